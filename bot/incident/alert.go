@@ -1,0 +1,90 @@
+package incident
+
+import (
+	"strings"
+	"time"
+)
+
+// Severity grades an incident; sev1 is the worst.
+type Severity string
+
+// The four severities.
+const (
+	Sev1 Severity = "sev1"
+	Sev2 Severity = "sev2"
+	Sev3 Severity = "sev3"
+	Sev4 Severity = "sev4"
+)
+
+// Severities lists them, the worst first.
+func Severities() []Severity { return []Severity{Sev1, Sev2, Sev3, Sev4} }
+
+// ParseSeverity reads "sev2", "SEV-2", "2" and "p2".
+func ParseSeverity(s string) (Severity, error) {
+	t := strings.ToLower(strings.TrimSpace(s))
+	for _, prefix := range []string{"severity", "sev", "p"} {
+		t = strings.TrimPrefix(t, prefix)
+	}
+	switch v := Severity("sev" + strings.Trim(t, "- ")); v {
+	case Sev1, Sev2, Sev3, Sev4:
+		return v, nil
+	}
+	return "", Invalid("severity", "%q is no severity; use sev1 (worst), sev2, sev3 or sev4", s)
+}
+
+// Worse reports whether s is graver than other.
+func (s Severity) Worse(other Severity) bool { return s != "" && (other == "" || s < other) }
+
+// Level is how loud a source shouted, normalised.
+type Level string
+
+// The levels, as Sigma names them.
+const (
+	LevelInformational Level = "informational"
+	LevelLow           Level = "low"
+	LevelMedium        Level = "medium"
+	LevelHigh          Level = "high"
+	LevelCritical      Level = "critical"
+)
+
+// Alert is one thing a source said, normalised. Everything in it but Source,
+// Kind and Level is the sender's text and is never to be trusted.
+type Alert struct {
+	Source      string            `json:"source"`                // "sentry", "cloudtrail", ...
+	Kind        string            `json:"kind"`                  // what sort of alert: "sentry.issue", "cloudtrail.StopLogging"
+	Level       Level             `json:"level"`                 // how grave the source finds it
+	Title       string            `json:"title"`                 // one line
+	Detail      string            `json:"detail,omitempty"`      // what a responder reads next
+	Fingerprint string            `json:"fingerprint"`           // copies of one alert share it
+	Correlation string            `json:"correlation,omitempty"` // alerts of one incident share it
+	EventID     string            `json:"event_id,omitempty"`    // the source's own id of this occurrence
+	At          time.Time         `json:"at"`                    // when it happened, by the source's clock
+	URL         string            `json:"url,omitempty"`         // where to look at the source
+	Project     string            `json:"project,omitempty"`
+	Release     string            `json:"release,omitempty"`
+	Environment string            `json:"environment,omitempty"`
+	Account     string            `json:"account,omitempty"`
+	Region      string            `json:"region,omitempty"`
+	Principal   string            `json:"principal,omitempty"` // who acted, as the source names them
+	Address     string            `json:"address,omitempty"`   // the network address that acted
+	Tags        map[string]string `json:"tags,omitempty"`
+	Rule        string            `json:"rule,omitempty"`   // the detection rule that matched, with its author where the licence asks for it
+	Sample      bool              `json:"sample,omitempty"` // the source says it is a drill
+}
+
+// Signal is what one delivery meant: an alert, or something that somebody did
+// in the outside system (a PagerDuty acknowledgement is no alert).
+type Signal struct {
+	Row     int64    `json:"row"` // the inbox row it came in
+	Alert   *Alert   `json:"alert,omitempty"`
+	Command *Command `json:"command,omitempty"`
+	// Subject finds the incident of a Command that does not know its id: a
+	// pager's dedup key, or an alert's correlation key. The Desk resolves it.
+	Subject Subject `json:"subject,omitzero"`
+}
+
+// Subject is how an outside system names an incident.
+type Subject struct {
+	PageKey     string `json:"page_key,omitempty"`    // "INC-42/1"
+	Correlation string `json:"correlation,omitempty"` // as in Alert
+}

@@ -1,0 +1,93 @@
+package incident
+
+import "time"
+
+// Via is the way a command came.
+type Via string
+
+// The ways in.
+const (
+	ViaSlack  Via = "slack"
+	ViaWeb    Via = "web"
+	ViaCLI    Via = "cli"
+	ViaPager  Via = "pager"
+	ViaMail   Via = "mail"
+	ViaSource Via = "source"
+	ViaSystem Via = "system"
+)
+
+// Command asks for one change of one incident. Every door makes one; the
+// Desk resolves By to a person and Decide judges it. Which arguments a verb
+// reads stands beside the verb in lifecycle.go.
+type Command struct {
+	Key    string `json:"key"`              // idempotency key, unique within the incident: a view's id and hash, a webhook's id
+	For    ID     `json:"for"`              // 0 for VerbOpen
+	Verb   Verb   `json:"verb"`             //
+	By     Handle `json:"by"`               //
+	Auth   string `json:"auth,omitempty"`   // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
+	Via    Via    `json:"via"`              //
+	Expect string `json:"expect,omitempty"` // the digest the person saw
+	// HappenedAt is when the thing was done, where that is not now
+	// ("disabled the key at 02:31", written at 03:00).
+	HappenedAt time.Time `json:"happened_at,omitzero"`
+
+	Text       string            `json:"text,omitempty"` // note, reason, answer, outcome, decisions
+	Title      string            `json:"title,omitempty"`
+	Severity   Severity          `json:"severity,omitempty"`
+	Public     bool              `json:"public,omitempty"`
+	Role       Role              `json:"role,omitempty"`
+	Person     PersonID          `json:"person,omitempty"`
+	Department Department        `json:"department,omitempty"`
+	Blocking   bool              `json:"blocking,omitempty"`
+	Until      time.Time         `json:"until,omitzero"`
+	Step       string            `json:"step,omitempty"` // "rotate-key" or "leaked-aws-credentials/rotate-key"
+	Fact       *FactChange       `json:"fact,omitempty"`
+	Record     map[string]string `json:"record,omitempty"` // field name → text
+	Evidence   *Evidence         `json:"evidence,omitempty"`
+	Action     *Action           `json:"action,omitempty"`
+	Item       string            `json:"item,omitempty"` // an action's, objection's or evidence's id
+	Target     ID                `json:"target,omitempty"`
+	Attendance []PersonID        `json:"attendance,omitempty"`
+	Actions    []Action          `json:"actions,omitempty"` // of a concluded review
+	When       time.Time         `json:"when,omitzero"`     // of the review meeting
+	Audience   Audience          `json:"audience,omitempty"`
+	Erase      []TextRef         `json:"erase,omitempty"`
+
+	// What only the bot itself says.
+	Alert    *AlertRef         `json:"alert,omitempty"`
+	Runs     []Run             `json:"runs,omitempty"`  // playbooks to start, pinned
+	Links    map[string]string `json:"links,omitempty"` // to remember
+	Round    int               `json:"round,omitempty"`
+	Route    int               `json:"route,omitempty"`
+	Count    int64             `json:"count,omitempty"`
+	Document string            `json:"document,omitempty"` // digest of a written document
+	Revision int               `json:"revision,omitempty"`
+	People   []PersonID        `json:"people,omitempty"`
+	Effect   string            `json:"effect,omitempty"` // key of the effect this is the result of
+}
+
+// TextRef points at one text of one event.
+type TextRef struct {
+	Seq  int    `json:"seq"`
+	Name string `json:"name"`
+}
+
+// Env is everything Decide may know besides the command and the incidents.
+type Env struct {
+	Now       time.Time
+	Actor     PersonID // who By resolved to; "" for the system, or for nobody
+	System    bool     // By is the bot itself, or a source it trusts
+	Directory Directory
+	Policy    Policy
+}
+
+// Policy is what the company configured about the lifecycle. Nothing in it can
+// lower the four signatures.
+type Policy struct {
+	AcknowledgeWithin time.Duration // until the next route of the alias is tried
+	LapseAfter        time.Duration // of a silent commander, at sev1 and sev2
+	Routes            int           // of the emergency alias; at least 1
+	SubmitterMaySign  bool          // the switch for small companies; its use shows in the record
+	TimeZone          string        // default of the incident's
+	Language          string        // default of the record's
+}

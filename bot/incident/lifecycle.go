@@ -1,0 +1,209 @@
+package incident
+
+import "slices"
+
+// Status is where an incident stands in its life.
+type Status string
+
+// The statuses. The database repeats them in a CHECK.
+const (
+	Triage    Status = "triage"    // opened; the alias is being paged; nobody has it yet
+	Active    Status = "active"    // someone has it; the playbook runs
+	Contained Status = "contained" // the harm no longer spreads
+	Resolved  Status = "resolved"  // service and security are restored; the closing record is being written
+	InReview  Status = "in_review" // the record is frozen under its digest; departments sign
+	Approved  Status = "approved"  // every required department signed; a review meeting is due
+	Closed    Status = "closed"    // reviewed in person, with action items
+	Dismissed Status = "dismissed" // a false alarm, with a reason
+	Merged    Status = "merged"    // goes on inside another incident
+)
+
+// Statuses lists them in the order of a life.
+func Statuses() []Status {
+	return []Status{Triage, Active, Contained, Resolved, InReview, Approved, Closed, Dismissed, Merged}
+}
+
+var (
+	fighting = []Status{Triage, Active, Contained}
+	live     = []Status{Triage, Active, Contained, Resolved, InReview}
+	standing = []Status{Triage, Active, Contained, Resolved, InReview, Approved, Closed}
+	anywhere = Statuses()
+)
+
+// Fighting reports whether the incident still needs a hand on it: pages are
+// owed while nobody holds it.
+func (s Status) Fighting() bool { return slices.Contains(fighting, s) }
+
+// Live reports whether new alerts of the same correlation belong to it.
+func (s Status) Live() bool { return slices.Contains(live, s) }
+
+// Closing reports whether the four departments are asked to read along.
+func (s Status) Closing() bool {
+	return s == Resolved || s == InReview || s == Approved || s == Closed
+}
+
+// Ended reports whether only reopen, revise or nothing moves it on.
+func (s Status) Ended() bool { return s == Closed || s == Dismissed || s == Merged }
+
+// Verb is what a command asks for.
+type Verb string
+
+// The verbs of people. Behind each, the arguments it reads besides Text.
+const (
+	VerbOpen           Verb = "open"            // Title, Severity, Public, Alert, Runs
+	VerbAcknowledge    Verb = "acknowledge"     // Severity (optional)
+	VerbContain        Verb = "contain"         // Text: how
+	VerbResolve        Verb = "resolve"         // Text: how
+	VerbEditRecord     Verb = "edit_record"     // Record
+	VerbSubmit         Verb = "submit"          // Record (optional last edits)
+	VerbSign           Verb = "sign"            // Department, Expect
+	VerbObject         Verb = "object"          // Department, Text, Expect
+	VerbWithdraw       Verb = "withdraw"        // Item (an objection) or Department (a signature)
+	VerbAmend          Verb = "amend"           // Text: why; Record (optional)
+	VerbRevise         Verb = "revise"          // Text: why; Record
+	VerbReopen         Verb = "reopen"          // Text: why
+	VerbDismiss        Verb = "dismiss"         // Text: why
+	VerbMerge          Verb = "merge"           // Target, Text
+	VerbSetSeverity    Verb = "set_severity"    // Severity, Text
+	VerbAssignRole     Verb = "assign_role"     // Role, Person
+	VerbSetFact        Verb = "set_fact"        // Fact, Text: reason
+	VerbNote           Verb = "note"            // Text, Audience
+	VerbUpdate         Verb = "update"          // Text: status update for stakeholders
+	VerbEvidence       Verb = "evidence"        // Evidence
+	VerbStepDone       Verb = "step_done"       // Step, Text: outcome
+	VerbStepSkip       Verb = "step_skip"       // Step, Text: why
+	VerbConsult        Verb = "consult"         // Department, Blocking
+	VerbAnswer         Verb = "answer"          // Department, Text
+	VerbDelegate       Verb = "delegate"        // Department, Person, Until
+	VerbAddAction      Verb = "add_action"      // Action
+	VerbFinishAction   Verb = "finish_action"   // Item, Text: how
+	VerbGrant          Verb = "grant_access"    // Person, Text: reason
+	VerbRestrict       Verb = "restrict"        // Public
+	VerbScheduleReview Verb = "schedule_review" // When
+	VerbConclude       Verb = "conclude_review" // Attendance, Text: decisions, Actions
+	VerbExcept         Verb = "except"          // Text: reason for closing without both actions; a second time, by security, endorses
+	VerbErase          Verb = "erase"           // Erase, Text: reason; legal and security together
+)
+
+// The verbs of the bot itself: what effects, clocks and sources report.
+const (
+	VerbAttach       Verb = "attach"             // Alert, Severity (optional), Runs
+	VerbCount        Verb = "count"              // Alert, Count
+	VerbSourceNote   Verb = "source_note"        // Text, Alert
+	VerbStartPlay    Verb = "start_playbook"     // Runs
+	VerbStartSteps   Verb = "start_step"         // Step
+	VerbStepLate     Verb = "step_late"          // Step
+	VerbPage         Verb = "page"               // Round, Route: the page starts now
+	VerbPaged        Verb = "paged"              // Round, Route
+	VerbPageFailed   Verb = "page_failed"        // Round, Route, Text
+	VerbPageTimeout  Verb = "page_timeout"       // Round, Route
+	VerbLapse        Verb = "lapse"              //
+	VerbLink         Verb = "link"               // Links
+	VerbInvited      Verb = "invited"            // People
+	VerbWritten      Verb = "postmortem_written" // Document, Revision
+	VerbShared       Verb = "postmortem_shared"  // Revision, Item: file id
+	VerbEffectFailed Verb = "effect_failed"      // Effect, Text
+)
+
+// Transition is one line of the table: a verb, the statuses it is possible in
+// and those it may lead to. An empty To means that the status stays.
+type Transition struct {
+	Verb Verb
+	From []Status
+	To   []Status
+	Why  string
+}
+
+// Table is the whole lifecycle. Decide refuses whatever does not stand here,
+// and the diagram in the README is drawn from it.
+var Table = []Transition{
+	// What moves it on.
+	{VerbOpen, nil, []Status{Triage}, "an alert or a person opens it"},
+	{VerbAcknowledge, []Status{Triage}, []Status{Active}, "someone has it"},
+	{VerbAcknowledge, []Status{Active, Contained}, nil, "someone else has it, or it lapsed or was raised"},
+	{VerbContain, []Status{Triage, Active}, []Status{Contained}, "the harm no longer spreads"},
+	{VerbResolve, []Status{Active, Contained}, []Status{Resolved}, "service and security are restored"},
+	{VerbSubmit, []Status{Resolved}, []Status{InReview}, "the record is frozen under its digest"},
+	{VerbSign, []Status{InReview}, []Status{InReview, Approved}, "the last signature, with nothing open, approves"},
+	{VerbObject, []Status{InReview}, nil, "an objection stays open until withdrawn or amended"},
+	{VerbWithdraw, []Status{InReview}, []Status{InReview, Approved}, "the last open objection may have been all that was missing"},
+	{VerbAmend, []Status{InReview}, []Status{Resolved}, "the record changes; its signatures are void"},
+	{VerbConclude, []Status{Approved}, []Status{Approved, Closed}, "reviewed in person, with action items"},
+	{VerbExcept, []Status{Approved}, []Status{Approved, Closed}, "security endorses a reasoned exception"},
+	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, "a new revision is signed; the old one is kept, superseded"},
+	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, "it is not over"},
+	{VerbDismiss, fighting, []Status{Triage, Active, Contained, Dismissed}, "a false alarm; where it is grave, two people say so"},
+	{VerbMerge, fighting, []Status{Merged}, "it goes on inside another incident"},
+
+	// What a frozen record cannot survive.
+	{VerbSetFact, []Status{InReview}, []Status{Resolved}, "a changed fact voids the signatures"},
+	{VerbEvidence, []Status{InReview}, []Status{Resolved}, "new evidence voids the signatures"},
+	{VerbAttach, []Status{InReview}, []Status{Resolved}, "a new kind of alert voids the signatures"},
+	{VerbSetSeverity, []Status{InReview}, []Status{Resolved}, "a changed severity voids the signatures"},
+
+	// What happens along the way.
+	{VerbSetFact, []Status{Triage, Active, Contained, Resolved}, nil, "facts are found while it is fought and written up"},
+	{VerbEvidence, []Status{Triage, Active, Contained, Resolved}, nil, "evidence is kept as it is found"},
+	{VerbAttach, []Status{Triage, Active, Contained, Resolved}, nil, "an alert of the same correlation belongs to it"},
+	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, "raised, it pages anew"},
+	{VerbAssignRole, live, nil, "people change places"},
+	{VerbNote, anywhere, nil, "a note is always possible; after the signatures it stands in the appendix"},
+	{VerbUpdate, standing, nil, "stakeholders hear how it stands"},
+	{VerbEditRecord, []Status{Triage, Active, Contained, Resolved}, nil, "the record is written before it is frozen"},
+	{VerbStepDone, []Status{Triage, Active, Contained, Resolved}, nil, "a step was done"},
+	{VerbStepSkip, []Status{Triage, Active, Contained, Resolved}, nil, "a step is not needed, with a reason"},
+	{VerbConsult, live, nil, "an affected team is asked"},
+	{VerbAnswer, live, []Status{Triage, Active, Contained, Resolved, InReview, Approved}, "its answer may have been all that was missing"},
+	{VerbDelegate, standing, nil, "a department names a deputy"},
+	{VerbAddAction, []Status{Triage, Active, Contained, Resolved, InReview, Approved, Closed, Dismissed}, nil, "what to do so that it does not happen again"},
+	{VerbFinishAction, anywhere, nil, "an action item is done"},
+	{VerbGrant, anywhere, nil, "somebody may read along, with a reason"},
+	{VerbRestrict, standing, nil, "restricted or open"},
+	{VerbScheduleReview, []Status{Resolved, InReview, Approved, Dismissed}, nil, "the review meeting gets a time"},
+	{VerbErase, anywhere, nil, "legal and security erase a text together"},
+
+	// What the bot itself reports.
+	{VerbCount, live, nil, "copies are counted"},
+	{VerbSourceNote, anywhere, nil, "what outside systems say is noted and moves nothing"},
+	{VerbStartPlay, []Status{Triage, Active, Contained, Resolved}, nil, "a playbook begins"},
+	{VerbStartSteps, []Status{Triage, Active, Contained, Resolved}, nil, "a step is due"},
+	{VerbStepLate, []Status{Triage, Active, Contained, Resolved}, nil, "a step's deadline passed"},
+	{VerbPage, fighting, nil, "a page starts"},
+	{VerbPaged, anywhere, nil, "a page went out"},
+	{VerbPageFailed, anywhere, nil, "a page did not go out; the next route is tried at once"},
+	{VerbPageTimeout, fighting, nil, "nobody acknowledged in time; the next route is tried"},
+	{VerbLapse, fighting, nil, "the commander fell silent; a new round pages"},
+	{VerbLink, anywhere, nil, "what the outside systems call their half"},
+	{VerbInvited, anywhere, nil, "people were brought into the channel"},
+	{VerbWritten, []Status{Approved, Closed}, nil, "the postmortem is written"},
+	{VerbShared, anywhere, nil, "the postmortem is in the channel"},
+	{VerbEffectFailed, anywhere, nil, "something could not be done outside, and people must know"},
+}
+
+// transition finds the table's line for a verb in a status, or nil.
+func transition(v Verb, s Status) *Transition {
+	for n := range Table {
+		if Table[n].Verb == v && (slices.Contains(Table[n].From, s) || v == VerbOpen && s == "") {
+			return &Table[n]
+		}
+	}
+	return nil
+}
+
+// Possible lists the verbs of people that the table has for a status, so that a
+// refusal can say what is possible now.
+func Possible(s Status) []Verb {
+	var out []Verb
+	for _, t := range Table {
+		if t.Verb == VerbAttach {
+			continue
+		}
+		if t.Verb == VerbCount {
+			break // from here on the bot's own
+		}
+		if slices.Contains(t.From, s) && !slices.Contains(out, t.Verb) {
+			out = append(out, t.Verb)
+		}
+	}
+	return out
+}

@@ -1,0 +1,120 @@
+package incident
+
+import (
+	"slices"
+	"time"
+)
+
+// Sentence is what a signature attests, word for word.
+const Sentence = "I have read this record. On behalf of my department I confirm that it is complete and correct to the best of my knowledge."
+
+// Signature is one department's, under one digest.
+type Signature struct {
+	Department Department `json:"department"`
+	By         PersonID   `json:"by"`
+	At         time.Time  `json:"at"`
+	Kind       string     `json:"kind"`   // of document
+	Schema     string     `json:"schema"` // of document
+	Digest     string     `json:"digest"`
+	Sentence   string     `json:"sentence"`
+	Auth       string     `json:"auth"` // how the signer was authenticated
+	Deputy     bool       `json:"deputy,omitempty"`
+	// Submitter marks a signature by whoever submitted the record, which only
+	// the switch for small companies allows.
+	Submitter bool `json:"submitter,omitempty"`
+}
+
+// Objection stops the approval until it is withdrawn or the record amended.
+type Objection struct {
+	ID         string     `json:"id"` // "O1", in order
+	Department Department `json:"department"`
+	By         PersonID   `json:"by"`
+	At         time.Time  `json:"at"`
+	Reason     string     `json:"reason"`
+	Digest     string     `json:"digest"`
+	Closed     time.Time  `json:"closed,omitzero"`
+	How        string     `json:"how,omitempty"` // "withdrawn" or "amended"
+}
+
+// Open reports whether the objection still stands.
+func (o Objection) Open() bool { return o.Closed.IsZero() }
+
+// Consultation is an affected team that is asked before the record is closed.
+type Consultation struct {
+	Team     Department `json:"team"`
+	Blocking bool       `json:"blocking,omitempty"` // no approval without its answer
+	AskedBy  PersonID   `json:"asked_by,omitempty"`
+	AskedAt  time.Time  `json:"asked_at"`
+	By       PersonID   `json:"by,omitempty"`
+	At       time.Time  `json:"at,omitzero"`
+	Answer   string     `json:"answer,omitempty"`
+}
+
+// Answered reports whether the team answered.
+func (c Consultation) Answered() bool { return !c.At.IsZero() }
+
+// Delegation lets a person sign for a department in this incident until a date.
+type Delegation struct {
+	Department Department `json:"department"`
+	From       PersonID   `json:"from"`
+	To         PersonID   `json:"to"`
+	Until      time.Time  `json:"until"`
+}
+
+// maySpeak reports whether a person may sign, object or answer for a team:
+// as member, as dated deputy, or by a delegation in this incident.
+func (i Incident) maySpeak(d Directory, p PersonID, team Department, at time.Time) bool {
+	return d.Speaks(p, team, at) || slices.ContainsFunc(i.Delegations, func(g Delegation) bool {
+		return g.To == p && g.Department == team && at.Before(g.Until)
+	})
+}
+
+// Speakers lists who may sign for a department in this incident now.
+func (i Incident) Speakers(d Directory, team Department, at time.Time) []PersonID {
+	out := d.Speakers(team, at)
+	for _, g := range i.Delegations {
+		if g.Department == team && at.Before(g.Until) && !slices.Contains(out, g.To) {
+			out = append(out, g.To)
+		}
+	}
+	return out
+}
+
+// SignedBy returns the valid signature of a department on the current digest, or nil.
+func (i Incident) SignedBy(team Department) *Signature {
+	for n := range i.Signatures {
+		s := &i.Signatures[n]
+		if s.Department == team && i.Submission != nil && s.Digest == i.Submission.Digest {
+			return s
+		}
+	}
+	return nil
+}
+
+// Missing lists what stands between the submitted record and its approval, in
+// words: departments without a signature, open objections, unanswered blocking
+// consultations.
+func (i Incident) Missing() (unsigned []Department, objections []Objection, unanswered []Consultation) {
+	for _, name := range RequiredDepartments() {
+		if i.SignedBy(name) == nil {
+			unsigned = append(unsigned, name)
+		}
+	}
+	for _, o := range i.Objections {
+		if o.Open() {
+			objections = append(objections, o)
+		}
+	}
+	for _, c := range i.Consultations {
+		if c.Blocking && !c.Answered() {
+			unanswered = append(unanswered, c)
+		}
+	}
+	return unsigned, objections, unanswered
+}
+
+// complete reports whether nothing is missing any more.
+func (i Incident) complete() bool {
+	unsigned, objections, unanswered := i.Missing()
+	return i.Submission != nil && len(unsigned)+len(objections)+len(unanswered) == 0
+}

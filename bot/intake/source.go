@@ -1,0 +1,62 @@
+package intake
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// Source is one outside system that sends webhooks.
+type Source interface {
+	// Name is the last element of the path: POST /hooks/<name>.
+	Name() string
+	// Verify checks that the delivery is genuine, on the raw body, and returns
+	// the id that tells this delivery from others. A refusal is an
+	// *incident.Error with CodeForbidden (401) or CodeInvalid (400).
+	Verify(header http.Header, body []byte, now time.Time) (delivery string, err error)
+	// Decode says what a verified body means. No signal and no error: nothing
+	// to do. An error: the body is of an unknown shape; it is kept and shown to a person.
+	Decode(header http.Header, body []byte) ([]incident.Signal, error)
+}
+
+// Delivery is a verified request on its way into the store.
+type Delivery struct {
+	Source   string
+	ID       string            // unique within the source
+	Header   map[string]string // the few headers that Decode needs
+	Body     []byte
+	Received time.Time
+	Sender   string // network address
+}
+
+// Row is a delivery as it is stored.
+type Row struct {
+	ID int64
+	Delivery
+}
+
+// Store is what intake needs of a database.
+type Store interface {
+	// Accept writes deliveries that are not known yet, and one job for those that
+	// are new, in one durable commit. A known (source, id) is no error.
+	Accept(ctx context.Context, ds []Delivery) error
+	// Rows loads the stored deliveries in a range of ids that nobody handled yet.
+	Rows(ctx context.Context, from, to int64) ([]Row, error)
+}
+
+// Desk takes what deliveries meant. It marks the rows handled in the same
+// transaction as everything that follows from them; a row that was handled
+// already is skipped, so a repeated drain changes nothing.
+type Desk interface {
+	Report(ctx context.Context, batch []Reported) error
+}
+
+// Reported is one inbox row and what it meant.
+type Reported struct {
+	Row     int64
+	Source  string
+	Signals []incident.Signal
+	Failed  string // why it could not be decoded, for a person; "" if it could
+}

@@ -1,0 +1,137 @@
+package response
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// ErrCorrelated is returned by Tx.Correlate when another live incident holds
+// the key; the caller reads again and attaches to that one.
+var ErrCorrelated = errors.New("another live incident has this correlation key")
+
+// ErrChanged is returned by Tx.Save when the incident moved on since it was
+// read. Nothing was written; the caller reads again.
+var ErrChanged = errors.New("the incident changed since it was read")
+
+// Store is what the desk needs of a database. Everything written inside one
+// Tx commits together or not at all; there is no other way to write.
+type Store interface {
+	// Tx runs f in one read-write transaction. An error from f rolls back and is
+	// returned; serialization failures are retried, so f has no outside effects.
+	Tx(ctx context.Context, f func(Tx) error) error
+	// View runs f against the committed state, read only.
+	View(ctx context.Context, f func(Reader) error) error
+}
+
+// Reader is what can be read. An incident that does not exist is an
+// *incident.Error with CodeUnknown.
+type Reader interface {
+	Incident(id incident.ID) (incident.Incident, error) // in a Tx: locked for update
+	Timeline(id incident.ID) ([]incident.Event, error)  // in order of Seq
+	Summaries(f incident.Filter) ([]incident.Summary, error)
+	Directory() (incident.Directory, error)
+	// Correlated returns the live incident with that correlation key, or 0.
+	Correlated(key string) (incident.ID, error)
+	// Alerts lists the alerts of an incident with their counters; id 0 lists
+	// the newest that are only watched.
+	Alerts(id incident.ID, limit int) ([]AlertRow, error)
+	// Document returns a written postmortem, unredacted.
+	Document(id incident.ID, revision int) (incident.Document, error)
+}
+
+// Tx is a read-write transaction.
+type Tx interface {
+	Reader
+
+	// NewID takes the next incident number, without gaps among commits.
+	NewID() (incident.ID, error)
+	// Save writes the incident as it stands after the sealed events, which are
+	// appended. It is guarded by the sequence before the first of them
+	// (ErrChanged) and keeps the MAC of the new head.
+	Save(inc incident.Incident, events []incident.Event) error
+	// Once remembers a command's key within an incident; false means that it was
+	// known already and nothing may be done again.
+	Once(id incident.ID, key string) (bool, error)
+	// Correlate binds a correlation key to a live incident (ErrCorrelated);
+	// Release frees every key of an incident that is no longer live, and Move
+	// hands them to another.
+	Correlate(key string, id incident.ID) error
+	Release(id incident.ID) error
+	Move(from, to incident.ID) error
+
+	// Tally counts n copies of an alert within an incident (0: only watched) and
+	// returns the row and how many there were before; 0 means that it is new.
+	Tally(id incident.ID, a incident.Alert, n int64, now time.Time) (row AlertRow, before int64, err error)
+	// Rehome moves watched or merged alerts to another incident.
+	Rehome(from, to incident.ID) error
+	// Claim locks the inbox rows that nobody handled yet and returns their ids;
+	// Settle marks them handled.
+	Claim(rows []int64) ([]int64, error)
+	Settle(rows []Settled) error
+
+	// Enqueue makes effects durable, with the jobs that will perform them. An
+	// effect whose Key exists already is left alone, except that a kept-current
+	// one (Kept) becomes due again: at most one pending for each incident and
+	// kind, at most one run a second. Effects of one Lane run in the order they
+	// were enqueued, one at a time; the next starts when the one before is
+	// finished or given up.
+	Enqueue(effects ...incident.Effect) error
+	// Effect loads the effect of a job; done is true when its ledger row says
+	// that it has been finished or given up, and nothing may be done again.
+	Effect(job Job) (e incident.Effect, done bool, err error)
+	// Finish completes the job and writes the ledger row: what came back, when.
+	Finish(job Job, result string) error
+	// GiveUp completes the job and writes why it will never be done.
+	GiveUp(job Job, reason string) error
+	// Postpone completes this job and makes the effect due again at that time
+	// (a timer that was set too early).
+	Postpone(job Job, until time.Time) error
+
+	PutDirectory(d incident.Directory) error
+	PutDocument(id incident.ID, d incident.Document) error
+	// Erase removes texts and salts from stored events (their commitments stay)
+	// and rewrites the snapshot that Save keeps.
+	Erase(id incident.ID, refs []incident.TextRef) error
+	Audit(a Access) error
+}
+
+// AlertRow is an alert as it is stored, with its counter.
+type AlertRow struct {
+	ID       int64          `json:"id"`
+	Incident incident.ID    `json:"incident,omitempty"`
+	Alert    incident.Alert `json:"alert"` // the first copy
+	Hash     string         `json:"hash"`  // keyed hash of the fingerprint
+	Count    int64          `json:"count"`
+	FirstAt  time.Time      `json:"first_at"`
+	LastAt   time.Time      `json:"last_at"`
+}
+
+// Settled is what became of one inbox row.
+type Settled struct {
+	Row      int64
+	Outcome  string      // "opened", "attached", "counted", "watched", "dropped", "command", "undecodable", "ignored"
+	Incident incident.ID // 0 where there is none
+	Alert    int64       // AlertRow.ID, 0 where there is none
+	Reason   string      // for a person, where the outcome needs one (stored encrypted)
+}
+
+// Job is one attempt at an effect. Token is the store's own.
+type Job struct {
+	Effect  int64
+	Attempt int // 1 the first time
+	Token   any
+}
+
+// Access is a line of the audit log: somebody read something.
+type Access struct {
+	At       time.Time
+	Person   incident.PersonID
+	Handle   incident.Handle
+	Action   string // "show", "list", "document"
+	Incident incident.ID
+	Reason   string // stored encrypted
+	Allowed  bool
+}

@@ -61,7 +61,7 @@ func (d *Delivery) copy() Delivery {
 // subscription is a webhook with its queues, one for each resource.
 type subscription struct {
 	Webhook
-	queues   map[string][]*Delivery // the first of each is being sent
+	queues   map[string][]*Delivery // a resource is in it while its sender runs; the first is being sent
 	drops    int                    // in a row
 	disabled time.Time              // until then
 }
@@ -227,8 +227,9 @@ func (a *Account) publish(in *Incident, kind, by string, client *Client, data an
 // queue puts a delivery behind those of its resource and makes sure that
 // somebody is sending them; the lock is held.
 func (a *Account) queue(h *subscription, d *Delivery) {
+	_, sending := h.queues[d.Resource]
 	h.queues[d.Resource] = append(h.queues[d.Resource], d)
-	if len(h.queues[d.Resource]) == 1 && a.ctx.Err() == nil {
+	if !sending && a.ctx.Err() == nil {
 		a.work.Go(func() { a.drain(h, d.Resource) })
 	}
 }
@@ -272,7 +273,7 @@ func (a *Account) settle(h *subscription, resource string, d *Delivery, state st
 				for _, left := range q {
 					left.State = Discarded
 				}
-				h.queues[r] = nil // its sender, if any, finds it empty and ends
+				h.queues[r] = nil // its sender finds it empty and ends
 			}
 		}
 	}

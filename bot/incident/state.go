@@ -149,6 +149,13 @@ type Run struct {
 	Title    string `json:"title"`
 	Digest   string `json:"digest"` // sha256 of the playbook's file
 	Plan     []Step `json:"plan"`
+	Consult  []Ask  `json:"consult,omitempty"` // affected teams to be asked before closing
+}
+
+// Ask names an affected team that a playbook wants consulted.
+type Ask struct {
+	Team     Department `json:"team"`
+	Blocking bool       `json:"blocking,omitempty"`
 }
 
 // StepStatus is where a step stands.
@@ -243,6 +250,21 @@ type Postmortem struct {
 	Superseded bool      `json:"superseded,omitempty"`
 	Shared     bool      `json:"shared,omitempty"` // its file is in the channel
 	FileID     string    `json:"file_id,omitempty"`
+}
+
+// Result is what a command came to.
+type Result struct {
+	Incident  Incident `json:"incident"`
+	Events    []Event  `json:"events"`
+	Unchanged bool     `json:"unchanged,omitempty"` // it was so already; nothing happened
+}
+
+// View is everything a reader who may see it gets to see.
+type View struct {
+	Incident  Incident   `json:"incident"`
+	Timeline  []Event    `json:"timeline"`
+	Alerts    []AlertRef `json:"alerts"` // with their counters
+	Directory Directory  `json:"-"`
 }
 
 // RolesOf lists the roles a person holds.

@@ -35,6 +35,9 @@ type Reader interface {
 	Directory() (incident.Directory, error)
 	// Correlated returns the live incident with that correlation key, or 0.
 	Correlated(key string) (incident.ID, error)
+	// Linked returns the incident whose Links have that value under that name
+	// (a Slack channel's id under LinkChannel), or 0.
+	Linked(name, value string) (incident.ID, error)
 	// Alerts lists the alerts of an incident with their counters; id 0 lists
 	// the newest that are only watched.
 	Alerts(id incident.ID, limit int) ([]AlertRow, error)

@@ -88,3 +88,11 @@ type Subject struct {
 	PageKey     string `json:"page_key,omitempty"`    // "INC-42/1"
 	Correlation string `json:"correlation,omitempty"` // as in Alert
 }
+
+// Reported is one inbox row and what it meant.
+type Reported struct {
+	Row     int64
+	Source  string
+	Signals []Signal
+	Failed  string // why it could not be decoded, for a person; "" if it could
+}

@@ -50,13 +50,5 @@ type Store interface {
 // transaction as everything that follows from them; a row that was handled
 // already is skipped, so a repeated drain changes nothing.
 type Desk interface {
-	Report(ctx context.Context, batch []Reported) error
-}
-
-// Reported is one inbox row and what it meant.
-type Reported struct {
-	Row     int64
-	Source  string
-	Signals []incident.Signal
-	Failed  string // why it could not be decoded, for a person; "" if it could
+	Report(ctx context.Context, batch []incident.Reported) error
 }

@@ -1,0 +1,480 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"tocsin/store/storetest"
+)
+
+func openTest(t *testing.T, url string, change ...func(*Config)) *Store {
+	t.Helper()
+	keys, err := Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{URL: url, Keyset: keys, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	for _, f := range change {
+		f(&c)
+	}
+	s, err := Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+func (s *Store) mustEnqueue(t *testing.T, jobs ...job) {
+	t.Helper()
+	if err := s.tx(t.Context(), func(tx *tx) error { return tx.enqueue(jobs...) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Store) mustRun(t *testing.T, work Work) {
+	t.Helper()
+	if err := s.Run(t.Context(), work); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// addRow writes a row that a transaction can be recognized by.
+func addRow(tx *tx, name string) error {
+	return tx.db.Create(&scheduleRow{Name: name, Kind: "none", Cron: "@daily", Zone: "UTC", NextRunAt: time.Now().Add(time.Hour).UTC()}).Error
+}
+
+func (s *Store) count(t *testing.T, query string, args ...any) (n int64) {
+	t.Helper()
+	if err := s.view(t.Context(), func(db *gorm.DB) error { return db.Raw(query, args...).Scan(&n).Error }); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// receive waits for a handler to report.
+func receive[T any](t *testing.T, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing came within 20 s")
+		panic("unreachable")
+	}
+}
+
+// settle waits until count reaches want.
+func (s *Store) settle(t *testing.T, want int64, query string, args ...any) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		got := s.count(t, query, args...)
+		if got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %d, want %d", query, got, want)
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func TestRowAndJobCommitTogether(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		failed := errors.New("changed my mind")
+		err := s.tx(t.Context(), func(tx *tx) error {
+			if err := errors.Join(addRow(tx, "a"), tx.enqueue(job{kind: "plain", ids: []int64{1}})); err != nil {
+				return err
+			}
+			return failed
+		})
+		if !errors.Is(err, failed) || errors.Is(err, ErrUnavailable) {
+			t.Fatalf("tx: %v", err)
+		}
+		if rows, jobs := s.count(t, "SELECT count(*) FROM schedules"), s.count(t, "SELECT count(*) FROM river_job"); rows+jobs != 0 {
+			t.Fatalf("after a rollback: %d rows, %d jobs", rows, jobs)
+		}
+		err = s.tx(t.Context(), func(tx *tx) error {
+			return errors.Join(addRow(tx, "a"), tx.enqueue(job{kind: "plain", ids: []int64{1}}, job{kind: "plain", queue: queuePage, ids: []int64{2, 3}}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows, jobs := s.count(t, "SELECT count(*) FROM schedules"), s.count(t, "SELECT count(*) FROM river_job WHERE state = 'available'"); rows != 1 || jobs != 2 {
+			t.Fatalf("after a commit: %d rows, %d jobs", rows, jobs)
+		}
+	})
+}
+
+func TestPanicRollsBack(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		func() {
+			defer func() { _ = recover() }()
+			_ = s.tx(t.Context(), func(tx *tx) error {
+				_ = addRow(tx, "a")
+				panic("no")
+			})
+		}()
+		if n := s.count(t, "SELECT count(*) FROM schedules"); n != 0 {
+			t.Fatalf("%d rows", n)
+		}
+		s.mustEnqueue(t, job{kind: "plain"}) // and the connection is usable
+	})
+}
+
+func TestErrorsAreTranslated(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		err := s.tx(t.Context(), func(tx *tx) error { return errors.Join(addRow(tx, "a"), addRow(tx, "a")) })
+		if !errors.Is(err, gorm.ErrDuplicatedKey) || errors.Is(err, ErrUnavailable) {
+			t.Fatalf("duplicate name: %v", err)
+		}
+	})
+}
+
+func TestJobIsWorkedSoonAfterCommit(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		started := make(chan Task)
+		s.mustRun(t, Work{"plain": func(_ context.Context, task Task) error { started <- task; return nil }})
+		s.mustEnqueue(t, job{kind: "plain", queue: queuePage}) // warm up: River's services start behind Run
+		receive(t, started)
+		var worst time.Duration
+		for i := range 20 {
+			begin := time.Now()
+			s.mustEnqueue(t, job{kind: "plain", queue: queuePage, ids: []int64{int64(i)}})
+			if task := receive(t, started); len(task.IDs) != 1 || task.IDs[0] != int64(i) || task.Attempt != 1 || task.Kind != "plain" {
+				t.Fatalf("task %d: %+v", i, task)
+			}
+			worst = max(worst, time.Since(begin))
+		}
+		t.Logf("slowest of 20 from enqueue to work: %v", worst)
+		if worst > 2*time.Second { // 250 ms is the aim; a busy machine gets some room
+			t.Errorf("a job waited %v", worst)
+		}
+	})
+}
+
+func TestCompletionCommitsWithTheResult(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		state := make(chan int64)
+		s.mustRun(t, Work{"plain": func(ctx context.Context, task Task) error {
+			if task.Attempt == 1 { // a failed commit leaves the job running
+				failed := s.tx(ctx, func(tx *tx) error {
+					return errors.Join(addRow(tx, "lost"), tx.complete(task), errors.New("no"))
+				})
+				return failed
+			}
+			err := s.tx(ctx, func(tx *tx) error { return errors.Join(addRow(tx, "kept"), tx.complete(task)) })
+			state <- s.count(t, "SELECT count(*) FROM river_job WHERE id = ? AND state = 'completed'", task.job.ID)
+			return errors.Join(err, errors.New("an error after the commit changes nothing"))
+		}})
+		s.mustEnqueue(t, job{kind: "plain"})
+		if n := receive(t, state); n != 1 {
+			t.Error("the job was not completed when the commit returned")
+		}
+		if err := s.Stop(t.Context()); err != nil { // the queue has said all it has to say
+			t.Fatal(err)
+		}
+		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'plain' AND state = 'completed'"); n != 1 {
+			t.Error("the job did not stay completed")
+		}
+		if kept, all := s.count(t, "SELECT count(*) FROM schedules WHERE name = 'kept'"), s.count(t, "SELECT count(*) FROM schedules"); kept != 1 || all != 1 {
+			t.Errorf("%d of %d rows", kept, all)
+		}
+	})
+}
+
+func TestStaleAttemptCannotCommit(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		result := make(chan error)
+		s.mustRun(t, Work{"plain": func(ctx context.Context, task Task) error {
+			if task.Attempt > 1 {
+				return nil
+			}
+			err := s.tx(ctx, func(tx *tx) error { // somebody rescues the job while it runs
+				return tx.db.Exec("UPDATE river_job SET attempt = attempt + 1 WHERE id = ?", task.job.ID).Error
+			})
+			if err == nil {
+				err = s.tx(ctx, func(tx *tx) error { return errors.Join(addRow(tx, "a"), tx.complete(task)) })
+			}
+			result <- err
+			return err
+		}})
+		s.mustEnqueue(t, job{kind: "plain"})
+		if err := receive(t, result); !errors.Is(err, errStale) {
+			t.Fatalf("complete: %v", err)
+		}
+		if n := s.count(t, "SELECT count(*) FROM schedules"); n != 0 {
+			t.Errorf("%d rows were written by a stale attempt", n)
+		}
+	})
+}
+
+func TestRetrySnoozeAndGivingUp(t *testing.T) {
+	const secret = "what the other side said"
+	storetest.Databases(t, func(t *testing.T, url string) {
+		failures := make(chan Failure, 10)
+		s := openTest(t, url, func(c *Config) { c.OnFailure = func(f Failure) { failures <- f } })
+		attempts := make(chan int, 10)
+		s.mustRun(t, Work{
+			"flaky": func(_ context.Context, task Task) error {
+				attempts <- task.Attempt
+				switch task.Attempt {
+				case 1:
+					return errLater{10 * time.Millisecond}
+				case 2:
+					return errors.New(secret)
+				case 3:
+					panic(secret)
+				}
+				return nil
+			},
+			"hopeless": func(context.Context, Task) error { return errGiveUp{errors.New(secret)} },
+		})
+		s.mustEnqueue(t, job{kind: "flaky", ids: []int64{7}})
+		for want := 1; want <= 4; want++ {
+			if got := receive(t, attempts); got != want {
+				t.Fatalf("attempt %d, want %d", got, want)
+			}
+		}
+		if f := receive(t, failures); f.Kind != "flaky" || f.Attempt != 2 || f.Final || f.Stack != nil || f.Err.Error() != secret {
+			t.Errorf("first failure: %+v", f)
+		}
+		if f := receive(t, failures); f.Attempt != 3 || f.Stack == nil || f.Final {
+			t.Errorf("second failure: %+v", f)
+		}
+		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'flaky' AND state = 'completed' AND attempt = 3")
+		s.mustEnqueue(t, job{kind: "hopeless"})
+		if f := receive(t, failures); f.Kind != "hopeless" || !f.Final {
+			t.Errorf("third failure: %+v", f)
+		}
+		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'hopeless' AND state = 'cancelled'")
+		errorsText := "SELECT count(*) FROM river_job WHERE CAST(errors AS text) LIKE ?"
+		if strings.HasPrefix(url, "sqlite") {
+			errorsText = "SELECT count(*) FROM river_job WHERE json(errors) LIKE ?"
+		}
+		if n := s.count(t, errorsText, "%"+secret+"%"); n != 0 {
+			t.Errorf("%d jobs hold the words of an error", n)
+		}
+		if n := s.count(t, errorsText, "%panic%"); n != 1 {
+			t.Errorf("%d jobs name their panic", n)
+		}
+	})
+}
+
+func TestRestartTakesUpRunningJobs(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		first := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
+		err := first.tx(t.Context(), func(tx *tx) error { // as a SIGKILL leaves it
+			if err := tx.enqueue(job{kind: "plain", ids: []int64{5}}); err != nil {
+				return err
+			}
+			by, leader := `'{one}'`, "INSERT INTO river_leader (leader_id, elected_at, expires_at) VALUES ('one', now(), now() + interval '1 hour')"
+			if strings.HasPrefix(url, "sqlite") {
+				by, leader = `jsonb('["one"]')`, "INSERT INTO river_leader (leader_id, elected_at, expires_at) VALUES ('one', datetime('now'), datetime('now', '+1 hour'))"
+			}
+			err := tx.db.Exec("UPDATE river_job SET state = 'running', attempt = 1, attempted_at = CURRENT_TIMESTAMP, attempted_by = " + by).Error
+			return errors.Join(err, tx.db.Exec(leader).Error)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		attempts := make(chan Task, 1)
+		s := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
+		begin := time.Now()
+		s.mustRun(t, Work{"plain": func(_ context.Context, task Task) error { attempts <- task; return nil }})
+		if task := receive(t, attempts); task.Attempt != 2 || task.IDs[0] != 5 {
+			t.Errorf("taken up as %+v", task)
+		}
+		t.Logf("taken up after %v", time.Since(begin))
+		s.settle(t, 1, "SELECT count(*) FROM river_leader WHERE leader_id = 'one'")
+	})
+}
+
+func TestOtherReplicasJobsAreLeftAlone(t *testing.T) {
+	s := openTest(t, storetest.Postgres(t), func(c *Config) { c.ReplicaID = "one" })
+	err := s.tx(t.Context(), func(tx *tx) error {
+		return errors.Join(tx.enqueue(job{kind: "plain"}),
+			tx.db.Exec("UPDATE river_job SET state = 'running', attempt = 1, attempted_at = now(), attempted_by = '{one,two}'").Error)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.recoverJobs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.count(t, "SELECT count(*) FROM river_job WHERE state = 'running'"); n != 1 {
+		t.Error("another replica's job was taken")
+	}
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	url := storetest.SQLite(t)
+	s := openTest(t, url)
+	keys, err := Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), Config{URL: url, Keyset: keys}); !errors.Is(err, ErrInUse) {
+		t.Fatalf("second open: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, url)
+	again.mustEnqueue(t, job{kind: "plain"})
+}
+
+func TestSecondReplicaOfTheSameNameIsRefused(t *testing.T) {
+	url := storetest.Postgres(t)
+	s := openTest(t, url)
+	s.mustRun(t, Work{})
+	other := openTest(t, url)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if err := other.Run(ctx, Work{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("second run: %v", err)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other.mustRun(t, Work{}) // the name is free
+	if err := other.PingQueue(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.PingQueue(t.Context()); err == nil {
+		t.Error("a stopped queue pings well")
+	}
+}
+
+func TestFullDiskIsUnavailable(t *testing.T) {
+	s := openTest(t, storetest.SQLite(t))
+	writer := s.backend.(*sqliteBackend).writer
+	fill := func() error {
+		return s.tx(t.Context(), func(tx *tx) error { return addRow(tx, strings.Repeat("x", 1<<20)) })
+	}
+	limit := func(pages int) {
+		t.Helper()
+		if _, err := writer.Exec("PRAGMA max_page_count = " + itoa(pages)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(1) // SQLite makes it what the file has now
+	if err := fill(); !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("write on a full disk: %v", err)
+	}
+	limit(1 << 20)
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("ping once there is room: %v", err)
+	}
+	if err := fill(); err != nil {
+		t.Errorf("write once there is room: %v", err)
+	}
+}
+
+func TestLostServerIsUnavailable(t *testing.T) {
+	s := openTest(t, storetest.Postgres(t))
+	b := s.backend.(*postgresBackend)
+	err := s.tx(t.Context(), func(tx *tx) error { // the server ends the connection in mid-transaction
+		var pid int
+		if err := tx.db.Raw("SELECT pg_backend_pid()").Scan(&pid).Error; err != nil {
+			return err
+		}
+		if _, err := b.pool.Exec(t.Context(), "SELECT pg_terminate_backend($1)", pid); err != nil {
+			return err
+		}
+		return addRow(tx, "a")
+	})
+	if !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("write on a lost connection: %v", err)
+	}
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("ping once it is back: %v", err)
+	}
+}
+
+func TestReadsCannotWrite(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		err := s.view(t.Context(), func(db *gorm.DB) error {
+			return db.Exec("DELETE FROM schedules").Error
+		})
+		if err == nil {
+			t.Error("a read wrote")
+		}
+	})
+}
+
+func TestMigrationsRunOnceEachWay(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		s.mustEnqueue(t, job{kind: "plain"})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		again := openTest(t, url)
+		if n := again.count(t, "SELECT count(*) FROM river_job"); n != 1 {
+			t.Errorf("%d jobs after opening again", n)
+		}
+	})
+}
+
+func TestDatabaseFileIsPrivateAndItsNameFree(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a b%20c?d#e.db")
+	s := openTest(t, "sqlite:"+path)
+	s.mustEnqueue(t, job{kind: "plain"})
+	for _, suffix := range []string{"", "-wal", ".lock"} {
+		if mode := statMode(t, path+suffix); mode != 0o600 {
+			t.Errorf("%q has mode %#o", suffix, mode)
+		}
+	}
+}
+
+func TestOpenRefusesUnknownDatabases(t *testing.T) {
+	keys, err := Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []Config{{URL: "mysql://x", Keyset: keys}, {URL: "sqlite:", Keyset: keys}, {URL: "sqlite::memory:", Keyset: keys}, {URL: "sqlite:x"}} {
+		if _, err := Open(t.Context(), c); err == nil {
+			t.Errorf("%q opened", c.URL)
+		}
+	}
+	_, err = Open(t.Context(), Config{URL: "postgres://u:geheim@h:bad/x", Keyset: keys})
+	if err == nil || strings.Contains(err.Error(), "geheim") {
+		t.Errorf("a URL that cannot be parsed: %v", err)
+	}
+}
+
+func TestRetryDelay(t *testing.T) {
+	least, most := func(int64) int64 { return 0 }, func(n int64) int64 { return n - 1 }
+	for _, c := range []struct {
+		attempt        int
+		shortest, last time.Duration
+	}{{1, time.Second, 2 * time.Second}, {3, 4 * time.Second, 8 * time.Second}, {9, 150 * time.Second, 300 * time.Second}, {3000, 150 * time.Second, 300 * time.Second}} {
+		if a, b := retryDelay(c.attempt, least), retryDelay(c.attempt, most); a != c.shortest || b != c.last {
+			t.Errorf("attempt %d: %v to %v, want %v to %v", c.attempt, a, b, c.shortest, c.last)
+		}
+	}
+}

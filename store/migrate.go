@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*/*.sql
+var migrations embed.FS
+
+// dialect names a database as goose does and the folder of its migrations.
+type dialect struct {
+	goose  goose.Dialect
+	folder string
+}
+
+var (
+	dialectSQLite   = dialect{goose.DialectSQLite3, "migrations/sqlite"}
+	dialectPostgres = dialect{goose.DialectPostgres, "migrations/postgres"}
+)
+
+// migrateUp applies our numbered migrations. The caller has made sure that nobody else does so at the same time.
+func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
+	files, err := fs.Sub(migrations, d.folder)
+	if err != nil {
+		return fmt.Errorf("find migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(d.goose, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_version"))
+	if err != nil {
+		return fmt.Errorf("read migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate the schema: %w", err)
+	}
+	return nil
+}
+
+// quiet keeps a library's progress out of the log but lets its warnings through.
+func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeastWarn{log.Handler()}) }
+
+type atLeastWarn struct{ slog.Handler }
+
+func (h atLeastWarn) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
+}
+
+func (h atLeastWarn) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return atLeastWarn{h.Handler.WithAttrs(attrs)}
+}
+
+func (h atLeastWarn) WithGroup(name string) slog.Handler {
+	return atLeastWarn{h.Handler.WithGroup(name)}
+}

@@ -1,0 +1,230 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/riverqueue/river"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// Config says which database to open, and as whom.
+type Config struct {
+	// URL is "sqlite:PATH" or "postgres://…".
+	URL string
+	// Keyset seals what is kept; it is required.
+	Keyset *Keyset
+	// ReplicaID names this replica for as long as it lives and across its restarts; "replica-1" if empty. Jobs that a
+	// killed predecessor of the same name left running are taken up again by Run.
+	ReplicaID string
+	// Logger gets what operators should see; slog.Default if nil.
+	Logger *slog.Logger
+	// Clock gives the time for rows; time.Now if nil.
+	Clock func() time.Time
+	// OnFailure, if set, is told of every attempt of a job that failed. It must not block.
+	OnFailure func(Failure)
+}
+
+// A Store is an open database. It is safe for concurrent use.
+type Store struct {
+	keys    *Keyset
+	log     *slog.Logger
+	clock   func() time.Time
+	replica string
+	failed  func(Failure)
+	backend backend
+
+	closing sync.Once
+	suspect atomic.Bool // the last write met a database that was unavailable
+
+	mu      sync.Mutex
+	running bool   // from the beginning of Run to the end of Stop
+	worker  runner // nil unless running
+	release func() // gives the replica lock back
+	lost    error  // why the worker stopped by itself
+}
+
+// backend is all that differs between the two databases.
+type backend interface {
+	// tx runs fn in one transaction and commits it; queue works on the same transaction.
+	tx(ctx context.Context, fn func(db *gorm.DB, queue queueTx) error) error
+	// reader is where reads go; readOptions describes a read-only snapshot on it.
+	reader() (db *gorm.DB, readOptions *sql.TxOptions)
+	// migrate brings the schema, River's and ours, up to date.
+	migrate(ctx context.Context, log *slog.Logger) error
+	// own makes this process the only one that works as replica, until release. lost is called if that ends early.
+	own(ctx context.Context, replica string, lost func(error)) (release func(), err error)
+	// orphans selects the jobs and the leadership that an earlier incarnation of the replica left behind.
+	orphans(replica string) orphans
+	// client makes a River client; one without queues only inserts.
+	client(config *river.Config) (runner, error)
+	// pollInterval is how often a queue looks for jobs on its own, beside being notified.
+	pollInterval() time.Duration
+	// check says why the database cannot be reached, if so.
+	check(ctx context.Context) error
+	close() error
+}
+
+// queueTx is the queue as seen from inside a transaction.
+type queueTx interface {
+	insert(ctx context.Context, jobs []river.InsertManyParams) error
+	complete(ctx context.Context, job *river.Job[jobArgs]) error
+	// holdClause locks the selected job row where the database has row locks.
+	holdClause() string
+}
+
+// runner is a River client, whatever its transactions are.
+type runner interface {
+	Start(ctx context.Context) error
+	Stop(ctx context.Context) error
+	StopAndCancel(ctx context.Context) error
+}
+
+// orphans are SQL conditions with their arguments.
+type orphans struct {
+	jobs, leader string
+	args         []any
+}
+
+// Open opens the database, creates or migrates its schema, and returns a Store that can read, write and enqueue.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	if c.Keyset == nil {
+		return nil, errors.New("open store: a keyset is required")
+	}
+	s := &Store{keys: c.Keyset, log: c.Logger, clock: c.Clock, replica: c.ReplicaID, failed: c.OnFailure}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.log = s.log.With("component", "store")
+	if s.clock == nil {
+		s.clock = time.Now
+	}
+	if s.replica == "" {
+		s.replica = "replica-1"
+	}
+	var err error
+	switch scheme, rest, _ := strings.Cut(c.URL, ":"); scheme {
+	case "sqlite":
+		s.backend, err = openSQLite(ctx, rest, s.log)
+	case "postgres", "postgresql":
+		s.backend, err = openPostgres(ctx, c.URL, s.log)
+	default:
+		return nil, fmt.Errorf("open store: %q is neither sqlite:PATH nor postgres://…", scheme)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", classify(err))
+	}
+	if err := s.backend.migrate(ctx, s.log); err != nil {
+		return nil, errors.Join(fmt.Errorf("migrate store: %w", classify(err)), s.backend.close())
+	}
+	return s, nil
+}
+
+// Close stops the workers if they run and closes the database; a second Close does nothing. A crash in its place
+// loses nothing.
+func (s *Store) Close() (err error) {
+	s.closing.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err = errors.Join(s.Stop(ctx), s.backend.close())
+	})
+	return err
+}
+
+// Ping says why the database cannot take writes, if so.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.backend.check(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if !s.suspect.Load() {
+		return nil
+	}
+	return s.tx(ctx, func(tx *tx) error {
+		return tx.db.Exec("INSERT INTO probe (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at", s.now()).Error
+	})
+}
+
+// now is the time in the precision and zone that both databases return unchanged.
+func (s *Store) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
+
+// gormConfig is the same for every connection: errors are typed, statements stay out of the logs (they carry values).
+func gormConfig() *gorm.Config {
+	return &gorm.Config{TranslateError: true, SkipDefaultTransaction: true, Logger: logger.Discard}
+}
+
+// tx is a transaction: rows through db, jobs through enqueue, the end of the present job through complete.
+type tx struct {
+	db    *gorm.DB
+	queue queueTx
+	ctx   context.Context
+}
+
+// maxCollisions is how often a transaction that met another one is run again.
+const maxCollisions = 5
+
+// tx runs fn in one transaction and commits it. fn may run several times and must do nothing but use its tx. An
+// error of fn rolls everything back, jobs included.
+func (s *Store) tx(ctx context.Context, fn func(*tx) error) error {
+	for pass := 1; ; pass++ {
+		err := s.backend.tx(ctx, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, ctx}) })
+		if err == nil {
+			s.suspect.Store(false)
+			return nil
+		}
+		if !collided(err) || pass == maxCollisions {
+			err = classify(err)
+			if errors.Is(err, ErrUnavailable) {
+				s.suspect.Store(true)
+			}
+			return err
+		}
+		wait := time.Duration(1<<pass) * (5*time.Millisecond + rand.N(5*time.Millisecond))
+		select {
+		case <-ctx.Done():
+			return classify(errors.Join(context.Cause(ctx), err))
+		case <-time.After(wait):
+		}
+	}
+}
+
+// view runs fn on one read-only snapshot.
+func (s *Store) view(ctx context.Context, fn func(db *gorm.DB) error) error {
+	db, options := s.backend.reader()
+	return classify(db.WithContext(ctx).Transaction(fn, options))
+}
+
+// within gives GORM a transaction that was begun outside of it.
+func within(ctx context.Context, db *gorm.DB, t *sql.Tx) *gorm.DB {
+	session := db.Session(&gorm.Session{Context: ctx, NewDB: true})
+	session.Statement.ConnPool = t
+	return session
+}
+
+// finish commits t if fn succeeded and rolls it back if it failed or panicked.
+func finish(t *sql.Tx, fn func() error) (err error) {
+	done := false
+	defer func() {
+		if !done {
+			if rollback := t.Rollback(); rollback != nil && !errors.Is(rollback, sql.ErrTxDone) {
+				err = errors.Join(err, fmt.Errorf("roll back: %w", rollback))
+			}
+		}
+	}()
+	if err := fn(); err != nil {
+		return err
+	}
+	done = true
+	if err := t.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,321 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+)
+
+// postgresBackend is one pgxpool, seen by River directly and by GORM through database/sql.
+type postgresBackend struct {
+	pool   *pgxpool.Pool
+	sqlDB  *sql.DB
+	db     *gorm.DB
+	driver *riverpgxv5.Driver
+	jobs   *river.Client[pgx.Tx]
+	log    *slog.Logger
+}
+
+const (
+	postgresConns = 20 // at least; pool_max_conns in the URL may ask for more
+
+	// Keys of the advisory locks, all in this database.
+	lockMigrate = 727001
+	lockReplica = 727002
+)
+
+func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgresBackend, err error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("postgres: the URL cannot be parsed") // the parser's words may hold the password
+	}
+	config.MaxConns = max(config.MaxConns, postgresConns)
+	params := config.ConnConfig.RuntimeParams
+	params["timezone"] = "UTC"
+	params["synchronous_commit"] = "on" // what was answered 2xx is on the disk
+	params["idle_in_transaction_session_timeout"] = "60s"
+	if params["application_name"] == "" {
+		params["application_name"] = "tocsin"
+	}
+	b := &postgresBackend{log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if err := b.pool.Ping(ctx); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	b.sqlDB = stdlib.OpenDBFromPool(b.pool)
+	b.sqlDB.SetMaxIdleConns(0) // idle connections wait in the pool, where River finds them too
+	if b.db, err = gorm.Open(postgres.New(postgres.Config{Conn: b.sqlDB}), gormConfig()); err != nil {
+		return nil, err
+	}
+	b.driver = riverpgxv5.New(b.pool)
+	b.jobs, err = river.NewClient(b.driver, riverConfig(log))
+	return b, err
+}
+
+// tx pins one connection, so that GORM's transaction can lend it to River.
+func (b *postgresBackend) tx(ctx context.Context, fn func(*gorm.DB, queueTx) error) error {
+	conn, err := b.sqlDB.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer conn.Close()
+	t, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	return finish(t, func() error { return fn(within(ctx, b.db, t), postgresQueue{conn, b.jobs}) })
+}
+
+type postgresQueue struct {
+	conn *sql.Conn
+	jobs *river.Client[pgx.Tx]
+}
+
+func (q postgresQueue) insert(ctx context.Context, jobs []river.InsertManyParams) error {
+	return q.lend(func(t pgx.Tx) error { _, err := q.jobs.InsertManyTx(ctx, t, jobs); return err })
+}
+
+func (q postgresQueue) complete(ctx context.Context, job *river.Job[jobArgs]) error {
+	return q.lend(func(t pgx.Tx) error { _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, t, job); return err })
+}
+
+func (postgresQueue) holdClause() string { return " FOR UPDATE" }
+
+// lend passes the connection that carries the transaction to River.
+func (q postgresQueue) lend(fn func(pgx.Tx) error) error {
+	return q.conn.Raw(func(c any) error { return fn(lentTx{c.(*stdlib.Conn).Conn(), 0}) })
+}
+
+// lentTx presents a connection with an open transaction as pgx.Tx. The lender commits; a nested Begin is a savepoint.
+type lentTx struct {
+	conn  *pgx.Conn
+	depth int
+}
+
+var errLent = errors.New("only the lender ends the transaction")
+
+func (t lentTx) Begin(ctx context.Context) (pgx.Tx, error) {
+	nested := lentTx{t.conn, t.depth + 1}
+	_, err := t.conn.Exec(ctx, "SAVEPOINT "+nested.name())
+	return nested, err
+}
+
+func (t lentTx) Commit(ctx context.Context) error {
+	if t.depth == 0 {
+		return errLent
+	}
+	_, err := t.conn.Exec(ctx, "RELEASE SAVEPOINT "+t.name())
+	return err
+}
+
+func (t lentTx) Rollback(ctx context.Context) error {
+	if t.depth == 0 {
+		return errLent
+	}
+	_, err := t.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+t.name())
+	return err
+}
+
+func (t lentTx) name() string { return fmt.Sprintf("lent_%d", t.depth) }
+
+func (t lentTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+	return t.conn.CopyFrom(ctx, table, columns, rows)
+}
+
+func (t lentTx) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
+	return t.conn.SendBatch(ctx, batch)
+}
+
+// LargeObjects cannot be served: pgx builds them from its own transactions only. River uses none.
+func (t lentTx) LargeObjects() pgx.LargeObjects { panic("store: large objects on a lent transaction") }
+
+func (t lentTx) Prepare(ctx context.Context, name, query string) (*pgconn.StatementDescription, error) {
+	return t.conn.Prepare(ctx, name, query)
+}
+
+func (t lentTx) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
+	return t.conn.Exec(ctx, query, args...)
+}
+
+func (t lentTx) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
+	return t.conn.Query(ctx, query, args...)
+}
+
+func (t lentTx) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
+	return t.conn.QueryRow(ctx, query, args...)
+}
+
+func (t lentTx) Conn() *pgx.Conn { return t.conn }
+
+func (b *postgresBackend) reader() (*gorm.DB, *sql.TxOptions) {
+	return b.db, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+}
+
+func (b *postgresBackend) migrate(ctx context.Context, log *slog.Logger) error {
+	lock, err := b.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer lock.Release()
+	if _, err := lock.Exec(ctx, "SELECT pg_advisory_lock($1)", lockMigrate); err != nil {
+		return fmt.Errorf("take the migration lock: %w", err)
+	}
+	defer func() { _, _ = lock.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", lockMigrate) }()
+	m, err := rivermigrate.New(b.driver, &rivermigrate.Config{Logger: quiet(log)})
+	if err != nil {
+		return err
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate the queue: %w", err)
+	}
+	return migrateUp(ctx, b.sqlDB, dialectPostgres)
+}
+
+func (b *postgresBackend) orphans(replica string) orphans {
+	return orphans{
+		jobs:   "attempted_by[array_upper(attempted_by, 1)] = ?",
+		leader: "leader_id = ?",
+		args:   []any{replica},
+	}
+}
+
+func (b *postgresBackend) client(config *river.Config) (runner, error) {
+	return river.NewClient(b.driver, config)
+}
+
+// pollInterval bounds the wait of a job whose notification was held back by River's limiter or lost with a connection.
+func (b *postgresBackend) pollInterval() time.Duration { return 200 * time.Millisecond }
+
+func (b *postgresBackend) check(ctx context.Context) error { return b.pool.Ping(ctx) }
+
+func (b *postgresBackend) close() error {
+	var err error
+	if b.sqlDB != nil {
+		err = b.sqlDB.Close()
+	}
+	if b.pool != nil {
+		b.pool.Close()
+	}
+	return err
+}
+
+const (
+	// replicaPatience is how long a restart waits for the server to notice that its killed predecessor is gone.
+	replicaPatience = 15 * time.Second
+	replicaCheck    = 3 * time.Second
+)
+
+// own holds a session lock on the replica's name, on a connection of its own. If that connection breaks, the lock is
+// taken again; if another process has it by then, lost is called and the replica must not go on working.
+func (b *postgresBackend) own(ctx context.Context, replica string, lost func(error)) (func(), error) {
+	conn, err := b.lockReplica(ctx, replica)
+	if err != nil {
+		return nil, err
+	}
+	watch, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			if err := keepAlive(watch, conn); watch.Err() != nil {
+				_ = conn.Close(context.WithoutCancel(watch))
+				return
+			} else if err != nil {
+				b.log.Warn("the replica's lock was lost with its connection", "replica", replica)
+			}
+			_ = conn.Close(watch)
+			if conn = b.relock(watch, replica, lost); conn == nil {
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }, nil
+}
+
+// relock tries until it has the lock again, the watch ends, or another process turns out to have it.
+func (b *postgresBackend) relock(ctx context.Context, replica string, lost func(error)) *pgx.Conn {
+	for {
+		conn, err := b.lockReplica(ctx, replica)
+		switch {
+		case err == nil:
+			return conn
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, ErrInUse):
+			lost(err)
+			return nil
+		}
+		if !pause(ctx, time.Second) {
+			return nil
+		}
+	}
+}
+
+// keepAlive returns when the connection no longer answers.
+func keepAlive(ctx context.Context, conn *pgx.Conn) error {
+	for pause(ctx, replicaCheck) {
+		probe, cancel := context.WithTimeout(ctx, replicaCheck)
+		err := conn.Ping(probe)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (b *postgresBackend) lockReplica(ctx context.Context, replica string) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, b.pool.Config().ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	for deadline := time.Now().Add(replicaPatience); ; {
+		var held bool
+		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", lockReplica, replica).Scan(&held)
+		if err == nil && held {
+			return conn, nil
+		}
+		if err == nil && time.Now().After(deadline) {
+			err = fmt.Errorf("replica %q: %w", replica, ErrInUse)
+		}
+		if err == nil && !pause(ctx, 100*time.Millisecond) {
+			err = ctx.Err()
+		}
+		if err != nil {
+			_ = conn.Close(context.WithoutCancel(ctx))
+			return nil, fmt.Errorf("take the replica's lock: %w", err)
+		}
+	}
+}
+
+// pause waits for d and says whether ctx still lives.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/riverqueue/river"
+)
+
+// The queues and how many jobs of each run at once. Paging has its own and never waits for anything else.
+const (
+	queueIntake  = "intake"
+	queuePage    = "page"
+	queueEffects = "effects"
+	queueDefault = river.QueueDefault
+)
+
+var queueWorkers = map[string]int{queueIntake: 2, queuePage: 10, queueEffects: 16, queueDefault: 4}
+
+const (
+	fetchCooldown = 20 * time.Millisecond
+	jobTimeout    = 60 * time.Second
+	rescueAfter   = 15 * time.Minute // a backstop: recovery at start is what normally takes up lost jobs
+	minRetry      = time.Second
+	maxRetry      = 5 * time.Minute
+	maxAttempts   = 3000 // ten days at maxRetry: an effect outlives a long outage of the other side
+	keepCompleted = 6 * time.Hour
+	keepCancelled = 7 * 24 * time.Hour
+	keepDiscarded = 30 * 24 * time.Hour
+	sweepInterval = 5 * time.Second
+)
+
+// jobArgs are what a job carries through the queue: ids of rows, never their content.
+type jobArgs struct {
+	kind string
+	IDs  []int64 `json:"ids"`
+}
+
+// Kind implements river.JobArgs.
+func (a jobArgs) Kind() string { return a.kind }
+
+// job is a job to be enqueued.
+type job struct {
+	kind  string
+	queue string // queueDefault if empty
+	ids   []int64
+	at    time.Time // not before; at once if zero
+}
+
+// enqueue adds jobs that exist if, and only if, the transaction commits.
+func (t *tx) enqueue(jobs ...job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	params := make([]river.InsertManyParams, len(jobs))
+	for i, j := range jobs {
+		params[i] = river.InsertManyParams{
+			Args:       jobArgs{j.kind, j.ids},
+			InsertOpts: &river.InsertOpts{Queue: j.queue, ScheduledAt: j.at},
+		}
+	}
+	if err := t.queue.insert(t.ctx, params); err != nil {
+		return fmt.Errorf("enqueue: %w", err)
+	}
+	return nil
+}
+
+// complete ends the task's job in this transaction. The context of the transaction must come from the handler. It fails
+// with errStale, and so rolls everything back, if the job was meanwhile given to another attempt.
+func (t *tx) complete(task Task) error {
+	var held int64
+	err := t.db.Raw("SELECT count(*) FROM (SELECT id FROM river_job WHERE id = ? AND state = 'running' AND attempt = ?"+
+		t.queue.holdClause()+") AS held", task.job.ID, task.job.Attempt).Scan(&held).Error
+	if err != nil {
+		return fmt.Errorf("look up the job: %w", err)
+	}
+	if held == 0 {
+		return errStale
+	}
+	if err := t.queue.complete(t.ctx, task.job); err != nil {
+		return fmt.Errorf("complete the job: %w", err)
+	}
+	return nil
+}
+
+// A Task is one attempt at a job.
+type Task struct {
+	Kind string
+	IDs  []int64
+	// Attempt counts every start of the job, this one included: also those that a crash or a shutdown cut short and
+	// those that ended with a wish to be called later. Above 1, an effect may already have landed.
+	Attempt int
+
+	job *river.Job[jobArgs]
+}
+
+// A Handler does a task. Its error decides what happens next: nil ends the job; errLater puts it off without counting
+// as a failure; errGiveUp ends it for good; anything else is tried again, later each time.
+type Handler func(ctx context.Context, task Task) error
+
+// errLater puts a job off.
+type errLater struct{ after time.Duration }
+
+func (e errLater) Error() string { return fmt.Sprintf("try again after %v", e.after) }
+
+// errGiveUp ends a job that no attempt can do.
+type errGiveUp struct{ cause error }
+
+func (e errGiveUp) Error() string { return "give up: " + e.cause.Error() }
+func (e errGiveUp) Unwrap() error { return e.cause }
+
+// A Failure is an attempt of a job that failed.
+type Failure struct {
+	Kind    string
+	IDs     []int64
+	Attempt int
+	Err     error  // may quote what another system said: redact before it leaves the house
+	Final   bool   // the job will not be tried again
+	Stack   []byte // set if the handler panicked
+}
+
+// attemptError is what River keeps and logs of a failure: never the words of the cause, which may be somebody's data.
+type attemptError struct{ reason string }
+
+func (e attemptError) Error() string { return e.reason }
+
+// worker calls the handlers of one kind and turns their errors into what River should do.
+type worker struct {
+	river.WorkerDefaults[jobArgs]
+	handle Handler
+	log    *slog.Logger
+	failed func(Failure)
+}
+
+func (w *worker) NextRetry(j *river.Job[jobArgs]) time.Time {
+	return time.Now().Add(retryDelay(j.Attempt, rand.Int64N))
+}
+
+// retryDelay doubles with each attempt up to maxRetry; the half of it is random, so that what failed together does not
+// come back together.
+func retryDelay(attempt int, random func(int64) int64) time.Duration {
+	delay := min(minRetry<<min(max(attempt, 1), 16), maxRetry)
+	return max(delay/2+time.Duration(random(int64(delay/2)+1)), minRetry)
+}
+
+func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
+	task := Task{Kind: j.Kind, IDs: j.Args.IDs, Attempt: j.Attempt + snoozes(j.Metadata), job: j}
+	err, stack := w.call(ctx, task)
+	var later errLater
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &later):
+		return river.JobSnooze(max(later.after, 0))
+	case errors.Is(err, errStale):
+		w.log.Warn("a job was done by a later attempt", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt)
+		return nil
+	}
+	var giveUp errGiveUp
+	final := errors.As(err, &giveUp) || j.Attempt >= j.MaxAttempts
+	w.log.Warn("a job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", final, "reason", reason(err))
+	if w.failed != nil {
+		w.failed(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: final, Stack: stack})
+	}
+	if final {
+		return river.JobCancel(attemptError{reason(err)})
+	}
+	return attemptError{reason(err)}
+}
+
+// call runs the handler; a panic is a failure like another.
+func (w *worker) call(ctx context.Context, task Task) (err error, stack []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			err, stack = panicked{p}, debug.Stack()
+		}
+	}()
+	return w.handle(ctx, task), nil
+}
+
+type panicked struct{ value any }
+
+func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+
+// reason names the class of an error in words of our own.
+func reason(err error) string {
+	var p panicked
+	switch {
+	case errors.As(err, &p):
+		return "panic"
+	case errors.Is(err, ErrUnavailable):
+		return ErrUnavailable.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timed out"
+	case errors.Is(err, context.Canceled):
+		return "interrupted"
+	}
+	var giveUp errGiveUp
+	if errors.As(err, &giveUp) {
+		err = giveUp.cause
+	}
+	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+		err = next
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+// snoozes reads how often River put the job off; each time it took the attempt back.
+func snoozes(metadata []byte) int {
+	var m struct {
+		Snoozes int `json:"snoozes"`
+	}
+	_ = json.Unmarshal(metadata, &m) // River's own field: absent before the first snooze
+	return m.Snoozes
+}
+
+// riverConfig is what both kinds of client share. The cooldown also bounds how often an insert notifies its queue.
+func riverConfig(log *slog.Logger) *river.Config {
+	return &river.Config{MaxAttempts: maxAttempts, FetchCooldown: fetchCooldown, Logger: quiet(log.With("component", "queue"))}
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"tocsin/store/storetest"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func statMode(t *testing.T, path string) os.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode().Perm()
+}
+
+func TestScheduleFiresOncePerRunInItsZone(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		now := time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC) // the clocks of Paris go forward on the 29th
+		s := openTest(t, url, func(c *Config) { c.Clock = func() time.Time { return now } })
+		weekly := Schedule{Name: "agenda", Kind: "agenda", Cron: "30 9 * * MON", Zone: "Europe/Paris"}
+		if err := s.SetSchedules(t.Context(), []Schedule{weekly, {Name: "old", Kind: "old", Cron: "@daily"}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.SetSchedules(t.Context(), []Schedule{weekly}); err != nil { // "old" goes, the other stays as it is
+			t.Fatal(err)
+		}
+		sweep := func(at time.Time, want int64) {
+			t.Helper()
+			now = at
+			var sweeps sync.WaitGroup
+			for range 3 {
+				sweeps.Go(func() {
+					if err := s.sweep(t.Context(), Task{}); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			sweeps.Wait()
+			if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'agenda'"); n != want {
+				t.Errorf("at %v: %d jobs, want %d", at, n, want)
+			}
+		}
+		sweep(time.Date(2026, 3, 30, 7, 29, 59, 0, time.UTC), 0) // 09:29:59 in summer time
+		sweep(time.Date(2026, 3, 30, 7, 30, 0, 0, time.UTC), 1)
+		if err := s.SetSchedules(t.Context(), []Schedule{weekly}); err != nil { // a restart repeats nothing
+			t.Fatal(err)
+		}
+		sweep(time.Date(2026, 3, 30, 7, 31, 0, 0, time.UTC), 1)
+		sweep(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), 2) // four missed runs are one
+		if n := s.count(t, "SELECT count(*) FROM schedules"); n != 1 {
+			t.Errorf("%d schedules", n)
+		}
+	})
+}
+
+func TestRunningStoreSweeps(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		past := true
+		var mu sync.Mutex
+		s := openTest(t, url, func(c *Config) {
+			c.Clock = func() time.Time {
+				mu.Lock()
+				defer mu.Unlock()
+				if past {
+					return time.Now().Add(-48 * time.Hour)
+				}
+				return time.Now()
+			}
+		})
+		if err := s.SetSchedules(t.Context(), []Schedule{{Name: "n", Kind: "plain", Cron: "@daily"}}); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		past = false
+		mu.Unlock()
+		fired := make(chan Task, 1)
+		s.mustRun(t, Work{"plain": func(_ context.Context, task Task) error { fired <- task; return nil }})
+		if task := receive(t, fired); len(task.IDs) != 1 {
+			t.Errorf("fired as %+v", task)
+		}
+	})
+}
+
+func TestSchedulesAreChecked(t *testing.T) {
+	s := openTest(t, storetest.SQLite(t))
+	for _, bad := range []Schedule{{Name: "a", Cron: "99 * * * *"}, {Name: "a", Cron: "@daily", Zone: "Mars/Olympus"}, {Name: "a", Cron: "0 0 30 2 *"}} {
+		if err := s.SetSchedules(t.Context(), []Schedule{bad}); err == nil || errors.Is(err, ErrUnavailable) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}

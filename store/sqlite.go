@@ -1,0 +1,213 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	modernc "modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+)
+
+// sqliteBackend owns one file: a single writer connection that GORM and River share, and a pool that only reads.
+type sqliteBackend struct {
+	path   string
+	lock   *os.File
+	file   os.FileInfo // the database as it was opened, to notice that it was removed or replaced
+	writer *sql.DB
+	readDB *sql.DB
+	db     *gorm.DB
+	read   *gorm.DB
+	driver *riversqlite.Driver
+	jobs   *river.Client[*sql.Tx]
+}
+
+// sqliteDialector is GORM's dialector with error translation for modernc's error type.
+type sqliteDialector struct{ *sqlite.Dialector }
+
+// Translate implements gorm.ErrorTranslator.
+func (sqliteDialector) Translate(err error) error {
+	var e *modernc.Error
+	if errors.As(err, &e) {
+		switch e.Code() {
+		case sqlitelib.SQLITE_CONSTRAINT_PRIMARYKEY, sqlitelib.SQLITE_CONSTRAINT_UNIQUE:
+			return gorm.ErrDuplicatedKey
+		case sqlitelib.SQLITE_CONSTRAINT_FOREIGNKEY:
+			return gorm.ErrForeignKeyViolated
+		case sqlitelib.SQLITE_CONSTRAINT_CHECK:
+			return gorm.ErrCheckConstraintViolated
+		}
+	}
+	return err
+}
+
+const (
+	// A transaction takes the write lock when it begins, so that it never fails half-way for having read first.
+	sqliteWriter = "?_txlock=immediate&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
+		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
+	sqliteReader  = "?mode=ro&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=query_only(1)"
+	sqliteReaders = 4
+)
+
+func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBackend, err error) {
+	if path == "" || path == ":memory:" {
+		return nil, errors.New("sqlite: a file path is required")
+	}
+	b := &sqliteBackend{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	// The file is made here, readable by its owner only; SQLite gives its journal the same mode.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	b.file, err = f.Stat()
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, fmt.Errorf("inspect %s: %w", path, err)
+	}
+	if b.path, err = filepath.EvalSymlinks(path); err != nil { // two names of one file are one lock
+		return nil, fmt.Errorf("resolve %s: %w", path, err)
+	}
+	if b.lock, err = lockFile(b.path + ".lock"); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	dsn := "file:" + (&url.URL{Path: b.path}).EscapedPath()
+	if b.writer, b.db, err = openSQLitePool(ctx, dsn+sqliteWriter, 1); err != nil {
+		return nil, err
+	}
+	if b.readDB, b.read, err = openSQLitePool(ctx, dsn+sqliteReader, sqliteReaders); err != nil {
+		return nil, err
+	}
+	b.driver = riversqlite.New(b.writer)
+	b.jobs, err = river.NewClient(b.driver, riverConfig(log))
+	return b, err
+}
+
+func openSQLitePool(ctx context.Context, dsn string, size int) (*sql.DB, *gorm.DB, error) {
+	pool, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, nil, fmt.Errorf("open sqlite: %w", err)
+	}
+	pool.SetMaxOpenConns(size)
+	pool.SetMaxIdleConns(size)
+	if err := pool.PingContext(ctx); err != nil {
+		return pool, nil, fmt.Errorf("open sqlite: %w", err)
+	}
+	db, err := gorm.Open(sqliteDialector{sqlite.New(sqlite.Config{Conn: pool}).(*sqlite.Dialector)}, gormConfig())
+	return pool, db, err
+}
+
+// lockFile takes the lock that makes this process the owner of the database. The kernel gives it back when the
+// process ends, however it ends; the file itself stays.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = ErrInUse
+	}
+	return nil, errors.Join(err, f.Close())
+}
+
+func (b *sqliteBackend) tx(ctx context.Context, fn func(*gorm.DB, queueTx) error) error {
+	t, err := b.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	return finish(t, func() error { return fn(within(ctx, b.db, t), sqliteQueue{t, b.jobs}) })
+}
+
+type sqliteQueue struct {
+	tx   *sql.Tx
+	jobs *river.Client[*sql.Tx]
+}
+
+func (q sqliteQueue) insert(ctx context.Context, jobs []river.InsertManyParams) error {
+	_, err := q.jobs.InsertManyTx(ctx, q.tx, jobs)
+	return err
+}
+
+func (q sqliteQueue) complete(ctx context.Context, job *river.Job[jobArgs]) error {
+	_, err := river.JobCompleteTx[*riversqlite.Driver](ctx, q.tx, job)
+	return err
+}
+
+func (sqliteQueue) holdClause() string { return "" } // the writer is alone
+
+func (b *sqliteBackend) reader() (*gorm.DB, *sql.TxOptions) {
+	return b.read, &sql.TxOptions{ReadOnly: true}
+}
+
+func (b *sqliteBackend) migrate(ctx context.Context, log *slog.Logger) error {
+	m, err := rivermigrate.New(b.driver, &rivermigrate.Config{Logger: quiet(log)})
+	if err != nil {
+		return err
+	}
+	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
+		return fmt.Errorf("migrate the queue: %w", err)
+	}
+	return migrateUp(ctx, b.writer, dialectSQLite)
+}
+
+// own needs no lock of its own: whoever has the file is alone with it.
+func (b *sqliteBackend) own(context.Context, string, func(error)) (func(), error) {
+	return func() {}, nil
+}
+
+// orphans are all: nobody else can have left anything running.
+func (b *sqliteBackend) orphans(string) orphans { return orphans{jobs: "true", leader: "true"} }
+
+func (b *sqliteBackend) client(config *river.Config) (runner, error) {
+	return river.NewClient(b.driver, config)
+}
+
+// pollInterval is short because a look costs no more than 0.1 ms, and what River's notification misses (it sends at most
+// one per queue and cooldown) waits for it.
+func (b *sqliteBackend) pollInterval() time.Duration { return 100 * time.Millisecond }
+
+// check takes the write lock and gives it back; that also notices a file that was deleted or replaced under us.
+func (b *sqliteBackend) check(ctx context.Context) error {
+	if now, err := os.Stat(b.path); err != nil {
+		return fmt.Errorf("inspect the database file: %w", err)
+	} else if !os.SameFile(b.file, now) {
+		return fmt.Errorf("%s was replaced by another file", b.path)
+	}
+	t, err := b.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return t.Rollback()
+}
+
+func (b *sqliteBackend) close() error {
+	var errs []error
+	for _, db := range []*sql.DB{b.readDB, b.writer} { // the writer last: it folds the journal into the file
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if b.lock != nil {
+		errs = append(errs, b.lock.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -12,6 +12,9 @@ import (
 type Source interface {
 	// Name is the last element of the path: POST /hooks/<name>.
 	Name() string
+	// Headers names the request headers that Decode needs; only these are kept
+	// with the body. A header that carries a credential is never among them.
+	Headers() []string
 	// Verify checks that the delivery is genuine, on the raw body, and returns
 	// the id that tells this delivery from others. A refusal is an
 	// *incident.Error with CodeForbidden (401) or CodeInvalid (400).

@@ -1,0 +1,155 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+
+	"tocsin/bot/incident"
+)
+
+// Limits of what goes on from here. A sender's text is never trusted to be of
+// a sane size or to hold only characters that every database takes.
+const (
+	maxLine = 500     // runes of a title, an id, a key
+	maxText = 8 << 10 // runes of a detail or a note
+	maxTags = 64
+)
+
+// Drain decodes the stored deliveries of a range that nobody handled yet and
+// hands what they mean to the desk, in one batch. It can be repeated.
+func (e *Edge) Drain(ctx context.Context, from, to int64) error {
+	rows, err := e.store.Rows(ctx, from, to)
+	if err != nil {
+		return fmt.Errorf("load deliveries %d to %d: %w", from, to, err)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	batch := make([]incident.Reported, len(rows))
+	for i, row := range rows {
+		batch[i] = e.decode(row)
+		e.observer.Decoded(row.Source, len(batch[i].Signals), batch[i].Failed != "")
+	}
+	if err := e.desk.Report(ctx, batch); err != nil {
+		return fmt.Errorf("report deliveries %d to %d: %w", from, to, err)
+	}
+	return nil
+}
+
+// decode finds out what one row means. What cannot be told is kept, with a
+// reason for a person.
+func (e *Edge) decode(row Row) incident.Reported {
+	out := incident.Reported{Row: row.ID, Source: row.Source}
+	source, known := e.sources[row.Source]
+	if !known {
+		out.Failed = fmt.Sprintf("no source called %s is configured any more", row.Source)
+		return out
+	}
+	header := make(http.Header, len(row.Header))
+	for k, v := range row.Header {
+		header.Set(k, v)
+	}
+	signals, err := source.Decode(header, row.Body)
+	if err != nil {
+		out.Failed = text(err.Error(), maxLine)
+		return out
+	}
+	for i := range signals {
+		signals[i].Row = row.ID
+		signals[i] = clean(signals[i], row)
+	}
+	out.Signals = signals
+	return out
+}
+
+// clean bounds the sender's texts and fills in what the delivery itself knows.
+func clean(s incident.Signal, row Row) incident.Signal {
+	s.Subject.PageKey, s.Subject.Correlation = key(s.Subject.PageKey), key(s.Subject.Correlation)
+	if s.Alert != nil {
+		a := *s.Alert
+		a.Fingerprint, a.Correlation = key(a.Fingerprint), key(a.Correlation)
+		for _, f := range []*string{&a.Kind, &a.Title, &a.EventID, &a.Project, &a.Release, &a.Environment,
+			&a.Account, &a.Region, &a.Principal, &a.Address, &a.Rule} {
+			*f = line(*f)
+		}
+		a.URL = text(a.URL, 4*maxLine)
+		a.Detail = text(a.Detail, maxText)
+		a.Tags = cleanTags(a.Tags)
+		if a.At.IsZero() {
+			a.At = row.Received
+		}
+		s.Alert = &a
+	}
+	if s.Command != nil {
+		c := *s.Command
+		c.Key, c.By.ID, c.Text = key(c.Key), line(c.By.ID), text(c.Text, maxText)
+		if c.Key == "" {
+			c.Key = row.Source + ":" + row.Delivery.ID
+		}
+		s.Command = &c
+	}
+	return s
+}
+
+func cleanTags(tags map[string]string) map[string]string {
+	if len(tags) == 0 {
+		return nil
+	}
+	kept := make(map[string]string, min(len(tags), maxTags))
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		if len(kept) == maxTags {
+			break
+		}
+		kept[line(k)] = line(tags[k])
+	}
+	return kept
+}
+
+// key is a text that is only ever compared: two long ones that differ at the
+// end still differ.
+func key(s string) string {
+	if len(s) > maxLine {
+		return hashed([]byte(s))
+	}
+	return line(s)
+}
+
+// line is a text of one line.
+func line(s string) string {
+	if strings.ContainsAny(s, "\r\n\t") {
+		s = strings.Join(strings.Fields(s), " ")
+	}
+	return text(s, maxLine)
+}
+
+// text is valid UTF-8 without control characters other than line breaks and
+// tabs, no longer than n runes.
+func text(s string, n int) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, s)
+	return clip(s, n)
+}
+
+// clip cuts a text after n runes and shows that it did.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	count := 0
+	for i := range s {
+		if count++; count > n {
+			return s[:i] + "…"
+		}
+	}
+	return s
+}

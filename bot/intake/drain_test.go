@@ -1,0 +1,110 @@
+package intake_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+)
+
+func TestDrainHandsOneBatchToTheDesk(t *testing.T) {
+	r := newRig(t, nil)
+	for i, body := range []string{`{"title":"t","key":"f"}`, `{"note":"n","key":"INC-1/1"}`, `{}`, `"a string"`} {
+		r.do(post(fmt.Sprint(i), []byte(body)))
+	}
+	r.store.rows = append(r.store.rows, intake.Row{ID: 5, Delivery: intake.Delivery{Source: "removed"}})
+	if err := r.Drain(t.Context(), 1, 5); err != nil {
+		t.Fatal(err)
+	}
+	b := r.desk.batch
+	if r.desk.calls != 1 || len(b) != 5 {
+		t.Fatalf("the desk was called %d times with %d rows, want once with 5", r.desk.calls, len(b))
+	}
+	a := b[0].Signals[0].Alert
+	if a == nil || a.Title != "t" || a.Kind != "signed.test" || !a.At.Equal(epoch) || b[0].Signals[0].Row != 1 || b[0].Row != 1 {
+		t.Errorf("first row is %+v, alert %+v", b[0], a)
+	}
+	if c := b[1].Signals[0].Command; c == nil || c.Key != "signed:1" || b[1].Signals[0].Subject.PageKey != "INC-1/1" {
+		t.Errorf("second row is %+v", b[1])
+	}
+	if len(b[2].Signals) != 0 || b[2].Failed != "" {
+		t.Errorf("nothing to do became %+v", b[2])
+	}
+	if len(b[3].Signals) != 0 || !strings.Contains(b[3].Failed, "decode") {
+		t.Errorf("an unknown shape became %+v", b[3])
+	}
+	if !strings.Contains(b[4].Failed, "removed") {
+		t.Errorf("a row of a source that is gone became %+v", b[4])
+	}
+	if got := strings.Join(r.seen.decoded, ", "); got != "signed 1 false, signed 1 false, signed 0 false, signed 0 true, removed 0 true" {
+		t.Errorf("observed %s", got)
+	}
+}
+
+func TestDrainOfNothingDoesNotBotherTheDesk(t *testing.T) {
+	r := newRig(t, nil)
+	if err := r.Drain(t.Context(), 1, 100); err != nil || r.desk.calls != 0 {
+		t.Errorf("error %v, desk called %d times", err, r.desk.calls)
+	}
+}
+
+func TestDrainErrorsAreRepeated(t *testing.T) {
+	r := newRig(t, nil)
+	r.do(post("d", []byte(`{}`)))
+	r.desk.fail = errors.New("desk is busy")
+	if err := r.Drain(t.Context(), 1, 1); !errors.Is(err, r.desk.fail) {
+		t.Errorf("error is %v", err)
+	}
+	r.store.fail = errors.New("disk is gone")
+	if err := r.Drain(t.Context(), 1, 1); !errors.Is(err, r.store.fail) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// hostile is a source whose alerts are as bad as an alert can be.
+type hostile struct{ signed }
+
+func (hostile) Decode(_ http.Header, _ []byte) ([]incident.Signal, error) {
+	long := strings.Repeat("x", 1<<20)
+	tags := map[string]string{}
+	for i := range 1000 {
+		tags[fmt.Sprintf("k%04d", i)] = long
+	}
+	alert := func(end string) incident.Signal {
+		return incident.Signal{Alert: &incident.Alert{
+			Source: "signed", Kind: "a\x00b\r\nc", Title: "\xff" + long, Detail: long + "\x00", Fingerprint: long + end,
+			Principal: "a\x1b[31mb", Tags: tags, At: time.Unix(1, 0),
+		}}
+	}
+	return []incident.Signal{alert("1"), alert("2")}, nil
+}
+
+func TestDrainBoundsWhatASenderWrote(t *testing.T) {
+	r := newRig(t, func(o *intake.Options) { o.Sources = []intake.Source{hostile{}} })
+	r.do(post("d", []byte(`{}`)))
+	if err := r.Drain(t.Context(), 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	one, two := r.desk.batch[0].Signals[0].Alert, r.desk.batch[0].Signals[1].Alert
+	if one.Fingerprint == two.Fingerprint || len(one.Fingerprint) > 100 {
+		t.Errorf("long fingerprints that differ at the end became %.40q and %.40q", one.Fingerprint, two.Fingerprint)
+	}
+	if one.Kind != "ab c" || one.Principal != "a[31mb" {
+		t.Errorf("kind %q, principal %q", one.Kind, one.Principal)
+	}
+	if !utf8.ValidString(one.Title) || utf8.RuneCountInString(one.Title) > 501 || utf8.RuneCountInString(one.Detail) > 8193 {
+		t.Errorf("title has %d bytes, detail %d", len(one.Title), len(one.Detail))
+	}
+	if len(one.Tags) != 64 || len(one.Tags["k0000"]) > 600 {
+		t.Errorf("%d tags, the first of %d bytes", len(one.Tags), len(one.Tags["k0000"]))
+	}
+	if !one.At.Equal(time.Unix(1, 0)) {
+		t.Errorf("the time that the source gave became %v", one.At)
+	}
+}

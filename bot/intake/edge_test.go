@@ -1,0 +1,384 @@
+package intake_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"tocsin/bot/intake"
+)
+
+func TestEdgeKeepsWhatItAnswered202(t *testing.T) {
+	r := newRig(t, nil)
+	body := []byte("{\"title\": \"é\",\n \"key\" : 1}  ")
+	if w := r.do(post("d-1", body)); w.Code != http.StatusAccepted {
+		t.Fatalf("answered %d %s", w.Code, w.Body)
+	}
+	rows := r.store.stored()
+	if len(rows) != 1 {
+		t.Fatalf("%d rows are stored, want 1", len(rows))
+	}
+	row := rows[0]
+	if !bytes.Equal(row.Body, body) {
+		t.Errorf("stored body is %q, sent %q", row.Body, body)
+	}
+	if row.Source != "signed" || row.Delivery.ID != "d-1" || !row.Received.Equal(epoch) || row.Sender != "192.0.2.1" {
+		t.Errorf("stored %+v", row)
+	}
+	if len(row.Header) != 1 || row.Header["X-Kind"] != "signed.test" {
+		t.Errorf("kept headers %v, want X-Kind alone", row.Header)
+	}
+}
+
+func TestEdgeSecondDeliveryChangesNothing(t *testing.T) {
+	r := newRig(t, nil)
+	for range 3 {
+		if w := r.do(post("same", []byte(`{}`))); w.Code != http.StatusAccepted {
+			t.Fatalf("answered %d", w.Code)
+		}
+	}
+	if n := len(r.store.stored()); n != 1 {
+		t.Errorf("%d rows are stored, want 1", n)
+	}
+}
+
+func TestEdgeDeliveryIDsAreStorable(t *testing.T) {
+	r := newRig(t, nil)
+	for i, id := range []string{"", "a\x00b", "a\nb", "\xff", strings.Repeat("x", 5000)} {
+		if w := r.do(post(id, fmt.Appendf(nil, "%d", i))); w.Code != http.StatusAccepted {
+			t.Errorf("id %.20q: answered %d", id, w.Code)
+		}
+	}
+	rows := r.store.stored()
+	if len(rows) != 5 {
+		t.Fatalf("%d rows are stored, want 5", len(rows))
+	}
+	for _, row := range rows {
+		if !strings.HasPrefix(row.Delivery.ID, "sha256:") {
+			t.Errorf("id %.20q is stored as it came", row.Delivery.ID)
+		}
+	}
+}
+
+func TestEdgeRefuses(t *testing.T) {
+	req := func(change func(*http.Request)) *http.Request {
+		r := post("d", []byte(`{"title":"x"}`))
+		change(r)
+		return r
+	}
+	forged := func(body string) *http.Request {
+		r := post("d", []byte(body))
+		r.Header.Set("X-Signature", sign([]byte("else")))
+		return r
+	}
+	unsized := post("d", big(2000))
+	unsized.ContentLength = -1
+	tests := []struct {
+		name    string
+		req     *http.Request
+		status  int
+		code    string
+		outcome string
+	}{
+		{"bad signature", forged(`{}`), 401, "unauthorized", "signed/refused"},
+		{"bad signature on what is no JSON", forged(`no`), 401, "unauthorized", "signed/refused"},
+		{"not JSON", post("d", []byte(`title=x`)), 400, "not_json", "signed/malformed"},
+		{"empty", post("d", nil), 400, "not_json", "signed/malformed"},
+		{"nested too deep", post("d", []byte(strings.Repeat("[", 400))), 400, "not_json", "signed/malformed"},
+		{"an id the source calls invalid", post("bad", []byte(`{}`)), 400, "invalid", "signed/malformed"},
+		{"larger than allowed", post("d", big(1001)), 413, "too_large", "signed/too_large"},
+		{"larger than allowed, length unknown", unsized, 413, "too_large", "signed/too_large"},
+		{"unknown source", req(func(r *http.Request) { r.URL.Path = "/hooks/nobody" }), 404, "unknown_source", "/unknown_source"},
+		{"no source", req(func(r *http.Request) { r.URL.Path = "/hooks/" }), 404, "unknown_source", "/unknown_source"},
+		{"another method", req(func(r *http.Request) { r.Method = http.MethodGet }), 405, "method_not_allowed", "signed/wrong_method"},
+		{"our own fault", req(func(r *http.Request) { r.Header.Set("X-Broken", "1") }), 503, "unavailable", "signed/failed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, func(o *intake.Options) { o.MaxBody = 1000 })
+			w := r.do(tt.req)
+			code, message := wireError(t, w)
+			if w.Code != tt.status || code != tt.code {
+				t.Errorf("answered %d %s (%s), want %d %s", w.Code, code, message, tt.status, tt.code)
+			}
+			if n := r.seen.count(tt.outcome); n != 1 {
+				t.Errorf("outcome %s counted %d times", tt.outcome, n)
+			}
+			if len(r.store.sizes()) != 0 {
+				t.Error("something was stored")
+			}
+			if retry := w.Header().Get("Retry-After"); (retry != "") != (w.Code == 503) {
+				t.Errorf("Retry-After is %q with status %d", retry, w.Code)
+			}
+		})
+	}
+}
+
+func TestEdgeTakesABodyOfExactlyTheLimit(t *testing.T) {
+	r := newRig(t, func(o *intake.Options) { o.MaxBody = 1000 })
+	if w := r.do(post("d", big(1000))); w.Code != http.StatusAccepted {
+		t.Errorf("answered %d", w.Code)
+	}
+}
+
+func TestEdgeNeverAnswers202WhenNothingWasStored(t *testing.T) {
+	r := newRig(t, func(o *intake.Options) { o.Store = &memory{fail: errors.New("no space left on device: secret path")} })
+	w := r.do(post("d", []byte(`{}`)))
+	if code, message := wireError(t, w); w.Code != 503 || code != "not_stored" || strings.Contains(message, "secret path") {
+		t.Errorf("answered %d %s %q", w.Code, code, message)
+	}
+	if r.seen.count("signed/failed") != 1 {
+		t.Error("the failure is not counted")
+	}
+}
+
+// together starts n requests while the store holds the first of them, so that
+// the others wait in the queue.
+func together(t *testing.T, r rig, n int) (codes func() map[int]int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	got := map[int]int{}
+	start := func(i int) {
+		wg.Go(func() {
+			w := r.do(post(fmt.Sprint("d", i), []byte(`{}`)))
+			mu.Lock()
+			got[w.Code]++
+			mu.Unlock()
+		})
+	}
+	start(0)
+	if n := <-r.store.entered; n != 1 {
+		t.Errorf("a request that was alone waited for %d others", n-1)
+	}
+	for i := 1; i < n; i++ {
+		start(i)
+	}
+	return func() map[int]int { wg.Wait(); return got }
+}
+
+func TestEdgeSharesACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *intake.Options) {
+			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+		})
+		codes := together(t, r, 50)
+		synctest.Wait() // all 49 are in the queue
+		r.store.hold <- struct{}{}
+		if n := <-r.store.entered; n != 49 {
+			t.Errorf("the second commit has %d deliveries, want 49", n)
+		}
+		r.store.hold <- struct{}{}
+		if got := codes(); got[202] != 50 {
+			t.Errorf("answers %v, want 50 of 202", got)
+		}
+		_ = r.Close()
+	})
+}
+
+func TestEdgeFullQueueAnswers503(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *intake.Options) {
+			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+			o.MaxQueue = 3
+		})
+		codes := together(t, r, 11)
+		synctest.Wait()
+		r.store.hold <- struct{}{}
+		<-r.store.entered
+		r.store.hold <- struct{}{}
+		if got := codes(); got[202] != 4 || got[503] != 7 {
+			t.Errorf("answers %v, want 4 of 202 and 7 of 503", got)
+		}
+		if n := r.seen.count("signed/full"); n != 7 {
+			t.Errorf("outcome full counted %d times, want 7", n)
+		}
+		if n := len(r.store.stored()); n != 4 {
+			t.Errorf("%d rows are stored, want 4", n)
+		}
+		_ = r.Close()
+	})
+}
+
+func TestEdgeAnswersWhileTheStoreHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *intake.Options) {
+			o.Store = &memory{entered: make(chan int, 1), hold: make(chan struct{})}
+		})
+		w := r.do(post("d", []byte(`{}`)))
+		if code, _ := wireError(t, w); w.Code != 503 || code != "too_slow" {
+			t.Errorf("answered %d %s", w.Code, code)
+		}
+		_ = r.Close()
+	})
+}
+
+func TestEdgeClientThatWentAwayLosesNobodysDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *intake.Options) {
+			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+		})
+		codes := together(t, r, 3)
+		ctx, hangUp := context.WithCancel(t.Context())
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			r.do(post("gone", []byte(`{}`)).WithContext(ctx))
+		}()
+		synctest.Wait()
+		hangUp()
+		<-gone
+		if r.seen.count("signed/gone") != 1 {
+			t.Error("that the sender went away is not counted")
+		}
+		r.store.hold <- struct{}{}
+		<-r.store.entered
+		r.store.hold <- struct{}{}
+		if got := codes(); got[202] != 3 {
+			t.Errorf("answers %v, want 3 of 202", got)
+		}
+		if n := len(r.store.stored()); n != 4 {
+			t.Errorf("%d rows are stored, want 4", n)
+		}
+		_ = r.Close()
+	})
+}
+
+func TestEdgeCloseCommitsWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(o *intake.Options) {
+			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+		})
+		codes := together(t, r, 5)
+		synctest.Wait()
+		closed := make(chan struct{})
+		go func() { defer close(closed); _ = r.Close() }()
+		synctest.Wait()
+		w := r.do(post("late", []byte(`{}`)))
+		if code, _ := wireError(t, w); w.Code != 503 || code != "stopping" {
+			t.Errorf("after Close: answered %d %s", w.Code, code)
+		}
+		r.store.hold <- struct{}{}
+		<-r.store.entered
+		r.store.hold <- struct{}{}
+		<-closed
+		if got := codes(); got[202] != 5 {
+			t.Errorf("answers %v, want 5 of 202", got)
+		}
+		if n := len(r.store.stored()); n != 5 {
+			t.Errorf("%d rows are stored, want 5", n)
+		}
+	})
+}
+
+// What was answered 202 is stored, whatever else happens at the same time.
+func TestEdgeUnderLoad(t *testing.T) {
+	r := newRig(t, func(o *intake.Options) { o.MaxQueue = 8 })
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	accepted := map[string]bool{}
+	for c := range 16 {
+		wg.Go(func() {
+			for i := range 100 {
+				id := fmt.Sprintf("%d-%d", c, i)
+				w := r.do(post(id, []byte(`{}`)))
+				switch w.Code {
+				case http.StatusAccepted:
+					mu.Lock()
+					accepted[id] = true
+					mu.Unlock()
+				case http.StatusServiceUnavailable:
+				default:
+					t.Errorf("answered %d", w.Code)
+				}
+				if c == 0 && i == 60 {
+					go r.Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	_ = r.Close()
+	stored := map[string]bool{}
+	for _, row := range r.store.stored() {
+		stored[row.Delivery.ID] = true
+	}
+	for id := range accepted {
+		if !stored[id] {
+			t.Errorf("%s was answered 202 and is not stored", id)
+		}
+	}
+	if len(accepted) == 0 {
+		t.Error("nothing was accepted")
+	}
+}
+
+func FuzzEdge(f *testing.F) {
+	f.Add("d-1", []byte(`{"title":"x"}`), true)
+	f.Add("", []byte(`{"a":1,"a":2}`), true)
+	f.Add("\x00", []byte("[[[[[["), true)
+	f.Add("d", []byte("\xff\xfe"), false)
+	f.Fuzz(func(t *testing.T, id string, body []byte, genuine bool) {
+		r := newRig(t, func(o *intake.Options) { o.MaxBody = 4096 })
+		req := post(id, body)
+		if !genuine {
+			req.Header.Set("X-Signature", "00")
+		}
+		w := httptest.NewRecorder()
+		r.ServeHTTP(w, req)
+		rows := r.store.stored()
+		if (w.Code == http.StatusAccepted) != (len(rows) == 1) {
+			t.Fatalf("answered %d with %d rows stored", w.Code, len(rows))
+		}
+		if !genuine && w.Code == http.StatusAccepted {
+			t.Fatal("a forged delivery was accepted")
+		}
+		if len(rows) == 1 && !bytes.Equal(rows[0].Body, body) {
+			t.Fatal("the stored body differs from the one sent")
+		}
+		if err := r.Drain(t.Context(), 0, 10); err != nil {
+			t.Fatalf("drain: %v", err)
+		}
+	})
+}
+
+func BenchmarkEdgeAlone(b *testing.B) {
+	r := newRig(b, nil)
+	body := big(7 << 10)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		i++
+		if w := r.do(post(fmt.Sprint(i), body)); w.Code != http.StatusAccepted {
+			b.Fatal(w.Code)
+		}
+	}
+}
+
+func BenchmarkEdgeTogether(b *testing.B) {
+	r := newRig(b, nil)
+	body := big(7 << 10)
+	b.ReportAllocs()
+	b.SetParallelism(8)
+	var n sync.Mutex
+	next := 0
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			n.Lock()
+			next++
+			id := fmt.Sprint(next)
+			n.Unlock()
+			if w := r.do(post(id, body)); w.Code != http.StatusAccepted {
+				b.Fatal(w.Code)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/float64(max(len(r.store.sizes()), 1)), "deliveries/commit")
+}

@@ -247,10 +247,10 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 
 func TestWhatIsMalformedIsKept(t *testing.T) {
 	for name, raw := range map[string]string{
-		"no header":      "\x00\xff not a mail",
-		"cut multipart":  "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhalf",
-		"bad base64":     "Content-Transfer-Encoding: base64\r\n\r\n!!!",
-		"nested deeply":  nested(40),
+		"no header":     "\x00\xff not a mail",
+		"cut multipart": "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhalf",
+		"bad base64":    "Content-Transfer-Encoding: base64\r\n\r\n!!!",
+		"nested deeply": nested(40),
 	} {
 		if m := mailbox.Parse([]byte(raw)); m.Problem == "" || string(m.Raw) != raw {
 			t.Errorf("%s: problem %q, %d raw bytes", name, m.Problem, len(m.Raw))

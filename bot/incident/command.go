@@ -50,6 +50,7 @@ type Command struct {
 	Attendance []PersonID        `json:"attendance,omitempty"`
 	Actions    []Action          `json:"actions,omitempty"` // of a concluded review
 	When       time.Time         `json:"when,omitzero"`     // of the review meeting
+	Exception  string            `json:"exception,omitempty"`
 	Audience   Audience          `json:"audience,omitempty"`
 	Erase      []TextRef         `json:"erase,omitempty"`
 

@@ -1,28 +1,241 @@
 package incident
 
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Limits on what a person may write, in runes.
+const (
+	MaxTitle = 200
+	MaxText  = 20000
+)
+
 // Decide judges one command: it returns the events the command leads to, none
 // where what it asks for is already true, or an *Error that says why not and
-// what is possible now. inc is the incident the command is for (the zero
-// Incident for VerbOpen). It is pure.
+// what is possible now. inc is the incident the command is for (for VerbOpen
+// one that has only its ID and Genesis head). It is pure.
 func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
-	return nil, nil
-}
-
-// DecideMerge judges VerbMerge, the one command that sees two incidents: the
-// events for the source, which ends, and for the target, which goes on.
-func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTarget []Event, err error) {
-	return nil, nil, nil
-}
-
-// Apply folds one sealed event into the incident. It never fails: what Decide
-// let pass can be applied.
-func Apply(inc Incident, e Event) Incident { return inc }
-
-// Fold replays a timeline from nothing.
-func Fold(id ID, events []Event) Incident {
-	inc := Incident{ID: id, Head: Genesis(id)}
-	for _, e := range events {
-		inc = Apply(inc, e)
+	j := judgement{cmd: cmd, env: env, inc: inc.clone()}
+	if err := j.admit(); err != nil {
+		return nil, err
 	}
-	return inc
+	line := transition(cmd.Verb, inc.Status)
+	if line == nil {
+		return nil, j.refusal()
+	}
+	judge, ok := judges[cmd.Verb]
+	if !ok {
+		return nil, Invalid("verb", "%q is no verb of an incident", cmd.Verb)
+	}
+	if err := judge(&j); err != nil {
+		return nil, err
+	}
+	if len(j.events) > 0 && !line.leads(inc.Status, j.inc.Status) {
+		return nil, fmt.Errorf("the table has no way from %s to %s by %s", inc.Status, j.inc.Status, cmd.Verb)
+	}
+	return j.events, nil
+}
+
+// judges holds what each verb checks and leads to. VerbMerge sees two
+// incidents and stands apart, in DecideMerge.
+var judges = map[Verb]func(*judgement) error{
+	VerbOpen: (*judgement).open, VerbAcknowledge: (*judgement).acknowledge,
+	VerbContain: (*judgement).contain, VerbResolve: (*judgement).resolve,
+	VerbReopen: (*judgement).reopen, VerbDismiss: (*judgement).dismiss,
+	VerbSetSeverity: (*judgement).setSeverity, VerbAssignRole: (*judgement).assignRole,
+	VerbNote: (*judgement).note, VerbUpdate: (*judgement).update,
+	VerbGrant: (*judgement).grant, VerbRestrict: (*judgement).restrict, VerbErase: (*judgement).erase,
+
+	VerbSetFact: (*judgement).setFact, VerbEvidence: (*judgement).addEvidence, VerbCall: (*judgement).call,
+	VerbStepDone: (*judgement).stepDone, VerbStepSkip: (*judgement).stepSkip,
+	VerbConsult: (*judgement).consult, VerbAnswer: (*judgement).answer, VerbDelegate: (*judgement).delegate,
+
+	VerbEditRecord: (*judgement).editRecord, VerbSubmit: (*judgement).submit, VerbSign: (*judgement).sign,
+	VerbObject: (*judgement).object, VerbWithdraw: (*judgement).withdraw, VerbAmend: (*judgement).amend, VerbRevise: (*judgement).revise,
+	VerbAddAction: (*judgement).addAction, VerbFinishAction: (*judgement).finishAction,
+	VerbScheduleReview: (*judgement).scheduleReview, VerbConclude: (*judgement).conclude, VerbExcept: (*judgement).except,
+
+	VerbAttach: (*judgement).attach, VerbCount: (*judgement).count, VerbSourceNote: (*judgement).sourceNote,
+	VerbStartPlay: (*judgement).startPlaybooks, VerbStartSteps: (*judgement).startStep, VerbStepLate: (*judgement).stepLate,
+	VerbPage: (*judgement).page, VerbPaged: (*judgement).paged, VerbPageFailed: (*judgement).pageFailed,
+	VerbPageTimeout: (*judgement).pageTimeout, VerbLapse: (*judgement).lapse,
+	VerbLink: (*judgement).link, VerbInvited: (*judgement).invited,
+	VerbWritten: (*judgement).written, VerbShared: (*judgement).shared, VerbEffectFailed: (*judgement).effectFailed,
+}
+
+// judgement is one command being judged: inc is a copy to which the events
+// found so far have been applied.
+type judgement struct {
+	cmd    Command
+	env    Env
+	inc    Incident
+	events []Event
+}
+
+// fields and texts are the two halves of an event's content.
+type (
+	fields map[string]string
+	texts  map[string]string
+)
+
+// emit adds an event and applies it, so that what follows sees its result.
+func (j *judgement) emit(kind EventKind, f fields, t texts) {
+	e := Event{Kind: kind, RecordedAt: stamp(j.env.Now), HappenedAt: stamp(j.env.Now), By: j.env.Actor,
+		Auth: j.cmd.Auth, Via: j.cmd.Via, Audience: AudienceResponders, Fields: map[string]string{}}
+	if !j.cmd.HappenedAt.IsZero() {
+		e.HappenedAt = stamp(j.cmd.HappenedAt)
+	}
+	if j.cmd.Audience != "" {
+		e.Audience = j.cmd.Audience
+	}
+	maps.Copy(e.Fields, f)
+	maps.DeleteFunc(e.Fields, func(_, v string) bool { return v == "" })
+	for name, v := range t {
+		if v == "" {
+			continue
+		}
+		if e.Texts == nil {
+			e.Texts = map[string]Text{}
+		}
+		e.Texts[name] = Text{Value: v}
+	}
+	j.events = append(j.events, e)
+	j.inc = Apply(j.inc, e)
+}
+
+// admit checks what holds for every verb: who speaks, and that the arguments
+// are of a sane size.
+func (j *judgement) admit() error {
+	cmd, env := j.cmd, j.env
+	switch {
+	case env.System:
+		if !slices.Contains(botVerbs, cmd.Verb) && !slices.Contains(sharedVerbs, cmd.Verb) {
+			return Forbidden("%s is for a person to say, not for the bot", cmd.Verb)
+		}
+	case slices.Contains(botVerbs, cmd.Verb):
+		return Forbidden("%s is for the bot itself to say", cmd.Verb)
+	case env.Actor == "" && cmd.Verb != VerbOpen:
+		return Forbidden("nobody the configuration knows stands behind %s; have an administrator add it under people", cmd.By)
+	case env.Actor != "" && cmd.Verb != VerbOpen && !j.inc.MayRead(env.Directory, env.Actor, env.Now):
+		return Forbidden("%s is restricted; ask its commander for access", j.inc.ID)
+	}
+	if cmd.HappenedAt.After(env.Now.Add(time.Minute)) {
+		return Invalid("happened_at", "%s is in the future", cmd.HappenedAt.Format(time.RFC3339))
+	}
+	for field, text := range j.prose() {
+		limit := MaxText
+		if field == "title" {
+			limit = MaxTitle
+		}
+		if n := utf8.RuneCountInString(text); n > limit {
+			return Invalid(field, "%s has %d characters, at most %d are kept; put the rest into a file and add it as evidence", field, n, limit)
+		}
+	}
+	switch cmd.Audience {
+	case "", AudienceAll, AudienceResponders, AudienceLegalSecurity:
+	default:
+		return Invalid("audience", "%q is no audience; use all, responders or legal_and_security", cmd.Audience)
+	}
+	return nil
+}
+
+// prose lists every free text in the command by the name of its argument.
+func (j *judgement) prose() map[string]string {
+	c := j.cmd
+	out := map[string]string{"title": c.Title, "text": c.Text, "exception": c.Exception}
+	maps.Copy(out, c.Record)
+	if c.Evidence != nil {
+		out["name"], out["where"] = c.Evidence.Name, c.Evidence.Where
+	}
+	if c.Action != nil {
+		out["action"] = c.Action.Title
+	}
+	if c.Fact != nil {
+		out["value"] = c.Fact.Value
+		if c.Fact.Affected != nil {
+			out["affected"] = c.Fact.Affected.Who
+		}
+	}
+	return out
+}
+
+// refusal says that the lifecycle has no place for the verb now, and what it has.
+func (j *judgement) refusal() error {
+	if j.inc.Status == Merged {
+		return Conflict("%s was merged into %s; go on there", j.inc.ID, j.inc.MergedInto)
+	}
+	words := make([]string, 0, 8)
+	for _, v := range Possible(j.inc.Status) {
+		words = append(words, string(v))
+	}
+	hint := ""
+	if (j.cmd.Verb == VerbSetFact || j.cmd.Verb == VerbEvidence || j.cmd.Verb == VerbEditRecord) && (j.inc.Status == Approved || j.inc.Status == Closed) {
+		hint = " The record is signed: revise it first."
+	}
+	if j.cmd.Verb == VerbEditRecord && j.inc.Status == InReview {
+		hint = " The record is frozen while departments sign: amend it."
+	}
+	return Conflict("%s is %s, so %s is not possible.%s Possible now: %s.", j.inc.ID, j.inc.Status, j.cmd.Verb, hint, strings.Join(words, ", "))
+}
+
+// need returns an Invalid error when a text is missing.
+func (j *judgement) need(field, value, what string) error {
+	if strings.TrimSpace(value) == "" {
+		return Invalid(field, "%s is missing: %s", field, what)
+	}
+	return nil
+}
+
+// responder checks that the actor may take hold of an incident.
+func (j *judgement) responder() error {
+	p, ok := j.env.Directory.Person(j.env.Actor)
+	if !ok || !p.Responder {
+		return Forbidden("only responders may do this; %s is not one of them", j.env.Directory.Name(j.env.Actor))
+	}
+	return nil
+}
+
+// speaker checks that the actor may speak for a department now.
+func (j *judgement) speaker(team Department) error {
+	if _, ok := j.env.Directory.Team(team); !ok {
+		return Unknown("department", "there is no department %q; the configuration has %s", team, j.teams())
+	}
+	if !j.inc.maySpeak(j.env.Directory, j.env.Actor, team, j.env.Now) {
+		return Forbidden("%s belongs neither to %s nor to its deputies of today", j.env.Directory.Name(j.env.Actor), team)
+	}
+	return nil
+}
+
+func (j *judgement) teams() string {
+	names := make([]string, 0, len(j.env.Directory.Teams))
+	for _, t := range j.env.Directory.Teams {
+		names = append(names, string(t.Name))
+	}
+	return strings.Join(names, ", ")
+}
+
+// known checks that a person named in an argument exists.
+func (j *judgement) known(field string, p PersonID) error {
+	if _, ok := j.env.Directory.Person(p); !ok {
+		return Unknown(field, "%q is nobody the configuration knows", p)
+	}
+	return nil
+}
+
+// move is the field by which an event changes the status.
+func move(s Status) fields { return fields{"status": string(s)} }
+
+func num(n int) string { return strconv.Itoa(n) }
+
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return stamp(t).Format(time.RFC3339Nano)
 }

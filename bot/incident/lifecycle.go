@@ -82,6 +82,7 @@ const (
 	VerbScheduleReview Verb = "schedule_review" // When
 	VerbConclude       Verb = "conclude_review" // Attendance, Text: decisions, Actions
 	VerbExcept         Verb = "except"          // Text: reason for closing without both actions; a second time, by security, endorses
+	VerbCall           Verb = "call"            // Department: bring its people in now
 	VerbErase          Verb = "erase"           // Erase, Text: reason; legal and security together
 )
 
@@ -104,6 +105,9 @@ const (
 	VerbShared       Verb = "postmortem_shared"  // Revision, Item: file id
 	VerbEffectFailed Verb = "effect_failed"      // Effect, Text
 )
+
+// same stands in a To for the status that the incident has already.
+const same Status = ""
 
 // Transition is one line of the table: a verb, the statuses it is possible in
 // and those it may lead to. An empty To means that the status stays.
@@ -132,13 +136,13 @@ var Table = []Transition{
 	{VerbExcept, []Status{Approved}, []Status{Approved, Closed}, "security endorses a reasoned exception"},
 	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, "a new revision is signed; the old one is kept, superseded"},
 	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, "it is not over"},
-	{VerbDismiss, fighting, []Status{Triage, Active, Contained, Dismissed}, "a false alarm; where it is grave, two people say so"},
+	{VerbDismiss, fighting, []Status{same, Dismissed}, "a false alarm; where it is grave, two people say so"},
 	{VerbMerge, fighting, []Status{Merged}, "it goes on inside another incident"},
 
 	// What a frozen record cannot survive.
 	{VerbSetFact, []Status{InReview}, []Status{Resolved}, "a changed fact voids the signatures"},
 	{VerbEvidence, []Status{InReview}, []Status{Resolved}, "new evidence voids the signatures"},
-	{VerbAttach, []Status{InReview}, []Status{Resolved}, "a new kind of alert voids the signatures"},
+	{VerbAttach, []Status{InReview}, []Status{InReview, Resolved}, "a new kind of alert voids the signatures"},
 	{VerbSetSeverity, []Status{InReview}, []Status{Resolved}, "a changed severity voids the signatures"},
 
 	// What happens along the way.
@@ -153,9 +157,12 @@ var Table = []Transition{
 	{VerbStepDone, []Status{Triage, Active, Contained, Resolved}, nil, "a step was done"},
 	{VerbStepSkip, []Status{Triage, Active, Contained, Resolved}, nil, "a step is not needed, with a reason"},
 	{VerbConsult, live, nil, "an affected team is asked"},
-	{VerbAnswer, live, []Status{Triage, Active, Contained, Resolved, InReview, Approved}, "its answer may have been all that was missing"},
+	{VerbAnswer, []Status{Triage, Active, Contained, Resolved}, nil, "the affected team answers"},
+	{VerbAnswer, []Status{InReview}, []Status{InReview, Approved}, "its answer may have been all that was missing"},
 	{VerbDelegate, standing, nil, "a department names a deputy"},
-	{VerbAddAction, []Status{Triage, Active, Contained, Resolved, InReview, Approved, Closed, Dismissed}, nil, "what to do so that it does not happen again"},
+	{VerbCall, live, nil, "a department is needed now, not at sign-off"},
+	{VerbAddAction, []Status{Triage, Active, Contained, Resolved, InReview, Closed, Dismissed}, nil, "what to do so that it does not happen again"},
+	{VerbAddAction, []Status{Approved}, []Status{Approved, Closed}, "the last action item that a concluded review asked for"},
 	{VerbFinishAction, anywhere, nil, "an action item is done"},
 	{VerbGrant, anywhere, nil, "somebody may read along, with a reason"},
 	{VerbRestrict, standing, nil, "restricted or open"},
@@ -180,6 +187,11 @@ var Table = []Transition{
 	{VerbEffectFailed, anywhere, nil, "something could not be done outside, and people must know"},
 }
 
+// leads reports whether the line allows a move between two statuses.
+func (t Transition) leads(from, to Status) bool {
+	return to == from && (len(t.To) == 0 || slices.Contains(t.To, same) || slices.Contains(t.To, from)) || slices.Contains(t.To, to)
+}
+
 // transition finds the table's line for a verb in a status, or nil.
 func transition(v Verb, s Status) *Transition {
 	for n := range Table {
@@ -190,18 +202,20 @@ func transition(v Verb, s Status) *Transition {
 	return nil
 }
 
+// botVerbs are those only the bot itself may say.
+var botVerbs = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlay, VerbStartSteps, VerbStepLate, VerbPage, VerbPaged,
+	VerbPageFailed, VerbPageTimeout, VerbLapse, VerbLink, VerbInvited, VerbWritten, VerbShared, VerbEffectFailed}
+
+// sharedVerbs are those the bot may say as well as people: it opens incidents
+// from alerts, and playbooks have steps that it does itself.
+var sharedVerbs = []Verb{VerbOpen, VerbNote, VerbUpdate, VerbConsult, VerbCall, VerbStepDone}
+
 // Possible lists the verbs of people that the table has for a status, so that a
 // refusal can say what is possible now.
 func Possible(s Status) []Verb {
 	var out []Verb
 	for _, t := range Table {
-		if t.Verb == VerbAttach {
-			continue
-		}
-		if t.Verb == VerbCount {
-			break // from here on the bot's own
-		}
-		if slices.Contains(t.From, s) && !slices.Contains(out, t.Verb) {
+		if slices.Contains(t.From, s) && !slices.Contains(out, t.Verb) && !slices.Contains(botVerbs, t.Verb) {
 			out = append(out, t.Verb)
 		}
 	}

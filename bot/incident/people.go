@@ -64,6 +64,10 @@ const (
 	Communications Department = "communications"
 )
 
+// DataProtection is called together with legal and communications as soon as
+// personal data is suspected, where the configuration has such a team.
+const DataProtection Department = "dpo"
+
 // RequiredDepartments are the four, in the order they are shown.
 func RequiredDepartments() []Department {
 	return []Department{Engineering, Security, Legal, Communications}

@@ -49,6 +49,7 @@ type Incident struct {
 
 	Record        Record         `json:"record"`
 	Revision      int            `json:"revision"`             // of the record; 1 at the first submission
+	Approved      int            `json:"approved"`             // the highest revision that was approved
 	Submission    *Submission    `json:"submission,omitempty"` // the frozen record, while there is one
 	Signatures    []Signature    `json:"signatures,omitempty"`
 	Objections    []Objection    `json:"objections,omitempty"`
@@ -58,6 +59,8 @@ type Incident struct {
 	Actions   []Action   `json:"actions,omitempty"`
 	Review    Review     `json:"review"`
 	Dismissal *Dismissal `json:"dismissal,omitempty"`
+
+	Erasure *Erasure `json:"erasure,omitempty"` // proposed by legal or security, waiting for the other
 
 	MergedInto ID   `json:"merged_into,omitempty"`
 	MergedFrom []ID `json:"merged_from,omitempty"`
@@ -98,6 +101,7 @@ type Paging struct {
 	HeldSince  time.Time `json:"held_since,omitzero"`
 	LastAction time.Time `json:"last_action,omitzero"` // of the commander, for the lapse
 	Started    []int     `json:"started,omitempty"`    // routes of this round whose page has started
+	Failed     []int     `json:"failed,omitempty"`     // routes of this round that did not take the page
 }
 
 // Held reports whether somebody has it.
@@ -127,7 +131,8 @@ type AlertRef struct {
 	Level       Level     `json:"level"`
 	Title       string    `json:"title"`
 	URL         string    `json:"url,omitempty"`
-	Fingerprint string    `json:"fingerprint"` // keyed hash
+	Rule        string    `json:"rule,omitempty"` // the detection rule and its author
+	Fingerprint string    `json:"fingerprint"`    // keyed hash
 	At          time.Time `json:"at"`
 	Count       int64     `json:"count,omitempty"` // filled in when shown
 }
@@ -227,6 +232,14 @@ type Dismissal struct {
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
 	Second PersonID  `json:"second,omitempty"`
+}
+
+// Erasure is a proposal to erase texts.
+type Erasure struct {
+	By     PersonID  `json:"by"`
+	At     time.Time `json:"at"`
+	Refs   []TextRef `json:"refs"`
+	Reason string    `json:"reason"`
 }
 
 // Review is the postmortem review meeting.

@@ -40,6 +40,7 @@ const (
 	EventSigned             EventKind = "signed"
 	EventSignatureWithdrawn EventKind = "signature_withdrawn"
 	EventSignaturesVoided   EventKind = "signatures_voided"
+	EventAmended            EventKind = "amended"
 	EventObjected           EventKind = "objected"
 	EventObjectionClosed    EventKind = "objection_closed"
 	EventApproved           EventKind = "approved"
@@ -72,6 +73,7 @@ const (
 	EventPostmortemWritten  EventKind = "postmortem_written"
 	EventPostmortemShared   EventKind = "postmortem_shared"
 	EventEffectFailed       EventKind = "effect_failed"
+	EventEraseProposed      EventKind = "erasure_proposed"
 	EventErased             EventKind = "texts_erased"
 )
 

@@ -1,0 +1,363 @@
+package incident
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Fold replays a timeline from nothing. What the store keeps as the state of
+// an incident is always equal to the fold of its events.
+func Fold(id ID, events []Event) Incident {
+	inc := New(id)
+	for _, e := range events {
+		inc = Apply(inc, e)
+	}
+	return inc
+}
+
+// New is an incident before its first event.
+func New(id ID) Incident { return Incident{ID: id, Head: Genesis(id)} }
+
+// Apply folds one event into the incident. It never fails: what Decide let
+// pass can be applied, and an erased text reads as empty.
+func Apply(inc Incident, e Event) Incident {
+	i := inc.clone()
+	if e.Seq > 0 {
+		i.Head = Head{Seq: e.Seq, Hash: e.Hash}
+	}
+	i.UpdatedAt = e.RecordedAt
+	if e.By != "" && (e.By == i.Paging.HeldBy || e.By == i.Commander) {
+		i.Paging.LastAction = e.RecordedAt
+	}
+	switch e.Kind {
+	case EventOpened:
+		i.opened(e)
+	case EventAlertAttached, EventMergedFrom:
+		i.attached(e)
+	case EventAcknowledged:
+		i.Paging.HeldBy, i.Paging.HeldSince, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
+	case EventLapsed:
+		i.Paging.HeldBy = ""
+		i.setRole(Commander, "")
+	case EventRound, EventPageStarted, EventPageFailed, EventPageUnanswered:
+		i.paged(e)
+	case EventSeveritySet:
+		i.Severity = Severity(e.Field("severity"))
+	case EventRoleAssigned:
+		i.setRole(Role(e.Field("role")), PersonID(e.Field("person")))
+	case EventFactSet:
+		i.factSet(e)
+	case EventCalled:
+		for _, d := range strings.Split(e.Field("departments"), ",") {
+			i.Called = append(i.Called, Department(d))
+		}
+	case EventEvidence:
+		i.Evidence = append(i.Evidence, Evidence{ID: e.Field("evidence"), Name: e.Text("name"), Where: e.Text("where"), SHA256: e.Field("sha256"), By: e.By, At: e.RecordedAt})
+	case EventAccessGranted:
+		i.Access = append(i.Access, PersonID(e.Field("person")))
+	case EventInvited:
+		i.Access = append(i.Access, splitPeople(e.Field("people"))...)
+	case EventRestricted:
+		i.Restricted = e.Field("restricted") == "true"
+	case EventMergedInto:
+		i.MergedInto, _ = ParseID(e.Field("target"))
+	case EventDismissProposed:
+		i.Dismissal = &Dismissal{By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
+	case EventDismissed:
+		i.Dismissal = &Dismissal{By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
+		if first := PersonID(e.Field("person")); first != "" {
+			i.Dismissal.By, i.Dismissal.Second = first, e.By
+		}
+	case EventReopened:
+		i.reopened()
+	case EventChannelOpened, EventLinked:
+		if i.Links == nil {
+			i.Links = map[string]string{}
+		}
+		i.Links[e.Field("name")] = e.Field("value")
+	case EventDelegated:
+		i.Delegations = append(i.Delegations, Delegation{Department: Department(e.Field("department")), From: e.By, To: PersonID(e.Field("person")), Until: parseInstant(e.Field("until"))})
+	case EventEraseProposed:
+		i.Erasure = &Erasure{By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Refs: textRefs(e)}
+	case EventErased:
+		i.Erasure = nil
+	default:
+		i.applyPlaybook(e)
+		i.applyClosing(e)
+	}
+	if s := e.Field("status"); s != "" {
+		i.Status = Status(s)
+	}
+	return i
+}
+
+// clone copies the incident so deeply that Apply can work in place.
+func (i Incident) clone() Incident {
+	i.Roles, i.Links, i.Facts.Aware = maps.Clone(i.Roles), maps.Clone(i.Links), maps.Clone(i.Facts.Aware)
+	i.Access, i.Called, i.Delegations = slices.Clone(i.Access), slices.Clone(i.Called), slices.Clone(i.Delegations)
+	i.Paging.Started, i.Paging.Failed = slices.Clone(i.Paging.Started), slices.Clone(i.Paging.Failed)
+	i.Alerts, i.Evidence, i.Facts.Affected = slices.Clone(i.Alerts), slices.Clone(i.Evidence), slices.Clone(i.Facts.Affected)
+	i.Signatures, i.Objections, i.Consultations = slices.Clone(i.Signatures), slices.Clone(i.Objections), slices.Clone(i.Consultations)
+	i.Postmortems, i.Actions, i.MergedFrom = slices.Clone(i.Postmortems), slices.Clone(i.Actions), slices.Clone(i.MergedFrom)
+	i.Runs = slices.Clone(i.Runs)
+	for n := range i.Runs {
+		i.Runs[n].Plan = slices.Clone(i.Runs[n].Plan)
+	}
+	return i
+}
+
+func (i *Incident) opened(e Event) {
+	i.Title, i.Severity = e.Text("title"), Severity(e.Field("severity"))
+	i.Restricted = e.Field("restricted") == "true"
+	i.OpenedAt, i.OpenedBy = e.RecordedAt, e.By
+	i.Facts.PersonalData = PersonalUnknown
+	i.Facts.TimeZone, i.Facts.Language = e.Field("time_zone"), e.Field("language")
+	i.Record.Audience, i.Record.Language = AudienceResponders, e.Field("language")
+}
+
+func (i *Incident) attached(e Event) {
+	if e.Kind == EventMergedFrom {
+		var alerts []AlertRef
+		_ = json.Unmarshal([]byte(e.Text("alerts")), &alerts) // erased: their titles are gone, the history stays
+		i.Alerts = append(i.Alerts, alerts...)
+		if id, err := ParseID(e.Field("source")); err == nil {
+			i.MergedFrom = append(i.MergedFrom, id)
+		}
+		return
+	}
+	id, _ := strconv.ParseInt(e.Field("alert"), 10, 64)
+	i.Alerts = append(i.Alerts, AlertRef{Alert: id, Source: e.Field("source"), Kind: e.Field("kind"), Level: Level(e.Field("level")),
+		Title: e.Text("title"), URL: e.Text("url"), Rule: e.Text("rule"), Fingerprint: e.Field("fingerprint"), At: parseInstant(e.Field("at"))})
+}
+
+func (i *Incident) setRole(r Role, p PersonID) {
+	if i.Roles == nil {
+		i.Roles = map[Role]PersonID{}
+	}
+	if p == "" {
+		delete(i.Roles, r)
+	} else {
+		i.Roles[r] = p
+	}
+	if r == Commander {
+		i.Commander = p
+	}
+}
+
+func (i *Incident) paged(e Event) {
+	route, next := atoi(e.Field("route")), e.Field("next")
+	p := &i.Paging
+	current := atoi(e.Field("round")) == p.Round
+	switch {
+	case e.Kind == EventRound:
+		*p = Paging{Round: atoi(e.Field("round")), RouteAt: e.RecordedAt, LastAction: p.LastAction}
+	case !current:
+	case e.Kind == EventPageStarted:
+		p.Started = append(p.Started, route)
+	case e.Kind == EventPageFailed:
+		p.Failed = append(p.Failed, route)
+	}
+	if next != "" && current {
+		p.Route, p.RouteAt = atoi(next), e.RecordedAt
+	}
+}
+
+func (i *Incident) factSet(e Event) {
+	set := Instant{At: parseInstant(e.Field("value")), SetAt: e.RecordedAt, By: e.By, Reason: e.Text("reason")}
+	switch FactName(e.Field("fact")) {
+	case FactOccurred:
+		i.Facts.Occurred = &set
+	case FactDetected:
+		i.Facts.Detected = &set
+	case FactClassified:
+		i.Facts.Classified = &set
+	case FactAware:
+		if i.Facts.Aware == nil {
+			i.Facts.Aware = map[string]Instant{}
+		}
+		i.Facts.Aware[e.Field("regime")] = set
+	case FactPersonalData:
+		i.Facts.PersonalData = PersonalData(e.Field("value"))
+	case FactTimeZone:
+		i.Facts.TimeZone = e.Field("value")
+	case FactLanguage:
+		i.Facts.Language, i.Record.Language = e.Field("value"), e.Field("value")
+	case FactAffected:
+		next := Affected{Who: e.Text("who"), Capacity: Capacity(e.Field("capacity")), Count: atoi(e.Field("count")), Told: parseInstant(e.Field("told"))}
+		i.Facts.Affected = slices.DeleteFunc(i.Facts.Affected, func(a Affected) bool { return a.Who == next.Who })
+		i.Facts.Affected = append(i.Facts.Affected, next)
+	}
+}
+
+// unfreeze forgets the submitted record and its signatures.
+func (i *Incident) unfreeze() { i.Submission, i.Signatures = nil, nil }
+
+func (i *Incident) reopened() {
+	i.unfreeze()
+	i.Dismissal = nil
+	i.Review = Review{}
+}
+
+func (i *Incident) applyPlaybook(e Event) {
+	switch e.Kind {
+	case EventPlaybookStarted:
+		var run Run
+		if json.Unmarshal([]byte(e.Text("run")), &run) != nil {
+			run = Run{Playbook: e.Field("run"), Digest: e.Field("digest")} // erased
+		}
+		for n := range run.Plan {
+			run.Plan[n].Status = StepOpen
+		}
+		i.Runs = append(i.Runs, run)
+	case EventStepStarted, EventStepDone, EventStepSkipped, EventStepLate:
+		_, s := i.Step(e.Field("run") + "/" + e.Field("step"))
+		if s == nil {
+			return
+		}
+		if e.Kind == EventStepStarted {
+			s.Started = e.RecordedAt
+			return
+		}
+		s.Status = map[EventKind]StepStatus{EventStepDone: StepDone, EventStepSkipped: StepSkipped, EventStepLate: StepLate}[e.Kind]
+		if e.Kind != EventStepLate {
+			s.By, s.At, s.Outcome = e.By, e.HappenedAt, e.Text("outcome")
+		}
+	}
+}
+
+func (i *Incident) applyClosing(e Event) {
+	switch e.Kind {
+	case EventRecordEdited:
+		for _, f := range RecordFields() {
+			if t, ok := e.Texts[f.Name]; ok {
+				i.Record.set(f.Name, t.Value)
+			}
+			if v := e.Field(f.Name); v != "" {
+				i.Record.set(f.Name, v)
+			}
+		}
+	case EventSubmitted, EventRevised:
+		i.submitted(e)
+	case EventSigned:
+		i.Signatures = append(i.Signatures, Signature{Department: Department(e.Field("department")), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
+			Digest: e.Field("digest"), Sentence: e.Text("sentence"), Auth: e.Auth, Deputy: e.Field("deputy") == "true", Submitter: e.Field("submitter") == "true"})
+	case EventSignatureWithdrawn:
+		i.Signatures = slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.Department == Department(e.Field("department")) })
+	case EventSignaturesVoided, EventAmended:
+		i.unfreeze()
+	case EventObjected:
+		i.Objections = append(i.Objections, Objection{ID: e.Field("objection"), Department: Department(e.Field("department")), By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Digest: e.Field("digest")})
+	case EventObjectionClosed:
+		for n := range i.Objections {
+			if o := &i.Objections[n]; o.ID == e.Field("objection") {
+				o.Closed, o.How = e.RecordedAt, e.Field("how")
+			}
+		}
+	case EventApproved:
+		i.Approved = atoi(e.Field("revision"))
+	case EventConsulted, EventAnswered:
+		i.consulted(e)
+	case EventActionAdded:
+		i.Actions = append(i.Actions, Action{ID: e.Field("action"), Kind: ActionKind(e.Field("kind")), Title: e.Text("title"), Owner: PersonID(e.Field("owner")), Due: parseInstant(e.Field("due"))})
+	case EventActionDone:
+		for n := range i.Actions {
+			if a := &i.Actions[n]; a.ID == e.Field("action") {
+				a.Done, a.How = e.RecordedAt, e.Text("text")
+			}
+		}
+	case EventPostmortemWritten:
+		i.Postmortems = append(i.Postmortems, Postmortem{Revision: atoi(e.Field("revision")), Digest: e.Field("digest"), At: e.RecordedAt})
+	case EventPostmortemShared:
+		for n := range i.Postmortems {
+			if p := &i.Postmortems[n]; p.Revision == atoi(e.Field("revision")) {
+				p.Shared, p.FileID = true, e.Field("file")
+			}
+		}
+	default:
+		i.reviewed(e)
+	}
+}
+
+func (i *Incident) reviewed(e Event) {
+	switch e.Kind {
+	case EventReviewScheduled:
+		i.Review.At = parseInstant(e.Field("when"))
+	case EventReviewConcluded:
+		i.Review.Concluded, i.Review.By = e.RecordedAt, e.By
+		i.Review.Attendance, i.Review.Decisions = splitPeople(e.Field("people")), e.Text("decisions")
+	case EventExceptionProposed:
+		i.Review.Exception, i.Review.ExceptionBy = e.Text("reason"), e.By
+	case EventExceptionEndorsed:
+		i.Review.EndorsedBy = e.By
+	}
+}
+
+// submitted freezes the record. The document is rebuilt from the state; head
+// and digest are the event's own, so that an erased text does not move them.
+func (i *Incident) submitted(e Event) {
+	revision := atoi(e.Field("revision"))
+	doc := i.document(revision)
+	doc.Head, doc.Events = e.Field("head"), atoi(e.Field("events"))
+	i.Revision = revision
+	i.Signatures = nil
+	i.Submission = &Submission{By: e.By, At: e.RecordedAt, Digest: e.Field("digest"), Document: doc}
+	if e.Kind == EventRevised {
+		i.Review = Review{}
+		for n := range i.Postmortems {
+			i.Postmortems[n].Superseded = true
+		}
+	}
+}
+
+func (i *Incident) consulted(e Event) {
+	team := Department(e.Field("department"))
+	n := slices.IndexFunc(i.Consultations, func(c Consultation) bool { return c.Team == team })
+	if n < 0 {
+		i.Consultations = append(i.Consultations, Consultation{Team: team, AskedBy: e.By, AskedAt: e.RecordedAt})
+		n = len(i.Consultations) - 1
+	}
+	c := &i.Consultations[n]
+	if e.Kind == EventAnswered {
+		c.By, c.At, c.Answer = e.By, e.RecordedAt, e.Text("answer")
+		return
+	}
+	c.Blocking = c.Blocking || e.Field("blocking") == "true"
+}
+
+func textRefs(e Event) []TextRef {
+	var refs []TextRef
+	_ = json.Unmarshal([]byte(e.Field("refs")), &refs) // written by Decide
+	return refs
+}
+
+func joinPeople(people []PersonID) string {
+	out := make([]string, len(people))
+	for n, p := range people {
+		out[n] = string(p)
+	}
+	return strings.Join(out, ",")
+}
+
+func splitPeople(s string) []PersonID {
+	var out []PersonID
+	for _, p := range strings.Split(s, ",") {
+		if p != "" {
+			out = append(out, PersonID(p))
+		}
+	}
+	return out
+}
+
+func parseInstant(s string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, s) // written by Decide; "" is the zero time
+	return t
+}
+
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s) // written by Decide
+	return n
+}

@@ -1,0 +1,400 @@
+package incident
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// void takes a frozen record back to writing: its digest and its signatures
+// count no longer. Outside of a review there is nothing to void.
+func (j *judgement) void(why string) {
+	if j.inc.Status != InReview {
+		return
+	}
+	j.emit(EventSignaturesVoided, fields{"status": string(Resolved), "signatures": num(len(j.inc.Signatures)), "digest": j.digest()}, texts{"reason": why})
+}
+
+func (j *judgement) digest() string {
+	if j.inc.Submission == nil {
+		return ""
+	}
+	return j.inc.Submission.Digest
+}
+
+// edits checks changes of the record and returns those that change something.
+func (j *judgement) edits(record map[string]string) (texts, fields, error) {
+	t, f := texts{}, fields{}
+	for _, field := range RecordFields() {
+		v, ok := record[field.Name]
+		if !ok || v == j.inc.Record.Get(field.Name) {
+			continue
+		}
+		switch field.Name {
+		case "audience":
+			switch Audience(v) {
+			case AudienceAll, AudienceResponders, AudienceLegalSecurity:
+			default:
+				return nil, nil, Invalid("audience", "%q is no audience; use all, responders or legal_and_security", v)
+			}
+			f["audience"] = v
+		case "language":
+			if !languageTag.MatchString(v) {
+				return nil, nil, Invalid("language", "%q is no language; use a tag such as en or fr-CA", v)
+			}
+			f["language"] = v
+		default:
+			if strings.TrimSpace(v) == "" {
+				return nil, nil, Invalid(field.Name, "%s cannot be emptied", field.Label)
+			}
+			t[field.Name] = v
+		}
+	}
+	for name := range record {
+		if !slices.ContainsFunc(RecordFields(), func(r RecordField) bool { return r.Name == name }) {
+			return nil, nil, Invalid("record", "the record has no field %q; it has %s", name, recordNames())
+		}
+	}
+	return t, f, nil
+}
+
+func recordNames() string {
+	names := make([]string, 0, 10)
+	for _, f := range RecordFields() {
+		names = append(names, f.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// edit emits the change of the record, if there is any.
+func (j *judgement) edit() error {
+	t, f, err := j.edits(j.cmd.Record)
+	if err != nil {
+		return err
+	}
+	if len(t)+len(f) > 0 {
+		j.emit(EventRecordEdited, f, t)
+		j.closeObjections("amended")
+	}
+	return nil
+}
+
+func (j *judgement) editRecord() error {
+	if len(j.cmd.Record) == 0 {
+		return Invalid("record", "name a field and its text; the fields are %s", recordNames())
+	}
+	return j.edit()
+}
+
+func (j *judgement) submit() error {
+	if err := j.edit(); err != nil {
+		return err
+	}
+	return j.freeze(EventSubmitted, nil)
+}
+
+// freeze computes the digest that the departments are asked to sign.
+func (j *judgement) freeze(kind EventKind, t texts) error {
+	for _, f := range RecordFields() {
+		if f.Must && strings.TrimSpace(j.inc.Record.Get(f.Name)) == "" {
+			return Invalid(f.Name, "%s is still empty; four departments cannot sign it like this", f.Label)
+		}
+	}
+	revision := j.inc.Approved + 1
+	doc := j.inc.document(revision)
+	j.emit(kind, fields{"status": string(InReview), "revision": num(revision), "digest": doc.Digest(),
+		"head": doc.Head, "events": num(doc.Events)}, t)
+	return nil
+}
+
+// seen checks that the actor looked at the record that is current.
+func (j *judgement) seen() error {
+	switch {
+	case j.inc.Submission == nil:
+		return Conflict("%s has no submitted record", j.inc.ID)
+	case j.cmd.Expect == "":
+		return Invalid("digest", "name the digest you read: %s", j.inc.Submission.Digest)
+	case !sameDigest(j.cmd.Expect, j.inc.Submission.Digest):
+		return Stale("the record changed since you read it; read it again (%s)", j.inc.Submission.Digest)
+	}
+	return nil
+}
+
+// sameDigest accepts the digest in full, or shortened to no less than 12 hex digits.
+func sameDigest(seen, digest string) bool {
+	full := strings.TrimPrefix(digest, "sha256:")
+	seen = strings.TrimPrefix(strings.ToLower(strings.TrimSpace(seen)), "sha256:")
+	return seen == full || len(seen) >= 12 && strings.HasPrefix(full, seen)
+}
+
+func (j *judgement) sign() error {
+	team, actor := j.cmd.Department, j.env.Actor
+	if !slices.Contains(RequiredDepartments(), team) {
+		return Invalid("department", "%q does not sign; engineering, security, legal and communications do (affected teams answer)", team)
+	}
+	if err := j.seen(); err != nil {
+		return err
+	}
+	if err := j.speaker(team); err != nil {
+		return err
+	}
+	if have := j.inc.SignedBy(team); have != nil {
+		if have.By == actor {
+			return nil
+		}
+		return Conflict("%s has signed for %s already", j.env.Directory.Name(have.By), team)
+	}
+	for _, s := range j.inc.Signatures {
+		if s.By == actor {
+			return Conflict("you have signed this record for %s; one person signs for one department", s.Department)
+		}
+	}
+	for _, o := range j.inc.Objections {
+		if o.Open() && o.Department == team {
+			return Conflict("%s has an open objection (%s); withdraw it first", team, o.ID)
+		}
+	}
+	f := fields{"department": string(team), "document": DocumentKind, "schema": DocumentSchema, "digest": j.inc.Submission.Digest}
+	if j.inc.Submission.By == actor {
+		if !j.env.Policy.SubmitterMaySign {
+			return Forbidden("whoever submitted the record does not sign it; have somebody else from %s sign", team)
+		}
+		f["submitter"] = "true"
+	}
+	if !j.env.Directory.Member(actor, team) {
+		f["deputy"] = "true"
+	}
+	j.emit(EventSigned, f, texts{"sentence": Sentence})
+	j.approve()
+	return nil
+}
+
+// approve closes the review when nothing is missing any more.
+func (j *judgement) approve() {
+	if j.inc.Status == InReview && j.inc.complete() {
+		j.emit(EventApproved, fields{"status": string(Approved), "digest": j.inc.Submission.Digest, "revision": num(j.inc.Submission.Document.Revision)}, nil)
+	}
+}
+
+func (j *judgement) object() error {
+	team := j.cmd.Department
+	asked := slices.ContainsFunc(j.inc.Consultations, func(c Consultation) bool { return c.Team == team })
+	if !slices.Contains(RequiredDepartments(), team) && !asked {
+		return Invalid("department", "%q is neither one of the four departments nor consulted on %s", team, j.inc.ID)
+	}
+	if err := j.seen(); err != nil {
+		return err
+	}
+	if err := j.speaker(team); err != nil {
+		return err
+	}
+	if err := j.need("text", j.cmd.Text, "an objection needs a reason"); err != nil {
+		return err
+	}
+	if j.inc.SignedBy(team) != nil {
+		j.emit(EventSignatureWithdrawn, fields{"department": string(team), "digest": j.digest()}, nil)
+	}
+	j.emit(EventObjected, fields{"objection": fmt.Sprintf("O%d", len(j.inc.Objections)+1), "department": string(team), "digest": j.digest()}, texts{"reason": j.cmd.Text})
+	return nil
+}
+
+// withdraw takes back an objection, by anybody who may speak for its
+// department, or the actor's own signature.
+func (j *judgement) withdraw() error {
+	found := false
+	for _, o := range j.inc.Objections {
+		mine := j.inc.maySpeak(j.env.Directory, j.env.Actor, o.Department, j.env.Now)
+		if !o.Open() || j.cmd.Item != "" && !strings.EqualFold(o.ID, j.cmd.Item) || j.cmd.Department != "" && o.Department != j.cmd.Department {
+			continue
+		}
+		if !mine {
+			if j.cmd.Item == "" {
+				continue
+			}
+			return Forbidden("only %s withdraws its objection", o.Department)
+		}
+		found = true
+		j.emit(EventObjectionClosed, fields{"objection": o.ID, "how": "withdrawn"}, texts{"reason": j.cmd.Text})
+	}
+	if !found && j.cmd.Item == "" {
+		for _, s := range j.inc.Signatures {
+			if s.By == j.env.Actor && (j.cmd.Department == "" || s.Department == j.cmd.Department) {
+				found = true
+				j.emit(EventSignatureWithdrawn, fields{"department": string(s.Department), "digest": s.Digest}, texts{"reason": j.cmd.Text})
+				break
+			}
+		}
+	}
+	if !found {
+		return Unknown("objection", "there is nothing of yours to withdraw on %s", j.inc.ID)
+	}
+	j.approve()
+	return nil
+}
+
+func (j *judgement) closeObjections(how string) {
+	for _, o := range j.inc.Objections {
+		if o.Open() {
+			j.emit(EventObjectionClosed, fields{"objection": o.ID, "how": how}, nil)
+		}
+	}
+}
+
+func (j *judgement) amend() error {
+	if err := j.need("text", j.cmd.Text, "say why the record is amended"); err != nil {
+		return err
+	}
+	j.emit(EventAmended, fields{"status": string(Resolved), "digest": j.digest()}, texts{"reason": j.cmd.Text})
+	if err := j.edit(); err != nil {
+		return err
+	}
+	j.closeObjections("amended")
+	return nil
+}
+
+func (j *judgement) revise() error {
+	if err := j.need("text", j.cmd.Text, "say why the signed record is revised"); err != nil {
+		return err
+	}
+	if err := j.edit(); err != nil {
+		return err
+	}
+	return j.freeze(EventRevised, texts{"reason": j.cmd.Text})
+}
+
+// written is said by the bot when the postmortem of the approved record stands.
+func (j *judgement) written() error {
+	if j.inc.Submission == nil || j.cmd.Document != j.inc.Submission.Digest || j.cmd.Revision != j.inc.Submission.Document.Revision {
+		return Stale("a postmortem of %s does not stand for the approved record", j.cmd.Document)
+	}
+	if slices.ContainsFunc(j.inc.Postmortems, func(p Postmortem) bool { return p.Revision == j.cmd.Revision }) {
+		return nil
+	}
+	j.emit(EventPostmortemWritten, fields{"revision": num(j.cmd.Revision), "digest": j.cmd.Document}, nil)
+	return nil
+}
+
+func (j *judgement) shared() error {
+	for _, p := range j.inc.Postmortems {
+		if p.Revision == j.cmd.Revision && !p.Shared {
+			j.emit(EventPostmortemShared, fields{"revision": num(p.Revision), "file": j.cmd.Item}, nil)
+		}
+	}
+	return nil
+}
+
+func (j *judgement) scheduleReview() error {
+	if j.cmd.When.IsZero() {
+		return Invalid("when", "say when the review meeting is, as in 2026-11-24 10:00")
+	}
+	if j.cmd.When.Before(j.env.Now) {
+		return Invalid("when", "%s has passed", j.cmd.When.Format(time.RFC3339))
+	}
+	if j.inc.Review.At.Equal(stamp(j.cmd.When)) {
+		return nil
+	}
+	j.emit(EventReviewScheduled, fields{"when": instant(j.cmd.When)}, texts{"text": j.cmd.Text})
+	return nil
+}
+
+func (j *judgement) conclude() error {
+	c := j.cmd
+	if len(c.Attendance) < 2 {
+		return Invalid("attendance", "a review is held in person: name at least two who were there")
+	}
+	for _, p := range c.Attendance {
+		if err := j.known("attendance", p); err != nil {
+			return err
+		}
+	}
+	if err := j.need("text", c.Text, "write down what was decided"); err != nil {
+		return err
+	}
+	for _, a := range c.Actions {
+		if err := j.action(a); err != nil {
+			return err
+		}
+	}
+	if strings.TrimSpace(c.Exception) != "" && j.inc.Review.Exception == "" {
+		j.emit(EventExceptionProposed, nil, texts{"reason": c.Exception})
+	}
+	if open := j.inc.gate(); open != "" && j.inc.Review.Exception == "" {
+		return Invalid("actions", "closing needs %s", open)
+	}
+	j.emit(EventReviewConcluded, fields{"people": joinPeople(c.Attendance)}, texts{"decisions": c.Text})
+	j.close()
+	return nil
+}
+
+// close ends the incident once the review is concluded and its gate is passed.
+func (j *judgement) close() {
+	if j.inc.Status == Approved && !j.inc.Review.Concluded.IsZero() && j.inc.gate() == "" {
+		j.emit(EventClosed, move(Closed), nil)
+	}
+}
+
+// except proposes to close without both kinds of actions, and endorses it when
+// a second person, from security, says the same.
+func (j *judgement) except() error {
+	r := j.inc.Review
+	if r.Exception == "" {
+		if err := j.need("text", j.cmd.Text, "an exception needs a reason"); err != nil {
+			return err
+		}
+		j.emit(EventExceptionProposed, nil, texts{"reason": j.cmd.Text})
+		return nil
+	}
+	if r.EndorsedBy != "" {
+		return nil
+	}
+	if r.ExceptionBy == j.env.Actor || !j.inc.maySpeak(j.env.Directory, j.env.Actor, Security, j.env.Now) {
+		return Conflict("a second person, from security, endorses the exception")
+	}
+	j.emit(EventExceptionEndorsed, nil, texts{"reason": j.cmd.Text})
+	j.close()
+	return nil
+}
+
+// action checks and adds one action item.
+func (j *judgement) action(a Action) error {
+	if !slices.Contains(ActionKinds(), a.Kind) {
+		return Invalid("kind", "%q is no kind of action item; use detection, prevention, mitigation or process", a.Kind)
+	}
+	if err := j.need("title", a.Title, "say what is to be done"); err != nil {
+		return err
+	}
+	if err := j.known("owner", a.Owner); err != nil {
+		return err
+	}
+	if a.Due.IsZero() {
+		return Invalid("due", "an action item has a due date, as in 2026-12-15")
+	}
+	j.emit(EventActionAdded, fields{"action": fmt.Sprintf("A%d", len(j.inc.Actions)+1), "kind": string(a.Kind), "owner": string(a.Owner), "due": instant(a.Due)}, texts{"title": a.Title})
+	return nil
+}
+
+func (j *judgement) addAction() error {
+	if j.cmd.Action == nil {
+		return Invalid("action", "say what is to be done, by whom and until when")
+	}
+	if err := j.action(*j.cmd.Action); err != nil {
+		return err
+	}
+	j.close()
+	return nil
+}
+
+func (j *judgement) finishAction() error {
+	for _, a := range j.inc.Actions {
+		if !strings.EqualFold(a.ID, j.cmd.Item) {
+			continue
+		}
+		if !a.Done.IsZero() {
+			return nil
+		}
+		j.emit(EventActionDone, fields{"action": a.ID}, texts{"text": j.cmd.Text})
+		return nil
+	}
+	return Unknown("action", "%s has no action item %q", j.inc.ID, j.cmd.Item)
+}

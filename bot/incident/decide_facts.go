@@ -1,0 +1,322 @@
+package incident
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+func (j *judgement) setFact() error {
+	c := j.cmd.Fact
+	if c == nil {
+		return Invalid("fact", "name a fact: %s", joinFacts())
+	}
+	f, t, err := j.fact(*c)
+	if err != nil || f == nil {
+		return err
+	}
+	if c.Name != FactTimeZone && c.Name != FactLanguage {
+		if err := j.need("text", j.cmd.Text, "say why: how is this known?"); err != nil {
+			return err
+		}
+	}
+	t["reason"] = j.cmd.Text
+	j.emit(EventFactSet, f, t)
+	j.void("the fact " + string(c.Name) + " changed")
+	if c.Name == FactPersonalData && (j.inc.Facts.PersonalData == PersonalSuspected || j.inc.Facts.PersonalData == PersonalConfirmed) {
+		j.callIn(Legal, Communications, DataProtection)
+	}
+	return nil
+}
+
+// fact checks one fact and returns what its event says, or nil where it is so already.
+func (j *judgement) fact(c FactChange) (fields, texts, error) {
+	have, value := j.inc.Facts, strings.TrimSpace(c.Value)
+	f := fields{"fact": string(c.Name)}
+	same := func(in *Instant, at time.Time) bool { return in != nil && in.At.Equal(at) }
+	switch c.Name {
+	case FactOccurred, FactDetected, FactClassified, FactAware:
+		at, err := time.Parse(time.RFC3339, value)
+		if err != nil {
+			return nil, nil, Invalid("value", "%q is no instant; write it as 2026-11-24T02:31:00Z", value)
+		}
+		if at.After(j.env.Now.Add(time.Minute)) {
+			return nil, nil, Invalid("value", "%s is in the future", value)
+		}
+		at = stamp(at)
+		var known *Instant
+		switch c.Name {
+		case FactOccurred:
+			known = have.Occurred
+		case FactDetected:
+			known = have.Detected
+		case FactClassified:
+			known = have.Classified
+		case FactAware:
+			regime := strings.ToLower(strings.TrimSpace(c.Regime))
+			if !roleName.MatchString(regime) {
+				return nil, nil, Invalid("regime", "awareness is stated for one regime: gdpr, nis2, dora, cra, ...")
+			}
+			f["regime"] = regime
+			if in, ok := have.Aware[regime]; ok {
+				known = &in
+			}
+		}
+		if same(known, at) {
+			return nil, nil, nil
+		}
+		f["value"] = instant(at)
+		return f, texts{}, nil
+	case FactPersonalData:
+		v := PersonalData(strings.ToLower(value))
+		if !slices.Contains([]PersonalData{PersonalUnknown, PersonalNo, PersonalSuspected, PersonalConfirmed}, v) {
+			return nil, nil, Invalid("value", "personal data is unknown, no, suspected or confirmed, not %q", value)
+		}
+		if v == have.PersonalData {
+			return nil, nil, nil
+		}
+		f["value"] = string(v)
+		return f, texts{}, nil
+	case FactAffected:
+		return j.affected(c.Affected)
+	case FactTimeZone:
+		if _, err := time.LoadLocation(value); err != nil || value == "" || value == "Local" {
+			return nil, nil, Invalid("value", "%q is no time zone; use a name such as Europe/Paris", value)
+		}
+		if value == have.TimeZone {
+			return nil, nil, nil
+		}
+		f["value"] = value
+		return f, texts{}, nil
+	case FactLanguage:
+		if !languageTag.MatchString(value) {
+			return nil, nil, Invalid("value", "%q is no language; use a tag such as en or fr-CA", value)
+		}
+		if value == have.Language {
+			return nil, nil, nil
+		}
+		f["value"] = value
+		return f, texts{}, nil
+	}
+	return nil, nil, Invalid("fact", "%q is no fact; the facts are %s", c.Name, joinFacts())
+}
+
+var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+
+func joinFacts() string {
+	names := make([]string, 0, 8)
+	for _, n := range FactNames() {
+		names = append(names, string(n))
+	}
+	return strings.Join(names, ", ")
+}
+
+func (j *judgement) affected(a *Affected) (fields, texts, error) {
+	if a == nil || strings.TrimSpace(a.Who) == "" {
+		return nil, nil, Invalid("affected", "say who is affected")
+	}
+	if a.Capacity != Controller && a.Capacity != Processor {
+		return nil, nil, Invalid("capacity", "say whether the company is controller or processor of their data")
+	}
+	if a.Count < 0 {
+		return nil, nil, Invalid("count", "%d people cannot be affected", a.Count)
+	}
+	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, Told: stamp(a.Told)}
+	if a.Told.IsZero() {
+		next.Told = time.Time{}
+	}
+	if slices.Contains(j.inc.Facts.Affected, next) {
+		return nil, nil, nil
+	}
+	return fields{"fact": string(FactAffected), "capacity": string(next.Capacity), "count": num(next.Count), "told": instant(next.Told)},
+		texts{"who": next.Who}, nil
+}
+
+// callIn brings departments in that were not called yet.
+func (j *judgement) callIn(teams ...Department) {
+	var fresh []string
+	for _, team := range teams {
+		if !slices.Contains(j.inc.Called, team) {
+			fresh = append(fresh, string(team))
+		}
+	}
+	if len(fresh) > 0 {
+		j.emit(EventCalled, fields{"departments": strings.Join(fresh, ",")}, texts{"reason": j.cmd.Text})
+	}
+}
+
+func (j *judgement) call() error {
+	if _, ok := j.env.Directory.Team(j.cmd.Department); !ok {
+		return Unknown("department", "there is no department %q; the configuration has %s", j.cmd.Department, j.teams())
+	}
+	j.callIn(j.cmd.Department)
+	return nil
+}
+
+var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+func (j *judgement) addEvidence() error {
+	e := j.cmd.Evidence
+	if e == nil || strings.TrimSpace(e.Name) == "" {
+		return Invalid("name", "give the evidence a name")
+	}
+	sum := strings.ToLower(strings.TrimPrefix(strings.TrimSpace(e.SHA256), "sha256:"))
+	if sum != "" && !sha256Hex.MatchString(sum) {
+		return Invalid("sha256", "a SHA-256 has 64 hexadecimal digits")
+	}
+	if slices.ContainsFunc(j.inc.Evidence, func(h Evidence) bool { return sum != "" && h.SHA256 == sum && h.Name == e.Name }) {
+		return nil
+	}
+	j.emit(EventEvidence, fields{"evidence": "E" + num(len(j.inc.Evidence)+1), "sha256": sum},
+		texts{"name": e.Name, "where": e.Where, "text": j.cmd.Text})
+	j.void("new evidence was added")
+	return nil
+}
+
+// play starts playbooks that are not running yet.
+func (j *judgement) play(runs []Run) {
+	for _, r := range runs {
+		if j.inc.Run(r.Playbook) != nil {
+			continue
+		}
+		plan, _ := json.Marshal(r)
+		j.emit(EventPlaybookStarted, fields{"run": r.Playbook, "digest": r.Digest}, texts{"run": string(plan)})
+		for _, a := range r.Consult {
+			j.consulted(a.Team, a.Blocking)
+		}
+	}
+}
+
+func (j *judgement) startPlaybooks() error {
+	j.play(j.cmd.Runs)
+	return nil
+}
+
+// step finds the step of the command.
+func (j *judgement) step() (*Run, *Step, error) {
+	run, step := j.inc.Step(j.cmd.Step)
+	if step == nil {
+		var open []string
+		for _, r := range j.inc.Runs {
+			for _, s := range r.Plan {
+				if !s.Settled() {
+					open = append(open, s.ID)
+				}
+			}
+		}
+		return nil, nil, Unknown("step", "%s has no step %q; still open: %s", j.inc.ID, j.cmd.Step, strings.Join(open, ", "))
+	}
+	return run, step, nil
+}
+
+func stepFields(r *Run, s *Step) fields { return fields{"run": r.Playbook, "step": s.ID} }
+
+func (j *judgement) startStep() error {
+	run, step, err := j.step()
+	if err != nil || step.Settled() || !step.Started.IsZero() {
+		return err
+	}
+	j.emit(EventStepStarted, stepFields(run, step), nil)
+	return nil
+}
+
+func (j *judgement) stepLate() error {
+	run, step, err := j.step()
+	if err != nil || step.Status != StepOpen {
+		return err
+	}
+	j.emit(EventStepLate, stepFields(run, step), nil)
+	return nil
+}
+
+func (j *judgement) stepDone() error {
+	run, step, err := j.step()
+	if err != nil || step.Settled() {
+		return err
+	}
+	j.emit(EventStepDone, stepFields(run, step), texts{"outcome": j.cmd.Text})
+	return nil
+}
+
+func (j *judgement) stepSkip() error {
+	run, step, err := j.step()
+	if err != nil || step.Settled() {
+		return err
+	}
+	if err := j.need("text", j.cmd.Text, "a skipped step needs a reason"); err != nil {
+		return err
+	}
+	j.emit(EventStepSkipped, stepFields(run, step), texts{"outcome": j.cmd.Text})
+	return nil
+}
+
+func (j *judgement) consult() error {
+	if _, ok := j.env.Directory.Team(j.cmd.Department); !ok {
+		return Unknown("department", "there is no team %q; the configuration has %s", j.cmd.Department, j.teams())
+	}
+	j.consulted(j.cmd.Department, j.cmd.Blocking)
+	return nil
+}
+
+// consulted asks a team once; that it blocks can be added but never taken back.
+func (j *judgement) consulted(team Department, blocking bool) {
+	for _, c := range j.inc.Consultations {
+		if c.Team == team && (c.Blocking || !blocking) {
+			return
+		}
+	}
+	f := fields{"department": string(team)}
+	if blocking {
+		f["blocking"] = "true"
+	}
+	j.emit(EventConsulted, f, nil)
+}
+
+func (j *judgement) answer() error {
+	team := j.cmd.Department
+	asked := slices.IndexFunc(j.inc.Consultations, func(c Consultation) bool { return c.Team == team })
+	if asked < 0 {
+		return Unknown("department", "%q was not consulted on %s", team, j.inc.ID)
+	}
+	if err := j.speaker(team); err != nil {
+		return err
+	}
+	if err := j.need("text", j.cmd.Text, "write the answer"); err != nil {
+		return err
+	}
+	j.emit(EventAnswered, fields{"department": string(team)}, texts{"answer": j.cmd.Text})
+	j.approve()
+	return nil
+}
+
+// maxDelegation is how long a deputy may be named for inside an incident.
+const maxDelegation = 90 * 24 * time.Hour
+
+func (j *judgement) delegate() error {
+	c := j.cmd
+	if err := j.speaker(c.Department); err != nil {
+		return err
+	}
+	if !j.env.Directory.Member(j.env.Actor, c.Department) {
+		return Forbidden("a deputy cannot name another deputy")
+	}
+	if err := j.known("person", c.Person); err != nil {
+		return err
+	}
+	switch {
+	case c.Person == j.env.Actor:
+		return Invalid("person", "that is you")
+	case !c.Until.After(j.env.Now):
+		return Invalid("until", "say until when, as a date in the future")
+	case c.Until.After(j.env.Now.Add(maxDelegation)):
+		return Invalid("until", "at most 90 days ahead; longer belongs into the configuration, under deputies")
+	}
+	want := Delegation{Department: c.Department, From: j.env.Actor, To: c.Person, Until: stamp(c.Until)}
+	if slices.Contains(j.inc.Delegations, want) {
+		return nil
+	}
+	j.emit(EventDelegated, fields{"department": string(c.Department), "person": string(c.Person), "until": instant(c.Until)}, texts{"reason": c.Text})
+	return nil
+}

@@ -1,0 +1,307 @@
+package incident
+
+import (
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func (j *judgement) open() error {
+	c := j.cmd
+	title := strings.Join(strings.Fields(c.Title), " ")
+	if err := j.need("title", title, "say in one line what happened"); err != nil {
+		return err
+	}
+	severity := c.Severity
+	if severity == "" {
+		severity = Sev3
+	}
+	if _, err := ParseSeverity(string(severity)); err != nil {
+		return err
+	}
+	restricted := "true"
+	if c.Public {
+		restricted = "false"
+	}
+	j.emit(EventOpened, fields{"status": string(Triage), "severity": string(severity), "restricted": restricted,
+		"time_zone": j.env.Policy.TimeZone, "language": j.env.Policy.Language, "handle": string(c.By.Door)},
+		texts{"title": title, "text": c.Text})
+	if c.Alert != nil {
+		j.attached(*c.Alert)
+	}
+	j.play(c.Runs)
+	j.round()
+	return nil
+}
+
+// round begins a new round of paging: whoever held it holds it no longer.
+func (j *judgement) round() {
+	j.emit(EventRound, fields{"round": num(j.inc.Paging.Round + 1), "route": "0"}, nil)
+}
+
+func (j *judgement) acknowledge() error {
+	if err := j.responder(); err != nil {
+		return err
+	}
+	if s := j.cmd.Severity; s != "" && s != j.inc.Severity {
+		if err := j.severity(s, ""); err != nil {
+			return err
+		}
+	}
+	if j.inc.Paging.Held() {
+		return nil
+	}
+	j.hold()
+	return nil
+}
+
+// hold makes the actor the one who has it, and commander if there is none.
+func (j *judgement) hold() {
+	f := fields{"round": num(j.inc.Paging.Round)}
+	if j.inc.Status == Triage {
+		f["status"] = string(Active)
+	}
+	j.emit(EventAcknowledged, f, texts{"text": j.cmd.Text})
+	if j.inc.Commander == "" {
+		j.emit(EventRoleAssigned, fields{"role": string(Commander), "person": string(j.env.Actor)}, nil)
+	}
+}
+
+// takeHold acknowledges on the way, when a responder acts while nobody has it.
+func (j *judgement) takeHold() {
+	if !j.inc.Paging.Held() && j.responder() == nil {
+		text := j.cmd.Text
+		j.cmd.Text = ""
+		j.hold()
+		j.cmd.Text = text
+	}
+}
+
+func (j *judgement) contain() error {
+	if err := j.need("text", j.cmd.Text, "say how the harm was stopped"); err != nil {
+		return err
+	}
+	j.takeHold()
+	j.emit(EventContained, move(Contained), texts{"text": j.cmd.Text})
+	return nil
+}
+
+func (j *judgement) resolve() error {
+	if err := j.need("text", j.cmd.Text, "say how service and security were restored"); err != nil {
+		return err
+	}
+	j.takeHold()
+	j.emit(EventResolved, move(Resolved), texts{"text": j.cmd.Text})
+	return nil
+}
+
+func (j *judgement) reopen() error {
+	if err := j.need("text", j.cmd.Text, "say why it is not over"); err != nil {
+		return err
+	}
+	j.emit(EventReopened, move(Active), texts{"reason": j.cmd.Text})
+	j.round()
+	return nil
+}
+
+// grave reports whether it takes two people to call it a false alarm.
+func (i Incident) grave() bool {
+	return i.Severity == Sev1 || i.Severity == Sev2 || i.Status == Contained || i.Facts.PersonalData != PersonalNo
+}
+
+func (j *judgement) dismiss() error {
+	if err := j.responderOrSecurity(); err != nil {
+		return err
+	}
+	proposed := j.inc.Dismissal
+	if j.inc.grave() {
+		if proposed == nil {
+			if err := j.need("text", j.cmd.Text, "say why it is a false alarm"); err != nil {
+				return err
+			}
+			j.emit(EventDismissProposed, nil, texts{"reason": j.cmd.Text})
+			return nil
+		}
+		if proposed.By == j.env.Actor {
+			return Conflict("at %s, and while personal data is not ruled out, a second person, from security, has to agree that %s is a false alarm", j.inc.Severity, j.inc.ID)
+		}
+		if !j.inc.maySpeak(j.env.Directory, j.env.Actor, Security, j.env.Now) {
+			return Forbidden("the second person has to be from security")
+		}
+		j.emit(EventDismissed, fields{"status": string(Dismissed), "person": string(proposed.By)}, texts{"reason": firstOf(j.cmd.Text, proposed.Reason)})
+		return nil
+	}
+	if err := j.need("text", firstOf(j.cmd.Text, reasonOf(proposed)), "say why it is a false alarm"); err != nil {
+		return err
+	}
+	j.emit(EventDismissed, move(Dismissed), texts{"reason": firstOf(j.cmd.Text, reasonOf(proposed))})
+	return nil
+}
+
+func (j *judgement) responderOrSecurity() error {
+	if j.inc.maySpeak(j.env.Directory, j.env.Actor, Security, j.env.Now) {
+		return nil
+	}
+	return j.responder()
+}
+
+func reasonOf(d *Dismissal) string {
+	if d == nil {
+		return ""
+	}
+	return d.Reason
+}
+
+func firstOf(a, b string) string {
+	if strings.TrimSpace(a) != "" {
+		return a
+	}
+	return b
+}
+
+func (j *judgement) setSeverity() error {
+	if j.cmd.Severity == j.inc.Severity {
+		return nil
+	}
+	return j.severity(j.cmd.Severity, j.cmd.Text)
+}
+
+// severity changes it; raised while it is fought, it pages anew.
+func (j *judgement) severity(s Severity, reason string) error {
+	parsed, err := ParseSeverity(string(s))
+	if err != nil {
+		return err
+	}
+	raised := parsed.Worse(j.inc.Severity)
+	j.emit(EventSeveritySet, fields{"severity": string(parsed), "from": string(j.inc.Severity)}, texts{"reason": reason})
+	if raised && j.inc.Status.Fighting() {
+		j.round()
+	}
+	j.void("the severity changed")
+	return nil
+}
+
+var roleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
+
+func (j *judgement) assignRole() error {
+	c := j.cmd
+	if !roleName.MatchString(string(c.Role)) {
+		return Invalid("role", "%q is no role; use commander, scribe, communicator, operations, or a playbook's own (a-z, 0-9, - and _)", c.Role)
+	}
+	if err := j.known("person", c.Person); err != nil {
+		return err
+	}
+	if j.inc.Roles[c.Role] == c.Person {
+		return nil
+	}
+	j.emit(EventRoleAssigned, fields{"role": string(c.Role), "person": string(c.Person)}, texts{"reason": c.Text})
+	return nil
+}
+
+func (j *judgement) note() error {
+	if err := j.need("text", j.cmd.Text, "write the note after the verb"); err != nil {
+		return err
+	}
+	j.emit(EventNoted, nil, texts{"text": j.cmd.Text})
+	return nil
+}
+
+func (j *judgement) update() error {
+	if err := j.need("text", j.cmd.Text, "say how it stands"); err != nil {
+		return err
+	}
+	j.emit(EventUpdated, nil, texts{"text": j.cmd.Text})
+	return nil
+}
+
+func (j *judgement) grant() error {
+	if err := j.known("person", j.cmd.Person); err != nil {
+		return err
+	}
+	if err := j.need("text", j.cmd.Text, "access to an incident needs a reason"); err != nil {
+		return err
+	}
+	if slices.Contains(j.inc.Access, j.cmd.Person) {
+		return nil
+	}
+	j.emit(EventAccessGranted, fields{"person": string(j.cmd.Person)}, texts{"reason": j.cmd.Text})
+	return nil
+}
+
+func (j *judgement) restrict() error {
+	if j.inc.Restricted != j.cmd.Public {
+		return nil
+	}
+	j.emit(EventRestricted, fields{"restricted": strconv.FormatBool(!j.cmd.Public)}, texts{"reason": j.cmd.Text})
+	return nil
+}
+
+// erase takes one person from legal and one from security, who name the same texts.
+func (j *judgement) erase() error {
+	speaks := func(p PersonID, team Department) bool { return j.inc.maySpeak(j.env.Directory, p, team, j.env.Now) }
+	actor := j.env.Actor
+	if !speaks(actor, Legal) && !speaks(actor, Security) {
+		return Forbidden("texts are erased by legal and security together")
+	}
+	if len(j.cmd.Erase) == 0 {
+		return Invalid("erase", "name the texts: the event's number and the text's name, as in 17/text")
+	}
+	for _, ref := range j.cmd.Erase {
+		if ref.Seq < 1 || ref.Seq > j.inc.Head.Seq || ref.Name == "" {
+			return Unknown("erase", "event %d has no text %q", ref.Seq, ref.Name)
+		}
+	}
+	refs, _ := json.Marshal(j.cmd.Erase)
+	p := j.inc.Erasure
+	if p == nil || !slices.Equal(p.Refs, j.cmd.Erase) {
+		if err := j.need("text", j.cmd.Text, "say why the texts have to go"); err != nil {
+			return err
+		}
+		j.emit(EventEraseProposed, fields{"refs": string(refs)}, texts{"reason": j.cmd.Text})
+		return nil
+	}
+	both := speaks(p.By, Legal) && speaks(actor, Security) || speaks(p.By, Security) && speaks(actor, Legal)
+	if p.By == actor || !both {
+		return Conflict("one person from legal and another from security have to ask for it")
+	}
+	j.emit(EventErased, fields{"refs": string(refs), "person": string(p.By)}, texts{"reason": p.Reason})
+	return nil
+}
+
+// DecideMerge judges VerbMerge, the one command that sees two incidents: the
+// events for the source, which ends, and for the target, which goes on with
+// its alerts. The target's signatures fall.
+func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTarget []Event, err error) {
+	s := judgement{cmd: cmd, env: env, inc: source.clone()}
+	if err := s.admit(); err != nil {
+		return nil, nil, err
+	}
+	if source.Status == Merged && source.MergedInto == target.ID {
+		return nil, nil, nil
+	}
+	if transition(VerbMerge, source.Status) == nil {
+		return nil, nil, s.refusal()
+	}
+	switch {
+	case source.ID == target.ID:
+		return nil, nil, Invalid("target", "%s cannot be merged into itself", source.ID)
+	case !target.Status.Live():
+		return nil, nil, Conflict("%s is %s; merge into an incident that is still alive", target.ID, target.Status)
+	case !target.MayRead(env.Directory, env.Actor, env.Now):
+		return nil, nil, Forbidden("%s is restricted; ask its commander for access", target.ID)
+	}
+	s.emit(EventMergedInto, fields{"status": string(Merged), "target": target.ID.String()}, texts{"reason": cmd.Text})
+
+	t := judgement{cmd: cmd, env: env, inc: target.clone()}
+	alerts, _ := json.Marshal(source.Alerts)
+	t.emit(EventMergedFrom, fields{"source": source.ID.String()}, texts{"reason": cmd.Text, "alerts": string(alerts)})
+	if source.Severity.Worse(target.Severity) {
+		if err := t.severity(source.Severity, "merged from "+source.ID.String()); err != nil {
+			return nil, nil, err
+		}
+	}
+	t.void("another incident was merged into this one")
+	return s.events, t.events, nil
+}

@@ -1,0 +1,206 @@
+package redact
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+var (
+	localPart  = setOf("._+-", wordly)
+	domainPart = setOf(".-", wordly)
+)
+
+// emails finds addresses by their @.
+func (f *finder) emails(keep map[string]bool) {
+	from := 0
+	for i := 0; ; {
+		j := strings.IndexByte(f.v[i:], '@')
+		if j < 0 {
+			return
+		}
+		at := i + j
+		i = at + 1
+		for len(f.userAts) > 0 && f.userAts[0] < at {
+			f.userAts = f.userAts[1:]
+		}
+		start, end := f.local(from, at), f.domain(i)
+		from = i
+		host := len(f.userAts) > 0 && f.userAts[0] == at
+		if start == at || end == i || host || strings.EqualFold(f.v[start:at], "git") {
+			continue // git@github.com:owner/repository is no person
+		}
+		address, domain := strings.ToLower(f.v[start:end]), strings.ToLower(f.v[i:end])
+		if !keep[address] && !keep[domain] {
+			f.add(start, end, anEmail)
+		}
+		i, from = end, end
+	}
+}
+
+// local returns the start of the local part before at, not before floor.
+func (f *finder) local(floor, at int) int {
+	start := at
+	if f.at(at-1) == '"' && at-1 > floor {
+		if q := strings.LastIndexByte(f.v[max(floor, at-66):at-1], '"'); q >= 0 {
+			return max(floor, at-66) + q
+		}
+	}
+	for start > floor {
+		c := f.v[start-1]
+		apostrophe := c == '\'' && start < at && wordly[f.v[start]] && start-1 > floor && wordly[f.v[start-2]]
+		if !localPart[c] && !apostrophe {
+			break
+		}
+		start--
+	}
+	for start < at && !wordly[f.v[start]] {
+		start++ // _emphasis_ and list dashes
+	}
+	return start
+}
+
+// domain returns the end of the mail domain that starts at i, or i if there is
+// none: it needs a dot and a last label that is no number.
+func (f *finder) domain(i int) int {
+	if !wordly[f.at(i)] {
+		return i
+	}
+	end := f.run(i, domainPart)
+	for end > i {
+		for !wordly[f.v[end-1]] {
+			end--
+		}
+		dot := strings.LastIndexByte(f.v[i:end], '.')
+		if dot < 0 {
+			return i
+		}
+		if label := f.v[i+dot+1 : end]; len(label) > 1 && !digits[label[0]] {
+			return end
+		}
+		end = i + dot
+	}
+	return i
+}
+
+// literals finds the texts that are always redacted, where they stand as words:
+// "Ann" does not stand in "Announcement".
+func (f *finder) literals(texts []string) {
+	for _, text := range texts {
+		first, _ := utf8.DecodeRuneInString(text)
+		last, _ := utf8.DecodeLastRuneInString(text)
+		for i := 0; ; {
+			j := strings.Index(f.v[i:], text)
+			if j < 0 {
+				break
+			}
+			start, end := i+j, i+j+len(text)
+			before, _ := utf8.DecodeLastRuneInString(f.v[:start])
+			after, _ := utf8.DecodeRuneInString(f.v[end:])
+			i = start + 1
+			if !(word(first) && word(before)) && !(word(last) && word(after)) {
+				f.add(start, end, aLiteral)
+				i = end
+			}
+		}
+	}
+}
+
+func word(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+// ibanLengths are the lengths of the countries' IBANs.
+var ibanLengths = func() map[string]int {
+	m := map[string]int{}
+	for _, c := range strings.Fields(`AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28
+		EE20 EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28
+		LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 RS22
+		RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30`) {
+		m[c[:2]] = int(c[2]-'0')*10 + int(c[3]-'0')
+	}
+	return m
+}()
+
+// iban returns the end of the IBAN that starts at i: a known country, its
+// length, and the check of ISO 13616.
+func (f *finder) iban(i int) int {
+	if !letters[f.at(i)] || !letters[f.at(i+1)] || !digits[f.at(i+2)] || !digits[f.at(i+3)] {
+		return 0
+	}
+	length := ibanLengths[strings.ToUpper(f.v[i:i+2])]
+	if length == 0 {
+		return 0
+	}
+	chars, end := f.grouped(i, length, alnum)
+	if len(chars) < length || wordly[f.at(end)] {
+		return 0
+	}
+	rest := 0
+	for _, c := range append(chars[4:], chars[:4]...) {
+		if digits[c] {
+			rest = (rest*10 + int(c-'0')) % 97
+		} else {
+			rest = (rest*100 + int(lower(c)-'a') + 10) % 97
+		}
+	}
+	if rest != 1 {
+		return 0
+	}
+	return end
+}
+
+// grouped collects n bytes of set from i on, with single blanks, dashes or dots
+// between them, and returns them and where they end.
+func (f *finder) grouped(i, n int, set *bytes256) ([]byte, int) {
+	var chars []byte
+	for len(chars) < n {
+		c := f.at(i)
+		if (c == ' ' || c == '-' || c == '.') && len(chars) > 0 {
+			i++
+			c = f.at(i)
+		}
+		if !set[c] {
+			break
+		}
+		chars = append(chars, c)
+		i++
+	}
+	return chars, i
+}
+
+// nir returns the end of the French social security number that starts at i:
+// sex, year, month, department (2A and 2B are Corsica), and its check.
+func (f *finder) nir(i int) int {
+	if c := f.at(i); c != '1' && c != '2' {
+		return 0
+	}
+	if f.at(i-1) == '.' && digits[f.at(i-2)] {
+		return 0 // the decimals of a number
+	}
+	chars, end := f.grouped(i, 15, nirChars)
+	if len(chars) < 15 || wordly[f.at(end)] {
+		return 0
+	}
+	n, corsica := 0, 0
+	for j, c := range chars {
+		switch {
+		case digits[c]:
+		case j == 6 && lower(c) == 'a' && chars[5] == '2':
+			c, corsica = '0', 1_000_000
+		case j == 6 && chars[5] == '2':
+			c, corsica = '0', 2_000_000
+		default:
+			return 0
+		}
+		if j < 13 {
+			n = n*10 + int(c-'0')
+		}
+	}
+	month := int(chars[3]-'0')*10 + int(chars[4]-'0')
+	check := int(chars[13]-'0')*10 + int(chars[14]-'0')
+	if month == 0 || 12 < month && month < 20 || 42 < month && month < 50 || 97-(n-corsica)%97 != check {
+		return 0
+	}
+	return end
+}
+
+var nirChars = setOf("abAB", digits)

@@ -563,9 +563,9 @@ func FuzzEnqueue(f *testing.F) {
 	f.Add(`{"routing_key":"` + routingKey + `","event_action":"trigger","payload":{"summary":"s","source":"s","severity":"info"}}`)
 	f.Add(`{"event_action":"resolve","dedup_key":"k"}`)
 	f.Add(`[]`)
-	a := pager.New(pager.Config{Services: []pager.Service{{ID: "P", RoutingKey: routingKey}}})
-	f.Cleanup(func() { _ = a.Close() })
 	f.Fuzz(func(t *testing.T, body string) {
+		a := pager.New(pager.Config{Services: []pager.Service{{ID: "P", RoutingKey: routingKey}}})
+		defer a.Close()
 		w := httptest.NewRecorder()
 		a.Handler().ServeHTTP(w, httptest.NewRequest("POST", "/v2/enqueue", strings.NewReader(body)))
 		if w.Code != 202 && w.Code != 400 && w.Code != 413 {

@@ -1,0 +1,256 @@
+package incident
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var incidentWord = regexp.MustCompile(`(?i)^(?:inc-\d+|#\d+)[,:]?$`)
+
+// incident takes "INC-42", if it comes.
+func (p *phrase) incident() (ID, bool) {
+	word, ok := p.peek()
+	if !ok || word.quoted || !incidentWord.MatchString(word.text) {
+		return 0, false
+	}
+	id, err := ParseID(strings.TrimRight(word.text, ",:"))
+	if err != nil {
+		return 0, false
+	}
+	p.next()
+	return id, true
+}
+
+// department takes the name of a department or team, or its user group's mention.
+func (p *phrase) department() (Department, error) {
+	word, ok := p.next()
+	if !ok {
+		return "", p.missing("department")
+	}
+	name := strings.TrimRight(word.text, ",:")
+	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "subteam^") {
+		for _, t := range p.Directory.Teams {
+			if t.Group == strings.TrimPrefix(m[2], "subteam^") {
+				return t.Name, nil
+			}
+		}
+		name = firstOf(strings.TrimPrefix(m[3], "@"), m[2])
+	}
+	name = strings.TrimPrefix(name, "@")
+	known := names(RequiredDepartments())
+	for _, t := range p.Directory.Teams {
+		if !slices.Contains(known, string(t.Name)) {
+			known = append(known, string(t.Name))
+		}
+	}
+	for _, k := range known {
+		if strings.EqualFold(k, name) || strings.EqualFold(map[string]string{"eng": "engineering", "sec": "security", "comms": "communications"}[strings.ToLower(name)], k) {
+			return Department(k), nil
+		}
+	}
+	return "", Unknown("department", "%s", unknownWord("a department", name, known, ""))
+}
+
+// longestName is how many words a person's name is looked for in.
+const longestName = 5
+
+// person takes somebody: a mention, "@name", an e-mail address, a name of one
+// or more words, or "me".
+func (p *phrase) person(field string) (PersonID, error) {
+	word, ok := p.peek()
+	if !ok {
+		return "", p.missing(field)
+	}
+	if !word.quoted && p.Who != "" && strings.EqualFold(strings.Trim(word.text, ",."), "me") {
+		p.next()
+		return p.Who, nil
+	}
+	if m := wrapped.FindStringSubmatch(word.text); m != nil && m[1] == "@" {
+		p.next()
+		if person, ok := p.Directory.Resolve(Handle{DoorSlack, m[2]}); ok {
+			return person.ID, nil
+		}
+		return "", Unknown(field, "%s is nobody the configuration knows; have an administrator add them under people", firstOf(m[3], m[2]))
+	}
+	at, end := p.pos, 0
+	var found []Person
+	for n := 0; n < longestName; n++ {
+		if _, ok := p.next(); !ok {
+			break
+		}
+		name := strings.Trim(strings.TrimFunc(p.text[at:p.pos], isSpace), quotes+",;:@")
+		if hits := p.called(name); len(hits) > 0 {
+			found, end = hits, p.pos
+		}
+		if word.quoted {
+			break
+		}
+	}
+	p.pos = at
+	switch len(found) {
+	case 1:
+		p.pos = end
+		return found[0].ID, nil
+	case 0:
+		p.next()
+		var known []string
+		for _, person := range p.Directory.People {
+			known = append(known, person.Name)
+			if given, _, more := strings.Cut(person.Name, " "); more {
+				known = append(known, given)
+			}
+		}
+		return "", Unknown(field, "%s", unknownWord("somebody the configuration knows", strings.Trim(word.text, "@,;:"), known, "mention them with @, or write their e-mail address"))
+	}
+	var which []string
+	for _, person := range found {
+		which = append(which, person.Name+" ("+firstOf(person.Handle(DoorMail), string(person.ID))+")")
+	}
+	return "", Invalid(field, "%q could be %s; write the e-mail address", strings.TrimFunc(p.text[at:end], isSpace), strings.Join(which, " or "))
+}
+
+// called lists who goes by a name: the whole one, an address, a handle, or, if
+// none of these, a given name.
+func (p *phrase) called(name string) []Person {
+	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "mailto:") {
+		name = strings.TrimPrefix(m[2], "mailto:")
+	}
+	var exact, loose []Person
+	if name == "" {
+		return nil
+	}
+	for _, person := range p.Directory.People {
+		given, _, _ := strings.Cut(person.Name, " ")
+		local, _, _ := strings.Cut(person.Handle(DoorMail), "@")
+		switch {
+		case strings.EqualFold(person.Name, name), strings.EqualFold(person.Handle(DoorMail), name),
+			person.Handle(DoorSlack) == name, person.Handle(DoorLocal) == name, string(person.ID) == name:
+			exact = append(exact, person)
+		case strings.EqualFold(given, name), strings.EqualFold(local, name):
+			loose = append(loose, person)
+		}
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return loose
+}
+
+// readFact reads "NAME VALUE [because REASON]".
+func readFact(p *phrase, w *Words) error {
+	w.Command.Verb = VerbSetFact
+	word, ok := p.next()
+	if !ok {
+		w.Form = VerbSetFact
+		return nil
+	}
+	name := strings.ToLower(strings.Trim(word.text, ":="))
+	for _, two := range []string{"personal data", "time zone"} {
+		if first, second, _ := strings.Cut(two, " "); name == first && p.take(second) {
+			name = first + "_" + second
+		}
+	}
+	name = strings.ReplaceAll(name, "-", "_")
+	if name == "timezone" {
+		name = string(FactTimeZone)
+	}
+	if !slices.Contains(FactNames(), FactName(name)) {
+		return Invalid("fact", "%s", unknownWord("a fact", name, names(FactNames()), ""))
+	}
+	p.take("is", "=", "at")
+	f := &FactChange{Name: FactName(name)}
+	w.Command.Fact = f
+	if err := p.factValue(f); err != nil {
+		return err
+	}
+	w.Command.Text = p.reason()
+	return nil
+}
+
+func (p *phrase) factValue(f *FactChange) error {
+	switch f.Name {
+	case FactOccurred, FactDetected, FactClassified:
+		return p.factInstant(f)
+	case FactAware:
+		if _, ok := p.when(past); !ok {
+			regime, ok := p.next()
+			if !ok {
+				return p.missing("regime")
+			}
+			f.Regime = strings.ToLower(strings.Trim(regime.text, ",:"))
+			return p.factInstant(f)
+		}
+		return Invalid("regime", "say in the sense of which law: fact aware gdpr 02:31")
+	case FactAffected:
+		return p.factAffected(f)
+	}
+	word, ok := p.next()
+	if !ok {
+		return p.missing("value")
+	}
+	f.Value = word.text
+	switch f.Name {
+	case FactPersonalData:
+		f.Value = strings.ToLower(strings.Trim(f.Value, ",."))
+		known := []PersonalData{PersonalUnknown, PersonalNo, PersonalSuspected, PersonalConfirmed}
+		if !slices.Contains(known, PersonalData(f.Value)) {
+			return Invalid("value", "%s", unknownWord("what can be said of personal data", f.Value, names(known), ""))
+		}
+	case FactTimeZone:
+		if _, err := time.LoadLocation(f.Value); err != nil || f.Value == "Local" {
+			return Invalid("value", "%q is no time zone; write it as Europe/Paris", clip(f.Value))
+		}
+	}
+	return nil
+}
+
+func (p *phrase) factInstant(f *FactChange) error {
+	at, ok := p.when(past)
+	if !ok {
+		return p.notTime("value")
+	}
+	f.Value = at.UTC().Format(time.RFC3339)
+	return nil
+}
+
+// factAffected reads "WHO controller|processor [COUNT] [told TIME]".
+func (p *phrase) factAffected(f *FactChange) error {
+	a := &Affected{}
+	f.Affected = a
+	var who []string
+	for a.Capacity == "" {
+		word, ok := p.next()
+		if !ok {
+			return Invalid("value", `say whether the company is their data's controller or processor: fact affected "Example SA" processor 1200`)
+		}
+		switch c := Capacity(strings.ToLower(strings.Trim(word.text, ","))); {
+		case !word.quoted && len(who) > 0 && (c == Controller || c == Processor):
+			a.Capacity = c
+		case !word.quoted && len(who) > 0 && word.text == "as": // "Example SA as processor"
+		default:
+			who = append(who, p.readable(word.text))
+		}
+	}
+	a.Who = strings.Join(who, " ")
+	if word, ok := p.peek(); ok {
+		if n, err := strconv.Atoi(strings.ReplaceAll(strings.Trim(word.text, ","), ",", "")); err == nil {
+			if n < 0 {
+				return Invalid("value", "%d people cannot be affected", n)
+			}
+			p.next()
+			p.take("people", "persons")
+			a.Count = n
+		}
+	}
+	if p.take("told") {
+		at, ok := p.when(past)
+		if !ok {
+			return p.notTime("value")
+		}
+		a.Told = at.UTC()
+	}
+	return nil
+}

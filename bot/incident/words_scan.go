@@ -1,0 +1,244 @@
+package incident
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// scan walks over words. What was quoted, with any quotes a phone may make of
+// them, is one word; what Slack wraps in angle brackets is one word, too.
+type scan struct {
+	text string
+	pos  int
+}
+
+type word struct {
+	text   string
+	quoted bool
+}
+
+const quotes = "\"“”„‟«»"
+
+func isQuote(r rune) bool { return strings.ContainsRune(quotes, r) }
+
+// isSpace counts the spaces that editors and phones smuggle in.
+func isSpace(r rune) bool {
+	return unicode.IsSpace(r) || r == '\u200b' || r == '\ufeff' || r == '\u2060'
+}
+
+// next takes one word.
+func (s *scan) next() (word, bool) {
+	s.skip()
+	if s.pos >= len(s.text) {
+		return word{}, false
+	}
+	rest := s.text[s.pos:]
+	first, size := utf8.DecodeRuneInString(rest)
+	if isQuote(first) {
+		if end := strings.IndexFunc(rest[size:], isQuote); end >= 0 {
+			_, closing := utf8.DecodeRuneInString(rest[size+end:])
+			s.pos += size + end + closing
+			return word{text: strings.TrimFunc(rest[size:size+end], isSpace), quoted: true}, true
+		}
+	}
+	end := strings.IndexFunc(rest, isSpace)
+	if first == '<' {
+		if bracket := strings.IndexByte(rest, '>'); bracket >= 0 {
+			end = bracket + 1
+		}
+	}
+	if end < 0 {
+		end = len(rest)
+	}
+	s.pos += end
+	return word{text: rest[:end]}, true
+}
+
+// peek looks at the next word without taking it.
+func (s *scan) peek() (word, bool) {
+	at := s.pos
+	w, ok := s.next()
+	s.pos = at
+	return w, ok
+}
+
+// take takes the next word if it is one of those, without regard to case.
+func (s *scan) take(any ...string) bool {
+	w, ok := s.peek()
+	if !ok || w.quoted || !slices.Contains(any, strings.ToLower(strings.TrimSuffix(w.text, ":"))) {
+		return false
+	}
+	s.next()
+	return true
+}
+
+func (s *scan) skip() {
+	s.pos += len(s.text[s.pos:]) - len(strings.TrimLeftFunc(s.text[s.pos:], isSpace))
+}
+
+// rest takes everything that is left, as it was written.
+func (s *scan) rest() string {
+	s.skip()
+	text := strings.TrimFunc(s.text[s.pos:], isSpace)
+	s.pos = len(s.text)
+	return text
+}
+
+// cut splits what is left at the last unquoted keyword and takes the part
+// before it; the part after it stays. False, and nothing taken, where there is none.
+func (s *scan) cut(keywords ...string) (before string, ok bool) {
+	at := s.pos
+	from, to := -1, -1
+	for {
+		s.skip()
+		start := s.pos
+		w, more := s.next()
+		if !more {
+			break
+		}
+		if start > at && !w.quoted && slices.Contains(keywords, strings.ToLower(strings.TrimSuffix(w.text, ":"))) {
+			from, to = start, s.pos
+		}
+	}
+	if from < 0 {
+		s.pos = at
+		return "", false
+	}
+	s.pos = to
+	return strings.TrimFunc(s.text[at:from], isSpace), true
+}
+
+// phrase is a scan with what its words are read in, and the verb they follow.
+type phrase struct {
+	scan
+	WordContext
+	verb WordVerb
+}
+
+// missing says what the verb wants.
+func (p *phrase) missing(field string) *Error {
+	return Invalid(field, "%s is missing %s: write %s", p.verb.Name, article(field), strings.TrimSpace(p.verb.Name+" "+p.verb.Usage))
+}
+
+func article(noun string) string {
+	switch noun {
+	case "text":
+		return "its text"
+	case "when", "until", "due":
+		return "a date or time"
+	}
+	if strings.ContainsRune("aeio", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}
+
+// free takes the rest as text a person wrote: one pair of quotes around all
+// of it falls, and Slack's mentions become what people read.
+func (p *phrase) free() string {
+	at := p.pos
+	if w, ok := p.next(); ok && w.quoted {
+		p.skip()
+		if p.pos == len(p.text) {
+			return p.readable(w.text)
+		}
+	}
+	p.pos = at
+	return p.readable(p.rest())
+}
+
+// reason takes the rest as a reason, without the "because" that leads to it.
+func (p *phrase) reason() string {
+	p.take("because", "-", "–", "—", ":")
+	return p.free()
+}
+
+var wrapped = regexp.MustCompile(`<([@#!]?)([^<>|\n]+)(?:\|([^<>\n]*))?>`)
+
+// readable turns what Slack wraps in angle brackets into what it stands for.
+func (p *phrase) readable(text string) string {
+	return wrapped.ReplaceAllStringFunc(text, func(m string) string {
+		part := wrapped.FindStringSubmatch(m)
+		kind, ref, label := part[1], part[2], part[3]
+		switch {
+		case kind == "@":
+			if person, ok := p.Directory.Resolve(Handle{DoorSlack, ref}); ok {
+				return "@" + person.Name
+			}
+			return "@" + firstOf(strings.TrimPrefix(label, "@"), ref)
+		case kind == "#":
+			return "#" + firstOf(strings.TrimPrefix(label, "#"), ref)
+		case kind == "!":
+			return "@" + firstOf(strings.TrimPrefix(label, "@"), strings.TrimPrefix(ref, "subteam^"))
+		case strings.Contains(ref, "://"):
+			return ref
+		case strings.HasPrefix(ref, "mailto:"):
+			return strings.TrimPrefix(ref, "mailto:")
+		}
+		return m // no mention; somebody wrote it
+	})
+}
+
+// unknownWord says that a word is not known, and the nearest that is.
+func unknownWord(what, got string, known []string, hint string) string {
+	if best := nearest(got, known); best != "" {
+		return fmt.Sprintf("%q is not %s; did you mean %q?", clip(got), what, best)
+	}
+	if hint == "" {
+		hint = "use " + strings.Join(known, ", ")
+	}
+	return fmt.Sprintf("%q is not %s; %s", clip(got), what, hint)
+}
+
+// clip keeps what is quoted back short.
+func clip(s string) string {
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:60]) + "…"
+	}
+	return s
+}
+
+// nearest returns the known word that is at most a third of its letters away.
+func nearest(got string, known []string) string {
+	got = strings.ToLower(clip(got))
+	best, least := "", len(got)+1
+	for _, k := range known {
+		d := distance(got, strings.ToLower(k))
+		if len(got) >= 3 && strings.HasPrefix(strings.ToLower(k), got) {
+			d = min(d, 1)
+		}
+		if limit := max(1, (len(k)+2)/3); d <= limit && d < least && d < len(k) {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's, with two swapped letters as one slip.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	before, last := make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range x {
+		row := make([]int, len(y)+1)
+		row[0] = i + 1
+		for j := range y {
+			cost := 1
+			if x[i] == y[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j]+cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(y)]
+}

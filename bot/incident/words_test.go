@@ -1,0 +1,269 @@
+package incident_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	. "tocsin/bot/incident"
+)
+
+// wordContext is the channel of INC-42 on a Friday morning in Paris.
+func wordContext(t testing.TB) WordContext {
+	t.Helper()
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return WordContext{
+		Incident: 42, Who: "p-ada", Zone: paris, Now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), // 09:00 in Paris
+		Directory: Directory{
+			People: []Person{
+				{ID: "p-ada", Name: "Ada Lovelace", Handles: []Handle{{Door: DoorSlack, ID: "U01"}, {Door: DoorMail, ID: "ada@example.com"}}},
+				{ID: "p-ben", Name: "Ben van der Berg", Handles: []Handle{{Door: DoorSlack, ID: "U02"}, {Door: DoorMail, ID: "ben@example.com"}}},
+				{ID: "p-ben2", Name: "Ben Okri", Handles: []Handle{{Door: DoorMail, ID: "okri@example.com"}}},
+			},
+			Teams: []Team{{Name: "payroll", Group: "S07"}},
+		},
+	}
+}
+
+func TestParseWords(t *testing.T) {
+	at := func(s string) time.Time {
+		v, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	tests := []struct {
+		text string
+		want Words
+	}{
+		{"", Words{Query: QueryHelp}},
+		{"help sev", Words{Query: QueryHelp, Topic: "severity", Command: Command{For: 42}}},
+		{"list approved, closed", Words{Query: QueryList, Filter: Filter{Statuses: []Status{Approved, Closed}}, Command: Command{For: 42}}},
+		{"list all", Words{Query: QueryList, Filter: Filter{All: true}, Command: Command{For: 42}}},
+		{"status", Words{Query: QueryStatus, Command: Command{For: 42}}},
+		{"status #7", Words{Query: QueryStatus, Command: Command{For: 7}}},
+		{"status 7", Words{Query: QueryStatus, Command: Command{For: 7}}},
+		{"open", Words{Form: VerbOpen, Command: Command{Verb: VerbOpen}}},
+		{"open SEV-2 --public Leaked AWS key", Words{Command: Command{Verb: VerbOpen, Severity: Sev2, Public: true, Title: "Leaked AWS key"}}},
+		{"open “Leaked AWS key”", Words{Command: Command{Verb: VerbOpen, Title: "Leaked AWS key"}}},
+		{"open\u00a0sev1\u00a0Keys gone", Words{Command: Command{Verb: VerbOpen, Severity: Sev1, Title: "Keys gone"}}},
+		{"ack", Words{Command: Command{For: 42, Verb: VerbAcknowledge}}},
+		{"ACK inc-7 sev2", Words{Command: Command{For: 7, Verb: VerbAcknowledge, Severity: Sev2}}},
+		{"severity sev1 because customers are locked out", Words{Command: Command{For: 42, Verb: VerbSetSeverity, Severity: Sev1, Text: "customers are locked out"}}},
+		{"role scribe <@U01|ada>", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
+		{"role commander me", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Commander, Person: "p-ada"}}},
+		{"role Scribe Ben van der Berg", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben"}}},
+		{"role scribe @ada", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
+		{"role scribe <mailto:OKRI@example.com|OKRI@example.com>", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben2"}}},
+		{"fact occurred yesterday 23:10 because the log shows it", Words{Command: Command{For: 42, Verb: VerbSetFact, Text: "the log shows it",
+			Fact: &FactChange{Name: FactOccurred, Value: "2026-11-19T22:10:00Z"}}}},
+		{"fact aware GDPR 02:31 because legal said so", Words{Command: Command{For: 42, Verb: VerbSetFact, Text: "legal said so",
+			Fact: &FactChange{Name: FactAware, Regime: "gdpr", Value: "2026-11-20T01:31:00Z"}}}},
+		{"fact detected 2026-11-20T01:31:00+01:00", Words{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
+		{"fact personal data suspected because the dump held names", Words{Command: Command{For: 42, Verb: VerbSetFact, Text: "the dump held names",
+			Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}}}},
+		{"fact time-zone Europe/Paris", Words{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactTimeZone, Value: "Europe/Paris"}}}},
+		{`fact affected "Example SA" processor 1,200 told 2026-11-20 08:00 because of the list`, Words{Command: Command{For: 42, Verb: VerbSetFact, Text: "of the list",
+			Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "Example SA", Capacity: Processor, Count: 1200, Told: at("2026-11-20T07:00:00Z")}}}}},
+		{"step done rotate-key the old one is gone", Words{Command: Command{For: 42, Verb: VerbStepDone, Step: "rotate-key", Text: "the old one is gone"}}},
+		{"step skip leaked-aws-credentials/ask-aws because no contract", Words{Command: Command{For: 42, Verb: VerbStepSkip, Step: "leaked-aws-credentials/ask-aws", Text: "no contract"}}},
+		{"step skip ask-aws", Words{Form: VerbStepSkip, Command: Command{For: 42, Verb: VerbStepSkip, Step: "ask-aws"}}},
+		{"note at 02:31 disabled the key\nand rotated it", Words{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T01:31:00Z"), Text: "disabled the key\nand rotated it"}}},
+		{"note at 23:10 disabled the key", Words{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
+		{"note at 02:31 UTC disabled the key", Words{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T02:31:00Z"), Text: "disabled the key"}}},
+		{"note at least two keys are out", Words{Command: Command{For: 42, Verb: VerbNote, Text: "at least two keys are out"}}},
+		{"note --audience legal-and-security the insurer <@U01> called <!subteam^S07|@payroll> <#C1|ops> <https://x.example/a|here>",
+			Words{Command: Command{For: 42, Verb: VerbNote, Audience: AudienceLegalSecurity, Text: "the insurer @Ada Lovelace called @payroll #ops https://x.example/a"}}},
+		{`evidence "disk image" in s3://evidence/web-1 ` + digest, Words{Command: Command{For: 42, Verb: VerbEvidence,
+			Evidence: &Evidence{Name: "disk image", Where: "s3://evidence/web-1", SHA256: strings.Repeat("ab", 32)}}}},
+		{"contain at yesterday 23:10: disabled the key", Words{Command: Command{For: 42, Verb: VerbContain, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
+		{"contain 5 of 6 hosts isolated", Words{Command: Command{For: 42, Verb: VerbContain, Text: "5 of 6 hosts isolated"}}},
+		{"resolve", Words{Form: VerbResolve, Command: Command{For: 42, Verb: VerbResolve}}},
+		{"update at 10m ago logins were back", Words{Command: Command{For: 42, Verb: VerbUpdate, HappenedAt: at("2026-11-20T07:50:00Z"), Text: "logins were back"}}},
+		{"record", Words{Form: VerbEditRecord, Command: Command{For: 42, Verb: VerbEditRecord}}},
+		{"record show", Words{Query: QueryRecord, Command: Command{For: 42}}},
+		{"record submit", Words{Command: Command{For: 42, Verb: VerbSubmit}}},
+		{"record set Root cause: a key in a log", Words{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"root_cause": "a key in a log"}}}},
+		{"record set what will detect it \"a rule\"", Words{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
+		{"sign", Words{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign}}},
+		{"sign legal", Words{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign, Department: Legal}}},
+		{"sign Legal " + digest, Words{Command: Command{For: 42, Verb: VerbSign, Department: Legal, Expect: digest}}},
+		{"object comms " + digest + " because it is wrong", Words{Command: Command{For: 42, Verb: VerbObject, Department: Communications, Expect: digest, Text: "it is wrong"}}},
+		{"object legal it is wrong", Words{Form: VerbObject, Command: Command{For: 42, Verb: VerbObject, Department: Legal, Text: "it is wrong"}}},
+		{"withdraw o1", Words{Command: Command{For: 42, Verb: VerbWithdraw, Item: "O1"}}},
+		{"withdraw legal", Words{Command: Command{For: 42, Verb: VerbWithdraw, Department: Legal}}},
+		{"delegate legal to Ada Lovelace until 2026-12-01", Words{Command: Command{For: 42, Verb: VerbDelegate, Department: Legal, Person: "p-ada", Until: at("2026-12-02T00:00:00+01:00")}}},
+		{"consult <!subteam^S07|payroll> blocking", Words{Command: Command{For: 42, Verb: VerbConsult, Department: "payroll", Blocking: true}}},
+		{"call legal because a regulator asks", Words{Command: Command{For: 42, Verb: VerbCall, Department: Legal, Text: "a regulator asks"}}},
+		{"answer payroll no run was affected", Words{Command: Command{For: 42, Verb: VerbAnswer, Department: "payroll", Text: "no run was affected"}}},
+		{"merge into INC-41 same key", Words{Command: Command{For: 42, Verb: VerbMerge, Target: 41, Text: "same key"}}},
+		{"merge INC-41", Words{Command: Command{For: 42, Verb: VerbMerge, Target: 41}}},
+		{"merge INC-40 into INC-41", Words{Command: Command{For: 40, Verb: VerbMerge, Target: 41}}},
+		{"review 2026-11-24 10:00", Words{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-24T10:00:00+01:00")}}},
+		{"review tomorrow at 10h30", Words{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T10:30:00+01:00")}}},
+		{"review monday 10:00", Words{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-23T10:00:00+01:00")}}},
+		{"review 08:30", Words{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T08:30:00+01:00")}}},
+		{"review conclude", Words{Form: VerbConclude, Command: Command{For: 42, Verb: VerbConclude}}},
+		{"review conclude with @ada, Ben Okri: rotate quarterly", Words{Command: Command{For: 42, Verb: VerbConclude, Attendance: []PersonID{"p-ada", "p-ben2"}, Text: "rotate quarterly"}}},
+		{"review except because nothing can detect it", Words{Command: Command{For: 42, Verb: VerbExcept, Text: "nothing can detect it"}}},
+		{"action add detection alert on owner changes owner <@U01> due 2026-12-24", Words{Command: Command{For: 42, Verb: VerbAddAction,
+			Action: &Action{Kind: ActionDetection, Title: "alert on owner changes", Owner: "p-ada", Due: at("2026-12-24T00:00:00Z")}}}},
+		{"action add prevention “short keys” owner me due in 2 weeks", Words{Command: Command{For: 42, Verb: VerbAddAction,
+			Action: &Action{Kind: ActionPrevention, Title: "short keys", Owner: "p-ada", Due: at("2026-12-04T00:00:00Z")}}}},
+		{"action done a1 the rule is live", Words{Command: Command{For: 42, Verb: VerbFinishAction, Item: "A1", Text: "the rule is live"}}},
+		{"grant Ada Lovelace because she runs it", Words{Command: Command{For: 42, Verb: VerbGrant, Person: "p-ada", Text: "she runs it"}}},
+		{"public", Words{Command: Command{For: 42, Verb: VerbRestrict, Public: true}}},
+		{"restrict INC-7", Words{Command: Command{For: 7, Verb: VerbRestrict}}},
+		{"erase 17/text, 18/reason because a card number", Words{Command: Command{For: 42, Verb: VerbErase, Erase: []TextRef{{17, "text"}, {18, "reason"}}, Text: "a card number"}}},
+	}
+	for _, test := range tests {
+		t.Run(test.text, func(t *testing.T) {
+			got, err := ParseWords(test.text, wordContext(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Command.HappenedAt, test.want.Command.HappenedAt = utc(got.Command.HappenedAt), utc(test.want.Command.HappenedAt)
+			got.Command.When, test.want.Command.When = utc(got.Command.When), utc(test.want.Command.When)
+			got.Command.Until, test.want.Command.Until = utc(got.Command.Until), utc(test.want.Command.Until)
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got  %+v\nwant %+v", got, test.want)
+				if got.Command.Fact != nil {
+					t.Errorf("fact %+v %+v", got.Command.Fact, got.Command.Fact.Affected)
+				}
+			}
+		})
+	}
+}
+
+func utc(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// What cannot be understood names the argument and the nearest word.
+func TestParseWordsRefusals(t *testing.T) {
+	tests := []struct{ text, field, says string }{
+		{"akc", "verb", `did you mean "ack"?`},
+		{"sevrity sev1", "verb", `did you mean "severity"?`},
+		{"xyzzyplugh", "verb", "help shows them all"},
+		{"help resovle", "verb", `did you mean "resolve"?`},
+		{"severity 7", "severity", "sev1"},
+		{"list aproved", "status", `did you mean "approved"?`},
+		{"role scribe Ada Lovelase", "person", "Lovelase"},
+		{"role scribe adda", "person", `did you mean "Ada"?`},
+		{"role scribe ben", "person", "Ben van der Berg (ben@example.com) or Ben Okri"},
+		{"role scribe <@U99|zoe>", "person", "zoe is nobody the configuration knows"},
+		{"role scribe", "person", "missing"},
+		{"fact ocurred 02:31", "fact", `did you mean "occurred"?`},
+		{"fact occurred noonish", "value", "is no date or time"},
+		{"fact aware 02:31", "regime", "aware gdpr"},
+		{"fact personal_data suspcted", "value", `did you mean "suspected"?`},
+		{"fact time_zone Paris", "value", "Europe/Paris"},
+		{"fact affected Example SA", "value", "controller"},
+		{"step don rotate-key", "step", `did you mean "done"?`},
+		{"step done", "step", "missing"},
+		{"note --audience everybody x", "audience", "responders"},
+		{"record set root_caus x", "field", `did you mean "root_cause"?`},
+		{"sign leagl", "department", `did you mean "legal"?`},
+		{"sign legal yes", "digest", "sha256:"},
+		{"delegate legal @ada", "until", "2026-12-01"},
+		{"review next year", "when", "tomorrow 10:00"},
+		{"review conclud", "when", `did you mean "conclude"?`},
+		{"action add detecton x owner @ada due friday", "kind", `did you mean "detection"?`},
+		{"action add detection x", "owner", "owner PERSON"},
+		{"action add detection x owner @ada due soonish", "due", "is no date"},
+		{"erase everything", "erase", "17/text"},
+		{"merge because", "target", "INC-41"},
+	}
+	for _, test := range tests {
+		t.Run(test.text, func(t *testing.T) {
+			w, err := ParseWords(test.text, wordContext(t))
+			var refusal *Error
+			if !errors.As(err, &refusal) {
+				t.Fatalf("got %+v, %v; want a refusal", w, err)
+			}
+			if refusal.Field != test.field || !strings.Contains(refusal.Message, test.says) {
+				t.Errorf("got field %q: %s\nwant field %q, saying %q", refusal.Field, refusal.Message, test.field, test.says)
+			}
+		})
+	}
+}
+
+func TestParseWordsNeedsAnIncident(t *testing.T) {
+	c := wordContext(t)
+	c.Incident = 0
+	_, err := ParseWords("contain disabled the key", c)
+	var refusal *Error
+	if !errors.As(err, &refusal) || refusal.Field != "incident" {
+		t.Fatalf("outside an incident's channel: got %v", err)
+	}
+	if w, err := ParseWords("contain INC-7 disabled the key", c); err != nil || w.Command.For != 7 {
+		t.Fatalf("with a number: got %+v, %v", w.Command, err)
+	}
+	if _, err := ParseWords("list", c); err != nil {
+		t.Fatalf("list needs no incident: %v", err)
+	}
+}
+
+// Every example that people are shown is understood.
+func TestWordVerbsExamples(t *testing.T) {
+	seen := map[string]bool{}
+	for _, v := range WordVerbs() {
+		for _, name := range append([]string{v.Name}, v.Aliases...) {
+			if seen[name] {
+				t.Errorf("two verbs are called %q", name)
+			}
+			seen[name] = true
+		}
+		if v.Help == "" || len(v.Examples) == 0 {
+			t.Errorf("%s: no help or no example", v.Name)
+		}
+		for _, example := range v.Examples {
+			text := strings.ReplaceAll(example, "sha256:…", "sha256:"+strings.Repeat("0", 64))
+			if _, err := ParseWords(text, wordContext(t)); err != nil {
+				t.Errorf("%s: %v", example, err)
+			}
+		}
+	}
+}
+
+func TestJoinWords(t *testing.T) {
+	got := JoinWords([]string{"evidence", "disk image", "in", "s3://x"})
+	if want := `evidence "disk image" in s3://x`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Whatever is typed is understood or refused as a person can read it, and
+// text that was understood is never a longer one than was typed.
+func FuzzParseWords(f *testing.F) {
+	for _, v := range WordVerbs() {
+		for _, example := range v.Examples {
+			f.Add(example)
+		}
+	}
+	f.Add("note “unclosed <@U01")
+	f.Add("fact affected \xff\xfe processor 99999999999999999999")
+	f.Add("contain at 99999999999h ago x")
+	f.Fuzz(func(t *testing.T, text string) {
+		w, err := ParseWords(text, wordContext(t))
+		var refusal *Error
+		switch {
+		case err != nil && !errors.As(err, &refusal):
+			t.Fatalf("%q: %v is no refusal", text, err)
+		case err == nil && w.Query == "" && w.Command.Verb == "":
+			t.Fatalf("%q: neither a question nor a command", text)
+		case err == nil && len(w.Command.Title) > len(text)+64*strings.Count(text, "<"):
+			t.Fatalf("%q: the title grew", text)
+		}
+	})
+}

@@ -1,0 +1,187 @@
+package incident
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// tense says which of two readings of a bare "10:00" is meant.
+type tense int
+
+const (
+	past   tense = iota // the last time it was that time
+	future              // the next time it will be
+)
+
+// when takes a time: "02:31", "yesterday 23:10", "tomorrow 10:00",
+// "2026-11-24 10:00", RFC 3339, "5m ago", "in 2h", "monday 10:00", "now";
+// "UTC" behind it says in which zone. False, and nothing taken, where there is none.
+func (p *phrase) when(t tense) (time.Time, bool) {
+	at := p.pos
+	if v, ok := p.instant(t); ok {
+		return v, true
+	}
+	p.pos = at
+	return time.Time{}, false
+}
+
+func (p *phrase) instant(t tense) (time.Time, bool) {
+	w, ok := p.next()
+	if !ok {
+		return time.Time{}, false
+	}
+	if w.quoted {
+		inner := &phrase{scan: scan{text: w.text}, WordContext: p.WordContext}
+		v, ok := inner.when(t)
+		return v, ok && inner.rest() == ""
+	}
+	first := strings.Trim(strings.ToLower(w.text), ",;")
+	if v, err := time.Parse(time.RFC3339, strings.ToUpper(first)); err == nil && v.Year() > 0 {
+		return v, true
+	}
+	switch first {
+	case "now":
+		return p.Now, true
+	case "in":
+		if span, ok := p.span(); ok {
+			return p.Now.Add(span), true
+		}
+		return time.Time{}, false
+	}
+	if span, ok := duration(first); ok && p.take("ago") {
+		return p.Now.Add(-span), true
+	}
+	if day, ok := p.day(first, t); ok {
+		p.take("at")
+		clock, ok := p.next()
+		if !ok {
+			return time.Time{}, false
+		}
+		return p.clock(day, clock.text)
+	}
+	if day, clock, ok := strings.Cut(first, "t"); ok {
+		if d, ok := dateOnly(day); ok {
+			return p.clock(d, clock)
+		}
+	}
+	now := p.Now.In(p.zoneAhead())
+	v, ok := p.clock(time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC), first)
+	switch {
+	case ok && t == past && v.After(p.Now.Add(time.Minute)):
+		v = v.AddDate(0, 0, -1)
+	case ok && t == future && v.Before(p.Now):
+		v = v.AddDate(0, 0, 1)
+	}
+	return v, ok
+}
+
+// clock puts a time of day on a day, in the zone that may be named behind it.
+func (p *phrase) clock(day time.Time, s string) (time.Time, bool) {
+	s = strings.Trim(strings.ToLower(s), ",;:")
+	zone := p.Zone
+	if bare, ok := strings.CutSuffix(s, "z"); ok {
+		s, zone = bare, time.UTC
+	} else if p.take("utc", "gmt", "z") {
+		zone = time.UTC
+	}
+	for _, layout := range []string{"15:04", "15:04:05", "15h04"} {
+		if c, err := time.Parse(layout, s); err == nil {
+			return time.Date(day.Year(), day.Month(), day.Day(), c.Hour(), c.Minute(), c.Second(), 0, zone), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// zoneAhead is the zone a bare time is read in.
+func (p *phrase) zoneAhead() *time.Location {
+	if w, ok := p.peek(); ok && (strings.EqualFold(w.text, "utc") || strings.EqualFold(w.text, "gmt")) {
+		return time.UTC
+	}
+	return p.Zone
+}
+
+// day reads a day by its name or date, as midnight UTC.
+func (p *phrase) day(s string, t tense) (time.Time, bool) {
+	if d, ok := dateOnly(s); ok {
+		return d, true
+	}
+	now := p.Now.In(p.Zone)
+	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
+	switch s {
+	case "today":
+		return today, true
+	case "yesterday":
+		return today.AddDate(0, 0, -1), true
+	case "tomorrow":
+		return today.AddDate(0, 0, 1), true
+	}
+	for n := 1; n <= 7; n++ {
+		d := today.AddDate(0, 0, n)
+		if t == past {
+			d = today.AddDate(0, 0, -n)
+		}
+		if name := strings.ToLower(d.Weekday().String()); s == name {
+			return d, true
+		}
+	}
+	return time.Time{}, false
+}
+
+func dateOnly(s string) (time.Time, bool) {
+	d, err := time.Parse(time.DateOnly, s)
+	return d, err == nil && d.Year() > 0
+}
+
+// date takes a day to come: "2026-12-24", "tomorrow", "friday", "in 14 days".
+func (p *phrase) date() (time.Time, bool) {
+	at := p.pos
+	w, ok := p.next()
+	first := strings.Trim(strings.ToLower(w.text), ",;.")
+	if ok && first == "in" {
+		if span, ok := p.span(); ok {
+			d := p.Now.In(p.Zone).Add(span)
+			return time.Date(d.Year(), d.Month(), d.Day(), 0, 0, 0, 0, time.UTC), true
+		}
+	} else if d, known := p.day(first, future); ok && known {
+		return d, true
+	}
+	p.pos = at
+	return time.Time{}, false
+}
+
+// span takes "2h", "90m", "14 days".
+func (p *phrase) span() (time.Duration, bool) {
+	w, ok := p.next()
+	if !ok {
+		return 0, false
+	}
+	if d, ok := duration(w.text); ok {
+		return d, true
+	}
+	unit, ok := p.peek()
+	if !ok {
+		return 0, false
+	}
+	d, ok := duration(w.text + strings.TrimSuffix(strings.ToLower(unit.text), "s"))
+	if ok {
+		p.next()
+	}
+	return d, ok
+}
+
+// duration reads "5m", "2h", "3d", "2week". Beyond ten years it is a slip.
+func duration(s string) (time.Duration, bool) {
+	s = strings.ToLower(s)
+	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyz")
+	n, err := strconv.Atoi(digits)
+	if err != nil || n < 0 {
+		return 0, false
+	}
+	unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "min": time.Minute, "minute": time.Minute, "h": time.Hour, "hour": time.Hour,
+		"d": 24 * time.Hour, "day": 24 * time.Hour, "w": 7 * 24 * time.Hour, "week": 7 * 24 * time.Hour}[s[len(digits):]]
+	if unit == 0 || n > int(10*365*24*time.Hour/unit) {
+		return 0, false
+	}
+	return time.Duration(n) * unit, true
+}

@@ -1,0 +1,573 @@
+package incident
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// readOpen reads "[sev2] [--public] TITLE".
+func readOpen(p *phrase, w *Words) error {
+	w.Command = Command{Verb: VerbOpen}
+	for {
+		switch {
+		case p.take("--public", "-public", "—public", "–public"):
+			w.Command.Public = true
+			continue
+		case p.severity(&w.Command):
+			continue
+		}
+		break
+	}
+	if w.Command.Title = p.free(); w.Command.Title == "" {
+		w.Form = VerbOpen
+	}
+	return nil
+}
+
+func readList(p *phrase, w *Words) error {
+	w.Query = QueryList
+	for {
+		word, ok := p.next()
+		if !ok {
+			return nil
+		}
+		name := Status(strings.ReplaceAll(strings.ToLower(strings.Trim(word.text, ",")), "-", "_"))
+		switch {
+		case name == "all" || name == "--all":
+			w.Filter.All = true
+		case slices.Contains(Statuses(), name):
+			w.Filter.Statuses = append(w.Filter.Statuses, name)
+		default:
+			return Invalid("status", "%s", unknownWord("a status", word.text, append(names(Statuses()), "all"), ""))
+		}
+	}
+}
+
+func readStatus(p *phrase, w *Words) error {
+	w.Query = QueryStatus
+	if rest := p.rest(); rest != "" {
+		id, err := ParseID(rest)
+		if err != nil {
+			return err
+		}
+		w.Command.For = id
+	}
+	return nil
+}
+
+func readHelp(p *phrase, w *Words) error {
+	w.Query = QueryHelp
+	if topic, ok := p.next(); ok {
+		name := strings.ToLower(topic.text)
+		verb, known := findVerb(name)
+		if !known {
+			return Invalid("verb", "%s", unknownWord("a command", name, verbNames(), "help shows them all"))
+		}
+		w.Topic = verb.Name
+	}
+	return nil
+}
+
+func readAck(p *phrase, w *Words) error {
+	w.Command.Verb = VerbAcknowledge
+	if !p.severity(&w.Command) {
+		if word, ok := p.peek(); ok && strings.HasPrefix(strings.ToLower(word.text), "sev") {
+			_, err := ParseSeverity(word.text)
+			return err
+		}
+	}
+	w.Command.Text = p.free()
+	return nil
+}
+
+// severity takes a severity, if one comes.
+func (p *phrase) severity(c *Command) bool {
+	word, ok := p.peek()
+	if !ok || !severityWord.MatchString(word.text) {
+		return false
+	}
+	s, err := ParseSeverity(word.text)
+	if err != nil {
+		return false
+	}
+	p.next()
+	c.Severity = s
+	return true
+}
+
+var severityWord = regexp.MustCompile(`(?i)^(sev-?[1-4]|p[1-4])$`)
+
+func readSeverity(p *phrase, w *Words) error {
+	w.Command.Verb = VerbSetSeverity
+	word, ok := p.next()
+	if !ok {
+		w.Form = VerbSetSeverity
+		return nil
+	}
+	s, err := ParseSeverity(word.text)
+	if err != nil {
+		return err
+	}
+	w.Command.Severity, w.Command.Text = s, p.reason()
+	return nil
+}
+
+func readRole(p *phrase, w *Words) error {
+	w.Command.Verb = VerbAssignRole
+	word, ok := p.next()
+	if !ok {
+		w.Form = VerbAssignRole
+		return nil
+	}
+	w.Command.Role = Role(strings.ToLower(strings.Trim(word.text, ":=")))
+	p.take("to", "is", "=")
+	person, err := p.person("person")
+	if err != nil {
+		return err
+	}
+	if next, ok := p.peek(); ok && !p.take("because") {
+		return Invalid("person", "what is %q? write role %s PERSON because REASON", clip(next.text), w.Command.Role)
+	}
+	w.Command.Person, w.Command.Text = person, p.free()
+	return nil
+}
+
+func readStep(p *phrase, w *Words) error {
+	switch {
+	case p.take("done", "finish", "finished"):
+		w.Command.Verb = VerbStepDone
+	case p.take("skip", "skipped"):
+		w.Command.Verb = VerbStepSkip
+	default:
+		word, _ := p.next()
+		return Invalid("step", "%s", unknownWord("what a step can be", word.text, []string{"done", "skip"}, "write step done STEP or step skip STEP"))
+	}
+	word, ok := p.next()
+	if !ok {
+		return p.missing("step")
+	}
+	w.Command.Step, w.Command.Text = word.text, p.reason()
+	if w.Command.Verb == VerbStepSkip && w.Command.Text == "" {
+		w.Form = VerbStepSkip
+	}
+	return nil
+}
+
+func readNote(p *phrase, w *Words) error {
+	w.Command.Verb = VerbNote
+	if err := p.happened(&w.Command); err != nil {
+		return err
+	}
+	if p.take("--audience", "-audience", "—audience", "–audience") {
+		word, _ := p.next()
+		audience, err := parseAudience(word.text)
+		if err != nil {
+			return err
+		}
+		w.Command.Audience = audience
+		if err := p.happened(&w.Command); err != nil {
+			return err
+		}
+	}
+	if w.Command.Text = p.free(); w.Command.Text == "" {
+		w.Form = VerbNote
+	}
+	return nil
+}
+
+func parseAudience(s string) (Audience, error) {
+	a := Audience(strings.ReplaceAll(strings.ToLower(s), "-", "_"))
+	known := []Audience{AudienceAll, AudienceResponders, AudienceLegalSecurity}
+	if !slices.Contains(known, a) {
+		return "", Invalid("audience", "%s", unknownWord("an audience", s, names(known), ""))
+	}
+	return a, nil
+}
+
+// happened takes "at TIME", if it comes. An "at" that no time follows is a
+// word like any other.
+func (p *phrase) happened(c *Command) error {
+	at := p.pos
+	if !p.take("at", "@") {
+		return nil
+	}
+	v, ok := p.when(past)
+	if !ok {
+		p.pos = at
+		return nil
+	}
+	if v.After(p.Now.Add(time.Minute)) {
+		return Invalid("happened_at", "%s has not been yet", v.Format("2006-01-02 15:04 MST"))
+	}
+	p.take("-", "–", "—", ":")
+	c.HappenedAt = v
+	return nil
+}
+
+// readText reads the verbs that say something in free words.
+func readText(verb Verb) func(*phrase, *Words) error {
+	return func(p *phrase, w *Words) error {
+		w.Command.Verb = verb
+		if err := p.happened(&w.Command); err != nil {
+			return err
+		}
+		if w.Command.Text = p.reason(); w.Command.Text == "" {
+			w.Form = verb
+		}
+		return nil
+	}
+}
+
+var hash64 = regexp.MustCompile(`(?i)^(?:sha-?256[:=])?([0-9a-f]{64})$`)
+
+// readEvidence reads "NAME [in PLACE] [sha256:HEX]".
+func readEvidence(p *phrase, w *Words) error {
+	w.Command.Verb = VerbEvidence
+	if err := p.happened(&w.Command); err != nil {
+		return err
+	}
+	e := &Evidence{}
+	var name, where []string
+	into := &name
+	for {
+		if p.take("sha256") {
+			continue // the digits follow
+		}
+		if p.take("in", "where") {
+			into = &where
+			continue
+		}
+		word, ok := p.next()
+		if !ok {
+			break
+		}
+		if m := hash64.FindStringSubmatch(word.text); m != nil {
+			e.SHA256 = strings.ToLower(m[1])
+			continue
+		}
+		if strings.HasPrefix(strings.ToLower(word.text), "sha256:") {
+			return Invalid("sha256", "a SHA-256 has 64 hexadecimal digits")
+		}
+		*into = append(*into, p.readable(word.text))
+	}
+	e.Name, e.Where = strings.Join(name, " "), strings.Join(where, " ")
+	w.Command.Evidence = e
+	if e.Name == "" {
+		w.Form = VerbEvidence
+	}
+	return nil
+}
+
+func readRecord(p *phrase, w *Words) error {
+	switch {
+	case p.take("show", "read"):
+		w.Query = QueryRecord
+		return nil
+	case p.take("submit"):
+		w.Command.Verb = VerbSubmit
+		return nil
+	case p.take("set"):
+		w.Command.Verb = VerbEditRecord
+		field, err := p.recordField()
+		if err != nil {
+			return err
+		}
+		w.Command.Record = map[string]string{field: p.free()}
+		return nil
+	}
+	if word, ok := p.next(); ok && word.text != "edit" {
+		return Invalid("record", "%s", unknownWord("what can be done with the record", word.text, []string{"show", "set", "submit", "edit"}, ""))
+	}
+	w.Command.Verb, w.Form = VerbEditRecord, VerbEditRecord
+	return nil
+}
+
+// recordField takes the name of a field of the record, as on the wire or as people read it.
+func (p *phrase) recordField() (string, error) {
+	known := []string{}
+	rest := strings.ToLower(p.text[p.pos:])
+	best, size := "", 0
+	for _, f := range RecordFields() {
+		known = append(known, f.Name)
+		trimmed := strings.TrimLeftFunc(rest, isSpace)
+		for _, spelling := range []string{f.Name, strings.ReplaceAll(f.Name, "_", " "), strings.ReplaceAll(f.Name, "_", "-"), strings.ToLower(f.Label)} {
+			after, ok := strings.CutPrefix(trimmed, spelling)
+			if ok && len(spelling) > size && (after == "" || strings.IndexFunc(after, func(r rune) bool { return isSpace(r) || r == ':' || r == '=' }) == 0) {
+				best, size = f.Name, len(spelling)
+			}
+		}
+	}
+	if best == "" {
+		word, ok := p.next()
+		if !ok {
+			return "", p.missing("field")
+		}
+		return "", Invalid("field", "%s", unknownWord("a field of the record", word.text, known, ""))
+	}
+	p.skip()
+	p.pos += size
+	p.pos += len(p.text[p.pos:]) - len(strings.TrimLeft(p.text[p.pos:], ":="))
+	return best, nil
+}
+
+var digestWord = regexp.MustCompile(`(?i)^(?:sha256:)?[0-9a-f]{12,64}$`) // shortened, too
+
+// readSign reads "[DEPARTMENT] [DIGEST] [REASON]". Without the digest a form
+// shows the record first: nobody signs or objects to what they have not seen.
+func readSign(verb Verb) func(*phrase, *Words) error {
+	return func(p *phrase, w *Words) error {
+		w.Command.Verb = verb
+		if _, ok := p.peek(); ok {
+			team, err := p.department()
+			if err != nil {
+				return err
+			}
+			w.Command.Department = team
+		}
+		if word, ok := p.peek(); ok && digestWord.MatchString(word.text) {
+			p.next()
+			w.Command.Expect = "sha256:" + strings.TrimPrefix(strings.ToLower(word.text), "sha256:")
+		}
+		if verb == VerbObject {
+			w.Command.Text = p.reason()
+		} else if rest := p.rest(); rest != "" {
+			return Invalid("digest", "%q is not a digest; it is sha256: and 64 hexadecimal digits, as the record shows it", clip(rest))
+		}
+		if w.Command.Department == "" || w.Command.Expect == "" || verb == VerbObject && w.Command.Text == "" {
+			w.Form = verb
+		}
+		return nil
+	}
+}
+
+var objectionID = regexp.MustCompile(`(?i)^o\d+$`)
+
+func readWithdraw(p *phrase, w *Words) error {
+	w.Command.Verb = VerbWithdraw
+	word, ok := p.peek()
+	if !ok {
+		return p.missing("item")
+	}
+	if objectionID.MatchString(word.text) {
+		p.next()
+		w.Command.Item = strings.ToUpper(word.text)
+		return nil
+	}
+	team, err := p.department()
+	w.Command.Department = team
+	return err
+}
+
+func readDelegate(p *phrase, w *Words) error {
+	w.Command.Verb = VerbDelegate
+	team, err := p.department()
+	if err != nil {
+		return err
+	}
+	p.take("to")
+	person, err := p.person("person")
+	if err != nil {
+		return err
+	}
+	w.Command.Department, w.Command.Person = team, person
+	if !p.take("until", "till", "to") {
+		return Invalid("until", "say until when: delegate %s PERSON until 2026-12-01", team)
+	}
+	if at, ok := p.when(future); ok {
+		w.Command.Until = at
+	} else if day, ok := p.date(); ok {
+		w.Command.Until = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, p.Zone) // the day itself included
+	} else {
+		return p.notTime("until")
+	}
+	return nil
+}
+
+// notTime says that what comes next is no time.
+func (p *phrase) notTime(field string) *Error {
+	rest := p.rest()
+	if rest == "" {
+		return p.missing(field)
+	}
+	return Invalid(field, "%q is no date or time; write 02:31, tomorrow 10:00, or 2026-11-24 10:00", clip(rest))
+}
+
+func readConsult(p *phrase, w *Words) error {
+	w.Command.Verb = VerbConsult
+	team, err := p.department()
+	if err != nil {
+		return err
+	}
+	w.Command.Department = team
+	w.Command.Blocking = p.take("blocking", "--blocking")
+	w.Command.Text = p.reason()
+	return nil
+}
+
+func readCall(p *phrase, w *Words) error {
+	w.Command.Verb = VerbCall
+	team, err := p.department()
+	w.Command.Department, w.Command.Text = team, p.reason()
+	return err
+}
+
+func readAnswer(p *phrase, w *Words) error {
+	w.Command.Verb = VerbAnswer
+	team, err := p.department()
+	if err != nil {
+		return err
+	}
+	if w.Command.Department, w.Command.Text = team, p.reason(); w.Command.Text == "" {
+		w.Form = VerbAnswer
+	}
+	return nil
+}
+
+func readMerge(p *phrase, w *Words) error {
+	w.Command.Verb = VerbMerge
+	p.take("into", "in", "with", "to")
+	id, ok := p.incident()
+	switch {
+	case ok:
+		w.Command.Target = id
+	case p.WordContext.Incident != 0 && w.Command.For != p.WordContext.Incident && w.Command.For != 0:
+		// "merge INC-41", in the channel of INC-42: the one named is where it goes on.
+		w.Command.Target, w.Command.For = w.Command.For, p.WordContext.Incident
+	default:
+		return Invalid("target", "say into which incident: merge into INC-41")
+	}
+	w.Command.Text = p.reason()
+	return nil
+}
+
+func readReview(p *phrase, w *Words) error {
+	switch {
+	case p.take("conclude", "concluded"):
+		return readConclude(p, w)
+	case p.take("except", "exception"):
+		w.Command.Verb, w.Command.Text = VerbExcept, p.reason()
+		return nil
+	}
+	w.Command.Verb = VerbScheduleReview
+	if _, ok := p.peek(); !ok {
+		w.Form = VerbScheduleReview
+		return nil
+	}
+	p.take("on", "at")
+	at, ok := p.when(future)
+	if !ok {
+		if word, _ := p.peek(); nearest(word.text, []string{"conclude", "except"}) != "" {
+			return Invalid("when", "%s", unknownWord("a time", word.text, []string{"conclude", "except"}, ""))
+		}
+		return p.notTime("when")
+	}
+	w.Command.When = at
+	return nil
+}
+
+// readConclude reads "with PERSON, PERSON: DECISIONS".
+func readConclude(p *phrase, w *Words) error {
+	w.Command.Verb = VerbConclude
+	if !p.take("with") {
+		if w.Command.Text = p.free(); w.Command.Text != "" {
+			return Invalid("attendance", "say who was there: review conclude with @ada, @ben: DECISIONS")
+		}
+		w.Form = VerbConclude
+		return nil
+	}
+	list, decisions, ok := strings.Cut(p.rest(), ":")
+	if !ok {
+		return Invalid("text", "say what was decided, after a colon: review conclude with @ada, @ben: DECISIONS")
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		one := &phrase{scan: scan{text: name}, WordContext: p.WordContext, verb: p.verb}
+		person, err := one.person("attendance")
+		if err != nil {
+			return err
+		}
+		w.Command.Attendance = append(w.Command.Attendance, person)
+	}
+	w.Command.Text = p.readable(strings.TrimFunc(decisions, isSpace))
+	return nil
+}
+
+func readAction(p *phrase, w *Words) error {
+	switch {
+	case p.take("done", "finish", "finished"):
+		word, ok := p.next()
+		if !ok {
+			return p.missing("item")
+		}
+		w.Command.Verb, w.Command.Item, w.Command.Text = VerbFinishAction, strings.ToUpper(word.text), p.reason()
+		return nil
+	case p.take("add"):
+	default:
+		if word, ok := p.next(); ok {
+			return Invalid("action", "%s", unknownWord("what can be done with actions", word.text, []string{"add", "done"}, ""))
+		}
+	}
+	w.Command.Verb = VerbAddAction
+	word, ok := p.next()
+	if !ok {
+		w.Form = VerbAddAction
+		return nil
+	}
+	kind := ActionKind(strings.ToLower(strings.TrimSuffix(word.text, ":")))
+	if !slices.Contains(ActionKinds(), kind) {
+		return Invalid("kind", "%s", unknownWord("a kind of action", word.text, names(ActionKinds()), ""))
+	}
+	title, ok := p.cut("owner")
+	if !ok {
+		return Invalid("owner", "say who does it: action add %s TITLE owner PERSON due DATE", kind)
+	}
+	owner, err := p.person("owner")
+	if err != nil {
+		return err
+	}
+	if !p.take("due", "by", "until") {
+		return Invalid("due", "say until when: action add %s TITLE owner PERSON due DATE", kind)
+	}
+	due, ok := p.date()
+	if !ok {
+		return p.notTime("due")
+	}
+	inner := &phrase{scan: scan{text: title}, WordContext: p.WordContext}
+	w.Command.Action = &Action{Kind: kind, Title: inner.free(), Owner: owner, Due: due}
+	return nil
+}
+
+func readGrant(p *phrase, w *Words) error {
+	w.Command.Verb = VerbGrant
+	person, err := p.person("person")
+	if err != nil {
+		return err
+	}
+	w.Command.Person, w.Command.Text = person, p.reason()
+	return nil
+}
+
+// readErase reads "17/text, 18/text because REASON".
+func readErase(p *phrase, w *Words) error {
+	w.Command.Verb = VerbErase
+	for {
+		word, ok := p.peek()
+		if !ok || word.quoted || strings.EqualFold(word.text, "because") {
+			break
+		}
+		seq, name, ok := strings.Cut(strings.Trim(word.text, ",;"), "/")
+		n, err := strconv.Atoi(seq)
+		if !ok || err != nil || n < 1 || name == "" {
+			return Invalid("erase", "%q names no text; write the event's number and the text's name: 17/text", clip(word.text))
+		}
+		p.next()
+		w.Command.Erase = append(w.Command.Erase, TextRef{Seq: n, Name: name})
+	}
+	if len(w.Command.Erase) == 0 {
+		return p.missing("erase")
+	}
+	w.Command.Text = p.reason()
+	return nil
+}

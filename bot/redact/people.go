@@ -98,7 +98,8 @@ func (f *finder) literals(texts []string) {
 			before, _ := utf8.DecodeLastRuneInString(f.v[:start])
 			after, _ := utf8.DecodeRuneInString(f.v[end:])
 			i = start + 1
-			if !(word(first) && word(before)) && !(word(last) && word(after)) {
+			glued := word(first) && word(before) || word(last) && word(after)
+			if !glued {
 				f.add(start, end, aLiteral)
 				i = end
 			}

@@ -84,6 +84,9 @@ func (n number) trunkShape(k int) bool {
 	if n.shape(2, 2, 4) && n.groups[1].sep != " " {
 		return false // a date
 	}
+	if n.shape(4, 4, 4) && n.groups[1].sep == "-" {
+		return false // an AWS account as the console shows it
+	}
 	zeros := 0
 	for i, g := range n.groups[:k] {
 		if g.end-g.start < 2 || i > 1 && g.sep != n.groups[k-1].sep {

@@ -1,0 +1,248 @@
+package incident
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// matrix is the lifecycle as a person wrote it down, independently of Table:
+// for each verb, in the order of the nine statuses, what a well-formed command
+// by somebody entitled to it leads to. "-" is a refusal, "." leaves the
+// status, "=" is neither event nor error (it is so already), a letter moves it on:
+// t a c r i p(approved) x(closed) d(ismissed).
+var matrix = map[Verb]string{
+	//                  t a c r i p x d m
+	VerbAcknowledge:    "a = = - - - - - -",
+	VerbContain:        "c c - - - - - - -",
+	VerbResolve:        "- r r - - - - - -",
+	VerbEditRecord:     ". . . . - - - - -",
+	VerbSubmit:         "- - - i - - - - -",
+	VerbSign:           "- - - - . - - - -",
+	VerbObject:         "- - - - . - - - -",
+	VerbWithdraw:       "- - - - . - - - -",
+	VerbAmend:          "- - - - r - - - -",
+	VerbRevise:         "- - - - - i i - -",
+	VerbReopen:         "- - a a a a a a -",
+	VerbDismiss:        ". . . - - - - - -",
+	VerbSetSeverity:    ". . . . r - - - -",
+	VerbAssignRole:     ". . . . . - - - -",
+	VerbSetFact:        ". . . . r - - - -",
+	VerbEvidence:       ". . . . r - - - -",
+	VerbNote:           ". . . . . . . . .",
+	VerbUpdate:         ". . . . . . . - -",
+	VerbStepDone:       ". . . . - - - - -",
+	VerbStepSkip:       ". . . . - - - - -",
+	VerbConsult:        ". . . . . - - - -",
+	VerbAnswer:         ". . . . . - - - -",
+	VerbDelegate:       ". . . . . . . - -",
+	VerbCall:           ". . . . . - - - -",
+	VerbAddAction:      ". . . . . . . . -",
+	VerbFinishAction:   ". . . . . . . . .",
+	VerbGrant:          ". . . . . . . . .",
+	VerbRestrict:       ". . . . . . . - -",
+	VerbScheduleReview: "- - - . . . - . -",
+	VerbConclude:       "- - - - - x - - -",
+	VerbExcept:         "- - - - - . - - -",
+	VerbErase:          ". . . . . . . . .",
+	VerbAttach:         ". . . . r - - - -",
+	VerbCount:          ". . . . . - - - -",
+	VerbSourceNote:     ". . . . . . . . .",
+	VerbStartPlay:      ". . . . - - - - -",
+	VerbStartSteps:     ". . . . - - - - -",
+	VerbStepLate:       ". . . . - - - - -",
+	VerbPage:           ". - - - - - - - -", // held from active on
+	VerbPaged:          ". . . . . . . . .",
+	VerbPageFailed:     ". . . . . . . . .",
+	VerbPageTimeout:    ". = = - - - - - -",
+	VerbLapse:          "= . . - - - - - -",
+	VerbLink:           ". . . . . . . . .",
+	VerbInvited:        ". . . . . . . . .",
+	VerbWritten:        "- - - - - . = - -",
+	VerbShared:         "= = = = = . . = =",
+	VerbEffectFailed:   ". . . . . . . . .",
+}
+
+var letters = map[string]Status{"t": Triage, "a": Active, "c": Contained, "r": Resolved, "i": InReview, "p": Approved, "x": Closed, "d": Dismissed}
+
+// wellFormed returns a command that only the lifecycle could refuse, and who says it.
+func wellFormed(v Verb, w *world) (PersonID, Command) {
+	c := Command{Verb: v, Text: "because"}
+	by := PersonID("eng1")
+	switch v {
+	case VerbEditRecord, VerbRevise, VerbSubmit:
+		c.Record = map[string]string{"summary": "Another summary.", "impact": "b", "root_cause": "c", "what_was_done": "d",
+			"what_detected_it": "e", "what_will_detect_it": "f", "what_will_prevent_it": "g", "audience": "all", "language": "en"}
+	case VerbSign, VerbObject:
+		w.inc.Restricted = false
+		by, c.Department = "leg2", Legal
+		if w.inc.Submission != nil {
+			c.Expect = w.inc.Submission.Digest
+		}
+	case VerbWithdraw:
+		by, w.inc.Restricted = "com2", false
+		if w.inc.Status == InReview {
+			w.must("com2", Command{Verb: VerbObject, Department: Communications, Text: "no", Expect: w.inc.Submission.Digest})
+		}
+	case VerbSetSeverity:
+		c.Severity = Sev1
+	case VerbAssignRole:
+		c.Role, c.Person = Scribe, "eng3"
+	case VerbSetFact:
+		c.Fact = &FactChange{Name: FactPersonalData, Value: "suspected"}
+	case VerbEvidence:
+		c.Evidence = &Evidence{Name: "log.gz", SHA256: strings.Repeat("ab", 32)}
+	case VerbStepDone, VerbStepSkip, VerbStartSteps, VerbStepLate:
+		c.Step = "rotate"
+	case VerbConsult:
+		c.Department = "payments"
+	case VerbAnswer:
+		if w.inc.Status.Live() {
+			w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
+		}
+		by, c.Department = "pay1", "payments"
+		w.inc.Restricted = false
+	case VerbDelegate:
+		by, c.Department, c.Person, c.Until = "sec1", Security, "eng3", w.now.AddDate(0, 0, 3)
+	case VerbCall:
+		c.Department = Communications
+	case VerbAddAction:
+		c.Action = &twoActions[0]
+	case VerbFinishAction:
+		w.inc.Actions = append(w.inc.Actions, Action{ID: "A9"})
+		c.Item = "a9"
+	case VerbGrant:
+		c.Person = "out1"
+	case VerbRestrict:
+		c.Public = true
+	case VerbScheduleReview:
+		c.When = w.now.AddDate(0, 0, 7)
+	case VerbConclude:
+		c.Attendance, c.Actions = []PersonID{"eng1", "sec1"}, twoActions
+	case VerbErase:
+		by, c.Erase = "leg1", []TextRef{{1, "title"}}
+		w.inc.Restricted = false
+	case VerbAttach:
+		by, c.Alert = "", &AlertRef{Alert: 5, Kind: "sentry.issue", Title: "x"}
+	case VerbCount:
+		by, c.Alert, c.Count = "", &AlertRef{Alert: 1}, 10
+	case VerbStartPlay:
+		by, c.Runs = "", []Run{{Playbook: "another", Plan: []Step{{ID: "x"}}}}
+	case VerbPage, VerbPaged, VerbPageFailed, VerbPageTimeout:
+		by, c.Round, c.Route = "", w.inc.Paging.Round, 0
+	case VerbLapse:
+		w.now = w.now.AddDate(0, 0, 1)
+	case VerbLink:
+		c.Links = map[string]string{LinkChannel: "C1"}
+	case VerbInvited:
+		c.People = []PersonID{"out1"}
+	case VerbWritten, VerbShared:
+		c.Revision = 1
+		if w.inc.Submission != nil {
+			c.Document = w.inc.Submission.Digest
+		}
+		if v == VerbWritten && w.inc.Status == Approved {
+			w.inc.Postmortems = nil
+		}
+	}
+	if slices.Contains(botVerbs, v) {
+		by = ""
+	}
+	return by, c
+}
+
+func TestEveryVerbInEveryStatus(t *testing.T) {
+	for v, row := range matrix {
+		cells := strings.Fields(row)
+		if len(cells) != len(Statuses()) {
+			t.Fatalf("%s: %d cells", v, len(cells))
+		}
+		for n, status := range Statuses() {
+			w := given(t, status)
+			by, cmd := wellFormed(v, w)
+			events, err := w.as(by, cmd)
+			after := w.inc.Status
+			switch want := cells[n]; want {
+			case "-":
+				if CodeOf(err) != CodeConflict || len(events) != 0 {
+					t.Errorf("%s in %s: want a refusal, got %v (%d events)", v, status, err, len(events))
+				}
+			case "=":
+				if err != nil || len(events) != 0 {
+					t.Errorf("%s in %s: want nothing to happen, got %v (%d events)", v, status, err, len(events))
+				}
+			default:
+				moved := status
+				if want != "." {
+					moved = letters[want]
+				}
+				if err != nil || len(events) == 0 || after != moved {
+					t.Errorf("%s in %s: want %s, got %s, %d events, %v", v, status, moved, after, len(events), err)
+				}
+			}
+		}
+	}
+}
+
+func TestMatrixKnowsEveryVerb(t *testing.T) {
+	apart := []Verb{VerbOpen, VerbMerge}
+	for v := range judges {
+		if _, ok := matrix[v]; !ok && !slices.Contains(apart, v) {
+			t.Errorf("the matrix has no row for %s", v)
+		}
+	}
+	for _, line := range Table {
+		if _, ok := judges[line.Verb]; !ok && line.Verb != VerbMerge {
+			t.Errorf("the table has %s, which nobody judges", line.Verb)
+		}
+		if line.Why == "" {
+			t.Errorf("%s has no reason", line.Verb)
+		}
+	}
+}
+
+func TestMergeInEveryStatus(t *testing.T) {
+	const from, to = "m m m - - - = - -", "m m m m m - - - -"
+	for n, status := range Statuses() {
+		env := Env{Now: start.AddDate(0, 0, 1), Actor: "eng1", Directory: people(), Policy: newWorld(t).policy}
+		cmd := Command{Verb: VerbMerge, Text: "the same"}
+		a, b := given(t, status), given(t, Active)
+		b.inc.ID = 8
+		_, _, err := DecideMerge(cmd, a.inc, b.inc, env)
+		wantErr := strings.Fields(from)[n] != "m"
+		if status == Closed { // "=": refused as well, it is over
+			wantErr = true
+		}
+		if status == Merged { // into INC-8 already
+			wantErr = false
+		}
+		if (err != nil) != wantErr {
+			t.Errorf("merging one that is %s: %v", status, err)
+		}
+		a, b = given(t, Active), given(t, status)
+		b.inc.ID = 8
+		mine, theirs, err := DecideMerge(cmd, a.inc, b.inc, env)
+		if (err == nil) != (strings.Fields(to)[n] == "m") {
+			t.Errorf("merging into one that is %s: %v", status, err)
+		}
+		if err == nil {
+			a.commit(mine)
+			b.commit(theirs)
+			if a.inc.Status != Merged || a.inc.MergedInto != 8 || len(b.inc.Alerts) != 2 || b.inc.Status == InReview || len(b.inc.Signatures) != 0 {
+				t.Errorf("merged into %s: source %s, target %s with %d alerts", status, a.inc.Status, b.inc.Status, len(b.inc.Alerts))
+			}
+		}
+	}
+	w := given(t, Active)
+	if _, _, err := DecideMerge(Command{Verb: VerbMerge}, w.inc, w.inc, Env{Now: w.now, Actor: "eng1", Directory: w.dir}); CodeOf(err) != CodeInvalid {
+		t.Errorf("merging into itself: %v", err)
+	}
+}
+
+func TestRefusalSaysWhatIsPossible(t *testing.T) {
+	w := given(t, Approved)
+	_, err := w.as("eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
+	if err == nil || !strings.Contains(err.Error(), "revise it first") || !strings.Contains(err.Error(), "conclude_review") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,353 @@
+package incident
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestSignOffRefusals(t *testing.T) {
+	review := func(t *testing.T) (*world, string) {
+		w := given(t, InReview)
+		return w, w.inc.Submission.Digest
+	}
+	sign := func(team Department, digest string) Command {
+		return Command{Verb: VerbSign, Department: team, Expect: digest}
+	}
+	t.Run("four engineers cannot close an incident", func(t *testing.T) {
+		w, d := review(t)
+		w.must("eng2", sign(Engineering, d))
+		w.refused("eng3", sign(Security, d), CodeForbidden)
+		w.refused("eng3", sign(Legal, d), CodeForbidden)
+		w.refused("eng4", sign(Communications, d), CodeForbidden)
+		if w.inc.Status != InReview {
+			t.Fatal(w.inc.Status)
+		}
+	})
+	t.Run("the submitter does not sign", func(t *testing.T) {
+		w, d := review(t)
+		w.refused("eng1", sign(Engineering, d), CodeForbidden)
+		w.policy.SubmitterMaySign = true
+		w.must("eng1", sign(Engineering, d))
+		if !w.inc.Signatures[0].Submitter {
+			t.Error("the use of the switch does not show")
+		}
+	})
+	t.Run("one person signs once, though of two departments", func(t *testing.T) {
+		w, d := review(t)
+		w.dir.Teams[2].Members = append(w.dir.Teams[2].Members, Membership{Person: "sec1"})
+		w.must("sec1", sign(Security, d))
+		w.refused("sec1", sign(Legal, d), CodeConflict)
+	})
+	t.Run("a digest somebody did not see", func(t *testing.T) {
+		w, _ := review(t)
+		w.refused("leg1", sign(Legal, "sha256:"+strings.Repeat("0", 64)), CodeStale)
+		w.refused("leg1", sign(Legal, ""), CodeInvalid)
+		w.refused("leg1", sign(Legal, "sha256:"), CodeStale)
+	})
+	t.Run("a department that does not sign", func(t *testing.T) {
+		w, d := review(t)
+		w.refused("pay1", sign("payments", d), CodeForbidden) // restricted, and not consulted
+		w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
+		w.refused("pay1", sign("payments", d), CodeInvalid)
+	})
+	t.Run("a deputy before, during and after the dates", func(t *testing.T) {
+		w, d := review(t)
+		w.inc.Restricted = false
+		w.dir.Teams[2].Members = append(w.dir.Teams[2].Members, Membership{Person: "out1", Deputy: true, From: w.now.Add(time.Hour), Until: w.now.Add(2 * time.Hour)})
+		w.refused("out1", sign(Legal, d), CodeForbidden)
+		w.now = w.now.Add(90 * time.Minute)
+		w.must("out1", sign(Legal, d))
+		if !w.inc.Signatures[0].Deputy {
+			t.Error("the deputy does not show")
+		}
+		w.must("out1", Command{Verb: VerbWithdraw, Department: Legal})
+		w.now = w.now.Add(time.Hour)
+		w.refused("out1", sign(Legal, d), CodeForbidden)
+	})
+	t.Run("a delegation ends", func(t *testing.T) {
+		w, d := review(t)
+		w.refused("eng2", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Hour)}, CodeForbidden)
+		w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Hour)})
+		w.refused("out1", Command{Verb: VerbDelegate, Department: Legal, Person: "pay1", Until: w.now.Add(time.Hour)}, CodeForbidden)
+		w.must("out1", sign(Legal, d))
+		w.must("out1", Command{Verb: VerbWithdraw})
+		w.now = w.now.Add(2 * time.Hour)
+		w.inc.Restricted = false
+		w.refused("out1", sign(Legal, d), CodeForbidden)
+	})
+	t.Run("an open objection holds the approval", func(t *testing.T) {
+		w, d := review(t)
+		w.must("leg2", Command{Verb: VerbObject, Department: Legal, Text: "the impact is unproven", Expect: d})
+		w.refused("leg1", sign(Legal, d), CodeConflict)
+		w.must("eng2", sign(Engineering, d))
+		w.must("sec1", sign(Security, d))
+		w.must("com1", sign(Communications, d))
+		w.refused("eng3", Command{Verb: VerbWithdraw, Item: "O1"}, CodeForbidden)
+		w.must("leg1", Command{Verb: VerbWithdraw, Item: "O1"})
+		w.must("leg1", sign(Legal, d))
+		if w.inc.Status != Approved {
+			t.Fatal(w.inc.Status)
+		}
+	})
+	t.Run("an objection after the own signature takes it back", func(t *testing.T) {
+		w, d := review(t)
+		w.must("leg1", sign(Legal, d))
+		w.must("leg2", Command{Verb: VerbObject, Department: Legal, Text: "wait", Expect: d})
+		if w.inc.SignedBy(Legal) != nil {
+			t.Error("legal objects and has signed")
+		}
+		w.refused("leg2", Command{Verb: VerbObject, Department: Legal, Expect: d}, CodeInvalid)
+	})
+	t.Run("amending voids signatures and closes objections", func(t *testing.T) {
+		w, d := review(t)
+		w.must("com1", sign(Communications, d))
+		w.must("leg2", Command{Verb: VerbObject, Department: Legal, Text: "unproven", Expect: d})
+		w.must("eng1", Command{Verb: VerbAmend, Text: "legal is right", Record: map[string]string{"impact": "12 people"}})
+		w.must("eng1", Command{Verb: VerbSubmit})
+		if w.inc.Submission.Digest == d || len(w.inc.Signatures) != 0 || w.inc.Objections[0].How != "amended" {
+			t.Errorf("%+v", w.inc.Objections)
+		}
+		w.refused("com1", sign(Communications, d), CodeStale)
+		w.signAll()
+		if w.inc.Status != Approved {
+			t.Fatal(w.inc.Status)
+		}
+	})
+	t.Run("a blocking team holds the approval, one that does not block does not", func(t *testing.T) {
+		w, _ := review(t)
+		w.must("eng1", Command{Verb: VerbConsult, Department: "payments", Blocking: true})
+		w.signAll()
+		if w.inc.Status != InReview {
+			t.Fatal("approved without payments")
+		}
+		w.must("pay1", Command{Verb: VerbAnswer, Department: "payments", Text: "fine by us"})
+		if w.inc.Status != Approved {
+			t.Fatal(w.inc.Status)
+		}
+		w, _ = review(t)
+		w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
+		w.signAll()
+		if w.inc.Status != Approved {
+			t.Fatal(w.inc.Status)
+		}
+	})
+	t.Run("whatever changes the record voids it", func(t *testing.T) {
+		for _, cmd := range []Command{
+			{Verb: VerbSetFact, Text: "seen in the log", Fact: &FactChange{Name: FactOccurred, Value: "2026-11-24T01:00:00Z"}},
+			{Verb: VerbEvidence, Evidence: &Evidence{Name: "disk.img"}},
+			{Verb: VerbSetSeverity, Severity: Sev1},
+		} {
+			w, d := review(t)
+			w.must("leg1", sign(Legal, d))
+			w.must("eng1", cmd)
+			if w.inc.Status != Resolved || w.inc.Submission != nil || len(w.inc.Signatures) != 0 {
+				t.Errorf("%s: %s, %d signatures", cmd.Verb, w.inc.Status, len(w.inc.Signatures))
+			}
+		}
+		w, d := review(t)
+		w.must("leg1", sign(Legal, d))
+		w.must("", Command{Verb: VerbAttach, Alert: &AlertRef{Alert: 2, Kind: "cloudtrail.StopLogging"}})
+		if w.inc.SignedBy(Legal) == nil {
+			t.Error("another alert of a known kind voided the signatures")
+		}
+	})
+	t.Run("an incomplete record cannot be submitted", func(t *testing.T) {
+		for _, f := range RecordFields() {
+			if !f.Must || f.Name == "audience" || f.Name == "language" {
+				continue
+			}
+			w := given(t, Resolved)
+			record := maps.Clone(fullRecord)
+			delete(record, f.Name)
+			_, err := w.as("eng1", Command{Verb: VerbSubmit, Record: record})
+			if e, ok := err.(*Error); !ok || e.Field != f.Name {
+				t.Errorf("without %s: %v", f.Name, err)
+			}
+		}
+	})
+}
+
+func TestRevisionKeepsTheOldOne(t *testing.T) {
+	w := given(t, Closed)
+	old := w.inc.Submission.Digest
+	w.must("eng1", Command{Verb: VerbRevise, Text: "more people", Record: map[string]string{"impact": "40 people"}})
+	if w.inc.Submission.Document.Revision != 2 || w.inc.Submission.Digest == old || !w.inc.Postmortems[0].Superseded || w.inc.PageOwed() {
+		t.Errorf("%+v", w.inc.Submission)
+	}
+	w.signAll()
+	w.must("", Command{Verb: VerbWritten, Document: w.inc.Submission.Digest, Revision: 2})
+	if _, err := w.as("", Command{Verb: VerbWritten, Document: old, Revision: 1}); CodeOf(err) != CodeStale {
+		t.Errorf("a stale postmortem: %v", err)
+	}
+	if len(w.inc.Postmortems) != 2 || w.inc.Postmortems[1].Superseded {
+		t.Errorf("%+v", w.inc.Postmortems)
+	}
+}
+
+func TestClosingGate(t *testing.T) {
+	conclude := Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked"}
+	w := given(t, Approved)
+	w.refused("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1"}, Text: "alone", Actions: twoActions}, CodeInvalid)
+	w.refused("sec1", conclude, CodeInvalid)
+	one := conclude
+	one.Actions = twoActions[:1]
+	w.refused("sec1", one, CodeInvalid)
+	except := conclude
+	except.Exception = "nothing to prevent: a vendor's fault"
+	w.must("eng1", except)
+	if w.inc.Status != Approved {
+		t.Fatal("closed without an endorsement")
+	}
+	w.refused("eng1", Command{Verb: VerbExcept}, CodeConflict)
+	w.refused("eng2", Command{Verb: VerbExcept}, CodeConflict)
+	w.must("sec1", Command{Verb: VerbExcept})
+	if w.inc.Status != Closed {
+		t.Fatal(w.inc.Status)
+	}
+	w = given(t, Approved)
+	w.must("eng1", except)
+	w.must("eng1", Command{Verb: VerbAddAction, Action: &twoActions[0]})
+	w.must("eng1", Command{Verb: VerbAddAction, Action: &twoActions[1]})
+	if w.inc.Status != Closed {
+		t.Fatalf("both actions came later: %s", w.inc.Status)
+	}
+}
+
+// TestNoPostmortemWithoutFourSignatures throws random commands of random
+// people at Decide and checks every approval against the bare events, with
+// nothing of what Decide uses.
+func TestNoPostmortemWithoutFourSignatures(t *testing.T) {
+	reached := map[Status]int{}
+	runs := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorld(rt)
+		w.open()
+		if rapid.Bool().Draw(rt, "public") {
+			w.must("eng1", Command{Verb: VerbRestrict, Public: true})
+		}
+		seen := map[Status]bool{Triage: true}
+		for range rapid.IntRange(30, 120).Draw(rt, "commands") {
+			by, cmd := randomCommand(rt, w)
+			_, _ = w.as(by, cmd) // a refusal is as good as an event
+			seen[w.inc.Status] = true
+		}
+		checkApprovals(rt, w)
+		sameIncident(rt, w.inc, Fold(w.inc.ID, w.events))
+		if faults := Verify(w.inc.ID, w.events, w.inc.Head); len(faults) > 0 {
+			rt.Fatalf("the chain: %v", faults)
+		}
+		runs++
+		for s := range seen {
+			reached[s]++
+		}
+	})
+	for _, s := range Statuses() {
+		t.Logf("%-10s reached in %d of %d runs", s, reached[s], runs)
+	}
+	if !t.Failed() && reached[Approved]*20 < runs {
+		t.Errorf("only %d of %d runs reached a postmortem: the test proves too little", reached[Approved], runs)
+	}
+}
+
+// randomCommand leans towards what moves an incident on, so that the runs get
+// far, and says wrong things often enough.
+func randomCommand(rt *rapid.T, w *world) (PersonID, Command) {
+	by := rapid.SampledFrom(w.dir.People).Draw(rt, "by").ID
+	digest := ""
+	if w.inc.Submission != nil {
+		digest = w.inc.Submission.Digest
+	}
+	if rapid.IntRange(0, 9).Draw(rt, "stale") == 0 {
+		digest = "sha256:" + strings.Repeat("0", 64)
+	}
+	onward := map[Status][]Verb{Triage: {VerbAcknowledge}, Active: {VerbResolve, VerbContain}, Contained: {VerbResolve}, Resolved: {VerbSubmit},
+		InReview: {VerbSign, VerbSign, VerbSign, VerbSign, VerbWithdraw}, Approved: {VerbConclude}, Closed: {VerbNote}, Dismissed: {VerbReopen}}
+	verb := rapid.SampledFrom(slices.Sorted(maps.Keys(judges))).Draw(rt, "verb")
+	if ahead := onward[w.inc.Status]; len(ahead) > 0 && rapid.IntRange(0, 9).Draw(rt, "onward") < 8 {
+		verb = rapid.SampledFrom(ahead).Draw(rt, "ahead")
+	}
+	cmd := Command{Verb: verb, Text: "because", Expect: digest, Department: rapid.SampledFrom(w.dir.Teams).Draw(rt, "department").Name,
+		Severity: rapid.SampledFrom(Severities()).Draw(rt, "severity"), Person: rapid.SampledFrom(w.dir.People).Draw(rt, "person").ID,
+		Until: w.now.Add(time.Minute), Role: Scribe, Round: w.inc.Paging.Round, Record: maps.Clone(fullRecord), Step: "look"}
+	switch verb {
+	case VerbSign, VerbObject:
+		if rapid.IntRange(0, 4).Draw(rt, "own") > 0 {
+			for _, team := range w.dir.Teams {
+				if w.dir.Member(by, team.Name) {
+					cmd.Department = team.Name
+				}
+			}
+		}
+	case VerbWithdraw:
+		cmd.Department = ""
+	case VerbConclude:
+		cmd.Attendance, cmd.Actions = []PersonID{"eng1", "sec1"}, twoActions
+	case VerbSetFact:
+		cmd.Fact = &FactChange{Name: FactPersonalData, Value: rapid.SampledFrom([]string{"no", "suspected", "confirmed"}).Draw(rt, "data")}
+	case VerbEvidence:
+		cmd.Evidence = &Evidence{Name: "disk"}
+	case VerbAttach:
+		cmd.Alert = &AlertRef{Alert: int64(rapid.IntRange(2, 9).Draw(rt, "alert")), Kind: "sentry.issue"}
+	}
+	if slices.Contains(botVerbs, verb) && rapid.Bool().Draw(rt, "bot") {
+		by = ""
+	}
+	return by, cmd
+}
+
+// checkApprovals walks the bare events and judges every approval anew.
+func checkApprovals(rt *rapid.T, w *world) {
+	type signature struct {
+		by     PersonID
+		digest string
+		at     time.Time
+	}
+	var submitter PersonID
+	digest := ""
+	signatures, objections := map[string]signature{}, map[string]bool{}
+	deputies := map[string]time.Time{}
+	members := map[string][]PersonID{"engineering": {"eng1", "eng2", "eng3", "eng4"}, "security": {"sec1", "sec2"}, "legal": {"leg1", "leg2"}, "communications": {"com1", "com2"}}
+	for _, e := range w.events {
+		switch e.Kind {
+		case EventSubmitted, EventRevised:
+			submitter, digest, signatures = e.By, e.Field("digest"), map[string]signature{}
+		case EventSigned:
+			signatures[e.Field("department")] = signature{e.By, e.Field("digest"), e.RecordedAt}
+		case EventSignatureWithdrawn:
+			delete(signatures, e.Field("department"))
+		case EventSignaturesVoided, EventAmended, EventReopened:
+			signatures, digest = map[string]signature{}, ""
+		case EventObjected:
+			objections[e.Field("objection")] = true
+		case EventObjectionClosed:
+			delete(objections, e.Field("objection"))
+		case EventDelegated:
+			deputies[e.Field("department")+"/"+e.Field("person")] = parseInstant(e.Field("until"))
+		case EventApproved:
+			signers := map[PersonID]bool{}
+			for _, team := range []string{"engineering", "security", "legal", "communications"} {
+				s, ok := signatures[team]
+				valid := slices.Contains(members[team], s.by) || s.at.Before(deputies[team+"/"+string(s.by)])
+				if !ok || s.digest != digest || digest == "" || !valid || s.by == submitter {
+					rt.Fatalf("event %d approves without a valid signature of %s: %+v", e.Seq, team, s)
+				}
+				signers[s.by] = true
+			}
+			if len(signers) != 4 || len(objections) > 0 {
+				rt.Fatalf("event %d approves with %d signers and %d open objections", e.Seq, len(signers), len(objections))
+			}
+		case EventPostmortemWritten:
+			if digest != e.Field("digest") {
+				rt.Fatalf("event %d: a postmortem for another digest", e.Seq)
+			}
+		}
+	}
+	if s := w.inc.Submission; s != nil && s.Document.Digest() != s.Digest {
+		rt.Fatalf("the digest is not the document's")
+	}
+}

@@ -1,0 +1,178 @@
+package incident
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"time"
+)
+
+// world is one company with one incident, and a clock that a test turns.
+type world struct {
+	t      tester
+	dir    Directory
+	policy Policy
+	now    time.Time
+	inc    Incident
+	events []Event
+	salts  int
+}
+
+var start = time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
+
+func people() Directory {
+	names := []PersonID{"eng1", "eng2", "eng3", "eng4", "sec1", "sec2", "leg1", "leg2", "com1", "com2", "pay1", "pay2", "out1"}
+	var d Directory
+	team := map[Department][]PersonID{Engineering: {"eng1", "eng2", "eng3", "eng4"}, Security: {"sec1", "sec2"},
+		Legal: {"leg1", "leg2"}, Communications: {"com1", "com2"}, "payments": {"pay1", "pay2"}}
+	for _, n := range names {
+		d.People = append(d.People, Person{ID: n, Name: "Name of " + string(n), Handles: []Handle{{DoorSlack, "U" + string(n)}},
+			Responder: n[:3] == "eng" || n[:3] == "sec"})
+	}
+	for _, name := range append(RequiredDepartments(), "payments") {
+		t := Team{Name: name}
+		for _, p := range team[name] {
+			t.Members = append(t.Members, Membership{Person: p})
+		}
+		d.Teams = append(d.Teams, t)
+	}
+	return d
+}
+
+func newWorld(t tester) *world {
+	return &world{t: t, dir: people(), now: start, inc: New(7),
+		policy: Policy{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute, Routes: 3, TimeZone: "Europe/Paris", Language: "en"}}
+}
+
+func (w *world) salt() []byte {
+	w.salts++
+	sum := sha256.Sum256([]byte{byte(w.salts), byte(w.salts >> 8)})
+	return sum[:]
+}
+
+// as says a command as a person; "" is the bot.
+func (w *world) as(p PersonID, cmd Command) ([]Event, error) {
+	env := Env{Now: w.now, Actor: p, System: p == "", Directory: w.dir, Policy: w.policy}
+	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, ViaSlack, "test"
+	events, err := Decide(cmd, w.inc, env)
+	w.commit(events)
+	return events, err
+}
+
+// commit seals and applies events, as the desk does.
+func (w *world) commit(events []Event) {
+	for _, e := range events {
+		e, _ = Seal(w.inc.Head, e, w.salt)
+		w.inc = Apply(w.inc, e)
+		w.events = append(w.events, e)
+	}
+	w.now = w.now.Add(time.Second)
+}
+
+func (w *world) must(p PersonID, cmd Command) {
+	w.t.Helper()
+	if events, err := w.as(p, cmd); err != nil || len(events) == 0 {
+		w.t.Fatalf("%s by %q in %s: %d events, %v", cmd.Verb, p, w.inc.Status, len(events), err)
+	}
+}
+
+func (w *world) refused(p PersonID, cmd Command, code Code) {
+	w.t.Helper()
+	before := w.inc.Head
+	if _, err := w.as(p, cmd); CodeOf(err) != code {
+		w.t.Fatalf("%s by %q in %s: got %v, want an error %q", cmd.Verb, p, w.inc.Status, err, code)
+	}
+	if w.inc.Head != before {
+		w.t.Fatalf("%s by %q was refused and left events", cmd.Verb, p)
+	}
+}
+
+var fullRecord = map[string]string{"summary": "A key leaked.", "impact": "None seen.", "root_cause": "It stood in a log.", "contributing_factors": "No scanner.",
+	"what_was_done": "Rotated it.", "what_detected_it": "CloudTrail.", "what_will_detect_it": "A rule.", "what_will_prevent_it": "A scanner.", "audience": "all", "language": "en"}
+
+var twoActions = []Action{
+	{Kind: ActionDetection, Title: "Alert on new keys", Owner: "sec1", Due: start.AddDate(0, 1, 0)},
+	{Kind: ActionPrevention, Title: "Scan logs", Owner: "eng1", Due: start.AddDate(0, 1, 0)},
+}
+
+var testRun = Run{Playbook: "leaked", Title: "Leaked key", Digest: "sha256:00", Plan: []Step{{ID: "rotate", Title: "Rotate it", Role: Commander}, {ID: "look", Title: "Look"}}}
+
+func (w *world) open() {
+	w.must("", Command{Verb: VerbOpen, Title: "StopLogging by root", Severity: Sev2, Runs: []Run{testRun},
+		Alert: &AlertRef{Alert: 1, Source: "cloudtrail", Kind: "cloudtrail.StopLogging", Title: "StopLogging", At: start}})
+}
+
+func (w *world) signAll() {
+	for team, p := range map[Department]PersonID{Engineering: "eng2", Security: "sec1", Legal: "leg1", Communications: "com1"} {
+		w.must(p, Command{Verb: VerbSign, Department: team, Expect: w.inc.Submission.Digest})
+	}
+}
+
+// given brings a fresh incident into a status by the ordinary way.
+func given(t tester, s Status) *world {
+	w := newWorld(t)
+	w.open()
+	if s == Triage {
+		return w
+	}
+	w.must("eng1", Command{Verb: VerbAcknowledge})
+	steps := []struct {
+		to Status
+		do func()
+	}{
+		{Active, func() {}},
+		{Contained, func() { w.must("eng1", Command{Verb: VerbContain, Text: "key disabled"}) }},
+		{Resolved, func() { w.must("eng1", Command{Verb: VerbResolve, Text: "all restored"}) }},
+		{InReview, func() { w.must("eng1", Command{Verb: VerbSubmit, Record: fullRecord}) }},
+		{Approved, func() {
+			w.signAll()
+			w.must("", Command{Verb: VerbWritten, Document: w.inc.Submission.Digest, Revision: 1})
+		}},
+		{Closed, func() {
+			w.must("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Actions: twoActions})
+		}},
+	}
+	switch s {
+	case Dismissed:
+		w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
+		w.must("sec1", Command{Verb: VerbDismiss})
+	case Merged:
+		target := newWorld(t)
+		target.inc = New(8)
+		target.open()
+		env := Env{Now: w.now, Actor: "eng1", Directory: w.dir, Policy: w.policy}
+		mine, theirs, err := DecideMerge(Command{Verb: VerbMerge, For: 7, Target: 8, Text: "the same"}, w.inc, target.inc, env)
+		if err != nil || len(theirs) == 0 {
+			t.Fatal(err)
+		}
+		w.commit(mine)
+	default:
+		for _, step := range steps {
+			step.do()
+			if step.to == s {
+				break
+			}
+		}
+	}
+	if w.inc.Status != s {
+		t.Fatalf("wanted an incident in %s, got %s", s, w.inc.Status)
+	}
+	return w
+}
+
+// same compares two incidents by their JSON, which is what the store keeps.
+func sameIncident(t tester, a, b Incident) {
+	t.Helper()
+	x, _ := json.Marshal(a)
+	y, _ := json.Marshal(b)
+	if string(x) != string(y) {
+		t.Fatalf("not the same:\n%s\n%s", x, y)
+	}
+}
+
+// tester is the half of testing.TB that rapid.T has too.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Errorf(format string, args ...any)
+}

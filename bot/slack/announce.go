@@ -1,0 +1,150 @@
+package slack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"tocsin/bot/incident"
+)
+
+// Announce tells the company, in the announce channel, that something happened
+// to an incident: of a restricted one nothing but its number and severity.
+func (s *Slack) Announce(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+	return nothing, s.proclaim(ctx, b, announcement(b))
+}
+
+// proclaim says something once in the announce channel, where there is one.
+func (s *Slack) proclaim(ctx context.Context, b incident.Brief, m message) error {
+	channel, err := s.announceChannel(ctx)
+	if err != nil || channel == "" {
+		return err
+	}
+	_, err = s.once(ctx, b, channel, b.Mark, m, b.Attempt > 1)
+	return err
+}
+
+// tidings are what the announce channel hears, by what happened.
+var tidings = map[incident.EventKind]markup{
+	incident.EventOpened:      "an incident was opened",
+	incident.EventSeveritySet: "the severity changed",
+	incident.EventContained:   "the incident is contained",
+	incident.EventResolved:    "the incident is resolved",
+	incident.EventReopened:    "the incident is open again",
+	incident.EventDismissed:   "it was a false alarm",
+	incident.EventMergedInto:  "it goes on inside another incident",
+	incident.EventApproved:    "the postmortem is approved",
+	incident.EventClosed:      "the incident is closed",
+}
+
+func announcement(b incident.Brief) message {
+	inc, p := b.Incident, &page{id: b.Incident.ID}
+	what := tidings[b.Event.Kind]
+	if what == "" {
+		what = "there is news"
+	}
+	p.line(mk(":mega: *%s* · *%s* · %s", markup(inc.ID.String()), word(inc.Severity), what))
+	if inc.Restricted {
+		p.small("restricted: whoever is needed is asked")
+		return p.done()
+	}
+	p.quote(inc.Title)
+	if b.Event.Kind == incident.EventUpdated {
+		scene{page: p, b: b, e: b.Event, inc: inc}.say("text")
+	}
+	commander, channel := markup(""), markup("")
+	if inc.Commander != "" {
+		commander = mk("commander %s", who(b.Directory, inc.Commander))
+	}
+	if c := inc.Links[incident.LinkChannel]; channelID.MatchString(c) {
+		channel = markup("<#" + c + ">")
+	}
+	p.small(commander, channel)
+	return p.done()
+}
+
+// AnnouncePostmortem tells the audience that was signed, and nobody else, that
+// the postmortem is there.
+func (s *Slack) AnnouncePostmortem(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+	record := b.Incident.Record
+	if sub := b.Incident.Submission; sub != nil {
+		record = sub.Document.Record
+	}
+	m := postmortemNews(b, record)
+	switch record.Audience {
+	case incident.AudienceAll:
+		return nothing, s.proclaim(ctx, b, m)
+	case incident.AudienceLegalSecurity:
+		var readers []incident.PersonID
+		for _, name := range []incident.Department{incident.Legal, incident.Security} {
+			for _, id := range b.Incident.Speakers(b.Directory, name, b.Now) {
+				if !slices.Contains(readers, id) {
+					readers = append(readers, id)
+				}
+			}
+		}
+		_, err := s.each(ctx, b, readers, m)
+		return nothing, err
+	}
+	_, err := s.tell(ctx, b, m)
+	return nothing, err
+}
+
+func postmortemNews(b incident.Brief, record incident.Record) message {
+	inc, p := b.Incident, &page{id: b.Incident.ID}
+	p.line(mk(":page_facing_up: *The postmortem of %s* (%s) is signed by every department.", markup(inc.ID.String()), word(inc.Severity)))
+	p.quote(inc.Title)
+	for _, f := range incident.RecordFields() {
+		if text := record.Get(f.Name); text != "" && (f.Name == "summary" || f.Name == "what_will_prevent_it") {
+			p.line(mk("*%s*", esc(f.Label, 60)))
+			p.quote(text)
+		}
+	}
+	var revision, digest markup
+	if sub := inc.Submission; sub != nil {
+		revision, digest = mk("revision %s", num(sub.Document.Revision)), esc(sub.Digest, 100)
+	}
+	p.small(revision, digest)
+	return p.done()
+}
+
+// Agenda posts what the next review meeting has to look at.
+func (s *Slack) Agenda(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
+	if len(b.Agenda) == 0 {
+		return nothing, nil
+	}
+	return nothing, s.proclaim(ctx, b, agenda(b))
+}
+
+func agenda(b incident.Brief) message {
+	p := &page{}
+	p.line(":calendar: *For the next review meeting*")
+	var due, alarms, other []string
+	for _, i := range b.Agenda {
+		text := fmt.Sprintf("%s · %s", i.ID, i.Severity)
+		if i.Title != "" && !i.Restricted {
+			text += " · " + i.Title
+		}
+		if !i.ReviewAt.IsZero() {
+			text += " · " + i.ReviewAt.UTC().Format("2006-01-02 15:04 UTC")
+		}
+		switch {
+		case slices.Contains(incident.Possible(i.Status), incident.VerbConclude):
+			due = append(due, text)
+		case i.Status.Ended():
+			alarms = append(alarms, text)
+		default:
+			other = append(other, text)
+		}
+	}
+	for _, part := range []struct {
+		label markup
+		items []string
+	}{{"*Signed, to be reviewed*", due}, {"*Dismissed as false alarms*", alarms}, {"*Not signed yet*", other}} {
+		if len(part.items) > 0 {
+			p.line(part.label)
+			p.items(part.items)
+		}
+	}
+	return p.done()
+}

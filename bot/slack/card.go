@@ -1,0 +1,327 @@
+package slack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// Card keeps the pinned card at the top of the channel current. The first time
+// it is posted and pinned; from then on it is edited.
+func (s *Slack) Card(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	channel, err := channelOf(b.Incident)
+	if err != nil {
+		return nothing, err
+	}
+	links := map[string]string{}
+	m, meta := card(b), metadata(b, b.Mark)
+	meta.EventPayload[metaCard] = true
+	ts := b.Incident.Links[incident.LinkCard]
+	if ts != "" {
+		_, _, _, err = s.client.UpdateMessageContext(ctx, channel, ts, m.options(meta)...)
+	}
+	switch {
+	case ts == "", failure(err) == "message_not_found":
+		if ts, err = s.firstCard(ctx, b, channel, m, meta); err != nil {
+			return nothing, err
+		}
+		links[incident.LinkCard] = ts
+	case err != nil:
+		return nothing, classify("edit the card", err)
+	}
+	if err := s.bookmarkAlert(ctx, b, channel, links); err != nil {
+		return nothing, err
+	}
+	if len(links) == 0 {
+		return nothing, nil
+	}
+	return report(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
+}
+
+// firstCard posts and pins the card, unless an earlier attempt posted it. It
+// always looks: being told to wait between posting and pinning is no attempt.
+func (s *Slack) firstCard(ctx context.Context, b incident.Brief, channel string, m message, meta slack.SlackMetadata) (string, error) {
+	found, ok, err := s.find(ctx, channel, b.Incident.OpenedAt, func(payload map[string]any) bool {
+		return payload[metaCard] == true && payload[metaIncident] == b.Incident.ID.String()
+	})
+	if err != nil {
+		return "", err
+	}
+	ts := found.Timestamp
+	if !ok {
+		if ts, err = s.post(ctx, channel, m, meta); err != nil {
+			return "", err
+		}
+	}
+	err = s.client.AddPinContext(ctx, channel, slack.NewRefToMessage(channel, ts))
+	if failure(err) == "already_pinned" {
+		return ts, nil
+	}
+	return ts, s.dispensable(ctx, b, "pin the card", err)
+}
+
+// dispensable classifies the error of something the incident can do without:
+// where trying again cannot help, it is logged and forgotten.
+func (s *Slack) dispensable(ctx context.Context, b incident.Brief, what string, err error) error {
+	err = classify(what, err)
+	if permanent(err) || dispensed[failure(err)] {
+		s.log.WarnContext(ctx, "left out", "incident", b.Incident.ID, "error", err)
+		return nil
+	}
+	return err
+}
+
+// dispensed are refusals of pins and bookmarks that stay as they are.
+var dispensed = map[string]bool{"too_many_pins": true, "not_pinnable": true, "permission_denied": true, "too_many_bookmarks": true, "too_many_tabs": true,
+	"invalid_link": true, "invalid_bookmark_type": true, "not_implemented": true, "parent_bookmark_disabled": true}
+
+// bookmarkAlert puts a link to the first alert that has an address into the
+// channel's bookmark bar, once, and remembers it in links.
+func (s *Slack) bookmarkAlert(ctx context.Context, b incident.Brief, channel string, links map[string]string) error {
+	if b.Incident.Links[incident.LinkBookmark] != "" {
+		return nil
+	}
+	for _, a := range b.Incident.Alerts {
+		if !goodURL(a.URL) {
+			continue
+		}
+		id, err := s.bookmark(ctx, channel, "Alert in "+a.Source, a.URL, ":bell:")
+		if err := s.dispensable(ctx, b, "add a bookmark", err); err != nil {
+			return err
+		}
+		links[incident.LinkBookmark] = id
+		return nil
+	}
+	return nil
+}
+
+// noBookmark stands where the workspace takes none, so that it is not asked for again.
+const noBookmark = "none"
+
+// bookmark adds a link to the channel's bookmark bar, unless one of that title is there.
+func (s *Slack) bookmark(ctx context.Context, channel, title, url, emoji string) (string, error) {
+	have, err := s.client.ListBookmarksContext(ctx, channel)
+	if err != nil {
+		return noBookmark, err
+	}
+	if n := slices.IndexFunc(have, func(m slack.Bookmark) bool { return m.Title == title }); n >= 0 {
+		return have[n].ID, nil
+	}
+	added, err := s.client.AddBookmarkContext(ctx, channel, slack.AddBookmarkParameters{Title: title, Type: "link", Link: url, Emoji: emoji})
+	if err != nil {
+		return noBookmark, err
+	}
+	return added.ID, nil
+}
+
+// card draws how the incident stands now.
+func card(b incident.Brief) message {
+	inc := b.Incident
+	p := &page{id: inc.ID}
+	p.text = fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, word(inc.Status))
+	p.title(fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, strings.ReplaceAll(string(inc.Status), "_", " ")))
+	p.quote(inc.Title)
+	s := scene{page: p, b: b, inc: inc}
+	p.pairs(
+		[2]markup{"Commander", s.commander()},
+		[2]markup{"Opened", at(inc.OpenedAt)},
+		[2]markup{"Roles", s.roles()},
+		[2]markup{"Personal data", word(inc.Facts.PersonalData)},
+		[2]markup{"Alerts", s.alerts()},
+		[2]markup{"Playbooks", s.playbooks()},
+		[2]markup{"Called in", s.calledIn()},
+		[2]markup{"Review", s.review()},
+		[2]markup{"Goes on in", s.goesOn()},
+	)
+	s.openSteps()
+	s.signoff()
+	if len(inc.Actions) > 0 {
+		p.line("*Action items*")
+		p.items(actions(b.Directory, inc.Actions))
+	}
+	p.buttons(s.controls()...)
+	if possible(inc, incident.VerbSetSeverity) {
+		p.buttons(severities(inc))
+	}
+	visibility := markup("open to the company")
+	if inc.Restricted {
+		visibility = "restricted"
+	}
+	p.small(visibility, mk("as of %s", at(latest(inc.UpdatedAt, inc.OpenedAt))), "`/incident help`")
+	return p.done()
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (s scene) commander() markup {
+	switch {
+	case s.inc.Commander != "":
+		return who(s.b.Directory, s.inc.Commander)
+	case s.inc.PageOwed():
+		return mk(":pager: nobody yet; being paged, round %s", num(s.inc.Paging.Round))
+	}
+	return "nobody"
+}
+
+func (s scene) roles() markup {
+	var parts []markup
+	for r, id := range s.inc.Roles {
+		if r != incident.Commander {
+			parts = append(parts, mk("%s: %s", word(r), who(s.b.Directory, id)))
+		}
+	}
+	slices.Sort(parts)
+	return list(parts, 800)
+}
+
+// alerts counts them by kind and says which rules found them.
+func (s scene) alerts() markup {
+	count := map[markup]int{}
+	for _, a := range s.inc.Alerts {
+		kind := esc(a.Kind, 80)
+		if a.Rule != "" {
+			kind = mk("%s (%s)", kind, esc(a.Rule, 200))
+		}
+		count[kind]++
+	}
+	var parts []markup
+	for kind, n := range count {
+		parts = append(parts, mk("%s × %s", num(n), kind))
+	}
+	slices.Sort(parts)
+	return list(parts, 1200)
+}
+
+func (s scene) playbooks() markup {
+	var parts []markup
+	for _, r := range s.inc.Runs {
+		settled := 0
+		for _, step := range r.Plan {
+			if step.Settled() {
+				settled++
+			}
+		}
+		parts = append(parts, mk("%s: %s of %s steps", esc(r.Playbook, 80), num(settled), num(len(r.Plan))))
+	}
+	return list(parts, 800)
+}
+
+func (s scene) calledIn() markup {
+	var parts []markup
+	for _, name := range s.inc.Called {
+		parts = append(parts, word(name))
+	}
+	return list(parts, 400)
+}
+
+func (s scene) review() markup {
+	switch r := s.inc.Review; {
+	case !r.Concluded.IsZero():
+		return mk("concluded %s", at(r.Concluded))
+	case !r.At.IsZero():
+		return at(r.At)
+	}
+	return ""
+}
+
+func (s scene) goesOn() markup {
+	if s.inc.MergedInto == 0 {
+		return ""
+	}
+	return markup(s.inc.MergedInto.String())
+}
+
+// openSteps lists the steps that were started and are not settled.
+func (s scene) openSteps() {
+	var steps []string
+	for _, r := range s.inc.Runs {
+		for _, step := range r.Plan {
+			if step.Settled() || step.Started.IsZero() {
+				continue
+			}
+			late := ""
+			if step.Status == incident.StepLate {
+				late = "LATE: "
+			}
+			steps = append(steps, late+step.Title)
+		}
+	}
+	if len(steps) > 0 {
+		s.line("*Open steps*")
+		s.items(steps[:min(len(steps), 12)])
+	}
+}
+
+// signoff shows who has signed and what is missing, while there is a frozen record.
+func (s scene) signoff() {
+	if s.inc.Submission == nil {
+		return
+	}
+	var parts [][2]markup
+	for _, name := range incident.RequiredDepartments() {
+		state := markup(":hourglass: waiting")
+		if sig := s.inc.SignedBy(name); sig != nil {
+			state = mk(":heavy_check_mark: %s", who(s.b.Directory, sig.By))
+		}
+		parts = append(parts, [2]markup{word(name), state})
+	}
+	s.pairs(parts...)
+	_, objections, _ := s.inc.Missing()
+	for _, o := range objections {
+		s.line(mk(":no_entry: %s objects (%s):", word(o.Department), esc(o.ID, 20)))
+		reason, _ := clip(o.Reason, 300)
+		s.quote(reason)
+	}
+	for _, c := range s.inc.Consultations {
+		state := markup(":hourglass: waiting")
+		if c.Answered() {
+			state = mk(":heavy_check_mark: %s", who(s.b.Directory, c.By))
+		}
+		s.small(mk("%s: %s", word(c.Team), state))
+	}
+	s.small(mk("record %s", short(s.inc.Submission.Digest)))
+}
+
+// possible reports whether the lifecycle has a place for a verb now.
+func possible(inc incident.Incident, v incident.Verb) bool {
+	return slices.Contains(incident.Possible(inc.Status), v)
+}
+
+// controls are the buttons of the card: what the lifecycle has a place for.
+// While nobody has it there is only one thing to press first.
+func (s scene) controls() []slack.BlockElement {
+	var row []slack.BlockElement
+	if s.inc.PageOwed() {
+		row = append(row, button(ActAcknowledge, "I have it", value(s.inc.ID)).WithStyle(slack.StylePrimary))
+	}
+	for _, c := range []struct {
+		verb          incident.Verb
+		action, label string
+	}{
+		{incident.VerbContain, ActContain, "Contained"},
+		{incident.VerbResolve, ActResolve, "Resolved"},
+		{incident.VerbSubmit, ActSubmit, "Submit the record"},
+		{incident.VerbEditRecord, ActRecord, "Closing record"},
+		{incident.VerbAmend, ActAmend, "Amend"},
+		{incident.VerbConclude, ActReviewConclude, "Conclude the review"},
+		{incident.VerbScheduleReview, ActReviewSchedule, "Schedule the review"},
+		{incident.VerbSetFact, ActFact, "Fact"},
+		{incident.VerbNote, ActNote, "Note"},
+		{incident.VerbAddAction, ActAction, "Action item"},
+		{incident.VerbDismiss, ActDismiss, "False alarm"},
+	} {
+		row = append(row, s.button(c.verb, c.action, c.label)...)
+	}
+	return append(row, button(ActStatus, "Status", value(s.inc.ID)))
+}

@@ -1,0 +1,103 @@
+package slack
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// metaFile is the id of the first shared file, in the payload of the message
+// that shares it.
+const metaFile = "file"
+
+// Upload shares the postmortem in the incident's channel, as Markdown and as a
+// page. The files are uploaded unshared; one marked message then shares both.
+// So a repeat can leave an upload behind that nobody sees, never a second one
+// that people see.
+func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	channel, err := channelOf(b.Incident)
+	if err != nil {
+		return nothing, err
+	}
+	doc := b.Document
+	if doc == nil {
+		return nothing, &incident.Permanent{Err: fmt.Errorf("%s has no postmortem to share", b.Incident.ID)}
+	}
+	shared := func(file string) incident.Command {
+		return report(b, e, incident.Command{Verb: incident.VerbShared, Revision: doc.Revision, Item: file})
+	}
+	if b.Attempt > 1 {
+		found, ok, err := s.find(ctx, channel, since(b), marked(b.Mark))
+		if err != nil {
+			return nothing, err
+		}
+		if ok {
+			file, _ := found.Metadata.EventPayload[metaFile].(string)
+			return shared(file), nil
+		}
+	}
+	files, err := s.upload(ctx, b.Incident.ID, *doc)
+	if err != nil {
+		return nothing, err
+	}
+	meta := metadata(b, b.Mark)
+	meta.EventPayload[metaFile] = files[0].ID
+	// A link to a file shares it, so this message has links to follow and
+	// therefore nobody's text in it.
+	_, _, err = s.client.PostMessageContext(ctx, channel, slack.MsgOptionText(sharing(b.Incident.ID, *doc, files), false), slack.MsgOptionMetadata(meta))
+	if err != nil {
+		return nothing, classify("share the postmortem", err)
+	}
+	title := fmt.Sprintf("Postmortem, revision %d", doc.Revision)
+	if _, err := s.bookmark(ctx, channel, title, files[0].Permalink, ":page_facing_up:"); err != nil {
+		s.log.WarnContext(ctx, "left out", "incident", b.Incident.ID, "error", classify("add a bookmark", err))
+	}
+	return shared(files[0].ID), nil
+}
+
+// upload leaves the document with Slack, without showing it to anybody yet.
+func (s *Slack) upload(ctx context.Context, id incident.ID, doc incident.Document) ([]slack.File, error) {
+	base := fmt.Sprintf("%s-postmortem-r%d", strings.ToLower(id.String()), doc.Revision)
+	var done []slack.FileSummary
+	for _, f := range []struct{ name, content string }{{base + ".md", doc.Markdown}, {base + ".html", doc.HTML}} {
+		if f.content == "" {
+			continue
+		}
+		place, err := s.client.GetUploadURLExternalContext(ctx, slack.GetUploadURLExternalParameters{FileName: f.name, FileSize: len(f.content)})
+		if err != nil {
+			return nil, classify("announce the upload of "+f.name, err)
+		}
+		if err := s.client.UploadToURL(ctx, slack.UploadToURLParameters{UploadURL: place.UploadURL, Content: f.content, Filename: f.name}); err != nil {
+			return nil, classify("upload "+f.name, err)
+		}
+		done = append(done, slack.FileSummary{ID: place.FileID, Title: f.name})
+	}
+	if len(done) == 0 {
+		return nil, &incident.Permanent{Err: fmt.Errorf("the postmortem of %s is empty", id)}
+	}
+	if _, err := s.client.CompleteUploadExternalContext(ctx, slack.CompleteUploadExternalParameters{Files: done}); err != nil {
+		return nil, classify("complete the upload", err)
+	}
+	files := make([]slack.File, len(done))
+	for n, f := range done {
+		info, _, _, err := s.client.GetFileInfoContext(ctx, f.ID, 0, 0)
+		if err != nil {
+			return nil, classify("find the uploaded file", err)
+		}
+		files[n] = *info
+	}
+	return files, nil
+}
+
+func sharing(id incident.ID, doc incident.Document, files []slack.File) string {
+	var links []string
+	for _, f := range files {
+		links = append(links, "<"+f.Permalink+"|"+string(esc(f.Name, 100))+">")
+	}
+	return fmt.Sprintf(":page_facing_up: *The postmortem of %s, revision %d,* stands under the digest %s. %s",
+		id, doc.Revision, esc(doc.Digest, 100), strings.Join(links, " and "))
+}

@@ -1,0 +1,67 @@
+package slack
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// PageGroup is the handler of a route of the emergency alias that pages through
+// Slack: the user group is mentioned in the announce channel, and every
+// responder gets a direct message, because a mention reaches only those who are
+// in the channel. The page went out when either arrived.
+func (s *Slack) PageGroup(group string) Handler {
+	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+		m := groupPage(b, group)
+		reached, err := s.each(ctx, b, b.Directory.Responders(), m)
+		if err != nil && !permanent(err) {
+			return nothing, err
+		}
+		channel, problem := s.announceChannel(ctx)
+		if problem == nil && channel != "" {
+			// Looked for always: an attempt that only had to wait does not count.
+			if _, problem = s.once(ctx, b, channel, b.Mark, m, true); problem == nil {
+				reached++
+			}
+		}
+		switch {
+		case problem != nil && !permanent(problem):
+			return nothing, problem
+		case reached == 0:
+			return nothing, &incident.Permanent{Err: fmt.Errorf("page %s through Slack: nobody could be reached: %w", b.Incident.ID, firstError(err, problem))}
+		case problem != nil:
+			s.log.WarnContext(ctx, "paged by direct messages alone", "incident", b.Incident.ID, "error", problem)
+		}
+		round, _ := strconv.Atoi(e.Args["round"])
+		route, _ := strconv.Atoi(e.Args["route"])
+		return report(b, e, incident.Command{Verb: incident.VerbPaged, Round: round, Route: route}), nil
+	}
+}
+
+var errNobody = fmt.Errorf("no responder has a Slack user, and no announce channel is configured")
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return errNobody
+}
+
+// groupPage says no more than that somebody is needed: the announce channel is
+// read by everybody.
+func groupPage(b incident.Brief, id string) message {
+	inc, p := b.Incident, &page{id: b.Incident.ID}
+	mention := group(id)
+	if mention == "" {
+		mention = "Responders"
+	}
+	p.line(mk(":rotating_light: %s: *%s* · *%s* needs somebody now. Nobody has it yet.", mention, markup(inc.ID.String()), word(inc.Severity)))
+	p.buttons(slack.BlockElement(button(ActAcknowledge, "I have it", value(inc.ID)).WithStyle(slack.StylePrimary)))
+	return p.done()
+}

@@ -1,0 +1,180 @@
+package slack
+
+import (
+	"strings"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// The voices of the response: what people do, and the steps of the playbooks.
+
+func (s scene) noted() {
+	s.line(mk(":memo: Note by %s", s.by()))
+	s.say("text")
+}
+
+func (s scene) evidence() {
+	s.line(mk(":file_folder: Evidence *%s*, kept by %s", s.field("evidence"), s.by()))
+	s.say("name")
+	s.say("where")
+	s.say("text")
+	if sum := s.e.Field("sha256"); sum != "" {
+		s.small(mk("SHA-256 %s", esc(sum, 80)))
+	}
+}
+
+func (s scene) updated() {
+	s.line(mk(":mega: Status update by %s", s.by()))
+	s.say("text")
+}
+
+func (s scene) contained() {
+	s.line(mk(":shield: *Contained* by %s: the harm no longer spreads.", s.by()))
+	s.say("text")
+}
+
+func (s scene) resolved() {
+	s.line(mk(":white_check_mark: *Resolved* by %s: service and security are restored. Now the closing record is written.", s.by()))
+	s.say("text")
+	s.buttons(append(s.button(incident.VerbEditRecord, ActRecord, "Write the record"), s.button(incident.VerbSubmit, ActSubmit, "Submit it")...)...)
+}
+
+func (s scene) reopened() {
+	s.line(mk(":rotating_light: *Reopened* by %s: it is not over.", s.by()))
+	s.say("reason")
+}
+
+func (s scene) dismissProposed() {
+	s.line(mk(":grey_question: %s says that it is a false alarm. Somebody from %s has to agree.", s.by(), team(s.b.Directory, incident.Security)))
+	s.say("reason")
+	s.buttons(s.button(incident.VerbDismiss, ActDismiss, "I agree")...)
+}
+
+func (s scene) dismissed() {
+	first := markup("")
+	if s.e.Field("person") != "" {
+		first = mk("%s and ", s.person("person"))
+	}
+	s.line(mk(":grey_exclamation: *Dismissed* as a false alarm by %s%s.", first, s.by()))
+	s.say("reason")
+	s.small("it is listed for the next review meeting")
+}
+
+func (s scene) mergedInto() {
+	s.line(mk(":arrow_right: *Merged into %s* by %s. Everything goes on there.", s.field("target"), s.by()))
+	s.say("reason")
+}
+
+func (s scene) mergedFrom() {
+	s.line(mk(":arrow_left: *%s was merged into this incident* by %s. Its alerts are here now.", s.field("source"), s.by()))
+	s.say("reason")
+}
+
+// step finds the step the event is about. A pinned plan can have lost its
+// texts to an erasure; then there is none.
+func (s scene) step() (ref string, step incident.Step) {
+	ref = s.e.Field("run") + "/" + s.e.Field("step")
+	if _, found := s.inc.Step(ref); found != nil {
+		return ref, *found
+	}
+	return ref, incident.Step{ID: s.e.Field("step"), Title: s.e.Field("step")}
+}
+
+// role mentions whoever has a role, or says that nobody has it yet.
+func (s scene) role(r incident.Role) markup {
+	switch {
+	case r == "":
+		return ""
+	case s.inc.Roles[r] != "":
+		return mk("%s (%s)", who(s.b.Directory, s.inc.Roles[r]), word(r))
+	case s.inc.Commander != "":
+		return mk("%s, because nobody is %s yet", who(s.b.Directory, s.inc.Commander), word(r))
+	}
+	return mk("nobody is %s yet", word(r))
+}
+
+func (s scene) playbookStarted() {
+	run := s.inc.Run(s.e.Field("run"))
+	if run == nil {
+		run = &incident.Run{Playbook: s.e.Field("run")}
+	}
+	title := run.Title
+	if title == "" {
+		title = run.Playbook
+	}
+	s.line(":book: A playbook begins:")
+	s.quote(title)
+	var steps []string
+	for _, step := range run.Plan {
+		steps = append(steps, step.Title)
+	}
+	s.items(steps)
+	if d := s.e.Field("digest"); d != "" {
+		s.small(mk("%s, pinned as %s", esc(run.Playbook, 80), short(d)))
+	}
+}
+
+// short is the beginning of a digest, enough to compare by eye.
+func short(digest string) markup {
+	name, hex, found := strings.Cut(digest, ":")
+	if !found {
+		name, hex = "sha256", digest
+	}
+	return esc(name+":"+hex[:min(12, len(hex))], 40)
+}
+
+func (s scene) stepButtons(ref string, step incident.Step) {
+	var row []slack.BlockElement
+	if step.Action == "" {
+		row = append(row, s.button(incident.VerbStepDone, ActStepDone, "Done", ref)...)
+	}
+	s.buttons(append(row, s.button(incident.VerbStepSkip, ActStepSkip, "Skip", ref)...)...)
+}
+
+// due says until when a step has to be done.
+func due(step incident.Step) markup {
+	if step.Deadline <= 0 {
+		return ""
+	}
+	if step.Started.IsZero() {
+		return mk("due within %s", esc(step.Deadline.String(), 40))
+	}
+	return mk("due %s", at(step.Started.Add(step.Deadline)))
+}
+
+func (s scene) stepStarted() {
+	ref, step := s.step()
+	if step.Action != "" {
+		s.line(":robot_face: *Next step*, done by the bot:")
+	} else {
+		s.line(mk(":ballot_box_with_check: *Next step* %s", s.role(step.Role)))
+	}
+	s.quote(step.Title)
+	s.quote(step.Detail)
+	s.small(esc(ref, 160), due(step))
+	s.stepButtons(ref, step)
+}
+
+func (s scene) stepDone() {
+	_, step := s.step()
+	s.line(mk(":heavy_check_mark: Step done by %s", s.by()))
+	s.quote(step.Title)
+	s.say("outcome")
+}
+
+func (s scene) stepSkipped() {
+	_, step := s.step()
+	s.line(mk(":fast_forward: Step skipped by %s", s.by()))
+	s.quote(step.Title)
+	s.say("outcome")
+}
+
+func (s scene) stepLate() {
+	ref, step := s.step()
+	s.line(mk(":alarm_clock: *This step is late.* %s", s.role(step.Role)))
+	s.quote(step.Title)
+	s.small(esc(ref, 160), due(step))
+	s.stepButtons(ref, step)
+}

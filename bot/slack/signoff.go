@@ -1,0 +1,63 @@
+package slack
+
+import (
+	"context"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// AskSign asks a department for its signature, in the incident's channel: its
+// user group and everybody who may sign for it are mentioned.
+func (s *Slack) AskSign(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	name := incident.Department(e.Args["department"])
+	if b.Incident.Submission == nil || b.Incident.SignedBy(name) != nil {
+		return nothing, nil // amended or signed in the meantime
+	}
+	_, err := s.tell(ctx, b, askSign(b, name))
+	return nothing, err
+}
+
+func askSign(b incident.Brief, name incident.Department) message {
+	inc, p := b.Incident, page{id: b.Incident.ID}
+	digest := inc.Submission.Digest
+	p.line(mk(":lower_left_fountain_pen: *%s*, please read the closing record of %s and sign it, or object. %s", word(name), markup(inc.ID.String()), speakers(b, name)))
+	p.small(esc(incident.Sentence, 400))
+	p.small(mk("revision %s", num(inc.Submission.Document.Revision)), esc(digest, 100))
+	p.buttons(button(ActSign, "Sign", value(inc.ID, string(name), digest)).WithStyle(slack.StylePrimary),
+		button(ActObject, "Object", value(inc.ID, string(name), digest)).WithStyle(slack.StyleDanger))
+	return p.done()
+}
+
+// AskConsult asks an affected team for its answer.
+func (s *Slack) AskConsult(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	name := incident.Department(e.Args["department"])
+	for _, c := range b.Incident.Consultations {
+		if c.Team == name && !c.Answered() {
+			_, err := s.tell(ctx, b, askConsult(b, c))
+			return nothing, err
+		}
+	}
+	return nothing, nil // answered in the meantime
+}
+
+func askConsult(b incident.Brief, c incident.Consultation) message {
+	inc, p := b.Incident, page{id: b.Incident.ID}
+	p.line(mk(":speech_balloon: *%s*, this incident concerns you. Please say what it means for you, and whether anything is missing. %s", word(c.Team), speakers(b, c.Team)))
+	if c.Blocking {
+		p.small("the record is not approved without your answer")
+	}
+	p.buttons(button(ActAnswer, "Answer", value(inc.ID, string(c.Team))).WithStyle(slack.StylePrimary))
+	return p.done()
+}
+
+// speakers mentions the team's user group and those who may speak for it now.
+func speakers(b incident.Brief, name incident.Department) markup {
+	t, _ := b.Directory.Team(name)
+	persons := people(b.Directory, b.Incident.Speakers(b.Directory, name, b.Now), 1500)
+	if g := group(t.Group); g != "" {
+		return mk("%s %s", g, persons)
+	}
+	return persons
+}

@@ -378,6 +378,9 @@ func resultIDs(body obj) map[string]string {
 			}
 		}
 	}
+	if files, ok := body["files"].([]obj); ok && len(files) > 0 {
+		out["file"], _ = files[0]["id"].(string)
+	}
 	if len(out) == 0 {
 		return nil
 	}

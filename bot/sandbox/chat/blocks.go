@@ -1,0 +1,420 @@
+package chat
+
+import (
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+)
+
+// surface is where blocks are shown; not every block is allowed everywhere.
+type surface int
+
+const (
+	onMessage surface = iota
+	onModal
+	onHome
+)
+
+// blockCheck walks a list of blocks and collects what Slack would refuse, each with its JSON pointer.
+type blockCheck struct {
+	on       surface
+	problems []string
+	ids      map[string]bool
+	text     int // characters of all blocks together
+	markdown int
+	inputs   []string // pointers of input blocks
+	tables   int
+}
+
+func (k *blockCheck) fail(ptr, format string, args ...any) {
+	k.problems = append(k.problems, "[ERROR] "+fmt.Sprintf(format, args...)+" [json-pointer:"+ptr+"]")
+}
+
+// messageBlocks checks the blocks of a message and returns them with the ids that Slack fills in.
+func (w *Workspace) messageBlocks(list []any, ptr string) (json.RawMessage, error) {
+	k := &blockCheck{on: onMessage}
+	k.blocks(ptr, list, 50)
+	if len(k.problems) > 0 {
+		return nil, &refusal{code: "invalid_blocks", extra: obj{"errors": k.bare(), "response_metadata": obj{"messages": k.problems}}}
+	}
+	if k.text > blockTextLimit || k.markdown > markdownLimit {
+		return nil, refuse("msg_blocks_too_long")
+	}
+	w.fillIDs(list)
+	return json.Marshal(list)
+}
+
+// bare are the problems as the errors array carries them, without the level.
+func (k *blockCheck) bare() []string {
+	out := make([]string, len(k.problems))
+	for i, p := range k.problems {
+		out[i] = p[len("[ERROR] "):]
+	}
+	return out
+}
+
+// blocks checks a whole list.
+func (k *blockCheck) blocks(ptr string, list []any, most int) {
+	k.ids = map[string]bool{}
+	if len(list) > most {
+		k.fail(ptr, "no more than %d items allowed", most)
+		return
+	}
+	for i, b := range list {
+		p := ptr + "/" + itoa(i)
+		block, ok := b.(obj)
+		if !ok {
+			k.fail(p, "must be an object")
+			continue
+		}
+		k.block(p, block)
+	}
+}
+
+func (k *blockCheck) block(p string, b obj) {
+	kind, _ := b["type"].(string)
+	check, known := blockKinds[kind]
+	if !known {
+		k.fail(p+"/type", "unsupported type: %s", kind)
+		return
+	}
+	if id := k.optional(p, b, "block_id", 255); id != "" {
+		if k.ids[id] {
+			k.fail(p+"/block_id", "block_id must be unique: %s", id)
+		}
+		k.ids[id] = true
+	}
+	check(k, p, b)
+}
+
+// optional checks a string field that may be absent, and returns it.
+func (k *blockCheck) optional(p string, o obj, field string, most int) string {
+	v, present := o[field]
+	if !present || v == nil {
+		return ""
+	}
+	s, ok := v.(string)
+	if !ok {
+		k.fail(p+"/"+field, "must be a string")
+		return ""
+	}
+	if utf8.RuneCountInString(s) > most {
+		k.fail(p+"/"+field, "must be less than %d characters", most+1)
+	}
+	return s
+}
+
+// required checks a string field that must be there and not empty.
+func (k *blockCheck) required(p string, o obj, field string, most int) string {
+	s := k.optional(p, o, field, most)
+	if s == "" {
+		k.missing(p, field)
+	}
+	return s
+}
+
+func (k *blockCheck) missing(p, field string) { k.fail(p, "missing required field: %s", field) }
+
+// words checks a text object. Plain forbids mrkdwn.
+func (k *blockCheck) words(p string, v any, plain bool, most int) {
+	t, ok := v.(obj)
+	if !ok {
+		k.fail(p, "must be a text object")
+		return
+	}
+	switch kind, _ := t["type"].(string); {
+	case kind != "plain_text" && (plain || kind != "mrkdwn"):
+		k.fail(p+"/type", "must be one of: plain_text%s", map[bool]string{false: ", mrkdwn"}[plain])
+	case kind == "mrkdwn" && t["emoji"] != nil:
+		k.fail(p+"/emoji", "is only allowed with plain_text")
+	case kind == "plain_text" && t["verbatim"] != nil:
+		k.fail(p+"/verbatim", "is only allowed with mrkdwn")
+	}
+	s, ok := t["text"].(string)
+	n := utf8.RuneCountInString(s)
+	switch {
+	case !ok || n == 0:
+		k.fail(p+"/text", "must be more than 0 characters")
+	case n > most:
+		k.fail(p+"/text", "must be less than %d characters", most+1)
+	}
+	k.text += n
+}
+
+// wordsIn checks a text object in a field, which may have to be there.
+func (k *blockCheck) wordsIn(p string, o obj, field string, must, plain bool, most int) {
+	v, present := o[field]
+	if !present || v == nil {
+		if must {
+			k.missing(p, field)
+		}
+		return
+	}
+	k.words(p+"/"+field, v, plain, most)
+}
+
+// items returns a list field of 1 to most elements; it complains and returns nil otherwise.
+func (k *blockCheck) items(p string, o obj, field string, most int) []any {
+	v, present := o[field]
+	list, ok := v.([]any)
+	switch {
+	case !present:
+		k.missing(p, field)
+	case !ok:
+		k.fail(p+"/"+field, "must be an array")
+	case len(list) == 0:
+		k.fail(p+"/"+field, "no less than 1 items allowed")
+	case len(list) > most:
+		k.fail(p+"/"+field, "no more than %d items allowed", most)
+	default:
+		return list
+	}
+	return nil
+}
+
+func (k *blockCheck) only(p string, on ...surface) {
+	for _, s := range on {
+		if s == k.on {
+			return
+		}
+	}
+	k.fail(p+"/type", "block is not allowed on this surface")
+}
+
+var blockKinds map[string]func(*blockCheck, string, obj)
+
+func init() {
+	blockKinds = map[string]func(*blockCheck, string, obj){
+		"section": checkSection, "header": checkHeader, "context": checkContext, "actions": checkActions, "image": checkImage,
+		"input": checkInput, "rich_text": checkRichText, "markdown": checkMarkdown, "table": checkTable, "file": checkFileBlock, "video": checkVideo,
+		"divider": func(*blockCheck, string, obj) {},
+	}
+}
+
+func checkSection(k *blockCheck, p string, b obj) {
+	k.wordsIn(p, b, "text", b["fields"] == nil, false, 3000)
+	if b["fields"] != nil {
+		for i, f := range k.items(p, b, "fields", 10) {
+			k.words(p+"/fields/"+itoa(i), f, false, 2000)
+		}
+	}
+	if a, present := b["accessory"]; present && a != nil {
+		k.element(p+"/accessory", a, inSection, map[string]bool{})
+	}
+}
+
+func checkHeader(k *blockCheck, p string, b obj) { k.wordsIn(p, b, "text", true, true, 150) }
+
+func checkContext(k *blockCheck, p string, b obj) {
+	for i, e := range k.items(p, b, "elements", 10) {
+		at := p + "/elements/" + itoa(i)
+		o, _ := e.(obj)
+		switch o["type"] {
+		case "image":
+			k.picture(at, o)
+		case "plain_text", "mrkdwn":
+			k.words(at, o, false, 3000)
+		default:
+			k.fail(at+"/type", "unsupported type: %v", o["type"])
+		}
+	}
+}
+
+func checkActions(k *blockCheck, p string, b obj) {
+	ids := map[string]bool{}
+	for i, e := range k.items(p, b, "elements", 25) {
+		k.element(p+"/elements/"+itoa(i), e, inActions, ids)
+	}
+}
+
+// picture checks what image blocks and image elements share.
+func (k *blockCheck) picture(p string, o obj) {
+	url := k.optional(p, o, "image_url", 3000)
+	_, file := o["slack_file"].(obj)
+	switch {
+	case url != "" && file:
+		k.fail(p, "only one of image_url and slack_file is allowed")
+	case url == "" && !file:
+		k.missing(p, "image_url")
+	case url != "" && !goodLink(url):
+		k.fail(p+"/image_url", "must be a valid URL")
+	}
+	k.required(p, o, "alt_text", 2000)
+}
+
+func checkImage(k *blockCheck, p string, b obj) {
+	k.picture(p, b)
+	k.wordsIn(p, b, "title", false, true, 2000)
+}
+
+func checkInput(k *blockCheck, p string, b obj) {
+	k.inputs = append(k.inputs, p)
+	k.wordsIn(p, b, "label", true, true, 2000)
+	k.wordsIn(p, b, "hint", false, true, 2000)
+	if b["element"] == nil {
+		k.missing(p, "element")
+		return
+	}
+	k.element(p+"/element", b["element"], inInput, map[string]bool{})
+}
+
+func checkRichText(k *blockCheck, p string, b obj) {
+	for i, e := range k.items(p, b, "elements", 1000) {
+		at := p + "/elements/" + itoa(i)
+		o, _ := e.(obj)
+		switch kind := o["type"]; kind {
+		case "rich_text_section", "rich_text_preformatted", "rich_text_quote":
+			k.richLine(at, o)
+		case "rich_text_list":
+			if style := o["style"]; style != "bullet" && style != "ordered" {
+				k.fail(at+"/style", "must be one of: bullet, ordered")
+			}
+			if n, ok := o["indent"].(float64); ok && (n < 0 || n > 8) {
+				k.fail(at+"/indent", "must be between 0 and 8")
+			}
+			for j, line := range k.items(at, o, "elements", 1000) {
+				inner, _ := line.(obj)
+				if inner["type"] != "rich_text_section" {
+					k.fail(at+"/elements/"+itoa(j)+"/type", "unsupported type: %v", inner["type"])
+					continue
+				}
+				k.richLine(at+"/elements/"+itoa(j), inner)
+			}
+		default:
+			k.fail(at+"/type", "unsupported type: %v", kind)
+		}
+	}
+}
+
+var richParts = map[string]string{"text": "text", "link": "url", "emoji": "name", "user": "user_id", "usergroup": "usergroup_id", "channel": "channel_id",
+	"broadcast": "range", "date": "timestamp", "color": "value"}
+
+func (k *blockCheck) richLine(p string, o obj) {
+	list, ok := o["elements"].([]any)
+	if !ok {
+		k.missing(p, "elements")
+	}
+	for i, e := range list {
+		at := p + "/elements/" + itoa(i)
+		part, _ := e.(obj)
+		kind, _ := part["type"].(string)
+		field, known := richParts[kind]
+		switch {
+		case !known:
+			k.fail(at+"/type", "unsupported type: %s", kind)
+		case part[field] == nil || part[field] == "":
+			k.missing(at, field)
+		}
+		if s, ok := part["text"].(string); ok {
+			k.text += utf8.RuneCountInString(s)
+		}
+	}
+}
+
+func checkMarkdown(k *blockCheck, p string, b obj) {
+	k.only(p, onMessage)
+	s, _ := b["text"].(string)
+	if s == "" {
+		k.missing(p, "text")
+	}
+	k.markdown += utf8.RuneCountInString(s)
+}
+
+func checkTable(k *blockCheck, p string, b obj) {
+	k.only(p, onMessage)
+	if k.tables++; k.tables > 1 {
+		k.fail(p, "only one table is allowed")
+	}
+	for i, r := range k.items(p, b, "rows", 100) {
+		at := p + "/rows/" + itoa(i)
+		cells, ok := r.([]any)
+		if !ok || len(cells) == 0 || len(cells) > 20 {
+			k.fail(at, "must be an array of 1 to 20 cells")
+		}
+		for j, c := range cells {
+			cell, _ := c.(obj)
+			switch cell["type"] {
+			case "raw_text":
+				s, _ := cell["text"].(string)
+				if s == "" {
+					k.missing(at+"/"+itoa(j), "text")
+				}
+				k.text += utf8.RuneCountInString(s)
+			case "rich_text":
+				checkRichText(k, at+"/"+itoa(j), cell)
+			default:
+				k.fail(at+"/"+itoa(j)+"/type", "unsupported type: %v", cell["type"])
+			}
+		}
+	}
+	if cols, ok := b["column_settings"].([]any); ok && len(cols) > 20 {
+		k.fail(p+"/column_settings", "no more than 20 items allowed")
+	}
+}
+
+func checkFileBlock(k *blockCheck, p string, b obj) {
+	k.only(p, onMessage)
+	k.required(p, b, "external_id", 255)
+	if b["source"] != "remote" {
+		k.fail(p+"/source", "must be one of: remote")
+	}
+}
+
+func checkVideo(k *blockCheck, p string, b obj) {
+	k.required(p, b, "alt_text", 2000)
+	k.wordsIn(p, b, "title", true, true, 199)
+	k.optional(p, b, "author_name", 49)
+	for _, field := range []string{"video_url", "thumbnail_url"} {
+		if !goodLink(k.required(p, b, field, 3000)) {
+			k.fail(p+"/"+field, "must be a valid URL")
+		}
+	}
+}
+
+// fillIDs gives blocks and elements without an id one, as Slack does, so that actions can name them. The caller holds mu.
+func (w *Workspace) fillIDs(list []any) {
+	for _, b := range list {
+		block, ok := b.(obj)
+		if !ok || block["type"] == "markdown" {
+			continue
+		}
+		if s, _ := block["block_id"].(string); s == "" {
+			block["block_id"] = w.shortID()
+		}
+		for _, e := range interactive(block) {
+			if s, _ := e["action_id"].(string); s == "" {
+				e["action_id"] = w.shortID()
+			}
+		}
+	}
+}
+
+// shortID is a random id as Slack invents it for blocks: five letters or so.
+func (w *Workspace) shortID() string {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
+	b := make([]byte, 6)
+	for i := range b {
+		b[i] = letters[w.random.IntN(len(letters))]
+	}
+	return string(b)
+}
+
+// interactive returns the elements of a block that a person can use.
+func interactive(block obj) []obj {
+	var found []any
+	switch block["type"] {
+	case "section":
+		found = []any{block["accessory"]}
+	case "actions":
+		found, _ = block["elements"].([]any)
+	case "input":
+		found = []any{block["element"]}
+	}
+	var out []obj
+	for _, e := range found {
+		if o, ok := e.(obj); ok && o["type"] != "image" {
+			out = append(out, o)
+		}
+	}
+	return out
+}

@@ -1,0 +1,192 @@
+package chat
+
+import (
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Kinds of a conversation.
+const (
+	KindPublic  = "public_channel"
+	KindPrivate = "private_channel"
+	KindDM      = "im"
+	KindGroupDM = "mpim"
+)
+
+// note is a topic or a purpose.
+type note struct {
+	value, creator string
+	set            int64
+}
+
+type channel struct {
+	id, name, kind, creator string
+	created                 int64
+	archived, general       bool
+	topic, purpose          note
+	members                 map[string]bool
+	order                   []string // of joining
+	roots                   []*message
+	byTS                    map[string]*message
+	pins                    []pin
+	bookmarks               []*Bookmark
+}
+
+func (ch *channel) isDirect() bool { return ch.kind == KindDM || ch.kind == KindGroupDM }
+
+func (ch *channel) add(user string) {
+	if !ch.members[user] {
+		ch.members[user] = true
+		ch.order = append(ch.order, user)
+	}
+}
+
+func (ch *channel) remove(user string) {
+	delete(ch.members, user)
+	ch.order = without(ch.order, []string{user})
+}
+
+func (w *Workspace) seedChannel(s SeedChannel) {
+	kind := KindPublic
+	if s.Private {
+		kind = KindPrivate
+	}
+	ch := w.newChannel(s.ID, s.Name, kind, "")
+	ch.general = s.Name == "general"
+	ch.topic.value, ch.purpose.value = s.Topic, s.Purpose
+	for _, m := range s.Members {
+		ch.add(m)
+	}
+}
+
+// newChannel files an empty conversation. The caller holds mu or owns the workspace alone.
+func (w *Workspace) newChannel(id, name, kind, creator string) *channel {
+	if id == "" {
+		prefix := "C"
+		if kind == KindDM {
+			prefix = "D"
+		}
+		id = w.newID(prefix)
+	}
+	ch := &channel{id: id, name: name, kind: kind, creator: creator, created: w.clock().Unix(), members: map[string]bool{}, byTS: map[string]*message{}}
+	w.channels[id] = ch
+	w.ordered = append(w.ordered, id)
+	if !ch.isDirect() {
+		w.byName[name] = ch
+	}
+	return ch
+}
+
+// openDirect returns the DM or group DM of these people (the bot's user id counts as one), made at need.
+func (w *Workspace) openDirect(users ...string) (ch *channel, existed bool) {
+	sort.Strings(users)
+	key := strings.Join(users, " ")
+	if ch := w.direct[key]; ch != nil {
+		return ch, true
+	}
+	kind := KindDM
+	if len(users) > 2 {
+		kind = KindGroupDM
+	}
+	ch = w.newChannel("", "", kind, users[0])
+	if kind == KindGroupDM {
+		ch.name = "mpdm-" + strings.ToLower(strings.Join(users, "--")) + "-1"
+	}
+	for _, u := range users {
+		ch.add(u)
+	}
+	w.direct[key] = ch
+	w.touch()
+	return ch, false
+}
+
+func (ch *channel) wire(viewer string, count bool) obj {
+	text := func(n note) obj { return obj{"value": n.value, "creator": n.creator, "last_set": n.set} }
+	o := obj{"id": ch.id, "created": ch.created, "is_archived": ch.archived, "is_im": ch.kind == KindDM, "is_mpim": ch.kind == KindGroupDM,
+		"is_private": ch.kind != KindPublic, "is_channel": ch.kind == KindPublic, "is_group": ch.kind == KindPrivate,
+		"is_org_shared": false, "is_shared": false, "is_ext_shared": false}
+	if ch.kind == KindDM {
+		for _, u := range ch.order {
+			if u != viewer {
+				o["user"] = u
+			}
+		}
+		return o
+	}
+	o["name"], o["name_normalized"], o["creator"] = ch.name, ch.name, ch.creator
+	o["is_general"], o["is_member"] = ch.general, ch.members[viewer]
+	o["topic"], o["purpose"] = text(ch.topic), text(ch.purpose)
+	if count {
+		o["num_members"] = len(ch.members)
+	}
+	return o
+}
+
+// visible tells whether a user may know of the conversation.
+func (ch *channel) visible(user string) bool { return ch.kind == KindPublic || ch.members[user] }
+
+// channel resolves an argument to a conversation that the bot may know of.
+func (c *call) channel(arg string) (*channel, error) {
+	ch := c.w.channels[c.str(arg)]
+	if ch == nil || !ch.visible(c.w.cfg.Bot.UserID) {
+		return nil, refuse("channel_not_found")
+	}
+	return ch, nil
+}
+
+// scope demands the scope of the conversation's own family: read, history or write.
+func (c *call) scope(ch *channel, verb string) error {
+	switch {
+	case ch.kind == KindPublic && verb == "write":
+		return c.need("channels:manage", "channels:write", "channels:write.topic", "channels:write.invites")
+	case ch.kind == KindPublic:
+		return c.need("channels:" + verb)
+	case ch.kind == KindPrivate && verb == "write":
+		return c.need("groups:write", "groups:write.topic", "groups:write.invites")
+	case ch.kind == KindPrivate:
+		return c.need("groups:" + verb)
+	}
+	return c.need(ch.kind + ":" + verb)
+}
+
+// ours resolves a channel that the bot is a member of, which is not archived, for a changing method.
+func (c *call) ours(arg string) (*channel, error) {
+	ch, err := c.channel(arg)
+	switch {
+	case err != nil:
+		return nil, err
+	case ch.isDirect():
+		return nil, refuse("method_not_supported_for_channel_type")
+	case !ch.members[c.w.cfg.Bot.UserID]:
+		return nil, refuse("not_in_channel")
+	case ch.archived:
+		return nil, refuse("is_archived")
+	}
+	return ch, c.scope(ch, "write")
+}
+
+// checkName says what is wrong with a channel name, by Slack's codes.
+func checkName(name string) error {
+	if name == "" {
+		return refuse("invalid_name_required")
+	}
+	if utf8.RuneCountInString(name) > 80 {
+		return refuse("invalid_name_maxlength")
+	}
+	letters := false
+	for _, r := range name {
+		switch {
+		case r == '-' || r == '_':
+		case unicode.IsDigit(r) || unicode.IsLetter(r) && !unicode.IsUpper(r):
+			letters = true
+		default:
+			return refuse("invalid_name_specials")
+		}
+	}
+	if !letters {
+		return refuse("invalid_name_punctuation")
+	}
+	return nil
+}

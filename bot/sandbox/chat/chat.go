@@ -1,0 +1,257 @@
+package chat
+
+import (
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+func itoa(i int) string { return strconv.Itoa(i) }
+
+// target resolves the channel of a posting method: an id, a name, or a person, whose DM is opened. Whoever passes
+// public may post there without being a member.
+func (c *call) target() (*channel, error) {
+	w, arg, bot := c.w, c.str("channel"), c.w.cfg.Bot.UserID
+	if arg == "" {
+		return nil, refuse("channel_not_found")
+	}
+	if p := w.people[arg]; p != nil && !p.Deactivated {
+		ch, _ := w.openDirect(arg, bot)
+		return ch, nil
+	}
+	ch := w.channels[arg]
+	if ch == nil {
+		ch = w.byName[strings.TrimPrefix(arg, "#")]
+	}
+	switch {
+	case ch == nil || !ch.visible(bot):
+		return nil, refuse("channel_not_found")
+	case ch.archived:
+		return nil, refuse("is_archived")
+	case !ch.members[bot] && !w.scopes["chat:write.public"]:
+		return nil, refuse("not_in_channel")
+	}
+	return ch, nil
+}
+
+// thread resolves thread_ts to the parent, or nil if there is none.
+func (c *call) thread(ch *channel) (*message, error) {
+	ts := c.str("thread_ts")
+	if ts == "" {
+		return nil, nil
+	}
+	parent := ch.byTS[ts]
+	if parent == nil || parent.parent != nil {
+		return nil, refuse("cannot_reply_to_message")
+	}
+	return parent, nil
+}
+
+func chatPostMessage(c *call) (obj, error) {
+	ch, err := c.target()
+	if err != nil {
+		return nil, err
+	}
+	p, err := c.content()
+	if err != nil {
+		return nil, err
+	}
+	if p.empty() {
+		return nil, refuse("no_text")
+	}
+	parent, err := c.thread(ch)
+	if err != nil {
+		return nil, err
+	}
+	m := c.w.botMessage(p)
+	m.parent, m.broadcast = parent, parent != nil && c.flag("reply_broadcast")
+	c.w.append(ch, m)
+	c.landed = true
+	return obj{"channel": ch.id, "ts": m.ts, "message": m.wire(c.w, true)}, nil
+}
+
+func (w *Workspace) botMessage(p content) *message {
+	return &message{user: w.cfg.Bot.UserID, botID: w.cfg.Bot.BotID, text: p.text, blocks: p.blocks, attachments: p.attachments, metadata: p.metadata}
+}
+
+// own finds a message for update or delete, which must be the app's.
+func (c *call) own(refusal string) (*message, error) {
+	ch := c.w.channels[c.str("channel")]
+	if ch == nil || !ch.visible(c.w.cfg.Bot.UserID) {
+		return nil, refuse("channel_not_found")
+	}
+	m := ch.byTS[c.str("ts")]
+	switch {
+	case m == nil:
+		return nil, refuse("message_not_found")
+	case m.botID == "" || m.subtype != "" && m.subtype != "file_share":
+		return nil, refuse(refusal)
+	}
+	return m, nil
+}
+
+func chatUpdate(c *call) (obj, error) {
+	m, err := c.own("cant_update_message")
+	if err != nil {
+		return nil, err
+	}
+	if m.ch.archived {
+		return nil, refuse("is_inactive")
+	}
+	if utf8.RuneCountInString(c.str("text")) > updateTextLimit {
+		return nil, refuse("msg_too_long")
+	}
+	p, err := c.content()
+	if err != nil {
+		return nil, err
+	}
+	files, err := c.attachedFiles()
+	if err != nil {
+		return nil, err
+	}
+	if p.empty() && len(files) == 0 {
+		return nil, refuse("no_text")
+	}
+	c.w.edit(m, p, files)
+	c.landed = true
+	return obj{"channel": m.ch.id, "ts": m.ts, "text": m.text, "message": m.wire(c.w, true)}, nil
+}
+
+// attachedFiles resolves chat.update's file_ids.
+func (c *call) attachedFiles() ([]*file, error) {
+	v, err := c.value("file_ids")
+	if err != nil {
+		return nil, refuse("file_not_found")
+	}
+	list, _ := v.([]any)
+	var out []*file
+	for _, id := range list {
+		s, _ := id.(string)
+		f := c.w.files[s]
+		if f == nil || !f.complete {
+			return nil, refuse("file_not_found")
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// edit changes a message in place. What is omitted stays; an empty block list or empty metadata removes.
+func (w *Workspace) edit(m *message, p content, files []*file) {
+	before := m.wire(w, false)
+	if p.hasText {
+		m.text = p.text
+	}
+	if p.hasBlocks {
+		m.blocks = p.blocks
+	}
+	if p.attachments != nil {
+		m.attachments = p.attachments
+	}
+	if p.hasMetadata {
+		m.metadata = p.metadata
+	}
+	for _, f := range files {
+		m.files = append(m.files, f)
+		f.share(m.ch.id, m.ts)
+	}
+	ts, _ := w.stamp()
+	m.edited, m.editedBy = ts, m.user
+	w.touch()
+	if m.toPerson {
+		return
+	}
+	e := obj{"subtype": "message_changed", "hidden": true, "channel": m.ch.id, "ts": ts, "event_ts": ts, "message": m.wire(w, false), "previous_message": before}
+	e["channel_type"] = w.messageEvent(m)["channel_type"]
+	w.emitIn(m.ch, "message", "history", e)
+}
+
+func chatDelete(c *call) (obj, error) {
+	m, err := c.own("cant_delete_message")
+	if err != nil {
+		return nil, err
+	}
+	c.w.remove(m)
+	c.landed = true
+	return obj{"channel": m.ch.id, "ts": m.ts}, nil
+}
+
+func (w *Workspace) remove(m *message) {
+	ch := m.ch
+	delete(ch.byTS, m.ts)
+	ch.roots = withoutMessage(ch.roots, m)
+	if m.parent != nil {
+		m.parent.replies = withoutMessage(m.parent.replies, m)
+	}
+	ts, _ := w.stamp()
+	e := obj{"subtype": "message_deleted", "hidden": true, "channel": ch.id, "ts": ts, "event_ts": ts, "deleted_ts": m.ts, "previous_message": m.wire(w, false)}
+	e["channel_type"] = w.messageEvent(m)["channel_type"]
+	w.emitIn(ch, "message", "history", e)
+	w.touch()
+}
+
+func withoutMessage(list []*message, m *message) []*message {
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i] == m {
+			return append(list[:i:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+func chatPostEphemeral(c *call) (obj, error) {
+	ch, err := c.target()
+	if err != nil {
+		return nil, err
+	}
+	user := c.str("user")
+	if !ch.members[user] {
+		return nil, refuse("user_not_in_channel")
+	}
+	if utf8.RuneCountInString(c.str("text")) > textCut {
+		return nil, refuse("msg_too_long")
+	}
+	p, err := c.content()
+	if err != nil {
+		return nil, err
+	}
+	if p.empty() {
+		return nil, refuse("no_text")
+	}
+	parent, err := c.thread(ch)
+	if err != nil {
+		return nil, err
+	}
+	m := c.w.botMessage(p)
+	m.metadata = nil
+	if parent != nil {
+		m.threadTS = parent.ts
+	}
+	c.w.whisper(ch, user, m)
+	c.landed = true
+	return obj{"message_ts": m.ts}, nil
+}
+
+// whisper shows a message to one person only: it is in no history and raises no event. The caller holds mu.
+func (w *Workspace) whisper(ch *channel, user string, m *message) {
+	m.ch, m.toPerson = ch, true
+	m.ts, m.us = w.stamp()
+	w.private[user] = append(w.private[user], m)
+	w.touch()
+}
+
+func chatGetPermalink(c *call) (obj, error) {
+	ch, err := c.channel("channel")
+	if err != nil {
+		return nil, err
+	}
+	m := ch.byTS[c.str("message_ts")]
+	if m == nil {
+		return nil, refuse("message_not_found")
+	}
+	link := "https://" + c.w.cfg.Team.Domain + ".slack.com/archives/" + ch.id + "/p" + strings.ReplaceAll(m.ts, ".", "")
+	if m.parent != nil {
+		link += "?thread_ts=" + m.parent.ts + "&cid=" + ch.id
+	}
+	return obj{"channel": ch.id, "permalink": link}, nil
+}

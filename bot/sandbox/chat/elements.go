@@ -1,0 +1,256 @@
+package chat
+
+import (
+	"reflect"
+	"regexp"
+	"strings"
+)
+
+// place is where an element may stand.
+type place int
+
+const (
+	inSection place = 1 << iota
+	inActions
+	inInput
+)
+
+type elementKind struct {
+	places place
+	check  func(*blockCheck, string, obj)
+}
+
+var elementKinds map[string]elementKind
+
+func init() {
+	everywhere := inSection | inActions | inInput
+	people := func(most bool) func(*blockCheck, string, obj) {
+		return func(k *blockCheck, p string, e obj) { checkSelect(k, p, e, most) }
+	}
+	elementKinds = map[string]elementKind{
+		"button": {inSection | inActions, checkButton}, "workflow_button": {inSection | inActions, checkWorkflowButton}, "overflow": {inSection | inActions, checkOverflow},
+		"static_select": {everywhere, checkStaticSelect}, "multi_static_select": {everywhere, checkStaticSelect},
+		"users_select": {everywhere, people(false)}, "conversations_select": {everywhere, people(false)}, "channels_select": {everywhere, people(false)},
+		"external_select": {everywhere, people(false)}, "multi_users_select": {everywhere, people(true)}, "multi_conversations_select": {everywhere, people(true)},
+		"multi_channels_select": {everywhere, people(true)}, "multi_external_select": {everywhere, people(true)},
+		"checkboxes": {everywhere, checkChoices}, "radio_buttons": {everywhere, checkChoices},
+		"datepicker": {everywhere, checkDate}, "timepicker": {everywhere, checkTime}, "datetimepicker": {inActions | inInput, checkDateTime},
+		"plain_text_input": {inInput, checkTextInput}, "number_input": {inInput, checkNumberInput}, "email_text_input": {inInput, checkPlaceholder},
+		"url_text_input": {inInput, checkPlaceholder}, "rich_text_input": {inInput, checkPlaceholder}, "file_input": {inInput, checkFileInput},
+		"image": {inSection, func(k *blockCheck, p string, e obj) { k.picture(p, e) }},
+	}
+}
+
+// element checks an interactive element at its place; ids holds the action ids of its block so far.
+func (k *blockCheck) element(p string, v any, at place, ids map[string]bool) {
+	e, ok := v.(obj)
+	if !ok {
+		k.fail(p, "must be an object")
+		return
+	}
+	kind, _ := e["type"].(string)
+	def, known := elementKinds[kind]
+	if !known || def.places&at == 0 {
+		k.fail(p+"/type", "unsupported type: %s", kind)
+		return
+	}
+	if id := k.optional(p, e, "action_id", 255); id != "" {
+		if ids[id] {
+			k.fail(p+"/action_id", "action_id must be unique: %s", id)
+		}
+		ids[id] = true
+	}
+	if c, ok := e["confirm"].(obj); ok {
+		k.wordsIn(p+"/confirm", c, "title", true, true, 100)
+		k.wordsIn(p+"/confirm", c, "text", true, false, 300)
+		k.wordsIn(p+"/confirm", c, "confirm", true, true, 30)
+		k.wordsIn(p+"/confirm", c, "deny", true, true, 30)
+	}
+	def.check(k, p, e)
+}
+
+func checkButton(k *blockCheck, p string, e obj) {
+	k.wordsIn(p, e, "text", true, true, 75)
+	k.optional(p, e, "value", 2000)
+	k.optional(p, e, "accessibility_label", 75)
+	if u := k.optional(p, e, "url", 3000); u != "" && !strings.Contains(u, ":") {
+		k.fail(p+"/url", "must be a valid URL")
+	}
+	if s := k.optional(p, e, "style", 20); s != "" && s != "primary" && s != "danger" {
+		k.fail(p+"/style", "must be one of: primary, danger")
+	}
+}
+
+func checkWorkflowButton(k *blockCheck, p string, e obj) {
+	k.wordsIn(p, e, "text", true, true, 75)
+	if e["workflow"] == nil {
+		k.missing(p, "workflow")
+	}
+}
+
+// option checks one option object and returns its value.
+func (k *blockCheck) option(p string, v any, plain bool) string {
+	o, ok := v.(obj)
+	if !ok {
+		k.fail(p, "must be an option object")
+		return ""
+	}
+	k.wordsIn(p, o, "text", true, plain, 75)
+	k.wordsIn(p, o, "description", false, plain, 75)
+	k.optional(p, o, "url", 3000)
+	return k.required(p, o, "value", 150)
+}
+
+func (k *blockCheck) options(p string, e obj, most int, plain bool) {
+	seen := map[string]bool{}
+	for i, o := range k.items(p, e, "options", most) {
+		value := k.option(p+"/options/"+itoa(i), o, plain)
+		if value != "" && seen[value] {
+			k.fail(p+"/options/"+itoa(i)+"/value", "option value must be unique: %s", value)
+		}
+		seen[value] = true
+	}
+}
+
+func checkOverflow(k *blockCheck, p string, e obj) { k.options(p, e, 5, true) }
+
+func checkStaticSelect(k *blockCheck, p string, e obj) {
+	checkSelect(k, p, e, strings.HasPrefix(e["type"].(string), "multi_"))
+	_, groups := e["option_groups"]
+	_, options := e["options"]
+	switch {
+	case groups && options:
+		k.fail(p, "only one of options and option_groups is allowed")
+	case groups:
+		for i, g := range k.items(p, e, "option_groups", 100) {
+			at := p + "/option_groups/" + itoa(i)
+			group, _ := g.(obj)
+			k.wordsIn(at, group, "label", true, true, 75)
+			k.options(at, group, 100, true)
+		}
+	default:
+		k.options(p, e, 100, true)
+	}
+	k.initial(p, e)
+}
+
+// initial demands that initial options equal an option exactly.
+func (k *blockCheck) initial(p string, e obj) {
+	known := allOptions(e)
+	match := func(at string, v any) {
+		for _, o := range known {
+			if reflect.DeepEqual(o, v) {
+				return
+			}
+		}
+		k.fail(at, "must match an option")
+	}
+	if v := e["initial_option"]; v != nil {
+		match(p+"/initial_option", v)
+	}
+	if list, ok := e["initial_options"].([]any); ok {
+		for i, v := range list {
+			match(p+"/initial_options/"+itoa(i), v)
+		}
+	}
+}
+
+// allOptions are the options of an element, out of their groups.
+func allOptions(e obj) []any {
+	out, _ := e["options"].([]any)
+	groups, _ := e["option_groups"].([]any)
+	for _, g := range groups {
+		group, _ := g.(obj)
+		inner, _ := group["options"].([]any)
+		out = append(out[:len(out):len(out)], inner...)
+	}
+	return out
+}
+
+// checkSelect checks what all menus share; multi ones have max_selected_items.
+func checkSelect(k *blockCheck, p string, e obj, multi bool) {
+	checkPlaceholder(k, p, e)
+	if n, ok := e["max_selected_items"].(float64); ok && (!multi || n < 1) {
+		k.fail(p+"/max_selected_items", "must be at least 1, in a multi-select")
+	}
+	if e["response_url_enabled"] == true && k.on != onModal {
+		k.fail(p+"/response_url_enabled", "is only allowed in a modal's input block")
+	}
+}
+
+func checkPlaceholder(k *blockCheck, p string, e obj) {
+	k.wordsIn(p, e, "placeholder", false, true, 150)
+}
+
+func checkChoices(k *blockCheck, p string, e obj) {
+	k.options(p, e, 10, false)
+	k.initial(p, e)
+}
+
+var (
+	dateForm = regexp.MustCompile(`^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$`)
+	timeForm = regexp.MustCompile(`^([01]\d|2[0-3]):[0-5]\d$`)
+)
+
+func checkDate(k *blockCheck, p string, e obj) {
+	checkPlaceholder(k, p, e)
+	if s := k.optional(p, e, "initial_date", 20); s != "" && !dateForm.MatchString(s) {
+		k.fail(p+"/initial_date", "must have the format YYYY-MM-DD")
+	}
+}
+
+func checkTime(k *blockCheck, p string, e obj) {
+	checkPlaceholder(k, p, e)
+	if s := k.optional(p, e, "initial_time", 20); s != "" && !timeForm.MatchString(s) {
+		k.fail(p+"/initial_time", "must have the format HH:mm")
+	}
+}
+
+func checkDateTime(k *blockCheck, p string, e obj) {
+	if v, present := e["initial_date_time"]; present {
+		if n, ok := v.(float64); !ok || n < 1e9 || n >= 1e10 {
+			k.fail(p+"/initial_date_time", "must be a 10-digit unix time")
+		}
+	}
+}
+
+func checkTextInput(k *blockCheck, p string, e obj) {
+	checkPlaceholder(k, p, e)
+	least, most := 0.0, 3000.0
+	if n, ok := e["min_length"].(float64); ok {
+		if least = n; n < 0 || n > 3000 {
+			k.fail(p+"/min_length", "must be between 0 and 3000")
+		}
+	}
+	if n, ok := e["max_length"].(float64); ok {
+		if most = n; n < 1 || n > 3000 {
+			k.fail(p+"/max_length", "must be between 1 and 3000")
+		}
+	}
+	if least > most {
+		k.fail(p+"/min_length", "must not exceed max_length")
+	}
+	k.optional(p, e, "initial_value", int(most))
+}
+
+func checkNumberInput(k *blockCheck, p string, e obj) {
+	checkPlaceholder(k, p, e)
+	if k.on == onMessage {
+		k.fail(p+"/type", "unsupported type: number_input")
+	}
+	if _, ok := e["is_decimal_allowed"].(bool); !ok {
+		k.missing(p, "is_decimal_allowed")
+	}
+	for _, field := range []string{"min_value", "max_value", "initial_value"} {
+		k.optional(p, e, field, 50)
+	}
+}
+
+func checkFileInput(k *blockCheck, p string, e obj) {
+	if k.on != onModal {
+		k.fail(p+"/type", "unsupported type: file_input")
+	}
+	if n, ok := e["max_files"].(float64); ok && (n < 1 || n > 10) {
+		k.fail(p+"/max_files", "must be between 1 and 10")
+	}
+}

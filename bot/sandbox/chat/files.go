@@ -1,0 +1,268 @@
+package chat
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+type file struct {
+	id, name, title, user string
+	size                  int
+	created               int64
+	content               []byte
+	uploaded, complete    bool
+	shares                map[string][]string // channel -> message timestamps
+	order                 []string            // of channels
+}
+
+func (f *file) share(channel, ts string) {
+	if len(f.shares[channel]) == 0 {
+		f.order = append(f.order, channel)
+	}
+	f.shares[channel] = append(f.shares[channel], ts)
+}
+
+func (f *file) mimetype() string {
+	return cmpOr(mime.TypeByExtension(filepath.Ext(f.name)), "application/octet-stream")
+}
+
+func (f *file) wire(w *Workspace) obj {
+	in := map[string][]string{KindPublic: {}, KindPrivate: {}, KindDM: {}, KindGroupDM: {}}
+	public, private := obj{}, obj{}
+	for _, id := range f.order {
+		ch := w.channels[id]
+		in[ch.kind] = append(in[ch.kind], id)
+		var list []obj
+		for _, ts := range f.shares[id] {
+			list = append(list, obj{"ts": ts, "channel_name": ch.name})
+		}
+		if ch.kind == KindPublic {
+			public[id] = list
+		} else {
+			private[id] = list
+		}
+	}
+	download := w.baseURL + "/files/" + f.id + "/" + url.PathEscape(f.name)
+	return obj{"id": f.id, "created": f.created, "timestamp": f.created, "name": f.name, "title": cmpOr(f.title, f.name), "mimetype": f.mimetype(),
+		"filetype": strings.TrimPrefix(filepath.Ext(f.name), "."), "user": f.user, "size": f.size, "mode": "hosted", "is_external": false,
+		"is_public": len(in[KindPublic]) > 0, "url_private": download, "url_private_download": download, "permalink": w.filePermalink(f),
+		"channels": in[KindPublic], "groups": in[KindPrivate], "ims": append(in[KindDM], in[KindGroupDM]...), "shares": obj{"public": public, "private": private}}
+}
+
+func (w *Workspace) filePermalink(f *file) string {
+	return "https://" + w.cfg.Team.Domain + ".slack.com/files/" + f.user + "/" + f.id + "/" + url.PathEscape(f.name)
+}
+
+// uploadLimit is Slack's largest file, 1 GB; the sandbox keeps files in memory and takes less.
+const uploadLimit = 64 << 20
+
+func filesGetUploadURL(c *call) (obj, error) {
+	name := c.str("filename")
+	if name == "" {
+		return nil, missingArgument("filename")
+	}
+	size, err := strconv.Atoi(c.str("length"))
+	if err != nil || size <= 0 {
+		return nil, invalidArguments("[ERROR] must be greater than 0 [json-pointer:/length]")
+	}
+	if size > uploadLimit {
+		return nil, refuse("file_upload_size_restricted")
+	}
+	f := &file{id: c.w.newID("F"), name: name, user: c.w.cfg.Bot.UserID, size: size, created: c.now.Unix(), shares: map[string][]string{}}
+	t := ticket()
+	c.w.files[f.id], c.w.uploads[t] = f, f.id
+	c.landed = true
+	return obj{"upload_url": "http://" + c.host + "/upload/" + t, "file_id": f.id}, nil
+}
+
+// serveUpload takes the bytes of a file, raw or as multipart.
+func (w *Workspace) serveUpload(rw http.ResponseWriter, r *http.Request) {
+	c := &call{w: w, method: "upload_url", now: w.clock(), args: map[string]any{"ticket": r.PathValue("ticket")}}
+	body, err := uploadBody(r)
+	w.withFaults(rw, r, c, func() (int, obj) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		f := w.files[w.uploads[r.PathValue("ticket")]]
+		switch {
+		case err != nil:
+			return http.StatusBadRequest, obj{"ok": false, "error": "bad upload"}
+		case f == nil || f.complete:
+			return http.StatusNotFound, obj{"ok": false, "error": "unknown upload"}
+		case len(body) != f.size:
+			return http.StatusBadRequest, obj{"ok": false, "error": "length does not match"}
+		}
+		f.content, f.uploaded = body, true
+		c.args["file"] = f.id
+		c.landed = true
+		w.touch()
+		return http.StatusOK, obj{"ok": true, "file_id": f.id}
+	}, func(status int, b obj) {
+		rw.WriteHeader(status)
+		if status == http.StatusOK {
+			_, _ = io.WriteString(rw, "OK - "+strconv.Itoa(len(body)))
+			return
+		}
+		_, _ = io.WriteString(rw, b["error"].(string))
+	})
+}
+
+func uploadBody(r *http.Request) ([]byte, error) {
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "multipart/form-data" {
+		return io.ReadAll(io.LimitReader(r.Body, uploadLimit))
+	}
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return nil, err
+	}
+	for {
+		p, err := parts.NextPart()
+		if err != nil {
+			return nil, err
+		}
+		if p.FileName() != "" {
+			return io.ReadAll(io.LimitReader(p, uploadLimit))
+		}
+	}
+}
+
+// serveDownload gives a file to who holds the bot token.
+func (w *Workspace) serveDownload(rw http.ResponseWriter, r *http.Request) {
+	if w.Offline() {
+		panic(http.ErrAbortHandler)
+	}
+	w.mu.Lock()
+	f := w.files[r.PathValue("id")]
+	if f != nil && !f.complete {
+		f = nil
+	}
+	w.mu.Unlock()
+	if r.Header.Get("Authorization") != "Bearer "+w.cfg.BotToken {
+		http.Error(rw, "not authorised", http.StatusForbidden)
+		return
+	}
+	if f == nil {
+		http.NotFound(rw, r)
+		return
+	}
+	rw.Header().Set("Content-Type", f.mimetype())
+	_, _ = rw.Write(f.content)
+}
+
+func filesCompleteUpload(c *call) (obj, error) {
+	files, titles, err := c.completing()
+	if err != nil {
+		return nil, err
+	}
+	channels := append(c.list("channels"), c.list("channel_id")...)
+	if len(channels) > 100 {
+		return nil, refuse("channels_limit_exceeded")
+	}
+	post := content{text: c.str("initial_comment"), hasText: true}
+	if err := c.uploadBlocks(&post); err != nil {
+		return nil, err
+	}
+	var targets []*channel
+	var parent *message
+	for _, id := range channels {
+		c.args["channel"] = id
+		ch, err := c.shareTarget()
+		if err != nil {
+			return nil, err
+		}
+		if ts := c.str("thread_ts"); ts != "" {
+			if parent = ch.byTS[ts]; parent == nil || parent.parent != nil {
+				return nil, invalidArguments("[ERROR] invalid thread_ts [json-pointer:/thread_ts]")
+			}
+		}
+		targets = append(targets, ch)
+	}
+	delete(c.args, "channel")
+	answer := []obj{}
+	for i, f := range files {
+		f.complete, f.title = true, cmpOr(titles[i], f.name)
+		answer = append(answer, obj{"id": f.id, "title": f.title})
+	}
+	share := func() {
+		for _, ch := range targets {
+			m := c.w.botMessage(post)
+			m.subtype, m.files, m.parent = "file_share", append([]*file(nil), files...), parent
+			c.w.append(ch, m)
+		}
+	}
+	c.landed = true
+	if c.w.cfg.ShareDelay > 0 {
+		c.w.later(c.w.cfg.ShareDelay, share)
+	} else {
+		share()
+	}
+	c.w.touch()
+	return obj{"files": answer}, nil
+}
+
+// completing resolves the files argument to uploads that wait for completion.
+func (c *call) completing() (files []*file, titles []string, err error) {
+	v, err := c.value("files")
+	list, ok := v.([]any)
+	if err != nil || !ok || len(list) == 0 {
+		return nil, nil, missingArgument("files")
+	}
+	for _, e := range list {
+		o, _ := e.(obj)
+		id, _ := o["id"].(string)
+		title, _ := o["title"].(string)
+		f := c.w.files[id]
+		switch {
+		case f == nil || !f.uploaded:
+			return nil, nil, refuse("file_not_found")
+		case f.complete:
+			return nil, nil, refuse("file_update_failed")
+		}
+		files, titles = append(files, f), append(titles, title)
+	}
+	return files, titles, nil
+}
+
+// uploadBlocks reads the blocks of a file's message; a comment wins over them, and a markdown block breaks Slack.
+func (c *call) uploadBlocks(p *content) error {
+	v, err := c.value("blocks")
+	if err != nil {
+		return refuse("invalid_blocks")
+	}
+	list, _ := v.([]any)
+	if len(list) == 0 || p.text != "" {
+		return nil
+	}
+	for _, b := range list {
+		if o, ok := b.(obj); ok && o["type"] == "markdown" {
+			return refuse("internal_error")
+		}
+	}
+	p.blocks, err = c.w.messageBlocks(list, "/blocks")
+	return err
+}
+
+func (c *call) shareTarget() (*channel, error) {
+	ch, err := c.channel("channel")
+	switch {
+	case err != nil:
+		return nil, err
+	case ch.archived:
+		return nil, refuse("posting_to_channel_denied")
+	case !ch.members[c.w.cfg.Bot.UserID]:
+		return nil, refuse("not_in_channel")
+	}
+	return ch, nil
+}
+
+func filesInfo(c *call) (obj, error) {
+	f := c.w.files[c.str("file")]
+	if f == nil || !f.complete {
+		return nil, refuse("file_not_found")
+	}
+	return obj{"file": f.wire(c.w), "comments": []obj{}, "response_metadata": obj{"next_cursor": ""}}, nil
+}

@@ -1,0 +1,220 @@
+package chat
+
+import (
+	"fmt"
+	"net/mail"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// stateful says under which field an element keeps its value, where its first value stands, and whether it is a list.
+type stateful struct {
+	field, initial string
+	many, option   bool
+}
+
+var statefulKinds = map[string]stateful{
+	"plain_text_input": {field: "value", initial: "initial_value"}, "number_input": {field: "value", initial: "initial_value"},
+	"email_text_input": {field: "value", initial: "initial_value"}, "url_text_input": {field: "value", initial: "initial_value"},
+	"rich_text_input": {field: "rich_text_value", initial: "initial_value"}, "file_input": {field: "files", many: true},
+	"static_select": {field: "selected_option", initial: "initial_option", option: true}, "external_select": {field: "selected_option", initial: "initial_option", option: true},
+	"radio_buttons":       {field: "selected_option", initial: "initial_option", option: true},
+	"multi_static_select": {field: "selected_options", initial: "initial_options", option: true, many: true}, "multi_external_select": {field: "selected_options", initial: "initial_options", option: true, many: true},
+	"checkboxes":   {field: "selected_options", initial: "initial_options", option: true, many: true},
+	"users_select": {field: "selected_user", initial: "initial_user"}, "multi_users_select": {field: "selected_users", initial: "initial_users", many: true},
+	"conversations_select": {field: "selected_conversation", initial: "initial_conversation"}, "multi_conversations_select": {field: "selected_conversations", initial: "initial_conversations", many: true},
+	"channels_select": {field: "selected_channel", initial: "initial_channel"}, "multi_channels_select": {field: "selected_channels", initial: "initial_channels", many: true},
+	"datepicker": {field: "selected_date", initial: "initial_date"}, "timepicker": {field: "selected_time", initial: "initial_time"},
+	"datetimepicker": {field: "selected_date_time", initial: "initial_date_time"},
+}
+
+// stateOf renders state.values: every stateful element with what was typed, else its initial value, else null or empty.
+func stateOf(blocks []any, typed map[string]map[string]obj) obj {
+	out := obj{}
+	for _, b := range blocks {
+		block, _ := b.(obj)
+		id, _ := block["block_id"].(string)
+		for _, e := range interactive(block) {
+			kind, _ := e["type"].(string)
+			def, ok := statefulKinds[kind]
+			if !ok {
+				continue
+			}
+			action, _ := e["action_id"].(string)
+			state := typed[id][action]
+			if state == nil || state["type"] != kind {
+				state = obj{"type": kind, def.field: def.none(e[def.initial])}
+			}
+			if out[id] == nil {
+				out[id] = obj{}
+			}
+			out[id].(obj)[action] = state
+		}
+	}
+	return out
+}
+
+// none is the initial value, or what Slack sends for an untouched element.
+func (s stateful) none(initial any) any {
+	if initial == nil && s.many {
+		return []any{}
+	}
+	return initial
+}
+
+// enter turns what a person chose (text, a list of texts, a number, or the state object itself) into an element's state.
+func (w *Workspace) enter(e obj, given any) (obj, error) {
+	kind, _ := e["type"].(string)
+	def, ok := statefulKinds[kind]
+	if !ok {
+		return nil, fmt.Errorf("a %s holds no value", kind)
+	}
+	if o, ok := given.(obj); ok && kind != "rich_text_input" {
+		given = o[def.field]
+	}
+	state := obj{"type": kind}
+	var err error
+	switch {
+	case def.many:
+		list := []any{}
+		for _, g := range asList(given) {
+			item := g
+			if def.option {
+				if item, err = pickOption(e, g); err != nil {
+					return nil, err
+				}
+			} else if kind == "file_input" {
+				id, _ := g.(string)
+				f := w.files[id]
+				if f == nil {
+					return nil, fmt.Errorf("no file %q", id)
+				}
+				item = f.wire(w)
+			}
+			list = append(list, item)
+		}
+		state[def.field] = list
+	case given == nil || given == "":
+		state[def.field] = nil
+	case def.option:
+		state[def.field], err = pickOption(e, given)
+	case kind == "datetimepicker":
+		state[def.field], err = strconv.ParseInt(fmt.Sprint(given), 10, 64)
+		if f, ok := given.(float64); ok {
+			state[def.field], err = int64(f), nil
+		}
+	default:
+		state[def.field] = given
+	}
+	return state, err
+}
+
+func asList(v any) []any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case []any:
+		return v
+	case []string:
+		out := make([]any, len(v))
+		for i, s := range v {
+			out[i] = s
+		}
+		return out
+	case string:
+		if v == "" {
+			return nil
+		}
+	}
+	return []any{v}
+}
+
+// pickOption finds an option by its value; external menus take the option as it is given.
+func pickOption(e obj, given any) (any, error) {
+	value, isText := given.(string)
+	if o, ok := given.(obj); ok {
+		value, isText = o["value"].(string)
+		if strings.HasSuffix(e["type"].(string), "external_select") {
+			return o, nil
+		}
+	}
+	for _, o := range allOptions(e) {
+		if option, ok := o.(obj); ok && isText && option["value"] == value {
+			return option, nil
+		}
+	}
+	return nil, fmt.Errorf("no option %v", given)
+}
+
+// complaints is what Slack's client itself says about a form before it sends it: by block id.
+func complaints(blocks []any, state obj) map[string]string {
+	out := map[string]string{}
+	for _, b := range blocks {
+		block, _ := b.(obj)
+		e, _ := block["element"].(obj)
+		if block["type"] != "input" || e == nil {
+			continue
+		}
+		id := block["block_id"].(string)
+		values, _ := state[id].(obj)
+		value, _ := values[e["action_id"].(string)].(obj)
+		if text := complain(block, e, value); text != "" {
+			out[id] = text
+		}
+	}
+	return out
+}
+
+func complain(block, e, state obj) string {
+	kind := e["type"].(string)
+	v := state[statefulKinds[kind].field]
+	list, many := v.([]any)
+	if v == nil || v == "" || many && len(list) == 0 {
+		if block["optional"] == true {
+			return ""
+		}
+		return "Please complete this required field."
+	}
+	s, _ := v.(string)
+	switch kind {
+	case "plain_text_input":
+		n := float64(utf8.RuneCountInString(s))
+		if least, ok := e["min_length"].(float64); ok && n < least {
+			return fmt.Sprintf("Please enter at least %.0f characters.", least)
+		}
+		if most, ok := e["max_length"].(float64); ok && n > most || n > 3000 {
+			return fmt.Sprintf("Please enter no more than %.0f characters.", min(3000, cmpFloat(most)))
+		}
+	case "number_input":
+		n, err := strconv.ParseFloat(s, 64)
+		if err != nil || e["is_decimal_allowed"] != true && n != float64(int64(n)) {
+			return "Please enter a valid number."
+		}
+		if least, err := strconv.ParseFloat(fmt.Sprint(e["min_value"]), 64); err == nil && n < least {
+			return fmt.Sprintf("Please enter a number no less than %v.", least)
+		}
+		if most, err := strconv.ParseFloat(fmt.Sprint(e["max_value"]), 64); err == nil && n > most {
+			return fmt.Sprintf("Please enter a number no more than %v.", most)
+		}
+	case "email_text_input":
+		if _, err := mail.ParseAddress(s); err != nil {
+			return "Please enter a valid email address."
+		}
+	case "url_text_input":
+		if !goodLink(s) {
+			return "Please enter a valid URL."
+		}
+	}
+	if most, ok := e["max_selected_items"].(float64); ok && float64(len(list)) > most {
+		return fmt.Sprintf("Please select no more than %.0f items.", most)
+	}
+	return ""
+}
+
+func cmpFloat(v float64) float64 {
+	if v == 0 {
+		return 3000
+	}
+	return v
+}

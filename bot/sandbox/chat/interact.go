@@ -1,0 +1,428 @@
+package chat
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Action is the use of one interactive element. Block may stay empty where the action id (or its value) is unique.
+type Action struct {
+	ID    string `json:"action_id"`
+	Block string `json:"block_id,omitempty"`
+	// Value is what was chosen: for a menu an option's value or an id, for multi-selects a list of them, for inputs the
+	// text. For a button it may name the button's value, to tell apart buttons with the same action id.
+	Value any `json:"value,omitempty"`
+	// Values are other elements' values of the same surface, by block id and action id, as they stand on the screen.
+	Values map[string]map[string]any `json:"values,omitempty"`
+}
+
+// blocksOf decodes a message's blocks for use.
+func blocksOf(raw json.RawMessage) []any {
+	var list []any
+	_ = json.Unmarshal(raw, &list) // it was marshalled by us, or is empty
+	return list
+}
+
+// find returns the element that an action means, with its block.
+func (act Action) find(blocks []any) (block, element obj) {
+	for _, b := range blocks {
+		o, _ := b.(obj)
+		if act.Block != "" && o["block_id"] != act.Block {
+			continue
+		}
+		for _, e := range interactive(o) {
+			if e["action_id"] != act.ID {
+				continue
+			}
+			if e["type"] == "button" && act.Value != nil && act.Value != "" && e["value"] != act.Value {
+				continue
+			}
+			return o, e
+		}
+	}
+	return nil, nil
+}
+
+// Click uses an element of a message: one in the channel, or an ephemeral one that the person sees there.
+func (a Actor) Click(channelID, ts string, act Action) error {
+	ch, err := a.enter(channelID)
+	if err != nil {
+		return err
+	}
+	w := a.w
+	m := w.seen(ch, a.user, ts)
+	if m == nil {
+		w.mu.Unlock()
+		return fmt.Errorf("%s sees no message %s in %s", a.user, ts, channelID)
+	}
+	blocks := blocksOf(m.blocks)
+	typed := map[string]map[string]obj{}
+	action, _, err := w.use(blocks, act, typed)
+	if err != nil {
+		w.mu.Unlock()
+		return err
+	}
+	container := obj{"type": "message", "message_ts": m.ts, "channel_id": ch.id, "is_ephemeral": m.toPerson}
+	if m.parent != nil {
+		container["thread_ts"] = m.parent.ts
+	}
+	extra := obj{"container": container, "channel": obj{"id": ch.id, "name": channelLabel(ch)}, "actions": []obj{action},
+		"state": obj{"values": stateOf(blocks, typed)}, "response_url": w.newResponseURL(ch, a.user, m)}
+	if !m.toPerson {
+		extra["message"] = m.wire(w, false)
+	}
+	d := a.interaction("block_actions", w.newTrigger(a.user, ""), extra)
+	w.mu.Unlock()
+	_, err = w.ask(d, "the button")
+	return err
+}
+
+// channelLabel is the name that interactions carry.
+func channelLabel(ch *channel) string {
+	return map[string]string{KindPublic: ch.name, KindPrivate: "privategroup", KindDM: "directmessage", KindGroupDM: ch.name}[ch.kind]
+}
+
+// seen finds a message that a person has before them.
+func (w *Workspace) seen(ch *channel, user, ts string) *message {
+	if ch == nil {
+		return nil
+	}
+	if m := ch.byTS[ts]; m != nil {
+		return m
+	}
+	for _, m := range w.private[user] {
+		if m.ts == ts && m.ch == ch {
+			return m
+		}
+	}
+	return nil
+}
+
+// use finds an action's element, notes what was typed, and renders the entry of actions[].
+func (w *Workspace) use(blocks []any, act Action, typed map[string]map[string]obj) (action, block obj, err error) {
+	block, e := act.find(blocks)
+	if e == nil {
+		return nil, nil, fmt.Errorf("no element %q", act.ID)
+	}
+	if err := w.typeIn(blocks, act.Values, typed); err != nil {
+		return nil, nil, err
+	}
+	ts, _ := w.stamp()
+	action = obj{"type": e["type"], "action_id": e["action_id"], "block_id": block["block_id"], "action_ts": ts}
+	switch e["type"] {
+	case "button":
+		action["text"] = e["text"]
+		if e["value"] != nil {
+			action["value"] = e["value"]
+		}
+		return action, block, nil
+	case "workflow_button":
+		return nil, nil, fmt.Errorf("workflow buttons start workflows, which the sandbox has not")
+	case "overflow":
+		if action["selected_option"], err = pickOption(e, act.Value); err != nil {
+			return nil, nil, err
+		}
+		return action, block, nil
+	}
+	state, err := w.enter(e, act.Value)
+	if err != nil {
+		return nil, nil, fmt.Errorf("use %q: %w", act.ID, err)
+	}
+	remember(typed, block["block_id"], e["action_id"], state)
+	for k, v := range state {
+		action[k] = v
+	}
+	return action, block, nil
+}
+
+func remember(typed map[string]map[string]obj, block, action any, state obj) {
+	b, _ := block.(string)
+	id, _ := action.(string)
+	if typed[b] == nil {
+		typed[b] = map[string]obj{}
+	}
+	typed[b][id] = state
+}
+
+// typeIn fills elements with values given by block id and action id.
+func (w *Workspace) typeIn(blocks []any, values map[string]map[string]any, typed map[string]map[string]obj) error {
+	for id, actions := range values {
+		for action, given := range actions {
+			_, e := Action{ID: action, Block: id}.find(blocks)
+			if e == nil {
+				return fmt.Errorf("no element %q in block %q", action, id)
+			}
+			if _, holds := statefulKinds[e["type"].(string)]; !holds {
+				continue
+			}
+			state, err := w.enter(e, given)
+			if err != nil {
+				return fmt.Errorf("fill %q: %w", action, err)
+			}
+			remember(typed, id, action, state)
+		}
+	}
+	return nil
+}
+
+// interaction renders a payload with what all of them share. The caller holds mu.
+func (a Actor) interaction(typ, trigger string, extra obj) delivery {
+	w := a.w
+	payload := obj{"type": typ, "team": obj{"id": w.cfg.Team.ID, "domain": w.cfg.Team.Domain}, "user": a.userWire(), "api_app_id": w.cfg.Bot.AppID,
+		"token": "sandbox", "enterprise": nil, "is_enterprise_install": false}
+	if trigger != "" {
+		payload["trigger_id"] = trigger
+	}
+	for k, v := range extra {
+		payload[k] = v
+	}
+	raw, _ := json.Marshal(payload) // every part was JSON before
+	return delivery{kind: "interaction", typ: typ, id: trigger, user: a.user, payload: raw, answers: typ == "view_submission" || typ == "block_suggestion"}
+}
+
+// view takes the lock with the person's view before them.
+func (a Actor) view(id string) (*view, error) {
+	if _, err := a.enter(""); err != nil {
+		return nil, err
+	}
+	v := a.w.topOf(a.user, id)
+	if v == nil {
+		a.w.mu.Unlock()
+		return nil, fmt.Errorf("%s has no view %s before them", a.user, id)
+	}
+	return v, nil
+}
+
+// ClickView uses an element of a modal or of the App Home. An input without dispatch_action is only filled in: the app
+// hears of it with the submission.
+func (a Actor) ClickView(viewID string, act Action) error {
+	v, err := a.view(viewID)
+	if err != nil {
+		return err
+	}
+	w := a.w
+	action, block, err := w.use(v.blocks, act, v.values)
+	if err != nil || block["type"] == "input" && block["dispatch_action"] != true {
+		w.touch()
+		w.mu.Unlock()
+		return err
+	}
+	wire := w.viewWire(v)
+	d := a.interaction("block_actions", w.newTrigger(a.user, v.id), obj{"container": obj{"type": "view", "view_id": v.id}, "view": wire,
+		"state": wire["state"], "actions": []obj{action}})
+	w.mu.Unlock()
+	_, err = w.ask(d, "the button")
+	return err
+}
+
+// Outcomes of a submission.
+const (
+	SubmitErrors  = "errors"  // the form stays, with texts under its fields
+	SubmitClosed  = "closed"  // this view is closed, the one below shows again
+	SubmitCleared = "cleared" // the whole stack is closed
+	SubmitUpdated = "updated"
+	SubmitPushed  = "pushed"
+)
+
+// Submission is what came of submitting a modal.
+type Submission struct {
+	Outcome string            `json:"outcome"`
+	Errors  map[string]string `json:"errors,omitempty"` // by block id
+	// Client tells that Slack's client itself refused, before the app heard of it.
+	Client bool  `json:"client,omitempty"`
+	View   *View `json:"view,omitempty"` // of updated and pushed
+}
+
+// Submit presses a modal's submit button, after filling in values by block id and action id.
+func (a Actor) Submit(viewID string, values map[string]map[string]any) (Submission, error) {
+	v, err := a.view(viewID)
+	if err != nil {
+		return Submission{}, err
+	}
+	w := a.w
+	if err := w.typeIn(v.blocks, values, v.values); err != nil {
+		w.mu.Unlock()
+		return Submission{}, err
+	}
+	w.touch()
+	state := stateOf(v.blocks, v.values)
+	if errs := complaints(v.blocks, state); len(errs) > 0 || v.kind != "modal" || v.raw["submit"] == nil {
+		w.mu.Unlock()
+		if len(errs) == 0 {
+			return Submission{}, fmt.Errorf("view %s has no submit button", viewID)
+		}
+		return Submission{Outcome: SubmitErrors, Errors: errs, Client: true}, nil
+	}
+	d := a.interaction("view_submission", w.newTrigger(a.user, v.id), obj{"view": w.viewWire(v), "response_urls": a.responseURLs(v, state)})
+	w.mu.Unlock()
+	body, err := w.ask(d, "We had some trouble connecting. The form")
+	if err != nil {
+		return Submission{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return a.submitted(v, body)
+}
+
+// responseURLs are given for conversation menus that asked for them.
+func (a Actor) responseURLs(v *view, state obj) []obj {
+	out := []obj{}
+	for _, b := range v.blocks {
+		block, _ := b.(obj)
+		e, _ := block["element"].(obj)
+		if e["response_url_enabled"] != true {
+			continue
+		}
+		values, _ := state[block["block_id"].(string)].(obj)
+		value, _ := values[e["action_id"].(string)].(obj)
+		id, _ := value[statefulKinds[e["type"].(string)].field].(string)
+		if ch := a.w.channels[id]; ch != nil {
+			out = append(out, obj{"block_id": block["block_id"], "action_id": e["action_id"], "channel_id": id, "response_url": a.w.newResponseURL(ch, a.user, nil)})
+		}
+	}
+	return out
+}
+
+func trouble(why string) error {
+	return &ClientError{Code: "trouble_connecting", Text: "We had some trouble connecting. Try again? (" + why + ")"}
+}
+
+// submitted carries out the app's answer to a view_submission. The caller holds mu.
+func (a Actor) submitted(v *view, body []byte) (Submission, error) {
+	var answer struct {
+		Action string            `json:"response_action"`
+		Errors map[string]string `json:"errors"`
+		View   obj               `json:"view"`
+	}
+	if s := strings.TrimSpace(string(body)); s != "" && json.Unmarshal(body, &answer) != nil {
+		return Submission{}, trouble("the answer is not JSON")
+	}
+	w := a.w
+	switch answer.Action {
+	case "":
+		w.closeView(v)
+		return Submission{Outcome: SubmitClosed}, nil
+	case "clear":
+		w.clearStack(a.user)
+		w.touch()
+		return Submission{Outcome: SubmitCleared}, nil
+	case "errors":
+		for id := range answer.Errors {
+			if !hasInput(v.blocks, id) {
+				return Submission{}, trouble("errors name " + id + ", which is no input block")
+			}
+		}
+		if len(answer.Errors) == 0 {
+			return Submission{}, trouble("errors are empty")
+		}
+		return Submission{Outcome: SubmitErrors, Errors: answer.Errors}, nil
+	case "update", "push":
+		blocks, err := w.checkView(answer.View, onModal)
+		if err != nil {
+			return Submission{}, trouble("the view in the answer: " + explain(err))
+		}
+		out := Submission{Outcome: SubmitUpdated}
+		if answer.Action == "push" {
+			out.Outcome = SubmitPushed
+			v, err = w.push(a.user, answer.View, blocks)
+		} else if err = w.takeExternal(v, answer.View); err == nil {
+			w.fill(v, answer.View, blocks)
+		}
+		if err != nil {
+			return Submission{}, trouble(explain(err))
+		}
+		s := v.snapshot()
+		out.View = &s
+		return out, nil
+	}
+	return Submission{}, trouble("unknown response_action " + answer.Action)
+}
+
+// explain is a refusal with its messages.
+func explain(err error) string {
+	if r, ok := err.(*refusal); ok && r.extra != nil {
+		return fmt.Sprint(r.code, " ", r.extra["response_metadata"])
+	}
+	return err.Error()
+}
+
+func hasInput(blocks []any, id string) bool {
+	for _, b := range blocks {
+		if o, _ := b.(obj); o["type"] == "input" && o["block_id"] == id {
+			return true
+		}
+	}
+	return false
+}
+
+// closeView takes one view out of its stack.
+func (w *Workspace) closeView(v *view) {
+	stack := w.stacks[v.user]
+	for i, x := range stack {
+		if x == v {
+			w.stacks[v.user] = append(stack[:i:i], stack[i+1:]...)
+			w.dropView(v)
+		}
+	}
+	w.touch()
+}
+
+// CloseView closes a modal with its cancel button; all closes the whole stack, like the cross. The app hears of views
+// with notify_on_close.
+func (a Actor) CloseView(viewID string, all bool) error {
+	v, err := a.view(viewID)
+	if err != nil {
+		return err
+	}
+	w := a.w
+	all = all || v.raw["clear_on_close"] == true
+	closing := []*view{v}
+	if all {
+		closing = append([]*view(nil), w.stacks[a.user]...)
+	}
+	var told []delivery
+	for i := len(closing) - 1; i >= 0; i-- {
+		if x := closing[i]; x.raw["notify_on_close"] == true {
+			told = append(told, a.interaction("view_closed", "", obj{"view": w.viewWire(x), "is_cleared": all}))
+		}
+		w.closeView(closing[i])
+	}
+	w.mu.Unlock()
+	for _, d := range told {
+		w.send(d) // the person has gone; nobody sees a failure
+	}
+	return nil
+}
+
+// Shortcut uses a global shortcut.
+func (a Actor) Shortcut(callbackID string) error {
+	if _, err := a.enter(""); err != nil {
+		return err
+	}
+	ts, _ := a.w.stamp()
+	d := a.interaction("shortcut", a.w.newTrigger(a.user, ""), obj{"callback_id": callbackID, "action_ts": ts})
+	a.w.mu.Unlock()
+	_, err := a.w.ask(d, "the shortcut")
+	return err
+}
+
+// MessageShortcut uses a shortcut on a message.
+func (a Actor) MessageShortcut(callbackID, channelID, ts string) error {
+	ch, err := a.enter(channelID)
+	if err != nil {
+		return err
+	}
+	w := a.w
+	m := w.seen(ch, a.user, ts)
+	if m == nil {
+		w.mu.Unlock()
+		return fmt.Errorf("%s sees no message %s in %s", a.user, ts, channelID)
+	}
+	actionTS, _ := w.stamp()
+	d := a.interaction("message_action", w.newTrigger(a.user, ""), obj{"callback_id": callbackID, "channel": obj{"id": ch.id, "name": channelLabel(ch)},
+		"message": m.wire(w, false), "message_ts": ts, "action_ts": actionTS, "response_url": w.newResponseURL(ch, a.user, m)})
+	w.mu.Unlock()
+	_, err = w.ask(d, "the shortcut")
+	return err
+}

@@ -1,0 +1,116 @@
+package chat
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+)
+
+// responseURL lets the app answer an interaction or a command later, a few times, without a token.
+type responseURL struct {
+	ch     *channel
+	user   string
+	source *message // the message whose button was pressed, if any
+	born   time.Time
+	uses   int
+}
+
+// Limits of a response URL.
+const (
+	responseUses = 5
+	responseLife = 30 * time.Minute
+)
+
+// newResponseURL makes one. The caller holds mu.
+func (w *Workspace) newResponseURL(ch *channel, user string, source *message) string {
+	now := w.clock()
+	if len(w.responses) > 1000 {
+		for id, r := range w.responses {
+			if now.Sub(r.born) > 2*responseLife {
+				delete(w.responses, id)
+			}
+		}
+	}
+	t := ticket()
+	w.responses[t] = &responseURL{ch: ch, user: user, source: source, born: now}
+	return w.baseURL + "/respond/" + t
+}
+
+func (w *Workspace) serveResponse(rw http.ResponseWriter, r *http.Request) {
+	c := &call{w: w, method: "response_url", now: w.clock(), args: map[string]any{}}
+	raw, err := io.ReadAll(io.LimitReader(r.Body, 1<<20))
+	if err == nil {
+		err = json.Unmarshal(raw, &c.args)
+	}
+	w.withFaults(rw, r, c, func() (int, obj) {
+		if err != nil {
+			return http.StatusBadRequest, obj{"ok": false, "error": "invalid_payload"}
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return c.respond(w.responses[r.PathValue("ticket")])
+	}, func(status int, body obj) {
+		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		rw.WriteHeader(status)
+		text, _ := body["error"].(string)
+		_, _ = io.WriteString(rw, cmpOr(text, "ok"))
+	})
+}
+
+func (c *call) respond(r *responseURL) (int, obj) {
+	fail := func(status int, code string) (int, obj) { return status, obj{"ok": false, "error": code} }
+	switch {
+	case r == nil:
+		return fail(http.StatusNotFound, "invalid_url")
+	case c.now.Sub(r.born) > responseLife:
+		return fail(http.StatusNotFound, "expired_url")
+	case r.uses >= responseUses:
+		return fail(http.StatusNotFound, "used_url")
+	}
+	p, err := c.content()
+	if err != nil {
+		return fail(http.StatusBadRequest, err.Error())
+	}
+	remove, replace := c.flag("delete_original"), c.flag("replace_original")
+	if p.empty() && !remove {
+		return fail(http.StatusBadRequest, "no_text")
+	}
+	r.uses++
+	c.landed = true
+	result := obj{"ok": true, "channel": r.ch.id}
+	switch {
+	case remove && r.source != nil:
+		c.w.discard(r.user, r.source)
+	case replace && r.source != nil:
+		c.w.edit(r.source, p, nil)
+		result["ts"] = r.source.ts
+	default:
+		m := c.w.answerIn(r.ch, r.user, c.str("response_type"), c.str("thread_ts"), p)
+		result["ts"] = m.ts
+	}
+	return http.StatusOK, result
+}
+
+// discard removes a message through a response URL: an ephemeral one from its reader, another from its channel.
+func (w *Workspace) discard(user string, m *message) {
+	if !m.toPerson {
+		w.remove(m)
+		return
+	}
+	w.private[user] = withoutMessage(w.private[user], m)
+	w.touch()
+}
+
+// answerIn shows an answer to a command or an interaction: to everybody if in_channel, else to the user alone.
+func (w *Workspace) answerIn(ch *channel, user, responseType, threadTS string, p content) *message {
+	m := w.botMessage(p)
+	if responseType != "in_channel" {
+		m.threadTS = threadTS
+		w.whisper(ch, user, m)
+		return m
+	}
+	m.parent = ch.byTS[threadTS]
+	w.append(ch, m)
+	return m
+}

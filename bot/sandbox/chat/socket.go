@@ -1,0 +1,338 @@
+package chat
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// Limits of Socket Mode.
+const (
+	socketsPerApp = 10
+	ackLimit      = 20 << 10 // acknowledgements this long are dropped in silence
+	pingEvery     = 5 * time.Second
+	ticketLife    = 30 * time.Second
+)
+
+// Reasons of a Socket Mode disconnect.
+const (
+	DisconnectWarning  = "warning"           // about 10 s of notice
+	DisconnectRefresh  = "refresh_requested" // the routine recycling of a connection
+	DisconnectDisabled = "link_disabled"     // Socket Mode was turned off
+	DisconnectTooMany  = "too_many_websockets"
+)
+
+type socketConn struct {
+	ws      *websocket.Conn
+	done    chan struct{}
+	pending map[string]chan json.RawMessage // by envelope id
+	leaving bool
+}
+
+type socketHub struct {
+	mu      sync.Mutex
+	tickets map[string]time.Time
+	conns   []*socketConn
+	random  *rand.Rand
+	serial  int
+	off     bool
+}
+
+func (h *socketHub) init(seed uint64) {
+	h.tickets, h.random = map[string]time.Time{}, rand.New(rand.NewPCG(seed, 0x736f636b))
+}
+
+func connectionsOpen(c *call) (obj, error) {
+	h := &c.w.sockets
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.off {
+		return nil, refuse("forbidden_team")
+	}
+	for t, born := range h.tickets {
+		if time.Since(born) > ticketLife {
+			delete(h.tickets, t)
+		}
+	}
+	t := ticket()
+	h.tickets[t] = time.Now()
+	return obj{"url": "ws://" + c.host + "/socket?ticket=" + t + "&app_id=" + c.w.cfg.Bot.AppID}, nil
+}
+
+// serveSocket speaks Socket Mode on one connection until it ends.
+func (w *Workspace) serveSocket(rw http.ResponseWriter, r *http.Request) {
+	if w.Offline() {
+		panic(http.ErrAbortHandler)
+	}
+	h := &w.sockets
+	h.mu.Lock()
+	born, ok := h.tickets[r.URL.Query().Get("ticket")]
+	delete(h.tickets, r.URL.Query().Get("ticket"))
+	h.mu.Unlock()
+	if !ok || time.Since(born) > ticketLife {
+		http.Error(rw, "ticket is unknown or used", http.StatusForbidden)
+		return
+	}
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return
+	}
+	w.wg.Add(1)
+	w.mu.Unlock()
+	defer w.wg.Done()
+	// Slack's clients send api.slack.com as origin; the ticket is what authenticates.
+	ws, err := websocket.Accept(rw, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
+	if err != nil {
+		return
+	}
+	ws.SetReadLimit(1 << 20)
+	c := &socketConn{ws: ws, done: make(chan struct{}), pending: map[string]chan json.RawMessage{}}
+	n, full := h.join(c)
+	if full {
+		_ = c.write(w.ctx, obj{"type": "disconnect", "reason": DisconnectTooMany, "debug_info": obj{"host": "sandbox"}})
+		_ = ws.Close(websocket.StatusNormalClosure, DisconnectTooMany)
+		return
+	}
+	hello := obj{"type": "hello", "num_connections": n, "connection_info": obj{"app_id": w.cfg.Bot.AppID},
+		"debug_info": obj{"host": "sandbox", "build_number": 1, "approximate_connection_time": 18060}}
+	if c.write(w.ctx, hello) == nil {
+		h.ready(c)
+		w.touchNow()
+		go c.ping(w.ctx)
+		c.read(w.ctx)
+	}
+	h.part(c)
+	_ = ws.CloseNow()
+	w.touchNow()
+}
+
+func (w *Workspace) touchNow() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.touch()
+}
+
+// join counts a connection in. It gets no envelope before ready, because hello must be the first frame.
+func (h *socketHub) join(c *socketConn) (n int, full bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.conns) >= socketsPerApp {
+		return 0, true
+	}
+	c.leaving = true
+	h.conns = append(h.conns, c)
+	return len(h.conns), false
+}
+
+func (h *socketHub) ready(c *socketConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.leaving = false
+}
+
+func (h *socketHub) part(c *socketConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, x := range h.conns {
+		if x == c {
+			h.conns = append(h.conns[:i:i], h.conns[i+1:]...)
+			close(c.done)
+			return
+		}
+	}
+}
+
+func (h *socketHub) closeAll() {
+	h.mu.Lock()
+	conns := append([]*socketConn(nil), h.conns...)
+	h.mu.Unlock()
+	for _, c := range conns {
+		_ = c.ws.CloseNow()
+	}
+}
+
+func (c *socketConn) write(ctx context.Context, frame obj) error {
+	raw, err := json.Marshal(frame)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return c.ws.Write(ctx, websocket.MessageText, raw)
+}
+
+func (c *socketConn) ping(ctx context.Context) {
+	t := time.NewTicker(pingEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			p, cancel := context.WithTimeout(ctx, 2*pingEvery)
+			err := c.ws.Ping(p)
+			cancel()
+			if err != nil {
+				_ = c.ws.CloseNow()
+				return
+			}
+		}
+	}
+}
+
+// read takes acknowledgements until the connection ends.
+func (c *socketConn) read(ctx context.Context) {
+	for {
+		_, raw, err := c.ws.Read(ctx)
+		if err != nil {
+			return
+		}
+		var ack struct {
+			EnvelopeID string          `json:"envelope_id"`
+			Payload    json.RawMessage `json:"payload"`
+		}
+		if len(raw) >= ackLimit || json.Unmarshal(raw, &ack) != nil {
+			continue
+		}
+		c.acked(ack.EnvelopeID, ack.Payload)
+	}
+}
+
+// pendingMu guards the pending maps of all connections; they are touched twice per envelope.
+var pendingMu sync.Mutex
+
+func (c *socketConn) acked(id string, payload json.RawMessage) {
+	pendingMu.Lock()
+	ch := c.pending[id]
+	delete(c.pending, id)
+	pendingMu.Unlock()
+	if ch != nil {
+		ch <- payload
+	}
+}
+
+// pick chooses a connection at random, as Slack does, and names the envelope.
+func (h *socketHub) pick() (*socketConn, string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var open []*socketConn
+	for _, c := range h.conns {
+		if !c.leaving {
+			open = append(open, c)
+		}
+	}
+	if len(open) == 0 {
+		return nil, ""
+	}
+	h.serial++
+	return open[h.random.IntN(len(open))], fmt.Sprintf("%08x-e000-4000-8000-%012x", h.random.Uint32(), h.serial)
+}
+
+var envelopeTypes = map[string]string{"command": "slash_commands", "interaction": "interactive", "event": "events_api"}
+
+func (w *Workspace) sendSocket(cfg Config, d delivery) outcome {
+	c, id := w.sockets.pick()
+	if c == nil {
+		return outcome{reason: "connection_failed", err: errors.New("no Socket Mode connection")}
+	}
+	envelope := obj{"envelope_id": id, "type": envelopeTypes[d.kind], "payload": d.payload, "accepts_response_payload": d.answers}
+	if d.kind == "event" {
+		envelope["retry_attempt"], envelope["retry_reason"] = d.attempt, d.reason
+	}
+	ack := make(chan json.RawMessage, 1)
+	pendingMu.Lock()
+	c.pending[id] = ack
+	pendingMu.Unlock()
+	defer func() {
+		pendingMu.Lock()
+		delete(c.pending, id)
+		pendingMu.Unlock()
+	}()
+	if err := c.write(w.ctx, envelope); err != nil {
+		return outcome{reason: "connection_failed", err: err}
+	}
+	timeout := time.NewTimer(cfg.AckWithin)
+	defer timeout.Stop()
+	select {
+	case payload := <-ack:
+		if !d.answers || string(payload) == "null" {
+			payload = nil
+		}
+		return outcome{ok: true, status: http.StatusOK, body: plainPayload(payload)}
+	case <-timeout.C:
+		return outcome{reason: "http_timeout", err: errors.New("no acknowledgement in time")}
+	case <-c.done:
+		return outcome{reason: "connection_failed", err: errors.New("the connection was closed before the acknowledgement")}
+	case <-w.ctx.Done():
+		return outcome{reason: "connection_failed", err: w.ctx.Err()}
+	}
+}
+
+// plainPayload makes an acknowledgement's payload look like an HTTP body: a JSON string is its text.
+func plainPayload(raw json.RawMessage) []byte {
+	var s string
+	if strings.HasPrefix(string(raw), `"`) && json.Unmarshal(raw, &s) == nil {
+		return []byte(s)
+	}
+	return raw
+}
+
+// Connections is how many Socket Mode connections take envelopes now.
+func (w *Workspace) Connections() int {
+	w.sockets.mu.Lock()
+	defer w.sockets.mu.Unlock()
+	n := 0
+	for _, c := range w.sockets.conns {
+		if !c.leaving {
+			n++
+		}
+	}
+	return n
+}
+
+// Disconnect sends a disconnect frame with the reason on every connection, gives them no more envelopes, and closes them
+// after Slack's notice: 10 s for a warning, at once otherwise. DisconnectDisabled also refuses new connections until
+// EnableSocketMode. It returns how many connections were told.
+func (w *Workspace) Disconnect(reason string) int {
+	h := &w.sockets
+	h.mu.Lock()
+	h.off = h.off || reason == DisconnectDisabled
+	var told []*socketConn
+	for _, c := range h.conns {
+		if !c.leaving {
+			c.leaving = true
+			told = append(told, c)
+		}
+	}
+	h.mu.Unlock()
+	for _, c := range told {
+		_ = c.write(w.ctx, obj{"type": "disconnect", "reason": reason, "debug_info": obj{"host": "sandbox"}})
+		if reason == DisconnectWarning {
+			time.AfterFunc(10*time.Second, func() { _ = c.ws.CloseNow() })
+		} else {
+			go func() { _ = c.ws.Close(websocket.StatusNormalClosure, reason) }()
+		}
+	}
+	return len(told)
+}
+
+// EnableSocketMode takes connections again after DisconnectDisabled.
+func (w *Workspace) EnableSocketMode() {
+	w.sockets.mu.Lock()
+	defer w.sockets.mu.Unlock()
+	w.sockets.off = false
+}
+
+// DropSockets cuts every connection without a word, as a broken network does.
+func (w *Workspace) DropSockets() { w.sockets.closeAll() }

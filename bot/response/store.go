@@ -45,7 +45,9 @@ type Reader interface {
 	Document(id incident.ID, revision int) (incident.Document, error)
 }
 
-// Tx is a read-write transaction.
+// Tx is a read-write transaction. Once, Correlate and Tally may name an
+// incident whose first Save comes later in the same transaction (its number is
+// from NewID), so nothing may hold them to a row that exists already.
 type Tx interface {
 	Reader
 
@@ -55,8 +57,8 @@ type Tx interface {
 	// appended. It is guarded by the sequence before the first of them
 	// (ErrChanged) and keeps the MAC of the new head.
 	Save(inc incident.Incident, events []incident.Event) error
-	// Once remembers a command's key within an incident; false means that it was
-	// known already and nothing may be done again.
+	// Once remembers a command's key within an incident (0: of those that open
+	// one); false means that it was known already and nothing may be done again.
 	Once(id incident.ID, key string) (bool, error)
 	// Correlate binds a correlation key to a live incident (ErrCorrelated);
 	// Release frees every key of an incident that is no longer live, and Move

@@ -1,0 +1,376 @@
+package response
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// calls is the whole list: which effects each event calls for. An event that
+// calls for none stands here too, so that a new kind cannot be forgotten.
+// Effects of the channel wait in its lane behind open_channel.
+var calls = map[incident.EventKind][]call{
+	incident.EventOpened:        {openChannel, announce},
+	incident.EventAlertAttached: {post, card},
+	incident.EventAlertCounted:  {post, card},
+	incident.EventSourceNoted:   {post},
+
+	incident.EventRound:          {page, postRound, card, topic},
+	incident.EventPageStarted:    {},
+	incident.EventPaged:          {quietenLate, card},
+	incident.EventPageFailed:     {page, post, card},
+	incident.EventPageUnanswered: {page, post, card},
+	incident.EventAcknowledged:   {pageAck, lapseTimer, post, card, topic},
+	incident.EventLapsed:         {post, card, topic},
+
+	incident.EventSeveritySet:   {post, card, topic},
+	incident.EventRoleAssigned:  {invitePerson, post, card, topic},
+	incident.EventFactSet:       {post, card},
+	incident.EventCalled:        {inviteDepartments, post, card},
+	incident.EventNoted:         {post},
+	incident.EventEvidence:      {post, card},
+	incident.EventUpdated:       {post, card},
+	incident.EventContained:     {post, card, topic},
+	incident.EventResolved:      {pageResolve, post, card, topic},
+	incident.EventReopened:      {post, card, topic},
+	incident.EventAccessGranted: {invitePerson, post},
+	incident.EventRestricted:    {post, card},
+
+	incident.EventDismissProposed: {post, card},
+	incident.EventDismissed:       {pageResolve, archive, card, topic},
+	incident.EventMergedInto:      {pageResolve, archive, card, topic},
+	incident.EventMergedFrom:      {inviteMerged, post, card},
+
+	incident.EventPlaybookStarted: {post, card},
+	incident.EventStepStarted:     {botStep, stepTimer, postTask, card},
+	incident.EventStepDone:        {post, card},
+	incident.EventStepSkipped:     {post, card},
+	incident.EventStepLate:        {post, card},
+	incident.EventConsulted:       {inviteSpeakers, post, askConsult, card},
+	incident.EventAnswered:        {post, card},
+	incident.EventDelegated:       {invitePerson, post},
+
+	incident.EventRecordEdited:       {post, card},
+	incident.EventSubmitted:          {inviteSigners, post, askSigners, askUnanswered, card, topic},
+	incident.EventRevised:            {inviteSigners, post, askSigners, askUnanswered, card, topic},
+	incident.EventSigned:             {post, card},
+	incident.EventSignatureWithdrawn: {post, card},
+	incident.EventSignaturesVoided:   {post, card, topic},
+	incident.EventAmended:            {post, card, topic},
+	incident.EventObjected:           {post, card},
+	incident.EventObjectionClosed:    {post, card},
+	incident.EventApproved:           {writePostmortem, post, card, topic},
+
+	incident.EventPostmortemWritten: {upload, announcePostmortem, mailPostmortem, card},
+	incident.EventPostmortemShared:  {card},
+	incident.EventReviewScheduled:   {mailInvitation, post, card},
+	incident.EventReviewConcluded:   {post, card},
+	incident.EventActionAdded:       {post, card},
+	incident.EventActionDone:        {post, card},
+	incident.EventExceptionProposed: {post, card},
+	incident.EventExceptionEndorsed: {post, card},
+	incident.EventClosed:            {pageResolve, post, card, topic},
+
+	incident.EventChannelOpened: {inviteResponders, post, card, topic},
+	incident.EventInvited:       {},
+	incident.EventLinked:        {},
+	incident.EventEffectFailed:  {post, card},
+	incident.EventEraseProposed: {post},
+	incident.EventErased:        {post, card},
+}
+
+// calling is one event as the list sees it: the incident stands as it was
+// after the whole command.
+type calling struct {
+	inc    incident.Incident
+	from   incident.Incident // the one that was merged into inc, where the event is about that
+	event  incident.Event
+	dir    incident.Directory
+	policy incident.Policy
+	now    time.Time
+}
+
+type call func(calling) []incident.Effect
+
+// followUps lists the effects one event calls for.
+func (c calling) followUps() []incident.Effect {
+	var out []incident.Effect
+	for _, call := range calls[c.event.Kind] {
+		out = append(out, call(c)...)
+	}
+	return out
+}
+
+// effect makes one effect of the event, with a key that is the event's own.
+func (c calling) effect(kind incident.EffectKind, args map[string]string, more ...string) incident.Effect {
+	key := append([]string{c.inc.ID.String(), strconv.Itoa(c.event.Seq), string(kind)}, more...)
+	return incident.Effect{Key: strings.Join(key, "/"), Kind: kind, Incident: c.inc.ID, Seq: c.event.Seq, Args: args}
+}
+
+// inChannel puts an effect into the lane of the incident's channel.
+func (c calling) inChannel(kind incident.EffectKind, args map[string]string, more ...string) incident.Effect {
+	e := c.effect(kind, args, more...)
+	e.Lane = c.inc.ID.String() + "/channel"
+	return e
+}
+
+// simple is an effect without arguments, outside the channel or inside.
+func simple(kind incident.EffectKind) call {
+	return func(c calling) []incident.Effect { return []incident.Effect{c.effect(kind, nil)} }
+}
+
+func channel(kind incident.EffectKind) call {
+	return func(c calling) []incident.Effect { return []incident.Effect{c.inChannel(kind, nil)} }
+}
+
+// kept is an effect that is rendered from the present.
+func kept(kind incident.EffectKind) call {
+	return func(c calling) []incident.Effect {
+		e := c.effect(kind, nil)
+		e.Key, e.Kept = c.inc.ID.String()+"/"+string(kind), true
+		return []incident.Effect{e}
+	}
+}
+
+// revision is an effect about a document.
+func (c calling) revision() map[string]string {
+	return map[string]string{"revision": c.event.Field("revision"), "digest": c.event.Field("digest")}
+}
+
+var (
+	openChannel    = channel(incident.EffectOpenChannel)
+	announce       = simple(incident.EffectAnnounce)
+	post           = channel(incident.EffectPost)
+	archive        = channel(incident.EffectArchive)
+	card           = kept(incident.EffectCard)
+	topic          = kept(incident.EffectTopic)
+	mailInvitation = simple(incident.EffectMailInvitation)
+)
+
+func upload(c calling) []incident.Effect {
+	return []incident.Effect{c.inChannel(incident.EffectUpload, c.revision())}
+}
+
+func announcePostmortem(c calling) []incident.Effect {
+	return []incident.Effect{c.effect(incident.EffectAnnouncePostmortem, c.revision())}
+}
+
+func mailPostmortem(c calling) []incident.Effect {
+	return []incident.Effect{c.effect(incident.EffectMailPostmortem, c.revision())}
+}
+
+func writePostmortem(c calling) []incident.Effect {
+	return []incident.Effect{c.effect(incident.EffectWritePostmortem, c.revision())}
+}
+
+// page pages the route whose turn it is, and sets its clock. Keys by round and
+// route: whatever calls for a page, each goes out once.
+func page(c calling) []incident.Effect {
+	route := c.event.Field("next")
+	if c.event.Kind == incident.EventRound {
+		route = c.event.Field("route")
+	}
+	round := c.event.Field("round")
+	if route == "" || round != strconv.Itoa(c.inc.Paging.Round) {
+		return nil
+	}
+	out := []incident.Effect{c.effect(incident.EffectPage, nil), c.effect(incident.EffectPageTimer, nil)}
+	for n := range out {
+		out[n].Key = fmt.Sprintf("%s/%s/%s/%s", c.inc.ID, out[n].Kind, round, route)
+		out[n].Urgent = true
+		out[n].Args = map[string]string{"round": round, "route": route}
+	}
+	out[1].After = c.now.Add(c.policy.AcknowledgeWithin)
+	return out
+}
+
+// silence tells the pager about every round: an older one may still ring.
+func (c calling) silence(kind incident.EffectKind) []incident.Effect {
+	var out []incident.Effect
+	for round := 1; round <= c.inc.Paging.Round; round++ {
+		n := strconv.Itoa(round)
+		e := c.effect(kind, map[string]string{"round": n}, n)
+		e.Urgent = true
+		out = append(out, e)
+	}
+	return out
+}
+
+func pageAck(c calling) []incident.Effect     { return c.silence(incident.EffectPageAck) }
+func pageResolve(c calling) []incident.Effect { return c.silence(incident.EffectPageResolve) }
+
+// quietenLate silences a page that landed after somebody had acknowledged, or
+// after it was over: the acknowledgement may have reached the pager before it.
+func quietenLate(c calling) []incident.Effect {
+	kind := incident.EffectPageAck
+	switch {
+	case c.inc.PageOwed():
+		return nil
+	case !c.inc.Status.Fighting():
+		kind = incident.EffectPageResolve
+	}
+	e := c.effect(kind, map[string]string{"round": c.event.Field("round")})
+	e.Urgent = true
+	return []incident.Effect{e}
+}
+
+// lapseTimer watches over the one who has it, once in each round: a timer that
+// rings too early is put off.
+func lapseTimer(c calling) []incident.Effect {
+	at, ok := c.inc.LapseAt(c.policy)
+	if !ok {
+		return nil
+	}
+	round := strconv.Itoa(c.inc.Paging.Round)
+	e := c.effect(incident.EffectLapseTimer, map[string]string{"round": round})
+	e.Key = fmt.Sprintf("%s/%s/%s", c.inc.ID, e.Kind, round)
+	e.Urgent, e.After = true, at
+	return []incident.Effect{e}
+}
+
+// invite brings people into the channel.
+func (c calling) invite(people []incident.PersonID) []incident.Effect {
+	slices.Sort(people)
+	people = slices.DeleteFunc(slices.Compact(people), func(p incident.PersonID) bool { return p == "" })
+	if len(people) == 0 {
+		return nil
+	}
+	words := make([]string, len(people))
+	for n, p := range people {
+		words[n] = string(p)
+	}
+	return []incident.Effect{c.inChannel(incident.EffectInvite, map[string]string{"people": strings.Join(words, ",")})}
+}
+
+// inviteResponders invites everybody who belongs in the channel by now.
+func inviteResponders(c calling) []incident.Effect {
+	return c.invite(append(c.dir.Responders(), c.involved(c.inc)...))
+}
+
+// inviteMerged brings along whoever worked on the incident that ended.
+func inviteMerged(c calling) []incident.Effect { return c.invite(c.involved(c.from)) }
+
+// involved lists who has to do with an incident by name.
+func (c calling) involved(inc incident.Incident) []incident.PersonID {
+	people := append(slices.Clone(inc.Access), inc.OpenedBy, inc.Commander)
+	for _, p := range inc.Roles {
+		people = append(people, p)
+	}
+	return append(people, c.speakers(inc.Called...)...)
+}
+
+// postRound says that paging begins anew. The first round goes without saying.
+func postRound(c calling) []incident.Effect {
+	if c.event.Field("round") == "1" {
+		return nil
+	}
+	return post(c)
+}
+
+func invitePerson(c calling) []incident.Effect {
+	return c.invite([]incident.PersonID{incident.PersonID(c.event.Field("person"))})
+}
+
+func inviteDepartments(c calling) []incident.Effect {
+	return c.invite(c.speakers(departments(c.event.Field("departments"))...))
+}
+
+func inviteSpeakers(c calling) []incident.Effect {
+	return c.invite(c.speakers(departments(c.event.Field("department"))...))
+}
+
+func inviteSigners(c calling) []incident.Effect {
+	return c.invite(c.speakers(incident.RequiredDepartments()...))
+}
+
+func (c calling) speakers(teams ...incident.Department) []incident.PersonID {
+	var out []incident.PersonID
+	for _, team := range teams {
+		out = append(out, c.inc.Speakers(c.dir, team, c.now)...)
+	}
+	return out
+}
+
+func departments(list string) []incident.Department {
+	var out []incident.Department
+	for _, name := range strings.Split(list, ",") {
+		if name != "" {
+			out = append(out, incident.Department(name))
+		}
+	}
+	return out
+}
+
+// ask asks one department, in the channel.
+func (c calling) ask(kind incident.EffectKind, team incident.Department) incident.Effect {
+	return c.inChannel(kind, map[string]string{"department": string(team)}, string(team))
+}
+
+func askSigners(c calling) []incident.Effect {
+	var out []incident.Effect
+	for _, team := range incident.RequiredDepartments() {
+		out = append(out, c.ask(incident.EffectAskSign, team))
+	}
+	return out
+}
+
+func askConsult(c calling) []incident.Effect {
+	return []incident.Effect{c.ask(incident.EffectAskConsult, incident.Department(c.event.Field("department")))}
+}
+
+// askUnanswered asks again the teams whose answer is still missing.
+func askUnanswered(c calling) []incident.Effect {
+	var out []incident.Effect
+	for _, consulted := range c.inc.Consultations {
+		if !consulted.Answered() {
+			out = append(out, c.ask(incident.EffectAskConsult, consulted.Team))
+		}
+	}
+	return out
+}
+
+// step finds the step an event is about.
+func (c calling) step() (*incident.Run, *incident.Step, map[string]string) {
+	args := map[string]string{"run": c.event.Field("run"), "step": c.event.Field("step")}
+	run, step := c.inc.Step(args["run"] + "/" + args["step"])
+	return run, step, args
+}
+
+// botStep does a step that the playbook gives to the bot.
+func botStep(c calling) []incident.Effect {
+	_, step, args := c.step()
+	if step == nil || step.Action == "" {
+		return nil
+	}
+	return []incident.Effect{c.effect(incident.EffectBotStep, args)}
+}
+
+// postTask shows a step that the playbook gives to a person.
+func postTask(c calling) []incident.Effect {
+	if _, step, _ := c.step(); step == nil || step.Action != "" {
+		return nil
+	}
+	return post(c)
+}
+
+// stepTimer watches over a step's deadline, which counts from the start of its
+// run: that is when its first step started.
+func stepTimer(c calling) []incident.Effect {
+	run, step, args := c.step()
+	if step == nil || step.Action != "" || step.Deadline <= 0 {
+		return nil
+	}
+	started := c.now
+	for _, s := range run.Plan {
+		if !s.Started.IsZero() && s.Started.Before(started) {
+			started = s.Started
+		}
+	}
+	e := c.effect(incident.EffectStepTimer, args)
+	e.After = started.Add(step.Deadline)
+	return []incident.Effect{e}
+}

@@ -1,0 +1,146 @@
+package response
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// inside returns what does an effect that needs nobody outside, or nil. Each
+// ends the job in the transaction that writes what came of it.
+func (a *attempt) inside() func(*session) error {
+	do := map[incident.EffectKind]func(*session) (string, error){
+		incident.EffectPageTimer:       a.pageTimer,
+		incident.EffectLapseTimer:      a.lapseTimer,
+		incident.EffectStepTimer:       a.stepTimer,
+		incident.EffectBotStep:         a.botStep,
+		incident.EffectWritePostmortem: a.writePostmortem,
+	}[a.effect.Kind]
+	if do == nil {
+		return nil
+	}
+	return func(s *session) error {
+		if gone, err := a.gone(s); gone || err != nil {
+			return err
+		}
+		result, err := do(s)
+		switch {
+		case incident.CodeOf(err) != "":
+			result = "refused: " + err.Error()
+		case err != nil:
+			return err
+		case result == "":
+			return nil // put off
+		}
+		return s.finish(a.job, result)
+	}
+}
+
+// pageTimer asks the next route when nobody has acknowledged in time.
+func (a *attempt) pageTimer(s *session) (string, error) {
+	err := s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbPageTimeout, Round: number(a.effect, "round"), Route: number(a.effect, "route")})
+	return "rang", err
+}
+
+// lapseTimer takes the incident from a commander who fell silent. A sign of
+// life puts it off.
+func (a *attempt) lapseTimer(s *session) (string, error) {
+	dr, err := s.draft(a.effect.Incident)
+	if err != nil {
+		return "", err
+	}
+	at, holds := dr.inc.LapseAt(s.d.Policy)
+	switch {
+	case !holds || dr.inc.Paging.Round != number(a.effect, "round"):
+		return "nothing to watch over any more", nil
+	case s.now.Before(at):
+		if err := s.tx.Postpone(a.job, at); err != nil {
+			return "", fmt.Errorf("put the timer off: %w", err)
+		}
+		return "", nil
+	}
+	return "rang", s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbLapse})
+}
+
+// stepTimer says that a step is late.
+func (a *attempt) stepTimer(s *session) (string, error) {
+	return "rang", s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbStepLate, Step: a.stepRef()})
+}
+
+func (a *attempt) stepRef() string { return a.effect.Args["run"] + "/" + a.effect.Args["step"] }
+
+// botStep does a step of a playbook that needs nobody: it is said as a command
+// like any other, and then it is done.
+func (a *attempt) botStep(s *session) (string, error) {
+	dr, err := s.draft(a.effect.Incident)
+	if err != nil {
+		return "", err
+	}
+	_, step := dr.inc.Step(a.stepRef())
+	if step == nil || step.Settled() {
+		return "nothing to do any more", nil
+	}
+	cmd, err := action(*step)
+	if err != nil {
+		return "", err
+	}
+	outcome := "done by the bot"
+	if err := s.bot(a.effect.Incident, cmd); incident.CodeOf(err) != "" {
+		outcome = clip("the bot could not do it: " + err.Error())
+	} else if err != nil {
+		return "", err
+	}
+	return outcome, s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbStepDone, Step: a.stepRef(), Text: outcome})
+}
+
+// action translates a step's action, "verb what", into a command.
+func action(step incident.Step) (incident.Command, error) {
+	verb, what, _ := strings.Cut(strings.Replace(strings.TrimSpace(step.Action), ":", " ", 1), " ")
+	what = strings.TrimSpace(what)
+	switch verb {
+	case "call":
+		return incident.Command{Verb: incident.VerbCall, Department: incident.Department(what)}, nil
+	case "consult":
+		return incident.Command{Verb: incident.VerbConsult, Department: incident.Department(what)}, nil
+	case "post":
+		return incident.Command{Verb: incident.VerbUpdate, Text: what}, nil
+	case "note", "remind":
+		return incident.Command{Verb: incident.VerbNote, Text: what}, nil
+	}
+	return incident.Command{}, incident.Invalid("action", "%q is no action of the bot; use call, consult, post, note or remind", verb)
+}
+
+// writePostmortem renders the document of the record that was approved. One
+// whose record changed meanwhile is not written.
+func (a *attempt) writePostmortem(s *session) (string, error) {
+	id, revision := a.effect.Incident, number(a.effect, "revision")
+	dr, err := s.draft(id)
+	if err != nil {
+		return "", err
+	}
+	if sub := dr.inc.Submission; sub == nil || sub.Digest != a.effect.Args["digest"] || len(dr.inc.Signatures) < len(incident.RequiredDepartments()) {
+		return "the record changed; this revision is not written", nil
+	}
+	if slices.ContainsFunc(dr.inc.Postmortems, func(p incident.Postmortem) bool { return p.Revision == revision }) {
+		return "written before", nil
+	}
+	timeline, err := s.tx.Timeline(id)
+	if err != nil {
+		return "", fmt.Errorf("read the timeline of %s: %w", id, err)
+	}
+	doc, err := s.d.Write(dr.inc, timeline, s.dir, revision, s.now)
+	if err != nil {
+		return "", fmt.Errorf("render the postmortem: %w", err)
+	}
+	doc.Revision, doc.Digest = revision, a.effect.Args["digest"]
+	err = s.bot(id, incident.Command{Verb: incident.VerbWritten, Document: doc.Digest, Revision: revision})
+	if err != nil {
+		return "", err
+	}
+	if err := s.tx.PutDocument(id, doc); err != nil {
+		return "", fmt.Errorf("keep the postmortem: %w", err)
+	}
+	return "written", nil
+}

@@ -1,0 +1,81 @@
+package response
+
+import (
+	"reflect"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// verbatim names the plain strings that are no text: ids, digests, and words
+// that the lifecycle has checked against a list. Everything else of type string
+// that hangs on what leaves the house is redacted, also what somebody adds
+// tomorrow. Named string types (Status, PersonID, …) are ids or enums.
+var verbatim = map[string]bool{
+	"Incident.Links": true, "Head.Hash": true,
+	"Event.Fields": true, "Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
+	"Facts.TimeZone": true, "Facts.Language": true, "Record.Language": true,
+	"AlertRef.Source": true, "AlertRef.Kind": true, "AlertRef.Fingerprint": true,
+	"Evidence.ID": true, "Evidence.SHA256": true,
+	"Run.Playbook": true, "Run.Digest": true, "Step.ID": true, "Step.After": true,
+	"Submission.Digest": true, "SignedDocument.Kind": true, "SignedDocument.Schema": true, "SignedDocument.Incident": true,
+	"SignedDocument.Head": true, "SignedDocument.Evidence": true,
+	"Signature.Kind": true, "Signature.Schema": true, "Signature.Digest": true, "Signature.Auth": true,
+	"Objection.ID": true, "Objection.Digest": true, "Objection.How": true, "Action.ID": true,
+	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "Brief.Mark": true,
+}
+
+var (
+	plainString = reflect.TypeFor[string]()
+	// whole are copied as they are: times, and the directory, whose names and
+	// addresses the adapters need to reach people.
+	whole = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[incident.Directory](): true}
+)
+
+// redacted returns a deep copy of v in which every text is redacted.
+func redacted[T any](r Redactor, v T) T {
+	out := reflect.New(reflect.TypeFor[T]()).Elem()
+	redactInto(r, out, reflect.ValueOf(&v).Elem(), "")
+	return out.Interface().(T)
+}
+
+// redactInto writes the redacted copy of from; field is where it stands.
+func redactInto(r Redactor, to, from reflect.Value, field string) {
+	switch {
+	case whole[from.Type()]:
+		to.Set(from)
+		return
+	case from.Type() == plainString && !verbatim[field]:
+		to.SetString(r.Text(from.String()))
+		return
+	}
+	switch from.Kind() {
+	case reflect.Struct:
+		for n := range from.NumField() {
+			redactInto(r, to.Field(n), from.Field(n), from.Type().Name()+"."+from.Type().Field(n).Name)
+		}
+	case reflect.Pointer:
+		if !from.IsNil() {
+			to.Set(reflect.New(from.Type().Elem()))
+			redactInto(r, to.Elem(), from.Elem(), field)
+		}
+	case reflect.Slice:
+		if !from.IsNil() {
+			to.Set(reflect.MakeSlice(from.Type(), from.Len(), from.Len()))
+			for n := range from.Len() {
+				redactInto(r, to.Index(n), from.Index(n), field)
+			}
+		}
+	case reflect.Map:
+		if !from.IsNil() {
+			to.Set(reflect.MakeMapWithSize(from.Type(), from.Len()))
+			for _, key := range from.MapKeys() {
+				value := reflect.New(from.Type().Elem()).Elem()
+				redactInto(r, value, from.MapIndex(key), field)
+				to.SetMapIndex(key, value)
+			}
+		}
+	default:
+		to.Set(from)
+	}
+}

@@ -1,0 +1,355 @@
+package response
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// tries bounds how often a transaction that lost a race is read and judged again.
+const tries = 10
+
+// session is one transaction at work: the incidents it has read, what was
+// decided about them, and the follow-up work that calls for. Nothing is written
+// until flush, so a command that is refused leaves no trace.
+type session struct {
+	d      *Desk
+	tx     Tx
+	now    time.Time
+	dir    incident.Directory
+	drafts map[incident.ID]*draft
+	order  []incident.ID // of the drafts, as they were read
+}
+
+// draft is an incident with what was decided about it in this transaction.
+type draft struct {
+	inc     incident.Incident
+	wasLive bool // as it was read
+	merged  bool // its correlation keys went to another incident
+	events  []incident.Event
+	effects []incident.Effect
+	erase   []incident.TextRef
+}
+
+// write runs f in a transaction and commits what it decided. Where somebody was
+// faster, everything is read and judged again.
+func (d *Desk) write(ctx context.Context, f func(*session) error) error {
+	var err error
+	for range tries {
+		err = d.Store.Tx(ctx, func(tx Tx) error {
+			dir, err := tx.Directory()
+			if err != nil {
+				return fmt.Errorf("read directory: %w", err)
+			}
+			s := &session{d: d, tx: tx, now: d.Now(), dir: dir, drafts: map[incident.ID]*draft{}}
+			if err := f(s); err != nil {
+				return err
+			}
+			return s.flush()
+		})
+		if !errors.Is(err, ErrChanged) && !errors.Is(err, ErrCorrelated) || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// draft reads an incident once.
+func (s *session) draft(id incident.ID) (*draft, error) {
+	if dr := s.drafts[id]; dr != nil {
+		return dr, nil
+	}
+	inc, err := s.tx.Incident(id)
+	if err != nil {
+		return nil, err
+	}
+	return s.keep(inc), nil
+}
+
+func (s *session) keep(inc incident.Incident) *draft {
+	dr := &draft{inc: inc, wasLive: inc.Status.Live()}
+	s.drafts[inc.ID] = dr
+	s.order = append(s.order, inc.ID)
+	return dr
+}
+
+// do judges a command unless its key is known already.
+func (s *session) do(cmd incident.Command) (incident.Result, error) {
+	if cmd.Verb == incident.VerbOpen {
+		return s.open(cmd)
+	}
+	dr, err := s.draft(cmd.For)
+	if err != nil {
+		return incident.Result{}, err
+	}
+	if cmd.Key != "" {
+		fresh, err := s.tx.Once(cmd.For, cmd.Key)
+		if err != nil {
+			return incident.Result{}, fmt.Errorf("remember the command's key: %w", err)
+		}
+		if !fresh {
+			return incident.Result{Incident: dr.inc, Unchanged: true}, nil
+		}
+	}
+	return s.judge(cmd)
+}
+
+// judge decides about a command for an incident that exists.
+func (s *session) judge(cmd incident.Command) (incident.Result, error) {
+	if cmd.Verb == incident.VerbMerge {
+		return s.merge(cmd)
+	}
+	dr, err := s.draft(cmd.For)
+	if err != nil {
+		return incident.Result{}, err
+	}
+	events, err := incident.Decide(cmd, dr.inc, s.env(cmd))
+	if err != nil {
+		return incident.Result{}, err
+	}
+	return s.record(dr, events), nil
+}
+
+// bot judges what the bot itself has to say about an incident.
+func (s *session) bot(id incident.ID, cmd incident.Command) error {
+	cmd.For, cmd.By, cmd.Via = id, incident.System, incident.ViaSystem
+	_, err := s.judge(cmd)
+	return err
+}
+
+// env resolves who is speaking.
+func (s *session) env(cmd incident.Command) incident.Env {
+	env := incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy,
+		System: cmd.By.Door == incident.DoorSystem || cmd.By.Door == incident.DoorSource}
+	if person, ok := s.dir.Resolve(cmd.By); ok && !env.System {
+		env.Actor = person.ID
+	}
+	return env
+}
+
+// record seals and applies events, and notes the effects they call for.
+func (s *session) record(dr *draft, events []incident.Event) incident.Result {
+	result := incident.Result{Unchanged: len(events) == 0}
+	for _, e := range events {
+		sealed, _ := incident.Seal(dr.inc.Head, e, s.d.Salt)
+		dr.inc = incident.Apply(dr.inc, sealed)
+		dr.events = append(dr.events, sealed)
+		result.Events = append(result.Events, sealed)
+		if e.Kind == incident.EventErased {
+			var refs []incident.TextRef
+			if json.Unmarshal([]byte(e.Field("refs")), &refs) == nil {
+				dr.erase = append(dr.erase, refs...)
+			}
+		}
+	}
+	for _, e := range result.Events {
+		c := calling{inc: dr.inc, event: e, dir: s.dir, policy: s.d.Policy, now: s.now}
+		if id, err := incident.ParseID(e.Field("source")); e.Kind == incident.EventMergedFrom && err == nil && s.drafts[id] != nil {
+			c.from = s.drafts[id].inc
+		}
+		dr.effects = append(dr.effects, c.followUps()...)
+	}
+	result.Incident = dr.inc
+	return result
+}
+
+// openKey is the correlation key of an incident that a command opened: it
+// finds the incident again when the command is repeated.
+func openKey(key string) string { return "command:" + key }
+
+// open opens an incident for a person.
+func (s *session) open(cmd incident.Command) (incident.Result, error) {
+	if cmd.Key != "" {
+		fresh, err := s.tx.Once(0, cmd.Key)
+		if err != nil {
+			return incident.Result{}, fmt.Errorf("remember the command's key: %w", err)
+		}
+		if !fresh {
+			return s.opened(cmd.Key)
+		}
+	}
+	id, err := s.tx.NewID()
+	if err != nil {
+		return incident.Result{}, fmt.Errorf("take a number: %w", err)
+	}
+	cmd.Alert, cmd.Runs = nil, nil
+	if p := s.d.Playbooks; p != nil {
+		cmd.Runs = p.Match(incident.Incident{ID: id, Status: incident.Triage, Title: cmd.Title, Severity: cmd.Severity}, nil)
+	}
+	var keys []string
+	if cmd.Key != "" {
+		keys = append(keys, openKey(cmd.Key))
+	}
+	return s.begin(id, cmd, keys...)
+}
+
+// opened answers a repeated command with the incident it opened.
+func (s *session) opened(key string) (incident.Result, error) {
+	id, err := s.tx.Correlated(openKey(key))
+	if err != nil {
+		return incident.Result{}, err
+	}
+	if id == 0 {
+		return incident.Result{}, incident.Conflict("this command opened an incident before, and that one has ended")
+	}
+	dr, err := s.draft(id)
+	if err != nil {
+		return incident.Result{}, err
+	}
+	return incident.Result{Incident: dr.inc, Unchanged: true}, nil
+}
+
+// begin records a new incident under its correlation keys.
+func (s *session) begin(id incident.ID, cmd incident.Command, keys ...string) (incident.Result, error) {
+	inc := incident.Incident{ID: id, Head: incident.Genesis(id)}
+	events, err := incident.Decide(cmd, inc, s.env(cmd))
+	if err != nil {
+		return incident.Result{}, err
+	}
+	result := s.record(s.keep(inc), events)
+	for _, key := range keys {
+		if err := s.tx.Correlate(key, id); err != nil {
+			return incident.Result{}, fmt.Errorf("correlate %s: %w", id, err)
+		}
+	}
+	return result, nil
+}
+
+// merge locks both incidents in the order of their numbers, so that two merges
+// cannot wait for each other.
+func (s *session) merge(cmd incident.Command) (incident.Result, error) {
+	for _, id := range slices.Sorted(slices.Values([]incident.ID{cmd.For, cmd.Target})) {
+		if _, err := s.draft(id); err != nil {
+			return incident.Result{}, err
+		}
+	}
+	source, target := s.drafts[cmd.For], s.drafts[cmd.Target]
+	ofSource, ofTarget, err := incident.DecideMerge(cmd, source.inc, target.inc, s.env(cmd))
+	if err != nil {
+		return incident.Result{}, err
+	}
+	result := s.record(source, ofSource)
+	s.record(target, ofTarget)
+	source.merged = source.merged || len(ofSource) > 0
+	return result, nil
+}
+
+// flush starts the steps that became due and writes everything.
+func (s *session) flush() error {
+	for _, id := range s.order {
+		if dr := s.drafts[id]; len(dr.events) > 0 {
+			if err := s.advance(dr); err != nil {
+				return err
+			}
+		}
+	}
+	for _, id := range s.order {
+		if dr := s.drafts[id]; len(dr.events) > 0 {
+			if err := s.save(dr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// advance starts steps until none is due: what one step ends may begin another.
+func (s *session) advance(dr *draft) error {
+	if s.d.Playbooks == nil {
+		return nil
+	}
+	for {
+		before := len(dr.events)
+		for _, due := range s.d.Playbooks.Next(dr.inc, s.now) {
+			verb := incident.VerbStartSteps
+			if due.Late {
+				verb = incident.VerbStepLate
+			}
+			err := s.bot(dr.inc.ID, incident.Command{Verb: verb, Step: due.Run + "/" + due.Step})
+			if err != nil && incident.CodeOf(err) == "" {
+				return fmt.Errorf("start step %s: %w", due.Step, err)
+			}
+		}
+		if len(dr.events) == before {
+			return nil
+		}
+	}
+}
+
+func (s *session) save(dr *draft) error {
+	id := dr.inc.ID
+	if err := s.tx.Save(dr.inc, dr.events); err != nil {
+		return fmt.Errorf("save %s: %w", id, err)
+	}
+	if err := s.tx.Enqueue(latest(dr.effects)...); err != nil {
+		return fmt.Errorf("enqueue the effects of %s: %w", id, err)
+	}
+	if len(dr.erase) > 0 {
+		if err := s.tx.Erase(id, dr.erase); err != nil {
+			return fmt.Errorf("erase texts of %s: %w", id, err)
+		}
+		inc, err := s.tx.Incident(id)
+		if err != nil {
+			return err
+		}
+		dr.inc = inc
+	}
+	return s.rebind(dr)
+}
+
+// rebind keeps the correlation keys with the incidents that are alive.
+func (s *session) rebind(dr *draft) error {
+	id, live := dr.inc.ID, dr.inc.Status.Live()
+	switch {
+	case dr.merged:
+		if err := s.tx.Move(id, dr.inc.MergedInto); err != nil {
+			return fmt.Errorf("move the correlation keys of %s: %w", id, err)
+		}
+		if err := s.tx.Rehome(id, dr.inc.MergedInto); err != nil {
+			return fmt.Errorf("move the alerts of %s: %w", id, err)
+		}
+	case dr.wasLive && !live:
+		if err := s.tx.Release(id); err != nil {
+			return fmt.Errorf("release the correlation keys of %s: %w", id, err)
+		}
+	case !dr.wasLive && live && dr.events[0].Seq > 1: // it came back to life
+		rows, err := s.tx.Alerts(id, 100)
+		if err != nil {
+			return err
+		}
+		for _, row := range rows {
+			if err := s.reclaim(correlation(row.Alert), id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reclaim binds a key again unless another incident has it by now.
+func (s *session) reclaim(key string, id incident.ID) error {
+	holder, err := s.tx.Correlated(key)
+	if err != nil || holder != 0 {
+		return err
+	}
+	return s.tx.Correlate(key, id)
+}
+
+// latest drops repeated keys, which a transaction with many commands has for
+// what is kept current.
+func latest(effects []incident.Effect) []incident.Effect {
+	seen := map[string]bool{}
+	out := effects[:0:0]
+	for _, e := range effects {
+		if !seen[e.Key] {
+			seen[e.Key] = true
+			out = append(out, e)
+		}
+	}
+	return out
+}

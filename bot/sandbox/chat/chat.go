@@ -183,6 +183,12 @@ func (w *Workspace) remove(m *message) {
 	if m.parent != nil {
 		m.parent.replies = withoutMessage(m.parent.replies, m)
 	}
+	for i, p := range ch.pins {
+		if p.m == m {
+			ch.pins = append(ch.pins[:i:i], ch.pins[i+1:]...)
+			break
+		}
+	}
 	ts, _ := w.stamp()
 	e := obj{"subtype": "message_deleted", "hidden": true, "channel": ch.id, "ts": ts, "event_ts": ts, "deleted_ts": m.ts, "previous_message": m.wire(w, false)}
 	e["channel_type"] = w.messageEvent(m)["channel_type"]

@@ -74,6 +74,7 @@ type dispatcher struct {
 	busy    int
 	waiting int // retries that a timer will queue
 	held    bool
+	strict  int // so many events at the head go one by one, so that their order is certain
 	copies  int
 	closed  bool
 }
@@ -115,7 +116,7 @@ func (q *dispatcher) work() {
 	defer q.w.wg.Done()
 	for {
 		q.mu.Lock()
-		for !q.closed && (q.held || len(q.queue) == 0) {
+		for !q.closed && (q.held || len(q.queue) == 0 || q.strict > 0 && q.busy > 0) {
 			q.wake.Wait()
 		}
 		if q.closed {
@@ -125,6 +126,7 @@ func (q *dispatcher) work() {
 		d := q.queue[0]
 		q.queue = q.queue[1:]
 		q.busy++
+		q.strict = max(0, q.strict-1)
 		q.mu.Unlock()
 		out := q.w.send(d)
 		q.mu.Lock()
@@ -166,7 +168,7 @@ func (w *Workspace) HoldEvents() {
 	w.events.held = true
 }
 
-// ReleaseEvents delivers what HoldEvents kept back, in the given order, and holds no longer.
+// ReleaseEvents delivers what HoldEvents kept back, one by one in the given order, and holds no longer.
 func (w *Workspace) ReleaseEvents(order Order) {
 	q := &w.events
 	q.mu.Lock()
@@ -180,7 +182,7 @@ func (w *Workspace) ReleaseEvents(order Order) {
 		r := rand.New(rand.NewPCG(w.cfg.Seed, uint64(len(q.queue))))
 		r.Shuffle(len(q.queue), func(i, j int) { q.queue[i], q.queue[j] = q.queue[j], q.queue[i] })
 	}
-	q.held = false
+	q.held, q.strict = false, len(q.queue)
 	q.wake.Broadcast()
 }
 

@@ -98,9 +98,7 @@ func pinsList(c *call) (obj, error) {
 	}
 	items := []obj{}
 	for i := len(ch.pins) - 1; i >= 0; i-- {
-		if p := ch.pins[i]; ch.byTS[p.m.ts] != nil {
-			items = append(items, p.wire(c.w))
-		}
+		items = append(items, ch.pins[i].wire(c.w))
 	}
 	return obj{"items": items}, nil
 }

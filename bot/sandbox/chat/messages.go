@@ -56,7 +56,7 @@ func (w *Workspace) append(ch *channel, m *message) {
 		f.share(ch.id, m.ts)
 	}
 	w.emitIn(ch, "message", "history", w.messageEvent(m))
-	if m.botID == "" && strings.Contains(m.text, "<@"+w.cfg.Bot.UserID) && m.subtype == "" {
+	if m.botID == "" && ch.kind != KindDM && strings.Contains(m.text, "<@"+w.cfg.Bot.UserID) && m.subtype == "" {
 		e := w.messageEvent(m)
 		delete(e, "channel_type")
 		w.emitIn(ch, "app_mention", "app_mentions:read", e)

@@ -43,8 +43,14 @@ func TestRefusals(t *testing.T) {
 		name, want string
 		do         func(*world) error
 	}{
-		{"no token", "not_authed", func(w *world) error { _, err := slack.New("", slack.OptionAPIURL(w.url+"/api/")).AuthTest(); return err }},
-		{"wrong token", "invalid_auth", func(w *world) error { _, err := slack.New("xoxb-no", slack.OptionAPIURL(w.url+"/api/")).AuthTest(); return err }},
+		{"no token", "not_authed", func(w *world) error {
+			_, err := slack.New("", slack.OptionAPIURL(w.url+"/api/")).AuthTest()
+			return err
+		}},
+		{"wrong token", "invalid_auth", func(w *world) error {
+			_, err := slack.New("xoxb-no", slack.OptionAPIURL(w.url+"/api/")).AuthTest()
+			return err
+		}},
 		{"app token for a bot method", "not_allowed_token_type", func(w *world) error {
 			_, err := slack.New(w.ws.Config().AppToken, slack.OptionAPIURL(w.url+"/api/")).AuthTest()
 			return err
@@ -65,7 +71,9 @@ func TestRefusals(t *testing.T) {
 		{"post nothing", "no_text", func(w *world) error { return post(w, general, text("")) }},
 		{"reply to nothing", "cannot_reply_to_message", func(w *world) error { return post(w, general, text("a"), slack.MsgOptionTS("1.000001")) }},
 		{"text and markdown", "markdown_text_conflict", func(w *world) error { return post(w, general, text("a"), slack.MsgOptionMarkdownText("b")) }},
-		{"too many attachments", "too_many_attachments", func(w *world) error { return post(w, general, slack.MsgOptionAttachments(make([]slack.Attachment, 101)...)) }},
+		{"too many attachments", "too_many_attachments", func(w *world) error {
+			return post(w, general, slack.MsgOptionAttachments(make([]slack.Attachment, 101)...))
+		}},
 		{"metadata without a type", "invalid_metadata_format", func(w *world) error {
 			return post(w, general, text("a"), meta(slack.SlackMetadata{EventPayload: map[string]any{"k": "v"}}))
 		}},
@@ -165,7 +173,9 @@ func TestRefusals(t *testing.T) {
 			}
 			return w.api.AddReaction("eyes", item)
 		}},
-		{"react with colons", "invalid_name", func(w *world) error { return w.api.AddReaction(":eyes:", slack.NewRefToMessage(general, w.post(general, "a"))) }},
+		{"react with colons", "invalid_name", func(w *world) error {
+			return w.api.AddReaction(":eyes:", slack.NewRefToMessage(general, w.post(general, "a")))
+		}},
 		{"bookmark a bad link", "invalid_link", func(w *world) error {
 			_, err := w.api.AddBookmark(general, slack.AddBookmarkParameters{Title: "a", Type: "link", Link: "runbook"})
 			return err
@@ -174,7 +184,10 @@ func TestRefusals(t *testing.T) {
 			_, err := w.api.AddBookmark(general, slack.AddBookmarkParameters{Title: "a", Type: "folder", Link: "https://example.com"})
 			return err
 		}},
-		{"edit no bookmark", "not_found", func(w *world) error { _, err := w.api.EditBookmark(general, "Bk0", slack.EditBookmarkParameters{Link: "https://a.example"}); return err }},
+		{"edit no bookmark", "not_found", func(w *world) error {
+			_, err := w.api.EditBookmark(general, "Bk0", slack.EditBookmarkParameters{Link: "https://a.example"})
+			return err
+		}},
 		{"complete an unknown file", "file_not_found", func(w *world) error {
 			_, err := w.api.CompleteUploadExternalContext(w.Context(), slack.CompleteUploadExternalParameters{Files: []slack.FileSummary{{ID: "F0"}}})
 			return err
@@ -189,8 +202,14 @@ func TestRefusals(t *testing.T) {
 		}},
 		{"modal without a trigger of ours", "invalid_trigger_id", func(w *world) error { _, err := w.api.OpenView("1.2.abc", modal(input("b", "a", "Title"))); return err }},
 		{"malformed trigger", "invalid_arguments", func(w *world) error { _, err := w.api.OpenView("soon", modal(input("b", "a", "Title"))); return err }},
-		{"update no view", "not_found", func(w *world) error { _, err := w.api.UpdateView(modal(input("b", "a", "T")), "", "", "V0"); return err }},
-		{"publish to nobody", "invalid_arguments", func(w *world) error { _, err := w.api.PublishView("U0NONE", slack.HomeTabViewRequest{Type: slack.VTHomeTab}, ""); return err }},
+		{"update no view", "not_found", func(w *world) error {
+			_, err := w.api.UpdateView(modal(input("b", "a", "T")), "", "", "V0")
+			return err
+		}},
+		{"publish to nobody", "invalid_arguments", func(w *world) error {
+			_, err := w.api.PublishView("U0NONE", slack.HomeTabViewRequest{Type: slack.VTHomeTab}, "")
+			return err
+		}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

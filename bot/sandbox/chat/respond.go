@@ -83,6 +83,7 @@ func (c *call) respond(r *responseURL) (int, obj) {
 	case remove && r.source != nil:
 		c.w.discard(r.user, r.source)
 	case replace && r.source != nil:
+		p.hasText, p.hasBlocks, r.source.attachments = true, true, nil // the whole message is replaced, not only what is given
 		c.w.edit(r.source, p, nil)
 		result["ts"] = r.source.ts
 	default:

@@ -42,7 +42,7 @@ func (c *clock) Advance(d time.Duration) {
 }
 
 type world struct {
-	*testing.T
+	testing.TB
 	ws    *chat.Workspace
 	api   *slack.Client
 	url   string
@@ -50,7 +50,7 @@ type world struct {
 }
 
 // newWorld starts a workspace with a few people; the bot is in #general, not in #lobby, and #locked is private.
-func newWorld(t *testing.T, change ...func(*chat.Config)) *world {
+func newWorld(t testing.TB, change ...func(*chat.Config)) *world {
 	t.Helper()
 	ck := &clock{t: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)}
 	cfg := chat.Config{
@@ -81,7 +81,7 @@ func newWorld(t *testing.T, change ...func(*chat.Config)) *world {
 	t.Cleanup(func() { _ = ws.Close() })
 	cfg = ws.Config()
 	api := slack.New(cfg.BotToken, slack.OptionAPIURL(base+"/api/"), slack.OptionAppLevelToken(cfg.AppToken))
-	return &world{T: t, ws: ws, api: api, url: base, clock: ck}
+	return &world{TB: t, ws: ws, api: api, url: base, clock: ck}
 }
 
 // raw calls a method by form and returns the decoded answer, for what slack-go would not send.

@@ -33,8 +33,10 @@ const (
 type socketConn struct {
 	ws      *websocket.Conn
 	done    chan struct{}
+	leaving bool // guarded by the hub
+
+	mu      sync.Mutex
 	pending map[string]chan json.RawMessage // by envelope id
-	leaving bool
 }
 
 type socketHub struct {
@@ -209,14 +211,11 @@ func (c *socketConn) read(ctx context.Context) {
 	}
 }
 
-// pendingMu guards the pending maps of all connections; they are touched twice per envelope.
-var pendingMu sync.Mutex
-
 func (c *socketConn) acked(id string, payload json.RawMessage) {
-	pendingMu.Lock()
+	c.mu.Lock()
 	ch := c.pending[id]
 	delete(c.pending, id)
-	pendingMu.Unlock()
+	c.mu.Unlock()
 	if ch != nil {
 		ch <- payload
 	}
@@ -251,13 +250,13 @@ func (w *Workspace) sendSocket(cfg Config, d delivery) outcome {
 		envelope["retry_attempt"], envelope["retry_reason"] = d.attempt, d.reason
 	}
 	ack := make(chan json.RawMessage, 1)
-	pendingMu.Lock()
+	c.mu.Lock()
 	c.pending[id] = ack
-	pendingMu.Unlock()
+	c.mu.Unlock()
 	defer func() {
-		pendingMu.Lock()
+		c.mu.Lock()
 		delete(c.pending, id)
-		pendingMu.Unlock()
+		c.mu.Unlock()
 	}()
 	if err := c.write(w.ctx, envelope); err != nil {
 		return outcome{reason: "connection_failed", err: err}

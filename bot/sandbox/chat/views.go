@@ -155,6 +155,15 @@ func (w *Workspace) newView(user string, o obj, blocks []any) (*view, error) {
 // fill sets the content of a view, with a new hash. What was typed survives where block_id and action_id stay.
 func (w *Workspace) fill(v *view, o obj, blocks []any) {
 	v.raw, v.blocks = o, blocks
+	kept := map[string]map[string]obj{}
+	for id, actions := range v.values {
+		for action, state := range actions {
+			if _, e := (Action{ID: action, Block: id}).find(blocks); e != nil {
+				remember(kept, id, action, state)
+			}
+		}
+	}
+	v.values = kept
 	v.hash = itoa(int(w.clock().Unix())) + "." + w.shortID()
 	w.touch()
 }

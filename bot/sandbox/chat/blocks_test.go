@@ -1,0 +1,101 @@
+package chat_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestBlockRefusals posts blocks that Slack refuses and looks for code and JSON pointer.
+func TestBlockRefusals(t *testing.T) {
+	x := strings.Repeat
+	section := func(s string) string { return `{"type":"section","text":{"type":"mrkdwn","text":"` + s + `"}}` }
+	button := func(more string) string {
+		return `{"type":"button","action_id":"a","text":{"type":"plain_text","text":"Go"}` + more + `}`
+	}
+	option := func(v string) string { return `{"text":{"type":"plain_text","text":"` + v + `"},"value":"` + v + `"}` }
+	w := newWorld(t)
+	cases := []struct{ name, blocks, code, pointer string }{
+		{"not JSON", `[{`, "invalid_blocks_format", ""},
+		{"not a list", `{"type":"divider"}`, "invalid_blocks_format", ""},
+		{"too many", "[" + x(`{"type":"divider"},`, 50) + `{"type":"divider"}]`, "invalid_blocks", "/blocks"},
+		{"unknown block", `[{"type":"marquee"}]`, "invalid_blocks", "/blocks/0/type"},
+		{"unknown element", `[{"type":"actions","elements":[{"type":"knob"}]}]`, "invalid_blocks", "/blocks/0/elements/0/type"},
+		{"same block id", `[{"type":"divider","block_id":"a"},{"type":"divider","block_id":"a"}]`, "invalid_blocks", "/blocks/1/block_id"},
+		{"block id too long", `[{"type":"divider","block_id":"` + x("a", 256) + `"}]`, "invalid_blocks", "/blocks/0/block_id"},
+		{"empty section", `[{"type":"section"}]`, "invalid_blocks", "/blocks/0"},
+		{"empty text", "[" + section("") + "]", "invalid_blocks", "/blocks/0/text/text"},
+		{"section too long", "[" + section(x("a", 3001)) + "]", "invalid_blocks", "/blocks/0/text/text"},
+		{"all too long", "[" + x(section(x("a", 2900))+",", 4) + section(x("a", 2900)) + "]", "msg_blocks_too_long", ""},
+		{"eleven fields", `[{"type":"section","fields":[` + x(`{"type":"mrkdwn","text":"a"},`, 10) + `{"type":"mrkdwn","text":"a"}]}]`, "invalid_blocks", "/blocks/0/fields"},
+		{"header in mrkdwn", `[{"type":"header","text":{"type":"mrkdwn","text":"a"}}]`, "invalid_blocks", "/blocks/0/text/type"},
+		{"header too long", `[{"type":"header","text":{"type":"plain_text","text":"` + x("a", 151) + `"}}]`, "invalid_blocks", "/blocks/0/text/text"},
+		{"context too full", `[{"type":"context","elements":[` + x(`{"type":"mrkdwn","text":"a"},`, 10) + `{"type":"mrkdwn","text":"a"}]}]`, "invalid_blocks", "/blocks/0/elements"},
+		{"no actions", `[{"type":"actions","elements":[]}]`, "invalid_blocks", "/blocks/0/elements"},
+		{"same action id", `[{"type":"actions","elements":[` + button("") + "," + button("") + `]}]`, "invalid_blocks", "/blocks/0/elements/1/action_id"},
+		{"button value too long", `[{"type":"actions","elements":[` + button(`,"value":"`+x("a", 2001)+`"`) + `]}]`, "invalid_blocks", "/blocks/0/elements/0/value"},
+		{"button style", `[{"type":"actions","elements":[` + button(`,"style":"loud"`) + `]}]`, "invalid_blocks", "/blocks/0/elements/0/style"},
+		{"button in an input", `[{"type":"input","label":{"type":"plain_text","text":"a"},"element":` + button("") + `}]`, "invalid_blocks", "/blocks/0/element/type"},
+		{"initial option unknown", `[{"type":"section","text":{"type":"mrkdwn","text":"a"},"accessory":{"type":"static_select","action_id":"a","options":[` + option("1") + `],"initial_option":` + option("2") + `}}]`, "invalid_blocks", "/blocks/0/accessory/initial_option"},
+		{"overflow too long", `[{"type":"actions","elements":[{"type":"overflow","action_id":"a","options":[` + x(option("1")+",", 5) + option("2") + `]}]}]`, "invalid_blocks", "/blocks/0/elements/0/options"},
+		{"two tables", "[" + x(`{"type":"table","rows":[[{"type":"raw_text","text":"a"}]]},`, 1) + `{"type":"table","rows":[[{"type":"raw_text","text":"a"}]]}]`, "invalid_blocks", "/blocks/1"},
+		{"image without alt", `[{"type":"image","image_url":"https://example.com/a.png"}]`, "invalid_blocks", "/blocks/0"},
+		{"emoji in mrkdwn", `[{"type":"section","text":{"type":"mrkdwn","text":"a","emoji":true}}]`, "invalid_blocks", "/blocks/0/text/emoji"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			out := w.raw("chat.postMessage", "channel", general, "text", "fallback", "blocks", c.blocks)
+			if out["error"] != c.code {
+				t.Fatalf("got %v, want %s", out, c.code)
+			}
+			if got := fmt.Sprint(out["response_metadata"]); c.pointer != "" && !strings.Contains(got, "[json-pointer:"+c.pointer+"]") {
+				t.Errorf("no pointer %s in %s", c.pointer, got)
+			}
+		})
+	}
+}
+
+func TestViewRefusals(t *testing.T) {
+	w := newWorld(t)
+	x := strings.Repeat
+	head := `"type":"modal","title":{"type":"plain_text","text":"Title"}`
+	submit := `,"submit":{"type":"plain_text","text":"Send"}`
+	in := `{"type":"input","block_id":"b","label":{"type":"plain_text","text":"L"},"element":{"type":"plain_text_input","action_id":"a"}}`
+	cases := []struct{ name, view, want string }{
+		{"input without submit", `{` + head + `,"blocks":[` + in + `]}`, "must define `submit` to use an `input` block [json-pointer:/view/blocks/0/input]"},
+		{"title too long", `{"type":"modal","title":{"type":"plain_text","text":"` + x("a", 25) + `"},"blocks":[{"type":"divider"}]}`, "[json-pointer:/view/title/text]"},
+		{"no title", `{"type":"modal","blocks":[{"type":"divider"}]}`, "missing required field: title"},
+		{"no blocks", `{` + head + `}`, "missing required field: blocks"},
+		{"private metadata", `{` + head + `,"private_metadata":"` + x("a", 3001) + `","blocks":[{"type":"divider"}]}`, "/view/private_metadata"},
+		{"markdown in a modal", `{` + head + submit + `,"blocks":[{"type":"markdown","text":"a"}]}`, "/view/blocks/0/type"},
+		{"min over max", `{` + head + submit + `,"blocks":[{"type":"input","label":{"type":"plain_text","text":"L"},"element":{"type":"plain_text_input","min_length":9,"max_length":2}}]}`, "/view/blocks/0/element/min_length"},
+		{"too large", `{` + head + `,"blocks":[` + x(`{"type":"section","text":{"type":"mrkdwn","text":"`+x("a", 2990)+`"}},`, 90) + `{"type":"divider"}]}`, "view_too_large"},
+		{"home in a modal's place", `{"type":"home","blocks":[]}`, "/view/type"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			raw, _ := json.Marshal(w.raw("views.open", "trigger_id", "1.2.abc", "view", c.view))
+			var out map[string]any
+			_ = json.Unmarshal(raw, &out)
+			if got := fmt.Sprint(out); !strings.Contains(got, c.want) {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+		})
+	}
+}
+
+// FuzzBlocks throws any JSON at the checker: it answers or refuses, and never fails.
+func FuzzBlocks(f *testing.F) {
+	f.Add(`[{"type":"section","text":{"type":"mrkdwn","text":"a"},"accessory":{"type":"button"}}]`)
+	f.Add(`[{"type":"input","element":{"type":"static_select","options":[1,{}]}},{"type":"rich_text","elements":[{"elements":3}]},7,null]`)
+	f.Add(`[{"type":"table","rows":[[{}],4]},{"type":"context","elements":[{"type":"image"}]}]`)
+	w := newWorld(f)
+	f.Fuzz(func(t *testing.T, blocks string) {
+		inner := &world{TB: t, ws: w.ws, url: w.url}
+		out := inner.raw("chat.postMessage", "channel", general, "text", "a", "blocks", blocks)
+		if out["ok"] != true && out["error"] == "" {
+			t.Errorf("neither taken nor refused: %v", out)
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package chat_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/slack-go/slack"
+	"github.com/slack-go/slack/slackevents"
+
+	"tocsin/bot/sandbox/chat"
+)
+
+func TestModals(t *testing.T) {
+	a, with := withApp(t)
+	ck := &clock{t: time.Now()}
+	w := newWorld(t, with, func(c *chat.Config) { c.Clock = ck.Now })
+	var triggers []string
+	var in slack.InteractionCallback
+	answer := ""
+	a.commands = func(_ http.ResponseWriter, r *http.Request) { triggers = append(triggers, r.FormValue("trigger_id")) }
+	a.interactions = func(rw http.ResponseWriter, r *http.Request) {
+		in = interactionOf(t, r)
+		if in.TriggerID != "" {
+			triggers = append(triggers, in.TriggerID)
+		}
+		_, _ = io.WriteString(rw, answer)
+	}
+	ask := func() string {
+		if _, err := w.ws.Act(ada).Command(general, "/incident", "open"); err != nil {
+			t.Fatal(err)
+		}
+		return triggers[len(triggers)-1]
+	}
+	form := modal(input("title", "text", "Title"))
+	tr := ask()
+	ck.Advance(3*time.Second + time.Millisecond)
+	if _, err := w.api.OpenView(tr, form); err == nil || err.Error() != "expired_trigger_id" {
+		t.Errorf("first shape: %v", err)
+	}
+	_, err := w.api.OpenView(tr, form)
+	var e slack.SlackErrorResponse
+	if !errors.As(err, &e) || e.Err != "invalid_arguments" || !strings.Contains(e.ResponseMetadata.Messages[0], "`trigger_id` expired [json-pointer:/trigger_id]") {
+		t.Errorf("second shape: %+v", err)
+	}
+	tr = ask()
+	opened, err := w.api.OpenView(tr, form)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = w.api.OpenView(tr, form); err == nil || err.Error() != "exchanged_trigger_id" {
+		t.Errorf("used twice: %v", err)
+	}
+	me := w.ws.Act(ada)
+	if s, err := me.Submit(opened.ID, nil); err != nil || !s.Client || s.Errors["title"] == "" {
+		t.Errorf("an empty form went out: %+v, %v", s, err)
+	}
+	fill := map[string]map[string]any{"title": {"text": "keys leaked"}}
+	answer = `{"response_action":"errors","errors":{"title":"too short"}}`
+	if s, err := me.Submit(opened.ID, fill); err != nil || s.Outcome != chat.SubmitErrors || s.Errors["title"] != "too short" || s.Client {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if v := in.View.State.Values["title"]["text"].Value; v != "keys leaked" || in.View.CallbackID != "declare" || in.View.Hash == "" {
+		t.Errorf("submitted %q in %+v", v, in.View)
+	}
+	var seen *chat.ClientError
+	answer = `{"response_action":"errors","errors":{"nowhere":"a"}}`
+	if _, err := me.Submit(opened.ID, nil); !errors.As(err, &seen) || seen.Code != "trouble_connecting" {
+		t.Errorf("errors outside of inputs: %v", err)
+	}
+	if _, err := w.api.UpdateView(form, "", "old-hash", opened.ID); err == nil || err.Error() != "hash_conflict" {
+		t.Errorf("got %v", err)
+	}
+	updated, err := w.api.UpdateView(modal(input("title", "text", "New label")), "", opened.Hash, opened.ID)
+	if err != nil || updated.State.Values["title"]["text"].Value != "keys leaked" {
+		t.Errorf("typed text is lost: %+v, %v", updated, err)
+	}
+	raw, _ := json.Marshal(slack.NewPushViewSubmissionResponse(&form))
+	answer = string(raw)
+	s, err := me.Submit(opened.ID, nil)
+	if err != nil || s.Outcome != chat.SubmitPushed || s.View.Previous != opened.ID {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	if _, err := w.api.PushView(triggers[len(triggers)-1], form); err != nil {
+		t.Fatal(err)
+	}
+	if err := me.ClickView(w.ws.OpenViews(ada)[2].ID, chat.Action{ID: "text", Value: "typed"}); err != nil {
+		t.Fatal(err)
+	}
+	tr = ask()
+	if _, err := w.api.PushView(tr, form); err == nil || err.Error() != "push_limit_reached" {
+		t.Errorf("a fourth view: %v", err)
+	}
+	answer = ""
+	top := w.ws.OpenViews(ada)[2]
+	if s, err := me.Submit(top.ID, nil); err != nil || s.Outcome != chat.SubmitClosed || len(w.ws.OpenViews(ada)) != 2 {
+		t.Errorf("got %+v, %v", s, err)
+	}
+	if err := me.CloseView(w.ws.OpenViews(ada)[1].ID, true); err != nil || len(w.ws.OpenViews(ada)) != 0 {
+		t.Errorf("close: %v", err)
+	}
+	if in.Type != slack.InteractionTypeViewClosed || !in.IsCleared {
+		t.Errorf("the app heard %s", in.Type)
+	}
+	if _, err := w.api.UpdateView(form, "", "", opened.ID); err == nil || err.Error() != "not_found" {
+		t.Errorf("a closed view was updated: %v", err)
+	}
+	a.good(t)
+}
+
+func TestHome(t *testing.T) {
+	a, with := withApp(t)
+	w := newWorld(t, with)
+	opened := make(chan *slackevents.AppHomeOpenedEvent, 4)
+	a.events = func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		e, err := slackevents.ParseEvent(body, slackevents.OptionNoVerifyToken())
+		if err != nil {
+			t.Error(err)
+		}
+		if h, ok := e.InnerEvent.Data.(*slackevents.AppHomeOpenedEvent); ok {
+			opened <- h
+		}
+	}
+	if v, err := w.ws.Act(ada).OpenHome(); err != nil || v != nil {
+		t.Fatalf("got %v, %v", v, err)
+	}
+	if e := <-opened; e.User != ada || e.Tab != "home" {
+		t.Errorf("got %+v", e)
+	}
+	home := slack.HomeTabViewRequest{Type: slack.VTHomeTab, Blocks: slack.Blocks{BlockSet: []slack.Block{slack.NewHeaderBlock(plain("Open incidents"))}}}
+	v, err := w.api.PublishView(ada, home, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.api.PublishView(ada, home, "stale"); err == nil || err.Error() != "hash_conflict" {
+		t.Errorf("got %v", err)
+	}
+	if again, err := w.api.PublishView(ada, home, v.Hash); err != nil || again.ID != v.ID || again.Hash == v.Hash {
+		t.Errorf("got %+v, %v", again, err)
+	}
+	if v, err := w.ws.Act(ada).OpenHome(); err != nil || v == nil || !strings.Contains(string(v.Blocks), "Open incidents") {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}
+
+// TestFormOfEveryInput fills each kind of input in the way a page does, and reads it back through slack-go.
+func TestFormOfEveryInput(t *testing.T) {
+	a, with := withApp(t)
+	w := newWorld(t, with)
+	var in slack.InteractionCallback
+	a.interactions = func(_ http.ResponseWriter, r *http.Request) { in = interactionOf(t, r) }
+	trigger := ""
+	a.commands = func(_ http.ResponseWriter, r *http.Request) { trigger = r.FormValue("trigger_id") }
+	if _, err := w.ws.Act(ada).Command(general, "/incident", "open"); err != nil {
+		t.Fatal(err)
+	}
+	option := func(v string) *slack.OptionBlockObject {
+		return slack.NewOptionBlockObject(v, plain("Severity "+v), nil)
+	}
+	field := func(name string, e slack.BlockElement) slack.Block {
+		return slack.NewInputBlock(name, plain(name), nil, e)
+	}
+	number := slack.NewNumberInputBlockElement(nil, "a", false)
+	number.MinValue = "1"
+	note := input("note", "a", "Note")
+	note.Optional = true
+	v, err := w.api.OpenView(trigger, modal(
+		field("severity", slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, nil, "a", option("sev1"), option("sev2"))),
+		field("teams", slack.NewCheckboxGroupsBlockElement("a", option("legal"), option("security"))),
+		field("who", slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, nil, "a")),
+		field("day", slack.NewDatePickerBlockElement("a")),
+		field("at", slack.NewDateTimePickerBlockElement("a")),
+		field("count", number), field("mail", slack.NewEmailTextInputBlockElement(nil, "a")), note,
+	))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill := func(block string, value any) map[string]map[string]any {
+		return map[string]map[string]any{block: {"a": value}}
+	}
+	me := w.ws.Act(ada)
+	if _, err := me.Submit(v.ID, fill("severity", "sev9")); err == nil {
+		t.Error("an option that is not there was chosen")
+	}
+	bad := map[string]map[string]any{"count": {"a": "0"}, "mail": {"a": "nobody"}}
+	s, err := me.Submit(v.ID, bad)
+	if err != nil || !s.Client || len(s.Errors) != 7 || s.Errors["note"] != "" || !strings.Contains(s.Errors["count"], "no less than 1") {
+		t.Errorf("the client said %+v, %v", s, err)
+	}
+	all := map[string]map[string]any{"severity": {"a": "sev1"}, "teams": {"a": []string{"legal", "security"}}, "who": {"a": []any{ada, ben}},
+		"day": {"a": "2026-11-20"}, "at": {"a": "1795165200"}, "count": {"a": "3"}, "mail": {"a": "ada@example.com"}}
+	if s, err = me.Submit(v.ID, all); err != nil || s.Outcome != chat.SubmitClosed {
+		t.Fatalf("got %+v, %v", s, err)
+	}
+	got := in.View.State.Values
+	if got["severity"]["a"].SelectedOption.Value != "sev1" || len(got["teams"]["a"].SelectedOptions) != 2 || len(got["who"]["a"].SelectedUsers) != 2 ||
+		got["day"]["a"].SelectedDate != "2026-11-20" || got["at"]["a"].SelectedDateTime != 1795165200 || got["count"]["a"].Value != "3" || got["note"]["a"].Value != "" {
+		t.Errorf("the app read %+v", got)
+	}
+}

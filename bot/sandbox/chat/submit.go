@@ -1,0 +1,188 @@
+package chat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Outcomes of a submission.
+const (
+	SubmitErrors  = "errors"  // the form stays, with texts under its fields
+	SubmitClosed  = "closed"  // this view is closed, the one below shows again
+	SubmitCleared = "cleared" // the whole stack is closed
+	SubmitUpdated = "updated"
+	SubmitPushed  = "pushed"
+)
+
+// Submission is what came of submitting a modal.
+type Submission struct {
+	Outcome string            `json:"outcome"`
+	Errors  map[string]string `json:"errors,omitempty"` // by block id
+	// Client tells that Slack's client itself refused, before the app heard of it.
+	Client bool  `json:"client,omitempty"`
+	View   *View `json:"view,omitempty"` // of updated and pushed
+}
+
+// Submit presses a modal's submit button, after filling in values by block id and action id.
+func (a Actor) Submit(viewID string, values map[string]map[string]any) (Submission, error) {
+	v, err := a.view(viewID)
+	if err != nil {
+		return Submission{}, err
+	}
+	w := a.w
+	if err := w.typeIn(v.blocks, values, v.values); err != nil {
+		w.mu.Unlock()
+		return Submission{}, err
+	}
+	w.touch()
+	state := stateOf(v.blocks, v.values)
+	if errs := complaints(v.blocks, state); len(errs) > 0 || v.kind != "modal" || v.raw["submit"] == nil {
+		w.mu.Unlock()
+		if len(errs) == 0 {
+			return Submission{}, fmt.Errorf("view %s has no submit button", viewID)
+		}
+		return Submission{Outcome: SubmitErrors, Errors: errs, Client: true}, nil
+	}
+	d := a.interaction("view_submission", w.newTrigger(a.user, v.id), obj{"view": w.viewWire(v), "response_urls": a.responseURLs(v, state)})
+	w.mu.Unlock()
+	body, err := w.ask(d, "We had some trouble connecting. The form")
+	if err != nil {
+		return Submission{}, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return a.submitted(v, body)
+}
+
+// responseURLs are given for conversation menus that asked for them.
+func (a Actor) responseURLs(v *view, state obj) []obj {
+	out := []obj{}
+	for _, b := range v.blocks {
+		block, _ := b.(obj)
+		e, _ := block["element"].(obj)
+		if e["response_url_enabled"] != true {
+			continue
+		}
+		values, _ := state[block["block_id"].(string)].(obj)
+		value, _ := values[e["action_id"].(string)].(obj)
+		id, _ := value[statefulKinds[e["type"].(string)].field].(string)
+		if ch := a.w.channels[id]; ch != nil {
+			out = append(out, obj{"block_id": block["block_id"], "action_id": e["action_id"], "channel_id": id, "response_url": a.w.newResponseURL(ch, a.user, nil)})
+		}
+	}
+	return out
+}
+
+func trouble(why string) error {
+	return &ClientError{Code: "trouble_connecting", Text: "We had some trouble connecting. Try again? (" + why + ")"}
+}
+
+// submitted carries out the app's answer to a view_submission. The caller holds mu.
+func (a Actor) submitted(v *view, body []byte) (Submission, error) {
+	var answer struct {
+		Action string            `json:"response_action"`
+		Errors map[string]string `json:"errors"`
+		View   obj               `json:"view"`
+	}
+	if s := strings.TrimSpace(string(body)); s != "" && json.Unmarshal(body, &answer) != nil {
+		return Submission{}, trouble("the answer is not JSON")
+	}
+	w := a.w
+	switch answer.Action {
+	case "":
+		w.closeView(v)
+		return Submission{Outcome: SubmitClosed}, nil
+	case "clear":
+		w.clearStack(a.user)
+		w.touch()
+		return Submission{Outcome: SubmitCleared}, nil
+	case "errors":
+		for id := range answer.Errors {
+			if !hasInput(v.blocks, id) {
+				return Submission{}, trouble("errors name " + id + ", which is no input block")
+			}
+		}
+		if len(answer.Errors) == 0 {
+			return Submission{}, trouble("errors are empty")
+		}
+		return Submission{Outcome: SubmitErrors, Errors: answer.Errors}, nil
+	case "update", "push":
+		blocks, err := w.checkView(answer.View, onModal)
+		if err != nil {
+			return Submission{}, trouble("the view in the answer: " + explain(err))
+		}
+		out := Submission{Outcome: SubmitUpdated}
+		if answer.Action == "push" {
+			out.Outcome = SubmitPushed
+			v, err = w.push(a.user, answer.View, blocks)
+		} else if err = w.takeExternal(v, answer.View); err == nil {
+			w.fill(v, answer.View, blocks)
+		}
+		if err != nil {
+			return Submission{}, trouble(explain(err))
+		}
+		s := v.snapshot()
+		out.View = &s
+		return out, nil
+	}
+	return Submission{}, trouble("unknown response_action " + answer.Action)
+}
+
+// explain is a refusal with its messages.
+func explain(err error) string {
+	var r *refusal
+	if errors.As(err, &r) && r.extra != nil {
+		return fmt.Sprint(r.code, " ", r.extra["response_metadata"])
+	}
+	return err.Error()
+}
+
+func hasInput(blocks []any, id string) bool {
+	for _, b := range blocks {
+		if o, _ := b.(obj); o["type"] == "input" && o["block_id"] == id {
+			return true
+		}
+	}
+	return false
+}
+
+// closeView takes one view out of its stack.
+func (w *Workspace) closeView(v *view) {
+	stack := w.stacks[v.user]
+	for i, x := range stack {
+		if x == v {
+			w.stacks[v.user] = append(stack[:i:i], stack[i+1:]...)
+			w.dropView(v)
+		}
+	}
+	w.touch()
+}
+
+// CloseView closes a modal with its cancel button; all closes the whole stack, like the cross. The app hears of views
+// with notify_on_close.
+func (a Actor) CloseView(viewID string, all bool) error {
+	v, err := a.view(viewID)
+	if err != nil {
+		return err
+	}
+	w := a.w
+	all = all || v.raw["clear_on_close"] == true
+	closing := []*view{v}
+	if all {
+		closing = append([]*view(nil), w.stacks[a.user]...)
+	}
+	var told []delivery
+	for i := len(closing) - 1; i >= 0; i-- {
+		if x := closing[i]; x.raw["notify_on_close"] == true {
+			told = append(told, a.interaction("view_closed", "", obj{"view": w.viewWire(x), "is_cleared": all}))
+		}
+		w.closeView(closing[i])
+	}
+	w.mu.Unlock()
+	for _, d := range told {
+		w.send(d) // the person has gone; nobody sees a failure
+	}
+	return nil
+}

@@ -1,0 +1,386 @@
+package chat_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/slack-go/slack"
+	"github.com/slack-go/slack/socketmode"
+
+	"tocsin/bot/sandbox/chat"
+)
+
+func TestChannelLife(t *testing.T) {
+	w := newWorld(t)
+	ch, err := w.api.CreateConversation(slack.CreateConversationParams{ChannelName: "inc-42", IsPrivate: true})
+	if err != nil || ch.Creator != bot || !ch.IsPrivate || !ch.IsMember {
+		t.Fatalf("got %+v, %v", ch, err)
+	}
+	if _, err := w.api.InviteUsersToConversation(ch.ID, ada, ben); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.api.SetTopicOfConversation(ch.ID, "INC-42 sev1"); err != nil {
+		t.Fatal(err)
+	}
+	mark, err := w.api.AddBookmark(ch.ID, slack.AddBookmarkParameters{Title: "Runbook", Type: "link", Link: "https://runbook.example", Emoji: ":book:"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	title := "The runbook"
+	if _, err := w.api.EditBookmark(ch.ID, mark.ID, slack.EditBookmarkParameters{Title: &title}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.ws.Bookmarks(ch.ID); len(got) != 1 || got[0].Title != title || got[0].Link != "https://runbook.example" {
+		t.Errorf("bookmarks %+v", got)
+	}
+	if err := w.api.KickUserFromConversation(ch.ID, ben); err != nil {
+		t.Fatal(err)
+	}
+	info, err := w.api.GetConversationInfo(&slack.GetConversationInfoInput{ChannelID: ch.ID, IncludeNumMembers: true})
+	if err != nil || info.Topic.Value != "INC-42 sev1" || info.NumMembers != 2 {
+		t.Errorf("got %+v, %v", info, err)
+	}
+	if got := w.ws.Channels(ben); len(got) != 2 {
+		t.Errorf("ben sees %v", got)
+	}
+	if got := w.ws.Channels(ada); len(got) != 4 {
+		t.Errorf("ada sees %v", got)
+	}
+	if _, err := w.api.RenameConversation(ch.ID, "inc-42-keys"); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := w.ws.Channel("inc-42-keys"); !ok || got.ID != ch.ID {
+		t.Errorf("got %+v", got)
+	}
+	ts := w.post(ch.ID, "card")
+	if err := w.api.AddPin(ch.ID, slack.NewRefToMessage(ch.ID, ts)); err != nil {
+		t.Fatal(err)
+	}
+	if pins, _, err := w.api.ListPins(ch.ID); err != nil || len(pins) != 1 || pins[0].Message.Timestamp != ts || len(w.ws.Pins(ch.ID)) != 1 {
+		t.Errorf("pins %+v, %v", pins, err)
+	}
+	if err := w.ws.Act(ada).React(ch.ID, ts, "eyes"); err != nil {
+		t.Fatal(err)
+	}
+	reacted, err := w.api.GetReactions(slack.NewRefToMessage(ch.ID, ts), slack.GetReactionsParameters{Full: true})
+	if err != nil || len(reacted.Reactions) != 1 || reacted.Reactions[0].Users[0] != ada {
+		t.Errorf("got %+v, %v", reacted, err)
+	}
+}
+
+func TestDirectMessages(t *testing.T) {
+	w := newWorld(t)
+	id, _, err := w.api.PostMessage(ada, slack.MsgOptionText("your signature is asked for", false))
+	if err != nil || !strings.HasPrefix(id, "D") {
+		t.Fatalf("got %q, %v", id, err)
+	}
+	dm, open, _, err := w.api.OpenConversation(&slack.OpenConversationParameters{Users: []string{ada}, ReturnIM: true})
+	if err != nil || dm.ID != id || !open {
+		t.Errorf("got %+v, %v", dm, err)
+	}
+	if mine := w.ws.DMs(ada); len(mine) != 1 || mine[0].ID != id || len(w.ws.DMs(ben)) != 0 {
+		t.Errorf("ada has %v", mine)
+	}
+	if _, _, _, err := w.api.OpenConversation(&slack.OpenConversationParameters{Users: []string{ada, ben}}); err != nil {
+		t.Error(err)
+	}
+	if got, err := w.ws.Act(ada).OpenDM(); err != nil || got != id {
+		t.Errorf("got %s, %v", got, err)
+	}
+	w.clock.Advance(time.Second)
+	if _, err := w.ws.Act(ada).Post(id, "signed", ""); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestHistoryMetadataAndPages(t *testing.T) {
+	w := newWorld(t)
+	for i := range 5 {
+		_, _, err := w.api.PostMessage(general, slack.MsgOptionText(fmt.Sprint("m", i), false),
+			slack.MsgOptionMetadata(slack.SlackMetadata{EventType: "tocsin.message", EventPayload: map[string]any{"key": fmt.Sprint("k", i)}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	root := w.ws.Messages(general)[0].TS
+	for i := range 3 {
+		if _, _, err := w.api.PostMessage(general, slack.MsgOptionText(fmt.Sprint("r", i), false), slack.MsgOptionTS(root)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var texts, keys []string
+	p := &slack.GetConversationHistoryParameters{ChannelID: general, Limit: 2, IncludeAllMetadata: true}
+	for {
+		h, err := w.api.GetConversationHistory(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range h.Messages {
+			texts, keys = append(texts, m.Text), append(keys, fmt.Sprint(m.Metadata.EventPayload["key"]))
+		}
+		if p.Cursor = h.ResponseMetaData.NextCursor; p.Cursor == "" {
+			break
+		}
+	}
+	if got := strings.Join(texts, " "); got != "m4 m3 m2 m1 m0" || strings.Join(keys, " ") != "k4 k3 k2 k1 k0" {
+		t.Errorf("history %v, keys %v", texts, keys)
+	}
+	h, err := w.api.GetConversationHistory(&slack.GetConversationHistoryParameters{ChannelID: general, Oldest: w.ws.Messages(general)[3].TS, Inclusive: true})
+	if err != nil || len(h.Messages) != 2 || h.Messages[0].Metadata.EventType != "" {
+		t.Errorf("got %+v, %v", h, err)
+	}
+	first, more, cursor, err := w.api.GetConversationReplies(&slack.GetConversationRepliesParameters{ChannelID: general, Timestamp: root, Limit: 2})
+	if err != nil || !more || len(first) != 2 || first[0].Text != "m0" || first[0].ReplyCount != 3 || first[1].Text != "r0" {
+		t.Fatalf("got %+v, %v", first, err)
+	}
+	rest, more, _, err := w.api.GetConversationReplies(&slack.GetConversationRepliesParameters{ChannelID: general, Timestamp: root, Cursor: cursor})
+	if err != nil || more || len(rest) != 2 || rest[1].Text != "r2" {
+		t.Errorf("got %+v, %v", rest, err)
+	}
+	users, err := w.api.GetUsers(slack.GetUsersOptionLimit(2))
+	if err != nil || len(users) != 6 {
+		t.Errorf("%d users over pages, %v", len(users), err)
+	}
+	ids, next, err := w.api.GetUsersInConversation(&slack.GetUsersInConversationParameters{ChannelID: general, Limit: 3})
+	if err != nil || len(ids) != 3 || next == "" {
+		t.Errorf("got %v, %v", ids, err)
+	}
+	if got, err := w.api.GetUserByEmail("ADA@example.com"); err != nil || got.ID != ada || got.Profile.Email != "ada@example.com" || got.TZOffset != 3600 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if groups, err := w.api.GetUserGroups(slack.GetUserGroupsOptionIncludeUsers(true)); err != nil || len(groups) != 1 || len(groups[0].Users) != 2 {
+		t.Errorf("got %+v, %v", groups, err)
+	}
+}
+
+func TestUploadAndShare(t *testing.T) {
+	w := newWorld(t)
+	text := "# Postmortem"
+	f, err := w.api.UploadFile(slack.UploadFileParameters{Filename: "postmortem.md", Title: "INC-42", Content: text, FileSize: len(text), Channel: general, InitialComment: "signed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := w.ws.Messages(general)[0]
+	if m.Text != "signed" || len(m.Files) != 1 || m.Files[0].ID != f.ID || m.Files[0].Title != "INC-42" {
+		t.Errorf("shared as %+v", m)
+	}
+	info, _, _, err := w.api.GetFileInfo(f.ID, 0, 0)
+	if err != nil || info.Size != len(text) || len(info.Channels) != 1 {
+		t.Fatalf("got %+v, %v", info, err)
+	}
+	var got bytes.Buffer
+	if err := w.api.GetFile(info.URLPrivateDownload, &got); err != nil || got.String() != text {
+		t.Errorf("downloaded %q, %v", got.String(), err)
+	}
+	// Unshared first, then one message that carries its permalink shares it.
+	f, err = w.api.UploadFile(slack.UploadFileParameters{Filename: "p.html", Content: text, FileSize: len(text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, _, _, err = w.api.GetFileInfo(f.ID, 0, 0)
+	if err != nil || len(info.Channels) != 0 || len(w.ws.Messages(general)) != 1 {
+		t.Fatalf("got %+v, %v", info, err)
+	}
+	w.post(general, "the page: <"+info.Permalink+"|p.html>")
+	if ms := w.ws.Messages(general); len(ms) != 2 || len(ms[1].Files) != 1 || ms[1].Files[0].ID != f.ID {
+		t.Errorf("messages %+v", ms)
+	}
+	if _, err := w.api.UploadFile(slack.UploadFileParameters{Filename: "p.html", Content: text, FileSize: 3}); err == nil {
+		t.Error("a wrong length was taken")
+	}
+	if raw, ok := w.ws.FileContent(f.ID); !ok || string(raw) != text {
+		t.Errorf("kept %q", raw)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	w := newWorld(t)
+	post := func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		defer cancel()
+		_, _, err := w.api.PostMessageContext(ctx, general, slack.MsgOptionText("a", false))
+		return err
+	}
+	last := func() chat.Call { c := w.ws.Calls(); return c[len(c)-1] }
+	var limited *slack.RateLimitedError
+	var status slack.StatusCodeError
+	cases := []struct {
+		fault  chat.Fault
+		landed bool
+		check  func(error) bool
+	}{
+		{chat.Fault{Kind: chat.FaultServerError}, false, func(e error) bool { return errors.As(e, &status) && status.Code == 500 }},
+		{chat.Fault{Kind: chat.FaultServerAfter}, true, func(e error) bool { return errors.As(e, &status) && status.Code == 500 }},
+		{chat.Fault{Kind: chat.FaultRateLimit, RetryAfter: 7}, false, func(e error) bool { return errors.As(e, &limited) && limited.RetryAfter == 7*time.Second }},
+		{chat.Fault{Kind: chat.FaultDropAfter}, true, func(e error) bool { return e != nil && last().Dropped }},
+		{chat.Fault{Kind: chat.FaultInternalAfter}, true, func(e error) bool { return e != nil && e.Error() == "internal_error" }},
+		{chat.Fault{Kind: chat.FaultHang}, false, func(e error) bool { return errors.Is(e, context.DeadlineExceeded) }},
+		{chat.Fault{Kind: chat.FaultDelay, Delay: 10 * time.Second}, true, func(e error) bool { return errors.Is(e, context.DeadlineExceeded) }},
+		{chat.Fault{Kind: chat.FaultSlow, Delay: time.Millisecond}, true, func(e error) bool { return e == nil }},
+	}
+	for _, c := range cases {
+		t.Run(string(c.fault.Kind), func(t *testing.T) {
+			n := len(w.ws.Messages(general))
+			c.fault.Method, c.fault.Count = "chat.*", 1
+			w.ws.SetFault(c.fault)
+			if err := post(); !c.check(err) {
+				t.Errorf("got %v", err)
+			}
+			if landed := len(w.ws.Messages(general)) > n; landed != c.landed || last().Landed != c.landed || last().Fault != c.fault.Kind {
+				t.Errorf("landed %v, the log says %+v", landed, last())
+			}
+			if err := post(); err != nil {
+				t.Errorf("the fault outlived its count: %v", err)
+			}
+		})
+	}
+	w.ws.SetOffline(true)
+	if err := post(); err == nil {
+		t.Error("posted while offline")
+	}
+	if _, err := w.ws.Act(ada).Post(general, "a", ""); !errors.Is(err, chat.ErrOffline) {
+		t.Errorf("got %v", err)
+	}
+	w.ws.ClearFaults()
+	id := w.ws.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
+	if err := post(); err == nil {
+		t.Error("the fault is not on")
+	}
+	w.ws.ClearFault(id)
+	if err := post(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestSlowEffectLandsAfterTheSenderGaveUp shows the case that no client can see.
+func TestSlowEffectLandsAfterTheSenderGaveUp(t *testing.T) {
+	w := newWorld(t)
+	w.ws.SetFault(chat.Fault{Method: "chat.postMessage", Kind: chat.FaultSlow, Delay: 150 * time.Millisecond, Count: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, _, err := w.api.PostMessageContext(ctx, general, slack.MsgOptionText("late", false)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	w.wait(func() bool { return len(w.ws.Messages(general)) == 1 })
+}
+
+// TestLogStandsBetweenEffectAndAnswer shows what a kill test relies on.
+func TestLogStandsBetweenEffectAndAnswer(t *testing.T) {
+	w := newWorld(t)
+	hold, seen := make(chan struct{}), make(chan chat.Call, 1)
+	cancel := w.ws.Subscribe(func(e chat.Entry) {
+		if e.Call != nil && e.Call.Method == "chat.postMessage" {
+			seen <- *e.Call
+			<-hold
+		}
+	})
+	defer cancel()
+	answered := make(chan string, 1)
+	go func() { answered <- w.post(general, "a") }()
+	c := <-seen
+	if len(w.ws.Messages(general)) != 1 || !c.Landed || c.Result["ts"] == "" || c.Args["text"] != "a" || c.Args["token"] != nil {
+		t.Errorf("the log says %+v", c)
+	}
+	select {
+	case <-answered:
+		t.Error("answered before the subscriber returned")
+	default:
+	}
+	close(hold)
+	if ts := <-answered; ts != c.Result["ts"] {
+		t.Errorf("answered %s, logged %s", ts, c.Result["ts"])
+	}
+}
+
+func TestDeterministicTimestamps(t *testing.T) {
+	run := func() string {
+		w := newWorld(t)
+		var out []string
+		for i := range 3 {
+			out = append(out, w.post(general, fmt.Sprint(i)))
+		}
+		w.clock.Advance(time.Second)
+		out = append(out, w.post(w.create("x", false), "a"))
+		return strings.Join(out, " ")
+	}
+	if a, b := run(), run(); a != b || !strings.HasPrefix(a, "1795165200.000000 1795165200.000001") {
+		t.Errorf("%s\n%s", a, b)
+	}
+}
+
+func TestVerifyURL(t *testing.T) {
+	a, with := withApp(t)
+	w := newWorld(t, with)
+	a.events = func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		_, rest, _ := strings.Cut(string(body), `"challenge":"`)
+		challenge, _, _ := strings.Cut(rest, `"`)
+		_, _ = io.WriteString(rw, challenge)
+	}
+	if err := w.ws.VerifyURL(); err != nil {
+		t.Error(err)
+	}
+	a.events = nil
+	if err := w.ws.VerifyURL(); err == nil {
+		t.Error("an empty answer was taken")
+	}
+}
+
+// TestManyCallsAtOnce posts from many goroutines: nothing is lost, every timestamp is its own.
+func TestManyCallsAtOnce(t *testing.T) {
+	w := newWorld(t, func(c *chat.Config) { c.LogLimit = 100 })
+	var wg sync.WaitGroup
+	for g := range 16 {
+		wg.Go(func() {
+			for i := range 100 {
+				if _, _, err := w.api.PostMessage(general, slack.MsgOptionText(fmt.Sprint(g, i), false)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	seen := map[string]bool{}
+	for _, m := range w.ws.Messages(general) {
+		seen[m.TS] = true
+	}
+	if len(seen) != 1600 || w.ws.Counts()["chat.postMessage"].Landed != 1600 || len(w.ws.Calls()) > 200 {
+		t.Errorf("%d messages, %+v, %d logged", len(seen), w.ws.Counts()["chat.postMessage"], len(w.ws.Calls()))
+	}
+}
+
+// TestCloseEndsEverything closes a workspace with a hanging call, an open socket and events that wait for their retry.
+func TestCloseEndsEverything(t *testing.T) {
+	w := socketWorld(t, func(c *chat.Config) { c.EventRetries = []time.Duration{time.Hour} })
+	w.post(general, "an event that nobody takes")
+	w.wait(func() bool { return len(w.ws.Deliveries()) == 1 || w.ws.PendingEvents() == 1 })
+	w.connect(func(*socketmode.Client, socketmode.Event) {})
+	w.ws.SetFault(chat.Fault{Method: "auth.test", Kind: chat.FaultHang})
+	hanging := make(chan struct{})
+	cancel := w.ws.Subscribe(func(e chat.Entry) {
+		if e.Call != nil && e.Call.Method == "auth.test" {
+			close(hanging)
+		}
+	})
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() { _, err := w.api.AuthTest(); failed <- err }()
+	<-hanging
+	if err := w.ws.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("the hanging call was answered")
+	}
+	if err := w.ws.Close(); err != nil {
+		t.Errorf("close again: %v", err)
+	}
+}

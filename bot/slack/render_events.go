@@ -147,13 +147,17 @@ func (s scene) say(name string) {
 	}
 }
 
+// mostInValue is what a button may carry.
+const mostInValue = 2000
+
 // button is one of ours about this incident, if the lifecycle has a place for
 // what it asks for.
 func (s scene) button(v incident.Verb, action, label string, args ...string) []slack.BlockElement {
-	if !possible(s.inc, v) {
+	carried := value(s.inc.ID, args...)
+	if !possible(s.inc, v) || units(carried) > mostInValue {
 		return nil
 	}
-	return []slack.BlockElement{button(action, label, value(s.inc.ID, args...))}
+	return []slack.BlockElement{button(action, label, carried)}
 }
 
 func (s scene) opened() {
@@ -255,13 +259,20 @@ func (s scene) factSet() {
 	val := s.when("value")
 	switch {
 	case s.e.Field("fact") == string(incident.FactAffected):
-		val = mk("%s people, we as %s", s.field("count"), s.field("capacity"))
+		val = mk("%s people, we as %s", s.counted(), s.field("capacity"))
 	case val == "":
 		val = word(s.e.Field("value"))
 	}
 	s.line(mk(":pushpin: Fact *%s*: %s, set by %s", name, val, s.by()))
 	s.say("who")
 	s.say("reason")
+}
+
+func (s scene) counted() markup {
+	if n := s.e.Field("count"); n != "" && n != "0" {
+		return esc(n, 20)
+	}
+	return "an unknown number of"
 }
 
 func (s scene) called() {

@@ -1,0 +1,189 @@
+package slack
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+)
+
+const hall = "C000000INC" // #incidents
+
+func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
+	f := newField(t)
+	b := f.channel()
+	b.Incident.Commander = "p1"
+	for kind := range voices {
+		b.Event.Kind, b.Mark = kind, "mark-"+string(kind)
+		f.must(f.slack.Announce, b)
+	}
+	for _, m := range f.said(hall) {
+		all := m.Text + string(m.Blocks)
+		for _, secret := range []string{b.Incident.Title, "disabled", "U0ADA", b.Incident.Links[incident.LinkChannel], "cloudtrail"} {
+			if strings.Contains(all, secret) {
+				t.Fatalf("the announcement %s names %q", all, secret)
+			}
+		}
+		if !strings.Contains(all, "INC-42") || !strings.Contains(all, "sev2") {
+			t.Fatalf("the announcement %s lacks number or severity", all)
+		}
+	}
+	if n := len(f.said(hall)); n != len(voices) {
+		t.Fatalf("%d announcements, want %d", n, len(voices))
+	}
+}
+
+func TestAnnouncementOfAnOpenIncidentNamesIt(t *testing.T) {
+	f := newField(t)
+	b := f.channel()
+	b.Incident.Restricted, b.Incident.Commander = false, "p1"
+	b.Event.Kind = incident.EventOpened
+	f.must(f.slack.Announce, b)
+	all := string(f.said(hall)[0].Blocks)
+	if !strings.Contains(all, b.Incident.Title) || !strings.Contains(all, b.Incident.Links[incident.LinkChannel]) {
+		t.Fatalf("announced %s", all)
+	}
+}
+
+func TestAnnounceOnceWhateverHappensToTheAnswer(t *testing.T) {
+	eachFault(t, "chat.postMessage", func(f *field) {
+		f.twice(f.slack.Announce, brief(opened()))
+		if n := len(f.said(hall)); n != 1 {
+			f.Fatalf("%d announcements, want one", n)
+		}
+	})
+}
+
+func TestAnnounceJoinsThePublicChannelAndSaysWhatIsMissing(t *testing.T) {
+	f := newField(t, func(c *chat.Config) { c.Channels[0].Members = []string{"U0ADA"} })
+	f.must(f.slack.Announce, brief(opened()))
+	if n := len(f.said(hall)); n != 1 {
+		t.Fatalf("%d announcements, want one", n)
+	}
+	f.slack.cfg.AnnounceChannel, f.slack.announce.id = "nowhere", ""
+	if _, err := f.slack.Announce(f.ctx, brief(opened()), effect); !permanent(err) || !strings.Contains(err.Error(), "slack.announce_channel") {
+		t.Fatalf("got %v", err)
+	}
+	f.slack.cfg.AnnounceChannel = ""
+	f.must(f.slack.Announce, brief(opened()))
+}
+
+func signedBy(inc incident.Incident, audience incident.Audience) incident.Incident {
+	inc.Status = incident.Approved
+	inc.Record = incident.Record{Summary: "A root key leaked.", WillPrevent: "No root keys.", Audience: audience}
+	inc.Submission = &incident.Submission{By: "p1", At: noon, Digest: "sha256:" + strings.Repeat("ab", 32),
+		Document: incident.SignedDocument{Revision: 1, Record: inc.Record}}
+	return inc
+}
+
+func TestPostmortemReachesTheAudienceThatWasSigned(t *testing.T) {
+	for audience, want := range map[incident.Audience]struct{ hall, channel, direct int }{
+		incident.AudienceAll: {hall: 1}, incident.AudienceResponders: {channel: 1}, incident.AudienceLegalSecurity: {direct: 3},
+	} {
+		t.Run(string(audience), func(t *testing.T) {
+			f := newField(t)
+			b := f.channel()
+			b.Incident = signedBy(b.Incident, audience)
+			b.Incident.Record.Audience = incident.AudienceAll // edited later: what was signed counts
+			b.Event.Kind = incident.EventPostmortemWritten
+			f.must(f.slack.AnnouncePostmortem, b)
+			b.Attempt = 2
+			f.must(f.slack.AnnouncePostmortem, b)
+			direct := f.direct()
+			if got := len(f.said(hall)); got != want.hall || len(f.said(b.Incident.Links[incident.LinkChannel])) != want.channel || direct != want.direct {
+				t.Fatalf("%d in the announce channel, %d in the incident's, %d direct; want %+v", got, len(f.said(b.Incident.Links[incident.LinkChannel])), direct, want)
+			}
+		})
+	}
+}
+
+// direct counts the bot's direct messages to anybody.
+func (f *field) direct() int {
+	n := 0
+	for _, p := range f.ws.Config().People {
+		for _, c := range f.ws.DMs(p.ID) {
+			n += len(f.said(c.ID))
+		}
+	}
+	return n
+}
+
+func TestAgendaKeepsTitlesOfRestrictedIncidents(t *testing.T) {
+	f := newField(t)
+	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-1", Agenda: []incident.Summary{
+		{ID: 1, Status: incident.Approved, Severity: incident.Sev1, Title: "open title", ReviewAt: noon.Add(time.Hour)},
+		{ID: 2, Status: incident.Dismissed, Severity: incident.Sev3, Title: "hidden title", Restricted: true}}}
+	f.must(f.slack.Agenda, b)
+	b.Attempt = 2
+	f.must(f.slack.Agenda, b)
+	said := f.said(hall)
+	if len(said) != 1 || strings.Contains(string(said[0].Blocks), "hidden") || !strings.Contains(string(said[0].Blocks), "open title") {
+		t.Fatalf("said %+v", said)
+	}
+}
+
+func TestPageGroupReachesEachResponderOnce(t *testing.T) {
+	for _, method := range []string{"chat.postMessage", "conversations.open", "conversations.history"} {
+		eachFault(t, method, func(f *field) {
+			f.ws.ClearFaults()
+			b := brief(opened())
+			kind := strings.TrimPrefix(f.Name(), "TestPageGroupReachesEachResponderOnce/"+method+"_")
+			// The second call fails, so that the first has landed by then.
+			calls := 0
+			cancel := f.ws.Subscribe(func(e chat.Entry) {
+				if e.Call != nil && e.Call.Method == method {
+					if calls++; calls == 1 {
+						f.ws.SetFault(chat.Fault{Method: method, Kind: chat.FaultKind(kind), Count: 1})
+					}
+				}
+			})
+			defer cancel()
+			cmd := f.twice(f.slack.PageGroup("S0SEC"), b, "round", "2", "route", "1")
+			if cmd.Verb != incident.VerbPaged || cmd.Round != 2 || cmd.Route != 1 {
+				f.Fatalf("command %+v", cmd)
+			}
+			said := f.said(hall)
+			if f.direct() != 2 || len(said) != 1 || !strings.Contains(said[0].Text, "<!subteam^S0SEC>") || strings.Contains(string(said[0].Blocks), "Root key") {
+				f.Fatalf("%d direct messages, announced %+v", f.direct(), said)
+			}
+		})
+	}
+}
+
+func TestPageGroupThatReachesNobodyFails(t *testing.T) {
+	f := newField(t)
+	f.slack.cfg.AnnounceChannel = ""
+	b := brief(opened())
+	b.Directory = incident.Directory{}
+	if _, err := f.slack.PageGroup("S0SEC")(f.ctx, b, effect); !permanent(err) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestAskSignAndConsultOnceAndOnlyWhileItIsOpen(t *testing.T) {
+	eachFault(t, "chat.postMessage", func(f *field) {
+		b := f.channel()
+		b.Incident = signedBy(b.Incident, incident.AudienceAll)
+		f.twice(f.slack.AskSign, b, "department", "security")
+		said := f.said(b.Incident.Links[incident.LinkChannel])
+		if len(said) != 1 {
+			f.Fatalf("asked %d times", len(said))
+		}
+		for _, want := range []string{"subteam^S0SEC", "U0BEN", "U0EVE", b.Incident.Submission.Digest, `INC-42|security|sha256:`, `"action_id":"sign"`, `"action_id":"object"`} {
+			if !strings.Contains(string(said[0].Blocks), want) {
+				f.Fatalf("asked with %s, which lacks %s", said[0].Blocks, want)
+			}
+		}
+		b.Mark, b.Incident.Signatures = "mark-2", []incident.Signature{{Department: incident.Security, By: "p2", Digest: b.Incident.Submission.Digest}}
+		f.must(f.slack.AskSign, b, "department", "security")
+		b.Incident.Consultations = []incident.Consultation{{Team: "payroll", Blocking: true, AskedAt: noon}}
+		f.must(f.slack.AskConsult, b, "department", "payroll")
+		b.Mark, b.Incident.Consultations[0].At = "mark-3", noon
+		f.must(f.slack.AskConsult, b, "department", "payroll")
+		if n := len(f.said(b.Incident.Links[incident.LinkChannel])); n != 2 {
+			f.Fatalf("%d messages, want one for the signature and one for the answer", n)
+		}
+	})
+}

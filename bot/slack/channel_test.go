@@ -1,0 +1,142 @@
+package slack
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+)
+
+func TestOpenChannelOnceWhateverHappensToTheAnswer(t *testing.T) {
+	eachFault(t, "conversations.create", func(f *field) {
+		cmd := f.twice(f.slack.OpenChannel, brief(opened()))
+		channels := f.incidentChannels()
+		if len(channels) != 1 || channels[0].Name != "inc-42" || channels[0].Kind != chat.KindPrivate {
+			f.Fatalf("channels %+v, want one private inc-42", channels)
+		}
+		if cmd.Verb != incident.VerbLink || cmd.Links[incident.LinkChannel] != channels[0].ID || cmd.By != incident.System || cmd.Key != effect.Key || cmd.For != 42 {
+			f.Fatalf("command %+v does not link the channel", cmd)
+		}
+	})
+}
+
+func TestOpenChannelIsPublicWhereTheIncidentIs(t *testing.T) {
+	f := newField(t)
+	b := brief(opened())
+	b.Incident.Restricted = false
+	f.must(f.slack.OpenChannel, b)
+	if c := f.incidentChannels(); len(c) != 1 || c[0].Kind != chat.KindPublic {
+		t.Fatalf("channels %+v, want one public", c)
+	}
+}
+
+func TestOpenChannelLeavesOtherPeoplesChannelsAlone(t *testing.T) {
+	seed := func(name string, private bool) chat.SeedChannel {
+		return chat.SeedChannel{ID: "C00" + strings.ToUpper(strings.ReplaceAll(name, "-", "")), Name: name, Private: private, Members: []string{"U0ADA"}}
+	}
+	f := newField(t, func(c *chat.Config) {
+		c.Channels = append(c.Channels, seed("inc-42", true), seed("inc-42-b", false))
+	})
+	f.ws.SetFault(chat.Fault{Method: "conversations.create", Kind: chat.FaultDropAfter, Count: 2}) // the client repeats nothing by itself
+	b := brief(opened())
+	var cmd incident.Command
+	for ; ; b.Attempt++ {
+		var err error
+		if cmd, err = f.slack.OpenChannel(f.ctx, b, effect); err == nil {
+			break
+		}
+		if permanent(err) || b.Attempt > 5 {
+			t.Fatal(err)
+		}
+	}
+	got, _ := f.ws.Channel(cmd.Links[incident.LinkChannel])
+	if got.Name != "inc-42-c" || len(f.incidentChannels()) != 3 {
+		t.Fatalf("took %q among %d channels, want inc-42-c as the only new one", got.Name, len(f.incidentChannels()))
+	}
+}
+
+func TestOpenChannelDoesNotTakeAnOlderIncidentsChannel(t *testing.T) {
+	f := newField(t)
+	first := f.must(f.slack.OpenChannel, brief(opened()))
+	again := brief(opened()) // the same number in a new database, an hour later
+	again.Incident.OpenedAt = noon.Add(time.Hour)
+	second := f.must(f.slack.OpenChannel, again)
+	if first.Links[incident.LinkChannel] == second.Links[incident.LinkChannel] {
+		t.Fatal("two incidents share a channel")
+	}
+	public := brief(opened())
+	public.Incident.Restricted = false
+	third := f.must(f.slack.OpenChannel, public)
+	if c, _ := f.ws.Channel(third.Links[incident.LinkChannel]); c.Kind != chat.KindPublic {
+		t.Fatalf("a public incident took the %s", c.Kind)
+	}
+}
+
+func TestInvite(t *testing.T) {
+	eachFault(t, "conversations.invite", func(f *field) {
+		b := f.channel()
+		cmd := f.twice(f.slack.Invite, b, "people", "p1,p2")
+		if cmd.Verb != incident.VerbInvited || !slices.Equal(cmd.People, []incident.PersonID{"p1", "p2"}) {
+			f.Fatalf("command %+v, want p1 and p2 invited", cmd)
+		}
+		c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
+		joins := 0
+		for _, m := range f.ws.Messages(c.ID) {
+			if m.Subtype == "channel_join" {
+				joins++
+			}
+		}
+		if len(c.Members) != 3 || joins != 2 {
+			f.Fatalf("members %v after %d joins, want the bot and two who joined once", c.Members, joins)
+		}
+	})
+}
+
+func TestInviteNamesWhoCannotCome(t *testing.T) {
+	f := newField(t)
+	b := f.channel()
+	f.must(f.slack.Invite, b, "people", "p1")
+	cmd := f.must(f.slack.Invite, b, "people", "p1, p2,p4,p6,p2")
+	if !slices.Equal(cmd.People, []incident.PersonID{"p1", "p2"}) {
+		t.Fatalf("invited %v, want p1, who was there, and p2", cmd.People)
+	}
+	said := f.said(b.Incident.Links[incident.LinkChannel])
+	if len(said) != 1 || !strings.Contains(string(said[0].Blocks), "Dan Roe: no Slack user") || !strings.Contains(string(said[0].Blocks), "Olaf Dahl: is deactivated") {
+		t.Fatalf("said %+v, want Dan and Olaf named", said)
+	}
+	if cmd := f.must(f.slack.Invite, b, "people", "p4"); cmd.Verb != "" {
+		t.Fatalf("command %+v although nobody came", cmd)
+	}
+}
+
+func TestTopicIsSetOnlyWhereItChanges(t *testing.T) {
+	f := newField(t)
+	b := f.channel()
+	b.Incident.Status, b.Incident.Commander = incident.Active, "p1"
+	f.must(f.slack.Topic, b)
+	f.must(f.slack.Topic, b)
+	c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
+	if c.Topic != "sev2 · active · commander Ada Byron" || f.ws.Counts()["conversations.setTopic"].Calls != 1 {
+		t.Fatalf("topic %q after %d calls", c.Topic, f.ws.Counts()["conversations.setTopic"].Calls)
+	}
+	b.Directory.People[0].Name = strings.Repeat("<A&\u202e\n", 200)
+	f.must(f.slack.Topic, b)
+	f.must(f.slack.Topic, b)
+	if n := f.ws.Counts()["conversations.setTopic"].Calls; n != 2 {
+		t.Fatalf("a hostile name was set %d times, want once more", n-1)
+	}
+}
+
+func TestArchiveSaysWhereItGoesOnAndKeepsTheChannel(t *testing.T) {
+	f := newField(t)
+	b := f.channel()
+	b.Incident.MergedInto = 41
+	f.must(f.slack.Archive, b)
+	c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
+	if said := f.said(c.ID); len(said) != 1 || !strings.Contains(said[0].Text, "INC-41") || c.Archived {
+		t.Fatalf("said %+v, archived %v", said, c.Archived)
+	}
+}

@@ -1,0 +1,230 @@
+package slack
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/secret"
+)
+
+// noon is when everything in these tests happens, for the workspace and for us.
+var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// field is a workspace of the sandbox and the outbound half that works on it.
+type field struct {
+	*testing.T
+	ws    *chat.Workspace
+	slack *Slack
+	ctx   context.Context
+}
+
+func newField(t *testing.T, change ...func(*chat.Config)) *field {
+	t.Helper()
+	cfg := chat.Config{
+		People: []chat.Person{
+			{ID: "U0ADA", Name: "ada"}, {ID: "U0BEN", Name: "ben"}, {ID: "U0CLEO", Name: "cleo"}, {ID: "U0DAN", Name: "dan"},
+			{ID: "U0EVE", Name: "eve"}, {ID: "U0OLD", Name: "old", Deactivated: true},
+		},
+		Channels: []chat.SeedChannel{{ID: "C000000INC", Name: "incidents", Members: []string{"U0ADA", "U0BOT"}}},
+		Clock:    func() time.Time { return noon },
+	}
+	cfg.Limits.Off = true
+	for _, f := range change {
+		f(&cfg)
+	}
+	ws := chat.New(cfg)
+	base, err := ws.Start("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := ws.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	set := ws.Config()
+	s, err := New(Config{BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
+		AnnounceChannel: "#incidents", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &field{T: t, ws: ws, slack: s, ctx: context.Background()}
+}
+
+// company is everybody the tests know. Dan has no Slack user.
+func company() incident.Directory {
+	person := func(id, name, slack string, responder bool) incident.Person {
+		p := incident.Person{ID: incident.PersonID(id), Name: name, Responder: responder}
+		if slack != "" {
+			p.Handles = []incident.Handle{{Door: incident.DoorSlack, ID: slack}}
+		}
+		return p
+	}
+	team := func(name incident.Department, group string, members ...incident.PersonID) incident.Team {
+		t := incident.Team{Name: name, Group: group}
+		for _, m := range members {
+			t.Members = append(t.Members, incident.Membership{Person: m})
+		}
+		return t
+	}
+	return incident.Directory{
+		People: []incident.Person{person("p1", "Ada Byron", "U0ADA", true), person("p2", "Ben Oduya", "U0BEN", true), person("p3", "Cleo Marsh", "U0CLEO", false),
+			person("p4", "Dan Roe", "", true), person("p5", "Eve Stone", "U0EVE", false), person("p6", "Olaf Dahl", "U0OLD", false)},
+		Teams: []incident.Team{team(incident.Engineering, "", "p1", "p2"), team(incident.Security, "S0SEC", "p2", "p5"),
+			team(incident.Legal, "", "p3", "p4"), team(incident.Communications, "", "p5", "p3"), team("payroll", "", "p5")},
+	}
+}
+
+// opened is INC-42 as it is right after an alert opened it.
+func opened() incident.Incident {
+	return incident.Incident{ID: 42, Status: incident.Triage, Severity: incident.Sev2, Title: "Root key used from an unknown address", Restricted: true,
+		OpenedAt: noon.Add(-time.Second), UpdatedAt: noon, Paging: incident.Paging{Round: 1}, Links: map[string]string{},
+		Alerts: []incident.AlertRef{{Alert: 1, Source: "cloudtrail", Kind: "cloudtrail.ConsoleLogin", Level: incident.LevelHigh, Title: "Root login",
+			URL: "https://console.example.com/event/1", Rule: "AWS Root Credentials (vitaliy0x1)", At: noon}},
+		Facts: incident.Facts{PersonalData: incident.PersonalUnknown}}
+}
+
+func brief(inc incident.Incident) incident.Brief {
+	return incident.Brief{Incident: inc, Directory: company(), Now: noon, Attempt: 1, Mark: "mark-1",
+		Event: incident.Event{Seq: 7, Kind: incident.EventNoted, HappenedAt: noon, RecordedAt: noon, By: "p1", Audience: incident.AudienceResponders,
+			Texts: map[string]incident.Text{"text": {Value: "the key is disabled"}}}}
+}
+
+// channel opens INC-42's channel and returns a brief of the incident with it.
+func (f *field) channel() incident.Brief {
+	f.Helper()
+	b := brief(opened())
+	cmd := f.must(f.slack.OpenChannel, b)
+	b.Incident.Links = cmd.Links
+	return b
+}
+
+var effect = incident.Effect{Key: "INC-42/7/x", Incident: 42, Seq: 7, Args: map[string]string{}}
+
+func (f *field) must(h Handler, b incident.Brief, args ...string) incident.Command {
+	f.Helper()
+	cmd, err := h(f.ctx, b, with(args))
+	if err != nil {
+		f.Fatal(err)
+	}
+	return cmd
+}
+
+func with(args []string) incident.Effect {
+	e := effect
+	e.Args = map[string]string{}
+	for n := 0; n+1 < len(args); n += 2 {
+		e.Args[args[n]] = args[n+1]
+	}
+	return e
+}
+
+// twice performs an effect whose first attempt meets a fault, and then again,
+// as the worker does. The first attempt has to ask for the second.
+func (f *field) twice(h Handler, b incident.Brief, args ...string) incident.Command {
+	f.Helper()
+	_, err := h(f.ctx, b, with(args))
+	if err == nil || permanent(err) {
+		f.Fatalf("the first attempt ended with %v, want an error to be tried again", err)
+	}
+	var wait *incident.RetryAfter
+	if !errors.As(err, &wait) {
+		b.Attempt++
+	}
+	f.ws.ClearFaults()
+	return f.must(h, b, args...)
+}
+
+// said are the messages of the bot in a channel, without Slack's own notices.
+func (f *field) said(channel string) []chat.Message {
+	return slices.DeleteFunc(f.ws.Messages(channel), func(m chat.Message) bool { return m.Subtype != "" || m.User != "U0BOT" })
+}
+
+func (f *field) incidentChannels() []chat.Channel {
+	return slices.DeleteFunc(f.ws.Channels(""), func(c chat.Channel) bool { return !strings.HasPrefix(c.Name, "inc-") })
+}
+
+// lost are the ways in which an effect lands and its answer does not arrive.
+var lost = []chat.FaultKind{chat.FaultDropAfter, chat.FaultServerAfter, chat.FaultInternalAfter}
+
+// held are the ways in which nothing happens and it has to be tried again.
+var held = []chat.FaultKind{chat.FaultServerError, chat.FaultRateLimit}
+
+func eachFault(t *testing.T, method string, test func(f *field)) {
+	for _, kind := range append(slices.Clone(lost), held...) {
+		if method == "upload_url" && kind == chat.FaultInternalAfter {
+			continue // it is no method of the Web API and has no such answer
+		}
+		t.Run(method+" "+string(kind), func(t *testing.T) {
+			f := newField(t)
+			f.ws.SetFault(chat.Fault{Method: method, Kind: kind, Count: 1})
+			test(f)
+		})
+	}
+}
+
+func TestRateLimitWaitsAsLongAsSlackAsks(t *testing.T) {
+	f := newField(t)
+	b := f.channel()
+	f.ws.SetFault(chat.Fault{Method: "chat.postMessage", Kind: chat.FaultRateLimit, RetryAfter: 17})
+	_, err := f.slack.Post(f.ctx, b, effect)
+	var wait *incident.RetryAfter
+	if !errors.As(err, &wait) || wait.After != 17*time.Second {
+		t.Fatalf("got %v, want to wait 17 s", err)
+	}
+}
+
+func TestWhatOnlyAnAdminCanMendIsGivenUp(t *testing.T) {
+	cases := map[string]struct {
+		change func(*chat.Config)
+		spoil  func(*field, incident.Brief)
+		advice string
+	}{
+		"archived": {spoil: func(f *field, b incident.Brief) {
+			if err := f.slack.client.ArchiveConversation(b.Incident.Links[incident.LinkChannel]); err != nil {
+				f.Fatal(err)
+			}
+		}, advice: "unarchive"},
+		"unknown channel": {spoil: func(_ *field, b incident.Brief) { b.Incident.Links[incident.LinkChannel] = "C0NOWHERE1" }, advice: "invite the bot again"},
+		"no channel":      {spoil: func(_ *field, b incident.Brief) { delete(b.Incident.Links, incident.LinkChannel) }, advice: "no channel"},
+		"scope": {change: func(c *chat.Config) {
+			c.Scopes = slices.DeleteFunc(slices.Clone(chat.DefaultScopes), func(s string) bool { return s == "chat:write" })
+		}, advice: "chat:write"},
+		"token": {spoil: func(f *field, _ incident.Brief) {
+			other, err := New(Config{BotToken: secret.New("xoxb-wrong"), SigningSecret: secret.New("x"), APIURL: f.ws.BaseURL() + "/api/",
+				Logger: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.slack = other
+		}, advice: "slack.bot_token"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var changes []func(*chat.Config)
+			if c.change != nil {
+				changes = append(changes, c.change)
+			}
+			f := newField(t, changes...)
+			b := f.channel()
+			if c.spoil != nil {
+				c.spoil(f, b)
+			}
+			_, err := f.slack.Post(f.ctx, b, effect)
+			if !permanent(err) || !strings.Contains(err.Error(), c.advice) {
+				t.Fatalf("got %v, want it given up with advice that says %q", err, c.advice)
+			}
+			b.Event.Kind = incident.EventEffectFailed
+			if _, err := f.slack.Post(f.ctx, b, effect); err != nil {
+				t.Fatalf("telling of a failure failed with %v, which would be told in turn", err)
+			}
+		})
+	}
+}

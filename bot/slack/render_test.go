@@ -1,0 +1,388 @@
+package slack
+
+import (
+	"encoding/json"
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"tocsin/bot/incident"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// kinds reads the domain's source for every kind of event there is.
+func kinds(t *testing.T) []incident.EventKind {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../incident/timeline.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []incident.EventKind
+	ast.Inspect(file, func(n ast.Node) bool {
+		if v, ok := n.(*ast.ValueSpec); ok && len(v.Values) == 1 {
+			if typ, ok := v.Type.(*ast.Ident); ok && typ.Name == "EventKind" {
+				out = append(out, incident.EventKind(strings.Trim(v.Values[0].(*ast.BasicLit).Value, `"`)))
+			}
+		}
+		return true
+	})
+	if len(out) < 50 {
+		t.Fatalf("found only %d kinds of events", len(out))
+	}
+	return out
+}
+
+func TestEveryKindOfEventHasAVoiceOrIsSilentOnPurpose(t *testing.T) {
+	for _, kind := range kinds(t) {
+		if _, known := voices[kind]; !known {
+			t.Errorf("nobody decided how %q is told", kind)
+		}
+	}
+	if len(voices) != len(kinds(t)) {
+		t.Errorf("%d voices for %d kinds", len(voices), len(kinds(t)))
+	}
+}
+
+// lived is INC-42 with everything in it that a message can show.
+func lived() incident.Incident {
+	inc := signedBy(opened(), incident.AudienceAll)
+	inc.Status, inc.Commander, inc.Paging.HeldBy = incident.InReview, "p1", "p1"
+	inc.Roles = map[incident.Role]incident.PersonID{incident.Commander: "p1", incident.Scribe: "p4"}
+	inc.Called = []incident.Department{incident.Legal, incident.Communications}
+	inc.Links = map[string]string{incident.LinkChannel: "C0000000042"}
+	inc.Facts.PersonalData = incident.PersonalSuspected
+	inc.Runs = []incident.Run{{Playbook: "leaked-aws-credentials", Title: "Leaked AWS credentials", Digest: "sha256:0123456789abcdef", Plan: []incident.Step{
+		{ID: "disable-key", Title: "Disable the key", Detail: "Disable, do not delete: the key id is evidence.", Role: incident.OperationLead, Deadline: 30 * time.Minute,
+			Status: incident.StepOpen, Started: noon},
+		{ID: "call-legal", Title: "Call legal", Action: "call:legal", Status: incident.StepDone, Started: noon},
+		{ID: "write-scribe", Title: "Keep the log", Role: incident.Scribe, Status: incident.StepLate, Started: noon, Deadline: time.Hour},
+	}}}
+	inc.Signatures = []incident.Signature{{Department: incident.Security, By: "p2", At: noon, Digest: inc.Submission.Digest}}
+	inc.Objections = []incident.Objection{{ID: "O1", Department: incident.Legal, By: "p3", At: noon, Reason: "The impact is understated.", Digest: inc.Submission.Digest}}
+	inc.Consultations = []incident.Consultation{{Team: "payroll", Blocking: true, AskedAt: noon}}
+	inc.Actions = []incident.Action{{ID: "A1", Kind: incident.ActionDetection, Title: "Alarm on root logins", Owner: "p2", Due: noon.AddDate(0, 1, 0)}}
+	inc.Review.At = noon.AddDate(0, 0, 4)
+	return inc
+}
+
+// fixture is what one kind of event carries.
+type fixture struct {
+	fields map[string]string
+	texts  map[string]string
+	system bool
+}
+
+func fixtures() map[incident.EventKind]fixture {
+	reason := map[string]string{"reason": "because of what we saw"}
+	text := map[string]string{"text": "what somebody wrote"}
+	route := map[string]string{"round": "1", "route": "0", "next": "1"}
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	step := map[string]string{"run": "leaked-aws-credentials", "step": "disable-key"}
+	outcome := map[string]string{"outcome": "disabled at 02:31"}
+	frozen := map[string]string{"revision": "1", "digest": digest}
+	return map[incident.EventKind]fixture{
+		incident.EventOpened: {map[string]string{"severity": "sev2", "restricted": "true"}, map[string]string{"title": "Root key used", "text": "seen by the auditor"}, true},
+		incident.EventAlertAttached: {map[string]string{"source": "cloudtrail", "kind": "cloudtrail.StopLogging", "level": "high", "at": "2026-11-20T11:58:00Z"},
+			map[string]string{"title": "Trail stopped", "detail": "trail org-main", "rule": "AWS CloudTrail Important Change (vitaliy0x1)", "url": "https://console.example.com/e"}, true},
+		incident.EventAlertCounted:       {map[string]string{"count": "100"}, map[string]string{"title": "Root login"}, true},
+		incident.EventSourceNoted:        {map[string]string{"source": "sentry"}, map[string]string{"text": "resolved by somebody"}, true},
+		incident.EventAcknowledged:       {texts: text},
+		incident.EventLapsed:             {fields: map[string]string{"person": "p1"}, system: true},
+		incident.EventRound:              {fields: map[string]string{"round": "2"}, system: true},
+		incident.EventPaged:              {fields: route, system: true},
+		incident.EventPageFailed:         {route, reason, true},
+		incident.EventPageUnanswered:     {fields: route, system: true},
+		incident.EventSeveritySet:        {map[string]string{"from": "sev3", "severity": "sev1"}, reason, false},
+		incident.EventRoleAssigned:       {map[string]string{"role": "scribe", "person": "p4"}, nil, false},
+		incident.EventFactSet:            {map[string]string{"fact": "aware", "regime": "gdpr", "value": "2026-11-20T11:00:00Z"}, reason, false},
+		incident.EventCalled:             {map[string]string{"departments": "legal,security"}, reason, false},
+		incident.EventNoted:              {texts: text},
+		incident.EventEvidence:           {map[string]string{"evidence": "E1", "sha256": strings.Repeat("0f", 32)}, map[string]string{"name": "trail.json", "where": "the vault"}, false},
+		incident.EventUpdated:            {texts: text},
+		incident.EventContained:          {texts: text},
+		incident.EventResolved:           {texts: text},
+		incident.EventReopened:           {texts: reason},
+		incident.EventDismissProposed:    {texts: reason},
+		incident.EventDismissed:          {map[string]string{"person": "p2"}, reason, false},
+		incident.EventMergedInto:         {map[string]string{"target": "INC-41"}, reason, false},
+		incident.EventMergedFrom:         {map[string]string{"source": "INC-43"}, reason, false},
+		incident.EventPlaybookStarted:    {fields: map[string]string{"run": "leaked-aws-credentials", "digest": "sha256:0123456789abcdef"}, system: true},
+		incident.EventStepStarted:        {fields: step, system: true},
+		incident.EventStepDone:           {step, outcome, false},
+		incident.EventStepSkipped:        {step, outcome, false},
+		incident.EventStepLate:           {fields: map[string]string{"run": "leaked-aws-credentials", "step": "write-scribe"}, system: true},
+		incident.EventAccessGranted:      {map[string]string{"person": "p5"}, reason, false},
+		incident.EventRestricted:         {map[string]string{"restricted": "true"}, reason, false},
+		incident.EventEffectFailed:       {map[string]string{"effect": "INC-42/9/invite"}, reason, true},
+		incident.EventEraseProposed:      {texts: reason},
+		incident.EventErased:             {map[string]string{"person": "p2"}, reason, false},
+		incident.EventRecordEdited:       {map[string]string{"audience": "all"}, map[string]string{"summary": "A root key leaked.", "root_cause": "It was in an image."}, false},
+		incident.EventSubmitted:          {fields: frozen},
+		incident.EventRevised:            {frozen, reason, false},
+		incident.EventAmended:            {texts: reason},
+		incident.EventSigned:             {fields: map[string]string{"department": "security", "digest": digest, "deputy": "true"}},
+		incident.EventSignatureWithdrawn: {map[string]string{"department": "security", "digest": digest}, reason, false},
+		incident.EventSignaturesVoided:   {map[string]string{"signatures": "2"}, reason, false},
+		incident.EventObjected:           {map[string]string{"objection": "O1", "department": "legal"}, reason, false},
+		incident.EventObjectionClosed:    {map[string]string{"objection": "O1", "how": "withdrawn"}, reason, false},
+		incident.EventApproved:           {fields: frozen},
+		incident.EventConsulted:          {fields: map[string]string{"department": "payroll", "blocking": "true"}},
+		incident.EventAnswered:           {map[string]string{"department": "payroll"}, map[string]string{"answer": "nothing was paid twice"}, false},
+		incident.EventDelegated:          {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z"}, reason, false},
+		incident.EventActionAdded:        {map[string]string{"action": "A1", "kind": "detection", "owner": "p2", "due": "2026-12-20T00:00:00Z"}, map[string]string{"title": "Alarm on root logins"}, false},
+		incident.EventActionDone:         {map[string]string{"action": "A1"}, text, false},
+		incident.EventReviewScheduled:    {map[string]string{"when": "2026-11-24T10:00:00Z"}, text, false},
+		incident.EventReviewConcluded:    {map[string]string{"people": "p1,p4"}, map[string]string{"decisions": "no root keys any more"}, false},
+		incident.EventExceptionProposed:  {texts: reason},
+		incident.EventExceptionEndorsed:  {texts: reason},
+		incident.EventClosed:             {},
+	}
+}
+
+// stage is a status in which people see such a message, so that its buttons are drawn.
+func stage(kind incident.EventKind) incident.Status {
+	switch kind {
+	case incident.EventOpened, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventLapsed:
+		return incident.Triage
+	case incident.EventAcknowledged, incident.EventDismissProposed, incident.EventStepStarted, incident.EventStepLate:
+		return incident.Active
+	case incident.EventResolved, incident.EventAmended, incident.EventSignaturesVoided:
+		return incident.Resolved
+	case incident.EventApproved, incident.EventReviewScheduled, incident.EventReviewConcluded:
+		return incident.Approved
+	}
+	return incident.InReview
+}
+
+func (x fixture) brief(kind incident.EventKind) incident.Brief {
+	b := brief(lived())
+	b.Incident.Status = stage(kind)
+	b.Event = incident.Event{Seq: 7, Kind: kind, HappenedAt: noon, RecordedAt: noon, By: "p1", Audience: incident.AudienceResponders, Fields: x.fields}
+	if x.system {
+		b.Event.By = ""
+	}
+	if len(x.texts) > 0 {
+		b.Event.Texts = map[string]incident.Text{}
+	}
+	for name, v := range x.texts {
+		b.Event.Texts[name] = incident.Text{Value: v}
+	}
+	return b
+}
+
+// golden compares what is sent with testdata/NAME.json.
+func golden(t *testing.T, name string, m message) {
+	t.Helper()
+	got, err := json.MarshalIndent(map[string]any{"text": m.text, "blocks": m.blocks}, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.TrimSpace(string(want)), string(got)); diff != "" {
+		t.Errorf("%s (-want +got), -update rewrites it:\n%s", path, diff)
+	}
+}
+
+func TestMessages(t *testing.T) {
+	cases := fixtures()
+	f := newField(t)
+	channel := f.channel().Incident.Links[incident.LinkChannel]
+	for _, kind := range slices.Sorted(maps.Keys(voices)) {
+		t.Run(string(kind), func(t *testing.T) {
+			x, prepared := cases[kind]
+			m, told := render(x.brief(kind))
+			if told != prepared {
+				t.Fatalf("told is %v, a fixture exists: %v", told, prepared)
+			}
+			if !told {
+				return
+			}
+			golden(t, "event_"+string(kind), m)
+			if _, err := f.slack.post(f.ctx, channel, m, metadata(x.brief(kind), "m")); err != nil {
+				t.Errorf("Slack refuses it: %v", err)
+			}
+		})
+	}
+}
+
+func TestCardAndOtherMessages(t *testing.T) {
+	open, grown := brief(opened()), brief(lived())
+	consult := grown.Incident.Consultations[0]
+	public := grown
+	public.Incident.Restricted = false
+	public.Event.Kind = incident.EventResolved
+	open.Event.Kind = incident.EventOpened
+	agendas := incident.Brief{Agenda: []incident.Summary{grown.Incident.Summary(), {ID: 9, Status: incident.Dismissed, Severity: incident.Sev3, Title: "a drill"},
+		{ID: 10, Status: incident.Approved, Severity: incident.Sev1, Title: "a leak", ReviewAt: noon}}}
+	for name, m := range map[string]message{
+		"card_triage": card(open), "card_in_review": card(grown), "ask_sign": askSign(grown, incident.Security), "ask_consult": askConsult(grown, consult),
+		"announce_restricted": announcement(open), "announce_open": announcement(public), "postmortem_news": postmortemNews(grown, grown.Incident.Submission.Document.Record),
+		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "absent": absent(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
+	} {
+		t.Run(name, func(t *testing.T) { golden(t, name, m) })
+	}
+}
+
+func TestTextsForLegalAndSecurityStayOutOfTheChannel(t *testing.T) {
+	b := fixture{texts: map[string]string{"text": "privileged advice"}}.brief(incident.EventNoted)
+	b.Event.Audience = incident.AudienceLegalSecurity
+	m, _ := render(b)
+	raw, _ := json.Marshal(m.blocks)
+	if strings.Contains(m.text+string(raw), "privileged") {
+		t.Fatalf("told %s", raw)
+	}
+}
+
+// hostile draws texts that attack Slack's mark-up, its limits, or the reader.
+func hostile() *rapid.Generator[string] {
+	nasty := rapid.SampledFrom([]string{"<!channel>", "<!here|x>", "<@U0ADA>", "<https://evil.example|your bank>", "&lt;!everyone&gt;", "```", "`", "*", "_", "&", "<", ">", "\u202e",
+		"\x00", "\r\n", "\u2028", "𝕏𝕏𝕏", "Ω", "🔥", "\xff\xfe", "@channel", "|", "^", strings.Repeat("&", 3001), strings.Repeat("𝕏", 2000), strings.Repeat("word ", 1200)})
+	return rapid.Custom(func(t *rapid.T) string {
+		return strings.Join(rapid.SliceOfN(rapid.OneOf(nasty, rapid.String()), 0, 12).Draw(t, "parts"), "")
+	})
+}
+
+// hostileBrief puts hostile texts wherever somebody outside writes one.
+func hostileBrief(t *rapid.T, kind incident.EventKind, x fixture) incident.Brief {
+	text := func(name string) string { return hostile().Draw(t, name) }
+	b := x.brief(kind)
+	inc := &b.Incident
+	inc.Title = text("title")
+	inc.Alerts[0].Kind, inc.Alerts[0].Rule, inc.Alerts[0].URL = text("kind"), text("rule"), text("url")
+	inc.Record.Summary, inc.Record.RootCause, inc.Record.Response, inc.Record.Impact = text("summary"), text("cause"), text("response"), text("impact")
+	inc.Submission.Document.Record = inc.Record
+	for n := range inc.Runs[0].Plan {
+		inc.Runs[0].Plan[n].Title, inc.Runs[0].Plan[n].Detail = text("step"), text("detail")
+	}
+	for len(inc.Runs[0].Plan) < rapid.IntRange(3, 70).Draw(t, "steps") {
+		inc.Runs[0].Plan = append(inc.Runs[0].Plan, incident.Step{ID: "x", Title: text("step"), Started: noon})
+	}
+	for range rapid.IntRange(0, 12).Draw(t, "objections") {
+		inc.Objections = append(inc.Objections, incident.Objection{ID: "O2", Department: "legal", Reason: text("reason")})
+		inc.Actions = append(inc.Actions, incident.Action{ID: "A2", Title: text("action"), Owner: "p1"})
+		inc.Consultations = append(inc.Consultations, incident.Consultation{Team: incident.Department(text("team"))})
+	}
+	for n := range b.Directory.People {
+		b.Directory.People[n].Name = text("name")
+	}
+	inc.Commander = incident.PersonID(rapid.SampledFrom([]string{"", "p1", "p4", "<!channel>"}).Draw(t, "commander"))
+	fields, texts := map[string]string{}, map[string]incident.Text{}
+	for _, name := range slices.Sorted(maps.Keys(x.fields)) {
+		fields[name] = rapid.SampledFrom([]string{x.fields[name], text("field")}).Draw(t, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(x.texts)) {
+		texts[name] = incident.Text{Value: text(name)}
+	}
+	b.Event.Fields, b.Event.Texts = fields, texts
+	return b
+}
+
+// allowed are the only openings of Slack's own mark-up that our messages use.
+var allowed = []string{"<@U0", "<!subteam^S0SEC>", "<!date^", "<https://", "<http://", "<#C0"}
+
+func checkMessage(t *rapid.T, m message) {
+	raw, err := json.Marshal(m.blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.blocks) > 50 || m.text == "" || units(m.text) > 3000 {
+		t.Fatalf("%d blocks, a fallback of %d", len(m.blocks), units(m.text))
+	}
+	var tree any
+	if err := json.Unmarshal(raw, &tree); err != nil {
+		t.Fatal(err)
+	}
+	total := 0
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		case map[string]any:
+			if s, ok := v["text"].(string); ok {
+				total += units(s)
+				if units(s) > 3000 {
+					t.Fatalf("a text of %d", units(s))
+				}
+				if v["type"] == "mrkdwn" {
+					onlyOurMarkup(t, s)
+				}
+			}
+			for _, e := range v {
+				walk(e)
+			}
+		}
+	}
+	walk(tree)
+	if total >= 12_000 {
+		t.Fatalf("%d characters in all", total)
+	}
+	onlyOurMarkup(t, m.text)
+}
+
+func onlyOurMarkup(t *rapid.T, s string) {
+	for n, r := range s {
+		if r == '<' && !slices.ContainsFunc(allowed, func(p string) bool { return strings.HasPrefix(s[n:], p) }) {
+			t.Fatalf("mark-up of others in %q", s[n:min(len(s), n+40)])
+		}
+	}
+	if strings.Contains(s, "```") {
+		t.Fatal("a code fence of others")
+	}
+}
+
+func TestHostileTextsFitAndDoNothing(t *testing.T) {
+	f := newField(t)
+	channel := f.channel().Incident.Links[incident.LinkChannel]
+	cases := fixtures()
+	told := slices.Sorted(maps.Keys(cases))
+	rapid.Check(t, func(t *rapid.T) {
+		kind := rapid.SampledFrom(told).Draw(t, "kind")
+		b := hostileBrief(t, kind, cases[kind])
+		m, _ := render(b)
+		public := b
+		public.Incident.Restricted = false
+		for _, m := range []message{m, card(b), askSign(b, incident.Security), askConsult(b, b.Incident.Consultations[0]), announcement(public),
+			postmortemNews(b, b.Incident.Record), absent(b, map[incident.PersonID]string{"p4": "x"})} {
+			checkMessage(t, m)
+			if _, err := f.slack.post(f.ctx, channel, m, metadata(b, "m")); err != nil {
+				t.Fatalf("Slack refuses it: %v", err)
+			}
+		}
+	})
+}
+
+func TestEscKeepsItsLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		limit := rapid.IntRange(1, 400).Draw(t, "limit")
+		if out := esc(hostile().Draw(t, "text"), limit); units(string(out)) > limit || strings.ContainsAny(string(out), "<>`\n") {
+			t.Fatalf("%d units, limit %d: %q", units(string(out)), limit, out)
+		}
+	})
+}

@@ -7,17 +7,22 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"gorm.io/gorm"
 
+	"tocsin/bot/incident"
 	"tocsin/store/storetest"
 )
 
+// testKeys is one keyset for all tests that do not bring their own, so that a database can be opened again.
+var testKeys = sync.OnceValues(Ephemeral)
+
 func openTest(t *testing.T, url string, change ...func(*Config)) *Store {
 	t.Helper()
-	keys, err := Ephemeral()
+	keys, err := testKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,9 +49,9 @@ func (s *Store) mustEnqueue(t *testing.T, jobs ...job) {
 	}
 }
 
-func (s *Store) mustRun(t *testing.T, work Work) {
+func (s *Store) mustRun(t *testing.T, work handlers) {
 	t.Helper()
-	if err := s.Run(t.Context(), work); err != nil {
+	if err := s.run(t.Context(), work); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -150,7 +155,7 @@ func TestJobIsWorkedSoonAfterCommit(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		started := make(chan Task)
-		s.mustRun(t, Work{"plain": func(_ context.Context, task Task) error { started <- task; return nil }})
+		s.mustRun(t, handlers{"plain": func(_ context.Context, task Task) error { started <- task; return nil }})
 		s.mustEnqueue(t, job{kind: "plain", queue: queuePage}) // warm up: River's services start behind Run
 		receive(t, started)
 		var worst time.Duration
@@ -173,7 +178,7 @@ func TestCompletionCommitsWithTheResult(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		state := make(chan int64)
-		s.mustRun(t, Work{"plain": func(ctx context.Context, task Task) error {
+		s.mustRun(t, handlers{"plain": func(ctx context.Context, task Task) error {
 			if task.Attempt == 1 { // a failed commit leaves the job running
 				failed := s.tx(ctx, func(tx *tx) error {
 					return errors.Join(addRow(tx, "lost"), tx.complete(task), errors.New("no"))
@@ -204,7 +209,7 @@ func TestStaleAttemptCannotCommit(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		result := make(chan error)
-		s.mustRun(t, Work{"plain": func(ctx context.Context, task Task) error {
+		s.mustRun(t, handlers{"plain": func(ctx context.Context, task Task) error {
 			if task.Attempt > 1 {
 				return nil
 			}
@@ -233,12 +238,12 @@ func TestRetrySnoozeAndGivingUp(t *testing.T) {
 		failures := make(chan Failure, 10)
 		s := openTest(t, url, func(c *Config) { c.OnFailure = func(f Failure) { failures <- f } })
 		attempts := make(chan int, 10)
-		s.mustRun(t, Work{
+		s.mustRun(t, handlers{
 			"flaky": func(_ context.Context, task Task) error {
 				attempts <- task.Attempt
 				switch task.Attempt {
 				case 1:
-					return errLater{10 * time.Millisecond}
+					return &incident.RetryAfter{After: 10 * time.Millisecond, Err: errors.New(secret)}
 				case 2:
 					return errors.New(secret)
 				case 3:
@@ -246,7 +251,7 @@ func TestRetrySnoozeAndGivingUp(t *testing.T) {
 				}
 				return nil
 			},
-			"hopeless": func(context.Context, Task) error { return errGiveUp{errors.New(secret)} },
+			"hopeless": func(context.Context, Task) error { return errors.New(secret) },
 		})
 		s.mustEnqueue(t, job{kind: "flaky", ids: []int64{7}})
 		for want := 1; want <= 4; want++ {
@@ -261,11 +266,16 @@ func TestRetrySnoozeAndGivingUp(t *testing.T) {
 			t.Errorf("second failure: %+v", f)
 		}
 		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'flaky' AND state = 'completed' AND attempt = 3")
-		s.mustEnqueue(t, job{kind: "hopeless"})
+		err := s.tx(t.Context(), func(tx *tx) error {
+			return errors.Join(tx.enqueue(job{kind: "hopeless"}), tx.db.Exec("UPDATE river_job SET max_attempts = 1 WHERE kind = 'hopeless'").Error)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if f := receive(t, failures); f.Kind != "hopeless" || !f.Final {
 			t.Errorf("third failure: %+v", f)
 		}
-		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'hopeless' AND state = 'cancelled'")
+		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'hopeless' AND state = 'discarded'")
 		errorsText := "SELECT count(*) FROM river_job WHERE CAST(errors AS text) LIKE ?"
 		if strings.HasPrefix(url, "sqlite") {
 			errorsText = "SELECT count(*) FROM river_job WHERE json(errors) LIKE ?"
@@ -302,7 +312,7 @@ func TestRestartTakesUpRunningJobs(t *testing.T) {
 		attempts := make(chan Task, 1)
 		s := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
 		begin := time.Now()
-		s.mustRun(t, Work{"plain": func(_ context.Context, task Task) error { attempts <- task; return nil }})
+		s.mustRun(t, handlers{"plain": func(_ context.Context, task Task) error { attempts <- task; return nil }})
 		if task := receive(t, attempts); task.Attempt != 2 || task.IDs[0] != 5 {
 			t.Errorf("taken up as %+v", task)
 		}
@@ -348,23 +358,35 @@ func TestSecondProcessIsRefused(t *testing.T) {
 func TestSecondReplicaOfTheSameNameIsRefused(t *testing.T) {
 	url := storetest.Postgres(t)
 	s := openTest(t, url)
-	s.mustRun(t, Work{})
+	s.mustRun(t, handlers{})
 	other := openTest(t, url)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	if err := other.Run(ctx, Work{}); !errors.Is(err, context.DeadlineExceeded) {
+	if err := other.run(ctx, handlers{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("second run: %v", err)
 	}
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	other.mustRun(t, Work{}) // the name is free
+	other.mustRun(t, handlers{}) // the name is free
 	if err := other.PingQueue(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := s.PingQueue(t.Context()); err == nil {
 		t.Error("a stopped queue pings well")
 	}
+}
+
+func TestAnotherKeysetIsRefused(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		if err := openTest(t, url).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), Config{URL: url, Keyset: mustEphemeral(t)}); !errors.Is(err, ErrKeyset) {
+			t.Errorf("opened with another keyset: %v", err)
+		}
+		openTest(t, url)
+	})
 }
 
 func TestFullDiskIsUnavailable(t *testing.T) {

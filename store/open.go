@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 )
@@ -68,7 +69,7 @@ type backend interface {
 	// client makes a River client; one without queues only inserts.
 	client(config *river.Config) (runner, error)
 	// pollInterval is how often a queue looks for jobs on its own, beside being notified.
-	pollInterval() time.Duration
+	pollInterval(prompt bool) time.Duration
 	// check says why the database cannot be reached, if so.
 	check(ctx context.Context) error
 	close() error
@@ -76,10 +77,12 @@ type backend interface {
 
 // queueTx is the queue as seen from inside a transaction.
 type queueTx interface {
-	insert(ctx context.Context, jobs []river.InsertManyParams) error
+	insert(ctx context.Context, jobs []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
 	complete(ctx context.Context, job *river.Job[jobArgs]) error
-	// holdClause locks the selected job row where the database has row locks.
-	holdClause() string
+	// rowLock, at the end of a SELECT, holds the selected rows until the transaction ends.
+	rowLock() string
+	// lockLane keeps other transactions from changing the order of a lane until this one ends.
+	lockLane(db *gorm.DB, lane string) error
 }
 
 // runner is a River client, whatever its transactions are.
@@ -126,7 +129,26 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := s.backend.migrate(ctx, s.log); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate store: %w", classify(err)), s.backend.close())
 	}
+	if err := s.matchKeyset(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.backend.close())
+	}
 	return s, nil
+}
+
+// ErrKeyset says that the database was written with another keyset: nothing in it could be read or recognized.
+var ErrKeyset = errors.New("the keyset does not belong to this database")
+
+// matchKeyset leaves a mark of the keyset in a new database, and compares it ever after.
+func (s *Store) matchKeyset(ctx context.Context) error {
+	mark := s.hash("keyset", "mark", "tocsin")
+	return s.tx(ctx, func(t *tx) error {
+		var known string
+		err := t.db.Raw("INSERT INTO keyset (id, mark) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET mark = keyset.mark RETURNING mark", mark).Scan(&known).Error
+		if err == nil && known != mark {
+			err = ErrKeyset
+		}
+		return err
+	})
 }
 
 // Close stops the workers if they run and closes the database; a second Close does nothing. A crash in its place

@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
 )
@@ -35,6 +36,7 @@ const (
 	// Keys of the advisory locks, all in this database.
 	lockMigrate = 727001
 	lockReplica = 727002
+	lockLane    = 727003
 )
 
 func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgresBackend, err error) {
@@ -68,7 +70,8 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgre
 		return nil, err
 	}
 	b.driver = riverpgxv5.New(b.pool)
-	b.jobs, err = river.NewClient(b.driver, riverConfig(log))
+	// The cooldown holds back next to nothing: NOTIFY is cheap, and only it wakes a worker at once.
+	b.jobs, err = river.NewClient(b.driver, riverConfig(log, time.Millisecond))
 	return b, err
 }
 
@@ -91,15 +94,20 @@ type postgresQueue struct {
 	jobs *river.Client[pgx.Tx]
 }
 
-func (q postgresQueue) insert(ctx context.Context, jobs []river.InsertManyParams) error {
-	return q.lend(func(t pgx.Tx) error { _, err := q.jobs.InsertManyTx(ctx, t, jobs); return err })
+func (q postgresQueue) insert(ctx context.Context, jobs []river.InsertManyParams) (inserted []*rivertype.JobInsertResult, err error) {
+	err = q.lend(func(t pgx.Tx) error { inserted, err = q.jobs.InsertManyTx(ctx, t, jobs); return err })
+	return inserted, err
 }
 
 func (q postgresQueue) complete(ctx context.Context, job *river.Job[jobArgs]) error {
 	return q.lend(func(t pgx.Tx) error { _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, t, job); return err })
 }
 
-func (postgresQueue) holdClause() string { return " FOR UPDATE" }
+func (postgresQueue) rowLock() string { return " FOR UPDATE" }
+
+func (postgresQueue) lockLane(db *gorm.DB, lane string) error {
+	return db.Exec("SELECT pg_advisory_xact_lock(?, hashtext(?))", lockLane, lane).Error
+}
 
 // lend passes the connection that carries the transaction to River.
 func (q postgresQueue) lend(fn func(pgx.Tx) error) error {
@@ -203,8 +211,8 @@ func (b *postgresBackend) client(config *river.Config) (runner, error) {
 	return river.NewClient(b.driver, config)
 }
 
-// pollInterval bounds the wait of a job whose notification was held back by River's limiter or lost with a connection.
-func (b *postgresBackend) pollInterval() time.Duration { return 200 * time.Millisecond }
+// pollInterval bounds the wait of a job whose notification was lost with a connection.
+func (b *postgresBackend) pollInterval(bool) time.Duration { return 200 * time.Millisecond }
 
 func (b *postgresBackend) check(ctx context.Context) error { return b.pool.Ping(ctx) }
 

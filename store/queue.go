@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"tocsin/bot/incident"
 )
 
 // The queues and how many jobs of each run at once. Paging has its own and never waits for anything else.
@@ -23,10 +26,14 @@ const (
 
 var queueWorkers = map[string]int{queueIntake: 2, queuePage: 10, queueEffects: 16, queueDefault: 4}
 
+// prompt are the queues between an alert and its page.
+var prompt = map[string]bool{queueIntake: true, queuePage: true}
+
 const (
 	fetchCooldown = 20 * time.Millisecond
 	jobTimeout    = 60 * time.Second
 	rescueAfter   = 15 * time.Minute // a backstop: recovery at start is what normally takes up lost jobs
+	minSnooze     = 50 * time.Millisecond
 	minRetry      = time.Second
 	maxRetry      = 5 * time.Minute
 	maxAttempts   = 3000 // ten days at maxRetry: an effect outlives a long outage of the other side
@@ -34,6 +41,8 @@ const (
 	keepCancelled = 7 * 24 * time.Hour
 	keepDiscarded = 30 * 24 * time.Hour
 	sweepInterval = 5 * time.Second
+
+	schedulerInterval = 5 * time.Second // River's own
 )
 
 // jobArgs are what a job carries through the queue: ids of rows, never their content.
@@ -65,8 +74,27 @@ func (t *tx) enqueue(jobs ...job) error {
 			InsertOpts: &river.InsertOpts{Queue: j.queue, ScheduledAt: j.at},
 		}
 	}
-	if err := t.queue.insert(t.ctx, params); err != nil {
+	inserted, err := t.queue.insert(t.ctx, params)
+	if err != nil {
 		return fmt.Errorf("enqueue: %w", err)
+	}
+	return t.expedite(inserted)
+}
+
+// expedite makes jobs that are due within River's scheduling interval available now. Their time is still respected,
+// but they need not wait for the scheduler, which comes by only once in that interval.
+func (t *tx) expedite(jobs []*rivertype.JobInsertResult) error {
+	var soon []int64
+	for _, j := range jobs {
+		if j.Job.State == rivertype.JobStateScheduled && time.Until(j.Job.ScheduledAt) <= schedulerInterval {
+			soon = append(soon, j.Job.ID)
+		}
+	}
+	if len(soon) == 0 {
+		return nil
+	}
+	if err := t.db.Exec("UPDATE river_job SET state = 'available' WHERE id IN ?", soon).Error; err != nil {
+		return fmt.Errorf("expedite jobs: %w", err)
 	}
 	return nil
 }
@@ -76,7 +104,7 @@ func (t *tx) enqueue(jobs ...job) error {
 func (t *tx) complete(task Task) error {
 	var held int64
 	err := t.db.Raw("SELECT count(*) FROM (SELECT id FROM river_job WHERE id = ? AND state = 'running' AND attempt = ?"+
-		t.queue.holdClause()+") AS held", task.job.ID, task.job.Attempt).Scan(&held).Error
+		t.queue.rowLock()+") AS held", task.job.ID, task.job.Attempt).Scan(&held).Error
 	if err != nil {
 		return fmt.Errorf("look up the job: %w", err)
 	}
@@ -100,20 +128,11 @@ type Task struct {
 	job *river.Job[jobArgs]
 }
 
-// A Handler does a task. Its error decides what happens next: nil ends the job; errLater puts it off without counting
-// as a failure; errGiveUp ends it for good; anything else is tried again, later each time.
-type Handler func(ctx context.Context, task Task) error
+// last says whether a failure of this attempt ends the job.
+func (t Task) last() bool { return t.job.Attempt >= t.job.MaxAttempts }
 
-// errLater puts a job off.
-type errLater struct{ after time.Duration }
-
-func (e errLater) Error() string { return fmt.Sprintf("try again after %v", e.after) }
-
-// errGiveUp ends a job that no attempt can do.
-type errGiveUp struct{ cause error }
-
-func (e errGiveUp) Error() string { return "give up: " + e.cause.Error() }
-func (e errGiveUp) Unwrap() error { return e.cause }
+// A handler does a task.
+type handler func(ctx context.Context, task Task) error
 
 // A Failure is an attempt of a job that failed.
 type Failure struct {
@@ -133,7 +152,7 @@ func (e attemptError) Error() string { return e.reason }
 // worker calls the handlers of one kind and turns their errors into what River should do.
 type worker struct {
 	river.WorkerDefaults[jobArgs]
-	handle Handler
+	handle handler
 	log    *slog.Logger
 	failed func(Failure)
 }
@@ -152,24 +171,19 @@ func retryDelay(attempt int, random func(int64) int64) time.Duration {
 func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	task := Task{Kind: j.Kind, IDs: j.Args.IDs, Attempt: j.Attempt + snoozes(j.Metadata), job: j}
 	err, stack := w.call(ctx, task)
-	var later errLater
+	var later *incident.RetryAfter
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &later):
-		return river.JobSnooze(max(later.after, 0))
+		return river.JobSnooze(max(later.After, minSnooze))
 	case errors.Is(err, errStale):
 		w.log.Warn("a job was done by a later attempt", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt)
 		return nil
 	}
-	var giveUp errGiveUp
-	final := errors.As(err, &giveUp) || j.Attempt >= j.MaxAttempts
-	w.log.Warn("a job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", final, "reason", reason(err))
+	w.log.Warn("a job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.last(), "reason", reason(err))
 	if w.failed != nil {
-		w.failed(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: final, Stack: stack})
-	}
-	if final {
-		return river.JobCancel(attemptError{reason(err)})
+		w.failed(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: task.last(), Stack: stack})
 	}
 	return attemptError{reason(err)}
 }
@@ -201,9 +215,8 @@ func reason(err error) string {
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
 	}
-	var giveUp errGiveUp
-	if errors.As(err, &giveUp) {
-		err = giveUp.cause
+	if code := incident.CodeOf(err); code != "" {
+		return string(code)
 	}
 	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
 		err = next
@@ -220,7 +233,8 @@ func snoozes(metadata []byte) int {
 	return m.Snoozes
 }
 
-// riverConfig is what both kinds of client share. The cooldown also bounds how often an insert notifies its queue.
-func riverConfig(log *slog.Logger) *river.Config {
-	return &river.Config{MaxAttempts: maxAttempts, FetchCooldown: fetchCooldown, Logger: quiet(log.With("component", "queue"))}
+// riverConfig is what both kinds of client share: the one that inserts, and the one that works. An insert notifies its
+// queue at most once in the cooldown; what is held back waits for the next poll.
+func riverConfig(log *slog.Logger, cooldown time.Duration) *river.Config {
+	return &river.Config{MaxAttempts: maxAttempts, FetchCooldown: cooldown, Logger: quiet(log.With("component", "queue"))}
 }

@@ -7,14 +7,39 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
+
+	"tocsin/bot/response"
 )
 
-// Work says what does each kind of job.
-type Work map[string]Handler
+// Work says who does the jobs. The errors of all three are treated alike: an *incident.RetryAfter puts the job off
+// without counting as a failure, any other error has it tried again, later each time.
+type Work struct {
+	// Drain decodes and reports the inbox rows in a range of ids.
+	Drain func(ctx context.Context, from, to int64) error
+	// Perform carries out one effect and commits what came of it, with Tx.Finish, GiveUp or Postpone, in a context
+	// derived from ctx. An effect that fails to the very last attempt is given up by the store.
+	Perform func(ctx context.Context, job response.Job) error
+	// Scheduled is what each Schedule.Kind does.
+	Scheduled map[string]func(ctx context.Context) error
+}
 
 // Run takes up what an earlier incarnation of this replica left running, and starts working the queues. It returns
 // once that has begun. ErrInUse means that another process works under the same replica id.
 func (s *Store) Run(ctx context.Context, work Work) error {
+	all := handlers{
+		kindDrain:  func(ctx context.Context, t Task) error { return work.Drain(ctx, t.IDs[0], t.IDs[1]) },
+		kindEffect: s.performer(work.Perform),
+	}
+	for kind, do := range work.Scheduled {
+		all[kindScheduled(kind)] = func(ctx context.Context, _ Task) error { return do(ctx) }
+	}
+	return s.run(ctx, all)
+}
+
+// handlers says what does each kind of job.
+type handlers map[string]handler
+
+func (s *Store) run(ctx context.Context, work handlers) error {
 	s.mu.Lock()
 	if s.running {
 		s.mu.Unlock()
@@ -40,7 +65,7 @@ func (s *Store) Run(ctx context.Context, work Work) error {
 	return nil
 }
 
-func (s *Store) startWorker(ctx context.Context, work Work) (runner, error) {
+func (s *Store) startWorker(ctx context.Context, work handlers) (runner, error) {
 	if err := s.recoverJobs(ctx); err != nil {
 		return nil, err
 	}
@@ -53,8 +78,8 @@ func (s *Store) startWorker(ctx context.Context, work Work) (runner, error) {
 	return client, client.Start(context.WithoutCancel(ctx))
 }
 
-func (s *Store) workerConfig(work Work) *river.Config {
-	c := riverConfig(s.log)
+func (s *Store) workerConfig(work handlers) *river.Config {
+	c := riverConfig(s.log, fetchCooldown)
 	c.ID = s.replica
 	c.Workers = river.NewWorkers()
 	for kind, handle := range work {
@@ -63,9 +88,8 @@ func (s *Store) workerConfig(work Work) *river.Config {
 	river.AddWorkerArgs(c.Workers, jobArgs{kind: kindSweep}, s.newWorker(s.sweep))
 	c.Queues = make(map[string]river.QueueConfig, len(queueWorkers))
 	for name, workers := range queueWorkers {
-		c.Queues[name] = river.QueueConfig{MaxWorkers: workers}
+		c.Queues[name] = river.QueueConfig{MaxWorkers: workers, FetchPollInterval: s.backend.pollInterval(prompt[name])}
 	}
-	c.FetchPollInterval = s.backend.pollInterval()
 	c.JobTimeout, c.RescueStuckJobsAfter = jobTimeout, rescueAfter
 	c.CompletedJobRetentionPeriod, c.CancelledJobRetentionPeriod, c.DiscardedJobRetentionPeriod = keepCompleted, keepCancelled, keepDiscarded
 	c.PeriodicJobs = []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(sweepInterval),
@@ -75,7 +99,7 @@ func (s *Store) workerConfig(work Work) *river.Config {
 	return c
 }
 
-func (s *Store) newWorker(handle Handler) *worker {
+func (s *Store) newWorker(handle handler) *worker {
 	return &worker{handle: handle, log: s.log.With("component", "queue"), failed: s.failed}
 }
 

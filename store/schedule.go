@@ -14,10 +14,13 @@ import (
 // kindSweep is the periodic job that looks for schedules that are due.
 const kindSweep = "sweep"
 
-// A Schedule enqueues a job of Kind, with the schedule's row id, whenever Cron fires in Zone.
+// kindScheduled is the kind of the jobs of a schedule.
+func kindScheduled(kind string) string { return "scheduled." + kind }
+
+// A Schedule has Work.Scheduled[Kind] done whenever Cron fires in Zone.
 type Schedule struct {
 	Name string // unique
-	Kind string // a kind of job in Work
+	Kind string
 	Cron string // five fields, or @daily and its like
 	Zone string // an IANA name; "UTC" if empty
 }
@@ -131,6 +134,6 @@ func (s *Store) fire(ctx context.Context, row scheduleRow, now time.Time) error 
 		if moved.Error != nil || moved.RowsAffected == 0 {
 			return moved.Error
 		}
-		return tx.enqueue(job{kind: row.Kind, ids: []int64{row.ID}})
+		return tx.enqueue(job{kind: kindScheduled(row.Kind), ids: []int64{row.ID}})
 	})
 }

@@ -46,7 +46,7 @@ func TestScheduleFiresOncePerRunInItsZone(t *testing.T) {
 				})
 			}
 			sweeps.Wait()
-			if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'agenda'"); n != want {
+			if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'scheduled.agenda'"); n != want {
 				t.Errorf("at %v: %d jobs, want %d", at, n, want)
 			}
 		}
@@ -84,7 +84,7 @@ func TestRunningStoreSweeps(t *testing.T) {
 		past = false
 		mu.Unlock()
 		fired := make(chan Task, 1)
-		s.mustRun(t, Work{"plain": func(_ context.Context, task Task) error { fired <- task; return nil }})
+		s.mustRun(t, handlers{"scheduled.plain": func(_ context.Context, task Task) error { fired <- task; return nil }})
 		if task := receive(t, fired); len(task.IDs) != 1 {
 			t.Errorf("fired as %+v", task)
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	modernc "modernc.org/sqlite"
@@ -94,7 +95,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 		return nil, err
 	}
 	b.driver = riversqlite.New(b.writer)
-	b.jobs, err = river.NewClient(b.driver, riverConfig(log))
+	b.jobs, err = river.NewClient(b.driver, riverConfig(log, fetchCooldown))
 	return b, err
 }
 
@@ -142,9 +143,8 @@ type sqliteQueue struct {
 	jobs *river.Client[*sql.Tx]
 }
 
-func (q sqliteQueue) insert(ctx context.Context, jobs []river.InsertManyParams) error {
-	_, err := q.jobs.InsertManyTx(ctx, q.tx, jobs)
-	return err
+func (q sqliteQueue) insert(ctx context.Context, jobs []river.InsertManyParams) ([]*rivertype.JobInsertResult, error) {
+	return q.jobs.InsertManyTx(ctx, q.tx, jobs)
 }
 
 func (q sqliteQueue) complete(ctx context.Context, job *river.Job[jobArgs]) error {
@@ -152,7 +152,10 @@ func (q sqliteQueue) complete(ctx context.Context, job *river.Job[jobArgs]) erro
 	return err
 }
 
-func (sqliteQueue) holdClause() string { return "" } // the writer is alone
+// The writer is alone: it needs no locks.
+
+func (sqliteQueue) rowLock() string                 { return "" }
+func (sqliteQueue) lockLane(*gorm.DB, string) error { return nil }
 
 func (b *sqliteBackend) reader() (*gorm.DB, *sql.TxOptions) {
 	return b.read, &sql.TxOptions{ReadOnly: true}
@@ -181,9 +184,13 @@ func (b *sqliteBackend) client(config *river.Config) (runner, error) {
 	return river.NewClient(b.driver, config)
 }
 
-// pollInterval is short because a look costs no more than 0.1 ms, and what River's notification misses (it sends at most
-// one per queue and cooldown) waits for it.
-func (b *sqliteBackend) pollInterval() time.Duration { return 100 * time.Millisecond }
+// pollInterval is short because a look costs no more than 0.1 ms, and River's notifications are polled for too.
+func (b *sqliteBackend) pollInterval(prompt bool) time.Duration {
+	if prompt {
+		return 50 * time.Millisecond
+	}
+	return 200 * time.Millisecond
+}
 
 // check takes the write lock and gives it back; that also notices a file that was deleted or replaced under us.
 func (b *sqliteBackend) check(ctx context.Context) error {

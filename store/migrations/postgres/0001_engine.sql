@@ -17,3 +17,9 @@ CREATE TABLE probe (
     id bigint PRIMARY KEY CHECK (id = 1),
     at timestamptz NOT NULL
 );
+
+-- A mark of the keyset that this database is written with.
+CREATE TABLE keyset (
+    id bigint PRIMARY KEY CHECK (id = 1),
+    mark text NOT NULL
+);

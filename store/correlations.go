@@ -1,0 +1,76 @@
+package store
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/response"
+)
+
+func (r reader) Correlated(key string) (incident.ID, error) {
+	return r.find("SELECT incident_id FROM correlations WHERE live AND key_hash = ?", r.s.hash("correlations", "key", key))
+}
+
+func (r reader) Linked(name, value string) (incident.ID, error) {
+	return r.find("SELECT incident_id FROM links WHERE name = ? AND value_hash = ? ORDER BY incident_id DESC LIMIT 1",
+		name, r.s.hash("links", name, value))
+}
+
+func (r reader) find(query string, args ...any) (incident.ID, error) {
+	var id int64
+	if err := r.db.Raw(query, args...).Scan(&id).Error; err != nil {
+		return 0, fmt.Errorf("find an incident: %w", err)
+	}
+	return incident.ID(id), nil
+}
+
+func (t domainTx) Correlate(key string, id incident.ID) error {
+	bound := t.db.Exec("INSERT INTO correlations (key_hash, incident_id, live) VALUES (?, ?, true) ON CONFLICT (key_hash) WHERE live DO NOTHING",
+		t.s.hash("correlations", "key", key), int64(id))
+	if bound.Error != nil {
+		return fmt.Errorf("correlate %s: %w", id, bound.Error)
+	}
+	if bound.RowsAffected == 1 {
+		return nil
+	}
+	holder, err := t.Correlated(key)
+	if err == nil && holder != id {
+		err = response.ErrCorrelated
+	}
+	return err
+}
+
+func (t domainTx) Release(id incident.ID) error {
+	if err := t.db.Exec("UPDATE correlations SET live = false WHERE live AND incident_id = ?", int64(id)).Error; err != nil {
+		return fmt.Errorf("release the keys of %s: %w", id, err)
+	}
+	return nil
+}
+
+func (t domainTx) Move(from, to incident.ID) error {
+	if err := t.db.Exec("UPDATE correlations SET incident_id = ? WHERE live AND incident_id = ?", int64(to), int64(from)).Error; err != nil {
+		return fmt.Errorf("move the keys of %s to %s: %w", from, to, err)
+	}
+	return nil
+}
+
+// link keeps the incident findable by what outside systems call it.
+func (t domainTx) link(inc incident.Incident) error {
+	if len(inc.Links) == 0 {
+		return nil
+	}
+	var args []any
+	for _, name := range slices.Sorted(maps.Keys(inc.Links)) {
+		args = append(args, int64(inc.ID), name, t.s.hash("links", name, inc.Links[name]))
+	}
+	values := strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(inc.Links)), ", ")
+	err := t.db.Exec("INSERT INTO links (incident_id, name, value_hash) VALUES "+values+
+		" ON CONFLICT (incident_id, name) DO UPDATE SET value_hash = excluded.value_hash WHERE links.value_hash <> excluded.value_hash", args...).Error
+	if err != nil {
+		return fmt.Errorf("link %s: %w", inc.ID, err)
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"gorm.io/gorm"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/response"
+)
+
+var (
+	_ response.Store = (*Store)(nil)
+	_ intake.Store   = (*Store)(nil)
+)
+
+// Tx implements response.Store.
+func (s *Store) Tx(ctx context.Context, f func(response.Tx) error) error {
+	return s.tx(ctx, func(t *tx) error { return f(domainTx{reader{s, t.db, t.queue.rowLock()}, t}) })
+}
+
+// View implements response.Store.
+func (s *Store) View(ctx context.Context, f func(response.Reader) error) error {
+	return s.view(ctx, func(db *gorm.DB) error { return f(reader{s, db, ""}) })
+}
+
+// reader implements response.Reader on a snapshot, or within a transaction, where it locks what it reads to change.
+type reader struct {
+	s    *Store
+	db   *gorm.DB
+	lock string
+}
+
+// domainTx implements response.Tx.
+type domainTx struct {
+	reader
+	tx *tx
+}
+
+// seal encrypts v, as JSON, for one place.
+func (s *Store) seal(table, row, column string, v any) ([]byte, error) {
+	plain, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s.%s: %w", table, column, err)
+	}
+	return s.keys.Seal(plain, place(table, row, column))
+}
+
+// unseal decrypts what seal made for the same place.
+func (s *Store) unseal(table, row, column string, sealed []byte, v any) error {
+	plain, err := s.keys.Open(sealed, place(table, row, column))
+	if err != nil {
+		return fmt.Errorf("read %s.%s of row %s: %w", table, column, row, err)
+	}
+	if err := json.Unmarshal(plain, v); err != nil {
+		return fmt.Errorf("decode %s.%s of row %s: %w", table, column, row, err)
+	}
+	return nil
+}
+
+// hash is the keyed hash by which a value of a column is found again.
+func (s *Store) hash(table, column string, parts ...string) string {
+	data := place(table, "", column)
+	for _, part := range parts {
+		data = append(data, place(part, "", "")...)
+	}
+	return s.keys.Fingerprint(data)
+}
+
+// rowKey names a row in the associated data of its ciphertexts.
+func rowKey[N ~int | ~int64](ids ...N) string {
+	var b []byte
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, '/')
+		}
+		b = strconv.AppendInt(b, int64(id), 10)
+	}
+	return string(b)
+}
+
+// stamp brings a time into the zone and precision that both databases return unchanged.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+// optional is nil for the zero time.
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = stamp(t)
+	return &t
+}
+
+// moment is the zero time for nil.
+func moment(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// canonicalState is the JSON of a state, for comparing two.
+func canonicalState(inc incident.Incident) ([]byte, error) {
+	data, err := json.Marshal(inc)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", inc.ID, err)
+	}
+	return data, nil
+}
+
+// Backlog is what waits to be done.
+type Backlog struct {
+	Inbox   int64     // deliveries that nobody handled yet
+	Effects int64     // effects that are due or wait for their turn
+	Oldest  time.Time // when the oldest of these effects was enqueued; zero if there is none
+}
+
+// Backlog counts what waits to be done.
+func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
+	var b Backlog
+	err := s.view(ctx, func(db *gorm.DB) error {
+		var oldest []effectRow
+		err := errors.Join(
+			db.Raw("SELECT count(*) FROM inbox WHERE handled_at IS NULL").Scan(&b.Inbox).Error,
+			db.Raw("SELECT count(*) FROM effects WHERE state IN ('due', 'waiting')").Scan(&b.Effects).Error,
+			db.Raw("SELECT * FROM effects WHERE state IN ('due', 'waiting') ORDER BY created_at LIMIT 1").Scan(&oldest).Error)
+		if len(oldest) > 0 {
+			b.Oldest = oldest[0].CreatedAt.UTC()
+		}
+		return err
+	})
+	if err != nil {
+		return b, fmt.Errorf("count the backlog: %w", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/response"
+)
+
+// incidentRow is a row of the table incidents.
+type incidentRow struct {
+	ID          int64 `gorm:"primaryKey;autoIncrement:false"`
+	Status      string
+	Severity    string
+	Restricted  bool
+	Commander   string
+	OpenedAt    time.Time
+	UpdatedAt   time.Time `gorm:"autoUpdateTime:false"`
+	ReviewAt    *time.Time
+	HeadSeq     int64
+	HeadHash    string
+	HeadMac     []byte
+	SealedTitle []byte
+	SealedState []byte
+}
+
+func (incidentRow) TableName() string { return "incidents" }
+
+// stateKey names the row in its ciphertexts: with the sequence, so that an older state of the same incident cannot be
+// put back in its place.
+func (r incidentRow) stateKey() string { return rowKey(r.ID, r.HeadSeq) }
+
+func (r reader) Incident(id incident.ID) (incident.Incident, error) {
+	var inc incident.Incident
+	var rows []incidentRow
+	err := r.db.Raw("SELECT * FROM incidents WHERE id = ?"+r.lock, int64(id)).Scan(&rows).Error
+	if err != nil {
+		return inc, fmt.Errorf("read %s: %w", id, err)
+	}
+	if len(rows) == 0 {
+		return inc, incident.Unknown("incident", "there is no %s", id)
+	}
+	err = r.s.unseal("incidents", rows[0].stateKey(), "sealed_state", rows[0].SealedState, &inc)
+	return inc, err
+}
+
+func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
+	q := r.db.Model(&incidentRow{}).Omit("sealed_state").Order("id DESC")
+	if statuses := filtered(f); statuses != nil {
+		q = q.Where("status IN ?", statuses)
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	var rows []incidentRow
+	if err := q.Limit(limit).Find(&rows).Error; err != nil {
+		return nil, fmt.Errorf("list incidents: %w", err)
+	}
+	out := make([]incident.Summary, len(rows))
+	for i, row := range rows {
+		out[i] = incident.Summary{ID: incident.ID(row.ID), Status: incident.Status(row.Status), Severity: incident.Severity(row.Severity),
+			Commander: incident.PersonID(row.Commander), OpenedAt: row.OpenedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
+			Restricted: row.Restricted, ReviewAt: moment(row.ReviewAt)}
+		if err := r.s.unseal("incidents", row.stateKey(), "sealed_title", row.SealedTitle, &out[i].Title); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// filtered lists the statuses a filter lets pass; nil means all.
+func filtered(f incident.Filter) []string {
+	if f.All {
+		return nil
+	}
+	wanted := f.Statuses
+	if len(wanted) == 0 {
+		for _, status := range incident.Statuses() {
+			if !status.Ended() {
+				wanted = append(wanted, status)
+			}
+		}
+	}
+	out := make([]string, len(wanted))
+	for i, status := range wanted {
+		out[i] = string(status)
+	}
+	return out
+}
+
+func (t domainTx) NewID() (incident.ID, error) {
+	var id int64
+	err := t.db.Raw("UPDATE counters SET value = value + 1 WHERE name = 'incident' RETURNING value").Scan(&id).Error
+	if err == nil && id == 0 {
+		err = errors.New("the counter is missing")
+	}
+	if err != nil {
+		return 0, fmt.Errorf("take an incident number: %w", err)
+	}
+	return incident.ID(id), nil
+}
+
+func (t domainTx) Save(inc incident.Incident, events []incident.Event) error {
+	before := inc.Head.Seq - len(events)
+	for i, e := range events {
+		if e.Seq != before+1+i {
+			return fmt.Errorf("save %s: event %d stands where %d belongs", inc.ID, e.Seq, before+1+i)
+		}
+	}
+	row, err := t.s.incidentRow(inc)
+	if err != nil {
+		return err
+	}
+	var saved *gorm.DB
+	if before == 0 {
+		saved = t.db.Create(&row)
+		if errors.Is(saved.Error, gorm.ErrDuplicatedKey) {
+			return response.ErrChanged
+		}
+	} else {
+		saved = t.db.Model(&incidentRow{}).Select("*").Omit("id").Where("id = ? AND head_seq = ?", row.ID, before).Updates(&row)
+	}
+	if saved.Error != nil {
+		return fmt.Errorf("save %s: %w", inc.ID, saved.Error)
+	}
+	if saved.RowsAffected == 0 {
+		return response.ErrChanged
+	}
+	if err := t.appendEvents(inc.ID, events); err != nil {
+		return err
+	}
+	return t.link(inc)
+}
+
+func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
+	row := incidentRow{ID: int64(inc.ID), Status: string(inc.Status), Severity: string(inc.Severity), Restricted: inc.Restricted,
+		Commander: string(inc.Commander), OpenedAt: stamp(inc.OpenedAt), UpdatedAt: stamp(inc.UpdatedAt), ReviewAt: optional(inc.Review.At),
+		HeadSeq: int64(inc.Head.Seq), HeadHash: inc.Head.Hash, HeadMac: s.keys.MAC(inc.Head.MACInput(inc.ID))}
+	var err error
+	if row.SealedTitle, err = s.seal("incidents", row.stateKey(), "sealed_title", inc.Title); err != nil {
+		return row, err
+	}
+	row.SealedState, err = s.seal("incidents", row.stateKey(), "sealed_state", inc)
+	return row, err
+}
+
+func (t domainTx) Once(id incident.ID, key string) (bool, error) {
+	fresh := t.db.Exec("INSERT INTO commands (incident_id, key_hash, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+		int64(id), t.s.hash("commands", "key", key), t.s.now())
+	if fresh.Error != nil {
+		return false, fmt.Errorf("remember a command: %w", fresh.Error)
+	}
+	return fresh.RowsAffected == 1, nil
+}

@@ -1,0 +1,161 @@
+-- +goose Up
+
+-- Columns named sealed_* hold ciphertext bound to their table, row and column. *_hash columns hold keyed hashes.
+
+-- Numbers that people say aloud come from a locked row, so that they have no gaps.
+CREATE TABLE counters (
+    name text PRIMARY KEY,
+    value bigint NOT NULL
+);
+INSERT INTO counters (name, value) VALUES ('incident', 0);
+
+-- The state that an incident's events add up to, and the head of its timeline with its MAC.
+CREATE TABLE incidents (
+    id integer PRIMARY KEY,
+    status text NOT NULL CHECK (status IN ('triage', 'active', 'contained', 'resolved', 'in_review', 'approved', 'closed', 'dismissed', 'merged')),
+    severity text NOT NULL CHECK (severity IN ('sev1', 'sev2', 'sev3', 'sev4')),
+    restricted boolean NOT NULL,
+    commander text NOT NULL,
+    opened_at timestamp NOT NULL,
+    updated_at timestamp NOT NULL,
+    review_at timestamp,
+    head_seq bigint NOT NULL CHECK (head_seq > 0),
+    head_hash text NOT NULL,
+    head_mac blob NOT NULL,
+    sealed_title blob NOT NULL,
+    sealed_state blob NOT NULL
+);
+CREATE INDEX incidents_status ON incidents (status, id);
+
+-- The timelines: appended to, never rewritten except to erase a text.
+CREATE TABLE events (
+    id integer PRIMARY KEY,
+    incident_id bigint NOT NULL REFERENCES incidents (id),
+    seq bigint NOT NULL CHECK (seq > 0),
+    kind text NOT NULL,
+    recorded_at timestamp NOT NULL,
+    hash text NOT NULL,
+    sealed_body blob NOT NULL,
+    UNIQUE (incident_id, seq)
+);
+
+-- The commands an incident has already seen.
+CREATE TABLE commands (
+    incident_id bigint NOT NULL,
+    key_hash text NOT NULL,
+    at timestamp NOT NULL,
+    PRIMARY KEY (incident_id, key_hash)
+);
+
+-- Which incident alerts with a correlation key belong to: one live incident at most.
+CREATE TABLE correlations (
+    id integer PRIMARY KEY,
+    key_hash text NOT NULL,
+    incident_id bigint NOT NULL REFERENCES incidents (id) DEFERRABLE INITIALLY DEFERRED,
+    live boolean NOT NULL
+);
+CREATE UNIQUE INDEX correlations_live ON correlations (key_hash) WHERE live;
+CREATE INDEX correlations_incident ON correlations (incident_id);
+
+-- What outside systems call an incident.
+CREATE TABLE links (
+    incident_id bigint NOT NULL REFERENCES incidents (id),
+    name text NOT NULL,
+    value_hash text NOT NULL,
+    PRIMARY KEY (incident_id, name)
+);
+CREATE INDEX links_value ON links (name, value_hash);
+
+-- Alerts with the number of their copies; incident 0 holds those that are only watched.
+CREATE TABLE alerts (
+    id integer PRIMARY KEY,
+    incident_id bigint NOT NULL,
+    hash text NOT NULL,
+    correlation_hash text NOT NULL,
+    source text NOT NULL,
+    kind text NOT NULL,
+    count bigint NOT NULL CHECK (count > 0),
+    first_at timestamp NOT NULL,
+    last_at timestamp NOT NULL,
+    sealed_body blob NOT NULL,
+    UNIQUE (incident_id, hash)
+);
+CREATE INDEX alerts_last ON alerts (incident_id, last_at);
+CREATE INDEX alerts_watched ON alerts (correlation_hash) WHERE incident_id = 0;
+
+-- Deliveries as they came in. A row stays after it was handled, so that its delivery is known for ever.
+CREATE TABLE inbox (
+    id integer PRIMARY KEY,
+    source text NOT NULL,
+    delivery_hash text NOT NULL,
+    received_at timestamp NOT NULL,
+    sealed_body blob NOT NULL,
+    handled_at timestamp,
+    outcome text NOT NULL DEFAULT '' CHECK (outcome IN ('', 'opened', 'attached', 'counted', 'watched', 'dropped', 'command', 'undecodable', 'ignored')),
+    incident_id bigint NOT NULL DEFAULT 0,
+    alert_id bigint NOT NULL DEFAULT 0,
+    sealed_reason blob,
+    UNIQUE (source, delivery_hash)
+);
+CREATE INDEX inbox_unhandled ON inbox (id) WHERE handled_at IS NULL;
+
+-- Follow-up work. due: it has a job. waiting: another of its lane comes first. idle: kept current, and it is.
+CREATE TABLE effects (
+    id integer PRIMARY KEY,
+    key text NOT NULL UNIQUE,
+    kind text NOT NULL,
+    incident_id bigint NOT NULL,
+    seq bigint NOT NULL,
+    lane text NOT NULL,
+    turn bigint NOT NULL,
+    kept boolean NOT NULL,
+    urgent boolean NOT NULL,
+    after timestamp,
+    args text NOT NULL,
+    state text NOT NULL CHECK (state IN ('due', 'waiting', 'idle', 'finished', 'given_up')),
+    wanted bigint NOT NULL DEFAULT 1,
+    ran_at timestamp,
+    created_at timestamp NOT NULL
+);
+CREATE UNIQUE INDEX effects_kept ON effects (incident_id, kind) WHERE kept;
+CREATE INDEX effects_lane ON effects (lane, turn) WHERE state IN ('due', 'waiting');
+CREATE INDEX effects_pending ON effects (created_at) WHERE state IN ('due', 'waiting');
+
+-- What came of each effect, and when; of one that is kept current, the last time.
+CREATE TABLE ledger (
+    effect_id integer PRIMARY KEY REFERENCES effects (id),
+    key text NOT NULL UNIQUE,
+    outcome text NOT NULL CHECK (outcome IN ('finished', 'given_up')),
+    at timestamp NOT NULL,
+    sealed_result blob NOT NULL
+);
+
+-- Everybody the bot knows: one row.
+CREATE TABLE directory (
+    id integer PRIMARY KEY CHECK (id = 1),
+    at timestamp NOT NULL,
+    sealed_body blob NOT NULL
+);
+
+-- Written postmortems, by revision.
+CREATE TABLE documents (
+    id integer PRIMARY KEY,
+    incident_id bigint NOT NULL REFERENCES incidents (id),
+    revision bigint NOT NULL,
+    digest text NOT NULL,
+    at timestamp NOT NULL,
+    sealed_body blob NOT NULL,
+    UNIQUE (incident_id, revision)
+);
+
+-- Who read what.
+CREATE TABLE audit (
+    id integer PRIMARY KEY,
+    at timestamp NOT NULL,
+    person text NOT NULL,
+    action text NOT NULL,
+    incident_id bigint NOT NULL,
+    allowed boolean NOT NULL,
+    sealed_detail blob NOT NULL
+);
+CREATE INDEX audit_incident ON audit (incident_id, id);

@@ -1,0 +1,305 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"gorm.io/gorm"
+
+	"tocsin/bot/incident"
+)
+
+// sealedColumn is one column that holds ciphertexts. key is the SQL for what names the row in their associated data,
+// written as rowKey, stateKey and inboxKey do.
+type sealedColumn struct {
+	table, id, key, column string
+}
+
+var sealedColumns = []sealedColumn{
+	{"incidents", "id", "id || '/' || head_seq", "sealed_title"},
+	{"incidents", "id", "id || '/' || head_seq", "sealed_state"},
+	{"events", "id", "incident_id || '/' || seq", "sealed_body"},
+	{"alerts", "id", "id || ''", "sealed_body"},
+	{"inbox", "id", "source || '/' || delivery_hash", "sealed_body"},
+	{"inbox", "id", "source || '/' || delivery_hash", "sealed_reason"},
+	{"ledger", "effect_id", "effect_id || ''", "sealed_result"},
+	{"directory", "id", "id || ''", "sealed_body"},
+	{"documents", "id", "incident_id || '/' || revision", "sealed_body"},
+	{"audit", "id", "id || ''", "sealed_detail"},
+}
+
+// cell is one ciphertext and where it stands.
+type cell struct {
+	ID     int64
+	Key    string
+	Sealed []byte
+}
+
+// resealBatch is how many ciphertexts are read, and rewritten, at a time.
+const resealBatch = 200
+
+// each calls fn with every ciphertext of a column, in batches.
+func (s *Store) each(ctx context.Context, c sealedColumn, fn func([]cell) error) error {
+	for after := int64(-1 << 62); ; {
+		var cells []cell
+		err := s.view(ctx, func(db *gorm.DB) error {
+			return db.Raw(fmt.Sprintf("SELECT %s AS id, %s AS key, %s AS sealed FROM %s WHERE %s > ? AND %s IS NOT NULL ORDER BY %s LIMIT %d",
+				c.id, c.key, c.column, c.table, c.id, c.column, c.id, resealBatch), after).Scan(&cells).Error
+		})
+		if err != nil {
+			return fmt.Errorf("read %s.%s: %w", c.table, c.column, err)
+		}
+		if len(cells) == 0 {
+			return nil
+		}
+		if err := fn(cells); err != nil {
+			return err
+		}
+		after = cells[len(cells)-1].ID
+	}
+}
+
+// Reseal encrypts every ciphertext with the present key and signs every head with it, so that older keys can be pruned.
+// It may run beside other work and be interrupted: what changes meanwhile is left to its writer, who has the present
+// keys too. It returns how many ciphertexts it rewrote, and refuses to sign a head whose MAC does not hold.
+func (s *Store) Reseal(ctx context.Context) (rewritten int, err error) {
+	for _, c := range sealedColumns {
+		err := s.each(ctx, c, func(cells []cell) error {
+			n, err := s.resealCells(ctx, c, cells)
+			rewritten += n
+			return err
+		})
+		if err != nil {
+			return rewritten, err
+		}
+	}
+	return rewritten, s.resignHeads(ctx)
+}
+
+func (s *Store) resealCells(ctx context.Context, c sealedColumn, cells []cell) (n int, err error) {
+	type change struct {
+		cell
+		fresh []byte
+	}
+	var changes []change
+	for _, cell := range cells {
+		if s.keys.Fresh(cell.Sealed) {
+			continue
+		}
+		aad := place(c.table, cell.Key, c.column)
+		plain, err := s.keys.Open(cell.Sealed, aad)
+		if err != nil {
+			return 0, fmt.Errorf("read %s.%s of row %s: %w", c.table, c.column, cell.Key, err)
+		}
+		fresh, err := s.keys.Seal(plain, aad)
+		if err != nil {
+			return 0, err
+		}
+		changes = append(changes, change{cell, fresh})
+	}
+	if len(changes) == 0 {
+		return 0, nil
+	}
+	err = s.tx(ctx, func(t *tx) error {
+		n = 0
+		for _, change := range changes {
+			done := t.db.Exec(fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s = ? AND %s = ?", c.table, c.column, c.id, c.column),
+				change.fresh, change.ID, change.Sealed)
+			if done.Error != nil {
+				return fmt.Errorf("rewrite %s.%s: %w", c.table, c.column, done.Error)
+			}
+			n += int(done.RowsAffected)
+		}
+		return nil
+	})
+	return n, err
+}
+
+func (s *Store) resignHeads(ctx context.Context) error {
+	return s.eachHead(ctx, func(row incidentRow) error {
+		if s.keys.FreshMAC(row.HeadMac) {
+			return nil
+		}
+		input := row.head().MACInput(incident.ID(row.ID))
+		if err := s.keys.VerifyMAC(input, row.HeadMac); err != nil {
+			return fmt.Errorf("sign the head of %s anew: %w", incident.ID(row.ID), err)
+		}
+		return s.tx(ctx, func(t *tx) error {
+			return t.db.Exec("UPDATE incidents SET head_mac = ? WHERE id = ? AND head_mac = ?", s.keys.MAC(input), row.ID, row.HeadMac).Error
+		})
+	})
+}
+
+func (r incidentRow) head() incident.Head {
+	return incident.Head{Seq: int(r.HeadSeq), Hash: r.HeadHash}
+}
+
+func (s *Store) eachHead(ctx context.Context, fn func(incidentRow) error) error {
+	for after := int64(0); ; {
+		var rows []incidentRow
+		err := s.view(ctx, func(db *gorm.DB) error {
+			return db.Select("id", "head_seq", "head_hash", "head_mac").Where("id > ?", after).Order("id").Limit(resealBatch).Find(&rows).Error
+		})
+		if err != nil {
+			return fmt.Errorf("read heads: %w", err)
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		for _, row := range rows {
+			if err := fn(row); err != nil {
+				return err
+			}
+		}
+		after = rows[len(rows)-1].ID
+	}
+}
+
+// Rotate gives the keyset a new key, saves it, and reseals everything with it; with prune it then removes the older keys
+// and saves again. A crash in between leaves everything readable; running it again finishes what is left. It belongs into
+// the one process that works with the database: another would go on sealing with the keys it has loaded.
+func (s *Store) Rotate(ctx context.Context, prune bool) (rewritten int, err error) {
+	if err := s.keys.Rotate(); err != nil {
+		return 0, err
+	}
+	if err := s.keys.Save(); err != nil {
+		return 0, err
+	}
+	if rewritten, err = s.Reseal(ctx); err != nil || !prune {
+		return rewritten, err
+	}
+	late, err := s.Reseal(ctx) // what was sealed with the old key while the first pass ran
+	if err != nil {
+		return rewritten + late, err
+	}
+	if err := s.keys.Prune(); err != nil {
+		return rewritten + late, err
+	}
+	return rewritten + late, s.keys.Save()
+}
+
+// Verification is what Verify looked at and what it found wrong.
+type Verification struct {
+	Incidents   int
+	Events      int
+	Ciphertexts int
+	Faults      []VerifyFault
+}
+
+// VerifyFault is one thing that is not as it was written.
+type VerifyFault struct {
+	Incident incident.ID // 0 where it belongs to none
+	Where    string      // "event 7", "head", "alerts.sealed_body of row 3"
+	What     string
+}
+
+// String says it in one line.
+func (f VerifyFault) String() string {
+	if f.Incident == 0 {
+		return f.Where + ": " + f.What
+	}
+	return fmt.Sprintf("%s, %s: %s", f.Incident, f.Where, f.What)
+}
+
+// Verify checks every timeline against its head, every head against its MAC, every state against its timeline, and
+// opens every ciphertext. An error means that it could not finish, not that something is wrong.
+func (s *Store) Verify(ctx context.Context) (Verification, error) {
+	var v Verification
+	for _, c := range sealedColumns {
+		err := s.each(ctx, c, func(cells []cell) error {
+			for _, cell := range cells {
+				v.Ciphertexts++
+				if _, err := s.keys.Open(cell.Sealed, place(c.table, cell.Key, c.column)); err != nil {
+					v.Faults = append(v.Faults, VerifyFault{Where: c.table + "." + c.column + " of row " + cell.Key,
+						What: "the ciphertext was changed, moved from elsewhere, or its key is missing"})
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return v, err
+		}
+	}
+	if err := s.verifyNumbers(ctx, &v); err != nil {
+		return v, err
+	}
+	return v, s.eachHead(ctx, func(row incidentRow) error { return s.verifyIncident(ctx, incident.ID(row.ID), &v) })
+}
+
+// verifyNumbers notices an incident that is gone altogether: their numbers have no gaps.
+func (s *Store) verifyNumbers(ctx context.Context, v *Verification) error {
+	var last, rows int64
+	err := s.view(ctx, func(db *gorm.DB) error {
+		return errors.Join(db.Raw("SELECT value FROM counters WHERE name = 'incident'").Scan(&last).Error,
+			db.Raw("SELECT count(*) FROM incidents").Scan(&rows).Error)
+	})
+	if err == nil && last != rows {
+		v.Faults = append(v.Faults, VerifyFault{Where: "incidents", What: fmt.Sprintf("%d numbers were given, %d incidents are here", last, rows)})
+	}
+	return err
+}
+
+func (s *Store) verifyIncident(ctx context.Context, id incident.ID, v *Verification) error {
+	return s.view(ctx, func(db *gorm.DB) error {
+		fault := func(where, what string) { v.Faults = append(v.Faults, VerifyFault{id, where, what}) }
+		var row incidentRow
+		if err := db.Take(&row, "id = ?", int64(id)).Error; err != nil {
+			return fmt.Errorf("read %s: %w", id, err)
+		}
+		v.Incidents++
+		if s.keys.VerifyMAC(row.head().MACInput(id), row.HeadMac) != nil {
+			fault("head", "its MAC does not hold: the head was not written by this house, or its key is missing")
+		}
+		r := reader{s, db, ""}
+		events, err := r.Timeline(id)
+		if err != nil {
+			if errors.Is(classify(err), ErrUnavailable) {
+				return err
+			}
+			fault("timeline", "it cannot be read") // the ciphertext at fault was named above
+			return nil
+		}
+		v.Events += len(events)
+		faults := incident.Verify(id, events, row.head())
+		for _, f := range faults {
+			fault(fmt.Sprintf("event %d", f.Seq), f.What)
+		}
+		if len(faults) == 0 {
+			return s.verifyState(r, id, row, events, fault)
+		}
+		return nil
+	})
+}
+
+// verifyState compares the kept state with the one that the timeline adds up to.
+func (s *Store) verifyState(r reader, id incident.ID, row incidentRow, events []incident.Event, fault func(where, what string)) error {
+	kept, err := r.Incident(id)
+	if err != nil {
+		if errors.Is(classify(err), ErrUnavailable) {
+			return err
+		}
+		fault("state", "it cannot be read")
+		return nil
+	}
+	var folded incident.Incident // through JSON, as the kept one went
+	if data, err := canonicalState(incident.Fold(id, events)); err != nil {
+		return err
+	} else if err := json.Unmarshal(data, &folded); err != nil {
+		return fmt.Errorf("decode %s: %w", id, err)
+	}
+	want, err := canonicalState(folded)
+	if err != nil {
+		return err
+	}
+	have, err := canonicalState(kept)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, have) || row.Status != string(kept.Status) || row.Severity != string(kept.Severity) || row.Restricted != kept.Restricted {
+		fault("state", "it is not what the timeline adds up to")
+	}
+	return nil
+}

@@ -8,22 +8,22 @@ import (
 
 // message is one message of a conversation, or an ephemeral one of a person.
 type message struct {
-	ch                    *channel
-	ts, threadTS          string
-	us                    int64
-	subtype, user, botID  string
-	text                  string
-	blocks, attachments   json.RawMessage
-	metadata              *Metadata
-	edited, editedBy      string
-	reactions             []Reaction
-	files                 []*file
-	replies               []*message
-	parent                *message
-	inviter               string
-	topic                 *string // of channel_topic and channel_purpose
-	broadcast, isPinned   bool
-	viaResponse, toPerson bool // answered through a response_url or a command; ephemeral
+	ch                   *channel
+	ts, threadTS         string
+	us                   int64
+	subtype, user, botID string
+	text                 string
+	blocks, attachments  json.RawMessage
+	metadata             *Metadata
+	edited, editedBy     string
+	reactions            []Reaction
+	files                []*file
+	replies              []*message
+	parent               *message
+	inviter              string
+	topic                *string // of channel_topic and channel_purpose
+	broadcast, isPinned  bool
+	toPerson             bool // ephemeral
 }
 
 // Metadata is the event metadata of a message.

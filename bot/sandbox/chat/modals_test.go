@@ -203,3 +203,47 @@ func TestFormOfEveryInput(t *testing.T) {
 		t.Errorf("the app read %+v", got)
 	}
 }
+
+func TestExternalIDsAndHomeButtons(t *testing.T) {
+	a, with := withApp(t)
+	w := newWorld(t, with)
+	triggers := make(chan string, 8)
+	var in slack.InteractionCallback
+	a.interactions = func(_ http.ResponseWriter, r *http.Request) {
+		in = interactionOf(t, r)
+		triggers <- in.TriggerID
+	}
+	ask := func(user string) string {
+		if err := w.ws.Act(user).Shortcut("declare"); err != nil || in.Type != slack.InteractionTypeShortcut {
+			t.Fatalf("shortcut: %v, %s", err, in.Type)
+		}
+		return <-triggers
+	}
+	form := modal(input("title", "text", "Title"))
+	form.ExternalID = "declare-1"
+	if _, err := w.api.OpenView(ask(ada), form); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.api.OpenView(ask(ben), form); err == nil || err.Error() != "duplicate_external_id" {
+		t.Errorf("got %v", err)
+	}
+	form.Title = plain("Declared")
+	if _, err := w.api.UpdateView(form, "declare-1", "", ""); err != nil || w.ws.OpenViews(ada)[0].Title != "Declared" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := w.api.PushView(ask(ben), modal(input("b", "a", "L"))); err == nil || err.Error() != "not_found" {
+		t.Errorf("a push without a modal: %v", err)
+	}
+	home, err := w.api.PublishView(ben, slack.HomeTabViewRequest{Type: slack.VTHomeTab, Blocks: slack.Blocks{BlockSet: []slack.Block{
+		slack.NewActionBlock("row", slack.NewButtonBlockElement("open", "INC-1", plain("Open")))}}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.ws.Act(ben).ClickView(home.ID, chat.Action{ID: "open"}); err != nil || in.View.ID != home.ID || in.Container.Type != "view" {
+		t.Errorf("%v, %+v", err, in.Container)
+	}
+	ts := w.post(general, "card")
+	if err := w.ws.Act(ben).MessageShortcut("keep", general, ts); err != nil || in.Type != slack.InteractionTypeMessageAction || in.Message.Timestamp != ts {
+		t.Errorf("%v, %s", err, in.Type)
+	}
+}

@@ -384,3 +384,20 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Errorf("close again: %v", err)
 	}
 }
+
+func TestPublicPostingWithoutJoining(t *testing.T) {
+	w := newWorld(t, func(c *chat.Config) { c.Scopes = append([]string{"chat:write.public"}, chat.DefaultScopes...) })
+	w.post(lobby, "announced")
+	if _, err := w.api.PostEphemeral(lobby, ada, slack.MsgOptionText("psst", false)); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := w.api.PostMessage(locked, slack.MsgOptionText("a", false)); err == nil || err.Error() != "channel_not_found" {
+		t.Errorf("got %v", err)
+	}
+	if _, _, warnings, err := w.api.JoinConversation(lobby); err != nil || len(warnings) != 0 {
+		t.Errorf("join: %v, %v", warnings, err)
+	}
+	if _, _, warnings, err := w.api.JoinConversation(lobby); err != nil || len(warnings) != 1 {
+		t.Errorf("join again: %v, %v", warnings, err)
+	}
+}

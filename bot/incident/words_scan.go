@@ -157,6 +157,11 @@ func (p *phrase) reason() string {
 	return p.free()
 }
 
+// Readable turns what Slack wraps in angle brackets into what people read.
+func Readable(text string, d Directory) string {
+	return (&phrase{WordContext: WordContext{Directory: d}}).readable(text)
+}
+
 var wrapped = regexp.MustCompile(`<([@#!]?)([^<>|\n]+)(?:\|([^<>\n]*))?>`)
 
 // readable turns what Slack wraps in angle brackets into what it stands for.

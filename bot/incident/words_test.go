@@ -236,6 +236,18 @@ func TestWordVerbsExamples(t *testing.T) {
 	}
 }
 
+func TestParseWhen(t *testing.T) {
+	got, err := ParseWhen("yesterday 23:10", "happened_at", wordContext(t))
+	if want := time.Date(2026, 11, 19, 22, 10, 0, 0, time.UTC); err != nil || !got.Equal(want) {
+		t.Errorf("got %s, %v; want %s", got, err, want)
+	}
+	_, err = ParseWhen("02:31 or so", "happened_at", wordContext(t))
+	var refusal *Error
+	if !errors.As(err, &refusal) || refusal.Field != "happened_at" {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestJoinWords(t *testing.T) {
 	got := JoinWords([]string{"evidence", "disk image", "in", "s3://x"})
 	if want := `evidence "disk image" in s3://x`; got != want {

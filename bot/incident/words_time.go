@@ -26,6 +26,22 @@ func (p *phrase) when(t tense) (time.Time, bool) {
 	return time.Time{}, false
 }
 
+// ParseWhen reads a time that has been, as people type it; field names the
+// argument in the error.
+func ParseWhen(text, field string, c WordContext) (time.Time, error) {
+	if c.Zone == nil {
+		c.Zone = time.UTC
+	}
+	p := &phrase{scan: scan{text: text}, WordContext: c}
+	p.take("at")
+	v, ok := p.when(past)
+	if !ok || p.rest() != "" {
+		p.pos = 0
+		return time.Time{}, p.notTime(field)
+	}
+	return v, nil
+}
+
 func (p *phrase) instant(t tense) (time.Time, bool) {
 	w, ok := p.next()
 	if !ok {

@@ -1,0 +1,237 @@
+package slack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// ephemeral is an answer that only the person who asked sees. The same shape
+// answers a slash command and goes to a response_url.
+type ephemeral struct {
+	ResponseType    string        `json:"response_type"`
+	Text            string        `json:"text"`
+	Blocks          []slack.Block `json:"blocks,omitempty"`
+	ReplaceOriginal bool          `json:"replace_original"`
+}
+
+// whisper makes an answer of a message.
+func whisper(m message) *ephemeral {
+	return &ephemeral{ResponseType: "ephemeral", Text: m.text, Blocks: m.blocks}
+}
+
+// answer says what a question came to, or why there is no answer.
+func (s *Slack) answer(ctx context.Context, m message, err error) *ephemeral {
+	if err != nil {
+		return s.refusal(ctx, err)
+	}
+	return whisper(m)
+}
+
+// refusal says why not. The reason is plain text: it may quote what was typed.
+func (s *Slack) refusal(ctx context.Context, err error) *ephemeral {
+	text, _ := clip(clean(s.explain(ctx, err)), mostInBlock)
+	return whisper(message{text: string(esc(text, mostFallback)), blocks: []slack.Block{slack.NewSectionBlock(plain(text), nil, nil)}})
+}
+
+// explain is the reason as people read it. What is no refusal is a fault of
+// ours: it is logged, and nothing of our insides is shown.
+func (s *Slack) explain(ctx context.Context, err error) string {
+	var refused *incident.Error
+	if errors.As(err, &refused) {
+		return refused.Message
+	}
+	s.log.ErrorContext(ctx, "could not answer in time", "error", err)
+	if errors.Is(err, errUnknown) {
+		return "It is not known whether this was recorded. Say the same again to be sure: it counts once."
+	}
+	return "Not recorded: Tocsin cannot reach its records just now. Try again."
+}
+
+// recorded says what a command led to.
+func recorded(cmd incident.Command, r incident.Result) message {
+	id := r.Incident.ID
+	if id == 0 {
+		id = cmd.For
+	}
+	p := &page{id: id}
+	said, ok := sayings[cmd.Verb]
+	switch {
+	case r.Unchanged:
+		said = "it was so already; nothing changed."
+	case !ok:
+		said = "recorded."
+	}
+	p.line(mk(":white_check_mark: *%s*: %s", markup(id.String()), said))
+	for _, e := range r.Events {
+		p.line(consequences[e.Kind])
+	}
+	return p.done()
+}
+
+// sayings answer verbs whose outcome deserves more than "recorded".
+var sayings = map[incident.Verb]markup{
+	incident.VerbOpen:           "it is open. Its channel is being made, and you will be invited.",
+	incident.VerbAcknowledge:    "you have it.",
+	incident.VerbContain:        "it is contained.",
+	incident.VerbResolve:        "it is resolved. The closing record is due.",
+	incident.VerbSubmit:         "the record is frozen; the departments are being asked to sign it.",
+	incident.VerbSign:           "signed.",
+	incident.VerbObject:         "your objection stands until you withdraw it or the record is amended.",
+	incident.VerbAmend:          "the record can be changed again; its signatures are void.",
+	incident.VerbReopen:         "it is open again; a new round of pages begins.",
+	incident.VerbMerge:          "it goes on in the other incident.",
+	incident.VerbScheduleReview: "the review meeting has a time; invitations go out by mail.",
+}
+
+// consequences are events that a person may not expect of what they said.
+var consequences = map[incident.EventKind]markup{
+	incident.EventApproved:          "Every department has signed: the record is approved, and the postmortem is being written.",
+	incident.EventDismissProposed:   "This is grave enough that somebody from security has to dismiss it, too.",
+	incident.EventDismissed:         "It is dismissed as a false alarm.",
+	incident.EventEraseProposed:     "Legal and security erase together: the other of the two has to ask for the same texts.",
+	incident.EventExceptionProposed: "Somebody from security has to endorse the exception.",
+	incident.EventSignaturesVoided:  "The signatures on the record are void, because it changed.",
+	incident.EventClosed:            "It is closed.",
+}
+
+// help shows the grammar, or one verb of it.
+func (s *Slack) help(topic string) *ephemeral {
+	p := &page{}
+	verbs := incident.WordVerbs()
+	if n := slices.IndexFunc(verbs, func(v incident.WordVerb) bool { return v.Name == topic }); n >= 0 {
+		v := verbs[n]
+		p.line(mk("%s\n%s", s.usage(v), esc(v.Help, 300)))
+		for _, example := range v.Examples {
+			p.line(mk("`%s %s`", markup(s.cfg.CommandName), esc(example, 300)))
+		}
+		return whisper(p.done())
+	}
+	p.line(mk("What you can type. In an incident's channel it is about that incident; elsewhere, name it after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
+	for some := range slices.Chunk(verbs, 12) {
+		var lines []string
+		for _, v := range some {
+			lines = append(lines, string(mk("%s – %s", s.usage(v), esc(v.Help, 200))))
+		}
+		p.line(markup(strings.Join(lines, "\n")))
+	}
+	return whisper(p.done())
+}
+
+func (s *Slack) usage(v incident.WordVerb) markup {
+	return mk("`%s`", esc(strings.TrimSpace(s.cfg.CommandName+" "+v.Name+" "+v.Usage), 200))
+}
+
+// list answers with the incidents that a person may know of.
+func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (message, error) {
+	found, err := s.desk.List(ctx, handle(user), f)
+	if err != nil {
+		return message{}, err
+	}
+	p := &page{}
+	if len(found) == 0 {
+		p.line("There is no such incident.")
+		return p.done(), nil
+	}
+	p.line(mk("%s incidents", num(len(found))))
+	for some := range slices.Chunk(found, 12) {
+		lines := make([]string, len(some))
+		for n, one := range some {
+			lines[n] = oneLine(one)
+		}
+		p.items(lines)
+	}
+	return p.done(), nil
+}
+
+// oneLine is an incident in a list.
+func oneLine(i incident.Summary) string {
+	title := i.Title
+	if title == "" {
+		title = "(restricted)"
+	}
+	return fmt.Sprintf("%s · %s · %s · %s", i.ID, i.Severity, strings.ReplaceAll(string(i.Status), "_", " "), title)
+}
+
+// show looks at an incident with a person's eyes.
+func (s *Slack) show(ctx context.Context, user string, id incident.ID, why string) (incident.Brief, error) {
+	v, err := s.desk.Show(ctx, handle(user), id, why)
+	if err != nil {
+		return incident.Brief{}, err
+	}
+	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Now: s.cfg.Clock()}, nil
+}
+
+// status answers with how an incident stands.
+func (s *Slack) status(ctx context.Context, user string, id incident.ID) (message, error) {
+	b, err := s.show(ctx, user, id, "asked in Slack how it stands")
+	if err != nil {
+		return message{}, err
+	}
+	return card(b), nil
+}
+
+// record answers with the closing record as it is now.
+func (s *Slack) record(ctx context.Context, user string, id incident.ID) (message, error) {
+	b, err := s.show(ctx, user, id, "asked in Slack for the closing record")
+	if err != nil {
+		return message{}, err
+	}
+	p := &page{id: id}
+	p.line(mk("The closing record of *%s*", markup(id.String())))
+	scene{page: p, b: b, inc: b.Incident}.record(b.Incident.Record)
+	if sub := b.Incident.Submission; sub != nil {
+		p.small(mk("revision %s, frozen", num(sub.Document.Revision)), esc(sub.Digest, 100))
+	}
+	if possible(b.Incident, incident.VerbSubmit) {
+		p.buttons(button(ActRecord, "Write it", value(id)), button(ActSubmit, "Submit it for signing", value(id)))
+	}
+	return p.done(), nil
+}
+
+// respond sends an answer to a response_url.
+func (s *Slack) respond(ctx context.Context, url string, e ephemeral) {
+	err := slack.PostWebhookCustomHTTPContext(ctx, url, s.cfg.HTTPClient, &slack.WebhookMessage{Text: e.Text,
+		Blocks: &slack.Blocks{BlockSet: e.Blocks}, ResponseType: e.ResponseType, ReplaceOriginal: e.ReplaceOriginal})
+	if err != nil {
+		s.log.WarnContext(ctx, "an answer did not reach the person", "error", withoutURL(err))
+	}
+}
+
+// withoutURL keeps a response_url, which anybody could post to, out of the log.
+func withoutURL(err error) string {
+	text := err.Error()
+	if at := strings.Index(text, "http"); at >= 0 {
+		if end := strings.IndexAny(text[at:], "\" "); end >= 0 {
+			return text[:at] + "…" + text[at+end:]
+		}
+	}
+	return text
+}
+
+// notify tells the person behind an interaction something that only they see:
+// at the message they pressed on, in the channel, or in a direct message.
+func (s *Slack) notify(in interaction, e *ephemeral) {
+	s.later(func(ctx context.Context) {
+		if in.ResponseURL != "" {
+			s.respond(ctx, in.ResponseURL, *e)
+			return
+		}
+		options := []slack.MsgOption{slack.MsgOptionText(e.Text, false), slack.MsgOptionBlocks(e.Blocks...)}
+		var err error
+		if channel := in.channel(); channel != "" {
+			_, err = s.client.PostEphemeralContext(ctx, channel, in.User.ID, options...)
+		} else {
+			_, _, err = s.client.PostMessageContext(ctx, in.User.ID, options...)
+		}
+		if err != nil {
+			s.log.WarnContext(ctx, "an answer did not reach the person", "error", err)
+		}
+	})
+}

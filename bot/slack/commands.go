@@ -1,0 +1,225 @@
+package slack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// command answers what somebody typed after the slash command. The answer is
+// for their eyes only; what happened is said in the incident's channel.
+func (s *Slack) command(ctx context.Context, c typed) any {
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	words, err := s.parse(ctx, c)
+	if err != nil {
+		return s.refusal(ctx, err)
+	}
+	cmd := words.Command
+	switch {
+	case words.Query == incident.QueryHelp:
+		return s.help(words.Topic)
+	case words.Query == incident.QueryList:
+		m, err := s.list(ctx, c.User, words.Filter)
+		return s.answer(ctx, m, err)
+	case words.Query == incident.QueryStatus:
+		m, err := s.status(ctx, c.User, cmd.For)
+		return s.answer(ctx, m, err)
+	case words.Query == incident.QueryRecord:
+		m, err := s.record(ctx, c.User, cmd.For)
+		return s.answer(ctx, m, err)
+	case words.Form != "":
+		if err := s.openForm(ctx, c.TriggerID, c.User, ask{verb: words.Form, said: cmd}, s.tellAt(c.ResponseURL)); err != nil {
+			return s.refusal(ctx, err)
+		}
+		return nil
+	}
+	cmd = by(c.User, idempotency("command", c.TriggerID, c.User, c.Channel, c.Text), cmd)
+	result, err := s.attempt(ctx, idempotency("typed", c.User, c.Channel, c.Text), cmd, s.laterAt(c.ResponseURL))
+	if err != nil {
+		return s.refusal(ctx, err)
+	}
+	return whisper(recorded(cmd, result))
+}
+
+// parse reads the text in the channel it was typed in.
+func (s *Slack) parse(ctx context.Context, c typed) (incident.Words, error) {
+	w, err := s.wordContext(ctx, c.User, c.Channel)
+	if err != nil {
+		return incident.Words{}, err
+	}
+	return incident.ParseWords(unescape(c.Text), w)
+}
+
+// wordContext is what a person's words are read in.
+func (s *Slack) wordContext(ctx context.Context, user, channel string) (incident.WordContext, error) {
+	d, err := s.desk.Directory(ctx)
+	if err != nil {
+		return incident.WordContext{}, fmt.Errorf("read the directory: %w", err)
+	}
+	id, err := s.incidentOf(ctx, channel)
+	if err != nil {
+		return incident.WordContext{}, err
+	}
+	person, _ := d.Resolve(handle(user))
+	return incident.WordContext{Incident: id, Who: person.ID, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
+}
+
+// incidentOf is the incident whose channel this is, or 0.
+func (s *Slack) incidentOf(ctx context.Context, channel string) (incident.ID, error) {
+	if channel == "" {
+		return 0, nil
+	}
+	id, err := s.desk.Linked(ctx, incident.LinkChannel, channel)
+	if incident.CodeOf(err) == incident.CodeUnknown {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("find the channel's incident: %w", err)
+	}
+	return id, nil
+}
+
+// errUnknown is what a command came to when the Desk had not answered in time.
+var errUnknown = errors.New("the outcome is not known")
+
+// outcome is what the Desk said.
+type outcome struct {
+	result incident.Result
+	err    error
+}
+
+// attempt gives the Desk a command and waits no longer than Slack does. What
+// was not answered is tried again under the same key when the same person says
+// the same thing once more, so that it cannot count twice. If the Desk answers
+// too late, late is told.
+func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, late func(context.Context, incident.Command, outcome)) (incident.Result, error) {
+	now := s.cfg.Clock()
+	cmd.Key = s.memory.key(what, cmd.Key, now)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	answered := make(chan outcome, 1)
+	s.work.Go(func() {
+		defer cancel()
+		result, err := s.desk.Do(ctx, cmd)
+		answered <- outcome{result, err}
+	})
+	deadline, _ := ctx.Deadline()
+	limit := time.NewTimer(time.Until(deadline) + grace)
+	defer limit.Stop()
+	select {
+	case o := <-answered:
+		return s.settle(what, cmd, o, now)
+	case <-limit.C:
+		s.memory.keep(what, cmd.Key, now)
+		s.later(func(ctx context.Context) {
+			select {
+			case o := <-answered:
+				if _, err := s.settle(what, cmd, o, now); late != nil && !errors.Is(err, errUnknown) {
+					late(ctx, cmd, outcome{o.result, err})
+				}
+			case <-ctx.Done():
+			}
+		})
+		return incident.Result{}, errUnknown
+	}
+}
+
+// settle sorts what the Desk said: done, refused, not recorded, or not known.
+func (s *Slack) settle(what string, cmd incident.Command, o outcome, now time.Time) (incident.Result, error) {
+	var open interface{ OutcomeUnknown() bool }
+	switch {
+	case o.err == nil || incident.CodeOf(o.err) != "":
+		s.memory.forget(what)
+		return o.result, o.err
+	case errors.As(o.err, &open) && open.OutcomeUnknown():
+		s.memory.keep(what, cmd.Key, now)
+		return incident.Result{}, fmt.Errorf("%w: %w", errUnknown, o.err)
+	}
+	s.memory.keep(what, cmd.Key, now)
+	return incident.Result{}, fmt.Errorf("record %s: %w", cmd.Verb, o.err)
+}
+
+// laterAt tells a person through a response_url what a command came to after all.
+func (s *Slack) laterAt(responseURL string) func(context.Context, incident.Command, outcome) {
+	if responseURL == "" {
+		return nil
+	}
+	return func(ctx context.Context, cmd incident.Command, o outcome) {
+		answer := *whisper(recorded(cmd, o.result))
+		if o.err != nil {
+			answer = *s.refusal(ctx, o.err)
+		}
+		s.respond(ctx, responseURL, answer)
+	}
+}
+
+// memory is what is remembered between requests: keys of commands whose
+// outcome is open, and events that were seen. Losing it costs nothing but a
+// repeated answer.
+type memory struct {
+	mu     sync.Mutex
+	open   map[string]attempted
+	events map[string]time.Time
+}
+
+type attempted struct {
+	key string
+	at  time.Time
+}
+
+// recent is how long something is remembered.
+const recent = 10 * time.Minute
+
+// key is the one under which the same thing was tried before, or the fresh one.
+func (m *memory) key(what, fresh string, now time.Time) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before, ok := m.open[what]; ok && now.Sub(before.at) < recent {
+		return before.key
+	}
+	return fresh
+}
+
+func (m *memory) keep(what, key string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.open == nil {
+		m.open = map[string]attempted{}
+	}
+	for k, v := range m.open {
+		if now.Sub(v.at) >= recent {
+			delete(m.open, k)
+		}
+	}
+	m.open[what] = attempted{key, now}
+}
+
+func (m *memory) forget(what string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.open, what)
+}
+
+// seen reports whether an event came before, and remembers it.
+func (m *memory) seen(id string, now time.Time) bool {
+	if id == "" {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.events == nil {
+		m.events = map[string]time.Time{}
+	}
+	_, before := m.events[id]
+	for k, at := range m.events {
+		if now.Sub(at) >= recent {
+			delete(m.events, k)
+		}
+	}
+	m.events[id] = now
+	return before
+}

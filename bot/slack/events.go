@@ -1,0 +1,69 @@
+package slack
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// event works on a delivery of the Events API. Slack waits for no answer, and
+// brings it again where it believes that it got lost. Messages, joins and
+// whatever else an app may hear of are passed over.
+func (s *Slack) event(e event) {
+	if s.memory.seen(e.EventID, s.cfg.Clock()) {
+		return
+	}
+	person, channel := string(e.Event.User), string(e.Event.Channel)
+	switch e.Event.Type {
+	case "app_home_opened":
+		if e.Event.Tab == "home" || e.Event.Tab == "" {
+			s.later(func(ctx context.Context) { s.publishHome(ctx, person) })
+		}
+	case "app_mention":
+		if e.Event.BotID == "" && channel != "" {
+			s.notify(interaction{User: ref{person}, Channel: ref{channel}}, s.help(""))
+		}
+	case "subteam_members_changed", "subteam_updated":
+		if s.cfg.OnGroupsChanged != nil {
+			s.later(s.cfg.OnGroupsChanged)
+		}
+	}
+}
+
+// mostAtHome is how many incidents the home tab lists, with two blocks each.
+const mostAtHome = 40
+
+// publishHome shows a person the incidents that are not over, as far as they
+// may know of them.
+func (s *Slack) publishHome(ctx context.Context, person string) {
+	found, err := s.desk.List(ctx, handle(person), incident.Filter{Limit: mostAtHome})
+	var blocks []slack.Block
+	switch {
+	case err != nil:
+		blocks = []slack.Block{slack.NewSectionBlock(plain(s.explain(ctx, err)), nil, nil)}
+	default:
+		blocks = home(found)
+	}
+	_, err = s.client.PublishViewContext(ctx, slack.PublishViewContextRequest{UserID: person,
+		View: slack.HomeTabViewRequest{Type: slack.VTHomeTab, Blocks: slack.Blocks{BlockSet: blocks}}})
+	if err != nil {
+		s.log.WarnContext(ctx, "could not publish a home tab", "error", err)
+	}
+}
+
+func home(found []incident.Summary) []slack.Block {
+	heading := "No incident is open."
+	if len(found) > 0 {
+		heading = fmt.Sprintf("%d incidents are not over", len(found))
+	}
+	blocks := []slack.Block{slack.NewHeaderBlock(plain(heading))}
+	for _, i := range found[:min(len(found), mostAtHome)] {
+		line, _ := clip(clean(oneLine(i)), 1000)
+		show := slack.NewAccessory(button(ActStatus, "Show", value(i.ID)))
+		blocks = append(blocks, slack.NewSectionBlock(plain(line), nil, show))
+	}
+	return blocks
+}

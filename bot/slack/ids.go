@@ -1,0 +1,53 @@
+package slack
+
+import (
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// The action ids of buttons and selects: outbound messages carry them, inbound
+// interactions answer them. A button's value is made by value.
+const (
+	ActAcknowledge    = "ack"             // INC-42: "I have it"
+	ActSeverity       = "severity"        // static_select; its options' values are INC-42|sev2
+	ActStepDone       = "step_done"       // INC-42|playbook/step
+	ActStepSkip       = "step_skip"       // INC-42|playbook/step
+	ActSign           = "sign"            // INC-42|department|digest
+	ActObject         = "object"          // INC-42|department|digest
+	ActWithdraw       = "withdraw"        // INC-42|O1
+	ActAnswer         = "answer"          // INC-42|team
+	ActRecord         = "record"          // INC-42: edit the closing record
+	ActSubmit         = "submit"          // INC-42: edit it and submit
+	ActAmend          = "amend"           // INC-42
+	ActContain        = "contain"         // INC-42
+	ActResolve        = "resolve"         // INC-42
+	ActDismiss        = "dismiss"         // INC-42
+	ActNote           = "note"            // INC-42
+	ActFact           = "fact"            // INC-42
+	ActAction         = "action"          // INC-42: add an action item
+	ActReviewSchedule = "review_schedule" // INC-42
+	ActReviewConclude = "review_conclude" // INC-42
+	ActStatus         = "status"          // INC-42: show it to me
+)
+
+// The callback ids of the message shortcuts, as the app's manifest declares them.
+const (
+	ShortcutNote     = "keep_note"     // keep a message as a note
+	ShortcutEvidence = "keep_evidence" // keep a message, or its file, as evidence
+)
+
+// value is what a button carries: the incident and what else it is about.
+func value(id incident.ID, args ...string) string {
+	return strings.Join(append([]string{id.String()}, args...), "|")
+}
+
+// parseValue undoes value. It returns an error for what no button of ours carries.
+func parseValue(s string) (incident.ID, []string, error) {
+	parts := strings.Split(s, "|")
+	id, err := incident.ParseID(parts[0])
+	if err != nil {
+		return 0, nil, err
+	}
+	return id, parts[1:], nil
+}

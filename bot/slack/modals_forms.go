@@ -1,0 +1,272 @@
+package slack
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// forms are the verbs that can be asked for in a form. Opened, they show what
+// was said already; submitted, they make the command that could have been typed.
+var forms = map[incident.Verb]form{
+	incident.VerbOpen:           {title: "Open an incident", submit: "Open", blocks: openBlocks},
+	incident.VerbAcknowledge:    {title: "I have it", submit: "I have it", blocks: severityBlocks},
+	incident.VerbSetSeverity:    {title: "Severity", submit: "Grade it", blocks: severityBlocks},
+	incident.VerbAssignRole:     {title: "Give a role", submit: "Give", blocks: roleBlocks},
+	incident.VerbSetFact:        {title: "Set a fact", submit: "Set", blocks: factBlocks},
+	incident.VerbStepDone:       {title: "Step done", submit: "Done", blocks: stepBlocks("What came of it?", true)},
+	incident.VerbStepSkip:       {title: "Skip a step", submit: "Skip", blocks: stepBlocks("Why is it not needed?", false)},
+	incident.VerbNote:           {title: "Write a note", submit: "Write", blocks: noteBlocks},
+	incident.VerbEvidence:       {title: "Keep evidence", submit: "Keep", blocks: evidenceBlocks},
+	incident.VerbUpdate:         {title: "Status update", submit: "Send", blocks: saying("How does it stand?", false)},
+	incident.VerbContain:        {title: "Contained", submit: "Contained", blocks: saying("How was the harm stopped?", true)},
+	incident.VerbResolve:        {title: "Resolved", submit: "Resolved", blocks: saying("How were service and security restored?", true)},
+	incident.VerbReopen:         {title: "Reopen", submit: "Reopen", blocks: saying("Why is it not over?", false)},
+	incident.VerbDismiss:        {title: "False alarm", submit: "Dismiss", blocks: saying("Why is it a false alarm?", false)},
+	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: saying("Why does the record have to change? Its signatures will be void.", false)},
+	incident.VerbEditRecord:     {title: "Closing record", submit: "Save", reads: true, blocks: recordBlocks},
+	incident.VerbSubmit:         {title: "Submit the record", submit: "Submit for signing", reads: true, blocks: recordBlocks},
+	incident.VerbRevise:         {title: "Revise the record", submit: "Submit for signing", reads: true, blocks: recordBlocks},
+	incident.VerbSign:           {title: "Sign the record", submit: "Sign", reads: true, blocks: signBlocks},
+	incident.VerbObject:         {title: "Object to the record", submit: "Object", reads: true, blocks: signBlocks},
+	incident.VerbAnswer:         {title: "Answer", submit: "Answer", blocks: answerBlocks},
+	incident.VerbScheduleReview: {title: "Review meeting", submit: "Schedule", blocks: scheduleBlocks},
+	incident.VerbConclude:       {title: "Conclude the review", submit: "Conclude", reads: true, blocks: concludeBlocks},
+	incident.VerbAddAction:      {title: "Action item", submit: "Add", blocks: actionBlocks},
+}
+
+func openBlocks(f *filling) []slack.Block {
+	return []slack.Block{
+		inputText("title", "What happened, in one line?", f.said.Title, false),
+		inputPick("severity", "How grave is it?", strs(incident.Severities()), string(f.said.Severity)),
+		hint(optional(inputTick("public", "Who may read it?", "The whole company")), "Otherwise only those involved may."),
+	}
+}
+
+func severityBlocks(f *filling) []slack.Block {
+	return []slack.Block{
+		inputPick("severity", "How grave is it?", strs(incident.Severities()), string(f.said.Severity)),
+		optional(inputText("text", "Why?", f.said.Text, true)),
+	}
+}
+
+func roleBlocks(f *filling) []slack.Block {
+	roles := strs([]incident.Role{incident.Commander, incident.Scribe, incident.Communicator, incident.OperationLead, incident.SecurityLead, incident.LegalLead, incident.DPO})
+	if r := string(f.said.Role); r != "" && !slices.Contains(roles, r) {
+		roles = append(roles, r)
+	}
+	return []slack.Block{
+		inputPick("role", "Role", roles, string(f.said.Role)),
+		inputUser("person", "Who?", ""),
+	}
+}
+
+func factBlocks(f *filling) []slack.Block {
+	return []slack.Block{
+		inputPick("fact", "Fact", strs(incident.FactNames()), ""),
+		hint(inputText("value", "What is known?", "", false), `occurred: yesterday 23:10 · aware: gdpr 02:31 · personal data: suspected · affected: "Example SA" processor 1200 · time zone: Europe/Paris`),
+		optional(inputText("text", "How is this known?", f.said.Text, true)),
+	}
+}
+
+func stepBlocks(label string, may bool) func(*filling) []slack.Block {
+	return func(f *filling) []slack.Block {
+		b := inputText("text", label, f.said.Text, true)
+		b.Optional = may
+		return []slack.Block{slack.NewContextBlock("", plain(stepName(f.said.Step))), b, f.happened()}
+	}
+}
+
+// stepName is a step as people read it.
+func stepName(ref string) string {
+	name, _ := clip(clean("Step "+ref), 200)
+	return name
+}
+
+func noteBlocks(f *filling) []slack.Block {
+	return []slack.Block{
+		inputText("text", "Note", f.said.Text, true),
+		f.happened(),
+		inputPick("audience", "For whom?", audiences, string(incident.AudienceResponders)),
+	}
+}
+
+var audiences = strs([]incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity})
+
+func evidenceBlocks(f *filling) []slack.Block {
+	e := incident.Evidence{}
+	if f.said.Evidence != nil {
+		e = *f.said.Evidence
+	}
+	return []slack.Block{
+		inputText("name", "What is it?", e.Name, false),
+		optional(inputText("where", "Where is it kept?", e.Where, false)),
+		hint(optional(inputText("sha256", "SHA-256", e.SHA256, false)), "64 hexadecimal digits. With it the record's signatures cover the thing itself."),
+		f.happened(),
+	}
+}
+
+// saying is the form of a verb that says something in free words.
+func saying(label string, settable bool) func(*filling) []slack.Block {
+	return func(f *filling) []slack.Block {
+		blocks := []slack.Block{inputText("text", label, f.said.Text, true)}
+		if settable {
+			blocks = append(blocks, f.happened())
+		}
+		return blocks
+	}
+}
+
+func answerBlocks(f *filling) []slack.Block {
+	name, _ := clip(clean("For "+string(f.said.Department)), 200)
+	return []slack.Block{slack.NewContextBlock("", plain(name)),
+		inputText("text", "What does it mean for you, and is anything missing?", f.said.Text, true)}
+}
+
+// recordBlocks are all fields of the record. What the Desk gave may be
+// redacted, so the form remembers what it showed: only what was changed is
+// sent, and an untouched field never overwrites the full text.
+func recordBlocks(f *filling) []slack.Block {
+	var blocks []slack.Block
+	if f.said.Verb == incident.VerbRevise {
+		blocks = append(blocks, inputText("text", "Why is it revised?", f.said.Text, true))
+	}
+	f.meta.Shown = map[string]string{}
+	for _, field := range incident.RecordFields() {
+		now := clean(f.b.Incident.Record.Get(field.Name))
+		var b *slack.InputBlock
+		switch {
+		case field.Name == "audience":
+			b = inputPick(field.Name, field.Label, audiences, now)
+		case units(now) > mostInInput:
+			start, _ := clip(now, 300)
+			blocks = append(blocks, slack.NewSectionBlock(plain(field.Label+": "+start), nil, nil),
+				slack.NewContextBlock("", plain("This is longer than a form in Slack may be. Change it with the command record set "+field.Name+" TEXT.")))
+			continue
+		default:
+			b = inputText(field.Name, field.Label, now, field.Name != "language")
+		}
+		b.Optional = !field.Must || f.said.Verb == incident.VerbEditRecord
+		f.meta.Shown[field.Name] = fingerprint(now)
+		blocks = append(blocks, b)
+	}
+	return blocks
+}
+
+// fingerprint tells whether a field was changed. Slack may hand back a text
+// with other line ends and without the space around it.
+func fingerprint(text string) string {
+	text = strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:8])
+}
+
+// mostToRead is how many blocks of the record a form shows: it may have 100
+// blocks and 250 KB.
+const mostToRead = 60
+
+// signBlocks show the frozen record, its digest and, for a signature, the
+// sentence that it attests. What is signed or objected to is what is shown.
+func signBlocks(f *filling) []slack.Block {
+	sub := f.b.Incident.Submission
+	if sub == nil {
+		return []slack.Block{slack.NewSectionBlock(plain(f.b.Incident.ID.String()+" has no submitted record."), nil, nil)}
+	}
+	f.meta.Expect = sub.Digest
+	blocks := []slack.Block{slack.NewContextBlock("", plain("revision "+string(num(sub.Document.Revision))+" · "+sub.Digest))}
+	for _, field := range incident.RecordFields() {
+		if v := strings.TrimSpace(clean(sub.Document.Record.Get(field.Name))); v != "" {
+			blocks = append(blocks, slack.NewHeaderBlock(plain(field.Label)))
+			blocks = append(blocks, reading(v)...)
+		}
+	}
+	if len(blocks) > mostToRead {
+		blocks = append(blocks[:mostToRead], slack.NewSectionBlock(plain("The record is longer than a form in Slack may be. Read the rest with tocsin incident record show "+f.b.Incident.ID.String()+" before you go on."), nil, nil))
+	}
+	choose := inputPick("department", "For which department?", f.signers(), string(f.said.Department))
+	blocks = append(blocks, slack.NewDividerBlock(), choose)
+	if f.said.Verb == incident.VerbObject {
+		return append(blocks, inputText("text", "What is wrong with it?", f.said.Text, true))
+	}
+	return append(blocks, slack.NewSectionBlock(plain(incident.Sentence), nil, nil), inputTick("attest", "Your signature", "I confirm this"))
+}
+
+// signers are the departments that sign and, for objections, the consulted teams.
+func (f *filling) signers() []string {
+	names := strs(incident.RequiredDepartments())
+	if f.said.Verb == incident.VerbObject {
+		for _, c := range f.b.Incident.Consultations {
+			if !slices.Contains(names, string(c.Team)) {
+				names = append(names, string(c.Team))
+			}
+		}
+	}
+	return names
+}
+
+// reading is a long text in as many blocks as it takes.
+func reading(text string) []slack.Block {
+	var blocks []slack.Block
+	for text != "" {
+		piece, cut := clip(text, mostInBlock)
+		if cut {
+			piece = strings.TrimSuffix(piece, "…")
+		}
+		blocks = append(blocks, slack.NewSectionBlock(plain(piece), nil, nil))
+		text = strings.TrimLeft(text[len(piece):], " \n\t")
+	}
+	return blocks
+}
+
+func scheduleBlocks(*filling) []slack.Block {
+	return []slack.Block{slack.NewInputBlock("when", plain("When is the review meeting?"), plain("In your own time zone."), slack.NewDateTimePickerBlockElement("when"))}
+}
+
+func concludeBlocks(f *filling) []slack.Block {
+	attendance := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, plain("Choose"), "attendance")
+	blocks := []slack.Block{
+		slack.NewInputBlock("attendance", plain("Who was there?"), nil, attendance),
+		inputText("text", "What was decided?", f.said.Text, true),
+	}
+	for _, kind := range mustHave {
+		blocks = append(blocks, slack.NewHeaderBlock(plain("Action item: "+string(kind))))
+		if have := f.has(kind); have != "" {
+			blocks = append(blocks, slack.NewContextBlock("", plain("There is one already: "+have)))
+		}
+		blocks = append(blocks, optional(inputText(string(kind), "What is to be done?", "", false)),
+			optional(inputUser(string(kind)+"_owner", "Who does it?", "")), optional(inputDate(string(kind)+"_due", "Until when?")))
+	}
+	return append(blocks, slack.NewDividerBlock(),
+		hint(optional(inputText("exception", "Reason for closing without both", "", true)), "Somebody from security has to endorse it."))
+}
+
+// mustHave are the kinds of action items that closing needs.
+var mustHave = []incident.ActionKind{incident.ActionDetection, incident.ActionPrevention}
+
+func (f *filling) has(kind incident.ActionKind) string {
+	for _, a := range f.b.Incident.Actions {
+		if a.Kind == kind {
+			title, _ := clip(clean(a.ID+" "+a.Title), 200)
+			return title
+		}
+	}
+	return ""
+}
+
+func inputDate(name, label string) *slack.InputBlock {
+	return slack.NewInputBlock(name, plain(label), nil, slack.NewDatePickerBlockElement(name))
+}
+
+func actionBlocks(*filling) []slack.Block {
+	return []slack.Block{
+		inputPick("kind", "What is it for?", strs(incident.ActionKinds()), ""),
+		inputText("title", "What is to be done?", "", false),
+		inputUser("owner", "Who does it?", ""),
+		inputDate("due", "Until when?"),
+	}
+}

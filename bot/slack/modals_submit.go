@@ -1,0 +1,247 @@
+package slack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/slack-go/slack"
+
+	"tocsin/bot/incident"
+)
+
+// submitted answers a submitted form: nothing, and it closes; or what is
+// wrong, under the field it is about.
+func (s *Slack) submitted(ctx context.Context, in interaction) any {
+	verb := incident.Verb(in.View.CallbackID)
+	if _, ok := forms[verb]; !ok {
+		return nil
+	}
+	sub, err := s.read(ctx, in)
+	if err != nil {
+		return s.under(ctx, in.View, err)
+	}
+	cmd, err := sub.command(verb)
+	if err != nil {
+		return s.under(ctx, in.View, err)
+	}
+	if verb == incident.VerbEditRecord && len(cmd.Record) == 0 {
+		return nil // nothing was changed
+	}
+	state, err := json.Marshal(in.View.State.Values)
+	if err != nil {
+		return s.under(ctx, in.View, err)
+	}
+	key := idempotency("view", in.View.ID, in.View.Hash, string(state))
+	result, err := s.attempt(ctx, key, by(in.User.ID, key, cmd), nil)
+	if err != nil {
+		return s.under(ctx, in.View, err)
+	}
+	if verb == incident.VerbOpen {
+		done := notice(forms[verb].title, "")
+		done.Blocks.BlockSet = recorded(cmd, result).blocks
+		return slack.NewUpdateViewSubmissionResponse(&done)
+	}
+	return nil
+}
+
+// fields of a refusal that have another name in the form.
+var fieldNames = map[string][]string{
+	"actions": {"detection", "prevention"}, "action": {"title"}, "reason": {"text"}, "outcome": {"text"}, "record": {"summary"},
+	"digest": {"attest", "text"}, "regime": {"value"}, "affected": {"value"}, "decisions": {"text"},
+}
+
+// under shows a refusal below the field that it names, and below the first
+// field where it names none that the form has.
+func (s *Slack) under(ctx context.Context, v view, err error) any {
+	message, _ := clip(clean(s.explain(ctx, err)), 1000)
+	var refused *incident.Error
+	var inputs []string
+	for _, b := range v.Blocks {
+		if b.Type == "input" {
+			inputs = append(inputs, b.BlockID)
+		}
+	}
+	if len(inputs) == 0 {
+		done := notice("Tocsin", message)
+		return slack.NewUpdateViewSubmissionResponse(&done)
+	}
+	field := inputs[0]
+	if errors.As(err, &refused) {
+		for _, name := range append([]string{refused.Field}, fieldNames[refused.Field]...) {
+			if slices.Contains(inputs, name) {
+				field = name
+				break
+			}
+		}
+	}
+	return slack.NewErrorsViewSubmissionResponse(map[string]string{field: message})
+}
+
+// submission is a submitted form being read.
+type submission struct {
+	meta   meta
+	words  incident.WordContext
+	fields map[string]entry // by argument
+}
+
+func (s *Slack) read(ctx context.Context, in interaction) (submission, error) {
+	sub := submission{fields: map[string]entry{}}
+	if err := json.Unmarshal([]byte(in.View.PrivateMetadata), &sub.meta); err != nil {
+		return sub, incident.Invalid("", "this form is from an older version; close it and open it again")
+	}
+	w, err := s.wordContext(ctx, in.User.ID, "")
+	if err != nil {
+		return sub, err
+	}
+	sub.words, sub.words.Incident = w, sub.meta.Incident
+	for name, elements := range in.View.State.Values {
+		if e, ok := elements[name]; ok {
+			sub.fields[name] = e
+		}
+	}
+	return sub, nil
+}
+
+// said is what was typed into a field.
+func (sub submission) said(name string) string { return strings.TrimSpace(sub.fields[name].Value) }
+
+// chosen is what was picked in a menu.
+func (sub submission) chosen(name string) string { return sub.fields[name].Option.Value }
+
+// person is who was picked, or "" if nobody was.
+func (sub submission) person(name string) (incident.PersonID, error) {
+	if sub.fields[name].User == "" {
+		return "", nil
+	}
+	return sub.known(name, sub.fields[name].User)
+}
+
+func (sub submission) known(field, user string) (incident.PersonID, error) {
+	p, ok := sub.words.Directory.Resolve(handle(user))
+	if !ok {
+		return "", incident.Unknown(field, "the configuration does not know everybody you chose; have an administrator add them under people")
+	}
+	return p.ID, nil
+}
+
+// command makes the command that the form stands for.
+func (sub submission) command(verb incident.Verb) (incident.Command, error) {
+	cmd := incident.Command{Verb: verb, For: sub.meta.Incident, Department: sub.meta.Department, Step: sub.meta.Step, Expect: sub.meta.Expect,
+		Text: sub.said("text"), Severity: incident.Severity(sub.chosen("severity")), Role: incident.Role(sub.chosen("role"))}
+	if d := sub.chosen("department"); d != "" {
+		cmd.Department = incident.Department(d)
+	}
+	if when := sub.said("happened_at"); when != "" {
+		at, err := incident.ParseWhen(when, "happened_at", sub.words)
+		if err != nil {
+			return cmd, err
+		}
+		cmd.HappenedAt = at
+	}
+	switch verb {
+	case incident.VerbOpen:
+		cmd.Title, cmd.Public = sub.said("title"), len(sub.fields["public"].Options) > 0
+	case incident.VerbNote:
+		cmd.Audience = incident.Audience(sub.chosen("audience"))
+	case incident.VerbEvidence:
+		cmd.Evidence = &incident.Evidence{Name: sub.said("name"), Where: sub.said("where"), SHA256: strings.ToLower(sub.said("sha256"))}
+	case incident.VerbEditRecord, incident.VerbSubmit, incident.VerbRevise:
+		cmd.Record = sub.record()
+	case incident.VerbScheduleReview:
+		if at := sub.fields["when"].DateTime; at > 0 {
+			cmd.When = time.Unix(at, 0)
+		}
+	case incident.VerbAssignRole:
+		person, err := sub.person("person")
+		cmd.Person = person
+		return cmd, err
+	case incident.VerbSetFact:
+		return sub.fact(cmd)
+	case incident.VerbAddAction:
+		a, err := sub.action(incident.ActionKind(sub.chosen("kind")), "title", "owner", "due")
+		cmd.Action = &a
+		return cmd, err
+	case incident.VerbConclude:
+		return sub.conclusion(cmd)
+	}
+	return cmd, nil
+}
+
+// record holds the fields that differ from what the form showed.
+func (sub submission) record() map[string]string {
+	changed := map[string]string{}
+	for name, shown := range sub.meta.Shown {
+		e, there := sub.fields[name]
+		now := e.Value
+		if name == "audience" {
+			now = e.Option.Value
+			there = there && now != ""
+		}
+		if there && fingerprint(now) != shown {
+			changed[name] = strings.TrimSpace(now)
+		}
+	}
+	return changed
+}
+
+// fact reads the form's value as it would be read if it were typed.
+func (sub submission) fact(cmd incident.Command) (incident.Command, error) {
+	words, err := incident.ParseWords("fact "+sub.chosen("fact")+" "+sub.said("value"), sub.words)
+	if err != nil {
+		return cmd, err
+	}
+	cmd.Fact = words.Command.Fact
+	if cmd.Text == "" {
+		cmd.Text = words.Command.Text
+	}
+	return cmd, nil
+}
+
+// action reads an action item out of three fields.
+func (sub submission) action(kind incident.ActionKind, title, owner, due string) (incident.Action, error) {
+	a := incident.Action{Kind: kind, Title: sub.said(title)}
+	person, err := sub.person(owner)
+	if err != nil {
+		return a, err
+	}
+	a.Owner = person
+	day, err := time.Parse(time.DateOnly, sub.fields[due].Date)
+	switch {
+	case a.Title == "":
+		return a, incident.Invalid(title, "say what is to be done")
+	case a.Owner == "":
+		return a, incident.Invalid(owner, "an action item needs somebody who does it")
+	case err != nil:
+		return a, incident.Invalid(due, "an action item needs a day until when")
+	}
+	a.Due = day
+	return a, nil
+}
+
+// conclusion reads the review: who was there, what was decided, what follows.
+func (sub submission) conclusion(cmd incident.Command) (incident.Command, error) {
+	for _, user := range sub.fields["attendance"].Users {
+		person, err := sub.known("attendance", user)
+		if err != nil {
+			return cmd, err
+		}
+		cmd.Attendance = append(cmd.Attendance, person)
+	}
+	for _, kind := range mustHave {
+		name := string(kind)
+		if sub.said(name) == "" && sub.fields[name+"_owner"].User == "" && sub.fields[name+"_due"].Date == "" {
+			continue
+		}
+		a, err := sub.action(kind, name, name+"_owner", name+"_due")
+		if err != nil {
+			return cmd, err
+		}
+		cmd.Actions = append(cmd.Actions, a)
+	}
+	cmd.Exception = sub.said("exception")
+	return cmd, nil
+}

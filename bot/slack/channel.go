@@ -256,14 +256,20 @@ func absent(b incident.Brief, refused map[incident.PersonID]string) message {
 // Archive says the last word in the channel of an incident that ended. The
 // channel itself stays: what was said in it is part of the history.
 func (s *Slack) Archive(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	inc := b.Incident
-	p := page{id: inc.ID}
-	if inc.MergedInto != 0 {
-		p.line(mk(":arrow_right: This channel ends here; everything goes on in *%s*. What was said stays readable.", markup(inc.MergedInto.String())))
-	} else {
-		p.line(mk(":white_check_mark: *%s* is over and nothing more is expected here. What was said stays readable; `/incident reopen %s` goes on if it was not over after all.",
-			markup(inc.ID.String()), markup(inc.ID.String())))
-	}
-	_, err := s.tell(ctx, b, p.done())
+	_, err := s.tell(ctx, b, lastWord(b))
 	return nothing, err
+}
+
+// lastWord tells how it ended and where it goes on.
+func lastWord(b incident.Brief) message {
+	p := &page{id: b.Incident.ID}
+	if speak := voices[b.Event.Kind]; speak != nil {
+		speak(scene{page: p, b: b, e: b.Event, inc: b.Incident})
+	}
+	where := mk("nothing more is expected here; `/incident reopen %s` goes on if it was not over after all", markup(b.Incident.ID.String()))
+	if b.Incident.MergedInto != 0 {
+		where = mk("everything goes on in %s", markup(b.Incident.MergedInto.String()))
+	}
+	p.small(where, "what was said in this channel stays readable")
+	return p.done()
 }

@@ -133,7 +133,10 @@ func TestTopicIsSetOnlyWhereItChanges(t *testing.T) {
 func TestArchiveSaysWhereItGoesOnAndKeepsTheChannel(t *testing.T) {
 	f := newField(t)
 	b := f.channel()
-	b.Incident.MergedInto = 41
+	b.Incident.MergedInto, b.Event.Kind = 41, incident.EventMergedInto
+	b.Event.Fields = map[string]string{"target": "INC-41"}
+	f.must(f.slack.Archive, b)
+	b.Attempt = 2
 	f.must(f.slack.Archive, b)
 	c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
 	if said := f.said(c.ID); len(said) != 1 || !strings.Contains(said[0].Text, "INC-41") || c.Archived {

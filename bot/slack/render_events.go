@@ -60,7 +60,7 @@ var voices = map[incident.EventKind]voice{
 	incident.EventStepLate:        scene.stepLate,
 	incident.EventAccessGranted:   scene.accessGranted,
 	incident.EventRestricted:      scene.restricted,
-	incident.EventChannelOpened:   silent, // the card is the first thing said
+	incident.EventChannelOpened:   scene.channelOpened,
 	incident.EventInvited:         silent, // Slack says who joined
 	incident.EventLinked:          silent,
 	incident.EventEffectFailed:    scene.effectFailed,
@@ -99,6 +99,9 @@ func render(b incident.Brief) (message, bool) {
 	}
 	p := &page{id: b.Incident.ID}
 	speak(scene{page: p, b: b, e: b.Event, inc: b.Incident})
+	if b.Event.Audience == incident.AudienceLegalSecurity {
+		p.small("the texts are for legal and security alone")
+	}
 	if late := b.Event.RecordedAt.Sub(b.Event.HappenedAt); late > time.Minute {
 		p.small(mk("happened %s", at(b.Event.HappenedAt)))
 	}
@@ -137,9 +140,7 @@ func (s scene) when(field string) markup {
 func (s scene) say(name string) {
 	t, there := s.e.Texts[name]
 	switch {
-	case !there:
-	case s.e.Audience == incident.AudienceLegalSecurity:
-		s.small("the text is for legal and security alone")
+	case !there, s.e.Audience == incident.AudienceLegalSecurity:
 	case t.Value == "":
 		s.small("the text was erased")
 	default:
@@ -174,6 +175,19 @@ func (s scene) opened() {
 	s.say("text")
 	if s.e.Field("restricted") == "true" {
 		s.small("restricted: outside this channel only its number and severity are shown")
+	}
+}
+
+// channelOpened is the first thing said in the channel.
+func (s scene) channelOpened() {
+	s.line(mk(":wave: This is the channel of *%s* (%s). What is done with `/incident` or a button goes on the record.",
+		markup(s.inc.ID.String()), word(s.inc.Severity)))
+	s.quote(s.inc.Title)
+	if s.inc.Restricted {
+		s.small("restricted: outside this channel only its number and severity are shown")
+	}
+	if s.inc.PageOwed() {
+		s.buttons(s.button(incident.VerbAcknowledge, ActAcknowledge, "I have it")...)
 	}
 }
 
@@ -284,9 +298,12 @@ func (s scene) called() {
 	s.say("reason")
 }
 
+// effectFailed names the effect by its key: the incident, the event, the kind.
 func (s scene) effectFailed() {
-	s.line(mk(":x: Something could not be done and will not be tried again: %s", s.field("effect")))
+	parts := strings.SplitN(s.e.Field("effect"), "/", 4)
+	s.line(mk(":x: Something could not be done in the outside world and is not tried again: *%s*", word(parts[min(2, len(parts)-1)])))
 	s.say("reason")
+	s.small(s.field("effect"))
 }
 
 func (s scene) accessGranted() {

@@ -93,7 +93,8 @@ func fixtures() map[incident.EventKind]fixture {
 	outcome := map[string]string{"outcome": "disabled at 02:31"}
 	frozen := map[string]string{"revision": "1", "digest": digest}
 	return map[incident.EventKind]fixture{
-		incident.EventOpened: {map[string]string{"severity": "sev2", "restricted": "true"}, map[string]string{"title": "Root key used", "text": "seen by the auditor"}, true},
+		incident.EventOpened:        {map[string]string{"severity": "sev2", "restricted": "true"}, map[string]string{"title": "Root key used", "text": "seen by the auditor"}, true},
+		incident.EventChannelOpened: {fields: map[string]string{"name": incident.LinkChannel, "value": "C0000000042"}, system: true},
 		incident.EventAlertAttached: {map[string]string{"source": "cloudtrail", "kind": "cloudtrail.StopLogging", "level": "high", "at": "2026-11-20T11:58:00Z"},
 			map[string]string{"title": "Trail stopped", "detail": "trail org-main", "rule": "AWS CloudTrail Important Change (vitaliy0x1)", "url": "https://console.example.com/e"}, true},
 		incident.EventAlertCounted:       {map[string]string{"count": "100"}, map[string]string{"title": "Root login"}, true},
@@ -154,7 +155,7 @@ func fixtures() map[incident.EventKind]fixture {
 // stage is a status in which people see such a message, so that its buttons are drawn.
 func stage(kind incident.EventKind) incident.Status {
 	switch kind {
-	case incident.EventOpened, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventLapsed:
+	case incident.EventOpened, incident.EventChannelOpened, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventLapsed:
 		return incident.Triage
 	case incident.EventAcknowledged, incident.EventDismissProposed, incident.EventStepStarted, incident.EventStepLate:
 		return incident.Active
@@ -169,6 +170,9 @@ func stage(kind incident.EventKind) incident.Status {
 func (x fixture) brief(kind incident.EventKind) incident.Brief {
 	b := brief(lived())
 	b.Incident.Status = stage(kind)
+	if b.Incident.Status == incident.Triage {
+		b.Incident.Paging.HeldBy = ""
+	}
 	b.Event = incident.Event{Seq: 7, Kind: kind, HappenedAt: noon, RecordedAt: noon, By: "p1", Audience: incident.AudienceResponders, Fields: x.fields}
 	if x.system {
 		b.Event.By = ""
@@ -236,12 +240,14 @@ func TestCardAndOtherMessages(t *testing.T) {
 	public.Incident.Restricted = false
 	public.Event.Kind = incident.EventResolved
 	open.Event.Kind = incident.EventOpened
+	merged, dismissed := fixtures()[incident.EventMergedInto].brief(incident.EventMergedInto), fixtures()[incident.EventDismissed].brief(incident.EventDismissed)
+	merged.Incident.MergedInto = 41
 	agendas := incident.Brief{Agenda: []incident.Summary{grown.Incident.Summary(), {ID: 9, Status: incident.Dismissed, Severity: incident.Sev3, Title: "a drill"},
 		{ID: 10, Status: incident.Approved, Severity: incident.Sev1, Title: "a leak", ReviewAt: noon}}}
 	for name, m := range map[string]message{
 		"card_triage": card(open), "card_in_review": card(grown), "ask_sign": askSign(grown, incident.Security), "ask_consult": askConsult(grown, consult),
 		"announce_restricted": announcement(open), "announce_open": announcement(public), "postmortem_news": postmortemNews(grown, grown.Incident.Submission.Document.Record),
-		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "absent": absent(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
+		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "last_word_merged": lastWord(merged), "last_word_dismissed": lastWord(dismissed), "absent": absent(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, name, m) })
 	}

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -42,7 +43,7 @@ func (s *Slack) PageGroup(group string) Handler {
 	}
 }
 
-var errNobody = fmt.Errorf("no responder has a Slack user, and no announce channel is configured")
+var errNobody = errors.New("no responder has a Slack user, and no announce channel is configured")
 
 func firstError(errs ...error) error {
 	for _, err := range errs {
@@ -62,6 +63,6 @@ func groupPage(b incident.Brief, id string) message {
 		mention = "Responders"
 	}
 	p.line(mk(":rotating_light: %s: *%s* · *%s* needs somebody now. Nobody has it yet.", mention, markup(inc.ID.String()), word(inc.Severity)))
-	p.buttons(slack.BlockElement(button(ActAcknowledge, "I have it", value(inc.ID)).WithStyle(slack.StylePrimary)))
+	p.buttons(button(ActAcknowledge, "I have it", value(inc.ID)).WithStyle(slack.StylePrimary))
 	return p.done()
 }

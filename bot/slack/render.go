@@ -142,12 +142,6 @@ func (p *page) pairs(pairs ...[2]markup) {
 	flush()
 }
 
-func (p *page) divider() {
-	if p.room(0, 0) {
-		p.blocks = append(p.blocks, slack.NewDividerBlock())
-	}
-}
-
 // buttons is a row of things to press. It is never left out: there is always
 // room for a row beyond what the texts may take.
 func (p *page) buttons(elements ...slack.BlockElement) {

@@ -1,0 +1,166 @@
+// Package cloudtrail takes what AWS says about an account: CloudTrail records
+// and GuardDuty findings, as EventBridge delivers them to an API destination
+// (in its envelope, bare, or in an array).
+//
+// How alerts hang together. The fingerprint of a record is what was done, by
+// whom, in which account, to what, with which result: the second StopLogging of
+// the same trail is a copy, one that was refused first and succeeded later is
+// not. The correlation key is account and principal, with the session name
+// dropped and without regard to which access key was used, so that everything
+// one stolen identity does is one incident. A GuardDuty finding about an
+// identity correlates with that identity's records.
+package cloudtrail
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/secret"
+)
+
+const name = "cloudtrail"
+
+// Config of the source.
+type Config struct {
+	// APIKeys are the values of the header that the EventBridge connection sends.
+	// There are two while the key is rotated.
+	APIKeys []secret.String
+	// HeaderName is the header's name; default X-Api-Key.
+	HeaderName string
+}
+
+// Source is AWS, as intake sees it.
+type Source struct {
+	keys   []secret.String
+	header string
+}
+
+// New makes the source.
+func New(c Config) *Source {
+	if c.HeaderName == "" {
+		c.HeaderName = "X-Api-Key"
+	}
+	return &Source{keys: c.APIKeys, header: c.HeaderName}
+}
+
+// Name is the last element of the webhook's path.
+func (*Source) Name() string { return name }
+
+// Headers is empty: the body says everything.
+func (*Source) Headers() []string { return nil }
+
+// errNoKey is our own fault, not the sender's: the edge answers 5xx.
+var errNoKey = errors.New("cloudtrail: no API key is configured")
+
+// Verify compares the shared header with every configured key. EventBridge
+// signs nothing; the header is all there is. The delivery id is made of the ids
+// in the body. Where there are none (an array, a shape that is not known) it is
+// empty, and the edge tells deliveries apart by the body.
+func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
+	got := h.Get(s.header)
+	genuine, known := false, false
+	for _, k := range s.keys { // all of them, so that the time does not tell which one matched
+		known = known || !k.IsZero()
+		if k.Equal(got) {
+			genuine = true
+		}
+	}
+	switch {
+	case !known:
+		return "", errNoKey
+	case !genuine:
+		return "", incident.Forbidden("%s does not carry the key of this destination", s.header)
+	}
+	return deliveryID(body), nil
+}
+
+// deliveryID joins the ids that tell one delivery from another: those of the
+// envelope and of what is in it. eventID is unique within the account that
+// received it.
+func deliveryID(body []byte) string {
+	type ids struct {
+		ID        text `json:"id"`
+		UpdatedAt text `json:"updatedAt"`
+		EventID   text `json:"eventID"`
+		Account   text `json:"recipientAccountId"`
+	}
+	var v struct {
+		ids
+		Detail *ids `json:"detail"`
+	}
+	if decode(body, &v) != nil {
+		return ""
+	}
+	switch {
+	case v.Detail != nil && v.ID != "":
+		return join("/", v.ID, v.Detail.EventID, v.Detail.ID, v.Detail.UpdatedAt)
+	case v.EventID != "":
+		return join("/", v.Account, v.EventID)
+	case v.ID != "" && v.UpdatedAt != "":
+		return join("/", v.ID, v.UpdatedAt)
+	}
+	return ""
+}
+
+// decode reads JSON and forgives a field of an unexpected type, which stays
+// empty; records are re-exported by many tools.
+func decode(body []byte, v any) error {
+	err := json.Unmarshal(body, v)
+	var mismatch *json.UnmarshalTypeError
+	if err != nil && !errors.As(err, &mismatch) {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	return nil
+}
+
+// text is a string, a number or a boolean; anything else reads as absent.
+type text string
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	switch b[0] {
+	case '"':
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		*t = text(s)
+	case '{', '[', 'n':
+		*t = ""
+	default:
+		*t = text(b)
+	}
+	return nil
+}
+
+// first is the first that is not empty.
+func first(ts ...text) string {
+	for _, t := range ts {
+		if t != "" {
+			return string(t)
+		}
+	}
+	return ""
+}
+
+// join joins what is not empty.
+func join(sep string, ts ...text) string {
+	var out []string
+	for _, t := range ts {
+		if t != "" {
+			out = append(out, string(t))
+		}
+	}
+	return strings.Join(out, sep)
+}
+
+func field(label string, t text) text {
+	if t == "" {
+		return ""
+	}
+	return text(label) + ": " + t
+}

@@ -1,0 +1,119 @@
+package cloudtrail
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// envelope is EventBridge's. An input transformer may have taken it away.
+type envelope struct {
+	DetailType text            `json:"detail-type"`
+	Source     text            `json:"source"`
+	Account    text            `json:"account"`
+	Region     text            `json:"region"`
+	Time       text            `json:"time"`
+	Detail     json.RawMessage `json:"detail"`
+}
+
+var errNoObject = errors.New("it is no JSON object")
+
+// Decode says what a delivery means: an envelope, a bare record or finding, an
+// array of these, or a trail's file. Within an array, what cannot be read does
+// not hold up the rest; it becomes an informational alert of its own.
+func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
+	trimmed := bytes.TrimSpace(body)
+	if len(trimmed) > 0 && trimmed[0] == '[' {
+		return decodeList(trimmed)
+	}
+	var file struct {
+		Records json.RawMessage `json:"Records"`
+	}
+	if decode(trimmed, &file) == nil && len(file.Records) > 0 && file.Records[0] == '[' {
+		return decodeList(file.Records)
+	}
+	return decodeItem(trimmed)
+}
+
+func decodeList(body []byte) ([]incident.Signal, error) {
+	var items []json.RawMessage
+	if err := json.Unmarshal(body, &items); err != nil {
+		return nil, fmt.Errorf("decode cloudtrail array: %w", err)
+	}
+	var out []incident.Signal
+	bad := 0
+	var why error
+	for _, item := range items {
+		signals, err := decodeItem(item)
+		if err != nil {
+			bad, why = bad+1, err
+			continue
+		}
+		out = append(out, signals...)
+	}
+	switch {
+	case bad > 0 && len(out) == 0:
+		return nil, fmt.Errorf("decode cloudtrail array: none of %d elements: %w", len(items), why)
+	case bad > 0:
+		out = append(out, incident.Signal{Alert: &incident.Alert{
+			Source: name, Kind: "cloudtrail.unreadable", Level: incident.LevelInformational,
+			Title:       fmt.Sprintf("%d of %d CloudTrail records in one delivery could not be read", bad, len(items)),
+			Detail:      why.Error(),
+			Fingerprint: "cloudtrail.unreadable",
+		}})
+	}
+	return out, nil
+}
+
+func decodeItem(body []byte) ([]incident.Signal, error) {
+	if len(body) == 0 || body[0] != '{' {
+		return nil, fmt.Errorf("decode cloudtrail event: %w", errNoObject)
+	}
+	var env envelope
+	if err := decode(body, &env); err != nil {
+		return nil, fmt.Errorf("decode cloudtrail event: %w", err)
+	}
+	switch {
+	case env.DetailType != "" && !understood(env.DetailType):
+		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is none of CloudTrail's or GuardDuty's findings", env.DetailType, env.Source)
+	case len(env.Detail) > 0:
+		if env.Detail[0] != '{' {
+			return nil, fmt.Errorf("decode cloudtrail event: detail: %w", errNoObject)
+		}
+		return decodeDetail(env.Detail, env)
+	}
+	return decodeDetail(body, envelope{})
+}
+
+func understood(detailType text) bool {
+	return strings.HasSuffix(string(detailType), " via CloudTrail") || detailType == "GuardDuty Finding"
+}
+
+// decodeDetail tells a record from a finding by what only one of them has.
+func decodeDetail(body []byte, env envelope) ([]incident.Signal, error) {
+	var r record
+	if err := decode(body, &r); err != nil {
+		return nil, fmt.Errorf("decode cloudtrail record: %w", err)
+	}
+	if r.EventName != "" && r.EventSource != "" {
+		r.Account, r.Region = text(first(r.Account, r.UserIdentity.AccountID, env.Account)), text(first(r.Region, env.Region))
+		r.EventTime = text(first(r.EventTime, r.Timestamp, env.Time))
+		a := r.alert()
+		return []incident.Signal{{Alert: &a}}, nil
+	}
+	var f finding
+	if err := decode(body, &f); err != nil {
+		return nil, fmt.Errorf("decode guardduty finding: %w", err)
+	}
+	if f.ID != "" && f.Type != "" && f.Severity != "" {
+		f.AccountID, f.Region = text(first(f.AccountID, env.Account)), text(first(f.Region, env.Region))
+		a := f.alert()
+		return []incident.Signal{{Alert: &a}}, nil
+	}
+	return nil, errors.New("decode cloudtrail event: neither a CloudTrail record (eventName, eventSource) nor a GuardDuty finding (id, type, severity)")
+}

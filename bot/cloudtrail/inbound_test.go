@@ -1,0 +1,311 @@
+package cloudtrail_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tocsin/bot/cloudtrail"
+	"tocsin/bot/incident"
+	"tocsin/bot/secret"
+)
+
+var source = cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("old key"), secret.New("new key")}})
+
+func fixture(t testing.TB, file string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func decodeAlert(t *testing.T, body []byte) incident.Alert {
+	t.Helper()
+	got, err := source.Decode(nil, body)
+	if err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+	if len(got) != 1 || got[0].Alert == nil {
+		t.Fatalf("got %+v, want one alert", got)
+	}
+	return *got[0].Alert
+}
+
+func TestVerify(t *testing.T) {
+	for key, ok := range map[string]bool{"old key": true, "new key": true, "": false, "new key ": false, "NEW KEY": false} {
+		_, err := source.Verify(http.Header{"X-Api-Key": {key}}, []byte(`{}`), time.Time{})
+		if ok && err != nil || !ok && incident.CodeOf(err) != incident.CodeForbidden {
+			t.Errorf("key %q: error %v", key, err)
+		}
+	}
+	other := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}, HeaderName: "X-Tocsin"})
+	if _, err := other.Verify(http.Header{"X-Tocsin": {"k"}}, nil, time.Time{}); err != nil {
+		t.Errorf("another header: %v", err)
+	}
+	for _, s := range []*cloudtrail.Source{cloudtrail.New(cloudtrail.Config{}), cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{{}}})} {
+		if _, err := s.Verify(http.Header{"X-Api-Key": {""}}, nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
+			t.Errorf("without a key: error %v, want one that is our fault", err)
+		}
+	}
+}
+
+func TestDeliveryID(t *testing.T) {
+	tests := []struct{ name, body, want string }{
+		{"envelope", string(fixture(t, "envelope.json")), "0f6a7c2e-5b1d-4b8a-9d3e-1c2b3a4d5e6f/22222222-2222-2222-2222-222222222222"},
+		{"finding", string(fixture(t, "guardduty.json")), "8f5fa7d9-0000-0000-0000-c890a0c38127/b4b01b60fc24a199139f8f5f490edd81/2026-11-03T02:39:00Z"},
+		{"bare record", `{"eventID":"e","recipientAccountId":"1","eventName":"x"}`, "1/e"},
+		{"bare finding", `{"id":"f","updatedAt":"u"}`, "f/u"},
+		{"array", `[{"eventID":"e"}]`, ""},
+		{"nothing known", `{"x":1}`, ""},
+		{"no JSON", `{`, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			id, err := source.Verify(http.Header{"X-Api-Key": {"new key"}}, []byte(tt.body), time.Time{})
+			if err != nil || id != tt.want {
+				t.Errorf("id %q, error %v, want %q", id, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecodeEnvelope(t *testing.T) {
+	got := decodeAlert(t, fixture(t, "envelope.json"))
+	want := incident.Alert{
+		Source: "cloudtrail", Kind: "cloudtrail.CreateAccessKey", Level: incident.LevelHigh,
+		Title: "IAM access key created for another user (CreateAccessKey by arn:aws:iam::111122223333:role/service/ci-deploy)",
+		Detail: "It gives a second, lasting identity to whoever has the first. Harmless if an administrator set up a service user.\n" +
+			"Event: iam.amazonaws.com CreateAccessKey\nAccount: 111122223333, us-east-1\nPrincipal: arn:aws:iam::111122223333:role/service/ci-deploy\n" +
+			"Session: deploy-4711\nAccess key: ASIAEXAMPLE\nMFA: false\nTarget: payroll-export\nSource address: 203.0.113.7\nUser agent: aws-cli/2.15\n" +
+			`Request: {"userName":"payroll-export"}`,
+		Fingerprint: "cloudtrail|iam|CreateAccessKey|role/ci-deploy|111122223333|payroll-export|high",
+		Correlation: "cloudtrail:111122223333:role/ci-deploy",
+		EventID:     "22222222-2222-2222-2222-222222222222", At: time.Date(2026, 11, 3, 2, 30, 58, 0, time.UTC),
+		URL:     "https://us-east-1.console.aws.amazon.com/cloudtrailv2/home?region=us-east-1#/events/22222222-2222-2222-2222-222222222222",
+		Account: "111122223333", Region: "us-east-1", Principal: "arn:aws:iam::111122223333:role/service/ci-deploy", Address: "203.0.113.7",
+		Rule: "tocsin/access-key-for-another-user",
+		Tags: map[string]string{"event_source": "iam.amazonaws.com", "event_name": "CreateAccessKey", "event_type": "AwsApiCall", "identity_type": "AssumedRole",
+			"read_only": "false", "mfa": "false", "access_key": "ASIAEXAMPLE", "session": "deploy-4711", "address": "ip"},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestDecodeGuardDuty(t *testing.T) {
+	body := fixture(t, "guardduty.json")
+	got := decodeAlert(t, body)
+	if got.Kind != "guardduty.UnauthorizedAccess:IAMUser/TorIPCaller" || got.Level != incident.LevelMedium || got.Account != "111122223333" ||
+		got.Address != "198.51.100.9" || got.Sample || got.URL == "" || !got.At.Equal(time.Date(2026, 11, 3, 2, 39, 0, 0, time.UTC)) {
+		t.Errorf("alert %+v", got)
+	}
+	if record := decodeAlert(t, fixture(t, "envelope.json")); record.Correlation != got.Correlation {
+		t.Errorf("the finding's correlation key is %q, the record's of the same role %q", got.Correlation, record.Correlation)
+	}
+	again := decodeAlert(t, bytes.Replace(body, []byte(`"count":3`), []byte(`"count":9`), 1))
+	if again.Fingerprint != got.Fingerprint {
+		t.Error("a repeated finding is no copy")
+	}
+	for severity, want := range map[string]incident.Level{"9": "critical", "8.9": "high", "7": "high", "4.0": "medium", "3.9": "low", "1": "low", `"8"`: "high", `"x"`: "medium"} {
+		if a := decodeAlert(t, bytes.Replace(body, []byte(`"severity":5.5`), []byte(`"severity":`+severity), 1)); a.Level != want {
+			t.Errorf("severity %s became %s, want %s", severity, a.Level, want)
+		}
+	}
+	if a := decodeAlert(t, bytes.Replace(body, []byte(`"archived":false`), []byte(`"archived":true`), 1)); a.Level != incident.LevelInformational || a.Tags["archived"] != "true" {
+		t.Errorf("archived: %+v", a)
+	}
+	for _, mark := range []string{`"additionalInfo":{"sample":true}`, `"additionalInfo":{"value":"{\"sample\":true}"}`} {
+		b := bytes.Replace(body, []byte(`"additionalInfo":{"value":"{\"threatListName\":\"x\"}","type":"default"}`), []byte(mark), 1)
+		if !decodeAlert(t, b).Sample {
+			t.Errorf("%s is not recognised as a sample", mark)
+		}
+	}
+	pascal := `{"AccountId":"1","Region":"eu-west-1","Id":"f","Type":"T:R/F","Severity":8,"Title":"t","UpdatedAt":"2026-11-03T02:39:00Z"}`
+	if a := decodeAlert(t, []byte(pascal)); a.Level != incident.LevelHigh || a.EventID != "f" || a.Account != "1" {
+		t.Errorf("Pascal case: %+v", a)
+	}
+}
+
+func TestPrincipals(t *testing.T) {
+	tests := []struct{ name, identity, principal, correlation string }{
+		{"user", `{"type":"IAMUser","arn":"arn:aws:iam::1:user/path/ada","userName":"ada","accessKeyId":"AKIA1"}`, "arn:aws:iam::1:user/path/ada", "user/ada"},
+		{"the same user with another key", `{"type":"IAMUser","arn":"arn:aws:iam::1:user/path/ada","accessKeyId":"ASIA2"}`, "arn:aws:iam::1:user/path/ada", "user/ada"},
+		{"role session without issuer", `{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/r/s"}`, "arn:aws:sts::1:assumed-role/r", "role/r"},
+		{"session name with slashes", `{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/r/s/t"}`, "arn:aws:sts::1:assumed-role/r", "role/r"},
+		{"root", `{"type":"Root","arn":"arn:aws:iam::1:root"}`, "arn:aws:iam::1:root", "root"},
+		{"service", `{"type":"AWSService","invokedBy":"ec2.amazonaws.com"}`, "ec2.amazonaws.com", "service/ec2.amazonaws.com"},
+		{"federated", `{"type":"SAMLUser","principalId":"X:ada","userName":"ada"}`, "ada", "user/ada"},
+		{"role id", `{"type":"AssumedRole","principalId":"AROA:session"}`, "AROA", "principal/AROA"},
+		{"another account", `{"type":"AWSAccount","accountId":"2"}`, "2", "account/2"},
+		{"none", `{}`, "unknown", "unknown"},
+		{"null", `null`, "unknown", "unknown"},
+		{"a string", `"ada"`, "unknown", "unknown"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			a := decodeAlert(t, fmt.Appendf(nil, `{"eventName":"X","eventSource":"s3.amazonaws.com","recipientAccountId":"1","userIdentity":%s}`, tt.identity))
+			if a.Principal != tt.principal || a.Correlation != "cloudtrail:1:"+tt.correlation {
+				t.Errorf("principal %q, correlation %q", a.Principal, a.Correlation)
+			}
+		})
+	}
+}
+
+func TestOddAddressesNeverFail(t *testing.T) {
+	for address, kind := range map[string]string{
+		"203.0.113.7": "ip", "2001:db8::1": "ip", "AWS Internal": "aws service", "cloudformation.amazonaws.com": "aws service",
+		"203.000.113.007": "not an address", "203.0.113.*": "not an address", "": "", "HIDDEN": "not an address",
+	} {
+		a := decodeAlert(t, fmt.Appendf(nil, `{"eventName":"X","eventSource":"s3.amazonaws.com","sourceIPAddress":%q}`, address))
+		if a.Address != address || a.Tags["address"] != kind {
+			t.Errorf("%q became %q, %q", address, a.Address, a.Tags["address"])
+		}
+	}
+}
+
+func TestEventNamesLoseTheirVersion(t *testing.T) {
+	for in, want := range map[string]string{
+		"GetFunction20150331v2": "GetFunction", "CreateFunction20150331": "CreateFunction", "CreateDistribution2020_05_31": "CreateDistribution",
+		"ListBuckets": "ListBuckets", "20150331": "20150331",
+	} {
+		if a := decodeAlert(t, fmt.Appendf(nil, `{"eventName":%q,"eventSource":"lambda.amazonaws.com"}`, in)); a.Kind != "cloudtrail."+want {
+			t.Errorf("%s became %s", in, a.Kind)
+		}
+	}
+}
+
+func TestARefusedAttemptIsNoCopyOfTheSuccess(t *testing.T) {
+	base := `{"eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com","recipientAccountId":"1","requestParameters":{"name":"trail"}`
+	done := decodeAlert(t, []byte(base+`}`))
+	refused := decodeAlert(t, []byte(base+`,"errorCode":"AccessDenied","errorMessage":"no"}`))
+	if done.Level != incident.LevelCritical || refused.Level != incident.LevelMedium || done.Fingerprint == refused.Fingerprint || done.Correlation != refused.Correlation {
+		t.Errorf("done %+v, refused %+v", done, refused)
+	}
+	if !strings.HasPrefix(refused.Title, "Refused: ") || !strings.HasSuffix(refused.Title, "failed: AccessDenied") {
+		t.Errorf("title %q", refused.Title)
+	}
+}
+
+func TestDecodeShapes(t *testing.T) {
+	const rec = `{"eventName":"ListBuckets","eventSource":"s3.amazonaws.com"}`
+	tests := []struct {
+		name, body string
+		alerts     int // -1: an error
+	}{
+		{"bare record", rec, 1},
+		{"envelope without version and detail-type", `{"id":"1","detail":` + rec + `}`, 1},
+		{"console sign-in", `{"detail-type":"AWS Console Sign In via CloudTrail","detail":` + rec + `}`, 1},
+		{"array", `[` + rec + `,{"detail-type":"AWS API Call via CloudTrail","detail":` + rec + `}]`, 2},
+		{"empty array", ` []`, 0},
+		{"array with one that is bad", `[` + rec + `,{"x":1}]`, 2},
+		{"array of bad ones", `[1,"x",null]`, -1},
+		{"a trail's file", `{"Records":[` + rec + `,` + rec + `]}`, 2},
+		{"fields of unexpected types", `{"eventName":"X","eventSource":"y.amazonaws.com","requestParameters":"{\"bucketName\":\"b\"}","responseElements":[1],"readOnly":"true","awsRegion":{},"eventTime":7}`, 1},
+		{"repeated keys", `{"eventName":"A","eventName":"B","eventSource":"s"}`, 1},
+		{"deeply nested", `{"eventName":"A","eventSource":"s","requestParameters":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}`, 1},
+		{"another event", `{"detail-type":"EC2 Instance State-change Notification","source":"aws.ec2","detail":{"state":"running"}}`, -1},
+		{"scheduled event", `{"detail-type":"Scheduled Event","detail":{}}`, -1},
+		{"detail is no object", `{"detail-type":"AWS API Call via CloudTrail","detail":"x"}`, -1},
+		{"empty object", `{}`, -1},
+		{"null", `null`, -1},
+		{"a number", `7`, -1},
+		{"nothing", ``, -1},
+		{"no JSON", `{"eventName":`, -1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := source.Decode(nil, []byte(tt.body))
+			if (err != nil) != (tt.alerts < 0) || len(got) != max(tt.alerts, 0) {
+				t.Errorf("%d signals, error %v", len(got), err)
+			}
+		})
+	}
+}
+
+// Public data sets of an attack lab and of EventBridge.
+func TestDecodePublishedRecords(t *testing.T) {
+	const dir = "/work/shared/data"
+	files, _ := filepath.Glob(dir + "/cloudtrail-invictus/records/*.json")
+	bare, _ := filepath.Glob(dir + "/aws-guardduty/*.json")
+	if len(files) == 0 {
+		t.Skipf("no records in %s", dir)
+	}
+	levels := map[incident.Level]int{}
+	rules := map[string]int{}
+	for _, f := range append(files, bare...) {
+		body, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var file struct{ Records []json.RawMessage }
+		if err := json.Unmarshal(body, &file); err != nil {
+			t.Fatal(err)
+		}
+		got, err := source.Decode(nil, body)
+		if err != nil || len(got) != max(len(file.Records), 1) {
+			t.Fatalf("%s: %d signals of %d records, error %v", f, len(got), len(file.Records), err)
+		}
+		for _, s := range got {
+			levels[s.Alert.Level]++
+			rules[s.Alert.Rule]++
+			if s.Alert.At.IsZero() || s.Alert.Account == "" || s.Alert.EventID == "" || s.Alert.URL == "" {
+				t.Errorf("incomplete: %+v", s.Alert)
+			}
+		}
+	}
+	t.Logf("levels %v", levels)
+	for _, want := range []string{"trail-stopped", "access-key-for-another-user", "administrator-policy-attached", "snapshot-shared", "image-shared",
+		"console-login-without-mfa", "organization-left", "database-snapshot-shared", "trail-blinded", "function-public", "trust-anchor-created"} {
+		if rules["tocsin/"+want] == 0 {
+			t.Errorf("%s was not seen in the attack lab's records; seen: %v", want, rules)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(fixture(f, "envelope.json"))
+	f.Add(fixture(f, "guardduty.json"))
+	f.Add([]byte(`[{"eventName":"A","eventSource":"s","requestParameters":{"ipPermissions":{"items":[{"fromPort":22,"x":"0.0.0.0/0"}]}}},1]`))
+	f.Add([]byte(`{"eventName":"PutBucketPolicy","eventSource":"s3.amazonaws.com","requestParameters":{"bucketPolicy":{"Statement":[{"Effect":"Allow","Principal":{"AWS":["*"]}}]}}}`))
+	f.Add([]byte(`{"Records":[{"eventName":"CreateRole","eventSource":"iam.amazonaws.com","requestParameters":"{\"assumeRolePolicyDocument\":\"%7B%7D\"}"}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		kept := bytes.Clone(body)
+		got, err := source.Decode(nil, body)
+		again, err2 := source.Decode(nil, body)
+		if !bytes.Equal(kept, body) {
+			t.Fatal("the body was changed")
+		}
+		if (err == nil) != (err2 == nil) || !cmp.Equal(got, again) {
+			t.Fatalf("decoded twice: %+v and %+v", got, again)
+		}
+		if err == nil && !json.Valid(body) || err != nil && got != nil {
+			t.Fatalf("%d signals, error %v", len(got), err)
+		}
+		for _, s := range got {
+			if a := s.Alert; a == nil || a.Fingerprint == "" || a.Title == "" || a.Kind == "" || a.Level == "" {
+				t.Fatalf("alert %+v is incomplete", a)
+			}
+		}
+		_, _ = source.Verify(http.Header{"X-Api-Key": {"new key"}}, body, time.Time{})
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	body := fixture(b, "envelope.json")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := source.Decode(nil, body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

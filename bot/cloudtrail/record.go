@@ -1,0 +1,293 @@
+package cloudtrail
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// record is a CloudTrail record, as far as it is read. All 1.x versions fit:
+// minor versions only add fields.
+type record struct {
+	EventTime       text     `json:"eventTime"`
+	Timestamp       text     `json:"@timestamp"` // all that some re-exports have
+	EventID         text     `json:"eventID"`
+	EventSource     text     `json:"eventSource"`
+	EventName       text     `json:"eventName"`
+	EventType       text     `json:"eventType"`
+	Region          text     `json:"awsRegion"`
+	ReadOnly        text     `json:"readOnly"`
+	SourceIPAddress text     `json:"sourceIPAddress"`
+	UserAgent       text     `json:"userAgent"`
+	ErrorCode       text     `json:"errorCode"`
+	ErrorMessage    text     `json:"errorMessage"`
+	Account         text     `json:"recipientAccountId"`
+	UserIdentity    identity `json:"userIdentity"`
+	Request         object   `json:"requestParameters"`
+	Response        object   `json:"responseElements"`
+	Additional      object   `json:"additionalEventData"`
+}
+
+type identity struct {
+	Type        text `json:"type"`
+	PrincipalID text `json:"principalId"`
+	ARN         text `json:"arn"`
+	AccountID   text `json:"accountId"`
+	AccessKeyID text `json:"accessKeyId"`
+	UserName    text `json:"userName"`
+	InvokedBy   text `json:"invokedBy"`
+	Session     struct {
+		Attributes struct {
+			MFA text `json:"mfaAuthenticated"`
+		} `json:"attributes"`
+		Issuer struct {
+			Type     text `json:"type"`
+			ARN      text `json:"arn"`
+			UserName text `json:"userName"`
+		} `json:"sessionIssuer"`
+	} `json:"sessionContext"`
+}
+
+// object is a JSON object that is read only where a rule asks for it. A string
+// that holds an object counts as one.
+type object struct{ raw json.RawMessage }
+
+func (o *object) UnmarshalJSON(b []byte) error {
+	o.raw = bytes.Clone(b)
+	return nil
+}
+
+func (o object) fields() map[string]any {
+	b := []byte(o.raw)
+	if len(b) > 0 && b[0] == '"' {
+		var s string
+		if json.Unmarshal(b, &s) != nil {
+			return nil
+		}
+		b = []byte(strings.TrimSpace(s))
+	}
+	if len(b) == 0 || b[0] != '{' {
+		return nil
+	}
+	var m map[string]any
+	if json.Unmarshal(b, &m) != nil {
+		return nil
+	}
+	return m
+}
+
+// apiDate is the API version that some services append to their event names:
+// GetFunction20150331v2, CreateDistribution2020_05_31.
+var apiDate = regexp.MustCompile(`20\d\d_?\d\d_?\d\d(v\d+)?$`)
+
+// name is the event's, without an API version.
+func (r *record) name() string {
+	n := apiDate.ReplaceAllString(string(r.EventName), "")
+	if n == "" {
+		return string(r.EventName)
+	}
+	return n
+}
+
+// service is the event source without its domain: "iam".
+func (r *record) service() string {
+	s, _, _ := strings.Cut(string(r.EventSource), ".")
+	return s
+}
+
+func (r *record) failed() bool {
+	return r.ErrorCode != "" || r.EventName == "ConsoleLogin" && r.ErrorMessage != ""
+}
+
+// principal is who acted, for people: an ARN where there is one, the role's for
+// a role session. key is the same for correlation: kind and name, without path,
+// partition or session, as GuardDuty can give them too.
+func (i identity) principal() (shown, key string) {
+	switch {
+	case i.Type == "Root":
+		return first(i.ARN, "root"), "root"
+	case i.Session.Issuer.ARN != "":
+		return string(i.Session.Issuer.ARN), arnKey(string(i.Session.Issuer.ARN))
+	case i.ARN != "":
+		return withoutSession(string(i.ARN)), arnKey(string(i.ARN))
+	case i.InvokedBy != "":
+		return string(i.InvokedBy), "service/" + string(i.InvokedBy)
+	case i.UserName != "":
+		return string(i.UserName), "user/" + string(i.UserName)
+	case i.PrincipalID != "":
+		id, _, _ := strings.Cut(string(i.PrincipalID), ":") // the rest is a session name
+		return id, "principal/" + id
+	case i.AccountID != "":
+		return string(i.AccountID), "account/" + string(i.AccountID)
+	}
+	return "unknown", "unknown"
+}
+
+// withoutSession drops the session name of arn:aws:sts::1:assumed-role/ROLE/SESSION.
+func withoutSession(arn string) string {
+	head, rest, ok := strings.Cut(arn, ":assumed-role/")
+	if !ok {
+		return arn
+	}
+	role, _, _ := strings.Cut(rest, "/")
+	return head + ":assumed-role/" + role
+}
+
+// arnKey is "user/NAME" or "role/NAME" for the ARN of a user, role or role session.
+func arnKey(arn string) string {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 {
+		return arn
+	}
+	kind, rest, ok := strings.Cut(parts[5], "/")
+	switch {
+	case !ok:
+		return parts[5] // "root"
+	case kind == "assumed-role":
+		role, _, _ := strings.Cut(rest, "/")
+		return "role/" + role
+	case kind == "role" || kind == "user":
+		return kind + "/" + rest[strings.LastIndex(rest, "/")+1:]
+	}
+	return parts[5]
+}
+
+// session is the session name of a role, which often says who used it.
+func (i identity) session() string {
+	if _, rest, ok := strings.Cut(string(i.ARN), ":assumed-role/"); ok {
+		_, session, _ := strings.Cut(rest, "/")
+		return session
+	}
+	return ""
+}
+
+// targets are the request parameters that say what was acted on, in the order
+// they are shown.
+var targets = []string{
+	"userName", "roleName", "roleArn", "groupName", "groupId", "policyArn", "policyName", "bucketName", "key", "name", "trailName", "detectorId",
+	"configurationRecorderName", "keyId", "secretId", "snapshotId", "imageId", "instanceId", "dBSnapshotIdentifier", "dBClusterSnapshotIdentifier",
+	"dBInstanceIdentifier", "functionName", "serialNumber", "logGroupName", "resourceArn", "accountId", "principalArn",
+}
+
+func target(request map[string]any) string {
+	var out []text
+	for _, k := range targets {
+		if s, ok := request[k].(string); ok {
+			out = append(out, text(s))
+		}
+	}
+	return join(", ", out...)
+}
+
+// maxRequest bounds how much of the request parameters a responder is shown.
+const maxRequest = 2000
+
+// alert normalises a record.
+func (r *record) alert() incident.Alert {
+	who, key := r.UserIdentity.principal()
+	request := r.Request.fields()
+	on := target(request)
+	v := r.level(request)
+	title := v.what
+	if title == "" {
+		title = r.service() + " " + r.name()
+	}
+	result := ""
+	if r.failed() {
+		result = "failed: " + first(r.ErrorCode, r.ErrorMessage)
+	}
+	a := incident.Alert{
+		Source: name, Kind: "cloudtrail." + r.name(), Level: v.level, Rule: v.rule,
+		Title:       join(", ", text(fmt.Sprintf("%s (%s by %s)", title, r.name(), who)), text(result)),
+		Fingerprint: join("|", "cloudtrail", text(r.service()), text(r.name()), text(key), r.Account, text(on), text(v.level), text(failure(r.failed()))),
+		Correlation: "cloudtrail:" + string(r.Account) + ":" + key,
+		EventID:     string(r.EventID), At: instant(r.EventTime),
+		URL:     r.console(),
+		Account: string(r.Account), Region: string(r.Region), Principal: who, Address: string(r.SourceIPAddress),
+	}
+	a.Tags = r.tags()
+	a.Detail = join("\n",
+		text(v.why), field("Event", r.EventSource+" "+r.EventName), field("Account", text(join(", ", r.Account, r.Region))),
+		field("Principal", text(who)), field("Session", text(r.UserIdentity.session())), field("Access key", r.UserIdentity.AccessKeyID),
+		field("MFA", r.UserIdentity.Session.Attributes.MFA), field("Target", text(on)), field("Source address", r.SourceIPAddress),
+		field("User agent", r.UserAgent), field("Error", text(join(" ", r.ErrorCode, r.ErrorMessage))))
+	if v.level != incident.LevelInformational && len(request) > 0 {
+		a.Detail += "\nRequest: " + compact(r.Request.raw)
+	}
+	return a
+}
+
+func failure(failed bool) string {
+	if failed {
+		return "failed"
+	}
+	return ""
+}
+
+func (r *record) tags() map[string]string {
+	tags := map[string]string{}
+	for k, v := range map[string]text{
+		"event_source": r.EventSource, "event_name": r.EventName, "event_type": r.EventType, "identity_type": r.UserIdentity.Type,
+		"error_code": r.ErrorCode, "read_only": r.ReadOnly, "mfa": r.UserIdentity.Session.Attributes.MFA,
+		"access_key": r.UserIdentity.AccessKeyID, "session": text(r.UserIdentity.session()), "address": text(addressKind(string(r.SourceIPAddress))),
+	} {
+		if v != "" {
+			tags[k] = string(v)
+		}
+	}
+	return tags
+}
+
+// addressKind says what stands in sourceIPAddress, which is a text and need not
+// be an address at all.
+func addressKind(s string) string {
+	if s == "" {
+		return ""
+	}
+	if _, err := netip.ParseAddr(s); err == nil {
+		return "ip"
+	}
+	if s == "AWS Internal" || strings.HasSuffix(s, ".amazonaws.com") {
+		return "aws service"
+	}
+	return "not an address"
+}
+
+var (
+	regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d$`)
+	eventUUID  = regexp.MustCompile(`^[0-9a-fA-F-]{36}$`)
+)
+
+// console is the event's page in the AWS console.
+func (r *record) console() string {
+	if !regionName.MatchString(string(r.Region)) || !eventUUID.MatchString(string(r.EventID)) {
+		return ""
+	}
+	return fmt.Sprintf("https://%[1]s.console.aws.amazon.com/cloudtrailv2/home?region=%[1]s#/events/%[2]s", r.Region, r.EventID)
+}
+
+func compact(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return ""
+	}
+	s := b.String()
+	if len(s) > maxRequest {
+		s = s[:maxRequest] + "…"
+	}
+	return strings.ToValidUTF8(s, "")
+}
+
+func instant(s text) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, string(s))
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}

@@ -22,22 +22,11 @@ type Redactor interface{ Text(string) string }
 
 // Playbooks is what the desk needs of the playbook library.
 type Playbooks interface {
-	// Names lists the playbooks, for messages.
-	Names() []string
 	// Pin returns a playbook as it is pinned when it starts.
 	Pin(name string) (incident.Run, bool)
 	// Match returns the playbooks that fit an incident that alert opens or joins
 	// (nil: a person opens it), pinned.
 	Match(inc incident.Incident, alert *incident.Alert) []incident.Run
-	// Next lists the steps that are due now and not started, and those whose
-	// deadline has passed.
-	Next(inc incident.Incident, now time.Time) []Due
-}
-
-// Due is a step whose time has come.
-type Due struct {
-	Run, Step string
-	Late      bool // its deadline passed; else it is to be started
 }
 
 // Writer renders the postmortem of an incident as it stands under its signed digest.

@@ -334,15 +334,15 @@ func askUnanswered(c calling) []incident.Effect {
 }
 
 // step finds the step an event is about.
-func (c calling) step() (*incident.Run, *incident.Step, map[string]string) {
+func (c calling) step() (*incident.Step, map[string]string) {
 	args := map[string]string{"run": c.event.Field("run"), "step": c.event.Field("step")}
-	run, step := c.inc.Step(args["run"] + "/" + args["step"])
-	return run, step, args
+	_, step := c.inc.Step(args["run"] + "/" + args["step"])
+	return step, args
 }
 
 // botStep does a step that the playbook gives to the bot.
 func botStep(c calling) []incident.Effect {
-	_, step, args := c.step()
+	step, args := c.step()
 	if step == nil || step.Action == "" {
 		return nil
 	}
@@ -351,26 +351,19 @@ func botStep(c calling) []incident.Effect {
 
 // postTask shows a step that the playbook gives to a person.
 func postTask(c calling) []incident.Effect {
-	if _, step, _ := c.step(); step == nil || step.Action != "" {
+	if step, _ := c.step(); step == nil || step.Action != "" {
 		return nil
 	}
 	return post(c)
 }
 
-// stepTimer watches over a step's deadline, which counts from the start of its
-// run: that is when its first step started.
+// stepTimer watches over a step's deadline, which counts from its start.
 func stepTimer(c calling) []incident.Effect {
-	run, step, args := c.step()
+	step, args := c.step()
 	if step == nil || step.Action != "" || step.Deadline <= 0 {
 		return nil
 	}
-	started := c.now
-	for _, s := range run.Plan {
-		if !s.Started.IsZero() && s.Started.Before(started) {
-			started = s.Started
-		}
-	}
 	e := c.effect(incident.EffectStepTimer, args)
-	e.After = started.Add(step.Deadline)
+	e.After = c.event.RecordedAt.Add(step.Deadline)
 	return []incident.Effect{e}
 }

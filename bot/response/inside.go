@@ -3,9 +3,9 @@ package response
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"tocsin/bot/incident"
+	"tocsin/playbooks"
 )
 
 // inside returns what does an effect that needs nobody outside, or nil. Each
@@ -22,9 +22,6 @@ func (a *attempt) inside() func(*session) error {
 		return nil
 	}
 	return func(s *session) error {
-		if gone, err := a.gone(s); gone || err != nil {
-			return err
-		}
 		result, err := do(s)
 		switch {
 		case incident.CodeOf(err) != "":
@@ -82,34 +79,21 @@ func (a *attempt) botStep(s *session) (string, error) {
 	if step == nil || step.Settled() {
 		return "nothing to do any more", nil
 	}
-	cmd, err := action(*step)
+	action, err := playbooks.ParseAction(step.Action)
 	if err != nil {
-		return "", err
+		return "", incident.Invalid("action", "%s", err)
 	}
-	outcome := "done by the bot"
-	if err := s.bot(a.effect.Incident, cmd); incident.CodeOf(err) != "" {
-		outcome = clip("the bot could not do it: " + err.Error())
-	} else if err != nil {
-		return "", err
+	outcome := action.Outcome()
+	if cmd := action.Command(a.effect.Incident); cmd.Verb != "" {
+		err := s.bot(a.effect.Incident, cmd)
+		switch {
+		case incident.CodeOf(err) != "":
+			outcome = clip("The bot could not do it: " + err.Error())
+		case err != nil:
+			return "", err
+		}
 	}
-	return outcome, s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbStepDone, Step: a.stepRef(), Text: outcome})
-}
-
-// action translates a step's action, "verb what", into a command.
-func action(step incident.Step) (incident.Command, error) {
-	verb, what, _ := strings.Cut(strings.Replace(strings.TrimSpace(step.Action), ":", " ", 1), " ")
-	what = strings.TrimSpace(what)
-	switch verb {
-	case "call":
-		return incident.Command{Verb: incident.VerbCall, Department: incident.Department(what)}, nil
-	case "consult":
-		return incident.Command{Verb: incident.VerbConsult, Department: incident.Department(what)}, nil
-	case "post":
-		return incident.Command{Verb: incident.VerbUpdate, Text: what}, nil
-	case "note", "remind":
-		return incident.Command{Verb: incident.VerbNote, Text: what}, nil
-	}
-	return incident.Command{}, incident.Invalid("action", "%q is no action of the bot; use call, consult, post, note or remind", verb)
+	return "done", s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbStepDone, Step: a.stepRef(), Text: outcome})
 }
 
 // writePostmortem renders the document of the record that was approved. One

@@ -126,11 +126,10 @@ func (a *attempt) call(ctx context.Context) (incident.Command, error) {
 }
 
 // landed records what the handler brought back. The effect has happened: a
-// result that the lifecycle refuses by now is noted in the ledger, no more.
+// result that the lifecycle refuses by now is noted in the ledger, no more. An
+// attempt that no longer holds its job is stopped by Finish. The effect is not
+// read again here: what a kept-current one missed since is found by that.
 func (a *attempt) landed(s *session, cmd incident.Command) error {
-	if gone, err := a.gone(s); gone || err != nil {
-		return err
-	}
 	if cmd.Verb == "" && a.effect.Kind == incident.EffectPage {
 		cmd = incident.Command{Verb: incident.VerbPaged, Round: number(a.effect, "round"), Route: number(a.effect, "route")}
 	}
@@ -146,15 +145,6 @@ func (a *attempt) landed(s *session, cmd incident.Command) error {
 		}
 	}
 	return s.finish(a.job, result)
-}
-
-// gone reports that another attempt ended the effect meanwhile.
-func (a *attempt) gone(s *session) (bool, error) {
-	_, done, err := s.tx.Effect(a.job)
-	if err != nil {
-		return false, fmt.Errorf("read the effect: %w", err)
-	}
-	return done, nil
 }
 
 // finish writes the ledger row and ends the job.
@@ -176,10 +166,7 @@ func (a *attempt) failed(ctx context.Context, cause error) (string, error) {
 	var giveUp bool
 	err := a.desk.write(ctx, func(s *session) error {
 		giveUp = errors.As(cause, &permanent) || a.tooOld(s.now)
-		gone, err := a.gone(s)
-		if a.settled = gone; gone || err != nil {
-			return err
-		}
+		a.settled = false
 		if a.effect.Kind == incident.EffectPage {
 			if owed, err := a.pageFailed(s, cause); !owed || err != nil {
 				return err

@@ -114,8 +114,7 @@ type reporting struct {
 
 // copies are the deliveries of a batch that carry one and the same alert.
 type copies struct {
-	key   string
-	alert incident.Alert // the earliest
+	alert incident.Alert // the earliest, always with a correlation key
 	rows  []int64
 }
 
@@ -184,10 +183,11 @@ func grouped(batch []incident.Reported) []*copies {
 			if a.Fingerprint == "" {
 				a.Fingerprint = a.Kind + "\n" + a.Title
 			}
-			id := identity{correlation(a), a.Source, a.Fingerprint}
+			a.Correlation = correlation(a)
+			id := identity{a.Correlation, a.Source, a.Fingerprint}
 			g := groups[id]
 			if g == nil {
-				g = &copies{key: id.key, alert: a}
+				g = &copies{alert: a}
 				groups[id] = g
 				order = append(order, g)
 			}
@@ -203,7 +203,7 @@ func grouped(batch []incident.Reported) []*copies {
 // correlation is the key under which alerts find their incident. One without
 // a key belongs to its own copies alone.
 func correlation(a incident.Alert) string {
-	return cmp.Or(a.Correlation, a.Source+":"+cmp.Or(a.Fingerprint, a.Kind+"\n"+a.Title))
+	return cmp.Or(a.Correlation, a.Source+":"+a.Fingerprint)
 }
 
 // alert routes one alert and its copies.
@@ -216,7 +216,7 @@ func (r *reporting) alert(g *copies) error {
 	var id incident.ID
 	if !rule.Watch {
 		var err error
-		if id, err = r.tx.Correlated(g.key); err != nil {
+		if id, err = r.tx.Correlated(g.alert.Correlation); err != nil {
 			return fmt.Errorf("find the incident of an alert: %w", err)
 		}
 	}
@@ -257,9 +257,12 @@ func (r *reporting) openFor(g *copies, rule Rule) error {
 	alert := ref(row)
 	preview := incident.Incident{ID: id, Status: incident.Triage, Severity: rule.Open, Title: alert.Title}
 	_, err = r.begin(id, incident.Command{Verb: incident.VerbOpen, For: id, By: source(g.alert), Via: incident.ViaSource, Title: alert.Title,
-		Text: clip(g.alert.Detail), Severity: rule.Open, Alert: &alert, Runs: r.runs(preview, g.alert, rule)}, g.key)
+		Text: clip(g.alert.Detail), Severity: rule.Open, Alert: &alert, Runs: r.runs(preview, g.alert, rule)}, g.alert.Correlation)
 	if err != nil {
 		return err
+	}
+	if err := r.tx.Rehome(0, id); err != nil { // what was only watched so far
+		return fmt.Errorf("bring watched alerts into %s: %w", id, err)
 	}
 	r.settle(g, Settled{Outcome: outcomeOpened, Incident: id, Alert: row.ID})
 	return r.counted(id, alert, before, before+int64(len(g.rows)))
@@ -400,4 +403,3 @@ func shorten(s string, limit int) string {
 	}
 	return string([]rune(s)[:limit-1]) + "…"
 }
-

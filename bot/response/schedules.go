@@ -33,12 +33,12 @@ func CheckSchedule(expression, zone string, now time.Time) (time.Time, error) {
 }
 
 // Sweep does what a schedule calls for at that time. A repeated sweep of the
-// same time changes nothing.
+// same hour changes nothing.
 func (d *Desk) Sweep(ctx context.Context, schedule string, at time.Time) error {
 	if schedule != ScheduleAgenda {
 		return fmt.Errorf("sweep: there is no schedule %q", schedule)
 	}
-	agenda := incident.Effect{Key: "agenda/" + at.UTC().Format(time.RFC3339), Kind: incident.EffectAgenda, After: at}
+	agenda := incident.Effect{Key: "agenda/" + at.UTC().Format("2006-01-02T15"), Kind: incident.EffectAgenda, After: at}
 	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.Enqueue(agenda) }); err != nil {
 		return fmt.Errorf("sweep %s: %w", schedule, err)
 	}

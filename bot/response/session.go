@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/playbooks"
 )
 
 // tries bounds how often a transaction that lost a race is read and judged again.
@@ -260,12 +261,9 @@ func (s *session) flush() error {
 
 // advance starts steps until none is due: what one step ends may begin another.
 func (s *session) advance(dr *draft) error {
-	if s.d.Playbooks == nil {
-		return nil
-	}
 	for {
 		before := len(dr.events)
-		for _, due := range s.d.Playbooks.Next(dr.inc, s.now) {
+		for _, due := range playbooks.Next(dr.inc, s.now) {
 			verb := incident.VerbStartSteps
 			if due.Late {
 				verb = incident.VerbStepLate

@@ -1,0 +1,278 @@
+package response
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// memory is a Store in memory whose queue the test turns by hand, so that it
+// can choose orders, delays and the moments of a crash. The real stores are
+// tested by their own conformance suite, and with the desk in desk_test.go.
+type memory struct {
+	memoryState
+	crash int // the Tx after that many more never commits; 0 is off
+}
+
+// errCrash is a process that died before its commit.
+var errCrash = errors.New("crashed")
+
+type memoryState struct {
+	next      incident.ID
+	incidents map[incident.ID]incident.Incident
+	events    map[incident.ID][]incident.Event
+	directory incident.Directory
+	keys      map[string]bool
+	correlate map[string]incident.ID
+	alerts    []AlertRow
+	handled   map[int64]Settled
+	effects   []queued
+	documents map[string]incident.Document
+	audit     []Access
+}
+
+type queued struct {
+	incident.Effect
+	attempts int
+	done     bool
+	result   string
+}
+
+func newMemory(d incident.Directory) *memory {
+	return &memory{memoryState: memoryState{incidents: map[incident.ID]incident.Incident{}, events: map[incident.ID][]incident.Event{},
+		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]Settled{}, documents: map[string]incident.Document{}}}
+}
+
+func (m *memoryState) clone() memoryState {
+	c := *m
+	c.incidents, c.events, c.keys, c.correlate = maps.Clone(m.incidents), maps.Clone(m.events), maps.Clone(m.keys), maps.Clone(m.correlate)
+	c.handled, c.documents = maps.Clone(m.handled), maps.Clone(m.documents)
+	c.alerts, c.effects, c.audit = slices.Clone(m.alerts), slices.Clone(m.effects), slices.Clone(m.audit)
+	for id, events := range c.events {
+		c.events[id] = slices.Clone(events)
+	}
+	return c
+}
+
+func (m *memory) Tx(_ context.Context, f func(Tx) error) error {
+	before := m.memoryState.clone()
+	err := f(m)
+	if m.crash > 0 {
+		if m.crash--; m.crash == 0 {
+			err = errCrash
+		}
+	}
+	if err != nil {
+		m.memoryState = before
+	}
+	return err
+}
+
+func (m *memory) View(_ context.Context, f func(Reader) error) error { return f(m) }
+
+// runnable lists the effects that a queue would start at that time.
+func (m *memory) runnable(now time.Time) []int64 {
+	var out []int64
+	busy := map[string]bool{}
+	for _, e := range m.effects {
+		if e.done || e.Lane != "" && busy[e.Lane] {
+			continue
+		}
+		busy[e.Lane] = true
+		if !e.After.After(now) {
+			out = append(out, e.ID)
+		}
+	}
+	return out
+}
+
+// start begins an attempt.
+func (m *memory) start(id int64) Job {
+	m.effects[id-1].attempts++
+	return Job{Effect: id, Attempt: m.effects[id-1].attempts}
+}
+
+func (m *memory) Incident(id incident.ID) (incident.Incident, error) {
+	inc, ok := m.incidents[id]
+	if !ok {
+		return inc, incident.Unknown("incident", "there is no %s", id)
+	}
+	return inc, nil
+}
+
+func (m *memory) Timeline(id incident.ID) ([]incident.Event, error) {
+	return slices.Clone(m.events[id]), nil
+}
+
+func (m *memory) Summaries(f incident.Filter) ([]incident.Summary, error) {
+	var out []incident.Summary
+	for _, id := range slices.Sorted(maps.Keys(m.incidents)) {
+		inc := m.incidents[id]
+		if f.All || slices.Contains(f.Statuses, inc.Status) || len(f.Statuses) == 0 && !inc.Status.Ended() {
+			out = append(out, inc.Summary())
+		}
+	}
+	return out, nil
+}
+
+func (m *memory) Directory() (incident.Directory, error)      { return m.directory, nil }
+func (m *memory) Correlated(key string) (incident.ID, error)  { return m.correlate[key], nil }
+func (m *memory) PutDirectory(d incident.Directory) error     { m.directory = d; return nil }
+func (m *memory) Audit(a Access) error                        { m.audit = append(m.audit, a); return nil }
+func (m *memory) Erase(incident.ID, []incident.TextRef) error { return nil }
+func (m *memory) NewID() (incident.ID, error)                 { m.next++; return m.next, nil }
+func (m *memory) PutDocument(id incident.ID, d incident.Document) error {
+	m.documents[fmt.Sprint(id, d.Revision)] = d
+	return nil
+}
+
+func (m *memory) Linked(name, value string) (incident.ID, error) {
+	for id, inc := range m.incidents {
+		if inc.Links[name] == value {
+			return id, nil
+		}
+	}
+	return 0, nil
+}
+
+func (m *memory) Alerts(id incident.ID, _ int) ([]AlertRow, error) {
+	return slices.DeleteFunc(slices.Clone(m.alerts), func(r AlertRow) bool { return r.Incident != id }), nil
+}
+
+func (m *memory) Document(id incident.ID, revision int) (incident.Document, error) {
+	d, ok := m.documents[fmt.Sprint(id, revision)]
+	if !ok {
+		return d, incident.Unknown("revision", "no such document")
+	}
+	return d, nil
+}
+
+func (m *memory) Save(inc incident.Incident, events []incident.Event) error {
+	if events[0].Seq != m.incidents[inc.ID].Head.Seq+1 {
+		return ErrChanged
+	}
+	m.incidents[inc.ID] = inc
+	m.events[inc.ID] = append(m.events[inc.ID], events...)
+	return nil
+}
+
+func (m *memory) Once(id incident.ID, key string) (bool, error) {
+	k := fmt.Sprint(id, " ", key)
+	fresh := !m.keys[k]
+	m.keys[k] = true
+	return fresh, nil
+}
+
+func (m *memory) Correlate(key string, id incident.ID) error {
+	if holder := m.correlate[key]; holder != 0 && holder != id {
+		return ErrCorrelated
+	}
+	m.correlate[key] = id
+	return nil
+}
+
+func (m *memory) Release(id incident.ID) error {
+	maps.DeleteFunc(m.correlate, func(_ string, holder incident.ID) bool { return holder == id })
+	return nil
+}
+
+func (m *memory) Move(from, to incident.ID) error {
+	for key, holder := range m.correlate {
+		if holder == from {
+			m.correlate[key] = to
+		}
+	}
+	return nil
+}
+
+func (m *memory) Tally(id incident.ID, a incident.Alert, n int64, now time.Time) (AlertRow, int64, error) {
+	for k, row := range m.alerts {
+		if row.Incident == id && row.Alert.Fingerprint == a.Fingerprint {
+			m.alerts[k].Count += n
+			m.alerts[k].LastAt = now
+			return m.alerts[k], row.Count, nil
+		}
+	}
+	row := AlertRow{ID: int64(len(m.alerts) + 1), Incident: id, Alert: a, Hash: "hash of " + a.Fingerprint, Count: n, FirstAt: now, LastAt: now}
+	m.alerts = append(m.alerts, row)
+	return row, 0, nil
+}
+
+func (m *memory) Rehome(from, to incident.ID) error {
+	for k, row := range m.alerts {
+		if row.Incident == from && (from != 0 || m.correlate[row.Alert.Correlation] == to) {
+			m.alerts[k].Incident = to
+		}
+	}
+	return nil
+}
+
+func (m *memory) Claim(rows []int64) ([]int64, error) {
+	return slices.DeleteFunc(slices.Clone(rows), func(row int64) bool { _, ok := m.handled[row]; return ok }), nil
+}
+
+func (m *memory) Settle(rows []Settled) error {
+	for _, row := range rows {
+		m.handled[row.Row] = row
+	}
+	return nil
+}
+
+func (m *memory) Enqueue(effects ...incident.Effect) error {
+	for _, e := range effects {
+		n := slices.IndexFunc(m.effects, func(have queued) bool { return have.Key == e.Key })
+		switch {
+		case n < 0:
+			e.ID = int64(len(m.effects) + 1)
+			m.effects = append(m.effects, queued{Effect: e})
+		case e.Kept:
+			m.effects[n].done = false
+		}
+	}
+	return nil
+}
+
+func (m *memory) Effect(job Job) (incident.Effect, bool, error) {
+	e := m.effects[job.Effect-1]
+	return e.Effect, e.done, nil
+}
+
+func (m *memory) settle(job Job, result string) error {
+	e := &m.effects[job.Effect-1]
+	if e.done || e.attempts != job.Attempt {
+		return errors.New("the job is held by another attempt")
+	}
+	e.done, e.result = true, result
+	return nil
+}
+
+func (m *memory) Finish(job Job, result string) error { return m.settle(job, result) }
+func (m *memory) GiveUp(job Job, reason string) error { return m.settle(job, "given up: "+reason) }
+
+func (m *memory) Postpone(job Job, until time.Time) error {
+	m.effects[job.Effect-1].After = until
+	return nil
+}
+
+// kinds lists the effects of an incident by kind, as "kind" or "kind arg".
+func (m *memory) kinds(id incident.ID) []string {
+	var out []string
+	for _, e := range m.effects {
+		if e.Incident == id {
+			words := []string{string(e.Kind)}
+			for _, name := range []string{"round", "route", "department", "people", "step"} {
+				if v := e.Args[name]; v != "" {
+					words = append(words, v)
+				}
+			}
+			out = append(out, strings.Join(words, " "))
+		}
+	}
+	return out
+}

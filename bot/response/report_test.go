@@ -1,0 +1,230 @@
+package response
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"tocsin/bot/incident"
+	"tocsin/playbooks"
+)
+
+func alert(kind, fingerprint, correlation string) incident.Alert {
+	return incident.Alert{Source: "cloudtrail", Kind: kind, Level: incident.LevelHigh, Title: kind + " by AKIA", Fingerprint: fingerprint, Correlation: correlation, At: at}
+}
+
+func reported(row int64, alerts ...incident.Alert) incident.Reported {
+	r := incident.Reported{Row: row, Source: "cloudtrail"}
+	for _, a := range alerts {
+		r.Signals = append(r.Signals, incident.Signal{Row: row, Alert: &a})
+	}
+	return r
+}
+
+// routed makes a world whose rules open sev2 for what is high, sev1 for what is
+// critical, and watch the rest.
+func routed(t *testing.T, change func(*Options)) *world {
+	return newWorld(t, func(o *Options) {
+		o.Routing = routing(t,
+			Rule{When: `level == "critical"`, Open: "sev1", Playbook: "data-exposure"},
+			Rule{When: `level == "high"`, Open: "sev2"},
+			Rule{When: `level == "medium"`, Attach: true},
+			Rule{When: `level == "low"`, Drop: "noise"})
+		if change != nil {
+			change(o)
+		}
+	})
+}
+
+func (w *world) report(t *testing.T, batch ...incident.Reported) {
+	t.Helper()
+	if err := w.Report(context.Background(), batch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) outcomes(rows ...int64) []string {
+	var out []string
+	for _, row := range rows {
+		out = append(out, w.store.handled[row].Outcome)
+	}
+	return out
+}
+
+func count[T comparable](list []T, what T) int {
+	n := 0
+	for _, x := range list {
+		if x == what {
+			n++
+		}
+	}
+	return n
+}
+
+func TestStormRingsOnce(t *testing.T) {
+	w := routed(t, nil)
+	row := int64(0)
+	for range 20 {
+		var batch []incident.Reported
+		for range 50 {
+			row++
+			a := alert("StopLogging", "f1", "AKIA1")
+			a.EventID = fmt.Sprint(row)
+			batch = append(batch, reported(row, a))
+		}
+		w.report(t, batch...)
+		w.report(t, batch...) // drained again after a crash
+	}
+	w.settle(t)
+	if len(w.store.incidents) != 1 || count(w.calls, "page 1/0") != 1 || count(w.calls, "open_channel") != 1 {
+		t.Errorf("%d incidents, calls %v", len(w.store.incidents), w.calls)
+	}
+	if w.store.alerts[0].Count != 1000 {
+		t.Errorf("counted %d", w.store.alerts[0].Count)
+	}
+	var marks []string
+	for _, e := range w.store.events[1] {
+		if e.Kind == incident.EventAlertCounted {
+			marks = append(marks, e.Field("count"))
+		}
+	}
+	if !slices.Equal(marks, []string{"10", "100", "1000"}) {
+		t.Errorf("marked %v", marks)
+	}
+}
+
+func TestAlertsOfOneCorrelationAreOneIncident(t *testing.T) {
+	lib, err := playbooks.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := routed(t, func(o *Options) { o.Playbooks = lib })
+	medium, low, watched := alert("ListUsers", "f3", "k"), alert("Noise", "f4", "k"), alert("Quiet", "f5", "k")
+	medium.Level, low.Level, watched.Level = incident.LevelMedium, incident.LevelLow, incident.LevelInformational
+	w.report(t, reported(1, medium)) // nothing to join yet
+	w.report(t, reported(2, alert("StopLogging", "f1", "k")), reported(3, alert("StopLogging", "f1", "k")), reported(4, low), reported(5, watched),
+		incident.Reported{Row: 6, Failed: "no shape we know"}, reported(7, medium), reported(8))
+	if got := w.outcomes(1, 2, 3, 4, 5, 6, 7, 8); !slices.Equal(got, []string{"watched", "opened", "counted", "dropped", "watched", "undecodable", "counted", "ignored"}) {
+		t.Errorf("outcomes %v", got)
+	}
+	inc := w.store.incidents[1]
+	if inc.Severity != incident.Sev2 || inc.Paging.Round != 1 {
+		t.Fatalf("opened %+v", inc)
+	}
+	w.say(t, "p1", incident.Command{For: 1, Verb: incident.VerbAcknowledge})
+	grave := alert("GetObject", "f2", "k")
+	grave.Level = incident.LevelCritical
+	w.report(t, reported(10, grave))
+	inc = w.store.incidents[1]
+	if got := w.outcomes(10); got[0] != "attached" || inc.Severity != incident.Sev1 || inc.Paging.Held() || inc.Paging.Round != 2 {
+		t.Errorf("%v: a graver alert did not raise and page: %+v", got, inc.Paging)
+	}
+	if inc.Run("data-exposure") == nil {
+		t.Errorf("the rule's playbook does not run: %v", inc.Runs)
+	}
+	if len(w.store.incidents) != 1 {
+		t.Errorf("%d incidents", len(w.store.incidents))
+	}
+}
+
+func TestUnlikeCopiesDoNotFillTheTimeline(t *testing.T) {
+	w := routed(t, nil)
+	for n := range int64(100) {
+		w.report(t, reported(n, alert("GetObject", fmt.Sprint("f", n), "k")))
+	}
+	if n := len(w.store.incidents[1].Alerts); n != maxAttached {
+		t.Errorf("%d alerts in the timeline", n)
+	}
+	if n := len(w.store.alerts); n != 100 {
+		t.Errorf("%d alerts are kept", n)
+	}
+}
+
+func TestANewIncidentFollowsAnEndedOne(t *testing.T) {
+	w := routed(t, nil)
+	w.report(t, reported(1, alert("StopLogging", "f1", "k")))
+	w.say(t, "p1", incident.Command{For: 1, Verb: incident.VerbDismiss, Text: "a drill"})
+	w.say(t, "p3", incident.Command{For: 1, Verb: incident.VerbDismiss, Text: "yes"})
+	w.report(t, reported(2, alert("StopLogging", "f1", "k")))
+	if len(w.store.incidents) != 2 {
+		t.Fatalf("%d incidents", len(w.store.incidents))
+	}
+	w.say(t, "p1", incident.Command{For: 1, Verb: incident.VerbReopen, Text: "it was none"})
+	if w.store.correlate["k"] != 2 {
+		t.Error("a reopened incident took the key of the one that lives")
+	}
+}
+
+func TestReopenedIncidentGathersAgain(t *testing.T) {
+	w := routed(t, nil)
+	w.report(t, reported(1, alert("StopLogging", "f1", "k")))
+	w.say(t, "p1", incident.Command{For: 1, Verb: incident.VerbDismiss, Text: "a drill"})
+	w.say(t, "p3", incident.Command{For: 1, Verb: incident.VerbDismiss, Text: "yes"})
+	if len(w.store.correlate) != 0 {
+		t.Fatal("a dismissed incident kept its key")
+	}
+	w.say(t, "p1", incident.Command{For: 1, Verb: incident.VerbReopen, Text: "it was none"})
+	w.report(t, reported(2, alert("StopLogging", "f1", "k")))
+	if len(w.store.incidents) != 1 || w.store.alerts[0].Count != 2 {
+		t.Errorf("%d incidents", len(w.store.incidents))
+	}
+}
+
+func TestPagerCommands(t *testing.T) {
+	w := routed(t, nil)
+	w.report(t, reported(1, alert("StopLogging", "f1", "k")))
+	command := func(row int64, person, page string, verb incident.Verb) incident.Reported {
+		cmd := incident.Command{Key: fmt.Sprint("webhook", row), Verb: verb, By: incident.Handle{Door: incident.DoorPagerDuty, ID: person}, Via: incident.ViaPager}
+		return incident.Reported{Row: row, Source: "pagerduty", Signals: []incident.Signal{{Row: row, Command: &cmd, Subject: incident.Subject{PageKey: page}}}}
+	}
+	w.report(t,
+		command(2, "Pnobody", "INC-1/1", incident.VerbAcknowledge),
+		command(3, "Pp5", "INC-1/1", incident.VerbAcknowledge), // of legal, no responder
+		command(4, "Pp1", "INC-77/1", incident.VerbAcknowledge),
+		command(5, "Pp1", "somebody else's", incident.VerbAcknowledge))
+	if got := w.outcomes(2, 3, 4, 5); !slices.Equal(got, []string{"ignored", "ignored", "ignored", "ignored"}) {
+		t.Errorf("outcomes %v", got)
+	}
+	if w.store.incidents[1].Paging.Held() {
+		t.Fatal("somebody who may not has it")
+	}
+	w.report(t, command(6, "Pp1", "INC-1/1", incident.VerbAcknowledge))
+	if inc := w.store.incidents[1]; inc.Commander != "p1" || w.outcomes(6)[0] != "command" {
+		t.Errorf("not acknowledged: %v", w.store.handled[6])
+	}
+}
+
+// sick is a store that fails whenever one row is touched.
+type sick struct {
+	*memory
+	row int64
+}
+
+func (s sick) Tx(ctx context.Context, f func(Tx) error) error {
+	return s.memory.Tx(ctx, func(tx Tx) error { return f(sickTx{tx, s.row}) })
+}
+
+type sickTx struct {
+	Tx
+	row int64
+}
+
+func (s sickTx) Claim(rows []int64) ([]int64, error) {
+	if slices.Contains(rows, s.row) {
+		return nil, errors.New("this row is broken")
+	}
+	return s.Tx.Claim(rows)
+}
+
+func TestOneBrokenRowDoesNotHoldUpTheRest(t *testing.T) {
+	w := routed(t, func(o *Options) { o.Store = sick{o.Store.(*memory), 2} })
+	err := w.Report(context.Background(), []incident.Reported{reported(1, alert("A", "f1", "k")), reported(2, alert("A", "f1", "k")), reported(3, alert("A", "f1", "k"))})
+	if err == nil {
+		t.Error("the broken row is not tried again")
+	}
+	if got := w.outcomes(1, 2, 3); !slices.Equal(got, []string{"opened", "", "counted"}) {
+		t.Errorf("outcomes %v", got)
+	}
+}

@@ -62,7 +62,7 @@ func TestRoutingTakesTheFirstRuleThatFits(t *testing.T) {
 	}
 }
 
-func routing(t testing.TB, rules ...Rule) *Routing {
+func routing(t tester, rules ...Rule) *Routing {
 	t.Helper()
 	r, err := NewRouting(rules, []string{"data-exposure", "leaked-aws-credentials"})
 	if err != nil {

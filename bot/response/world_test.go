@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"testing"
 	"time"
 
 	"tocsin/bot/incident"
@@ -54,6 +53,13 @@ func salts() func() []byte {
 	}
 }
 
+// tester is what *testing.T and *rapid.T have in common.
+type tester interface {
+	Helper()
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // world is a desk on a memory store, with a clock.
 type world struct {
 	*Desk
@@ -63,7 +69,7 @@ type world struct {
 }
 
 // newWorld makes a desk whose handlers succeed and write down that they were called.
-func newWorld(t testing.TB, change func(*Options)) *world {
+func newWorld(t tester, change func(*Options)) *world {
 	t.Helper()
 	w := &world{store: newMemory(people()), now: at}
 	note := func(result incident.Command) Handler {
@@ -110,7 +116,7 @@ func slack(person string) incident.Handle {
 }
 
 // say has a person say something about an incident and fails the test when it is refused.
-func (w *world) say(t testing.TB, person string, cmd incident.Command) incident.Result {
+func (w *world) say(t tester, person string, cmd incident.Command) incident.Result {
 	t.Helper()
 	cmd.By, cmd.Via, cmd.Auth = slack(person), incident.ViaSlack, "slack"
 	result, err := w.Do(context.Background(), cmd)
@@ -121,13 +127,13 @@ func (w *world) say(t testing.TB, person string, cmd incident.Command) incident.
 }
 
 // open opens an incident by a person.
-func (w *world) open(t testing.TB, severity incident.Severity) incident.ID {
+func (w *world) open(t tester, severity incident.Severity) incident.ID {
 	t.Helper()
 	return w.say(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: severity}).Incident.ID
 }
 
 // settle works the queue until nothing is due at this time.
-func (w *world) settle(t testing.TB) {
+func (w *world) settle(t tester) {
 	t.Helper()
 	for range 10000 {
 		due := w.store.runnable(w.now)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
 	"gorm.io/gorm"
 
 	"tocsin/bot/incident"
@@ -498,5 +499,37 @@ func TestRetryDelay(t *testing.T) {
 		if a, b := retryDelay(c.attempt, least), retryDelay(c.attempt, most); a != c.shortest || b != c.last {
 			t.Errorf("attempt %d: %v to %v, want %v to %v", c.attempt, a, b, c.shortest, c.last)
 		}
+	}
+}
+
+func TestNothingRunsAfterClose(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		before := goleak.IgnoreCurrent()
+		s := openTest(t, url)
+		s.mustRun(t, handlers{"plain": func(context.Context, Task) error { return nil }})
+		s.mustEnqueue(t, job{kind: "plain"})
+		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'plain' AND state = 'completed'")
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		goleak.VerifyNone(t, before)
+	})
+}
+
+// TestKilledConnectionKeepsTheReplica breaks the connection that holds the replica's lock.
+func TestKilledConnectionKeepsTheReplica(t *testing.T) {
+	s := openTest(t, storetest.Postgres(t))
+	s.mustRun(t, handlers{})
+	held := " FROM pg_locks WHERE locktype = 'advisory' AND classid = ? AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+	first := s.count(t, "SELECT pid"+held, lockReplica)
+	if first == 0 {
+		t.Fatal("the replica holds no lock")
+	}
+	if n := s.count(t, "SELECT count(*) FROM (SELECT pg_terminate_backend(?)) AS ended", first); n != 1 {
+		t.Fatal("the connection was not ended")
+	}
+	s.settle(t, 1, "SELECT count(*)"+held+" AND pid <> ?", lockReplica, first)
+	if err := s.PingQueue(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

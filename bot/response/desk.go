@@ -1,6 +1,7 @@
 package response
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -50,7 +51,7 @@ type GaveUp struct {
 // Options are the desk's settings and what it works with.
 type Options struct {
 	Store     Store
-	Policy    incident.Policy // Routes is taken from Pages where there are any
+	Policy    incident.Policy // Routes is taken from Pages where there are any; English and UTC unless said otherwise
 	Routing   *Routing        // nil: everything is only watched
 	Playbooks Playbooks       // nil: none
 	Redact    Redactor
@@ -89,9 +90,8 @@ func New(o Options) (*Desk, error) {
 		o.Policy.Routes = len(o.Pages)
 	}
 	o.Policy.Routes = max(o.Policy.Routes, 1)
-	if o.Policy.AcknowledgeWithin <= 0 {
-		o.Policy.AcknowledgeWithin = 5 * time.Minute
-	}
+	orDefault(&o.Policy.AcknowledgeWithin, 5*time.Minute)
+	o.Policy.Language, o.Policy.TimeZone = cmp.Or(o.Policy.Language, "en"), cmp.Or(o.Policy.TimeZone, "UTC")
 	orDefault(&o.GiveUpAfter, 24*time.Hour)
 	orDefault(&o.PageTimeout, 10*time.Second)
 	orDefault(&o.EffectTimeout, 40*time.Second)

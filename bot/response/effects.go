@@ -27,22 +27,22 @@ var calls = map[incident.EventKind][]call{
 	incident.EventAcknowledged:   {pageAck, lapseTimer, post, card, topic},
 	incident.EventLapsed:         {post, card, topic},
 
-	incident.EventSeveritySet:   {post, card, topic},
+	incident.EventSeveritySet:   {announce, post, card, topic},
 	incident.EventRoleAssigned:  {invitePerson, post, card, topic},
 	incident.EventFactSet:       {post, card},
 	incident.EventCalled:        {inviteDepartments, post, card},
 	incident.EventNoted:         {post},
 	incident.EventEvidence:      {post, card},
-	incident.EventUpdated:       {post, card},
-	incident.EventContained:     {post, card, topic},
-	incident.EventResolved:      {pageResolve, post, card, topic},
-	incident.EventReopened:      {post, card, topic},
+	incident.EventUpdated:       {announceOpen, post, card},
+	incident.EventContained:     {announceOpen, post, card, topic},
+	incident.EventResolved:      {announceOpen, pageResolve, post, card, topic},
+	incident.EventReopened:      {announceOpen, post, card, topic},
 	incident.EventAccessGranted: {invitePerson, post},
 	incident.EventRestricted:    {post, card},
 
 	incident.EventDismissProposed: {post, card},
-	incident.EventDismissed:       {pageResolve, archive, card, topic},
-	incident.EventMergedInto:      {pageResolve, archive, card, topic},
+	incident.EventDismissed:       {announceOpen, pageResolve, archive, card, topic},
+	incident.EventMergedInto:      {announceOpen, pageResolve, archive, card, topic},
 	incident.EventMergedFrom:      {inviteMerged, post, card},
 
 	incident.EventPlaybookStarted: {post, card},
@@ -73,7 +73,7 @@ var calls = map[incident.EventKind][]call{
 	incident.EventActionDone:        {post, card},
 	incident.EventExceptionProposed: {post, card},
 	incident.EventExceptionEndorsed: {post, card},
-	incident.EventClosed:            {pageResolve, post, card, topic},
+	incident.EventClosed:            {announceOpen, pageResolve, post, card, topic},
 
 	incident.EventChannelOpened: {inviteResponders, post, card, topic},
 	incident.EventInvited:       {},
@@ -143,13 +143,29 @@ func (c calling) revision() map[string]string {
 
 var (
 	openChannel    = channel(incident.EffectOpenChannel)
-	announce       = simple(incident.EffectAnnounce)
 	post           = channel(incident.EffectPost)
 	archive        = channel(incident.EffectArchive)
 	card           = kept(incident.EffectCard)
 	topic          = kept(incident.EffectTopic)
 	mailInvitation = simple(incident.EffectMailInvitation)
 )
+
+// announce tells the company, in order for each incident. It need not wait for
+// the channel.
+func announce(c calling) []incident.Effect {
+	e := c.effect(incident.EffectAnnounce, nil)
+	e.Lane = c.inc.ID.String() + "/announce"
+	return []incident.Effect{e}
+}
+
+// announceOpen tells more, where the incident is not restricted: of one that is
+// nothing but its id and severity is heard outside.
+func announceOpen(c calling) []incident.Effect {
+	if c.inc.Restricted {
+		return nil
+	}
+	return announce(c)
+}
 
 func upload(c calling) []incident.Effect {
 	return []incident.Effect{c.inChannel(incident.EffectUpload, c.revision())}

@@ -28,6 +28,12 @@ func (s *Slack) interact(ctx context.Context, in interaction) any {
 				s.notify(in, s.refusal(ctx, err))
 			}
 		}
+	case "shortcut":
+		if in.CallbackID == ShortcutOpen {
+			if err := s.openForm(ctx, in.TriggerID, in.User.ID, ask{verb: incident.VerbOpen}, s.hears(in)); err != nil {
+				s.notify(in, s.refusal(ctx, err))
+			}
+		}
 	case "message_action":
 		if err := s.shortcut(ctx, in); err != nil {
 			s.notify(in, s.refusal(ctx, err))
@@ -110,20 +116,13 @@ func (s *Slack) press(ctx context.Context, in interaction, a entry) error {
 	return nil
 }
 
-// told answers a button. Whoever took hold of an incident is asked how grave it is.
+// told answers a button.
 func (s *Slack) told(ctx context.Context, in interaction, cmd incident.Command, o outcome) {
 	if o.err != nil {
 		s.notify(in, s.refusal(ctx, o.err))
 		return
 	}
-	m := recorded(cmd, o.result)
-	if cmd.Verb == incident.VerbAcknowledge {
-		p := &page{id: o.result.Incident.ID, text: m.text, blocks: m.blocks}
-		p.line("How grave is it?")
-		p.buttons(severities(o.result.Incident))
-		m = p.done()
-	}
-	s.notify(in, whisper(m))
+	s.notify(in, whisper(recorded(cmd, o.result)))
 }
 
 // shortcut keeps a message of the incident's channel as a note or as evidence.

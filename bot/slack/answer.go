@@ -54,7 +54,8 @@ func (s *Slack) explain(ctx context.Context, err error) string {
 	return "Not recorded: Tocsin cannot reach its records just now. Try again."
 }
 
-// recorded says what a command led to.
+// recorded says what a command led to. Whoever took hold of an incident is
+// asked how grave it is.
 func recorded(cmd incident.Command, r incident.Result) message {
 	id := r.Incident.ID
 	if id == 0 {
@@ -71,6 +72,10 @@ func recorded(cmd incident.Command, r incident.Result) message {
 	p.line(mk(":white_check_mark: *%s*: %s", markup(id.String()), said))
 	for _, e := range r.Events {
 		p.line(consequences[e.Kind])
+	}
+	if cmd.Verb == incident.VerbAcknowledge && cmd.Severity == "" && !r.Unchanged {
+		p.line("How grave is it?")
+		p.buttons(severities(r.Incident))
 	}
 	return p.done()
 }

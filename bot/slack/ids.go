@@ -31,10 +31,11 @@ const (
 	ActStatus         = "status"          // INC-42: show it to me
 )
 
-// The callback ids of the message shortcuts, as the app's manifest declares them.
+// The callback ids of the shortcuts, as the app's manifest declares them.
 const (
-	ShortcutNote     = "keep_note"     // keep a message as a note
-	ShortcutEvidence = "keep_evidence" // keep a message, or its file, as evidence
+	ShortcutOpen     = "open_incident" // global: open an incident
+	ShortcutNote     = "keep_note"     // on a message: keep a message as a note
+	ShortcutEvidence = "keep_evidence" // on a message: keep a message, or its file, as evidence
 )
 
 // value is what a button carries: the incident and what else it is about.

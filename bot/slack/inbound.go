@@ -25,21 +25,22 @@ func (s *Slack) Handler() http.Handler {
 }
 
 // admitted reads the body as it came and lets it in only if Slack signed it.
+// What is turned away leaves no trace but a count.
 func (s *Slack) admitted(next func(http.ResponseWriter, *http.Request, []byte)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		var large *http.MaxBytesError
 		switch {
 		case errors.As(err, &large):
-			refuse(w, http.StatusRequestEntityTooLarge, "too_large", "a request has at most 1 MiB")
+			s.refuse(w, http.StatusRequestEntityTooLarge, "too_large", "a request has at most 1 MiB")
 			return
 		case err != nil:
-			refuse(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
+			s.refuse(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
 			return
 		}
 		if err := verify(r.Header, body, s.cfg.SigningSecret, s.cfg.Clock()); err != nil {
 			s.log.WarnContext(r.Context(), "turned a request away", "path", r.URL.Path, "reason", err)
-			refuse(w, http.StatusUnauthorized, "unauthorized", err.Error())
+			s.refuse(w, http.StatusUnauthorized, "unauthorized", err.Error())
 			return
 		}
 		next(w, r, body)
@@ -47,10 +48,13 @@ func (s *Slack) admitted(next func(http.ResponseWriter, *http.Request, []byte)) 
 }
 
 // refuse answers what Slack, or whoever pretends to be it, did wrong.
-func refuse(w http.ResponseWriter, status int, code, message string) {
+func (s *Slack) refuse(w http.ResponseWriter, status int, code, message string) {
 	type fault struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
+	}
+	if s.cfg.OnRefused != nil {
+		s.cfg.OnRefused(status)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -58,19 +62,19 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 }
 
 // formBody reads a form-encoded body, and refuses any other.
-func formBody(w http.ResponseWriter, r *http.Request, body []byte) (url.Values, bool) {
+func (s *Slack) formBody(w http.ResponseWriter, r *http.Request, body []byte) (url.Values, bool) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err == nil && kind == "application/x-www-form-urlencoded" {
 		if values, err := url.ParseQuery(string(body)); err == nil {
 			return values, true
 		}
 	}
-	refuse(w, http.StatusBadRequest, "not_a_form", "expected application/x-www-form-urlencoded")
+	s.refuse(w, http.StatusBadRequest, "not_a_form", "expected application/x-www-form-urlencoded")
 	return nil, false
 }
 
 func (s *Slack) serveCommand(w http.ResponseWriter, r *http.Request, body []byte) {
-	values, ok := formBody(w, r, body)
+	values, ok := s.formBody(w, r, body)
 	if !ok || values.Get("ssl_check") == "1" {
 		return // a probe of the certificate wants a 200 and nothing else
 	}
@@ -78,13 +82,13 @@ func (s *Slack) serveCommand(w http.ResponseWriter, r *http.Request, body []byte
 }
 
 func (s *Slack) serveInteraction(w http.ResponseWriter, r *http.Request, body []byte) {
-	values, ok := formBody(w, r, body)
+	values, ok := s.formBody(w, r, body)
 	if !ok {
 		return
 	}
 	in, err := decodeInteraction([]byte(values.Get("payload")))
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "not_json", errShape.Error())
+		s.refuse(w, http.StatusBadRequest, "not_json", errShape.Error())
 		return
 	}
 	reply(w, s.interact(r.Context(), in))
@@ -93,7 +97,7 @@ func (s *Slack) serveInteraction(w http.ResponseWriter, r *http.Request, body []
 func (s *Slack) serveEvent(w http.ResponseWriter, r *http.Request, body []byte) {
 	var e event
 	if err := json.Unmarshal(body, &e); err != nil {
-		refuse(w, http.StatusBadRequest, "not_json", "expected a JSON object of the Events API")
+		s.refuse(w, http.StatusBadRequest, "not_json", "expected a JSON object of the Events API")
 		return
 	}
 	if e.Type == "url_verification" {

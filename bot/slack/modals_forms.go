@@ -3,6 +3,7 @@ package slack
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ var forms = map[incident.Verb]form{
 	incident.VerbContain:        {title: "Contained", submit: "Contained", blocks: saying("How was the harm stopped?", true)},
 	incident.VerbResolve:        {title: "Resolved", submit: "Resolved", blocks: saying("How were service and security restored?", true)},
 	incident.VerbReopen:         {title: "Reopen", submit: "Reopen", blocks: saying("Why is it not over?", false)},
-	incident.VerbDismiss:        {title: "False alarm", submit: "Dismiss", blocks: saying("Why is it a false alarm?", false)},
+	incident.VerbDismiss:        {title: "False alarm", submit: "Dismiss", blocks: dismissBlocks},
 	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: saying("Why does the record have to change? Its signatures will be void.", false)},
 	incident.VerbEditRecord:     {title: "Closing record", submit: "Save", reads: true, blocks: recordBlocks},
 	incident.VerbSubmit:         {title: "Submit the record", submit: "Submit for signing", reads: true, blocks: recordBlocks},
@@ -122,6 +123,11 @@ func saying(label string, settable bool) func(*filling) []slack.Block {
 	}
 }
 
+func dismissBlocks(f *filling) []slack.Block {
+	return []slack.Block{hint(optional(inputText("text", "Why is it a false alarm?", f.said.Text, true)),
+		"Who agrees with somebody's proposal may leave this empty.")}
+}
+
 func answerBlocks(f *filling) []slack.Block {
 	name, _ := clip(clean("For "+string(f.said.Department)), 200)
 	return []slack.Block{slack.NewContextBlock("", plain(name)),
@@ -166,9 +172,11 @@ func fingerprint(text string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// mostToRead is how many blocks of the record a form shows: it may have 100
-// blocks and 250 KB.
-const mostToRead = 60
+// A form may have 100 blocks and 250 KB. The record gets this much of it.
+const (
+	mostToRead  = 60
+	mostInBytes = 200_000
+)
 
 // signBlocks show the frozen record, its digest and, for a signature, the
 // sentence that it attests. What is signed or objected to is what is shown.
@@ -185,8 +193,8 @@ func signBlocks(f *filling) []slack.Block {
 			blocks = append(blocks, reading(v)...)
 		}
 	}
-	if len(blocks) > mostToRead {
-		blocks = append(blocks[:mostToRead], slack.NewSectionBlock(plain("The record is longer than a form in Slack may be. Read the rest with tocsin incident record show "+f.b.Incident.ID.String()+" before you go on."), nil, nil))
+	if fit := fitting(blocks); fit < len(blocks) {
+		blocks = append(blocks[:fit], slack.NewSectionBlock(plain("The record is longer than a form in Slack may be. Read the rest with tocsin incident record show "+f.b.Incident.ID.String()+" before you go on."), nil, nil))
 	}
 	choose := inputPick("department", "For which department?", f.signers(), string(f.said.Department))
 	blocks = append(blocks, slack.NewDividerBlock(), choose)
@@ -194,6 +202,18 @@ func signBlocks(f *filling) []slack.Block {
 		return append(blocks, inputText("text", "What is wrong with it?", f.said.Text, true))
 	}
 	return append(blocks, slack.NewSectionBlock(plain(incident.Sentence), nil, nil), inputTick("attest", "Your signature", "I confirm this"))
+}
+
+// fitting is how many of the blocks a form has room for.
+func fitting(blocks []slack.Block) int {
+	size := 0
+	for n, b := range blocks {
+		data, err := json.Marshal(b)
+		if size += len(data); err != nil || n == mostToRead || size > mostInBytes {
+			return n
+		}
+	}
+	return len(blocks)
 }
 
 // signers are the departments that sign and, for objections, the consulted teams.

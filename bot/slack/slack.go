@@ -101,7 +101,7 @@ func (s *Slack) later(f func(context.Context)) {
 // Scopes are what the bot token has to be allowed.
 func Scopes() []string {
 	return []string{"app_mentions:read", "bookmarks:read", "bookmarks:write", "channels:history", "channels:manage",
-		"channels:join", "channels:read", "chat:write", "chat:write.public", "commands", "files:read", "files:write", "groups:history", "groups:read",
+		"channels:join", "channels:read", "chat:write", "commands", "files:read", "files:write", "groups:history", "groups:read",
 		"groups:write", "im:history", "im:write", "pins:write", "usergroups:read", "users:read"}
 }
 

@@ -1,0 +1,308 @@
+package slack
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/secret"
+)
+
+// counter is a Desk without a store: it judges as the real one does and keeps
+// everything in memory. It remembers what it was told.
+type counter struct {
+	mu        sync.Mutex
+	incidents map[incident.ID]incident.Incident
+	said      []incident.Command
+	done      map[string]incident.Result
+	now       func() time.Time
+	redact    func(incident.Incident) incident.Incident // what a reader in Slack gets to see
+	before    func(context.Context) error               // runs before anything is answered
+	asked     func()                                    // runs when the directory is read
+}
+
+func (c *counter) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
+	if c.before != nil {
+		if err := c.before(ctx); err != nil {
+			return incident.Result{}, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r, ok := c.done[cmd.Key]; ok {
+		r.Unchanged = true
+		return r, nil
+	}
+	inc, ok := c.incidents[cmd.For]
+	if cmd.Verb == incident.VerbOpen {
+		inc, ok = incident.New(43), true
+	}
+	if !ok {
+		return incident.Result{}, incident.Unknown("incident", "there is no %s", cmd.For)
+	}
+	person, _ := company().Resolve(cmd.By)
+	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, Directory: company()})
+	if err != nil {
+		return incident.Result{}, err
+	}
+	for n := range events {
+		events[n], inc.Head = incident.Seal(inc.Head, events[n], func() []byte { return bytes.Repeat([]byte{1}, 32) })
+		inc = incident.Apply(inc, events[n])
+	}
+	r := incident.Result{Incident: inc, Events: events, Unchanged: len(events) == 0}
+	c.incidents[inc.ID], c.done[cmd.Key] = inc, r
+	c.said = append(c.said, cmd)
+	return r, nil
+}
+
+func (c *counter) Show(_ context.Context, who incident.Handle, id incident.ID, _ string) (incident.View, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	inc, ok := c.incidents[id]
+	if !ok {
+		return incident.View{}, incident.Unknown("incident", "there is no %s", id)
+	}
+	person, _ := company().Resolve(who)
+	if !inc.MayRead(company(), person.ID, c.now()) {
+		return incident.View{}, incident.Forbidden("%s is restricted; ask its commander for access", id)
+	}
+	if c.redact != nil {
+		inc = c.redact(inc)
+	}
+	return incident.View{Incident: inc, Directory: company()}, nil
+}
+
+func (c *counter) List(_ context.Context, _ incident.Handle, f incident.Filter) ([]incident.Summary, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []incident.Summary
+	for _, inc := range c.incidents {
+		if f.All || !inc.Status.Ended() {
+			out = append(out, inc.Summary())
+		}
+	}
+	slices.SortFunc(out, func(a, b incident.Summary) int { return int(a.ID - b.ID) })
+	return out, nil
+}
+
+func (c *counter) Directory(context.Context) (incident.Directory, error) {
+	if c.asked != nil {
+		c.asked()
+	}
+	return company(), nil
+}
+
+func (c *counter) Linked(_ context.Context, name, value string) (incident.ID, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, inc := range c.incidents {
+		if inc.Links[name] == value {
+			return inc.ID, nil
+		}
+	}
+	return 0, incident.Unknown(name, "nothing has that link")
+}
+
+// last is the last command that was recorded.
+func (c *counter) last() incident.Command {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.said) == 0 {
+		return incident.Command{}
+	}
+	return c.said[len(c.said)-1]
+}
+
+func (c *counter) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.said)
+}
+
+// change does something to INC-42 behind everybody's back.
+func (c *counter) change(f func(*incident.Incident)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	inc := c.incidents[42]
+	f(&inc)
+	c.incidents[42] = inc
+}
+
+// entrance is the inbound half between a workspace of the sandbox and a Desk.
+type entrance struct {
+	*testing.T
+	ws      *chat.Workspace
+	slack   *Slack
+	desk    *counter
+	channel string // of INC-42
+	mu      sync.Mutex
+	time    time.Time
+	stop    func() // ends Socket Mode
+}
+
+func (e *entrance) clock() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.time
+}
+
+// pass lets time go by, for Slack and for us.
+func (e *entrance) pass(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.time = e.time.Add(d)
+}
+
+// enter opens one of the two doors.
+func enter(t *testing.T, mode chat.Mode, change ...func(*Config)) *entrance {
+	t.Helper()
+	e := &entrance{T: t, time: noon, stop: func() {}}
+	cfg := chat.Config{Mode: mode, Clock: e.clock, People: []chat.Person{{ID: "U0ADA", Name: "ada"}, {ID: "U0BEN", Name: "ben"}, {ID: "U0CLEO", Name: "cleo"},
+		{ID: "U0EVE", Name: "eve"}, {ID: "U0ZOE", Name: "zoe"}}, Groups: []chat.Group{{ID: "S0SEC", Handle: "security", Members: []string{"U0BEN", "U0EVE"}}}}
+	cfg.Limits.Off = true
+	e.ws = chat.New(cfg)
+	base, err := e.ws.Start("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := e.ws.Config()
+	own := Config{BotToken: secret.New(set.BotToken), AppToken: secret.New(set.AppToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
+		Clock: e.clock, Logger: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(&own)
+	}
+	if e.slack, err = New(own); err != nil {
+		t.Fatal(err)
+	}
+	inc := incident.New(42)
+	e.desk = &counter{incidents: map[incident.ID]incident.Incident{}, done: map[string]incident.Result{}, now: e.clock}
+	e.slack.Serve(e.desk)
+	e.channel = e.must(e.ws.Act("U0ADA").CreateChannel("inc-42", true))
+	for _, user := range []string{"U0BEN", "U0CLEO", "U0EVE", "U0ZOE", set.Bot.UserID} {
+		if err := e.ws.Act("U0ADA").Invite(e.channel, user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events, err := incident.Decide(incident.Command{Verb: incident.VerbOpen, Title: "Root key used", Severity: incident.Sev2}, inc,
+		incident.Env{Now: noon.Add(-time.Hour), Actor: "p1", Directory: company()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ev := range events {
+		ev, inc.Head = incident.Seal(inc.Head, ev, func() []byte { return bytes.Repeat([]byte{1}, 32) })
+		inc = incident.Apply(inc, ev)
+	}
+	inc.Links = map[string]string{incident.LinkChannel: e.channel}
+	e.desk.incidents[42] = inc
+	e.serve(mode)
+	return e
+}
+
+// serve connects the two halves and takes them apart in the end.
+func (e *entrance) serve(mode chat.Mode) {
+	e.Helper()
+	server := httptest.NewServer(e.slack.Handler())
+	e.ws.SetDelivery(mode, server.URL+"/slack/commands", server.URL+"/slack/interactions", server.URL+"/slack/events")
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	if mode == chat.ModeSocket {
+		go func() { ended <- e.slack.RunSocket(ctx) }()
+		e.until(func() bool { return e.ws.Connections() > 0 })
+	} else {
+		ended <- nil
+	}
+	e.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			e.Error(err)
+		}
+	})
+	e.Cleanup(func() {
+		e.stop()
+		server.Close()
+		e.slack.Wait()
+		if err := e.ws.Close(); err != nil {
+			e.Error(err)
+		}
+	})
+}
+
+func (e *entrance) until(ready func() bool) {
+	e.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := e.ws.WaitFor(ctx, ready); err != nil {
+		e.Fatal(err)
+	}
+}
+
+func (e *entrance) must(s string, err error) string {
+	e.Helper()
+	if err != nil {
+		e.Fatal(err)
+	}
+	return s
+}
+
+// types is a person typing in the incident's channel; it returns what they are shown.
+func (e *entrance) types(user, text string) string {
+	e.Helper()
+	m, err := e.ws.Act(user).Command(e.channel, "/incident", text)
+	if err != nil {
+		e.Fatalf("%s typed %q: %v", user, text, err)
+	}
+	if m == nil {
+		return ""
+	}
+	return m.Text + string(m.Blocks)
+}
+
+// form is the form that a person has before them, filled in.
+func (e *entrance) form(user string) chat.View {
+	e.Helper()
+	e.slack.Wait()
+	views := e.ws.OpenViews(user)
+	if len(views) == 0 {
+		e.Fatalf("%s has no form open", user)
+	}
+	return views[len(views)-1]
+}
+
+// submits fills in fields, each by the name of its argument, and presses the button.
+func (e *entrance) submits(user string, fields map[string]any) chat.Submission {
+	e.Helper()
+	values := map[string]map[string]any{}
+	for name, v := range fields {
+		values[name] = map[string]any{name: v}
+	}
+	out, err := e.ws.Act(user).Submit(e.form(user).ID, values)
+	if err != nil {
+		e.Fatal(err)
+	}
+	return out
+}
+
+// shown is what only this person saw last.
+func (e *entrance) shown(user string) chat.Message {
+	e.Helper()
+	e.slack.Wait()
+	all := e.ws.Ephemerals(user)
+	if len(all) == 0 {
+		e.Fatalf("%s was shown nothing", user)
+	}
+	return all[len(all)-1]
+}
+
+// doors runs a test behind both.
+func doors(t *testing.T, test func(t *testing.T, e *entrance)) {
+	for _, mode := range []chat.Mode{chat.ModeHTTP, chat.ModeSocket} {
+		t.Run(string(mode), func(t *testing.T) { test(t, enter(t, mode)) })
+	}
+}

@@ -1,0 +1,368 @@
+package slack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/secret"
+)
+
+const shared = "/work/shared/data/slack/"
+
+// read reads a payload from outside; without it the test is skipped, visibly.
+func readShared(t testing.TB, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(shared + name)
+	if err != nil {
+		t.Skipf("needs %s: %v", name, err)
+	}
+	return data
+}
+
+func signed(secret, body string, at time.Time) http.Header {
+	stamp := strconv.FormatInt(at.Unix(), 10)
+	return http.Header{"X-Slack-Request-Timestamp": {stamp}, "X-Slack-Signature": {chat.Sign(secret, stamp, []byte(body))}}
+}
+
+func TestVerifyKnownVectors(t *testing.T) {
+	var vectors []struct {
+		Secret    string `json:"signing_secret"`
+		Timestamp string `json:"timestamp"`
+		Body      string `json:"body"`
+		Signature string `json:"signature"`
+	}
+	if err := json.Unmarshal(readShared(t, "signature-vectors.json"), &vectors); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range vectors {
+		seconds, err := strconv.ParseInt(v.Timestamp, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := http.Header{"X-Slack-Request-Timestamp": {v.Timestamp}, "X-Slack-Signature": {v.Signature}}
+		if err := verify(h, []byte(v.Body), secret.New(v.Secret), time.Unix(seconds+299, 0)); err != nil {
+			t.Errorf("%s: %v", v.Timestamp, err)
+		}
+		if err := verify(h, []byte(v.Body+" "), secret.New(v.Secret), time.Unix(seconds, 0)); !errors.Is(err, errSignature) {
+			t.Errorf("%s with another body: %v", v.Timestamp, err)
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	const body = `{"type":"event_callback"}`
+	good := signed("s3cret", body, noon)
+	with := func(name, value string) http.Header {
+		h := good.Clone()
+		h.Set(name, value)
+		return h
+	}
+	tests := []struct {
+		name   string
+		header http.Header
+		now    time.Time
+		want   error
+	}{
+		{"good", good, noon, nil},
+		{"five minutes old", good, noon.Add(300 * time.Second), nil},
+		{"older", good, noon.Add(301 * time.Second), errStale},
+		{"from the future", good, noon.Add(-301 * time.Second), errStale},
+		{"no headers", http.Header{}, noon, errUnsigned},
+		{"no number", with("X-Slack-Request-Timestamp", "noon"), noon, errUnsigned},
+		{"no version", with("X-Slack-Signature", strings.TrimPrefix(good.Get("X-Slack-Signature"), "v0=")), noon, errSignature},
+		{"another time", with("X-Slack-Request-Timestamp", strconv.FormatInt(noon.Unix()+1, 10)), noon, errSignature},
+		{"upper case", with("X-Slack-Signature", strings.ToUpper(good.Get("X-Slack-Signature"))), noon, errSignature},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if err := verify(test.header, []byte(body), secret.New("s3cret"), test.now); !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
+	}
+	if err := verify(signed("", body, noon), []byte(body), secret.String{}, noon); !errors.Is(err, errUnsigned) {
+		t.Errorf("without a signing secret: %v", err)
+	}
+}
+
+// What is wrong with a request is said, and nothing of it is recorded.
+func TestBadRequests(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	signing := e.ws.Config().SigningSecret
+	const form = "application/x-www-form-urlencoded"
+	command := url.Values{"command": {"/incident"}, "text": {"ack INC-42"}, "user_id": {"U0ADA"}, "trigger_id": {"1.2.3"}}.Encode()
+	tests := []struct {
+		name, path, media, body string
+		header                  http.Header
+		status                  int
+		says                    string
+	}{
+		{"unsigned", "/slack/commands", form, command, http.Header{}, 401, "signature"},
+		{"wrong secret", "/slack/commands", form, command, signed("other", command, noon), 401, "signature"},
+		{"stale", "/slack/commands", form, command, signed(signing, command, noon.Add(-time.Hour)), 401, "five minutes"},
+		{"too large", "/slack/interactions", form, strings.Repeat("x", maxBody+1), http.Header{}, 413, "1 MiB"},
+		{"not a form", "/slack/commands", "application/json", command, signed(signing, command, noon), 400, "urlencoded"},
+		{"no payload", "/slack/interactions", form, "payload=", signed(signing, "payload=", noon), 400, "interaction"},
+		{"event is not JSON", "/slack/events", "application/json", "hello", signed(signing, "hello", noon), 400, "JSON"},
+		{"certificate probe", "/slack/commands", form, "ssl_check=1", signed(signing, "ssl_check=1", noon), 200, ""},
+		{"url verification", "/slack/events", "application/json", `{"type":"url_verification","challenge":"c1"}`,
+			signed(signing, `{"type":"url_verification","challenge":"c1"}`, noon), 200, `"challenge":"c1"`},
+		{"unknown interaction", "/slack/interactions", form, "payload=%7B%22type%22%3A%22new%22%7D", signed(signing, "payload=%7B%22type%22%3A%22new%22%7D", noon), 200, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := httptest.NewRequest(http.MethodPost, test.path, strings.NewReader(test.body))
+			r.Header = test.header
+			r.Header.Set("Content-Type", test.media)
+			w := httptest.NewRecorder()
+			e.slack.Handler().ServeHTTP(w, r)
+			if w.Code != test.status || !strings.Contains(w.Body.String(), test.says) {
+				t.Errorf("got %d %s, want %d saying %q", w.Code, w.Body, test.status, test.says)
+			}
+		})
+	}
+	if n := e.desk.count(); n != 0 {
+		t.Errorf("%d commands were recorded", n)
+	}
+}
+
+// The same request twice, as somebody who recorded it could send it, counts once.
+func TestReplayCountsOnce(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	body := url.Values{"command": {"/incident"}, "text": {"note INC-42 x"}, "user_id": {"U0ADA"}, "trigger_id": {"1.2.3"}}.Encode()
+	for range 2 {
+		r := httptest.NewRequest(http.MethodPost, "/slack/commands", strings.NewReader(body))
+		r.Header = signed(e.ws.Config().SigningSecret, body, noon)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		e.slack.Handler().ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if n := e.desk.count(); n != 1 {
+		t.Errorf("recorded %d times", n)
+	}
+}
+
+func TestCommands(t *testing.T) {
+	doors(t, func(t *testing.T, e *entrance) {
+		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "you have it") {
+			t.Errorf("ack: %s", got)
+		}
+		cmd := e.desk.last()
+		if cmd.Verb != incident.VerbAcknowledge || cmd.For != 42 || cmd.By != handle("U0ADA") || cmd.Auth != "slack" || cmd.Via != incident.ViaSlack || cmd.Key == "" {
+			t.Errorf("recorded %+v", cmd)
+		}
+		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "was so already") {
+			t.Errorf("a second time: %s", got)
+		}
+		tests := []struct{ user, text, says string }{
+			{"U0ADA", "note at 02:31 fish &amp; chips by <@U0BEN|ben>", "recorded"},
+			{"U0ADA", "notte x", `did you mean \"note\"`},
+			{"U0ADA", "sign leagl", `did you mean \"legal\"`},
+			{"U0ADA", "submit", "Possible now"},
+			{"U0ADA", "role scribe <@U0ZOE|zoe>", "nobody the configuration knows"},
+			{"U0ZOE", "note hello", "nobody the configuration knows"},
+			{"U0ADA", "list", "INC-42"},
+			{"U0ADA", "list closed", "INC-42"},
+			{"U0ADA", "status", "Root key used"},
+			{"U0ADA", "status INC-99", "there is no INC-99"},
+			{"U0ADA", "record show", "closing record"},
+			{"U0ADA", "help", "/incident delegate"},
+			{"U0ADA", "help evidence", "sha256"},
+			{"U0ADA", "open sev3 Another one", "INC-43"},
+			{"U0ADA", "dismiss a planned test", "security has to dismiss it"},
+		}
+		for _, test := range tests {
+			if got := e.types(test.user, test.text); !strings.Contains(got, test.says) {
+				t.Errorf("%s: %s\nwant it to say %s", test.text, got, test.says)
+			}
+		}
+		note := e.desk.said[2]
+		if want := "fish & chips by @Ben Oduya"; note.Text != want || note.HappenedAt.Hour() != 2 {
+			t.Errorf("the note is %q at %s, want %q", note.Text, note.HappenedAt, want)
+		}
+	})
+}
+
+// Longer answers than fit into an acknowledgement of Socket Mode come after it.
+func TestLargeAnswerInSocketMode(t *testing.T) {
+	e := enter(t, chat.ModeSocket)
+	e.desk.change(func(inc *incident.Incident) {
+		inc.Record.Summary, inc.Record.Impact = strings.Repeat("界", 6000), strings.Repeat("界", 6000)
+	})
+	if got := e.types("U0ADA", "record show"); got != "" && !strings.Contains(got, "closing record") {
+		t.Errorf("got %.200s", got)
+	}
+	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "closing record") {
+		t.Errorf("shown %q", m.Text)
+	}
+}
+
+// fault is an error of the Desk that does not know whether it committed.
+type fault struct{ open bool }
+
+func (fault) Error() string          { return "the connection broke" }
+func (f fault) OutcomeUnknown() bool { return f.open }
+
+// A command is done, or the person knows that it may not be; and saying it
+// again cannot count twice.
+func TestWhatIsNotDoneIsSaid(t *testing.T) {
+	tests := []struct {
+		name   string
+		before func(ctx context.Context) error
+		says   string
+	}{
+		{"unavailable", func(context.Context) error { return errors.New("no disk") }, "Not recorded"},
+		{"slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Not recorded"},
+		{"open", func(context.Context) error { return fault{true} }, "not known"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			e := enter(t, chat.ModeHTTP)
+			e.slack.patience = 50 * time.Millisecond
+			var keys []string
+			e.desk.before = test.before
+			if got := e.types("U0ADA", "note x"); !strings.Contains(got, test.says) || strings.Contains(got, "no disk") {
+				t.Errorf("shown %s", got)
+			}
+			if e.desk.count() != 0 {
+				t.Error("it was recorded all the same")
+			}
+			for _, open := range e.slack.memory.open {
+				keys = append(keys, open.key)
+			}
+			e.desk.before = nil
+			e.slack.patience = patience
+			if got := e.types("U0ADA", "note x"); !strings.Contains(got, "recorded") {
+				t.Errorf("again: %s", got)
+			}
+			if len(keys) != 1 || e.desk.last().Key != keys[0] {
+				t.Errorf("the second try has the key %s, the first had %v", e.desk.last().Key, keys)
+			}
+			if len(e.slack.memory.open) != 0 {
+				t.Error("the key is remembered although the outcome is known")
+			}
+		})
+	}
+}
+
+// A Desk that ignores its deadline: the person is told that nobody knows, and
+// then what came of it.
+func TestLateOutcomeIsTold(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.slack.patience = 20 * time.Millisecond
+	release := make(chan struct{})
+	e.desk.before = func(context.Context) error { <-release; return nil }
+	if got := e.types("U0ADA", "note x"); !strings.Contains(got, "not known") {
+		t.Errorf("shown %s", got)
+	}
+	close(release)
+	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "recorded") {
+		t.Errorf("later %q", m.Text)
+	}
+}
+
+func TestCheckNamesMissingScopes(t *testing.T) {
+	f := newField(t, func(c *chat.Config) { c.Scopes = []string{"chat:write"} })
+	err := f.slack.Check(f.ctx)
+	if err == nil || !strings.Contains(err.Error(), "groups:write") || strings.Contains(err.Error(), "chat:write,") {
+		t.Errorf("got %v", err)
+	}
+	if err := newField(t).slack.Check(f.ctx); err != nil {
+		t.Errorf("with the usual scopes: %v", err)
+	}
+}
+
+func TestGroups(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	got, err := e.slack.Groups(context.Background(), []string{"S0SEC", "S0GONE"})
+	if err == nil || !strings.Contains(err.Error(), "S0GONE") {
+		t.Errorf("got %v", err)
+	}
+	if len(got) != 1 || len(got["S0SEC"]) != 2 {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestConfigNamesEveryFault(t *testing.T) {
+	_, err := New(Config{CommandName: "incident"})
+	for _, want := range []string{"bot_token", "signing_secret", "slash"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not named in %v", want, err)
+		}
+	}
+}
+
+func TestSocketModeReconnects(t *testing.T) {
+	e := enter(t, chat.ModeSocket)
+	e.ws.Disconnect("refresh_requested")
+	e.until(func() bool { return e.ws.Connections() > 0 })
+	if got := e.types("U0ADA", "ack"); !strings.Contains(got, "you have it") {
+		t.Errorf("after a new connection: %s", got)
+	}
+}
+
+// Whatever Slack may send is read or passed over.
+func TestDecodeInteractionsOfOthers(t *testing.T) {
+	entries, err := os.ReadDir(shared + "slack-go-payloads")
+	if err != nil {
+		t.Skipf("needs the payloads: %v", err)
+	}
+	e := enter(t, chat.ModeHTTP)
+	for _, entry := range entries {
+		data := readShared(t, "slack-go-payloads/"+entry.Name())
+		if strings.HasPrefix(entry.Name(), "interactions-") {
+			in, err := decodeInteraction(data)
+			if err != nil {
+				t.Errorf("%s: %v", entry.Name(), err)
+			}
+			e.slack.interact(context.Background(), in)
+		}
+		var ev event
+		if json.Unmarshal(data, &ev) == nil {
+			e.slack.event(ev)
+		}
+	}
+}
+
+func FuzzDecodeInteraction(f *testing.F) {
+	f.Add([]byte(`{"type":"block_actions","user":{"id":"U1"},"actions":[{"action_id":"ack","value":"INC-42|x"}]}`))
+	f.Add([]byte(`{"type":"view_submission","view":{"callback_id":"note","private_metadata":"{\"i\":42}","state":{"values":{"text":{"text":{"type":"plain_text_input","value":null}}}}}}`))
+	f.Add([]byte(`{"type":"message_action","callback_id":"keep_note","message":{"ts":"1.2","text":"<@U1>"}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in, err := decodeInteraction(data)
+		if err != nil {
+			return
+		}
+		for _, a := range in.Actions {
+			if id, _, err := parseValue(a.Value); err == nil && id <= 0 {
+				t.Fatalf("%q is read as %s", a.Value, id)
+			}
+		}
+		var m meta
+		if json.Unmarshal([]byte(in.View.PrivateMetadata), &m) != nil {
+			return
+		}
+		sub := submission{meta: m, fields: map[string]entry{}, words: incident.WordContext{Now: noon}}
+		for name, elements := range in.View.State.Values {
+			if e, ok := elements[name]; ok {
+				sub.fields[name] = e
+			}
+		}
+		for verb := range forms {
+			var refused *incident.Error
+			if _, err := sub.command(verb); err != nil && !errors.As(err, &refused) {
+				t.Fatalf("%s: %v is no refusal", verb, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,461 @@
+package slack
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/slack-go/slack"
+	"pgregory.net/rapid"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+)
+
+// posts puts a message with buttons into the incident's channel.
+func (e *entrance) posts(blocks ...slack.Block) string {
+	e.Helper()
+	_, ts, err := e.slack.client.PostMessageContext(context.Background(), e.channel, slack.MsgOptionBlocks(blocks...), slack.MsgOptionText("x", false))
+	return e.must(ts, err)
+}
+
+// presses is a person pressing a button of its own message.
+func (e *entrance) presses(user, action, value string) {
+	e.Helper()
+	ts := e.posts(slack.NewActionBlock("", button(action, "Press", value)))
+	if err := e.ws.Act(user).Click(e.channel, ts, chat.Action{ID: action}); err != nil {
+		e.Fatal(err)
+	}
+}
+
+// written is an incident whose record is complete.
+func written(inc *incident.Incident) {
+	inc.Status = incident.Resolved
+	inc.Record = incident.Record{Summary: "s", Impact: "call ada@example.com", RootCause: "r", Response: "w", DetectedBy: "d", WillDetect: "d", WillPrevent: "p",
+		Audience: incident.AudienceAll, Language: "en"}
+}
+
+func TestForms(t *testing.T) {
+	due := time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC)
+	tests := []struct {
+		name, typed string
+		before      func(*incident.Incident)
+		fields      map[string]any
+		want        incident.Command // what matters of it
+	}{
+		{"open", "open", nil, map[string]any{"title": "Leaked key", "severity": "sev1", "public": []string{"yes"}},
+			incident.Command{Verb: incident.VerbOpen, Title: "Leaked key", Severity: incident.Sev1, Public: true}},
+		{"severity", "severity", nil, map[string]any{"severity": "sev1", "text": "it spreads"},
+			incident.Command{Verb: incident.VerbSetSeverity, For: 42, Severity: incident.Sev1, Text: "it spreads"}},
+		{"role", "role", nil, map[string]any{"role": "scribe", "person": "U0BEN"},
+			incident.Command{Verb: incident.VerbAssignRole, For: 42, Role: incident.Scribe, Person: "p2"}},
+		{"fact", "fact", nil, map[string]any{"fact": "aware", "value": "gdpr 02:31", "text": "legal says so"},
+			incident.Command{Verb: incident.VerbSetFact, For: 42, Text: "legal says so", Fact: &incident.FactChange{Name: incident.FactAware, Regime: "gdpr", Value: "2026-11-20T02:31:00Z"}}},
+		{"note", "note", nil, map[string]any{"text": "looked at the log", "happened_at": "yesterday 23:10", "audience": "legal_and_security"},
+			incident.Command{Verb: incident.VerbNote, For: 42, Text: "looked at the log", Audience: incident.AudienceLegalSecurity, HappenedAt: time.Date(2026, 11, 19, 23, 10, 0, 0, time.UTC)}},
+		{"evidence", "evidence", nil, map[string]any{"name": "the log", "where": "s3://x", "sha256": strings.Repeat("AB", 32)},
+			incident.Command{Verb: incident.VerbEvidence, For: 42, Evidence: &incident.Evidence{Name: "the log", Where: "s3://x", SHA256: strings.Repeat("ab", 32)}}},
+		{"update", "update", nil, map[string]any{"text": "all is well"}, incident.Command{Verb: incident.VerbUpdate, For: 42, Text: "all is well"}},
+		{"contain", "contain", nil, map[string]any{"text": "key disabled"}, incident.Command{Verb: incident.VerbContain, For: 42, Text: "key disabled"}},
+		{"dismiss", "dismiss", nil, map[string]any{"text": "a test"}, incident.Command{Verb: incident.VerbDismiss, For: 42, Text: "a test"}},
+		{"submit", "", written, nil, incident.Command{Verb: incident.VerbSubmit, For: 42, Record: map[string]string{}}},
+		{"review", "review", written, map[string]any{"when": noon.Add(time.Hour).Unix()}, incident.Command{Verb: incident.VerbScheduleReview, For: 42, When: noon.Add(time.Hour)}},
+		{"action", "action add", nil, map[string]any{"kind": "detection", "title": "alarm", "owner": "U0EVE", "due": "2026-12-24"},
+			incident.Command{Verb: incident.VerbAddAction, For: 42, Action: &incident.Action{Kind: incident.ActionDetection, Title: "alarm", Owner: "p5", Due: due}}},
+		{"conclude", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
+			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "rotate keys", "detection": "alarm", "detection_owner": "U0ADA", "detection_due": "2026-12-24",
+				"prevention": "short keys", "prevention_owner": "U0BEN", "prevention_due": "2026-12-24"},
+			incident.Command{Verb: incident.VerbConclude, For: 42, Text: "rotate keys", Attendance: []incident.PersonID{"p1", "p2"},
+				Actions: []incident.Action{{Kind: incident.ActionDetection, Title: "alarm", Owner: "p1", Due: due}, {Kind: incident.ActionPrevention, Title: "short keys", Owner: "p2", Due: due}}}},
+		{"amend", "amend", submitted, map[string]any{"text": "wrong"}, incident.Command{Verb: incident.VerbAmend, For: 42, Text: "wrong"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			e := enter(t, chat.ModeHTTP)
+			if test.before != nil {
+				e.desk.change(test.before)
+			}
+			if test.typed != "" {
+				if got := e.types("U0ADA", test.typed); got != "" {
+					t.Fatalf("instead of a form: %s", got)
+				}
+			} else {
+				e.presses("U0ADA", ActSubmit, "INC-42")
+			}
+			out := e.submits("U0ADA", test.fields)
+			if out.Outcome == chat.SubmitErrors {
+				t.Fatalf("refused: %v", out.Errors)
+			}
+			got := e.desk.last()
+			got.Key, got.By, got.Auth, got.Via = "", incident.Handle{}, "", ""
+			if !got.When.Equal(test.want.When) || !got.HappenedAt.Equal(test.want.HappenedAt) {
+				t.Errorf("at %s and %s", got.When, got.HappenedAt)
+			}
+			got.When, got.HappenedAt, test.want.When, test.want.HappenedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("recorded %+v\nwant     %+v", got, test.want)
+			}
+		})
+	}
+}
+
+// submitted freezes the record of a complete incident.
+func submitted(inc *incident.Incident) {
+	written(inc)
+	events, err := incident.Decide(incident.Command{Verb: incident.VerbSubmit}, *inc, incident.Env{Now: noon, Actor: "p4", Directory: company()})
+	if err != nil {
+		panic(err) // the fixture is wrong
+	}
+	for _, ev := range events {
+		*inc = incident.Apply(*inc, ev)
+	}
+}
+
+// A field that was not touched is not sent: what Slack showed may be redacted.
+func TestRecordFormSendsOnlyWhatChanged(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.desk.change(written)
+	e.desk.redact = func(inc incident.Incident) incident.Incident {
+		inc.Record.Impact = "call [e-mail]"
+		return inc
+	}
+	e.types("U0ADA", "record")
+	if v := e.form("U0ADA"); strings.Contains(string(v.Blocks), "ada@example.com") || !strings.Contains(string(v.Blocks), "[e-mail]") || len(v.PrivateMetadata) > 3000 {
+		t.Fatalf("the form is %s", v.Blocks)
+	}
+	if out := e.submits("U0ADA", map[string]any{"summary": "a new summary", "audience": "responders"}); out.Outcome != chat.SubmitClosed {
+		t.Fatalf("%+v", out)
+	}
+	want := map[string]string{"summary": "a new summary", "audience": "responders"}
+	if got := e.desk.last().Record; !reflect.DeepEqual(got, want) {
+		t.Errorf("sent %v, want %v", got, want)
+	}
+	if got := e.desk.incidents[42].Record.Impact; got != "call ada@example.com" {
+		t.Errorf("the impact is now %q", got)
+	}
+}
+
+func TestRecordFormUntouchedRecordsNothing(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.desk.change(written)
+	e.types("U0ADA", "record")
+	if out := e.submits("U0ADA", nil); out.Outcome != chat.SubmitClosed || e.desk.count() != 0 {
+		t.Errorf("%+v, %d recorded", out, e.desk.count())
+	}
+}
+
+// What is too long for a form is shown as such and cannot be cut by it.
+func TestRecordFormLeavesLongFieldsAlone(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.desk.change(func(inc *incident.Incident) { written(inc); inc.Record.Impact = strings.Repeat("x", 5000) })
+	e.types("U0ADA", "record")
+	if v := e.form("U0ADA"); !strings.Contains(string(v.Blocks), "record set impact") {
+		t.Fatalf("the form is %s", v.Blocks)
+	}
+	e.submits("U0ADA", map[string]any{"summary": "new"})
+	if got := e.desk.incidents[42].Record.Impact; len(got) != 5000 {
+		t.Errorf("the impact has %d characters", len(got))
+	}
+}
+
+// Whatever a field holds, a form that nobody touched changes nothing.
+func TestFingerprintOfAnUntouchedField(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := clean(rapid.String().Draw(t, "text"))
+		if fingerprint(text) != fingerprint(strings.ReplaceAll(strings.TrimSpace(text), "\n", "\r\n")) && !strings.Contains(text, "\r") {
+			t.Fatalf("%q counts as changed", text)
+		}
+	})
+}
+
+func TestSignAndObject(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.desk.change(submitted)
+	digest := e.desk.incidents[42].Submission.Digest
+	e.presses("U0ADA", ActSign, value(42, "engineering", digest))
+	v := e.form("U0ADA")
+	for _, want := range []string{digest, incident.Sentence, "Root cause", "call ada@example.com"} {
+		if !strings.Contains(string(v.Blocks), want) {
+			t.Errorf("the form does not show %q", want)
+		}
+	}
+	if out := e.submits("U0ADA", nil); out.Outcome != chat.SubmitErrors || !out.Client {
+		t.Errorf("without the attestation: %+v", out)
+	}
+	if out := e.submits("U0ADA", map[string]any{"attest": []string{"yes"}}); out.Outcome != chat.SubmitClosed {
+		t.Fatalf("%+v", out)
+	}
+	if s := e.desk.incidents[42].SignedBy(incident.Engineering); s == nil || s.By != "p1" {
+		t.Errorf("the signature is %+v", s)
+	}
+
+	e.types("U0CLEO", "object legal the impact leaves out the contractors")
+	if out := e.submits("U0CLEO", nil); out.Outcome != chat.SubmitClosed {
+		t.Fatalf("%+v", out)
+	}
+	cmd := e.desk.last()
+	if cmd.Verb != incident.VerbObject || cmd.Department != incident.Legal || cmd.Text != "the impact leaves out the contractors" || cmd.Expect != digest {
+		t.Errorf("recorded %+v", cmd)
+	}
+
+	e.presses("U0CLEO", ActWithdraw, value(42, "O1"))
+	if got := e.desk.incidents[42].Objections[0]; got.Open() {
+		t.Errorf("the objection stands: %+v", got)
+	}
+}
+
+// Somebody signs what they saw, not what it became meanwhile.
+func TestSignWhatWasShown(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.desk.change(submitted)
+	e.types("U0ADA", "sign engineering")
+	e.form("U0ADA")
+	e.desk.change(func(inc *incident.Incident) {
+		inc.Status, inc.Submission = incident.Resolved, nil
+		submitted(inc)
+		inc.Submission.Digest = "sha256:" + strings.Repeat("0", 64)
+	})
+	out := e.submits("U0ADA", map[string]any{"attest": []string{"yes"}})
+	if out.Outcome != chat.SubmitErrors || !strings.Contains(joined(out.Errors), "changed") {
+		t.Errorf("%+v", out)
+	}
+}
+
+func joined(m map[string]string) string {
+	out, _ := json.Marshal(m)
+	return string(out)
+}
+
+// A refusal stands under the field that is wrong.
+func TestRefusalsStandUnderTheirField(t *testing.T) {
+	tests := []struct {
+		name, typed string
+		before      func(*incident.Incident)
+		fields      map[string]any
+		field, says string
+	}{
+		{"time", "note", nil, map[string]any{"text": "x", "happened_at": "noonish", "audience": "all"}, "happened_at", "noonish"},
+		{"fact", "fact", nil, map[string]any{"fact": "personal_data", "value": "suspcted", "text": "x"}, "value", "suspected"},
+		{"stranger", "role", nil, map[string]any{"role": "scribe", "person": "U0ZOE"}, "person", "configuration"},
+		{"hash", "evidence", nil, map[string]any{"name": "x", "sha256": "abc"}, "sha256", ""},
+		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "Possible now"},
+		{"empty record", "record submit form", func(i *incident.Incident) { written(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
+		{"action without owner", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
+			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "detection": "alarm"}, "detection_owner", "somebody"},
+		{"no actions", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
+			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x"}, "detection", "detection"},
+		{"alone", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
+			map[string]any{"attendance": []string{"U0ADA"}, "text": "x"}, "attendance", "two"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			e := enter(t, chat.ModeHTTP)
+			if test.before != nil {
+				e.desk.change(test.before)
+			}
+			if test.typed == "record submit form" {
+				e.presses("U0ADA", ActSubmit, "INC-42")
+			} else {
+				e.types("U0ADA", test.typed)
+			}
+			out := e.submits("U0ADA", test.fields)
+			if out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors[test.field], test.says) || out.Errors[test.field] == "" {
+				t.Errorf("got %+v, want %q under %s", out, test.says, test.field)
+			}
+			if e.desk.count() != 0 {
+				t.Error("it was recorded")
+			}
+		})
+	}
+}
+
+func TestHaveIt(t *testing.T) {
+	doors(t, func(t *testing.T, e *entrance) {
+		e.presses("U0BEN", ActAcknowledge, "INC-42")
+		if inc := e.desk.incidents[42]; inc.Status != incident.Active || inc.Commander != "p2" {
+			t.Fatalf("the incident is %s with commander %s", inc.Status, inc.Commander)
+		}
+		m := e.shown("U0BEN")
+		if !strings.Contains(m.Text, "you have it") || !strings.Contains(string(m.Blocks), "How grave is it?") {
+			t.Fatalf("shown %s %s", m.Text, m.Blocks)
+		}
+		if err := e.ws.Act("U0BEN").Click(e.channel, m.TS, chat.Action{ID: ActSeverity, Value: "INC-42|sev1"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.desk.last(); got.Verb != incident.VerbSetSeverity || got.Severity != incident.Sev1 {
+			t.Errorf("recorded %+v", got)
+		}
+	})
+}
+
+// Whoever may not is told, and only they are.
+func TestRefusedButton(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.presses("U0EVE", ActAcknowledge, "INC-42")
+	if m := e.shown("U0EVE"); !strings.Contains(m.Text, "restricted") {
+		t.Errorf("shown %q", m.Text)
+	}
+	e.presses("U0ADA", "unknown_action", "INC-42")
+	e.presses("U0ADA", ActAcknowledge, "nonsense")
+	if e.desk.count() != 0 {
+		t.Error("something was recorded")
+	}
+}
+
+func TestStepButtons(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.desk.change(func(inc *incident.Incident) {
+		inc.Status = incident.Active
+		inc.Runs = []incident.Run{{Playbook: "pb", Plan: []incident.Step{{ID: "a", Title: "A", Status: incident.StepOpen}, {ID: "b", Title: "B", Status: incident.StepOpen}}}}
+	})
+	e.presses("U0ADA", ActStepDone, value(42, "pb/a"))
+	e.submits("U0ADA", map[string]any{"text": "rotated"})
+	e.presses("U0ADA", ActStepSkip, value(42, "pb/b"))
+	e.submits("U0ADA", map[string]any{"text": "no need"})
+	plan := e.desk.incidents[42].Runs[0].Plan
+	if plan[0].Status != incident.StepDone || plan[0].Outcome != "rotated" || plan[1].Status != incident.StepSkipped || plan[1].Outcome != "no need" {
+		t.Errorf("the plan is %+v", plan)
+	}
+}
+
+// Slack has two ways to say that a trigger is too old, and the sandbox uses
+// them in turn; the person hears one.
+func TestExpiredTriggers(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.desk.asked = func() { e.pass(4 * time.Second) }
+	for _, typed := range []string{"note", "record"} {
+		if got := e.types("U0ADA", typed); !strings.Contains(got, "three seconds") {
+			t.Errorf("%s: shown %s", typed, got)
+		}
+	}
+}
+
+// A form that cannot be filled in says so in itself.
+func TestFormOfARestrictedIncident(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.types("U0CLEO", "record")
+	if v := e.form("U0CLEO"); !strings.Contains(string(v.Blocks), "restricted") || v.Submit != "" {
+		t.Errorf("the form is %s", v.Blocks)
+	}
+}
+
+func TestKeepAMessage(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	m, err := e.ws.Act("U0BEN").Post(e.channel, "the key of <@U0ADA> &lt;AKIA&gt;", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutNote, e.channel, m.TS); err != nil {
+		t.Fatal(err)
+	}
+	e.submits("U0ADA", nil)
+	if got := e.desk.last(); got.Verb != incident.VerbNote || got.Text != "the key of @Ada Byron <AKIA>" || got.HappenedAt.IsZero() {
+		t.Errorf("recorded %+v", got)
+	}
+	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutEvidence, e.channel, m.TS); err != nil {
+		t.Fatal(err)
+	}
+	e.submits("U0ADA", nil)
+	if got := e.desk.last().Evidence; got == nil || !strings.Contains(got.Where, "/archives/") || len(got.SHA256) != 64 {
+		t.Errorf("recorded %+v", got)
+	}
+	file, err := e.ws.Act("U0BEN").Upload(e.channel, "auth.log", []byte("x"), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutEvidence, e.channel, file.TS); err != nil {
+		t.Fatal(err)
+	}
+	e.submits("U0ADA", nil)
+	if got := e.desk.last().Evidence; got == nil || got.Name != "auth.log" {
+		t.Errorf("recorded %+v", got)
+	}
+}
+
+func TestHomeAndStatus(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	if _, err := e.ws.Act("U0ADA").OpenHome(); err != nil {
+		t.Fatal(err)
+	}
+	e.until(func() bool { _, ok := e.ws.Home("U0ADA"); return ok })
+	home, _ := e.ws.Home("U0ADA")
+	if !strings.Contains(string(home.Blocks), "INC-42 · sev2 · triage · Root key used") {
+		t.Fatalf("the home tab is %s", home.Blocks)
+	}
+	if err := e.ws.Act("U0ADA").ClickView(home.ID, chat.Action{ID: ActStatus}); err != nil {
+		t.Fatal(err)
+	}
+	if v := e.form("U0ADA"); !strings.Contains(string(v.Blocks), "Root key used") {
+		t.Errorf("the status is %s", v.Blocks)
+	}
+}
+
+func TestEvents(t *testing.T) {
+	changed := make(chan struct{}, 4)
+	e := enter(t, chat.ModeHTTP, func(c *Config) { c.OnGroupsChanged = func(context.Context) { changed <- struct{}{} } })
+	bot := e.ws.Config().Bot.UserID
+	if _, err := e.ws.Act("U0ADA").Post(e.channel, "<@"+bot+"> help", ""); err != nil {
+		t.Fatal(err)
+	}
+	e.until(func() bool { return len(e.ws.Ephemerals("U0ADA")) > 0 })
+	if m := e.shown("U0ADA"); !strings.Contains(string(m.Blocks), "/incident ack") {
+		t.Errorf("shown %s", m.Text)
+	}
+	e.ws.SetGroupMembers("S0SEC", []string{"U0BEN"})
+	select {
+	case <-changed:
+	case <-time.After(10 * time.Second):
+		t.Error("nobody heard of the changed group")
+	}
+}
+
+// Every form of every verb fits into what Slack takes, with the longest texts.
+func TestFormsFit(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	long := strings.Repeat("\"界<&> ", 4000)
+	e.desk.change(func(inc *incident.Incident) {
+		submitted(inc)
+		for _, f := range []*string{&inc.Record.Summary, &inc.Record.Impact, &inc.Record.RootCause, &inc.Record.Contributing, &inc.Record.Response, &inc.Record.DetectedBy} {
+			*f = long
+		}
+		inc.Submission.Document.Record = inc.Record
+		inc.Actions = []incident.Action{{ID: "A1", Kind: incident.ActionDetection, Title: long, Owner: "p1", Due: noon}}
+	})
+	said := incident.Command{For: 42, Text: long, Title: long, Step: strings.Repeat("s", 1000), Department: incident.Legal, HappenedAt: noon,
+		Evidence: &incident.Evidence{Name: long, Where: long, SHA256: long}, Role: "custodian"}
+	b, err := e.slack.show(context.Background(), "U0ADA", 42, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for verb, f := range forms {
+		v, err := f.view(ask{verb: verb, said: said}, b, time.UTC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := json.Marshal(v)
+		if len(data) > 250_000 || len(v.PrivateMetadata) > 3000 || units(f.title) > 24 || units(f.submit) > 24 {
+			t.Errorf("%s: %d bytes, %d of metadata", verb, len(data), len(v.PrivateMetadata))
+		}
+		ts := e.posts(slack.NewActionBlock("", button("probe", "x", "x")))
+		if err := e.ws.Act("U0ADA").Click(e.channel, ts, chat.Action{ID: "probe"}); err != nil {
+			t.Fatal(err)
+		}
+		trigger := lastTrigger(t, e)
+		if _, err := e.slack.client.OpenView(trigger, v); err != nil {
+			t.Errorf("%s: Slack refuses the form: %v", verb, err)
+		}
+	}
+}
+
+func lastTrigger(t *testing.T, e *entrance) string {
+	t.Helper()
+	all := e.ws.Deliveries()
+	var in interaction
+	if err := json.Unmarshal(all[len(all)-1].Payload, &in); err != nil {
+		t.Fatal(err)
+	}
+	return in.TriggerID
+}

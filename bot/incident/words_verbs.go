@@ -348,17 +348,52 @@ var objectionID = regexp.MustCompile(`(?i)^o\d+$`)
 func readWithdraw(p *phrase, w *Words) error {
 	w.Command.Verb = VerbWithdraw
 	word, ok := p.peek()
-	if !ok {
-		return p.missing("item")
-	}
-	if objectionID.MatchString(word.text) {
+	switch {
+	case !ok || strings.EqualFold(word.text, "because"):
+	case objectionID.MatchString(word.text):
 		p.next()
 		w.Command.Item = strings.ToUpper(word.text)
+	default:
+		team, err := p.department()
+		if err != nil {
+			return err
+		}
+		w.Command.Department = team
+	}
+	w.Command.Text = p.reason()
+	return nil
+}
+
+// readRevise reads "[set FIELD TEXT …] because WHY". An approved record cannot
+// be edited before it is revised, so what changes is said here, or in the form.
+func readRevise(p *phrase, w *Words) error {
+	w.Command.Verb = VerbRevise
+	edits := map[string]string{}
+	for p.take("set") {
+		field, err := p.recordField()
+		if err != nil {
+			return err
+		}
+		if word, ok := p.peek(); ok && word.quoted {
+			p.next()
+			edits[field] = p.readable(word.text)
+			continue
+		}
+		text, ok := p.cut("because") // the last text may do without quotes
+		if !ok {
+			return Invalid("text", "say why: revise set %s TEXT because WHY", field)
+		}
+		edits[field], w.Command.Record, w.Command.Text = p.readable(text), edits, p.free()
 		return nil
 	}
-	team, err := p.department()
-	w.Command.Department = team
-	return err
+	w.Command.Text = p.reason()
+	if len(edits) == 0 || w.Command.Text == "" {
+		w.Form = VerbRevise
+	}
+	if len(edits) > 0 {
+		w.Command.Record = edits
+	}
+	return nil
 }
 
 func readDelegate(p *phrase, w *Words) error {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"tocsin/bot/incident"
@@ -90,6 +91,9 @@ func clean(s incident.Signal, row Row) incident.Signal {
 		c.Key, c.By.ID, c.Text = key(c.Key), line(c.By.ID), text(c.Text, maxText)
 		if c.Key == "" {
 			c.Key = row.Source + ":" + row.Delivery.ID
+		}
+		if c.HappenedAt.After(row.Received) {
+			c.HappenedAt = time.Time{} // the sender's clock is ahead; now is near enough
 		}
 		s.Command = &c
 	}

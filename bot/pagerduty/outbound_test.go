@@ -1,0 +1,300 @@
+package pagerduty_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/pagerduty"
+	"tocsin/bot/sandbox/pager"
+	"tocsin/bot/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const routingKey = "0123456789abcdef0123456789abcdef"
+
+// account is a PagerDuty account and a client that pages into it.
+func account(t *testing.T, hooks ...pager.Webhook) (*pager.Account, *pagerduty.Client) {
+	t.Helper()
+	a := pager.New(pager.Config{
+		Users:    []pager.User{{ID: "PANA", Name: "Ana Lima", Email: "ana@example.com"}},
+		Services: []pager.Service{{ID: "PSEC", Name: "Security", RoutingKey: routingKey, OnCall: []string{"PANA"}}},
+		Webhooks: hooks,
+	})
+	url, err := a.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	c, err := pagerduty.New(pagerduty.Config{RoutingKey: secret.New(routingKey), EventsURL: url + "/", HTTPClient: &http.Client{Transport: transport}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		if err := a.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a, c
+}
+
+func brief() incident.Brief {
+	return incident.Brief{Incident: incident.Incident{
+		ID: 42, Status: incident.Triage, Severity: incident.Sev2, Title: "Leaked key\nin a repository", OpenedAt: time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC),
+		Links:  map[string]string{incident.LinkChannel: "C123"},
+		Alerts: []incident.AlertRef{{Source: "sentry", Kind: "sentry.issue", URL: "https://sentry.io/issues/1/"}},
+		Head:   incident.Head{Seq: 3, Hash: "abc"},
+	}, Attempt: 1, Mark: "INC-42/page/1/0"}
+}
+
+func effect(round, route string) incident.Effect {
+	return incident.Effect{Key: "INC-42/page/" + round + "/" + route, Kind: incident.EffectPage, Incident: 42, Args: map[string]string{"round": round, "route": route}}
+}
+
+func TestPage(t *testing.T) {
+	a, c := account(t)
+	cmd, err := c.Page(t.Context(), brief(), effect("1", "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cmd.Verb != incident.VerbPaged || cmd.Round != 1 || cmd.Route != 0 || cmd.For != 42 {
+		t.Errorf("command %+v", cmd)
+	}
+	ev := a.Requests()[0].Event
+	if ev.DedupKey != "INC-42/1" || ev.Payload.Summary != "INC-42 sev2 Leaked key in a repository" || ev.Payload.Severity != "error" ||
+		ev.Payload.Timestamp != "2026-11-03T02:31:00Z" || len(ev.Links) != 2 || !strings.Contains(string(ev.Payload.Details), `"timeline_head":"3 abc"`) {
+		t.Errorf("event %+v, payload %+v", ev, ev.Payload)
+	}
+	if p := a.Snapshot().Pages; len(p) != 1 || p[0].User != "PANA" {
+		t.Errorf("pages %+v", p)
+	}
+}
+
+func TestPageAgainRingsOnce(t *testing.T) {
+	a, c := account(t)
+	for attempt := range 3 {
+		b := brief()
+		b.Attempt = attempt + 1
+		if _, err := c.Page(t.Context(), b, effect("1", "0")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p := a.Snapshot().Pages; len(p) != 1 {
+		t.Errorf("%d pages, want 1", len(p))
+	}
+	if _, err := c.Page(t.Context(), brief(), effect("2", "1")); err != nil {
+		t.Fatal(err)
+	}
+	if p := a.Snapshot().Pages; len(p) != 2 || p[1].Key != "INC-42/2" {
+		t.Errorf("pages after another round: %+v", p)
+	}
+}
+
+func TestPageOfARestrictedIncidentSaysIDAndSeverityOnly(t *testing.T) {
+	a, c := account(t)
+	b := brief()
+	b.Incident.Restricted = true
+	if _, err := c.Page(t.Context(), b, effect("2", "0")); err != nil {
+		t.Fatal(err)
+	}
+	req := a.Requests()[0]
+	if s := req.Event.Payload.Summary; s != "INC-42 sev2 (page 2)" {
+		t.Errorf("summary %q", s)
+	}
+	for _, word := range []string{"Leaked", "sentry"} {
+		if strings.Contains(string(req.Body), word) {
+			t.Errorf("%q went out: %s", word, req.Body)
+		}
+	}
+}
+
+func TestPageSummaryFits(t *testing.T) {
+	a, c := account(t)
+	b := brief()
+	b.Incident.Title = strings.Repeat("é", 5000)
+	if _, err := c.Page(t.Context(), b, effect("1", "0")); err != nil {
+		t.Fatal(err)
+	}
+	if s := []rune(a.Requests()[0].Event.Payload.Summary); len(s) != 1024 || s[1023] != '…' {
+		t.Errorf("summary of %d characters", len(s))
+	}
+}
+
+func TestSeverities(t *testing.T) {
+	a, c := account(t)
+	for s, want := range map[incident.Severity]string{"sev1": "critical", "sev2": "error", "sev3": "warning", "sev4": "info", "": "warning"} {
+		b := brief()
+		b.Incident.Severity = s
+		if _, err := c.Page(t.Context(), b, effect("1", "0")); err != nil {
+			t.Fatal(err)
+		}
+		reqs := a.Requests()
+		if got := reqs[len(reqs)-1].Event.Payload.Severity; got != want {
+			t.Errorf("%s became %s, want %s", s, got, want)
+		}
+	}
+}
+
+func TestAcknowledgeAndResolve(t *testing.T) {
+	a, c := account(t)
+	steps := []struct {
+		do     func(context.Context, incident.Brief, incident.Effect) (incident.Command, error)
+		status string
+	}{{c.Page, pager.Triggered}, {c.Acknowledge, pager.Acknowledged}, {c.Acknowledge, pager.Acknowledged}, {c.Resolve, pager.Resolved}, {c.Resolve, pager.Resolved}}
+	for i, s := range steps {
+		cmd, err := s.do(t.Context(), brief(), effect("1", "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i > 0 && cmd.Verb != "" {
+			t.Errorf("step %d commands %s", i, cmd.Verb)
+		}
+		if in := a.ByKey("INC-42/1"); len(in) != 1 || in[0].Status != s.status {
+			t.Errorf("after step %d: %+v", i, in)
+		}
+	}
+}
+
+func TestErrorsSayWhatARepeatWouldHelp(t *testing.T) {
+	a, c := account(t)
+	page := func() error {
+		_, err := c.Page(t.Context(), brief(), effect("1", "0"))
+		if err != nil && strings.Contains(err.Error(), routingKey) {
+			t.Errorf("the routing key is in the error: %v", err)
+		}
+		return err
+	}
+	var wait *incident.RetryAfter
+	var permanent *incident.Permanent
+
+	a.SetFaults(pager.Rule{Fault: pager.FaultThrottle, Times: 1})
+	if err := page(); !errors.As(err, &wait) || wait.After != 30*time.Second {
+		t.Errorf("429: %v", err)
+	}
+	a.SetFaults(pager.Rule{Fault: pager.FaultRefuse, Times: 1})
+	if err := page(); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "told to refuse") {
+		t.Errorf("400: %v", err)
+	}
+	for _, f := range []pager.Fault{pager.FaultError, pager.FaultOffline} {
+		a.SetFaults(pager.Rule{Fault: f, Times: 1})
+		if err := page(); err == nil || errors.As(err, &permanent) || errors.As(err, &wait) {
+			t.Errorf("%s: %v, want an error that is simply tried again", f, err)
+		}
+	}
+	a.SetFaults(pager.Rule{Fault: pager.FaultDrop, Times: 1})
+	if err := page(); err == nil {
+		t.Error("a lost answer was taken for success")
+	}
+	if err := page(); err != nil || len(a.Snapshot().Pages) != 1 {
+		t.Errorf("the repeat after a lost answer: %v, pages %+v", err, a.Snapshot().Pages)
+	}
+	a.SetFaults(pager.Rule{Fault: pager.FaultSilence, Times: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Page(ctx, brief(), effect("1", "0")); err == nil {
+		t.Error("silence was taken for success")
+	}
+}
+
+func TestRetryAfterOfTheServerIsHeeded(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer s.Close()
+	c, err := pagerduty.New(pagerduty.Config{RoutingKey: secret.New("k"), EventsURL: s.URL, HTTPClient: s.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait *incident.RetryAfter
+	if _, err := c.Resolve(t.Context(), brief(), effect("1", "0")); !errors.As(err, &wait) || wait.After != 7*time.Second {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestARoutingKeyIsNeeded(t *testing.T) {
+	if _, err := pagerduty.New(pagerduty.Config{}); err == nil {
+		t.Error("a client without routing key was made")
+	}
+}
+
+// The whole way round: what our page opens there, and what people do with it,
+// comes back as what it is.
+func TestThereAndBack(t *testing.T) {
+	type hook struct {
+		header http.Header
+		body   []byte
+	}
+	hooks := make(chan hook, 10)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		hooks <- hook{r.Header, body}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer s.Close()
+	a, c := account(t, pager.Webhook{URL: s.URL, Secrets: []string{"new", "unknown to us"}})
+	next := func(what string) []incident.Signal {
+		t.Helper()
+		select {
+		case h := <-hooks:
+			if _, err := source.Verify(h.header, h.body, time.Now()); err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			got, err := source.Decode(h.header, h.body)
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+			return got
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: no webhook came", what)
+			return nil
+		}
+	}
+
+	if _, err := c.Page(t.Context(), brief(), effect("1", "0")); err != nil {
+		t.Fatal(err)
+	}
+	if got := next("our page"); got != nil {
+		t.Errorf("our page came back as %+v", got)
+	}
+	id := a.ByKey("INC-42/1")[0].ID
+	if err := a.Acknowledge(id, "PANA"); err != nil {
+		t.Fatal(err)
+	}
+	if got := next("acknowledgement"); len(got) != 1 || got[0].Command.Verb != incident.VerbAcknowledge || got[0].Command.By.ID != "PANA" || got[0].Subject.PageKey != "INC-42/1" {
+		t.Errorf("a person's acknowledgement came as %+v", got)
+	}
+	if err := a.Annotate(id, "PANA", "on it"); err != nil {
+		t.Fatal(err)
+	}
+	if got := next("note"); len(got) != 1 || got[0].Command.Text != "PagerDuty: noted by Ana Lima: on it" || got[0].Subject.PageKey != "INC-42/1" {
+		t.Errorf("a note came as %+v", got)
+	}
+	if _, err := c.Resolve(t.Context(), brief(), effect("1", "0")); err != nil {
+		t.Fatal(err)
+	}
+	if got := next("our resolution"); got != nil {
+		t.Errorf("our resolution came back as %+v", got)
+	}
+	raised, err := a.Raise("Payroll is down", "PSEC", "PANA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := next("raised there"); len(got) != 1 || got[0].Alert == nil || got[0].Alert.Correlation != "pagerduty:"+raised {
+		t.Errorf("an incident raised there came as %+v", got)
+	}
+	a.Ping()
+	if got := next("ping"); got != nil {
+		t.Errorf("a ping came as %+v", got)
+	}
+}

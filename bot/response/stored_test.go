@@ -175,6 +175,32 @@ func TestLifeOnARealDatabase(t *testing.T) {
 	})
 }
 
+func TestAnErasedTextIsGoneAndTheChainHolds(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		keys, err := store.Ephemeral()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := moveIn(t, url, keys, nil)
+		id := h.say(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
+		noted := h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "the victim's name"})
+		h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbCall, Department: incident.Legal})
+		erase := incident.Command{For: id, Verb: incident.VerbErase, Text: "a request", Erase: []incident.TextRef{{Seq: noted.Events[0].Seq, Name: "text"}}}
+		h.say(t, "p5", erase)
+		h.say(t, "p3", erase)
+		view, err := h.Show(t.Context(), incident.System, id, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := view.Timeline[noted.Events[0].Seq-1].Texts["text"]; !text.Erased() || text.Value != "" {
+			t.Errorf("the text is still there: %+v", text)
+		}
+		if faults := incident.Verify(id, view.Timeline, view.Incident.Head); len(faults) > 0 {
+			t.Errorf("the chain: %v", faults)
+		}
+	})
+}
+
 // TestStormOnARealDatabase sends copies from many sides at once.
 func TestStormOnARealDatabase(t *testing.T) {
 	const senders, each = 8, 25

@@ -19,8 +19,8 @@ type Work struct {
 	// Perform carries out one effect and commits what came of it, with Tx.Finish, GiveUp or Postpone, in a context
 	// derived from ctx. An effect that fails to the very last attempt is given up by the store.
 	Perform func(ctx context.Context, job response.Job) error
-	// Scheduled is what each Schedule.Kind does.
-	Scheduled map[string]func(ctx context.Context) error
+	// Scheduled is what each Schedule.Kind does; at is the time it was due, the same at every attempt.
+	Scheduled map[string]func(ctx context.Context, at time.Time) error
 }
 
 // Run takes up what an earlier incarnation of this replica left running, and starts working the queues. It returns
@@ -31,7 +31,7 @@ func (s *Store) Run(ctx context.Context, work Work) error {
 		kindEffect: s.performer(work.Perform),
 	}
 	for kind, do := range work.Scheduled {
-		all[kindScheduled(kind)] = func(ctx context.Context, _ Task) error { return do(ctx) }
+		all[kindScheduled(kind)] = func(ctx context.Context, t Task) error { return do(ctx, time.Unix(t.IDs[1], 0).UTC()) }
 	}
 	return s.run(ctx, all)
 }

@@ -134,6 +134,6 @@ func (s *Store) fire(ctx context.Context, row scheduleRow, now time.Time) error 
 		if moved.Error != nil || moved.RowsAffected == 0 {
 			return moved.Error
 		}
-		return tx.enqueue(job{kind: kindScheduled(row.Kind), ids: []int64{row.ID}})
+		return tx.enqueue(job{kind: kindScheduled(row.Kind), ids: []int64{row.ID, row.NextRunAt.Unix()}})
 	})
 }

@@ -85,7 +85,7 @@ func TestRunningStoreSweeps(t *testing.T) {
 		mu.Unlock()
 		fired := make(chan Task, 1)
 		s.mustRun(t, handlers{"scheduled.plain": func(_ context.Context, task Task) error { fired <- task; return nil }})
-		if task := receive(t, fired); len(task.IDs) != 1 {
+		if task := receive(t, fired); len(task.IDs) != 2 {
 			t.Errorf("fired as %+v", task)
 		}
 	})

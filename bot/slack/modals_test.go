@@ -1,8 +1,10 @@
 package slack
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -376,39 +378,100 @@ func TestKeepAMessage(t *testing.T) {
 }
 
 func TestHomeAndStatus(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	if _, err := e.ws.Act("U0ADA").OpenHome(); err != nil {
-		t.Fatal(err)
-	}
-	e.until(func() bool { _, ok := e.ws.Home("U0ADA"); return ok })
-	home, _ := e.ws.Home("U0ADA")
-	if !strings.Contains(string(home.Blocks), "INC-42 · sev2 · triage · Root key used") {
-		t.Fatalf("the home tab is %s", home.Blocks)
-	}
-	if err := e.ws.Act("U0ADA").ClickView(home.ID, chat.Action{ID: ActStatus}); err != nil {
-		t.Fatal(err)
-	}
-	if v := e.form("U0ADA"); !strings.Contains(string(v.Blocks), "Root key used") {
-		t.Errorf("the status is %s", v.Blocks)
-	}
+	doors(t, func(t *testing.T, e *entrance) {
+		if _, err := e.ws.Act("U0ADA").OpenHome(); err != nil {
+			t.Fatal(err)
+		}
+		e.until(func() bool { _, ok := e.ws.Home("U0ADA"); return ok })
+		home, _ := e.ws.Home("U0ADA")
+		if !strings.Contains(string(home.Blocks), "INC-42 · sev2 · triage · Root key used") {
+			t.Fatalf("the home tab is %s", home.Blocks)
+		}
+		if err := e.ws.Act("U0ADA").ClickView(home.ID, chat.Action{ID: ActStatus}); err != nil {
+			t.Fatal(err)
+		}
+		if v := e.form("U0ADA"); !strings.Contains(string(v.Blocks), "Root key used") {
+			t.Errorf("the status is %s", v.Blocks)
+		}
+	})
 }
 
 func TestEvents(t *testing.T) {
-	changed := make(chan struct{}, 4)
-	e := enter(t, chat.ModeHTTP, func(c *Config) { c.OnGroupsChanged = func(context.Context) { changed <- struct{}{} } })
-	bot := e.ws.Config().Bot.UserID
-	if _, err := e.ws.Act("U0ADA").Post(e.channel, "<@"+bot+"> help", ""); err != nil {
-		t.Fatal(err)
+	for _, mode := range []chat.Mode{chat.ModeHTTP, chat.ModeSocket} {
+		t.Run(string(mode), func(t *testing.T) {
+			changed := make(chan struct{}, 4)
+			e := enter(t, mode, func(c *Config) { c.OnGroupsChanged = func(context.Context) { changed <- struct{}{} } })
+			bot := e.ws.Config().Bot.UserID
+			if _, err := e.ws.Act("U0ADA").Post(e.channel, "<@"+bot+"> help", ""); err != nil {
+				t.Fatal(err)
+			}
+			e.until(func() bool { return len(e.ws.Ephemerals("U0ADA")) > 0 })
+			if m := e.shown("U0ADA"); !strings.Contains(string(m.Blocks), "/incident ack") {
+				t.Errorf("shown %s", m.Text)
+			}
+			e.ws.SetGroupMembers("S0SEC", []string{"U0BEN"})
+			select {
+			case <-changed:
+			case <-time.After(10 * time.Second):
+				t.Error("nobody heard of the changed group")
+			}
+		})
 	}
-	e.until(func() bool { return len(e.ws.Ephemerals("U0ADA")) > 0 })
-	if m := e.shown("U0ADA"); !strings.Contains(string(m.Blocks), "/incident ack") {
-		t.Errorf("shown %s", m.Text)
+}
+
+func TestGlobalShortcut(t *testing.T) {
+	doors(t, func(t *testing.T, e *entrance) {
+		if err := e.ws.Act("U0ADA").Shortcut(ShortcutOpen); err != nil {
+			t.Fatal(err)
+		}
+		out := e.submits("U0ADA", map[string]any{"title": "Leaked key", "severity": "sev1"})
+		if out.Outcome != chat.SubmitUpdated || !strings.Contains(string(out.View.Blocks), "INC-43") {
+			t.Errorf("%+v", out)
+		}
+	})
+}
+
+// A form that the Desk could not record in time stays open and says so; sent
+// again as it is, it counts once.
+func TestSubmissionThatIsNotDone(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.types("U0ADA", "note")
+	e.desk.before = func(context.Context) error { return fault{true} }
+	fields := map[string]any{"text": "x", "audience": "all"}
+	if out := e.submits("U0ADA", fields); out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors["text"], "not known") {
+		t.Fatalf("%+v", out)
 	}
-	e.ws.SetGroupMembers("S0SEC", []string{"U0BEN"})
-	select {
-	case <-changed:
-	case <-time.After(10 * time.Second):
-		t.Error("nobody heard of the changed group")
+	e.desk.before = nil
+	if out := e.submits("U0ADA", fields); out.Outcome != chat.SubmitClosed || e.desk.count() != 1 {
+		t.Errorf("%+v, %d recorded", out, e.desk.count())
+	}
+}
+
+// A button whose outcome comes late is answered twice: that nobody knows, and
+// then what it was.
+func TestLateButton(t *testing.T) {
+	e := enter(t, chat.ModeHTTP)
+	e.slack.patience = 20 * time.Millisecond
+	release := make(chan struct{})
+	e.desk.before = func(context.Context) error { <-release; return nil }
+	e.presses("U0ADA", ActAcknowledge, "INC-42")
+	e.until(func() bool { return len(e.ws.Ephemerals("U0ADA")) == 1 })
+	if m := e.ws.Ephemerals("U0ADA")[0]; !strings.Contains(m.Text, "not known") {
+		t.Errorf("first %q", m.Text)
+	}
+	close(release)
+	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "you have it") {
+		t.Errorf("then %q", m.Text)
+	}
+}
+
+// A response_url is a key to the channel: it stays out of the log.
+func TestResponseURLStaysOutOfTheLog(t *testing.T) {
+	var log bytes.Buffer
+	e := enter(t, chat.ModeHTTP, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	e.slack.respond(context.Background(), "http://127.0.0.1:1/commands/T1/secret", *whisper(message{text: "x"}))
+	if got := log.String(); !strings.Contains(got, "did not reach") || strings.Contains(got, "secret") {
+		t.Errorf("logged %s", got)
 	}
 }
 

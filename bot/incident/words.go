@@ -53,8 +53,10 @@ func ParseWords(text string, c WordContext) (Words, error) {
 	}
 	p.verb = verb
 	w := Words{Command: Command{For: c.Incident}}
-	if id, ok := p.incident(); ok {
-		w.Command.For = id
+	if verb.Needs {
+		if id, ok := p.incident(); ok {
+			w.Command.For = id
+		}
 	}
 	if err := verb.read(p, &w); err != nil {
 		return Words{}, err

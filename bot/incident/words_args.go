@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-var incidentWord = regexp.MustCompile(`(?i)^(?:inc-\d+|#\d+)[,:]?$`)
+var incidentWord = regexp.MustCompile(`(?i)^inc-\d+[,:]?$`)
 
 // incident takes "INC-42", if it comes.
 func (p *phrase) incident() (ID, bool) {

@@ -53,6 +53,8 @@ func TestParseWords(t *testing.T) {
 		{"open", Words{Form: VerbOpen, Command: Command{Verb: VerbOpen}}},
 		{"open SEV-2 --public Leaked AWS key", Words{Command: Command{Verb: VerbOpen, Severity: Sev2, Public: true, Title: "Leaked AWS key"}}},
 		{"open “Leaked AWS key”", Words{Command: Command{Verb: VerbOpen, Title: "Leaked AWS key"}}},
+		{"open INC-7 happens again", Words{Command: Command{Verb: VerbOpen, Title: "INC-7 happens again"}}},
+		{"note #1 on the list", Words{Command: Command{For: 42, Verb: VerbNote, Text: "#1 on the list"}}},
 		{"open\u00a0sev1\u00a0Keys gone", Words{Command: Command{Verb: VerbOpen, Severity: Sev1, Title: "Keys gone"}}},
 		{"ack", Words{Command: Command{For: 42, Verb: VerbAcknowledge}}},
 		{"ACK inc-7 sev2", Words{Command: Command{For: 7, Verb: VerbAcknowledge, Severity: Sev2}}},

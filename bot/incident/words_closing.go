@@ -1,0 +1,355 @@
+package incident
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func readRecord(p *phrase, w *Words) error {
+	switch {
+	case p.take("show", "read"):
+		w.Query = QueryRecord
+		return nil
+	case p.take("submit"):
+		w.Command.Verb = VerbSubmit
+		return nil
+	case p.take("set"):
+		w.Command.Verb = VerbEditRecord
+		field, err := p.recordField()
+		if err != nil {
+			return err
+		}
+		w.Command.Record = map[string]string{field: p.free()}
+		return nil
+	}
+	if word, ok := p.next(); ok && word.text != "edit" {
+		return Invalid("record", "%s", unknownWord("what can be done with the record", word.text, []string{"show", "set", "submit", "edit"}, ""))
+	}
+	w.Command.Verb, w.Form = VerbEditRecord, VerbEditRecord
+	return nil
+}
+
+// recordField takes the name of a field of the record, as on the wire or as people read it.
+func (p *phrase) recordField() (string, error) {
+	known := []string{}
+	rest := strings.ToLower(p.text[p.pos:])
+	best, size := "", 0
+	for _, f := range RecordFields() {
+		known = append(known, f.Name)
+		trimmed := strings.TrimLeftFunc(rest, isSpace)
+		for _, spelling := range []string{f.Name, strings.ReplaceAll(f.Name, "_", " "), strings.ReplaceAll(f.Name, "_", "-"), strings.ToLower(f.Label)} {
+			after, ok := strings.CutPrefix(trimmed, spelling)
+			if ok && len(spelling) > size && (after == "" || strings.IndexFunc(after, func(r rune) bool { return isSpace(r) || r == ':' || r == '=' }) == 0) {
+				best, size = f.Name, len(spelling)
+			}
+		}
+	}
+	if best == "" {
+		word, ok := p.next()
+		if !ok {
+			return "", p.missing("field")
+		}
+		return "", Invalid("field", "%s", unknownWord("a field of the record", word.text, known, ""))
+	}
+	p.skip()
+	p.pos += size
+	p.pos += len(p.text[p.pos:]) - len(strings.TrimLeft(p.text[p.pos:], ":="))
+	return best, nil
+}
+
+var digestWord = regexp.MustCompile(`(?i)^(?:sha256:)?[0-9a-f]{12,64}$`) // shortened, too
+
+// readSign reads "[DEPARTMENT] [DIGEST] [REASON]". Without the digest a form
+// shows the record first: nobody signs or objects to what they have not seen.
+func readSign(verb Verb) func(*phrase, *Words) error {
+	return func(p *phrase, w *Words) error {
+		w.Command.Verb = verb
+		if _, ok := p.peek(); ok {
+			team, err := p.department()
+			if err != nil {
+				return err
+			}
+			w.Command.Department = team
+		}
+		if word, ok := p.peek(); ok && digestWord.MatchString(word.text) {
+			p.next()
+			w.Command.Expect = "sha256:" + strings.TrimPrefix(strings.ToLower(word.text), "sha256:")
+		}
+		if verb == VerbObject {
+			w.Command.Text = p.reason()
+		} else if rest := p.rest(); rest != "" {
+			return Invalid("digest", "%q is not a digest; it is sha256: and 64 hexadecimal digits, as the record shows it", clip(rest))
+		}
+		if w.Command.Department == "" || w.Command.Expect == "" || verb == VerbObject && w.Command.Text == "" {
+			w.Form = verb
+		}
+		return nil
+	}
+}
+
+var objectionID = regexp.MustCompile(`(?i)^o\d+$`)
+
+func readWithdraw(p *phrase, w *Words) error {
+	w.Command.Verb = VerbWithdraw
+	word, ok := p.peek()
+	switch {
+	case !ok || strings.EqualFold(word.text, "because"):
+	case objectionID.MatchString(word.text):
+		p.next()
+		w.Command.Item = strings.ToUpper(word.text)
+	default:
+		team, err := p.department()
+		if err != nil {
+			return err
+		}
+		w.Command.Department = team
+	}
+	w.Command.Text = p.reason()
+	return nil
+}
+
+// readRevise reads "[set FIELD TEXT …] because WHY". An approved record cannot
+// be edited before it is revised, so what changes is said here, or in the form.
+func readRevise(p *phrase, w *Words) error {
+	w.Command.Verb = VerbRevise
+	edits := map[string]string{}
+	for p.take("set") {
+		field, err := p.recordField()
+		if err != nil {
+			return err
+		}
+		if word, ok := p.peek(); ok && word.quoted {
+			p.next()
+			edits[field] = p.readable(word.text)
+			continue
+		}
+		text, ok := p.cut("because") // the last text may do without quotes
+		if !ok {
+			return Invalid("text", "say why: revise set %s TEXT because WHY", field)
+		}
+		edits[field], w.Command.Record, w.Command.Text = p.readable(text), edits, p.free()
+		return nil
+	}
+	w.Command.Text = p.reason()
+	if len(edits) == 0 || w.Command.Text == "" {
+		w.Form = VerbRevise
+	}
+	if len(edits) > 0 {
+		w.Command.Record = edits
+	}
+	return nil
+}
+
+func readDelegate(p *phrase, w *Words) error {
+	w.Command.Verb = VerbDelegate
+	team, err := p.department()
+	if err != nil {
+		return err
+	}
+	p.take("to")
+	person, err := p.person("person")
+	if err != nil {
+		return err
+	}
+	w.Command.Department, w.Command.Person = team, person
+	if !p.take("until", "till", "to") {
+		return Invalid("until", "say until when: delegate %s PERSON until 2026-12-01", team)
+	}
+	if at, ok := p.when(future); ok {
+		w.Command.Until = at
+	} else if day, ok := p.date(); ok {
+		w.Command.Until = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, p.Zone) // the day itself included
+	} else {
+		return p.notTime("until")
+	}
+	return nil
+}
+
+// notTime says that what comes next is no time.
+func (p *phrase) notTime(field string) *Error {
+	rest := p.rest()
+	if rest == "" {
+		return p.missing(field)
+	}
+	return Invalid(field, "%q is no date or time; write 02:31, tomorrow 10:00, or 2026-11-24 10:00", clip(rest))
+}
+
+func readConsult(p *phrase, w *Words) error {
+	w.Command.Verb = VerbConsult
+	team, err := p.department()
+	if err != nil {
+		return err
+	}
+	w.Command.Department = team
+	w.Command.Blocking = p.take("blocking", "--blocking")
+	w.Command.Text = p.reason()
+	return nil
+}
+
+func readCall(p *phrase, w *Words) error {
+	w.Command.Verb = VerbCall
+	team, err := p.department()
+	w.Command.Department, w.Command.Text = team, p.reason()
+	return err
+}
+
+func readAnswer(p *phrase, w *Words) error {
+	w.Command.Verb = VerbAnswer
+	team, err := p.department()
+	if err != nil {
+		return err
+	}
+	if w.Command.Department, w.Command.Text = team, p.reason(); w.Command.Text == "" {
+		w.Form = VerbAnswer
+	}
+	return nil
+}
+
+func readMerge(p *phrase, w *Words) error {
+	w.Command.Verb = VerbMerge
+	p.take("into", "in", "with", "to")
+	id, ok := p.incident()
+	switch {
+	case ok:
+		w.Command.Target = id
+	case p.WordContext.Incident != 0 && w.Command.For != p.WordContext.Incident && w.Command.For != 0:
+		// "merge INC-41", in the channel of INC-42: the one named is where it goes on.
+		w.Command.Target, w.Command.For = w.Command.For, p.WordContext.Incident
+	default:
+		return Invalid("target", "say into which incident: merge into INC-41")
+	}
+	w.Command.Text = p.reason()
+	return nil
+}
+
+func readReview(p *phrase, w *Words) error {
+	switch {
+	case p.take("conclude", "concluded"):
+		return readConclude(p, w)
+	case p.take("except", "exception"):
+		w.Command.Verb, w.Command.Text = VerbExcept, p.reason()
+		return nil
+	}
+	w.Command.Verb = VerbScheduleReview
+	if _, ok := p.peek(); !ok {
+		w.Form = VerbScheduleReview
+		return nil
+	}
+	p.take("on", "at")
+	at, ok := p.when(future)
+	if !ok {
+		if word, _ := p.peek(); nearest(word.text, []string{"conclude", "except"}) != "" {
+			return Invalid("when", "%s", unknownWord("a time", word.text, []string{"conclude", "except"}, ""))
+		}
+		return p.notTime("when")
+	}
+	w.Command.When = at
+	return nil
+}
+
+// readConclude reads "with PERSON, PERSON: DECISIONS".
+func readConclude(p *phrase, w *Words) error {
+	w.Command.Verb = VerbConclude
+	if !p.take("with") {
+		if w.Command.Text = p.free(); w.Command.Text != "" {
+			return Invalid("attendance", "say who was there: review conclude with @ada, @ben: DECISIONS")
+		}
+		w.Form = VerbConclude
+		return nil
+	}
+	list, decisions, ok := strings.Cut(p.rest(), ":")
+	if !ok {
+		return Invalid("text", "say what was decided, after a colon: review conclude with @ada, @ben: DECISIONS")
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		one := &phrase{scan: scan{text: name}, WordContext: p.WordContext, verb: p.verb}
+		person, err := one.person("attendance")
+		if err != nil {
+			return err
+		}
+		w.Command.Attendance = append(w.Command.Attendance, person)
+	}
+	w.Command.Text = p.readable(strings.TrimFunc(decisions, isSpace))
+	return nil
+}
+
+func readAction(p *phrase, w *Words) error {
+	switch {
+	case p.take("done", "finish", "finished"):
+		word, ok := p.next()
+		if !ok {
+			return p.missing("item")
+		}
+		w.Command.Verb, w.Command.Item, w.Command.Text = VerbFinishAction, strings.ToUpper(word.text), p.reason()
+		return nil
+	case p.take("add"):
+	default:
+		if word, ok := p.next(); ok {
+			return Invalid("action", "%s", unknownWord("what can be done with actions", word.text, []string{"add", "done"}, ""))
+		}
+	}
+	w.Command.Verb = VerbAddAction
+	word, ok := p.next()
+	if !ok {
+		w.Form = VerbAddAction
+		return nil
+	}
+	kind := ActionKind(strings.ToLower(strings.TrimSuffix(word.text, ":")))
+	if !slices.Contains(ActionKinds(), kind) {
+		return Invalid("kind", "%s", unknownWord("a kind of action", word.text, names(ActionKinds()), ""))
+	}
+	title, ok := p.cut("owner")
+	if !ok {
+		return Invalid("owner", "say who does it: action add %s TITLE owner PERSON due DATE", kind)
+	}
+	owner, err := p.person("owner")
+	if err != nil {
+		return err
+	}
+	if !p.take("due", "by", "until") {
+		return Invalid("due", "say until when: action add %s TITLE owner PERSON due DATE", kind)
+	}
+	due, ok := p.date()
+	if !ok {
+		return p.notTime("due")
+	}
+	inner := &phrase{scan: scan{text: title}, WordContext: p.WordContext}
+	w.Command.Action = &Action{Kind: kind, Title: inner.free(), Owner: owner, Due: due}
+	return nil
+}
+
+func readGrant(p *phrase, w *Words) error {
+	w.Command.Verb = VerbGrant
+	person, err := p.person("person")
+	if err != nil {
+		return err
+	}
+	w.Command.Person, w.Command.Text = person, p.reason()
+	return nil
+}
+
+// readErase reads "17/text, 18/text because REASON".
+func readErase(p *phrase, w *Words) error {
+	w.Command.Verb = VerbErase
+	for {
+		word, ok := p.peek()
+		if !ok || word.quoted || strings.EqualFold(word.text, "because") {
+			break
+		}
+		seq, name, ok := strings.Cut(strings.Trim(word.text, ",;"), "/")
+		n, err := strconv.Atoi(seq)
+		if !ok || err != nil || n < 1 || name == "" {
+			return Invalid("erase", "%q names no text; write the event's number and the text's name: 17/text", clip(word.text))
+		}
+		p.next()
+		w.Command.Erase = append(w.Command.Erase, TextRef{Seq: n, Name: name})
+	}
+	if len(w.Command.Erase) == 0 {
+		return p.missing("erase")
+	}
+	w.Command.Text = p.reason()
+	return nil
+}

@@ -2,6 +2,7 @@ package slack
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,10 +132,10 @@ func TestPageGroupReachesEachResponderOnce(t *testing.T) {
 			b := brief(opened())
 			kind := strings.TrimPrefix(f.Name(), "TestPageGroupReachesEachResponderOnce/"+method+"_")
 			// The second call fails, so that the first has landed by then.
-			calls := 0
+			var calls atomic.Int32
 			cancel := f.ws.Subscribe(func(e chat.Entry) {
 				if e.Call != nil && e.Call.Method == method {
-					if calls++; calls == 1 {
+					if calls.Add(1) == 1 {
 						f.ws.SetFault(chat.Fault{Method: method, Kind: chat.FaultKind(kind), Count: 1})
 					}
 				}

@@ -1,0 +1,354 @@
+package mail_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	ics "github.com/arran4/golang-ical"
+	"go.uber.org/goleak"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/mail"
+	"tocsin/bot/sandbox/mailbox"
+	"tocsin/bot/secret"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// relay is a mailbox and a Mailer that sends into it.
+func relay(t *testing.T, box mailbox.Config, change func(*mail.Config)) (*mailbox.Mailbox, *mail.Mailer) {
+	t.Helper()
+	server := mailbox.New(box)
+	addr, err := server.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	host, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port)
+	cfg := mail.Config{
+		Host: host, Port: n, TLS: mail.TLSNone, From: "Tocsin Wächter <tocsin@example.com>",
+		PostmortemTo: []string{"all@example.com", "All <ALL@example.com>"}, Logger: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	m, err := mail.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server, m
+}
+
+var at = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
+
+func brief() incident.Brief {
+	return incident.Brief{
+		Incident: incident.Incident{
+			ID: 42, Status: incident.Approved, Severity: incident.Sev2, Title: "Schlüssel öffentlich", OpenedAt: at, Commander: "p1",
+			Roles:  map[incident.Role]incident.PersonID{incident.Commander: "p1", "handler": "p2"},
+			Alerts: []incident.AlertRef{{Level: incident.LevelHigh, Title: "AKIA in a public repository", URL: "https://example.com/a/1"}},
+			Head:   incident.Head{Seq: 9, Hash: "abc"}, Record: incident.Record{Audience: incident.AudienceAll},
+		},
+		Event: incident.Event{Seq: 9, RecordedAt: at.Add(time.Minute)},
+		Directory: incident.Directory{
+			People: []incident.Person{
+				{ID: "p1", Name: "Ana \"Ace\" Lima", Handles: []incident.Handle{{Door: incident.DoorMail, ID: "ana@example.com"}}},
+				{ID: "p2", Name: "Ben Ode", Handles: []incident.Handle{{Door: incident.DoorMail, ID: "ben@example.com"}}},
+				{ID: "p3", Name: "Cy", Handles: []incident.Handle{{Door: incident.DoorSlack, ID: "U3"}}},
+				{ID: "p4", Name: "Di", Handles: []incident.Handle{{Door: incident.DoorMail, ID: "di@example.com"}}},
+			},
+			Teams: []incident.Team{{Name: incident.Legal, Head: "p4", Members: []incident.Membership{{Person: "p4"}}}, {Name: incident.Security, Head: "p3", Members: []incident.Membership{{Person: "p2"}}}},
+		},
+		Now: at.Add(2 * time.Minute), Attempt: 1, Mark: "INC-42/page/1/1",
+	}
+}
+
+var page = incident.Effect{Key: "INC-42/page/1/1", Kind: incident.EffectPage, Incident: 42, Args: map[string]string{"round": "1", "route": "1"}}
+
+func one(t *testing.T, server *mailbox.Mailbox) mailbox.Message {
+	t.Helper()
+	all := server.Messages()
+	if len(all) != 1 {
+		t.Fatalf("%d messages, want 1", len(all))
+	}
+	if all[0].Problem != "" {
+		t.Fatalf("the message is broken: %s\n%s", all[0].Problem, all[0].Raw)
+	}
+	return all[0]
+}
+
+func TestPage(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	cmd, err := m.PageTo([]string{"emergency@example.com", "Night <night@example.com>"})(t.Context(), brief(), page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cmd.Verb != incident.VerbPaged || cmd.Round != 1 || cmd.Route != 1 || cmd.For != 42 {
+		t.Errorf("command %+v", cmd)
+	}
+	msg := one(t, server)
+	if msg.Subject != "[page] INC-42 sev2 Schlüssel öffentlich" || msg.From != "Tocsin Wächter <tocsin@example.com>" || len(msg.Recipients) != 2 ||
+		msg.MessageID != "INC-42.page.1.1@example.com" || msg.Header["Date"][0] != "Tue, 03 Nov 2026 02:32:00 +0000" {
+		t.Errorf("message %+v", msg)
+	}
+	for _, want := range []string{"Nobody has it yet", "Schlüssel öffentlich", "AKIA in a public repository", "/incident ack INC-42", "9 abc"} {
+		if !strings.Contains(msg.Text, want) {
+			t.Errorf("%q is not in the text:\n%s", want, msg.Text)
+		}
+	}
+}
+
+func TestPageOfARestrictedIncidentSaysIDAndSeverityOnly(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	b := brief()
+	b.Incident.Restricted = true
+	again := page
+	again.Args = map[string]string{"round": "2", "route": "1"}
+	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), b, again); err != nil {
+		t.Fatal(err)
+	}
+	msg := one(t, server)
+	if msg.Subject != "[page] INC-42 sev2 (page 2)" {
+		t.Errorf("subject %q", msg.Subject)
+	}
+	for _, word := range []string{"ffentlich", "AKIA", "https://"} {
+		if strings.Contains(string(msg.Raw), word) || strings.Contains(msg.Text, word) {
+			t.Errorf("%q went out", word)
+		}
+	}
+}
+
+func TestARepeatHasTheSameMessageID(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	server.SetFaults(mailbox.Rule{Fault: mailbox.FaultDrop, Times: 1})
+	send := m.PageTo([]string{"e@example.com"})
+	if _, err := send(t.Context(), brief(), page); err == nil {
+		t.Fatal("a lost answer was taken for success")
+	}
+	b := brief()
+	b.Attempt, b.Now = 2, at.Add(time.Hour)
+	if _, err := send(t.Context(), b, page); err != nil {
+		t.Fatal(err)
+	}
+	if c := server.Counts(); len(c) != 1 || c["INC-42.page.1.1@example.com"] != 2 {
+		t.Errorf("messages by id: %v", c)
+	}
+	if all := server.Messages(); len(all) != 2 || all[0].Text != all[1].Text || all[0].Header["Date"][0] != all[1].Header["Date"][0] {
+		t.Error("the repeat is another message")
+	}
+}
+
+func TestErrorsSayWhatARepeatWouldHelp(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	send := m.PageTo([]string{"e@example.com"})
+	for fault, final := range map[mailbox.Fault]bool{
+		mailbox.FaultTemporary: false, mailbox.FaultBusy: false, mailbox.FaultOffline: false, mailbox.FaultPermanent: true,
+	} {
+		for _, stage := range []string{mailbox.StageData, mailbox.StageRcpt} {
+			server.SetFaults(mailbox.Rule{Fault: fault, Stage: stage, Times: 1})
+			_, err := send(t.Context(), brief(), page)
+			if err == nil || errors.As(err, new(*incident.Permanent)) != final {
+				t.Errorf("%s at %s: %v", fault, stage, err)
+			}
+		}
+	}
+	server.SetFaults(mailbox.Rule{Fault: mailbox.FaultSilence})
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := send(ctx, brief(), page); err == nil || errors.As(err, new(*incident.Permanent)) {
+		t.Errorf("silence: %v", err)
+	}
+	if n := len(server.Messages()); n != 0 {
+		t.Errorf("%d messages were kept", n)
+	}
+}
+
+func TestOneBadAddressDoesNotSilenceTheOthers(t *testing.T) {
+	to := []string{"gone@example.com", "e@example.com", "night@example.com"}
+	for _, fault := range []mailbox.Fault{mailbox.FaultPermanent, mailbox.FaultTemporary} {
+		server, m := relay(t, mailbox.Config{}, nil)
+		server.SetFaults(mailbox.Rule{Fault: fault, Stage: mailbox.StageRcpt, To: "gone@example.com"})
+		if _, err := m.PageTo(to)(t.Context(), brief(), page); err != nil {
+			t.Fatalf("%s: %v", fault, err)
+		}
+		if len(server.For("e@example.com")) != 1 || len(server.For("night@example.com")) != 1 || len(server.Messages()) != 2 {
+			t.Errorf("%s: messages %+v", fault, server.Messages())
+		}
+	}
+	server, m := relay(t, mailbox.Config{}, nil)
+	server.SetFaults(mailbox.Rule{Fault: mailbox.FaultPermanent, Stage: mailbox.StageRcpt})
+	if _, err := m.PageTo(to)(t.Context(), brief(), page); !errors.As(err, new(*incident.Permanent)) {
+		t.Errorf("all refused: %v", err)
+	}
+}
+
+func TestPostmortem(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	b := brief()
+	b.Mark = "INC-42/17/mail_postmortem"
+	b.Document = &incident.Document{Revision: 2, Markdown: "# Postmortem\n\nÄ line.\n.\nFrom here", HTML: "<!doctype html><p>Ä"}
+	if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil {
+		t.Fatal(err)
+	}
+	msg := one(t, server)
+	if msg.Subject != "Postmortem of INC-42, revision 2: Schlüssel öffentlich" || len(msg.Recipients) != 1 || msg.Recipients[0] != "all@example.com" {
+		t.Errorf("subject %q, recipients %v", msg.Subject, msg.Recipients)
+	}
+	if got := strings.TrimRight(strings.ReplaceAll(msg.Text, "\r\n", "\n"), "\n"); got != b.Document.Markdown {
+		t.Errorf("text %q", got)
+	}
+	if len(msg.Attachments) != 1 || msg.Attachments[0].Name != "INC-42-postmortem-r2.html" || msg.Attachments[0].Type != "text/html" || string(msg.Attachments[0].Content) != b.Document.HTML {
+		t.Errorf("attachments %+v", msg.Attachments)
+	}
+	if _, err := m.Postmortem(t.Context(), brief(), incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
+		t.Errorf("without a document: %v", err)
+	}
+}
+
+func TestPostmortemGoesToTheAudienceThatWasSigned(t *testing.T) {
+	for audience, want := range map[incident.Audience]string{
+		incident.AudienceAll:           "[all@example.com]",
+		incident.AudienceLegalSecurity: "[di@example.com ben@example.com]",
+		incident.AudienceResponders:    "[ana@example.com ben@example.com di@example.com]",
+	} {
+		server, m := relay(t, mailbox.Config{}, nil)
+		b := brief()
+		b.Incident.Record.Audience = audience
+		b.Document = &incident.Document{Revision: 1, Markdown: "x"}
+		if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(one(t, server).Recipients); got != want {
+			t.Errorf("%s: sent to %s, want %s", audience, got, want)
+		}
+	}
+	server, m := relay(t, mailbox.Config{}, func(c *mail.Config) { c.PostmortemTo = nil })
+	b := brief()
+	b.Document = &incident.Document{Revision: 1, Markdown: "x"}
+	if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil || len(server.Messages()) != 0 {
+		t.Errorf("without a list: %v", err)
+	}
+}
+
+func TestInvitation(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	invite := func(seq int, when time.Time) *ics.VEvent {
+		t.Helper()
+		b := brief()
+		b.Mark = fmt.Sprintf("INC-42/%d/mail_invitation", seq)
+		b.Event.Seq, b.Event.Fields = seq, map[string]string{"when": when.Format(time.RFC3339)}
+		b.Incident.Title = "Leak; \"x\",\r\nATTENDEE:mailto:evil@example.com"
+		if _, err := m.Invitation(t.Context(), b, incident.Effect{}); err != nil {
+			t.Fatal(err)
+		}
+		all := server.Messages()
+		part, ok := all[len(all)-1].Calendar()
+		if !ok || part.Params["method"] != "REQUEST" {
+			t.Fatalf("no invitation in %s", all[len(all)-1].Raw)
+		}
+		cal, err := ics.ParseCalendar(strings.NewReader(string(part.Content)))
+		if err != nil {
+			t.Fatalf("%v in %s", err, part.Content)
+		}
+		if len(cal.Events()) != 1 || !strings.Contains(string(part.Content), "METHOD:REQUEST") {
+			t.Fatalf("calendar %s", part.Content)
+		}
+		return cal.Events()[0]
+	}
+	meeting := time.Date(2026, 11, 10, 15, 0, 0, 0, time.FixedZone("CET", 3600))
+	first, moved := invite(30, meeting), invite(41, meeting.Add(24*time.Hour))
+	if first.Id() != "inc-42-review@example.com" || moved.Id() != first.Id() {
+		t.Errorf("UIDs %q and %q", first.Id(), moved.Id())
+	}
+	if a, b := first.GetProperty(ics.ComponentPropertySequence).Value, moved.GetProperty(ics.ComponentPropertySequence).Value; a != "30" || b != "41" {
+		t.Errorf("sequences %s and %s", a, b)
+	}
+	if start, err := first.GetStartAt(); err != nil || !start.Equal(meeting) {
+		t.Errorf("start %v, %v", start, err)
+	}
+	if end, err := first.GetEndAt(); err != nil || !end.Equal(meeting.Add(time.Hour)) {
+		t.Errorf("end %v, %v", end, err)
+	}
+	var who []string
+	for _, a := range first.Attendees() {
+		who = append(who, a.Email())
+	}
+	if fmt.Sprint(who) != "[ana@example.com ben@example.com di@example.com]" {
+		t.Errorf("attendees %v", who)
+	}
+	if s := server.Messages()[0].Subject; s != `Postmortem review of INC-42: Leak; "x", ATTENDEE:mailto:evil@example.com` {
+		t.Errorf("subject %q", s)
+	}
+	if !strings.Contains(server.Messages()[0].Text, "2026-11-10 14:00 UTC") {
+		t.Errorf("text %s", server.Messages()[0].Text)
+	}
+	if _, err := m.Invitation(t.Context(), brief(), incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
+		t.Errorf("without a time: %v", err)
+	}
+}
+
+func TestHeadersCannotBeInjected(t *testing.T) {
+	for _, title := range []string{"x\r\nBcc: evil@example.com", "x\nX-Evil: 1", "x\r\n\r\nbody", "\x00x", strings.Repeat("ü\r\n Bcc: e@example.com ", 50)} {
+		server, m := relay(t, mailbox.Config{}, nil)
+		b := brief()
+		b.Incident.Title = title
+		b.Mark = "INC-42\r\nBcc: evil@example.com"
+		if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), b, page); err != nil {
+			t.Fatalf("%q: %v", title, err)
+		}
+		msg := one(t, server)
+		if len(msg.Recipients) != 1 || msg.Header["Bcc"] != nil || msg.Header["X-Evil"] != nil || strings.HasPrefix(msg.Text, "body") || !strings.HasSuffix(msg.MessageID, "@example.com") {
+			t.Errorf("%q: header %v", title, msg.Header)
+		}
+	}
+}
+
+func TestLogin(t *testing.T) {
+	box := mailbox.Config{Username: "tocsin", Password: "pw"}
+	server, m := relay(t, box, func(c *mail.Config) { c.Username, c.Password = "tocsin", secret.New("pw") })
+	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), brief(), page); err != nil || len(server.Messages()) != 1 {
+		t.Errorf("with the password: %v", err)
+	}
+	_, m = relay(t, box, func(c *mail.Config) { c.Username, c.Password = "tocsin", secret.New("hunter2") })
+	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), brief(), page); err == nil || errors.As(err, new(*incident.Permanent)) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("with a wrong password: %v", err)
+	}
+}
+
+func TestMandatoryTLSSendsNothingWithoutIt(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, func(c *mail.Config) { c.TLS = mail.TLSMandatory })
+	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), brief(), page); err == nil {
+		t.Error("it was sent in the clear")
+	}
+	if len(server.Attempts()) != 0 {
+		t.Error("the relay saw a message")
+	}
+}
+
+func TestConfigurationListsEveryFault(t *testing.T) {
+	_, err := mail.New(mail.Config{Port: 70000, TLS: "ssl", From: "nobody", PostmortemTo: []string{"a@example.com", "b"}})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"host:", "port:", "tls:", "from:", "postmortems:"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not in %q", want, err)
+		}
+	}
+	_, m := relay(t, mailbox.Config{}, nil)
+	if _, err := m.PageTo([]string{"nobody"})(t.Context(), brief(), page); !errors.As(err, new(*incident.Permanent)) {
+		t.Errorf("a route without an address: %v", err)
+	}
+}

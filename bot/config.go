@@ -1,0 +1,193 @@
+package bot
+
+import (
+	"time"
+
+	"tocsin/bot/secret"
+)
+
+// Config is the whole configuration, as `tocsin config example` prints it.
+type Config struct {
+	Listen     string `koanf:"listen"`
+	PublicURL  string `koanf:"public_url"`
+	Database   string `koanf:"database"`
+	KeysetFile string `koanf:"keyset_file"`
+	Control    string `koanf:"control_socket"`
+	ReplicaID  string `koanf:"replica_id"`
+	TimeZone   string `koanf:"time_zone"`
+	Language   string `koanf:"language"`
+
+	Slack       Slack           `koanf:"slack"`
+	PagerDuty   PagerDuty       `koanf:"pagerduty"`
+	Mail        Mail            `koanf:"mail"`
+	People      []Person        `koanf:"people"`
+	Departments map[string]Team `koanf:"departments"`
+	Teams       map[string]Team `koanf:"teams"`
+	Alias       Alias           `koanf:"alias"`
+	Sources     Sources         `koanf:"sources"`
+	Routing     []Rule          `koanf:"routing"`
+	Playbooks   Playbooks       `koanf:"playbooks"`
+	SignOff     SignOff         `koanf:"sign_off"`
+	Review      Review          `koanf:"review"`
+	Watch       Watch           `koanf:"watch"`
+}
+
+// Slack is the workspace.
+type Slack struct {
+	BotToken        secret.String `koanf:"bot_token"`
+	AppToken        secret.String `koanf:"app_token"`
+	SigningSecret   secret.String `koanf:"signing_secret"`
+	AnnounceChannel string        `koanf:"announce_channel"`
+	Command         string        `koanf:"command"`
+	APIURL          string        `koanf:"api_url"`
+}
+
+// PagerDuty says where the pager is; each route of the alias has its own key.
+type PagerDuty struct {
+	EventsURL string `koanf:"events_url"`
+}
+
+// Mail is the relay that takes the bot's mail.
+type Mail struct {
+	Host        string        `koanf:"host"`
+	Port        int           `koanf:"port"`
+	TLS         string        `koanf:"tls"`
+	Username    string        `koanf:"username"`
+	Password    secret.String `koanf:"password"`
+	From        string        `koanf:"from"`
+	Postmortems []string      `koanf:"postmortems"`
+}
+
+// Person is somebody with a name at each door.
+type Person struct {
+	Name      string `koanf:"name"`
+	Email     string `koanf:"email"`
+	Slack     string `koanf:"slack"`
+	PagerDuty string `koanf:"pagerduty"`
+	Local     string `koanf:"local"`
+	OIDC      string `koanf:"oidc"`
+	Responder *bool  `koanf:"responder"`
+}
+
+// Team is a department or an affected team. Members are named by e-mail
+// address, Slack id or name; a Slack user group adds its members.
+type Team struct {
+	SlackGroup string   `koanf:"slack_group"`
+	Head       string   `koanf:"head"`
+	Members    []string `koanf:"members"`
+	Deputies   []Deputy `koanf:"deputies"`
+}
+
+// Deputy speaks for a department from a day to a day, both included.
+type Deputy struct {
+	Person string `koanf:"person"`
+	From   Day    `koanf:"from"`
+	To     Day    `koanf:"to"`
+}
+
+// Day is a calendar day, 2026-12-20.
+type Day struct{ time.Time }
+
+// UnmarshalText reads a day.
+func (d *Day) UnmarshalText(b []byte) (err error) {
+	d.Time, err = time.Parse(time.DateOnly, string(b))
+	return err
+}
+
+// Alias is the emergency alias: who is paged, how, and for how long.
+type Alias struct {
+	AcknowledgeWithin time.Duration `koanf:"acknowledge_within"`
+	LapseAfter        time.Duration `koanf:"lapse_after"`
+	Routes            []Route       `koanf:"routes"`
+}
+
+// Route is one way to page; exactly one of its keys is set.
+type Route struct {
+	PagerDuty  *PagerDutyRoute `koanf:"pagerduty"`
+	Mail       *MailRoute      `koanf:"mail"`
+	SlackGroup string          `koanf:"slack_group"`
+}
+
+// PagerDutyRoute pages through an Events API v2 integration.
+type PagerDutyRoute struct {
+	RoutingKey secret.String `koanf:"routing_key"`
+}
+
+// MailRoute pages by mail.
+type MailRoute struct {
+	To []string `koanf:"to"`
+}
+
+// Sources are the systems that raise alerts; one without its secret is off.
+type Sources struct {
+	Sentry     SentrySource     `koanf:"sentry"`
+	CloudTrail CloudTrailSource `koanf:"cloudtrail"`
+	PagerDuty  PagerDutySource  `koanf:"pagerduty"`
+}
+
+// SentrySource takes Sentry's integration webhooks.
+type SentrySource struct {
+	ClientSecrets []secret.String `koanf:"client_secrets"`
+}
+
+// CloudTrailSource takes CloudTrail events from an EventBridge API destination.
+type CloudTrailSource struct {
+	APIKeys []secret.String `koanf:"api_keys"`
+	Header  string          `koanf:"header"`
+}
+
+// PagerDutySource takes PagerDuty's v3 webhooks.
+type PagerDutySource struct {
+	WebhookSecrets []secret.String `koanf:"webhook_secrets"`
+}
+
+// Rule is one line of the routing: the first whose condition is true decides.
+type Rule struct {
+	When     string `koanf:"when"`
+	Open     string `koanf:"open"`
+	Playbook string `koanf:"playbook"`
+	Attach   bool   `koanf:"attach"`
+	Watch    bool   `koanf:"watch"`
+	Drop     string `koanf:"drop"`
+}
+
+// Playbooks adds folders to the built-in library.
+type Playbooks struct {
+	Folders []string `koanf:"folders"`
+}
+
+// SignOff has the one switch there is about signatures. It never lowers their number.
+type SignOff struct {
+	SubmitterMaySign bool `koanf:"submitter_may_sign"`
+}
+
+// Review is when the agenda of what awaits review is posted.
+type Review struct {
+	Agenda string `koanf:"agenda"`
+}
+
+// Watch is how the bot reports its own faults.
+type Watch struct {
+	SentryDSN   secret.String `koanf:"sentry_dsn"`
+	LogFormat   string        `koanf:"log_format"`
+	LogLevel    string        `koanf:"log_level"`
+	Environment string        `koanf:"environment"`
+}
+
+// Defaults is what stands where the configuration says nothing.
+func Defaults() Config {
+	return Config{
+		Listen: "127.0.0.1:8080", Database: "sqlite:tocsin.db", ReplicaID: "tocsin-1", TimeZone: "UTC", Language: "en",
+		Slack:   Slack{AnnounceChannel: "incidents", Command: "/incident"},
+		Mail:    Mail{Port: 587, TLS: "mandatory"},
+		Alias:   Alias{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute},
+		Sources: Sources{CloudTrail: CloudTrailSource{Header: "X-Api-Key"}},
+		Review:  Review{Agenda: "0 9 * * MON"},
+		Watch:   Watch{LogFormat: "text", LogLevel: "info"},
+		Routing: []Rule{
+			{When: `source == "cloudtrail" && level in ["high", "critical"]`, Open: "sev2", Playbook: "leaked-aws-credentials"},
+			{When: `source == "sentry" && tags["data_leak"] == "true"`, Open: "sev1", Playbook: "data-exposure"},
+			{When: `true`, Watch: true},
+		},
+	}
+}

@@ -1,0 +1,290 @@
+package bot
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/secret"
+)
+
+const planted = "planted-secret-0123456789abcdef0" // 32 characters, as a routing key has
+
+// exampleEnv sets the variables that the example names.
+func exampleEnv(name string) (string, bool) {
+	switch {
+	case name == "SENTRY_DSN":
+		return "https://planted-secret@sentry.example.com/1", true
+	case strings.HasPrefix(name, "SLACK_"), strings.HasSuffix(name, "_KEY"), strings.HasSuffix(name, "_SECRET"), strings.HasSuffix(name, "_PASSWORD"):
+		return planted[:32], true
+	}
+	return "", false
+}
+
+// tree parses the example anew, for a test to break.
+func tree(t *testing.T) map[string]any {
+	t.Helper()
+	var raw map[string]any
+	if err := yaml.Unmarshal([]byte(Example), &raw); err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestTheExampleIsValid(t *testing.T) {
+	c, err := decode(tree(t), exampleEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Alias.Routes[0].PagerDuty.RoutingKey.Reveal() != planted[:32] || c.People[1].Responder == nil || *c.People[1].Responder {
+		t.Errorf("%+v", c.Alias.Routes[0])
+	}
+}
+
+// broken has, for every key of the configuration, a value that cannot stand
+// there, and the key under which the fault is named where that is another.
+var broken = []struct {
+	path  string
+	value any
+	named string
+}{
+	{"listen", "8080", ""}, {"public_url", "tocsin", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
+	{"time_zone", "Paris", ""}, {"language", "e", ""},
+	{"slack.bot_token", "", ""}, {"slack.announce_channel", "", ""}, {"slack.command", "incident", ""}, {"slack.api_url", "slack", ""},
+	{"pagerduty.events_url", "pagerduty", ""},
+	{"mail.host", "", ""}, {"mail.port", "smtp", ""}, {"mail.tls", "yes", ""}, {"mail.from", "tocsin", ""}, {"mail.postmortems.0", "everyone", "mail.postmortems[0]"},
+	{"people.0.name", "", "people[0].name"}, {"people.0.email", "ada", "people[0].email"}, {"people.1.slack", "U01AAAAAAA1", "people[1].slack"},
+	{"people.1.pagerduty", "PAAAAA1", "people[1].pagerduty"}, {"people.1.local", "ada", "people[1].local"}, {"people.1.oidc", "00000000-0000-0000-0000-000000000001", "people[1].oidc"},
+	{"people.1.responder", "perhaps", "people[1].responder"},
+	{"departments.engineering.head", "nobody@example.com", ""}, {"departments.legal.members", []any{"esra@example.com"}, ""},
+	{"departments.legal.members.0", "nobody", "departments.legal.members[0]"}, {"departments.engineering.slack_group", []any{}, ""},
+	{"departments.security.deputies.0.person", "nobody", "departments.security.deputies[0].person"},
+	{"departments.security.deputies.0.from", "tomorrow", "departments.security.deputies[0].from"},
+	{"departments.security.deputies.0.to", "2026-12-01", "departments.security.deputies[0].to"},
+	{"departments.communications", nil, ""}, {"departments.payments", map[string]any{"members": []any{"ines@example.com"}}, ""},
+	{"teams.dpo.head", "nobody", ""}, {"teams.dpo.members.0", "nobody", "teams.dpo.members[0]"}, {"teams.legal", map[string]any{"members": []any{"ines@example.com"}}, ""},
+	{"alias.acknowledge_within", "5", ""}, {"alias.lapse_after", "1s", ""}, {"alias.routes", []any{}, ""},
+	{"alias.routes.0.pagerduty.routing_key", "short", "alias.routes[0].pagerduty.routing_key"}, {"alias.routes.1.mail.to", []any{}, "alias.routes[1].mail.to"},
+	{"alias.routes.1.mail.to.0", "x", "alias.routes[1].mail.to[0]"}, {"alias.routes.2.slack_group", "", "alias.routes[2]"},
+	{"sources.sentry.client_secrets", []any{""}, "sources.sentry.client_secrets[0]"}, {"sources.cloudtrail.api_keys", []any{""}, "sources.cloudtrail.api_keys[0]"},
+	{"sources.cloudtrail.header", "X Api", ""}, {"sources.pagerduty.webhook_secrets", []any{""}, "sources.pagerduty.webhook_secrets[0]"},
+	{"routing.0.when", "source ==", "routing[0].when"}, {"routing.0.open", "sev9", "routing[0].open"}, {"routing.0.playbook", "leaked", "routing[0].playbook"},
+	{"routing.0.attach", true, "routing[0].when"}, {"routing.0.watch", true, "routing[0].when"}, {"routing.0.drop", "why", "routing[0].when"},
+	{"playbooks.folders", []any{"/nowhere"}, ""}, {"sign_off.submitter_may_sign", "perhaps", ""}, {"review.agenda", "mondays", ""},
+	{"watch.sentry_dsn", "sentry", ""}, {"watch.environment", []any{}, ""}, {"watch.log_format", "xml", ""}, {"watch.log_level", "loud", ""},
+	{"slack.bot_tokn", "x", ""}, {"listn", "x", ""}, {"people.0.e-mail", "x", "people[0].e-mail"},
+}
+
+// set puts a value at a dotted path; numbers are places in lists.
+func set(t *testing.T, at any, path []string, value any) {
+	t.Helper()
+	switch at := at.(type) {
+	case map[string]any:
+		if len(path) == 1 {
+			if value == nil {
+				delete(at, path[0])
+			} else {
+				at[path[0]] = value
+			}
+			return
+		}
+		set(t, at[path[0]], path[1:], value)
+	case []any:
+		n, err := strconv.Atoi(path[0])
+		if err != nil || n >= len(at) {
+			t.Fatalf("no place %v", path)
+		}
+		if len(path) == 1 {
+			at[n] = value
+			return
+		}
+		set(t, at[n], path[1:], value)
+	default:
+		t.Fatalf("no path %v", path)
+	}
+}
+
+func TestEveryKeyBrokenInTurn(t *testing.T) {
+	for _, b := range broken {
+		raw := tree(t)
+		set(t, raw, strings.Split(b.path, "."), b.value)
+		named := b.named
+		if named == "" {
+			named = b.path
+		}
+		_, err := decode(raw, exampleEnv)
+		var faults Faults
+		if !errors.As(err, &faults) {
+			t.Errorf("%s = %v: no fault (%v)", b.path, b.value, err)
+			continue
+		}
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return strings.HasPrefix(f.Key, named) && f.Fix != "" }) {
+			t.Errorf("%s = %v: named otherwise: %v", b.path, b.value, faults)
+		}
+		if strings.Contains(err.Error(), planted[:20]) {
+			t.Errorf("%s: the message shows a secret: %v", b.path, err)
+		}
+	}
+}
+
+func TestEveryKeyBrokenAtOnce(t *testing.T) {
+	raw := tree(t)
+	want := 0
+	for _, b := range broken {
+		if strings.Count(b.path, ".") > 1 || b.value == nil || strings.HasPrefix(b.path, "people.") || strings.HasPrefix(b.path, "departments.") {
+			continue // their parents are broken as a whole already, or would hide them
+		}
+		set(t, raw, strings.Split(b.path, "."), b.value)
+		want++
+	}
+	_, err := decode(raw, exampleEnv)
+	var faults Faults
+	if !errors.As(err, &faults) || len(faults) < want {
+		t.Errorf("%d keys are broken, and %d faults are named:\n%v", want, len(faults), err)
+	}
+	for _, b := range broken[:8] {
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Key == b.path }) {
+			t.Errorf("%s is not among them", b.path)
+		}
+	}
+}
+
+// TestTheTableHasEveryKey fails when a key is added and nobody breaks it.
+func TestTheTableHasEveryKey(t *testing.T) {
+	var missing []string
+	var walk func(rt reflect.Type, path string)
+	walk = func(rt reflect.Type, path string) {
+		switch rt.Kind() {
+		case reflect.Pointer, reflect.Slice:
+			walk(rt.Elem(), path)
+			return
+		case reflect.Map:
+			walk(rt.Elem(), path)
+			return
+		case reflect.Struct:
+			if hasKeys(rt) {
+				for n := range rt.NumField() {
+					walk(rt.Field(n).Type, strings.TrimPrefix(path+"."+rt.Field(n).Tag.Get("koanf"), "."))
+				}
+				return
+			}
+		}
+		last := path[strings.LastIndex(path, ".")+1:]
+		top := strings.SplitN(path, ".", 2)[0]
+		if !slices.ContainsFunc(broken, func(b struct {
+			path  string
+			value any
+			named string
+		}) bool {
+			parts := strings.Split(b.path, ".")
+			return parts[0] == top && slices.Contains(parts, last)
+		}) {
+			missing = append(missing, path)
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+	excused := []string{"slack.app_token", "slack.signing_secret", "mail.username", "mail.password", "teams.slack_group", "teams.deputies.person", "teams.deputies.from", "teams.deputies.to"}
+	for _, path := range missing {
+		if !slices.Contains(excused, path) {
+			t.Errorf("%s is broken nowhere", path)
+		}
+	}
+}
+
+func TestUnknownKeysNameTheNearest(t *testing.T) {
+	raw := tree(t)
+	set(t, raw, []string{"slack", "bot_tokn"}, "x")
+	_, err := decode(raw, exampleEnv)
+	if err == nil || !strings.Contains(err.Error(), "slack.bot_tokn: there is no such key; the nearest is bot_token") {
+		t.Error(err)
+	}
+}
+
+func TestAVariableThatIsNotSet(t *testing.T) {
+	_, err := decode(tree(t), func(string) (string, bool) { return "", false })
+	if err == nil || !strings.Contains(err.Error(), "slack.bot_token: the environment variable SLACK_BOT_TOKEN is not set") {
+		t.Error(err)
+	}
+}
+
+func TestLoadTakesOverridesFromTheEnvironment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tocsin.yaml")
+	if err := os.WriteFile(path, []byte(Example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "SMTP_PASSWORD", "PAGERDUTY_ROUTING_KEY", "SENTRY_CLIENT_SECRET", "EVENTBRIDGE_KEY", "PAGERDUTY_WEBHOOK_SECRET", "SENTRY_DSN"} {
+		value, _ := exampleEnv(name)
+		t.Setenv(name, value)
+	}
+	t.Setenv("TOCSIN_DATABASE", "sqlite:elsewhere.db")
+	t.Setenv("TOCSIN_SLACK__ANNOUNCE_CHANNEL", "security")
+	t.Setenv("TOCSIN_TEST_POSTGRES", "is no setting")
+	c, err := Load(path)
+	if err != nil || c.Database != "sqlite:elsewhere.db" || c.Slack.AnnounceChannel != "security" {
+		t.Errorf("%v %q %q", err, c.Database, c.Slack.AnnounceChannel)
+	}
+}
+
+func TestAConfigurationIsNeverPrintedWithItsSecrets(t *testing.T) {
+	c, err := decode(tree(t), exampleEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.PagerDuty, c.Watch.SentryDSN = PagerDuty{}, secret.New(planted)
+	asYAML, err := yaml.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "pointer", &c)
+	for how, text := range map[string]string{"%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", &c), "%v": fmt.Sprint(c.Alias.Routes), "yaml": string(asYAML), "slog": log.String()} {
+		if strings.Contains(text, planted[:20]) {
+			t.Errorf("%s shows a secret", how)
+		}
+	}
+}
+
+func TestDirectory(t *testing.T) {
+	c, err := decode(tree(t), exampleEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := c.Directory(map[string][]string{"S01AAAAAAA1": {"U01AAAAAAA3", "U0STRANGER1"}})
+	at := func(door incident.Door, id string) incident.PersonID {
+		p, ok := d.Resolve(incident.Handle{Door: door, ID: id})
+		if !ok {
+			t.Errorf("nobody behind %s %s", door, id)
+		}
+		return p.ID
+	}
+	ada := at(incident.DoorSlack, "U01AAAAAAA1")
+	if ada != at(incident.DoorMail, "ADA@example.com") || ada != at(incident.DoorPagerDuty, "PAAAAA1") || ada != at(incident.DoorLocal, "ada") {
+		t.Error("one human through several doors is several people")
+	}
+	if !d.Member(at(incident.DoorSlack, "U0STRANGER1"), incident.Engineering) || !d.Member(at(incident.DoorSlack, "U01AAAAAAA3"), incident.Engineering) {
+		t.Error("the user group's members are not in the department")
+	}
+	from, _ := c.Departments["security"].Deputies[0], 0
+	if d.Speaks(ada, incident.Security, from.From.AddDate(0, 0, -1)) || !d.Speaks(ada, incident.Security, from.To.Add(23*60*60*1e9)) || d.Speaks(ada, incident.Security, from.To.AddDate(0, 0, 1)) {
+		t.Error("the deputy's dates do not hold")
+	}
+	bruno, _ := d.Person(at(incident.DoorSlack, "U01AAAAAAA2"))
+	chloe, _ := d.Person(at(incident.DoorSlack, "U01AAAAAAA3"))
+	esra, _ := d.Person(at(incident.DoorSlack, "U01AAAAAAA5"))
+	if bruno.Responder || !chloe.Responder || esra.Responder {
+		t.Error("the wrong people are responders")
+	}
+	if strings.Contains(string(ada), "ada") {
+		t.Errorf("the id %s tells a name", ada)
+	}
+}

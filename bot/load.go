@@ -1,0 +1,279 @@
+package bot
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/v2"
+)
+
+// Fault is one thing wrong with the configuration: which key, and what to do.
+type Fault struct {
+	Key string
+	Fix string
+}
+
+func (f Fault) String() string { return f.Key + ": " + f.Fix }
+
+// Faults are all the things wrong with a configuration.
+type Faults []Fault
+
+func (f Faults) Error() string {
+	lines := make([]string, len(f))
+	for n, fault := range f {
+		lines[n] = "  " + fault.String()
+	}
+	return fmt.Sprintf("the configuration has %d faults:\n%s", len(f), strings.Join(lines, "\n"))
+}
+
+func (f *Faults) add(key, format string, args ...any) {
+	*f = append(*f, Fault{key, fmt.Sprintf(format, args...)})
+}
+
+// envPrefix starts the environment variables that override the file:
+// TOCSIN_DATABASE, TOCSIN_SLACK__BOT_TOKEN.
+const envPrefix = "TOCSIN_"
+
+// Load reads a configuration file. ${NAME} stands for an environment variable,
+// and TOCSIN_… variables override single keys. It reports every fault at once,
+// as Faults.
+func Load(path string) (Config, error) {
+	k := koanf.New(".")
+	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	overrides := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(key, value string) (string, any) {
+		name := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(key, envPrefix), "__", "."))
+		if !slices.Contains(knownKeys(), name) {
+			return "", nil // TOCSIN_TEST_POSTGRES and the like are no settings
+		}
+		return name, value
+	}})
+	if err := k.Load(overrides, nil); err != nil {
+		return Config{}, fmt.Errorf("read configuration from the environment: %w", err)
+	}
+	return decode(k.Raw(), os.LookupEnv)
+}
+
+// decode turns the raw tree into a Config and collects what is wrong with it.
+func decode(raw map[string]any, lookup func(string) (string, bool)) (Config, error) {
+	var faults Faults
+	tree := expand(raw, "", lookup, &faults)
+	unknown(tree, reflect.TypeFor[Config](), "", &faults)
+	c := Defaults()
+	if _, given := raw["routing"]; given {
+		c.Routing = nil // the first match wins: defaults must not stay behind it
+	}
+	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "koanf", Result: &c, WeaklyTypedInput: true,
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), dayHook, mapstructure.TextUnmarshallerHookFunc())})
+	if err != nil {
+		return c, err
+	}
+	if err := decoder.Decode(tree); err != nil {
+		typeFaults(err, &faults)
+	}
+	faults = append(faults, besides(c.Validate(), faults)...)
+	if len(faults) > 0 {
+		slices.SortStableFunc(faults, func(a, b Fault) int { return strings.Compare(a.Key, b.Key) })
+		return c, slices.CompactFunc(faults, func(a, b Fault) bool { return a.Key == b.Key })
+	}
+	return c, nil
+}
+
+// besides leaves out what is said about the parents of keys that are wrong
+// already: where a day cannot be read, its department is not missing.
+func besides(found, known Faults) Faults {
+	return slices.DeleteFunc(found, func(f Fault) bool {
+		return slices.ContainsFunc(known, func(k Fault) bool { return strings.HasPrefix(k.Key, f.Key+".") || strings.HasPrefix(k.Key, f.Key+"[") })
+	})
+}
+
+// dayHook takes a day that YAML has read as a time already.
+func dayHook(from, to reflect.Type, v any) (any, error) {
+	if at, ok := v.(time.Time); ok && to == reflect.TypeFor[Day]() && from == reflect.TypeFor[time.Time]() {
+		return Day{at}, nil
+	}
+	return v, nil
+}
+
+var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+
+// expand replaces ${NAME} everywhere; one that is not set is a fault.
+func expand(v any, key string, lookup func(string) (string, bool), faults *Faults) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, e := range v {
+			out[name] = expand(e, join(key, name), lookup, faults)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for n, e := range v {
+			out[n] = expand(e, fmt.Sprintf("%s[%d]", key, n), lookup, faults)
+		}
+		return out
+	case string:
+		return variable.ReplaceAllStringFunc(v, func(m string) string {
+			name := variable.FindStringSubmatch(m)[1]
+			value, ok := lookup(name)
+			if !ok {
+				faults.add(key, "the environment variable %s is not set", name)
+			}
+			return value
+		})
+	}
+	return v
+}
+
+func join(key, name string) string {
+	if key == "" {
+		return name
+	}
+	return key + "." + name
+}
+
+// unknown reports keys that the configuration does not have, with the nearest
+// one that it has.
+func unknown(v any, t reflect.Type, key string, faults *Faults) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		tree, ok := v.(map[string]any)
+		if !ok {
+			return // a secret, a day; or a type fault that the decoder reports
+		}
+		fields := map[string]reflect.Type{}
+		for n := range t.NumField() {
+			if tag := t.Field(n).Tag.Get("koanf"); tag != "" {
+				fields[tag] = t.Field(n).Type
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(tree)) {
+			if ft, ok := fields[name]; ok {
+				unknown(tree[name], ft, join(key, name), faults)
+				continue
+			}
+			faults.add(join(key, name), "there is no such key; the nearest is %s", nearest(name, slices.Sorted(maps.Keys(fields))))
+		}
+	case reflect.Map:
+		tree, _ := v.(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(tree)) {
+			unknown(tree[name], t.Elem(), join(key, name), faults)
+		}
+	case reflect.Slice:
+		list, _ := v.([]any)
+		for n, e := range list {
+			unknown(e, t.Elem(), fmt.Sprintf("%s[%d]", key, n), faults)
+		}
+	}
+}
+
+// typeFaults takes the decoder's errors apart. It does not repeat the values,
+// which may be secrets.
+func typeFaults(err error, faults *Faults) {
+	var one *mapstructure.DecodeError
+	var many interface{ Unwrap() []error }
+	switch {
+	case errors.As(err, &many):
+		for _, e := range many.Unwrap() {
+			typeFaults(e, faults)
+		}
+	case errors.As(err, &one):
+		faults.add(lower(one.Name()), "has the wrong type or form: %s", kindOf(one.Name()))
+	default:
+		faults.add("configuration", "cannot be read")
+	}
+}
+
+// lower turns the decoder's path into the key as it is written.
+func lower(name string) string { return mapKey.ReplaceAllString(strings.ToLower(name), ".$1") }
+
+// mapKey is how the decoder writes the key of a map: departments[legal].
+var mapKey = regexp.MustCompile(`\[([^\]]*[^\]0-9][^\]]*)\]`)
+
+// kindOf says what a key wants, by its name.
+func kindOf(name string) string {
+	switch last := name[strings.LastIndex(name, ".")+1:]; {
+	case strings.Contains(last, "within"), strings.Contains(last, "after"):
+		return "write a duration such as 5m or 90s"
+	case last == "from" || last == "to":
+		return "write a day such as 2026-12-20"
+	case last == "port":
+		return "write a number"
+	}
+	return "compare it with `tocsin config example`"
+}
+
+// knownKeys lists the keys that an environment variable may set: those that hold one value.
+func knownKeys() []string {
+	var out []string
+	var walk func(t reflect.Type, key string)
+	walk = func(t reflect.Type, key string) {
+		for n := range t.NumField() {
+			f := t.Field(n)
+			tag := f.Tag.Get("koanf")
+			if tag == "" {
+				continue
+			}
+			if f.Type.Kind() == reflect.Struct && hasKeys(f.Type) {
+				walk(f.Type, join(key, tag))
+				continue
+			}
+			if f.Type.Kind() != reflect.Map && f.Type.Kind() != reflect.Slice {
+				out = append(out, join(key, tag))
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+	return out
+}
+
+func hasKeys(t reflect.Type) bool {
+	return t.NumField() > 0 && t.Field(0).Tag.Get("koanf") != ""
+}
+
+// nearest returns the known word with the fewest edits.
+func nearest(word string, known []string) string {
+	best, least := "", 1<<30
+	for _, k := range known {
+		if d := distance(word, k); d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,283 @@
+package bot
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/mail"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/response"
+	"tocsin/bot/secret"
+	"tocsin/playbooks"
+)
+
+// Validate reports everything that is wrong, each with its key and what to do.
+// It reads the playbooks and compiles the routing, but connects to nothing.
+func (c Config) Validate() Faults {
+	var f Faults
+	c.validateHouse(&f)
+	c.validateDoors(&f)
+	c.validatePeople(&f)
+	c.validateTeams(&f)
+	c.validateAlias(&f)
+	c.validateSources(&f)
+	c.validateRouting(&f)
+	return f
+}
+
+func (c Config) validateHouse(f *Faults) {
+	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
+		f.add("listen", "write an address and a port, such as 127.0.0.1:8080")
+	}
+	if path, ok := strings.CutPrefix(c.Database, "sqlite:"); !(ok && path != "") && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
+		f.add("database", "write sqlite:FILE or postgres://USER@HOST/NAME")
+	}
+	if c.KeysetFile == "" {
+		f.add("keyset_file", "name the file with the keys; `tocsin keys create FILE` makes one")
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			f.add("public_url", "write the address people reach the bot under, such as https://tocsin.example.com")
+		}
+	}
+	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "" || c.TimeZone == "Local" {
+		f.add("time_zone", "write a zone's name, such as Europe/Paris")
+	}
+	if len(c.Language) < 2 {
+		f.add("language", "write a language tag, such as en")
+	}
+	if c.ReplicaID == "" {
+		f.add("replica_id", "give this process a name that stays the same over restarts")
+	}
+	if _, err := cron.ParseStandard(c.Review.Agenda); err != nil {
+		f.add("review.agenda", "write five cron fields, such as \"0 9 * * MON\"")
+	}
+	if !slices.Contains([]string{"text", "json"}, c.Watch.LogFormat) {
+		f.add("watch.log_format", "write text or json")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Watch.LogLevel) {
+		f.add("watch.log_level", "write debug, info, warn or error")
+	}
+	if dsn := c.Watch.SentryDSN; !dsn.IsZero() {
+		if u, err := url.Parse(dsn.Reveal()); err != nil || u.User == nil || u.Host == "" {
+			f.add("watch.sentry_dsn", "copy the DSN from the project's client keys")
+		}
+	}
+}
+
+func (c Config) validateDoors(f *Faults) {
+	s := c.Slack
+	if s.BotToken.IsZero() {
+		f.add("slack.bot_token", "is missing; it begins with xoxb- and stands under OAuth & Permissions of the app")
+	}
+	if s.AppToken.IsZero() && s.SigningSecret.IsZero() {
+		f.add("slack.app_token", "is missing; set it for Socket Mode, or slack.signing_secret for HTTP")
+	}
+	if s.AnnounceChannel == "" {
+		f.add("slack.announce_channel", "name the channel that hears of every incident")
+	}
+	if !strings.HasPrefix(s.Command, "/") || strings.ContainsAny(s.Command, " \t") || len(s.Command) > 32 {
+		f.add("slack.command", "write the slash command of the app, such as /incident")
+	}
+	for key, address := range map[string]string{"slack.api_url": s.APIURL, "pagerduty.events_url": c.PagerDuty.EventsURL} {
+		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "") {
+			f.add(key, "write a whole address with https://, or leave it out")
+		}
+	}
+	m := c.Mail
+	if m.Host == "" {
+		if m.From == "" && len(m.Postmortems) == 0 && c.mailRoutes() == 0 {
+			return
+		}
+		f.add("mail.host", "is missing, and mail is to be sent")
+	}
+	if _, err := mail.ParseAddress(m.From); err != nil {
+		f.add("mail.from", "write the address the bot sends from")
+	}
+	if m.Port < 1 || m.Port > 65535 {
+		f.add("mail.port", "write a port, such as 587")
+	}
+	if !slices.Contains([]string{"mandatory", "opportunistic", "implicit", "none"}, m.TLS) {
+		f.add("mail.tls", "write mandatory, implicit, opportunistic or none")
+	}
+	addresses("mail.postmortems", m.Postmortems, f)
+}
+
+func (c Config) mailRoutes() (n int) {
+	for _, r := range c.Alias.Routes {
+		if r.Mail != nil {
+			n++
+		}
+	}
+	return n
+}
+
+func addresses(key string, list []string, f *Faults) {
+	for n, a := range list {
+		if _, err := mail.ParseAddress(a); err != nil {
+			f.add(fmt.Sprintf("%s[%d]", key, n), "is no e-mail address")
+		}
+	}
+}
+
+func (c Config) validatePeople(f *Faults) {
+	if len(c.People) == 0 {
+		f.add("people", "name the people who respond and who sign")
+	}
+	seen := map[incident.Handle]int{}
+	for n, p := range c.People {
+		key := fmt.Sprintf("people[%d]", n)
+		if strings.TrimSpace(p.Name) == "" {
+			f.add(key+".name", "is missing")
+		}
+		if p.Email != "" {
+			addresses(key+".email", []string{p.Email}, f)
+		}
+		if p.Email == "" && p.Slack == "" {
+			f.add(key+".email", "is missing, and so is slack: give at least one of them")
+		}
+		for _, h := range p.handles() {
+			if other, taken := seen[h]; taken {
+				f.add(fmt.Sprintf("%s.%s", key, doorKey(h.Door)), "is people[%d]'s already; one handle is one person", other)
+			}
+			seen[h] = n
+		}
+	}
+}
+
+func doorKey(d incident.Door) string {
+	if d == incident.DoorMail {
+		return "email"
+	}
+	return string(d)
+}
+
+func (c Config) validateTeams(f *Faults) {
+	for _, name := range incident.RequiredDepartments() {
+		key := "departments." + string(name)
+		t, ok := c.Departments[string(name)]
+		if !ok {
+			f.add(key, "is missing; engineering, security, legal and communications all sign")
+			continue
+		}
+		if people := c.members(t); t.SlackGroup == "" && len(people) < 2 {
+			f.add(key+".members", "has %d people; name at least two, or a slack_group", len(people))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Departments)) {
+		if !slices.Contains(incident.RequiredDepartments(), incident.Department(name)) {
+			f.add("departments."+name, "is none of the four; put affected teams under teams")
+		}
+		c.validateTeam("departments."+name, c.Departments[name], f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Teams)) {
+		if _, twice := c.Departments[name]; twice {
+			f.add("teams."+name, "stands under departments already")
+		}
+		c.validateTeam("teams."+name, c.Teams[name], f)
+	}
+}
+
+func (c Config) validateTeam(key string, t Team, f *Faults) {
+	if t.Head != "" && c.find(t.Head) == nil {
+		f.add(key+".head", "is nobody under people")
+	}
+	for n, m := range t.Members {
+		if c.find(m) == nil {
+			f.add(fmt.Sprintf("%s.members[%d]", key, n), "is nobody under people; name them by e-mail address, Slack id or name")
+		}
+	}
+	for n, d := range t.Deputies {
+		at := fmt.Sprintf("%s.deputies[%d]", key, n)
+		if c.find(d.Person) == nil {
+			f.add(at+".person", "is nobody under people")
+		}
+		if d.From.IsZero() {
+			f.add(at+".from", "is missing; write the first day, such as 2026-12-20")
+		}
+		if d.To.IsZero() || d.To.Before(d.From.Time) {
+			f.add(at+".to", "write the last day, not before the first")
+		}
+	}
+}
+
+func (c Config) validateAlias(f *Faults) {
+	if c.Alias.AcknowledgeWithin < 30*time.Second || c.Alias.AcknowledgeWithin > time.Hour {
+		f.add("alias.acknowledge_within", "write how long one route has, between 30s and 1h")
+	}
+	if c.Alias.LapseAfter < time.Minute {
+		f.add("alias.lapse_after", "write after how much silence of the commander the alias is paged anew, at least 1m")
+	}
+	if len(c.Alias.Routes) == 0 {
+		f.add("alias.routes", "name at least one way to page: pagerduty, mail or slack_group")
+	}
+	for n, r := range c.Alias.Routes {
+		key := fmt.Sprintf("alias.routes[%d]", n)
+		set := 0
+		if r.PagerDuty != nil {
+			set++
+			if k := r.PagerDuty.RoutingKey; len(k.Reveal()) != 32 {
+				f.add(key+".pagerduty.routing_key", "an Events API v2 integration key has 32 characters")
+			}
+		}
+		if r.Mail != nil {
+			set++
+			if len(r.Mail.To) == 0 {
+				f.add(key+".mail.to", "name at least one address")
+			}
+			addresses(key+".mail.to", r.Mail.To, f)
+		}
+		if r.SlackGroup != "" {
+			set++
+		}
+		if set != 1 {
+			f.add(key, "a route is exactly one of pagerduty, mail and slack_group")
+		}
+	}
+}
+
+// validateSources refuses an empty secret, which would let nobody in or, worse, look like one.
+func (c Config) validateSources(f *Faults) {
+	for key, secrets := range map[string][]secret.String{"sources.sentry.client_secrets": c.Sources.Sentry.ClientSecrets,
+		"sources.cloudtrail.api_keys": c.Sources.CloudTrail.APIKeys, "sources.pagerduty.webhook_secrets": c.Sources.PagerDuty.WebhookSecrets} {
+		for n, s := range secrets {
+			if len(s.Reveal()) < 16 {
+				f.add(fmt.Sprintf("%s[%d]", key, n), "is too short for a secret; at least 16 characters")
+			}
+		}
+	}
+	if h := c.Sources.CloudTrail.Header; h == "" || strings.ContainsAny(h, " \t:\r\n") {
+		f.add("sources.cloudtrail.header", "write the name of a header, such as X-Api-Key")
+	}
+}
+
+func (c Config) validateRouting(f *Faults) {
+	library, err := playbooks.Load(c.Playbooks.Folders...)
+	if err != nil {
+		f.add("playbooks.folders", "%v", err)
+		library, _ = playbooks.Load()
+	}
+	for n, r := range c.Routing {
+		key := fmt.Sprintf("routing[%d]", n)
+		if r.Open != "" {
+			if _, err := incident.ParseSeverity(r.Open); err != nil {
+				f.add(key+".open", "write sev1, sev2, sev3 or sev4")
+			}
+		}
+		if r.Playbook != "" && library != nil {
+			if _, ok := library.Get(r.Playbook); !ok {
+				f.add(key+".playbook", "there is no playbook of that name; there are %s", strings.Join(library.Names(), ", "))
+			}
+		}
+		if _, err := response.NewRouting([]response.Rule{r.rule()}, library.Names()); err != nil {
+			f.add(key+".when", "%v", err)
+		}
+	}
+}

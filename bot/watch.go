@@ -1,0 +1,315 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/getsentry/sentry-go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tocsin/bot/intake"
+	"tocsin/bot/redact"
+)
+
+// metrics counts what the bot does; it is the Observer of intake and response.
+type metrics struct {
+	registry   *prometheus.Registry
+	deliveries *prometheus.CounterVec
+	answer     *prometheus.HistogramVec
+	commits    *prometheus.CounterVec
+	batch      prometheus.Histogram
+	decoded    *prometheus.CounterVec
+	reported   *prometheus.CounterVec
+	effects    *prometheus.CounterVec
+	effectTime *prometheus.HistogramVec
+	ready      *prometheus.GaugeVec
+	slack      *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_deliveries_total",
+			Help: "Webhook requests by source and outcome."}, []string{"source", "outcome"}),
+		answer: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_intake_answer_seconds",
+			Help: "Time from a webhook request to its answer.", Buckets: prometheus.ExponentialBuckets(.001, 2, 13)}, []string{"source"}),
+		commits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_commits_total",
+			Help: "Shared commits of deliveries."}, []string{"outcome"}),
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tocsin_intake_commit_deliveries",
+			Help: "Deliveries that shared one commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
+		decoded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_decoded_total",
+			Help: "Stored deliveries that were decoded, by source and outcome."}, []string{"source", "outcome"}),
+		reported: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_reported_total",
+			Help: "What became of decoded deliveries."}, []string{"outcome"}),
+		effects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_effects_total",
+			Help: "Attempts at outside effects, by kind and outcome."}, []string{"kind", "outcome"}),
+		effectTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_effect_seconds",
+			Help: "Time one attempt at an outside effect took.", Buckets: prometheus.ExponentialBuckets(.005, 2, 13)}, []string{"kind"}),
+		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_ready",
+			Help: "1 while the part works."}, []string{"part"}),
+		slack: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_slack_refused_total",
+			Help: "Requests in Slack's name that were turned away, by status."}, []string{"status"}),
+	}
+	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.reported, m.effects, m.effectTime, m.ready, m.slack,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) refusedSlack(status int) { m.slack.WithLabelValues(strconv.Itoa(status)).Inc() }
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+}
+
+func (m *metrics) Delivery(source string, outcome intake.Outcome, took time.Duration) {
+	m.deliveries.WithLabelValues(source, string(outcome)).Inc()
+	m.answer.WithLabelValues(source).Observe(took.Seconds())
+}
+
+func (m *metrics) Commit(deliveries int, _ time.Duration, err error) {
+	if err != nil {
+		m.commits.WithLabelValues("failed").Inc()
+		return
+	}
+	m.commits.WithLabelValues("ok").Inc()
+	m.batch.Observe(float64(deliveries))
+}
+
+func (m *metrics) Decoded(source string, _ int, failed bool) {
+	outcome := "ok"
+	if failed {
+		outcome = "unknown_shape"
+	}
+	m.decoded.WithLabelValues(source, outcome).Inc()
+}
+
+func (m *metrics) EffectDone(kind, outcome string, took time.Duration) {
+	m.effects.WithLabelValues(kind, outcome).Inc()
+	m.effectTime.WithLabelValues(kind).Observe(took.Seconds())
+}
+
+func (m *metrics) Reported(outcome string, n int) {
+	m.reported.WithLabelValues(outcome).Add(float64(n))
+}
+
+// readiness watches the parts without which nothing can be promised.
+type readiness struct {
+	parts   map[string]func(context.Context) error
+	metrics *metrics
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	faults map[string]string
+}
+
+// checkEvery and checkWithin keep the time from a loss to a 503 below 5 s.
+const (
+	checkEvery  = time.Second
+	checkWithin = 2 * time.Second
+)
+
+// watch checks until ctx ends.
+func (r *readiness) watch(ctx context.Context) {
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for {
+		r.check(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *readiness) check(ctx context.Context) {
+	var wg sync.WaitGroup
+	for part, ping := range r.parts {
+		wg.Go(func() {
+			within, cancel := context.WithTimeout(ctx, checkWithin)
+			defer cancel()
+			r.set(ctx, part, ping(within))
+		})
+	}
+	wg.Wait()
+}
+
+func (r *readiness) set(ctx context.Context, part string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, was := r.faults[part]
+	switch {
+	case err != nil && !was:
+		r.log.ErrorContext(ctx, "not ready", "part", part, "error", err)
+		r.faults[part] = "does not answer"
+	case err == nil && was:
+		r.log.InfoContext(ctx, "ready again", "part", part)
+		delete(r.faults, part)
+	}
+	value := 1.0
+	if err != nil {
+		value = 0
+	}
+	r.metrics.ready.WithLabelValues(part).Set(value)
+}
+
+// ServeHTTP answers /readyz: 200, or 503 with the parts that are lost.
+func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	if len(r.faults) == 0 {
+		_, _ = io.WriteString(w, `{"status":"ready"}`+"\n")
+		return
+	}
+	message := ""
+	for part, fault := range r.faults {
+		if message != "" {
+			message += "; "
+		}
+		message += "the " + part + " " + fault
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": "not_ready", "message": message}})
+}
+
+// reporter sends the bot's own errors to sentry-go, scrubbed.
+type reporter struct {
+	slog.Handler
+	hub       *sentry.Hub
+	redact    *redact.Redactor
+	component string
+}
+
+// report takes an error to Sentry that is not fit for the log, because it may
+// quote what an outside system said. It is redacted on the way.
+type report func(component string, err error)
+
+// newLogger builds the logger of the configuration. With a DSN every record of
+// level error goes to Sentry as well. flush waits for what is on its way.
+func newLogger(c Watch, out io.Writer, red *redact.Redactor) (log *slog.Logger, tell report, flush func(), err error) {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated; info otherwise
+	options := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewTextHandler(out, options)
+	if c.LogFormat == "json" {
+		h = slog.NewJSONHandler(out, options)
+	}
+	h = &scrubber{Handler: h, redact: red}
+	if c.SentryDSN.IsZero() {
+		return slog.New(h), func(string, error) {}, func() {}, nil
+	}
+	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: c.SentryDSN.Reveal(), Environment: c.Environment, ServerName: "tocsin",
+		SendDefaultPII: false, AttachStacktrace: true, BeforeSend: func(e *sentry.Event, _ *sentry.EventHint) *sentry.Event {
+			e.User, e.Request, e.Breadcrumbs = sentry.User{}, nil, nil
+			return e
+		}})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	r := &reporter{Handler: h, hub: sentry.NewHub(client, sentry.NewScope()), redact: red}
+	return slog.New(r), r.tell, func() { client.Flush(2 * time.Second) }, nil
+}
+
+func (r *reporter) tell(component string, err error) {
+	hub := r.hub.Clone()
+	hub.Scope().SetTag("component", component)
+	hub.CaptureMessage(r.redact.Text(err.Error()))
+}
+
+// Handle logs, and reports what is an error.
+func (r *reporter) Handle(ctx context.Context, rec slog.Record) error {
+	if rec.Level >= slog.LevelError {
+		hub := r.hub.Clone()
+		hub.Scope().SetTag("component", r.component)
+		text := rec.Message
+		rec.Attrs(func(a slog.Attr) bool {
+			if a.Key == "component" {
+				hub.Scope().SetTag("component", a.Value.String())
+			} else {
+				hub.Scope().SetContext(a.Key, sentry.Context{"value": r.redact.Text(a.Value.String())})
+			}
+			return true
+		})
+		hub.CaptureMessage(r.redact.Text(text))
+	}
+	return r.Handler.Handle(ctx, rec)
+}
+
+// WithAttrs keeps the component for the report.
+func (r *reporter) WithAttrs(attrs []slog.Attr) slog.Handler {
+	next := *r
+	for _, a := range attrs {
+		if a.Key == "component" {
+			next.component = a.Value.String()
+		}
+	}
+	next.Handler = r.Handler.WithAttrs(attrs)
+	return &next
+}
+
+// WithGroup implements slog.Handler.
+func (r *reporter) WithGroup(name string) slog.Handler {
+	next := *r
+	next.Handler = r.Handler.WithGroup(name)
+	return &next
+}
+
+// scrubber takes personal data and secrets out of what is logged: errors quote
+// outside systems, and those quote people.
+type scrubber struct {
+	slog.Handler
+	redact *redact.Redactor
+}
+
+// Handle redacts the texts of a record.
+func (s *scrubber) Handle(ctx context.Context, rec slog.Record) error {
+	clean := slog.NewRecord(rec.Time, rec.Level, s.redact.Text(rec.Message), rec.PC)
+	rec.Attrs(func(a slog.Attr) bool {
+		clean.AddAttrs(s.scrub(a))
+		return true
+	})
+	return s.Handler.Handle(ctx, clean)
+}
+
+func (s *scrubber) scrub(a slog.Attr) slog.Attr {
+	switch v := a.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		return slog.String(a.Key, s.redact.Text(v.String()))
+	case slog.KindAny:
+		return slog.String(a.Key, s.redact.Text(v.String()))
+	case slog.KindGroup:
+		inner := make([]any, 0, len(v.Group()))
+		for _, g := range v.Group() {
+			inner = append(inner, s.scrub(g))
+		}
+		return slog.Group(a.Key, inner...)
+	default:
+		return a
+	}
+}
+
+// WithAttrs implements slog.Handler.
+func (s *scrubber) WithAttrs(attrs []slog.Attr) slog.Handler {
+	clean := make([]slog.Attr, len(attrs))
+	for n, a := range attrs {
+		clean[n] = s.scrub(a)
+	}
+	return &scrubber{Handler: s.Handler.WithAttrs(clean), redact: s.redact}
+}
+
+// WithGroup implements slog.Handler.
+func (s *scrubber) WithGroup(name string) slog.Handler {
+	return &scrubber{Handler: s.Handler.WithGroup(name), redact: s.redact}
+}

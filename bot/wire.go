@@ -1,0 +1,237 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"tocsin/bot/cloudtrail"
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/mail"
+	"tocsin/bot/pagerduty"
+	"tocsin/bot/redact"
+	"tocsin/bot/response"
+	"tocsin/bot/sentry"
+	"tocsin/bot/slack"
+	"tocsin/playbooks"
+	"tocsin/store"
+	"tocsin/templates"
+)
+
+// Options are what a process brings besides its configuration. The zero value
+// is right for the real thing.
+type Options struct {
+	Clock  func() time.Time // time.Now if nil
+	Logger *slog.Logger     // made from the configuration if nil
+	Keyset *store.Keyset    // read from keyset_file if nil
+}
+
+// New connects everything. It opens the database and the listener, so that an
+// address in use or a locked file is an error here, but nothing works before Run.
+func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
+	b := &Bot{config: c, clock: o.Clock, log: o.Logger, tell: func(string, error) {}, flush: func() {}, metrics: newMetrics(), redact: redact.Default()}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	if b.clock == nil {
+		b.clock = time.Now
+	}
+	if b.log == nil {
+		if b.log, b.tell, b.flush, err = newLogger(c.Watch, os.Stderr, b.redact); err != nil {
+			return nil, fmt.Errorf("watch.sentry_dsn: %w", err)
+		}
+	}
+	if b.zone, err = time.LoadLocation(c.TimeZone); err != nil {
+		return nil, fmt.Errorf("time_zone: %w", err)
+	}
+	if err = b.openStore(ctx, o.Keyset); err != nil {
+		return nil, err
+	}
+	if err = b.openDoors(); err != nil {
+		return nil, err
+	}
+	if err = b.openDesk(); err != nil {
+		return nil, err
+	}
+	return b, b.listen(ctx)
+}
+
+func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
+	if keys == nil {
+		if keys, err = store.LoadKeyset(b.config.KeysetFile); err != nil {
+			return fmt.Errorf("keyset_file: %w", err)
+		}
+	}
+	b.store, err = store.Open(ctx, store.Config{URL: b.config.Database, Keyset: keys, ReplicaID: b.config.ReplicaID,
+		Logger: b.log.With("component", "store"), Clock: b.clock, OnFailure: func(f store.Failure) { b.tell(f.Kind, f.Err) }})
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
+}
+
+// openDoors makes the adapters of the outside systems.
+func (b *Bot) openDoors() (err error) {
+	c := b.config
+	b.slack, err = slack.New(slack.Config{BotToken: c.Slack.BotToken, AppToken: c.Slack.AppToken, SigningSecret: c.Slack.SigningSecret,
+		APIURL: c.Slack.APIURL, AnnounceChannel: c.Slack.AnnounceChannel, CommandName: c.Slack.Command, Zone: b.zone,
+		OnGroupsChanged: b.groupsChanged, OnRefused: b.metrics.refusedSlack, Clock: b.clock, Logger: b.log})
+	if err != nil {
+		return err
+	}
+	if b.library, err = playbooks.Load(c.Playbooks.Folders...); err != nil {
+		return fmt.Errorf("playbooks.folders: %w", err)
+	}
+	if c.Mail.Host != "" {
+		b.mail, err = mail.New(mail.Config{Host: c.Mail.Host, Port: c.Mail.Port, TLS: mail.TLS(c.Mail.TLS), Username: c.Mail.Username,
+			Password: c.Mail.Password, From: c.Mail.From, PostmortemTo: c.Mail.Postmortems, Clock: b.clock})
+		if err != nil {
+			return fmt.Errorf("mail: %w", err)
+		}
+	}
+	return nil
+}
+
+// openDesk makes the write path, and gives it to the doors.
+func (b *Bot) openDesk() (err error) {
+	c := b.config
+	rules := make([]response.Rule, len(c.Routing))
+	for n, r := range c.Routing {
+		rules[n] = r.rule()
+	}
+	routing, err := response.NewRouting(rules, b.library.Names())
+	if err != nil {
+		return err
+	}
+	handlers, pages, err := b.handlers()
+	if err != nil {
+		return err
+	}
+	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Playbooks: b.library, Redact: b.redact, Write: write,
+		Policy: incident.Policy{AcknowledgeWithin: c.Alias.AcknowledgeWithin, LapseAfter: c.Alias.LapseAfter, Routes: len(pages),
+			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
+		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
+		OnGiveUp: func(g response.GaveUp) {
+			b.log.Error("gave up on an effect", "component", "desk", "effect", g.Effect.Key, "kind", string(g.Effect.Kind))
+		}})
+	if err != nil {
+		return err
+	}
+	b.slack.Serve(b.desk)
+	b.edge = intake.New(intake.Options{Store: b.store, Desk: b.desk, Sources: b.sources(), Clock: b.clock, Logger: b.log, Observer: b.metrics})
+	return nil
+}
+
+// write is how the desk has its postmortems written.
+func write(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error) {
+	return templates.Postmortem(templates.Input{Incident: inc, Timeline: timeline, Directory: d, Revision: revision, Written: written})
+}
+
+func (r Rule) rule() response.Rule {
+	return response.Rule{When: r.When, Open: incident.Severity(r.Open), Playbook: r.Playbook, Attach: r.Attach, Watch: r.Watch, Drop: r.Drop}
+}
+
+// handlers lists who carries out which effect, and the routes of the alias in their order.
+func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.Handler, error) {
+	out := map[incident.EffectKind]response.Handler{}
+	for kind, h := range b.slack.Handlers() {
+		out[kind] = h
+	}
+	if b.mail != nil {
+		out[incident.EffectMailPostmortem] = b.mail.Postmortem
+		out[incident.EffectMailInvitation] = b.mail.Invitation
+	}
+	var pages []response.Handler
+	var pagers []*pagerduty.Client
+	for n, r := range b.config.Alias.Routes {
+		switch {
+		case r.PagerDuty != nil:
+			pager, err := pagerduty.New(pagerduty.Config{RoutingKey: r.PagerDuty.RoutingKey, EventsURL: b.config.PagerDuty.EventsURL})
+			if err != nil {
+				return nil, nil, fmt.Errorf("alias.routes[%d]: %w", n, err)
+			}
+			pagers = append(pagers, pager)
+			pages = append(pages, pager.Page)
+		case r.Mail != nil:
+			pages = append(pages, b.mail.PageTo(r.Mail.To))
+		default:
+			pages = append(pages, b.slack.PageGroup(r.SlackGroup))
+		}
+	}
+	if len(pagers) > 0 {
+		out[incident.EffectPageAck] = each(pagers, (*pagerduty.Client).Acknowledge)
+		out[incident.EffectPageResolve] = each(pagers, (*pagerduty.Client).Resolve)
+	}
+	return out, pages, nil
+}
+
+// each tells every pager; what one was told already it ignores.
+func each(pagers []*pagerduty.Client, do func(*pagerduty.Client, context.Context, incident.Brief, incident.Effect) (incident.Command, error)) response.Handler {
+	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (cmd incident.Command, err error) {
+		for _, p := range pagers {
+			if cmd, err = do(p, ctx, brief, e); err != nil {
+				return cmd, err
+			}
+		}
+		return cmd, nil
+	}
+}
+
+// sources lists the alert sources that have a secret; the others are off.
+func (b *Bot) sources() []intake.Source {
+	c := b.config.Sources
+	var out []intake.Source
+	if len(c.Sentry.ClientSecrets) > 0 {
+		out = append(out, sentry.New(sentry.Config{ClientSecrets: c.Sentry.ClientSecrets}))
+	}
+	if len(c.CloudTrail.APIKeys) > 0 {
+		out = append(out, cloudtrail.New(cloudtrail.Config{APIKeys: c.CloudTrail.APIKeys, HeaderName: c.CloudTrail.Header}))
+	}
+	if len(c.PagerDuty.WebhookSecrets) > 0 {
+		out = append(out, pagerduty.NewSource(c.PagerDuty.WebhookSecrets))
+	}
+	return out
+}
+
+func (b *Bot) listen(ctx context.Context) (err error) {
+	b.ready = &readiness{metrics: b.metrics, log: b.log.With("component", "watch"), faults: map[string]string{},
+		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}}
+	mux := http.NewServeMux()
+	mux.Handle("/hooks/", b.edge)
+	mux.Handle("/slack/", b.slack.Handler())
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.Handle("GET /readyz", b.ready)
+	mux.Handle("GET /metrics", b.metrics.handler())
+	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
+	var lc net.ListenConfig
+	if b.listener, err = lc.Listen(ctx, "tcp", b.config.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if path := b.config.ControlPath(); path != "" {
+		if b.controlListener, err = listenControl(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ControlPath is the control socket: the one configured, or, for SQLite, the
+// one beside the database.
+func (c Config) ControlPath() string {
+	if c.Control != "" {
+		return c.Control
+	}
+	if path, ok := strings.CutPrefix(c.Database, "sqlite:"); ok {
+		return path + ".sock"
+	}
+	return "tocsin.sock"
+}

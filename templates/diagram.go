@@ -1,0 +1,54 @@
+package templates
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// Diagram draws the lifecycle's table as a mermaid state diagram. The README
+// holds a copy between two markers, and a test compares them.
+func Diagram() string {
+	type edge struct{ from, to incident.Status }
+	verbs := map[edge][]string{}
+	var order []edge
+	add := func(from, to incident.Status, v incident.Verb) {
+		e := edge{from, to}
+		if verbs[e] == nil {
+			order = append(order, e)
+		}
+		if w := human(v); !slices.Contains(verbs[e], w) {
+			verbs[e] = append(verbs[e], w)
+		}
+	}
+	for _, t := range incident.Table {
+		from := t.From
+		if len(from) == 0 {
+			from = []incident.Status{""}
+		}
+		for _, f := range from {
+			for _, to := range t.To {
+				if to != "" && to != f {
+					add(f, to, t.Verb)
+				}
+			}
+		}
+	}
+	var b strings.Builder
+	b.WriteString("stateDiagram-v2\n")
+	for _, e := range order {
+		from := string(e.from)
+		if from == "" {
+			from = "[*]"
+		}
+		fmt.Fprintf(&b, "    %s --> %s: %s\n", from, e.to, strings.Join(verbs[e], ", "))
+	}
+	for _, s := range incident.Statuses() {
+		if s.Ended() {
+			fmt.Fprintf(&b, "    %s --> [*]\n", s)
+		}
+	}
+	return b.String()
+}

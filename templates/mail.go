@@ -1,0 +1,196 @@
+package templates
+
+import (
+	"bytes"
+	"fmt"
+	htmltemplate "html/template"
+	"strings"
+	"text/template"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// Message is a mail, in both of its forms.
+type Message struct{ Subject, Text, HTML string }
+
+var (
+	mailText = template.Must(template.New("mail").Funcs(template.FuncMap{"quoted": quoted}).ParseFS(files, "mail.txt.tmpl"))
+	mailHTML = htmltemplate.Must(htmltemplate.New("mail").ParseFS(files, "mail.html.tmpl"))
+)
+
+// letter is what the mails are laid out from. Its strings are raw.
+type letter struct {
+	ID, Severity, Title string
+	Heading             string
+	Lines               []string
+	Facts               []pair
+	List                []string
+	Blocks              []section
+	Small               string
+}
+
+func (l letter) message(subject string) Message {
+	var text, page bytes.Buffer
+	// The templates are our own and l has every field they name.
+	if err := mailText.ExecuteTemplate(&text, "mail.txt.tmpl", l); err != nil {
+		panic("templates: mail.txt.tmpl: " + err.Error())
+	}
+	if err := mailHTML.ExecuteTemplate(&page, "mail.html.tmpl", l); err != nil {
+		panic("templates: mail.html.tmpl: " + err.Error())
+	}
+	return Message{Subject: clip(flat(subject), 180), Text: tidy(text.String()), HTML: tidy(page.String())}
+}
+
+// quoted marks each line of a text, so that none of them reads as the mail's own.
+func quoted(s string) string { return "> " + strings.ReplaceAll(clean(s), "\n", "\n> ") }
+
+// newLetter says which incident it is about: of a restricted one only its
+// number and severity.
+func newLetter(b incident.Brief) letter {
+	l := letter{ID: b.Incident.ID.String(), Severity: strings.ToUpper(string(b.Incident.Severity))}
+	if !b.Incident.Restricted {
+		l.Title = flat(b.Incident.Title)
+	}
+	return l
+}
+
+func (l letter) subject(what string) string {
+	if l.Title != "" {
+		what += ": " + l.Title
+	}
+	return "[" + l.Severity + "] " + l.ID + " " + what
+}
+
+// PageMail pages by mail. route counts from 0, as in the alias.
+func PageMail(b incident.Brief, route int) Message {
+	l := newLetter(b)
+	l.Heading = l.ID + " needs somebody now"
+	l.Lines = []string{
+		"You are paged because you are on the emergency alias, and nobody has acknowledged this incident yet.",
+		"Write /incident ack " + l.ID + " in Slack, or run: tocsin incident ack " + l.ID,
+		"Whoever acknowledges first becomes incident commander and stops the paging. If you cannot take it, do nothing: the next one is paged.",
+	}
+	l.Facts = []pair{{"Severity", l.Severity}, {"Opened", utc(b.Incident.OpenedAt)}, {"Page", fmt.Sprintf("round %d, route %d", max(b.Incident.Paging.Round, 1), route+1)}}
+	if l.Title != "" {
+		l.Facts = append(l.Facts, pair{"What", l.Title})
+		for _, a := range b.Incident.Alerts[:min(len(b.Incident.Alerts), 5)] {
+			l.Facts = append(l.Facts, pair{"Alert", flat(a.Source) + ", " + string(a.Level) + ": " + clip(flat(a.Title), 200)})
+		}
+	} else {
+		l.Small = "The incident is restricted: what it is about is only shown to those who take part. Do not forward this mail."
+	}
+	return l.message(l.subject("needs somebody now"))
+}
+
+// PostmortemMail sends the approved postmortem round. The document itself,
+// b.Document, is attached by whoever sends the mail.
+func PostmortemMail(b incident.Brief) Message {
+	l := newLetter(b)
+	sub := b.Incident.Submission
+	if sub == nil {
+		sub = &incident.Submission{}
+	}
+	record := sub.Document.Record
+	revision, digest := sub.Document.Revision, sub.Digest
+	if b.Document != nil {
+		revision, digest = b.Document.Revision, b.Document.Digest
+	}
+	l.Title = flat(b.Incident.Title) // the list is the audience that was signed
+	l.Heading = "Postmortem of " + l.ID
+	l.Lines = []string{fmt.Sprintf("Engineering, security, legal and communications have signed revision %d of this record. The whole document is attached.", revision)}
+	if revision > 1 {
+		l.Lines = append(l.Lines, fmt.Sprintf("It replaces revision %d, which is kept and marked as superseded.", revision-1))
+	}
+	l.Facts = []pair{{"What", l.Title}, {"Severity", l.Severity}, {"For", audience(record.Audience)}, {"Opened", utc(b.Incident.OpenedAt)}, {"Digest", digest}}
+	for _, s := range b.Incident.Signatures {
+		if s.Digest == sub.Digest {
+			l.Facts = append(l.Facts, pair{"Signed for " + label(s.Department), name(b.Directory, s.By) + ", " + utc(s.At)})
+		}
+	}
+	for _, f := range []string{"summary", "impact", "root_cause", "what_will_prevent_it"} {
+		for _, known := range incident.RecordFields() {
+			if text := strings.TrimSpace(clean(record.Get(f))); known.Name == f && text != "" {
+				l.Blocks = append(l.Blocks, section{known.Label, text})
+			}
+		}
+	}
+	if at := b.Incident.Review.At; !at.IsZero() {
+		l.Lines = append(l.Lines, "The review meeting is on "+localTime(b, at)+".")
+	} else {
+		l.Lines = append(l.Lines, "A review meeting follows.")
+	}
+	l.Small = "For the audience named above. The attached document tells how to check the digest."
+	return l.message(l.subject(fmt.Sprintf("postmortem, revision %d", revision)))
+}
+
+// InvitationMail invites to the review meeting: what, when, where, the agenda
+// and how it is concluded. The sender attaches the calendar entry.
+func InvitationMail(b incident.Brief) Message {
+	l := newLetter(b)
+	l.Heading = "Postmortem review of " + l.ID
+	l.Lines = []string{"You are invited to the review meeting of this incident. It is held in person, without blame, and ends in action items."}
+	where := clip(flat(b.Event.Text("text")), 300)
+	if b.Event.Kind != incident.EventReviewScheduled || where == "" {
+		where = "in the incident's channel, unless the organiser says otherwise"
+	}
+	organiser := "Tocsin"
+	if b.Event.By != "" {
+		organiser = name(b.Directory, b.Event.By)
+	}
+	l.Facts = []pair{{"When", localTime(b, b.Incident.Review.At)}, {"Where", where}, {"Organiser", organiser}, {"Severity", l.Severity}}
+	if l.Title != "" {
+		l.Facts = append(l.Facts, pair{"What", l.Title})
+	}
+	l.List = []string{
+		"The timeline: what happened, in whose eyes, and what surprised us (10 minutes)",
+		"Detection: what told us, how late, and what would have told us at once (10 minutes)",
+		"Response: which playbook steps helped, were late or were skipped (10 minutes)",
+		"Cause and contributing factors: what made it possible (10 minutes)",
+		"Action items: at least one for detection and one for prevention, each with an owner and a date (15 minutes)",
+		"Decisions, and who tells whom (5 minutes)",
+	}
+	if n := len(b.Incident.Actions); n > 0 {
+		l.Lines = append(l.Lines, "So far there "+map[bool]string{true: "is ", false: "are "}[n == 1]+plural(n, "action item")+".")
+	}
+	l.Lines = append(l.Lines, "To conclude it, one of those present writes /incident review conclude in the incident's channel and fills in who was there, what was decided and the action items. The incident closes when there is one item for detection and one for prevention, or an exception that security endorses.")
+	if l.Title == "" {
+		l.Small = "The incident is restricted: read the postmortem in its channel, and do not forward this invitation."
+	}
+	return l.message("Review of " + l.ID + ", " + localTime(b, b.Incident.Review.At))
+}
+
+// localTime writes a time in UTC and the incident's zone.
+func localTime(b incident.Brief, t time.Time) string {
+	zone, err := time.LoadLocation(b.Incident.Facts.TimeZone)
+	if t.IsZero() || err != nil || b.Incident.Facts.TimeZone == "" || zone == time.UTC {
+		return utc(t)
+	}
+	return t.In(zone).Format("Monday, 2 January 2006, 15:04 MST") + " (" + t.UTC().Format("15:04 UTC") + ")"
+}
+
+// Agenda says what awaits review, as plain text; "" where nothing does.
+func Agenda(now time.Time, list []incident.Summary) string {
+	if len(list) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s for the next review meeting, as of %s:\n", plural(len(list), "incident"), utc(now))
+	for _, s := range list {
+		title := clip(flat(s.Title), 120)
+		if title == "" {
+			title = "restricted"
+		}
+		fmt.Fprintf(&b, "- %s, %s, %s: %s", s.ID, s.Severity, human(s.Status), title)
+		switch {
+		case !s.ReviewAt.IsZero() && s.ReviewAt.After(now):
+			b.WriteString("; review on " + utc(s.ReviewAt))
+		case !s.ReviewAt.IsZero():
+			b.WriteString("; its review was due on " + utc(s.ReviewAt))
+		default:
+			b.WriteString("; no date yet, waiting for " + took(now.Sub(s.UpdatedAt)))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,243 @@
+package templates
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// glance is what a reader wants to know first.
+func (w writer) glance(doc incident.SignedDocument, signed []incident.Event) []pair {
+	inc := w.Incident
+	at := func(kinds ...incident.EventKind) (first, last time.Time) {
+		for _, e := range signed {
+			if slices.Contains(kinds, e.Kind) {
+				if first.IsZero() {
+					first = e.HappenedAt
+				}
+				last = e.HappenedAt
+			}
+		}
+		return first, last
+	}
+	opened, _ := at(incident.EventOpened)
+	acknowledged, _ := at(incident.EventAcknowledged)
+	_, contained := at(incident.EventContained)
+	_, resolved := at(incident.EventResolved)
+	out := []pair{{"Severity", string(doc.Severity)}}
+	add := func(what string, t time.Time, since time.Time) {
+		if t.IsZero() {
+			return
+		}
+		text := w.when(t).String()
+		if !since.IsZero() && t.After(since) {
+			text += ", after " + took(t.Sub(since))
+		}
+		out = append(out, pair{what, text})
+	}
+	if f := doc.Facts.Occurred; f != nil {
+		add("Began", f.At, time.Time{})
+		if d := doc.Facts.Detected; d != nil {
+			add("Noticed", d.At, f.At)
+		}
+	} else if d := doc.Facts.Detected; d != nil {
+		add("Noticed", d.At, time.Time{})
+	}
+	add("Opened", opened, time.Time{})
+	add("Acknowledged", acknowledged, opened)
+	add("Contained", contained, opened)
+	add("Resolved", resolved, opened)
+	add("Record frozen", inc.Submission.At, time.Time{})
+	out = append(out, pair{"Personal data", human(doc.Facts.PersonalData)})
+	if inc.Commander != "" {
+		out = append(out, pair{"Commander", name(w.Directory, inc.Commander)})
+	}
+	for _, role := range slices.Sorted(maps.Keys(inc.Roles)) {
+		if role != incident.Commander {
+			out = append(out, pair{label(role), name(w.Directory, inc.Roles[role])})
+		}
+	}
+	return out
+}
+
+// facts lists the typed facts as they were signed.
+func (w writer) facts(f incident.Facts) []fact {
+	var out []fact
+	instant := func(what string, key string, in *incident.Instant) {
+		if in != nil {
+			out = append(out, fact{what, w.when(in.At).String(), w.shown("fact/"+key, in.Reason), name(w.Directory, in.By)})
+		}
+	}
+	instant("Began", "occurred/", f.Occurred)
+	instant("Noticed", "detected/", f.Detected)
+	for _, regime := range slices.Sorted(maps.Keys(f.Aware)) {
+		in := f.Aware[regime]
+		instant("Aware, "+label(regime), "aware/"+regime, &in)
+	}
+	instant("Classified", "classified/", f.Classified)
+	reason, by := w.lastFact(incident.FactPersonalData)
+	out = append(out, fact{"Personal data", human(f.PersonalData), w.shown("fact/personal_data/", reason), by})
+	for _, a := range f.Affected {
+		value := flat(a.Who)
+		if w.hidden["fact/affected/"+a.Who] {
+			value = restricted
+		} else {
+			value += ", we are " + string(a.Capacity)
+			if a.Count > 0 {
+				value += ", " + itoa(a.Count) + " people"
+			}
+			if !a.Told.IsZero() {
+				value += ", told " + w.when(a.Told).String()
+			}
+		}
+		out = append(out, fact{Name: "Affected", Value: value})
+	}
+	if f.TimeZone != "" {
+		out = append(out, fact{Name: "Time zone", Value: f.TimeZone})
+	}
+	return out
+}
+
+// lastFact finds why a fact was last set, within what is signed.
+func (w writer) lastFact(n incident.FactName) (reason, by string) {
+	for _, e := range w.Timeline {
+		if e.Kind == incident.EventFactSet && e.Field("fact") == string(n) && e.Seq <= w.Incident.Submission.Document.Events {
+			reason, by = e.Text("reason"), name(w.Directory, e.By)
+		}
+	}
+	return reason, by
+}
+
+func (w writer) alerts() []line {
+	var out []line
+	for _, a := range w.Incident.Alerts {
+		text := fmt.Sprintf("%s, %s, %s: %s", flat(a.Source), flat(a.Kind), a.Level, flat(a.Title))
+		if a.Rule != "" {
+			text += " (rule: " + flat(a.Rule) + ")"
+		}
+		if a.Count > 1 {
+			text += fmt.Sprintf(", %d times", a.Count)
+		}
+		out = append(out, line{utc(a.At), text})
+	}
+	return out
+}
+
+func (w writer) playbooks() []line {
+	var out []line
+	for _, r := range w.Incident.Runs {
+		n := map[incident.StepStatus]int{}
+		for _, s := range r.Plan {
+			n[s.Status]++
+		}
+		out = append(out, line{Text: fmt.Sprintf("%s (%s): %s done, %d skipped, %d not settled; plan %s", flat(r.Title), flat(r.Playbook),
+			plural(n[incident.StepDone], "step"), n[incident.StepSkipped], n[incident.StepOpen]+n[incident.StepLate], flat(r.Digest))})
+	}
+	return out
+}
+
+func (w writer) evidence() []evidence {
+	var out []evidence
+	for _, e := range w.Incident.Evidence {
+		row := evidence{ID: flat(e.ID), Name: flat(e.Name), Where: flat(e.Where), SHA256: flat(e.SHA256), By: name(w.Directory, e.By), At: utc(e.At)}
+		if w.hidden["evidence/"+e.ID] {
+			row.Name, row.Where, row.By = restricted, "", ""
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+func (w writer) signatures(digest string) []signature {
+	var out []signature
+	for _, team := range incident.RequiredDepartments() {
+		for _, s := range w.Incident.Signatures {
+			if s.Department == team && s.Digest == digest {
+				out = append(out, signature{act: w.act(s.By, s.At), Department: label(s.Department), Auth: flat(s.Auth), Sentence: flat(s.Sentence),
+					Digest: s.Digest, Deputy: s.Deputy, Submitter: s.Submitter})
+			}
+		}
+	}
+	return out
+}
+
+func (w writer) objections() []objection {
+	var out []objection
+	for _, o := range w.Incident.Objections {
+		row := objection{act: w.act(o.By, o.At), ID: flat(o.ID), Department: label(o.Department), Reason: w.shown("objection/"+o.ID, o.Reason), Digest: o.Digest, Closed: "open"}
+		if !o.Open() {
+			row.Closed = map[string]string{"amended": "met by amending the record"}[o.How]
+			if row.Closed == "" {
+				row.Closed = human(o.How)
+			}
+			row.Closed += ", " + w.when(o.Closed).String()
+			if why := w.whyWithdrawn(o.ID); why != "" {
+				row.Closed += ": “" + clip(why, 300) + "”"
+			}
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+func (w writer) whyWithdrawn(id string) string {
+	for _, e := range w.Timeline {
+		if e.Kind == incident.EventObjectionClosed && e.Field("objection") == id && !w.dark(e) && !w.hidden["objection/"+id] {
+			return flat(e.Text("reason"))
+		}
+	}
+	return ""
+}
+
+func (w writer) consultations() []consultation {
+	var out []consultation
+	for _, c := range w.Incident.Consultations {
+		row := consultation{Team: label(c.Team), Asked: w.when(c.AskedAt).String(), Blocking: c.Blocking, Answer: "No answer."}
+		if c.Answered() {
+			row.act, row.Answer = w.act(c.By, c.At), w.shown("answer/"+string(c.Team), c.Answer)
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+func (w writer) actions() []action {
+	var out []action
+	for _, a := range w.Incident.Actions {
+		row := action{ID: flat(a.ID), Kind: label(a.Kind), Title: w.shown("action/"+a.ID, a.Title), Owner: name(w.Directory, a.Owner), Due: a.Due.UTC().Format(time.DateOnly), Done: "open"}
+		if !a.Done.IsZero() {
+			row.Done = "done " + a.Done.UTC().Format(time.DateOnly)
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+func (w writer) review() *review {
+	r := w.Incident.Review
+	if r.At.IsZero() && r.Concluded.IsZero() {
+		return nil
+	}
+	out := &review{Decisions: w.shown("review/", r.Decisions), Exception: w.shown("review/", r.Exception)}
+	if !r.At.IsZero() {
+		out.At = w.when(r.At).String()
+	}
+	if r.Decisions == "" {
+		out.Decisions = ""
+	}
+	if r.Exception == "" {
+		out.Exception = ""
+	}
+	if !r.Concluded.IsZero() {
+		out.Concluded = w.when(r.Concluded).String()
+		var names []string
+		for _, p := range r.Attendance {
+			names = append(names, name(w.Directory, p))
+		}
+		out.Attendance = and(names)
+	}
+	return out
+}

@@ -1,0 +1,222 @@
+package templates
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got == string(want) {
+		return
+	}
+	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
+	for n := range min(len(g), len(w)) {
+		if g[n] != w[n] {
+			t.Fatalf("%s, line %d:\ngot  %s\nwant %s\n(go test -update writes it anew)", name, n+1, g[n], w[n])
+		}
+	}
+	t.Fatalf("%s: %d lines, want %d", name, len(g), len(w))
+}
+
+func TestPostmortem(t *testing.T) {
+	w := sample(t)
+	doc, err := Postmortem(w.input())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if doc.Digest != w.inc.Submission.Digest || doc.Revision != 1 {
+		t.Errorf("document of revision %d under %s", doc.Revision, doc.Digest)
+	}
+	golden(t, "postmortem.md", doc.Markdown)
+	golden(t, "postmortem.html", doc.HTML)
+	if again, _ := Postmortem(w.input()); again != doc {
+		t.Error("the same input gives another document")
+	}
+	for _, outside := range []string{"<script", "http://", "https://", "src=", "@import", "url("} {
+		if strings.Contains(doc.HTML, outside) {
+			t.Errorf("the page is not self-contained: it has %q", outside)
+		}
+	}
+	for what, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
+		if strings.Contains(text, "Privileged") {
+			t.Errorf("%s shows a note for legal and security to everybody", what)
+		}
+		if !strings.Contains(text, "Recorded, restricted") {
+			t.Errorf("%s does not say that something restricted was recorded", what)
+		}
+	}
+}
+
+// The digest can be recomputed from the file, in the way that the file says.
+func TestDigestFromTheFile(t *testing.T) {
+	w := sample(t)
+	doc, err := Postmortem(w.input())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(doc.Markdown, "\n```json\n")
+	line, _, ok := strings.Cut(rest, "\n```\n")
+	sum := sha256.Sum256([]byte(line))
+	if got := "sha256:" + hex.EncodeToString(sum[:]); !ok || got != doc.Digest {
+		t.Errorf("the JSON in the file has the digest %s, not %s", got, doc.Digest)
+	}
+	if strings.Count(doc.Markdown, "```json\n") != 1 {
+		t.Error("there is more than one block of JSON")
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*Input)
+		code  incident.Code
+	}{
+		"no submission":     {func(in *Input) { in.Incident.Submission = nil }, incident.CodeConflict},
+		"another record":    {func(in *Input) { in.Incident.Submission.Document.Record.Impact = "None." }, incident.CodeStale},
+		"another fact":      {func(in *Input) { in.Incident.Submission.Document.Facts.PersonalData = incident.PersonalNo }, incident.CodeStale},
+		"another revision":  {func(in *Input) { in.Revision = 2 }, incident.CodeStale},
+		"a signature gone":  {func(in *Input) { in.Incident.Signatures = in.Incident.Signatures[1:] }, incident.CodeConflict},
+		"an older digest":   {func(in *Input) { in.Incident.Signatures[0].Digest = "sha256:00" }, incident.CodeConflict},
+		"timeline cut":      {func(in *Input) { in.Timeline = in.Timeline[:10] }, incident.CodeStale},
+		"timeline replaced": {func(in *Input) { in.Timeline[in.Incident.Submission.Document.Events-1].Hash = "00" }, incident.CodeStale},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := sample(t).input()
+			c.spoil(&in)
+			if doc, err := Postmortem(in); incident.CodeOf(err) != c.code {
+				t.Errorf("got %v and %d bytes, want an error %q", err, len(doc.Markdown), c.code)
+			}
+		})
+	}
+}
+
+// What legal and security alone may read is shown when the document is for
+// them, and nowhere in it otherwise, the JSON included.
+func TestRestrictedEvents(t *testing.T) {
+	for _, audience := range []incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity} {
+		w := fought(t, "A title")
+		w.at(26*60+12).says("ben", incident.Command{Verb: incident.VerbAmend, Text: "audience", Record: map[string]string{"audience": string(audience)}})
+		secret := incident.AudienceLegalSecurity
+		w.says("elena", incident.Command{Verb: incident.VerbSetFact, Audience: secret, Text: "whisper-fact", Fact: &incident.FactChange{Name: incident.FactAware, Regime: "nis2", Value: "2026-11-24T02:31:00Z"}})
+		w.says("elena", incident.Command{Verb: incident.VerbEvidence, Audience: secret, Evidence: &incident.Evidence{Name: "whisper-evidence", Where: "whisper-place"}})
+		w.says("elena", incident.Command{Verb: incident.VerbAddAction, Audience: secret, Action: &incident.Action{Kind: incident.ActionProcess, Title: "whisper-action", Owner: "elena", Due: start.AddDate(0, 1, 0)}})
+		w.says("ben", incident.Command{Verb: incident.VerbSubmit})
+		w.says("elena", incident.Command{Verb: incident.VerbObject, Audience: secret, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: "whisper-objection"})
+		w.says("elena", incident.Command{Verb: incident.VerbWithdraw, Audience: secret, Item: "O2", Text: "whisper-withdrawal"})
+		w.signed()
+		doc, err := Postmortem(w.input())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
+			if got, want := strings.Contains(text, "whisper"), audience == secret; got != want {
+				n := max(strings.Index(text, "whisper"), 0)
+				t.Errorf("%s for %s: restricted texts shown: %v; %q", what, audience, got, text[n:min(n+80, len(text))])
+			}
+		}
+	}
+}
+
+// A revision says what it replaces, and what happened after it stands apart.
+func TestRevision(t *testing.T) {
+	w := sample(t)
+	w.says("", incident.Command{Verb: incident.VerbWritten, Document: w.inc.Submission.Digest, Revision: 1})
+	first := w.inc.Submission.Digest
+	w.at(29*60).says("chloe", incident.Command{Verb: incident.VerbRevise, Text: "the forensics report", Record: map[string]string{"root_cause": "Another one."}})
+	w.signed()
+	w.says("chloe", incident.Command{Verb: incident.VerbNote, Text: "said afterwards"})
+	doc, err := Postmortem(w.input())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if doc.Revision != 2 || !strings.Contains(doc.Markdown, first) || !strings.Contains(doc.Markdown, "(superseded)") || !strings.Contains(doc.HTML, "(superseded)") {
+		t.Error("the second revision does not name the first")
+	}
+	body, appendix, ok := strings.Cut(doc.Markdown, "## Appendix: after the record was frozen")
+	if !ok || strings.Contains(body, "said afterwards") || !strings.Contains(appendix, "said afterwards") {
+		t.Error("a later note does not stand in the appendix")
+	}
+}
+
+func TestDrawing(t *testing.T) {
+	few := newWorld(t)
+	few.says("ada", incident.Command{Verb: incident.VerbOpen, Title: "x", Severity: incident.Sev4})
+	few.inc.Submission = &incident.Submission{Digest: "none"}
+	many := sample(t)
+	for n := range 300 {
+		at := start.Add(time.Duration(n*n) * time.Second)
+		many.says("ada", incident.Command{Verb: incident.VerbNote, Text: "note", HappenedAt: at})
+	}
+	for name, w := range map[string]*world{"few": few, "many": many, "one": {inc: few.inc, events: few.events[:1], dir: few.dir}, "none": {inc: few.inc}} {
+		d := writer{Input: Input{Incident: w.inc, Timeline: w.events, Directory: w.dir}, open: true}.draw(w.events)
+		drawn := len(d.Dots) + len(d.Stones)
+		for _, c := range d.Crowds {
+			drawn += c.Count
+		}
+		events := len(w.events)
+		for n, e := range w.events {
+			if e.Kind == incident.EventApproved {
+				events = n + 1
+			}
+		}
+		if drawn != events {
+			t.Errorf("%s: %d events drawn of %d", name, drawn, events)
+		}
+		for _, s := range d.Stones {
+			if s.X < drawLeft || s.X > drawRight {
+				t.Errorf("%s: a stone at %d", name, s.X)
+			}
+		}
+		for n := 1; n < len(d.Ticks); n++ {
+			if d.Ticks[n].X-d.Ticks[n-1].X < 60 {
+				t.Errorf("%s: ticks at %d and %d", name, d.Ticks[n-1].X, d.Ticks[n].X)
+			}
+		}
+	}
+}
+
+func TestProse(t *testing.T) {
+	got := string(proseHTML("# no heading\n\n- **bold** [link](https://example.com) <b>raw</b> ![i](x)\n- `code`\n\n<script>alert(1)</script>\n\n| a | b |\n|---|---|\n\nhttps://example.com"))
+	for _, bad := range []string{"<h1", "<a", "<b>", "<script", "<img", "<table"} {
+		if strings.Contains(got, bad) {
+			t.Errorf("prose has %s: %s", bad, got)
+		}
+	}
+	for _, good := range []string{"# no heading", "<strong>bold</strong>", "<code>code</code>", "<li>", "[link](https://example.com)"} {
+		if !strings.Contains(got, good) {
+			t.Errorf("prose lost %s: %s", good, got)
+		}
+	}
+}
+
+func TestDiagram(t *testing.T) {
+	got := Diagram()
+	golden(t, "lifecycle.mmd", got)
+	for _, s := range incident.Statuses() {
+		if !bytes.Contains([]byte(got), []byte(" "+string(s))) {
+			t.Errorf("the diagram leaves out %s", s)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	ics "github.com/arran4/golang-ical"
 
 	"tocsin/bot/incident"
+	"tocsin/templates"
 )
 
 // PageTo is the handler of a route of the emergency alias that pages by mail.
@@ -25,18 +26,9 @@ func (m *Mailer) PageTo(list []string) Handler {
 			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page by mail: %w", errors.Join(wrong, errors.New("the route has no address")))}
 		}
 		inc, round, route := b.Incident, number(e, "round"), number(e, "route")
-		subject := fmt.Sprintf("[page] %s %s", inc.ID, inc.Severity)
-		if round > 1 {
-			subject += fmt.Sprintf(" (page %d)", round)
-		}
-		if title := publicTitle(inc); title != "" {
-			subject += " " + title
-		}
-		text, err := write(pageText, b)
-		if err != nil {
-			return incident.Command{}, err
-		}
-		if err := m.send(ctx, m.letter(b, subject, text, true), to); err != nil {
+		l := m.letter(b, templates.PageMail(b, route))
+		l.urgent = true
+		if err := m.send(ctx, l, to); err != nil {
 			return incident.Command{}, fmt.Errorf("page by mail: %w", err)
 		}
 		return incident.Command{
@@ -46,23 +38,20 @@ func (m *Mailer) PageTo(list []string) Handler {
 	}
 }
 
-// Postmortem mails a written postmortem to the audience that was signed: its
-// text in the message, the printable page beside it.
+// Postmortem mails a written postmortem to the audience that was signed, with
+// the document attached in both of its forms.
 func (m *Mailer) Postmortem(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	if b.Document == nil {
+	doc := b.Document
+	if doc == nil {
 		return incident.Command{}, &incident.Permanent{Err: errors.New("mail postmortem: there is no document")}
 	}
 	to := m.readers(b)
-	if len(to) == 0 && b.Incident.Record.Audience == incident.AudienceAll {
+	if len(to) == 0 && audience(b.Incident) == incident.AudienceAll {
 		return incident.Command{}, nil // no list is configured: the channel has it
 	}
-	doc := b.Document
-	subject := fmt.Sprintf("Postmortem of %s, revision %d", b.Incident.ID, doc.Revision)
-	if title := publicTitle(b.Incident); title != "" {
-		subject += ": " + title
-	}
-	l := m.letter(b, subject, doc.Markdown, false)
-	l.files = []file{{fmt.Sprintf("%s-postmortem-r%d.html", b.Incident.ID, doc.Revision), "text/html", doc.HTML}}
+	l := m.letter(b, templates.PostmortemMail(b))
+	name := fmt.Sprintf("%s-postmortem-r%d", b.Incident.ID, doc.Revision)
+	l.files = []file{{name + ".html", "text/html", doc.HTML}, {name + ".md", "text/markdown", doc.Markdown}}
 	return incident.Command{}, m.send(ctx, l, to)
 }
 
@@ -80,32 +69,26 @@ func (m *Mailer) Invitation(ctx context.Context, b incident.Brief, _ incident.Ef
 	if start.IsZero() {
 		return incident.Command{}, &incident.Permanent{Err: errors.New("mail invitation: the meeting has no time")}
 	}
+	b.Incident.Review.At = start // the event's own: a later one has a mail of its own
 	to := m.known(b.Directory, participants(b)...)
-	subject := "Postmortem review of " + b.Incident.ID.String()
-	if title := publicTitle(b.Incident); title != "" {
-		subject += ": " + title
-	}
-	text, err := write(invitationText, struct {
-		incident.Brief
-		Start time.Time
-	}{b, start.UTC()})
-	if err != nil {
-		return incident.Command{}, err
-	}
-	l := m.letter(b, subject, text, false)
-	l.calendar = m.invitation(b, subject, start, to)
+	l := m.letter(b, templates.InvitationMail(b))
+	l.calendar = m.invitation(b, to)
 	return incident.Command{}, m.send(ctx, l, to)
 }
 
-func (m *Mailer) invitation(b incident.Brief, subject string, start time.Time, to []*mail.Address) string {
+func (m *Mailer) invitation(b incident.Brief, to []*mail.Address) string {
+	start, summary := b.Incident.Review.At.UTC(), "Postmortem review of "+b.Incident.ID.String()
+	if !b.Incident.Restricted && b.Incident.Title != "" { // calendars are often open to colleagues
+		summary += ": " + flat(b.Incident.Title)
+	}
 	cal := ics.NewCalendarFor("tocsin")
 	cal.SetMethod(ics.MethodRequest)
 	ev := cal.AddEvent(strings.ToLower(b.Incident.ID.String()) + "-review@" + m.domain)
 	ev.SetSequence(b.Event.Seq)
 	ev.SetDtStampTime(m.at(b))
-	ev.SetStartAt(start.UTC())
-	ev.SetEndAt(start.UTC().Add(meeting))
-	ev.SetSummary(flat(subject))
+	ev.SetStartAt(start)
+	ev.SetEndAt(start.Add(meeting))
+	ev.SetSummary(summary)
 	ev.SetDescription("In person. It concludes with decisions and at least one action for detection and one for prevention.")
 	ev.SetStatus(ics.ObjectStatusConfirmed)
 	if b.Incident.Restricted {
@@ -123,8 +106,8 @@ func (m *Mailer) invitation(b incident.Brief, subject string, start time.Time, t
 // escape for a quotation mark.
 func parameter(s string) string { return strings.ReplaceAll(flat(s), `"`, "'") }
 
-func (m *Mailer) letter(b incident.Brief, subject, text string, urgent bool) letter {
-	return letter{id: m.messageID(b.Mark), incident: b.Incident.ID, subject: subject, text: text, urgent: urgent, at: m.at(b)}
+func (m *Mailer) letter(b incident.Brief, text templates.Message) letter {
+	return letter{Message: text, id: m.messageID(b.Mark), incident: b.Incident.ID, head: b.Incident.Head, at: m.at(b)}
 }
 
 // at is the time of a message: when what it tells happened, so that a repeat
@@ -138,19 +121,18 @@ func (m *Mailer) at(b incident.Brief) time.Time {
 	return m.cfg.Clock().UTC()
 }
 
-// publicTitle is the title where a subject line, which shows on locked screens,
-// may carry it.
-func publicTitle(i incident.Incident) string {
-	if i.Restricted {
-		return ""
+// audience is who may read what was signed.
+func audience(i incident.Incident) incident.Audience {
+	if i.Submission != nil {
+		return i.Submission.Document.Record.Audience
 	}
-	return flat(i.Title)
+	return i.Record.Audience
 }
 
 // readers are the audience of the record: the configured list for the whole
 // company, else people by name.
 func (m *Mailer) readers(b incident.Brief) []*mail.Address {
-	switch b.Incident.Record.Audience {
+	switch audience(b.Incident) {
 	case incident.AudienceAll:
 		return m.postmortem
 	case incident.AudienceLegalSecurity:

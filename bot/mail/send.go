@@ -13,14 +13,15 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"tocsin/bot/incident"
+	"tocsin/templates"
 )
 
 // letter is a message before it has recipients.
 type letter struct {
+	templates.Message
 	id       string // Message-ID without its brackets
 	incident incident.ID
-	subject  string
-	text     string
+	head     incident.Head
 	urgent   bool // a page: one recipient that is reached is enough
 	at       time.Time
 	calendar string // an iCalendar object
@@ -118,18 +119,26 @@ func (m *Mailer) compose(l letter, to []*mail.Address) (*gomail.Msg, error) {
 	msg := gomail.NewMsg()
 	msg.FromMailAddress(m.from)
 	msg.ToMailAddress(to...)
-	msg.Subject(flat(l.subject))
+	msg.Subject(flat(l.Subject))
 	msg.SetMessageIDWithValue(l.id)
 	// All mail about one incident is one thread.
 	msg.SetGenHeader(gomail.HeaderReferences, "<"+l.incident.String()+"@"+m.domain+">")
 	msg.SetGenHeader("Auto-Submitted", "auto-generated")
 	msg.SetGenHeader("X-Tocsin-Incident", l.incident.String())
+	if l.head.Hash != "" {
+		// Carried out of the house: who has the mail can tell later whether the
+		// history up to then was rewritten.
+		msg.SetGenHeader("X-Tocsin-Timeline", fmt.Sprintf("%d %s", l.head.Seq, l.head.Hash))
+	}
 	msg.SetUserAgent("Tocsin")
 	msg.SetDateWithValue(l.at)
 	if l.urgent {
 		msg.SetImportance(gomail.ImportanceUrgent)
 	}
-	msg.SetBodyString(gomail.TypeTextPlain, l.text)
+	msg.SetBodyString(gomail.TypeTextPlain, l.Text)
+	if l.HTML != "" {
+		msg.AddAlternativeString(gomail.TypeTextHTML, l.HTML)
+	}
 	if l.calendar != "" {
 		msg.AddAlternativeString("text/calendar; method=REQUEST", l.calendar)
 	}

@@ -211,7 +211,7 @@ func newLogger(c Watch, out io.Writer, red *redact.Redactor) (log *slog.Logger, 
 		return slog.New(h), func(string, error) {}, func() {}, nil
 	}
 	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: c.SentryDSN.Reveal(), Environment: c.Environment, ServerName: "tocsin",
-		SendDefaultPII: false, AttachStacktrace: true, BeforeSend: func(e *sentry.Event, _ *sentry.EventHint) *sentry.Event {
+		AttachStacktrace: true, BeforeSend: func(e *sentry.Event, _ *sentry.EventHint) *sentry.Event {
 			e.User, e.Request, e.Breadcrumbs = sentry.User{}, nil, nil
 			return e
 		}})

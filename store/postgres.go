@@ -81,7 +81,7 @@ func (b *postgresBackend) tx(ctx context.Context, fn func(*gorm.DB, queueTx) err
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	t, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)

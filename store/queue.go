@@ -170,7 +170,7 @@ func retryDelay(attempt int, random func(int64) int64) time.Duration {
 
 func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	task := Task{Kind: j.Kind, IDs: j.Args.IDs, Attempt: j.Attempt + snoozes(j.Metadata), job: j}
-	err, stack := w.call(ctx, task)
+	stack, err := w.call(ctx, task)
 	var later *incident.RetryAfter
 	switch {
 	case err == nil:
@@ -189,13 +189,13 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 }
 
 // call runs the handler; a panic is a failure like another.
-func (w *worker) call(ctx context.Context, task Task) (err error, stack []byte) {
+func (w *worker) call(ctx context.Context, task Task) (stack []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err, stack = panicked{p}, debug.Stack()
+			stack, err = debug.Stack(), panicked{p}
 		}
 	}()
-	return w.handle(ctx, task), nil
+	return nil, w.handle(ctx, task)
 }
 
 type panicked struct{ value any }

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -165,7 +166,8 @@ func TestSignOffRefusals(t *testing.T) {
 			record := maps.Clone(fullRecord)
 			delete(record, f.Name)
 			_, err := w.as("eng1", Command{Verb: VerbSubmit, Record: record})
-			if e, ok := err.(*Error); !ok || e.Field != f.Name {
+			var e *Error
+			if !errors.As(err, &e) || e.Field != f.Name {
 				t.Errorf("without %s: %v", f.Name, err)
 			}
 		}

@@ -114,10 +114,6 @@ func (s scene) person(field string) markup {
 	return who(s.b.Directory, incident.PersonID(s.e.Field(field)))
 }
 
-func (s scene) team(field string) markup {
-	return team(s.b.Directory, incident.Department(s.e.Field(field)))
-}
-
 func (s scene) field(name string) markup { return esc(s.e.Field(name), 200) }
 
 // route is a route of the emergency alias as people count.

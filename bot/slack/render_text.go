@@ -155,9 +155,6 @@ func at(t time.Time) markup {
 	return markup(fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 UTC")))
 }
 
-// day shows a date.
-func day(t time.Time) markup { return markup(t.UTC().Format("2006-01-02")) }
-
 // link is a link to somewhere else, or only its label where the address is none.
 func link(url, label string) markup {
 	text := esc(label, 80)

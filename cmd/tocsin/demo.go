@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tocsin/bot"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/sandbox/company"
+	"tocsin/bot/sandbox/page"
+	"tocsin/bot/secret"
+	"tocsin/store"
+)
+
+// demoOptions say what to start.
+type demoOptions struct {
+	Dir    string // for the database
+	Seed   uint64
+	HTTP   bool // Slack over HTTP instead of Socket Mode
+	Limits chat.Limits
+	Logger *slog.Logger
+	Clock  func() time.Time
+}
+
+// demo is the bot and the outside world in one process. The bot cannot tell:
+// it is given other addresses, nothing more.
+type demo struct {
+	Company *company.Company
+	Bot     *bot.Bot
+	Config  bot.Config
+	ended   chan error
+	cancel  context.CancelFunc
+}
+
+func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
+	d := &demo{ended: make(chan error, 1), cancel: func() {}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	if d.Company, err = company.Open(company.Options{Seed: o.Seed, HTTP: o.HTTP, Clock: o.Clock, Limits: o.Limits}); err != nil {
+		return nil, err
+	}
+	if d.Config, err = demoConfig(d.Company, o); err != nil {
+		return nil, err
+	}
+	keys, err := store.Ephemeral()
+	if err != nil {
+		return nil, err
+	}
+	if d.Bot, err = bot.New(ctx, d.Config, bot.Options{Clock: o.Clock, Logger: o.Logger, Keyset: keys}); err != nil {
+		return nil, err
+	}
+	d.Company.Connect("http://" + d.Bot.Addr())
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.cancel = cancel
+	go func() { d.ended <- d.Bot.Run(run) }()
+	return d, d.awaitSocket(ctx)
+}
+
+// awaitSocket waits until the workspace has somebody to deliver to.
+func (d *demo) awaitSocket(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	up := func() bool { return d.Config.Slack.AppToken.IsZero() || d.Company.Chat.Connections() > 0 }
+	if err := d.Company.Chat.WaitFor(ctx, up); err != nil {
+		return fmt.Errorf("the bot did not connect to the workspace: %w", err)
+	}
+	return nil
+}
+
+// Close stops the bot, then the world around it.
+func (d *demo) Close() error {
+	var errs []error
+	d.cancel()
+	if d.Bot != nil {
+		if d.Config.Listen != "" && d.Company != nil {
+			select {
+			case err := <-d.ended:
+				errs = append(errs, err)
+			case <-time.After(20 * time.Second):
+				errs = append(errs, errors.New("the bot did not stop"))
+			}
+		}
+		d.Bot.Close()
+	}
+	if d.Company != nil {
+		errs = append(errs, d.Company.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// demoConfig is an ordinary configuration with the sandbox's addresses.
+func demoConfig(c *company.Company, o demoOptions) (bot.Config, error) {
+	cfg := bot.Defaults()
+	cfg.Listen, cfg.TimeZone = "127.0.0.1:0", "Europe/Paris"
+	cfg.Database = "sqlite:" + filepath.Join(o.Dir, "tocsin.db")
+	cfg.KeysetFile = filepath.Join(o.Dir, "keyset") // the demo's keys live in memory alone
+	cfg.Slack.APIURL, cfg.Slack.BotToken = c.ChatURL+"/api/", secret.New(company.BotToken)
+	cfg.Slack.AnnounceChannel = company.AnnounceChannel
+	if o.HTTP {
+		cfg.Slack.SigningSecret = secret.New(company.SigningSecret)
+	} else {
+		cfg.Slack.AppToken = secret.New(company.AppToken)
+	}
+	host, port, err := net.SplitHostPort(c.MailAt)
+	if err != nil {
+		return cfg, err
+	}
+	cfg.Mail.Host, cfg.Mail.TLS, cfg.Mail.From = host, "none", "tocsin@payroll.example"
+	if cfg.Mail.Port, err = strconv.Atoi(port); err != nil {
+		return cfg, err
+	}
+	cfg.Mail.Postmortems = []string{company.EveryoneMail}
+	cfg.PagerDuty.EventsURL = c.PageURL
+	cfg.Alias.Routes = []bot.Route{
+		{PagerDuty: &bot.PagerDutyRoute{RoutingKey: secret.New(company.RoutingKey())}},
+		{Mail: &bot.MailRoute{To: []string{company.EmergencyMail}}},
+		{SlackGroup: company.EmergencyGroup},
+	}
+	cfg.Sources.Sentry.ClientSecrets = []secret.String{secret.New(company.SentrySecret)}
+	cfg.Sources.CloudTrail.APIKeys = []secret.String{secret.New(company.TrailKey)}
+	cfg.Sources.PagerDuty.WebhookSecrets = []secret.String{secret.New(company.PagerSecret)}
+	cfg.Departments, cfg.Teams = map[string]bot.Team{}, map[string]bot.Team{}
+	for _, p := range c.People {
+		cfg.People = append(cfg.People, bot.Person{Name: p.Name, Email: p.Email, Slack: p.ID, PagerDuty: p.Pager})
+		teams := cfg.Departments
+		if p.Department == "payments" {
+			teams = cfg.Teams
+		}
+		t := teams[p.Department]
+		t.Members = append(t.Members, p.Email)
+		if p.Head {
+			t.Head = p.Email
+		}
+		teams[p.Department] = t
+	}
+	if faults := cfg.Validate(); len(faults) > 0 {
+		return cfg, faults
+	}
+	return cfg, nil
+}
+
+func demoCommand() *cobra.Command {
+	var (
+		auto bool
+		out  string
+		addr string
+		seed uint64
+		http bool
+	)
+	cmd := &cobra.Command{
+		Use: "demo", Short: "Try everything on this machine: the bot and a sandbox of Slack, PagerDuty and mail", Args: cobra.NoArgs,
+		Long: "Start the bot together with a sandbox that speaks Slack's, PagerDuty's and the mail's real protocols, and print the\n" +
+			"address of a page on which you can be any of the people. With --auto a whole incident plays by itself.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			dir, err := os.MkdirTemp("", "tocsin-demo-")
+			if err != nil {
+				return err
+			}
+			defer func() { _ = os.RemoveAll(dir) }()
+			o := demoOptions{Dir: dir, Seed: seed, HTTP: http}
+			if auto {
+				return playDemo(cmd.Context(), cmd.OutOrStdout(), o, out)
+			}
+			return showDemo(cmd.Context(), cmd, o, addr)
+		},
+	}
+	cmd.Flags().BoolVar(&auto, "auto", false, "play a whole incident and exit")
+	cmd.Flags().StringVar(&out, "out", "out", "with --auto: folder for transcript.md, postmortem.md and postmortem.html")
+	cmd.Flags().Uint64Var(&seed, "seed", 1, "changes the company's people and, with --auto, what happens")
+	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:0", "address of the page")
+	cmd.Flags().BoolVar(&http, "http", false, "have Slack deliver over HTTP instead of Socket Mode")
+	return cmd
+}
+
+// showDemo serves the page until it is interrupted.
+func showDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr string) error {
+	d, err := startDemo(ctx, o)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return errors.Join(err, d.Close())
+	}
+	p := page.New(page.Config{Workspace: d.Company.Chat, Pager: d.Company.Pager, Mailbox: d.Company.Mail, Sentry: d.Company.Sentry, CloudTrail: d.Company.Trail, People: demoPeople(d.Company)})
+	server := &http.Server{Handler: p.Handler(), ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	fmt.Fprintf(cmd.OutOrStdout(), "\n  Tocsin is up, with a sandbox of Slack, PagerDuty and mail around it. Open\n\n    http://%s\n\n  Ctrl-C ends it; nothing is kept.\n\n", l.Addr())
+	var ended error
+	select {
+	case <-ctx.Done():
+	case ended = <-d.ended:
+		d.ended <- nil
+	}
+	return errors.Join(ended, server.Close(), d.Close())
+}
+
+// demoPeople tells the page who is who.
+func demoPeople(c *company.Company) []page.Person {
+	out := make([]page.Person, len(c.People))
+	for n, p := range c.People {
+		out[n] = page.Person{User: p.ID, Department: p.Department}
+		if p.Pager != "" {
+			out[n].Note = "responder"
+		}
+	}
+	return out
+}

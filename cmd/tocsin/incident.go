@@ -1,0 +1,163 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tocsin/bot"
+	"tocsin/bot/incident"
+	"tocsin/templates"
+)
+
+// incidentCommand has one subcommand for each verb of the grammar, so that
+// help and completion know them all. What follows the verb is read by the
+// same grammar as the slash command's text.
+func incidentCommand(g *global) *cobra.Command {
+	cmd := group(&cobra.Command{Use: "incident", Aliases: []string{"inc"}, Short: "Everything the slash command can do, over the socket of the running bot",
+		Long: "Everything the slash command can do, over the control socket of the running bot. You act as the person whose\n" +
+			"`local` name in the configuration is your user name on this machine."})
+	for _, v := range incident.WordVerbs() {
+		cmd.AddCommand(verbCommand(g, v))
+	}
+	return cmd
+}
+
+func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
+	var key string
+	cmd := &cobra.Command{
+		Use: v.Name + " " + v.Usage, Aliases: v.Aliases, Short: v.Help, Example: "  tocsin incident " + strings.Join(v.Examples, "\n  tocsin incident "),
+		ValidArgs: v.Next,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := bot.Load(g.config)
+			if err != nil {
+				return err
+			}
+			var reply bot.Reply
+			ask := bot.Ask{Words: strings.TrimSpace(v.Name + " " + incident.JoinWords(args)), Key: key}
+			if err := bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", ask, &reply); err != nil {
+				return g.refusal(cmd.OutOrStdout(), err)
+			}
+			if g.json {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(reply)
+			}
+			return show(cmd.OutOrStdout(), reply)
+		},
+	}
+	cmd.Flags().StringVar(&key, "key", "", "idempotency key: the same key never does the same thing twice")
+	return cmd
+}
+
+// refusal prints a refusal as JSON where that was asked for; either way it fails.
+func (g *global) refusal(w io.Writer, err error) error {
+	var refused *incident.Error
+	if g.json && errors.As(err, &refused) {
+		return errors.Join(json.NewEncoder(w).Encode(map[string]*incident.Error{"error": refused}), exitCode(1))
+	}
+	return err
+}
+
+// show prints a reply for people.
+func show(w io.Writer, r bot.Reply) error {
+	switch {
+	case r.Help != "":
+		_, err := io.WriteString(w, r.Help)
+		return err
+	case r.List != nil:
+		return showList(w, *r.List, r.Names)
+	case r.View != nil:
+		return showView(w, *r.View, r.Names)
+	case r.Result != nil:
+		return showResult(w, *r.Result, r.Names)
+	}
+	return nil
+}
+
+func showList(w io.Writer, list []incident.Summary, names map[incident.PersonID]string) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "INCIDENT\tSEVERITY\tSTATUS\tCOMMANDER\tOPENED (UTC)\tTITLE")
+	for _, s := range list {
+		title := s.Title
+		if title == "" {
+			title = "(restricted)"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Severity, s.Status, orDash(names[s.Commander]), s.OpenedAt.UTC().Format("2006-01-02 15:04"), title)
+	}
+	return t.Flush()
+}
+
+func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) error {
+	i, dir := v.Incident, directory(names)
+	fmt.Fprintf(w, "%s  %s  %s  %s\n", i.ID, i.Severity, i.Status, i.Title)
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
+		fmt.Fprintf(t, "%s\t%s\n", role, dir.Name(i.Roles[role]))
+	}
+	for _, a := range v.Alerts {
+		fmt.Fprintf(t, "alert\t%s (%s, %d times)\n", a.Title, a.Source, a.Count)
+	}
+	for _, r := range i.Runs {
+		for _, s := range r.Plan {
+			fmt.Fprintf(t, "step\t%s/%s\t%s\t%s\n", r.Playbook, s.ID, s.Status, s.Title)
+		}
+	}
+	for _, a := range i.Actions {
+		fmt.Fprintf(t, "action\t%s %s\t%s, due %s\t%s\n", a.ID, a.Kind, dir.Name(a.Owner), a.Due.Format(time.DateOnly), a.Title)
+	}
+	if i.Submission != nil {
+		fmt.Fprintf(t, "record\t%s\n", i.Submission.Digest)
+		unsigned, objections, unanswered := i.Missing()
+		fmt.Fprintf(t, "missing\t%v unsigned, %d objections, %d unanswered\n", unsigned, len(objections), len(unanswered))
+	}
+	for _, f := range incident.RecordFields() {
+		if text := i.Record.Get(f.Name); text != "" {
+			fmt.Fprintf(t, "%s\t%s\n", f.Name, text)
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return showEvents(w, v.Timeline, dir)
+}
+
+func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]string) error {
+	if len(r.Events) == 0 {
+		_, err := fmt.Fprintf(w, "%s is %s; it was so already\n", r.Incident.ID, r.Incident.Status)
+		return err
+	}
+	fmt.Fprintf(w, "%s is %s\n", r.Incident.ID, r.Incident.Status)
+	return showEvents(w, r.Events, directory(names))
+}
+
+func showEvents(w io.Writer, events []incident.Event, dir incident.Directory) error {
+	for _, e := range events {
+		if _, err := fmt.Fprintf(w, "%4d  %s  %s\n", e.Seq, e.HappenedAt.UTC().Format("2006-01-02 15:04:05Z"), templates.Sentence(e, dir)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// directory makes people of their names, for sentences.
+func directory(names map[incident.PersonID]string) incident.Directory {
+	var d incident.Directory
+	for id, name := range names {
+		d.People = append(d.People, incident.Person{ID: id, Name: name})
+	}
+	return d
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -32,7 +32,8 @@ func incidentCommand(g *global) *cobra.Command {
 }
 
 func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
-	var key string
+	var key, audience string
+	var public bool
 	cmd := &cobra.Command{
 		Use: v.Name + " " + v.Usage, Aliases: v.Aliases, Short: v.Help, Example: "  tocsin incident " + strings.Join(v.Examples, "\n  tocsin incident "),
 		ValidArgs: v.Next,
@@ -42,6 +43,12 @@ func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
 				return err
 			}
 			var reply bot.Reply
+			if public {
+				args = slices.Insert(args, 0, "--public")
+			}
+			if audience != "" {
+				args = slices.Insert(args, afterIncident(args), "--audience", audience)
+			}
 			ask := bot.Ask{Words: strings.TrimSpace(v.Name + " " + incident.JoinWords(args)), Key: key}
 			if err := bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", ask, &reply); err != nil {
 				return g.refusal(cmd.OutOrStdout(), err)
@@ -53,7 +60,22 @@ func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "idempotency key: the same key never does the same thing twice")
+	// The grammar's own options, so that the shell's user may write them as flags.
+	if strings.Contains(v.Usage, "--public") {
+		cmd.Flags().BoolVar(&public, "public", false, "the whole company may read it")
+	}
+	if strings.Contains(v.Usage, "--audience") {
+		cmd.Flags().StringVar(&audience, "audience", "", "all, responders or legal_and_security")
+	}
 	return cmd
+}
+
+// afterIncident is the place behind a leading INC-42.
+func afterIncident(args []string) int {
+	if len(args) > 0 && strings.HasPrefix(strings.ToUpper(args[0]), "INC-") {
+		return 1
+	}
+	return 0
 }
 
 // refusal prints a refusal as JSON where that was asked for; either way it fails.

@@ -1,0 +1,295 @@
+// The frame of the page: who one is, which channel is shown, which tool is
+// open. Everything comes from the server; a notice that something changed
+// fetches again what is on the screen.
+
+import { $, h, fill, icon, ask, send, toast, working, keep, kept } from "./dom.js";
+import { world, nameOf, titleOf, channelOf, personOf } from "./world.js";
+import { mrkdwn, plain } from "./text.js";
+import { blocks } from "./blocks.js";
+import { showMessages, file } from "./messages.js";
+import { showViews } from "./modal.js";
+import { composer } from "./composer.js";
+import { showPager } from "./pager.js";
+import { showMail } from "./mail.js";
+import { showStart, showAlerts, showFaults, showLog } from "./tools.js";
+
+const HOME = "home";
+let tab = kept("tab", "start");
+let thread = "";
+let stick = true; // the reader is at the end, and stays there
+let target = ""; // a message to show, from a link
+
+const tabs = [
+  ["start", "Start", () => 0, () => showStart($("panel"), { open, be })],
+  ["alerts", "Alerts", () => 0, () => showAlerts($("panel"), () => show(tab))],
+  ["pager", "Pager", (s) => s.ringing, () => showPager($("panel"))],
+  ["mail", "Mail", (s) => s.mails, () => showMail($("panel"))],
+  ["faults", "Faults", (s) => s.faults.filter((f) => f.on).length, () => showFaults($("panel"))],
+  ["log", "Log", () => 0, () => showLog($("panel"))],
+];
+
+// Who and where stand in the address, so that a link leads to them.
+function place() { const [user, channel] = location.hash.slice(1).split("/"); return { user: user || "", channel: channel || "" }; }
+function go(user, channel) { location.hash = user + "/" + channel; }
+
+function be(user) { go(user, world.channel); }
+function jump(channel, ts) {
+  if (channel !== HOME && !channelOf(channel)) { toast(`${nameOf(world.user)} does not see this channel.`); return; }
+  target = ts || "";
+  go(world.user, channel);
+  pane("chat");
+  if (channel === world.channel) refresh();
+}
+
+/* ---- fetching: one at a time, once more if something changed meanwhile ---- */
+
+let running = false;
+let again = false;
+async function refresh() {
+  if (running) { again = true; return; }
+  running = true;
+  do {
+    again = false;
+    try {
+      await fetchAll();
+      $("banner").hidden = true;
+    } catch (e) {
+      $("banner").textContent = "The sandbox does not answer: " + e.message;
+      $("banner").hidden = false;
+    }
+  } while (again);
+  running = false;
+}
+
+async function fetchAll() {
+  const want = place();
+  const known = want.user && (!world.state || personOf(want.user));
+  const state = await ask("/api/state", { user: known ? want.user : undefined }).catch((e) => (e.code === "not_found" ? ask("/api/state") : Promise.reject(e)));
+  const turned = state.user !== world.user;
+  world.state = state;
+  world.user = state.user;
+  const visible = want.channel === HOME || state.channels.some((c) => c.id === want.channel);
+  const channel = visible ? want.channel : (state.channels.find((c) => c.member && c.kind !== "im") || state.channels[0])?.id || HOME;
+  if (channel !== world.channel || turned) {
+    $("composer").firstElementChild?.draft?.save();
+    if (channel !== world.channel) thread = "";
+    world.channel = channel;
+    stick = true;
+    $("messages").replaceChildren();
+    $("composer").replaceChildren();
+  }
+  if (want.user !== world.user || want.channel !== channel) history.replaceState(null, "", "#" + world.user + "/" + channel);
+  document.title = state.title;
+  drawPeople();
+  drawTabs();
+  await (channel === HOME ? drawHome() : drawChannel());
+  drawChannels();
+  await drawThread();
+  await drawPanel();
+  showViews(state.views);
+}
+
+/* ---- left: person and channels ---- */
+
+function drawPeople() {
+  const { people, team } = world.state;
+  $("team-name").textContent = team.name;
+  const select = $("person");
+  const print = JSON.stringify(people);
+  if (select.print !== print) {
+    select.print = print;
+    const by = new Map();
+    for (const p of people) by.set(p.department || "", [...(by.get(p.department || "") || []), p]);
+    const option = (p) => h("option", { value: p.id }, p.real_name + (p.guest ? " (guest)" : ""));
+    select.replaceChildren(...[...by].map(([d, list]) => (d ? h("optgroup", { label: d }, list.map(option)) : by.size > 1 ? h("optgroup", { label: "others" }, list.map(option)) : list.map(option))).flat());
+  }
+  select.value = world.user;
+  const me = personOf(world.user);
+  $("person-note").textContent = [me.department, me.title, me.note].filter(Boolean).join(" · ");
+}
+
+const seenKey = (id) => "seen." + world.user + "." + id;
+const newest = (c) => [c.last_ts || "", c.whisper_ts || ""].sort().pop();
+
+function drawChannels() {
+  const here = channelOf(world.channel);
+  if (here && stick) keep(seenKey(here.id), newest(here));
+  const line = (id, sign, label, extra = {}) => h("button", { type: "button", class: ["channel", extra.unread && "unread", extra.faint && "faint"].filter(Boolean).join(" "), "data-testid": "channel", "data-channel-id": id, "data-name": label,
+    "aria-current": id === world.channel ? "page" : null, onclick: () => { jump(id); } }, h("span", { class: "sign", "aria-hidden": "true" }, sign.length > 1 ? icon(sign) : sign), h("span", { class: "label" }, label), extra.unread ? h("span", { class: "dot", title: "unread" }) : null, extra.badge ? h("small", {}, extra.badge) : null);
+  const shown = (c) => line(c.id, c.kind === "private_channel" ? "lock" : c.kind === "public_channel" ? "#" : "people", titleOf(c), {
+    unread: c.member && c.id !== world.channel && newest(c) > kept(seenKey(c.id), ""), faint: !c.member || c.archived, badge: c.archived ? "archived" : "" });
+  const all = world.state.channels;
+  const rooms = all.filter((c) => c.kind.endsWith("_channel"));
+  const order = (a, b) => Number(b.member) - Number(a.member) || Number(Boolean(a.archived)) - Number(Boolean(b.archived)) || a.name.localeCompare(b.name, "en", { numeric: true });
+  const bot = world.state.bot;
+  const dms = all.filter((c) => !c.kind.endsWith("_channel") && c.with !== bot.user_id);
+  const botDM = all.find((c) => c.with === bot.user_id);
+  const add = h("button", { type: "button", class: "channel", "data-testid": "open-dm", onclick: () => working(add, async () => { const { channel } = await send("/api/dm", { user: world.user }); await refresh(); jump(channel); }) }, h("span", { class: "sign" }, icon("mail")), h("span", { class: "label" }, "Messages"));
+  const fresh = [h("h2", {}, "Channels"), rooms.sort(order).map(shown), dms.length ? h("h2", {}, "People") : null, dms.map(shown),
+    h("h2", {}, "App: " + bot.name), line(HOME, "home", "Home"), botDM ? line(botDM.id, "mail", "Messages", { unread: botDM.id !== world.channel && newest(botDM) > kept(seenKey(botDM.id), "") }) : add].flat(3).filter(Boolean);
+  const focus = document.activeElement?.dataset?.channelId;
+  $("channels").replaceChildren(...fresh);
+  if (focus) $("channels").querySelector(`[data-channel-id="${CSS.escape(focus)}"]`)?.focus();
+}
+
+/* ---- middle: a channel, or the app's home ---- */
+
+async function drawChannel() {
+  const data = await ask("/api/channel", { id: world.channel, user: world.user });
+  const ch = data.channel;
+  const pins = data.pins.length ? h("details", { class: "overflow pins" }, h("summary", { "data-testid": "pins" }, icon("pin"), " " + data.pins.length), h("div", { class: "menu" }, data.pins.map((p) => h("button", { type: "button", onclick: () => jump(ch.id, p.message.ts) }, h("small", {}, nameOf(p.message.user)), p.message.text.slice(0, 120) || "a message")))) : null;
+  const members = h("details", { class: "overflow" }, h("summary", { "data-testid": "members", title: "Members" }, icon("people"), " " + ch.members.length), h("div", { class: "menu" }, ch.members.map((m) => h("span", { "data-user": m }, nameOf(m)))));
+  header([h("h1", {}, ch.kind === "private_channel" ? [icon("lock"), " "] : ch.kind === "public_channel" ? "# " : "", titleOf(ch)), ch.topic ? mrkdwn(ch.topic) : null], [pins, ch.kind === "im" ? null : members], JSON.stringify([ch.id, ch.topic, ch.name, ch.members, data.pins.map((p) => p.message.ts), world.user]));
+  const bar = $("bookmarks");
+  bar.hidden = !data.bookmarks.length;
+  bar.replaceChildren(...data.bookmarks.map((b) => h("a", { href: /^https?:/.test(b.link) ? b.link : null, target: "_blank", rel: "noopener noreferrer", "data-testid": "bookmark" }, b.emoji ? plain(b.emoji) : icon("link"), " ", b.title)));
+  const box = $("messages");
+  const list = data.messages;
+  showMessages(box, ch, list, "channel", openThread);
+  box.dataset.channel = ch.id;
+  if (!list.length && !box.childElementCount) box.replaceChildren(h("p", { class: "empty", "data-key": "empty" }, "Nothing has been said here yet."));
+  drawComposer(ch);
+  if (target) reveal(); else if (stick) box.scrollTop = box.scrollHeight;
+}
+
+function reveal() {
+  const el = $("m-" + target);
+  target = "";
+  if (!el) return;
+  stick = false;
+  el.scrollIntoView({ block: "center" });
+  el.classList.add("flash");
+  setTimeout(() => el.classList.remove("flash"), 2000);
+}
+
+function header(title, right, print) {
+  const el = $("channel-head");
+  if (el.print === print) return;
+  el.print = print;
+  fill(el, h("div", { class: "title" }, title), h("div", { class: "row" }, right));
+}
+
+function drawComposer(ch) {
+  const el = $("composer");
+  const mode = !ch.member ? "join" : ch.archived ? "archived" : "write";
+  if (el.firstElementChild && el.dataset.mode === mode) return;
+  el.dataset.mode = mode;
+  if (mode === "write") {
+    const form = composer({ id: "composer", label: `Message ${ch.kind === "im" ? titleOf(ch) : "#" + ch.name} – or type / for a command`, posted: () => { stick = true; refresh(); } });
+    el.replaceChildren(form);
+    form.draft.load();
+  } else if (mode === "archived") {
+    el.replaceChildren(h("p", { class: "empty" }, "This channel is archived."));
+  } else {
+    const join = h("button", { type: "button", class: "primary", "data-testid": "join", onclick: () => working(join, () => send("/api/join", { user: world.user, channel: ch.id })) }, "Join #" + ch.name);
+    el.replaceChildren(h("p", { class: "empty" }, "You are looking at a channel you are not in. ", join));
+  }
+}
+
+let greeted = "";
+async function drawHome() {
+  if (greeted !== world.user) { greeted = world.user; await send("/api/home", { user: world.user }).catch((e) => toast(e.message)); }
+  const { view } = await ask("/api/home", { user: world.user });
+  header([h("h1", {}, icon("home"), " " + world.state.bot.name)], [], "home");
+  $("bookmarks").hidden = true;
+  $("composer").replaceChildren();
+  const box = $("messages");
+  const print = JSON.stringify([world.user, view]);
+  if (box.dataset.channel === HOME && box.firstElementChild?.print === print) return;
+  box.dataset.channel = HOME;
+  const surface = { kind: "view", state: view?.state, fields: [], use: (action) => send("/api/click", { user: world.user, view: view.id, ...action }) };
+  const el = h("div", { class: "home", "data-testid": "home", "data-key": "home" }, view ? blocks(view.blocks, surface) : h("p", { class: "empty" }, "The app shows nothing here yet."));
+  el.print = print;
+  box.replaceChildren(el);
+}
+
+/* ---- right: a thread, or the tools ---- */
+
+function openThread(ts) { thread = ts; pane("side"); refresh(); }
+
+async function drawThread() {
+  const el = $("thread");
+  el.hidden = !thread;
+  $("tools").hidden = Boolean(thread);
+  if (!thread) { el.replaceChildren(); return; }
+  const data = await ask("/api/thread", { channel: world.channel, ts: thread, user: world.user }).catch(() => null);
+  if (!data) { thread = ""; return drawThread(); }
+  if (el.dataset.ts !== thread + world.user || !el.childElementCount) {
+    el.dataset.ts = thread + world.user;
+    const form = composer({ id: "thread", label: "Reply…", threadTS: thread, posted: refresh });
+    el.replaceChildren(h("header", {}, h("h2", {}, "Thread"), h("button", { type: "button", class: "plain", "data-testid": "thread-close", "aria-label": "Close the thread", onclick: () => { thread = ""; pane("chat"); refresh(); } }, icon("cross"))),
+      h("div", { class: "thread-list", role: "log", tabindex: "0", "aria-label": "Thread" }), form);
+    form.draft.load();
+  }
+  showMessages(el.querySelector(".thread-list"), data.channel, data.messages, "thread", openThread);
+}
+
+function drawTabs() {
+  const el = $("tabs");
+  if (!el.childElementCount) {
+    el.append(...tabs.map(([id, label]) => h("button", { type: "button", role: "tab", id: "tab-" + id, "data-testid": "tab-" + id, "aria-controls": "panel", onclick: () => open(id) }, label, h("span", { class: "count", hidden: true }))));
+    el.addEventListener("keydown", (e) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
+      if (!step) return;
+      const i = (tabs.findIndex(([id]) => id === tab) + step + tabs.length) % tabs.length;
+      open(tabs[i][0]);
+      $("tab-" + tabs[i][0]).focus();
+    });
+  }
+  tabs.forEach(([id, , count], i) => {
+    const button = el.children[i];
+    const n = count(world.state);
+    button.setAttribute("aria-selected", String(id === tab));
+    button.tabIndex = id === tab ? 0 : -1;
+    button.lastElementChild.textContent = n;
+    button.lastElementChild.hidden = !n;
+    button.lastElementChild.className = "count " + id;
+  });
+}
+
+function open(id) { thread = ""; pane("side"); show(id); }
+
+function show(id) {
+  if (tab !== id) { $("panel").replaceChildren(); $("panel").dataset.print = ""; }
+  tab = id;
+  keep("tab", id);
+  refresh();
+}
+
+async function drawPanel() {
+  const panel = $("panel");
+  const [id, , , draw] = tabs.find(([x]) => x === tab) || tabs[0];
+  panel.setAttribute("aria-labelledby", "tab-" + id);
+  const focus = document.activeElement && panel.contains(document.activeElement) ? document.activeElement.dataset.testid : "";
+  const top = panel.scrollTop;
+  if (panel.contains(document.activeElement) && document.activeElement.matches("select")) return; // an open menu stays open
+  await draw();
+  panel.scrollTop = top;
+  if (focus && !panel.contains(document.activeElement)) panel.querySelector(`[data-testid="${CSS.escape(focus)}"]`)?.focus();
+}
+
+/* ---- beginning ---- */
+
+function pane(id) {
+  document.body.dataset.pane = id;
+  for (const b of $("panes").children) b.setAttribute("aria-pressed", String(b.dataset.pane === id));
+}
+
+world.jump = jump;
+world.file = (id) => {
+  const f = world.state.files.find((x) => x.id === id);
+  if (!f) { toast("You do not see this file."); return; }
+  const dialog = $("confirm");
+  dialog.replaceChildren(h("h2", { id: "confirm-title" }, f.title), file(f), h("footer", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Close")));
+  dialog.oncancel = null;
+  dialog.showModal();
+};
+$("person").addEventListener("change", (e) => be(e.target.value));
+$("messages").addEventListener("scroll", (e) => { const b = e.target; stick = b.scrollHeight - b.scrollTop - b.clientHeight < 40; });
+for (const b of $("panes").children) b.addEventListener("click", () => pane(b.dataset.pane));
+document.addEventListener("click", (e) => { for (const d of document.querySelectorAll("details.overflow[open]")) if (!d.contains(e.target)) d.open = false; });
+window.addEventListener("hashchange", refresh);
+const stream = new EventSource("/api/events");
+stream.addEventListener("change", refresh);
+stream.onerror = () => { $("banner").textContent = "The sandbox has stopped, or starts again. Waiting for it…"; $("banner").hidden = false; };
+refresh();

@@ -1,0 +1,92 @@
+// The form before a person: the top of their stack of views. It is drawn anew
+// only when the view itself changed, and then keeps what was typed into fields
+// whose block and action stayed.
+
+import { $, h, icon, send, toast } from "./dom.js";
+import { world } from "./world.js";
+import { blocks } from "./blocks.js";
+import { valuesOf } from "./elements.js";
+
+let shown = null; // {key, view, surface}
+
+/** showViews brings the dialog in line with the person's stack. */
+export function showViews(stack) {
+  const dialog = $("modal");
+  const view = stack[stack.length - 1];
+  if (!view) {
+    shown = null;
+    if (dialog.open) dialog.close();
+    return;
+  }
+  const key = [world.user, view.id, view.hash].join(" ");
+  if (shown?.key === key && shown.depth === stack.length) return;
+  const before = shown?.view.id === view.id ? shown.surface : null;
+  shown = { key, view, depth: stack.length, surface: draw(dialog, view, stack.length) };
+  if (before) restore(before, shown.surface);
+  if (!dialog.open) dialog.showModal();
+  const first = before ? null : dialog.querySelector(".modal-body input, .modal-body select, .modal-body textarea, .modal-body button");
+  first?.focus();
+}
+
+/** restore puts back what was typed before an update, as Slack does. */
+function restore(from, to) {
+  for (const f of to.fields) {
+    const old = from.fields.find((x) => x.block === f.block && x.action === f.action && x.type === f.type);
+    if (old) f.set?.(old.get());
+  }
+}
+
+function draw(dialog, view, depth) {
+  const surface = { kind: "view", state: view.state, fields: [], use: (action) => send("/api/click", { user: world.user, view: view.id, ...action }) };
+  const user = world.user;
+  const body = h("div", { class: "modal-body" }, h("p", { class: "error trouble", role: "alert", hidden: true, "data-testid": "modal-error" }), blocks(view.blocks, surface));
+  const quit = (all) => send("/api/close", { user, view: view.id, all }).catch((e) => toast(e.message));
+  const submit = view.submit ? h("button", { type: "submit", class: "primary", "data-testid": "modal-submit" }, view.submit) : null;
+  const form = h("form", { novalidate: true, autocomplete: "off", onsubmit: (e) => { e.preventDefault(); press(user, view, surface, form, submit); } },
+    h("header", {}, h("h2", { id: "modal-title" }, view.title || ""), depth > 1 ? h("small", {}, `form ${depth} on top of another`) : null,
+      h("button", { type: "button", class: "plain", "data-testid": "modal-cross", "aria-label": "Close all forms", onclick: () => quit(true) }, icon("cross"))),
+    body,
+    h("footer", {}, h("button", { type: "button", "data-testid": "modal-close", onclick: () => quit(false) }, view.close || (depth > 1 ? "Back" : "Cancel")), submit));
+  form.dataset.view = view.id;
+  form.dataset.callback = view.callback_id || "";
+  dialog.replaceChildren(form);
+  dialog.oncancel = (e) => { e.preventDefault(); quit(false); };
+  return surface;
+}
+
+async function press(user, view, surface, form, submit) {
+  complain(form, {});
+  submit.disabled = true;
+  submit.setAttribute("aria-busy", "true");
+  try {
+    const result = await send("/api/submit", { user, view: view.id, values: valuesOf(surface) });
+    if (result.outcome === "errors") complain(form, result.errors);
+  } catch (e) {
+    const p = form.querySelector(".trouble");
+    p.textContent = e.message;
+    p.hidden = false;
+    p.scrollIntoView({ block: "nearest" });
+  } finally {
+    submit.disabled = false;
+    submit.removeAttribute("aria-busy");
+  }
+}
+
+/** complain writes errors under their fields, by block. */
+function complain(form, errors) {
+  form.querySelector(".trouble").hidden = true;
+  let first = null;
+  for (const block of form.querySelectorAll(".block-input")) {
+    const text = errors[block.dataset.blockId];
+    const p = block.querySelector(".error");
+    p.textContent = text || "";
+    p.hidden = !text;
+    block.classList.toggle("wrong", Boolean(text));
+    for (const control of block.querySelectorAll("input, select, textarea")) {
+      if (text) control.setAttribute("aria-invalid", "true"); else control.removeAttribute("aria-invalid");
+    }
+    if (text && !first) first = block;
+  }
+  first?.scrollIntoView({ block: "center" });
+  first?.querySelector("input, select, textarea")?.focus();
+}

@@ -1,0 +1,43 @@
+// The PagerDuty account: what rings, at whom, and the buttons of those on call.
+
+import { h, fill, ask, send, working } from "./dom.js";
+import { world, personOf, clock, exact } from "./world.js";
+
+const words = { triggered: "ringing", acknowledged: "acknowledged", resolved: "resolved" };
+let actor = ""; // the pager's user chosen here; follows the person one is
+
+export async function showPager(panel) {
+  const data = await ask("/api/pager");
+  const user = (id) => data.users.find((u) => u.id === id)?.name || id || "the bot";
+  const mine = personOf(world.user)?.pager || "";
+  const oncall = data.services.flatMap((s) => s.on_call || []);
+  if (panel.dataset.as !== world.user) { actor = mine || oncall[0] || data.users[0]?.id || ""; panel.dataset.as = world.user; }
+  const open = [...panel.querySelectorAll("details[open]")].map((d) => d.dataset.key);
+  const details = (key, title, ...body) => h("details", { "data-key": key, open: open.includes(key) }, h("summary", {}, title), body);
+  const menu = h("select", { id: "pager-as", "data-testid": "pager-as", onchange: () => { actor = menu.value; } },
+    data.users.map((u) => h("option", { value: u.id, selected: u.id === actor }, u.name + (oncall.includes(u.id) ? " – on call" : "") + (u.id === mine ? " (you)" : ""))));
+
+  const card = (in_) => {
+    const rang = data.pages.filter((p) => p.incident === in_.id);
+    const act = (path, label, cls) => {
+      const b = h("button", { type: "button", class: cls, "data-testid": "pager-" + path, "data-incident": in_.id, onclick: () => working(b, () => send("/api/pager/" + path, { user: actor, incident: in_.id })) }, label);
+      return b;
+    };
+    return h("article", { class: "page " + in_.status, "data-testid": "pager-incident", "data-incident": in_.id, "data-status": in_.status, "data-key": in_.incident_key },
+      h("header", {}, h("span", { class: "status" }, words[in_.status] || in_.status), h("span", { class: "muted" }, `#${in_.number} · ${in_.urgency} · `, h("time", { title: exact(new Date(in_.created_at)) }, clock(new Date(in_.created_at))))),
+      h("h3", {}, in_.title),
+      h("p", { class: "muted" }, (data.services.find((s) => s.id === in_.service)?.name || in_.service), " · ", (in_.assignees || []).length ? "for " + in_.assignees.map(user).join(", ") : "for nobody", " · ", h("code", {}, in_.incident_key || "by hand")),
+      in_.acknowledged_by?.length ? h("p", { class: "muted" }, "has it: " + in_.acknowledged_by.map(user).join(", ")) : null,
+      in_.status === "resolved" ? null : h("p", { class: "row" }, in_.status === "triggered" ? act("ack", "Acknowledge", "primary") : null, act("resolve", "Resolve", "")),
+      rang.length ? details(in_.id + " rang", `Rang ${rang.length} ${rang.length === 1 ? "time" : "times"}`, h("ul", {}, rang.map((p) => h("li", {}, `${clock(new Date(p.at))} at ${user(p.user)}: ${p.text}`)))) : h("p", { class: "muted" }, "Rang at nobody."),
+      details(in_.id + " log", "What happened", h("ul", {}, (in_.log || []).map((l) => h("li", {}, `${clock(new Date(l.at))} ${l.kind} by ${user(l.by)}${l.text ? ": " + l.text : ""}`)))),
+      in_.event ? details(in_.id + " event", "What the bot said", h("pre", {}, JSON.stringify(in_.event, null, 2))) : null,
+      (in_.links || []).filter((l) => /^https?:/.test(l.href)).map((l) => h("p", {}, h("a", { href: l.href, target: "_blank", rel: "noopener noreferrer" }, l.text || l.href))));
+  };
+
+  fill(panel,
+    h("h2", {}, "PagerDuty"),
+    h("p", { class: "muted" }, "On call: ", data.services.map((s) => `${s.name}: ${(s.on_call || []).map(user).join(", ") || "nobody"}`).join("; ")),
+    h("p", { class: "row" }, h("label", { for: "pager-as" }, "Act as"), menu),
+    data.incidents.length ? data.incidents.map(card) : h("p", { class: "empty" }, "Nothing rings. Raise an alert, and somebody is woken here."));
+}

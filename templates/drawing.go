@@ -60,11 +60,11 @@ type (
 
 const (
 	drawWidth  = 960
-	drawLeft   = 108
+	drawLeft   = 118
 	drawRight  = 944
 	drawTop    = 30
 	laneHeight = 54
-	column     = 11 // pixels; events closer than this are stacked
+	column     = 20 // pixels; events closer than this are stacked
 	stack      = 3  // dots in a column; more become a number
 )
 
@@ -367,8 +367,8 @@ func (d *drawing) column(w writer, in int, events []incident.Event, s scale) {
 		}
 		return
 	}
-	x := s.x(events[0].HappenedAt) / column * column
-	d.Crowds = append(d.Crowds, crowd{X: x - 4, Y: base - 14, Width: column + 8, TextX: x + column/2, Count: len(events),
+	x := min(max(s.x(events[0].HappenedAt)/column*column, drawLeft), drawRight-column)
+	d.Crowds = append(d.Crowds, crowd{X: x + 1, Y: base - 9, Width: column - 2, TextX: x + column/2, Count: len(events),
 		Title: fmt.Sprintf("%s until %s", plural(len(events), "event"), events[len(events)-1].HappenedAt.UTC().Format("15:04"))})
 }
 

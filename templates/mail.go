@@ -16,7 +16,7 @@ type Message struct{ Subject, Text, HTML string }
 
 var (
 	mailText = template.Must(template.New("mail").Funcs(template.FuncMap{"quoted": quoted}).ParseFS(files, "mail.txt.tmpl"))
-	mailHTML = htmltemplate.Must(htmltemplate.New("mail").ParseFS(files, "mail.html.tmpl"))
+	mailHTML = htmltemplate.Must(htmltemplate.New("mail").Funcs(htmltemplate.FuncMap{"prose": proseHTML}).ParseFS(files, "mail.html.tmpl"))
 )
 
 // letter is what the mails are laid out from. Its strings are raw.
@@ -71,11 +71,11 @@ func PageMail(b incident.Brief, route int) Message {
 		"Write /incident ack " + l.ID + " in Slack, or run: tocsin incident ack " + l.ID,
 		"Whoever acknowledges first becomes incident commander and stops the paging. If you cannot take it, do nothing: the next one is paged.",
 	}
-	l.Facts = []pair{{"Severity", l.Severity}, {"Opened", utc(b.Incident.OpenedAt)}, {"Page", fmt.Sprintf("round %d, route %d", max(b.Incident.Paging.Round, 1), route+1)}}
+	l.Facts = []pair{{Label: "Severity", Value: l.Severity}, {Label: "Opened", Value: utc(b.Incident.OpenedAt)}, {Label: "Page", Value: fmt.Sprintf("round %d, route %d", max(b.Incident.Paging.Round, 1), route+1)}}
 	if l.Title != "" {
-		l.Facts = append(l.Facts, pair{"What", l.Title})
+		l.Facts = append(l.Facts, pair{Label: "What", Value: l.Title})
 		for _, a := range b.Incident.Alerts[:min(len(b.Incident.Alerts), 5)] {
-			l.Facts = append(l.Facts, pair{"Alert", flat(a.Source) + ", " + string(a.Level) + ": " + clip(flat(a.Title), 200)})
+			l.Facts = append(l.Facts, pair{Label: "Alert", Value: flat(a.Source) + ", " + string(a.Level) + ": " + clip(flat(a.Title), 200)})
 		}
 	} else {
 		l.Small = "The incident is restricted: what it is about is only shown to those who take part. Do not forward this mail."
@@ -102,10 +102,10 @@ func PostmortemMail(b incident.Brief) Message {
 	if revision > 1 {
 		l.Lines = append(l.Lines, fmt.Sprintf("It replaces revision %d, which is kept and marked as superseded.", revision-1))
 	}
-	l.Facts = []pair{{"What", l.Title}, {"Severity", l.Severity}, {"For", audience(record.Audience)}, {"Opened", utc(b.Incident.OpenedAt)}, {"Digest", digest}}
+	l.Facts = []pair{{Label: "What", Value: l.Title}, {Label: "Severity", Value: l.Severity}, {Label: "For", Value: audience(record.Audience)}, {Label: "Opened", Value: utc(b.Incident.OpenedAt)}, {Label: "Digest", Value: digest}}
 	for _, s := range b.Incident.Signatures {
 		if s.Digest == sub.Digest {
-			l.Facts = append(l.Facts, pair{"Signed for " + label(s.Department), name(b.Directory, s.By) + ", " + utc(s.At)})
+			l.Facts = append(l.Facts, pair{Label: "Signed for " + label(s.Department), Value: name(b.Directory, s.By) + ", " + utc(s.At)})
 		}
 	}
 	for _, f := range []string{"summary", "impact", "root_cause", "what_will_prevent_it"} {
@@ -121,6 +121,9 @@ func PostmortemMail(b incident.Brief) Message {
 		l.Lines = append(l.Lines, "A review meeting follows.")
 	}
 	l.Small = "For the audience named above. The attached document tells how to check the digest."
+	if b.Incident.Restricted {
+		l.Title = "" // a subject shows on locked screens
+	}
 	return l.message(l.subject(fmt.Sprintf("postmortem, revision %d", revision)))
 }
 
@@ -138,9 +141,9 @@ func InvitationMail(b incident.Brief) Message {
 	if b.Event.By != "" {
 		organiser = name(b.Directory, b.Event.By)
 	}
-	l.Facts = []pair{{"When", localTime(b, b.Incident.Review.At)}, {"Where", where}, {"Organiser", organiser}, {"Severity", l.Severity}}
+	l.Facts = []pair{{Label: "When", Value: localTime(b, b.Incident.Review.At)}, {Label: "Where", Value: where}, {Label: "Organiser", Value: organiser}, {Label: "Severity", Value: l.Severity}}
 	if l.Title != "" {
-		l.Facts = append(l.Facts, pair{"What", l.Title})
+		l.Facts = append(l.Facts, pair{Label: "What", Value: l.Title})
 	}
 	l.List = []string{
 		"The timeline: what happened, in whose eyes, and what surprised us (10 minutes)",

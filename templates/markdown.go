@@ -13,9 +13,10 @@ import (
 )
 
 var (
-	markup    = strings.NewReplacer(`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "&", `\&`, "|", `\|`, "~", `\~`, "#", `\#`, "$", `\$`, "@", `\@`, "://", `:\//`)
+	// A backslash is written as an entity: not every parser gets "\\\" at the end of a line right.
+	markup    = strings.NewReplacer(`\`, `&#92;`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "&", `\&`, "|", `\|`, "~", `\~`, "#", `\#`, "$", `\$`, "@", `\@`)
 	lineStart = regexp.MustCompile(`^([-+=:]|\d+[.)])`)
-	www       = regexp.MustCompile(`(?i)\bwww\.`)
+	autolink  = regexp.MustCompile(`(?i)(https?|ftp|www)(://|\.)`)
 )
 
 // md writes a text on one line such that Markdown shows it as it is: it forms
@@ -23,7 +24,7 @@ var (
 func md(s string) string { return escapeLine(flat(s)) }
 
 func escapeLine(s string) string {
-	s = www.ReplaceAllStringFunc(markup.Replace(s), func(w string) string { return w[:3] + `\.` })
+	s = autolink.ReplaceAllString(markup.Replace(s), `$1\$2`)
 	return lineStart.ReplaceAllStringFunc(s, func(m string) string { return m[:len(m)-1] + `\` + m[len(m)-1:] })
 }
 

@@ -40,7 +40,7 @@ type page struct {
 }
 
 type (
-	pair    struct{ Label, Value string }
+	pair    struct{ Label, Value, Note string }
 	line    struct{ At, Text string }
 	section struct{ Label, Text string }
 	act     struct {

@@ -27,16 +27,16 @@ func (w writer) glance(doc incident.SignedDocument, signed []incident.Event) []p
 	acknowledged, _ := at(incident.EventAcknowledged)
 	_, contained := at(incident.EventContained)
 	_, resolved := at(incident.EventResolved)
-	out := []pair{{"Severity", string(doc.Severity)}}
+	out := []pair{{Label: "Severity", Value: string(doc.Severity)}}
 	add := func(what string, t time.Time, since time.Time) {
 		if t.IsZero() {
 			return
 		}
-		text := w.when(t).String()
+		p := pair{Label: what, Value: w.when(t).String()}
 		if !since.IsZero() && t.After(since) {
-			text += ", after " + took(t.Sub(since))
+			p.Note = "after " + took(t.Sub(since))
 		}
-		out = append(out, pair{what, text})
+		out = append(out, p)
 	}
 	if f := doc.Facts.Occurred; f != nil {
 		add("Began", f.At, time.Time{})
@@ -51,13 +51,13 @@ func (w writer) glance(doc incident.SignedDocument, signed []incident.Event) []p
 	add("Contained", contained, opened)
 	add("Resolved", resolved, opened)
 	add("Record frozen", inc.Submission.At, time.Time{})
-	out = append(out, pair{"Personal data", human(doc.Facts.PersonalData)})
+	out = append(out, pair{Label: "Personal data", Value: human(doc.Facts.PersonalData)})
 	if inc.Commander != "" {
-		out = append(out, pair{"Commander", name(w.Directory, inc.Commander)})
+		out = append(out, pair{Label: "Commander", Value: name(w.Directory, inc.Commander)})
 	}
 	for _, role := range slices.Sorted(maps.Keys(inc.Roles)) {
 		if role != incident.Commander {
-			out = append(out, pair{label(role), name(w.Directory, inc.Roles[role])})
+			out = append(out, pair{Label: label(role), Value: name(w.Directory, inc.Roles[role])})
 		}
 	}
 	return out
@@ -167,11 +167,11 @@ func (w writer) signatures(digest string) []signature {
 func (w writer) objections() []objection {
 	var out []objection
 	for _, o := range w.Incident.Objections {
-		row := objection{act: w.act(o.By, o.At), ID: flat(o.ID), Department: label(o.Department), Reason: w.shown("objection/"+o.ID, o.Reason), Digest: o.Digest, Closed: "open"}
+		row := objection{act: w.act(o.By, o.At), ID: flat(o.ID), Department: label(o.Department), Reason: w.shown("objection/"+o.ID, o.Reason), Digest: o.Digest, Closed: "Still open"}
 		if !o.Open() {
-			row.Closed = map[string]string{"amended": "met by amending the record"}[o.How]
+			row.Closed = map[string]string{"amended": "Met by amending the record"}[o.How]
 			if row.Closed == "" {
-				row.Closed = human(o.How)
+				row.Closed = label(o.How)
 			}
 			row.Closed += ", " + w.when(o.Closed).String()
 			if why := w.whyWithdrawn(o.ID); why != "" {

@@ -59,7 +59,13 @@ func (s saying) department() string         { return label(s.Field("department")
 func (s saying) route() string {
 	return "route " + next(s.Field("route")) + " of round " + s.f("round")
 }
-func (s saying) step() string { return "step " + flat(s.Field("step")) + " of " + flat(s.Field("run")) }
+
+// step names a step. The brackets keep a playbook's name such as
+// leaked-aws-credentials from looking like the name of a secret whose value
+// follows, to whatever looks for those.
+func (s saying) step() string {
+	return "step " + flat(s.Field("step")) + " (playbook " + flat(s.Field("run")) + ")"
+}
 
 // next shows a route as people count, from 1.
 func next(route string) string {

@@ -122,6 +122,8 @@ func took(d time.Duration) string {
 		return fmt.Sprintf("%d s", int(d/time.Second))
 	case minutes < 60:
 		return fmt.Sprintf("%d min", minutes)
+	case minutes < 24*60 && minutes%60 == 0:
+		return fmt.Sprintf("%d h", minutes/60)
 	case minutes < 24*60:
 		return fmt.Sprintf("%d h %02d min", minutes/60, minutes%60)
 	}

@@ -1,0 +1,62 @@
+package templates
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// brief is what a mail's effect is told about the incident of an input.
+func brief(in Input) incident.Brief {
+	b := incident.Brief{Incident: in.Incident, Directory: in.Directory, Now: in.Written, Attempt: 1}
+	for _, e := range in.Timeline {
+		if e.Kind == incident.EventReviewScheduled {
+			b.Event = e
+		}
+	}
+	return b
+}
+
+func (m Message) file() string { return "Subject: " + m.Subject + "\n\n" + m.Text + "\n\n" + m.HTML }
+
+func TestMails(t *testing.T) {
+	w := sample(t)
+	w.says("chloe", incident.Command{Verb: incident.VerbScheduleReview, When: start.Add(80 * time.Hour), Text: "Room Curie"})
+	b := brief(w.input())
+	golden(t, "page-restricted.txt", PageMail(b, 1).file())
+	golden(t, "postmortem-mail.txt", PostmortemMail(b).file())
+	golden(t, "invitation-restricted.txt", InvitationMail(b).file())
+	for what, m := range map[string]Message{"page": PageMail(b, 0), "invitation": InvitationMail(b)} {
+		if text := m.file(); strings.Contains(text, "exporter") || strings.Contains(text, "CloudTrail") {
+			t.Errorf("the %s of a restricted incident says what it is about", what)
+		}
+	}
+	if strings.Contains(PostmortemMail(b).Subject, "exporter") {
+		t.Error("the subject of a restricted incident's postmortem says what it is about")
+	}
+	b.Incident.Restricted = false
+	golden(t, "page.txt", PageMail(b, 0).file())
+	golden(t, "invitation.txt", InvitationMail(b).file())
+}
+
+func TestAgenda(t *testing.T) {
+	now := start
+	got := Agenda(now, []incident.Summary{
+		{ID: 42, Severity: incident.Sev2, Status: incident.Approved, Title: "A key\nleaked", ReviewAt: now.Add(time.Hour)},
+		{ID: 41, Severity: incident.Sev1, Status: incident.Approved, ReviewAt: now.Add(-time.Hour)},
+		{ID: 40, Severity: incident.Sev3, Status: incident.Dismissed, Title: "A drill", UpdatedAt: now.Add(-50 * time.Hour)},
+	})
+	want := `3 incidents for the next review meeting, as of 2026-11-24 01:58 UTC:
+- INC-42, sev2, approved: A key leaked; review on 2026-11-24 02:58 UTC
+- INC-41, sev1, approved: restricted; its review was due on 2026-11-24 00:58 UTC
+- INC-40, sev3, dismissed: A drill; no date yet, waiting for 2 d 2 h
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if Agenda(now, nil) != "" {
+		t.Error("an agenda of nothing")
+	}
+}

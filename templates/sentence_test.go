@@ -1,0 +1,93 @@
+package templates
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tocsin/bot/incident"
+)
+
+// kinds reads every kind of event out of the domain's source, so that a new
+// one cannot be forgotten here.
+func kinds(t *testing.T) []incident.EventKind {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../bot/incident/timeline.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []incident.EventKind
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == "EventKind" {
+			for _, v := range spec.Values {
+				if lit, ok := v.(*ast.BasicLit); ok {
+					s, err := strconv.Unquote(lit.Value)
+					if err != nil {
+						t.Fatal(err)
+					}
+					out = append(out, incident.EventKind(s))
+				}
+			}
+		}
+		return true
+	})
+	if len(out) < 50 {
+		t.Fatalf("only %d kinds of events were found", len(out))
+	}
+	return out
+}
+
+// Every kind of event has its sentence, its lane, and is told in one line,
+// whether it has all of its fields or none.
+func TestSentences(t *testing.T) {
+	dir := newWorld(t).dir
+	fields := map[string]string{"severity": "sev1", "from": "sev2", "restricted": "true", "source": "sentry", "kind": "sentry.issue", "level": "high", "count": "100",
+		"person": "ben", "round": "2", "route": "0", "role": "scribe", "fact": "occurred", "value": "2026-11-24T02:31:00Z", "departments": "legal,dpo", "evidence": "E1",
+		"sha256": strings.Repeat("a", 64), "target": "INC-7", "run": "leaked-aws-credentials", "step": "disable-key", "revision": "2", "digest": "sha256:ab", "department": "legal",
+		"signatures": "3", "objection": "O1", "how": "withdrawn", "until": "2026-12-01T00:00:00Z", "action": "A1", "owner": "ada", "due": "2026-12-15T00:00:00Z", "people": "ada,ben",
+		"when": "2026-11-27T10:00:00Z", "name": "slack.card", "effect": "INC-42/17/post"}
+	text := map[string]incident.Text{}
+	for _, name := range []string{"title", "text", "reason", "who", "name", "where", "outcome", "answer", "decisions"} {
+		text[name] = incident.Text{Value: "written\nby <somebody>"}
+	}
+	var b strings.Builder
+	for _, kind := range kinds(t) {
+		if _, ok := sayings[kind]; !ok {
+			t.Errorf("%s has no sentence", kind)
+		}
+		if _, ok := laneOf[kind]; !ok {
+			t.Errorf("%s has no lane", kind)
+		}
+		for what, e := range map[string]incident.Event{"full": {Kind: kind, By: "ada", Fields: fields, Texts: text}, "bare": {Kind: kind}} {
+			s := Sentence(e, dir)
+			if strings.ContainsAny(s, "\n\r") || len(s) < 10 || strings.Contains(s, "%!") {
+				t.Errorf("%s, %s: %q", kind, what, s)
+			}
+			if what == "full" {
+				b.WriteString(string(kind) + ": " + s + "\n")
+			}
+		}
+	}
+	for _, fact := range incident.FactNames() {
+		e := incident.Event{Kind: incident.EventFactSet, By: "ada", Fields: map[string]string{"fact": string(fact), "regime": "gdpr", "value": "confirmed", "capacity": "processor", "count": "12"}, Texts: text}
+		b.WriteString("fact " + string(fact) + ": " + Sentence(e, dir) + "\n")
+	}
+	golden(t, "sentences.txt", b.String())
+	if len(sayings) != len(kinds(t)) {
+		t.Errorf("%d sentences for %d kinds of events", len(sayings), len(kinds(t)))
+	}
+}
+
+func TestSentenceOfAnErasedText(t *testing.T) {
+	e := incident.Event{Kind: incident.EventNoted, By: "ada", Texts: map[string]incident.Text{"text": {Commitment: "ab"}}}
+	if got := Sentence(e, newWorld(t).dir); got != "Ada Okafor noted: “(erased)”" {
+		t.Error(got)
+	}
+}

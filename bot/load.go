@@ -16,6 +16,8 @@ import (
 	"github.com/knadh/koanf/providers/env/v2"
 	"github.com/knadh/koanf/providers/file"
 	"github.com/knadh/koanf/v2"
+
+	"tocsin/bot/incident"
 )
 
 // Fault is one thing wrong with the configuration: which key, and what to do.
@@ -167,7 +169,12 @@ func unknown(v any, t reflect.Type, key string, faults *Faults) {
 				unknown(tree[name], ft, join(key, name), faults)
 				continue
 			}
-			faults.add(join(key, name), "there is no such key; the nearest is %s", nearest(name, slices.Sorted(maps.Keys(fields))))
+			known := slices.Sorted(maps.Keys(fields))
+			if near := incident.Nearest(name, known); near != "" {
+				faults.add(join(key, name), "there is no such key; the nearest is %s", near)
+			} else {
+				faults.add(join(key, name), "there is no such key; here are %s", strings.Join(known, ", "))
+			}
 		}
 	case reflect.Map:
 		tree, _ := v.(map[string]any)
@@ -244,36 +251,4 @@ func knownKeys() []string {
 
 func hasKeys(t reflect.Type) bool {
 	return t.NumField() > 0 && t.Field(0).Tag.Get("koanf") != ""
-}
-
-// nearest returns the known word with the fewest edits.
-func nearest(word string, known []string) string {
-	best, least := "", 1<<30
-	for _, k := range known {
-		if d := distance(word, k); d < least {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

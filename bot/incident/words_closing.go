@@ -241,7 +241,7 @@ func readReview(p *phrase, w *Words) error {
 	p.take("on", "at")
 	at, ok := p.when(future)
 	if !ok {
-		if word, _ := p.peek(); nearest(word.text, []string{"conclude", "except"}) != "" {
+		if word, _ := p.peek(); Nearest(word.text, []string{"conclude", "except"}) != "" {
 			return Invalid("when", "%s", unknownWord("a time", word.text, []string{"conclude", "except"}, ""))
 		}
 		return p.notTime("when")

@@ -1,0 +1,45 @@
+package incident
+
+import "strings"
+
+// Nearest returns the known word that is at most a third of its letters away
+// from what somebody wrote, or "".
+func Nearest(got string, known []string) string {
+	got = strings.ToLower(clip(got))
+	best, least := "", len(got)+1
+	for _, k := range known {
+		d := distance(got, strings.ToLower(k))
+		if len(got) >= 3 && strings.HasPrefix(strings.ToLower(k), got) {
+			d = min(d, 1)
+		}
+		if limit := max(1, (len(k)+2)/3); d <= limit && d < least && d < len(k) {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's, with two swapped letters as one slip.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	before, last := make([]int, len(y)+1), make([]int, len(y)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range x {
+		row := make([]int, len(y)+1)
+		row[0] = i + 1
+		for j := range y {
+			cost := 1
+			if x[i] == y[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j]+cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(y)]
+}

@@ -86,9 +86,6 @@ func (l *Library) Pin(name string) (incident.Run, bool) {
 	return p.Pin(), true
 }
 
-// Suggest ends a sentence about a playbook that does not exist.
-func (l *Library) Suggest(name string) string { return suggest(name, l.Names()) }
-
 // Match returns, pinned and in order of their names, the playbooks that fit an
 // incident which alert opens or joins (nil: a person opens it). A condition
 // that fails on this occasion does not fit.

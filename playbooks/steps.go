@@ -11,8 +11,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Phases lists the statuses a step may wait for.
-func Phases() []string {
+// phases lists the statuses a step may wait for.
+func phases() []string {
 	return words([]incident.Status{incident.Active, incident.Contained, incident.Resolved})
 }
 
@@ -78,8 +78,8 @@ func (r *reader) step(n ast.Node, roles map[incident.Role]string) draft {
 			}
 		case "phase":
 			d.Phase = incident.Status(r.line(e.value, "phase", 32))
-			if d.Phase != "" && !slices.Contains(Phases(), string(d.Phase)) {
-				r.fault(place(e.value), "%q is no phase%s", d.Phase, suggest(string(d.Phase), Phases()))
+			if d.Phase != "" && !slices.Contains(phases(), string(d.Phase)) {
+				r.fault(place(e.value), "%q is no phase%s", d.Phase, suggest(string(d.Phase), phases()))
 			}
 		case "when":
 			d.When, _ = r.condition(e.value, "when", situation{})

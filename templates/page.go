@@ -12,31 +12,30 @@ import (
 // page is the postmortem, ready to be laid out. Its strings are raw: each
 // template escapes them in its own way.
 type page struct {
-	ID, Title, Severity, Status string
-	Audience, Language, Zone    string
-	Restricted                  bool
-	Revision                    int
-	Superseded                  []line
-	Digest                      string
-	Submitted                   act
-	Written                     when
-	Glance                      []pair
-	Sections                    []section
-	Facts                       []fact
-	Alerts                      []line
-	Playbooks                   []line
-	Evidence                    []evidence
-	Signed                      []day
-	Signatures                  []signature
-	Objections                  []objection
-	Consultations               []consultation
-	Actions                     []action
-	Review                      *review
-	Later                       []day
-	Events                      int
-	Head                        string
-	Canonical                   string // "" where it holds something restricted
-	Drawing                     drawing
+	ID, Title, Severity      string
+	Audience, Language, Zone string
+	Revision                 int
+	Superseded               []line
+	Digest                   string
+	Submitted                act
+	Written                  when
+	Glance                   []pair
+	Sections                 []section
+	Facts                    []fact
+	Alerts                   []line
+	Playbooks                []line
+	Evidence                 []evidence
+	Signed                   []day
+	Signatures               []signature
+	Objections               []objection
+	Consultations            []consultation
+	Actions                  []action
+	Review                   *review
+	Later                    []day
+	Events                   int
+	Head                     string
+	Canonical                string // "" where it holds something restricted
+	Drawing                  drawing
 }
 
 type (
@@ -106,8 +105,8 @@ func newPage(in Input) page {
 		w.zone = z
 	}
 	w.hide()
-	p := page{ID: in.Incident.ID.String(), Title: flat(in.Incident.Title), Severity: string(doc.Severity), Status: human(in.Incident.Status),
-		Audience: audience(doc.Record.Audience), Language: doc.Record.Language, Restricted: in.Incident.Restricted,
+	p := page{ID: in.Incident.ID.String(), Title: flat(in.Incident.Title), Severity: string(doc.Severity),
+		Audience: audience(doc.Record.Audience), Language: doc.Record.Language,
 		Revision: doc.Revision, Digest: sub.Digest, Submitted: w.act(sub.By, sub.At), Written: w.when(in.Written),
 		Events: doc.Events, Head: doc.Head, Canonical: string(doc.Canonical())}
 	if w.zone != nil {

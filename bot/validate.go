@@ -264,6 +264,17 @@ func (c Config) validateRouting(f *Faults) {
 		f.add("playbooks.folders", "%v", err)
 		library, _ = playbooks.Load()
 	}
+	for _, name := range library.Names() {
+		p, _ := library.Get(name)
+		for _, team := range p.Teams() {
+			if _, ok := c.Departments[string(team)]; ok {
+				continue
+			}
+			if _, ok := c.Teams[string(team)]; !ok {
+				f.add("teams."+string(team), "is missing; the playbook %s asks it", name)
+			}
+		}
+	}
 	for n, r := range c.Routing {
 		key := fmt.Sprintf("routing[%d]", n)
 		if r.Open != "" {

@@ -1,0 +1,243 @@
+package story
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/sandbox/company"
+)
+
+// reader turns Slack's wire form into Markdown, with what a person sees: names
+// for ids, times in their zone.
+type reader struct {
+	names map[string]string // of people, groups and channels by id
+	zone  *time.Location
+}
+
+func newReader(c *company.Company, zone *time.Location) reader {
+	r := reader{names: map[string]string{}, zone: zone}
+	for _, p := range c.Chat.People() {
+		r.names[p.ID] = p.RealName
+	}
+	for _, g := range c.Chat.Groups() {
+		r.names[g.ID] = "@" + g.Handle
+	}
+	for _, ch := range c.Chat.Channels("") {
+		r.names[ch.ID] = "#" + ch.Name
+	}
+	bot := c.Chat.Config().Bot
+	r.names[bot.UserID] = bot.Name
+	return r
+}
+
+func (r reader) name(id string) string {
+	if n := r.names[id]; n != "" {
+		return n
+	}
+	return id
+}
+
+// message is a message as it reads.
+func (r reader) message(m chat.Message) string {
+	if text := r.blocks(m.Blocks); text != "" {
+		return text
+	}
+	return r.mrkdwn(m.Text)
+}
+
+// block holds what the kinds of blocks have that carry words.
+type block struct {
+	Type     string          `json:"type"`
+	Text     json.RawMessage `json:"text"`
+	Fields   []wording       `json:"fields"`
+	Elements []block         `json:"elements"`
+	Label    wording         `json:"label"`
+	Style    any             `json:"style"`
+	UserID   string          `json:"user_id"`
+	URL      string          `json:"url"`
+	Name     string          `json:"name"`
+	// Placeholder and initial option of a menu.
+	Placeholder wording `json:"placeholder"`
+	Initial     struct {
+		Text wording `json:"text"`
+	} `json:"initial_option"`
+}
+
+type wording struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+}
+
+// words are the text of a block, which is an object, or of a piece of rich
+// text, which is a string.
+func (b block) words(r reader) string {
+	var w wording
+	if json.Unmarshal(b.Text, &w) == nil && w.Type != "" {
+		return r.wording(w)
+	}
+	var s string
+	if json.Unmarshal(b.Text, &s) == nil {
+		return s
+	}
+	return ""
+}
+
+func (r reader) wording(w wording) string {
+	if w.Type == "mrkdwn" {
+		return r.mrkdwn(w.Text)
+	}
+	return w.Text
+}
+
+func (r reader) blocks(raw json.RawMessage) string {
+	var list []block
+	if json.Unmarshal(raw, &list) != nil {
+		return ""
+	}
+	var out []string
+	for _, b := range list {
+		if text := strings.TrimRight(r.block(b), "\n "); text != "" {
+			out = append(out, text)
+		}
+	}
+	return strings.Join(out, "\n\n")
+}
+
+func (r reader) block(b block) string {
+	switch b.Type {
+	case "header":
+		return "**" + b.words(r) + "**"
+	case "section":
+		lines := []string{}
+		if text := b.words(r); text != "" {
+			lines = append(lines, text)
+		}
+		for _, f := range b.Fields {
+			label, value, _ := strings.Cut(r.wording(f), "\n")
+			lines = append(lines, "- "+label+": "+value)
+		}
+		return strings.Join(lines, "\n")
+	case "context":
+		var parts []string
+		for _, e := range b.Elements {
+			parts = append(parts, r.small(e))
+		}
+		return strings.Join(parts, " · ")
+	case "rich_text":
+		var parts []string
+		for _, e := range b.Elements {
+			parts = append(parts, r.rich(e))
+		}
+		return strings.Join(parts, "\n")
+	case "actions":
+		var parts []string
+		for _, e := range b.Elements {
+			parts = append(parts, "`["+r.pressable(e)+"]`")
+		}
+		return strings.Join(parts, " ")
+	case "input":
+		return "- " + b.Label.Text
+	}
+	return ""
+}
+
+// small is an element of a context: its text is a string beside its type.
+func (r reader) small(e block) string {
+	text := e.words(r)
+	if e.Type == "mrkdwn" {
+		return r.mrkdwn(text)
+	}
+	return text
+}
+
+func (r reader) pressable(e block) string {
+	if label := e.words(r); label != "" {
+		return label
+	}
+	return strings.TrimSpace(e.Placeholder.Text + " ▾ " + e.Initial.Text.Text)
+}
+
+func (r reader) rich(e block) string {
+	switch e.Type {
+	case "rich_text_quote":
+		return "> " + strings.ReplaceAll(r.line(e.Elements), "\n", "\n> ")
+	case "rich_text_list":
+		var lines []string
+		for _, item := range e.Elements {
+			lines = append(lines, "- "+r.line(item.Elements))
+		}
+		return strings.Join(lines, "\n")
+	}
+	return r.line(e.Elements)
+}
+
+func (r reader) line(parts []block) string {
+	var b strings.Builder
+	for _, e := range parts {
+		switch e.Type {
+		case "user":
+			b.WriteString(r.name(e.UserID))
+		case "link":
+			b.WriteString(e.URL)
+		case "emoji":
+			b.WriteString(emoji(":" + e.Name + ":"))
+		default:
+			b.WriteString(e.words(r))
+		}
+	}
+	return b.String()
+}
+
+var (
+	angled = regexp.MustCompile(`<([^<>|]*)(?:\|([^<>]*))?>`)
+	strong = regexp.MustCompile(`\*([^*\n]+)\*`)
+	icon   = regexp.MustCompile(`:[a-z_]+:`)
+	dated  = regexp.MustCompile(`^!date\^(\d+)\^`)
+)
+
+var unescaped = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
+
+// mrkdwn reads Slack's mark-up.
+func (r reader) mrkdwn(s string) string {
+	s = strong.ReplaceAllString(s, "**$1**")
+	s = icon.ReplaceAllStringFunc(s, emoji)
+	s = angled.ReplaceAllStringFunc(s, func(found string) string {
+		m := angled.FindStringSubmatch(found)
+		target, label := m[1], m[2]
+		switch {
+		case strings.HasPrefix(target, "@"):
+			return r.name(target[1:])
+		case strings.HasPrefix(target, "#"):
+			return r.name(target[1:])
+		case strings.HasPrefix(target, "!subteam^"):
+			return r.name(strings.TrimPrefix(target, "!subteam^"))
+		case dated.MatchString(target):
+			seconds, _ := strconv.ParseInt(dated.FindStringSubmatch(target)[1], 10, 64) // digits, says the pattern
+			return time.Unix(seconds, 0).In(r.zone).Format("2 Jan 15:04")
+		case label != "":
+			return fmt.Sprintf("[%s](%s)", label, target)
+		}
+		return target
+	})
+	return unescaped.Replace(s)
+}
+
+// emojis are those that say something; the others stay out of the way.
+var emojis = map[string]string{":white_check_mark:": "✅", ":heavy_check_mark:": "✔", ":warning:": "⚠", ":rotating_light:": "🚨", ":pager:": "📟",
+	":speech_balloon:": "💬", ":page_facing_up:": "📄", ":hourglass:": "⏳", ":no_entry:": "⛔", ":memo:": "📝", ":mega:": "📣",
+	":lower_left_fountain_pen:": "🖋", ":calendar:": "📅", ":bell:": "🔔", ":x:": "❌", ":wave:": "👋", ":telephone_receiver:": "📞", ":tada:": "🎉",
+	":shield:": "🛡", ":robot_face:": "🤖", ":repeat:": "🔁", ":raised_hand:": "✋", ":pushpin:": "📌", ":lock_with_ink_pen:": "🔏",
+	":level_slider:": "🎚", ":hammer_and_wrench:": "🛠", ":file_folder:": "📁", ":fast_forward:": "⏩", ":checkered_flag:": "🏁", ":busts_in_silhouette:": "👥",
+	":bust_in_silhouette:": "👤", ":book:": "📖", ":ballot_box_with_check:": "☑", ":pencil2:": "✏", ":alarm_clock:": "⏰", ":key:": "🔑", ":handshake:": "🤝"}
+
+func emoji(name string) string {
+	if e := emojis[name]; e != "" {
+		return e
+	}
+	return name
+}

@@ -1,0 +1,628 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib"
+	_ "modernc.org/sqlite"
+
+	"tocsin/bot"
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/sandbox/company"
+)
+
+// The survival tests run the real binary as a process of its own, with the
+// sandbox's company around it, and take from it what a bad night takes: its
+// life, its disk, its database, Slack, PagerDuty. Who sends alerts keeps books
+// of its own, apart from the bot.
+
+// heavy runs the tests at the size that the release is judged by.
+var heavy = os.Getenv("TOCSIN_CI_HEAVY") == "1"
+
+// built is the binary, built once for the whole test process. Its folder is
+// removed by a shell that waits for the end of its standard input, which the
+// kernel brings about when this process is gone, however it went.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "tocsin-binary-")
+	if err != nil {
+		return "", err
+	}
+	in, hold, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	sweeper := exec.Command("/bin/sh", "-c", `cat >/dev/null; rm -rf "$1"`, "sweeper", dir)
+	sweeper.Stdin, sweeper.SysProcAttr = in, &syscall.SysProcAttr{Setpgid: true}
+	if err := sweeper.Start(); err != nil {
+		return "", err
+	}
+	_ = in.Close()
+	heldOpen = append(heldOpen, hold)
+	binary := filepath.Join(dir, "tocsin")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+// heldOpen keeps the sweeper's pipe open until the process ends.
+var heldOpen []*os.File
+
+// survivor is a bot in a process of its own, and the world around it.
+type survivor struct {
+	t       *testing.T
+	binary  string
+	dir     string
+	url     string // where the bot listens
+	config  string // its configuration file
+	keyset  string
+	socket  string
+	company *company.Company
+	pages   *wire // between the bot and PagerDuty
+
+	database string // as configured
+	db       *sql.DB
+
+	mu   sync.Mutex
+	proc *process
+	log  *os.File
+}
+
+// process is one life of the bot.
+type process struct {
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it is gone and its resources with it
+	err   error
+}
+
+// settings change the configuration before it is written.
+type settings func(config map[string]any)
+
+// raise writes a configuration and a keyset and starts the bot in it.
+func raise(t *testing.T, database string, o company.Options, change ...settings) *survivor {
+	t.Helper()
+	binary, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &survivor{t: t, binary: binary, dir: t.TempDir(), database: database}
+	s.config, s.keyset, s.socket = filepath.Join(s.dir, "tocsin.yaml"), filepath.Join(s.dir, "keyset"), filepath.Join(s.dir, "control.sock")
+	if s.company, err = company.Open(o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.company.Close() })
+	s.pages = newWire(t, s.company.PageURL)
+	s.url = "http://" + freeAddress(t)
+	if s.log, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the end of the bot's log:\n%s", tail(s.logged(), 6000))
+		}
+		_ = s.log.Close()
+	})
+	if _, err := s.run("keys", "create", s.keyset); err != nil {
+		t.Fatal(err)
+	}
+	config := s.configuration(o.HTTP)
+	for _, c := range change {
+		c(config)
+	}
+	s.write(config)
+	s.company.Connect(s.url)
+	t.Cleanup(s.kill)
+	s.start()
+	return s
+}
+
+// configuration is an ordinary one with the sandbox's addresses.
+func (s *survivor) configuration(http bool) map[string]any {
+	c := s.company
+	host, port, err := net.SplitHostPort(c.MailAt)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	slack := map[string]any{"bot_token": company.BotToken, "api_url": c.ChatURL + "/api/", "announce_channel": company.AnnounceChannel}
+	if http {
+		slack["signing_secret"] = company.SigningSecret
+	} else {
+		slack["app_token"] = company.AppToken
+	}
+	number, _ := strconv.Atoi(port)
+	me, err := user.Current()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	departments, teams, people := map[string]any{}, map[string]any{}, []any{}
+	members := map[string][]string{}
+	for n, p := range c.People {
+		person := map[string]any{"name": p.Name, "email": p.Email, "slack": p.ID}
+		if p.Pager != "" {
+			person["pagerduty"] = p.Pager
+		}
+		if n == 0 {
+			person["local"] = me.Username // the first engineer is whoever runs the tests
+		}
+		people = append(people, person)
+		members[p.Department] = append(members[p.Department], p.Email)
+	}
+	for name, list := range members {
+		team := map[string]any{"members": list, "head": list[0]}
+		if name == "payments" {
+			teams[name] = team
+		} else {
+			departments[name] = team
+		}
+	}
+	return map[string]any{
+		"listen": strings.TrimPrefix(s.url, "http://"), "database": s.database, "keyset_file": s.keyset, "control_socket": s.socket,
+		"replica_id": "survivor", "time_zone": "Europe/Paris", "slack": slack,
+		"pagerduty": map[string]any{"events_url": s.pages.url},
+		"mail": map[string]any{"host": host, "port": number, "tls": "none", "from": "tocsin@payroll.example",
+			"postmortems": []string{company.EveryoneMail}},
+		"people": people, "departments": departments, "teams": teams,
+		"alias": map[string]any{"acknowledge_within": "1h", "lapse_after": "2h", "routes": []any{
+			map[string]any{"pagerduty": map[string]any{"routing_key": company.RoutingKey()}},
+			map[string]any{"mail": map[string]any{"to": []string{company.EmergencyMail}}},
+			map[string]any{"slack_group": company.EmergencyGroup}}},
+		"sources": map[string]any{"sentry": map[string]any{"client_secrets": []string{company.SentrySecret}},
+			"cloudtrail": map[string]any{"api_keys": []string{company.TrailKey}},
+			"pagerduty":  map[string]any{"webhook_secrets": []string{company.PagerSecret}}},
+		"routing": []any{map[string]any{"when": `source == "cloudtrail"`, "open": "sev2", "playbook": "leaked-aws-credentials"},
+			map[string]any{"when": `source == "sentry"`, "open": "sev1", "playbook": "data-exposure"},
+			map[string]any{"when": "true", "watch": true}},
+		"watch": map[string]any{"log_level": "debug"},
+	}
+}
+
+// write puts the configuration into its file. JSON is YAML, too.
+func (s *survivor) write(config map[string]any) {
+	s.t.Helper()
+	raw, err := json.MarshalIndent(config, "", "  ")
+	if err == nil {
+		err = os.WriteFile(s.config, raw, 0o600)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// rewrite changes the configuration file.
+func (s *survivor) rewrite(change settings) {
+	s.t.Helper()
+	raw, err := os.ReadFile(s.config)
+	config := map[string]any{}
+	if err == nil {
+		err = json.Unmarshal(raw, &config)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	change(config)
+	s.write(config)
+}
+
+// launch starts a process that dies with this one. The kernel ties that to the
+// thread that started it, so a thread stays with it to its end.
+func (s *survivor) launch() *process {
+	s.t.Helper()
+	p := &process{cmd: exec.Command(s.binary, "serve", "-c", s.config), ended: make(chan struct{})}
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = s.dir, s.log, s.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(p.ended)
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = p.cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		s.t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.proc = p
+	s.mu.Unlock()
+	return p
+}
+
+// start launches the bot and returns once it is ready.
+func (s *survivor) start() {
+	s.t.Helper()
+	p := s.launch()
+	// A process gives no signal that it is ready but its own door, so that is asked.
+	s.until(60*time.Second, "the bot is ready", func() bool {
+		select {
+		case <-p.ended:
+			s.t.Fatalf("the bot ended at its start: %v\n%s", p.err, tail(s.logged(), 3000))
+		default:
+		}
+		status, _ := s.get("/readyz")
+		return status == http.StatusOK && (!s.socketMode() || s.company.Chat.Connections() > 0)
+	})
+}
+
+func (s *survivor) socketMode() bool { return s.company.Chat.Config().Mode == chat.ModeSocket }
+
+func (s *survivor) current() *process {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proc
+}
+
+// kill sends SIGKILL and waits until the process is gone.
+func (s *survivor) kill() {
+	if p := s.current(); p != nil {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
+}
+
+// stop ends the bot as an operator does.
+func (s *survivor) stop() {
+	s.t.Helper()
+	p := s.current()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.ended:
+		if p.err != nil {
+			s.t.Errorf("the bot stopped with %v", p.err)
+		}
+	case <-time.After(40 * time.Second):
+		s.kill()
+		s.t.Error("the bot did not stop when it was told to")
+	}
+}
+
+// get asks one of the bot's own addresses.
+func (s *survivor) get(path string) (status int, body string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	if err != nil {
+		return 0, err.Error()
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer func() { _ = res.Body.Close() }()
+	raw, _ := io.ReadAll(res.Body)
+	return res.StatusCode, string(raw)
+}
+
+// until looks again and again until a condition of another process holds,
+// which has no way to tell us, and fails after the time that is allowed.
+func (s *survivor) until(within time.Duration, what string, holds func() bool) {
+	s.t.Helper()
+	if !eventually(within, holds) {
+		s.t.Fatalf("not within %v: %s", within, what)
+	}
+}
+
+func eventually(within time.Duration, holds func() bool) bool {
+	deadline := time.After(within)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-deadline:
+			return holds()
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// run runs a subcommand to its end.
+func (s *survivor) run(args ...string) (string, error) {
+	cmd := exec.Command(s.binary, append(args, "-c", s.config)...)
+	cmd.Dir = s.dir
+	var out, faults bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &faults
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("tocsin %s: %w: %s", strings.Join(args, " "), err, faults.String())
+	}
+	return out.String(), nil
+}
+
+// must runs a subcommand that has to succeed.
+func (s *survivor) must(args ...string) string {
+	s.t.Helper()
+	out, err := s.run(args...)
+	if err != nil {
+		s.t.Fatalf("%v\n%s", err, out)
+	}
+	return out
+}
+
+// ask says words over the control socket, as the command line does.
+func (s *survivor) ask(words string) (bot.Reply, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var reply bot.Reply
+	err := bot.NewClient(s.socket).Do(ctx, "incident", bot.Ask{Words: words}, &reply)
+	return reply, err
+}
+
+// view reads an incident whole.
+func (s *survivor) view(id incident.ID) incident.View {
+	s.t.Helper()
+	reply, err := s.ask("status " + id.String())
+	if err != nil {
+		s.t.Fatalf("status %s: %v", id, err)
+	}
+	return *reply.View
+}
+
+// logged is everything the bot printed in all of its lives.
+func (s *survivor) logged() string {
+	raw, _ := os.ReadFile(s.log.Name())
+	return string(raw)
+}
+
+func tail(text string, n int) string {
+	if len(text) > n {
+		return "…" + text[len(text)-n:]
+	}
+	return text
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// open gives the database to the test, which reads it with an ordinary driver
+// while the bot works on it.
+func (s *survivor) open() *sql.DB {
+	s.t.Helper()
+	if s.db != nil {
+		return s.db
+	}
+	driver, dsn := "pgx", s.database
+	if path, ok := strings.CutPrefix(s.database, "sqlite:"); ok {
+		driver, dsn = "sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	s.t.Cleanup(func() { _ = db.Close() })
+	s.db = db
+	return db
+}
+
+// count asks for one number.
+func (s *survivor) count(query string) int {
+	s.t.Helper()
+	var n int
+	if err := s.open().QueryRow(query).Scan(&n); err != nil {
+		s.t.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// rows asks for columns of text.
+func (s *survivor) rows(query string) [][]string {
+	s.t.Helper()
+	rows, err := s.open().Query(query)
+	if err != nil {
+		s.t.Fatalf("%s: %v", query, err)
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var out [][]string
+	for rows.Next() {
+		row, into := make([]sql.NullString, len(columns)), make([]any, len(columns))
+		for n := range row {
+			into[n] = &row[n]
+		}
+		if err := rows.Scan(into...); err != nil {
+			s.t.Fatal(err)
+		}
+		texts := make([]string, len(columns))
+		for n := range row {
+			texts[n] = row[n].String
+		}
+		out = append(out, texts)
+	}
+	if err := rows.Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// backlog says what is still to be done: deliveries not handled, effects due
+// or waiting for others of their lane. Timers are meant to wait.
+const backlog = `SELECT (SELECT count(*) FROM inbox WHERE handled_at IS NULL) +
+	(SELECT count(*) FROM effects WHERE state IN ('due', 'waiting') AND kind NOT IN ('page_timer', 'lapse_timer', 'step_timer'))`
+
+// quiet waits until the bot has nothing left to do. The commit of the last
+// effect is visible nowhere but in the database.
+func (s *survivor) quiet(within time.Duration) {
+	s.t.Helper()
+	if eventually(within, func() bool { return s.count(backlog) == 0 }) {
+		return
+	}
+	for _, row := range s.rows(`SELECT key, state, lane, after FROM effects WHERE state IN ('due', 'waiting') AND kind NOT LIKE '%timer' ORDER BY id LIMIT 40`) {
+		s.t.Log("still to be done: ", row)
+	}
+	for _, row := range s.rows(`SELECT id, state, attempt, kind, args, scheduled_at FROM river_job WHERE state NOT IN ('completed') ORDER BY id LIMIT 20`) {
+		s.t.Log("job: ", row)
+	}
+	s.t.Fatalf("after %v there is still work", within)
+}
+
+// intact holds the bot's own verification.
+func (s *survivor) intact() {
+	s.t.Helper()
+	out, err := s.run("verify")
+	if err != nil {
+		s.t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// wire stands between the bot and PagerDuty, and can do something after a call
+// took its effect and before the bot hears of it, or spoil the answer.
+type wire struct {
+	url string
+
+	mu     sync.Mutex
+	landed func(method, body string)
+	answer func(body string) (status int, text string) // instead of PagerDuty's; status 0: pass on
+}
+
+func newWire(t *testing.T, upstream string) *wire {
+	t.Helper()
+	to, err := url.Parse(upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{}
+	type key struct{}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		ModifyResponse: func(res *http.Response) error {
+			if landed := w.hook(); landed != nil && res.StatusCode < 300 {
+				body, _ := res.Request.Context().Value(key{}).(string)
+				landed(res.Request.URL.Path, body)
+			}
+			return nil
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // the bot sees what PagerDuty does
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		raw, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		w.mu.Lock()
+		answer := w.answer
+		w.mu.Unlock()
+		if answer != nil {
+			if status, text := answer(string(raw)); status != 0 {
+				rw.Header().Set("Content-Type", "application/json")
+				rw.WriteHeader(status)
+				_, _ = io.WriteString(rw, text)
+				return
+			}
+		}
+		r.Body = io.NopCloser(bytes.NewReader(raw))
+		proxy.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), key{}, string(raw))))
+	})}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	w.url = "http://" + l.Addr().String()
+	return w
+}
+
+func (w *wire) hook() func(method, body string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.landed
+}
+
+func (w *wire) onLanded(f func(method, body string)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.landed = f
+}
+
+func (w *wire) answerWith(f func(body string) (int, string)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answer = f
+}
+
+// slash says words to the bot as a person of the workspace, in a channel, and
+// returns what was shown to them.
+func (s *survivor) slash(who company.Person, channel, words string) (string, error) {
+	m, err := s.company.Chat.Act(who.ID).Command(channel, "/incident", words)
+	if err != nil {
+		return "", err
+	}
+	if m == nil {
+		return "", errors.New("nothing was shown")
+	}
+	return m.Text + string(m.Blocks), nil
+}
+
+// recorded reports whether the bot said that something is done.
+func recorded(answer string, err error) bool {
+	return err == nil && strings.Contains(answer, "white_check_mark")
+}
+
+// insist says words until the bot says that they are recorded. It may be called
+// from any goroutine.
+func (s *survivor) insist(who company.Person, channel, words string) bool {
+	var answer string
+	var err error
+	for range 40 {
+		if answer, err = s.slash(who, channel, words); recorded(answer, err) {
+			return true
+		}
+		if err == nil { // the bot refused
+			break
+		}
+		eventually(30*time.Second, func() bool { status, _ := s.get("/readyz"); return status == http.StatusOK })
+	}
+	s.t.Errorf("%s: %q was answered with %q, %v", who.Name, words, answer, err)
+	return false
+}
+
+// channelOf waits for an incident's channel.
+func (s *survivor) channelOf(id incident.ID) chat.Channel {
+	s.t.Helper()
+	name := strings.ToLower(id.String())
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	var found chat.Channel
+	err := s.company.Chat.WaitFor(ctx, func() (ok bool) {
+		found, ok = s.company.Chat.Channel(name)
+		return ok
+	})
+	if err != nil {
+		s.t.Errorf("no channel %s: %v", name, err)
+	}
+	return found
+}

@@ -27,6 +27,7 @@ type barrage struct {
 	sentry  *feed.Sentry
 	full    int64 // how many are in flight when a kill is decided; some are answered until it strikes
 	senders sync.WaitGroup
+	number  int // of senders
 
 	inFlight atomic.Int64 // written to the wire, and not answered
 	answered atomic.Int64 // since the last surge began
@@ -37,6 +38,7 @@ type barrage struct {
 	mu      sync.Mutex
 	change  *sync.Cond
 	ready   bool // the bot is there to be sent to
+	waiting int  // senders with nothing to send
 	tokens  int  // alerts that may still be sent before the next surge
 	surging bool // send without end
 	ended   bool
@@ -67,7 +69,7 @@ func newBarrage(s *survivor, senders int, make_ func() parcel) *barrage {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: senders}}
 	trail, sentry := s.company.Trail, s.company.Sentry
 	trail.Client, sentry.Client = client, client
-	b := &barrage{survivor: s, make: make_, trail: &trail, sentry: &sentry, full: 56, ready: true, fire: make(chan int64, 1),
+	b := &barrage{survivor: s, make: make_, trail: &trail, sentry: &sentry, full: 56, number: senders, ready: true, fire: make(chan int64, 1),
 		books: books{accepted: map[string]map[string]bool{}, gaveUp: map[string]map[string]bool{}, statuses: map[int]int{}}}
 	b.change = sync.NewCond(&b.mu)
 	for range senders {
@@ -95,7 +97,9 @@ func (b *barrage) mayGo() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !b.ended && (!b.ready || b.tokens == 0 && !b.surging) {
+		b.waiting++
 		b.change.Wait()
+		b.waiting--
 	}
 	if b.tokens > 0 {
 		b.tokens--
@@ -119,6 +123,13 @@ func (b *barrage) isReady() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.ready
+}
+
+// isIdle reports whether everything that was allowed is sent and answered.
+func (b *barrage) isIdle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.tokens == 0 && b.waiting == b.number
 }
 
 // deliver sends a parcel once. It is in flight from the moment in which it was
@@ -195,7 +206,7 @@ func (b *barrage) surge(after int64) {
 
 // killWhenFull calls kill at the moment in which enough alerts are in flight,
 // with their number, and ends the surge.
-func (b *barrage) killWhenFull(kill func(inFlight int64)) {
+func (b *barrage) killWhenFull(least int64, kill func(inFlight int64)) {
 	b.t.Helper()
 	select {
 	case <-b.fire:
@@ -207,8 +218,8 @@ func (b *barrage) killWhenFull(kill func(inFlight int64)) {
 	b.mu.Unlock()
 	n := b.inFlight.Load() // at the kill itself, not when it was decided
 	kill(n)
-	if n < leastInFlight {
-		b.t.Errorf("%d alerts were in flight at the kill, want %d", n, leastInFlight)
+	if n < least {
+		b.t.Errorf("%d alerts were in flight at the kill, want %d", n, least)
 	}
 }
 

@@ -244,7 +244,7 @@ func (k *killing) randomKill() {
 	k.mu.Unlock()
 	eventually(20*time.Second, func() bool { k.mu.Lock(); defer k.mu.Unlock(); return len(k.notes) > written })
 	k.barrage.surge(int64(k.random.IntN(120)))
-	k.barrage.killWhenFull(k.killNow)
+	k.barrage.killWhenFull(leastInFlight, k.killNow)
 }
 
 // aimedKill waits until an effect of the given kind has landed, keeps its
@@ -271,7 +271,7 @@ func (k *killing) aimedKill(target string) {
 	k.figures.hit++
 	k.figures.targets = append(k.figures.targets, target)
 	k.barrage.surge(0)
-	k.barrage.killWhenFull(k.killNow)
+	k.barrage.killWhenFull(leastInFlight, k.killNow)
 	k.aim.release()
 	undo()
 }

@@ -2,65 +2,146 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 )
 
 const (
 	maxBatch       = 256      // deliveries in one commit
+	maxShare       = 64       // of one source in one commit: nobody's commit takes long because of another's flood
 	maxBatchBytes  = 8 << 20  // of bodies in one commit, so that a drain of it fits into memory
-	maxQueuedBytes = 64 << 20 // of bodies that wait
+	maxQueuedBytes = 64 << 20 // of bodies in memory
 	commitWithin   = 10 * time.Second
+)
+
+// Why there is no room for a delivery. Both pass; the sender tries again.
+var (
+	ErrFull    = errors.New("too many deliveries are waiting")
+	ErrStopped = errors.New("the bot is stopping")
 )
 
 // pending is a delivery whose sender waits for the commit.
 type pending struct {
 	Delivery
+	lane   *lane
 	result chan error // has room for the result: the committer never waits for a sender
 }
 
-// budget is how many bytes of bodies may still wait.
-type budget struct {
-	mu   sync.Mutex
-	left int64
+// lane is where the deliveries of one source wait.
+type lane struct {
+	max     int
+	waiting []*pending
+	held    int64 // bytes of its bodies in memory, waiting or being read
 }
 
-func (b *budget) take(n int) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if int64(n) > b.left {
+// queue is what waits for the committer, by source.
+type queue struct {
+	mu     sync.Mutex
+	filled sync.Cond
+	lanes  []*lane
+	turn   int   // whose turn it is to be the first
+	free   int64 // bytes that may still be held
+	closed bool
+}
+
+// newQueue makes a queue without lanes; all are added before it is used.
+func newQueue(largest int64) *queue {
+	q := &queue{free: max(maxQueuedBytes, 2*largest)}
+	q.filled.L = &q.mu
+	return q
+}
+
+func (q *queue) lane(waiting int) *lane {
+	l := &lane{max: waiting}
+	q.lanes = append(q.lanes, l)
+	return l
+}
+
+// reserve sets n bytes aside for a body of a lane. A lane may hold as much as is
+// left free for the others: one that floods gets half of the memory, a second
+// one a quarter, and there is always something left for the next.
+func (q *queue) reserve(l *lane, n int64) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.held+n > q.free-n {
 		return false
 	}
-	b.left -= int64(n)
+	l.held += n
+	q.free -= n
 	return true
 }
 
-func (b *budget) give(n int) {
-	b.mu.Lock()
-	b.left += int64(n)
-	b.mu.Unlock()
+func (q *queue) release(l *lane, n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.held -= n
+	q.free += n
 }
 
-// enqueue puts a delivery into the queue, or says why there is no room.
-func (e *Edge) enqueue(p *pending) *answer {
-	e.gate.RLock()
-	defer e.gate.RUnlock()
-	if e.closed {
-		return &answer{Failed, http.StatusServiceUnavailable, "stopping", "the bot is stopping; try again"}
+// put appends a delivery whose bytes are reserved.
+func (q *queue) put(p *pending) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed:
+		return ErrStopped
+	case len(p.lane.waiting) >= p.lane.max:
+		return ErrFull
 	}
-	full := &answer{Full, http.StatusServiceUnavailable, "full", "too many deliveries are waiting; try again"}
-	if !e.budget.take(len(p.Body)) {
-		return full
+	p.lane.waiting = append(p.lane.waiting, p)
+	q.filled.Signal()
+	return nil
+}
+
+// close lets nothing more in; what waits is still taken.
+func (q *queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.filled.Signal()
+}
+
+// take waits for a delivery and takes it, with everything that waits and fits:
+// one of each lane in turn, so that a full lane delays no other. It returns
+// nothing when the queue is closed and empty.
+func (q *queue) take() []*pending {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.closed && !q.waits() {
+		q.filled.Wait()
 	}
-	select {
-	case e.queue <- p:
-		return nil
-	default:
-		e.budget.give(len(p.Body))
-		return full
+	var batch []*pending
+	size := 0
+	for range maxShare {
+		before := len(batch)
+		for n := range q.lanes {
+			l := q.lanes[(q.turn+n)%len(q.lanes)]
+			if len(l.waiting) == 0 || len(batch) == maxBatch || size >= maxBatchBytes {
+				continue
+			}
+			p := l.waiting[0]
+			l.waiting[0] = nil
+			l.waiting = l.waiting[1:]
+			batch = append(batch, p)
+			size += len(p.Body)
+		}
+		if len(batch) == before {
+			break
+		}
+		q.turn++
 	}
+	return batch
+}
+
+func (q *queue) waits() bool {
+	for _, l := range q.lanes {
+		if len(l.waiting) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // commitLoop commits what waits, again and again. A delivery that is alone is
@@ -68,27 +149,9 @@ func (e *Edge) enqueue(p *pending) *answer {
 // batches grow with the load and nobody waits for company.
 func (e *Edge) commitLoop() {
 	defer close(e.done)
-	for p := range e.queue {
-		e.commitBatch(e.company(p))
+	for batch := e.queue.take(); len(batch) > 0; batch = e.queue.take() {
+		e.commitBatch(batch)
 	}
-}
-
-// company takes everything that waits behind the first delivery and fits.
-func (e *Edge) company(first *pending) []*pending {
-	batch, size := []*pending{first}, len(first.Body)
-	for len(batch) < maxBatch && size < maxBatchBytes {
-		select {
-		case p, open := <-e.queue:
-			if !open {
-				return batch
-			}
-			batch = append(batch, p)
-			size += len(p.Body)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // commitBatch stores a batch under a context of its own: a sender that hangs up
@@ -108,7 +171,7 @@ func (e *Edge) commitBatch(batch []*pending) {
 		e.log.Error("deliveries not stored", "deliveries", len(ds), "error", err)
 	}
 	for _, p := range batch {
-		e.budget.give(len(p.Body))
+		e.queue.release(p.lane, int64(len(p.Body)))
 		p.result <- err
 	}
 }

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
+	"math"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -46,7 +48,10 @@ type Options struct {
 	Logger   *slog.Logger     // default slog.Default
 	Observer Observer         // default: nobody looks
 	MaxBody  int64            // bytes of a request body; default 1 MiB
-	MaxQueue int              // deliveries that wait for their commit; default 1024
+	MaxQueue int              // deliveries of each source that wait for their commit; default 1024
+	Limits   map[string]Limits
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
 }
 
 // Edge serves POST /hooks/{source}. A delivery is answered 202 only after it
@@ -55,28 +60,30 @@ type Options struct {
 type Edge struct {
 	store    Store
 	desk     Desk
-	sources  map[string]Source
+	sources  map[string]*door
+	proxies  []netip.Prefix
 	clock    func() time.Time
 	log      *slog.Logger
 	observer Observer
-	maxBody  int64
+	disguise sync.Once // that an unknown proxy stands before us is said once
 
-	gate   sync.RWMutex // guards queue against a send after Close
-	closed bool
-	queue  chan *pending
-	budget budget
-	done   chan struct{} // closed when the committer has ended
+	queue *queue
+	done  chan struct{} // closed when the committer has ended
+}
+
+// door is a source with what it may take and who sends to it.
+type door struct {
+	Source
+	limits  Limits
+	senders *senders
+	lane    *lane
 }
 
 // New starts an Edge, which must be closed in the end.
 func New(o Options) *Edge {
 	e := &Edge{
-		store: o.Store, desk: o.Desk, sources: make(map[string]Source, len(o.Sources)),
-		clock: o.Clock, log: o.Logger, observer: o.Observer, maxBody: o.MaxBody,
-		done: make(chan struct{}),
-	}
-	for _, s := range o.Sources {
-		e.sources[s.Name()] = s
+		store: o.Store, desk: o.Desk, sources: make(map[string]*door, len(o.Sources)), proxies: o.TrustedProxies,
+		clock: o.Clock, log: o.Logger, observer: o.Observer, done: make(chan struct{}),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -88,14 +95,28 @@ func New(o Options) *Edge {
 	if e.observer == nil {
 		e.observer = unobserved{}
 	}
-	if e.maxBody <= 0 {
-		e.maxBody = defaultMaxBody
+	if o.MaxBody <= 0 {
+		o.MaxBody = defaultMaxBody
 	}
 	if o.MaxQueue <= 0 {
 		o.MaxQueue = defaultMaxQueue
 	}
-	e.queue = make(chan *pending, o.MaxQueue)
-	e.budget.left = max(maxQueuedBytes, e.maxBody)
+	largest := o.MaxBody
+	for _, s := range o.Sources {
+		l := o.Limits[s.Name()]
+		if l.MaxBody <= 0 {
+			l.MaxBody = o.MaxBody
+		}
+		if l.MaxWaiting <= 0 {
+			l.MaxWaiting = o.MaxQueue
+		}
+		largest = max(largest, l.MaxBody)
+		e.sources[s.Name()] = &door{Source: s, limits: l, senders: newSenders(l)}
+	}
+	e.queue = newQueue(largest)
+	for _, d := range e.sources {
+		d.lane = e.queue.lane(d.limits.MaxWaiting)
+	}
 	go e.commitLoop()
 	return e
 }
@@ -103,12 +124,7 @@ func New(o Options) *Edge {
 // Close refuses new deliveries, commits those that wait and returns when the
 // last of them has its answer.
 func (e *Edge) Close() error {
-	e.gate.Lock()
-	if !e.closed {
-		e.closed = true
-		close(e.queue)
-	}
-	e.gate.Unlock()
+	e.queue.close()
 	<-e.done
 	return nil
 }
@@ -128,50 +144,88 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take does everything but writing the answer.
-func (e *Edge) take(source Source, r *http.Request) answer {
-	if source == nil {
-		return answer{UnknownSource, http.StatusNotFound, "unknown_source", "nothing listens at this path; deliveries are posted to " + prefix + "{source}"}
+// take does everything but writing the answer. What costs least comes first: a
+// flood is turned away before its bodies are read.
+func (e *Edge) take(d *door, r *http.Request) answer {
+	switch {
+	case d == nil:
+		return answer{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "nothing listens at this path; deliveries are posted to " + prefix + "{source}"}
+	case d.limits.Off:
+		return answer{outcome: SwitchedOff, status: http.StatusNotFound, code: "switched_off", message: d.Name() + " is switched off here"}
+	case r.Method != http.MethodPost:
+		return answer{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "deliveries come by POST, not by " + clip(r.Method, 20)}
 	}
-	if r.Method != http.MethodPost {
-		return answer{WrongMethod, http.StatusMethodNotAllowed, "method_not_allowed", "deliveries come by POST, not by " + clip(r.Method, 20)}
+	now, from := e.clock(), e.Sender(r)
+	if !allowed(d.limits.Networks, from) {
+		return answer{outcome: Foreign, status: http.StatusForbidden, code: "foreign_network", message: "this address may not send here"}
 	}
-	body, bad := e.read(r)
+	sender := d.senders.get(from)
+	if wait := sender.wait(now); wait > 0 {
+		return answer{outcome: Limited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address sends more than it may; try again later", retry: wait}
+	}
+	if wait := sender.suspended(now); wait > 0 && !e.disguised(r, from) {
+		return answer{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address were not genuine; try again later", retry: wait}
+	}
+	p := &pending{lane: d.lane, result: make(chan error, 1)}
+	body, bad := e.read(d, r)
 	if bad != nil {
 		return *bad
 	}
-	now := e.clock()
-	id, err := source.Verify(r.Header, body, now)
-	if err != nil {
-		return e.refuse(source, err)
+	p.Delivery = Delivery{Source: d.Name(), Header: pick(r.Header, d.Headers()), Body: body, Received: now, Sender: name(from, r)}
+	if bad := e.verify(d, r.Header, &p.Delivery); bad != nil {
+		e.queue.release(d.lane, int64(len(body)))
+		if bad.outcome == Refused {
+			sender.failed(now)
+		}
+		return *bad
 	}
-	if !json.Valid(body) {
-		return answer{Malformed, http.StatusBadRequest, "not_json", "the body is not JSON; " + source.Name() + " sends one JSON document"}
-	}
-	return e.commit(r.Context(), Delivery{
-		Source: source.Name(), ID: deliveryID(id, body), Header: pick(r.Header, source.Headers()),
-		Body: body, Received: now, Sender: sender(r),
-	})
+	return e.commit(r.Context(), p)
 }
 
-// read takes the raw body, at most as much as is allowed.
-func (e *Edge) read(r *http.Request) ([]byte, *answer) {
-	tooLarge := &answer{TooLarge, http.StatusRequestEntityTooLarge, "too_large", fmt.Sprintf("the body is larger than %d bytes", e.maxBody)}
-	if r.ContentLength > e.maxBody {
+// read takes the raw body, at most as much as is allowed. The bytes that it
+// returns are reserved for the lane.
+func (e *Edge) read(d *door, r *http.Request) ([]byte, *answer) {
+	most := d.limits.MaxBody
+	tooLarge := &answer{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes", most)}
+	if r.ContentLength > most {
 		return nil, tooLarge
 	}
+	reserved := most
+	if r.ContentLength >= 0 {
+		reserved = r.ContentLength
+	}
+	if !e.queue.reserve(d.lane, reserved) {
+		return nil, refusal(ErrFull)
+	}
+	keep := int64(0)
+	defer func() { e.queue.release(d.lane, reserved-keep) }()
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
-	if _, err := buf.ReadFrom(io.LimitReader(r.Body, e.maxBody+1)); err != nil {
+	if _, err := buf.ReadFrom(io.LimitReader(r.Body, most+1)); err != nil {
 		if r.Context().Err() != nil {
 			return nil, &answer{outcome: Gone}
 		}
-		return nil, &answer{Malformed, http.StatusBadRequest, "unreadable", "the body ended early"}
+		return nil, &answer{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body ended early"}
 	}
-	if int64(buf.Len()) > e.maxBody {
+	if int64(buf.Len()) > reserved {
 		return nil, tooLarge
 	}
+	keep = int64(buf.Len())
 	return buf.Bytes(), nil
+}
+
+// verify checks that a delivery is genuine, and gives it its id.
+func (e *Edge) verify(d *door, h http.Header, v *Delivery) *answer {
+	id, err := d.Verify(h, v.Body, v.Received)
+	if err != nil {
+		a := e.refuse(d, err)
+		return &a
+	}
+	if !json.Valid(v.Body) {
+		return &answer{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: "the body is not JSON; " + d.Name() + " sends one JSON document"}
+	}
+	v.ID = deliveryID(id, v.Body)
+	return nil
 }
 
 // refuse turns an error of Verify into an answer. What is not the sender's
@@ -179,12 +233,12 @@ func (e *Edge) read(r *http.Request) ([]byte, *answer) {
 func (e *Edge) refuse(source Source, err error) answer {
 	switch {
 	case errors.Is(err, &incident.Error{Code: incident.CodeForbidden}):
-		return answer{Refused, http.StatusUnauthorized, "unauthorized", sentence(err)}
+		return answer{outcome: Refused, status: http.StatusUnauthorized, code: "unauthorized", message: sentence(err)}
 	case errors.Is(err, &incident.Error{Code: incident.CodeInvalid}):
-		return answer{Malformed, http.StatusBadRequest, "invalid", sentence(err)}
+		return answer{outcome: Malformed, status: http.StatusBadRequest, code: "invalid", message: sentence(err)}
 	}
 	e.log.Error("verify delivery", "source", source.Name(), "error", err)
-	return answer{Failed, http.StatusServiceUnavailable, "unavailable", "deliveries of this source cannot be checked now; try again"}
+	return answer{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "deliveries of this source cannot be checked now; try again"}
 }
 
 func sentence(err error) string {
@@ -221,32 +275,86 @@ func pick(h http.Header, names []string) map[string]string {
 	return kept
 }
 
-func sender(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
+func name(from netip.Addr, r *http.Request) string {
+	if !from.IsValid() {
 		return r.RemoteAddr
 	}
-	return host
+	return from.String()
 }
 
 // commit waits until the delivery is on disk, or is known not to be.
-func (e *Edge) commit(ctx context.Context, d Delivery) answer {
-	p := &pending{Delivery: d, result: make(chan error, 1)}
-	if a := e.enqueue(p); a != nil {
-		return *a
+func (e *Edge) commit(ctx context.Context, p *pending) answer {
+	if err := e.queue.put(p); err != nil {
+		e.queue.release(p.lane, int64(len(p.Body)))
+		return *refusal(err)
 	}
 	patience := time.NewTimer(answerWithin)
 	defer patience.Stop()
 	select {
 	case err := <-p.result:
 		if err != nil {
-			return answer{Failed, http.StatusServiceUnavailable, "not_stored", "the delivery could not be stored; try again"}
+			return answer{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery could not be stored; try again"}
 		}
 		return answer{outcome: Accepted, status: http.StatusAccepted}
 	case <-patience.C:
-		return answer{Failed, http.StatusServiceUnavailable, "too_slow", "storing the delivery takes too long; try again"}
+		return answer{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long; try again"}
 	case <-ctx.Done():
 		return answer{outcome: Gone} // it is committed with its batch all the same
+	}
+}
+
+// refusal tells a sender that there is no room.
+func refusal(err error) *answer {
+	a := &answer{outcome: Full, status: http.StatusServiceUnavailable, code: "full", message: err.Error() + "; try again"}
+	if errors.Is(err, ErrStopped) {
+		a.outcome, a.code = Failed, "stopping"
+	}
+	return a
+}
+
+// Deliver takes a delivery that came by another way than a POST to /hooks/ – from
+// a mailbox, a form, a queue – and returns when it is on disk, with what else
+// waits. Whoever calls it has verified it and bounded its size. After an error
+// it may be stored or not; delivering it again under the same id is safe.
+func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
+	start := time.Now()
+	d, known := e.sources[v.Source]
+	if !known {
+		return incident.Unknown("source", "no source is called %s", v.Source)
+	}
+	v.ID = deliveryID(v.ID, v.Body)
+	if v.Received.IsZero() {
+		v.Received = e.clock()
+	}
+	outcome, err := e.deliver(ctx, d, v)
+	e.observer.Delivery(v.Source, outcome, time.Since(start))
+	if err != nil {
+		return fmt.Errorf("deliver to %s: %w", v.Source, err)
+	}
+	return nil
+}
+
+func (e *Edge) deliver(ctx context.Context, d *door, v Delivery) (Outcome, error) {
+	size := int64(len(v.Body))
+	if d.limits.Off {
+		return SwitchedOff, incident.Conflict("%s is switched off here", v.Source)
+	}
+	if !e.queue.reserve(d.lane, size) {
+		return Full, ErrFull
+	}
+	p := &pending{Delivery: v, lane: d.lane, result: make(chan error, 1)}
+	if err := e.queue.put(p); err != nil {
+		e.queue.release(d.lane, size)
+		return refusal(err).outcome, err
+	}
+	select {
+	case err := <-p.result:
+		if err != nil {
+			return Failed, err
+		}
+		return Accepted, nil
+	case <-ctx.Done():
+		return Gone, ctx.Err()
 	}
 }
 
@@ -256,6 +364,7 @@ type answer struct {
 	status  int
 	code    string
 	message string
+	retry   time.Duration // when to try again; 503: in five seconds
 }
 
 func (a answer) write(w http.ResponseWriter) {
@@ -263,6 +372,8 @@ func (a answer) write(w http.ResponseWriter) {
 	switch a.status {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(a.retry.Seconds()))))
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodPost)
 	case http.StatusRequestEntityTooLarge:

@@ -9,6 +9,10 @@ type Outcome string
 const (
 	Accepted      Outcome = "accepted"       // 202: committed, or known already
 	Refused       Outcome = "refused"        // 401: not genuine
+	Foreign       Outcome = "foreign"        // 403: not from an allowed network
+	Limited       Outcome = "limited"        // 429: more requests than this sender may make
+	Suspended     Outcome = "suspended"      // 429: too many failed verifications from this address
+	SwitchedOff   Outcome = "switched_off"   // 404: the source is off
 	Malformed     Outcome = "malformed"      // 400: genuine, but nothing that can be read
 	TooLarge      Outcome = "too_large"      // 413
 	UnknownSource Outcome = "unknown_source" // 404

@@ -1,0 +1,170 @@
+package intake
+
+import (
+	"math"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Limits bound what one source may take of the edge. A field that is zero has
+// its default.
+type Limits struct {
+	Off      bool           // nothing is taken any more; what is stored already is still decoded
+	Networks []netip.Prefix // where its senders may be; none: anywhere
+	MaxBody  int64          // bytes of a body; default Options.MaxBody
+	// Rate is how many requests a second one sender may make in the long run;
+	// zero: any number. Think twice before setting it for a system that does not
+	// repeat what was refused, as Sentry does not.
+	Rate       float64
+	Burst      int // requests of one sender at once; default two seconds' worth
+	MaxWaiting int // deliveries that wait for their commit; default Options.MaxQueue
+}
+
+// Failed verifications that one address may make before it is refused unheard,
+// and how soon it may make another. Somebody who enters a new secret on one side
+// first stays below it; a flood from a thousand addresses costs a thousand times
+// failBurst HMACs and hardly anything after that.
+const (
+	failBurst = 20
+	failEvery = 5 * time.Second
+)
+
+// maxSenders is how many addresses a source remembers for sure, and half of
+// those that it remembers at most.
+const maxSenders = 4096
+
+// address is what is known of one sender.
+type address struct {
+	rate     *rate.Limiter // of its requests; nil: no limit
+	failures *rate.Limiter // of its failed verifications
+}
+
+// senders remembers the latest addresses in two generations: when the young is
+// full it becomes the old one, and who is not seen for a whole generation is
+// forgotten. So memory stays bounded whoever comes, and whoever is forgotten
+// begins anew with a full budget.
+type senders struct {
+	limit rate.Limit
+	burst int
+
+	mu         sync.Mutex
+	young, old map[netip.Addr]*address
+}
+
+func newSenders(l Limits) *senders {
+	s := &senders{limit: rate.Limit(l.Rate), burst: l.Burst, young: map[netip.Addr]*address{}}
+	if s.burst <= 0 {
+		s.burst = max(1, int(math.Ceil(2*l.Rate)))
+	}
+	return s
+}
+
+func (s *senders) get(from netip.Addr) *address {
+	if from.Is6() {
+		// One host has a whole /64 to take addresses from.
+		from = netip.PrefixFrom(from, 64).Masked().Addr()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.young[from]
+	if a != nil {
+		return a
+	}
+	if a = s.old[from]; a == nil {
+		a = &address{failures: rate.NewLimiter(rate.Every(failEvery), failBurst)}
+		if s.limit > 0 {
+			a.rate = rate.NewLimiter(s.limit, s.burst)
+		}
+	}
+	if len(s.young) >= maxSenders {
+		s.young, s.old = make(map[netip.Addr]*address, maxSenders), s.young
+	}
+	s.young[from] = a
+	return a
+}
+
+// wait counts a request against the sender's rate, and says how long to wait if
+// it is one too many.
+func (a *address) wait(now time.Time) time.Duration {
+	if a.rate == nil || a.rate.AllowN(now, 1) {
+		return 0
+	}
+	return until(a.rate, now)
+}
+
+// suspended says how long nothing of this address is verified.
+func (a *address) suspended(now time.Time) time.Duration {
+	if a.failures.TokensAt(now) >= 1 {
+		return 0
+	}
+	return until(a.failures, now)
+}
+
+// failed counts a failed verification.
+func (a *address) failed(now time.Time) { a.failures.AllowN(now, 1) }
+
+// until is when the limiter has a whole token again.
+func until(l *rate.Limiter, now time.Time) time.Duration {
+	missing := 1 - l.TokensAt(now)
+	return max(time.Millisecond, time.Duration(missing/float64(l.Limit())*float64(time.Second)))
+}
+
+// allowed reports whether an address is in one of the networks.
+func allowed(networks []netip.Prefix, from netip.Addr) bool {
+	return len(networks) == 0 || slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(from) })
+}
+
+// Sender is the address that a request came from: the peer's, or, where that is
+// a trusted proxy, the last one in X-Forwarded-For that no trusted proxy has. It
+// is the zero Addr if the peer has none (a unix socket).
+func (e *Edge) Sender(r *http.Request) netip.Addr {
+	from := parseAddr(r.RemoteAddr)
+	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(forwarded) {
+		if !e.trusted(from) {
+			break
+		}
+		next := parseAddr(strings.TrimSpace(hop))
+		if !next.IsValid() {
+			break // whatever stands before this was not written by a proxy
+		}
+		from = next
+	}
+	return from
+}
+
+func (e *Edge) trusted(peer netip.Addr) bool {
+	return slices.ContainsFunc(e.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
+}
+
+// disguised reports whether all of a proxy's clients look like one sender,
+// because nobody told us of the proxy. Then the failures of one of them must not
+// silence the others.
+func (e *Edge) disguised(r *http.Request, from netip.Addr) bool {
+	if r.Header.Get("X-Forwarded-For") == "" || from != parseAddr(r.RemoteAddr) || !from.IsPrivate() && !from.IsLoopback() || e.trusted(from) {
+		return false
+	}
+	e.disguise.Do(func() {
+		e.log.Warn("requests come through a proxy that is not among the trusted ones: its clients share one rate, and networks cannot be told apart", "proxy", from)
+	})
+	return true
+}
+
+// parseAddr reads an address with or without a port.
+func parseAddr(s string) netip.Addr {
+	if host, _, err := net.SplitHostPort(s); err == nil {
+		s = host
+	}
+	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap().WithZone("")
+}

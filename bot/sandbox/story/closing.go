@@ -3,6 +3,7 @@ package story
 import (
 	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"tocsin/bot/sandbox/company"
@@ -66,11 +67,8 @@ func (p *play) asked(department string) control {
 // signs what they read before.
 func (p *play) contested() {
 	p.usurped()
-	// Somebody of another department opens the form, and is called away.
-	late := p.plot.order[0]
-	if late == p.plot.objecting {
-		late = p.plot.order[1]
-	}
+	// Somebody of another department, with nothing to do until it is submitted again.
+	late := p.plot.order[slices.IndexFunc(p.plot.order, func(d string) bool { return d != p.plot.objecting && p.cast.signers[d].ID != p.cast.first.ID })]
 	reader := p.cast.signers[late]
 	if p.plot.leftOpen {
 		p.press(reader, p.asked(late), nil)

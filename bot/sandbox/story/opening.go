@@ -15,7 +15,8 @@ import (
 // alarm has the outside system tell of what it saw, for the first time.
 func (p *play) alarm() {
 	p.tell("alert", "%s", p.headline())
-	p.delivered(1, func(c feed.Copy) (feed.Answer, error) {
+	p.began = p.Now()
+	p.delivered(p.headline(), 1, func(c feed.Copy) (feed.Answer, error) {
 		if p.plot.issue != nil {
 			return p.Company.Sentry.EventAlert(p.ctx, *p.plot.issue, c)
 		}
@@ -31,7 +32,7 @@ func (p *play) headline() string {
 }
 
 // delivered sends copies of an alert, each of which has to be answered 202.
-func (p *play) delivered(copies int, send func(feed.Copy) (feed.Answer, error)) {
+func (p *play) delivered(what string, copies int, send func(feed.Copy) (feed.Answer, error)) {
 	began := p.Now()
 	first := p.report.Alerts
 	for n := range copies {
@@ -48,11 +49,7 @@ func (p *play) delivered(copies int, send func(feed.Copy) (feed.Answer, error)) 
 			p.report.Alerts++
 		}
 	}
-	what := p.headline()
-	if first > 0 {
-		what = fmt.Sprintf("%d more deliveries", copies)
-	}
-	p.sent = append(p.sent, entry{at: began, head: "alert", body: fmt.Sprintf("%s → answered 202", what)})
+	p.sent = append(p.sent, entry{at: began, head: "alert", body: what + "; answered 202"})
 }
 
 var (
@@ -245,16 +242,20 @@ func (p *play) again() {
 // another kind, which belongs to the same incident.
 func (p *play) moreAlerts() {
 	p.tell("alert", "the same alert comes %d more times, and another kind of alert about the same thing", p.plot.copies)
-	if p.plot.issue != nil {
-		p.delivered(p.plot.copies, func(c feed.Copy) (feed.Answer, error) { return p.Company.Sentry.EventAlert(p.ctx, *p.plot.issue, c) })
-		p.delivered(1, func(c feed.Copy) (feed.Answer, error) { return p.Company.Sentry.ErrorCreated(p.ctx, *p.plot.issue, c) })
-	} else {
-		p.delivered(p.plot.copies, func(c feed.Copy) (feed.Answer, error) { return p.Company.Trail.Happen(p.ctx, p.plot.calls[0], c) })
-		p.delivered(1, func(c feed.Copy) (feed.Answer, error) { return p.Company.Trail.Happen(p.ctx, p.plot.calls[1], c) })
-	}
+	copies := fmt.Sprintf("%d more copies of the same alert, each with its own ids and time", p.plot.copies)
 	second := "sentry.error"
-	if p.plot.issue == nil {
-		second = "cloudtrail." + p.plot.calls[1].Name
+	if p.plot.issue != nil {
+		p.delivered(copies, p.plot.copies, func(c feed.Copy) (feed.Answer, error) { return p.Company.Sentry.EventAlert(p.ctx, *p.plot.issue, c) })
+		p.delivered("Sentry tells of an error of the same project", 1, func(c feed.Copy) (feed.Answer, error) {
+			return p.Company.Sentry.ErrorCreated(p.ctx, *p.plot.issue, c)
+		})
+	} else {
+		then := p.plot.calls[1]
+		second = "cloudtrail." + then.Name
+		p.delivered(copies, p.plot.copies, func(c feed.Copy) (feed.Answer, error) { return p.Company.Trail.Happen(p.ctx, p.plot.calls[0], c) })
+		p.delivered("EventBridge sends what the same user did next: "+then.Name, 1, func(c feed.Copy) (feed.Answer, error) {
+			return p.Company.Trail.Happen(p.ctx, then, c)
+		})
 	}
 	p.said("the second kind of alert", "Alert", second)
 	p.said("the count of copies", "has now come **10** times")

@@ -49,7 +49,7 @@ var skippedSteps = map[string]string{
 
 var leakProse = prose{
 	grading:  "one document of one employer was shown, and none was downloaded",
-	note:     "switched document downloads off with the feature flag",
+	note:     "an employer told support that a document looked like somebody else's",
 	evidence: "access log of the documents service", occurred: "the deployment of that time removed the tenant check", detected: "the alert rule fired for the first time then",
 	personal: "the documents hold names, salaries and bank accounts", aware: "the request was repeated with two test tenants and returned the other one's document",
 	affected: "Example SA", counted: "the access log joined with the owners gives that many employees",
@@ -80,7 +80,7 @@ var leakProse = prose{
 
 var keyProse = prose{
 	grading:  "the new key belongs to a user that could read payslips",
-	note:     "disabled both keys",
+	note:     "a build failed with AccessDenied, and nobody knew why",
 	evidence: "CloudTrail events of the two keys", occurred: "CloudTrail has the first call with the old key then", detected: "the event reached us then",
 	personal: "the user's policy allows to read the bucket with payslips", aware: "the bucket's access log shows that an object was read",
 	affected: "Example SA", counted: "the objects that could be read belong to that many employees",
@@ -106,7 +106,7 @@ var keyProse = prose{
 
 var trailProse = prose{
 	grading:  "whoever switches the audit trail off has something to hide",
-	note:     "switched the trail on again",
+	note:     "the nightly report of the audit trail came empty",
 	evidence: "CloudTrail events of the user", occurred: "the trail has the user's first foreign call then", detected: "the event reached us then",
 	personal: "while the trail was off, the bucket with payslips could have been read", aware: "the bucket's own access log shows a foreign address",
 	affected: "Example SA", counted: "the bucket holds payslips of that many employees",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"tocsin/bot/sandbox/company"
 	"tocsin/bot/sandbox/pager"
@@ -102,7 +103,7 @@ func (p *play) settle(c control) {
 		p.press(who, c, p.report.Incident+"|"+step)
 		values := fields{"text": outcome}
 		if !skip && p.rng.IntN(2) == 0 {
-			values["happened_at"] = p.ago(1)
+			values["happened_at"] = p.just()
 		}
 		p.fills(who, p.form(who, verb), values)
 	}
@@ -133,12 +134,12 @@ func (p *play) deed(name string) {
 		p.said("the evidence", "Evidence **E1**", p.plot.prose.evidence, hex.EncodeToString(sum[:]))
 		p.tell(p.here(), "%s keeps evidence: %s, sha256 %s…", called(analyst), p.plot.prose.evidence, hex.EncodeToString(sum[:4]))
 	case "times":
-		p.fact(analyst, "occurred", "occurred %s because %s", p.before(95), p.plot.prose.occurred)
-		p.fact(analyst, "detected", "detected %s because %s", p.before(6), p.plot.prose.detected)
+		p.fact(analyst, "occurred", "occurred %s because %s", p.on(p.began.Add(-95*time.Minute)), p.plot.prose.occurred)
+		p.fact(analyst, "detected", "detected %s because %s", p.on(p.began), p.plot.prose.detected)
 	case "personal":
 		p.personalData(analyst)
 	case "aware":
-		p.fact(p.cast.counsel, "aware (gdpr)", "aware gdpr %s because %s", p.before(2), p.plot.prose.aware)
+		p.fact(p.cast.counsel, "aware (gdpr)", "aware gdpr %s because %s", p.on(p.Now()), p.plot.prose.aware)
 	case "affected":
 		p.fact(p.cast.counsel, "affected", "affected \"%s\" processor %d because %s", p.plot.prose.affected, 900+p.rng.IntN(4000), p.plot.prose.counted)
 	case "update":
@@ -196,9 +197,9 @@ func (p *play) contain(commander company.Person) {
 	how := p.plot.prose.contained
 	if p.rng.IntN(2) == 0 {
 		p.press(commander, p.button(`the button "Contained"`, "contain", anyControl), nil)
-		p.fills(commander, p.form(commander, "contain"), fields{"text": how, "happened_at": p.ago(2)})
+		p.fills(commander, p.form(commander, "contain"), fields{"text": how, "happened_at": p.just()})
 	} else {
-		p.does(commander, "contain at %s %s", p.ago(2), how)
+		p.does(commander, "contain at %s %s", p.just(), how)
 	}
 	p.said("the containment", "Contained", commander.Name, how)
 	p.tell(p.here(), "%s: contained: %s", called(commander), how)

@@ -113,6 +113,7 @@ type play struct {
 	report Report
 	err    error
 
+	began   time.Time       // when the first alert was sent
 	opened  string          // the severity that the first alert asked for
 	settled map[string]bool // steps, by playbook/step
 	deeds   map[string]bool // what belongs to the story and was done
@@ -163,15 +164,16 @@ func (p *play) here() string {
 	return ""
 }
 
-// ago is a clock time some minutes ago, as people write it in the channel.
+// ago is a clock time some minutes ago, as people write it.
 func (p *play) ago(minutes int) string {
 	return p.Now().Add(-time.Duration(minutes) * time.Minute).In(p.Zone).Format("15:04")
 }
 
-// before is a date and time some minutes ago.
-func (p *play) before(minutes int) string {
-	return p.Now().Add(-time.Duration(minutes) * time.Minute).In(p.Zone).Format("2006-01-02 15:04")
-}
+// just is the clock time of now, to the second: everything goes quickly here.
+func (p *play) just() string { return p.Now().In(p.Zone).Format(time.TimeOnly) }
+
+// on is a date and time, as people write it.
+func (p *play) on(t time.Time) string { return t.In(p.Zone).Format(time.DateTime) }
 
 // pick chooses by the seed.
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

@@ -107,7 +107,11 @@ func (p *play) posts() []entry {
 			for _, f := range m.Files {
 				body += "\n📎 " + f.Name
 			}
-			out = append(out, entry{at: moment(m.TS), head: fmt.Sprintf("%s · **%s**", p.label(ch.ID), p.read.name(m.User)), where: place(ch.ID, m.TS), body: body})
+			e := entry{at: moment(m.TS), head: fmt.Sprintf("%s · **%s**", p.label(ch.ID), p.read.name(m.User)), where: place(ch.ID, m.TS), body: body}
+			if m.Subtype == "channel_topic" {
+				e.head, e.where, e.body = fmt.Sprintf("%s · the topic is", p.label(ch.ID)), "", body[strings.Index(body, ":")+1:]
+			}
+			out = append(out, e)
 		}
 	}
 	return out
@@ -241,7 +245,9 @@ func (p *play) pages() []entry {
 	var out []entry
 	people := map[string]string{}
 	for _, who := range p.Company.People {
-		people[who.Pager] = called(who)
+		if who.Pager != "" {
+			people[who.Pager] = called(who)
+		}
 	}
 	now := p.Company.Pager.Snapshot()
 	for _, page := range now.Pages {

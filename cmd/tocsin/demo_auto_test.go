@@ -1,0 +1,366 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/sandbox/story"
+)
+
+// TestStories plays twenty seeds' incidents, a few at a time, each with its own
+// bot and world, and holds against each other what three sides say about it:
+// the transcript, the database, and the sandbox's own logs.
+func TestStories(t *testing.T) {
+	const seeds, atOnce = 20, 5
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		saw   = map[string]int{}
+		slots = make(chan struct{}, atOnce)
+	)
+	for seed := range uint64(seeds) {
+		root := t.TempDir()
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			s := &played{seed: seed, dir: root}
+			if err := s.play(t.Context()); err != nil {
+				s.fault("%v", err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, f := range s.faults {
+				t.Errorf("seed %d: %s", seed, f)
+			}
+			for _, way := range []string{s.report.Source, "acked by " + s.report.AckedBy, "objection of " + s.report.Objecting, "for " + s.report.Audience,
+				s.report.Severity, fmt.Sprintf("http %t", s.report.HTTP), fmt.Sprintf("%d rounds", s.report.Rounds)} {
+				saw[way]++
+			}
+		})
+	}
+	wg.Wait()
+	for _, way := range []string{"Sentry: data leak", "CloudTrail: access key", "CloudTrail: audit trail stopped", "acked by pagerduty", "acked by button", "acked by command",
+		"objection of engineering", "objection of security", "objection of legal", "objection of communications", "for all", "for responders", "for legal_and_security",
+		"http true", "http false", "1 rounds", "2 rounds"} {
+		if saw[way] == 0 {
+			t.Errorf("none of %d seeds told of: %s (%v)", seeds, way, saw)
+		}
+	}
+}
+
+// played is one seed's story with everything that is left of it.
+type played struct {
+	seed       uint64
+	dir        string
+	demo       *demo
+	report     story.Report
+	view       incident.View
+	transcript []line
+	faults     []string
+}
+
+func (s *played) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Sprintf(format, args...))
+}
+
+func (s *played) play(ctx context.Context) (err error) {
+	o := demoOptions{Dir: s.dir, Seed: s.seed, HTTP: story.OverHTTP(s.seed), Limits: chat.Limits{Off: true}, Logger: slog.New(slog.DiscardHandler)}
+	if s.demo, err = startDemo(ctx, o); err != nil {
+		return err
+	}
+	defer func() {
+		if closed := s.demo.Close(); err == nil {
+			err = closed
+		}
+	}()
+	if s.report, err = s.demo.play(ctx, o, io.Discard, s.dir); err != nil {
+		return err
+	}
+	id, err := incident.ParseID(s.report.Incident)
+	if err != nil {
+		return err
+	}
+	if s.view, err = s.demo.Bot.Desk().Show(ctx, incident.System, id, "test"); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(filepath.Join(s.dir, "transcript.md"))
+	if err != nil {
+		return err
+	}
+	s.transcript = lines(string(text))
+	s.database(ctx)
+	s.workspace()
+	s.pager()
+	s.mailbox()
+	s.document()
+	return nil
+}
+
+// line is the head of an entry in the transcript, with its place in the sandbox's log.
+type line struct{ head, place string }
+
+var entryHead = regexp.MustCompile("(?m)^\\*\\*\\d\\d:\\d\\d:\\d\\d\\*\\* (.*?)(?: `([^`\\n]+)`)?$")
+
+func lines(transcript string) []line {
+	var out []line
+	for _, m := range entryHead.FindAllStringSubmatch(transcript, -1) {
+		out = append(out, line{m[1], m[2]})
+	}
+	return out
+}
+
+// places are where the transcript's entries of one sort stand in the sandbox's log.
+func (s *played) places(fits func(head string) bool) []string {
+	var out []string
+	for _, l := range s.transcript {
+		if fits(l.head) {
+			out = append(out, l.place)
+		}
+	}
+	return out
+}
+
+// same holds two lists against each other, in any order.
+func (s *played) same(what string, told, logged []string) {
+	slices.Sort(told)
+	slices.Sort(logged)
+	if !slices.Equal(told, logged) {
+		s.fault("%s: the transcript has %d, the sandbox's log has %d\ntranscript %v\nlog        %v", what, len(told), len(logged), told, logged)
+	}
+}
+
+// database looks at the incident as the bot keeps it.
+func (s *played) database(ctx context.Context) {
+	inc := s.view.Incident
+	if inc.Status != incident.Closed || string(inc.Severity) != s.report.Severity || string(inc.Record.Audience) != s.report.Audience {
+		s.fault("it is %s, %s, for %s", inc.Status, inc.Severity, inc.Record.Audience)
+	}
+	if inc.Submission == nil || inc.Submission.Digest != s.report.Digest || inc.Submission.Document.Digest() != s.report.Digest {
+		s.fault("the digest is %s in the story; the submission is %+v", s.report.Digest, inc.Submission)
+	}
+	for _, d := range incident.RequiredDepartments() {
+		sig := inc.SignedBy(d)
+		signer, ok := s.view.Directory.Resolve(incident.Handle{Door: incident.DoorSlack, ID: s.report.Signers[string(d)]})
+		if sig == nil || !ok || sig.By != signer.ID {
+			s.fault("%s: signed by %s in the story, %+v in the database", d, s.report.Signers[string(d)], sig)
+		}
+	}
+	if len(inc.Objections) != 1 || string(inc.Objections[0].Department) != s.report.Objecting || inc.Objections[0].How != "amended" || inc.Objections[0].Digest != s.report.Stale {
+		s.fault("objections: %+v", inc.Objections)
+	}
+	if len(inc.Postmortems) != 1 || !inc.Postmortems[0].Shared || inc.Postmortems[0].FileID != s.report.Files["postmortem.md"] {
+		s.fault("postmortems: %+v, uploaded: %v", inc.Postmortems, s.report.Files)
+	}
+	steps := map[string]string{}
+	for _, run := range inc.Runs {
+		for _, step := range run.Plan {
+			if step.Started.IsZero() {
+				continue
+			}
+			if !step.Settled() {
+				s.fault("the step %s/%s is %s", run.Playbook, step.ID, step.Status)
+			}
+			if step.Action == "" {
+				steps[run.Playbook+"/"+step.ID] = string(step.Status)
+			}
+		}
+	}
+	if fmt.Sprint(steps) != fmt.Sprint(s.report.Steps) {
+		s.fault("steps in the database %v\nin the story %v", steps, s.report.Steps)
+	}
+	count := int64(0)
+	for _, a := range s.view.Alerts {
+		count += a.Count
+	}
+	if count != int64(s.report.Alerts) || len(s.view.Alerts) != 2 {
+		s.fault("%d deliveries were answered 2xx, %d are counted in %d alerts", s.report.Alerts, count, len(s.view.Alerts))
+	}
+	if v, err := s.demo.Bot.Store().Verify(ctx); err != nil || len(v.Faults) > 0 || v.Events != len(s.view.Timeline) {
+		s.fault("verify: %+v %v; %d events", v, err, len(s.view.Timeline))
+	}
+	if b, err := s.demo.Bot.Store().Backlog(ctx); err != nil || b.Inbox > 0 {
+		s.fault("backlog: %+v %v", b, err)
+	}
+	for _, e := range s.view.Timeline {
+		if e.Kind == incident.EventEffectFailed || e.Kind == incident.EventPageFailed {
+			s.fault("%s: %s %s", e.Kind, e.Field("effect"), e.Text("reason"))
+		}
+	}
+}
+
+// told are kinds of events of which each stands in the channel in one message.
+var told = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventRoleAssigned,
+	incident.EventFactSet, incident.EventCalled, incident.EventNoted, incident.EventEvidence, incident.EventUpdated, incident.EventContained, incident.EventResolved,
+	incident.EventRecordEdited, incident.EventSubmitted, incident.EventSigned, incident.EventAmended, incident.EventObjected, incident.EventObjectionClosed, incident.EventApproved,
+	incident.EventStepDone, incident.EventStepSkipped, incident.EventConsulted, incident.EventAnswered, incident.EventActionAdded, incident.EventReviewScheduled,
+	incident.EventReviewConcluded, incident.EventClosed}
+
+// workspace holds Slack's log against the transcript and the timeline.
+func (s *played) workspace() {
+	ws := s.demo.Company.Chat
+	var posted, edited, whispered []string
+	marks := map[string]int{}
+	posts := map[int]int{} // messages in the channel that tell an event, by its number
+	for _, c := range ws.Calls() {
+		at := c.Result["channel"] + "/" + c.Result["ts"]
+		switch {
+		case !c.Landed:
+		case c.Method == "chat.postMessage":
+			posted = append(posted, at)
+		case c.Method == "chat.update":
+			edited = append(edited, at)
+		}
+	}
+	for _, ch := range ws.Channels("") {
+		for _, m := range ws.Messages(ch.ID) {
+			if m.Metadata == nil {
+				continue
+			}
+			var mark struct {
+				Key string `json:"key"`
+			}
+			if err := json.Unmarshal(m.Metadata.EventPayload, &mark); err != nil {
+				s.fault("metadata: %v", err)
+			}
+			key := mark.Key
+			if marks[key]++; marks[key] > 1 {
+				s.fault("the message %s stands %d times", key, marks[key])
+			}
+			var seq int
+			if n, _ := fmt.Sscanf(key, s.report.Incident+"/%d/post", &seq); n == 1 && strings.HasSuffix(key, "/post") {
+				posts[seq]++
+			}
+		}
+	}
+	for _, p := range s.demo.Company.People {
+		for _, m := range ws.Ephemerals(p.ID) {
+			whispered = append(whispered, m.Channel+"/"+m.TS)
+		}
+	}
+	s.same("messages", s.places(func(h string) bool { return strings.HasSuffix(h, "· **tocsin**") }), posted)
+	s.same("edits", s.places(func(h string) bool { return strings.HasSuffix(h, "**tocsin** changes a message") }), edited)
+	s.same("whispers", s.places(func(h string) bool { return strings.Contains(h, "only visible to") }), whispered)
+	for _, e := range s.view.Timeline {
+		if slices.Contains(told, e.Kind) && posts[e.Seq] != 1 {
+			s.fault("event %d, %s, stands %d times in the channel", e.Seq, e.Kind, posts[e.Seq])
+		}
+	}
+	if made := ws.Counts()["conversations.create"]; made.Landed != 1 || made.Calls != 1 {
+		s.fault("channels were created %d times in %d calls", made.Landed, made.Calls)
+	}
+	if unknown := ws.UnknownMethods(); len(unknown) > 0 {
+		s.fault("unknown methods: %v", unknown)
+	}
+	for _, m := range ws.Messages("C0INCIDENTS") {
+		if m.BotID != "" && s.report.Audience != "all" && strings.Contains(string(m.Blocks), s.view.Incident.Title) {
+			s.fault("the announce channel tells the title of a restricted incident")
+		}
+	}
+}
+
+// pager holds PagerDuty's log against the rounds and routes that were started.
+func (s *played) pager() {
+	account := s.demo.Company.Pager
+	triggers, rounds := map[string]int{}, map[string]int{}
+	for _, r := range account.Requests() {
+		if r.Event != nil && r.Event.Action == "trigger" {
+			triggers[r.Event.DedupKey]++
+		}
+	}
+	for _, e := range s.view.Timeline {
+		if e.Kind == incident.EventPageStarted {
+			rounds[s.report.Incident+"/"+e.Field("round")]++
+			if e.Field("route") != "0" {
+				s.fault("route %s was paged, though somebody answered", e.Field("route"))
+			}
+		}
+	}
+	if fmt.Sprint(triggers) != fmt.Sprint(rounds) || len(triggers) != s.report.Rounds {
+		s.fault("pages at PagerDuty %v, started %v, told %d", triggers, rounds, s.report.Rounds)
+	}
+	var rang []string
+	for _, p := range account.Snapshot().Pages {
+		rang = append(rang, p.Key)
+	}
+	s.same("pages", s.places(func(h string) bool { return strings.HasPrefix(h, "📟") }), rang)
+}
+
+func (s *played) mailbox() {
+	var kept []string
+	for id, n := range s.demo.Company.Mail.Counts() {
+		kept = append(kept, id)
+		if n != 1 || id == "" {
+			s.fault("the mail %q came %d times", id, n)
+		}
+	}
+	s.same("mails", s.places(func(h string) bool { return strings.HasPrefix(h, "✉") }), kept)
+	s.same("mails of the report", slices.Clone(s.report.Mails), kept)
+}
+
+var (
+	jsonBlock  = regexp.MustCompile("(?s)```json\n(.*?)\n```")
+	digestLine = regexp.MustCompile(`(?m)^ {4}(sha256:[0-9a-f]{64})$`)
+)
+
+// document computes the digest again from what stands in postmortem.md.
+func (s *played) document() {
+	md, err := os.ReadFile(filepath.Join(s.dir, "postmortem.md"))
+	if err != nil {
+		s.fault("%v", err)
+		return
+	}
+	block, stated := jsonBlock.FindSubmatch(md), digestLine.FindSubmatch(md)
+	if block == nil || stated == nil {
+		s.fault("postmortem.md has no record or no digest")
+		return
+	}
+	sum := sha256.Sum256(block[1])
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	signed := s.view.Incident.Submission
+	if digest != string(stated[1]) || digest != signed.Digest || digest != signed.Document.Digest() || digest != s.report.Digest || string(block[1]) != string(signed.Document.Canonical()) {
+		s.fault("the digest of the record in postmortem.md is %s; it states %s, the database %s", digest, stated[1], signed.Digest)
+	}
+	html, err := os.ReadFile(filepath.Join(s.dir, "postmortem.html"))
+	if err != nil || !strings.Contains(string(html), digest) || !strings.Contains(string(html), "<svg") {
+		s.fault("postmortem.html: %v", err)
+	}
+}
+
+// TestStoryThatBreaksOff asks for what cannot happen: without its pager the
+// story says what it waited for, and leaves the transcript of what there was.
+func TestStoryThatBreaksOff(t *testing.T) {
+	dir := t.TempDir()
+	o := demoOptions{Dir: dir, Seed: 1, Limits: chat.Limits{Off: true}, Logger: slog.New(slog.DiscardHandler)}
+	d, err := startDemo(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	d.Company.Chat.SetFault(chat.Fault{Method: "conversations.create", Kind: chat.FaultServerError})
+	_, err = story.Play(t.Context(), story.Config{Company: d.Company, Seed: 1, Dir: dir, Patience: time.Second})
+	if err == nil || !strings.Contains(err.Error(), "the channel inc-1 did not happen within 1s") {
+		t.Errorf("it broke off with: %v", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "transcript.md")); err != nil || !strings.Contains(string(text), "**It ended here:**") {
+		t.Errorf("transcript: %v", err)
+	}
+}

@@ -39,7 +39,7 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 			}
 			return fmt.Errorf("connect to slack in socket mode: %w", err)
 		case e := <-conn.Events:
-			request, ok := s.envelope(e)
+			request, ok := s.envelope(ctx, e)
 			if !ok {
 				continue
 			}
@@ -54,7 +54,7 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 
 // envelope finds the request in what the connection reports. A request that
 // slack-go could not decode in full is still a request.
-func (s *Slack) envelope(e socketmode.Event) (socketmode.Request, bool) {
+func (s *Slack) envelope(ctx context.Context, e socketmode.Event) (socketmode.Request, bool) {
 	switch data := e.Data.(type) {
 	case *socketmode.ErrorBadMessage:
 		var request socketmode.Request
@@ -70,7 +70,9 @@ func (s *Slack) envelope(e socketmode.Event) (socketmode.Request, bool) {
 	case socketmode.EventTypeConnected:
 		s.log.Info("connected in socket mode")
 	case socketmode.EventTypeConnectionError:
-		s.log.Warn("could not connect in socket mode; trying again")
+		if ctx.Err() == nil { // else it was we who hung up
+			s.log.Warn("could not connect in socket mode; trying again")
+		}
 	}
 	if e.Request == nil || e.Request.EnvelopeID == "" {
 		return socketmode.Request{}, false

@@ -33,7 +33,7 @@ func (k *killing) judge() {
 	k.intact()
 	k.alerts(views)
 	effects := k.effects()
-	k.messages(effects)
+	k.figures.gone = k.messages(effects)
 	k.channels(views)
 	k.pagesAndMail(views, effects)
 	k.said(views)
@@ -92,18 +92,23 @@ func (k *killing) alerts(views []incident.View) {
 // settled is an effect that is done for good.
 type settled struct{ kind, incident string }
 
-// effects reads the ledger of what is said once. Nothing may have been given up.
-func (k *killing) effects() map[string]settled {
+// effects reads the ledger of what is said once. Nothing may have been given
+// up but what is expected to be.
+func (s *survivor) effects(givenUp ...string) map[string]settled {
 	out := map[string]settled{}
-	for _, row := range k.rows(`SELECT e.key, e.kind, e.incident_id, e.state, coalesce(l.outcome, '') FROM effects e LEFT JOIN ledger l ON l.effect_id = e.id
+	for _, row := range s.rows(`SELECT e.key, e.kind, e.incident_id, e.state, coalesce(l.outcome, '') FROM effects e LEFT JOIN ledger l ON l.effect_id = e.id
 		WHERE NOT e.kept AND e.kind NOT IN ('page_timer', 'lapse_timer', 'step_timer')`) {
-		if row[3] != "finished" || row[4] != "finished" {
-			k.t.Errorf("the effect %s is %s, in the ledger %q", row[0], row[3], row[4])
+		want := "finished"
+		if slices.Contains(givenUp, row[0]) {
+			want = "given_up"
+		}
+		if row[3] != want || row[4] != want {
+			s.t.Errorf("the effect %s is %s, in the ledger %q", row[0], row[3], row[4])
 		}
 		out[row[0]] = settled{row[1], row[2]}
 	}
-	for _, row := range k.rows(`SELECT kind, state, count(*) FROM river_job WHERE state NOT IN ('completed', 'available', 'scheduled') GROUP BY kind, state`) {
-		k.t.Errorf("%s jobs %s are %s", row[2], row[0], row[1])
+	for _, row := range s.rows(`SELECT kind, state, count(*) FROM river_job WHERE state NOT IN ('completed', 'available', 'scheduled') GROUP BY kind, state`) {
+		s.t.Errorf("%s jobs %s are %s", row[2], row[0], row[1])
 	}
 	return out
 }
@@ -125,26 +130,30 @@ func markOf(m chat.Message) (key string, card bool) {
 var spoken = []string{"post", "announce", "ask_sign", "ask_consult", "upload", "archive", "announce_postmortem"}
 
 // messages: what the ledger says was said stands in Slack once, and nothing else.
-func (k *killing) messages(effects map[string]settled) {
-	t := k.t
+func (s *survivor) messages(effects map[string]settled) (gone int) {
+	t := s.t
 	late := map[string]bool{} // posts that landed when nobody was there to hear of it
-	for _, call := range k.company.Chat.Calls() {
+	for _, call := range s.company.Chat.Calls() {
 		if call.Gone && call.Landed && call.Method == "chat.postMessage" {
 			late[call.Result["channel"]+" "+call.Result["ts"]] = true
 		}
 	}
-	stand := map[string]int{}
-	for _, c := range k.company.Chat.Channels("") {
+	stand, paged := map[string]int{}, map[string]int{}
+	for _, c := range s.company.Chat.Channels("") {
 		cards := 0
-		for _, m := range k.company.Chat.Messages(c.ID) {
+		for _, m := range s.company.Chat.Messages(c.ID) {
 			key, card := markOf(m)
 			switch {
 			case card:
 				cards++
 			case key == "":
 				continue
+			case strings.Contains(key, "/page/"): // a page by Slack, to each in their own channel
+				if paged[c.ID+" "+key]++; paged[c.ID+" "+key] > 1 {
+					t.Errorf("the page %s stands %d times in %s", key, paged[c.ID+" "+key], c.ID)
+				}
 			case stand[key] > 0 && late[c.ID+" "+m.TS]:
-				k.figures.gone++
+				gone++
 				t.Logf("%s stands twice: the second time it landed after its sender was dead", key)
 			default:
 				stand[key]++
@@ -160,12 +169,13 @@ func (k *killing) messages(effects map[string]settled) {
 			owed[key] = 1
 		}
 	}
-	compare(k, "message", owed, stand)
+	s.compare("message", owed, stand)
+	return gone
 }
 
 // compare says what is missing and what is too much.
-func compare(k *killing, what string, owed, stand map[string]int) {
-	k.t.Helper()
+func (s *survivor) compare(what string, owed, stand map[string]int) {
+	s.t.Helper()
 	keys := map[string]bool{}
 	for key := range owed {
 		keys[key] = true
@@ -175,18 +185,18 @@ func compare(k *killing, what string, owed, stand map[string]int) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if owed[key] != stand[key] {
-			k.t.Errorf("%s %s: %d owed, %d stand", what, key, owed[key], stand[key])
+			s.t.Errorf("%s %s: %d owed, %d stand", what, key, owed[key], stand[key])
 		}
 	}
-	k.t.Logf("%ss: %d owed, %d stand", what, len(owed), len(stand))
+	s.t.Logf("%ss: %d owed, %d stand", what, len(owed), len(stand))
 }
 
 // channels: each incident has one, made by us, with its card pinned, and the
 // responders in it.
-func (k *killing) channels(views []incident.View) {
-	t := k.t
+func (s *survivor) channels(views []incident.View) {
+	t := s.t
 	ours := map[string][]chat.Channel{}
-	for _, c := range k.company.Chat.Channels("") {
+	for _, c := range s.company.Chat.Channels("") {
 		if c.Creator == ourself && (c.Kind == chat.KindPrivate || c.Kind == chat.KindPublic) {
 			ours[c.Name] = append(ours[c.Name], c)
 		}
@@ -203,16 +213,16 @@ func (k *killing) channels(views []incident.View) {
 		if c.ID != v.Incident.Links[incident.LinkChannel] {
 			t.Errorf("%s speaks in %s, and its channel is %s", v.Incident.ID, v.Incident.Links[incident.LinkChannel], c.ID)
 		}
-		for _, p := range slices.Concat(k.company.In("engineering"), k.company.In("security")) {
+		for _, p := range slices.Concat(s.company.In("engineering"), s.company.In("security")) {
 			if !slices.Contains(c.Members, p.ID) {
 				t.Errorf("%s is not in #%s", p.Name, name)
 			}
 		}
-		if pins := k.company.Chat.Pins(c.ID); len(pins) != 1 || pins[0].Message.TS != v.Incident.Links[incident.LinkCard] {
+		if pins := s.company.Chat.Pins(c.ID); len(pins) != 1 || pins[0].Message.TS != v.Incident.Links[incident.LinkCard] {
 			t.Errorf("#%s has %d pins", name, len(pins))
 		}
 		titles := map[string]int{}
-		for _, b := range k.company.Chat.Bookmarks(c.ID) {
+		for _, b := range s.company.Chat.Bookmarks(c.ID) {
 			if titles[b.Title]++; titles[b.Title] > 1 {
 				t.Errorf("#%s has the bookmark %q twice", name, b.Title)
 			}
@@ -255,7 +265,7 @@ func (k *killing) pagesAndMail(views []incident.View, effects map[string]settled
 		}
 		stand[in.Key]++
 	}
-	compare(k, "page", pages, stand)
+	k.compare("page", pages, stand)
 	// A mail server cannot be asked what it took: a repeat has the same Message-ID,
 	// and it is those that count.
 	stood := map[string]int{}
@@ -267,7 +277,7 @@ func (k *killing) pagesAndMail(views []incident.View, effects map[string]settled
 		stood[id] = 1
 		k.figures.mailRepeats += n - 1
 	}
-	compare(k, "mail", mails, stood)
+	k.compare("mail", mails, stood)
 }
 
 // said: what a person was told is recorded stands in a timeline once; what

@@ -505,7 +505,7 @@ type wire struct {
 
 	mu     sync.Mutex
 	landed func(method, body string)
-	answer func(body string) (status int, text string) // instead of PagerDuty's; status 0: pass on
+	answer func(ctx context.Context, body string) (status int, text string) // instead of PagerDuty's; status 0: pass on, -1: hang up
 }
 
 func newWire(t *testing.T, upstream string) *wire {
@@ -540,7 +540,11 @@ func newWire(t *testing.T, upstream string) *wire {
 		answer := w.answer
 		w.mu.Unlock()
 		if answer != nil {
-			if status, text := answer(string(raw)); status != 0 {
+			status, text := answer(r.Context(), string(raw))
+			if status < 0 {
+				panic(http.ErrAbortHandler)
+			}
+			if status > 0 {
 				rw.Header().Set("Content-Type", "application/json")
 				rw.WriteHeader(status)
 				_, _ = io.WriteString(rw, text)
@@ -568,7 +572,7 @@ func (w *wire) onLanded(f func(method, body string)) {
 	w.landed = f
 }
 
-func (w *wire) answerWith(f func(body string) (int, string)) {
+func (w *wire) answerWith(f func(ctx context.Context, body string) (int, string)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answer = f

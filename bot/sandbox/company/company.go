@@ -201,7 +201,10 @@ func handle(name string) string {
 func (c *Company) members() []chat.Person {
 	out := make([]chat.Person, len(c.People))
 	for n, p := range c.People {
-		out[n] = chat.Person{ID: p.ID, Name: handle(p.Name), RealName: p.Name, Email: p.Email, TZ: "Europe/Paris", Title: p.Department}
+		out[n] = chat.Person{ID: p.ID, Name: handle(p.Name), RealName: p.Name, Email: p.Email, TZ: "Europe/Paris"}
+		if p.Head {
+			out[n].Title = "Head of " + p.Department
+		}
 	}
 	return out
 }

@@ -2,7 +2,7 @@
 // open. Everything comes from the server; a notice that something changed
 // fetches again what is on the screen.
 
-import { $, h, fill, icon, ask, send, toast, working, keep, kept } from "./dom.js";
+import { $, h, fill, icon, shut, ask, send, toast, working, keep, kept } from "./dom.js";
 import { world, nameOf, titleOf, channelOf, personOf } from "./world.js";
 import { mrkdwn, plain } from "./text.js";
 import { blocks } from "./blocks.js";
@@ -280,7 +280,7 @@ world.file = (id) => {
   const f = world.state.files.find((x) => x.id === id);
   if (!f) { toast("You do not see this file."); return; }
   const dialog = $("confirm");
-  dialog.replaceChildren(h("h2", { id: "confirm-title" }, f.title), file(f), h("footer", {}, h("button", { type: "button", onclick: () => dialog.close() }, "Close")));
+  dialog.replaceChildren(h("h2", { id: "confirm-title" }, f.title), file(f), h("footer", {}, h("button", { type: "button", onclick: () => shut(dialog) }, "Close")));
   dialog.oncancel = null;
   dialog.showModal();
 };

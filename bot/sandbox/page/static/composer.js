@@ -11,6 +11,7 @@ export function composer(place) {
   let choices = [];
   let picked = -1;
   let past = -1;
+  let busy = false;
   const list = h("ul", { class: "hints", role: "listbox", id: id + "-hints", hidden: true });
   const box = h("textarea", { id: id + "-text", rows: "1", "data-testid": id + "-text", "aria-label": label, placeholder: label, autocomplete: "off", spellcheck: "true",
     role: "combobox", "aria-expanded": "false", "aria-controls": id + "-hints", "aria-autocomplete": "list",
@@ -105,25 +106,25 @@ export function composer(place) {
 
   async function post() {
     const text = box.value.trim();
-    if (!text || box.readOnly) return;
+    if (!text || busy) return;
     hide();
     const to = { user: world.user, channel: world.channel };
     const isCommand = text.startsWith("/") && !threadTS;
-    box.readOnly = true;
+    busy = true;
     form.setAttribute("aria-busy", "true");
     try {
       if (isCommand) {
         keep("recent", [text, ...recent().filter((t) => t !== text)].slice(0, 20));
         await send("/api/command", { ...to, text });
       } else await send("/api/message", { ...to, text, thread_ts: threadTS });
-      box.value = "";
+      if (box.value.trim() === text) box.value = "";
       drafts.delete(form.for);
       past = -1;
       place.posted?.();
     } catch (e) {
       toast(e.message);
     } finally {
-      box.readOnly = false;
+      busy = false;
       form.removeAttribute("aria-busy");
       grow();
     }

@@ -97,11 +97,19 @@ export async function working(control, job) {
   }
 }
 
+/** shut closes a dialog. Focus goes back by itself, but without the caret, so that typing would do nothing. */
+export function shut(dialog) {
+  dialog.close();
+  const el = document.activeElement;
+  el?.blur();
+  el?.focus();
+}
+
 /** confirm asks with Block Kit's confirm object; it resolves to yes or no. */
 export function confirm(texts) {
   const dialog = $("confirm");
   return new Promise((resolve) => {
-    const done = (answer) => { dialog.close(); resolve(answer); };
+    const done = (answer) => { shut(dialog); resolve(answer); };
     dialog.replaceChildren(
       h("h2", { id: "confirm-title" }, texts.title),
       h("p", {}, texts.text),

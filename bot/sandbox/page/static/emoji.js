@@ -18,8 +18,8 @@ const list = table.split(/\s+/);
 for (let i = 0; i + 1 < list.length; i += 2) emoji[list[i]] = list[i + 1];
 
 // What stands for them where the machine has no font with emoji.
-const signs = { white_check_mark: "✔", heavy_check_mark: "✔", ok: "✔", ballot_box_with_check: "☑", x: "✘", warning: "⚠", rotating_light: "⚠", alert: "⚠", exclamation: "❢", hourglass: "⌛",
-  hourglass_flowing_sand: "⌛", alarm_clock: "⌚", telephone_receiver: "☎", pager: "☎", pencil: "✎", pencil2: "✎", memo: "✎", writing_hand: "✍", lower_left_fountain_pen: "✒", no_entry: "⊘", no_entry_sign: "⊘", octagonal_sign: "⊘",
+const signs = { white_check_mark: "✔", heavy_check_mark: "✔", ok: "✔", ballot_box_with_check: "☑", x: "✘", warning: "⚠", rotating_light: "⚠", alert: "⚠", exclamation: "❢", hourglass: "◷",
+  hourglass_flowing_sand: "◷", alarm_clock: "◷", telephone_receiver: "☎", pager: "☎", pencil: "✎", pencil2: "✎", memo: "✎", writing_hand: "✍", lower_left_fountain_pen: "✒", no_entry: "⊘", no_entry_sign: "⊘", octagonal_sign: "⊘",
   arrow_right: "→", arrow_left: "←", fast_forward: "»", repeat: "↻", arrows_counterclockwise: "↻", leftwards_arrow_with_hook: "↩", email: "✉", envelope: "✉", gear: "⚙", hammer_and_wrench: "⚒", scales: "⚖", checkered_flag: "⚑",
   triangular_flag_on_post: "⚑", star: "★", heart: "♥", "+1": "+1", thumbsup: "+1", "-1": "−1", thumbsdown: "−1", question: "?", grey_question: "?", grey_exclamation: "!", information_source: "ℹ", eyes: "◉", zap: "↯",
   red_circle: "●", large_red_circle: "●", white_circle: "○", black_circle: "●", tada: "✶", sparkles: "✶" };

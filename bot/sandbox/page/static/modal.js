@@ -2,7 +2,7 @@
 // only when the view itself changed, and then keeps what was typed into fields
 // whose block and action stayed.
 
-import { $, h, icon, send, toast } from "./dom.js";
+import { $, h, icon, shut, send, toast } from "./dom.js";
 import { world } from "./world.js";
 import { blocks } from "./blocks.js";
 import { valuesOf } from "./elements.js";
@@ -15,7 +15,7 @@ export function showViews(stack) {
   const view = stack[stack.length - 1];
   if (!view) {
     shown = null;
-    if (dialog.open) dialog.close();
+    if (dialog.open) shut(dialog);
     return;
   }
   const key = [world.user, view.id, view.hash].join(" ");

@@ -46,7 +46,7 @@ export function showAlerts(panel, again) {
     h("p", { class: "muted" }, "Real deliveries to the bot's webhooks, signed as their senders sign. Each press is a new alert; copies are the same one again."),
     [...groups].map(([from, list]) => [h("h3", {}, from), list.map((a) => {
       const one = h("button", { type: "button", class: from === "Bad input" ? "" : "primary", "data-testid": "alert-" + a.id, onclick: () => raise(a, { copies: 1 }, one) }, "Send");
-      const many = h("button", { type: "button", "data-testid": "alert-" + a.id + "-100", title: "the same alert a hundred times more", onclick: () => raise(a, { copies: 100, seed: last[a.id]?.seed }, many) }, "100 copies");
+      const many = h("button", { type: "button", "data-testid": "alert-" + a.id + "-100", title: "the same alert a hundred times more", "aria-label": "Send 100 copies", onclick: () => raise(a, { copies: 100, seed: last[a.id]?.seed }, many) }, "× 100");
       return h("article", { class: "alert", "data-alert": a.id }, h("div", {}, h("strong", {}, a.title), h("small", {}, a.text), last[a.id] ? told(last[a.id]) : null), h("div", { class: "row" }, one, many));
     })]));
 }

@@ -1,0 +1,393 @@
+package sns_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"math/big"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tocsin/bot/cloudtrail"
+	"tocsin/bot/incident"
+	"tocsin/bot/secret"
+	"tocsin/bot/sns"
+)
+
+const (
+	topic    = "arn:aws:sns:eu-west-1:111122223333:security"
+	certAt   = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem"
+	issuerAt = "http://crt.test1.amazontrust.com/test1.cer"
+	confirm  = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=" + topic + "&Token=the-token"
+)
+
+var now = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
+
+// web answers as Amazon's hosts do, by address, and counts.
+type web struct {
+	mu    sync.Mutex
+	pages map[string]page
+	asked []string
+}
+
+type page struct {
+	status   int
+	body     string
+	location string
+	err      error
+}
+
+func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, r.URL.String())
+	p, ok := w.pages[r.URL.String()]
+	if !ok {
+		p.status = http.StatusNotFound
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	h := http.Header{}
+	if p.location != "" {
+		h.Set("Location", p.location)
+	}
+	return &http.Response{StatusCode: p.status, Status: http.StatusText(p.status), Header: h, Body: io.NopCloser(strings.NewReader(p.body)), Request: r}, nil
+}
+
+func (w *web) set(url string, p page) { w.mu.Lock(); w.pages[url] = p; w.mu.Unlock() }
+
+func (w *web) count(url string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.asked {
+		if a == url {
+			n++
+		}
+	}
+	return n
+}
+
+// authority is a root, an issuer below it and a leaf, made once.
+type authority struct {
+	roots                    *x509.CertPool
+	issuer                   *x509.Certificate
+	issuerKey, rootKey, leaf *rsa.PrivateKey
+	leafPEM                  string
+}
+
+var theAuthority = sync.OnceValue(func() *authority {
+	newKey := func() *rsa.PrivateKey {
+		k, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			panic(err)
+		}
+		return k
+	}
+	a := &authority{roots: x509.NewCertPool(), rootKey: newKey(), issuerKey: newKey(), leaf: newKey()}
+	ca := func(cn string, parent *x509.Certificate, key, by *rsa.PrivateKey) *x509.Certificate {
+		c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: cn}, IsCA: true, BasicConstraintsValid: true,
+			NotBefore: now.AddDate(-5, 0, 0), NotAfter: now.AddDate(5, 0, 0), KeyUsage: x509.KeyUsageCertSign}
+		if parent == nil {
+			parent = c
+		}
+		return sealed(c, parent, key, by)
+	}
+	root := ca("root", nil, a.rootKey, a.rootKey)
+	a.roots.AddCert(root)
+	a.issuer = ca("issuer", root, a.issuerKey, a.rootKey)
+	a.leafPEM = a.issue(func(*x509.Certificate) {})
+	return a
+})
+
+func sealed(c, parent *x509.Certificate, key, by *rsa.PrivateKey) *x509.Certificate {
+	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, by)
+	if err != nil {
+		panic(err)
+	}
+	out, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// issue makes the PEM of a leaf that is good but for one change.
+func (a *authority) issue(change func(*x509.Certificate)) string {
+	c := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "sns.amazonaws.com"}, DNSNames: []string{"sns.amazonaws.com"},
+		NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(0, 1, 0), KeyUsage: x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IssuingCertificateURL: []string{issuerAt}}
+	change(c)
+	return encode(sealed(c, a.issuer, a.leaf, a.issuerKey))
+}
+
+func encode(c *x509.Certificate) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+}
+
+type watcher struct {
+	mu                          sync.Mutex
+	certificates, subscriptions []error
+}
+
+func (w *watcher) Certificate(err error) {
+	w.mu.Lock()
+	w.certificates = append(w.certificates, err)
+	w.mu.Unlock()
+}
+func (w *watcher) Subscription(_ string, err error) {
+	w.mu.Lock()
+	w.subscriptions = append(w.subscriptions, err)
+	w.mu.Unlock()
+}
+
+type fixture struct {
+	*sns.Source
+	web   *web
+	watch *watcher
+}
+
+func newSource(t testing.TB, change func(*sns.Config)) fixture {
+	t.Helper()
+	a := theAuthority()
+	f := fixture{web: &web{pages: map[string]page{
+		certAt:   {status: 200, body: a.leafPEM},
+		issuerAt: {status: 200, body: string(a.issuer.Raw)},
+		confirm:  {status: 200, body: "<ConfirmSubscriptionResponse/>"},
+	}}, watch: &watcher{}}
+	c := sns.Config{Topics: []string{topic}, Decoder: cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}}), Observer: f.watch}
+	if change != nil {
+		change(&c)
+	}
+	var err error
+	if f.Source, err = sns.NewWith(c, &http.Client{Transport: f.web}, a.roots); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// notice is a message before it is signed.
+func notice(kind string) map[string]string {
+	m := map[string]string{"Type": kind, "MessageId": "m-1", "TopicArn": topic, "Message": "{}", "Timestamp": now.Add(-time.Second).Format("2006-01-02T15:04:05.000Z"),
+		"SignatureVersion": "2", "SigningCertURL": certAt}
+	if kind != "Notification" {
+		m["Token"], m["SubscribeURL"] = "the-token", confirm
+	}
+	return m
+}
+
+// sign signs as Amazon does.
+func sign(t testing.TB, m map[string]string) []byte {
+	t.Helper()
+	body, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := sns.Signed(body)
+	if err != nil {
+		text = "" // a test takes a key away on purpose
+	}
+	var sig []byte
+	if m["SignatureVersion"] == "1" {
+		sum := sha1.Sum([]byte(text))
+		sig, err = rsa.SignPKCS1v15(nil, theAuthority().leaf, crypto.SHA1, sum[:])
+	} else {
+		sum := sha256.Sum256([]byte(text))
+		sig, err = rsa.SignPKCS1v15(nil, theAuthority().leaf, crypto.SHA256, sum[:])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m["Signature"] = base64.StdEncoding.EncodeToString(sig)
+	body, err = json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func header(kind string) http.Header {
+	h := http.Header{}
+	h.Set("x-amz-sns-message-type", kind)
+	return h
+}
+
+// The string to sign is written out by hand here, from Amazon's description.
+func TestStringToSign(t *testing.T) {
+	for _, tt := range []struct{ name, body, want string }{
+		{"notification", `{"Type":"Notification","MessageId":"i","TopicArn":"a","Message":"m\nn","Timestamp":"t","Token":"x","SubscribeURL":"y"}`,
+			"Message\nm\nn\nMessageId\ni\nTimestamp\nt\nTopicArn\na\nType\nNotification\n"},
+		{"with a subject", `{"Subject":"s","Type":"Notification","MessageId":"i","TopicArn":"a","Message":"m","Timestamp":"t"}`,
+			"Message\nm\nMessageId\ni\nSubject\ns\nTimestamp\nt\nTopicArn\na\nType\nNotification\n"},
+		{"subject is null", `{"Subject":null,"Type":"Notification","MessageId":"i","TopicArn":"a","Message":"m","Timestamp":"t"}`,
+			"Message\nm\nMessageId\ni\nTimestamp\nt\nTopicArn\na\nType\nNotification\n"},
+		{"subscription", `{"Type":"SubscriptionConfirmation","MessageId":"i","TopicArn":"a","Message":"m","Timestamp":"t","Token":"k","SubscribeURL":"u","Subject":"s"}`,
+			"Message\nm\nMessageId\ni\nSubscribeURL\nu\nTimestamp\nt\nToken\nk\nTopicArn\na\nType\nSubscriptionConfirmation\n"},
+		{"unsubscription", `{"Type":"UnsubscribeConfirmation","MessageId":"i","TopicArn":"a","Message":"m","Timestamp":"t","Token":"k","SubscribeURL":"u"}`,
+			"Message\nm\nMessageId\ni\nSubscribeURL\nu\nTimestamp\nt\nToken\nk\nTopicArn\na\nType\nUnsubscribeConfirmation\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, err := sns.Signed([]byte(tt.body)); err != nil || got != tt.want {
+				t.Errorf("got %q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// Four messages that Amazon signed, on a day when its certificate was good and
+// on one when it is not.
+func TestAmazonsOwnMessages(t *testing.T) {
+	const dir = "/work/shared/data/aws-sns"
+	files, err := filepath.Glob(filepath.Join(dir, "notification-*.json"))
+	if err != nil || len(files) != 4 {
+		t.Skip("the recorded messages are not here")
+	}
+	certificate, err := os.ReadFile(filepath.Join(dir, "SimpleNotificationService-7ff5318490ec183fbaddaa2a969abfda.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificate) // its issuer is not at hand
+	for _, file := range files {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m map[string]string
+		if err := json.Unmarshal(body, &m); err != nil {
+			t.Fatal(err)
+		}
+		at, err := time.Parse(time.RFC3339, m["Timestamp"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &web{pages: map[string]page{m["SigningCertURL"]: {status: 200, body: string(certificate)}}}
+		s, err := sns.NewWith(sns.Config{Topics: []string{m["TopicArn"]}, AllowV1: true, Decoder: cloudtrail.New(cloudtrail.Config{})}, &http.Client{Transport: w}, roots)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := s.Verify(header("Notification"), body, at.Add(time.Second))
+		if err != nil || id != m["MessageId"] {
+			t.Errorf("%s: id %q, %v", filepath.Base(file), id, err)
+		}
+		if _, err := s.Verify(header("Notification"), bytes.Replace(body, []byte("Hello world"), []byte("Hello w0rld"), 1), at); incident.CodeOf(err) != incident.CodeForbidden {
+			t.Errorf("%s, changed: %v", filepath.Base(file), err)
+		}
+	}
+}
+
+func TestCertificateIsFetchedOnceAndJudgedEachTime(t *testing.T) {
+	s := newSource(t, nil)
+	body := sign(t, notice("Notification"))
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if id, err := s.Verify(header("Notification"), body, now); err != nil || id != "m-1" {
+				t.Errorf("id %q, %v", id, err)
+			}
+		})
+	}
+	all.Wait()
+	if s.web.count(certAt) != 1 || s.web.count(issuerAt) != 1 || len(s.watch.certificates) != 1 || s.watch.certificates[0] != nil {
+		t.Errorf("asked %v, observed %v", s.web.asked, s.watch.certificates)
+	}
+	late := now.AddDate(0, 2, 0)
+	m := notice("Notification")
+	m["Timestamp"] = late.Format(time.RFC3339)
+	if _, err := s.Verify(header("Notification"), sign(t, m), late); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("a remembered certificate that expired: %v", err)
+	}
+}
+
+func TestOutageIsNotTheSendersFault(t *testing.T) {
+	for name, p := range map[string]page{"network": {err: errors.New("no route")}, "server error": {status: 503}, "throttled": {status: 429}} {
+		for _, at := range []string{certAt, issuerAt} {
+			s := newSource(t, nil)
+			good := s.web.pages[at]
+			s.web.set(at, p)
+			body := sign(t, notice("Notification"))
+			if _, err := s.Verify(header("Notification"), body, now); err == nil || incident.CodeOf(err) != "" {
+				t.Errorf("%s of %s: error %v, want one that lets SNS try again", name, at, err)
+			}
+			s.web.set(at, good)
+			if _, err := s.Verify(header("Notification"), body, now); err != nil {
+				t.Errorf("%s of %s: afterwards %v", name, at, err)
+			}
+		}
+	}
+	s := newSource(t, func(c *sns.Config) { c.Topics = nil })
+	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err == nil || incident.CodeOf(err) != "" {
+		t.Errorf("without a topic: %v", err)
+	}
+}
+
+func TestFloodOfCertificateAddressesIsBounded(t *testing.T) {
+	s := newSource(t, nil)
+	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 500 {
+		m := notice("Notification")
+		m["SigningCertURL"] = "https://sns.eu-west-1.amazonaws.com/" + strings.Repeat("x", n+1) + ".pem"
+		if _, err := s.Verify(header("Notification"), sign(t, m), now); err == nil {
+			t.Fatal("accepted")
+		}
+	}
+	if len(s.web.asked) > 50 {
+		t.Errorf("%d calls to Amazon", len(s.web.asked))
+	}
+	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
+		t.Errorf("the good certificate was forgotten: %v", err)
+	}
+}
+
+func TestSubscriptionIsConfirmed(t *testing.T) {
+	s := newSource(t, nil)
+	body := sign(t, notice("SubscriptionConfirmation"))
+	if id, err := s.Verify(header("SubscriptionConfirmation"), body, now); err != nil || id != "m-1" {
+		t.Fatalf("id %q, %v", id, err)
+	}
+	if s.web.count(confirm) != 1 || len(s.watch.subscriptions) != 1 || s.watch.subscriptions[0] != nil {
+		t.Errorf("asked %v, observed %v", s.web.asked, s.watch.subscriptions)
+	}
+	if got, err := s.Decode(nil, body); err != nil || len(got) != 0 {
+		t.Errorf("decoded %v, %v", got, err)
+	}
+	for name, p := range map[string]page{"outage": {status: 500}, "network": {err: errors.New("no route")}} {
+		s := newSource(t, nil)
+		s.web.set(confirm, p)
+		_, err := s.Verify(header("SubscriptionConfirmation"), body, now)
+		if err == nil || incident.CodeOf(err) != "" || strings.Contains(err.Error(), "the-token") {
+			t.Errorf("%s: %v, want an error that lets SNS try again and does not show the token", name, err)
+		}
+		if len(s.watch.subscriptions) != 1 || s.watch.subscriptions[0] == nil {
+			t.Errorf("%s: observed %v", name, s.watch.subscriptions)
+		}
+	}
+}
+
+func TestNewRefusesWhatIsNoTopic(t *testing.T) {
+	for _, bad := range []string{"", "security", "arn:aws:sqs:eu-west-1:111122223333:q", topic + "\n", "arn:aws:sns:eu-west-1:111122223333:*"} {
+		if _, err := sns.New(sns.Config{Topics: []string{bad}, Decoder: cloudtrail.New(cloudtrail.Config{})}); incident.CodeOf(err) != incident.CodeInvalid {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := sns.New(sns.Config{Topics: []string{topic, "arn:aws-cn:sns:cn-north-1:111122223333:a.fifo"}, Decoder: cloudtrail.New(cloudtrail.Config{})}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,160 @@
+package sns_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tocsin/bot/incident"
+)
+
+func file(t testing.TB, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func carrying(t testing.TB, message string) []byte {
+	m := notice("Notification")
+	m["Message"] = message
+	return marshal(t, m)
+}
+
+func quoted(t testing.TB, s string) string {
+	t.Helper()
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestMessagesAreUnwrapped(t *testing.T) {
+	s := newSource(t, nil)
+	record := `{"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","eventID":"e","recipientAccountId":"111122223333"}`
+	envelope := `{"detail-type":"AWS API Call via CloudTrail","source":"aws.cloudtrail","id":"i","detail":` + record + `}`
+	finding := `{"detail-type":"GuardDuty Finding","source":"aws.guardduty","id":"i","detail":{"id":"f","type":"T:R/F","severity":8,"accountId":"1"}}`
+	for _, tt := range []struct{ name, message, kind string }{
+		{"record", record, "cloudtrail.StopLogging"},
+		{"envelope", envelope, "cloudtrail.StopLogging"},
+		{"finding", finding, "guardduty.T:R/F"},
+		{"text in text", quoted(t, envelope), "cloudtrail.StopLogging"},
+		{"notification in a notification", `{"Type":"Notification","Message":` + quoted(t, envelope) + `}`, "cloudtrail.StopLogging"},
+		{"alarm", file(t, "alarm.json"), "cloudwatch.alarm"},
+		{"alarm in a notification", `{"Type":"Notification","Message":` + quoted(t, file(t, "alarm.json")) + `}`, "cloudwatch.alarm"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := s.Decode(nil, carrying(t, tt.message))
+			if err != nil || len(got) != 1 || got[0].Alert == nil || got[0].Alert.Kind != tt.kind {
+				t.Errorf("got %+v, %v, want one %s", got, err, tt.kind)
+			}
+		})
+	}
+	deep := envelope
+	for range 6 {
+		deep = quoted(t, deep)
+	}
+	for name, message := range map[string]string{
+		"text": "Hello world", "empty": "", "number": "1", "unknown": `{"x":1}`, "other event": `{"detail-type":"EC2 Instance State-change Notification","detail":{}}`,
+		"too deep": deep, "file notice": `{"s3Bucket":"b","s3ObjectKey":["k"]}`, "object event": `{"Records":[{"s3":{"bucket":{"name":"b"}}}]}`,
+	} {
+		if got, err := s.Decode(nil, carrying(t, message)); err == nil || got != nil {
+			t.Errorf("%s: %v, want an error that keeps it for a person", name, got)
+		}
+	}
+	if got, err := s.Decode(nil, carrying(t, `{"Service":"Amazon S3","Event":"s3:TestEvent"}`)); err != nil || got != nil {
+		t.Errorf("test event: %v, %v", got, err)
+	}
+}
+
+func TestAlarm(t *testing.T) {
+	s := newSource(t, nil)
+	body := file(t, "alarm.json")
+	got, err := s.Decode(nil, carrying(t, body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []incident.Signal{{Alert: &incident.Alert{
+		Source: "sns", Kind: "cloudwatch.alarm", Level: incident.LevelMedium, Title: "CloudWatch alarm: payroll errors",
+		Detail:      "Errors of the payroll run\nThreshold Crossed: 1 datapoint [12.0] was greater than the threshold (5.0).",
+		Fingerprint: "cloudwatch|111122223333|eu-west-1|payroll errors|ALARM", Correlation: "cloudwatch:111122223333:eu-west-1:payroll errors",
+		EventID: "m-1", At: time.Date(2026, 11, 3, 2, 30, 27, 123e6, time.UTC), Account: "111122223333", Region: "eu-west-1",
+		URL:  "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#alarmsV2:alarm/payroll%20errors",
+		Tags: map[string]string{"alarm": "payroll errors", "state": "ALARM", "state_before": "OK"},
+	}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	over, err := s.Decode(nil, carrying(t, strings.Replace(body, `"NewStateValue": "ALARM"`, `"NewStateValue": "OK"`, 1)))
+	if err != nil || len(over) != 1 || over[0].Command == nil || over[0].Command.Verb != incident.VerbSourceNote || over[0].Subject.Correlation != want[0].Alert.Correlation {
+		t.Errorf("over: %+v, %v", over, err)
+	}
+	blind, err := s.Decode(nil, carrying(t, strings.Replace(body, `"NewStateValue": "ALARM"`, `"NewStateValue": "INSUFFICIENT_DATA"`, 1)))
+	if err != nil || blind[0].Alert.Level != incident.LevelLow || blind[0].Alert.Fingerprint == want[0].Alert.Fingerprint {
+		t.Errorf("without data: %+v, %v", blind, err)
+	}
+}
+
+func TestRemovedSubscriptionIsAnAlert(t *testing.T) {
+	s := newSource(t, nil)
+	body := sign(t, notice("UnsubscribeConfirmation"))
+	if _, err := s.Verify(header("UnsubscribeConfirmation"), body, now); err != nil {
+		t.Fatal(err)
+	}
+	if s.web.count(confirm) != 0 {
+		t.Error("it subscribed again by itself")
+	}
+	got, err := s.Decode(nil, body)
+	if err != nil || len(got) != 1 || got[0].Alert == nil {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	a := got[0].Alert
+	if a.Kind != "sns.unsubscribed" || a.Level != incident.LevelHigh || a.Account != "111122223333" || strings.Contains(a.Detail+a.URL, "the-token") {
+		t.Errorf("alert %+v", a)
+	}
+}
+
+// Whatever comes in: nothing panics, the same bytes mean the same, and what
+// was not signed is never let in.
+func FuzzMessage(f *testing.F) {
+	s := newSource(f, nil)
+	f.Add(sign(f, notice("Notification")), "Notification")
+	f.Add(sign(f, notice("SubscriptionConfirmation")), "SubscriptionConfirmation")
+	f.Add(sign(f, notice("UnsubscribeConfirmation")), "UnsubscribeConfirmation")
+	f.Add(carrying(f, file(f, "alarm.json")), "Notification")
+	f.Add([]byte(`{"Type":"Notification","Message":"\"{}\""}`), "Notification")
+	genuine := map[string]bool{}
+	for _, kind := range []string{"Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"} {
+		var m map[string]string
+		if err := json.Unmarshal(sign(f, notice(kind)), &m); err != nil {
+			f.Fatal(err)
+		}
+		genuine[m["Signature"]] = true
+	}
+	f.Fuzz(func(t *testing.T, body []byte, kind string) {
+		before := string(body)
+		if _, err := s.Verify(header(kind), body, now); err == nil {
+			var m map[string]any
+			if json.Unmarshal(body, &m) != nil || !genuine[m["Signature"].(string)] {
+				t.Errorf("let in: %s", body)
+			}
+		}
+		once, err1 := s.Decode(nil, body)
+		twice, err2 := s.Decode(nil, body)
+		if !reflect.DeepEqual(once, twice) || (err1 == nil) != (err2 == nil) {
+			t.Errorf("%s means %v and then %v", body, once, twice)
+		}
+		if before != string(body) {
+			t.Error("the body was changed")
+		}
+	})
+}

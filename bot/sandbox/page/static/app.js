@@ -146,8 +146,8 @@ async function drawChannel() {
   const box = $("messages");
   const list = data.messages;
   showMessages(box, ch, list, "channel", openThread);
+  if (data.earlier) box.prepend(h("p", { class: "empty", "data-key": "earlier" }, `${data.earlier} earlier messages are not shown.`));
   box.dataset.channel = ch.id;
-  if (!list.length && !box.childElementCount) box.replaceChildren(h("p", { class: "empty", "data-key": "empty" }, "Nothing has been said here yet."));
   drawComposer(ch);
   if (target) reveal(); else if (stick) box.scrollTop = box.scrollHeight;
 }
@@ -262,7 +262,6 @@ async function drawPanel() {
   panel.setAttribute("aria-labelledby", "tab-" + id);
   const focus = document.activeElement && panel.contains(document.activeElement) ? document.activeElement.dataset.testid : "";
   const top = panel.scrollTop;
-  if (panel.contains(document.activeElement) && document.activeElement.matches("select")) return; // an open menu stays open
   await draw();
   panel.scrollTop = top;
   if (focus && !panel.contains(document.activeElement)) panel.querySelector(`[data-testid="${CSS.escape(focus)}"]`)?.focus();

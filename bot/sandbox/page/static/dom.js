@@ -21,6 +21,33 @@ const shown = (children) => children.flat(4).filter((c) => c !== null && c !== u
 /** fill replaces what an element holds. */
 export function fill(el, ...children) { el.replaceChildren(...shown(children)); }
 
+/** sync makes next the children of box and moves only what has to move. */
+function sync(box, next) {
+  const stay = new Set(next);
+  for (const el of [...box.children]) if (!stay.has(el)) el.remove();
+  next.forEach((el, i) => { if (box.children[i] !== el) box.insertBefore(el, box.children[i] || null); });
+}
+
+/** keyed shows a list of {key, print, draw} in box. What has the same key and
+    print as before stays as it is, with its focus and whatever is open in it. */
+export function keyed(box, items) {
+  const old = new Map([...box.children].map((el) => [el.dataset.key, el]));
+  sync(box, items.map(({ key, print, draw }) => {
+    const el = old.get(key);
+    if (el && el.print === print) return el;
+    const fresh = draw();
+    fresh.dataset.key = key;
+    fresh.print = print;
+    return fresh;
+  }));
+}
+
+/** once draws the standing part of a panel, which is emptied when another tool opens. */
+export function once(panel, draw) {
+  if (panel.childElementCount === 0) fill(panel, draw());
+  return panel.querySelector(".list");
+}
+
 // The page's own signs are drawn, because not every machine has a font for them.
 const strokes = {
   lock: "M4.5 7.500h7v6h-7zM5.7 7.500V5.300a2.3 2.3 0 0 1 4.6 0v2.2",

@@ -1,7 +1,7 @@
 // Messages of a channel and of a thread. Each is drawn once and drawn anew only
 // when it changed, so that what somebody is doing in another stays undisturbed.
 
-import { h, icon, send, avatar, working, bytes } from "./dom.js";
+import { h, icon, keyed, send, avatar, working, bytes } from "./dom.js";
 import { world, nameOf, handleOf, clock, day, exact, tsDate } from "./world.js";
 import { mrkdwn } from "./text.js";
 import { blocks, attachments } from "./blocks.js";
@@ -11,36 +11,21 @@ const system = /^(channel|group)_(join|leave|topic|purpose|name|archive|unarchiv
 
 /** showMessages brings a list in line with messages; where is "channel" or "thread". */
 export function showMessages(box, channel, list, where, openThread) {
-  const old = new Map([...box.children].map((el) => [el.dataset.key, el]));
-  const next = [];
+  const items = [];
+  const fixed = (key, draw) => items.push({ key, print: key, draw });
+  if (!list.length) fixed("empty", () => h("p", { class: "empty" }, "Nothing has been said here yet."));
   let before = null;
   for (const m of list) {
     const date = day(tsDate(m.ts));
     if (where === "channel" && (!before || day(tsDate(before.ts)) !== date)) {
-      next.push(old.get("day " + date) || h("div", { class: "day", role: "separator", "data-key": "day " + date }, h("span", {}, date)));
+      fixed("day " + date, () => h("div", { class: "day", role: "separator" }, h("span", {}, date)));
       before = null;
     }
     const follows = Boolean(before && !system.test(m.subtype) && !system.test(before.subtype) && before.user === m.user && !before.ephemeral === !m.ephemeral && m.ts - before.ts < 300);
-    const key = m.ts + (m.ephemeral ? " whisper" : "");
-    const print = JSON.stringify([m, follows, world.user, nameOf(m.user)]);
-    let el = old.get(key);
-    if (!el || el.print !== print) {
-      const fresh = message(m, channel, follows, where, openThread);
-      fresh.dataset.key = key;
-      fresh.print = print;
-      el = fresh;
-    }
-    next.push(el);
+    items.push({ key: m.ts + (m.ephemeral ? " whisper" : ""), print: JSON.stringify([m, follows, world.user, nameOf(m.user)]), draw: () => message(m, channel, follows, where, openThread) });
     before = m;
   }
-  sync(box, next);
-}
-
-/** sync makes next the children of box and moves only what has to move. */
-function sync(box, next) {
-  const stay = new Set(next);
-  for (const el of [...box.children]) if (!stay.has(el)) el.remove();
-  next.forEach((el, i) => { if (box.children[i] !== el) box.insertBefore(el, box.children[i] || null); });
+  keyed(box, items);
 }
 
 function message(m, channel, follows, where, openThread) {

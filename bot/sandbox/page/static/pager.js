@@ -1,6 +1,7 @@
 // The PagerDuty account: what rings, at whom, and the buttons of those on call.
 
-import { h, fill, ask, send, working } from "./dom.js";
+import { h, fill, keyed, once, ask, send, working } from "./dom.js";
+import { link } from "./text.js";
 import { world, personOf, clock, exact } from "./world.js";
 
 const words = { triggered: "ringing", acknowledged: "acknowledged", resolved: "resolved" };
@@ -14,8 +15,7 @@ export async function showPager(panel) {
   if (panel.dataset.as !== world.user) { actor = mine || oncall[0] || data.users[0]?.id || ""; panel.dataset.as = world.user; }
   const open = [...panel.querySelectorAll("details[open]")].map((d) => d.dataset.key);
   const details = (key, title, ...body) => h("details", { "data-key": key, open: open.includes(key) }, h("summary", {}, title), body);
-  const menu = h("select", { id: "pager-as", "data-testid": "pager-as", onchange: () => { actor = menu.value; } },
-    data.users.map((u) => h("option", { value: u.id, selected: u.id === actor }, u.name + (oncall.includes(u.id) ? " – on call" : "") + (u.id === mine ? " (you)" : ""))));
+  const list = once(panel, () => [h("h2", {}, "PagerDuty"), h("div", { class: "head" }), h("div", { class: "list" })]);
 
   const card = (in_) => {
     const rang = data.pages.filter((p) => p.incident === in_.id);
@@ -32,12 +32,19 @@ export async function showPager(panel) {
       rang.length ? details(in_.id + " rang", `Rang ${rang.length} ${rang.length === 1 ? "time" : "times"}`, h("ul", {}, rang.map((p) => h("li", {}, `${clock(new Date(p.at))} at ${user(p.user)}: ${p.text}`)))) : h("p", { class: "muted" }, "Rang at nobody."),
       details(in_.id + " log", "What happened", h("ul", {}, (in_.log || []).map((l) => h("li", {}, `${clock(new Date(l.at))} ${l.kind} by ${user(l.by)}${l.text ? ": " + l.text : ""}`)))),
       in_.event ? details(in_.id + " event", "What the bot said", h("pre", {}, JSON.stringify(in_.event, null, 2))) : null,
-      (in_.links || []).filter((l) => /^https?:/.test(l.href)).map((l) => h("p", {}, h("a", { href: l.href, target: "_blank", rel: "noopener noreferrer" }, l.text || l.href))));
+      (in_.links || []).map((l) => h("p", {}, link(l.href, l.text || l.href))));
   };
 
-  fill(panel,
-    h("h2", {}, "PagerDuty"),
-    h("p", { class: "muted" }, "On call: ", data.services.map((s) => `${s.name}: ${(s.on_call || []).map(user).join(", ") || "nobody"}`).join("; ")),
-    h("p", { class: "row" }, h("label", { for: "pager-as" }, "Act as"), menu),
-    data.incidents.length ? data.incidents.map(card) : h("p", { class: "empty" }, "Nothing rings. Raise an alert, and somebody is woken here."));
+  const head = panel.querySelector(".head");
+  const print = JSON.stringify([data.users, data.services, mine, world.user]);
+  if (head.print !== print) {
+    head.print = print;
+    const menu = h("select", { id: "pager-as", "data-testid": "pager-as", onchange: () => { actor = menu.value; } },
+      data.users.map((u) => h("option", { value: u.id, selected: u.id === actor }, u.name + (oncall.includes(u.id) ? " – on call" : "") + (u.id === mine ? " (you)" : ""))));
+    fill(head, h("p", { class: "muted" }, "On call: ", data.services.map((s) => `${s.name}: ${(s.on_call || []).map(user).join(", ") || "nobody"}`).join("; ")),
+      h("p", { class: "row" }, h("label", { for: "pager-as" }, "Act as"), menu));
+  }
+  keyed(list, data.incidents.length
+    ? data.incidents.map((in_) => ({ key: in_.id, print: JSON.stringify([in_, data.pages.filter((p) => p.incident === in_.id)]), draw: () => card(in_) }))
+    : [{ key: "none", print: "", draw: () => h("p", { class: "empty" }, "Nothing rings. Raise an alert, and somebody is woken here.") }]);
 }

@@ -1,0 +1,202 @@
+package page_test
+
+import (
+	"net/http"
+	"net/smtp"
+	"strings"
+	"testing"
+
+	"tocsin/bot/sandbox/feed"
+	"tocsin/bot/sandbox/page"
+)
+
+func TestPagerActsForTheWorkspacesPeople(t *testing.T) {
+	w := newWorld(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.paged+"/v2/enqueue", strings.NewReader(
+		`{"routing_key":"`+routingKey+`","event_action":"trigger","dedup_key":"INC-42/1","payload":{"summary":"a key leaked","source":"tocsin","severity":"critical"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.do(req)
+	state := w.get("/api/pager")
+	id := state.str("incidents", 0, "id")
+	if id == "" || state.str("pages", 0, "user") != "PADA" || w.get("/api/state").str("ringing") != "1" {
+		t.Fatalf("the pager shows %v", state.v)
+	}
+	w.post("/api/pager/ack", m{"user": ben, "incident": id})
+	w.post("/api/pager/note", m{"user": "PADA", "incident": id, "text": "on it"})
+	if got := w.get("/api/pager"); got.str("incidents", 0, "status") != "acknowledged" || got.str("incidents", 0, "acknowledged_by", 0) != "PBEN" || got.str("incidents", 0, "notes", 0, "content") != "on it" {
+		t.Errorf("acknowledged: %v", got.v)
+	}
+	w.refused("/api/pager/ack", m{"user": lena, "incident": id}, http.StatusNotFound)
+	w.refused("/api/pager/resolve", m{"user": ben, "incident": "none"}, http.StatusNotFound)
+	w.post("/api/pager/resolve", m{"user": ada, "incident": id})
+	w.refused("/api/pager/ack", m{"user": ada, "incident": id}, http.StatusConflict)
+}
+
+func TestFilesAreSealedAndSeenByTheirReaders(t *testing.T) {
+	w := newWorld(t)
+	f := w.post("/api/upload", m{"user": ada, "channel": locked, "name": "post mortem.html", "content": []byte("<script>alert(1)</script>")}).str("message", "files", 0, "id")
+	get := func(path string) (*http.Response, string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, body := w.do(req)
+		return res, string(body)
+	}
+	res, body := get("/files/" + f + "?user=" + ada)
+	if body != "<script>alert(1)</script>" || !strings.HasPrefix(res.Header.Get("Content-Security-Policy"), "sandbox; default-src 'none'") {
+		t.Errorf("the file comes as %q under %q", body, res.Header.Get("Content-Security-Policy"))
+	}
+	if res, _ = get("/files/" + f + "?download=1&user=" + ada); !strings.Contains(res.Header.Get("Content-Disposition"), "post%20mortem.html") {
+		t.Errorf("the download is called %q", res.Header.Get("Content-Disposition"))
+	}
+	if res, _ = get("/files/" + f + "?user=" + ben); res.StatusCode != http.StatusNotFound {
+		t.Errorf("who is not in the channel gets the file: %d", res.StatusCode)
+	}
+}
+
+const invite = "From: Tocsin <tocsin@example.com>\r\nTo: Ada <ada@example.com>\r\nSubject: Review\r\nMessage-ID: <r42@tocsin>\r\nMIME-Version: 1.0\r\n" +
+	"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<h1>Review</h1>\r\n--b\r\n" +
+	"Content-Type: text/calendar; method=REQUEST; name=invite.ics\r\n\r\nBEGIN:VCALENDAR\r\nMETHOD:REQUEST\r\nBEGIN:VTIMEZONE\r\nTZID:Europe/Paris\r\nBEGIN:STANDARD\r\n" +
+	"DTSTART:19701025T030000\r\nEND:STANDARD\r\nEND:VTIMEZONE\r\nBEGIN:VEVENT\r\nUID:inc-42\r\nSUMMARY:Review of INC-42\\, four depart\r\n ments\r\n" +
+	"DTSTART;TZID=Europe/Paris:20261124T100000\r\nDTEND:20261124T100000Z\r\nORGANIZER;CN=Tocsin:mailto:tocsin@example.com\r\n" +
+	"ATTENDEE;CN=\"Roth: Lena\":mailto:lena@example.com\r\nATTENDEE:mailto:ada@example.com\r\nBEGIN:VALARM\r\nDESCRIPTION:wake up\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n--b--\r\n"
+
+func TestMailIsReadAsAMailProgramReadsIt(t *testing.T) {
+	w := newWorld(t)
+	if err := smtp.SendMail(w.smtp, nil, "tocsin@example.com", []string{"ada@example.com"}, []byte(invite)); err != nil {
+		t.Fatal(err)
+	}
+	l := w.get("/api/mail").at("mails", 0)
+	want := map[string]string{"summary": "Review of INC-42, four departments", "method": "REQUEST", "start": "2026-11-24T10:00:00+01:00", "end": "2026-11-24T10:00:00Z",
+		"organizer": "Tocsin <tocsin@example.com>", "attendees": "[Roth: Lena <lena@example.com> ada@example.com]", "description": "", "uid": "inc-42"}
+	for field, v := range want {
+		if got := l.str("invitation", field); got != v {
+			t.Errorf("%s of the invitation is %q, want %q", field, got, v)
+		}
+	}
+	if l.at("html").v != true || l.str("subject") != "Review" {
+		t.Errorf("the letter is %v", l.v)
+	}
+	for path, want := range map[string]string{"/mail/1/html": "<h1>Review</h1>", "/mail/1/raw": "Subject: Review", "/mail/1/part/0": "BEGIN:VCALENDAR", "/mail/1/part/1": "not_found", "/mail/9/html": "not_found", "/mail/1/none": "not_found"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, body := w.do(req)
+		if !strings.Contains(string(body), want) || want != "not_found" && !strings.HasPrefix(res.Header.Get("Content-Security-Policy"), "sandbox") {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+}
+
+func TestAlertsAreRealDeliveries(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range w.get("/api/state").list("alerts") {
+		id := c.str("id")
+		w.mu.Lock()
+		w.hooks = nil
+		w.mu.Unlock()
+		got := w.post("/api/alert", m{"alert": id})
+		want := "202"
+		if id == "forged" {
+			want = "401"
+		}
+		n := len(w.hooks)
+		if n == 0 || got.str("answers", want) != got.str("sent") {
+			t.Errorf("%s was answered %v", id, got.v)
+		}
+		for _, h := range w.hooks {
+			if h.path == "/hooks/cloudtrail" && h.header.Get("X-Api-Key") != apiKey {
+				t.Errorf("%s came without its key", id)
+			}
+		}
+	}
+	w.refused("/api/alert", m{"alert": "none"}, http.StatusNotFound)
+	w.refused("/api/alert", m{"alert": "forged", "copies": 100_000}, http.StatusBadRequest)
+}
+
+func TestCopiesAreOfTheSameAlert(t *testing.T) {
+	w := newWorld(t)
+	first := w.post("/api/alert", m{"alert": "sentry-data-leak"})
+	w.post("/api/alert", m{"alert": "sentry-data-leak", "copies": 49, "seed": first.at("seed").v})
+	second := w.post("/api/alert", m{"alert": "sentry-data-leak"})
+	if first.str("seed") == second.str("seed") {
+		t.Error("two presses are one alert")
+	}
+	ids := map[string]bool{}
+	for _, h := range w.hooks {
+		ids[h.header.Get("Request-ID")] = true
+	}
+	if len(w.hooks) != 51 || len(ids) != 51 {
+		t.Errorf("%d deliveries with %d ids", len(w.hooks), len(ids))
+	}
+}
+
+func TestAlertsWithoutAnAddressAreNoChoice(t *testing.T) {
+	w := newWorld(t, func(c *page.Config) { c.Sentry = feed.Sentry{} })
+	for _, c := range w.get("/api/state").list("alerts") {
+		if c.str("from") != "CloudTrail" {
+			t.Errorf("%s is offered", c.str("id"))
+		}
+	}
+}
+
+func TestSwitchesLeaveEachOtherAlone(t *testing.T) {
+	w := newWorld(t)
+	on := func() string {
+		var out []string
+		for _, s := range w.get("/api/state").list("faults") {
+			if s.at("on").v == true {
+				out = append(out, s.str("name"))
+			}
+		}
+		return strings.Join(out, " ")
+	}
+	var all []string
+	for _, s := range w.get("/api/state").list("faults") {
+		name := s.str("name")
+		all = append(all, name)
+		w.post("/api/faults", m{"name": name, "on": true})
+		w.post("/api/faults", m{"name": name, "on": true}) // twice is once
+		if got := on(); got != strings.Join(all, " ") {
+			t.Fatalf("after %s: %q", name, got)
+		}
+	}
+	for len(all) > 3 {
+		w.post("/api/faults", m{"name": all[1], "on": false})
+		all = append(all[:1], all[2:]...)
+		if got := on(); got != strings.Join(all, " ") {
+			t.Fatalf("on is %q, want %q", got, all)
+		}
+	}
+	if got := w.post("/api/faults", m{"clear": true}); on() != "" || len(got.list("faults")) == 0 {
+		t.Errorf("after clearing: %q", on())
+	}
+	w.refused("/api/faults", m{"name": "none", "on": true}, http.StatusNotFound)
+}
+
+func TestLogTellsOfEveryWire(t *testing.T) {
+	w := newWorld(t)
+	w.api("auth.test", nil)
+	w.post("/api/command", m{"user": ada, "channel": general, "text": "/incident list"})
+	w.post("/api/alert", m{"alert": "forged"})
+	if err := smtp.SendMail(w.smtp, nil, "a@example.com", []string{"b@example.com"}, []byte(invite)); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, e := range w.get("/api/log").list("entries") {
+		seen[e.str("what")] = e.str("system") + " " + e.str("to_app") + " " + e.str("status")
+	}
+	for what, want := range map[string]string{"auth.test": "Slack false 200", "/incident": "Slack true 200", "forged": "Alerts true 1 × 401", "SMTP": "Mail false 250"} {
+		if seen[what] != want {
+			t.Errorf("%s is logged as %q, want %q", what, seen[what], want)
+		}
+	}
+	if n := len(w.get("/api/log?limit=1").list("entries")); n != 1 {
+		t.Errorf("limit=1 gives %d", n)
+	}
+	w.ask(http.MethodGet, "/api/log?limit=x", nil, http.StatusBadRequest)
+}

@@ -489,7 +489,7 @@ func TestErasedTextIsGoneAndTheChainHolds(t *testing.T) {
 		s := openTest(t, url)
 		inc := s.open(t, "a name that must go")
 		s.write(t, func(tx response.Tx) error {
-			if _, err := grow(tx, inc, event(incident.EventErased, nil, "reason", "asked to")); err != nil {
+			if _, err := grow(tx, inc, event(incident.EventErased, map[string]string{"refs": `[{"seq":1,"name":"title"}]`}, "reason", "asked to")); err != nil {
 				return err
 			}
 			return tx.Erase(inc.ID, []incident.TextRef{{Seq: 1, Name: "title"}})

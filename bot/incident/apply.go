@@ -52,15 +52,13 @@ func Apply(inc Incident, e Event) Incident {
 	case EventFactSet:
 		i.factSet(e)
 	case EventCalled:
-		for _, d := range strings.Split(e.Field("departments"), ",") {
-			i.Called = append(i.Called, Department(d))
-		}
+		i.Called = append(i.Called, split[Department](e.Field("departments"))...)
 	case EventEvidence:
 		i.Evidence = append(i.Evidence, Evidence{ID: e.Field("evidence"), Name: e.Text("name"), Where: e.Text("where"), SHA256: e.Field("sha256"), By: e.By, At: e.RecordedAt})
 	case EventAccessGranted:
 		i.Access = append(i.Access, PersonID(e.Field("person")))
 	case EventInvited:
-		i.Access = append(i.Access, splitPeople(e.Field("people"))...)
+		i.Access = append(i.Access, split[PersonID](e.Field("people"))...)
 	case EventRestricted:
 		i.Restricted = e.Field("restricted") == "true"
 	case EventMergedInto:
@@ -72,6 +70,8 @@ func Apply(inc Incident, e Event) Incident {
 		if first := PersonID(e.Field("person")); first != "" {
 			i.Dismissal.By, i.Dismissal.Second = first, e.By
 		}
+	case EventContained, EventResolved:
+		i.contained(e.RecordedAt)
 	case EventReopened:
 		i.reopened()
 	case EventChannelOpened, EventLinked:
@@ -80,7 +80,9 @@ func Apply(inc Incident, e Event) Incident {
 		}
 		i.Links[e.Field("name")] = e.Field("value")
 	case EventDelegated:
-		i.Delegations = append(i.Delegations, Delegation{Department: Department(e.Field("department")), From: e.By, To: PersonID(e.Field("person")), Until: parseInstant(e.Field("until"))})
+		next := Delegation{Department: Department(e.Field("department")), From: e.By, To: PersonID(e.Field("person")), Until: parseInstant(e.Field("until"))}
+		i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.Department == next.Department && g.To == next.To })
+		i.Delegations = append(i.Delegations, next) // the last word counts, so that a date can be drawn nearer
 	case EventEraseProposed:
 		i.Erasure = &Erasure{By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Refs: textRefs(e)}
 	case EventErased:
@@ -127,6 +129,7 @@ func (i *Incident) attached(e Event) {
 		if id, err := ParseID(e.Field("source")); err == nil {
 			i.MergedFrom = append(i.MergedFrom, id)
 		}
+		i.contained(parseInstant(e.Field("contained_at")))
 		return
 	}
 	id, _ := strconv.ParseInt(e.Field("alert"), 10, 64)
@@ -190,6 +193,13 @@ func (i *Incident) factSet(e Event) {
 		next := Affected{Who: e.Text("who"), Capacity: Capacity(e.Field("capacity")), Count: atoi(e.Field("count")), Told: parseInstant(e.Field("told"))}
 		i.Facts.Affected = slices.DeleteFunc(i.Facts.Affected, func(a Affected) bool { return a.Who == next.Who })
 		i.Facts.Affected = append(i.Facts.Affected, next)
+	}
+}
+
+// contained remembers when there was first something to contain.
+func (i *Incident) contained(at time.Time) {
+	if i.ContainedAt.IsZero() {
+		i.ContainedAt = at
 	}
 }
 
@@ -288,7 +298,7 @@ func (i *Incident) reviewed(e Event) {
 		i.Review.At = parseInstant(e.Field("when"))
 	case EventReviewConcluded:
 		i.Review.Concluded, i.Review.By = e.RecordedAt, e.By
-		i.Review.Attendance, i.Review.Decisions = splitPeople(e.Field("people")), e.Text("decisions")
+		i.Review.Attendance, i.Review.Decisions = split[PersonID](e.Field("people")), e.Text("decisions")
 	case EventExceptionProposed:
 		i.Review.Exception, i.Review.ExceptionBy = e.Text("reason"), e.By
 	case EventExceptionEndorsed:
@@ -305,11 +315,11 @@ func (i *Incident) submitted(e Event) {
 	i.Revision = revision
 	i.Signatures = nil
 	i.Submission = &Submission{By: e.By, At: e.RecordedAt, Digest: e.Field("digest"), Document: doc}
+	for n := range i.Postmortems {
+		i.Postmortems[n].Superseded = true
+	}
 	if e.Kind == EventRevised {
 		i.Review = Review{}
-		for n := range i.Postmortems {
-			i.Postmortems[n].Superseded = true
-		}
 	}
 }
 
@@ -342,18 +352,21 @@ func joinPeople(people []PersonID) string {
 	return strings.Join(out, ",")
 }
 
-func splitPeople(s string) []PersonID {
-	var out []PersonID
+func split[T ~string](s string) []T {
+	var out []T
 	for _, p := range strings.Split(s, ",") {
 		if p != "" {
-			out = append(out, PersonID(p))
+			out = append(out, T(p))
 		}
 	}
 	return out
 }
 
 func parseInstant(s string) time.Time {
-	t, _ := time.Parse(time.RFC3339Nano, s) // written by Decide; "" is the zero time
+	t, err := time.Parse(time.RFC3339Nano, s) // written by Decide; "" is the zero time
+	if t = t.UTC(); err != nil || t.Year() < 0 || t.Year() > 9999 {
+		return time.Time{}
+	}
 	return t
 }
 

@@ -1,6 +1,10 @@
 package incident
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Via is the way a command came.
 type Via string
@@ -65,6 +69,51 @@ type Command struct {
 	Revision int               `json:"revision,omitempty"`
 	People   []PersonID        `json:"people,omitempty"`
 	Effect   string            `json:"effect,omitempty"` // key of the effect this is the result of
+}
+
+// argument is a free text or a date in a command, by the name of its field.
+type argument struct {
+	field, text string
+	at          time.Time
+}
+
+// prose lists every free text in the command.
+func (c Command) prose() []argument {
+	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "exception", text: c.Exception}}
+	for _, name := range slices.Sorted(maps.Keys(c.Record)) {
+		out = append(out, argument{field: name, text: c.Record[name]})
+	}
+	if c.Evidence != nil {
+		out = append(out, argument{field: "name", text: c.Evidence.Name}, argument{field: "where", text: c.Evidence.Where})
+	}
+	if c.Action != nil {
+		out = append(out, argument{field: "action", text: c.Action.Title})
+	}
+	for _, a := range c.Actions {
+		out = append(out, argument{field: "actions", text: a.Title})
+	}
+	if c.Fact != nil {
+		out = append(out, argument{field: "value", text: c.Fact.Value})
+		if c.Fact.Affected != nil {
+			out = append(out, argument{field: "affected", text: c.Fact.Affected.Who})
+		}
+	}
+	return out
+}
+
+// dates lists every date in the command; a fact's instant is read where it is judged.
+func (c Command) dates() []argument {
+	out := []argument{{field: "happened_at", at: c.HappenedAt}, {field: "until", at: c.Until}, {field: "when", at: c.When}}
+	if c.Action != nil {
+		out = append(out, argument{field: "due", at: c.Action.Due})
+	}
+	for _, a := range c.Actions {
+		out = append(out, argument{field: "actions", at: a.Due})
+	}
+	if c.Fact != nil && c.Fact.Affected != nil {
+		out = append(out, argument{field: "told", at: c.Fact.Affected.Told})
+	}
+	return out
 }
 
 // TextRef points at one text of one event.

@@ -2,7 +2,6 @@ package incident
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +20,7 @@ const (
 // what is possible now. inc is the incident the command is for (for VerbOpen
 // one that has only its ID and Genesis head). It is pure.
 func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
-	j := judgement{cmd: cmd, env: env, inc: inc.clone()}
+	j := judge(cmd, inc, env)
 	if err := j.admit(); err != nil {
 		return nil, err
 	}
@@ -29,11 +28,11 @@ func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 	if line == nil {
 		return nil, j.refusal()
 	}
-	judge, ok := judges[cmd.Verb]
+	decide, ok := judges[cmd.Verb]
 	if !ok {
-		return nil, Invalid("verb", "%q is no verb of an incident", cmd.Verb)
+		return nil, Invalid("verb", "%q needs a second incident", cmd.Verb)
 	}
-	if err := judge(&j); err != nil {
+	if err := decide(&j); err != nil {
 		return nil, err
 	}
 	if len(j.events) > 0 && !line.leads(inc.Status, j.inc.Status) {
@@ -78,6 +77,15 @@ type judgement struct {
 	events []Event
 }
 
+// judge begins a judgement. A department goes by the name the configuration
+// gives it, so that "Legal" and "legal" are one.
+func judge(cmd Command, inc Incident, env Env) judgement {
+	if team, ok := env.Directory.Team(cmd.Department); ok {
+		cmd.Department = team.Name
+	}
+	return judgement{cmd: cmd, env: env, inc: inc.clone()}
+}
+
 // fields and texts are the two halves of an event's content.
 type (
 	fields map[string]string
@@ -94,8 +102,11 @@ func (j *judgement) emit(kind EventKind, f fields, t texts) {
 	if j.cmd.Audience != "" {
 		e.Audience = j.cmd.Audience
 	}
-	maps.Copy(e.Fields, f)
-	maps.DeleteFunc(e.Fields, func(_, v string) bool { return v == "" })
+	for name, v := range f {
+		if v != "" {
+			e.Fields[name] = strings.ToValidUTF8(v, "\uFFFD") // what JSON would make of it, before it is sealed
+		}
+	}
 	for name, v := range t {
 		if v == "" {
 			continue
@@ -103,7 +114,7 @@ func (j *judgement) emit(kind EventKind, f fields, t texts) {
 		if e.Texts == nil {
 			e.Texts = map[string]Text{}
 		}
-		e.Texts[name] = Text{Value: v}
+		e.Texts[name] = Text{Value: strings.ToValidUTF8(v, "\uFFFD")}
 	}
 	j.events = append(j.events, e)
 	j.inc = Apply(j.inc, e)
@@ -128,13 +139,18 @@ func (j *judgement) admit() error {
 	if cmd.HappenedAt.After(env.Now.Add(time.Minute)) {
 		return Invalid("happened_at", "%s is in the future", cmd.HappenedAt.Format(time.RFC3339))
 	}
-	for field, text := range j.prose() {
+	for _, arg := range cmd.prose() {
 		limit := MaxText
-		if field == "title" {
+		if arg.field == "title" {
 			limit = MaxTitle
 		}
-		if n := utf8.RuneCountInString(text); n > limit {
-			return Invalid(field, "%s has %d characters, at most %d are kept; put the rest into a file and add it as evidence", field, n, limit)
+		if n := utf8.RuneCountInString(arg.text); n > limit {
+			return Invalid(arg.field, "%s has %d characters, at most %d are kept; put the rest into a file and add it as evidence", arg.field, n, limit)
+		}
+	}
+	for _, arg := range cmd.dates() {
+		if y := arg.at.UTC().Year(); !arg.at.IsZero() && (y < 1970 || y > 9999) {
+			return Invalid(arg.field, "the year %d is none of ours", y)
 		}
 	}
 	switch cmd.Audience {
@@ -143,26 +159,6 @@ func (j *judgement) admit() error {
 		return Invalid("audience", "%q is no audience; use all, responders or legal_and_security", cmd.Audience)
 	}
 	return nil
-}
-
-// prose lists every free text in the command by the name of its argument.
-func (j *judgement) prose() map[string]string {
-	c := j.cmd
-	out := map[string]string{"title": c.Title, "text": c.Text, "exception": c.Exception}
-	maps.Copy(out, c.Record)
-	if c.Evidence != nil {
-		out["name"], out["where"] = c.Evidence.Name, c.Evidence.Where
-	}
-	if c.Action != nil {
-		out["action"] = c.Action.Title
-	}
-	if c.Fact != nil {
-		out["value"] = c.Fact.Value
-		if c.Fact.Affected != nil {
-			out["affected"] = c.Fact.Affected.Who
-		}
-	}
-	return out
 }
 
 // refusal says that the lifecycle has no place for the verb now, and what it has.

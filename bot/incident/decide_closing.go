@@ -2,9 +2,9 @@ package incident
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 )
 
 // void takes a frozen record back to writing: its digest and its signatures
@@ -51,7 +51,7 @@ func (j *judgement) edits(record map[string]string) (texts, fields, error) {
 			t[field.Name] = v
 		}
 	}
-	for name := range record {
+	for _, name := range slices.Sorted(maps.Keys(record)) {
 		if !slices.ContainsFunc(RecordFields(), func(r RecordField) bool { return r.Name == name }) {
 			return nil, nil, Invalid("record", "the record has no field %q; it has %s", name, recordNames())
 		}
@@ -67,7 +67,8 @@ func recordNames() string {
 	return strings.Join(names, ", ")
 }
 
-// edit emits the change of the record, if there is any.
+// edit emits the change of the record, if there is any. What changed is what
+// the open objections were about.
 func (j *judgement) edit() error {
 	t, f, err := j.edits(j.cmd.Record)
 	if err != nil {
@@ -192,6 +193,9 @@ func (j *judgement) object() error {
 	if err := j.need("text", j.cmd.Text, "an objection needs a reason"); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(j.inc.Objections, func(o Objection) bool { return o.Open() && o.Department == team && o.Reason == j.cmd.Text }) {
+		return nil
+	}
 	if j.inc.SignedBy(team) != nil {
 		j.emit(EventSignatureWithdrawn, fields{"department": string(team), "digest": j.digest()}, nil)
 	}
@@ -246,11 +250,7 @@ func (j *judgement) amend() error {
 		return err
 	}
 	j.emit(EventAmended, fields{"status": string(Resolved), "digest": j.digest()}, texts{"reason": j.cmd.Text})
-	if err := j.edit(); err != nil {
-		return err
-	}
-	j.closeObjections("amended")
-	return nil
+	return j.edit()
 }
 
 func (j *judgement) revise() error {
@@ -282,119 +282,4 @@ func (j *judgement) shared() error {
 		}
 	}
 	return nil
-}
-
-func (j *judgement) scheduleReview() error {
-	if j.cmd.When.IsZero() {
-		return Invalid("when", "say when the review meeting is, as in 2026-11-24 10:00")
-	}
-	if j.cmd.When.Before(j.env.Now) {
-		return Invalid("when", "%s has passed", j.cmd.When.Format(time.RFC3339))
-	}
-	if j.inc.Review.At.Equal(stamp(j.cmd.When)) {
-		return nil
-	}
-	j.emit(EventReviewScheduled, fields{"when": instant(j.cmd.When)}, texts{"text": j.cmd.Text})
-	return nil
-}
-
-func (j *judgement) conclude() error {
-	c := j.cmd
-	if len(c.Attendance) < 2 {
-		return Invalid("attendance", "a review is held in person: name at least two who were there")
-	}
-	for _, p := range c.Attendance {
-		if err := j.known("attendance", p); err != nil {
-			return err
-		}
-	}
-	if err := j.need("text", c.Text, "write down what was decided"); err != nil {
-		return err
-	}
-	for _, a := range c.Actions {
-		if err := j.action(a); err != nil {
-			return err
-		}
-	}
-	if strings.TrimSpace(c.Exception) != "" && j.inc.Review.Exception == "" {
-		j.emit(EventExceptionProposed, nil, texts{"reason": c.Exception})
-	}
-	if open := j.inc.gate(); open != "" && j.inc.Review.Exception == "" {
-		return Invalid("actions", "closing needs %s", open)
-	}
-	j.emit(EventReviewConcluded, fields{"people": joinPeople(c.Attendance)}, texts{"decisions": c.Text})
-	j.close()
-	return nil
-}
-
-// close ends the incident once the review is concluded and its gate is passed.
-func (j *judgement) close() {
-	if j.inc.Status == Approved && !j.inc.Review.Concluded.IsZero() && j.inc.gate() == "" {
-		j.emit(EventClosed, move(Closed), nil)
-	}
-}
-
-// except proposes to close without both kinds of actions, and endorses it when
-// a second person, from security, says the same.
-func (j *judgement) except() error {
-	r := j.inc.Review
-	if r.Exception == "" {
-		if err := j.need("text", j.cmd.Text, "an exception needs a reason"); err != nil {
-			return err
-		}
-		j.emit(EventExceptionProposed, nil, texts{"reason": j.cmd.Text})
-		return nil
-	}
-	if r.EndorsedBy != "" {
-		return nil
-	}
-	if r.ExceptionBy == j.env.Actor || !j.inc.maySpeak(j.env.Directory, j.env.Actor, Security, j.env.Now) {
-		return Conflict("a second person, from security, endorses the exception")
-	}
-	j.emit(EventExceptionEndorsed, nil, texts{"reason": j.cmd.Text})
-	j.close()
-	return nil
-}
-
-// action checks and adds one action item.
-func (j *judgement) action(a Action) error {
-	if !slices.Contains(ActionKinds(), a.Kind) {
-		return Invalid("kind", "%q is no kind of action item; use detection, prevention, mitigation or process", a.Kind)
-	}
-	if err := j.need("title", a.Title, "say what is to be done"); err != nil {
-		return err
-	}
-	if err := j.known("owner", a.Owner); err != nil {
-		return err
-	}
-	if a.Due.IsZero() {
-		return Invalid("due", "an action item has a due date, as in 2026-12-15")
-	}
-	j.emit(EventActionAdded, fields{"action": fmt.Sprintf("A%d", len(j.inc.Actions)+1), "kind": string(a.Kind), "owner": string(a.Owner), "due": instant(a.Due)}, texts{"title": a.Title})
-	return nil
-}
-
-func (j *judgement) addAction() error {
-	if j.cmd.Action == nil {
-		return Invalid("action", "say what is to be done, by whom and until when")
-	}
-	if err := j.action(*j.cmd.Action); err != nil {
-		return err
-	}
-	j.close()
-	return nil
-}
-
-func (j *judgement) finishAction() error {
-	for _, a := range j.inc.Actions {
-		if !strings.EqualFold(a.ID, j.cmd.Item) {
-			continue
-		}
-		if !a.Done.IsZero() {
-			return nil
-		}
-		j.emit(EventActionDone, fields{"action": a.ID}, texts{"text": j.cmd.Text})
-		return nil
-	}
-	return Unknown("action", "%s has no action item %q", j.inc.ID, j.cmd.Item)
 }

@@ -25,10 +25,15 @@ func (j *judgement) setFact() error {
 	t["reason"] = j.cmd.Text
 	j.emit(EventFactSet, f, t)
 	j.void("the fact " + string(c.Name) + " changed")
-	if c.Name == FactPersonalData && (j.inc.Facts.PersonalData == PersonalSuspected || j.inc.Facts.PersonalData == PersonalConfirmed) {
+	j.protectData()
+	return nil
+}
+
+// protectData calls those who have to know about personal data as soon as it is suspected.
+func (j *judgement) protectData() {
+	if p := j.inc.Facts.PersonalData; p == PersonalSuspected || p == PersonalConfirmed {
 		j.callIn(Legal, Communications, DataProtection)
 	}
-	return nil
 }
 
 // fact checks one fact and returns what its event says, or nil where it is so already.
@@ -42,8 +47,8 @@ func (j *judgement) fact(c FactChange) (fields, texts, error) {
 		if err != nil {
 			return nil, nil, Invalid("value", "%q is no instant; write it as 2026-11-24T02:31:00Z", value)
 		}
-		if at.After(j.env.Now.Add(time.Minute)) {
-			return nil, nil, Invalid("value", "%s is in the future", value)
+		if at.After(j.env.Now.Add(time.Minute)) || at.UTC().Year() < 1970 {
+			return nil, nil, Invalid("value", "%s is in the future, or long before our time", value)
 		}
 		at = stamp(at)
 		var known *Instant
@@ -103,7 +108,7 @@ func (j *judgement) fact(c FactChange) (fields, texts, error) {
 	return nil, nil, Invalid("fact", "%q is no fact; the facts are %s", c.Name, joinFacts())
 }
 
-var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,5}$`)
 
 func joinFacts() string {
 	names := make([]string, 0, 8)
@@ -113,6 +118,9 @@ func joinFacts() string {
 	return strings.Join(names, ", ")
 }
 
+// maxAffected is more people than there are, and fits into any JSON number.
+const maxAffected = 100_000_000_000
+
 func (j *judgement) affected(a *Affected) (fields, texts, error) {
 	if a == nil || strings.TrimSpace(a.Who) == "" {
 		return nil, nil, Invalid("affected", "say who is affected")
@@ -120,8 +128,11 @@ func (j *judgement) affected(a *Affected) (fields, texts, error) {
 	if a.Capacity != Controller && a.Capacity != Processor {
 		return nil, nil, Invalid("capacity", "say whether the company is controller or processor of their data")
 	}
-	if a.Count < 0 {
+	if a.Count < 0 || a.Count > maxAffected {
 		return nil, nil, Invalid("count", "%d people cannot be affected", a.Count)
+	}
+	if a.Told.After(j.env.Now.Add(time.Minute)) {
+		return nil, nil, Invalid("told", "%s is in the future", instant(a.Told))
 	}
 	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, Told: stamp(a.Told)}
 	if a.Told.IsZero() {
@@ -162,7 +173,7 @@ func (j *judgement) addEvidence() error {
 	if e == nil || strings.TrimSpace(e.Name) == "" {
 		return Invalid("name", "give the evidence a name")
 	}
-	sum := strings.ToLower(strings.TrimPrefix(strings.TrimSpace(e.SHA256), "sha256:"))
+	sum := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(e.SHA256)), "sha256:")
 	if sum != "" && !sha256Hex.MatchString(sum) {
 		return Invalid("sha256", "a SHA-256 has 64 hexadecimal digits")
 	}
@@ -197,6 +208,12 @@ func (j *judgement) startPlaybooks() error {
 // step finds the step of the command.
 func (j *judgement) step() (*Run, *Step, error) {
 	run, step := j.inc.Step(j.cmd.Step)
+	for n := range j.inc.Runs {
+		other := &j.inc.Runs[n]
+		if step != nil && other.Playbook != run.Playbook && step.ID == j.cmd.Step && slices.ContainsFunc(other.Plan, func(s Step) bool { return s.ID == step.ID }) {
+			return nil, nil, Invalid("step", "two playbooks have a step %[1]q; write %[2]s/%[1]s or %[3]s/%[1]s", step.ID, run.Playbook, other.Playbook)
+		}
+	}
 	if step == nil {
 		var open []string
 		for _, r := range j.inc.Runs {
@@ -262,6 +279,9 @@ func (j *judgement) consult() error {
 
 // consulted asks a team once; that it blocks can be added but never taken back.
 func (j *judgement) consulted(team Department, blocking bool) {
+	if t, ok := j.env.Directory.Team(team); ok {
+		team = t.Name
+	}
 	for _, c := range j.inc.Consultations {
 		if c.Team == team && (c.Blocking || !blocking) {
 			return
@@ -285,6 +305,9 @@ func (j *judgement) answer() error {
 	}
 	if err := j.need("text", j.cmd.Text, "write the answer"); err != nil {
 		return err
+	}
+	if have := j.inc.Consultations[asked]; have.By == j.env.Actor && have.Answer == j.cmd.Text {
+		return nil
 	}
 	j.emit(EventAnswered, fields{"department": string(team)}, texts{"answer": j.cmd.Text})
 	j.approve()

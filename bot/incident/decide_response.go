@@ -45,7 +45,7 @@ func (j *judgement) acknowledge() error {
 	if err := j.responder(); err != nil {
 		return err
 	}
-	if s := j.cmd.Severity; s != "" && s != j.inc.Severity {
+	if s := j.cmd.Severity; s != "" {
 		if err := j.severity(s, ""); err != nil {
 			return err
 		}
@@ -106,9 +106,10 @@ func (j *judgement) reopen() error {
 	return nil
 }
 
-// grave reports whether it takes two people to call it a false alarm.
+// grave reports whether it takes two people to call it a false alarm. That
+// there was something to contain is not forgotten by reopening.
 func (i Incident) grave() bool {
-	return i.Severity == Sev1 || i.Severity == Sev2 || i.Status == Contained || i.Facts.PersonalData != PersonalNo
+	return i.Severity == Sev1 || i.Severity == Sev2 || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
 }
 
 func (j *judgement) dismiss() error {
@@ -125,7 +126,7 @@ func (j *judgement) dismiss() error {
 			return nil
 		}
 		if proposed.By == j.env.Actor {
-			return Conflict("at %s, and while personal data is not ruled out, a second person, from security, has to agree that %s is a false alarm", j.inc.Severity, j.inc.ID)
+			return Conflict("at sev1 and sev2, after containment, and while personal data is not ruled out, a second person, from security, has to agree that %s is a false alarm", j.inc.ID)
 		}
 		if !j.inc.maySpeak(j.env.Directory, j.env.Actor, Security, j.env.Now) {
 			return Forbidden("the second person has to be from security")
@@ -162,9 +163,6 @@ func firstOf(a, b string) string {
 }
 
 func (j *judgement) setSeverity() error {
-	if j.cmd.Severity == j.inc.Severity {
-		return nil
-	}
 	return j.severity(j.cmd.Severity, j.cmd.Text)
 }
 
@@ -173,6 +171,9 @@ func (j *judgement) severity(s Severity, reason string) error {
 	parsed, err := ParseSeverity(string(s))
 	if err != nil {
 		return err
+	}
+	if parsed == j.inc.Severity {
+		return nil
 	}
 	raised := parsed.Worse(j.inc.Severity)
 	j.emit(EventSeveritySet, fields{"severity": string(parsed), "from": string(j.inc.Severity)}, texts{"reason": reason})
@@ -267,14 +268,15 @@ func (j *judgement) erase() error {
 		return Conflict("one person from legal and another from security have to ask for it")
 	}
 	j.emit(EventErased, fields{"refs": string(refs), "person": string(p.By)}, texts{"reason": p.Reason})
+	j.void("a text was erased")
 	return nil
 }
 
 // DecideMerge judges VerbMerge, the one command that sees two incidents: the
 // events for the source, which ends, and for the target, which goes on with
-// its alerts. The target's signatures fall.
+// its alerts and with the worst of both. The target's signatures fall.
 func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTarget []Event, err error) {
-	s := judgement{cmd: cmd, env: env, inc: source.clone()}
+	s := judge(cmd, source, env)
 	if err := s.admit(); err != nil {
 		return nil, nil, err
 	}
@@ -291,16 +293,22 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 		return nil, nil, Conflict("%s is %s; merge into an incident that is still alive", target.ID, target.Status)
 	case !target.MayRead(env.Directory, env.Actor, env.Now):
 		return nil, nil, Forbidden("%s is restricted; ask its commander for access", target.ID)
+	case source.Restricted && !target.Restricted:
+		return nil, nil, Conflict("%s is restricted and %s is open to everybody; restrict %[2]s first", source.ID, target.ID)
 	}
 	s.emit(EventMergedInto, fields{"status": string(Merged), "target": target.ID.String()}, texts{"reason": cmd.Text})
 
-	t := judgement{cmd: cmd, env: env, inc: target.clone()}
+	t := judge(cmd, target, env)
 	alerts, _ := json.Marshal(source.Alerts)
-	t.emit(EventMergedFrom, fields{"source": source.ID.String()}, texts{"reason": cmd.Text, "alerts": string(alerts)})
+	t.emit(EventMergedFrom, fields{"source": source.ID.String(), "contained_at": instant(source.ContainedAt)}, texts{"reason": cmd.Text, "alerts": string(alerts)})
 	if source.Severity.Worse(target.Severity) {
 		if err := t.severity(source.Severity, "merged from "+source.ID.String()); err != nil {
 			return nil, nil, err
 		}
+	}
+	if p := source.Facts.PersonalData; p.graver(target.Facts.PersonalData) {
+		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "merged from " + source.ID.String()})
+		t.protectData()
 	}
 	t.void("another incident was merged into this one")
 	return s.events, t.events, nil

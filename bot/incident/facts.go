@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"slices"
 	"time"
 )
 
@@ -34,6 +35,12 @@ const (
 	PersonalSuspected PersonalData = "suspected"
 	PersonalConfirmed PersonalData = "confirmed"
 )
+
+// graver reports whether more is to be feared from p than from other.
+func (p PersonalData) graver(other PersonalData) bool {
+	order := []PersonalData{PersonalNo, PersonalUnknown, PersonalSuspected, PersonalConfirmed}
+	return slices.Index(order, p) > slices.Index(order, other)
+}
 
 // Capacity is in which role the company processed an affected party's data.
 type Capacity string

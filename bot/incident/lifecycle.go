@@ -144,6 +144,7 @@ var Table = []Transition{
 	{VerbEvidence, []Status{InReview}, []Status{Resolved}, "new evidence voids the signatures"},
 	{VerbAttach, []Status{InReview}, []Status{InReview, Resolved}, "a new kind of alert voids the signatures"},
 	{VerbSetSeverity, []Status{InReview}, []Status{Resolved}, "a changed severity voids the signatures"},
+	{VerbErase, []Status{InReview}, []Status{same, Resolved}, "a text that is gone is not the one that was signed"},
 
 	// What happens along the way.
 	{VerbSetFact, []Status{Triage, Active, Contained, Resolved}, nil, "facts are found while it is fought and written up"},
@@ -167,7 +168,7 @@ var Table = []Transition{
 	{VerbGrant, anywhere, nil, "somebody may read along, with a reason"},
 	{VerbRestrict, standing, nil, "restricted or open"},
 	{VerbScheduleReview, []Status{Resolved, InReview, Approved, Dismissed}, nil, "the review meeting gets a time"},
-	{VerbErase, anywhere, nil, "legal and security erase a text together"},
+	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, "legal and security erase a text together"},
 
 	// What the bot itself reports.
 	{VerbCount, live, nil, "copies are counted"},
@@ -189,7 +190,7 @@ var Table = []Transition{
 
 // leads reports whether the line allows a move between two statuses.
 func (t Transition) leads(from, to Status) bool {
-	return to == from && (len(t.To) == 0 || slices.Contains(t.To, same) || slices.Contains(t.To, from)) || slices.Contains(t.To, to)
+	return to == from && (len(t.To) == 0 || slices.Contains(t.To, same)) || slices.Contains(t.To, to)
 }
 
 // transition finds the table's line for a verb in a status, or nil.

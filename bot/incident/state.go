@@ -33,6 +33,8 @@ type Incident struct {
 	OpenedAt   time.Time `json:"opened_at"`
 	OpenedBy   PersonID  `json:"opened_by,omitempty"`
 	UpdatedAt  time.Time `json:"updated_at"`
+	// ContainedAt is when there was first something to contain or restore: from then on it is hardly a false alarm.
+	ContainedAt time.Time `json:"contained_at,omitzero"`
 
 	Commander   PersonID          `json:"commander,omitempty"`
 	Roles       map[Role]PersonID `json:"roles,omitempty"` // commander included
@@ -99,7 +101,7 @@ type Paging struct {
 	RouteAt    time.Time `json:"route_at,omitzero"` // when that route was asked for
 	HeldBy     PersonID  `json:"held_by,omitempty"` // who acknowledged this round
 	HeldSince  time.Time `json:"held_since,omitzero"`
-	LastAction time.Time `json:"last_action,omitzero"` // of the commander, for the lapse
+	LastAction time.Time `json:"last_action,omitzero"` // of the commander or of whoever has it, for the lapse
 	Started    []int     `json:"started,omitempty"`    // routes of this round whose page has started
 	Failed     []int     `json:"failed,omitempty"`     // routes of this round that did not take the page
 }
@@ -300,7 +302,7 @@ func (i Incident) Summary() Summary {
 
 // MayRead reports whether a person may read the incident. A restricted one is
 // for responders, for whoever holds a role or was granted access, and for the
-// people of departments that were called in or are asked to sign.
+// people of departments that were called in or whose word is asked for.
 func (i Incident) MayRead(d Directory, p PersonID, now time.Time) bool {
 	person, known := d.Person(p)
 	switch {
@@ -322,6 +324,12 @@ func (i Incident) involved() []Department {
 	out := slices.Clone(i.Called)
 	for _, c := range i.Consultations {
 		out = append(out, c.Team)
+	}
+	if i.Dismissal != nil {
+		out = append(out, Security)
+	}
+	if i.Erasure != nil {
+		out = append(out, Legal, Security)
 	}
 	if i.Status.Closing() {
 		out = append(out, RequiredDepartments()...)

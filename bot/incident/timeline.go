@@ -111,6 +111,15 @@ type Text struct {
 // Erased reports whether the text is gone.
 func (t Text) Erased() bool { return len(t.Salt) == 0 }
 
+// honest reports whether the text is the one that was recorded, or was erased
+// by those who may.
+func (t Text) honest(name string, allowed bool) bool {
+	if t.Erased() {
+		return allowed && t.Value == ""
+	}
+	return commitment(t.Salt, name, t.Value) == t.Commitment
+}
+
 // Head is the end of a chain: how many events, and the hash over all of them.
 // Its MAC is made with a key that is not in the database.
 type Head struct {
@@ -187,17 +196,27 @@ func (f Fault) String() string { return fmt.Sprintf("event %d: %s", f.Seq, f.Wha
 
 // Verify recomputes a stored chain up to the head that was kept (and whose MAC
 // the caller has checked). It finds a changed, removed, inserted or reordered
-// event, a changed text, a cut tail, and another incident's chain.
+// event, a changed text, one that is gone without an erasure on record, a cut
+// tail, and another incident's chain.
 func Verify(id ID, events []Event, kept Head) []Fault {
 	var faults []Fault
+	erased := map[TextRef]bool{} // what legal and security had erased, as the chain itself says
+	for _, e := range events {
+		if e.Kind == EventErased {
+			for _, ref := range textRefs(e) {
+				erased[ref] = true
+			}
+		}
+	}
 	head := Genesis(id)
 	for n, e := range events {
 		if e.Seq != n+1 {
 			return append(faults, Fault{n + 1, fmt.Sprintf("expected event %d, found %d: an event was removed, inserted or reordered", n+1, e.Seq)})
 		}
-		for name, t := range e.Texts {
-			if !t.Erased() && commitment(t.Salt, name, t.Value) != t.Commitment {
-				faults = append(faults, Fault{e.Seq, "text " + name + " is not the one that was recorded"})
+		for _, name := range slices.Sorted(maps.Keys(e.Texts)) {
+			t := e.Texts[name]
+			if !t.honest(name, erased[TextRef{e.Seq, name}]) {
+				faults = append(faults, Fault{e.Seq, "text " + name + " is not the one that was recorded, or is gone though nobody erased it"})
 			}
 		}
 		if want := chainHash(head, e); e.Hash != want {

@@ -35,6 +35,14 @@ func TestVerifyFindsWhatWasDone(t *testing.T) {
 			e[0].Texts = map[string]Text{"title": {Commitment: strings.Repeat("0", 64)}}
 			return e
 		},
+		"a text changed, and its salt thrown away": func(e []Event) []Event {
+			e[0].Texts = map[string]Text{"title": {Value: "harmless", Commitment: e[0].Texts["title"].Commitment}}
+			return e
+		},
+		"a text gone that nobody erased": func(e []Event) []Event {
+			e[0].Texts = map[string]Text{"title": {Commitment: e[0].Texts["title"].Commitment}}
+			return e
+		},
 		"another author":   func(e []Event) []Event { e[4].By = "sec1"; return e },
 		"another time":     func(e []Event) []Event { e[4].HappenedAt = e[4].HappenedAt.Add(time.Second); return e },
 		"another audience": func(e []Event) []Event { e[4].Audience = AudienceAll; return e },
@@ -68,15 +76,24 @@ func TestAnErasedTextLeavesTheChainWhole(t *testing.T) {
 	w.refused("eng1", Command{Verb: VerbErase, Text: "x", Erase: []TextRef{{seq, "text"}}}, CodeForbidden)
 	w.must("sec1", Command{Verb: VerbErase, Text: "personal", Erase: []TextRef{{seq, "text"}}})
 	w.refused("sec2", Command{Verb: VerbErase, Erase: []TextRef{{seq, "text"}}}, CodeConflict)
-	w.inc.Restricted = false
 	w.must("leg1", Command{Verb: VerbErase, Erase: []TextRef{{seq, "text"}}})
-	w.inc.Restricted = true
 	if last := w.events[len(w.events)-1]; last.Kind != EventErased {
 		t.Fatal(last.Kind)
 	}
 	w.events[seq-1].Texts = map[string]Text{"text": {Commitment: w.events[seq-1].Texts["text"].Commitment}}
 	if faults := Verify(7, w.events, w.inc.Head); len(faults) != 0 {
 		t.Errorf("%v", faults)
+	}
+	for ref, forged := range map[string]Text{"text": {Value: "harmless", Commitment: w.events[seq-1].Texts["text"].Commitment}, "reason": {}} {
+		events, at := slices.Clone(w.events), seq-1
+		if ref == "reason" { // of the proposal: nobody erased that one
+			at++
+			forged.Commitment = events[at].Texts[ref].Commitment
+		}
+		events[at].Texts = map[string]Text{ref: forged}
+		if faults := Verify(7, events, w.inc.Head); len(faults) == 0 {
+			t.Errorf("%s: an erasure covers more than it names", ref)
+		}
 	}
 	folded := Fold(7, w.events)
 	folded.Title = w.inc.Title

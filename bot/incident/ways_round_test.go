@@ -1,0 +1,214 @@
+package incident
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestDismissalCannotBeTalkedRound tries the ways around the second person.
+func TestDismissalCannotBeTalkedRound(t *testing.T) {
+	mild := func(s Status) *world {
+		w := given(t, s)
+		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
+		w.must("eng1", fact(FactPersonalData, "no"))
+		return w
+	}
+	alone := Command{Verb: VerbDismiss, Text: "a drill"}
+	for name, grave := range map[string]func() *world{
+		"sev1": func() *world {
+			w := mild(Active)
+			w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev1})
+			return w
+		},
+		"sev2": func() *world {
+			w := mild(Active)
+			w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev2})
+			return w
+		},
+		"personal data": func() *world {
+			w := mild(Active)
+			w.must("eng1", fact(FactPersonalData, "unknown"))
+			return w
+		},
+		"contained": func() *world { return mild(Contained) },
+		"contained and reopened": func() *world {
+			w := mild(Contained)
+			w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
+			return w
+		},
+		"resolved and reopened": func() *world {
+			w := mild(Active)
+			w.must("eng1", Command{Verb: VerbResolve, Text: "done"})
+			w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
+			return w
+		},
+		"merged from one that is contained": func() *world {
+			from, into := mild(Contained), mild(Active)
+			into.inc.ID = 8
+			_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, from.inc, into.inc, Env{Now: from.now, Actor: "eng1", Directory: from.dir, Policy: from.policy})
+			if err != nil {
+				t.Fatal(err)
+			}
+			into.commit(theirs)
+			return into
+		},
+	} {
+		w := grave()
+		w.must("eng1", alone)
+		if w.inc.Status == Dismissed {
+			t.Errorf("%s: dismissed by one person", name)
+			continue
+		}
+		w.refused("eng1", alone, CodeConflict)
+		w.must("sec1", alone)
+		if w.inc.Status != Dismissed {
+			t.Errorf("%s: %s", name, w.inc.Status)
+		}
+	}
+	w := given(t, Active) // security that does not respond is asked, so it may read
+	w.dir.People[5].Responder = false
+	w.refused("sec2", alone, CodeForbidden)
+	w.must("eng1", alone)
+	w.must("sec2", Command{Verb: VerbDismiss})
+	if w.inc.Status != Dismissed || w.inc.Dismissal.Reason != "a drill" {
+		t.Errorf("%s, %+v", w.inc.Status, w.inc.Dismissal)
+	}
+	w.must("eng1", Command{Verb: VerbReopen, Text: "it is not"})
+	if w.inc.Dismissal != nil {
+		t.Error("an old proposal is half a new one")
+	}
+	w = mild(Active)
+	w.refused("eng1", Command{Verb: VerbDismiss}, CodeInvalid)
+	w.inc.Restricted = false
+	w.refused("pay1", alone, CodeForbidden)
+	w.dir.People[4].Responder = false
+	w.must("sec1", alone)
+}
+
+func TestErasing(t *testing.T) {
+	w := given(t, InReview)
+	d := w.inc.Submission.Digest
+	refs := []TextRef{{1, "title"}}
+	w.must("com1", Command{Verb: VerbSign, Department: Communications, Expect: d})
+	w.refused("com1", Command{Verb: VerbErase, Text: "x", Erase: refs}, CodeForbidden)
+	w.must("leg1", Command{Verb: VerbErase, Text: "a request", Erase: refs})
+	if w.inc.Status != InReview {
+		t.Error("a proposal voids nothing")
+	}
+	w.refused("leg1", Command{Verb: VerbErase, Erase: refs}, CodeConflict)
+	w.refused("leg2", Command{Verb: VerbErase, Erase: refs}, CodeConflict)
+	w.refused("sec1", Command{Verb: VerbErase, Erase: []TextRef{{1, "text"}}}, CodeInvalid) // other texts, another proposal
+	w.must("sec1", Command{Verb: VerbErase, Erase: refs})
+	if w.inc.Status != Resolved || len(w.inc.Signatures) != 0 || w.inc.Erasure != nil {
+		t.Errorf("a text that was read is gone, and %s has %d signatures", w.inc.Status, len(w.inc.Signatures))
+	}
+	// One human in both departments is still one.
+	w = given(t, Active)
+	w.dir.Teams[2].Members = append(w.dir.Teams[2].Members, Membership{Person: "sec1"})
+	w.must("sec1", Command{Verb: VerbErase, Text: "a request", Erase: refs})
+	w.refused("sec1", Command{Verb: VerbErase, Erase: refs}, CodeConflict)
+	if !w.inc.MayRead(w.dir, "leg1", w.now) {
+		t.Error("legal is asked and cannot read")
+	}
+	w.must("leg1", Command{Verb: VerbErase, Erase: refs})
+}
+
+func TestMergeKeepsTheWorst(t *testing.T) {
+	env := Env{Now: start.AddDate(0, 0, 1), Actor: "eng1", Directory: people(), Policy: newWorld(t).policy}
+	cmd := Command{Verb: VerbMerge, Text: "the same"}
+	pair := func(s Status) (*world, *world) {
+		a, b := given(t, Active), given(t, s)
+		b.inc.ID = 8
+		b.inc.Restricted = a.inc.Restricted
+		return a, b
+	}
+	a, b := pair(InReview)
+	a.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev1})
+	a.must("eng1", fact(FactPersonalData, "suspected"))
+	b.inc.Facts.PersonalData = PersonalNo
+	mine, theirs, err := DecideMerge(cmd, a.inc, b.inc, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.commit(mine)
+	b.commit(theirs)
+	if b.inc.Severity != Sev1 || b.inc.Facts.PersonalData != PersonalSuspected || fmt.Sprint(b.inc.Called) != "[legal communications dpo]" ||
+		b.inc.Status != Resolved || fmt.Sprint(b.inc.MergedFrom) != "[INC-7]" {
+		t.Errorf("%+v", b.inc)
+	}
+	if mine, theirs, err := DecideMerge(cmd, a.inc, b.inc, env); err != nil || len(mine)+len(theirs) > 0 {
+		t.Errorf("merged again: %v", err)
+	}
+	other := b.inc
+	other.ID = 9
+	if _, _, err := DecideMerge(cmd, a.inc, other, env); CodeOf(err) != CodeConflict {
+		t.Errorf("merged into a second one: %v", err)
+	}
+	// The milder source changes nothing of the target.
+	a, b = pair(Active)
+	a.inc.Severity, a.inc.Facts.PersonalData, b.inc.Facts.PersonalData = Sev4, PersonalNo, PersonalConfirmed
+	if _, theirs, err = DecideMerge(cmd, a.inc, b.inc, env); err != nil || len(theirs) != 1 {
+		t.Errorf("%v, %+v", err, theirs)
+	}
+	// What is restricted does not come into the open by a merge.
+	b.inc.Restricted = false
+	if _, _, err = DecideMerge(cmd, a.inc, b.inc, env); CodeOf(err) != CodeConflict {
+		t.Errorf("a restricted one merged into an open one: %v", err)
+	}
+	a.inc.Restricted = false
+	if _, _, err = DecideMerge(cmd, a.inc, b.inc, env); err != nil {
+		t.Errorf("two open ones: %v", err)
+	}
+	b.inc.Restricted, env.Actor = true, "pay1"
+	if _, _, err = DecideMerge(cmd, a.inc, b.inc, env); CodeOf(err) != CodeForbidden {
+		t.Errorf("into one that the person cannot read: %v", err)
+	}
+	env.Actor = ""
+	if _, _, err = DecideMerge(cmd, a.inc, b.inc, env); CodeOf(err) != CodeForbidden {
+		t.Errorf("merged by nobody: %v", err)
+	}
+}
+
+func TestSteps(t *testing.T) {
+	w := given(t, Active)
+	w.must("", Command{Verb: VerbStartPlay, Runs: []Run{{Playbook: "second", Plan: []Step{{ID: "look"}, {ID: "more"}}}}})
+	w.refused("eng1", Command{Verb: VerbStepDone, Step: "look"}, CodeInvalid)
+	w.must("eng1", Command{Verb: VerbStepDone, Step: "second/look"})
+	w.must("eng1", Command{Verb: VerbStepDone, Step: "more"})
+	if _, s := w.inc.Step("leaked/look"); s.Settled() {
+		t.Error("the other run's step is done as well")
+	}
+	if events, err := w.as("", Command{Verb: VerbStartSteps, Step: "more"}); len(events) > 0 || err != nil {
+		t.Errorf("a settled step starts: %v", err)
+	}
+	if _, err := w.as("eng1", Command{Verb: VerbStepDone, Step: "dance"}); !strings.Contains(err.Error(), "still open: rotate, look") {
+		t.Errorf("%v", err)
+	}
+	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})
+	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C2"}})
+	if e := w.events[len(w.events)-1]; e.Kind != EventLinked {
+		t.Errorf("the channel opened twice: %s", e.Kind)
+	}
+}
+
+func TestWhoMaySay(t *testing.T) {
+	w := given(t, Active)
+	w.inc.Restricted = false
+	bots := []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlay, VerbStartSteps, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
+		VerbPageTimeout, VerbLapse, VerbLink, VerbInvited, VerbWritten, VerbShared, VerbEffectFailed}
+	for _, v := range bots {
+		w.refused("eng1", Command{Verb: v, Text: "x", Links: map[string]string{"a": "b"}, People: []PersonID{"out1"}, Step: "look", Item: "F", Effect: "e"}, CodeForbidden)
+	}
+	shared := []Verb{VerbNote, VerbUpdate, VerbConsult, VerbCall, VerbStepDone}
+	for v := range matrix {
+		_, err := w.as("", Command{Verb: v, Text: "x", Step: "look", Department: Legal})
+		if allowed := slices.Contains(shared, v) || slices.Contains(bots, v); (CodeOf(err) == CodeForbidden) == allowed {
+			t.Errorf("%s said by the bot: %v", v, err)
+		}
+	}
+	if _, err := Decide(Command{Verb: VerbMerge}, w.inc, Env{Now: w.now, Actor: "eng1", Directory: w.dir}); CodeOf(err) != CodeInvalid {
+		t.Errorf("merge without a second incident: %v", err)
+	}
+}

@@ -1,0 +1,207 @@
+package alertmanager_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tocsin/bot/alertmanager"
+	"tocsin/bot/incident"
+	"tocsin/bot/secret"
+)
+
+var source = alertmanager.New(alertmanager.Config{
+	Tokens: []secret.String{secret.New("old"), secret.New("new"), {}},
+	Basic:  []alertmanager.Basic{{Username: "am", Password: secret.New("pass")}, {Username: "am"}},
+})
+
+func firing(t testing.TB) []byte {
+	t.Helper()
+	b, err := os.ReadFile("testdata/firing.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
+
+func TestVerify(t *testing.T) {
+	basic := func(s string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(s)) }
+	tests := []struct {
+		name, authorization string
+		ok                  bool
+	}{
+		{"first token", "Bearer old", true},
+		{"second token", "bearer new", true},
+		{"basic", basic("am:pass"), true},
+		{"another token", "Bearer third", false},
+		{"the empty token", "Bearer ", false},
+		{"a token without its scheme", "new", false},
+		{"a token as something else", "Basic new", false},
+		{"another user", basic("ma:pass"), false},
+		{"another password", basic("am:"), false},
+		{"absent", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			id, err := source.Verify(http.Header{"Authorization": {tt.authorization}}, firing(t), time.Time{})
+			if tt.ok && (err != nil || len(id) != 64) {
+				t.Errorf("id %q, error %v", id, err)
+			}
+			if !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
+				t.Errorf("error is %v, want forbidden", err)
+			}
+		})
+	}
+}
+
+func TestVerifyWithoutASecretIsOurFault(t *testing.T) {
+	for _, c := range []alertmanager.Config{{}, {Tokens: []secret.String{{}}}, {Basic: []alertmanager.Basic{{Username: "am"}}}} {
+		if _, err := alertmanager.New(c).Verify(bearer(""), nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
+			t.Errorf("error is %v, want one that is no domain error", err)
+		}
+	}
+}
+
+// A repetition is a known delivery, and what is new is not.
+func TestDeliveryIDIsWhatWasSaid(t *testing.T) {
+	id := func(change ...string) string {
+		body := strings.NewReplacer(change...).Replace(string(firing(t)))
+		id, err := source.Verify(bearer("new"), []byte(body), time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	same := [][]string{
+		{"stuck for 20 minutes", "stuck for 4 hours"},
+		{`"notification_reason":"new"`, `"notification_reason":"repeat"`},
+		{"https://alertmanager.example.com", "https://alertmanager-2.example.com"},
+	}
+	for _, change := range same {
+		if id(change...) != id() {
+			t.Errorf("%q makes another delivery", change)
+		}
+	}
+	other := [][]string{
+		{"2026-11-03T02:11:00.123Z", "2026-11-03T08:11:00Z"},
+		{`{"status":"firing","labels"`, `{"status":"resolved","labels"`},
+		{"c1f5a1b1b1b1b1b1", "c2f5a1b1b1b1b1b1"},
+		{`"truncatedAlerts":3`, `"truncatedAlerts":4`},
+		{`{team=\"pay\"}:`, `{team=\"play\"}:`},
+	}
+	for _, change := range other {
+		if id(change...) == id() {
+			t.Errorf("%q makes the same delivery", change)
+		}
+	}
+	if id, err := source.Verify(bearer("new"), []byte(`{"text":"custom"}`), time.Time{}); id != "" || err != nil {
+		t.Errorf("a body of another shape: id %q, error %v; want it kept under its hash", id, err)
+	}
+}
+
+func TestDecode(t *testing.T) {
+	got, err := source.Decode(nil, firing(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Alert == nil || got[1].Command == nil {
+		t.Fatalf("signals %+v", got)
+	}
+	correlation := got[0].Alert.Correlation
+	if len(correlation) != len("alertmanager:")+32 || !strings.HasPrefix(correlation, "alertmanager:") || got[1].Subject.Correlation != correlation {
+		t.Errorf("correlation %q, and %q of the note", correlation, got[1].Subject.Correlation)
+	}
+	want := &incident.Alert{
+		Source: "alertmanager", Kind: "alertmanager.alert", Level: incident.LevelCritical, Title: "Payouts are stuck for 20 minutes",
+		Detail: "The queue <!channel> holds 1204 payouts.\nrunbook_url: https://wiki.example.com/payouts\n" +
+			"Alertmanager cut off 3 more alerts of this group (max_alerts); that they are missing here does not mean they are resolved.\n" +
+			"alertname = PayoutsStuck\nenv = prod\ninstance = pay-3:9100\nservice = payouts\nseverity = critical",
+		Fingerprint: "alertmanager:c1f5a1b1b1b1b1b1 2026-11-03T02:11:00.123Z", Correlation: correlation, EventID: "c1f5a1b1b1b1b1b1",
+		At: time.Date(2026, 11, 3, 2, 11, 0, 123e6, time.UTC), URL: "https://prometheus.example.com/graph?g0.expr=x",
+		Project: "payouts", Environment: "prod", Rule: "PayoutsStuck",
+		Tags: map[string]string{"alertname": "PayoutsStuck", "severity": "critical", "service": "payouts", "instance": "pay-3:9100", "env": "prod"},
+	}
+	if d := cmp.Diff(want, got[0].Alert); d != "" {
+		t.Error(d)
+	}
+	note := got[1].Command
+	if note.Verb != incident.VerbSourceNote || note.Text != "Alertmanager: PayoutsSlow on payouts: resolved" || note.Key == "" ||
+		!note.HappenedAt.Equal(time.Date(2026, 11, 3, 2, 20, 0, 0, time.UTC)) {
+		t.Errorf("note %+v", note)
+	}
+}
+
+func TestDecodeWhatIsNoVersion4(t *testing.T) {
+	v4 := func(alerts string) string {
+		return `{"version":"4","groupKey":"g","alerts":` + alerts + `}`
+	}
+	tests := []struct{ name, body, says string }{
+		{"not JSON", `{`, "not JSON"},
+		{"a custom payload", `{"text":"disk full"}`, "custom payload"},
+		{"a list", `[]`, "custom payload"},
+		{"another version", `{"version":"5","groupKey":"g","alerts":[]}`, `version is "5"`},
+		{"no version", `{"groupKey":"g","alerts":[]}`, `version is ""`},
+		{"no group", `{"version":"4","alerts":[{"status":"firing","fingerprint":"1"}]}`, "groupKey"},
+		{"alerts of another type", v4(`"none"`), "alerts"},
+		{"labels of another type", v4(`[{"status":"firing","labels":["a"]}]`), "labels"},
+		{"a label that is an object", v4(`[{"status":"firing","labels":{"a":{}}}]`), "text is expected"},
+		{"another status", v4(`[{"status":"suppressed","fingerprint":"1"}]`), "suppressed"},
+		{"nothing in the alert", v4(`[{"status":"firing"}]`), "neither"},
+		{"nested deep", v4(strings.Repeat("[", 9000) + strings.Repeat("]", 9000)), "custom payload"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := source.Decode(nil, []byte(tt.body))
+			if err == nil || !strings.Contains(err.Error(), tt.says) || len(err.Error()) > 300 {
+				t.Errorf("%d signals, error %v; want it to say %q", len(got), err, tt.says)
+			}
+		})
+	}
+}
+
+func TestDecodeHostileTexts(t *testing.T) {
+	body := fmt.Sprintf(`{"version":4,"groupKey":"g","groupKey":"h","truncatedAlerts":1e400,"alerts":[
+		{"status":"firing","labels":{"severity":7,"alertname":"a"},"annotations":{"summary":%q},"startsAt":"never","generatorURL":"javascript:alert(1)"}]}`,
+		strings.Repeat("x", 100<<10))
+	got, err := source.Decode(nil, append([]byte(body), '\n'))
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%d signals, error %v", len(got), err)
+	}
+	a := got[0].Alert
+	if a.URL != "" || !a.At.IsZero() || a.Level != incident.LevelMedium || a.Fingerprint == "alertmanager: never" {
+		t.Errorf("alert %.300v", a)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(firing(f))
+	f.Add([]byte(`{"version":"4","groupKey":"g","alerts":[{"status":"firing","labels":{"a":"\ud800"}}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		first, err := source.Decode(nil, body)
+		second, again := source.Decode(nil, bytes.Clone(body))
+		if (err == nil) != (again == nil) || !cmp.Equal(first, second) {
+			t.Fatal("the same body is decoded in two ways")
+		}
+		id, _ := source.Verify(bearer("new"), body, time.Time{})
+		if (id == "") != (err != nil) {
+			t.Fatalf("id %q with error %v", id, err)
+		}
+		for _, s := range first {
+			if (s.Alert == nil) == (s.Command == nil) {
+				t.Fatalf("signal %+v", s)
+			}
+			if s.Alert != nil && (s.Alert.Fingerprint == "" || s.Alert.Correlation == "") {
+				t.Fatalf("alert %+v has no identity", s.Alert)
+			}
+		}
+	})
+}

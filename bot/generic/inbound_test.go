@@ -1,0 +1,240 @@
+package generic_test
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tocsin/bot/generic"
+	"tocsin/bot/incident"
+	"tocsin/bot/secret"
+)
+
+var now = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
+
+// monitor is a system that sends lists.
+var monitor = generic.Config{
+	Name: "monitor", Tokens: []secret.String{secret.New("old"), secret.New("new")}, Headers: []string{"x-team"}, DeliveryHeader: "X-Delivery",
+	Mapping: generic.Mapping{
+		When: `item.state != "muted"`, Each: `body.alerts`, Resolved: `item.state == "ok"`,
+		Title: `item.name + " on " + item.host`, Kind: `"monitor.disk"`, Level: `item.severity`, Fingerprint: `item.id`,
+		Correlation: `item.host`, Detail: `"Team " + header["X-Team"]`, URL: `item.link ?? ""`, At: `item.since`,
+		Environment: `body.env`, Sample: `body.env == "test"`, Tags: map[string]string{"host": `item.host`, "none": `item?.nothing`},
+	},
+}
+
+func source(t testing.TB, c generic.Config) *generic.Source {
+	t.Helper()
+	s, err := generic.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func simple(title string) generic.Config {
+	return generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: generic.Mapping{Title: title}}
+}
+
+func TestVerifyToken(t *testing.T) {
+	s := source(t, monitor)
+	for authorization, ok := range map[string]bool{"Bearer old": true, "bearer  new": true, "Bearer": false, "Basic new": false, "new": false, "": false, "Bearer third": false} {
+		_, err := s.Verify(http.Header{"Authorization": {authorization}}, nil, now)
+		if ok != (err == nil) || !ok && incident.CodeOf(err) != incident.CodeForbidden {
+			t.Errorf("%q: error %v", authorization, err)
+		}
+	}
+}
+
+func TestVerifySignature(t *testing.T) {
+	body := []byte(`{"a":"é"}`)
+	sum := func(key string) []byte {
+		m := hmac.New(sha256.New, []byte(key))
+		m.Write(body)
+		return m.Sum(nil)
+	}
+	c := simple("body.a")
+	c.Tokens, c.HMAC = nil, generic.HMAC{Header: "X-Hub-Signature-256", Prefix: "sha256=", Secrets: []secret.String{secret.New("old"), secret.New("new"), {}}}
+	s := source(t, c)
+	tests := []struct {
+		name, signature string
+		ok              bool
+	}{
+		{"hex", "sha256=" + hex.EncodeToString(sum("old")), true},
+		{"upper case", "sha256=" + strings.ToUpper(hex.EncodeToString(sum("new"))), true},
+		{"base64", "sha256=" + base64.StdEncoding.EncodeToString(sum("new")), true},
+		{"without the prefix", hex.EncodeToString(sum("old")), false},
+		{"another secret", "sha256=" + hex.EncodeToString(sum("third")), false},
+		{"the empty secret", "sha256=" + hex.EncodeToString(sum("")), false},
+		{"half", "sha256=" + hex.EncodeToString(sum("old"))[:32], false},
+		{"absent", "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := s.Verify(http.Header{"X-Hub-Signature-256": {tt.signature}}, body, now)
+			if tt.ok != (err == nil) || !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
+				t.Errorf("error is %v", err)
+			}
+		})
+	}
+	c.HMAC.Secrets = []secret.String{{}}
+	if _, err := source(t, c).Verify(http.Header{}, body, now); err == nil || incident.CodeOf(err) != "" {
+		t.Errorf("without a secret: error is %v, want one that is no domain error", err)
+	}
+}
+
+func TestDeliveryID(t *testing.T) {
+	s := source(t, monitor)
+	id := func(delivery, body string, at time.Time) string {
+		h := http.Header{"Authorization": {"Bearer new"}}
+		h.Set("X-Delivery", delivery)
+		id, err := s.Verify(h, []byte(body), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	if got := id("d-1", "x", now); got != "d-1" {
+		t.Errorf("id %q", got)
+	}
+	if id("", "x", now) != id("", "x", now.Add(time.Minute)) {
+		t.Error("a repetition within a minute is another delivery")
+	}
+	if id("", "x", now) == id("", "x", now.Add(time.Hour)) {
+		t.Error("the same words an hour later are the same delivery")
+	}
+	if id("", "x", now) == id("", "y", now) {
+		t.Error("other words are the same delivery")
+	}
+}
+
+func TestDecodeList(t *testing.T) {
+	body, err := os.ReadFile("testdata/mapping.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := source(t, monitor).Decode(http.Header{"X-Team": {"data"}}, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Alert == nil || got[1].Command == nil {
+		t.Fatalf("signals %+v", got)
+	}
+	want := &incident.Alert{Source: "monitor", Kind: "monitor.disk", Level: incident.LevelCritical, Title: "Disk full on db-1", Detail: "Team data",
+		Fingerprint: "monitor:9007199254740993", Correlation: "monitor:db-1", At: time.Unix(1793673060, 5e8).UTC(),
+		URL: "https://monitor.example.com/a/1", Environment: "prod", Tags: map[string]string{"host": "db-1"}}
+	if d := cmp.Diff(want, got[0].Alert); d != "" {
+		t.Error(d)
+	}
+	if c := got[1].Command; c.Text != "monitor: Disk full on db-2: resolved" || got[1].Subject.Correlation != "monitor:db-2" || !c.HappenedAt.Equal(now) {
+		t.Errorf("note %+v about %+v", c, got[1].Subject)
+	}
+}
+
+func TestDecodeDefaults(t *testing.T) {
+	got, err := source(t, simple("body.title")).Decode(nil, []byte(`{"title":"Hello"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []incident.Signal{{Alert: &incident.Alert{Source: "generic", Kind: "generic.alert", Level: incident.LevelMedium, Title: "Hello",
+		Fingerprint: "generic:generic.alert Hello", Correlation: "generic:generic.alert Hello"}}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// A slip in the mapping costs a field, never the alert.
+func TestDecodeSurvivesAFailingExpression(t *testing.T) {
+	c := simple("body.title")
+	c.Mapping.When, c.Mapping.URL, c.Mapping.Detail = `body.a.b == 1`, `body.a.b.c`, `body`
+	got, err := source(t, c).Decode(nil, []byte(`{"title":"Hello"}`))
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%d signals, error %v", len(got), err)
+	}
+	a := got[0].Alert
+	for _, field := range []string{"mapping.when", "mapping.url", "mapping.detail"} {
+		if !strings.Contains(a.Detail, field+" could not be computed") {
+			t.Errorf("detail does not name %s: %s", field, a.Detail)
+		}
+	}
+	if got, err := source(t, c).Decode(nil, []byte(`[1]`)); err != nil || len(got) != 1 || got[0].Alert.Title != "Alert from generic" {
+		t.Errorf("signals %+v, error %v", got, err)
+	}
+}
+
+func TestDecodeHostileBodies(t *testing.T) {
+	s := source(t, simple(`string(body?.n ?? "none")`))
+	tests := []struct{ name, body, title, says string }{
+		{"a key twice", `{"n":1,"n":2}`, "", `the key "n" stands twice`},
+		{"a key twice, deep", `{"a":[{"k":1,"k":1}]}`, "", `the key "k" stands twice`},
+		{"nested deep", strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101), "", "nested deeper than 100"},
+		{"lists nested deep", strings.Repeat(`[`, 9000) + strings.Repeat("]", 9000), "", "nested deeper than 100"},
+		{"cut off", `{"n":`, "", "not JSON"},
+		{"two documents", `{"n":1} {"n":2}`, "", "something follows"},
+		{"a huge number", `{"n":1e999}`, "1e999", ""},
+		{"a huge integer", `{"n":123456789012345678901234567890}`, "123456789012345680000000000000", ""},
+		{"bad UTF-8", "{\"n\":\"a\xff\"}", "a\uFFFD", ""},
+		{"half a surrogate", `{"n":"\ud800"}`, "\uFFFD", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := s.Decode(nil, []byte(tt.body))
+			switch {
+			case tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)):
+				t.Errorf("error %v, want it to say %q", err, tt.says)
+			case tt.says == "" && (err != nil || len(got) != 1):
+				t.Errorf("%d signals, error %v", len(got), err)
+			case tt.says == "" && tt.name != "a huge integer" && got[0].Alert.Title != tt.title:
+				t.Errorf("title %q, want %q", got[0].Alert.Title, tt.title)
+			}
+		})
+	}
+}
+
+func TestNewNamesEveryFault(t *testing.T) {
+	_, err := generic.New(generic.Config{Name: "A b", Headers: []string{"authorization"}, Mapping: generic.Mapping{
+		When: `"yes"`, Each: `"no list"`, Kind: `bodi.x`, Level: `body.`, Detail: `{"a": 1}`, Resolved: `1`, Tags: map[string]string{"t": `[1]`}}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, field := range []string{"name:", "tokens:", "headers:", "mapping.title:", "mapping.when:", "mapping.each:", "mapping.kind:",
+		"mapping.level:", "mapping.detail:", "mapping.resolved:", "mapping.tags.t:"} {
+		if !strings.Contains(err.Error(), field) {
+			t.Errorf("the error does not name %s\n%v", field, err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	body, err := os.ReadFile("testdata/mapping.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
+	f.Add([]byte(`{"alerts":[1,null,{"name":1e999}]}`))
+	f.Add([]byte(`{"alerts":{"a":1}}`))
+	list, one := source(f, monitor), source(f, simple("body.title"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, s := range []*generic.Source{list, one} {
+			first, err := s.Decode(nil, body)
+			second, again := s.Decode(nil, bytes.Clone(body))
+			if (err == nil) != (again == nil) || !cmp.Equal(first, second) {
+				t.Fatalf("the same body is decoded in two ways:\n%s", cmp.Diff(first, second))
+			}
+			for _, signal := range first {
+				if a := signal.Alert; a != nil && (a.Title == "" || a.Fingerprint == "" || a.Correlation == "") {
+					t.Fatalf("alert %+v", a)
+				}
+			}
+		}
+	})
+}

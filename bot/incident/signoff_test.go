@@ -293,7 +293,7 @@ func randomCommand(rt *rapid.T, w *world) (PersonID, Command) {
 	if rapid.IntRange(0, 9).Draw(rt, "stale") == 0 {
 		digest = "sha256:" + strings.Repeat("0", 64)
 	}
-	onward := map[Status][]Verb{Triage: {VerbAcknowledge}, Active: {VerbResolve, VerbContain, VerbDismiss, VerbMerge}, Contained: {VerbResolve}, Resolved: {VerbSubmit},
+	onward := map[Status][]Verb{Triage: {VerbAcknowledge, VerbDismiss}, Active: {VerbResolve, VerbContain, VerbDismiss, VerbMerge}, Contained: {VerbResolve}, Resolved: {VerbSubmit},
 		InReview: {VerbSign, VerbSign, VerbSign, VerbSign, VerbWithdraw}, Approved: {VerbConclude, VerbWritten}, Closed: {VerbNote, VerbWritten}, Dismissed: {VerbReopen}}
 	verb := rapid.SampledFrom(append(slices.Sorted(maps.Keys(judges)), VerbMerge)).Draw(rt, "verb")
 	if ahead := onward[w.inc.Status]; len(ahead) > 0 && rapid.IntRange(0, 9).Draw(rt, "onward") < 8 {
@@ -315,6 +315,8 @@ func randomCommand(rt *rapid.T, w *world) (PersonID, Command) {
 		cmd.Department = ""
 	case VerbConclude:
 		cmd.Attendance, cmd.Actions = []PersonID{"eng1", "sec1"}, twoActions
+	case VerbDismiss:
+		by = rapid.SampledFrom([]PersonID{"eng1", "sec1", "sec2", "leg1"}).Draw(rt, "dismisses")
 	case VerbErase:
 		cmd.Erase = []TextRef{{1, "title"}}
 	case VerbWritten:

@@ -1,0 +1,282 @@
+package incident
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestWithdrawing(t *testing.T) {
+	open := func(w *world) string {
+		_, objections, _ := w.inc.Missing()
+		ids := ""
+		for _, o := range objections {
+			ids += o.ID
+		}
+		return ids
+	}
+	w := given(t, InReview)
+	d := w.inc.Submission.Digest
+	for _, o := range []struct {
+		by   PersonID
+		team Department
+		text string
+	}{{"leg1", Legal, "a"}, {"leg2", Legal, "b"}, {"com1", Communications, "b"}, {"sec1", Security, "b"}} {
+		w.must(o.by, Command{Verb: VerbObject, Department: o.team, Text: o.text, Expect: d})
+	}
+	w.refused("com1", Command{Verb: VerbWithdraw, Item: "O1"}, CodeForbidden)
+	w.refused("com1", Command{Verb: VerbWithdraw, Item: "O9"}, CodeUnknown)
+	w.refused("com1", Command{Verb: VerbWithdraw, Department: Legal}, CodeUnknown)
+	w.must("leg1", Command{Verb: VerbWithdraw, Item: "O2"})
+	if open(w) != "O1O3O4" {
+		t.Errorf("open: %s", open(w))
+	}
+	w.refused("leg1", Command{Verb: VerbWithdraw, Item: "O2"}, CodeUnknown)
+	w.must("leg1", Command{Verb: VerbObject, Department: Legal, Text: "b", Expect: d}) // withdrawn, it may be said again
+	w.must("leg1", Command{Verb: VerbWithdraw})
+	if open(w) != "O3O4" {
+		t.Errorf("open: %s", open(w))
+	}
+	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: d})
+	w.must("eng2", Command{Verb: VerbSign, Department: Engineering, Expect: d})
+	w.refused("leg2", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeConflict)
+	w.refused("leg2", Command{Verb: VerbWithdraw}, CodeUnknown) // the signature is another's
+	w.refused("leg1", Command{Verb: VerbWithdraw, Department: Security}, CodeUnknown)
+	w.refused("leg1", Command{Verb: VerbWithdraw, Item: "legal"}, CodeUnknown)
+	w.must("leg1", Command{Verb: VerbWithdraw})
+	if w.inc.SignedBy(Legal) != nil || w.inc.SignedBy(Engineering) == nil {
+		t.Error("a signature was withdrawn, and not that one alone")
+	}
+	// Who withdraws the objection keeps the signature given beside it.
+	w.dir.Teams[3].Members = append(w.dir.Teams[3].Members, Membership{Person: "leg1"})
+	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: d})
+	w.must("leg1", Command{Verb: VerbWithdraw})
+	if open(w) != "O4" || w.inc.SignedBy(Legal) == nil {
+		t.Errorf("open: %s", open(w))
+	}
+	// The last open objection may be all that is missing.
+	w.must("sec1", Command{Verb: VerbWithdraw})
+	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
+	w.must("pay1", Command{Verb: VerbObject, Department: "payments", Text: "wait", Expect: d})
+	w.must("sec1", Command{Verb: VerbSign, Department: Security, Expect: d})
+	w.must("com1", Command{Verb: VerbSign, Department: Communications, Expect: d[:19]}) // "sha256:" and 12 digits
+	if w.inc.Status != InReview {
+		t.Fatal("approved over an objection")
+	}
+	w.must("pay2", Command{Verb: VerbWithdraw})
+	if w.inc.Status != Approved {
+		t.Error(w.inc.Status)
+	}
+}
+
+// TestAmendingWithoutAChange: only a changed record takes an objection away.
+func TestAmendingWithoutAChange(t *testing.T) {
+	w := given(t, InReview)
+	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
+	w.must("pay1", Command{Verb: VerbObject, Department: "payments", Text: "wrong", Expect: w.inc.Submission.Digest})
+	w.must("eng1", Command{Verb: VerbAmend, Text: "let us see"})
+	w.must("eng1", Command{Verb: VerbSubmit})
+	w.signAll()
+	if w.inc.Status != InReview {
+		t.Fatal("an objection was amended away without a word changed")
+	}
+	w.must("eng1", Command{Verb: VerbAmend, Text: "payments is right"})
+	w.must("eng1", Command{Verb: VerbEditRecord, Record: map[string]string{"impact": "12 people"}})
+	w.must("eng1", Command{Verb: VerbSubmit})
+	w.signAll()
+	if w.inc.Status != Approved {
+		t.Error(w.inc.Status)
+	}
+	// Signed anew after a reopening, the old postmortem is superseded.
+	w.must("", Command{Verb: VerbWritten, Document: w.inc.Submission.Digest, Revision: 1})
+	w.must("eng1", Command{Verb: VerbReopen, Text: "it is back"})
+	w.must("eng1", Command{Verb: VerbResolve, Text: "gone"})
+	w.must("eng1", Command{Verb: VerbScheduleReview, When: w.now.AddDate(0, 0, 1)})
+	w.must("eng1", Command{Verb: VerbSubmit})
+	if w.inc.Revision != 2 || !w.inc.Postmortems[0].Superseded || w.inc.Review.At.IsZero() {
+		t.Errorf("revision %d, %+v, %+v", w.inc.Revision, w.inc.Postmortems, w.inc.Review)
+	}
+}
+
+func TestDelegationsAreForOneAndForOnePersonAlone(t *testing.T) {
+	w := given(t, InReview)
+	w.inc.Restricted = false
+	d := w.inc.Submission.Digest
+	w.must("leg1", Command{Verb: VerbDelegate, Department: "LEGAL", Person: "out1", Until: w.now.Add(time.Hour)})
+	w.must("sec1", Command{Verb: VerbDelegate, Department: Security, Person: "out1", Until: w.now.Add(2 * time.Hour)})
+	w.refused("pay1", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeForbidden)
+	w.refused("out1", Command{Verb: VerbSign, Department: Communications, Expect: d}, CodeForbidden)
+	if got := fmt.Sprint(w.inc.Speakers(w.dir, Legal, w.now)); got != "[leg1 leg2 out1]" {
+		t.Error(got)
+	}
+	w.must("leg2", Command{Verb: VerbDelegate, Department: Legal, Person: "leg1", Until: w.now.Add(time.Hour)})
+	w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Minute)}) // drawn nearer
+	w.now = w.now.Add(10 * time.Minute)
+	if got := fmt.Sprint(w.inc.Speakers(w.dir, Legal, w.now)); got != "[leg1 leg2]" {
+		t.Error(got)
+	}
+	w.refused("out1", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeForbidden)
+	w.must("out1", Command{Verb: VerbSign, Department: Security, Expect: d})
+	// An answer, too, is the team's own.
+	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
+	w.refused("eng1", Command{Verb: VerbAnswer, Department: "payments", Text: "fine"}, CodeForbidden)
+	w.refused("pay1", Command{Verb: VerbAnswer, Department: "payments"}, CodeInvalid)
+}
+
+func TestTheGateHasNoSideDoor(t *testing.T) {
+	w := given(t, Approved)
+	for n := range twoActions {
+		w.must("eng1", Command{Verb: VerbAddAction, Action: &twoActions[n]})
+	}
+	if w.inc.Status != Approved {
+		t.Fatal("closed without a review")
+	}
+	w = given(t, Approved)
+	w.must("sec1", Command{Verb: VerbExcept, Text: "a vendor's fault"})
+	w.refused("sec1", Command{Verb: VerbExcept}, CodeConflict) // from security, and the same person
+	w.must("eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Exception: "another"})
+	if w.inc.Review.ExceptionBy != "sec1" || w.inc.Status != Approved {
+		t.Errorf("%+v in %s", w.inc.Review, w.inc.Status)
+	}
+	w.must("sec2", Command{Verb: VerbExcept})
+	if w.inc.Status != Closed {
+		t.Fatal(w.inc.Status)
+	}
+	w.must("eng1", Command{Verb: VerbReopen, Text: "it is back"})
+	if w.inc.Review.EndorsedBy != "" {
+		t.Error("an old exception stands for what comes")
+	}
+	w = given(t, Approved)
+	w.must("eng1", Command{Verb: VerbExcept, Text: "a vendor's fault"})
+	w.must("sec1", Command{Verb: VerbExcept})
+	if events, err := w.as("sec2", Command{Verb: VerbExcept}); len(events) > 0 || err != nil || w.inc.Status != Approved {
+		t.Errorf("endorsed twice, or closed without a review: %v in %s", err, w.inc.Status)
+	}
+}
+
+func TestHolding(t *testing.T) {
+	w := given(t, Triage)
+	w.inc.Restricted = false
+	w.refused("pay1", Command{Verb: VerbAcknowledge}, CodeForbidden)
+	w.must("eng1", Command{Verb: VerbAcknowledge})
+	w.must("", Command{Verb: VerbPageFailed, Round: 1, Route: 0, Text: "500"})
+	if e := w.events[len(w.events)-1]; e.Field("next") != "" {
+		t.Error("a page goes on though somebody has it")
+	}
+	w.must("eng1", Command{Verb: VerbAssignRole, Role: Commander, Person: "eng2"})
+	w.now = w.now.Add(29 * time.Minute)
+	w.must("eng2", Command{Verb: VerbNote, Text: "on it"})
+	w.now = w.now.Add(29 * time.Minute)
+	if events, _ := w.as("", Command{Verb: VerbLapse}); len(events) > 0 {
+		t.Error("lapsed under a commander who acts")
+	}
+	w.now = w.now.Add(2 * time.Minute)
+	w.must("", Command{Verb: VerbLapse})
+	if len(w.inc.Roles) != 0 {
+		t.Errorf("the silent commander stays: %v", w.inc.Roles)
+	}
+	w = given(t, Resolved)
+	w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev1})
+	if w.inc.Paging.Round != 1 {
+		t.Error("raised when it was over, it pages")
+	}
+}
+
+func TestWhoMayRead(t *testing.T) {
+	w := newWorld(t)
+	w.must("out1", Command{Verb: VerbOpen, Title: "x"})
+	if !w.inc.MayRead(w.dir, "out1", w.now) {
+		t.Error("who opened it cannot read it")
+	}
+	w.must("eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "pay1"})
+	w.must("eng1", Command{Verb: VerbAssignRole, Role: Communicator, Person: "pay1"})
+	if !w.inc.MayRead(w.dir, "pay1", w.now) || w.inc.MayRead(w.dir, "pay2", w.now) || fmt.Sprint(w.inc.RolesOf("pay1")) != "[communicator scribe]" {
+		t.Error("a role opens it for its holder alone")
+	}
+	for _, s := range Statuses() {
+		w := given(t, s)
+		want := slices.Contains([]Status{Resolved, InReview, Approved, Closed}, s)
+		if got := w.inc.MayRead(w.dir, "com1", w.now); got != want || s.Closing() != want {
+			t.Errorf("communications reads one in %s: %v", s, got)
+		}
+		if s.Ended() != slices.Contains([]Status{Closed, Dismissed, Merged}, s) || w.inc.PageOwed() != (s == Triage) {
+			t.Errorf("%s: ended %v, owed %v", s, s.Ended(), w.inc.PageOwed())
+		}
+	}
+}
+
+func TestDirectory(t *testing.T) {
+	d := Directory{
+		People: []Person{{ID: "a", Name: "Ann", Responder: true, Handles: []Handle{{DoorMail, "Ann@Example.com"}, {DoorSlack, "U1"}}}, {ID: "b", Name: "Bob"}},
+		Teams: []Team{{Name: Legal, Members: []Membership{{Person: "a"}, {Person: "a"}, {Person: "b", Deputy: true, From: start, Until: start.Add(time.Hour)},
+			{Person: "c", Deputy: true, Until: start}}}},
+	}
+	for h, want := range map[Handle]PersonID{{DoorMail, "ann@example.COM"}: "a", {DoorSlack, "U1"}: "a", {DoorSlack, "u1"}: "", {DoorPagerDuty, "U1"}: "", {DoorSlack, "ann@example.com"}: "", {DoorMail, "x"}: ""} {
+		if p, ok := d.Resolve(h); p.ID != want || ok != (want != "") {
+			t.Errorf("%s is %q, not %q", h, p.ID, want)
+		}
+	}
+	if d.Name("") != "Tocsin" || d.Name("b") != "Bob" || d.Name("z") != "z" || d.People[0].Handle(DoorSlack) != "U1" || d.People[0].Handle(DoorOIDC) != "" {
+		t.Error("names")
+	}
+	if fmt.Sprint(d.Speakers(Legal, start)) != "[a b]" || fmt.Sprint(d.Speakers(Legal, start.Add(time.Hour))) != "[a]" || fmt.Sprint(d.Responders()) != "[a]" {
+		t.Errorf("%v %v %v", d.Speakers(Legal, start), d.Speakers(Legal, start.Add(time.Hour)), d.Responders())
+	}
+}
+
+func TestNumbersAndKeys(t *testing.T) {
+	for s, want := range map[string]ID{"INC-42": 42, " inc-42": 42, "#42": 42, "42": 42, "INC-0": 0, "INC--1": 0, "INC-x": 0, "": 0} {
+		if id, err := ParseID(s); id != want || (err == nil) != (want > 0) {
+			t.Errorf("%q is %v, %v", s, id, err)
+		}
+	}
+	for s, want := range map[string]bool{"INC-42/3": true, "INC-42": false, "INC-x/3": false, "INC-42/x": false, "42/3": false} {
+		if id, round, ok := ParsePageKey(s); ok != want || ok && (id != 42 || round != 3) {
+			t.Errorf("%q: %v %d %v", s, id, round, ok)
+		}
+	}
+	if !errors.Is(Stale("x"), &Error{Code: CodeStale}) || errors.Is(Stale("x"), &Error{Code: CodeInvalid}) || errors.Is(Stale("x"), &Error{Code: CodeStale, Message: "y"}) || errors.Is(Stale("x"), errors.ErrUnsupported) {
+		t.Error("errors are told apart by their code")
+	}
+	if !Sev1.Worse(Sev2) || Sev2.Worse(Sev2) || Severity("").Worse(Sev4) || !Sev4.Worse("") {
+		t.Error("severities")
+	}
+	if got := string(canonical("	")); got != `"\b\t\f\u0001"` {
+		t.Error(got)
+	}
+}
+
+func TestRefusalsHelp(t *testing.T) {
+	for _, c := range []struct {
+		in   Status
+		cmd  Command
+		says string
+	}{
+		{Approved, Command{Verb: VerbEvidence}, "revise it first"},
+		{Closed, Command{Verb: VerbEditRecord}, "revise it first"},
+		{InReview, Command{Verb: VerbEditRecord}, "amend it"},
+		{Merged, Command{Verb: VerbContain}, "merged into INC-8"},
+		{Triage, Command{Verb: VerbResolve}, "so resolve is not possible. Possible now: acknowledge, contain, dismiss, merge, set_fact"},
+		{Active, Command{Verb: VerbSign}, "so sign is not possible. Possible now: "},
+		{Resolved, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
+		{Dismissed, Command{Verb: VerbEditRecord}, "so edit_record is not possible. Possible now: reopen,"},
+		{Approved, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
+		{InReview, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
+		{Active, Command{Verb: VerbCall, Department: "x"}, "engineering, security, legal"},
+		{Active, Command{Verb: VerbSetFact}, "occurred, detected, aware"},
+		{Active, Command{Verb: VerbEditRecord}, "summary, impact, root_cause"},
+	} {
+		if _, err := given(t, c.in).as("eng1", c.cmd); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s in %s: %v", c.cmd.Verb, c.in, err)
+		}
+	}
+	for _, s := range Statuses() {
+		verbs := Possible(s)
+		if once := slices.Compact(slices.Sorted(slices.Values(verbs))); len(once) != len(verbs) || slices.Contains(verbs, VerbPaged) {
+			t.Errorf("%s: %v", s, verbs)
+		}
+	}
+}

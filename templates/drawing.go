@@ -81,6 +81,7 @@ var laneNames = []string{"Detection", "Response", "Communication", "Sign-off"}
 var laneOf = map[incident.EventKind]int{
 	incident.EventOpened: laneDetection, incident.EventAlertAttached: laneDetection, incident.EventAlertCounted: laneDetection,
 	incident.EventSourceNoted: laneDetection, incident.EventMergedFrom: laneDetection, incident.EventReopened: laneDetection,
+	incident.EventSplitFrom: laneDetection, incident.EventSplitInto: laneDetection,
 
 	incident.EventAcknowledged: laneResponse, incident.EventLapsed: laneResponse, incident.EventSeveritySet: laneResponse,
 	incident.EventRoleAssigned: laneResponse, incident.EventFactSet: laneResponse, incident.EventNoted: laneResponse,
@@ -88,6 +89,7 @@ var laneOf = map[incident.EventKind]int{
 	incident.EventDismissProposed: laneResponse, incident.EventDismissed: laneResponse, incident.EventMergedInto: laneResponse,
 	incident.EventPlaybookStarted: laneResponse, incident.EventStepStarted: laneResponse, incident.EventStepDone: laneResponse,
 	incident.EventStepSkipped: laneResponse, incident.EventStepLate: laneResponse, incident.EventEffectFailed: laneResponse,
+	incident.EventHeld: laneResponse, incident.EventHoldReleased: laneResponse,
 	incident.EventEraseProposed: laneResponse, incident.EventErased: laneResponse, incident.EventLinked: laneResponse,
 
 	incident.EventRound: laneCommunication, incident.EventPageStarted: laneCommunication, incident.EventPaged: laneCommunication,

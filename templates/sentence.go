@@ -153,6 +153,14 @@ var sayings = map[incident.EventKind]func(saying) told{
 		return told{s.who + " merged the incident into " + s.f("target"), s.t("reason")}
 	},
 	incident.EventMergedFrom: func(s saying) told { return told{s.who + " merged " + s.f("source") + " into this one", s.t("reason")} },
+	incident.EventSplitInto: func(s saying) told {
+		return told{s.who + " let alerts go on in an incident of their own, " + s.f("target"), s.t("reason")}
+	},
+	incident.EventSplitFrom: func(s saying) told {
+		return told{s.who + " split this incident from " + s.f("source"), s.t("reason")}
+	},
+	incident.EventHeld:         func(s saying) told { return told{s.who + " set a legal hold: nothing of it is deleted", s.t("reason")} },
+	incident.EventHoldReleased: func(s saying) told { return told{s.who + " released the legal hold", s.t("reason")} },
 
 	incident.EventPlaybookStarted: func(s saying) told { return told{"The playbook " + flat(s.Field("run")) + " was started", ""} },
 	incident.EventStepStarted:     func(s saying) told { return told{label(s.step()) + " became due", ""} },

@@ -95,4 +95,5 @@ type Reported struct {
 	Source  string
 	Signals []Signal
 	Failed  string // why it could not be decoded, for a person; "" if it could
+	Again   bool   // it is evaluated anew: its alerts were counted the first time
 }

@@ -36,7 +36,7 @@ func Apply(inc Incident, e Event) Incident {
 	switch e.Kind {
 	case EventOpened:
 		i.opened(e)
-	case EventAlertAttached, EventMergedFrom:
+	case EventAlertAttached, EventMergedFrom, EventSplitFrom:
 		i.attached(e)
 	case EventAcknowledged:
 		i.Paging.HeldBy, i.Paging.HeldSince, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
@@ -63,6 +63,12 @@ func Apply(inc Incident, e Event) Incident {
 		i.Restricted = e.Field("restricted") == "true"
 	case EventMergedInto:
 		i.MergedInto, _ = ParseID(e.Field("target"))
+	case EventSplitInto:
+		i.splitInto(e)
+	case EventHeld:
+		i.Hold = &Hold{By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
+	case EventHoldReleased:
+		i.Hold = nil
 	case EventDismissProposed:
 		i.Dismissal = &Dismissal{By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
 	case EventDismissed:
@@ -105,6 +111,7 @@ func (i Incident) clone() Incident {
 	i.Alerts, i.Evidence, i.Facts.Affected = slices.Clone(i.Alerts), slices.Clone(i.Evidence), slices.Clone(i.Facts.Affected)
 	i.Signatures, i.Objections, i.Consultations = slices.Clone(i.Signatures), slices.Clone(i.Objections), slices.Clone(i.Consultations)
 	i.Postmortems, i.Actions, i.MergedFrom = slices.Clone(i.Postmortems), slices.Clone(i.Actions), slices.Clone(i.MergedFrom)
+	i.SplitInto = slices.Clone(i.SplitInto)
 	i.Runs = slices.Clone(i.Runs)
 	for n := range i.Runs {
 		i.Runs[n].Plan = slices.Clone(i.Runs[n].Plan)
@@ -122,11 +129,15 @@ func (i *Incident) opened(e Event) {
 }
 
 func (i *Incident) attached(e Event) {
-	if e.Kind == EventMergedFrom {
+	if e.Kind == EventMergedFrom || e.Kind == EventSplitFrom {
 		var alerts []AlertRef
 		_ = json.Unmarshal([]byte(e.Text("alerts")), &alerts) // erased: their titles are gone, the history stays
 		i.Alerts = append(i.Alerts, alerts...)
-		if id, err := ParseID(e.Field("source")); err == nil {
+		switch id, err := ParseID(e.Field("source")); {
+		case err != nil:
+		case e.Kind == EventSplitFrom:
+			i.SplitFrom = id
+		default:
 			i.MergedFrom = append(i.MergedFrom, id)
 		}
 		i.contained(parseInstant(e.Field("contained_at")))
@@ -135,6 +146,15 @@ func (i *Incident) attached(e Event) {
 	id, _ := strconv.ParseInt(e.Field("alert"), 10, 64)
 	i.Alerts = append(i.Alerts, AlertRef{Alert: id, Source: e.Field("source"), Kind: e.Field("kind"), Level: Level(e.Field("level")),
 		Title: e.Text("title"), URL: e.Text("url"), Rule: e.Text("rule"), Fingerprint: e.Field("fingerprint"), At: parseInstant(e.Field("at"))})
+}
+
+// splitInto lets alerts go that are another incident's from now on.
+func (i *Incident) splitInto(e Event) {
+	gone := split[string](e.Field("alerts"))
+	i.Alerts = slices.DeleteFunc(i.Alerts, func(a AlertRef) bool { return slices.Contains(gone, strconv.FormatInt(a.Alert, 10)) })
+	if id, err := ParseID(e.Field("target")); err == nil {
+		i.SplitInto = append(i.SplitInto, id)
+	}
 }
 
 func (i *Incident) setRole(r Role, p PersonID) {

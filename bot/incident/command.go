@@ -57,6 +57,7 @@ type Command struct {
 	Exception  string            `json:"exception,omitempty"`
 	Audience   Audience          `json:"audience,omitempty"`
 	Erase      []TextRef         `json:"erase,omitempty"`
+	Alerts     []int64           `json:"alerts,omitempty"` // the store's ids of alerts
 
 	// What only the bot itself says.
 	Alert    *AlertRef         `json:"alert,omitempty"`

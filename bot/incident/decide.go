@@ -41,8 +41,8 @@ func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 	return j.events, nil
 }
 
-// judges holds what each verb checks and leads to. VerbMerge sees two
-// incidents and stands apart, in DecideMerge.
+// judges holds what each verb checks and leads to. VerbMerge and VerbSplit see
+// two incidents and stand apart, in DecideMerge and DecideSplit.
 var judges = map[Verb]func(*judgement) error{
 	VerbOpen: (*judgement).open, VerbAcknowledge: (*judgement).acknowledge,
 	VerbContain: (*judgement).contain, VerbResolve: (*judgement).resolve,
@@ -50,6 +50,7 @@ var judges = map[Verb]func(*judgement) error{
 	VerbSetSeverity: (*judgement).setSeverity, VerbAssignRole: (*judgement).assignRole,
 	VerbNote: (*judgement).note, VerbUpdate: (*judgement).update,
 	VerbGrant: (*judgement).grant, VerbRestrict: (*judgement).restrict, VerbErase: (*judgement).erase,
+	VerbPromote: (*judgement).promote, VerbHold: (*judgement).keep, VerbReleaseHold: (*judgement).releaseHold,
 
 	VerbSetFact: (*judgement).setFact, VerbEvidence: (*judgement).addEvidence, VerbCall: (*judgement).call,
 	VerbStepDone: (*judgement).stepDone, VerbStepSkip: (*judgement).stepSkip,

@@ -310,6 +310,9 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "merged from " + source.ID.String()})
 		t.protectData()
 	}
+	if source.Hold != nil && target.Hold == nil {
+		t.emit(EventHeld, nil, texts{"reason": firstOf(source.Hold.Reason, "merged from "+source.ID.String())})
+	}
 	t.void("another incident was merged into this one")
 	return s.events, t.events, nil
 }

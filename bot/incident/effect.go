@@ -35,6 +35,7 @@ const (
 	EffectLapseTimer      EffectKind = "lapse_timer" // the commander fell silent
 	EffectStepTimer       EffectKind = "step_timer"  // Args "run" and "step": the step's deadline passed
 	EffectBotStep         EffectKind = "bot_step"    // Args "run" and "step": an action of the playbook that the bot does itself
+	EffectStormTimer      EffectKind = "storm_timer" // look whether a storm of alerts is over
 )
 
 // Effect is one durable piece of follow-up work. It carries ids only.
@@ -58,6 +59,7 @@ type Brief struct {
 	Directory Directory // names and handles
 	Document  *Document // for effects about a document
 	Agenda    []Summary // for EffectAgenda
+	Kept      Answer    // for EffectAgenda: what was dropped since the last one, and the maintenance windows
 	Now       time.Time
 	Attempt   int    // 1 the first time; from 2 on the handler looks before it acts
 	Mark      string // opaque; the handler puts it where it can find it again

@@ -84,6 +84,10 @@ const (
 	VerbExcept         Verb = "except"          // Text: reason for closing without both actions; a second time, by security, endorses
 	VerbCall           Verb = "call"            // Department: bring its people in now
 	VerbErase          Verb = "erase"           // Erase, Text: reason; legal and security together
+	VerbPromote        Verb = "promote"         // Alerts: one that was only kept; Severity (optional)
+	VerbSplit          Verb = "split"           // Alerts, Title, Severity (optional), Text: why
+	VerbHold           Verb = "hold"            // Text: why nothing of it may be deleted
+	VerbReleaseHold    Verb = "release_hold"    // Text: why it may be deleted in its time again
 )
 
 // The verbs of the bot itself: what effects, clocks and sources report.
@@ -145,11 +149,15 @@ var Table = []Transition{
 	{VerbAttach, []Status{InReview}, []Status{InReview, Resolved}, "a new kind of alert voids the signatures"},
 	{VerbSetSeverity, []Status{InReview}, []Status{Resolved}, "a changed severity voids the signatures"},
 	{VerbErase, []Status{InReview}, []Status{same, Resolved}, "a text that is gone is not the one that was signed"},
+	{VerbPromote, []Status{InReview}, []Status{InReview, Resolved}, "an alert that somebody brings in may be of a new kind"},
+	{VerbSplit, []Status{InReview}, []Status{Resolved}, "what was signed told of alerts that are another incident's now"},
 
 	// What happens along the way.
 	{VerbSetFact, []Status{Triage, Active, Contained, Resolved}, nil, "facts are found while it is fought and written up"},
 	{VerbEvidence, []Status{Triage, Active, Contained, Resolved}, nil, "evidence is kept as it is found"},
 	{VerbAttach, []Status{Triage, Active, Contained, Resolved}, nil, "an alert of the same correlation belongs to it"},
+	{VerbPromote, []Status{Triage, Active, Contained, Resolved}, nil, "an alert that was only watched belongs to it"},
+	{VerbSplit, []Status{Triage, Active, Contained, Resolved}, nil, "some of its alerts are another incident"},
 	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, "raised, it pages anew"},
 	{VerbAssignRole, live, nil, "people change places"},
 	{VerbNote, anywhere, nil, "a note is always possible; after the signatures it stands in the appendix"},
@@ -169,6 +177,8 @@ var Table = []Transition{
 	{VerbRestrict, standing, nil, "restricted or open"},
 	{VerbScheduleReview, []Status{Resolved, InReview, Approved, Dismissed}, nil, "the review meeting gets a time"},
 	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, "legal and security erase a text together"},
+	{VerbHold, anywhere, nil, "a legal hold: nothing of it is deleted by schedule"},
+	{VerbReleaseHold, anywhere, nil, "it may be deleted in its time again"},
 
 	// What the bot itself reports.
 	{VerbCount, live, nil, "copies are counted"},

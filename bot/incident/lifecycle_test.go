@@ -45,6 +45,9 @@ var matrix = map[Verb]string{
 	VerbConclude:       "- - - - - x - - -",
 	VerbExcept:         "- - - - - . - - -",
 	VerbErase:          ". . . . . . . . .",
+	VerbPromote:        ". . . . r - - - -",
+	VerbHold:           ". . . . . . . . .",
+	VerbReleaseHold:    ". . . . . . . . .",
 	VerbAttach:         ". . . . r - - - -",
 	VerbCount:          ". . . . . - - - -",
 	VerbSourceNote:     ". . . . . . . . .",
@@ -122,6 +125,13 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 	case VerbErase:
 		by, c.Erase = "leg1", []TextRef{{1, "title"}}
 		w.inc.Restricted = false
+	case VerbHold, VerbReleaseHold:
+		by, w.inc.Restricted = "leg1", false
+		if v == VerbReleaseHold {
+			w.must("leg1", Command{Verb: VerbHold, Text: "the regulator asked"})
+		}
+	case VerbPromote:
+		c.Alert = &AlertRef{Alert: 5, Kind: "sentry.issue", Title: "x"}
 	case VerbAttach:
 		by, c.Alert = "", &AlertRef{Alert: 5, Kind: "sentry.issue", Title: "x"}
 	case VerbCount:
@@ -186,14 +196,14 @@ func TestEveryVerbInEveryStatus(t *testing.T) {
 }
 
 func TestMatrixKnowsEveryVerb(t *testing.T) {
-	apart := []Verb{VerbOpen, VerbMerge}
+	apart := []Verb{VerbOpen, VerbMerge, VerbSplit}
 	for v := range judges {
 		if _, ok := matrix[v]; !ok && !slices.Contains(apart, v) {
 			t.Errorf("the matrix has no row for %s", v)
 		}
 	}
 	for _, line := range Table {
-		if _, ok := judges[line.Verb]; !ok && line.Verb != VerbMerge {
+		if _, ok := judges[line.Verb]; !ok && !slices.Contains(apart, line.Verb) {
 			t.Errorf("the table has %s, which nobody judges", line.Verb)
 		}
 		if line.Why == "" {
@@ -225,6 +235,8 @@ var moves = map[Verb]string{
 	VerbAttach:      "i>r",
 	VerbSetSeverity: "i>r",
 	VerbErase:       "i>r",
+	VerbPromote:     "i>r",
+	VerbSplit:       "i>r",
 }
 
 // TestTheTableSaysNoMore holds the table, from which the README's picture is

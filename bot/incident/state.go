@@ -66,6 +66,10 @@ type Incident struct {
 
 	MergedInto ID   `json:"merged_into,omitempty"`
 	MergedFrom []ID `json:"merged_from,omitempty"`
+	SplitInto  []ID `json:"split_into,omitempty"`
+	SplitFrom  ID   `json:"split_from,omitempty"`
+
+	Hold *Hold `json:"hold,omitempty"` // a legal hold, while there is one
 
 	// Links are what the outside systems call their half: LinkChannel, LinkCard, ...
 	Links map[string]string `json:"links,omitempty"`
@@ -241,6 +245,14 @@ type Erasure struct {
 	By     PersonID  `json:"by"`
 	At     time.Time `json:"at"`
 	Refs   []TextRef `json:"refs"`
+	Reason string    `json:"reason"`
+}
+
+// Hold is a legal hold: as long as it stands, nothing of the incident is
+// deleted by schedule.
+type Hold struct {
+	By     PersonID  `json:"by"`
+	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
 }
 

@@ -50,6 +50,10 @@ const (
 	EventDismissed          EventKind = "dismissed"
 	EventMergedInto         EventKind = "merged_into" // in the incident that ends
 	EventMergedFrom         EventKind = "merged_from" // in the incident that goes on
+	EventSplitInto          EventKind = "split_into"  // in the incident that some alerts left
+	EventSplitFrom          EventKind = "split_from"  // in the incident they opened
+	EventHeld               EventKind = "legal_hold_set"
+	EventHoldReleased       EventKind = "legal_hold_released"
 	EventPlaybookStarted    EventKind = "playbook_started"
 	EventStepStarted        EventKind = "step_started"
 	EventStepDone           EventKind = "step_done"

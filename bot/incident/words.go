@@ -13,6 +13,7 @@ type Words struct {
 	Form    Verb    // the form to open; Command holds what was already said
 	Topic   string  // of QueryHelp
 	Filter  Filter  // of QueryList
+	Errand  *Errand // of the questions about alerts and maintenance windows
 	Command Command // For is also set for queries about one incident; the door fills in Key, By, Auth and Via
 }
 
@@ -126,7 +127,7 @@ func names[T ~string](of []T) []string {
 // made from it.
 func WordVerbs() []WordVerb {
 	departments := names(RequiredDepartments())
-	return []WordVerb{
+	return append([]WordVerb{
 		{Name: "open", Aliases: []string{"new", "declare"}, Usage: "[sev1…sev4] [--public] TITLE", Help: "open an incident; restricted unless --public",
 			Examples: []string{"open sev2 Leaked AWS key in a public repository"}, Next: append(names(Severities()), "--public"), read: readOpen},
 		{Name: "list", Aliases: []string{"ls"}, Usage: "[all | STATUS …]", Help: "list the incidents that are not over, or all",
@@ -195,7 +196,7 @@ func WordVerbs() []WordVerb {
 		{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …] because REASON", Help: "erase texts for good; legal and security together",
 			Examples: []string{"erase 17/text because it holds a card number"}, Needs: true, read: readErase},
 		{Name: "help", Aliases: []string{"?"}, Usage: "[VERB]", Help: "show what you can type", Examples: []string{"help sign"}, Next: nil, read: readHelp},
-	}
+	}, alertVerbs()...)
 }
 
 func roleNames() []string {

@@ -44,6 +44,10 @@ var calls = map[incident.EventKind][]call{
 	incident.EventDismissed:       {announceOpen, pageResolve, archive, card, topic},
 	incident.EventMergedInto:      {announceOpen, pageResolve, archive, card, topic},
 	incident.EventMergedFrom:      {inviteMerged, post, card},
+	incident.EventSplitInto:       {post, card},
+	incident.EventSplitFrom:       {inviteMerged, post, card},
+	incident.EventHeld:            {post},
+	incident.EventHoldReleased:    {post},
 
 	incident.EventPlaybookStarted: {post, card},
 	incident.EventStepStarted:     {botStep, stepTimer, postTask, card},
@@ -87,7 +91,7 @@ var calls = map[incident.EventKind][]call{
 // after the whole command.
 type calling struct {
 	inc    incident.Incident
-	from   incident.Incident // the one that was merged into inc, where the event is about that
+	from   incident.Incident // the one that was merged into inc, or that inc was split from, where the event is about that
 	event  incident.Event
 	dir    incident.Directory
 	policy incident.Policy
@@ -267,7 +271,8 @@ func inviteResponders(c calling) []incident.Effect {
 	return c.invite(append(c.dir.Responders(), c.involved(c.inc)...))
 }
 
-// inviteMerged brings along whoever worked on the incident that ended.
+// inviteMerged brings along whoever worked on the incident that ended, or that
+// this one was split from.
 func inviteMerged(c calling) []incident.Effect { return c.invite(c.involved(c.from)) }
 
 // involved lists who has to do with an incident by name.

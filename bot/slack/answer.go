@@ -92,6 +92,10 @@ var sayings = map[incident.Verb]markup{
 	incident.VerbAmend:          "the record can be changed again; its signatures are void.",
 	incident.VerbReopen:         "it is open again; a new round of pages begins.",
 	incident.VerbMerge:          "it goes on in the other incident.",
+	incident.VerbPromote:        "the alert belongs to it now.",
+	incident.VerbSplit:          "the alerts are an incident of their own now; it is named in the timeline.",
+	incident.VerbHold:           "nothing of it is deleted until the hold is released.",
+	incident.VerbReleaseHold:    "the legal hold is released.",
 	incident.VerbScheduleReview: "the review meeting has a time; invitations go out by mail.",
 }
 

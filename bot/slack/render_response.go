@@ -72,6 +72,26 @@ func (s scene) mergedFrom() {
 	s.say("reason")
 }
 
+func (s scene) splitInto() {
+	s.line(mk(":twisted_rightwards_arrows: *Some alerts are %s now*, split off by %s. They stay in this timeline.", s.field("target"), s.by()))
+	s.say("reason")
+}
+
+func (s scene) splitFrom() {
+	s.line(mk(":twisted_rightwards_arrows: *Split from %s* by %s. What happened before stands there.", s.field("source"), s.by()))
+	s.say("reason")
+}
+
+func (s scene) held() {
+	s.line(mk(":lock: *Legal hold*, set by %s: nothing of this incident is deleted by schedule.", s.by()))
+	s.say("reason")
+}
+
+func (s scene) holdReleased() {
+	s.line(mk(":unlock: The legal hold is released by %s.", s.by()))
+	s.say("reason")
+}
+
 // step finds the step the event is about. A pinned plan can have lost its
 // texts to an erasure; then there is none.
 func (s scene) step() (ref string, step incident.Step) {

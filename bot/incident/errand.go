@@ -1,0 +1,107 @@
+package incident
+
+import "time"
+
+// Shelf is where an alert is kept that belongs to no incident.
+type Shelf string
+
+// The shelves.
+const (
+	ShelfWatched     Shelf = "watched"     // no rule calls for more
+	ShelfDropped     Shelf = "dropped"     // a rule drops it, with a reason
+	ShelfMaintenance Shelf = "maintenance" // it came in a maintenance window
+)
+
+// Shelves lists them.
+func Shelves() []Shelf { return []Shelf{ShelfWatched, ShelfDropped, ShelfMaintenance} }
+
+// Errand is what words ask of the Desk besides the life of one incident: to
+// show the alerts that are kept, to explain one, to keep maintenance windows.
+type Errand struct {
+	Query    string // QueryAlerts, QueryExplain or QueryMaintenance
+	Shelf    Shelf  // of QueryAlerts
+	Alert    int64  // of QueryExplain: an alert's id, or ...
+	Delivery int64  // ... a delivery's
+	// Of QueryMaintenance; both empty: list the windows.
+	Add *Maintenance
+	End int64  // id of a window
+	Key string // idempotency key, from the door
+}
+
+// Maintenance is a window in which the alerts for which When is true open
+// nothing. They are kept, counted and listed.
+type Maintenance struct {
+	ID      int64     `json:"id"`
+	When    string    `json:"when"` // expr over the alert, as in a routing rule
+	Reason  string    `json:"reason"`
+	Owner   PersonID  `json:"owner"`
+	From    time.Time `json:"from"`
+	To      time.Time `json:"to"`
+	Matched int64     `json:"matched"` // alerts that it kept from opening something
+	EndedBy PersonID  `json:"ended_by,omitempty"`
+}
+
+// MaxMaintenance is how long a window may be: what is longer is a routing
+// rule, which somebody reviews.
+const MaxMaintenance = 7 * 24 * time.Hour
+
+// Active reports whether the window holds at a time.
+func (m Maintenance) Active(at time.Time) bool { return !at.Before(m.From) && at.Before(m.To) }
+
+// Answer is what an errand came to.
+type Answer struct {
+	Shelf       Shelf         `json:"shelf,omitempty"`
+	Alerts      []AlertLine   `json:"alerts,omitempty"`  // newest first
+	Kinds       int64         `json:"kinds,omitempty"`   // how many alerts are on the shelf, listed or not
+	Copies      int64         `json:"copies,omitempty"`  // and their copies together
+	Windows     []Maintenance `json:"windows,omitempty"` // of maintenance, the running and coming ones first
+	Done        string        `json:"done,omitempty"`    // what was done, in a sentence
+	Explanation *Explanation  `json:"explanation,omitempty"`
+}
+
+// AlertLine is a kept alert in one line.
+type AlertLine struct {
+	ID      int64     `json:"id"`
+	Source  string    `json:"source"`
+	Kind    string    `json:"kind"`
+	Level   Level     `json:"level"`
+	Title   string    `json:"title"`
+	Count   int64     `json:"count"`
+	FirstAt time.Time `json:"first_at"`
+	LastAt  time.Time `json:"last_at"`
+	Reason  string    `json:"reason,omitempty"` // of one that was dropped
+}
+
+// Explanation says why an alert was treated as it was.
+type Explanation struct {
+	Alert    AlertLine   `json:"alert"`
+	Incident ID          `json:"incident,omitempty"`
+	Outcome  string      `json:"outcome"` // what was decided the last time, in words
+	Delivery *Received   `json:"delivery,omitempty"`
+	Digest   string      `json:"digest"`          // of the routing by which it was decided
+	Since    time.Time   `json:"since,omitzero"`  // when that routing was first in force
+	Present  string      `json:"present"`         // of the routing in force now
+	Rules    []TriedRule `json:"rules"`           // those that were tried
+	Today    []TriedRule `json:"today,omitempty"` // how it would be decided now, where the routing changed
+}
+
+// Received is the evidence of one delivery.
+type Received struct {
+	ID       int64     `json:"id"`
+	Source   string    `json:"source"`
+	At       time.Time `json:"at"`
+	Sender   string    `json:"sender,omitempty"`
+	Verified string    `json:"verified,omitempty"` // how it was found to be genuine
+	SHA256   string    `json:"sha256"`             // of the raw body
+	Outcome  string    `json:"outcome,omitempty"`
+	Reason   string    `json:"reason,omitempty"`
+}
+
+// TriedRule is one routing rule held against an alert.
+type TriedRule struct {
+	Place int      `json:"place"` // from 1; 0 is the rule behind all: watch
+	When  string   `json:"when"`
+	Does  string   `json:"does"`
+	Fits  bool     `json:"fits"`
+	Why   []string `json:"why,omitempty"` // where it does not fit: each part that is false, with the values it compared
+}

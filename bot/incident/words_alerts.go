@@ -1,0 +1,244 @@
+package incident
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The questions about alerts.
+const (
+	QueryAlerts      = "alerts"
+	QueryExplain     = "explain"
+	QueryMaintenance = "maintenance"
+)
+
+// alertVerbs are the verbs about alerts, besides those about one incident.
+func alertVerbs() []WordVerb {
+	return []WordVerb{
+		{Name: "alerts", Usage: "[watched | dropped | maintenance] | promote A17 [sev1…sev4] [into INC-42]", Help: "list the alerts that opened nothing, or make an incident of one",
+			Examples: []string{"alerts", "alerts dropped", "alerts promote A17 sev2", "alerts promote A17 into INC-42"}, Next: append(names(Shelves()), "promote"), read: readAlerts},
+		{Name: "explain", Usage: "A17 | D2041", Help: "say why an alert, or a delivery, was treated as it was: each rule tried, and the values it compared",
+			Examples: []string{"explain A17", "explain D2041"}, read: readExplain},
+		{Name: "maintenance", Usage: "[add WHEN CONDITION because REASON | end ID]", Help: "keep alerts of planned work from opening anything, for at most 7 days; they are kept and listed",
+			Examples: []string{"maintenance", `maintenance add 2h project == "web" because the database moves`,
+				`maintenance add 22:00 to 23:30 source == "sentry" because of the release`, "maintenance end 3"}, Next: []string{"add", "list", "end"}, read: readMaintenance},
+		{Name: "split", Usage: "[INC-42] alerts A3,A4 [sev1…sev4] TITLE [because REASON]", Help: "let some alerts be another incident; both histories stay",
+			Examples: []string{"split alerts A3,A4 Somebody else uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"}, Next: []string{"alerts"}, Needs: true, read: readSplit},
+		{Name: "hold", Usage: "[release] because REASON", Help: "a legal hold: nothing of the incident is deleted by schedule; legal and security may",
+			Examples: []string{"hold because the regulator asked for it", "hold release because the case is closed"}, Next: []string{"release"}, Needs: true, read: readHold},
+	}
+}
+
+func readAlerts(p *phrase, w *Words) error {
+	if p.take("promote") {
+		return readPromote(p, w)
+	}
+	p.take("list")
+	w.Query, w.Errand = QueryAlerts, &Errand{Query: QueryAlerts, Shelf: ShelfWatched}
+	word, ok := p.next()
+	if !ok {
+		return nil
+	}
+	shelf := Shelf(strings.ToLower(word.text))
+	if !slices.Contains(Shelves(), shelf) {
+		return Invalid("shelf", "%s", unknownWord("a kind of kept alerts", word.text, append(names(Shelves()), "promote"), ""))
+	}
+	w.Errand.Shelf = shelf
+	return nil
+}
+
+// readPromote reads "A17 [sev2] [into INC-42]".
+func readPromote(p *phrase, w *Words) error {
+	w.Command.Verb, w.Command.For = VerbPromote, 0
+	ids, err := p.alerts()
+	if err != nil {
+		return err
+	}
+	if len(ids) != 1 {
+		return Invalid("alerts", "one alert at a time becomes an incident; the others of its kind come along")
+	}
+	w.Command.Alerts = ids
+	for {
+		switch {
+		case p.severity(&w.Command):
+			continue
+		case p.take("into", "in", "to"):
+			id, ok := p.incident()
+			if !ok {
+				return Invalid("incident", "say into which incident: alerts promote A17 into INC-42")
+			}
+			w.Command.For = id
+			continue
+		}
+		break
+	}
+	if word, ok := p.peek(); ok {
+		return Invalid("severity", "what is %q? write alerts promote A17 sev2", clip(word.text))
+	}
+	return nil
+}
+
+var alertWord = regexp.MustCompile(`(?i)^[a#]?(\d{1,18})$`)
+
+// alerts takes ids of alerts: "A3,A4", "A3, 4 and #5".
+func (p *phrase) alerts() ([]int64, error) {
+	var out []int64
+	for {
+		word, ok := p.peek()
+		if !ok || word.quoted {
+			break
+		}
+		if len(out) > 0 && strings.EqualFold(word.text, "and") {
+			p.next()
+			continue
+		}
+		var found []int64
+		for _, part := range strings.FieldsFunc(word.text, func(r rune) bool { return r == ',' || r == ';' }) {
+			m := alertWord.FindStringSubmatch(part)
+			if m == nil || len(out) > 0 && strings.Trim(part, "0123456789") == "" && !strings.Contains(word.text, ",") {
+				found = nil
+				break // a title may begin with a number
+			}
+			id, _ := strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+			found = append(found, id)
+		}
+		if len(found) == 0 {
+			break
+		}
+		p.next()
+		for _, id := range found {
+			if id > 0 && !slices.Contains(out, id) {
+				out = append(out, id)
+			}
+		}
+	}
+	if len(out) == 0 {
+		return nil, Invalid("alerts", "say which alert by its number, such as A17; alerts lists them")
+	}
+	return out, nil
+}
+
+func readExplain(p *phrase, w *Words) error {
+	w.Query, w.Errand = QueryExplain, &Errand{Query: QueryExplain}
+	word, ok := p.next()
+	if !ok {
+		return p.missing("alert")
+	}
+	if m := deliveryWord.FindStringSubmatch(word.text); m != nil {
+		w.Errand.Delivery, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+		return nil
+	}
+	if m := alertWord.FindStringSubmatch(word.text); m != nil {
+		w.Errand.Alert, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+		return nil
+	}
+	return Invalid("alert", "%q is neither an alert, such as A17, nor a delivery, such as D2041", clip(word.text))
+}
+
+var deliveryWord = regexp.MustCompile(`(?i)^d(\d{1,18})$`)
+
+func readMaintenance(p *phrase, w *Words) error {
+	w.Query, w.Errand = QueryMaintenance, &Errand{Query: QueryMaintenance}
+	switch {
+	case p.take("add"):
+		window, err := p.window()
+		w.Errand.Add = window
+		return err
+	case p.take("end", "stop"):
+		word, _ := p.next()
+		m := windowWord.FindStringSubmatch(word.text)
+		if m == nil {
+			return Invalid("id", "say which window by its number, such as maintenance end 3; maintenance lists them")
+		}
+		w.Errand.End, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+		return nil
+	}
+	p.take("list")
+	if word, ok := p.peek(); ok {
+		return Invalid("maintenance", "%s", unknownWord("what can be done with maintenance windows", word.text, []string{"add", "list", "end"}, ""))
+	}
+	return nil
+}
+
+var windowWord = regexp.MustCompile(`(?i)^[m#]?(\d{1,18})$`)
+
+// window reads "WHEN CONDITION because REASON". WHEN is "2h", "until 18:00",
+// or "22:00 to 23:30".
+func (p *phrase) window() (*Maintenance, error) {
+	m := &Maintenance{From: p.Now, Owner: p.Who}
+	at := p.pos
+	p.take("for")
+	if span, ok := p.span(); ok {
+		m.To = p.Now.Add(span)
+	} else if p.pos = at; p.take("until", "till") {
+		if m.To, ok = p.when(future); !ok {
+			return nil, p.notTime("when")
+		}
+	} else {
+		p.take("from")
+		if m.From, ok = p.when(future); !ok {
+			return nil, p.notTime("when")
+		}
+		p.take("to", "until", "till", "-", "–")
+		if m.To, ok = p.when(future); !ok {
+			return nil, p.notTime("when")
+		}
+		for m.To.Before(m.From) && m.From.Sub(m.To) < 24*time.Hour {
+			m.To = m.To.AddDate(0, 0, 1) // over midnight
+		}
+	}
+	p.take("when", ":", "-")
+	condition, ok := p.cut("because")
+	if !ok {
+		return nil, Invalid("reason", "say why: %s", p.verb.Examples[1])
+	}
+	m.When, m.Reason = straight(condition), p.free()
+	return m, nil
+}
+
+// straight undoes the quotes that phones make of those people type.
+func straight(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '‘' || r == '’' || r == '‚':
+			return '\''
+		case isQuote(r):
+			return '"'
+		}
+		return r
+	}, s)
+}
+
+// readSplit reads "alerts A3,A4 [sev2] TITLE [because REASON]".
+func readSplit(p *phrase, w *Words) error {
+	w.Command.Verb = VerbSplit
+	p.take("alerts", "alert")
+	ids, err := p.alerts()
+	if err != nil {
+		return err
+	}
+	w.Command.Alerts = ids
+	p.severity(&w.Command)
+	if title, ok := p.cut("because"); ok {
+		w.Command.Title, w.Command.Text = p.readable(strings.Trim(title, quotes)), p.free()
+	} else {
+		w.Command.Title = p.free()
+	}
+	if w.Command.Title == "" {
+		return Invalid("title", "give the new incident a title: split alerts A3,A4 TITLE")
+	}
+	return nil
+}
+
+func readHold(p *phrase, w *Words) error {
+	w.Command.Verb = VerbHold
+	if p.take("release", "off", "end") {
+		w.Command.Verb = VerbReleaseHold
+	}
+	p.take("hold")
+	w.Command.Text = p.reason()
+	return nil
+}

@@ -1,0 +1,169 @@
+package incident
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func alertWords(t *testing.T, text string) (Words, error) {
+	t.Helper()
+	w := given(t, Active)
+	return ParseWords(text, WordContext{Who: "eng1", Directory: w.dir, Now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)})
+}
+
+func TestWordsAboutAlerts(t *testing.T) {
+	for text, want := range map[string]Errand{
+		"alerts":             {Query: QueryAlerts, Shelf: ShelfWatched},
+		"alerts dropped":     {Query: QueryAlerts, Shelf: ShelfDropped},
+		"alerts maintenance": {Query: QueryAlerts, Shelf: ShelfMaintenance},
+		"explain A17":        {Query: QueryExplain, Alert: 17},
+		"explain d2041":      {Query: QueryExplain, Delivery: 2041},
+		"maintenance":        {Query: QueryMaintenance},
+		"maintenance end #3": {Query: QueryMaintenance, End: 3},
+	} {
+		w, err := alertWords(t, text)
+		if err != nil || w.Errand == nil || *w.Errand != want {
+			t.Errorf("%s: %+v, %v", text, w.Errand, err)
+		}
+	}
+}
+
+func TestMaintenanceWindowAsTyped(t *testing.T) {
+	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]Maintenance{
+		`maintenance add 2h project == "web" because the database moves`:              {From: noon, To: noon.Add(2 * time.Hour), When: `project == "web"`, Reason: "the database moves"},
+		`maintenance add 3 days source == "sentry" because x`:                         {From: noon, To: noon.Add(72 * time.Hour), When: `source == "sentry"`, Reason: "x"},
+		`maintenance add until 18:00 title contains “because” because it says so`:     {From: noon, To: noon.Add(6 * time.Hour), When: `title contains "because"`, Reason: "it says so"},
+		`maintenance add 22:00 to 01:30 when level == "low" || sample because nights`: {From: noon.Add(10 * time.Hour), To: noon.Add(13*time.Hour + 30*time.Minute), When: `level == "low" || sample`, Reason: "nights"},
+	} {
+		want.Owner = "eng1"
+		w, err := alertWords(t, text)
+		if err != nil || w.Errand.Add == nil || *w.Errand.Add != want {
+			t.Errorf("%s: %+v, %v", text, w.Errand, err)
+		}
+	}
+	for _, text := range []string{"maintenance add 2h sample", "maintenance add whenever sample because x", "maintenance end soon", "maintenance stop", "maintenance frobnicate"} {
+		if _, err := alertWords(t, text); CodeOf(err) != CodeInvalid {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestSplitAndPromoteAsTyped(t *testing.T) {
+	w, err := alertWords(t, "split INC-42 alerts A3, A4 and #5 sev1 2 keys leaked because they are others")
+	if c := w.Command; err != nil || c.Verb != VerbSplit || c.For != 42 || !slices.Equal(c.Alerts, []int64{3, 4, 5}) || c.Severity != Sev1 ||
+		c.Title != "2 keys leaked" || c.Text != "they are others" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	w, err = alertWords(t, "split INC-42 alert A3 2 keys leaked")
+	if c := w.Command; err != nil || !slices.Equal(c.Alerts, []int64{3}) || c.Title != "2 keys leaked" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	w, err = alertWords(t, "alerts promote A17 sev2 into INC-7")
+	if c := w.Command; err != nil || c.Verb != VerbPromote || c.For != 7 || !slices.Equal(c.Alerts, []int64{17}) || c.Severity != Sev2 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	for _, text := range []string{"alerts promote", "alerts promote A17 please", "alerts promote A1,A2", "alerts lost", "explain", "explain everything",
+		"split INC-42 alerts", "split INC-42 alerts A3", "split alerts A3 x"} {
+		if _, err := alertWords(t, text); CodeOf(err) != CodeInvalid {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	w, err = alertWords(t, "hold release INC-42 because it is over")
+	if err == nil {
+		t.Errorf("an incident behind release: %+v", w.Command)
+	}
+	w, err = alertWords(t, "hold INC-42 release because it is over")
+	if c := w.Command; err != nil || c.Verb != VerbReleaseHold || c.Text != "it is over" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+func splitEnv(w *world) Env {
+	return Env{Now: w.now, Actor: "eng1", Directory: w.dir, Policy: w.policy}
+}
+
+func TestSplitKeepsBothHistories(t *testing.T) {
+	for _, status := range []Status{Active, InReview} {
+		w := given(t, status)
+		w.must("", Command{Verb: VerbAttach, Alert: &AlertRef{Alert: 33, Kind: w.inc.Alerts[0].Kind, Title: "another key"}})
+		all := len(w.inc.Alerts)
+		moved := []AlertRef{w.inc.Alerts[all-1]}
+		cmd := Command{Verb: VerbSplit, For: w.inc.ID, Title: "another key", Text: "another account"}
+		mine, theirs, err := DecideSplit(cmd, w.inc, New(99), moved, splitEnv(w))
+		if err != nil {
+			t.Fatal(err)
+		}
+		severity, restricted, before := w.inc.Severity, w.inc.Restricted, len(w.events)
+		w.commit(mine)
+		if len(w.inc.Alerts) != all-1 || !slices.Equal(w.inc.SplitInto, []ID{99}) || len(w.events) <= before {
+			t.Errorf("%s: %d alerts are left, split into %v", status, len(w.inc.Alerts), w.inc.SplitInto)
+		}
+		if status == InReview && (w.inc.Status != Resolved || w.inc.Submission != nil) {
+			t.Errorf("a record that told of the alert is still %s", w.inc.Status)
+		}
+		inc := New(99)
+		for _, e := range theirs {
+			inc = Apply(inc, e)
+		}
+		if inc.Status != Triage || inc.SplitFrom != w.inc.ID || len(inc.Alerts) != 1 || inc.Alerts[0].Alert != 33 || inc.Severity != severity ||
+			inc.Restricted != restricted || inc.Title != "another key" || !inc.PageOwed() {
+			t.Errorf("%s: the new incident is %+v", status, inc)
+		}
+	}
+}
+
+func TestSplitIsRefused(t *testing.T) {
+	w := given(t, Active)
+	moved := w.inc.Alerts
+	cmd := Command{Verb: VerbSplit, For: w.inc.ID, Title: "x"}
+	if _, _, err := DecideSplit(cmd, w.inc, New(99), nil, splitEnv(w)); CodeOf(err) != CodeInvalid {
+		t.Errorf("without an alert: %v", err)
+	}
+	env := splitEnv(w)
+	env.Actor = "leg1"
+	if _, _, err := DecideSplit(cmd, w.inc, New(99), moved, env); CodeOf(err) != CodeForbidden {
+		t.Errorf("by somebody who does not respond: %v", err)
+	}
+	cmd.Title = strings.Repeat("x", MaxTitle+1)
+	if _, _, err := DecideSplit(cmd, w.inc, New(99), moved, splitEnv(w)); CodeOf(err) != CodeInvalid {
+		t.Errorf("with a title too long: %v", err)
+	}
+	for _, status := range []Status{Approved, Closed, Dismissed, Merged} {
+		w := given(t, status)
+		if _, _, err := DecideSplit(Command{Verb: VerbSplit, Title: "x"}, w.inc, New(99), moved, splitEnv(w)); CodeOf(err) != CodeConflict {
+			t.Errorf("%s: %v", status, err)
+		}
+	}
+}
+
+func TestLegalHoldIsForLegalAndSecurity(t *testing.T) {
+	w := given(t, Closed)
+	if _, err := w.as("eng1", Command{Verb: VerbHold, Text: "x"}); CodeOf(err) != CodeForbidden {
+		t.Errorf("by engineering: %v", err)
+	}
+	if _, err := w.as("sec1", Command{Verb: VerbHold}); CodeOf(err) != CodeInvalid {
+		t.Errorf("without a reason: %v", err)
+	}
+	w.must("leg1", Command{Verb: VerbHold, Text: "the regulator asked"})
+	if w.inc.Hold == nil || w.inc.Hold.By != "leg1" || w.inc.Status != Closed {
+		t.Errorf("%+v", w.inc.Hold)
+	}
+	w.must("sec1", Command{Verb: VerbReleaseHold, Text: "the case is closed"})
+	if w.inc.Hold != nil {
+		t.Error("it is still held")
+	}
+	source, target := given(t, Active), given(t, Active)
+	target.inc.ID = 8
+	source.must("eng1", Command{Verb: VerbCall, Department: Legal, Text: "x"})
+	source.must("leg1", Command{Verb: VerbHold, Text: "the regulator asked"})
+	_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, source.inc, target.inc, splitEnv(source))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target.commit(theirs); target.inc.Hold == nil {
+		t.Error("a merge lost the hold")
+	}
+}

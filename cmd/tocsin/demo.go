@@ -191,21 +191,48 @@ func showDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr strin
 	if err != nil {
 		return err
 	}
-	l, err := net.Listen("tcp", addr)
+	w, err := d.open(addr)
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	p := page.New(page.Config{Workspace: d.Company.Chat, Pager: d.Company.Pager, Mailbox: d.Company.Mail, Sentry: d.Company.Sentry, CloudTrail: d.Company.Trail, People: demoPeople(d.Company)})
-	server := &http.Server{Handler: p.Handler(), ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(l) }()
-	fmt.Fprintf(cmd.OutOrStdout(), "\n  Tocsin is up, with a sandbox of Slack, PagerDuty and mail around it. Open\n\n    http://%s\n\n  Ctrl-C ends it; nothing is kept.\n\n", l.Addr())
+	fmt.Fprintf(cmd.OutOrStdout(), "\n  Tocsin is up, with a sandbox of Slack, PagerDuty and mail around it. Open\n\n    %s\n\n  Ctrl-C ends it; nothing is kept.\n\n", w.URL)
 	var ended error
 	select {
 	case <-ctx.Done():
 	case ended = <-d.ended:
 		d.ended <- nil
 	}
-	return errors.Join(ended, server.Close(), d.Close())
+	return errors.Join(ended, w.Close(), d.Close())
+}
+
+// window is the page through which people look at the demo.
+type window struct {
+	URL    string
+	page   *page.Page
+	server *http.Server
+}
+
+// open serves the demo's page. Whoever opens it closes it before the demo.
+func (d *demo) open(addr string) (*window, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("serve the page: %w", err)
+	}
+	p := page.New(page.Config{Workspace: d.Company.Chat, Pager: d.Company.Pager, Mailbox: d.Company.Mail, Sentry: d.Company.Sentry, CloudTrail: d.Company.Trail, People: demoPeople(d.Company)})
+	w := &window{URL: "http://" + l.Addr().String(), page: p, server: &http.Server{Handler: p.Handler(), ReadHeaderTimeout: 5 * time.Second}}
+	go func() { _ = w.server.Serve(l) }()
+	return w, nil
+}
+
+// Close ends the viewers' streams, waits a little for answers under way, and
+// stops serving.
+func (w *window) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := errors.Join(w.page.Close(), w.server.Shutdown(ctx)); err != nil {
+		return errors.Join(err, w.server.Close())
+	}
+	return nil
 }
 
 // demoPeople tells the page who is who.

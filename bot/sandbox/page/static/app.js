@@ -87,6 +87,7 @@ async function fetchAll() {
   await drawThread();
   await drawPanel();
   showViews(state.views);
+  document.body.dataset.shown = world.user + "/" + world.channel; // for who watches from outside
 }
 
 /* ---- left: person and channels ---- */

@@ -1,0 +1,263 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"tocsin/bot/sandbox/company"
+)
+
+// patience is how long the page may take to show what should happen.
+const patience = 15 * time.Second
+
+// viewer is somebody before the demo's page in a real browser: they press what
+// can be seen and is not covered, type, and look.
+type viewer struct {
+	testing.TB
+	ctx     context.Context
+	company *company.Company
+	folder  string
+	shots   int
+}
+
+// chromium finds a browser. In CI a missing one is a failure.
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless-shell"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatal("there is no Chromium, and in CI there has to be one")
+	}
+	t.Skip("there is no Chromium on this machine")
+	return ""
+}
+
+// lookAt opens a page of 1400 by 950 in a browser of its own.
+func lookAt(t *testing.T, url string, c *company.Company) *viewer {
+	t.Helper()
+	flags := []chromedp.ExecAllocatorOption{chromedp.ExecPath(chromium(t)), chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.Headless, chromedp.WindowSize(1400, 950)}
+	for _, name := range []string{"disable-quic", "disable-background-networking", "disable-component-update", "disable-sync", "disable-extensions", "disable-dev-shm-usage"} {
+		flags = append(flags, chromedp.Flag(name, true))
+	}
+	browser, stop := chromedp.NewExecAllocator(context.Background(), flags...)
+	ctx, cancel := chromedp.NewContext(browser)
+	v := &viewer{TB: t, ctx: ctx, company: c, folder: filepath.Join("..", "..", "screenshots")}
+	if err := os.RemoveAll(v.folder); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(v.folder, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	listening := v.listen()
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // closes the browser in order; the others do what that left
+		cancel()
+		stop()
+		<-listening
+	})
+	v.do("open the page", chromedp.EmulateViewport(1400, 950), chromedp.Navigate(url))
+	return v
+}
+
+// listen holds every error that the page writes to the console against it.
+// What the bot refuses is answered with a status that the console tells of too.
+func (v *viewer) listen() <-chan struct{} {
+	messages := chromedp.Console(v.ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			if m.IsException() || m.Type == chromedp.ConsoleError && m.Source != "network" {
+				v.Errorf("the page says: %s", m)
+			}
+		}
+	}()
+	return done
+}
+
+// do does something in the browser, within the patience.
+func (v *viewer) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	v.Helper()
+	if err := chromedp.Do(v.ctx, steps...); err != nil {
+		v.gaveUp(what, err)
+	}
+}
+
+// until waits until a function in the page, given arguments, is true.
+func (v *viewer) until(what, function string, args ...any) {
+	v.Helper()
+	if args == nil {
+		args = []any{}
+	}
+	given, err := json.Marshal(args)
+	if err != nil {
+		v.Fatal(err)
+	}
+	wait := chromedp.Poll[chromedp.Void](fmt.Sprintf("(%s)(...%s)", function, given), chromedp.WithPollingTimeout(patience))
+	if _, err = chromedp.Run(v.ctx, wait); err != nil {
+		v.gaveUp(what, err)
+	}
+}
+
+// gaveUp ends the test with a picture of what was there instead.
+func (v *viewer) gaveUp(what string, err error) {
+	v.Helper()
+	if png, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot()); err == nil {
+		_ = os.WriteFile(filepath.Join(v.folder, "failure.png"), png, 0o600)
+	}
+	v.Fatalf("%s: %v (screenshots/failure.png shows the page)", what, err)
+}
+
+// shot keeps a picture of this moment.
+func (v *viewer) shot(name string) {
+	v.Helper()
+	v.until("the page coming to rest", `() => !document.querySelector("[aria-busy=true]")`)
+	png, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		v.Fatal(err)
+	}
+	v.shots++
+	if err := os.WriteFile(filepath.Join(v.folder, fmt.Sprintf("%02d-%s.png", v.shots, name)), png, 0o600); err != nil {
+		v.Fatal(err)
+	}
+}
+
+// inSight is JavaScript that finds what can be pressed now: shown, enabled, and
+// not behind something else. Of several it takes the latest.
+const inSight = `(css, text) => [...document.querySelectorAll(css)].reverse().find((el) => {
+  if (el.disabled || (text && !el.textContent.replace(/\s+/g, " ").includes(text) && !(el.dataset.value || "").includes(text))) return false;
+  el.scrollIntoView({ block: "nearest", behavior: "instant" });
+  const box = el.getBoundingClientRect();
+  const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+  return box.width > 0 && top && (el === top || el.contains(top));
+})`
+
+// presses presses the latest thing of a selector that shows or carries a text.
+func (v *viewer) presses(css, text string) {
+	v.Helper()
+	v.until("press "+css+" "+text, `(css, text) => { const el = (`+inSight+`)(css, text); el?.focus(); el?.click(); return Boolean(el); }`, css, text)
+}
+
+// acts presses a button of the app by its action.
+func (v *viewer) acts(action, value string) {
+	v.Helper()
+	v.presses(`[data-action-id="`+action+`"]`, value)
+}
+
+// chooses picks from a menu outside a form.
+func (v *viewer) chooses(css, value string) {
+	v.Helper()
+	v.until("choose "+value, `(css, value) => {
+		const el = (`+inSight+`)(css, "");
+		if (!el || ![...el.options].some((o) => o.value === value)) return false;
+		el.focus(); el.value = value; el.dispatchEvent(new Event("change", { bubbles: true }));
+		return true; }`, css, value)
+}
+
+// is turns the viewer into another person.
+func (v *viewer) is(p company.Person) {
+	v.Helper()
+	v.chooses("#person", p.ID)
+	v.until("be "+p.Name, `(id) => document.getElementById("person").value === id && document.body.dataset.shown?.startsWith(id + "/")`, p.ID)
+}
+
+// opens opens a channel, or the app's home.
+func (v *viewer) opens(name string) {
+	v.Helper()
+	v.presses(`[data-testid=channel][data-name="`+name+`"]`, "")
+	v.until("the channel "+name, `(name) => {
+		const here = document.querySelector("[data-testid=channel][aria-current=page]");
+		return here?.dataset.name === name && document.body.dataset.shown?.endsWith("/" + here.dataset.channelId); }`, name)
+}
+
+// says types into the message box and sends it.
+func (v *viewer) says(text string) {
+	v.Helper()
+	v.until("the message box", `(text) => { const el = (`+inSight+`)("#composer-text", ""); el?.focus(); return Boolean(el) && document.execCommand("insertText", false, text); }`, text)
+	v.do("send "+text, chromedp.KeyEvent("\r"))
+	v.until("it being sent: "+text, `() => document.getElementById("composer-text").value === ""`)
+}
+
+// reads waits until a message holds all of the texts.
+func (v *viewer) reads(texts ...string) {
+	v.Helper()
+	v.until("a message: "+strings.Join(texts, " … "), `(texts) => [...document.querySelectorAll("#messages .message")].some((m) => texts.every((t) => m.textContent.replace(/\s+/g, " ").includes(t)))`, texts)
+}
+
+// sees waits until a selector shows something with a text.
+func (v *viewer) sees(css, text string) {
+	v.Helper()
+	v.until(css+" with "+text, `(css, text) => [...document.querySelectorAll(css)].some((el) => el.getClientRects().length && el.textContent.replace(/\s+/g, " ").includes(text))`, css, text)
+}
+
+// form waits for the form of a verb.
+func (v *viewer) form(verb string) {
+	v.Helper()
+	v.until("the form "+verb, `(verb) => document.querySelector("#modal[open] form")?.dataset.callback === verb`, verb)
+}
+
+// fills writes into the field of a form, or chooses in it.
+func (v *viewer) fills(block string, values ...string) {
+	v.Helper()
+	v.until("fill in "+block, `(block, values) => {
+		const at = "#modal[open] [data-block-id='" + block + "'] ";
+		if (document.querySelector(at + ".choices")) {
+			return values.every((value) => { const label = document.querySelector(at + "[data-value='" + value + "']"); label?.scrollIntoView({ block: "nearest" }); if (label && !label.querySelector("input").checked) label.click(); return label?.querySelector("input").checked; });
+		}
+		const el = (`+inSight+`)(at + ":is(input, select, textarea)", "");
+		if (!el) return false;
+		el.focus();
+		if (el.tagName === "SELECT" || /date|time/.test(el.type)) {
+			el.value = values[0];
+			el.dispatchEvent(new Event("change", { bubbles: true }));
+		} else {
+			el.select();
+			document.execCommand("insertText", false, values[0]);
+		}
+		return el.value === values[0];
+	}`, block, values)
+}
+
+// submits sends the form, and waits until it is gone.
+func (v *viewer) submits() {
+	v.Helper()
+	v.presses("[data-testid=modal-submit]", "")
+	v.until("the form being taken", `() => !document.getElementById("modal").open`)
+}
+
+// tool opens a tab beside the chat.
+func (v *viewer) tool(name string) {
+	v.Helper()
+	v.presses("[data-testid=tab-"+name+"]", "")
+	v.until("the tab "+name, `(name) => document.getElementById("tab-" + name).getAttribute("aria-selected") === "true"`, name)
+}
+
+// scrolls goes to the end of the conversation, or to its beginning.
+func (v *viewer) scrolls(end bool) {
+	v.Helper()
+	v.until("the end of the conversation", `(end) => { const box = document.getElementById("messages"); box.scrollTop = end ? box.scrollHeight : 0; return true; }`, end)
+}
+
+// screen makes the screen that wide, and dark or light.
+func (v *viewer) screen(width, height int64, scheme string) {
+	v.Helper()
+	v.do("change the screen", chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		return t.Call(ctx, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	}))
+}

@@ -1,0 +1,93 @@
+package detect_test
+
+import (
+	"bytes"
+	"os"
+	"testing"
+
+	"tocsin/bot/detect"
+)
+
+// BenchmarkFiles goes from bytes to hits with SigmaHQ's rules.
+func BenchmarkFiles(b *testing.B) {
+	rs, _ := detect.Load(detect.Options{All: true}, sigmaDir)
+	var files [][]byte
+	size := 0
+	for _, name := range trailFiles(b) {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		files, size = append(files, src), size+len(src)
+	}
+	records, hits := 0, 0
+	b.ReportAllocs()
+	b.SetBytes(int64(size))
+	for b.Loop() {
+		for _, src := range files {
+			counts, err := detect.Read(bytes.NewReader(src), func(r *detect.Record) error {
+				rs.Match(r, func(detect.Hit) { hits++ })
+				return nil
+			}, func(detect.Problem) {})
+			if err != nil {
+				b.Fatal(err)
+			}
+			records += counts.Records
+		}
+	}
+	b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "events/s")
+	b.ReportMetric(float64(hits)/float64(records), "hits/event")
+}
+
+// BenchmarkMatch matches records that are decoded already. A match is one
+// record against all rules.
+func BenchmarkMatch(b *testing.B) {
+	for name, o := range map[string]detect.Options{"sigmahq": {All: true}, "own": {All: true, Builtin: true}} {
+		b.Run(name, func(b *testing.B) {
+			var paths []string
+			if name == "sigmahq" {
+				paths = []string{sigmaDir}
+			}
+			rs, _ := detect.Load(o, paths...)
+			var records []*detect.Record
+			for _, file := range trailFiles(b) {
+				for _, raw := range naively(b, file) {
+					r, err := detect.DecodeRecord(raw)
+					if err != nil {
+						b.Fatal(err)
+					}
+					records = append(records, r)
+				}
+			}
+			hits, n := 0, 0
+			b.ReportAllocs()
+			for b.Loop() {
+				rs.Match(records[n%len(records)], func(detect.Hit) { hits++ })
+				n++
+			}
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "matches/s")
+			b.ReportMetric(float64(n)*float64(len(rs.Rules()))/b.Elapsed().Seconds(), "rules/s")
+		})
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	var raws [][]byte
+	size := 0
+	for _, file := range trailFiles(b) {
+		for _, raw := range naively(b, file) {
+			raws, size = append(raws, raw), size+len(raw)
+		}
+	}
+	var r detect.Record
+	n := 0
+	b.ReportAllocs()
+	b.SetBytes(int64(size / len(raws)))
+	for b.Loop() {
+		if err := r.Decode(raws[n%len(raws)]); err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "records/s")
+}

@@ -1,0 +1,175 @@
+package detect
+
+import (
+	"strings"
+)
+
+// A condition, from what binds least to what binds most: or, and, not, then
+// "1 of", "any of", "all of" with "them" or a name pattern, names, parentheses.
+
+type conditionParser struct {
+	words  []string
+	at     int
+	line   int
+	lookup *identifiers
+	depth  int
+}
+
+// identifiers are the named detections of one rule, in the order of the file.
+type identifiers struct {
+	names []string
+	exprs []expr
+	used  map[string]bool
+}
+
+func (ids *identifiers) add(name string, e expr) {
+	ids.names, ids.exprs = append(ids.names, name), append(ids.exprs, e)
+}
+
+// named are the detections that a pattern names; * stands for anything. "them"
+// leaves out those that begin with an underscore.
+func (ids *identifiers) named(word string) []expr {
+	var out []expr
+	them := strings.EqualFold(word, "them")
+	g := compileGlob(parsePattern(word), true)
+	for i, name := range ids.names {
+		if them && !strings.HasPrefix(name, "_") || !them && g.match([]byte(name)) {
+			ids.used[name] = true
+			out = append(out, ids.exprs[i])
+		}
+	}
+	return out
+}
+
+// parseCondition compiles a condition over the identifiers.
+func parseCondition(text string, line int, ids *identifiers) (expr, error) {
+	if i := strings.IndexByte(text, '|'); i >= 0 {
+		return nil, faultf(line, "the aggregation %q is obsolete; write a correlation document (event_count, value_count, temporal)", strings.TrimSpace(text[i:]))
+	}
+	p := &conditionParser{words: conditionWords(text), line: line, lookup: ids}
+	if len(p.words) == 0 {
+		return nil, faultf(line, "the condition is empty")
+	}
+	e, err := p.or()
+	if err != nil {
+		return nil, err
+	}
+	if p.at < len(p.words) {
+		return nil, faultf(line, "the condition does not end before %q", p.words[p.at])
+	}
+	return e, nil
+}
+
+func conditionWords(text string) []string {
+	text = strings.NewReplacer("(", " ( ", ")", " ) ").Replace(text)
+	return strings.Fields(text)
+}
+
+func (p *conditionParser) peek(word string) bool {
+	return p.at < len(p.words) && strings.EqualFold(p.words[p.at], word)
+}
+
+func (p *conditionParser) take(word string) bool {
+	if p.peek(word) {
+		p.at++
+		return true
+	}
+	return false
+}
+
+func (p *conditionParser) or() (expr, error) {
+	return p.joined("or", p.and, anyOf)
+}
+
+func (p *conditionParser) and() (expr, error) {
+	return p.joined("and", p.not, allOf)
+}
+
+func (p *conditionParser) joined(word string, operand func() (expr, error), join func([]expr) expr) (expr, error) {
+	var operands []expr
+	for {
+		e, err := operand()
+		if err != nil {
+			return nil, err
+		}
+		operands = append(operands, e)
+		if !p.take(word) {
+			return join(operands), nil
+		}
+	}
+}
+
+func (p *conditionParser) not() (expr, error) {
+	negated := false
+	for p.take("not") {
+		negated = !negated
+	}
+	e, err := p.primary()
+	if err != nil || !negated {
+		return e, err
+	}
+	return not{e}, nil
+}
+
+func (p *conditionParser) primary() (expr, error) {
+	if p.at >= len(p.words) {
+		return nil, faultf(p.line, "the condition ends too early")
+	}
+	if p.take("(") {
+		if p.depth++; p.depth > maxRuleNesting {
+			return nil, faultf(p.line, "parentheses nest deeper than %d", maxRuleNesting)
+		}
+		e, err := p.or()
+		if err != nil {
+			return nil, err
+		}
+		if !p.take(")") {
+			return nil, faultf(p.line, "a closing parenthesis is missing")
+		}
+		p.depth--
+		return e, nil
+	}
+	word := p.words[p.at]
+	p.at++
+	if p.peek("of") {
+		p.at++
+		return p.quantified(word)
+	}
+	switch strings.ToLower(word) {
+	case "and", "or", "not", "of", "them", ")":
+		return nil, faultf(p.line, "a name is missing before %q", word)
+	case "near":
+		return nil, faultf(p.line, `"near" is obsolete; write a correlation document of type temporal`)
+	}
+	if strings.ContainsAny(word, "*?") {
+		return nil, faultf(p.line, `the pattern %q needs "1 of" or "all of" before it`, word)
+	}
+	found := p.lookup.named(word)
+	if len(found) == 0 {
+		return nil, faultf(p.line, "the condition names %q, which is not defined", word)
+	}
+	return found[0], nil
+}
+
+// quantified reads what follows "1 of", "any of" or "all of".
+func (p *conditionParser) quantified(count string) (expr, error) {
+	var join func([]expr) expr
+	switch strings.ToLower(count) {
+	case "1", "any":
+		join = anyOf
+	case "all":
+		join = allOf
+	default:
+		return nil, faultf(p.line, `"%s of" is not possible; use "1 of", "any of" or "all of"`, count)
+	}
+	if p.at >= len(p.words) || p.peek("(") || p.peek(")") {
+		return nil, faultf(p.line, `"%s of" needs "them" or a pattern`, count)
+	}
+	word := p.words[p.at]
+	p.at++
+	found := p.lookup.named(word)
+	if len(found) == 0 {
+		return nil, faultf(p.line, "%q matches no detection", word)
+	}
+	return join(found), nil
+}

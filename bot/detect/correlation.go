@@ -1,0 +1,356 @@
+package detect
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Correlation is a rule about several events.
+type Correlation struct {
+	Type     string // event_count, value_count, temporal, temporal_ordered
+	Rules    []*Rule
+	GroupBy  []string
+	Timespan time.Duration
+	Least    int      // fires from here
+	Most     int      // up to here; 0 for no bound
+	Values   []string // value_count: the fields whose values are told apart
+	// Lateness is how long after newer events of its group an event still counts.
+	Lateness time.Duration
+
+	generate bool
+	aliases  map[string]map[string]string // alias, rule id or name, field
+}
+
+// DefaultLateness covers what CloudTrail delivers late when it is in trouble.
+const DefaultLateness = 24 * time.Hour
+
+// feed is the place of a rule in a correlation.
+type feed struct {
+	to    *Rule
+	which int
+}
+
+// Observation is what a hit means to one group of a correlation.
+type Observation struct {
+	Correlation *Rule
+	Group       []GroupValue
+	Key         string // tells groups of this correlation apart; made of digests, holds no text
+	Event       string // the record's eventID, or a digest of it
+	At          time.Time
+	Which       int    // which of the correlation's rules
+	Value       string // value_count: a digest of the values
+}
+
+// GroupValue is a field of group-by and the text it has in an event.
+type GroupValue struct {
+	Field  string `json:"field"`
+	Value  string `json:"value"`
+	Absent bool   `json:"absent,omitempty"`
+}
+
+// Firing is a correlation that came true for a group.
+type Firing struct {
+	Correlation *Rule
+	Group       []GroupValue
+	From, To    time.Time // of the contributing events
+	Events      []string  // their ids, in the order of time
+}
+
+// Observe calls each with what a hit means to the correlations that count it.
+// An event without a time of its own counts at the time it arrived.
+func (h Hit) Observe(arrived time.Time, each func(Observation)) {
+	for _, f := range h.Rule.feeds {
+		c := f.to.Correlation
+		o := Observation{Correlation: f.to, Which: f.which, At: h.Record.Time(), Event: h.Record.EventID()}
+		if o.At.IsZero() {
+			o.At = arrived
+		}
+		if o.Event == "" {
+			o.Event = digest(string(h.Record.Raw()))
+		}
+		for _, field := range c.GroupBy {
+			text, found := h.Record.Lookup(c.alias(field, h.Rule))
+			o.Group = append(o.Group, GroupValue{Field: field, Value: text, Absent: !found})
+		}
+		values, complete := make([]string, 0, len(c.Values)), true
+		for _, field := range c.Values {
+			text, found := h.Record.Lookup(c.alias(field, h.Rule))
+			values, complete = append(values, text), complete && found
+		}
+		if !complete {
+			continue // an event without the value adds none
+		}
+		o.finish(values)
+		each(o)
+	}
+}
+
+// Observe is what the firing means to the correlations that are built on it.
+func (f Firing) Observe(each func(Observation)) {
+	for _, to := range f.Correlation.feeds {
+		o := Observation{Correlation: to.to, Which: to.which, At: f.To, Event: digest(strings.Join(f.Events, "\x00"))}
+		lookup := func(field string) GroupValue {
+			field = to.to.Correlation.alias(field, f.Correlation)
+			for _, g := range f.Group {
+				if g.Field == field {
+					return g
+				}
+			}
+			return GroupValue{Absent: true}
+		}
+		for _, field := range to.to.Correlation.GroupBy {
+			g := lookup(field)
+			g.Field = field
+			o.Group = append(o.Group, g)
+		}
+		var values []string
+		for _, field := range to.to.Correlation.Values {
+			values = append(values, lookup(field).Value)
+		}
+		o.finish(values)
+		each(o)
+	}
+}
+
+func (o *Observation) finish(values []string) {
+	var b strings.Builder
+	for _, g := range o.Group {
+		fmt.Fprintf(&b, "%t\x00%d\x00%s", g.Absent, len(g.Value), g.Value)
+	}
+	o.Key = digest(o.Correlation.ID + "\x00" + b.String())
+	if len(values) > 0 {
+		o.Value = digest(strings.Join(values, "\x00"))
+	}
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
+}
+
+// alias is the field that stands for a common name in the events of a rule.
+func (c *Correlation) alias(field string, r *Rule) string {
+	for _, key := range []string{r.ID, r.Name} {
+		if f := c.aliases[field][key]; f != "" {
+			return f
+		}
+	}
+	return field
+}
+
+// linkCorrelations compiles the correlations. Those that build on others come
+// after them.
+func (l *loader) linkCorrelations() {
+	pending := map[*Rule]*document{}
+	for _, d := range l.correlations {
+		if err := l.register(d.rule); err != nil {
+			l.refuse(d.refuse(err))
+			continue
+		}
+		pending[d.rule] = d
+	}
+	for len(pending) > 0 {
+		before := len(pending)
+		for _, d := range l.correlations {
+			if pending[d.rule] == nil || l.waits(d, pending) {
+				continue
+			}
+			delete(pending, d.rule)
+			if err := l.correlation(d); err != nil {
+				l.unregister(d.rule)
+				l.refuse(d.refuse(err))
+				continue
+			}
+			l.rules = append(l.rules, d.rule)
+		}
+		if len(pending) == before {
+			for _, d := range l.correlations {
+				if pending[d.rule] != nil {
+					l.refuse(d.refuse(faultf(d.value.line, "the correlation builds on itself")))
+				}
+			}
+			break
+		}
+	}
+	l.connect()
+}
+
+func (l *loader) waits(d *document, pending map[*Rule]*document) bool {
+	for _, name := range d.value.get("correlation").strs("rules") {
+		if r := l.known[name]; r != nil && pending[r] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *loader) unregister(r *Rule) {
+	for _, key := range []string{r.ID, r.Name} {
+		if l.known[key] == r {
+			delete(l.known, key)
+		}
+	}
+}
+
+// connect tells the rules of the correlations that are on whom they feed, and
+// silences those that only feed.
+func (l *loader) connect() {
+	loud := map[*Rule]bool{}
+	for _, r := range l.rules {
+		c := r.Correlation
+		if c == nil || l.off(r) != "" {
+			continue
+		}
+		for i, fed := range c.Rules {
+			fed.feeds = append(fed.feeds, feed{to: r, which: i})
+			fed.Silent = true
+			loud[fed] = loud[fed] || c.generate
+		}
+	}
+	for r := range loud {
+		r.Silent = !loud[r]
+	}
+}
+
+func (l *loader) correlation(d *document) error {
+	v := d.value.get("correlation")
+	if v.kind != isMap {
+		return faultf(v.line, "the correlation must be a map")
+	}
+	c := &Correlation{Type: v.str("type"), GroupBy: v.strs("group-by"), generate: v.str("generate") == "true", Lateness: l.options.Lateness}
+	if c.Lateness == 0 {
+		c.Lateness = DefaultLateness
+	}
+	switch c.Type {
+	case "event_count", "value_count", "temporal", "temporal_ordered":
+	case "":
+		return faultf(v.line, "the type of the correlation is missing")
+	default:
+		return faultf(v.get("type").line, "correlations of type %q are not supported; there are event_count, value_count, temporal and temporal_ordered", c.Type)
+	}
+	for _, name := range v.strs("rules") {
+		r := l.known[name]
+		if r == nil {
+			return faultf(v.get("rules").line, "the correlation names the rule %q, which is not loaded", name)
+		}
+		if slices.Contains(c.Rules, r) {
+			return faultf(v.get("rules").line, "the correlation names the rule %q twice", name)
+		}
+		c.Rules = append(c.Rules, r)
+	}
+	if len(c.Rules) == 0 {
+		return faultf(v.line, "the correlation names no rules")
+	}
+	var err error
+	if c.Timespan, err = timespan(v); err != nil {
+		return err
+	}
+	if err := c.aliased(v.get("aliases")); err != nil {
+		return err
+	}
+	if err := c.bounds(v); err != nil {
+		return err
+	}
+	d.rule.Correlation = c
+	return nil
+}
+
+// timespan reads <n>s, m, h or d.
+func timespan(v *value) (time.Duration, error) {
+	text := v.str("timespan")
+	if text == "" {
+		return 0, faultf(v.line, "the timespan is missing")
+	}
+	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}
+	unit := units[text[len(text)-1]]
+	n, err := strconv.Atoi(text[:len(text)-1])
+	if err != nil || unit == 0 || n <= 0 || n > int(365*24*time.Hour/unit) {
+		return 0, faultf(v.get("timespan").line, "the timespan %q is not a number of s, m, h or d within a year", text)
+	}
+	return time.Duration(n) * unit, nil
+}
+
+func (c *Correlation) aliased(v *value) error {
+	if v == nil {
+		return nil
+	}
+	c.aliases = map[string]map[string]string{}
+	for i, alias := range v.keys {
+		fields := map[string]string{}
+		for j, rule := range v.items[i].keys {
+			fields[rule] = v.items[i].items[j].text
+		}
+		if len(fields) == 0 {
+			return faultf(v.items[i].line, "the alias %q needs a field for each rule", alias)
+		}
+		c.aliases[alias] = fields
+	}
+	return nil
+}
+
+// MaxCount bounds what a condition may ask for, and so what a window holds.
+const MaxCount = 10_000
+
+// bounds reads the condition.
+func (c *Correlation) bounds(v *value) error {
+	cond := v.get("condition")
+	temporal := strings.HasPrefix(c.Type, "temporal")
+	if cond == nil || cond.kind == isNull {
+		if !temporal {
+			return faultf(v.line, "the condition of the correlation is missing")
+		}
+		c.Least = len(c.Rules)
+		return nil
+	}
+	if cond.kind != isMap {
+		return faultf(cond.line, "the condition of a correlation is a map such as {gte: 10}")
+	}
+	if c.Type == "temporal_ordered" {
+		return faultf(cond.line, "temporal_ordered takes no condition: all its rules must match, in their order")
+	}
+	for i, key := range cond.keys {
+		e := cond.items[i]
+		if key == "field" {
+			c.Values = cond.strs("field")
+			continue
+		}
+		n, err := strconv.Atoi(e.text)
+		if err != nil || n < 0 || n > MaxCount {
+			return faultf(e.line, "%s needs a whole number up to %d, not %q", key, MaxCount, e.text)
+		}
+		switch key {
+		case "gt":
+			c.Least = n + 1
+		case "gte":
+			c.Least = n
+		case "lt":
+			c.Most = n - 1
+		case "lte":
+			c.Most = n
+		case "eq":
+			c.Least, c.Most = n, n
+		case "neq":
+			return faultf(e.line, "neq would hold with the first event; use gt or gte")
+		default:
+			return faultf(e.line, "the condition %q is not known", key)
+		}
+	}
+	switch {
+	case c.Least < 1:
+		return faultf(cond.line, "the condition has no lower bound above zero (gt, gte or eq), so it would hold before anything is counted")
+	case c.Most != 0 && c.Most < c.Least:
+		return faultf(cond.line, "the condition can never hold")
+	case c.Type == "value_count" && len(c.Values) == 0:
+		return faultf(cond.line, "value_count needs condition.field")
+	case c.Type != "value_count" && len(c.Values) > 0:
+		return faultf(cond.line, "%s takes no field", c.Type)
+	case temporal && c.Least > len(c.Rules):
+		return faultf(cond.line, "the correlation has only %d rules", len(c.Rules))
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+// Package detect runs Sigma rules over CloudTrail records.
+//
+// Load compiles rules once into matchers. Match looks a record's eventName and
+// eventSource up in an index and evaluates only the rules that can match. What
+// cannot be compiled is refused when it is loaded, with file, line and reason;
+// matching itself cannot fail.
+//
+// # What a rule means here
+//
+// Where the Sigma specification leaves a choice, or where people read it in two
+// ways, this package has decided:
+//
+//   - A field name is a path. At each object the longest key that spells the
+//     beginning of the path wins, so a literal key with dots goes before nesting.
+//     Arrays on the path are walked; one element that matches is enough.
+//   - Strings compare without regard to case (Unicode simple folding) unless
+//     the item is cased. Numbers and booleans compare by their text: 1e6 is
+//     1000000. Regular expressions are RE2, search anywhere, and mind case.
+//   - An object compares as its compact JSON text, as it was sent, with escapes
+//     that JSON does not require undone. A contains on it also sees the strings
+//     inside that JSON had to escape, so that a policy document inside a string
+//     can be searched for "s3:GetObject" with its quotes. An array compares as
+//     each of its elements and as its text.
+//   - null holds where the field is absent or null; exists asks for presence
+//     alone, and null counts as present. Nothing else holds for an absent field
+//     or a null, neq included: neq means present and different from all values.
+//   - gt, gte, lt, lte compare numbers and strings that spell one.
+//   - A filter document only takes away. Its condition may say what to leave out
+//     (selection) or, as in the specification's example, what remains
+//     (not selection); a negation, or several joined by and, is read as the latter.
+//   - A rule without id is known by its name, else by its file's name.
+//
+// # Correlations
+//
+// event_count, value_count, temporal and temporal_ordered. A window slides over
+// the time of the events, not their arrival. An event counts in one firing at
+// most, and for one group nothing fires again before the window that fired is
+// over. A field of group-by that an event does not have makes a group of its own,
+// distinct from an empty text. A condition needs a lower bound, because it is
+// judged as events arrive and an upper bound alone would hold at once.
+// See Window for the state, which is a value to be kept wherever the record is
+// marked as handled.
+package detect

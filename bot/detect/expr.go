@@ -1,0 +1,343 @@
+package detect
+
+import (
+	"bytes"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// expr is a compiled condition.
+type expr interface{ eval(*Record) bool }
+
+type (
+	all    []expr // and
+	anyone []expr // or
+	not    struct{ x expr }
+	truth  bool
+)
+
+func (e all) eval(r *Record) bool {
+	for _, x := range e {
+		if !x.eval(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func (e anyone) eval(r *Record) bool {
+	for _, x := range e {
+		if x.eval(r) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e not) eval(r *Record) bool   { return !e.x.eval(r) }
+func (e truth) eval(r *Record) bool { return bool(e) }
+
+// allOf joins with and; what is cheap to ask goes first.
+func allOf(es []expr) expr {
+	if len(es) == 1 {
+		return es[0]
+	}
+	es = slices.Clone(es)
+	slices.SortStableFunc(es, func(a, b expr) int { return cost(a) - cost(b) })
+	return all(es)
+}
+
+func anyOf(es []expr) expr {
+	if len(es) == 1 {
+		return es[0]
+	}
+	return anyone(slices.Clone(es))
+}
+
+// cost grows with the time an expression takes.
+func cost(e expr) int {
+	sum := 0
+	switch e := e.(type) {
+	case all:
+		for _, x := range e {
+			sum += cost(x)
+		}
+	case anyone:
+		for _, x := range e {
+			sum += cost(x)
+		}
+	case not:
+		sum = cost(e.x)
+	case *item:
+		sum = 2 + len(e.tests)
+		if e.path == "eventName" || e.path == "eventSource" {
+			sum = 1
+		}
+		for _, t := range e.tests {
+			if _, ok := t[0].(*regexpTest); ok || e.path == "" {
+				sum += 100
+			}
+		}
+	}
+	return sum
+}
+
+// item is one line of a detection: a field, how it is compared, with what.
+type item struct {
+	path  string // "" for keywords, which search the whole record
+	op    itemOp
+	tests []alternatives // one for each value of the rule
+	every bool           // all: each value must match
+	neg   bool           // neq
+	want  bool           // of exists
+	ref   reference      // of fieldref
+	label string         // as the rule writes it
+	line  int
+}
+
+type itemOp uint8
+
+const (
+	opText itemOp = iota // tests
+	opExists
+	opNull
+	opFieldref
+)
+
+// alternatives are the forms that one value of a rule takes, joined by or.
+type alternatives []test
+
+// test judges the text of one value.
+type test interface{ match(text []byte) bool }
+
+func (it *item) eval(r *Record) bool {
+	switch it.op {
+	case opExists:
+		_, found := r.first(r.root, it.path)
+		return found == it.want
+	case opFieldref:
+		return it.ref.eval(r, it.path) && !it.neg || it.neg && it.ref.both(r, it.path) && !it.ref.eval(r, it.path)
+	case opNull:
+		return r.present(r.root, it.path) == it.neg
+	}
+	if it.neg {
+		return r.present(r.root, it.path) && !it.tested(r)
+	}
+	return it.tested(r)
+}
+
+func (it *item) tested(r *Record) bool {
+	for _, t := range it.tests {
+		if r.leads(r.root, it.path, t) != it.every {
+			return !it.every
+		}
+	}
+	return it.every
+}
+
+// present reports whether a path leads to anything that is not null.
+func (r *Record) present(n int32, path string) bool {
+	nd := &r.nodes[n]
+	if path == "" {
+		return nd.kind != kindNull
+	}
+	switch nd.kind {
+	case kindObject:
+		child, used := r.member(n, path)
+		return child >= 0 && r.present(child, rest(path, used))
+	case kindArray:
+		for c := n + 1; c < nd.next; c = r.nodes[c].next {
+			if r.present(c, path) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// leads reports whether a path leads to a value that one of the tests accepts.
+func (r *Record) leads(n int32, path string, tests alternatives) bool {
+	if path == "" {
+		return r.accepts(n, tests)
+	}
+	nd := &r.nodes[n]
+	switch nd.kind {
+	case kindObject:
+		child, used := r.member(n, path)
+		return child >= 0 && r.leads(child, rest(path, used), tests)
+	case kindArray:
+		for c := n + 1; c < nd.next; c = r.nodes[c].next {
+			if r.leads(c, path, tests) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (r *Record) accepts(n int32, tests alternatives) bool {
+	nd := &r.nodes[n]
+	if nd.kind == kindNull {
+		return false
+	}
+	text := r.textOf(n)
+	for _, t := range tests {
+		if t.match(text) {
+			return true
+		}
+	}
+	switch nd.kind {
+	case kindArray:
+		for c := n + 1; c < nd.next; c = r.nodes[c].next {
+			if r.accepts(c, tests) {
+				return true
+			}
+		}
+	case kindObject:
+		return r.within(n, tests)
+	}
+	return false
+}
+
+// within lets a search see the strings inside an object that JSON had to escape,
+// without their escapes.
+func (r *Record) within(n int32, tests alternatives) bool {
+	if len(r.text) == 0 {
+		return false
+	}
+	for _, t := range tests {
+		g, ok := t.(*glob)
+		if !ok || !g.contains() {
+			continue
+		}
+		for c := n + 1; c < r.nodes[n].next; c++ {
+			if nd := &r.nodes[c]; nd.kind == kindString && nd.escaped && g.match(r.stringOf(nd)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+type regexpTest struct{ re *regexp.Regexp }
+
+func (t *regexpTest) match(text []byte) bool { return t.re.Match(text) }
+
+// cidrTest accepts addresses within a network. What is no address is not in it.
+type cidrTest struct{ network netip.Prefix }
+
+func (t *cidrTest) match(text []byte) bool {
+	if len(text) > 45 || len(text) < 2 {
+		return false
+	}
+	addr, err := netip.ParseAddr(string(text))
+	return err == nil && addr.Zone() == "" && t.network.Contains(addr.Unmap())
+}
+
+// numberTest compares numbers; a part of a time, when there is one, first.
+type numberTest struct {
+	op   string
+	than float64
+	part func(time.Time) int
+}
+
+func (t *numberTest) match(text []byte) bool {
+	var f float64
+	if t.part != nil {
+		at, err := time.Parse(time.RFC3339, string(text))
+		if err != nil {
+			return false
+		}
+		f = float64(t.part(at.UTC()))
+	} else {
+		var ok bool
+		if f, ok = number(text); !ok {
+			return false
+		}
+	}
+	switch t.op {
+	case "gt":
+		return f > t.than
+	case "gte":
+		return f >= t.than
+	case "lt":
+		return f < t.than
+	case "lte":
+		return f <= t.than
+	}
+	return f == t.than
+}
+
+// number reads a decimal number, and nothing else that Go would take for one.
+func number(text []byte) (float64, bool) {
+	if len(text) == 0 || len(text) > 400 {
+		return 0, false
+	}
+	for _, c := range text {
+		if (c < '0' || c > '9') && bytes.IndexByte([]byte("+-.eE"), c) < 0 {
+			return 0, false
+		}
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	return f, err == nil
+}
+
+// reference compares a field with another field of the same record.
+type reference struct {
+	path  string
+	how   string // "", contains, startswith, endswith
+	cased bool
+}
+
+// eval reports whether a value of the field fits one of the other's.
+func (f *reference) eval(r *Record, path string) bool {
+	return r.eachText(r.root, path, func(a []byte) bool {
+		a = append(r.other[:0], a...)
+		r.other = a
+		return r.eachText(r.root, f.path, func(b []byte) bool { return f.fits(a, b) })
+	})
+}
+
+func (f *reference) both(r *Record, path string) bool {
+	return r.present(r.root, path) && r.present(r.root, f.path)
+}
+
+func (f *reference) fits(a, b []byte) bool {
+	if !f.cased {
+		a, b = appendFolded(nil, a), appendFolded(nil, b)
+	}
+	switch f.how {
+	case "contains":
+		return bytes.Contains(a, b)
+	case "startswith":
+		return bytes.HasPrefix(a, b)
+	case "endswith":
+		return bytes.HasSuffix(a, b)
+	}
+	return bytes.Equal(a, b)
+}
+
+// eachText calls yes with the texts of the values at a path until it agrees.
+func (r *Record) eachText(n int32, path string, yes func([]byte) bool) bool {
+	nd := &r.nodes[n]
+	switch {
+	case nd.kind == kindArray:
+		if path == "" && yes(r.textOf(n)) {
+			return true
+		}
+		for c := n + 1; c < nd.next; c = r.nodes[c].next {
+			if r.eachText(c, path, yes) {
+				return true
+			}
+		}
+	case path == "":
+		return nd.kind != kindNull && yes(r.textOf(n))
+	case nd.kind == kindObject:
+		child, used := r.member(n, path)
+		return child >= 0 && r.eachText(child, rest(path, used), yes)
+	}
+	return false
+}

@@ -1,0 +1,113 @@
+package detect_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"tocsin/bot/detect"
+)
+
+// FuzzDecodeRecord: what is accepted is valid JSON that reads the same twice,
+// keeps its bytes, and whose text is what encoding/json makes of it.
+func FuzzDecodeRecord(f *testing.F) {
+	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"c":"\u00e9\ud83d\ude00\n"}`, ` {"a" : 1.50e-3 } `, `{"a":{"a":{}}}`, `{"a.b":{"c":true},"a":[[]]}`} {
+		f.Add([]byte(s))
+	}
+	if files, _ := filepath.Glob(dataDir + "/aws-eventbridge/*/*.json"); len(files) > 0 {
+		for _, file := range files {
+			if b, err := os.ReadFile(file); err == nil {
+				f.Add(b)
+			}
+		}
+	}
+	rs, _ := detect.Load(detect.Options{All: true, Builtin: true})
+	f.Fuzz(func(t *testing.T, src []byte) {
+		kept := bytes.Clone(src)
+		r, err := detect.DecodeRecord(src)
+		if !bytes.Equal(kept, src) {
+			t.Fatal("the bytes changed")
+		}
+		if err != nil {
+			return
+		}
+		if !json.Valid(src) || !utf8.Valid(src) {
+			t.Fatalf("%q is accepted", src)
+		}
+		if !bytes.Equal(r.Raw(), bytes.TrimSpace(src)) {
+			t.Fatalf("raw is %q", r.Raw())
+		}
+		text, _ := r.Lookup("")
+		if want := refJSON(refDecode(src)); text != want {
+			t.Fatalf("text is %s, not %s", text, want)
+		}
+		again, err := detect.DecodeRecord([]byte(text))
+		if err != nil {
+			t.Fatalf("its own text is refused: %v", err)
+		}
+		hits := func(r *detect.Record) (n int) {
+			rs.Match(r, func(detect.Hit) { n++ })
+			return n
+		}
+		if second, _ := again.Lookup(""); second != text || hits(r) != hits(again) {
+			t.Fatalf("the second reading differs: %s", second)
+		}
+		_, err = detect.Read(bytes.NewReader(src), func(*detect.Record) error { return nil }, func(detect.Problem) {})
+		if err != nil && !bytes.HasPrefix(src, []byte{0x1f, 0x8b}) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzCompile: any file is either used or refused with a reason, the same each
+// time, and what is used can be matched.
+func FuzzCompile(f *testing.F) {
+	for _, truth := range truths {
+		f.Add(ruleHead + indent("s:\n  "+truth.item+"\ncondition: s"))
+	}
+	for _, c := range conditionTruths {
+		f.Add(ruleHead + indent("a: {f: 1}\nb: [x]\nc: {g|re: y}\ncondition: "+c.condition))
+	}
+	f.Add(rule("a") + "---\n" + correlationHead + indent("type: event_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 3}"))
+	f.Add(rule("a") + "---\nfilter:\n  rules: any\n  s: {f: 1}\n  condition: not s\n")
+	if files, _ := filepath.Glob(sigmaDir + "/*.yml"); len(files) > 0 {
+		for _, file := range files {
+			if b, err := os.ReadFile(file); err == nil {
+				f.Add(string(b))
+			}
+		}
+	}
+	r, err := detect.DecodeRecord([]byte(truthRecord(`"abc"`)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, src string) {
+		file := filepath.Join(t.TempDir(), "rule.yml")
+		if err := os.WriteFile(file, []byte(src), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for range 2 {
+			rs, report := detect.Load(detect.Options{All: true}, file)
+			if report.Usable != len(rs.Rules()) {
+				t.Fatalf("%d usable of %d", report.Usable, len(rs.Rules()))
+			}
+			hits := 0
+			rs.Match(r, func(h detect.Hit) { hits++; _ = h.Rule.Title })
+			for _, refused := range report.Refused {
+				if refused.Reason == "" || refused.File == "" {
+					t.Fatal("refused without a reason")
+				}
+			}
+			b, _ := json.Marshal(report)
+			said = append(said, string(b), strings.Repeat("x", hits))
+		}
+		if said[0] != said[2] || said[1] != said[3] {
+			t.Fatalf("%s then %s", said[0], said[2])
+		}
+	})
+}

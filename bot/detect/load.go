@@ -1,0 +1,334 @@
+package detect
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Options say how to load rules.
+type Options struct {
+	// Placeholders are the values of %name% for the modifier expand.
+	Placeholders map[string][]string
+	// Disable switches rules off by id or name, Enable switches rules on that are
+	// off by default. Disable wins.
+	Disable, Enable []string
+	// All switches on every rule that is off by default.
+	All bool
+	// Builtin adds the rules of this package.
+	Builtin bool
+	// Lateness of correlations; DefaultLateness when zero.
+	Lateness time.Duration
+}
+
+// Report says what became of the documents that were read.
+type Report struct {
+	Files    int       `json:"files"`
+	Usable   int       `json:"usable"` // rules that are on
+	Off      []*Rule   `json:"-"`
+	Refused  []Refusal `json:"refused"`
+	Skipped  []Refusal `json:"skipped"`  // no fault: rules for other logs, YAML that is no rule
+	Warnings []Refusal `json:"warnings"` // usable, but somebody should look
+}
+
+// Err joins the refusals; nil when there is none.
+func (r Report) Err() error {
+	var errs []error
+	for _, f := range r.Refused {
+		errs = append(errs, f)
+	}
+	return errors.Join(errs...)
+}
+
+//go:embed rules
+var builtin embed.FS
+
+// noisy are rules of SigmaHQ that match ordinary work. As shipped they would
+// page for it, so they are off until somebody switches them on or gives them a
+// filter of the site's own.
+var noisy = map[string]string{
+	"905d389b-b853-46d0-9d3d-dea0d3a3cd49": "it matches every session of every role; use it for hunting",
+	"8ad1600d-e9dc-4251-b0ee-a65268f29add": "it matches every call of a root session; the built-in rule on root counts a session once",
+	"f305fd62-beca-47da-ad95-7690a0620084": "consoles and inventory tools list buckets all day",
+	"c803b2ce-c4a2-4836-beae-b112010390b1": "routes are changed by infrastructure as code all day",
+	"6fb77778-040f-4015-9440-572aa9b6b580": "security groups are changed by infrastructure as code all day; the built-in rule asks whether one was opened to the world",
+	"77caf516-34e5-4df9-b4db-20744fea0a60": "people who sign in through an identity provider show MFAUsed No; the built-in rule leaves them out",
+}
+
+// Builtin loads the rules of this package. They always compile; a test holds it.
+func Builtin() *Ruleset {
+	rs, report := Load(Options{Builtin: true})
+	if err := report.Err(); err != nil {
+		panic(err) // the rules are part of the program
+	}
+	return rs
+}
+
+// Load reads every .yml and .yaml file under the paths, which are files or
+// folders; hidden folders and folders named fixtures are passed over. A document
+// that cannot be used does not stop the others: the report lists it.
+func Load(o Options, paths ...string) (*Ruleset, Report) {
+	l := &loader{options: o, compiler: compiler{o.Placeholders}, digest: sha256.New()}
+	if o.Builtin {
+		l.folder(builtin, "rules", "builtin")
+	}
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		switch {
+		case err != nil:
+			l.report.Refused = append(l.report.Refused, Refusal{File: p, Reason: err.Error()})
+		case info.IsDir():
+			l.folder(os.DirFS(p), ".", p)
+		default:
+			b, err := os.ReadFile(p)
+			l.file(p, b, err)
+		}
+	}
+	return l.link()
+}
+
+type loader struct {
+	options      Options
+	compiler     compiler
+	report       Report
+	digest       hash.Hash
+	rules        []*Rule
+	correlations []*document
+	filters      []*document
+	known        map[string]*Rule // by id and by name
+}
+
+func (l *loader) folder(fsys fs.FS, root, shown string) {
+	err := fs.WalkDir(fsys, root, func(p string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			l.refuse(Refusal{File: filepath.Join(shown, p), Reason: err.Error()})
+			return nil
+		case e.IsDir() && p != root && (strings.HasPrefix(e.Name(), ".") || e.Name() == "fixtures"):
+			return fs.SkipDir
+		case e.IsDir():
+			return nil
+		}
+		if ext := strings.ToLower(path.Ext(p)); ext == ".yml" || ext == ".yaml" {
+			b, err := fs.ReadFile(fsys, p)
+			l.file(path.Join(filepath.ToSlash(shown), strings.TrimPrefix(p, root+"/")), b, err)
+		}
+		return nil
+	})
+	if err != nil {
+		l.refuse(Refusal{File: shown, Reason: err.Error()})
+	}
+}
+
+func (l *loader) refuse(r Refusal) { l.report.Refused = append(l.report.Refused, r) }
+
+// file reads the documents of one file.
+func (l *loader) file(name string, src []byte, err error) {
+	l.report.Files++
+	if err != nil {
+		l.refuse(Refusal{File: name, Reason: err.Error()})
+		return
+	}
+	values, err := parseYAML(src)
+	if err != nil {
+		r := Refusal{File: name, Reason: err.Error()}
+		if f, ok := err.(*fault); ok {
+			r.Line = f.line
+		}
+		l.refuse(r)
+		return
+	}
+	fmt.Fprintf(l.digest, "%s\x00%d\x00", name, len(src))
+	_, _ = l.digest.Write(src) // a hash does not fail
+	for i, v := range values {
+		l.document(&document{file: name, nth: i, value: v})
+	}
+}
+
+// document compiles a rule at once; correlations and filters wait for the rules
+// they name.
+func (l *loader) document(d *document) {
+	v := d.value
+	skip := func(why string) {
+		l.report.Skipped = append(l.report.Skipped, Refusal{File: d.file, Line: v.line, Rule: v.str("id"), Reason: why})
+	}
+	if v.str("action") != "" {
+		l.refuse(d.refuse(faultf(v.line, "action: %s is obsolete; write whole documents", v.str("action"))))
+		return
+	}
+	detection, correlation, filter := v.get("detection"), v.get("correlation"), v.get("filter")
+	if detection == nil && correlation == nil && filter == nil {
+		if v.get("logsource") == nil {
+			skip("it is no Sigma document: no detection, correlation or filter")
+			return
+		}
+		l.refuse(d.refuse(faultf(v.line, "the detection is missing")))
+		return
+	}
+	if v.get("logsource") != nil {
+		if ours, what := v.source(); !ours && what != "" {
+			skip("it is for another log: " + what)
+			return
+		}
+	}
+	rule, err := describe(d)
+	switch {
+	case err != nil:
+		l.refuse(d.refuse(err))
+	case correlation != nil:
+		l.correlations = append(l.correlations, d)
+	case filter != nil:
+		l.filters = append(l.filters, d)
+	default:
+		l.rule(d, rule, detection)
+	}
+}
+
+func (l *loader) rule(d *document, rule *Rule, detection *value) {
+	if ours, _ := d.value.source(); !ours {
+		l.refuse(d.refuse(faultf(d.value.line, "the logsource is missing; this is about product aws, service cloudtrail")))
+		return
+	}
+	e, unused, err := l.compiler.detection(detection)
+	if err == nil {
+		err = l.register(rule)
+	}
+	if err != nil {
+		l.refuse(d.refuse(err))
+		return
+	}
+	for _, name := range unused {
+		l.warn(d, "the detection %q is not used by the condition", name)
+	}
+	rule.expr = e
+	l.rules = append(l.rules, rule)
+}
+
+func (l *loader) warn(d *document, format string, args ...any) {
+	r := d.refuse(fmt.Errorf(format, args...))
+	l.report.Warnings = append(l.report.Warnings, r)
+}
+
+// register makes a rule known by its id and name. Both are taken once.
+func (l *loader) register(r *Rule) error {
+	if l.known == nil {
+		l.known = map[string]*Rule{}
+	}
+	for _, key := range []string{r.ID, r.Name} {
+		if other := l.known[key]; other != nil && key != "" && other != r {
+			return faultf(r.Line, "%q is already the id or name of the rule in %s", key, other.File)
+		}
+		if key != "" {
+			l.known[key] = r
+		}
+	}
+	return nil
+}
+
+// link joins filters and correlations to the rules they name, and leaves out
+// what is off.
+func (l *loader) link() (*Ruleset, Report) {
+	for _, d := range l.filters {
+		if err := l.filter(d); err != nil {
+			l.refuse(d.refuse(err))
+		}
+	}
+	l.linkCorrelations()
+	rs := &Ruleset{digest: hex.EncodeToString(l.digest.Sum(nil))}
+	for _, r := range l.rules {
+		r.Off = l.off(r)
+		if r.Off != "" {
+			l.report.Off = append(l.report.Off, r)
+			if !l.wanted(r) {
+				continue
+			}
+		}
+		rs.add(r)
+	}
+	rs.build()
+	l.report.Usable = len(rs.rules) + len(rs.correlations)
+	return rs, l.report
+}
+
+// off says why a rule is off, "" when it is on.
+func (l *loader) off(r *Rule) string {
+	named := func(list []string) bool {
+		return slices.Contains(list, r.ID) || r.Name != "" && slices.Contains(list, r.Name)
+	}
+	switch {
+	case named(l.options.Disable):
+		return "the configuration switches it off"
+	case l.options.All || named(l.options.Enable):
+		return ""
+	}
+	return r.Off
+}
+
+// wanted: a rule that is off still runs for a correlation that is on, silently.
+func (l *loader) wanted(r *Rule) bool {
+	for _, f := range r.feeds {
+		if l.off(f.to) == "" {
+			r.Silent = true
+			return true
+		}
+	}
+	return false
+}
+
+// filter joins a filter document to its rules.
+func (l *loader) filter(d *document) error {
+	v := d.value.get("filter")
+	if v.kind != isMap {
+		return faultf(v.line, "the filter must be a map")
+	}
+	e, _, err := l.compiler.detection(v, "rules")
+	if err != nil {
+		return err
+	}
+	names := v.strs("rules")
+	if len(names) == 0 {
+		return faultf(v.line, "the filter names no rules")
+	}
+	targets := map[*Rule]bool{}
+	for _, name := range names {
+		switch r := l.known[name]; {
+		case r != nil:
+			targets[r] = true
+		case strings.EqualFold(name, "any"):
+			for _, r := range l.rules {
+				targets[r] = true
+			}
+		default:
+			return faultf(v.get("rules").line, "the filter names the rule %q, which is not loaded", name)
+		}
+	}
+	if !remains(e) {
+		e = not{e}
+	}
+	for r := range targets {
+		r.expr = allOf([]expr{r.expr, e})
+	}
+	return nil
+}
+
+// remains reports whether a filter's condition says what remains, rather than
+// what to leave out: a negation, or negations joined by and.
+func remains(e expr) bool {
+	switch e := e.(type) {
+	case not:
+		return true
+	case all:
+		return !slices.ContainsFunc(e, func(x expr) bool { return !remains(x) })
+	}
+	return false
+}

@@ -1,0 +1,240 @@
+package detect_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tocsin/bot/detect"
+)
+
+// load writes files and loads the folder.
+func load(t testing.TB, o detect.Options, files map[string]string) (*detect.Ruleset, detect.Report) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		file := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return detect.Load(o, dir)
+}
+
+func TestRefusals(t *testing.T) {
+	for _, c := range []struct{ detection, reason, line string }{
+		{"s: {f|nonsense: a}\ncondition: s", `the modifier "nonsense" is not known`, ":6:"},
+		{"s: {f|contains|startswith: a}\ncondition: s", "do not go together", ":6:"},
+		{"s: {f|i: a}\ncondition: s", `"i" only goes after re`, ":6:"},
+		{"s: {f|re: '('}\ncondition: s", "missing closing )", ":6:"},
+		{"s: {f|re: '(?=x)'}\ncondition: s", "invalid or unsupported Perl syntax", ":6:"},
+		{"s: {f|cidr: 10.0.0.0/99}\ncondition: s", "no network", ":6:"},
+		{"s: {f|gt: many}\ncondition: s", "needs a number", ":6:"},
+		{"s: {f|exists: maybe}\ncondition: s", "true or false", ":6:"},
+		{"s: {f|expand: '%nobody%'}\ncondition: s", "%nobody% has no value", ":6:"},
+		{"s: {f|base64: 'a*'}\ncondition: s", "wildcards cannot be encoded", ":6:"},
+		{"s: {f|contains: null}\ncondition: s", "cannot be compared with null", ":6:"},
+		{"s: {f|fieldref|re: g}\ncondition: s", "fieldref goes with", ":6:"},
+		{"s: {f: []}\ncondition: s", "has no value", ":6:"},
+		{"s: {f: {g: 1}}\ncondition: s", "has a map among its values", ":6:"},
+		{"s: {f: [[a]]}\ncondition: s", "has a list among its values", ":6:"},
+		{"s: {}\ncondition: s", "empty map", ":6:"},
+		{"s: []\ncondition: s", "empty list", ":6:"},
+		{"s:\ncondition: s", "is empty", ":6:"},
+		{"s: {f: a}", "condition is missing", ":6:"},
+		{"condition: s", "nothing is to be detected", ":6:"},
+		{"s: {f: a}\ncondition: ''", "condition is empty", ":7:"},
+		{"s: {f: a}\ncondition: t", `names "t", which is not defined`, ":7:"},
+		{"s: {f: a}\ncondition: 1 of t*", `"t*" matches no detection`, ":7:"},
+		{"s: {f: a}\ncondition: 2 of them", `"2 of" is not possible`, ":7:"},
+		{"s: {f: a}\ncondition: s*", `needs "1 of" or "all of"`, ":7:"},
+		{"s: {f: a}\ncondition: s and", "ends too early", ":7:"},
+		{"s: {f: a}\ncondition: (s", "closing parenthesis", ":7:"},
+		{"s: {f: a}\ncondition: s s", `does not end before "s"`, ":7:"},
+		{"s: {f: a}\ncondition: s or and s", `name is missing before "and"`, ":7:"},
+		{"s: {f: a}\ncondition: s | count() by x > 5", "is obsolete; write a correlation", ":7:"},
+		{"s: {f: a}\ntimeframe: 5m\ncondition: s", "timeframe is obsolete", ":7:"},
+		{"s: {f: a}\nt: {g: 1, h|nope: 2}\ncondition: s", `"nope" is not known`, ":7:"},
+		{"s: {f: a}\ns: {g: b}\ncondition: s", "already defined", ""},
+		{"s: {f: [a\ncondition: s", "YAML", ""},
+		{"s: &x {f: a}\ncondition: s", "anchor is not supported", ":6:"},
+	} {
+		rs, report := compile(t, c.detection)
+		if len(report.Refused) != 1 || len(rs.Rules()) != 0 {
+			t.Errorf("%q: refused %v", c.detection, report.Refused)
+			continue
+		}
+		if got := report.Refused[0].Error(); !strings.Contains(got, c.reason) || !strings.Contains(got, "rule.yml"+c.line) {
+			t.Errorf("%q: %s", c.detection, got)
+		}
+	}
+}
+
+const good = "title: good\nid: %\nlogsource: {product: aws, service: cloudtrail}\ndetection: {s: {eventName: E}, condition: s}\n"
+
+func rule(id string) string { return strings.Replace(good, "%", id, 1) }
+
+func TestOneBadFileDoesNotStopTheOthers(t *testing.T) {
+	rs, report := load(t, detect.Options{}, map[string]string{
+		"a.yml":            rule("a"),
+		"sub/b.yaml":       rule("b") + "---\n" + rule("b2") + "---\n---\n# nothing\n",
+		"broken.yml":       "title: [",
+		"again.yml":        rule("a"),
+		"level.yml":        strings.Replace(rule("level"), "detection", "level: dire\ndetection", 1),
+		"nosource.yml":     strings.Replace(rule("no"), "logsource: {product: aws, service: cloudtrail}\n", "", 1),
+		"nodetection.yml":  "title: x\nlogsource: {product: aws}\ndetecton: {}\n",
+		"windows.yml":      strings.Replace(rule("w"), "product: aws, service: cloudtrail", "product: windows", 1),
+		"guardduty.yml":    strings.Replace(rule("g"), "cloudtrail", "guardduty", 1),
+		"mkdocs.yml":       "site_name: x\n",
+		"global.yml":       "action: global\ntitle: x\n",
+		"notes.txt":        "not read",
+		".github/ci.yml":   "on: [push]",
+		"fixtures/fix.yml": "not: a rule",
+	})
+	var refused, skipped []string
+	for _, r := range report.Refused {
+		refused = append(refused, r.Error())
+	}
+	for _, r := range report.Skipped {
+		skipped = append(skipped, r.Error())
+	}
+	if len(rs.Rules()) != 3 || report.Usable != 3 || len(refused) != 6 || len(skipped) != 3 {
+		t.Errorf("%d rules\nrefused:\n%s\nskipped:\n%s", len(rs.Rules()), strings.Join(refused, "\n"), strings.Join(skipped, "\n"))
+	}
+	for _, want := range []string{"already the id or name of the rule in", `the level "dire" is not known`, "logsource is missing", "detection is missing", "action: global is obsolete"} {
+		if !strings.Contains(strings.Join(refused, "\n"), want) {
+			t.Errorf("nothing is refused because: %s", want)
+		}
+	}
+	if _, report = detect.Load(detect.Options{}, "/nowhere/at/all"); len(report.Refused) != 1 {
+		t.Errorf("a folder that is not there: %v", report.Refused)
+	}
+}
+
+func TestOffAndOn(t *testing.T) {
+	files := map[string]string{
+		"off.yml": strings.Replace(rule("off"), "detection", "custom: {default: off, reason: too loud}\ndetection", 1),
+		"old.yml": strings.Replace(rule("old"), "detection", "status: deprecated\ndetection", 1),
+		"on.yml":  rule("on"),
+	}
+	ids := func(o detect.Options) string {
+		rs, report := load(t, o, files)
+		if err := report.Err(); err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, r := range rs.Rules() {
+			out = append(out, r.ID)
+		}
+		return strings.Join(out, " ")
+	}
+	for _, c := range []struct {
+		o    detect.Options
+		want string
+	}{
+		{detect.Options{}, "on"},
+		{detect.Options{Enable: []string{"off"}}, "off on"},
+		{detect.Options{All: true}, "off old on"},
+		{detect.Options{All: true, Disable: []string{"on"}}, "off old"},
+		{detect.Options{Enable: []string{"on"}, Disable: []string{"on"}}, ""},
+	} {
+		if got := ids(c.o); got != c.want {
+			t.Errorf("%+v: %q", c.o, got)
+		}
+	}
+	files["off.yml"] = strings.Replace(files["off.yml"], ", reason: too loud", "", 1)
+	if _, report := load(t, detect.Options{}, files); len(report.Refused) != 1 {
+		t.Error("a rule may be off without a reason")
+	}
+}
+
+func TestFilters(t *testing.T) {
+	filter := "title: ours\nfilter:\n  rules: [a]\n  ours: {who: terraform}\n  condition: "
+	for _, c := range []struct {
+		condition string
+		left      string // who is still reported
+	}{
+		{"ours", "mallory ci"}, {"not ours", "mallory ci"},
+		{"ours\n  ci: {who: ci}", "mallory ci"},
+		{"not ours and not ci\n  ci: {who: ci}", "mallory"},
+		{"1 of *\n  ci: {who: ci}", "mallory"},
+	} {
+		rs, report := load(t, detect.Options{}, map[string]string{"a.yml": rule("a"), "b.yml": rule("b"), "z.yml": filter + c.condition})
+		if err := report.Err(); err != nil {
+			t.Errorf("%s: %v", c.condition, err)
+			continue
+		}
+		for _, who := range []string{"mallory", "ci", "terraform"} {
+			r, err := detect.DecodeRecord([]byte(`{"eventName":"E","who":"` + who + `"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			hits := map[string]bool{}
+			rs.Match(r, func(h detect.Hit) { hits[h.Rule.ID] = true })
+			if want := strings.Contains(c.left, who); hits["a"] != want {
+				t.Errorf("%s: %s: %v", c.condition, who, hits)
+			}
+			if !hits["b"] {
+				t.Errorf("%s: the filter touches a rule that it does not name", c.condition)
+			}
+		}
+	}
+	for _, c := range []struct{ filter, reason string }{
+		{strings.Replace(filter, "[a]", "[zz]", 1) + "ours", `names the rule "zz"`},
+		{strings.Replace(filter, "  rules: [a]\n", "", 1) + "ours", "names no rules"},
+		{filter + "nope", "not defined"},
+	} {
+		_, report := load(t, detect.Options{}, map[string]string{"a.yml": rule("a"), "z.yml": c.filter})
+		if len(report.Refused) != 1 || !strings.Contains(report.Err().Error(), c.reason) {
+			t.Errorf("%s: %v", c.reason, report.Err())
+		}
+	}
+	any := strings.Replace(filter, "[a]", "any", 1) + "ours"
+	rs, _ := load(t, detect.Options{}, map[string]string{"a.yml": rule("a"), "z.yml": any})
+	if matches(t, rs, `{"eventName":"E","who":"terraform"}`) || !matches(t, rs, `{"eventName":"E"}`) {
+		t.Error("a filter for any rule does not hold")
+	}
+}
+
+// TestIndexLeavesNothingOut asks for names in every way that the index treats
+// apart.
+func TestIndexLeavesNothingOut(t *testing.T) {
+	for _, c := range []struct{ detection, yes, no string }{
+		{"s: {eventName: CreateFunction}\ncondition: s", `{"eventName":"createfunction"}`, `{"eventName":"CreateFunction20150331"}`},
+		{"s: {eventName|startswith: CreateFunction}\ncondition: s", `{"eventName":"CreateFunction20150331v2"}`, `{"eventName":"Create"}`},
+		{"s: {eventName: 'Create*31'}\ncondition: s", `{"eventName":"CreateFunction20150331"}`, `{"eventName":"CreateFunction"}`},
+		{"s: {eventName|startswith: [Create, CreateFunction], x: 1}\ncondition: s", `{"eventName":"CreateFunction","x":1}`, `{"eventName":"CreateFunction"}`},
+		{"s: {eventName: [Create, 'Create*', Create]}\ncondition: s", `{"eventName":"Create"}`, `{"eventName":"Delete"}`},
+		{"s: {eventName: A}\nt: {eventSource: b}\ncondition: s or t", `{"eventSource":"B","eventName":"x"}`, `{"eventName":"x"}`},
+		{"s: {eventSource: [b, B]}\ncondition: s", `{"eventSource":"b"}`, `{"eventName":"x"}`},
+		{"s: {eventName|neq: A}\ncondition: s", `{"eventName":"x"}`, `{"eventName":"a"}`},
+		{"s: {eventName: ''}\ncondition: s", `{"eventName":""}`, `{"eventName":"a"}`},
+		{"s: {eventName: null}\ncondition: s", `{"x":1}`, `{"eventName":"a"}`},
+		{"s: {eventName: A}\ncondition: s", `{"eventName":["x","a"]}`, `{"eventName":["x"]}`},
+		{"s: {eventName: A}\ncondition: not s", `{"eventName":"x"}`, `{"eventName":"a"}`},
+		{"s: {eventName: 7}\ncondition: s", `{"eventName":7}`, `{"eventName":8}`},
+		{"s: {eventName: k}\ncondition: s", `{"eventName":"\u212a"}`, `{"eventName":"x"}`},
+		{"s: {eventName|cased: Ab}\ncondition: s", `{"eventName":"Ab"}`, `{"eventName":"ab"}`},
+		{"s: {eventName|all: ['A*', '*b']}\ncondition: s", `{"eventName":"ab"}`, `{"eventName":"a"}`},
+	} {
+		rs, report := compile(t, c.detection)
+		if err := report.Err(); err != nil {
+			t.Fatal(err)
+		}
+		for record, want := range map[string]int{c.yes: 1, c.no: 0} {
+			r, err := detect.DecodeRecord([]byte(record))
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			rs.Match(r, func(detect.Hit) { n++ })
+			if n != want {
+				t.Errorf("%s: %s hits %d times", c.detection, record, n)
+			}
+		}
+	}
+}

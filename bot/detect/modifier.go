@@ -1,0 +1,426 @@
+package detect
+
+import (
+	"encoding/base64"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf16"
+)
+
+// modifiers is what stands after a field's name, sorted out.
+type modifiers struct {
+	how     string   // contains, startswith, endswith, re, cidr, exists, gt, gte, lt, lte, or "" for equality
+	every   bool     // all
+	neg     bool     // neq
+	cased   bool     // cased
+	ref     bool     // fieldref
+	expand  bool     // expand
+	flags   string   // of re
+	changes []string // base64, base64offset, wide, utf16…, windash in the order written
+	part    func(time.Time) int
+}
+
+var timeParts = map[string]func(time.Time) int{
+	"minute": time.Time.Minute, "hour": time.Time.Hour, "day": time.Time.Day, "year": time.Time.Year,
+	"month": func(t time.Time) int { return int(t.Month()) },
+	"week":  func(t time.Time) int { _, w := t.ISOWeek(); return w },
+}
+
+// parseModifiers refuses what it does not know and what contradicts itself.
+func parseModifiers(words []string, line int) (m modifiers, err error) {
+	for _, w := range words {
+		switch w {
+		case "contains", "startswith", "endswith", "re", "cidr", "exists", "gt", "gte", "lt", "lte":
+			if m.how != "" {
+				return m, faultf(line, "the modifiers %q and %q do not go together", m.how, w)
+			}
+			m.how = w
+		case "i", "m", "s":
+			if m.how != "re" {
+				return m, faultf(line, "the modifier %q only goes after re", w)
+			}
+			m.flags += w
+		case "ignorecase", "multiline", "dotall":
+			if m.how != "re" {
+				return m, faultf(line, "the modifier %q only goes after re", w)
+			}
+			m.flags += w[:1]
+		case "all":
+			m.every = true
+		case "neq":
+			m.neg = true
+		case "cased":
+			m.cased = true
+		case "fieldref":
+			m.ref = true
+		case "expand":
+			m.expand = true
+		case "base64", "base64offset", "wide", "utf16", "utf16le", "utf16be", "windash":
+			m.changes = append(m.changes, w)
+		default:
+			part, ok := timeParts[w]
+			if !ok {
+				return m, faultf(line, "the modifier %q is not known", w)
+			}
+			m.part = part
+		}
+	}
+	m.flags = strings.ReplaceAll(m.flags, "d", "s") // dotall
+	return m, m.contradiction(line)
+}
+
+func (m *modifiers) contradiction(line int) error {
+	comparison := slices.Contains([]string{"gt", "gte", "lt", "lte"}, m.how)
+	special := comparison || m.how == "cidr" || m.how == "exists" || m.how == "re" || m.part != nil
+	switch {
+	case m.ref && (special || m.expand || len(m.changes) > 0):
+		return faultf(line, "fieldref goes with contains, startswith, endswith, cased and neq alone")
+	case special && len(m.changes) > 0:
+		return faultf(line, "%s does not go with %s", m.changes[0], m.name())
+	case special && m.cased && m.how != "re":
+		return faultf(line, "cased does not go with %s", m.name())
+	case m.how == "exists" && (m.every || m.neg || m.expand):
+		return faultf(line, "exists stands alone")
+	case comparison && m.neg:
+		return faultf(line, "neq does not go with %s", m.how)
+	case m.part != nil && m.how != "" && !comparison:
+		return faultf(line, "a part of a time does not go with %s", m.how)
+	}
+	return nil
+}
+
+func (m *modifiers) name() string {
+	if m.how == "" {
+		return "a part of a time"
+	}
+	return m.how
+}
+
+// compiler is what rules are compiled with.
+type compiler struct {
+	placeholders map[string][]string
+}
+
+// item compiles one line of a detection: a key with its modifiers, and a value
+// or list of values.
+func (c *compiler) item(key string, v *value) (expr, error) {
+	words := strings.Split(key, "|")
+	path := words[0]
+	m, err := parseModifiers(words[1:], v.line)
+	if err != nil {
+		return nil, err
+	}
+	if path == "" && m.how == "" {
+		m.how = "contains" // keywords search
+	}
+	if path == "" && !slices.Contains([]string{"contains", "re"}, m.how) || path == "" && m.ref {
+		return nil, faultf(v.line, "%q needs a field", key)
+	}
+	values := []*value{v}
+	if v.kind == isList {
+		values = v.items
+	}
+	if len(values) == 0 {
+		return nil, faultf(v.line, "%q has no value, so it could never match", key)
+	}
+	switch {
+	case m.how == "exists":
+		return c.exists(path, key, values)
+	case m.ref:
+		return c.fieldref(path, key, m, values)
+	}
+	return c.compared(path, key, m, values)
+}
+
+func (c *compiler) exists(path, key string, values []*value) (expr, error) {
+	v := values[0]
+	if len(values) != 1 || v.text != "true" && v.text != "false" {
+		return nil, faultf(v.line, "%q takes true or false", key)
+	}
+	return &item{path: path, op: opExists, want: v.text == "true", label: key, line: v.line}, nil
+}
+
+func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (expr, error) {
+	var es []expr
+	for _, v := range values {
+		if v.kind != isText || v.text == "" {
+			return nil, faultf(v.line, "%q takes the name of a field", key)
+		}
+		es = append(es, &item{
+			path: path, op: opFieldref, neg: m.neg, label: key, line: v.line,
+			ref: reference{path: v.text, how: m.how, cased: m.cased},
+		})
+	}
+	if m.every || m.neg {
+		return allOf(es), nil
+	}
+	return anyOf(es), nil
+}
+
+func (c *compiler) compared(path, key string, m modifiers, values []*value) (expr, error) {
+	it := &item{path: path, every: m.every && !m.neg, neg: m.neg, label: key, line: values[0].line}
+	null := false
+	for _, v := range values {
+		switch {
+		case v.kind == isList || v.kind == isMap:
+			return nil, faultf(v.line, "%q has %s among its values", key, v.kind)
+		case v.kind == isNull && (m.how != "" || len(m.changes) > 0 || m.expand || m.part != nil):
+			return nil, faultf(v.line, "%q cannot be compared with null", key)
+		case v.kind == isNull:
+			null = true
+		default:
+			tests, err := c.tests(v, key, m)
+			if err != nil {
+				return nil, err
+			}
+			it.tests = append(it.tests, tests)
+		}
+	}
+	if !null {
+		return it, nil
+	}
+	absent := &item{path: path, op: opNull, neg: m.neg, label: key, line: it.line}
+	switch {
+	case len(it.tests) == 0:
+		return absent, nil
+	case m.every || m.neg:
+		return allOf([]expr{absent, it}), nil
+	}
+	return anyOf([]expr{absent, it}), nil
+}
+
+// tests are the forms of one value.
+func (c *compiler) tests(v *value, key string, m modifiers) (alternatives, error) {
+	texts := []string{v.text}
+	if m.expand {
+		var err error
+		if texts, err = c.expand(v.text, v.line); err != nil {
+			return nil, err
+		}
+	}
+	var out alternatives
+	for _, text := range texts {
+		ts, err := formsOf(text, v.line, key, m)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ts...)
+	}
+	return out, nil
+}
+
+func formsOf(text string, line int, key string, m modifiers) (alternatives, error) {
+	switch m.how {
+	case "re":
+		flags := m.flags
+		if flags != "" {
+			text = "(?" + flags + ")" + text
+		}
+		re, err := regexp.Compile(text)
+		if err != nil {
+			return nil, faultf(line, "%q: %s", key, err)
+		}
+		return alternatives{&regexpTest{re}}, nil
+	case "cidr":
+		network, err := parseNetwork(text)
+		if err != nil {
+			return nil, faultf(line, "%q: %q is no network in CIDR notation", key, text)
+		}
+		return alternatives{&cidrTest{network}}, nil
+	}
+	if m.part != nil || m.how == "gt" || m.how == "gte" || m.how == "lt" || m.how == "lte" {
+		f, ok := number([]byte(text))
+		if !ok {
+			return nil, faultf(line, "%q needs a number, not %q", key, text)
+		}
+		return alternatives{&numberTest{op: m.how, than: f, part: m.part}}, nil
+	}
+	patterns, err := changed(parsePattern(text), line, m.changes)
+	if err != nil {
+		return nil, err
+	}
+	var out alternatives
+	for _, p := range patterns {
+		switch m.how {
+		case "contains":
+			p = slices.Concat(pattern{anyRunes}, p, pattern{anyRunes})
+		case "startswith":
+			p = append(slices.Clone(p), anyRunes)
+		case "endswith":
+			p = append(pattern{anyRunes}, p...)
+		}
+		out = append(out, compileGlob(p, m.cased))
+	}
+	return out, nil
+}
+
+// parseNetwork reads a prefix; an address alone is a network of one.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if !strings.Contains(text, "/") {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
+}
+
+// maxForms bounds what windash and expand make of one value.
+const maxForms = 5000
+
+// expand replaces each %name% by its values.
+func (c *compiler) expand(text string, line int) ([]string, error) {
+	out := []string{""}
+	for {
+		start := strings.IndexByte(text, '%')
+		end := -1
+		if start >= 0 {
+			end = strings.IndexByte(text[start+1:], '%')
+		}
+		if end < 0 {
+			break
+		}
+		name := text[start+1 : start+1+end]
+		values := c.placeholders[name]
+		if len(values) == 0 {
+			return nil, faultf(line, "the placeholder %%%s%% has no value; give it one in the configuration", name)
+		}
+		if len(out)*len(values) > maxForms {
+			return nil, faultf(line, "the placeholders make more than %d values", maxForms)
+		}
+		var next []string
+		for _, before := range out {
+			for _, v := range values {
+				next = append(next, before+text[:start]+v)
+			}
+		}
+		out, text = next, text[start+1+end+1:]
+	}
+	for i := range out {
+		out[i] += text
+	}
+	return out, nil
+}
+
+// changed applies the encoding modifiers in their order.
+func changed(p pattern, line int, changes []string) ([]pattern, error) {
+	ps := []pattern{p}
+	for _, c := range changes {
+		var next []pattern
+		for _, p := range ps {
+			if c != "windash" && p.wild() {
+				return nil, faultf(line, "a value with wildcards cannot be encoded with %s", c)
+			}
+			forms := change(p, c)
+			if len(forms)+len(next) > maxForms {
+				return nil, faultf(line, "%s makes more than %d values", c, maxForms)
+			}
+			next = append(next, forms...)
+		}
+		ps = next
+	}
+	return ps, nil
+}
+
+func change(p pattern, how string) []pattern {
+	switch how {
+	case "windash":
+		return windash(p)
+	case "base64":
+		return []pattern{pattern([]rune(base64.StdEncoding.EncodeToString(p.bytes())))}
+	case "base64offset":
+		return base64offset(p.bytes())
+	}
+	// UTF-16. The result is bytes, kept as one rune each so that base64 can follow.
+	var out pattern
+	if how == "utf16" {
+		out = pattern{0xff, 0xfe}
+	}
+	for _, u := range utf16.Encode(p) {
+		low, high := rune(u&0xff), rune(u>>8)
+		if how == "utf16be" {
+			low, high = high, low
+		}
+		out = append(out, low, high)
+	}
+	return []pattern{out.asBytes()}
+}
+
+// asBytes marks a pattern whose runes are bytes; see bytes.
+func (p pattern) asBytes() pattern {
+	for i, r := range p {
+		if r >= 0x80 {
+			p[i] = rawByte | r
+		}
+	}
+	return p
+}
+
+// rawByte is a bit beyond Unicode: the rune is a byte that UTF-16 made, not a
+// character.
+const rawByte rune = 1 << 24
+
+func (p pattern) bytes() []byte {
+	var b []byte
+	for _, r := range p {
+		if r&rawByte != 0 {
+			b = append(b, byte(r))
+			continue
+		}
+		b = append(b, string(r)...)
+	}
+	return b
+}
+
+// base64offset encodes the value at each of the three places it can have within
+// a longer text, and leaves out what depends on its neighbours.
+func base64offset(b []byte) []pattern {
+	var out []pattern
+	for offset := range 3 {
+		padded := append(make([]byte, offset), b...)
+		text := base64.RawStdEncoding.EncodeToString(padded)
+		from := [3]int{0, 2, 3}[offset]
+		to := len(padded) / 3 * 4
+		switch len(padded) % 3 {
+		case 1:
+			to++
+		case 2:
+			to += 2
+		}
+		if from < to {
+			out = append(out, pattern([]rune(text[from:to])))
+		}
+	}
+	return out
+}
+
+// windash lets each dash or slash that begins a word be any of the dashes that
+// Windows programs take.
+func windash(p pattern) []pattern {
+	out := []pattern{nil}
+	word := func(i int) bool {
+		return i >= 0 && i < len(p) && (p[i] == '_' || p[i] > 0 && (unicode.IsLetter(p[i]) || unicode.IsDigit(p[i])))
+	}
+	for i, r := range p {
+		dashes := []rune{r}
+		if (r == '-' || r == '/') && !word(i-1) && word(i+1) {
+			dashes = []rune("-/–—―")
+		}
+		var next []pattern
+		for _, before := range out {
+			for _, d := range dashes {
+				if len(next) <= maxForms {
+					next = append(next, append(slices.Clone(before), d))
+				}
+			}
+		}
+		out = next
+	}
+	return out
+}

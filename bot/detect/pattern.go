@@ -1,0 +1,243 @@
+package detect
+
+import (
+	"unicode"
+	"unicode/utf8"
+)
+
+// A pattern is a Sigma value: runes, or the wildcards below.
+type pattern []rune
+
+const (
+	anyRunes rune = -1 // *: any number of characters, newlines included
+	oneRune  rune = -2 // ?: exactly one
+)
+
+// parsePattern reads a value with Sigma's escapes: \* and \? are literal, \\ is
+// one backslash, and a backslash before anything else is itself.
+func parsePattern(s string) pattern {
+	rs := []rune(s)
+	p := make(pattern, 0, len(rs))
+	for i := 0; i < len(rs); i++ {
+		switch r := rs[i]; {
+		case r == '*':
+			p = append(p, anyRunes)
+		case r == '?':
+			p = append(p, oneRune)
+		case r == '\\' && i+1 < len(rs) && (rs[i+1] == '*' || rs[i+1] == '?' || rs[i+1] == '\\'):
+			i++
+			p = append(p, rs[i])
+		default:
+			p = append(p, r)
+		}
+	}
+	return p
+}
+
+func (p pattern) wild() bool {
+	for _, r := range p {
+		if r < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// literal is the text of a pattern without wildcards.
+func (p pattern) literal() string { return string(p) }
+
+// segment is a run without *; every rune of it, ? included, takes one character.
+type segment struct {
+	runes pattern // folded unless cased
+	ascii bool    // no rune beyond ASCII
+	first [2]byte // what an ASCII text begins with: the folded byte and its capital; zero when it does not matter
+}
+
+// glob is a compiled pattern.
+type glob struct {
+	segments []segment
+	open     bool // begins with *
+	shut     bool // does not end with *
+	cased    bool
+}
+
+// compileGlob takes runs of * together.
+func compileGlob(p pattern, cased bool) *glob {
+	g := &glob{cased: cased, shut: true}
+	var run pattern
+	flush := func() {
+		if len(run) > 0 {
+			g.segments = append(g.segments, newSegment(run, cased))
+			run = nil
+		}
+	}
+	for i, r := range p {
+		if r == anyRunes {
+			g.open = g.open || i == 0
+			g.shut = i < len(p)-1
+			flush()
+			continue
+		}
+		if !cased && r >= 0 {
+			r = fold(r)
+		}
+		run = append(run, r)
+	}
+	flush()
+	return g
+}
+
+func newSegment(run pattern, cased bool) segment {
+	s := segment{runes: run, ascii: true}
+	for _, r := range run {
+		s.ascii = s.ascii && r < utf8.RuneSelf
+	}
+	if r := run[0]; r >= 0 && r < utf8.RuneSelf {
+		s.first = [2]byte{byte(r), byte(r)}
+		if !cased && 'a' <= r && r <= 'z' {
+			s.first[1] = byte(r) - 'a' + 'A'
+		}
+	}
+	return s
+}
+
+// contains reports whether the pattern is open at both ends.
+func (g *glob) contains() bool { return g.open && !g.shut }
+
+// match reports whether the whole text fits.
+func (g *glob) match(text []byte) bool {
+	segments := g.segments
+	if len(segments) == 0 {
+		return g.open || len(text) == 0
+	}
+	if !g.open {
+		n, ok := g.prefix(segments[0], text)
+		if !ok {
+			return false
+		}
+		text, segments = text[n:], segments[1:]
+		if len(segments) == 0 {
+			return !g.shut || len(text) == 0
+		}
+	}
+	if g.shut {
+		last := segments[len(segments)-1]
+		rest, ok := g.suffix(last, text)
+		if !ok {
+			return false
+		}
+		text, segments = rest, segments[:len(segments)-1]
+	}
+	for _, s := range segments {
+		end, ok := g.find(s, text)
+		if !ok {
+			return false
+		}
+		text = text[end:]
+	}
+	return true
+}
+
+// prefix reports how many bytes of the text's beginning a segment takes.
+func (g *glob) prefix(s segment, text []byte) (int, bool) {
+	i := 0
+	for _, want := range s.runes {
+		if i >= len(text) {
+			return 0, false
+		}
+		b := text[i]
+		if b < utf8.RuneSelf {
+			i++
+			if want != oneRune && want != rune(b) && (g.cased || want != rune(lower[b])) {
+				return 0, false
+			}
+			continue
+		}
+		r, size := utf8.DecodeRune(text[i:])
+		i += size
+		if want != oneRune && want != r && (g.cased || want != fold(r)) {
+			return 0, false
+		}
+	}
+	return i, true
+}
+
+// suffix returns what stands before the segment at the text's end.
+func (g *glob) suffix(s segment, text []byte) ([]byte, bool) {
+	start := len(text)
+	for range s.runes {
+		if start == 0 {
+			return nil, false
+		}
+		_, size := utf8.DecodeLastRune(text[:start])
+		start -= size
+	}
+	_, ok := g.prefix(s, text[start:])
+	return text[:start], ok
+}
+
+// find returns where the first occurrence of a segment ends.
+func (g *glob) find(s segment, text []byte) (int, bool) {
+	for i := 0; i < len(text); {
+		b := text[i]
+		if b < utf8.RuneSelf && s.first[0] != 0 && b != s.first[0] && b != s.first[1] {
+			i++
+			continue
+		}
+		if s.ascii && len(text)-i < len(s.runes) {
+			return 0, false
+		}
+		if n, ok := g.prefix(s, text[i:]); ok {
+			return i + n, true
+		}
+		size := 1
+		if b >= utf8.RuneSelf {
+			_, size = utf8.DecodeRune(text[i:])
+		}
+		i += size
+	}
+	return 0, false
+}
+
+// lower maps an ASCII byte to its small letter.
+var lower = func() (t [256]byte) {
+	for i := range t {
+		t[i] = byte(i)
+		if 'A' <= i && i <= 'Z' {
+			t[i] += 'a' - 'A'
+		}
+	}
+	return t
+}()
+
+// fold returns the one rune that stands for all that differ from r in case only:
+// the small letter within ASCII, else the smallest of the orbit.
+func fold(r rune) rune {
+	if r < utf8.RuneSelf {
+		return rune(lower[byte(r)])
+	}
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	if least < utf8.RuneSelf {
+		return rune(lower[byte(least)])
+	}
+	return least
+}
+
+// appendFolded appends the folded form of text: two texts that differ in case
+// only have the same.
+func appendFolded(dst, text []byte) []byte {
+	for i := 0; i < len(text); {
+		if b := text[i]; b < utf8.RuneSelf {
+			dst = append(dst, lower[b])
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(text[i:])
+		dst = utf8.AppendRune(dst, fold(r))
+		i += size
+	}
+	return dst
+}

@@ -1,0 +1,156 @@
+package detect_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"tocsin/bot/detect"
+)
+
+const rec = `{"eventName":"E","eventID":"%d"}`
+
+// read returns the ids of the records and the problems of a stream.
+func read(t testing.TB, src io.Reader) (ids string, problems []string, counts detect.Counts, err error) {
+	t.Helper()
+	counts, err = detect.Read(src, func(r *detect.Record) error { ids += r.EventID() + " "; return nil },
+		func(p detect.Problem) { problems = append(problems, p.Error()) })
+	return strings.TrimSpace(ids), problems, counts, err
+}
+
+func zipped(parts ...string) string {
+	var b bytes.Buffer
+	for _, p := range parts {
+		z := gzip.NewWriter(&b)
+		_, _ = z.Write([]byte(p))
+		_ = z.Close()
+	}
+	return b.String()
+}
+
+func TestRead(t *testing.T) {
+	r1, r2, r3 := fmt.Sprintf(rec, 1), fmt.Sprintf(rec, 2), fmt.Sprintf(rec, 3)
+	envelope := `{"version":"0","id":"x","detail-type":"AWS API Call via CloudTrail","source":"aws.iam","detail":` + r1 + `}`
+	for _, c := range []struct {
+		name, src, ids string
+		problems       []string
+	}{
+		{"records", `{"Records":[` + r1 + `,` + r2 + `]}`, "1 2", nil},
+		{"records with spaces", "\xef\xbb\xbf {\n \"Records\" : [\n" + r1 + " ,\n" + r2 + "\n]\n}\n", "1 2", nil},
+		{"records behind other keys", `{"a":[1],"Records":[` + r1 + `],"b":{}}`, "1", nil},
+		{"keys behind the records", `{"Records":[` + r1 + `],"b":{"c":"]}"}}` + r2, "1 2", nil},
+		{"an array", `[` + r1 + `,` + r2 + `]`, "1 2", nil},
+		{"lines", r1 + "\n" + r2 + "\r\n\n" + r3, "1 2 3", nil},
+		{"objects one after the other", r1 + r2, "1 2", nil},
+		{"an envelope", envelope, "1", nil},
+		{"envelopes on lines", envelope + "\n" + envelope, "1 1", nil},
+		{"an array of envelopes and records", `[` + envelope + `,` + r2 + `]`, "1 2", nil},
+		{"files one after the other", `{"Records":[` + r1 + `]}` + "\n" + `{"Records":[` + r2 + `]}`, "1 2", nil},
+		{"gzip", zipped(`{"Records":[` + r1 + `]}`), "1", nil},
+		{"gzip members", zipped(r1+"\n", r2), "1 2", nil},
+		{"nothing", "", "", nil},
+		{"an empty object", "{}", "", nil},
+		{"no records", `{"Records":[]}`, "", nil},
+		{"null records", `{"Records":null}`, "", nil},
+		{"a digest file", `{"awsAccountId":"1","digestStartTime":"x"}`, "", nil},
+		{"another event", `{"detail-type":"EC2 Instance State-change Notification","detail":{"state":"running"}}`, "", nil},
+		{"one invalid among good ones", `{"Records":[` + r1 + `,{"eventName":"x","eventName":"y"},` + r3 + `]}`, "1 3", []string{`the key "eventName" is repeated`}},
+		{"a number among records", `{"Records":[` + r1 + `,7,"x",null,[` + r2 + `],` + r3 + `]}`, "1 3", []string{"no JSON object", "no JSON object", "no JSON object", "no JSON object"}},
+		{"a strange object among records", `[` + r1 + `,{"x":1},` + r3 + `]`, "1 3", []string{"not a CloudTrail record"}},
+		{"a broken line", r1 + "\n{\"eventName\":}\n" + r3, "1 3", []string{"at byte 45: not a JSON value"}},
+		{"a line of text", r1 + "\nhello {\n" + r3, "1 3", []string{"not a JSON object"}},
+		{"a short one", `{"Records":[` + r1 + `,{"eventName":"x`, "1", []string{"ends within a record", "the array does not end"}},
+		{"invalid UTF-8", `[{"eventName":"` + "\xff" + `"},` + r2 + `]`, "2", []string{"UTF-8"}},
+		{"an invalid one over lines", "{\n\"eventName\":tru,\n\"x\":{}}\n" + r2, "2", []string{"not a JSON value"}},
+	} {
+		for how, src := range map[string]io.Reader{
+			"at once": strings.NewReader(c.src), "byte by byte": iotest.OneByteReader(strings.NewReader(c.src)),
+			"with the error": iotest.DataErrReader(strings.NewReader(c.src)),
+		} {
+			ids, problems, counts, err := read(t, src)
+			if err != nil || ids != c.ids || len(problems) != len(c.problems) || counts.Invalid != len(problems) {
+				t.Errorf("%s, %s: records %q, problems %q, %+v, %v", c.name, how, ids, problems, counts, err)
+				continue
+			}
+			for i, want := range c.problems {
+				if !strings.Contains(problems[i], want) {
+					t.Errorf("%s, %s: %q", c.name, how, problems[i])
+				}
+			}
+		}
+	}
+}
+
+func TestReadBounds(t *testing.T) {
+	whole := zipped(fmt.Sprintf(rec, 1))
+	if _, _, _, err := read(t, strings.NewReader(whole[:len(whole)-9])); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("gzip that is cut off: %v", err)
+	}
+	if _, _, _, err := read(t, strings.NewReader("\x1f\x8bnonsense")); err == nil {
+		t.Error("gzip that is none is read")
+	}
+	var bomb bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestSpeed)
+	block := bytes.Repeat([]byte(" "), 1<<20)
+	for range 200 {
+		_, _ = z.Write(block)
+	}
+	_ = z.Close()
+	if _, _, _, err := read(t, &bomb); err == nil || !strings.Contains(err.Error(), "out of all proportion") {
+		t.Errorf("a gzip bomb: %v", err)
+	}
+	huge := `[{"eventName":"` + strings.Repeat("x", detect.MaxRecord+10) + `"},` + fmt.Sprintf(rec, 2) + `]`
+	ids, problems, _, err := read(t, strings.NewReader(huge))
+	if err != nil || ids != "2" || len(problems) != 1 || !strings.Contains(problems[0], "larger than") {
+		t.Errorf("a huge record: %q %q %v", ids, problems, err)
+	}
+	stop := errors.New("stop")
+	if _, err := detect.Read(strings.NewReader(`{"Records":[`+fmt.Sprintf(rec, 1)+`]}`), func(*detect.Record) error { return stop }, nil); !errors.Is(err, stop) {
+		t.Errorf("an error of the caller: %v", err)
+	}
+	if _, _, _, err := read(t, iotest.ErrReader(stop)); !errors.Is(err, stop) {
+		t.Errorf("an error of the source: %v", err)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, detect.MaxDepth) + "1" + strings.Repeat("}", detect.MaxDepth)
+	if _, err := detect.DecodeRecord([]byte(deep)); err != nil {
+		t.Errorf("nesting that is allowed: %v", err)
+	}
+	many := new(strings.Builder)
+	for i := range 200 {
+		fmt.Fprintf(many, `"k%d":1,`, i)
+	}
+	for src, reason := range map[string]string{
+		``: "ends within", `{`: "ends within", `[]`: "not a JSON object", `"x"`: "not a JSON object", `{} x`: "something follows",
+		`{"a":1,"a":2}`: "repeated", `{"a":{"b":1,"c":2,"b":3}}`: "repeated", `{"a":1,"\u0061":2}`: "repeated",
+		`{` + many.String() + `"k150":1}`: "repeated", `{` + many.String() + `"k199":1}`: "repeated",
+		`{"a":01}`: "comma", `{"a":1.}`: "not a JSON value", `{"a":+1}`: "not a JSON value", `{"a":NaN}`: "not a JSON value", `{"a":tru}`: "not a JSON value",
+		`{"a":1,}`: "key must be a string", `{a:1}`: "key must be a string", `{"a" 1}`: "colon", `{"a":[1 2]}`: "comma",
+		`{"a":"\x"}`: "unknown escape", `{"a":"\u12g4"}`: "hexadecimal", "{\"a\":\"\x01\"}": "control character", "{\"a\":\"\xc3\"}": "UTF-8",
+		"{\"a\":\"\\n\xc3\"}": "UTF-8", `{"a":` + deep + `}`: "deeper than",
+	} {
+		_, err := detect.DecodeRecord([]byte(src))
+		if err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("%.60s: %v", src, err)
+		}
+	}
+	r, err := detect.DecodeRecord([]byte(`{"s":"\ud83d\ude00 \ud800 \u00e9\n\"\\\/","n":1e400,"m":-0.50,"a":{"b":[{"c":1},{"c":2}]},"z":null,"eventTime":"2026-01-02T03:04:05Z"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"s": "😀 \ufffd é\n\"\\/", "n": "1e400", "m": "-0.5", "a.b.c": "1", "a.b": `[{"c":1},{"c":2}]`, "z": "", "none": ""} {
+		if got := r.Field(path); got != want {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	if r.Time().Hour() != 3 {
+		t.Errorf("time: %v", r.Time())
+	}
+}

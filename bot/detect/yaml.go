@@ -1,0 +1,236 @@
+package detect
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// value is a YAML value with its line: what rules are read from.
+type value struct {
+	kind  valueKind
+	line  int
+	text  string   // of a scalar; numbers and booleans in the form records compare as
+	items []*value // of a list, or of a map in the order of keys
+	keys  []string
+}
+
+type valueKind uint8
+
+const (
+	isNull valueKind = iota
+	isBool
+	isNumber
+	isText
+	isList
+	isMap
+)
+
+func (k valueKind) String() string {
+	return [...]string{"null", "a boolean", "a number", "a text", "a list", "a map"}[k]
+}
+
+// fault is a reason not to use a document, and the line it stands on.
+type fault struct {
+	line   int
+	reason string
+}
+
+func (f *fault) Error() string { return f.reason }
+
+func faultf(line int, format string, args ...any) error {
+	return &fault{line, fmt.Sprintf(format, args...)}
+}
+
+// get is the value under a key of a map, or nil.
+func (v *value) get(key string) *value {
+	if v == nil || v.kind != isMap {
+		return nil
+	}
+	for i, k := range v.keys {
+		if k == key {
+			return v.items[i]
+		}
+	}
+	return nil
+}
+
+// str is the text of a scalar under a key, "" when there is none.
+func (v *value) str(key string) string {
+	if f := v.get(key); f != nil && f.kind != isList && f.kind != isMap {
+		return f.text
+	}
+	return ""
+}
+
+// strs are the texts of a scalar or of a list of scalars under a key.
+func (v *value) strs(key string) []string {
+	f := v.get(key)
+	switch {
+	case f == nil || f.kind == isNull || f.kind == isMap:
+		return nil
+	case f.kind != isList:
+		return []string{f.text}
+	}
+	var out []string
+	for _, e := range f.items {
+		if e.kind != isList && e.kind != isMap && e.text != "" {
+			out = append(out, e.text)
+		}
+	}
+	return out
+}
+
+// plain is the value as encoding/json would decode it; numbers keep their kind.
+func (v *value) plain() any {
+	switch v.kind {
+	case isNull:
+		return nil
+	case isBool:
+		return v.text == "true"
+	case isNumber:
+		f, _ := strconv.ParseFloat(v.text, 64)
+		if i, err := strconv.ParseInt(v.text, 10, 64); err == nil {
+			return i
+		}
+		return f
+	case isText:
+		return v.text
+	case isList:
+		out := make([]any, len(v.items))
+		for i, e := range v.items {
+			out[i] = e.plain()
+		}
+		return out
+	}
+	out := make(map[string]any, len(v.items))
+	for i, e := range v.items {
+		out[v.keys[i]] = e.plain()
+	}
+	return out
+}
+
+// maxRuleNesting keeps a hostile file from exhausting the stack.
+const maxRuleNesting = 50
+
+// parseYAML reads the documents of a file. Empty ones are left out.
+func parseYAML(src []byte) ([]*value, error) {
+	if err := tooNested(src); err != nil {
+		return nil, err
+	}
+	file, err := parser.ParseBytes(src, 0)
+	if err != nil {
+		var at yaml.Error
+		if errors.As(err, &at) && at.GetToken() != nil {
+			return nil, faultf(at.GetToken().Position.Line, "YAML: %s", at.GetMessage())
+		}
+		return nil, faultf(0, "YAML: %s", err)
+	}
+	var out []*value
+	for _, doc := range file.Docs {
+		if doc.Body == nil {
+			continue
+		}
+		v, err := fromAST(doc.Body, 0)
+		if err != nil {
+			return nil, err
+		}
+		if v.kind != isNull {
+			out = append(out, v)
+		}
+	}
+	return out, nil
+}
+
+// tooNested refuses text whose brackets nest so deeply that no rule is meant.
+func tooNested(src []byte) error {
+	depth, line := 0, 1
+	for _, c := range src {
+		switch c {
+		case '\n':
+			line++
+			depth = 0
+		case '[', '{':
+			if depth++; depth > 1000 {
+				return faultf(line, "YAML: brackets nest too deeply")
+			}
+		}
+	}
+	return nil
+}
+
+func fromAST(n ast.Node, depth int) (*value, error) {
+	v := &value{}
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		v.line = t.Position.Line
+	}
+	if depth > maxRuleNesting {
+		return nil, faultf(v.line, "nested deeper than %d", maxRuleNesting)
+	}
+	switch n := n.(type) {
+	case *ast.NullNode:
+		v.kind = isNull
+	case *ast.StringNode:
+		v.kind, v.text = isText, n.Value
+	case *ast.LiteralNode:
+		v.kind, v.text = isText, n.Value.Value
+	case *ast.BoolNode:
+		v.kind, v.text = isBool, strconv.FormatBool(n.Value)
+	case *ast.IntegerNode:
+		v.kind, v.text = isNumber, fmt.Sprint(n.Value)
+	case *ast.FloatNode:
+		v.kind, v.text = isNumber, strconv.FormatFloat(n.Value, 'f', -1, 64)
+	case *ast.SequenceNode:
+		v.kind = isList
+		for _, e := range n.Values {
+			child, err := fromAST(e, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			v.items = append(v.items, child)
+		}
+	case *ast.MappingNode:
+		v.kind = isMap
+		for _, e := range n.Values {
+			if err := v.member(e, depth); err != nil {
+				return nil, err
+			}
+		}
+		if len(n.Values) > 0 {
+			v.line = n.Values[0].Key.GetToken().Position.Line
+		}
+	case *ast.MappingValueNode:
+		v.kind = isMap
+		if err := v.member(n, depth); err != nil {
+			return nil, err
+		}
+		v.line = n.Key.GetToken().Position.Line
+	default:
+		return nil, faultf(v.line, "%s is not supported in rules", strings.ToLower(strings.TrimSuffix(n.Type().String(), "Type")))
+	}
+	return v, nil
+}
+
+func (v *value) member(e *ast.MappingValueNode, depth int) error {
+	token := e.Key.GetToken()
+	if e.Key.IsMergeKey() {
+		return faultf(token.Position.Line, "merge keys are not supported in rules")
+	}
+	key := token.Value
+	for _, k := range v.keys {
+		if k == key {
+			return faultf(token.Position.Line, "the key %q is repeated", key)
+		}
+	}
+	child, err := fromAST(e.Value, depth+1)
+	if err != nil {
+		return err
+	}
+	v.keys, v.items = append(v.keys, key), append(v.items, child)
+	return nil
+}

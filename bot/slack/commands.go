@@ -24,13 +24,13 @@ func (s *Slack) command(ctx context.Context, c typed) any {
 	case words.Query == incident.QueryHelp:
 		return s.help(words.Topic)
 	case words.Query == incident.QueryList:
-		m, err := s.list(ctx, c.User, words.Filter)
+		m, err := s.inTime(ctx, func() (message, error) { return s.list(ctx, c.User, words.Filter) })
 		return s.answer(ctx, m, err)
 	case words.Query == incident.QueryStatus:
-		m, err := s.status(ctx, c.User, cmd.For)
+		m, err := s.inTime(ctx, func() (message, error) { return s.status(ctx, c.User, cmd.For) })
 		return s.answer(ctx, m, err)
 	case words.Query == incident.QueryRecord:
-		m, err := s.record(ctx, c.User, cmd.For)
+		m, err := s.inTime(ctx, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
 		return s.answer(ctx, m, err)
 	case words.Form != "":
 		if err := s.openForm(ctx, c.TriggerID, c.User, ask{verb: words.Form, said: cmd}, s.tellAt(c.ResponseURL)); err != nil {
@@ -44,6 +44,29 @@ func (s *Slack) command(ctx context.Context, c typed) any {
 		return s.refusal(ctx, err)
 	}
 	return whisper(recorded(cmd, result))
+}
+
+// inTime waits for the answer to a question no longer than Slack does: a
+// database that stands still may not notice that ctx is over.
+func (s *Slack) inTime(ctx context.Context, look func() (message, error)) (message, error) {
+	type answer struct {
+		m   message
+		err error
+	}
+	answered := make(chan answer, 1)
+	s.work.Go(func() {
+		m, err := look()
+		answered <- answer{m, err}
+	})
+	deadline, _ := ctx.Deadline()
+	limit := time.NewTimer(time.Until(deadline) + grace)
+	defer limit.Stop()
+	select {
+	case a := <-answered:
+		return a.m, a.err
+	case <-limit.C:
+		return message{}, fmt.Errorf("look it up: %w", context.DeadlineExceeded)
+	}
 }
 
 // parse reads the text in the channel it was typed in.

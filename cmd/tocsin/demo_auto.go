@@ -32,7 +32,7 @@ func playDemo(ctx context.Context, out io.Writer, o demoOptions, dir string) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	report, err := d.play(ctx, o, out, dir)
+	report, err := d.play(ctx, o, out, dir, 0)
 	if err != nil {
 		return fmt.Errorf("the story broke off (%s shows how far it came): %w", filepath.Join(dir, "transcript.md"), err)
 	}
@@ -41,11 +41,12 @@ func playDemo(ctx context.Context, out io.Writer, o demoOptions, dir string) (er
 	return err
 }
 
-// play plays the seed's incident with this bot.
-func (d *demo) play(ctx context.Context, o demoOptions, out io.Writer, dir string) (story.Report, error) {
+// play plays the seed's incident with this bot. patience is for each thing
+// that has to happen; zero is the story's own.
+func (d *demo) play(ctx context.Context, o demoOptions, out io.Writer, dir string, patience time.Duration) (story.Report, error) {
 	zone, err := time.LoadLocation(cmp.Or(d.Config.TimeZone, "UTC"))
 	if err != nil {
 		return story.Report{}, fmt.Errorf("time zone: %w", err)
 	}
-	return story.Play(ctx, story.Config{Company: d.Company, Seed: o.Seed, Out: out, Dir: dir, Now: o.Clock, Zone: zone})
+	return story.Play(ctx, story.Config{Company: d.Company, Seed: o.Seed, Out: out, Dir: dir, Now: o.Clock, Zone: zone, Patience: patience})
 }

@@ -26,7 +26,7 @@ import (
 // bot and world, and holds against each other what three sides say about it:
 // the transcript, the database, and the sandbox's own logs.
 func TestStories(t *testing.T) {
-	const seeds, atOnce = 20, 5
+	const seeds, atOnce = 20, 6
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -88,7 +88,7 @@ func (s *played) play(ctx context.Context) (err error) {
 			err = closed
 		}
 	}()
-	if s.report, err = s.demo.play(ctx, o, io.Discard, s.dir); err != nil {
+	if s.report, err = s.demo.play(ctx, o, io.Discard, s.dir, time.Minute); err != nil {
 		return err
 	}
 	id, err := incident.ParseID(s.report.Incident)

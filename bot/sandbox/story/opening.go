@@ -177,11 +177,9 @@ func (p *play) acknowledge(who company.Person, way string, round int) {
 		}
 		p.tell("PagerDuty", "%s acknowledges the page; a webhook tells the bot", called(who))
 	case "button":
-		before := len(p.chat.Ephemerals(who.ID))
-		p.press(who, p.button(`a button "I have it"`, "ack", anyControl), nil)
-		answer := p.whispered(who, before)
-		if p.err == nil && !strings.Contains(p.read.message(answer), "you have it") {
-			p.fail("%s presses \"I have it\" and is told: %s", who.Name, p.read.message(answer))
+		answer := p.presses(who, p.button(`a button "I have it"`, "ack", anyControl), nil)
+		if p.err == nil && !strings.Contains(answer, "you have it") {
+			p.fail("%s presses \"I have it\" and is told: %s", who.Name, answer)
 		}
 		p.tell(p.here(), "%s presses \"I have it\"", called(who))
 	default:
@@ -214,25 +212,23 @@ func (p *play) organised() {
 // graded is the commander saying how grave it is. Graded worse, it pages anew.
 func (p *play) graded() {
 	commander, before := p.cast.first, p.report.Severity
-	if way := p.rng.IntN(2); way == 0 {
+	if p.rng.IntN(2) == 0 {
 		p.does(commander, "severity %s because %s", p.plot.severity, p.plot.prose.grading)
 	} else {
 		menu := p.button("the menu of severities", "severity", func(c control) bool { return len(c.options) > 0 })
-		told := len(p.chat.Ephemerals(commander.ID))
-		p.press(commander, menu, p.report.Incident+"|"+p.plot.severity)
-		p.whispered(commander, told)
+		p.presses(commander, menu, p.report.Incident+"|"+p.plot.severity)
 	}
 	p.said("the new severity", "Severity", p.plot.severity, commander.Name)
 	p.report.Severity = p.plot.severity
 	p.tell(p.here(), "%s grades it %s", called(commander), p.plot.severity)
 	if p.plot.severity < before {
-		p.again()
+		p.ringsAgain()
 	}
 }
 
-// again is a new round of paging: it is graver than it was when somebody took
+// ringsAgain is a new round of paging: it is graver than it was when somebody took
 // it, so it is taken anew.
-func (p *play) again() {
+func (p *play) ringsAgain() {
 	page := p.paged(p.report.Rounds + 1)
 	p.tell("PagerDuty", "it is graver than it was, so round %d rings at %s", p.report.Rounds, p.rung(page))
 	p.acknowledge(p.cast.second, pick(p.rng, "pagerduty", "button", "command"), p.report.Rounds)
@@ -263,6 +259,6 @@ func (p *play) moreAlerts() {
 	if p.opened < p.report.Severity { // graded less grave by a person, and it is not
 		p.said("the severity that the alert asks for", "Severity "+p.report.Severity, p.opened)
 		p.report.Severity = p.opened
-		p.again()
+		p.ringsAgain()
 	}
 }

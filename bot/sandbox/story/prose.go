@@ -86,7 +86,7 @@ var keyProse = prose{
 	affected: "Example SA", counted: "the objects that could be read belong to that many employees",
 	answer:    "no payment file was changed; the bank's confirmations match our own",
 	update:    "A technical account was misused and is disabled. Pay runs are not affected. Next update in an hour.",
-	contained: "both keys are inactive, sessions are revoked", resolved: "all credentials are replaced, foreign users are gone, six hours without a foreign call",
+	contained: "both keys are inactive, sessions are revoked", resolved: "all credentials are replaced, foreign users are gone, no foreign call since",
 	closing: map[string]any{
 		"summary":              "A long-lived access key was used from outside to make another key for an administrator. Both were disabled within minutes of the alert.",
 		"impact":               "The key could read the bucket with payslips. The bucket's access log shows what was read.",

@@ -144,17 +144,23 @@ func (p *play) press(who company.Person, c control, chosen any) {
 	}
 }
 
-// whispered waits for what only one person is told after some moment: n is how
-// many they had been told before.
-func (p *play) whispered(who company.Person, n int) (m chat.Message) {
-	p.await("an answer that only "+who.Name+" sees", func() bool {
-		list := p.chat.Ephemerals(who.ID)
-		if len(list) > n {
-			m = list[len(list)-1]
+// presses is press for what is answered with words that only this person sees.
+func (p *play) presses(who company.Person, c control, chosen any) (answer string) {
+	for attempt := 0; p.err == nil; attempt++ {
+		before := len(p.chat.Ephemerals(who.ID))
+		p.press(who, c, chosen)
+		p.await("an answer that only "+who.Name+" sees", func() bool {
+			list := p.chat.Ephemerals(who.ID)
+			if len(list) > before {
+				answer = p.read.message(list[len(list)-1])
+			}
+			return len(list) > before
+		})
+		if !again(answer) || attempt == 3 {
+			break
 		}
-		return len(list) > n
-	})
-	return m
+	}
+	return answer
 }
 
 // again is what the bot answers where it does not know whether it was in time.

@@ -59,7 +59,7 @@ type Report struct {
 func OverHTTP(seed uint64) bool { return chooser(seed, 1).IntN(2) == 0 }
 
 func chooser(seed, stream uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, 0x746f6373696e+stream)) //nolint:gosec // a story, no secret
+	return rand.New(rand.NewPCG(seed, 0x746f6373696e+stream))
 }
 
 // scenes are the incident in order.

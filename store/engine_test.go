@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -388,6 +389,60 @@ func TestAnotherKeysetIsRefused(t *testing.T) {
 		}
 		openTest(t, url)
 	})
+}
+
+func TestAnOlderCopyOfTheKeysetIsRefused(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		path := filepath.Join(t.TempDir(), "keyset")
+		if err := CreateKeyset(path); err != nil {
+			t.Fatal(err)
+		}
+		load := func() *Keyset {
+			keys, err := LoadKeyset(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return keys
+		}
+		old := load()
+		s := openTest(t, url, func(c *Config) { c.Keyset = load() })
+		if _, err := s.Rotate(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), Config{URL: url, Keyset: old}); !errors.Is(err, ErrKeyset) {
+			t.Errorf("opened with the keys of before the rotation: %v", err)
+		}
+		openTest(t, url, func(c *Config) { c.Keyset = load() })
+	})
+}
+
+// A key that is in no file must not seal anything: after a restart nobody could read it.
+func TestAKeysetThatCannotBeSavedIsNotRotated(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gone", "keyset")
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := CreateKeyset(path); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := LoadKeyset(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openTest(t, storetest.SQLite(t), func(c *Config) { c.Keyset = keys })
+	before, err := keys.Seal([]byte("x"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Rotate(t.Context(), true); err == nil || keys.Keys() != 1 || !keys.Fresh(before) {
+		t.Errorf("rotated into nowhere: %d keys, %v", keys.Keys(), err)
+	}
 }
 
 func TestFullDiskIsUnavailable(t *testing.T) {

@@ -41,6 +41,8 @@ func inboxKey(source, hash string) string { return source + "/" + hash }
 
 // Accept implements intake.Store.
 func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
 	values := make([]any, 0, len(ds)*4) // sealed before the transaction: the writer is not kept waiting for it
 	for _, d := range ds {
 		hash := s.hash("inbox", "delivery", d.Source, d.ID)
@@ -50,7 +52,7 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 		}
 		values = append(values, d.Source, hash, stamp(d.Received), sealed)
 	}
-	return s.tx(ctx, func(t *tx) error {
+	return s.transact(ctx, func(t *tx) error {
 		var fresh []int64
 		for chunk := range slices.Chunk(values, inboxChunk*4) {
 			var ids []int64

@@ -309,6 +309,24 @@ func (k *Keyset) Save() error {
 	return syncDir(dir)
 }
 
+// saved makes a change and saves it. What cannot be saved is not changed: nothing may be sealed with a key that is in no
+// file. The caller sees to it that nothing is sealed meanwhile.
+func (k *Keyset) saved(change func() error) error {
+	k.mu.RLock()
+	seals, macs := k.seals, k.macs
+	k.mu.RUnlock()
+	err := change()
+	if err == nil {
+		err = k.Save()
+	}
+	if err != nil {
+		k.mu.Lock()
+		k.seals, k.macs = seals, macs
+		k.mu.Unlock()
+	}
+	return err
+}
+
 func (k *Keyset) encode() ([]byte, error) {
 	file := keysetFile{Version: 1}
 	for _, part := range []struct {

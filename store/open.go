@@ -44,6 +44,11 @@ type Store struct {
 	failed  func(Failure)
 	backend backend
 
+	// sealing is held for reading from before something is sealed until it is committed, and for writing while the
+	// keys change: so nothing is sealed with a key that is not in its file yet, and what was sealed with an older one
+	// is there to be sealed anew.
+	sealing sync.RWMutex
+
 	closing sync.Once
 	suspect atomic.Bool // the last write met a database that was unavailable
 
@@ -138,16 +143,32 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 // ErrKeyset says that the database was written with another keyset: nothing in it could be read or recognized.
 var ErrKeyset = errors.New("the keyset does not belong to this database")
 
-// matchKeyset leaves a mark of the keyset in a new database, and compares it ever after.
+// matchKeyset leaves a mark of the keyset in a new database, and compares it ever after. The mark is also sealed, and
+// sealed anew with the rest: a copy of the keyset from before a rotation has the same hash, and cannot open it.
 func (s *Store) matchKeyset(ctx context.Context) error {
 	mark := s.hash("keyset", "mark", "tocsin")
 	return s.tx(ctx, func(t *tx) error {
-		var known string
-		err := t.db.Raw("INSERT INTO keyset (id, mark) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET mark = keyset.mark RETURNING mark", mark).Scan(&known).Error
-		if err == nil && known != mark {
-			err = ErrKeyset
+		sealed, err := s.seal("keyset", "1", "sealed_mark", mark)
+		if err != nil {
+			return err
 		}
-		return err
+		var known struct {
+			Mark       string
+			SealedMark []byte
+		}
+		err = t.db.Raw("INSERT INTO keyset (id, mark, sealed_mark) VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET mark = keyset.mark RETURNING mark, sealed_mark",
+			mark, sealed).Scan(&known).Error
+		if err != nil {
+			return err
+		}
+		var opened string
+		if known.Mark != mark {
+			return ErrKeyset
+		}
+		if err := s.unseal("keyset", "1", "sealed_mark", known.SealedMark, &opened); err != nil || opened != mark {
+			return fmt.Errorf("%w any more: its keys were rotated, and this is an older copy", ErrKeyset)
+		}
+		return nil
 	})
 }
 
@@ -196,6 +217,13 @@ const maxCollisions = 5
 // tx runs fn in one transaction and commits it. fn may run several times and must do nothing but use its tx. An
 // error of fn rolls everything back, jobs included.
 func (s *Store) tx(ctx context.Context, fn func(*tx) error) error {
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
+	return s.transact(ctx, fn)
+}
+
+// transact is tx for who holds sealing already.
+func (s *Store) transact(ctx context.Context, fn func(*tx) error) error {
 	for pass := 1; ; pass++ {
 		err := s.backend.tx(ctx, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, ctx}) })
 		if err == nil {

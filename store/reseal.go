@@ -29,6 +29,7 @@ var sealedColumns = []sealedColumn{
 	{"directory", "id", "id || ''", "sealed_body"},
 	{"documents", "id", "incident_id || '/' || revision", "sealed_body"},
 	{"audit", "id", "id || ''", "sealed_detail"},
+	{"keyset", "id", "id || ''", "sealed_mark"},
 }
 
 // cell is one ciphertext and where it stands.
@@ -159,26 +160,24 @@ func (s *Store) eachHead(ctx context.Context, fn func(incidentRow) error) error 
 }
 
 // Rotate gives the keyset a new key, saves it, and reseals everything with it; with prune it then removes the older keys
-// and saves again. A crash in between leaves everything readable; running it again finishes what is left. It belongs into
-// the one process that works with the database: another would go on sealing with the keys it has loaded.
+// and saves again. Others may write meanwhile. A crash in between leaves everything readable; running it again finishes
+// what is left. A keyset that cannot be saved stays as it was. It belongs into the one process that works with the
+// database: another would go on sealing with the keys it has loaded.
 func (s *Store) Rotate(ctx context.Context, prune bool) (rewritten int, err error) {
-	if err := s.keys.Rotate(); err != nil {
-		return 0, err
-	}
-	if err := s.keys.Save(); err != nil {
+	if err := s.changeKeys(s.keys.Rotate); err != nil {
 		return 0, err
 	}
 	if rewritten, err = s.Reseal(ctx); err != nil || !prune {
 		return rewritten, err
 	}
-	late, err := s.Reseal(ctx) // what was sealed with the old key while the first pass ran
-	if err != nil {
-		return rewritten + late, err
-	}
-	if err := s.keys.Prune(); err != nil {
-		return rewritten + late, err
-	}
-	return rewritten + late, s.keys.Save()
+	return rewritten, s.changeKeys(s.keys.Prune)
+}
+
+// changeKeys changes the keyset and its file while nothing is sealed or on its way into the database.
+func (s *Store) changeKeys(change func() error) error {
+	s.sealing.Lock()
+	defer s.sealing.Unlock()
+	return s.keys.saved(change)
 }
 
 // Verification is what Verify looked at and what it found wrong.

@@ -18,8 +18,9 @@ CREATE TABLE probe (
     at timestamptz NOT NULL
 );
 
--- A mark of the keyset that this database is written with.
+-- A mark of the keyset that this database is written with, hashed and sealed.
 CREATE TABLE keyset (
     id bigint PRIMARY KEY CHECK (id = 1),
-    mark text NOT NULL
+    mark text NOT NULL,
+    sealed_mark bytea NOT NULL
 );

@@ -280,3 +280,44 @@ func TestRefusalsHelp(t *testing.T) {
 		}
 	}
 }
+
+// TestTheRightOne: where there are several, the one that was named is meant.
+func TestTheRightOne(t *testing.T) {
+	w := newWorld(t)
+	w.open()
+	if f := w.inc.Facts; f.PersonalData != PersonalUnknown || f.TimeZone != "Europe/Paris" || f.Language != "en" || w.inc.Record.Language != "en" || w.inc.Record.Audience != AudienceResponders {
+		t.Errorf("%+v, %+v", f, w.inc.Record)
+	}
+	w.must("", Command{Verb: VerbStartPlay, Runs: []Run{{Playbook: "p", Consult: []Ask{{Team: "Payments"}, {Team: "payments"}, {Team: Security}}}}})
+	if len(w.inc.Consultations) != 2 {
+		t.Errorf("%+v", w.inc.Consultations)
+	}
+	w.must("pay1", Command{Verb: VerbAnswer, Department: "PAYMENTS", Text: "fine"})
+	if w.inc.Consultations[1].Answered() {
+		t.Error("payments answers for security")
+	}
+	w = given(t, InReview)
+	w.must("leg1", Command{Verb: VerbObject, Department: Legal, Text: "a", Expect: w.inc.Submission.Digest})
+	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
+	w.must("leg1", Command{Verb: VerbWithdraw, Department: Legal})
+	w = given(t, Closed)
+	if r := w.inc.Review; fmt.Sprint(r.Attendance) != "[eng1 sec1]" || r.Decisions != "we learned" {
+		t.Errorf("%+v", r)
+	}
+	w.must("eng1", Command{Verb: VerbFinishAction, Item: "A2"})
+	if !w.inc.Actions[0].Done.IsZero() || w.inc.Actions[1].Done.IsZero() {
+		t.Errorf("%+v", w.inc.Actions)
+	}
+	w.must("eng1", Command{Verb: VerbRevise, Text: "more"})
+	w.signAll()
+	w.must("", Command{Verb: VerbWritten, Document: w.inc.Submission.Digest, Revision: 2})
+	w.must("", Command{Verb: VerbShared, Revision: 2, Item: "F2"})
+	if w.inc.Postmortems[0].Shared || w.inc.Postmortems[1].FileID != "F2" {
+		t.Errorf("%+v", w.inc.Postmortems)
+	}
+	a, b := New(1), New(1)
+	a.Evidence, b.Evidence = []Evidence{{SHA256: "b"}, {SHA256: "a"}}, []Evidence{{SHA256: "a"}, {SHA256: "b"}, {}}
+	if a.document(1).Digest() != b.document(1).Digest() {
+		t.Error("the order of the evidence is not the record")
+	}
+}

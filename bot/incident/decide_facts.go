@@ -135,9 +135,6 @@ func (j *judgement) affected(a *Affected) (fields, texts, error) {
 		return nil, nil, Invalid("told", "%s is in the future", instant(a.Told))
 	}
 	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, Told: stamp(a.Told)}
-	if a.Told.IsZero() {
-		next.Told = time.Time{}
-	}
 	if slices.Contains(j.inc.Facts.Affected, next) {
 		return nil, nil, nil
 	}

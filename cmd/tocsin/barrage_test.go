@@ -204,6 +204,14 @@ func (b *barrage) surge(after int64) {
 	b.change.Broadcast()
 }
 
+// pour sends without end until it is told to stop.
+func (b *barrage) pour(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.surging = on
+	b.change.Broadcast()
+}
+
 // killWhenFull calls kill at the moment in which enough alerts are in flight,
 // with their number, and ends the surge.
 func (b *barrage) killWhenFull(least int64, kill func(inFlight int64)) {

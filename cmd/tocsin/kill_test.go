@@ -292,7 +292,7 @@ func (k *killing) provoke(target string) (undo func()) {
 		// message and is slow to say so.
 		before := len(k.company.Mail.Messages())
 		k.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultLate, Delay: 5 * time.Second})
-		k.pages.answerWith(func(_ context.Context, body string) (int, string) {
+		k.pages.answerWith(func(_ *http.Request, body string) (int, string) {
 			if strings.Contains(body, `"event_action":"trigger"`) {
 				return http.StatusInternalServerError, "{}"
 			}

@@ -109,7 +109,7 @@ func (o *outage) begin() time.Time {
 	})
 	o.t.Cleanup(func() { change.Stop() })
 	over := o.over
-	o.pages.answerWith(func(ctx context.Context, body string) (int, string) {
+	o.pages.answerWith(func(r *http.Request, body string) (int, string) {
 		var event struct {
 			Key string `json:"dedup_key"`
 		}
@@ -122,7 +122,7 @@ func (o *outage) begin() time.Time {
 			return http.StatusBadRequest, `{"status":"invalid event","message":"Event object is invalid","errors":["'payload.source' is blocked"]}`
 		case "silence":
 			select {
-			case <-ctx.Done():
+			case <-r.Context().Done():
 			case <-over:
 			}
 			return -1, ""

@@ -120,7 +120,7 @@ func raise(t *testing.T, database string, o company.Options, change ...settings)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the end of the bot's log:\n%s", tail(s.logged(), 6000))
+			t.Logf("the end of the bot's log:\n%s", tail(s.logged(), 2500))
 		}
 		_ = s.log.Close()
 	})
@@ -498,14 +498,14 @@ func (s *survivor) intact() {
 	}
 }
 
-// wire stands between the bot and PagerDuty, and can do something after a call
-// took its effect and before the bot hears of it, or spoil the answer.
+// wire stands between the bot and an outside system, and can do something after
+// a call took its effect and before the bot hears of it, or spoil the answer.
 type wire struct {
 	url string
 
 	mu     sync.Mutex
 	landed func(method, body string)
-	answer func(ctx context.Context, body string) (status int, text string) // instead of PagerDuty's; status 0: pass on, -1: hang up
+	answer func(r *http.Request, body string) (status int, text string) // instead of the real one; status 0: pass on, -1: hang up
 }
 
 func newWire(t *testing.T, upstream string) *wire {
@@ -517,7 +517,10 @@ func newWire(t *testing.T, upstream string) *wire {
 	w := &wire{}
 	type key struct{}
 	proxy := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.Host = r.In.Host // Slack names this host where it wants files
+		},
 		ModifyResponse: func(res *http.Response) error {
 			if landed := w.hook(); landed != nil && res.StatusCode < 300 {
 				body, _ := res.Request.Context().Value(key{}).(string)
@@ -540,7 +543,7 @@ func newWire(t *testing.T, upstream string) *wire {
 		answer := w.answer
 		w.mu.Unlock()
 		if answer != nil {
-			status, text := answer(r.Context(), string(raw))
+			status, text := answer(r, string(raw))
 			if status < 0 {
 				panic(http.ErrAbortHandler)
 			}
@@ -572,7 +575,7 @@ func (w *wire) onLanded(f func(method, body string)) {
 	w.landed = f
 }
 
-func (w *wire) answerWith(f func(ctx context.Context, body string) (int, string)) {
+func (w *wire) answerWith(f func(r *http.Request, body string) (int, string)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answer = f

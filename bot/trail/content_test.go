@@ -1,0 +1,324 @@
+package trail_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"pgregory.net/rapid"
+
+	"tocsin/bot/trail"
+)
+
+// taken is what became of a file: its records, and how many were broken.
+func taken(r io.Reader) (records []string, broken int, err error) {
+	err = trail.Split(r, func(raw []byte, bad bool) error {
+		if bad {
+			broken++
+		} else {
+			records = append(records, string(raw))
+		}
+		return nil
+	})
+	return records, broken, err
+}
+
+func TestSplit(t *testing.T) {
+	a, b, c := `{"a":1}`, `{"b":"}],\"{"}`, `{"c":[{"d":[]}]}`
+	long := `{"x":"` + strings.Repeat("y", trail.MaxRecord) + `"}`
+	for _, tt := range []struct {
+		name, in string
+		want     []string
+		broken   int
+		cut      bool
+	}{
+		{"empty", "", nil, 0, false},
+		{"white space", " \r\n\t", nil, 0, false},
+		{"file", `{"Records":[` + a + `,` + b + `,` + c + `]}`, []string{a, b, c}, 0, false},
+		{"no records", `{"Records":[]}`, nil, 0, false},
+		{"records are null", `{"Records":null}`, []string{`{"Records":null}`}, 0, false},
+		{"other keys around", `{"x":{"Records":[1]},"Records":[` + a + `],"y":[` + b + `]}`, []string{a}, 0, false},
+		{"a value called Records", `{"x":"Records","y":[` + a + `]}`, []string{`{"x":"Records","y":[` + a + `]}`}, 0, false},
+		{"spread", "{\n  \"Records\" : [\n    {\n  \"a\":1}\n ,\n " + b + "\n  ]\n}\n", []string{"{\n  \"a\":1}", b}, 0, false},
+		{"array", `[` + a + `,` + b + `]`, []string{a, b}, 0, false},
+		{"array spread", "[\n" + a + ",\n" + b + "\n]\n", []string{a, b}, 0, false},
+		{"array of one, spread", "[\n" + a + "\n]\n", []string{a}, 0, false},
+		{"bare record", c, []string{c}, 0, false},
+		{"bare record, spread", "{\n\"c\":[{\"d\":[]}]\n}", []string{`{"c":[{"d":[]}]}`}, 0, false},
+		{"lines", a + "\n" + b + "\r\n\n" + c, []string{a, b, c}, 0, false},
+		{"lines with commas", a + ",\n" + b + ",\n" + c + "\n", []string{a, b, c}, 0, false},
+		{"files on lines", `{"Records":[` + a + `]}` + "\n" + `{"Records":[` + b + `]}`, []string{a, b}, 0, false},
+		{"files behind each other", `{"Records":[` + a + `]}{"Records":[` + b + `]}`, []string{a, b}, 0, false},
+		{"records behind each other", a + b + " " + c, []string{a, b, c}, 0, false},
+		{"a broken line", a + "\n" + `{"a":"x` + "\n" + b + "\n", []string{a, b}, 1, false},
+		{"an unclosed line", a + "\n" + `{"a":{` + "\n" + b + "\n", []string{a, b}, 1, false},
+		{"the first line broken", `{"a":"x` + "\n" + b + "\n" + c + "\n", []string{b, c}, 1, false},
+		{"the last line cut off", a + "\n" + b + "\n" + `{"c":`, []string{a, b}, 1, false},
+		{"text on a line", a + "\nhello\n" + b, []string{a, b}, 1, false},
+		{"a bad record among good ones", `{"Records":[` + a + `,{"a":tru},` + b + `]}`, []string{a, `{"a":tru}`, b}, 0, false},
+		{"scalars", `{"Records":[1, "x" ,null,` + a + `]}`, []string{"1", `"x"`, "null", a}, 0, false},
+		{"too large", `{"Records":[` + a + `,` + long + `,` + b + `]}`, []string{a, b}, 1, false},
+		{"too large by itself", long, nil, 1, false},
+		{"cut off in a record", `{"Records":[` + a + `,{"b":`, []string{a}, 0, true},
+		{"cut off between", `{"Records":[` + a + `,`, []string{a}, 0, true},
+		{"cut off at the end", `{"Records":[` + a + `]`, []string{a}, 0, true},
+		{"deep", `{"Records":[` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `,` + a + `]}`, []string{strings.Repeat("[", 1000) + strings.Repeat("]", 1000), a}, 0, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for name, r := range map[string]io.Reader{"at once": strings.NewReader(tt.in), "byte by byte": iotest.OneByteReader(strings.NewReader(tt.in))} {
+				got, broken, err := taken(r)
+				if !slices.Equal(got, tt.want) || broken != tt.broken || (err != nil) != tt.cut {
+					t.Errorf("%s: %.300q, %d broken, %v; want %.300q, %d broken, cut %v", name, got, broken, err, tt.want, tt.broken, tt.cut)
+				}
+			}
+		})
+	}
+}
+
+// However a file is written, its records come out in order, whole.
+func TestSplitKeepsRecords(t *testing.T) {
+	value := rapid.MapOf(rapid.String(), rapid.OneOf(rapid.Just(any(nil)), rapid.Map(rapid.String(), func(s string) any { return s }),
+		rapid.Map(rapid.Int(), func(i int) any { return i }), rapid.Just(any([]any{"}", "]", map[string]any{"Records": []any{1}}}))))
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 20).Draw(t, "records")
+		var raw, want []string
+		for range n {
+			m := value.Draw(t, "record")
+			delete(m, "Records")
+			b, err := json.Marshal(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, want = append(raw, string(b)), append(want, string(b))
+		}
+		form := rapid.SampledFrom([]string{"file", "array", "lines", "members"}).Draw(t, "form")
+		var file string
+		switch form {
+		case "file":
+			file = `{"k":["Records"],"Records":[` + strings.Join(raw, ", ") + `],"z":{}}`
+		case "array":
+			file = "[\n" + strings.Join(raw, ",\n") + "\n]"
+		case "lines":
+			file = strings.Join(raw, "\n")
+		case "members":
+			for _, r := range raw {
+				file += `{"Records":[` + r + `]}`
+			}
+		}
+		got, broken, err := taken(strings.NewReader(file))
+		if err != nil || broken > 0 || !slices.Equal(got, want) {
+			t.Fatalf("%s: %q, %d broken, %v; want %q", file, got, broken, err, want)
+		}
+	})
+}
+
+func TestUnpack(t *testing.T) {
+	text := strings.Repeat("log ", 1000)
+	for name, in := range map[string][]byte{"plain": []byte(text), "packed": zipped(text), "several members": zipped(text[:100], text[100:300], text[300:])} {
+		r, err := trail.Unpack(bytes.NewReader(in), 1<<20, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != text {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		in                    []byte
+		maxObject, maxContent int64
+	}{
+		"too large":          {[]byte(text), 100, 1 << 20},
+		"too large packed":   {zipped(text), 10, 1 << 20},
+		"too large unpacked": {zipped(text), 1 << 20, 1000},
+		"a bomb":             {zipped(strings.Repeat("x", 40<<20)), 1 << 30, 1 << 30},
+	} {
+		r, err := trail.Unpack(bytes.NewReader(tt.in), tt.maxObject, tt.maxContent)
+		var n int64
+		if err == nil {
+			n, err = io.Copy(io.Discard, r)
+		}
+		if err == nil || n > 20<<20 {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
+	}
+	network := errors.New("connection reset")
+	packed := zipped(text)
+	r, err := trail.Unpack(io.MultiReader(bytes.NewReader(packed[:len(packed)/2]), iotest.ErrReader(network)), 1<<20, 1<<20)
+	if err == nil {
+		_, err = io.Copy(io.Discard, r)
+	}
+	if !errors.Is(err, network) || strings.Contains(err.Error(), "broken") {
+		t.Errorf("the network failed: %v", err)
+	}
+}
+
+func TestUnwrap(t *testing.T) {
+	read := func(name string) string {
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	quote := func(s string) string { b, _ := json.Marshal(s); return string(b) }
+	s3, bridge := read("s3.json"), read("eventbridge.json")
+	object := trail.Object{Bucket: "audit-logs", Key: "my logs/AWSLogs/111122223333/CloudTrail/eu-west-1/a+b.json.gz", Region: "eu-west-1", ETag: "0cdef888", Event: "ObjectCreated:Put"}
+	plain := trail.Object{Bucket: "audit-logs", Key: "my+logs/AWSLogs/111122223333/CloudTrail/eu-west-1/a%20b.json.gz", Region: "eu-west-1", ETag: "0cdef888", Version: "v1", Event: "ObjectCreated:PutObject"}
+	for _, tt := range []struct {
+		name, in string
+		want     []trail.Object
+		outcome  trail.MessageOutcome
+	}{
+		{"S3", s3, []trail.Object{object}, trail.MessageDone},
+		{"S3 in SNS", `{"Type":"Notification","Message":` + quote(s3) + `}`, []trail.Object{object}, trail.MessageDone},
+		{"SNS in SNS", `{"Type":"Notification","Message":` + quote(`{"Type":"Notification","Message":`+quote(s3)+`}`) + `}`, []trail.Object{object}, trail.MessageDone},
+		{"EventBridge: the key is plain", bridge, []trail.Object{plain}, trail.MessageDone},
+		{"EventBridge in SNS", `{"Type":"Notification","Message":` + quote(bridge) + `}`, []trail.Object{plain}, trail.MessageDone},
+		{"deleted, by EventBridge", `{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"},"reason":"DeleteObject"}}`, []trail.Object{{Bucket: "b", Key: "k", Event: "ObjectRemoved:DeleteObject"}}, trail.MessageDone},
+		{"expired, by EventBridge", `{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"},"reason":"Lifecycle Expiration"}}`, []trail.Object{{Bucket: "b", Key: "k", Event: "Object Deleted"}}, trail.MessageDone},
+		{"CloudTrail's own", `{"s3Bucket":"b","s3ObjectKey":["k+1","k2"]}`, []trail.Object{{Bucket: "b", Key: "k+1"}, {Bucket: "b", Key: "k2"}}, trail.MessageDone},
+		{"one record odd", strings.Replace(s3, `"Records":[`, `"Records":[{"s3":7},`, 1), []trail.Object{object}, trail.MessageDone},
+		{"a key that was not encoded", `{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"100%"}}}]}`, []trail.Object{{Bucket: "b", Key: "100%"}}, trail.MessageDone},
+		{"test event", `{"Service":"Amazon S3","Event":"s3:TestEvent"}`, nil, trail.MessageTest},
+		{"test event in SNS", `{"Type":"Notification","Message":` + quote(`{"Event":"s3:TestEvent"}`) + `}`, nil, trail.MessageTest},
+		{"nothing", `{}`, nil, trail.MessageEmpty},
+		{"no records", `{"Records":[]}`, nil, trail.MessageEmpty},
+		{"other JSON", `{"x":1}`, nil, trail.MessageUnknown},
+		{"a number", `1`, nil, trail.MessageUnknown},
+		{"no JSON", `hello`, nil, trail.MessageNotJSON},
+		{"nothing at all", ``, nil, trail.MessageNotJSON},
+		{"text in SNS", `{"Type":"Notification","Message":"hello"}`, nil, trail.MessageNotJSON},
+		{"wrapped too often", func() string {
+			s := s3
+			for range 6 {
+				s = `{"Type":"Notification","Message":` + quote(s) + `}`
+			}
+			return s
+		}(), nil, trail.MessageUnknown},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got, outcome := trail.Unwrap([]byte(tt.in)); !slices.Equal(got, tt.want) || outcome != tt.outcome {
+				t.Errorf("got %+v, %s, want %+v, %s", got, outcome, tt.want, tt.outcome)
+			}
+		})
+	}
+}
+
+// Messages and files as others recorded them.
+func TestRecordedData(t *testing.T) {
+	const data = "/work/shared/data/"
+	for file, want := range map[string]trail.MessageOutcome{"aws-sqs-s3/s3-cloudtrail-1.json": trail.MessageDone, "aws-sqs-s3/s3-testevent.json": trail.MessageTest,
+		"aws-sqs-s3/empty-object.json": trail.MessageEmpty, "aws-lambda-go/s3-event.json": trail.MessageDone, "aws-lambda-go/s3-event-with-decoded.json": trail.MessageDone,
+		"aws-lambda-go/codebuild-state-change.json": trail.MessageUnknown, "aws-lambda-go/sqs-event.json": trail.MessageUnknown} {
+		body, err := os.ReadFile(data + file)
+		if err != nil {
+			t.Skip("the recorded messages are not here")
+		}
+		if _, outcome := trail.Unwrap(body); outcome != want {
+			t.Errorf("%s: %s, want %s", file, outcome, want)
+		}
+	}
+	files, _ := filepath.Glob(data + "cloudtrail-invictus/*.json")
+	deeper, _ := filepath.Glob(data + "cloudtrail-invictus/*/*.json")
+	all := 0
+	for _, file := range append(files, deeper...) {
+		body, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var whole struct{ Records []json.RawMessage }
+		if json.Unmarshal(body, &whole) != nil {
+			continue
+		}
+		got, broken, err := taken(bytes.NewReader(body))
+		if err != nil || broken > 0 || len(got) != len(whole.Records) {
+			t.Errorf("%s: %d records, %d broken, %v; want %d", file, len(got), broken, err, len(whole.Records))
+		}
+		all += len(got)
+	}
+	t.Logf("%d records", all)
+}
+
+// Whatever a file is made of: it ends, no element is larger than a record, the
+// same bytes give the same, and how they arrive makes no difference.
+func FuzzFile(f *testing.F) {
+	f.Add([]byte(`{"Records":[` + record(1) + `,{"a":tru},7]}`))
+	f.Add([]byte(record(1) + "\n" + record(2) + "\n{"))
+	f.Add(logFile(0, 3))
+	f.Add([]byte("[1,2"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		read := func(r io.Reader) string {
+			content, err := trail.Unpack(r, 1<<20, 4<<20)
+			if err != nil {
+				return "not unpacked"
+			}
+			got, broken, err := taken(content)
+			for _, g := range got {
+				if len(g) > trail.MaxRecord+1 {
+					t.Errorf("a record of %d bytes", len(g))
+				}
+			}
+			return fmt.Sprint(got, broken, err)
+		}
+		once := read(bytes.NewReader(data))
+		if twice := read(iotest.OneByteReader(bytes.NewReader(data))); once != twice {
+			t.Errorf("%q gives %s and then %s", data, once, twice)
+		}
+		var list []json.RawMessage
+		if json.Unmarshal(data, &list) == nil && list != nil { // a good array loses nothing
+			if got, broken, err := taken(bytes.NewReader(data)); err != nil || broken > 0 || len(got) != len(list) {
+				t.Errorf("%q: %d elements, %d broken, %v; want %d", data, len(got), broken, err, len(list))
+			}
+		}
+	})
+}
+
+// Whatever a message is made of: the same bytes announce the same, and objects
+// come with a bucket and a key and only when the outcome is done.
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(`{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"k%20"}}}]}`))
+	f.Add([]byte(`{"Type":"Notification","Message":"{}"}`))
+	f.Add([]byte(`{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"}}}`))
+	f.Add([]byte(`{"s3Bucket":"b","s3ObjectKey":["k"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		once, outcome := trail.Unwrap(data)
+		twice, again := trail.Unwrap(bytes.Clone(data))
+		if !slices.Equal(once, twice) || outcome != again {
+			t.Errorf("%q announces %v and then %v", data, once, twice)
+		}
+		if (len(once) > 0) != (outcome == trail.MessageDone) {
+			t.Errorf("%q: %s with %v", data, outcome, once)
+		}
+		for _, o := range once {
+			if o.Bucket == "" {
+				t.Errorf("%q announces %+v", data, o)
+			}
+		}
+	})
+}
+
+func BenchmarkSplit(b *testing.B) {
+	z, err := gzip.NewReader(bytes.NewReader(logFile(0, 20000)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	data, err := io.ReadAll(z)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		if _, _, err := taken(bytes.NewReader(data)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,341 @@
+package trail
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+)
+
+const (
+	maxBatch      = 256     // deliveries in one commit
+	maxBatchBytes = 4 << 20 // of their bodies
+
+	// A gzip bomb is what unpacks to more than bombRatio times its size, once it is
+	// larger than bombGrace. Logs come to 10 or 20 times.
+	bombRatio, bombGrace = 200, 16 << 20
+
+	// saidAfter is the attempt at which an alert says that a file cannot be read.
+	// One that is broken inside does not get better and is told at once.
+	saidAfter = 3
+)
+
+var (
+	errTooBig = errors.New("the file is larger than allowed")
+	errBomb   = errors.New("the file unpacks to much more than logs do")
+	errBroken = errors.New("the file is broken")
+	errUnkept = errors.New("the records were not stored")
+)
+
+// object works one notice off. Without an error its message may be deleted.
+func (s *Source) object(ctx context.Context, n notice) (ObjectOutcome, error) {
+	logFile := strings.Contains(n.Key, "/CloudTrail/")
+	switch {
+	case n.removed() && (logFile || strings.Contains(n.Key, "/CloudTrail-Digest/")):
+		return ObjectRemoved, s.accept(ctx, []Delivery{s.tell(n, tidings{Notice: noticeRemoved, Event: n.Event, At: n.At, Principal: n.Principal, Address: n.Address})})
+	case !logFile, n.Event != "" && !strings.HasPrefix(n.Event, "ObjectCreated:"):
+		return ObjectSkipped, nil
+	case s.done.has(n):
+		return ObjectKnown, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, objectWithin)
+	defer cancel()
+	err := s.read(ctx, n)
+	outcome := outcomeOf(ctx, err)
+	if err == nil {
+		s.done.add(n)
+		return outcome, nil
+	}
+	lasting := outcome == ObjectBroken || outcome == ObjectTooBig
+	again := outcome == ObjectStopped || outcome == ObjectUnkept
+	if lasting || !again && n.attempt >= saidAfter {
+		t := s.tell(n, tidings{Notice: noticeUnreadable, Reason: string(outcome), Detail: err.Error()})
+		if told := s.accept(ctx, []Delivery{t}); told != nil {
+			return outcome, errors.Join(err, told)
+		}
+	}
+	return outcome, err
+}
+
+func outcomeOf(ctx context.Context, err error) ObjectOutcome {
+	var api smithy.APIError
+	switch {
+	case err == nil:
+		return ObjectRead
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ObjectStopped
+	case errors.Is(err, errUnkept):
+		return ObjectUnkept
+	case errors.Is(err, errTooBig), errors.Is(err, errBomb):
+		return ObjectTooBig
+	case errors.Is(err, errBroken):
+		return ObjectBroken
+	case !errors.As(err, &api):
+		return ObjectFailed
+	}
+	switch api.ErrorCode() {
+	case "NoSuchKey", "NoSuchBucket", "NoSuchVersion":
+		return ObjectMissing
+	case "AccessDenied", "KMS.DisabledException", "KMS.NotFoundException", "InvalidObjectState":
+		return ObjectDenied
+	}
+	return ObjectFailed
+}
+
+// read takes one file apart and commits its records on the way.
+func (s *Source) read(ctx context.Context, n notice) error {
+	in := &s3.GetObjectInput{Bucket: &n.Bucket, Key: &n.Key}
+	if n.Version != "" && n.Version != "null" {
+		in.VersionId = &n.Version
+	}
+	out, err := s.store.GetObject(ctx, in, inRegion(n.Region))
+	if err != nil {
+		return fmt.Errorf("get %s: %w", n.where(), err)
+	}
+	defer out.Body.Close()
+	if out.ContentLength != nil && *out.ContentLength > s.MaxObject {
+		return fmt.Errorf("%w: %d bytes", errTooBig, *out.ContentLength)
+	}
+	f := &file{source: s, notice: n}
+	if err := f.read(ctx, out.Body); err != nil {
+		return err
+	}
+	s.Observer.Records(f.kept, f.skipped, f.bad)
+	return nil
+}
+
+// file is one file being read.
+type file struct {
+	source             *Source
+	notice             notice
+	batch              []Delivery
+	size               int
+	kept, skipped, bad int
+	why                string // the first bad record is bad
+}
+
+// read commits what could be read even where the rest could not.
+func (f *file) read(ctx context.Context, body io.Reader) error {
+	content, err := unpack(body, f.source.MaxObject, f.source.MaxContent)
+	if err == nil {
+		err = split(bufio.NewReaderSize(content, lineWithin), func(raw []byte, broken bool) error { return f.record(ctx, raw, broken) })
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("read %s: %w", f.notice.where(), ctx.Err())
+	}
+	if errors.Is(err, errUnkept) {
+		return err
+	}
+	if f.bad > 0 {
+		f.batch = append(f.batch, f.source.tell(f.notice, tidings{Notice: noticeRecords, Bad: f.bad, Good: f.kept + f.skipped, Detail: f.why}))
+	}
+	if flushed := f.flush(ctx); flushed != nil {
+		return flushed
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.notice.where(), err)
+	}
+	return nil
+}
+
+// record judges one element of the file.
+func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
+	var r struct {
+		EventSource loose `json:"eventSource"`
+		EventName   loose `json:"eventName"`
+		EventID     loose `json:"eventID"`
+		Account     loose `json:"recipientAccountId"`
+		Digest      loose `json:"digestS3Object"`
+		Records     json.RawMessage
+	}
+	err := json.Unmarshal(raw, &r)
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case broken:
+		return f.refuse("it is larger than a record can be, or no JSON")
+	case err != nil && !errors.As(err, &mismatch):
+		return f.refuse(err.Error())
+	case string(raw) == "{}", string(r.Records) == "null", r.Digest != "": // nothing in it, or a digest under a log's name
+		return nil
+	case len(raw) == 0 || raw[0] != '{' || r.EventSource == "" || r.EventName == "":
+		return f.refuse("it has no eventSource and eventName")
+	case !f.source.Filter(raw):
+		f.skipped++
+		return nil
+	}
+	f.kept++
+	f.size += len(raw)
+	f.batch = append(f.batch, Delivery{Source: recordSource, ID: recordID(string(r.Account), string(r.EventID), raw),
+		Body: bytes.Clone(raw), Received: f.source.Clock(), Sender: f.notice.where()})
+	if len(f.batch) < maxBatch && f.size < maxBatchBytes {
+		return nil
+	}
+	return f.flush(ctx)
+}
+
+func (f *file) refuse(why string) error {
+	if f.bad++; f.bad == 1 {
+		f.why = why
+	}
+	return nil
+}
+
+func (f *file) flush(ctx context.Context) error {
+	if len(f.batch) == 0 {
+		return nil
+	}
+	if err := f.source.accept(ctx, f.batch); err != nil {
+		return err
+	}
+	f.batch, f.size = nil, 0
+	return nil
+}
+
+func (s *Source) accept(ctx context.Context, ds []Delivery) error {
+	if err := s.Sink.Accept(ctx, ds); err != nil {
+		return fmt.Errorf("%w: %w", errUnkept, err)
+	}
+	return nil
+}
+
+// recordID is the id under which the cloudtrail source takes a bare record: the
+// same record by another way is the same delivery. A record without an id is
+// told by its bytes.
+func recordID(account, event string, raw []byte) string {
+	id := event
+	if account != "" && event != "" {
+		id = account + "/" + event
+	}
+	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	switch {
+	case event == "":
+		return hashed(raw)
+	case len(id) > 200 || strings.ContainsFunc(id, odd):
+		return hashed([]byte(id))
+	}
+	return id
+}
+
+func hashed(b []byte) string {
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// loose is a text or a number; anything else reads as absent.
+type loose string
+
+func (l *loose) UnmarshalJSON(b []byte) error {
+	switch b[0] {
+	case '"':
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		*l = loose(s)
+	case '{', '[', 'n':
+		*l = ""
+	default:
+		*l = loose(b)
+	}
+	return nil
+}
+
+// unpack bounds a file, and unpacks it if it is packed, by its first bytes: the
+// name and the headers may say what they like.
+func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
+	packed := &bounded{r: r, most: maxObject}
+	head := bufio.NewReader(packed)
+	magic, err := head.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		return head, nil
+	}
+	z, err := gzip.NewReader(head) // one member after the other
+	if err != nil {
+		if !packed.failed {
+			err = fmt.Errorf("%w: %w", errBroken, err)
+		}
+		return nil, err
+	}
+	return &bounded{r: z, most: maxContent, packed: packed}, nil
+}
+
+// bounded counts what is read.
+type bounded struct {
+	r          io.Reader
+	read, most int64
+	packed     *bounded // what this is unpacked from
+	failed     bool     // to come, by a fault of the network
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	b.read += int64(n)
+	switch {
+	case b.read > b.most:
+		return 0, fmt.Errorf("%w: more than %d bytes", errTooBig, b.most)
+	case b.packed != nil && b.read > bombGrace && b.read > bombRatio*b.packed.read:
+		return 0, errBomb
+	case err == nil || errors.Is(err, io.EOF):
+	case b.packed != nil && !b.packed.failed: // all of it came; it is the packing that is wrong
+		err = fmt.Errorf("%w: %w", errBroken, err)
+	default:
+		b.failed = true
+	}
+	return n, err
+}
+
+// recent remembers the files that were read last, so that a message that comes
+// twice costs no second reading.
+type recent struct {
+	mu    sync.Mutex
+	known map[string]bool
+	order []string
+	next  int
+}
+
+func newRecent(n int) *recent { return &recent{known: map[string]bool{}, order: make([]string, n)} }
+
+// identity is empty for an object whose content the notice does not name.
+func identity(n notice) string {
+	if n.ETag == "" {
+		return ""
+	}
+	return n.Bucket + "\x00" + n.Key + "\x00" + n.Version + "\x00" + n.ETag
+}
+
+func (r *recent) has(n notice) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.known[identity(n)]
+}
+
+func (r *recent) add(n notice) {
+	id := identity(n)
+	if id == "" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known[id] {
+		return
+	}
+	delete(r.known, r.order[r.next])
+	r.order[r.next], r.known[id] = id, true
+	r.next = (r.next + 1) % len(r.order)
+}

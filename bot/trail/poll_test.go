@@ -1,0 +1,591 @@
+package trail_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tocsin/bot/cloudtrail"
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/aws"
+	"tocsin/bot/secret"
+	"tocsin/bot/trail"
+)
+
+const (
+	bucket = "audit-logs"
+	folder = "AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/03/"
+)
+
+// inbox takes deliveries as the store does: (source, id) once, each call whole
+// or not at all.
+type inbox struct {
+	mu     sync.Mutex
+	rows   map[string]trail.Delivery
+	calls  int
+	before func(context.Context, []trail.Delivery) error // may fail, or wait
+	after  func() error                                  // the commit is done, the caller does not learn of it
+}
+
+func (i *inbox) Accept(ctx context.Context, ds []trail.Delivery) error {
+	i.mu.Lock()
+	before, after := i.before, i.after
+	i.calls++
+	i.mu.Unlock()
+	if before != nil {
+		if err := before(ctx, ds); err != nil {
+			return err
+		}
+	}
+	i.mu.Lock()
+	for _, d := range ds {
+		if _, known := i.rows[d.Source+" "+d.ID]; !known {
+			i.rows[d.Source+" "+d.ID] = d
+		}
+	}
+	i.mu.Unlock()
+	if after != nil {
+		return after()
+	}
+	return nil
+}
+
+func (i *inbox) of(source string) (out []trail.Delivery) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, d := range i.rows {
+		if d.Source == source {
+			out = append(out, d)
+		}
+	}
+	slices.SortFunc(out, func(a, b trail.Delivery) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+// counter counts by name.
+type counter struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *counter) add(name string, n int) { c.mu.Lock(); c.n[name] += n; c.mu.Unlock() }
+func (c *counter) get(name string) int    { c.mu.Lock(); defer c.mu.Unlock(); return c.n[name] }
+
+func (c *counter) Polled(_ int, err error) {
+	if err != nil {
+		c.add("poll error", 1)
+	}
+}
+func (c *counter) Message(o trail.MessageOutcome)                { c.add("message "+string(o), 1) }
+func (c *counter) Object(o trail.ObjectOutcome, _ time.Duration) { c.add("object "+string(o), 1) }
+func (c *counter) Records(kept, skipped, bad int) {
+	c.add("kept", kept)
+	c.add("skipped", skipped)
+	c.add("bad", bad)
+}
+
+// world is an account, an inbox and a reader between them, in a bubble of time.
+type world struct {
+	*testing.T
+	aws     *aws.Account
+	inbox   *inbox
+	count   *counter
+	change  func(*trail.Config)
+	running sync.WaitGroup
+}
+
+func bubble(t *testing.T, f func(w *world)) {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
+	t.Setenv("AWS_CA_BUNDLE", "") // a client of one's own cannot take it
+	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, aws: aws.New(aws.Config{}), inbox: &inbox{rows: map[string]trail.Delivery{}}, count: &counter{n: map[string]int{}}}
+		w.aws.AddQueue(aws.Queue{Name: "dead"})
+		w.aws.AddQueue(aws.Queue{Name: "trail", MaxReceiveCount: 5, DeadLetter: "dead"})
+		w.aws.AddBucket(aws.Bucket{Name: bucket, Notify: "trail"})
+		defer func() {
+			w.running.Wait()
+			if err := w.aws.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		f(w)
+	})
+}
+
+func (w *world) source() *trail.Source {
+	w.Helper()
+	c := trail.Config{QueueURL: w.aws.QueueURL("trail"), Region: "eu-west-1", Endpoint: w.aws.URL(), Visibility: 30 * time.Second,
+		Sink: w.inbox, Observer: w.count, Logger: slog.New(slog.NewTextHandler(w.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	if w.change != nil {
+		w.change(&c)
+	}
+	s, err := trail.New(trail.Through(c, w.aws.Client()))
+	if err != nil {
+		w.Fatal(err)
+	}
+	return s
+}
+
+// run starts a reader; stop ends it, as a process ends.
+func (w *world) run() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := w.source()
+	ended := make(chan struct{})
+	w.running.Go(func() {
+		defer close(ended)
+		if err := s.Run(ctx); err != nil {
+			w.Error(err)
+		}
+	})
+	return func() { cancel(); <-ended }
+}
+
+// until waits for the account, at most a day of its time.
+func (w *world) until(what string, holds func() bool) {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
+	defer cancel()
+	if err := w.aws.Until(ctx, holds); err != nil {
+		w.Fatalf("%s: %v; counted %v", what, err, w.count.n)
+	}
+}
+
+func (w *world) empty() bool { return len(w.aws.Messages("trail")) == 0 }
+
+func record(id int) string {
+	return fmt.Sprintf(`{"eventVersion":"1.11","eventSource":"iam.amazonaws.com","eventName":"CreateUser","eventID":"event-%05d","recipientAccountId":"111122223333"}`, id)
+}
+
+func zipped(parts ...string) []byte {
+	var b bytes.Buffer
+	for _, p := range parts { // a member each
+		z := gzip.NewWriter(&b)
+		_, _ = io.WriteString(z, p)
+		_ = z.Close()
+	}
+	return b.Bytes()
+}
+
+func logFile(from, to int) []byte {
+	var rs []string
+	for i := from; i < to; i++ {
+		rs = append(rs, record(i))
+	}
+	return zipped(`{"Records":[` + strings.Join(rs, ",") + `]}`)
+}
+
+func (w *world) wantRecords(n int) {
+	w.Helper()
+	got := w.inbox.of("cloudtrail")
+	if len(got) != n {
+		w.Fatalf("%d records in the inbox, want %d; counted %v", len(got), n, w.count.n)
+	}
+	for i, d := range got {
+		if want := fmt.Sprintf("111122223333/event-%05d", i); d.ID != want || string(d.Body) != record(i) {
+			w.Fatalf("record %d is %s: %s", i, d.ID, d.Body)
+		}
+	}
+}
+
+func TestFilesAreReadAndMessagesDeleted(t *testing.T) {
+	bubble(t, func(w *world) {
+		for i := range 25 {
+			w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i*40, i*40+40))
+		}
+		w.aws.Put(bucket, folder+"large.json.gz", logFile(1000, 4000)) // several commits
+		stop := w.run()
+		w.until("all read", w.empty)
+		stop()
+		w.wantRecords(4000)
+		if w.aws.Count("s3:GetObject", 200) != 26 || w.aws.Deleted("trail") != 26 || w.count.get("kept") != 4000 || w.count.get("message done") != 26 {
+			t.Errorf("counted %v", w.count.n)
+		}
+		if d := w.inbox.of("cloudtrail")[0]; d.Sender != "s3://"+bucket+"/"+folder+"0.json.gz" || !d.Received.Equal(time.Now()) && d.Received.IsZero() {
+			t.Errorf("delivery %+v", d)
+		}
+	})
+}
+
+// Everything at once, again and again: duplicates of messages, Amazon failing,
+// answers lost on the way, bodies cut off, a database that fails before and
+// after its commit, and the reader killed at any moment.
+func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			bubble(t, func(w *world) {
+				rng := rand.New(rand.NewPCG(seed, 1))
+				var mu sync.Mutex
+				chance := func(percent int) bool { mu.Lock(); defer mu.Unlock(); return rng.IntN(100) < percent }
+				w.aws.AddQueue(aws.Queue{Name: "trail", Visibility: 30 * time.Second}) // for ever
+				w.change = func(c *trail.Config) { c.Pollers = 3 }
+				trouble := true
+				w.inbox.before = func(ctx context.Context, _ []trail.Delivery) error {
+					if chance(30) { // a slow database
+						select {
+						case <-time.After(45 * time.Second):
+						case <-ctx.Done():
+							return ctx.Err()
+						}
+					}
+					if trouble && chance(20) {
+						return errors.New("database is locked")
+					}
+					return nil
+				}
+				w.inbox.after = func() error {
+					if trouble && chance(10) {
+						return errors.New("connection lost after the commit")
+					}
+					return nil
+				}
+				const files, each = 30, 300
+				put := func(i int) {
+					w.aws.Put(bucket, fmt.Sprintf("%sf%d.json.gz", folder, i), logFile(i*each, (i+1)*each))
+				}
+				for i := range files / 2 {
+					put(i)
+				}
+				next := files / 2
+				for range 40 { // lives of the process
+					for _, f := range []aws.Fault{
+						{Op: "sqs:DeleteMessage", Times: 2, Status: 503, Code: "ServiceUnavailable"}, {Op: "sqs:DeleteMessage", Times: 2, LoseAnswer: true},
+						{Op: "sqs:ReceiveMessage", Times: 1, LoseAnswer: true}, {Op: "sqs:ReceiveMessage", Times: 4, Status: 500, Code: "InternalError"},
+						{Op: "sqs:ChangeMessageVisibilityBatch", Times: 1, Status: 500, Code: "InternalError"},
+						{Op: "s3:GetObject", Times: 4, Status: 503, Code: "SlowDown"}, {Op: "s3:GetObject", Times: 1, CutAfter: 900}, {Op: "s3:GetObject", Times: 1, Status: 403, Code: "AccessDenied"},
+					} {
+						if chance(40) {
+							w.aws.Fail(f)
+						}
+					}
+					stop := w.run()
+					d := time.Duration(1+rng.IntN(120_000)) * time.Millisecond
+					<-time.After(d)
+					if chance(50) {
+						w.aws.Duplicate("trail")
+					}
+					if next < files {
+						put(next)
+						next++
+					}
+					stop()
+				}
+				w.aws.Heal()
+				mu.Lock()
+				trouble = false
+				mu.Unlock()
+				stop := w.run()
+				w.until("all read", w.empty)
+				stop()
+				w.wantRecords(files * each)
+				for _, n := range w.inbox.of("trail") {
+					if !strings.Contains(string(n.Body), `"reason":"denied"`) && !strings.Contains(string(n.Body), `"reason":"failed"`) {
+						t.Errorf("it told %s", n.Body)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestKillInTheMiddleOfAFile(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 2000))
+		reached := make(chan struct{})
+		w.inbox.before = func(ctx context.Context, _ []trail.Delivery) error {
+			if w.inbox.calls == 4 {
+				close(reached)
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		stop := w.run()
+		<-reached
+		stop()
+		if len(w.inbox.of("cloudtrail")) >= 2000 || w.empty() {
+			t.Fatal("it was not in the middle")
+		}
+		if m := w.aws.Messages("trail")[0]; m.Visible.After(time.Now()) || w.count.get("message returned") != 1 {
+			t.Errorf("the message is hidden until %s, though nobody works on it", m.Visible)
+		}
+		stop = w.run()
+		w.until("all read", w.empty)
+		stop()
+		w.wantRecords(2000)
+	})
+}
+
+func TestSlowWorkKeepsTheMessagesHidden(t *testing.T) {
+	bubble(t, func(w *world) {
+		for i := range 10 {
+			w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i, i+1))
+		}
+		w.change = func(c *trail.Config) { c.Pollers = 2 }
+		w.inbox.before = func(context.Context, []trail.Delivery) error { <-time.After(100 * time.Second); return nil }
+		most := 0
+		stop := w.run()
+		w.until("all read", func() bool {
+			for _, m := range w.aws.Messages("trail") {
+				most = max(most, m.Received)
+			}
+			return w.empty()
+		})
+		stop()
+		w.wantRecords(10)
+		if most != 1 || w.count.get("object known") != 0 || w.inbox.calls != 10 {
+			t.Errorf("received %d times, counted %v", most, w.count.n)
+		}
+	})
+}
+
+func TestABadFileStopsNobody(t *testing.T) {
+	whole := logFile(500, 900)
+	bomb := zipped(strings.Repeat(" ", 64<<20))
+	for name, tt := range map[string]struct {
+		data    []byte
+		outcome string
+		records int // that can be read nevertheless
+	}{
+		"cut off":       {whole[:len(whole)-300], "broken", -1},
+		"not gzip":      {append([]byte{0x1f, 0x8b}, "hello"...), "broken", 0},
+		"bad checksum":  {append(slices.Clone(whole[:len(whole)-8]), "12345678"...), "broken", 400},
+		"rubbish after": {append(slices.Clone(whole), "rubbish"...), "broken", 400},
+		"plain cut off": {[]byte(`{"Records":[` + record(500) + `,` + record(501)[:40]), "broken", 1},
+		"bomb":          {bomb, "too_big", 0},
+		"too large":     {bytes.Repeat([]byte(" "), 3<<20), "too_big", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				w.change = func(c *trail.Config) { c.MaxObject, c.Pollers = 2<<20, 1 }
+				w.aws.Put(bucket, folder+"bad.json.gz", tt.data)
+				for i := range 12 {
+					w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i*10, i*10+10))
+				}
+				stop := w.run()
+				w.until("the bad one is put aside", func() bool { return w.empty() && len(w.aws.Messages("dead")) == 1 })
+				stop()
+				if n := len(w.inbox.of("cloudtrail")); tt.records >= 0 && n != 120+tt.records {
+					t.Errorf("%d records, want 120 and %d of the bad file", n, tt.records)
+				}
+				if w.count.get("object "+tt.outcome) != 5 || w.count.get("message left") != 5 || w.count.get("message done") != 12 {
+					t.Errorf("counted %v", w.count.n)
+				}
+				told := w.inbox.of("trail")
+				if len(told) != 1 {
+					t.Fatalf("told %d times", len(told))
+				}
+				a := w.alert(told[0])
+				if a.Kind != "trail.unreadable" || a.Level != incident.LevelMedium || a.Account != "111122223333" || !strings.Contains(a.Title, tt.outcome) {
+					t.Errorf("alert %+v", a)
+				}
+			})
+		})
+	}
+}
+
+func (w *world) alert(d trail.Delivery) incident.Alert {
+	w.Helper()
+	got, err := w.source().Decode(nil, d.Body)
+	if err != nil || len(got) != 1 || got[0].Alert == nil {
+		w.Fatalf("decode %s: %v, %v", d.Body, got, err)
+	}
+	return *got[0].Alert
+}
+
+func TestMissingAndDeniedAreTriedAgain(t *testing.T) {
+	for code, want := range map[string]struct {
+		status  int
+		outcome string
+	}{"NoSuchKey": {404, "missing"}, "AccessDenied": {403, "denied"}} {
+		t.Run(code, func(t *testing.T) {
+			bubble(t, func(w *world) {
+				key := folder + "a.json.gz"
+				w.aws.Fail(aws.Fault{Op: "s3:GetObject", Resource: bucket + "/" + key, Times: 3, Status: want.status, Code: code})
+				w.aws.Put(bucket, key, logFile(0, 10))
+				start := time.Now()
+				stop := w.run()
+				w.until("read", w.empty)
+				took := time.Since(start)
+				stop()
+				w.wantRecords(10)
+				if w.count.get("object "+want.outcome) != 3 || w.count.get("object read") != 1 {
+					t.Errorf("counted %v", w.count.n)
+				}
+				if took < time.Minute || took > 10*time.Minute {
+					t.Errorf("it took %s; the pauses should grow from half a minute", took)
+				}
+				if told := w.inbox.of("trail"); len(told) != 1 || !strings.Contains(w.alert(told[0]).Title, want.outcome) {
+					t.Errorf("told %v, want it once, at the third attempt", told)
+				}
+			})
+		})
+	}
+}
+
+func TestMessagesThatAnnounceNothing(t *testing.T) {
+	bubble(t, func(w *world) {
+		for _, body := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`, `{}`, `{"Records":[]}`, `{"x":1}`, `[1]`, `hello`, `{"Records":[{"x":1}]}`} {
+			w.aws.Send("trail", body)
+		}
+		stop := w.run()
+		w.until("all deleted", w.empty)
+		stop()
+		for name, want := range map[string]int{"message test": 1, "message empty": 2, "message unknown": 3, "message not_json": 1} {
+			if w.count.get(name) != want {
+				t.Errorf("%s: %d, want %d", name, w.count.get(name), want)
+			}
+		}
+		if w.aws.Count("s3:GetObject", 200)+w.inbox.calls != 0 {
+			t.Error("something was done for them")
+		}
+	})
+}
+
+func TestKeys(t *testing.T) {
+	bubble(t, func(w *world) {
+		odd := "my logs+ü/AWSLogs/o-abc123/111122223333/CloudTrail/eu-west-1/a b%2F(1).json.gz"
+		w.aws.Put(bucket, odd, logFile(0, 5))
+		for _, k := range []string{"AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/d.json.gz", "AWSLogs/111122223333/CloudTrail-Insight/eu-west-1/i.json.gz",
+			"AWSLogs/111122223333/Config/x.json.gz", "AWSLogs/111122223333/vpcflowlogs/x.log.gz", "readme.txt"} {
+			w.aws.Put(bucket, k, []byte("x"))
+		}
+		w.aws.AddBucket(aws.Bucket{Name: "elsewhere", Region: "us-east-1", Notify: "trail"})
+		w.aws.Put("elsewhere", folder+"b.json.gz", logFile(5, 10))
+		stop := w.run()
+		w.until("all read", w.empty)
+		stop()
+		w.wantRecords(10)
+		if w.count.get("object skipped") != 5 || w.aws.Count("s3:GetObject", 200) != 2 {
+			t.Errorf("counted %v", w.count.n)
+		}
+	})
+}
+
+func TestRemovedLogFilesAreAnAlert(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 1))
+		stop := w.run()
+		w.until("read", w.empty)
+		w.aws.Remove(bucket, folder+"a.json.gz")
+		w.aws.Send("trail", w.aws.Event(bucket, "ObjectRemoved:DeleteMarkerCreated", "AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/d.json.gz"))
+		w.aws.Send("trail", w.aws.Event(bucket, "ObjectRemoved:Delete", "readme.txt"))
+		w.aws.Send("trail", w.aws.Event(bucket, "LifecycleExpiration:Delete", folder+"old.json.gz"))
+		w.until("told", w.empty)
+		stop()
+		told := w.inbox.of("trail")
+		if len(told) != 2 || w.count.get("object removed") != 2 || w.count.get("object skipped") != 2 {
+			t.Fatalf("told %v, counted %v", told, w.count.n)
+		}
+		one, two := w.alert(told[0]), w.alert(told[1])
+		if one.Kind != "trail.log_removed" || one.Level != incident.LevelHigh || one.Principal != "AWS:AROASANDBOX:someone" || one.Address != "203.0.113.7" ||
+			one.Account != "111122223333" || one.URL == "" || one.At.IsZero() || one.Fingerprint != two.Fingerprint {
+			t.Errorf("alerts %+v and %+v", one, two)
+		}
+	})
+}
+
+// A record is the same delivery whichever way it comes.
+func TestRecordsKeepTheIDOfTheCloudTrailSource(t *testing.T) {
+	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
+	bubble(t, func(w *world) {
+		rs := []string{record(0), `{"eventSource":"s","eventName":"n","eventID":"alone"}`, `{"eventSource":"s","eventName":"n","eventID":7,"recipientAccountId":111122223333}`}
+		w.aws.Put(bucket, folder+"a.json", []byte(`[`+strings.Join(rs, ",")+`]`))
+		stop := w.run()
+		w.until("read", w.empty)
+		stop()
+		got := w.inbox.of("cloudtrail")
+		if len(got) != len(rs) {
+			t.Fatalf("got %v", got)
+		}
+		for _, d := range got {
+			want, err := source.Verify(map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
+			if err != nil || d.ID != want {
+				t.Errorf("id %q, by webhook %q, %v", d.ID, want, err)
+			}
+			if signals, err := source.Decode(nil, d.Body); err != nil || len(signals) != 1 {
+				t.Errorf("decoded %v, %v", signals, err)
+			}
+		}
+	})
+}
+
+func TestOnlyWhatMattersIsKept(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.change = func(c *trail.Config) {
+			c.Filter = func(raw json.RawMessage) bool { return !bytes.Contains(raw, []byte("event-00003")) }
+		}
+		file := `{"Records":[` + record(0) + `,7,` + record(1) + `,{"x":1},{"eventSource":"s","eventName":tru},` + record(3) + `,` + record(2) + `]}`
+		w.aws.Put(bucket, folder+"a.json.gz", zipped(file))
+		stop := w.run()
+		w.until("read", w.empty)
+		stop()
+		w.wantRecords(3)
+		if w.count.get("kept") != 3 || w.count.get("skipped") != 1 || w.count.get("bad") != 3 {
+			t.Errorf("counted %v", w.count.n)
+		}
+		told := w.inbox.of("trail")
+		if len(told) != 1 {
+			t.Fatalf("told %v", told)
+		}
+		if a := w.alert(told[0]); a.Kind != "trail.records" || !strings.HasPrefix(a.Title, "3 of 7 ") {
+			t.Errorf("alert %+v", a)
+		}
+	})
+}
+
+func TestWrongCredentialsAreSeen(t *testing.T) {
+	bubble(t, func(w *world) {
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "another secret")
+		stop := w.run()
+		w.until("refused", func() bool { return w.aws.Count("sqs:ReceiveMessage", 403) >= 3 })
+		stop()
+		if w.count.get("poll error") == 0 || w.aws.Count("sqs:ReceiveMessage", 403) > 10 {
+			t.Errorf("counted %v", w.count.n)
+		}
+	})
+}
+
+func TestNewSaysWhatIsWrong(t *testing.T) {
+	good := trail.Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/111122223333/trail", Sink: &inbox{}}
+	for name, tt := range map[string]struct {
+		change func(*trail.Config)
+		field  string
+	}{
+		"no queue":       {func(c *trail.Config) { c.QueueURL = "" }, "queue_url"},
+		"an ARN":         {func(c *trail.Config) { c.QueueURL = "arn:aws:sqs:eu-west-1:111122223333:trail" }, "queue_url"},
+		"unknown region": {func(c *trail.Config) { c.QueueURL = "https://example.com/q" }, "region"},
+		"odd region":     {func(c *trail.Config) { c.Region = "evil.example/" }, "region"},
+		"too short":      {func(c *trail.Config) { c.Visibility = time.Second }, "visibility"},
+	} {
+		c := good
+		tt.change(&c)
+		_, err := trail.New(c)
+		var e *incident.Error
+		if !errors.As(err, &e) || e.Field != tt.field {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	s, err := trail.New(good)
+	if err != nil || s.Region != "eu-west-1" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := s.Verify(nil, nil, time.Time{}); incident.CodeOf(err) != incident.CodeForbidden {
+		t.Errorf("a delivery to its path: %v", err)
+	}
+}

@@ -1,0 +1,161 @@
+package trail
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"strings"
+)
+
+// maxDepth bounds how often a message is unwrapped.
+const maxDepth = 4
+
+// notice is what S3 says about one object.
+type notice struct {
+	Bucket, Key, Region string
+	ETag, Version       string
+	Event               string // "ObjectCreated:Put", "ObjectRemoved:Delete"; the former if nothing is said
+	Sequencer           string
+	At                  string
+	Principal, Address  string // who did it
+	attempt             int
+}
+
+func (n notice) removed() bool { return strings.HasPrefix(n.Event, "ObjectRemoved:") }
+
+// where is the object's address for people.
+func (n notice) where() string { return "s3://" + n.Bucket + "/" + n.Key }
+
+// body is every shape that a message may have, of which one is there.
+type body struct {
+	// A notification of SNS.
+	Type    string  `json:"Type"`
+	Message *string `json:"Message"`
+	// S3's own, one element an object.
+	Records []json.RawMessage `json:"Records"`
+	Event   string            `json:"Event"`
+	// EventBridge's.
+	DetailType string          `json:"detail-type"`
+	Source     string          `json:"source"`
+	Region     string          `json:"region"`
+	Time       string          `json:"time"`
+	Detail     json.RawMessage `json:"detail"`
+	// CloudTrail's own, when a trail announces its files by SNS.
+	S3Bucket    string   `json:"s3Bucket"`
+	S3ObjectKey []string `json:"s3ObjectKey"`
+}
+
+// unwrap finds the objects that a message is about. Without any, the outcome
+// says why; the message can be deleted.
+func unwrap(raw []byte) ([]notice, MessageOutcome) { return unwrapped(raw, maxDepth) }
+
+func unwrapped(raw []byte, depth int) ([]notice, MessageOutcome) {
+	raw = bytes.TrimSpace(raw)
+	if !json.Valid(raw) {
+		return nil, MessageNotJSON
+	}
+	var b body
+	if raw[0] != '{' || depth == 0 || json.Unmarshal(raw, &b) != nil {
+		return nil, MessageUnknown
+	}
+	var out []notice
+	switch {
+	case b.Type == "Notification" && b.Message != nil:
+		return unwrapped([]byte(*b.Message), depth-1)
+	case b.Event == "s3:TestEvent":
+		return nil, MessageTest
+	case b.Source == "aws.s3" && b.Detail != nil:
+		n, ok := fromEventBridge(b)
+		if !ok {
+			return nil, MessageUnknown
+		}
+		return []notice{n}, MessageDone
+	case b.S3Bucket != "" && len(b.S3ObjectKey) > 0:
+		for _, key := range b.S3ObjectKey {
+			out = append(out, notice{Bucket: b.S3Bucket, Key: key})
+		}
+	case b.Records != nil:
+		for _, r := range b.Records {
+			if n, ok := fromS3(r); ok {
+				out = append(out, n)
+			}
+		}
+		if len(out) == 0 && len(b.Records) > 0 {
+			return nil, MessageUnknown
+		}
+	case bytes.Equal(raw, []byte("{}")):
+	default:
+		return nil, MessageUnknown
+	}
+	if len(out) == 0 {
+		return nil, MessageEmpty
+	}
+	return out, MessageDone
+}
+
+// fromS3 reads a record of S3's notification. The key is encoded as in a form.
+func fromS3(raw json.RawMessage) (notice, bool) {
+	var r struct {
+		EventName string `json:"eventName"`
+		EventTime string `json:"eventTime"`
+		Region    string `json:"awsRegion"`
+		User      struct {
+			Principal string `json:"principalId"`
+		} `json:"userIdentity"`
+		Request struct {
+			Address string `json:"sourceIPAddress"`
+		} `json:"requestParameters"`
+		S3 struct {
+			Bucket struct {
+				Name string `json:"name"`
+			} `json:"bucket"`
+			Object struct {
+				Key       string `json:"key"`
+				ETag      string `json:"eTag"`
+				Version   string `json:"versionId"`
+				Sequencer string `json:"sequencer"`
+			} `json:"object"`
+		} `json:"s3"`
+	}
+	if json.Unmarshal(raw, &r) != nil || r.S3.Bucket.Name == "" || r.S3.Object.Key == "" {
+		return notice{}, false
+	}
+	key, err := url.QueryUnescape(r.S3.Object.Key)
+	if err != nil {
+		key = r.S3.Object.Key // not encoded by S3; it is what it is
+	}
+	return notice{Bucket: r.S3.Bucket.Name, Key: key, Region: r.Region, ETag: r.S3.Object.ETag, Version: r.S3.Object.Version, Sequencer: r.S3.Object.Sequencer,
+		Event: strings.TrimPrefix(r.EventName, "s3:"), At: r.EventTime, Principal: r.User.Principal, Address: r.Request.Address}, true
+}
+
+// fromEventBridge reads S3's event as EventBridge brings it. The key is plain.
+func fromEventBridge(b body) (notice, bool) {
+	var d struct {
+		Bucket struct {
+			Name string `json:"name"`
+		} `json:"bucket"`
+		Object struct {
+			Key       string `json:"key"`
+			ETag      string `json:"etag"`
+			Version   string `json:"version-id"`
+			Sequencer string `json:"sequencer"`
+		} `json:"object"`
+		Requester string `json:"requester"`
+		Address   string `json:"source-ip-address"`
+		Reason    string `json:"reason"`
+	}
+	if json.Unmarshal(b.Detail, &d) != nil || d.Bucket.Name == "" || d.Object.Key == "" {
+		return notice{}, false
+	}
+	n := notice{Bucket: d.Bucket.Name, Key: d.Object.Key, Region: b.Region, ETag: d.Object.ETag, Version: d.Object.Version, Sequencer: d.Object.Sequencer,
+		At: b.Time, Principal: d.Requester, Address: d.Address}
+	switch {
+	case b.DetailType == "Object Created":
+		n.Event = "ObjectCreated:" + d.Reason
+	case b.DetailType == "Object Deleted" && d.Reason != "Lifecycle Expiration":
+		n.Event = "ObjectRemoved:" + d.Reason
+	default:
+		n.Event = b.DetailType
+	}
+	return n, true
+}

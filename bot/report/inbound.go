@@ -1,0 +1,101 @@
+package report
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"tocsin/bot/incident"
+)
+
+// entry is a report by the form, as it is stored.
+type entry struct {
+	Reference   string `json:"reference"`
+	Title       string `json:"title"`
+	Asset       string `json:"asset,omitempty"`
+	Severity    string `json:"severity,omitempty"`
+	Contact     string `json:"contact,omitempty"`
+	Description string `json:"description"`
+}
+
+// Decode makes an alert of a report.
+func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
+	switch door := h.Get(headerDoor); door {
+	case doorForm:
+		var e entry
+		if err := json.Unmarshal(body, &e); err != nil {
+			return nil, fmt.Errorf("decode report by form: %w", err)
+		}
+		return []incident.Signal{{Alert: e.alert()}}, nil
+	case doorMail:
+		return s.mail(h.Get(headerWhole), body), nil
+	default:
+		return nil, fmt.Errorf("decode report: it came by %.20q, which is neither %s nor %s", door, doorForm, doorMail)
+	}
+}
+
+func (e entry) alert() *incident.Alert {
+	key := name + ":" + e.Reference
+	return &incident.Alert{
+		Source: name, Kind: "report.form", Level: level(e.Severity), Title: cmp.Or(strings.TrimSpace(e.Title), "Vulnerability report "+e.Reference),
+		Detail: lines(field("Reference", e.Reference), field("Reporter", cmp.Or(e.Contact, "anonymous")), field("Severity, as stated", e.Severity),
+			field("Where", e.Asset), e.Description),
+		Fingerprint: key, Correlation: key, EventID: e.Reference,
+	}
+}
+
+// mail makes an alert of a mail; one that another machine sent by itself – an
+// absence note, a bounce – is kept and raises none. Whatever is wrong with the
+// mail, or with its encryption, the alert is raised and says so.
+func (s *Source) mail(whole string, raw []byte) []incident.Signal {
+	l := &letter{source: s}
+	l.read(raw)
+	t := threadOf(l.header, raw)
+	if t.automatic {
+		return nil
+	}
+	text := l.text()
+	stated := ""
+	if m := statedSeverity.FindStringSubmatch(text); m != nil {
+		stated = strings.ToLower(m[1])
+	}
+	kept := fmt.Sprintf("%x, %d bytes, kept as it came", sha256.Sum256(raw), len(raw))
+	if whole != "" {
+		kept += "; the whole mail has " + whole + " bytes and is in the mailbox"
+	}
+	facts := []string{field("Reference", t.reference), field("Reporter", l.from), field("Severity, as stated", stated),
+		field("Sender checks", l.authentication()), field("Mail", "SHA-256 "+kept)}
+	for _, f := range l.files {
+		facts = append(facts, field("Attachment", f.String()))
+	}
+	facts = append(facts, l.notes...)
+	key := name + ":" + t.reference
+	return []incident.Signal{{Alert: &incident.Alert{
+		Source: name, Kind: "report.mail", Level: level(stated), Title: cmp.Or(l.subject, "Vulnerability report "+t.reference),
+		Detail: lines(append(facts, text)...), Fingerprint: key + ":" + reference(t.id, l.subject, text), Correlation: key, EventID: t.reference,
+	}}}
+}
+
+// statedSeverity is a line of its own, as templates of reports have it.
+var statedSeverity = regexp.MustCompile(`(?im)^[ \t*_#>-]*severity[ \t*_]*[:=][ \t*_]*(critical|high|medium|low)\b`)
+
+func field(label, v string) string {
+	if v == "" {
+		return ""
+	}
+	return label + ": " + v
+}
+
+func lines(ss ...string) string {
+	var out []string
+	for _, s := range ss {
+		if s != "" {
+			out = append(out, s)
+		}
+	}
+	return strings.Join(out, "\n")
+}

@@ -1,0 +1,351 @@
+package report_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/google/go-cmp/cmp"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/report"
+	"tocsin/bot/secret"
+)
+
+func source(t testing.TB, c report.Config) *report.Source {
+	t.Helper()
+	s, err := report.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var byMail = http.Header{"X-Report-Door": {"mail"}}
+
+// decode reads a mail into its one alert.
+func decode(t testing.TB, s *report.Source, raw string) incident.Alert {
+	t.Helper()
+	got, err := s.Decode(byMail, []byte(raw))
+	if err != nil || len(got) != 1 || got[0].Alert == nil {
+		t.Fatalf("signals %+v, error %v", got, err)
+	}
+	return *got[0].Alert
+}
+
+func mail(lines ...string) string { return strings.Join(lines, "\r\n") }
+
+func contains(t *testing.T, a incident.Alert, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(a.Detail, text) {
+			t.Errorf("the detail does not say %q:\n%s", text, a.Detail)
+		}
+	}
+}
+
+func TestDecodeMail(t *testing.T) {
+	raw, err := os.ReadFile("testdata/latin1.eml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := decode(t, source(t, report.Config{AuthServID: "mx.example.com"}), string(raw))
+	reference := got.EventID
+	want := incident.Alert{
+		Source: "report", Kind: "report.mail", Level: incident.LevelCritical, Title: "Lücke im Login",
+		Detail: fmt.Sprintf(`Reference: %s
+Reporter: Jörg Müller <joerg@example.org>
+Severity, as stated: critical
+Sender checks: spf pass, dkim pass, dmarc fail
+Mail: SHA-256 %x, %d bytes, kept as it came
+Attachment: proof.png (image/png, 4 bytes, SHA-256 %x)
+Attachment: passwd (application/octet-stream, 3 bytes, SHA-256 %x)
+Grüße aus Köln
+Severity: Critical`, reference, sha256.Sum256(raw), len(raw), sha256.Sum256([]byte("\x89PNG")), sha256.Sum256([]byte("abc"))),
+		Fingerprint: got.Fingerprint, Correlation: "report:" + reference, EventID: reference,
+	}
+	if d := cmp.Diff(want, got); d != "" || !shown.MatchString(reference) || !strings.HasPrefix(got.Fingerprint, "report:"+reference) {
+		t.Error(d)
+	}
+}
+
+func TestThreadsShareAReference(t *testing.T) {
+	s := source(t, report.Config{})
+	head := func(h ...string) string { return mail(append(h, "From: ann@example.org", "Subject: x", "", "text")...) }
+	first := decode(t, s, head("Message-ID: <1@example.org>"))
+	tests := []struct {
+		name, raw string
+		same      bool
+	}{
+		{"the next mail", head("Message-ID: <2@example.org>", "References: <1@example.org>", "In-Reply-To: <1@example.org>"), true},
+		{"an answer to it", head("Message-ID: <3@example.org>", "References: <1@example.org> <2@example.org>"), true},
+		{"an answer to our acknowledgement", head("Message-ID: <4@example.org>", "In-Reply-To: <ack."+first.EventID+"@example.com>"), true},
+		{"another mail", head("Message-ID: <5@example.org>"), false},
+		{"another mail without an id", head("X: y"), false},
+	}
+	for _, tt := range tests {
+		got := decode(t, s, tt.raw)
+		if (got.Correlation == first.Correlation) != tt.same || got.Fingerprint == first.Fingerprint {
+			t.Errorf("%s: correlation %s, first %s", tt.name, got.Correlation, first.Correlation)
+		}
+	}
+	if again := decode(t, s, head("Message-ID: <1@example.org>", "Received: from elsewhere")); again.Fingerprint != first.Fingerprint {
+		t.Error("the same mail over another way is another alert")
+	}
+}
+
+func TestMachinesRaiseNoAlert(t *testing.T) {
+	s := source(t, report.Config{})
+	for header, alerts := range map[string]int{"Auto-Submitted: auto-replied (vacation)": 0, "Auto-Submitted: auto-notified; owner-email=x": 0, "Return-Path: <>": 0,
+		`Content-Type: multipart/report; report-type=delivery-status; boundary=b`: 0, "Message-ID: <ack.VR-00000-00000@example.com>": 0,
+		"Auto-Submitted: no": 1, "Auto-Submitted: auto-generated": 1, "Precedence: list": 1, "Return-Path: <a@example.org>": 1} {
+		got, err := s.Decode(byMail, []byte(mail(header, "From: a@example.org", "", "text")))
+		if err != nil || len(got) != alerts {
+			t.Errorf("%s: %d alerts, error %v", header, len(got), err)
+		}
+	}
+}
+
+func TestOnlyOurServersVerdictCounts(t *testing.T) {
+	s := source(t, report.Config{AuthServID: "MX.example.com"})
+	got := decode(t, s, mail("Authentication-Results: evil.example; dmarc=pass", "Authentication-Results: mx.example.com 1; spf=fail; dmarc=fail",
+		"Authentication-Results: mx.example.com; dmarc=pass", "From: a@example.org", "", "text"))
+	contains(t, got, "Sender checks: spf fail, dmarc fail")
+	contains(t, decode(t, s, mail("From: a@example.org", "", "text")), "Sender checks: none by mx.example.com")
+}
+
+func TestDecodeHostileMails(t *testing.T) {
+	deep := "From: a@example.org\r\n"
+	for n := range 50 {
+		deep += fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", n, n)
+	}
+	many := "From: a@example.org\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\nContent-Type: text/plain\r\n\r\nx\r\n", 5000) + "--b--\r\n"
+	tests := []struct{ name, raw, title, says string }{
+		{"nothing", "", "", "Reference: VR-"},
+		{"no mail at all", "\x00\xff\xfe", "", "Reference: VR-"},
+		{"no header", "just text", "", "just text"},
+		{"HTML only", mail("From: a@example.org", "Content-Type: text/html", "", "<p>one<br>two</p><script>alert(1)</script>&lt;b&gt;"), "", "one\ntwo\n<b>"},
+		{"an unknown charset", mail("Subject: x", "Content-Type: text/plain; charset=klingon", "", "text"), "x", "shown as it stands"},
+		{"an unknown encoding", mail("Subject: x", "Content-Transfer-Encoding: rot13", "", "text"), "x", "text"},
+		{"broken base64", mail("Subject: x", "Content-Transfer-Encoding: base64", "", "!!!"), "x", "broken"},
+		{"a multipart without parts", mail("Subject: x", "Content-Type: multipart/mixed", "", "text"), "x", "Mail: SHA-256"},
+		{"nested deep", deep, "", "deeper"},
+		{"many parts", many, "", "more parts"},
+		{"a long text", mail("Subject: x", "", strings.Repeat("y", 1<<20)), "x", "longer than"},
+		{"a path as a name", mail("Subject: x", "Content-Type: multipart/mixed; boundary=b", "", "--b", `Content-Disposition: attachment; filename="..\\..\\evil.exe"`, "", "MZ", "--b--"), "x", "Attachment: evil.exe"},
+		{"markup", mail("Subject: <!channel> [x](javascript:1)", "", "![x](http://evil.example/)"), "<!channel> [x](javascript:1)", "![x](http://evil.example/)"},
+		{"signed without a signature", mail("Subject: x", "Content-Type: multipart/signed; boundary=b", "", "--b", "", "text", "--b--"), "x", "no signature"},
+		{"signed without a boundary", mail("Subject: x", "Content-Type: multipart/signed", "", "text"), "x", "no signature"},
+		{"encrypted without an end", mail("Subject: x", "", "-----BEGIN PGP MESSAGE-----", "abc"), "x", "has no end"},
+	}
+	s := source(t, report.Config{})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := decode(t, s, tt.raw)
+			if tt.title == "" {
+				tt.title = "Vulnerability report " + got.EventID
+			}
+			if got.Title != tt.title || got.Level != incident.LevelLow || strings.Contains(got.Detail, "<script>") {
+				t.Errorf("alert %+v", got)
+			}
+			contains(t, got, tt.says)
+		})
+	}
+}
+
+func TestAMailTakenInPartSaysSo(t *testing.T) {
+	h := byMail.Clone()
+	h.Set("X-Report-Whole", "30000000")
+	got, err := source(t, report.Config{}).Decode(h, []byte(mail("Subject: x", "", "begin")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, *got[0].Alert, "the whole mail has 30000000 bytes and is in the mailbox")
+}
+
+func TestNothingIsPosted(t *testing.T) {
+	s := source(t, report.Config{})
+	if _, err := s.Verify(http.Header{}, []byte("{}"), now); incident.CodeOf(err) != incident.CodeForbidden {
+		t.Errorf("error %v", err)
+	}
+	for door, body := range map[string]string{"": "{}", "fax": "{}", "form": "[]"} {
+		if got, err := s.Decode(http.Header{"X-Report-Door": {door}}, []byte(body)); err == nil {
+			t.Errorf("door %q: signals %+v", door, got)
+		}
+	}
+}
+
+// keys of a recipient, a reporter and a stranger.
+func entity(t testing.TB, name string) *openpgp.Entity {
+	t.Helper()
+	e, err := openpgp.NewEntity(name, "", name+"@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: func() time.Time { return now.Add(-time.Hour) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func armored(t testing.TB, kind string, write func(*bytes.Buffer) error) string {
+	t.Helper()
+	var raw, out bytes.Buffer
+	if err := write(&raw); err != nil {
+		t.Fatal(err)
+	}
+	w, err := armor.Encode(&out, kind, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = w.Write(raw.Bytes())
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(out.String(), "\n", "\r\n")
+}
+
+func private(t testing.TB, e *openpgp.Entity, passphrase string) report.Key {
+	t.Helper()
+	if passphrase != "" {
+		if err := e.EncryptPrivateKeys([]byte(passphrase), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := armored(t, openpgp.PrivateKeyType, func(b *bytes.Buffer) error { return e.SerializePrivateWithoutSigning(b, nil) })
+	return report.Key{Armored: secret.New(key), Passphrase: secret.New(passphrase)}
+}
+
+func public(t testing.TB, e *openpgp.Entity) string {
+	t.Helper()
+	return armored(t, openpgp.PublicKeyType, func(b *bytes.Buffer) error { return e.Serialize(b) })
+}
+
+var at = &packet.Config{Time: func() time.Time { return now }}
+
+func encrypted(t testing.TB, to, by *openpgp.Entity, text string, c *packet.Config) string {
+	t.Helper()
+	return armored(t, openpgp.MessageType, func(b *bytes.Buffer) error {
+		w, err := openpgp.Encrypt(b, []*openpgp.Entity{to}, by, nil, c)
+		if err != nil {
+			return err
+		}
+		_, _ = w.Write([]byte(text))
+		return w.Close()
+	})
+}
+
+func pgpMIME(ciphertext string) string {
+	return mail("From: Ann <ann@example.org>", "Message-ID: <1@example.org>", "Subject: ...", `Content-Type: multipart/encrypted; protocol="application/pgp-encrypted"; boundary=b`, "",
+		"--b", "Content-Type: application/pgp-encrypted", "", "Version: 1", "", "--b", "Content-Type: application/octet-stream; name=encrypted.asc", "", ciphertext, "--b--", "")
+}
+
+func TestPGP(t *testing.T) {
+	us, ann, stranger := entity(t, "security"), entity(t, "ann"), entity(t, "stranger")
+	inner := mail("Content-Type: multipart/mixed; boundary=i; protected-headers=v1", "Subject: The real subject", "", "--i", "Content-Type: text/plain", "", "The hole.", "Severity: high",
+		"--i", "Content-Disposition: attachment; filename=poc.py", "", "print(1)", "--i--", "")
+	content := mail("Content-Type: text/plain", "", "The hole.")
+	signature := func(by *openpgp.Entity, of string) string {
+		var b bytes.Buffer
+		if err := openpgp.ArmoredDetachSign(&b, by, strings.NewReader(of), at); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	signed := func(signature string) string {
+		return mail("From: Ann <ann@example.org>", "Subject: Signed", `Content-Type: multipart/signed; protocol="application/pgp-signature"; boundary="s;s"`, "",
+			"--s;s", content, "--s;s", "Content-Type: application/pgp-signature; name=signature.asc", "", signature, "--s;s--", "")
+	}
+	clear := func(by *openpgp.Entity) string {
+		var b bytes.Buffer
+		w, err := clearsign.Encode(&b, by.PrivateKey, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.Write([]byte("The hole."))
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	bomb := encrypted(t, us, nil, strings.Repeat("x", 20<<20), &packet.Config{Time: at.Time, DefaultCompressionAlgo: packet.CompressionZLIB})
+	tests := []struct {
+		name, raw, title string
+		says             []string
+		silent           string // what must not be there
+	}{
+		{"PGP/MIME", pgpMIME(encrypted(t, us, ann, inner, at)), "The real subject",
+			[]string{"encrypted to ", "signature is good: ann <ann@example.org>", "The hole.", "Attachment: poc.py", "Severity, as stated: high", "kept as it came"}, "BEGIN PGP"},
+		{"unsigned", pgpMIME(encrypted(t, us, nil, inner, at)), "The real subject", []string{"The hole."}, "signature"},
+		{"signed by a stranger", pgpMIME(encrypted(t, us, stranger, inner, at)), "The real subject", []string{"whom we do not know: unverified", "The hole."}, "good"},
+		{"to another key", pgpMIME(encrypted(t, stranger, ann, inner, at)), "...", []string{"could not be decrypted: none of our keys fits", "Attachment: encrypted.asc", "SHA-256"}, "The hole"},
+		{"damaged", pgpMIME(strings.Replace(encrypted(t, us, ann, inner, at), "\r\n\r\n", "\r\n\r\nAAAA", 1)), "...", []string{"could not be decrypted"}, "The hole"},
+		{"a bomb", pgpMIME(bomb), "...", []string{"could not be decrypted"}, "xxxx"},
+		{"encrypted and signed inside", pgpMIME(encrypted(t, us, nil, strings.SplitN(signed(signature(ann, content)), "\r\n", 3)[2], at)), "...", []string{"signature is good: ann", "The hole."}, "BAD"},
+		{"inline", mail("Subject: Inline", "", "Hello,", encrypted(t, us, ann, "The hole.\r\nSeverity: high", at), "Bye"), "Inline", []string{"Hello,", "The hole.", "Bye", "signature is good", "as stated: high"}, "BEGIN PGP"},
+		{"inline to another key", mail("Subject: Inline", "", encrypted(t, stranger, ann, "The hole.", at)), "Inline", []string{"could not be decrypted", "BEGIN PGP MESSAGE"}, "The hole"},
+		{"an attachment", mail("Subject: File", "Content-Type: multipart/mixed; boundary=b", "", "--b", "Content-Disposition: attachment; filename=poc.py.gpg", "", encrypted(t, us, nil, "print(1)", at), "--b--"),
+			"File", []string{fmt.Sprintf("Attachment: poc.py.gpg (text/plain, 8 bytes, SHA-256 %x), decrypted", sha256.Sum256([]byte("print(1)")))}, "BEGIN PGP"},
+		{"signed", signed(signature(ann, content)), "Signed", []string{"signature is good: ann", "The hole."}, "BAD"},
+		{"signed, by a stranger", signed(signature(stranger, content)), "Signed", []string{"unverified", "The hole."}, "good"},
+		{"signed, then changed", signed(signature(ann, content+"!")), "Signed", []string{"signature is BAD", "The hole."}, "good"},
+		{"signed, by nothing", signed("no signature"), "Signed", []string{"signature is BAD", "The hole."}, "good"},
+		{"signed in the clear", mail("Subject: Clear", "", clear(ann)), "Clear", []string{"signature is good: ann", "The hole."}, "BEGIN PGP"},
+		{"signed in the clear, then changed", mail("Subject: Clear", "", strings.Replace(clear(ann), "hole", "gap", 1)), "Clear", []string{"signature is BAD", "The gap."}, "good"},
+	}
+	keys := []report.Key{private(t, entity(t, "old"), ""), private(t, us, "open sesame")}
+	s := source(t, report.Config{Keys: keys, Signers: []string{public(t, ann)}, Clock: at.Time})
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := decode(t, s, tt.raw)
+			if got.Title != tt.title || strings.Contains(got.Detail, tt.silent) {
+				t.Errorf("title %q, want %q; %q must not be there:\n%s", got.Title, tt.title, tt.silent, got.Detail)
+			}
+			contains(t, got, append(tt.says, fmt.Sprintf("SHA-256 %x", sha256.Sum256([]byte(tt.raw))))...)
+		})
+	}
+	contains(t, decode(t, source(t, report.Config{}), tests[0].raw), "could not be decrypted: no key is configured")
+}
+
+func TestKeysThatCannotBeUsedAreNamed(t *testing.T) {
+	ann := entity(t, "ann")
+	locked := private(t, entity(t, "us"), "right")
+	locked.Passphrase = secret.New("wrong")
+	_, err := report.New(report.Config{Keys: []report.Key{{}, {Armored: secret.New(public(t, ann))}, locked}, Signers: []string{"none"}})
+	for _, field := range []string{"keys[0]", "keys[1]", "keys[2]", "signers[0]"} {
+		if err == nil || !strings.Contains(err.Error(), field) {
+			t.Errorf("the error does not name %s: %v", field, err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	raw, err := os.ReadFile("testdata/latin1.eml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	us := entity(f, "security")
+	f.Add(raw)
+	f.Add([]byte(pgpMIME(encrypted(f, us, us, "Content-Type: text/plain\r\n\r\nThe hole.", at))))
+	f.Add([]byte(mail("Content-Type: multipart/signed; boundary=s", "", "--s", "", "x", "--s", "Content-Type: application/pgp-signature", "", "y", "--s--")))
+	f.Add([]byte(mail("", "-----BEGIN PGP SIGNED MESSAGE-----", "", "x", "-----BEGIN PGP SIGNATURE-----", "", "-----END PGP SIGNATURE-----")))
+	s := source(f, report.Config{Keys: []report.Key{private(f, us, "")}, AuthServID: "mx", Clock: at.Time})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		first, err := s.Decode(byMail, raw)
+		second, again := s.Decode(byMail, bytes.Clone(raw))
+		if err != nil || again != nil || !cmp.Equal(first, second) {
+			t.Fatalf("errors %v, %v; %s", err, again, cmp.Diff(first, second))
+		}
+		for _, signal := range first {
+			if a := signal.Alert; a.Title == "" || !shown.MatchString(a.EventID) || !strings.Contains(a.Detail, fmt.Sprintf("%x", sha256.Sum256(raw))) {
+				t.Fatalf("alert %+v", a)
+			}
+		}
+	})
+}

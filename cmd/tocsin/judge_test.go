@@ -42,7 +42,7 @@ func (k *killing) judge() {
 	b := k.barrage.books
 	t.Logf("alerts: %d sent, %d repeated, %d answered 2xx, %d given up by a sender that does not repeat, of which %d landed all the same; answers by status %v",
 		b.sent, b.repeats, total(b.accepted), total(b.gaveUp), k.figures.landedLate, b.statuses)
-	t.Logf("%d incidents, %d effects; missing 0, doubled 0 unless said above; calls to Slack that landed after their sender was dead and doubled something: %d; mails that were handed over twice under one Message-ID: %d",
+	t.Logf("%d incidents and channels, %d effects; calls to Slack that landed after their sender was dead and doubled something: %d; mails that were handed over twice under one Message-ID: %d",
 		len(views), len(effects), k.figures.gone, k.figures.mailRepeats)
 }
 
@@ -176,6 +176,7 @@ func (s *survivor) messages(effects map[string]settled) (gone int) {
 // compare says what is missing and what is too much.
 func (s *survivor) compare(what string, owed, stand map[string]int) {
 	s.t.Helper()
+	missing, doubled := 0, 0
 	keys := map[string]bool{}
 	for key := range owed {
 		keys[key] = true
@@ -186,9 +187,11 @@ func (s *survivor) compare(what string, owed, stand map[string]int) {
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if owed[key] != stand[key] {
 			s.t.Errorf("%s %s: %d owed, %d stand", what, key, owed[key], stand[key])
+			missing += max(owed[key]-stand[key], 0)
+			doubled += max(stand[key]-owed[key], 0)
 		}
 	}
-	s.t.Logf("%ss: %d owed, %d stand", what, len(owed), len(stand))
+	s.t.Logf("%ss: %d owed, %d stand, %d missing, %d doubled or not owed", what, len(owed), len(stand), missing, doubled)
 }
 
 // channels: each incident has one, made by us, with its card pinned, and the

@@ -34,6 +34,7 @@ import (
 // and in the logs at level debug. Then the keys are rotated, the old ones
 // pruned, and everything has to read as before.
 func TestLeak(t *testing.T) {
+	t.Parallel()
 	storetest.Databases(t, func(t *testing.T, url string) {
 		l := &leak{marks: map[string]string{}}
 		post := newSourPost(t, l.mark("answer of the mail server"))

@@ -33,6 +33,7 @@ func TestOutage(t *testing.T) {
 		return
 	}
 	storetest.Databases(t, func(t *testing.T, url string) {
+		t.Parallel()
 		(&outage{incidents: 100, lasts: time.Minute, acknowledge: 45 * time.Second}).run(t, url)
 	})
 }

@@ -45,7 +45,7 @@ func announcement(b incident.Brief) message {
 	}
 	p.line(mk(":mega: *%s* · *%s* · %s", markup(inc.ID.String()), word(inc.Severity), what))
 	if inc.Restricted {
-		p.small("restricted: whoever is needed is asked")
+		p.small("Restricted. Those who are needed are invited to its channel.")
 		return p.done()
 	}
 	p.quote(inc.Title)

@@ -66,6 +66,8 @@ func recorded(cmd incident.Command, r incident.Result) message {
 	switch {
 	case r.Unchanged:
 		said = "it was so already; nothing changed."
+	case cmd.Verb == incident.VerbSetSeverity:
+		said = mk("it is %s now.", word(r.Incident.Severity))
 	case !ok:
 		said = "recorded."
 	}
@@ -110,6 +112,9 @@ var consequences = map[incident.EventKind]markup{
 	incident.EventClosed:            "It is closed.",
 }
 
+// everyday are the verbs that help explains at once, in the order of an incident.
+var everyday = []string{"open", "list", "status", "ack", "severity", "role", "fact", "note", "step", "evidence", "update", "contain", "resolve", "record", "sign", "object", "review", "dismiss"}
+
 // help shows the grammar, or one verb of it.
 func (s *Slack) help(topic string) *ephemeral {
 	p := &page{}
@@ -123,13 +128,19 @@ func (s *Slack) help(topic string) *ephemeral {
 		return whisper(p.done())
 	}
 	p.line(mk("What you can type. In an incident's channel it is about that incident; elsewhere, name it after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
-	for some := range slices.Chunk(verbs, 12) {
-		var lines []string
-		for _, v := range some {
-			lines = append(lines, string(mk("%s – %s", s.usage(v), esc(v.Help, 200))))
+	var rest []markup
+	lines := make([]markup, len(everyday))
+	for _, v := range verbs {
+		if n := slices.Index(everyday, v.Name); n >= 0 {
+			lines[n] = mk("%s – %s", s.usage(v), esc(v.Help, 200))
+		} else {
+			rest = append(rest, mk("`%s`", word(v.Name)))
 		}
-		p.line(markup(strings.Join(lines, "\n")))
 	}
+	for some := range slices.Chunk(lines, 8) {
+		p.line(join(some, "\n"))
+	}
+	p.line(mk("There are also %s.\n`%s help severity` tells more of one, with examples.", join(rest, " "), markup(s.cfg.CommandName)))
 	return whisper(p.done())
 }
 
@@ -148,7 +159,7 @@ func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (messa
 		p.line("There is no such incident.")
 		return p.done(), nil
 	}
-	p.line(mk("%s incidents", num(len(found))))
+	p.line(markup(counted(len(found), "", "")))
 	for some := range slices.Chunk(found, 12) {
 		lines := make([]string, len(some))
 		for n, one := range some {
@@ -157,6 +168,14 @@ func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (messa
 		p.items(lines)
 	}
 	return p.done(), nil
+}
+
+// counted is a number of incidents and what they do: "1 incident is not over".
+func counted(n int, one, more string) string {
+	if n == 1 {
+		return strings.TrimSpace("1 incident " + one)
+	}
+	return strings.TrimSpace(fmt.Sprintf("%d incidents %s", n, more))
 }
 
 // oneLine is an incident in a list.

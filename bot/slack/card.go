@@ -139,16 +139,14 @@ func card(b incident.Brief) message {
 		[2]markup{"Review", s.review()},
 		[2]markup{"Goes on in", s.goesOn()},
 	)
-	s.openSteps()
 	s.signoff()
+	s.openSteps()
 	if len(inc.Actions) > 0 {
 		p.line("*Action items*")
 		p.items(actions(b.Directory, inc.Actions))
 	}
 	p.buttons(s.controls()...)
-	if possible(inc, incident.VerbSetSeverity) {
-		p.buttons(severities(inc))
-	}
+	s.grading()
 	visibility := markup("open to the company")
 	if inc.Restricted {
 		visibility = "restricted"
@@ -242,8 +240,12 @@ func (s scene) goesOn() markup {
 	return markup(s.inc.MergedInto.String())
 }
 
-// openSteps lists the steps that were started and are not settled.
+// openSteps lists the steps that were started and are not settled, while they
+// can be.
 func (s scene) openSteps() {
+	if !possible(s.inc, incident.VerbStepDone) {
+		return
+	}
 	var steps []string
 	for _, r := range s.inc.Runs {
 		for _, step := range r.Plan {
@@ -298,12 +300,17 @@ func possible(inc incident.Incident, v incident.Verb) bool {
 	return slices.Contains(incident.Possible(inc.Status), v)
 }
 
-// controls are the buttons of the card: what the lifecycle has a place for.
-// While nobody has it there is only one thing to press first.
+// controls are the buttons of the card: what the lifecycle has a place for, and
+// what is likely now. While nobody has it there is one thing to press first.
 func (s scene) controls() []slack.BlockElement {
 	var row []slack.BlockElement
 	if s.inc.PageOwed() {
-		row = append(row, button(ActAcknowledge, "I have it", value(s.inc.ID)).WithStyle(slack.StylePrimary))
+		row = append(row, s.mine()...)
+	}
+	// While it burns nobody writes its record; they could, by typing.
+	recording, following := incident.VerbEditRecord, incident.VerbAddAction
+	if possible(s.inc, incident.VerbContain) {
+		recording, following = "", ""
 	}
 	for _, c := range []struct {
 		verb          incident.Verb
@@ -312,16 +319,16 @@ func (s scene) controls() []slack.BlockElement {
 		{incident.VerbContain, ActContain, "Contained"},
 		{incident.VerbResolve, ActResolve, "Resolved"},
 		{incident.VerbSubmit, ActSubmit, "Submit the record"},
-		{incident.VerbEditRecord, ActRecord, "Closing record"},
+		{recording, ActRecord, "Closing record"},
 		{incident.VerbAmend, ActAmend, "Amend"},
 		{incident.VerbConclude, ActReviewConclude, "Conclude the review"},
 		{incident.VerbScheduleReview, ActReviewSchedule, "Schedule the review"},
 		{incident.VerbSetFact, ActFact, "Fact"},
 		{incident.VerbNote, ActNote, "Note"},
-		{incident.VerbAddAction, ActAction, "Action item"},
+		{following, ActAction, "Action item"},
 		{incident.VerbDismiss, ActDismiss, "False alarm"},
 	} {
 		row = append(row, s.button(c.verb, c.action, c.label)...)
 	}
-	return append(row, button(ActStatus, "Status", value(s.inc.ID)))
+	return row
 }

@@ -2,7 +2,6 @@ package slack
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/slack-go/slack"
 
@@ -57,7 +56,7 @@ func (s *Slack) publishHome(ctx context.Context, person string) {
 func home(found []incident.Summary) []slack.Block {
 	heading := "No incident is open."
 	if len(found) > 0 {
-		heading = fmt.Sprintf("%d incidents are not over", len(found))
+		heading = counted(len(found), "is not over", "are not over")
 	}
 	blocks := []slack.Block{slack.NewHeaderBlock(plain(heading))}
 	for _, i := range found[:min(len(found), mostAtHome)] {

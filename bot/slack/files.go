@@ -63,7 +63,8 @@ func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect)
 func (s *Slack) upload(ctx context.Context, id incident.ID, doc incident.Document) ([]slack.File, error) {
 	base := fmt.Sprintf("%s-postmortem-r%d", strings.ToLower(id.String()), doc.Revision)
 	var done []slack.FileSummary
-	for _, f := range []struct{ name, content string }{{base + ".md", doc.Markdown}, {base + ".html", doc.HTML}} {
+	title := fmt.Sprintf("Postmortem of %s, revision %d", id, doc.Revision)
+	for _, f := range []struct{ name, title, content string }{{base + ".md", title + ", as Markdown", doc.Markdown}, {base + ".html", title + ", as a page", doc.HTML}} {
 		if f.content == "" {
 			continue
 		}
@@ -74,7 +75,7 @@ func (s *Slack) upload(ctx context.Context, id incident.ID, doc incident.Documen
 		if err := s.client.UploadToURL(ctx, slack.UploadToURLParameters{UploadURL: place.UploadURL, Content: f.content, Filename: f.name}); err != nil {
 			return nil, classify("upload "+f.name, err)
 		}
-		done = append(done, slack.FileSummary{ID: place.FileID, Title: f.name})
+		done = append(done, slack.FileSummary{ID: place.FileID, Title: f.title})
 	}
 	if len(done) == 0 {
 		return nil, &incident.Permanent{Err: fmt.Errorf("the postmortem of %s is empty", id)}
@@ -98,6 +99,6 @@ func sharing(id incident.ID, doc incident.Document, files []slack.File) string {
 	for _, f := range files {
 		links = append(links, "<"+f.Permalink+"|"+string(esc(f.Name, 100))+">")
 	}
-	return fmt.Sprintf(":page_facing_up: *The postmortem of %s, revision %d,* stands under the digest %s. %s",
+	return fmt.Sprintf(":page_facing_up: *The postmortem of %s, revision %d.* It stands under the digest `%s`: %s",
 		id, doc.Revision, esc(doc.Digest, 100), strings.Join(links, " and "))
 }

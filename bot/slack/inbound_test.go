@@ -176,7 +176,7 @@ func TestCommands(t *testing.T) {
 			{"U0ADA", "status", "Root key used"},
 			{"U0ADA", "status INC-99", "there is no INC-99"},
 			{"U0ADA", "record show", "closing record"},
-			{"U0ADA", "help", "/incident delegate"},
+			{"U0ADA", "help", "`delegate`"},
 			{"U0ADA", "help evidence", "sha256"},
 			{"U0ADA", "open sev3 Another one", "INC-43"},
 			{"U0ADA", "dismiss a planned test", "security has to dismiss it"},

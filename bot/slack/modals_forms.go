@@ -83,9 +83,17 @@ func stepBlocks(label string, may bool) func(*filling) []slack.Block {
 	}
 }
 
-// stepName is a step as people read it.
+// stepName is a step as people read it: "disable key, of leaked-aws-credentials".
 func stepName(ref string) string {
-	name, _ := clip(clean("Step "+ref), 200)
+	playbook, id, found := strings.Cut(ref, "/")
+	if !found {
+		playbook, id = "", ref
+	}
+	name := strings.ReplaceAll(id, "-", " ")
+	if playbook != "" {
+		name += ", of " + playbook
+	}
+	name, _ = clip(clean(name), 200)
 	return name
 }
 

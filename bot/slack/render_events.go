@@ -161,6 +161,14 @@ func (s scene) button(v incident.Verb, action, label string, args ...string) []s
 	return []slack.BlockElement{button(action, label, carried)}
 }
 
+// mine is what to press first, where nobody has it.
+func (s scene) mine() []slack.BlockElement {
+	if !possible(s.inc, incident.VerbAcknowledge) {
+		return nil
+	}
+	return []slack.BlockElement{button(ActAcknowledge, "I have it", value(s.inc.ID)).WithStyle(slack.StylePrimary)}
+}
+
 func (s scene) opened() {
 	by := who(s.b.Directory, s.e.By)
 	if s.e.By == "" {
@@ -187,12 +195,16 @@ func (s scene) channelOpened() {
 		s.small("restricted: outside this channel only its number and severity are shown")
 	}
 	if s.inc.PageOwed() {
-		s.buttons(s.button(incident.VerbAcknowledge, ActAcknowledge, "I have it")...)
+		s.buttons(s.mine()...)
 	}
 }
 
 func (s scene) alertAttached() {
-	s.line(mk(":bell: *Alert* from %s: %s, level %s", s.field("source"), s.field("kind"), s.field("level")))
+	from := markup("")
+	if !strings.HasPrefix(s.e.Field("kind"), s.e.Field("source")+".") {
+		from = mk(" from %s", s.field("source"))
+	}
+	s.line(mk(":bell: *Alert*%s: %s, level %s", from, s.field("kind"), s.field("level")))
 	s.say("title")
 	s.say("detail")
 	var rule, where markup
@@ -219,14 +231,20 @@ func (s scene) sourceNoted() {
 func (s scene) acknowledged() {
 	s.line(mk(":raised_hand: %s has it.", s.by()))
 	s.say("text")
+	s.grading()
+}
+
+// grading asks how grave it is.
+func (s scene) grading() {
 	if possible(s.inc, incident.VerbSetSeverity) {
+		s.line("How grave is it?")
 		s.buttons(severities(s.inc))
 	}
 }
 
 func (s scene) lapsed() {
 	s.line(mk(":hourglass: %s had it and has not acted for a while. The acknowledgement has lapsed.", s.person("person")))
-	s.buttons(s.button(incident.VerbAcknowledge, ActAcknowledge, "I have it")...)
+	s.buttons(s.mine()...)
 }
 
 func (s scene) round() {
@@ -241,7 +259,7 @@ func (s scene) next() {
 	if s.e.Field("next") != "" {
 		s.small(mk("route %s is tried now", s.route("next")))
 	}
-	s.buttons(s.button(incident.VerbAcknowledge, ActAcknowledge, "I have it")...)
+	s.buttons(s.mine()...)
 }
 
 func (s scene) pageFailed() {
@@ -292,7 +310,11 @@ func (s scene) counted() markup {
 func (s scene) called() {
 	var teams []markup
 	for _, name := range strings.Split(s.e.Field("departments"), ",") {
-		teams = append(teams, team(s.b.Directory, incident.Department(name)))
+		called := team(s.b.Directory, incident.Department(name))
+		if t, _ := s.b.Directory.Team(incident.Department(name)); len(t.Members) == 0 && t.Group == "" {
+			called = mk("%s (the configuration names nobody)", called)
+		}
+		teams = append(teams, called)
 	}
 	s.line(mk(":telephone_receiver: Called in: %s", list(teams, 600)))
 	s.say("reason")

@@ -108,11 +108,11 @@ func (s scene) role(r incident.Role) markup {
 	case r == "":
 		return ""
 	case s.inc.Roles[r] != "":
-		return mk("%s (%s)", who(s.b.Directory, s.inc.Roles[r]), word(r))
+		return mk("for %s (%s)", who(s.b.Directory, s.inc.Roles[r]), word(r))
 	case s.inc.Commander != "":
-		return mk("%s, because nobody is %s yet", who(s.b.Directory, s.inc.Commander), word(r))
+		return mk("for %s, until somebody has the role %s", who(s.b.Directory, s.inc.Commander), word(r))
 	}
-	return mk("nobody is %s yet", word(r))
+	return mk("for whoever takes the role %s; nobody has it yet", word(r))
 }
 
 func (s scene) playbookStarted() {
@@ -124,13 +124,7 @@ func (s scene) playbookStarted() {
 	if title == "" {
 		title = run.Playbook
 	}
-	s.line(":book: A playbook begins:")
-	s.quote(title)
-	var steps []string
-	for _, step := range run.Plan {
-		steps = append(steps, step.Title)
-	}
-	s.items(steps)
+	s.line(mk(":book: *Playbook:* %s. %s steps; each is shown here when its turn comes.", esc(title, 200), num(len(run.Plan))))
 	if d := s.e.Field("digest"); d != "" {
 		s.small(mk("%s, pinned as %s", esc(run.Playbook, 80), short(d)))
 	}
@@ -167,34 +161,39 @@ func due(step incident.Step) markup {
 func (s scene) stepStarted() {
 	ref, step := s.step()
 	if step.Action != "" {
-		s.line(":robot_face: *Next step*, done by the bot:")
+		s.line(mk(":robot_face: *Next step:* %s\ndone by the bot", esc(step.Title, 300)))
 	} else {
-		s.line(mk(":ballot_box_with_check: *Next step* %s", s.role(step.Role)))
+		s.line(mk(":ballot_box_with_check: *Next step:* %s\n%s", esc(step.Title, 300), s.role(step.Role)))
 	}
-	s.quote(step.Title)
-	s.quote(step.Detail)
-	s.small(esc(ref, 160), due(step))
+	s.guide(step.Detail)
+	s.small(due(step), esc(ref, 160))
 	s.stepButtons(ref, step)
 }
 
 func (s scene) stepDone() {
 	_, step := s.step()
-	s.line(mk(":heavy_check_mark: Step done by %s", s.by()))
-	s.quote(step.Title)
-	s.say("outcome")
+	outcome := s.e.Text("outcome")
+	switch {
+	case step.Action == "":
+		s.line(mk(":heavy_check_mark: Step done by %s: *%s*", s.by(), esc(step.Title, 300)))
+		s.say("outcome")
+	case units(outcome) > 80 || strings.Contains(outcome, "\n"):
+		s.line(mk(":clipboard: *%s*", esc(step.Title, 300)))
+		s.say("outcome")
+	default:
+		s.line(mk(":robot_face: %s: %s", esc(step.Title, 300), esc(outcome, 200)))
+	}
 }
 
 func (s scene) stepSkipped() {
 	_, step := s.step()
-	s.line(mk(":fast_forward: Step skipped by %s", s.by()))
-	s.quote(step.Title)
+	s.line(mk(":fast_forward: Step skipped by %s: *%s*", s.by(), esc(step.Title, 300)))
 	s.say("outcome")
 }
 
 func (s scene) stepLate() {
 	ref, step := s.step()
-	s.line(mk(":alarm_clock: *This step is late.* %s", s.role(step.Role)))
-	s.quote(step.Title)
-	s.small(esc(ref, 160), due(step))
+	s.line(mk(":alarm_clock: *This step is late:* %s\n%s", esc(step.Title, 300), s.role(step.Role)))
+	s.small(due(step), esc(ref, 160))
 	s.stepButtons(ref, step)
 }

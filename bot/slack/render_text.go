@@ -103,6 +103,18 @@ func list(parts []markup, limit int) markup {
 	return markup(b.String())
 }
 
+// join joins parts that are few.
+func join(parts []markup, by string) markup {
+	var b strings.Builder
+	for n, p := range parts {
+		if n > 0 {
+			b.WriteString(by)
+		}
+		b.WriteString(string(p))
+	}
+	return markup(b.String())
+}
+
 var (
 	userID  = regexp.MustCompile(`^[UW][A-Z0-9]{1,30}$`)
 	groupID = regexp.MustCompile(`^S[A-Z0-9]{1,30}$`)

@@ -23,8 +23,7 @@ func askSign(b incident.Brief, name incident.Department) message {
 	inc, p := b.Incident, page{id: b.Incident.ID}
 	digest := inc.Submission.Digest
 	p.line(mk(":lower_left_fountain_pen: *%s*, please read the closing record of %s and sign it, or object. %s", word(name), markup(inc.ID.String()), speakers(b, name)))
-	p.small(esc(incident.Sentence, 400))
-	p.small(mk("revision %s", num(inc.Submission.Document.Revision)), esc(digest, 100))
+	p.small(mk("revision %s", num(inc.Submission.Document.Revision)), short(digest))
 	p.buttons(button(ActSign, "Sign", value(inc.ID, string(name), digest)).WithStyle(slack.StylePrimary),
 		button(ActObject, "Object", value(inc.ID, string(name), digest)).WithStyle(slack.StyleDanger))
 	return p.done()

@@ -1,0 +1,48 @@
+package slack
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestPieces(t *testing.T) {
+	full := strings.Repeat("word ", 21) + "end"
+	tests := []struct {
+		name, text string
+		want       []piece
+	}{
+		{"a sentence", "Disable, do not delete.", []piece{{"Disable, do not delete.", false}}},
+		{"commands keep their shape", "In that account:\n  aws iam list --all\n    --more   # a remark\nThen go on.",
+			[]piece{{"In that account:", false}, {"aws iam list --all\n  --more   # a remark", true}, {"Then go on.", false}}},
+		{"a full line runs on", full + "\nof it.\nThis is a new one.", []piece{{full + " of it.\nThis is a new one.", false}}},
+		{"an item runs on, the next does not", "- " + full + "\n  of it.\n- next", []piece{{"- " + full + " of it.\n- next", false}}},
+		{"a command under a full item", "- " + full + ":\n  aws ec2", []piece{{"- " + full + ":", false}, {"aws ec2", true}}},
+		{"a command that is broken", "  aws '" + full + "\n    more'", []piece{{"aws '" + full + "\n  more'", true}}},
+		{"paragraphs", "One.\n\nTwo.\n  run\n\n  run again\n\nThree.", []piece{{"One.\n\nTwo.", false}, {"run\n\nrun again", true}, {"Three.", false}}},
+		{"nothing", " \n\n", nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, pieces(test.text), cmp.AllowUnexported(piece{})); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// No word of the instructions is lost or changed by their layout.
+func TestPiecesKeepEveryWord(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"word", " ", "  ", "\n", "\n  ", "- ", "1. ", ":", strings.Repeat("long ", 30)})).Draw(t, "text"), "")
+		var got []string
+		for _, p := range pieces(text) {
+			got = append(got, strings.Fields(p.text)...)
+		}
+		if diff := cmp.Diff(strings.Fields(text), got); diff != "" && len(got)+len(strings.Fields(text)) > 0 {
+			t.Fatal(diff)
+		}
+	})
+}

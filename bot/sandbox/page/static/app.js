@@ -128,6 +128,9 @@ function drawChannels() {
   const add = h("button", { type: "button", class: "channel", "data-testid": "open-dm", onclick: () => working(add, async () => { const { channel } = await send("/api/dm", { user: world.user }); await refresh(); jump(channel); }) }, h("span", { class: "sign" }, icon("mail")), h("span", { class: "label" }, "Messages"));
   const fresh = [h("h2", {}, "Channels"), rooms.sort(order).map(shown), dms.length ? h("h2", {}, "People") : null, dms.map(shown),
     h("h2", {}, "App: " + bot.name), line(HOME, "home", "Home"), botDM ? line(botDM.id, "mail", "Messages", { unread: botDM.id !== world.channel && newest(botDM) > kept(seenKey(botDM.id), "") }) : add].flat(3).filter(Boolean);
+  const print = JSON.stringify(fresh.map((el) => [el.dataset.channelId, el.className, el.textContent, el.ariaCurrent]));
+  if ($("channels").print === print) return; // what is being pressed stays where it is
+  $("channels").print = print;
   const focus = document.activeElement?.dataset?.channelId;
   $("channels").replaceChildren(...fresh);
   if (focus) $("channels").querySelector(`[data-channel-id="${CSS.escape(focus)}"]`)?.focus();
@@ -176,7 +179,7 @@ function drawComposer(ch) {
   if (el.firstElementChild && el.dataset.mode === mode) return;
   el.dataset.mode = mode;
   if (mode === "write") {
-    const form = composer({ id: "composer", label: `Message ${ch.kind === "im" ? titleOf(ch) : "#" + ch.name} – or type / for a command`, posted: () => { stick = true; refresh(); } });
+    const form = composer({ id: "composer", label: `Message ${ch.kind === "im" ? titleOf(ch) : "#" + ch.name}, or type /`, posted: () => { stick = true; refresh(); } });
     el.replaceChildren(form);
     form.draft.load();
   } else if (mode === "archived") {
@@ -251,7 +254,6 @@ function drawTabs() {
 function open(id) { thread = ""; pane("side"); show(id); }
 
 function show(id) {
-  if (tab !== id) { $("panel").replaceChildren(); $("panel").dataset.print = ""; }
   tab = id;
   keep("tab", id);
   refresh();
@@ -261,6 +263,11 @@ async function drawPanel() {
   const panel = $("panel");
   const [id, , , draw] = tabs.find(([x]) => x === tab) || tabs[0];
   panel.setAttribute("aria-labelledby", "tab-" + id);
+  if (panel.dataset.holds !== id) { // also where an earlier tool was still drawing when this one was opened
+    panel.replaceChildren();
+    panel.dataset.print = "";
+    panel.dataset.holds = id;
+  }
   const focus = document.activeElement && panel.contains(document.activeElement) ? document.activeElement.dataset.testid : "";
   const top = panel.scrollTop;
   await draw();

@@ -24,12 +24,13 @@ export function link(url, children) {
 }
 
 export function mentionUser(id) {
-  return h("button", { type: "button", class: "mention" + (id === world.user ? " me" : ""), "data-user": id, title: id }, "@" + nameOf(id));
+  return h("span", { class: "mention" + (id === world.user ? " me" : ""), "data-user": id, title: id }, "@" + nameOf(id));
 }
 
 export function mentionChannel(id, label) {
   const ch = channelOf(id);
-  return h("button", { type: "button", class: "mention", onclick: () => ch && world.jump(id) }, ch ? "#" + ch.name : label ? "#" + label : "a private channel");
+  const text = ch ? "#" + ch.name : label ? "#" + label : "a private channel";
+  return ch ? h("a", { class: "mention", href: `#${world.user}/${id}`, onclick: (e) => { e.preventDefault(); world.jump(id); } }, text) : h("span", { class: "mention" }, text);
 }
 
 export function mentionGroup(id, label) {

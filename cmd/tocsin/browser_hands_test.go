@@ -241,6 +241,13 @@ func (v *viewer) submits() {
 	v.until("the form being taken", `() => !document.getElementById("modal").open`)
 }
 
+// closes leaves a form as it is.
+func (v *viewer) closes() {
+	v.Helper()
+	v.presses("[data-testid=modal-close]", "")
+	v.until("the form being closed", `() => !document.getElementById("modal").open`)
+}
+
 // tool opens a tab beside the chat.
 func (v *viewer) tool(name string) {
 	v.Helper()
@@ -251,7 +258,11 @@ func (v *viewer) tool(name string) {
 // scrolls goes to the end of the conversation, or to its beginning.
 func (v *viewer) scrolls(end bool) {
 	v.Helper()
-	v.until("the end of the conversation", `(end) => { const box = document.getElementById("messages"); box.scrollTop = end ? box.scrollHeight : 0; return true; }`, end)
+	v.until("the end of the conversation", `(end) => {
+		const box = document.getElementById("messages"), to = end ? box.scrollHeight - box.clientHeight : 0;
+		const there = Math.abs(box.scrollTop - to) < 2;
+		box.scrollTop = to;
+		return there; }`, end)
 }
 
 // screen makes the screen that wide, and dark or light.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"tocsin/bot/incident"
@@ -19,6 +20,11 @@ type alertRow struct {
 	Count           int64
 	FirstAt         time.Time
 	LastAt          time.Time
+	Rule            int
+	RoutingID       int64
+	MaintenanceID   int64
+	LateFor         int64
+	Storm           bool
 	SealedBody      []byte
 }
 
@@ -26,14 +32,15 @@ func (alertRow) TableName() string { return "alerts" }
 
 func (r reader) alert(row alertRow) (response.AlertRow, error) {
 	out := response.AlertRow{ID: row.ID, Incident: incident.ID(row.IncidentID), Hash: row.Hash, Count: row.Count,
-		FirstAt: row.FirstAt.UTC(), LastAt: row.LastAt.UTC()}
+		FirstAt: row.FirstAt.UTC(), LastAt: row.LastAt.UTC(), Decision: response.Decision{Rule: row.Rule, Routing: row.RoutingID,
+			Maintenance: row.MaintenanceID, Late: incident.ID(row.LateFor), Storm: row.Storm}}
 	err := r.s.unseal("alerts", rowKey(row.ID), "sealed_body", row.SealedBody, &out.Alert)
 	return out, err
 }
 
 func (r reader) Alerts(id incident.ID, limit int) ([]response.AlertRow, error) {
 	q := r.db.Where("incident_id = ?", int64(id))
-	if id == 0 {
+	if id <= 0 { // a shelf
 		q = q.Order("last_at DESC, id DESC")
 	} else {
 		q = q.Order("id")
@@ -55,14 +62,41 @@ func (r reader) Alerts(id incident.ID, limit int) ([]response.AlertRow, error) {
 	return out, nil
 }
 
-func (t domainTx) Tally(id incident.ID, a incident.Alert, n int64, now time.Time) (response.AlertRow, int64, error) {
+func (r reader) Alert(id int64) (response.AlertRow, error) {
+	var rows []alertRow
+	if err := r.db.Raw("SELECT * FROM alerts WHERE id = ?", id).Scan(&rows).Error; err != nil {
+		return response.AlertRow{}, fmt.Errorf("read an alert: %w", err)
+	}
+	if len(rows) == 0 {
+		return response.AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
+	}
+	return r.alert(rows[0])
+}
+
+func (r reader) Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
+	var sums struct{ Kinds, Copies int64 }
+	err = r.db.Raw("SELECT count(*) AS kinds, coalesce(sum(count), 0) AS copies FROM alerts WHERE incident_id = ? AND last_at >= ?",
+		int64(shelf), stamp(since)).Scan(&sums).Error
+	if err != nil {
+		return 0, 0, fmt.Errorf("count kept alerts: %w", err)
+	}
+	return sums.Kinds, sums.Copies, nil
+}
+
+// fingerprint is the hash by which the copies of an alert are found.
+func (s *Store) fingerprint(a incident.Alert) string {
+	return s.hash("alerts", "fingerprint", a.Source, a.Fingerprint)
+}
+
+func (t domainTx) Tally(id incident.ID, a incident.Alert, n int64, now time.Time, d response.Decision) (response.AlertRow, int64, error) {
 	var row alertRow
-	err := t.db.Raw(`INSERT INTO alerts (incident_id, hash, correlation_hash, source, kind, count, first_at, last_at, sealed_body)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (incident_id, hash) DO UPDATE SET count = alerts.count + excluded.count, last_at = excluded.last_at
+	err := t.db.Raw(`INSERT INTO alerts (incident_id, hash, correlation_hash, source, kind, count, first_at, last_at,
+		rule, routing_id, maintenance_id, late_for, storm, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (incident_id, hash) DO UPDATE SET count = alerts.count + excluded.count, last_at = excluded.last_at, rule = excluded.rule,
+		routing_id = excluded.routing_id, maintenance_id = excluded.maintenance_id, late_for = excluded.late_for, storm = alerts.storm OR excluded.storm
 		RETURNING *`,
-		int64(id), t.s.hash("alerts", "fingerprint", a.Source, a.Fingerprint), t.s.hash("correlations", "key", a.Correlation),
-		a.Source, a.Kind, n, stamp(now), stamp(now), []byte{}).Scan(&row).Error
+		int64(id), t.s.fingerprint(a), t.s.hash("correlations", "key", a.Correlation),
+		a.Source, a.Kind, n, stamp(now), stamp(now), d.Rule, d.Routing, d.Maintenance, int64(d.Late), d.Storm, []byte{}).Scan(&row).Error
 	if err != nil {
 		return response.AlertRow{}, 0, fmt.Errorf("count an alert: %w", err)
 	}
@@ -84,34 +118,81 @@ func (t domainTx) Tally(id incident.ID, a incident.Alert, n int64, now time.Time
 // Rehome moves the alerts of an incident to another and adds up those that both have. From 0 it moves the watched
 // alerts that carry a correlation key of the other incident.
 func (t domainTx) Rehome(from, to incident.ID) error {
-	moving := "SELECT id FROM alerts WHERE incident_id = ?"
-	args := []any{int64(from)}
-	if from == 0 {
-		moving += " AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?)"
-		args = append(args, int64(to))
+	if from == response.Watched {
+		// The shelf stands in the statement, for that is how its partial index is found.
+		return t.move(to, "incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?)", int64(to))
 	}
+	return t.move(to, "incident_id = ?", int64(from))
+}
+
+// move moves the alerts of a condition to an incident or a shelf and adds up those that are there already.
+func (t domainTx) move(to incident.ID, where string, args ...any) error {
 	var ids []int64
-	if err := t.db.Raw(moving+" ORDER BY id"+t.lock, args...).Scan(&ids).Error; err != nil {
+	if err := t.db.Raw("SELECT id FROM alerts WHERE "+where+" ORDER BY id"+t.lock, args...).Scan(&ids).Error; err != nil {
 		return fmt.Errorf("find alerts to move: %w", err)
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	for _, step := range []struct {
-		what  string
-		query string
-		args  []any
-	}{
-		{"add up alerts", `UPDATE alerts SET count = alerts.count + f.count,
-			first_at = CASE WHEN f.first_at < alerts.first_at THEN f.first_at ELSE alerts.first_at END,
-			last_at = CASE WHEN f.last_at > alerts.last_at THEN f.last_at ELSE alerts.last_at END
-			FROM alerts AS f WHERE f.id IN ? AND alerts.incident_id = ? AND alerts.hash = f.hash`, []any{ids, int64(to)}},
-		{"drop added alerts", `DELETE FROM alerts WHERE id IN ? AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)`, []any{ids, int64(to)}},
-		{"move alerts", `UPDATE alerts SET incident_id = ? WHERE id IN ?`, []any{int64(to), ids}},
-	} {
-		if err := t.db.Exec(step.query, step.args...).Error; err != nil {
-			return fmt.Errorf("%s: %w", step.what, err)
+	for chunk := range slices.Chunk(ids, 1000) {
+		for _, step := range []struct {
+			what  string
+			query string
+			args  []any
+		}{
+			{"add up alerts", `UPDATE alerts SET count = alerts.count + f.count,
+				first_at = CASE WHEN f.first_at < alerts.first_at THEN f.first_at ELSE alerts.first_at END,
+				last_at = CASE WHEN f.last_at > alerts.last_at THEN f.last_at ELSE alerts.last_at END
+				FROM alerts AS f WHERE f.id IN ? AND alerts.incident_id = ? AND alerts.hash = f.hash`, []any{chunk, int64(to)}},
+			{"drop added alerts", `DELETE FROM alerts WHERE id IN ? AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)`, []any{chunk, int64(to)}},
+			{"move alerts", `UPDATE alerts SET incident_id = ? WHERE id IN ?`, []any{int64(to), chunk}},
+		} {
+			if err := t.db.Exec(step.query, step.args...).Error; err != nil {
+				return fmt.Errorf("%s: %w", step.what, err)
+			}
 		}
 	}
 	return nil
+}
+
+// Recall moves the alert from one shelf after the other, for each may have a row of it.
+func (t domainTx) Recall(id incident.ID, a incident.Alert, d response.Decision) (response.AlertRow, bool, error) {
+	hash := t.s.fingerprint(a)
+	known, err := t.exists("SELECT 1 FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), hash)
+	if err != nil {
+		return response.AlertRow{}, false, err
+	}
+	for _, shelf := range []incident.ID{response.Watched, response.Dropped, response.Maintained} {
+		if shelf == id {
+			continue
+		}
+		if err := t.move(id, "incident_id = ? AND hash = ?", int64(shelf), hash); err != nil {
+			return response.AlertRow{}, false, err
+		}
+	}
+	var rows []alertRow
+	err = t.db.Raw(`UPDATE alerts SET rule = ?, routing_id = ?, maintenance_id = ?, late_for = ?, storm = storm OR ?
+		WHERE incident_id = ? AND hash = ? RETURNING *`,
+		d.Rule, d.Routing, d.Maintenance, int64(d.Late), d.Storm, int64(id), hash).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return response.AlertRow{}, false, err
+	}
+	row, err := t.alert(rows[0])
+	return row, known, err
+}
+
+func (t domainTx) exists(query string, args ...any) (bool, error) {
+	var found []int
+	if err := t.db.Raw(query, args...).Scan(&found).Error; err != nil {
+		return false, fmt.Errorf("look for an alert: %w", err)
+	}
+	return len(found) > 0, nil
+}
+
+func (t domainTx) Split(alerts []int64, from, to incident.ID) error {
+	err := t.db.Exec(`UPDATE correlations SET incident_id = ? WHERE live AND incident_id = ?
+		AND key_hash IN (SELECT correlation_hash FROM alerts WHERE incident_id = ? AND id IN ?)
+		AND key_hash NOT IN (SELECT correlation_hash FROM alerts WHERE incident_id = ? AND id NOT IN ?)`,
+		int64(to), int64(from), int64(from), alerts, int64(from), alerts).Error
+	if err != nil {
+		return fmt.Errorf("move correlation keys: %w", err)
+	}
+	return t.move(to, "incident_id = ? AND id IN ?", int64(from), alerts)
 }

@@ -5,13 +5,45 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/response"
 )
 
-func (r reader) Correlated(key string) (incident.ID, error) {
-	return r.find("SELECT incident_id FROM correlations WHERE live AND key_hash = ?", r.s.hash("correlations", "key", key))
+func (r reader) Correlated(keys ...string) (incident.ID, error) {
+	hashes := make([]string, len(keys))
+	for n, key := range keys {
+		hashes[n] = r.s.hash("correlations", "key", key)
+	}
+	var rows []struct {
+		KeyHash    string
+		IncidentID int64
+	}
+	if err := r.db.Raw("SELECT key_hash, incident_id FROM correlations WHERE live AND key_hash IN ?", hashes).Scan(&rows).Error; err != nil {
+		return 0, fmt.Errorf("find an incident: %w", err)
+	}
+	for _, hash := range hashes {
+		for _, row := range rows {
+			if row.KeyHash == hash {
+				return incident.ID(row.IncidentID), nil
+			}
+		}
+	}
+	return 0, nil
+}
+
+func (r reader) Ended(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
+	id, err := r.find("SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1",
+		r.s.hash("correlations", "key", key), stamp(since))
+	if err != nil || id == 0 {
+		return id, false, err
+	}
+	var copies []int64
+	if err := r.db.Raw("SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), r.s.fingerprint(a)).Scan(&copies).Error; err != nil {
+		return 0, false, fmt.Errorf("look for an alert: %w", err)
+	}
+	return id, len(copies) > 0, nil
 }
 
 func (r reader) Linked(name, value string) (incident.ID, error) {
@@ -44,7 +76,7 @@ func (t domainTx) Correlate(key string, id incident.ID) error {
 }
 
 func (t domainTx) Release(id incident.ID) error {
-	if err := t.db.Exec("UPDATE correlations SET live = false WHERE live AND incident_id = ?", int64(id)).Error; err != nil {
+	if err := t.db.Exec("UPDATE correlations SET live = false, ended_at = ? WHERE live AND incident_id = ?", t.s.now(), int64(id)).Error; err != nil {
 		return fmt.Errorf("release the keys of %s: %w", id, err)
 	}
 	return nil

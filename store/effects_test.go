@@ -281,7 +281,7 @@ func TestRotationLeavesEverythingReadable(t *testing.T) {
 		s := openTest(t, url, func(c *Config) { c.Keyset = keys })
 		inc := s.open(t, "title")
 		s.write(t, func(tx response.Tx) error {
-			_, _, err := tx.Tally(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon)
+			_, _, err := tx.Tally(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon, response.Decision{})
 			return errors.Join(err, tx.PutDirectory(incident.Directory{}), tx.PutDocument(inc.ID, incident.Document{Revision: 1}), tx.Audit(response.Access{Action: "show"}))
 		})
 		n, err := s.Rotate(t.Context(), true)
@@ -300,7 +300,7 @@ func TestRotationLeavesEverythingReadable(t *testing.T) {
 			t.Errorf("%+v, %v", v, err)
 		}
 		reopened.write(t, func(tx response.Tx) error { // fingerprints are the same: the copy is recognized
-			_, before, err := tx.Tally(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon)
+			_, before, err := tx.Tally(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon, response.Decision{})
 			if before != 1 {
 				t.Errorf("before %d", before)
 			}

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,15 +27,36 @@ type inboxRow struct {
 	Source       string
 	DeliveryHash string
 	ReceivedAt   time.Time
+	Again        bool
 	SealedBody   []byte
 }
 
-// sealedDelivery is what of a delivery is sealed.
+// sealedDelivery is what of a delivery is sealed: the body as it was received, its SHA-256, who sent it and how that
+// was verified.
 type sealedDelivery struct {
-	ID     string            `json:"id"`
-	Header map[string]string `json:"header,omitempty"`
-	Body   []byte            `json:"body"`
-	Sender string            `json:"sender,omitempty"`
+	ID       string            `json:"id"`
+	Header   map[string]string `json:"header,omitempty"`
+	Body     []byte            `json:"body"`
+	SHA256   string            `json:"sha256,omitempty"` // absent in rows of before it was kept
+	Sender   string            `json:"sender,omitempty"`
+	Verified string            `json:"verified,omitempty"`
+}
+
+func sealable(d intake.Delivery) sealedDelivery {
+	return sealedDelivery{d.ID, d.Header, d.Body, bodyHash(d.Body), d.Sender, d.Verified}
+}
+
+func bodyHash(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// hash is the SHA-256 that was kept, or that of a body from before.
+func (d sealedDelivery) hash() string {
+	if d.SHA256 == "" {
+		return bodyHash(d.Body)
+	}
+	return d.SHA256
 }
 
 // inboxKey names the row in its ciphertexts. A row has no id before it is written, but its delivery is as unique.
@@ -46,7 +69,7 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	values := make([]any, 0, len(ds)*4) // sealed before the transaction: the writer is not kept waiting for it
 	for _, d := range ds {
 		hash := s.hash("inbox", "delivery", d.Source, d.ID)
-		sealed, err := s.seal("inbox", inboxKey(d.Source, hash), "sealed_body", sealedDelivery{d.ID, d.Header, d.Body, d.Sender})
+		sealed, err := s.seal("inbox", inboxKey(d.Source, hash), "sealed_body", sealable(d))
 		if err != nil {
 			return err
 		}
@@ -75,7 +98,7 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) {
 	var rows []inboxRow
 	err := s.view(ctx, func(db *gorm.DB) error {
-		return db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id",
+		return db.Raw("SELECT id, source, delivery_hash, received_at, again, sealed_body FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id",
 			from, to).Scan(&rows).Error
 	})
 	if err != nil {
@@ -87,10 +110,13 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 		if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
 			return nil, err
 		}
-		out[i] = intake.Row{ID: row.ID, Delivery: intake.Delivery{Source: row.Source, ID: d.ID, Header: d.Header, Body: d.Body,
-			Received: row.ReceivedAt.UTC(), Sender: d.Sender}}
+		out[i] = intake.Row{ID: row.ID, Again: row.Again, Delivery: d.delivery(row)}
 	}
 	return out, nil
+}
+
+func (d sealedDelivery) delivery(row inboxRow) intake.Delivery {
+	return intake.Delivery{Source: row.Source, ID: d.ID, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified}
 }
 
 func (t domainTx) Claim(rows []int64) ([]int64, error) {
@@ -124,8 +150,8 @@ func (t domainTx) Settle(rows []response.Settled) error {
 			return err
 		}
 		for chunk := range slices.Chunk(ids, 1000) {
-			err := t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, sealed_reason = ? WHERE id IN ? AND handled_at IS NULL",
-				now, fate.Outcome, int64(fate.Incident), fate.Alert, reason, chunk).Error
+			err := t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, again = false, sealed_reason = ? WHERE id IN ? AND handled_at IS NULL",
+				now, fate.Outcome, int64(fate.Incident), fate.Alert, fate.Rule, fate.Routing, reason, chunk).Error
 			if err != nil {
 				return fmt.Errorf("settle inbox rows: %w", err)
 			}

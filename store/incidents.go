@@ -24,6 +24,8 @@ type incidentRow struct {
 	HeadSeq     int64
 	HeadHash    string
 	HeadMac     []byte
+	Held        bool
+	MergedInto  int64
 	SealedTitle []byte
 	SealedState []byte
 }
@@ -140,7 +142,8 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event) error {
 func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
 	row := incidentRow{ID: int64(inc.ID), Status: string(inc.Status), Severity: string(inc.Severity), Restricted: inc.Restricted,
 		Commander: string(inc.Commander), OpenedAt: stamp(inc.OpenedAt), UpdatedAt: stamp(inc.UpdatedAt), ReviewAt: optional(inc.Review.At),
-		HeadSeq: int64(inc.Head.Seq), HeadHash: inc.Head.Hash, HeadMac: s.keys.MAC(inc.Head.MACInput(inc.ID))}
+		HeadSeq: int64(inc.Head.Seq), HeadHash: inc.Head.Hash, HeadMac: s.keys.MAC(inc.Head.MACInput(inc.ID)),
+		Held: inc.Hold != nil, MergedInto: int64(inc.MergedInto)}
 	var err error
 	if row.SealedTitle, err = s.seal("incidents", row.stateKey(), "sealed_title", inc.Title); err != nil {
 		return row, err

@@ -29,6 +29,8 @@ var sealedColumns = []sealedColumn{
 	{"directory", "id", "id || ''", "sealed_body"},
 	{"documents", "id", "incident_id || '/' || revision", "sealed_body"},
 	{"audit", "id", "id || ''", "sealed_detail"},
+	{"routings", "id", "id || ''", "sealed_rules"},
+	{"maintenance", "id", "id || ''", "sealed_body"},
 	{"keyset", "id", "id || ''", "sealed_mark"},
 }
 

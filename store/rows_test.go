@@ -271,7 +271,7 @@ func TestAlertsAreCountedAndMoved(t *testing.T) {
 		tally := func(id incident.ID, al incident.Alert, n, before, count int64) {
 			t.Helper()
 			s.write(t, func(tx response.Tx) error {
-				row, known, err := tx.Tally(id, al, n, noon)
+				row, known, err := tx.Tally(id, al, n, noon, response.Decision{})
 				if known != before || row.Count != count || row.Incident != id || row.Alert.Title != "boom" || row.ID == 0 || row.Hash == "" {
 					t.Errorf("before %d, row %+v", known, row)
 				}
@@ -452,7 +452,7 @@ func TestNothingIsKeptInTheClear(t *testing.T) {
 	}
 	s.write(t, func(tx response.Tx) error {
 		_, err := grow(tx, inc, event(incident.EventNoted, map[string]string{"f": seed}, "text", seed))
-		_, _, err2 := tx.Tally(inc.ID, incident.Alert{Source: "sentry", Title: seed, Fingerprint: seed, Correlation: seed, Principal: seed}, 1, noon)
+		_, _, err2 := tx.Tally(inc.ID, incident.Alert{Source: "sentry", Title: seed, Fingerprint: seed, Correlation: seed, Principal: seed}, 1, noon, response.Decision{})
 		_, err3 := tx.Once(inc.ID, seed)
 		return errors.Join(err, err2, err3, tx.Correlate(seed, inc.ID),
 			tx.Settle([]response.Settled{{Row: 1, Outcome: "undecodable", Reason: seed}}),

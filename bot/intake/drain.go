@@ -45,7 +45,7 @@ func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 // decode finds out what one row means. What cannot be told is kept, with a
 // reason for a person.
 func (e *Edge) decode(row Row) incident.Reported {
-	out := incident.Reported{Row: row.ID, Source: row.Source}
+	out := incident.Reported{Row: row.ID, Source: row.Source, Again: row.Again}
 	source, known := e.sources[row.Source]
 	if !known {
 		out.Failed = fmt.Sprintf("no source called %s is configured any more", row.Source)

@@ -224,7 +224,7 @@ func (e *Edge) verify(d *door, h http.Header, v *Delivery) *answer {
 	if !json.Valid(v.Body) {
 		return &answer{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: "the body is not JSON; " + d.Name() + " sends one JSON document"}
 	}
-	v.ID = deliveryID(id, v.Body)
+	v.ID, v.Verified = deliveryID(id, v.Body), "by the source's credential"
 	return nil
 }
 

@@ -32,11 +32,13 @@ type Delivery struct {
 	Body     []byte
 	Received time.Time
 	Sender   string // network address
+	Verified string // how it was found to be genuine, for the evidence
 }
 
 // Row is a delivery as it is stored.
 type Row struct {
-	ID int64
+	ID    int64
+	Again bool // it is evaluated anew: what it meant was counted the first time
 	Delivery
 }
 

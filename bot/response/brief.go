@@ -25,8 +25,11 @@ var aboutDocument = []incident.EffectKind{incident.EffectUpload, incident.Effect
 func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) {
 	b := incident.Brief{Directory: s.dir, Now: s.now, Attempt: attempt, Mark: e.Key}
 	if e.Kind == incident.EffectAgenda {
-		agenda, err := s.agenda()
-		b.Agenda = agenda
+		var err error
+		if b.Agenda, err = s.agenda(); err != nil {
+			return b, err
+		}
+		b.Kept, err = s.keptFor(s.now.Add(-dismissalsFor))
 		return redacted(s.d.Redact, b), err
 	}
 	dr, err := s.draft(e.Incident)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"tocsin/bot/incident"
@@ -53,6 +55,7 @@ type Options struct {
 	Store     Store
 	Policy    incident.Policy // Routes is taken from Pages where there are any; English and UTC unless said otherwise
 	Routing   *Routing        // nil: everything is only watched
+	Storm     StormLimit      // the zero value: every correlation opens its own incident
 	Playbooks Playbooks       // nil: none
 	Redact    Redactor
 	Write     Writer
@@ -74,6 +77,8 @@ type Options struct {
 // Desk is the one place where incidents change. It is safe for concurrent use.
 type Desk struct {
 	Options
+	routing    atomic.Int64 // id under which the store keeps the routing in force
+	conditions sync.Map     // of maintenance windows, compiled, by their ids
 }
 
 // New checks the options and returns a Desk.
@@ -105,7 +110,7 @@ func New(o Options) (*Desk, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Log = o.Log.With("component", "desk")
-	return &Desk{o}, nil
+	return &Desk{Options: o}, nil
 }
 
 func orDefault(d *time.Duration, standard time.Duration) {

@@ -17,6 +17,7 @@ func (a *attempt) inside() func(*session) error {
 		incident.EffectStepTimer:       a.stepTimer,
 		incident.EffectBotStep:         a.botStep,
 		incident.EffectWritePostmortem: a.writePostmortem,
+		incident.EffectStormTimer:      a.stormTimer,
 	}[a.effect.Kind]
 	if do == nil {
 		return nil

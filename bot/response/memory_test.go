@@ -35,6 +35,22 @@ type memoryState struct {
 	effects   []queued
 	documents map[string]incident.Document
 	audit     []Access
+	ended     map[string][]ending
+	routings  []keptRouting
+	windows   []incident.Maintenance
+	openings  []time.Time
+	storms    map[incident.ID]Storm
+}
+
+// ending is a correlation key that was released.
+type ending struct {
+	id incident.ID
+	at time.Time
+}
+
+type keptRouting struct {
+	digest string
+	source []byte
 }
 
 type queued struct {
@@ -46,13 +62,16 @@ type queued struct {
 
 func newMemory(d incident.Directory) *memory {
 	return &memory{memoryState: memoryState{incidents: map[incident.ID]incident.Incident{}, events: map[incident.ID][]incident.Event{},
-		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]Settled{}, documents: map[string]incident.Document{}}}
+		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]Settled{}, documents: map[string]incident.Document{},
+		ended: map[string][]ending{}, storms: map[incident.ID]Storm{}}}
 }
 
 func (m *memoryState) clone() memoryState {
 	c := *m
 	c.incidents, c.events, c.keys, c.correlate = maps.Clone(m.incidents), maps.Clone(m.events), maps.Clone(m.keys), maps.Clone(m.correlate)
 	c.handled, c.documents = maps.Clone(m.handled), maps.Clone(m.documents)
+	c.ended, c.storms = maps.Clone(m.ended), maps.Clone(m.storms)
+	c.routings, c.windows, c.openings = slices.Clone(m.routings), slices.Clone(m.windows), slices.Clone(m.openings)
 	c.alerts, c.effects, c.audit = slices.Clone(m.alerts), slices.Clone(m.effects), slices.Clone(m.audit)
 	for id, events := range c.events {
 		c.events[id] = slices.Clone(events)
@@ -122,7 +141,6 @@ func (m *memory) Summaries(f incident.Filter) ([]incident.Summary, error) {
 }
 
 func (m *memory) Directory() (incident.Directory, error)      { return m.directory, nil }
-func (m *memory) Correlated(key string) (incident.ID, error)  { return m.correlate[key], nil }
 func (m *memory) PutDirectory(d incident.Directory) error     { m.directory = d; return nil }
 func (m *memory) Audit(a Access) error                        { m.audit = append(m.audit, a); return nil }
 func (m *memory) Erase(incident.ID, []incident.TextRef) error { return nil }
@@ -177,7 +195,21 @@ func (m *memory) Correlate(key string, id incident.ID) error {
 	return nil
 }
 
+func (m *memory) Correlated(keys ...string) (incident.ID, error) {
+	for _, key := range keys {
+		if id := m.correlate[key]; id != 0 {
+			return id, nil
+		}
+	}
+	return 0, nil
+}
+
 func (m *memory) Release(id incident.ID) error {
+	for key, holder := range m.correlate {
+		if holder == id {
+			m.ended[key] = append(slices.Clone(m.ended[key]), ending{id, m.incidents[id].UpdatedAt})
+		}
+	}
 	maps.DeleteFunc(m.correlate, func(_ string, holder incident.ID) bool { return holder == id })
 	return nil
 }
@@ -191,15 +223,15 @@ func (m *memory) Move(from, to incident.ID) error {
 	return nil
 }
 
-func (m *memory) Tally(id incident.ID, a incident.Alert, n int64, now time.Time) (AlertRow, int64, error) {
+func (m *memory) Tally(id incident.ID, a incident.Alert, n int64, now time.Time, d Decision) (AlertRow, int64, error) {
 	for k, row := range m.alerts {
 		if row.Incident == id && row.Alert.Fingerprint == a.Fingerprint {
 			m.alerts[k].Count += n
-			m.alerts[k].LastAt = now
+			m.alerts[k].LastAt, m.alerts[k].Decision = now, d
 			return m.alerts[k], row.Count, nil
 		}
 	}
-	row := AlertRow{ID: int64(len(m.alerts) + 1), Incident: id, Alert: a, Hash: "hash of " + a.Fingerprint, Count: n, FirstAt: now, LastAt: now}
+	row := AlertRow{ID: int64(len(m.alerts) + 1), Incident: id, Alert: a, Hash: "hash of " + a.Fingerprint, Count: n, FirstAt: now, LastAt: now, Decision: d}
 	m.alerts = append(m.alerts, row)
 	return row, 0, nil
 }
@@ -208,6 +240,137 @@ func (m *memory) Rehome(from, to incident.ID) error {
 	for k, row := range m.alerts {
 		if row.Incident == from && (from != 0 || m.correlate[row.Alert.Correlation] == to) {
 			m.alerts[k].Incident = to
+		}
+	}
+	return nil
+}
+
+func (m *memory) Ended(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
+	list := m.ended[key]
+	if len(list) == 0 || list[len(list)-1].at.Before(since) {
+		return 0, false, nil
+	}
+	id := list[len(list)-1].id
+	return id, slices.ContainsFunc(m.alerts, func(r AlertRow) bool { return r.Incident == id && r.Alert.Fingerprint == a.Fingerprint }), nil
+}
+
+func (m *memory) Alert(id int64) (AlertRow, error) {
+	for _, row := range m.alerts {
+		if row.ID == id {
+			return row, nil
+		}
+	}
+	return AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
+}
+
+func (m *memory) Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
+	for _, row := range m.alerts {
+		if row.Incident == shelf && !row.LastAt.Before(since) {
+			kinds, copies = kinds+1, copies+row.Count
+		}
+	}
+	return kinds, copies, nil
+}
+
+func (m *memory) Delivery(row int64) (incident.Received, Settled, error) {
+	s, ok := m.handled[row]
+	if !ok {
+		return incident.Received{}, s, incident.Unknown("delivery", "there is no delivery D%d", row)
+	}
+	return incident.Received{ID: row, Outcome: s.Outcome, Reason: s.Reason}, s, nil
+}
+
+func (m *memory) Routing(id int64) ([]byte, time.Time, error) {
+	if id < 1 || int(id) > len(m.routings) {
+		return nil, time.Time{}, incident.Unknown("routing", "there is no routing %d", id)
+	}
+	return m.routings[id-1].source, at, nil
+}
+
+func (m *memory) PutRouting(digest string, source []byte) (int64, error) {
+	for n, r := range m.routings {
+		if r.digest == digest {
+			return int64(n + 1), nil
+		}
+	}
+	m.routings = append(m.routings, keptRouting{digest, source})
+	return int64(len(m.routings)), nil
+}
+
+func (m *memory) Maintenance(after time.Time) ([]incident.Maintenance, error) {
+	return slices.DeleteFunc(slices.Clone(m.windows), func(w incident.Maintenance) bool { return !w.To.After(after) }), nil
+}
+
+func (m *memory) PutMaintenance(w incident.Maintenance) (int64, error) {
+	w.ID = int64(len(m.windows) + 1)
+	m.windows = append(m.windows, w)
+	return w.ID, nil
+}
+
+func (m *memory) EndMaintenance(id int64, by incident.PersonID, at time.Time) error {
+	if id < 1 || int(id) > len(m.windows) {
+		return incident.Unknown("id", "there is no M%d", id)
+	}
+	m.windows[id-1].To, m.windows[id-1].EndedBy = at, by
+	return nil
+}
+
+func (m *memory) Kept(window, n int64) error { m.windows[window-1].Matched += n; return nil }
+
+func (m *memory) Openings(since time.Time, limit int) (n int, err error) {
+	for _, at := range m.openings {
+		if at.After(since) && n < limit {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (m *memory) Opening(at, _ time.Time) error {
+	m.openings = append(m.openings, at)
+	return nil
+}
+
+func (m *memory) Storm(id incident.ID) (Storm, error)    { return m.storms[id], nil }
+func (m *memory) PutStorm(id incident.ID, s Storm) error { m.storms[id] = s; return nil }
+
+func (m *memory) Recall(id incident.ID, a incident.Alert, d Decision) (AlertRow, bool, error) {
+	find := func(at incident.ID) int {
+		return slices.IndexFunc(m.alerts, func(r AlertRow) bool { return r.Incident == at && r.Alert.Fingerprint == a.Fingerprint })
+	}
+	known := find(id) >= 0
+	for _, shelf := range []incident.ID{Watched, Dropped, Maintained} {
+		from, to := find(shelf), find(id)
+		switch {
+		case from < 0 || shelf == id:
+		case to < 0:
+			m.alerts[from].Incident = id
+		default:
+			m.alerts[to].Count += m.alerts[from].Count
+			m.alerts[from].Incident = -9 // added up
+		}
+	}
+	n := find(id)
+	if n < 0 {
+		return AlertRow{}, false, nil
+	}
+	m.alerts[n].Decision = d
+	return m.alerts[n], known, nil
+}
+
+func (m *memory) Split(alerts []int64, from, to incident.ID) error {
+	stays := map[string]bool{}
+	for n, row := range m.alerts {
+		switch {
+		case slices.Contains(alerts, row.ID):
+			m.alerts[n].Incident = to
+		case row.Incident == from:
+			stays[row.Alert.Correlation] = true
+		}
+	}
+	for _, row := range m.alerts {
+		if slices.Contains(alerts, row.ID) && m.correlate[row.Alert.Correlation] == from && !stays[row.Alert.Correlation] {
+			m.correlate[row.Alert.Correlation] = to
 		}
 	}
 	return nil

@@ -15,6 +15,8 @@ var verbatim = map[string]bool{
 	"Incident.Links": true, "Head.Hash": true,
 	"Event.Fields": true, "Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
 	"Facts.TimeZone": true, "Facts.Language": true, "Record.Language": true,
+	"AlertLine.Source": true, "AlertLine.Kind": true, "Explanation.Digest": true, "Explanation.Present": true,
+	"Received.Source": true, "Received.SHA256": true, "Received.Outcome": true,
 	"AlertRef.Source": true, "AlertRef.Kind": true, "AlertRef.Fingerprint": true,
 	"Evidence.ID": true, "Evidence.SHA256": true,
 	"Run.Playbook": true, "Run.Digest": true, "Step.ID": true, "Step.After": true,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -17,8 +18,11 @@ import (
 const (
 	outcomeOpened      = "opened"
 	outcomeAttached    = "attached"
+	outcomeGathered    = "gathered" // into the incident of a storm
 	outcomeCounted     = "counted"
 	outcomeCommand     = "command"
+	outcomeLate        = "late"        // a copy of what was dismissed as a false alarm a while ago
+	outcomeMaintenance = "maintenance" // kept, in a maintenance window
 	outcomeWatched     = "watched"
 	outcomeDropped     = "dropped"
 	outcomeIgnored     = "ignored"
@@ -26,7 +30,7 @@ const (
 )
 
 // outcomes orders them: of a delivery with several signals the first counts.
-var outcomes = []string{outcomeOpened, outcomeAttached, outcomeCounted, outcomeCommand, outcomeWatched, outcomeDropped, outcomeIgnored, outcomeUndecodable}
+var outcomes = []string{outcomeOpened, outcomeAttached, outcomeGathered, outcomeCounted, outcomeCommand, outcomeLate, outcomeMaintenance, outcomeWatched, outcomeDropped, outcomeIgnored, outcomeUndecodable}
 
 // maxAttached is how many alerts of kinds it has already an incident names one
 // by one. Further ones are kept and counted beside its timeline: a storm of
@@ -81,14 +85,17 @@ func (d *Desk) report(ctx context.Context, batch []incident.Reported) (err error
 		}
 	}()
 	var settled []Settled
+	var routing int64
 	err = d.write(ctx, func(s *session) error {
-		r := reporting{session: s, settled: map[int64]Settled{}}
+		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, routing: d.routing.Load()}
 		settled, err = r.batch(batch)
+		routing = r.routing
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
+	d.routing.Store(routing)
 	d.reported(settled...)
 	return nil
 }
@@ -110,12 +117,17 @@ func (d *Desk) reported(settled ...Settled) {
 type reporting struct {
 	*session
 	settled map[int64]Settled
+	routing int64                  // id of the routing in force
+	windows []incident.Maintenance // those that hold now
+	kept    map[int64]int64        // alerts by the window that kept them
 }
 
 // copies are the deliveries of a batch that carry one and the same alert.
 type copies struct {
 	alert incident.Alert // the earliest, always with a correlation key
 	rows  []int64
+	again bool // these deliveries are evaluated anew: they were counted the first time
+	made  Decision
 }
 
 func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
@@ -128,6 +140,9 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
 	batch = slices.DeleteFunc(slices.Clone(batch), func(row incident.Reported) bool { return !slices.Contains(claimed, row.Row) })
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
 	for _, row := range batch {
 		switch {
 		case row.Failed != "":
@@ -155,10 +170,29 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 	for _, row := range batch {
 		out = append(out, r.settled[row.Row])
 	}
+	for _, window := range slices.Sorted(maps.Keys(r.kept)) {
+		if err := r.tx.Kept(window, r.kept[window]); err != nil {
+			return nil, fmt.Errorf("count for a maintenance window: %w", err)
+		}
+	}
 	if err := r.tx.Settle(out); err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
 	return out, nil
+}
+
+// prepare reads what every alert of the batch is held against.
+func (r *reporting) prepare() (err error) {
+	if r.routing == 0 && r.d.Routing != nil {
+		if r.routing, err = r.tx.PutRouting(r.d.Routing.digest, r.d.Routing.source); err != nil {
+			return fmt.Errorf("keep the routing: %w", err)
+		}
+	}
+	if r.windows, err = r.tx.Maintenance(r.now); err != nil {
+		return fmt.Errorf("read the maintenance windows: %w", err)
+	}
+	r.windows = slices.DeleteFunc(r.windows, func(m incident.Maintenance) bool { return !m.Active(r.now) })
+	return nil
 }
 
 // become notes what became of a row, unless something weightier did already.
@@ -171,7 +205,10 @@ func (r *reporting) become(next Settled) {
 
 // grouped gathers the copies of each alert, in the order of their first.
 func grouped(batch []incident.Reported) []*copies {
-	type identity struct{ key, source, fingerprint string }
+	type identity struct {
+		key, source, fingerprint string
+		again                    bool
+	}
 	groups := map[identity]*copies{}
 	var order []*copies
 	for _, row := range batch {
@@ -184,10 +221,10 @@ func grouped(batch []incident.Reported) []*copies {
 				a.Fingerprint = a.Kind + "\n" + a.Title
 			}
 			a.Correlation = correlation(a)
-			id := identity{a.Correlation, a.Source, a.Fingerprint}
+			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Again}
 			g := groups[id]
 			if g == nil {
-				g = &copies{alert: a}
+				g = &copies{alert: a, again: row.Again}
 				groups[id] = g
 				order = append(order, g)
 			}
@@ -203,139 +240,12 @@ func grouped(batch []incident.Reported) []*copies {
 // correlation is the key under which alerts find their incident. One without
 // a key belongs to its own copies alone.
 func correlation(a incident.Alert) string {
-	return cmp.Or(a.Correlation, a.Source+":"+a.Fingerprint)
+	return cmp.Or(a.Correlation, own(a))
 }
 
-// alert routes one alert and its copies.
-func (r *reporting) alert(g *copies) error {
-	rule := r.d.Routing.route(g.alert, r.d.Log)
-	if rule.Drop != "" {
-		r.settle(g, Settled{Outcome: outcomeDropped, Reason: rule.Drop})
-		return nil
-	}
-	var id incident.ID
-	if !rule.Watch {
-		var err error
-		if id, err = r.tx.Correlated(g.alert.Correlation); err != nil {
-			return fmt.Errorf("find the incident of an alert: %w", err)
-		}
-	}
-	switch {
-	case id != 0:
-		return r.join(id, g, rule)
-	case rule.Open != "":
-		return r.openFor(g, rule)
-	}
-	row, _, err := r.tx.Tally(0, g.alert, int64(len(g.rows)), r.now)
-	if err != nil {
-		return fmt.Errorf("count a watched alert: %w", err)
-	}
-	r.settle(g, Settled{Outcome: outcomeWatched, Alert: row.ID})
-	return nil
-}
-
-func (r *reporting) settle(g *copies, s Settled) {
-	for _, row := range g.rows {
-		s.Row = row
-		r.become(s)
-		if s.Outcome == outcomeOpened || s.Outcome == outcomeAttached {
-			s.Outcome = outcomeCounted // the copies that came with it
-		}
-	}
-}
-
-// openFor opens an incident for an alert that belongs to none.
-func (r *reporting) openFor(g *copies, rule Rule) error {
-	id, err := r.tx.NewID()
-	if err != nil {
-		return fmt.Errorf("take a number: %w", err)
-	}
-	row, before, err := r.tx.Tally(id, g.alert, int64(len(g.rows)), r.now)
-	if err != nil {
-		return fmt.Errorf("count an alert: %w", err)
-	}
-	alert := ref(row)
-	preview := incident.Incident{ID: id, Status: incident.Triage, Severity: rule.Open, Title: alert.Title}
-	_, err = r.begin(id, incident.Command{Verb: incident.VerbOpen, For: id, By: source(g.alert), Via: incident.ViaSource, Title: alert.Title,
-		Text: clip(g.alert.Detail), Severity: rule.Open, Alert: &alert, Runs: r.runs(preview, g.alert, rule)}, g.alert.Correlation)
-	if err != nil {
-		return err
-	}
-	if err := r.tx.Rehome(0, id); err != nil { // what was only watched so far
-		return fmt.Errorf("bring watched alerts into %s: %w", id, err)
-	}
-	r.settle(g, Settled{Outcome: outcomeOpened, Incident: id, Alert: row.ID})
-	return r.counted(id, alert, before, before+int64(len(g.rows)))
-}
-
-// join adds an alert to the live incident of its correlation: a new one is
-// attached, copies of a known one are counted.
-func (r *reporting) join(id incident.ID, g *copies, rule Rule) error {
-	dr, err := r.draft(id)
-	if err != nil {
-		return err
-	}
-	row, before, err := r.tx.Tally(id, g.alert, int64(len(g.rows)), r.now)
-	if err != nil {
-		return fmt.Errorf("count an alert: %w", err)
-	}
-	alert := ref(row)
-	outcome := outcomeCounted
-	if before == 0 {
-		cmd := incident.Command{Verb: incident.VerbAttach, For: id, By: source(g.alert), Via: incident.ViaSource, Alert: &alert,
-			Text: clip(g.alert.Detail), Runs: r.runs(dr.inc, g.alert, rule)}
-		if rule.Open.Worse(dr.inc.Severity) {
-			cmd.Severity = rule.Open
-		}
-		known := slices.ContainsFunc(dr.inc.Alerts, func(a incident.AlertRef) bool { return a.Kind == alert.Kind })
-		if !known || len(cmd.Runs) > 0 || cmd.Severity != "" || len(dr.inc.Alerts) < maxAttached {
-			if _, err := r.judge(cmd); err != nil {
-				return fmt.Errorf("attach to %s: %w", id, err)
-			}
-			outcome = outcomeAttached
-		}
-	}
-	r.settle(g, Settled{Outcome: outcome, Incident: id, Alert: row.ID})
-	return r.counted(id, alert, before, before+int64(len(g.rows)))
-}
-
-// counted marks the 10th, 100th, 1000th … copy in the timeline.
-func (r *reporting) counted(id incident.ID, alert incident.AlertRef, before, after int64) error {
-	mark := int64(0)
-	for n := int64(10); n <= after; n *= 10 {
-		if n > before {
-			mark = n
-		}
-	}
-	if mark == 0 {
-		return nil
-	}
-	if _, err := r.judge(incident.Command{Verb: incident.VerbCount, For: id, By: incident.System, Via: incident.ViaSystem, Alert: &alert, Count: mark}); err != nil {
-		return fmt.Errorf("count for %s: %w", id, err)
-	}
-	return nil
-}
-
-// runs pins the playbooks that an alert starts: the rule's, and those that
-// match by themselves, but none that runs already.
-func (r *reporting) runs(inc incident.Incident, a incident.Alert, rule Rule) []incident.Run {
-	if r.d.Playbooks == nil {
-		return nil
-	}
-	var out []incident.Run
-	add := func(run incident.Run) {
-		if inc.Run(run.Playbook) == nil && !slices.ContainsFunc(out, func(have incident.Run) bool { return have.Playbook == run.Playbook }) {
-			out = append(out, run)
-		}
-	}
-	if run, ok := r.d.Playbooks.Pin(rule.Playbook); ok {
-		add(run)
-	}
-	for _, run := range r.d.Playbooks.Match(inc, &a) {
-		add(run)
-	}
-	return out
-}
+// own is the key of an alert's copies alone. It binds them to an incident that
+// was split off from the one its correlation belongs to.
+func own(a incident.Alert) string { return a.Source + ":" + a.Fingerprint }
 
 // command judges what somebody did in an outside system. A refusal by the
 // lifecycle is an outcome like another.

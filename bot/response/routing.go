@@ -1,11 +1,15 @@
 package response
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/expr-lang/expr"
 	"github.com/expr-lang/expr/vm"
@@ -24,10 +28,33 @@ type Rule struct {
 	Open   incident.Severity `yaml:"open" json:"open,omitempty"`     // join the live incident of its correlation, or open one
 	Attach bool              `yaml:"attach" json:"attach,omitempty"` // join the live incident; where there is none, watch
 	Watch  bool              `yaml:"watch" json:"watch,omitempty"`   // count it and show it, wake nobody
-	Drop   string            `yaml:"drop" json:"drop,omitempty"`     // forget it; the reason why
+	Drop   string            `yaml:"drop" json:"drop,omitempty"`     // keep it apart, for the review meeting; the reason why
 	// Playbook is started in the incident besides those that match by themselves.
 	Playbook string `yaml:"playbook" json:"playbook,omitempty"`
+	// Window is how long after the end of its incident an alert is still counted as
+	// one of its copies: within it, what was dismissed as a false alarm wakes nobody
+	// again, and what was real and comes back opens an incident that names the one
+	// before. Only beside Open. Zero: every end is final.
+	Window time.Duration `yaml:"window" json:"window,omitempty"`
 }
+
+// does says in words what the rule does.
+func (r Rule) does() string {
+	switch {
+	case r.Drop != "":
+		return "drop: " + r.Drop
+	case r.Attach:
+		return "attach to the live incident, or watch"
+	case r.Watch:
+		return "watch"
+	case r.Playbook != "":
+		return "open " + string(r.Open) + " with " + r.Playbook
+	}
+	return "open " + string(r.Open)
+}
+
+// maxWindow bounds Rule.Window: an incident of last quarter explains nothing.
+const maxWindow = 30 * 24 * time.Hour
 
 // subject is an alert as a rule sees it.
 type subject struct {
@@ -49,10 +76,18 @@ type subject struct {
 	Tags        map[string]string `expr:"tags"`
 }
 
+func subjectOf(a incident.Alert) subject {
+	return subject{Source: a.Source, Kind: a.Kind, Level: string(a.Level), Title: a.Title, Detail: a.Detail, Project: a.Project,
+		Release: a.Release, Environment: a.Environment, Account: a.Account, Region: a.Region, Principal: a.Principal,
+		Address: a.Address, Rule: a.Rule, URL: a.URL, Sample: a.Sample, Tags: a.Tags}
+}
+
 // Routing is a checked list of rules.
 type Routing struct {
 	rules    []Rule
 	programs []*vm.Program
+	source   []byte // the rules as JSON, to be kept
+	digest   string // over source
 }
 
 // maxNodes bounds the size of one condition.
@@ -74,7 +109,39 @@ func NewRouting(rules []Rule, playbooks []string) (*Routing, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	return r, nil
+	return r, r.seal()
+}
+
+// seal makes what the routing is kept and known by.
+func (r *Routing) seal() (err error) {
+	if r.source, err = json.Marshal(r.rules); err != nil {
+		return fmt.Errorf("encode routing: %w", err)
+	}
+	sum := sha256.Sum256(r.source)
+	r.digest = "sha256:" + hex.EncodeToString(sum[:])
+	return nil
+}
+
+// restored is a routing of the past as it was kept. It was checked when it was
+// in force; a condition that cannot be compiled any more fits nothing.
+func restored(source []byte) (*Routing, error) {
+	r := &Routing{}
+	if err := json.Unmarshal(source, &r.rules); err != nil {
+		return nil, fmt.Errorf("decode a kept routing: %w", err)
+	}
+	for _, rule := range r.rules {
+		program, _ := condition(rule.When)
+		r.programs = append(r.programs, program)
+	}
+	return r, r.seal()
+}
+
+// Digest is what the rules are known by.
+func (r *Routing) Digest() string {
+	if r == nil {
+		return ""
+	}
+	return r.digest
 }
 
 func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
@@ -91,6 +158,10 @@ func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
 		return nil, errors.New("playbook needs open or attach beside it: without an incident nothing can run")
 	case r.Playbook != "" && !slices.Contains(playbooks, r.Playbook):
 		return nil, fmt.Errorf("there is no playbook %q; there are %s", r.Playbook, strings.Join(playbooks, ", "))
+	case r.Window != 0 && r.Open == "":
+		return nil, errors.New("window needs open beside it: nothing else opens an incident")
+	case r.Window < 0 || r.Window > maxWindow:
+		return nil, errors.New("window is between 0 and 720h")
 	case strings.TrimSpace(r.When) == "":
 		return nil, errors.New(`when is missing; write 'true' for every alert`)
 	}
@@ -101,34 +172,41 @@ func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
 		}
 		r.Open = severity
 	}
-	program, err := expr.Compile(r.When, expr.Env(subject{}), expr.AsBool(), expr.MaxNodes(maxNodes))
+	program, err := condition(r.When)
 	if err != nil {
 		return nil, fmt.Errorf("when: %w", err)
 	}
 	return program, nil
 }
 
+// condition compiles what a rule or a maintenance window is true for.
+func condition(when string) (*vm.Program, error) {
+	return expr.Compile(when, expr.Env(subject{}), expr.AsBool(), expr.MaxNodes(maxNodes))
+}
+
 // watching is what happens to an alert that no rule names.
 var watching = Rule{Watch: true}
 
-// route finds the rule for an alert. A condition that fails on this alert (it
-// parses a number out of a tag that has none, say) does not fit it.
-func (r *Routing) route(a incident.Alert, log *slog.Logger) Rule {
+// route finds the rule for an alert and its place, from 1; 0 is the one behind
+// them all. A condition that fails on this alert (it parses a number out of a
+// tag that has none, say) does not fit it.
+func (r *Routing) route(a incident.Alert, log *slog.Logger) (int, Rule) {
 	if r == nil {
-		return watching
+		return 0, watching
 	}
-	env := subject{Source: a.Source, Kind: a.Kind, Level: string(a.Level), Title: a.Title, Detail: a.Detail, Project: a.Project,
-		Release: a.Release, Environment: a.Environment, Account: a.Account, Region: a.Region, Principal: a.Principal,
-		Address: a.Address, Rule: a.Rule, URL: a.URL, Sample: a.Sample, Tags: a.Tags}
+	env := subjectOf(a)
 	for n, program := range r.programs {
+		if program == nil {
+			continue
+		}
 		fits, err := expr.Run(program, env)
 		if err != nil {
 			log.Warn("a routing condition could not be computed for an alert", "rule", n, "kind", a.Kind)
 			continue
 		}
 		if fits == true {
-			return r.rules[n]
+			return n + 1, r.rules[n]
 		}
 	}
-	return watching
+	return 0, watching
 }

@@ -54,7 +54,7 @@ func TestRoutingTakesTheFirstRuleThatFits(t *testing.T) {
 		"nothing fits, so it is watched": {incident.Alert{Source: "cloudtrail", Level: "low"}, Rule{Watch: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := r.route(c.alert, newWorld(t, nil).Log)
+			_, got := r.route(c.alert, newWorld(t, nil).Log)
 			if got.When = ""; got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}

@@ -81,8 +81,11 @@ func (s *session) keep(inc incident.Incident) *draft {
 
 // do judges a command unless its key is known already.
 func (s *session) do(cmd incident.Command) (incident.Result, error) {
-	if cmd.Verb == incident.VerbOpen {
+	switch cmd.Verb {
+	case incident.VerbOpen:
 		return s.open(cmd)
+	case incident.VerbPromote:
+		return s.promote(cmd)
 	}
 	dr, err := s.draft(cmd.For)
 	if err != nil {
@@ -102,8 +105,11 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 
 // judge decides about a command for an incident that exists.
 func (s *session) judge(cmd incident.Command) (incident.Result, error) {
-	if cmd.Verb == incident.VerbMerge {
+	switch cmd.Verb {
+	case incident.VerbMerge:
 		return s.merge(cmd)
+	case incident.VerbSplit:
+		return s.split(cmd)
 	}
 	dr, err := s.draft(cmd.For)
 	if err != nil {
@@ -150,7 +156,7 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 	}
 	for _, e := range result.Events {
 		c := calling{inc: dr.inc, event: e, dir: s.dir, policy: s.d.Policy, now: s.now}
-		if id, err := incident.ParseID(e.Field("source")); e.Kind == incident.EventMergedFrom && err == nil && s.drafts[id] != nil {
+		if id, err := incident.ParseID(e.Field("source")); err == nil && s.drafts[id] != nil && (e.Kind == incident.EventMergedFrom || e.Kind == incident.EventSplitFrom) {
 			c.from = s.drafts[id].inc
 		}
 		dr.effects = append(dr.effects, c.followUps()...)
@@ -324,6 +330,9 @@ func (s *session) rebind(dr *draft) error {
 			if err := s.reclaim(correlation(row.Alert), id); err != nil {
 				return err
 			}
+		}
+		if err := s.tx.Rehome(Watched, id); err != nil { // what came while it was thought to be over
+			return fmt.Errorf("bring late alerts back into %s: %w", id, err)
 		}
 	}
 	return nil

@@ -33,14 +33,32 @@ type Reader interface {
 	Timeline(id incident.ID) ([]incident.Event, error)  // in order of Seq
 	Summaries(f incident.Filter) ([]incident.Summary, error)
 	Directory() (incident.Directory, error)
-	// Correlated returns the live incident with that correlation key, or 0.
-	Correlated(key string) (incident.ID, error)
+	// Correlated returns the live incident with the first of these correlation
+	// keys that one has, or 0.
+	Correlated(keys ...string) (incident.ID, error)
+	// Ended returns the incident that was the last to have that correlation key
+	// and ended, not before since, and whether it knows the alert; 0 if there is none.
+	Ended(key string, a incident.Alert, since time.Time) (id incident.ID, known bool, err error)
 	// Linked returns the incident whose Links have that value under that name
 	// (a Slack channel's id under LinkChannel), or 0.
 	Linked(name, value string) (incident.ID, error)
-	// Alerts lists the alerts of an incident with their counters; id 0 lists
-	// the newest that are only watched.
+	// Alerts lists the alerts of an incident with their counters; of a shelf
+	// (Watched, Dropped, Maintained) the newest.
 	Alerts(id incident.ID, limit int) ([]AlertRow, error)
+	// Alert returns one alert; one that does not exist is CodeUnknown.
+	Alert(id int64) (AlertRow, error)
+	// Shelved counts the alerts of a shelf that came since, and their copies.
+	Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error)
+	// Delivery returns what is kept of one delivery, without its body; and the
+	// alert, incident and decision that it came to.
+	Delivery(row int64) (incident.Received, Settled, error)
+	// Routing returns a routing that was in force, and since when.
+	Routing(id int64) (source []byte, since time.Time, err error)
+	// Maintenance lists the windows that end after a time, by their end.
+	Maintenance(after time.Time) ([]incident.Maintenance, error)
+	// Openings counts, up to limit, how often since then an alert opened an
+	// incident or would have.
+	Openings(since time.Time, limit int) (int, error)
 	// Document returns a written postmortem, unredacted.
 	Document(id incident.ID, revision int) (incident.Document, error)
 }
@@ -67,15 +85,38 @@ type Tx interface {
 	Release(id incident.ID) error
 	Move(from, to incident.ID) error
 
-	// Tally counts n copies of an alert within an incident (0: only watched) and
-	// returns the row and how many there were before; 0 means that it is new.
-	Tally(id incident.ID, a incident.Alert, n int64, now time.Time) (row AlertRow, before int64, err error)
+	// Tally counts n copies of an alert within an incident or on a shelf, with the
+	// decision that put them there, and returns the row and how many there were
+	// before; 0 means that it is new.
+	Tally(id incident.ID, a incident.Alert, n int64, now time.Time, d Decision) (row AlertRow, before int64, err error)
+	// Recall brings an alert from whatever shelf it is on to an incident or another
+	// shelf, counting nothing. known says that it was there already, row.ID 0 that
+	// it is nowhere.
+	Recall(id incident.ID, a incident.Alert, d Decision) (row AlertRow, known bool, err error)
 	// Rehome moves watched or merged alerts to another incident.
 	Rehome(from, to incident.ID) error
+	// Split moves alerts from one incident to another, and the correlation keys
+	// that no other alert of the first one has.
+	Split(alerts []int64, from, to incident.ID) error
 	// Claim locks the inbox rows that nobody handled yet and returns their ids;
 	// Settle marks them handled.
 	Claim(rows []int64) ([]int64, error)
 	Settle(rows []Settled) error
+
+	// PutRouting keeps a routing under its digest and returns its id, the same for
+	// the same digest.
+	PutRouting(digest string, source []byte) (int64, error)
+	// PutMaintenance keeps a new window and returns its id; EndMaintenance ends one
+	// (CodeUnknown, CodeConflict where it has ended); Kept counts alerts for one.
+	PutMaintenance(m incident.Maintenance) (int64, error)
+	EndMaintenance(id int64, by incident.PersonID, at time.Time) error
+	Kept(window, n int64) error
+	// Opening remembers that an alert opens an incident, or would, and forgets
+	// those before since.
+	Opening(at, since time.Time) error
+	// Storm returns the storm that an incident gathers, locked; PutStorm keeps it.
+	Storm(id incident.ID) (Storm, error)
+	PutStorm(id incident.ID, s Storm) error
 
 	// Enqueue makes effects durable, with the jobs that will perform them. An
 	// effect whose Key exists already is left alone, except that a kept-current
@@ -103,6 +144,30 @@ type Tx interface {
 	Audit(a Access) error
 }
 
+// The shelves: what stands in place of an incident for alerts that have none.
+const (
+	Watched    incident.ID = 0
+	Dropped    incident.ID = -1
+	Maintained incident.ID = -2
+)
+
+// Decision is how an alert was routed.
+type Decision struct {
+	Rule        int         // place of the rule, from 1; 0: none fits
+	Routing     int64       // the routing's id
+	Maintenance int64       // id of the window that kept it from opening an incident
+	Late        incident.ID // it came after this incident had been dismissed
+	Storm       bool        // it was gathered into the incident of a storm
+}
+
+// Storm is a storm of alerts as the incident that gathers it knows it.
+type Storm struct {
+	At       time.Time // of its beginning; zero: there was none
+	Ended    bool
+	Round    int   // rises when it begins again
+	Gathered int64 // correlations
+}
+
 // AlertRow is an alert as it is stored, with its counter.
 type AlertRow struct {
 	ID       int64          `json:"id"`
@@ -112,14 +177,17 @@ type AlertRow struct {
 	Count    int64          `json:"count"`
 	FirstAt  time.Time      `json:"first_at"`
 	LastAt   time.Time      `json:"last_at"`
+	Decision Decision       `json:"decision"` // the last one
 }
 
 // Settled is what became of one inbox row.
 type Settled struct {
 	Row      int64
-	Outcome  string      // "opened", "attached", "counted", "watched", "dropped", "command", "undecodable", "ignored"
+	Outcome  string      // "opened", "attached", "gathered", "counted", "late", "maintenance", "watched", "dropped", "command", "undecodable", "ignored"
 	Incident incident.ID // 0 where there is none
 	Alert    int64       // AlertRow.ID, 0 where there is none
+	Rule     int         // place of the routing rule that decided, from 1
+	Routing  int64       // the routing's id
 	Reason   string      // for a person, where the outcome needs one (stored encrypted)
 }
 
@@ -135,7 +203,7 @@ type Access struct {
 	At       time.Time
 	Person   incident.PersonID
 	Handle   incident.Handle
-	Action   string // "show", "list", "document"
+	Action   string // "show", "list", "document", "alerts", "explain", "maintenance", "export"
 	Incident incident.ID
 	Reason   string // stored encrypted
 	Allowed  bool

@@ -1,0 +1,224 @@
+package response
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// mostListed is how many alerts of a shelf are shown at once.
+const mostListed = 50
+
+// shelves are where the store keeps what people call by these names.
+var shelves = map[incident.Shelf]incident.ID{incident.ShelfWatched: Watched, incident.ShelfDropped: Dropped, incident.ShelfMaintenance: Maintained}
+
+// Errand does what words ask about alerts and maintenance windows. Responders
+// may, and whoever speaks for security or legal; each access is audited.
+func (d *Desk) Errand(ctx context.Context, who incident.Handle, e incident.Errand) (incident.Answer, error) {
+	var answer incident.Answer
+	person, err := d.confide(ctx, who, e.Query)
+	if err != nil {
+		return answer, err
+	}
+	switch {
+	case e.Query == incident.QueryAlerts:
+		answer, err = d.shelf(ctx, e.Shelf)
+	case e.Query == incident.QueryExplain:
+		answer, err = d.explain(ctx, who, e)
+	case e.Add != nil:
+		answer, err = d.addWindow(ctx, person, *e.Add, e.Key)
+	case e.End != 0:
+		answer, err = d.endWindow(ctx, person, e.End)
+	default:
+		answer, err = d.listWindows(ctx)
+	}
+	if err != nil {
+		return incident.Answer{}, fmt.Errorf("answer about %s: %w", e.Query, err)
+	}
+	if outside(who.Door) {
+		answer = redacted(d.Redact, answer)
+	}
+	return answer, nil
+}
+
+// confide checks that a person may see alerts that belong to no incident.
+func (d *Desk) confide(ctx context.Context, who incident.Handle, what string) (incident.PersonID, error) {
+	dir, err := d.Directory(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read directory: %w", err)
+	}
+	person, known := dir.Resolve(who)
+	allowed := person.Responder || known && confidant(who, person.ID, dir, d.Now()) || who.Door == incident.DoorSystem
+	err = d.Store.Tx(ctx, func(tx Tx) error {
+		return tx.Audit(Access{At: d.Now(), Person: person.ID, Handle: who, Action: what, Allowed: allowed})
+	})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("audit %s: %w", what, err)
+	case !allowed:
+		return "", incident.Forbidden("alerts are for responders, and for security and legal, to see")
+	}
+	return person.ID, nil
+}
+
+// shelf lists kept alerts, the newest first.
+func (d *Desk) shelf(ctx context.Context, name incident.Shelf) (a incident.Answer, err error) {
+	shelf, ok := shelves[name]
+	if !ok {
+		return a, incident.Invalid("shelf", "there are no %q alerts; there are watched, dropped and maintenance", name)
+	}
+	err = d.Store.View(ctx, func(r Reader) error {
+		a, err = d.kept(r, name, shelf, time.Time{}, mostListed)
+		return err
+	})
+	return a, err
+}
+
+// kept reads a shelf, since a time.
+func (d *Desk) kept(r Reader, name incident.Shelf, shelf incident.ID, since time.Time, most int) (incident.Answer, error) {
+	a := incident.Answer{Shelf: name}
+	var err error
+	if a.Kinds, a.Copies, err = r.Shelved(shelf, since); err != nil {
+		return a, fmt.Errorf("count the %s alerts: %w", name, err)
+	}
+	rows, err := r.Alerts(shelf, most)
+	if err != nil {
+		return a, err
+	}
+	rules := map[int64]*Routing{}
+	for _, row := range rows {
+		if row.LastAt.Before(since) {
+			break // they come newest first
+		}
+		l := line(row)
+		if shelf == Dropped {
+			if l.Reason, err = d.dropReason(r, row.Decision, rules); err != nil {
+				return a, err
+			}
+		}
+		a.Alerts = append(a.Alerts, l)
+	}
+	return a, nil
+}
+
+// dropReason reads why an alert was dropped out of the routing of that time.
+func (d *Desk) dropReason(r Reader, made Decision, known map[int64]*Routing) (string, error) {
+	routing, ok := known[made.Routing]
+	if !ok {
+		source, _, err := r.Routing(made.Routing)
+		if err == nil {
+			routing, err = restored(source)
+		}
+		if err != nil && incident.CodeOf(err) == "" {
+			return "", err
+		}
+		known[made.Routing] = routing
+	}
+	if routing == nil || made.Rule < 1 || made.Rule > len(routing.rules) {
+		return "", nil
+	}
+	return routing.rules[made.Rule-1].Drop, nil
+}
+
+func line(row AlertRow) incident.AlertLine {
+	return incident.AlertLine{ID: row.ID, Source: row.Alert.Source, Kind: row.Alert.Kind, Level: row.Alert.Level, Title: title(row.Alert),
+		Count: row.Count, FirstAt: row.FirstAt, LastAt: row.LastAt}
+}
+
+// keptFor is what a review meeting hears of alerts that became no incident:
+// what was dropped since the last one, without the senders' words, which are
+// not for everybody, and the maintenance windows since.
+func (s *session) keptFor(since time.Time) (incident.Answer, error) {
+	a, err := s.d.kept(s.tx, incident.ShelfDropped, Dropped, since, 10)
+	if err != nil {
+		return a, err
+	}
+	for n := range a.Alerts {
+		a.Alerts[n].Title = ""
+	}
+	if a.Windows, err = s.tx.Maintenance(since); err != nil {
+		return a, fmt.Errorf("read the maintenance windows: %w", err)
+	}
+	for n := range a.Windows {
+		a.Windows[n].When = ""
+	}
+	return a, nil
+}
+
+// addWindow begins a maintenance window.
+func (d *Desk) addWindow(ctx context.Context, by incident.PersonID, m incident.Maintenance, key string) (a incident.Answer, err error) {
+	m.Owner, m.Matched, m.EndedBy = by, 0, ""
+	now := d.Now()
+	switch {
+	case by == "":
+		return a, incident.Forbidden("a maintenance window has an owner: somebody the configuration knows")
+	case m.Reason == "":
+		return a, incident.Invalid("reason", "say why alerts may be kept back")
+	case len([]rune(m.Reason)) > incident.MaxTitle:
+		return a, incident.Invalid("reason", "say it in %d characters", incident.MaxTitle)
+	case !m.To.After(m.From) || !m.To.After(now):
+		return a, incident.Invalid("when", "the window ends before it begins, or has passed")
+	case m.To.Sub(m.From) > incident.MaxMaintenance || m.From.Sub(now) > 90*24*time.Hour:
+		return a, incident.Invalid("when", "a window lasts 7 days at most and begins within 90; what is longer belongs into the routing, where it is reviewed")
+	}
+	if _, err := condition(m.When); err != nil {
+		return a, incident.Invalid("condition", "%v", err)
+	}
+	err = d.Store.Tx(ctx, func(tx Tx) error {
+		if key != "" {
+			if fresh, err := tx.Once(0, key); err != nil || !fresh {
+				return err
+			}
+		}
+		if m.ID, err = tx.PutMaintenance(m); err != nil {
+			return err
+		}
+		return tx.Audit(Access{At: now, Person: by, Action: "maintenance add", Reason: fmt.Sprintf("M%d: %s", m.ID, m.Reason), Allowed: true})
+	})
+	if err != nil {
+		return a, err
+	}
+	a, err = d.listWindows(ctx)
+	a.Done = "It was so already; nothing changed."
+	if m.ID != 0 {
+		a.Done = fmt.Sprintf("M%d: matching alerts open nothing until %s; they are kept and listed.", m.ID, m.To.UTC().Format("2006-01-02 15:04 UTC"))
+	}
+	return a, err
+}
+
+// endWindow ends a window before its time.
+func (d *Desk) endWindow(ctx context.Context, by incident.PersonID, id int64) (incident.Answer, error) {
+	err := d.Store.Tx(ctx, func(tx Tx) error {
+		if err := tx.EndMaintenance(id, by, d.Now()); err != nil {
+			return err
+		}
+		return tx.Audit(Access{At: d.Now(), Person: by, Action: "maintenance end", Reason: fmt.Sprintf("M%d", id), Allowed: true})
+	})
+	if err != nil {
+		return incident.Answer{}, err
+	}
+	a, err := d.listWindows(ctx)
+	a.Done = fmt.Sprintf("M%d has ended. What it kept back stays listed: alerts maintenance.", id)
+	return a, err
+}
+
+// listWindows shows those that hold or are to come, and those of the last month.
+func (d *Desk) listWindows(ctx context.Context) (a incident.Answer, err error) {
+	now := d.Now()
+	err = d.Store.View(ctx, func(r Reader) error {
+		a.Windows, err = r.Maintenance(now.Add(-30 * 24 * time.Hour))
+		return err
+	})
+	over := func(m incident.Maintenance) int {
+		if m.To.After(now) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(a.Windows, func(x, y incident.Maintenance) int { return cmp.Or(over(x)-over(y), x.From.Compare(y.From)) })
+	return a, err
+}

@@ -1,0 +1,102 @@
+package response
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/vm"
+
+	"tocsin/bot/incident"
+)
+
+// window returns the maintenance window that an alert falls into, or 0. Of
+// several the one that ends first is named.
+func (r *reporting) window(a incident.Alert) int64 {
+	for _, m := range r.windows {
+		program, err := r.d.windowCondition(m)
+		if err != nil {
+			r.d.Log.Warn("the condition of a maintenance window cannot be compiled any more", "window", m.ID)
+			continue
+		}
+		if fits, err := expr.Run(program, subjectOf(a)); err == nil && fits == true {
+			return m.ID
+		}
+	}
+	return 0
+}
+
+// windowCondition compiles the condition of a window once. A window's words
+// never change.
+func (d *Desk) windowCondition(m incident.Maintenance) (*vm.Program, error) {
+	if have, ok := d.conditions.Load(m.ID); ok {
+		return have.(*vm.Program), nil
+	}
+	program, err := condition(m.When)
+	if err == nil {
+		d.conditions.Store(m.ID, program)
+	}
+	return program, err
+}
+
+// before finds the incident that had the alert's correlation and ended within
+// the rule's window. quiet says that the alert is a copy of what was dismissed
+// there as a false alarm, and no graver than that: it wakes nobody again.
+func (r *reporting) before(g *copies, rule Rule) (id incident.ID, quiet bool, err error) {
+	if rule.Window <= 0 {
+		return 0, false, nil
+	}
+	id, known, err := r.tx.Ended(g.alert.Correlation, g.alert, r.now.Add(-rule.Window))
+	if err != nil {
+		return 0, false, fmt.Errorf("find the incident an alert comes after: %w", err)
+	}
+	if id == 0 {
+		return 0, false, nil
+	}
+	dr, err := r.draft(id)
+	if err != nil {
+		return 0, false, err
+	}
+	return id, known && dr.inc.Status == incident.Dismissed && !rule.Open.Worse(dr.inc.Severity), nil
+}
+
+// late keeps a copy of a false alarm as watched and says so in the timeline of
+// the incident that was dismissed: at the first, the 10th, the 100th … copy.
+func (r *reporting) late(id incident.ID, g *copies) error {
+	g.made.Late = id
+	row, before, err := r.tally(Watched, g)
+	if err != nil {
+		return err
+	}
+	r.settle(g, Settled{Outcome: outcomeLate, Incident: id, Alert: row.ID})
+	mark := passed(before, row.Count)
+	if before > 0 && mark == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("The same alert came again after this was dismissed as a false alarm, %d times by now. It is kept as A%d and wakes nobody; reopen, or promote it, if that is wrong.",
+		max(mark, row.Count), row.ID)
+	if err := r.remark(id, g.alert, text); err != nil {
+		return fmt.Errorf("note a late alert in %s: %w", id, err)
+	}
+	return nil
+}
+
+// follows says in a new incident which one it comes after.
+func (r *reporting) follows(id, before incident.ID) error {
+	dr, err := r.draft(before)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("Alerts of the same correlation belonged to %s, which is %s since %s.", before, dr.inc.Status, dr.inc.UpdatedAt.Format(time.RFC3339))
+	if err := r.remark(id, incident.Alert{Source: "routing"}, text); err != nil {
+		return fmt.Errorf("note in %s what it follows: %w", id, err)
+	}
+	return nil
+}
+
+// remark puts what is known about the alerts of an incident into its timeline
+// and its channel.
+func (s *session) remark(id incident.ID, a incident.Alert, text string) error {
+	_, err := s.judge(incident.Command{Verb: incident.VerbSourceNote, For: id, By: source(a), Via: incident.ViaSystem, Text: text})
+	return err
+}

@@ -1,0 +1,94 @@
+-- +goose Up
+
+-- Alerts that belong to no incident stand under 0 (watched), -1 (dropped by a rule) or -2 (it was maintenance). Beside
+-- an alert stands how it was decided the last time: by which rule (from 1; 0: none fits) of which routing, whether a
+-- maintenance window, an incident that had ended or a storm kept it from opening an incident of its own.
+ALTER TABLE alerts ADD COLUMN rule bigint NOT NULL DEFAULT 0;
+ALTER TABLE alerts ADD COLUMN routing_id bigint NOT NULL DEFAULT 0;
+ALTER TABLE alerts ADD COLUMN maintenance_id bigint NOT NULL DEFAULT 0;
+ALTER TABLE alerts ADD COLUMN late_for bigint NOT NULL DEFAULT 0;
+ALTER TABLE alerts ADD COLUMN storm boolean NOT NULL DEFAULT false;
+
+DROP INDEX alerts_last;
+CREATE INDEX alerts_last ON alerts (incident_id, last_at, count); -- a shelf is listed and counted from it alone
+
+-- Deliveries: more that can become of them, by which rule of which routing, and whether one is evaluated anew.
+CREATE TABLE inbox_next (
+    id integer PRIMARY KEY,
+    source text NOT NULL,
+    delivery_hash text NOT NULL,
+    received_at timestamp NOT NULL,
+    sealed_body blob NOT NULL,
+    handled_at timestamp,
+    outcome text NOT NULL DEFAULT '' CHECK (outcome IN ('', 'opened', 'attached', 'gathered', 'counted', 'late', 'maintenance', 'watched', 'dropped', 'command', 'undecodable', 'ignored')),
+    incident_id bigint NOT NULL DEFAULT 0,
+    alert_id bigint NOT NULL DEFAULT 0,
+    rule bigint NOT NULL DEFAULT 0,
+    routing_id bigint NOT NULL DEFAULT 0,
+    again boolean NOT NULL DEFAULT false,
+    sealed_reason blob,
+    UNIQUE (source, delivery_hash)
+);
+INSERT INTO inbox_next (id, source, delivery_hash, received_at, sealed_body, handled_at, outcome, incident_id, alert_id, sealed_reason)
+    SELECT id, source, delivery_hash, received_at, sealed_body, handled_at, outcome, incident_id, alert_id, sealed_reason FROM inbox;
+DROP TABLE inbox;
+ALTER TABLE inbox_next RENAME TO inbox;
+CREATE INDEX inbox_unhandled ON inbox (id) WHERE handled_at IS NULL;
+
+-- Each routing that ever was in force, with its rules as they were configured.
+CREATE TABLE routings (
+    id integer PRIMARY KEY,
+    digest text NOT NULL UNIQUE,
+    at timestamp NOT NULL,
+    sealed_rules blob NOT NULL
+);
+
+-- When an incident ended that had a key, for alerts that come after it.
+ALTER TABLE correlations ADD COLUMN ended_at timestamp;
+CREATE INDEX correlations_ended ON correlations (key_hash, ended_at) WHERE NOT live;
+
+-- Each time an alert opened an incident, or would have, within the span that makes a storm; older ones are removed.
+CREATE TABLE openings (
+    id integer PRIMARY KEY,
+    at timestamp NOT NULL
+);
+CREATE INDEX openings_at ON openings (at);
+
+-- The incidents that gather what a storm brings, and how many correlations came into each.
+CREATE TABLE storms (
+    incident_id bigint PRIMARY KEY REFERENCES incidents (id) DEFERRABLE INITIALLY DEFERRED,
+    at timestamp NOT NULL,
+    ended_at timestamp,
+    round bigint NOT NULL,
+    gathered bigint NOT NULL
+);
+
+-- Maintenance windows. They are ended, never removed.
+CREATE TABLE maintenance (
+    id integer PRIMARY KEY,
+    owner text NOT NULL,
+    starts_at timestamp NOT NULL,
+    ends_at timestamp NOT NULL,
+    ended_by text NOT NULL DEFAULT '',
+    matched bigint NOT NULL DEFAULT 0,
+    at timestamp NOT NULL,
+    sealed_body blob NOT NULL
+);
+CREATE INDEX maintenance_ends ON maintenance (ends_at);
+
+-- Nothing of an incident that is held is deleted, nor of one that went on inside another that is.
+ALTER TABLE incidents ADD COLUMN held boolean NOT NULL DEFAULT false;
+ALTER TABLE incidents ADD COLUMN merged_into bigint NOT NULL DEFAULT 0;
+
+-- Proof of what was deleted by schedule: which rows, under which policy, and a keyed hash over what they held.
+CREATE TABLE tombstones (
+    id integer PRIMARY KEY,
+    what text NOT NULL CHECK (what IN ('inbox', 'alerts', 'effects', 'commands', 'audit')),
+    at timestamp NOT NULL,
+    older_than timestamp NOT NULL,
+    policy text NOT NULL,
+    deleted bigint NOT NULL CHECK (deleted > 0),
+    first_id bigint NOT NULL,
+    last_id bigint NOT NULL,
+    hash text NOT NULL
+);

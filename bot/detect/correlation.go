@@ -65,29 +65,36 @@ type Firing struct {
 // An event without a time of its own counts at the time it arrived.
 func (h Hit) Observe(arrived time.Time, each func(Observation)) {
 	for _, f := range h.Rule.feeds {
-		c := f.to.Correlation
-		o := Observation{Correlation: f.to, Which: f.which, At: h.Record.Time(), Event: h.Record.EventID()}
-		if o.At.IsZero() {
-			o.At = arrived
+		if o, ok := f.observe(h, arrived); ok {
+			each(o)
 		}
-		if o.Event == "" {
-			o.Event = digest(string(h.Record.Raw()))
-		}
-		for _, field := range c.GroupBy {
-			text, found := h.Record.Lookup(c.alias(field, h.Rule))
-			o.Group = append(o.Group, GroupValue{Field: field, Value: text, Absent: !found})
-		}
-		values, complete := make([]string, 0, len(c.Values)), true
-		for _, field := range c.Values {
-			text, found := h.Record.Lookup(c.alias(field, h.Rule))
-			values, complete = append(values, text), complete && found
-		}
-		if !complete {
-			continue // an event without the value adds none
-		}
-		o.finish(values)
-		each(o)
 	}
+}
+
+// observe is not ok for an event that lacks the values to be counted.
+func (f feed) observe(h Hit, arrived time.Time) (Observation, bool) {
+	c := f.to.Correlation
+	o := Observation{Correlation: f.to, Which: f.which, At: h.Record.Time(), Event: h.Record.EventID()}
+	if o.At.IsZero() {
+		o.At = arrived
+	}
+	if o.Event == "" {
+		o.Event = digest(string(h.Record.Raw()))
+	}
+	for _, field := range c.GroupBy {
+		text, found := h.Record.Lookup(c.alias(field, h.Rule))
+		o.Group = append(o.Group, GroupValue{Field: field, Value: text, Absent: !found})
+	}
+	var values []string
+	for _, field := range c.Values {
+		text, found := h.Record.Lookup(c.alias(field, h.Rule))
+		if !found {
+			return o, false
+		}
+		values = append(values, text)
+	}
+	o.finish(values)
+	return o, true
 }
 
 // Observe is what the firing means to the correlations that are built on it.

@@ -78,15 +78,22 @@ func Builtin() *Ruleset {
 // folders; hidden folders and folders named fixtures are passed over. A document
 // that cannot be used does not stop the others: the report lists it.
 func Load(o Options, paths ...string) (*Ruleset, Report) {
-	l := &loader{options: o, compiler: compiler{o.Placeholders}, digest: sha256.New()}
-	if o.Builtin {
+	return newLoader(o).load(paths)
+}
+
+func newLoader(o Options) *loader {
+	return &loader{options: o, compiler: compiler{o.Placeholders}, digest: sha256.New(), known: map[string]*Rule{}}
+}
+
+func (l *loader) load(paths []string) (*Ruleset, Report) {
+	if l.options.Builtin {
 		l.folder(builtin, "rules", "builtin")
 	}
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		switch {
 		case err != nil:
-			l.report.Refused = append(l.report.Refused, Refusal{File: p, Reason: err.Error()})
+			l.refuse(Refusal{File: p, Reason: err.Error()})
 		case info.IsDir():
 			l.folder(os.DirFS(p), ".", p)
 		default:
@@ -221,9 +228,6 @@ func (l *loader) warn(d *document, format string, args ...any) {
 
 // register makes a rule known by its id and name. Both are taken once.
 func (l *loader) register(r *Rule) error {
-	if l.known == nil {
-		l.known = map[string]*Rule{}
-	}
 	for _, key := range []string{r.ID, r.Name} {
 		if other := l.known[key]; other != nil && key != "" && other != r {
 			return faultf(r.Line, "%q is already the id or name of the rule in %s", key, other.File)

@@ -3,7 +3,6 @@ package detect
 import (
 	"encoding/base64"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -220,11 +219,11 @@ func formsOf(text string, line int, key string, m modifiers) (alternatives, erro
 		if flags != "" {
 			text = "(?" + flags + ")" + text
 		}
-		re, err := regexp.Compile(text)
+		t, err := newRegexpTest(text)
 		if err != nil {
 			return nil, faultf(line, "%q: %s", key, err)
 		}
-		return alternatives{&regexpTest{re}}, nil
+		return alternatives{t}, nil
 	case "cidr":
 		network, err := parseNetwork(text)
 		if err != nil {

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -19,7 +18,7 @@ type Record struct {
 	plain bool // raw needs no rendering: no spaces between tokens, no escape that JSON does not require
 	made  []rendered
 	digit [344]byte // scratch for a number's text; the longest float64 fits
-	keys  [2][]byte // scratch for the folded name and source
+	key   []byte    // scratch for a folded text
 	other []byte    // scratch for the second text of a comparison
 }
 
@@ -290,15 +289,4 @@ func shortEscape(b byte) byte {
 		return 't'
 	}
 	return 0
-}
-
-// fromValue makes a record of a decoded value; fixtures come from YAML.
-func fromValue(v any) (*Record, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode record: %w", err)
-	}
-	return DecodeRecord(b.Bytes())
 }

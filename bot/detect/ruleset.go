@@ -13,8 +13,15 @@ type Ruleset struct {
 
 	byName   map[string][]*Rule // folded eventName
 	byPrefix [256][]prefixed    // by the folded first byte of eventName
-	bySource map[string][]*Rule // rules that ask for an eventSource only
-	always   []*Rule
+	byField  []fieldIndex       // rules that ask for no name, by what else they ask for
+	always   []*Rule            // rules that ask for nothing in particular
+}
+
+// fieldIndex holds the rules that need one of some texts in a field.
+type fieldIndex struct {
+	path   string
+	byText map[string][]*Rule // folded
+	rules  []*Rule            // all of them
 }
 
 type prefixed struct {
@@ -48,9 +55,8 @@ func (rs *Ruleset) add(r *Rule) {
 // no particular order. It allocates nothing unless a rule hits or compares a
 // whole object that has to be rendered.
 func (rs *Ruleset) Match(r *Record, hit func(Hit)) {
-	name, plainName := r.folded("eventName", 0)
-	source, plainSource := r.folded("eventSource", 1)
-	if !plainName || !plainSource { // a list or an object where a text belongs: leave nothing out
+	name, plain := r.folded("eventName")
+	if !plain { // a list or an object where a text belongs: leave nothing out
 		rs.try(rs.rules, r, hit)
 		return
 	}
@@ -62,7 +68,14 @@ func (rs *Ruleset) Match(r *Record, hit func(Hit)) {
 			}
 		}
 	}
-	rs.try(rs.bySource[string(source)], r, hit)
+	for i := range rs.byField {
+		f := &rs.byField[i]
+		if text, plain := r.folded(f.path); plain {
+			rs.try(f.byText[string(text)], r, hit)
+		} else {
+			rs.try(f.rules, r, hit)
+		}
+	}
 	rs.try(rs.always, r, hit)
 }
 
@@ -78,12 +91,23 @@ func (rs *Ruleset) one(rule *Rule, r *Record, hit func(Hit)) {
 	}
 }
 
-// folded is the text of a field of the top level without its case, in scratch
-// memory. It is not plain when it is a list or an object.
-func (r *Record) folded(field string, slot int) (text []byte, plain bool) {
-	n, used := r.member(r.root, field)
-	if n < 0 || used != len(field) {
-		return nil, true
+// folded is the text at a path without its case, in scratch memory. It is not
+// plain where the path leads to or through a list, or to an object.
+func (r *Record) folded(path string) (text []byte, plain bool) {
+	n := r.root
+	for path != "" {
+		switch r.nodes[n].kind {
+		case kindArray:
+			return nil, false
+		case kindObject:
+			child, used := r.member(n, path)
+			if child < 0 {
+				return nil, true
+			}
+			n, path = child, rest(path, used)
+		default:
+			return nil, true
+		}
 	}
 	switch r.nodes[n].kind {
 	case kindNull:
@@ -91,28 +115,67 @@ func (r *Record) folded(field string, slot int) (text []byte, plain bool) {
 	case kindArray, kindObject:
 		return nil, false
 	}
-	r.keys[slot] = appendFolded(r.keys[slot][:0], r.textOf(n))
-	return r.keys[slot], true
+	r.key = appendFolded(r.key[:0], r.textOf(n))
+	return r.key, true
 }
 
 // build fills the index. A rule whose condition can only hold for some names of
-// events goes under those; another that asks for a source under that.
+// events goes under those, another under the texts that it needs in some other
+// field.
 func (rs *Ruleset) build() {
-	rs.byName, rs.bySource = map[string][]*Rule{}, map[string][]*Rule{}
+	rs.byName = map[string][]*Rule{}
 	for _, r := range rs.rules {
 		if names, ok := needs(r.expr, "eventName"); ok {
 			rs.byNames(r, names)
-			continue
+		} else if path, texts := elsewhere(r.expr); path != "" {
+			rs.byTexts(r, path, texts)
+		} else {
+			rs.always = append(rs.always, r)
 		}
-		if sources, ok := needs(r.expr, "eventSource"); ok && !slices.ContainsFunc(sources, isPrefix) {
-			for i, s := range sources {
-				if !slices.Contains(sources[:i], s) {
-					rs.bySource[s.text] = append(rs.bySource[s.text], r)
-				}
-			}
-			continue
+	}
+}
+
+// elsewhere picks a field in which the expression needs one of a few whole texts.
+func elsewhere(e expr) (path string, texts []need) {
+	for _, p := range paths(e) {
+		if got, ok := needs(e, p); ok && !slices.ContainsFunc(got, isPrefix) && (path == "" || len(got) < len(texts)) {
+			path, texts = p, got
 		}
-		rs.always = append(rs.always, r)
+	}
+	return path, texts
+}
+
+// paths are the fields that an expression asks for.
+func paths(e expr) (out []string) {
+	switch e := e.(type) {
+	case all:
+		for _, x := range e {
+			out = append(out, paths(x)...)
+		}
+	case anyone:
+		for _, x := range e {
+			out = append(out, paths(x)...)
+		}
+	case *item:
+		if e.path != "" {
+			out = append(out, e.path)
+		}
+	}
+	return out
+}
+
+func (rs *Ruleset) byTexts(r *Rule, path string, texts []need) {
+	at := slices.IndexFunc(rs.byField, func(f fieldIndex) bool { return f.path == path })
+	if at < 0 {
+		at = len(rs.byField)
+		rs.byField = append(rs.byField, fieldIndex{path: path, byText: map[string][]*Rule{}})
+	}
+	f := &rs.byField[at]
+	f.rules = append(f.rules, r)
+	for i, n := range texts {
+		if !slices.Contains(texts[:i], n) {
+			f.byText[n.text] = append(f.byText[n.text], r)
+		}
 	}
 }
 

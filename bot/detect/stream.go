@@ -1,12 +1,12 @@
 package detect
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // Limits of what Read takes.
@@ -40,34 +40,46 @@ func (p Problem) Error() string { return fmt.Sprintf("at byte %d: %s", p.Offset,
 // error from each ends the reading. What is no record is reported to bad, and
 // reading goes on behind it.
 func Read(src io.Reader, each func(*Record) error, bad func(Problem)) (Counts, error) {
-	in, err := decompressed(src)
-	if err != nil {
-		return Counts{}, err
+	s, _ := streams.Get().(*stream)
+	if s == nil {
+		s = &stream{buf: make([]byte, 0, 64<<10)}
 	}
-	s := &stream{src: in, buf: make([]byte, 0, 256<<10), each: each, bad: bad}
-	err = s.run()
+	*s = stream{src: src, buf: s.buf[:0], rec: s.rec, each: each, bad: bad}
+	err := s.decompress()
+	if err == nil {
+		err = s.run()
+	}
 	if err == nil && s.err != io.EOF {
 		err = s.err
 	}
-	return s.counts, err
+	counts := s.counts
+	if cap(s.buf) <= 1<<20 {
+		streams.Put(s)
+	}
+	return counts, err
 }
 
-// decompressed is the stream itself, or what gzip makes of it.
-func decompressed(src io.Reader) (io.Reader, error) {
-	counted := &countingReader{src: src}
-	in := bufio.NewReaderSize(counted, 64<<10)
-	magic, err := in.Peek(2)
-	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		if err != nil && err != io.EOF {
-			return nil, fmt.Errorf("read records: %w", err)
-		}
-		return in, nil
+// streams keeps buffers; a folder has many small files.
+var streams sync.Pool
+
+// decompress looks at the beginning and puts gzip in between if it is wanted.
+func (s *stream) decompress() error {
+	for len(s.buf) < 2 && s.more() {
+		continue
 	}
-	z, err := gzip.NewReader(in)
+	if !bytes.HasPrefix(s.buf, []byte{0x1f, 0x8b}) {
+		return nil
+	}
+	counted := &countingReader{src: io.MultiReader(bytes.NewReader(bytes.Clone(s.buf)), s.src)}
+	if s.err != nil && s.err != io.EOF {
+		return s.err
+	}
+	z, err := gzip.NewReader(counted)
 	if err != nil {
-		return nil, fmt.Errorf("read gzip: %w", err)
+		return fmt.Errorf("read gzip: %w", err)
 	}
-	return &boundedReader{src: z, read: counted}, nil
+	s.src, s.buf, s.err = &boundedReader{src: z, read: counted}, s.buf[:0], nil
+	return nil
 }
 
 type countingReader struct {

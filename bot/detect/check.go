@@ -1,0 +1,369 @@
+package detect
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Fixtures stand in folders named fixtures beside the rules: YAML documents that
+// show, for one rule, records that match and near misses that differ from one of
+// those in a single field.
+//
+//	rule: trail-stopped            # its id or name
+//	records: [{…}, …]              # each matches
+//	also:    [{eventName: X}, …]   # so does the first record with this one field changed
+//	not:     [{of: 2, eventName: X}, {errorCode: <absent>}]
+//
+// A path may have numbers in it, for elements of lists. For a correlation the
+// records are repeated with new ids and times:
+//
+//	fires: [{times: 5, every: 1m, vary: requestParameters.secretId}]
+//	quiet: [{times: 4, every: 1m}]
+//
+// A rule may have several documents.
+//
+// Check drops every condition, and every value of a list, from every rule in
+// turn, and demands that some fixture notices.
+
+// absent in a fixture takes a field away.
+const absent = "<absent>"
+
+// CheckReport says how the fixtures went.
+type CheckReport struct {
+	Rules    int       `json:"rules"`    // with fixtures
+	Records  int       `json:"records"`  // judged
+	Mutants  int       `json:"mutants"`  // conditions that were dropped
+	Untested []string  `json:"untested"` // ids of rules without fixtures
+	Faults   []Refusal `json:"faults"`
+}
+
+// Check loads rules as Load does, with all of them on, and runs their fixtures.
+func Check(o Options, paths ...string) CheckReport {
+	o.All = true
+	l := newLoader(o)
+	_, loaded := l.load(paths)
+	c := &checker{known: l.known, cases: map[*Rule]*cases{}}
+	c.report.Faults = loaded.Refused
+	if o.Builtin {
+		c.folder(builtin, "rules", "builtin")
+	}
+	for _, p := range paths {
+		if info, err := os.Stat(p); err == nil && info.IsDir() {
+			c.folder(os.DirFS(p), ".", p)
+		}
+	}
+	for _, r := range l.rules {
+		if cs := c.cases[r]; cs != nil {
+			c.mutate(r, cs)
+		} else {
+			c.report.Untested = append(c.report.Untested, r.ID)
+		}
+	}
+	return c.report
+}
+
+type checker struct {
+	known  map[string]*Rule
+	cases  map[*Rule]*cases
+	report CheckReport
+}
+
+// cases are the fixtures of one rule.
+type cases struct {
+	file      string // of the first document
+	line      int
+	records   []judged
+	sequences []sequence
+}
+
+func (c *checker) folder(fsys fs.FS, root, shown string) {
+	_ = fs.WalkDir(fsys, root, func(p string, e fs.DirEntry, err error) error {
+		ext := path.Ext(p)
+		if err != nil || e.IsDir() || path.Base(path.Dir(p)) != "fixtures" || ext != ".yaml" && ext != ".yml" && ext != ".json" {
+			return nil // Load reported what cannot be read
+		}
+		file := path.Join(shown, strings.TrimPrefix(p, root+"/"))
+		src, err := fs.ReadFile(fsys, p)
+		if err != nil {
+			c.fault(file, 0, "", "%s", err)
+			return nil
+		}
+		docs, err := parseYAML(src)
+		if err != nil {
+			c.fault(file, (&document{value: &value{}}).refuse(err).Line, "", "%s", err)
+			return nil
+		}
+		for _, v := range docs {
+			c.fixture(file, v)
+		}
+		return nil
+	})
+}
+
+func (c *checker) fault(file string, line int, rule, format string, args ...any) {
+	c.report.Faults = append(c.report.Faults, Refusal{File: file, Line: line, Rule: rule, Reason: fmt.Sprintf(format, args...)})
+}
+
+// judged is a record with the verdict that it should get.
+type judged struct {
+	record *Record
+	want   bool
+	line   int
+}
+
+func (c *checker) fixture(file string, v *value) {
+	r := c.known[v.str("rule")]
+	if r == nil {
+		c.fault(file, v.line, v.str("rule"), "the fixture is for a rule that is not loaded")
+		return
+	}
+	cs := c.cases[r]
+	if cs == nil {
+		cs = &cases{file: file, line: v.line}
+		c.cases[r] = cs
+		c.report.Rules++
+	}
+	var err error
+	if r.Correlation != nil {
+		err = c.sequences(file, r, v, cs)
+	} else {
+		err = c.records(file, r, v, cs)
+	}
+	if f, ok := err.(*fault); ok {
+		c.fault(file, f.line, r.ID, "%s", f.reason)
+	}
+}
+
+func (c *checker) records(file string, r *Rule, v *value, cs *cases) error {
+	js, err := recordsOf(v)
+	for _, j := range js {
+		c.report.Records++
+		if got := r.expr.eval(j.record); got != j.want {
+			c.fault(file, j.line, r.ID, "the record should %s", map[bool]string{true: "match", false: "not match"}[j.want])
+		}
+	}
+	cs.records = append(cs.records, js...)
+	return err
+}
+
+// mutate weakens a rule in every way and looks whether a fixture notices.
+func (c *checker) mutate(r *Rule, cs *cases) {
+	unnoticed := func(what string, noticed bool) {
+		c.report.Mutants++
+		if !noticed {
+			c.fault(cs.file, cs.line, r.ID, "no fixture notices the rule %s", what)
+		}
+	}
+	if r.Correlation == nil {
+		for _, m := range mutants(r.expr, true) {
+			unnoticed(m.what, slices.ContainsFunc(cs.records, func(j judged) bool { return m.expr.eval(j.record) != j.want }))
+		}
+		return
+	}
+	for _, m := range weaker(r.Correlation) {
+		unnoticed(m.what, slices.ContainsFunc(cs.sequences, func(s sequence) bool { return fires(m.correlation, s.records) != s.want }))
+	}
+}
+
+// recordsOf builds the records of a fixture.
+func recordsOf(v *value) ([]judged, error) {
+	base, err := bases(v)
+	if err != nil {
+		return nil, err
+	}
+	var out []judged
+	for i, b := range base {
+		r, err := fromValue(b)
+		if err != nil {
+			return nil, faultf(v.line, "record %d: %s", i+1, err)
+		}
+		out = append(out, judged{r, true, v.get("records").items[i].line})
+	}
+	for _, list := range []string{"also", "not"} {
+		changes := v.get(list)
+		if changes == nil {
+			continue
+		}
+		for _, change := range changes.items {
+			b, err := changedBy(base, change)
+			if err != nil {
+				return nil, err
+			}
+			r, err := fromValue(b)
+			if err != nil {
+				return nil, faultf(change.line, "%s", err)
+			}
+			out = append(out, judged{r, list == "also", change.line})
+		}
+	}
+	return out, nil
+}
+
+func bases(v *value) (out []any, err error) {
+	records := v.get("records")
+	if records == nil || records.kind != isList || len(records.items) == 0 {
+		return nil, faultf(v.line, "the fixture has no records")
+	}
+	for _, r := range records.items {
+		out = append(out, r.plain())
+	}
+	return out, nil
+}
+
+// changedBy is one of the records with a single field changed.
+func changedBy(base []any, change *value) (any, error) {
+	of, field := 1, ""
+	var to *value
+	for i, key := range change.keys {
+		if key == "of" {
+			of, _ = strconv.Atoi(change.items[i].text)
+			continue
+		}
+		if field != "" {
+			return nil, faultf(change.line, "a near miss differs in one field, not in %s and %s", field, key)
+		}
+		field, to = key, change.items[i]
+	}
+	if to == nil || of < 1 || of > len(base) {
+		return nil, faultf(change.line, "a change is one field, and perhaps the number of a record")
+	}
+	out, ok := with(base[of-1], strings.Split(field, "."), to)
+	if !ok {
+		return nil, faultf(change.line, "record %d has no place for %s", of, field)
+	}
+	return out, nil
+}
+
+// with copies a value with one place changed.
+func with(v any, path []string, to *value) (any, bool) {
+	if len(path) == 0 {
+		return to.plain(), true
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		out := maps.Clone(v)
+		if len(path) == 1 && to.text == absent {
+			delete(out, path[0])
+			return out, true
+		}
+		inner, ok := with(v[path[0]], path[1:], to)
+		out[path[0]] = inner
+		return out, ok
+	case []any:
+		i, err := strconv.Atoi(path[0])
+		if err != nil || i < 0 || i >= len(v) {
+			return nil, false
+		}
+		out := slices.Clone(v)
+		inner, ok := with(v[i], path[1:], to)
+		out[i] = inner
+		return out, ok
+	}
+	return nil, false
+}
+
+// sequence is records that a correlation gets one after the other.
+type sequence struct {
+	records []*Record
+	want    bool
+}
+
+// sequences plays a correlation's fixtures.
+func (c *checker) sequences(file string, r *Rule, v *value, cs *cases) error {
+	base, err := bases(v)
+	if err != nil {
+		return err
+	}
+	for _, list := range []string{"fires", "quiet"} {
+		if v.get(list) == nil {
+			continue
+		}
+		for _, one := range v.get(list).items {
+			records, err := repeated(base, one)
+			if err != nil {
+				return err
+			}
+			s := sequence{records, list == "fires"}
+			cs.sequences = append(cs.sequences, s)
+			c.report.Records += len(records)
+			if fires(r.Correlation, records) != s.want {
+				c.fault(file, one.line, r.ID, "the correlation should %s", map[bool]string{true: "fire", false: "stay quiet"}[s.want])
+			}
+		}
+	}
+	return nil
+}
+
+// epoch is when the sequences begin.
+var epoch = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+
+// repeated makes the records of a sequence: each of the fixture's in turn.
+func repeated(base []any, s *value) ([]*Record, error) {
+	times, _ := strconv.Atoi(s.str("times"))
+	every, err := time.ParseDuration(s.str("every"))
+	if times < 1 || err != nil {
+		return nil, faultf(s.line, "a sequence needs times and every")
+	}
+	var out []*Record
+	for i := range times {
+		b, ok := base[i%len(base)].(map[string]any)
+		if !ok {
+			return nil, faultf(s.line, "a record is no map")
+		}
+		b = maps.Clone(b)
+		b["eventID"], b["eventTime"] = fmt.Sprint("event-", i), epoch.Add(time.Duration(i)*every).Format(time.RFC3339)
+		var v any = b
+		for _, field := range s.strs("vary") {
+			v, _ = with(v, strings.Split(field, "."), &value{kind: isText, text: fmt.Sprint("value-", i)})
+		}
+		r, err := fromValue(v)
+		if err != nil {
+			return nil, faultf(s.line, "%s", err)
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// fires plays records to one correlation.
+func fires(c *Correlation, records []*Record) bool {
+	to := &Rule{ID: "correlation", Correlation: c}
+	windows := map[string]Window{}
+	for _, r := range records {
+		for which, rule := range c.Rules {
+			if rule.expr == nil || !rule.expr.eval(r) {
+				continue
+			}
+			o, ok := feed{to, which}.observe(Hit{rule, r}, epoch)
+			if !ok {
+				continue
+			}
+			w, fired := c.Advance(windows[o.Key], o)
+			if fired != nil {
+				return true
+			}
+			windows[o.Key] = w
+		}
+	}
+	return false
+}
+
+// fromValue makes a record of a decoded value; fixtures come from YAML.
+func fromValue(v any) (*Record, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	return DecodeRecord(b.Bytes())
+}

@@ -344,18 +344,24 @@ func (d *disk) Accept(_ context.Context, ds []intake.Delivery) error {
 // BenchmarkFairness measures how long source b waits for its answer while
 // nothing else happens, while one sender floods source a with genuine
 // deliveries, and while a thousand addresses flood it with forged ones. Each
-// flood offers 5,000 requests a second. ns/op is of no interest.
+// flood offers 5,000 requests a second. The last one has no rate to stop it, only
+// the queue. ns/op is of no interest.
 func BenchmarkFairness(b *testing.B) {
 	body := big(7 << 10)
+	genuine := func(n int) *http.Request { return to("a", "198.51.100.1:9", post(strconv.Itoa(n), body)) }
+	forged := func(n int) *http.Request {
+		return to("a", fmt.Sprintf("198.18.%d.%d:9", n/250%4, n%250), forge(post(strconv.Itoa(n), body)))
+	}
+	limits := intake.Limits{Rate: 500, Burst: 500}
 	floods := []struct {
 		name    string
+		limits  intake.Limits
 		request func(n int) *http.Request
 	}{
-		{"quiet", nil},
-		{"genuine", func(n int) *http.Request { return to("a", "198.51.100.1:9", post(strconv.Itoa(n), body)) }},
-		{"forged", func(n int) *http.Request {
-			return to("a", fmt.Sprintf("198.18.%d.%d:9", n/250%4, n%250), forge(post(strconv.Itoa(n), body)))
-		}},
+		{"quiet", limits, nil},
+		{"genuine", limits, genuine},
+		{"forged", limits, forged},
+		{"unlimited", intake.Limits{}, genuine},
 	}
 	var quiet time.Duration
 	for _, flood := range floods {
@@ -365,7 +371,7 @@ func BenchmarkFairness(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer file.Close()
-			r, _ := limited(b, intake.Limits{Rate: 500, Burst: 500}, func(o *intake.Options) {
+			r, _ := limited(b, flood.limits, func(o *intake.Options) {
 				o.Store, o.Clock = &disk{file: file}, nil
 			})
 			ctx, stop := context.WithCancel(b.Context())

@@ -14,8 +14,10 @@ import (
 	"tocsin/bot/intake"
 	"tocsin/bot/mail"
 	"tocsin/bot/redact"
+	"tocsin/bot/report"
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
+	"tocsin/bot/trail"
 	"tocsin/playbooks"
 	"tocsin/store"
 )
@@ -26,7 +28,7 @@ type Bot struct {
 	clock  func() time.Time
 	zone   *time.Location
 	log    *slog.Logger
-	tell   report
+	tell   teller
 	flush  func()
 
 	store   *store.Store
@@ -36,6 +38,10 @@ type Bot struct {
 	mail    *mail.Mailer
 	desk    *response.Desk
 	edge    *intake.Edge
+	form    *report.Form         // nil: there is none
+	txt     *report.SecurityFile // nil: there is none
+	mailbox *report.Mailbox      // nil: none is read
+	trail   *trail.Source        // nil: no queue is read
 	metrics *metrics
 	ready   *readiness
 
@@ -91,6 +97,12 @@ func (b *Bot) Run(ctx context.Context) error {
 		run("slack", func() error { return b.slack.RunSocket(ctx) })
 	}
 	wg.Go(func() { b.checkSlack(ctx) })
+	if b.mailbox != nil {
+		run("vulnerability mailbox", func() error { return b.mailbox.Run(ctx) })
+	}
+	if b.trail != nil {
+		run("trail", func() error { return b.trail.Run(ctx) })
+	}
 	run("watch", func() error { b.ready.watch(ctx); return nil })
 	b.log.Info("tocsin is up", "component", "bot", "address", b.Addr())
 

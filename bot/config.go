@@ -118,29 +118,6 @@ type MailRoute struct {
 	To []string `koanf:"to"`
 }
 
-// Sources are the systems that raise alerts; one without its secret is off.
-type Sources struct {
-	Sentry     SentrySource     `koanf:"sentry"`
-	CloudTrail CloudTrailSource `koanf:"cloudtrail"`
-	PagerDuty  PagerDutySource  `koanf:"pagerduty"`
-}
-
-// SentrySource takes Sentry's integration webhooks.
-type SentrySource struct {
-	ClientSecrets []secret.String `koanf:"client_secrets"`
-}
-
-// CloudTrailSource takes CloudTrail events from an EventBridge API destination.
-type CloudTrailSource struct {
-	APIKeys []secret.String `koanf:"api_keys"`
-	Header  string          `koanf:"header"`
-}
-
-// PagerDutySource takes PagerDuty's v3 webhooks.
-type PagerDutySource struct {
-	WebhookSecrets []secret.String `koanf:"webhook_secrets"`
-}
-
 // Rule is one line of the routing: the first whose condition is true decides.
 type Rule struct {
 	When     string `koanf:"when"`

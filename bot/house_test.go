@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
 	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
-		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/web"},
+		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/web", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/report"},
 	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/secret"},
 }
 

@@ -14,7 +14,6 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/response"
-	"tocsin/bot/secret"
 	"tocsin/playbooks"
 )
 
@@ -240,21 +239,6 @@ func (c Config) validateAlias(f *Faults) {
 		if set != 1 {
 			f.add(key, "a route is exactly one of pagerduty, mail and slack_group")
 		}
-	}
-}
-
-// validateSources refuses an empty secret, which would let nobody in or, worse, look like one.
-func (c Config) validateSources(f *Faults) {
-	for key, secrets := range map[string][]secret.String{"sources.sentry.client_secrets": c.Sources.Sentry.ClientSecrets,
-		"sources.cloudtrail.api_keys": c.Sources.CloudTrail.APIKeys, "sources.pagerduty.webhook_secrets": c.Sources.PagerDuty.WebhookSecrets} {
-		for n, s := range secrets {
-			if len(s.Reveal()) < 16 {
-				f.add(fmt.Sprintf("%s[%d]", key, n), "is too short for a secret; at least 16 characters")
-			}
-		}
-	}
-	if h := c.Sources.CloudTrail.Header; h == "" || strings.ContainsAny(h, " \t:\r\n") {
-		f.add("sources.cloudtrail.header", "write the name of a header, such as X-Api-Key")
 	}
 }
 

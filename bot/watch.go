@@ -17,6 +17,7 @@ import (
 
 	"tocsin/bot/intake"
 	"tocsin/bot/redact"
+	"tocsin/bot/trail"
 )
 
 // metrics counts what the bot does; it is the Observer of intake and response.
@@ -32,6 +33,7 @@ type metrics struct {
 	effectTime *prometheus.HistogramVec
 	ready      *prometheus.GaugeVec
 	slack      *prometheus.CounterVec
+	pulled     *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -57,8 +59,10 @@ func newMetrics() *metrics {
 			Help: "1 while the part works."}, []string{"part"}),
 		slack: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_slack_refused_total",
 			Help: "Requests in Slack's name that were turned away, by status."}, []string{"status"}),
+		pulled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_source_work_total",
+			Help: "What sources do besides taking webhooks: certificates, queues, files."}, []string{"source", "what", "outcome"}),
 	}
-	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.reported, m.effects, m.effectTime, m.ready, m.slack,
+	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.reported, m.effects, m.effectTime, m.ready, m.slack, m.pulled,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -192,13 +196,13 @@ type reporter struct {
 	component string
 }
 
-// report takes an error to Sentry that is not fit for the log, because it may
+// teller takes an error to Sentry that is not fit for the log, because it may
 // quote what an outside system said. It is redacted on the way.
-type report func(component string, err error)
+type teller func(component string, err error)
 
 // newLogger builds the logger of the configuration. With a DSN every record of
 // level error goes to Sentry as well. flush waits for what is on its way.
-func newLogger(c Watch, out io.Writer, red *redact.Redactor) (log *slog.Logger, tell report, flush func(), err error) {
+func newLogger(c Watch, out io.Writer, red *redact.Redactor) (log *slog.Logger, tell teller, flush func(), err error) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated; info otherwise
 	options := &slog.HandlerOptions{Level: level}
@@ -312,4 +316,43 @@ func (s *scrubber) WithAttrs(attrs []slog.Attr) slog.Handler {
 // WithGroup implements slog.Handler.
 func (s *scrubber) WithGroup(name string) slog.Handler {
 	return &scrubber{Handler: s.Handler.WithGroup(name), redact: s.redact}
+}
+
+// Certificate counts the certificates of SNS that were fetched and judged.
+func (m *metrics) Certificate(err error) {
+	m.pulled.WithLabelValues("sns", "certificate", okOr(err)).Inc()
+}
+
+// Subscription counts the attempts to confirm a subscription.
+func (m *metrics) Subscription(_ string, err error) {
+	m.pulled.WithLabelValues("sns", "subscription", okOr(err)).Inc()
+}
+
+// Polled counts the questions to the queue of the trail.
+func (m *metrics) Polled(_ int, err error) {
+	m.pulled.WithLabelValues("trail", "poll", okOr(err)).Inc()
+}
+
+// Message counts the messages of that queue.
+func (m *metrics) Message(o trail.MessageOutcome) {
+	m.pulled.WithLabelValues("trail", "message", string(o)).Inc()
+}
+
+// Object counts the files that it told of.
+func (m *metrics) Object(o trail.ObjectOutcome, _ time.Duration) {
+	m.pulled.WithLabelValues("trail", "object", string(o)).Inc()
+}
+
+// Records counts the records in those files.
+func (m *metrics) Records(kept, skipped, bad int) {
+	for outcome, n := range map[string]int{"kept": kept, "skipped": skipped, "bad": bad} {
+		m.pulled.WithLabelValues("trail", "record", outcome).Add(float64(n))
+	}
+}
+
+func okOr(err error) string {
+	if err != nil {
+		return "failed"
+	}
+	return "ok"
 }

@@ -10,14 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"tocsin/bot/cloudtrail"
 	"tocsin/bot/incident"
-	"tocsin/bot/intake"
 	"tocsin/bot/mail"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
-	"tocsin/bot/sentry"
 	"tocsin/bot/slack"
 	"tocsin/playbooks"
 	"tocsin/store"
@@ -126,8 +123,7 @@ func (b *Bot) openDesk() (err error) {
 		return err
 	}
 	b.slack.Serve(b.desk)
-	b.edge = intake.New(intake.Options{Store: b.store, Desk: b.desk, Sources: b.sources(), Clock: b.clock, Logger: b.log, Observer: b.metrics})
-	return nil
+	return b.openSources()
 }
 
 // write is how the desk has its postmortems written.
@@ -185,27 +181,12 @@ func each(pagers []*pagerduty.Client, do func(*pagerduty.Client, context.Context
 	}
 }
 
-// sources lists the alert sources that have a secret; the others are off.
-func (b *Bot) sources() []intake.Source {
-	c := b.config.Sources
-	var out []intake.Source
-	if len(c.Sentry.ClientSecrets) > 0 {
-		out = append(out, sentry.New(sentry.Config{ClientSecrets: c.Sentry.ClientSecrets}))
-	}
-	if len(c.CloudTrail.APIKeys) > 0 {
-		out = append(out, cloudtrail.New(cloudtrail.Config{APIKeys: c.CloudTrail.APIKeys, HeaderName: c.CloudTrail.Header}))
-	}
-	if len(c.PagerDuty.WebhookSecrets) > 0 {
-		out = append(out, pagerduty.NewSource(c.PagerDuty.WebhookSecrets))
-	}
-	return out
-}
-
 func (b *Bot) listen(ctx context.Context) (err error) {
 	b.ready = &readiness{metrics: b.metrics, log: b.log.With("component", "watch"), faults: map[string]string{},
 		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}}
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", b.edge)
+	b.public(mux)
 	mux.Handle("/slack/", b.slack.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.Handle("GET /readyz", b.ready)

@@ -40,6 +40,21 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	return decodeItem(trimmed)
 }
 
+// Notable reports whether a bare record is worth keeping: whether anything finds
+// it more than informational. What cannot be read is worth a look.
+func (*Source) Notable(record json.RawMessage) bool {
+	signals, err := decodeItem(record)
+	if err != nil {
+		return true
+	}
+	for _, s := range signals {
+		if s.Alert == nil || s.Alert.Level != incident.LevelInformational {
+			return true
+		}
+	}
+	return false
+}
+
 func decodeList(body []byte) ([]incident.Signal, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal(body, &items); err != nil {

@@ -26,6 +26,10 @@ type letter struct {
 	at       time.Time
 	calendar string // an iCalendar object
 	files    []file
+
+	automatic bool     // an answer that no person wrote
+	answers   string   // Message-ID of the mail it answers
+	thread    []string // of that mail, with brackets
 }
 
 type file struct {
@@ -121,10 +125,20 @@ func (m *Mailer) compose(l letter, to []*mail.Address) (*gomail.Msg, error) {
 	msg.ToMailAddress(to...)
 	msg.Subject(flat(l.Subject))
 	msg.SetMessageIDWithValue(l.id)
-	// All mail about one incident is one thread.
-	msg.SetGenHeader(gomail.HeaderReferences, "<"+l.incident.String()+"@"+m.domain+">")
-	msg.SetGenHeader("Auto-Submitted", "auto-generated")
-	msg.SetGenHeader("X-Tocsin-Incident", l.incident.String())
+	if l.incident != 0 {
+		// All mail about one incident is one thread.
+		msg.SetGenHeader(gomail.HeaderReferences, "<"+l.incident.String()+"@"+m.domain+">")
+		msg.SetGenHeader("X-Tocsin-Incident", l.incident.String())
+	}
+	submitted := "auto-generated"
+	if l.automatic {
+		submitted = "auto-replied"
+	}
+	msg.SetGenHeader("Auto-Submitted", submitted)
+	if l.answers != "" {
+		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+l.answers+">")
+		msg.SetGenHeader(gomail.HeaderReferences, strings.Join(l.thread, " "))
+	}
 	if l.head.Hash != "" {
 		// Carried out of the house: who has the mail can tell later whether the
 		// history up to then was rewritten.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -13,14 +14,16 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tocsin": main})
 }
 
+// variables are those that the example names.
+var variables = regexp.MustCompile(`\$\{(\w+)\}`)
+
 // TestScripts runs the command line as people and shells do.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			for _, name := range []string{"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "SMTP_PASSWORD",
-				"PAGERDUTY_ROUTING_KEY", "SENTRY_CLIENT_SECRET", "EVENTBRIDGE_KEY", "PAGERDUTY_WEBHOOK_SECRET"} {
-				env.Setenv(name, "0123456789abcdef0123456789abcdef")
+			for _, name := range variables.FindAllStringSubmatch(bot.Example, -1) {
+				env.Setenv(name[1], "0123456789abcdef0123456789abcdef")
 			}
 			env.Setenv("SENTRY_DSN", "https://0123456789abcdef@sentry.example.com/1")
 			env.Setenv("TOCSIN_KEYSET_FILE", env.WorkDir+"/keyset")

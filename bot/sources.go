@@ -1,0 +1,377 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"time"
+
+	"tocsin/bot/alertmanager"
+	"tocsin/bot/cloudtrail"
+	"tocsin/bot/generic"
+	"tocsin/bot/hackerone"
+	"tocsin/bot/intake"
+	"tocsin/bot/mail"
+	"tocsin/bot/pagerduty"
+	"tocsin/bot/report"
+	"tocsin/bot/secret"
+	"tocsin/bot/sentry"
+	"tocsin/bot/sns"
+	"tocsin/bot/trail"
+)
+
+// openSources makes the alert sources that are switched on, and the edge they
+// stand behind.
+func (b *Bot) openSources() error {
+	c := b.config.Sources
+	all := c.webhooks()
+	records := cloudtrail.New(c.CloudTrail.config()) // decodes for the other two ways of CloudTrail, too
+	if len(c.CloudTrail.APIKeys) > 0 || c.Trail.QueueURL != "" {
+		all = append(all, records)
+	}
+	if len(c.SNS.Topics) > 0 {
+		topics, err := sns.New(sns.Config{Topics: c.SNS.Topics, AllowV1: c.SNS.AllowV1, Decoder: records, Observer: b.metrics, Logger: b.log})
+		if err != nil {
+			return fmt.Errorf("sources.sns: %w", err)
+		}
+		all = append(all, topics)
+	}
+	for n, g := range c.Generic {
+		source, err := generic.New(g.config())
+		if err != nil {
+			return fmt.Errorf("sources.generic[%d]: %w", n, err)
+		}
+		all = append(all, source)
+	}
+	if c.Trail.QueueURL != "" {
+		files, err := trail.New(trail.Config{QueueURL: c.Trail.QueueURL, Region: c.Trail.Region, Endpoint: c.Trail.Endpoint, Pollers: c.Trail.Pollers,
+			Sink: delivering{b}, Filter: records.Notable, Clock: b.clock, Logger: b.log, Observer: b.metrics})
+		if err != nil {
+			return fmt.Errorf("sources.trail: %w", err)
+		}
+		b.trail = files
+		all = append(all, files)
+	}
+	if c.Report.Form != nil || c.Report.Mailbox != nil {
+		source, err := c.Report.source(b.clock)
+		if err != nil {
+			return err
+		}
+		all = append(all, source)
+	}
+	proxies, err := networks(c.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("sources.trusted_proxies: %w", err)
+	}
+	limits, err := c.limits()
+	if err != nil {
+		return err
+	}
+	b.edge = intake.New(intake.Options{Store: b.store, Desk: b.desk, Sources: all, Limits: limits, TrustedProxies: proxies, Clock: b.clock, Logger: b.log, Observer: b.metrics})
+	return b.openReports()
+}
+
+// webhooks lists the sources that a secret alone switches on.
+func (c Sources) webhooks() []intake.Source {
+	var out []intake.Source
+	if len(c.Sentry.ClientSecrets) > 0 {
+		out = append(out, sentry.New(sentry.Config{ClientSecrets: c.Sentry.ClientSecrets}))
+	}
+	if len(c.PagerDuty.WebhookSecrets) > 0 {
+		out = append(out, pagerduty.NewSource(c.PagerDuty.WebhookSecrets))
+	}
+	if a := c.Alertmanager; len(a.Tokens)+len(a.Basic) > 0 {
+		pairs := make([]alertmanager.Basic, len(a.Basic))
+		for n, p := range a.Basic {
+			pairs[n] = alertmanager.Basic{Username: p.Username, Password: p.Password}
+		}
+		out = append(out, alertmanager.New(alertmanager.Config{Tokens: a.Tokens, Basic: pairs}))
+	}
+	if len(c.HackerOne.Secrets) > 0 {
+		out = append(out, hackerone.New(hackerone.Config{Secrets: c.HackerOne.Secrets}))
+	}
+	return out
+}
+
+func (c CloudTrailSource) config() cloudtrail.Config {
+	return cloudtrail.Config{APIKeys: c.APIKeys, HeaderName: c.Header}
+}
+
+func (g GenericSource) config() generic.Config {
+	m := generic.Mapping{Tags: g.Tags}
+	for name, field := range mappingFields(&m) {
+		*field = g.Mapping[name]
+	}
+	return generic.Config{Name: g.Name, Tokens: g.Tokens, HMAC: generic.HMAC{Header: g.HMAC.Header, Prefix: g.HMAC.Prefix, Secrets: g.HMAC.Secrets},
+		Headers: g.Headers, DeliveryHeader: g.DeliveryHeader, Mapping: m}
+}
+
+// mappingFields names the expressions of a mapping as the configuration does.
+func mappingFields(m *generic.Mapping) map[string]*string {
+	return map[string]*string{"when": &m.When, "each": &m.Each, "resolved": &m.Resolved, "title": &m.Title, "kind": &m.Kind, "level": &m.Level,
+		"fingerprint": &m.Fingerprint, "correlation": &m.Correlation, "detail": &m.Detail, "url": &m.URL, "event_id": &m.EventID, "at": &m.At,
+		"project": &m.Project, "release": &m.Release, "environment": &m.Environment, "account": &m.Account, "region": &m.Region,
+		"principal": &m.Principal, "address": &m.Address, "rule": &m.Rule, "sample": &m.Sample}
+}
+
+// each lists the limits of every source by its name on the wire and its key.
+func (c Sources) each(do func(name, key string, l Limits)) {
+	do("sentry", "sources.sentry", c.Sentry.Limits)
+	do("cloudtrail", "sources.cloudtrail", c.CloudTrail.Limits)
+	do("sns", "sources.sns", c.SNS.Limits)
+	do("pagerduty", "sources.pagerduty", c.PagerDuty.Limits)
+	do("alertmanager", "sources.alertmanager", c.Alertmanager.Limits)
+	do("hackerone", "sources.hackerone", c.HackerOne.Limits)
+	for n, g := range c.Generic {
+		name := g.Name
+		if name == "" {
+			name = "generic"
+		}
+		do(name, fmt.Sprintf("sources.generic[%d]", n), g.Limits)
+	}
+}
+
+// limits translates what every source is allowed.
+func (c Sources) limits() (map[string]intake.Limits, error) {
+	out := map[string]intake.Limits{}
+	var errs []error
+	c.each(func(name, key string, l Limits) {
+		allowed, err := networks(l.Networks)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s.limits.networks: %w", key, err))
+		}
+		out[name] = intake.Limits{Off: l.Off, Networks: allowed, MaxBody: l.MaxBody, Rate: l.Rate, Burst: l.Burst, MaxWaiting: l.MaxWaiting}
+	})
+	return out, errors.Join(errs...)
+}
+
+// networks reads prefixes, and addresses as prefixes of their whole length.
+func networks(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range list {
+		if addr, err := netip.ParseAddr(s); err == nil {
+			out = append(out, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no network; write 192.0.2.0/24 or an address", s)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// delivering hands the records of files to the edge, one commit for what waits together.
+type delivering struct{ b *Bot }
+
+// Accept returns when every delivery is on disk.
+func (d delivering) Accept(ctx context.Context, ds []trail.Delivery) error {
+	batch := make([]intake.Delivery, len(ds))
+	for n, r := range ds {
+		batch[n] = intake.Delivery{Source: r.Source, ID: r.ID, Body: r.Body, Received: r.Received, Sender: r.Sender}
+	}
+	return d.b.store.Accept(ctx, batch)
+}
+
+// source makes the reader of reports; its keys stand in files.
+func (c ReportSource) source(clock func() time.Time) (*report.Source, error) {
+	cfg := report.Config{AuthServID: c.AuthServID, Clock: clock}
+	for n, k := range c.Keys {
+		armored, err := os.ReadFile(k.File)
+		if err != nil {
+			return nil, fmt.Errorf("sources.report.pgp_keys[%d].file: %w", n, err)
+		}
+		cfg.Keys = append(cfg.Keys, report.Key{Armored: secret.New(string(armored)), Passphrase: k.Passphrase})
+	}
+	for n, name := range c.Signers {
+		armored, err := os.ReadFile(name) //nolint:gosec // the operator names the file
+		if err != nil {
+			return nil, fmt.Errorf("sources.report.pgp_signers[%d]: %w", n, err)
+		}
+		cfg.Signers = append(cfg.Signers, string(armored))
+	}
+	s, err := report.New(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("sources.report: %w", err)
+	}
+	return s, nil
+}
+
+// openReports makes the doors through which reports come.
+func (b *Bot) openReports() (err error) {
+	c := b.config.Sources.Report
+	deliver := func(ctx context.Context, id string, header map[string]string, body []byte, sender string) error {
+		return b.edge.Deliver(ctx, intake.Delivery{Source: "report", ID: id, Header: header, Body: body, Sender: sender})
+	}
+	if f := c.Form; f != nil {
+		b.form, err = report.NewForm(report.FormConfig{Deliver: deliver, Company: f.Company, Policy: f.Policy, Contact: f.Contact, TrustedOrigins: f.TrustedOrigins,
+			Sender: func(r *http.Request) string { return b.edge.Sender(r).String() }, Clock: b.clock, Logger: b.log})
+		if err != nil {
+			return fmt.Errorf("sources.report.form: %w", err)
+		}
+	}
+	if c.SecurityTxt != nil {
+		if b.txt, err = report.NewSecurityFile(c.SecurityTxt.config()); err != nil {
+			return fmt.Errorf("sources.report.security_txt: %w", err)
+		}
+	}
+	if m := c.Mailbox; m != nil {
+		cfg := m.config(deliver)
+		cfg.Clock, cfg.Logger = b.clock, b.log
+		if m.Acknowledge && b.mail != nil {
+			cfg.Acknowledge = acknowledging{b.mail}
+		}
+		if b.mailbox, err = report.NewMailbox(cfg); err != nil {
+			return fmt.Errorf("sources.report.mailbox: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s SecurityTxt) config() report.SecurityTxt {
+	return report.SecurityTxt{Contacts: s.Contacts, Expires: s.Expires.Time, Encryption: s.Encryption, Policy: s.Policy, Acknowledgments: s.Acknowledgments,
+		Languages: s.Languages, Canonical: s.Canonical, Hiring: s.Hiring}
+}
+
+func (m ReportMailbox) config(deliver report.Deliver) report.MailboxConfig {
+	return report.MailboxConfig{Address: m.Address, TLS: m.TLS, Username: m.Username, Password: m.Password, Folder: m.Folder, Poll: m.Poll,
+		MaxMessage: m.MaxMessage, Aliases: m.Aliases, Deliver: deliver}
+}
+
+// acknowledging tells reporters by mail that theirs arrived.
+type acknowledging struct{ mailer *mail.Mailer }
+
+// Acknowledge sends one acknowledgement.
+func (a acknowledging) Acknowledge(ctx context.Context, ack report.Acknowledgement) error {
+	return a.mailer.Answer(ctx, mail.Answer{To: ack.To, Subject: ack.Subject(), Text: ack.Text(), InReplyTo: ack.InReplyTo, References: ack.References,
+		ID: report.AckID(ack.Reference, a.mailer.Domain())})
+}
+
+// public serves what the world may see.
+func (b *Bot) public(mux *http.ServeMux) {
+	if b.form != nil {
+		mux.Handle("/report", b.form)
+	}
+	if b.txt != nil {
+		mux.Handle("GET /.well-known/security.txt", b.txt)
+	}
+}
+
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+// validateSources makes every source that is switched on, as the start does,
+// and reports what each refuses.
+func (c Config) validateSources(f *Faults) {
+	s := c.Sources
+	for key, secrets := range map[string][]secret.String{"sources.sentry.client_secrets": s.Sentry.ClientSecrets, "sources.cloudtrail.api_keys": s.CloudTrail.APIKeys,
+		"sources.pagerduty.webhook_secrets": s.PagerDuty.WebhookSecrets, "sources.alertmanager.tokens": s.Alertmanager.Tokens, "sources.hackerone.secrets": s.HackerOne.Secrets} {
+		for n, one := range secrets {
+			if len(one.Reveal()) < 16 {
+				f.add(fmt.Sprintf("%s[%d]", key, n), "is too short for a secret; at least 16 characters")
+			}
+		}
+	}
+	if !headerName.MatchString(s.CloudTrail.Header) {
+		f.add("sources.cloudtrail.header", "write the name of a header, such as X-Api-Key")
+	}
+	for n, p := range s.Alertmanager.Basic {
+		if p.Username == "" || len(p.Password.Reveal()) < 16 {
+			f.add(fmt.Sprintf("sources.alertmanager.basic[%d]", n), "needs a username and a password of at least 16 characters")
+		}
+	}
+	if _, err := networks(s.TrustedProxies); err != nil {
+		f.add("sources.trusted_proxies", "%v", err)
+	}
+	s.each(func(_, key string, l Limits) { l.validate(key+".limits", f) })
+	if len(s.SNS.Topics) > 0 {
+		if _, err := sns.New(sns.Config{Topics: s.SNS.Topics, Decoder: cloudtrail.New(cloudtrail.Config{})}); err != nil {
+			f.add("sources.sns.topics", "%v", err)
+		}
+	}
+	for n, g := range s.Generic {
+		key := fmt.Sprintf("sources.generic[%d]", n)
+		for name := range g.Mapping {
+			if _, known := mappingFields(&generic.Mapping{})[name]; !known {
+				f.add(key+".mapping."+name, "is no field of an alert")
+			}
+		}
+		for _, one := range append(slices.Clone(g.Tokens), g.HMAC.Secrets...) {
+			if len(one.Reveal()) < 16 {
+				f.add(key, "a token or secret is too short; at least 16 characters")
+			}
+		}
+		for _, h := range append(slices.Clone(g.Headers), g.HMAC.Header, g.DeliveryHeader) {
+			if h != "" && !headerName.MatchString(h) {
+				f.add(key, "%q is no name of a header", h)
+			}
+		}
+		if _, err := generic.New(g.config()); err != nil {
+			f.add(key, "%v", err)
+		}
+	}
+	if t := s.Trail; t.QueueURL != "" {
+		if _, err := trail.New(trail.Config{QueueURL: t.QueueURL, Region: t.Region, Endpoint: t.Endpoint, Pollers: t.Pollers, Sink: delivering{}}); err != nil {
+			f.add("sources.trail.queue_url", "%v", err)
+		}
+		if u, err := url.Parse(t.Endpoint); t.Endpoint != "" && (err != nil || u.Host == "") {
+			f.add("sources.trail.endpoint", "write a whole address, or leave it out")
+		}
+		if t.Pollers < 0 {
+			f.add("sources.trail.pollers", "cannot be negative")
+		}
+	}
+	s.Report.validate(f)
+}
+
+func (l Limits) validate(key string, f *Faults) {
+	if _, err := networks(l.Networks); err != nil {
+		f.add(key+".networks", "%v", err)
+	}
+	if l.MaxBody < 0 || l.MaxBody > 16<<20 {
+		f.add(key+".max_body", "write a number of bytes up to 16777216")
+	}
+	for name, n := range map[string]float64{"rate": l.Rate, "burst": float64(l.Burst), "max_waiting": float64(l.MaxWaiting)} {
+		if n < 0 {
+			f.add(key+"."+name, "cannot be negative")
+		}
+	}
+}
+
+func (c ReportSource) validate(f *Faults) {
+	if c.Form != nil || c.Mailbox != nil {
+		if _, err := c.source(time.Now); err != nil {
+			f.add("sources.report.pgp_keys", "%v", err)
+		}
+	}
+	nowhere := func(context.Context, string, map[string]string, []byte, string) error { return nil }
+	if c.Form != nil {
+		if c.Form.Company == "" {
+			f.add("sources.report.form.company", "say whose form it is")
+		}
+		for key, address := range map[string]string{"policy": c.Form.Policy, "contact": c.Form.Contact} {
+			if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "https" && u.Scheme != "mailto") {
+				f.add("sources.report.form."+key, "write an address that begins with https: or mailto:")
+			}
+		}
+		if _, err := report.NewForm(report.FormConfig{Deliver: nowhere, Company: c.Form.Company, Policy: c.Form.Policy, Contact: c.Form.Contact, TrustedOrigins: c.Form.TrustedOrigins}); err != nil {
+			f.add("sources.report.form", "%v", err)
+		}
+	}
+	if c.SecurityTxt != nil {
+		if _, err := report.NewSecurityFile(c.SecurityTxt.config()); err != nil {
+			f.add("sources.report.security_txt", "%v", err)
+		}
+	}
+	if c.Mailbox != nil {
+		if _, err := report.NewMailbox(c.Mailbox.config(nowhere)); err != nil {
+			f.add("sources.report.mailbox", "%v", err)
+		}
+	}
+}

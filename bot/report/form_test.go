@@ -2,6 +2,8 @@ package report_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -130,6 +132,13 @@ func TestFormPage(t *testing.T) {
 		t.Errorf("policy %s", csp)
 	}
 	page := w.Body.String()
+	style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(page)
+	if style == nil {
+		t.Fatal("the page has no style")
+	}
+	if sum := sha256.Sum256([]byte(style[1])); !strings.Contains(csp, base64.StdEncoding.EncodeToString(sum[:])) {
+		t.Error("the policy does not allow the page's own style")
+	}
 	if w.Code != 200 || strings.Contains(page, "<script") || strings.Contains(page, "style=") || !strings.Contains(page, "Acme") {
 		t.Errorf("answered %d\n%s", w.Code, page)
 	}

@@ -3,6 +3,8 @@ package detect_test
 import (
 	"encoding/json"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
 	"io/fs"
 	"os"
@@ -129,6 +131,19 @@ func sigmaRules(t testing.TB) []string {
 		t.Skip("the data is not on this machine: " + sigmaDir)
 	}
 	return files
+}
+
+// TestTheReferenceStandsAlone: its file imports nothing of this module.
+func TestTheReferenceStandsAlone(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "reference_test.go", nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, i := range file.Imports {
+		if strings.Contains(i.Path.Value, "tocsin") {
+			t.Errorf("it imports %s", i.Path.Value)
+		}
+	}
 }
 
 func TestSigmaHQCompiles(t *testing.T) {

@@ -3,10 +3,13 @@ package detect_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"tocsin/bot/detect"
@@ -108,6 +111,36 @@ func FuzzCompile(f *testing.F) {
 		}
 		if said[0] != said[2] || said[1] != said[3] {
 			t.Fatalf("%s then %s", said[0], said[2])
+		}
+	})
+}
+
+// FuzzRead: how a stream is cut into reads changes nothing, and every record
+// that is handed on can be decoded by itself.
+func FuzzRead(f *testing.F) {
+	one := `{"eventName":"E","eventID":"1","x":[{"y":"\\"}]}`
+	for _, s := range []string{
+		`{"Records":[` + one + `,` + one + `]}`, one + "\n" + one, `[` + one + `,7,{}]`, `{"detail-type":"x","detail":` + one + `}`,
+		`{"a":1,"Records":[` + one + `]}`, `[` + one + `,{"eventName":`, "x\n" + one, zipped(one),
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		look := func(in io.Reader) string {
+			var out strings.Builder
+			counts, err := detect.Read(in, func(r *detect.Record) error {
+				again, err := detect.DecodeRecord(bytes.Clone(r.Raw()))
+				if err != nil {
+					t.Fatalf("%q: %v", r.Raw(), err)
+				}
+				fmt.Fprintf(&out, "%q ", again.Field(""))
+				return nil
+			}, func(p detect.Problem) { fmt.Fprintf(&out, "%v ", p) })
+			fmt.Fprintf(&out, "%+v %v", counts, err)
+			return out.String()
+		}
+		if whole, parts := look(bytes.NewReader(src)), look(iotest.HalfReader(iotest.OneByteReader(bytes.NewReader(src)))); whole != parts {
+			t.Fatalf("at once: %s\nin parts: %s", whole, parts)
 		}
 	})
 }

@@ -35,7 +35,7 @@ type Options struct {
 type Report struct {
 	Files    int       `json:"files"`
 	Usable   int       `json:"usable"` // rules that are on
-	Off      []*Rule   `json:"-"`
+	Off      []Refusal `json:"off"`    // rules that are off, and why
 	Refused  []Refusal `json:"refused"`
 	Skipped  []Refusal `json:"skipped"`  // no fault: rules for other logs, YAML that is no rule
 	Warnings []Refusal `json:"warnings"` // usable, but somebody should look
@@ -252,7 +252,7 @@ func (l *loader) link() (*Ruleset, Report) {
 	for _, r := range l.rules {
 		r.Off = l.off(r)
 		if r.Off != "" {
-			l.report.Off = append(l.report.Off, r)
+			l.report.Off = append(l.report.Off, Refusal{File: r.File, Line: r.Line, Rule: r.ID, Reason: r.Title + ": " + r.Off})
 			if !l.wanted(r) {
 				continue
 			}

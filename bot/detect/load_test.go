@@ -238,3 +238,18 @@ func TestIndexLeavesNothingOut(t *testing.T) {
 		}
 	}
 }
+
+// TestValuesAsWritten: what YAML would read as something else is not lost.
+func TestValuesAsWritten(t *testing.T) {
+	for item, f := range map[string]string{
+		"f: 012345678901": `"012345678901"`, "f: 0x10": `16`, "f: 2026-01-02": `"2026-01-02"`, "f: yes": `"yes"`, "f: 1_000": `1000`,
+		"f: >-\n    two\n    words": `"two words"`, "f: 123456789012345678": `123456789012345678`, "f: -5": `-5`, "'f' : \"a\\tb\"": `"a\tb"`,
+	} {
+		rs, report := compile(t, "s:\n  "+item+"\ncondition: s")
+		if err := report.Err(); err != nil {
+			t.Errorf("%s: %v", item, err)
+		} else if !matches(t, rs, `{"f":`+f+`}`) {
+			t.Errorf("%s does not match %s", item, f)
+		}
+	}
+}

@@ -183,6 +183,9 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 		v.kind, v.text = isBool, strconv.FormatBool(n.Value)
 	case *ast.IntegerNode:
 		v.kind, v.text = isNumber, fmt.Sprint(n.Value)
+		if t := n.GetToken().Value; len(t) > 1 && t[0] == '0' && strings.Trim(t, "0123456789") == "" {
+			v.kind, v.text = isText, t // an account id, not an octal number
+		}
 	case *ast.FloatNode:
 		v.kind, v.text = isNumber, strconv.FormatFloat(n.Value, 'f', -1, 64)
 	case *ast.SequenceNode:
@@ -218,8 +221,8 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 
 func (v *value) member(e *ast.MappingValueNode, depth int) error {
 	token := e.Key.GetToken()
-	if e.Key.IsMergeKey() {
-		return faultf(token.Position.Line, "merge keys are not supported in rules")
+	if _, complex := e.Key.(*ast.MappingKeyNode); complex || e.Key.IsMergeKey() {
+		return faultf(token.Position.Line, "merge keys and keys that are no plain text are not supported in rules")
 	}
 	key := token.Value
 	for _, k := range v.keys {

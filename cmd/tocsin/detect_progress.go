@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// progress is a bar on a terminal, and nothing anywhere else.
+type progress struct {
+	to    io.Writer // nil where there is no terminal
+	total int64
+	done  int64
+	drawn time.Time
+	shown bool
+}
+
+func newProgress(w io.Writer) *progress {
+	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
+		return &progress{}
+	}
+	return &progress{to: w}
+}
+
+// isTerminal reports whether a person reads what is written.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+}
+
+// reader counts what is read of a file.
+func (p *progress) reader(src io.Reader) io.Reader {
+	if p.to == nil {
+		return src
+	}
+	return &progressReader{src, p}
+}
+
+type progressReader struct {
+	src io.Reader
+	p   *progress
+}
+
+func (r *progressReader) Read(b []byte) (int, error) {
+	n, err := r.src.Read(b)
+	r.p.done += int64(n)
+	if now := time.Now(); now.Sub(r.p.drawn) > 100*time.Millisecond {
+		r.p.drawn = now
+		r.p.draw()
+	}
+	return n, err
+}
+
+const barWidth = 40
+
+func (p *progress) draw() {
+	p.shown = true
+	if p.total == 0 { // the standard input: nobody knows how much there is
+		fmt.Fprintf(p.to, "\r\x1b[K%d MB", p.done>>20)
+		return
+	}
+	full := min(int(p.done*barWidth/p.total), barWidth)
+	fmt.Fprintf(p.to, "\r\x1b[K[%s%s] %3d %%", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), min(p.done*100/p.total, 100))
+}
+
+// clear makes room for a line.
+func (p *progress) clear() {
+	if p.shown {
+		fmt.Fprint(p.to, "\r\x1b[K")
+		p.shown = false
+	}
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tocsin/bot/detect"
+)
+
+// detection is one run of rules over files.
+type detection struct {
+	ctx      context.Context
+	in       io.Reader
+	out      *bufio.Writer
+	errs     io.Writer
+	json     *json.Encoder // nil for text
+	rules    *detect.Ruleset
+	tracker  detect.Tracker
+	progress *progress
+	eager    bool // write each hit at once
+
+	file    string
+	counts  detect.Counts
+	files   int
+	failed  int // files that could not be read to their end
+	hits    map[*detect.Rule]int
+	problem int // within the present file
+	err     error
+}
+
+func newDetection(cmd *cobra.Command, rules *detect.Ruleset, asJSON bool) *detection {
+	d := &detection{
+		ctx: cmd.Context(), in: cmd.InOrStdin(), out: bufio.NewWriter(cmd.OutOrStdout()), errs: cmd.ErrOrStderr(),
+		rules: rules, hits: map[*detect.Rule]int{},
+	}
+	if asJSON {
+		d.json = json.NewEncoder(d.out)
+		d.json.SetEscapeHTML(false)
+	}
+	d.progress = newProgress(cmd.ErrOrStderr())
+	d.eager = isTerminal(cmd.OutOrStdout())
+	return d
+}
+
+// hitLine is one hit. SigmaHQ's licence asks that the author stays with it.
+type hitLine struct {
+	RuleID    string   `json:"rule_id"`
+	RuleTitle string   `json:"rule_title"`
+	Level     string   `json:"level"`
+	EventID   string   `json:"event_id"`
+	EventTime string   `json:"event_time"`
+	File      string   `json:"file"`
+	Author    string   `json:"rule_author,omitempty"`
+	Events    []string `json:"events,omitempty"` // of a correlation
+}
+
+// run looks at every file. One that cannot be read does not stop the others.
+func (d *detection) run(args []string, stats bool) error {
+	began := time.Now()
+	names, total := d.list(args)
+	d.progress.total = total
+	for _, name := range names {
+		if d.ctx.Err() != nil || d.err != nil {
+			break
+		}
+		d.read(name)
+	}
+	d.progress.clear()
+	if err := cmp.Or(d.err, d.out.Flush(), d.ctx.Err()); err != nil {
+		return err
+	}
+	if stats {
+		d.sum(time.Since(began))
+	}
+	if d.tracker.Forgotten > 0 {
+		fmt.Fprintf(d.errs, "correlations had too many groups: %d were given up\n", d.tracker.Forgotten)
+	}
+	if d.failed > 0 {
+		return exitCode(1)
+	}
+	return nil
+}
+
+// list finds the files behind the arguments, and how many bytes they have.
+func (d *detection) list(args []string) (names []string, total int64) {
+	for _, arg := range args {
+		if arg == "-" {
+			names = append(names, arg)
+			continue
+		}
+		err := filepath.WalkDir(arg, func(p string, e fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				d.fail(p, err)
+				return nil
+			case e.IsDir() && p != arg && notRecords(e.Name()):
+				return fs.SkipDir
+			case e.IsDir(), p != arg && !trailName(e.Name()):
+				return nil
+			}
+			if info, err := e.Info(); err == nil {
+				total += info.Size()
+			}
+			names = append(names, p)
+			return nil
+		})
+		if err != nil {
+			d.fail(arg, err)
+		}
+	}
+	return names, total
+}
+
+// notRecords names the folders of a trail's bucket that hold something else.
+func notRecords(folder string) bool {
+	return strings.HasPrefix(folder, ".") || slices.Contains([]string{"CloudTrail-Digest", "CloudTrail-Insight", "Config", "vpcflowlogs"}, folder)
+}
+
+// trailName tells the files of a folder that may hold records.
+func trailName(name string) bool {
+	ext := strings.ToLower(filepath.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")))
+	return !strings.HasPrefix(name, ".") && (slices.Contains([]string{".json", ".ndjson", ".jsonl", ".log"}, ext) || ext == "" && strings.HasSuffix(strings.ToLower(name), ".gz"))
+}
+
+func (d *detection) fail(name string, err error) {
+	d.failed++
+	d.progress.clear()
+	fmt.Fprintf(d.errs, "%s: %v\n", name, err)
+}
+
+// maxProblems is how many invalid records of one file are shown.
+const maxProblems = 10
+
+func (d *detection) read(name string) {
+	src := d.in
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			d.fail(name, err)
+			return
+		}
+		defer func() { _ = f.Close() }() // it was read only
+		src = f
+	}
+	d.files++
+	d.file, d.problem = name, 0
+	counts, err := detect.Read(d.progress.reader(src), d.record, d.invalid)
+	d.counts.Records += counts.Records
+	d.counts.Invalid += counts.Invalid
+	d.counts.Other += counts.Other
+	if d.problem > maxProblems {
+		fmt.Fprintf(d.errs, "%s: %d more that are no records\n", name, d.problem-maxProblems)
+	}
+	if err != nil && d.err == nil && d.ctx.Err() == nil {
+		d.fail(name, err)
+	}
+}
+
+func (d *detection) invalid(p detect.Problem) {
+	if d.problem++; d.problem <= maxProblems {
+		d.progress.clear()
+		fmt.Fprintf(d.errs, "%s: %v\n", d.file, p)
+	}
+}
+
+func (d *detection) record(r *detect.Record) error {
+	d.rules.Match(r, func(h detect.Hit) {
+		if !h.Rule.Silent {
+			d.print(h.Rule, hitLine{EventID: r.EventID(), EventTime: r.EventTime()})
+		}
+		d.tracker.Take(h, time.Now(), func(f detect.Firing) {
+			if !f.Correlation.Silent {
+				d.print(f.Correlation, hitLine{EventID: f.Events[len(f.Events)-1], EventTime: f.To.Format(time.RFC3339), Events: f.Events})
+			}
+		})
+	})
+	if d.err != nil {
+		return d.err
+	}
+	return d.ctx.Err()
+}
+
+func (d *detection) print(rule *detect.Rule, l hitLine) {
+	d.hits[rule]++
+	l.RuleID, l.RuleTitle, l.Level, l.Author, l.File = rule.ID, rule.Title, string(rule.Level), rule.Author, d.file
+	var err error
+	if d.json != nil {
+		err = d.json.Encode(l)
+	} else {
+		_, err = fmt.Fprintf(d.out, "%-13s %s  %s  %s  (%s, by %s)  %s\n", l.Level, cmp.Or(l.EventTime, "no time"), l.RuleTitle, cmp.Or(l.EventID, "no id"), l.RuleID, cmp.Or(l.Author, "nobody named"), l.File)
+	}
+	if d.eager || d.file == "-" {
+		d.progress.clear()
+		err = cmp.Or(err, d.out.Flush())
+	}
+	d.err = cmp.Or(d.err, err)
+}
+
+// sum prints what was found, the gravest and most frequent first.
+func (d *detection) sum(took time.Duration) {
+	grade := map[detect.Level]int{detect.Critical: 5, detect.High: 4, detect.Medium: 3, detect.Low: 2, detect.Informational: 1}
+	rules := slices.SortedFunc(maps.Keys(d.hits), func(a, b *detect.Rule) int {
+		return cmp.Or(grade[b.Level]-grade[a.Level], d.hits[b]-d.hits[a], cmp.Compare(a.ID, b.ID))
+	})
+	hits := 0
+	for _, r := range rules {
+		hits += d.hits[r]
+		fmt.Fprintf(d.errs, "%8d  %-13s %s (%s)\n", d.hits[r], r.Level, r.Title, r.ID)
+	}
+	fmt.Fprintf(d.errs, "%d hits of %d of %d rules in %d records of %d files; %d invalid, %d other; %s, %.0f records/s\n",
+		hits, len(rules), len(d.rules.Rules()), d.counts.Records, d.files, d.counts.Invalid, d.counts.Other,
+		took.Round(time.Millisecond), float64(d.counts.Records)/max(took.Seconds(), 1e-9))
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestProgress(t *testing.T) {
+	var b strings.Builder
+	p := &progress{to: &b, total: 200}
+	if _, err := io.Copy(io.Discard, p.reader(strings.NewReader(strings.Repeat("x", 100)))); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); !strings.Contains(got, "[====================                    ]  50 %") {
+		t.Errorf("%q", got)
+	}
+	p.clear()
+	p.clear()
+	if got := b.String(); !strings.HasSuffix(got, "%\r\x1b[K") {
+		t.Errorf("the bar is not cleared once: %q", got)
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if newProgress(file).to != nil || newProgress(&b).to != nil {
+		t.Error("a bar is drawn where nobody looks")
+	}
+	src := strings.NewReader("x")
+	if newProgress(file).reader(src) != io.Reader(src) {
+		t.Error("reading is counted for nobody")
+	}
+}
+
+func TestTrailName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"a.json": true, "a.JSON.GZ": true, "a.ndjson": true, "a.jsonl.gz": true, "a.log": true, "a.gz": true,
+		"a.txt": false, "a.csv.gz": false, ".a.json": false, "a": false, "a.tar.gz": false,
+	} {
+		if trailName(name) != want {
+			t.Errorf("%s: %t", name, !want)
+		}
+	}
+}

@@ -98,6 +98,7 @@ func (d *Day) UnmarshalText(b []byte) (err error) {
 type Alias struct {
 	AcknowledgeWithin time.Duration `koanf:"acknowledge_within"`
 	LapseAfter        time.Duration `koanf:"lapse_after"`
+	Quiet             string        `koanf:"quiet"`
 	Routes            []Route       `koanf:"routes"`
 }
 
@@ -157,13 +158,16 @@ func Defaults() Config {
 		Listen: "127.0.0.1:8080", Database: "sqlite:tocsin.db", ReplicaID: "tocsin-1", TimeZone: "UTC", Language: "en",
 		Slack:   Slack{AnnounceChannel: "incidents", Command: "/incident"},
 		Mail:    Mail{Port: 587, TLS: "mandatory"},
-		Alias:   Alias{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute},
+		Alias:   Alias{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute, Quiet: "sev4"},
 		Sources: Sources{CloudTrail: CloudTrailSource{Header: "X-Api-Key"}},
 		Review:  Review{Agenda: "0 9 * * MON"},
 		Watch:   Watch{LogFormat: "text", LogLevel: "info"},
 		Routing: []Rule{
 			{When: `source == "cloudtrail" && level in ["high", "critical"]`, Open: "sev2", Playbook: "leaked-aws-credentials"},
 			{When: `source == "sentry" && tags["data_leak"] == "true"`, Open: "sev1", Playbook: "data-exposure"},
+			{When: `source == "pagerduty"`, Open: "sev3"},
+			{When: `source == "report" && level in ["high", "critical"]`, Open: "sev3"},
+			{When: `source == "report"`, Open: "sev4"},
 			{When: `true`, Watch: true},
 		},
 	}

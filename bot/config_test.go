@@ -73,7 +73,7 @@ var broken = []struct {
 	{"departments.security.deputies.0.to", "2026-12-01", "departments.security.deputies[0].to"},
 	{"departments.communications", nil, ""}, {"departments.payments", map[string]any{"members": []any{"ines@example.com"}}, ""},
 	{"teams.dpo.head", "nobody", ""}, {"teams.dpo.members.0", "nobody", "teams.dpo.members[0]"}, {"teams.legal", map[string]any{"members": []any{"ines@example.com"}}, ""},
-	{"alias.acknowledge_within", "5", ""}, {"alias.lapse_after", "1s", ""}, {"alias.routes", []any{}, ""},
+	{"alias.acknowledge_within", "5", ""}, {"alias.lapse_after", "1s", ""}, {"alias.quiet", "sev1", ""}, {"alias.routes", []any{}, ""},
 	{"alias.routes.0.pagerduty.routing_key", "short", "alias.routes[0].pagerduty.routing_key"}, {"alias.routes.1.mail.to", []any{}, "alias.routes[1].mail.to"},
 	{"alias.routes.1.mail.to.0", "x", "alias.routes[1].mail.to[0]"}, {"alias.routes.2.slack_group", "", "alias.routes[2]"},
 	{"sources.sentry.client_secrets", []any{""}, "sources.sentry.client_secrets[0]"}, {"sources.cloudtrail.api_keys", []any{""}, "sources.cloudtrail.api_keys[0]"},

@@ -214,6 +214,9 @@ func (c Config) validateAlias(f *Faults) {
 	if c.Alias.LapseAfter < time.Minute {
 		f.add("alias.lapse_after", "write after how much silence of the commander the alias is paged anew, at least 1m")
 	}
+	if q := c.Alias.Quiet; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
+		f.add("alias.quiet", "write sev4, sev3 or sev2, or leave it empty to wake somebody for every incident")
+	}
 	if len(c.Alias.Routes) == 0 {
 		f.add("alias.routes", "name at least one way to page: pagerduty, mail or slack_group")
 	}

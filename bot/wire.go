@@ -113,7 +113,7 @@ func (b *Bot) openDesk() (err error) {
 		return err
 	}
 	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Playbooks: b.library, Redact: b.redact, Write: write,
-		Policy: incident.Policy{AcknowledgeWithin: c.Alias.AcknowledgeWithin, LapseAfter: c.Alias.LapseAfter, Routes: len(pages),
+		Policy: incident.Policy{AcknowledgeWithin: c.Alias.AcknowledgeWithin, LapseAfter: c.Alias.LapseAfter, Quiet: incident.Severity(c.Alias.Quiet), Routes: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
 		OnGiveUp: func(g response.GaveUp) {

@@ -138,6 +138,7 @@ type Policy struct {
 	AcknowledgeWithin time.Duration // until the next route of the alias is tried
 	LapseAfter        time.Duration // of a silent commander, at sev1 and sev2
 	Routes            int           // of the emergency alias; at least 1
+	Quiet             Severity      // from this severity on, down to sev4, opening wakes nobody; "" wakes for each
 	SubmitterMaySign  bool          // the switch for small companies; its use shows in the record
 	TimeZone          string        // default of the incident's
 	Language          string        // default of the record's

@@ -32,8 +32,15 @@ func (j *judgement) open() error {
 		j.attached(*c.Alert)
 	}
 	j.play(c.Runs)
-	j.round()
+	j.ring()
 	return nil
+}
+
+// ring begins a round of paging, unless the severity is one that wakes nobody.
+func (j *judgement) ring() {
+	if quiet := j.env.Policy.Quiet; quiet == "" || j.inc.Severity.Worse(quiet) {
+		j.round()
+	}
 }
 
 // round begins a new round of paging: whoever held it holds it no longer.
@@ -102,7 +109,7 @@ func (j *judgement) reopen() error {
 		return err
 	}
 	j.emit(EventReopened, move(Active), texts{"reason": j.cmd.Text})
-	j.round()
+	j.ring()
 	return nil
 }
 
@@ -178,7 +185,7 @@ func (j *judgement) severity(s Severity, reason string) error {
 	raised := parsed.Worse(j.inc.Severity)
 	j.emit(EventSeveritySet, fields{"severity": string(parsed), "from": string(j.inc.Severity)}, texts{"reason": reason})
 	if raised && j.inc.Status.Fighting() {
-		j.round()
+		j.ring()
 	}
 	j.void("the severity changed")
 	return nil

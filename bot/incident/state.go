@@ -125,8 +125,10 @@ func ParsePageKey(s string) (ID, int, bool) {
 }
 
 // PageOwed reports whether somebody must be paged: the incident is still being
-// fought and nobody holds it.
-func (i Incident) PageOwed() bool { return i.Status.Fighting() && !i.Paging.Held() }
+// fought, somebody was to be woken for it, and nobody holds it.
+func (i Incident) PageOwed() bool {
+	return i.Status.Fighting() && !i.Paging.Held() && i.Paging.Round > 0
+}
 
 // AlertRef is an alert that belongs to the incident. Counting its copies is
 // not history; the store keeps the counter.

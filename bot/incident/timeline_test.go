@@ -178,6 +178,19 @@ func TestPaging(t *testing.T) {
 			t.Error("a sev3 lapsed")
 		}
 	})
+	t.Run("a quiet severity wakes nobody, until it is raised", func(t *testing.T) {
+		w := newWorld(t)
+		w.policy.Quiet = Sev4
+		w.must("eng1", Command{Verb: VerbOpen, Title: "a report", Severity: Sev4})
+		if w.inc.PageOwed() || w.inc.Paging.Round != 0 {
+			t.Fatalf("%+v", w.inc.Paging)
+		}
+		w.refused("", page(w, 0), CodeConflict)
+		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev3})
+		if !w.inc.PageOwed() {
+			t.Error("raised, and nobody is paged")
+		}
+	})
 	t.Run("reopened, it pages anew", func(t *testing.T) {
 		w := given(t, Closed)
 		w.must("eng1", Command{Verb: VerbReopen, Text: "it is back"})

@@ -152,12 +152,14 @@ func TestUnpack(t *testing.T) {
 	}
 	network := errors.New("connection reset")
 	packed := zipped(text)
-	r, err := trail.Unpack(io.MultiReader(bytes.NewReader(packed[:len(packed)/2]), iotest.ErrReader(network)), 1<<20, 1<<20)
-	if err == nil {
-		_, err = io.Copy(io.Discard, r)
-	}
-	if !errors.Is(err, network) || strings.Contains(err.Error(), "broken") {
-		t.Errorf("the network failed: %v", err)
+	for _, n := range []int{5, len(packed) / 2} {
+		r, err := trail.Unpack(io.MultiReader(bytes.NewReader(packed[:n]), iotest.ErrReader(network)), 1<<20, 1<<20)
+		if err == nil {
+			_, err = io.Copy(io.Discard, r)
+		}
+		if !errors.Is(err, network) || strings.Contains(err.Error(), "broken") {
+			t.Errorf("the network failed after %d bytes: %v", n, err)
+		}
 	}
 }
 

@@ -136,9 +136,6 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("read %s: %w", f.notice.where(), ctx.Err())
 	}
-	if errors.Is(err, errUnkept) {
-		return err
-	}
 	if f.bad > 0 {
 		f.batch = append(f.batch, f.source.tell(f.notice, tidings{Notice: noticeRecords, Bad: f.bad, Good: f.kept + f.skipped, Detail: f.why}))
 	}

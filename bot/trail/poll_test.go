@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,10 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tocsin/bot/cloudtrail"
-	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/aws"
-	"tocsin/bot/secret"
 	"tocsin/bot/trail"
 )
 
@@ -354,238 +350,39 @@ func TestSlowWorkKeepsTheMessagesHidden(t *testing.T) {
 	})
 }
 
-func TestABadFileStopsNobody(t *testing.T) {
-	whole := logFile(500, 900)
-	bomb := zipped(strings.Repeat(" ", 64<<20))
-	for name, tt := range map[string]struct {
-		data    []byte
-		outcome string
-		records int // that can be read nevertheless
-	}{
-		"cut off":       {whole[:len(whole)-300], "broken", -1},
-		"not gzip":      {append([]byte{0x1f, 0x8b}, "hello"...), "broken", 0},
-		"bad checksum":  {append(slices.Clone(whole[:len(whole)-8]), "12345678"...), "broken", 400},
-		"rubbish after": {append(slices.Clone(whole), "rubbish"...), "broken", 400},
-		"plain cut off": {[]byte(`{"Records":[` + record(500) + `,` + record(501)[:40]), "broken", 1},
-		"bomb":          {bomb, "too_big", 0},
-		"too large":     {bytes.Repeat([]byte(" "), 3<<20), "too_big", 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(w *world) {
-				w.change = func(c *trail.Config) { c.MaxObject, c.Pollers = 2<<20, 1 }
-				w.aws.Put(bucket, folder+"bad.json.gz", tt.data)
-				for i := range 12 {
-					w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i*10, i*10+10))
-				}
-				stop := w.run()
-				w.until("the bad one is put aside", func() bool { return w.empty() && len(w.aws.Messages("dead")) == 1 })
-				stop()
-				if n := len(w.inbox.of("cloudtrail")); tt.records >= 0 && n != 120+tt.records {
-					t.Errorf("%d records, want 120 and %d of the bad file", n, tt.records)
-				}
-				if w.count.get("object "+tt.outcome) != 5 || w.count.get("message left") != 5 || w.count.get("message done") != 12 {
-					t.Errorf("counted %v", w.count.n)
-				}
-				told := w.inbox.of("trail")
-				if len(told) != 1 {
-					t.Fatalf("told %d times", len(told))
-				}
-				a := w.alert(told[0])
-				if a.Kind != "trail.unreadable" || a.Level != incident.LevelMedium || a.Account != "111122223333" || !strings.Contains(a.Title, tt.outcome) {
-					t.Errorf("alert %+v", a)
-				}
-			})
-		})
-	}
-}
-
-func (w *world) alert(d trail.Delivery) incident.Alert {
-	w.Helper()
-	got, err := w.source().Decode(nil, d.Body)
-	if err != nil || len(got) != 1 || got[0].Alert == nil {
-		w.Fatalf("decode %s: %v, %v", d.Body, got, err)
-	}
-	return *got[0].Alert
-}
-
-func TestMissingAndDeniedAreTriedAgain(t *testing.T) {
-	for code, want := range map[string]struct {
-		status  int
-		outcome string
-	}{"NoSuchKey": {404, "missing"}, "AccessDenied": {403, "denied"}} {
-		t.Run(code, func(t *testing.T) {
-			bubble(t, func(w *world) {
-				key := folder + "a.json.gz"
-				w.aws.Fail(aws.Fault{Op: "s3:GetObject", Resource: bucket + "/" + key, Times: 3, Status: want.status, Code: code})
-				w.aws.Put(bucket, key, logFile(0, 10))
-				start := time.Now()
-				stop := w.run()
-				w.until("read", w.empty)
-				took := time.Since(start)
-				stop()
-				w.wantRecords(10)
-				if w.count.get("object "+want.outcome) != 3 || w.count.get("object read") != 1 {
-					t.Errorf("counted %v", w.count.n)
-				}
-				if took < time.Minute || took > 10*time.Minute {
-					t.Errorf("it took %s; the pauses should grow from half a minute", took)
-				}
-				if told := w.inbox.of("trail"); len(told) != 1 || !strings.Contains(w.alert(told[0]).Title, want.outcome) {
-					t.Errorf("told %v, want it once, at the third attempt", told)
-				}
-			})
-		})
-	}
-}
-
-func TestMessagesThatAnnounceNothing(t *testing.T) {
+func TestWhatIsCommittedIsDeletedEvenWhileStopping(t *testing.T) {
 	bubble(t, func(w *world) {
-		for _, body := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`, `{}`, `{"Records":[]}`, `{"x":1}`, `[1]`, `hello`, `{"Records":[{"x":1}]}`} {
-			w.aws.Send("trail", body)
-		}
-		stop := w.run()
-		w.until("all deleted", w.empty)
-		stop()
-		for name, want := range map[string]int{"message test": 1, "message empty": 2, "message unknown": 3, "message not_json": 1} {
-			if w.count.get(name) != want {
-				t.Errorf("%s: %d, want %d", name, w.count.get(name), want)
-			}
-		}
-		if w.aws.Count("s3:GetObject", 200)+w.inbox.calls != 0 {
-			t.Error("something was done for them")
-		}
-	})
-}
-
-func TestKeys(t *testing.T) {
-	bubble(t, func(w *world) {
-		odd := "my logs+ü/AWSLogs/o-abc123/111122223333/CloudTrail/eu-west-1/a b%2F(1).json.gz"
-		w.aws.Put(bucket, odd, logFile(0, 5))
-		for _, k := range []string{"AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/d.json.gz", "AWSLogs/111122223333/CloudTrail-Insight/eu-west-1/i.json.gz",
-			"AWSLogs/111122223333/Config/x.json.gz", "AWSLogs/111122223333/vpcflowlogs/x.log.gz", "readme.txt"} {
-			w.aws.Put(bucket, k, []byte("x"))
-		}
-		w.aws.AddBucket(aws.Bucket{Name: "elsewhere", Region: "us-east-1", Notify: "trail"})
-		w.aws.Put("elsewhere", folder+"b.json.gz", logFile(5, 10))
-		stop := w.run()
-		w.until("all read", w.empty)
-		stop()
+		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 10))
+		committed, stopping := make(chan struct{}), make(chan struct{})
+		w.inbox.after = func() error { close(committed); <-stopping; return nil }
+		ctx, cancel := context.WithCancel(context.Background())
+		w.running.Go(func() { _ = w.source().Run(ctx) })
+		<-committed
+		cancel()
+		close(stopping)
+		w.running.Wait()
 		w.wantRecords(10)
-		if w.count.get("object skipped") != 5 || w.aws.Count("s3:GetObject", 200) != 2 {
+		if !w.empty() {
+			t.Error("the message is still there")
+		}
+	})
+}
+
+func TestAFileIsReadOnce(t *testing.T) {
+	bubble(t, func(w *world) {
+		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 10))
+		for range 4 { // S3 and SQS deliver at least once
+			w.aws.Send("trail", w.aws.Event(bucket, "ObjectCreated:Put", folder+"a.json.gz"))
+		}
+		w.change = func(c *trail.Config) { c.Pollers = 1 }
+		stop := w.run()
+		w.until("read", w.empty)
+		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 20)) // another content
+		w.until("read again", w.empty)
+		stop()
+		w.wantRecords(20)
+		if w.aws.Count("s3:GetObject", 200) != 2 || w.count.get("object known") != 4 {
 			t.Errorf("counted %v", w.count.n)
 		}
 	})
-}
-
-func TestRemovedLogFilesAreAnAlert(t *testing.T) {
-	bubble(t, func(w *world) {
-		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 1))
-		stop := w.run()
-		w.until("read", w.empty)
-		w.aws.Remove(bucket, folder+"a.json.gz")
-		w.aws.Send("trail", w.aws.Event(bucket, "ObjectRemoved:DeleteMarkerCreated", "AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/d.json.gz"))
-		w.aws.Send("trail", w.aws.Event(bucket, "ObjectRemoved:Delete", "readme.txt"))
-		w.aws.Send("trail", w.aws.Event(bucket, "LifecycleExpiration:Delete", folder+"old.json.gz"))
-		w.until("told", w.empty)
-		stop()
-		told := w.inbox.of("trail")
-		if len(told) != 2 || w.count.get("object removed") != 2 || w.count.get("object skipped") != 2 {
-			t.Fatalf("told %v, counted %v", told, w.count.n)
-		}
-		one, two := w.alert(told[0]), w.alert(told[1])
-		if one.Kind != "trail.log_removed" || one.Level != incident.LevelHigh || one.Principal != "AWS:AROASANDBOX:someone" || one.Address != "203.0.113.7" ||
-			one.Account != "111122223333" || one.URL == "" || one.At.IsZero() || one.Fingerprint != two.Fingerprint {
-			t.Errorf("alerts %+v and %+v", one, two)
-		}
-	})
-}
-
-// A record is the same delivery whichever way it comes.
-func TestRecordsKeepTheIDOfTheCloudTrailSource(t *testing.T) {
-	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
-	bubble(t, func(w *world) {
-		rs := []string{record(0), `{"eventSource":"s","eventName":"n","eventID":"alone"}`, `{"eventSource":"s","eventName":"n","eventID":7,"recipientAccountId":111122223333}`}
-		w.aws.Put(bucket, folder+"a.json", []byte(`[`+strings.Join(rs, ",")+`]`))
-		stop := w.run()
-		w.until("read", w.empty)
-		stop()
-		got := w.inbox.of("cloudtrail")
-		if len(got) != len(rs) {
-			t.Fatalf("got %v", got)
-		}
-		for _, d := range got {
-			want, err := source.Verify(map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
-			if err != nil || d.ID != want {
-				t.Errorf("id %q, by webhook %q, %v", d.ID, want, err)
-			}
-			if signals, err := source.Decode(nil, d.Body); err != nil || len(signals) != 1 {
-				t.Errorf("decoded %v, %v", signals, err)
-			}
-		}
-	})
-}
-
-func TestOnlyWhatMattersIsKept(t *testing.T) {
-	bubble(t, func(w *world) {
-		w.change = func(c *trail.Config) {
-			c.Filter = func(raw json.RawMessage) bool { return !bytes.Contains(raw, []byte("event-00003")) }
-		}
-		file := `{"Records":[` + record(0) + `,7,` + record(1) + `,{"x":1},{"eventSource":"s","eventName":tru},` + record(3) + `,` + record(2) + `]}`
-		w.aws.Put(bucket, folder+"a.json.gz", zipped(file))
-		stop := w.run()
-		w.until("read", w.empty)
-		stop()
-		w.wantRecords(3)
-		if w.count.get("kept") != 3 || w.count.get("skipped") != 1 || w.count.get("bad") != 3 {
-			t.Errorf("counted %v", w.count.n)
-		}
-		told := w.inbox.of("trail")
-		if len(told) != 1 {
-			t.Fatalf("told %v", told)
-		}
-		if a := w.alert(told[0]); a.Kind != "trail.records" || !strings.HasPrefix(a.Title, "3 of 7 ") {
-			t.Errorf("alert %+v", a)
-		}
-	})
-}
-
-func TestWrongCredentialsAreSeen(t *testing.T) {
-	bubble(t, func(w *world) {
-		t.Setenv("AWS_SECRET_ACCESS_KEY", "another secret")
-		stop := w.run()
-		w.until("refused", func() bool { return w.aws.Count("sqs:ReceiveMessage", 403) >= 3 })
-		stop()
-		if w.count.get("poll error") == 0 || w.aws.Count("sqs:ReceiveMessage", 403) > 10 {
-			t.Errorf("counted %v", w.count.n)
-		}
-	})
-}
-
-func TestNewSaysWhatIsWrong(t *testing.T) {
-	good := trail.Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/111122223333/trail", Sink: &inbox{}}
-	for name, tt := range map[string]struct {
-		change func(*trail.Config)
-		field  string
-	}{
-		"no queue":       {func(c *trail.Config) { c.QueueURL = "" }, "queue_url"},
-		"an ARN":         {func(c *trail.Config) { c.QueueURL = "arn:aws:sqs:eu-west-1:111122223333:trail" }, "queue_url"},
-		"unknown region": {func(c *trail.Config) { c.QueueURL = "https://example.com/q" }, "region"},
-		"odd region":     {func(c *trail.Config) { c.Region = "evil.example/" }, "region"},
-		"too short":      {func(c *trail.Config) { c.Visibility = time.Second }, "visibility"},
-	} {
-		c := good
-		tt.change(&c)
-		_, err := trail.New(c)
-		var e *incident.Error
-		if !errors.As(err, &e) || e.Field != tt.field {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	s, err := trail.New(good)
-	if err != nil || s.Region != "eu-west-1" {
-		t.Errorf("%+v, %v", s, err)
-	}
-	if _, err := s.Verify(nil, nil, time.Time{}); incident.CodeOf(err) != incident.CodeForbidden {
-		t.Errorf("a delivery to its path: %v", err)
-	}
 }

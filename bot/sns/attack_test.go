@@ -217,6 +217,13 @@ func TestAttacksWithTheCertificate(t *testing.T) {
 					t.Errorf("it made us ask %s", asked)
 				}
 			}
+			if name == "of another key" {
+				return // it is a good one, and is remembered
+			}
+			s.web.set(certAt, page{status: 200, body: a.leafPEM})
+			if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
+				t.Errorf("the bad one was remembered: %v", err)
+			}
 		})
 	}
 	for name, p := range map[string]page{

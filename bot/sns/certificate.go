@@ -34,7 +34,7 @@ const (
 
 // outward is the client for Amazon: no cookies, no redirects.
 func outward() *http.Client {
-	t := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck,errorlint // it is one in the standard library
+	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
 	return &http.Client{Transport: t}
 }

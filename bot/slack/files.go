@@ -63,8 +63,8 @@ func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect)
 func (s *Slack) upload(ctx context.Context, id incident.ID, doc incident.Document) ([]slack.File, error) {
 	base := fmt.Sprintf("%s-postmortem-r%d", strings.ToLower(id.String()), doc.Revision)
 	var done []slack.FileSummary
-	title := fmt.Sprintf("Postmortem of %s, revision %d", id, doc.Revision)
-	for _, f := range []struct{ name, title, content string }{{base + ".md", title + ", as Markdown", doc.Markdown}, {base + ".html", title + ", as a page", doc.HTML}} {
+	title := "Postmortem of " + id.String()
+	for _, f := range []struct{ name, title, content string }{{base + ".md", title + " (Markdown)", doc.Markdown}, {base + ".html", title + " (page)", doc.HTML}} {
 		if f.content == "" {
 			continue
 		}

@@ -19,11 +19,12 @@ func (s scene) recordEdited() {
 	s.line(mk(":pencil2: %s edited the closing record: %s", s.by(), list(changed, 600)))
 }
 
-// record shows the closing record, every field with its share of the room.
+// record shows the closing record, every field with its share of the room; what
+// is chosen rather than written stands below.
 func (s scene) record(r incident.Record) {
 	var filled []incident.RecordField
 	for _, f := range incident.RecordFields() {
-		if r.Get(f.Name) != "" {
+		if r.Get(f.Name) != "" && f.Name != "audience" && f.Name != "language" {
 			filled = append(filled, f)
 		}
 	}
@@ -33,6 +34,9 @@ func (s scene) record(r incident.Record) {
 		s.cut = s.cut || cut
 		s.line(mk("*%s*", esc(f.Label, 60)))
 		s.quote(text)
+	}
+	if r.Audience != "" {
+		s.small(mk("audience: %s", word(r.Audience)), mk("language: %s", esc(r.Language, 40)))
 	}
 }
 

@@ -231,7 +231,9 @@ func (s scene) sourceNoted() {
 func (s scene) acknowledged() {
 	s.line(mk(":raised_hand: %s has it.", s.by()))
 	s.say("text")
-	s.grading()
+	if s.e.Via != incident.ViaSlack { // who said it here was asked in the answer
+		s.grading()
+	}
 }
 
 // grading asks how grave it is.

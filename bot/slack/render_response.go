@@ -181,7 +181,9 @@ func (s scene) stepDone() {
 		s.line(mk(":clipboard: *%s*", esc(step.Title, 300)))
 		s.say("outcome")
 	default:
-		s.line(mk(":robot_face: %s: %s", esc(step.Title, 300), esc(outcome, 200)))
+		said := mk(":robot_face: %s: %s", esc(step.Title, 300), esc(outcome, 200))
+		s.text = string(said)
+		s.small(said)
 	}
 }
 

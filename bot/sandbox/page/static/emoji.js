@@ -22,7 +22,7 @@ const signs = { white_check_mark: "✔", heavy_check_mark: "✔", ok: "✔", bal
   hourglass_flowing_sand: "◷", alarm_clock: "◷", telephone_receiver: "☎", pager: "☎", pencil: "✎", pencil2: "✎", memo: "✎", writing_hand: "✍", lower_left_fountain_pen: "✒", no_entry: "⊘", no_entry_sign: "⊘", octagonal_sign: "⊘",
   arrow_right: "→", arrow_left: "←", fast_forward: "»", repeat: "↻", arrows_counterclockwise: "↻", leftwards_arrow_with_hook: "↩", email: "✉", envelope: "✉", gear: "⚙", hammer_and_wrench: "⚒", scales: "⚖", checkered_flag: "⚑",
   triangular_flag_on_post: "⚑", star: "★", heart: "♥", "+1": "+1", thumbsup: "+1", "-1": "−1", thumbsdown: "−1", question: "?", grey_question: "?", grey_exclamation: "!", information_source: "ℹ", eyes: "◉", zap: "↯",
-  bell: "♪", raised_hand: "☝", wave: "☺", bust_in_silhouette: "☻", busts_in_silhouette: "☻", level_slider: "⇅", pushpin: "⚐", key: "⚷", lock: "⚿", unlock: "⚿", lock_with_ink_pen: "⚿",
+  bell: "♪", raised_hand: "✔", wave: "☺", bust_in_silhouette: "☻", busts_in_silhouette: "☻", level_slider: "⇅", pushpin: "⚐", key: "⚷", lock: "⚿", unlock: "⚿", lock_with_ink_pen: "⚿",
   shield: "⛨", calendar: "▦", book: "❡", clipboard: "❡", page_facing_up: "▤", file_folder: "▣", mega: "◁", speech_balloon: "❝", robot_face: "⚙", handshake: "⇄", wastebasket: "⌫", twisted_rightwards_arrows: "⇉", link: "∞",
   red_circle: "●", large_red_circle: "●", white_circle: "○", black_circle: "●", tada: "✶", sparkles: "✶" };
 

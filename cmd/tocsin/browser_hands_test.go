@@ -265,6 +265,15 @@ func (v *viewer) scrolls(end bool) {
 		return there; }`, end)
 }
 
+// looksAt scrolls something of the conversation to the top.
+func (v *viewer) looksAt(css string) {
+	v.Helper()
+	v.until("look at "+css, `(css) => {
+		const box = document.getElementById("messages"), el = box.querySelector(css), before = box.scrollTop;
+		el?.scrollIntoView({ block: "start", behavior: "instant" });
+		return Boolean(el) && box.scrollTop === before; }`, css)
+}
+
 // screen makes the screen that wide, and dark or light.
 func (v *viewer) screen(width, height int64, scheme string) {
 	v.Helper()

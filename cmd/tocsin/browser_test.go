@@ -77,6 +77,8 @@ func (v *viewer) takesIt() {
 	v.reads(first.Name, "has it.")
 	v.sees(".message[data-ephemeral=true]", "you have it")
 	v.sees(".message.pinned", first.Name)
+	v.looksAt(".message.pinned")
+	v.shot("card-taken")
 	v.scrolls(true)
 	v.shot("i-have-it")
 	v.chooses(".message[data-ephemeral=true] [data-action-id=severity]", "INC-1|sev1")
@@ -148,7 +150,7 @@ func (v *viewer) endsIt() {
 	v.sees("[data-action-id=record]", "Write the record")
 	v.scrolls(true)
 	v.shot("resolved")
-	v.scrolls(false)
+	v.looksAt(".message.pinned")
 	v.shot("card-resolved")
 }
 
@@ -287,7 +289,7 @@ func (v *viewer) reviews() {
 	v.sees(".message.pinned", "closed")
 	v.scrolls(true)
 	v.shot("closed")
-	v.scrolls(false)
+	v.looksAt(".message.pinned")
 	v.shot("card-closed")
 }
 
@@ -313,7 +315,7 @@ func (v *viewer) looksAround() {
 	v.shot("dark-form")
 	v.closes()
 	v.screen(390, 844, "light")
-	v.scrolls(false)
+	v.looksAt(".message.pinned")
 	v.shot("narrow-card")
 	v.scrolls(true)
 	v.shot("narrow-end")

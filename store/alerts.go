@@ -67,10 +67,17 @@ func (r reader) Alert(id int64) (response.AlertRow, error) {
 	if err := r.db.Raw("SELECT * FROM alerts WHERE id = ?", id).Scan(&rows).Error; err != nil {
 		return response.AlertRow{}, fmt.Errorf("read an alert: %w", err)
 	}
-	if len(rows) == 0 {
+	if len(rows) > 0 {
+		return r.alert(rows[0])
+	}
+	var next int64
+	if err := r.db.Raw("SELECT moved_to FROM moved_alerts WHERE id = ?", id).Scan(&next).Error; err != nil {
+		return response.AlertRow{}, fmt.Errorf("look where an alert went: %w", err)
+	}
+	if next == 0 {
 		return response.AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
 	}
-	return r.alert(rows[0])
+	return r.Alert(next)
 }
 
 func (r reader) Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
@@ -141,6 +148,8 @@ func (t domainTx) move(to incident.ID, where string, args ...any) error {
 				first_at = CASE WHEN f.first_at < alerts.first_at THEN f.first_at ELSE alerts.first_at END,
 				last_at = CASE WHEN f.last_at > alerts.last_at THEN f.last_at ELSE alerts.last_at END
 				FROM alerts AS f WHERE f.id IN ? AND alerts.incident_id = ? AND alerts.hash = f.hash`, []any{chunk, int64(to)}},
+			{"remember where added alerts are", `INSERT INTO moved_alerts (id, moved_to)
+				SELECT f.id, alerts.id FROM alerts AS f JOIN alerts ON alerts.hash = f.hash WHERE f.id IN ? AND alerts.incident_id = ?`, []any{chunk, int64(to)}},
 			{"drop added alerts", `DELETE FROM alerts WHERE id IN ? AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)`, []any{chunk, int64(to)}},
 			{"move alerts", `UPDATE alerts SET incident_id = ? WHERE id IN ?`, []any{int64(to), chunk}},
 		} {

@@ -48,19 +48,8 @@ func (t domainTx) PutRouting(digest string, source []byte) (int64, error) {
 	return row.ID, nil
 }
 
-// evidenceRow is a row of the table inbox, as evidence.
-type evidenceRow struct {
-	inboxRow
-	Outcome      string
-	IncidentID   int64
-	AlertID      int64
-	Rule         int
-	RoutingID    int64
-	SealedReason []byte
-}
-
 func (r reader) Delivery(id int64) (out incident.Received, settled response.Settled, err error) {
-	var rows []evidenceRow
+	var rows []inboxRow
 	if err := r.db.Raw("SELECT * FROM inbox WHERE id = ?", id).Scan(&rows).Error; err != nil {
 		return out, settled, fmt.Errorf("read a delivery: %w", err)
 	}

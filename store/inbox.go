@@ -27,8 +27,15 @@ type inboxRow struct {
 	Source       string
 	DeliveryHash string
 	ReceivedAt   time.Time
+	HandledAt    *time.Time
 	Again        bool
+	Outcome      string
+	IncidentID   int64
+	AlertID      int64
+	Rule         int
+	RoutingID    int64
 	SealedBody   []byte
+	SealedReason []byte
 }
 
 // sealedDelivery is what of a delivery is sealed: the body as it was received, its SHA-256, who sent it and how that

@@ -12,6 +12,12 @@ ALTER TABLE alerts ADD COLUMN storm boolean NOT NULL DEFAULT false;
 DROP INDEX alerts_last;
 CREATE INDEX alerts_last ON alerts (incident_id, last_at, count); -- a shelf is listed and counted from it alone
 
+-- Where an alert is whose row was added to another's.
+CREATE TABLE moved_alerts (
+    id bigint PRIMARY KEY,
+    moved_to bigint NOT NULL
+);
+
 -- Deliveries: more that can become of them, by which rule of which routing, and whether one is evaluated anew.
 CREATE TABLE inbox_next (
     id integer PRIMARY KEY,
@@ -79,6 +85,8 @@ CREATE INDEX maintenance_ends ON maintenance (ends_at);
 -- Nothing of an incident that is held is deleted, nor of one that went on inside another that is.
 ALTER TABLE incidents ADD COLUMN held boolean NOT NULL DEFAULT false;
 ALTER TABLE incidents ADD COLUMN merged_into bigint NOT NULL DEFAULT 0;
+
+CREATE INDEX effects_incident ON effects (incident_id);
 
 -- Proof of what was deleted by schedule: which rows, under which policy, and a keyed hash over what they held.
 CREATE TABLE tombstones (

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"gorm.io/gorm"
+
+	"tocsin/bot/intake"
+)
+
+// Span chooses stored deliveries: from one time to before another (zero: now), of one source (empty: of all).
+type Span struct {
+	From, To time.Time
+	Source   string
+}
+
+func (s Span) where() (string, []any) {
+	where, args := "received_at >= ?", []any{stamp(s.From)}
+	if !s.To.IsZero() {
+		where, args = where+" AND received_at < ?", append(args, stamp(s.To))
+	}
+	if s.Source != "" {
+		where, args = where+" AND source = ?", append(args, s.Source)
+	}
+	return where, args
+}
+
+// replayBatch is how many deliveries are read, or put back, at a time.
+const replayBatch = 200
+
+// Deliveries calls fn with the stored deliveries of a span as they were received, in their order.
+func (s *Store) Deliveries(ctx context.Context, span Span, fn func(row int64, d intake.Delivery, sha256 string) error) error {
+	where, args := span.where()
+	for after := int64(0); ; {
+		var rows []inboxRow
+		err := s.view(ctx, func(db *gorm.DB) error {
+			return db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
+				slices.Concat([]any{after}, args, []any{replayBatch})...).Scan(&rows).Error
+		})
+		if err != nil {
+			return fmt.Errorf("read deliveries: %w", err)
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		for _, row := range rows {
+			var d sealedDelivery
+			if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
+				return err
+			}
+			if err := fn(row.ID, d.delivery(row), d.hash()); err != nil {
+				return err
+			}
+		}
+		after = rows[len(rows)-1].ID
+	}
+}
+
+// The outcomes that led nowhere, and so may turn out differently; those of the first kind were counted.
+var (
+	countedAside = []string{"watched", "dropped", "maintenance", "late"}
+	notCounted   = []string{"undecodable", "ignored"}
+)
+
+// Reconsider has the deliveries of a span that led to nothing decoded and routed anew, as the configuration is now. What
+// was counted is not counted again. What belongs to an incident is history and is left alone. It returns how many.
+func (s *Store) Reconsider(ctx context.Context, span Span) (n int, err error) {
+	where, args := span.where()
+	for after := int64(0); ; {
+		var ids []int64
+		err := s.view(ctx, func(db *gorm.DB) error {
+			return db.Raw("SELECT id FROM inbox WHERE id > ? AND "+where+" AND outcome IN ? ORDER BY id LIMIT ?",
+				slices.Concat([]any{after}, args, []any{slices.Concat(countedAside, notCounted), replayBatch})...).Scan(&ids).Error
+		})
+		if err != nil {
+			return n, fmt.Errorf("find deliveries: %w", err)
+		}
+		if len(ids) == 0 {
+			return n, nil
+		}
+		after = ids[len(ids)-1]
+		err = s.tx(ctx, func(t *tx) error {
+			back := t.db.Exec(`UPDATE inbox SET handled_at = NULL, again = (outcome IN ?), outcome = '', sealed_reason = NULL
+				WHERE id IN ? AND outcome IN ?`, countedAside, ids, slices.Concat(countedAside, notCounted))
+			if back.Error != nil {
+				return fmt.Errorf("put deliveries back: %w", back.Error)
+			}
+			n += int(back.RowsAffected)
+			return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{slices.Min(ids), slices.Max(ids)}})
+		})
+		if err != nil {
+			return n, err
+		}
+	}
+}

@@ -1,0 +1,394 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/response"
+	"tocsin/store/storetest"
+)
+
+// ancient opens a store whose clock stands at noon until it is set.
+func ancient(t *testing.T, url string) (*Store, *atomic.Int64) {
+	var now atomic.Int64
+	now.Store(noon.UnixMicro())
+	return openTest(t, url, func(c *Config) { c.Clock = func() time.Time { return time.UnixMicro(now.Load()) } }), &now
+}
+
+// end moves an incident to a status, and lets it be held if so.
+func (s *Store) end(t *testing.T, inc incident.Incident, status incident.Status, into incident.ID, held bool) {
+	t.Helper()
+	s.write(t, func(tx response.Tx) (err error) {
+		e := event(incident.EventDismissed, map[string]string{"status": string(status)})
+		if into != 0 {
+			e = event(incident.EventMergedInto, map[string]string{"status": string(incident.Merged), "target": into.String()})
+		}
+		inc, err = grow(tx, inc, e)
+		if held && err == nil {
+			_, err = grow(tx, inc, event(incident.EventHeld, nil, "reason", "the regulator asked"))
+		}
+		return err
+	})
+}
+
+func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s, now := ancient(t, url)
+		var incidents []incident.Incident
+		for n := range 6 {
+			incidents = append(incidents, s.open(t, fmt.Sprint("incident ", n)))
+		}
+		over, open, held, mergedIntoOpen, mergedIntoOver := incidents[0], incidents[1], incidents[2], incidents[3], incidents[4]
+		s.end(t, over, incident.Closed, 0, false)
+		s.end(t, held, incident.Dismissed, 0, true)
+		s.end(t, mergedIntoOpen, "", open.ID, false)
+		s.end(t, mergedIntoOver, "", over.ID, false)
+		var deliveries []intake.Delivery
+		homes := []incident.ID{0, over.ID, open.ID, held.ID, mergedIntoOpen.ID, mergedIntoOver.ID}
+		for n := range homes {
+			deliveries = append(deliveries, intake.Delivery{Source: "sentry", ID: fmt.Sprint(n), Body: fmt.Appendf(nil, `{"n":%d}`, n), Received: noon})
+		}
+		deliveries = append(deliveries, intake.Delivery{Source: "sentry", ID: "unhandled", Body: []byte("{}"), Received: noon},
+			intake.Delivery{Source: "sentry", ID: "watched, and moved into the open one", Body: []byte("{}"), Received: noon})
+		if err := s.Accept(t.Context(), deliveries); err != nil {
+			t.Fatal(err)
+		}
+		s.write(t, func(tx response.Tx) error {
+			var settled []response.Settled
+			for n, id := range homes {
+				settled = append(settled, response.Settled{Row: int64(n + 1), Outcome: "counted", Incident: id})
+				a := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: fmt.Sprint(n), Correlation: fmt.Sprint(n)}
+				if _, _, err := tx.Tally(id, a, 1, noon, response.Decision{}); err != nil {
+					return err
+				}
+				if _, err := tx.Once(id, "key"); err != nil {
+					return err
+				}
+				if err := tx.Audit(response.Access{At: noon, Person: "p1", Action: "show", Incident: id, Allowed: true}); err != nil {
+					return err
+				}
+			}
+			moved := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: "moved", Correlation: "moved"}
+			row, _, err := tx.Tally(response.Watched, moved, 1, noon, response.Decision{})
+			_, _, err2 := tx.Recall(open.ID, moved, response.Decision{})
+			settled = append(settled, response.Settled{Row: 8, Outcome: "watched", Alert: row.ID})
+			return errors.Join(err, err2, tx.Settle(settled))
+		})
+		keep := Retention{Alerts: 24 * time.Hour, Inbox: 400 * 24 * time.Hour, Audit: 24 * time.Hour} // too short is taken as the minimum
+		prune := func(after time.Duration) Pruned {
+			t.Helper()
+			now.Store(noon.Add(after).UnixMicro())
+			p, err := s.Prune(t.Context(), keep, 20*time.Second)
+			if err != nil || p.More {
+				t.Fatalf("%+v, %v", p, err)
+			}
+			return p
+		}
+		if p := prune(364 * 24 * time.Hour); len(p.Deleted) > 0 {
+			t.Errorf("deleted within a year: %v", p.Deleted)
+		}
+		if p := prune(380 * 24 * time.Hour); p.Deleted["alerts"] != 3 || p.Deleted["inbox"] != 0 || p.Deleted["audit"] != 3 || p.Deleted["commands"] != 3 {
+			t.Errorf("after the minimum: %v", p.Deleted)
+		}
+		if p := prune(401 * 24 * time.Hour); p.Deleted["inbox"] != 3 {
+			t.Errorf("after its time: %v", p.Deleted)
+		}
+		var left []int64
+		for id := int64(1); id <= 8; id++ {
+			if s.count(t, "SELECT count(*) FROM inbox WHERE id = ?", id) == 1 {
+				left = append(left, id)
+			}
+		}
+		if !slices.Equal(left, []int64{3, 4, 5, 7, 8}) {
+			t.Errorf("the deliveries %v are left", left)
+		}
+		if n := s.count(t, "SELECT count(*) FROM alerts"); n != 4 {
+			t.Errorf("%d alerts are left", n)
+		}
+		if n := s.count(t, "SELECT coalesce(sum(deleted), 0) FROM tombstones WHERE length(hash) > 20 AND policy LIKE '%d'"); n != 12 {
+			t.Errorf("tombstones stand for %d rows", n)
+		}
+		if v, err := s.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
+			t.Errorf("%+v, %v", v.Faults, err)
+		}
+		if p := prune(402 * 24 * time.Hour); len(p.Deleted) > 0 {
+			t.Errorf("deleted twice: %v", p.Deleted)
+		}
+	})
+}
+
+func TestPruneStopsInTime(t *testing.T) {
+	s, now := ancient(t, storetest.SQLite(t))
+	var ds []intake.Delivery
+	for n := range pruneBatch + 10 {
+		ds = append(ds, intake.Delivery{Source: "sentry", ID: fmt.Sprint(n), Body: []byte("{}"), Received: noon})
+	}
+	if err := s.Accept(t.Context(), ds); err != nil {
+		t.Fatal(err)
+	}
+	s.write(t, func(tx response.Tx) error {
+		var settled []response.Settled
+		for n := range ds {
+			settled = append(settled, response.Settled{Row: int64(n + 1), Outcome: "ignored"})
+		}
+		return tx.Settle(settled)
+	})
+	now.Store(noon.Add(3 * MinRetention).UnixMicro())
+	if p, err := s.Prune(t.Context(), Retention{}, -1); err != nil || !p.More || len(p.Deleted) > 0 {
+		t.Errorf("without time: %+v, %v", p, err)
+	}
+	if p, err := s.Prune(t.Context(), Retention{}, 20*time.Second); err != nil || p.More || p.Deleted["inbox"] != int64(len(ds)) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if n := s.count(t, "SELECT count(*) FROM tombstones"); n != 2 {
+		t.Errorf("%d tombstones", n)
+	}
+}
+
+func TestEvidenceIsKeptAsItWasReceived(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		in := intake.Delivery{Source: "sentry", ID: "d1", Header: map[string]string{"Sentry-Hook-Resource": "issue"}, Body: []byte("{\"a\": \"\\u00e9\xff\"}"),
+			Received: stamp(noon), Sender: "10.0.0.1", Verified: "by the source's credential"}
+		if err := s.Accept(t.Context(), []intake.Delivery{in}); err != nil {
+			t.Fatal(err)
+		}
+		s.write(t, func(tx response.Tx) error {
+			return tx.Settle([]response.Settled{{Row: 1, Outcome: "undecodable", Reason: "not text", Rule: 2, Routing: 7}})
+		})
+		seen := 0
+		err := s.Deliveries(t.Context(), Span{From: noon.Add(-time.Hour)}, func(row int64, d intake.Delivery, sha256 string) error {
+			seen++
+			if row != 1 || !bytes.Equal(d.Body, in.Body) || sha256 != bodyHash(in.Body) || d.Verified != in.Verified || d.Sender != in.Sender || !d.Received.Equal(in.Received) {
+				t.Errorf("%d: %+v, %s", row, d, sha256)
+			}
+			return nil
+		})
+		if err != nil || seen != 1 {
+			t.Errorf("%d deliveries, %v", seen, err)
+		}
+		err = s.View(t.Context(), func(r response.Reader) error {
+			got, settled, err := r.Delivery(1)
+			if got.SHA256 != bodyHash(in.Body) || got.Reason != "not text" || got.Sender != "10.0.0.1" || settled.Rule != 2 || settled.Routing != 7 {
+				t.Errorf("%+v, %+v", got, settled)
+			}
+			_, _, unknown := r.Delivery(9)
+			if incident.CodeOf(unknown) != incident.CodeUnknown {
+				t.Errorf("%v", unknown)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestReconsiderPutsBackWhatLedNowhere(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		outcomes := []string{"opened", "attached", "counted", "command", "watched", "dropped", "maintenance", "late", "undecodable", "ignored"}
+		var ds []intake.Delivery
+		var settled []response.Settled
+		for n, outcome := range outcomes {
+			ds = append(ds, intake.Delivery{Source: "sentry", ID: outcome, Body: []byte("{}"), Received: noon})
+			settled = append(settled, response.Settled{Row: int64(n + 1), Outcome: outcome})
+		}
+		ds = append(ds, intake.Delivery{Source: "sentry", ID: "before", Body: []byte("{}"), Received: noon.Add(-time.Hour)})
+		settled = append(settled, response.Settled{Row: 11, Outcome: "watched"})
+		if err := s.Accept(t.Context(), ds); err != nil {
+			t.Fatal(err)
+		}
+		s.write(t, func(tx response.Tx) error { return tx.Settle(settled) })
+		if n, err := s.Reconsider(t.Context(), Span{From: noon.Add(-time.Minute), Source: "sentry"}); err != nil || n != 6 {
+			t.Errorf("%d put back, %v", n, err)
+		}
+		rows, err := s.Rows(t.Context(), 1, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, row := range rows {
+			got += fmt.Sprintf("%s %v; ", row.Delivery.ID, row.Again)
+		}
+		if got != "watched true; dropped true; maintenance true; late true; undecodable false; ignored false; " {
+			t.Error(got)
+		}
+		if n, err := s.Reconsider(t.Context(), Span{From: noon.Add(-time.Minute)}); err != nil || n != 0 {
+			t.Errorf("%d put back again, %v", n, err)
+		}
+	})
+}
+
+func TestAlertsAreRecalledAndSplit(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		a, b := s.open(t, "a"), s.open(t, "b")
+		one := incident.Alert{Source: "sentry", Kind: "k", Title: "one", Fingerprint: "1", Correlation: "c"}
+		two, three := one, one
+		two.Fingerprint, three.Fingerprint, three.Correlation = "2", "3", "d"
+		var first response.AlertRow
+		s.write(t, func(tx response.Tx) (err error) {
+			first, _, err = tx.Tally(response.Watched, one, 3, noon, response.Decision{Rule: 2})
+			_, _, err2 := tx.Tally(response.Dropped, one, 4, noon, response.Decision{})
+			row, known, err3 := tx.Recall(a.ID, one, response.Decision{Rule: 5, Storm: true})
+			if known || row.Count != 7 || row.Incident != a.ID || row.Decision.Rule != 5 || !row.Decision.Storm {
+				t.Errorf("recalled %v %+v", known, row)
+			}
+			row, known, err4 := tx.Recall(a.ID, one, response.Decision{})
+			if !known || row.Count != 7 {
+				t.Errorf("recalled again %v %+v", known, row)
+			}
+			nowhere, _, err5 := tx.Recall(a.ID, two, response.Decision{})
+			if nowhere.ID != 0 {
+				t.Errorf("recalled from nowhere %+v", nowhere)
+			}
+			return errors.Join(err, err2, err3, err4, err5)
+		})
+		s.write(t, func(tx response.Tx) error {
+			second, _, err := tx.Tally(a.ID, two, 1, noon, response.Decision{})
+			third, _, err2 := tx.Tally(a.ID, three, 1, noon, response.Decision{})
+			err3 := errors.Join(tx.Correlate("c", a.ID), tx.Correlate("d", a.ID), tx.Split([]int64{second.ID, third.ID}, a.ID, b.ID))
+			mine, err4 := tx.Correlated("c")
+			theirs, err5 := tx.Correlated("d")
+			prefers, err6 := tx.Correlated("unknown", "d", "c")
+			if mine != a.ID || theirs != b.ID || prefers != b.ID {
+				t.Errorf("the keys lead to %s, %s and %s", mine, theirs, prefers)
+			}
+			moved, err7 := tx.Alert(third.ID)
+			if moved.Incident != b.ID {
+				t.Errorf("%+v", moved)
+			}
+			// A row that was added to another is found under its old number.
+			again, _, err8 := tx.Tally(response.Watched, three, 2, noon, response.Decision{})
+			_, _, err9 := tx.Recall(b.ID, three, response.Decision{})
+			found, err10 := tx.Alert(again.ID)
+			if found.ID != third.ID || found.Count != 3 {
+				t.Errorf("%+v", found)
+			}
+			return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10)
+		})
+		err := s.View(t.Context(), func(r response.Reader) error {
+			if _, err := r.Alert(first.ID); err != nil {
+				t.Error(err)
+			}
+			_, err := r.Alert(999)
+			if incident.CodeOf(err) != incident.CodeUnknown {
+				t.Error(err)
+			}
+			kinds, copies, err := r.Shelved(response.Watched, noon)
+			if kinds != 0 || copies != 0 {
+				t.Errorf("%d kinds, %d copies", kinds, copies)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestEndedCorrelationIsFoundWithinItsWindow(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s, _ := ancient(t, url)
+		inc := s.open(t, "a")
+		known := incident.Alert{Source: "sentry", Fingerprint: "1", Correlation: "c"}
+		other := known
+		other.Fingerprint = "2"
+		s.write(t, func(tx response.Tx) error {
+			_, _, err := tx.Tally(inc.ID, known, 1, noon, response.Decision{})
+			return errors.Join(err, tx.Correlate("c", inc.ID))
+		})
+		look := func(a incident.Alert, since time.Time) (id incident.ID, known bool) {
+			t.Helper()
+			err := s.View(t.Context(), func(r response.Reader) (err error) { id, known, err = r.Ended("c", a, since); return err })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id, known
+		}
+		if id, _ := look(known, time.Time{}); id != 0 {
+			t.Errorf("%s has not ended", id)
+		}
+		s.write(t, func(tx response.Tx) error { return tx.Release(inc.ID) })
+		if id, is := look(known, noon.Add(-time.Hour)); id != inc.ID || !is {
+			t.Errorf("%s, known %v", id, is)
+		}
+		if id, is := look(other, noon.Add(-time.Hour)); id != inc.ID || is {
+			t.Errorf("%s, known %v", id, is)
+		}
+		if id, _ := look(known, noon.Add(time.Hour)); id != 0 {
+			t.Errorf("%s is found beyond the window", id)
+		}
+	})
+}
+
+func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s, _ := ancient(t, url)
+		inc := s.open(t, "storm")
+		s.write(t, func(tx response.Tx) error {
+			var errs []error
+			for n := range 5 {
+				errs = append(errs, tx.Opening(noon.Add(time.Duration(n)*time.Minute), noon.Add(time.Duration(n-3)*time.Minute)))
+			}
+			n, err := tx.Openings(noon.Add(-time.Hour), 10)
+			capped, err2 := tx.Openings(noon.Add(-time.Hour), 2)
+			if n != 3 || capped != 2 {
+				t.Errorf("%d openings, %d of at most 2", n, capped)
+			}
+			none, err3 := tx.Storm(inc.ID)
+			err4 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 1, Gathered: 5})
+			err5 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 2, Gathered: 6, Ended: true})
+			storm, err6 := tx.Storm(inc.ID)
+			if none != (response.Storm{}) || storm.Round != 2 || storm.Gathered != 6 || !storm.Ended {
+				t.Errorf("%+v, %+v", none, storm)
+			}
+			one, err7 := tx.PutRouting("sha256:1", []byte("[1]"))
+			two, err8 := tx.PutRouting("sha256:2", []byte("[2]"))
+			same, err9 := tx.PutRouting("sha256:1", []byte("[1]"))
+			source, since, err10 := tx.Routing(two)
+			if one != same || one == two || string(source) != "[2]" || since.IsZero() {
+				t.Errorf("routings %d, %d, %d: %s since %v", one, two, same, source, since)
+			}
+			return errors.Join(append(errs, err, err2, err3, err4, err5, err6, err7, err8, err9, err10)...)
+		})
+		window := incident.Maintenance{When: "true", Reason: "the database moves", Owner: "p1", From: stamp(noon), To: stamp(noon.Add(time.Hour))}
+		s.write(t, func(tx response.Tx) (err error) {
+			window.ID, err = tx.PutMaintenance(window)
+			return errors.Join(err, tx.Kept(window.ID, 3))
+		})
+		window.Matched = 3
+		err := s.View(t.Context(), func(r response.Reader) error {
+			list, err := r.Maintenance(noon)
+			late, err2 := r.Maintenance(noon.Add(2 * time.Hour))
+			if len(list) != 1 || list[0] != window || len(late) != 0 {
+				t.Errorf("%+v, %+v", list, late)
+			}
+			return errors.Join(err, err2)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		end := func(id int64) error {
+			return s.Tx(context.Background(), func(tx response.Tx) error { return tx.EndMaintenance(id, "p2", noon.Add(time.Minute)) })
+		}
+		if err := end(window.ID); err != nil {
+			t.Error(err)
+		}
+		if err := end(window.ID); incident.CodeOf(err) != incident.CodeConflict {
+			t.Errorf("ended twice: %v", err)
+		}
+		if err := end(99); incident.CodeOf(err) != incident.CodeUnknown {
+			t.Errorf("a window that never was: %v", err)
+		}
+	})
+}

@@ -25,21 +25,22 @@ type barrage struct {
 	make    func() parcel
 	trail   *feed.CloudTrail
 	sentry  *feed.Sentry
-	full    int64 // how many are in flight when a kill is decided; some are answered until it strikes
+	full    int64 // how many have to be in flight at a kill
 	senders sync.WaitGroup
 	number  int // of senders
 
 	inFlight atomic.Int64 // written to the wire, and not answered
-	answered atomic.Int64 // since the last surge began
+	answered atomic.Int64 // since it was last said when to strike
 	armed    atomic.Bool
 	after    int64
-	fire     chan int64
+	strike   func()
+	struck   chan int64
 
 	mu      sync.Mutex
 	change  *sync.Cond
 	ready   bool // the bot is there to be sent to
 	waiting int  // senders with nothing to send
-	tokens  int  // alerts that may still be sent before the next surge
+	tokens  int  // alerts that may still be sent before it pours
 	surging bool // send without end
 	ended   bool
 	books   books
@@ -69,7 +70,7 @@ func newBarrage(s *survivor, senders int, make_ func() parcel) *barrage {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: senders}}
 	trail, sentry := s.company.Trail, s.company.Sentry
 	trail.Client, sentry.Client = client, client
-	b := &barrage{survivor: s, make: make_, trail: &trail, sentry: &sentry, full: 56, number: senders, ready: true, fire: make(chan int64, 1),
+	b := &barrage{survivor: s, make: make_, trail: &trail, sentry: &sentry, full: leastInFlight, number: senders, ready: true, struck: make(chan int64, 1),
 		books: books{accepted: map[string]map[string]bool{}, gaveUp: map[string]map[string]bool{}, statuses: map[int]int{}}}
 	b.change = sync.NewCond(&b.mu)
 	for range senders {
@@ -140,9 +141,8 @@ func (b *barrage) deliver(p parcel) (status int) {
 		if !written.CompareAndSwap(false, true) {
 			return
 		}
-		if n := b.inFlight.Add(1); n >= b.full && b.answered.Load() >= b.after && b.armed.CompareAndSwap(true, false) {
-			b.fire <- n
-		}
+		b.inFlight.Add(1)
+		b.strikeIfFull()
 	}})
 	var answer feed.Answer
 	if p.trail {
@@ -193,17 +193,6 @@ func (b *barrage) allow(n int) {
 	b.change.Broadcast()
 }
 
-// surge sends without end, and lets killWhenFull happen after so many answers.
-func (b *barrage) surge(after int64) {
-	b.answered.Store(0)
-	b.after = after
-	b.armed.Store(true)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.surging = true
-	b.change.Broadcast()
-}
-
 // pour sends without end until it is told to stop.
 func (b *barrage) pour(on bool) {
 	b.mu.Lock()
@@ -212,23 +201,38 @@ func (b *barrage) pour(on bool) {
 	b.change.Broadcast()
 }
 
-// killWhenFull calls kill at the moment in which enough alerts are in flight,
-// with their number, and ends the surge.
-func (b *barrage) killWhenFull(least int64, kill func(inFlight int64)) {
+// strikeIfFull kills in the very moment in which enough alerts are in flight,
+// here and not in another goroutine, which would come too late.
+func (b *barrage) strikeIfFull() {
+	if b.answered.Load() < b.after || b.inFlight.Load() < b.full || !b.armed.CompareAndSwap(true, false) {
+		return
+	}
+	n := b.inFlight.Load()
+	if n < b.full {
+		b.armed.Store(true)
+		return
+	}
+	b.strike()
+	b.struck <- n
+}
+
+// killWhenFull sends without end; after so many answers strike is called in the
+// moment in which enough alerts are in flight. It returns how many those were.
+func (b *barrage) killWhenFull(after int64, strike func()) (inFlight int64) {
 	b.t.Helper()
+	b.answered.Store(0)
+	b.after, b.strike = after, strike
+	b.armed.Store(true)
+	b.pour(true)
 	select {
-	case <-b.fire:
-	case <-time.After(30 * time.Second):
+	case inFlight = <-b.struck:
+	case <-time.After(60 * time.Second):
 		b.t.Fatalf("the wire did not fill: %d alerts in flight", b.inFlight.Load())
 	}
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.ready, b.surging, b.tokens = false, false, 0
-	b.mu.Unlock()
-	n := b.inFlight.Load() // at the kill itself, not when it was decided
-	kill(n)
-	if n < least {
-		b.t.Errorf("%d alerts were in flight at the kill, want %d", n, least)
-	}
+	return inFlight
 }
 
 // open says that the bot is there again; what was not answered is repeated.

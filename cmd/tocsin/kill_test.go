@@ -152,11 +152,7 @@ func (k *killing) run() {
 		targets = append(targets[2:], targets[:2]...) // so that few kills see most of them on one of the databases
 	}
 	for n := range k.kills {
-		for range newsEachKill {
-			k.mu.Lock()
-			k.stories = append(k.stories, newStory(len(k.stories)))
-			k.mu.Unlock()
-		}
+		k.news()
 		if n%2 == 0 {
 			k.aimedKill(targets[n/2%len(targets)])
 		} else {
@@ -243,8 +239,7 @@ func (k *killing) randomKill() {
 	written := len(k.notes) + k.random.IntN(10)
 	k.mu.Unlock()
 	eventually(20*time.Second, func() bool { k.mu.Lock(); defer k.mu.Unlock(); return len(k.notes) > written })
-	k.barrage.surge(int64(k.random.IntN(120)))
-	k.barrage.killWhenFull(leastInFlight, k.killNow)
+	k.strike(int64(k.random.IntN(120)))
 }
 
 // aimedKill waits until an effect of the given kind has landed, keeps its
@@ -261,6 +256,7 @@ func (k *killing) aimedKill(target string) {
 		k.aim.disarm()
 		target = "anything instead of " + target
 		hit = k.aim.at("slack ")
+		k.news()
 		k.barrage.allow(20)
 		select {
 		case <-hit:
@@ -270,18 +266,27 @@ func (k *killing) aimedKill(target string) {
 	}
 	k.figures.hit++
 	k.figures.targets = append(k.figures.targets, target)
-	k.barrage.surge(0)
-	k.barrage.killWhenFull(leastInFlight, k.killNow)
+	k.strike(0)
 	k.aim.release()
 	undo()
 }
 
-// killNow is called at the very moment in which enough alerts are in flight.
-func (k *killing) killNow(inFlight int64) {
-	_ = k.current().cmd.Process.Kill()
+// strike fills the wire, kills after so many more answers, and waits for the end.
+func (k *killing) strike(after int64) {
+	p := k.current()
+	n := k.barrage.killWhenFull(after, func() { _ = p.cmd.Process.Kill() })
 	k.dead()
-	<-k.current().ended
-	k.figures.inFlight = append(k.figures.inFlight, inFlight)
+	<-p.ended
+	k.figures.inFlight = append(k.figures.inFlight, n)
+}
+
+// news lets new things go wrong.
+func (k *killing) news() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for range newsEachKill {
+		k.stories = append(k.stories, newStory(len(k.stories)))
+	}
 }
 
 // provoke brings about what would not happen by itself.

@@ -30,14 +30,12 @@ func TestStorm(t *testing.T) {
 			n := made.Add(1)
 			return parcel{story: "storm", trail: true, Delivery: s.company.Trail.Delivery(call, feed.Copy{N: int(n), At: begin.Add(time.Duration(n) * time.Second)})}
 		})
-		storm.full = 10
+		storm.full = 8
 		storm.allow(int(copies / 2))
 		s.until(2*time.Minute, "half of the copies are answered", func() bool { return storm.answered.Load() >= copies/2 })
-		storm.surge(0)
-		storm.killWhenFull(1, func(inFlight int64) {
-			s.kill()
-			t.Logf("killed with %d of %d copies sent, %d in flight", made.Load(), copies, inFlight)
-		})
+		inFlight := storm.killWhenFull(0, func() { _ = s.current().cmd.Process.Kill() })
+		s.kill()
+		t.Logf("killed with %d of %d copies sent, %d in flight", made.Load(), copies, inFlight)
 		s.start()
 		storm.open()
 		storm.allow(int(copies - made.Load()))

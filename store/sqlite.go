@@ -60,6 +60,8 @@ const (
 		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	sqliteReader  = "?mode=ro&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=query_only(1)"
 	sqliteReaders = 4
+
+	synchronousFull = 2 // what PRAGMA synchronous calls FULL
 )
 
 func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBackend, err error) {
@@ -94,16 +96,37 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 	if b.readDB, b.read, err = openSQLitePool(ctx, dsn+sqliteReader, sqliteReaders); err != nil {
 		return nil, err
 	}
+	if err := b.durable(ctx, log); err != nil {
+		return nil, err
+	}
 	b.driver = riversqlite.New(b.writer)
 	b.jobs, err = river.NewClient(b.driver, riverConfig(log, fetchCooldown))
 	return b, err
 }
 
-func openSQLitePool(ctx context.Context, dsn string, size int) (*sql.DB, *gorm.DB, error) {
-	pool, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return nil, nil, fmt.Errorf("open sqlite: %w", err)
+// durable reads back how the writer reaches the disk, says it, and refuses what would lose an answered delivery.
+func (b *sqliteBackend) durable(ctx context.Context, log *slog.Logger) error {
+	var journal string
+	var synchronous int
+	if err := b.writer.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
+		return fmt.Errorf("read the journal mode: %w", err)
 	}
+	if err := b.writer.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&synchronous); err != nil {
+		return fmt.Errorf("read how commits are synchronized: %w", err)
+	}
+	if journal != "wal" || synchronous != synchronousFull {
+		return fmt.Errorf("%s has journal_mode=%s and synchronous=%d; wal and FULL are required", b.path, journal, synchronous)
+	}
+	log.Info("the database is open", "engine", "sqlite", "journal_mode", journal, "synchronous", "FULL")
+	return nil
+}
+
+func openSQLitePool(ctx context.Context, dsn string, size int) (*sql.DB, *gorm.DB, error) {
+	connector, err := newPreparing(dsn)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(size)
 	pool.SetMaxIdleConns(size)
 	if err := pool.PingContext(ctx); err != nil {

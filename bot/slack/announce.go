@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"tocsin/bot/incident"
+	"tocsin/templates"
 )
 
 // Announce tells the company, in the announce channel, that something happened
@@ -110,7 +111,7 @@ func postmortemNews(b incident.Brief, record incident.Record) message {
 
 // Agenda posts what the next review meeting has to look at.
 func (s *Slack) Agenda(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	if len(b.Agenda) == 0 {
+	if len(b.Agenda) == 0 && b.Kept.Kinds == 0 && len(b.Kept.Windows) == 0 {
 		return nothing, nil
 	}
 	return nothing, s.proclaim(ctx, b, agenda(b))
@@ -145,6 +146,22 @@ func agenda(b incident.Brief) message {
 			p.line(part.label)
 			p.items(part.items)
 		}
+	}
+	if k := b.Kept; k.Kinds > 0 {
+		p.line(mk("*Dropped by rule since the last one*: %s alerts, %s copies", num(int(k.Kinds)), num(int(k.Copies))))
+		var lines []string
+		for _, l := range k.Alerts {
+			lines = append(lines, templates.AlertLine(l))
+		}
+		p.items(lines)
+	}
+	if len(b.Kept.Windows) > 0 {
+		p.line("*Maintenance windows since*")
+		var lines []string
+		for _, m := range b.Kept.Windows {
+			lines = append(lines, templates.WindowLine(m, b.Directory, b.Now))
+		}
+		p.items(lines)
 	}
 	return p.done()
 }

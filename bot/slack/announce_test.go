@@ -125,6 +125,23 @@ func TestAgendaKeepsTitlesOfRestrictedIncidents(t *testing.T) {
 	}
 }
 
+func TestAgendaNamesWhatWasDroppedAndKeptBack(t *testing.T) {
+	f := newField(t)
+	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-2", Kept: incident.Answer{Kinds: 2, Copies: 40,
+		Alerts:  []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Level: "low", Count: 39, LastAt: noon, Reason: "the load test"}},
+		Windows: []incident.Maintenance{{ID: 3, Owner: "p1", Reason: "the database moves", From: noon, To: noon.Add(time.Hour), Matched: 4}}}}
+	f.must(f.slack.Agenda, b)
+	said := f.said(hall)
+	if len(said) != 1 {
+		t.Fatalf("said %+v", said)
+	}
+	for _, want := range []string{"2 alerts, 40 copies", "A17", "the load test", "M3 holds", "the database moves"} {
+		if !strings.Contains(string(said[0].Blocks), want) {
+			t.Errorf("it does not say %q: %s", want, said[0].Blocks)
+		}
+	}
+}
+
 func TestPageGroupReachesEachResponderOnce(t *testing.T) {
 	for _, method := range []string{"chat.postMessage", "conversations.open", "conversations.history"} {
 		eachFault(t, method, func(f *field) {

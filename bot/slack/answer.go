@@ -10,6 +10,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"tocsin/bot/incident"
+	"tocsin/templates"
 )
 
 // ephemeral is an answer that only the person who asked sees. The same shape
@@ -176,6 +177,25 @@ func counted(n int, one, more string) string {
 		return strings.TrimSpace("1 incident " + one)
 	}
 	return strings.TrimSpace(fmt.Sprintf("%d incidents %s", n, more))
+}
+
+// errand answers about alerts and maintenance windows.
+func (s *Slack) errand(ctx context.Context, user string, e incident.Errand) (message, error) {
+	a, err := s.desk.Errand(ctx, handle(user), e)
+	if err != nil {
+		return message{}, err
+	}
+	d, err := s.desk.Directory(ctx)
+	if err != nil {
+		return message{}, fmt.Errorf("read the directory: %w", err)
+	}
+	p := &page{}
+	lines := templates.Answer(a, d, s.cfg.Clock())
+	p.line(esc(lines[0], 1000))
+	for some := range slices.Chunk(lines[1:], 12) {
+		p.items(some)
+	}
+	return p.done(), nil
 }
 
 // oneLine is an incident in a list.

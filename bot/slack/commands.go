@@ -32,6 +32,10 @@ func (s *Slack) command(ctx context.Context, c typed) any {
 	case words.Query == incident.QueryRecord:
 		m, err := s.inTime(ctx, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
 		return s.answer(ctx, m, err)
+	case words.Errand != nil:
+		words.Errand.Key = idempotency("errand", c.TriggerID, c.User, c.Channel, c.Text)
+		m, err := s.inTime(ctx, func() (message, error) { return s.errand(ctx, c.User, *words.Errand) })
+		return s.answer(ctx, m, err)
 	case words.Form != "":
 		if err := s.openForm(ctx, c.TriggerID, c.User, ask{verb: words.Form, said: cmd}, s.tellAt(c.ResponseURL)); err != nil {
 			return s.refusal(ctx, err)

@@ -62,6 +62,15 @@ func (c *counter) Do(ctx context.Context, cmd incident.Command) (incident.Result
 	return r, nil
 }
 
+func (c *counter) Errand(_ context.Context, _ incident.Handle, e incident.Errand) (incident.Answer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.Shelf == incident.ShelfDropped {
+		return incident.Answer{}, incident.Forbidden("alerts are for responders to see")
+	}
+	return incident.Answer{Shelf: e.Shelf, Kinds: 1, Copies: 3, Alerts: []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Title: "<@U1> *broke*", Count: 3, LastAt: c.now()}}}, nil
+}
+
 func (c *counter) Show(_ context.Context, who incident.Handle, id incident.ID, _ string) (incident.View, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

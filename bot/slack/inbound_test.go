@@ -173,6 +173,8 @@ func TestCommands(t *testing.T) {
 			{"U0ZOE", "note hello", "nobody the configuration knows"},
 			{"U0ADA", "list", "INC-42"},
 			{"U0ADA", "list closed", "INC-42"},
+			{"U0ADA", "alerts", "A17 · sentry.issue"},
+			{"U0ADA", "alerts dropped", "alerts are for responders to see"},
 			{"U0ADA", "status", "Root key used"},
 			{"U0ADA", "status INC-99", "there is no INC-99"},
 			{"U0ADA", "record show", "closing record"},

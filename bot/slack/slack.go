@@ -32,6 +32,7 @@ type Desk interface {
 	Do(ctx context.Context, cmd incident.Command) (incident.Result, error)
 	Show(ctx context.Context, who incident.Handle, id incident.ID, reason string) (incident.View, error)
 	List(ctx context.Context, who incident.Handle, f incident.Filter) ([]incident.Summary, error)
+	Errand(ctx context.Context, who incident.Handle, e incident.Errand) (incident.Answer, error)
 	Directory(ctx context.Context) (incident.Directory, error)
 	Linked(ctx context.Context, name, value string) (incident.ID, error)
 }

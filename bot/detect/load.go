@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -23,6 +24,8 @@ type Options struct {
 	// Disable switches rules off by id or name, Enable switches rules on that are
 	// off by default. Disable wins.
 	Disable, Enable []string
+	// Levels replaces the level of rules, by id or name.
+	Levels map[string]Level
 	// All switches on every rule that is off by default.
 	All bool
 	// Builtin adds the rules of this package.
@@ -54,11 +57,11 @@ func (r Report) Err() error {
 var builtin embed.FS
 
 // noisy are rules of SigmaHQ that match ordinary work. As shipped they would
-// page for it, so they are off until somebody switches them on or gives them a
-// filter of the site's own.
+// page for it, so they are off until somebody switches them on, best together
+// with a filter of the site's own.
 var noisy = map[string]string{
 	"905d389b-b853-46d0-9d3d-dea0d3a3cd49": "it matches every session of every role; use it for hunting",
-	"8ad1600d-e9dc-4251-b0ee-a65268f29add": "it matches every call of a root session; the built-in rule on root counts a session once",
+	"8ad1600d-e9dc-4251-b0ee-a65268f29add": "it matches what services do for root too; the built-in rule on root leaves that out",
 	"f305fd62-beca-47da-ad95-7690a0620084": "consoles and inventory tools list buckets all day",
 	"c803b2ce-c4a2-4836-beae-b112010390b1": "routes are changed by infrastructure as code all day",
 	"6fb77778-040f-4015-9440-572aa9b6b580": "security groups are changed by infrastructure as code all day; the built-in rule asks whether one was opened to the world",
@@ -248,6 +251,7 @@ func (l *loader) link() (*Ruleset, Report) {
 		}
 	}
 	l.linkCorrelations()
+	l.adjust()
 	rs := &Ruleset{digest: hex.EncodeToString(l.digest.Sum(nil))}
 	for _, r := range l.rules {
 		r.Off = l.off(r)
@@ -262,6 +266,30 @@ func (l *loader) link() (*Ruleset, Report) {
 	rs.build()
 	l.report.Usable = len(rs.rules) + len(rs.correlations)
 	return rs, l.report
+}
+
+// adjust sets the levels that the options ask for, and says which names in the
+// options mean nothing.
+func (l *loader) adjust() {
+	warn := func(name, reason string) {
+		l.report.Warnings = append(l.report.Warnings, Refusal{File: "configuration", Rule: name, Reason: reason})
+	}
+	for _, name := range slices.Concat(l.options.Disable, l.options.Enable) {
+		if l.known[name] == nil {
+			warn(name, "it is to be switched on or off, but is not loaded")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(l.options.Levels)) {
+		level := l.options.Levels[name]
+		switch r := l.known[name]; {
+		case r == nil:
+			warn(name, "it is given a level, but is not loaded")
+		case !slices.Contains(levels, level):
+			warn(name, fmt.Sprintf("it is given the level %q, which is not known", level))
+		default:
+			r.Level = level
+		}
+	}
 }
 
 // off says why a rule is off, "" when it is on.

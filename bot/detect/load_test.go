@@ -146,6 +146,12 @@ func TestOffAndOn(t *testing.T) {
 			t.Errorf("%+v: %q", c.o, got)
 		}
 	}
+	rs, report := load(t, detect.Options{
+		Enable: []string{"nobody"}, Levels: map[string]detect.Level{"on": detect.Critical, "old": "dire", "none": detect.Low},
+	}, files)
+	if rs.Rules()[0].Level != detect.Critical || len(report.Warnings) != 3 || len(report.Refused) != 0 {
+		t.Errorf("level %s, warnings %v", rs.Rules()[0].Level, report.Warnings)
+	}
 	files["off.yml"] = strings.Replace(files["off.yml"], ", reason: too loud", "", 1)
 	if _, report := load(t, detect.Options{}, files); len(report.Refused) != 1 {
 		t.Error("a rule may be off without a reason")

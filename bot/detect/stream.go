@@ -232,6 +232,10 @@ func (s *stream) elements() error {
 			if err := s.one(false); err != nil {
 				return err
 			}
+		case c == '}':
+			s.problem(s.pos, "the array ends with the wrong bracket")
+			s.pos++
+			return nil
 		default:
 			s.problem(s.pos, "an element is no JSON object")
 			s.skip(0)

@@ -65,6 +65,8 @@ func TestRead(t *testing.T) {
 		{"a broken line", r1 + "\n{\"eventName\":}\n" + r3, "1 3", []string{"at byte 45: not a JSON value"}},
 		{"a line of text", r1 + "\nhello {\n" + r3, "1 3", []string{"not a JSON object"}},
 		{"a short one", `{"Records":[` + r1 + `,{"eventName":"x`, "1", []string{"ends within a record", "the array does not end"}},
+		{"the wrong bracket", `[` + r1 + `}` + r2, "1 2", []string{"wrong bracket"}},
+		{"brackets alone", "[}]", "", []string{"wrong bracket", "not a JSON object"}},
 		{"invalid UTF-8", `[{"eventName":"` + "\xff" + `"},` + r2 + `]`, "2", []string{"UTF-8"}},
 		{"an invalid one over lines", "{\n\"eventName\":tru,\n\"x\":{}}\n" + r2, "2", []string{"not a JSON value"}},
 	} {

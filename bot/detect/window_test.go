@@ -297,3 +297,31 @@ func TestWindowStaysSmall(t *testing.T) {
 		t.Errorf("an event beyond the lateness: %+v", w)
 	}
 }
+
+// TestThinningLosesNothing: leaving out events between two of their kind never
+// hides a stretch with enough different values.
+func TestThinningLosesNothing(t *testing.T) {
+	rs, _ := correlate(t, detect.Options{}, "type: value_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 4, field: v}")
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 40).Draw(t, "events")
+		seconds, values := make([]int, n), make([]int, n)
+		var events []*detect.Record
+		for i := range n {
+			seconds[i], values[i] = rapid.IntRange(0, 300).Draw(t, "second"), rapid.IntRange(0, 5).Draw(t, "value")
+			events = append(events, event("E", fmt.Sprint(i), seconds[i], fmt.Sprintf(`,"v":"%d"`, values[i])))
+		}
+		want := false
+		for _, from := range seconds {
+			distinct := map[int]bool{}
+			for i, s := range seconds {
+				if s >= from && s <= from+60 {
+					distinct[values[i]] = true
+				}
+			}
+			want = want || len(distinct) >= 4
+		}
+		if got := play(rs, events...); (len(got) > 0) != want {
+			t.Fatalf("%v of %v: %q", values, seconds, got)
+		}
+	})
+}

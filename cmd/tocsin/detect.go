@@ -71,7 +71,8 @@ func detectCommand() *cobra.Command {
 			rs, report := detect.Load(o, f.rules...)
 			complain(cmd.ErrOrStderr(), report)
 			if report.Usable == 0 {
-				return fmt.Errorf("none of the rules can be used")
+				return fmt.Errorf("none of the rules can be used: %d are refused, %d are off, %d are for something else",
+					len(report.Refused), len(report.Off), len(report.Skipped))
 			}
 			return newDetection(cmd, rs, f.format == "json").run(args, stats)
 		},

@@ -1,0 +1,8 @@
+package detect
+
+// LoadText loads one file that is not on a disk.
+func LoadText(o Options, src []byte) (*Ruleset, Report) {
+	l := newLoader(o)
+	l.file("rule.yml", src, nil)
+	return l.link()
+}

@@ -1,0 +1,165 @@
+package detect
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+)
+
+// What expand, base64, wide and windash make of one value.
+
+// maxForms bounds what windash and expand make of one value.
+const maxForms = 5000
+
+// expand replaces each %name% by its values.
+func (c *compiler) expand(text string, line int) ([]string, error) {
+	out := []string{""}
+	for {
+		start := strings.IndexByte(text, '%')
+		end := -1
+		if start >= 0 {
+			end = strings.IndexByte(text[start+1:], '%')
+		}
+		if end < 0 {
+			break
+		}
+		name := text[start+1 : start+1+end]
+		values := c.placeholders[name]
+		if len(values) == 0 {
+			return nil, faultf(line, "the placeholder %%%s%% has no value; give it one in the configuration", name)
+		}
+		if len(out)*len(values) > maxForms {
+			return nil, faultf(line, "the placeholders make more than %d values", maxForms)
+		}
+		var next []string
+		for _, before := range out {
+			for _, v := range values {
+				next = append(next, before+text[:start]+v)
+			}
+		}
+		out, text = next, text[start+1+end+1:]
+	}
+	for i := range out {
+		out[i] += text
+	}
+	return out, nil
+}
+
+// changed applies the encoding modifiers in their order.
+func changed(p pattern, line int, changes []string) ([]pattern, error) {
+	ps := []pattern{p}
+	for _, c := range changes {
+		var next []pattern
+		for _, p := range ps {
+			if c != "windash" && p.wild() {
+				return nil, faultf(line, "a value with wildcards cannot be encoded with %s", c)
+			}
+			forms := change(p, c)
+			if len(forms)+len(next) > maxForms {
+				return nil, faultf(line, "%s makes more than %d values", c, maxForms)
+			}
+			next = append(next, forms...)
+		}
+		ps = next
+	}
+	return ps, nil
+}
+
+func change(p pattern, how string) []pattern {
+	switch how {
+	case "windash":
+		return windash(p)
+	case "base64":
+		return []pattern{pattern([]rune(base64.StdEncoding.EncodeToString(p.bytes())))}
+	case "base64offset":
+		return base64offset(p.bytes())
+	}
+	// UTF-16. The result is bytes, kept as one rune each so that base64 can follow.
+	var out pattern
+	if how == "utf16" {
+		out = pattern{0xff, 0xfe}
+	}
+	for _, u := range utf16.Encode(p) {
+		low, high := rune(u&0xff), rune(u>>8)
+		if how == "utf16be" {
+			low, high = high, low
+		}
+		out = append(out, low, high)
+	}
+	return []pattern{out.asBytes()}
+}
+
+// asBytes marks a pattern whose runes are bytes; see bytes.
+func (p pattern) asBytes() pattern {
+	for i, r := range p {
+		if r >= 0x80 {
+			p[i] = rawByte | r
+		}
+	}
+	return p
+}
+
+// rawByte is a bit beyond Unicode: the rune is a byte that UTF-16 made, not a
+// character.
+const rawByte rune = 1 << 24
+
+func (p pattern) bytes() []byte {
+	var b []byte
+	for _, r := range p {
+		if r&rawByte != 0 {
+			b = append(b, byte(r))
+			continue
+		}
+		b = append(b, string(r)...)
+	}
+	return b
+}
+
+// base64offset encodes the value at each of the three places it can have within
+// a longer text, and leaves out what depends on its neighbours.
+func base64offset(b []byte) []pattern {
+	var out []pattern
+	for offset := range 3 {
+		padded := append(make([]byte, offset), b...)
+		text := base64.RawStdEncoding.EncodeToString(padded)
+		from := [3]int{0, 2, 3}[offset]
+		to := len(padded) / 3 * 4
+		switch len(padded) % 3 {
+		case 1:
+			to++
+		case 2:
+			to += 2
+		}
+		if from < to {
+			out = append(out, pattern([]rune(text[from:to])))
+		}
+	}
+	return out
+}
+
+// windash lets each dash or slash that begins a word be any of the dashes that
+// Windows programs take.
+func windash(p pattern) []pattern {
+	out := []pattern{nil}
+	word := func(i int) bool {
+		return i >= 0 && i < len(p) && (p[i] == '_' || p[i] > 0 && (unicode.IsLetter(p[i]) || unicode.IsDigit(p[i])))
+	}
+	for i, r := range p {
+		dashes := []rune{r}
+		if (r == '-' || r == '/') && !word(i-1) && word(i+1) {
+			dashes = []rune("-/–—―")
+		}
+		var next []pattern
+		for _, before := range out {
+			for _, d := range dashes {
+				if len(next) <= maxForms {
+					next = append(next, append(slices.Clone(before), d))
+				}
+			}
+		}
+		out = next
+	}
+	return out
+}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,10 +228,11 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 			bubble(t, func(w *world) {
 				rng := rand.New(rand.NewPCG(seed, 1))
 				var mu sync.Mutex
-				chance := func(percent int) bool { mu.Lock(); defer mu.Unlock(); return rng.IntN(100) < percent }
+				draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return rng.IntN(n) }
+				chance := func(percent int) bool { return draw(100) < percent }
 				w.aws.AddQueue(aws.Queue{Name: "trail", Visibility: 30 * time.Second}) // for ever
 				w.change = func(c *trail.Config) { c.Pollers = 3 }
-				trouble := true
+				var calm atomic.Bool
 				w.inbox.before = func(ctx context.Context, _ []trail.Delivery) error {
 					if chance(30) { // a slow database
 						select {
@@ -239,13 +241,13 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 							return ctx.Err()
 						}
 					}
-					if trouble && chance(20) {
+					if !calm.Load() && chance(20) {
 						return errors.New("database is locked")
 					}
 					return nil
 				}
 				w.inbox.after = func() error {
-					if trouble && chance(10) {
+					if !calm.Load() && chance(10) {
 						return errors.New("connection lost after the commit")
 					}
 					return nil
@@ -270,7 +272,7 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 						}
 					}
 					stop := w.run()
-					d := time.Duration(1+rng.IntN(120_000)) * time.Millisecond
+					d := time.Duration(1+draw(120_000)) * time.Millisecond
 					<-time.After(d)
 					if chance(50) {
 						w.aws.Duplicate("trail")
@@ -282,9 +284,7 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 					stop()
 				}
 				w.aws.Heal()
-				mu.Lock()
-				trouble = false
-				mu.Unlock()
+				calm.Store(true)
 				stop := w.run()
 				w.until("all read", w.empty)
 				stop()

@@ -24,9 +24,13 @@ import (
 
 // TestStories plays twenty seeds' incidents, a few at a time, each with its own
 // bot and world, and holds against each other what three sides say about it:
-// the transcript, the database, and the sandbox's own logs.
+// the transcript, the database, and the sandbox's own logs. With -short, as the
+// race detector is run, it is four of them.
 func TestStories(t *testing.T) {
-	const seeds, atOnce = 20, 6
+	seeds, atOnce := 20, 6
+	if testing.Short() {
+		seeds = 4
+	}
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
@@ -54,6 +58,9 @@ func TestStories(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	if testing.Short() {
+		return
+	}
 	for _, way := range []string{"Sentry: data leak", "CloudTrail: access key", "CloudTrail: audit trail stopped", "acked by pagerduty", "acked by button", "acked by command",
 		"objection of engineering", "objection of security", "objection of legal", "objection of communications", "for all", "for responders", "for legal_and_security",
 		"http true", "http false", "1 rounds", "2 rounds"} {

@@ -79,9 +79,9 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 	return deliveryID(body), nil
 }
 
-// deliveryID joins the ids that tell one delivery from another: those of the
-// envelope and of what is in it. eventID is unique within the account that
-// received it.
+// deliveryID joins the ids that tell one delivery from another. A record's
+// eventID is unique within the account that received it, so the record that
+// comes by EventBridge and in a file is one; a finding has its envelope's id.
 func deliveryID(body []byte) string {
 	type ids struct {
 		ID        text `json:"id"`
@@ -97,6 +97,8 @@ func deliveryID(body []byte) string {
 		return ""
 	}
 	switch {
+	case v.Detail != nil && v.Detail.EventID != "": // a record is one, by whichever way and how often it comes
+		return join("/", v.Detail.Account, v.Detail.EventID)
 	case v.Detail != nil && v.ID != "":
 		return join("/", v.ID, v.Detail.EventID, v.Detail.ID, v.Detail.UpdatedAt)
 	case v.EventID != "":

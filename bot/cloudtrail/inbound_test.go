@@ -61,7 +61,7 @@ func TestVerify(t *testing.T) {
 
 func TestDeliveryID(t *testing.T) {
 	tests := []struct{ name, body, want string }{
-		{"envelope", string(fixture(t, "envelope.json")), "0f6a7c2e-5b1d-4b8a-9d3e-1c2b3a4d5e6f/22222222-2222-2222-2222-222222222222"},
+		{"envelope", string(fixture(t, "envelope.json")), "111122223333/22222222-2222-2222-2222-222222222222"},
 		{"finding", string(fixture(t, "guardduty.json")), "8f5fa7d9-0000-0000-0000-c890a0c38127/b4b01b60fc24a199139f8f5f490edd81/2026-11-03T02:39:00Z"},
 		{"bare record", `{"eventID":"e","recipientAccountId":"1","eventName":"x"}`, "1/e"},
 		{"bare finding", `{"id":"f","updatedAt":"u"}`, "f/u"},

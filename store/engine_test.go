@@ -588,3 +588,44 @@ func TestKilledConnectionKeepsTheReplica(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A commit that was asked for and not answered may have taken place. One that
+// the database refused, or that was never asked for, has not.
+func TestCommitOfUnknownOutcome(t *testing.T) {
+	unknown := func(err error) bool {
+		var open interface{ OutcomeUnknown() bool }
+		return errors.As(err, &open) && open.OutcomeUnknown()
+	}
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		ctx, cancel := context.WithCancel(t.Context())
+		err := s.tx(ctx, func(tx *tx) error { err := addRow(tx, "late"); cancel(); return err })
+		if !errors.Is(err, context.Canceled) || unknown(err) {
+			t.Errorf("ended before the commit: %v", err)
+		}
+		if n := s.count(t, "SELECT count(*) FROM schedules"); n != 0 {
+			t.Errorf("%d rows of it are there", n)
+		}
+	})
+	t.Run("answer lost", func(t *testing.T) {
+		s := openTest(t, storetest.Postgres(t))
+		atCommit := func(name, body string) {
+			t.Helper()
+			err := s.backend.(*postgresBackend).db.Exec("CREATE OR REPLACE FUNCTION at_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN " + body +
+				"; RETURN NULL; END $$; CREATE CONSTRAINT TRIGGER " + name + " AFTER INSERT ON schedules DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION at_commit()").Error
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		atCommit("slow", "PERFORM pg_sleep(30)")
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if err := s.tx(ctx, func(tx *tx) error { return addRow(tx, "slow") }); !unknown(err) || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("ended during the commit: %v", err)
+		}
+		atCommit("refusing", "RAISE EXCEPTION 'no'")
+		if err := s.tx(t.Context(), func(tx *tx) error { return addRow(tx, "refused") }); err == nil || unknown(err) {
+			t.Errorf("refused at the commit: %v", err)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
@@ -16,7 +17,8 @@ import (
 
 var (
 	// ErrUnavailable says that the database cannot take or give anything now: no room on the disk, connection lost,
-	// overloaded. Nothing was committed that the caller may rely on; an edge answers 503 and the sender tries again.
+	// overloaded. Nothing was committed that the caller may rely on, and nothing at all unless an error in the chain has
+	// a method OutcomeUnknown; an edge answers 503 and the sender tries again.
 	ErrUnavailable = errors.New("the database is unavailable")
 
 	// ErrInUse says that another process owns the SQLite file, or works under the same replica id.
@@ -62,6 +64,30 @@ func unavailable(err error) bool {
 	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, sql.ErrConnDone) || errors.Is(err, driver.ErrBadConn)
+}
+
+// unknownOutcome is a commit of which nobody can say whether it took place: it was asked for and no answer came. Who
+// has to answer a person looks for its method; every other error of a transaction means that nothing was committed.
+type unknownOutcome struct{ err error }
+
+func (e *unknownOutcome) Error() string { return "its outcome is unknown: " + e.err.Error() }
+func (e *unknownOutcome) Unwrap() error { return e.err }
+
+// OutcomeUnknown reports that the transaction may have been committed all the same.
+func (e *unknownOutcome) OutcomeUnknown() bool { return true }
+
+// leftNothing says whether a commit that failed is known to have been rolled back.
+func leftNothing(err error) bool {
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		// The frames of the commit may be in the journal although it could not be synchronized.
+		return lite.Code()&0xff != sqlitelib.SQLITE_IOERR
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.SeverityUnlocalized == "ERROR" // FATAL ends the connection, at whatever point
+	}
+	return errors.Is(err, sql.ErrTxDone) || errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
 }
 
 // collided says whether a transaction was rolled back because it met another one and may simply run again.

@@ -259,8 +259,8 @@ func within(ctx context.Context, db *gorm.DB, t *sql.Tx) *gorm.DB {
 	return session
 }
 
-// finish commits t if fn succeeded and rolls it back if it failed or panicked.
-func finish(t *sql.Tx, fn func() error) (err error) {
+// finish commits t if fn succeeded in time and rolls it back if it failed or panicked.
+func finish(ctx context.Context, t *sql.Tx, fn func() error) (err error) {
 	done := false
 	defer func() {
 		if !done {
@@ -272,8 +272,14 @@ func finish(t *sql.Tx, fn func() error) (err error) {
 	if err := fn(); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("commit: %w", err) // not begun: what Commit says of an ended context may come from either side of it
+	}
 	done = true
 	if err := t.Commit(); err != nil {
+		if !leftNothing(err) {
+			err = &unknownOutcome{err}
+		}
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil

@@ -86,7 +86,7 @@ func (b *postgresBackend) tx(ctx context.Context, fn func(*gorm.DB, queueTx) err
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	return finish(t, func() error { return fn(within(ctx, b.db, t), postgresQueue{conn, b.jobs}) })
+	return finish(ctx, t, func() error { return fn(within(ctx, b.db, t), postgresQueue{conn, b.jobs}) })
 }
 
 type postgresQueue struct {

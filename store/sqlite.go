@@ -158,7 +158,7 @@ func (b *sqliteBackend) tx(ctx context.Context, fn func(*gorm.DB, queueTx) error
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	return finish(t, func() error { return fn(within(ctx, b.db, t), sqliteQueue{t, b.jobs}) })
+	return finish(ctx, t, func() error { return fn(within(ctx, b.db, t), sqliteQueue{t, b.jobs}) })
 }
 
 type sqliteQueue struct {

@@ -120,7 +120,9 @@ func orDefault(d *time.Duration, standard time.Duration) {
 }
 
 // Do judges one command and commits what it leads to. The error is an
-// *incident.Error where the lifecycle refuses it; then nothing was written.
+// *incident.Error where the lifecycle refuses it. After an error nothing was
+// written, unless one in its chain has a method OutcomeUnknown() bool that says
+// so: then the same command under the same key finds out, and counts once.
 func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
 	var result incident.Result
 	var last *session
@@ -130,7 +132,7 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 		return err
 	})
 	if err != nil {
-		return incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, err)
+		return incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, d.said(cmd.By.Door, err))
 	}
 	if dr := last.drafts[result.Incident.ID]; dr != nil {
 		result.Incident = dr.inc // with the steps that became due
@@ -144,6 +146,18 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 // outside reports whether what is answered behind the door leaves the house.
 func outside(door incident.Door) bool {
 	return door == incident.DoorSlack || door == incident.DoorPagerDuty || door == incident.DoorMail
+}
+
+// said is an error as it may be told behind the door: what a refusal quotes is
+// redacted as everything else that leaves the house.
+func (d *Desk) said(door incident.Door, err error) error {
+	var refused *incident.Error
+	if !outside(door) || !errors.As(err, &refused) {
+		return err
+	}
+	told := *refused
+	told.Message = d.Redact.Text(told.Message)
+	return &told
 }
 
 // Show returns everything about an incident that the reader may see, and

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/redact"
 	"tocsin/playbooks"
 )
 
@@ -72,6 +74,57 @@ func (r racing) Tx(ctx context.Context, f func(Tx) error) error {
 		return nil
 	})
 }
+
+// What a refusal quotes leaves the house through a door like any other text.
+func TestRefusalsAreRedacted(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Redact = redact.Default() })
+	id := w.open(t, incident.Sev2)
+	cmd := incident.Command{For: id, Verb: incident.VerbAssignRole, Role: "jane.doe@example.com", Person: "p1", By: slack("p1"), Via: incident.ViaSlack}
+	_, err := w.Do(context.Background(), cmd)
+	if incident.CodeOf(err) != incident.CodeInvalid || strings.Contains(err.Error(), "jane.doe") {
+		t.Errorf("Slack hears %v", err)
+	}
+	cmd.By = incident.Handle{Door: incident.DoorLocal, ID: "p1"}
+	if _, err := w.Do(context.Background(), cmd); err == nil || !strings.Contains(err.Error(), "jane.doe") {
+		t.Errorf("the command line hears %v", err)
+	}
+}
+
+// A lost answer to the commit is no refusal and no failure: whoever asked hears
+// that it may have been done, and the same key finds out.
+func TestALostAnswerIsSaid(t *testing.T) {
+	lose := false
+	w := newWorld(t, func(o *Options) { o.Store = unanswered{o.Store.(*memory), &lose} })
+	id := w.open(t, incident.Sev2)
+	cmd := incident.Command{Key: "view", For: id, Verb: incident.VerbNote, Text: "once", By: slack("p1"), Via: incident.ViaSlack}
+	lose = true
+	_, err := w.Do(context.Background(), cmd)
+	var open interface{ OutcomeUnknown() bool }
+	if !errors.As(err, &open) || !open.OutcomeUnknown() {
+		t.Fatalf("got %v", err)
+	}
+	lose = false
+	if again, err := w.Do(context.Background(), cmd); err != nil || !again.Unchanged || count(w.kinds(id), incident.EventNoted) != 1 {
+		t.Errorf("the second try: %+v, %v", again, err)
+	}
+}
+
+// unanswered commits, and may lose the answer.
+type unanswered struct {
+	*memory
+	lose *bool
+}
+
+func (u unanswered) Tx(ctx context.Context, f func(Tx) error) error {
+	if err := u.memory.Tx(ctx, f); err != nil || !*u.lose {
+		return err
+	}
+	return lostAnswer{errors.New("the connection broke")}
+}
+
+type lostAnswer struct{ error }
+
+func (lostAnswer) OutcomeUnknown() bool { return true }
 
 func TestMergeTakesEverythingAlong(t *testing.T) {
 	w := routed(t, nil)

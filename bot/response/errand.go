@@ -37,7 +37,7 @@ func (d *Desk) Errand(ctx context.Context, who incident.Handle, e incident.Erran
 		answer, err = d.listWindows(ctx)
 	}
 	if err != nil {
-		return incident.Answer{}, fmt.Errorf("answer about %s: %w", e.Query, err)
+		return incident.Answer{}, fmt.Errorf("answer about %s: %w", e.Query, d.said(who.Door, err))
 	}
 	if outside(who.Door) {
 		answer = redacted(d.Redact, answer)

@@ -21,6 +21,8 @@ var ErrChanged = errors.New("the incident changed since it was read")
 type Store interface {
 	// Tx runs f in one read-write transaction. An error from f rolls back and is
 	// returned; serialization failures are retried, so f has no outside effects.
+	// After an error nothing was written, unless it has a method
+	// OutcomeUnknown() bool that says so: the answer to the commit was lost.
 	Tx(ctx context.Context, f func(Tx) error) error
 	// View runs f against the committed state, read only.
 	View(ctx context.Context, f func(Reader) error) error

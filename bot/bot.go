@@ -68,12 +68,14 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err := b.syncPeople(ctx); err != nil {
 		return err
 	}
-	err := b.store.SetSchedules(ctx, []store.Schedule{{Name: response.ScheduleAgenda, Kind: response.ScheduleAgenda, Cron: b.config.Review.Agenda, Zone: b.config.TimeZone}})
+	err := b.store.SetSchedules(ctx, []store.Schedule{{Name: response.ScheduleAgenda, Kind: response.ScheduleAgenda, Cron: b.config.Review.Agenda, Zone: b.config.TimeZone},
+		{Name: scheduleRetention, Kind: scheduleRetention, Cron: retentionCron, Zone: b.config.TimeZone}})
 	if err != nil {
 		return fmt.Errorf("review.agenda: %w", err)
 	}
 	err = b.store.Run(ctx, store.Work{Drain: b.edge.Drain, Perform: b.desk.Perform, Scheduled: map[string]func(context.Context, time.Time) error{
 		response.ScheduleAgenda: func(ctx context.Context, at time.Time) error { return b.desk.Sweep(ctx, response.ScheduleAgenda, at) },
+		scheduleRetention:       b.prune,
 	}})
 	if err != nil {
 		return err
@@ -89,7 +91,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		})
 	}
 	run("serve", func() error { return ended(b.server.Serve(b.listener)) })
-	controls := (&control{desk: b.desk, store: b.store, zone: b.zone, now: b.clock}).server()
+	controls := (&control{desk: b.desk, store: b.store, edge: b.edge, zone: b.zone, now: b.clock}).server()
 	if b.controlListener != nil {
 		run("control socket", func() error { return ended(controls.Serve(b.controlListener)) })
 	}

@@ -26,6 +26,8 @@ type Config struct {
 	Alias       Alias           `koanf:"alias"`
 	Sources     Sources         `koanf:"sources"`
 	Routing     []Rule          `koanf:"routing"`
+	Storm       Storm           `koanf:"storm"`
+	Retention   Retention       `koanf:"retention"`
 	Playbooks   Playbooks       `koanf:"playbooks"`
 	SignOff     SignOff         `koanf:"sign_off"`
 	Review      Review          `koanf:"review"`
@@ -127,6 +129,7 @@ type Rule struct {
 	Attach   bool   `koanf:"attach"`
 	Watch    bool   `koanf:"watch"`
 	Drop     string `koanf:"drop"`
+	Window   Span   `koanf:"window"`
 }
 
 // Playbooks adds folders to the built-in library.
@@ -156,12 +159,14 @@ type Watch struct {
 func Defaults() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", Database: "sqlite:tocsin.db", ReplicaID: "tocsin-1", TimeZone: "UTC", Language: "en",
-		Slack:   Slack{AnnounceChannel: "incidents", Command: "/incident"},
-		Mail:    Mail{Port: 587, TLS: "mandatory"},
-		Alias:   Alias{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute, Quiet: "sev4"},
-		Sources: Sources{CloudTrail: CloudTrailSource{Header: "X-Api-Key"}},
-		Review:  Review{Agenda: "0 9 * * MON"},
-		Watch:   Watch{LogFormat: "text", LogLevel: "info"},
+		Slack:     Slack{AnnounceChannel: "incidents", Command: "/incident"},
+		Mail:      Mail{Port: 587, TLS: "mandatory"},
+		Alias:     Alias{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute, Quiet: "sev4"},
+		Sources:   Sources{CloudTrail: CloudTrailSource{Header: "X-Api-Key"}},
+		Review:    Review{Agenda: "0 9 * * MON"},
+		Storm:     Storm{Incidents: 30, Per: 5 * time.Minute},
+		Retention: Retention{Alerts: days(400), Inbox: days(400), Audit: days(400)},
+		Watch:     Watch{LogFormat: "text", LogLevel: "info"},
 		Routing: []Rule{
 			{When: `source == "cloudtrail" && level in ["high", "critical"]`, Open: "sev2", Playbook: "leaked-aws-credentials"},
 			{When: `source == "sentry" && tags["data_leak"] == "true"`, Open: "sev1", Playbook: "data-exposure"},

@@ -99,6 +99,8 @@ var broken = []struct {
 	{"sources.report.pgp_keys", []any{map[string]any{"file": "/nowhere", "passphrase": "x"}}, ""}, {"sources.report.pgp_signers", []any{"/nowhere"}, "sources.report"}, {"sources.report.auth_serv_id", []any{}, ""}, {"sources.pagerduty.webhook_secrets", []any{""}, "sources.pagerduty.webhook_secrets[0]"},
 	{"routing.0.when", "source ==", "routing[0].when"}, {"routing.0.open", "sev9", "routing[0].open"}, {"routing.0.playbook", "leaked", "routing[0].playbook"},
 	{"routing.0.attach", true, "routing[0].when"}, {"routing.0.watch", true, "routing[0].when"}, {"routing.0.drop", "why", "routing[0].when"},
+	{"routing.0.window", "900h", "routing[0].when"}, {"storm.incidents", -1, ""}, {"storm.per", "1ms", ""},
+	{"retention.alerts", "30d", ""}, {"retention.inbox", "364d", ""}, {"retention.audit", "forever", ""},
 	{"playbooks.folders", []any{"/nowhere"}, ""}, {"sign_off.submitter_may_sign", "perhaps", ""}, {"review.agenda", "mondays", ""},
 	{"watch.sentry_dsn", "sentry", ""}, {"watch.environment", []any{}, ""}, {"watch.log_format", "xml", ""}, {"watch.log_level", "loud", ""},
 	{"slack.bot_tokn", "x", ""}, {"listn", "x", ""}, {"people.0.e-mail", "x", "people[0].e-mail"},

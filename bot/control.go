@@ -2,6 +2,7 @@ package bot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake"
 	"tocsin/bot/response"
 	"tocsin/store"
 )
@@ -28,6 +30,7 @@ import (
 type control struct {
 	desk  *response.Desk
 	store *store.Store
+	edge  *intake.Edge
 	zone  *time.Location
 	now   func() time.Time
 }
@@ -36,6 +39,10 @@ type control struct {
 type Ask struct {
 	Words string `json:"words"`
 	Key   string `json:"key,omitempty"` // idempotency key; made by the server if empty
+
+	Span     *store.Span `json:"span,omitempty"`     // the stored deliveries that are meant
+	Recorded []Recorded  `json:"recorded,omitempty"` // deliveries to be taken in
+	Again    bool        `json:"again,omitempty"`    // as new ones, that count anew
 }
 
 // Reply is what comes back. Exactly one of the pointers is set where the words
@@ -45,9 +52,14 @@ type Reply struct {
 	List      *[]incident.Summary          `json:"list,omitempty"`
 	View      *incident.View               `json:"view,omitempty"`
 	Result    *incident.Result             `json:"result,omitempty"`
+	Answer    *incident.Answer             `json:"answer,omitempty"`
 	Names     map[incident.PersonID]string `json:"names,omitempty"`
 	Unchanged bool                         `json:"unchanged,omitempty"`
 }
+
+// maxAsk bounds what the command line may send at once: some deliveries, each of
+// at most a megabyte as it came, and longer in base64.
+const maxAsk = 16 << 20
 
 type peerKey struct{}
 
@@ -72,6 +84,10 @@ func (c *control) server() *http.Server {
 	mux.HandleFunc("POST /incident", c.serve(c.incident))
 	mux.HandleFunc("POST /verify", c.serve(c.verify))
 	mux.HandleFunc("POST /rotate", c.serve(c.rotate))
+	mux.HandleFunc("POST /reconsider", c.serve(c.reconsider))
+	mux.HandleFunc("POST /again", c.serve(c.again))
+	mux.HandleFunc("POST /deliver", c.serve(c.deliver))
+	mux.HandleFunc("POST /export", c.export)
 	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, peerKey{}, peer(conn))
 	}}
@@ -105,7 +121,7 @@ func peer(conn net.Conn) incident.Handle {
 func (c *control) serve(do func(context.Context, incident.Handle, Ask) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var ask Ask
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&ask); err != nil {
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsk)).Decode(&ask); err != nil {
 			writeError(w, http.StatusBadRequest, incident.Invalid("body", "expected a JSON object with words"))
 			return
 		}
@@ -151,6 +167,11 @@ func (c *control) incident(ctx context.Context, who incident.Handle, ask Ask) (a
 	case words.Query == incident.QueryList:
 		list, err := c.desk.List(ctx, who, words.Filter)
 		reply.List = &list
+		return reply, err
+	case words.Errand != nil:
+		words.Errand.Key = cmp.Or(ask.Key, "cli/"+rand.Text())
+		answer, err := c.desk.Errand(ctx, who, *words.Errand)
+		reply.Answer = &answer
 		return reply, err
 	case words.Query != "":
 		view, err := c.desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
@@ -215,35 +236,46 @@ func NewClient(path string) *Client {
 	}}}}
 }
 
-// Do asks for "incident", "verify" or "rotate" and decodes the answer into out.
-// A refusal is an *incident.Error. A socket that nobody listens on is ErrNotRunning.
+// Do asks for "incident", "verify", "rotate" and the like and decodes the answer
+// into out. A refusal is an *incident.Error. A socket that nobody listens on is
+// ErrNotRunning.
 func (c *Client) Do(ctx context.Context, what string, ask Ask, out any) error {
-	body, err := json.Marshal(ask)
+	res, err := c.post(ctx, what, ask)
 	if err != nil {
 		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	return json.NewDecoder(res.Body).Decode(out)
+}
+
+// post asks and returns an answer that is no refusal.
+func (c *Client) post(ctx context.Context, what string, ask Ask) (*http.Response, error) {
+	body, err := json.Marshal(ask)
+	if err != nil {
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://tocsin/"+what, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	res, err := c.http.Do(req)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
-		return ErrNotRunning
+		return nil, ErrNotRunning
 	}
 	if err != nil {
-		return fmt.Errorf("ask the running bot: %w", err)
+		return nil, fmt.Errorf("ask the running bot: %w", err)
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
 	}
 	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
-		var refused struct {
-			Error *incident.Error `json:"error"`
-		}
-		if err := json.NewDecoder(res.Body).Decode(&refused); err != nil || refused.Error == nil {
-			return fmt.Errorf("ask the running bot: status %d", res.StatusCode)
-		}
-		return refused.Error
+	var refused struct {
+		Error *incident.Error `json:"error"`
 	}
-	return json.NewDecoder(res.Body).Decode(out)
+	if err := json.NewDecoder(res.Body).Decode(&refused); err != nil || refused.Error == nil {
+		return nil, fmt.Errorf("ask the running bot: status %d", res.StatusCode)
+	}
+	return nil, refused.Error
 }
 
 // ErrNotRunning means that no bot listens on the control socket.

@@ -28,6 +28,7 @@ func (c Config) Validate() Faults {
 	c.validateAlias(&f)
 	c.validateSources(&f)
 	c.validateRouting(&f)
+	c.validateKeeping(&f)
 	return f
 }
 

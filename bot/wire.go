@@ -112,7 +112,7 @@ func (b *Bot) openDesk() (err error) {
 	if err != nil {
 		return err
 	}
-	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Playbooks: b.library, Redact: b.redact, Write: write,
+	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Redact: b.redact, Write: write,
 		Policy: incident.Policy{AcknowledgeWithin: c.Alias.AcknowledgeWithin, LapseAfter: c.Alias.LapseAfter, Quiet: incident.Severity(c.Alias.Quiet), Routes: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
@@ -132,7 +132,8 @@ func write(inc incident.Incident, timeline []incident.Event, d incident.Director
 }
 
 func (r Rule) rule() response.Rule {
-	return response.Rule{When: r.When, Open: incident.Severity(r.Open), Playbook: r.Playbook, Attach: r.Attach, Watch: r.Watch, Drop: r.Drop}
+	return response.Rule{When: r.When, Open: incident.Severity(r.Open), Playbook: r.Playbook, Attach: r.Attach, Watch: r.Watch, Drop: r.Drop,
+		Window: r.Window.Duration}
 }
 
 // handlers lists who carries out which effect, and the routes of the alias in their order.

@@ -97,6 +97,13 @@ func show(w io.Writer, r bot.Reply) error {
 		return showList(w, *r.List, r.Names)
 	case r.View != nil:
 		return showView(w, *r.View, r.Names)
+	case r.Answer != nil:
+		for _, line := range templates.Answer(*r.Answer, directory(r.Names), time.Now()) {
+			if _, err := fmt.Fprintln(w, line); err != nil {
+				return err
+			}
+		}
+		return nil
 	case r.Result != nil:
 		return showResult(w, *r.Result, r.Names)
 	}
@@ -120,11 +127,23 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	i, dir := v.Incident, directory(names)
 	fmt.Fprintf(w, "%s  %s  %s  %s\n", i.ID, i.Severity, i.Status, i.Title)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	if i.MergedInto != 0 {
+		fmt.Fprintf(t, "goes on in\t%s\n", i.MergedInto)
+	}
+	if i.SplitFrom != 0 {
+		fmt.Fprintf(t, "split from\t%s\n", i.SplitFrom)
+	}
+	for _, id := range i.SplitInto {
+		fmt.Fprintf(t, "alerts went to\t%s\n", id)
+	}
+	if i.Hold != nil {
+		fmt.Fprintf(t, "legal hold\tby %s: %s\n", dir.Name(i.Hold.By), i.Hold.Reason)
+	}
 	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
 		fmt.Fprintf(t, "%s\t%s\n", role, dir.Name(i.Roles[role]))
 	}
 	for _, a := range v.Alerts {
-		fmt.Fprintf(t, "alert\t%s (%s, %d times)\n", a.Title, a.Source, a.Count)
+		fmt.Fprintf(t, "alert\tA%d %s (%s, %d times)\n", a.Alert, a.Title, a.Source, a.Count)
 	}
 	for _, r := range i.Runs {
 		for _, s := range r.Plan {

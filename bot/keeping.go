@@ -1,0 +1,86 @@
+package bot
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/store"
+)
+
+// Storm says how many incidents alerts may open within a time before one
+// incident gathers the rest.
+type Storm struct {
+	Incidents int           `koanf:"incidents"`
+	Per       time.Duration `koanf:"per"`
+}
+
+// Retention says how long what is kept. The minimum is a year.
+type Retention struct {
+	Alerts Span `koanf:"alerts"`
+	Inbox  Span `koanf:"inbox"`
+	Audit  Span `koanf:"audit"`
+}
+
+// Span is a duration that may be given in days: 400d, 24h.
+type Span struct{ time.Duration }
+
+func days(n int) Span { return Span{time.Duration(n) * 24 * time.Hour} }
+
+// UnmarshalText reads a span.
+func (s *Span) UnmarshalText(b []byte) error {
+	if count, ok := strings.CutSuffix(string(b), "d"); ok {
+		n, err := strconv.Atoi(count)
+		if err != nil || n < 0 || n > 100*365 {
+			return fmt.Errorf("%q is no number of days", b)
+		}
+		*s = days(n)
+		return nil
+	}
+	var err error
+	s.Duration, err = time.ParseDuration(string(b))
+	return err
+}
+
+func (c Config) validateKeeping(f *Faults) {
+	if c.Storm.Incidents < 0 {
+		f.add("storm.incidents", "write how many incidents alerts may open, or 0 for no limit")
+	}
+	if c.Storm.Incidents != 0 && (c.Storm.Per < time.Second || c.Storm.Per > 24*time.Hour) {
+		f.add("storm.per", "write within what time, between 1s and 24h")
+	}
+	for key, keep := range map[string]Span{"alerts": c.Retention.Alerts, "inbox": c.Retention.Inbox, "audit": c.Retention.Audit} {
+		if keep.Duration < store.MinRetention {
+			f.add("retention."+key, "is too short: evidence is kept for a year at least; write 365d or more")
+		}
+	}
+}
+
+// The schedule of what is deleted when its time is over.
+const (
+	scheduleRetention = "retention"
+	retentionCron     = "23 3 * * *"
+	// pruneFor is how long one run goes on; a job may take a minute.
+	pruneFor = 40 * time.Second
+	// pruneAgain is when the rest is taken on.
+	pruneAgain = 5 * time.Second
+)
+
+// prune deletes what was kept long enough, and comes again until it is through.
+func (b *Bot) prune(ctx context.Context, _ time.Time) error {
+	keep := store.Retention{Alerts: b.config.Retention.Alerts.Duration, Inbox: b.config.Retention.Inbox.Duration, Audit: b.config.Retention.Audit.Duration}
+	done, err := b.store.Prune(ctx, keep, pruneFor)
+	for what, n := range done.Deleted {
+		b.log.Info("deleted what was kept long enough", "component", "retention", "what", what, "rows", n)
+	}
+	if err != nil {
+		return fmt.Errorf("delete what was kept long enough: %w", err)
+	}
+	if done.More {
+		return &incident.RetryAfter{After: pruneAgain}
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package bot
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/response"
+	"tocsin/store"
+)
+
+// Recorded is a delivery outside of the database: a line of what `tocsin
+// replay --out` writes and `tocsin replay FILE` reads.
+type Recorded struct {
+	Row      int64             `json:"row,omitempty"` // of the inbox it comes from
+	Source   string            `json:"source"`
+	ID       string            `json:"id,omitempty"` // which the source gave it
+	Header   map[string]string `json:"header,omitempty"`
+	Body     []byte            `json:"body"` // as it was received
+	SHA256   string            `json:"sha256"`
+	Received time.Time         `json:"received,omitzero"`
+	Sender   string            `json:"sender,omitempty"`
+	Verified string            `json:"verified,omitempty"` // how it was found to be genuine
+}
+
+// Check compares the body with its hash.
+func (r Recorded) Check() error {
+	sum := sha256.Sum256(r.Body)
+	if got := hex.EncodeToString(sum[:]); r.SHA256 != "" && r.SHA256 != got {
+		return fmt.Errorf("the body of %s %s is not the one that was recorded: its SHA-256 is %s, not %s", r.Source, r.ID, got, r.SHA256)
+	}
+	return nil
+}
+
+// Replayed says what `tocsin replay` did.
+type Replayed struct {
+	Deliveries int `json:"deliveries"`
+}
+
+// trusted lets only those people near the raw deliveries who may see every
+// alert, and writes it to the audit log.
+func (c *control) trusted(ctx context.Context, who incident.Handle, what string) error {
+	dir, err := c.desk.Directory(ctx)
+	if err != nil {
+		return err
+	}
+	person, known := dir.Resolve(who)
+	allowed := known && (person.Responder || dir.Speaks(person.ID, incident.Security, c.now()) || dir.Speaks(person.ID, incident.Legal, c.now()))
+	err = c.store.Tx(ctx, func(tx response.Tx) error {
+		return tx.Audit(response.Access{At: c.now(), Person: person.ID, Handle: who, Action: what, Allowed: allowed})
+	})
+	if err == nil && !allowed {
+		err = incident.Forbidden("raw deliveries are for responders, and for security and legal; have an administrator add your user name as `local` under people")
+	}
+	return err
+}
+
+// reconsider has stored deliveries that led to nothing routed anew.
+func (c *control) reconsider(ctx context.Context, who incident.Handle, ask Ask) (any, error) {
+	if ask.Span == nil {
+		return nil, incident.Invalid("since", "say since when")
+	}
+	if err := c.trusted(ctx, who, "reconsider"); err != nil {
+		return nil, err
+	}
+	n, err := c.store.Reconsider(ctx, *ask.Span)
+	return Replayed{n}, err
+}
+
+// again takes stored deliveries in once more, as new ones.
+func (c *control) again(ctx context.Context, who incident.Handle, ask Ask) (any, error) {
+	if ask.Span == nil {
+		return nil, incident.Invalid("since", "say since when")
+	}
+	if err := c.trusted(ctx, who, "replay"); err != nil {
+		return nil, err
+	}
+	span := *ask.Span
+	if now := c.now(); span.To.IsZero() || span.To.After(now) {
+		span.To = now // not what it takes in itself
+	}
+	var some []Recorded
+	total := 0
+	flush := func() error {
+		n, err := c.takeIn(ctx, who, some, true)
+		total, some = total+n, some[:0]
+		return err
+	}
+	err := c.store.Deliveries(ctx, span, func(row int64, d intake.Delivery, hash string) error {
+		if some = append(some, recorded(row, d, hash)); len(some) < takeAtOnce {
+			return nil
+		}
+		return flush()
+	})
+	return Replayed{total}, errors.Join(err, flush())
+}
+
+// deliver takes recorded deliveries in. One that is known already changes
+// nothing, unless it is to count anew.
+func (c *control) deliver(ctx context.Context, who incident.Handle, ask Ask) (any, error) {
+	if err := c.trusted(ctx, who, "replay"); err != nil {
+		return nil, err
+	}
+	n, err := c.takeIn(ctx, who, ask.Recorded, ask.Again)
+	return Replayed{n}, err
+}
+
+// takeAtOnce is how many deliveries wait for one commit together.
+const takeAtOnce = 64
+
+// takeIn hands deliveries to the intake, which treats them as it treats those
+// of any other door.
+func (c *control) takeIn(ctx context.Context, who incident.Handle, list []Recorded, anew bool) (int, error) {
+	for _, r := range list {
+		if err := r.Check(); err != nil {
+			return 0, incident.Invalid("body", "%v", err)
+		}
+	}
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, takeAtOnce)
+	for n, r := range list {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			d := intake.Delivery{Source: r.Source, ID: r.ID, Header: r.Header, Body: r.Body, Sender: r.Sender, Verified: "replayed by " + who.String()}
+			if d.ID == "" {
+				d.ID = "sha256:" + hashOf(r.Body)
+			}
+			if anew {
+				d.ID += "#" + rand.Text()
+			}
+			errs[n] = c.edge.Deliver(ctx, d)
+		})
+	}
+	wg.Wait()
+	done := 0
+	for _, err := range errs {
+		if err == nil {
+			done++
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+func hashOf(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+func recorded(row int64, d intake.Delivery, hash string) Recorded {
+	return Recorded{Row: row, Source: d.Source, ID: d.ID, Header: d.Header, Body: d.Body, SHA256: hash, Received: d.Received, Sender: d.Sender, Verified: d.Verified}
+}
+
+// export writes stored deliveries, one JSON line each, as they were received.
+// An error behind the first line breaks the connection off: half an export
+// must not look whole.
+func (c *control) export(w http.ResponseWriter, r *http.Request) {
+	var ask Ask
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsk)).Decode(&ask); err != nil || ask.Span == nil {
+		writeError(w, http.StatusBadRequest, incident.Invalid("since", "say since when"))
+		return
+	}
+	who, _ := r.Context().Value(peerKey{}).(incident.Handle)
+	var refused *incident.Error
+	switch err := c.trusted(r.Context(), who, "export"); {
+	case errors.As(err, &refused):
+		writeError(w, http.StatusConflict, refused)
+		return
+	case err != nil:
+		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Message: err.Error()})
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := json.NewEncoder(w)
+	err := c.store.Deliveries(r.Context(), *ask.Span, func(row int64, d intake.Delivery, hash string) error {
+		return out.Encode(recorded(row, d, hash))
+	})
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// Export reads stored deliveries from the running bot, in their order.
+func (c *Client) Export(ctx context.Context, span store.Span, fn func(Recorded) error) error {
+	res, err := c.post(ctx, "export", Ask{Span: &span})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	for in := json.NewDecoder(res.Body); in.More(); {
+		var r Recorded
+		if err := in.Decode(&r); err != nil {
+			return fmt.Errorf("read the deliveries: %w", err)
+		}
+		if err := r.Check(); err != nil {
+			return err
+		}
+		if err := fn(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tocsin/bot"
+	"tocsin/store"
+)
+
+// replaying is what `tocsin replay` was told.
+type replaying struct {
+	*global
+	since, until, source, out, to string
+	secrets                       []string
+	again                         bool
+}
+
+func replayCommand(g *global) *cobra.Command {
+	r := &replaying{global: g}
+	cmd := &cobra.Command{
+		Use: "replay [FILE…]", Short: "Send stored or recorded deliveries through intake again, here or on another instance",
+		Long: "Send deliveries through intake again.\n\n" +
+			"--since alone has the stored deliveries that led to nothing – watched, dropped, kept back, late, undecodable, ignored –\n" +
+			"decoded and routed anew, as the configuration is now. What was counted is not counted twice, and what belongs to an\n" +
+			"incident is history and stays as it is. With --again all of them come in as new deliveries and count anew: for drills.\n" +
+			"With --out they are only written to a file, one JSON line each: the raw body, its SHA-256, sender, time and how it was\n" +
+			"verified. With --to they are signed and posted to another instance; a delivery that it knows counts once there.\n\n" +
+			"FILE is such a recording, or, with --source, a body as a sender would post it. It goes into the running bot over the\n" +
+			"control socket, in your name, or to another instance with --to.",
+		Example: "  tocsin replay --since 2h\n  tocsin replay --since 2026-11-20T00:00:00Z --source sentry --out sentry.ndjson\n" +
+			"  tocsin replay sentry.ndjson --to https://staging.example.com --secret sentry=$SENTRY_CLIENT_SECRET\n" +
+			"  tocsin replay --source cloudtrail event.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			done, err := r.run(cmd.Context(), args)
+			if err != nil {
+				return g.refusal(cmd.OutOrStdout(), err)
+			}
+			return g.print(cmd.OutOrStdout(), done, fmt.Sprintf("%d deliveries", done.Deliveries))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.since, "since", "", "stored deliveries since a time (RFC 3339) or for a span (2h, 3d)")
+	f.StringVar(&r.until, "until", "", "up to a time or a span ago; now if empty")
+	f.StringVar(&r.source, "source", "", "only those of a source; for raw files, the source they come from")
+	f.StringVar(&r.out, "out", "", "write them to this file and send nothing")
+	f.StringVar(&r.to, "to", "", "post them to the instance under this address")
+	f.StringArrayVar(&r.secrets, "secret", nil, "SOURCE=SECRET to sign with, for --to; may be repeated")
+	f.BoolVar(&r.again, "again", false, "as new deliveries, which count anew")
+	cmd.MarkFlagsMutuallyExclusive("out", "to")
+	return cmd
+}
+
+// run picks the way: from files or from the store, to here, to a file or to
+// another instance.
+func (r *replaying) run(ctx context.Context, files []string) (bot.Replayed, error) {
+	if (r.since == "") == (len(files) == 0) {
+		return bot.Replayed{}, errors.New("name recordings, or say --since when the stored deliveries are meant")
+	}
+	if r.out != "" && len(files) > 0 {
+		return bot.Replayed{}, errors.New("--out writes stored deliveries; give --since")
+	}
+	c, err := bot.Load(r.config)
+	if err != nil {
+		return bot.Replayed{}, err
+	}
+	client := bot.NewClient(c.ControlPath())
+	if r.since != "" && r.out == "" && r.to == "" {
+		return r.here(ctx, client)
+	}
+	sink, err := r.sink(ctx, client)
+	if err != nil {
+		return bot.Replayed{}, err
+	}
+	n := 0
+	each := func(d bot.Recorded) error {
+		if err := sink.take(d); err != nil {
+			return err
+		}
+		n++
+		return nil
+	}
+	if r.since != "" {
+		span, spanErr := r.span(time.Now())
+		if err = spanErr; err == nil {
+			err = client.Export(ctx, span, each)
+		}
+	}
+	for _, file := range files {
+		if err == nil {
+			err = readRecording(file, r.source, each)
+		}
+	}
+	err = errors.Join(err, sink.end(err == nil))
+	return bot.Replayed{Deliveries: n}, err
+}
+
+// here has the running bot do it with what it has stored.
+func (r *replaying) here(ctx context.Context, client *bot.Client) (bot.Replayed, error) {
+	var done bot.Replayed
+	span, err := r.span(time.Now())
+	if err != nil {
+		return done, err
+	}
+	what := "reconsider"
+	if r.again {
+		what = "again"
+	}
+	return done, client.Do(ctx, what, bot.Ask{Span: &span}, &done)
+}
+
+func (r *replaying) span(now time.Time) (store.Span, error) {
+	span := store.Span{Source: r.source}
+	var err error
+	if span.From, err = moment(r.since, now); err != nil {
+		return span, fmt.Errorf("--since: %w", err)
+	}
+	if r.until != "" {
+		if span.To, err = moment(r.until, now); err != nil {
+			return span, fmt.Errorf("--until: %w", err)
+		}
+	}
+	return span, nil
+}
+
+// moment reads a time, or how long ago it was.
+func moment(s string, now time.Time) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(layout, s); err == nil {
+			return at, nil
+		}
+	}
+	var span bot.Span
+	if err := span.UnmarshalText([]byte(s)); err != nil || span.Duration < 0 {
+		return time.Time{}, fmt.Errorf("%q is neither a time, such as 2026-11-20T02:31:00Z, nor a span, such as 2h or 3d", s)
+	}
+	return now.Add(-span.Duration), nil
+}
+
+// sink takes deliveries somewhere. end is told whether all of them came.
+type sink struct {
+	take func(bot.Recorded) error
+	end  func(whole bool) error
+}
+
+func (r *replaying) sink(ctx context.Context, client *bot.Client) (sink, error) {
+	switch {
+	case r.out != "":
+		return toFile(r.out)
+	case r.to != "":
+		return toInstance(ctx, r.to, r.secrets, r.again)
+	}
+	var some []bot.Recorded
+	size := 0
+	send := func() error {
+		if len(some) == 0 {
+			return nil
+		}
+		var done bot.Replayed
+		err := client.Do(ctx, "deliver", bot.Ask{Recorded: some, Again: r.again}, &done)
+		some, size = nil, 0
+		return err
+	}
+	return sink{end: func(bool) error { return send() }, take: func(d bot.Recorded) error {
+		some, size = append(some, d), size+len(d.Body)
+		if size < 4<<20 && len(some) < 500 {
+			return nil
+		}
+		return send()
+	}}, nil
+}
+
+// toFile writes a recording that only its owner may read. It appears whole, or not at all.
+func toFile(name string) (sink, error) {
+	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return sink{}, fmt.Errorf("--out: %w", err)
+	}
+	w := bufio.NewWriter(f)
+	encoder := json.NewEncoder(w)
+	return sink{
+		take: func(d bot.Recorded) error { return encoder.Encode(d) },
+		end: func(whole bool) error {
+			if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil || !whole {
+				return errors.Join(err, os.Remove(name+".part"))
+			}
+			return os.Rename(name+".part", name)
+		},
+	}, nil
+}
+
+// readRecording reads a recording, or, where a source is named and it is none,
+// a body as a sender posts it.
+func readRecording(name, source string, each func(bot.Recorded) error) error {
+	raw, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = raw.Close() }()
+	in := json.NewDecoder(raw)
+	for n := 1; ; n++ {
+		var d bot.Recorded
+		switch err := in.Decode(&d); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case n == 1 && (err != nil || d.Source == "" || len(d.Body) == 0):
+			return readBody(name, source, each)
+		case err != nil:
+			return fmt.Errorf("%s, delivery %d: %w", name, n, err)
+		}
+		if err := d.Check(); err != nil {
+			return fmt.Errorf("%s, delivery %d: %w", name, n, err)
+		}
+		if source == "" || source == d.Source {
+			if err := each(d); err != nil {
+				return fmt.Errorf("%s, delivery %d: %w", name, n, err)
+			}
+		}
+	}
+}
+
+func readBody(name, source string, each func(bot.Recorded) error) error {
+	if source == "" {
+		return fmt.Errorf("%s is no recording; if it is a body as a sender posts it, name the --source", name)
+	}
+	body, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if !json.Valid(body) {
+		return fmt.Errorf("%s is not one JSON document", name)
+	}
+	d := bot.Recorded{Source: source, Body: body, Received: time.Now()}
+	sum := sha256.Sum256(body)
+	d.SHA256 = hex.EncodeToString(sum[:])
+	if source == "sentry" {
+		d.Header = map[string]string{"Sentry-Hook-Resource": sentryResource(d.Body)}
+	}
+	return each(d)
+}
+
+// sentryResource guesses what the header of a Sentry webhook said that a bare
+// body has lost.
+func sentryResource(body []byte) string {
+	var shape struct {
+		Data map[string]json.RawMessage `json:"data"`
+	}
+	_ = json.Unmarshal(body, &shape) // valid JSON; another shape has no data
+	for _, known := range []struct{ key, resource string }{{"metric_alert", "metric_alert"}, {"event", "event_alert"}, {"error", "error"},
+		{"comment_id", "comment"}, {"issue", "issue"}} {
+		if _, ok := shape.Data[known.key]; ok {
+			return known.resource
+		}
+	}
+	return "installation"
+}

@@ -223,11 +223,11 @@ func (r *Record) within(n int32, tests alternatives) bool {
 	return false
 }
 
-// regexpTest searches. A text without the literal that every match holds is not
-// given to the regular expression, which is a hundred times slower.
+// regexpTest searches. A text without the literals that every match holds, in
+// their order, is not given to the regular expression, which is far slower.
 type regexpTest struct {
-	re      *regexp.Regexp
-	literal []byte
+	re       *regexp.Regexp
+	literals [][]byte
 }
 
 func newRegexpTest(text string) (*regexpTest, error) {
@@ -239,33 +239,37 @@ func newRegexpTest(text string) (*regexpTest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &regexpTest{re, []byte(required(tree))}, nil
+	return &regexpTest{re, required(tree)}, nil
 }
 
 func (t *regexpTest) match(text []byte) bool {
-	return bytes.Contains(text, t.literal) && t.re.Match(text)
+	left := text
+	for _, l := range t.literals {
+		i := bytes.Index(left, l)
+		if i < 0 {
+			return false
+		}
+		left = left[i+len(l):]
+	}
+	return t.re.Match(text)
 }
 
-// required is the longest text that stands in every match, as far as that is
-// easily seen.
-func required(re *syntax.Regexp) string {
+// required are texts that stand in every match, one behind the other, as far as
+// that is easily seen.
+func required(re *syntax.Regexp) (out [][]byte) {
 	switch re.Op {
 	case syntax.OpLiteral:
 		if re.Flags&syntax.FoldCase == 0 {
-			return string(re.Rune)
+			out = append(out, []byte(string(re.Rune)))
 		}
 	case syntax.OpCapture, syntax.OpPlus:
 		return required(re.Sub[0])
 	case syntax.OpConcat:
-		longest := ""
 		for _, sub := range re.Sub {
-			if s := required(sub); len(s) > len(longest) {
-				longest = s
-			}
+			out = append(out, required(sub)...)
 		}
-		return longest
 	}
-	return ""
+	return out
 }
 
 // cidrTest accepts addresses within a network. What is no address is not in it.

@@ -259,3 +259,27 @@ func TestValuesAsWritten(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesetIsShared: several may match with one set of rules, each with a
+// record of its own.
+func TestRulesetIsShared(t *testing.T) {
+	rs := detect.Builtin()
+	done := make(chan int)
+	for range 4 {
+		go func() {
+			n := 0
+			var r detect.Record
+			for range 200 {
+				if r.Decode([]byte(`{"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","userIdentity":{"type":"Root"}, "x":"\u00e9"}`)) == nil {
+					rs.Match(&r, func(detect.Hit) { n++ })
+				}
+			}
+			done <- n
+		}()
+	}
+	for range 4 {
+		if n := <-done; n != 400 {
+			t.Errorf("%d hits, not 400", n)
+		}
+	}
+}

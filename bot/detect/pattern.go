@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"bytes"
 	"unicode"
 	"unicode/utf8"
 )
@@ -178,25 +179,54 @@ func (g *glob) suffix(s segment, text []byte) ([]byte, bool) {
 
 // find returns where the first occurrence of a segment ends.
 func (g *glob) find(s segment, text []byte) (int, bool) {
+	if s.first[0] != 0 && (g.cased || s.first[0] != 'k' && s.first[0] != 's' || ascii(text)) {
+		return g.leap(s, text)
+	}
 	for i := 0; i < len(text); {
-		b := text[i]
-		if b < utf8.RuneSelf && s.first[0] != 0 && b != s.first[0] && b != s.first[1] {
-			i++
-			continue
+		if n, ok := g.prefix(s, text[i:]); ok {
+			return i + n, true
 		}
-		if s.ascii && len(text)-i < len(s.runes) {
+		_, size := utf8.DecodeRune(text[i:])
+		i += size
+	}
+	return 0, false
+}
+
+// leap is find for a segment whose first character can only be one of two bytes:
+// beyond ASCII there are other forms of k and s alone.
+func (g *glob) leap(s segment, text []byte) (int, bool) {
+	small, capital := nextByte(text, 0, s.first[0]), nextByte(text, 0, s.first[1])
+	for {
+		i := min(small, capital)
+		if i == len(text) || s.ascii && len(text)-i < len(s.runes) {
 			return 0, false
 		}
 		if n, ok := g.prefix(s, text[i:]); ok {
 			return i + n, true
 		}
-		size := 1
-		if b >= utf8.RuneSelf {
-			_, size = utf8.DecodeRune(text[i:])
+		if small == i {
+			small = nextByte(text, i+1, s.first[0])
 		}
-		i += size
+		if capital == i {
+			capital = nextByte(text, i+1, s.first[1])
+		}
 	}
-	return 0, false
+}
+
+// nextByte is where a byte stands from a place on; the length when nowhere.
+func nextByte(text []byte, from int, b byte) int {
+	if i := bytes.IndexByte(text[from:], b); i >= 0 {
+		return from + i
+	}
+	return len(text)
+}
+
+func ascii(text []byte) bool {
+	var all byte
+	for _, b := range text {
+		all |= b
+	}
+	return all < utf8.RuneSelf
 }
 
 // lower maps an ASCII byte to its small letter.

@@ -1,12 +1,16 @@
 package detect_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"tocsin/bot/detect"
 )
@@ -270,4 +274,35 @@ func TestShapesOfDetections(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestPatternsAgreeWithTheReference throws patterns and texts at both that are
+// made of the letters in which they could differ.
+func TestPatternsAgreeWithTheReference(t *testing.T) {
+	letters := []rune{'a', 'A', 'b', 'k', 'K', '\u212a', 's', '\u017f', 'é', 'É', '"', '\\', '*', '?', '\n', 'x'}
+	rapid.Check(t, func(r *rapid.T) {
+		pattern := string(rapid.SliceOfN(rapid.SampledFrom(letters), 1, 6).Draw(r, "pattern"))
+		how := rapid.SampledFrom([]string{"", "|contains", "|startswith", "|endswith", "|contains|cased", "|cased", "|re", "|re|i"}).Draw(r, "how")
+		if strings.HasPrefix(how, "|re") {
+			pattern = strings.NewReplacer(`\`, "(a", "*", "k)+", "?", "[sx]").Replace(pattern)
+			if _, err := regexp.Compile(pattern); err != nil {
+				return
+			}
+		}
+		quoted, _ := json.Marshal(pattern)
+		src := ruleHead + indent("s: {f"+how+": "+string(quoted)+"}\ncondition: s")
+		rs, report := detect.LoadText(detect.Options{}, []byte(src))
+		if err := report.Err(); err != nil {
+			r.Fatal(err)
+		}
+		ref := refParse([]byte(src))
+		for range 5 {
+			text := string(rapid.SliceOfN(rapid.SampledFrom(letters), 0, 12).Draw(r, "text"))
+			value, _ := json.Marshal(text)
+			record := `{"eventName":"e","f":` + string(value) + `}`
+			if got, want := matches(t, rs, record), ref.matches([]byte(record)); got != want {
+				r.Fatalf("%s with %s: %t, the reference says %t", src, record, got, want)
+			}
+		}
+	})
 }

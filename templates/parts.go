@@ -93,7 +93,7 @@ func (w writer) facts(f incident.Facts) []fact {
 				value += ", told " + w.when(a.Told).String()
 			}
 		}
-		out = append(out, fact{Name: "Affected", Value: value})
+		out = append(out, fact{"Affected", value, w.shown("fact/affected/"+a.Who, a.Reason), name(w.Directory, a.By)})
 	}
 	if f.TimeZone != "" {
 		out = append(out, fact{Name: "Time zone", Value: f.TimeZone})

@@ -210,7 +210,7 @@ func (i *Incident) factSet(e Event) {
 	case FactLanguage:
 		i.Facts.Language, i.Record.Language = e.Field("value"), e.Field("value")
 	case FactAffected:
-		next := Affected{Who: e.Text("who"), Capacity: Capacity(e.Field("capacity")), Count: atoi(e.Field("count")), Told: parseInstant(e.Field("told"))}
+		next := Affected{Who: e.Text("who"), Capacity: Capacity(e.Field("capacity")), Count: atoi(e.Field("count")), Told: parseInstant(e.Field("told")), By: e.By, Reason: e.Text("reason")}
 		i.Facts.Affected = slices.DeleteFunc(i.Facts.Affected, func(a Affected) bool { return a.Who == next.Who })
 		i.Facts.Affected = append(i.Facts.Affected, next)
 	}

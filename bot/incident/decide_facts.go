@@ -135,8 +135,11 @@ func (j *judgement) affected(a *Affected) (fields, texts, error) {
 		return nil, nil, Invalid("told", "%s is in the future", instant(a.Told))
 	}
 	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, Told: stamp(a.Told)}
-	if slices.Contains(j.inc.Facts.Affected, next) {
-		return nil, nil, nil
+	for _, known := range j.inc.Facts.Affected {
+		known.By, known.Reason = "", ""
+		if known == next {
+			return nil, nil, nil
+		}
 	}
 	return fields{"fact": string(FactAffected), "capacity": string(next.Capacity), "count": num(next.Count), "told": instant(next.Told)},
 		texts{"who": next.Who}, nil

@@ -57,6 +57,8 @@ type Affected struct {
 	Capacity Capacity  `json:"capacity"` // the company's, towards this party
 	Count    int       `json:"count"`    // how many people, 0 where unknown
 	Told     time.Time `json:"told,omitzero"`
+	By       PersonID  `json:"by,omitempty"` // who stated it last, and why
+	Reason   string    `json:"reason,omitempty"`
 }
 
 // Instant is a point in time somebody stated, with when, who and why.

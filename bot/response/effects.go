@@ -266,9 +266,14 @@ func (c calling) invite(people []incident.PersonID) []incident.Effect {
 	return []incident.Effect{c.inChannel(incident.EffectInvite, map[string]string{"people": strings.Join(words, ",")})}
 }
 
-// inviteResponders invites everybody who belongs in the channel by now.
+// inviteResponders invites everybody who belongs in the channel by now. They
+// are not kept waiting behind what is said in it: the channel is there.
 func inviteResponders(c calling) []incident.Effect {
-	return c.invite(append(c.dir.Responders(), c.involved(c.inc)...))
+	effects := c.invite(append(c.dir.Responders(), c.involved(c.inc)...))
+	for n := range effects {
+		effects[n].Lane = ""
+	}
+	return effects
 }
 
 // inviteMerged brings along whoever worked on the incident that ended, or that

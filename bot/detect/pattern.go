@@ -44,9 +44,6 @@ func (p pattern) wild() bool {
 	return false
 }
 
-// literal is the text of a pattern without wildcards.
-func (p pattern) literal() string { return string(p) }
-
 // segment is a run without *; every rune of it, ? included, takes one character.
 type segment struct {
 	runes pattern // folded unless cased

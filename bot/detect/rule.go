@@ -32,7 +32,6 @@ type Rule struct {
 	Correlation *Correlation
 
 	expr  expr
-	index int // its place in Ruleset.rules, for rules about single records
 	feeds []feed
 }
 

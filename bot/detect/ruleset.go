@@ -47,7 +47,6 @@ func (rs *Ruleset) add(r *Rule) {
 		rs.correlations = append(rs.correlations, r)
 		return
 	}
-	r.index = len(rs.rules)
 	rs.rules = append(rs.rules, r)
 }
 

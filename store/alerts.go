@@ -30,10 +30,15 @@ type alertRow struct {
 
 func (alertRow) TableName() string { return "alerts" }
 
-func (r reader) alert(row alertRow) (response.AlertRow, error) {
-	out := response.AlertRow{ID: row.ID, Incident: incident.ID(row.IncidentID), Hash: row.Hash, Count: row.Count,
+// plain is what can be read without a key.
+func (row alertRow) plain() response.AlertRow {
+	return response.AlertRow{ID: row.ID, Incident: incident.ID(row.IncidentID), Hash: row.Hash, Count: row.Count,
 		FirstAt: row.FirstAt.UTC(), LastAt: row.LastAt.UTC(), Decision: response.Decision{Rule: row.Rule, Routing: row.RoutingID,
 			Maintenance: row.MaintenanceID, Late: incident.ID(row.LateFor), Storm: row.Storm}}
+}
+
+func (r reader) alert(row alertRow) (response.AlertRow, error) {
+	out := row.plain()
 	err := r.s.unseal("alerts", rowKey(row.ID), "sealed_body", row.SealedBody, &out.Alert)
 	return out, err
 }
@@ -101,25 +106,26 @@ func (t domainTx) Tally(id incident.ID, a incident.Alert, n int64, now time.Time
 		rule, routing_id, maintenance_id, late_for, storm, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (incident_id, hash) DO UPDATE SET count = alerts.count + excluded.count, last_at = excluded.last_at, rule = excluded.rule,
 		routing_id = excluded.routing_id, maintenance_id = excluded.maintenance_id, late_for = excluded.late_for, storm = alerts.storm OR excluded.storm
-		RETURNING *`,
+		RETURNING id, incident_id, hash, count, first_at, last_at, rule, routing_id, maintenance_id, late_for, storm`,
 		int64(id), t.s.fingerprint(a), t.s.hash("correlations", "key", a.Correlation),
 		a.Source, a.Kind, n, stamp(now), stamp(now), d.Rule, d.Routing, d.Maintenance, int64(d.Late), d.Storm, []byte{}).Scan(&row).Error
 	if err != nil {
 		return response.AlertRow{}, 0, fmt.Errorf("count an alert: %w", err)
 	}
+	out := row.plain()
 	if before := row.Count - n; before > 0 {
-		known, err := t.alert(row)
-		return known, before, err
+		return out, before, nil
 	}
 	// The ciphertext is bound to the row's id, which is known only now.
-	if row.SealedBody, err = t.s.seal("alerts", rowKey(row.ID), "sealed_body", a); err != nil {
+	sealed, err := t.s.seal("alerts", rowKey(row.ID), "sealed_body", a)
+	if err != nil {
 		return response.AlertRow{}, 0, err
 	}
-	if err := t.db.Exec("UPDATE alerts SET sealed_body = ? WHERE id = ?", row.SealedBody, row.ID).Error; err != nil {
+	if err := t.db.Exec("UPDATE alerts SET sealed_body = ? WHERE id = ?", sealed, row.ID).Error; err != nil {
 		return response.AlertRow{}, 0, fmt.Errorf("keep an alert: %w", err)
 	}
-	fresh, err := t.alert(row)
-	return fresh, 0, err
+	out.Alert = a
+	return out, 0, nil
 }
 
 // Rehome moves the alerts of an incident to another and adds up those that both have. From 0 it moves the watched

@@ -43,9 +43,15 @@ type domainTx struct {
 	tx *tx
 }
 
-// seal encrypts v, as JSON, for one place.
+// seal encrypts v for one place: as JSON, or in the form that it has itself.
 func (s *Store) seal(table, row, column string, v any) ([]byte, error) {
-	plain, err := json.Marshal(v)
+	var plain []byte
+	var err error
+	if own, ok := v.(interface{ sealedForm() ([]byte, error) }); ok {
+		plain, err = own.sealedForm()
+	} else {
+		plain, err = json.Marshal(v)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("encode %s.%s: %w", table, column, err)
 	}
@@ -58,7 +64,12 @@ func (s *Store) unseal(table, row, column string, sealed []byte, v any) error {
 	if err != nil {
 		return fmt.Errorf("read %s.%s of row %s: %w", table, column, row, err)
 	}
-	if err := json.Unmarshal(plain, v); err != nil {
+	if own, ok := v.(interface{ openedForm([]byte) error }); ok {
+		err = own.openedForm(plain)
+	} else {
+		err = json.Unmarshal(plain, v)
+	}
+	if err != nil {
 		return fmt.Errorf("decode %s.%s of row %s: %w", table, column, row, err)
 	}
 	return nil

@@ -3,8 +3,12 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -18,8 +22,14 @@ import (
 // kindDrain is the job that decodes the inbox rows in a range of ids.
 const kindDrain = "drain"
 
-// inboxChunk bounds the rows of one INSERT.
-const inboxChunk = 200
+const (
+	inboxChunk = 128     // rows of one INSERT at most; a power of two
+	drainRows  = 512     // rows that are read at once at most
+	drainBytes = 8 << 20 // and what they weigh, but for the last one
+
+	// openEnd is the end of a drain that takes everything from its beginning on.
+	openEnd = 1 << 62
+)
 
 // inboxRow is a row of the table inbox, as far as it is read.
 type inboxRow struct {
@@ -69,6 +79,44 @@ func (d sealedDelivery) hash() string {
 // inboxKey names the row in its ciphertexts. A row has no id before it is written, but its delivery is as unique.
 func inboxKey(source, hash string) string { return source + "/" + hash }
 
+// sealedForm writes the body as it is behind all the rest, which is JSON: a million bodies are not to be made longer,
+// and read letter by letter, for the sake of a common format.
+func (d sealedDelivery) sealedForm() ([]byte, error) {
+	body := d.Body
+	d.Body = nil
+	about, err := json.Marshal(d)
+	if err != nil {
+		return nil, fmt.Errorf("encode a delivery: %w", err)
+	}
+	out := make([]byte, 0, 1+binary.MaxVarintLen64+len(about)+len(body))
+	out = append(out, deliveryFormat)
+	out = binary.AppendUvarint(out, uint64(len(about)))
+	return append(append(out, about...), body...), nil
+}
+
+// deliveryFormat is the first byte of what sealedForm writes. Rows from before it are JSON and begin with a brace.
+const deliveryFormat = 1
+
+// openedForm reads what sealedForm wrote, and rows from before it.
+func (d *sealedDelivery) openedForm(data []byte) error {
+	if len(data) > 0 && data[0] == '{' {
+		return json.Unmarshal(data, d)
+	}
+	if len(data) == 0 || data[0] != deliveryFormat {
+		return errors.New("the format is unknown")
+	}
+	length, n := binary.Uvarint(data[1:])
+	if n <= 0 || length > uint64(len(data)-1-n) {
+		return errors.New("it is cut off")
+	}
+	about, body := data[1+n:][:length], data[1+n:][length:]
+	if err := json.Unmarshal(about, d); err != nil {
+		return err
+	}
+	d.Body = body
+	return nil
+}
+
 // Accept implements intake.Store.
 func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	s.sealing.RLock()
@@ -84,53 +132,100 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	}
 	return s.transact(ctx, func(t *tx) error {
 		var fresh []int64
-		for chunk := range slices.Chunk(values, inboxChunk*4) {
+		for left := values; len(left) > 0; {
+			rows := chunkOf(len(left)/4, inboxChunk)
 			var ids []int64
 			err := t.db.Raw("INSERT INTO inbox (source, delivery_hash, received_at, sealed_body) VALUES "+
-				strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", len(chunk)/4), ", ")+
-				" ON CONFLICT (source, delivery_hash) DO NOTHING RETURNING id", chunk...).Scan(&ids).Error
+				strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", rows), ", ")+
+				" ON CONFLICT (source, delivery_hash) DO NOTHING RETURNING id", left[:rows*4]...).Scan(&ids).Error
 			if err != nil {
 				return fmt.Errorf("keep deliveries: %w", err)
 			}
-			fresh = append(fresh, ids...)
+			fresh, left = append(fresh, ids...), left[rows*4:]
 		}
 		if len(fresh) == 0 {
 			return nil
 		}
-		return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{slices.Min(fresh), slices.Max(fresh)}})
+		return t.wakeDrain(slices.Min(fresh))
 	})
+}
+
+// chunkOf is how many of n rows go into the next statement: a power of two, so that there are few statements to compile.
+func chunkOf(n, most int) int { return min(1<<(bits.Len(uint(n))-1), most) }
+
+// wakeDrain sees to it that a drain begins after this commit and takes everything from a row on. If one is waiting to
+// begin, it will: so under load a drain takes what several commits brought, and the queue does not grow with the alerts.
+// One that runs already does not count, for it may have read the inbox before.
+func (t *tx) wakeDrain(from int64) error {
+	var waiting []int64
+	err := t.db.Raw(`SELECT id FROM river_job WHERE state = 'available' AND queue = ? AND kind = ? AND scheduled_at <= `+t.queue.sqlNow()+`
+		AND CAST(args -> 'ids' ->> 0 AS bigint) <= ? AND CAST(args -> 'ids' ->> 1 AS bigint) = ? ORDER BY id LIMIT 1`+t.queue.rowLock(),
+		queueIntake, kindDrain, from, int64(openEnd)).Scan(&waiting).Error
+	if err != nil {
+		return fmt.Errorf("look for a drain: %w", err)
+	}
+	if len(waiting) > 0 {
+		return nil // and with its row locked, it begins after this commit
+	}
+	return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{from, openEnd}})
 }
 
 // Rows implements intake.Store.
 func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) {
-	var rows []inboxRow
+	var out []intake.Row
 	err := s.view(ctx, func(db *gorm.DB) error {
-		return db.Raw("SELECT id, source, delivery_hash, received_at, again, sealed_body FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id",
-			from, to).Scan(&rows).Error
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the inbox: %w", err)
-	}
-	out := make([]intake.Row, len(rows))
-	for i, row := range rows {
-		var d sealedDelivery
-		if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
-			return nil, err
+		out = nil
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, again, sealed_body FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
+			from, to, drainRows).Rows()
+		if err != nil {
+			return fmt.Errorf("read the inbox: %w", err)
 		}
-		out[i] = intake.Row{ID: row.ID, Again: row.Again, Delivery: d.delivery(row)}
-	}
-	return out, nil
+		defer func() { _ = rows.Close() }()
+		for size := 0; size < drainBytes && rows.Next(); {
+			var row inboxRow
+			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.Again, &row.SealedBody); err != nil {
+				return fmt.Errorf("read the inbox: %w", err)
+			}
+			var d sealedDelivery
+			if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
+				return err
+			}
+			size += len(d.Body)
+			out = append(out, intake.Row{ID: row.ID, Again: row.Again, Delivery: d.delivery(row)})
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("read the inbox: %w", err)
+		}
+		return nil
+	})
+	return out, err
 }
 
 func (d sealedDelivery) delivery(row inboxRow) intake.Delivery {
 	return intake.Delivery{Source: row.Source, ID: d.ID, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified}
 }
 
+// listChunk bounds the list of one IN.
+const listChunk = 512
+
+// padded repeats the last of a list until its length is a power of two: lists of every length would each be a statement
+// of their own to compile.
+func padded(ids []int64) []int64 {
+	if len(ids) == 0 {
+		return ids
+	}
+	out := slices.Clone(ids)
+	for len(out)&(len(out)-1) != 0 {
+		out = append(out, ids[len(ids)-1])
+	}
+	return out
+}
+
 func (t domainTx) Claim(rows []int64) ([]int64, error) {
 	claimed := []int64{}
-	for chunk := range slices.Chunk(rows, 1000) {
+	for chunk := range slices.Chunk(rows, listChunk) {
 		var ids []int64
-		err := t.db.Raw("SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id"+t.lock, chunk).Scan(&ids).Error
+		err := t.db.Raw("SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id"+t.lock, padded(chunk)).Scan(&ids).Error
 		if err != nil {
 			return nil, fmt.Errorf("claim inbox rows: %w", err)
 		}
@@ -156,9 +251,9 @@ func (t domainTx) Settle(rows []response.Settled) error {
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(ids, 1000) {
+		for chunk := range slices.Chunk(ids, listChunk) {
 			err := t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, again = false, sealed_reason = ? WHERE id IN ? AND handled_at IS NULL",
-				now, fate.Outcome, int64(fate.Incident), fate.Alert, fate.Rule, fate.Routing, reason, chunk).Error
+				now, fate.Outcome, int64(fate.Incident), fate.Alert, fate.Rule, fate.Routing, reason, padded(chunk)).Error
 			if err != nil {
 				return fmt.Errorf("settle inbox rows: %w", err)
 			}

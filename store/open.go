@@ -86,6 +86,8 @@ type queueTx interface {
 	complete(ctx context.Context, job *river.Job[jobArgs]) error
 	// rowLock, at the end of a SELECT, holds the selected rows until the transaction ends.
 	rowLock() string
+	// sqlNow is the present time as the queue writes and compares it.
+	sqlNow() string
 	// lockLane keeps other transactions from changing the order of a lane until this one ends.
 	lockLane(db *gorm.DB, lane string) error
 }

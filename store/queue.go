@@ -24,7 +24,8 @@ const (
 	queueDefault = river.QueueDefault
 )
 
-var queueWorkers = map[string]int{queueIntake: 2, queuePage: 10, queueEffects: 16, queueDefault: 4}
+// What is in the inbox is one stretch of rows: a second drain would only decode it twice.
+var queueWorkers = map[string]int{queueIntake: 1, queuePage: 10, queueEffects: 16, queueDefault: 4}
 
 // prompt are the queues between an alert and its page.
 var prompt = map[string]bool{queueIntake: true, queuePage: true}

@@ -272,7 +272,7 @@ func TestAlertsAreCountedAndMoved(t *testing.T) {
 			t.Helper()
 			s.write(t, func(tx response.Tx) error {
 				row, known, err := tx.Tally(id, al, n, noon, response.Decision{})
-				if known != before || row.Count != count || row.Incident != id || row.Alert.Title != "boom" || row.ID == 0 || row.Hash == "" {
+				if known != before || row.Count != count || row.Incident != id || (row.Alert.Title == "boom") != (before == 0) || row.ID == 0 || row.Hash == "" {
 					t.Errorf("before %d, row %+v", known, row)
 				}
 				return err
@@ -319,7 +319,7 @@ func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if rows, jobs := s.count(t, "SELECT count(*) FROM inbox"), s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain' AND queue = 'intake'"); rows != 3 || jobs != 2 {
+		if rows, jobs := s.count(t, "SELECT count(*) FROM inbox"), s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain' AND queue = 'intake'"); rows != 3 || jobs != 1 {
 			t.Fatalf("%d rows, %d jobs", rows, jobs)
 		}
 		drained := make(chan []intake.Row, 10)
@@ -350,11 +350,7 @@ func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var rows []intake.Row
-		for range 2 {
-			rows = append(rows, receive(t, drained)...)
-		}
-		slices.SortFunc(rows, func(a, b intake.Row) int { return int(a.ID - b.ID) })
+		rows := receive(t, drained)
 		if len(rows) != 3 || cmp.Diff(one, rows[0].Delivery) != "" {
 			t.Errorf("drained %+v", rows)
 		}

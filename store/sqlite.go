@@ -178,6 +178,7 @@ func (q sqliteQueue) complete(ctx context.Context, job *river.Job[jobArgs]) erro
 // The writer is alone: it needs no locks.
 
 func (sqliteQueue) rowLock() string                 { return "" }
+func (sqliteQueue) sqlNow() string                  { return "datetime('now', 'subsec')" }
 func (sqliteQueue) lockLane(*gorm.DB, string) error { return nil }
 
 func (b *sqliteBackend) reader() (*gorm.DB, *sql.TxOptions) {

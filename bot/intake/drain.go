@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -21,25 +22,45 @@ const (
 	maxTags = 64
 )
 
+// drainWithin is how long a drain goes on before it lets another begin.
+const drainWithin = 20 * time.Second
+
 // Drain decodes the stored deliveries of a range that nobody handled yet and
-// hands what they mean to the desk, in one batch. It can be repeated.
+// hands what they mean to the desk, batch after batch, until there are no more.
+// A batch that fails does not hold up those behind it. It can be repeated.
 func (e *Edge) Drain(ctx context.Context, from, to int64) error {
-	rows, err := e.store.Rows(ctx, from, to)
-	if err != nil {
-		return fmt.Errorf("load deliveries %d to %d: %w", from, to, err)
+	var failed []error
+	for began := time.Now(); ; {
+		rows, err := e.store.Rows(ctx, from, to)
+		if err != nil {
+			return errors.Join(append(failed, fmt.Errorf("load deliveries from %d on: %w", from, err))...)
+		}
+		if len(rows) == 0 {
+			return errors.Join(failed...)
+		}
+		last := rows[len(rows)-1].ID
+		if err := e.report(ctx, rows); err != nil {
+			failed = append(failed, fmt.Errorf("report deliveries %d to %d: %w", from, last, err))
+		}
+		from = last + 1
+		switch {
+		case ctx.Err() != nil:
+			return errors.Join(append(failed, context.Cause(ctx))...)
+		case time.Since(began) > drainWithin && len(failed) > 0:
+			return errors.Join(failed...)
+		case time.Since(began) > drainWithin:
+			return &incident.RetryAfter{Err: errors.New("there is more in the inbox")}
+		}
 	}
-	if len(rows) == 0 {
-		return nil
-	}
+}
+
+func (e *Edge) report(ctx context.Context, rows []Row) error {
 	batch := make([]incident.Reported, len(rows))
 	for i, row := range rows {
 		batch[i] = e.decode(row)
 		e.observer.Decoded(row.Source, len(batch[i].Signals), batch[i].Failed != "")
 	}
-	if err := e.desk.Report(ctx, batch); err != nil {
-		return fmt.Errorf("report deliveries %d to %d: %w", from, to, err)
-	}
-	return nil
+	return e.desk.Report(ctx, batch)
 }
 
 // decode finds out what one row means. What cannot be told is kept, with a

@@ -44,10 +44,12 @@ type Row struct {
 
 // Store is what intake needs of a database.
 type Store interface {
-	// Accept writes deliveries that are not known yet, and one job for those that
-	// are new, in one durable commit. A known (source, id) is no error.
+	// Accept writes deliveries that are not known yet in one durable commit, which
+	// also sees to it that those that are new are drained. A known (source, id) is
+	// no error.
 	Accept(ctx context.Context, ds []Delivery) error
-	// Rows loads the stored deliveries in a range of ids that nobody handled yet.
+	// Rows loads the first stored deliveries in a range of ids that nobody handled
+	// yet: as many as fit into memory, and none only if there are none.
 	Rows(ctx context.Context, from, to int64) ([]Row, error)
 }
 

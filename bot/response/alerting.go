@@ -118,7 +118,7 @@ func (r *reporting) openFor(g *copies, rule Rule, before incident.ID) error {
 		}
 	}
 	r.settle(g, Settled{Outcome: outcomeOpened, Incident: id, Alert: row.ID})
-	return r.counted(id, alert, was, row.Count)
+	return r.counted(id, row, was)
 }
 
 // join adds an alert to the live incident of its correlation: a new one is
@@ -152,15 +152,22 @@ func (r *reporting) join(id incident.ID, g *copies, rule Rule) error {
 		outcome = outcomeGathered
 	}
 	r.settle(g, Settled{Outcome: outcome, Incident: id, Alert: row.ID})
-	return r.counted(id, alert, before, row.Count)
+	return r.counted(id, row, before)
 }
 
 // counted marks the 10th, 100th, 1000th … copy in the timeline.
-func (r *reporting) counted(id incident.ID, alert incident.AlertRef, before, after int64) error {
-	mark := passed(before, after)
+func (r *reporting) counted(id incident.ID, row AlertRow, before int64) error {
+	mark := passed(before, row.Count)
 	if mark == 0 {
 		return nil
 	}
+	if before > 0 {
+		var err error
+		if row, err = r.tx.Alert(row.ID); err != nil {
+			return fmt.Errorf("read the alert that is counted: %w", err)
+		}
+	}
+	alert := ref(row)
 	if _, err := r.judge(incident.Command{Verb: incident.VerbCount, For: id, By: incident.System, Via: incident.ViaSystem, Alert: &alert, Count: mark}); err != nil {
 		return fmt.Errorf("count for %s: %w", id, err)
 	}

@@ -89,7 +89,8 @@ type Tx interface {
 
 	// Tally counts n copies of an alert within an incident or on a shelf, with the
 	// decision that put them there, and returns the row and how many there were
-	// before; 0 means that it is new.
+	// before; 0 means that it is new. Only then row.Alert is filled in: most of
+	// what comes are copies, and of those the number is wanted.
 	Tally(id incident.ID, a incident.Alert, n int64, now time.Time, d Decision) (row AlertRow, before int64, err error)
 	// Recall brings an alert from whatever shelf it is on to an incident or another
 	// shelf, counting nothing. known says that it was there already, row.ID 0 that

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tocsin/bot/intake"
+	"tocsin/store/storetest"
+)
+
+// acceptOne keeps one delivery of an id.
+func (s *Store) acceptOne(t *testing.T, id string) {
+	t.Helper()
+	if err := s.Accept(t.Context(), []intake.Delivery{{Source: "s", ID: id, Body: []byte("{}"), Received: noon}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADrainThatWaitsTakesWhatComesAndOneThatRunsDoesNot(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		jobs := func() int64 { return s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'") }
+		for n := range 5 {
+			s.acceptOne(t, fmt.Sprint(n))
+		}
+		if n := jobs(); n != 1 {
+			t.Fatalf("%d jobs while one waits", n)
+		}
+		type span struct{ from, to int64 }
+		began, goOn := make(chan span, 10), make(chan struct{})
+		err := s.Run(t.Context(), Work{Drain: func(_ context.Context, from, to int64) error {
+			began <- span{from, to}
+			<-goOn
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer close(goOn)
+		if got := receive(t, began); got != (span{1, openEnd}) {
+			t.Errorf("the first drain is of %v", got)
+		}
+		s.acceptOne(t, "while it runs")
+		s.acceptOne(t, "and another")
+		if n := jobs(); n != 2 {
+			t.Errorf("%d jobs after one began", n)
+		}
+		goOn <- struct{}{}
+		if got := receive(t, began); got != (span{6, openEnd}) {
+			t.Errorf("the second drain is of %v", got)
+		}
+	})
+}
+
+func TestADrainThatIsPutOffIsNotWaitedFor(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		s.acceptOne(t, "1")
+		err := s.tx(t.Context(), func(tx *tx) error {
+			return tx.db.Exec("UPDATE river_job SET scheduled_at = '2999-01-01 00:00:00'").Error
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.acceptOne(t, "2")
+		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n != 2 {
+			t.Errorf("%d jobs", n)
+		}
+	})
+}
+
+func TestRowsAreReadAsManyAsFit(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		var batch []intake.Delivery
+		for i := range drainRows + 10 {
+			batch = append(batch, intake.Delivery{Source: "s", ID: fmt.Sprint(i), Body: []byte("{}"), Received: noon})
+		}
+		for i := range 12 {
+			batch = append(batch, intake.Delivery{Source: "s", ID: fmt.Sprint("large", i), Body: make([]byte, 1<<20), Received: noon})
+		}
+		if err := s.Accept(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		var sizes []int
+		for from := int64(0); ; {
+			rows, err := s.Rows(t.Context(), from, openEnd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(rows) == 0 {
+				break
+			}
+			sizes, from = append(sizes, len(rows)), rows[len(rows)-1].ID+1
+		}
+		if diff := cmp.Diff([]int{drainRows, 18, 4}, sizes); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestADeliveryIsReadAsItWasWritten(t *testing.T) {
+	want := sealedDelivery{ID: "d", Header: map[string]string{"A": "b"}, Body: []byte("{\x00\xff}"), SHA256: "h", Sender: "10.0.0.1", Verified: "hmac"}
+	old, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := want.sealedForm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.HasSuffix(now, want.Body) {
+		t.Error("the body is not kept as it was")
+	}
+	for name, data := range map[string][]byte{"now": now, "before": old} {
+		var got sealedDelivery
+		if err := got.openedForm(data); err != nil || cmp.Diff(want, got) != "" {
+			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(want, got))
+		}
+	}
+	for _, bad := range [][]byte{nil, {2}, {1}, {1, 0x80}, {1, 200, 1}, now[:10]} {
+		if err := new(sealedDelivery).openedForm(bad); err == nil {
+			t.Errorf("%v was read", bad)
+		}
+	}
+}
+
+func TestChunksArePowersOfTwo(t *testing.T) {
+	for n, want := range map[int]int{1: 1, 2: 2, 3: 2, 13: 8, 64: 64, 127: 64, 500: inboxChunk} {
+		if got := chunkOf(n, inboxChunk); got != want {
+			t.Errorf("of %d rows %d", n, got)
+		}
+	}
+	if got := padded([]int64{1, 2, 3, 4, 5}); len(got) != 8 || got[7] != 5 || len(padded(nil)) != 0 {
+		t.Errorf("padded to %v", got)
+	}
+}

@@ -197,7 +197,13 @@ func (t domainTx) effectRow(where string, args ...any) (effectRow, error) {
 }
 
 // Effect must be called before the state that a kept effect shows is read: what is enqueued after it counts as unseen.
+// It locks the incident before the effect, in the order of who changes an incident and then wants its effects.
 func (t domainTx) Effect(job response.Job) (incident.Effect, bool, error) {
+	var ids []int64
+	err := t.db.Raw("SELECT id FROM incidents WHERE id = (SELECT incident_id FROM effects WHERE id = ?)"+t.lock, job.Effect).Scan(&ids).Error
+	if err != nil {
+		return incident.Effect{}, false, fmt.Errorf("lock the incident of an effect: %w", err)
+	}
 	row, err := t.effectRow("id = ?", job.Effect)
 	if err != nil {
 		return incident.Effect{}, false, err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -151,7 +152,11 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 			r.become(Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: "nothing to do"})
 		}
 	}
-	for _, group := range grouped(batch) {
+	groups, err := r.inOrder(grouped(batch))
+	if err != nil {
+		return nil, err
+	}
+	for _, group := range groups {
 		if err := r.alert(group); err != nil {
 			return nil, err
 		}
@@ -235,6 +240,26 @@ func grouped(batch []incident.Reported) []*copies {
 		}
 	}
 	return order
+}
+
+// inOrder puts the groups into one order for everybody who works a batch: first
+// what joins an incident, by its number, then what may open one, as it came.
+// Two batches that took the same incidents, or the counter, in different orders
+// would wait for each other until the database breaks one of them off.
+func (r *reporting) inOrder(groups []*copies) ([]*copies, error) {
+	if len(groups) < 2 {
+		return groups, nil
+	}
+	joins := make(map[*copies]incident.ID, len(groups))
+	for _, g := range groups {
+		id, err := r.tx.Correlated(own(g.alert), g.alert.Correlation)
+		if err != nil {
+			return nil, fmt.Errorf("find the incident of an alert: %w", err)
+		}
+		joins[g] = cmp.Or(id, math.MaxInt64)
+	}
+	slices.SortStableFunc(groups, func(a, b *copies) int { return cmp.Compare(joins[a], joins[b]) })
+	return groups, nil
 }
 
 // correlation is the key under which alerts find their incident. One without

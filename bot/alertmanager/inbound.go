@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/secret"
 )
 
 // errNoSecret is our own fault, not the sender's: the edge answers 5xx, and
@@ -40,13 +41,8 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 
 func (s *Source) credentials(h http.Header) (genuine, known bool) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
-	bearer := strings.EqualFold(scheme, "Bearer")
-	for _, t := range s.tokens { // all of them, so that the time does not tell which one matched
-		known = known || !t.IsZero()
-		if t.Equal(strings.TrimSpace(token)) && bearer {
-			genuine = true
-		}
-	}
+	genuine, known = secret.Any(s.tokens, strings.TrimSpace(token))
+	genuine = genuine && strings.EqualFold(scheme, "Bearer")
 	username, password, _ := (&http.Request{Header: h}).BasicAuth()
 	for _, b := range s.basic {
 		known = known || !b.Password.IsZero()

@@ -2,7 +2,6 @@ package generic
 
 import (
 	"cmp"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -20,6 +19,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/secret"
 )
 
 // repeatWithin is how long the same body without a delivery id is taken for a
@@ -47,13 +47,7 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 
 func (s *Source) token(h http.Header, _ []byte) error {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
-	genuine, known := false, false
-	for _, t := range s.cfg.Tokens { // all of them, so that the time does not tell which one matched
-		known = known || !t.IsZero()
-		if t.Equal(strings.TrimSpace(token)) {
-			genuine = true
-		}
-	}
+	genuine, known := secret.Any(s.cfg.Tokens, strings.TrimSpace(token))
 	switch {
 	case !known:
 		return errNoSecret
@@ -70,18 +64,7 @@ func (s *Source) signature(h http.Header, body []byte) error {
 	if err != nil {
 		got, err = base64.StdEncoding.DecodeString(text)
 	}
-	genuine, known := false, false
-	for _, secret := range c.Secrets {
-		if secret.IsZero() {
-			continue
-		}
-		known = true
-		mac := hmac.New(sha256.New, []byte(secret.Reveal()))
-		mac.Write(body)
-		if hmac.Equal(mac.Sum(nil), got) {
-			genuine = true
-		}
-	}
+	genuine, known := secret.AnySigned(c.Secrets, body, got)
 	switch {
 	case !known:
 		return errNoSecret

@@ -2,8 +2,6 @@ package hackerone
 
 import (
 	"cmp"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -13,6 +11,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/secret"
 )
 
 // errNoSecret is our own fault, not the sender's: the edge answers 5xx.
@@ -25,18 +24,7 @@ var errNoSecret = errors.New("hackerone: no webhook secret is configured")
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
 	hexed, prefixed := strings.CutPrefix(strings.TrimSpace(h.Get(headerSignature)), "sha256=")
 	got, err := hex.DecodeString(hexed)
-	genuine, known := false, false
-	for _, secret := range s.secrets { // all of them, so that the time does not tell which one matched
-		if secret.IsZero() {
-			continue
-		}
-		known = true
-		mac := hmac.New(sha256.New, []byte(secret.Reveal()))
-		mac.Write(body)
-		if hmac.Equal(mac.Sum(nil), got) {
-			genuine = true
-		}
-	}
+	genuine, known := secret.AnySigned(s.secrets, body, got)
 	switch {
 	case !known:
 		return "", errNoSecret

@@ -1,0 +1,40 @@
+package secret
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+)
+
+// Any reports whether candidate is one of the secrets, and whether any of them
+// is set: where none is, it is our configuration that is wrong and not the
+// candidate. It compares with all of them, so that the time does not tell which
+// one matched.
+func Any(secrets []String, candidate string) (genuine, set bool) {
+	for _, s := range secrets {
+		set = set || !s.IsZero()
+		if s.Equal(candidate) {
+			genuine = true
+		}
+	}
+	return genuine, set
+}
+
+// AnySigned reports whether one of the sums is the HMAC-SHA256 of body under
+// one of the secrets, and whether any of them is set. It tries every pair.
+func AnySigned(secrets []String, body []byte, sums ...[]byte) (genuine, set bool) {
+	for _, s := range secrets {
+		if s.IsZero() {
+			continue
+		}
+		set = true
+		mac := hmac.New(sha256.New, []byte(s.Reveal()))
+		mac.Write(body)
+		want := mac.Sum(nil)
+		for _, sum := range sums {
+			if hmac.Equal(want, sum) {
+				genuine = true
+			}
+		}
+	}
+	return genuine, set
+}

@@ -69,8 +69,7 @@ func (e *Edge) decode(row Row) incident.Reported {
 	out := incident.Reported{Row: row.ID, Source: row.Source, Again: row.Again}
 	source, known := e.sources[row.Source]
 	if !known {
-		out.Failed = fmt.Sprintf("no source called %s is configured any more", row.Source)
-		return out
+		return unreadable(out, row, fmt.Sprintf("no source called %s is configured any more", row.Source))
 	}
 	header := make(http.Header, len(row.Header))
 	for k, v := range row.Header {
@@ -78,14 +77,26 @@ func (e *Edge) decode(row Row) incident.Reported {
 	}
 	signals, err := source.Decode(header, row.Body)
 	if err != nil {
-		out.Failed = text(err.Error(), maxLine)
-		return out
+		return unreadable(out, row, text(err.Error(), maxLine))
 	}
 	for i := range signals {
 		signals[i].Row = row.ID
 		signals[i] = clean(signals[i], row)
 	}
 	out.Signals = signals
+	return out
+}
+
+// unreadable says of a row why it cannot be told what it means, and raises an
+// alert of the lowest level about it: so somebody gets to see it, where the
+// alerts that opened nothing are listed, or wherever the routing sends it.
+func unreadable(out incident.Reported, row Row, why string) incident.Reported {
+	out.Failed = why
+	kind := row.Source + ".unreadable"
+	out.Signals = []incident.Signal{{Row: row.ID, Alert: &incident.Alert{
+		Source: row.Source, Kind: kind, Level: incident.LevelInformational, At: row.Received, Fingerprint: kind,
+		Title: "Deliveries from " + row.Source + " cannot be read", Detail: why,
+	}}}
 	return out
 }
 

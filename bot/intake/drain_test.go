@@ -36,13 +36,18 @@ func TestDrainHandsOneBatchToTheDesk(t *testing.T) {
 	if len(b[2].Signals) != 0 || b[2].Failed != "" {
 		t.Errorf("nothing to do became %+v", b[2])
 	}
-	if len(b[3].Signals) != 0 || !strings.Contains(b[3].Failed, "decode") {
+	if !strings.Contains(b[3].Failed, "decode") {
 		t.Errorf("an unknown shape became %+v", b[3])
 	}
 	if !strings.Contains(b[4].Failed, "removed") {
 		t.Errorf("a row of a source that is gone became %+v", b[4])
 	}
-	if got := strings.Join(r.seen.decoded, ", "); got != "signed 1 false, signed 1 false, signed 0 false, signed 0 true, removed 0 true" {
+	for _, row := range b[3:] { // somebody gets to see that there is one
+		if len(row.Signals) != 1 || row.Signals[0].Alert.Kind != row.Source+".unreadable" || row.Signals[0].Alert.Detail != row.Failed {
+			t.Errorf("no alert tells of %+v", row)
+		}
+	}
+	if got := strings.Join(r.seen.decoded, ", "); got != "signed 1 false, signed 1 false, signed 0 false, signed 1 true, removed 1 true" {
 		t.Errorf("observed %s", got)
 	}
 }

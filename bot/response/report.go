@@ -30,8 +30,10 @@ const (
 	outcomeUndecodable = "undecodable"
 )
 
-// outcomes orders them: of a delivery with several signals the first counts.
-var outcomes = []string{outcomeOpened, outcomeAttached, outcomeGathered, outcomeCounted, outcomeCommand, outcomeLate, outcomeMaintenance, outcomeWatched, outcomeDropped, outcomeIgnored, outcomeUndecodable}
+// outcomes orders them: of a delivery with several signals the first counts. One
+// that could not be read stays that, unless the alert about it reached an
+// incident: what it says is still to be found out.
+var outcomes = []string{outcomeOpened, outcomeAttached, outcomeGathered, outcomeCounted, outcomeCommand, outcomeUndecodable, outcomeLate, outcomeMaintenance, outcomeWatched, outcomeDropped, outcomeIgnored}
 
 // maxAttached is how many alerts of kinds it has already an incident names one
 // by one. Further ones are kept and counted beside its timeline: a storm of

@@ -95,6 +95,15 @@ func TestStormRingsOnce(t *testing.T) {
 	}
 }
 
+// unread is a delivery that could not be read, with the alert about it.
+func unread(row int64) incident.Reported {
+	a := alert("unreadable", "f6", "")
+	a.Level = incident.LevelInformational
+	out := reported(row, a)
+	out.Failed = "no shape we know"
+	return out
+}
+
 func TestAlertsOfOneCorrelationAreOneIncident(t *testing.T) {
 	lib, err := playbooks.Load()
 	if err != nil {
@@ -105,7 +114,7 @@ func TestAlertsOfOneCorrelationAreOneIncident(t *testing.T) {
 	medium.Level, low.Level, watched.Level = incident.LevelMedium, incident.LevelLow, incident.LevelInformational
 	w.report(t, reported(1, medium)) // nothing to join yet
 	w.report(t, reported(2, alert("StopLogging", "f1", "k")), reported(3, alert("StopLogging", "f1", "k")), reported(4, low), reported(5, watched),
-		incident.Reported{Row: 6, Failed: "no shape we know"}, reported(7, medium), reported(8))
+		unread(6), reported(7, medium), reported(8))
 	if got := w.outcomes(1, 2, 3, 4, 5, 6, 7, 8); !slices.Equal(got, []string{"watched", "opened", "counted", "dropped", "watched", "undecodable", "counted", "ignored"}) {
 		t.Errorf("outcomes %v", got)
 	}

@@ -347,21 +347,5 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
-// text is a string, a number or a boolean; anything else reads as absent.
-type text string
-
-func (t *text) UnmarshalJSON(b []byte) error {
-	switch b[0] {
-	case '"':
-		var s string
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-		*t = text(s)
-	case '{', '[', 'n':
-		*t = ""
-	default:
-		*t = text(b)
-	}
-	return nil
-}
+// text is what may also come as a number or a boolean.
+type text = incident.Loose

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tocsin/bot/incident"
 )
 
 // payload is the part of every webhook that is read. Sentry writes ids as
@@ -216,24 +218,8 @@ type metric struct {
 	} `json:"alert_rule"`
 }
 
-// text is a string, a number or a boolean; anything else reads as absent.
-type text string
-
-func (t *text) UnmarshalJSON(b []byte) error {
-	switch b[0] {
-	case '"':
-		var s string
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-		*t = text(s)
-	case '{', '[', 'n':
-		*t = ""
-	default:
-		*t = text(b)
-	}
-	return nil
-}
+// text is what may also come as a number or a boolean.
+type text = incident.Loose
 
 // actor is who did it: a person, an application, or only an id in any form.
 type actor struct {

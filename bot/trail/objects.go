@@ -18,6 +18,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+
+	"tocsin/bot/incident"
 )
 
 const (
@@ -151,11 +153,11 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 // record judges one element of the file.
 func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
 	var r struct {
-		EventSource loose `json:"eventSource"`
-		EventName   loose `json:"eventName"`
-		EventID     loose `json:"eventID"`
-		Account     loose `json:"recipientAccountId"`
-		Digest      loose `json:"digestS3Object"`
+		EventSource incident.Loose `json:"eventSource"`
+		EventName   incident.Loose `json:"eventName"`
+		EventID     incident.Loose `json:"eventID"`
+		Account     incident.Loose `json:"recipientAccountId"`
+		Digest      incident.Loose `json:"digestS3Object"`
 		Records     json.RawMessage
 	}
 	err := json.Unmarshal(raw, &r)
@@ -229,25 +231,6 @@ func recordID(account, event string, raw []byte) string {
 func hashed(b []byte) string {
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-// loose is a text or a number; anything else reads as absent.
-type loose string
-
-func (l *loose) UnmarshalJSON(b []byte) error {
-	switch b[0] {
-	case '"':
-		var s string
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-		*l = loose(s)
-	case '{', '[', 'n':
-		*l = ""
-	default:
-		*l = loose(b)
-	}
-	return nil
 }
 
 // unpack bounds a file, and unpacks it if it is packed, by its first bytes: the

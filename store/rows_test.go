@@ -31,7 +31,7 @@ func salt() []byte {
 }
 
 // write runs f in a transaction that must commit.
-func (s *Store) write(t *testing.T, f func(response.Tx) error) {
+func (s *Store) write(t testing.TB, f func(response.Tx) error) {
 	t.Helper()
 	if err := s.Tx(t.Context(), f); err != nil {
 		t.Fatal(err)
@@ -59,7 +59,7 @@ func grow(tx response.Tx, inc incident.Incident, events ...incident.Event) (inci
 }
 
 // open writes a new incident in triage.
-func (s *Store) open(t *testing.T, title string) (inc incident.Incident) {
+func (s *Store) open(t testing.TB, title string) (inc incident.Incident) {
 	t.Helper()
 	s.write(t, func(tx response.Tx) error {
 		id, err := tx.NewID()

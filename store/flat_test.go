@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/response"
+	"tocsin/store/storetest"
+)
+
+// crowd fills the tables with so many rows that a plan which reads them all is
+// never chosen, or would be seen.
+func (s *Store) crowd(t testing.TB, rows int) {
+	t.Helper()
+	fill := func(query string) {
+		t.Helper()
+		numbers := fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) ", rows)
+		if err := s.tx(context.Background(), func(t *tx) error { return t.db.Exec(strings.Replace(query, "INSERT", numbers+"INSERT", 1)).Error }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blob := "x'00'"
+	if _, postgres := s.backend.(*postgresBackend); postgres {
+		blob = `'\x00'::bytea`
+	}
+	at := "'2026-11-20 12:00:00+00:00'"
+	fill(`INSERT INTO alerts (incident_id, hash, correlation_hash, source, kind, count, first_at, last_at, sealed_body)
+		SELECT CASE WHEN i % 10 = 0 THEN i % 7 ELSE -(i % 3) END, 'h' || i, 'c' || (i % 1000), 'sentry', 'k', 1, ` + at + `, ` + at + `, ` + blob + ` FROM n`)
+	fill(`INSERT INTO inbox (source, delivery_hash, received_at, sealed_body, handled_at, outcome, alert_id)
+		SELECT 'sentry', 'h' || i, ` + at + `, ` + blob + `, ` + at + `, 'watched', i FROM n`)
+	fill(`INSERT INTO openings (at) SELECT ` + at + ` FROM n WHERE i < 100`)
+	fill(`INSERT INTO effects (key, kind, incident_id, seq, lane, turn, kept, urgent, args, state, created_at)
+		SELECT 'k' || i, 'post', i, 1, '', 1, false, false, '{}', 'finished', ` + at + ` FROM n`)
+	fill(`INSERT INTO correlations (key_hash, incident_id, live, ended_at) SELECT 'c' || i, 1, false, ` + at + ` FROM n`)
+	if err := s.tx(context.Background(), func(t *tx) error { return t.db.Exec("ANALYZE").Error }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plan explains a statement.
+func (s *Store) plan(t *testing.T, query string, args ...any) string {
+	t.Helper()
+	explain := "EXPLAIN QUERY PLAN "
+	if _, postgres := s.backend.(*postgresBackend); postgres {
+		explain = "EXPLAIN "
+	}
+	var out []string
+	err := s.view(t.Context(), func(db *gorm.DB) error {
+		rows, err := db.Raw(explain+query, args...).Rows()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		columns, err := rows.Columns()
+		if err != nil {
+			return err
+		}
+		for rows.Next() {
+			cells := make([]any, len(columns))
+			for n := range cells {
+				cells[n] = new(any)
+			}
+			if err := rows.Scan(cells...); err != nil {
+				return err
+			}
+			out = append(out, fmt.Sprint(*cells[len(cells)-1].(*any)))
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return strings.Join(out, "\n")
+}
+
+// TestNothingReadsAWholeTable holds the plan of every statement on the way of an alert against a full store: a hundred
+// thousand alerts do not slow the next one.
+func TestNothingReadsAWholeTable(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		s.open(t, "the first")
+		s.crowd(t, 20_000)
+		now := stamp(noon)
+		for what, q := range map[string]struct {
+			query string
+			args  []any
+		}{
+			"the incident of an alert":      {"SELECT key_hash, incident_id FROM correlations WHERE live AND key_hash IN ?", []any{[]string{"a", "b"}}},
+			"the incident before":           {"SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1", []any{"a", now}},
+			"a copy of it":                  {"SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", []any{1, "h"}},
+			"watched ones of its keys":      {"SELECT id FROM alerts WHERE incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?) ORDER BY id", []any{1}},
+			"maintenance windows":           {"SELECT * FROM maintenance WHERE ends_at > ? ORDER BY ends_at, id", []any{now}},
+			"what was opened lately":        {"SELECT count(*) FROM (SELECT 1 FROM openings WHERE at > ? LIMIT ?) AS o", []any{now, 30}},
+			"openings to forget":            {"SELECT id FROM openings WHERE at <= ? ORDER BY at LIMIT ?", []any{now.AddDate(-1, 0, 0), 100}},
+			"rows to drain":                 {"SELECT id, source FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id", []any{5, 10}},
+			"rows to claim":                 {"SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id", []any{[]int{1, 2}}},
+			"a delivery that is known":      {"SELECT id FROM inbox WHERE source = ? AND delivery_hash = ?", []any{"sentry", "h"}},
+			"the newest of a shelf":         {"SELECT * FROM alerts WHERE incident_id = ? ORDER BY last_at DESC, id DESC LIMIT 50", []any{0}},
+			"the old ones of a shelf":       {"SELECT id FROM alerts WHERE incident_id = ? AND last_at < ? ORDER BY last_at LIMIT 500", []any{0, now.AddDate(-1, 0, 0)}},
+			"the work of an incident":       {"SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT kept AND state IN ('finished', 'given_up') LIMIT 500", []any{7}},
+			"the next of a lane":            {"SELECT * FROM effects WHERE lane = ? AND state IN ('due', 'waiting') ORDER BY turn LIMIT 1", []any{"INC-1/channel"}},
+			"an alert":                      {"SELECT * FROM alerts WHERE id = ?", []any{5}},
+			"the routing it was decided by": {"SELECT id, at, sealed_rules FROM routings WHERE id = ?", []any{1}},
+		} {
+			plan := s.plan(t, q.query, q.args...)
+			for _, line := range strings.Split(plan, "\n") {
+				// SQLite says SCAN of a table, PostgreSQL Seq Scan; a small table may be read whole.
+				if whole := strings.HasPrefix(strings.TrimSpace(line), "SCAN ") && !strings.Contains(line, "INDEX") || strings.Contains(line, "Seq Scan on"); !whole {
+					continue
+				}
+				if !slices.ContainsFunc([]string{"maintenance", "routings", "openings", "SCAN o"}, func(small string) bool { return strings.Contains(line, small) }) {
+					t.Errorf("%s reads a whole table:\n%s", what, plan)
+				}
+			}
+		}
+	})
+}
+
+// report is what one batch of new alerts costs the store.
+func (s *Store) report(t testing.TB, n, size int) {
+	t.Helper()
+	var ds []intake.Delivery
+	for k := range size {
+		ds = append(ds, intake.Delivery{Source: "sentry", ID: strconv.Itoa(n*size + k), Body: []byte(`{"a": 1}`), Received: noon})
+	}
+	if err := s.Accept(context.Background(), ds); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Tx(context.Background(), func(tx response.Tx) error {
+		for k := range size {
+			a := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: strconv.Itoa(n*size + k), Correlation: strconv.Itoa(k)}
+			if _, err := tx.Correlated("sentry:"+a.Fingerprint, a.Correlation); err != nil {
+				return err
+			}
+			if _, _, err := tx.Ended(a.Correlation, a, noon); err != nil {
+				return err
+			}
+			if _, _, err := tx.Tally(response.Watched, a, 1, noon, response.Decision{}); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Maintenance(noon)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkReportBesideMany reports batches of a hundred new alerts beside those of TOCSIN_BENCH_ALERTS (by default none,
+// and a hundred thousand): `go test ./store -run '^$' -bench BesideMany`.
+func BenchmarkReportBesideMany(b *testing.B) {
+	beside := []int{0, 100_000}
+	if more, err := strconv.Atoi(os.Getenv("TOCSIN_BENCH_ALERTS")); err == nil {
+		beside = []int{0, more}
+	}
+	keys, err := testKeys()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, database := range []struct {
+		name string
+		url  func(testing.TB) string
+	}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}} {
+		for _, n := range beside {
+			b.Run(fmt.Sprintf("%s/%d", database.name, n), func(b *testing.B) {
+				s, err := Open(b.Context(), Config{URL: database.url(b), Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: func() time.Time { return noon }})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer func() { _ = s.Close() }()
+				s.open(b, "the first")
+				if n > 0 {
+					s.crowd(b, n)
+				}
+				for k := 0; b.Loop(); k++ {
+					s.report(b, k, 100)
+				}
+			})
+		}
+	}
+}

@@ -259,12 +259,16 @@ func TestRefusalsHelp(t *testing.T) {
 		{Closed, Command{Verb: VerbEditRecord}, "revise it first"},
 		{InReview, Command{Verb: VerbEditRecord}, "amend it"},
 		{Merged, Command{Verb: VerbContain}, "merged into INC-8"},
-		{Triage, Command{Verb: VerbResolve}, "so resolve is not possible. Possible now: acknowledge, contain, dismiss, merge, set_fact"},
+		{Triage, Command{Verb: VerbResolve}, "so resolve is not possible. Possible now: ack, contain, dismiss, merge, fact"},
 		{Active, Command{Verb: VerbSign}, "so sign is not possible. Possible now: "},
 		{Resolved, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
-		{Dismissed, Command{Verb: VerbEditRecord}, "so edit_record is not possible. Possible now: reopen,"},
+		{Dismissed, Command{Verb: VerbEditRecord}, "so record is not possible. Possible now: reopen,"},
 		{Approved, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
 		{InReview, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
+		{InReview, Command{Verb: VerbContain}, "INC-7 is in review"},
+		{Active, Command{Verb: VerbAssignRole, Role: "comandr", Person: "eng1"}, `did you mean "commander"?`},
+		{Active, Command{Verb: VerbStepDone, Step: "rotat"}, `did you mean "rotate"?`},
+		{Active, Command{Verb: VerbAddAction, Action: &Action{Kind: ActionProcess, Title: "x", Owner: "eng1", Due: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}}, "2020-01-01 has passed"},
 		{Active, Command{Verb: VerbCall, Department: "x"}, "engineering, security, legal"},
 		{Active, Command{Verb: VerbSetFact}, "occurred, detected, aware"},
 		{Active, Command{Verb: VerbEditRecord}, "summary, impact, root_cause"},
@@ -277,6 +281,19 @@ func TestRefusalsHelp(t *testing.T) {
 		verbs := Possible(s)
 		if once := slices.Compact(slices.Sorted(slices.Values(verbs))); len(once) != len(verbs) || slices.Contains(verbs, VerbPaged) {
 			t.Errorf("%s: %v", s, verbs)
+		}
+	}
+}
+
+// What a refusal says is possible can be typed just so.
+func TestPossibleVerbsCanBeTyped(t *testing.T) {
+	for _, s := range Statuses() {
+		for _, v := range Possible(s) {
+			word, more, _ := strings.Cut(v.Typed(), " ")
+			verb, ok := findVerb(word)
+			if !ok || more != "" && !slices.Contains(verb.Next, more) {
+				t.Errorf("%s is called %q, which nobody can type", v, v.Typed())
+			}
 		}
 	}
 }

@@ -167,9 +167,11 @@ func (j *judgement) refusal() error {
 	if j.inc.Status == Merged {
 		return Conflict("%s was merged into %s; go on there", j.inc.ID, j.inc.MergedInto)
 	}
-	words := make([]string, 0, 8)
+	var words []string
 	for _, v := range Possible(j.inc.Status) {
-		words = append(words, string(v))
+		if word := v.Typed(); !slices.Contains(words, word) {
+			words = append(words, word)
+		}
 	}
 	hint := ""
 	if (j.cmd.Verb == VerbSetFact || j.cmd.Verb == VerbEvidence || j.cmd.Verb == VerbEditRecord) && (j.inc.Status == Approved || j.inc.Status == Closed) {
@@ -178,15 +180,18 @@ func (j *judgement) refusal() error {
 	if j.cmd.Verb == VerbEditRecord && j.inc.Status == InReview {
 		hint = " The record is frozen while departments sign: amend it."
 	}
-	return Conflict("%s is %s, so %s is not possible.%s Possible now: %s.", j.inc.ID, j.inc.Status, j.cmd.Verb, hint, strings.Join(words, ", "))
+	return Conflict("%s is %s, so %s is not possible.%s Possible now: %s.", j.inc.ID, strings.ReplaceAll(string(j.inc.Status), "_", " "), j.cmd.Verb.Typed(), hint, strings.Join(words, ", "))
 }
 
 // need returns an Invalid error when a text is missing.
 func (j *judgement) need(field, value, what string) error {
-	if strings.TrimSpace(value) == "" {
-		return Invalid(field, "%s is missing: %s", field, what)
+	switch {
+	case strings.TrimSpace(value) != "":
+		return nil
+	case field == "text": // the verb's own words, which have no name for people
+		return Invalid(field, "%s", what)
 	}
-	return nil
+	return Invalid(field, "%s is missing: %s", field, what)
 }
 
 // responder checks that the actor may take hold of an incident.

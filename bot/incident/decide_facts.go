@@ -18,7 +18,7 @@ func (j *judgement) setFact() error {
 		return err
 	}
 	if c.Name != FactTimeZone && c.Name != FactLanguage {
-		if err := j.need("text", j.cmd.Text, "say why: how is this known?"); err != nil {
+		if err := j.need("text", j.cmd.Text, "say how this is known: … because REASON"); err != nil {
 			return err
 		}
 	}
@@ -222,6 +222,14 @@ func (j *judgement) step() (*Run, *Step, error) {
 					open = append(open, s.ID)
 				}
 			}
+		}
+		switch near := Nearest(j.cmd.Step, open); {
+		case len(j.inc.Runs) == 0:
+			return nil, nil, Unknown("step", "%s has no playbook, so it has no step %q", j.inc.ID, j.cmd.Step)
+		case near != "":
+			return nil, nil, Unknown("step", "%s has no step %q; did you mean %q? Still open: %s", j.inc.ID, j.cmd.Step, near, strings.Join(open, ", "))
+		case len(open) == 0:
+			return nil, nil, Unknown("step", "%s has no step %q; none is open any more", j.inc.ID, j.cmd.Step)
 		}
 		return nil, nil, Unknown("step", "%s has no step %q; still open: %s", j.inc.ID, j.cmd.Step, strings.Join(open, ", "))
 	}

@@ -198,6 +198,11 @@ func (j *judgement) assignRole() error {
 	if !roleName.MatchString(string(c.Role)) {
 		return Invalid("role", "%q is no role; use commander, scribe, communicator, operations, or a playbook's own (a-z, 0-9, - and _)", c.Role)
 	}
+	if roles := j.inc.roles(); !slices.Contains(roles, string(c.Role)) {
+		if near := Nearest(string(c.Role), roles); near != "" {
+			return Invalid("role", "%q is no role; did you mean %q?", c.Role, near)
+		}
+	}
 	if err := j.known("person", c.Person); err != nil {
 		return err
 	}
@@ -206,6 +211,23 @@ func (j *judgement) assignRole() error {
 	}
 	j.emit(EventRoleAssigned, fields{"role": string(c.Role), "person": string(c.Person)}, texts{"reason": c.Text})
 	return nil
+}
+
+// roles are those that everybody knows, and those of the incident's playbooks.
+func (i *Incident) roles() []string {
+	out := roleNames()
+	for r := range i.Roles {
+		out = append(out, string(r))
+	}
+	for _, run := range i.Runs {
+		for _, s := range run.Plan {
+			if s.Role != "" {
+				out = append(out, string(s.Role))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 func (j *judgement) note() error {

@@ -94,6 +94,9 @@ func (j *judgement) action(a Action) error {
 	if a.Due.IsZero() {
 		return Invalid("due", "an action item has a due date, as in 2026-12-15")
 	}
+	if a.Due.Add(36 * time.Hour).Before(j.env.Now) { // a day is not over everywhere at once
+		return Invalid("due", "%s has passed; say until when it will be done", a.Due.UTC().Format(time.DateOnly))
+	}
 	j.emit(EventActionAdded, fields{"action": fmt.Sprintf("A%d", len(j.inc.Actions)+1), "kind": string(a.Kind), "owner": string(a.Owner), "due": instant(a.Due)}, texts{"title": a.Title})
 	return nil
 }

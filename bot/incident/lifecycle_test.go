@@ -324,7 +324,7 @@ func TestMergeInEveryStatus(t *testing.T) {
 func TestRefusalSaysWhatIsPossible(t *testing.T) {
 	w := given(t, Approved)
 	_, err := w.as("eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
-	if err == nil || !strings.Contains(err.Error(), "revise it first") || !strings.Contains(err.Error(), "conclude_review") {
+	if err == nil || !strings.Contains(err.Error(), "revise it first") || !strings.Contains(err.Error(), "review conclude") {
 		t.Errorf("%v", err)
 	}
 }

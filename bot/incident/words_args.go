@@ -24,6 +24,13 @@ func (p *phrase) incident() (ID, bool) {
 	return id, true
 }
 
+// late takes an incident that is named after the words that it could follow.
+func (p *phrase) late(w *Words) {
+	if id, ok := p.incident(); ok {
+		w.Command.For = id
+	}
+}
+
 // department takes the name of a department or team, or its user group's mention.
 func (p *phrase) department() (Department, error) {
 	word, ok := p.next()

@@ -12,9 +12,11 @@ func readRecord(p *phrase, w *Words) error {
 	switch {
 	case p.take("show", "read"):
 		w.Query = QueryRecord
+		p.late(w)
 		return nil
 	case p.take("submit"):
 		w.Command.Verb = VerbSubmit
+		p.late(w)
 		return nil
 	case p.take("set"):
 		w.Command.Verb = VerbEditRecord

@@ -91,6 +91,8 @@ func TestParseWords(t *testing.T) {
 		{"update at 10m ago logins were back", Words{Command: Command{For: 42, Verb: VerbUpdate, HappenedAt: at("2026-11-20T07:50:00Z"), Text: "logins were back"}}},
 		{"record", Words{Form: VerbEditRecord, Command: Command{For: 42, Verb: VerbEditRecord}}},
 		{"record show", Words{Query: QueryRecord, Command: Command{For: 42}}},
+		{"record show INC-7", Words{Query: QueryRecord, Command: Command{For: 7}}},
+		{"record submit inc-7", Words{Command: Command{For: 7, Verb: VerbSubmit}}},
 		{"record submit", Words{Command: Command{For: 42, Verb: VerbSubmit}}},
 		{"record set Root cause: a key in a log", Words{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"root_cause": "a key in a log"}}}},
 		{"record set what will detect it \"a rule\"", Words{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},

@@ -259,3 +259,19 @@ func readEvidence(p *phrase, w *Words) error {
 	}
 	return nil
 }
+
+// spoken are the words of verbs that people type otherwise than they are called.
+var spoken = map[Verb]string{
+	VerbAcknowledge: "ack", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
+	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant",
+	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbExcept: "review except", VerbPromote: "alerts promote",
+	VerbReleaseHold: "hold release",
+}
+
+// Typed is what people type for a verb, at every door.
+func (v Verb) Typed() string {
+	if word, ok := spoken[v]; ok {
+		return word
+	}
+	return string(v)
+}

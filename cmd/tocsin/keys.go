@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -95,7 +96,7 @@ func (g *global) ask(ctx context.Context, what string, ask bot.Ask, out any, alo
 	if err != nil {
 		return fmt.Errorf("keyset_file: %w", err)
 	}
-	s, err := store.Open(ctx, store.Config{URL: c.Database, Keyset: keys, ReplicaID: c.ReplicaID})
+	s, err := store.Open(ctx, store.Config{URL: c.Database, Keyset: keys, ReplicaID: c.ReplicaID, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}

@@ -50,6 +50,20 @@ func (h atLeastWarn) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
 }
 
+// Handle leaves out what River says of its own work being interrupted, which is
+// how a stop looks from inside.
+func (h atLeastWarn) Handle(ctx context.Context, r slog.Record) error {
+	interrupted := false
+	r.Attrs(func(a slog.Attr) bool {
+		interrupted = a.Value.String() == context.Canceled.Error()
+		return !interrupted
+	})
+	if interrupted {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
 func (h atLeastWarn) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return atLeastWarn{h.Handler.WithAttrs(attrs)}
 }

@@ -63,12 +63,25 @@ const maxAsk = 16 << 20
 
 type peerKey struct{}
 
-// listenControl opens the socket for its owner alone. A socket left behind by
-// a killed process is replaced; the lock on the database says that nobody else
-// is listening.
+// listenControl opens the socket for its owner alone. A socket that a killed
+// process left behind is replaced; one that somebody answers on, and what is no
+// socket at all, is not.
 func listenControl(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("replace control socket: %w", err)
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("inspect control socket: %w", err)
+	case info.Mode().Type() != os.ModeSocket:
+		return nil, fmt.Errorf("control_socket: %s is there and is no socket; name another path", path)
+	default:
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("control_socket: another process answers on %s", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("replace control socket: %w", err)
+		}
 	}
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
@@ -126,13 +139,18 @@ func (c *control) serve(do func(context.Context, incident.Handle, Ask) (any, err
 			return
 		}
 		who, _ := r.Context().Value(peerKey{}).(incident.Handle)
+		ask.Key = cmp.Or(ask.Key, "cli/"+rand.Text())
 		reply, err := do(r.Context(), who, ask)
 		var refused *incident.Error
+		var open interface{ OutcomeUnknown() bool }
 		switch {
 		case errors.As(err, &refused):
 			writeError(w, http.StatusConflict, refused)
+		case errors.As(err, &open) && open.OutcomeUnknown():
+			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "outcome_unknown",
+				Message: "it is not known whether this was recorded; said again with --key " + ask.Key + " it counts once"})
 		case err != nil:
-			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Message: "not recorded, try again: " + err.Error()})
+			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Message: "not done, try again: " + err.Error()})
 		default:
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(reply)
@@ -169,7 +187,7 @@ func (c *control) incident(ctx context.Context, who incident.Handle, ask Ask) (a
 		reply.List = &list
 		return reply, err
 	case words.Errand != nil:
-		words.Errand.Key = cmp.Or(ask.Key, "cli/"+rand.Text())
+		words.Errand.Key = ask.Key
 		answer, err := c.desk.Errand(ctx, who, *words.Errand)
 		reply.Answer = &answer
 		return reply, err
@@ -182,9 +200,6 @@ func (c *control) incident(ctx context.Context, who incident.Handle, ask Ask) (a
 	default:
 		cmd := words.Command
 		cmd.By, cmd.Auth, cmd.Via, cmd.Key = who, "user of the operating system", incident.ViaCLI, ask.Key
-		if cmd.Key == "" {
-			cmd.Key = "cli/" + rand.Text()
-		}
 		result, err := c.desk.Do(ctx, cmd)
 		reply.Result = &result
 		return reply, err

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,8 +51,12 @@ func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
 			if audience != "" {
 				args = slices.Insert(args, afterIncident(args), "--audience", audience)
 			}
-			ask := bot.Ask{Words: strings.TrimSpace(v.Name + " " + incident.JoinWords(args)), Key: key}
-			if err := bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", ask, &reply); err != nil {
+			ask := bot.Ask{Words: strings.TrimSpace(v.Name + " " + incident.JoinWords(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
+			err = bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", ask, &reply)
+			if lost(err) {
+				return fmt.Errorf("%w; if it was to record something, nobody knows whether it did: said again with --key %s it counts once", err, ask.Key)
+			}
+			if err != nil {
 				return g.refusal(cmd.OutOrStdout(), err)
 			}
 			if g.json {
@@ -68,6 +74,12 @@ func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
 		cmd.Flags().StringVar(&audience, "audience", "", "all, responders or legal_and_security")
 	}
 	return cmd
+}
+
+// lost reports whether the bot was asked and its answer did not come.
+func lost(err error) bool {
+	var refused *incident.Error
+	return err != nil && !errors.As(err, &refused) && !errors.Is(err, bot.ErrNotRunning)
 }
 
 // afterIncident is the place behind a leading INC-42.

@@ -258,7 +258,7 @@ func TestStormOnARealDatabase(t *testing.T) {
 			t.Errorf("alerts %+v, %v", view.Alerts, err)
 		}
 		pages := 0
-		for _, name := range h.expect(t, "open_channel", "post channel_opened", "post alert_counted", "post alert_counted") {
+		for _, name := range h.expect(t, "open_channel", "post channel_opened", "post alert_counted") {
 			if name == "page" {
 				pages++
 			}

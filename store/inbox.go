@@ -38,7 +38,6 @@ type inboxRow struct {
 	DeliveryHash string
 	ReceivedAt   time.Time
 	HandledAt    *time.Time
-	Again        bool
 	Outcome      string
 	IncidentID   int64
 	AlertID      int64
@@ -175,7 +174,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 	var out []intake.Row
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
-		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, again, sealed_body FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, sealed_body FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
 			from, to, drainRows).Rows()
 		if err != nil {
 			return fmt.Errorf("read the inbox: %w", err)
@@ -183,7 +182,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 		defer func() { _ = rows.Close() }()
 		for size := 0; size < drainBytes && rows.Next(); {
 			var row inboxRow
-			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.Again, &row.SealedBody); err != nil {
+			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.Outcome, &row.SealedBody); err != nil {
 				return fmt.Errorf("read the inbox: %w", err)
 			}
 			var d sealedDelivery
@@ -191,7 +190,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 				return err
 			}
 			size += len(d.Body)
-			out = append(out, intake.Row{ID: row.ID, Again: row.Again, Delivery: d.delivery(row)})
+			out = append(out, intake.Row{ID: row.ID, Again: slices.Contains(countedAside, row.Outcome), Unread: row.Outcome == unread, Delivery: d.delivery(row)})
 		}
 		if err := rows.Err(); err != nil {
 			return fmt.Errorf("read the inbox: %w", err)
@@ -252,7 +251,7 @@ func (t domainTx) Settle(rows []response.Settled) error {
 			return err
 		}
 		for chunk := range slices.Chunk(ids, listChunk) {
-			err := t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, again = false, sealed_reason = ? WHERE id IN ? AND handled_at IS NULL",
+			err := t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, sealed_reason = ? WHERE id IN ? AND handled_at IS NULL",
 				now, fate.Outcome, int64(fate.Incident), fate.Alert, fate.Rule, fate.Routing, reason, padded(chunk)).Error
 			if err != nil {
 				return fmt.Errorf("settle inbox rows: %w", err)

@@ -59,11 +59,15 @@ func (s *Store) Deliveries(ctx context.Context, span Span, fn func(row int64, d 
 	}
 }
 
-// The outcomes that led nowhere, and so may turn out differently; those of the first kind were counted.
+// The outcomes that led nowhere, and so may turn out differently: those that were counted, of which nothing may be
+// counted again, and others.
 var (
 	countedAside = []string{"watched", "dropped", "maintenance", "late"}
-	notCounted   = []string{"undecodable", "ignored"}
+	ledNowhere   = append([]string{unread, "ignored"}, countedAside...)
 )
+
+// unread is the outcome of a delivery that could not be read. The alert about it was counted, what it says was not.
+const unread = "undecodable"
 
 // Reconsider has the deliveries of a span that led to nothing decoded and routed anew, as the configuration is now. What
 // was counted is not counted again. What belongs to an incident is history and is left alone. It returns how many.
@@ -72,8 +76,8 @@ func (s *Store) Reconsider(ctx context.Context, span Span) (n int, err error) {
 	for after := int64(0); ; {
 		var ids []int64
 		err := s.view(ctx, func(db *gorm.DB) error {
-			return db.Raw("SELECT id FROM inbox WHERE id > ? AND "+where+" AND outcome IN ? ORDER BY id LIMIT ?",
-				slices.Concat([]any{after}, args, []any{slices.Concat(countedAside, notCounted), replayBatch})...).Scan(&ids).Error
+			return db.Raw("SELECT id FROM inbox WHERE id > ? AND handled_at IS NOT NULL AND "+where+" AND outcome IN ? ORDER BY id LIMIT ?",
+				slices.Concat([]any{after}, args, []any{ledNowhere, replayBatch})...).Scan(&ids).Error
 		})
 		if err != nil {
 			return n, fmt.Errorf("find deliveries: %w", err)
@@ -83,8 +87,7 @@ func (s *Store) Reconsider(ctx context.Context, span Span) (n int, err error) {
 		}
 		after = ids[len(ids)-1]
 		err = s.tx(ctx, func(t *tx) error {
-			back := t.db.Exec(`UPDATE inbox SET handled_at = NULL, again = (outcome IN ?), outcome = '', sealed_reason = NULL
-				WHERE id IN ? AND outcome IN ?`, countedAside, ids, slices.Concat(countedAside, notCounted))
+			back := t.db.Exec("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND outcome IN ?", ids, ledNowhere)
 			if back.Error != nil {
 				return fmt.Errorf("put deliveries back: %w", back.Error)
 			}

@@ -217,9 +217,9 @@ func TestReconsiderPutsBackWhatLedNowhere(t *testing.T) {
 		}
 		got := ""
 		for _, row := range rows {
-			got += fmt.Sprintf("%s %v; ", row.Delivery.ID, row.Again)
+			got += fmt.Sprintf("%s %v %v; ", row.Delivery.ID, row.Again, row.Unread)
 		}
-		if got != "watched true; dropped true; maintenance true; late true; undecodable false; ignored false; " {
+		if got != "watched true false; dropped true false; maintenance true false; late true false; undecodable false true; ignored false false; " {
 			t.Error(got)
 		}
 		if n, err := s.Reconsider(t.Context(), Span{From: noon.Add(-time.Minute)}); err != nil || n != 0 {

@@ -91,7 +91,7 @@ func (e *Edge) decode(row Row) incident.Reported {
 // alert of the lowest level about it: so somebody gets to see it, where the
 // alerts that opened nothing are listed, or wherever the routing sends it.
 func unreadable(out incident.Reported, row Row, why string) incident.Reported {
-	out.Failed = why
+	out.Failed, out.Again = why, row.Again || row.Unread
 	kind := row.Source + ".unreadable"
 	out.Signals = []incident.Signal{{Row: row.ID, Alert: &incident.Alert{
 		Source: row.Source, Kind: kind, Level: incident.LevelInformational, At: row.Received, Fingerprint: kind,

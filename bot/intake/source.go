@@ -37,8 +37,9 @@ type Delivery struct {
 
 // Row is a delivery as it is stored.
 type Row struct {
-	ID    int64
-	Again bool // it is evaluated anew: what it meant was counted the first time
+	ID     int64
+	Again  bool // it is evaluated anew: what it meant was counted the first time
+	Unread bool // it is evaluated anew, after it could not be read: that was counted, what it means was not
 	Delivery
 }
 

@@ -18,12 +18,12 @@ CREATE TABLE moved_alerts (
     moved_to bigint NOT NULL
 );
 
--- Deliveries: more that can become of them, by which rule of which routing, and whether one is evaluated anew.
+-- Deliveries: more that can become of them, and by which rule of which routing. One that is evaluated
+-- anew keeps its outcome until it has another.
 ALTER TABLE inbox DROP CONSTRAINT inbox_outcome_check;
 ALTER TABLE inbox ADD CONSTRAINT inbox_outcome_check CHECK (outcome IN ('', 'opened', 'attached', 'gathered', 'counted', 'late', 'maintenance', 'watched', 'dropped', 'command', 'undecodable', 'ignored'));
 ALTER TABLE inbox ADD COLUMN rule bigint NOT NULL DEFAULT 0;
 ALTER TABLE inbox ADD COLUMN routing_id bigint NOT NULL DEFAULT 0;
-ALTER TABLE inbox ADD COLUMN again boolean NOT NULL DEFAULT false;
 
 -- Each routing that ever was in force, with its rules as they were configured.
 CREATE TABLE routings (

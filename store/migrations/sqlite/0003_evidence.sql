@@ -18,7 +18,8 @@ CREATE TABLE moved_alerts (
     moved_to bigint NOT NULL
 );
 
--- Deliveries: more that can become of them, by which rule of which routing, and whether one is evaluated anew.
+-- Deliveries: more that can become of them, and by which rule of which routing. One that is evaluated
+-- anew keeps its outcome until it has another.
 CREATE TABLE inbox_next (
     id integer PRIMARY KEY,
     source text NOT NULL,
@@ -31,7 +32,6 @@ CREATE TABLE inbox_next (
     alert_id bigint NOT NULL DEFAULT 0,
     rule bigint NOT NULL DEFAULT 0,
     routing_id bigint NOT NULL DEFAULT 0,
-    again boolean NOT NULL DEFAULT false,
     sealed_reason blob,
     UNIQUE (source, delivery_hash)
 );

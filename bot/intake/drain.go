@@ -22,12 +22,18 @@ const (
 	maxTags = 64
 )
 
-// drainWithin is how long a drain goes on before it lets another begin.
-const drainWithin = 20 * time.Second
+const (
+	drainWithin = 20 * time.Second      // how long a drain goes on before it lets another begin
+	drainFull   = maxBatch              // deliveries that are worth a transaction
+	drainPause  = 20 * time.Millisecond // how long it waits for as many
+)
 
 // Drain decodes the stored deliveries of a range that nobody handled yet and
 // hands what they mean to the desk, batch after batch, until there are no more.
-// A batch that fails does not hold up those behind it. It can be repeated.
+// The first batch is worked at once. Whoever sends without end is answered and
+// sends on while it is; so that the next ones are not small, a drain pauses
+// before it looks for them. A batch that fails does not hold up those behind it.
+// It can be repeated.
 func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 	var failed []error
 	for began := time.Now(); ; {
@@ -50,7 +56,18 @@ func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 			return errors.Join(failed...)
 		case time.Since(began) > drainWithin:
 			return &incident.RetryAfter{Err: errors.New("there is more in the inbox")}
+		case len(rows) < drainFull:
+			pause(ctx)
 		}
+	}
+}
+
+func pause(ctx context.Context) {
+	timer := time.NewTimer(drainPause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 

@@ -158,6 +158,31 @@ func TestEveryKeyBrokenInTurn(t *testing.T) {
 	}
 }
 
+// A rule of which several things are wrong is told all of them, each once.
+func TestARuleWrongInSeveralWays(t *testing.T) {
+	raw := tree(t)
+	rules := raw["routing"].([]any)
+	n := len(rules) - 1
+	rules[n] = map[string]any{"when": "source ==", "open": "sev9", "playbook": "nope"}
+	delete(raw["departments"].(map[string]any), "legal")
+	_, err := decode(raw, exampleEnv)
+	var faults Faults
+	if !errors.As(err, &faults) {
+		t.Fatal(err)
+	}
+	at := fmt.Sprintf("routing[%d]", n)
+	for _, want := range []string{at + ".when", at + ".open", at + ".playbook", "departments.legal"} {
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Key == want }) {
+			t.Errorf("%s is not named:\n%v", want, err)
+		}
+	}
+	for _, f := range faults {
+		if strings.Contains(f.Fix, "routing[") || strings.HasPrefix(f.Key, "teams.") || f.Key == at+".when" && strings.Contains(f.Fix, "nope") {
+			t.Errorf("%s: %s", f.Key, f.Fix)
+		}
+	}
+}
+
 func TestEveryKeyBrokenAtOnce(t *testing.T) {
 	raw := tree(t)
 	want := 0

@@ -255,8 +255,8 @@ func (c Config) validateRouting(f *Faults) {
 	for _, name := range library.Names() {
 		p, _ := library.Get(name)
 		for _, team := range p.Teams() {
-			if _, ok := c.Departments[string(team)]; ok {
-				continue
+			if _, ok := c.Departments[string(team)]; ok || slices.Contains(incident.RequiredDepartments(), team) {
+				continue // a missing one of the four was named above
 			}
 			if _, ok := c.Teams[string(team)]; !ok {
 				f.add("teams."+string(team), "is missing; the playbook %s asks it", name)
@@ -264,19 +264,21 @@ func (c Config) validateRouting(f *Faults) {
 		}
 	}
 	for n, r := range c.Routing {
-		key := fmt.Sprintf("routing[%d]", n)
+		key, rule := fmt.Sprintf("routing[%d]", n), r.rule()
 		if r.Open != "" {
 			if _, err := incident.ParseSeverity(r.Open); err != nil {
 				f.add(key+".open", "write sev1, sev2, sev3 or sev4")
+				rule.Open = incident.Sev3 // said already; the rest of the rule may be wrong as well
 			}
 		}
-		if r.Playbook != "" && library != nil {
+		if r.Playbook != "" {
 			if _, ok := library.Get(r.Playbook); !ok {
 				f.add(key+".playbook", "there is no playbook of that name; there are %s", strings.Join(library.Names(), ", "))
+				rule.Playbook = ""
 			}
 		}
-		if _, err := response.NewRouting([]response.Rule{r.rule()}, library.Names()); err != nil {
-			f.add(key+".when", "%v", err)
+		if _, err := response.NewRouting([]response.Rule{rule}, library.Names()); err != nil {
+			f.add(key+".when", "%s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "routing[0]: "), "when: "))
 		}
 	}
 }

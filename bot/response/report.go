@@ -154,11 +154,7 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 			r.become(Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: "nothing to do"})
 		}
 	}
-	fired, err := r.correlate(batch)
-	if err != nil {
-		return nil, err
-	}
-	groups, err := r.inOrder(grouped(append(slices.Clone(batch), fired...)))
+	groups, err := r.inOrder(grouped(batch))
 	if err != nil {
 		return nil, err
 	}

@@ -171,29 +171,3 @@ func localTime(b incident.Brief, t time.Time) string {
 	}
 	return t.In(zone).Format("Monday, 2 January 2006, 15:04 MST") + " (" + t.UTC().Format("15:04 UTC") + ")"
 }
-
-// Agenda says what awaits review, as plain text; "" where nothing does.
-func Agenda(now time.Time, list []incident.Summary) string {
-	if len(list) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s for the next review meeting, as of %s:\n", plural(len(list), "incident"), utc(now))
-	for _, s := range list {
-		title := clip(flat(s.Title), 120)
-		if title == "" {
-			title = "restricted"
-		}
-		fmt.Fprintf(&b, "- %s, %s, %s: %s", s.ID, s.Severity, human(s.Status), title)
-		switch {
-		case !s.ReviewAt.IsZero() && s.ReviewAt.After(now):
-			b.WriteString("; review on " + utc(s.ReviewAt))
-		case !s.ReviewAt.IsZero():
-			b.WriteString("; its review was due on " + utc(s.ReviewAt))
-		default:
-			b.WriteString("; no date yet, waiting for " + took(now.Sub(s.UpdatedAt)))
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
-}

@@ -40,23 +40,3 @@ func TestMails(t *testing.T) {
 	golden(t, "page.txt", PageMail(b, 0).file())
 	golden(t, "invitation.txt", InvitationMail(b).file())
 }
-
-func TestAgenda(t *testing.T) {
-	now := start
-	got := Agenda(now, []incident.Summary{
-		{ID: 42, Severity: incident.Sev2, Status: incident.Approved, Title: "A key\nleaked", ReviewAt: now.Add(time.Hour)},
-		{ID: 41, Severity: incident.Sev1, Status: incident.Approved, ReviewAt: now.Add(-time.Hour)},
-		{ID: 40, Severity: incident.Sev3, Status: incident.Dismissed, Title: "A drill", UpdatedAt: now.Add(-50 * time.Hour)},
-	})
-	want := `3 incidents for the next review meeting, as of 2026-11-24 01:58 UTC:
-- INC-42, sev2, approved: A key leaked; review on 2026-11-24 02:58 UTC
-- INC-41, sev1, approved: restricted; its review was due on 2026-11-24 00:58 UTC
-- INC-40, sev3, dismissed: A drill; no date yet, waiting for 2 d 2 h
-`
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	if Agenda(now, nil) != "" {
-		t.Error("an agenda of nothing")
-	}
-}

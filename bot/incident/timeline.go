@@ -196,8 +196,6 @@ type Fault struct {
 	What string `json:"what"`
 }
 
-func (f Fault) String() string { return fmt.Sprintf("event %d: %s", f.Seq, f.What) }
-
 // Verify recomputes a stored chain up to the head that was kept (and whose MAC
 // the caller has checked). It finds a changed, removed, inserted or reordered
 // event, a changed text, one that is gone without an erasure on record, a cut

@@ -183,7 +183,7 @@ func (f *Form) post(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		f.log.Error("report by form not stored", "error", err)
-		v.Problem = "Your report could not be stored, and nobody has it yet. Please send it again in a minute."
+		v.Problem = "It is not certain that your report was stored. Please send it again in a minute; it counts once."
 		f.show(w, http.StatusServiceUnavailable, v)
 		return
 	}

@@ -1,0 +1,227 @@
+package response_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/redact"
+	"tocsin/bot/response"
+	"tocsin/store"
+	"tocsin/store/storetest"
+)
+
+// shelf is a desk on a real database whose queue nobody works: what it decides is looked at, not what follows.
+type shelf struct {
+	*response.Desk
+	t     *testing.T
+	store *store.Store
+	now   time.Time
+	last  int64
+}
+
+func newShelf(t *testing.T, url string, storm response.StormLimit, rules ...response.Rule) *shelf {
+	t.Helper()
+	keys, err := store.Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &shelf{t: t, now: time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)}
+	clock := func() time.Time { return h.now }
+	if h.store, err = store.Open(t.Context(), store.Config{URL: url, Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: clock}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.store.Close() })
+	routing, err := response.NewRouting(rules, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Desk, err = response.New(response.Options{Store: h.store, Routing: routing, Storm: storm, Redact: redact.Default(), Now: clock,
+		Write: func(incident.Incident, []incident.Event, incident.Directory, int, time.Time) (incident.Document, error) {
+			return incident.Document{}, nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.PutDirectory(t.Context(), directory()); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// come brings alerts, each in a delivery of its own, in one batch, and says what became of them.
+func (h *shelf) come(alerts ...incident.Alert) []response.Settled {
+	h.t.Helper()
+	var ds []intake.Delivery
+	for n := range alerts {
+		ds = append(ds, intake.Delivery{Source: "sentry", ID: fmt.Sprint(h.last + int64(n)), Body: []byte("{}"), Received: h.now})
+	}
+	if err := h.store.Accept(h.t.Context(), ds); err != nil {
+		h.t.Fatal(err)
+	}
+	batch := make([]incident.Reported, len(alerts))
+	for n, a := range alerts {
+		batch[n] = incident.Reported{Row: h.last + int64(n) + 1, Source: "sentry", Signals: []incident.Signal{{Alert: &a}}}
+	}
+	if err := h.Report(h.t.Context(), batch); err != nil {
+		h.t.Fatal(err)
+	}
+	out := make([]response.Settled, len(alerts))
+	err := h.store.View(h.t.Context(), func(r response.Reader) (err error) {
+		for n := range out {
+			if _, out[n], err = r.Delivery(h.last + int64(n) + 1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.last += int64(len(alerts))
+	return out
+}
+
+func (h *shelf) say(cmd incident.Command) incident.Incident {
+	h.t.Helper()
+	cmd.By, cmd.Via, cmd.Auth = incident.Handle{Door: incident.DoorLocal, ID: "p1"}, incident.ViaCLI, "unix socket"
+	result, err := h.Do(h.t.Context(), cmd)
+	if err != nil {
+		h.t.Fatalf("%s: %v", cmd.Verb, err)
+	}
+	return result.Incident
+}
+
+func (h *shelf) ask(e incident.Errand) incident.Answer {
+	h.t.Helper()
+	a, err := h.Errand(context.Background(), incident.Handle{Door: incident.DoorLocal, ID: "p1"}, e)
+	if err != nil {
+		h.t.Fatalf("%+v: %v", e, err)
+	}
+	return a
+}
+
+func (h *shelf) alerts(id incident.ID) []response.AlertRow {
+	h.t.Helper()
+	var rows []response.AlertRow
+	err := h.store.View(h.t.Context(), func(r response.Reader) (err error) { rows, err = r.Alerts(id, 0); return err })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return rows
+}
+
+func some(level incident.Level, n int, correlation string) incident.Alert {
+	return incident.Alert{Source: "sentry", Kind: fmt.Sprint("kind", n), Level: level, Title: "it broke", Fingerprint: fmt.Sprint("f", n), Correlation: correlation}
+}
+
+func outcomes(settled []response.Settled) string {
+	var out []string
+	for _, s := range settled {
+		out = append(out, fmt.Sprintf("%s/%d", s.Outcome, s.Incident))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestKeptAlertsOnARealDatabase(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		h := newShelf(t, url, response.StormLimit{}, response.Rule{When: `level == "high"`, Open: incident.Sev3, Window: time.Hour},
+			response.Rule{When: `level == "low"`, Drop: "noise"}, response.Rule{When: `level == "medium"`, Attach: true})
+		if got := outcomes(h.come(some("informational", 1, "a"), some("informational", 1, "a"), some("low", 2, "a"), some("medium", 3, "b"))); got != "watched/0 watched/0 dropped/0 watched/0" {
+			t.Fatal(got)
+		}
+		dropped := h.ask(incident.Errand{Query: incident.QueryAlerts, Shelf: incident.ShelfDropped})
+		if dropped.Copies != 1 || dropped.Alerts[0].Reason != "noise" {
+			t.Errorf("%+v", dropped)
+		}
+		watched := h.ask(incident.Errand{Query: incident.QueryAlerts, Shelf: incident.ShelfWatched})
+		if watched.Kinds != 2 || watched.Copies != 3 {
+			t.Errorf("%+v", watched)
+		}
+		one := watched.Alerts[slices.IndexFunc(watched.Alerts, func(l incident.AlertLine) bool { return l.Kind == "kind1" })].ID
+		first := h.say(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{one}})
+		if again := h.say(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{one}}); again.ID != first.ID {
+			t.Errorf("promoted twice: %s and %s", first.ID, again.ID)
+		}
+		h.say(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{dropped.Alerts[0].ID}, For: first.ID})
+		if got := outcomes(h.come(some("medium", 1, "a"), some("high", 4, "a"), some("medium", 5, "b"))); got != "counted/1 attached/1 watched/0" {
+			t.Error(got)
+		}
+		rows := h.alerts(1)
+		if len(rows) != 3 || rows[0].Count != 3 {
+			t.Fatalf("%+v", rows)
+		}
+
+		// Split: what moved, and its copies, are another incident; the rest and its correlation stay.
+		second := h.say(incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: []int64{rows[2].ID}, Title: "another", Text: "another key"})
+		if second.ID != 1 || len(h.alerts(2)) != 1 || len(h.alerts(1)) != 2 {
+			t.Errorf("%+v", h.alerts(2))
+		}
+		moved, stays := rows[2].Alert.Fingerprint, rows[0].Alert.Fingerprint
+		for fingerprint, want := range map[string]incident.ID{moved: 2, stays: 1, "unheard of": 1} {
+			a := some("medium", 0, "a")
+			a.Fingerprint = fingerprint
+			if got := h.come(a); got[0].Incident != want {
+				t.Errorf("%s went to %s, not %s", fingerprint, got[0].Incident, want)
+			}
+		}
+
+		// A window of maintenance.
+		h.ask(incident.Errand{Query: incident.QueryMaintenance, Key: "w", Add: &incident.Maintenance{When: `level == "high"`, Reason: "planned", From: h.now, To: h.now.Add(time.Hour)}})
+		if got := outcomes(h.come(some("high", 10, "c"), some("high", 10, "c"), some("high", 11, "a"))); got != "maintenance/0 maintenance/0 attached/1" {
+			t.Error(got)
+		}
+		if w := h.ask(incident.Errand{Query: incident.QueryMaintenance, End: 1}).Windows; len(w) != 1 || w[0].Matched != 2 || w[0].EndedBy != "p1" {
+			t.Errorf("%+v", w)
+		}
+		x := h.ask(incident.Errand{Query: incident.QueryExplain, Alert: h.alerts(response.Maintained)[0].ID}).Explanation
+		if !strings.Contains(x.Outcome, "M1") || !x.Rules[0].Fits || x.Digest != x.Present {
+			t.Errorf("%+v", x)
+		}
+
+		// A false alarm stays one for an hour.
+		opened := h.come(some("high", 20, "d"))[0].Incident
+		h.say(incident.Command{Verb: incident.VerbSetFact, For: opened, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+		h.say(incident.Command{Verb: incident.VerbDismiss, For: opened, Text: "a drill"})
+		if got := h.come(some("high", 20, "d"))[0]; got.Outcome != "late" || got.Incident != opened {
+			t.Errorf("%+v", got)
+		}
+		h.now = h.now.Add(2 * time.Hour)
+		if got := h.come(some("high", 20, "d"))[0]; got.Outcome != "opened" || got.Incident == opened {
+			t.Errorf("%+v", got)
+		}
+		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
+			t.Errorf("%+v, %v", v.Faults, err)
+		}
+	})
+}
+
+func TestStormIsGatheredOnARealDatabase(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		h := newShelf(t, url, response.StormLimit{Incidents: 5, Per: 10 * time.Minute}, response.Rule{When: "true", Open: incident.Sev2})
+		var alerts []incident.Alert
+		for n := range 200 {
+			alerts = append(alerts, some("high", n, fmt.Sprint("c", n)))
+		}
+		h.come(alerts...)
+		if rows := h.alerts(6); len(rows) != 195 {
+			t.Errorf("%d alerts are gathered", len(rows))
+		}
+		if got := outcomes(h.come(alerts[0], alerts[199], some("high", 900, "new"))); got != "counted/1 counted/6 gathered/6" {
+			t.Error(got)
+		}
+		h.now = h.now.Add(11 * time.Minute)
+		if got := outcomes(h.come(some("high", 901, "newer"), alerts[150])); got != "opened/7 counted/6" {
+			t.Error(got)
+		}
+		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
+			t.Errorf("%+v, %v", v.Faults, err)
+		}
+	})
+}

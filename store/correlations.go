@@ -12,25 +12,37 @@ import (
 )
 
 func (r reader) Correlated(keys ...string) (incident.ID, error) {
-	hashes := make([]string, len(keys))
-	for n, key := range keys {
-		hashes[n] = r.s.hash("correlations", "key", key)
+	holders, err := r.Holders(keys)
+	if err != nil {
+		return 0, err
 	}
-	var rows []struct {
-		KeyHash    string
-		IncidentID int64
-	}
-	if err := r.db.Raw("SELECT key_hash, incident_id FROM correlations WHERE live AND key_hash IN ?", hashes).Scan(&rows).Error; err != nil {
-		return 0, fmt.Errorf("find an incident: %w", err)
-	}
-	for _, hash := range hashes {
-		for _, row := range rows {
-			if row.KeyHash == hash {
-				return incident.ID(row.IncidentID), nil
-			}
+	for _, key := range keys {
+		if id := holders[key]; id != 0 {
+			return id, nil
 		}
 	}
 	return 0, nil
+}
+
+func (r reader) Holders(keys []string) (map[string]incident.ID, error) {
+	named := make(map[string]string, len(keys)) // keys by their hashes
+	for _, key := range keys {
+		named[r.s.hash("correlations", "key", key)] = key
+	}
+	out := map[string]incident.ID{}
+	for hashes := range slices.Chunk(slices.Sorted(maps.Keys(named)), listChunk) {
+		var rows []struct {
+			KeyHash    string
+			IncidentID int64
+		}
+		if err := r.db.Raw("SELECT key_hash, incident_id FROM correlations WHERE live AND key_hash IN ?", padded(hashes)).Scan(&rows).Error; err != nil {
+			return nil, fmt.Errorf("find incidents: %w", err)
+		}
+		for _, row := range rows {
+			out[named[row.KeyHash]] = incident.ID(row.IncidentID)
+		}
+	}
+	return out, nil
 }
 
 func (r reader) Ended(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {

@@ -37,6 +37,15 @@ func (r reader) Timeline(id incident.ID) ([]incident.Event, error) {
 	return events, nil
 }
 
+func (r reader) Event(id incident.ID, seq int) (e incident.Event, err error) {
+	var rows []eventRow
+	err = r.db.Raw("SELECT incident_id, seq, sealed_body FROM events WHERE incident_id = ? AND seq = ?", int64(id), seq).Scan(&rows).Error
+	if err != nil || len(rows) == 0 {
+		return e, err
+	}
+	return e, r.s.unseal("events", rows[0].key(), "sealed_body", rows[0].SealedBody, &e)
+}
+
 func (t domainTx) appendEvents(id incident.ID, events []incident.Event) error {
 	if len(events) == 0 {
 		return nil

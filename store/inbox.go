@@ -209,7 +209,7 @@ const listChunk = 512
 
 // padded repeats the last of a list until its length is a power of two: lists of every length would each be a statement
 // of their own to compile.
-func padded(ids []int64) []int64 {
+func padded[V any](ids []V) []V {
 	if len(ids) == 0 {
 		return ids
 	}
@@ -233,30 +233,36 @@ func (t domainTx) Claim(rows []int64) ([]int64, error) {
 	return claimed, nil
 }
 
-// Settle marks rows of the same fate with one statement; those with a reason each have their own.
+// Settle marks rows with one statement for many; those with a reason each have their own.
 func (t domainTx) Settle(rows []response.Settled) error {
-	fates := map[response.Settled][]int64{}
-	for _, row := range rows {
-		fate := row
-		fate.Row = 0
-		if row.Reason != "" {
-			fate.Row = row.Row
-		}
-		fates[fate] = append(fates[fate], row.Row)
-	}
 	now := t.s.now()
-	for fate, ids := range fates {
-		reason, err := t.sealReason(fate)
+	plain := make([]any, 0, len(rows)*6)
+	for _, row := range rows {
+		if row.Reason == "" {
+			plain = append(plain, row.Row, row.Outcome, int64(row.Incident), row.Alert, row.Rule, row.Routing)
+			continue
+		}
+		reason, err := t.sealReason(row)
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(ids, listChunk) {
-			err := t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, sealed_reason = ? WHERE id IN ? AND handled_at IS NULL",
-				now, fate.Outcome, int64(fate.Incident), fate.Alert, fate.Rule, fate.Routing, reason, padded(chunk)).Error
-			if err != nil {
-				return fmt.Errorf("settle inbox rows: %w", err)
-			}
+		err = t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, sealed_reason = ? WHERE id = ? AND handled_at IS NULL",
+			now, row.Outcome, int64(row.Incident), row.Alert, row.Rule, row.Routing, reason, row.Row).Error
+		if err != nil {
+			return fmt.Errorf("settle an inbox row: %w", err)
 		}
+	}
+	for len(plain) > 0 {
+		n := chunkOf(len(plain)/6, inboxChunk)
+		err := t.db.Exec("WITH fates (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
+			strings.TrimSuffix(strings.Repeat("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint)), ", n), ", ")+
+			`) UPDATE inbox SET handled_at = ?, outcome = fates.outcome, incident_id = fates.incident_id, alert_id = fates.alert_id, rule = fates.rule,
+			routing_id = fates.routing_id, sealed_reason = NULL FROM fates WHERE inbox.id = fates.id AND inbox.handled_at IS NULL`,
+			append(slices.Clone(plain[:n*6]), now)...).Error
+		if err != nil {
+			return fmt.Errorf("settle inbox rows: %w", err)
+		}
+		plain = plain[n*6:]
 	}
 	return nil
 }

@@ -136,7 +136,7 @@ func TestChunksArePowersOfTwo(t *testing.T) {
 			t.Errorf("of %d rows %d", n, got)
 		}
 	}
-	if got := padded([]int64{1, 2, 3, 4, 5}); len(got) != 8 || got[7] != 5 || len(padded(nil)) != 0 {
+	if got := padded([]int64{1, 2, 3, 4, 5}); len(got) != 8 || got[7] != 5 || len(padded([]int64(nil))) != 0 {
 		t.Errorf("padded to %v", got)
 	}
 }

@@ -50,6 +50,16 @@ func (r reader) Incident(id incident.ID) (incident.Incident, error) {
 	return inc, err
 }
 
+func (t domainTx) Hold(id incident.ID) error {
+	if t.lock == "" {
+		return nil // the writer is alone
+	}
+	if err := t.db.Exec("SELECT id FROM incidents WHERE id = ?"+t.lock, int64(id)).Error; err != nil {
+		return fmt.Errorf("lock %s: %w", id, err)
+	}
+	return nil
+}
+
 func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	q := r.db.Model(&incidentRow{}).Omit("sealed_state").Order("id DESC")
 	if statuses := filtered(f); statuses != nil {

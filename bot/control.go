@@ -97,6 +97,7 @@ func (c *control) server() *http.Server {
 	mux.HandleFunc("POST /incident", c.serve(c.incident))
 	mux.HandleFunc("POST /verify", c.serve(c.verify))
 	mux.HandleFunc("POST /rotate", c.serve(c.rotate))
+	mux.HandleFunc("POST /retention", c.serve(c.retention))
 	mux.HandleFunc("POST /reconsider", c.serve(c.reconsider))
 	mux.HandleFunc("POST /again", c.serve(c.again))
 	mux.HandleFunc("POST /deliver", c.serve(c.deliver))

@@ -64,6 +64,11 @@ func (c *control) trusted(ctx context.Context, who incident.Handle, what string)
 	return err
 }
 
+// retention shows the proofs of what was deleted by schedule: no text, no name.
+func (c *control) retention(ctx context.Context, _ incident.Handle, _ Ask) (any, error) {
+	return c.store.Tombstones(ctx, 100)
+}
+
 // reconsider has stored deliveries that led to nothing routed anew.
 func (c *control) reconsider(ctx context.Context, who incident.Handle, ask Ask) (any, error) {
 	if ask.Span == nil {

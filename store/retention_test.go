@@ -116,6 +116,10 @@ func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
 		if n := s.count(t, "SELECT coalesce(sum(deleted), 0) FROM tombstones WHERE length(hash) > 20 AND policy LIKE '%d'"); n != 12 {
 			t.Errorf("tombstones stand for %d rows", n)
 		}
+		proof, err := s.Tombstones(t.Context(), 1)
+		if err != nil || len(proof) != 1 || proof[0].What != "inbox" || proof[0].Policy != "inbox: 400d" || proof[0].Deleted != 3 || proof[0].FirstID != 1 || proof[0].LastID != 6 {
+			t.Errorf("%+v, %v", proof, err)
+		}
 		if v, err := s.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
 			t.Errorf("%+v, %v", v.Faults, err)
 		}

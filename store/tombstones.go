@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// Tombstone is the proof of a batch that was deleted by schedule.
+type Tombstone struct {
+	ID        int64     `json:"id"`
+	What      string    `json:"what"`
+	At        time.Time `json:"at"`
+	OlderThan time.Time `json:"older_than"`
+	Policy    string    `json:"policy"`
+	Deleted   int64     `json:"deleted"`
+	FirstID   int64     `json:"first_id"`
+	LastID    int64     `json:"last_id"`
+	Hash      string    `json:"hash"` // keyed, over what the rows held
+}
+
+// Tombstones lists the newest proofs of deletion.
+func (s *Store) Tombstones(ctx context.Context, limit int) ([]Tombstone, error) {
+	out := []Tombstone{}
+	err := s.view(ctx, func(db *gorm.DB) error {
+		return db.Raw("SELECT * FROM tombstones ORDER BY id DESC LIMIT ?", limit).Scan(&out).Error
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list the proofs of deletion: %w", err)
+	}
+	for n := range out {
+		out[n].At, out[n].OlderThan = out[n].At.UTC(), out[n].OlderThan.UTC()
+	}
+	return out, nil
+}

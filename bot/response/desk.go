@@ -134,7 +134,7 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 	if err != nil {
 		return incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, d.said(cmd.By.Door, err))
 	}
-	if dr := last.drafts[result.Incident.ID]; dr != nil {
+	if dr := last.drafts[result.Incident.ID]; dr != nil && !result.Unchanged {
 		result.Incident = dr.inc // with the steps that became due
 	}
 	if outside(cmd.By.Door) {

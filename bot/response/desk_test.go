@@ -26,6 +26,24 @@ func TestACommandIsDoneOnce(t *testing.T) {
 	}
 }
 
+func TestAKnownKeyIsNoPass(t *testing.T) {
+	w := newWorld(t, nil)
+	open := incident.Command{Key: "view1", Verb: incident.VerbOpen, Title: "a key leaked"}
+	id := w.say(t, "p1", open).Incident.ID
+	note := incident.Command{Key: "view2", For: id, Verb: incident.VerbNote, Text: "once"}
+	w.say(t, "p1", note)
+	for _, cmd := range []incident.Command{open, note} {
+		cmd.Via = incident.ViaCLI
+		for _, who := range []string{"p5", "nobody"} { // legal was not called in
+			cmd.By = incident.Handle{Door: incident.DoorLocal, ID: who}
+			again, err := w.Do(context.Background(), cmd)
+			if err != nil || !again.Unchanged || again.Incident.ID != id || again.Incident.Title != "" {
+				t.Errorf("%s hears of %s: %+v, %v", who, cmd.Verb, again.Incident, err)
+			}
+		}
+	}
+}
+
 func TestARefusedCommandLeavesNoTrace(t *testing.T) {
 	w := newWorld(t, nil)
 	_, err := w.Do(context.Background(), incident.Command{Key: "k", Verb: incident.VerbOpen, By: slack("p1"), Via: incident.ViaSlack})

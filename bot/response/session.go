@@ -97,10 +97,20 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 			return incident.Result{}, fmt.Errorf("remember the command's key: %w", err)
 		}
 		if !fresh {
-			return incident.Result{Incident: dr.inc, Unchanged: true}, nil
+			return s.known(cmd, dr), nil
 		}
 	}
 	return s.judge(cmd)
+}
+
+// known answers a command that was said before. A key is no pass: who may not
+// read the incident hears no more of it than anybody.
+func (s *session) known(cmd incident.Command, dr *draft) incident.Result {
+	inc := dr.inc
+	if env := s.env(cmd); !env.System && !inc.MayRead(s.dir, env.Actor, s.now) {
+		inc = bare(inc)
+	}
+	return incident.Result{Incident: inc, Unchanged: true}
 }
 
 // judge decides about a command for an incident that exists.
@@ -177,7 +187,7 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 			return incident.Result{}, fmt.Errorf("remember the command's key: %w", err)
 		}
 		if !fresh {
-			return s.opened(cmd.Key)
+			return s.opened(cmd)
 		}
 	}
 	id, err := s.tx.NewID()
@@ -196,8 +206,8 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 }
 
 // opened answers a repeated command with the incident it opened.
-func (s *session) opened(key string) (incident.Result, error) {
-	id, err := s.tx.Correlated(openKey(key))
+func (s *session) opened(cmd incident.Command) (incident.Result, error) {
+	id, err := s.tx.Correlated(openKey(cmd.Key))
 	if err != nil {
 		return incident.Result{}, err
 	}
@@ -208,7 +218,7 @@ func (s *session) opened(key string) (incident.Result, error) {
 	if err != nil {
 		return incident.Result{}, err
 	}
-	return incident.Result{Incident: dr.inc, Unchanged: true}, nil
+	return s.known(cmd, dr), nil
 }
 
 // begin records a new incident under its correlation keys.

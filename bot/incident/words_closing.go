@@ -19,6 +19,7 @@ func readRecord(p *phrase, w *Words) error {
 		p.late(w)
 		return nil
 	case p.take("set"):
+		p.late(w)
 		w.Command.Verb = VerbEditRecord
 		field, err := p.recordField()
 		if err != nil {
@@ -230,8 +231,10 @@ func readMerge(p *phrase, w *Words) error {
 func readReview(p *phrase, w *Words) error {
 	switch {
 	case p.take("conclude", "concluded"):
+		p.late(w)
 		return readConclude(p, w)
 	case p.take("except", "exception"):
+		p.late(w)
 		w.Command.Verb, w.Command.Text = VerbExcept, p.reason()
 		return nil
 	}
@@ -281,6 +284,7 @@ func readConclude(p *phrase, w *Words) error {
 func readAction(p *phrase, w *Words) error {
 	switch {
 	case p.take("done", "finish", "finished"):
+		p.late(w)
 		word, ok := p.next()
 		if !ok {
 			return p.missing("item")
@@ -288,6 +292,7 @@ func readAction(p *phrase, w *Words) error {
 		w.Command.Verb, w.Command.Item, w.Command.Text = VerbFinishAction, strings.ToUpper(word.text), p.reason()
 		return nil
 	case p.take("add"):
+		p.late(w)
 	default:
 		if word, ok := p.next(); ok {
 			return Invalid("action", "%s", unknownWord("what can be done with actions", word.text, []string{"add", "done"}, ""))

@@ -144,6 +144,7 @@ func readStep(p *phrase, w *Words) error {
 		word, _ := p.next()
 		return Invalid("step", "%s", unknownWord("what a step can be", word.text, []string{"done", "skip"}, "write step done STEP or step skip STEP"))
 	}
+	p.late(w)
 	word, ok := p.next()
 	if !ok {
 		return p.missing("step")
@@ -186,8 +187,11 @@ func parseAudience(s string) (Audience, error) {
 	return a, nil
 }
 
-// happened takes "at TIME", if it comes. An "at" that no time follows is a
-// word like any other.
+// timely is what is meant as a time, right or not.
+var timely = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d)`)
+
+// happened takes "at TIME", if it comes. An "at" that nothing like a time
+// follows is a word like any other.
 func (p *phrase) happened(c *Command) error {
 	at := p.pos
 	if !p.take("at", "@") {
@@ -195,6 +199,9 @@ func (p *phrase) happened(c *Command) error {
 	}
 	v, ok := p.when(past)
 	if !ok {
+		if word, _ := p.peek(); timely.MatchString(word.text) {
+			return Invalid("happened_at", "%q is no date or time; write 02:31, yesterday 23:10, or 2026-11-24 10:00", clip(word.text))
+		}
 		p.pos = at
 		return nil
 	}

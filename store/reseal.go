@@ -31,6 +31,7 @@ var sealedColumns = []sealedColumn{
 	{"audit", "id", "id || ''", "sealed_detail"},
 	{"routings", "id", "id || ''", "sealed_rules"},
 	{"maintenance", "id", "id || ''", "sealed_body"},
+	{"windows", "id", "key_hash", "sealed_window"},
 	{"keyset", "id", "id || ''", "sealed_mark"},
 }
 

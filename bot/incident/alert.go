@@ -81,6 +81,37 @@ type Signal struct {
 	// Subject finds the incident of a Command that does not know its id: a
 	// pager's dedup key, or an alert's correlation key. The Desk resolves it.
 	Subject Subject `json:"subject,omitzero"`
+	// Observations are what an event means to rules about several of them.
+	Observations []Observation `json:"observations,omitempty"`
+}
+
+// Observation is what one event means to one group of a rule about several
+// events. Whoever made it can tell what it does to the group's window; to the
+// Desk it is a step that is taken once, in the transaction that marks the row
+// handled.
+type Observation struct {
+	Window string    `json:"window"` // names the rule and the group; made of digests, holds no text
+	Rule   string    `json:"rule"`   // the rule's id
+	At     time.Time `json:"at"`     // when it happened; zero: when it arrived
+	Event  string    `json:"event"`  // tells it from the other events of its window
+	Which  int       `json:"which"`  // what it is to the rule, if that tells several things apart
+	Value  string    `json:"value"`  // a digest of what the rule counts
+	Group  []Grouped `json:"group"`
+	About  *Alert    `json:"-"` // what the event is by itself
+}
+
+// Grouped is a field by which events are grouped, and its text.
+type Grouped struct {
+	Field  string `json:"field"`
+	Value  string `json:"value"`
+	Absent bool   `json:"absent,omitempty"` // the event does not have it
+}
+
+// Firing is a rule about several events that came true.
+type Firing struct {
+	By    int // place of the observation that completed it
+	Alert Alert
+	More  []Observation // what it means to the rules that build on it
 }
 
 // Subject is how an outside system names an incident.

@@ -32,6 +32,14 @@ type Playbooks interface {
 	Match(inc incident.Incident, alert *incident.Alert) []incident.Run
 }
 
+// Correlator knows the rules about several events.
+type Correlator interface {
+	// Advance takes observations, all of one window, into it. The window is what
+	// was returned the last time, nil for the first, and nobody needs it after
+	// expires. It may be called again with the same if a transaction is repeated.
+	Advance(window []byte, seen []incident.Observation, now time.Time) (next []byte, expires time.Time, fired []incident.Firing, err error)
+}
+
 // Writer renders the postmortem of an incident as it stands under its signed digest.
 type Writer func(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error)
 
@@ -57,6 +65,7 @@ type Options struct {
 	Routing   *Routing        // nil: everything is only watched
 	Storm     StormLimit      // the zero value: every correlation opens its own incident
 	Playbooks Playbooks       // nil: none
+	Correlate Correlator      // nil: nobody counts observations
 	Redact    Redactor
 	Write     Writer
 

@@ -40,6 +40,7 @@ type memoryState struct {
 	windows   []incident.Maintenance
 	openings  []time.Time
 	storms    map[incident.ID]Storm
+	counting  map[string][]byte // windows of correlations
 }
 
 // ending is a correlation key that was released.
@@ -63,14 +64,14 @@ type queued struct {
 func newMemory(d incident.Directory) *memory {
 	return &memory{memoryState: memoryState{incidents: map[incident.ID]incident.Incident{}, events: map[incident.ID][]incident.Event{},
 		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]Settled{}, documents: map[string]incident.Document{},
-		ended: map[string][]ending{}, storms: map[incident.ID]Storm{}}}
+		ended: map[string][]ending{}, storms: map[incident.ID]Storm{}, counting: map[string][]byte{}}}
 }
 
 func (m *memoryState) clone() memoryState {
 	c := *m
 	c.incidents, c.events, c.keys, c.correlate = maps.Clone(m.incidents), maps.Clone(m.events), maps.Clone(m.keys), maps.Clone(m.correlate)
 	c.handled, c.documents = maps.Clone(m.handled), maps.Clone(m.documents)
-	c.ended, c.storms = maps.Clone(m.ended), maps.Clone(m.storms)
+	c.ended, c.storms, c.counting = maps.Clone(m.ended), maps.Clone(m.storms), maps.Clone(m.counting)
 	c.routings, c.windows, c.openings = slices.Clone(m.routings), slices.Clone(m.windows), slices.Clone(m.openings)
 	c.alerts, c.effects, c.audit = slices.Clone(m.alerts), slices.Clone(m.effects), slices.Clone(m.audit)
 	for id, events := range c.events {
@@ -142,6 +143,11 @@ func (m *memory) Summaries(f incident.Filter) ([]incident.Summary, error) {
 
 func (m *memory) Directory() (incident.Directory, error)      { return m.directory, nil }
 func (m *memory) PutDirectory(d incident.Directory) error     { m.directory = d; return nil }
+func (m *memory) Windows([]string) (map[string][]byte, error) { return m.counting, nil }
+func (m *memory) PutWindow(key string, w []byte, _ time.Time) error {
+	m.counting[key] = w
+	return nil
+}
 func (m *memory) Audit(a Access) error                        { m.audit = append(m.audit, a); return nil }
 func (m *memory) Erase(incident.ID, []incident.TextRef) error { return nil }
 func (m *memory) NewID() (incident.ID, error)                 { m.next++; return m.next, nil }

@@ -154,7 +154,11 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 			r.become(Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: "nothing to do"})
 		}
 	}
-	groups, err := r.inOrder(grouped(batch))
+	fired, err := r.correlate(batch)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := r.inOrder(grouped(append(slices.Clone(batch), fired...)))
 	if err != nil {
 		return nil, err
 	}

@@ -106,6 +106,11 @@ type Tx interface {
 	Claim(rows []int64) ([]int64, error)
 	Settle(rows []Settled) error
 
+	// Windows returns the windows of correlations by their keys, locked: nil for
+	// one that is new. PutWindow keeps one until it expires.
+	Windows(keys []string) (map[string][]byte, error)
+	PutWindow(key string, window []byte, expires time.Time) error
+
 	// PutRouting keeps a routing under its digest and returns its id, the same for
 	// the same digest.
 	PutRouting(digest string, source []byte) (int64, error)

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// windowBatch is how many windows one statement locks.
+const windowBatch = 500
+
+// Windows locks a window that is new by making its row, so that two transactions cannot both begin it. Everybody locks
+// them in the order of their hashes.
+func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
+	known := make(map[string]string, len(keys)) // the key of each hash
+	hashes := make([]string, len(keys))
+	for n, key := range keys {
+		hashes[n] = t.s.hash("windows", "key", key)
+		known[hashes[n]] = key
+	}
+	slices.Sort(hashes)
+	out := make(map[string][]byte, len(keys))
+	for chunk := range slices.Chunk(slices.Compact(hashes), windowBatch) {
+		var rows []struct {
+			KeyHash      string
+			SealedWindow []byte
+		}
+		var args []any
+		for _, hash := range chunk {
+			args = append(args, hash, t.s.now(), []byte{})
+		}
+		err := t.db.Raw("INSERT INTO windows (key_hash, expires_at, sealed_window) VALUES "+strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(chunk)), ", ")+
+			" ON CONFLICT (key_hash) DO UPDATE SET expires_at = windows.expires_at RETURNING key_hash, sealed_window", args...).Scan(&rows).Error
+		if err != nil {
+			return nil, fmt.Errorf("lock windows: %w", err)
+		}
+		for _, row := range rows {
+			if len(row.SealedWindow) == 0 {
+				continue
+			}
+			var window json.RawMessage
+			if err := t.s.unseal("windows", row.KeyHash, "sealed_window", row.SealedWindow, &window); err != nil {
+				return nil, err
+			}
+			out[known[row.KeyHash]] = window
+		}
+	}
+	return out, nil
+}
+
+func (t domainTx) PutWindow(key string, window []byte, expires time.Time) error {
+	hash := t.s.hash("windows", "key", key)
+	sealed, err := t.s.seal("windows", hash, "sealed_window", json.RawMessage(window))
+	if err != nil {
+		return err
+	}
+	if err := t.db.Exec("UPDATE windows SET sealed_window = ?, expires_at = ? WHERE key_hash = ?", sealed, stamp(expires), hash).Error; err != nil {
+		return fmt.Errorf("keep a window: %w", err)
+	}
+	return nil
+}
+
+// windows deletes those that expired. They hold digests of what is kept elsewhere, so they leave no tombstone.
+func (p *pruning) windows(ctx context.Context, _ Retention) error {
+	for !p.late() {
+		var gone int64
+		err := p.s.tx(ctx, func(t *tx) error {
+			done := t.db.Exec("DELETE FROM windows WHERE id IN (SELECT id FROM windows WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?",
+				stamp(p.now), pruneBatch, stamp(p.now))
+			gone = done.RowsAffected
+			return done.Error
+		})
+		if err != nil {
+			return fmt.Errorf("delete windows of correlations: %w", err)
+		}
+		if gone < pruneBatch {
+			return nil
+		}
+	}
+	return nil
+}

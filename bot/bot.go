@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"tocsin/bot/cloudtrail"
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/mail"
@@ -33,6 +34,7 @@ type Bot struct {
 
 	store   *store.Store
 	library *playbooks.Library
+	records *cloudtrail.Source
 	redact  *redact.Redactor
 	slack   *slack.Slack
 	mail    *mail.Mailer

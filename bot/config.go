@@ -25,6 +25,7 @@ type Config struct {
 	Teams       map[string]Team `koanf:"teams"`
 	Alias       Alias           `koanf:"alias"`
 	Sources     Sources         `koanf:"sources"`
+	Detection   Detection       `koanf:"detection"`
 	Routing     []Rule          `koanf:"routing"`
 	Storm       Storm           `koanf:"storm"`
 	Retention   Retention       `koanf:"retention"`

@@ -14,6 +14,7 @@ import (
 
 	"tocsin/bot/alertmanager"
 	"tocsin/bot/cloudtrail"
+	"tocsin/bot/detect"
 	"tocsin/bot/generic"
 	"tocsin/bot/hackerone"
 	"tocsin/bot/intake"
@@ -31,7 +32,7 @@ import (
 func (b *Bot) openSources() error {
 	c := b.config.Sources
 	all := c.webhooks()
-	records := cloudtrail.New(c.CloudTrail.config()) // decodes for the other two ways of CloudTrail, too
+	records := b.records // decodes for the other two ways of CloudTrail, too
 	if len(c.CloudTrail.APIKeys) > 0 || c.Trail.QueueURL != "" {
 		all = append(all, records)
 	}
@@ -99,8 +100,8 @@ func (c Sources) webhooks() []intake.Source {
 	return out
 }
 
-func (c CloudTrailSource) config() cloudtrail.Config {
-	return cloudtrail.Config{APIKeys: c.APIKeys, HeaderName: c.Header}
+func (c CloudTrailSource) config(rules *detect.Ruleset) cloudtrail.Config {
+	return cloudtrail.Config{APIKeys: c.APIKeys, HeaderName: c.Header, Rules: rules}
 }
 
 func (g GenericSource) config() generic.Config {

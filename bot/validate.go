@@ -18,7 +18,7 @@ import (
 )
 
 // Validate reports everything that is wrong, each with its key and what to do.
-// It reads the playbooks and compiles the routing, but connects to nothing.
+// It reads the playbooks, and compiles the routing and the rules, but connects to nothing.
 func (c Config) Validate() Faults {
 	var f Faults
 	c.validateHouse(&f)
@@ -27,6 +27,7 @@ func (c Config) Validate() Faults {
 	c.validateTeams(&f)
 	c.validateAlias(&f)
 	c.validateSources(&f)
+	c.Detection.validate(&f)
 	c.validateRouting(&f)
 	c.validateKeeping(&f)
 	return f

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/cloudtrail"
 	"tocsin/bot/incident"
 	"tocsin/bot/mail"
 	"tocsin/bot/pagerduty"
@@ -84,6 +85,11 @@ func (b *Bot) openDoors() (err error) {
 	if err != nil {
 		return err
 	}
+	rules, err := openDetection(c.Detection, b.log)
+	if err != nil {
+		return err
+	}
+	b.records = cloudtrail.New(c.Sources.CloudTrail.config(rules))
 	if b.library, err = playbooks.Load(c.Playbooks.Folders...); err != nil {
 		return fmt.Errorf("playbooks.folders: %w", err)
 	}
@@ -112,7 +118,7 @@ func (b *Bot) openDesk() (err error) {
 	if err != nil {
 		return err
 	}
-	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Redact: b.redact, Write: write,
+	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.records, Redact: b.redact, Write: write,
 		Policy: incident.Policy{AcknowledgeWithin: c.Alias.AcknowledgeWithin, LapseAfter: c.Alias.LapseAfter, Quiet: incident.Severity(c.Alias.Quiet), Routes: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,

@@ -2,6 +2,10 @@
 // and GuardDuty findings, as EventBridge delivers them to an API destination
 // (in its envelope, bare, or in an array).
 //
+// The rules of bot/detect say which records matter and how much. What they count
+// over several records goes with the signals as observations, for the desk to
+// bring to Advance in the transaction that marks the records handled.
+//
 // How alerts hang together. The fingerprint of a record is what was done, by
 // whom, in which account, to what, with which result: the second StopLogging of
 // the same trail is a copy, one that was refused first and succeeded later is
@@ -19,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/detect"
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
 )
@@ -32,12 +37,16 @@ type Config struct {
 	APIKeys []secret.String
 	// HeaderName is the header's name; default X-Api-Key.
 	HeaderName string
+	// Rules judge the records; nil: nobody does, and every record is informational.
+	Rules *detect.Ruleset
 }
 
 // Source is AWS, as intake sees it.
 type Source struct {
-	keys   []secret.String
-	header string
+	keys         []secret.String
+	header       string
+	rules        *detect.Ruleset
+	correlations map[string]*detect.Rule // by id
 }
 
 // New makes the source.
@@ -45,7 +54,15 @@ func New(c Config) *Source {
 	if c.HeaderName == "" {
 		c.HeaderName = "X-Api-Key"
 	}
-	return &Source{keys: c.APIKeys, header: c.HeaderName}
+	s := &Source{keys: c.APIKeys, header: c.HeaderName, rules: c.Rules, correlations: map[string]*detect.Rule{}}
+	if c.Rules != nil {
+		for _, r := range c.Rules.Rules() {
+			if r.Correlation != nil {
+				s.correlations[r.ID] = r
+			}
+		}
+	}
+	return s
 }
 
 // Name is the last element of the webhook's path.

@@ -25,37 +25,39 @@ var errNoObject = errors.New("it is no JSON object")
 
 // Decode says what a delivery means: an envelope, a bare record or finding, an
 // array of these, or a trail's file. Within an array, what cannot be read does
-// not hold up the rest; it becomes an informational alert of its own.
-func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
+// not hold up the rest; it becomes an informational alert of its own. A record
+// that the rules cannot judge (repeated keys, bad UTF-8, nested too deeply) is
+// one that cannot be read.
+func (s *Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	trimmed := bytes.TrimSpace(body)
 	if len(trimmed) > 0 && trimmed[0] == '[' {
-		return decodeList(trimmed)
+		return s.decodeList(trimmed)
 	}
 	var file struct {
 		Records json.RawMessage `json:"Records"`
 	}
 	if decode(trimmed, &file) == nil && len(file.Records) > 0 && file.Records[0] == '[' {
-		return decodeList(file.Records)
+		return s.decodeList(file.Records)
 	}
-	return decodeItem(trimmed)
+	return s.decodeItem(trimmed)
 }
 
-// Notable reports whether a bare record is worth keeping: whether anything finds
-// it more than informational. What cannot be read is worth a look.
-func (*Source) Notable(record json.RawMessage) bool {
-	signals, err := decodeItem(record)
+// Notable reports whether a bare record is worth keeping: whether a rule finds
+// it more than informational, or counts it. What cannot be read is worth a look.
+func (s *Source) Notable(record json.RawMessage) bool {
+	signals, err := s.decodeItem(record)
 	if err != nil {
 		return true
 	}
 	for _, s := range signals {
-		if s.Alert == nil || s.Alert.Level != incident.LevelInformational {
+		if s.Alert == nil || s.Alert.Level != incident.LevelInformational || len(s.Observations) > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-func decodeList(body []byte) ([]incident.Signal, error) {
+func (s *Source) decodeList(body []byte) ([]incident.Signal, error) {
 	var items []json.RawMessage
 	if err := json.Unmarshal(body, &items); err != nil {
 		return nil, fmt.Errorf("decode cloudtrail array: %w", err)
@@ -64,7 +66,7 @@ func decodeList(body []byte) ([]incident.Signal, error) {
 	bad := 0
 	var why error
 	for _, item := range items {
-		signals, err := decodeItem(item)
+		signals, err := s.decodeItem(item)
 		if err != nil {
 			bad, why = bad+1, err
 			continue
@@ -85,7 +87,7 @@ func decodeList(body []byte) ([]incident.Signal, error) {
 	return out, nil
 }
 
-func decodeItem(body []byte) ([]incident.Signal, error) {
+func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
 	if len(body) == 0 || body[0] != '{' {
 		return nil, fmt.Errorf("decode cloudtrail event: %w", errNoObject)
 	}
@@ -100,9 +102,9 @@ func decodeItem(body []byte) ([]incident.Signal, error) {
 		if env.Detail[0] != '{' {
 			return nil, fmt.Errorf("decode cloudtrail event: detail: %w", errNoObject)
 		}
-		return decodeDetail(env.Detail, env)
+		return s.decodeDetail(env.Detail, env)
 	}
-	return decodeDetail(body, envelope{})
+	return s.decodeDetail(body, envelope{})
 }
 
 func understood(detailType text) bool {
@@ -110,7 +112,7 @@ func understood(detailType text) bool {
 }
 
 // decodeDetail tells a record from a finding by what only one of them has.
-func decodeDetail(body []byte, env envelope) ([]incident.Signal, error) {
+func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, error) {
 	var r record
 	if err := decode(body, &r); err != nil {
 		return nil, fmt.Errorf("decode cloudtrail record: %w", err)
@@ -118,8 +120,11 @@ func decodeDetail(body []byte, env envelope) ([]incident.Signal, error) {
 	if r.EventName != "" && r.EventSource != "" {
 		r.Account, r.Region = text(first(r.Account, r.UserIdentity.AccountID, env.Account)), text(first(r.Region, env.Region))
 		r.EventTime = text(first(r.EventTime, r.Timestamp, env.Time))
-		a := r.alert()
-		return []incident.Signal{{Alert: &a}}, nil
+		signal, err := s.judged(&r, body)
+		if err != nil {
+			return nil, fmt.Errorf("decode cloudtrail record: %w", err)
+		}
+		return []incident.Signal{signal}, nil
 	}
 	var f finding
 	if err := decode(body, &f); err != nil {

@@ -54,7 +54,7 @@ type identity struct {
 	} `json:"sessionContext"`
 }
 
-// object is a JSON object that is read only where a rule asks for it. A string
+// object is a JSON object that is read only where it is asked for. A string
 // that holds an object counts as one.
 type object struct{ raw json.RawMessage }
 
@@ -188,24 +188,23 @@ func target(request map[string]any) string {
 // maxRequest bounds how much of the request parameters a responder is shown.
 const maxRequest = 2000
 
-// alert normalises a record.
-func (r *record) alert() incident.Alert {
+// alert normalises a record that was judged.
+func (r *record) alert(v verdict) incident.Alert {
 	who, key := r.UserIdentity.principal()
 	request := r.Request.fields()
 	on := target(request)
-	v := r.level(request)
-	title := v.what
-	if title == "" {
-		title = r.service() + " " + r.name()
+	title := r.service() + " " + r.name()
+	if v.rule != nil {
+		title = v.rule.Title
 	}
 	result := ""
 	if r.failed() {
 		result = "failed: " + first(r.ErrorCode, r.ErrorMessage)
 	}
 	a := incident.Alert{
-		Source: name, Kind: "cloudtrail." + r.name(), Level: v.level, Rule: v.rule,
+		Source: name, Kind: "cloudtrail." + r.name(), Level: v.level(), Rule: attributed(v.rule),
 		Title:       join(", ", text(fmt.Sprintf("%s (%s by %s)", title, r.name(), who)), text(result)),
-		Fingerprint: join("|", "cloudtrail", text(r.service()), text(r.name()), text(key), r.Account, text(on), text(v.level), text(failure(r.failed()))),
+		Fingerprint: join("|", "cloudtrail", text(r.service()), text(r.name()), text(key), r.Account, text(on), text(v.level()), text(failure(r.failed()))),
 		Correlation: "cloudtrail:" + string(r.Account) + ":" + key,
 		EventID:     string(r.EventID), At: instant(r.EventTime),
 		URL:     r.console(),
@@ -213,12 +212,15 @@ func (r *record) alert() incident.Alert {
 	}
 	a.Tags = r.tags()
 	a.Detail = join("\n",
-		text(v.why), field("Event", r.EventSource+" "+r.EventName), field("Account", text(join(", ", r.Account, r.Region))),
+		text(v.explained()), field("Event", r.EventSource+" "+r.EventName), field("Account", text(join(", ", r.Account, r.Region))),
 		field("Principal", text(who)), field("Session", text(r.UserIdentity.session())), field("Access key", r.UserIdentity.AccessKeyID),
 		field("MFA", r.UserIdentity.Session.Attributes.MFA), field("Target", text(on)), field("Source address", r.SourceIPAddress),
 		field("User agent", r.UserAgent), field("Error", text(join(" ", r.ErrorCode, r.ErrorMessage))))
-	if v.level != incident.LevelInformational && len(request) > 0 {
-		a.Detail += "\nRequest: " + compact(r.Request.raw)
+	if v.rule != nil {
+		a.Tags["rule_id"] = v.rule.ID
+		if len(request) > 0 {
+			a.Detail += "\nRequest: " + compact(r.Request.raw)
+		}
 	}
 	return a
 }

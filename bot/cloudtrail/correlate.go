@@ -1,0 +1,110 @@
+package cloudtrail
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"tocsin/bot/detect"
+	"tocsin/bot/incident"
+)
+
+// observations are what hits mean, without the types of the rules.
+func observations(seen []detect.Observation, about *incident.Alert) []incident.Observation {
+	var out []incident.Observation
+	for _, o := range seen {
+		group := make([]incident.Grouped, len(o.Group))
+		for n, g := range o.Group {
+			group[n] = incident.Grouped(g)
+		}
+		out = append(out, incident.Observation{Window: o.Key, Rule: o.Correlation.ID, At: o.At, Event: o.Event, Which: o.Which, Value: o.Value, Group: group, About: about})
+	}
+	return out
+}
+
+// Advance takes observations, all of one window, into it and says what came
+// true. The window is what was returned the last time, nil for the first, and is
+// of no use to anybody after expires. Observations of a rule that is not loaded
+// any more leave it as it is.
+func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Time) (next []byte, expires time.Time, fired []incident.Firing, err error) {
+	var w detect.Window
+	if len(window) > 0 {
+		if err := json.Unmarshal(window, &w); err != nil {
+			return nil, expires, nil, fmt.Errorf("decode the window of a correlation: %w", err)
+		}
+	}
+	expires = now
+	for n, o := range seen {
+		rule := s.correlations[o.Rule]
+		if rule == nil {
+			continue
+		}
+		if o.At.IsZero() || o.At.After(now) { // nothing happens after it was told
+			o.At = now
+		}
+		c := rule.Correlation
+		group := make([]detect.GroupValue, len(o.Group))
+		for k, g := range o.Group {
+			group[k] = detect.GroupValue(g)
+		}
+		var firing *detect.Firing
+		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, Which: o.Which, Value: o.Value})
+		// Old records are told in one go sometimes: their windows last from now.
+		expires = now.Add(c.Timespan + c.Lateness)
+		if firing == nil {
+			continue
+		}
+		f := incident.Firing{By: n, Alert: correlated(*firing, o)}
+		var more []detect.Observation
+		firing.Observe(func(o detect.Observation) { more = append(more, o) })
+		f.More = observations(more, &f.Alert)
+		fired = append(fired, f)
+	}
+	if next, err = json.Marshal(w); err != nil {
+		return nil, expires, nil, fmt.Errorf("encode the window of a correlation: %w", err)
+	}
+	return next, expires, fired, nil
+}
+
+// maxContributing bounds how many of the events that made a correlation true
+// are named.
+const maxContributing = 50
+
+// correlated is the alert of a correlation. It belongs to the principal of the
+// event that completed it if the events were grouped by theirs.
+func correlated(f detect.Firing, last incident.Observation) incident.Alert {
+	rule, about := f.Correlation, last.About
+	a := incident.Alert{
+		Source: name, Kind: "cloudtrail.correlation." + first(text(rule.Name), text(rule.ID)), Level: incident.Level(rule.Level), Rule: attributed(rule),
+		Fingerprint: "cloudtrail.correlation|" + last.Window, Correlation: "cloudtrail:" + about.Account + ":correlation/" + last.Window,
+		EventID: f.Events[len(f.Events)-1], At: f.To, URL: about.URL, Account: about.Account, Region: about.Region,
+		Tags: map[string]string{"rule_id": rule.ID},
+	}
+	var group []string
+	for _, g := range f.Group {
+		value := g.Value
+		if g.Absent {
+			value = "none"
+		}
+		group = append(group, g.Field+" "+value)
+		if strings.HasPrefix(g.Field, "userIdentity.") {
+			a.Principal, a.Correlation = about.Principal, about.Correlation
+		}
+		if g.Field == "sourceIPAddress" {
+			a.Address = about.Address
+		}
+	}
+	a.Title = rule.Title
+	if len(group) > 0 {
+		a.Title += " (" + strings.Join(group, ", ") + ")"
+	}
+	named, rest := f.Events, ""
+	if n := len(named) - maxContributing; n > 0 {
+		named, rest = named[n:], fmt.Sprintf(" and %d before them", n)
+	}
+	a.Detail = join("\n", text(explained(rule)), field("Account", text(join(", ", text(a.Account), text(a.Region)))), field("Principal", text(a.Principal)),
+		field("From", text(f.From.Format(time.RFC3339))), field("To", text(f.To.Format(time.RFC3339))),
+		text(fmt.Sprintf("Events (%d): %s%s", len(f.Events), strings.Join(named, ", "), rest)))
+	return a
+}

@@ -1,0 +1,121 @@
+package cloudtrail_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/cloudtrail"
+	"tocsin/bot/detect"
+	"tocsin/bot/incident"
+)
+
+var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// reads are n different secrets that one role reads, a second apart.
+func reads(t *testing.T, s *cloudtrail.Source, n int) (out []incident.Observation) {
+	t.Helper()
+	for i := range n {
+		signals, err := s.Decode(nil, fmt.Appendf(nil, `{"eventID":"e%02d","eventTime":%q,"eventName":"GetSecretValue","eventSource":"secretsmanager.amazonaws.com",
+			"recipientAccountId":"111122223333","awsRegion":"eu-west-1","sourceIPAddress":"203.0.113.7","requestParameters":{"secretId":"s%d"},
+			"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/web/i-1"}}`, i, noon.Add(time.Duration(i)*time.Second).Format(time.RFC3339), i))
+		if err != nil || len(signals) != 1 || signals[0].Alert.Level != incident.LevelInformational {
+			t.Fatalf("%+v, %v", signals, err)
+		}
+		out = append(out, signals[0].Observations...)
+	}
+	return out
+}
+
+func TestManyReadsAreOneAlert(t *testing.T) {
+	s := cloudtrail.New(cloudtrail.Config{Rules: detect.Builtin()})
+	now := noon.Add(time.Hour)
+	seen := reads(t, s, 12)
+	var window []byte
+	var fired []incident.Firing
+	for _, part := range [][]incident.Observation{seen[:4], seen[2:9], seen[9:], seen} { // some come twice
+		next, expires, firings, err := s.Advance(window, part, now)
+		if err != nil || !expires.After(now) {
+			t.Fatalf("%v, expires %v", err, expires)
+		}
+		window, fired = next, append(fired, firings...)
+	}
+	if len(fired) != 1 {
+		t.Fatalf("%d alerts of one burst", len(fired))
+	}
+	a := fired[0].Alert
+	if a.Kind != "cloudtrail.correlation.secrets-read-in-bulk" || a.Level != incident.LevelHigh || a.Principal != "arn:aws:sts::111122223333:assumed-role/web" ||
+		a.Correlation != "cloudtrail:111122223333:role/web" || a.EventID != "e09" || !strings.Contains(a.Detail, "Events (10): e00, e01,") || !strings.HasSuffix(a.Rule, "by Tocsin") {
+		t.Errorf("alert %+v", a)
+	}
+	if strings.Contains(string(window), "arn:aws") || strings.Contains(string(window), "s11") {
+		t.Errorf("the window holds texts: %s", window)
+	}
+}
+
+func TestEventsOfTheFutureCountNow(t *testing.T) {
+	s := cloudtrail.New(cloudtrail.Config{Rules: detect.Builtin()})
+	seen := reads(t, s, 10)
+	seen[0].At, seen[1].At = noon.AddDate(10, 0, 0), time.Time{}
+	if _, _, fired, err := s.Advance(nil, seen, noon.Add(time.Minute)); err != nil || len(fired) != 1 {
+		t.Errorf("%d alerts, %v", len(fired), err)
+	}
+}
+
+func TestARuleThatIsGoneCountsNothing(t *testing.T) {
+	seen := reads(t, cloudtrail.New(cloudtrail.Config{Rules: detect.Builtin()}), 12)
+	if _, expires, fired, err := cloudtrail.New(cloudtrail.Config{}).Advance(nil, seen, noon); err != nil || len(fired) != 0 || expires.After(noon) {
+		t.Errorf("%d alerts, expires %v, %v", len(fired), expires, err)
+	}
+}
+
+func TestARecordThatIsCountedIsKept(t *testing.T) {
+	s := cloudtrail.New(cloudtrail.Config{Rules: detect.Builtin()})
+	for record, want := range map[string]bool{
+		`{"eventName":"GetSecretValue","eventSource":"secretsmanager.amazonaws.com","requestParameters":{"secretId":"s"}}`: true,
+		`{"eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com"}`:                                             true,
+		`{"eventName":"ListBuckets","eventSource":"s3.amazonaws.com"}`:                                                     false,
+		`{"eventName":`: true,
+	} {
+		if got := s.Notable([]byte(record)); got != want {
+			t.Errorf("%s: %v", record, got)
+		}
+	}
+}
+
+// A rule of somebody else's is named with its author, whichever rule decides.
+func TestAuthorsAreNamed(t *testing.T) {
+	dir := t.TempDir()
+	rule := `title: A bucket was listed
+id: 11111111-2222-3333-4444-555555555555
+author: Ada Lovelace, Grace Hopper
+level: %s
+logsource: {product: aws, service: cloudtrail}
+detection: {sel: {eventName: StopLogging}, condition: sel}
+`
+	for _, level := range []string{"low", "critical"} {
+		if err := os.WriteFile(filepath.Join(dir, "rule.yml"), fmt.Appendf(nil, rule, level), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rules, report := detect.Load(detect.Options{Builtin: true}, dir)
+		if err := report.Err(); err != nil {
+			t.Fatal(err)
+		}
+		signals, err := cloudtrail.New(cloudtrail.Config{Rules: rules}).Decode(nil, []byte(`{"eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := signals[0].Alert
+		for _, want := range []string{"A bucket was listed (11111111-2222-3333-4444-555555555555) by Ada Lovelace, Grace Hopper", "CloudTrail logging was stopped (5d9f0c12-7a41-4f0e-9b5d-1c7e2a6f4e01) by Tocsin"} {
+			if !strings.Contains(a.Detail, want) {
+				t.Errorf("%s is not named in %s", want, a.Detail)
+			}
+		}
+		if a.Level != incident.LevelCritical {
+			t.Errorf("level %s", a.Level)
+		}
+	}
+}

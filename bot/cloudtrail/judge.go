@@ -1,0 +1,98 @@
+package cloudtrail
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tocsin/bot/detect"
+	"tocsin/bot/incident"
+)
+
+// verdict is what the rules think of a record.
+type verdict struct {
+	rule *detect.Rule   // the gravest that matches; nil: none does
+	also []*detect.Rule // the others
+}
+
+// grade orders the levels.
+func grade(l detect.Level) int {
+	return slices.Index([]detect.Level{detect.Informational, detect.Low, detect.Medium, detect.High, detect.Critical}, l)
+}
+
+func (v verdict) level() incident.Level {
+	if v.rule == nil {
+		return incident.LevelInformational
+	}
+	return incident.Level(v.rule.Level)
+}
+
+// explained is what a responder reads first: what it means, what makes it
+// harmless, and who says so. The licence of SigmaHQ's rules asks for the latter.
+func (v verdict) explained() string {
+	if v.rule == nil {
+		return ""
+	}
+	lines := []text{text(explained(v.rule))}
+	for _, r := range v.also {
+		lines = append(lines, field("Also", text(attributed(r))))
+	}
+	return join("\n", lines...)
+}
+
+func explained(r *detect.Rule) string {
+	var techniques []string
+	for _, tag := range r.Tags {
+		if t, ok := strings.CutPrefix(tag, "attack."); ok {
+			techniques = append(techniques, t)
+		}
+	}
+	return join("\n", text(r.Description), field("Before you believe it", text(strings.Join(r.FalsePositives, " "))),
+		field("ATT&CK", text(strings.Join(techniques, ", "))), field("Rule", text(attributed(r))))
+}
+
+// attributed names a rule with its author.
+func attributed(r *detect.Rule) string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Author == "":
+		return fmt.Sprintf("%s (%s)", r.Title, r.ID)
+	}
+	return fmt.Sprintf("%s (%s) by %s", r.Title, r.ID, r.Author)
+}
+
+// records are decoded records whose memory is used again.
+var records = sync.Pool{New: func() any { return new(detect.Record) }}
+
+// judged holds the rules against a record. Its bytes are those that r was
+// decoded from.
+func (s *Source) judged(r *record, body []byte) (incident.Signal, error) {
+	decoded := records.Get().(*detect.Record)
+	defer records.Put(decoded)
+	if err := decoded.Decode(body); err != nil {
+		return incident.Signal{}, err
+	}
+	var loud []*detect.Rule
+	var seen []detect.Observation
+	if s.rules != nil {
+		s.rules.Match(decoded, func(h detect.Hit) {
+			if !h.Rule.Silent {
+				loud = append(loud, h.Rule)
+			}
+			h.Observe(time.Time{}, func(o detect.Observation) { seen = append(seen, o) })
+		})
+	}
+	slices.SortFunc(loud, func(a, b *detect.Rule) int {
+		return cmp.Or(-cmp.Compare(grade(a.Level), grade(b.Level)), cmp.Compare(a.ID, b.ID))
+	})
+	var v verdict
+	if len(loud) > 0 {
+		v = verdict{loud[0], loud[1:]}
+	}
+	a := r.alert(v)
+	return incident.Signal{Alert: &a, Observations: observations(seen, &a)}, nil
+}

@@ -244,7 +244,7 @@ func TestNumbersAndKeys(t *testing.T) {
 	if !Sev1.Worse(Sev2) || Sev2.Worse(Sev2) || Severity("").Worse(Sev4) || !Sev4.Worse("") {
 		t.Error("severities")
 	}
-	if got := string(canonical("	")); got != `"\b\t\f\u0001"` {
+	if got := string(canonical("\b\t\f\x01")); got != `"\b\t\f\u0001"` {
 		t.Error(got)
 	}
 }
@@ -282,6 +282,21 @@ func TestRefusalsHelp(t *testing.T) {
 		if once := slices.Compact(slices.Sorted(slices.Values(verbs))); len(once) != len(verbs) || slices.Contains(verbs, VerbPaged) {
 			t.Errorf("%s: %v", s, verbs)
 		}
+	}
+}
+
+// Whoever says afterwards when it was contained has it from now on, not since then.
+func TestContainmentOfThePastIsAcknowledgedNow(t *testing.T) {
+	w := given(t, Triage)
+	then := w.now.Add(-time.Hour)
+	events, err := w.as("eng1", Command{Verb: VerbContain, Text: "the key is off", HappenedAt: then})
+	for _, e := range events {
+		if past := e.HappenedAt.Equal(stamp(then)); past != (e.Kind == EventContained) {
+			t.Errorf("%s happened at %s", e.Kind, e.HappenedAt)
+		}
+	}
+	if len(events) != 3 || err != nil {
+		t.Errorf("%d events, %v", len(events), err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func (j *judgement) open() error {
@@ -77,12 +78,13 @@ func (j *judgement) hold() {
 }
 
 // takeHold acknowledges on the way, when a responder acts while nobody has it.
+// That happens now, whenever it was that they contained or resolved it.
 func (j *judgement) takeHold() {
 	if !j.inc.Paging.Held() && j.responder() == nil {
-		text := j.cmd.Text
-		j.cmd.Text = ""
+		said := j.cmd
+		j.cmd.Text, j.cmd.HappenedAt = "", time.Time{}
 		j.hold()
-		j.cmd.Text = text
+		j.cmd = said
 	}
 }
 

@@ -16,9 +16,12 @@ func (r *reporting) alert(g *copies) error {
 		return r.shelve(Dropped, g, outcomeDropped)
 	}
 	if !rule.Watch {
-		id, err := r.tx.Correlated(own(g.alert), g.alert.Correlation)
-		if err != nil {
-			return fmt.Errorf("find the incident of an alert: %w", err)
+		id := g.joins // alerts end no incident
+		if id == 0 {  // but one before it in the batch may have opened its own
+			var err error
+			if id, err = r.tx.Correlated(own(g.alert), g.alert.Correlation); err != nil {
+				return fmt.Errorf("find the incident of an alert: %w", err)
+			}
 		}
 		if id != 0 {
 			return r.join(id, g, rule)
@@ -124,17 +127,20 @@ func (r *reporting) openFor(g *copies, rule Rule, before incident.ID) error {
 // join adds an alert to the live incident of its correlation: a new one is
 // attached, copies of a known one are counted.
 func (r *reporting) join(id incident.ID, g *copies, rule Rule) error {
-	dr, err := r.draft(id)
-	if err != nil {
+	if err := r.hold(id); err != nil {
 		return err
 	}
 	row, before, err := r.tally(id, g)
 	if err != nil {
 		return err
 	}
-	alert := ref(row)
 	outcome := outcomeCounted
 	if before == 0 {
+		dr, err := r.draft(id)
+		if err != nil {
+			return err
+		}
+		alert := ref(row)
 		cmd := incident.Command{Verb: incident.VerbAttach, For: id, By: source(g.alert), Via: incident.ViaSource, Alert: &alert,
 			Text: clip(g.alert.Detail), Runs: r.runs(dr.inc, g.alert, rule)}
 		if rule.Open.Worse(dr.inc.Severity) {
@@ -155,7 +161,21 @@ func (r *reporting) join(id incident.ID, g *copies, rule Rule) error {
 	return r.counted(id, row, before)
 }
 
-// counted marks the 10th, 100th, 1000th … copy in the timeline.
+// hold keeps an incident from being changed by others without reading it: most
+// of what joins one is a copy, and changes nothing but a counter beside it.
+func (r *reporting) hold(id incident.ID) error {
+	if r.drafts[id] != nil || r.held[id] {
+		return nil
+	}
+	if err := r.tx.Hold(id); err != nil {
+		return err
+	}
+	r.held[id] = true
+	return nil
+}
+
+// counted marks the 10th, 100th, 1000th … copy in the timeline, of an alert that
+// is named there.
 func (r *reporting) counted(id incident.ID, row AlertRow, before int64) error {
 	mark := passed(before, row.Count)
 	if mark == 0 {
@@ -166,6 +186,13 @@ func (r *reporting) counted(id incident.ID, row AlertRow, before int64) error {
 		if row, err = r.tx.Alert(row.ID); err != nil {
 			return fmt.Errorf("read the alert that is counted: %w", err)
 		}
+	}
+	dr, err := r.draft(id)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(dr.inc.Alerts, func(a incident.AlertRef) bool { return a.Alert == row.ID }) {
+		return nil
 	}
 	alert := ref(row)
 	if _, err := r.judge(incident.Command{Verb: incident.VerbCount, For: id, By: incident.System, Via: incident.ViaSystem, Alert: &alert, Count: mark}); err != nil {

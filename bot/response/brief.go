@@ -60,14 +60,11 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 
 // event loads the event that called for an effect.
 func (s *session) event(e incident.Effect) (incident.Event, error) {
-	timeline, err := s.tx.Timeline(e.Incident)
+	event, err := s.tx.Event(e.Incident, e.Seq)
 	if err != nil {
-		return incident.Event{}, fmt.Errorf("read the timeline of %s: %w", e.Incident, err)
+		return incident.Event{}, fmt.Errorf("read event %d of %s: %w", e.Seq, e.Incident, err)
 	}
-	if e.Seq < 1 || e.Seq > len(timeline) {
-		return incident.Event{}, nil
-	}
-	return timeline[e.Seq-1], nil
+	return event, nil
 }
 
 // bare is what anybody may know about a restricted incident.

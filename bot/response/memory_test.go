@@ -130,6 +130,26 @@ func (m *memory) Timeline(id incident.ID) ([]incident.Event, error) {
 	return slices.Clone(m.events[id]), nil
 }
 
+func (m *memory) Event(id incident.ID, seq int) (incident.Event, error) {
+	events, err := m.Timeline(id)
+	if err != nil || seq < 1 || seq > len(events) {
+		return incident.Event{}, err
+	}
+	return events[seq-1], nil
+}
+
+func (m *memory) Hold(incident.ID) error { return nil }
+
+func (m *memory) Holders(keys []string) (map[string]incident.ID, error) {
+	out := map[string]incident.ID{}
+	for _, key := range keys {
+		if id := m.correlate[key]; id != 0 {
+			out[key] = id
+		}
+	}
+	return out, nil
+}
+
 func (m *memory) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	var out []incident.Summary
 	for _, id := range slices.Sorted(maps.Keys(m.incidents)) {

@@ -90,7 +90,7 @@ func (d *Desk) report(ctx context.Context, batch []incident.Reported) (err error
 	var settled []Settled
 	var routing int64
 	err = d.write(ctx, func(s *session) error {
-		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, routing: d.routing.Load()}
+		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, held: map[incident.ID]bool{}, routing: d.routing.Load()}
 		settled, err = r.batch(batch)
 		routing = r.routing
 		return err
@@ -123,13 +123,15 @@ type reporting struct {
 	routing int64                  // id of the routing in force
 	windows []incident.Maintenance // those that hold now
 	kept    map[int64]int64        // alerts by the window that kept them
+	held    map[incident.ID]bool   // incidents that are locked and were not read
 }
 
 // copies are the deliveries of a batch that carry one and the same alert.
 type copies struct {
 	alert incident.Alert // the earliest, always with a correlation key
 	rows  []int64
-	again bool // these deliveries are evaluated anew: they were counted the first time
+	again bool        // these deliveries are evaluated anew: they were counted the first time
+	joins incident.ID // the live incident of its correlation when the batch began
 	made  Decision
 }
 
@@ -142,7 +144,11 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	batch = slices.DeleteFunc(slices.Clone(batch), func(row incident.Reported) bool { return !slices.Contains(claimed, row.Row) })
+	slices.Sort(claimed)
+	batch = slices.DeleteFunc(slices.Clone(batch), func(row incident.Reported) bool {
+		_, mine := slices.BinarySearch(claimed, row.Row)
+		return !mine
+	})
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -253,18 +259,20 @@ func grouped(batch []incident.Reported) []*copies {
 // Two batches that took the same incidents, or the counter, in different orders
 // would wait for each other until the database breaks one of them off.
 func (r *reporting) inOrder(groups []*copies) ([]*copies, error) {
-	if len(groups) < 2 {
-		return groups, nil
-	}
-	joins := make(map[*copies]incident.ID, len(groups))
+	keys := make([]string, 0, 2*len(groups))
 	for _, g := range groups {
-		id, err := r.tx.Correlated(own(g.alert), g.alert.Correlation)
-		if err != nil {
-			return nil, fmt.Errorf("find the incident of an alert: %w", err)
-		}
-		joins[g] = cmp.Or(id, math.MaxInt64)
+		keys = append(keys, own(g.alert), g.alert.Correlation)
 	}
-	slices.SortStableFunc(groups, func(a, b *copies) int { return cmp.Compare(joins[a], joins[b]) })
+	holders, err := r.tx.Holders(keys)
+	if err != nil {
+		return nil, fmt.Errorf("find the incidents of alerts: %w", err)
+	}
+	for _, g := range groups {
+		g.joins = cmp.Or(holders[own(g.alert)], holders[g.alert.Correlation])
+	}
+	slices.SortStableFunc(groups, func(a, b *copies) int {
+		return cmp.Compare(cmp.Or(a.joins, math.MaxInt64), cmp.Or(b.joins, math.MaxInt64))
+	})
 	return groups, nil
 }
 

@@ -33,11 +33,15 @@ type Store interface {
 type Reader interface {
 	Incident(id incident.ID) (incident.Incident, error) // in a Tx: locked for update
 	Timeline(id incident.ID) ([]incident.Event, error)  // in order of Seq
+	// Event returns one event of a timeline; the zero Event if it is not there.
+	Event(id incident.ID, seq int) (incident.Event, error)
 	Summaries(f incident.Filter) ([]incident.Summary, error)
 	Directory() (incident.Directory, error)
 	// Correlated returns the live incident with the first of these correlation
 	// keys that one has, or 0.
 	Correlated(keys ...string) (incident.ID, error)
+	// Holders returns, of these correlation keys, those that a live incident has.
+	Holders(keys []string) (map[string]incident.ID, error)
 	// Ended returns the incident that was the last to have that correlation key
 	// and ended, not before since, and whether it knows the alert; 0 if there is none.
 	Ended(key string, a incident.Alert, since time.Time) (id incident.ID, known bool, err error)
@@ -87,6 +91,8 @@ type Tx interface {
 	Release(id incident.ID) error
 	Move(from, to incident.ID) error
 
+	// Hold locks an incident as Incident does, without reading it.
+	Hold(id incident.ID) error
 	// Tally counts n copies of an alert within an incident or on a shelf, with the
 	// decision that put them there, and returns the row and how many there were
 	// before; 0 means that it is new. Only then row.Alert is filled in: most of

@@ -75,7 +75,9 @@ func listenControl(path string) (net.Listener, error) {
 	case info.Mode().Type() != os.ModeSocket:
 		return nil, fmt.Errorf("control_socket: %s is there and is no socket; name another path", path)
 	default:
-		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
 			_ = conn.Close()
 			return nil, fmt.Errorf("control_socket: another process answers on %s", path)
 		}

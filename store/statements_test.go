@@ -45,6 +45,9 @@ func numbers(t *testing.T, q interface {
 		}
 		out = append(out, v)
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return out
 }
 
@@ -68,6 +71,9 @@ func TestAStatementIsUsedAgainWhileItsRowsAreRead(t *testing.T) {
 		if got := numbers(t, tx); len(got) != 3 {
 			t.Fatalf("the same query within reads %v", got)
 		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -100,7 +106,10 @@ func TestAStatementSurvivesAChangeOfTheSchema(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = rows.Close() }()
-		columns, _ = rows.Columns()
+		columns, err = rows.Columns()
+		if err := errors.Join(err, rows.Err()); err != nil {
+			t.Fatal(err)
+		}
 		return columns
 	}
 	if got := read(); len(got) != 1 {

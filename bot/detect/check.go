@@ -3,6 +3,7 @@ package detect
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -138,7 +139,7 @@ func (c *checker) fixture(file string, v *value) {
 	} else {
 		err = c.records(file, r, v, cs)
 	}
-	if f, ok := err.(*fault); ok {
+	if f := new(fault); errors.As(err, &f) {
 		c.fault(file, f.line, r.ID, "%s", f.reason)
 	}
 }

@@ -152,7 +152,7 @@ func (l *loader) file(name string, src []byte, err error) {
 	values, err := parseYAML(src)
 	if err != nil {
 		r := Refusal{File: name, Reason: err.Error()}
-		if f, ok := err.(*fault); ok {
+		if f := new(fault); errors.As(err, &f) {
 			r.Line = f.line
 		}
 		l.refuse(r)

@@ -84,10 +84,14 @@ func (r *Record) Raw() []byte {
 	return r.raw[n.val:n.valEnd]
 }
 
-// EventName, EventSource and EventID are empty where the record has none.
-func (r *Record) EventName() string   { return r.Field("eventName") }
+// EventName is what was called, such as StopLogging; empty where the record has none.
+func (r *Record) EventName() string { return r.Field("eventName") }
+
+// EventSource is the service that was called; empty where the record has none.
 func (r *Record) EventSource() string { return r.Field("eventSource") }
-func (r *Record) EventID() string     { return r.Field("eventID") }
+
+// EventID tells the record from all others; empty where the record has none.
+func (r *Record) EventID() string { return r.Field("eventID") }
 
 // EventTime is the text of eventTime, or of @timestamp in records that were
 // exported without it.

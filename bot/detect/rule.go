@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -81,7 +82,7 @@ func (d *document) refuse(err error) Refusal {
 	if d.rule != nil {
 		r.Rule = d.rule.ID
 	}
-	if f, ok := err.(*fault); ok && f.line > 0 {
+	if f := new(fault); errors.As(err, &f) && f.line > 0 {
 		r.Line = f.line
 	}
 	return r

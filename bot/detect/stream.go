@@ -49,7 +49,7 @@ func Read(src io.Reader, each func(*Record) error, bad func(Problem)) (Counts, e
 	if err == nil {
 		err = s.run()
 	}
-	if err == nil && s.err != io.EOF {
+	if err == nil && !errors.Is(s.err, io.EOF) {
 		err = s.err
 	}
 	counts := s.counts
@@ -71,7 +71,7 @@ func (s *stream) decompress() error {
 		return nil
 	}
 	counted := &countingReader{src: io.MultiReader(bytes.NewReader(bytes.Clone(s.buf)), s.src)}
-	if s.err != nil && s.err != io.EOF {
+	if s.err != nil && !errors.Is(s.err, io.EOF) {
 		return s.err
 	}
 	z, err := gzip.NewReader(counted)

@@ -127,11 +127,7 @@ func TestOtherCorrelations(t *testing.T) {
 }
 
 func TestChainOfCorrelations(t *testing.T) {
-	rs, report := correlate(t, detect.Options{}, "type: event_count\nrules: [a]\ngroup-by: [who]\ntimespan: 1m\ncondition: {gte: 2}\n")
-	if report.Err() != nil {
-		t.Fatal(report.Err())
-	}
-	rs, report = load(t, detect.Options{}, map[string]string{
+	rs, report := load(t, detect.Options{}, map[string]string{
 		"0.yml": strings.Replace(correlationHead, "id: many", "id: chain", 1) + indent("type: temporal\nrules: [many, b]\ngroup-by: [who]\ntimespan: 5m\ngenerate: true"),
 		"a.yml": rule("a"), "b.yml": strings.Replace(rule("b"), "eventName: E", "eventName: F", 1),
 		"c.yml": correlationHead + indent("type: event_count\nrules: [a]\ngroup-by: [who]\ntimespan: 1m\ncondition: {gte: 2}"),

@@ -149,7 +149,8 @@ func TestBadArguments(t *testing.T) {
 	for name, c := range map[string]Command{"title": {Title: " "}, "severity": {Title: "x", Severity: "worst"}} {
 		w := newWorld(t)
 		c.Verb = VerbOpen
-		if _, err := w.as("eng1", c); err == nil || err.(*Error).Field != name {
+		var refused *Error
+		if _, err := w.as("eng1", c); !errors.As(err, &refused) || refused.Field != name {
 			t.Errorf("open without a good %s: %v", name, err)
 		}
 	}

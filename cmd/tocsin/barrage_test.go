@@ -119,13 +119,6 @@ func (b *barrage) awaitReady() bool {
 	return b.ready
 }
 
-// isReady reports whether the bot is there to be talked to.
-func (b *barrage) isReady() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ready
-}
-
 // isIdle reports whether everything that was allowed is sent and answered.
 func (b *barrage) isIdle() bool {
 	b.mu.Lock()

@@ -2,7 +2,6 @@ package page_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -298,14 +296,4 @@ func (w *world) post(path string, body m) tree {
 func (w *world) refused(path string, body m, status int) string {
 	w.Helper()
 	return w.ask(http.MethodPost, path, body, status).str("error", "code")
-}
-
-// until waits for the workspace, at most ten seconds.
-func (w *world) until(ready func() bool) {
-	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 10*time.Second)
-	defer cancel()
-	if err := w.ws.WaitFor(ctx, ready); err != nil {
-		w.Fatal(err)
-	}
 }

@@ -319,7 +319,7 @@ func TestSilenceHangsUntilTheCallerGivesUp(t *testing.T) {
 
 func TestASlowCallLandsAfterItsCallerGaveUp(t *testing.T) {
 	release := make(chan struct{})
-	a, c, _ := account(t, func(cfg *pager.Config) {
+	a, _, _ := account(t, func(cfg *pager.Config) {
 		cfg.Wait = func(ctx context.Context, _ time.Duration) error {
 			select {
 			case <-release:
@@ -337,7 +337,7 @@ func TestASlowCallLandsAfterItsCallerGaveUp(t *testing.T) {
 	})
 	srv := httptest.NewServer(handler)
 	defer srv.Close()
-	c = pd.NewClient(token, pd.WithV2EventsAPIEndpoint(srv.URL))
+	c := pd.NewClient(token, pd.WithV2EventsAPIEndpoint(srv.URL))
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() {

@@ -192,7 +192,7 @@ func (c ReportSource) source(clock func() time.Time) (*report.Source, error) {
 		cfg.Keys = append(cfg.Keys, report.Key{Armored: secret.New(string(armored)), Passphrase: k.Passphrase})
 	}
 	for n, name := range c.Signers {
-		armored, err := os.ReadFile(name) //nolint:gosec // the operator names the file
+		armored, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("sources.report.pgp_signers[%d]: %w", n, err)
 		}

@@ -31,7 +31,7 @@ func routes(rules ...map[string]any) settings {
 func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 	o := company.Options{Seed: 7, Limits: chat.Limits{Off: true}}
 	s := raise(t, storetest.SQLite(t), o, routes(
-		map[string]any{"when": `source == "cloudtrail" && level == "informational"`, "drop": "everyday noise"},
+		map[string]any{"when": `source == "cloudtrail" && environment == "staging"`, "drop": "everyday noise"},
 		map[string]any{"when": `source == "sentry"`, "open": "sev1"}))
 	call := feed.StopLogging(7)
 	for n := range 3 {
@@ -98,10 +98,10 @@ func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 	}
 	s.until(time.Minute, "the incident is open", func() bool { return s.count("SELECT count(*) FROM incidents") == 1 })
 	counted(s, 3)
-	if said := s.must("replay", "--since", "1h"); said != "0 deliveries\n" {
+	if said := s.must("replay", "--since", "1h", "--source", "cloudtrail"); said != "0 deliveries\n" {
 		t.Errorf("what belongs to an incident was touched: %s", said)
 	}
-	s.must("replay", "--since", "1h", "--again")
+	s.must("replay", "--since", "1h", "--source", "cloudtrail", "--again")
 	counted(s, 6)
 	s.must("verify")
 }

@@ -266,6 +266,9 @@ func (j *judgement) restrict() error {
 	if j.inc.Restricted != j.cmd.Public {
 		return nil
 	}
+	if j.cmd.Public && j.inc.Commander != j.env.Actor && j.responderOrSecurity() != nil && !j.inc.maySpeak(j.env.Directory, j.env.Actor, Legal, j.env.Now) {
+		return Forbidden("whoever may read along does not open %s to the company: its commander, responders, security and legal do", j.inc.ID)
+	}
 	j.emit(EventRestricted, fields{"restricted": strconv.FormatBool(!j.cmd.Public)}, texts{"reason": j.cmd.Text})
 	return nil
 }

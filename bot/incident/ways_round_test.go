@@ -212,3 +212,17 @@ func TestWhoMaySay(t *testing.T) {
 		t.Errorf("merge without a second incident: %v", err)
 	}
 }
+
+// Whoever was let in to read does not open the door for everybody.
+func TestReadersDoNotPublish(t *testing.T) {
+	w := given(t, Active)
+	public := Command{Verb: VerbRestrict, Public: true}
+	w.must("eng1", Command{Verb: VerbGrant, Person: "pay1", Text: "owns the table"})
+	w.refused("pay1", public, CodeForbidden)
+	for _, p := range []PersonID{"eng1", "sec2", "leg1"} {
+		w := given(t, Active)
+		w.must("eng1", Command{Verb: VerbCall, Department: Legal})
+		w.must(p, public)
+		w.must(p, Command{Verb: VerbRestrict})
+	}
+}

@@ -294,6 +294,8 @@ func (s scene) factSet() {
 	switch {
 	case s.e.Field("fact") == string(incident.FactAffected):
 		val = mk("%s people, we as %s", s.counted(), s.field("capacity"))
+	case s.e.Field("fact") == string(incident.FactTimeZone):
+		val = esc(s.e.Field("value"), 80) // a name, with its underscores
 	case val == "":
 		val = word(s.e.Field("value"))
 	}

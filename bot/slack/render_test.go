@@ -257,6 +257,13 @@ func TestCardAndOtherMessages(t *testing.T) {
 	}
 }
 
+func TestATimeZoneKeepsItsName(t *testing.T) {
+	x := fixture{fields: map[string]string{"fact": "time_zone", "value": "America/New_York"}}
+	if m, _ := render(x.brief(incident.EventFactSet)); !strings.Contains(m.text, "America/New_York") || !strings.Contains(m.text, "time zone") {
+		t.Errorf("%s", m.text)
+	}
+}
+
 func TestTextsForLegalAndSecurityStayOutOfTheChannel(t *testing.T) {
 	b := fixture{texts: map[string]string{"text": "privileged advice"}}.brief(incident.EventNoted)
 	b.Event.Audience = incident.AudienceLegalSecurity

@@ -30,9 +30,9 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 		}
 		var args []any
 		for _, hash := range chunk {
-			args = append(args, hash, t.s.now(), []byte{})
+			args = append(args, hash, t.s.now())
 		}
-		err := t.db.Raw("INSERT INTO windows (key_hash, expires_at, sealed_window) VALUES "+strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(chunk)), ", ")+
+		err := t.db.Raw("INSERT INTO windows (key_hash, expires_at) VALUES "+strings.TrimSuffix(strings.Repeat("(?, ?), ", len(chunk)), ", ")+
 			" ON CONFLICT (key_hash) DO UPDATE SET expires_at = windows.expires_at RETURNING key_hash, sealed_window", args...).Scan(&rows).Error
 		if err != nil {
 			return nil, fmt.Errorf("lock windows: %w", err)

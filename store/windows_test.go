@@ -1,0 +1,141 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"tocsin/bot/response"
+	"tocsin/store/storetest"
+)
+
+func TestWindowsAreKeptUntilTheyExpire(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s, now := ancient(t, url)
+		read := func() (out map[string][]byte) {
+			s.write(t, func(tx response.Tx) (err error) {
+				out, err = tx.Windows([]string{"short", "long", "none"})
+				return err
+			})
+			return out
+		}
+		for _, text := range []string{`{"n":1}`, `{"n":2}`} {
+			s.write(t, func(tx response.Tx) error {
+				if _, err := tx.Windows([]string{"long", "short"}); err != nil {
+					return err
+				}
+				if err := tx.PutWindow("short", []byte(text), noon.Add(time.Hour)); err != nil {
+					return err
+				}
+				return tx.PutWindow("long", []byte(text), noon.Add(48*time.Hour))
+			})
+		}
+		if got := read(); string(got["short"]) != `{"n":2}` || string(got["long"]) != `{"n":2}` || got["none"] != nil {
+			t.Errorf("windows %s", got)
+		}
+		if err := s.keys.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Reseal(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, sealed := range s.sealedWindows(t) {
+			if !s.keys.Fresh(sealed) {
+				t.Error("a window was not sealed anew")
+			}
+		}
+		now.Store(noon.Add(2 * time.Hour).UnixMicro())
+		done, err := s.Prune(t.Context(), Retention{}, time.Minute)
+		if err != nil || len(done.Deleted) != 0 {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if got := read(); got["short"] != nil || string(got["long"]) != `{"n":2}` {
+			t.Errorf("windows %s", got)
+		}
+	})
+}
+
+func (s *Store) sealedWindows(t *testing.T) (out [][]byte) {
+	t.Helper()
+	err := s.view(t.Context(), func(db *gorm.DB) error {
+		return db.Raw("SELECT sealed_window FROM windows WHERE sealed_window IS NOT NULL").Scan(&out).Error
+	})
+	if err != nil || len(out) != 2 {
+		t.Fatalf("%d windows, %v", len(out), err)
+	}
+	return out
+}
+
+// Transactions that begin the same windows side by side, named in different
+// orders, lose no step.
+func TestWindowsAreAdvancedOneAfterTheOther(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		const workers, steps = 8, 10
+		keys := []string{"a", "b", "c"}
+		var wg sync.WaitGroup
+		for worker := range workers {
+			wg.Go(func() {
+				for range steps {
+					order := append(keys[worker%3:len(keys):len(keys)], keys[:worker%3]...)
+					err := s.Tx(t.Context(), func(tx response.Tx) error {
+						windows, err := tx.Windows(order)
+						if err != nil {
+							return err
+						}
+						for _, key := range order {
+							n, _ := strconv.Atoi(string(windows[key]))
+							if err := tx.PutWindow(key, []byte(strconv.Itoa(n+1)), noon); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		s.write(t, func(tx response.Tx) error {
+			windows, err := tx.Windows(keys)
+			if want := fmt.Sprint(workers * steps); string(windows["a"]) != want || string(windows["c"]) != want {
+				t.Errorf("%s, want %s steps each", windows, want)
+			}
+			return err
+		})
+	})
+}
+
+func TestWindowsHoldNothingInTheClear(t *testing.T) {
+	const seed = "Xyzzy-Fenster"
+	url := storetest.SQLite(t)
+	s := openTest(t, url)
+	s.write(t, func(tx response.Tx) error {
+		if _, err := tx.Windows([]string{seed}); err != nil {
+			return err
+		}
+		return tx.PutWindow(seed, []byte(strconv.Quote(seed)), noon)
+	})
+	if v, err := s.Verify(t.Context()); err != nil || len(v.Faults) != 0 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	files, err := filepath.Glob(strings.TrimPrefix(url, "sqlite:") + "*")
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err != nil || bytes.Contains(data, []byte(seed)) {
+			t.Errorf("%s holds it (%v)", filepath.Base(file), err)
+		}
+	}
+}

@@ -170,6 +170,8 @@ func TestParseWordsRefusals(t *testing.T) {
 		{"xyzzyplugh", "verb", "help shows them all"},
 		{"help resovle", "verb", `did you mean "resolve"?`},
 		{"severity 7", "severity", "sev1"},
+		{"open --publik Leaked key", "flag", `did you mean "--public"?`},
+		{"note --audiense all x", "flag", `did you mean "--audience"?`},
 		{"list aproved", "status", `did you mean "approved"?`},
 		{"role scribe Ada Lovelase", "person", "Lovelase"},
 		{"role scribe adda", "person", `did you mean "Ada"?`},

@@ -20,8 +20,20 @@ func readOpen(p *phrase, w *Words) error {
 		}
 		break
 	}
+	if err := p.noFlag("--public"); err != nil {
+		return err
+	}
 	if w.Command.Title = p.free(); w.Command.Title == "" {
 		w.Form = VerbOpen
+	}
+	return nil
+}
+
+// noFlag refuses a slip of a flag: taken for text, it would do the opposite of
+// what was meant, unnoticed.
+func (p *phrase) noFlag(flag string) error {
+	if word, _ := p.peek(); !word.quoted && strings.HasPrefix(word.text, "--") && Nearest(word.text, []string{flag}) != "" {
+		return Invalid("flag", "%s", unknownWord("a flag", word.text, []string{flag}, ""))
 	}
 	return nil
 }
@@ -171,6 +183,9 @@ func readNote(p *phrase, w *Words) error {
 		if err := p.happened(&w.Command); err != nil {
 			return err
 		}
+	}
+	if err := p.noFlag("--audience"); err != nil {
+		return err
 	}
 	if w.Command.Text = p.free(); w.Command.Text == "" {
 		w.Form = VerbNote

@@ -315,7 +315,7 @@ func TestNothingIsLostWhateverIsConfigured(t *testing.T) {
 		})
 		row := int64(0)
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 10).Draw(t, "step") {
 			case 0:
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 90).Draw(t, "minutes")) * time.Minute)
 			case 1:
@@ -334,6 +334,11 @@ func TestNothingIsLostWhateverIsConfigured(t *testing.T) {
 				}
 			case 4:
 				w.settle(t)
+			case 10:
+				if rows := slices.DeleteFunc(slices.Clone(w.store.alerts), func(a AlertRow) bool { return a.Incident <= 0 }); len(rows) > 0 {
+					moved := rapid.SampledFrom(rows).Draw(t, "moved")
+					_, _ = w.Do(context.Background(), incident.Command{Verb: incident.VerbSplit, For: moved.Incident, Alerts: []int64{moved.ID}, Title: "another", By: slack("p1")})
+				}
 			default:
 				var batch []incident.Reported
 				for range rapid.IntRange(1, 8).Draw(t, "batch") {
@@ -355,6 +360,11 @@ func TestNothingIsLostWhateverIsConfigured(t *testing.T) {
 		}
 		if copies != row || len(w.store.handled) != int(row) {
 			t.Fatalf("%d deliveries came, %d are settled, %d copies are counted", row, len(w.store.handled), copies)
+		}
+		for key, id := range w.store.correlate {
+			if !w.store.incidents[id].Status.Live() {
+				t.Fatalf("%s still leads to %s, which is %s", key, id, w.store.incidents[id].Status)
+			}
 		}
 		for n, s := range w.store.handled {
 			if s.Outcome == "" || s.Routing == 0 {

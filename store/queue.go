@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -203,9 +204,10 @@ type panicked struct{ value any }
 
 func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// reason names the class of an error in words of our own.
+// reason names the class of an error in words of our own, or of the operating system's.
 func reason(err error) string {
 	var p panicked
+	var errno syscall.Errno
 	switch {
 	case errors.As(err, &p):
 		return "panic"
@@ -215,14 +217,32 @@ func reason(err error) string {
 		return "timed out"
 	case errors.Is(err, context.Canceled):
 		return "interrupted"
+	case errors.As(err, &errno):
+		return errno.Error()
 	}
 	if code := incident.CodeOf(err); code != "" {
 		return string(code)
 	}
-	for next := errors.Unwrap(err); next != nil; next = errors.Unwrap(err) {
+	return fmt.Sprintf("%T", innermost(err))
+}
+
+// innermost is the error behind all wrapping; of several that were joined, the first one's.
+func innermost(err error) error {
+	for {
+		var next error
+		switch e := err.(type) { //nolint:errorlint // it is the wrapping itself that is looked at
+		case interface{ Unwrap() error }:
+			next = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			if all := e.Unwrap(); len(all) > 0 {
+				next = all[0]
+			}
+		}
+		if next == nil {
+			return err
+		}
 		err = next
 	}
-	return fmt.Sprintf("%T", err)
 }
 
 // snoozes reads how often River put the job off; each time it took the attempt back.

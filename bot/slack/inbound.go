@@ -21,6 +21,9 @@ func (s *Slack) Handler() http.Handler {
 	mux.HandleFunc("POST /slack/commands", s.admitted(s.serveCommand))
 	mux.HandleFunc("POST /slack/interactions", s.admitted(s.serveInteraction))
 	mux.HandleFunc("POST /slack/events", s.admitted(s.serveEvent))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		s.refuse(w, http.StatusNotFound, "unknown", "Slack posts to /slack/commands, /slack/interactions and /slack/events")
+	})
 	return mux
 }
 

@@ -63,6 +63,7 @@ func serveCommand(g *global) *cobra.Command {
 		Use: "serve", Short: "Run the bot", Args: cobra.NoArgs,
 		Long: "Run the bot until it is told to stop. A configuration with faults is refused, with every fault named at once.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			tuneMemory()
 			c, err := bot.Load(g.config)
 			if err != nil {
 				return err

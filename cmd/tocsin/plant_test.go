@@ -1,0 +1,327 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/sandbox/company"
+	"tocsin/bot/sandbox/feed"
+)
+
+// plant is a bot under load. Of the survivor it has the configuration and what
+// asks the bot; a survivor belongs to a test, and this to a benchmark.
+type plant struct {
+	*survivor
+	b    *testing.B
+	file *sql.DB // the database, read while the bot works on it
+}
+
+// plantBot starts the bot in an ordinary configuration that logs as it does in
+// production, and reads from its log how it writes to its disk.
+func plantBot(b *testing.B, change ...settings) *plant {
+	b.Helper()
+	binary, err := built()
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir := b.TempDir()
+	onDisk(b, dir)
+	path := filepath.Join(dir, "tocsin.db")
+	s := &survivor{binary: binary, dir: dir, database: "sqlite:" + path, config: filepath.Join(dir, "tocsin.yaml"),
+		keyset: filepath.Join(dir, "keyset"), socket: filepath.Join(dir, "control.sock")}
+	p := &plant{survivor: s, b: b}
+	if s.company, err = company.Open(company.Options{Seed: 3, Limits: chat.Limits{Off: true}}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.company.Close() })
+	s.pages = &wire{url: s.company.PageURL}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.url = "http://" + l.Addr().String()
+	_ = l.Close()
+	if s.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.log.Close() })
+	if _, err := s.run("keys", "create", s.keyset); err != nil {
+		b.Fatal(err)
+	}
+	config := s.configuration(false)
+	config["watch"] = map[string]any{"log_level": "info"}
+	for _, c := range change {
+		c(config)
+	}
+	raw, err := json.Marshal(config)
+	if err == nil {
+		err = os.WriteFile(s.config, raw, 0o600)
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.company.Connect(s.url)
+	p.raise()
+	if p.file, err = sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)"); err != nil {
+		b.Fatal(err)
+	}
+	p.file.SetMaxOpenConns(1)
+	b.Cleanup(func() { _ = p.file.Close() })
+	return p
+}
+
+// raise launches the bot, which dies with this process, and waits until it is
+// ready and has said how it writes.
+func (p *plant) raise() {
+	p.b.Helper()
+	proc := &process{cmd: exec.Command(p.binary, "serve", "-c", p.config), ended: make(chan struct{})}
+	proc.cmd.Dir, proc.cmd.Stdout, proc.cmd.Stderr = p.dir, p.log, p.log
+	proc.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the kernel ties the child's life to the thread that started it
+		defer runtime.UnlockOSThread()
+		defer close(proc.ended)
+		err := proc.cmd.Start()
+		started <- err
+		if err == nil {
+			proc.err = proc.cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		p.b.Fatal(err)
+	}
+	p.proc = proc
+	p.b.Cleanup(p.kill)
+	p.within(time.Minute, "the bot is ready", func() bool {
+		select {
+		case <-proc.ended:
+			p.b.Fatalf("the bot ended at its start: %v\n%s", proc.err, tail(p.logged(), 3000))
+		default:
+		}
+		status, _ := p.get("/readyz")
+		return status == http.StatusOK && p.company.Chat.Connections() > 0
+	})
+	said := regexp.MustCompile(`engine=sqlite journal_mode=wal synchronous=FULL`).FindString(p.logged())
+	if said == "" {
+		p.b.Fatalf("the bot did not say that it writes with synchronous=FULL:\n%s", tail(p.logged(), 3000))
+	}
+	p.b.Logf("the running bot says: %s; its database is in %s", said, p.dir)
+}
+
+func (p *plant) within(d time.Duration, what string, holds func() bool) {
+	p.b.Helper()
+	if !eventually(d, holds) {
+		p.b.Fatalf("not within %v: %s\n%s", d, what, tail(p.logged(), 2000))
+	}
+}
+
+func (p *plant) number(query string) (n int) {
+	p.b.Helper()
+	if err := p.file.QueryRow(query).Scan(&n); err != nil {
+		p.b.Fatalf("%s: %v", query, err)
+	}
+	return n
+}
+
+// onDisk refuses a file system that only is memory.
+func onDisk(b *testing.B, dir string) {
+	b.Helper()
+	const tmpfs, ramfs = 0x01021994, 0x858458f6
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		b.Fatal(err)
+	}
+	if int64(fs.Type) == tmpfs || int64(fs.Type) == ramfs {
+		b.Fatalf("%s is no disk; name one in TMPDIR", dir)
+	}
+}
+
+// usage is what the bot's process took so far.
+type usage struct {
+	cpu  time.Duration // user and system
+	peak int64         // bytes of memory at most
+}
+
+func (p *plant) usage() usage {
+	p.b.Helper()
+	pid := strconv.Itoa(p.current().cmd.Process.Pid)
+	stat, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		p.b.Fatal(err)
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+2:]))
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		p.b.Fatal(err)
+	}
+	var kb int64
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, _ = strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+		}
+	}
+	return usage{time.Duration(user+system) * 10 * time.Millisecond, kb << 10}
+}
+
+func loadAverage() string {
+	raw, _ := os.ReadFile("/proc/loadavg")
+	return strings.Join(strings.Fields(string(raw))[:3], " ")
+}
+
+// drained waits until every delivery is handled: counted in its incident.
+func (p *plant) drained() {
+	p.b.Helper()
+	p.within(10*time.Minute, "every delivery is handled", func() bool {
+		return p.number("SELECT EXISTS (SELECT 1 FROM inbox WHERE handled_at IS NULL)") == 0
+	})
+}
+
+// rested waits until nothing at all is left to do.
+func (p *plant) rested() {
+	p.b.Helper()
+	p.within(10*time.Minute, "nothing is left to do", func() bool { return p.number(backlog) == 0 })
+}
+
+// letter is a delivery as it stands on the wire, but for its id.
+type letter struct{ head, tail []byte }
+
+// letters signs the alerts of so many issues in so many projects.
+func (p *plant) letters(issues, projects int) []letter {
+	out := make([]letter, issues)
+	for n := range out {
+		i := feed.NewIssue(feed.DataLeak, uint64(n))
+		i.ID, i.ShortID = strconv.Itoa(4_000_000+n), "LOAD-"+strconv.Itoa(n)
+		i.Org, i.Project.Slug = "payroll", "project-"+strconv.Itoa(n%projects)
+		out[n] = p.letter(feed.SentryEventAlert(i, feed.Copy{N: n, At: time.Now(), PadKB: 7}))
+	}
+	return out
+}
+
+func (p *plant) letter(body []byte) letter {
+	d := p.company.Sentry.Deliver("event_alert", body, "")
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "POST /hooks/sentry HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", strings.TrimPrefix(p.url, "http://"), len(body))
+	for name, values := range d.Header {
+		if name != "Request-Id" {
+			fmt.Fprintf(&head, "%s: %s\r\n", name, values[0])
+		}
+	}
+	head.WriteString("Request-Id: ")
+	return letter{head.Bytes(), append([]byte("\r\n\r\n"), body...)}
+}
+
+// postman is one connection to the bot.
+type postman struct {
+	conn net.Conn
+	in   *bufio.Reader
+	out  *bufio.Writer
+}
+
+func (p *plant) postman() (*postman, error) {
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		return nil, err
+	}
+	return &postman{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}, nil
+}
+
+// post sends a letter under an id and reads the answer.
+func (m *postman) post(l letter, id string) (status int, err error) {
+	_, _ = m.out.Write(l.head)
+	_, _ = m.out.WriteString(id)
+	_, _ = m.out.Write(l.tail)
+	if err := m.out.Flush(); err != nil {
+		return 0, err
+	}
+	res, err := http.ReadResponse(m.in, nil)
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
+}
+
+// mail posts n deliveries over all connections; pick says which letter goes
+// out under which id. All of them have to be accepted.
+func (p *plant) mail(n int, pick func(n int) (letter, string)) {
+	p.b.Helper()
+	var next atomic.Int64
+	var all sync.WaitGroup
+	faults := make(chan error, loadConnections)
+	for range loadConnections {
+		all.Go(func() {
+			m, err := p.postman()
+			if err != nil {
+				faults <- err
+				return
+			}
+			defer func() { _ = m.conn.Close() }()
+			for {
+				k := int(next.Add(1)) - 1
+				if k >= n {
+					return
+				}
+				l, id := pick(k)
+				status, err := m.post(l, id)
+				if err != nil || status != http.StatusAccepted {
+					faults <- fmt.Errorf("delivery %s: status %d, %w", id, status, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	select {
+	case err := <-faults:
+		p.b.Fatal(err)
+	default:
+	}
+}
+
+// measure runs a load to the end of which every delivery is counted, and says
+// how many alerts went through in a second and what each cost.
+func (p *plant) measure(what string, n int, load func()) (rate, micros float64) {
+	p.b.Helper()
+	before, began, average := p.usage(), time.Now(), loadAverage()
+	load()
+	accepted := time.Since(began)
+	p.drained()
+	took := time.Since(began)
+	p.rested()
+	after := p.usage()
+	rate = float64(n) / took.Seconds()
+	micros = float64((after.cpu - before.cpu).Microseconds()) / float64(n)
+	p.b.Logf("%s: %d in %v (accepted in %v): %.0f/s, %.0f µs of CPU each, memory %d MiB at most, load average before: %s",
+		what, n, took.Round(time.Millisecond), accepted.Round(time.Millisecond), rate, micros, after.peak>>20, average)
+	return rate, micros
+}
+
+// counted holds the sum of all counters against what was sent.
+func (p *plant) counted(want int) {
+	p.b.Helper()
+	if n := p.number("SELECT coalesce(sum(count), 0) FROM alerts"); n != want {
+		p.b.Errorf("%d alerts are counted, %d were sent", n, want)
+	}
+}

@@ -106,7 +106,7 @@ func (e *Edge) decode(row Row) incident.Reported {
 
 // unreadable says of a row why it cannot be told what it means, and raises an
 // alert of the lowest level about it: so somebody gets to see it, where the
-// alerts that opened nothing are listed, or wherever the routing sends it.
+// alerts that opened nothing are listed.
 func unreadable(out incident.Reported, row Row, why string) incident.Reported {
 	out.Failed, out.Again = why, row.Again || row.Unread
 	kind := row.Source + ".unreadable"

@@ -10,6 +10,10 @@ import (
 // alert routes one alert and its copies. The live incident of its correlation
 // always wins; then a maintenance window; then what the rule says.
 func (r *reporting) alert(g *copies) error {
+	if g.unread { // what it says is not known, so no rule can be meant for it
+		g.made = Decision{Routing: r.routing}
+		return r.shelve(Watched, g, outcomeUndecodable)
+	}
 	place, rule := r.d.Routing.route(g.alert, r.d.Log)
 	g.made = Decision{Rule: place, Routing: r.routing}
 	if rule.Drop != "" {

@@ -30,10 +30,8 @@ const (
 	outcomeUndecodable = "undecodable"
 )
 
-// outcomes orders them: of a delivery with several signals the first counts. One
-// that could not be read stays that, unless the alert about it reached an
-// incident: what it says is still to be found out.
-var outcomes = []string{outcomeOpened, outcomeAttached, outcomeGathered, outcomeCounted, outcomeCommand, outcomeUndecodable, outcomeLate, outcomeMaintenance, outcomeWatched, outcomeDropped, outcomeIgnored}
+// outcomes orders them: of a delivery with several signals the first counts.
+var outcomes = []string{outcomeOpened, outcomeAttached, outcomeGathered, outcomeCounted, outcomeCommand, outcomeLate, outcomeMaintenance, outcomeWatched, outcomeDropped, outcomeIgnored, outcomeUndecodable}
 
 // maxAttached is how many alerts of kinds it has already an incident names one
 // by one. Further ones are kept and counted beside its timeline: a storm of
@@ -128,11 +126,12 @@ type reporting struct {
 
 // copies are the deliveries of a batch that carry one and the same alert.
 type copies struct {
-	alert incident.Alert // the earliest, always with a correlation key
-	rows  []int64
-	again bool        // these deliveries are evaluated anew: they were counted the first time
-	joins incident.ID // the live incident of its correlation when the batch began
-	made  Decision
+	alert  incident.Alert // the earliest, always with a correlation key
+	rows   []int64
+	again  bool        // these deliveries are evaluated anew: they were counted the first time
+	unread bool        // it tells of deliveries that could not be read
+	joins  incident.ID // the live incident of its correlation when the batch began
+	made   Decision
 }
 
 func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
@@ -224,7 +223,7 @@ func (r *reporting) become(next Settled) {
 func grouped(batch []incident.Reported) []*copies {
 	type identity struct {
 		key, source, fingerprint string
-		again                    bool
+		again, unread            bool
 	}
 	groups := map[identity]*copies{}
 	var order []*copies
@@ -238,10 +237,10 @@ func grouped(batch []incident.Reported) []*copies {
 				a.Fingerprint = a.Kind + "\n" + a.Title
 			}
 			a.Correlation = correlation(a)
-			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Again}
+			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Again, row.Failed != ""}
 			g := groups[id]
 			if g == nil {
-				g = &copies{alert: a, again: row.Again}
+				g = &copies{alert: a, again: row.Again, unread: row.Failed != ""}
 				groups[id] = g
 				order = append(order, g)
 			}

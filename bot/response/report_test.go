@@ -97,8 +97,7 @@ func TestStormRingsOnce(t *testing.T) {
 
 // unread is a delivery that could not be read, with the alert about it.
 func unread(row int64) incident.Reported {
-	a := alert("unreadable", "f6", "")
-	a.Level = incident.LevelInformational
+	a := alert("unreadable", "f6", "") // which would open an incident, if rules were asked
 	out := reported(row, a)
 	out.Failed = "no shape we know"
 	return out
@@ -117,6 +116,9 @@ func TestAlertsOfOneCorrelationAreOneIncident(t *testing.T) {
 		unread(6), reported(7, medium), reported(8))
 	if got := w.outcomes(1, 2, 3, 4, 5, 6, 7, 8); !slices.Equal(got, []string{"watched", "opened", "counted", "dropped", "watched", "undecodable", "counted", "ignored"}) {
 		t.Errorf("outcomes %v", got)
+	}
+	if !slices.ContainsFunc(w.store.alerts, func(row AlertRow) bool { return row.Alert.Kind == "unreadable" && row.Incident == Watched }) {
+		t.Error("nobody is shown the delivery that could not be read")
 	}
 	inc := w.store.incidents[1]
 	if inc.Severity != incident.Sev2 || inc.Paging.Round != 1 {

@@ -134,7 +134,7 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 		for left := values; len(left) > 0; {
 			rows := chunkOf(len(left)/4, inboxChunk)
 			var ids []int64
-			err := t.db.Raw("INSERT INTO inbox (source, delivery_hash, received_at, sealed_body) VALUES "+
+			err := t.db.Raw("INSERT"+t.queue.orFail()+" INTO inbox (source, delivery_hash, received_at, sealed_body) VALUES "+
 				strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", rows), ", ")+
 				" ON CONFLICT (source, delivery_hash) DO NOTHING RETURNING id", left[:rows*4]...).Scan(&ids).Error
 			if err != nil {
@@ -256,7 +256,7 @@ func (t domainTx) Settle(rows []response.Settled) error {
 		n := chunkOf(len(plain)/6, inboxChunk)
 		err := t.db.Exec("WITH fates (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
 			strings.TrimSuffix(strings.Repeat("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint)), ", n), ", ")+
-			`) UPDATE inbox SET handled_at = ?, outcome = fates.outcome, incident_id = fates.incident_id, alert_id = fates.alert_id, rule = fates.rule,
+			`) UPDATE`+t.tx.queue.orFail()+` inbox SET handled_at = ?, outcome = fates.outcome, incident_id = fates.incident_id, alert_id = fates.alert_id, rule = fates.rule,
 			routing_id = fates.routing_id, sealed_reason = NULL FROM fates WHERE inbox.id = fates.id AND inbox.handled_at IS NULL`,
 			append(slices.Clone(plain[:n*6]), now)...).Error
 		if err != nil {

@@ -86,6 +86,9 @@ type queueTx interface {
 	complete(ctx context.Context, job *river.Job[jobArgs]) error
 	// rowLock, at the end of a SELECT, holds the selected rows until the transaction ends.
 	rowLock() string
+	// orFail, behind INSERT or UPDATE, spares SQLite the journal by which it could take back one statement of many rows: in
+	// here, whatever fails takes the transaction with it.
+	orFail() string
 	// sqlNow is the present time as the queue writes and compares it.
 	sqlNow() string
 	// lockLane keeps other transactions from changing the order of a lane until this one ends.

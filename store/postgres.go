@@ -104,6 +104,7 @@ func (q postgresQueue) complete(ctx context.Context, job *river.Job[jobArgs]) er
 }
 
 func (postgresQueue) rowLock() string { return " FOR UPDATE" }
+func (postgresQueue) orFail() string  { return "" }
 func (postgresQueue) sqlNow() string  { return "now()" }
 
 func (postgresQueue) lockLane(db *gorm.DB, lane string) error {

@@ -1,6 +1,10 @@
 package incident
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+)
 
 // Loose is a text in what a source sends: a JSON string, a number or a boolean.
 // Anything else reads as absent. Sources send numbers where they document
@@ -11,6 +15,10 @@ type Loose string
 func (l *Loose) UnmarshalJSON(b []byte) error {
 	switch b[0] {
 	case '"':
+		if text := b[1 : len(b)-1]; bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text) {
+			*l = Loose(text) // as nearly all are: it was checked already, and there is nothing to take apart
+			return nil
+		}
 		return json.Unmarshal(b, (*string)(l))
 	case '{', '[', 'n':
 		*l = ""

@@ -81,7 +81,7 @@ func forged(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
 
 func unknownShape(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
 	body := fmt.Appendf(nil, `{"action":"exploded","data":{"number":%d},"actor":{"type":"application"}}`, c.N)
-	return []feed.Delivery{p.cfg.Sentry.Deliver("seer", body, fmt.Sprintf("unknown-%d-%d", seed, c.N))}
+	return []feed.Delivery{p.cfg.Sentry.Deliver("issue", body, fmt.Sprintf("unknown-%d-%d", seed, c.N))}
 }
 
 // choices are the alerts for which there is an address.

@@ -112,6 +112,7 @@ type readiness struct {
 
 	mu     sync.Mutex
 	faults map[string]string
+	asked  map[string]chan error // parts that were asked and have not answered yet
 }
 
 // checkEvery and checkWithin keep the time from a loss to a 503 below 5 s.
@@ -134,16 +135,45 @@ func (r *readiness) watch(ctx context.Context) {
 	}
 }
 
+// check asks every part. One that stands still may not even notice that its time
+// is over: it is lost as well, and is not asked again before it has answered.
 func (r *readiness) check(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
 	var wg sync.WaitGroup
-	for part, ping := range r.parts {
+	for part := range r.parts {
+		answer := r.ask(within, part)
 		wg.Go(func() {
-			within, cancel := context.WithTimeout(ctx, checkWithin)
-			defer cancel()
-			r.set(ctx, part, ping(within))
+			select {
+			case err := <-answer:
+				r.answered(part)
+				r.set(ctx, part, err)
+			case <-within.Done():
+				r.set(ctx, part, within.Err())
+			}
 		})
 	}
 	wg.Wait()
+}
+
+func (r *readiness) ask(ctx context.Context, part string) chan error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked == nil {
+		r.asked = map[string]chan error{}
+	}
+	if r.asked[part] == nil {
+		answer := make(chan error, 1)
+		r.asked[part] = answer
+		go func() { answer <- r.parts[part](ctx) }()
+	}
+	return r.asked[part]
+}
+
+func (r *readiness) answered(part string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.asked, part)
 }
 
 func (r *readiness) set(ctx context.Context, part string, err error) {

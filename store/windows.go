@@ -10,7 +10,7 @@ import (
 )
 
 // windowBatch is how many windows one statement locks.
-const windowBatch = 500
+const windowBatch = 256
 
 // Windows locks a window that is new by making its row, so that two transactions cannot both begin it. Everybody locks
 // them in the order of their hashes.
@@ -23,7 +23,9 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 	}
 	slices.Sort(hashes)
 	out := make(map[string][]byte, len(keys))
-	for chunk := range slices.Chunk(slices.Compact(hashes), windowBatch) {
+	for rest := slices.Compact(hashes); len(rest) > 0; {
+		chunk := rest[:chunkOf(len(rest), windowBatch)]
+		rest = rest[len(chunk):]
 		var rows []struct {
 			KeyHash      string
 			SealedWindow []byte

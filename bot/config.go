@@ -9,7 +9,6 @@ import (
 // Config is the whole configuration, as `tocsin config example` prints it.
 type Config struct {
 	Listen     string `koanf:"listen"`
-	PublicURL  string `koanf:"public_url"`
 	Database   string `koanf:"database"`
 	KeysetFile string `koanf:"keyset_file"`
 	Control    string `koanf:"control_socket"`
@@ -32,6 +31,7 @@ type Config struct {
 	Playbooks   Playbooks       `koanf:"playbooks"`
 	SignOff     SignOff         `koanf:"sign_off"`
 	Review      Review          `koanf:"review"`
+	Redaction   Redaction       `koanf:"redaction"`
 	Watch       Watch           `koanf:"watch"`
 }
 
@@ -141,6 +141,12 @@ type Playbooks struct {
 // SignOff has the one switch there is about signatures. It never lowers their number.
 type SignOff struct {
 	SubmitterMaySign bool `koanf:"submitter_may_sign"`
+}
+
+// Redaction is what leaves the house all the same, and what never does.
+type Redaction struct {
+	KeepEmails []string `koanf:"keep_emails"`
+	Literals   []string `koanf:"literals"`
 }
 
 // Review is when the agenda of what awaits review is posted.

@@ -43,11 +43,6 @@ func (c Config) validateHouse(f *Faults) {
 	if c.KeysetFile == "" {
 		f.add("keyset_file", "name the file with the keys; `tocsin keys create FILE` makes one")
 	}
-	if c.PublicURL != "" {
-		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			f.add("public_url", "write the address people reach the bot under, such as https://tocsin.example.com")
-		}
-	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "" || c.TimeZone == "Local" {
 		f.add("time_zone", "write a zone's name, such as Europe/Paris")
 	}

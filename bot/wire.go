@@ -33,7 +33,7 @@ type Options struct {
 // New connects everything. It opens the database and the listener, so that an
 // address in use or a locked file is an error here, but nothing works before Run.
 func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
-	b := &Bot{config: c, clock: o.Clock, log: o.Logger, tell: func(string, error) {}, flush: func() {}, metrics: newMetrics(), redact: redact.Default()}
+	b := &Bot{config: c, clock: o.Clock, log: o.Logger, tell: func(string, error) {}, flush: func() {}, metrics: newMetrics(), redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -69,7 +69,7 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 		}
 	}
 	b.store, err = store.Open(ctx, store.Config{URL: b.config.Database, Keyset: keys, ReplicaID: b.config.ReplicaID,
-		Logger: b.log.With("component", "store"), Clock: b.clock, OnFailure: func(f store.Failure) { b.tell(f.Kind, f.Err) }})
+		Logger: b.log, Clock: b.clock, OnFailure: func(f store.Failure) { b.tell(f.Kind, f.Err) }})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}

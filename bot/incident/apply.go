@@ -46,7 +46,7 @@ func Apply(inc Incident, e Event) Incident {
 	case EventRound, EventPageStarted, EventPageFailed, EventPageUnanswered:
 		i.paged(e)
 	case EventSeveritySet:
-		i.Severity = Severity(e.Field("severity"))
+		i.graded(Severity(e.Field("severity")))
 	case EventRoleAssigned:
 		i.setRole(Role(e.Field("role")), PersonID(e.Field("person")))
 	case EventFactSet:
@@ -119,8 +119,19 @@ func (i Incident) clone() Incident {
 	return i
 }
 
+// graded sets the severity and remembers the gravest.
+func (i *Incident) graded(s Severity) {
+	for _, was := range []Severity{i.Severity, s} { // what was kept before the gravest was has its severity alone
+		if was.Worse(i.Gravest) {
+			i.Gravest = was
+		}
+	}
+	i.Severity = s
+}
+
 func (i *Incident) opened(e Event) {
-	i.Title, i.Severity = e.Text("title"), Severity(e.Field("severity"))
+	i.Title = e.Text("title")
+	i.graded(Severity(e.Field("severity")))
 	i.Restricted = e.Field("restricted") == "true"
 	i.OpenedAt, i.OpenedBy = e.RecordedAt, e.By
 	i.Facts.PersonalData = PersonalUnknown

@@ -116,9 +116,10 @@ func (j *judgement) reopen() error {
 }
 
 // grave reports whether it takes two people to call it a false alarm. That
-// there was something to contain is not forgotten by reopening.
+// there was something to contain is not forgotten by reopening, nor how grave
+// it was by grading it lower.
 func (i Incident) grave() bool {
-	return i.Severity == Sev1 || i.Severity == Sev2 || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
+	return i.Severity.Worse(Sev3) || i.Gravest.Worse(Sev3) || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
 }
 
 func (j *judgement) dismiss() error {

@@ -28,6 +28,7 @@ type Incident struct {
 	ID         ID        `json:"id"`
 	Status     Status    `json:"status"`
 	Severity   Severity  `json:"severity"`
+	Gravest    Severity  `json:"gravest,omitempty"` // that it ever had: grading it lower does not make it a matter for one alone
 	Title      string    `json:"title"`
 	Restricted bool      `json:"restricted"`
 	OpenedAt   time.Time `json:"opened_at"`

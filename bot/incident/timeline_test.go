@@ -210,8 +210,15 @@ func TestDismissalTakesTwoWhereItIsGrave(t *testing.T) {
 	if w.inc.Status != Dismissed || w.inc.Dismissal.By != "eng1" || w.inc.Dismissal.Second != "sec2" {
 		t.Errorf("%+v", w.inc.Dismissal)
 	}
-	w = given(t, Active)
+	w = given(t, Active) // opened as sev2: grading it lower does not make it a matter for one alone
 	w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
+	w.must("eng1", Command{Verb: VerbSetFact, Text: "only our own", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
+	w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
+	if w.inc.Status != Active || w.inc.Dismissal == nil {
+		t.Error(w.inc.Status)
+	}
+	w = newWorld(t)
+	w.must("eng1", Command{Verb: VerbOpen, Title: "a probe", Severity: Sev4})
 	w.must("eng1", Command{Verb: VerbSetFact, Text: "only our own", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
 	w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
 	if w.inc.Status != Dismissed {

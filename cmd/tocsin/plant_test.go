@@ -151,7 +151,7 @@ func onDisk(b *testing.B, dir string) {
 	if err := syscall.Statfs(dir, &fs); err != nil {
 		b.Fatal(err)
 	}
-	if int64(fs.Type) == tmpfs || int64(fs.Type) == ramfs {
+	if fs.Type == tmpfs || fs.Type == ramfs {
 		b.Fatalf("%s is no disk; name one in TMPDIR", dir)
 	}
 }

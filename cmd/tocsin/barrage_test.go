@@ -32,7 +32,7 @@ type barrage struct {
 	inFlight atomic.Int64 // written to the wire, and not answered
 	answered atomic.Int64 // since it was last said when to strike
 	armed    atomic.Bool
-	after    int64
+	after    atomic.Int64
 	strike   func()
 	struck   chan int64
 
@@ -197,7 +197,7 @@ func (b *barrage) pour(on bool) {
 // strikeIfFull kills in the very moment in which enough alerts are in flight,
 // here and not in another goroutine, which would come too late.
 func (b *barrage) strikeIfFull() {
-	if b.answered.Load() < b.after || b.inFlight.Load() < b.full || !b.armed.CompareAndSwap(true, false) {
+	if b.answered.Load() < b.after.Load() || b.inFlight.Load() < b.full || !b.armed.CompareAndSwap(true, false) {
 		return
 	}
 	n := b.inFlight.Load()
@@ -214,7 +214,8 @@ func (b *barrage) strikeIfFull() {
 func (b *barrage) killWhenFull(after int64, strike func()) (inFlight int64) {
 	b.t.Helper()
 	b.answered.Store(0)
-	b.after, b.strike = after, strike
+	b.after.Store(after)
+	b.strike = strike // read by whoever disarms, and armed below
 	b.armed.Store(true)
 	b.pour(true)
 	select {

@@ -29,7 +29,7 @@ import (
 func TestStories(t *testing.T) {
 	seeds, atOnce := 20, 6
 	if testing.Short() {
-		seeds = 4
+		seeds, atOnce = 4, 2
 	}
 	var (
 		wg    sync.WaitGroup

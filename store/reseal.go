@@ -185,17 +185,17 @@ func (s *Store) changeKeys(change func() error) error {
 
 // Verification is what Verify looked at and what it found wrong.
 type Verification struct {
-	Incidents   int
-	Events      int
-	Ciphertexts int
-	Faults      []VerifyFault
+	Incidents   int           `json:"incidents"`
+	Events      int           `json:"events"`
+	Ciphertexts int           `json:"ciphertexts"`
+	Faults      []VerifyFault `json:"faults"`
 }
 
 // VerifyFault is one thing that is not as it was written.
 type VerifyFault struct {
-	Incident incident.ID // 0 where it belongs to none
-	Where    string      // "event 7", "head", "alerts.sealed_body of row 3"
-	What     string
+	Incident incident.ID `json:"incident,omitempty"` // 0 where it belongs to none
+	Where    string      `json:"where"`              // "event 7", "head", "alerts.sealed_body of row 3"
+	What     string      `json:"what"`
 }
 
 // String says it in one line.
@@ -209,7 +209,7 @@ func (f VerifyFault) String() string {
 // Verify checks every timeline against its head, every head against its MAC, every state against its timeline, and
 // opens every ciphertext. An error means that it could not finish, not that something is wrong.
 func (s *Store) Verify(ctx context.Context) (Verification, error) {
-	var v Verification
+	v := Verification{Faults: []VerifyFault{}}
 	for _, c := range sealedColumns {
 		err := s.each(ctx, c, func(cells []cell) error {
 			for _, cell := range cells {

@@ -246,7 +246,15 @@ var sayings = map[incident.EventKind]func(saying) told{
 	incident.EventInvited: func(s saying) told {
 		return told{people(s.Field("people"), s.dir) + " joined the channel by invitation", ""}
 	},
-	incident.EventLinked: func(s saying) told { return told{"Remembered where " + flat(s.Field("name")) + " is", ""} },
+	incident.EventLinked: func(s saying) told {
+		switch s.Field("name") {
+		case incident.LinkCard:
+			return told{"The card was pinned in the channel", ""}
+		case incident.LinkBookmark:
+			return told{"The alert was bookmarked in the channel", ""}
+		}
+		return told{"Remembered where " + flat(s.Field("name")) + " is", ""}
+	},
 	incident.EventPostmortemWritten: func(s saying) told {
 		return told{"The postmortem was written, revision " + s.f("revision") + ", under " + s.f("digest"), ""}
 	},

@@ -91,7 +91,7 @@ func (s *Slack) bookmarkAlert(ctx context.Context, b incident.Brief, channel str
 		if !goodURL(a.URL) {
 			continue
 		}
-		id, err := s.bookmark(ctx, channel, "Alert in "+a.Source, a.URL, ":bell:")
+		id, err := s.bookmark(ctx, channel, "Alert in "+sourceName(a.Source), a.URL, ":bell:")
 		if err := s.dispensable(ctx, b, "add a bookmark", err); err != nil {
 			return err
 		}
@@ -331,4 +331,13 @@ func (s scene) controls() []slack.BlockElement {
 		row = append(row, s.button(c.verb, c.action, c.label)...)
 	}
 	return row
+}
+
+// sourceName is a source as its makers write it.
+func sourceName(source string) string {
+	known := map[string]string{"cloudtrail": "CloudTrail", "sentry": "Sentry", "pagerduty": "PagerDuty", "alertmanager": "Alertmanager"}
+	if name, ok := known[source]; ok {
+		return name
+	}
+	return source
 }

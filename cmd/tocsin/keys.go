@@ -113,13 +113,20 @@ func (g *global) print(w io.Writer, v any, text string) error {
 	return err
 }
 
-func healthCommand() *cobra.Command {
+func healthCommand(g *global) *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
 		Use: "health", Short: "Ask a running bot whether it is ready; for container health checks", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
 			defer cancel()
+			if url == "" {
+				c, err := bot.Load(g.config)
+				if err != nil {
+					return err
+				}
+				url = "http://" + c.Listen + "/readyz"
+			}
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 			if err != nil {
 				return fmt.Errorf("--url: %w", err)
@@ -137,6 +144,6 @@ func healthCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "http://127.0.0.1:8080/readyz", "address of /readyz")
+	cmd.Flags().StringVar(&url, "url", "", "address of /readyz; without it, where the configuration listens")
 	return cmd
 }

@@ -27,7 +27,7 @@ func root() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVarP(&g.config, "config", "c", "tocsin.yaml", "configuration file")
 	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON")
-	cmd.AddCommand(demoCommand(), serveCommand(g), incidentCommand(g), explainCommand(g), replayCommand(g), retentionCommand(g), verifyCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand())
+	cmd.AddCommand(demoCommand(), serveCommand(g), incidentCommand(g), explainCommand(g), replayCommand(g), retentionCommand(g), verifyCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g))
 	return cmd
 }
 

@@ -84,7 +84,7 @@ var broken = []struct {
 	{"sources.trail.queue_url", "queue", ""}, {"sources.trail.region", "europe", "sources.trail"}, {"sources.trail.endpoint", "here", "sources.trail"}, {"sources.trail.pollers", -1, "sources.trail"},
 	{"sources.alertmanager.tokens.0", "short", "sources.alertmanager.tokens[0]"}, {"sources.alertmanager.basic.0.username", "", "sources.alertmanager.basic[0]"},
 	{"sources.alertmanager.basic.0.password", "short", "sources.alertmanager.basic[0]"},
-	{"sources.generic.0.name", "A B", "sources.generic[0]"}, {"sources.generic.0.tokens.0", "short", "sources.generic[0]"}, {"sources.generic.1.hmac.header", "a b", "sources.generic[1]"},
+	{"sources.generic.0.name", "A B", "sources.generic[0]"}, {"sources.generic.1.name", "scanner", "sources.generic[1].name"}, {"sources.generic.0.name", "sentry", "sources.generic[0].name"}, {"sources.generic.0.tokens.0", "short", "sources.generic[0]"}, {"sources.generic.1.hmac.header", "a b", "sources.generic[1]"},
 	{"sources.generic.1.hmac.secrets.0", "short", "sources.generic[1]"}, {"sources.generic.1.hmac.prefix", []any{}, "sources.generic[1]"}, {"sources.generic.0.headers", "no list: [", "sources.generic[0]"},
 	{"sources.generic.0.delivery_header", "a b", "sources.generic[0]"}, {"sources.generic.0.mapping.title", "item.", "sources.generic[0]"}, {"sources.generic.0.mapping.titel", "item.title", "sources.generic[0].mapping.titel"},
 	{"sources.generic.0.tags.tool", "body.", "sources.generic[0]"}, {"sources.hackerone.secrets.0", "short", "sources.hackerone.secrets[0]"},

@@ -292,7 +292,14 @@ func (c Config) validateSources(f *Faults) {
 	if _, err := networks(s.TrustedProxies); err != nil {
 		f.add("sources.trusted_proxies", "%v", err)
 	}
-	s.each(func(_, key string, l Limits) { l.validate(key+".limits", f) })
+	taken := map[string]string{"trail": "sources.trail", "report": "sources.report"}
+	s.each(func(name, key string, l Limits) {
+		l.validate(key+".limits", f)
+		if other, twice := taken[name]; twice {
+			f.add(key+".name", "%q is the name of %s already; give it another", name, other)
+		}
+		taken[name] = key
+	})
 	if len(s.SNS.Topics) > 0 {
 		if _, err := sns.New(sns.Config{Topics: s.SNS.Topics, Decoder: cloudtrail.New(cloudtrail.Config{})}); err != nil {
 			f.add("sources.sns.topics", "%v", err)

@@ -34,7 +34,7 @@ func TestSecretsReadInBulk(t *testing.T) {
 		handled := func(want int) {
 			t.Helper()
 			s.until(time.Minute, "all is handled", func() bool {
-				return s.count("SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL") == want
+				return s.count("SELECT count(*) FROM inbox WHERE source = 'cloudtrail' AND handled_at IS NOT NULL") == want
 			})
 		}
 		tell(0, 8)

@@ -17,6 +17,8 @@ type Detection struct {
 	Disable []string          `koanf:"disable"`
 	Enable  []string          `koanf:"enable"`
 	Levels  map[string]string `koanf:"levels"`
+	// Placeholders are the values of %name% in rules with the modifier expand.
+	Placeholders map[string][]string `koanf:"placeholders"`
 }
 
 // load compiles the rules.
@@ -25,7 +27,7 @@ func (d Detection) load() (*detect.Ruleset, detect.Report) {
 	for name, level := range d.Levels {
 		levels[name] = detect.Level(level)
 	}
-	return detect.Load(detect.Options{Builtin: true, Disable: d.Disable, Enable: d.Enable, Levels: levels}, d.Rules...)
+	return detect.Load(detect.Options{Builtin: true, Disable: d.Disable, Enable: d.Enable, Levels: levels, Placeholders: d.Placeholders}, d.Rules...)
 }
 
 // openDetection compiles the rules and says what is off, and what somebody

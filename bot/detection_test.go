@@ -37,3 +37,22 @@ func TestRulesThatCannotBeCompiledAreNamed(t *testing.T) {
 		t.Errorf("too much is named:\n%s", faults[0].Fix)
 	}
 }
+
+// TestPlaceholders: a rule with %name% is refused until the configuration says
+// what stands there.
+func TestPlaceholders(t *testing.T) {
+	dir := t.TempDir()
+	rule := "title: own\nlogsource: {product: aws, service: cloudtrail}\ndetection:\n  s: {userIdentity.userName|expand: '%admins%'}\n  condition: s\n"
+	if err := os.WriteFile(filepath.Join(dir, "own.yml"), []byte(rule), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	raw := tree(t)
+	raw["detection"] = map[string]any{"rules": []any{dir}}
+	if _, err := decode(raw, exampleEnv); err == nil || !strings.Contains(err.Error(), "detection.placeholders") {
+		t.Errorf("without a value: %v", err)
+	}
+	raw["detection"] = map[string]any{"rules": []any{dir}, "placeholders": map[string]any{"admins": []any{"ada", "bruno"}}}
+	if _, err := decode(raw, exampleEnv); err != nil {
+		t.Errorf("with a value: %v", err)
+	}
+}

@@ -28,7 +28,7 @@ func (c *compiler) expand(text string, line int) ([]string, error) {
 		name := text[start+1 : start+1+end]
 		values := c.placeholders[name]
 		if len(values) == 0 {
-			return nil, faultf(line, "the placeholder %%%s%% has no value; give it one in the configuration", name)
+			return nil, faultf(line, "the placeholder %%%s%% has no value; give it one under detection.placeholders", name)
 		}
 		if len(out)*len(values) > maxForms {
 			return nil, faultf(line, "the placeholders make more than %d values", maxForms)

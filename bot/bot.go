@@ -98,7 +98,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		run("control socket", func() error { return ended(controls.Serve(b.controlListener)) })
 	}
 	if !b.config.Slack.AppToken.IsZero() {
-		run("slack", func() error { return b.slack.RunSocket(ctx) })
+		wg.Go(func() { b.keepSocket(ctx) })
 	}
 	wg.Go(func() { b.checkSlack(ctx) })
 	if b.mailbox != nil {
@@ -188,6 +188,27 @@ func (b *Bot) syncPeople(ctx context.Context) error {
 		return faults
 	}
 	return b.desk.PutDirectory(ctx, dir)
+}
+
+// socketAgain is how long after Slack refused us we ask again.
+const socketAgain = 30 * time.Second
+
+// keepSocket stays connected to Slack. A token that Slack refuses, revoked in
+// the very incident perhaps, does not end the bot: alerts are taken and people
+// paged without Slack.
+func (b *Bot) keepSocket(ctx context.Context) {
+	for {
+		err := b.slack.RunSocket(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		b.log.Error("slack refuses the connection; trying again", "component", "bot", "again_in", socketAgain, "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(socketAgain):
+		}
+	}
 }
 
 // checkSlack says once what the token lacks. It does not stop the start: the

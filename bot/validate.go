@@ -46,8 +46,8 @@ func (c Config) validateHouse(f *Faults) {
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "" || c.TimeZone == "Local" {
 		f.add("time_zone", "write a zone's name, such as Europe/Paris")
 	}
-	if len(c.Language) < 2 {
-		f.add("language", "write a language tag, such as en")
+	if err := incident.CheckLanguage(c.Language); err != nil {
+		f.add("language", "%s", err)
 	}
 	if c.ReplicaID == "" {
 		f.add("replica_id", "give this process a name that stays the same over restarts")

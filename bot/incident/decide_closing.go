@@ -40,8 +40,8 @@ func (j *judgement) edits(record map[string]string) (texts, fields, error) {
 			}
 			f["audience"] = v
 		case "language":
-			if !languageTag.MatchString(v) {
-				return nil, nil, Invalid("language", "%q is no language; use a tag such as en or fr-CA", v)
+			if err := checkLanguage("language", v); err != nil {
+				return nil, nil, err
 			}
 			f["language"] = v
 		default:

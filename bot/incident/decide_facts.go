@@ -96,8 +96,8 @@ func (j *judgement) fact(c FactChange) (fields, texts, error) {
 		f["value"] = value
 		return f, texts{}, nil
 	case FactLanguage:
-		if !languageTag.MatchString(value) {
-			return nil, nil, Invalid("value", "%q is no language; use a tag such as en or fr-CA", value)
+		if err := checkLanguage("value", value); err != nil {
+			return nil, nil, err
 		}
 		if value == have.Language {
 			return nil, nil, nil
@@ -107,8 +107,6 @@ func (j *judgement) fact(c FactChange) (fields, texts, error) {
 	}
 	return nil, nil, Invalid("fact", "%q is no fact; the facts are %s", c.Name, joinFacts())
 }
-
-var languageTag = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,5}$`)
 
 func joinFacts() string {
 	names := make([]string, 0, 8)

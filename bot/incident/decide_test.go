@@ -61,6 +61,8 @@ func TestBadArguments(t *testing.T) {
 		{Active, "eng1", fact(FactTimeZone, "Local"), CodeInvalid, "value"},
 		{Active, "eng1", fact(FactTimeZone, ""), CodeInvalid, "value"},
 		{Active, "eng1", fact(FactLanguage, "en_US!"), CodeInvalid, "value"},
+		{Active, "eng1", fact(FactLanguage, "zz-notalang"), CodeInvalid, "value"},
+		{Active, "eng1", Command{Verb: VerbEditRecord, Record: map[string]string{"language": "zz"}}, CodeInvalid, "language"},
 		{Active, "eng1", affected(nil), CodeInvalid, "affected"},
 		{Active, "eng1", affected(&Affected{Who: " ", Capacity: Controller}), CodeInvalid, "affected"},
 		{Active, "eng1", affected(&Affected{Who: long, Capacity: Controller}), CodeInvalid, "affected"},

@@ -1,0 +1,20 @@
+package incident
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestLanguagesThereAre(t *testing.T) {
+	for _, tag := range []string{"en", "fr-CA", "de-CH", "zh-Hant-TW", "es-419", "EN-gb"} {
+		if err := CheckLanguage(tag); err != nil {
+			t.Errorf("%s: %v", tag, err)
+		}
+	}
+	for _, tag := range []string{"", "e", "zz", "zz-notalang", "en-notalang", "en_US", "english", "en-", "en-US-", " en", strings.Repeat("e", 5000)} {
+		err := CheckLanguage(tag)
+		if CodeOf(err) != CodeInvalid || !strings.Contains(err.Error(), " de ") || !strings.Contains(err.Error(), " zu") || len(err.Error()) > 1000 {
+			t.Errorf("%.20q: %v", tag, err)
+		}
+	}
+}

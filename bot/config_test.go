@@ -59,7 +59,7 @@ var broken = []struct {
 	named string
 }{
 	{"listen", "8080", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
-	{"time_zone", "Paris", ""}, {"language", "e", ""},
+	{"time_zone", "Paris", ""}, {"language", "zz-notalang", ""},
 	{"slack.bot_token", "", ""}, {"slack.announce_channel", "", ""}, {"slack.command", "incident", ""}, {"slack.api_url", "slack", ""},
 	{"pagerduty.events_url", "pagerduty", ""},
 	{"mail.host", "", ""}, {"mail.port", "smtp", ""}, {"mail.tls", "yes", ""}, {"mail.from", "tocsin", ""}, {"mail.postmortems.0", "everyone", "mail.postmortems[0]"},
@@ -284,6 +284,41 @@ func TestLoadTakesOverridesFromTheEnvironment(t *testing.T) {
 	c, err := Load(path)
 	if err != nil || c.Database != "sqlite:elsewhere.db" || c.Slack.AnnounceChannel != "security" {
 		t.Errorf("%v %q %q", err, c.Database, c.Slack.AnnounceChannel)
+	}
+}
+
+// A variable that sets nothing is a fault: an override that is misspelt would
+// leave the file's value in force, and nobody would know.
+func TestLoadRefusesVariablesThatSetNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tocsin.yaml")
+	own := strings.Replace(Example, "${SLACK_BOT_TOKEN}", "${TOCSIN_OWN_NAME}", 1)
+	if err := os.WriteFile(path, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range variable.FindAllStringSubmatch(own, -1) {
+		value, ok := exampleEnv(m[1])
+		if !ok {
+			value, _ = exampleEnv("SLACK_BOT_TOKEN")
+		}
+		t.Setenv(m[1], value)
+	}
+	for name, value := range map[string]string{"TOCSIN_PORT": "tcp://10.0.0.1:8080", "TOCSIN_SERVICE_HOST": "10.0.0.1", "TOCSIN_SERVICE_PORT_HTTP": "8080",
+		"TOCSIN_PORT_8080_TCP_ADDR": "10.0.0.1", "TOCSIN_DB_PORT": "tcp://10.0.0.1:5432", "TOCSIN_KILLS": "3"} {
+		t.Setenv(name, value)
+	}
+	if _, err := Load(path); err != nil {
+		t.Fatalf("variables that are none of ours: %v", err)
+	}
+	for name, near := range map[string]string{"TOCSIN_DATABSE": "TOCSIN_DATABASE", "TOCSIN_SLACK_BOT_TOKEN": "TOCSIN_SLACK__BOT_TOKEN", "TOCSIN_PORT": "two underscores for a dot",
+		"TOCSIN_SOURCES__REPORT__MAILBOX__PASWORD": "TOCSIN_SOURCES__REPORT__MAILBOX__PASSWORD", "TOCSIN_PEOPLE": "two underscores for a dot", "TOCSIN_": "two underscores"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "8025-secret")
+			_, err := Load(path)
+			var faults Faults
+			if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Key != name || !strings.Contains(faults[0].Fix, near) || strings.Contains(err.Error(), "8025-secret") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

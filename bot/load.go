@@ -55,17 +55,55 @@ func Load(path string) (Config, error) {
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
 	}
-	overrides := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(key, value string) (string, any) {
-		name := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(key, envPrefix), "__", "."))
-		if !slices.Contains(knownKeys(), name) {
-			return "", nil // TOCSIN_TEST_POSTGRES and the like are no settings
+	named := map[string]bool{} // variables that the file itself asks for
+	expand(k.Raw(), "", func(name string) (string, bool) { named[name] = true; return "", true }, &Faults{})
+	var faults Faults
+	overrides := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(variable, value string) (string, any) {
+		name, ok := override(variable)
+		if !ok && !named[variable] && !foreign.MatchString(variable+"="+value) {
+			faults.add(variable, "%s", noOverride(variable))
 		}
 		return name, value
 	}})
 	if err := k.Load(overrides, nil); err != nil {
 		return Config{}, fmt.Errorf("read configuration from the environment: %w", err)
 	}
-	return decode(k.Raw(), os.LookupEnv)
+	c, err := decode(k.Raw(), os.LookupEnv)
+	var found Faults
+	if err != nil && !errors.As(err, &found) {
+		return c, err
+	}
+	if faults = append(faults, found...); len(faults) > 0 {
+		return c, faults
+	}
+	return c, nil
+}
+
+// foreign are the variables that begin like ours and are none of our settings:
+// what Kubernetes tells every container about services that are called tocsin or
+// tocsin-…, and what the tests read.
+var foreign = regexp.MustCompile(`^TOCSIN_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=` +
+	`|^TOCSIN_([A-Z0-9_]+_)?PORT=(tcp|udp|sctp)://|^TOCSIN_(TEST_POSTGRES|CI_HEAVY|KILLS|BENCH_ALERTS)=`)
+
+// override is the key that a TOCSIN_… variable sets; "" and false for none.
+func override(variable string) (key string, ok bool) {
+	key = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, envPrefix), "__", "."))
+	if !slices.Contains(knownKeys(), key) {
+		return "", false
+	}
+	return key, true
+}
+
+// noOverride says what was meant by a variable that sets nothing.
+func noOverride(variable string) string {
+	var known []string
+	for _, key := range knownKeys() {
+		known = append(known, strings.ToUpper(strings.ReplaceAll(key, ".", "__")))
+	}
+	if near := incident.Nearest(strings.TrimPrefix(variable, envPrefix), known); near != "" {
+		return "this variable sets nothing; the nearest that does is " + envPrefix + near
+	}
+	return "this variable sets nothing: it is named after a key that holds one value, with two underscores for a dot, as in TOCSIN_SLACK__BOT_TOKEN; what is your own, call otherwise"
 }
 
 // decode turns the raw tree into a Config and collects what is wrong with it.
@@ -231,16 +269,15 @@ func knownKeys() []string {
 	var walk func(t reflect.Type, key string)
 	walk = func(t reflect.Type, key string) {
 		for n := range t.NumField() {
-			f := t.Field(n)
-			tag := f.Tag.Get("koanf")
-			if tag == "" {
-				continue
+			tag, ft := t.Field(n).Tag.Get("koanf"), t.Field(n).Type
+			if ft.Kind() == reflect.Pointer {
+				ft = ft.Elem()
 			}
-			if f.Type.Kind() == reflect.Struct && hasKeys(f.Type) {
-				walk(f.Type, join(key, tag))
-				continue
-			}
-			if f.Type.Kind() != reflect.Map && f.Type.Kind() != reflect.Slice {
+			switch {
+			case tag == "":
+			case ft.Kind() == reflect.Struct && hasKeys(ft):
+				walk(ft, join(key, tag))
+			case ft.Kind() != reflect.Map && ft.Kind() != reflect.Slice:
 				out = append(out, join(key, tag))
 			}
 		}

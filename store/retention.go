@@ -39,7 +39,7 @@ const pruneBatch = 500
 // what was deleted under which policy, and a keyed hash over it, by which a copy can be told to be the same.
 func (s *Store) Prune(ctx context.Context, keep Retention, within time.Duration) (Pruned, error) {
 	p := &pruning{s: s, now: s.now(), done: Pruned{Deleted: map[string]int64{}}, deadline: time.Now().Add(within)}
-	for _, step := range []func(context.Context, Retention) error{p.windows, p.inbox, p.shelves, p.incidents, p.commands, p.audit} {
+	for _, step := range []func(context.Context, Retention) error{p.windows, p.sightings, p.inbox, p.shelves, p.incidents, p.commands, p.audit} {
 		if err := step(ctx, keep); err != nil {
 			return p.done, err
 		}

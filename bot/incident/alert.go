@@ -70,6 +70,8 @@ type Alert struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 	Rule        string            `json:"rule,omitempty"`   // the detection rule that matched, with its author where the licence asks for it
 	Sample      bool              `json:"sample,omitempty"` // the source says it is a drill
+	// Lasting: it tells of a state since At. A copy says that it lasts still, not that it happened again.
+	Lasting bool `json:"lasting,omitempty"`
 }
 
 // Signal is what one delivery meant: an alert, or something that somebody did
@@ -81,6 +83,9 @@ type Signal struct {
 	// Subject finds the incident of a Command that does not know its id: a
 	// pager's dedup key, or an alert's correlation key. The Desk resolves it.
 	Subject Subject `json:"subject,omitzero"`
+	// Event names what happened, where the outside system does. However often it
+	// comes, and by whichever door, it counts once. Empty: each delivery counts.
+	Event string `json:"event,omitempty"`
 	// Observations are what an event means to rules about several of them.
 	Observations []Observation `json:"observations,omitempty"`
 }

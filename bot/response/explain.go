@@ -39,6 +39,9 @@ func (d *Desk) explain(ctx context.Context, who incident.Handle, e incident.Erra
 			made.Maintenance, made.Late = row.Decision.Maintenance, row.Decision.Late
 		}
 		x.Alert, x.Outcome = line(row), inWords(outcome, x.Incident, made)
+		if x.Delivery != nil && outcome == outcomeCounted && x.Delivery.Reason != "" {
+			x.Outcome = x.Delivery.Reason // another delivery brought it first
+		}
 		return d.tryAgain(r, &x, row.Alert, made)
 	})
 	if err != nil {
@@ -101,7 +104,7 @@ func inWords(outcome string, id incident.ID, made Decision) string {
 	case outcomeGathered:
 		return fmt.Sprintf("gathered into %s, which holds a storm of alerts: too many correlations would have opened incidents of their own", id)
 	case outcomeLate:
-		return fmt.Sprintf("watched: a copy of what %s was dismissed for as a false alarm, within the rule's window", made.Late)
+		return fmt.Sprintf("watched: a copy of what %s ended with: a false alarm, within the rule's window, or a state that is told again", made.Late)
 	case outcomeMaintenance:
 		return fmt.Sprintf("kept without opening anything, in the maintenance window M%d", made.Maintenance)
 	case outcomeDropped:

@@ -41,6 +41,7 @@ type memoryState struct {
 	openings  []time.Time
 	storms    map[incident.ID]Storm
 	counting  map[string][]byte // windows of correlations
+	sighted   map[string]int64
 }
 
 // ending is a correlation key that was released.
@@ -64,7 +65,7 @@ type queued struct {
 func newMemory(d incident.Directory) *memory {
 	return &memory{memoryState: memoryState{incidents: map[incident.ID]incident.Incident{}, events: map[incident.ID][]incident.Event{},
 		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]Settled{}, documents: map[string]incident.Document{},
-		ended: map[string][]ending{}, storms: map[incident.ID]Storm{}, counting: map[string][]byte{}}}
+		ended: map[string][]ending{}, storms: map[incident.ID]Storm{}, counting: map[string][]byte{}, sighted: map[string]int64{}}}
 }
 
 func (m *memoryState) clone() memoryState {
@@ -72,6 +73,7 @@ func (m *memoryState) clone() memoryState {
 	c.incidents, c.events, c.keys, c.correlate = maps.Clone(m.incidents), maps.Clone(m.events), maps.Clone(m.keys), maps.Clone(m.correlate)
 	c.handled, c.documents = maps.Clone(m.handled), maps.Clone(m.documents)
 	c.ended, c.storms, c.counting = maps.Clone(m.ended), maps.Clone(m.storms), maps.Clone(m.counting)
+	c.sighted = maps.Clone(m.sighted)
 	c.routings, c.windows, c.openings = slices.Clone(m.routings), slices.Clone(m.windows), slices.Clone(m.openings)
 	c.alerts, c.effects, c.audit = slices.Clone(m.alerts), slices.Clone(m.effects), slices.Clone(m.audit)
 	for id, events := range c.events {
@@ -168,6 +170,25 @@ func (m *memory) PutWindow(key string, w []byte, _ time.Time) error {
 	m.counting[key] = w
 	return nil
 }
+func (m *memory) Sighted(events map[string]int64, _ time.Time) (map[string]int64, error) {
+	first := map[string]int64{}
+	for event, row := range events {
+		if m.sighted[event] == 0 {
+			m.sighted[event] = row
+		}
+		first[event] = m.sighted[event]
+	}
+	return first, nil
+}
+
+func (m *memory) Fates(rows []int64) (map[int64]Settled, error) {
+	out := map[int64]Settled{}
+	for _, row := range rows {
+		out[row] = m.handled[row]
+	}
+	return out, nil
+}
+
 func (m *memory) Audit(a Access) error                        { m.audit = append(m.audit, a); return nil }
 func (m *memory) Erase(incident.ID, []incident.TextRef) error { return nil }
 func (m *memory) NewID() (incident.ID, error)                 { m.next++; return m.next, nil }
@@ -273,11 +294,19 @@ func (m *memory) Rehome(from, to incident.ID) error {
 
 func (m *memory) Ended(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
 	list := m.ended[key]
+	knows := func(id incident.ID) bool {
+		return slices.ContainsFunc(m.alerts, func(r AlertRow) bool { return r.Incident == id && r.Alert.Fingerprint == a.Fingerprint })
+	}
+	for _, e := range slices.Backward(list) {
+		if a.Lasting && knows(e.id) {
+			return e.id, true, nil
+		}
+	}
 	if len(list) == 0 || list[len(list)-1].at.Before(since) {
 		return 0, false, nil
 	}
 	id := list[len(list)-1].id
-	return id, slices.ContainsFunc(m.alerts, func(r AlertRow) bool { return r.Incident == id && r.Alert.Fingerprint == a.Fingerprint }), nil
+	return id, knows(id), nil
 }
 
 func (m *memory) Alert(id int64) (AlertRow, error) {

@@ -22,7 +22,7 @@ const (
 	outcomeGathered    = "gathered" // into the incident of a storm
 	outcomeCounted     = "counted"
 	outcomeCommand     = "command"
-	outcomeLate        = "late"        // a copy of what was dismissed as a false alarm a while ago
+	outcomeLate        = "late"        // a copy of what an incident ended with, which is no news
 	outcomeMaintenance = "maintenance" // kept, in a maintenance window
 	outcomeWatched     = "watched"
 	outcomeDropped     = "dropped"
@@ -88,7 +88,7 @@ func (d *Desk) report(ctx context.Context, batch []incident.Reported) (err error
 	var settled []Settled
 	var routing int64
 	err = d.write(ctx, func(s *session) error {
-		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, held: map[incident.ID]bool{}, routing: d.routing.Load()}
+		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, held: map[incident.ID]bool{}, repeats: map[int64]int64{}, routing: d.routing.Load()}
 		settled, err = r.batch(batch)
 		routing = r.routing
 		return err
@@ -122,6 +122,7 @@ type reporting struct {
 	windows []incident.Maintenance // those that hold now
 	kept    map[int64]int64        // alerts by the window that kept them
 	held    map[incident.ID]bool   // incidents that are locked and were not read
+	repeats map[int64]int64        // deliveries that bring nothing new, and those that brought it first
 }
 
 // copies are the deliveries of a batch that carry one and the same alert.
@@ -159,6 +160,9 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 			r.become(Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: "nothing to do"})
 		}
 	}
+	if batch, err = r.once(batch); err != nil {
+		return nil, err
+	}
 	fired, err := r.correlate(batch)
 	if err != nil {
 		return nil, err
@@ -181,6 +185,9 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 				return nil, err
 			}
 		}
+	}
+	if err := r.repeat(); err != nil {
+		return nil, err
 	}
 	out := make([]Settled, 0, len(r.settled))
 	for _, row := range batch {

@@ -44,6 +44,8 @@ type Reader interface {
 	Holders(keys []string) (map[string]incident.ID, error)
 	// Ended returns the incident that was the last to have that correlation key
 	// and ended, not before since, and whether it knows the alert; 0 if there is none.
+	// Of an alert that tells of a lasting state it is the last one that knows it,
+	// however long ago that ended, where one does.
 	Ended(key string, a incident.Alert, since time.Time) (id incident.ID, known bool, err error)
 	// Linked returns the incident whose Links have that value under that name
 	// (a Slack channel's id under LinkChannel), or 0.
@@ -112,6 +114,12 @@ type Tx interface {
 	Claim(rows []int64) ([]int64, error)
 	Settle(rows []Settled) error
 
+	// Sighted returns which delivery brought each event first: the one given with
+	// it, unless another did and it is remembered until then.
+	Sighted(events map[string]int64, until time.Time) (map[string]int64, error)
+	// Fates returns what became of deliveries, without the reasons.
+	Fates(rows []int64) (map[int64]Settled, error)
+
 	// Windows returns the windows of correlations by their keys, locked: nil for
 	// one that is new. PutWindow keeps one until it expires.
 	Windows(keys []string) (map[string][]byte, error)
@@ -170,7 +178,7 @@ type Decision struct {
 	Rule        int         // place of the rule, from 1; 0: none fits
 	Routing     int64       // the routing's id
 	Maintenance int64       // id of the window that kept it from opening an incident
-	Late        incident.ID // it came after this incident had been dismissed
+	Late        incident.ID // it is a copy of what this incident ended with
 	Storm       bool        // it was gathered into the incident of a storm
 }
 

@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/response"
+)
+
+// sightingBatch is how many sightings one statement writes.
+const sightingBatch = 256
+
+// Sighted writes down which delivery brought each event, or finds which did before. Everybody takes them in the order of
+// their hashes, so that nobody waits for another who waits for him.
+func (t domainTx) Sighted(events map[string]int64, until time.Time) (map[string]int64, error) {
+	named := make(map[string]string, len(events)) // the event of each hash
+	for event := range events {
+		named[t.s.hash("sightings", "event", event)] = event
+	}
+	first := make(map[string]int64, len(events))
+	for rest := slices.Sorted(maps.Keys(named)); len(rest) > 0; {
+		chunk := rest[:chunkOf(len(rest), sightingBatch)]
+		rest = rest[len(chunk):]
+		var args []any
+		for _, hash := range chunk {
+			args = append(args, hash, events[named[hash]], stamp(until))
+		}
+		var rows []struct {
+			KeyHash string
+			InboxID int64
+		}
+		err := t.db.Raw("INSERT"+t.tx.queue.orFail()+" INTO sightings (key_hash, inbox_id, expires_at) VALUES "+
+			strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(chunk)), ", ")+
+			" ON CONFLICT (key_hash) DO UPDATE SET inbox_id = sightings.inbox_id RETURNING key_hash, inbox_id", args...).Scan(&rows).Error
+		if err != nil {
+			return nil, fmt.Errorf("write down sightings: %w", err)
+		}
+		for _, row := range rows {
+			first[named[row.KeyHash]] = row.InboxID
+		}
+	}
+	return first, nil
+}
+
+func (t domainTx) Fates(rows []int64) (map[int64]response.Settled, error) {
+	out := make(map[int64]response.Settled, len(rows))
+	for chunk := range slices.Chunk(rows, listChunk) {
+		var found []inboxRow
+		err := t.db.Raw("SELECT id, outcome, incident_id, alert_id, rule, routing_id FROM inbox WHERE id IN ?", padded(chunk)).Scan(&found).Error
+		if err != nil {
+			return nil, fmt.Errorf("read what became of deliveries: %w", err)
+		}
+		for _, row := range found {
+			out[row.ID] = response.Settled{Row: row.ID, Outcome: row.Outcome, Incident: incident.ID(row.IncidentID), Alert: row.AlertID, Rule: row.Rule, Routing: row.RoutingID}
+		}
+	}
+	return out, nil
+}
+
+// sightings deletes those that expired. They hold hashes of what is kept elsewhere, so they leave no tombstone.
+func (p *pruning) sightings(ctx context.Context, _ Retention) error {
+	for !p.late() {
+		var gone int64
+		err := p.s.tx(ctx, func(t *tx) error {
+			done := t.db.Exec("DELETE FROM sightings WHERE key_hash IN (SELECT key_hash FROM sightings WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?",
+				stamp(p.now), pruneBatch, stamp(p.now))
+			gone = done.RowsAffected
+			return done.Error
+		})
+		if err != nil {
+			return fmt.Errorf("delete sightings of events: %w", err)
+		}
+		if gone < pruneBatch {
+			return nil
+		}
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gorm.io/gorm"
+
+	"tocsin/bot/response"
+	"tocsin/store/storetest"
+)
+
+func TestTheFirstSightingStays(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s, now := ancient(t, url)
+		sighted := func(row int64, until time.Time, events ...string) (out map[string]int64) {
+			t.Helper()
+			named := map[string]int64{}
+			for _, e := range events {
+				named[e] = row
+			}
+			s.write(t, func(tx response.Tx) (err error) {
+				out, err = tx.Sighted(named, until)
+				return err
+			})
+			return out
+		}
+		sighted(1, noon.Add(time.Hour), "short", "both")
+		sighted(2, noon.Add(48*time.Hour), "long", "both")
+		if got := sighted(3, noon.Add(48*time.Hour), "short", "both", "long", "new"); got["short"] != 1 || got["both"] != 1 || got["long"] != 2 || got["new"] != 3 {
+			t.Errorf("first sighted %v", got)
+		}
+		refused := s.Tx(t.Context(), func(tx response.Tx) error {
+			if _, err := tx.Sighted(map[string]int64{"undone": 4}, noon.Add(time.Hour)); err != nil {
+				return err
+			}
+			return fmt.Errorf("killed")
+		})
+		if got := sighted(5, noon.Add(48*time.Hour), "undone"); refused == nil || got["undone"] != 5 {
+			t.Errorf("what was not committed is known: %v", got)
+		}
+		many := make([]string, 1000)
+		for n := range many {
+			many[n] = fmt.Sprint("many ", n)
+		}
+		sighted(6, noon.Add(time.Hour), many...)
+		now.Store(noon.Add(2 * time.Hour).UnixMicro())
+		if done, err := s.Prune(t.Context(), Retention{}, time.Minute); err != nil || len(done.Deleted) != 0 {
+			t.Errorf("%+v, %v", done, err)
+		}
+		var left int
+		err := s.view(t.Context(), func(db *gorm.DB) error { return db.Raw("SELECT count(*) FROM sightings").Scan(&left).Error })
+		if err != nil || left != 3 { // long, new, undone
+			t.Errorf("%d are left, %v", left, err)
+		}
+		if got := sighted(7, noon.Add(48*time.Hour), "short", "long"); got["short"] != 7 || got["long"] != 2 {
+			t.Errorf("after they expired %v", got)
+		}
+		plan := s.plan(t, "DELETE FROM sightings WHERE key_hash IN (SELECT key_hash FROM sightings WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?", noon, 500, noon)
+		if strings.HasPrefix(url, "sqlite:") && strings.Contains(plan, "SCAN sightings") && !strings.Contains(plan, "INDEX") {
+			t.Errorf("old ones are looked for in the whole table:\n%s", plan)
+		}
+	})
+}
+
+// Transactions that bring the same events side by side agree on who was first.
+func TestOneIsFirst(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		const workers, events = 8, 40
+		var wg sync.WaitGroup
+		won := make([]map[string]int64, workers)
+		for worker := range workers {
+			wg.Go(func() {
+				named := map[string]int64{}
+				for n := range events {
+					named[fmt.Sprint("event ", n)] = int64(worker + 1)
+				}
+				err := s.Tx(t.Context(), func(tx response.Tx) (err error) {
+					won[worker], err = tx.Sighted(named, noon)
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, other := range won[1:] {
+			for event, first := range won[0] {
+				if other[event] != first || first == 0 {
+					t.Fatalf("%s: %d and %d", event, first, other[event])
+				}
+			}
+		}
+	})
+}

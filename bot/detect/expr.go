@@ -96,6 +96,7 @@ type item struct {
 	want  bool           // of exists
 	ref   reference      // of fieldref
 	label string         // as the rule writes it
+	asks  []string       // the values as the rule writes them, placeholders replaced
 	line  int
 }
 

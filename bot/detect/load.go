@@ -1,12 +1,9 @@
 package detect
 
 import (
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io/fs"
 	"maps"
 	"os"
@@ -85,7 +82,7 @@ func Load(o Options, paths ...string) (*Ruleset, Report) {
 }
 
 func newLoader(o Options) *loader {
-	return &loader{options: o, compiler: compiler{o.Placeholders}, digest: sha256.New(), known: map[string]*Rule{}}
+	return &loader{options: o, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}}
 }
 
 func (l *loader) load(paths []string) (*Ruleset, Report) {
@@ -111,7 +108,7 @@ type loader struct {
 	options      Options
 	compiler     compiler
 	report       Report
-	digest       hash.Hash
+	files        []file // those that hold a rule, or were meant to
 	rules        []*Rule
 	correlations []*document
 	filters      []*document
@@ -158,10 +155,12 @@ func (l *loader) file(name string, src []byte, err error) {
 		l.refuse(r)
 		return
 	}
-	fmt.Fprintf(l.digest, "%s\x00%d\x00", name, len(src))
-	_, _ = l.digest.Write(src) // a hash does not fail
+	skipped := len(l.report.Skipped)
 	for i, v := range values {
 		l.document(&document{file: name, nth: i, value: v})
+	}
+	if len(l.report.Skipped) < skipped+len(values) {
+		l.files = append(l.files, file{name, string(src)})
 	}
 }
 
@@ -252,7 +251,7 @@ func (l *loader) link() (*Ruleset, Report) {
 	}
 	l.linkCorrelations()
 	l.adjust()
-	rs := &Ruleset{digest: hex.EncodeToString(l.digest.Sum(nil))}
+	rs := &Ruleset{source: l.source()}
 	for _, r := range l.rules {
 		r.Off = l.off(r)
 		if r.Off != "" {

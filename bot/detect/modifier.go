@@ -169,11 +169,15 @@ func (c *compiler) compared(path, key string, m modifiers, values []*value) (exp
 		case v.kind == isNull:
 			null = true
 		default:
-			tests, err := c.tests(v, key, m)
+			texts, err := c.spelled(v, m)
 			if err != nil {
 				return nil, err
 			}
-			it.tests = append(it.tests, tests)
+			tests, err := c.tests(texts, v, key, m)
+			if err != nil {
+				return nil, err
+			}
+			it.tests, it.asks = append(it.tests, tests), append(it.asks, texts...)
 		}
 	}
 	if !null {
@@ -189,15 +193,16 @@ func (c *compiler) compared(path, key string, m modifiers, values []*value) (exp
 	return anyOf([]expr{absent, it}), nil
 }
 
-// tests are the forms of one value.
-func (c *compiler) tests(v *value, key string, m modifiers) (alternatives, error) {
-	texts := []string{v.text}
-	if m.expand {
-		var err error
-		if texts, err = c.expand(v.text, v.line); err != nil {
-			return nil, err
-		}
+// spelled is one value as the rule writes it, with what its placeholders stand for.
+func (c *compiler) spelled(v *value, m modifiers) ([]string, error) {
+	if !m.expand {
+		return []string{v.text}, nil
 	}
+	return c.expand(v.text, v.line)
+}
+
+// tests are the forms of the texts of one value.
+func (c *compiler) tests(texts []string, v *value, key string, m modifiers) (alternatives, error) {
 	var out alternatives
 	for _, text := range texts {
 		ts, err := formsOf(text, v.line, key, m)

@@ -9,7 +9,7 @@ import (
 type Ruleset struct {
 	rules        []*Rule
 	correlations []*Rule
-	digest       string
+	source       []byte // see Source
 
 	byName   map[string][]*Rule // folded eventName
 	byPrefix [256][]prefixed    // by the folded first byte of eventName
@@ -38,9 +38,6 @@ type Hit struct {
 // Rules are the rules about single records and the correlations, in the order
 // they were loaded.
 func (rs *Ruleset) Rules() []*Rule { return slices.Concat(rs.rules, rs.correlations) }
-
-// Digest identifies the files that were loaded.
-func (rs *Ruleset) Digest() string { return rs.digest }
 
 func (rs *Ruleset) add(r *Rule) {
 	if r.Correlation != nil {

@@ -1,0 +1,79 @@
+package detect
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// file is a rule file as it was read.
+type file struct {
+	Name   string `json:"name"`
+	Source string `json:"source"`
+}
+
+// sources are everything that makes a ruleset what it is: the files and how
+// their rules are switched.
+type sources struct {
+	Options Options `json:"options"`
+	Files   []file  `json:"files"`
+}
+
+// source writes down what was loaded, the same for the same rules. A file of
+// rules for other logs is none of them.
+func (l *loader) source() []byte {
+	o := l.options
+	o.Disable, o.Enable = slices.Sorted(slices.Values(o.Disable)), slices.Sorted(slices.Values(o.Enable))
+	b, err := json.Marshal(sources{o, l.files})
+	if err != nil {
+		panic(err) // texts and numbers can be written
+	}
+	return b
+}
+
+// Digest identifies the rules: their files, which of them are on, their levels
+// and what their placeholders stand for.
+func (rs *Ruleset) Digest() string {
+	sum := sha256.Sum256(rs.source)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Source is what Restore makes the same rules of, packed.
+func (rs *Ruleset) Source() []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(rs.source) // a buffer takes everything
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// maxSource bounds what Restore unpacks.
+const maxSource = 256 << 20
+
+// Restore loads rules as they were when Source was called. Rules that this
+// version cannot compile any more are an error: others would not be the rules
+// of then.
+func Restore(source []byte) (*Ruleset, error) {
+	r, err := gzip.NewReader(bytes.NewReader(source))
+	if err != nil {
+		return nil, fmt.Errorf("unpack kept rules: %w", err)
+	}
+	var kept sources
+	if err := json.NewDecoder(io.LimitReader(r, maxSource)).Decode(&kept); err != nil {
+		return nil, fmt.Errorf("decode kept rules: %w", err)
+	}
+	l := newLoader(kept.Options)
+	for _, f := range kept.Files {
+		l.file(f.Name, []byte(f.Source), nil)
+	}
+	rs, report := l.link()
+	if err := report.Err(); err != nil {
+		return nil, fmt.Errorf("compile kept rules: %w", err)
+	}
+	return rs, nil
+}

@@ -1,0 +1,146 @@
+package detect
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Tried is a rule held against a record.
+type Tried struct {
+	Rule *Rule
+	Hit  bool
+	// Misses are the comparisons for which it does not match. Counts are the
+	// correlations that count it when it does.
+	Misses []Miss
+	Counts []*Rule
+}
+
+// Miss is one line of a rule, and what the record has there.
+type Miss struct {
+	Field string // with its modifiers, as the rule writes it; "" for keywords
+	Line  int    // of the rule's file
+	Asks  string // what the rule compares with
+	Has   string // what the record has
+	// LeftOut: the record has what the rule asks for, under a not.
+	LeftOut bool
+}
+
+// Try holds against a record every rule that asks for an event of its kind, and
+// says of those that do not match why. others counts the rest: rules that ask
+// for other events. It is made for people; Match is what is fast.
+func (rs *Ruleset) Try(r *Record) (tried []Tried, others int) {
+	for _, rule := range rs.rules {
+		if !rule.concerns(r) {
+			others++
+			continue
+		}
+		t := Tried{Rule: rule, Hit: rule.expr.eval(r)}
+		if !t.Hit {
+			t.Misses = misses(rule.expr, false, r)
+		}
+		for _, f := range rule.feeds {
+			t.Counts = append(t.Counts, f.to)
+		}
+		tried = append(tried, t)
+	}
+	return tried, others
+}
+
+// concerns reports whether the index leads from the record to the rule.
+func (r *Rule) concerns(rec *Record) bool {
+	path := "eventName"
+	texts, ok := needs(r.expr, path)
+	if !ok {
+		if path, texts = elsewhere(r.expr); path == "" {
+			return true
+		}
+	}
+	text, plain := rec.folded(path)
+	return !plain || slices.ContainsFunc(texts, func(n need) bool {
+		return string(text) == n.text || n.prefix && strings.HasPrefix(string(text), n.text)
+	})
+}
+
+// misses are the comparisons that give an expression its value.
+func misses(e expr, value bool, r *Record) (out []Miss) {
+	several := func(es []expr, decides bool) {
+		for _, x := range es {
+			if value == decides && x.eval(r) != decides {
+				continue
+			}
+			out = append(out, misses(x, value, r)...)
+			if value == decides && decides {
+				return // one that is true is enough
+			}
+		}
+	}
+	switch e := e.(type) {
+	case all:
+		several(e, false)
+	case anyone:
+		several(e, true)
+	case not:
+		return misses(e.x, !value, r)
+	case *item:
+		return []Miss{{Field: e.label, Line: e.line, Asks: e.asked(), Has: r.has(e.path), LeftOut: value}}
+	}
+	return out
+}
+
+// asked says what a line of a rule compares with.
+func (it *item) asked() string {
+	switch it.op {
+	case opExists:
+		return strconv.FormatBool(it.want)
+	case opNull:
+		return "null"
+	case opFieldref:
+		return "the field " + it.ref.path
+	}
+	quoted := make([]string, 0, mostAsked+1)
+	for n, text := range it.asks {
+		if n == mostAsked {
+			quoted = append(quoted, strconv.Itoa(len(it.asks)-n)+" more")
+			break
+		}
+		quoted = append(quoted, strconv.Quote(short(text)))
+	}
+	join := " or "
+	if it.every {
+		join = " and "
+	}
+	return strings.Join(quoted, join)
+}
+
+const (
+	mostAsked = 8   // values that are named
+	mostHad   = 4   // values of a record that are named
+	mostText  = 200 // bytes of one
+)
+
+func short(s string) string {
+	if len(s) <= mostText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:mostText], "") + "…"
+}
+
+// has names the values at a path.
+func (r *Record) has(path string) string {
+	if path == "" {
+		return "the whole record"
+	}
+	var found []string
+	r.eachText(r.root, path, func(text []byte) bool {
+		found = append(found, strconv.Quote(short(string(text))))
+		return len(found) == mostHad
+	})
+	switch _, there := r.first(r.root, path); {
+	case len(found) > 0:
+		return strings.Join(found, ", ")
+	case there:
+		return "null"
+	}
+	return "nothing"
+}

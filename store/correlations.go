@@ -46,6 +46,13 @@ func (r reader) Holders(keys []string) (map[string]incident.ID, error) {
 }
 
 func (r reader) Ended(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
+	if a.Lasting {
+		id, err := r.find(`SELECT c.incident_id FROM correlations AS c JOIN alerts AS a ON a.incident_id = c.incident_id AND a.hash = ?
+			WHERE NOT c.live AND c.key_hash = ? ORDER BY c.ended_at DESC LIMIT 1`, r.s.fingerprint(a), r.s.hash("correlations", "key", key))
+		if err != nil || id != 0 {
+			return id, id != 0, err
+		}
+	}
 	id, err := r.find("SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1",
 		r.s.hash("correlations", "key", key), stamp(since))
 	if err != nil || id == 0 {

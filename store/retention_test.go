@@ -332,6 +332,17 @@ func TestEndedCorrelationIsFoundWithinItsWindow(t *testing.T) {
 		if id, _ := look(known, noon.Add(time.Hour)); id != 0 {
 			t.Errorf("%s is found beyond the window", id)
 		}
+		// A lasting state stays with the incident that knows it, whatever came since.
+		next := s.open(t, "b")
+		s.write(t, func(tx response.Tx) error { return tx.Correlate("c", next.ID) })
+		s.write(t, func(tx response.Tx) error { return tx.Release(next.ID) })
+		known.Lasting, other.Lasting = true, true
+		if id, is := look(known, noon.Add(time.Hour)); id != inc.ID || !is {
+			t.Errorf("a state told again: %s, known %v", id, is)
+		}
+		if id, is := look(other, noon.Add(-time.Hour)); id != next.ID || is {
+			t.Errorf("a state that is new: %s, known %v", id, is)
+		}
 	})
 }
 

@@ -6,7 +6,8 @@
 // send everything twice. So a delivery is told from others by what it says –
 // which alerts, since when, in which state – and not by its bytes, and an alert
 // by its fingerprint together with the time at which it began to fire. The same
-// labels firing later, from another start, are a new alert.
+// labels firing later, from another start, are a new alert. A firing that an
+// incident has dealt with, and that is told again after its end, opens no other.
 //
 // How alerts hang together: the group is the correlation key, because whoever
 // wrote the route grouped what belongs together.

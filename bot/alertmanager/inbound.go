@@ -125,7 +125,11 @@ func (a *item) identity() string {
 		}
 		who = digest(pairs...)[:16]
 	}
-	return who + " " + string(a.StartsAt)
+	since := string(a.StartsAt)
+	if at := instant(a.StartsAt); !at.IsZero() { // two of a pair may write one time in two zones
+		since = at.Format(time.RFC3339Nano)
+	}
+	return who + " " + since
 }
 
 // Decode makes an alert of each alert that fires and a note of each that is
@@ -161,7 +165,7 @@ func (m *message) alert(a item) *incident.Alert {
 		Project:     string(a.label("service", "job", "namespace")),
 		Environment: string(a.label("environment", "env", "cluster")),
 		Region:      string(a.label("region")), Account: string(a.label("account", "account_id")),
-		Tags: tags, Rule: string(a.Labels["alertname"]),
+		Tags: tags, Rule: string(a.Labels["alertname"]), Lasting: !instant(a.StartsAt).IsZero(),
 	}
 }
 

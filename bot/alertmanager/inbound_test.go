@@ -128,7 +128,8 @@ func TestDecode(t *testing.T) {
 		Fingerprint: "alertmanager:c1f5a1b1b1b1b1b1 2026-11-03T02:11:00.123Z", Correlation: correlation, EventID: "c1f5a1b1b1b1b1b1",
 		At: time.Date(2026, 11, 3, 2, 11, 0, 123e6, time.UTC), URL: "https://prometheus.example.com/graph?g0.expr=x",
 		Project: "payouts", Environment: "prod", Rule: "PayoutsStuck",
-		Tags: map[string]string{"alertname": "PayoutsStuck", "severity": "critical", "service": "payouts", "instance": "pay-3:9100", "env": "prod"},
+		Tags:    map[string]string{"alertname": "PayoutsStuck", "severity": "critical", "service": "payouts", "instance": "pay-3:9100", "env": "prod"},
+		Lasting: true,
 	}
 	if d := cmp.Diff(want, got[0].Alert); d != "" {
 		t.Error(d)
@@ -177,8 +178,35 @@ func TestDecodeHostileTexts(t *testing.T) {
 		t.Fatalf("%d signals, error %v", len(got), err)
 	}
 	a := got[0].Alert
+	if a.Lasting {
+		t.Error("a firing without a start cannot be told from the next one")
+	}
 	if a.URL != "" || !a.At.IsZero() || a.Level != incident.LevelMedium || a.Fingerprint == "alertmanager: never" {
 		t.Errorf("alert %.300v", a)
+	}
+}
+
+// TestDecodeALargeGroup: every alert of a large group is one of its own, in one
+// correlation, whatever the zone its start is written in.
+func TestDecodeALargeGroup(t *testing.T) {
+	var alerts []string
+	for n := range 500 {
+		alerts = append(alerts, fmt.Sprintf(`{"status":"firing","labels":{"alertname":"A","instance":"i%d"},"startsAt":"2026-11-03T03:11:00+01:00","fingerprint":"%016x"}`, n, n))
+	}
+	body := `{"version":"4","groupKey":"{}:{alertname=\"A\"}","status":"firing","notification_reason":"new","routeLabels":{},"alerts":[` + strings.Join(alerts, ",") + `]}`
+	got, err := source.Decode(nil, []byte(body))
+	if err != nil || len(got) != 500 {
+		t.Fatalf("%d signals, error %v", len(got), err)
+	}
+	seen := map[string]bool{}
+	for _, s := range got {
+		seen[s.Alert.Fingerprint] = true
+		if s.Alert.Correlation != got[0].Alert.Correlation || !s.Alert.Lasting || !strings.HasSuffix(s.Alert.Fingerprint, " 2026-11-03T02:11:00Z") {
+			t.Fatalf("alert %+v", s.Alert)
+		}
+	}
+	if len(seen) != 500 {
+		t.Errorf("%d fingerprints", len(seen))
 	}
 }
 

@@ -41,27 +41,29 @@ func (d *Desk) windowCondition(m incident.Maintenance) (*vm.Program, error) {
 
 // before finds the incident that had the alert's correlation and ended within
 // the rule's window. quiet says that the alert is a copy of what was dismissed
-// there as a false alarm, and no graver than that: it wakes nobody again.
+// there as a false alarm, or tells again of a state that was dealt with there,
+// and is no graver than that: it wakes nobody again.
 func (r *reporting) before(g *copies, rule Rule) (id incident.ID, quiet bool, err error) {
-	if rule.Window <= 0 {
+	if rule.Window <= 0 && !g.alert.Lasting {
 		return 0, false, nil
 	}
 	id, known, err := r.tx.Ended(g.alert.Correlation, g.alert, r.now.Add(-rule.Window))
 	if err != nil {
 		return 0, false, fmt.Errorf("find the incident an alert comes after: %w", err)
 	}
-	if id == 0 {
+	if id == 0 || rule.Window <= 0 && !known {
 		return 0, false, nil
 	}
 	dr, err := r.draft(id)
 	if err != nil {
 		return 0, false, err
 	}
-	return id, known && dr.inc.Status == incident.Dismissed && !rule.Open.Worse(dr.inc.Severity), nil
+	dealt := g.alert.Lasting || dr.inc.Status == incident.Dismissed
+	return id, known && dealt && !rule.Open.Worse(dr.inc.Severity), nil
 }
 
-// late keeps a copy of a false alarm as watched and says so in the timeline of
-// the incident that was dismissed: at the first, the 10th, the 100th … copy.
+// late keeps a copy of what an incident ended with as watched and says so in its
+// timeline: at the first, the 10th, the 100th … copy.
 func (r *reporting) late(id incident.ID, g *copies) error {
 	g.made.Late = id
 	row, before, err := r.tally(Watched, g)
@@ -73,8 +75,16 @@ func (r *reporting) late(id incident.ID, g *copies) error {
 	if before > 0 && mark == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("The same alert came again after this was dismissed as a false alarm, %d times by now. It is kept as A%d and wakes nobody; reopen, or promote it, if that is wrong.",
-		max(mark, row.Count), row.ID)
+	dr, err := r.draft(id)
+	if err != nil {
+		return err
+	}
+	after := "dismissed as a false alarm"
+	if dr.inc.Status != incident.Dismissed {
+		after = string(dr.inc.Status)
+	}
+	text := fmt.Sprintf("The same alert came again after this was %s, %d times by now. It is kept as A%d and wakes nobody; reopen, or promote it, if that is wrong.",
+		after, max(mark, row.Count), row.ID)
 	if err := r.remark(id, g.alert, text); err != nil {
 		return fmt.Errorf("note a late alert in %s: %w", id, err)
 	}

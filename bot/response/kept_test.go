@@ -129,6 +129,49 @@ func TestLateCopiesOfAFalseAlarmWakeNobody(t *testing.T) {
 	}
 }
 
+// TestAStateToldAgainOpensNothing: what an incident dealt with and is merely
+// told again stays with it, however long ago that ended and whatever came since.
+func TestAStateToldAgainOpensNothing(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Routing = routing(t, Rule{When: `true`, Open: "sev3"}) })
+	dismiss := func(id incident.ID) {
+		w.say(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: id, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+		w.say(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "a drill"})
+	}
+	lasting := func(fingerprint string) incident.Alert {
+		a := leveled("high", fingerprint, "group")
+		a.Lasting = true
+		return a
+	}
+	a, b := lasting("a since 1"), lasting("b since 1")
+	w.report(t, reported(1, a))
+	dismiss(1)
+	w.now = w.now.Add(1000 * time.Hour)
+	w.report(t, reported(2, a))
+	if got := w.outcomes(2); got[0] != "late" || len(w.store.incidents) != 1 || !slices.Contains(w.kinds(1), incident.EventSourceNoted) {
+		t.Fatalf("told again: %v, %d incidents", got, len(w.store.incidents))
+	}
+	w.report(t, reported(3, b))
+	if got := w.outcomes(3); got[0] != "opened" || len(w.store.incidents) != 2 {
+		t.Fatalf("another of the group: %v", got)
+	}
+	dismiss(2)
+	w.report(t, reported(4, a), reported(5, b))
+	if got := w.outcomes(4, 5); !slices.Equal(got, []string{"late", "late"}) || len(w.store.incidents) != 2 {
+		t.Errorf("the group again: %v", got)
+	}
+	w.report(t, reported(6, lasting("a since 2")))
+	if got := w.outcomes(6); got[0] != "opened" {
+		t.Errorf("from a new start on: %v", got)
+	}
+	plain := leveled("high", "p", "other")
+	w.report(t, reported(7, plain))
+	dismiss(w.store.handled[7].Incident)
+	w.report(t, reported(8, plain))
+	if got := w.outcomes(8); got[0] != "opened" {
+		t.Errorf("what happened again, without a window: %v", got)
+	}
+}
+
 func TestStormGathersIntoOneIncidentAndPasses(t *testing.T) {
 	w := routed(t, func(o *Options) { o.Storm = StormLimit{Incidents: 3, Per: 5 * time.Minute} })
 	row := int64(0)

@@ -152,6 +152,9 @@ func (i *Incident) attached(e Event) {
 			i.MergedFrom = append(i.MergedFrom, id)
 		}
 		i.contained(parseInstant(e.Field("contained_at")))
+		if was := Severity(e.Field("gravest")); was.Worse(i.Gravest) {
+			i.Gravest = was
+		}
 		return
 	}
 	id, _ := strconv.ParseInt(e.Field("alert"), 10, 64)

@@ -309,7 +309,8 @@ func (j *judgement) erase() error {
 
 // DecideMerge judges VerbMerge, the one command that sees two incidents: the
 // events for the source, which ends, and for the target, which goes on with
-// its alerts and with the worst of both. The target's signatures fall.
+// its alerts and with the worst of both. The target's signatures fall. It ends
+// the source's paging and its life, so it is no matter for whoever may read along.
 func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTarget []Event, err error) {
 	s := judge(cmd, source, env)
 	if err := s.admit(); err != nil {
@@ -320,6 +321,9 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 	}
 	if transition(VerbMerge, source.Status) == nil {
 		return nil, nil, s.refusal()
+	}
+	if err := s.responderOrSecurity(); err != nil {
+		return nil, nil, err
 	}
 	switch {
 	case source.ID == target.ID:
@@ -335,7 +339,7 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 
 	t := judge(cmd, target, env)
 	alerts, _ := json.Marshal(source.Alerts)
-	t.emit(EventMergedFrom, fields{"source": source.ID.String(), "contained_at": instant(source.ContainedAt)}, texts{"reason": cmd.Text, "alerts": string(alerts)})
+	t.emit(EventMergedFrom, source.origin(), texts{"reason": cmd.Text, "alerts": string(alerts)})
 	if source.Severity.Worse(target.Severity) {
 		if err := t.severity(source.Severity, "merged from "+source.ID.String()); err != nil {
 			return nil, nil, err
@@ -345,9 +349,23 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "merged from " + source.ID.String()})
 		t.protectData()
 	}
-	if source.Hold != nil && target.Hold == nil {
-		t.emit(EventHeld, nil, texts{"reason": firstOf(source.Hold.Reason, "merged from "+source.ID.String())})
+	if source.Hold != nil { // also where the target is held: whoever releases it reads both reasons
+		reason := firstOf(source.Hold.Reason, "merged from "+source.ID.String())
+		if target.Hold != nil {
+			reason = target.Hold.Reason + "; " + source.ID.String() + ": " + reason
+		}
+		t.emit(EventHeld, nil, texts{"reason": reason})
 	}
 	t.void("another incident was merged into this one")
 	return s.events, t.events, nil
+}
+
+// origin is what an incident that takes over alerts is told of where they were:
+// neither a merge nor a split makes them a matter for one alone.
+func (i *Incident) origin() fields {
+	gravest := i.Gravest
+	if i.Severity.Worse(gravest) {
+		gravest = i.Severity
+	}
+	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "gravest": string(gravest)}
 }

@@ -87,7 +87,7 @@ func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env En
 		return nil, nil, err
 	}
 	data, _ := json.Marshal(slices.Clone(alerts)) // plain data
-	t.emit(EventSplitFrom, fields{"source": source.ID.String()}, texts{"reason": cmd.Text, "alerts": string(data)})
+	t.emit(EventSplitFrom, source.origin(), texts{"reason": cmd.Text, "alerts": string(data)})
 	if p := source.Facts.PersonalData; p.graver(t.inc.Facts.PersonalData) {
 		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "split from " + source.ID.String()})
 		t.protectData()

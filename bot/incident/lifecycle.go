@@ -177,7 +177,7 @@ var Table = []Transition{
 	{VerbRestrict, standing, nil, "restricted or open"},
 	{VerbScheduleReview, []Status{Resolved, InReview, Approved, Dismissed}, nil, "the review meeting gets a time"},
 	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, "legal and security erase a text together"},
-	{VerbHold, anywhere, nil, "a legal hold: nothing of it is deleted by schedule"},
+	{VerbHold, slices.Concat(standing, []Status{Dismissed}), nil, "a legal hold: nothing of it is deleted by schedule; one that was merged is held where its alerts are"},
 	{VerbReleaseHold, anywhere, nil, "it may be deleted in its time again"},
 
 	// What the bot itself reports.

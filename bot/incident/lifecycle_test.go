@@ -46,7 +46,7 @@ var matrix = map[Verb]string{
 	VerbExcept:         "- - - - - . - - -",
 	VerbErase:          ". . . . . . . . .",
 	VerbPromote:        ". . . . r - - - -",
-	VerbHold:           ". . . . . . . . .",
+	VerbHold:           ". . . . . . . . -",
 	VerbReleaseHold:    ". . . . . . . . .",
 	VerbAttach:         ". . . . r - - - -",
 	VerbCount:          ". . . . . - - - -",
@@ -128,7 +128,7 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 	case VerbHold, VerbReleaseHold:
 		by, w.inc.Restricted = "leg1", false
 		if v == VerbReleaseHold {
-			w.must("leg1", Command{Verb: VerbHold, Text: "the regulator asked"})
+			w.inc.Hold = &Hold{By: "leg1", Reason: "the regulator asked"}
 		}
 	case VerbPromote:
 		c.Alert = &AlertRef{Alert: 5, Kind: "sentry.issue", Title: "x"}

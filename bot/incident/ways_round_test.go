@@ -9,24 +9,59 @@ import (
 
 // TestDismissalCannotBeTalkedRound tries the ways around the second person.
 func TestDismissalCannotBeTalkedRound(t *testing.T) {
-	mild := func(s Status) *world {
-		w := given(t, s)
-		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
+	mild := func(s Status) *world { // never was anything but mild
+		w := newWorld(t)
+		w.must("", Command{Verb: VerbOpen, Title: "a port scan", Severity: Sev4, Alert: &AlertRef{Alert: 1, Kind: "scan", Title: "a port scan"}})
+		w.must("eng1", Command{Verb: VerbAcknowledge})
 		w.must("eng1", fact(FactPersonalData, "no"))
+		if s == Contained {
+			w.must("eng1", Command{Verb: VerbContain, Text: "blocked"})
+		}
 		return w
+	}
+	raised := func(s Severity) *world {
+		w := mild(Active)
+		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: s})
+		return w
+	}
+	lowered := func(s Severity) *world {
+		w := raised(s)
+		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
+		return w
+	}
+	merged := func(from *world) *world {
+		into := mild(Active)
+		into.inc.ID = 8
+		_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, from.inc, into.inc, splitEnv(from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		into.commit(theirs)
+		if into.inc.Severity.Worse(Sev4) {
+			into.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
+		}
+		return into
+	}
+	apart := func(from *world) *world {
+		into := newWorld(t)
+		into.inc = New(9)
+		cmd := Command{Verb: VerbSplit, Title: "nothing much", Severity: Sev4}
+		_, theirs, err := DecideSplit(cmd, from.inc, into.inc, from.inc.Alerts, splitEnv(from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		into.commit(theirs)
+		if into.inc.Facts.PersonalData != PersonalNo {
+			into.must("eng1", fact(FactPersonalData, "no"))
+		}
+		return into
 	}
 	alone := Command{Verb: VerbDismiss, Text: "a drill"}
 	for name, grave := range map[string]func() *world{
-		"sev1": func() *world {
-			w := mild(Active)
-			w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev1})
-			return w
-		},
-		"sev2": func() *world {
-			w := mild(Active)
-			w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev2})
-			return w
-		},
+		"sev1":              func() *world { return raised(Sev1) },
+		"sev2":              func() *world { return raised(Sev2) },
+		"sev1 graded lower": func() *world { return lowered(Sev1) },
+		"sev2 graded lower": func() *world { return lowered(Sev2) },
 		"personal data": func() *world {
 			w := mild(Active)
 			w.must("eng1", fact(FactPersonalData, "unknown"))
@@ -44,16 +79,13 @@ func TestDismissalCannotBeTalkedRound(t *testing.T) {
 			w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
 			return w
 		},
-		"merged from one that is contained": func() *world {
-			from, into := mild(Contained), mild(Active)
-			into.inc.ID = 8
-			_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, from.inc, into.inc, Env{Now: from.now, Actor: "eng1", Directory: from.dir, Policy: from.policy})
-			if err != nil {
-				t.Fatal(err)
-			}
-			into.commit(theirs)
-			return into
-		},
+		"merged from one that is contained":      func() *world { return merged(mild(Contained)) },
+		"merged from one that is grave":          func() *world { return merged(raised(Sev2)) },
+		"merged from one that was grave":         func() *world { return merged(lowered(Sev1)) },
+		"split from one that is contained":       func() *world { return apart(mild(Contained)) },
+		"split from one that is grave":           func() *world { return apart(raised(Sev1)) },
+		"split from one that was grave":          func() *world { return apart(lowered(Sev2)) },
+		"split, and merged into one that is not": func() *world { return merged(apart(lowered(Sev1))) },
 	} {
 		w := grave()
 		w.must("eng1", alone)
@@ -65,6 +97,11 @@ func TestDismissalCannotBeTalkedRound(t *testing.T) {
 		w.must("sec1", alone)
 		if w.inc.Status != Dismissed {
 			t.Errorf("%s: %s", name, w.inc.Status)
+		}
+	}
+	for name, harmless := range map[string]*world{"mild": mild(Active), "merged": merged(mild(Active)), "split": apart(mild(Active)), "sev3": raised(Sev3)} {
+		if harmless.must("eng1", alone); harmless.inc.Status != Dismissed {
+			t.Errorf("%s: it takes two people", name)
 		}
 	}
 	w := given(t, Active) // security that does not respond is asked, so it may read

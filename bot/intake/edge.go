@@ -221,8 +221,8 @@ func (e *Edge) verify(d *door, h http.Header, v *Delivery) *answer {
 		a := e.refuse(d, err)
 		return &a
 	}
-	if !json.Valid(v.Body) {
-		return &answer{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: "the body is not JSON; " + d.Name() + " sends one JSON document"}
+	if err := wellFormed(v.Body); err != nil {
+		return &answer{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
 	}
 	v.ID, v.Verified = deliveryID(id, v.Body), "by the source's credential"
 	return nil

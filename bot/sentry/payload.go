@@ -2,7 +2,6 @@ package sentry
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -10,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"tocsin/bot/incident"
 )
@@ -55,9 +57,7 @@ type payload struct {
 
 func parse(body []byte) (*payload, error) {
 	var p payload
-	err := json.Unmarshal(body, &p)
-	var mismatch *json.UnmarshalTypeError
-	if err != nil && !errors.As(err, &mismatch) { // after a mismatch the rest is decoded all the same
+	if err := incident.Loosely(body, &p); err != nil {
 		return nil, err
 	}
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
@@ -226,16 +226,19 @@ type actor struct {
 	ID, Name text
 }
 
-func (a *actor) UnmarshalJSON(b []byte) error {
-	if b[0] != '{' {
-		return a.ID.UnmarshalJSON(b)
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (a *actor) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '{' {
+		return a.ID.UnmarshalJSONFrom(d)
 	}
-	var v struct{ ID, Name, Email text }
-	if err := json.Unmarshal(b, &v); err != nil {
-		return err
+	var v struct {
+		ID    text `json:"id"`
+		Name  text `json:"name"`
+		Email text `json:"email"`
 	}
+	err := json.UnmarshalDecode(d, &v)
 	a.ID, a.Name = v.ID, text(first(string(v.Name), string(v.Email)))
-	return nil
+	return err
 }
 
 func (a actor) name() string { return first(string(a.Name), string(a.ID)) }
@@ -244,48 +247,71 @@ func (a actor) name() string { return first(string(a.Name), string(a.ID)) }
 // name says that they hold a credential are dropped.
 type tags map[string]string
 
-func (t *tags) UnmarshalJSON(b []byte) error {
-	out := tags{}
-	put := func(k, v text) {
-		if k != "" && !sensitive(string(k)) {
-			out[string(k)] = string(v)
-		}
-	}
-	switch b[0] {
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (t *tags) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	*t = tags{}
+	switch d.PeekKind() {
 	case '{':
-		var m map[string]text
-		if err := json.Unmarshal(b, &m); err != nil {
-			return err
-		}
-		for k, v := range m {
-			put(text(k), v)
-		}
+		return each(d, func() error {
+			var key, value text
+			if err := errors.Join(key.UnmarshalJSONFrom(d), value.UnmarshalJSONFrom(d)); err != nil {
+				return err
+			}
+			t.put(key, value)
+			return nil
+		})
 	case '[':
-		var list []json.RawMessage
-		if err := json.Unmarshal(b, &list); err != nil {
-			return err
-		}
-		for _, e := range list {
-			put(pair(e))
-		}
+		return each(d, func() error { return t.pair(d) })
 	}
-	*t = out
-	return nil
+	return d.SkipValue()
 }
 
-func pair(b json.RawMessage) (key, value text) {
-	if b[0] == '[' {
-		var p []text
-		if err := json.Unmarshal(b, &p); err != nil || len(p) != 2 {
-			return "", ""
+func (t tags) put(key, value text) {
+	if key != "" && !sensitive(string(key)) {
+		t[string(key)] = string(value)
+	}
+}
+
+// pair reads a tag in a list of them.
+func (t tags) pair(d *jsontext.Decoder) error {
+	switch d.PeekKind() {
+	case '[':
+		var list []text
+		err := each(d, func() error {
+			list = append(list, "")
+			return list[len(list)-1].UnmarshalJSONFrom(d)
+		})
+		if len(list) == 2 {
+			t.put(list[0], list[1])
 		}
-		return p[0], p[1]
+		return err
+	case '{':
+		var o struct {
+			Key   text `json:"key"`
+			Value text `json:"value"`
+		}
+		err := json.UnmarshalDecode(d, &o)
+		t.put(o.Key, o.Value)
+		return err
 	}
-	var o struct{ Key, Value text }
-	if b[0] != '{' || json.Unmarshal(b, &o) != nil {
-		return "", ""
+	return d.SkipValue()
+}
+
+// each reads an object or a list, whose members read reads.
+func each(d *jsontext.Decoder, read func() error) error {
+	if _, err := d.ReadToken(); err != nil {
+		return err
 	}
-	return o.Key, o.Value
+	for {
+		switch d.PeekKind() {
+		case '}', ']':
+			_, err := d.ReadToken()
+			return err
+		}
+		if err := read(); err != nil {
+			return err
+		}
+	}
 }
 
 func sensitive(tag string) bool {

@@ -1,0 +1,97 @@
+package intake
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// What a JSON document may be like. No sender that is known comes near.
+const (
+	maxDepth  = 200 // objects and lists within each other
+	maxNumber = 40  // characters of a number that is taken without a closer look
+)
+
+// wellFormed checks that a body is one JSON document that means the same to
+// everybody who reads it: valid UTF-8, no key twice in one object, no number that
+// is too large for any of them. The error tells its sender what and where.
+func wellFormed(body []byte) error {
+	if !utf8.Valid(body) {
+		return fmt.Errorf("the text is not valid UTF-8 (byte %d)", len(validPrefix(body)))
+	}
+	// Half of a surrogate pair, escaped, is valid JSON, and JavaScript writes such.
+	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true))
+	for documents := 0; ; {
+		token, err := d.ReadToken()
+		switch {
+		case err == io.EOF && documents == 1:
+			return nil
+		case err == io.EOF:
+			return errors.New("the body is empty; one JSON document is expected")
+		case err != nil:
+			return malformed(err)
+		case d.StackDepth() > maxDepth:
+			return fmt.Errorf("the body is nested deeper than %d levels%s", maxDepth, at(d.StackPointer(), d.InputOffset()))
+		}
+		if token.Kind() == '0' {
+			if number := token.String(); (len(number) > maxNumber || strings.ContainsAny(number, "eE")) && tooLarge(number) {
+				return fmt.Errorf("a number is too large%s; none may go beyond 1e308", at(d.StackPointer(), d.InputOffset()))
+			}
+		}
+		if d.StackDepth() == 0 {
+			if documents++; documents > 1 {
+				return fmt.Errorf("the body holds more than one JSON document; the second ends at byte %d", d.InputOffset())
+			}
+		}
+	}
+}
+
+// validPrefix is what comes before the first byte that is not UTF-8.
+func validPrefix(body []byte) []byte {
+	for i := 0; i < len(body); {
+		r, size := utf8.DecodeRune(body[i:])
+		if r == utf8.RuneError && size == 1 {
+			return body[:i]
+		}
+		i += size
+	}
+	return body
+}
+
+func tooLarge(number string) bool {
+	_, err := strconv.ParseFloat(number, 64)
+	return err != nil
+}
+
+// malformed says in words of our own what is wrong with the syntax, and where.
+func malformed(err error) error {
+	var syntax *jsontext.SyntacticError
+	if !errors.As(err, &syntax) {
+		return errors.New("the body is not JSON")
+	}
+	where := at(syntax.JSONPointer, syntax.ByteOffset)
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return fmt.Errorf("a key is repeated%s; every key may stand once in its object", where)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the JSON ends early%s", where)
+	}
+	return fmt.Errorf("the body is not JSON%s", where)
+}
+
+// maxPlace bounds how much of a place in a body is said.
+const maxPlace = 200
+
+// at names a place in a body.
+func at(place jsontext.Pointer, offset int64) string {
+	if place == "" {
+		return fmt.Sprintf(" (byte %d)", offset)
+	}
+	return fmt.Sprintf(" at %s (byte %d)", text(string(place), maxPlace), offset)
+}

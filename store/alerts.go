@@ -108,7 +108,8 @@ func (t domainTx) Tally(id incident.ID, a incident.Alert, n int64, now time.Time
 		routing_id = excluded.routing_id, maintenance_id = excluded.maintenance_id, late_for = excluded.late_for, storm = alerts.storm OR excluded.storm
 		RETURNING id, incident_id, hash, count, first_at, last_at, rule, routing_id, maintenance_id, late_for, storm`,
 		int64(id), t.s.fingerprint(a), t.s.hash("correlations", "key", a.Correlation),
-		a.Source, a.Kind, n, stamp(now), stamp(now), d.Rule, d.Routing, d.Maintenance, int64(d.Late), d.Storm, []byte{}).Scan(&row).Error
+		a.Source, a.Kind, n, stamp(now), stamp(now), d.Rule, d.Routing, d.Maintenance, int64(d.Late), d.Storm, []byte{}).Row().
+		Scan(&row.ID, &row.IncidentID, &row.Hash, &row.Count, &row.FirstAt, &row.LastAt, &row.Rule, &row.RoutingID, &row.MaintenanceID, &row.LateFor, &row.Storm)
 	if err != nil {
 		return response.AlertRow{}, 0, fmt.Errorf("count an alert: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/klauspost/compress/s2"
 	"gorm.io/gorm"
 
 	"tocsin/bot/intake"
@@ -78,8 +79,9 @@ func (d sealedDelivery) hash() string {
 // inboxKey names the row in its ciphertexts. A row has no id before it is written, but its delivery is as unique.
 func inboxKey(source, hash string) string { return source + "/" + hash }
 
-// sealedForm writes the body as it is behind all the rest, which is JSON: a million bodies are not to be made longer,
-// and read letter by letter, for the sake of a common format.
+// sealedForm writes the body behind all the rest, which is JSON, and compresses it as fast as can be: a million bodies
+// are not to be made longer, and read letter by letter, for the sake of a common format, and most of what they cost is
+// to write them twice, into the log and into the database.
 func (d sealedDelivery) sealedForm() ([]byte, error) {
 	body := d.Body
 	d.Body = nil
@@ -87,21 +89,27 @@ func (d sealedDelivery) sealedForm() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode a delivery: %w", err)
 	}
-	out := make([]byte, 0, 1+binary.MaxVarintLen64+len(about)+len(body))
+	head := 1 + binary.MaxVarintLen64 + len(about)
+	out := make([]byte, 0, head+s2.MaxEncodedLen(len(body)))
 	out = append(out, deliveryFormat)
 	out = binary.AppendUvarint(out, uint64(len(about)))
-	return append(append(out, about...), body...), nil
+	out = append(out, about...)
+	return out[:len(out)+len(s2.Encode(out[len(out):cap(out)], body))], nil
 }
 
-// deliveryFormat is the first byte of what sealedForm writes. Rows from before it are JSON and begin with a brace.
-const deliveryFormat = 1
+// deliveryFormat is the first byte of what sealedForm writes. Rows from before it are JSON and begin with a brace, or
+// with plainFormat and have their body as it is.
+const (
+	plainFormat    = 1
+	deliveryFormat = 2
+)
 
 // openedForm reads what sealedForm wrote, and rows from before it.
-func (d *sealedDelivery) openedForm(data []byte) error {
+func (d *sealedDelivery) openedForm(data []byte) (err error) {
 	if len(data) > 0 && data[0] == '{' {
 		return json.Unmarshal(data, d)
 	}
-	if len(data) == 0 || data[0] != deliveryFormat {
+	if len(data) == 0 || data[0] != plainFormat && data[0] != deliveryFormat {
 		return errors.New("the format is unknown")
 	}
 	length, n := binary.Uvarint(data[1:])
@@ -112,8 +120,10 @@ func (d *sealedDelivery) openedForm(data []byte) error {
 	if err := json.Unmarshal(about, d); err != nil {
 		return err
 	}
-	d.Body = body
-	return nil
+	if d.Body = body; data[0] == deliveryFormat {
+		d.Body, err = s2.Decode(nil, body)
+	}
+	return err
 }
 
 // Accept implements intake.Store.

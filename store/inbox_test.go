@@ -110,20 +110,26 @@ func TestADeliveryIsReadAsItWasWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	about, err := json.Marshal(sealedDelivery{ID: want.ID, Header: want.Header, SHA256: want.SHA256, Sender: want.Sender, Verified: want.Verified})
+	if err != nil {
+		t.Fatal(err)
+	}
 	now, err := want.sealedForm()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.HasSuffix(now, want.Body) {
-		t.Error("the body is not kept as it was")
+	long := sealedDelivery{Body: bytes.Repeat([]byte("a body "), 1000)}
+	if written, err := long.sealedForm(); err != nil || len(written) > 1000 {
+		t.Errorf("7,000 bytes are written as %d: %v", len(written), err)
 	}
-	for name, data := range map[string][]byte{"now": now, "before": old} {
+	plain := append(append([]byte{plainFormat, byte(len(about))}, about...), want.Body...)
+	for name, data := range map[string][]byte{"now": now, "before": plain, "at first": old} {
 		var got sealedDelivery
 		if err := got.openedForm(data); err != nil || cmp.Diff(want, got) != "" {
 			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(want, got))
 		}
 	}
-	for _, bad := range [][]byte{nil, {2}, {1}, {1, 0x80}, {1, 200, 1}, now[:10]} {
+	for _, bad := range [][]byte{nil, {3}, {2}, {1}, {1, 0x80}, {1, 200, 1}, now[:10], now[:len(now)-2]} {
 		if err := new(sealedDelivery).openedForm(bad); err == nil {
 			t.Errorf("%v was read", bad)
 		}

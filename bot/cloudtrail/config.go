@@ -1,6 +1,11 @@
-// Package cloudtrail takes what AWS says about an account: CloudTrail records
-// and GuardDuty findings, as EventBridge delivers them to an API destination
-// (in its envelope, bare, or in an array).
+// Package cloudtrail takes what AWS says about an account: CloudTrail records,
+// findings of GuardDuty and Security Hub and CloudWatch alarms, as EventBridge
+// delivers them to an API destination (in its envelope, bare, or in an array) and
+// as others hand them on.
+//
+// Each signal says by which name AWS knows what happened – a record by its
+// account and eventID, a finding by its id and update, an alarm by the moment it
+// changed – so that what comes by several doors counts once.
 //
 // The rules of bot/detect say which records matter and how much. What they count
 // over several records goes with the signals as observations, for the desk to

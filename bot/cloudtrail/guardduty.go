@@ -90,6 +90,16 @@ func (f *finding) alert() incident.Alert {
 	return a
 }
 
+// version names a finding as it is told now: told again it is the same, with a
+// later update or a higher count it is news of it. It goes to the bus of its own
+// account and to that of the administrator.
+func (f *finding) version() string {
+	if f.UpdatedAt == "" {
+		return ""
+	}
+	return join("|", "guardduty", f.ID, f.UpdatedAt, f.Service.Count)
+}
+
 // subject is whom or what the finding is about, named as principal names the
 // same identity in a record.
 func (f *finding) subject() (shown, key string) {

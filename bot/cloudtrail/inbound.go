@@ -13,11 +13,13 @@ import (
 
 // envelope is EventBridge's. An input transformer may have taken it away.
 type envelope struct {
+	ID         text            `json:"id"`
 	DetailType text            `json:"detail-type"`
 	Source     text            `json:"source"`
 	Account    text            `json:"account"`
 	Region     text            `json:"region"`
 	Time       text            `json:"time"`
+	Resources  []text          `json:"resources"`
 	Detail     json.RawMessage `json:"detail"`
 }
 
@@ -97,10 +99,13 @@ func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
 	}
 	switch {
 	case env.DetailType != "" && !understood(env.DetailType):
-		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is none of CloudTrail's or GuardDuty's findings", env.DetailType, env.Source)
+		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is none of CloudTrail's, nor a finding or an alarm", env.DetailType, env.Source)
 	case len(env.Detail) > 0:
 		if env.Detail[0] != '{' {
 			return nil, fmt.Errorf("decode cloudtrail event: detail: %w", errNoObject)
+		}
+		if env.DetailType == hubImported || env.DetailType == hubAction {
+			return hubSignals(env.Detail, env)
 		}
 		return s.decodeDetail(env.Detail, env)
 	}
@@ -108,22 +113,33 @@ func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
 }
 
 func understood(detailType text) bool {
-	return strings.HasSuffix(string(detailType), " via CloudTrail") || detailType == "GuardDuty Finding"
+	switch detailType {
+	case "GuardDuty Finding", "CloudWatch Alarm State Change", hubImported, hubAction:
+		return true
+	}
+	return strings.HasSuffix(string(detailType), " via CloudTrail")
 }
 
-// decodeDetail tells a record from a finding by what only one of them has.
+// decodeDetail tells a record, a finding and an alarm by what only one of them
+// has. What names a record must be the same by every door, so nothing of the
+// envelope is in it.
 func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, error) {
 	var r record
 	if err := decode(body, &r); err != nil {
 		return nil, fmt.Errorf("decode cloudtrail record: %w", err)
 	}
 	if r.EventName != "" && r.EventSource != "" {
+		event := ""
+		if r.EventID != "" {
+			event = join("|", "cloudtrail", r.Account, r.EventID)
+		}
 		r.Account, r.Region = text(first(r.Account, r.UserIdentity.AccountID, env.Account)), text(first(r.Region, env.Region))
 		r.EventTime = text(first(r.EventTime, r.Timestamp, env.Time))
 		signal, err := s.judged(&r, body)
 		if err != nil {
 			return nil, fmt.Errorf("decode cloudtrail record: %w", err)
 		}
+		signal.Event = event
 		return []incident.Signal{signal}, nil
 	}
 	var f finding
@@ -133,7 +149,14 @@ func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, err
 	if f.ID != "" && f.Type != "" && f.Severity != "" {
 		f.AccountID, f.Region = text(first(f.AccountID, env.Account)), text(first(f.Region, env.Region))
 		a := f.alert()
-		return []incident.Signal{{Alert: &a}}, nil
+		return []incident.Signal{{Alert: &a, Event: f.version()}}, nil
 	}
-	return nil, errors.New("decode cloudtrail event: neither a CloudTrail record (eventName, eventSource) nor a GuardDuty finding (id, type, severity)")
+	var w alarm
+	if err := decode(body, &w); err != nil {
+		return nil, fmt.Errorf("decode cloudwatch alarm: %w", err)
+	}
+	if w.is() {
+		return []incident.Signal{w.signal(env)}, nil
+	}
+	return nil, errors.New("decode cloudtrail event: neither a CloudTrail record (eventName, eventSource) nor a GuardDuty finding (id, type, severity) nor a CloudWatch alarm")
 }

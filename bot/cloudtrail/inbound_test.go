@@ -283,6 +283,10 @@ func TestDecodePublishedRecords(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(fixture(f, "envelope.json"))
 	f.Add(fixture(f, "guardduty.json"))
+	f.Add(fixture(f, "securityhub.json"))
+	f.Add(fixture(f, "alarm.json"))
+	f.Add(fixture(f, "alarm-sns.json"))
+	f.Add([]byte(`[{"AlarmName":"a","NewStateValue":"OK","StateChangeTime":"2026-11-03T02:30:27.123+0000"},{"detail-type":"Security Hub Findings - Custom Action","id":"i","detail":{"findings":[{"Id":"f"},1]}}]`))
 	f.Add([]byte(`[{"eventName":"A","eventSource":"s","requestParameters":{"ipPermissions":{"items":[{"fromPort":22,"x":"0.0.0.0/0"}]}}},1]`))
 	f.Add([]byte(`{"eventName":"PutBucketPolicy","eventSource":"s3.amazonaws.com","requestParameters":{"bucketPolicy":{"Statement":[{"Effect":"Allow","Principal":{"AWS":["*"]}}]}}}`))
 	f.Add([]byte(`{"Records":[{"eventName":"CreateRole","eventSource":"iam.amazonaws.com","requestParameters":"{\"assumeRolePolicyDocument\":\"%7B%7D\"}"}]}`))
@@ -300,6 +304,12 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%d signals, error %v", len(got), err)
 		}
 		for _, s := range got {
+			if c := s.Command; c != nil && s.Alert == nil {
+				if c.Verb != incident.VerbSourceNote || c.Text == "" || s.Subject.Correlation == "" {
+					t.Fatalf("command %+v is incomplete", s)
+				}
+				continue
+			}
 			if a := s.Alert; a == nil || a.Fingerprint == "" || a.Title == "" || a.Kind == "" || a.Level == "" {
 				t.Fatalf("alert %+v is incomplete", a)
 			}

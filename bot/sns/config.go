@@ -10,8 +10,7 @@
 // before the sender has its answer: when Amazon cannot be reached, the answer
 // is a 503 and SNS brings the confirmation again, so that no crash loses it.
 //
-// What stands inside a message is told by its shape. CloudTrail records and
-// GuardDuty findings go to a Decoder; a CloudWatch alarm is understood here.
+// What stands inside a message goes to a Decoder, once it is unwrapped.
 package sns
 
 import (
@@ -26,8 +25,8 @@ import (
 
 const name = "sns"
 
-// Decoder says what an event of EventBridge, a CloudTrail record or a GuardDuty
-// finding means, as the CloudTrail source does.
+// Decoder says what an event of EventBridge, a CloudTrail record, a finding or an
+// alarm means, as the CloudTrail source does.
 type Decoder interface {
 	Decode(http.Header, []byte) ([]incident.Signal, error)
 }

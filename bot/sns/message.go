@@ -25,7 +25,7 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	}
 	switch env["Type"] {
 	case notification:
-		return s.unwrap(h, env, []byte(env["Message"]), maxDepth)
+		return s.unwrap(h, []byte(env["Message"]), maxDepth)
 	case unsubscribed:
 		return []incident.Signal{{Alert: env.removed()}}, nil
 	case subscription:
@@ -38,8 +38,6 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 type shape struct {
 	Type        string          `json:"Type"`
 	Message     *string         `json:"Message"`
-	AlarmName   string          `json:"AlarmName"`
-	NewState    string          `json:"NewStateValue"`
 	Event       string          `json:"Event"`
 	S3Bucket    string          `json:"s3Bucket"`
 	S3ObjectKey json.RawMessage `json:"s3ObjectKey"`
@@ -50,7 +48,7 @@ type shape struct {
 
 var errObjects = errors.New("decode sns message: it announces an object in S3; subscribe an SQS queue to this topic and give that to the trail source")
 
-func (s *Source) unwrap(h http.Header, env envelope, message []byte, depth int) ([]incident.Signal, error) {
+func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Signal, error) {
 	if depth == 0 {
 		return nil, errors.New("decode sns message: it is wrapped too often")
 	}
@@ -59,7 +57,7 @@ func (s *Source) unwrap(h http.Header, env envelope, message []byte, depth int) 
 	}
 	var inner string
 	if json.Unmarshal(message, &inner) == nil {
-		return s.unwrap(h, env, []byte(inner), depth-1)
+		return s.unwrap(h, []byte(inner), depth-1)
 	}
 	var m shape
 	var mismatch *json.UnmarshalTypeError
@@ -68,9 +66,7 @@ func (s *Source) unwrap(h http.Header, env envelope, message []byte, depth int) 
 	}
 	switch {
 	case m.Type == notification && m.Message != nil:
-		return s.unwrap(h, env, []byte(*m.Message), depth-1)
-	case m.AlarmName != "" && m.NewState != "":
-		return alarmed(env, message)
+		return s.unwrap(h, []byte(*m.Message), depth-1)
 	case m.Event == "s3:TestEvent":
 		return nil, nil
 	case m.S3Bucket != "" && len(m.S3ObjectKey) > 0, len(m.Records) > 0 && len(m.Records[0].S3) > 0:
@@ -112,71 +108,6 @@ func arn(s string) (resource, region, account string) {
 		return "", "", ""
 	}
 	return p[5], p[3], p[4]
-}
-
-// alarm is CloudWatch's message about one of its alarms.
-type alarm struct {
-	Name        string `json:"AlarmName"`
-	ARN         string `json:"AlarmArn"`
-	Description string `json:"AlarmDescription"`
-	Account     string `json:"AWSAccountId"`
-	State       string `json:"NewStateValue"`
-	Before      string `json:"OldStateValue"`
-	Reason      string `json:"NewStateReason"`
-	Changed     string `json:"StateChangeTime"`
-}
-
-// alarmed: an alarm that rings, or does not know any more, is an alert; one
-// that is over is a note in the incident it belongs to.
-func alarmed(env envelope, message []byte) ([]incident.Signal, error) {
-	var a alarm
-	var mismatch *json.UnmarshalTypeError
-	if err := json.Unmarshal(message, &a); err != nil && !errors.As(err, &mismatch) {
-		return nil, fmt.Errorf("decode cloudwatch alarm: %w", err)
-	}
-	_, region, account := arn(a.ARN)
-	if region == "" || account == "" {
-		_, region, account = arn(env["TopicArn"])
-		if a.Account != "" {
-			account = a.Account
-		}
-	}
-	correlation := "cloudwatch:" + account + ":" + region + ":" + a.Name
-	if a.State == "OK" {
-		return []incident.Signal{{
-			Command: &incident.Command{
-				Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: name}, Auth: "sns signature",
-				Via: incident.ViaSource, Text: "CloudWatch: the alarm " + a.Name + " is over",
-			},
-			Subject: incident.Subject{Correlation: correlation},
-		}}, nil
-	}
-	level, title := incident.LevelMedium, "CloudWatch alarm: "+a.Name
-	if a.State != "ALARM" {
-		level, title = incident.LevelLow, "CloudWatch alarm without data: "+a.Name
-	}
-	at, err := time.Parse("2006-01-02T15:04:05.999-0700", a.Changed)
-	if err != nil {
-		at = env.at()
-	}
-	return []incident.Signal{{Alert: &incident.Alert{
-		Source: name, Kind: "cloudwatch.alarm", Level: level, Title: title,
-		Detail:      join("\n", a.Description, a.Reason),
-		Fingerprint: "cloudwatch|" + account + "|" + region + "|" + a.Name + "|" + a.State, Correlation: correlation,
-		EventID: env["MessageId"], At: at.UTC(), Account: account, Region: region,
-		URL:  console(region, "cloudwatch/home", "alarmsV2:alarm/"+a.Name),
-		Tags: map[string]string{"alarm": a.Name, "state": a.State, "state_before": a.Before},
-	}}}, nil
-}
-
-func join(sep string, texts ...string) string {
-	var kept []string
-	for _, t := range texts {
-		if t != "" {
-			kept = append(kept, t)
-		}
-	}
-	return strings.Join(kept, sep)
 }
 
 var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d{1,2}$`)

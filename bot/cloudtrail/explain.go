@@ -1,0 +1,132 @@
+package cloudtrail
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tocsin/bot/detect"
+	"tocsin/bot/incident"
+)
+
+// Rules returns the digest of the rules, and what Explain restores them from.
+func (s *Source) Rules() (digest string, source []byte) {
+	if s.rules == nil {
+		return "", nil
+	}
+	return s.rules.Digest(), s.rules.Source()
+}
+
+// Judges reports whether records of a source come before the rules. SNS brings
+// them too, in messages of its own.
+func (s *Source) Judges(source string) bool { return source == name || source == "sns" }
+
+// Explain holds the records of a delivery against rules that were kept, or those
+// in force. Where the event of that id is among them, it is the only one.
+func (s *Source) Explain(kept, body []byte, event string) ([]incident.JudgedRecord, error) {
+	rules := s.rules
+	if kept != nil {
+		var err error
+		if rules, err = detect.Restore(kept); err != nil {
+			return nil, err
+		}
+	}
+	if rules == nil {
+		return nil, nil
+	}
+	found := recordsIn(body, 0)
+	var out []incident.JudgedRecord
+	for _, raw := range found {
+		j := explainRecord(rules, raw)
+		if j.ID != "" && j.ID == event {
+			return []incident.JudgedRecord{j}, nil
+		}
+		out = append(out, j)
+	}
+	return out, nil
+}
+
+// maxWraps bounds how deep a record is looked for.
+const maxWraps = 4
+
+// recordsIn finds the records in a delivery where Decode finds them. A finding of
+// GuardDuty is none.
+func recordsIn(body []byte, depth int) (out []json.RawMessage) {
+	body = bytes.TrimSpace(body)
+	if len(body) == 0 || depth == maxWraps {
+		return nil
+	}
+	if body[0] == '[' {
+		var items []json.RawMessage
+		if json.Unmarshal(body, &items) != nil {
+			return nil
+		}
+		for _, item := range items {
+			out = append(out, recordsIn(item, depth+1)...)
+		}
+		return out
+	}
+	var v struct {
+		Type    text            `json:"Type"` // of a message of SNS
+		Message text            `json:"Message"`
+		Records json.RawMessage `json:"Records"`
+		Detail  json.RawMessage `json:"detail"`
+		Name    text            `json:"eventName"`
+		Service text            `json:"eventSource"`
+	}
+	if body[0] != '{' || decode(body, &v) != nil {
+		return nil
+	}
+	switch {
+	case v.Name != "" && v.Service != "":
+		return []json.RawMessage{body}
+	case v.Type == "Notification" && v.Message != "":
+		return recordsIn([]byte(v.Message), depth+1)
+	case len(v.Records) > 0 && v.Records[0] == '[':
+		return recordsIn(v.Records, depth+1)
+	}
+	return recordsIn(v.Detail, depth+1)
+}
+
+func explainRecord(rules *detect.Ruleset, raw []byte) incident.JudgedRecord {
+	r, err := detect.DecodeRecord(raw)
+	if err != nil {
+		return incident.JudgedRecord{Fault: err.Error()}
+	}
+	tried, others := rules.Try(r)
+	slices.SortStableFunc(tried, func(a, b detect.Tried) int {
+		return cmp.Or(len(a.Misses)-len(b.Misses), -cmp.Compare(grade(a.Rule.Level), grade(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
+	})
+	out := incident.JudgedRecord{Name: r.EventName(), Service: r.EventSource(), ID: r.EventID(), Others: others}
+	for _, t := range tried {
+		d := incident.TriedDetection{ID: t.Rule.ID, Title: t.Rule.Title, Level: incident.Level(t.Rule.Level), File: t.Rule.File, Line: t.Rule.Line, Hit: t.Hit, Silent: t.Rule.Silent}
+		for _, c := range t.Counts {
+			d.Counts = append(d.Counts, counting(c))
+		}
+		for _, m := range t.Misses {
+			d.Why = append(d.Why, incident.Compared(m))
+		}
+		out.Rules = append(out.Rules, d)
+	}
+	return out
+}
+
+// counting says what a rule about several events waits for.
+func counting(r *detect.Rule) string {
+	c := r.Correlation
+	what := "events"
+	switch {
+	case strings.HasPrefix(c.Type, "temporal"):
+		what = "of its rules"
+	case c.Type == "value_count":
+		what = "values of " + strings.Join(c.Values, ", ")
+	}
+	out := fmt.Sprintf("%s (%s), from %d %s within %s", r.Title, r.ID, c.Least, what, c.Timespan)
+	if len(c.GroupBy) > 0 {
+		out += " by " + strings.Join(c.GroupBy, ", ")
+	}
+	return out
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -156,7 +157,7 @@ func (l *loader) linkCorrelations() {
 	pending := map[*Rule]*document{}
 	for _, d := range l.correlations {
 		if err := l.register(d.rule); err != nil {
-			l.refuse(d.refuse(err))
+			l.refuseDocument(d, err)
 			continue
 		}
 		pending[d.rule] = d
@@ -170,7 +171,7 @@ func (l *loader) linkCorrelations() {
 			delete(pending, d.rule)
 			if err := l.correlation(d); err != nil {
 				l.unregister(d.rule)
-				l.refuse(d.refuse(err))
+				l.refuseDocument(d, err)
 				continue
 			}
 			l.rules = append(l.rules, d.rule)
@@ -178,7 +179,7 @@ func (l *loader) linkCorrelations() {
 		if len(pending) == before {
 			for _, d := range l.correlations {
 				if pending[d.rule] != nil {
-					l.refuse(d.refuse(faultf(d.value.line, "the correlation builds on itself")))
+					l.refuseDocument(d, faultf(d.value.line, "the correlation builds on itself"))
 				}
 			}
 			break
@@ -229,6 +230,9 @@ func (l *loader) correlation(d *document) error {
 	if v.kind != isMap {
 		return faultf(v.line, "the correlation must be a map")
 	}
+	if err := misplaced(d.value, v); err != nil {
+		return err
+	}
 	c := &Correlation{Type: v.str("type"), GroupBy: v.strs("group-by"), generate: v.str("generate") == "true", Lateness: l.options.Lateness}
 	if c.Lateness == 0 {
 		c.Lateness = DefaultLateness
@@ -263,21 +267,54 @@ func (l *loader) correlation(d *document) error {
 	if err := c.bounds(v); err != nil {
 		return err
 	}
+	for _, alias := range slices.Sorted(maps.Keys(c.aliases)) {
+		for _, r := range c.Rules {
+			if c.alias(alias, r) == alias {
+				l.warn(d, "the alias %q has no field for the rule %q, so a field of that name is looked for", alias, r.ID)
+			}
+		}
+		if !slices.Contains(c.GroupBy, alias) && !slices.Contains(c.Values, alias) {
+			l.warn(d, "the alias %q is not used", alias)
+		}
+	}
 	d.rule.Correlation = c
 	return nil
 }
 
-// timespan reads <n>s, m, h or d.
+// correlationKeys are what a correlation may say.
+var correlationKeys = []string{"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"}
+
+// misplaced refuses what would have no effect where it stands: a misspelt
+// group-by must not make one group of everything.
+func misplaced(document, correlation *value) error {
+	for i, key := range correlation.keys {
+		if !slices.Contains(correlationKeys, key) {
+			return faultf(correlation.items[i].line, "a correlation has no key %q; there are %s", key, strings.Join(correlationKeys, ", "))
+		}
+	}
+	for i, key := range document.keys {
+		if slices.Contains(correlationKeys[1:], key) {
+			return faultf(document.items[i].line, "%s belongs under correlation", key)
+		}
+	}
+	switch g := correlation.get("generate"); {
+	case g != nil && g.text != "true" && g.text != "false":
+		return faultf(g.line, "generate is true or false")
+	}
+	return nil
+}
+
+// timespan reads <n>s, m, h, d or w.
 func timespan(v *value) (time.Duration, error) {
 	text := v.str("timespan")
 	if text == "" {
 		return 0, faultf(v.line, "the timespan is missing")
 	}
-	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}
+	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
 	unit := units[text[len(text)-1]]
 	n, err := strconv.Atoi(text[:len(text)-1])
 	if err != nil || unit == 0 || n <= 0 || n > int(365*24*time.Hour/unit) {
-		return 0, faultf(v.get("timespan").line, "the timespan %q is not a number of s, m, h or d within a year", text)
+		return 0, faultf(v.get("timespan").line, "the timespan %q is not a number of s, m, h, d or w within a year", text)
 	}
 	return time.Duration(n) * unit, nil
 }
@@ -290,7 +327,14 @@ func (c *Correlation) aliased(v *value) error {
 	for i, alias := range v.keys {
 		fields := map[string]string{}
 		for j, rule := range v.items[i].keys {
-			fields[rule] = v.items[i].items[j].text
+			field := v.items[i].items[j]
+			switch {
+			case !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return r.named([]string{rule}) }):
+				return faultf(field.line, "the alias %q names %q, which is none of the correlation's rules", alias, rule)
+			case field.kind != isText || field.text == "":
+				return faultf(field.line, "the alias %q needs the name of a field for %q", alias, rule)
+			}
+			fields[rule] = field.text
 		}
 		if len(fields) == 0 {
 			return faultf(v.items[i].line, "the alias %q needs a field for each rule", alias)

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"errors"
 	"slices"
 	"strings"
 )
@@ -9,7 +10,8 @@ import (
 var reserved = []string{"condition", "timeframe"}
 
 // detection compiles the map of named detections with its condition. The keys in
-// skip are none of them. unused are the names that no condition uses.
+// skip are none of them. unused are the names that no condition uses. The error
+// joins all faults that are found.
 func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string, err error) {
 	if v.kind != isMap {
 		return nil, nil, faultf(v.line, "the detection must be a map, not %s", v.kind)
@@ -17,28 +19,31 @@ func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string,
 	if f := v.get("timeframe"); f != nil {
 		return nil, nil, faultf(f.line, "timeframe is obsolete; write a correlation document")
 	}
+	var wrong []error
 	ids := &identifiers{used: map[string]bool{}}
 	for i, name := range v.keys {
 		if slices.Contains(reserved, name) || slices.Contains(skip, name) {
 			continue
 		}
 		if name == "" || strings.ContainsAny(name, " \t\n()|*?") {
-			return nil, nil, faultf(v.items[i].line, "%q cannot be the name of a detection", name)
+			wrong = append(wrong, faultf(v.items[i].line, "%q cannot be the name of a detection", name))
+			continue
 		}
 		e, err := c.named(name, v.items[i])
 		if err != nil {
-			return nil, nil, err
+			wrong = append(wrong, err)
 		}
-		ids.add(name, e)
+		ids.add(name, e) // the condition is read even so, to say what is wrong with it too
 	}
-	if len(ids.names) == 0 {
+	if len(ids.names) == 0 && len(wrong) == 0 {
 		return nil, nil, faultf(v.line, "nothing is to be detected")
 	}
-	condition := v.get("condition")
-	if condition == nil {
-		return nil, nil, faultf(v.line, "the condition is missing")
+	if condition := v.get("condition"); condition == nil {
+		err = faultf(v.line, "the condition is missing")
+	} else {
+		e, err = conditions(condition, ids)
 	}
-	if e, err = conditions(condition, ids); err != nil {
+	if err = errors.Join(append(wrong, err)...); err != nil {
 		return nil, nil, err
 	}
 	for _, name := range ids.names {
@@ -78,21 +83,7 @@ func (c *compiler) named(name string, v *value) (expr, error) {
 	case isMap:
 		return c.mapped(name, v)
 	case isList:
-		var es []expr
-		for _, e := range v.items {
-			if e.kind == isList {
-				return nil, faultf(e.line, "a list stands in a list in %q", name)
-			}
-			x, err := c.named(name, e)
-			if err != nil {
-				return nil, err
-			}
-			es = append(es, x)
-		}
-		if len(es) == 0 {
-			return nil, faultf(v.line, "%q is an empty list, so it could never match", name)
-		}
-		return anyOf(es), nil
+		return c.listed(name, v)
 	case isNull:
 		return nil, faultf(v.line, "%q is empty", name)
 	}
@@ -102,14 +93,35 @@ func (c *compiler) named(name string, v *value) (expr, error) {
 	return c.item("", v)
 }
 
+func (c *compiler) listed(name string, v *value) (expr, error) {
+	var es []expr
+	var wrong []error
+	for _, e := range v.items {
+		if e.kind == isList {
+			wrong = append(wrong, faultf(e.line, "a list stands in a list in %q", name))
+			continue
+		}
+		x, err := c.named(name, e)
+		es, wrong = append(es, x), append(wrong, err)
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
+	}
+	if len(es) == 0 {
+		return nil, faultf(v.line, "%q is an empty list, so it could never match", name)
+	}
+	return anyOf(es), nil
+}
+
 func (c *compiler) mapped(name string, v *value) (expr, error) {
 	var es []expr
+	var wrong []error
 	for i, key := range v.keys {
 		e, err := c.item(key, v.items[i])
-		if err != nil {
-			return nil, err
-		}
-		es = append(es, e)
+		es, wrong = append(es, e), append(wrong, err)
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
 	}
 	if len(es) == 0 {
 		return nil, faultf(v.line, "%q is an empty map, so it would match everything", name)

@@ -112,6 +112,7 @@ type loader struct {
 	rules        []*Rule
 	correlations []*document
 	filters      []*document
+	spared       []*Rule          // switched off, and could not be used anyway
 	known        map[string]*Rule // by id and by name
 }
 
@@ -138,6 +139,22 @@ func (l *loader) folder(fsys fs.FS, root, shown string) {
 }
 
 func (l *loader) refuse(r Refusal) { l.report.Refused = append(l.report.Refused, r) }
+
+// refuseDocument says everything that is wrong with a document. One that the
+// configuration switches off may be wrong: a folder of somebody else's rules
+// has to be usable without the one that is not.
+func (l *loader) refuseDocument(d *document, err error) {
+	for _, err := range faults(err) {
+		r := d.refuse(err)
+		if d.rule != nil && d.rule.named(l.options.Disable) {
+			l.spared = append(l.spared, d.rule)
+			r.Reason = "the configuration switches it off; it could not be used: " + r.Reason
+			l.report.Off = append(l.report.Off, r)
+			continue
+		}
+		l.refuse(r)
+	}
+}
 
 // file reads the documents of one file.
 func (l *loader) file(name string, src []byte, err error) {
@@ -172,7 +189,7 @@ func (l *loader) document(d *document) {
 		l.report.Skipped = append(l.report.Skipped, Refusal{File: d.file, Line: v.line, Rule: v.str("id"), Reason: why})
 	}
 	if v.str("action") != "" {
-		l.refuse(d.refuse(faultf(v.line, "action: %s is obsolete; write whole documents", v.str("action"))))
+		l.refuseDocument(d, faultf(v.line, "action: %s is obsolete; write whole documents", v.str("action")))
 		return
 	}
 	detection, correlation, filter := v.get("detection"), v.get("correlation"), v.get("filter")
@@ -181,7 +198,8 @@ func (l *loader) document(d *document) {
 			skip("it is no Sigma document: no detection, correlation or filter")
 			return
 		}
-		l.refuse(d.refuse(faultf(v.line, "the detection is missing")))
+		_, _ = describe(d) // its name alone
+		l.refuseDocument(d, faultf(v.line, "the detection is missing"))
 		return
 	}
 	if v.get("logsource") != nil {
@@ -193,7 +211,7 @@ func (l *loader) document(d *document) {
 	rule, err := describe(d)
 	switch {
 	case err != nil:
-		l.refuse(d.refuse(err))
+		l.refuseDocument(d, err)
 	case correlation != nil:
 		l.correlations = append(l.correlations, d)
 	case filter != nil:
@@ -205,7 +223,7 @@ func (l *loader) document(d *document) {
 
 func (l *loader) rule(d *document, rule *Rule, detection *value) {
 	if ours, _ := d.value.source(); !ours {
-		l.refuse(d.refuse(faultf(d.value.line, "the logsource is missing; this is about product aws, service cloudtrail")))
+		l.refuseDocument(d, faultf(d.value.line, "the logsource is missing; this is about product aws, service cloudtrail"))
 		return
 	}
 	e, unused, err := l.compiler.detection(detection)
@@ -213,7 +231,7 @@ func (l *loader) rule(d *document, rule *Rule, detection *value) {
 		err = l.register(rule)
 	}
 	if err != nil {
-		l.refuse(d.refuse(err))
+		l.refuseDocument(d, err)
 		return
 	}
 	for _, name := range unused {
@@ -246,7 +264,7 @@ func (l *loader) register(r *Rule) error {
 func (l *loader) link() (*Ruleset, Report) {
 	for _, d := range l.filters {
 		if err := l.filter(d); err != nil {
-			l.refuse(d.refuse(err))
+			l.refuseDocument(d, err)
 		}
 	}
 	l.linkCorrelations()
@@ -274,7 +292,8 @@ func (l *loader) adjust() {
 		l.report.Warnings = append(l.report.Warnings, Refusal{File: "configuration", Rule: name, Reason: reason})
 	}
 	for _, name := range slices.Concat(l.options.Disable, l.options.Enable) {
-		if l.known[name] == nil {
+		spared := slices.ContainsFunc(l.spared, func(r *Rule) bool { return r.named([]string{name}) })
+		if l.known[name] == nil && !spared {
 			warn(name, "it is to be switched on or off, but is not loaded")
 		}
 	}
@@ -291,15 +310,17 @@ func (l *loader) adjust() {
 	}
 }
 
+// named reports whether a list has the rule's id or name.
+func (r *Rule) named(list []string) bool {
+	return slices.Contains(list, r.ID) || r.Name != "" && slices.Contains(list, r.Name)
+}
+
 // off says why a rule is off, "" when it is on.
 func (l *loader) off(r *Rule) string {
-	named := func(list []string) bool {
-		return slices.Contains(list, r.ID) || r.Name != "" && slices.Contains(list, r.Name)
-	}
 	switch {
-	case named(l.options.Disable):
+	case r.named(l.options.Disable):
 		return "the configuration switches it off"
-	case l.options.All || named(l.options.Enable):
+	case l.options.All || r.named(l.options.Enable):
 		return ""
 	}
 	return r.Off

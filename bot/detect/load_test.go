@@ -3,6 +3,7 @@ package detect_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,6 +72,19 @@ func TestRefusals(t *testing.T) {
 		if got := report.Refused[0].Error(); !strings.Contains(got, c.reason) || !strings.Contains(got, "rule.yml"+c.line) {
 			t.Errorf("%q: %s", c.detection, got)
 		}
+	}
+}
+
+// TestEveryFaultIsNamed: somebody who repairs a rule sees all that is wrong with
+// it at once, each with its line.
+func TestEveryFaultIsNamed(t *testing.T) {
+	_, report := compile(t, "s:\n  f|nonsense: a\n  g|re: '('\nt:\n  - {h|gt: x}\n  - [a]\ncondition: s and t and u")
+	var lines []int
+	for _, r := range report.Refused {
+		lines = append(lines, r.Line)
+	}
+	if !slices.Equal(lines, []int{7, 8, 10, 11, 12}) {
+		t.Errorf("%v", report.Refused)
 	}
 }
 
@@ -152,6 +166,13 @@ func TestOffAndOn(t *testing.T) {
 	if rs.Rules()[0].Level != detect.Critical || len(report.Warnings) != 3 || len(report.Refused) != 0 {
 		t.Errorf("level %s, warnings %v", rs.Rules()[0].Level, report.Warnings)
 	}
+	// One that cannot be used may be left out of a folder of somebody else's.
+	files["bad.yml"] = strings.Replace(rule("bad"), "eventName", "eventName|nonsense", 1)
+	_, report = load(t, detect.Options{Disable: []string{"bad"}}, files)
+	if len(report.Refused)+len(report.Warnings) != 0 || !strings.Contains(report.Off[0].Error(), `"nonsense" is not known`) {
+		t.Errorf("off and bad: %+v", report)
+	}
+	delete(files, "bad.yml")
 	files["off.yml"] = strings.Replace(files["off.yml"], ", reason: too loud", "", 1)
 	if _, report := load(t, detect.Options{}, files); len(report.Refused) != 1 {
 		t.Error("a rule may be off without a reason")

@@ -88,6 +88,19 @@ func (d *document) refuse(err error) Refusal {
 	return r
 }
 
+// faults takes apart what errors.Join put together.
+func faults(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, err := range joined.Unwrap() {
+		out = append(out, faults(err)...)
+	}
+	return out
+}
+
 // describe reads what all kinds of documents have in common.
 func describe(d *document) (*Rule, error) {
 	v := d.value

@@ -8,44 +8,67 @@ import (
 	"tocsin/bot/response"
 )
 
-// routingRow is a row of the table routings.
+// routingRow is a row of the table routings: the rules that were in force together.
 type routingRow struct {
-	ID          int64
-	At          time.Time
-	SealedRules []byte
+	ID              int64
+	Digest          string
+	DetectionDigest string
+	At              time.Time
+	SealedRules     []byte
+	SealedDetection []byte // nil where there were no detection rules, or they were not kept
 }
 
-func (r reader) Routing(id int64) ([]byte, time.Time, error) {
+func (r reader) Configuration(id int64) (c response.Configuration, err error) {
 	var rows []routingRow
-	if err := r.db.Raw("SELECT id, at, sealed_rules FROM routings WHERE id = ?", id).Scan(&rows).Error; err != nil {
-		return nil, time.Time{}, fmt.Errorf("read a routing: %w", err)
+	if err := r.db.Raw("SELECT * FROM routings WHERE id = ?", id).Scan(&rows).Error; err != nil {
+		return c, fmt.Errorf("read a configuration: %w", err)
 	}
 	if len(rows) == 0 {
-		return nil, time.Time{}, incident.Unknown("routing", "no routing %d was kept", id)
+		return c, incident.Unknown("configuration", "no configuration %d was kept", id)
 	}
-	var source []byte
-	err := r.s.unseal("routings", rowKey(id), "sealed_rules", rows[0].SealedRules, &source)
-	return source, rows[0].At.UTC(), err
+	row := rows[0]
+	c.Since, c.Routing.Digest, c.Detection.Digest = row.At.UTC(), row.Digest, row.DetectionDigest
+	if err := r.s.unseal("routings", rowKey(id), "sealed_rules", row.SealedRules, &c.Routing.Source); err != nil {
+		return c, err
+	}
+	if len(row.SealedDetection) > 0 {
+		err = r.s.unseal("routings", rowKey(id), "sealed_detection", row.SealedDetection, &c.Detection.Source)
+	}
+	return c, err
 }
 
-func (t domainTx) PutRouting(digest string, source []byte) (int64, error) {
+func (t domainTx) PutConfiguration(c response.Configuration) (int64, error) {
 	var row routingRow
-	err := t.db.Raw(`INSERT INTO routings (digest, at, sealed_rules) VALUES (?, ?, ?)
-		ON CONFLICT (digest) DO UPDATE SET digest = excluded.digest RETURNING id, sealed_rules`, digest, t.s.now(), []byte{}).Scan(&row).Error
+	err := t.db.Raw(`INSERT INTO routings (digest, detection_digest, at, sealed_rules) VALUES (?, ?, ?, ?)
+		ON CONFLICT (digest, detection_digest) DO UPDATE SET digest = excluded.digest RETURNING id, sealed_rules`,
+		c.Routing.Digest, c.Detection.Digest, t.s.now(), []byte{}).Scan(&row).Error
 	if err != nil {
-		return 0, fmt.Errorf("keep a routing: %w", err)
+		return 0, fmt.Errorf("keep a configuration: %w", err)
 	}
 	if len(row.SealedRules) > 0 {
 		return row.ID, nil
 	}
-	sealed, err := t.s.seal("routings", rowKey(row.ID), "sealed_rules", source)
-	if err != nil {
+	if row.SealedRules, err = t.s.seal("routings", rowKey(row.ID), "sealed_rules", c.Routing.Source); err != nil {
 		return 0, err
 	}
-	if err := t.db.Exec("UPDATE routings SET sealed_rules = ? WHERE id = ?", sealed, row.ID).Error; err != nil {
-		return 0, fmt.Errorf("keep a routing: %w", err)
+	if c.Detection.Digest != "" {
+		if row.SealedDetection, err = t.s.seal("routings", rowKey(row.ID), "sealed_detection", c.Detection.Source); err != nil {
+			return 0, err
+		}
+	}
+	if err := t.db.Exec("UPDATE routings SET sealed_rules = ?, sealed_detection = ? WHERE id = ?", row.SealedRules, row.SealedDetection, row.ID).Error; err != nil {
+		return 0, fmt.Errorf("keep a configuration: %w", err)
 	}
 	return row.ID, nil
+}
+
+// Brought looks through the inbox: only a person asks, and an index would cost every delivery.
+func (r reader) Brought(alert int64) (row int64, err error) {
+	err = r.db.Raw(`SELECT coalesce(min(id), 0) FROM inbox WHERE alert_id = ? OR alert_id IN (SELECT id FROM moved_alerts WHERE moved_to = ?)`, alert, alert).Scan(&row).Error
+	if err != nil {
+		return 0, fmt.Errorf("find the delivery of an alert: %w", err)
+	}
+	return row, nil
 }
 
 func (r reader) Delivery(id int64) (out incident.Received, settled response.Settled, err error) {
@@ -69,5 +92,5 @@ func (r reader) Delivery(id int64) (out incident.Received, settled response.Sett
 		}
 	}
 	return incident.Received{ID: id, Source: row.Source, At: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, SHA256: d.hash(),
-		Outcome: row.Outcome, Reason: settled.Reason}, settled, nil
+		Outcome: row.Outcome, Reason: settled.Reason, Body: d.Body}, settled, nil
 }

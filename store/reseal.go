@@ -30,6 +30,7 @@ var sealedColumns = []sealedColumn{
 	{"documents", "id", "incident_id || '/' || revision", "sealed_body"},
 	{"audit", "id", "id || ''", "sealed_detail"},
 	{"routings", "id", "id || ''", "sealed_rules"},
+	{"routings", "id", "id || ''", "sealed_detection"},
 	{"maintenance", "id", "id || ''", "sealed_body"},
 	{"windows", "id", "key_hash", "sealed_window"},
 	{"keyset", "id", "id || ''", "sealed_mark"},

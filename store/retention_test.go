@@ -367,14 +367,22 @@ func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
 			if none != (response.Storm{}) || storm.Round != 2 || storm.Gathered != 6 || !storm.Ended {
 				t.Errorf("%+v, %+v", none, storm)
 			}
-			one, err7 := tx.PutRouting("sha256:1", []byte("[1]"))
-			two, err8 := tx.PutRouting("sha256:2", []byte("[2]"))
-			same, err9 := tx.PutRouting("sha256:1", []byte("[1]"))
-			source, since, err10 := tx.Routing(two)
-			if one != same || one == two || string(source) != "[2]" || since.IsZero() {
-				t.Errorf("routings %d, %d, %d: %s since %v", one, two, same, source, since)
+			rules := func(routing, detection string) response.Configuration {
+				return response.Configuration{Routing: response.Ruleset{Digest: routing, Source: []byte("[" + routing + "]")}, Detection: response.Ruleset{Digest: detection, Source: []byte(detection)}}
 			}
-			return errors.Join(append(errs, err, err2, err3, err4, err5, err6, err7, err8, err9, err10)...)
+			one, err7 := tx.PutConfiguration(rules("sha256:1", "sha256:a"))
+			two, err8 := tx.PutConfiguration(rules("sha256:1", "sha256:b"))
+			same, err9 := tx.PutConfiguration(rules("sha256:1", "sha256:a"))
+			single, err10 := tx.PutConfiguration(rules("sha256:2", ""))
+			c, err11 := tx.Configuration(two)
+			bare, err12 := tx.Configuration(single)
+			if one != same || one == two || single == one || string(c.Routing.Source) != "[sha256:1]" || string(c.Detection.Source) != "sha256:b" || c.Detection.Digest != "sha256:b" || c.Since.IsZero() {
+				t.Errorf("configurations %d, %d, %d: %+v", one, two, same, c)
+			}
+			if bare.Detection.Digest != "" || bare.Detection.Source != nil || bare.Routing.Digest != "sha256:2" {
+				t.Errorf("without detection rules: %+v", bare)
+			}
+			return errors.Join(append(errs, err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)...)
 		})
 		window := incident.Maintenance{When: "true", Reason: "the database moves", Owner: "p1", From: stamp(noon), To: stamp(noon.Add(time.Hour))}
 		s.write(t, func(tx response.Tx) (err error) {

@@ -85,54 +85,6 @@ func WindowLine(m incident.Maintenance, dir incident.Directory, now time.Time) s
 	return text + " · because " + clip(flat(m.Reason), 200)
 }
 
-func explanation(x incident.Explanation) []string {
-	var out []string
-	if d := x.Delivery; d != nil {
-		out = append(out, fmt.Sprintf("D%d came from %s at %s, sender %s, verified %s, SHA-256 %s", d.ID, flat(d.Source), d.At.UTC().Format(answerTime),
-			orUnknown(d.Sender), orUnknown(d.Verified), d.SHA256))
-		if d.Reason != "" {
-			out = append(out, "Reason: "+flat(d.Reason))
-		}
-	}
-	if x.Alert.ID != 0 {
-		out = append(out, AlertLine(x.Alert))
-	}
-	out = append(out, "Decided: "+flat(x.Outcome))
-	if len(x.Rules) == 0 {
-		return out
-	}
-	since := ""
-	if !x.Since.IsZero() {
-		since = ", in force since " + x.Since.UTC().Format(answerTime)
-	}
-	out = append(out, "By the routing "+orUnknown(x.Digest)+since+":")
-	out = append(out, tried(x.Rules)...)
-	if x.Digest == x.Present {
-		return append(out, "The routing has not changed since.")
-	}
-	out = append(out, "The routing has changed since; by today's, "+orUnknown(x.Present)+":")
-	return append(out, tried(x.Today)...)
-}
-
-func tried(rules []incident.TriedRule) []string {
-	var out []string
-	for _, r := range rules {
-		name := "behind all rules"
-		if r.Place > 0 {
-			name = fmt.Sprintf("rule %d, %s", r.Place, clip(flat(r.When), 300))
-		}
-		if r.Fits {
-			out = append(out, "fits: "+name+" → "+flat(r.Does))
-			continue
-		}
-		out = append(out, "does not fit: "+name)
-		for _, why := range r.Why {
-			out = append(out, "  "+clip(flat(why), 400))
-		}
-	}
-	return out
-}
-
 func orUnknown(s string) string {
 	if s == "" {
 		return "(unknown)"

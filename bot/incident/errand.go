@@ -74,15 +74,60 @@ type AlertLine struct {
 
 // Explanation says why an alert was treated as it was.
 type Explanation struct {
-	Alert    AlertLine   `json:"alert"`
-	Incident ID          `json:"incident,omitempty"`
-	Outcome  string      `json:"outcome"` // what was decided the last time, in words
-	Delivery *Received   `json:"delivery,omitempty"`
-	Digest   string      `json:"digest"`          // of the routing by which it was decided
-	Since    time.Time   `json:"since,omitzero"`  // when that routing was first in force
-	Present  string      `json:"present"`         // of the routing in force now
-	Rules    []TriedRule `json:"rules"`           // those that were tried
-	Today    []TriedRule `json:"today,omitempty"` // how it would be decided now, where the routing changed
+	Alert     AlertLine   `json:"alert"`
+	Incident  ID          `json:"incident,omitempty"`
+	Outcome   string      `json:"outcome"` // what was decided the last time, in words
+	Delivery  *Received   `json:"delivery,omitempty"`
+	Digest    string      `json:"digest"`          // of the routing by which it was decided
+	Since     time.Time   `json:"since,omitzero"`  // when that routing was first in force with these detection rules
+	Present   string      `json:"present"`         // of the routing in force now
+	Rules     []TriedRule `json:"rules"`           // those that were tried
+	Today     []TriedRule `json:"today,omitempty"` // how it would be decided now, where the routing changed
+	Detection Detection   `json:"detection"`
+}
+
+// Detection is what the detection rules make of the records in a delivery.
+type Detection struct {
+	Digest   string         `json:"digest"`             // of the rules in force when it was decided; empty where it was not kept
+	Present  string         `json:"present"`            // of those in force now
+	Delivery int64          `json:"delivery,omitempty"` // that was held against them; 0: none, for rules judge no such alert, or Note says why
+	Records  []JudgedRecord `json:"records,omitempty"`  // by the rules of then
+	Today    []JudgedRecord `json:"today,omitempty"`    // by the rules of now, where they are others
+	More     int            `json:"more,omitempty"`     // records that are not shown
+	Note     string         `json:"note,omitempty"`     // why a part of it is missing
+}
+
+// JudgedRecord is one record held against the detection rules.
+type JudgedRecord struct {
+	Name    string           `json:"name"`             // what was called
+	Service string           `json:"service"`          // of whom
+	ID      string           `json:"id,omitempty"`     // that AWS gave it
+	Fault   string           `json:"fault,omitempty"`  // why rules cannot judge it
+	Rules   []TriedDetection `json:"rules,omitempty"`  // those that ask for such events: what matches first, then what nearly does
+	Others  int              `json:"others,omitempty"` // rules that ask for other events, and were not tried
+}
+
+// TriedDetection is one detection rule held against a record.
+type TriedDetection struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	Level Level  `json:"level"`
+	File  string `json:"file"`
+	Line  int    `json:"line"`
+	Hit   bool   `json:"hit"`
+	// Silent: it makes no alert, it is counted only.
+	Silent bool       `json:"silent,omitempty"`
+	Counts []string   `json:"counts,omitempty"` // the rules about several events that count it
+	Why    []Compared `json:"why,omitempty"`    // where it does not match: the lines that decide
+}
+
+// Compared is a line of a detection rule, and what the record has there.
+type Compared struct {
+	Field   string `json:"field"` // with its modifiers; empty: the whole record is searched
+	Line    int    `json:"line"`
+	Asks    string `json:"asks"`
+	Has     string `json:"has"`
+	LeftOut bool   `json:"left_out,omitempty"` // it has what it must not have
 }
 
 // Received is the evidence of one delivery.
@@ -95,6 +140,7 @@ type Received struct {
 	SHA256   string    `json:"sha256"`             // of the raw body
 	Outcome  string    `json:"outcome,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
+	Body     []byte    `json:"-"` // as it was received; never told
 }
 
 // TriedRule is one routing rule held against an alert.

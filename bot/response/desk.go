@@ -40,6 +40,19 @@ type Correlator interface {
 	Advance(window []byte, seen []incident.Observation, now time.Time) (next []byte, expires time.Time, fired []incident.Firing, err error)
 }
 
+// Detector knows the rules that judge the records of some sources.
+type Detector interface {
+	// Rules returns what the rules in force are known by, and what they can be
+	// restored from.
+	Rules() (digest string, source []byte)
+	// Judges reports whether the alerts and deliveries of a source hold records for
+	// the rules.
+	Judges(source string) bool
+	// Explain holds the records of a delivery against rules that were kept (nil:
+	// those in force). Where the event of that id is among them, it is the only one.
+	Explain(rules, body []byte, event string) ([]incident.JudgedRecord, error)
+}
+
 // Writer renders the postmortem of an incident as it stands under its signed digest.
 type Writer func(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error)
 
@@ -66,6 +79,7 @@ type Options struct {
 	Storm     StormLimit      // the zero value: every correlation opens its own incident
 	Playbooks Playbooks       // nil: none
 	Correlate Correlator      // nil: nobody counts observations
+	Detect    Detector        // nil: no rules judge records
 	Redact    Redactor
 	Write     Writer
 
@@ -86,7 +100,7 @@ type Options struct {
 // Desk is the one place where incidents change. It is safe for concurrent use.
 type Desk struct {
 	Options
-	routing    atomic.Int64 // id under which the store keeps the routing in force
+	routing    atomic.Int64 // id under which the store keeps the rules in force
 	conditions sync.Map     // of maintenance windows, compiled, by their ids
 }
 

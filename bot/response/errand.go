@@ -109,9 +109,9 @@ func (d *Desk) kept(r Reader, name incident.Shelf, shelf incident.ID, since time
 func (d *Desk) dropReason(r Reader, made Decision, known map[int64]*Routing) (string, error) {
 	routing, ok := known[made.Routing]
 	if !ok {
-		source, _, err := r.Routing(made.Routing)
+		then, err := r.Configuration(made.Routing)
 		if err == nil {
-			routing, err = restored(source)
+			routing, err = restored(then.Routing.Source)
 		}
 		if err != nil && incident.CodeOf(err) == "" {
 			return "", err

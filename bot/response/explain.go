@@ -7,72 +7,95 @@ import (
 	"tocsin/bot/incident"
 )
 
+// explaining is what an explanation is made of.
+type explaining struct {
+	incident.Explanation
+	row     AlertRow // the alert, if there is one
+	made    Decision
+	outcome string
+	then    Configuration     // the rules by which it was decided; zero: they were not kept
+	body    incident.Received // the delivery that is held against the detection rules
+}
+
 // explain says why an alert, or the alert of a delivery, was treated as it was:
-// by the routing that was in force then, and by the one of today where that
-// has changed.
+// by the rules that were in force then, and by those of today where they have
+// changed.
 func (d *Desk) explain(ctx context.Context, who incident.Handle, e incident.Errand) (incident.Answer, error) {
-	x := incident.Explanation{Present: d.Routing.Digest()}
-	var row AlertRow
-	err := d.Store.View(ctx, func(r Reader) error {
-		made, outcome := Decision{}, ""
-		if e.Delivery != 0 {
-			received, settled, err := r.Delivery(e.Delivery)
-			if err != nil {
-				return err
-			}
-			x.Delivery, outcome = &received, settled.Outcome
-			e.Alert, made = settled.Alert, Decision{Rule: settled.Rule, Routing: settled.Routing}
-			x.Incident = settled.Incident
-		}
-		if e.Alert == 0 {
-			x.Outcome = inWords(outcome, x.Incident, made)
-			return nil // it was no alert, or could not be read
-		}
-		var err error
-		if row, err = r.Alert(e.Alert); err != nil {
-			return err
-		}
-		if e.Delivery == 0 {
-			made, x.Incident = row.Decision, max(row.Incident, 0)
-			outcome = settledAs(row)
-		} else {
-			made.Maintenance, made.Late = row.Decision.Maintenance, row.Decision.Late
-		}
-		x.Alert, x.Outcome = line(row), inWords(outcome, x.Incident, made)
-		if x.Delivery != nil && outcome == outcomeCounted && x.Delivery.Reason != "" {
-			x.Outcome = x.Delivery.Reason // another delivery brought it first
-		}
-		return d.tryAgain(r, &x, row.Alert, made)
-	})
-	if err != nil {
+	var x explaining
+	if err := d.Store.View(ctx, func(r Reader) error { return d.gather(r, &x, e) }); err != nil {
 		return incident.Answer{}, err
 	}
-	if row.Incident > 0 {
-		v, err := d.Show(ctx, who, row.Incident, "explain")
+	if x.row.Incident > 0 {
+		v, err := d.Show(ctx, who, x.row.Incident, "explain")
 		if err != nil {
 			return incident.Answer{}, err
 		}
 		x.Incident = v.Incident.ID
 	}
-	return incident.Answer{Explanation: &x}, nil
+	if err := d.routed(&x); err != nil {
+		return incident.Answer{}, err
+	}
+	d.detected(&x)
+	return incident.Answer{Explanation: &x.Explanation}, nil
 }
 
-// tryAgain holds the alert against the rules of then and of now.
-func (d *Desk) tryAgain(r Reader, x *incident.Explanation, a incident.Alert, made Decision) error {
-	then := d.Routing
-	if made.Routing != 0 {
-		source, since, err := r.Routing(made.Routing)
+// gather reads what is to be explained.
+func (d *Desk) gather(r Reader, x *explaining, e incident.Errand) (err error) {
+	*x = explaining{}
+	if e.Delivery != 0 {
+		received, settled, err := r.Delivery(e.Delivery)
 		if err != nil {
 			return err
 		}
-		if then, err = restored(source); err != nil {
+		x.body, x.Delivery, x.outcome = received, &received, settled.Outcome
+		x.Delivery.Body = nil
+		e.Alert, x.made = settled.Alert, Decision{Rule: settled.Rule, Routing: settled.Routing}
+		x.Incident = settled.Incident
+	}
+	if e.Alert != 0 {
+		if x.row, err = r.Alert(e.Alert); err != nil {
 			return err
 		}
-		x.Since = since
+		if e.Delivery == 0 {
+			x.made, x.Incident = x.row.Decision, max(x.row.Incident, 0)
+			x.outcome = settledAs(x.row)
+		} else {
+			x.made.Maintenance, x.made.Late = x.row.Decision.Maintenance, x.row.Decision.Late
+		}
+		x.Alert = line(x.row)
 	}
-	x.Digest, x.Rules = then.Digest(), then.tried(a)
-	if x.Digest != x.Present {
-		x.Today = d.Routing.tried(a)
+	x.Outcome = inWords(x.outcome, x.Incident, x.made)
+	if x.Delivery != nil && x.outcome == outcomeCounted && x.Delivery.Reason != "" {
+		x.Outcome = x.Delivery.Reason // another delivery brought it first
+	}
+	if x.made.Routing != 0 {
+		if x.then, err = r.Configuration(x.made.Routing); err != nil {
+			return err
+		}
+	}
+	if e.Delivery == 0 && d.Detect != nil && d.Detect.Judges(x.row.Alert.Source) {
+		return d.bringing(r, x)
+	}
+	return nil
+}
+
+// routed holds the alert against the routing rules of then and of now.
+func (d *Desk) routed(x *explaining) error {
+	then := d.Routing
+	if x.made.Routing != 0 {
+		var err error
+		if then, err = restored(x.then.Routing.Source); err != nil {
+			return err
+		}
+		x.Since = x.then.Since
+	}
+	x.Digest, x.Present = then.Digest(), d.Routing.Digest()
+	if x.row.ID == 0 { // it was no alert, or could not be read
+		x.Digest = x.then.Routing.Digest
+		return nil
+	}
+	if x.Rules = then.tried(x.row.Alert); x.Digest != x.Present {
+		x.Today = d.Routing.tried(x.row.Alert)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ type memoryState struct {
 	documents map[string]incident.Document
 	audit     []Access
 	ended     map[string][]ending
-	routings  []keptRouting
+	routings  []Configuration
 	windows   []incident.Maintenance
 	openings  []time.Time
 	storms    map[incident.ID]Storm
@@ -48,11 +48,6 @@ type memoryState struct {
 type ending struct {
 	id incident.ID
 	at time.Time
-}
-
-type keptRouting struct {
-	digest string
-	source []byte
 }
 
 type queued struct {
@@ -335,20 +330,31 @@ func (m *memory) Delivery(row int64) (incident.Received, Settled, error) {
 	return incident.Received{ID: row, Outcome: s.Outcome, Reason: s.Reason}, s, nil
 }
 
-func (m *memory) Routing(id int64) ([]byte, time.Time, error) {
-	if id < 1 || int(id) > len(m.routings) {
-		return nil, time.Time{}, incident.Unknown("routing", "there is no routing %d", id)
+func (m *memory) Brought(alert int64) (row int64, err error) {
+	for id, s := range m.handled {
+		if s.Alert == alert && (row == 0 || id < row) {
+			row = id
+		}
 	}
-	return m.routings[id-1].source, at, nil
+	return row, nil
 }
 
-func (m *memory) PutRouting(digest string, source []byte) (int64, error) {
+func (m *memory) Configuration(id int64) (Configuration, error) {
+	if id < 1 || int(id) > len(m.routings) {
+		return Configuration{}, incident.Unknown("configuration", "there is no configuration %d", id)
+	}
+	c := m.routings[id-1]
+	c.Since = at
+	return c, nil
+}
+
+func (m *memory) PutConfiguration(c Configuration) (int64, error) {
 	for n, r := range m.routings {
-		if r.digest == digest {
+		if r.Routing.Digest == c.Routing.Digest && r.Detection.Digest == c.Detection.Digest {
 			return int64(n + 1), nil
 		}
 	}
-	m.routings = append(m.routings, keptRouting{digest, source})
+	m.routings = append(m.routings, c)
 	return int64(len(m.routings)), nil
 }
 

@@ -16,6 +16,7 @@ var verbatim = map[string]bool{
 	"Event.Fields": true, "Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
 	"Facts.TimeZone": true, "Facts.Language": true, "Record.Language": true,
 	"AlertLine.Source": true, "AlertLine.Kind": true, "Explanation.Digest": true, "Explanation.Present": true,
+	"Detection.Digest": true, "Detection.Present": true, "TriedDetection.ID": true, "Compared.Field": true,
 	"Received.Source": true, "Received.SHA256": true, "Received.Outcome": true,
 	"AlertRef.Source": true, "AlertRef.Kind": true, "AlertRef.Fingerprint": true,
 	"Evidence.ID": true, "Evidence.SHA256": true,

@@ -51,7 +51,7 @@ func (d *Desk) Report(ctx context.Context, batch []incident.Reported) error {
 	for _, row := range batch {
 		err := d.report(ctx, []incident.Reported{row})
 		if incident.CodeOf(err) != "" {
-			err = d.settle(ctx, Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: err.Error()})
+			err = d.settle(ctx, Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: err.Error(), Routing: d.routing.Load()})
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("row %d: %w", row.Row, err))
@@ -118,7 +118,7 @@ func (d *Desk) reported(settled ...Settled) {
 type reporting struct {
 	*session
 	settled map[int64]Settled
-	routing int64                  // id of the routing in force
+	routing int64                  // id of the rules in force
 	windows []incident.Maintenance // those that hold now
 	kept    map[int64]int64        // alerts by the window that kept them
 	held    map[incident.ID]bool   // incidents that are locked and were not read
@@ -207,8 +207,8 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 // prepare reads what every alert of the batch is held against.
 func (r *reporting) prepare() (err error) {
 	if r.routing == 0 && r.d.Routing != nil {
-		if r.routing, err = r.tx.PutRouting(r.d.Routing.digest, r.d.Routing.source); err != nil {
-			return fmt.Errorf("keep the routing: %w", err)
+		if r.routing, err = r.tx.PutConfiguration(r.d.configuration()); err != nil {
+			return fmt.Errorf("keep the rules: %w", err)
 		}
 	}
 	if r.windows, err = r.tx.Maintenance(r.now); err != nil {
@@ -228,6 +228,7 @@ func (r *reporting) become(next Settled) {
 
 // grouped gathers the copies of each alert, in the order of their first.
 func grouped(batch []incident.Reported) []*copies {
+	next.Routing = cmp.Or(next.Routing, r.routing)
 	type identity struct {
 		key, source, fingerprint string
 		again, unread            bool

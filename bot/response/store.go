@@ -57,11 +57,13 @@ type Reader interface {
 	Alert(id int64) (AlertRow, error)
 	// Shelved counts the alerts of a shelf that came since, and their copies.
 	Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error)
-	// Delivery returns what is kept of one delivery, without its body; and the
-	// alert, incident and decision that it came to.
+	// Delivery returns what is kept of one delivery; and the alert, incident and
+	// decision that it came to.
 	Delivery(row int64) (incident.Received, Settled, error)
-	// Routing returns a routing that was in force, and since when.
-	Routing(id int64) (source []byte, since time.Time, err error)
+	// Brought returns the first delivery of an alert that is still kept, or 0.
+	Brought(alert int64) (row int64, err error)
+	// Configuration returns rules that were in force together.
+	Configuration(id int64) (Configuration, error)
 	// Maintenance lists the windows that end after a time, by their end.
 	Maintenance(after time.Time) ([]incident.Maintenance, error)
 	// Openings counts, up to limit, how often since then an alert opened an
@@ -125,9 +127,9 @@ type Tx interface {
 	Windows(keys []string) (map[string][]byte, error)
 	PutWindow(key string, window []byte, expires time.Time) error
 
-	// PutRouting keeps a routing under its digest and returns its id, the same for
-	// the same digest.
-	PutRouting(digest string, source []byte) (int64, error)
+	// PutConfiguration keeps the rules in force under their digests and returns
+	// their id, the same for the same two digests.
+	PutConfiguration(c Configuration) (int64, error)
 	// PutMaintenance keeps a new window and returns its id; EndMaintenance ends one
 	// (CodeUnknown, CodeConflict where it has ended); Kept counts alerts for one.
 	PutMaintenance(m incident.Maintenance) (int64, error)
@@ -173,10 +175,23 @@ const (
 	Maintained incident.ID = -2
 )
 
+// Configuration is the rules that are in force together. Where either changes,
+// it is another.
+type Configuration struct {
+	Routing, Detection Ruleset
+	Since              time.Time // set by the store
+}
+
+// Ruleset is rules as they were configured, and the digest they are known by.
+type Ruleset struct {
+	Digest string
+	Source []byte
+}
+
 // Decision is how an alert was routed.
 type Decision struct {
 	Rule        int         // place of the rule, from 1; 0: none fits
-	Routing     int64       // the routing's id
+	Routing     int64       // the configuration's id
 	Maintenance int64       // id of the window that kept it from opening an incident
 	Late        incident.ID // it is a copy of what this incident ended with
 	Storm       bool        // it was gathered into the incident of a storm
@@ -209,7 +224,7 @@ type Settled struct {
 	Incident incident.ID // 0 where there is none
 	Alert    int64       // AlertRow.ID, 0 where there is none
 	Rule     int         // place of the routing rule that decided, from 1
-	Routing  int64       // the routing's id
+	Routing  int64       // the configuration's id
 	Reason   string      // for a person, where the outcome needs one (stored encrypted)
 }
 

@@ -70,6 +70,7 @@ type Alert struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 	Rule        string            `json:"rule,omitempty"`   // the detection rule that matched, with its author where the licence asks for it
 	Sample      bool              `json:"sample,omitempty"` // the source says it is a drill
+	Report      *Report           `json:"report,omitempty"` // of an alert that a person sent
 	// Lasting: it tells of a state since At. A copy says that it lasts still, not that it happened again.
 	Lasting bool `json:"lasting,omitempty"`
 }

@@ -29,6 +29,10 @@ const (
 	// Mail.
 	EffectMailPostmortem EffectKind = "mail_postmortem"
 	EffectMailInvitation EffectKind = "mail_invitation" // the review meeting, as iCalendar
+	EffectAcknowledge    EffectKind = "acknowledge"     // tell the reporter of Args "alert" that the report arrived
+	// About the house itself, without an incident; Args "about" and what it needs.
+	EffectNotice     EffectKind = "notice"      // in the announce channel
+	EffectMailNotice EffectKind = "mail_notice" // to the security department
 	// Inside the house.
 	EffectWritePostmortem EffectKind = "write_postmortem"
 	EffectPageTimer       EffectKind = "page_timer"  // nobody acknowledged in time
@@ -60,6 +64,7 @@ type Brief struct {
 	Document  *Document // for effects about a document
 	Agenda    []Summary // for EffectAgenda
 	Kept      Answer    // for EffectAgenda: what was dropped since the last one, and the maintenance windows
+	Reply     *Reply    // for EffectAcknowledge, as the reporter gave it: it is where the mail goes
 	Now       time.Time
 	Attempt   int    // 1 the first time; from 2 on the handler looks before it acts
 	Mark      string // opaque; the handler puts it where it can find it again

@@ -88,6 +88,7 @@ func (r *reporting) tally(id incident.ID, g *copies) (row AlertRow, before int64
 }
 
 func (r *reporting) settle(g *copies, s Settled) {
+	g.landed = s
 	s.Rule, s.Routing = g.made.Rule, g.made.Routing
 	for _, row := range g.rows {
 		s.Row = row

@@ -32,6 +32,12 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 		b.Kept, err = s.keptFor(s.now.Add(-dismissalsFor))
 		return redacted(s.d.Redact, b), err
 	}
+	switch e.Kind {
+	case incident.EffectAcknowledge:
+		return s.reply(e, b)
+	case incident.EffectNotice, incident.EffectMailNotice:
+		return b, nil
+	}
 	dr, err := s.draft(e.Incident)
 	if err != nil {
 		return b, err

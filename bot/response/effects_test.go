@@ -59,7 +59,8 @@ func TestEveryEventKindIsInTheList(t *testing.T) {
 }
 
 func TestEveryEffectKindIsCalledFor(t *testing.T) {
-	called := map[incident.EffectKind]bool{incident.EffectAgenda: true, incident.EffectStormTimer: true} // by a schedule, and by a storm
+	called := map[incident.EffectKind]bool{incident.EffectAgenda: true, incident.EffectStormTimer: true, // by a schedule, and by a storm,
+		incident.EffectAcknowledge: true, incident.EffectNotice: true, incident.EffectMailNotice: true} // by a report, and about the house
 	inc := incident.Incident{ID: 1, Status: incident.Active, Severity: incident.Sev1,
 		Paging:        incident.Paging{Round: 1, HeldBy: "p1", LastAction: at},
 		Consultations: []incident.Consultation{{Team: "payments"}},

@@ -122,6 +122,7 @@ type reporting struct {
 	windows []incident.Maintenance // those that hold now
 	kept    map[int64]int64        // alerts by the window that kept them
 	held    map[incident.ID]bool   // incidents that are locked and were not read
+	reports map[string][]byte      // what is known about reports by people
 	repeats map[int64]int64        // deliveries that bring nothing new, and those that brought it first
 }
 
@@ -133,6 +134,7 @@ type copies struct {
 	unread bool        // it tells of deliveries that could not be read
 	joins  incident.ID // the live incident of its correlation when the batch began
 	made   Decision
+	landed Settled // where it is now
 }
 
 func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
@@ -167,12 +169,18 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 	if err != nil {
 		return nil, err
 	}
-	groups, err := r.inOrder(grouped(append(slices.Clone(batch), fired...)))
-	if err != nil {
+	groups := grouped(append(slices.Clone(batch), fired...))
+	if err := r.remember(groups); err != nil {
+		return nil, err
+	}
+	if groups, err = r.inOrder(groups); err != nil {
 		return nil, err
 	}
 	for _, group := range groups {
 		if err := r.alert(group); err != nil {
+			return nil, err
+		}
+		if err := r.report(group); err != nil {
 			return nil, err
 		}
 	}

@@ -107,7 +107,8 @@ func newWorld(t tester, change func(*Options)) *world {
 func outsideKinds() []incident.EffectKind {
 	return []incident.EffectKind{incident.EffectOpenChannel, incident.EffectInvite, incident.EffectPost, incident.EffectAskSign, incident.EffectAskConsult,
 		incident.EffectUpload, incident.EffectArchive, incident.EffectAnnounce, incident.EffectAnnouncePostmortem, incident.EffectAgenda, incident.EffectCard,
-		incident.EffectTopic, incident.EffectPageAck, incident.EffectPageResolve, incident.EffectMailPostmortem, incident.EffectMailInvitation}
+		incident.EffectTopic, incident.EffectPageAck, incident.EffectPageResolve, incident.EffectMailPostmortem, incident.EffectMailInvitation,
+		incident.EffectAcknowledge, incident.EffectNotice, incident.EffectMailNotice}
 }
 
 // slack is how a person speaks in these tests.

@@ -43,6 +43,7 @@ type Bot struct {
 	form    *report.Form         // nil: there is none
 	txt     *report.SecurityFile // nil: there is none
 	mailbox *report.Mailbox      // nil: none is read
+	reports *report.Source       // nil: none are taken
 	trail   *trail.Source        // nil: no queue is read
 	metrics *metrics
 	ready   *readiness
@@ -71,13 +72,15 @@ func (b *Bot) Run(ctx context.Context) error {
 		return err
 	}
 	err := b.store.SetSchedules(ctx, []store.Schedule{{Name: response.ScheduleAgenda, Kind: response.ScheduleAgenda, Cron: b.config.Review.Agenda, Zone: b.config.TimeZone},
-		{Name: scheduleRetention, Kind: scheduleRetention, Cron: retentionCron, Zone: b.config.TimeZone}})
+		{Name: scheduleRetention, Kind: scheduleRetention, Cron: retentionCron, Zone: b.config.TimeZone},
+		{Name: scheduleReminders, Kind: scheduleReminders, Cron: remindersCron, Zone: b.config.TimeZone}})
 	if err != nil {
 		return fmt.Errorf("review.agenda: %w", err)
 	}
 	err = b.store.Run(ctx, store.Work{Drain: b.edge.Drain, Perform: b.desk.Perform, Scheduled: map[string]func(context.Context, time.Time) error{
 		response.ScheduleAgenda: func(ctx context.Context, at time.Time) error { return b.desk.Sweep(ctx, response.ScheduleAgenda, at) },
 		scheduleRetention:       b.prune,
+		scheduleReminders:       b.remind,
 	}})
 	if err != nil {
 		return err

@@ -119,6 +119,7 @@ type ReportForm struct {
 	Policy         string   `koanf:"policy"`
 	Contact        string   `koanf:"contact"`
 	TrustedOrigins []string `koanf:"trusted_origins"`
+	Acknowledge    bool     `koanf:"acknowledge"`
 }
 
 // ReportMailbox is the vulnerability alias, read over IMAP.

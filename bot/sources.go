@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	netmail "net/mail"
 	"net/netip"
 	"net/url"
 	"os"
@@ -18,7 +19,6 @@ import (
 	"tocsin/bot/generic"
 	"tocsin/bot/hackerone"
 	"tocsin/bot/intake"
-	"tocsin/bot/mail"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/report"
 	"tocsin/bot/secret"
@@ -60,10 +60,11 @@ func (b *Bot) openSources() error {
 		all = append(all, files)
 	}
 	if c.Report.Form != nil || c.Report.Mailbox != nil {
-		source, err := c.Report.source(b.clock)
+		source, err := c.Report.source(b.config.Mail.From, b.clock)
 		if err != nil {
 			return err
 		}
+		b.reports = source
 		all = append(all, source)
 	}
 	proxies, err := networks(c.TrustedProxies)
@@ -182,9 +183,19 @@ func (d delivering) Accept(ctx context.Context, ds []trail.Delivery) error {
 	return d.b.store.Accept(ctx, batch)
 }
 
-// source makes the reader of reports; its keys stand in files.
-func (c ReportSource) source(clock func() time.Time) (*report.Source, error) {
-	cfg := report.Config{AuthServID: c.AuthServID, Clock: clock}
+// source makes the reader of reports; its keys stand in files. from is the
+// address the bot sends from.
+func (c ReportSource) source(from string, clock func() time.Time) (*report.Source, error) {
+	cfg := report.Config{AuthServID: c.AuthServID, Clock: clock, AnswerForm: c.Form != nil && c.Form.Acknowledge}
+	if m := c.Mailbox; m != nil {
+		cfg.AnswerMail, cfg.Own = m.Acknowledge, slices.Clone(m.Aliases)
+		if _, err := netmail.ParseAddress(m.Username); err == nil {
+			cfg.Own = append(cfg.Own, m.Username)
+		}
+		if a, err := netmail.ParseAddress(from); err == nil && len(cfg.Own) > 0 {
+			cfg.Own = append(cfg.Own, a.Address)
+		}
+	}
 	for n, k := range c.Keys {
 		armored, err := os.ReadFile(k.File)
 		if err != nil {
@@ -221,16 +232,13 @@ func (b *Bot) openReports() (err error) {
 		}
 	}
 	if c.SecurityTxt != nil {
-		if b.txt, err = report.NewSecurityFile(c.SecurityTxt.config()); err != nil {
+		if b.txt, err = report.NewSecurityFile(c.SecurityTxt.config(), b.clock); err != nil {
 			return fmt.Errorf("sources.report.security_txt: %w", err)
 		}
 	}
 	if m := c.Mailbox; m != nil {
 		cfg := m.config(deliver)
 		cfg.Clock, cfg.Logger = b.clock, b.log
-		if m.Acknowledge && b.mail != nil {
-			cfg.Acknowledge = acknowledging{b.mail}
-		}
 		if b.mailbox, err = report.NewMailbox(cfg); err != nil {
 			return fmt.Errorf("sources.report.mailbox: %w", err)
 		}
@@ -245,16 +253,7 @@ func (s SecurityTxt) config() report.SecurityTxt {
 
 func (m ReportMailbox) config(deliver report.Deliver) report.MailboxConfig {
 	return report.MailboxConfig{Address: m.Address, TLS: m.TLS, Username: m.Username, Password: m.Password, Folder: m.Folder, Poll: m.Poll,
-		MaxMessage: m.MaxMessage, Aliases: m.Aliases, Deliver: deliver}
-}
-
-// acknowledging tells reporters by mail that theirs arrived.
-type acknowledging struct{ mailer *mail.Mailer }
-
-// Acknowledge sends one acknowledgement.
-func (a acknowledging) Acknowledge(ctx context.Context, ack report.Acknowledgement) error {
-	return a.mailer.Answer(ctx, mail.Answer{To: ack.To, Subject: ack.Subject(), Text: ack.Text(), InReplyTo: ack.InReplyTo, References: ack.References,
-		ID: report.AckID(ack.Reference, a.mailer.Domain())})
+		MaxMessage: m.MaxMessage, Deliver: deliver}
 }
 
 // public serves what the world may see.
@@ -337,7 +336,7 @@ func (c Config) validateSources(f *Faults) {
 			f.add("sources.trail.pollers", "cannot be negative")
 		}
 	}
-	s.Report.validate(f)
+	s.Report.validate(c.Mail.Host != "", f)
 }
 
 func (l Limits) validate(key string, f *Faults) {
@@ -354,9 +353,15 @@ func (l Limits) validate(key string, f *Faults) {
 	}
 }
 
-func (c ReportSource) validate(f *Faults) {
+func (c ReportSource) validate(mails bool, f *Faults) {
+	if c.Form != nil && c.Form.Acknowledge && !mails {
+		f.add("sources.report.form.acknowledge", "is done by mail: fill in mail, or leave it out")
+	}
+	if c.Mailbox != nil && c.Mailbox.Acknowledge && !mails {
+		f.add("sources.report.mailbox.acknowledge", "is done by mail: fill in mail, or leave it out")
+	}
 	if c.Form != nil || c.Mailbox != nil {
-		if _, err := c.source(time.Now); err != nil {
+		if _, err := c.source("", time.Now); err != nil {
 			f.add("sources.report.pgp_keys", "%v", err)
 		}
 	}
@@ -375,7 +380,7 @@ func (c ReportSource) validate(f *Faults) {
 		}
 	}
 	if c.SecurityTxt != nil {
-		if _, err := report.NewSecurityFile(c.SecurityTxt.config()); err != nil {
+		if _, err := report.NewSecurityFile(c.SecurityTxt.config(), nil); err != nil {
 			f.add("sources.report.security_txt", "%v", err)
 		}
 	}

@@ -3,20 +3,17 @@ package bot
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/getsentry/sentry-go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tocsin/bot/intake"
-	"tocsin/bot/redact"
 	"tocsin/bot/trail"
 )
 
@@ -34,6 +31,8 @@ type metrics struct {
 	ready      *prometheus.GaugeVec
 	slack      *prometheus.CounterVec
 	pulled     *prometheus.CounterVec
+	degraded   *prometheus.GaugeVec
+	expires    prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -61,8 +60,12 @@ func newMetrics() *metrics {
 			Help: "Requests in Slack's name that were turned away, by status."}, []string{"status"}),
 		pulled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_source_work_total",
 			Help: "What sources do besides taking webhooks: certificates, queues, files."}, []string{"source", "what", "outcome"}),
+		degraded: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_degraded",
+			Help: "1 while a part is out of order without which the bot is ready all the same."}, []string{"part"}),
+		expires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
+			Help: "When /.well-known/security.txt expires; 0 where there is none."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.reported, m.effects, m.effectTime, m.ready, m.slack, m.pulled,
+	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.reported, m.effects, m.effectTime, m.ready, m.slack, m.pulled, m.degraded, m.expires,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -107,11 +110,13 @@ func (m *metrics) Reported(outcome string, n int) {
 // readiness watches the parts without which nothing can be promised.
 type readiness struct {
 	parts   map[string]func(context.Context) error
+	upkeep  *upkeep // nil: there is none
 	metrics *metrics
 	log     *slog.Logger
 
 	mu     sync.Mutex
 	faults map[string]string
+	worn   []string              // parts that are out of order and not needed
 	asked  map[string]chan error // parts that were asked and have not answered yet
 }
 
@@ -154,6 +159,16 @@ func (r *readiness) check(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+	if r.upkeep == nil || ctx.Err() != nil {
+		return
+	}
+	worn, err := r.upkeep.check(within, r.metrics)
+	if err != nil {
+		r.log.ErrorContext(ctx, "people could not be told of a fault; trying again", "error", err)
+	}
+	r.mu.Lock()
+	r.worn = worn
+	r.mu.Unlock()
 }
 
 func (r *readiness) ask(ctx context.Context, part string) chan error {
@@ -198,13 +213,17 @@ func (r *readiness) set(ctx context.Context, part string, err error) {
 	r.metrics.ready.WithLabelValues(part).Set(value)
 }
 
-// ServeHTTP answers /readyz: 200, or 503 with the parts that are lost.
+// ServeHTTP answers /readyz: 200, with the parts that are out of order and not
+// needed for it, or 503 with those that are lost.
 func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	if len(r.faults) == 0 {
-		_, _ = io.WriteString(w, `{"status":"ready"}`+"\n")
+		_ = json.NewEncoder(w).Encode(struct {
+			Status   string   `json:"status"`
+			Degraded []string `json:"degraded,omitempty"`
+		}{"ready", r.worn})
 		return
 	}
 	message := ""
@@ -216,136 +235,6 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": "not_ready", "message": message}})
-}
-
-// reporter sends the bot's own errors to sentry-go, scrubbed.
-type reporter struct {
-	slog.Handler
-	hub       *sentry.Hub
-	redact    *redact.Redactor
-	component string
-}
-
-// teller takes an error to Sentry that is not fit for the log, because it may
-// quote what an outside system said. It is redacted on the way.
-type teller func(component string, err error)
-
-// newLogger builds the logger of the configuration. With a DSN every record of
-// level error goes to Sentry as well. flush waits for what is on its way.
-func newLogger(c Watch, out io.Writer, red *redact.Redactor) (log *slog.Logger, tell teller, flush func(), err error) {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated; info otherwise
-	options := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(out, options)
-	if c.LogFormat == "json" {
-		h = slog.NewJSONHandler(out, options)
-	}
-	h = &scrubber{Handler: h, redact: red}
-	if c.SentryDSN.IsZero() {
-		return slog.New(h), func(string, error) {}, func() {}, nil
-	}
-	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: c.SentryDSN.Reveal(), Environment: c.Environment, ServerName: "tocsin",
-		AttachStacktrace: true, BeforeSend: func(e *sentry.Event, _ *sentry.EventHint) *sentry.Event {
-			e.User, e.Request, e.Breadcrumbs = sentry.User{}, nil, nil
-			return e
-		}})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	r := &reporter{Handler: h, hub: sentry.NewHub(client, sentry.NewScope()), redact: red}
-	return slog.New(r), r.tell, func() { client.Flush(2 * time.Second) }, nil
-}
-
-func (r *reporter) tell(component string, err error) {
-	hub := r.hub.Clone()
-	hub.Scope().SetTag("component", component)
-	hub.CaptureMessage(r.redact.Text(err.Error()))
-}
-
-// Handle logs, and reports what is an error.
-func (r *reporter) Handle(ctx context.Context, rec slog.Record) error {
-	if rec.Level >= slog.LevelError {
-		hub := r.hub.Clone()
-		hub.Scope().SetTag("component", r.component)
-		text := rec.Message
-		rec.Attrs(func(a slog.Attr) bool {
-			if a.Key == "component" {
-				hub.Scope().SetTag("component", a.Value.String())
-			} else {
-				hub.Scope().SetContext(a.Key, sentry.Context{"value": r.redact.Text(a.Value.String())})
-			}
-			return true
-		})
-		hub.CaptureMessage(r.redact.Text(text))
-	}
-	return r.Handler.Handle(ctx, rec)
-}
-
-// WithAttrs keeps the component for the report.
-func (r *reporter) WithAttrs(attrs []slog.Attr) slog.Handler {
-	next := *r
-	for _, a := range attrs {
-		if a.Key == "component" {
-			next.component = a.Value.String()
-		}
-	}
-	next.Handler = r.Handler.WithAttrs(attrs)
-	return &next
-}
-
-// WithGroup implements slog.Handler.
-func (r *reporter) WithGroup(name string) slog.Handler {
-	next := *r
-	next.Handler = r.Handler.WithGroup(name)
-	return &next
-}
-
-// scrubber takes personal data and secrets out of what is logged: errors quote
-// outside systems, and those quote people.
-type scrubber struct {
-	slog.Handler
-	redact *redact.Redactor
-}
-
-// Handle redacts the texts of a record.
-func (s *scrubber) Handle(ctx context.Context, rec slog.Record) error {
-	clean := slog.NewRecord(rec.Time, rec.Level, s.redact.Text(rec.Message), rec.PC)
-	rec.Attrs(func(a slog.Attr) bool {
-		clean.AddAttrs(s.scrub(a))
-		return true
-	})
-	return s.Handler.Handle(ctx, clean)
-}
-
-func (s *scrubber) scrub(a slog.Attr) slog.Attr {
-	switch v := a.Value.Resolve(); v.Kind() {
-	case slog.KindString:
-		return slog.String(a.Key, s.redact.Text(v.String()))
-	case slog.KindAny:
-		return slog.String(a.Key, s.redact.Text(v.String()))
-	case slog.KindGroup:
-		inner := make([]any, 0, len(v.Group()))
-		for _, g := range v.Group() {
-			inner = append(inner, s.scrub(g))
-		}
-		return slog.Group(a.Key, inner...)
-	default:
-		return a
-	}
-}
-
-// WithAttrs implements slog.Handler.
-func (s *scrubber) WithAttrs(attrs []slog.Attr) slog.Handler {
-	clean := make([]slog.Attr, len(attrs))
-	for n, a := range attrs {
-		clean[n] = s.scrub(a)
-	}
-	return &scrubber{Handler: s.Handler.WithAttrs(clean), redact: s.redact}
-}
-
-// WithGroup implements slog.Handler.
-func (s *scrubber) WithGroup(name string) slog.Handler {
-	return &scrubber{Handler: s.Handler.WithGroup(name), redact: s.redact}
 }
 
 // Certificate counts the certificates of SNS that were fetched and judged.

@@ -151,6 +151,8 @@ func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.H
 	if b.mail != nil {
 		out[incident.EffectMailPostmortem] = b.mail.Postmortem
 		out[incident.EffectMailInvitation] = b.mail.Invitation
+		out[incident.EffectAcknowledge] = b.mail.Acknowledge
+		out[incident.EffectMailNotice] = b.mail.Notice
 	}
 	var pages []response.Handler
 	var pagers []*pagerduty.Client
@@ -190,7 +192,7 @@ func each(pagers []*pagerduty.Client, do func(*pagerduty.Client, context.Context
 
 func (b *Bot) listen(ctx context.Context) (err error) {
 	b.ready = &readiness{metrics: b.metrics, log: b.log.With("component", "watch"), faults: map[string]string{},
-		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}}
+		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}, upkeep: b.upkeep()}
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", b.edge)
 	b.public(mux)

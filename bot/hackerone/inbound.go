@@ -132,6 +132,9 @@ func (r *report) alert() *incident.Alert {
 			field("Asset", rel.Asset.Data.Attributes.Asset), r.Attributes.Information),
 		Fingerprint: r.key(), Correlation: r.key(), EventID: string(r.ID), At: instant(r.Attributes.CreatedAt), URL: link,
 		Project: string(rel.Program.Data.Attributes.Handle),
+		// Whoever reports there is answered there, by the platform itself.
+		Report: &incident.Report{Traits: incident.Traits(string(rel.Reporter.Data.Attributes.Username), string(r.Attributes.Title),
+			string(rel.Asset.Data.Attributes.Asset), string(r.Attributes.Information))},
 	}
 }
 

@@ -85,6 +85,7 @@ func TestDecodeReport(t *testing.T) {
 			"## Steps\n![x](https://evil.example/track.png)\n[click](javascript:alert(1)) <!channel>",
 		Fingerprint: "hackerone:4242", Correlation: "hackerone:4242", EventID: "4242", At: time.Date(2026, 11, 3, 2, 30, 59, 0, time.UTC),
 		URL: "https://hackerone.com/reports/4242", Project: "acme",
+		Report: &incident.Report{Traits: incident.Traits("hacker7", "IDOR in /payslips shows <b>other people's</b> salaries", "app.example.com", "")},
 	}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)

@@ -28,6 +28,7 @@ type letter struct {
 	files    []file
 
 	automatic bool     // an answer that no person wrote
+	replyTo   string   // where an answer goes, where that is not the sender
 	answers   string   // Message-ID of the mail it answers
 	thread    []string // of that mail, with brackets
 }
@@ -133,11 +134,19 @@ func (m *Mailer) compose(l letter, to []*mail.Address) (*gomail.Msg, error) {
 	submitted := "auto-generated"
 	if l.automatic {
 		submitted = "auto-replied"
+		msg.SetGenHeader("X-Auto-Response-Suppress", "All") // what Exchange heeds instead
+	}
+	if l.replyTo != "" {
+		if err := msg.ReplyTo(l.replyTo); err != nil {
+			return nil, fmt.Errorf("reply to: %w", err)
+		}
 	}
 	msg.SetGenHeader("Auto-Submitted", submitted)
 	if l.answers != "" {
-		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+l.answers+">")
-		msg.SetGenHeader(gomail.HeaderReferences, strings.Join(l.thread, " "))
+		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+flat(l.answers)+">")
+	}
+	if len(l.thread) > 0 {
+		msg.SetGenHeader(gomail.HeaderReferences, flat(strings.Join(l.thread, " ")))
 	}
 	if l.head.Hash != "" {
 		// Carried out of the house: who has the mail can tell later whether the

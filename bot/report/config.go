@@ -35,6 +35,7 @@ const name = "report"
 const (
 	headerDoor  = "X-Report-Door"  // form or mail
 	headerWhole = "X-Report-Whole" // bytes of the whole mail, where only its beginning is stored
+	headerAt    = "X-Report-At"    // when it arrived
 	doorForm    = "form"
 	doorMail    = "mail"
 )
@@ -54,7 +55,13 @@ type Config struct {
 	// AuthServID is how our receiving server calls itself in
 	// Authentication-Results. Without it, none of these headers is believed.
 	AuthServID string
-	Clock      func() time.Time // default time.Now; decides whether a key has expired
+	// AnswerMail and AnswerForm: reporters are told that their report arrived, by
+	// mail; of the form, those who left an address.
+	AnswerMail, AnswerForm bool
+	// Own are our own addresses, which are never answered. The first one is where
+	// answers to an acknowledgement go; without any, none is asked for.
+	Own   []string
+	Clock func() time.Time // default time.Now; decides whether a key has expired
 }
 
 // Key is an armored private key.
@@ -66,13 +73,16 @@ type Key struct {
 // Source reads reports, as intake sees it.
 type Source struct {
 	keys       openpgp.EntityList
+	private    openpgp.EntityList // of these, our own
 	authServID string
+	answer     map[string]bool // doors whose reporters are told
+	own        []string
 	clock      func() time.Time
 }
 
 // New makes the source. It reports every key that cannot be used.
 func New(c Config) (*Source, error) {
-	s := &Source{authServID: strings.ToLower(c.AuthServID), clock: c.Clock}
+	s := &Source{authServID: strings.ToLower(c.AuthServID), answer: map[string]bool{doorMail: c.AnswerMail, doorForm: c.AnswerForm}, own: c.Own, clock: c.Clock}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -82,7 +92,7 @@ func New(c Config) (*Source, error) {
 		if err != nil {
 			faults = append(faults, fmt.Errorf("keys[%d]: %w", n, err))
 		}
-		s.keys = append(s.keys, list...)
+		s.keys, s.private = append(s.keys, list...), append(s.private, list...)
 	}
 	for n, armored := range c.Signers {
 		list, err := openpgp.ReadArmoredKeyRing(strings.NewReader(armored))
@@ -114,7 +124,7 @@ func (k Key) open() (openpgp.EntityList, error) {
 func (*Source) Name() string { return name }
 
 // Headers names what Decode needs.
-func (*Source) Headers() []string { return []string{headerDoor, headerWhole} }
+func (*Source) Headers() []string { return []string{headerDoor, headerWhole, headerAt} }
 
 // Verify refuses what is posted: reports come through the form and the mailbox.
 func (*Source) Verify(http.Header, []byte, time.Time) (string, error) {

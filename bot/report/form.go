@@ -179,7 +179,7 @@ func (f *Form) post(w http.ResponseWriter, r *http.Request) {
 	v.Entry.Reference = reference(v.ID, v.Entry.Title, v.Entry.Asset, v.Entry.Severity, v.Entry.Contact, v.Entry.Description)
 	body, err := json.Marshal(v.Entry)
 	if err == nil {
-		err = f.cfg.Deliver(r.Context(), doorForm+":"+v.Entry.Reference, map[string]string{headerDoor: doorForm}, body, sender)
+		err = f.cfg.Deliver(r.Context(), doorForm+":"+v.Entry.Reference, map[string]string{headerDoor: doorForm, headerAt: f.cfg.Clock().UTC().Format(time.RFC3339)}, body, sender)
 	}
 	if err != nil {
 		f.log.Error("report by form not stored", "error", err)

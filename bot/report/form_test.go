@@ -92,7 +92,8 @@ func TestFormThanksOnlyForWhatIsStored(t *testing.T) {
 	key := "report:" + reference
 	want := []incident.Signal{{Alert: &incident.Alert{Source: "report", Kind: "report.form", Level: incident.LevelHigh, Title: "IDOR in payslips",
 		Detail:      "Reference: " + reference + "\nReporter: ann@example.org\nSeverity, as stated: high\nWhere: app.example.com\nGET /payslips/2",
-		Fingerprint: key, Correlation: key, EventID: reference}}}
+		Fingerprint: key, Correlation: key, EventID: reference,
+		Report: &incident.Report{Traits: incident.Traits("ann@example.org", "IDOR in payslips", "", "")}}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
@@ -241,7 +242,7 @@ func TestSecurityTxt(t *testing.T) {
 		Expires:  time.Date(2027, 6, 1, 2, 0, 0, 0, time.FixedZone("", 7200)), Encryption: []string{"openpgp4fpr:5F2DE5521C63A801AB59CCB603D49DE44B29100F"},
 		Policy: []string{"https://example.com/policy"}, Acknowledgments: []string{"https://example.com/thanks"}, Languages: []string{"en", "pt-BR"},
 		Canonical: []string{"https://example.com/.well-known/security.txt"}, Hiring: []string{"https://example.com/jobs"},
-	})
+	}, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,13 +282,13 @@ func TestSecurityTxtNamesEveryFault(t *testing.T) {
 	_, err := report.NewSecurityFile(report.SecurityTxt{
 		Contacts: []string{"security@example.com", "mailto:a@b\nExpires: x", "http://example.com"}, Encryption: []string{"mailto:a@b"}, Policy: []string{"https:///x"},
 		Languages: []string{"en, fr"}, Hiring: []string{""},
-	})
+	}, nil)
 	for _, field := range []string{"contacts[0]", "contacts[1]", "contacts[2]", "expires:", "encryption[0]", "policy[0]", "languages[0]", "hiring[0]"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("the error does not name %s: %v", field, err)
 		}
 	}
-	if _, err := report.NewSecurityFile(report.SecurityTxt{Expires: now}); err == nil {
+	if _, err := report.NewSecurityFile(report.SecurityTxt{Expires: now}, nil); err == nil {
 		t.Error("a file without a contact is made")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -30,28 +31,38 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 		if err := json.Unmarshal(body, &e); err != nil {
 			return nil, fmt.Errorf("decode report by form: %w", err)
 		}
-		return []incident.Signal{{Alert: e.alert()}}, nil
+		return []incident.Signal{{Alert: s.form(e, arrived(h))}}, nil
 	case doorMail:
-		return s.mail(h.Get(headerWhole), body), nil
+		return s.mail(h, body), nil
 	default:
 		return nil, fmt.Errorf("decode report: it came by %.20q, which is neither %s nor %s", door, doorForm, doorMail)
 	}
 }
 
-func (e entry) alert() *incident.Alert {
+// arrived is when a report came; zero where it was stored without.
+func arrived(h http.Header) time.Time {
+	at, err := time.Parse(time.RFC3339, h.Get(headerAt))
+	if err != nil {
+		return time.Time{}
+	}
+	return at.UTC()
+}
+
+func (s *Source) form(e entry, at time.Time) *incident.Alert {
 	key := name + ":" + e.Reference
 	return &incident.Alert{
 		Source: name, Kind: "report.form", Level: level(e.Severity), Title: cmp.Or(strings.TrimSpace(e.Title), "Vulnerability report "+e.Reference),
 		Detail: lines(field("Reference", e.Reference), field("Reporter", cmp.Or(e.Contact, "anonymous")), field("Severity, as stated", e.Severity),
 			field("Where", e.Asset), e.Description),
-		Fingerprint: key, Correlation: key, EventID: e.Reference,
+		Fingerprint: key, Correlation: key, EventID: e.Reference, At: at,
+		Report: &incident.Report{Reply: s.answerForm(e), Traits: incident.Traits(e.Contact, e.Title, e.Asset, e.Description)},
 	}
 }
 
 // mail makes an alert of a mail; one that another machine sent by itself – an
 // absence note, a bounce – is kept and raises none. Whatever is wrong with the
 // mail, or with its encryption, the alert is raised and says so.
-func (s *Source) mail(whole string, raw []byte) []incident.Signal {
+func (s *Source) mail(h http.Header, raw []byte) []incident.Signal {
 	l := &letter{source: s}
 	l.read(raw)
 	t := threadOf(l.header, raw)
@@ -64,11 +75,12 @@ func (s *Source) mail(whole string, raw []byte) []incident.Signal {
 		stated = strings.ToLower(m[1])
 	}
 	kept := fmt.Sprintf("%x, %d bytes, kept as it came", sha256.Sum256(raw), len(raw))
-	if whole != "" {
+	if whole := h.Get(headerWhole); whole != "" {
 		kept += "; the whole mail has " + whole + " bytes and is in the mailbox"
 	}
+	verdict := l.authentication()
 	facts := []string{field("Reference", t.reference), field("Reporter", l.from), field("Severity, as stated", stated),
-		field("Sender checks", l.authentication()), field("Mail", "SHA-256 "+kept)}
+		field("Sender checks", verdict), field("Mail", "SHA-256 "+kept)}
 	for _, f := range l.files {
 		facts = append(facts, field("Attachment", f.String()))
 	}
@@ -76,7 +88,8 @@ func (s *Source) mail(whole string, raw []byte) []incident.Signal {
 	key := name + ":" + t.reference
 	return []incident.Signal{{Alert: &incident.Alert{
 		Source: name, Kind: "report.mail", Level: level(stated), Title: cmp.Or(l.subject, "Vulnerability report "+t.reference),
-		Detail: lines(append(facts, text)...), Fingerprint: key + ":" + reference(t.id, l.subject, text), Correlation: key, EventID: t.reference,
+		Detail: lines(append(facts, text)...), Fingerprint: key + ":" + reference(t.id, l.subject, text), Correlation: key, EventID: t.reference, At: arrived(h),
+		Report: &incident.Report{Reply: s.answerMail(t, l.header, verdict), Traits: incident.Traits(sender(l.header), l.subject, "", text)},
 	}}}
 }
 

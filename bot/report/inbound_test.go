@@ -71,7 +71,7 @@ Attachment: proof.png (image/png, 4 bytes, SHA-256 %x)
 Attachment: passwd (application/octet-stream, 3 bytes, SHA-256 %x)
 Grüße aus Köln
 Severity: Critical`, reference, sha256.Sum256(raw), len(raw), sha256.Sum256([]byte("\x89PNG")), sha256.Sum256([]byte("abc"))),
-		Fingerprint: got.Fingerprint, Correlation: "report:" + reference, EventID: reference,
+		Fingerprint: got.Fingerprint, Correlation: "report:" + reference, EventID: reference, Report: got.Report,
 	}
 	if d := cmp.Diff(want, got); d != "" || !shown.MatchString(reference) || !strings.HasPrefix(got.Fingerprint, "report:"+reference) {
 		t.Error(d)

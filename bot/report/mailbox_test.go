@@ -201,14 +201,12 @@ func (p *post) next(t *testing.T, want ...string) {
 	}
 }
 
-// alias is the bot's side: it stores, acknowledges and fails as it is told to.
+// alias is the bot's side: it stores and fails as it is told to.
 type alias struct {
 	*post
 	mu     sync.Mutex
 	fail   int // deliveries that fail first
-	refuse int // acknowledgements that fail first
 	stored []stored
-	sent   []report.Acknowledgement
 }
 
 type stored struct {
@@ -232,24 +230,11 @@ func (a *alias) deliver(_ context.Context, id string, header map[string]string, 
 	return nil
 }
 
-func (a *alias) Acknowledge(_ context.Context, ack report.Acknowledgement) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.refuse > 0 {
-		a.refuse--
-		a.events <- "not acknowledged"
-		return errors.New("relay is down")
-	}
-	a.sent = append(a.sent, ack)
-	a.events <- "acknowledged"
-	return nil
-}
-
 // run reads the mailbox until the test ends.
 func (a *alias) run(t *testing.T, change func(*report.MailboxConfig)) *report.Mailbox {
 	t.Helper()
 	c := report.MailboxConfig{Address: a.addr, TLS: "none", Username: "username", Password: secret.New("password"), Poll: time.Hour,
-		Deliver: a.deliver, Acknowledge: a, Aliases: []string{"security@example.com"}, Logger: slog.New(slog.DiscardHandler)}
+		Deliver: a.deliver, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&c)
 	}
@@ -276,15 +261,13 @@ func TestMailIsSeenOnlyAfterItIsStored(t *testing.T) {
 	a := &alias{post: newPost(t, nil)}
 	a.put(t, nil, first...)
 	a.run(t, nil)
-	a.next(t, "stored", `+\Answered`, "acknowledged", `+\Seen`)
+	a.next(t, "stored", `+\Seen`)
 	got := a.stored[0]
 	if got.body != strings.Join(first, "\r\n") || got.header["X-Report-Door"] != "mail" || got.header["X-Report-Whole"] != "" {
 		t.Errorf("stored %+v", got)
 	}
-	ack := a.sent[0]
-	if ack.To != "ann@example.org" || ack.InReplyTo != "1@example.org" || !strings.HasPrefix(ack.Reference, "VR-") ||
-		!strings.Contains(ack.Text(), ack.Reference) || !strings.Contains(ack.Subject(), ack.Reference) {
-		t.Errorf("acknowledgement %+v", ack)
+	if arrived, err := time.Parse(time.RFC3339, got.header["X-Report-At"]); err != nil || time.Since(arrived).Abs() > time.Hour {
+		t.Errorf("arrived at %q", got.header["X-Report-At"])
 	}
 }
 
@@ -292,7 +275,7 @@ func TestMailThatIsNotStoredStaysUnseen(t *testing.T) {
 	a := &alias{post: newPost(t, nil), fail: 1}
 	a.put(t, nil, first...)
 	a.run(t, nil)
-	a.next(t, "not stored", "stored", `+\Answered`, "acknowledged", `+\Seen`)
+	a.next(t, "not stored", "stored", `+\Seen`)
 	if len(a.stored) != 1 {
 		t.Errorf("stored %d times", len(a.stored))
 	}
@@ -302,73 +285,19 @@ func TestTheServerAnnouncesMail(t *testing.T) {
 	a := &alias{post: newPost(t, nil)}
 	a.put(t, nil, first...)
 	a.run(t, nil)
-	a.next(t, "stored", `+\Answered`, "acknowledged", `+\Seen`)
+	a.next(t, "stored", `+\Seen`)
 	// The next look is an hour away, so only the announcement tells of this one.
 	<-a.idling
 	a.put(t, nil, strings.ReplaceAll(strings.Join(first, "\r\n"), "<1@", "<2@"))
 	a.announce(t)
-	a.next(t, "stored", `+\Answered`, "acknowledged", `+\Seen`)
-}
-
-func TestAcknowledgementIsTriedAgain(t *testing.T) {
-	a := &alias{post: newPost(t, nil), refuse: 1}
-	a.put(t, nil, first...)
-	a.run(t, nil)
-	a.next(t, "stored", `+\Answered`, "not acknowledged", `-\Answered`, "stored", `+\Answered`, "acknowledged", `+\Seen`)
-	if len(a.stored) != 1 || len(a.sent) != 1 {
-		t.Errorf("stored %d, acknowledged %d times", len(a.stored), len(a.sent))
-	}
-}
-
-// The process died between the mark and the answer: nobody knows whether it was
-// sent, so there is no second one.
-func TestAcknowledgementIsSentAtMostOnce(t *testing.T) {
-	a := &alias{post: newPost(t, nil)}
-	a.put(t, []string{imap.AnsweredFlag}, first...)
-	a.run(t, nil)
 	a.next(t, "stored", `+\Seen`)
-	if len(a.sent) != 0 {
-		t.Errorf("acknowledged %+v", a.sent)
-	}
-}
-
-func TestWhoIsNotAcknowledged(t *testing.T) {
-	mail := func(header ...string) []string {
-		return append(append(header, "To: security@example.com", "Subject: x", "Content-Type: text/plain"), "", "text")
-	}
-	ann := "From: ann@example.org"
-	tests := map[string][]string{
-		"an absence note":           mail(ann, "Message-ID: <2@example.org>", "Auto-Submitted: auto-replied (vacation)"),
-		"a machine":                 mail(ann, "Message-ID: <2@example.org>", "Auto-Submitted: auto-generated"),
-		"a list":                    mail(ann, "Message-ID: <2@example.org>", "Precedence: List"),
-		"a list by its id":          mail(ann, "Message-ID: <2@example.org>", "List-Id: <x.example.org>"),
-		"a bounce":                  mail(ann, "Message-ID: <2@example.org>", "Return-Path: <>"),
-		"ourselves":                 mail("From: Security@Example.com", "Message-ID: <2@example.com>"),
-		"our acknowledgement":       mail(ann, "Message-ID: <ack.VR-00000-00000@example.com>"),
-		"an answer to ours":         mail(ann, "Message-ID: <2@example.org>", "In-Reply-To: <ack.VR-00000-00000@example.com>"),
-		"the next mail of a thread": mail(ann, "Message-ID: <2@example.org>", "References: <1@example.org>"),
-		"the same mail again":       mail(ann, "Message-ID: <1@example.org>", "X-Copy: 2"),
-		"nobody":                    mail("Message-ID: <2@example.org>"),
-	}
-	for name, lines := range tests {
-		t.Run(name, func(t *testing.T) {
-			a := &alias{post: newPost(t, nil)}
-			a.put(t, []string{imap.SeenFlag, imap.AnsweredFlag}, first...)
-			a.put(t, nil, lines...)
-			a.run(t, nil)
-			a.next(t, "stored", `+\Seen`)
-			if len(a.sent) != 0 || len(a.stored) != 1 {
-				t.Errorf("acknowledged %+v, stored %d", a.sent, len(a.stored))
-			}
-		})
-	}
 }
 
 func TestALargeMailIsTakenInPart(t *testing.T) {
 	a := &alias{post: newPost(t, nil)}
 	a.put(t, nil, append(slices.Clone(first), strings.Repeat("x", 5000))...)
 	a.run(t, func(c *report.MailboxConfig) { c.MaxMessage = 1024 })
-	a.next(t, "stored", `+\Answered`, "acknowledged", `+\Seen`)
+	a.next(t, "stored", `+\Seen`)
 	if got := a.stored[0]; len(got.body) != 1024 || got.header["X-Report-Whole"] != fmt.Sprint(len(strings.Join(first, "\r\n"))+5002) {
 		t.Errorf("stored %d bytes, whole %s", len(got.body), got.header["X-Report-Whole"])
 	}
@@ -383,7 +312,7 @@ func TestMailboxOverTLS(t *testing.T) {
 		c.TLS = ""
 		c.TLSConfig = &tls.Config{RootCAs: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, MinVersion: tls.VersionTLS12}
 	})
-	a.next(t, "stored", `+\Answered`, "acknowledged", `+\Seen`)
+	a.next(t, "stored", `+\Seen`)
 }
 
 func TestMailboxTellsItsFault(t *testing.T) {

@@ -1,60 +1,88 @@
 package report
 
 import (
-	"context"
-	"fmt"
+	netmail "net/mail"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/emersion/go-message/mail"
+
+	"tocsin/bot/incident"
 )
 
-// Acknowledgement tells a reporter that their mail arrived. Nothing of what they
-// wrote is in it: whoever forges a sender makes us send a stranger three
-// sentences of ours.
-type Acknowledgement struct {
-	To         string // one address
-	Reference  string
-	InReplyTo  string   // the Message-ID it answers, without brackets; may be empty
-	References []string // of the thread, without brackets
-}
+// nobody reads what is sent to such an address, or a machine does.
+var nobody = regexp.MustCompile(`(?i)^(?:no[-_.]?reply|do[-_.]?not[-_.]?reply|mailer-daemon|postmaster|bounces?|abuse|root|nobody|listserv|majordomo)(?:[-_+.=].*)?$|^(?:.*[-_.])?(?:no-?reply|bounces?|request|owner)$`)
 
-// Acknowledger sends acknowledgements. The mail has the Message-ID AckID(reference,
-// domain), so that an answer to it is known as one, and the header
-// "Auto-Submitted: auto-replied", so that no machine answers it. An error means
-// that nothing was sent and that it may be tried again.
-type Acknowledger interface {
-	Acknowledge(ctx context.Context, a Acknowledgement) error
-}
-
-// Subject of the mail.
-func (a Acknowledgement) Subject() string {
-	return "Your vulnerability report " + a.Reference + " has been received"
-}
-
-// Text of the mail.
-func (a Acknowledgement) Text() string {
-	return fmt.Sprintf(`Thank you for your report. It has been received and stored, and a person of
-the security team will read it.
-
-Your reference is %s. Answer this mail to add to the report.
-
-This mail was sent by a machine; there will be no second one about this thread.
-`, a.Reference)
-}
-
-// acknowledgement is due for a person's first mail of a thread: not for lists
-// and machines, and not for an answer to an earlier acknowledgement.
-func (t thread) acknowledgement(h mail.Header) (Acknowledgement, bool) {
-	if t.automatic || t.list || t.answersOur {
-		return Acknowledgement{}, false
+// answerMail says where the acknowledgement of a mail goes: to the person who
+// wrote the first one of a thread. Lists and machines get none, nor does an
+// answer to an earlier acknowledgement, nor an address that our own server found
+// forged.
+func (s *Source) answerMail(t thread, h mail.Header, verdict string) *incident.Reply {
+	if !s.answer[doorMail] || t.automatic || t.list || t.answersOur || strings.Contains(verdict, "dmarc fail") {
+		return nil
 	}
+	r := s.reply(t.reference, sender(h))
+	if r == nil {
+		return nil
+	}
+	r.References = tail(t.before)
+	if id, err := h.MessageID(); err == nil && id != "" {
+		r.InReplyTo = id
+		r.References = append(r.References, id)
+	}
+	return r
+}
+
+// answerForm is the same for the form, where the contact is an address of mail.
+func (s *Source) answerForm(e entry) *incident.Reply {
+	if !s.answer[doorForm] {
+		return nil
+	}
+	a, err := netmail.ParseAddress(e.Contact)
+	if err != nil {
+		return nil
+	}
+	return s.reply(e.Reference, a.Address)
+}
+
+// reply is nil where nobody would read it, or we ourselves.
+func (s *Source) reply(reference, to string) *incident.Reply {
+	local, domain, ok := strings.Cut(to, "@")
+	ours := slices.ContainsFunc(s.own, func(a string) bool { return strings.EqualFold(a, to) })
+	if !ok || domain == "" || nobody.MatchString(local) || ours || len(to) > maxAddress || strings.ContainsFunc(to, unseen) {
+		return nil
+	}
+	r := &incident.Reply{Reference: reference, To: to}
+	if len(s.own) > 0 {
+		r.ReplyTo = s.own[0]
+	}
+	return r
+}
+
+const (
+	maxAddress = 254 // characters, as mail servers take them
+	maxThread  = 20  // mails of a thread that are named in an answer
+)
+
+func unseen(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// tail is the end of a thread; however long a stranger makes it.
+func tail(ids []string) []string {
+	var out []string
+	for _, id := range ids[max(0, len(ids)-maxThread):] {
+		if len(id) < 500 && !strings.ContainsFunc(id, unseen) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// sender is the address that wrote a mail, if it is one.
+func sender(h mail.Header) string {
 	from, err := h.AddressList("From")
 	if err != nil || len(from) != 1 {
-		return Acknowledgement{}, false
+		return ""
 	}
-	a := Acknowledgement{To: from[0].Address, Reference: t.reference, References: t.before}
-	if id, err := h.MessageID(); err == nil && id != "" {
-		a.InReplyTo = id
-		a.References = append(a.References[:len(a.References):len(a.References)], id)
-	}
-	return a, true
+	return from[0].Address
 }

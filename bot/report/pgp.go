@@ -184,3 +184,17 @@ func split(body []byte, boundary string) [][]byte {
 func crlf(b []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
 }
+
+// Fault says what is wrong with the keys that reporters encrypt to: that none of
+// them is valid any more. Mails encrypted to one are opened all the same.
+func (s *Source) Fault() error {
+	if len(s.private) == 0 {
+		return nil
+	}
+	for _, e := range s.private {
+		if _, valid := e.EncryptionKey(s.clock()); valid {
+			return nil
+		}
+	}
+	return errors.New("no PGP key is valid any more: reporters cannot encrypt to us")
+}

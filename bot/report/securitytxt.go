@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -23,15 +24,23 @@ type SecurityTxt struct {
 	Hiring          []string
 }
 
-// SecurityFile serves the file.
+// SecurityFile serves the file. RFC 9116 forbids researchers to use one that has
+// expired, and says nothing of serving it. It is served on: the right address
+// with a warning does more good than none, for whoever finds nothing here finds
+// a public place for what they know. But it says on its first line what it is,
+// is cached by nobody, and people are told until somebody vouches for it again.
 type SecurityFile struct {
 	expires time.Time
 	text    string
+	clock   func() time.Time
 }
 
 // NewSecurityFile checks the fields and makes the file. The error names every
-// fault.
-func NewSecurityFile(c SecurityTxt) (*SecurityFile, error) {
+// fault. clock is time.Now if nil.
+func NewSecurityFile(c SecurityTxt, clock func() time.Time) (*SecurityFile, error) {
+	if clock == nil {
+		clock = time.Now
+	}
 	var faults []error
 	var b strings.Builder
 	uris := func(field, name string, values []string, schemes ...string) {
@@ -66,7 +75,7 @@ func NewSecurityFile(c SecurityTxt) (*SecurityFile, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	return &SecurityFile{expires: c.Expires, text: b.String()}, nil
+	return &SecurityFile{expires: c.Expires, text: b.String(), clock: clock}, nil
 }
 
 func uri(v string, schemes []string) error {
@@ -89,14 +98,41 @@ func (f *SecurityFile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this file is read with GET", http.StatusMethodNotAllowed)
 		return
 	}
+	text, left := f.text, f.expires.Sub(f.clock())
+	if left <= 0 {
+		text = "# This file expired on " + f.expires.UTC().Format(time.DateOnly) + " and nobody has vouched for it since.\n" +
+			"# The address may still be right; do not rely on it, and do not store this copy.\n" + text
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "max-age=3600")
-	_, _ = w.Write([]byte(f.text))
+	w.Header().Set("Cache-Control", fmt.Sprintf("max-age=%d", max(0, min(3600, int(left/time.Second)))))
+	_, _ = w.Write([]byte(text))
+}
+
+// Expires is when the file does.
+func (f *SecurityFile) Expires() time.Time { return f.expires }
+
+// reminders are the days before its end at which people are told, the last first.
+var reminders = []int{1, 7, 30}
+
+// Reminder names what people are to be told now about the file's end: "30", "7"
+// and "1" days before, "expired" behind it, or "" while there is time. It stays
+// the same until the next one, so whoever missed the day still tells it, and
+// whoever was away for long tells the last one only.
+func (f *SecurityFile) Reminder(now time.Time) string {
+	left := f.expires.Sub(now)
+	if left <= 0 {
+		return "expired"
+	}
+	for _, days := range reminders {
+		if left <= time.Duration(days)*24*time.Hour {
+			return strconv.Itoa(days)
+		}
+	}
+	return ""
 }
 
 // ExpiryWarning says what is wrong with the date, from 30 days before the file
-// expires; "" if nothing is. An expired file is still served: an old address is
-// better than none, but researchers are told not to use it.
+// expires; "" if nothing is.
 func (f *SecurityFile) ExpiryWarning(now time.Time) string {
 	left := f.expires.Sub(now)
 	date := f.expires.UTC().Format(time.DateOnly)

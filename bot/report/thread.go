@@ -19,12 +19,9 @@ type thread struct {
 	answersOur bool     // it answers an acknowledgement of ours
 }
 
-// acknowledged is the id of a mail by which we acknowledged a report.
+// acknowledged is the id of a mail by which we acknowledged a report: the key of
+// that effect, as a Message-ID.
 var acknowledged = regexp.MustCompile(`^ack\.(VR-[0-9A-Z]{5}-[0-9A-Z]{5})@`)
-
-// AckID is the Message-ID, without its brackets, of the acknowledgement of a
-// report. By it a reply is known as one, and our own mail when it comes back.
-func AckID(reference, domain string) string { return "ack." + reference + "@" + domain }
 
 // threadOf reads the headers. A thread has the reference of its first mail, or
 // the one that our acknowledgement names: a reporter's next mail joins the

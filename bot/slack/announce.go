@@ -165,3 +165,12 @@ func agenda(b incident.Brief) message {
 	}
 	return p.done()
 }
+
+// Notice posts what is wrong with the house itself.
+func (s *Slack) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	what, means := templates.NoticeText(e.Args)
+	p := &page{}
+	p.line(mk(":wrench: *%s*", esc(what, 300)))
+	p.small(esc(means, 1000))
+	return nothing, s.proclaim(ctx, b, p.done())
+}

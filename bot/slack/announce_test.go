@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"context"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -204,4 +205,20 @@ func TestAskSignAndConsultOnceAndOnlyWhileItIsOpen(t *testing.T) {
 			f.Fatalf("%d messages, want one for the signature and one for the answer", n)
 		}
 	})
+}
+
+func TestNoticeIsPostedOnce(t *testing.T) {
+	f := newField(t)
+	b := incident.Brief{Now: noon, Attempt: 1, Mark: "notice/security.txt/2027-06-01/7"}
+	notice := func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+		e.Args = map[string]string{"about": "security_txt", "left": "7", "expires": "2027-06-01"}
+		return f.slack.Notice(ctx, b, e)
+	}
+	f.must(notice, b)
+	b.Attempt = 2
+	f.must(notice, b)
+	said := f.said(hall)
+	if len(said) != 1 || !strings.Contains(string(said[0].Blocks), "security.txt expires on 2027-06-01, in 7 days or less") || !strings.Contains(string(said[0].Blocks), "set a new date") {
+		t.Fatalf("said %+v", said)
+	}
 }

@@ -37,6 +37,7 @@ func (s *Slack) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectAnnounce:           s.Announce,
 		incident.EffectAnnouncePostmortem: s.AnnouncePostmortem,
 		incident.EffectAgenda:             s.Agenda,
+		incident.EffectNotice:             s.Notice,
 	}
 }
 

@@ -1,0 +1,50 @@
+package mail_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/mailbox"
+)
+
+func TestNoticeGoesToSecurity(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	b := incident.Brief{Directory: brief().Directory, Now: at, Attempt: 1, Mark: "notice/fault/vulnerability mailbox/2026-11-03/mail"}
+	e := incident.Effect{Kind: incident.EffectMailNotice, After: at, Args: map[string]string{"about": "fault", "part": "vulnerability mailbox", "since": "2026-11-03T02:31:00Z"}}
+	for range 2 {
+		if _, err := m.Notice(t.Context(), b, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := server.Counts(); len(c) != 1 {
+		t.Errorf("messages by id: %v", c)
+	}
+	msg := server.Messages()[0]
+	if strings.Join(msg.Recipients, " ") != "ben@example.com" || !strings.HasPrefix(msg.Subject, "Tocsin: The vulnerability mailbox cannot be read, since ") ||
+		!strings.Contains(msg.Text, "nobody hears of them") || msg.Header["Auto-Submitted"][0] != "auto-generated" {
+		t.Errorf("%+v\n%s", msg, msg.Text)
+	}
+}
+
+func TestAcknowledgementOfWhatIsGoneIsGivenUp(t *testing.T) {
+	_, m := relay(t, mailbox.Config{}, nil)
+	if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1"}, incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
+		t.Error(err)
+	}
+}
+
+func TestAFormsReporterIsToldHowToGoOn(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	b := incident.Brief{Mark: "ack/VR-00000-00000", Reply: &incident.Reply{Reference: "VR-00000-00000", To: "ann@example.org", At: at}}
+	cmd, err := m.Acknowledge(t.Context(), b, incident.Effect{})
+	if err != nil || cmd.Verb != "" {
+		t.Fatal(cmd, err)
+	}
+	msg := one(t, server)
+	if msg.MessageID != "ack.VR-00000-00000@example.com" || strings.Contains(msg.Text, "Answer this mail") || !strings.Contains(msg.Text, "Name it when you write") ||
+		len(msg.Header["In-Reply-To"])+len(msg.Header["Reply-To"])+len(msg.Header["References"]) != 0 || msg.HTML != "" {
+		t.Errorf("%+v\n%s", msg, msg.Text)
+	}
+}

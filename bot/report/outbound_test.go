@@ -1,0 +1,169 @@
+package report_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/google/go-cmp/cmp"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/report"
+)
+
+// answering is a source that tells reporters that theirs arrived.
+var answering = report.Config{AnswerMail: true, AnswerForm: true, Own: []string{"security@example.com", "tocsin@example.com"}, AuthServID: "mx.example.com"}
+
+func TestWhoIsAnsweredAndHow(t *testing.T) {
+	got := decode(t, source(t, answering), mail("From: Ann <Ann@example.org>", "To: security@example.com", "Subject: A hole", "Message-ID: <2@example.org>",
+		"References: <0@example.org> <1@example.org>", "Authentication-Results: mx.example.com; spf=fail; dmarc=pass", "", "It is open."))
+	want := &incident.Reply{Reference: got.EventID, To: "Ann@example.org", ReplyTo: "security@example.com", InReplyTo: "2@example.org",
+		References: []string{"0@example.org", "1@example.org", "2@example.org"}}
+	if d := cmp.Diff(want, got.Report.Reply); d != "" {
+		t.Error(d)
+	}
+	if got := decode(t, source(t, report.Config{}), mail("From: ann@example.org", "", "x")); got.Report.Reply != nil {
+		t.Errorf("nobody is to be answered: %+v", got.Report.Reply)
+	}
+}
+
+func TestWhoIsNotAnswered(t *testing.T) {
+	s := source(t, answering)
+	ann := "From: ann@example.org"
+	from := func(a string) []string { return []string{"From: " + a} }
+	for name, header := range map[string][]string{
+		"an absence note":     {ann, "Auto-Submitted: auto-replied (vacation)"},
+		"a machine":           {ann, "Auto-Submitted: auto-generated"},
+		"a list":              {ann, "Precedence: List"},
+		"bulk":                {ann, "Precedence: bulk"},
+		"a list by its id":    {ann, "List-Id: <x.example.org>"},
+		"a bounce":            {ann, "Return-Path: <>"},
+		"one that says so":    {ann, "X-Auto-Response-Suppress: All"},
+		"ourselves":           from("Security@Example.com"),
+		"the bot":             from("tocsin@example.com"),
+		"our acknowledgement": {ann, "Message-ID: <ack.VR-00000-00000@example.com>"},
+		"an answer to ours":   {ann, "Message-ID: <2@example.org>", "In-Reply-To: <ack.VR-00000-00000@example.com>"},
+		"nobody":              {"Message-ID: <2@example.org>"},
+		"two people":          from("ann@example.org, bob@example.org"),
+		"no-reply":            from("no-reply@example.org"),
+		"noreply":             from("NoReply@example.org"),
+		"github's":            from("notifications-noreply@example.org"),
+		"do not reply":        from("do_not_reply@example.org"),
+		"the daemon":          from("MAILER-DAEMON@example.org"),
+		"the postmaster":      from("postmaster@example.org"),
+		"a verp bounce":       from("bounces+ann=example.com@example.org"),
+		"a list's owner":      from("list-owner@example.org"),
+		"a forged one":        {ann, "Authentication-Results: mx.example.com; dmarc=fail"},
+	} {
+		got, err := s.Decode(byMail, []byte(mail(append(header, "Subject: x", "", "text")...)))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, signal := range got {
+			if r := signal.Alert.Report.Reply; r != nil {
+				t.Errorf("%s is answered: %+v", name, r)
+			}
+		}
+	}
+}
+
+// The acknowledgement's Message-ID is made of its key; an answer to it is known
+// by that, and joins the report.
+func TestAnAnswerToOurAcknowledgementJoins(t *testing.T) {
+	s := source(t, answering)
+	first := decode(t, s, mail("From: ann@example.org", "Message-ID: <1@example.org>", "", "x"))
+	id := strings.ReplaceAll(first.Report.Reply.AckKey(), "/", ".") + "@example.com"
+	next := decode(t, s, mail("From: ann@example.org", "Message-ID: <9@example.org>", "In-Reply-To: <"+id+">", "", "more"))
+	if next.Correlation != first.Correlation || next.Report.Reply != nil {
+		t.Errorf("%+v", next)
+	}
+}
+
+func TestTheFormAnswersWhoLeftAnAddress(t *testing.T) {
+	s := source(t, answering)
+	byForm := http.Header{"X-Report-Door": {"form"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
+	for contact, to := range map[string]string{"ann@example.org": "ann@example.org", "Ann <ann@example.org>": "ann@example.org", "": "", "@ann on Signal": "", "no-reply@example.org": "",
+		"security@example.com": "", "a@b.example, c@d.example": ""} {
+		got, err := s.Decode(byForm, []byte(`{"reference":"VR-00000-00000","title":"A hole","contact":"`+contact+`","description":"x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := got[0].Alert
+		switch r := a.Report.Reply; {
+		case (r == nil) != (to == ""):
+			t.Errorf("%q: %+v", contact, r)
+		case r != nil && (r.To != to || r.Reference != "VR-00000-00000" || r.InReplyTo != ""):
+			t.Errorf("%q: %+v", contact, r)
+		}
+		if !a.At.Equal(time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC)) {
+			t.Errorf("arrived at %s", a.At)
+		}
+	}
+}
+
+func TestAThreadIsNamedInBounds(t *testing.T) {
+	long := strings.Repeat("<"+strings.Repeat("x", 40)+"@example.org> ", 200)
+	got := decode(t, source(t, answering), mail("From: ann@example.org", "Message-ID: <1@example.org>", "References: "+long, "", "x"))
+	if n := len(got.Report.Reply.References); n > 21 {
+		t.Errorf("%d references", n)
+	}
+}
+
+func TestReminders(t *testing.T) {
+	expires := time.Date(2027, 6, 1, 0, 0, 0, 0, time.UTC)
+	clock := expires.AddDate(0, -3, 0)
+	f, err := report.NewSecurityFile(report.SecurityTxt{Contacts: []string{"mailto:a@example.com"}, Expires: expires}, func() time.Time { return clock })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for before, want := range map[time.Duration]string{31 * 24 * time.Hour: "", 30 * 24 * time.Hour: "30", 8 * 24 * time.Hour: "30", 7 * 24 * time.Hour: "7",
+		25 * time.Hour: "7", 24 * time.Hour: "1", time.Second: "1", 0: "expired", -1000 * time.Hour: "expired"} {
+		if got := f.Reminder(expires.Add(-before)); got != want {
+			t.Errorf("%s before: %q, want %q", before, got, want)
+		}
+	}
+	get := func() (string, string) {
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.well-known/security.txt", nil))
+		return w.Body.String(), w.Header().Get("Cache-Control")
+	}
+	if text, cache := get(); strings.Contains(text, "#") || cache != "max-age=3600" {
+		t.Errorf("%s %s", text, cache)
+	}
+	clock = expires.Add(-time.Minute)
+	if _, cache := get(); cache != "max-age=60" {
+		t.Errorf("a minute before its end: %s", cache)
+	}
+	clock = expires.Add(time.Hour)
+	if text, cache := get(); !strings.HasPrefix(text, "# This file expired on 2027-06-01") || !strings.Contains(text, "\nContact: mailto:a@example.com\n") || cache != "max-age=0" {
+		t.Errorf("expired: %s %s", text, cache)
+	}
+}
+
+func TestKeysThatExpireAreAFault(t *testing.T) {
+	short, err := openpgp.NewEntity("us", "", "us@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, KeyLifetimeSecs: 3600, Time: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := now.Add(time.Minute)
+	c := report.Config{Keys: []report.Key{private(t, short, "")}, Clock: func() time.Time { return clock }}
+	s := source(t, c)
+	if err := s.Fault(); err != nil {
+		t.Error(err)
+	}
+	clock = now.Add(2 * time.Hour)
+	if err := s.Fault(); err == nil {
+		t.Error("a key that expired is no fault")
+	}
+	c.Keys = append(c.Keys, private(t, entity(t, "new"), ""))
+	if err := source(t, c).Fault(); err != nil {
+		t.Errorf("there is a new one: %v", err)
+	}
+	if err := source(t, report.Config{}).Fault(); err != nil {
+		t.Errorf("nobody encrypts: %v", err)
+	}
+}

@@ -1,0 +1,111 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"tocsin/templates"
+)
+
+// The reminders of what people have to look after in time.
+const (
+	scheduleReminders = "reminders"
+	remindersCron     = "11 * * * *"
+)
+
+// remind tells people that security.txt ends soon, or has: 30, 7 and 1 days
+// before and behind it, each once for each date.
+func (b *Bot) remind(ctx context.Context, _ time.Time) error {
+	if b.txt == nil {
+		return nil
+	}
+	left, day := b.txt.Reminder(b.clock()), b.txt.Expires().UTC().Format(time.DateOnly)
+	if left == "" {
+		return nil
+	}
+	return b.desk.Tell(ctx, "security.txt/"+day+"/"+left, map[string]string{"about": templates.AboutSecurityTxt, "left": left, "expires": day})
+}
+
+// upkeep watches parts whose faults people must hear of, and without which the bot
+// keeps its promises all the same: it stays ready. They are asked every second
+// and answer from memory.
+type upkeep struct {
+	parts map[string]func(now time.Time) error
+	// silent parts are shown and not told of: something else tells.
+	silent map[string]bool
+	clock  func() time.Time
+	tell   func(ctx context.Context, key string, args map[string]string) error
+
+	since map[string]time.Time // of the present fault
+	next  map[string]time.Time // when people are told, if it lasts
+}
+
+// A fault is told of when it has lasted for a while, then once a day; and again
+// soon where that could not be written.
+const (
+	tellAfter = 15 * time.Minute
+	tellAgain = 24 * time.Hour
+	tellRetry = time.Minute
+)
+
+// upkeep lists the parts there are.
+func (b *Bot) upkeep() *upkeep {
+	s := &upkeep{parts: map[string]func(time.Time) error{}, silent: map[string]bool{"security.txt": true}, clock: b.clock, tell: b.desk.Tell}
+	if b.mailbox != nil {
+		s.parts["vulnerability mailbox"] = func(time.Time) error { _, err := b.mailbox.Fault(); return err }
+	}
+	if b.reports != nil {
+		s.parts["pgp key"] = func(time.Time) error { return b.reports.Fault() }
+	}
+	if b.txt != nil {
+		b.metrics.expires.Set(float64(b.txt.Expires().Unix()))
+		s.parts["security.txt"] = func(now time.Time) error {
+			if says := b.txt.ExpiryWarning(now); says != "" {
+				return errors.New(says)
+			}
+			return nil
+		}
+	}
+	return s
+}
+
+// check asks every part and returns the names of those that are out of order.
+// What people cannot be told now is tried again; the error says so.
+func (s *upkeep) check(ctx context.Context, m *metrics) (faulty []string, err error) {
+	if s.since == nil {
+		s.since, s.next = map[string]time.Time{}, map[string]time.Time{}
+	}
+	now := s.clock()
+	for _, part := range slices.Sorted(maps.Keys(s.parts)) {
+		if s.parts[part](now) == nil {
+			m.degraded.WithLabelValues(part).Set(0)
+			delete(s.since, part)
+			delete(s.next, part)
+			continue
+		}
+		m.degraded.WithLabelValues(part).Set(1)
+		faulty = append(faulty, part)
+		if s.since[part].IsZero() {
+			s.since[part], s.next[part] = now, now.Add(tellAfter)
+		}
+		if !s.silent[part] && !now.Before(s.next[part]) {
+			err = errors.Join(err, s.say(ctx, part, now))
+		}
+	}
+	return faulty, err
+}
+
+// say tells of a fault. The key has the day: a bot that is started again and
+// again, and each time waits anew, tells it once a day all the same.
+func (s *upkeep) say(ctx context.Context, part string, now time.Time) error {
+	err := s.tell(ctx, "fault/"+part+"/"+now.UTC().Format(time.DateOnly),
+		map[string]string{"about": templates.AboutFault, "part": part, "since": s.since[part].UTC().Format(time.RFC3339)})
+	s.next[part] = now.Add(tellAgain)
+	if err != nil {
+		s.next[part] = now.Add(tellRetry)
+	}
+	return err
+}

@@ -157,6 +157,8 @@ type worker struct {
 	handle handler
 	log    *slog.Logger
 	failed func(Failure)
+	// narrow, if not nil, is asked after a panic to give the work to smaller jobs, and to complete this one.
+	narrow func(ctx context.Context, task Task) (bool, error)
 }
 
 func (w *worker) NextRetry(j *river.Job[jobArgs]) time.Time {
@@ -186,6 +188,18 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	w.log.Warn("a job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.last(), "reason", reason(err))
 	if w.failed != nil {
 		w.failed(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: task.last(), Stack: stack})
+	}
+	if stack != nil {
+		w.log.Error("a job panicked", "kind", j.Kind, "job", j.ID, "stack", string(stack))
+		if w.narrow != nil {
+			narrowed, wrong := w.narrow(ctx, task)
+			if narrowed {
+				return nil
+			}
+			if wrong != nil {
+				w.log.Warn("the work of a job could not be narrowed down", "kind", j.Kind, "job", j.ID, "reason", reason(wrong))
+			}
+		}
 	}
 	return attemptError{reason(err)}
 }

@@ -83,7 +83,11 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 	c.ID = s.replica
 	c.Workers = river.NewWorkers()
 	for kind, handle := range work {
-		river.AddWorkerArgs(c.Workers, jobArgs{kind: kind}, s.newWorker(handle))
+		worker := s.newWorker(handle)
+		if kind == kindDrain {
+			worker.narrow = s.narrowDrain
+		}
+		river.AddWorkerArgs(c.Workers, jobArgs{kind: kind}, worker)
 	}
 	river.AddWorkerArgs(c.Workers, jobArgs{kind: kindSweep}, s.newWorker(s.sweep))
 	c.Queues = make(map[string]river.QueueConfig, len(queueWorkers))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -41,7 +40,8 @@ const maxAttached = 25
 // Report takes what deliveries meant. Everything that follows from a batch is
 // committed at once, with the marks that the rows are handled; rows that were
 // handled before are skipped. Where a batch fails, its rows are tried one by
-// one, so that one that cannot be worked does not hold up the rest.
+// one, so that one that cannot be worked does not hold up the rest. A panic is
+// left to the store's worker, which narrows the deliveries of a drain down.
 func (d *Desk) Report(ctx context.Context, batch []incident.Reported) error {
 	err := d.report(ctx, batch)
 	if err == nil || len(batch) < 2 && incident.CodeOf(err) == "" || ctx.Err() != nil {
@@ -78,16 +78,10 @@ func (d *Desk) settle(ctx context.Context, settled Settled) error {
 }
 
 // report works one batch in one transaction.
-func (d *Desk) report(ctx context.Context, batch []incident.Reported) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			d.Log.Error("a delivery made the desk panic", "stack", string(debug.Stack()))
-			err = fmt.Errorf("report: panic: %v", p)
-		}
-	}()
+func (d *Desk) report(ctx context.Context, batch []incident.Reported) error {
 	var settled []Settled
 	var routing int64
-	err = d.write(ctx, func(s *session) error {
+	err := d.write(ctx, func(s *session) (err error) {
 		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, held: map[incident.ID]bool{}, repeats: map[int64]int64{}, routing: d.routing.Load()}
 		settled, err = r.batch(batch)
 		routing = r.routing

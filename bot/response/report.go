@@ -222,6 +222,7 @@ func (r *reporting) prepare() (err error) {
 
 // become notes what became of a row, unless something weightier did already.
 func (r *reporting) become(next Settled) {
+	next.Routing = cmp.Or(next.Routing, r.routing)
 	have, ok := r.settled[next.Row]
 	if !ok || slices.Index(outcomes, next.Outcome) < slices.Index(outcomes, have.Outcome) {
 		r.settled[next.Row] = next
@@ -230,7 +231,6 @@ func (r *reporting) become(next Settled) {
 
 // grouped gathers the copies of each alert, in the order of their first.
 func grouped(batch []incident.Reported) []*copies {
-	next.Routing = cmp.Or(next.Routing, r.routing)
 	type identity struct {
 		key, source, fingerprint string
 		again, unread            bool

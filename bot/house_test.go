@@ -21,8 +21,9 @@ var arrows = map[string][]string{
 	"templates":  {"bot/incident"},
 	"bot/detect": {"bot/incident"},
 
-	"bot/intake":   {"bot/incident"},
-	"bot/response": {"bot/incident", "playbooks", "templates", "bot/detect", "bot/redact"},
+	"bot/intake":            {"bot/incident"},
+	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
+	"bot/response":          {"bot/incident", "playbooks", "templates", "bot/detect", "bot/redact"},
 
 	"store":            {"bot/incident", "bot/response", "bot/intake", "bot/secret"},
 	"bot/sentry":       {"bot/incident", "bot/secret"},

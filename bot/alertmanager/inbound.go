@@ -1,6 +1,7 @@
 package alertmanager
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -82,7 +83,7 @@ func parse(body []byte) (*message, error) {
 	case err != nil && !errors.As(err, &mismatch):
 		return nil, fmt.Errorf("not JSON: %w", err)
 	case mismatch != nil:
-		return nil, fmt.Errorf("%s is a %s; a custom payload template cannot be read", mismatch.Field, mismatch.Value)
+		return nil, fmt.Errorf("%s cannot be of the kind %s; a custom payload template cannot be read", cmp.Or(mismatch.Field, "the body"), mismatch.Value)
 	case m.Version == "" && m.GroupKey == "" && len(m.Alerts) == 0:
 		return nil, errors.New("version, groupKey and alerts are missing; a custom payload template cannot be read")
 	case m.Version != "4":

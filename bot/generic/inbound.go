@@ -92,7 +92,7 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 		}
 		var ok bool
 		if items, ok = list.([]any); !ok {
-			return nil, fmt.Errorf("decode %s: mapping.each gives %T, no list", s.cfg.Name, list)
+			return nil, fmt.Errorf("decode %s: mapping.each gives %s, no list", s.cfg.Name, kind(list))
 		}
 	}
 	var out []incident.Signal
@@ -139,7 +139,7 @@ func (r *reading) text(field string, p *vm.Program) string {
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	default:
-		r.fail(field, fmt.Sprintf("it gives %T, no text", v))
+		r.fail(field, fmt.Sprintf("it gives %s, no text", kind(v)))
 		return ""
 	}
 }
@@ -243,5 +243,22 @@ func webURL(s string) string {
 // where in the expression it happened.
 func sentence(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	return strings.ReplaceAll(line, "<nil>", "nothing")
+}
+
+// kind names what an expression gave, as JSON calls it.
+func kind(v any) string {
+	switch v.(type) {
+	case nil:
+		return "nothing"
+	case map[string]any:
+		return "an object"
+	case []any:
+		return "a list"
+	case string:
+		return "a text"
+	case bool:
+		return "true or false"
+	}
+	return "a number"
 }

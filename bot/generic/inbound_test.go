@@ -1,7 +1,6 @@
 package generic_test
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -16,6 +15,7 @@ import (
 
 	"tocsin/bot/generic"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/secret"
 )
 
@@ -214,6 +214,26 @@ func TestNewNamesEveryFault(t *testing.T) {
 	}
 }
 
+// Whatever comes with a good token or signature is kept as it came, or refused
+// in words.
+func TestHostileBodies(t *testing.T) {
+	body, err := os.ReadFile("testdata/mapping.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("token", func(t *testing.T) {
+		intaketest.Hostile(t, intaketest.Door{Source: source(t, monitor), Genuine: body, Signed: func([]byte) http.Header { return http.Header{"Authorization": {"Bearer new"}} }})
+	})
+	t.Run("signature", func(t *testing.T) {
+		c := generic.Config{HMAC: generic.HMAC{Header: "X-Sum", Secrets: []secret.String{secret.New("k")}}, Mapping: generic.Mapping{Title: "body.title"}}
+		intaketest.Hostile(t, intaketest.Door{Source: source(t, c), Genuine: []byte(`{"title":"disk full"}`), Signed: func(body []byte) http.Header {
+			m := hmac.New(sha256.New, []byte("k"))
+			m.Write(body)
+			return http.Header{"X-Sum": {hex.EncodeToString(m.Sum(nil))}}
+		}})
+	})
+}
+
 func FuzzDecode(f *testing.F) {
 	body, err := os.ReadFile("testdata/mapping.json")
 	if err != nil {
@@ -222,19 +242,47 @@ func FuzzDecode(f *testing.F) {
 	f.Add(body)
 	f.Add([]byte(`{"alerts":[1,null,{"name":1e999}]}`))
 	f.Add([]byte(`{"alerts":{"a":1}}`))
+	for _, p := range intaketest.Recorded(f, "aws-lambda-go/*.json", "aws-eventbridge/*/*.json") {
+		f.Add(p.Body)
+	}
 	list, one := source(f, monitor), source(f, simple("body.title"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		for _, s := range []*generic.Source{list, one} {
-			first, err := s.Decode(nil, body)
-			second, again := s.Decode(nil, bytes.Clone(body))
-			if (err == nil) != (again == nil) || !cmp.Equal(first, second) {
-				t.Fatalf("the same body is decoded in two ways:\n%s", cmp.Diff(first, second))
-			}
-			for _, signal := range first {
-				if a := signal.Alert; a != nil && (a.Title == "" || a.Fingerprint == "" || a.Correlation == "") {
-					t.Fatalf("alert %+v", a)
+			got, _ := intaketest.Decode(t, s, http.Header{"X-Team": {"storage"}}, body)
+			for _, signal := range got {
+				if a := signal.Alert; a != nil && a.Correlation == "" {
+					t.Fatalf("alert %+v belongs to nothing", a)
 				}
 			}
+		}
+	})
+}
+
+// FuzzMapping: whatever stands in the configuration is either refused, the same
+// each time and with the field named, or reads every body the same twice.
+func FuzzMapping(f *testing.F) {
+	m := monitor.Mapping
+	for _, expression := range []string{m.When, m.Each, m.Title, m.Level, m.Detail, m.URL, m.Tags["none"], `body.a + 1`, `map(body.alerts, #.name)`, `item`, `"a" * 3`,
+		`reduce(1..1000000, #acc + 1)`, `header["X"] matches "("`, `let x = body; x.y ?? "z"`, `toJSON(body)`, `date(item.since)`, `body.alerts[100].name`} {
+		f.Add(expression, []byte(`{"alerts":[{"name":"disk","host":"h","since":"2026-11-03T02:31:00Z"}],"env":"test"}`))
+	}
+	f.Fuzz(func(t *testing.T, expression string, body []byte) {
+		for _, mapping := range []generic.Mapping{{Title: expression, Detail: expression, Level: expression, Tags: map[string]string{"t": expression}},
+			{Title: "body", When: expression}, {Title: "item", Each: expression}, {Title: "body", At: expression, URL: expression, Resolved: expression}} {
+			c := generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: mapping}
+			s, err := generic.New(c)
+			_, again := generic.New(c)
+			if err != nil {
+				if again == nil || err.Error() != again.Error() || !strings.Contains(err.Error(), "mapping.") {
+					t.Fatalf("refused with %v and then with %v", err, again)
+				}
+				continue
+			}
+			if strings.Contains(expression, "now(") { // the one function that knows more than the body
+				_, _ = s.Decode(http.Header{}, body)
+				continue
+			}
+			_, _ = intaketest.Decode(t, s, http.Header{}, body)
 		}
 	})
 }

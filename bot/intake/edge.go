@@ -155,6 +155,9 @@ func (e *Edge) take(d *door, r *http.Request) answer {
 	case r.Method != http.MethodPost:
 		return answer{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "deliveries come by POST, not by " + clip(r.Method, 20)}
 	}
+	if how := r.Header.Get("Content-Encoding"); how != "" && !strings.EqualFold(how, "identity") {
+		return answer{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + clip(strings.ToValidUTF8(how, "?"), 20) + "); " + d.Name() + " has to send it as it is"}
+	}
 	now, from := e.clock(), e.Sender(r)
 	if !allowed(d.limits.Networks, from) {
 		return answer{outcome: Foreign, status: http.StatusForbidden, code: "foreign_network", message: "this address may not send here"}

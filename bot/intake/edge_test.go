@@ -3,16 +3,24 @@ package intake_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"unicode/utf8"
 
 	"tocsin/bot/intake"
+	"tocsin/bot/intake/intaketest"
 )
 
 func TestEdgeKeepsWhatItAnswered202(t *testing.T) {
@@ -98,6 +106,7 @@ func TestEdgeRefuses(t *testing.T) {
 		{"unknown source", req(func(r *http.Request) { r.URL.Path = "/hooks/nobody" }), 404, "unknown_source", "/unknown_source"},
 		{"no source", req(func(r *http.Request) { r.URL.Path = "/hooks/" }), 404, "unknown_source", "/unknown_source"},
 		{"another method", req(func(r *http.Request) { r.Method = http.MethodGet }), 405, "method_not_allowed", "signed/wrong_method"},
+		{"compressed", req(func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }), 415, "compressed", "signed/malformed"},
 		{"our own fault", req(func(r *http.Request) { r.Header.Set("X-Broken", "1") }), 503, "unavailable", "signed/failed"},
 	}
 	for _, tt := range tests {
@@ -320,31 +329,139 @@ func TestEdgeUnderLoad(t *testing.T) {
 	}
 }
 
+// FuzzEdge: whatever is posted with a good signature is answered 202, and then
+// it is stored byte for byte under its own hash and drained, or with a 4xx that
+// names the fault; and what is forged is neither.
 func FuzzEdge(f *testing.F) {
 	f.Add("d-1", []byte(`{"title":"x"}`), true)
 	f.Add("", []byte(`{"a":1,"a":2}`), true)
+	f.Add("", []byte(`{"n":[1e999999,-0.0,"\ud800"]}`), true)
 	f.Add("\x00", []byte("[[[[[["), true)
+	f.Add("", []byte(strings.Repeat("[", 300)), true)
 	f.Add("d", []byte("\xff\xfe"), false)
+	for _, p := range intaketest.Recorded(f, "sentry/*.json", "pagerduty/*.json", "aws-eventbridge/*/*.json", "aws-guardduty/*.json", "aws-sns/*.json", "slack/payload-shapes/*/*.json") {
+		f.Add("", p.Body, true)
+	}
 	f.Fuzz(func(t *testing.T, id string, body []byte, genuine bool) {
-		r := newRig(t, func(o *intake.Options) { o.MaxBody = 4096 })
+		r := newRig(t, nil)
 		req := post(id, body)
 		if !genuine {
 			req.Header.Set("X-Signature", "00")
 		}
-		w := httptest.NewRecorder()
-		r.ServeHTTP(w, req)
+		hash := sha256.Sum256(body)
+		w := r.do(req)
 		rows := r.store.stored()
-		if (w.Code == http.StatusAccepted) != (len(rows) == 1) {
+		switch {
+		case (w.Code == http.StatusAccepted) != (len(rows) == 1):
 			t.Fatalf("answered %d with %d rows stored", w.Code, len(rows))
+		case !genuine && w.Code != http.StatusUnauthorized && id != "bad":
+			t.Fatalf("a forged delivery was answered %d", w.Code)
+		case w.Code != http.StatusAccepted:
+			code, message := wireError(t, w)
+			if w.Code/100 != 4 || code == "" || !utf8.ValidString(message) || len(message) > 1000 || strings.Contains(message, "json") || genuine && code == "not_json" && sound(body) {
+				t.Fatalf("answered %d %s %q", w.Code, code, message)
+			}
+			return
 		}
-		if !genuine && w.Code == http.StatusAccepted {
-			t.Fatal("a forged delivery was accepted")
-		}
-		if len(rows) == 1 && !bytes.Equal(rows[0].Body, body) {
+		row := rows[0]
+		if got := sha256.Sum256(row.Body); got != hash || !bytes.Equal(row.Body, body) {
 			t.Fatal("the stored body differs from the one sent")
+		}
+		if id == "" && row.Delivery.ID != "sha256:"+hex.EncodeToString(hash[:]) {
+			t.Fatalf("a body without an id is stored under %s", row.Delivery.ID)
+		}
+		if !sound(body) {
+			t.Fatal("a body was accepted that does not mean the same to everybody")
 		}
 		if err := r.Drain(t.Context(), 0, 10); err != nil {
 			t.Fatalf("drain: %v", err)
+		}
+		if n := len(r.desk.batch); n != 1 {
+			t.Fatalf("%d rows were reported", n)
+		}
+	})
+}
+
+// sound is what the edge asks of a body, written down a second time and slowly.
+func sound(body []byte) bool {
+	if !utf8.Valid(body) || !json.Valid(body) {
+		return false
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	var value func(depth int) bool
+	value = func(depth int) bool {
+		token, err := d.Token()
+		if err != nil || depth > 200 {
+			return false
+		}
+		switch v := token.(type) {
+		case json.Number:
+			_, err := strconv.ParseFloat(v.String(), 64)
+			return err == nil
+		case json.Delim:
+			if depth == 200 {
+				return false
+			}
+			keys := map[string]bool{}
+			for d.More() {
+				if v == '{' {
+					key, _ := d.Token()
+					if keys[key.(string)] {
+						return false
+					}
+					keys[key.(string)] = true
+				}
+				if !value(depth + 1) {
+					return false
+				}
+			}
+			_, err := d.Token()
+			return err == nil
+		}
+		return true
+	}
+	return value(0)
+}
+
+// FuzzSender: an address that is not a trusted proxy's is taken as it is,
+// whatever it claims; behind a trusted one it is the first address from the
+// right that no trusted proxy has; and nothing else ever comes out.
+func FuzzSender(f *testing.F) {
+	f.Add("192.0.2.1:80", "10.0.0.1")
+	f.Add("10.0.0.1:80", "198.51.100.7, 10.0.0.2")
+	f.Add("10.0.0.1:80", "evil, 198.51.100.7:1234, [2001:db8::1]:80,")
+	f.Add("[::ffff:10.0.0.1%eth0]:80", "::1%lo0, 2001:db8::1")
+	f.Add("@", "unknown")
+	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	r := newRig(f, func(o *intake.Options) { o.TrustedProxies = trusted })
+	proxy := func(a netip.Addr) bool {
+		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	f.Fuzz(func(t *testing.T, remote, forwarded string) {
+		req := httptest.NewRequest(http.MethodPost, "/hooks/signed", nil)
+		req.RemoteAddr = remote
+		req.Header["X-Forwarded-For"] = []string{forwarded}
+		got := r.Sender(req)
+		if again := r.Sender(req); got != again {
+			t.Fatalf("%s and then %s", got, again)
+		}
+		if got.Zone() != "" || got.Is4In6() {
+			t.Fatalf("%s has another spelling", got)
+		}
+		req.Header.Del("X-Forwarded-For")
+		peer := r.Sender(req)
+		if !proxy(peer) {
+			if got != peer {
+				t.Fatalf("a stranger %q calls itself %s", remote, got)
+			}
+			return
+		}
+		if got != peer && !strings.Contains(forwarded, ",") && !strings.ContainsAny(forwarded, ":%[") && strings.TrimSpace(forwarded) != got.String() {
+			t.Fatalf("%q is read as %s", forwarded, got)
+		}
+		if !got.IsValid() {
+			t.Fatal("behind a proxy somebody has no address")
 		}
 	})
 }

@@ -13,9 +13,11 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
+	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/trail"
 )
 
@@ -257,6 +259,9 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(record(1) + "\n" + record(2) + "\n{"))
 	f.Add(logFile(0, 3))
 	f.Add([]byte("[1,2"))
+	for _, p := range intaketest.Recorded(f, "cloudtrail-invictus/records/*.json", "cloudtrail-otrf/*", "aws-sqs-s3/*.json") {
+		f.Add(p.Body)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		read := func(r io.Reader) string {
 			content, err := trail.Unpack(r, 1<<20, 4<<20)
@@ -291,6 +296,9 @@ func FuzzMessage(f *testing.F) {
 	f.Add([]byte(`{"Type":"Notification","Message":"{}"}`))
 	f.Add([]byte(`{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"}}}`))
 	f.Add([]byte(`{"s3Bucket":"b","s3ObjectKey":["k"]}`))
+	for _, p := range intaketest.Recorded(f, "aws-sqs-s3/*.json", "aws-lambda-go/s3*.json", "aws-lambda-go/sqs*.json", "aws-lambda-go/sns*.json") {
+		f.Add(p.Body)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		once, outcome := trail.Unwrap(data)
 		twice, again := trail.Unwrap(bytes.Clone(data))
@@ -301,9 +309,12 @@ func FuzzMessage(f *testing.F) {
 			t.Errorf("%q: %s with %v", data, outcome, once)
 		}
 		for _, o := range once {
-			if o.Bucket == "" {
+			if o.Bucket == "" || !utf8.ValidString(o.Bucket+o.Key) {
 				t.Errorf("%q announces %+v", data, o)
 			}
+		}
+		if len(once) > len(data) {
+			t.Errorf("%q announces %d objects", data, len(once))
 		}
 	})
 }

@@ -231,11 +231,16 @@ func (d *Desk) admit(ctx context.Context, who incident.Handle, inc incident.Inci
 	case err != nil:
 		return "", fmt.Errorf("audit %s of %s: %w", action, inc.ID, err)
 	case !allowed && person.ID == "":
-		return "", incident.Forbidden("nobody the configuration knows stands behind %s; have an administrator add it under people", who)
+		return "", nobody(who)
 	case !allowed:
 		return "", incident.Forbidden("%s is restricted; ask its commander for access", inc.ID)
 	}
 	return person.ID, nil
+}
+
+// nobody refuses somebody whom the configuration does not know.
+func nobody(who incident.Handle) error {
+	return incident.Forbidden("nobody the configuration knows stands behind %s; have an administrator add it under people", who)
 }
 
 // confidant reports whether the reader sees what was said to legal and security alone.

@@ -20,7 +20,7 @@ var shelves = map[incident.Shelf]incident.ID{incident.ShelfWatched: Watched, inc
 // may, and whoever speaks for security or legal; each access is audited.
 func (d *Desk) Errand(ctx context.Context, who incident.Handle, e incident.Errand) (incident.Answer, error) {
 	var answer incident.Answer
-	person, err := d.confide(ctx, who, e.Query)
+	person, err := d.Confide(ctx, who, e.Query)
 	if err != nil {
 		return answer, err
 	}
@@ -45,8 +45,9 @@ func (d *Desk) Errand(ctx context.Context, who incident.Handle, e incident.Erran
 	return answer, nil
 }
 
-// confide checks that a person may see alerts that belong to no incident.
-func (d *Desk) confide(ctx context.Context, who incident.Handle, what string) (incident.PersonID, error) {
+// Confide checks that a person may see every alert and what it was made of, and
+// writes it to the audit log.
+func (d *Desk) Confide(ctx context.Context, who incident.Handle, what string) (incident.PersonID, error) {
 	dir, err := d.Directory(ctx)
 	if err != nil {
 		return "", fmt.Errorf("read directory: %w", err)
@@ -59,8 +60,10 @@ func (d *Desk) confide(ctx context.Context, who incident.Handle, what string) (i
 	switch {
 	case err != nil:
 		return "", fmt.Errorf("audit %s: %w", what, err)
+	case !allowed && !known:
+		return "", nobody(who)
 	case !allowed:
-		return "", incident.Forbidden("alerts are for responders, and for security and legal, to see")
+		return "", incident.Forbidden("alerts and deliveries are for responders, and for security and legal")
 	}
 	return person.ID, nil
 }

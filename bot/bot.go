@@ -111,6 +111,9 @@ func (b *Bot) Run(ctx context.Context) error {
 		run("trail", func() error { return b.trail.Run(ctx) })
 	}
 	run("watch", func() error { b.ready.watch(ctx); return nil })
+	if err := b.remind(ctx, b.clock()); err != nil { // who was away for the hour of the schedule is told now
+		b.log.Warn("people could not be reminded; trying again within an hour", "component", "bot", "error", err)
+	}
 	b.log.Info("tocsin is up", "component", "bot", "address", b.Addr())
 
 	<-ctx.Done()

@@ -1,0 +1,211 @@
+package main_test
+
+import (
+	"io"
+	"log"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-imap"
+	"github.com/emersion/go-imap/backend"
+	"github.com/emersion/go-imap/backend/memory"
+	"github.com/emersion/go-imap/client"
+	"github.com/emersion/go-imap/server"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/sandbox/company"
+	"tocsin/bot/sandbox/mailbox"
+	"tocsin/store/storetest"
+)
+
+// alias is the vulnerability alias: an IMAP server with one mailbox.
+type alias struct {
+	*memory.Backend
+	mu   sync.Mutex
+	addr string
+}
+
+func newAlias(t *testing.T) *alias {
+	t.Helper()
+	a := &alias{Backend: memory.New()}
+	s := server.New(a)
+	s.AllowInsecureAuth, s.ErrorLog = true, log.New(io.Discard, "", 0)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.addr = l.Addr().String()
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close(); <-done })
+	return a
+}
+
+func (a *alias) Login(c *imap.ConnInfo, user, password string) (backend.User, error) {
+	u, err := a.Backend.Login(c, user, password)
+	return aliasUser{u, a}, err
+}
+
+type aliasUser struct {
+	backend.User
+	alias *alias
+}
+
+func (u aliasUser) GetMailbox(name string) (backend.Mailbox, error) {
+	m, err := u.User.GetMailbox(name)
+	return aliasBox{m, u.alias}, err
+}
+
+// aliasBox makes the memory mailbox safe for several connections.
+type aliasBox struct {
+	backend.Mailbox
+	alias *alias
+}
+
+func (b aliasBox) Status(items []imap.StatusItem) (*imap.MailboxStatus, error) {
+	b.alias.mu.Lock()
+	defer b.alias.mu.Unlock()
+	return b.Mailbox.Status(items)
+}
+
+func (b aliasBox) ListMessages(uid bool, set *imap.SeqSet, items []imap.FetchItem, ch chan<- *imap.Message) error {
+	b.alias.mu.Lock()
+	defer b.alias.mu.Unlock()
+	return b.Mailbox.ListMessages(uid, set, items, ch)
+}
+
+func (b aliasBox) SearchMessages(uid bool, c *imap.SearchCriteria) ([]uint32, error) {
+	b.alias.mu.Lock()
+	defer b.alias.mu.Unlock()
+	return b.Mailbox.SearchMessages(uid, c)
+}
+
+func (b aliasBox) UpdateMessagesFlags(uid bool, set *imap.SeqSet, op imap.FlagsOp, flags []string) error {
+	b.alias.mu.Lock()
+	defer b.alias.mu.Unlock()
+	return b.Mailbox.UpdateMessagesFlags(uid, set, op, flags)
+}
+
+func (b aliasBox) CreateMessage(flags []string, date time.Time, body imap.Literal) error {
+	b.alias.mu.Lock()
+	defer b.alias.mu.Unlock()
+	return b.Mailbox.CreateMessage(flags, date, body)
+}
+
+// put appends a mail as a mail server does, and says what is not seen yet.
+func (a *alias) put(t *testing.T, lines ...string) {
+	t.Helper()
+	c, err := client.Dial(a.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Logout() }()
+	if err := c.Login("username", "password"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Append("INBOX", nil, time.Now(), strings.NewReader(strings.Join(lines, "\r\n"))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReporters mails reports to the alias of the real bot, kills it between the
+// moment in which the relay took an acknowledgement and the one in which that is
+// written down, and looks at what reporters and colleagues hear.
+func TestReporters(t *testing.T) {
+	t.Parallel()
+	box := newAlias(t)
+	expires := time.Now().AddDate(0, 0, 5).Format(time.DateOnly)
+	s := raise(t, storetest.SQLite(t), company.Options{Seed: 51, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
+		c["sources"].(map[string]any)["report"] = map[string]any{
+			"form": map[string]any{"company": "Payroll", "acknowledge": true},
+			"mailbox": map[string]any{"address": box.addr, "tls": "none", "username": "username", "password": "password", "poll": "1s",
+				"aliases": []string{"security@payroll.example"}, "acknowledge": true},
+			"security_txt": map[string]any{"contacts": []string{"mailto:security@payroll.example"}, "expires": expires},
+		}
+		c["routing"] = []any{map[string]any{"when": `source == "report"`, "open": "sev4"}}
+	})
+	// The relay keeps the first answer to itself until the bot is dead.
+	s.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultLate, To: "ann@example.org", Delay: time.Minute, Times: 1})
+	box.put(t, "From: Ann <ann@example.org>", "To: security@payroll.example", "Subject: Payslips of others can be read", "Message-ID: <1@example.org>", "",
+		"URL: https://api.payroll.example/v1/payslips/123", "CVE-2026-12345 is not mended.")
+	got := func(to string) []mailbox.Message { return s.company.Mail.For(to) }
+	s.until(30*time.Second, "the relay took the acknowledgement", func() bool { return len(got("ann@example.org")) == 1 })
+	s.kill()
+	s.start()
+	s.until(time.Minute, "it was sent again", func() bool { return len(got("ann@example.org")) == 2 })
+	s.quiet(time.Minute)
+
+	all := got("ann@example.org")
+	first := all[0]
+	if len(all) != 2 || all[0].MessageID != all[1].MessageID || all[0].Text != all[1].Text || all[0].Header["Date"][0] != all[1].Header["Date"][0] {
+		t.Errorf("the repeat is another mail: %+v", all)
+	}
+	if first.Problem != "" || !strings.HasPrefix(first.MessageID, "ack.VR-") || first.Header["In-Reply-To"][0] != "<1@example.org>" ||
+		!strings.Contains(first.Header["Reply-To"][0], "security@payroll.example") || strings.Contains(string(first.Raw), "INC-") || strings.Contains(string(first.Raw), "ayslips") {
+		t.Errorf("the acknowledgement:\n%s", first.Raw)
+	}
+	t.Logf("what the reporter reads:\n%s", first.Text)
+
+	// The answer joins; another report that names the same is said to be like it;
+	// machines are not answered.
+	box.put(t, "From: ann@example.org", "Subject: Re: Your vulnerability report", "Message-ID: <2@example.org>", "In-Reply-To: <"+first.MessageID+">", "", "More.")
+	s.until(30*time.Second, "the answer joined", func() bool { return len(s.view(1).Alerts) == 2 })
+	box.put(t, "From: bob@example.org", "Subject: An old library", "Message-ID: <3@example.org>", "", "It still has cve-2026-12345.",
+		"Affected URL: http://api.payroll.example/v1/payslips/7")
+	box.put(t, "From: no-reply@example.org", "Subject: A scan", "Message-ID: <4@example.org>", "", "See the attachment.")
+	s.until(30*time.Second, "both are incidents", func() bool { return s.count("SELECT count(*) FROM incidents") == 3 })
+	s.until(30*time.Second, "Bob was told", func() bool { return len(got("bob@example.org")) == 1 })
+	s.quiet(time.Minute)
+	if n := len(got("ann@example.org")) + len(got("no-reply@example.org")); n != 2 {
+		t.Errorf("%d mails to those who are owed none any more", n)
+	}
+	notes := func(id incident.ID) (out []string) {
+		for _, e := range s.view(id).Timeline {
+			if e.Kind == incident.EventSourceNoted {
+				out = append(out, e.Text("text"))
+			}
+		}
+		return out
+	}
+	if said := notes(1); len(said) != 1 || !strings.Contains(said[0], "sent an acknowledgement") {
+		t.Errorf("INC-1 says %q", said)
+	}
+	like := slices.IndexFunc([]incident.ID{2, 3}, func(id incident.ID) bool {
+		return slices.ContainsFunc(notes(id), func(n string) bool {
+			return strings.HasPrefix(n, "Possibly the same as INC-1: both name CVE-2026-12345; the same affected address. ")
+		})
+	})
+	if like < 0 {
+		t.Errorf("nothing is said to be like INC-1: %q %q", notes(2), notes(3))
+	}
+	spoken := false
+	for _, m := range s.company.Chat.Messages(s.channelOf(incident.ID(max(like, 0) + 2)).ID) {
+		spoken = spoken || strings.Contains(string(m.Blocks), "Possibly the same as INC-1: both name CVE-2026-12345")
+	}
+	if !spoken {
+		t.Error("the channel of the second report does not say that it is like the first")
+	}
+	if n := s.count("SELECT count(*) FROM ledger WHERE key LIKE 'ack/%'"); n != 2 {
+		t.Errorf("%d acknowledgements in the ledger", n)
+	}
+
+	// Colleagues hear that security.txt ends, once, whatever was started anew.
+	security := s.company.In("security")[0].Email
+	s.until(30*time.Second, "security was told", func() bool { return len(got(security)) > 0 })
+	if m := got(security); len(m) != 1 || !strings.Contains(m[0].Subject, "security.txt expires on "+expires+", in 7 days or less") {
+		t.Errorf("security got %+v", m)
+	}
+	if status, body := s.get("/readyz"); status != 200 || !strings.Contains(body, `"degraded":["security.txt"]`) {
+		t.Errorf("/readyz says %d %s", status, body)
+	}
+	if _, body := s.get("/metrics"); !strings.Contains(body, "tocsin_security_txt_expires_timestamp_seconds 1.") || !strings.Contains(body, `tocsin_degraded{part="vulnerability mailbox"} 0`) {
+		t.Error("/metrics does not show when security.txt expires, or how the mailbox is")
+	}
+	s.stop()
+	s.intact()
+}

@@ -243,6 +243,7 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op, resource, service := a.route(r, body)
 	answer := &answer{header: http.Header{}, status: http.StatusOK}
 	f := a.fault(op, resource)
+	a.think(r.Context(), f)
 	switch bad := a.authentic(r, body, service, a.regionOf(service, resource), at); {
 	case bad != nil:
 		answer.fail(service, bad)

@@ -1,9 +1,11 @@
 package aws
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"net/http"
+	"time"
 )
 
 // Fault is something that goes wrong on purpose.
@@ -12,10 +14,26 @@ type Fault struct {
 	Resource string // a queue's name or "bucket/key"; every one if empty
 	Times    int    // how often; 0 means until Heal
 
-	Status     int    // answer with this status
-	Code       string // and this code
-	LoseAnswer bool   // do it, and drop the connection instead of answering
-	CutAfter   int    // end the body after so many bytes
+	Delay      time.Duration // think for so long first
+	Status     int           // answer with this status
+	Code       string        // and this code
+	LoseAnswer bool          // do it, and drop the connection instead of answering
+	CutAfter   int           // end the body after so many bytes
+}
+
+// think waits as long as the fault says, or until the account is closed or
+// nobody waits for the answer any more.
+func (a *Account) think(ctx context.Context, f *Fault) {
+	if f == nil || f.Delay <= 0 {
+		return
+	}
+	timer := time.NewTimer(f.Delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-a.ctx.Done():
+	}
 }
 
 // Fail switches a fault on.

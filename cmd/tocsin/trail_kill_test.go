@@ -1,0 +1,318 @@
+package main_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/sandbox/aws"
+	"tocsin/bot/sandbox/chat"
+	"tocsin/bot/sandbox/company"
+	"tocsin/store/storetest"
+)
+
+// TestKillWhileReadingTheTrail kills the bot again and again while it fetches
+// CloudTrail's files by way of their queue: half of the times while a file is
+// read, half of the times between the commit and the deletion of the message.
+// S3 fails, thinks for long and breaks off; SQS fails, loses answers and brings
+// messages again while they are worked on; the same records are in several files
+// and come by EventBridge and in arrays as well. In the end every record that
+// has to raise an alert is counted once, in one incident for each identity, and
+// the queue is empty but for what cannot be read, which is reported.
+//
+// TOCSIN_KILLS is how often; 3 if unset.
+func TestKillWhileReadingTheTrail(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	kills := 3
+	if n, err := strconv.Atoi(os.Getenv("TOCSIN_KILLS")); err == nil && n > 0 {
+		kills = n
+	}
+	run := func(t *testing.T, url string) {
+		account := aws.New(aws.Config{})
+		t.Cleanup(func() { _ = account.Close() })
+		endpoint, err := account.Start("127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		account.AddQueue(aws.Queue{Name: "dead"})
+		account.AddQueue(aws.Queue{Name: "trail", MaxReceiveCount: 40, DeadLetter: "dead"})
+		account.AddBucket(aws.Bucket{Name: auditLogs, Notify: "trail"})
+		s := raise(t, url, company.Options{Seed: 17, Limits: chat.Limits{Off: true}}, func(config map[string]any) {
+			config["sources"].(map[string]any)["trail"] = map[string]any{"queue_url": account.QueueURL("trail"), "region": "eu-west-1", "endpoint": endpoint}
+		})
+		f := &fetching{survivor: s, aws: account, random: rand.New(rand.NewPCG(7, uint64(kills))), raised: map[string]int{}}
+		f.run(kills)
+	}
+	if heavy {
+		storetest.Databases(t, run)
+		return
+	}
+	run(t, storetest.SQLite(t))
+}
+
+const (
+	auditLogs = "audit-logs"
+	logFolder = "AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/20/"
+
+	identities   = 6   // whose records are one incident each
+	filesEach    = 6   // files of records between two kills
+	recordsEach  = 400 // records of a file
+	noticedEvery = 2   // of which every second one has to raise an alert
+)
+
+// fetching is a bot that reads a trail, and what the test knows of the trail.
+type fetching struct {
+	*survivor
+	aws    *aws.Account
+	random *rand.Rand
+
+	number int            // of records made
+	raised map[string]int // records that have to raise an alert, by who did it
+	poison int            // files that cannot be read
+	hits   []string       // of the kills: what they hit
+}
+
+func (f *fetching) run(kills int) {
+	began := time.Now()
+	for n := range kills {
+		f.misbehave()
+		f.wave(n)
+		if n%2 == 0 {
+			f.killWhileReading()
+		} else {
+			f.killBeforeDeletion()
+		}
+		f.start()
+		f.aws.Duplicate("trail") // what the dead one had in its hands is visible again
+	}
+	f.aws.Heal()
+	last := time.Now()
+	f.until(3*time.Minute, "the queue is empty but for what cannot be read", func() bool {
+		f.aws.Duplicate("trail")
+		return len(f.aws.Messages("trail")) == 0
+	})
+	f.quiet(3 * time.Minute)
+	f.judge()
+	f.t.Logf("%d kills in %v (%s), the rest within %v; %d records of %d raised alerts, %d receipts, %d files got, %d messages deleted", kills,
+		time.Since(began).Round(time.Second), strings.Join(f.hits, ", "), time.Since(last).Round(time.Second), sum(f.raised), f.number,
+		f.aws.Count("sqs:ReceiveMessage", 200), f.aws.Count("s3:GetObject", 200), f.aws.Deleted("trail"))
+}
+
+func sum(m map[string]int) (n int) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+// misbehave switches on what the services are known for.
+func (f *fetching) misbehave() {
+	f.aws.Heal()
+	for _, fault := range []aws.Fault{
+		{Op: "s3:GetObject", Times: 4, Status: 500, Code: "InternalError"}, // more than the SDK tries by itself
+		{Op: "s3:GetObject", Times: 1, Delay: 700 * time.Millisecond},
+		{Op: "s3:GetObject", Times: 1, CutAfter: 500 + f.random.IntN(4000)},
+		{Op: "s3:GetObject", Times: 1, Status: 503, Code: "SlowDown"},
+		{Op: "sqs:ReceiveMessage", Times: 1, Status: 500, Code: "InternalFailure"},
+		{Op: "sqs:ReceiveMessage", Times: 1, LoseAnswer: true},
+		{Op: "sqs:DeleteMessage", Times: 1, LoseAnswer: true},
+		{Op: "sqs:DeleteMessage", Times: 1, Status: 500, Code: "InternalFailure"},
+		{Op: "sqs:ChangeMessageVisibilityBatch", Times: 2, Status: 500, Code: "InternalFailure"},
+	} {
+		f.aws.Fail(fault)
+	}
+}
+
+// wave puts files of all sorts into the bucket and tells of some of them again.
+func (f *fetching) wave(n int) {
+	var before []string
+	for k := range filesEach {
+		records := f.records()
+		key := fmt.Sprintf("%s111122223333_CloudTrail_eu-west-1_%03d_%d.json.gz", logFolder, n, k)
+		f.aws.Put(auditLogs, key, packed(`{"Records":[`+strings.Join(records, ",")+`]}`))
+		switch k {
+		case 0: // told of twice more, and in two other ways
+			f.aws.Send("trail", f.aws.Event(auditLogs, "ObjectCreated:Put", key))
+			event, _ := json.Marshal(f.aws.Event(auditLogs, "ObjectCreated:Put", key))
+			f.aws.Send("trail", `{"Type":"Notification","MessageId":"m","Message":`+string(event)+`}`)
+			f.aws.Send("trail", fmt.Sprintf(`{"s3Bucket":%q,"s3ObjectKey":[%q]}`, auditLogs, key))
+		case 1: // a second trail has some of the same records
+			f.aws.Put(auditLogs, strings.Replace(key, "AWSLogs/", "AWSLogs/o-abc123/", 1), packed(`{"Records":[`+strings.Join(records[:recordsEach/2], ",")+`]}`))
+		case 2: // EventBridge brings some of the same, and an array does
+			for n := 0; n < len(records); n += noticedEvery {
+				before = append(before, records[n])
+			}
+			f.aws.Put(auditLogs, key+".bad", packed(`{"Records":[`+records[0]+`,{"eventName":]},`+records[1]+`]}`)) // one bad record
+		}
+	}
+	f.aws.Put(auditLogs, strings.Replace(logFolder, "/CloudTrail/", "/CloudTrail-Digest/", 1)+fmt.Sprintf("digest_%d.json.gz", n), packed(`{"digestS3Object":"x"}`))
+	f.aws.Put(auditLogs, fmt.Sprintf("%sdigest_%d.json.gz", logFolder, n), packed(`{"digestS3Object":"x","eventSource":"a","eventName":"b"}`))
+	f.aws.Put(auditLogs, fmt.Sprintf("%sempty_%d.json.gz", logFolder, n), packed(`{}`))
+	for _, message := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"audit-logs"}`, `{}`, "hello", `{"x":1}`} {
+		f.aws.Send("trail", message)
+	}
+	whole := packed(`{"Records":[` + strings.Join(f.records(), ",") + `,` + strings.Join(f.chatter(4000), ",") + `]}`)
+	f.aws.Put(auditLogs, fmt.Sprintf("%scut_%d.json.gz", logFolder, n), whole[:len(whole)-200]) // behind what matters
+	f.aws.Put(auditLogs, fmt.Sprintf("%sbomb_%d.json.gz", logFolder, n), packed(strings.Repeat(" ", 24<<20)))
+	f.aws.Send("trail", fmt.Sprintf(`{"s3Bucket":%q,"s3ObjectKey":["%sgone_%d.json.gz"]}`, auditLogs, logFolder, n))
+	f.poison += 3
+	go f.otherDoors(before) // it may be killed meanwhile
+}
+
+// otherDoors posts records that stand in a file as well. Nobody repeats what was
+// not answered.
+func (f *fetching) otherDoors(records []string) {
+	post := func(body string) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/hooks/cloudtrail", strings.NewReader(body))
+		if err != nil {
+			return
+		}
+		req.Header.Set("X-Api-Key", company.TrailKey)
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			_, _ = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+		}
+	}
+	for n := 0; n+10 <= len(records); n += 10 {
+		post(`[` + strings.Join(records[n:n+10], ",") + `]`)
+		post(`{"version":"0","id":"e-` + strconv.Itoa(n) + `","detail-type":"AWS API Call via CloudTrail","source":"aws.cloudtrail","account":"111122223333","detail":` + records[n+5] + `}`)
+	}
+}
+
+// records makes those of one file. Each that matters stops another trail.
+func (f *fetching) records() []string {
+	out := make([]string, recordsEach)
+	for n := range out {
+		f.number++
+		who := fmt.Sprintf("case-%03d", f.random.IntN(identities))
+		event := fmt.Sprintf(`"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","requestParameters":{"name":"trail-%d"}`, f.number)
+		if n%noticedEvery != 0 {
+			event = `"eventSource":"s3.amazonaws.com","eventName":"ListBuckets","requestParameters":null,"readOnly":true`
+		} else {
+			f.raised[who]++
+		}
+		out[n] = fmt.Sprintf(`{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","userName":%q,"arn":"arn:aws:iam::111122223333:user/%s"},"eventTime":%q,%s,`+
+			`"awsRegion":"eu-west-1","sourceIPAddress":"203.0.113.7","eventID":"%08x-0000-4000-8000-%012x","eventType":"AwsApiCall","recipientAccountId":"111122223333"}`,
+			who, who, time.Now().UTC().Format(time.RFC3339), event, f.random.Uint32(), f.number)
+	}
+	return out
+}
+
+// chatter makes records that nobody is interested in.
+func (f *fetching) chatter(n int) []string {
+	out := make([]string, n)
+	for k := range out {
+		out[k] = fmt.Sprintf(`{"eventSource":"s3.amazonaws.com","eventName":"ListBuckets","eventID":"%x"}`, f.random.Uint64())
+	}
+	return out
+}
+
+func packed(text string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(text)) // a buffer takes everything
+	_ = z.Close()
+	return b.Bytes()
+}
+
+const storedRecords = `SELECT count(*) FROM inbox WHERE source = 'cloudtrail'`
+
+// killWhileReading kills after some more records are in the inbox.
+func (f *fetching) killWhileReading() {
+	want := f.count(storedRecords) + 1 + f.random.IntN(filesEach*recordsEach/noticedEvery/2)
+	again := 0
+	f.until(time.Minute, "the records come", func() bool {
+		if again++; again%25 == 0 { // every half second their time-outs are over, whoever works on them
+			f.aws.Duplicate("trail")
+		}
+		return f.count(storedRecords) >= want
+	})
+	f.hits = append(f.hits, "while reading")
+	f.kill()
+}
+
+// killBeforeDeletion kills when a message is to be deleted and is not.
+func (f *fetching) killBeforeDeletion() {
+	before := f.aws.Count("sqs:DeleteMessage", 500)
+	f.aws.Fail(aws.Fault{Op: "sqs:DeleteMessage", Status: 500, Code: "InternalFailure"})
+	more := 1 + f.random.IntN(3)
+	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
+	defer cancel()
+	if err := f.aws.Until(ctx, func() bool { return f.aws.Count("sqs:DeleteMessage", 500) >= before+more }); err != nil {
+		f.t.Fatal("no message came to its deletion")
+	}
+	f.hits = append(f.hits, "before a deletion")
+	f.kill()
+	f.aws.Heal()
+}
+
+func (f *fetching) judge() {
+	t := f.t
+	if n := f.count(`SELECT count(*) FROM alerts WHERE source = 'cloudtrail' AND incident_id <= 0`); n != 0 {
+		t.Errorf("%d alerts are in no incident", n)
+	}
+	found := map[string]int{}
+	for n := range f.count("SELECT count(*) FROM incidents") {
+		v := f.view(incident.ID(n + 1))
+		at := strings.Index(v.Incident.Title, "case-")
+		if at < 0 {
+			t.Errorf("%s: %s", v.Incident.ID, v.Incident.Title)
+			continue
+		}
+		who := v.Incident.Title[at : at+len("case-000")]
+		if found[who] != 0 {
+			t.Errorf("%s has two incidents", who)
+		}
+		counts := f.rows(fmt.Sprintf("SELECT count(*), sum(count), max(count) FROM alerts WHERE incident_id = %d", n+1))[0]
+		found[who], _ = strconv.Atoi(counts[0])
+		if counts[0] != counts[1] || counts[2] != "1" || found[who] != f.raised[who] {
+			t.Errorf("%s: %d records have to raise an alert; %s alerts, counted %s times, one of them %s times", who, f.raised[who], counts[0], counts[1], counts[2])
+		}
+	}
+	if len(found) != len(f.raised) {
+		t.Errorf("%d incidents for %d identities", len(found), len(f.raised))
+	}
+	if pages := len(f.company.Pager.Snapshot().Incidents); pages != len(f.raised) {
+		t.Errorf("%d pages for %d incidents", pages, len(f.raised))
+	}
+	for _, row := range f.rows(`SELECT outcome, count(*), sum(CASE WHEN incident_id = 0 THEN 1 ELSE 0 END) FROM inbox WHERE source = 'cloudtrail' GROUP BY outcome`) {
+		if row[0] != "opened" && row[0] != "attached" && row[0] != "counted" || row[2] != "0" {
+			t.Errorf("%s deliveries became %q, %s of them in no incident", row[1], row[0], row[2])
+		}
+	}
+	dead := f.aws.Messages("dead")
+	for _, m := range dead {
+		if !strings.Contains(m.Body, "cut_") && !strings.Contains(m.Body, "bomb_") && !strings.Contains(m.Body, "gone_") {
+			t.Errorf("received %d times and given up: %s", m.Received, m.Body)
+		}
+	}
+	if len(dead) != f.poison {
+		t.Errorf("%d messages were put aside, want %d", len(dead), f.poison)
+	}
+	reported := map[string]int{}
+	for _, row := range f.rows(`SELECT kind, sum(count) FROM alerts WHERE source = 'trail' GROUP BY kind`) {
+		reported[row[0]], _ = strconv.Atoi(row[1])
+	}
+	// A file that S3 did not give away three times is reported as well, for another reason.
+	if n := f.poison / 3; reported["trail.unreadable"] < f.poison || reported["trail.records"] != n {
+		t.Errorf("reported %v, want each of %d files, and %d bad records", reported, f.poison, n)
+	}
+	f.intact()
+}

@@ -274,7 +274,7 @@ func TestDecodePublishedRecords(t *testing.T) {
 		seen[r.Name] = rules[r.ID] > 0
 	}
 	for _, want := range []string{"trail-stopped", "access-key-for-another-user", "administrator-policy-attached", "snapshot-shared",
-		"console-login-without-mfa", "organisation-left", "trail-blinded", "identity-provider-changed"} {
+		"console-login-without-mfa", "grave-call-refused", "trail-blinded", "identity-provider-changed"} {
 		if !seen[want] {
 			t.Errorf("%s was not seen in the attack lab's records; seen: %v", want, rules)
 		}

@@ -1,11 +1,17 @@
 package detect_test
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
 
 	"tocsin/bot/detect"
 )
@@ -38,6 +44,53 @@ func TestOwnRulesSayWhatTheyMean(t *testing.T) {
 			t.Errorf("%s (%s) lacks something", r.ID, r.Title)
 		case !strings.HasPrefix(strings.Join(r.Tags, " "), "attack.") || !strings.Contains(strings.Join(r.Tags, " "), "attack.t1"):
 			t.Errorf("%s: tags %v", r.Name, r.Tags)
+		}
+	}
+}
+
+// TestARefusedCallIsNoChange: what AWS refused raises the level of no rule about
+// a change, whatever the rule is. Those about who calls are named here.
+func TestARefusedCallIsNoChange(t *testing.T) {
+	whoever := []string{"root-used", "attack-distribution", "instance-credentials-used", "console-login-without-mfa", "console-login-failed",
+		"refused-call", "grave-call-refused"}
+	rs, _ := detect.Load(detect.Options{Builtin: true, All: true})
+	files, err := filepath.Glob("rules/fixtures/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		src, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer src.Close()
+		docs := yaml.NewDecoder(src)
+		for {
+			var fixture struct {
+				Rule    string
+				Records []map[string]any
+			}
+			if err := docs.Decode(&fixture); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			for _, record := range fixture.Records {
+				record["errorCode"] = "AccessDenied"
+				b, err := json.Marshal(record)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := detect.DecodeRecord(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rs.Match(r, func(h detect.Hit) {
+					if !slices.Contains(whoever, h.Rule.Name) {
+						t.Errorf("%s matches %s, which was refused", h.Rule.Name, b)
+					}
+				})
+			}
 		}
 	}
 }

@@ -38,6 +38,16 @@
 // over. A field of group-by that an event does not have makes a group of its own,
 // distinct from an empty text. A condition needs a lower bound, because it is
 // judged as events arrive and an upper bound alone would hold at once.
-// See Window for the state, which is a value to be kept wherever the record is
+// An event that comes up to 24 hours (DefaultLateness) after newer ones of its
+// group still counts; what a trail's files bring is late by minutes, by hours when
+// AWS is in trouble. See Window for the state, which is a value to be kept wherever the record is
 // marked as handled.
+//
+// # Rules of our own
+//
+// They stand in rules, with fixtures. One about a change asks errorCode: null,
+// for a call that AWS refused changes nothing, whatever it was; grave-call-refused
+// tells of the attempt, and refused-calls counts. One about who calls, from where
+// or with what asks for no outcome. What ordinary work sets off is off by default
+// and says why.
 package detect

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -21,6 +22,7 @@ type detectFlags struct {
 	disable      []string
 	placeholders []string
 	format       string
+	detail       bool
 }
 
 // historic is the lateness of correlations over files, which come in any order.
@@ -74,7 +76,7 @@ func detectCommand() *cobra.Command {
 				return fmt.Errorf("none of the rules can be used: %d are refused, %d are off, %d are for something else",
 					len(report.Refused), len(report.Off), len(report.Skipped))
 			}
-			return newDetection(cmd, rs, f.format == "json").run(args, stats)
+			return newDetection(cmd, rs, f).run(args, stats)
 		},
 	}
 	p := cmd.PersistentFlags()
@@ -85,6 +87,7 @@ func detectCommand() *cobra.Command {
 	p.StringArrayVar(&f.placeholders, "placeholder", nil, "name=value,value of a %name% in rules that expand it; repeatable")
 	p.StringVar(&f.format, "format", "text", "json (one line a hit) or text")
 	p.BoolVar(&f.all, "all", false, "run the built-in rules that are off by default too")
+	cmd.Flags().BoolVar(&f.detail, "detail", false, "with json: the author of the rule, and the events of a correlation, in each line too")
 	cmd.Flags().BoolVar(&stats, "stats", false, "sum up at the end, on the standard error")
 	cmd.AddCommand(detectLintCommand(f), detectTestCommand(f))
 	return cmd
@@ -126,10 +129,15 @@ func detectLintCommand(f *detectFlags) *cobra.Command {
 			} else {
 				err = lintText(cmd.OutOrStdout(), report)
 			}
-			if err == nil && len(report.Refused) > 0 {
-				err = exitCode(1)
+			switch {
+			case err != nil:
+				return err
+			case len(report.Refused) > 0:
+				return exitCode(1)
+			case report.Files == 0:
+				return errors.New("there is no .yml or .yaml file to look at")
 			}
-			return err
+			return nil
 		},
 	}
 }
@@ -149,6 +157,14 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 		Use: "test [FOLDER…]", Short: "Run the fixtures of the rules",
 		Long: "Run the fixtures that stand in folders named fixtures beside the rules: records that match, and near misses\n" +
 			"that differ in one field. Then drop every condition from every rule in turn; a fixture has to notice.",
+		Example: "  # rules/fixtures/any-name.yaml, one document a rule:\n" +
+			"  rule: trail-stopped                                  # its id or name\n" +
+			"  records: [{eventName: StopLogging, errorCode: null}] # each matches\n" +
+			"  also: [{eventName: DeleteTrail}]                     # so does the first record with this one field changed\n" +
+			"  not: [{of: 1, errorCode: AccessDenied}]              # and so it does not; <absent> takes a field away\n\n" +
+			"  # of a correlation: the records, repeated with new ids and times\n" +
+			"  fires: [{times: 10, every: 30s, vary: requestParameters.secretId}]\n" +
+			"  quiet: [{times: 9, every: 30s, vary: requestParameters.secretId}]",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.rules = append(f.rules, args...)
 			o, err := f.take(cmd)

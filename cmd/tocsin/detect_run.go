@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -31,6 +32,7 @@ type detection struct {
 	tracker  detect.Tracker
 	progress *progress
 	eager    bool // write each hit at once
+	detail   bool // JSON with the author, and the events of a correlation
 
 	file    string
 	counts  detect.Counts
@@ -41,12 +43,12 @@ type detection struct {
 	err     error
 }
 
-func newDetection(cmd *cobra.Command, rules *detect.Ruleset, asJSON bool) *detection {
+func newDetection(cmd *cobra.Command, rules *detect.Ruleset, f *detectFlags) *detection {
 	d := &detection{
 		ctx: cmd.Context(), in: cmd.InOrStdin(), out: bufio.NewWriter(cmd.OutOrStdout()), errs: cmd.ErrOrStderr(),
-		rules: rules, hits: map[*detect.Rule]int{},
+		rules: rules, hits: map[*detect.Rule]int{}, detail: f.detail,
 	}
-	if asJSON {
+	if f.format == "json" {
 		d.json = json.NewEncoder(d.out)
 		d.json.SetEscapeHTML(false)
 	}
@@ -55,7 +57,8 @@ func newDetection(cmd *cobra.Command, rules *detect.Ruleset, asJSON bool) *detec
 	return d
 }
 
-// hitLine is one hit. SigmaHQ's licence asks that the author stays with it.
+// hitLine is one hit. The author and the events of a correlation stand in it
+// where they are asked for: others read lines of six fields.
 type hitLine struct {
 	RuleID    string   `json:"rule_id"`
 	RuleTitle string   `json:"rule_title"`
@@ -82,8 +85,11 @@ func (d *detection) run(args []string, stats bool) error {
 	if err := cmp.Or(d.err, d.out.Flush(), d.ctx.Err()); err != nil {
 		return err
 	}
-	if stats {
+	switch {
+	case stats:
 		d.sum(time.Since(began))
+	case d.json != nil && !d.detail:
+		d.credit()
 	}
 	if d.tracker.Forgotten > 0 {
 		fmt.Fprintf(d.errs, "correlations had too many groups: %d were given up\n", d.tracker.Forgotten)
@@ -94,6 +100,19 @@ func (d *detection) run(args []string, stats bool) error {
 	return nil
 }
 
+// credit names the authors of the rules that matched, once each. SigmaHQ's
+// licence asks that they stay with what a rule finds.
+func (d *detection) credit() {
+	for _, r := range d.ranked() {
+		if r.Author != "" && r.Author != ours {
+			fmt.Fprintf(d.errs, "%s (%s) is by %s\n", r.Title, r.ID, r.Author)
+		}
+	}
+}
+
+// ours is the author of the built-in rules.
+const ours = "Tocsin"
+
 // list finds the files behind the arguments, and how many bytes they have.
 func (d *detection) list(args []string) (names []string, total int64) {
 	for _, arg := range args {
@@ -101,6 +120,7 @@ func (d *detection) list(args []string) (names []string, total int64) {
 			names = append(names, arg)
 			continue
 		}
+		before, failed := len(names), d.failed
 		err := filepath.WalkDir(arg, func(p string, e fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
@@ -117,8 +137,11 @@ func (d *detection) list(args []string) (names []string, total int64) {
 			names = append(names, p)
 			return nil
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			d.fail(arg, err)
+		case len(names) == before && d.failed == failed:
+			d.fail(arg, errors.New("no file in this folder may hold records; they end in .json, .jsonl, .ndjson, .log or .gz"))
 		}
 	}
 	return names, total
@@ -195,12 +218,17 @@ func (d *detection) record(r *detect.Record) error {
 
 func (d *detection) print(rule *detect.Rule, l hitLine) {
 	d.hits[rule]++
-	l.RuleID, l.RuleTitle, l.Level, l.Author, l.File = rule.ID, rule.Title, string(rule.Level), rule.Author, d.file
+	l.RuleID, l.RuleTitle, l.Level, l.File = rule.ID, rule.Title, string(rule.Level), d.file
+	if d.detail {
+		l.Author = rule.Author
+	} else {
+		l.Events = nil
+	}
 	var err error
 	if d.json != nil {
 		err = d.json.Encode(l)
 	} else {
-		_, err = fmt.Fprintf(d.out, "%-13s %s  %s  %s  (%s, by %s)  %s\n", l.Level, cmp.Or(l.EventTime, "no time"), l.RuleTitle, cmp.Or(l.EventID, "no id"), l.RuleID, cmp.Or(l.Author, "nobody named"), l.File)
+		_, err = fmt.Fprintf(d.out, "%-13s %s  %s  %s  (%s, by %s)  %s\n", l.Level, cmp.Or(l.EventTime, "no time"), l.RuleTitle, cmp.Or(l.EventID, "no id"), l.RuleID, cmp.Or(rule.Author, "nobody named"), l.File)
 	}
 	if d.eager || d.file == "-" {
 		d.progress.clear()
@@ -209,16 +237,24 @@ func (d *detection) print(rule *detect.Rule, l hitLine) {
 	d.err = cmp.Or(d.err, err)
 }
 
-// sum prints what was found, the gravest and most frequent first.
-func (d *detection) sum(took time.Duration) {
+// ranked are the rules that matched, the gravest and most frequent first.
+func (d *detection) ranked() []*detect.Rule {
 	grade := map[detect.Level]int{detect.Critical: 5, detect.High: 4, detect.Medium: 3, detect.Low: 2, detect.Informational: 1}
-	rules := slices.SortedFunc(maps.Keys(d.hits), func(a, b *detect.Rule) int {
+	return slices.SortedFunc(maps.Keys(d.hits), func(a, b *detect.Rule) int {
 		return cmp.Or(grade[b.Level]-grade[a.Level], d.hits[b]-d.hits[a], cmp.Compare(a.ID, b.ID))
 	})
-	hits := 0
+}
+
+// sum prints what was found.
+func (d *detection) sum(took time.Duration) {
+	rules, hits := d.ranked(), 0
 	for _, r := range rules {
 		hits += d.hits[r]
-		fmt.Fprintf(d.errs, "%8d  %-13s %s (%s)\n", d.hits[r], r.Level, r.Title, r.ID)
+		by := ""
+		if r.Author != "" && r.Author != ours {
+			by = ", by " + r.Author
+		}
+		fmt.Fprintf(d.errs, "%8d  %-13s %s (%s%s)\n", d.hits[r], r.Level, r.Title, r.ID, by)
 	}
 	fmt.Fprintf(d.errs, "%d hits of %d of %d rules in %d records of %d files; %d invalid, %d other; %s, %.0f records/s\n",
 		hits, len(rules), len(d.rules.Rules()), d.counts.Records, d.files, d.counts.Invalid, d.counts.Other,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -243,13 +244,31 @@ func (s *Slack) record(ctx context.Context, user string, id incident.ID) (messag
 	return p.done(), nil
 }
 
-// respond sends an answer to a response_url.
-func (s *Slack) respond(ctx context.Context, url string, e ephemeral) {
-	err := slack.PostWebhookCustomHTTPContext(ctx, url, s.cfg.HTTPClient, &slack.WebhookMessage{Text: e.Text,
+// respond sends an answer to a response_url, which names a host of Slack's.
+func (s *Slack) respond(ctx context.Context, to string, e ephemeral) {
+	if !s.ofSlack(to) {
+		s.log.WarnContext(ctx, "an answer was not sent: its response_url is not Slack's")
+		return
+	}
+	err := slack.PostWebhookCustomHTTPContext(ctx, to, s.cfg.HTTPClient, &slack.WebhookMessage{Text: e.Text,
 		Blocks: &slack.Blocks{BlockSet: e.Blocks}, ResponseType: e.ResponseType, ReplaceOriginal: e.ReplaceOriginal})
 	if err != nil {
 		s.log.WarnContext(ctx, "an answer did not reach the person", "error", withoutURL(err))
 	}
+}
+
+// ofSlack reports whether an address is on the host that Slack's response_urls
+// have, or on the host of the API where that is another than Slack's own.
+func (s *Slack) ofSlack(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	api, err := url.Parse(s.cfg.APIURL)
+	if err == nil && api.Host != "" && (u.Host == api.Host || u.Host == "hooks."+api.Host) {
+		return u.Scheme == api.Scheme
+	}
+	return u.Scheme == "https" && u.Host == "hooks.slack.com"
 }
 
 // withoutURL keeps a response_url, which anybody could post to, out of the log.

@@ -468,10 +468,28 @@ func TestLateButton(t *testing.T) {
 // A response_url is a key to the channel: it stays out of the log.
 func TestResponseURLStaysOutOfTheLog(t *testing.T) {
 	var log bytes.Buffer
-	e := enter(t, chat.ModeHTTP, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	e := enter(t, chat.ModeHTTP, func(c *Config) {
+		c.Logger, c.APIURL = slog.New(slog.NewTextHandler(&log, nil)), "http://127.0.0.1:1/api/"
+	})
 	e.slack.respond(context.Background(), "http://127.0.0.1:1/commands/T1/secret", *whisper(message{text: "x"}))
 	if got := log.String(); !strings.Contains(got, "did not reach") || strings.Contains(got, "secret") {
 		t.Errorf("logged %s", got)
+	}
+}
+
+// Only Slack is called back, whatever a request says.
+func TestResponseURLIsOfSlack(t *testing.T) {
+	for api, cases := range map[string]map[string]bool{
+		"": {"https://hooks.slack.com/commands/T1/x": true, "http://hooks.slack.com/x": false, "https://hooks.slack.com.evil.example/x": false,
+			"https://evil.example/?hooks.slack.com": false, "https://hooks.slack.com@evil.example/": false, "http://169.254.169.254/latest": false, "": false, ":": false},
+		"https://slack-gov.com/api/": {"https://hooks.slack-gov.com/x": true, "https://slack-gov.com/x": true, "http://slack-gov.com/x": false, "https://evil.example/": false},
+		"http://127.0.0.1:8080/api/": {"http://127.0.0.1:8080/response/x": true, "http://127.0.0.1:8081/response/x": false},
+	} {
+		for address, want := range cases {
+			if got := (&Slack{cfg: Config{APIURL: api}}).ofSlack(address); got != want {
+				t.Errorf("%q with the API at %q: %t", address, api, got)
+			}
+		}
 	}
 }
 

@@ -1,0 +1,143 @@
+package slack
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"reflect"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/intake/intaketest"
+	"tocsin/bot/secret"
+)
+
+// outside is all of the net that a request may reach: it answers that nothing
+// can be done, and remembers who was asked.
+type outside struct {
+	mu    sync.Mutex
+	hosts map[string]bool
+}
+
+func (o *outside) RoundTrip(r *http.Request) (*http.Response, error) {
+	o.mu.Lock()
+	o.hosts[r.URL.Host] = true
+	o.mu.Unlock()
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+		Body: io.NopCloser(strings.NewReader(`{"ok":false,"error":"channel_not_found"}`))}, nil
+}
+
+var inside = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime error|panic|%!|<nil>|tocsin/bot`)
+
+// FuzzRequest: whatever comes to one of the three request URLs is turned away
+// with 401 when Slack did not sign it. When it did, it is answered 200, or 400
+// with what is wrong; the answer is JSON and shows nothing of our insides; the
+// same request again records nothing more; who is said to have spoken is the
+// person of the request; and nobody but Slack is called back.
+func FuzzRequest(f *testing.F) {
+	paths := []string{"/slack/commands", "/slack/interactions", "/slack/events"}
+	command := url.Values{"command": {"/incident"}, "user_id": {"U0ADA"}, "channel_id": {"C42"}, "trigger_id": {"1.2"}, "response_url": {"https://hooks.slack.com/commands/1"}}
+	for _, text := range []string{"", "help", "list", "status INC-42", "ack", "note INC-42 <@U0BEN> \xff", "open sev2 a leaked key", "fact INC-42 occurred 02:31 because x", "split INC-42 alerts A1 x", "alerts"} {
+		command.Set("text", text)
+		f.Add(uint8(0), []byte(command.Encode()))
+	}
+	f.Add(uint8(1), []byte(`{"type":"block_actions","trigger_id":"1.2","user":{"id":"U0ADA"},"channel":{"id":"C42"},"actions":[{"action_id":"ack","value":"INC-42|x"}]}`))
+	f.Add(uint8(1), []byte(`{"type":"view_submission","user":{"id":"U0ADA"},"view":{"id":"V1","hash":"h","callback_id":"note","private_metadata":"{\"i\":42}","state":{"values":{"text":{"text":{"type":"plain_text_input","value":"x"}}}}}}`))
+	f.Add(uint8(1), []byte(`{"type":"message_action","trigger_id":"1","user":{"id":"U0BEN"},"channel":{"id":"C42"},"callback_id":"keep_note","response_url":"https://evil.example/","message":{"ts":"1.2","text":"<@U1>"}}`))
+	f.Add(uint8(2), []byte(`{"type":"event_callback","event_id":"E1","event":{"type":"app_home_opened","user":"U0ADA","tab":"home"}}`))
+	f.Add(uint8(2), []byte(`{"type":"url_verification","challenge":"x"}`))
+	for _, p := range intaketest.Recorded(f, "slack/slack-go-payloads/*.json", "slack/payload-shapes/*/*.json") {
+		f.Add(uint8(1), p.Body)
+		f.Add(uint8(2), p.Body)
+	}
+	const key = "signing"
+	now := noon
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		path := paths[int(which)%len(paths)]
+		if path == "/slack/interactions" {
+			body = []byte(url.Values{"payload": {string(body)}}.Encode())
+		}
+		net := &outside{hosts: map[string]bool{}}
+		s, err := New(Config{BotToken: secret.New("xoxb-1"), SigningSecret: secret.New(key), APIURL: "https://slack.test/api/", HTTPClient: &http.Client{Transport: net},
+			Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		inc := incident.New(42)
+		inc.Status, inc.Severity, inc.Title, inc.Links = incident.Active, incident.Sev2, "Root key used", map[string]string{incident.LinkChannel: "C42"}
+		desk := &counter{incidents: map[incident.ID]incident.Incident{42: inc}, done: map[string]incident.Result{}, now: func() time.Time { return now }}
+		s.Serve(desk)
+		send := func(header http.Header) *httptest.ResponseRecorder {
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
+			r.Header = header
+			if path != "/slack/events" {
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			}
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r)
+			s.Wait()
+			return w
+		}
+		if w := send(http.Header{}); w.Code != http.StatusUnauthorized || desk.count() > 0 {
+			t.Fatalf("an unsigned request was answered %d", w.Code)
+		}
+		first := send(signed(key, string(body), now))
+		recorded := desk.count()
+		second := send(signed(key, string(body), now))
+		said := first.Body.String()
+		switch {
+		case first.Code != second.Code:
+			t.Fatalf("answered %d and then %d", first.Code, second.Code)
+		case first.Code != http.StatusOK && first.Code != http.StatusBadRequest:
+			t.Fatalf("answered %d %s", first.Code, said)
+		case said != "" && (!json.Valid([]byte(said)) || !utf8.ValidString(said)):
+			t.Fatalf("answered %q", said)
+		case inside.MatchString(said) && !inside.Match(body):
+			t.Fatalf("our insides are shown: %s", said)
+		case first.Code == http.StatusBadRequest && (recorded > 0 || !strings.Contains(said, `"message":"expected`)):
+			t.Fatalf("refused with %s after %d commands", said, recorded)
+		case recorded > 1 || desk.count() != recorded:
+			t.Fatalf("one request recorded %d commands, twice %d", recorded, desk.count())
+		}
+		if c := desk.last(); recorded > 0 && (c.By.Door != incident.DoorSlack || c.By.ID == "" || !strings.Contains(string(body), url.QueryEscape(c.By.ID)) || c.Key == "" || c.Auth == "" || c.Via != incident.ViaSlack) {
+			t.Fatalf("recorded %+v", c)
+		}
+		for host := range net.hosts {
+			if host != "slack.test" && host != "hooks.slack.com" {
+				t.Fatalf("%s was called", host)
+			}
+		}
+	})
+}
+
+// FuzzShapes: what Slack sends is read the same twice, or refused.
+func FuzzShapes(f *testing.F) {
+	for _, p := range intaketest.Recorded(f, "slack/slack-go-payloads/*.json", "slack/payload-shapes/*/*.json") {
+		f.Add(p.Body)
+	}
+	f.Add([]byte(`{"type":"x","actions":[{"selected_options":[{"value":"a"}]}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		before := string(data)
+		one, err := decodeInteraction(data)
+		two, again := decodeInteraction(data)
+		var e1, e2 event
+		bad1, bad2 := json.Unmarshal(data, &e1), json.Unmarshal(data, &e2)
+		if before != string(data) || !reflect.DeepEqual(one, two) || (err == nil) != (again == nil) || !reflect.DeepEqual(e1, e2) || (bad1 == nil) != (bad2 == nil) {
+			t.Fatalf("%q is read in two ways", data)
+		}
+		if err == nil && one.Type == "" || err != nil && !reflect.DeepEqual(one, interaction{}) {
+			t.Fatalf("%+v with the error %v", one, err)
+		}
+		if text := unescape(before); len(text) > len(before) {
+			t.Fatalf("%q grows to %q", before, text)
+		}
+	})
+}

@@ -57,9 +57,9 @@ type Reply struct {
 	Unchanged bool                         `json:"unchanged,omitempty"`
 }
 
-// maxAsk bounds what the command line may send at once: some deliveries, each of
-// at most a megabyte as it came, and longer in base64.
-const maxAsk = 16 << 20
+// maxAsk bounds what the command line may send at once: some deliveries, the last
+// of them of as much as any source may take, and all of it longer in base64.
+const maxAsk = 32 << 20
 
 type peerKey struct{}
 

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -118,14 +119,20 @@ func (c *control) takeIn(ctx context.Context, who incident.Handle, list []Record
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			d := intake.Delivery{Source: r.Source, ID: r.ID, Header: r.Header, Body: r.Body, Sender: r.Sender, Verified: "replayed by " + who.String()}
+			d := intake.Delivery{Source: r.Source, ID: r.ID, Header: map[string]string{}, Body: r.Body, Sender: r.Sender, Verified: "replayed by " + who.String()}
+			maps.Copy(d.Header, r.Header)
 			if d.ID == "" {
 				d.ID = "sha256:" + hashOf(r.Body)
 			}
+			delete(d.Header, incident.HeaderDrill) // if it was recorded in one
 			if anew {
 				d.ID += "#" + rand.Text()
+				d.Header[incident.HeaderDrill] = "yes"
 			}
 			errs[n] = c.edge.Deliver(ctx, d)
+			if incident.CodeOf(errs[n]) == incident.CodeUnknown {
+				errs[n] = incident.Unknown("source", "a delivery of %s cannot be taken in: no such source is configured in this instance; add it under sources, or replay others alone with --source", r.Source)
+			}
 		})
 	}
 	wg.Wait()

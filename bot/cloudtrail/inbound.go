@@ -29,8 +29,19 @@ var errNoObject = errors.New("it is no JSON object")
 // array of these, or a trail's file. Within an array, what cannot be read does
 // not hold up the rest; it becomes an informational alert of its own. A record
 // that the rules cannot judge (repeated keys, bad UTF-8, nested too deeply) is
-// one that cannot be read.
-func (s *Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
+// one that cannot be read. In a drill, events have no names: they are to count
+// although they did before.
+func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
+	signals, err := s.decodeBody(body)
+	if h.Get(incident.HeaderDrill) != "" {
+		for n := range signals {
+			signals[n].Event = ""
+		}
+	}
+	return signals, err
+}
+
+func (s *Source) decodeBody(body []byte) ([]incident.Signal, error) {
 	trimmed := bytes.TrimSpace(body)
 	if len(trimmed) > 0 && trimmed[0] == '[' {
 		return s.decodeList(trimmed)

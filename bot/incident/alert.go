@@ -75,6 +75,10 @@ type Alert struct {
 	Lasting bool `json:"lasting,omitempty"`
 }
 
+// HeaderDrill marks a delivery that is brought once more so that all of it counts
+// anew. No sender can set it.
+const HeaderDrill = "Tocsin-Drill"
+
 // Signal is what one delivery meant: an alert, or something that somebody did
 // in the outside system (a PagerDuty acknowledgement is no alert).
 type Signal struct {
@@ -85,7 +89,8 @@ type Signal struct {
 	// pager's dedup key, or an alert's correlation key. The Desk resolves it.
 	Subject Subject `json:"subject,omitzero"`
 	// Event names what happened, where the outside system does. However often it
-	// comes, and by whichever door, it counts once. Empty: each delivery counts.
+	// comes, and by whichever door, it counts once. Empty: each delivery counts,
+	// as those of a drill do (HeaderDrill).
 	Event string `json:"event,omitempty"`
 	// Observations are what an event means to rules about several of them.
 	Observations []Observation `json:"observations,omitempty"`

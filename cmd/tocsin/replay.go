@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,11 +36,16 @@ func replayCommand(g *global) *cobra.Command {
 			"decoded and routed anew, as the configuration is now. What was counted is not counted twice, and what belongs to an\n" +
 			"incident is history and stays as it is. With --again all of them come in as new deliveries and count anew: for drills.\n" +
 			"With --out they are only written to a file, one JSON line each: the raw body, its SHA-256, sender, time and how it was\n" +
-			"verified. With --to they are signed and posted to another instance; a delivery that it knows counts once there.\n\n" +
-			"FILE is such a recording, or, with --source, a body as a sender would post it. It goes into the running bot over the\n" +
-			"control socket, in your name, or to another instance with --to.",
+			"verified.\n\n" +
+			"FILE is such a recording, or, with --source, a body as a sender would post it (of report: what the form stored, or a\n" +
+			"mail). It goes into the running bot over the control socket, in your name.\n\n" +
+			"With --to they go to another instance; a delivery that it knows counts once there. To an address they are posted,\n" +
+			"signed with --secret as their sources sign. SNS, reports and what the trail's reader found cannot be signed by anybody\n" +
+			"but their senders; they, and everything else, go to a control socket: unix:PATH, over ssh -L if it is on another\n" +
+			"machine. There you are whoever you are on that machine, and it stands in its audit log.",
 		Example: "  tocsin replay --since 2h\n  tocsin replay --since 2026-11-20T00:00:00Z --source sentry --out sentry.ndjson\n" +
 			"  tocsin replay sentry.ndjson --to https://staging.example.com --secret sentry=$SENTRY_CLIENT_SECRET\n" +
+			"  ssh -fNL /tmp/staging.sock:/var/lib/tocsin/tocsin.db.sock staging && tocsin replay sns.ndjson --to unix:/tmp/staging.sock\n" +
 			"  tocsin replay --source cloudtrail event.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			done, err := r.run(cmd.Context(), args)
@@ -54,8 +60,8 @@ func replayCommand(g *global) *cobra.Command {
 	f.StringVar(&r.until, "until", "", "up to a time or a span ago; now if empty")
 	f.StringVar(&r.source, "source", "", "only those of a source; for raw files, the source they come from")
 	f.StringVar(&r.out, "out", "", "write them to this file and send nothing")
-	f.StringVar(&r.to, "to", "", "post them to the instance under this address")
-	f.StringArrayVar(&r.secrets, "secret", nil, "SOURCE=SECRET to sign with, for --to; may be repeated")
+	f.StringVar(&r.to, "to", "", "send them to the instance under this address, or on this control socket (unix:PATH)")
+	f.StringArrayVar(&r.secrets, "secret", nil, "SOURCE=SECRET to sign with, for an address; may be repeated (alertmanager=USER:PASSWORD, too)")
 	f.BoolVar(&r.again, "again", false, "as new deliveries, which count anew")
 	cmd.MarkFlagsMutuallyExclusive("out", "to")
 	return cmd
@@ -78,7 +84,7 @@ func (r *replaying) run(ctx context.Context, files []string) (bot.Replayed, erro
 	if r.since != "" && r.out == "" && r.to == "" {
 		return r.here(ctx, client)
 	}
-	sink, err := r.sink(ctx, client)
+	sink, err := r.sink(ctx, client, c.Sources)
 	if err != nil {
 		return bot.Replayed{}, err
 	}
@@ -153,12 +159,17 @@ type sink struct {
 	end  func(whole bool) error
 }
 
-func (r *replaying) sink(ctx context.Context, client *bot.Client) (sink, error) {
+func (r *replaying) sink(ctx context.Context, client *bot.Client, sources bot.Sources) (sink, error) {
+	path, socket := strings.CutPrefix(r.to, "unix:")
 	switch {
 	case r.out != "":
 		return toFile(r.out)
+	case socket && len(r.secrets) > 0:
+		return sink{}, errors.New("--secret signs what is posted to an address; on a control socket you are known to the operating system")
+	case socket:
+		client = bot.NewClient(path)
 	case r.to != "":
-		return toInstance(ctx, r.to, r.secrets, r.again)
+		return toInstance(ctx, r.to, r.secrets, sources, r.again)
 	}
 	var some []bot.Recorded
 	size := 0
@@ -169,6 +180,9 @@ func (r *replaying) sink(ctx context.Context, client *bot.Client) (sink, error) 
 		var done bot.Replayed
 		err := client.Do(ctx, "deliver", bot.Ask{Recorded: some, Again: r.again}, &done)
 		some, size = nil, 0
+		if err != nil && socket {
+			err = fmt.Errorf("--to %s: %w", r.to, err)
+		}
 		return err
 	}
 	return sink{end: func(bool) error { return send() }, take: func(d bot.Recorded) error {
@@ -237,14 +251,20 @@ func readBody(name, source string, each func(bot.Recorded) error) error {
 	if err != nil {
 		return err
 	}
-	if !json.Valid(body) {
+	document := json.Valid(body)
+	if !document && source != "report" {
 		return fmt.Errorf("%s is not one JSON document", name)
 	}
 	d := bot.Recorded{Source: source, Body: body, Received: time.Now()}
 	sum := sha256.Sum256(body)
 	d.SHA256 = hex.EncodeToString(sum[:])
-	if source == "sentry" {
+	switch {
+	case source == "sentry":
 		d.Header = map[string]string{"Sentry-Hook-Resource": sentryResource(d.Body)}
+	case source == "report" && document:
+		d.Header = map[string]string{"X-Report-Door": "form"}
+	case source == "report":
+		d.Header = map[string]string{"X-Report-Door": "mail"}
 	}
 	return each(d)
 }

@@ -1,12 +1,15 @@
 package main_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"tocsin/bot"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
@@ -151,4 +154,140 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 		t.Errorf("%+v", v.Incident)
 	}
 	s.must("verify")
+}
+
+const doorKey = "0123456789abcdef-token"
+
+// everySource switches on whatever can take something in.
+func everySource(config map[string]any) {
+	sources := config["sources"].(map[string]any)
+	title := map[string]any{"title": "body.title"}
+	sources["alertmanager"] = map[string]any{"basic": []any{map[string]any{"username": "prometheus", "password": doorKey}}}
+	sources["hackerone"] = map[string]any{"secrets": []string{doorKey}}
+	sources["generic"] = []any{map[string]any{"name": "scanner", "tokens": []string{doorKey}, "delivery_header": "X-Delivery", "mapping": title},
+		map[string]any{"name": "siem", "hmac": map[string]any{"header": "X-Siem-Signature", "prefix": "sha256=", "secrets": []string{doorKey}}, "delivery_header": "X-Delivery", "mapping": title}}
+	sources["sns"] = map[string]any{"topics": []string{"arn:aws:sns:eu-west-3:123456789012:security-events"}}
+	sources["report"] = map[string]any{"form": map[string]any{"company": "Payroll"}}
+	sources["trail"] = map[string]any{"queue_url": "http://127.0.0.1:1/123456789012/trail", "region": "eu-west-3", "endpoint": "http://127.0.0.1:1"}
+	config["routing"] = []any{map[string]any{"when": "true", "watch": true}}
+}
+
+// bodies are one delivery of every source, as their senders post them.
+func bodies(t *testing.T) map[string]string {
+	record := `{"eventVersion":"1.08","eventID":"e-%s","eventTime":"2026-11-20T02:31:00Z","eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","awsRegion":"eu-west-3","recipientAccountId":"123456789012","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::123456789012:user/jo","accountId":"123456789012","userName":"jo"},"requestParameters":{"name":"trail"}}`
+	message, err := json.Marshal(strings.Replace(record, "e-%s", "e-sns", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{
+		"sentry":       `{"action":"created","installation":{"uuid":"u"},"actor":{"type":"application","id":"sentry","name":"Sentry"},"data":{"issue":{"id":"7","title":"it broke","level":"error","project":{"id":"1","slug":"payroll"}}}}`,
+		"cloudtrail":   strings.Replace(record, "e-%s", "e-1", 1),
+		"pagerduty":    `{"event":{"id":"01ABC","event_type":"incident.annotated","resource_type":"incident","occurred_at":"2026-11-20T02:31:00Z","agent":null,"client":null,"data":{"type":"incident_note","id":"P1"}}}`,
+		"alertmanager": `{"version":"4","groupKey":"{}:{}","truncatedAlerts":0,"status":"firing","receiver":"t","groupLabels":{},"commonLabels":{},"commonAnnotations":{},"externalURL":"http://a","alerts":[{"status":"firing","labels":{"alertname":"Odd logins"},"annotations":{},"startsAt":"2026-11-20T02:00:00Z","endsAt":"0001-01-01T00:00:00Z","generatorURL":"http://p","fingerprint":"f1"}]}`,
+		"hackerone":    `{"data":{"activity":{"type":"activity-bug-filed","id":"1"},"report":{"id":"7","type":"report","attributes":{"title":"A hole","state":"new","created_at":"2026-11-20T02:00:00Z","vulnerability_information":"x"},"relationships":{}}}}`,
+		"scanner":      `{"title":"an open port"}`,
+		"siem":         `{"title":"an odd process"}`,
+		"sns":          `{"Type":"Notification","MessageId":"m1","TopicArn":"arn:aws:sns:eu-west-3:123456789012:security-events","Timestamp":"2026-11-20T02:31:00.000Z","Message":` + string(message) + `}`,
+		"report":       "From: Jo <jo@example.com>\r\nTo: security@payroll.example\r\nSubject: a hole\r\nMessage-ID: <1@example.com>\r\n\r\nSeverity: high\r\nIt is open.\r\n",
+		"trail":        `{"notice":"object_unreadable","bucket":"logs","key":"AWSLogs/123456789012/CloudTrail/eu-west-3/2026/11/20/x.json.gz","reason":"gzip","detail":"no gzip header"}`,
+	}
+}
+
+// TestEverySourceIsReplayed brings one delivery of each source into an instance,
+// and from there into another: what can be signed through its door, everything
+// over the control socket. Each counts once there, whatever the ways.
+func TestEverySourceIsReplayed(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "none") // the reader of the trail finds no queue, and looks for no credentials
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
+	s := raise(t, storetest.SQLite(t), company.Options{Seed: 11, Limits: chat.Limits{Off: true}}, everySource)
+	other := raise(t, storetest.SQLite(t), company.Options{Seed: 12, Limits: chat.Limits{Off: true}}, everySource)
+	secrets := map[string]string{"sentry": company.SentrySecret, "cloudtrail": company.TrailKey, "pagerduty": company.PagerSecret, "alertmanager": "prometheus:" + doorKey,
+		"hackerone": doorKey, "scanner": doorKey, "siem": doorKey}
+	file := func(source, text string) string {
+		name := filepath.Join(s.dir, source+".body")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	all := bodies(t)
+	for source, body := range all {
+		name := file(source, body)
+		switch secret, door := secrets[source]; {
+		case source == "scanner" || source == "siem": // by a recording, which has the id that its sender gave
+			line, err := json.Marshal(bot.Recorded{Source: source, ID: "id-" + source, Body: []byte(body)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.must("replay", file(source, string(line)), "--to", s.url, "--secret", source+"="+secret)
+		case door: // through the door of its own instance, as the sender would come
+			s.must("replay", name, "--source", source, "--to", s.url, "--secret", source+"="+secret)
+		default:
+			s.must("replay", name, "--source", source)
+		}
+	}
+	kept := func(of *survivor, source string) int {
+		return of.count("SELECT count(*) FROM inbox WHERE source = '" + source + "'")
+	}
+	for source := range all {
+		if n := kept(s, source); n != 1 {
+			t.Errorf("%d deliveries of %s are here", n, source)
+		}
+	}
+	recording := filepath.Join(s.dir, "all.ndjson")
+	if said := s.must("replay", "--since", "1h", "--out", recording); said != fmt.Sprintf("%d deliveries\n", len(all)) {
+		t.Errorf("recorded: %s", said)
+	}
+	for source := range all {
+		secret, door := secrets[source]
+		if !door {
+			_, err := s.run("replay", recording, "--source", source, "--to", other.url)
+			if err == nil || !strings.Contains(err.Error(), "deliveries of "+source+" cannot be posted") || !strings.Contains(err.Error(), "--to unix:PATH") {
+				t.Errorf("posting %s: %v", source, err)
+			}
+			continue
+		}
+		s.must("replay", "--since", "1h", "--source", source, "--to", other.url, "--secret", source+"="+secret)
+		if n := kept(other, source); n != 1 {
+			t.Errorf("%d deliveries of %s were posted", n, source)
+		}
+	}
+	for range 2 {
+		if said := s.must("replay", recording, "--to", "unix:"+other.socket); said != fmt.Sprintf("%d deliveries\n", len(all)) {
+			t.Errorf("over the socket: %s", said)
+		}
+	}
+	for source := range all {
+		if n := kept(other, source); n != 1 {
+			t.Errorf("%d deliveries of %s are there", n, source)
+		}
+	}
+	for _, of := range []*survivor{s, other} {
+		of.until(time.Minute, "all are handled", func() bool { return of.count("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+		for source := range all {
+			if n := of.count("SELECT count(*) FROM inbox WHERE outcome = 'undecodable' AND source = '" + source + "'"); n != 0 {
+				t.Errorf("%d deliveries of %s could not be read", n, source)
+			}
+		}
+	}
+	s.must("replay", recording, "--to", "unix:"+other.socket, "--again", "--source", "sns")
+	if n := kept(other, "sns"); n != 2 {
+		t.Errorf("%d deliveries of sns after a drill", n)
+	}
+	for _, wrong := range []struct{ want, args string }{
+		{"--secret scanner=", recording + " --source scanner --to " + other.url},
+		{"401", recording + " --source siem --to " + other.url + " --secret siem=another-secret-of-ours"},
+		{"--again would change nothing", recording + " --source cloudtrail --again --to " + other.url + " --secret cloudtrail=" + company.TrailKey},
+		{"deliveries of sns cannot be posted", recording + " --to " + other.url + " --secret sns=x"},
+		{"how osquery signs is not known here", recording + " --to " + other.url + " --secret osquery=x"},
+		{"no bot is running", recording + " --to unix:/nowhere.sock"},
+		{"no such source is configured", file("osquery", "{}") + " --source osquery --to unix:" + other.socket},
+		{"--secret signs", recording + " --to unix:" + other.socket + " --secret sentry=x"},
+		{"--to is the address", recording + " --to staging.example.com"},
+	} {
+		if _, err := s.run(append([]string{"replay"}, strings.Fields(wrong.args)...)...); err == nil || !strings.Contains(err.Error(), wrong.want) {
+			t.Errorf("replay %s: %v", wrong.args, err)
+		}
+	}
+	other.must("verify")
 }

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,26 +22,64 @@ import (
 	"tocsin/bot"
 )
 
-// signers say how each source proves that a delivery is its own, so that
-// another instance takes it through its ordinary door.
-var signers = map[string]func(h http.Header, secret, id string, body []byte){
-	"sentry": func(h http.Header, secret, id string, body []byte) {
-		h.Set("Sentry-Hook-Signature", signature(secret, body))
-		h.Set("Request-ID", id)
-	},
-	"pagerduty": func(h http.Header, secret, id string, body []byte) {
-		h.Set("X-PagerDuty-Signature", "v1="+signature(secret, body))
-		h.Set("X-Webhook-Id", id)
-	},
-	"hackerone": func(h http.Header, secret, _ string, body []byte) {
-		h.Set("X-H1-Signature", "sha256="+signature(secret, body))
-	},
-	"cloudtrail":   func(h http.Header, secret, _ string, _ []byte) { h.Set("X-Api-Key", secret) },
-	"alertmanager": bearer,
-	"generic":      bearer,
+// signer proves that a delivery is its source's own, so that another instance
+// takes it through its ordinary door.
+type signer struct {
+	sign func(h http.Header, secret, id string, body []byte)
+	// names: the door takes the delivery's id from a header, and not from the body.
+	names bool
 }
 
-func bearer(h http.Header, secret, _ string, _ []byte) { h.Set("Authorization", "Bearer "+secret) }
+// unsigned are the sources whose deliveries nobody but their senders can post,
+// and why.
+var unsigned = map[string]string{
+	"sns":    "Amazon alone can sign them",
+	"trail":  "they are what the reader of the trail found, and no door takes them",
+	"report": "they come by form and mail, and no door takes them signed",
+}
+
+// signers say how each source signs. Where that is configured, the other
+// instance is taken to be configured as this one.
+func signers(c bot.Sources) map[string]signer {
+	out := map[string]signer{
+		"sentry": {names: true, sign: func(h http.Header, secret, id string, body []byte) {
+			h.Set("Sentry-Hook-Signature", signature(secret, body))
+			h.Set("Request-ID", id)
+		}},
+		"pagerduty": {names: true, sign: func(h http.Header, secret, id string, body []byte) {
+			h.Set("X-PagerDuty-Signature", "v1="+signature(secret, body))
+			h.Set("X-Webhook-Id", id)
+		}},
+		"hackerone": {sign: func(h http.Header, secret, _ string, body []byte) {
+			h.Set("X-H1-Signature", "sha256="+signature(secret, body))
+		}},
+		"cloudtrail": {sign: func(h http.Header, secret, _ string, _ []byte) {
+			h.Set(cmp.Or(c.CloudTrail.Header, "X-Api-Key"), secret)
+		}},
+		"alertmanager": {sign: func(h http.Header, secret, _ string, _ []byte) {
+			if user, password, pair := strings.Cut(secret, ":"); pair && len(c.Alertmanager.Basic) > 0 && len(c.Alertmanager.Tokens) == 0 {
+				h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+				return
+			}
+			bearer(h, secret)
+		}},
+	}
+	for _, g := range c.Generic {
+		out[cmp.Or(g.Name, "generic")] = signer{names: g.DeliveryHeader != "", sign: func(h http.Header, secret, id string, body []byte) {
+			if len(g.HMAC.Secrets) > 0 {
+				h.Set(cmp.Or(g.HMAC.Header, "X-Signature-256"), g.HMAC.Prefix+signature(secret, body))
+			} else {
+				bearer(h, secret)
+			}
+			if g.DeliveryHeader != "" && id != "" {
+				h.Set(g.DeliveryHeader, id)
+			}
+		}}
+	}
+	return out
+}
+
+func bearer(h http.Header, secret string) { h.Set("Authorization", "Bearer "+secret) }
 
 func signature(secret string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
@@ -47,57 +87,84 @@ func signature(secret string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// sourceSecrets reads SOURCE=SECRET.
-func sourceSecrets(given []string) (map[string]string, error) {
-	out := map[string]string{}
-	for _, s := range given {
-		source, secret, ok := strings.Cut(s, "=")
-		if _, known := signers[source]; !ok || !known || secret == "" {
-			return nil, fmt.Errorf("--secret is SOURCE=SECRET, for %s", strings.Join(slices.Sorted(maps.Keys(signers)), ", "))
-		}
-		out[source] = secret
-	}
-	return out, nil
+// bySocket is the way that is open to every source.
+const bySocket = "hand them to the other instance's control socket: --to unix:PATH (ssh -L forwards one)"
+
+// instance is another instance and how to speak to it over HTTP.
+type instance struct {
+	hooks   *url.URL
+	client  *http.Client
+	signers map[string]signer
+	secrets map[string]string
+	again   bool
 }
 
 // toInstance posts deliveries to another instance, one after the other, so that
 // they keep their order. It waits when it is told to, and stops at the first
 // that is refused.
-func toInstance(ctx context.Context, to string, given []string, again bool) (sink, error) {
+func toInstance(ctx context.Context, to string, given []string, sources bot.Sources, again bool) (sink, error) {
 	base, err := url.Parse(to)
-	if err != nil || base.Host == "" {
-		return sink{}, errors.New("--to is the address of an instance, such as https://tocsin.example.com")
+	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+		return sink{}, errors.New("--to is the address of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
 	}
-	secrets, err := sourceSecrets(given)
-	if err != nil {
-		return sink{}, err
+	i := instance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, again: again,
+		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	for _, s := range given {
+		source, secret, ok := strings.Cut(s, "=")
+		if !ok || secret == "" {
+			return sink{}, errors.New("--secret is SOURCE=SECRET")
+		}
+		if err := i.signs(source); err != nil {
+			return sink{}, fmt.Errorf("--secret: %w", err)
+		}
+		i.secrets[source] = secret
 	}
-	client := &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return sink{end: func(bool) error { return nil }, take: func(d bot.Recorded) error {
-		secret, ok := secrets[d.Source]
-		if !ok {
-			return fmt.Errorf("a delivery of %s needs --secret %s=…", d.Source, d.Source)
+	return sink{end: func(bool) error { return nil }, take: func(d bot.Recorded) error { return i.take(ctx, d) }}, nil
+}
+
+// signs says why deliveries of a source cannot be posted, and what to do.
+func (i *instance) signs(source string) error {
+	if why, ok := unsigned[source]; ok {
+		return fmt.Errorf("deliveries of %s cannot be posted: %s; %s", source, why, bySocket)
+	}
+	if _, ok := i.signers[source]; !ok {
+		return fmt.Errorf("how %s signs is not known here, for this configuration has no such source; add it under sources.generic (there are %s), or %s",
+			source, strings.Join(slices.Sorted(maps.Keys(i.signers)), ", "), bySocket)
+	}
+	return nil
+}
+
+func (i *instance) take(ctx context.Context, d bot.Recorded) error {
+	if err := i.signs(d.Source); err != nil {
+		return err
+	}
+	secret, ok := i.secrets[d.Source]
+	if !ok {
+		return fmt.Errorf("a delivery of %s needs --secret %s=…, a secret that the other instance has for it", d.Source, d.Source)
+	}
+	id := d.ID
+	if i.again {
+		if !i.signers[d.Source].names {
+			return fmt.Errorf("a door knows deliveries of %s by their bodies, so that --again would change nothing; %s", d.Source, bySocket)
 		}
-		id := d.ID
-		if again {
-			id += "#" + rand.Text()
+		id += "#" + rand.Text()
+	}
+	for tries := 0; ; tries++ {
+		wait, err := i.post(ctx, secret, id, d)
+		if err == nil || wait == 0 || tries == 5 {
+			return err
 		}
-		for tries := 0; ; tries++ {
-			wait, err := post(ctx, client, base.JoinPath("hooks", d.Source).String(), secret, id, d)
-			if err == nil || wait == 0 || tries == 5 {
-				return err
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(wait):
-			}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
 		}
-	}}, nil
+	}
 }
 
 // post sends one delivery; wait says when to try again, if that makes sense.
-func post(ctx context.Context, client *http.Client, at, secret, id string, d bot.Recorded) (wait time.Duration, err error) {
+func (i *instance) post(ctx context.Context, secret, id string, d bot.Recorded) (wait time.Duration, err error) {
+	at := i.hooks.JoinPath(d.Source).String()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(d.Body))
 	if err != nil {
 		return 0, fmt.Errorf("--to: %w", err)
@@ -106,8 +173,8 @@ func post(ctx context.Context, client *http.Client, at, secret, id string, d bot
 	for name, value := range d.Header {
 		req.Header.Set(name, value)
 	}
-	signers[d.Source](req.Header, secret, id, d.Body)
-	res, err := client.Do(req)
+	i.signers[d.Source].sign(req.Header, secret, id, d.Body)
+	res, err := i.client.Do(req)
 	if err != nil {
 		return 2 * time.Second, fmt.Errorf("post to %s: %w", at, err)
 	}

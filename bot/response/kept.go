@@ -2,6 +2,8 @@ package response
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/expr-lang/expr"
@@ -62,8 +64,8 @@ func (r *reporting) before(g *copies, rule Rule) (id incident.ID, quiet bool, er
 	return id, known && dealt && !rule.Open.Worse(dr.inc.Severity), nil
 }
 
-// late keeps a copy of what an incident ended with as watched and says so in its
-// timeline: at the first, the 10th, the 100th … copy.
+// late keeps a copy of what an incident ended with as watched. The first, the
+// 10th, the 100th … copy is to be told there.
 func (r *reporting) late(id incident.ID, g *copies) error {
 	g.made.Late = id
 	row, before, err := r.tally(Watched, g)
@@ -71,22 +73,39 @@ func (r *reporting) late(id incident.ID, g *copies) error {
 		return err
 	}
 	r.settle(g, Settled{Outcome: outcomeLate, Incident: id, Alert: row.ID})
-	mark := passed(before, row.Count)
-	if before > 0 && mark == 0 {
-		return nil
+	if mark := passed(before, row.Count); before == 0 || mark != 0 {
+		r.again[id] = append(r.again[id], comeback{row.ID, max(mark, row.Count)})
 	}
-	dr, err := r.draft(id)
-	if err != nil {
-		return err
-	}
-	after := "dismissed as a false alarm"
-	if dr.inc.Status != incident.Dismissed {
-		after = string(dr.inc.Status)
-	}
-	text := fmt.Sprintf("The same alert came again after this was %s, %d times by now. It is kept as A%d and wakes nobody; reopen, or promote it, if that is wrong.",
-		after, max(mark, row.Count), row.ID)
-	if err := r.remark(id, g.alert, text); err != nil {
-		return fmt.Errorf("note a late alert in %s: %w", id, err)
+	return nil
+}
+
+// comeback is an alert that came again after its incident's end.
+type comeback struct {
+	alert int64
+	times int64
+}
+
+// tellLate says once in the timeline of each incident what of it came again.
+func (r *reporting) tellLate() error {
+	for _, id := range slices.Sorted(maps.Keys(r.again)) {
+		dr, err := r.draft(id)
+		if err != nil {
+			return err
+		}
+		after := "dismissed as a false alarm"
+		if dr.inc.Status != incident.Dismissed {
+			after = string(dr.inc.Status)
+		}
+		first, n := r.again[id][0], len(r.again[id])
+		text := fmt.Sprintf("The same alert came again after this was %s, %d times by now. It is kept as A%d and wakes nobody; reopen, or promote it, if that is wrong.",
+			after, first.times, first.alert)
+		if n > 1 {
+			text = fmt.Sprintf("%d of the same alerts came again after this was %s, A%d among them. They are kept and wake nobody; reopen, or promote them, if that is wrong.",
+				n, after, first.alert)
+		}
+		if err := r.remark(id, incident.Alert{Source: "routing"}, text); err != nil {
+			return fmt.Errorf("note late alerts in %s: %w", id, err)
+		}
 	}
 	return nil
 }

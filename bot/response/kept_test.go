@@ -159,6 +159,9 @@ func TestAStateToldAgainOpensNothing(t *testing.T) {
 	if got := w.outcomes(4, 5); !slices.Equal(got, []string{"late", "late"}) || len(w.store.incidents) != 2 {
 		t.Errorf("the group again: %v", got)
 	}
+	if n := count(w.kinds(2), incident.EventSourceNoted); n != 1 {
+		t.Errorf("said %d times", n)
+	}
 	w.report(t, reported(6, lasting("a since 2")))
 	if got := w.outcomes(6); got[0] != "opened" {
 		t.Errorf("from a new start on: %v", got)

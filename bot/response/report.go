@@ -82,7 +82,7 @@ func (d *Desk) report(ctx context.Context, batch []incident.Reported) error {
 	var settled []Settled
 	var routing int64
 	err := d.write(ctx, func(s *session) (err error) {
-		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, held: map[incident.ID]bool{}, repeats: map[int64]int64{}, routing: d.routing.Load()}
+		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, held: map[incident.ID]bool{}, again: map[incident.ID][]comeback{}, repeats: map[int64]int64{}, routing: d.routing.Load()}
 		settled, err = r.batch(batch)
 		routing = r.routing
 		return err
@@ -116,8 +116,9 @@ type reporting struct {
 	windows []incident.Maintenance // those that hold now
 	kept    map[int64]int64        // alerts by the window that kept them
 	held    map[incident.ID]bool   // incidents that are locked and were not read
-	reports map[string][]byte      // what is known about reports by people
-	repeats map[int64]int64        // deliveries that bring nothing new, and those that brought it first
+	again   map[incident.ID][]comeback
+	reports map[string][]byte // what is known about reports by people
+	repeats map[int64]int64   // deliveries that bring nothing new, and those that brought it first
 }
 
 // copies are the deliveries of a batch that carry one and the same alert.
@@ -177,6 +178,9 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 		if err := r.report(group); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.tellLate(); err != nil {
+		return nil, err
 	}
 	for _, row := range batch {
 		for _, signal := range row.Signals {

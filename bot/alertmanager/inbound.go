@@ -133,20 +133,30 @@ func (a *item) identity() string {
 	return who + " " + since
 }
 
+// maxResolved is how many resolved alerts of one delivery are noted one by one.
+const maxResolved = 5
+
 // Decode makes an alert of each alert that fires and a note of each that is
-// resolved, which moves nothing.
+// resolved, which moves nothing. Where many are resolved at once, one note says so.
 func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	m, err := parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("decode alertmanager webhook: %w", err)
 	}
 	out := make([]incident.Signal, 0, len(m.Alerts))
+	var resolved []item
 	for _, a := range m.Alerts {
 		if a.Status == "firing" {
 			out = append(out, incident.Signal{Alert: m.alert(a)})
 		} else {
-			out = append(out, m.resolved(a))
+			resolved = append(resolved, a)
 		}
+	}
+	if len(resolved) > maxResolved {
+		return append(out, m.resolved(resolved...)), nil
+	}
+	for _, a := range resolved {
+		out = append(out, m.resolved(a))
 	}
 	return out, nil
 }
@@ -171,13 +181,28 @@ func (m *message) alert(a item) *incident.Alert {
 }
 
 // resolved is noted in the incident of the group.
-func (m *message) resolved(a item) incident.Signal {
+func (m *message) resolved(items ...item) incident.Signal {
+	said := make([]string, 0, 2*len(items))
+	titles := make([]string, 0, maxResolved+1)
+	var at time.Time
+	for n, a := range items {
+		said = append(said, a.identity(), string(a.EndsAt))
+		if n < maxResolved {
+			titles = append(titles, a.title())
+		}
+		if end := instant(a.EndsAt); end.After(at) {
+			at = end
+		}
+	}
+	if n := len(items) - maxResolved; n > 0 {
+		titles = append(titles, fmt.Sprintf("and %d more", n))
+	}
 	return incident.Signal{
 		Command: &incident.Command{
-			Key:  name + ":" + digest(a.identity(), "resolved", string(a.EndsAt)),
+			Key:  name + ":" + digest(append([]string{"resolved"}, said...)...),
 			Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: name},
-			Auth: "alertmanager webhook", Via: incident.ViaSource, HappenedAt: instant(a.EndsAt),
-			Text: "Alertmanager: " + a.title() + ": resolved",
+			Auth: "alertmanager webhook", Via: incident.ViaSource, HappenedAt: at,
+			Text: "Alertmanager: " + strings.Join(titles, ", ") + ": resolved",
 		},
 		Subject: incident.Subject{Correlation: m.correlation()},
 	}

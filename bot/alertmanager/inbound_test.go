@@ -208,6 +208,10 @@ func TestDecodeALargeGroup(t *testing.T) {
 	if len(seen) != 500 {
 		t.Errorf("%d fingerprints", len(seen))
 	}
+	got, err = source.Decode(nil, []byte(strings.ReplaceAll(body, `{"status":"firing",`, `{"status":"resolved","endsAt":"2026-11-03T04:00:00Z",`)))
+	if err != nil || len(got) != 1 || !strings.HasSuffix(got[0].Command.Text, "A on i4, and 495 more: resolved") || got[0].Command.HappenedAt.Hour() != 4 {
+		t.Errorf("resolved together: %+v, error %v", got, err)
+	}
 }
 
 // Whatever comes with a good token is kept as it came, or refused in words.

@@ -31,7 +31,7 @@ func reads(t *testing.T, s *cloudtrail.Source, n int) (out []incident.Observatio
 }
 
 func TestManyReadsAreOneAlert(t *testing.T) {
-	s := cloudtrail.New(cloudtrail.Config{Rules: detect.Builtin()})
+	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
 	now := noon.Add(time.Hour)
 	seen := reads(t, s, 12)
 	var window []byte
@@ -57,7 +57,7 @@ func TestManyReadsAreOneAlert(t *testing.T) {
 }
 
 func TestEventsOfTheFutureCountNow(t *testing.T) {
-	s := cloudtrail.New(cloudtrail.Config{Rules: detect.Builtin()})
+	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
 	seen := reads(t, s, 10)
 	seen[0].At, seen[1].At = noon.AddDate(10, 0, 0), time.Time{}
 	if _, _, fired, err := s.Advance(nil, seen, noon.Add(time.Minute)); err != nil || len(fired) != 1 {
@@ -66,14 +66,14 @@ func TestEventsOfTheFutureCountNow(t *testing.T) {
 }
 
 func TestARuleThatIsGoneCountsNothing(t *testing.T) {
-	seen := reads(t, cloudtrail.New(cloudtrail.Config{Rules: detect.Builtin()}), 12)
+	seen := reads(t, cloudtrail.New(cloudtrail.Config{Rules: builtin()}), 12)
 	if _, expires, fired, err := cloudtrail.New(cloudtrail.Config{}).Advance(nil, seen, noon); err != nil || len(fired) != 0 || expires.After(noon) {
 		t.Errorf("%d alerts, expires %v, %v", len(fired), expires, err)
 	}
 }
 
 func TestARecordThatIsCountedIsKept(t *testing.T) {
-	s := cloudtrail.New(cloudtrail.Config{Rules: detect.Builtin()})
+	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
 	for record, want := range map[string]bool{
 		`{"eventName":"GetSecretValue","eventSource":"secretsmanager.amazonaws.com","requestParameters":{"secretId":"s"}}`: true,
 		`{"eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com"}`:                                             true,

@@ -10,7 +10,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-var judging = New(Config{Rules: detect.Builtin()})
+var judging = New(Config{Rules: func() *detect.Ruleset {
+	rs, _ := detect.Load(detect.Options{Builtin: true})
+	return rs
+}()})
 
 func policy(statement string) string {
 	b, _ := json.Marshal(`{"Version":"2012-10-17","Statement":[` + statement + `]}`)

@@ -65,15 +65,6 @@ var noisy = map[string]string{
 	"77caf516-34e5-4df9-b4db-20744fea0a60": "people who sign in through an identity provider show MFAUsed No; the built-in rule leaves them out",
 }
 
-// Builtin loads the rules of this package. They always compile; a test holds it.
-func Builtin() *Ruleset {
-	rs, report := Load(Options{Builtin: true})
-	if err := report.Err(); err != nil {
-		panic(err) // the rules are part of the program
-	}
-	return rs
-}
-
 // Load reads every .yml and .yaml file under the paths, which are files or
 // folders; hidden folders and folders named fixtures are passed over. A document
 // that cannot be used does not stop the others: the report lists it.

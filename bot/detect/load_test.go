@@ -284,7 +284,7 @@ func TestValuesAsWritten(t *testing.T) {
 // TestRulesetIsShared: several may match with one set of rules, each with a
 // record of its own.
 func TestRulesetIsShared(t *testing.T) {
-	rs := detect.Builtin()
+	rs, _ := detect.Load(detect.Options{Builtin: true})
 	done := make(chan int)
 	for range 4 {
 		go func() {

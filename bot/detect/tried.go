@@ -8,26 +8,23 @@ import (
 
 // Tried is a rule held against a record.
 type Tried struct {
-	Rule *Rule
-	Hit  bool
-	// Misses are the comparisons for which it does not match. Counts are the
-	// correlations that count it when it does.
-	Misses []Miss
-	Counts []*Rule
+	Rule     *Rule
+	Hit      bool
+	Compared []Comparison // for which it matches, or does not
+	Counts   []*Rule      // the correlations that count its hits
 }
 
-// Miss is one line of a rule, and what the record has there.
-type Miss struct {
-	Field string // with its modifiers, as the rule writes it; "" for keywords
-	Line  int    // of the rule's file
-	Asks  string // what the rule compares with
-	Has   string // what the record has
-	// LeftOut: the record has what the rule asks for, under a not.
-	LeftOut bool
+// Comparison is one line of a rule, and what the record has there.
+type Comparison struct {
+	Field   string // with its modifiers, as the rule writes it; "" for keywords
+	Line    int    // of the rule's file
+	Asks    string // what the rule compares with
+	Has     string // what the record has
+	LeftOut bool   // it stands under a not: the record must not have it
 }
 
 // Try holds against a record every rule that asks for an event of its kind, and
-// says of those that do not match why. others counts the rest: rules that ask
+// says of each why it matches or does not. others counts the rest: rules that ask
 // for other events. It is made for people; Match is what is fast.
 func (rs *Ruleset) Try(r *Record) (tried []Tried, others int) {
 	for _, rule := range rs.rules {
@@ -36,9 +33,7 @@ func (rs *Ruleset) Try(r *Record) (tried []Tried, others int) {
 			continue
 		}
 		t := Tried{Rule: rule, Hit: rule.expr.eval(r)}
-		if !t.Hit {
-			t.Misses = misses(rule.expr, false, r)
-		}
+		t.Compared = decisive(rule.expr, t.Hit, false, r)
 		for _, f := range rule.feeds {
 			t.Counts = append(t.Counts, f.to)
 		}
@@ -62,16 +57,18 @@ func (r *Rule) concerns(rec *Record) bool {
 	})
 }
 
-// misses are the comparisons that give an expression its value.
-func misses(e expr, value bool, r *Record) (out []Miss) {
+// decisive are the comparisons that give an expression its value.
+func decisive(e expr, value, negated bool, r *Record) (out []Comparison) {
+	// Of several, one that has the value decides is enough. Of what makes it false
+	// all are told, of what makes it true the first.
 	several := func(es []expr, decides bool) {
 		for _, x := range es {
 			if value == decides && x.eval(r) != decides {
 				continue
 			}
-			out = append(out, misses(x, value, r)...)
-			if value == decides && decides {
-				return // one that is true is enough
+			out = append(out, decisive(x, value, negated, r)...)
+			if value && decides {
+				return
 			}
 		}
 	}
@@ -81,9 +78,9 @@ func misses(e expr, value bool, r *Record) (out []Miss) {
 	case anyone:
 		several(e, true)
 	case not:
-		return misses(e.x, !value, r)
+		return decisive(e.x, !value, !negated, r)
 	case *item:
-		return []Miss{{Field: e.label, Line: e.line, Asks: e.asked(), Has: r.has(e.path), LeftOut: value}}
+		return []Comparison{{Field: e.label, Line: e.line, Asks: e.asked(), Has: r.has(e.path), LeftOut: negated}}
 	}
 	return out
 }

@@ -36,7 +36,9 @@ func TestTryNamesTheComparisonsThatDecide(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ record, want string }{
-		"hit":           {`{"eventSource":"iam.amazonaws.com","eventName":"CreateAccessKey","userIdentity":{"type":"Root"}}`, "true"},
+		"hit":           {`{"eventSource":"iam.amazonaws.com","eventName":"CreateAccessKey","userIdentity":{"type":"Root"}}`,
+			`hit: eventSource:7 asks "iam.amazonaws.com" has "iam.amazonaws.com"; eventName|startswith:8 asks "CreateAccess" has "CreateAccessKey"; userIdentity.type|expand:9 asks "IAMUser" or "Root" has "Root"; ` +
+				`requestParameters.userName|fieldref:11 asks the field userIdentity.userName has nothing left out; errorCode|exists:13 asks true has nothing left out`},
 		"another event": {`{"eventSource":"iam.amazonaws.com","eventName":"ListUsers"}`, "1 others"},
 		"two differ": {`{"eventSource":"sts.amazonaws.com","eventName":"CreateAccessKey","userIdentity":{}}`,
 			`eventSource:7 asks "iam.amazonaws.com" has "sts.amazonaws.com"; userIdentity.type|expand:9 asks "IAMUser" or "Root" has nothing`},
@@ -54,7 +56,7 @@ func TestTryNamesTheComparisonsThatDecide(t *testing.T) {
 			got := fmt.Sprintf("%d others", others)
 			if len(tried) == 1 {
 				var parts []string
-				for _, m := range tried[0].Misses {
+				for _, m := range tried[0].Compared {
 					part := fmt.Sprintf("%s:%d asks %s has %s", m.Field, m.Line, m.Asks, m.Has)
 					if m.LeftOut {
 						part += " left out"
@@ -62,7 +64,7 @@ func TestTryNamesTheComparisonsThatDecide(t *testing.T) {
 					parts = append(parts, part)
 				}
 				if got = strings.Join(parts, "; "); tried[0].Hit {
-					got = "true"
+					got = "hit: " + got
 				}
 			}
 			if got != c.want {
@@ -117,8 +119,9 @@ func TestTryAgreesWithMatch(t *testing.T) {
 					for _, x := range tried {
 						if x.Hit {
 							got = append(got, x.Rule.ID)
-						} else if len(x.Misses) == 0 {
-							t.Errorf("%s does not match %s, and nothing says why", x.Rule.ID, r.Raw())
+						}
+						if len(x.Compared) == 0 {
+							t.Errorf("nothing says why %s matches %s: %v", x.Rule.ID, r.Raw(), x.Hit)
 						}
 					}
 					slices.Sort(want)

@@ -53,9 +53,6 @@ func New(o Options) *Redactor {
 	return r
 }
 
-// Default returns a Redactor with the built-in rules alone.
-func Default() *Redactor { return New(Options{}) }
-
 // kind says what was found. Where finds overlap, the lowest names the whole.
 type kind int
 

@@ -95,7 +95,7 @@ func (r racing) Tx(ctx context.Context, f func(Tx) error) error {
 
 // What a refusal quotes leaves the house through a door like any other text.
 func TestRefusalsAreRedacted(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Redact = redact.Default() })
+	w := newWorld(t, func(o *Options) { o.Redact = redact.New(redact.Options{}) })
 	id := w.open(t, incident.Sev2)
 	cmd := incident.Command{For: id, Verb: incident.VerbAssignRole, Role: "jane.doe@example.com", Person: "p1", By: slack("p1"), Via: incident.ViaSlack}
 	_, err := w.Do(context.Background(), cmd)

@@ -134,7 +134,7 @@ func leaks(v any) bool {
 func TestNothingLeavesUnredacted(t *testing.T) {
 	var briefs []incident.Brief
 	w := newWorld(t, func(o *Options) {
-		o.Redact = redact.Default()
+		o.Redact = redact.New(redact.Options{})
 		for kind, handle := range o.Handlers {
 			o.Handlers[kind] = func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 				briefs = append(briefs, b)

@@ -42,7 +42,7 @@ func newShelf(t *testing.T, url string, storm response.StormLimit, rules ...resp
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Desk, err = response.New(response.Options{Store: h.store, Routing: routing, Storm: storm, Redact: redact.Default(), Now: clock,
+	h.Desk, err = response.New(response.Options{Store: h.store, Routing: routing, Storm: storm, Redact: redact.New(redact.Options{}), Now: clock,
 		Write: func(incident.Incident, []incident.Event, incident.Directory, int, time.Time) (incident.Document, error) {
 			return incident.Document{}, nil
 		}})

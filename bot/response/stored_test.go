@@ -72,7 +72,7 @@ func moveIn(t *testing.T, url string, keys *store.Keyset, drain func(h *house, f
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Desk, err = response.New(response.Options{Store: s, Routing: routing, Redact: redact.Default(), Handlers: handlers,
+	h.Desk, err = response.New(response.Options{Store: s, Routing: routing, Redact: redact.New(redact.Options{}), Handlers: handlers,
 		Policy: incident.Policy{AcknowledgeWithin: time.Hour, LapseAfter: time.Hour}, Pages: []response.Handler{handle(incident.Command{})},
 		Write: func(inc incident.Incident, timeline []incident.Event, _ incident.Directory, revision int, _ time.Time) (incident.Document, error) {
 			return incident.Document{Markdown: fmt.Sprintf("%s, revision %d, %d events", inc.Title, revision, len(timeline))}, nil

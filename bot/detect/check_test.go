@@ -51,7 +51,7 @@ func TestOwnRulesSayWhatTheyMean(t *testing.T) {
 // TestARefusedCallIsNoChange: what AWS refused raises the level of no rule about
 // a change, whatever the rule is. Those about who calls are named here.
 func TestARefusedCallIsNoChange(t *testing.T) {
-	whoever := []string{"root-used", "attack-distribution", "instance-credentials-used", "console-login-without-mfa", "console-login-failed",
+	whoever := []string{"root-used", "attack-distribution", "instance-credentials-used", "instance-credentials-on-workstation", "console-login-without-mfa", "console-login-failed",
 		"refused-call", "grave-call-refused"}
 	rs, _ := detect.Load(detect.Options{Builtin: true, All: true})
 	files, err := filepath.Glob("rules/fixtures/*.yaml")

@@ -73,7 +73,8 @@ func Load(o Options, paths ...string) (*Ruleset, Report) {
 }
 
 func newLoader(o Options) *loader {
-	return &loader{options: o, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}}
+	none := []Refusal{}
+	return &loader{options: o, report: Report{Off: none, Refused: none, Skipped: none, Warnings: none}, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}}
 }
 
 func (l *loader) load(paths []string) (*Ruleset, Report) {

@@ -1,0 +1,310 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"tocsin/bot/sandbox/company"
+)
+
+var (
+	floodLasts = flag.Duration("tocsin.flood", 10*time.Second, "how long each flood lasts")
+	floodPace  = flag.Int("tocsin.floodrate", 1500, "deliveries a second of the floods that are held back")
+)
+
+// BenchmarkOthersUnderFlood sends 20 deliveries a second from one source and
+// takes the time to each 202: alone, while one sender of another source floods it
+// with good signatures, and while 1,000 addresses flood it with bad ones; each
+// flood as fast as it goes, and held back to a rate that leaves the processor
+// time to spare. The flood comes from a process of its own of the lowest
+// priority, so that it takes what the bot and the clock leave over.
+//
+//	go test ./cmd/tocsin -run '^$' -bench OthersUnderFlood -benchtime 1x -tocsin.flood 60s
+func BenchmarkOthersUnderFlood(b *testing.B) {
+	for _, f := range []struct {
+		name  string
+		flood flood
+	}{
+		{"good", flood{Connections: loadConnections}},
+		{"good-held-back", flood{Connections: loadConnections, Rate: *floodPace}},
+		{"bad", flood{Connections: 1000, Bad: true}},
+		{"bad-held-back", flood{Connections: 1000, Bad: true, Rate: *floodPace}},
+	} {
+		b.Run(f.name, func(b *testing.B) {
+			for b.Loop() {
+				p := plantBot(b)
+				p.paced(time.Second) // connections, statements and caches are there
+				b.ReportMetric(p.phase("alone", nil), "ms-p99-alone")
+				b.ReportMetric(p.phase("under the flood", &f.flood), "ms-p99-flood")
+				p.drained()
+				b.ReportMetric(p.phase("alone again", nil), "ms-p99-after")
+				p.kill()
+			}
+		})
+	}
+}
+
+// phase measures while a flood goes on, and returns the 99th percentile in
+// milliseconds.
+func (p *plant) phase(name string, f *flood) float64 {
+	p.b.Helper()
+	var stop func() string
+	if f != nil {
+		f.To, f.Letters = strings.TrimPrefix(p.url, "http://"), filepath.Join(p.dir, "letters")
+		stop = p.unleash(f)
+	}
+	before, began := p.usage(), time.Now()
+	took := p.paced(*floodLasts)
+	cpu := float64((p.usage().cpu - before.cpu).Milliseconds()) / float64(time.Since(began).Milliseconds()) * 100
+	said := "no flood"
+	if stop != nil {
+		said = stop()
+	}
+	p.b.Logf("%s: %d answers, p50 %v p99 %v max %v; %s; the bot took %.0f %% of a processor, %d MiB at most; load average %s", name, len(took),
+		quantile(took, .5), quantile(took, .99), took[len(took)-1].Round(100*time.Microsecond), said, cpu, p.usage().peak>>20, loadAverage())
+	return float64(quantile(took, .99).Microseconds()) / 1000
+}
+
+// paced sends 20 records a second to the CloudTrail door, each when it is due
+// whatever becomes of the others, and returns the times to the answers, sorted.
+func (p *plant) paced(lasts time.Duration) []time.Duration {
+	p.b.Helper()
+	const tick = 50 * time.Millisecond
+	n := int(lasts / tick)
+	took, faults := make([]time.Duration, n), make(chan error, n)
+	idle := make(chan *postman, n+1)
+	var all sync.WaitGroup
+	clock := time.NewTicker(tick)
+	defer clock.Stop()
+	for k := range n {
+		due := <-clock.C
+		all.Go(func() {
+			var m *postman
+			select {
+			case m = <-idle:
+			default:
+				var err error
+				if m, err = p.postman(); err != nil {
+					faults <- err
+					return
+				}
+			}
+			status, err := m.post(p.record(rand.Uint64()), "")
+			took[k] = time.Since(due)
+			if err == nil && status != http.StatusAccepted {
+				err = fmt.Errorf("answered %d", status)
+			}
+			if err != nil {
+				faults <- err
+				return
+			}
+			idle <- m
+		})
+	}
+	all.Wait()
+	close(idle)
+	for m := range idle {
+		_ = m.conn.Close()
+	}
+	select {
+	case err := <-faults:
+		p.b.Errorf("the quiet source: %v", err)
+	default:
+	}
+	slices.Sort(took)
+	return took
+}
+
+// record is a CloudTrail record in its envelope, as it stands on the wire.
+func (p *plant) record(n uint64) letter {
+	id := fmt.Sprintf("%016x", n)
+	body := `{"version":"0","id":"` + id + `","detail-type":"AWS API Call via CloudTrail","source":"aws.s3","account":"111122223333","time":"2026-11-20T03:00:00Z","region":"eu-west-1","detail":` +
+		`{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","userName":"ada","arn":"arn:aws:iam::111122223333:user/ada"},"eventTime":"2026-11-20T03:00:00Z","eventSource":"s3.amazonaws.com",` +
+		`"eventName":"PutObject","awsRegion":"eu-west-1","eventID":"` + id + `","recipientAccountId":"111122223333","requestParameters":{"bucketName":"payslips"},"additionalEventData":{"pad":"` + strings.Repeat("x", 2000) + `"}}}`
+	head := fmt.Sprintf("POST /hooks/cloudtrail HTTP/1.1\r\nHost: bot\r\nContent-Type: application/json\r\nX-Api-Key: %s\r\nContent-Length: %d\r\nX-Nothing: ", company.TrailKey, len(body))
+	return letter{[]byte(head), []byte("\r\n\r\n" + body)}
+}
+
+// flood is what the flooding process is told to do.
+type flood struct {
+	To          string
+	Letters     string // a file of letters
+	Connections int
+	Bad         bool // signatures are, and every connection has an address of its own
+	Rate        int  // deliveries a second; 0: as fast as it goes
+}
+
+// unleash starts the flood, and returns what ends it and tells how it was
+// answered.
+func (p *plant) unleash(f *flood) (stop func() string) {
+	p.b.Helper()
+	letters := p.letters(100, loadProjects)
+	wire := make([][2][]byte, len(letters))
+	for n, l := range letters {
+		if f.Bad {
+			l.head = forged(l.head)
+		}
+		wire[n] = [2][]byte{l.head, l.tail}
+	}
+	raw, err := json.Marshal(wire)
+	if err == nil {
+		err = os.WriteFile(f.Letters, raw, 0o600)
+	}
+	if err != nil {
+		p.b.Fatal(err)
+	}
+	spec, _ := json.Marshal(f) // its fields cannot fail
+	cmd := exec.Command("nice", "-n", "19", os.Args[0])
+	cmd.Env = append(os.Environ(), "TOCSIN_FLOOD="+string(spec))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		p.b.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		p.b.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		p.b.Fatal(err)
+	}
+	said := bufio.NewReader(out)
+	if line, err := said.ReadString('\n'); err != nil || line != "flooding\n" {
+		p.b.Fatalf("the flood does not begin: %q, %v", line, err)
+	}
+	return func() string {
+		_ = in.Close() // is how it is told to stop
+		answers, _ := said.ReadString('\n')
+		if err := cmd.Wait(); err != nil {
+			p.b.Errorf("the flood: %v", err)
+		}
+		return strings.TrimSpace(answers)
+	}
+}
+
+// forged spoils the signature in a head.
+func forged(head []byte) []byte {
+	const name = "Sentry-Hook-Signature: "
+	out := bytes.Clone(head)
+	at := bytes.Index(out, []byte(name)) + len(name)
+	copy(out[at:], strings.Repeat("0", 64))
+	return out
+}
+
+// The flooding process is this one, told so by its environment.
+func init() {
+	var f flood
+	if spec := os.Getenv("TOCSIN_FLOOD"); spec == "" {
+		return
+	} else if err := json.Unmarshal([]byte(spec), &f); err != nil {
+		panic(err)
+	}
+	if err := f.run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// run floods until its standard input ends.
+func (f *flood) run() error {
+	raw, err := os.ReadFile(f.Letters)
+	if err != nil {
+		return err
+	}
+	var wire [][2][]byte
+	if err := json.Unmarshal(raw, &wire); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		close(ended)
+	}()
+	var mu sync.Mutex
+	answers, began := map[int]int{}, time.Now()
+	var all sync.WaitGroup
+	for c := range f.Connections {
+		all.Go(func() {
+			mine := f.flow(c, wire, ended)
+			mu.Lock()
+			defer mu.Unlock()
+			for status, n := range mine {
+				answers[status] += n
+			}
+		})
+	}
+	fmt.Println("flooding")
+	all.Wait()
+	took, out := time.Since(began).Seconds(), []string{}
+	for status, n := range answers {
+		out = append(out, fmt.Sprintf("%d: %.0f/s", status, float64(n)/took))
+	}
+	slices.Sort(out)
+	fmt.Println("the flood was answered", strings.Join(out, ", "))
+	return nil
+}
+
+// flow is one connection of the flood; status 0 counts those that were not answered.
+func (f *flood) flow(c int, wire [][2][]byte, ended <-chan struct{}) map[int]int {
+	answers := map[int]int{}
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	if f.Bad {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 1, byte(c/250), byte(c%250+1))}
+	}
+	pause := time.Duration(0)
+	if f.Rate > 0 {
+		pause = time.Duration(f.Connections) * time.Second / time.Duration(f.Rate)
+	}
+	timer := time.NewTimer(pause * time.Duration(c) / time.Duration(f.Connections)) // they do not begin all at once
+	defer timer.Stop()
+	var m *postman
+	for n := 0; ; n++ {
+		select {
+		case <-ended:
+			return answers
+		default:
+		}
+		if f.Rate > 0 {
+			select {
+			case <-ended:
+				return answers
+			case due := <-timer.C:
+				timer.Reset(time.Until(due.Add(pause)))
+			}
+		}
+		if m == nil {
+			conn, err := dialer.Dial("tcp", f.To)
+			if err != nil {
+				answers[0]++
+				continue
+			}
+			m = &postman{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}
+		}
+		l := wire[(c+n)%len(wire)]
+		status, err := m.post(letter{l[0], l[1]}, "flood-"+strconv.Itoa(c)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
+		answers[status]++
+		if err != nil {
+			_ = m.conn.Close()
+			m = nil
+		}
+	}
+}

@@ -12,8 +12,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-
-	"tocsin/bot/incident"
 )
 
 // payload is the part of every webhook that is read. Sentry writes ids as
@@ -57,7 +55,7 @@ type payload struct {
 
 func parse(body []byte) (*payload, error) {
 	var p payload
-	if err := incident.Loosely(body, &p); err != nil {
+	if err := decode(body, &p); err != nil {
 		return nil, err
 	}
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
@@ -217,9 +215,6 @@ type metric struct {
 		Projects    []string `json:"projects"`
 	} `json:"alert_rule"`
 }
-
-// text is what may also come as a number or a boolean.
-type text = incident.Loose
 
 // actor is who did it: a person, an application, or only an id in any form.
 type actor struct {

@@ -35,10 +35,13 @@ const pruneBatch = 500
 
 // Prune deletes what is older than it has to be kept, in small transactions, until it is through or the time given is
 // over. Incidents, their timelines and their documents stay for ever. Of an incident that has not ended, that is held,
-// that went on inside one of these, or that changed within its time, nothing is touched. Each batch leaves a tombstone:
+// that went on inside one of these, into which one that is held went, or that changed within its time, nothing is touched. Each batch leaves a tombstone:
 // what was deleted under which policy, and a keyed hash over it, by which a copy can be told to be the same.
 func (s *Store) Prune(ctx context.Context, keep Retention, within time.Duration) (Pruned, error) {
 	p := &pruning{s: s, now: s.now(), done: Pruned{Deleted: map[string]int64{}}, deadline: time.Now().Add(within)}
+	if err := s.view(ctx, p.spare); err != nil {
+		return p.done, err
+	}
 	for _, step := range []func(context.Context, Retention) error{p.windows, p.sightings, p.inbox, p.shelves, p.incidents, p.commands, p.audit} {
 		if err := step(ctx, keep); err != nil {
 			return p.done, err
@@ -56,6 +59,35 @@ type pruning struct {
 	now      time.Time
 	deadline time.Time
 	done     Pruned
+	spared   map[int64]bool // incidents in which one that is held goes on: what is kept for it is theirs now
+}
+
+// spare finds what is spared. A merge itself hands the hold on; here it is kept for as long as the one that was merged
+// is held, whatever became of the hold of the other.
+func (p *pruning) spare(db *gorm.DB) error {
+	p.spared = map[int64]bool{}
+	var ids []int64
+	if err := db.Raw("SELECT merged_into FROM incidents WHERE held AND merged_into > 0").Scan(&ids).Error; err != nil {
+		return fmt.Errorf("look for merged incidents that are held: %w", err)
+	}
+	for len(ids) > 0 {
+		var next []int64
+		for _, id := range ids {
+			if p.spared[id] {
+				continue
+			}
+			p.spared[id] = true
+			var into int64
+			if err := db.Raw("SELECT merged_into FROM incidents WHERE id = ? AND merged_into > 0", id).Scan(&into).Error; err != nil {
+				return fmt.Errorf("read where %s goes on: %w", incident.ID(id), err)
+			}
+			if into > 0 {
+				next = append(next, into)
+			}
+		}
+		ids = next
+	}
+	return nil
 }
 
 func (p *pruning) late() bool { return time.Now().After(p.deadline) }
@@ -100,6 +132,7 @@ type protection struct {
 	t      domainTx
 	before time.Time
 	known  map[int64]bool // may be deleted from
+	spared map[int64]bool // may not, whatever they are
 }
 
 // free reports whether what belongs to an incident may go. Nobody's (0) may.
@@ -111,6 +144,9 @@ func (p *protection) free(id int64) (bool, error) {
 		return free, nil
 	}
 	p.known[id] = false // also ends a circle of merges
+	if p.spared[id] {
+		return false, nil
+	}
 	var rows []incidentRow
 	if err := p.t.db.Raw("SELECT id, status, held, merged_into, updated_at FROM incidents WHERE id = ?"+p.t.lock, id).Scan(&rows).Error; err != nil {
 		return false, fmt.Errorf("read %s: %w", incident.ID(id), err)
@@ -137,7 +173,7 @@ func (p *pruning) batch(ctx context.Context, before time.Time, fn func(t domainT
 	err := p.s.tx(ctx, func(t *tx) error {
 		d := domainTx{reader{p.s, t.db, t.queue.rowLock()}, t}
 		var err error
-		if graves, err = fn(d, &protection{t: d, before: before, known: map[int64]bool{}}); err != nil {
+		if graves, err = fn(d, &protection{t: d, before: before, known: map[int64]bool{}, spared: p.spared}); err != nil {
 			return err
 		}
 		for _, g := range graves {

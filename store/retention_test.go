@@ -129,6 +129,52 @@ func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
 	})
 }
 
+// What went into another incident by a merge stays for as long as either is held,
+// over any number of merges.
+func TestAHoldOutlivesMerges(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s, now := ancient(t, url)
+		first, second, last, other := s.open(t, "first"), s.open(t, "second"), s.open(t, "last"), s.open(t, "other")
+		s.write(t, func(tx response.Tx) error {
+			var errs []error
+			for _, id := range []incident.ID{last.ID, other.ID} { // to which a merge has moved the alerts
+				a := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: id.String(), Correlation: id.String()}
+				_, _, err := tx.Tally(id, a, 1, noon, response.Decision{})
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		})
+		s.end(t, first, "", second.ID, true)
+		s.end(t, second, "", last.ID, false)
+		s.end(t, last, incident.Closed, 0, false)
+		s.end(t, other, incident.Closed, 0, false)
+		now.Store(noon.Add(500 * 24 * time.Hour).UnixMicro())
+		prune := func() int64 {
+			t.Helper()
+			p, err := s.Prune(t.Context(), Retention{}, 20*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p.Deleted["alerts"]
+		}
+		if n := prune(); n != 1 || s.count(t, "SELECT count(*) FROM alerts WHERE incident_id = ?", int64(last.ID)) != 1 {
+			t.Errorf("%d alerts are deleted, of what was merged while it was held too", n)
+		}
+		s.write(t, func(tx response.Tx) error {
+			inc, err := tx.Incident(first.ID)
+			if err != nil {
+				return err
+			}
+			_, err = grow(tx, inc, event(incident.EventHoldReleased, nil, "reason", "it is settled"))
+			return err
+		})
+		now.Store(noon.Add(1000 * 24 * time.Hour).UnixMicro())
+		if n := prune(); n != 1 {
+			t.Errorf("%d alerts are deleted after the release", n)
+		}
+	})
+}
+
 func TestPruneStopsInTime(t *testing.T) {
 	s, now := ancient(t, storetest.SQLite(t))
 	var ds []intake.Delivery

@@ -73,8 +73,8 @@ func detectCommand() *cobra.Command {
 			rs, report := detect.Load(o, f.rules...)
 			complain(cmd.ErrOrStderr(), report)
 			if report.Usable == 0 {
-				return fmt.Errorf("none of the rules can be used: %d are refused, %d are off, %d are for something else",
-					len(report.Refused), len(report.Off), len(report.Skipped))
+				return fmt.Errorf("none of the rules can be used: %d are off, %d are for something else, %d faults",
+					len(report.Off), len(report.Skipped), len(report.Refused))
 			}
 			return newDetection(cmd, rs, f).run(args, stats)
 		},
@@ -147,8 +147,8 @@ func lintText(w io.Writer, report detect.Report) error {
 		fmt.Fprintln(w, "off:", r)
 	}
 	complain(w, report)
-	_, err := fmt.Fprintf(w, "%d files: %d rules to use, %d off, %d refused, %d for something else\n",
-		report.Files, report.Usable, len(report.Off), len(report.Refused), len(report.Skipped))
+	_, err := fmt.Fprintf(w, "%d files: %d rules to use, %d off, %d for something else, %d faults\n",
+		report.Files, report.Usable, len(report.Off), len(report.Skipped), len(report.Refused))
 	return err
 }
 
@@ -185,10 +185,15 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 				_, err = fmt.Fprintf(out, "%d rules, %d records, %d conditions dropped in turn: %d faults, %d rules without fixtures\n",
 					report.Rules, report.Records, report.Mutants, len(report.Faults), len(report.Untested))
 			}
-			if err == nil && len(report.Faults) > 0 {
-				err = exitCode(1)
+			switch {
+			case err != nil:
+				return err
+			case len(report.Faults) > 0:
+				return exitCode(1)
+			case report.Rules+len(report.Untested) == 0:
+				return errors.New("there is no rule to test")
 			}
-			return err
+			return nil
 		},
 	}
 }

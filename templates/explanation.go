@@ -118,7 +118,7 @@ func judged(j incident.JudgedRecord, where string) []string {
 		} else {
 			hits++
 		}
-		out = append(out, "matches: "+name)
+		out = append(append(out, "matches: "+name), lines(r.Why)...)
 		for _, c := range r.Counts {
 			out = append(out, "  counted by "+clip(flat(c), 300))
 		}

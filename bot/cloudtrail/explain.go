@@ -98,7 +98,7 @@ func explainRecord(rules *detect.Ruleset, raw []byte) incident.JudgedRecord {
 	}
 	tried, others := rules.Try(r)
 	slices.SortStableFunc(tried, func(a, b detect.Tried) int {
-		return cmp.Or(len(a.Misses)-len(b.Misses), -cmp.Compare(grade(a.Rule.Level), grade(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
+		return cmp.Or(misses(a)-misses(b), -cmp.Compare(grade(a.Rule.Level), grade(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
 	})
 	out := incident.JudgedRecord{Name: r.EventName(), Service: r.EventSource(), ID: r.EventID(), Others: others}
 	for _, t := range tried {
@@ -106,12 +106,20 @@ func explainRecord(rules *detect.Ruleset, raw []byte) incident.JudgedRecord {
 		for _, c := range t.Counts {
 			d.Counts = append(d.Counts, counting(c))
 		}
-		for _, m := range t.Misses {
-			d.Why = append(d.Why, incident.Compared(m))
+		for _, c := range t.Compared {
+			d.Why = append(d.Why, incident.Compared(c))
 		}
 		out.Rules = append(out.Rules, d)
 	}
 	return out
+}
+
+// misses is how far a rule is from matching.
+func misses(t detect.Tried) int {
+	if t.Hit {
+		return 0
+	}
+	return len(t.Compared)
 }
 
 // counting says what a rule about several events waits for.

@@ -34,6 +34,7 @@ func (rs *Ruleset) Try(r *Record) (tried []Tried, others int) {
 		}
 		t := Tried{Rule: rule, Hit: rule.expr.eval(r)}
 		t.Compared = decisive(rule.expr, t.Hit, false, r)
+		slices.SortStableFunc(t.Compared, func(a, b Comparison) int { return a.Line - b.Line })
 		for _, f := range rule.feeds {
 			t.Counts = append(t.Counts, f.to)
 		}

@@ -36,7 +36,7 @@ func TestTryNamesTheComparisonsThatDecide(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ record, want string }{
-		"hit":           {`{"eventSource":"iam.amazonaws.com","eventName":"CreateAccessKey","userIdentity":{"type":"Root"}}`,
+		"hit": {`{"eventSource":"iam.amazonaws.com","eventName":"CreateAccessKey","userIdentity":{"type":"Root"}}`,
 			`hit: eventSource:7 asks "iam.amazonaws.com" has "iam.amazonaws.com"; eventName|startswith:8 asks "CreateAccess" has "CreateAccessKey"; userIdentity.type|expand:9 asks "IAMUser" or "Root" has "Root"; ` +
 				`requestParameters.userName|fieldref:11 asks the field userIdentity.userName has nothing left out; errorCode|exists:13 asks true has nothing left out`},
 		"another event": {`{"eventSource":"iam.amazonaws.com","eventName":"ListUsers"}`, "1 others"},

@@ -118,7 +118,7 @@ type TriedDetection struct {
 	// Silent: it makes no alert, it is counted only.
 	Silent bool       `json:"silent,omitempty"`
 	Counts []string   `json:"counts,omitempty"` // the rules about several events that count it
-	Why    []Compared `json:"why,omitempty"`    // where it does not match: the lines that decide
+	Why    []Compared `json:"why,omitempty"`    // the lines that decide
 }
 
 // Compared is a line of a detection rule, and what the record has there.
@@ -127,7 +127,7 @@ type Compared struct {
 	Line    int    `json:"line"`
 	Asks    string `json:"asks"`
 	Has     string `json:"has"`
-	LeftOut bool   `json:"left_out,omitempty"` // it has what it must not have
+	LeftOut bool   `json:"left_out,omitempty"` // under a not: the record must not have it
 }
 
 // Received is the evidence of one delivery.

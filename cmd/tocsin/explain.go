@@ -14,9 +14,12 @@ func explainCommand(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use: "explain ALERT", Short: "Why an alert was treated as it was: each rule tried, and the values it compared", Args: cobra.ExactArgs(1),
 		Long: "Say why an alert (A17, as `tocsin incident alerts` lists it) or a delivery (D2041) was treated as it was: each routing\n" +
-			"rule that was tried, where it does not fit the values it compared, what was decided, and the digest of the routing of\n" +
-			"that time. Where the routing has changed since, today's decision stands beside it.",
-		Example: "  tocsin explain A17\n  tocsin explain D2041",
+			"rule that was tried, where it does not fit the values it compared, and what was decided. Of a CloudTrail record, each\n" +
+			"detection rule that asks for such events: its id, level, file and line, whether it matches, and the lines of the rule\n" +
+			"that decide, with what the record has there.\n\n" +
+			"Both are told by the rules of that time, which are kept with their digests. Where they have changed since, what today's\n" +
+			"would say stands beside it.",
+		Example: "  tocsin explain A17\n  tocsin explain D2041\n  tocsin explain D2041 --json | jq .explanation.detection",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := bot.Load(g.config)
 			if err != nil {

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"tocsin/bot/detect"
 )
@@ -21,8 +22,15 @@ type Detection struct {
 	Placeholders map[string][]string `koanf:"placeholders"`
 }
 
+// asBuilt are our own rules as they come: checking a configuration and serving
+// it compile them once.
+var asBuilt = sync.OnceValues(func() (*detect.Ruleset, detect.Report) { return detect.Load(detect.Options{Builtin: true}) })
+
 // load compiles the rules.
 func (d Detection) load() (*detect.Ruleset, detect.Report) {
+	if len(d.Rules)+len(d.Disable)+len(d.Enable)+len(d.Levels)+len(d.Placeholders) == 0 {
+		return asBuilt()
+	}
 	levels := map[string]detect.Level{}
 	for name, level := range d.Levels {
 		levels[name] = detect.Level(level)

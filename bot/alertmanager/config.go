@@ -3,10 +3,10 @@
 //
 // Alertmanager repeats itself by design: the whole group comes again when one
 // alert of it changes, and every few hours while any fires; a pair of them may
-// send everything twice. So a delivery is told from others by what it says –
-// which alerts, since when, in which state – and not by its bytes, and an alert
-// by its fingerprint together with the time at which it began to fire. The same
-// labels firing later, from another start, are a new alert. A firing that an
+// send everything twice. So a delivery is told from others by what it says within
+// an hour – which alerts, since when, in which state – and not by its bytes, and an
+// alert by its fingerprint together with the time at which it began to fire. The
+// same labels firing later, from another start, are a new alert. A firing that an
 // incident has dealt with, and that is told again after its end, opens no other.
 //
 // How alerts hang together: the group is the correlation key, because whoever

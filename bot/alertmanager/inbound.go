@@ -23,9 +23,15 @@ import (
 // Alertmanager tries again.
 var errNoSecret = errors.New("alertmanager: neither a token nor a password is configured")
 
+// reminder is how long a delivery that says the same is one that came twice: it
+// was tried again, or is the other's of a pair. After that it reminds that the
+// alerts still fire. They are worked anew, for a maintenance window may be over
+// or a rule another since; what an incident has, or had, they only count for.
+const reminder = time.Hour
+
 // Verify checks the credentials in Authorization. The id is made of what the
-// delivery says, so that its repetition every few hours is a known delivery.
-func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
+// delivery says, and of the hour.
+func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
 	genuine, known := s.credentials(h)
 	switch {
 	case !known:
@@ -37,7 +43,7 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 	if err != nil {
 		return "", nil // it is kept under the hash of its body, and shown to a person
 	}
-	return m.identity(), nil
+	return m.identity(now), nil
 }
 
 func (s *Source) credentials(h http.Header) (genuine, known bool) {
@@ -104,7 +110,7 @@ func parse(body []byte) (*message, error) {
 
 // identity is the same for two deliveries that say the same, in whatever order
 // and with whatever annotations. That more alerts were cut off is news.
-func (m *message) identity() string {
+func (m *message) identity(now time.Time) string {
 	said := make([]string, len(m.Alerts))
 	for n, a := range m.Alerts {
 		said[n] = a.identity() + " " + string(a.Status)
@@ -113,7 +119,8 @@ func (m *message) identity() string {
 		}
 	}
 	slices.Sort(said)
-	return digest(append([]string{string(m.GroupKey), string(m.Receiver), string(m.Truncated)}, said...)...)
+	hour := now.UTC().Truncate(reminder).Format(time.RFC3339)
+	return digest(append([]string{hour, string(m.GroupKey), string(m.Receiver), string(m.Truncated)}, said...)...)
 }
 
 // identity of an alert: who it is and since when.

@@ -71,7 +71,7 @@ func TestVerifyWithoutASecretIsOurFault(t *testing.T) {
 	}
 }
 
-// A repetition is a known delivery, and what is new is not.
+// A repetition within the hour is a known delivery, and what is new is not.
 func TestDeliveryIDIsWhatWasSaid(t *testing.T) {
 	id := func(change ...string) string {
 		body := strings.NewReplacer(change...).Replace(string(firing(t)))
@@ -102,6 +102,17 @@ func TestDeliveryIDIsWhatWasSaid(t *testing.T) {
 		if id(change...) == id() {
 			t.Errorf("%q makes the same delivery", change)
 		}
+	}
+	at := func(now time.Time) string {
+		id, err := source.Verify(bearer("new"), firing(t), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	ten := time.Date(2026, 11, 3, 10, 0, 0, 0, time.UTC)
+	if at(ten) != at(ten.Add(10*time.Minute)) || at(ten) == at(ten.Add(4*time.Hour)) {
+		t.Error("what is tried again is one delivery, and a reminder is another")
 	}
 	if id, err := source.Verify(bearer("new"), []byte(`{"text":"custom"}`), time.Time{}); id != "" || err != nil {
 		t.Errorf("a body of another shape: id %q, error %v; want it kept under its hash", id, err)

@@ -65,7 +65,6 @@ func TestFiringsAreDealtWithOnce(t *testing.T) {
 		}
 		send(0, group...)
 		handled(1, 1)
-		send(0, group...) // repeat_interval: it says the same
 		send(4, group[:296]...)
 		handled(2, 1)
 		if n := s.count("SELECT count(*) FROM alerts WHERE incident_id = 1"); n != 300 {

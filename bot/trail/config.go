@@ -10,6 +10,8 @@
 // by its id, the recipient account and the event's own, under which the sink
 // takes it once.
 //
+// What GuardDuty exports into a bucket is read in the same way.
+//
 // A file that cannot be read holds up nobody: its message is left to the
 // queue's redrive policy with a growing pause, it is counted, and an alert says
 // so. A log file that was deleted is an alert as well. Both go through the sink

@@ -85,11 +85,11 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 			" is, and what happened in the hour that is missing.\n" + where
 		a.Fingerprint = strings.Join([]string{a.Kind, t.Bucket, t.Principal}, "|")
 	case noticeUnreadable:
-		a.Kind, a.Level, a.Title = "trail.unreadable", incident.LevelMedium, "CloudTrail log files in the bucket "+t.Bucket+" cannot be read: "+t.Reason
+		a.Kind, a.Level, a.Title = "trail.unreadable", incident.LevelMedium, "Log files in the bucket "+t.Bucket+" cannot be read: "+t.Reason
 		a.Detail = "What happened in it is not looked at. The queue brings it again, and puts it into its dead-letter queue in the end.\n" + where + "\nError: " + t.Detail
 		a.Fingerprint = strings.Join([]string{a.Kind, t.Bucket, t.Reason}, "|")
 	case noticeRecords:
-		a.Kind, a.Level, a.Title = "trail.records", incident.LevelLow, fmt.Sprintf("%d of %d records of a CloudTrail log file could not be read", t.Bad, t.Bad+t.Good)
+		a.Kind, a.Level, a.Title = "trail.records", incident.LevelLow, fmt.Sprintf("%d of %d records of a log file could not be read", t.Bad, t.Bad+t.Good)
 		a.Detail = "The others were taken.\n" + where + "\nFirst: " + t.Detail
 		a.Fingerprint = strings.Join([]string{a.Kind, t.Bucket}, "|")
 	default:

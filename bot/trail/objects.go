@@ -44,11 +44,11 @@ var (
 
 // object works one notice off. Without an error its message may be deleted.
 func (s *Source) object(ctx context.Context, n notice) (ObjectOutcome, error) {
-	logFile := strings.Contains(n.Key, "/CloudTrail/")
+	logFile, findings := strings.Contains(n.Key, "/CloudTrail/"), strings.Contains(n.Key, "/GuardDuty/")
 	switch {
 	case n.removed() && (logFile || strings.Contains(n.Key, "/CloudTrail-Digest/")):
 		return ObjectRemoved, s.accept(ctx, []Delivery{s.tell(n, tidings{Notice: noticeRemoved, Event: n.Event, At: n.At, Principal: n.Principal, Address: n.Address})})
-	case !logFile, n.Event != "" && !strings.HasPrefix(n.Event, "ObjectCreated:"):
+	case !logFile && !findings, n.Event != "" && !strings.HasPrefix(n.Event, "ObjectCreated:"):
 		return ObjectSkipped, nil
 	case s.done.has(n):
 		return ObjectKnown, nil
@@ -159,9 +159,16 @@ func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
 		Account     incident.Loose `json:"recipientAccountId"`
 		Digest      incident.Loose `json:"digestS3Object"`
 		Records     json.RawMessage
+
+		// Of a finding, as GuardDuty exports it.
+		FindingID incident.Loose `json:"id"`
+		Type      incident.Loose `json:"type"`
+		Severity  incident.Loose `json:"severity"`
+		UpdatedAt incident.Loose `json:"updatedAt"`
 	}
 	err := json.Unmarshal(raw, &r)
 	var mismatch *json.UnmarshalTypeError
+	finding := r.EventName == "" && r.FindingID != "" && r.Type != "" && r.Severity != ""
 	switch {
 	case broken:
 		return f.refuse("it is larger than a record can be, or no JSON")
@@ -169,16 +176,19 @@ func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
 		return f.refuse(err.Error())
 	case string(raw) == "{}", string(r.Records) == "null", r.Digest != "": // nothing in it, or a digest under a log's name
 		return nil
-	case len(raw) == 0 || raw[0] != '{' || r.EventSource == "" || r.EventName == "":
-		return f.refuse("it has no eventSource and eventName")
+	case !finding && (len(raw) == 0 || raw[0] != '{' || r.EventSource == "" || r.EventName == ""):
+		return f.refuse("it has no eventSource and eventName, and is no finding")
 	case !f.source.Filter(raw):
 		f.skipped++
 		return nil
 	}
+	id := recordID(string(r.Account), string(r.EventID), raw)
+	if finding {
+		id = findingID(string(r.FindingID), string(r.UpdatedAt), raw)
+	}
 	f.kept++
 	f.size += len(raw)
-	f.batch = append(f.batch, Delivery{Source: recordSource, ID: recordID(string(r.Account), string(r.EventID), raw),
-		Body: bytes.Clone(raw), Received: f.source.Clock(), Sender: f.notice.where()})
+	f.batch = append(f.batch, Delivery{Source: recordSource, ID: id, Body: bytes.Clone(raw), Received: f.source.Clock(), Sender: f.notice.where()})
 	if len(f.batch) < maxBatch && f.size < maxBatchBytes {
 		return nil
 	}
@@ -218,11 +228,24 @@ func recordID(account, event string, raw []byte) string {
 	if account != "" && event != "" {
 		id = account + "/" + event
 	}
-	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
-	switch {
-	case event == "":
+	if event == "" {
 		return hashed(raw)
-	case len(id) > 200 || strings.ContainsFunc(id, odd):
+	}
+	return printable(id)
+}
+
+// findingID is the same for a finding: each of its updates is a delivery.
+func findingID(id, updated string, raw []byte) string {
+	if updated == "" {
+		return hashed(raw)
+	}
+	return printable(id + "/" + updated)
+}
+
+// printable is an id as the inbox takes it: a long or odd one by its hash.
+func printable(id string) string {
+	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	if len(id) > 200 || strings.ContainsFunc(id, odd) {
 		return hashed([]byte(id))
 	}
 	return id

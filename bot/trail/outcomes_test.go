@@ -177,6 +177,33 @@ func TestRemovedLogFilesAreAnAlert(t *testing.T) {
 	})
 }
 
+// What GuardDuty exports is one finding a line. Its updates are deliveries of
+// their own, by the ids that the webhook gives them.
+func TestExportedFindings(t *testing.T) {
+	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
+	const finding = `{"schemaVersion":"2.0","accountId":"111122223333","region":"eu-west-1","id":"f1","type":"T:R/F","severity":8,"title":"t","updatedAt":"2026-11-20T03:00:00.000Z","service":{"count":1}}`
+	lines := []string{finding, strings.Replace(finding, "03:00", "04:00", 1), strings.Replace(finding, `"updatedAt":"2026-11-20T03:00:00.000Z",`, "", 1), finding, `{"id":"x"}`}
+	bubble(t, func(w *world) {
+		w.aws.Put(bucket, "AWSLogs/111122223333/GuardDuty/eu-west-1/2026/11/20/a.jsonl.gz", zipped(strings.Join(lines, "\n")+"\n"))
+		stop := w.run()
+		w.until("read", w.empty)
+		stop()
+		got := w.inbox.of("cloudtrail")
+		if len(got) != 3 || w.count.get("kept") != 4 || w.count.get("bad") != 1 {
+			t.Fatalf("%d findings, counted %v", len(got), w.count.n)
+		}
+		for _, d := range got {
+			want, err := source.Verify(map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
+			if err != nil || want != "" && d.ID != want {
+				t.Errorf("id %q, by webhook %q, %v", d.ID, want, err)
+			}
+			if signals, err := source.Decode(nil, d.Body); err != nil || len(signals) != 1 || signals[0].Alert.Kind != "guardduty.T:R/F" || !source.Notable(d.Body) {
+				t.Errorf("decoded %v, %v", signals, err)
+			}
+		}
+	})
+}
+
 // A record is the same delivery whichever way it comes.
 func TestRecordsKeepTheIDOfTheCloudTrailSource(t *testing.T) {
 	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})

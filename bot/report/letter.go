@@ -57,7 +57,7 @@ func (f file) String() string {
 
 func (l *letter) note(format string, args ...any) {
 	if len(l.notes) < 20 {
-		l.notes = append(l.notes, fmt.Sprintf(format, args...))
+		l.notes = append(l.notes, strings.ToValidUTF8(fmt.Sprintf(format, args...), "\uFFFD"))
 	}
 }
 
@@ -84,7 +84,7 @@ func subject(h mail.Header) string {
 	if err != nil {
 		s = h.Get("Subject")
 	}
-	return strings.TrimSpace(s)
+	return strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
 }
 
 // walk reads one entity and those inside it. err is what reading its header
@@ -216,7 +216,7 @@ func (l *letter) text() string {
 	if s == "" {
 		s = html.UnescapeString(strip.Sanitize(breaks.ReplaceAllString(l.html.String(), "\n")))
 	}
-	s = strings.ReplaceAll(s, "\r\n", "\n")
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n") // a charset that is not the one it says, or a text that was cut
 	return strings.TrimSpace(newlines.ReplaceAllString(s, "\n\n"))
 }
 

@@ -20,6 +20,7 @@ func FuzzRouting(f *testing.F) {
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	f.Fuzz(func(t *testing.T, when, title, detail string) {
+		when = strings.ToValidUTF8(when, "") // YAML has no other
 		rules := []Rule{{When: when, Open: incident.Sev2}, {When: "true", Drop: "noise"}}
 		r, err := NewRouting(rules, nil)
 		again, err2 := NewRouting(rules, nil)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -97,4 +98,41 @@ func TestOneIsFirst(t *testing.T) {
 			}
 		}
 	})
+}
+
+// BenchmarkSighted writes down batches of 256 new events beside none and beside
+// many.
+func BenchmarkSighted(b *testing.B) {
+	keys, err := testKeys()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, beside := range []int{0, 1_000_000} {
+		b.Run(fmt.Sprint(beside), func(b *testing.B) {
+			s, err := Open(b.Context(), Config{URL: storetest.SQLite(b), Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: func() time.Time { return noon }})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() { _ = s.Close() }()
+			n := 0
+			batch := func(size int) {
+				named := make(map[string]int64, size)
+				for range size {
+					n++
+					named[fmt.Sprint("111122223333/", n)] = int64(n)
+				}
+				s.write(b, func(tx response.Tx) error {
+					_, err := tx.Sighted(named, noon.Add(time.Hour))
+					return err
+				})
+			}
+			for n < beside {
+				batch(5000)
+			}
+			for b.Loop() {
+				batch(256)
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*256), "µs/event")
+		})
+	}
 }

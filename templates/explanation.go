@@ -79,6 +79,9 @@ func detection(d incident.Detection) []string {
 	if d.Note != "" {
 		out = append(out, flat(d.Note))
 	}
+	if d.Counted != "" {
+		out = append(out, "It is about several events. Counted by "+clip(flat(d.Counted), 1000))
+	}
 	if d.Delivery == 0 {
 		return out
 	}

@@ -67,6 +67,13 @@ func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Ti
 	return next, expires, fired, nil
 }
 
+// What an alert about several events is known by, and the line of its detail that
+// names them.
+const (
+	kindCorrelation = "cloudtrail.correlation."
+	headEvents      = "Events ("
+)
+
 // maxContributing bounds how many of the events that made a correlation true
 // are named.
 const maxContributing = 50
@@ -76,7 +83,7 @@ const maxContributing = 50
 func correlated(f detect.Firing, last incident.Observation) incident.Alert {
 	rule, about := f.Correlation, last.About
 	a := incident.Alert{
-		Source: name, Kind: "cloudtrail.correlation." + first(text(rule.Name), text(rule.ID)), Level: incident.Level(rule.Level), Rule: attributed(rule),
+		Source: name, Kind: kindCorrelation + first(text(rule.Name), text(rule.ID)), Level: incident.Level(rule.Level), Rule: attributed(rule),
 		Fingerprint: "cloudtrail.correlation|" + last.Window, Correlation: "cloudtrail:" + about.Account + ":correlation/" + last.Window,
 		EventID: f.Events[len(f.Events)-1], At: f.To, URL: about.URL, Account: about.Account, Region: about.Region,
 		Tags: map[string]string{"rule_id": rule.ID},
@@ -105,6 +112,6 @@ func correlated(f detect.Firing, last incident.Observation) incident.Alert {
 	}
 	a.Detail = join("\n", text(explained(rule)), field("Account", text(join(", ", text(a.Account), text(a.Region)))), field("Principal", text(a.Principal)),
 		field("From", text(f.From.Format(time.RFC3339))), field("To", text(f.To.Format(time.RFC3339))),
-		text(fmt.Sprintf("Events (%d): %s%s", len(f.Events), strings.Join(named, ", "), rest)))
+		text(fmt.Sprintf(headEvents+"%d): %s%s", len(f.Events), strings.Join(named, ", "), rest)))
 	return a
 }

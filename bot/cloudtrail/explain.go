@@ -27,19 +27,12 @@ func (s *Source) Judges(source string) bool { return source == name || source ==
 // Explain holds the records of a delivery against rules that were kept, or those
 // in force. Where the event of that id is among them, it is the only one.
 func (s *Source) Explain(kept, body []byte, event string) ([]incident.JudgedRecord, error) {
-	rules := s.rules
-	if kept != nil {
-		var err error
-		if rules, err = detect.Restore(kept); err != nil {
-			return nil, err
-		}
+	rules, err := s.from(kept)
+	if err != nil || rules == nil {
+		return nil, err
 	}
-	if rules == nil {
-		return nil, nil
-	}
-	found := recordsIn(body, 0)
 	var out []incident.JudgedRecord
-	for _, raw := range found {
+	for _, raw := range recordsIn(body, 0) {
 		j := explainRecord(rules, raw)
 		if j.ID != "" && j.ID == event {
 			return []incident.JudgedRecord{j}, nil
@@ -47,6 +40,40 @@ func (s *Source) Explain(kept, body []byte, event string) ([]incident.JudgedReco
 		out = append(out, j)
 	}
 	return out, nil
+}
+
+// Counted says by which rule, and of which events, an alert about several was
+// made.
+func (s *Source) Counted(kept []byte, a incident.Alert) (string, error) {
+	if !strings.HasPrefix(a.Kind, kindCorrelation) {
+		return "", nil
+	}
+	rules, err := s.from(kept)
+	if err != nil {
+		return "", err
+	}
+	out := a.Rule + ", which is not among the rules"
+	if rules != nil {
+		for _, r := range rules.Rules() {
+			if r.ID == a.Tags["rule_id"] && r.Correlation != nil {
+				out = counting(r)
+			}
+		}
+	}
+	for line := range strings.Lines(a.Detail) {
+		if strings.HasPrefix(line, headEvents) {
+			out += ". " + strings.TrimSpace(line)
+		}
+	}
+	return out, nil
+}
+
+// from restores rules that were kept; nil: those in force.
+func (s *Source) from(kept []byte) (*detect.Ruleset, error) {
+	if kept == nil {
+		return s.rules, nil
+	}
+	return detect.Restore(kept)
 }
 
 // maxWraps bounds how deep a record is looked for.

@@ -28,7 +28,13 @@ type sources struct {
 // rules for other logs is none of them.
 func (l *loader) source() []byte {
 	o := l.options
-	o.Disable, o.Enable = slices.Sorted(slices.Values(o.Disable)), slices.Sorted(slices.Values(o.Enable))
+	o.Disable, o.Enable = slices.Compact(slices.Sorted(slices.Values(o.Disable))), slices.Compact(slices.Sorted(slices.Values(o.Enable)))
+	if len(o.Levels) == 0 {
+		o.Levels = nil
+	}
+	if len(o.Placeholders) == 0 {
+		o.Placeholders = nil
+	}
 	b, err := json.Marshal(sources{o, l.files})
 	if err != nil {
 		panic(err) // texts and numbers can be written

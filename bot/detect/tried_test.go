@@ -96,6 +96,11 @@ func TestTryAgreesWithMatch(t *testing.T) {
 			t.Errorf("the digest does not see the %s", change)
 		}
 	}
+	same := o
+	same.Disable, same.Enable = []string{}, []string{}
+	if alike, _ := detect.Load(same, folder); alike.Digest() != rs.Digest() {
+		t.Error("the digest changes with how nothing is written")
+	}
 	for _, source := range []string{"iam.amazonaws.com", "cloudtrail.amazonaws.com", "signin.amazonaws.com", "s3.amazonaws.com"} {
 		for _, call := range []string{"StopLogging", "ConsoleLogin", "CreateAccessKey", "PutBucketPolicy", "ListUsers", "DeactivateMFADevice"} {
 			for _, who := range []string{"Root", "IAMUser", "AssumedRole"} {

@@ -94,7 +94,10 @@ type Detection struct {
 	Records  []JudgedRecord `json:"records,omitempty"`  // by the rules of then
 	Today    []JudgedRecord `json:"today,omitempty"`    // by the rules of now, where they are others
 	More     int            `json:"more,omitempty"`     // records that are not shown
-	Note     string         `json:"note,omitempty"`     // why a part of it is missing
+	// Counted is, of an alert about several events, the rule that counted them, and
+	// the events. No delivery is such an alert's own.
+	Counted string `json:"counted,omitempty"`
+	Note    string `json:"note,omitempty"` // why a part of it is missing
 }
 
 // JudgedRecord is one record held against the detection rules.

@@ -51,6 +51,9 @@ type Detector interface {
 	// Explain holds the records of a delivery against rules that were kept (nil:
 	// those in force). Where the event of that id is among them, it is the only one.
 	Explain(rules, body []byte, event string) ([]incident.JudgedRecord, error)
+	// Counted says by which of these rules, and of which events, an alert about
+	// several events was made; "" for any other.
+	Counted(rules []byte, a incident.Alert) (string, error)
 }
 
 // Writer renders the postmortem of an incident as it stands under its signed digest.

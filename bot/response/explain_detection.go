@@ -18,15 +18,12 @@ func (d *Desk) configuration() Configuration {
 	return c
 }
 
-// bringing reads the delivery that brought an alert first.
+// bringing reads the delivery that brought an alert first. One about several
+// events has none.
 func (d *Desk) bringing(r Reader, x *explaining) error {
 	row, err := r.Brought(x.row.ID)
-	if err != nil {
+	if err != nil || row == 0 {
 		return err
-	}
-	if row == 0 {
-		x.Detection.Note = "What was received is not kept any more, so that no detection rule can be held against it."
-		return nil
 	}
 	x.body, _, err = r.Delivery(row)
 	return err
@@ -41,36 +38,53 @@ func (d *Desk) detected(x *explaining) {
 	out := &x.Detection
 	out.Digest = x.then.Detection.Digest
 	out.Present, _ = d.Detect.Rules()
-	if x.body.ID == 0 || !d.Detect.Judges(x.body.Source) {
+	source := x.body.Source
+	if x.body.ID == 0 {
+		source = x.row.Alert.Source
+	}
+	if !d.Detect.Judges(source) {
 		return
+	}
+	explain := func(rules []byte) ([]incident.JudgedRecord, error) {
+		if x.body.ID != 0 {
+			return d.Detect.Explain(rules, x.body.Body, x.row.Alert.EventID)
+		}
+		counted, err := d.Detect.Counted(rules, x.row.Alert)
+		if err == nil {
+			out.Counted = counted
+		}
+		return nil, err
 	}
 	out.Delivery = x.body.ID
-	today, err := d.Detect.Explain(nil, x.body.Body, x.row.Alert.EventID)
-	if err != nil {
-		out.Note = fmt.Sprintf("What was received cannot be held against the detection rules: %v.", err)
-		return
-	}
-	today, out.More = upTo(today, mostJudged)
+	var today, then []incident.JudgedRecord
+	var err error
 	switch {
 	case out.Digest == out.Present:
-		out.Records = today
-		return
+		then, err = explain(nil)
 	case out.Digest == "":
 		out.Note = "The detection rules of then were not kept; what follows is by those of today."
+		today, err = explain(nil)
 	default:
-		then, err := d.Detect.Explain(x.then.Detection.Source, x.body.Body, x.row.Alert.EventID)
-		if err != nil {
-			d.Log.Warn("detection rules of the past cannot be used", "digest", out.Digest, "error", err)
+		if today, err = explain(nil); err != nil {
+			break
+		}
+		var unusable error
+		if then, unusable = explain(x.then.Detection.Source); unusable != nil {
+			d.Log.Warn("detection rules of the past cannot be used", "digest", out.Digest, "error", unusable)
 			out.Note = "The detection rules of then cannot be compiled by this version any more; what follows is by those of today."
 		}
-		out.Records, _ = upTo(then, mostJudged)
 	}
-	out.Today = today
+	if err != nil {
+		out.Note = fmt.Sprintf("It cannot be held against the detection rules: %v.", err)
+		return
+	}
+	out.Records, out.Today = upTo(then, mostJudged), upTo(today, mostJudged)
+	out.More = max(len(then), len(today), mostJudged) - mostJudged
+	if x.body.ID == 0 && out.Counted == "" {
+		out.Note = "What was received is not kept any more, so that no detection rule can be held against it."
+	}
 }
 
-func upTo(list []incident.JudgedRecord, most int) ([]incident.JudgedRecord, int) {
-	if len(list) <= most {
-		return list, 0
-	}
-	return list[:most], len(list) - most
+func upTo(list []incident.JudgedRecord, most int) []incident.JudgedRecord {
+	return list[:min(len(list), most)]
 }

@@ -42,6 +42,7 @@ type memoryState struct {
 	storms    map[incident.ID]Storm
 	counting  map[string][]byte // windows of correlations
 	sighted   map[string]int64
+	bodies    map[int64]string // of deliveries, where a test has any
 }
 
 // ending is a correlation key that was released.
@@ -327,7 +328,7 @@ func (m *memory) Delivery(row int64) (incident.Received, Settled, error) {
 	if !ok {
 		return incident.Received{}, s, incident.Unknown("delivery", "there is no delivery D%d", row)
 	}
-	return incident.Received{ID: row, Outcome: s.Outcome, Reason: s.Reason}, s, nil
+	return incident.Received{ID: row, Source: "cloudtrail", Outcome: s.Outcome, Reason: s.Reason, Body: []byte(m.bodies[row])}, s, nil
 }
 
 func (m *memory) Brought(alert int64) (row int64, err error) {

@@ -270,6 +270,14 @@ func TestEverySourceIsReplayed(t *testing.T) {
 			}
 		}
 	}
+	before := s.count("SELECT sum(count) FROM alerts")
+	if said := s.must("replay", "--since", "1h"); said != fmt.Sprintf("%d deliveries\n", len(all)) { // none led anywhere
+		t.Errorf("evaluated anew: %s", said)
+	}
+	s.until(time.Minute, "all are handled", func() bool { return s.count("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+	if n := s.count("SELECT sum(count) FROM alerts"); n != before {
+		t.Errorf("%d copies were counted, and %d when they were evaluated anew", before, n)
+	}
 	s.must("replay", recording, "--to", "unix:"+other.socket, "--again", "--source", "sns")
 	if n := kept(other, "sns"); n != 2 {
 		t.Errorf("%d deliveries of sns after a drill", n)

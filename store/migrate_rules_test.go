@@ -1,0 +1,49 @@
+package store
+
+import (
+	"database/sql"
+	"io/fs"
+	"path/filepath"
+	"testing"
+
+	"github.com/pressly/goose/v3"
+)
+
+// TestRoutingsOfOldAreKept brings a database of before the detection rules were
+// kept up to date: its routings keep their numbers, which alerts refer to.
+func TestRoutingsOfOldAreKept(t *testing.T) {
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "old.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	files, err := fs.Sub(migrations, dialectSQLite.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := goose.NewProvider(dialectSQLite.goose, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_version"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := old.UpTo(t.Context(), 4); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO routings (id, digest, at, sealed_rules) VALUES (7, 'sha256:1', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
+		t.Fatal(err)
+	}
+	if err := migrateUp(t.Context(), db, dialectSQLite); err != nil {
+		t.Fatal(err)
+	}
+	var id int64
+	var digest, detection string
+	var sealed []byte
+	if err := db.QueryRowContext(t.Context(), "SELECT id, digest, detection_digest, sealed_detection FROM routings").Scan(&id, &digest, &detection, &sealed); err != nil {
+		t.Fatal(err)
+	}
+	if id != 7 || digest != "sha256:1" || detection != "" || sealed != nil {
+		t.Errorf("%d %s %q %v", id, digest, detection, sealed)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO routings (digest, detection_digest, at, sealed_rules) VALUES ('sha256:1', 'sha256:a', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
+		t.Errorf("the same routing with other detection rules: %v", err)
+	}
+}

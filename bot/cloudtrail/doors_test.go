@@ -146,7 +146,7 @@ func TestDecodeSecurityHub(t *testing.T) {
 	picked := []string{"Findings - Imported", "Findings - Custom Action", `"detail":{`, `"detail":{"actionName":"To Tocsin",`}
 	for name, change := range map[string][]string{
 		"resolved": {`"Status":"NEW"`, `"Status":"RESOLVED"`}, "suppressed": {`"Status":"NEW"`, `"Status":"SUPPRESSED"`},
-		"archived": {`"RecordState":"ACTIVE"`, `"RecordState":"ARCHIVED"`}, "passed": {`"RecordState":"ACTIVE"`, `"Compliance":{"Status":"PASSED"}`},
+		"archived": {`"RecordState":"ACTIVE"`, `"RecordState":"ARCHIVED"`},
 	} {
 		over := decodeOne(t, replaced(t, body, change...))
 		if over.Command == nil || over.Command.Verb != incident.VerbSourceNote || over.Subject.Correlation != want.Correlation || !strings.Contains(over.Command.Text, name) {
@@ -156,6 +156,17 @@ func TestDecodeSecurityHub(t *testing.T) {
 		if by.Alert == nil || by.Alert.Tags["action"] != "To Tocsin" || by.Event == got.Event || by.Event == "" {
 			t.Errorf("%s, and picked by a person: %+v", name, by)
 		}
+	}
+	passed := []string{`"RecordState":"ACTIVE"`, `"Compliance":{"Status":"PASSED"}`}
+	if got, err := source.Decode(nil, replaced(t, body, passed...)); err != nil || len(got) != 0 {
+		t.Errorf("a check that passes became %+v, %v", got, err)
+	}
+	if by := decodeOne(t, replaced(t, body, append(picked, passed...)...)); by.Alert == nil {
+		t.Errorf("a check that passes, picked by a person: %+v", by)
+	}
+	first, again := decodeOne(t, replaced(t, body, `"Status":"NEW"`, `"Status":"RESOLVED"`)), decodeOne(t, replaced(t, body, `"Status":"NEW"`, `"Status":"RESOLVED"`, `"UpdatedAt":"2026-11-03`, `"UpdatedAt":"2026-11-04`))
+	if first.Command.Key == "" || first.Command.Key != again.Command.Key {
+		t.Errorf("resolved is said again the next day: %q and %q", first.Command.Key, again.Command.Key)
 	}
 	two, err := source.Decode(nil, replaced(t, body, `"findings":[`, `"findings":[7,{"Id":"f-2","Severity":{"Label":"LOW"}},`))
 	if err != nil || len(two) != 3 || two[0].Alert.EventID != "f-2" || two[1].Alert.EventID != "f-1" || two[2].Alert.Kind != "securityhub.unreadable" {

@@ -78,18 +78,22 @@ func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error)
 		return nil, fmt.Errorf("decode security hub event: %w", err)
 	}
 	var out []incident.Signal
-	bad := 0
+	good, bad := 0, 0
 	for _, raw := range d.Findings {
 		var f asff
 		if decode(raw, &f) != nil || f.ID == "" {
 			bad++
 			continue
 		}
+		good++
+		if env.DetailType != hubAction && f.fine() {
+			continue
+		}
 		f.Account, f.Region = text(first(f.Account, env.Account)), text(first(f.Region, env.Region))
 		out = append(out, f.signal(env, d.Action))
 	}
 	switch {
-	case len(out) == 0:
+	case good == 0:
 		return nil, errors.New("decode security hub event: it has no finding that can be read (Id)")
 	case bad > 0:
 		out = append(out, incident.Signal{Alert: &incident.Alert{
@@ -112,7 +116,9 @@ func (f *asff) signal(env envelope, action text) incident.Signal {
 		event = join("|", "securityhub", f.Account, f.ID, f.UpdatedAt)
 	}
 	if over := f.over(); over != "" && !picked {
-		return note(event, alert.Correlation, "Security Hub: "+string(over)+": "+alert.Title)
+		said := note(event, alert.Correlation, "Security Hub: "+string(over)+": "+alert.Title)
+		said.Command.Key = join("|", "securityhub", f.Account, f.ID, over) // it is sent again every day, and said once
+		return said
 	}
 	if action != "" {
 		alert.Tags["action"] = string(action)
@@ -127,11 +133,13 @@ func (f *asff) over() text {
 		return "archived"
 	case f.Workflow.Status == "RESOLVED", f.Workflow.Status == "SUPPRESSED":
 		return text(strings.ToLower(string(f.Workflow.Status)))
-	case f.Compliance.Status == "PASSED":
-		return "passed"
 	}
 	return ""
 }
+
+// fine reports a check that found nothing, and did not before: its first pass.
+// Once it had failed, to pass resolves it.
+func (f *asff) fine() bool { return f.Compliance.Status == "PASSED" && f.over() == "" }
 
 func (f *asff) alert() incident.Alert {
 	kind := "finding"

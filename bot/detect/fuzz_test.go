@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
 
 	"tocsin/bot/detect"
+	"tocsin/bot/intake/intaketest"
 )
 
 // FuzzDecodeRecord: what is accepted is valid JSON that reads the same twice,
@@ -21,12 +20,8 @@ func FuzzDecodeRecord(f *testing.F) {
 	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"c":"\u00e9\ud83d\ude00\n"}`, ` {"a" : 1.50e-3 } `, `{"a":{"a":{}}}`, `{"a.b":{"c":true},"a":[[]]}`} {
 		f.Add([]byte(s))
 	}
-	if files, _ := filepath.Glob(dataDir + "/aws-eventbridge/*/*.json"); len(files) > 0 {
-		for _, file := range files {
-			if b, err := os.ReadFile(file); err == nil {
-				f.Add(b)
-			}
-		}
+	for _, p := range intaketest.Recorded(f, "aws-eventbridge/*/*.json", "aws-guardduty/*.json") {
+		f.Add(p.Body)
 	}
 	rs, _ := detect.Load(detect.Options{All: true, Builtin: true})
 	f.Fuzz(func(t *testing.T, src []byte) {
@@ -77,12 +72,8 @@ func FuzzCompile(f *testing.F) {
 	}
 	f.Add(rule("a") + "---\n" + correlationHead + indent("type: event_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 3}"))
 	f.Add(rule("a") + "---\nfilter:\n  rules: any\n  s: {f: 1}\n  condition: not s\n")
-	if files, _ := filepath.Glob(sigmaDir + "/*.yml"); len(files) > 0 {
-		for _, file := range files {
-			if b, err := os.ReadFile(file); err == nil {
-				f.Add(string(b))
-			}
-		}
+	for _, p := range intaketest.Recorded(f, "sigma-cloudtrail/*/*.yml") {
+		f.Add(string(p.Body))
 	}
 	r, err := detect.DecodeRecord([]byte(truthRecord(`"abc"`)))
 	if err != nil {
@@ -120,6 +111,10 @@ func FuzzRead(f *testing.F) {
 		`{"a":1,"Records":[` + one + `]}`, `[` + one + `,{"eventName":`, "x\n" + one, zipped(one),
 	} {
 		f.Add([]byte(s))
+	}
+	for _, p := range intaketest.Recorded(f, "cloudtrail-invictus/records/*.json", "cloudtrail-otrf/*", "aws-eventbridge/envelopes/*.json") {
+		f.Add(p.Body)
+		f.Add([]byte(zipped(string(p.Body))))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		look := func(in io.Reader) string {

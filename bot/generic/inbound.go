@@ -133,7 +133,7 @@ func (r *reading) text(field string, p *vm.Program) string {
 	case nil:
 		return ""
 	case string:
-		return v
+		return strings.ToValidUTF8(v, "\uFFFD") // an expression may cut a character in two, or decode what is no text
 	case bool, int, int64:
 		return fmt.Sprint(v)
 	case float64:

@@ -13,6 +13,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -146,6 +147,9 @@ func (f *Form) show(w http.ResponseWriter, status int, v view) {
 	}
 }
 
+// formID is what rand.Text makes.
+var formID = regexp.MustCompile(`^[A-Z2-7]{26}$`)
+
 // post takes a report. Only after it is on disk is anybody thanked; whatever goes
 // wrong, the reporter gets back what they wrote.
 func (f *Form) post(w http.ResponseWriter, r *http.Request) {
@@ -161,7 +165,7 @@ func (f *Form) post(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v.Entry, v.Errors = read(r.PostForm.Get)
-	if id := r.PostForm.Get("id"); len(id) == len(v.ID) {
+	if id := r.PostForm.Get("id"); formID.MatchString(id) {
 		v.ID = id
 	}
 	if len(v.Errors) > 0 {

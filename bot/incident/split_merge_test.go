@@ -283,8 +283,9 @@ func TestWhoMayMerge(t *testing.T) {
 // and neither a hold, nor a restriction, nor what makes an incident grave is
 // lost on the way.
 func TestMergeAndSplitLoseNothing(t *testing.T) {
-	merges, splits := 0, 0
+	runs, merges, splits := 0, 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
+		runs++
 		all := map[ID]*world{}
 		next := int64(0)
 		now := start
@@ -369,8 +370,8 @@ func TestMergeAndSplitLoseNothing(t *testing.T) {
 			}
 		}
 	})
-	t.Logf("%d merges, %d splits", merges, splits)
-	if !t.Failed() && (merges < 100 || splits < 100) {
+	t.Logf("%d merges, %d splits in %d runs", merges, splits, runs)
+	if !t.Failed() && (merges*2 < runs || splits < runs) {
 		t.Error("too few of them: the test proves too little")
 	}
 }

@@ -319,6 +319,7 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 		"head moved back":       {"UPDATE incidents SET head_seq = 1, head_hash = (SELECT hash FROM events WHERE incident_id = 1 AND seq = 1) WHERE id = 1", "head"},
 		"swapped head":          {"UPDATE incidents SET head_mac = (SELECT i.head_mac FROM incidents i WHERE i.id = 2) WHERE id = 1", "head"},
 		"another's event":       {"UPDATE events SET sealed_body = (SELECT e.sealed_body FROM events e WHERE e.incident_id = 2 AND e.seq = 1) WHERE incident_id = 1 AND seq = 1", "sealed_body"},
+		"delivery without body": {"INSERT INTO inbox (source, delivery_hash, received_at) VALUES ('sentry', 'h', '2026-11-20 02:31:00+00:00')", "inbox"},
 		"removed with its rows": {"DELETE FROM events WHERE incident_id = 2; DELETE FROM incidents WHERE id = 2", "incidents"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -73,7 +73,7 @@ func (r reader) Brought(alert int64) (row int64, err error) {
 
 func (r reader) Delivery(id int64) (out incident.Received, settled response.Settled, err error) {
 	var rows []inboxRow
-	if err := r.db.Raw("SELECT * FROM inbox WHERE id = ?", id).Scan(&rows).Error; err != nil {
+	if err := r.db.Raw("SELECT * FROM inbox JOIN bodies ON inbox_id = id WHERE id = ?", id).Scan(&rows).Error; err != nil {
 		return out, settled, fmt.Errorf("read a delivery: %w", err)
 	}
 	if len(rows) == 0 {

@@ -37,8 +37,9 @@ func (s *Store) crowd(t testing.TB, rows int) {
 	at := "'2026-11-20 12:00:00+00:00'"
 	fill(`INSERT INTO alerts (incident_id, hash, correlation_hash, source, kind, count, first_at, last_at, sealed_body)
 		SELECT CASE WHEN i % 10 = 0 THEN i % 7 ELSE -(i % 3) END, 'h' || i, 'c' || (i % 1000), 'sentry', 'k', 1, ` + at + `, ` + at + `, ` + blob + ` FROM n`)
-	fill(`INSERT INTO inbox (source, delivery_hash, received_at, sealed_body, handled_at, outcome, alert_id)
-		SELECT 'sentry', 'h' || i, ` + at + `, ` + blob + `, ` + at + `, 'watched', i FROM n`)
+	fill(`INSERT INTO inbox (source, delivery_hash, received_at, handled_at, outcome, alert_id)
+		SELECT 'sentry', 'h' || i, ` + at + `, ` + at + `, 'watched', i FROM n`)
+	fill(`INSERT INTO bodies (inbox_id, sealed_body) SELECT i, ` + blob + ` FROM n`)
 	fill(`INSERT INTO openings (at) SELECT ` + at + ` FROM n WHERE i < 100`)
 	fill(`INSERT INTO effects (key, kind, incident_id, seq, lane, turn, kept, urgent, args, state, created_at)
 		SELECT 'k' || i, 'post', i, 1, '', 1, false, false, '{}', 'finished', ` + at + ` FROM n`)

@@ -32,7 +32,7 @@ const (
 	openEnd = 1 << 62
 )
 
-// inboxRow is a row of the table inbox, as far as it is read.
+// inboxRow is a row of the table inbox, as far as it is read, with its body.
 type inboxRow struct {
 	ID           int64
 	Source       string
@@ -126,37 +126,75 @@ func (d *sealedDelivery) openedForm(data []byte) (err error) {
 	return err
 }
 
+// kept is a delivery as it is written.
+type kept struct {
+	source, hash string
+	received     time.Time
+	sealed       []byte
+}
+
 // Accept implements intake.Store.
 func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	s.sealing.RLock()
 	defer s.sealing.RUnlock()
-	values := make([]any, 0, len(ds)*4) // sealed before the transaction: the writer is not kept waiting for it
+	rows := make([]kept, 0, len(ds)) // sealed before the transaction: the writer is not kept waiting for it
 	for _, d := range ds {
 		hash := s.hash("inbox", "delivery", d.Source, d.ID)
 		sealed, err := s.seal("inbox", inboxKey(d.Source, hash), "sealed_body", sealable(d))
 		if err != nil {
 			return err
 		}
-		values = append(values, d.Source, hash, stamp(d.Received), sealed)
+		rows = append(rows, kept{d.Source, hash, stamp(d.Received), sealed})
 	}
 	return s.transact(ctx, func(t *tx) error {
 		var fresh []int64
-		for left := values; len(left) > 0; {
-			rows := chunkOf(len(left)/4, inboxChunk)
-			var ids []int64
-			err := t.db.Raw("INSERT"+t.queue.orFail()+" INTO inbox (source, delivery_hash, received_at, sealed_body) VALUES "+
-				strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?), ", rows), ", ")+
-				" ON CONFLICT (source, delivery_hash) DO NOTHING RETURNING id", left[:rows*4]...).Scan(&ids).Error
+		for len(rows) > 0 {
+			n := chunkOf(len(rows), inboxChunk)
+			ids, err := t.keep(rows[:n])
 			if err != nil {
-				return fmt.Errorf("keep deliveries: %w", err)
+				return err
 			}
-			fresh, left = append(fresh, ids...), left[rows*4:]
+			fresh, rows = append(fresh, ids...), rows[n:]
 		}
 		if len(fresh) == 0 {
 			return nil
 		}
 		return t.wakeDrain(slices.Min(fresh))
 	})
+}
+
+// keep writes the deliveries that are not known yet, and returns the ids of their rows.
+func (t *tx) keep(rows []kept) (ids []int64, err error) {
+	values, bodies := make([]any, 0, 3*len(rows)), make(map[string][]byte, len(rows))
+	for _, row := range rows {
+		values = append(values, row.source, row.hash, row.received)
+		if key := inboxKey(row.source, row.hash); bodies[key] == nil { // of two the first is kept
+			bodies[key] = row.sealed
+		}
+	}
+	var written []inboxRow
+	err = t.db.Raw("INSERT"+t.queue.orFail()+" INTO inbox (source, delivery_hash, received_at) VALUES "+tuples("(?, ?, ?)", len(rows))+
+		" ON CONFLICT (source, delivery_hash) DO NOTHING RETURNING id, source, delivery_hash", values...).Scan(&written).Error
+	if err != nil {
+		return nil, fmt.Errorf("keep deliveries: %w", err)
+	}
+	for left := written; len(left) > 0; {
+		n := chunkOf(len(left), inboxChunk)
+		values = values[:0]
+		for _, row := range left[:n] {
+			ids, values = append(ids, row.ID), append(values, row.ID, bodies[inboxKey(row.Source, row.DeliveryHash)])
+		}
+		err := t.db.Exec("INSERT"+t.queue.orFail()+" INTO bodies (inbox_id, sealed_body) VALUES "+tuples("(?, ?)", n), values...).Error
+		if err != nil {
+			return nil, fmt.Errorf("keep the bodies of deliveries: %w", err)
+		}
+		left = left[n:]
+	}
+	return ids, nil
+}
+
+func tuples(one string, n int) string {
+	return strings.TrimSuffix(strings.Repeat(one+", ", n), ", ")
 }
 
 // chunkOf is how many of n rows go into the next statement: a power of two, so that there are few statements to compile.
@@ -184,7 +222,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 	var out []intake.Row
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
-		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, sealed_body FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
 			from, to, drainRows).Rows()
 		if err != nil {
 			return fmt.Errorf("read the inbox: %w", err)
@@ -265,7 +303,7 @@ func (t domainTx) Settle(rows []response.Settled) error {
 	for len(plain) > 0 {
 		n := chunkOf(len(plain)/6, inboxChunk)
 		err := t.db.Exec("WITH fates (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
-			strings.TrimSuffix(strings.Repeat("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint)), ", n), ", ")+
+			tuples("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))", n)+
 			`) UPDATE`+t.tx.queue.orFail()+` inbox SET handled_at = ?, outcome = fates.outcome, incident_id = fates.incident_id, alert_id = fates.alert_id, rule = fates.rule,
 			routing_id = fates.routing_id, sealed_reason = NULL FROM fates WHERE inbox.id = fates.id AND inbox.handled_at IS NULL`,
 			append(slices.Clone(plain[:n*6]), now)...).Error

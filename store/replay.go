@@ -37,7 +37,7 @@ func (s *Store) Deliveries(ctx context.Context, span Span, fn func(row int64, d 
 	for after := int64(0); ; {
 		var rows []inboxRow
 		err := s.view(ctx, func(db *gorm.DB) error {
-			return db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
+			return db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
 				slices.Concat([]any{after}, args, []any{replayBatch})...).Scan(&rows).Error
 		})
 		if err != nil {

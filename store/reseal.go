@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,27 +14,30 @@ import (
 )
 
 // sealedColumn is one column that holds ciphertexts. key is the SQL for what names the row in their associated data,
-// written as rowKey, stateKey and inboxKey do.
+// written as rowKey, stateKey and inboxKey do; bound is the table named there, if it is another one.
 type sealedColumn struct {
 	table, id, key, column string
+	bound                  string
 }
 
+func (c sealedColumn) place(key string) []byte { return place(cmp.Or(c.bound, c.table), key, c.column) }
+
 var sealedColumns = []sealedColumn{
-	{"incidents", "id", "id || '/' || head_seq", "sealed_title"},
-	{"incidents", "id", "id || '/' || head_seq", "sealed_state"},
-	{"events", "id", "incident_id || '/' || seq", "sealed_body"},
-	{"alerts", "id", "id || ''", "sealed_body"},
-	{"inbox", "id", "source || '/' || delivery_hash", "sealed_body"},
-	{"inbox", "id", "source || '/' || delivery_hash", "sealed_reason"},
-	{"ledger", "effect_id", "effect_id || ''", "sealed_result"},
-	{"directory", "id", "id || ''", "sealed_body"},
-	{"documents", "id", "incident_id || '/' || revision", "sealed_body"},
-	{"audit", "id", "id || ''", "sealed_detail"},
-	{"routings", "id", "id || ''", "sealed_rules"},
-	{"routings", "id", "id || ''", "sealed_detection"},
-	{"maintenance", "id", "id || ''", "sealed_body"},
-	{"windows", "id", "key_hash", "sealed_window"},
-	{"keyset", "id", "id || ''", "sealed_mark"},
+	{table: "incidents", id: "id", key: "id || '/' || head_seq", column: "sealed_title"},
+	{table: "incidents", id: "id", key: "id || '/' || head_seq", column: "sealed_state"},
+	{table: "events", id: "id", key: "incident_id || '/' || seq", column: "sealed_body"},
+	{table: "alerts", id: "id", key: "id || ''", column: "sealed_body"},
+	{table: "bodies", id: "inbox_id", key: "(SELECT source || '/' || delivery_hash FROM inbox WHERE id = inbox_id)", column: "sealed_body", bound: "inbox"},
+	{table: "inbox", id: "id", key: "source || '/' || delivery_hash", column: "sealed_reason"},
+	{table: "ledger", id: "effect_id", key: "effect_id || ''", column: "sealed_result"},
+	{table: "directory", id: "id", key: "id || ''", column: "sealed_body"},
+	{table: "documents", id: "id", key: "incident_id || '/' || revision", column: "sealed_body"},
+	{table: "audit", id: "id", key: "id || ''", column: "sealed_detail"},
+	{table: "routings", id: "id", key: "id || ''", column: "sealed_rules"},
+	{table: "routings", id: "id", key: "id || ''", column: "sealed_detection"},
+	{table: "maintenance", id: "id", key: "id || ''", column: "sealed_body"},
+	{table: "windows", id: "id", key: "key_hash", column: "sealed_window"},
+	{table: "keyset", id: "id", key: "id || ''", column: "sealed_mark"},
 }
 
 // cell is one ciphertext and where it stands.
@@ -94,7 +98,7 @@ func (s *Store) resealCells(ctx context.Context, c sealedColumn, cells []cell) (
 		if s.keys.Fresh(cell.Sealed) {
 			continue
 		}
-		aad := place(c.table, cell.Key, c.column)
+		aad := c.place(cell.Key)
 		plain, err := s.keys.Open(cell.Sealed, aad)
 		if err != nil {
 			return 0, fmt.Errorf("read %s.%s of row %s: %w", c.table, c.column, cell.Key, err)
@@ -215,7 +219,7 @@ func (s *Store) Verify(ctx context.Context) (Verification, error) {
 		err := s.each(ctx, c, func(cells []cell) error {
 			for _, cell := range cells {
 				v.Ciphertexts++
-				if _, err := s.keys.Open(cell.Sealed, place(c.table, cell.Key, c.column)); err != nil {
+				if _, err := s.keys.Open(cell.Sealed, c.place(cell.Key)); err != nil {
 					v.Faults = append(v.Faults, VerifyFault{Where: c.table + "." + c.column + " of row " + cell.Key,
 						What: "the ciphertext was changed, moved from elsewhere, or its key is missing"})
 				}
@@ -232,13 +236,17 @@ func (s *Store) Verify(ctx context.Context) (Verification, error) {
 	return v, s.eachHead(ctx, func(row incidentRow) error { return s.verifyIncident(ctx, incident.ID(row.ID), &v) })
 }
 
-// verifyNumbers notices an incident that is gone altogether: their numbers have no gaps.
+// verifyNumbers notices an incident that is gone altogether, for their numbers have no gaps, and a delivery without a body.
 func (s *Store) verifyNumbers(ctx context.Context, v *Verification) error {
-	var last, rows int64
+	var last, rows, bare int64
 	err := s.view(ctx, func(db *gorm.DB) error {
 		return errors.Join(db.Raw("SELECT value FROM counters WHERE name = 'incident'").Scan(&last).Error,
-			db.Raw("SELECT count(*) FROM incidents").Scan(&rows).Error)
+			db.Raw("SELECT count(*) FROM incidents").Scan(&rows).Error,
+			db.Raw("SELECT count(*) FROM inbox WHERE NOT EXISTS (SELECT 1 FROM bodies WHERE inbox_id = id)").Scan(&bare).Error)
 	})
+	if err == nil && bare > 0 {
+		v.Faults = append(v.Faults, VerifyFault{Where: "inbox", What: fmt.Sprintf("%d deliveries have no body", bare)})
+	}
 	if err == nil && last != rows {
 		v.Faults = append(v.Faults, VerifyFault{Where: "incidents", What: fmt.Sprintf("%d numbers were given, %d incidents are here", last, rows)})
 	}

@@ -200,7 +200,7 @@ func (p *pruning) inbox(ctx context.Context, keep Retention) error {
 	for after := int64(0); !p.late(); {
 		var rows []inboxRow
 		err := p.s.view(ctx, func(db *gorm.DB) error {
-			return db.Raw("SELECT id, source, delivery_hash, received_at, handled_at, incident_id, alert_id, sealed_body FROM inbox WHERE id > ? ORDER BY id LIMIT ?",
+			return db.Raw("SELECT id, source, delivery_hash, received_at, handled_at, incident_id, alert_id, sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id > ? ORDER BY id LIMIT ?",
 				after, pruneBatch).Scan(&rows).Error
 		})
 		if err != nil {
@@ -257,6 +257,9 @@ func (p *pruning) inboxBatch(ctx context.Context, rows []inboxRow, g grave) erro
 				return nil, err
 			}
 			g.ids, g.held = append(g.ids, row.ID), append(g.held, strconv.FormatInt(row.ID, 10)+" "+d.hash())
+		}
+		if _, err := t.remove(g, "bodies", "inbox_id"); err != nil {
+			return nil, err
 		}
 		return t.remove(g, "inbox", "id")
 	})

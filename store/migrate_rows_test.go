@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"database/sql"
 	"io/fs"
 	"path/filepath"
@@ -9,9 +10,10 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// TestRoutingsOfOldAreKept brings a database of before the detection rules were
-// kept up to date: its routings keep their numbers, which alerts refer to.
-func TestRoutingsOfOldAreKept(t *testing.T) {
+// TestRowsOfOldAreKept brings a database of before the detection rules were
+// kept up to date: its routings keep their numbers, which alerts refer to, and
+// its deliveries their bodies.
+func TestRowsOfOldAreKept(t *testing.T) {
 	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "old.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +33,9 @@ func TestRoutingsOfOldAreKept(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "INSERT INTO routings (id, digest, at, sealed_rules) VALUES (7, 'sha256:1', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO inbox (id, source, delivery_hash, received_at, sealed_body) VALUES (3, 'sentry', 'h', '2026-11-20 02:31:00+00:00', x'0203')"); err != nil {
+		t.Fatal(err)
+	}
 	if err := migrateUp(t.Context(), db, dialectSQLite); err != nil {
 		t.Fatal(err)
 	}
@@ -45,5 +50,10 @@ func TestRoutingsOfOldAreKept(t *testing.T) {
 	}
 	if _, err := db.ExecContext(t.Context(), "INSERT INTO routings (digest, detection_digest, at, sealed_rules) VALUES ('sha256:1', 'sha256:a', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
 		t.Errorf("the same routing with other detection rules: %v", err)
+	}
+	var body []byte
+	err = db.QueryRowContext(t.Context(), "SELECT sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id = 3 AND delivery_hash = 'h'").Scan(&body)
+	if err != nil || !bytes.Equal(body, []byte{2, 3}) {
+		t.Errorf("the body is %x: %v", body, err)
 	}
 }

@@ -155,7 +155,7 @@ func BenchmarkAcceptToPage(b *testing.B) {
 				accepted[which] = time.Now()
 			}
 			if err == nil && status != http.StatusAccepted {
-				err = fmt.Errorf("answered %d", status)
+				err = fmt.Errorf("%s was answered %d; %s", id, status, tail(p.logged(), 1000))
 			}
 			return err
 		})

@@ -66,6 +66,7 @@ type Edge struct {
 	log      *slog.Logger
 	observer Observer
 	disguise sync.Once // that an unknown proxy stands before us is said once
+	stalled  stalls
 
 	queue *queue
 	done  chan struct{} // closed when the committer has ended
@@ -83,7 +84,7 @@ type door struct {
 func New(o Options) *Edge {
 	e := &Edge{
 		store: o.Store, desk: o.Desk, sources: make(map[string]*door, len(o.Sources)), proxies: o.TrustedProxies,
-		clock: o.Clock, log: o.Logger, observer: o.Observer, done: make(chan struct{}),
+		clock: o.Clock, log: o.Logger, observer: o.Observer, done: make(chan struct{}), stalled: make(stalls, maxStalled),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -167,6 +168,7 @@ func (e *Edge) take(d *door, r *http.Request) answer {
 		return answer{outcome: Limited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address sends more than it may; try again later", retry: wait}
 	}
 	if wait := sender.suspended(now); wait > 0 && !e.disguised(r, from) {
+		e.stalled.hold(r.Context(), wait)
 		return answer{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address were not genuine; try again later", retry: wait}
 	}
 	p := &pending{lane: d.lane, result: make(chan error, 1)}

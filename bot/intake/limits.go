@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"context"
 	"math"
 	"net"
 	"net/http"
@@ -35,6 +36,35 @@ const (
 	failBurst = 20
 	failEvery = 5 * time.Second
 )
+
+// Whoever is refused unheard waits for the refusal. A sender that has it at once
+// asks again at once, and a thousand of them keep a thousand requests before
+// everybody else's; so each asks once in a while. Only so many wait, for they
+// take memory.
+const (
+	stallFor   = time.Second
+	maxStalled = 2048
+)
+
+// stalls has a place for each refusal that is held back.
+type stalls chan struct{}
+
+// hold waits, where there is a place, until the refusal may go out: no longer
+// than it says itself when to come again.
+func (s stalls) hold(ctx context.Context, wait time.Duration) {
+	select {
+	case s <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-s }()
+	timer := time.NewTimer(min(wait, stallFor))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
 
 // maxSenders is how many addresses a source remembers for sure, and half of
 // those that it remembers at most.

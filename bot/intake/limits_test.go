@@ -186,6 +186,50 @@ func TestFailedVerificationsSuspendTheAddress(t *testing.T) {
 	}
 }
 
+// A refusal of somebody who is not heard any more is held back, where there is a
+// place to wait, and never longer than its sender stays.
+func TestRefusalsOfTheSuspendedAreHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := limited(t, intake.Limits{}, nil)
+		defer func() { _ = r.Close() }()
+		forged := func(ctx context.Context) (code int, took time.Duration) {
+			began := time.Now()
+			w := r.do(to("a", "192.0.2.1:9", forge(post("d", []byte(`{}`)).WithContext(ctx))))
+			return w.Code, time.Since(began)
+		}
+		for range 20 {
+			if code, took := forged(t.Context()); code != 401 || took != 0 {
+				t.Fatalf("answered %d after %v", code, took)
+			}
+		}
+		if code, took := forged(t.Context()); code != 429 || took != time.Second {
+			t.Errorf("answered %d after %v", code, took)
+		}
+		gone, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, took := forged(gone); took != 100*time.Millisecond {
+			t.Errorf("held for %v, and nobody waits", took)
+		}
+		const places = 2048
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		held := 0
+		for range places + 50 {
+			all.Go(func() {
+				if _, took := forged(t.Context()); took > 0 {
+					mu.Lock()
+					held++
+					mu.Unlock()
+				}
+			})
+		}
+		all.Wait()
+		if held != places {
+			t.Errorf("%d refusals were held back at a time, want %d", held, places)
+		}
+	})
+}
+
 // Behind a proxy that nobody named, an attacker must not silence the senders
 // who seem to have the same address.
 func TestAnUnknownProxyIsNotSuspended(t *testing.T) {

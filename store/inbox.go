@@ -148,13 +148,13 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	}
 	return s.transact(ctx, func(t *tx) error {
 		var fresh []int64
-		for len(rows) > 0 {
-			n := chunkOf(len(rows), inboxChunk)
-			ids, err := t.keep(rows[:n])
+		for left := rows; len(left) > 0; { // a transaction that collides is run again, with all of them
+			n := chunkOf(len(left), inboxChunk)
+			ids, err := t.keep(left[:n])
 			if err != nil {
 				return err
 			}
-			fresh, rows = append(fresh, ids...), rows[n:]
+			fresh, left = append(fresh, ids...), left[n:]
 		}
 		if len(fresh) == 0 {
 			return nil

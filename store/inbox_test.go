@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
+	"gorm.io/gorm"
 
 	"tocsin/bot/intake"
 	"tocsin/store/storetest"
@@ -70,6 +72,48 @@ func TestADrainThatIsPutOffIsNotWaitedFor(t *testing.T) {
 		s.acceptOne(t, "2")
 		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n != 2 {
 			t.Errorf("%d jobs", n)
+		}
+	})
+}
+
+// colliding makes so many transactions fail at their end as two do that meet.
+type colliding struct {
+	backend
+	left int
+}
+
+func (c *colliding) tx(ctx context.Context, fn func(*gorm.DB, queueTx) error) error {
+	return c.backend.tx(ctx, func(db *gorm.DB, queue queueTx) error {
+		err := fn(db, queue)
+		if err == nil && c.left > 0 {
+			c.left--
+			err = &pgconn.PgError{Code: "40001"}
+		}
+		return err
+	})
+}
+
+func TestWhatIsAcceptedIsKeptAlthoughTransactionsCollide(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		c := &colliding{s.backend, 2}
+		s.backend = c
+		var batch []intake.Delivery
+		const all = inboxChunk + 5
+		for n := range all {
+			batch = append(batch, intake.Delivery{Source: "s", ID: fmt.Sprint(n), Body: []byte("{}"), Received: noon})
+		}
+		if err := s.Accept(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		if c.left != 0 {
+			t.Fatalf("%d collisions did not happen", c.left)
+		}
+		if n := s.count(t, "SELECT count(*) FROM inbox JOIN bodies ON inbox_id = id"); n != all {
+			t.Errorf("%d of %d deliveries are kept", n, all)
+		}
+		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n != 1 {
+			t.Errorf("%d drains", n)
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/klauspost/compress/s2"
 	"gorm.io/gorm"
 
@@ -85,7 +86,7 @@ func inboxKey(source, hash string) string { return source + "/" + hash }
 func (d sealedDelivery) sealedForm() ([]byte, error) {
 	body := d.Body
 	d.Body = nil
-	about, err := json.Marshal(d)
+	about, err := json.Marshal(d, jsontext.AllowInvalidUTF8(true)) // a header may have any bytes; a delivery is not refused for it
 	if err != nil {
 		return nil, fmt.Errorf("encode a delivery: %w", err)
 	}

@@ -118,6 +118,23 @@ func TestWhatIsAcceptedIsKeptAlthoughTransactionsCollide(t *testing.T) {
 	})
 }
 
+func TestADeliveryIsKeptWhateverBytesItsHeaderHas(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		odd := intake.Delivery{Source: "s", ID: "1", Header: map[string]string{"X-Host": "caf\xe9"}, Body: []byte("{\xff}"), Received: noon}
+		if err := s.Accept(t.Context(), []intake.Delivery{odd, {Source: "s", ID: "2", Body: []byte("{}"), Received: noon}}); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.Rows(t.Context(), 1, openEnd)
+		if err != nil || len(rows) != 2 {
+			t.Fatalf("%d rows, %v", len(rows), err)
+		}
+		if got := rows[0].Delivery; got.Header["X-Host"] != "caf\uFFFD" || string(got.Body) != "{\xff}" {
+			t.Errorf("kept: %q", got)
+		}
+	})
+}
+
 func TestRowsAreReadAsManyAsFit(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)

@@ -68,6 +68,7 @@ func TestEventsAreNamed(t *testing.T) {
 		"a finding that counts more":    {finding, replaced(t, finding, `"count":3`, `"count":4`)},
 		"an alarm's next state":         {alarm, replaced(t, alarm, `02:30:27.123`, `03:30:27.123`)},
 		"Security Hub's update":         {hub, replaced(t, hub, `"UpdatedAt":"2026-11-03T02:39`, `"UpdatedAt":"2026-11-03T03:39`)},
+		"Security Hub's finding, resolved by a person without an update": {hub, replaced(t, hub, `"Status":"NEW"`, `"Status":"RESOLVED"`)},
 	} {
 		if a, b := decodeOne(t, other[0]), decodeOne(t, other[1]); a.Event == b.Event {
 			t.Errorf("%s is taken for the same: %q", name, a.Event)

@@ -112,8 +112,8 @@ func (f *asff) signal(env envelope, action text) incident.Signal {
 	switch {
 	case picked && env.ID != "":
 		event = join("|", "securityhub action", env.ID, f.ID)
-	case !picked && f.UpdatedAt != "":
-		event = join("|", "securityhub", f.Account, f.ID, f.UpdatedAt)
+	case !picked && f.UpdatedAt != "": // which stays as it is where a person changes the workflow or the severity
+		event = join("|", "securityhub", f.Account, f.ID, f.UpdatedAt, f.RecordState, f.Workflow.Status, f.Severity.Label)
 	}
 	if over := f.over(); over != "" && !picked {
 		said := note(event, alert.Correlation, "Security Hub: "+string(over)+": "+alert.Title)

@@ -145,7 +145,8 @@ const maxResolved = 5
 
 // Decode makes an alert of each alert that fires and a note of each that is
 // resolved, which moves nothing. Where many are resolved at once, one note says so.
-func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
+// In a drill each fires anew, although an incident dealt with it.
+func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	m, err := parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("decode alertmanager webhook: %w", err)
@@ -154,7 +155,9 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	var resolved []item
 	for _, a := range m.Alerts {
 		if a.Status == "firing" {
-			out = append(out, incident.Signal{Alert: m.alert(a)})
+			alert := m.alert(a)
+			alert.Lasting = alert.Lasting && h.Get(incident.HeaderDrill) == ""
+			out = append(out, incident.Signal{Alert: alert})
 		} else {
 			resolved = append(resolved, a)
 		}

@@ -219,6 +219,10 @@ func TestDecodeALargeGroup(t *testing.T) {
 	if len(seen) != 500 {
 		t.Errorf("%d fingerprints", len(seen))
 	}
+	drill, err := source.Decode(http.Header{incident.HeaderDrill: {"yes"}}, []byte(body))
+	if err != nil || len(drill) != 500 || drill[0].Alert.Lasting {
+		t.Errorf("in a drill %d signals, error %v", len(drill), err)
+	}
 	got, err = source.Decode(nil, []byte(strings.ReplaceAll(body, `{"status":"firing",`, `{"status":"resolved","endsAt":"2026-11-03T04:00:00Z",`)))
 	if err != nil || len(got) != 1 || !strings.HasSuffix(got[0].Command.Text, "A on i4, and 495 more: resolved") || got[0].Command.HappenedAt.Hour() != 4 {
 		t.Errorf("resolved together: %+v, error %v", got, err)

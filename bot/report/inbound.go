@@ -23,8 +23,18 @@ type entry struct {
 	Description string `json:"description"`
 }
 
-// Decode makes an alert of a report.
+// Decode makes an alert of a report. In a drill nobody outside hears of it.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
+	signals, err := s.decode(h, body)
+	if h.Get(incident.HeaderDrill) != "" {
+		for _, signal := range signals {
+			signal.Alert.Report.Reply = nil
+		}
+	}
+	return signals, err
+}
+
+func (s *Source) decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	switch door := h.Get(headerDoor); door {
 	case doorForm:
 		var e entry

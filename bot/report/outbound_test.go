@@ -105,6 +105,22 @@ func TestTheFormAnswersWhoLeftAnAddress(t *testing.T) {
 	}
 }
 
+func TestNobodyOutsideHearsOfADrill(t *testing.T) {
+	s := source(t, answering)
+	for door, body := range map[string]string{"form": `{"reference":"VR-00000-00000","title":"A hole","contact":"ann@example.org","description":"x"}`,
+		"mail": mail("From: ann@example.org", "Message-ID: <1@example.org>", "", "x")} {
+		for drill, answered := range map[string]bool{"": true, "yes": false} {
+			got, err := s.Decode(http.Header{"X-Report-Door": {door}, incident.HeaderDrill: {drill}}, []byte(body))
+			if err != nil || len(got) != 1 {
+				t.Fatalf("%s: %d signals, %v", door, len(got), err)
+			}
+			if (got[0].Alert.Report.Reply != nil) != answered {
+				t.Errorf("by %s, drill %q: %+v", door, drill, got[0].Alert.Report.Reply)
+			}
+		}
+	}
+}
+
 func TestAThreadIsNamedInBounds(t *testing.T) {
 	long := strings.Repeat("<"+strings.Repeat("x", 40)+"@example.org> ", 200)
 	got := decode(t, source(t, answering), mail("From: ann@example.org", "Message-ID: <1@example.org>", "References: "+long, "", "x"))

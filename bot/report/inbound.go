@@ -23,10 +23,11 @@ type entry struct {
 	Description string `json:"description"`
 }
 
-// Decode makes an alert of a report. In a drill nobody outside hears of it.
+// Decode makes an alert of a report. Of a drill nobody outside hears, nor of one
+// that did not come by a door of ours: it was recorded, who knows when.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	signals, err := s.decode(h, body)
-	if h.Get(incident.HeaderDrill) != "" {
+	if h.Get(incident.HeaderDrill) != "" || arrived(h).IsZero() {
 		for _, signal := range signals {
 			signal.Alert.Report.Reply = nil
 		}

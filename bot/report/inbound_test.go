@@ -31,7 +31,7 @@ func source(t testing.TB, c report.Config) *report.Source {
 	return s
 }
 
-var byMail = http.Header{"X-Report-Door": {"mail"}}
+var byMail = http.Header{"X-Report-Door": {"mail"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
 
 // decode reads a mail into its one alert.
 func decode(t testing.TB, s *report.Source, raw string) incident.Alert {
@@ -72,7 +72,7 @@ Attachment: proof.png (image/png, 4 bytes, SHA-256 %x)
 Attachment: passwd (application/octet-stream, 3 bytes, SHA-256 %x)
 Grüße aus Köln
 Severity: Critical`, reference, sha256.Sum256(raw), len(raw), sha256.Sum256([]byte("\x89PNG")), sha256.Sum256([]byte("abc"))),
-		Fingerprint: got.Fingerprint, Correlation: "report:" + reference, EventID: reference, Report: got.Report,
+		Fingerprint: got.Fingerprint, Correlation: "report:" + reference, EventID: reference, At: time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC), Report: got.Report,
 	}
 	if d := cmp.Diff(want, got); d != "" || !shown.MatchString(reference) || !strings.HasPrefix(got.Fingerprint, "report:"+reference) {
 		t.Error(d)

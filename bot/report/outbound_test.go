@@ -105,17 +105,22 @@ func TestTheFormAnswersWhoLeftAnAddress(t *testing.T) {
 	}
 }
 
-func TestNobodyOutsideHearsOfADrill(t *testing.T) {
+func TestNobodyOutsideHearsOfADrillOrARecording(t *testing.T) {
 	s := source(t, answering)
 	for door, body := range map[string]string{"form": `{"reference":"VR-00000-00000","title":"A hole","contact":"ann@example.org","description":"x"}`,
 		"mail": mail("From: ann@example.org", "Message-ID: <1@example.org>", "", "x")} {
-		for drill, answered := range map[string]bool{"": true, "yes": false} {
-			got, err := s.Decode(http.Header{"X-Report-Door": {door}, incident.HeaderDrill: {drill}}, []byte(body))
+		for name, c := range map[string]struct {
+			at, drill string
+			answered  bool
+		}{
+			"a report": {"2026-11-03T02:30:00Z", "", true}, "a drill": {"2026-11-03T02:30:00Z", "yes", false}, "a recording": {"", "", false},
+		} {
+			got, err := s.Decode(http.Header{"X-Report-Door": {door}, "X-Report-At": {c.at}, incident.HeaderDrill: {c.drill}}, []byte(body))
 			if err != nil || len(got) != 1 {
 				t.Fatalf("%s: %d signals, %v", door, len(got), err)
 			}
-			if (got[0].Alert.Report.Reply != nil) != answered {
-				t.Errorf("by %s, drill %q: %+v", door, drill, got[0].Alert.Report.Reply)
+			if (got[0].Alert.Report.Reply != nil) != c.answered {
+				t.Errorf("%s by %s: %+v", name, door, got[0].Alert.Report.Reply)
 			}
 		}
 	}

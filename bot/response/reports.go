@@ -125,7 +125,7 @@ func (r *reporting) report(g *copies) error {
 // reference, whatever mails of its thread follow. Whether it is sent is decided
 // once, too.
 func (r *reporting) acknowledge(reply incident.Reply, landed Settled, at time.Time) error {
-	if at.IsZero() || r.now.Sub(at) > replyFresh { // without a time it is a recording
+	if !at.IsZero() && r.now.Sub(at) > replyFresh {
 		return nil
 	}
 	fresh, err := r.tx.Once(0, reply.AckKey())

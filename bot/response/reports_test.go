@@ -68,16 +68,6 @@ func TestEachReportIsAcknowledgedOnce(t *testing.T) {
 	}
 }
 
-func TestARecordedReportIsNotAcknowledged(t *testing.T) {
-	w := routed(t, nil)
-	recorded := vulnerability(1, "ann@example.org")
-	recorded.At = time.Time{}
-	w.report(t, reported(1, recorded))
-	if len(w.owed()) != 0 || w.outcomes(1)[0] != outcomeOpened {
-		t.Errorf("owed %+v, outcome %v", w.owed(), w.outcomes(1))
-	}
-}
-
 func TestAnOldReportIsNotAcknowledged(t *testing.T) {
 	w := routed(t, nil)
 	w.now = at.Add(replyFresh + time.Minute)

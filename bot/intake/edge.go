@@ -168,7 +168,7 @@ func (e *Edge) take(d *door, r *http.Request) answer {
 		return answer{outcome: Limited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address sends more than it may; try again later", retry: wait}
 	}
 	if wait := sender.suspended(now); wait > 0 && !e.disguised(r, from) {
-		e.stalled.hold(r.Context(), wait)
+		e.stalled.hold(r.Context())
 		return answer{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address were not genuine; try again later", retry: wait}
 	}
 	p := &pending{lane: d.lane, result: make(chan error, 1)}
@@ -180,7 +180,9 @@ func (e *Edge) take(d *door, r *http.Request) answer {
 	if bad := e.verify(d, r.Header, &p.Delivery); bad != nil {
 		e.queue.release(d.lane, int64(len(body)))
 		if bad.outcome == Refused {
-			sender.failed(now)
+			if sender.failed(now) {
+				e.stalled.hold(r.Context())
+			}
 		}
 		return *bad
 	}

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -37,11 +38,12 @@ const (
 	failEvery = 5 * time.Second
 )
 
-// Whoever is refused unheard waits for the refusal. A sender that has it at once
-// asks again at once, and a thousand of them keep a thousand requests before
-// everybody else's; so each asks once in a while. Only so many wait, for they
-// take memory.
+// Whoever was not genuine more than a few times waits for the next refusal. A
+// sender that has it at once asks again at once, and a thousand of them keep a
+// thousand requests before everybody else's; so each asks once in a while, and
+// not all at the same time. Only so many wait, for they take memory.
 const (
+	heardOut   = 3 // failures that are answered at once: somebody is setting up a source
 	stallFor   = time.Second
 	maxStalled = 2048
 )
@@ -49,16 +51,16 @@ const (
 // stalls has a place for each refusal that is held back.
 type stalls chan struct{}
 
-// hold waits, where there is a place, until the refusal may go out: no longer
-// than it says itself when to come again.
-func (s stalls) hold(ctx context.Context, wait time.Duration) {
+// hold waits, where there is a place, until the refusal may go out: about as long
+// as stallFor says.
+func (s stalls) hold(ctx context.Context) {
 	select {
 	case s <- struct{}{}:
 	default:
 		return
 	}
 	defer func() { <-s }()
-	timer := time.NewTimer(min(wait, stallFor))
+	timer := time.NewTimer(stallFor/2 + rand.N(stallFor))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -137,8 +139,11 @@ func (a *address) suspended(now time.Time) time.Duration {
 	return until(a.failures, now)
 }
 
-// failed counts a failed verification.
-func (a *address) failed(now time.Time) { a.failures.AllowN(now, 1) }
+// failed counts a failed verification, and reports whether it is one of several.
+func (a *address) failed(now time.Time) (again bool) {
+	a.failures.AllowN(now, 1)
+	return a.failures.TokensAt(now) < failBurst-heardOut
+}
 
 // until is when the limiter has a whole token again.
 func until(l *rate.Limiter, now time.Time) time.Duration {

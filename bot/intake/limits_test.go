@@ -159,31 +159,34 @@ func TestOneHostIsOneSenderWhateverItsIPv6Address(t *testing.T) {
 }
 
 func TestFailedVerificationsSuspendTheAddress(t *testing.T) {
-	r, now := limited(t, intake.Limits{}, nil)
-	bad := func(from string) int { return r.do(to("a", from, forge(post("d", []byte(`{}`))))).Code }
-	good := func(from string) int { return r.do(to("a", from, post("d", []byte(`{}`)))).Code }
-	for n := range 20 {
-		if code := bad("192.0.2.1:9"); code != 401 {
-			t.Fatalf("failure %d is answered %d", n, code)
+	synctest.Test(t, func(t *testing.T) {
+		r, now := limited(t, intake.Limits{}, nil)
+		defer func() { _ = r.Close() }()
+		bad := func(from string) int { return r.do(to("a", from, forge(post("d", []byte(`{}`))))).Code }
+		good := func(from string) int { return r.do(to("a", from, post("d", []byte(`{}`)))).Code }
+		for n := range 20 {
+			if code := bad("192.0.2.1:9"); code != 401 {
+				t.Fatalf("failure %d is answered %d", n, code)
+			}
 		}
-	}
-	w := r.do(to("a", "192.0.2.1:9", post("d", []byte(`{}`))))
-	if code, _ := wireError(t, w); w.Code != 429 || code != "too_many_failures" || w.Header().Get("Retry-After") != "5" {
-		t.Errorf("answered %d %s, Retry-After %q", w.Code, code, w.Header().Get("Retry-After"))
-	}
-	if code := good("192.0.2.2:9"); code != 202 {
-		t.Errorf("another address is answered %d", code)
-	}
-	if code := r.do(to("b", "192.0.2.1:9", post("d", []byte(`{}`)))).Code; code != 202 {
-		t.Errorf("another source answers %d", code)
-	}
-	*now = now.Add(5 * time.Second)
-	if code := good("192.0.2.1:9"); code != 202 {
-		t.Errorf("answered %d after the suspension", code)
-	}
-	if r.seen.count("a/suspended") != 1 || r.seen.count("a/refused") != 20 {
-		t.Errorf("counted %v", r.seen.seen)
-	}
+		w := r.do(to("a", "192.0.2.1:9", post("d", []byte(`{}`))))
+		if code, _ := wireError(t, w); w.Code != 429 || code != "too_many_failures" || w.Header().Get("Retry-After") != "5" {
+			t.Errorf("answered %d %s, Retry-After %q", w.Code, code, w.Header().Get("Retry-After"))
+		}
+		if code := good("192.0.2.2:9"); code != 202 {
+			t.Errorf("another address is answered %d", code)
+		}
+		if code := r.do(to("b", "192.0.2.1:9", post("d", []byte(`{}`)))).Code; code != 202 {
+			t.Errorf("another source answers %d", code)
+		}
+		*now = now.Add(5 * time.Second)
+		if code := good("192.0.2.1:9"); code != 202 {
+			t.Errorf("answered %d after the suspension", code)
+		}
+		if r.seen.count("a/suspended") != 1 || r.seen.count("a/refused") != 20 {
+			t.Errorf("counted %v", r.seen.seen)
+		}
+	})
 }
 
 // A refusal of somebody who is not heard any more is held back, where there is a
@@ -197,14 +200,24 @@ func TestRefusalsOfTheSuspendedAreHeldBack(t *testing.T) {
 			w := r.do(to("a", "192.0.2.1:9", forge(post("d", []byte(`{}`)).WithContext(ctx))))
 			return w.Code, time.Since(began)
 		}
-		for range 20 {
+		for range 3 {
 			if code, took := forged(t.Context()); code != 401 || took != 0 {
 				t.Fatalf("answered %d after %v", code, took)
 			}
 		}
-		if code, took := forged(t.Context()); code != 429 || took != time.Second {
-			t.Errorf("answered %d after %v", code, took)
+		held := func(want int) {
+			t.Helper()
+			if code, took := forged(t.Context()); code != want || took < 500*time.Millisecond || took >= 1500*time.Millisecond {
+				t.Errorf("answered %d after %v", code, took)
+			}
 		}
+		for range 17 {
+			held(401)
+		}
+		for range 10 { // one more is heard every five seconds
+			_, _ = forged(t.Context())
+		}
+		held(429)
 		gone, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		if _, took := forged(gone); took != 100*time.Millisecond {
@@ -213,19 +226,19 @@ func TestRefusalsOfTheSuspendedAreHeldBack(t *testing.T) {
 		const places = 2048
 		var all sync.WaitGroup
 		var mu sync.Mutex
-		held := 0
+		stalled := 0
 		for range places + 50 {
 			all.Go(func() {
 				if _, took := forged(t.Context()); took > 0 {
 					mu.Lock()
-					held++
+					stalled++
 					mu.Unlock()
 				}
 			})
 		}
 		all.Wait()
-		if held != places {
-			t.Errorf("%d refusals were held back at a time, want %d", held, places)
+		if stalled != places {
+			t.Errorf("%d refusals were held back at a time, want %d", stalled, places)
 		}
 	})
 }
@@ -233,17 +246,20 @@ func TestRefusalsOfTheSuspendedAreHeldBack(t *testing.T) {
 // Behind a proxy that nobody named, an attacker must not silence the senders
 // who seem to have the same address.
 func TestAnUnknownProxyIsNotSuspended(t *testing.T) {
-	r, _ := limited(t, intake.Limits{}, nil)
-	through := func(req *http.Request) int {
-		req.Header.Set("X-Forwarded-For", "198.51.100.1")
-		return r.do(to("a", "127.0.0.1:9", req)).Code
-	}
-	for range 100 {
-		through(forge(post("d", []byte(`{}`))))
-	}
-	if code := through(post("d", []byte(`{}`))); code != 202 {
-		t.Errorf("a genuine delivery is answered %d", code)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := limited(t, intake.Limits{}, nil)
+		defer func() { _ = r.Close() }()
+		through := func(req *http.Request) int {
+			req.Header.Set("X-Forwarded-For", "198.51.100.1")
+			return r.do(to("a", "127.0.0.1:9", req)).Code
+		}
+		for range 100 {
+			through(forge(post("d", []byte(`{}`))))
+		}
+		if code := through(post("d", []byte(`{}`))); code != 202 {
+			t.Errorf("a genuine delivery is answered %d", code)
+		}
+	})
 }
 
 func TestManySendersTakeBoundedMemory(t *testing.T) {

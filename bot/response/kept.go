@@ -49,9 +49,14 @@ func (r *reporting) before(g *copies, rule Rule) (id incident.ID, quiet bool, er
 	if rule.Window <= 0 && !g.alert.Lasting {
 		return 0, false, nil
 	}
-	id, known, err := r.tx.Ended(g.alert.Correlation, g.alert, r.now.Add(-rule.Window))
-	if err != nil {
-		return 0, false, fmt.Errorf("find the incident an alert comes after: %w", err)
+	known := false
+	for _, key := range []string{own(g.alert), g.alert.Correlation} {
+		if id, known, err = r.tx.Ended(key, g.alert, r.now.Add(-rule.Window)); err != nil {
+			return 0, false, fmt.Errorf("find the incident an alert comes after: %w", err)
+		}
+		if id != 0 {
+			break
+		}
 	}
 	if id == 0 || rule.Window <= 0 && !known {
 		return 0, false, nil

@@ -166,6 +166,18 @@ func TestAStateToldAgainOpensNothing(t *testing.T) {
 	if got := w.outcomes(6); got[0] != "opened" {
 		t.Errorf("from a new start on: %v", got)
 	}
+	apart := lasting("apart since 1")
+	apart.Correlation = "another group"
+	beside := lasting("beside since 1")
+	beside.Correlation = apart.Correlation
+	w.report(t, reported(9, beside), reported(10, apart))
+	w.say(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: w.store.handled[10].Incident, Alerts: []int64{w.store.handled[10].Alert}, Title: "another"})
+	dismiss(w.store.handled[9].Incident)
+	dismiss(w.store.handled[9].Incident + 1)
+	w.report(t, reported(11, beside), reported(12, apart))
+	if got := w.outcomes(11, 12); !slices.Equal(got, []string{"late", "late"}) {
+		t.Errorf("split off, and told again after its end: %v", got)
+	}
 	plain := leveled("high", "p", "other")
 	w.report(t, reported(7, plain))
 	dismiss(w.store.handled[7].Incident)

@@ -254,6 +254,57 @@ func TestTheTableHasEveryKey(t *testing.T) {
 	}
 }
 
+// What is said about a key names the key itself, and how it is written.
+func TestFaultsSayHowAKeyIsWritten(t *testing.T) {
+	for _, tt := range []struct {
+		path  string
+		value any
+		want  string
+	}{
+		{"sources.sentry.limits.max_body", "2KB", "sources.sentry.limits.max_body: has the wrong type or form: write a whole number"},
+		{"sources.sentry.limits.rate", "many", "sources.sentry.limits.rate: has the wrong type or form: write a number"},
+		{"sources.sentry.limits.off", "perhaps", "sources.sentry.limits.off: has the wrong type or form: write true or false"},
+		{"sources.sentry.limits.burst", 3, "sources.sentry.limits.burst: limits nothing without a rate beside it"},
+		{"routing.0.window", "24 hours", "routing[0].window: has the wrong type or form: write a duration such as 24h or 400d"},
+		{"routing.0.when", " true ", "routing[1].when: is never asked: routing[0] is true for every alert"},
+		{"storm.per", "24 hours", "storm.per: has the wrong type or form: write a duration such as 5m or 24h"},
+		{"retention.alerts", "a year", "retention.alerts: has the wrong type or form: write a duration such as 24h or 400d"},
+		{"departments.security.deputies.0.until", "soon", "departments.security.deputies[0].until: "},
+		{"departments.security.deputies.0.to", "soon", "departments.security.deputies[0].to: has the wrong type or form: write a day such as 2026-12-20"},
+		{"people.0.responder", "perhaps", "people[0].responder: has the wrong type or form: write true or false"},
+		{"slack.bot_token", map[string]any{"a": 1}, "slack.bot_token: has the wrong type or form: write one value"},
+		{"sources.generic.0.tokens.0", "short", "sources.generic[0].tokens[0]: is too short for a secret"},
+		{"sources.generic.1.hmac.secrets.0", "short", "sources.generic[1].hmac.secrets[0]: is too short for a secret"},
+		{"sources.generic.0.delivery_header", "a b", `sources.generic[0].delivery_header: "a b" is no name of a header`},
+		{"sources.generic.0.headers.0", "a b", `sources.generic[0].headers[0]: "a b" is no name of a header`},
+		{"sources.generic.0.mapping.title", "itm.title", "sources.generic[0].mapping.title: unknown name itm"},
+		{"sources.generic.0.mapping.title", `header["X-Other"]`, "sources.generic[0].mapping.title: reads the header X-Other, which is not kept; list it under headers"},
+	} {
+		raw := tree(t)
+		set(t, raw, strings.Split(tt.path, "."), tt.value)
+		if _, err := decode(raw, exampleEnv); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s = %v: %v\nwant %s", tt.path, tt.value, err, tt.want)
+		}
+	}
+}
+
+// Faults in several places of one source are all named at once.
+func TestASourceWrongInSeveralWays(t *testing.T) {
+	raw := tree(t)
+	for path, value := range map[string]any{"tokens.0": "short", "mapping.title": "itm.title", "mapping.level": "item.", "tags.tool": "body."} {
+		set(t, raw, strings.Split("sources.generic.0."+path, "."), value)
+	}
+	_, err := decode(raw, exampleEnv)
+	for _, key := range []string{"tokens[0]", "mapping.title", "mapping.level", "mapping.tags.tool"} {
+		if err == nil || !strings.Contains(err.Error(), "sources.generic[0]."+key+": ") {
+			t.Errorf("%s is not named:\n%v", key, err)
+		}
+	}
+	if err != nil && !strings.HasPrefix(err.Error(), "the configuration has 4 faults:") {
+		t.Error(err)
+	}
+}
+
 func TestUnknownKeysNameTheNearest(t *testing.T) {
 	raw := tree(t)
 	set(t, raw, []string{"slack", "bot_tokn"}, "x")

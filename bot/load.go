@@ -36,7 +36,11 @@ func (f Faults) Error() string {
 	for n, fault := range f {
 		lines[n] = "  " + fault.String()
 	}
-	return fmt.Sprintf("the configuration has %d faults:\n%s", len(f), strings.Join(lines, "\n"))
+	count := fmt.Sprintf("%d faults", len(f))
+	if len(f) == 1 {
+		count = "a fault"
+	}
+	return fmt.Sprintf("the configuration has %s:\n%s", count, strings.Join(lines, "\n"))
 }
 
 func (f *Faults) add(key, format string, args ...any) {
@@ -202,6 +206,10 @@ func unknown(v any, t reflect.Type, key string, faults *Faults) {
 				fields[tag] = t.Field(n).Type
 			}
 		}
+		if len(fields) == 0 { // a secret, a day
+			faults.add(key, "has the wrong type or form: write one value, in quotes if need be")
+			return
+		}
 		for _, name := range slices.Sorted(maps.Keys(tree)) {
 			if ft, ok := fields[name]; ok {
 				unknown(tree[name], ft, join(key, name), faults)
@@ -238,7 +246,8 @@ func typeFaults(err error, faults *Faults) {
 			typeFaults(e, faults)
 		}
 	case errors.As(err, &one):
-		faults.add(lower(one.Name()), "has the wrong type or form: %s", kindOf(one.Name()))
+		key := lower(one.Name())
+		faults.add(key, "has the wrong type or form: %s", form(typeOf(key)))
 	default:
 		faults.add("configuration", "cannot be read")
 	}
@@ -250,15 +259,60 @@ func lower(name string) string { return mapKey.ReplaceAllString(strings.ToLower(
 // mapKey is how the decoder writes the key of a map: departments[legal].
 var mapKey = regexp.MustCompile(`\[([^\]]*[^\]0-9][^\]]*)\]`)
 
-// kindOf says what a key wants, by its name.
-func kindOf(name string) string {
-	switch last := name[strings.LastIndex(name, ".")+1:]; {
-	case strings.Contains(last, "within"), strings.Contains(last, "after"):
-		return "write a duration such as 5m or 90s"
-	case last == "from" || last == "to":
+// typeOf is what a key holds; nil where there is no such key.
+func typeOf(key string) reflect.Type {
+	t := reflect.TypeFor[Config]()
+	for _, name := range strings.FieldsFunc(key, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		switch t.Kind() {
+		case reflect.Slice, reflect.Map:
+			t = t.Elem()
+			continue
+		case reflect.Struct:
+		default:
+			return nil
+		}
+		field, found := reflect.StructField{}, false
+		for n := 0; n < t.NumField() && !found; n++ {
+			field = t.Field(n)
+			found = field.Tag.Get("koanf") == name
+		}
+		if !found {
+			return nil
+		}
+		t = field.Type
+	}
+	return t
+}
+
+// form says how what a key holds is written.
+func form(t reflect.Type) string {
+	if t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t {
+	case nil:
+		return "compare it with `tocsin config example`"
+	case reflect.TypeFor[time.Duration]():
+		return "write a duration such as 5m or 24h"
+	case reflect.TypeFor[Span]():
+		return "write a duration such as 24h or 400d"
+	case reflect.TypeFor[Day]():
 		return "write a day such as 2026-12-20"
-	case last == "port":
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "write true or false"
+	case reflect.Int, reflect.Int64:
+		return "write a whole number"
+	case reflect.Float64:
 		return "write a number"
+	case reflect.String:
+		return "write a text"
+	case reflect.Slice:
+		return "write a list, such as [a, b]"
 	}
 	return "compare it with `tocsin config example`"
 }

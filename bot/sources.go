@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"tocsin/bot/alertmanager"
@@ -311,18 +312,27 @@ func (c Config) validateSources(f *Faults) {
 				f.add(key+".mapping."+name, "is no field of an alert")
 			}
 		}
-		for _, one := range append(slices.Clone(g.Tokens), g.HMAC.Secrets...) {
-			if len(one.Reveal()) < 16 {
-				f.add(key, "a token or secret is too short; at least 16 characters")
+		for list, secrets := range map[string][]secret.String{"tokens": g.Tokens, "hmac.secrets": g.HMAC.Secrets} {
+			for n, one := range secrets {
+				if len(one.Reveal()) < 16 {
+					f.add(fmt.Sprintf("%s.%s[%d]", key, list, n), "is too short for a secret; at least 16 characters")
+				}
 			}
 		}
-		for _, h := range append(slices.Clone(g.Headers), g.HMAC.Header, g.DeliveryHeader) {
+		headers := map[string]string{"hmac.header": g.HMAC.Header, "delivery_header": g.DeliveryHeader}
+		for n, h := range g.Headers {
+			headers[fmt.Sprintf("headers[%d]", n)] = h
+		}
+		for at, h := range headers {
 			if h != "" && !headerName.MatchString(h) {
-				f.add(key, "%q is no name of a header", h)
+				f.add(key+"."+at, "%q is no name of a header", h)
 			}
 		}
 		if _, err := generic.New(g.config()); err != nil {
-			f.add(key, "%v", err)
+			for _, one := range apart(err) {
+				field, fix, _ := strings.Cut(one.Error(), ": ")
+				f.add(key+"."+field, "%s", fix)
+			}
 		}
 	}
 	if t := s.Trail; t.QueueURL != "" {
@@ -339,6 +349,14 @@ func (c Config) validateSources(f *Faults) {
 	s.Report.validate(c.Mail.Host != "", f)
 }
 
+// apart gives the errors that were joined, one by one.
+func apart(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		return many.Unwrap()
+	}
+	return []error{err}
+}
+
 func (l Limits) validate(key string, f *Faults) {
 	if _, err := networks(l.Networks); err != nil {
 		f.add(key+".networks", "%v", err)
@@ -350,6 +368,9 @@ func (l Limits) validate(key string, f *Faults) {
 		if n < 0 {
 			f.add(key+"."+name, "cannot be negative")
 		}
+	}
+	if l.Burst > 0 && l.Rate == 0 {
+		f.add(key+".burst", "limits nothing without a rate beside it: say how many requests a second one sender may make")
 	}
 }
 

@@ -259,8 +259,15 @@ func (c Config) validateRouting(f *Faults) {
 			}
 		}
 	}
+	always := -1 // the first rule that is true for every alert
 	for n, r := range c.Routing {
 		key, rule := fmt.Sprintf("routing[%d]", n), r.rule()
+		switch {
+		case always >= 0:
+			f.add(key+".when", "is never asked: routing[%d] is true for every alert, and the first that is true decides; move it up, or leave it out", always)
+		case strings.TrimSpace(r.When) == "true":
+			always = n
+		}
 		if r.Open != "" {
 			if _, err := incident.ParseSeverity(r.Open); err != nil {
 				f.add(key+".open", "write sev1, sev2, sev3 or sev4")

@@ -15,6 +15,7 @@ package generic
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"net/http"
 	"reflect"
@@ -23,6 +24,7 @@ import (
 	"strings"
 
 	"github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/vm"
 
 	"tocsin/bot/secret"
@@ -146,7 +148,59 @@ func New(c Config) (*Source, error) {
 		}
 		s.headers = append(s.headers, h)
 	}
+	for field, program := range s.programs() {
+		fault(field, s.headersKept(program))
+	}
 	return s, errors.Join(faults...)
+}
+
+// programs gives each expression and where it stands.
+func (s *Source) programs() iter.Seq2[string, *vm.Program] {
+	return func(yield func(string, *vm.Program) bool) {
+		all := map[string]*vm.Program{"when": s.when, "each": s.each, "resolved": s.resolved, "sample": s.sample}
+		maps.Copy(all, s.texts)
+		for tag, program := range s.tags {
+			all["tags."+tag] = program
+		}
+		for _, field := range slices.Sorted(maps.Keys(all)) {
+			if program := all[field]; program != nil && !yield("mapping."+field, program) {
+				return
+			}
+		}
+	}
+}
+
+// headersKept refuses an expression that reads a header which is not kept: it
+// would read nothing for ever, and nobody would know.
+func (s *Source) headersKept(program *vm.Program) error {
+	v := headersRead{}
+	node := program.Node()
+	ast.Walk(&node, &v)
+	for _, name := range v.names {
+		switch canonical := http.CanonicalHeaderKey(name); {
+		case !slices.Contains(s.headers, canonical):
+			return fmt.Errorf("reads the header %s, which is not kept; list it under headers", name)
+		case name != canonical:
+			return fmt.Errorf("reads the header %s, which is written header[%q]", name, canonical)
+		}
+	}
+	return nil
+}
+
+// headersRead collects the headers that an expression names.
+type headersRead struct{ names []string }
+
+// Visit looks at one node.
+func (v *headersRead) Visit(node *ast.Node) {
+	member, ok := (*node).(*ast.MemberNode)
+	if !ok {
+		return
+	}
+	of, isName := member.Node.(*ast.IdentifierNode)
+	name, isText := member.Property.(*ast.StringNode)
+	if isName && isText && of.Value == "header" {
+		v.names = append(v.names, name.Value)
+	}
 }
 
 // texts lists the expressions whose result is a text.

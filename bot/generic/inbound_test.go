@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"os"
 	"strings"
@@ -211,6 +212,29 @@ func TestNewNamesEveryFault(t *testing.T) {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("the error does not name %s\n%v", field, err)
 		}
+	}
+}
+
+// An expression that reads a header which is not kept would read nothing for ever.
+func TestHeadersThatAreReadAreKept(t *testing.T) {
+	for code, want := range map[string]string{
+		`header["X-Team"]`:                       "",
+		`header["X-Team"] + header["X-Other"]`:   "mapping.title: reads the header X-Other, which is not kept; list it under headers",
+		`(header["x-team"] ?? "") + body.a`:      `mapping.title: reads the header x-team, which is written header["X-Team"]`,
+		`header.Authorization`:                   "mapping.title: reads the header Authorization, which is not kept; list it under headers",
+		`body.header["X-Other"] + item["X-One"]`: "",
+	} {
+		c := simple(code)
+		c.Headers = []string{"x-team"}
+		_, err := generic.New(c)
+		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && got != want {
+			t.Errorf("%s: %v, want %q", code, err, want)
+		}
+	}
+	c := simple("body.a")
+	c.Mapping.When, c.Mapping.Tags = `header["X-Event"] == "x"`, map[string]string{"t": `header["X-Tag"]`}
+	if _, err := generic.New(c); err == nil || !strings.Contains(err.Error(), "mapping.when: reads the header X-Event") || !strings.Contains(err.Error(), "mapping.tags.t: reads the header X-Tag") {
+		t.Error(err)
 	}
 }
 

@@ -205,7 +205,7 @@ func TestStormGathersIntoOneIncidentAndPasses(t *testing.T) {
 	}
 	storm := w.store.incidents[4]
 	alerts, _ := w.store.Alerts(4, 0)
-	if len(alerts) != 147 || w.store.storms[4].Gathered != 147 || !strings.HasPrefix(storm.Title, "Storm of alerts") {
+	if len(alerts) != 147 || w.store.storms[4].Gathered != 147 || storm.Title != "Storm of alerts: more than 3 incidents within 5m" {
 		t.Errorf("%d alerts, %+v, %q", len(alerts), w.store.storms[4], storm.Title)
 	}
 	pages := 0

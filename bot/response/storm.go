@@ -3,6 +3,7 @@ package response
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -68,11 +69,23 @@ func (r *reporting) openStorm(g *copies, rule Rule) (incident.ID, error) {
 		return 0, fmt.Errorf("take a number: %w", err)
 	}
 	limit := r.d.Storm
+	per := short(limit.Per)
 	_, err = r.begin(id, incident.Command{Verb: incident.VerbOpen, For: id, By: source(g.alert), Via: incident.ViaSource, Severity: rule.Open,
-		Title: fmt.Sprintf("Storm of alerts: more than %d incidents within %s", limit.Incidents, limit.Per),
+		Title: fmt.Sprintf("Storm of alerts: more than %d incidents within %s", limit.Incidents, per),
 		Text: fmt.Sprintf("Alerts opened %d incidents within %s. What comes on top is gathered here, counted and not lost, until fewer come. split takes it apart.",
-			limit.Incidents, limit.Per)}, stormKey)
+			limit.Incidents, per)}, stormKey)
 	return id, err
+}
+
+// short writes 5m for 5m0s, and 1h for 1h0m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	for _, unit := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, unit) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 // gathered counts a correlation for the storm, starts or restarts its clock,

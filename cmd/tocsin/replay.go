@@ -40,9 +40,11 @@ func replayCommand(g *global) *cobra.Command {
 			"FILE is such a recording, or, with --source, a body as a sender would post it (of report: what the form stored, or a\n" +
 			"mail). It goes into the running bot over the control socket, in your name.\n\n" +
 			"With --to they go to another instance; a delivery that it knows counts once there. To an address they are posted,\n" +
-			"signed with --secret as their sources sign. SNS, reports and what the trail's reader found cannot be signed by anybody\n" +
-			"but their senders; they, and everything else, go to a control socket: unix:PATH, over ssh -L if it is on another\n" +
-			"machine. There you are whoever you are on that machine, and it stands in its audit log.",
+			"signed with --secret as their sources sign; there, what has no id of its own – Alertmanager, and generic sources\n" +
+			"without delivery_header – is known for an hour or ten minutes, as when its sender repeats it. SNS, reports and what\n" +
+			"the trail's reader found cannot be signed by anybody but their senders; they, and everything else, go to a control\n" +
+			"socket: unix:PATH, over ssh -L if it is on another machine. There you are whoever you are on that machine, and it\n" +
+			"stands in its audit log.",
 		Example: "  tocsin replay --since 2h\n  tocsin replay --since 2026-11-20T00:00:00Z --source sentry --out sentry.ndjson\n" +
 			"  tocsin replay sentry.ndjson --to https://staging.example.com --secret sentry=$SENTRY_CLIENT_SECRET\n" +
 			"  ssh -fNL /tmp/staging.sock:/var/lib/tocsin/tocsin.db.sock staging && tocsin replay sns.ndjson --to unix:/tmp/staging.sock\n" +
@@ -52,7 +54,11 @@ func replayCommand(g *global) *cobra.Command {
 			if err != nil {
 				return g.refusal(cmd.OutOrStdout(), err)
 			}
-			return g.print(cmd.OutOrStdout(), done, fmt.Sprintf("%d deliveries", done.Deliveries))
+			said := fmt.Sprintf("%d deliveries", done.Deliveries)
+			if done.Deliveries == 1 {
+				said = "1 delivery"
+			}
+			return g.print(cmd.OutOrStdout(), done, said)
 		},
 	}
 	f := cmd.Flags()
@@ -277,10 +283,10 @@ func sentryResource(body []byte) string {
 	}
 	_ = json.Unmarshal(body, &shape) // valid JSON; another shape has no data
 	for _, known := range []struct{ key, resource string }{{"metric_alert", "metric_alert"}, {"event", "event_alert"}, {"error", "error"},
-		{"comment_id", "comment"}, {"issue", "issue"}} {
+		{"comment_id", "comment"}, {"activity", "activity_alert"}, {"issue", "issue"}, {"installation", "installation"}} {
 		if _, ok := shape.Data[known.key]; ok {
 			return known.resource
 		}
 	}
-	return "installation"
+	return "unknown"
 }

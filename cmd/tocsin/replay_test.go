@@ -109,6 +109,26 @@ func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 	s.must("verify")
 }
 
+// A bare body of Sentry has lost the header that says what it is; it is taken
+// for that all the same.
+func TestABareBodyOfSentryIsRead(t *testing.T) {
+	s := raise(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, routes(map[string]any{"when": "true", "watch": true}))
+	for n, data := range []string{
+		`"triggered","data":{"issue":{"id":"7","title":"it broke"},"activity":{"type":"set_unresolved"},"alert":{"title":"a rule"}}`,
+		`"deleted","data":{"installation":{"uuid":"u"}}`,
+		`"critical","data":{"metric_alert":{"id":"9"}}`,
+	} {
+		body := filepath.Join(s.dir, "body.json")
+		if err := os.WriteFile(body, []byte(`{"action":`+data+`}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if said := s.must("replay", body, "--source", "sentry"); said != "1 delivery\n" {
+			t.Errorf("replayed: %s", said)
+		}
+		s.until(time.Minute, "it is read", func() bool { return s.count("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == n+1 })
+	}
+}
+
 // TestKeptAlertsAtTheCommandLine promotes, splits, holds back and holds.
 func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 	s := raise(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, routes(map[string]any{"when": "true", "watch": true}))

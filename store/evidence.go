@@ -71,6 +71,24 @@ func (r reader) Brought(alert int64) (row int64, err error) {
 	return row, nil
 }
 
+func (r reader) Unread(source string, limit int) (out []incident.Received, err error) {
+	var rows []inboxRow
+	err = r.db.Raw("SELECT * FROM inbox WHERE source = ? AND outcome = 'undecodable' ORDER BY id DESC LIMIT ?", source, limit).Scan(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("list the deliveries that could not be read: %w", err)
+	}
+	for _, row := range rows {
+		one := incident.Received{ID: row.ID, Source: row.Source, At: row.ReceivedAt.UTC(), Outcome: row.Outcome}
+		if len(row.SealedReason) > 0 {
+			if err := r.s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_reason", row.SealedReason, &one.Reason); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
 func (r reader) Delivery(id int64) (out incident.Received, settled response.Settled, err error) {
 	var rows []inboxRow
 	if err := r.db.Raw("SELECT * FROM inbox JOIN bodies ON inbox_id = id WHERE id = ?", id).Scan(&rows).Error; err != nil {

@@ -19,6 +19,12 @@ func explanation(x incident.Explanation) []string {
 	if x.Alert.ID != 0 {
 		out = append(out, AlertLine(x.Alert))
 	}
+	if x.Brought != 0 {
+		out = append(out, fmt.Sprintf("It came first with D%d.", x.Brought))
+	}
+	for _, u := range x.Unread {
+		out = append(out, fmt.Sprintf("Not read: %s · %d times, last D%d at %s", flat(u.Reason), u.Count, u.Last, u.At.UTC().Format(answerTime)))
+	}
 	out = append(out, "Decided: "+flat(x.Outcome))
 	return append(append(out, routing(x)...), detection(x.Detection)...)
 }

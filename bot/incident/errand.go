@@ -78,12 +78,25 @@ type Explanation struct {
 	Incident  ID          `json:"incident,omitempty"`
 	Outcome   string      `json:"outcome"` // what was decided the last time, in words
 	Delivery  *Received   `json:"delivery,omitempty"`
-	Digest    string      `json:"digest"`          // of the routing by which it was decided
-	Since     time.Time   `json:"since,omitzero"`  // when that routing was first in force with these detection rules
-	Present   string      `json:"present"`         // of the routing in force now
-	Rules     []TriedRule `json:"rules"`           // those that were tried
-	Today     []TriedRule `json:"today,omitempty"` // how it would be decided now, where the routing changed
+	Brought   int64       `json:"brought,omitempty"` // the delivery that an alert came with first, where an alert was asked for
+	Unread    []Unread    `json:"unread,omitempty"`  // of an alert about deliveries that cannot be read: why they cannot
+	Digest    string      `json:"digest"`            // of the routing by which it was decided
+	Since     time.Time   `json:"since,omitzero"`    // when that routing was first in force with these detection rules
+	Present   string      `json:"present"`           // of the routing in force now
+	Rules     []TriedRule `json:"rules"`             // those that were tried
+	Today     []TriedRule `json:"today,omitempty"`   // how it would be decided now, where the routing changed
 	Detection Detection   `json:"detection"`
+}
+
+// UnreadKind is the kind of the alert about deliveries of a source that cannot be read.
+func UnreadKind(source string) string { return source + ".unreadable" }
+
+// Unread is a reason for which deliveries cannot be read.
+type Unread struct {
+	Reason string    `json:"reason"`
+	Count  int       `json:"count"` // among the newest deliveries that cannot be read
+	Last   int64     `json:"last"`  // the newest of them
+	At     time.Time `json:"at"`    // when that came
 }
 
 // Detection is what the detection rules make of the records in a delivery.

@@ -109,7 +109,7 @@ func (e *Edge) decode(row Row) incident.Reported {
 // alerts that opened nothing are listed.
 func unreadable(out incident.Reported, row Row, why string) incident.Reported {
 	out.Failed, out.Again = why, row.Again || row.Unread
-	kind := row.Source + ".unreadable"
+	kind := incident.UnreadKind(row.Source)
 	out.Signals = []incident.Signal{{Row: row.ID, Alert: &incident.Alert{
 		Source: row.Source, Kind: kind, Level: incident.LevelInformational, At: row.Received, Fingerprint: kind,
 		Title: "Deliveries from " + row.Source + " cannot be read", Detail: why,

@@ -3,6 +3,7 @@ package response
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"tocsin/bot/incident"
 )
@@ -73,8 +74,37 @@ func (d *Desk) gather(r Reader, x *explaining, e incident.Errand) (err error) {
 			return err
 		}
 	}
-	if e.Delivery == 0 && d.Detect != nil && d.Detect.Judges(x.row.Alert.Source) {
-		return d.bringing(r, x)
+	if e.Delivery != 0 {
+		return nil
+	}
+	if err := d.bringing(r, x); err != nil {
+		return err
+	}
+	if x.row.Alert.Kind == incident.UnreadKind(x.row.Alert.Source) {
+		return reasons(r, x)
+	}
+	return nil
+}
+
+// mostUnread is how many of the newest deliveries that cannot be read an
+// explanation looks at, and mostReasons how many reasons it tells.
+const mostUnread, mostReasons = 200, 10
+
+// reasons adds why deliveries cannot be read. They are one alert, whatever the
+// reason, so that a sender's whims do not fill the list.
+func reasons(r Reader, x *explaining) error {
+	rows, err := r.Unread(x.row.Alert.Source, mostUnread)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		n := slices.IndexFunc(x.Unread, func(u incident.Unread) bool { return u.Reason == row.Reason })
+		switch {
+		case n >= 0:
+			x.Unread[n].Count++
+		case len(x.Unread) < mostReasons:
+			x.Unread = append(x.Unread, incident.Unread{Reason: row.Reason, Count: 1, Last: row.ID, At: row.At})
+		}
 	}
 	return nil
 }

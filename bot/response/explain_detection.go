@@ -18,14 +18,13 @@ func (d *Desk) configuration() Configuration {
 	return c
 }
 
-// bringing reads the delivery that brought an alert first. One about several
-// events has none.
-func (d *Desk) bringing(r Reader, x *explaining) error {
-	row, err := r.Brought(x.row.ID)
-	if err != nil || row == 0 {
+// bringing finds the delivery that brought an alert first, and reads it where
+// detection rules judge it. An alert about several events has none.
+func (d *Desk) bringing(r Reader, x *explaining) (err error) {
+	if x.Brought, err = r.Brought(x.row.ID); err != nil || x.Brought == 0 || d.Detect == nil || !d.Detect.Judges(x.row.Alert.Source) {
 		return err
 	}
-	x.body, _, err = r.Delivery(row)
+	x.body, _, err = r.Delivery(x.Brought)
 	return err
 }
 

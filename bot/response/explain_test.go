@@ -2,6 +2,7 @@ package response
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,22 @@ func (d detector) Counted(rules []byte, a incident.Alert) (string, error) {
 		rules = []byte(d.word)
 	}
 	return "counted by " + string(rules), nil
+}
+
+// An alert about deliveries that cannot be read is one, whatever the reason; the
+// explanation tells each reason, and where its newest delivery is.
+func TestExplainTellsWhyDeliveriesAreNotRead(t *testing.T) {
+	w := routed(t, func(*Options) {})
+	for n, why := range []string{"resource x is unknown", "not JSON", "resource x is unknown"} {
+		row := reported(int64(n+1), incident.Alert{Source: "sentry", Kind: incident.UnreadKind("sentry"), Level: incident.LevelInformational, Title: "Deliveries cannot be read", Fingerprint: "u"})
+		row.Failed = why
+		w.report(t, row)
+	}
+	x := w.errand(t, "p1", incident.Errand{Query: incident.QueryExplain, Alert: 1}).Explanation
+	want := []incident.Unread{{Reason: "resource x is unknown", Count: 2, Last: 3}, {Reason: "not JSON", Count: 1, Last: 2}}
+	if !slices.Equal(x.Unread, want) || x.Alert.Count != 3 {
+		t.Errorf("%+v", x)
+	}
 }
 
 // TestExplainTellsByWhichDetectionRules: by those of then while they are kept

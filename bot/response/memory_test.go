@@ -331,6 +331,15 @@ func (m *memory) Delivery(row int64) (incident.Received, Settled, error) {
 	return incident.Received{ID: row, Source: "cloudtrail", Outcome: s.Outcome, Reason: s.Reason, Body: []byte(m.bodies[row])}, s, nil
 }
 
+func (m *memory) Unread(source string, limit int) (out []incident.Received, err error) {
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(m.handled))) {
+		if s := m.handled[id]; s.Outcome == outcomeUndecodable && len(out) < limit {
+			out = append(out, incident.Received{ID: id, Source: source, Outcome: s.Outcome, Reason: s.Reason})
+		}
+	}
+	return out, nil
+}
+
 func (m *memory) Brought(alert int64) (row int64, err error) {
 	for id, s := range m.handled {
 		if s.Alert == alert && (row == 0 || id < row) {

@@ -62,6 +62,9 @@ type Reader interface {
 	Delivery(row int64) (incident.Received, Settled, error)
 	// Brought returns the first delivery of an alert that is still kept, or 0.
 	Brought(alert int64) (row int64, err error)
+	// Unread lists deliveries of a source that could not be read, the newest
+	// first: number, time and reason.
+	Unread(source string, limit int) ([]incident.Received, error)
 	// Configuration returns rules that were in force together.
 	Configuration(id int64) (Configuration, error)
 	// Maintenance lists the windows that end after a time, by their end.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,13 @@ import (
 // and not about an incident.
 func explainCommand(g *global) *cobra.Command {
 	return &cobra.Command{
-		Use: "explain ALERT", Short: "Why an alert was treated as it was: each rule tried, and the values it compared", Args: cobra.ExactArgs(1),
+		Use: "explain ALERT", Short: "Why an alert was treated as it was: each rule tried, and the values it compared",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("say which alert, such as A17 as `tocsin incident alerts` lists it, or which delivery, such as D2041")
+			}
+			return nil
+		},
 		Long: "Say why an alert (A17, as `tocsin incident alerts` lists it) or a delivery (D2041) was treated as it was: each routing\n" +
 			"rule that was tried, where it does not fit the values it compared, and what was decided. Of a CloudTrail record, each\n" +
 			"detection rule that asks for such events: its id, level, file and line, whether it matches, and the lines of the rule\n" +

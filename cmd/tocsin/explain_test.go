@@ -100,6 +100,13 @@ func TestExplainNamesTheDetectionRules(t *testing.T) {
 	expect(watched, "Decided: watched", "does not match: high · A user came from elsewhere · own-user · "+own, `line 8, userIdentity.userName|expand: asks for "ada", the record has "bob"`,
 		`line 10, userAgent|contains: leaves out "terraform", the record has "terraform/1.9"`, "No rule makes it more than informational")
 	expect(dropped, "Decided: dropped by the rule that fits", "fits: rule 2", "ListUsers of iam.amazonaws.com in "+dropped, "No rule makes it more than informational")
+	again := post(`{"detail-type":"Another Event","source":"aws.events","detail":{}}`)
+	kind := func(kind string) string {
+		return fmt.Sprintf("A%d", s.count("SELECT id FROM alerts WHERE kind = '"+kind+"'"))
+	}
+	expect(kind("cloudtrail.unreadable"), `Not read: decode cloudtrail event: detail-type "Scheduled Event"`, "1 times, last "+unread+" at ",
+		`Not read: decode cloudtrail event: detail-type "Another Event"`, "1 times, last "+again+" at ", "Decided: watched")
+	expect(kind("sentry.issue"), "It came first with "+elsewhere+".")
 	expect(unread, "Decided: it could not be read", "The routing was sha256:", unread+" holds no record that detection rules judge.")
 	expect(elsewhere, "sentry", "The routing has not changed since.", "Detection rules sha256:")
 	var answer incident.Answer

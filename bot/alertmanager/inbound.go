@@ -198,7 +198,7 @@ func (m *message) resolved(items ...item) incident.Signal {
 	for n, a := range items {
 		said = append(said, a.identity(), string(a.EndsAt))
 		if n < maxResolved {
-			titles = append(titles, a.title())
+			titles = append(titles, a.which())
 		}
 		if end := instant(a.EndsAt); end.After(at) {
 			at = end
@@ -241,6 +241,16 @@ func (a *item) title() string {
 		title += " on " + at
 	}
 	return string(title)
+}
+
+// which is the title, and of which instance where that does not show: what is
+// resolved for one may go on for another.
+func (a *item) which() string {
+	title, at := a.title(), string(a.label("instance", "service", "job"))
+	if at == "" || strings.Contains(title, at) {
+		return title
+	}
+	return title + " (" + at + ")"
 }
 
 // detail is what a responder reads next: the annotations that are sentences,

@@ -152,6 +152,21 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// What is resolved for one instance goes on for another under the same summary.
+func TestDecodeResolvedNamesTheInstance(t *testing.T) {
+	body := `{"version":"4","groupKey":"g","alerts":[
+		{"status":"resolved","labels":{"alertname":"A","instance":"i1"},"annotations":{"summary":"Disk full"},"endsAt":"2026-11-03T02:20:00Z","fingerprint":"f1"},
+		{"status":"resolved","labels":{"alertname":"A","instance":"i2"},"annotations":{"summary":"Disk full on i2"},"endsAt":"2026-11-03T02:20:00Z","fingerprint":"f2"},
+		{"status":"firing","labels":{"alertname":"A","instance":"i3"},"annotations":{"summary":"Disk full"},"fingerprint":"f3"}]}`
+	got, err := (&alertmanager.Source{}).Decode(nil, []byte(body))
+	if err != nil || len(got) != 3 {
+		t.Fatalf("%d signals, error %v", len(got), err)
+	}
+	if a, b := got[1].Command.Text, got[2].Command.Text; a != "Alertmanager: Disk full (i1): resolved" || b != "Alertmanager: Disk full on i2: resolved" {
+		t.Errorf("%q, %q", a, b)
+	}
+}
+
 func TestDecodeWhatIsNoVersion4(t *testing.T) {
 	v4 := func(alerts string) string {
 		return `{"version":"4","groupKey":"g","alerts":` + alerts + `}`

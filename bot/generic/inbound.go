@@ -168,7 +168,7 @@ func (s *Source) signal(e env) (incident.Signal, bool) {
 			a.Tags[tag] = v
 		}
 	}
-	a.Level = level(r.text("level", s.texts["level"]))
+	a.Level = r.level(r.text("level", s.texts["level"]))
 	a.At = instant(r.text("at", s.texts["at"]))
 	a.URL = webURL(a.URL)
 	s.complete(a)
@@ -206,8 +206,8 @@ func (s *Source) resolution(a *incident.Alert) incident.Signal {
 }
 
 // level reads the usual words. One that is not known is taken seriously enough
-// to be looked at.
-func level(word string) incident.Level {
+// to be looked at, and the alert says so.
+func (r *reading) level(word string) incident.Level {
 	switch strings.ToLower(strings.TrimSpace(word)) {
 	case "critical", "fatal", "emergency", "p1", "sev1":
 		return incident.LevelCritical
@@ -217,6 +217,12 @@ func level(word string) incident.Level {
 		return incident.LevelLow
 	case "informational", "none", "debug", "ok":
 		return incident.LevelInformational
+	case "", "medium", "moderate", "warning", "warn", "p3", "sev3":
+	default:
+		if cut := []rune(word); len(cut) > 40 {
+			word = string(cut[:40]) + "…"
+		}
+		r.failed = append(r.failed, fmt.Sprintf("mapping.level gives %q, which is none; it counts as medium. Known are critical, high, medium, low and informational", word))
 	}
 	return incident.LevelMedium
 }

@@ -172,6 +172,27 @@ func TestDecodeSurvivesAFailingExpression(t *testing.T) {
 	}
 }
 
+// A level that is none is not swallowed: the alert is medium and says why.
+func TestDecodeALevelThatIsNone(t *testing.T) {
+	c := simple("body.title")
+	c.Mapping.Level = "body.level"
+	s := source(t, c)
+	for level, want := range map[string]incident.Level{`"CRITICAL "`: incident.LevelCritical, `"warning"`: incident.LevelMedium, `"medium"`: incident.LevelMedium,
+		`""`: incident.LevelMedium, `null`: incident.LevelMedium, `"severe"`: "", `9.8`: "", `"` + strings.Repeat("é", 300) + `"`: ""} {
+		got, err := s.Decode(nil, []byte(`{"title":"Hello","level":`+level+`}`))
+		if err != nil || len(got) != 1 {
+			t.Fatalf("%s: %d signals, error %v", level, len(got), err)
+		}
+		a, says := got[0].Alert, want == ""
+		if says {
+			want = incident.LevelMedium
+		}
+		if a.Level != want || strings.Contains(a.Detail, "which is none; it counts as medium") != says || len(a.Detail) > 250 {
+			t.Errorf("%s: %s, %q", level, a.Level, a.Detail)
+		}
+	}
+}
+
 func TestDecodeHostileBodies(t *testing.T) {
 	s := source(t, simple(`string(body?.n ?? "none")`))
 	tests := []struct{ name, body, title, says string }{

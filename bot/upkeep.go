@@ -57,6 +57,9 @@ func (b *Bot) upkeep() *upkeep {
 	if b.mailbox != nil {
 		s.parts["vulnerability mailbox"] = func(time.Time) error { _, err := b.mailbox.Fault(); return err }
 	}
+	if b.trail != nil {
+		s.parts["trail queue"] = func(time.Time) error { return b.trail.Fault() }
+	}
 	if b.reports != nil {
 		s.parts["pgp key"] = func(time.Time) error { return b.reports.Fault() }
 	}

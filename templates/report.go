@@ -30,6 +30,7 @@ const (
 // parts are the parts of the house whose faults people are told of.
 var parts = map[string]struct{ what, means string }{
 	"vulnerability mailbox": {"The vulnerability mailbox cannot be read", "Reports by mail stay in the mailbox until it can; nobody hears of them. The log of the bot says why: whether the server is down, refuses the login, or the folder is gone."},
+	"trail queue":           {"The queue of CloudTrail's files cannot be read", "No rule sees what the trail writes; nothing is lost for as long as the queue keeps its messages. The log of the bot says why: whether the credentials are missing or refused, or the queue is gone."},
 	"pgp key":               {"The PGP key of the vulnerability alias is not valid any more", "Reporters cannot encrypt to us. Make a new key or prolong this one, publish it where security.txt says, and put it under sources.report.pgp_keys."},
 }
 

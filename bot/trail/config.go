@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -89,6 +90,16 @@ type Source struct {
 	queue *sqs.Client
 	store *s3.Client
 	done  *recent
+	fault atomic.Pointer[error] // of the last question to the queue
+}
+
+// Fault says why the queue gives no answer; nil while it does, and before it was
+// asked.
+func (s *Source) Fault() error {
+	if err := s.fault.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 var (

@@ -259,8 +259,18 @@ func TestWrongCredentialsAreSeen(t *testing.T) {
 		stop := w.run()
 		w.until("refused", func() bool { return w.aws.Count("sqs:ReceiveMessage", 403) >= 3 })
 		stop()
+		if w.reader.Fault() == nil {
+			t.Error("the reader finds no fault with its queue")
+		}
 		if w.count.get("poll error") == 0 || w.aws.Count("sqs:ReceiveMessage", 403) > 10 {
 			t.Errorf("counted %v", w.count.n)
+		}
+		t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
+		stop = w.run()
+		w.until("answered", func() bool { return w.aws.Count("sqs:ReceiveMessage", 200) >= 1 })
+		stop()
+		if err := w.reader.Fault(); err != nil {
+			t.Errorf("the queue answers, and the fault is %v", err)
 		}
 	})
 }

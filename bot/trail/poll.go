@@ -45,6 +45,7 @@ func (s *Source) poll(ctx context.Context) {
 			return
 		}
 		s.Observer.Polled(len(messages), err)
+		s.fault.Store(&err)
 		if err != nil {
 			pause := doubled(minPollPause, maxPollPause, failures)
 			failures++

@@ -100,6 +100,7 @@ type world struct {
 	inbox   *inbox
 	count   *counter
 	change  func(*trail.Config)
+	reader  *trail.Source // that was started last
 	running sync.WaitGroup
 }
 
@@ -143,6 +144,7 @@ func (w *world) source() *trail.Source {
 func (w *world) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := w.source()
+	w.reader = s
 	ended := make(chan struct{})
 	w.running.Go(func() {
 		defer close(ended)

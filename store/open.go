@@ -49,6 +49,8 @@ type Store struct {
 	// is there to be sealed anew.
 	sealing sync.RWMutex
 
+	underway underway
+
 	closing sync.Once
 	suspect atomic.Bool // the last write met a database that was unavailable
 

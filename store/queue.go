@@ -154,9 +154,10 @@ func (e attemptError) Error() string { return e.reason }
 // worker calls the handlers of one kind and turns their errors into what River should do.
 type worker struct {
 	river.WorkerDefaults[jobArgs]
-	handle handler
-	log    *slog.Logger
-	failed func(Failure)
+	handle   handler
+	log      *slog.Logger
+	failed   func(Failure)
+	underway *underway
 	// narrow, if not nil, is asked after a panic to give the work to smaller jobs, and to complete this one.
 	narrow func(ctx context.Context, task Task) (bool, error)
 }
@@ -173,6 +174,7 @@ func retryDelay(attempt int, random func(int64) int64) time.Duration {
 }
 
 func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
+	defer w.underway.begin(j.ID)()
 	task := Task{Kind: j.Kind, IDs: j.Args.IDs, Attempt: j.Attempt + snoozes(j.Metadata), job: j}
 	stack, err := w.call(ctx, task)
 	var later *incident.RetryAfter

@@ -61,7 +61,8 @@ func (s *Store) run(ctx context.Context, work handlers) error {
 		s.running = false
 		return fmt.Errorf("run store: %w", classify(err))
 	}
-	s.worker, s.release = client, release
+	end := s.watchLost()
+	s.worker, s.release = client, func() { end(); release() }
 	return nil
 }
 
@@ -104,7 +105,7 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 }
 
 func (s *Store) newWorker(handle handler) *worker {
-	return &worker{handle: handle, log: s.log.With("component", "queue"), failed: s.failed}
+	return &worker{handle: handle, log: s.log.With("component", "queue"), failed: s.failed, underway: &s.underway}
 }
 
 // recoverJobs gives the queue back what a dead incarnation of this replica held: its running jobs, whose attempt stays

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,8 +100,8 @@ func TestSplitGuards(t *testing.T) {
 		var e *Error
 		if CodeOf(err) != c.code || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
-		} else if e, _ = err.(*Error); e.Field != c.field {
-			t.Errorf("%s: the error names %q", name, e.Field)
+		} else if !errors.As(err, &e) || e.Field != c.field {
+			t.Errorf("%s: the error does not name %q: %v", name, c.field, err)
 		}
 	}
 }

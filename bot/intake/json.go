@@ -30,9 +30,9 @@ func wellFormed(body []byte) error {
 	for documents := 0; ; {
 		token, err := d.ReadToken()
 		switch {
-		case err == io.EOF && documents == 1:
+		case errors.Is(err, io.EOF) && documents == 1:
 			return nil
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return errors.New("the body is empty; one JSON document is expected")
 		case err != nil:
 			return malformed(err)

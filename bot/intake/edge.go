@@ -13,6 +13,7 @@ import (
 	"math"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -140,9 +141,14 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a := e.take(source, r)
 	e.observer.Delivery(name, a.outcome, time.Since(start))
-	if a.outcome != Gone {
-		a.write(w)
-	}
+	a.write(w)
+}
+
+// gone is said to whoever hung up, and to whoever is there after all: where
+// the time for reading is over, the context ends as well, and a handler that
+// writes nothing has said 200.
+func gone(message string) answer {
+	return answer{outcome: Gone, status: http.StatusServiceUnavailable, code: "too_slow", message: message}
 }
 
 // take does everything but writing the answer. What costs least comes first: a
@@ -209,8 +215,9 @@ func (e *Edge) read(d *door, r *http.Request) ([]byte, *answer) {
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
 	if _, err := buf.ReadFrom(io.LimitReader(r.Body, most+1)); err != nil {
-		if r.Context().Err() != nil {
-			return nil, &answer{outcome: Gone}
+		if r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			a := gone("the body did not come in time; try again")
+			return nil, &a
 		}
 		return nil, &answer{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body ended early"}
 	}
@@ -306,7 +313,7 @@ func (e *Edge) commit(ctx context.Context, p *pending) answer {
 	case <-patience.C:
 		return answer{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long; try again"}
 	case <-ctx.Done():
-		return answer{outcome: Gone} // it is committed with its batch all the same
+		return gone("storing the delivery takes too long; try again") // it is committed with its batch all the same
 	}
 }
 

@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -8,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -17,6 +20,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"tocsin/bot/intake"
@@ -239,7 +243,9 @@ func TestEdgeClientThatWentAwayLosesNobodysDelivery(t *testing.T) {
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
-			r.do(post("gone", []byte(`{}`)).WithContext(ctx))
+			if w := r.do(post("gone", []byte(`{}`)).WithContext(ctx)); w.Code != http.StatusServiceUnavailable {
+				t.Errorf("answered %d before it was stored", w.Code)
+			}
 		}()
 		synctest.Wait()
 		hangUp()
@@ -258,6 +264,37 @@ func TestEdgeClientThatWentAwayLosesNobodysDelivery(t *testing.T) {
 		}
 		_ = r.Close()
 	})
+}
+
+// A body that stalls ends the request's context without the sender being gone. A
+// handler that wrote nothing then would have said 200 to what nobody has.
+func TestEdgeSaysNothingOfSuccessToABodyThatStalls(t *testing.T) {
+	r := newRig(t, nil)
+	server := httptest.NewUnstartedServer(r.Edge)
+	server.Config.ReadTimeout = 50 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST /hooks/signed HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{"); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, _ := io.ReadAll(res.Body)
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(string(said), "did not come in time") {
+		t.Errorf("answered %d %v %s", res.StatusCode, res.Header, said)
+	}
+	if n := len(r.store.stored()); n != 0 {
+		t.Errorf("%d rows are stored", n)
+	}
 }
 
 func TestEdgeCloseCommitsWhatWaits(t *testing.T) {

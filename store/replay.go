@@ -28,35 +28,68 @@ func (s Span) where() (string, []any) {
 	return where, args
 }
 
-// replayBatch is how many deliveries are read, or put back, at a time.
-const replayBatch = 200
+// What is read, or put back, at a time. Bodies are large at times: what holds some is read up to a weight, but for the last.
+const (
+	replayBatch = 200
+	batchBytes  = 8 << 20
+)
+
+// recorded is a stored delivery as it was received.
+type recorded struct {
+	row      int64
+	delivery intake.Delivery
+	sha256   string
+}
 
 // Deliveries calls fn with the stored deliveries of a span as they were received, in their order.
 func (s *Store) Deliveries(ctx context.Context, span Span, fn func(row int64, d intake.Delivery, sha256 string) error) error {
-	where, args := span.where()
 	for after := int64(0); ; {
-		var rows []inboxRow
-		err := s.view(ctx, func(db *gorm.DB) error {
-			return db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
-				slices.Concat([]any{after}, args, []any{replayBatch})...).Scan(&rows).Error
-		})
+		some, err := s.recorded(ctx, span, after)
+		if err != nil {
+			return err
+		}
+		if len(some) == 0 {
+			return nil
+		}
+		for _, r := range some {
+			if err := fn(r.row, r.delivery, r.sha256); err != nil {
+				return err
+			}
+		}
+		after = some[len(some)-1].row
+	}
+}
+
+// recorded reads the next deliveries of a span behind a row, as many as one batch holds.
+func (s *Store) recorded(ctx context.Context, span Span, after int64) ([]recorded, error) {
+	where, args := span.where()
+	var out []recorded
+	err := s.view(ctx, func(db *gorm.DB) error {
+		out = nil
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
+			slices.Concat([]any{after}, args, []any{replayBatch})...).Rows()
 		if err != nil {
 			return fmt.Errorf("read deliveries: %w", err)
 		}
-		if len(rows) == 0 {
-			return nil
-		}
-		for _, row := range rows {
+		defer func() { _ = rows.Close() }()
+		for size := 0; size < batchBytes && rows.Next(); {
+			var row inboxRow
+			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.SealedBody); err != nil {
+				return fmt.Errorf("read deliveries: %w", err)
+			}
 			var d sealedDelivery
 			if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
 				return err
 			}
-			if err := fn(row.ID, d.delivery(row), d.hash()); err != nil {
-				return err
-			}
+			size += len(d.Body)
+			out = append(out, recorded{row.ID, d.delivery(row), d.hash()})
 		}
-		after = rows[len(rows)-1].ID
-	}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("read deliveries: %w", err)
+		}
+		return nil
+	})
+	return out, err
 }
 
 // The outcomes that led nowhere, and so may turn out differently: those that were counted, of which nothing may be

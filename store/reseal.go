@@ -47,17 +47,13 @@ type cell struct {
 	Sealed []byte
 }
 
-// resealBatch is how many ciphertexts are read, and rewritten, at a time.
+// resealBatch is how many ciphertexts are read, and rewritten, at a time; if they are large, as many as weigh batchBytes.
 const resealBatch = 200
 
 // each calls fn with every ciphertext of a column, in batches.
 func (s *Store) each(ctx context.Context, c sealedColumn, fn func([]cell) error) error {
 	for after := int64(-1 << 62); ; {
-		var cells []cell
-		err := s.view(ctx, func(db *gorm.DB) error {
-			return db.Raw(fmt.Sprintf("SELECT %s AS id, %s AS key, %s AS sealed FROM %s WHERE %s > ? AND %s IS NOT NULL ORDER BY %s LIMIT %d",
-				c.id, c.key, c.column, c.table, c.id, c.column, c.id, resealBatch), after).Scan(&cells).Error
-		})
+		cells, err := s.cells(ctx, c, after)
 		if err != nil {
 			return fmt.Errorf("read %s.%s: %w", c.table, c.column, err)
 		}
@@ -69,6 +65,29 @@ func (s *Store) each(ctx context.Context, c sealedColumn, fn func([]cell) error)
 		}
 		after = cells[len(cells)-1].ID
 	}
+}
+
+// cells reads the next ciphertexts of a column behind a row, as many as one batch holds.
+func (s *Store) cells(ctx context.Context, c sealedColumn, after int64) (out []cell, err error) {
+	err = s.view(ctx, func(db *gorm.DB) error {
+		out = nil
+		rows, err := db.Raw(fmt.Sprintf("SELECT %s, %s, %s FROM %s WHERE %s > ? AND %s IS NOT NULL ORDER BY %s LIMIT %d",
+			c.id, c.key, c.column, c.table, c.id, c.column, c.id, resealBatch), after).Rows()
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for size := 0; size < batchBytes && rows.Next(); {
+			var one cell
+			if err := rows.Scan(&one.ID, &one.Key, &one.Sealed); err != nil {
+				return err
+			}
+			size += len(one.Sealed)
+			out = append(out, one)
+		}
+		return rows.Err()
+	})
+	return out, err
 }
 
 // Reseal encrypts every ciphertext with the present key and signs every head with it, so that older keys can be pruned.

@@ -76,14 +76,15 @@ func (c *control) again(ctx context.Context, who incident.Handle, ask Ask) (any,
 		span.To = now // not what it takes in itself
 	}
 	var some []Recorded
-	total := 0
+	total, size := 0, 0
 	flush := func() error {
 		n, err := c.takeIn(ctx, who, some, true)
-		total, some = total+n, some[:0]
+		total, some, size = total+n, nil, 0
 		return err
 	}
 	err := c.store.Deliveries(ctx, span, func(row int64, d intake.Delivery, hash string) error {
-		if some = append(some, recorded(row, d, hash)); len(some) < takeAtOnce {
+		some, size = append(some, recorded(row, d, hash)), size+len(d.Body)
+		if len(some) < takeAtOnce && size < takeBytes {
 			return nil
 		}
 		return flush()
@@ -101,8 +102,12 @@ func (c *control) deliver(ctx context.Context, who incident.Handle, ask Ask) (an
 	return Replayed{n}, err
 }
 
-// takeAtOnce is how many deliveries wait for one commit together.
-const takeAtOnce = 64
+// takeAtOnce is how many deliveries wait for one commit together, and takeBytes
+// what they weigh, but for the last one.
+const (
+	takeAtOnce = 64
+	takeBytes  = 4 << 20
+)
 
 // takeIn hands deliveries to the intake, which treats them as it treats those
 // of any other door.
@@ -124,6 +129,7 @@ func (c *control) takeIn(ctx context.Context, who incident.Handle, list []Record
 			if d.ID == "" {
 				d.ID = "sha256:" + hashOf(r.Body)
 			}
+			d.Header[incident.HeaderRecorded] = "yes"
 			delete(d.Header, incident.HeaderDrill) // if it was recorded in one
 			if anew {
 				d.ID += "#" + rand.Text()

@@ -79,6 +79,10 @@ type Alert struct {
 // anew. No sender can set it.
 const HeaderDrill = "Tocsin-Drill"
 
+// HeaderRecorded marks a delivery that came out of a recording, and not by a door
+// of this instance: nobody outside is told of it. No sender can set it.
+const HeaderRecorded = "Tocsin-Recorded"
+
 // Signal is what one delivery meant: an alert, or something that somebody did
 // in the outside system (a PagerDuty acknowledgement is no alert).
 type Signal struct {

@@ -24,10 +24,10 @@ type entry struct {
 }
 
 // Decode makes an alert of a report. Of a drill nobody outside hears, nor of one
-// that did not come by a door of ours: it was recorded, who knows when.
+// that did not come by a door of this instance, now.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	signals, err := s.decode(h, body)
-	if h.Get(incident.HeaderDrill) != "" || arrived(h).IsZero() {
+	if h.Get(incident.HeaderDrill) != "" || h.Get(incident.HeaderRecorded) != "" || arrived(h).IsZero() {
 		for _, signal := range signals {
 			signal.Alert.Report.Reply = nil
 		}

@@ -110,12 +110,13 @@ func TestNobodyOutsideHearsOfADrillOrARecording(t *testing.T) {
 	for door, body := range map[string]string{"form": `{"reference":"VR-00000-00000","title":"A hole","contact":"ann@example.org","description":"x"}`,
 		"mail": mail("From: ann@example.org", "Message-ID: <1@example.org>", "", "x")} {
 		for name, c := range map[string]struct {
-			at, drill string
-			answered  bool
+			at, mark string
+			answered bool
 		}{
-			"a report": {"2026-11-03T02:30:00Z", "", true}, "a drill": {"2026-11-03T02:30:00Z", "yes", false}, "a recording": {"", "", false},
+			"a report": {"2026-11-03T02:30:00Z", "X-None", true}, "a drill": {"2026-11-03T02:30:00Z", incident.HeaderDrill, false},
+			"a recording": {"2026-11-03T02:30:00Z", incident.HeaderRecorded, false}, "one of an unknown time": {"", "X-None", false},
 		} {
-			got, err := s.Decode(http.Header{"X-Report-Door": {door}, "X-Report-At": {c.at}, incident.HeaderDrill: {c.drill}}, []byte(body))
+			got, err := s.Decode(http.Header{"X-Report-Door": {door}, "X-Report-At": {c.at}, c.mark: {"yes"}}, []byte(body))
 			if err != nil || len(got) != 1 {
 				t.Fatalf("%s: %d signals, %v", door, len(got), err)
 			}

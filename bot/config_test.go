@@ -97,6 +97,7 @@ var broken = []struct {
 	{"sources.report.mailbox.address", "imap", "sources.report.mailbox"}, {"sources.report.mailbox.tls", "yes", "sources.report.mailbox"}, {"sources.report.mailbox.username", "", "sources.report.mailbox"},
 	{"sources.report.mailbox.password", "", "sources.report.mailbox"}, {"sources.report.mailbox.folder", []any{}, "sources.report.mailbox"}, {"sources.report.mailbox.poll", "often", "sources.report.mailbox"},
 	{"sources.report.mailbox.max_message", 1, "sources.report.mailbox"}, {"sources.report.mailbox.aliases", map[string]any{"a": 1}, "sources.report.mailbox"}, {"sources.report.mailbox.acknowledge", "perhaps", "sources.report.mailbox"},
+	{"sources.report.mailbox.aliases.0", "security", "sources.report.mailbox.aliases[0]"}, {"sources.report.mailbox.aliases.0", "Security <security@example.com>", "sources.report.mailbox.aliases[0]"},
 	{"sources.report.pgp_keys", []any{map[string]any{"file": "/nowhere", "passphrase": "x"}}, ""}, {"sources.report.pgp_signers", []any{"/nowhere"}, "sources.report"}, {"sources.report.auth_serv_id", []any{}, ""}, {"sources.pagerduty.webhook_secrets", []any{""}, "sources.pagerduty.webhook_secrets[0]"},
 	{"detection.rules", []any{"/nowhere"}, ""}, {"detection.disable", []any{"root-usd"}, ""}, {"detection.enable", []any{"root-usd"}, ""},
 	{"detection.levels", map[string]any{"root-used": "grave"}, "detection.levels.root-used"}, {"detection.placeholders", []any{"ada"}, ""},
@@ -277,6 +278,8 @@ func TestFaultsSayHowAKeyIsWritten(t *testing.T) {
 		{"sources.generic.1.hmac.secrets.0", "short", "sources.generic[1].hmac.secrets[0]: is too short for a secret"},
 		{"sources.generic.0.delivery_header", "a b", `sources.generic[0].delivery_header: "a b" is no name of a header`},
 		{"sources.generic.0.headers.0", "a b", `sources.generic[0].headers[0]: "a b" is no name of a header`},
+		{"sources.generic.0.mapping.titel", "item.title", "sources.generic[0].mapping.titel: is no field of an alert; the nearest is title"},
+		{"sources.generic.0.mapping.colour", "item.title", "sources.generic[0].mapping.colour: is no field of an alert; there are account, address, at,"},
 		{"sources.generic.0.mapping.title", "itm.title", "sources.generic[0].mapping.title: unknown name itm"},
 		{"sources.generic.0.mapping.title", `header["X-Other"]`, "sources.generic[0].mapping.title: reads the header X-Other, which is not kept; list it under headers"},
 	} {

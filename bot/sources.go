@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	netmail "net/mail"
 	"net/netip"
@@ -19,6 +20,7 @@ import (
 	"tocsin/bot/detect"
 	"tocsin/bot/generic"
 	"tocsin/bot/hackerone"
+	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/report"
@@ -307,9 +309,15 @@ func (c Config) validateSources(f *Faults) {
 	}
 	for n, g := range s.Generic {
 		key := fmt.Sprintf("sources.generic[%d]", n)
+		known := slices.Sorted(maps.Keys(mappingFields(&generic.Mapping{})))
 		for name := range g.Mapping {
-			if _, known := mappingFields(&generic.Mapping{})[name]; !known {
-				f.add(key+".mapping."+name, "is no field of an alert")
+			if slices.Contains(known, name) {
+				continue
+			}
+			if near := incident.Nearest(name, known); near != "" {
+				f.add(key+".mapping."+name, "is no field of an alert; the nearest is %s", near)
+			} else {
+				f.add(key+".mapping."+name, "is no field of an alert; there are %s", strings.Join(known, ", "))
 			}
 		}
 		for list, secrets := range map[string][]secret.String{"tokens": g.Tokens, "hmac.secrets": g.HMAC.Secrets} {
@@ -406,6 +414,11 @@ func (c ReportSource) validate(mails bool, f *Faults) {
 		}
 	}
 	if c.Mailbox != nil {
+		for n, alias := range c.Mailbox.Aliases {
+			if a, err := netmail.ParseAddress(alias); err != nil || a.Address != alias {
+				f.add(fmt.Sprintf("sources.report.mailbox.aliases[%d]", n), "write an address alone, such as security@example.com: answers to us go to the first of them")
+			}
+		}
 		if _, err := report.NewMailbox(c.Mailbox.config(nowhere)); err != nil {
 			f.add("sources.report.mailbox", "%v", err)
 		}

@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/mail"
 
 	"tocsin/bot/incident"
@@ -16,7 +17,10 @@ func (m *Mailer) Acknowledge(ctx context.Context, b incident.Brief, e incident.E
 	if b.Reply == nil {
 		return incident.Command{}, &incident.Permanent{Err: errors.New("acknowledge report: the report was deleted meanwhile")}
 	}
-	to := &mail.Address{Address: b.Reply.To}
+	to, err := mail.ParseAddress((&mail.Address{Address: b.Reply.To}).String())
+	if err != nil || to.Address != b.Reply.To {
+		return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("acknowledge report: %.100q is no address", b.Reply.To)}
+	}
 	l := letter{Message: templates.AcknowledgementMail(*b.Reply), id: m.messageID(b.Mark), at: b.Reply.At.UTC(), automatic: true, replyTo: b.Reply.ReplyTo}
 	l.answers = b.Reply.InReplyTo
 	for _, id := range b.Reply.References {

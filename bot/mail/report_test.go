@@ -35,6 +35,23 @@ func TestAcknowledgementOfWhatIsGoneIsGivenUp(t *testing.T) {
 	}
 }
 
+func TestAcknowledgementToWhatIsNoAddressIsGivenUp(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	for _, r := range []incident.Reply{{To: ""}, {To: "ann"}, {To: "ann\r\nb@example.org"}, {To: "ann@exa mple.org"},
+		{To: "ann@example.org", ReplyTo: "security"}, {To: "ann@example.org", ReplyTo: "a@example.com, b@example.com"}} {
+		if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &r}, incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	if n := len(server.Messages()); n != 0 {
+		t.Errorf("%d mails went out", n)
+	}
+	odd := incident.Reply{To: `a..b@example.org`, At: at} // no address but in quotation marks
+	if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &odd}, incident.Effect{}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAFormsReporterIsToldHowToGoOn(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := incident.Brief{Mark: "ack/VR-00000-00000", Reply: &incident.Reply{Reference: "VR-00000-00000", To: "ann@example.org", At: at}}

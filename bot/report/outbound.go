@@ -26,11 +26,12 @@ func (s *Source) answerMail(t thread, h mail.Header, verdict string) *incident.R
 	if r == nil {
 		return nil
 	}
-	r.References = tail(t.before)
-	if id, err := h.MessageID(); err == nil && id != "" {
+	thread := slices.Clone(t.before)
+	if id, err := h.MessageID(); err == nil && named(id) {
 		r.InReplyTo = id
-		r.References = append(r.References, id)
+		thread = append(thread, id)
 	}
+	r.References = tail(thread)
 	return r
 }
 
@@ -63,15 +64,19 @@ func (s *Source) reply(reference, to string) *incident.Reply {
 const (
 	maxAddress = 254 // characters, as mail servers take them
 	maxThread  = 20  // mails of a thread that are named in an answer
+	maxName    = 500 // characters of the id of one; a line of a mail has 998
 )
 
 func unseen(r rune) bool { return r <= ' ' || r == 0x7f }
+
+// named: a mail with this id can be named in another.
+func named(id string) bool { return id != "" && len(id) < maxName && !strings.ContainsFunc(id, unseen) }
 
 // tail is the end of a thread; however long a stranger makes it.
 func tail(ids []string) []string {
 	var out []string
 	for _, id := range ids[max(0, len(ids)-maxThread):] {
-		if len(id) < 500 && !strings.ContainsFunc(id, unseen) {
+		if named(id) {
 			out = append(out, id)
 		}
 	}

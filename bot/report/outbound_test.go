@@ -130,8 +130,13 @@ func TestNobodyOutsideHearsOfADrillOrARecording(t *testing.T) {
 func TestAThreadIsNamedInBounds(t *testing.T) {
 	long := strings.Repeat("<"+strings.Repeat("x", 40)+"@example.org> ", 200)
 	got := decode(t, source(t, answering), mail("From: ann@example.org", "Message-ID: <1@example.org>", "References: "+long, "", "x"))
-	if n := len(got.Report.Reply.References); n > 21 {
+	if n := len(got.Report.Reply.References); n > 20 || got.Report.Reply.References[n-1] != "1@example.org" {
 		t.Errorf("%d references", n)
+	}
+	huge := strings.Repeat("x", 5000) + "@example.org"
+	got = decode(t, source(t, answering), mail("From: ann@example.org", "Message-ID: <"+huge+">", "References: <0@example.org>", "", "x"))
+	if r := got.Report.Reply; r == nil || r.InReplyTo != "" || len(r.References) != 1 {
+		t.Errorf("an id of 5 KB is named: %.100v", r)
 	}
 }
 

@@ -165,14 +165,19 @@ func (m *Mailbox) readNew(ctx context.Context, c *client.Client) error {
 	}
 	slices.Sort(uids)
 	var first error
+	failed := 0
 	for _, uid := range uids {
 		if err := m.readOne(ctx, c, uid); err != nil {
-			m.log.Error("a mail to the vulnerability alias is not taken yet", "uid", uid, "error", err)
+			m.log.Debug("a mail to the vulnerability alias is not taken yet", "uid", uid, "error", err)
 			first = cmp.Or(first, err)
+			failed++
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+	}
+	if failed > 0 {
+		m.log.Error("mails to the vulnerability alias are not taken yet", "mails", failed, "of", len(uids), "error", first)
 	}
 	return first
 }

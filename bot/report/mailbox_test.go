@@ -281,6 +281,39 @@ func TestMailThatIsNotStoredStaysUnseen(t *testing.T) {
 	}
 }
 
+// An error wakes somebody: however many mails wait, a look reports one.
+func TestALookReportsOneErrorHoweverManyMailsFail(t *testing.T) {
+	a := &alias{post: newPost(t, nil), fail: 20}
+	for n := range 20 {
+		a.put(t, nil, strings.ReplaceAll(strings.Join(first, "\r\n"), "<1@", fmt.Sprintf("<%d@", n)))
+	}
+	failed, errs := make(chan struct{}, 10), make(chan slog.Record, 100)
+	a.run(t, func(c *report.MailboxConfig) { c.Logger = slog.New(loud{signal{slog.DiscardHandler, failed}, errs}) })
+	<-failed
+	if n := len(errs); n != 1 {
+		t.Fatalf("%d errors", n)
+	}
+	said := map[string]string{}
+	(<-errs).Attrs(func(a slog.Attr) bool { said[a.Key] = a.Value.String(); return true })
+	if said["mails"] != "20" || said["of"] != "20" || !strings.Contains(said["error"], "disk full") {
+		t.Errorf("it says %v", said)
+	}
+}
+
+// loud is a log that keeps its errors.
+type loud struct {
+	signal
+	errs chan slog.Record
+}
+
+func (l loud) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		l.errs <- r
+	}
+	return l.signal.Handle(ctx, r)
+}
+func (l loud) WithAttrs([]slog.Attr) slog.Handler { return l }
+
 func TestTheServerAnnouncesMail(t *testing.T) {
 	a := &alias{post: newPost(t, nil)}
 	a.put(t, nil, first...)

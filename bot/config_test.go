@@ -358,14 +358,15 @@ func TestLoadRefusesVariablesThatSetNothing(t *testing.T) {
 		t.Setenv(m[1], value)
 	}
 	for name, value := range map[string]string{"TOCSIN_PORT": "tcp://10.0.0.1:8080", "TOCSIN_SERVICE_HOST": "10.0.0.1", "TOCSIN_SERVICE_PORT_HTTP": "8080",
-		"TOCSIN_PORT_8080_TCP_ADDR": "10.0.0.1", "TOCSIN_DB_PORT": "tcp://10.0.0.1:5432", "TOCSIN_KILLS": "3"} {
+		"TOCSIN_PORT_8080_TCP_ADDR": "10.0.0.1", "TOCSIN_DB_PORT": "tcp://10.0.0.1:5432", "TOCSIN_TEST_KILLS": "3", "TOCSIN_TEST_FLOOD": "{}"} {
 		t.Setenv(name, value)
 	}
 	if _, err := Load(path); err != nil {
 		t.Fatalf("variables that are none of ours: %v", err)
 	}
 	for name, near := range map[string]string{"TOCSIN_DATABSE": "TOCSIN_DATABASE", "TOCSIN_SLACK_BOT_TOKEN": "TOCSIN_SLACK__BOT_TOKEN", "TOCSIN_PORT": "two underscores for a dot",
-		"TOCSIN_SOURCES__REPORT__MAILBOX__PASWORD": "TOCSIN_SOURCES__REPORT__MAILBOX__PASSWORD", "TOCSIN_PEOPLE": "two underscores for a dot", "TOCSIN_": "two underscores"} {
+		"TOCSIN_SOURCES__REPORT__MAILBOX__PASWORD": "TOCSIN_SOURCES__REPORT__MAILBOX__PASSWORD", "TOCSIN_PEOPLE": "two underscores for a dot", "TOCSIN_": "two underscores",
+		"TOCSIN_KILLS": "two underscores for a dot", "TOCSIN_TESTS": "two underscores for a dot"} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, "8025-secret")
 			_, err := Load(path)

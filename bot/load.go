@@ -85,9 +85,9 @@ func Load(path string) (Config, error) {
 
 // foreign are the variables that begin like ours and are none of our settings:
 // what Kubernetes tells every container about services that are called tocsin or
-// tocsin-…, and what the tests read.
+// tocsin-…, and what begins with TOCSIN_TEST_, for tests that start this program.
 var foreign = regexp.MustCompile(`^TOCSIN_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=` +
-	`|^TOCSIN_([A-Z0-9_]+_)?PORT=(tcp|udp|sctp)://|^TOCSIN_(TEST_POSTGRES|CI_HEAVY|KILLS|BENCH_ALERTS)=`)
+	`|^TOCSIN_([A-Z0-9_]+_)?PORT=(tcp|udp|sctp)://|^TOCSIN_TEST_`)
 
 // override is the key that a TOCSIN_… variable sets; "" and false for none.
 func override(variable string) (key string, ok bool) {

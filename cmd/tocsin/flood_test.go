@@ -172,7 +172,7 @@ func (p *plant) unleash(f *flood) (stop func() string) {
 	}
 	spec, _ := json.Marshal(f) // its fields cannot fail
 	cmd := exec.Command("nice", "-n", "19", os.Args[0])
-	cmd.Env = append(os.Environ(), "TOCSIN_FLOOD="+string(spec))
+	cmd.Env = append(os.Environ(), "TOCSIN_TEST_FLOOD="+string(spec))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -212,7 +212,7 @@ func forged(head []byte) []byte {
 // The flooding process is this one, told so by its environment.
 func init() {
 	var f flood
-	if spec := os.Getenv("TOCSIN_FLOOD"); spec == "" {
+	if spec := os.Getenv("TOCSIN_TEST_FLOOD"); spec == "" {
 		return
 	} else if err := json.Unmarshal([]byte(spec), &f); err != nil {
 		panic(err)

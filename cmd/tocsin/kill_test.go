@@ -27,11 +27,11 @@ import (
 // down, half of the times at random. What was answered 2xx must be in an
 // incident, and everything owed must stand outside exactly once.
 //
-// TOCSIN_KILLS is how often; 3 if unset.
+// TOCSIN_TEST_KILLS is how often; 3 if unset.
 func TestKill(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		kills := 3
-		if n, err := strconv.Atoi(os.Getenv("TOCSIN_KILLS")); err == nil && n > 0 {
+		if n, err := strconv.Atoi(os.Getenv("TOCSIN_TEST_KILLS")); err == nil && n > 0 {
 			kills = n
 		}
 		// One database hears of people over HTTP, the other over Socket Mode.

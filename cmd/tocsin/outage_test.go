@@ -24,7 +24,7 @@ import (
 // other half begins. Pages have to go by mail, nothing may be discarded or said
 // in the wrong order, and everything has to catch up.
 //
-// It is a real minute and a hundred incidents with TOCSIN_CI_HEAVY=1, on both
+// It is a real minute and a hundred incidents with TOCSIN_TEST_HEAVY=1, on both
 // databases; otherwise twelve seconds and thirty, on SQLite.
 func TestOutage(t *testing.T) {
 	t.Parallel()

@@ -39,7 +39,7 @@ import (
 // of its own, apart from the bot.
 
 // heavy runs the tests at the size that the release is judged by.
-var heavy = os.Getenv("TOCSIN_CI_HEAVY") == "1"
+var heavy = os.Getenv("TOCSIN_TEST_HEAVY") == "1"
 
 // built is the binary, built once for the whole test process. Its folder is
 // removed by a shell that waits for the end of its standard input, which the

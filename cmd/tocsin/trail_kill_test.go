@@ -31,7 +31,7 @@ import (
 // has to raise an alert is counted once, in one incident for each identity, and
 // the queue is empty but for what cannot be read, which is reported.
 //
-// TOCSIN_KILLS is how often; 3 if unset.
+// TOCSIN_TEST_KILLS is how often; 3 if unset.
 func TestKillWhileReadingTheTrail(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
@@ -39,7 +39,7 @@ func TestKillWhileReadingTheTrail(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 	kills := 3
-	if n, err := strconv.Atoi(os.Getenv("TOCSIN_KILLS")); err == nil && n > 0 {
+	if n, err := strconv.Atoi(os.Getenv("TOCSIN_TEST_KILLS")); err == nil && n > 0 {
 		kills = n
 	}
 	run := func(t *testing.T, url string) {

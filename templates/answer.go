@@ -30,7 +30,10 @@ func keptAlerts(a incident.Answer) []string {
 	if a.Kinds == 0 {
 		return []string{"There are no " + string(a.Shelf) + " alerts."}
 	}
-	head := fmt.Sprintf("%d %s alerts with %d copies", a.Kinds, a.Shelf, a.Copies)
+	head := plural(int(a.Kinds), string(a.Shelf)+" alert")
+	if a.Copies != a.Kinds {
+		head += fmt.Sprintf(", which came %d times", a.Copies)
+	}
 	if int64(len(a.Alerts)) < a.Kinds {
 		head += fmt.Sprintf("; the newest %d", len(a.Alerts))
 	}
@@ -47,7 +50,7 @@ func AlertLine(l incident.AlertLine) string {
 	if l.Title != "" {
 		text += " · " + clip(flat(l.Title), 120)
 	}
-	text += fmt.Sprintf(" · %d times, last %s", l.Count, l.LastAt.UTC().Format(answerTime))
+	text += " · " + plural(int(l.Count), "time") + ", last " + l.LastAt.UTC().Format(answerTime)
 	if l.Reason != "" {
 		text += " · " + clip(flat(l.Reason), 120)
 	}

@@ -20,6 +20,9 @@ import (
 	"tocsin/templates"
 )
 
+// maxShownAlerts are listed of an incident; a storm brings a thousand.
+const maxShownAlerts = 50
+
 // incidentCommand has one subcommand for each verb of the grammar, so that
 // help and completion know them all. What follows the verb is read by the
 // same grammar as the slash command's text.
@@ -154,8 +157,11 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
 		fmt.Fprintf(t, "%s\t%s\n", role, dir.Name(i.Roles[role]))
 	}
-	for _, a := range v.Alerts {
-		fmt.Fprintf(t, "alert\tA%d %s (%s, %d times)\n", a.Alert, a.Title, a.Source, a.Count)
+	for _, a := range v.Alerts[:min(len(v.Alerts), maxShownAlerts)] {
+		fmt.Fprintf(t, "alert\tA%d %s (%s, %d×)\n", a.Alert, a.Title, a.Source, a.Count)
+	}
+	if more := len(v.Alerts) - maxShownAlerts; more > 0 {
+		fmt.Fprintf(t, "alert\tand %d more; --json has them all\n", more)
 	}
 	for _, r := range i.Runs {
 		for _, s := range r.Plan {

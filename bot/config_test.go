@@ -93,7 +93,7 @@ var broken = []struct {
 	{"mail", nil, "sources.report.form.acknowledge"},
 	{"sources.report.security_txt.contacts", []any{}, "sources.report.security_txt"}, {"sources.report.security_txt.expires", "soon", ""}, {"sources.report.security_txt.encryption.0", "key", "sources.report.security_txt"},
 	{"sources.report.security_txt.policy.0", "policy", "sources.report.security_txt"}, {"sources.report.security_txt.acknowledgments.0", "x", "sources.report.security_txt"},
-	{"sources.report.security_txt.languages.0", "no language", "sources.report.security_txt"}, {"sources.report.security_txt.canonical.0", "x", "sources.report.security_txt"}, {"sources.report.security_txt.hiring.0", "x", "sources.report.security_txt"},
+	{"sources.report.security_txt.languages.0", "zz-notalang", "sources.report.security_txt"}, {"sources.report.security_txt.canonical.0", "x", "sources.report.security_txt"}, {"sources.report.security_txt.hiring.0", "x", "sources.report.security_txt"},
 	{"sources.report.mailbox.address", "imap", "sources.report.mailbox"}, {"sources.report.mailbox.tls", "yes", "sources.report.mailbox"}, {"sources.report.mailbox.username", "", "sources.report.mailbox"},
 	{"sources.report.mailbox.password", "", "sources.report.mailbox"}, {"sources.report.mailbox.folder", []any{}, "sources.report.mailbox"}, {"sources.report.mailbox.poll", "often", "sources.report.mailbox"},
 	{"sources.report.mailbox.max_message", 1, "sources.report.mailbox"}, {"sources.report.mailbox.aliases", map[string]any{"a": 1}, "sources.report.mailbox"}, {"sources.report.mailbox.acknowledge", "perhaps", "sources.report.mailbox"},

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tocsin/bot/incident"
 )
 
 // SecurityTxt is what /.well-known/security.txt says (RFC 9116). Contacts and
@@ -63,8 +65,8 @@ func NewSecurityFile(c SecurityTxt, clock func() time.Time) (*SecurityFile, erro
 	uris("Acknowledgments", "acknowledgments", c.Acknowledgments, "https")
 	if len(c.Languages) > 0 {
 		for n, tag := range c.Languages {
-			if tag == "" || strings.Trim(strings.ToLower(tag), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-				faults = append(faults, fmt.Errorf("languages[%d]: %q is no language tag such as en or pt-BR", n, tag))
+			if err := incident.CheckLanguage(tag); err != nil {
+				faults = append(faults, fmt.Errorf("languages[%d]: %w", n, err))
 			}
 		}
 		fmt.Fprintf(&b, "Preferred-Languages: %s\n", strings.Join(c.Languages, ", "))

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -107,6 +108,9 @@ func toInstance(ctx context.Context, to string, given []string, sources bot.Sour
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return sink{}, errors.New("--to is the address of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
 	}
+	if base.Scheme == "http" && !loopback(base.Hostname()) {
+		return sink{}, fmt.Errorf("--to %s: alerts, and the secrets that go with them, do not travel in the clear; write https://, or hand them to its control socket: --to unix:PATH", base.Redacted())
+	}
 	i := instance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, again: again,
 		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	for _, s := range given {
@@ -120,6 +124,12 @@ func toInstance(ctx context.Context, to string, given []string, sources bot.Sour
 		i.secrets[source] = secret
 	}
 	return sink{end: func(bool) error { return nil }, take: func(d bot.Recorded) error { return i.take(ctx, d) }}, nil
+}
+
+// loopback: what is sent to the host does not leave this machine.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
 // signs says why deliveries of a source cannot be posted, and what to do.

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"gorm.io/gorm"
+
 	"tocsin/bot/incident"
 	"tocsin/bot/response"
 )
@@ -53,6 +55,14 @@ func (r reader) Alerts(id incident.ID, limit int) ([]response.AlertRow, error) {
 	if limit > 0 {
 		q = q.Limit(limit)
 	}
+	return r.alerts(q)
+}
+
+func (r reader) AlertsAfter(id incident.ID, after int64, limit int) ([]response.AlertRow, error) {
+	return r.alerts(r.db.Where("incident_id = ? AND id > ?", int64(id), after).Order("id").Limit(limit))
+}
+
+func (r reader) alerts(q *gorm.DB) ([]response.AlertRow, error) {
 	var rows []alertRow
 	if err := q.Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("list alerts: %w", err)
@@ -130,11 +140,15 @@ func (t domainTx) Tally(id incident.ID, a incident.Alert, n int64, now time.Time
 }
 
 // Rehome moves the alerts of an incident to another and adds up those that both have. From 0 it moves the watched
-// alerts that carry a correlation key of the other incident.
+// alerts that carry a correlation key of the other incident, and the copies of those that it has.
 func (t domainTx) Rehome(from, to incident.ID) error {
 	if from == response.Watched {
 		// The shelf stands in the statement, for that is how its partial index is found.
-		return t.move(to, "incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?)", int64(to))
+		err := t.move(to, "incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?)", int64(to))
+		if err != nil {
+			return err
+		}
+		return t.move(to, "incident_id = 0 AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)", int64(to))
 	}
 	return t.move(to, "incident_id = ?", int64(from))
 }

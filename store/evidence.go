@@ -62,8 +62,8 @@ func (t domainTx) PutConfiguration(c response.Configuration) (int64, error) {
 	return row.ID, nil
 }
 
-// Brought looks through the inbox: only a person asks, and an index would cost every delivery.
-func (r reader) Brought(alert int64) (row int64, err error) {
+// FirstDelivery looks through the inbox: only a person asks, and an index would cost every delivery.
+func (r reader) FirstDelivery(alert int64) (row int64, err error) {
 	err = r.db.Raw(`SELECT coalesce(min(id), 0) FROM inbox WHERE alert_id = ? OR alert_id IN (SELECT id FROM moved_alerts WHERE moved_to = ?)`, alert, alert).Scan(&row).Error
 	if err != nil {
 		return 0, fmt.Errorf("find the delivery of an alert: %w", err)

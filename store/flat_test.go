@@ -101,6 +101,8 @@ func TestNothingReadsAWholeTable(t *testing.T) {
 			"the incident before":           {"SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1", []any{"a", now}},
 			"a copy of it":                  {"SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", []any{1, "h"}},
 			"watched ones of its keys":      {"SELECT id FROM alerts WHERE incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?) ORDER BY id", []any{1}},
+			"watched copies of its alerts":  {"SELECT id FROM alerts WHERE incident_id = 0 AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?) ORDER BY id", []any{1}},
+			"more alerts of an incident":    {"SELECT * FROM alerts WHERE incident_id = ? AND id > ? ORDER BY id LIMIT 500", []any{7, 100}},
 			"maintenance windows":           {"SELECT * FROM maintenance WHERE ends_at > ? ORDER BY ends_at, id", []any{now}},
 			"what was opened lately":        {"SELECT count(*) FROM (SELECT 1 FROM openings WHERE at > ? LIMIT ?) AS o", []any{now, 30}},
 			"openings to forget":            {"SELECT id FROM openings WHERE at <= ? ORDER BY at LIMIT ?", []any{now.AddDate(-1, 0, 0), 100}},
@@ -159,11 +161,11 @@ func (s *Store) report(t testing.TB, n, size int) {
 	}
 }
 
-// BenchmarkReportBesideMany reports batches of a hundred new alerts beside those of TOCSIN_BENCH_ALERTS (by default none,
+// BenchmarkReportBesideMany reports batches of a hundred new alerts beside those of TOCSIN_TEST_ALERTS (by default none,
 // and a hundred thousand): `go test ./store -run '^$' -bench BesideMany`.
 func BenchmarkReportBesideMany(b *testing.B) {
 	beside := []int{0, 100_000}
-	if more, err := strconv.Atoi(os.Getenv("TOCSIN_BENCH_ALERTS")); err == nil {
+	if more, err := strconv.Atoi(os.Getenv("TOCSIN_TEST_ALERTS")); err == nil {
 		beside = []int{0, more}
 	}
 	keys, err := testKeys()

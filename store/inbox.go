@@ -127,8 +127,8 @@ func (d *sealedDelivery) openedForm(data []byte) (err error) {
 	return err
 }
 
-// kept is a delivery as it is written.
-type kept struct {
+// arrival is a delivery as it is written.
+type arrival struct {
 	source, hash string
 	received     time.Time
 	sealed       []byte
@@ -138,20 +138,20 @@ type kept struct {
 func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	s.sealing.RLock()
 	defer s.sealing.RUnlock()
-	rows := make([]kept, 0, len(ds)) // sealed before the transaction: the writer is not kept waiting for it
+	rows := make([]arrival, 0, len(ds)) // sealed before the transaction: the writer is not kept waiting for it
 	for _, d := range ds {
 		hash := s.hash("inbox", "delivery", d.Source, d.ID)
 		sealed, err := s.seal("inbox", inboxKey(d.Source, hash), "sealed_body", sealable(d))
 		if err != nil {
 			return err
 		}
-		rows = append(rows, kept{d.Source, hash, stamp(d.Received), sealed})
+		rows = append(rows, arrival{d.Source, hash, stamp(d.Received), sealed})
 	}
 	return s.transact(ctx, func(t *tx) error {
 		var fresh []int64
 		for left := rows; len(left) > 0; { // a transaction that collides is run again, with all of them
 			n := chunkOf(len(left), inboxChunk)
-			ids, err := t.keep(left[:n])
+			ids, err := t.insert(left[:n])
 			if err != nil {
 				return err
 			}
@@ -164,8 +164,8 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	})
 }
 
-// keep writes the deliveries that are not known yet, and returns the ids of their rows.
-func (t *tx) keep(rows []kept) (ids []int64, err error) {
+// insert writes the deliveries that are not known yet, and returns the ids of their rows.
+func (t *tx) insert(rows []arrival) (ids []int64, err error) {
 	values, bodies := make([]any, 0, 3*len(rows)), make(map[string][]byte, len(rows))
 	for _, row := range rows {
 		values = append(values, row.source, row.hash, row.received)
@@ -303,10 +303,10 @@ func (t domainTx) Settle(rows []response.Settled) error {
 	}
 	for len(plain) > 0 {
 		n := chunkOf(len(plain)/6, inboxChunk)
-		err := t.db.Exec("WITH fates (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
+		err := t.db.Exec("WITH settled (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
 			tuples("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))", n)+
-			`) UPDATE`+t.tx.queue.orFail()+` inbox SET handled_at = ?, outcome = fates.outcome, incident_id = fates.incident_id, alert_id = fates.alert_id, rule = fates.rule,
-			routing_id = fates.routing_id, sealed_reason = NULL FROM fates WHERE inbox.id = fates.id AND inbox.handled_at IS NULL`,
+			`) UPDATE`+t.tx.queue.orFail()+` inbox SET handled_at = ?, outcome = settled.outcome, incident_id = settled.incident_id, alert_id = settled.alert_id, rule = settled.rule,
+			routing_id = settled.routing_id, sealed_reason = NULL FROM settled WHERE inbox.id = settled.id AND inbox.handled_at IS NULL`,
 			append(slices.Clone(plain[:n*6]), now)...).Error
 		if err != nil {
 			return fmt.Errorf("settle inbox rows: %w", err)
@@ -316,13 +316,13 @@ func (t domainTx) Settle(rows []response.Settled) error {
 	return nil
 }
 
-func (t domainTx) sealReason(fate response.Settled) ([]byte, error) {
-	if fate.Reason == "" {
+func (t domainTx) sealReason(settled response.Settled) ([]byte, error) {
+	if settled.Reason == "" {
 		return nil, nil
 	}
 	var row inboxRow
-	if err := t.db.Raw("SELECT source, delivery_hash FROM inbox WHERE id = ?", fate.Row).Scan(&row).Error; err != nil {
+	if err := t.db.Raw("SELECT source, delivery_hash FROM inbox WHERE id = ?", settled.Row).Scan(&row).Error; err != nil {
 		return nil, fmt.Errorf("find an inbox row: %w", err)
 	}
-	return t.s.seal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_reason", fate.Reason)
+	return t.s.seal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_reason", settled.Reason)
 }

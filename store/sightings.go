@@ -47,7 +47,7 @@ func (t domainTx) Sighted(events map[string]int64, until time.Time) (map[string]
 	return first, nil
 }
 
-func (t domainTx) Fates(rows []int64) (map[int64]response.Settled, error) {
+func (t domainTx) Outcomes(rows []int64) (map[int64]response.Settled, error) {
 	out := make(map[int64]response.Settled, len(rows))
 	for chunk := range slices.Chunk(rows, listChunk) {
 		var found []inboxRow

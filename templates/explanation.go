@@ -19,8 +19,8 @@ func explanation(x incident.Explanation) []string {
 	if x.Alert.ID != 0 {
 		out = append(out, AlertLine(x.Alert))
 	}
-	if x.Brought != 0 {
-		out = append(out, fmt.Sprintf("It came first with D%d.", x.Brought))
+	if x.FirstDelivery != 0 {
+		out = append(out, fmt.Sprintf("It came first with D%d.", x.FirstDelivery))
 	}
 	for _, u := range x.Unread {
 		out = append(out, fmt.Sprintf("Not read: %s · %d times, last D%d at %s", flat(u.Reason), u.Count, u.Last, u.At.UTC().Format(answerTime)))

@@ -52,6 +52,7 @@ type Source struct {
 	header       string
 	rules        *detect.Ruleset
 	correlations map[string]*detect.Rule // by id
+	past         past
 }
 
 // New makes the source.

@@ -3,10 +3,12 @@ package cloudtrail
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"tocsin/bot/detect"
 	"tocsin/bot/incident"
@@ -24,22 +26,30 @@ func (s *Source) Rules() (digest string, source []byte) {
 // them too, in messages of its own.
 func (s *Source) Judges(source string) bool { return source == name || source == "sns" }
 
-// Explain holds the records of a delivery against rules that were kept, or those
-// in force. Where the event of that id is among them, it is the only one.
-func (s *Source) Explain(kept, body []byte, event string) ([]incident.JudgedRecord, error) {
+// Explain holds records of a delivery against rules that were kept, or those in
+// force: that of the event alone where it is among them, else the first most of
+// them. To try every rule takes its time, so more only counts the rest.
+func (s *Source) Explain(kept, body []byte, event string, most int) (records []incident.JudgedRecord, more int, err error) {
 	rules, err := s.from(kept)
 	if err != nil || rules == nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var out []incident.JudgedRecord
-	for _, raw := range recordsIn(body, 0) {
-		j := explainRecord(rules, raw)
-		if j.ID != "" && j.ID == event {
-			return []incident.JudgedRecord{j}, nil
+	all := recordsIn(body, 0)
+	for _, raw := range all {
+		var r struct {
+			EventID text `json:"eventID"`
 		}
-		out = append(out, j)
+		if event == "" || decode(raw, &r) != nil || string(r.EventID) != event {
+			continue
+		}
+		if j := explainRecord(rules, raw); j.ID == event {
+			return []incident.JudgedRecord{j}, 0, nil
+		}
 	}
-	return out, nil
+	for _, raw := range all[:min(most, len(all))] {
+		records = append(records, explainRecord(rules, raw))
+	}
+	return records, len(all) - len(records), nil
 }
 
 // Counted says by which rule, and of which events, an alert about several was
@@ -73,7 +83,42 @@ func (s *Source) from(kept []byte) (*detect.Ruleset, error) {
 	if kept == nil {
 		return s.rules, nil
 	}
-	return detect.Restore(kept)
+	return s.past.restore(kept)
+}
+
+// mostPast is how many rulesets of the past are held ready: to compile one takes
+// long, and whoever asks about one alert asks about the next.
+const mostPast = 4
+
+// past holds rulesets that were restored, by the SHA-256 of what they were
+// restored from, the last used last.
+type past struct {
+	mu   sync.Mutex
+	sets []restored
+}
+
+type restored struct {
+	digest [sha256.Size]byte
+	rules  *detect.Ruleset
+}
+
+func (p *past) restore(kept []byte) (*detect.Ruleset, error) {
+	digest := sha256.Sum256(kept)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := slices.IndexFunc(p.sets, func(r restored) bool { return r.digest == digest }); n >= 0 {
+		have := p.sets[n]
+		p.sets = append(slices.Delete(p.sets, n, n+1), have)
+		return have.rules, nil
+	}
+	rules, err := detect.Restore(kept)
+	if err != nil {
+		return nil, err
+	}
+	if p.sets = append(p.sets, restored{digest, rules}); len(p.sets) > mostPast {
+		p.sets = slices.Delete(p.sets, 0, 1)
+	}
+	return rules, nil
 }
 
 // maxWraps bounds how deep a record is looked for.

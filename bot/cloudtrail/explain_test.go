@@ -3,6 +3,7 @@ package cloudtrail
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func TestExplainFindsTheRecordsThatDecodeFinds(t *testing.T) {
 		"no JSON":         {"x", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := s.Explain(nil, []byte(c.body), c.event)
+			got, _, err := s.Explain(nil, []byte(c.body), c.event, 10)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,8 +54,52 @@ func TestExplainFindsTheRecordsThatDecodeFinds(t *testing.T) {
 			}
 		})
 	}
-	if _, err := s.Explain([]byte("no rules"), nil, ""); err == nil {
+	if _, _, err := s.Explain([]byte("no rules"), nil, "", 10); err == nil {
 		t.Error("rules were restored from nothing")
+	}
+}
+
+// TestExplainGoesThroughAsManyAsAreAsked, and finds the event however many there are.
+func TestExplainGoesThroughAsManyAsAreAsked(t *testing.T) {
+	rules, _ := detect.Load(detect.Options{Builtin: true})
+	s := New(Config{Rules: rules})
+	var all []string
+	for n := range 500 {
+		all = append(all, fmt.Sprintf(`{"eventID":"e%d","eventSource":"s3.amazonaws.com","eventName":"GetObject"}`, n))
+	}
+	body := []byte("[" + strings.Join(all, ",") + "]")
+	for _, most := range []int{0, 3, 1000} {
+		got, more, err := s.Explain(nil, body, "none", most)
+		if err != nil || len(got) != min(most, 500) || more != 500-len(got) {
+			t.Errorf("%d of at most %d records and %d more, %v", len(got), most, more, err)
+		}
+		got, more, err = s.Explain(nil, body, "e499", most)
+		if err != nil || len(got) != 1 || got[0].ID != "e499" || more != 0 {
+			t.Errorf("the event is %+v and %d more, %v", got, more, err)
+		}
+	}
+}
+
+// TestRulesOfThePastAreRestoredOnce, and the oldest of them are let go.
+func TestRulesOfThePastAreRestoredOnce(t *testing.T) {
+	rules, _ := detect.Load(detect.Options{Builtin: true})
+	s := New(Config{Rules: rules})
+	_, source := s.Rules()
+	first, err := s.from(source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.from(slices.Clone(source)); err != nil || again != first {
+		t.Errorf("they were restored again, %v", err)
+	}
+	for n := range 2 * mostPast {
+		others, _ := detect.Load(detect.Options{Builtin: true, Disable: []string{rules.Rules()[n].ID}})
+		if _, err := s.from(others.Source()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(s.past.sets); n != mostPast {
+		t.Errorf("%d rulesets are held ready", n)
 	}
 }
 

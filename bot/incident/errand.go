@@ -74,18 +74,18 @@ type AlertLine struct {
 
 // Explanation says why an alert was treated as it was.
 type Explanation struct {
-	Alert     AlertLine   `json:"alert"`
-	Incident  ID          `json:"incident,omitempty"`
-	Outcome   string      `json:"outcome"` // what was decided the last time, in words
-	Delivery  *Received   `json:"delivery,omitempty"`
-	Brought   int64       `json:"brought,omitempty"` // the delivery that an alert came with first, where an alert was asked for
-	Unread    []Unread    `json:"unread,omitempty"`  // of an alert about deliveries that cannot be read: why they cannot
-	Digest    string      `json:"digest"`            // of the routing by which it was decided
-	Since     time.Time   `json:"since,omitzero"`    // when that routing was first in force with these detection rules
-	Present   string      `json:"present"`           // of the routing in force now
-	Rules     []TriedRule `json:"rules"`             // those that were tried
-	Today     []TriedRule `json:"today,omitempty"`   // how it would be decided now, where the routing changed
-	Detection Detection   `json:"detection"`
+	Alert         AlertLine   `json:"alert"`
+	Incident      ID          `json:"incident,omitempty"`
+	Outcome       string      `json:"outcome"` // what was decided the last time, in words
+	Delivery      *Received   `json:"delivery,omitempty"`
+	FirstDelivery int64       `json:"first_delivery,omitempty"` // the delivery that an alert came with first, where an alert was asked for
+	Unread        []Unread    `json:"unread,omitempty"`         // of an alert about deliveries that cannot be read: why they cannot
+	Digest        string      `json:"digest"`                   // of the routing by which it was decided
+	Since         time.Time   `json:"since,omitzero"`           // when that routing was first in force with these detection rules
+	Present       string      `json:"present"`                  // of the routing in force now
+	Rules         []TriedRule `json:"rules"`                    // those that were tried
+	Today         []TriedRule `json:"today,omitempty"`          // how it would be decided now, where the routing changed
+	Detection     Detection   `json:"detection"`
 }
 
 // UnreadKind is the kind of the alert about deliveries of a source that cannot be read.

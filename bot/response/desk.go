@@ -48,9 +48,10 @@ type Detector interface {
 	// Judges reports whether the alerts and deliveries of a source hold records for
 	// the rules.
 	Judges(source string) bool
-	// Explain holds the records of a delivery against rules that were kept (nil:
-	// those in force). Where the event of that id is among them, it is the only one.
-	Explain(rules, body []byte, event string) ([]incident.JudgedRecord, error)
+	// Explain holds records of a delivery against rules that were kept (nil: those
+	// in force): that of the event alone where it is among them, else the first
+	// most of them. more counts the rest, which no rule was held against.
+	Explain(rules, body []byte, event string, most int) (records []incident.JudgedRecord, more int, err error)
 	// Counted says by which of these rules, and of which events, an alert about
 	// several events was made; "" for any other.
 	Counted(rules []byte, a incident.Alert) (string, error)

@@ -26,8 +26,12 @@ func (d *Desk) explain(ctx context.Context, who incident.Handle, e incident.Erra
 	if err := d.Store.View(ctx, func(r Reader) error { return d.gather(r, &x, e) }); err != nil {
 		return incident.Answer{}, err
 	}
-	if x.row.Incident > 0 {
-		v, err := d.Show(ctx, who, x.row.Incident, "explain")
+	// The alert may have moved on from where its delivery brought it.
+	for _, id := range slices.Compact([]incident.ID{x.Incident, max(x.row.Incident, 0)}) {
+		if id == 0 {
+			continue
+		}
+		v, err := d.Show(ctx, who, id, "explain")
 		if err != nil {
 			return incident.Answer{}, err
 		}
@@ -36,7 +40,9 @@ func (d *Desk) explain(ctx context.Context, who incident.Handle, e incident.Erra
 	if err := d.routed(&x); err != nil {
 		return incident.Answer{}, err
 	}
-	d.detected(&x)
+	if err := d.detected(ctx, who, &x); err != nil {
+		return incident.Answer{}, err
+	}
 	return incident.Answer{Explanation: &x.Explanation}, nil
 }
 

@@ -1,7 +1,10 @@
 package response
 
 import (
+	"context"
 	"fmt"
+	"math"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -21,18 +24,18 @@ func (d *Desk) configuration() Configuration {
 // bringing finds the delivery that brought an alert first, and reads it where
 // detection rules judge it. An alert about several events has none.
 func (d *Desk) bringing(r Reader, x *explaining) (err error) {
-	if x.Brought, err = r.Brought(x.row.ID); err != nil || x.Brought == 0 || d.Detect == nil || !d.Detect.Judges(x.row.Alert.Source) {
+	if x.FirstDelivery, err = r.FirstDelivery(x.row.ID); err != nil || x.FirstDelivery == 0 || d.Detect == nil || !d.Detect.Judges(x.row.Alert.Source) {
 		return err
 	}
-	x.body, _, err = r.Delivery(x.Brought)
+	x.body, _, err = r.Delivery(x.FirstDelivery)
 	return err
 }
 
 // detected holds what was received against the detection rules of then and of
 // now. Whatever is missing for it, the explanation says so.
-func (d *Desk) detected(x *explaining) {
+func (d *Desk) detected(ctx context.Context, who incident.Handle, x *explaining) error {
 	if d.Detect == nil {
-		return
+		return nil
 	}
 	out := &x.Detection
 	out.Digest = x.then.Detection.Digest
@@ -42,48 +45,104 @@ func (d *Desk) detected(x *explaining) {
 		source = x.row.Alert.Source
 	}
 	if !d.Detect.Judges(source) {
-		return
+		return nil
 	}
-	explain := func(rules []byte) ([]incident.JudgedRecord, error) {
-		if x.body.ID != 0 {
-			return d.Detect.Explain(rules, x.body.Body, x.row.Alert.EventID)
+	if x.body.ID == 0 {
+		d.held(x, func(rules []byte) ([]incident.JudgedRecord, error) {
+			counted, err := d.Detect.Counted(rules, x.row.Alert)
+			if err == nil {
+				out.Counted = counted
+			}
+			return nil, err
+		})
+		if out.Counted == "" && out.Note == "" {
+			out.Note = "What was received is not kept any more, so that no detection rule can be held against it."
 		}
-		counted, err := d.Detect.Counted(rules, x.row.Alert)
-		if err == nil {
-			out.Counted = counted
-		}
-		return nil, err
+		return nil
+	}
+	// Beside the alert's own record a delivery has others, which may be part of any
+	// incident that was there to be reached.
+	every, err := d.mayReadAll(ctx, who, x.body.At)
+	if err != nil {
+		return err
+	}
+	most := 0
+	if every {
+		most = mostJudged
 	}
 	out.Delivery = x.body.ID
-	var today, then []incident.JudgedRecord
+	d.held(x, func(rules []byte) ([]incident.JudgedRecord, error) {
+		list, more, err := d.Detect.Explain(rules, x.body.Body, x.row.Alert.EventID, most)
+		if err == nil {
+			out.More = max(out.More, more)
+		}
+		return list, err
+	})
+	if !every && len(out.Records)+len(out.Today) == 0 && out.More > 0 && out.Note == "" {
+		out.Note = "Its records are not shown: they may belong to incidents that you may not read."
+	}
+	return nil
+}
+
+// held has explain hold what was received against the rules of then and of now.
+func (d *Desk) held(x *explaining, explain func(rules []byte) ([]incident.JudgedRecord, error)) {
+	out := &x.Detection
 	var err error
 	switch {
 	case out.Digest == out.Present:
-		then, err = explain(nil)
+		out.Records, err = explain(nil)
 	case out.Digest == "":
 		out.Note = "The detection rules of then were not kept; what follows is by those of today."
-		today, err = explain(nil)
+		out.Today, err = explain(nil)
 	default:
-		if today, err = explain(nil); err != nil {
+		if out.Today, err = explain(nil); err != nil {
 			break
 		}
 		var unusable error
-		if then, unusable = explain(x.then.Detection.Source); unusable != nil {
+		if out.Records, unusable = explain(x.then.Detection.Source); unusable != nil {
 			d.Log.Warn("detection rules of the past cannot be used", "digest", out.Digest, "error", unusable)
 			out.Note = "The detection rules of then cannot be compiled by this version any more; what follows is by those of today."
 		}
 	}
 	if err != nil {
 		out.Note = fmt.Sprintf("It cannot be held against the detection rules: %v.", err)
-		return
-	}
-	out.Records, out.Today = upTo(then, mostJudged), upTo(today, mostJudged)
-	out.More = max(len(then), len(today), mostJudged) - mostJudged
-	if x.body.ID == 0 && out.Counted == "" {
-		out.Note = "What was received is not kept any more, so that no detection rule can be held against it."
 	}
 }
 
-func upTo(list []incident.JudgedRecord, most int) []incident.JudgedRecord {
-	return list[:min(len(list), most)]
+// apart is by how much the clocks of replicas may differ.
+const apart = time.Hour
+
+// mayReadAll reports whether somebody may read every incident that what was
+// received at a time can be part of. Which those are nobody wrote down for each
+// record, so it asks about all but those that had ended by then.
+func (d *Desk) mayReadAll(ctx context.Context, who incident.Handle, received time.Time) (every bool, err error) {
+	err = d.Store.View(ctx, func(r Reader) error {
+		dir, err := r.Directory()
+		if err != nil {
+			return err
+		}
+		person, _ := dir.Resolve(who)
+		if every = who.Door == incident.DoorSystem || person.Responder; every {
+			return nil
+		}
+		list, err := r.Summaries(incident.Filter{All: true, Limit: math.MaxInt32})
+		if err != nil {
+			return err
+		}
+		for _, s := range list {
+			if !s.Restricted || !s.Status.Live() && s.UpdatedAt.Before(received.Add(-apart)) {
+				continue
+			}
+			inc, err := r.Incident(s.ID)
+			if err != nil || !inc.MayRead(dir, person.ID, d.Now()) {
+				return err
+			}
+		}
+		every = true
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("find what the reader may see: %w", err)
+	}
+	return every, nil
 }

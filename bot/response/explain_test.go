@@ -1,6 +1,7 @@
 package response
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -17,14 +18,21 @@ type detector struct {
 
 func (d detector) Rules() (string, []byte)   { return "sha256:" + d.word, []byte(d.word) }
 func (d detector) Judges(source string) bool { return source == "cloudtrail" }
-func (d detector) Explain(rules, body []byte, _ string) ([]incident.JudgedRecord, error) {
+func (d detector) Explain(rules, body []byte, event string, most int) (out []incident.JudgedRecord, more int, err error) {
 	if rules != nil && d.gone {
-		return nil, errors.New("a modifier is not known")
+		return nil, 0, errors.New("a modifier is not known")
 	}
 	if rules == nil {
 		rules = []byte(d.word)
 	}
-	return []incident.JudgedRecord{{Name: string(rules), Rules: []incident.TriedDetection{{ID: string(rules), Hit: strings.Contains(string(body), string(rules))}}}}, nil
+	lines := strings.Split(string(body), "\n")
+	if n := slices.Index(lines, event); n >= 0 {
+		lines, most = lines[n:n+1], 1
+	}
+	for _, line := range lines[:min(most, len(lines))] {
+		out = append(out, incident.JudgedRecord{Name: string(rules), ID: line, Rules: []incident.TriedDetection{{ID: string(rules), Hit: strings.Contains(line, string(rules))}}})
+	}
+	return out, len(lines) - len(out), nil
 }
 
 func (d detector) Counted(rules []byte, a incident.Alert) (string, error) {
@@ -50,6 +58,51 @@ func TestExplainTellsWhyDeliveriesAreNotRead(t *testing.T) {
 	want := []incident.Unread{{Reason: "resource x is unknown", Count: 2, Last: 3}, {Reason: "not JSON", Count: 1, Last: 2}}
 	if !slices.Equal(x.Unread, want) || x.Alert.Count != 3 {
 		t.Errorf("%+v", x)
+	}
+}
+
+// TestExplainKeepsRestrictedIncidentsToTheirReaders: a delivery with many records
+// shows none but the alert's own to somebody who may not read what the others
+// are part of, and nothing of a delivery that spoke for such an incident.
+func TestExplainKeepsRestrictedIncidentsToTheirReaders(t *testing.T) {
+	w := newWorld(t, func(o *Options) {
+		o.Routing, o.Detect = routing(t, Rule{When: `kind == "Secret"`, Open: "sev2"}, Rule{When: "true", Watch: true}), detector{word: "stop"}
+	})
+	secret, quiet := alert("Secret", "f1", "AKIA"), alert("Quiet", "f2", "ASIA")
+	quiet.EventID = "stop two"
+	w.report(t, reported(1, secret), reported(2, quiet))
+	w.say(t, "p1", incident.Command{Verb: incident.VerbRestrict, For: 1, Text: "an insider"})
+	w.report(t, incident.Reported{Row: 3, Source: "pagerduty", Signals: []incident.Signal{{Row: 3, Command: &incident.Command{
+		Verb: incident.VerbSourceNote, For: 1, By: incident.Handle{Door: incident.DoorSource, ID: "pagerduty"}, Text: "it rang"}}}})
+	w.store.bodies = map[int64]string{2: "stop one\nstop two"}
+	ask := func(person string, e incident.Errand) (*incident.Explanation, error) {
+		e.Query = incident.QueryExplain
+		a, err := w.Errand(context.Background(), slack(person), e)
+		return a.Explanation, err
+	}
+	for _, person := range []string{"p1", "p5"} { // a responder, and legal
+		if x, err := ask(person, incident.Errand{Delivery: 2}); err != nil || len(x.Detection.Records) != 1 || x.Detection.Records[0].ID != "stop two" {
+			t.Errorf("%s sees of the alert's own record %+v, %v", person, x, err)
+		}
+	}
+	for row := range w.store.alerts {
+		w.store.alerts[row].Alert.EventID = "another"
+	}
+	if x, err := ask("p1", incident.Errand{Delivery: 2}); err != nil || len(x.Detection.Records) != 2 {
+		t.Errorf("a responder sees %+v, %v", x, err)
+	}
+	if x, err := ask("p5", incident.Errand{Delivery: 2}); err != nil || len(x.Detection.Records) != 0 || !strings.Contains(x.Detection.Note, "not shown") {
+		t.Errorf("legal sees %+v, %v", x, err)
+	}
+	if x, err := ask("p5", incident.Errand{Delivery: 3}); incident.CodeOf(err) != incident.CodeForbidden {
+		t.Errorf("legal sees what was said about it: %+v, %v", x, err)
+	}
+	if x, err := ask("p1", incident.Errand{Delivery: 3}); err != nil || x.Incident != 1 {
+		t.Errorf("a responder sees %+v, %v", x, err)
+	}
+	w.say(t, "p1", incident.Command{Verb: incident.VerbGrant, For: 1, Person: "p5", Text: "counsel"})
+	if x, err := ask("p5", incident.Errand{Delivery: 2}); err != nil || len(x.Detection.Records) != 2 {
+		t.Errorf("legal, who was let in, sees %+v, %v", x, err)
 	}
 }
 

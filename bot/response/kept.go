@@ -79,7 +79,7 @@ func (r *reporting) late(id incident.ID, g *copies) error {
 	}
 	r.settle(g, Settled{Outcome: outcomeLate, Incident: id, Alert: row.ID})
 	if mark := passed(before, row.Count); before == 0 || mark != 0 {
-		r.again[id] = append(r.again[id], comeback{row.ID, max(mark, row.Count)})
+		r.again[id] = append(r.again[id], comeback{row.ID, row.Count})
 	}
 	return nil
 }

@@ -177,7 +177,7 @@ func (m *memory) Sighted(events map[string]int64, _ time.Time) (map[string]int64
 	return first, nil
 }
 
-func (m *memory) Fates(rows []int64) (map[int64]Settled, error) {
+func (m *memory) Outcomes(rows []int64) (map[int64]Settled, error) {
 	out := map[int64]Settled{}
 	for _, row := range rows {
 		out[row] = m.handled[row]
@@ -204,6 +204,12 @@ func (m *memory) Linked(name, value string) (incident.ID, error) {
 
 func (m *memory) Alerts(id incident.ID, _ int) ([]AlertRow, error) {
 	return slices.DeleteFunc(slices.Clone(m.alerts), func(r AlertRow) bool { return r.Incident != id }), nil
+}
+
+func (m *memory) AlertsAfter(id incident.ID, after int64, limit int) ([]AlertRow, error) {
+	rows, err := m.Alerts(id, 0)
+	rows = slices.DeleteFunc(rows, func(r AlertRow) bool { return r.ID <= after })
+	return rows[:min(limit, len(rows))], err
 }
 
 func (m *memory) Document(id incident.ID, revision int) (incident.Document, error) {
@@ -340,7 +346,7 @@ func (m *memory) Unread(source string, limit int) (out []incident.Received, err 
 	return out, nil
 }
 
-func (m *memory) Brought(alert int64) (row int64, err error) {
+func (m *memory) FirstDelivery(alert int64) (row int64, err error) {
 	for id, s := range m.handled {
 		if s.Alert == alert && (row == 0 || id < row) {
 			row = id

@@ -62,16 +62,16 @@ func (r *reporting) once(batch []incident.Reported) ([]incident.Reported, error)
 // it then.
 func (r *reporting) repeat() error {
 	elsewhere := slices.DeleteFunc(slices.Sorted(maps.Values(r.repeats)), func(row int64) bool { _, here := r.settled[row]; return here })
-	fates, err := r.tx.Fates(slices.Compact(elsewhere))
+	became, err := r.tx.Outcomes(slices.Compact(elsewhere))
 	if err != nil {
 		return fmt.Errorf("find what became of the first delivery: %w", err)
 	}
 	for row, before := range r.repeats {
-		fate, here := r.settled[before]
+		first, here := r.settled[before]
 		if !here {
-			fate = fates[before]
+			first = became[before]
 		}
-		r.become(Settled{Row: row, Outcome: outcomeCounted, Incident: fate.Incident, Alert: fate.Alert, Rule: fate.Rule, Routing: fate.Routing,
+		r.become(Settled{Row: row, Outcome: outcomeCounted, Incident: first.Incident, Alert: first.Alert, Rule: first.Rule, Routing: first.Routing,
 			Reason: fmt.Sprintf("the same event came before, with delivery D%d; it counts once", before)})
 	}
 	return nil

@@ -53,6 +53,8 @@ type Reader interface {
 	// Alerts lists the alerts of an incident with their counters; of a shelf
 	// (Watched, Dropped, Maintained) the newest.
 	Alerts(id incident.ID, limit int) ([]AlertRow, error)
+	// AlertsAfter lists those of an incident that come after one of them, in order.
+	AlertsAfter(id incident.ID, after int64, limit int) ([]AlertRow, error)
 	// Alert returns one alert; one that does not exist is CodeUnknown.
 	Alert(id int64) (AlertRow, error)
 	// Shelved counts the alerts of a shelf that came since, and their copies.
@@ -60,8 +62,8 @@ type Reader interface {
 	// Delivery returns what is kept of one delivery; and the alert, incident and
 	// decision that it came to.
 	Delivery(row int64) (incident.Received, Settled, error)
-	// Brought returns the first delivery of an alert that is still kept, or 0.
-	Brought(alert int64) (row int64, err error)
+	// FirstDelivery returns the first delivery of an alert that is still kept, or 0.
+	FirstDelivery(alert int64) (row int64, err error)
 	// Unread lists deliveries of a source that could not be read, the newest
 	// first: number, time and reason.
 	Unread(source string, limit int) ([]incident.Received, error)
@@ -109,7 +111,8 @@ type Tx interface {
 	// shelf, counting nothing. known says that it was there already, row.ID 0 that
 	// it is nowhere.
 	Recall(id incident.ID, a incident.Alert, d Decision) (row AlertRow, known bool, err error)
-	// Rehome moves watched or merged alerts to another incident.
+	// Rehome moves merged alerts to another incident; or the watched ones of its
+	// correlation keys, and those that are copies of its own.
 	Rehome(from, to incident.ID) error
 	// Split moves alerts from one incident to another, and the correlation keys
 	// that no other alert of the first one has.
@@ -122,8 +125,8 @@ type Tx interface {
 	// Sighted returns which delivery brought each event first: the one given with
 	// it, unless another did and it is remembered until then.
 	Sighted(events map[string]int64, until time.Time) (map[string]int64, error)
-	// Fates returns what became of deliveries, without the reasons.
-	Fates(rows []int64) (map[int64]Settled, error)
+	// Outcomes returns what became of deliveries, without the reasons.
+	Outcomes(rows []int64) (map[int64]Settled, error)
 
 	// Windows returns the windows of correlations by their keys, locked: nil for
 	// one that is new. PutWindow keeps one until it expires.

@@ -196,6 +196,24 @@ func TestKeptAlertsOnARealDatabase(t *testing.T) {
 		if got := h.come(some("high", 20, "d"))[0]; got.Outcome != "opened" || got.Incident == opened {
 			t.Errorf("%+v", got)
 		}
+
+		// What was split off is opened again: its own alerts, and what came of them meanwhile, are its; the rest is not.
+		h.say(incident.Command{Verb: incident.VerbSetFact, For: 2, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+		h.say(incident.Command{Verb: incident.VerbDismiss, For: 2, Text: "a drill"})
+		own, other := rows[2].Alert, some("high", 0, "a")
+		own.Level, other.Fingerprint = "high", stays
+		h.say(incident.Command{Verb: incident.VerbSetFact, For: 1, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+		h.say(incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill"})
+		if got := outcomes(h.come(own)); got != "late/2" {
+			t.Error(got)
+		}
+		h.say(incident.Command{Verb: incident.VerbReopen, For: 2, Text: "it was none"})
+		if kept := h.alerts(2); len(kept) != 1 || kept[0].Count != 3 {
+			t.Errorf("%+v", kept)
+		}
+		if got := outcomes(h.come(own, other)); got != "counted/2 late/1" {
+			t.Error(got)
+		}
 		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
 			t.Errorf("%+v, %v", v.Faults, err)
 		}

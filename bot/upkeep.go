@@ -77,7 +77,7 @@ func (b *Bot) upkeep() *upkeep {
 
 // check asks every part and returns the names of those that are out of order.
 // What people cannot be told now is tried again; the error says so.
-func (s *upkeep) check(ctx context.Context, m *metrics) (faulty []string, err error) {
+func (s *upkeep) check(ctx context.Context, m *metrics) (degraded []string, err error) {
 	if s.since == nil {
 		s.since, s.next = map[string]time.Time{}, map[string]time.Time{}
 	}
@@ -90,7 +90,7 @@ func (s *upkeep) check(ctx context.Context, m *metrics) (faulty []string, err er
 			continue
 		}
 		m.degraded.WithLabelValues(part).Set(1)
-		faulty = append(faulty, part)
+		degraded = append(degraded, part)
 		if s.since[part].IsZero() {
 			s.since[part], s.next[part] = now, now.Add(tellAfter)
 		}
@@ -98,7 +98,7 @@ func (s *upkeep) check(ctx context.Context, m *metrics) (faulty []string, err er
 			err = errors.Join(err, s.say(ctx, part, now))
 		}
 	}
-	return faulty, err
+	return degraded, err
 }
 
 // say tells of a fault. The key has the day: a bot that is started again and

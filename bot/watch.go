@@ -114,10 +114,10 @@ type readiness struct {
 	metrics *metrics
 	log     *slog.Logger
 
-	mu     sync.Mutex
-	faults map[string]string
-	worn   []string              // parts that are out of order and not needed
-	asked  map[string]chan error // parts that were asked and have not answered yet
+	mu       sync.Mutex
+	faults   map[string]string
+	degraded []string              // parts that are out of order and not needed
+	asked    map[string]chan error // parts that were asked and have not answered yet
 }
 
 // checkEvery and checkWithin keep the time from a loss to a 503 below 5 s.
@@ -162,12 +162,12 @@ func (r *readiness) check(ctx context.Context) {
 	if r.upkeep == nil || ctx.Err() != nil {
 		return
 	}
-	worn, err := r.upkeep.check(within, r.metrics)
+	degraded, err := r.upkeep.check(within, r.metrics)
 	if err != nil {
 		r.log.ErrorContext(ctx, "people could not be told of a fault; trying again", "error", err)
 	}
 	r.mu.Lock()
-	r.worn = worn
+	r.degraded = degraded
 	r.mu.Unlock()
 }
 
@@ -223,7 +223,7 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(struct {
 			Status   string   `json:"status"`
 			Degraded []string `json:"degraded,omitempty"`
-		}{"ready", r.worn})
+		}{"ready", r.degraded})
 		return
 	}
 	message := ""

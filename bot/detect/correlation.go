@@ -297,8 +297,7 @@ func misplaced(document, correlation *value) error {
 			return faultf(document.items[i].line, "%s belongs under correlation", key)
 		}
 	}
-	switch g := correlation.get("generate"); {
-	case g != nil && g.text != "true" && g.text != "false":
+	if g := correlation.get("generate"); g != nil && g.text != "true" && g.text != "false" {
 		return faultf(g.line, "generate is true or false")
 	}
 	return nil

@@ -73,8 +73,8 @@ func detectCommand() *cobra.Command {
 			rs, report := detect.Load(o, f.rules...)
 			complain(cmd.ErrOrStderr(), report)
 			if report.Usable == 0 {
-				return fmt.Errorf("none of the rules can be used: %d are off, %d are for something else, %d faults",
-					len(report.Off), len(report.Skipped), len(report.Refused))
+				return fmt.Errorf("none of the rules can be used: %d are off, %d are for something else, %s",
+					len(report.Off), len(report.Skipped), faults(len(report.Refused)))
 			}
 			return newDetection(cmd, rs, f).run(args, stats)
 		},
@@ -147,9 +147,17 @@ func lintText(w io.Writer, report detect.Report) error {
 		fmt.Fprintln(w, "off:", r)
 	}
 	complain(w, report)
-	_, err := fmt.Fprintf(w, "%d files: %d rules to use, %d off, %d for something else, %d faults\n",
-		report.Files, report.Usable, len(report.Off), len(report.Skipped), len(report.Refused))
+	_, err := fmt.Fprintf(w, "%d files: %d rules to use, %d off, %d for something else, %s\n",
+		report.Files, report.Usable, len(report.Off), len(report.Skipped), faults(len(report.Refused)))
 	return err
+}
+
+// faults counts them in words.
+func faults(n int) string {
+	if n == 1 {
+		return "1 fault"
+	}
+	return fmt.Sprintf("%d faults", n)
 }
 
 func detectTestCommand(f *detectFlags) *cobra.Command {
@@ -182,8 +190,8 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 				for _, id := range report.Untested {
 					fmt.Fprintf(out, "no fixtures: rule %s\n", id)
 				}
-				_, err = fmt.Fprintf(out, "%d rules, %d records, %d conditions dropped in turn: %d faults, %d rules without fixtures\n",
-					report.Rules, report.Records, report.Mutants, len(report.Faults), len(report.Untested))
+				_, err = fmt.Fprintf(out, "%d rules, %d records, %d conditions dropped in turn: %s, %d rules without fixtures\n",
+					report.Rules, report.Records, report.Mutants, faults(len(report.Faults)), len(report.Untested))
 			}
 			switch {
 			case err != nil:

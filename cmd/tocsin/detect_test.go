@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"tocsin/bot/detect"
 )
 
 func TestProgress(t *testing.T) {
@@ -43,6 +45,15 @@ func TestTrailName(t *testing.T) {
 	} {
 		if trailName(name) != want {
 			t.Errorf("%s: %t", name, !want)
+		}
+	}
+}
+
+func TestOneFaultIsNoPlural(t *testing.T) {
+	for refused, want := range map[int]string{0: ", 0 faults\n", 1: ", 1 fault\n", 2: ", 2 faults\n"} {
+		var out strings.Builder
+		if err := lintText(&out, detect.Report{Refused: make([]detect.Refusal, refused)}); err != nil || !strings.HasSuffix(out.String(), want) {
+			t.Errorf("%q, %v", out.String(), err)
 		}
 	}
 }

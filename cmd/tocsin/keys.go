@@ -72,7 +72,7 @@ func verifyCommand(g *global) *cobra.Command {
 			if len(v.Faults) == 0 {
 				return g.print(cmd.OutOrStdout(), v, text+"everything is as it was written")
 			}
-			text += fmt.Sprintf("%d faults", len(v.Faults))
+			text += faults(len(v.Faults))
 			for _, f := range v.Faults {
 				text += "\n  " + f.String()
 			}

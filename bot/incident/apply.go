@@ -237,15 +237,6 @@ func (i *Incident) contained(at time.Time) {
 	}
 }
 
-// unfreeze forgets the submitted record and its signatures.
-func (i *Incident) unfreeze() { i.Submission, i.Signatures = nil, nil }
-
-func (i *Incident) reopened() {
-	i.unfreeze()
-	i.Dismissal = nil
-	i.Review = Review{}
-}
-
 func (i *Incident) applyPlaybook(e Event) {
 	switch e.Kind {
 	case EventPlaybookStarted:
@@ -271,105 +262,6 @@ func (i *Incident) applyPlaybook(e Event) {
 			s.By, s.At, s.Outcome = e.By, e.HappenedAt, e.Text("outcome")
 		}
 	}
-}
-
-func (i *Incident) applyClosing(e Event) {
-	switch e.Kind {
-	case EventRecordEdited:
-		for _, f := range RecordFields() {
-			if t, ok := e.Texts[f.Name]; ok {
-				i.Record.set(f.Name, t.Value)
-			}
-			if v := e.Field(f.Name); v != "" {
-				i.Record.set(f.Name, v)
-			}
-		}
-	case EventSubmitted, EventRevised:
-		i.submitted(e)
-	case EventSigned:
-		i.Signatures = append(i.Signatures, Signature{Department: Department(e.Field("department")), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
-			Digest: e.Field("digest"), Sentence: e.Text("sentence"), Auth: e.Auth, Deputy: e.Field("deputy") == "true", Submitter: e.Field("submitter") == "true"})
-	case EventSignatureWithdrawn:
-		i.Signatures = slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.Department == Department(e.Field("department")) })
-	case EventSignaturesVoided, EventAmended:
-		i.unfreeze()
-	case EventObjected:
-		i.Objections = append(i.Objections, Objection{ID: e.Field("objection"), Department: Department(e.Field("department")), By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Digest: e.Field("digest")})
-	case EventObjectionClosed:
-		for n := range i.Objections {
-			if o := &i.Objections[n]; o.ID == e.Field("objection") {
-				o.Closed, o.How = e.RecordedAt, e.Field("how")
-			}
-		}
-	case EventApproved:
-		i.Approved = atoi(e.Field("revision"))
-	case EventConsulted, EventAnswered:
-		i.consulted(e)
-	case EventActionAdded:
-		i.Actions = append(i.Actions, Action{ID: e.Field("action"), Kind: ActionKind(e.Field("kind")), Title: e.Text("title"), Owner: PersonID(e.Field("owner")), Due: parseInstant(e.Field("due"))})
-	case EventActionDone:
-		for n := range i.Actions {
-			if a := &i.Actions[n]; a.ID == e.Field("action") {
-				a.Done, a.How = e.RecordedAt, e.Text("text")
-			}
-		}
-	case EventPostmortemWritten:
-		i.Postmortems = append(i.Postmortems, Postmortem{Revision: atoi(e.Field("revision")), Digest: e.Field("digest"), At: e.RecordedAt})
-	case EventPostmortemShared:
-		for n := range i.Postmortems {
-			if p := &i.Postmortems[n]; p.Revision == atoi(e.Field("revision")) {
-				p.Shared, p.FileID = true, e.Field("file")
-			}
-		}
-	default:
-		i.reviewed(e)
-	}
-}
-
-func (i *Incident) reviewed(e Event) {
-	switch e.Kind {
-	case EventReviewScheduled:
-		i.Review.At = parseInstant(e.Field("when"))
-	case EventReviewConcluded:
-		i.Review.Concluded, i.Review.By = e.RecordedAt, e.By
-		i.Review.Attendance, i.Review.Decisions = split[PersonID](e.Field("people")), e.Text("decisions")
-	case EventExceptionProposed:
-		i.Review.Exception, i.Review.ExceptionBy = e.Text("reason"), e.By
-	case EventExceptionEndorsed:
-		i.Review.EndorsedBy = e.By
-	}
-}
-
-// submitted freezes the record. The document is rebuilt from the state; head
-// and digest are the event's own, so that an erased text does not move them.
-func (i *Incident) submitted(e Event) {
-	revision := atoi(e.Field("revision"))
-	doc := i.document(revision)
-	doc.Head, doc.Events = e.Field("head"), atoi(e.Field("events"))
-	i.Revision = revision
-	i.Signatures = nil
-	i.Submission = &Submission{By: e.By, At: e.RecordedAt, Digest: e.Field("digest"), Document: doc}
-	for n := range i.Postmortems {
-		i.Postmortems[n].Superseded = true
-	}
-	if e.Kind == EventRevised {
-		i.Review = Review{}
-	}
-}
-
-func (i *Incident) consulted(e Event) {
-	team := Department(e.Field("department"))
-	n := slices.IndexFunc(i.Consultations, func(c Consultation) bool { return c.Team == team })
-	if n < 0 {
-		i.Consultations = append(i.Consultations, Consultation{Team: team, AskedBy: e.By, AskedAt: e.RecordedAt})
-		n = len(i.Consultations) - 1
-	}
-	c := &i.Consultations[n]
-	if e.Kind == EventAnswered {
-		c.By, c.At, c.Answer = e.By, e.RecordedAt, e.Text("answer")
-		return
-	}
-	c.Blocking = c.Blocking || e.Field("blocking") == "true"
 }
 
 func textRefs(e Event) []TextRef {

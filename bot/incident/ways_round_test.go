@@ -7,107 +7,112 @@ import (
 	"testing"
 )
 
+// mild is an incident that never was anything but mild.
+func mild(t *testing.T, s Status) *world {
+	w := newWorld(t)
+	w.must("", Command{Verb: VerbOpen, Title: "a port scan", Severity: Sev4, Alert: &AlertRef{Alert: 1, Kind: "scan", Title: "a port scan"}})
+	w.must("eng1", Command{Verb: VerbAcknowledge})
+	w.must("eng1", fact(FactPersonalData, "no"))
+	if s == Contained {
+		w.must("eng1", Command{Verb: VerbContain, Text: "blocked"})
+	}
+	return w
+}
+
+// graded is a mild one that was given other severities, one after the other.
+func graded(t *testing.T, severities ...Severity) *world {
+	w := mild(t, Active)
+	for _, s := range severities {
+		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: s})
+	}
+	return w
+}
+
+// mergedFrom is a mild one into which another went.
+func mergedFrom(t *testing.T, from *world) *world {
+	into := mild(t, Active)
+	into.inc.ID = 8
+	_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, from.inc, into.inc, splitEnv(from))
+	if err != nil {
+		t.Fatal(err)
+	}
+	into.commit(theirs)
+	if into.inc.Severity.Worse(Sev4) {
+		into.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
+	}
+	return into
+}
+
+// splitFrom is one that was split from another, with all of its alerts.
+func splitFrom(t *testing.T, from *world) *world {
+	into := newWorld(t)
+	into.inc = New(9)
+	cmd := Command{Verb: VerbSplit, Title: "nothing much", Severity: Sev4}
+	_, theirs, err := DecideSplit(cmd, from.inc, into.inc, from.inc.Alerts, splitEnv(from))
+	if err != nil {
+		t.Fatal(err)
+	}
+	into.commit(theirs)
+	if into.inc.Facts.PersonalData != PersonalNo {
+		into.must("eng1", fact(FactPersonalData, "no"))
+	}
+	return into
+}
+
+var dismissAlone = Command{Verb: VerbDismiss, Text: "a drill"}
+
 // TestDismissalCannotBeTalkedRound tries the ways around the second person.
 func TestDismissalCannotBeTalkedRound(t *testing.T) {
-	mild := func(s Status) *world { // never was anything but mild
-		w := newWorld(t)
-		w.must("", Command{Verb: VerbOpen, Title: "a port scan", Severity: Sev4, Alert: &AlertRef{Alert: 1, Kind: "scan", Title: "a port scan"}})
-		w.must("eng1", Command{Verb: VerbAcknowledge})
-		w.must("eng1", fact(FactPersonalData, "no"))
-		if s == Contained {
-			w.must("eng1", Command{Verb: VerbContain, Text: "blocked"})
+	after := func(w *world, commands ...Command) *world {
+		for _, c := range commands {
+			w.must("eng1", c)
 		}
 		return w
 	}
-	raised := func(s Severity) *world {
-		w := mild(Active)
-		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: s})
-		return w
-	}
-	lowered := func(s Severity) *world {
-		w := raised(s)
-		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
-		return w
-	}
-	merged := func(from *world) *world {
-		into := mild(Active)
-		into.inc.ID = 8
-		_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, from.inc, into.inc, splitEnv(from))
-		if err != nil {
-			t.Fatal(err)
-		}
-		into.commit(theirs)
-		if into.inc.Severity.Worse(Sev4) {
-			into.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
-		}
-		return into
-	}
-	apart := func(from *world) *world {
-		into := newWorld(t)
-		into.inc = New(9)
-		cmd := Command{Verb: VerbSplit, Title: "nothing much", Severity: Sev4}
-		_, theirs, err := DecideSplit(cmd, from.inc, into.inc, from.inc.Alerts, splitEnv(from))
-		if err != nil {
-			t.Fatal(err)
-		}
-		into.commit(theirs)
-		if into.inc.Facts.PersonalData != PersonalNo {
-			into.must("eng1", fact(FactPersonalData, "no"))
-		}
-		return into
-	}
-	alone := Command{Verb: VerbDismiss, Text: "a drill"}
-	for name, grave := range map[string]func() *world{
-		"sev1":              func() *world { return raised(Sev1) },
-		"sev2":              func() *world { return raised(Sev2) },
-		"sev1 graded lower": func() *world { return lowered(Sev1) },
-		"sev2 graded lower": func() *world { return lowered(Sev2) },
-		"personal data": func() *world {
-			w := mild(Active)
-			w.must("eng1", fact(FactPersonalData, "unknown"))
-			return w
-		},
-		"contained": func() *world { return mild(Contained) },
-		"contained and reopened": func() *world {
-			w := mild(Contained)
-			w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
-			return w
-		},
-		"resolved and reopened": func() *world {
-			w := mild(Active)
-			w.must("eng1", Command{Verb: VerbResolve, Text: "done"})
-			w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
-			return w
-		},
-		"merged from one that is contained":      func() *world { return merged(mild(Contained)) },
-		"merged from one that is grave":          func() *world { return merged(raised(Sev2)) },
-		"merged from one that was grave":         func() *world { return merged(lowered(Sev1)) },
-		"split from one that is contained":       func() *world { return apart(mild(Contained)) },
-		"split from one that is grave":           func() *world { return apart(raised(Sev1)) },
-		"split from one that was grave":          func() *world { return apart(lowered(Sev2)) },
-		"split, and merged into one that is not": func() *world { return merged(apart(lowered(Sev1))) },
+	again := Command{Verb: VerbReopen, Text: "again"}
+	for name, w := range map[string]*world{
+		"sev1":                                   graded(t, Sev1),
+		"sev2":                                   graded(t, Sev2),
+		"sev1 graded lower":                      graded(t, Sev1, Sev4),
+		"sev2 graded lower":                      graded(t, Sev2, Sev4),
+		"personal data":                          after(mild(t, Active), fact(FactPersonalData, "unknown")),
+		"contained":                              mild(t, Contained),
+		"contained and reopened":                 after(mild(t, Contained), again),
+		"resolved and reopened":                  after(mild(t, Active), Command{Verb: VerbResolve, Text: "done"}, again),
+		"merged from one that is contained":      mergedFrom(t, mild(t, Contained)),
+		"merged from one that is grave":          mergedFrom(t, graded(t, Sev2)),
+		"merged from one that was grave":         mergedFrom(t, graded(t, Sev1, Sev4)),
+		"split from one that is contained":       splitFrom(t, mild(t, Contained)),
+		"split from one that is grave":           splitFrom(t, graded(t, Sev1)),
+		"split from one that was grave":          splitFrom(t, graded(t, Sev2, Sev4)),
+		"split, and merged into one that is not": mergedFrom(t, splitFrom(t, graded(t, Sev1, Sev4))),
 	} {
-		w := grave()
-		w.must("eng1", alone)
+		w.must("eng1", dismissAlone)
 		if w.inc.Status == Dismissed {
 			t.Errorf("%s: dismissed by one person", name)
 			continue
 		}
-		w.refused("eng1", alone, CodeConflict)
-		w.must("sec1", alone)
+		w.refused("eng1", dismissAlone, CodeConflict)
+		w.must("sec1", dismissAlone)
 		if w.inc.Status != Dismissed {
 			t.Errorf("%s: %s", name, w.inc.Status)
 		}
 	}
-	for name, harmless := range map[string]*world{"mild": mild(Active), "merged": merged(mild(Active)), "split": apart(mild(Active)), "sev3": raised(Sev3)} {
-		if harmless.must("eng1", alone); harmless.inc.Status != Dismissed {
+}
+
+func TestWhatIsMildIsDismissedByOnePerson(t *testing.T) {
+	for name, w := range map[string]*world{"mild": mild(t, Active), "merged": mergedFrom(t, mild(t, Active)), "split": splitFrom(t, mild(t, Active)), "sev3": graded(t, Sev3)} {
+		if w.must("eng1", dismissAlone); w.inc.Status != Dismissed {
 			t.Errorf("%s: it takes two people", name)
 		}
 	}
+}
+
+func TestTheSecondPersonOfADismissalMayReadAndDecide(t *testing.T) {
 	w := given(t, Active) // security that does not respond is asked, so it may read
 	w.dir.People[5].Responder = false
-	w.refused("sec2", alone, CodeForbidden)
-	w.must("eng1", alone)
+	w.refused("sec2", dismissAlone, CodeForbidden)
+	w.must("eng1", dismissAlone)
 	w.must("sec2", Command{Verb: VerbDismiss})
 	if w.inc.Status != Dismissed || w.inc.Dismissal.Reason != "a drill" {
 		t.Errorf("%s, %+v", w.inc.Status, w.inc.Dismissal)
@@ -116,12 +121,15 @@ func TestDismissalCannotBeTalkedRound(t *testing.T) {
 	if w.inc.Dismissal != nil {
 		t.Error("an old proposal is half a new one")
 	}
-	w = mild(Active)
+}
+
+func TestWhoDismissesAndWhy(t *testing.T) {
+	w := mild(t, Active)
 	w.refused("eng1", Command{Verb: VerbDismiss}, CodeInvalid)
 	w.inc.Restricted = false
-	w.refused("pay1", alone, CodeForbidden)
+	w.refused("pay1", dismissAlone, CodeForbidden)
 	w.dir.People[4].Responder = false
-	w.must("sec1", alone)
+	w.must("sec1", dismissAlone)
 }
 
 func TestErasing(t *testing.T) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
@@ -54,4 +56,80 @@ func TestADeliveryThatCannotBeWorkedHoldsNobodyUp(t *testing.T) {
 		s.acceptOne(t, "later")
 		s.settle(t, all-int64(len(poison))+1, "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
 	})
+}
+
+// TestAFaultOfNoRowIsNotNarrowedDown has every drain panic: there are few jobs, and few reports, however often they are
+// tried. When the fault is mended all of them are worked.
+func TestAFaultOfNoRowIsNotNarrowedDown(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		var reports, drains atomic.Int64
+		s := openTest(t, url, func(c *Config) { c.OnFailure = func(Failure) { reports.Add(1) } })
+		var batch []intake.Delivery
+		const all = drainRows
+		for n := range all {
+			batch = append(batch, intake.Delivery{Source: "s", ID: fmt.Sprint(n), Body: []byte("{}"), Received: noon})
+		}
+		if err := s.Accept(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		var mended atomic.Bool
+		err := s.Run(t.Context(), Work{Drain: func(ctx context.Context, from, to int64) error {
+			rows, err := s.Rows(ctx, from, to)
+			if err != nil || len(rows) == 0 {
+				return err
+			}
+			drains.Add(1)
+			return s.Tx(ctx, func(tx response.Tx) error {
+				if !mended.Load() {
+					panic(fmt.Sprintf("a fault of ours, met in row %d", from))
+				}
+				var done []response.Settled
+				for _, row := range rows {
+					done = append(done, response.Settled{Row: row.ID, Outcome: "ignored"})
+				}
+				return tx.Settle(done)
+			})
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.settle(t, 0, "SELECT count(*) FROM river_job WHERE kind = 'drain' AND state IN ('available', 'running')")
+		if n, tried := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"), drains.Load(); n > 3*(mostBarren+1) || tried < mostBarren {
+			t.Errorf("%d drains, %d tried", n, tried)
+		}
+		if n := reports.Load(); n != 1 {
+			t.Errorf("%d reports of %d panics at the same site", n, drains.Load())
+		}
+		mended.Store(true)
+		s.settle(t, all, "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
+	})
+}
+
+// TestPanicsAreReportedOncePerSite and minute.
+func TestPanicsAreReportedOncePerSite(t *testing.T) {
+	now := noon
+	p := panics{clock: func() time.Time { return now }}
+	w := worker{handle: func(_ context.Context, task Task) error {
+		if task.Attempt == 1 {
+			panic("one")
+		}
+		panic("another")
+	}}
+	at := func(attempt int) site {
+		_, at, _ := w.call(t.Context(), Task{Attempt: attempt})
+		return at
+	}
+	for n, step := range []struct {
+		attempt int
+		after   time.Duration
+		due     bool
+	}{{1, 0, true}, {1, 0, false}, {2, 0, true}, {2, 59 * time.Second, false}, {1, time.Second, true}, {1, 0, false}} {
+		now = now.Add(step.after)
+		if got := p.due(at(step.attempt)); got != step.due {
+			t.Errorf("step %d: %v", n, got)
+		}
+	}
+	if now = now.Add(panicEvery); !p.due(at(1)) || len(p.told) != 1 {
+		t.Errorf("%d sites are remembered", len(p.told))
+	}
 }

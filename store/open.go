@@ -31,7 +31,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Clock gives the time for rows; time.Now if nil.
 	Clock func() time.Time
-	// OnFailure, if set, is told of every attempt of a job that failed. It must not block.
+	// OnFailure, if set, is told of every attempt of a job that failed; of panics from the same site once a minute, and
+	// of the last attempt always. It must not block.
 	OnFailure func(Failure)
 }
 
@@ -50,6 +51,7 @@ type Store struct {
 	sealing sync.RWMutex
 
 	underway underway
+	panics   panics
 
 	closing sync.Once
 	suspect atomic.Bool // the last write met a database that was unavailable
@@ -123,6 +125,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if s.clock == nil {
 		s.clock = time.Now
 	}
+	s.panics.clock = s.clock
 	if s.replica == "" {
 		s.replica = "replica-1"
 	}

@@ -158,8 +158,8 @@ type worker struct {
 	log      *slog.Logger
 	failed   func(Failure)
 	underway *underway
-	// narrow, if not nil, is asked after a panic to give the work to smaller jobs, and to complete this one.
-	narrow func(ctx context.Context, task Task) (bool, error)
+	panics   *panics
+	narrow   *narrowing // nil: what panics is tried again as it is
 }
 
 func (w *worker) NextRetry(j *river.Job[jobArgs]) time.Time {
@@ -176,10 +176,13 @@ func retryDelay(attempt int, random func(int64) int64) time.Duration {
 func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	defer w.underway.begin(j.ID)()
 	task := Task{Kind: j.Kind, IDs: j.Args.IDs, Attempt: j.Attempt + snoozes(j.Metadata), job: j}
-	stack, err := w.call(ctx, task)
+	stack, at, err := w.call(ctx, task)
 	var later *incident.RetryAfter
 	switch {
 	case err == nil:
+		if w.narrow != nil {
+			w.narrow.worked()
+		}
 		return nil
 	case errors.As(err, &later):
 		return river.JobSnooze(max(later.After, minSnooze))
@@ -188,32 +191,33 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 		return nil
 	}
 	w.log.Warn("a job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.last(), "reason", reason(err))
-	if w.failed != nil {
+	report := stack == nil || w.panics.due(at)
+	if w.failed != nil && (report || task.last()) {
 		w.failed(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: task.last(), Stack: stack})
 	}
-	if stack != nil {
+	if stack != nil && report {
 		w.log.Error("a job panicked", "kind", j.Kind, "job", j.ID, "stack", string(stack))
-		if w.narrow != nil {
-			narrowed, wrong := w.narrow(ctx, task)
-			if narrowed {
-				return nil
-			}
-			if wrong != nil {
-				w.log.Warn("the work of a job could not be narrowed down", "kind", j.Kind, "job", j.ID, "reason", reason(wrong))
-			}
+	}
+	if stack != nil && w.narrow != nil {
+		narrowed, wrong := w.narrow.panicked(ctx, task)
+		if narrowed {
+			return nil
+		}
+		if wrong != nil {
+			w.log.Warn("the work of a job could not be narrowed down", "kind", j.Kind, "job", j.ID, "reason", reason(wrong))
 		}
 	}
 	return attemptError{reason(err)}
 }
 
 // call runs the handler; a panic is a failure like another.
-func (w *worker) call(ctx context.Context, task Task) (stack []byte, err error) {
+func (w *worker) call(ctx context.Context, task Task) (stack []byte, at site, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			stack, err = debug.Stack(), panicked{p}
+			stack, at, err = debug.Stack(), here(), panicked{p}
 		}
 	}()
-	return nil, w.handle(ctx, task)
+	return nil, site{}, w.handle(ctx, task)
 }
 
 type panicked struct{ value any }

@@ -86,7 +86,7 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 	for kind, handle := range work {
 		worker := s.newWorker(handle)
 		if kind == kindDrain {
-			worker.narrow = s.narrowDrain
+			worker.narrow = &narrowing{s: s}
 		}
 		river.AddWorkerArgs(c.Workers, jobArgs{kind: kind}, worker)
 	}
@@ -105,7 +105,7 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 }
 
 func (s *Store) newWorker(handle handler) *worker {
-	return &worker{handle: handle, log: s.log.With("component", "queue"), failed: s.failed, underway: &s.underway}
+	return &worker{handle: handle, log: s.log.With("component", "queue"), failed: s.failed, underway: &s.underway, panics: &s.panics}
 }
 
 // recoverJobs gives the queue back what a dead incarnation of this replica held: its running jobs, whose attempt stays

@@ -21,62 +21,66 @@ import (
 	"tocsin/store"
 )
 
-// TestHostileBodiesAtEveryDoor posts bodies that no sender sends, each with the
-// right credential, to every door of the bot as it is put together. They are
-// refused in words that name the fault, show nothing of our insides, and leave
-// the bot as it was.
-func TestHostileBodiesAtEveryDoor(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+const hostileKey = "0123456789abcdef-token"
+
+// openDoors runs the bot as it is put together, with every door that takes what
+// the world sends, until the test ends. It returns its address.
+func openDoors(t *testing.T) string {
+	t.Helper()
 	world, err := company.Open(company.Options{Seed: 6, HTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = world.Close() }()
+	t.Cleanup(func() { _ = world.Close() })
 	cfg, err := demoConfig(world, demoOptions{Dir: t.TempDir(), HTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	const key = "0123456789abcdef-token"
-	cfg.Sources.Alertmanager.Tokens = []secret.String{secret.New(key)}
-	cfg.Sources.HackerOne.Secrets = []secret.String{secret.New(key)}
-	cfg.Sources.Generic = []bot.GenericSource{{Name: "siem", Tokens: []secret.String{secret.New(key)}, Mapping: map[string]string{"title": "body.title"}}}
+	key := secret.New(hostileKey)
+	cfg.Sources.Alertmanager.Tokens = []secret.String{key}
+	cfg.Sources.HackerOne.Secrets = []secret.String{key}
+	cfg.Sources.Generic = []bot.GenericSource{{Name: "siem", Tokens: []secret.String{key}, Mapping: map[string]string{"title": "body.title"}}}
 	cfg.Sources.Report.Form = &bot.ReportForm{Company: "Payroll"}
 	cfg.Sources.SNS.Topics = []string{"arn:aws:sns:eu-west-3:123456789012:security-events"}
 	keys, err := store.Ephemeral()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := bot.New(ctx, cfg, bot.Options{Keyset: keys})
+	run, stop := context.WithTimeout(context.Background(), time.Minute)
+	b, err := bot.New(run, cfg, bot.Options{Keyset: keys})
 	if err != nil {
+		stop()
 		t.Fatal(err)
 	}
-	defer b.Close()
 	base := "http://" + b.Addr()
 	world.Connect(base)
-	run, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(run) }()
-	defer func() {
+	t.Cleanup(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-	}()
+		b.Close()
+	})
+	return base
+}
 
+// credentials are the headers by which each door takes a body for its sender's own.
+func credentials() map[string]func(body string) []string {
 	sum := func(key, body string) string {
 		m := hmac.New(sha256.New, []byte(key))
 		_, _ = io.WriteString(m, body)
 		return hex.EncodeToString(m.Sum(nil))
 	}
-	bearer := func(string) []string { return []string{"Authorization", "Bearer " + key} }
+	bearer := func(string) []string { return []string{"Authorization", "Bearer " + hostileKey} }
 	toSlack := func(kind string) func(string) []string {
 		return func(body string) []string {
 			at := strconv.FormatInt(time.Now().Unix(), 10)
 			return []string{"Content-Type", kind, "X-Slack-Request-Timestamp", at, "X-Slack-Signature", chat.Sign(company.SigningSecret, at, []byte(body))}
 		}
 	}
-	doors := map[string]func(body string) []string{
+	return map[string]func(body string) []string{
 		"/hooks/sentry": func(body string) []string {
 			return []string{"Sentry-Hook-Resource", "issue", "Sentry-Hook-Signature", sum(company.SentrySecret, body)}
 		},
@@ -87,7 +91,7 @@ func TestHostileBodiesAtEveryDoor(t *testing.T) {
 		"/hooks/alertmanager": bearer,
 		"/hooks/siem":         bearer,
 		"/hooks/hackerone": func(body string) []string {
-			return []string{"X-H1-Event", "x", "X-H1-Signature", "sha256=" + sum(key, body)}
+			return []string{"X-H1-Event", "x", "X-H1-Signature", "sha256=" + sum(hostileKey, body)}
 		},
 		"/hooks/sns":          func(string) []string { return []string{"x-amz-sns-message-type", "Notification"} },
 		"/slack/events":       toSlack("application/json"),
@@ -95,27 +99,39 @@ func TestHostileBodiesAtEveryDoor(t *testing.T) {
 		"/slack/commands":     toSlack("application/x-www-form-urlencoded"),
 		"/report":             func(string) []string { return []string{"Content-Type", "application/x-www-form-urlencoded"} },
 	}
-	insides := regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime|panic|%!|<nil>|tocsin/bot|/root|/work`)
-	post := func(path, body string, header ...string) (int, string) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for n := 0; n < len(header); n += 2 {
-			req.Header.Set(header[n], header[n+1])
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = res.Body.Close() }()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(text)
+}
+
+// hand posts a body with headers, and returns what is answered.
+func hand(t *testing.T, url, body string, header ...string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
 	}
+	for n := 0; n < len(header); n += 2 {
+		req.Header.Set(header[n], header[n+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+// insides are what no answer may show.
+var insides = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime|panic|%!|<nil>|tocsin/bot|/root|/work`)
+
+// TestHostileBodiesAtEveryDoor posts bodies that no sender sends, each with the
+// right credential, to every door of the bot as it is put together. They are
+// refused in words that name the fault, show nothing of our insides, and leave
+// the bot as it was.
+func TestHostileBodiesAtEveryDoor(t *testing.T) {
+	base, doors := openDoors(t), credentials()
 	for name, c := range map[string]struct{ body, says string }{
 		"deep nesting":     {`{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}", "nested deeper than 200 levels at /a"},
 		"a huge number":    {`{"a":{"b":1e999999}}`, "a number is too large at /a/b"},
@@ -127,7 +143,7 @@ func TestHostileBodiesAtEveryDoor(t *testing.T) {
 		"a form of a form": {url.Values{"payload": {strings.Repeat("[", 10_000)}}.Encode(), "is not JSON"},
 	} {
 		for path, credential := range doors {
-			status, said := post(path, c.body, credential(c.body)...)
+			status, said := hand(t, base+path, c.body, credential(c.body)...)
 			hook := strings.HasPrefix(path, "/hooks/") && path != "/hooks/sns" // SNS messages carry their signature inside
 			switch {
 			case insides.MatchString(said):
@@ -139,7 +155,7 @@ func TestHostileBodiesAtEveryDoor(t *testing.T) {
 			}
 		}
 	}
-	if status, said := post("/hooks/siem", `{"title":"all is as it was"}`, bearer("")...); status != http.StatusAccepted {
+	if status, said := hand(t, base+"/hooks/siem", `{"title":"all is as it was"}`, doors["/hooks/siem"]("")...); status != http.StatusAccepted {
 		t.Errorf("afterwards a good one is answered %d %s", status, said)
 	}
 }

@@ -97,13 +97,17 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 
 // deliveryID joins the ids that tell one delivery from another. A record's
 // eventID is unique within the account that received it, so the record that
-// comes by EventBridge and in a file is one; a finding has its envelope's id.
+// comes by EventBridge and in a file is one; a finding has its envelope's id, and
+// a bare one what finding.version tells it by.
 func deliveryID(body []byte) string {
 	type ids struct {
 		ID        text `json:"id"`
 		UpdatedAt text `json:"updatedAt"`
 		EventID   text `json:"eventID"`
 		Account   text `json:"recipientAccountId"`
+		Service   struct {
+			Count text `json:"count"`
+		} `json:"service"`
 	}
 	var v struct {
 		ids
@@ -120,7 +124,7 @@ func deliveryID(body []byte) string {
 	case v.EventID != "":
 		return join("/", v.Account, v.EventID)
 	case v.ID != "" && v.UpdatedAt != "":
-		return join("/", v.ID, v.UpdatedAt)
+		return join("/", v.ID, v.UpdatedAt, v.Service.Count)
 	}
 	return ""
 }

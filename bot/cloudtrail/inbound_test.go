@@ -73,6 +73,7 @@ func TestDeliveryID(t *testing.T) {
 		{"finding", string(fixture(t, "guardduty.json")), "8f5fa7d9-0000-0000-0000-c890a0c38127/b4b01b60fc24a199139f8f5f490edd81/2026-11-03T02:39:00Z"},
 		{"bare record", `{"eventID":"e","recipientAccountId":"1","eventName":"x"}`, "1/e"},
 		{"bare finding", `{"id":"f","updatedAt":"u"}`, "f/u"},
+		{"bare finding with a count", `{"id":"f","updatedAt":"u","service":{"count":2}}`, "f/u/2"},
 		{"array", `[{"eventID":"e"}]`, ""},
 		{"nothing known", `{"x":1}`, ""},
 		{"no JSON", `{`, ""},

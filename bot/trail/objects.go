@@ -165,6 +165,9 @@ func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
 		Type      incident.Loose `json:"type"`
 		Severity  incident.Loose `json:"severity"`
 		UpdatedAt incident.Loose `json:"updatedAt"`
+		Service   struct {
+			Count incident.Loose `json:"count"`
+		} `json:"service"`
 	}
 	err := json.Unmarshal(raw, &r)
 	var mismatch *json.UnmarshalTypeError
@@ -184,7 +187,7 @@ func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
 	}
 	id := recordID(string(r.Account), string(r.EventID), raw)
 	if finding {
-		id = findingID(string(r.FindingID), string(r.UpdatedAt), raw)
+		id = findingID(string(r.FindingID), string(r.UpdatedAt), string(r.Service.Count), raw)
 	}
 	f.kept++
 	f.size += len(raw)
@@ -234,10 +237,14 @@ func recordID(account, event string, raw []byte) string {
 	return printable(id)
 }
 
-// findingID is the same for a finding: each of its updates is a delivery.
-func findingID(id, updated string, raw []byte) string {
+// findingID is the same for a finding: each of its updates is a delivery, and so
+// is a higher count without one.
+func findingID(id, updated, count string, raw []byte) string {
 	if updated == "" {
 		return hashed(raw)
+	}
+	if count != "" {
+		updated += "/" + count
 	}
 	return printable(id + "/" + updated)
 }

@@ -178,18 +178,19 @@ func TestRemovedLogFilesAreAnAlert(t *testing.T) {
 }
 
 // What GuardDuty exports is one finding a line. Its updates are deliveries of
-// their own, by the ids that the webhook gives them.
+// their own, and so are higher counts, by the ids that the webhook gives them.
 func TestExportedFindings(t *testing.T) {
 	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
 	const finding = `{"schemaVersion":"2.0","accountId":"111122223333","region":"eu-west-1","id":"f1","type":"T:R/F","severity":8,"title":"t","updatedAt":"2026-11-20T03:00:00.000Z","service":{"count":1}}`
-	lines := []string{finding, strings.Replace(finding, "03:00", "04:00", 1), strings.Replace(finding, `"updatedAt":"2026-11-20T03:00:00.000Z",`, "", 1), finding, `{"id":"x"}`}
+	lines := []string{finding, strings.Replace(finding, "03:00", "04:00", 1), strings.Replace(finding, `"updatedAt":"2026-11-20T03:00:00.000Z",`, "", 1), finding,
+		strings.Replace(finding, `"count":1`, `"count":2`, 1), strings.Replace(finding, `,"service":{"count":1}`, "", 1), `{"id":"x"}`}
 	bubble(t, func(w *world) {
 		w.aws.Put(bucket, "AWSLogs/111122223333/GuardDuty/eu-west-1/2026/11/20/a.jsonl.gz", zipped(strings.Join(lines, "\n")+"\n"))
 		stop := w.run()
 		w.until("read", w.empty)
 		stop()
 		got := w.inbox.of("cloudtrail")
-		if len(got) != 3 || w.count.get("kept") != 4 || w.count.get("bad") != 1 {
+		if len(got) != 5 || w.count.get("kept") != 6 || w.count.get("bad") != 1 {
 			t.Fatalf("%d findings, counted %v", len(got), w.count.n)
 		}
 		for _, d := range got {

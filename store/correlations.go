@@ -58,11 +58,19 @@ func (r reader) Ended(key string, a incident.Alert, since time.Time) (incident.I
 	if err != nil || id == 0 {
 		return id, false, err
 	}
+	copies, err := r.Copies(id, a)
+	return id, copies > 0, err
+}
+
+func (r reader) Copies(id incident.ID, a incident.Alert) (int64, error) {
 	var copies []int64
 	if err := r.db.Raw("SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), r.s.fingerprint(a)).Scan(&copies).Error; err != nil {
-		return 0, false, fmt.Errorf("look for an alert: %w", err)
+		return 0, fmt.Errorf("look for an alert: %w", err)
 	}
-	return id, len(copies) > 0, nil
+	if len(copies) == 0 {
+		return 0, nil
+	}
+	return copies[0], nil
 }
 
 func (r reader) Linked(name, value string) (incident.ID, error) {

@@ -166,6 +166,9 @@ func TestDecodeSecurityHub(t *testing.T) {
 		t.Errorf("a check that passes, picked by a person: %+v", by)
 	}
 	first, again := decodeOne(t, replaced(t, body, `"Status":"NEW"`, `"Status":"RESOLVED"`)), decodeOne(t, replaced(t, body, `"Status":"NEW"`, `"Status":"RESOLVED"`, `"UpdatedAt":"2026-11-03`, `"UpdatedAt":"2026-11-04`))
+	if first.Subject.Fingerprint != want.Fingerprint {
+		t.Errorf("resolved is said of %+v", first.Subject)
+	}
 	if first.Command.Key == "" || first.Command.Key != again.Command.Key {
 		t.Errorf("resolved is said again the next day: %q and %q", first.Command.Key, again.Command.Key)
 	}

@@ -117,7 +117,9 @@ func (f *asff) signal(env envelope, action text) incident.Signal {
 	}
 	if over := f.over(); over != "" && !picked {
 		said := note(event, alert.Correlation, "Security Hub: "+string(over)+": "+alert.Title)
-		said.Command.Key = join("|", "securityhub", f.Account, f.ID, over) // it is sent again every day, and said once
+		// It is sent again every day, each time with a later UpdatedAt, and is said once
+		// for each time that it came.
+		said.Command.Key, said.Subject.Fingerprint = join("|", "securityhub", f.Account, f.ID, over), alert.Fingerprint
 		return said
 	}
 	if action != "" {

@@ -133,6 +133,10 @@ type Firing struct {
 type Subject struct {
 	PageKey     string `json:"page_key,omitempty"`    // "INC-42/1"
 	Correlation string `json:"correlation,omitempty"` // as in Alert
+	// Fingerprint is, where what is said is about one alert of the same source, that
+	// alert's. A command with a key is then another one when the alert has come
+	// again since: what is over, comes back and is over again is said twice.
+	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
 // Reported is one inbox row and what it meant.

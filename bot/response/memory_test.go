@@ -320,6 +320,15 @@ func (m *memory) Alert(id int64) (AlertRow, error) {
 	return AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
 }
 
+func (m *memory) Copies(id incident.ID, a incident.Alert) (int64, error) {
+	for _, row := range m.alerts {
+		if row.Incident == id && row.Alert.Source == a.Source && row.Alert.Fingerprint == a.Fingerprint {
+			return row.Count, nil
+		}
+	}
+	return 0, nil
+}
+
 func (m *memory) Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
 	for _, row := range m.alerts {
 		if row.Incident == shelf && !row.LastAt.Before(since) {

@@ -305,7 +305,7 @@ func (r *reporting) command(row incident.Reported, signal incident.Signal) error
 	cmd := *signal.Command
 	settled := Settled{Row: row.Row, Outcome: outcomeCommand}
 	if cmd.For == 0 && cmd.Verb != incident.VerbOpen {
-		id, round, err := r.find(signal.Subject)
+		id, round, err := r.find(signal.Subject, cmd.By.ID)
 		if err != nil {
 			return err
 		}
@@ -314,6 +314,13 @@ func (r *reporting) command(row incident.Reported, signal incident.Signal) error
 			return nil
 		}
 		cmd.For, cmd.Round = id, cmp.Or(cmd.Round, round)
+	}
+	if about := signal.Subject.Fingerprint; about != "" && cmd.Key != "" {
+		n, err := r.tx.Copies(cmd.For, incident.Alert{Source: cmd.By.ID, Fingerprint: about})
+		if err != nil {
+			return fmt.Errorf("count the alert that a command is about: %w", err)
+		}
+		cmd.Key += fmt.Sprintf("|%d", n)
 	}
 	settled.Incident = cmd.For
 	result, err := r.do(cmd)
@@ -332,8 +339,9 @@ func (r *reporting) command(row incident.Reported, signal incident.Signal) error
 	return nil
 }
 
-// find resolves how an outside system names an incident.
-func (r *reporting) find(s incident.Subject) (id incident.ID, round int, err error) {
+// find resolves how an outside system names an incident. An alert that was split
+// off has one of its own.
+func (r *reporting) find(s incident.Subject, source string) (id incident.ID, round int, err error) {
 	if s.PageKey != "" {
 		id, round, _ = incident.ParsePageKey(s.PageKey)
 		return id, round, nil
@@ -341,7 +349,11 @@ func (r *reporting) find(s incident.Subject) (id incident.ID, round int, err err
 	if s.Correlation == "" {
 		return 0, 0, nil
 	}
-	id, err = r.tx.Correlated(s.Correlation)
+	keys := []string{s.Correlation}
+	if s.Fingerprint != "" {
+		keys = []string{own(incident.Alert{Source: source, Fingerprint: s.Fingerprint}), s.Correlation}
+	}
+	id, err = r.tx.Correlated(keys...)
 	return id, 0, err
 }
 

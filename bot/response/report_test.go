@@ -183,6 +183,40 @@ func TestReopenedIncidentGathersAgain(t *testing.T) {
 	}
 }
 
+// TestWhatIsOverTwiceIsSaidTwice: a finding that is resolved and told so again is
+// noted once, one that came back in between once more; and where it was split
+// off, there.
+func TestWhatIsOverTwiceIsSaidTwice(t *testing.T) {
+	w := routed(t, nil)
+	row := int64(0)
+	came := func(fingerprint string) {
+		row++
+		w.report(t, reported(row, alert("finding", fingerprint, "k")))
+	}
+	over := func() {
+		row++
+		w.report(t, incident.Reported{Row: row, Source: "cloudtrail", Signals: []incident.Signal{{Row: row, Subject: incident.Subject{Correlation: "k", Fingerprint: "f"},
+			Command: &incident.Command{Key: "f is resolved", Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: "cloudtrail"}, Via: incident.ViaSource, Text: "resolved"}}}})
+	}
+	came("other")
+	came("f")
+	for n, step := range []struct {
+		do    func()
+		notes int
+	}{{over, 1}, {over, 1}, {func() { came("f") }, 1}, {over, 2}, {over, 2}, {func() { came("other") }, 2}, {over, 2}} {
+		step.do()
+		if got := count(w.kinds(1), incident.EventSourceNoted); got != step.notes {
+			t.Fatalf("step %d: %d notes, want %d", n, got, step.notes)
+		}
+	}
+	w.say(t, "p1", incident.Command{Key: "s", Verb: incident.VerbSplit, For: 1, Alerts: []int64{2}, Title: "another", Text: "another account"})
+	came("f")
+	over()
+	if n, there := count(w.kinds(1), incident.EventSourceNoted), count(w.kinds(2), incident.EventSourceNoted); n != 2 || there != 1 {
+		t.Errorf("%d notes in the one, %d in the other", n, there)
+	}
+}
+
 func TestPagerCommands(t *testing.T) {
 	w := routed(t, nil)
 	w.report(t, reported(1, alert("StopLogging", "f1", "k")))

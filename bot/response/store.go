@@ -57,6 +57,8 @@ type Reader interface {
 	AlertsAfter(id incident.ID, after int64, limit int) ([]AlertRow, error)
 	// Alert returns one alert; one that does not exist is CodeUnknown.
 	Alert(id int64) (AlertRow, error)
+	// Copies counts how often an incident had an alert.
+	Copies(id incident.ID, a incident.Alert) (int64, error)
 	// Shelved counts the alerts of a shelf that came since, and their copies.
 	Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error)
 	// Delivery returns what is kept of one delivery; and the alert, incident and

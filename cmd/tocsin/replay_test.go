@@ -213,53 +213,89 @@ func bodies(t *testing.T) map[string]string {
 	}
 }
 
+// replaySecrets are those of the sources that a door takes, as everySource has them.
+var replaySecrets = map[string]string{"sentry": company.SentrySecret, "cloudtrail": company.TrailKey, "pagerduty": company.PagerSecret,
+	"alertmanager": "prometheus:" + doorKey, "hackerone": doorKey, "scanner": doorKey, "siem": doorKey}
+
+// everywhere starts the bot with every source.
+func everywhere(t *testing.T, seed uint64) *survivor {
+	t.Helper()
+	t.Setenv("AWS_ACCESS_KEY_ID", "none") // the reader of the trail finds no queue, and looks for no credentials
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
+	return raise(t, storetest.SQLite(t), company.Options{Seed: seed, Limits: chat.Limits{Off: true}}, everySource)
+}
+
+// file writes what a replay is to read.
+func (s *survivor) file(name, text string) string {
+	s.t.Helper()
+	name = filepath.Join(s.dir, name)
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return name
+}
+
+// line is a delivery as a recording has it, with the id that its sender gave.
+func line(t *testing.T, source, body string) string {
+	t.Helper()
+	line, err := json.Marshal(bot.Recorded{Source: source, ID: "id-" + source, Body: []byte(body)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(line) + "\n"
+}
+
+// holds fails unless there are so many deliveries of a source.
+func (s *survivor) holds(source string, want int) {
+	s.t.Helper()
+	if n := s.count("SELECT count(*) FROM inbox WHERE source = '" + source + "'"); n != want {
+		s.t.Errorf("%d deliveries of %s are here, want %d", n, source, want)
+	}
+}
+
+// handled waits until all deliveries are, and fails where one could not be read.
+func (s *survivor) handled(sources map[string]string) {
+	s.t.Helper()
+	s.until(time.Minute, "all are handled", func() bool { return s.count("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+	for source := range sources {
+		if n := s.count("SELECT count(*) FROM inbox WHERE outcome = 'undecodable' AND source = '" + source + "'"); n != 0 {
+			s.t.Errorf("%d deliveries of %s could not be read", n, source)
+		}
+	}
+}
+
+// bring brings one delivery of each source into an instance: through its door, as
+// the sender would come, where that can be signed.
+func (s *survivor) bring(all map[string]string) {
+	s.t.Helper()
+	for source, body := range all {
+		switch secret, door := replaySecrets[source]; {
+		case source == "scanner" || source == "siem": // whose door takes the id from a header
+			s.must("replay", s.file(source+".body", line(s.t, source, body)), "--to", s.url, "--secret", source+"="+secret)
+		case door:
+			s.must("replay", s.file(source+".body", body), "--source", source, "--to", s.url, "--secret", source+"="+secret)
+		default:
+			s.must("replay", s.file(source+".body", body), "--source", source)
+		}
+	}
+	for source := range all {
+		s.holds(source, 1)
+	}
+}
+
 // TestEverySourceIsReplayed brings one delivery of each source into an instance,
 // and from there into another: what can be signed through its door, everything
 // over the control socket. Each counts once there, whatever the ways.
 func TestEverySourceIsReplayed(t *testing.T) {
-	t.Setenv("AWS_ACCESS_KEY_ID", "none") // the reader of the trail finds no queue, and looks for no credentials
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
-	s := raise(t, storetest.SQLite(t), company.Options{Seed: 11, Limits: chat.Limits{Off: true}}, everySource)
-	other := raise(t, storetest.SQLite(t), company.Options{Seed: 12, Limits: chat.Limits{Off: true}}, everySource)
-	secrets := map[string]string{"sentry": company.SentrySecret, "cloudtrail": company.TrailKey, "pagerduty": company.PagerSecret, "alertmanager": "prometheus:" + doorKey,
-		"hackerone": doorKey, "scanner": doorKey, "siem": doorKey}
-	file := func(source, text string) string {
-		name := filepath.Join(s.dir, source+".body")
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return name
-	}
-	all := bodies(t)
-	for source, body := range all {
-		name := file(source, body)
-		switch secret, door := secrets[source]; {
-		case source == "scanner" || source == "siem": // by a recording, which has the id that its sender gave
-			line, err := json.Marshal(bot.Recorded{Source: source, ID: "id-" + source, Body: []byte(body)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.must("replay", file(source, string(line)), "--to", s.url, "--secret", source+"="+secret)
-		case door: // through the door of its own instance, as the sender would come
-			s.must("replay", name, "--source", source, "--to", s.url, "--secret", source+"="+secret)
-		default:
-			s.must("replay", name, "--source", source)
-		}
-	}
-	kept := func(of *survivor, source string) int {
-		return of.count("SELECT count(*) FROM inbox WHERE source = '" + source + "'")
-	}
-	for source := range all {
-		if n := kept(s, source); n != 1 {
-			t.Errorf("%d deliveries of %s are here", n, source)
-		}
-	}
+	s, other, all := everywhere(t, 11), everywhere(t, 12), bodies(t)
+	s.bring(all)
+	total := fmt.Sprintf("%d deliveries\n", len(all))
 	recording := filepath.Join(s.dir, "all.ndjson")
-	if said := s.must("replay", "--since", "1h", "--out", recording); said != fmt.Sprintf("%d deliveries\n", len(all)) {
+	if said := s.must("replay", "--since", "1h", "--out", recording); said != total {
 		t.Errorf("recorded: %s", said)
 	}
 	for source := range all {
-		secret, door := secrets[source]
+		secret, door := replaySecrets[source]
 		if !door {
 			_, err := s.run("replay", recording, "--source", source, "--to", other.url)
 			if err == nil || !strings.Contains(err.Error(), "deliveries of "+source+" cannot be posted") || !strings.Contains(err.Error(), "--to unix:PATH") {
@@ -268,54 +304,59 @@ func TestEverySourceIsReplayed(t *testing.T) {
 			continue
 		}
 		s.must("replay", "--since", "1h", "--source", source, "--to", other.url, "--secret", source+"="+secret)
-		if n := kept(other, source); n != 1 {
-			t.Errorf("%d deliveries of %s were posted", n, source)
-		}
+		other.holds(source, 1)
 	}
 	for range 2 {
-		if said := s.must("replay", recording, "--to", "unix:"+other.socket); said != fmt.Sprintf("%d deliveries\n", len(all)) {
+		if said := s.must("replay", recording, "--to", "unix:"+other.socket); said != total {
 			t.Errorf("over the socket: %s", said)
 		}
 	}
 	for source := range all {
-		if n := kept(other, source); n != 1 {
-			t.Errorf("%d deliveries of %s are there", n, source)
-		}
+		other.holds(source, 1)
 	}
-	for _, of := range []*survivor{s, other} {
-		of.until(time.Minute, "all are handled", func() bool { return of.count("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
-		for source := range all {
-			if n := of.count("SELECT count(*) FROM inbox WHERE outcome = 'undecodable' AND source = '" + source + "'"); n != 0 {
-				t.Errorf("%d deliveries of %s could not be read", n, source)
-			}
-		}
-	}
+	s.handled(all)
+	other.handled(all)
+	s.must("replay", recording, "--to", "unix:"+other.socket, "--again", "--source", "sns")
+	other.holds("sns", 2)
+	other.must("verify")
+}
+
+// What led nowhere is evaluated anew, and counts no second time.
+func TestEverySourceIsEvaluatedAnew(t *testing.T) {
+	s, all := everywhere(t, 13), bodies(t)
+	s.bring(all)
+	s.handled(all)
 	before := s.count("SELECT sum(count) FROM alerts")
-	if said := s.must("replay", "--since", "1h"); said != fmt.Sprintf("%d deliveries\n", len(all)) { // none led anywhere
+	if said := s.must("replay", "--since", "1h"); said != fmt.Sprintf("%d deliveries\n", len(all)) {
 		t.Errorf("evaluated anew: %s", said)
 	}
-	s.until(time.Minute, "all are handled", func() bool { return s.count("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+	s.handled(all)
 	if n := s.count("SELECT sum(count) FROM alerts"); n != before {
 		t.Errorf("%d copies were counted, and %d when they were evaluated anew", before, n)
 	}
-	s.must("replay", recording, "--to", "unix:"+other.socket, "--again", "--source", "sns")
-	if n := kept(other, "sns"); n != 2 {
-		t.Errorf("%d deliveries of sns after a drill", n)
+}
+
+func TestAReplaySaysWhatIsWrong(t *testing.T) {
+	s, all := everywhere(t, 14), bodies(t)
+	text := ""
+	for _, source := range []string{"cloudtrail", "scanner", "siem", "sns"} {
+		text += line(t, source, all[source])
 	}
+	recording := s.file("all.ndjson", text)
 	for _, wrong := range []struct{ want, args string }{
-		{"--secret scanner=", recording + " --source scanner --to " + other.url},
-		{"401", recording + " --source siem --to " + other.url + " --secret siem=another-secret-of-ours"},
-		{"--again would change nothing", recording + " --source cloudtrail --again --to " + other.url + " --secret cloudtrail=" + company.TrailKey},
-		{"deliveries of sns cannot be posted", recording + " --to " + other.url + " --secret sns=x"},
-		{"how osquery signs is not known here", recording + " --to " + other.url + " --secret osquery=x"},
+		{"--secret scanner=", recording + " --source scanner --to " + s.url},
+		{"401", recording + " --source siem --to " + s.url + " --secret siem=another-secret-of-ours"},
+		{"--again would change nothing", recording + " --source cloudtrail --again --to " + s.url + " --secret cloudtrail=" + company.TrailKey},
+		{"deliveries of sns cannot be posted", recording + " --to " + s.url + " --secret sns=x"},
+		{"how osquery signs is not known here", recording + " --to " + s.url + " --secret osquery=x"},
 		{"no bot is running", recording + " --to unix:/nowhere.sock"},
-		{"no such source is configured", file("osquery", "{}") + " --source osquery --to unix:" + other.socket},
-		{"--secret signs", recording + " --to unix:" + other.socket + " --secret sentry=x"},
+		{"no such source is configured", s.file("osquery.body", "{}") + " --source osquery --to unix:" + s.socket},
+		{"--secret signs", recording + " --to unix:" + s.socket + " --secret sentry=x"},
 		{"--to is the address", recording + " --to staging.example.com"},
+		{"write https://", recording + " --to http://staging.example.com --secret sentry=x"},
 	} {
 		if _, err := s.run(append([]string{"replay"}, strings.Fields(wrong.args)...)...); err == nil || !strings.Contains(err.Error(), wrong.want) {
 			t.Errorf("replay %s: %v", wrong.args, err)
 		}
 	}
-	other.must("verify")
 }

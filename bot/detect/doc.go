@@ -43,6 +43,42 @@
 // AWS is in trouble. See Window for the state, which is a value to be kept wherever the record is
 // marked as handled.
 //
+// # Derived fields
+//
+// Some fields stand in no record; they are worked out from it when a rule asks
+// for them, and may be used like any other, by users' own rules too. A name that
+// begins with tocsin. and is not listed here is refused. Those about policies read
+// every policy in requestParameters, as an object or as JSON in a text, and what
+// AddPermission of Lambda adds to one. Without a policy they are absent.
+//
+//   - tocsin.policy.public: true where a statement allows something to everybody,
+//     to everybody but some (NotPrincipal), or to every federated identity, and no
+//     condition narrows it; else false.
+//   - tocsin.policy.narrowed: true where a statement allows something to everybody
+//     and a condition narrows it; else false. A policy can be both.
+//   - tocsin.policy.public_actions: what the public statements allow; * for a
+//     NotAction.
+//   - tocsin.policy.broad_actions: what any statement allows on all resources,
+//     whatever its conditions; * for a NotAction.
+//   - tocsin.policy.other_accounts: accounts whose principals a statement allows
+//     something, other than recipientAccountId.
+//   - tocsin.policy.open_providers: federated identity providers, such as
+//     token.actions.githubusercontent.com, whose tokens are taken without a condition
+//     that says whose (on the subject; on the audience where it is the owner's own).
+//   - tocsin.policy.unreadable: true where something meant to be a policy is no JSON
+//     that can be read, for a repeated key say; else absent.
+//
+// A condition narrows that demands equality or likeness (not a negation, IfExists,
+// ForAllValues or Null) of one of these, each of its values being fixed where it
+// counts: the organisation (aws:PrincipalOrgID, aws:PrincipalOrgPaths, also
+// Source… and Vpce…), the account (aws:PrincipalAccount, aws:SourceAccount,
+// aws:SourceOwner, aws:VpceAccount, kms:CallerAccount, s3:DataAccessPointAccount),
+// an ARN with an account or of one bucket (aws:PrincipalArn, aws:SourceArn,
+// aws:SourceVpcArn, s3:DataAccessPointArn), the network (aws:SourceVpc,
+// aws:SourceVpce), networks of aws:SourceIp that are no wider than a /8, of IPv6 a
+// /32, and four of those in all, or the unique id of an identity (aws:userid). No
+// other condition does, and a Deny is not weighed against what is allowed.
+//
 // # Rules of our own
 //
 // They stand in rules, with fixtures. One about a change asks errorCode: null,

@@ -77,6 +77,9 @@ func cost(e expr) int {
 		if e.path == "eventName" || e.path == "eventSource" {
 			sum = 1
 		}
+		if isDerived(e.path) || isDerived(e.ref.path) {
+			sum += 50
+		}
 		for _, t := range e.tests {
 			if _, ok := t[0].(*regexpTest); ok || e.path == "" {
 				sum += 100
@@ -116,12 +119,14 @@ type alternatives []test
 type test interface{ match(text []byte) bool }
 
 func (it *item) eval(r *Record) bool {
+	if it.op == opFieldref {
+		return it.ref.eval(r, it.path) && !it.neg || it.neg && it.ref.both(r, it.path) && !it.ref.eval(r, it.path)
+	}
+	r = r.holding(it.path)
 	switch it.op {
 	case opExists:
 		_, found := r.first(r.root, it.path)
 		return found == it.want
-	case opFieldref:
-		return it.ref.eval(r, it.path) && !it.neg || it.neg && it.ref.both(r, it.path) && !it.ref.eval(r, it.path)
 	case opNull:
 		return r.present(r.root, it.path) == it.neg
 	}
@@ -341,15 +346,17 @@ type reference struct {
 
 // eval reports whether a value of the field fits one of the other's.
 func (f *reference) eval(r *Record, path string) bool {
-	return r.eachText(r.root, path, func(a []byte) bool {
+	one, other := r.holding(path), r.holding(f.path)
+	return one.eachText(one.root, path, func(a []byte) bool {
 		a = append(r.other[:0], a...)
 		r.other = a
-		return r.eachText(r.root, f.path, func(b []byte) bool { return f.fits(a, b) })
+		return other.eachText(other.root, f.path, func(b []byte) bool { return f.fits(a, b) })
 	})
 }
 
 func (f *reference) both(r *Record, path string) bool {
-	return r.present(r.root, path) && r.present(r.root, f.path)
+	one, other := r.holding(path), r.holding(f.path)
+	return one.present(one.root, path) && other.present(other.root, f.path)
 }
 
 func (f *reference) fits(a, b []byte) bool {

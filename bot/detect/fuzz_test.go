@@ -135,3 +135,42 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPolicies: whatever stands in a policy, it is judged as the reference does,
+// the same twice, and spaces change nothing.
+func FuzzPolicies(f *testing.F) {
+	for _, principal := range append(publicPrincipals, closedPrincipals...) {
+		for _, c := range append(narrowingConditions, uselessConditions...) {
+			b, _ := json.Marshal(object{"Statement": []any{with(principal, object{"Condition": c})}})
+			f.Add(string(b), false)
+		}
+	}
+	f.Add(`%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A%22*%22%7D%7D`, true)
+	f.Add(`{"Statement":[],"Statement":[{"Effect":"Allow","Principal":"*"}]}`, true)
+	f.Add(`{"a":"{\"Statement\":{\"Effect\":\"Allow\",\"NotAction\":1,\"Resource\":[\"*\",null]}}"}`, false)
+	f.Fuzz(func(t *testing.T, policy string, asText bool) {
+		if asText {
+			policy = refQuote(policy)
+		}
+		record := `{"recipientAccountId":"111122223333","requestParameters":{"policy":` + policy + `}}`
+		r, err := detect.DecodeRecord([]byte(record))
+		if err != nil {
+			return
+		}
+		got, _ := r.Lookup("tocsin.policy")
+		want := ""
+		if found := refAt(refDerived(refDecode([]byte(record))), "tocsin.policy"); found != nil {
+			want = refJSON(found[0])
+		}
+		if got != want {
+			t.Fatalf("%s\nthe reference says %s\nof %s", got, want, record)
+		}
+		again, err := detect.DecodeRecord([]byte(` { "requestParameters" : { "policy" : ` + policy + ` } , "recipientAccountId" : "111122223333" }`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if second, _ := again.Lookup("tocsin.policy"); second != got {
+			t.Fatalf("with spaces %s, without %s", second, got)
+		}
+	})
+}

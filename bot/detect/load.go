@@ -201,6 +201,9 @@ func (l *loader) document(d *document) {
 		}
 	}
 	rule, err := describe(d)
+	if err == nil && correlation != nil {
+		err = knownFields(correlation)
+	}
 	switch {
 	case err != nil:
 		l.refuseDocument(d, err)

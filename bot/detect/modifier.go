@@ -107,6 +107,9 @@ func (c *compiler) item(key string, v *value) (expr, error) {
 	words := strings.Split(key, "|")
 	path := words[0]
 	m, err := parseModifiers(words[1:], v.line)
+	if err == nil {
+		err = knownField(path, v.line)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +148,9 @@ func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (exp
 	for _, v := range values {
 		if v.kind != isText || v.text == "" {
 			return nil, faultf(v.line, "%q takes the name of a field", key)
+		}
+		if err := knownField(v.text, v.line); err != nil {
+			return nil, err
 		}
 		es = append(es, &item{
 			path: path, op: opFieldref, neg: m.neg, label: key, line: v.line,

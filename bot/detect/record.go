@@ -20,6 +20,9 @@ type Record struct {
 	digit [344]byte // scratch for a number's text; the longest float64 fits
 	key   []byte    // scratch for a folded text
 	other []byte    // scratch for the second text of a comparison
+
+	derived     *Record // see derive
+	derivedFrom int32   // the root it was derived from
 }
 
 type kind uint8
@@ -120,6 +123,7 @@ func (r *Record) Field(path string) string {
 // Lookup is the text of the first value at a path, and whether there is one
 // that is not null.
 func (r *Record) Lookup(path string) (string, bool) {
+	r = r.holding(path)
 	n, ok := r.first(r.root, path)
 	if !ok || r.nodes[n].kind == kindNull {
 		return "", false

@@ -305,16 +305,16 @@ func (r refRule) item(event any, key string, v any) bool {
 	if !ok {
 		values = []any{v}
 	}
-	found := refAt(event, words[0])
-	present := false
-	for _, f := range found {
-		present = present || f != nil
-	}
+	found := refField(event, words[0])
+	present := refPresent(found)
 	if mods["exists"] {
 		return (len(found) > 0) == v.(bool)
 	}
 	hits := 0
 	for _, want := range values {
+		if mods["neq"] && mods["fieldref"] && !refPresent(refField(event, want.(string))) {
+			return false // nothing differs from what is not there
+		}
 		if r.value(event, found, present, words[0] == "", words[1:], mods, want) {
 			hits++
 		}
@@ -326,6 +326,15 @@ func (r refRule) item(event any, key string, v any) bool {
 		return hits == len(values)
 	}
 	return hits > 0
+}
+
+func refPresent(found []any) bool {
+	for _, f := range found {
+		if f != nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (r refRule) value(event any, found []any, present, keyword bool, order []string, mods map[string]bool, want any) bool {
@@ -340,7 +349,7 @@ func (r refRule) value(event any, found []any, present, keyword bool, order []st
 		}
 	}
 	if mods["fieldref"] {
-		for _, other := range refAt(event, want.(string)) {
+		for _, other := range refField(event, want.(string)) {
 			for _, o := range refTexts(other) {
 				for _, t := range texts {
 					if refCompare(t, regexp.QuoteMeta(o), mods, keyword) {

@@ -141,7 +141,7 @@ func elsewhere(e expr) (path string, texts []need) {
 	return path, texts
 }
 
-// paths are the fields that an expression asks for.
+// paths are the fields of a record that an expression asks for.
 func paths(e expr) (out []string) {
 	switch e := e.(type) {
 	case all:
@@ -153,7 +153,7 @@ func paths(e expr) (out []string) {
 			out = append(out, paths(x)...)
 		}
 	case *item:
-		if e.path != "" {
+		if e.path != "" && !isDerived(e.path) {
 			out = append(out, e.path)
 		}
 	}

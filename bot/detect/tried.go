@@ -130,6 +130,7 @@ func (r *Record) has(path string) string {
 		return "the whole record"
 	}
 	var found []string
+	r = r.holding(path)
 	r.eachText(r.root, path, func(text []byte) bool {
 		found = append(found, strconv.Quote(short(string(text))))
 		return len(found) == mostHad

@@ -1,0 +1,307 @@
+package detect_test
+
+// What the reference makes of policies, in its own way: by regular expressions
+// over maps.
+
+import (
+	"encoding/json"
+	"math"
+	"net"
+	"net/url"
+	"sort"
+	"strings"
+)
+
+// refField is everything a field of a record leads to, a derived one too.
+func refField(event any, path string) []any {
+	if strings.HasPrefix(path, "tocsin.") {
+		event = refDerived(event)
+	}
+	return refAt(event, path)
+}
+
+type refPolicies struct {
+	found, unreadable, public, narrowed  bool
+	publicActions, broad, accounts, open map[string]bool
+}
+
+func refDerived(event any) any {
+	p := refPolicies{publicActions: map[string]bool{}, broad: map[string]bool{}, accounts: map[string]bool{}, open: map[string]bool{}}
+	for _, params := range refAt(event, "requestParameters") {
+		p.look(params, 0)
+		if refOne(event, "eventSource") == "lambda.amazonaws.com" && refOne(params, "principal") != "" {
+			equals := refObject{}
+			for _, from := range [][2]string{{"sourceAccount", "aws:SourceAccount"}, {"principalOrgID", "aws:PrincipalOrgID"}, {"organizationId", "aws:PrincipalOrgID"}, {"sourceArn", "aws:SourceArn"}} {
+				if v := refOne(params, from[0]); v != "" {
+					equals = append(equals, refMember{from[1], v})
+				}
+			}
+			s := refObject{{"Effect", "Allow"}, {"Principal", refOne(params, "principal")}, {"Condition", refObject{{"ArnLike", equals}}}}
+			if a := refOne(params, "action"); a != "" {
+				s = append(s, refMember{"Action", a})
+			}
+			p.judge(s)
+		}
+	}
+	delete(p.accounts, refOne(event, "recipientAccountId"))
+	o := refObject{}
+	list := func(name string, set map[string]bool) {
+		var out []any
+		var texts []string
+		for s := range set {
+			texts = append(texts, s)
+		}
+		sort.Strings(texts)
+		for _, s := range texts {
+			out = append(out, s)
+		}
+		if out != nil {
+			o = append(o, refMember{name, out})
+		}
+	}
+	list("broad_actions", p.broad)
+	if p.found {
+		o = append(o, refMember{"narrowed", p.narrowed})
+	}
+	list("open_providers", p.open)
+	list("other_accounts", p.accounts)
+	if p.found {
+		o = append(o, refMember{"public", p.public})
+	}
+	list("public_actions", p.publicActions)
+	if p.unreadable {
+		o = append(o, refMember{"unreadable", true})
+	}
+	if len(o) == 0 {
+		return refObject{}
+	}
+	return refObject{{"tocsin", refObject{{"policy", o}}}}
+}
+
+func refOne(v any, path string) string {
+	for _, found := range refAt(v, path) {
+		if found != nil {
+			return refText(found)
+		}
+	}
+	return ""
+}
+
+func (p *refPolicies) look(v any, depth int) {
+	switch v := v.(type) {
+	case string:
+		text := strings.TrimSpace(v)
+		if plain, err := url.PathUnescape(text); err == nil && strings.HasPrefix(text, "%") {
+			text = strings.TrimSpace(plain)
+		}
+		switch {
+		case depth > 2 || !strings.HasPrefix(text, "{"):
+		case !json.Valid([]byte(text)) || refRepeats(refDecode([]byte(text))):
+			p.unreadable = p.unreadable || refRegexp(`(?i)"statement"`).MatchString(text) && refRegexp(`(?i)"effect"`).MatchString(text)
+		default:
+			p.look(refDecode([]byte(text)), depth+1)
+		}
+	case []any:
+		for _, e := range v {
+			p.look(e, depth)
+		}
+	case refObject:
+		for _, m := range v {
+			if strings.EqualFold(m.key, "Statement") {
+				for _, s := range refList(m.value) {
+					p.judge(s)
+				}
+			}
+			p.look(m.value, depth)
+		}
+	}
+}
+
+func refRepeats(v any) bool {
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			if refRepeats(e) {
+				return true
+			}
+		}
+	case refObject:
+		seen := map[string]bool{}
+		for _, m := range v {
+			if seen[m.key] || refRepeats(m.value) {
+				return true
+			}
+			seen[m.key] = true
+		}
+	}
+	return false
+}
+
+func refList(v any) []any {
+	if list, ok := v.([]any); ok {
+		return list
+	}
+	return []any{v}
+}
+
+func (p *refPolicies) judge(statement any) {
+	s := map[string]any{}
+	o, _ := statement.(refObject)
+	for _, m := range o {
+		s[strings.ToLower(m.key)] = m.value
+	}
+	effect, ok := s["effect"]
+	if !ok {
+		return
+	}
+	p.found = true
+	if !strings.EqualFold(refText(effect), "allow") {
+		return
+	}
+	_, everybody := s["notprincipal"]
+	var providers []string
+	principals, ok := s["principal"].(refObject)
+	if who, given := s["principal"]; given && !ok {
+		principals = refObject{{"AWS", who}}
+	}
+	for _, kind := range principals {
+		for _, who := range refList(kind.value) {
+			name := refText(who)
+			account := refRegexp(`^(?:[^:]*:){4}([^:]*):.*$`).ReplaceAllString(strings.ReplaceAll(name, "\n", " "), "$1")
+			switch {
+			case strings.EqualFold(kind.key, "federated"):
+				if !strings.Contains(name, ":saml-provider/") {
+					providers = append(providers, strings.ToLower(refRegexp(`^.*?:oidc-provider/`).ReplaceAllString(name, "")))
+				}
+			case refRegexp(`\*|^\?+$`).MatchString(account):
+				everybody = true
+			case refRegexp(`^\d{12}$`).MatchString(account):
+				p.accounts[account] = true
+			}
+		}
+	}
+	actions := map[string]bool{}
+	if _, ok := s["notaction"]; ok {
+		actions["*"] = true
+	}
+	if v, ok := s["action"]; ok {
+		for _, a := range refList(v) {
+			actions[refRegexp(`\*+`).ReplaceAllString(refText(a), "*")] = true
+		}
+	}
+	_, everything := s["notresource"]
+	if v, ok := s["resource"]; ok {
+		for _, r := range refList(v) {
+			everything = everything || refRegexp(`^(?:arn:[^:]*:[*?]+:[*?]+:[*?]+:[*?:]+|[*?]+(?::[*?]+)*)$`).MatchString(refText(r))
+		}
+	}
+	narrow, bound := false, map[string]bool{}
+	conditions, _ := s["condition"].(refObject)
+	for _, op := range conditions {
+		keys, _ := op.value.(refObject)
+		for _, key := range keys {
+			if !refRegexp(`(?i)^(?:foranyvalue:)?(?:stringequals|stringequalsignorecase|stringlike|arnequals|arnlike|ipaddress)$`).MatchString(op.key) || len(refList(key.value)) == 0 {
+				continue
+			}
+			narrow = narrow || refNarrows(strings.ToLower(op.key), strings.ToLower(key.key), refList(key.value))
+			for _, provider := range providers {
+				bound[provider] = bound[provider] || refBinds(provider, strings.ToLower(key.key), refList(key.value))
+			}
+		}
+	}
+	public := everybody && !narrow
+	for _, provider := range providers {
+		if !narrow && !bound[provider] {
+			p.open[provider] = true
+			public = public || refRegexp(`^[*?]+$`).MatchString(provider)
+		}
+	}
+	p.public, p.narrowed = p.public || public, p.narrowed || everybody && narrow
+	for a := range actions {
+		if public {
+			p.publicActions[a] = true
+		}
+		if everything {
+			p.broad[a] = true
+		}
+	}
+}
+
+func refNarrows(op, key string, values []any) bool {
+	shape := ""
+	switch key {
+	case "aws:principalorgid", "aws:principalorgpaths", "aws:sourceorgid", "aws:sourceorgpaths", "aws:vpceorgid", "aws:vpceorgpaths":
+		shape = `^o-[^/*?$]+(?:/.*)?$|^(?i)\$\{aws:resourceorgid\}$`
+	case "aws:principalaccount", "aws:sourceaccount", "aws:sourceowner", "aws:vpceaccount", "kms:calleraccount", "s3:dataaccesspointaccount":
+		shape = `^\d{12}$|^(?i)\$\{aws:resourceaccount\}$`
+	case "aws:principalarn", "aws:sourcearn", "aws:sourcevpcarn", "s3:dataaccesspointarn":
+		shape = `^arn:[^:*?]*:[^:*?]*:[^:*?]*:\d{12}:|^arn:[^:*?]*:s3:::[^*?$]+$`
+		if strings.Contains(op, "arn") {
+			shape = `^arn:[^:]*:[^:]*:[^:]*:\d{12}:|^arn:[^:]*:s3:::[^*?$]+$`
+		}
+	case "aws:sourcevpc", "aws:sourcevpce":
+		shape = `^vpce?-[^*?$]+$`
+	case "aws:userid":
+		shape = `^(?:\d{12}|A[^:*?$]{15,})(?::|$)`
+	case "aws:sourceip":
+		return refSmall(values)
+	default:
+		return false
+	}
+	for _, v := range values {
+		if !refRegexp(shape).MatchString(refText(v)) {
+			return false
+		}
+	}
+	return true
+}
+
+// refSmall counts addresses.
+func refSmall(values []any) bool {
+	four, six := 0.0, 0.0
+	for _, v := range values {
+		text := strings.TrimSpace(refText(v))
+		if !strings.Contains(text, "/") {
+			text += map[bool]string{true: "/128", false: "/32"}[strings.Contains(text, ":")]
+		}
+		ip, n, err := net.ParseCIDR(text)
+		if err != nil {
+			return false
+		}
+		ones, bits := n.Mask.Size()
+		if bits == 128 && ip.To4() != nil {
+			ones, bits = ones-96, 32
+		}
+		size := math.Pow(2, float64(bits-ones))
+		if bits == 32 {
+			four += size
+		} else {
+			six += size
+		}
+		if bits == 32 && ones < 8 || bits == 128 && ones < 32 {
+			return false
+		}
+	}
+	return four <= 4*math.Pow(2, 24) && six <= 4*math.Pow(2, 96)
+}
+
+func refBinds(provider, key string, values []any) bool {
+	m := refRegexp(`^(.*):([^:]*)$`).FindStringSubmatch(key)
+	if m == nil || m[1] != provider && !refRegexp(`^[*?]+$`).MatchString(provider) {
+		return false
+	}
+	shape := `^[^*?$]+$|^[^:*?$]*:[^:/*?$]+[:/]`
+	switch {
+	case refRegexp(`^(?:sub|repository|repository_id|repository_owner|repository_owner_id|job_workflow_ref)$`).MatchString(m[2]):
+	case refRegexp(`^(?:aud|oaud|app_id)$`).MatchString(m[2]) && refRegexp(`^(?:cognito-identity\.amazonaws|accounts\.google|www\.amazon|graph\.facebook)\.com$`).MatchString(m[1]):
+		shape = `^[^*?$]+$`
+	default:
+		return false
+	}
+	for _, v := range values {
+		if !refRegexp(shape).MatchString(refText(v)) {
+			return false
+		}
+	}
+	return true
+}

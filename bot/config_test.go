@@ -267,6 +267,7 @@ func TestFaultsSayHowAKeyIsWritten(t *testing.T) {
 		{"sources.sentry.limits.off", "perhaps", "sources.sentry.limits.off: has the wrong type or form: write true or false"},
 		{"sources.sentry.limits.burst", 3, "sources.sentry.limits.burst: limits nothing without a rate beside it"},
 		{"routing.0.window", "24 hours", "routing[0].window: has the wrong type or form: write a duration such as 24h or 400d"},
+		{"routing.0.when", `level == "low" || !(source in ["sentry", "sauce"])`, `routing[0].when: "sauce" is no source; there are alertmanager, cloudtrail, `},
 		{"routing.0.when", " true ", "routing[1].when: is never asked: routing[0] is true for every alert"},
 		{"storm.per", "24 hours", "storm.per: has the wrong type or form: write a duration such as 5m or 24h"},
 		{"retention.alerts", "a year", "retention.alerts: has the wrong type or form: write a duration such as 24h or 400d"},

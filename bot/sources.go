@@ -142,6 +142,15 @@ func (c Sources) each(do func(name, key string, l Limits)) {
 	}
 }
 
+// names lists the sources that an alert may have, switched on or not: reports by
+// way of HackerOne are those of report, and what SNS carries is cloudtrail's.
+func (c Sources) names() []string {
+	names := []string{"report", "trail"}
+	c.each(func(name, _ string, _ Limits) { names = append(names, name) })
+	slices.Sort(names)
+	return names
+}
+
 // limits translates what every source is allowed.
 func (c Sources) limits() (map[string]intake.Limits, error) {
 	out := map[string]intake.Limits{}

@@ -280,6 +280,9 @@ func (c Config) validateRouting(f *Faults) {
 				rule.Playbook = ""
 			}
 		}
+		for _, name := range response.NoSources(r.When, c.Sources.names()) {
+			f.add(key+".when", "%q is no source; there are %s", name, strings.Join(c.Sources.names(), ", "))
+		}
 		if _, err := response.NewRouting([]response.Rule{rule}, library.Names()); err != nil {
 			f.add(key+".when", "%s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "routing[0]: "), "when: "))
 		}

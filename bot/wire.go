@@ -118,7 +118,7 @@ func (b *Bot) openDesk() (err error) {
 	if err != nil {
 		return err
 	}
-	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.records, Detect: b.records, Redact: b.redact, Write: write,
+	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.records, Detect: b.records, Sources: c.Sources.names(), Redact: b.redact, Write: write,
 		Policy: incident.Policy{AcknowledgeWithin: c.Alias.AcknowledgeWithin, LapseAfter: c.Alias.LapseAfter, Quiet: incident.Severity(c.Alias.Quiet), Routes: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,

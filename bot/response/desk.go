@@ -84,6 +84,7 @@ type Options struct {
 	Playbooks Playbooks       // nil: none
 	Correlate Correlator      // nil: nobody counts observations
 	Detect    Detector        // nil: no rules judge records
+	Sources   []string        // the names that conditions may compare an alert's source with; nil: any
 	Redact    Redactor
 	Write     Writer
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -170,6 +171,9 @@ func (d *Desk) addWindow(ctx context.Context, by incident.PersonID, m incident.M
 	}
 	if _, err := condition(m.When); err != nil {
 		return a, incident.Invalid("condition", "%v", err)
+	}
+	if none := NoSources(m.When, d.Sources); len(none) > 0 && d.Sources != nil {
+		return a, incident.Invalid("condition", "%q is no source, so that it holds for no alert as it is meant; there are %s", none[0], strings.Join(d.Sources, ", "))
 	}
 	err = d.Store.Tx(ctx, func(tx Tx) error {
 		if key != "" {

@@ -240,13 +240,25 @@ func TestStormGathersIntoOneIncidentAndPasses(t *testing.T) {
 	}
 }
 
+func TestNamesThatAreNoSourceAreFound(t *testing.T) {
+	for when, want := range map[string]string{
+		`source == "a"`: "", `source == "x"`: "x", `"x" != source and level == "low"`: "x", `source in ["a", "x", "y"] || source == "x"`: "x y", `!(source in ["b"])`: "",
+		`level == "x"`: "", `tags["source"] == "x"`: "", `source == level`: "", `title in ["x"]`: "", `"x" in source`: "", `source ==`: "", `any([1], source == "z")`: "z",
+	} {
+		if got := strings.Join(NoSources(when, []string{"a", "b"}), " "); got != want {
+			t.Errorf("%s: %q, want %q", when, got, want)
+		}
+	}
+}
+
 func TestMaintenanceWindowKeepsAlertsBack(t *testing.T) {
-	w := routed(t, nil)
+	w := routed(t, func(o *Options) { o.Sources = []string{"cloudtrail", "sentry"} })
 	w.report(t, reported(1, alert("A", "before", "live")))
 	add := incident.Maintenance{When: `source == "cloudtrail"`, Reason: "planned work", From: w.now, To: w.now.Add(2 * time.Hour)}
 	for name, c := range map[string]func(*incident.Maintenance){
 		"too long":       func(m *incident.Maintenance) { m.To = m.From.Add(8 * 24 * time.Hour) },
 		"without reason": func(m *incident.Maintenance) { m.Reason = "" },
+		"no source":      func(m *incident.Maintenance) { m.When = `source == "eventbridge"` },
 		"no condition":   func(m *incident.Maintenance) { m.When = "sauce" },
 		"passed":         func(m *incident.Maintenance) { m.From, m.To = w.now.Add(-2*time.Hour), w.now.Add(-time.Hour) },
 	} {

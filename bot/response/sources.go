@@ -1,0 +1,53 @@
+package response
+
+import (
+	"slices"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/parser"
+)
+
+// NoSources returns the names that a condition compares an alert's source with
+// and that are none of these: such a comparison can never be what was meant. A
+// condition that cannot be read has none.
+func NoSources(when string, sources []string) []string {
+	tree, err := parser.Parse(when)
+	if err != nil {
+		return nil
+	}
+	var seen compares
+	ast.Walk(&tree.Node, &seen)
+	return slices.DeleteFunc(seen.names, func(name string) bool { return slices.Contains(sources, name) })
+}
+
+// compares collects the texts that a condition compares the source with.
+type compares struct{ names []string }
+
+// Visit implements ast.Visitor.
+func (c *compares) Visit(node *ast.Node) {
+	n, ok := (*node).(*ast.BinaryNode)
+	if !ok || n.Operator != "==" && n.Operator != "!=" && n.Operator != "in" {
+		return
+	}
+	left, right := n.Left, n.Right
+	if isSource(right) && n.Operator != "in" {
+		left, right = right, left
+	}
+	if !isSource(left) {
+		return
+	}
+	texts := []ast.Node{right}
+	if list, ok := right.(*ast.ArrayNode); ok {
+		texts = list.Nodes
+	}
+	for _, text := range texts {
+		if s, ok := text.(*ast.StringNode); ok && !slices.Contains(c.names, s.Value) {
+			c.names = append(c.names, s.Value)
+		}
+	}
+}
+
+func isSource(n ast.Node) bool {
+	id, ok := n.(*ast.IdentifierNode)
+	return ok && id.Value == "source"
+}

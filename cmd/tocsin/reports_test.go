@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"encoding/json"
 	"io"
 	"log"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/emersion/go-imap/client"
 	"github.com/emersion/go-imap/server"
 
+	"tocsin/bot"
 	"tocsin/bot/incident"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/sandbox/company"
@@ -115,115 +117,172 @@ func (a *alias) put(t *testing.T, lines ...string) {
 	}
 }
 
-// TestReporters mails reports to the alias of the real bot, kills it between the
-// moment in which the relay took an acknowledgement and the one in which that is
-// written down, and looks at what reporters and colleagues hear.
-func TestReporters(t *testing.T) {
+// reported is an instance that takes reports by form and from an alias, and
+// acknowledges them; its security.txt ends in five days.
+type reported struct {
+	*survivor
+	box     *alias
+	expires string
+}
+
+// reporters runs a test on both databases.
+func reporters(t *testing.T, test func(t *testing.T, s *reported)) {
 	t.Parallel()
 	storetest.Databases(t, func(t *testing.T, url string) {
 		t.Parallel()
-		reporters(t, url)
+		box, expires := newAlias(t), time.Now().AddDate(0, 0, 5).Format(time.DateOnly)
+		s := raise(t, url, company.Options{Seed: 51, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
+			c["sources"].(map[string]any)["report"] = map[string]any{
+				"form": map[string]any{"company": "Payroll", "acknowledge": true},
+				"mailbox": map[string]any{"address": box.addr, "tls": "none", "username": "username", "password": "password", "poll": "1s",
+					"aliases": []string{"security@payroll.example"}, "acknowledge": true},
+				"security_txt": map[string]any{"contacts": []string{"mailto:security@payroll.example"}, "expires": expires},
+			}
+			c["routing"] = []any{map[string]any{"when": `source == "report"`, "open": "sev4"}}
+		})
+		test(t, &reported{s, box, expires})
+		s.stop()
+		s.intact()
 	})
 }
 
-func reporters(t *testing.T, url string) {
-	box := newAlias(t)
-	expires := time.Now().AddDate(0, 0, 5).Format(time.DateOnly)
-	s := raise(t, url, company.Options{Seed: 51, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
-		c["sources"].(map[string]any)["report"] = map[string]any{
-			"form": map[string]any{"company": "Payroll", "acknowledge": true},
-			"mailbox": map[string]any{"address": box.addr, "tls": "none", "username": "username", "password": "password", "poll": "1s",
-				"aliases": []string{"security@payroll.example"}, "acknowledge": true},
-			"security_txt": map[string]any{"contacts": []string{"mailto:security@payroll.example"}, "expires": expires},
+// got is what somebody was mailed.
+func (s *reported) got(to string) []mailbox.Message { return s.company.Mail.For(to) }
+
+// notes is what the timeline of an incident notes of its reports.
+func (s *reported) notes(id incident.ID) (out []string) {
+	for _, e := range s.view(id).Timeline {
+		if e.Kind == incident.EventSourceNoted {
+			out = append(out, e.Text("text"))
 		}
-		c["routing"] = []any{map[string]any{"when": `source == "report"`, "open": "sev4"}}
+	}
+	return out
+}
+
+// ann is a report by mail.
+var ann = []string{"From: Ann <ann@example.org>", "To: security@payroll.example", "Subject: Payslips of others can be read", "Message-ID: <1@example.org>", "",
+	"URL: https://api.payroll.example/v1/payslips/123", "CVE-2026-12345 is not mended."}
+
+// The bot is killed between the moment in which the relay took an acknowledgement
+// and the one in which that is written down: the reporter gets the same message.
+func TestAnAcknowledgementIsOneMessageThroughAKill(t *testing.T) {
+	reporters(t, func(t *testing.T, s *reported) {
+		// The relay keeps the first answer to itself until the bot is dead.
+		s.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultLate, To: "ann@example.org", Delay: time.Minute, Times: 1})
+		s.box.put(t, ann...)
+		s.until(30*time.Second, "the relay took the acknowledgement", func() bool { return len(s.got("ann@example.org")) == 1 })
+		s.kill()
+		s.start()
+		s.until(time.Minute, "it was sent again", func() bool { return len(s.got("ann@example.org")) == 2 })
+		s.quiet(time.Minute)
+		all := s.got("ann@example.org")
+		first := all[0]
+		if len(all) != 2 || all[0].MessageID != all[1].MessageID || all[0].Text != all[1].Text || all[0].Header["Date"][0] != all[1].Header["Date"][0] {
+			t.Errorf("the repeat is another mail: %+v", all)
+		}
+		if first.Problem != "" || !strings.HasPrefix(first.MessageID, "ack.VR-") || first.Header["In-Reply-To"][0] != "<1@example.org>" ||
+			!strings.Contains(first.Header["Reply-To"][0], "security@payroll.example") || strings.Contains(string(first.Raw), "INC-") || strings.Contains(string(first.Raw), "ayslips") {
+			t.Errorf("the acknowledgement:\n%s", first.Raw)
+		}
+		t.Logf("what the reporter reads:\n%s", first.Text)
+		if said := s.notes(1); len(said) != 1 || !strings.Contains(said[0], "sent an acknowledgement") {
+			t.Errorf("INC-1 says %q", said)
+		}
+		if n := s.count("SELECT count(*) FROM ledger WHERE key LIKE 'ack/%'"); n != 1 {
+			t.Errorf("%d acknowledgements in the ledger", n)
+		}
 	})
-	// The relay keeps the first answer to itself until the bot is dead.
-	s.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultLate, To: "ann@example.org", Delay: time.Minute, Times: 1})
-	box.put(t, "From: Ann <ann@example.org>", "To: security@payroll.example", "Subject: Payslips of others can be read", "Message-ID: <1@example.org>", "",
-		"URL: https://api.payroll.example/v1/payslips/123", "CVE-2026-12345 is not mended.")
-	got := func(to string) []mailbox.Message { return s.company.Mail.For(to) }
-	s.until(30*time.Second, "the relay took the acknowledgement", func() bool { return len(got("ann@example.org")) == 1 })
-	s.kill()
-	s.start()
-	s.until(time.Minute, "it was sent again", func() bool { return len(got("ann@example.org")) == 2 })
-	s.quiet(time.Minute)
+}
 
-	all := got("ann@example.org")
-	first := all[0]
-	if len(all) != 2 || all[0].MessageID != all[1].MessageID || all[0].Text != all[1].Text || all[0].Header["Date"][0] != all[1].Header["Date"][0] {
-		t.Errorf("the repeat is another mail: %+v", all)
-	}
-	if first.Problem != "" || !strings.HasPrefix(first.MessageID, "ack.VR-") || first.Header["In-Reply-To"][0] != "<1@example.org>" ||
-		!strings.Contains(first.Header["Reply-To"][0], "security@payroll.example") || strings.Contains(string(first.Raw), "INC-") || strings.Contains(string(first.Raw), "ayslips") {
-		t.Errorf("the acknowledgement:\n%s", first.Raw)
-	}
-	t.Logf("what the reporter reads:\n%s", first.Text)
+func TestAnAnswerJoinsItsReportAndMachinesAreNotAnswered(t *testing.T) {
+	reporters(t, func(t *testing.T, s *reported) {
+		s.box.put(t, ann...)
+		s.until(30*time.Second, "Ann was told", func() bool { return len(s.got("ann@example.org")) == 1 })
+		s.box.put(t, "From: ann@example.org", "Subject: Re: Your vulnerability report", "Message-ID: <2@example.org>",
+			"In-Reply-To: <"+s.got("ann@example.org")[0].MessageID+">", "", "More.")
+		s.until(30*time.Second, "the answer joined", func() bool { return len(s.view(1).Alerts) == 2 })
+		s.box.put(t, "From: no-reply@example.org", "Subject: A scan", "Message-ID: <4@example.org>", "", "See the attachment.")
+		s.until(30*time.Second, "the scan is an incident", func() bool { return s.count("SELECT count(*) FROM incidents") == 2 })
+		s.quiet(time.Minute)
+		if n, machine := len(s.got("ann@example.org")), len(s.got("no-reply@example.org")); n != 1 || machine != 0 {
+			t.Errorf("%d mails to Ann, %d to a machine", n, machine)
+		}
+	})
+}
 
-	// The answer joins; another report that names the same is said to be like it;
-	// machines are not answered.
-	box.put(t, "From: ann@example.org", "Subject: Re: Your vulnerability report", "Message-ID: <2@example.org>", "In-Reply-To: <"+first.MessageID+">", "", "More.")
-	s.until(30*time.Second, "the answer joined", func() bool { return len(s.view(1).Alerts) == 2 })
-	box.put(t, "From: bob@example.org", "Subject: An old library", "Message-ID: <3@example.org>", "", "It still has cve-2026-12345.",
-		"Affected URL: http://api.payroll.example/v1/payslips/7")
-	box.put(t, "From: no-reply@example.org", "Subject: A scan", "Message-ID: <4@example.org>", "", "See the attachment.")
-	s.until(30*time.Second, "both are incidents", func() bool { return s.count("SELECT count(*) FROM incidents") == 3 })
-	s.until(30*time.Second, "Bob was told", func() bool { return len(got("bob@example.org")) == 1 })
-	s.quiet(time.Minute)
-	if n := len(got("ann@example.org")) + len(got("no-reply@example.org")); n != 2 {
-		t.Errorf("%d mails to those who are owed none any more", n)
-	}
-	notes := func(id incident.ID) (out []string) {
-		for _, e := range s.view(id).Timeline {
-			if e.Kind == incident.EventSourceNoted {
-				out = append(out, e.Text("text"))
+func TestAReportThatNamesTheSameIsSaidToBeAlike(t *testing.T) {
+	reporters(t, func(t *testing.T, s *reported) {
+		s.box.put(t, ann...)
+		s.until(30*time.Second, "the first is an incident", func() bool { return s.count("SELECT count(*) FROM incidents") == 1 })
+		s.box.put(t, "From: bob@example.org", "Subject: An old library", "Message-ID: <3@example.org>", "", "It still has cve-2026-12345.",
+			"Affected URL: http://api.payroll.example/v1/payslips/7")
+		s.until(30*time.Second, "Bob was told", func() bool { return len(s.got("bob@example.org")) == 1 })
+		s.quiet(time.Minute)
+		const like = "Possibly the same as INC-1: both name CVE-2026-12345"
+		if said := s.notes(2); !slices.ContainsFunc(said, func(n string) bool { return strings.HasPrefix(n, like+"; the same affected address. ") }) {
+			t.Errorf("nothing is said to be like INC-1: %q", said)
+		}
+		if !slices.ContainsFunc(s.company.Chat.Messages(s.channelOf(2).ID), func(m chat.Message) bool { return strings.Contains(string(m.Blocks), like) }) {
+			t.Error("the channel of the second report does not say that it is like the first")
+		}
+	})
+}
+
+// Colleagues hear that security.txt ends, once, whatever was started anew.
+func TestSecurityHearsOnceThatSecurityTxtEnds(t *testing.T) {
+	reporters(t, func(t *testing.T, s *reported) {
+		security := s.company.In("security")[0].Email
+		s.until(30*time.Second, "security was told", func() bool { return len(s.got(security)) > 0 })
+		s.kill() // before it is written down, perhaps
+		s.start()
+		s.quiet(time.Minute)
+		for _, m := range s.got(security) {
+			if m.MessageID != s.got(security)[0].MessageID || !strings.Contains(m.Subject, "security.txt expires on "+s.expires+", in 7 days or less") {
+				t.Errorf("security got %+v", m)
 			}
 		}
-		return out
-	}
-	if said := notes(1); len(said) != 1 || !strings.Contains(said[0], "sent an acknowledgement") {
-		t.Errorf("INC-1 says %q", said)
-	}
-	like := slices.IndexFunc([]incident.ID{2, 3}, func(id incident.ID) bool {
-		return slices.ContainsFunc(notes(id), func(n string) bool {
-			return strings.HasPrefix(n, "Possibly the same as INC-1: both name CVE-2026-12345; the same affected address. ")
+		s.until(30*time.Second, "/readyz names security.txt alone", func() bool {
+			status, body := s.get("/readyz")
+			return status == 200 && strings.Contains(body, `"degraded":["security.txt"]`)
+		})
+		if _, body := s.get("/metrics"); !strings.Contains(body, "tocsin_security_txt_expires_timestamp_seconds 1.") || !strings.Contains(body, `tocsin_degraded{part="vulnerability mailbox"} 0`) {
+			t.Error("/metrics does not show when security.txt expires, or how the mailbox is")
+		}
+	})
+}
+
+func TestWithoutItsMailboxTheBotIsReadyAndSaysSo(t *testing.T) {
+	reporters(t, func(t *testing.T, s *reported) {
+		s.box.close()
+		s.until(30*time.Second, "/readyz names the mailbox", func() bool {
+			status, body := s.get("/readyz")
+			return status == 200 && strings.Contains(body, "vulnerability mailbox")
 		})
 	})
-	if like < 0 {
-		t.Errorf("nothing is said to be like INC-1: %q %q", notes(2), notes(3))
-	}
-	spoken := false
-	for _, m := range s.company.Chat.Messages(s.channelOf(incident.ID(max(like, 0) + 2)).ID) {
-		spoken = spoken || strings.Contains(string(m.Blocks), "Possibly the same as INC-1: both name CVE-2026-12345")
-	}
-	if !spoken {
-		t.Error("the channel of the second report does not say that it is like the first")
-	}
-	if n := s.count("SELECT count(*) FROM ledger WHERE key LIKE 'ack/%'"); n != 2 {
-		t.Errorf("%d acknowledgements in the ledger", n)
-	}
+}
 
-	// Colleagues hear that security.txt ends, once, whatever was started anew.
-	security := s.company.In("security")[0].Email
-	s.until(30*time.Second, "security was told", func() bool { return len(got(security)) > 0 })
-	for _, m := range got(security) { // the kill may have come in between here, too
-		if m.MessageID != got(security)[0].MessageID || !strings.Contains(m.Subject, "security.txt expires on "+expires+", in 7 days or less") {
-			t.Errorf("security got %+v", m)
+// A recording is taken in with the time at which its reports arrived elsewhere.
+// They open incidents here, and nobody outside hears of it.
+func TestARecordedReportIsNotAcknowledged(t *testing.T) {
+	reporters(t, func(t *testing.T, s *reported) {
+		at := time.Now().UTC().Format(time.RFC3339)
+		var recording strings.Builder
+		for _, r := range []bot.Recorded{
+			{Source: "report", ID: "mail:1", Header: map[string]string{"X-Report-Door": "mail", "X-Report-At": at}, Body: []byte(strings.Join(ann, "\r\n"))},
+			{Source: "report", ID: "form:1", Header: map[string]string{"X-Report-Door": "form", "X-Report-At": at},
+				Body: []byte(`{"reference":"VR-00000-00000","title":"A hole","contact":"cora@example.org","description":"It is open."}`)},
+		} {
+			if err := json.NewEncoder(&recording).Encode(r); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if status, body := s.get("/readyz"); status != 200 || !strings.Contains(body, `"degraded":["security.txt"]`) {
-		t.Errorf("/readyz says %d %s", status, body)
-	}
-	if _, body := s.get("/metrics"); !strings.Contains(body, "tocsin_security_txt_expires_timestamp_seconds 1.") || !strings.Contains(body, `tocsin_degraded{part="vulnerability mailbox"} 0`) {
-		t.Error("/metrics does not show when security.txt expires, or how the mailbox is")
-	}
-
-	// Without its mailbox the bot is ready, and says what it lacks.
-	box.close()
-	s.until(30*time.Second, "/readyz names the mailbox", func() bool {
-		status, body := s.get("/readyz")
-		return status == 200 && strings.Contains(body, "vulnerability mailbox")
+		s.must("replay", s.file("all.ndjson", recording.String()))
+		s.until(30*time.Second, "both are incidents", func() bool { return s.count("SELECT count(*) FROM incidents") == 2 })
+		s.box.put(t, "From: bob@example.org", "Subject: A wide door", "Message-ID: <3@example.org>", "", "It stands open.")
+		s.until(30*time.Second, "Bob was told", func() bool { return len(s.got("bob@example.org")) == 1 })
+		s.quiet(time.Minute)
+		if n := len(s.got("ann@example.org")) + len(s.got("cora@example.org")); n != 0 {
+			t.Errorf("%d mails to those whose reports were recorded elsewhere", n)
+		}
 	})
-	s.stop()
-	s.intact()
 }

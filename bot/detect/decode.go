@@ -26,7 +26,7 @@ var errShort = errors.New("decode record: the text ends within a value")
 // decode reads the JSON value at the beginning of b and reports where it ends.
 func (r *Record) decode(b []byte) (int, error) {
 	r.raw, r.nodes, r.text, r.made, r.root = b, r.nodes[:0], r.text[:0], r.made[:0], 0
-	r.derived = nil
+	r.derivedFrom = -1 // nothing yet
 	if uint64(len(b)) > math.MaxInt32 {
 		return 0, &SyntaxError{Reason: "larger than 2 GiB"}
 	}

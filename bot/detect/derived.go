@@ -69,7 +69,7 @@ func (r *Record) holding(path string) *Record {
 
 // derive works out the derived fields, unless that was done already.
 func (r *Record) derive() *Record {
-	if r.derived == nil || r.derivedFrom != r.root {
+	if r.derivedFrom != r.root || r.derived == nil {
 		fields := map[string]any{}
 		if policy := readPolicies(r); policy != nil {
 			fields["tocsin"] = map[string]any{"policy": policy}

@@ -77,7 +77,7 @@ func cost(e expr) int {
 		if e.path == "eventName" || e.path == "eventSource" {
 			sum = 1
 		}
-		if isDerived(e.path) || isDerived(e.ref.path) {
+		if e.made || e.op == opFieldref && (isDerived(e.path) || isDerived(e.ref.path)) {
 			sum += 50
 		}
 		for _, t := range e.tests {
@@ -92,6 +92,7 @@ func cost(e expr) int {
 // item is one line of a detection: a field, how it is compared, with what.
 type item struct {
 	path  string // "" for keywords, which search the whole record
+	made  bool   // path is a derived field; a reference sees to it itself
 	op    itemOp
 	tests []alternatives // one for each value of the rule
 	every bool           // all: each value must match
@@ -119,14 +120,15 @@ type alternatives []test
 type test interface{ match(text []byte) bool }
 
 func (it *item) eval(r *Record) bool {
-	if it.op == opFieldref {
-		return it.ref.eval(r, it.path) && !it.neg || it.neg && it.ref.both(r, it.path) && !it.ref.eval(r, it.path)
+	if it.made {
+		r = r.derive()
 	}
-	r = r.holding(it.path)
 	switch it.op {
 	case opExists:
 		_, found := r.first(r.root, it.path)
 		return found == it.want
+	case opFieldref:
+		return it.ref.eval(r, it.path) && !it.neg || it.neg && it.ref.both(r, it.path) && !it.ref.eval(r, it.path)
 	case opNull:
 		return r.present(r.root, it.path) == it.neg
 	}

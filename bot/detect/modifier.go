@@ -140,7 +140,7 @@ func (c *compiler) exists(path, key string, values []*value) (expr, error) {
 	if len(values) != 1 || v.text != "true" && v.text != "false" {
 		return nil, faultf(v.line, "%q takes true or false", key)
 	}
-	return &item{path: path, op: opExists, want: v.text == "true", label: key, line: v.line}, nil
+	return &item{path: path, made: isDerived(path), op: opExists, want: v.text == "true", label: key, line: v.line}, nil
 }
 
 func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (expr, error) {
@@ -164,7 +164,7 @@ func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (exp
 }
 
 func (c *compiler) compared(path, key string, m modifiers, values []*value) (expr, error) {
-	it := &item{path: path, every: m.every && !m.neg, neg: m.neg, label: key, line: values[0].line}
+	it := &item{path: path, made: isDerived(path), every: m.every && !m.neg, neg: m.neg, label: key, line: values[0].line}
 	null := false
 	for _, v := range values {
 		switch {
@@ -189,7 +189,7 @@ func (c *compiler) compared(path, key string, m modifiers, values []*value) (exp
 	if !null {
 		return it, nil
 	}
-	absent := &item{path: path, op: opNull, neg: m.neg, label: key, line: it.line}
+	absent := &item{path: path, made: it.made, op: opNull, neg: m.neg, label: key, line: it.line}
 	switch {
 	case len(it.tests) == 0:
 		return absent, nil

@@ -22,7 +22,7 @@ type Record struct {
 	other []byte    // scratch for the second text of a comparison
 
 	derived     *Record // see derive
-	derivedFrom int32   // the root it was derived from
+	derivedFrom int32   // the root it was derived from, -1 for none
 }
 
 type kind uint8

@@ -151,7 +151,7 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 	}
 	send(feed.RootConsoleLogin(2), 1)
 	s.until(time.Minute, "it is kept back", func() bool { return s.count("SELECT count(*) FROM inbox WHERE outcome = 'maintenance'") == 1 })
-	if said := s.must("incident", "alerts", "maintenance"); !strings.Contains(said, "1 maintenance alerts") {
+	if said := s.must("incident", "alerts", "maintenance"); !strings.Contains(said, "1 maintenance alert:") {
 		t.Errorf("%s", said)
 	}
 	if said := s.must("explain", "A2"); !strings.Contains(said, "in the maintenance window M1") {

@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	netmail "net/mail"
 	"net/netip"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"tocsin/bot/alertmanager"
 	"tocsin/bot/cloudtrail"
@@ -23,7 +20,6 @@ import (
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/pagerduty"
-	"tocsin/bot/report"
 	"tocsin/bot/secret"
 	"tocsin/bot/sentry"
 	"tocsin/bot/sns"
@@ -195,79 +191,6 @@ func (d delivering) Accept(ctx context.Context, ds []trail.Delivery) error {
 	return d.b.store.Accept(ctx, batch)
 }
 
-// source makes the reader of reports; its keys stand in files. from is the
-// address the bot sends from.
-func (c ReportSource) source(from string, clock func() time.Time) (*report.Source, error) {
-	cfg := report.Config{AuthServID: c.AuthServID, Clock: clock, AnswerForm: c.Form != nil && c.Form.Acknowledge}
-	if m := c.Mailbox; m != nil {
-		cfg.AnswerMail, cfg.Own = m.Acknowledge, slices.Clone(m.Aliases)
-		if _, err := netmail.ParseAddress(m.Username); err == nil {
-			cfg.Own = append(cfg.Own, m.Username)
-		}
-		if a, err := netmail.ParseAddress(from); err == nil && len(cfg.Own) > 0 {
-			cfg.Own = append(cfg.Own, a.Address)
-		}
-	}
-	for n, k := range c.Keys {
-		armored, err := os.ReadFile(k.File)
-		if err != nil {
-			return nil, fmt.Errorf("sources.report.pgp_keys[%d].file: %w", n, err)
-		}
-		cfg.Keys = append(cfg.Keys, report.Key{Armored: secret.New(string(armored)), Passphrase: k.Passphrase})
-	}
-	for n, name := range c.Signers {
-		armored, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("sources.report.pgp_signers[%d]: %w", n, err)
-		}
-		cfg.Signers = append(cfg.Signers, string(armored))
-	}
-	s, err := report.New(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("sources.report: %w", err)
-	}
-	return s, nil
-}
-
-// openReports makes the doors through which reports come.
-func (b *Bot) openReports() (err error) {
-	c := b.config.Sources.Report
-	deliver := func(ctx context.Context, id string, header map[string]string, body []byte, sender string) error {
-		return b.edge.Deliver(ctx, intake.Delivery{Source: "report", ID: id, Header: header, Body: body, Sender: sender,
-			Verified: "by nobody: anybody may report"})
-	}
-	if f := c.Form; f != nil {
-		b.form, err = report.NewForm(report.FormConfig{Deliver: deliver, Company: f.Company, Policy: f.Policy, Contact: f.Contact, TrustedOrigins: f.TrustedOrigins,
-			Sender: func(r *http.Request) string { return b.edge.Sender(r).String() }, Clock: b.clock, Logger: b.log})
-		if err != nil {
-			return fmt.Errorf("sources.report.form: %w", err)
-		}
-	}
-	if c.SecurityTxt != nil {
-		if b.txt, err = report.NewSecurityFile(c.SecurityTxt.config(), b.clock); err != nil {
-			return fmt.Errorf("sources.report.security_txt: %w", err)
-		}
-	}
-	if m := c.Mailbox; m != nil {
-		cfg := m.config(deliver)
-		cfg.Clock, cfg.Logger = b.clock, b.log
-		if b.mailbox, err = report.NewMailbox(cfg); err != nil {
-			return fmt.Errorf("sources.report.mailbox: %w", err)
-		}
-	}
-	return nil
-}
-
-func (s SecurityTxt) config() report.SecurityTxt {
-	return report.SecurityTxt{Contacts: s.Contacts, Expires: s.Expires.Time, Encryption: s.Encryption, Policy: s.Policy, Acknowledgments: s.Acknowledgments,
-		Languages: s.Languages, Canonical: s.Canonical, Hiring: s.Hiring}
-}
-
-func (m ReportMailbox) config(deliver report.Deliver) report.MailboxConfig {
-	return report.MailboxConfig{Address: m.Address, TLS: m.TLS, Username: m.Username, Password: m.Password, Folder: m.Folder, Poll: m.Poll,
-		MaxMessage: m.MaxMessage, Deliver: deliver}
-}
-
 // public serves what the world may see.
 func (b *Bot) public(mux *http.ServeMux) {
 	if b.form != nil {
@@ -388,48 +311,5 @@ func (l Limits) validate(key string, f *Faults) {
 	}
 	if l.Burst > 0 && l.Rate == 0 {
 		f.add(key+".burst", "limits nothing without a rate beside it: say how many requests a second one sender may make")
-	}
-}
-
-func (c ReportSource) validate(mails bool, f *Faults) {
-	if c.Form != nil && c.Form.Acknowledge && !mails {
-		f.add("sources.report.form.acknowledge", "is done by mail: fill in mail, or leave it out")
-	}
-	if c.Mailbox != nil && c.Mailbox.Acknowledge && !mails {
-		f.add("sources.report.mailbox.acknowledge", "is done by mail: fill in mail, or leave it out")
-	}
-	if c.Form != nil || c.Mailbox != nil {
-		if _, err := c.source("", time.Now); err != nil {
-			f.add("sources.report.pgp_keys", "%v", err)
-		}
-	}
-	nowhere := func(context.Context, string, map[string]string, []byte, string) error { return nil }
-	if c.Form != nil {
-		if c.Form.Company == "" {
-			f.add("sources.report.form.company", "say whose form it is")
-		}
-		for key, address := range map[string]string{"policy": c.Form.Policy, "contact": c.Form.Contact} {
-			if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "https" && u.Scheme != "mailto") {
-				f.add("sources.report.form."+key, "write an address that begins with https: or mailto:")
-			}
-		}
-		if _, err := report.NewForm(report.FormConfig{Deliver: nowhere, Company: c.Form.Company, Policy: c.Form.Policy, Contact: c.Form.Contact, TrustedOrigins: c.Form.TrustedOrigins}); err != nil {
-			f.add("sources.report.form", "%v", err)
-		}
-	}
-	if c.SecurityTxt != nil {
-		if _, err := report.NewSecurityFile(c.SecurityTxt.config(), nil); err != nil {
-			f.add("sources.report.security_txt", "%v", err)
-		}
-	}
-	if c.Mailbox != nil {
-		for n, alias := range c.Mailbox.Aliases {
-			if a, err := netmail.ParseAddress(alias); err != nil || a.Address != alias {
-				f.add(fmt.Sprintf("sources.report.mailbox.aliases[%d]", n), "write an address alone, such as security@example.com: answers to us go to the first of them")
-			}
-		}
-		if _, err := report.NewMailbox(c.Mailbox.config(nowhere)); err != nil {
-			f.add("sources.report.mailbox", "%v", err)
-		}
 	}
 }

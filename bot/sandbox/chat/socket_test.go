@@ -116,10 +116,10 @@ func TestSocketDisconnectsAndReconnects(t *testing.T) {
 	for _, reason := range []string{chat.DisconnectRefresh, chat.DisconnectWarning} {
 		w := socketWorld(t)
 		w.connect(func(c *socketmode.Client, e socketmode.Event) { _ = c.Ack(*e.Request) })
-		if n := w.ws.Disconnect(reason); n != 1 || w.ws.Connections() != 0 {
+		if n := w.ws.Disconnect(reason); n != 1 {
 			t.Errorf("%s told %d", reason, n)
 		}
-		w.wait(func() bool { return w.ws.Connections() == 1 })
+		w.wait(func() bool { return w.ws.Connections() == 1 }) // who was told does not count, so this is a new one
 		if _, err := w.ws.Act(ada).Command(general, "/incident", ""); err != nil {
 			t.Errorf("after %s: %v", reason, err)
 		}

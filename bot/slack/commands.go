@@ -58,7 +58,7 @@ func (s *Slack) inTime(ctx context.Context, look func() (message, error)) (messa
 		err error
 	}
 	answered := make(chan answer, 1)
-	s.work.Go(func() {
+	s.work.begin(func() {
 		m, err := look()
 		answered <- answer{m, err}
 	})
@@ -129,7 +129,7 @@ func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, 
 	cmd.Key = s.memory.key(what, cmd.Key, now)
 	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	answered := make(chan outcome, 1)
-	s.work.Go(func() {
+	s.work.begin(func() {
 		defer cancel()
 		result, err := s.desk.Do(ctx, cmd)
 		answered <- outcome{result, err}

@@ -53,7 +53,7 @@ type Slack struct {
 
 	patience time.Duration
 	memory   memory
-	work     sync.WaitGroup // what goes on after a request was answered
+	work     work
 
 	mu   sync.Mutex
 	self slack.AuthTestResponse // who we are, once Check has asked
@@ -74,30 +74,18 @@ func New(cfg Config) (*Slack, error) {
 	if !cfg.AppToken.IsZero() {
 		options = append(options, slack.OptionAppLevelToken(cfg.AppToken.Reveal()))
 	}
-	return &Slack{
+	s := &Slack{
 		cfg:      cfg,
 		client:   slack.New(cfg.BotToken.Reveal(), options...),
 		log:      cfg.Logger.With("component", "slack"),
 		patience: patience,
-	}, nil
+	}
+	s.work.ended.L = &s.work.mu
+	return s, nil
 }
 
 // Serve gives the workspace its Desk. It is called once, before anything comes in.
 func (s *Slack) Serve(desk Desk) { s.desk = desk }
-
-// Wait returns when everything that goes on after an answer is done: forms
-// being filled, people being told. Call it when nothing comes in any more.
-func (s *Slack) Wait() { s.work.Wait() }
-
-// later goes on after the request was answered. It has its own deadline,
-// because the request's context ends with the request.
-func (s *Slack) later(f func(context.Context)) {
-	s.work.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		f(ctx)
-	})
-}
 
 // Scopes are what the bot token has to be allowed.
 func Scopes() []string {

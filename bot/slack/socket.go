@@ -44,7 +44,7 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 				continue
 			}
 			slots <- struct{}{}
-			s.work.Go(func() {
+			s.work.begin(func() {
 				defer func() { <-slots }()
 				s.take(ctx, conn, request)
 			})

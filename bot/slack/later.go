@@ -1,0 +1,54 @@
+package slack
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// work is what goes on after requests were answered. Unlike a sync.WaitGroup it
+// may be waited for while more comes in.
+type work struct {
+	mu    sync.Mutex
+	ended sync.Cond
+	n     int
+}
+
+func (w *work) begin(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n++
+	go func() {
+		defer w.end()
+		f()
+	}()
+}
+
+func (w *work) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.n--
+	w.ended.Broadcast()
+}
+
+func (w *work) wait() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.n > 0 {
+		w.ended.Wait()
+	}
+}
+
+// Wait returns when everything that goes on after an answer is done: forms
+// being filled, people being told. Call it when nothing comes in any more.
+func (s *Slack) Wait() { s.work.wait() }
+
+// later goes on after the request was answered. It has its own deadline,
+// because the request's context ends with the request.
+func (s *Slack) later(f func(context.Context)) {
+	s.work.begin(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		f(ctx)
+	})
+}

@@ -5,16 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -242,25 +239,6 @@ func (e *Edge) verify(d *door, h http.Header, v *Delivery) *answer {
 	return nil
 }
 
-// refuse turns an error of Verify into an answer. What is not the sender's
-// fault is a 5xx, so that the sender keeps the delivery and tries again.
-func (e *Edge) refuse(source Source, err error) answer {
-	switch {
-	case errors.Is(err, &incident.Error{Code: incident.CodeForbidden}):
-		return answer{outcome: Refused, status: http.StatusUnauthorized, code: "unauthorized", message: sentence(err)}
-	case errors.Is(err, &incident.Error{Code: incident.CodeInvalid}):
-		return answer{outcome: Malformed, status: http.StatusBadRequest, code: "invalid", message: sentence(err)}
-	}
-	e.log.Error("verify delivery", "source", source.Name(), "error", err)
-	return answer{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "deliveries of this source cannot be checked now; try again"}
-}
-
-func sentence(err error) string {
-	var e *incident.Error
-	errors.As(err, &e)
-	return e.Message
-}
-
 // deliveryID is the id as it may stand in any database: short and printable. A
 // source that gave none is told apart by the body.
 func deliveryID(id string, body []byte) string {
@@ -317,15 +295,6 @@ func (e *Edge) commit(ctx context.Context, p *pending) answer {
 	}
 }
 
-// refusal tells a sender that there is no room.
-func refusal(err error) *answer {
-	a := &answer{outcome: Full, status: http.StatusServiceUnavailable, code: "full", message: err.Error() + "; try again"}
-	if errors.Is(err, ErrStopped) {
-		a.outcome, a.code = Failed, "stopping"
-	}
-	return a
-}
-
 // Deliver takes a delivery that came by another way than a POST to /hooks/ – from
 // a mailbox, a form, a queue – and returns when it is on disk, with what else
 // waits. Whoever calls it has verified it and bounded its size. After an error
@@ -370,40 +339,4 @@ func (e *Edge) deliver(ctx context.Context, d *door, v Delivery) (Outcome, error
 	case <-ctx.Done():
 		return Gone, ctx.Err()
 	}
-}
-
-// answer is what a sender is told.
-type answer struct {
-	outcome Outcome
-	status  int
-	code    string
-	message string
-	retry   time.Duration // when to try again; 503: in five seconds
-}
-
-func (a answer) write(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
-	switch a.status {
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "5")
-	case http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(a.retry.Seconds()))))
-	case http.StatusMethodNotAllowed:
-		w.Header().Set("Allow", http.MethodPost)
-	case http.StatusRequestEntityTooLarge:
-		w.Header().Set("Connection", "close") // the rest of the body is not read
-	}
-	w.WriteHeader(a.status)
-	if a.status == http.StatusAccepted {
-		_, _ = io.WriteString(w, "{\"status\":\"accepted\"}\n") // the sender may be gone
-		return
-	}
-	var body struct {
-		Error struct {
-			Code    string `json:"code"`
-			Message string `json:"message"`
-		} `json:"error"`
-	}
-	body.Error.Code, body.Error.Message = a.code, a.message
-	_ = json.NewEncoder(w).Encode(body) // the sender may be gone
 }

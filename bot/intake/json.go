@@ -23,7 +23,7 @@ const (
 // is too large for any of them. The error tells its sender what and where.
 func wellFormed(body []byte) error {
 	if !utf8.Valid(body) {
-		return fmt.Errorf("the text is not valid UTF-8 (byte %d)", len(validPrefix(body)))
+		return fmt.Errorf("the text is not valid UTF-8 (byte %d)", firstInvalid(body))
 	}
 	// Half of a surrogate pair, escaped, is valid JSON, and JavaScript writes such.
 	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true))
@@ -52,16 +52,16 @@ func wellFormed(body []byte) error {
 	}
 }
 
-// validPrefix is what comes before the first byte that is not UTF-8.
-func validPrefix(body []byte) []byte {
-	for i := 0; i < len(body); {
-		r, size := utf8.DecodeRune(body[i:])
+// firstInvalid is where the first byte stands that is not UTF-8.
+func firstInvalid(body []byte) (at int) {
+	for at < len(body) {
+		r, size := utf8.DecodeRune(body[at:])
 		if r == utf8.RuneError && size == 1 {
-			return body[:i]
+			break
 		}
-		i += size
+		at += size
 	}
-	return body
+	return at
 }
 
 func tooLarge(number string) bool {

@@ -103,7 +103,7 @@ func (r reader) Delivery(id int64) (out incident.Received, settled response.Sett
 	if err := r.s.unseal("inbox", key, "sealed_body", row.SealedBody, &d); err != nil {
 		return out, settled, err
 	}
-	settled = response.Settled{Row: id, Outcome: row.Outcome, Incident: incident.ID(row.IncidentID), Alert: row.AlertID, Rule: row.Rule, Routing: row.RoutingID}
+	settled = row.settled()
 	if len(row.SealedReason) > 0 {
 		if err := r.s.unseal("inbox", key, "sealed_reason", row.SealedReason, &settled.Reason); err != nil {
 			return out, settled, err

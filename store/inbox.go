@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/s2"
 	"gorm.io/gorm"
 
+	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/response"
 )
@@ -47,6 +48,11 @@ type inboxRow struct {
 	RoutingID    int64
 	SealedBody   []byte
 	SealedReason []byte
+}
+
+// settled is what became of the delivery, but for the reason, which is sealed.
+func (r inboxRow) settled() response.Settled {
+	return response.Settled{Row: r.ID, Outcome: r.Outcome, Incident: incident.ID(r.IncidentID), Alert: r.AlertID, Rule: r.Rule, Routing: r.RoutingID}
 }
 
 // sealedDelivery is what of a delivery is sealed: the body as it was received, its SHA-256, who sent it and how that

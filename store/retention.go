@@ -32,14 +32,15 @@ const pruneBatch = 500
 
 // Prune deletes what is older than it has to be kept, in small transactions, until it is through or the time given is
 // over. Incidents, their timelines and their documents stay for ever. Of an incident that has not ended, that is held,
-// that went on inside one of these, into which one that is held went, or that changed within its time, nothing is touched. Each batch leaves a tombstone:
-// what was deleted under which policy, and a keyed hash over it, by which a copy can be told to be the same.
+// that went on inside one of these, into which one that is held went, or that changed within its time, nothing is
+// touched. Each batch leaves a tombstone: what was deleted under which policy, and a keyed hash over it, by which a copy
+// can be told to be the same.
 func (s *Store) Prune(ctx context.Context, keep Retention, within time.Duration) (Pruned, error) {
 	p := &pruning{s: s, now: s.now(), done: Pruned{Deleted: map[string]int64{}}, deadline: time.Now().Add(within)}
 	if err := s.view(ctx, p.spare); err != nil {
 		return p.done, err
 	}
-	for _, step := range []func(context.Context, Retention) error{p.windows, p.sightings, p.inbox, p.shelves, p.incidents, p.commands, p.audit} {
+	for _, step := range []func(context.Context, Retention) error{p.expired("windows"), p.expired("sightings"), p.inbox, p.shelves, p.incidents, p.commands, p.audit} {
 		if err := step(ctx, keep); err != nil {
 			return p.done, err
 		}
@@ -200,4 +201,27 @@ func (t domainTx) remove(g grave, table, key string) ([]grave, error) {
 		return nil, fmt.Errorf("delete from %s: %w", table, err)
 	}
 	return []grave{g}, nil
+}
+
+// expired deletes the rows of a table whose time is over. They hold digests of what is kept elsewhere, so they leave no
+// tombstone.
+func (p *pruning) expired(table string) func(context.Context, Retention) error {
+	statement := fmt.Sprintf("DELETE FROM %[1]s WHERE key_hash IN (SELECT key_hash FROM %[1]s WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?", table)
+	return func(ctx context.Context, _ Retention) error {
+		for !p.late() {
+			var gone int64
+			err := p.s.tx(ctx, func(t *tx) error {
+				done := t.db.Exec(statement, stamp(p.now), pruneBatch, stamp(p.now))
+				gone = done.RowsAffected
+				return done.Error
+			})
+			if err != nil {
+				return fmt.Errorf("delete %s that expired: %w", table, err)
+			}
+			if gone < pruneBatch {
+				return nil
+			}
+		}
+		return nil
+	}
 }

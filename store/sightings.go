@@ -1,14 +1,11 @@
 package store
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
-	"tocsin/bot/incident"
 	"tocsin/bot/response"
 )
 
@@ -35,7 +32,7 @@ func (t domainTx) Sighted(events map[string]int64, until time.Time) (map[string]
 			InboxID int64
 		}
 		err := t.db.Raw("INSERT"+t.tx.queue.orFail()+" INTO sightings (key_hash, inbox_id, expires_at) VALUES "+
-			strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(chunk)), ", ")+
+			tuples("(?, ?, ?)", len(chunk))+
 			" ON CONFLICT (key_hash) DO UPDATE SET inbox_id = sightings.inbox_id RETURNING key_hash, inbox_id", args...).Scan(&rows).Error
 		if err != nil {
 			return nil, fmt.Errorf("write down sightings: %w", err)
@@ -56,28 +53,8 @@ func (t domainTx) Outcomes(rows []int64) (map[int64]response.Settled, error) {
 			return nil, fmt.Errorf("read what became of deliveries: %w", err)
 		}
 		for _, row := range found {
-			out[row.ID] = response.Settled{Row: row.ID, Outcome: row.Outcome, Incident: incident.ID(row.IncidentID), Alert: row.AlertID, Rule: row.Rule, Routing: row.RoutingID}
+			out[row.ID] = row.settled()
 		}
 	}
 	return out, nil
-}
-
-// sightings deletes those that expired. They hold hashes of what is kept elsewhere, so they leave no tombstone.
-func (p *pruning) sightings(ctx context.Context, _ Retention) error {
-	for !p.late() {
-		var gone int64
-		err := p.s.tx(ctx, func(t *tx) error {
-			done := t.db.Exec("DELETE FROM sightings WHERE key_hash IN (SELECT key_hash FROM sightings WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?",
-				stamp(p.now), pruneBatch, stamp(p.now))
-			gone = done.RowsAffected
-			return done.Error
-		})
-		if err != nil {
-			return fmt.Errorf("delete sightings of events: %w", err)
-		}
-		if gone < pruneBatch {
-			return nil
-		}
-	}
-	return nil
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -61,26 +60,6 @@ func (t domainTx) PutWindow(key string, window []byte, expires time.Time) error 
 	}
 	if err := t.db.Exec("UPDATE windows SET sealed_window = ?, expires_at = ? WHERE key_hash = ?", sealed, stamp(expires), hash).Error; err != nil {
 		return fmt.Errorf("keep a window: %w", err)
-	}
-	return nil
-}
-
-// windows deletes those that expired. They hold digests of what is kept elsewhere, so they leave no tombstone.
-func (p *pruning) windows(ctx context.Context, _ Retention) error {
-	for !p.late() {
-		var gone int64
-		err := p.s.tx(ctx, func(t *tx) error {
-			done := t.db.Exec("DELETE FROM windows WHERE id IN (SELECT id FROM windows WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?",
-				stamp(p.now), pruneBatch, stamp(p.now))
-			gone = done.RowsAffected
-			return done.Error
-		})
-		if err != nil {
-			return fmt.Errorf("delete windows of correlations: %w", err)
-		}
-		if gone < pruneBatch {
-			return nil
-		}
 	}
 	return nil
 }

@@ -7,7 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"net/http"
+
 	"net/url"
 	"strings"
 	"testing"
@@ -68,23 +68,7 @@ func TestEverySourceHasItsDoor(t *testing.T) {
 
 	send := func(method, path, body string, header ...string) (int, string) {
 		t.Helper()
-		req, err := http.NewRequestWithContext(ctx, method, base+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for n := 0; n < len(header); n += 2 {
-			req.Header.Set(header[n], header[n+1])
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = res.Body.Close() }()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return res.StatusCode, string(text)
+		return ask(t, method, base+path, body, header...)
 	}
 	expect := func(want int, method, path, body string, header ...string) string {
 		t.Helper()

@@ -190,9 +190,22 @@ func (v *viewer) opens(name string) {
 func (v *viewer) says(text string) {
 	v.Helper()
 	v.until("the message box", `(text) => { const el = (`+inSight+`)("#composer-text", ""); el?.focus(); return Boolean(el) && document.execCommand("insertText", false, text); }`, text)
-	v.do("send "+text, chromedp.KeyEvent("\r"))
+	v.do("send "+text, pressEnter)
 	v.until("it being sent: "+text, `() => document.getElementById("composer-text").value === ""`)
 }
+
+// pressEnter presses the key as a keyboard does: the character belongs to the
+// key going down, so a page that takes the key gets no line break after it.
+// chromedp sends the two apart, and the page may be done with the key between.
+var pressEnter = chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+	key := map[string]any{"type": "keyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+	if err := t.Call(ctx, "Input.dispatchKeyEvent", key, nil); err != nil {
+		return err
+	}
+	delete(key, "text")
+	key["type"] = "keyUp"
+	return t.Call(ctx, "Input.dispatchKeyEvent", key, nil)
+})
 
 // reads waits until a message holds all of the texts.
 func (v *viewer) reads(texts ...string) {

@@ -24,17 +24,17 @@ func (s *Slack) command(ctx context.Context, c typed) any {
 	case words.Query == incident.QueryHelp:
 		return s.help(words.Topic)
 	case words.Query == incident.QueryList:
-		m, err := s.inTime(ctx, func() (message, error) { return s.list(ctx, c.User, words.Filter) })
+		m, err := inTime(ctx, s, func() (message, error) { return s.list(ctx, c.User, words.Filter) })
 		return s.answer(ctx, m, err)
 	case words.Query == incident.QueryStatus:
-		m, err := s.inTime(ctx, func() (message, error) { return s.status(ctx, c.User, cmd.For) })
+		m, err := inTime(ctx, s, func() (message, error) { return s.status(ctx, c.User, cmd.For) })
 		return s.answer(ctx, m, err)
 	case words.Query == incident.QueryRecord:
-		m, err := s.inTime(ctx, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
+		m, err := inTime(ctx, s, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
 		return s.answer(ctx, m, err)
 	case words.Errand != nil:
 		words.Errand.Key = idempotency("errand", c.TriggerID, c.User, c.Channel, c.Text)
-		m, err := s.inTime(ctx, func() (message, error) { return s.errand(ctx, c.User, *words.Errand) })
+		m, err := inTime(ctx, s, func() (message, error) { return s.errand(ctx, c.User, *words.Errand) })
 		return s.answer(ctx, m, err)
 	case words.Form != "":
 		if err := s.openForm(ctx, c.TriggerID, c.User, ask{verb: words.Form, said: cmd}, s.tellAt(c.ResponseURL)); err != nil {
@@ -50,26 +50,27 @@ func (s *Slack) command(ctx context.Context, c typed) any {
 	return whisper(recorded(cmd, result))
 }
 
-// inTime waits for the answer to a question no longer than Slack does: a
-// database that stands still may not notice that ctx is over.
-func (s *Slack) inTime(ctx context.Context, look func() (message, error)) (message, error) {
+// inTime waits for what is looked up no longer than Slack does: a database that
+// stands still may not notice that ctx is over.
+func inTime[T any](ctx context.Context, s *Slack, look func() (T, error)) (T, error) {
 	type answer struct {
-		m   message
-		err error
+		found T
+		err   error
 	}
 	answered := make(chan answer, 1)
 	s.work.begin(func() {
-		m, err := look()
-		answered <- answer{m, err}
+		found, err := look()
+		answered <- answer{found, err}
 	})
 	deadline, _ := ctx.Deadline()
 	limit := time.NewTimer(time.Until(deadline) + grace)
 	defer limit.Stop()
 	select {
 	case a := <-answered:
-		return a.m, a.err
+		return a.found, a.err
 	case <-limit.C:
-		return message{}, fmt.Errorf("look it up: %w", context.DeadlineExceeded)
+		var none T
+		return none, fmt.Errorf("look it up: %w", context.DeadlineExceeded)
 	}
 }
 
@@ -84,16 +85,18 @@ func (s *Slack) parse(ctx context.Context, c typed) (incident.Words, error) {
 
 // wordContext is what a person's words are read in.
 func (s *Slack) wordContext(ctx context.Context, user, channel string) (incident.WordContext, error) {
-	d, err := s.desk.Directory(ctx)
-	if err != nil {
-		return incident.WordContext{}, fmt.Errorf("read the directory: %w", err)
-	}
-	id, err := s.incidentOf(ctx, channel)
-	if err != nil {
-		return incident.WordContext{}, err
-	}
-	person, _ := d.Resolve(handle(user))
-	return incident.WordContext{Incident: id, Who: person.ID, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
+	return inTime(ctx, s, func() (none incident.WordContext, err error) {
+		d, err := s.desk.Directory(ctx)
+		if err != nil {
+			return none, fmt.Errorf("read the directory: %w", err)
+		}
+		id, err := s.incidentOf(ctx, channel)
+		if err != nil {
+			return none, err
+		}
+		person, _ := d.Resolve(handle(user))
+		return incident.WordContext{Incident: id, Who: person.ID, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
+	})
 }
 
 // incidentOf is the incident whose channel this is, or 0.

@@ -273,6 +273,23 @@ func TestLateOutcomeIsTold(t *testing.T) {
 	}
 }
 
+// A Desk that stands still while it is asked who speaks, or where: the person
+// is answered all the same, inside Slack's three seconds.
+func TestWhoAsksAStandingDeskIsAnswered(t *testing.T) {
+	for _, said := range []string{"note x", "status", "help", "nonsense"} {
+		t.Run(said, func(t *testing.T) {
+			e := enter(t, chat.ModeHTTP)
+			e.slack.patience = 20 * time.Millisecond
+			release := make(chan struct{})
+			defer close(release)
+			e.desk.asked = func() { <-release }
+			if got := e.types("U0ADA", said); !strings.Contains(got, "Not recorded") {
+				t.Errorf("shown %s", got)
+			}
+		})
+	}
+}
+
 func TestCheckNamesMissingScopes(t *testing.T) {
 	f := newField(t, func(c *chat.Config) { c.Scopes = []string{"chat:write"} })
 	err := f.slack.Check(f.ctx)

@@ -153,7 +153,7 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 		}
 		rows = append(rows, arrival{d.Source, hash, stamp(d.Received), sealed})
 	}
-	return s.transact(ctx, func(t *tx) error {
+	return s.transact(ctx, true, func(t *tx) error { // a sender waits
 		var fresh []int64
 		for left := rows; len(left) > 0; { // a transaction that collides is run again, with all of them
 			n := chunkOf(len(left), inboxChunk)

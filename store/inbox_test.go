@@ -82,8 +82,8 @@ type colliding struct {
 	left int
 }
 
-func (c *colliding) tx(ctx context.Context, fn func(*gorm.DB, queueTx) error) error {
-	return c.backend.tx(ctx, func(db *gorm.DB, queue queueTx) error {
+func (c *colliding) tx(ctx context.Context, ahead bool, fn func(*gorm.DB, queueTx) error) error {
+	return c.backend.tx(ctx, ahead, func(db *gorm.DB, queue queueTx) error {
 		err := fn(db, queue)
 		if err == nil && c.left > 0 {
 			c.left--

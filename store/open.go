@@ -65,8 +65,9 @@ type Store struct {
 
 // backend is all that differs between the two databases.
 type backend interface {
-	// tx runs fn in one transaction and commits it; queue works on the same transaction.
-	tx(ctx context.Context, fn func(db *gorm.DB, queue queueTx) error) error
+	// tx runs fn in one transaction and commits it; queue works on the same transaction. Where there is one writer, who
+	// is ahead goes before the others that wait for it.
+	tx(ctx context.Context, ahead bool, fn func(db *gorm.DB, queue queueTx) error) error
 	// reader is where reads go; readOptions describes a read-only snapshot on it.
 	reader() (db *gorm.DB, readOptions *sql.TxOptions)
 	// migrate brings the schema, River's and ours, up to date.
@@ -229,13 +230,13 @@ const maxCollisions = 5
 func (s *Store) tx(ctx context.Context, fn func(*tx) error) error {
 	s.sealing.RLock()
 	defer s.sealing.RUnlock()
-	return s.transact(ctx, fn)
+	return s.transact(ctx, false, fn)
 }
 
 // transact is tx for who holds sealing already.
-func (s *Store) transact(ctx context.Context, fn func(*tx) error) error {
+func (s *Store) transact(ctx context.Context, ahead bool, fn func(*tx) error) error {
 	for pass := 1; ; pass++ {
-		err := s.backend.tx(ctx, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, ctx}) })
+		err := s.backend.tx(ctx, ahead, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, ctx}) })
 		if err == nil {
 			s.suspect.Store(false)
 			return nil

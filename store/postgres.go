@@ -76,7 +76,7 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgre
 }
 
 // tx pins one connection, so that GORM's transaction can lend it to River.
-func (b *postgresBackend) tx(ctx context.Context, fn func(*gorm.DB, queueTx) error) error {
+func (b *postgresBackend) tx(ctx context.Context, _ bool, fn func(*gorm.DB, queueTx) error) error {
 	conn, err := b.sqlDB.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)

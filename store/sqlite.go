@@ -24,15 +24,17 @@ import (
 
 // sqliteBackend owns one file: a single writer connection that GORM and River share, and a pool that only reads.
 type sqliteBackend struct {
-	path   string
-	lock   *os.File
-	file   os.FileInfo // the database as it was opened, to notice that it was removed or replaced
-	writer *sql.DB
-	readDB *sql.DB
-	db     *gorm.DB
-	read   *gorm.DB
-	driver *riversqlite.Driver
-	jobs   *river.Client[*sql.Tx]
+	path    string
+	lock    *os.File
+	file    os.FileInfo // the database as it was opened, to notice that it was removed or replaced
+	writer  *sql.DB
+	gate    gate // before the writer
+	folding *folding
+	readDB  *sql.DB
+	db      *gorm.DB
+	read    *gorm.DB
+	driver  *riversqlite.Driver
+	jobs    *river.Client[*sql.Tx]
 }
 
 // sqliteDialector is GORM's dialector with error translation for modernc's error type.
@@ -58,9 +60,9 @@ const (
 	// A transaction takes the write lock when it begins, so that it never fails half-way for having read first.
 	sqliteWriter = "?_txlock=immediate&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
 		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" +
-		// A delivery is written when it comes and again when it is handled, soon after. A journal of 16 MB takes both before
-		// it is folded into the file; 16 MB of pages are the ones that everything touches.
-		"&_pragma=wal_autocheckpoint(4000)&_pragma=cache_size(-16000)"
+		// 16 MB of pages are the ones that everything touches.
+		"&_pragma=cache_size(-16000)"
+	sqliteBeside  = "?mode=rw&_pragma=busy_timeout(0)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(0)"
 	sqliteReader  = "?mode=ro&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=query_only(1)"
 	sqliteReaders = 4
 
@@ -93,7 +95,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	dsn := "file:" + (&url.URL{Path: b.path}).EscapedPath()
-	if b.writer, b.db, err = openSQLitePool(ctx, dsn+sqliteWriter, 1); err != nil {
+	if b.writer, b.db, err = openSQLitePool(ctx, dsn+sqliteWriter+fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", foldAtLast), 1); err != nil {
 		return nil, err
 	}
 	if b.readDB, b.read, err = openSQLitePool(ctx, dsn+sqliteReader, sqliteReaders); err != nil {
@@ -103,7 +105,10 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 		return nil, err
 	}
 	b.driver = riversqlite.New(b.writer)
-	b.jobs, err = river.NewClient(b.driver, riverConfig(log, fetchCooldown))
+	if b.jobs, err = river.NewClient(b.driver, riverConfig(log, fetchCooldown)); err != nil {
+		return nil, err
+	}
+	b.folding, err = openFolding(ctx, dsn, b.writer, &b.gate)
 	return b, err
 }
 
@@ -156,7 +161,11 @@ func lockFile(path string) (*os.File, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
-func (b *sqliteBackend) tx(ctx context.Context, fn func(*gorm.DB, queueTx) error) error {
+func (b *sqliteBackend) tx(ctx context.Context, ahead bool, fn func(*gorm.DB, queueTx) error) error {
+	if err := b.gate.enter(ctx, ahead); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer b.gate.leave()
 	t, err := b.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -236,6 +245,9 @@ func (b *sqliteBackend) check(ctx context.Context) error {
 
 func (b *sqliteBackend) close() error {
 	var errs []error
+	if b.folding != nil {
+		errs = append(errs, b.folding.close())
+	}
 	for _, db := range []*sql.DB{b.readDB, b.writer} { // the writer last: it folds the journal into the file
 		if db != nil {
 			errs = append(errs, db.Close())

@@ -24,8 +24,9 @@ const (
 
 const (
 	drainWithin = 20 * time.Second      // how long a drain goes on before it lets another begin
-	drainFull   = maxBatch              // deliveries that are worth a transaction
+	drainFull   = maxBatch              // deliveries after which it looks for more at once
 	drainPause  = 20 * time.Millisecond // how long it waits for as many
+	reportMost  = 64                    // deliveries in one transaction of a drain: as long as it takes, nothing else is written
 )
 
 // Drain decodes the stored deliveries of a range that nobody handled yet and
@@ -44,11 +45,12 @@ func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 		if len(rows) == 0 {
 			return errors.Join(failed...)
 		}
-		last := rows[len(rows)-1].ID
-		if err := e.report(ctx, rows); err != nil {
-			failed = append(failed, fmt.Errorf("report deliveries %d to %d: %w", from, last, err))
+		for some := range slices.Chunk(rows, reportMost) {
+			if err := e.report(ctx, some); err != nil {
+				failed = append(failed, fmt.Errorf("report deliveries %d to %d: %w", some[0].ID, some[len(some)-1].ID, err))
+			}
 		}
-		from = last + 1
+		from = rows[len(rows)-1].ID + 1
 		switch {
 		case ctx.Err() != nil:
 			return errors.Join(append(failed, context.Cause(ctx))...)

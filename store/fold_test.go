@@ -42,7 +42,7 @@ func lengthen(t *testing.T, s *Store) {
 
 func left(t *testing.T, f *folding) int {
 	t.Helper()
-	n, err := unfolded(t.Context(), f.beside, "NOOP")
+	n, err := checkpoint(t.Context(), f.beside, "NOOP")
 	if err != nil {
 		t.Fatal(err)
 	}

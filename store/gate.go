@@ -6,20 +6,21 @@ import (
 	"sync"
 )
 
-// gate lets one at a time through, in the order in which they came. Who goes ahead of the others waits for nobody but
-// the one who is inside.
+// gate lets one at a time through. Some go ahead of the others; where both wait they alternate, so that nobody is held
+// up for ever. Within each of the two the order is that of coming.
 type gate struct {
-	mu     sync.Mutex
-	inside bool
-	ahead  []chan struct{}
-	others []chan struct{}
+	mu       sync.Mutex
+	inside   bool
+	wasAhead bool // who is inside
+	ahead    []chan struct{}
+	others   []chan struct{}
 }
 
 // enter waits to be let in. Whoever got no error leaves again.
 func (g *gate) enter(ctx context.Context, ahead bool) error {
 	g.mu.Lock()
 	if !g.inside {
-		g.inside = true
+		g.inside, g.wasAhead = true, ahead
 		g.mu.Unlock()
 		return nil
 	}
@@ -51,12 +52,13 @@ func (g *gate) leave() {
 }
 
 func (g *gate) callNext() {
-	for _, waiting := range []*[]chan struct{}{&g.ahead, &g.others} {
-		if len(*waiting) > 0 {
-			close((*waiting)[0])
-			*waiting = slices.Delete(*waiting, 0, 1)
-			return
-		}
+	g.wasAhead = len(g.ahead) > 0 && !(g.wasAhead && len(g.others) > 0)
+	waiting := &g.others
+	if g.wasAhead {
+		waiting = &g.ahead
 	}
-	g.inside = false
+	if g.inside = len(*waiting) > 0; g.inside {
+		close((*waiting)[0])
+		*waiting = slices.Delete(*waiting, 0, 1)
+	}
 }

@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
+// Who is ahead comes first, and after each of them one of the others.
 func TestTheGateCallsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g gate
-		said := make(chan string, 5)
+		said := make(chan string, 6)
 		order := func() (names []string) {
 			for len(said) > 0 {
 				names = append(names, <-said)
@@ -44,6 +45,7 @@ func TestTheGateCallsInOrder(t *testing.T) {
 		come("impatient", false, time.Second)
 		come("second", false, time.Hour)
 		come("ahead", true, time.Hour)
+		come("ahead too", true, time.Hour)
 		come("impatient ahead", true, time.Second)
 		<-time.After(2 * time.Second) // of the bubble's clock
 		if got, want := order(), []string{"impatient gave up", "impatient ahead gave up"}; !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
@@ -51,7 +53,7 @@ func TestTheGateCallsInOrder(t *testing.T) {
 		}
 		g.leave()
 		synctest.Wait()
-		if got, want := order(), []string{"ahead", "first", "second"}; !slices.Equal(got, want) {
+		if got, want := order(), []string{"ahead", "first", "ahead too", "second"}; !slices.Equal(got, want) {
 			t.Errorf("they came in as %v, want %v", got, want)
 		}
 		if g.inside || len(g.ahead)+len(g.others) != 0 {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -205,5 +206,39 @@ func TestChunksArePowersOfTwo(t *testing.T) {
 	}
 	if got := padded([]int64{1, 2, 3, 4, 5}); len(got) != 8 || got[7] != 5 || len(padded([]int64(nil))) != 0 {
 		t.Errorf("padded to %v", got)
+	}
+}
+
+func TestADeliveryIsWrittenAheadOfOthers(t *testing.T) {
+	s := openTest(t, storetest.SQLite(t))
+	g := &s.backend.(*sqliteBackend).gate
+	waiting := func() int {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return len(g.ahead) + len(g.others)
+	}
+	faults := make(chan error, 2)
+	err := s.tx(t.Context(), func(*tx) error {
+		go func() {
+			faults <- s.tx(t.Context(), func(tx *tx) error {
+				var before int64
+				err := tx.db.Raw("SELECT count(*) FROM inbox").Scan(&before).Error
+				if err == nil && before != 1 {
+					err = errors.New("another came before the delivery")
+				}
+				return err
+			})
+		}()
+		await(t, func() bool { return waiting() == 1 })
+		go func() {
+			faults <- s.Accept(t.Context(), []intake.Delivery{{Source: "s", ID: "1", Body: []byte("{}"), Received: noon}})
+		}()
+		await(t, func() bool { return waiting() == 2 })
+		return nil
+	})
+	for _, err := range []error{err, receive(t, faults), receive(t, faults)} {
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }

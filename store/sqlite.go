@@ -108,7 +108,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 	if b.jobs, err = river.NewClient(b.driver, riverConfig(log, fetchCooldown)); err != nil {
 		return nil, err
 	}
-	b.folding, err = openFolding(ctx, dsn, b.writer, &b.gate)
+	b.folding, err = startFolding(ctx, dsn, b.writer, &b.gate, log)
 	return b, err
 }
 

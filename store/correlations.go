@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -125,7 +124,7 @@ func (t domainTx) link(inc incident.Incident) error {
 	for _, name := range slices.Sorted(maps.Keys(inc.Links)) {
 		args = append(args, int64(inc.ID), name, t.s.hash("links", name, inc.Links[name]))
 	}
-	values := strings.TrimSuffix(strings.Repeat("(?, ?, ?), ", len(inc.Links)), ", ")
+	values := tuples("(?, ?, ?)", len(inc.Links))
 	err := t.db.Exec("INSERT INTO links (incident_id, name, value_hash) VALUES "+values+
 		" ON CONFLICT (incident_id, name) DO UPDATE SET value_hash = excluded.value_hash WHERE links.value_hash <> excluded.value_hash", args...).Error
 	if err != nil {

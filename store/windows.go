@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -33,7 +32,7 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 		for _, hash := range chunk {
 			args = append(args, hash, t.s.now())
 		}
-		err := t.db.Raw("INSERT INTO windows (key_hash, expires_at) VALUES "+strings.TrimSuffix(strings.Repeat("(?, ?), ", len(chunk)), ", ")+
+		err := t.db.Raw("INSERT INTO windows (key_hash, expires_at) VALUES "+tuples("(?, ?)", len(chunk))+
 			" ON CONFLICT (key_hash) DO UPDATE SET expires_at = windows.expires_at RETURNING key_hash, sealed_window", args...).Scan(&rows).Error
 		if err != nil {
 			return nil, fmt.Errorf("lock windows: %w", err)

@@ -52,6 +52,21 @@ func TestDrainHandsOneBatchToTheDesk(t *testing.T) {
 	}
 }
 
+// As long as the desk writes what a batch means, no delivery is written: a
+// batch is small, however much there is.
+func TestDrainHandsManyToTheDeskInSmallBatches(t *testing.T) {
+	r := newRig(t, nil)
+	for n := range int64(500) {
+		r.store.rows = append(r.store.rows, intake.Row{ID: n + 1, Delivery: intake.Delivery{Source: "signed", Body: []byte(`{}`)}})
+	}
+	if err := r.Drain(t.Context(), 1, 500); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.desk.batch) != 500 || r.desk.most != 64 {
+		t.Errorf("the desk got %d rows, at most %d at once", len(r.desk.batch), r.desk.most)
+	}
+}
+
 func TestDrainOfNothingDoesNotBotherTheDesk(t *testing.T) {
 	r := newRig(t, nil)
 	if err := r.Drain(t.Context(), 1, 100); err != nil || r.desk.calls != 0 {

@@ -128,6 +128,7 @@ type desk struct {
 	mu    sync.Mutex
 	batch []incident.Reported
 	calls int
+	most  int // rows in one call
 	fail  error
 }
 
@@ -135,6 +136,7 @@ func (d *desk) Report(_ context.Context, batch []incident.Reported) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls++
+	d.most = max(d.most, len(batch))
 	d.batch = append(d.batch, batch...)
 	return d.fail
 }

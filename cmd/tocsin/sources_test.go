@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-
 	"net/url"
 	"strings"
 	"testing"

@@ -26,6 +26,7 @@ type counter struct {
 	redact    func(incident.Incident) incident.Incident // what a reader in Slack gets to see
 	before    func(context.Context) error               // runs before anything is answered
 	asked     func()                                    // runs when the directory is read
+	sought    func()                                    // runs when the incident of a channel is sought
 }
 
 func (c *counter) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
@@ -109,6 +110,9 @@ func (c *counter) Directory(context.Context) (incident.Directory, error) {
 }
 
 func (c *counter) Linked(_ context.Context, name, value string) (incident.ID, error) {
+	if c.sought != nil {
+		c.sought()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, inc := range c.incidents {

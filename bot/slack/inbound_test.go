@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -277,16 +278,23 @@ func TestLateOutcomeIsTold(t *testing.T) {
 // is answered all the same, inside Slack's three seconds.
 func TestWhoAsksAStandingDeskIsAnswered(t *testing.T) {
 	for _, said := range []string{"note x", "status", "help", "nonsense"} {
-		t.Run(said, func(t *testing.T) {
-			e := enter(t, chat.ModeHTTP)
-			e.slack.patience = 20 * time.Millisecond
-			release := make(chan struct{})
-			defer close(release)
-			e.desk.asked = func() { <-release }
-			if got := e.types("U0ADA", said); !strings.Contains(got, "Not recorded") {
-				t.Errorf("shown %s", got)
-			}
-		})
+		for _, who := range []bool{true, false} {
+			t.Run(fmt.Sprint(said, who), func(t *testing.T) {
+				e := enter(t, chat.ModeHTTP)
+				e.slack.patience = 20 * time.Millisecond
+				release := make(chan struct{})
+				defer close(release)
+				stand := func() { <-release }
+				if who {
+					e.desk.asked = stand
+				} else {
+					e.desk.sought = stand
+				}
+				if got := e.types("U0ADA", said); !strings.Contains(got, "Not recorded") {
+					t.Errorf("shown %s", got)
+				}
+			})
+		}
 	}
 }
 

@@ -24,17 +24,17 @@ import (
 
 // sqliteBackend owns one file: a single writer connection that GORM and River share, and a pool that only reads.
 type sqliteBackend struct {
-	path    string
-	lock    *os.File
-	file    os.FileInfo // the database as it was opened, to notice that it was removed or replaced
-	writer  *sql.DB
-	gate    gate // before the writer
-	folding *folding
-	readDB  *sql.DB
-	db      *gorm.DB
-	read    *gorm.DB
-	driver  *riversqlite.Driver
-	jobs    *river.Client[*sql.Tx]
+	path         string
+	lock         *os.File
+	file         os.FileInfo // the database as it was opened, to notice that it was removed or replaced
+	writer       *sql.DB
+	gate         gate // before the writer
+	checkpointer *checkpointer
+	readDB       *sql.DB
+	db           *gorm.DB
+	read         *gorm.DB
+	driver       *riversqlite.Driver
+	jobs         *river.Client[*sql.Tx]
 }
 
 // sqliteDialector is GORM's dialector with error translation for modernc's error type.
@@ -79,7 +79,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 			err = errors.Join(err, b.close())
 		}
 	}()
-	// The file is made here, readable by its owner only; SQLite gives its journal the same mode.
+	// The file is made here, readable by its owner only; SQLite gives its WAL the same mode.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -95,7 +95,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	dsn := "file:" + (&url.URL{Path: b.path}).EscapedPath()
-	if b.writer, b.db, err = openSQLitePool(ctx, dsn+sqliteWriter+fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", foldAtLast), 1); err != nil {
+	if b.writer, b.db, err = openSQLitePool(ctx, dsn+sqliteWriter+fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", autoCheckpointAt), 1); err != nil {
 		return nil, err
 	}
 	if b.readDB, b.read, err = openSQLitePool(ctx, dsn+sqliteReader, sqliteReaders); err != nil {
@@ -108,7 +108,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 	if b.jobs, err = river.NewClient(b.driver, riverConfig(log, fetchCooldown)); err != nil {
 		return nil, err
 	}
-	b.folding, err = startFolding(ctx, dsn, b.writer, &b.gate, log)
+	b.checkpointer, err = startCheckpointer(ctx, dsn, b.writer, &b.gate, log)
 	return b, err
 }
 
@@ -245,10 +245,10 @@ func (b *sqliteBackend) check(ctx context.Context) error {
 
 func (b *sqliteBackend) close() error {
 	var errs []error
-	if b.folding != nil {
-		errs = append(errs, b.folding.close())
+	if b.checkpointer != nil {
+		errs = append(errs, b.checkpointer.close())
 	}
-	for _, db := range []*sql.DB{b.readDB, b.writer} { // the writer last: it folds the journal into the file
+	for _, db := range []*sql.DB{b.readDB, b.writer} { // the writer last: it checkpoints what is left of the WAL
 		if db != nil {
 			errs = append(errs, db.Close())
 		}

@@ -104,13 +104,13 @@ func credentials() map[string]func(body string) []string {
 // hand posts a body with headers, and returns what is answered.
 func hand(t *testing.T, url, body string, header ...string) (int, string) {
 	t.Helper()
-	return ask(t, http.MethodPost, url, body, header...)
+	return ask(t.Context(), t, http.MethodPost, url, body, header...)
 }
 
 // ask sends a request with headers, and returns what is answered.
-func ask(t *testing.T, method, url, body string, header ...string) (int, string) {
+func ask(ctx context.Context, t *testing.T, method, url, body string, header ...string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// foldable is a store whose journal nobody folds but the test.
-func foldable(t *testing.T) (*Store, *folding, func() int64) {
+// unattended is a store whose WAL nobody checkpoints but the test.
+func unattended(t *testing.T) (*Store, *checkpointer, func() int64) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tocsin.db")
 	s := openTest(t, "sqlite:"+path)
-	f := s.backend.(*sqliteBackend).folding
-	f.stop()
-	<-f.ended
-	return s, f, func() int64 {
+	c := s.backend.(*sqliteBackend).checkpointer
+	c.stop()
+	<-c.ended
+	return s, c, func() int64 {
 		info, err := os.Stat(path + "-wal")
 		if err != nil {
 			t.Fatal(err)
@@ -27,7 +27,7 @@ func foldable(t *testing.T) (*Store, *folding, func() int64) {
 	}
 }
 
-// lengthen writes more than is folded at once into the journal.
+// lengthen writes more into the WAL than is left in it.
 func lengthen(t *testing.T, s *Store) {
 	t.Helper()
 	for n := range byte(18) { // what is the same already would not be written
@@ -40,43 +40,43 @@ func lengthen(t *testing.T, s *Store) {
 	}
 }
 
-func left(t *testing.T, f *folding) int {
+func left(t *testing.T, c *checkpointer) int {
 	t.Helper()
-	n, err := checkpoint(t.Context(), f.beside, "NOOP")
+	n, err := checkpoint(t.Context(), c.beside, "NOOP")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
 
-func TestTheJournalIsFoldedAndBegunAnew(t *testing.T) {
-	s, f, size := foldable(t)
-	if err := f.fold(t.Context()); err != nil {
+func TestTheWALIsCheckpointedAndBegunAnew(t *testing.T) {
+	s, c, size := unattended(t)
+	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left(t, f) == 0 {
-		t.Error("a short journal was folded")
+	if left(t, c) == 0 {
+		t.Error("a short WAL was checkpointed")
 	}
 	lengthen(t, s)
-	if n := left(t, f); n < foldAt {
-		t.Fatalf("the journal has %d pages, too few for the test", n)
+	if n := left(t, c); n < checkpointAt {
+		t.Fatalf("the WAL has %d frames, too few for the test", n)
 	}
-	if err := f.fold(t.Context()); err != nil {
+	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := left(t, f); n != 0 {
-		t.Errorf("%d pages were not folded", n)
+	if n := left(t, c); n != 0 {
+		t.Errorf("%d frames were not checkpointed", n)
 	}
 	long := size()
 	lengthen(t, s)
 	if size() > long+1<<20 {
-		t.Errorf("the journal goes on: %d bytes, and %d before", size(), long)
+		t.Errorf("the WAL goes on: %d bytes, and %d before", size(), long)
 	}
 }
 
-// Who reads keeps the pages in the journal that it reads, and nobody waits for it.
-func TestAReaderHoldsUpTheFoldingAlone(t *testing.T) {
-	s, f, _ := foldable(t)
+// Who reads keeps the frames in the WAL that came after, and nobody waits for it.
+func TestAReaderHoldsUpNobodyButTheCheckpoint(t *testing.T) {
+	s, c, _ := unattended(t)
 	lengthen(t, s)
 	reader, err := s.backend.(*sqliteBackend).readDB.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
 	if err != nil {
@@ -87,49 +87,49 @@ func TestAReaderHoldsUpTheFoldingAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	lengthen(t, s)
-	if err := f.fold(t.Context()); err != nil {
+	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := left(t, f); n < foldAt {
-		t.Errorf("%d pages are left, though somebody reads what was before them", n)
+	if n := left(t, c); n < checkpointAt {
+		t.Errorf("%d frames are left, though somebody reads what was before them", n)
 	}
 	if err := reader.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.fold(t.Context()); err != nil {
+	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := left(t, f); n != 0 {
-		t.Errorf("%d pages are left, though nobody reads any more", n)
+	if n := left(t, c); n != 0 {
+		t.Errorf("%d frames are left, though nobody reads any more", n)
 	}
 }
 
-// A transaction that goes on for as long as it takes does not keep the journal out of the file.
-func TestTheJournalIsFoldedWhileSomebodyWrites(t *testing.T) {
-	s, f, _ := foldable(t)
+// A transaction that goes on for as long as it takes does not keep the WAL out of the file.
+func TestTheWALIsCheckpointedWhileSomebodyWrites(t *testing.T) {
+	s, c, _ := unattended(t)
 	lengthen(t, s)
 	done := errors.New("done")
-	folded := make(chan error, 1)
+	checkpointed := make(chan error, 1)
 	err := s.tx(t.Context(), func(tx *tx) error {
 		if err := tx.db.Exec("DELETE FROM probe").Error; err != nil {
 			return err
 		}
-		go func() { folded <- f.fold(t.Context()) }()
-		await(t, func() bool { return left(t, f) == 0 })
+		go func() { checkpointed <- c.run(t.Context()) }()
+		await(t, func() bool { return left(t, c) == 0 })
 		return done
 	})
 	if !errors.Is(err, done) {
 		t.Error(err)
 	}
-	if err := <-folded; err != nil {
+	if err := <-checkpointed; err != nil {
 		t.Error(err)
 	}
 }
 
-func TestTheStoreFoldsItsJournal(t *testing.T) {
+func TestTheStoreCheckpointsItsWAL(t *testing.T) {
 	s := openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "tocsin.db"))
 	lengthen(t, s)
-	await(t, func() bool { return left(t, s.backend.(*sqliteBackend).folding) < foldAt })
+	await(t, func() bool { return left(t, s.backend.(*sqliteBackend).checkpointer) < checkpointAt })
 }
 
 // await looks until something is so.

@@ -25,12 +25,12 @@ import (
 
 // Bot is the whole program, put together.
 type Bot struct {
-	config Config
-	clock  func() time.Time
-	zone   *time.Location
-	log    *slog.Logger
-	tell   teller
-	flush  func()
+	config      Config
+	clock       func() time.Time
+	zone        *time.Location
+	log         *slog.Logger
+	reportError errorReporter
+	flush       func()
 
 	store   *store.Store
 	library *playbooks.Library
@@ -68,7 +68,7 @@ func (b *Bot) Store() *store.Store { return b.store }
 // Run works until ctx ends, then lets what is under way finish. The directory
 // of people is in place before the first request is answered.
 func (b *Bot) Run(ctx context.Context) error {
-	if err := b.syncPeople(ctx); err != nil {
+	if err := b.syncDirectory(ctx); err != nil {
 		return err
 	}
 	err := b.store.SetSchedules(ctx, []store.Schedule{{Name: response.ScheduleAgenda, Kind: response.ScheduleAgenda, Cron: b.config.Review.Agenda, Zone: b.config.TimeZone},
@@ -77,7 +77,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("review.agenda: %w", err)
 	}
-	err = b.store.Run(ctx, store.Work{Drain: b.edge.Drain, Perform: b.desk.Perform, Scheduled: map[string]func(context.Context, time.Time) error{
+	err = b.store.Run(ctx, store.JobFuncs{Drain: b.edge.Drain, Perform: b.desk.Perform, Scheduled: map[string]func(context.Context, time.Time) error{
 		response.ScheduleAgenda: func(ctx context.Context, at time.Time) error { return b.desk.Sweep(ctx, response.ScheduleAgenda, at) },
 		scheduleRetention:       b.prune,
 		scheduleReminders:       b.remind,
@@ -101,7 +101,7 @@ func (b *Bot) Run(ctx context.Context) error {
 		run("control socket", func() error { return ended(controls.Serve(b.controlListener)) })
 	}
 	if !b.config.Slack.AppToken.IsZero() {
-		wg.Go(func() { b.keepSocket(ctx) })
+		wg.Go(func() { b.runSocket(ctx) })
 	}
 	wg.Go(func() { b.checkSlack(ctx) })
 	if b.mailbox != nil {
@@ -163,10 +163,10 @@ func (b *Bot) Close() {
 	})
 }
 
-// syncPeople puts the people of the configuration and of its user groups into
+// syncDirectory puts the people of the configuration and of its user groups into
 // the database. A department of fewer than two people stops the start: nothing
 // could ever be signed. With Slack down the groups of last time stay.
-func (b *Bot) syncPeople(ctx context.Context) error {
+func (b *Bot) syncDirectory(ctx context.Context) error {
 	b.groups.Lock()
 	defer b.groups.Unlock()
 	var members map[string][]string
@@ -183,7 +183,7 @@ func (b *Bot) syncPeople(ctx context.Context) error {
 		}
 	}
 	dir := b.config.Directory(members)
-	var faults Faults
+	var faults ConfigErrors
 	for _, name := range incident.RequiredDepartments() {
 		team, _ := dir.Team(name)
 		if n := len(team.Members); n < 2 {
@@ -196,23 +196,23 @@ func (b *Bot) syncPeople(ctx context.Context) error {
 	return b.desk.PutDirectory(ctx, dir)
 }
 
-// socketAgain is how long after Slack refused us we ask again.
-const socketAgain = 30 * time.Second
+// socketRetryInterval is how long after Slack refused us we ask again.
+const socketRetryInterval = 30 * time.Second
 
-// keepSocket stays connected to Slack. A token that Slack refuses, revoked in
+// runSocket stays connected to Slack. A token that Slack refuses, revoked in
 // the very incident perhaps, does not end the bot: alerts are taken and people
 // paged without Slack.
-func (b *Bot) keepSocket(ctx context.Context) {
+func (b *Bot) runSocket(ctx context.Context) {
 	for {
 		err := b.slack.RunSocket(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		b.log.Error("slack refuses the connection; trying again", "component", "bot", "again_in", socketAgain, "error", err)
+		b.log.Error("slack refuses the connection; trying again", "component", "bot", "again_in", socketRetryInterval, "error", err)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(socketAgain):
+		case <-time.After(socketRetryInterval):
 		}
 	}
 }
@@ -229,7 +229,7 @@ func (b *Bot) checkSlack(ctx context.Context) {
 
 // groupsChanged is told by Slack; it reads the groups anew.
 func (b *Bot) groupsChanged(ctx context.Context) {
-	if err := b.syncPeople(ctx); err != nil {
+	if err := b.syncDirectory(ctx); err != nil {
 		b.log.Error("people could not be brought up to date", "component", "bot", "error", err)
 	}
 }

@@ -22,7 +22,7 @@ type Config struct {
 	People      []Person        `koanf:"people"`
 	Departments map[string]Team `koanf:"departments"`
 	Teams       map[string]Team `koanf:"teams"`
-	Alias       Alias           `koanf:"alias"`
+	Alias       Escalation      `koanf:"alias"`
 	Sources     Sources         `koanf:"sources"`
 	Detection   Detection       `koanf:"detection"`
 	Routing     []Rule          `koanf:"routing"`
@@ -32,7 +32,7 @@ type Config struct {
 	SignOff     SignOff         `koanf:"sign_off"`
 	Review      Review          `koanf:"review"`
 	Redaction   Redaction       `koanf:"redaction"`
-	Watch       Watch           `koanf:"watch"`
+	Watch       Telemetry       `koanf:"watch"`
 }
 
 // Slack is the workspace.
@@ -97,40 +97,40 @@ func (d *Day) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-// Alias is the emergency alias: who is paged, how, and for how long.
-type Alias struct {
-	AcknowledgeWithin time.Duration `koanf:"acknowledge_within"`
-	LapseAfter        time.Duration `koanf:"lapse_after"`
-	Quiet             string        `koanf:"quiet"`
-	Routes            []Route       `koanf:"routes"`
+// Escalation is the emergency alias: who is paged, how, and for how long.
+type Escalation struct {
+	EscalateAfter time.Duration    `koanf:"acknowledge_within"`
+	AckTimeout    time.Duration    `koanf:"lapse_after"`
+	NoPageFrom    string           `koanf:"quiet"`
+	Steps         []EscalationStep `koanf:"routes"`
 }
 
-// Route is one way to page; exactly one of its keys is set.
-type Route struct {
-	PagerDuty  *PagerDutyRoute `koanf:"pagerduty"`
-	Mail       *MailRoute      `koanf:"mail"`
-	SlackGroup string          `koanf:"slack_group"`
+// EscalationStep is one way to page; exactly one of its keys is set.
+type EscalationStep struct {
+	PagerDuty  *PagerDutyStep `koanf:"pagerduty"`
+	Mail       *MailStep      `koanf:"mail"`
+	SlackGroup string         `koanf:"slack_group"`
 }
 
-// PagerDutyRoute pages through an Events API v2 integration.
-type PagerDutyRoute struct {
+// PagerDutyStep pages through an Events API v2 integration.
+type PagerDutyStep struct {
 	RoutingKey secret.String `koanf:"routing_key"`
 }
 
-// MailRoute pages by mail.
-type MailRoute struct {
+// MailStep pages by mail.
+type MailStep struct {
 	To []string `koanf:"to"`
 }
 
 // Rule is one line of the routing: the first whose condition is true decides.
 type Rule struct {
-	When     string `koanf:"when"`
-	Open     string `koanf:"open"`
-	Playbook string `koanf:"playbook"`
-	Attach   bool   `koanf:"attach"`
-	Watch    bool   `koanf:"watch"`
-	Drop     string `koanf:"drop"`
-	Window   Span   `koanf:"window"`
+	When             string   `koanf:"when"`
+	Open             string   `koanf:"open"`
+	Playbook         string   `koanf:"playbook"`
+	Attach           bool     `koanf:"attach"`
+	Watch            bool     `koanf:"watch"`
+	Drop             string   `koanf:"drop"`
+	RecurrenceWindow Duration `koanf:"window"`
 }
 
 // Playbooks adds folders to the built-in library.
@@ -154,8 +154,8 @@ type Review struct {
 	Agenda string `koanf:"agenda"`
 }
 
-// Watch is how the bot reports its own faults.
-type Watch struct {
+// Telemetry is how the bot reports its own faults.
+type Telemetry struct {
 	SentryDSN   secret.String `koanf:"sentry_dsn"`
 	LogFormat   string        `koanf:"log_format"`
 	LogLevel    string        `koanf:"log_level"`
@@ -168,12 +168,12 @@ func Defaults() Config {
 		Listen: "127.0.0.1:8080", Database: "sqlite:tocsin.db", ReplicaID: "tocsin-1", TimeZone: "UTC", Language: "en",
 		Slack:     Slack{AnnounceChannel: "incidents", Command: "/incident"},
 		Mail:      Mail{Port: 587, TLS: "mandatory"},
-		Alias:     Alias{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute, Quiet: "sev4"},
+		Alias:     Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4"},
 		Sources:   Sources{CloudTrail: CloudTrailSource{Header: "X-Api-Key"}},
 		Review:    Review{Agenda: "0 9 * * MON"},
 		Storm:     Storm{Incidents: 30, Per: 5 * time.Minute},
 		Retention: Retention{Alerts: days(400), Inbox: days(400), Audit: days(400)},
-		Watch:     Watch{LogFormat: "text", LogLevel: "info"},
+		Watch:     Telemetry{LogFormat: "text", LogLevel: "info"},
 		Routing: []Rule{
 			{When: `source == "cloudtrail" && level in ["high", "critical"]`, Open: "sev2", Playbook: "leaked-aws-credentials"},
 			{When: `source == "sentry" && tags["data_leak"] == "true"`, Open: "sev1", Playbook: "data-exposure"},

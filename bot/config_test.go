@@ -46,8 +46,8 @@ func TestTheExampleIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Alias.Routes[0].PagerDuty.RoutingKey.Reveal() != planted[:32] || c.People[1].Responder == nil || *c.People[1].Responder {
-		t.Errorf("%+v", c.Alias.Routes[0])
+	if c.Alias.Steps[0].PagerDuty.RoutingKey.Reveal() != planted[:32] || c.People[1].Responder == nil || *c.People[1].Responder {
+		t.Errorf("%+v", c.Alias.Steps[0])
 	}
 }
 
@@ -149,12 +149,12 @@ func TestEveryKeyBrokenInTurn(t *testing.T) {
 			named = b.path
 		}
 		_, err := decode(raw, exampleEnv)
-		var faults Faults
+		var faults ConfigErrors
 		if !errors.As(err, &faults) {
 			t.Errorf("%s = %v: no fault (%v)", b.path, b.value, err)
 			continue
 		}
-		if !slices.ContainsFunc(faults, func(f Fault) bool { return strings.HasPrefix(f.Key, named) && f.Fix != "" }) {
+		if !slices.ContainsFunc(faults, func(f ConfigError) bool { return strings.HasPrefix(f.Key, named) && f.Fix != "" }) {
 			t.Errorf("%s = %v: named otherwise: %v", b.path, b.value, faults)
 		}
 		if strings.Contains(err.Error(), planted[:20]) {
@@ -171,13 +171,13 @@ func TestARuleWrongInSeveralWays(t *testing.T) {
 	rules[n] = map[string]any{"when": "source ==", "open": "sev9", "playbook": "nope"}
 	delete(raw["departments"].(map[string]any), "legal")
 	_, err := decode(raw, exampleEnv)
-	var faults Faults
+	var faults ConfigErrors
 	if !errors.As(err, &faults) {
 		t.Fatal(err)
 	}
 	at := fmt.Sprintf("routing[%d]", n)
 	for _, want := range []string{at + ".when", at + ".open", at + ".playbook", "departments.legal"} {
-		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Key == want }) {
+		if !slices.ContainsFunc(faults, func(f ConfigError) bool { return f.Key == want }) {
 			t.Errorf("%s is not named:\n%v", want, err)
 		}
 	}
@@ -199,12 +199,12 @@ func TestEveryKeyBrokenAtOnce(t *testing.T) {
 		want++
 	}
 	_, err := decode(raw, exampleEnv)
-	var faults Faults
+	var faults ConfigErrors
 	if !errors.As(err, &faults) || len(faults) < want {
 		t.Errorf("%d keys are broken, and %d faults are named:\n%v", want, len(faults), err)
 	}
 	for _, b := range broken[:7] {
-		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.Key == b.path }) {
+		if !slices.ContainsFunc(faults, func(f ConfigError) bool { return f.Key == b.path }) {
 			t.Errorf("%s is not among them", b.path)
 		}
 	}
@@ -371,7 +371,7 @@ func TestLoadRefusesVariablesThatSetNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, "8025-secret")
 			_, err := Load(path)
-			var faults Faults
+			var faults ConfigErrors
 			if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Key != name || !strings.Contains(faults[0].Fix, near) || strings.Contains(err.Error(), "8025-secret") {
 				t.Errorf("got %v", err)
 			}
@@ -391,7 +391,7 @@ func TestAConfigurationIsNeverPrintedWithItsSecrets(t *testing.T) {
 	}
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "pointer", &c)
-	for how, text := range map[string]string{"%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", &c), "%v": fmt.Sprint(c.Alias.Routes), "yaml": string(asYAML), "slog": log.String()} {
+	for how, text := range map[string]string{"%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", &c), "%v": fmt.Sprint(c.Alias.Steps), "yaml": string(asYAML), "slog": log.String()} {
 		if strings.Contains(text, planted[:20]) {
 			t.Errorf("%s shows a secret", how)
 		}
@@ -404,27 +404,27 @@ func TestDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := c.Directory(map[string][]string{"S01AAAAAAA1": {"U01AAAAAAA3", "U0STRANGER1"}})
-	at := func(door incident.Door, id string) incident.PersonID {
-		p, ok := d.Resolve(incident.Handle{Door: door, ID: id})
+	at := func(door incident.Provider, id string) incident.PersonID {
+		p, ok := d.Resolve(incident.Identity{Provider: door, ID: id})
 		if !ok {
 			t.Errorf("nobody behind %s %s", door, id)
 		}
 		return p.ID
 	}
-	ada := at(incident.DoorSlack, "U01AAAAAAA1")
-	if ada != at(incident.DoorMail, "ADA@example.com") || ada != at(incident.DoorPagerDuty, "PAAAAA1") || ada != at(incident.DoorLocal, "ada") {
+	ada := at(incident.ProviderSlack, "U01AAAAAAA1")
+	if ada != at(incident.ProviderMail, "ADA@example.com") || ada != at(incident.ProviderPagerDuty, "PAAAAA1") || ada != at(incident.ProviderLocal, "ada") {
 		t.Error("one human through several doors is several people")
 	}
-	if !d.Member(at(incident.DoorSlack, "U0STRANGER1"), incident.Engineering) || !d.Member(at(incident.DoorSlack, "U01AAAAAAA3"), incident.Engineering) {
+	if !d.Member(at(incident.ProviderSlack, "U0STRANGER1"), incident.Engineering) || !d.Member(at(incident.ProviderSlack, "U01AAAAAAA3"), incident.Engineering) {
 		t.Error("the user group's members are not in the department")
 	}
 	from, _ := c.Departments["security"].Deputies[0], 0
-	if d.Speaks(ada, incident.Security, from.From.AddDate(0, 0, -1)) || !d.Speaks(ada, incident.Security, from.To.Add(23*60*60*1e9)) || d.Speaks(ada, incident.Security, from.To.AddDate(0, 0, 1)) {
+	if d.Represents(ada, incident.Security, from.From.AddDate(0, 0, -1)) || !d.Represents(ada, incident.Security, from.To.Add(23*60*60*1e9)) || d.Represents(ada, incident.Security, from.To.AddDate(0, 0, 1)) {
 		t.Error("the deputy's dates do not hold")
 	}
-	bruno, _ := d.Person(at(incident.DoorSlack, "U01AAAAAAA2"))
-	chloe, _ := d.Person(at(incident.DoorSlack, "U01AAAAAAA3"))
-	esra, _ := d.Person(at(incident.DoorSlack, "U01AAAAAAA5"))
+	bruno, _ := d.Person(at(incident.ProviderSlack, "U01AAAAAAA2"))
+	chloe, _ := d.Person(at(incident.ProviderSlack, "U01AAAAAAA3"))
+	esra, _ := d.Person(at(incident.ProviderSlack, "U01AAAAAAA5"))
 	if bruno.Responder || !chloe.Responder || esra.Responder {
 		t.Error("the wrong people are responders")
 	}

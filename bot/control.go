@@ -35,24 +35,24 @@ type control struct {
 	now   func() time.Time
 }
 
-// Ask is what the command line sends: the words after `tocsin incident`.
-type Ask struct {
-	Words string `json:"words"`
-	Key   string `json:"key,omitempty"` // idempotency key; made by the server if empty
+// ControlRequest is what the command line sends: the words after `tocsin incident`.
+type ControlRequest struct {
+	Command string `json:"words"`
+	Key     string `json:"key,omitempty"` // idempotency key; made by the server if empty
 
-	Span     *store.Span `json:"span,omitempty"`     // the stored deliveries that are meant
-	Recorded []Recorded  `json:"recorded,omitempty"` // deliveries to be taken in
-	Again    bool        `json:"again,omitempty"`    // as new ones, that count anew
+	Span     *store.DeliveryFilter `json:"span,omitempty"`     // the stored deliveries that are meant
+	Recorded []Recorded            `json:"recorded,omitempty"` // deliveries to be taken in
+	AsNew    bool                  `json:"again,omitempty"`    // as new ones, that count anew
 }
 
-// Reply is what comes back. Exactly one of the pointers is set where the words
+// ControlReply is what comes back. Exactly one of the pointers is set where the words
 // asked for something; Help holds text where they asked for help.
-type Reply struct {
+type ControlReply struct {
 	Help      string                       `json:"help,omitempty"`
 	List      *[]incident.Summary          `json:"list,omitempty"`
 	View      *incident.View               `json:"view,omitempty"`
 	Result    *incident.Result             `json:"result,omitempty"`
-	Answer    *incident.Answer             `json:"answer,omitempty"`
+	Alerts    *incident.AlertResult        `json:"answer,omitempty"`
 	Names     map[incident.PersonID]string `json:"names,omitempty"`
 	Unchanged bool                         `json:"unchanged,omitempty"`
 }
@@ -100,8 +100,8 @@ func (c *control) server() *http.Server {
 	mux.HandleFunc("POST /verify", c.serve(c.verify))
 	mux.HandleFunc("POST /rotate", c.serve(c.rotate))
 	mux.HandleFunc("POST /retention", c.serve(c.retention))
-	mux.HandleFunc("POST /reconsider", c.serve(c.reconsider))
-	mux.HandleFunc("POST /again", c.serve(c.again))
+	mux.HandleFunc("POST /reconsider", c.serve(c.reprocess))
+	mux.HandleFunc("POST /again", c.serve(c.replayAsNew))
 	mux.HandleFunc("POST /deliver", c.serve(c.deliver))
 	mux.HandleFunc("POST /export", c.export)
 	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
@@ -110,8 +110,8 @@ func (c *control) server() *http.Server {
 }
 
 // peer asks the kernel which user is on the other end of the socket.
-func peer(conn net.Conn) incident.Handle {
-	h := incident.Handle{Door: incident.DoorLocal}
+func peer(conn net.Conn) incident.Identity {
+	h := incident.Identity{Provider: incident.ProviderLocal}
 	u, ok := conn.(*net.UnixConn)
 	if !ok {
 		return h
@@ -134,14 +134,14 @@ func peer(conn net.Conn) incident.Handle {
 }
 
 // serve reads an Ask, and answers with JSON or an error as on every other wire.
-func (c *control) serve(do func(context.Context, incident.Handle, Ask) (any, error)) http.HandlerFunc {
+func (c *control) serve(do func(context.Context, incident.Identity, ControlRequest) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var ask Ask
+		var ask ControlRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsk)).Decode(&ask); err != nil {
 			writeError(w, http.StatusBadRequest, incident.Invalid("body", "expected a JSON object with words"))
 			return
 		}
-		who, _ := r.Context().Value(peerKey{}).(incident.Handle)
+		who, _ := r.Context().Value(peerKey{}).(incident.Identity)
 		ask.Key = cmp.Or(ask.Key, "cli/"+rand.Text())
 		reply, err := do(r.Context(), who, ask)
 		var refused *incident.Error
@@ -168,17 +168,17 @@ func writeError(w http.ResponseWriter, status int, e *incident.Error) {
 }
 
 // incident does or answers what the words say, as the slash command does.
-func (c *control) incident(ctx context.Context, who incident.Handle, ask Ask) (any, error) {
+func (c *control) incident(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
 	dir, err := c.desk.Directory(ctx)
 	if err != nil {
 		return nil, err
 	}
 	person, _ := dir.Resolve(who)
-	words, err := incident.ParseWords(ask.Words, incident.WordContext{Who: person.ID, Directory: dir, Now: c.now(), Zone: c.zone})
+	words, err := incident.ParseCommandLine(ask.Command, incident.ParseContext{Who: person.ID, Directory: dir, Now: c.now(), Zone: c.zone})
 	if err != nil {
 		return nil, err
 	}
-	reply := Reply{Names: map[incident.PersonID]string{}}
+	reply := ControlReply{Names: map[incident.PersonID]string{}}
 	for _, p := range dir.People {
 		reply.Names[p.ID] = p.Name
 	}
@@ -189,10 +189,10 @@ func (c *control) incident(ctx context.Context, who incident.Handle, ask Ask) (a
 		list, err := c.desk.List(ctx, who, words.Filter)
 		reply.List = &list
 		return reply, err
-	case words.Errand != nil:
-		words.Errand.Key = ask.Key
-		answer, err := c.desk.Errand(ctx, who, *words.Errand)
-		reply.Answer = &answer
+	case words.AlertRequest != nil:
+		words.AlertRequest.Key = ask.Key
+		answer, err := c.desk.Alerts(ctx, who, *words.AlertRequest)
+		reply.Alerts = &answer
 		return reply, err
 	case words.Query != "":
 		view, err := c.desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
@@ -213,7 +213,7 @@ func (c *control) incident(ctx context.Context, who incident.Handle, ask Ask) (a
 // helpText shows one verb with its examples, or all of them in a line each.
 func helpText(topic string) string {
 	var b strings.Builder
-	for _, v := range incident.WordVerbs() {
+	for _, v := range incident.VerbSpecs() {
 		switch {
 		case topic == "":
 			fmt.Fprintf(&b, "%-10s %-44s %s\n", v.Name, v.Usage, v.Help)
@@ -227,7 +227,7 @@ func helpText(topic string) string {
 	return b.String()
 }
 
-func (c *control) verify(ctx context.Context, _ incident.Handle, _ Ask) (any, error) {
+func (c *control) verify(ctx context.Context, _ incident.Identity, _ ControlRequest) (any, error) {
 	return c.store.Verify(ctx)
 }
 
@@ -238,8 +238,8 @@ type Rotated struct {
 
 // rotate gives the keyset a new key and reseals everything; the word "prune"
 // removes the old keys afterwards.
-func (c *control) rotate(ctx context.Context, _ incident.Handle, ask Ask) (any, error) {
-	n, err := c.store.Rotate(ctx, ask.Words == "prune")
+func (c *control) rotate(ctx context.Context, _ incident.Identity, ask ControlRequest) (any, error) {
+	n, err := c.store.Rotate(ctx, ask.Command == "prune")
 	return Rotated{n}, err
 }
 
@@ -257,7 +257,7 @@ func NewClient(path string) *Client {
 // Do asks for "incident", "verify", "rotate" and the like and decodes the answer
 // into out. A refusal is an *incident.Error. A socket that nobody listens on is
 // ErrNotRunning.
-func (c *Client) Do(ctx context.Context, what string, ask Ask, out any) error {
+func (c *Client) Do(ctx context.Context, what string, ask ControlRequest, out any) error {
 	res, err := c.post(ctx, what, ask)
 	if err != nil {
 		return err
@@ -267,7 +267,7 @@ func (c *Client) Do(ctx context.Context, what string, ask Ask, out any) error {
 }
 
 // post asks and returns an answer that is no refusal.
-func (c *Client) post(ctx context.Context, what string, ask Ask) (*http.Response, error) {
+func (c *Client) post(ctx context.Context, what string, ask ControlRequest) (*http.Response, error) {
 	body, err := json.Marshal(ask)
 	if err != nil {
 		return nil, err

@@ -66,7 +66,7 @@ func TestTheControlSocketSaysWhatBecameOfIt(t *testing.T) {
 		{"open", fmt.Errorf("do: %w", lostAnswer{errors.New("the connection broke")}), http.StatusServiceUnavailable, "--key k1 "},
 	} {
 		w := httptest.NewRecorder()
-		serve := (&control{}).serve(func(context.Context, incident.Handle, Ask) (any, error) { return nil, test.err })
+		serve := (&control{}).serve(func(context.Context, incident.Identity, ControlRequest) (any, error) { return nil, test.err })
 		serve(w, httptest.NewRequest(http.MethodPost, "/incident", strings.NewReader(`{"words":"note x","key":"k1"}`)))
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.says) {
 			t.Errorf("%s: %d %s", test.name, w.Code, w.Body)

@@ -22,14 +22,14 @@ type Detection struct {
 	Placeholders map[string][]string `koanf:"placeholders"`
 }
 
-// asBuilt are our own rules as they come: checking a configuration and serving
+// builtinRules are our own rules as they come: checking a configuration and serving
 // it compile them once.
-var asBuilt = sync.OnceValues(func() (*detect.Ruleset, detect.Report) { return detect.Load(detect.Options{Builtin: true}) })
+var builtinRules = sync.OnceValues(func() (*detect.Ruleset, detect.LoadResult) { return detect.Load(detect.Options{Builtin: true}) })
 
 // load compiles the rules.
-func (d Detection) load() (*detect.Ruleset, detect.Report) {
+func (d Detection) load() (*detect.Ruleset, detect.LoadResult) {
 	if len(d.Rules)+len(d.Disable)+len(d.Enable)+len(d.Levels)+len(d.Placeholders) == 0 {
-		return asBuilt()
+		return builtinRules()
 	}
 	levels := map[string]detect.Level{}
 	for name, level := range d.Levels {
@@ -56,7 +56,7 @@ func openDetection(d Detection, log *slog.Logger) (*detect.Ruleset, error) {
 // maxRefused bounds how many documents one fault names.
 const maxRefused = 20
 
-func (d Detection) validate(f *Faults) {
+func (d Detection) validate(f *ConfigErrors) {
 	_, report := d.load()
 	if refused := report.Refused; len(refused) > 0 {
 		var lines []string

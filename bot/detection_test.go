@@ -24,7 +24,7 @@ func TestRulesThatCannotBeCompiledAreNamed(t *testing.T) {
 	raw := tree(t)
 	raw["detection"] = map[string]any{"rules": []any{dir}}
 	_, err := decode(raw, exampleEnv)
-	var faults Faults
+	var faults ConfigErrors
 	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Key != "detection.rules" {
 		t.Fatalf("%v", err)
 	}

@@ -10,16 +10,16 @@ import (
 	"tocsin/bot/incident"
 )
 
-// handles lists a person's names at the doors.
-func (p Person) handles() []incident.Handle {
-	var out []incident.Handle
-	for door, id := range map[incident.Door]string{incident.DoorSlack: p.Slack, incident.DoorPagerDuty: p.PagerDuty,
-		incident.DoorMail: strings.ToLower(p.Email), incident.DoorLocal: p.Local, incident.DoorOIDC: p.OIDC} {
+// identities lists a person's names at the doors.
+func (p Person) identities() []incident.Identity {
+	var out []incident.Identity
+	for door, id := range map[incident.Provider]string{incident.ProviderSlack: p.Slack, incident.ProviderPagerDuty: p.PagerDuty,
+		incident.ProviderMail: strings.ToLower(p.Email), incident.ProviderLocal: p.Local, incident.ProviderOIDC: p.OIDC} {
 		if id != "" {
-			out = append(out, incident.Handle{Door: door, ID: id})
+			out = append(out, incident.Identity{Provider: door, ID: id})
 		}
 	}
-	slices.SortFunc(out, func(a, b incident.Handle) int { return strings.Compare(string(a.Door), string(b.Door)) })
+	slices.SortFunc(out, func(a, b incident.Identity) int { return strings.Compare(string(a.Provider), string(b.Provider)) })
 	return out
 }
 
@@ -76,7 +76,7 @@ func (c Config) Directory(groups map[string][]string) incident.Directory {
 	var d incident.Directory
 	bySlack := map[string]incident.PersonID{}
 	for _, p := range c.People {
-		d.People = append(d.People, incident.Person{ID: p.id(), Name: p.Name, Handles: p.handles(), Responder: p.Responder != nil && *p.Responder})
+		d.People = append(d.People, incident.Person{ID: p.id(), Name: p.Name, Identities: p.identities(), Responder: p.Responder != nil && *p.Responder})
 		if p.Slack != "" {
 			bySlack[p.Slack] = p.id()
 		}
@@ -93,7 +93,7 @@ func (c Config) Directory(groups map[string][]string) incident.Directory {
 				stranger := Person{Name: user, Slack: user}
 				id = stranger.id()
 				bySlack[user] = id
-				d.People = append(d.People, incident.Person{ID: id, Name: user, Handles: stranger.handles()})
+				d.People = append(d.People, incident.Person{ID: id, Name: user, Identities: stranger.identities()})
 			}
 			if !slices.Contains(people, id) {
 				people = append(people, id)
@@ -115,13 +115,13 @@ func (c Config) Directory(groups map[string][]string) incident.Directory {
 	for _, name := range slices.Sorted(maps.Keys(c.Teams)) {
 		add(name, c.Teams[name])
 	}
-	c.respond(&d)
+	c.markResponders(&d)
 	return d
 }
 
-// respond makes responders of engineering and security, except for those whose
+// markResponders makes responders of engineering and security, except for those whose
 // entry says otherwise.
-func (c Config) respond(d *incident.Directory) {
+func (c Config) markResponders(d *incident.Directory) {
 	for n := range d.People {
 		p := &d.People[n]
 		at := slices.IndexFunc(c.People, func(q Person) bool { return q.id() == p.ID })

@@ -27,7 +27,7 @@ func FuzzConfig(f *testing.F) {
 		if _, err := yaml.Parser().Unmarshal(file); err != nil {
 			return // the parser has said so
 		}
-		say := func() (Config, Faults) {
+		say := func() (Config, ConfigErrors) {
 			raw, err := yaml.Parser().Unmarshal(file)
 			if err != nil {
 				t.Fatalf("the second time it is no YAML: %v", err)
@@ -38,7 +38,7 @@ func FuzzConfig(f *testing.F) {
 				}
 			}
 			c, err := decode(raw, exampleEnv)
-			var faults Faults
+			var faults ConfigErrors
 			if err != nil && !errors.As(err, &faults) {
 				t.Fatalf("%v names no key", err)
 			}

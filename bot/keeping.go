@@ -20,18 +20,18 @@ type Storm struct {
 
 // Retention says how long what is kept. The minimum is a year.
 type Retention struct {
-	Alerts Span `koanf:"alerts"`
-	Inbox  Span `koanf:"inbox"`
-	Audit  Span `koanf:"audit"`
+	Alerts Duration `koanf:"alerts"`
+	Inbox  Duration `koanf:"inbox"`
+	Audit  Duration `koanf:"audit"`
 }
 
-// Span is a duration that may be given in days: 400d, 24h.
-type Span struct{ time.Duration }
+// Duration is a duration that may be given in days: 400d, 24h.
+type Duration struct{ time.Duration }
 
-func days(n int) Span { return Span{time.Duration(n) * 24 * time.Hour} }
+func days(n int) Duration { return Duration{time.Duration(n) * 24 * time.Hour} }
 
 // UnmarshalText reads a span.
-func (s *Span) UnmarshalText(b []byte) error {
+func (s *Duration) UnmarshalText(b []byte) error {
 	if count, ok := strings.CutSuffix(string(b), "d"); ok {
 		n, err := strconv.Atoi(count)
 		if err != nil || n < 0 || n > 100*365 {
@@ -45,14 +45,14 @@ func (s *Span) UnmarshalText(b []byte) error {
 	return err
 }
 
-func (c Config) validateKeeping(f *Faults) {
+func (c Config) validateRetention(f *ConfigErrors) {
 	if c.Storm.Incidents < 0 {
 		f.add("storm.incidents", "write how many incidents alerts may open, or 0 for no limit")
 	}
 	if c.Storm.Incidents != 0 && (c.Storm.Per < time.Second || c.Storm.Per > 24*time.Hour) {
 		f.add("storm.per", "write within what time, between 1s and 24h")
 	}
-	for key, keep := range map[string]Span{"alerts": c.Retention.Alerts, "inbox": c.Retention.Inbox, "audit": c.Retention.Audit} {
+	for key, keep := range map[string]Duration{"alerts": c.Retention.Alerts, "inbox": c.Retention.Inbox, "audit": c.Retention.Audit} {
 		if keep.Duration < store.MinRetention {
 			f.add("retention."+key, "is too short: evidence is kept for a year at least; write 365d or more")
 		}
@@ -63,16 +63,16 @@ func (c Config) validateKeeping(f *Faults) {
 const (
 	scheduleRetention = "retention"
 	retentionCron     = "23 3 * * *"
-	// pruneFor is how long one run goes on; a job may take a minute.
-	pruneFor = 40 * time.Second
-	// pruneAgain is when the rest is taken on.
-	pruneAgain = 5 * time.Second
+	// pruneTimeout is how long one run goes on; a job may take a minute.
+	pruneTimeout = 40 * time.Second
+	// pruneRetryDelay is when the rest is taken on.
+	pruneRetryDelay = 5 * time.Second
 )
 
 // prune deletes what was kept long enough, and comes again until it is through.
 func (b *Bot) prune(ctx context.Context, _ time.Time) error {
 	keep := store.Retention{Alerts: b.config.Retention.Alerts.Duration, Inbox: b.config.Retention.Inbox.Duration, Audit: b.config.Retention.Audit.Duration}
-	done, err := b.store.Prune(ctx, keep, pruneFor)
+	done, err := b.store.Prune(ctx, keep, pruneTimeout)
 	for what, n := range done.Deleted {
 		b.log.Info("deleted what was kept long enough", "component", "retention", "what", what, "rows", n)
 	}
@@ -80,7 +80,7 @@ func (b *Bot) prune(ctx context.Context, _ time.Time) error {
 		return fmt.Errorf("delete what was kept long enough: %w", err)
 	}
 	if done.More {
-		return &incident.RetryAfter{After: pruneAgain}
+		return &incident.RetryAfter{After: pruneRetryDelay}
 	}
 	return nil
 }

@@ -20,18 +20,18 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Fault is one thing wrong with the configuration: which key, and what to do.
-type Fault struct {
+// ConfigError is one thing wrong with the configuration: which key, and what to do.
+type ConfigError struct {
 	Key string
 	Fix string
 }
 
-func (f Fault) String() string { return f.Key + ": " + f.Fix }
+func (f ConfigError) String() string { return f.Key + ": " + f.Fix }
 
-// Faults are all the things wrong with a configuration.
-type Faults []Fault
+// ConfigErrors are all the things wrong with a configuration.
+type ConfigErrors []ConfigError
 
-func (f Faults) Error() string {
+func (f ConfigErrors) Error() string {
 	lines := make([]string, len(f))
 	for n, fault := range f {
 		lines[n] = "  " + fault.String()
@@ -43,8 +43,8 @@ func (f Faults) Error() string {
 	return fmt.Sprintf("the configuration has %s:\n%s", count, strings.Join(lines, "\n"))
 }
 
-func (f *Faults) add(key, format string, args ...any) {
-	*f = append(*f, Fault{key, fmt.Sprintf(format, args...)})
+func (f *ConfigErrors) add(key, format string, args ...any) {
+	*f = append(*f, ConfigError{key, fmt.Sprintf(format, args...)})
 }
 
 // envPrefix starts the environment variables that override the file:
@@ -60,12 +60,12 @@ func Load(path string) (Config, error) {
 		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
 	}
 	named := map[string]bool{} // variables that the file itself asks for
-	expand(k.Raw(), "", func(name string) (string, bool) { named[name] = true; return "", true }, &Faults{})
-	var faults Faults
+	expand(k.Raw(), "", func(name string) (string, bool) { named[name] = true; return "", true }, &ConfigErrors{})
+	var faults ConfigErrors
 	overrides := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(variable, value string) (string, any) {
-		name, ok := override(variable)
-		if !ok && !named[variable] && !foreign.MatchString(variable+"="+value) {
-			faults.add(variable, "%s", noOverride(variable))
+		name, ok := envKey(variable)
+		if !ok && !named[variable] && !kubernetesVars.MatchString(variable+"="+value) {
+			faults.add(variable, "%s", suggestVar(variable))
 		}
 		return name, value
 	}})
@@ -73,7 +73,7 @@ func Load(path string) (Config, error) {
 		return Config{}, fmt.Errorf("read configuration from the environment: %w", err)
 	}
 	c, err := decode(k.Raw(), os.LookupEnv)
-	var found Faults
+	var found ConfigErrors
 	if err != nil && !errors.As(err, &found) {
 		return c, err
 	}
@@ -83,14 +83,14 @@ func Load(path string) (Config, error) {
 	return c, nil
 }
 
-// foreign are the variables that begin like ours and are none of our settings:
+// kubernetesVars are the variables that begin like ours and are none of our settings:
 // what Kubernetes tells every container about services that are called tocsin or
 // tocsin-…, and what begins with TOCSIN_TEST_, for tests that start this program.
-var foreign = regexp.MustCompile(`^TOCSIN_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=` +
+var kubernetesVars = regexp.MustCompile(`^TOCSIN_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=` +
 	`|^TOCSIN_([A-Z0-9_]+_)?PORT=(tcp|udp|sctp)://|^TOCSIN_TEST_`)
 
-// override is the key that a TOCSIN_… variable sets; "" and false for none.
-func override(variable string) (key string, ok bool) {
+// envKey is the key that a TOCSIN_… variable sets; "" and false for none.
+func envKey(variable string) (key string, ok bool) {
 	key = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, envPrefix), "__", "."))
 	if !slices.Contains(knownKeys(), key) {
 		return "", false
@@ -98,8 +98,8 @@ func override(variable string) (key string, ok bool) {
 	return key, true
 }
 
-// noOverride says what was meant by a variable that sets nothing.
-func noOverride(variable string) string {
+// suggestVar says what was meant by a variable that sets nothing.
+func suggestVar(variable string) string {
 	var known []string
 	for _, key := range knownKeys() {
 		known = append(known, strings.ToUpper(strings.ReplaceAll(key, ".", "__")))
@@ -112,9 +112,9 @@ func noOverride(variable string) string {
 
 // decode turns the raw tree into a Config and collects what is wrong with it.
 func decode(raw map[string]any, lookup func(string) (string, bool)) (Config, error) {
-	var faults Faults
+	var faults ConfigErrors
 	tree := expand(raw, "", lookup, &faults)
-	unknown(tree, reflect.TypeFor[Config](), "", &faults)
+	findUnknownKeys(tree, reflect.TypeFor[Config](), "", &faults)
 	c := Defaults()
 	if _, given := raw["routing"]; given {
 		c.Routing = nil // the first match wins: defaults must not stay behind it
@@ -127,19 +127,21 @@ func decode(raw map[string]any, lookup func(string) (string, bool)) (Config, err
 	if err := decoder.Decode(tree); err != nil {
 		typeFaults(err, &faults)
 	}
-	faults = append(faults, besides(c.Validate(), faults)...)
+	faults = append(faults, withoutParents(c.Validate(), faults)...)
 	if len(faults) > 0 {
-		slices.SortStableFunc(faults, func(a, b Fault) int { return strings.Compare(a.Key, b.Key) })
-		return c, slices.CompactFunc(faults, func(a, b Fault) bool { return a.Key == b.Key })
+		slices.SortStableFunc(faults, func(a, b ConfigError) int { return strings.Compare(a.Key, b.Key) })
+		return c, slices.CompactFunc(faults, func(a, b ConfigError) bool { return a.Key == b.Key })
 	}
 	return c, nil
 }
 
-// besides leaves out what is said about the parents of keys that are wrong
+// withoutParents leaves out what is said about the parents of keys that are wrong
 // already: where a day cannot be read, its department is not missing.
-func besides(found, known Faults) Faults {
-	return slices.DeleteFunc(found, func(f Fault) bool {
-		return slices.ContainsFunc(known, func(k Fault) bool { return strings.HasPrefix(k.Key, f.Key+".") || strings.HasPrefix(k.Key, f.Key+"[") })
+func withoutParents(found, known ConfigErrors) ConfigErrors {
+	return slices.DeleteFunc(found, func(f ConfigError) bool {
+		return slices.ContainsFunc(known, func(k ConfigError) bool {
+			return strings.HasPrefix(k.Key, f.Key+".") || strings.HasPrefix(k.Key, f.Key+"[")
+		})
 	})
 }
 
@@ -154,7 +156,7 @@ func dayHook(from, to reflect.Type, v any) (any, error) {
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
 // expand replaces ${NAME} everywhere; one that is not set is a fault.
-func expand(v any, key string, lookup func(string) (string, bool), faults *Faults) any {
+func expand(v any, key string, lookup func(string) (string, bool), faults *ConfigErrors) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(v))
@@ -188,9 +190,9 @@ func join(key, name string) string {
 	return key + "." + name
 }
 
-// unknown reports keys that the configuration does not have, with the nearest
+// findUnknownKeys reports keys that the configuration does not have, with the nearest
 // one that it has.
-func unknown(v any, t reflect.Type, key string, faults *Faults) {
+func findUnknownKeys(v any, t reflect.Type, key string, faults *ConfigErrors) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -212,7 +214,7 @@ func unknown(v any, t reflect.Type, key string, faults *Faults) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(tree)) {
 			if ft, ok := fields[name]; ok {
-				unknown(tree[name], ft, join(key, name), faults)
+				findUnknownKeys(tree[name], ft, join(key, name), faults)
 				continue
 			}
 			known := slices.Sorted(maps.Keys(fields))
@@ -225,19 +227,19 @@ func unknown(v any, t reflect.Type, key string, faults *Faults) {
 	case reflect.Map:
 		tree, _ := v.(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(tree)) {
-			unknown(tree[name], t.Elem(), join(key, name), faults)
+			findUnknownKeys(tree[name], t.Elem(), join(key, name), faults)
 		}
 	case reflect.Slice:
 		list, _ := v.([]any)
 		for n, e := range list {
-			unknown(e, t.Elem(), fmt.Sprintf("%s[%d]", key, n), faults)
+			findUnknownKeys(e, t.Elem(), fmt.Sprintf("%s[%d]", key, n), faults)
 		}
 	}
 }
 
 // typeFaults takes the decoder's errors apart. It does not repeat the values,
 // which may be secrets.
-func typeFaults(err error, faults *Faults) {
+func typeFaults(err error, faults *ConfigErrors) {
 	var one *mapstructure.DecodeError
 	var many interface{ Unwrap() []error }
 	switch {
@@ -247,7 +249,7 @@ func typeFaults(err error, faults *Faults) {
 		}
 	case errors.As(err, &one):
 		key := lower(one.Name())
-		faults.add(key, "has the wrong type or form: %s", form(typeOf(key)))
+		faults.add(key, "has the wrong type or form: %s", describeType(typeOf(key)))
 	default:
 		faults.add("configuration", "cannot be read")
 	}
@@ -287,8 +289,8 @@ func typeOf(key string) reflect.Type {
 	return t
 }
 
-// form says how what a key holds is written.
-func form(t reflect.Type) string {
+// describeType says how what a key holds is written.
+func describeType(t reflect.Type) string {
 	if t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -297,7 +299,7 @@ func form(t reflect.Type) string {
 		return "compare it with `tocsin config example`"
 	case reflect.TypeFor[time.Duration]():
 		return "write a duration such as 5m or 24h"
-	case reflect.TypeFor[Span]():
+	case reflect.TypeFor[Duration]():
 		return "write a duration such as 24h or 400d"
 	case reflect.TypeFor[Day]():
 		return "write a day such as 2026-12-20"

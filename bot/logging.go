@@ -19,13 +19,13 @@ type reporter struct {
 	component string
 }
 
-// teller takes an error to Sentry that is not fit for the log, because it may
+// errorReporter takes an error to Sentry that is not fit for the log, because it may
 // quote what an outside system said. It is redacted on the way.
-type teller func(component string, err error)
+type errorReporter func(component string, err error)
 
 // newLogger builds the logger of the configuration. With a DSN every record of
 // level error goes to Sentry as well. flush waits for what is on its way.
-func newLogger(c Watch, out io.Writer, red *redact.Redactor) (log *slog.Logger, tell teller, flush func(), err error) {
+func newLogger(c Telemetry, out io.Writer, red *redact.Redactor) (log *slog.Logger, tell errorReporter, flush func(), err error) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated; info otherwise
 	options := &slog.HandlerOptions{Level: level}
@@ -46,10 +46,10 @@ func newLogger(c Watch, out io.Writer, red *redact.Redactor) (log *slog.Logger, 
 		return nil, nil, nil, err
 	}
 	r := &reporter{Handler: h, hub: sentry.NewHub(client, sentry.NewScope()), redact: red}
-	return slog.New(r), r.tell, func() { client.Flush(2 * time.Second) }, nil
+	return slog.New(r), r.report, func() { client.Flush(2 * time.Second) }, nil
 }
 
-func (r *reporter) tell(component string, err error) {
+func (r *reporter) report(component string, err error) {
 	hub := r.hub.Clone()
 	hub.Scope().SetTag("component", component)
 	hub.CaptureMessage(r.redact.Text(err.Error()))

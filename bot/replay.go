@@ -47,28 +47,28 @@ type Replayed struct {
 }
 
 // retention shows the proofs of what was deleted by schedule: no text, no name.
-func (c *control) retention(ctx context.Context, _ incident.Handle, _ Ask) (any, error) {
+func (c *control) retention(ctx context.Context, _ incident.Identity, _ ControlRequest) (any, error) {
 	return c.store.Tombstones(ctx, 100)
 }
 
-// reconsider has stored deliveries that led to nothing routed anew.
-func (c *control) reconsider(ctx context.Context, who incident.Handle, ask Ask) (any, error) {
+// reprocess has stored deliveries that led to nothing routed anew.
+func (c *control) reprocess(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
 	if ask.Span == nil {
 		return nil, incident.Invalid("since", "say since when")
 	}
-	if _, err := c.desk.Confide(ctx, who, "reconsider"); err != nil {
+	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "reconsider"); err != nil {
 		return nil, err
 	}
-	n, err := c.store.Reconsider(ctx, *ask.Span)
+	n, err := c.store.Reprocess(ctx, *ask.Span)
 	return Replayed{n}, err
 }
 
-// again takes stored deliveries in once more, as new ones.
-func (c *control) again(ctx context.Context, who incident.Handle, ask Ask) (any, error) {
+// replayAsNew takes stored deliveries in once more, as new ones.
+func (c *control) replayAsNew(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
 	if ask.Span == nil {
 		return nil, incident.Invalid("since", "say since when")
 	}
-	if _, err := c.desk.Confide(ctx, who, "replay"); err != nil {
+	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "replay"); err != nil {
 		return nil, err
 	}
 	span := *ask.Span
@@ -78,13 +78,13 @@ func (c *control) again(ctx context.Context, who incident.Handle, ask Ask) (any,
 	var some []Recorded
 	total, size := 0, 0
 	flush := func() error {
-		n, err := c.takeIn(ctx, who, some, true)
+		n, err := c.ingestRecorded(ctx, who, some, true)
 		total, some, size = total+n, nil, 0
 		return err
 	}
 	err := c.store.Deliveries(ctx, span, func(row int64, d intake.Delivery, hash string) error {
 		some, size = append(some, recorded(row, d, hash)), size+len(d.Body)
-		if len(some) < takeAtOnce && size < takeBytes {
+		if len(some) < ingestBatch && size < ingestBatchBytes {
 			return nil
 		}
 		return flush()
@@ -94,24 +94,24 @@ func (c *control) again(ctx context.Context, who incident.Handle, ask Ask) (any,
 
 // deliver takes recorded deliveries in. One that is known already changes
 // nothing, unless it is to count anew.
-func (c *control) deliver(ctx context.Context, who incident.Handle, ask Ask) (any, error) {
-	if _, err := c.desk.Confide(ctx, who, "replay"); err != nil {
+func (c *control) deliver(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
+	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "replay"); err != nil {
 		return nil, err
 	}
-	n, err := c.takeIn(ctx, who, ask.Recorded, ask.Again)
+	n, err := c.ingestRecorded(ctx, who, ask.Recorded, ask.AsNew)
 	return Replayed{n}, err
 }
 
-// takeAtOnce is how many deliveries wait for one commit together, and takeBytes
+// ingestBatch is how many deliveries wait for one commit together, and takeBytes
 // what they weigh, but for the last one.
 const (
-	takeAtOnce = 64
-	takeBytes  = 4 << 20
+	ingestBatch      = 64
+	ingestBatchBytes = 4 << 20
 )
 
-// takeIn hands deliveries to the intake, which treats them as it treats those
+// ingestRecorded hands deliveries to the intake, which treats them as it treats those
 // of any other door.
-func (c *control) takeIn(ctx context.Context, who incident.Handle, list []Recorded, anew bool) (int, error) {
+func (c *control) ingestRecorded(ctx context.Context, who incident.Identity, list []Recorded, anew bool) (int, error) {
 	for _, r := range list {
 		if err := r.Check(); err != nil {
 			return 0, incident.Invalid("body", "%v", err)
@@ -119,7 +119,7 @@ func (c *control) takeIn(ctx context.Context, who incident.Handle, list []Record
 	}
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, takeAtOnce)
+	slots := make(chan struct{}, ingestBatch)
 	for n, r := range list {
 		slots <- struct{}{}
 		wg.Go(func() {
@@ -164,14 +164,14 @@ func recorded(row int64, d intake.Delivery, hash string) Recorded {
 // An error behind the first line breaks the connection off: half an export
 // must not look whole.
 func (c *control) export(w http.ResponseWriter, r *http.Request) {
-	var ask Ask
+	var ask ControlRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsk)).Decode(&ask); err != nil || ask.Span == nil {
 		writeError(w, http.StatusBadRequest, incident.Invalid("since", "say since when"))
 		return
 	}
-	who, _ := r.Context().Value(peerKey{}).(incident.Handle)
+	who, _ := r.Context().Value(peerKey{}).(incident.Identity)
 	var refused *incident.Error
-	switch _, err := c.desk.Confide(r.Context(), who, "export"); {
+	switch _, err := c.desk.AuthorizeAlertAccess(r.Context(), who, "export"); {
 	case errors.As(err, &refused):
 		writeError(w, http.StatusConflict, refused)
 		return
@@ -190,8 +190,8 @@ func (c *control) export(w http.ResponseWriter, r *http.Request) {
 }
 
 // Export reads stored deliveries from the running bot, in their order.
-func (c *Client) Export(ctx context.Context, span store.Span, fn func(Recorded) error) error {
-	res, err := c.post(ctx, "export", Ask{Span: &span})
+func (c *Client) Export(ctx context.Context, span store.DeliveryFilter, fn func(Recorded) error) error {
+	res, err := c.post(ctx, "export", ControlRequest{Span: &span})
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (b *Bot) openSources() error {
 	}
 	if c.Trail.QueueURL != "" {
 		files, err := trail.New(trail.Config{QueueURL: c.Trail.QueueURL, Region: c.Trail.Region, Endpoint: c.Trail.Endpoint, Pollers: c.Trail.Pollers,
-			Sink: delivering{b}, Filter: records.Notable, Clock: b.clock, Logger: b.log, Observer: b.metrics})
+			Sink: trailSink{b}, Filter: records.Notable, Clock: b.clock, Logger: b.log, Observer: b.metrics})
 		if err != nil {
 			return fmt.Errorf("sources.trail: %w", err)
 		}
@@ -178,11 +178,11 @@ func networks(list []string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-// delivering hands the records of files to the edge, one commit for what waits together.
-type delivering struct{ b *Bot }
+// trailSink hands the records of files to the edge, one commit for what waits together.
+type trailSink struct{ b *Bot }
 
 // Accept returns when every delivery is on disk.
-func (d delivering) Accept(ctx context.Context, ds []trail.Delivery) error {
+func (d trailSink) Accept(ctx context.Context, ds []trail.Delivery) error {
 	batch := make([]intake.Delivery, len(ds))
 	for n, r := range ds {
 		batch[n] = intake.Delivery{Source: r.Source, ID: r.ID, Body: r.Body, Received: r.Received, Sender: r.Sender,
@@ -205,7 +205,7 @@ var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
 // validateSources makes every source that is switched on, as the start does,
 // and reports what each refuses.
-func (c Config) validateSources(f *Faults) {
+func (c Config) validateSources(f *ConfigErrors) {
 	s := c.Sources
 	for key, secrets := range map[string][]secret.String{"sources.sentry.client_secrets": s.Sentry.ClientSecrets, "sources.cloudtrail.api_keys": s.CloudTrail.APIKeys,
 		"sources.pagerduty.webhook_secrets": s.PagerDuty.WebhookSecrets, "sources.alertmanager.tokens": s.Alertmanager.Tokens, "sources.hackerone.secrets": s.HackerOne.Secrets} {
@@ -269,14 +269,14 @@ func (c Config) validateSources(f *Faults) {
 			}
 		}
 		if _, err := generic.New(g.config()); err != nil {
-			for _, one := range apart(err) {
+			for _, one := range splitJoined(err) {
 				field, fix, _ := strings.Cut(one.Error(), ": ")
 				f.add(key+"."+field, "%s", fix)
 			}
 		}
 	}
 	if t := s.Trail; t.QueueURL != "" {
-		if _, err := trail.New(trail.Config{QueueURL: t.QueueURL, Region: t.Region, Endpoint: t.Endpoint, Pollers: t.Pollers, Sink: delivering{}}); err != nil {
+		if _, err := trail.New(trail.Config{QueueURL: t.QueueURL, Region: t.Region, Endpoint: t.Endpoint, Pollers: t.Pollers, Sink: trailSink{}}); err != nil {
 			f.add("sources.trail.queue_url", "%v", err)
 		}
 		if u, err := url.Parse(t.Endpoint); t.Endpoint != "" && (err != nil || u.Host == "") {
@@ -289,15 +289,15 @@ func (c Config) validateSources(f *Faults) {
 	s.Report.validate(c.Mail.Host != "", f)
 }
 
-// apart gives the errors that were joined, one by one.
-func apart(err error) []error {
+// splitJoined gives the errors that were joined, one by one.
+func splitJoined(err error) []error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		return many.Unwrap()
 	}
 	return []error{err}
 }
 
-func (l Limits) validate(key string, f *Faults) {
+func (l Limits) validate(key string, f *ConfigErrors) {
 	if _, err := networks(l.Networks); err != nil {
 		f.add(key+".networks", "%v", err)
 	}

@@ -88,7 +88,7 @@ func (m ReportMailbox) config(deliver report.Deliver) report.MailboxConfig {
 		MaxMessage: m.MaxMessage, Deliver: deliver}
 }
 
-func (c ReportSource) validate(mails bool, f *Faults) {
+func (c ReportSource) validate(mails bool, f *ConfigErrors) {
 	if c.Form != nil && c.Form.Acknowledge && !mails {
 		f.add("sources.report.form.acknowledge", "is done by mail: fill in mail, or leave it out")
 	}

@@ -26,18 +26,18 @@ func (b *Bot) remind(ctx context.Context, _ time.Time) error {
 	if left == "" {
 		return nil
 	}
-	return b.desk.Tell(ctx, "security.txt/"+day+"/"+left, map[string]string{"about": templates.AboutSecurityTxt, "left": left, "expires": day})
+	return b.desk.Notify(ctx, "security.txt/"+day+"/"+left, map[string]string{"about": templates.AboutSecurityTxt, "left": left, "expires": day})
 }
 
-// upkeep watches parts whose faults people must hear of, and without which the bot
+// degradedWatch watches parts whose faults people must hear of, and without which the bot
 // keeps its promises all the same: it stays ready. They are asked every second
 // and answer from memory.
-type upkeep struct {
+type degradedWatch struct {
 	parts map[string]func(now time.Time) error
 	// silent parts are shown and not told of: something else tells.
-	silent map[string]bool
-	clock  func() time.Time
-	tell   func(ctx context.Context, key string, args map[string]string) error
+	onlyAfterDelay map[string]bool
+	clock          func() time.Time
+	tell           func(ctx context.Context, key string, args map[string]string) error
 
 	since map[string]time.Time // of the present fault
 	next  map[string]time.Time // when people are told, if it lasts
@@ -46,22 +46,22 @@ type upkeep struct {
 // A fault is told of when it has lasted for a while, then once a day; and again
 // soon where that could not be written.
 const (
-	tellAfter = 15 * time.Minute
-	tellAgain = 24 * time.Hour
-	tellRetry = time.Minute
+	notifyAfter    = 15 * time.Minute
+	notifyInterval = 24 * time.Hour
+	notifyRetry    = time.Minute
 )
 
-// upkeep lists the parts there are.
-func (b *Bot) upkeep() *upkeep {
-	s := &upkeep{parts: map[string]func(time.Time) error{}, silent: map[string]bool{"security.txt": true}, clock: b.clock, tell: b.desk.Tell}
+// degradedWatch lists the parts there are.
+func (b *Bot) degradedWatch() *degradedWatch {
+	s := &degradedWatch{parts: map[string]func(time.Time) error{}, onlyAfterDelay: map[string]bool{"security.txt": true}, clock: b.clock, tell: b.desk.Notify}
 	if b.mailbox != nil {
-		s.parts["vulnerability mailbox"] = func(time.Time) error { _, err := b.mailbox.Fault(); return err }
+		s.parts["vulnerability mailbox"] = func(time.Time) error { _, err := b.mailbox.Err(); return err }
 	}
 	if b.trail != nil {
-		s.parts["trail queue"] = func(time.Time) error { return b.trail.Fault() }
+		s.parts["trail queue"] = func(time.Time) error { return b.trail.Err() }
 	}
 	if b.reports != nil {
-		s.parts["pgp key"] = func(time.Time) error { return b.reports.Fault() }
+		s.parts["pgp key"] = func(time.Time) error { return b.reports.Err() }
 	}
 	if b.txt != nil {
 		b.metrics.expires.Set(float64(b.txt.Expires().Unix()))
@@ -77,7 +77,7 @@ func (b *Bot) upkeep() *upkeep {
 
 // check asks every part and returns the names of those that are out of order.
 // What people cannot be told now is tried again; the error says so.
-func (s *upkeep) check(ctx context.Context, m *metrics) (degraded []string, err error) {
+func (s *degradedWatch) check(ctx context.Context, m *metrics) (degraded []string, err error) {
 	if s.since == nil {
 		s.since, s.next = map[string]time.Time{}, map[string]time.Time{}
 	}
@@ -92,23 +92,23 @@ func (s *upkeep) check(ctx context.Context, m *metrics) (degraded []string, err 
 		m.degraded.WithLabelValues(part).Set(1)
 		degraded = append(degraded, part)
 		if s.since[part].IsZero() {
-			s.since[part], s.next[part] = now, now.Add(tellAfter)
+			s.since[part], s.next[part] = now, now.Add(notifyAfter)
 		}
-		if !s.silent[part] && !now.Before(s.next[part]) {
-			err = errors.Join(err, s.say(ctx, part, now))
+		if !s.onlyAfterDelay[part] && !now.Before(s.next[part]) {
+			err = errors.Join(err, s.notify(ctx, part, now))
 		}
 	}
 	return degraded, err
 }
 
-// say tells of a fault. The key has the day: a bot that is started again and
+// notify tells of a fault. The key has the day: a bot that is started again and
 // again, and each time waits anew, tells it once a day all the same.
-func (s *upkeep) say(ctx context.Context, part string, now time.Time) error {
+func (s *degradedWatch) notify(ctx context.Context, part string, now time.Time) error {
 	err := s.tell(ctx, "fault/"+part+"/"+now.UTC().Format(time.DateOnly),
 		map[string]string{"about": templates.AboutFault, "part": part, "since": s.since[part].UTC().Format(time.RFC3339)})
-	s.next[part] = now.Add(tellAgain)
+	s.next[part] = now.Add(notifyInterval)
 	if err != nil {
-		s.next[part] = now.Add(tellRetry)
+		s.next[part] = now.Add(notifyRetry)
 	}
 	return err
 }

@@ -19,8 +19,8 @@ func TestAFaultBesideIsShownAndToldOf(t *testing.T) {
 	var fault, refused error
 	told := map[string]map[string]string{}
 	var keys []string
-	started := func() *upkeep {
-		return &upkeep{clock: func() time.Time { return now }, silent: map[string]bool{"security.txt": true}, parts: map[string]func(time.Time) error{
+	started := func() *degradedWatch {
+		return &degradedWatch{clock: func() time.Time { return now }, onlyAfterDelay: map[string]bool{"security.txt": true}, parts: map[string]func(time.Time) error{
 			"vulnerability mailbox": func(time.Time) error { return fault },
 			"security.txt":          func(time.Time) error { return errors.New("expires soon") },
 		}, tell: func(_ context.Context, key string, args map[string]string) error {
@@ -57,7 +57,7 @@ func TestAFaultBesideIsShownAndToldOf(t *testing.T) {
 	if !strings.Contains(w.Body.String(), `tocsin_degraded{part="vulnerability mailbox"} 1`) {
 		t.Error("the gauge does not show it")
 	}
-	now = now.Add(tellAfter - time.Second)
+	now = now.Add(notifyAfter - time.Second)
 	if look(); len(keys) != 0 {
 		t.Errorf("told too early: %v", keys)
 	}
@@ -66,16 +66,16 @@ func TestAFaultBesideIsShownAndToldOf(t *testing.T) {
 	look()
 	refused = nil
 	look()
-	now = now.Add(tellRetry)
+	now = now.Add(notifyRetry)
 	look()
 	if !slices.Equal(keys, []string{"fault/vulnerability mailbox/2026-11-03"}) || told[keys[0]]["since"] != "2026-11-03T12:00:00Z" {
 		t.Fatalf("told %v", told)
 	}
 	r.upkeep = started() // it was started anew, and does not know that it told
 	look()
-	now = now.Add(tellAfter)
+	now = now.Add(notifyAfter)
 	look()
-	now = now.Add(tellAgain)
+	now = now.Add(notifyInterval)
 	look()
 	if !slices.Equal(keys, []string{"fault/vulnerability mailbox/2026-11-03", "fault/vulnerability mailbox/2026-11-04"}) {
 		t.Errorf("told %v", keys)
@@ -86,7 +86,7 @@ func TestAFaultBesideIsShownAndToldOf(t *testing.T) {
 	}
 	fault = errors.New("again")
 	look()
-	now = now.Add(tellAfter / 2)
+	now = now.Add(notifyAfter / 2)
 	if look(); len(keys) != 2 {
 		t.Errorf("a new fault is told of at once: %v", keys)
 	}

@@ -19,21 +19,21 @@ import (
 
 // Validate reports everything that is wrong, each with its key and what to do.
 // It reads the playbooks, and compiles the routing and the rules, but connects to nothing.
-func (c Config) Validate() Faults {
-	var f Faults
-	c.validateHouse(&f)
-	c.validateDoors(&f)
+func (c Config) Validate() ConfigErrors {
+	var f ConfigErrors
+	c.validateGeneral(&f)
+	c.validateAdapters(&f)
 	c.validatePeople(&f)
 	c.validateTeams(&f)
-	c.validateAlias(&f)
+	c.validateEscalation(&f)
 	c.validateSources(&f)
 	c.Detection.validate(&f)
 	c.validateRouting(&f)
-	c.validateKeeping(&f)
+	c.validateRetention(&f)
 	return f
 }
 
-func (c Config) validateHouse(f *Faults) {
+func (c Config) validateGeneral(f *ConfigErrors) {
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
 		f.add("listen", "write an address and a port, such as 127.0.0.1:8080")
 	}
@@ -68,7 +68,7 @@ func (c Config) validateHouse(f *Faults) {
 	}
 }
 
-func (c Config) validateDoors(f *Faults) {
+func (c Config) validateAdapters(f *ConfigErrors) {
 	s := c.Slack
 	if s.BotToken.IsZero() {
 		f.add("slack.bot_token", "is missing; it begins with xoxb- and stands under OAuth & Permissions of the app")
@@ -107,7 +107,7 @@ func (c Config) validateDoors(f *Faults) {
 }
 
 func (c Config) mailRoutes() (n int) {
-	for _, r := range c.Alias.Routes {
+	for _, r := range c.Alias.Steps {
 		if r.Mail != nil {
 			n++
 		}
@@ -115,7 +115,7 @@ func (c Config) mailRoutes() (n int) {
 	return n
 }
 
-func addresses(key string, list []string, f *Faults) {
+func addresses(key string, list []string, f *ConfigErrors) {
 	for n, a := range list {
 		if _, err := mail.ParseAddress(a); err != nil {
 			f.add(fmt.Sprintf("%s[%d]", key, n), "is no e-mail address")
@@ -123,11 +123,11 @@ func addresses(key string, list []string, f *Faults) {
 	}
 }
 
-func (c Config) validatePeople(f *Faults) {
+func (c Config) validatePeople(f *ConfigErrors) {
 	if len(c.People) == 0 {
 		f.add("people", "name the people who respond and who sign")
 	}
-	seen := map[incident.Handle]int{}
+	seen := map[incident.Identity]int{}
 	for n, p := range c.People {
 		key := fmt.Sprintf("people[%d]", n)
 		if strings.TrimSpace(p.Name) == "" {
@@ -139,23 +139,23 @@ func (c Config) validatePeople(f *Faults) {
 		if p.Email == "" && p.Slack == "" {
 			f.add(key+".email", "is missing, and so is slack: give at least one of them")
 		}
-		for _, h := range p.handles() {
+		for _, h := range p.identities() {
 			if other, taken := seen[h]; taken {
-				f.add(fmt.Sprintf("%s.%s", key, doorKey(h.Door)), "is people[%d]'s already; one handle is one person", other)
+				f.add(fmt.Sprintf("%s.%s", key, providerKey(h.Provider)), "is people[%d]'s already; one handle is one person", other)
 			}
 			seen[h] = n
 		}
 	}
 }
 
-func doorKey(d incident.Door) string {
-	if d == incident.DoorMail {
+func providerKey(d incident.Provider) string {
+	if d == incident.ProviderMail {
 		return "email"
 	}
 	return string(d)
 }
 
-func (c Config) validateTeams(f *Faults) {
+func (c Config) validateTeams(f *ConfigErrors) {
 	for _, name := range incident.RequiredDepartments() {
 		key := "departments." + string(name)
 		t, ok := c.Departments[string(name)]
@@ -181,7 +181,7 @@ func (c Config) validateTeams(f *Faults) {
 	}
 }
 
-func (c Config) validateTeam(key string, t Team, f *Faults) {
+func (c Config) validateTeam(key string, t Team, f *ConfigErrors) {
 	if t.Head != "" && c.find(t.Head) == nil {
 		f.add(key+".head", "is nobody under people")
 	}
@@ -204,20 +204,20 @@ func (c Config) validateTeam(key string, t Team, f *Faults) {
 	}
 }
 
-func (c Config) validateAlias(f *Faults) {
-	if c.Alias.AcknowledgeWithin < 30*time.Second || c.Alias.AcknowledgeWithin > time.Hour {
+func (c Config) validateEscalation(f *ConfigErrors) {
+	if c.Alias.EscalateAfter < 30*time.Second || c.Alias.EscalateAfter > time.Hour {
 		f.add("alias.acknowledge_within", "write how long one route has, between 30s and 1h")
 	}
-	if c.Alias.LapseAfter < time.Minute {
+	if c.Alias.AckTimeout < time.Minute {
 		f.add("alias.lapse_after", "write after how much silence of the commander the alias is paged anew, at least 1m")
 	}
-	if q := c.Alias.Quiet; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
+	if q := c.Alias.NoPageFrom; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
 		f.add("alias.quiet", "write sev4, sev3 or sev2, or leave it empty to wake somebody for every incident")
 	}
-	if len(c.Alias.Routes) == 0 {
+	if len(c.Alias.Steps) == 0 {
 		f.add("alias.routes", "name at least one way to page: pagerduty, mail or slack_group")
 	}
-	for n, r := range c.Alias.Routes {
+	for n, r := range c.Alias.Steps {
 		key := fmt.Sprintf("alias.routes[%d]", n)
 		set := 0
 		if r.PagerDuty != nil {
@@ -242,7 +242,7 @@ func (c Config) validateAlias(f *Faults) {
 	}
 }
 
-func (c Config) validateRouting(f *Faults) {
+func (c Config) validateRouting(f *ConfigErrors) {
 	library, err := playbooks.Load(c.Playbooks.Folders...)
 	if err != nil {
 		f.add("playbooks.folders", "%v", err)
@@ -280,7 +280,7 @@ func (c Config) validateRouting(f *Faults) {
 				rule.Playbook = ""
 			}
 		}
-		for _, name := range response.NoSources(r.When, c.Sources.names()) {
+		for _, name := range response.UnknownSources(r.When, c.Sources.names()) {
 			f.add(key+".when", "%q is no source; there are %s", name, strings.Join(c.Sources.names(), ", "))
 		}
 		if _, err := response.NewRouting([]response.Rule{rule}, library.Names()); err != nil {

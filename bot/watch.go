@@ -25,7 +25,7 @@ type metrics struct {
 	commits    *prometheus.CounterVec
 	batch      prometheus.Histogram
 	decoded    *prometheus.CounterVec
-	reported   *prometheus.CounterVec
+	ingested   *prometheus.CounterVec
 	effects    *prometheus.CounterVec
 	effectTime *prometheus.HistogramVec
 	ready      *prometheus.GaugeVec
@@ -48,7 +48,7 @@ func newMetrics() *metrics {
 			Help: "Deliveries that shared one commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		decoded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_decoded_total",
 			Help: "Stored deliveries that were decoded, by source and outcome."}, []string{"source", "outcome"}),
-		reported: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_reported_total",
+		ingested: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_reported_total",
 			Help: "What became of decoded deliveries."}, []string{"outcome"}),
 		effects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_effects_total",
 			Help: "Attempts at outside effects, by kind and outcome."}, []string{"kind", "outcome"}),
@@ -65,7 +65,7 @@ func newMetrics() *metrics {
 		expires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
 			Help: "When /.well-known/security.txt expires; 0 where there is none."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.reported, m.effects, m.effectTime, m.ready, m.slack, m.pulled, m.degraded, m.expires,
+	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.ingested, m.effects, m.effectTime, m.ready, m.slack, m.pulled, m.degraded, m.expires,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -103,21 +103,21 @@ func (m *metrics) EffectDone(kind, outcome string, took time.Duration) {
 	m.effectTime.WithLabelValues(kind).Observe(took.Seconds())
 }
 
-func (m *metrics) Reported(outcome string, n int) {
-	m.reported.WithLabelValues(outcome).Add(float64(n))
+func (m *metrics) Ingested(outcome string, n int) {
+	m.ingested.WithLabelValues(outcome).Add(float64(n))
 }
 
 // readiness watches the parts without which nothing can be promised.
 type readiness struct {
 	parts   map[string]func(context.Context) error
-	upkeep  *upkeep // nil: there is none
+	upkeep  *degradedWatch // nil: there is none
 	metrics *metrics
 	log     *slog.Logger
 
 	mu       sync.Mutex
 	faults   map[string]string
 	degraded []string              // parts that are out of order and not needed
-	asked    map[string]chan error // parts that were asked and have not answered yet
+	inFlight map[string]chan error // parts that were asked and have not answered yet
 }
 
 // checkEvery and checkWithin keep the time from a loss to a 503 below 5 s.
@@ -174,21 +174,21 @@ func (r *readiness) check(ctx context.Context) {
 func (r *readiness) ask(ctx context.Context, part string) chan error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.asked == nil {
-		r.asked = map[string]chan error{}
+	if r.inFlight == nil {
+		r.inFlight = map[string]chan error{}
 	}
-	if r.asked[part] == nil {
+	if r.inFlight[part] == nil {
 		answer := make(chan error, 1)
-		r.asked[part] = answer
+		r.inFlight[part] = answer
 		go func() { answer <- r.parts[part](ctx) }()
 	}
-	return r.asked[part]
+	return r.inFlight[part]
 }
 
 func (r *readiness) answered(part string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.asked, part)
+	delete(r.inFlight, part)
 }
 
 func (r *readiness) set(ctx context.Context, part string, err error) {
@@ -239,17 +239,17 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 
 // Certificate counts the certificates of SNS that were fetched and judged.
 func (m *metrics) Certificate(err error) {
-	m.pulled.WithLabelValues("sns", "certificate", okOr(err)).Inc()
+	m.pulled.WithLabelValues("sns", "certificate", outcomeLabel(err)).Inc()
 }
 
 // Subscription counts the attempts to confirm a subscription.
 func (m *metrics) Subscription(_ string, err error) {
-	m.pulled.WithLabelValues("sns", "subscription", okOr(err)).Inc()
+	m.pulled.WithLabelValues("sns", "subscription", outcomeLabel(err)).Inc()
 }
 
 // Polled counts the questions to the queue of the trail.
 func (m *metrics) Polled(_ int, err error) {
-	m.pulled.WithLabelValues("trail", "poll", okOr(err)).Inc()
+	m.pulled.WithLabelValues("trail", "poll", outcomeLabel(err)).Inc()
 }
 
 // Message counts the messages of that queue.
@@ -269,7 +269,7 @@ func (m *metrics) Records(kept, skipped, bad int) {
 	}
 }
 
-func okOr(err error) string {
+func outcomeLabel(err error) string {
 	if err != nil {
 		return "failed"
 	}

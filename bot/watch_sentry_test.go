@@ -38,7 +38,7 @@ func TestOwnErrorsReachSentryScrubbed(t *testing.T) {
 	defer server.Close()
 	var written bytes.Buffer
 	dsn := strings.Replace(server.URL, "http://", "http://planted@", 1) + "/1"
-	log, tell, flush, err := newLogger(Watch{SentryDSN: secret.New(dsn), Environment: "test", LogFormat: "json", LogLevel: "info"}, &written, redact.New(redact.Options{}))
+	log, tell, flush, err := newLogger(Telemetry{SentryDSN: secret.New(dsn), Environment: "test", LogFormat: "json", LogLevel: "info"}, &written, redact.New(redact.Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}

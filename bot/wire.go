@@ -33,7 +33,7 @@ type Options struct {
 // New connects everything. It opens the database and the listener, so that an
 // address in use or a locked file is an error here, but nothing works before Run.
 func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
-	b := &Bot{config: c, clock: o.Clock, log: o.Logger, tell: func(string, error) {}, flush: func() {}, metrics: newMetrics(), redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
+	b := &Bot{config: c, clock: o.Clock, log: o.Logger, reportError: func(string, error) {}, flush: func() {}, metrics: newMetrics(), redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -43,7 +43,7 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 		b.clock = time.Now
 	}
 	if b.log == nil {
-		if b.log, b.tell, b.flush, err = newLogger(c.Watch, os.Stderr, b.redact); err != nil {
+		if b.log, b.reportError, b.flush, err = newLogger(c.Watch, os.Stderr, b.redact); err != nil {
 			return nil, fmt.Errorf("watch.sentry_dsn: %w", err)
 		}
 	}
@@ -53,7 +53,7 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 	if err = b.openStore(ctx, o.Keyset); err != nil {
 		return nil, err
 	}
-	if err = b.openDoors(); err != nil {
+	if err = b.openAdapters(); err != nil {
 		return nil, err
 	}
 	if err = b.openDesk(); err != nil {
@@ -69,15 +69,15 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 		}
 	}
 	b.store, err = store.Open(ctx, store.Config{URL: b.config.Database, Keyset: keys, ReplicaID: b.config.ReplicaID,
-		Logger: b.log, Clock: b.clock, OnFailure: func(f store.Failure) { b.tell(f.Kind, f.Err) }})
+		Logger: b.log, Clock: b.clock, OnFailure: func(f store.Failure) { b.reportError(f.Kind, f.Err) }})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
 	return nil
 }
 
-// openDoors makes the adapters of the outside systems.
-func (b *Bot) openDoors() (err error) {
+// openAdapters makes the adapters of the outside systems.
+func (b *Bot) openAdapters() (err error) {
 	c := b.config
 	b.slack, err = slack.New(slack.Config{BotToken: c.Slack.BotToken, AppToken: c.Slack.AppToken, SigningSecret: c.Slack.SigningSecret,
 		APIURL: c.Slack.APIURL, AnnounceChannel: c.Slack.AnnounceChannel, CommandName: c.Slack.Command, Zone: b.zone,
@@ -118,11 +118,11 @@ func (b *Bot) openDesk() (err error) {
 	if err != nil {
 		return err
 	}
-	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.records, Detect: b.records, Sources: c.Sources.names(), Redact: b.redact, Write: write,
-		Policy: incident.Policy{AcknowledgeWithin: c.Alias.AcknowledgeWithin, LapseAfter: c.Alias.LapseAfter, Quiet: incident.Severity(c.Alias.Quiet), Routes: len(pages),
+	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.records, Detect: b.records, Sources: c.Sources.names(), Redact: b.redact, RenderPostmortem: renderPostmortem,
+		Policy: incident.Policy{EscalateAfter: c.Alias.EscalateAfter, AckTimeout: c.Alias.AckTimeout, NoPageFrom: incident.Severity(c.Alias.NoPageFrom), EscalationSteps: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
-		OnGiveUp: func(g response.GaveUp) {
+		OnDiscard: func(g response.DiscardedEffect) {
 			b.log.Error("gave up on an effect", "component", "desk", "effect", g.Effect.Key, "kind", string(g.Effect.Kind))
 		}})
 	if err != nil {
@@ -132,14 +132,14 @@ func (b *Bot) openDesk() (err error) {
 	return b.openSources()
 }
 
-// write is how the desk has its postmortems written.
-func write(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error) {
+// renderPostmortem is how the desk has its postmortems written.
+func renderPostmortem(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error) {
 	return templates.Postmortem(templates.Input{Incident: inc, Timeline: timeline, Directory: d, Revision: revision, Written: written})
 }
 
 func (r Rule) rule() response.Rule {
 	return response.Rule{When: r.When, Open: incident.Severity(r.Open), Playbook: r.Playbook, Attach: r.Attach, Watch: r.Watch, Drop: r.Drop,
-		Window: r.Window.Duration}
+		RecurrenceWindow: r.RecurrenceWindow.Duration}
 }
 
 // handlers lists who carries out which effect, and the routes of the alias in their order.
@@ -156,7 +156,7 @@ func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.H
 	}
 	var pages []response.Handler
 	var pagers []*pagerduty.Client
-	for n, r := range b.config.Alias.Routes {
+	for n, r := range b.config.Alias.Steps {
 		switch {
 		case r.PagerDuty != nil:
 			pager, err := pagerduty.New(pagerduty.Config{RoutingKey: r.PagerDuty.RoutingKey, EventsURL: b.config.PagerDuty.EventsURL})
@@ -172,14 +172,14 @@ func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.H
 		}
 	}
 	if len(pagers) > 0 {
-		out[incident.EffectPageAck] = each(pagers, (*pagerduty.Client).Acknowledge)
-		out[incident.EffectPageResolve] = each(pagers, (*pagerduty.Client).Resolve)
+		out[incident.EffectPageAck] = forEachPager(pagers, (*pagerduty.Client).Acknowledge)
+		out[incident.EffectPageResolve] = forEachPager(pagers, (*pagerduty.Client).Resolve)
 	}
 	return out, pages, nil
 }
 
-// each tells every pager; what one was told already it ignores.
-func each(pagers []*pagerduty.Client, do func(*pagerduty.Client, context.Context, incident.Brief, incident.Effect) (incident.Command, error)) response.Handler {
+// forEachPager tells every pager; what one was told already it ignores.
+func forEachPager(pagers []*pagerduty.Client, do func(*pagerduty.Client, context.Context, incident.Brief, incident.Effect) (incident.Command, error)) response.Handler {
 	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (cmd incident.Command, err error) {
 		for _, p := range pagers {
 			if cmd, err = do(p, ctx, brief, e); err != nil {
@@ -192,7 +192,7 @@ func each(pagers []*pagerduty.Client, do func(*pagerduty.Client, context.Context
 
 func (b *Bot) listen(ctx context.Context) (err error) {
 	b.ready = &readiness{metrics: b.metrics, log: b.log.With("component", "watch"), faults: map[string]string{},
-		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}, upkeep: b.upkeep()}
+		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}, upkeep: b.degradedWatch()}
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", b.edge)
 	b.public(mux)

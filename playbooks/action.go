@@ -52,7 +52,7 @@ func (a Action) Command(of incident.ID) incident.Command {
 	cmd := incident.Command{For: of, By: incident.System, Via: incident.ViaSystem}
 	switch a.Kind {
 	case ActionCall:
-		cmd.Verb, cmd.Department = incident.VerbCall, a.Team
+		cmd.Verb, cmd.Department = incident.VerbInvolve, a.Team
 	case ActionConsult:
 		cmd.Verb, cmd.Department, cmd.Blocking = incident.VerbConsult, a.Team, a.Blocking
 	case ActionNote:

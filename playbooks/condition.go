@@ -15,9 +15,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// situation is what a step's `when` may ask about. Severities compare as
+// stepEnv is what a step's `when` may ask about. Severities compare as
 // strings do: severity <= "sev2" means sev1 or sev2.
-type situation struct {
+type stepEnv struct {
 	Status       string            `expr:"status"`
 	Severity     string            `expr:"severity"`
 	Title        string            `expr:"title"`
@@ -38,10 +38,10 @@ type situation struct {
 	Steps        map[string]string `expr:"steps"` // "playbook/step" → open, late, done, skipped
 }
 
-// occasion is what a playbook's `match` may ask about: the alert that opens or
+// matchEnv is what a playbook's `match` may ask about: the alert that opens or
 // joins the incident, and the incident. Where a person opens it, what only an
 // alert has is empty.
-type occasion struct {
+type matchEnv struct {
 	Source       string            `expr:"source"`
 	Kind         string            `expr:"kind"`
 	Level        string            `expr:"level"`
@@ -62,9 +62,9 @@ type occasion struct {
 	PersonalData string            `expr:"personal_data"`
 }
 
-func situationOf(i incident.Incident) situation {
-	s := situation{Status: string(i.Status), Severity: string(i.Severity), Title: i.Title, PersonalData: string(i.Facts.PersonalData),
-		Restricted: i.Restricted, Acknowledged: i.Paging.Held(), Parties: len(i.Facts.Affected), Classified: i.Facts.Classified != nil,
+func newStepEnv(i incident.Incident) stepEnv {
+	s := stepEnv{Status: string(i.Status), Severity: string(i.Severity), Title: i.Title, PersonalData: string(i.Facts.PersonalData),
+		Restricted: i.Restricted, Acknowledged: i.Paging.Acknowledged(), Parties: len(i.Facts.Affected), Classified: i.Facts.Classified != nil,
 		Evidence: len(i.Evidence), Steps: map[string]string{}}
 	for _, a := range i.Alerts {
 		s.Sources, s.Kinds = append(s.Sources, a.Source), append(s.Kinds, a.Kind)
@@ -76,7 +76,7 @@ func situationOf(i incident.Incident) situation {
 	for regime := range i.Facts.Aware {
 		s.Aware = append(s.Aware, regime)
 	}
-	for _, d := range i.Called {
+	for _, d := range i.InvolvedDepartments {
 		s.Called = append(s.Called, string(d))
 	}
 	for role := range i.Roles {
@@ -93,8 +93,8 @@ func situationOf(i incident.Incident) situation {
 	return s
 }
 
-func occasionOf(i incident.Incident, a *incident.Alert) occasion {
-	o := occasion{Title: i.Title, Severity: string(i.Severity), Status: string(i.Status), PersonalData: string(i.Facts.PersonalData), Tags: map[string]string{}}
+func newMatchEnv(i incident.Incident, a *incident.Alert) matchEnv {
+	o := matchEnv{Title: i.Title, Severity: string(i.Severity), Status: string(i.Status), PersonalData: string(i.Facts.PersonalData), Tags: map[string]string{}}
 	if a == nil {
 		return o
 	}
@@ -126,16 +126,16 @@ func words[T ~string](list []T) []string {
 // condition is a compiled expression; nil holds never.
 type condition = *vm.Program
 
-// badCondition says what is wrong with an expression and where in its text,
+// conditionError says what is wrong with an expression and where in its text,
 // both counted from 0.
-type badCondition struct {
+type conditionError struct {
 	Line, Column int
 	Message      string
 }
 
 // compile checks an expression over the fields of env. All it finds is
 // returned, not only the first.
-func compile(src string, env any) (condition, []badCondition) {
+func compile(src string, env any) (condition, []conditionError) {
 	check := &valueCheck{src: []rune(src)}
 	program, err := expr.Compile(src, expr.Env(env), expr.AsBool(), expr.DisableBuiltin("now"), expr.MaxNodes(500), expr.Patch(check))
 	if err == nil {
@@ -143,9 +143,9 @@ func compile(src string, env any) (condition, []badCondition) {
 	}
 	var located *file.Error
 	if !errors.As(err, &located) {
-		return nil, append(check.found, badCondition{Message: fmt.Sprintf("a condition is true or false: %v", err)})
+		return nil, append(check.found, conditionError{Message: fmt.Sprintf("a condition is true or false: %v", err)})
 	}
-	bad := badCondition{Line: max(located.Line-1, 0), Column: located.Column, Message: located.Message}
+	bad := conditionError{Line: max(located.Line-1, 0), Column: located.Column, Message: located.Message}
 	if name, unknown := strings.CutPrefix(located.Message, "unknown name "); unknown {
 		known := names(env)
 		bad.Message = fmt.Sprintf("%q is not known here%s", name, suggest(name, known))
@@ -174,7 +174,7 @@ func names(env any) []string {
 // valueCheck finds comparisons that can never hold: severity == "sve1".
 type valueCheck struct {
 	src   []rune
-	found []badCondition
+	found []conditionError
 	seen  []int
 }
 
@@ -216,5 +216,5 @@ func (v *valueCheck) compare(name, value ast.Node) {
 			line, column = line+1, 0
 		}
 	}
-	v.found = append(v.found, badCondition{Line: line, Column: column, Message: fmt.Sprintf("%s is never %q%s", id.Value, word.Value, suggest(word.Value, vocabulary[id.Value]))})
+	v.found = append(v.found, conditionError{Line: line, Column: column, Message: fmt.Sprintf("%s is never %q%s", id.Value, word.Value, suggest(word.Value, vocabulary[id.Value]))})
 }

@@ -30,7 +30,7 @@ type Playbook struct {
 	Description string
 	Match       string // expr over the alert and the incident; empty: only by name
 	Roles       map[incident.Role]string
-	Consult     []incident.Ask
+	Consult     []incident.ConsultRequest
 	Steps       []incident.Step
 	Digest      string // "sha256:" and the hex SHA-256 of the file
 	File        string
@@ -69,24 +69,24 @@ func digest(src []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Fault is one thing that is wrong in a file. Line and Column count from 1,
+// ParseError is one thing that is wrong in a file. Line and Column count from 1,
 // Column in characters.
-type Fault struct {
+type ParseError struct {
 	File         string
 	Line, Column int
 	Message      string
 }
 
-func (f Fault) String() string {
+func (f ParseError) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
 }
 
-// Error is everything that is wrong in one or more files.
-type Error struct{ Faults []Fault }
+// ParseErrors is everything that is wrong in one or more files.
+type ParseErrors struct{ Errors []ParseError }
 
-func (e *Error) Error() string {
-	lines := make([]string, len(e.Faults))
-	for n, f := range e.Faults {
+func (e *ParseErrors) Error() string {
+	lines := make([]string, len(e.Errors))
+	for n, f := range e.Errors {
 		lines[n] = f.String()
 	}
 	return strings.Join(lines, "\n")

@@ -24,7 +24,7 @@ type Library struct{ byName map[string]*Playbook }
 // it. All faults of all files come in one *Error.
 func Load(dirs ...string) (*Library, error) {
 	l := &Library{byName: map[string]*Playbook{}}
-	var all Error
+	var all ParseErrors
 	if err := l.read(builtin, "", &all); err != nil {
 		return nil, fmt.Errorf("read built-in playbooks: %w", err)
 	}
@@ -33,13 +33,13 @@ func Load(dirs ...string) (*Library, error) {
 			return nil, fmt.Errorf("read playbooks of %s: %w", dir, err)
 		}
 	}
-	if len(all.Faults) > 0 {
+	if len(all.Errors) > 0 {
 		return nil, &all
 	}
 	return l, nil
 }
 
-func (l *Library) read(from fs.FS, dir string, all *Error) error {
+func (l *Library) read(from fs.FS, dir string, all *ParseErrors) error {
 	entries, err := fs.ReadDir(from, ".")
 	if err != nil {
 		return err
@@ -55,12 +55,12 @@ func (l *Library) read(from fs.FS, dir string, all *Error) error {
 		}
 		file := filepath.Join(dir, e.Name())
 		p, err := Parse(file, src)
-		var bad *Error
+		var bad *ParseErrors
 		switch {
 		case errors.As(err, &bad):
-			all.Faults = append(all.Faults, bad.Faults...)
+			all.Errors = append(all.Errors, bad.Errors...)
 		case here[p.Name] != "":
-			all.Faults = append(all.Faults, Fault{File: file, Line: 1, Column: 1, Message: fmt.Sprintf("%s is defined in %s already", p.Name, here[p.Name])})
+			all.Errors = append(all.Errors, ParseError{File: file, Line: 1, Column: 1, Message: fmt.Sprintf("%s is defined in %s already", p.Name, here[p.Name])})
 		default:
 			l.byName[p.Name], here[p.Name] = p, file
 		}
@@ -91,7 +91,7 @@ func (l *Library) Pin(name string) (incident.Run, bool) {
 // that fails on this occasion does not fit.
 func (l *Library) Match(inc incident.Incident, alert *incident.Alert) []incident.Run {
 	var out []incident.Run
-	env := occasionOf(inc, alert)
+	env := newMatchEnv(inc, alert)
 	for _, name := range l.Names() {
 		p := l.byName[name]
 		if p.match == nil {

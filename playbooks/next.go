@@ -25,14 +25,14 @@ func Next(inc incident.Incident, now time.Time) []Due {
 		return nil
 	}
 	var out []Due
-	env := situationOf(inc)
+	env := newStepEnv(inc)
 	for n := range inc.Runs {
 		p := plan{run: &inc.Runs[n], status: inc.Status, env: env, clear: map[string]bool{}}
 		for k := range p.run.Plan {
 			s := &p.run.Plan[k]
 			due := Due{Run: p.run.Playbook, Step: s.ID, Bot: s.Action != ""}
 			switch {
-			case s.Settled():
+			case s.Finished():
 			case !s.Started.IsZero():
 				due.Late = true
 				if s.Status == incident.StepOpen && s.Deadline > 0 && !now.Before(s.Started.Add(s.Deadline)) {
@@ -48,8 +48,8 @@ func Next(inc incident.Incident, now time.Time) []Due {
 
 // stepsRun reports whether the lifecycle lets steps start in a status.
 func stepsRun(s incident.Status) bool {
-	return slices.ContainsFunc(incident.Table, func(t incident.Transition) bool {
-		return t.Verb == incident.VerbStartSteps && slices.Contains(t.From, s)
+	return slices.ContainsFunc(incident.Transitions, func(t incident.Transition) bool {
+		return t.Verb == incident.VerbStartStep && slices.Contains(t.From, s)
 	})
 }
 
@@ -57,41 +57,41 @@ func stepsRun(s incident.Status) bool {
 type plan struct {
 	run    *incident.Run
 	status incident.Status
-	env    situation
+	env    stepEnv
 	clear  map[string]bool // by step; also keeps a broken plan from going round in circles
 }
 
 func (p *plan) due(s *incident.Step) bool {
-	return reached(p.status, s.Phase) && p.wanted(s) && p.free(s)
+	return reached(p.status, s.Phase) && p.conditionHolds(s) && p.dependenciesMet(s)
 }
 
-// free reports whether everything that s comes after is out of the way.
-func (p *plan) free(s *incident.Step) bool {
+// dependenciesMet reports whether everything that s comes after is out of the way.
+func (p *plan) dependenciesMet(s *incident.Step) bool {
 	for _, id := range s.After {
 		n := slices.IndexFunc(p.run.Plan, func(o incident.Step) bool { return o.ID == id })
-		if n >= 0 && !p.outOfTheWay(&p.run.Plan[n]) {
+		if n >= 0 && !p.dependencyMet(&p.run.Plan[n]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (p *plan) outOfTheWay(s *incident.Step) bool {
+func (p *plan) dependencyMet(s *incident.Step) bool {
 	if clear, known := p.clear[s.ID]; known {
 		return clear
 	}
 	p.clear[s.ID] = false
-	p.clear[s.ID] = s.Settled() || s.Started.IsZero() && !p.wanted(s) && p.free(s)
+	p.clear[s.ID] = s.Finished() || s.Started.IsZero() && !p.conditionHolds(s) && p.dependenciesMet(s)
 	return p.clear[s.ID]
 }
 
-// wanted evaluates the step's condition. One that cannot be evaluated counts as
+// conditionHolds evaluates the step's condition. One that cannot be evaluated counts as
 // true: a step too many is looked at and skipped, a missing one is not missed.
-func (p *plan) wanted(s *incident.Step) bool {
+func (p *plan) conditionHolds(s *incident.Step) bool {
 	if s.When == "" {
 		return true
 	}
-	c := pinned(s.When)
+	c := compiledCondition(s.When)
 	if c == nil {
 		return true
 	}
@@ -109,11 +109,11 @@ func reached(status, phase incident.Status) bool {
 // many as playbooks ever had.
 var compiled sync.Map
 
-func pinned(when string) condition {
+func compiledCondition(when string) condition {
 	if c, ok := compiled.Load(when); ok {
 		return c.(condition)
 	}
-	c, _ := compile(when, situation{}) // checked when it was pinned; nil if a later version of the format dropped a name
+	c, _ := compile(when, stepEnv{}) // checked when it was pinned; nil if a later version of the format dropped a name
 	compiled.Store(when, c)
 	return c
 }

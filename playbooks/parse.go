@@ -27,13 +27,13 @@ func Parse(file string, src []byte) (*Playbook, error) {
 		r.playbook(p, body)
 	}
 	if len(r.faults) > 0 {
-		slices.SortStableFunc(r.faults, func(a, b Fault) int {
+		slices.SortStableFunc(r.faults, func(a, b ParseError) int {
 			if a.Line != b.Line {
 				return a.Line - b.Line
 			}
 			return a.Column - b.Column
 		})
-		return nil, &Error{Faults: r.faults}
+		return nil, &ParseErrors{Errors: r.faults}
 	}
 	return p, nil
 }
@@ -56,7 +56,7 @@ func (r *reader) tree(src []byte) ast.Node {
 	if err != nil {
 		var bad *yaml.SyntaxError
 		if errors.As(err, &bad) && bad.Token != nil {
-			r.fault(bad.Token.Position, "this is no YAML: %s", bad.Message)
+			r.errorAt(bad.Token.Position, "this is no YAML: %s", bad.Message)
 		} else {
 			r.faultAt(1, 1, "this is no YAML: %v", err)
 		}
@@ -67,7 +67,7 @@ func (r *reader) tree(src []byte) ast.Node {
 		return nil
 	}
 	if len(tree.Docs) > 1 && tree.Docs[1].Body != nil {
-		r.fault(place(tree.Docs[1].Body), "a file holds one playbook")
+		r.errorAt(place(tree.Docs[1].Body), "a file holds one playbook")
 	}
 	return tree.Docs[0].Body
 }
@@ -102,13 +102,13 @@ func (r *reader) playbook(p *Playbook, body ast.Node) {
 	}
 	for _, must := range []string{"version", "name", "title", "description", "roles", "steps"} {
 		if _, ok := found[must]; !ok {
-			r.fault(place(body), "a playbook needs %s", must)
+			r.errorAt(place(body), "a playbook needs %s", must)
 		}
 	}
 	if e, ok := found["version"]; ok {
 		n, isInt := e.value.(*ast.IntegerNode)
 		if !isInt || fmt.Sprint(n.Value) != fmt.Sprint(Version) {
-			r.fault(place(e.value), "version has to be %d, the only one there is", Version)
+			r.errorAt(place(e.value), "version has to be %d, the only one there is", Version)
 		}
 	}
 	if e, ok := found["name"]; ok {
@@ -121,7 +121,7 @@ func (r *reader) playbook(p *Playbook, body ast.Node) {
 		p.Description = r.text(e.value, "description", MaxDetail)
 	}
 	if e, ok := found["match"]; ok {
-		p.Match, p.match = r.condition(e.value, "match", occasion{})
+		p.Match, p.match = r.condition(e.value, "match", matchEnv{})
 	}
 	if e, ok := found["roles"]; ok {
 		p.Roles = r.roles(e.value)
@@ -142,9 +142,9 @@ func (r *reader) name(n ast.Node) string {
 	switch {
 	case name == "":
 	case !slug.MatchString(name):
-		r.fault(place(n), "%q is no name; use a-z, 0-9 and single dashes, as in leaked-aws-credentials", name)
+		r.errorAt(place(n), "%q is no name; use a-z, 0-9 and single dashes, as in leaked-aws-credentials", name)
 	case name != file:
-		r.fault(place(n), "the name is %q, but the file is called %q", name, file)
+		r.errorAt(place(n), "the name is %q, but the file is called %q", name, file)
 	}
 	return name
 }
@@ -157,7 +157,7 @@ func (r *reader) condition(n ast.Node, what string, env any) (string, condition)
 	}
 	program, bad := compile(src, env)
 	for _, b := range bad {
-		line, column := r.inside(n, b.Line, b.Column)
+		line, column := r.position(n, b.Line, b.Column)
 		r.faultAt(line, column, "%s: %s", what, b.Message)
 	}
 	return src, program
@@ -167,7 +167,7 @@ func (r *reader) roles(n ast.Node) map[incident.Role]string {
 	out := map[incident.Role]string{}
 	for _, e := range r.mapping(n, "roles") {
 		if !teamName.MatchString(e.key) {
-			r.fault(e.at, "%q is no role; use a-z, 0-9, - and _", e.key)
+			r.errorAt(e.at, "%q is no role; use a-z, 0-9, - and _", e.key)
 		}
 		out[incident.Role(e.key)] = r.line(e.value, "what "+e.key+" does", MaxTitle)
 	}
@@ -177,21 +177,21 @@ func (r *reader) roles(n ast.Node) map[incident.Role]string {
 func (r *reader) team(n ast.Node, what string) incident.Department {
 	s := r.line(n, what, 32)
 	if s != "" && !teamName.MatchString(s) {
-		r.fault(place(n), "%q is no team; use a-z, 0-9, - and _", s)
+		r.errorAt(place(n), "%q is no team; use a-z, 0-9, - and _", s)
 	}
 	return incident.Department(s)
 }
 
-func (r *reader) ask(n ast.Node) (a incident.Ask) {
+func (r *reader) ask(n ast.Node) (a incident.ConsultRequest) {
 	for _, e := range r.mapping(n, "a consultation", "team", "blocking") {
 		if e.key == "team" {
 			a.Team = r.team(e.value, "team")
 			continue
 		}
-		a.Blocking = r.yes(e.value, "blocking")
+		a.Blocking = r.boolean(e.value, "blocking")
 	}
 	if a.Team == "" {
-		r.fault(place(n), "a consultation needs team")
+		r.errorAt(place(n), "a consultation needs team")
 	}
 	return a
 }
@@ -205,9 +205,9 @@ func (r *reader) duration(n ast.Node) time.Duration {
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:
-		r.fault(place(n), "%q is no duration; write it as 15m, 4h or 1h30m", s)
+		r.errorAt(place(n), "%q is no duration; write it as 15m, 4h or 1h30m", s)
 	case d < time.Minute || d > MaxDue:
-		r.fault(place(n), "a deadline lies between one minute and %d days, not %s", MaxDue/(24*time.Hour), s)
+		r.errorAt(place(n), "a deadline lies between one minute and %d days, not %s", MaxDue/(24*time.Hour), s)
 	}
 	return d
 }

@@ -141,7 +141,7 @@ func TestRefusals(t *testing.T) {
 			if err == nil && len(want) == 0 {
 				return
 			}
-			var bad *Error
+			var bad *ParseErrors
 			if !errors.As(err, &bad) {
 				t.Fatalf("got %v, want %q", err, want)
 			}
@@ -244,11 +244,11 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) {
 		p, err := Parse("good.yaml", src)
 		if err != nil {
-			var bad *Error
-			if !errors.As(err, &bad) || len(bad.Faults) == 0 {
+			var bad *ParseErrors
+			if !errors.As(err, &bad) || len(bad.Errors) == 0 {
 				t.Fatalf("an error without faults: %v", err)
 			}
-			for _, fault := range bad.Faults {
+			for _, fault := range bad.Errors {
 				if fault.Line < 1 || fault.Column < 1 || fault.Message == "" {
 					t.Fatalf("a fault without a place: %+v", fault)
 				}

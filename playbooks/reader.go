@@ -14,15 +14,15 @@ import (
 type reader struct {
 	file   string
 	lines  []string
-	faults []Fault
+	faults []ParseError
 }
 
-func (r *reader) fault(p *token.Position, format string, args ...any) {
+func (r *reader) errorAt(p *token.Position, format string, args ...any) {
 	r.faultAt(p.Line, p.Column, format, args...)
 }
 
 func (r *reader) faultAt(line, column int, format string, args ...any) {
-	r.faults = append(r.faults, Fault{File: r.file, Line: max(line, 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, ParseError{File: r.file, Line: max(line, 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...)})
 }
 
 // place is where a node begins for a person who looks at the file.
@@ -58,7 +58,7 @@ func (r *reader) mapping(n ast.Node, what string, known ...string) []entry {
 		pairs = []*ast.MappingValueNode{n}
 	default:
 		if n != nil {
-			r.fault(place(n), "%s has to be a mapping, key: value", what)
+			r.errorAt(place(n), "%s has to be a mapping, key: value", what)
 		}
 		return nil
 	}
@@ -67,11 +67,11 @@ func (r *reader) mapping(n ast.Node, what string, known ...string) []entry {
 		key, ok := p.Key.(*ast.StringNode)
 		switch {
 		case !ok:
-			r.fault(place(p.Key), "a key of %s has to be a plain word", what)
+			r.errorAt(place(p.Key), "a key of %s has to be a plain word", what)
 		case slices.ContainsFunc(out, func(e entry) bool { return e.key == key.Value }):
-			r.fault(place(key), "%s has %q twice", what, key.Value)
+			r.errorAt(place(key), "%s has %q twice", what, key.Value)
 		case len(known) > 0 && !slices.Contains(known, key.Value):
-			r.fault(place(key), "%s has no %q%s", what, key.Value, suggest(key.Value, known))
+			r.errorAt(place(key), "%s has no %q%s", what, key.Value, suggest(key.Value, known))
 		default:
 			out = append(out, entry{key: key.Value, at: place(key), value: p.Value})
 		}
@@ -83,7 +83,7 @@ func (r *reader) mapping(n ast.Node, what string, known ...string) []entry {
 func (r *reader) list(e entry) []ast.Node {
 	seq, ok := e.value.(*ast.SequenceNode)
 	if !ok {
-		r.fault(e.at, "%s has to be a list", e.key)
+		r.errorAt(e.at, "%s has to be a list", e.key)
 		return nil
 	}
 	return seq.Values
@@ -98,20 +98,20 @@ func (r *reader) text(n ast.Node, what string, limit int) string {
 	case *ast.LiteralNode:
 		s = n.Value.Value
 	case nil, *ast.NullNode:
-		r.fault(place(n), "%s is empty", what)
+		r.errorAt(place(n), "%s is empty", what)
 		return ""
 	default:
-		r.fault(place(n), "%s has to be text; put it between quotes", what)
+		r.errorAt(place(n), "%s has to be text; put it between quotes", what)
 		return ""
 	}
 	s = strings.TrimSpace(s)
 	switch {
 	case s == "":
-		r.fault(place(n), "%s is empty", what)
+		r.errorAt(place(n), "%s is empty", what)
 	case len([]rune(s)) > limit:
-		r.fault(place(n), "%s has %d characters, at most %d fit", what, len([]rune(s)), limit)
+		r.errorAt(place(n), "%s has %d characters, at most %d fit", what, len([]rune(s)), limit)
 	case strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' || c == 0x7f }):
-		r.fault(place(n), "%s has control characters in it", what)
+		r.errorAt(place(n), "%s has control characters in it", what)
 	}
 	return s
 }
@@ -120,22 +120,22 @@ func (r *reader) text(n ast.Node, what string, limit int) string {
 func (r *reader) line(n ast.Node, what string, limit int) string {
 	s := r.text(n, what, limit)
 	if strings.ContainsAny(s, "\n\r") {
-		r.fault(place(n), "%s has to be one line", what)
+		r.errorAt(place(n), "%s has to be one line", what)
 	}
 	return s
 }
 
-func (r *reader) yes(n ast.Node, what string) bool {
+func (r *reader) boolean(n ast.Node, what string) bool {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {
-		r.fault(place(n), "%s is true or false", what)
+		r.errorAt(place(n), "%s is true or false", what)
 		return false
 	}
 	return b.Value
 }
 
-// inside turns a place inside a text into a place in the file.
-func (r *reader) inside(n ast.Node, line, column int) (int, int) {
+// position turns a place inside a text into a place in the file.
+func (r *reader) position(n ast.Node, line, column int) (int, int) {
 	at := place(n)
 	switch n := n.(type) {
 	case *ast.LiteralNode:

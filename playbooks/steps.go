@@ -33,10 +33,10 @@ func (r *reader) steps(e entry, roles map[incident.Role]string) []incident.Step 
 	var drafts []draft
 	items := r.list(e)
 	if seq, ok := e.value.(*ast.SequenceNode); ok && len(items) == 0 {
-		r.fault(place(seq), "a playbook needs at least one step")
+		r.errorAt(place(seq), "a playbook needs at least one step")
 	}
 	if len(items) > MaxSteps {
-		r.fault(e.at, "a playbook has at most %d steps, this one has %d", MaxSteps, len(items))
+		r.errorAt(e.at, "a playbook has at most %d steps, this one has %d", MaxSteps, len(items))
 	}
 	for _, n := range items {
 		drafts = append(drafts, r.step(n, roles))
@@ -58,7 +58,7 @@ func (r *reader) step(n ast.Node, roles map[incident.Role]string) draft {
 		case "id":
 			d.ID, d.at = r.line(e.value, "id", 64), place(e.value)
 			if d.ID != "" && !slug.MatchString(d.ID) {
-				r.fault(d.at, "%q is no id; use a-z, 0-9 and single dashes, as in disable-key", d.ID)
+				r.errorAt(d.at, "%q is no id; use a-z, 0-9 and single dashes, as in disable-key", d.ID)
 			}
 		case "title":
 			d.Title = r.line(e.value, "title", MaxTitle)
@@ -79,21 +79,21 @@ func (r *reader) step(n ast.Node, roles map[incident.Role]string) draft {
 		case "phase":
 			d.Phase = incident.Status(r.line(e.value, "phase", 32))
 			if d.Phase != "" && !slices.Contains(phases(), string(d.Phase)) {
-				r.fault(place(e.value), "%q is no phase%s", d.Phase, suggest(string(d.Phase), phases()))
+				r.errorAt(place(e.value), "%q is no phase%s", d.Phase, suggest(string(d.Phase), phases()))
 			}
 		case "when":
-			d.When, _ = r.condition(e.value, "when", situation{})
+			d.When, _ = r.condition(e.value, "when", stepEnv{})
 		}
 	}
 	for _, must := range []string{"id", "title"} {
 		if _, ok := has[must]; !ok {
-			r.fault(place(n), "a step needs %s", must)
+			r.errorAt(place(n), "a step needs %s", must)
 		}
 	}
 	_, byRole := has["role"]
 	_, byBot := has["action"]
 	if byRole == byBot {
-		r.fault(place(n), "a step has either a role that does it, or an action of the bot")
+		r.errorAt(place(n), "a step has either a role that does it, or an action of the bot")
 	}
 	return d
 }
@@ -103,9 +103,9 @@ func (r *reader) role(n ast.Node, roles map[incident.Role]string) incident.Role 
 	if _, declared := roles[role]; role != "" && !declared {
 		known := words(slices.Sorted(maps.Keys(roles)))
 		if len(known) == 0 {
-			r.fault(place(n), "the role %q is not declared under roles", role)
+			r.errorAt(place(n), "the role %q is not declared under roles", role)
 		} else {
-			r.fault(place(n), "the role %q is not declared under roles%s", role, suggest(string(role), known))
+			r.errorAt(place(n), "the role %q is not declared under roles%s", role, suggest(string(role), known))
 		}
 	}
 	return role
@@ -118,11 +118,11 @@ func (r *reader) action(n ast.Node) string {
 	kinds := 0
 	for _, e := range r.mapping(n, "an action", append(Actions(), "blocking")...) {
 		if e.key == "blocking" {
-			a.Blocking, blocking = r.yes(e.value, "blocking"), e.at
+			a.Blocking, blocking = r.boolean(e.value, "blocking"), e.at
 			continue
 		}
 		if kinds++; kinds > 1 {
-			r.fault(e.at, "an action does one thing; %s is the second", e.key)
+			r.errorAt(e.at, "an action does one thing; %s is the second", e.key)
 			continue
 		}
 		switch a.Kind = ActionKind(e.key); a.Kind {
@@ -133,10 +133,10 @@ func (r *reader) action(n ast.Node) string {
 		}
 	}
 	if kinds == 0 {
-		r.fault(place(n), "an action is one of %s", strings.Join(Actions(), ", "))
+		r.errorAt(place(n), "an action is one of %s", strings.Join(Actions(), ", "))
 	}
 	if blocking != nil && a.Kind != ActionConsult {
-		r.fault(blocking, "only a consultation can be blocking")
+		r.errorAt(blocking, "only a consultation can be blocking")
 	}
 	return a.String()
 }
@@ -146,7 +146,7 @@ func (r *reader) references(steps []draft) {
 	var ids []string
 	for _, s := range steps {
 		if s.ID != "" && slices.Contains(ids, s.ID) {
-			r.fault(s.at, "there are two steps with the id %q", s.ID)
+			r.errorAt(s.at, "there are two steps with the id %q", s.ID)
 		}
 		if s.ID != "" {
 			ids = append(ids, s.ID)
@@ -156,11 +156,11 @@ func (r *reader) references(steps []draft) {
 		for n, ref := range s.after {
 			switch {
 			case ref.id == s.ID:
-				r.fault(ref.at, "%q cannot come after itself", s.ID)
+				r.errorAt(ref.at, "%q cannot come after itself", s.ID)
 			case !slices.Contains(ids, ref.id):
-				r.fault(ref.at, "there is no step %q%s", ref.id, suggest(ref.id, ids))
+				r.errorAt(ref.at, "there is no step %q%s", ref.id, suggest(ref.id, ids))
 			case slices.Contains(s.After[:n], ref.id):
-				r.fault(ref.at, "%q is named twice", ref.id)
+				r.errorAt(ref.at, "%q is named twice", ref.id)
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func (r *reader) cycles(steps []draft) {
 			case !ok || ref.id == s.ID || state[ref.id] == walked:
 			case state[ref.id] == walking:
 				circle := append(slices.Clone(way[slices.Index(way, ref.id):]), ref.id)
-				r.fault(ref.at, "these steps wait for each other: %s", strings.Join(circle, " after "))
+				r.errorAt(ref.at, "these steps wait for each other: %s", strings.Join(circle, " after "))
 			default:
 				walk(next)
 			}

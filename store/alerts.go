@@ -25,22 +25,22 @@ type alertRow struct {
 	Rule            int
 	RoutingID       int64
 	MaintenanceID   int64
-	LateFor         int64
+	RecurrenceOf    int64
 	Storm           bool
 	SealedBody      []byte
 }
 
 func (alertRow) TableName() string { return "alerts" }
 
-// plain is what can be read without a key.
-func (row alertRow) plain() response.AlertRow {
+// clearColumns is what can be read without a key.
+func (row alertRow) clearColumns() response.AlertRow {
 	return response.AlertRow{ID: row.ID, Incident: incident.ID(row.IncidentID), Hash: row.Hash, Count: row.Count,
-		FirstAt: row.FirstAt.UTC(), LastAt: row.LastAt.UTC(), Decision: response.Decision{Rule: row.Rule, Routing: row.RoutingID,
-			Maintenance: row.MaintenanceID, Late: incident.ID(row.LateFor), Storm: row.Storm}}
+		FirstAt: row.FirstAt.UTC(), LastAt: row.LastAt.UTC(), Decision: response.RoutingDecision{Rule: row.Rule, Routing: row.RoutingID,
+			Maintenance: row.MaintenanceID, RecurrenceOf: incident.ID(row.RecurrenceOf), Storm: row.Storm}}
 }
 
 func (r reader) alert(row alertRow) (response.AlertRow, error) {
-	out := row.plain()
+	out := row.clearColumns()
 	err := r.s.unseal("alerts", rowKey(row.ID), "sealed_body", row.SealedBody, &out.Alert)
 	return out, err
 }
@@ -95,10 +95,10 @@ func (r reader) Alert(id int64) (response.AlertRow, error) {
 	return r.Alert(next)
 }
 
-func (r reader) Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
+func (r reader) CountSuppressed(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
 	var sums struct{ Kinds, Copies int64 }
 	err = r.db.Raw("SELECT count(*) AS kinds, coalesce(sum(count), 0) AS copies FROM alerts WHERE incident_id = ? AND last_at >= ?",
-		int64(shelf), stamp(since)).Scan(&sums).Error
+		int64(shelf), dbTime(since)).Scan(&sums).Error
 	if err != nil {
 		return 0, 0, fmt.Errorf("count kept alerts: %w", err)
 	}
@@ -110,20 +110,20 @@ func (s *Store) fingerprint(a incident.Alert) string {
 	return s.hash("alerts", "fingerprint", a.Source, a.Fingerprint)
 }
 
-func (t domainTx) Tally(id incident.ID, a incident.Alert, n int64, now time.Time, d response.Decision) (response.AlertRow, int64, error) {
+func (t domainTx) CountAlert(id incident.ID, a incident.Alert, n int64, now time.Time, d response.RoutingDecision) (response.AlertRow, int64, error) {
 	var row alertRow
 	err := t.db.Raw(`INSERT INTO alerts (incident_id, hash, correlation_hash, source, kind, count, first_at, last_at,
-		rule, routing_id, maintenance_id, late_for, storm, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		rule, routing_id, maintenance_id, recurrence_of, storm, sealed_body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (incident_id, hash) DO UPDATE SET count = alerts.count + excluded.count, last_at = excluded.last_at, rule = excluded.rule,
-		routing_id = excluded.routing_id, maintenance_id = excluded.maintenance_id, late_for = excluded.late_for, storm = alerts.storm OR excluded.storm
-		RETURNING id, incident_id, hash, count, first_at, last_at, rule, routing_id, maintenance_id, late_for, storm`,
+		routing_id = excluded.routing_id, maintenance_id = excluded.maintenance_id, recurrence_of = excluded.recurrence_of, storm = alerts.storm OR excluded.storm
+		RETURNING id, incident_id, hash, count, first_at, last_at, rule, routing_id, maintenance_id, recurrence_of, storm`,
 		int64(id), t.s.fingerprint(a), t.s.hash("correlations", "key", a.Correlation),
-		a.Source, a.Kind, n, stamp(now), stamp(now), d.Rule, d.Routing, d.Maintenance, int64(d.Late), d.Storm, []byte{}).Row().
-		Scan(&row.ID, &row.IncidentID, &row.Hash, &row.Count, &row.FirstAt, &row.LastAt, &row.Rule, &row.RoutingID, &row.MaintenanceID, &row.LateFor, &row.Storm)
+		a.Source, a.Kind, n, dbTime(now), dbTime(now), d.Rule, d.Routing, d.Maintenance, int64(d.RecurrenceOf), d.Storm, []byte{}).Row().
+		Scan(&row.ID, &row.IncidentID, &row.Hash, &row.Count, &row.FirstAt, &row.LastAt, &row.Rule, &row.RoutingID, &row.MaintenanceID, &row.RecurrenceOf, &row.Storm)
 	if err != nil {
 		return response.AlertRow{}, 0, fmt.Errorf("count an alert: %w", err)
 	}
-	out := row.plain()
+	out := row.clearColumns()
 	if before := row.Count - n; before > 0 {
 		return out, before, nil
 	}
@@ -139,22 +139,22 @@ func (t domainTx) Tally(id incident.ID, a incident.Alert, n int64, now time.Time
 	return out, 0, nil
 }
 
-// Rehome moves the alerts of an incident to another and adds up those that both have. From 0 it moves the watched
+// MoveAlerts moves the alerts of an incident to another and adds up those that both have. From 0 it moves the watched
 // alerts that carry a correlation key of the other incident, and the copies of those that it has.
-func (t domainTx) Rehome(from, to incident.ID) error {
-	if from == response.Watched {
+func (t domainTx) MoveAlerts(from, to incident.ID) error {
+	if from == response.WatchedAlerts {
 		// The shelf stands in the statement, for that is how its partial index is found.
-		err := t.move(to, "incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?)", int64(to))
+		err := t.moveAlertsWhere(to, "incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?)", int64(to))
 		if err != nil {
 			return err
 		}
-		return t.move(to, "incident_id = 0 AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)", int64(to))
+		return t.moveAlertsWhere(to, "incident_id = 0 AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)", int64(to))
 	}
-	return t.move(to, "incident_id = ?", int64(from))
+	return t.moveAlertsWhere(to, "incident_id = ?", int64(from))
 }
 
-// move moves the alerts of a condition to an incident or a shelf and adds up those that are there already.
-func (t domainTx) move(to incident.ID, where string, args ...any) error {
+// moveAlertsWhere moves the alerts of a condition to an incident or a shelf and adds up those that are there already.
+func (t domainTx) moveAlertsWhere(to incident.ID, where string, args ...any) error {
 	var ids []int64
 	if err := t.db.Raw("SELECT id FROM alerts WHERE "+where+" ORDER BY id"+t.lock, args...).Scan(&ids).Error; err != nil {
 		return fmt.Errorf("find alerts to move: %w", err)
@@ -182,25 +182,25 @@ func (t domainTx) move(to incident.ID, where string, args ...any) error {
 	return nil
 }
 
-// Recall moves the alert from one shelf after the other, for each may have a row of it.
-func (t domainTx) Recall(id incident.ID, a incident.Alert, d response.Decision) (response.AlertRow, bool, error) {
+// MoveAlert moves the alert from one shelf after the other, for each may have a row of it.
+func (t domainTx) MoveAlert(id incident.ID, a incident.Alert, d response.RoutingDecision) (response.AlertRow, bool, error) {
 	hash := t.s.fingerprint(a)
 	known, err := t.exists("SELECT 1 FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), hash)
 	if err != nil {
 		return response.AlertRow{}, false, err
 	}
-	for _, shelf := range []incident.ID{response.Watched, response.Dropped, response.Maintained} {
+	for _, shelf := range []incident.ID{response.WatchedAlerts, response.DroppedAlerts, response.MaintenanceAlerts} {
 		if shelf == id {
 			continue
 		}
-		if err := t.move(id, "incident_id = ? AND hash = ?", int64(shelf), hash); err != nil {
+		if err := t.moveAlertsWhere(id, "incident_id = ? AND hash = ?", int64(shelf), hash); err != nil {
 			return response.AlertRow{}, false, err
 		}
 	}
 	var rows []alertRow
-	err = t.db.Raw(`UPDATE alerts SET rule = ?, routing_id = ?, maintenance_id = ?, late_for = ?, storm = storm OR ?
+	err = t.db.Raw(`UPDATE alerts SET rule = ?, routing_id = ?, maintenance_id = ?, recurrence_of = ?, storm = storm OR ?
 		WHERE incident_id = ? AND hash = ? RETURNING *`,
-		d.Rule, d.Routing, d.Maintenance, int64(d.Late), d.Storm, int64(id), hash).Scan(&rows).Error
+		d.Rule, d.Routing, d.Maintenance, int64(d.RecurrenceOf), d.Storm, int64(id), hash).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return response.AlertRow{}, false, err
 	}
@@ -224,5 +224,5 @@ func (t domainTx) Split(alerts []int64, from, to incident.ID) error {
 	if err != nil {
 		return fmt.Errorf("move correlation keys: %w", err)
 	}
-	return t.move(to, "incident_id = ? AND id IN ?", int64(from), alerts)
+	return t.moveAlertsWhere(to, "incident_id = ? AND id IN ?", int64(from), alerts)
 }

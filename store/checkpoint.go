@@ -10,32 +10,32 @@ import (
 )
 
 const (
-	checkpointEvery = 100 * time.Millisecond // how often the WAL is looked at
+	checkpointInterval = 100 * time.Millisecond // how often the WAL is looked at
 	// A delivery is written when it comes and again when it is handled, soon after. A WAL of 16 MB takes both before it
 	// goes into the database file. It is not to be much longer: to look for a page takes as long as the WAL is.
-	checkpointAt = 4000 // frames that are not in the file yet, of a page each
+	checkpointMinFrames = 4000 // frames that are not in the file yet, of a page each
 	// A WAL that is as long as this is checkpointed by the writer itself at each commit: the checkpoints beside it came to
 	// nothing, or somebody was reading whenever the WAL might have been begun anew.
-	autoCheckpointAt = 10 * checkpointAt // frames in all
+	autoCheckpointFrames = 10 * checkpointMinFrames // frames in all
 )
 
-// errCheckpointing says that somebody else checkpoints just now.
-var errCheckpointing = errors.New("another checkpoint is under way")
+// errCheckpointBusy says that somebody else checkpoints just now.
+var errCheckpointBusy = errors.New("another checkpoint is under way")
 
 // checkpointer writes the WAL of a database into its file on a connection of its own, while the writer goes on. A writer
 // that checkpoints by itself, as SQLite has it, keeps everybody waiting for it meanwhile.
 type checkpointer struct {
-	beside *sql.DB
+	conn   *sql.DB
 	writer *sql.DB
-	gate   *gate // before the writer
+	gate   *priorityMutex // before the writer
 	log    *slog.Logger
 	stop   context.CancelFunc
 	ended  chan struct{}
 }
 
 // startCheckpointer begins to checkpoint the database of a DSN.
-func startCheckpointer(ctx context.Context, dsn string, writer *sql.DB, gate *gate, log *slog.Logger) (*checkpointer, error) {
-	beside, _, err := openSQLitePool(ctx, dsn+sqliteBeside, 1)
+func startCheckpointer(ctx context.Context, dsn string, writer *sql.DB, gate *priorityMutex, log *slog.Logger) (*checkpointer, error) {
+	beside, _, err := openSQLitePool(ctx, dsn+sqliteCheckpointParams, 1)
 	if err != nil {
 		if beside != nil {
 			err = errors.Join(err, beside.Close())
@@ -43,7 +43,7 @@ func startCheckpointer(ctx context.Context, dsn string, writer *sql.DB, gate *ga
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c := &checkpointer{beside: beside, writer: writer, gate: gate, log: log, stop: stop, ended: make(chan struct{})}
+	c := &checkpointer{conn: beside, writer: writer, gate: gate, log: log, stop: stop, ended: make(chan struct{})}
 	go c.loop(ctx)
 	return c, nil
 }
@@ -51,7 +51,7 @@ func startCheckpointer(ctx context.Context, dsn string, writer *sql.DB, gate *ga
 // loop looks at the WAL again and again. What fails is tried again the next time, and is said once.
 func (c *checkpointer) loop(ctx context.Context) {
 	defer close(c.ended)
-	clock := time.NewTicker(checkpointEvery)
+	clock := time.NewTicker(checkpointInterval)
 	defer clock.Stop()
 	failing := false
 	for {
@@ -73,18 +73,18 @@ func (c *checkpointer) loop(ctx context.Context) {
 // writes, SQLite leaves it to the turn that the file reaches the disk. To see to that before was measured to be worse:
 // the writer's own way to the disk is held up by it for longer than the turn takes.
 func (c *checkpointer) run(ctx context.Context) error {
-	if long, err := checkpoint(ctx, c.beside, "NOOP"); err != nil || long < checkpointAt {
+	if long, err := checkpoint(ctx, c.conn, "NOOP"); err != nil || long < checkpointMinFrames {
 		return err
 	}
 	for range 2 {
-		if left, err := checkpoint(ctx, c.beside, "PASSIVE"); err != nil || left > 0 { // somebody reads what the file held before
+		if left, err := checkpoint(ctx, c.conn, "PASSIVE"); err != nil || left > 0 { // somebody reads what the file held before
 			return err
 		}
 	}
-	if err := c.gate.enter(ctx, false); err != nil {
+	if err := c.gate.lock(ctx, false); err != nil {
 		return err
 	}
-	defer c.gate.leave()
+	defer c.gate.unlock()
 	writer, err := c.writer.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
@@ -103,7 +103,7 @@ func checkpoint(ctx context.Context, on interface {
 	var frames, done int
 	err = on.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &frames, &done)
 	if err == nil && busy {
-		err = errCheckpointing
+		err = errCheckpointBusy
 	}
 	if err != nil {
 		return 0, fmt.Errorf("checkpoint: %w", err)
@@ -115,5 +115,5 @@ func checkpoint(ctx context.Context, on interface {
 func (c *checkpointer) close() error {
 	c.stop()
 	<-c.ended
-	return c.beside.Close()
+	return c.conn.Close()
 }

@@ -42,7 +42,7 @@ func lengthen(t *testing.T, s *Store) {
 
 func left(t *testing.T, c *checkpointer) int {
 	t.Helper()
-	n, err := checkpoint(t.Context(), c.beside, "NOOP")
+	n, err := checkpoint(t.Context(), c.conn, "NOOP")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestTheWALIsCheckpointedAndBegunAnew(t *testing.T) {
 		t.Error("a short WAL was checkpointed")
 	}
 	lengthen(t, s)
-	if n := left(t, c); n < checkpointAt {
+	if n := left(t, c); n < checkpointMinFrames {
 		t.Fatalf("the WAL has %d frames, too few for the test", n)
 	}
 	if err := c.run(t.Context()); err != nil {
@@ -90,7 +90,7 @@ func TestAReaderHoldsUpNobodyButTheCheckpoint(t *testing.T) {
 	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := left(t, c); n < checkpointAt {
+	if n := left(t, c); n < checkpointMinFrames {
 		t.Errorf("%d frames are left, though somebody reads what was before them", n)
 	}
 	if err := reader.Rollback(); err != nil {
@@ -129,7 +129,7 @@ func TestTheWALIsCheckpointedWhileSomebodyWrites(t *testing.T) {
 func TestTheStoreCheckpointsItsWAL(t *testing.T) {
 	s := openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "tocsin.db"))
 	lengthen(t, s)
-	await(t, func() bool { return left(t, s.backend.(*sqliteBackend).checkpointer) < checkpointAt })
+	await(t, func() bool { return left(t, s.backend.(*sqliteBackend).checkpointer) < checkpointMinFrames })
 }
 
 // await looks until something is so.

@@ -10,8 +10,8 @@ import (
 	"tocsin/bot/response"
 )
 
-func (r reader) Correlated(keys ...string) (incident.ID, error) {
-	holders, err := r.Holders(keys)
+func (r reader) IncidentByCorrelation(keys ...string) (incident.ID, error) {
+	holders, err := r.IncidentsByCorrelation(keys)
 	if err != nil {
 		return 0, err
 	}
@@ -23,7 +23,7 @@ func (r reader) Correlated(keys ...string) (incident.ID, error) {
 	return 0, nil
 }
 
-func (r reader) Holders(keys []string) (map[string]incident.ID, error) {
+func (r reader) IncidentsByCorrelation(keys []string) (map[string]incident.ID, error) {
 	named := make(map[string]string, len(keys)) // keys by their hashes
 	for _, key := range keys {
 		named[r.s.hash("correlations", "key", key)] = key
@@ -34,7 +34,7 @@ func (r reader) Holders(keys []string) (map[string]incident.ID, error) {
 			KeyHash    string
 			IncidentID int64
 		}
-		if err := r.db.Raw("SELECT key_hash, incident_id FROM correlations WHERE live AND key_hash IN ?", padded(hashes)).Scan(&rows).Error; err != nil {
+		if err := r.db.Raw("SELECT key_hash, incident_id FROM correlations WHERE live AND key_hash IN ?", padToPowerOfTwo(hashes)).Scan(&rows).Error; err != nil {
 			return nil, fmt.Errorf("find incidents: %w", err)
 		}
 		for _, row := range rows {
@@ -44,8 +44,8 @@ func (r reader) Holders(keys []string) (map[string]incident.ID, error) {
 	return out, nil
 }
 
-func (r reader) Ended(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
-	if a.Lasting {
+func (r reader) EndedIncident(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
+	if a.Ongoing {
 		id, err := r.find(`SELECT c.incident_id FROM correlations AS c JOIN alerts AS a ON a.incident_id = c.incident_id AND a.hash = ?
 			WHERE NOT c.live AND c.key_hash = ? ORDER BY c.ended_at DESC LIMIT 1`, r.s.fingerprint(a), r.s.hash("correlations", "key", key))
 		if err != nil || id != 0 {
@@ -53,15 +53,15 @@ func (r reader) Ended(key string, a incident.Alert, since time.Time) (incident.I
 		}
 	}
 	id, err := r.find("SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1",
-		r.s.hash("correlations", "key", key), stamp(since))
+		r.s.hash("correlations", "key", key), dbTime(since))
 	if err != nil || id == 0 {
 		return id, false, err
 	}
-	copies, err := r.Copies(id, a)
+	copies, err := r.CountOccurrences(id, a)
 	return id, copies > 0, err
 }
 
-func (r reader) Copies(id incident.ID, a incident.Alert) (int64, error) {
+func (r reader) CountOccurrences(id incident.ID, a incident.Alert) (int64, error) {
 	var copies []int64
 	if err := r.db.Raw("SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), r.s.fingerprint(a)).Scan(&copies).Error; err != nil {
 		return 0, fmt.Errorf("look for an alert: %w", err)
@@ -72,7 +72,7 @@ func (r reader) Copies(id incident.ID, a incident.Alert) (int64, error) {
 	return copies[0], nil
 }
 
-func (r reader) Linked(name, value string) (incident.ID, error) {
+func (r reader) IncidentByLink(name, value string) (incident.ID, error) {
 	return r.find("SELECT incident_id FROM links WHERE name = ? AND value_hash = ? ORDER BY incident_id DESC LIMIT 1",
 		name, r.s.hash("links", name, value))
 }
@@ -94,29 +94,29 @@ func (t domainTx) Correlate(key string, id incident.ID) error {
 	if bound.RowsAffected == 1 {
 		return nil
 	}
-	holder, err := t.Correlated(key)
+	holder, err := t.IncidentByCorrelation(key)
 	if err == nil && holder != id {
 		err = response.ErrCorrelated
 	}
 	return err
 }
 
-func (t domainTx) Release(id incident.ID) error {
+func (t domainTx) ReleaseCorrelations(id incident.ID) error {
 	if err := t.db.Exec("UPDATE correlations SET live = false, ended_at = ? WHERE live AND incident_id = ?", t.s.now(), int64(id)).Error; err != nil {
 		return fmt.Errorf("release the keys of %s: %w", id, err)
 	}
 	return nil
 }
 
-func (t domainTx) Move(from, to incident.ID) error {
+func (t domainTx) MoveCorrelations(from, to incident.ID) error {
 	if err := t.db.Exec("UPDATE correlations SET incident_id = ? WHERE live AND incident_id = ?", int64(to), int64(from)).Error; err != nil {
 		return fmt.Errorf("move the keys of %s to %s: %w", from, to, err)
 	}
 	return nil
 }
 
-// link keeps the incident findable by what outside systems call it.
-func (t domainTx) link(inc incident.Incident) error {
+// saveLinks keeps the incident findable by what outside systems call it.
+func (t domainTx) saveLinks(inc incident.Incident) error {
 	if len(inc.Links) == 0 {
 		return nil
 	}
@@ -124,7 +124,7 @@ func (t domainTx) link(inc incident.Incident) error {
 	for _, name := range slices.Sorted(maps.Keys(inc.Links)) {
 		args = append(args, int64(inc.ID), name, t.s.hash("links", name, inc.Links[name]))
 	}
-	values := tuples("(?, ?, ?)", len(inc.Links))
+	values := valuesClause("(?, ?, ?)", len(inc.Links))
 	err := t.db.Exec("INSERT INTO links (incident_id, name, value_hash) VALUES "+values+
 		" ON CONFLICT (incident_id, name) DO UPDATE SET value_hash = excluded.value_hash WHERE links.value_hash <> excluded.value_hash", args...).Error
 	if err != nil {

@@ -55,12 +55,12 @@ func (s *Store) seal(table, row, column string, v any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s.%s: %w", table, column, err)
 	}
-	return s.keys.Seal(plain, place(table, row, column))
+	return s.keys.Seal(plain, associatedData(table, row, column))
 }
 
 // unseal decrypts what seal made for the same place.
 func (s *Store) unseal(table, row, column string, sealed []byte, v any) error {
-	plain, err := s.keys.Open(sealed, place(table, row, column))
+	plain, err := s.keys.Open(sealed, associatedData(table, row, column))
 	if err != nil {
 		return fmt.Errorf("read %s.%s of row %s: %w", table, column, row, err)
 	}
@@ -77,9 +77,9 @@ func (s *Store) unseal(table, row, column string, sealed []byte, v any) error {
 
 // hash is the keyed hash by which a value of a column is found again.
 func (s *Store) hash(table, column string, parts ...string) string {
-	data := place(table, "", column)
+	data := associatedData(table, "", column)
 	for _, part := range parts {
-		data = append(data, place(part, "", "")...)
+		data = append(data, associatedData(part, "", "")...)
 	}
 	return s.keys.Fingerprint(data)
 }
@@ -96,20 +96,20 @@ func rowKey[N ~int | ~int64](ids ...N) string {
 	return string(b)
 }
 
-// stamp brings a time into the zone and precision that both databases return unchanged.
-func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+// dbTime brings a time into the zone and precision that both databases return unchanged.
+func dbTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// optional is nil for the zero time.
-func optional(t time.Time) *time.Time {
+// timeOrNil is nil for the zero time.
+func timeOrNil(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = stamp(t)
+	t = dbTime(t)
 	return &t
 }
 
-// moment is the zero time for nil.
-func moment(t *time.Time) time.Time {
+// timeOrZero is the zero time for nil.
+func timeOrZero(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
 	}

@@ -15,16 +15,16 @@ import (
 // kindEffect is the job that performs one effect.
 const kindEffect = "effect"
 
-// keptPause is the least time between two runs of an effect that is kept current.
-const keptPause = time.Second
+// refreshInterval is the least time between two runs of an effect that is kept current.
+const refreshInterval = time.Second
 
 // The states of an effect.
 const (
-	effectDue      = "due"      // it has a job
-	effectWaiting  = "waiting"  // others of its lane come first
-	effectIdle     = "idle"     // kept current, and it is
-	effectFinished = "finished" // done for good
-	effectGivenUp  = "given_up" // it will never be done
+	effectAvailable = "due"      // it has a job
+	effectPending   = "waiting"  // others of its lane come first
+	effectIdle      = "idle"     // kept current, and it is
+	effectCompleted = "finished" // done for good
+	effectDiscarded = "given_up" // it will never be done
 )
 
 // effectRow is a row of the table effects.
@@ -35,24 +35,24 @@ type effectRow struct {
 	IncidentID int64
 	Seq        int64
 	Lane       string
-	Turn       int64 // the order within the lane
-	Kept       bool
+	LanePos    int64 // the order within the lane
+	Refresh    bool
 	Urgent     bool
 	After      *time.Time
 	Args       string
 	State      string
-	Wanted     int64 // how often it was enqueued: a run that began before the last time leaves it due
+	Requested  int64 // how often it was enqueued: a run that began before the last time leaves it due
 	RanAt      *time.Time
 	CreatedAt  time.Time `gorm:"autoCreateTime:false"`
 }
 
 func (effectRow) TableName() string { return "effects" }
 
-func (r effectRow) settled() bool { return r.State != effectDue && r.State != effectWaiting }
+func (r effectRow) finished() bool { return r.State != effectAvailable && r.State != effectPending }
 
 func (r effectRow) effect() (incident.Effect, error) {
 	e := incident.Effect{ID: r.ID, Key: r.Key, Kind: incident.EffectKind(r.Kind), Incident: incident.ID(r.IncidentID), Seq: int(r.Seq),
-		Lane: r.Lane, Kept: r.Kept, Urgent: r.Urgent, After: moment(r.After)}
+		Lane: r.Lane, Refresh: r.Refresh, Urgent: r.Urgent, After: timeOrZero(r.After)}
 	if err := json.Unmarshal([]byte(r.Args), &e.Args); err != nil {
 		return e, fmt.Errorf("decode the arguments of effect %d: %w", r.ID, err)
 	}
@@ -70,8 +70,8 @@ func (r effectRow) job(at time.Time) job {
 
 // jobToken is response.Job.Token: the attempt, and how much had been wanted of the effect when it was loaded.
 type jobToken struct {
-	task Task
-	seen int64
+	task          Task
+	requestedSeen int64
 }
 
 func (t domainTx) Enqueue(effects ...incident.Effect) error {
@@ -87,7 +87,7 @@ func (t domainTx) Enqueue(effects ...incident.Effect) error {
 	}
 	var jobs []job
 	for _, e := range effects {
-		j, err := t.put(e)
+		j, err := t.upsertEffect(e)
 		if err != nil {
 			return fmt.Errorf("enqueue %s: %w", e.Key, err)
 		}
@@ -106,79 +106,79 @@ func (t domainTx) lockLane(lane string) error {
 	return nil
 }
 
-// put writes one effect and returns the job it needs now, if any.
-func (t domainTx) put(e incident.Effect) ([]job, error) {
+// upsertEffect writes one effect and returns the job it needs now, if any.
+func (t domainTx) upsertEffect(e incident.Effect) ([]job, error) {
 	args, err := json.Marshal(e.Args)
 	if err != nil {
 		return nil, fmt.Errorf("encode arguments: %w", err)
 	}
-	row := effectRow{Key: e.Key, Kind: string(e.Kind), IncidentID: int64(e.Incident), Seq: int64(e.Seq), Lane: e.Lane, Kept: e.Kept,
-		Urgent: e.Urgent, After: optional(e.After), Args: string(args), CreatedAt: t.s.now()}
-	if err := t.takeTurn(&row); err != nil {
+	row := effectRow{Key: e.Key, Kind: string(e.Kind), IncidentID: int64(e.Incident), Seq: int64(e.Seq), Lane: e.Lane, Refresh: e.Refresh,
+		Urgent: e.Urgent, After: timeOrNil(e.After), Args: string(args), CreatedAt: t.s.now()}
+	if err := t.appendToLane(&row); err != nil {
 		return nil, err
 	}
 	var ids []int64
-	err = t.db.Raw(`INSERT INTO effects (key, kind, incident_id, seq, lane, turn, kept, urgent, after, args, state, created_at)
+	err = t.db.Raw(`INSERT INTO effects (key, kind, incident_id, seq, lane, lane_pos, refresh, urgent, after, args, state, created_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id`,
-		row.Key, row.Kind, row.IncidentID, row.Seq, row.Lane, row.Turn, row.Kept, row.Urgent, row.After, row.Args, row.State, row.CreatedAt).Scan(&ids).Error
+		row.Key, row.Kind, row.IncidentID, row.Seq, row.Lane, row.LanePos, row.Refresh, row.Urgent, row.After, row.Args, row.State, row.CreatedAt).Scan(&ids).Error
 	if err != nil {
 		return nil, err
 	}
 	if len(ids) == 0 {
-		if !e.Kept {
+		if !e.Refresh {
 			return nil, nil // said once
 		}
-		return t.wantAgain(row)
+		return t.requestRefresh(row)
 	}
 	row.ID = ids[0]
-	if row.State == effectWaiting {
+	if row.State == effectPending {
 		return nil, nil
 	}
-	return []job{row.job(moment(row.After))}, nil
+	return []job{row.job(timeOrZero(row.After))}, nil
 }
 
-// takeTurn puts the row at the end of its lane, which is locked: due if it is alone there, else waiting.
-func (t domainTx) takeTurn(row *effectRow) error {
-	row.State, row.Turn = effectDue, 1
+// appendToLane puts the row at the end of its lane, which is locked: due if it is alone there, else waiting.
+func (t domainTx) appendToLane(row *effectRow) error {
+	row.State, row.LanePos = effectAvailable, 1
 	if row.Lane == "" {
 		return nil
 	}
 	var last int64
-	err := t.db.Raw("SELECT coalesce(max(turn), 0) FROM effects WHERE lane = ? AND state IN ('due', 'waiting')", row.Lane).Scan(&last).Error
+	err := t.db.Raw("SELECT coalesce(max(lane_pos), 0) FROM effects WHERE lane = ? AND state IN ('due', 'waiting')", row.Lane).Scan(&last).Error
 	if err != nil {
 		return err
 	}
 	if last > 0 {
-		row.State, row.Turn = effectWaiting, last+1
+		row.State, row.LanePos = effectPending, last+1
 	}
 	return nil
 }
 
-// wantAgain makes a kept effect due again. While it is due or waiting, being wanted once more is enough: the run to
+// requestRefresh makes a kept effect due again. While it is due or waiting, being wanted once more is enough: the run to
 // come, or the end of the one under way, sees it.
-func (t domainTx) wantAgain(row effectRow) ([]job, error) {
-	known, err := t.effectRow("kept AND incident_id = ? AND kind = ?", row.IncidentID, row.Kind)
+func (t domainTx) requestRefresh(row effectRow) ([]job, error) {
+	known, err := t.effectRow("refresh AND incident_id = ? AND kind = ?", row.IncidentID, row.Kind)
 	if err != nil {
 		return nil, err
 	}
-	if !known.settled() {
-		return nil, t.db.Exec("UPDATE effects SET wanted = wanted + 1, seq = ? WHERE id = ?", row.Seq, known.ID).Error
+	if !known.finished() {
+		return nil, t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ? WHERE id = ?", row.Seq, known.ID).Error
 	}
-	known.State, known.Turn, known.Lane = row.State, row.Turn, row.Lane
-	err = t.db.Exec("UPDATE effects SET wanted = wanted + 1, seq = ?, state = ?, turn = ?, lane = ? WHERE id = ?",
-		row.Seq, row.State, row.Turn, row.Lane, known.ID).Error
-	if err != nil || known.State == effectWaiting {
+	known.State, known.LanePos, known.Lane = row.State, row.LanePos, row.Lane
+	err = t.db.Exec("UPDATE effects SET requested = requested + 1, seq = ?, state = ?, lane_pos = ?, lane = ? WHERE id = ?",
+		row.Seq, row.State, row.LanePos, row.Lane, known.ID).Error
+	if err != nil || known.State == effectPending {
 		return nil, err
 	}
-	return []job{known.job(t.nextRun(known, moment(row.After)))}, nil
+	return []job{known.job(t.nextRun(known, timeOrZero(row.After)))}, nil
 }
 
 // nextRun keeps the pause between two runs of a kept effect.
 func (t domainTx) nextRun(row effectRow, after time.Time) time.Time {
-	if !row.Kept || row.RanAt == nil {
+	if !row.Refresh || row.RanAt == nil {
 		return after
 	}
-	if rested := row.RanAt.Add(keptPause); rested.After(t.s.now()) && rested.After(after) {
+	if rested := row.RanAt.Add(refreshInterval); rested.After(t.s.now()) && rested.After(after) {
 		return rested
 	}
 	return after
@@ -209,23 +209,23 @@ func (t domainTx) Effect(job response.Job) (incident.Effect, bool, error) {
 		return incident.Effect{}, false, err
 	}
 	if token, ok := job.Token.(*jobToken); ok {
-		token.seen = row.Wanted
+		token.requestedSeen = row.Requested
 	}
 	e, err := row.effect()
-	return e, row.settled(), err
+	return e, row.finished(), err
 }
 
-func (t domainTx) Finish(job response.Job, result string) error {
-	return t.settle(job, effectFinished, result)
+func (t domainTx) CompleteEffect(job response.Job, result string) error {
+	return t.finishEffect(job, effectCompleted, result)
 }
 
-func (t domainTx) GiveUp(job response.Job, reason string) error {
-	return t.settle(job, effectGivenUp, reason)
+func (t domainTx) DiscardEffect(job response.Job, reason string) error {
+	return t.finishEffect(job, effectDiscarded, reason)
 }
 
-// settle completes the job, writes the ledger and lets the next of the lane go.
-func (t domainTx) settle(job response.Job, outcome, result string) error {
-	token, err := t.hold(job)
+// finishEffect completes the job, writes the ledger and lets the next of the lane go.
+func (t domainTx) finishEffect(job response.Job, outcome, result string) error {
+	token, err := t.completeJob(job)
 	if err != nil {
 		return err
 	}
@@ -245,69 +245,69 @@ func (t domainTx) settle(job response.Job, outcome, result string) error {
 		return fmt.Errorf("write the ledger: %w", err)
 	}
 	state := outcome
-	if row.Kept {
+	if row.Refresh {
 		state = effectIdle
 	}
 	if err := t.db.Exec("UPDATE effects SET state = ?, ran_at = ? WHERE id = ?", state, now, row.ID).Error; err != nil {
 		return fmt.Errorf("settle effect %d: %w", row.ID, err)
 	}
-	if err := t.next(row.Lane); err != nil {
+	if err := t.startNextInLane(row.Lane); err != nil {
 		return err
 	}
-	if !row.Kept || row.Wanted == token.seen {
+	if !row.Refresh || row.Requested == token.requestedSeen {
 		return nil
 	}
 	row.State, row.RanAt = effectIdle, &now
-	return t.runAgain(row)
+	return t.requeueRefresh(row)
 }
 
-// runAgain makes a kept effect due that was wanted while it ran.
-func (t domainTx) runAgain(row effectRow) error {
-	if err := t.takeTurn(&row); err != nil {
+// requeueRefresh makes a kept effect due that was wanted while it ran.
+func (t domainTx) requeueRefresh(row effectRow) error {
+	if err := t.appendToLane(&row); err != nil {
 		return err
 	}
-	if err := t.db.Exec("UPDATE effects SET state = ?, turn = ? WHERE id = ?", row.State, row.Turn, row.ID).Error; err != nil {
+	if err := t.db.Exec("UPDATE effects SET state = ?, lane_pos = ? WHERE id = ?", row.State, row.LanePos, row.ID).Error; err != nil {
 		return fmt.Errorf("want effect %d again: %w", row.ID, err)
 	}
-	if row.State == effectWaiting {
+	if row.State == effectPending {
 		return nil
 	}
 	return t.tx.enqueue(row.job(t.nextRun(row, time.Time{})))
 }
 
-// next starts the first of a lane that waits, once nothing of it is due.
-func (t domainTx) next(lane string) error {
+// startNextInLane starts the first of a lane that waits, once nothing of it is due.
+func (t domainTx) startNextInLane(lane string) error {
 	if lane == "" {
 		return nil
 	}
 	var rows []effectRow
-	err := t.db.Raw("SELECT * FROM effects WHERE lane = ? AND state IN ('due', 'waiting') ORDER BY turn LIMIT 1", lane).Scan(&rows).Error
-	if err != nil || len(rows) == 0 || rows[0].State == effectDue {
+	err := t.db.Raw("SELECT * FROM effects WHERE lane = ? AND state IN ('due', 'waiting') ORDER BY lane_pos LIMIT 1", lane).Scan(&rows).Error
+	if err != nil || len(rows) == 0 || rows[0].State == effectAvailable {
 		return err
 	}
 	row := rows[0]
 	if err := t.db.Exec("UPDATE effects SET state = 'due' WHERE id = ?", row.ID).Error; err != nil {
 		return fmt.Errorf("start effect %d: %w", row.ID, err)
 	}
-	return t.tx.enqueue(row.job(t.nextRun(row, moment(row.After))))
+	return t.tx.enqueue(row.job(t.nextRun(row, timeOrZero(row.After))))
 }
 
-func (t domainTx) Postpone(job response.Job, until time.Time) error {
-	if _, err := t.hold(job); err != nil {
+func (t domainTx) SnoozeEffect(job response.Job, until time.Time) error {
+	if _, err := t.completeJob(job); err != nil {
 		return err
 	}
 	row, err := t.lockEffect(job.Effect)
 	if err != nil {
 		return err
 	}
-	if err := t.db.Exec("UPDATE effects SET after = ? WHERE id = ?", stamp(until), row.ID).Error; err != nil {
+	if err := t.db.Exec("UPDATE effects SET after = ? WHERE id = ?", dbTime(until), row.ID).Error; err != nil {
 		return fmt.Errorf("postpone effect %d: %w", row.ID, err)
 	}
 	return t.tx.enqueue(row.job(until))
 }
 
-// hold completes the River job of this attempt, which fails if the attempt no longer holds it.
-func (t domainTx) hold(job response.Job) (*jobToken, error) {
+// completeJob completes the River job of this attempt, which fails if the attempt no longer holds it.
+func (t domainTx) completeJob(job response.Job) (*jobToken, error) {
 	token, ok := job.Token.(*jobToken)
 	if !ok {
 		return nil, fmt.Errorf("effect %d: the job was not given out by this store", job.Effect)
@@ -327,17 +327,17 @@ func (t domainTx) lockEffect(id int64) (effectRow, error) {
 	return t.effectRow("id = ?", id)
 }
 
-// performer adapts response.Desk.Perform to the queue.
-func (s *Store) performer(perform func(context.Context, response.Job) error) handler {
+// effectHandler adapts response.Desk.Perform to the queue.
+func (s *Store) effectHandler(perform func(context.Context, response.Job) error) handler {
 	return func(ctx context.Context, task Task) error {
 		job := response.Job{Effect: task.IDs[0], Attempt: task.Attempt, Token: &jobToken{task: task}}
 		err := perform(ctx, job)
 		var later *incident.RetryAfter
-		if err == nil || !task.last() || errors.As(err, &later) {
+		if err == nil || !task.isLastAttempt() || errors.As(err, &later) {
 			return err
 		}
 		given := s.Tx(context.WithoutCancel(ctx), func(t response.Tx) error {
-			return t.GiveUp(job, fmt.Sprintf("none of %d attempts succeeded", task.Attempt))
+			return t.DiscardEffect(job, fmt.Sprintf("none of %d attempts succeeded", task.Attempt))
 		})
 		return errors.Join(err, given)
 	}

@@ -17,7 +17,7 @@ import (
 
 func (s *Store) perform(t *testing.T, do func(ctx context.Context, job response.Job) error) {
 	t.Helper()
-	if err := s.Run(t.Context(), Work{Perform: do}); err != nil {
+	if err := s.Run(t.Context(), JobFuncs{Perform: do}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -41,7 +41,7 @@ func (s *Store) finisher(saw chan<- performed) func(context.Context, response.Jo
 			if e, done, err = tx.Effect(job); err != nil || done {
 				return err
 			}
-			return tx.Finish(job, "ok")
+			return tx.CompleteEffect(job, "ok")
 		})
 		saw <- performed{e, job}
 		return err
@@ -118,7 +118,7 @@ func TestLaneKeepsItsOrder(t *testing.T) {
 				return errors.New("fails once; the lane waits")
 			case e.Key == "k05":
 				saw <- performed{e, job}
-				return s.Tx(ctx, func(tx response.Tx) error { return tx.GiveUp(job, "hopeless; the lane goes on") })
+				return s.Tx(ctx, func(tx response.Tx) error { return tx.DiscardEffect(job, "hopeless; the lane goes on") })
 			}
 			return finish(ctx, job)
 		})
@@ -163,13 +163,13 @@ func TestLaneSurvivesRaces(t *testing.T) {
 func TestKeptEffectRunsAgainForWhatItMissed(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		card := incident.Effect{Key: "INC-1/card", Kind: incident.EffectCard, Incident: 1, Seq: 1, Kept: true}
+		card := incident.Effect{Key: "INC-1/card", Kind: incident.EffectCard, Incident: 1, Seq: 1, Refresh: true}
 		began, goOn := make(chan time.Time, 10), make(chan struct{})
 		s.perform(t, func(ctx context.Context, job response.Job) error {
 			err := s.Tx(ctx, func(tx response.Tx) error { _, _, err := tx.Effect(job); return err })
 			began <- time.Now()
 			<-goOn
-			return errors.Join(err, s.Tx(ctx, func(tx response.Tx) error { return tx.Finish(job, "ts") }))
+			return errors.Join(err, s.Tx(ctx, func(tx response.Tx) error { return tx.CompleteEffect(job, "ts") }))
 		})
 		enqueue := func(seq int) {
 			t.Helper()
@@ -187,7 +187,7 @@ func TestKeptEffectRunsAgainForWhatItMissed(t *testing.T) {
 			t.Errorf("ran again after %v", pause)
 		}
 		goOn <- struct{}{}
-		s.settle(t, 1, "SELECT count(*) FROM effects WHERE state = 'idle' AND wanted = 6 AND seq = 6")
+		s.settle(t, 1, "SELECT count(*) FROM effects WHERE state = 'idle' AND requested = 6 AND seq = 6")
 		enqueue(9) // idle, it becomes due again
 		receive(t, began)
 		goOn <- struct{}{}
@@ -203,7 +203,7 @@ func TestPostponedEffectComesBack(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		timer := effectOf("timer", "")
-		timer.Kind, timer.After = incident.EffectPageTimer, time.Now().Add(300*time.Millisecond)
+		timer.Kind, timer.After = incident.EffectEscalationTimer, time.Now().Add(300*time.Millisecond)
 		began := time.Now()
 		s.write(t, func(tx response.Tx) error { return tx.Enqueue(timer) })
 		saw := make(chan time.Duration, 10)
@@ -215,9 +215,9 @@ func TestPostponedEffectComesBack(t *testing.T) {
 					return err
 				}
 				if runs == 1 {
-					return tx.Postpone(job, time.Now().Add(500*time.Millisecond))
+					return tx.SnoozeEffect(job, time.Now().Add(500*time.Millisecond))
 				}
-				return tx.Finish(job, "")
+				return tx.CompleteEffect(job, "")
 			})
 			saw <- time.Since(began)
 			return err
@@ -258,8 +258,8 @@ func TestForeignJobsAreRefused(t *testing.T) {
 	s := openTest(t, storetest.SQLite(t))
 	s.write(t, func(tx response.Tx) error { return tx.Enqueue(effectOf("k", "")) })
 	for _, f := range []func(response.Tx) error{
-		func(tx response.Tx) error { return tx.Finish(response.Job{Effect: 1}, "") },
-		func(tx response.Tx) error { return tx.Postpone(response.Job{Effect: 1}, noon) },
+		func(tx response.Tx) error { return tx.CompleteEffect(response.Job{Effect: 1}, "") },
+		func(tx response.Tx) error { return tx.SnoozeEffect(response.Job{Effect: 1}, noon) },
 		func(tx response.Tx) error { _, _, err := tx.Effect(response.Job{Effect: 99}); return err },
 	} {
 		if err := s.Tx(t.Context(), f); err == nil {
@@ -281,7 +281,7 @@ func TestRotationLeavesEverythingReadable(t *testing.T) {
 		s := openTest(t, url, func(c *Config) { c.Keyset = keys })
 		inc := s.open(t, "title")
 		s.write(t, func(tx response.Tx) error {
-			_, _, err := tx.Tally(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon, response.Decision{})
+			_, _, err := tx.CountAlert(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon, response.RoutingDecision{})
 			return errors.Join(err, tx.PutDirectory(incident.Directory{}), tx.PutDocument(inc.ID, incident.Document{Revision: 1}), tx.Audit(response.Access{Action: "show"}))
 		})
 		n, err := s.Rotate(t.Context(), true)
@@ -296,11 +296,11 @@ func TestRotationLeavesEverythingReadable(t *testing.T) {
 			t.Fatal(err)
 		}
 		reopened := openTest(t, url, func(c *Config) { c.Keyset = again })
-		if v, err := reopened.Verify(t.Context()); err != nil || len(v.Faults) > 0 || v.Ciphertexts != 8 {
+		if v, err := reopened.Verify(t.Context()); err != nil || len(v.Problems) > 0 || v.Ciphertexts != 8 {
 			t.Errorf("%+v, %v", v, err)
 		}
 		reopened.write(t, func(tx response.Tx) error { // fingerprints are the same: the copy is recognized
-			_, before, err := tx.Tally(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon, response.Decision{})
+			_, before, err := tx.CountAlert(inc.ID, incident.Alert{Source: "s", Title: "boom", Fingerprint: "f"}, 1, noon, response.RoutingDecision{})
 			if before != 1 {
 				t.Errorf("before %d", before)
 			}
@@ -331,14 +331,14 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 					return err
 				})
 			}
-			if v, err := s.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
+			if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
 				t.Fatalf("before: %+v, %v", v, err)
 			}
 			if err := s.tx(t.Context(), func(tx *tx) error { return tx.db.Exec(c.tamper).Error }); err != nil {
 				t.Fatal(err)
 			}
 			v, err := s.Verify(t.Context())
-			if err != nil || !slices.ContainsFunc(v.Faults, func(f VerifyFault) bool { return strings.Contains(f.Where, c.where) }) {
+			if err != nil || !slices.ContainsFunc(v.Problems, func(f VerifyProblem) bool { return strings.Contains(f.Where, c.where) }) {
 				t.Errorf("%+v, %v", v, err)
 			}
 		})

@@ -332,7 +332,7 @@ func TestOtherReplicasJobsAreLeftAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.recoverJobs(t.Context()); err != nil {
+	if err := s.requeueOrphans(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.count(t, "SELECT count(*) FROM river_job WHERE state = 'running'"); n != 1 {
@@ -440,7 +440,7 @@ func TestAKeysetThatCannotBeSavedIsNotRotated(t *testing.T) {
 	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Rotate(t.Context(), true); err == nil || keys.Keys() != 1 || !keys.Fresh(before) {
+	if _, err := s.Rotate(t.Context(), true); err == nil || keys.Keys() != 1 || !keys.SealedWithPrimary(before) {
 		t.Errorf("rotated into nowhere: %d keys, %v", keys.Keys(), err)
 	}
 }

@@ -28,15 +28,15 @@ var (
 	errStale = errors.New("the job is no longer held by this attempt")
 )
 
-// classify marks the errors that are the database's trouble, not the caller's, with ErrUnavailable.
-func classify(err error) error {
-	if err == nil || errors.Is(err, ErrUnavailable) || !unavailable(err) {
+// wrapUnavailable marks the errors that are the database's trouble, not the caller's, with ErrUnavailable.
+func wrapUnavailable(err error) error {
+	if err == nil || errors.Is(err, ErrUnavailable) || !isUnavailable(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
-func unavailable(err error) bool {
+func isUnavailable(err error) bool {
 	var lite *sqlite.Error
 	if errors.As(err, &lite) {
 		switch lite.Code() & 0xff { // the primary code
@@ -66,18 +66,18 @@ func unavailable(err error) bool {
 		errors.Is(err, sql.ErrConnDone) || errors.Is(err, driver.ErrBadConn)
 }
 
-// unknownOutcome is a commit of which nobody can say whether it took place: it was asked for and no answer came. Who
+// commitUnknownError is a commit of which nobody can say whether it took place: it was asked for and no answer came. Who
 // has to answer a person looks for its method; every other error of a transaction means that nothing was committed.
-type unknownOutcome struct{ err error }
+type commitUnknownError struct{ err error }
 
-func (e *unknownOutcome) Error() string { return "its outcome is unknown: " + e.err.Error() }
-func (e *unknownOutcome) Unwrap() error { return e.err }
+func (e *commitUnknownError) Error() string { return "its outcome is unknown: " + e.err.Error() }
+func (e *commitUnknownError) Unwrap() error { return e.err }
 
 // OutcomeUnknown reports that the transaction may have been committed all the same.
-func (e *unknownOutcome) OutcomeUnknown() bool { return true }
+func (e *commitUnknownError) OutcomeUnknown() bool { return true }
 
-// leftNothing says whether a commit that failed is known to have been rolled back.
-func leftNothing(err error) bool {
+// wasRolledBack says whether a commit that failed is known to have been rolled back.
+func wasRolledBack(err error) bool {
 	var lite *sqlite.Error
 	if errors.As(err, &lite) {
 		// The frames of the commit may be in the journal although it could not be synchronized.
@@ -90,8 +90,8 @@ func leftNothing(err error) bool {
 	return errors.Is(err, sql.ErrTxDone) || errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
 }
 
-// collided says whether a transaction was rolled back because it met another one and may simply run again.
-func collided(err error) bool {
+// isTxConflict says whether a transaction was rolled back because it met another one and may simply run again.
+func isTxConflict(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
 	}

@@ -52,7 +52,7 @@ func (t domainTx) appendEvents(id incident.ID, events []incident.Event) error {
 	}
 	rows := make([]eventRow, len(events))
 	for i, e := range events {
-		rows[i] = eventRow{IncidentID: int64(id), Seq: int64(e.Seq), Kind: string(e.Kind), RecordedAt: stamp(e.RecordedAt), Hash: e.Hash}
+		rows[i] = eventRow{IncidentID: int64(id), Seq: int64(e.Seq), Kind: string(e.Kind), RecordedAt: dbTime(e.RecordedAt), Hash: e.Hash}
 		var err error
 		if rows[i].SealedBody, err = t.s.seal("events", rows[i].key(), "sealed_body", e); err != nil {
 			return err

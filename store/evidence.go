@@ -8,8 +8,8 @@ import (
 	"tocsin/bot/response"
 )
 
-// routingRow is a row of the table routings: the rules that were in force together.
-type routingRow struct {
+// configurationRow is a row of the table routings: the rules that were in force together.
+type configurationRow struct {
 	ID              int64
 	Digest          string
 	DetectionDigest string
@@ -19,7 +19,7 @@ type routingRow struct {
 }
 
 func (r reader) Configuration(id int64) (c response.Configuration, err error) {
-	var rows []routingRow
+	var rows []configurationRow
 	if err := r.db.Raw("SELECT * FROM routings WHERE id = ?", id).Scan(&rows).Error; err != nil {
 		return c, fmt.Errorf("read a configuration: %w", err)
 	}
@@ -38,7 +38,7 @@ func (r reader) Configuration(id int64) (c response.Configuration, err error) {
 }
 
 func (t domainTx) PutConfiguration(c response.Configuration) (int64, error) {
-	var row routingRow
+	var row configurationRow
 	err := t.db.Raw(`INSERT INTO routings (digest, detection_digest, at, sealed_rules) VALUES (?, ?, ?, ?)
 		ON CONFLICT (digest, detection_digest) DO UPDATE SET digest = excluded.digest RETURNING id, sealed_rules`,
 		c.Routing.Digest, c.Detection.Digest, t.s.now(), []byte{}).Scan(&row).Error
@@ -71,14 +71,14 @@ func (r reader) FirstDelivery(alert int64) (row int64, err error) {
 	return row, nil
 }
 
-func (r reader) Unread(source string, limit int) (out []incident.Received, err error) {
+func (r reader) UndecodableDeliveries(source string, limit int) (out []incident.StoredDelivery, err error) {
 	var rows []inboxRow
 	err = r.db.Raw("SELECT * FROM inbox WHERE source = ? AND outcome = 'undecodable' ORDER BY id DESC LIMIT ?", source, limit).Scan(&rows).Error
 	if err != nil {
 		return nil, fmt.Errorf("list the deliveries that could not be read: %w", err)
 	}
 	for _, row := range rows {
-		one := incident.Received{ID: row.ID, Source: row.Source, At: row.ReceivedAt.UTC(), Outcome: row.Outcome}
+		one := incident.StoredDelivery{ID: row.ID, Source: row.Source, At: row.ReceivedAt.UTC(), Outcome: row.Outcome}
 		if len(row.SealedReason) > 0 {
 			if err := r.s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_reason", row.SealedReason, &one.Reason); err != nil {
 				return nil, err
@@ -89,7 +89,7 @@ func (r reader) Unread(source string, limit int) (out []incident.Received, err e
 	return out, nil
 }
 
-func (r reader) Delivery(id int64) (out incident.Received, settled response.Settled, err error) {
+func (r reader) Delivery(id int64) (out incident.StoredDelivery, settled response.DeliveryOutcome, err error) {
 	var rows []inboxRow
 	if err := r.db.Raw("SELECT * FROM inbox JOIN bodies ON inbox_id = id WHERE id = ?", id).Scan(&rows).Error; err != nil {
 		return out, settled, fmt.Errorf("read a delivery: %w", err)
@@ -103,12 +103,12 @@ func (r reader) Delivery(id int64) (out incident.Received, settled response.Sett
 	if err := r.s.unseal("inbox", key, "sealed_body", row.SealedBody, &d); err != nil {
 		return out, settled, err
 	}
-	settled = row.settled()
+	settled = row.deliveryOutcome()
 	if len(row.SealedReason) > 0 {
 		if err := r.s.unseal("inbox", key, "sealed_reason", row.SealedReason, &settled.Reason); err != nil {
 			return out, settled, err
 		}
 	}
-	return incident.Received{ID: id, Source: row.Source, At: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, SHA256: d.hash(),
+	return incident.StoredDelivery{ID: id, Source: row.Source, At: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified, SHA256: d.hash(),
 		Outcome: row.Outcome, Reason: settled.Reason, Body: d.Body}, settled, nil
 }

@@ -41,7 +41,7 @@ func (s *Store) crowd(t testing.TB, rows int) {
 		SELECT 'sentry', 'h' || i, ` + at + `, ` + at + `, 'watched', i FROM n`)
 	fill(`INSERT INTO bodies (inbox_id, sealed_body) SELECT i, ` + blob + ` FROM n`)
 	fill(`INSERT INTO openings (at) SELECT ` + at + ` FROM n WHERE i < 100`)
-	fill(`INSERT INTO effects (key, kind, incident_id, seq, lane, turn, kept, urgent, args, state, created_at)
+	fill(`INSERT INTO effects (key, kind, incident_id, seq, lane, lane_pos, refresh, urgent, args, state, created_at)
 		SELECT 'k' || i, 'post', i, 1, '', 1, false, false, '{}', 'finished', ` + at + ` FROM n`)
 	fill(`INSERT INTO correlations (key_hash, incident_id, live, ended_at) SELECT 'c' || i, 1, false, ` + at + ` FROM n`)
 	if err := s.tx(context.Background(), func(t *tx) error { return t.db.Exec("ANALYZE").Error }); err != nil {
@@ -92,7 +92,7 @@ func TestNothingReadsAWholeTable(t *testing.T) {
 		s := openTest(t, url)
 		s.open(t, "the first")
 		s.crowd(t, 20_000)
-		now := stamp(noon)
+		now := dbTime(noon)
 		for what, q := range map[string]struct {
 			query string
 			args  []any
@@ -111,8 +111,8 @@ func TestNothingReadsAWholeTable(t *testing.T) {
 			"a delivery that is known":      {"SELECT id FROM inbox WHERE source = ? AND delivery_hash = ?", []any{"sentry", "h"}},
 			"the newest of a shelf":         {"SELECT * FROM alerts WHERE incident_id = ? ORDER BY last_at DESC, id DESC LIMIT 50", []any{0}},
 			"the old ones of a shelf":       {"SELECT id FROM alerts WHERE incident_id = ? AND last_at < ? ORDER BY last_at LIMIT 500", []any{0, now.AddDate(-1, 0, 0)}},
-			"the work of an incident":       {"SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT kept AND state IN ('finished', 'given_up') LIMIT 500", []any{7}},
-			"the next of a lane":            {"SELECT * FROM effects WHERE lane = ? AND state IN ('due', 'waiting') ORDER BY turn LIMIT 1", []any{"INC-1/channel"}},
+			"the work of an incident":       {"SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('finished', 'given_up') LIMIT 500", []any{7}},
+			"the next of a lane":            {"SELECT * FROM effects WHERE lane = ? AND state IN ('due', 'waiting') ORDER BY lane_pos LIMIT 1", []any{"INC-1/channel"}},
 			"an alert":                      {"SELECT * FROM alerts WHERE id = ?", []any{5}},
 			"the routing it was decided by": {"SELECT id, at, sealed_rules FROM routings WHERE id = ?", []any{1}},
 		} {
@@ -143,13 +143,13 @@ func (s *Store) report(t testing.TB, n, size int) {
 	err := s.Tx(context.Background(), func(tx response.Tx) error {
 		for k := range size {
 			a := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: strconv.Itoa(n*size + k), Correlation: strconv.Itoa(k)}
-			if _, err := tx.Correlated("sentry:"+a.Fingerprint, a.Correlation); err != nil {
+			if _, err := tx.IncidentByCorrelation("sentry:"+a.Fingerprint, a.Correlation); err != nil {
 				return err
 			}
-			if _, _, err := tx.Ended(a.Correlation, a, noon); err != nil {
+			if _, _, err := tx.EndedIncident(a.Correlation, a, noon); err != nil {
 				return err
 			}
-			if _, _, err := tx.Tally(response.Watched, a, 1, noon, response.Decision{}); err != nil {
+			if _, _, err := tx.CountAlert(response.WatchedAlerts, a, 1, noon, response.RoutingDecision{}); err != nil {
 				return err
 			}
 		}

@@ -34,7 +34,7 @@ func FuzzEvidence(f *testing.F) {
 	f.Fuzz(func(t *testing.T, id, header string, body []byte) {
 		id = strings.ToValidUTF8(id, "?") // as the edge has it
 		readable := string([]rune(header))
-		in := intake.Delivery{Source: "sentry", ID: id, Header: map[string]string{"Sentry-Hook-Resource": header}, Body: bytes.Clone(body), Received: stamp(noon), Sender: "10.0.0.1"}
+		in := intake.Delivery{Source: "sentry", ID: id, Header: map[string]string{"Sentry-Hook-Resource": header}, Body: bytes.Clone(body), Received: dbTime(noon), Sender: "10.0.0.1"}
 		if err := s.Accept(t.Context(), []intake.Delivery{in, in}); err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func FuzzEvidence(f *testing.F) {
 			t.Fatal("storing changed the body")
 		}
 		seen := 0
-		err := s.Deliveries(t.Context(), Span{}, func(row int64, d intake.Delivery, sha256 string) error {
+		err := s.Deliveries(t.Context(), DeliveryFilter{}, func(row int64, d intake.Delivery, sha256 string) error {
 			if d.ID != id {
 				return nil
 			}

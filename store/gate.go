@@ -6,27 +6,27 @@ import (
 	"sync"
 )
 
-// gate lets one at a time through. Some go ahead of the others; where both wait they alternate, so that nobody is held
+// priorityMutex lets one at a time through. Some go ahead of the others; where both wait they alternate, so that nobody is held
 // up for ever. Within each of the two the order is that of coming.
-type gate struct {
-	mu       sync.Mutex
-	inside   bool
-	wasAhead bool // who is inside
-	ahead    []chan struct{}
-	others   []chan struct{}
+type priorityMutex struct {
+	mu              sync.Mutex
+	locked          bool
+	lastPriority    bool // who is inside
+	priorityWaiters []chan struct{}
+	waiters         []chan struct{}
 }
 
-// enter waits to be let in. Whoever got no error leaves again.
-func (g *gate) enter(ctx context.Context, ahead bool) error {
+// lock waits to be let in. Whoever got no error leaves again.
+func (g *priorityMutex) lock(ctx context.Context, ahead bool) error {
 	g.mu.Lock()
-	if !g.inside {
-		g.inside, g.wasAhead = true, ahead
+	if !g.locked {
+		g.locked, g.lastPriority = true, ahead
 		g.mu.Unlock()
 		return nil
 	}
-	waiting, called := &g.others, make(chan struct{})
+	waiting, called := &g.waiters, make(chan struct{})
 	if ahead {
-		waiting = &g.ahead
+		waiting = &g.priorityWaiters
 	}
 	*waiting = append(*waiting, called)
 	g.mu.Unlock()
@@ -40,24 +40,24 @@ func (g *gate) enter(ctx context.Context, ahead bool) error {
 	if at := slices.Index(*waiting, called); at >= 0 {
 		*waiting = slices.Delete(*waiting, at, at+1)
 	} else { // called in while giving up
-		g.callNext()
+		g.handOff()
 	}
 	return ctx.Err()
 }
 
-func (g *gate) leave() {
+func (g *priorityMutex) unlock() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.callNext()
+	g.handOff()
 }
 
-func (g *gate) callNext() {
-	g.wasAhead = len(g.ahead) > 0 && !(g.wasAhead && len(g.others) > 0)
-	waiting := &g.others
-	if g.wasAhead {
-		waiting = &g.ahead
+func (g *priorityMutex) handOff() {
+	g.lastPriority = len(g.priorityWaiters) > 0 && !(g.lastPriority && len(g.waiters) > 0)
+	waiting := &g.waiters
+	if g.lastPriority {
+		waiting = &g.priorityWaiters
 	}
-	if g.inside = len(*waiting) > 0; g.inside {
+	if g.locked = len(*waiting) > 0; g.locked {
 		close((*waiting)[0])
 		*waiting = slices.Delete(*waiting, 0, 1)
 	}

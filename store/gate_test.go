@@ -14,7 +14,7 @@ import (
 // Who is ahead comes first, and after each of them one of the others.
 func TestTheGateCallsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g gate
+		var g priorityMutex
 		said := make(chan string, 6)
 		order := func() (names []string) {
 			for len(said) > 0 {
@@ -26,7 +26,7 @@ func TestTheGateCallsInOrder(t *testing.T) {
 			go func() {
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
-				if err := g.enter(ctx, ahead); err != nil {
+				if err := g.lock(ctx, ahead); err != nil {
 					if !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("%s: %v", name, err)
 					}
@@ -34,11 +34,11 @@ func TestTheGateCallsInOrder(t *testing.T) {
 					return
 				}
 				said <- name
-				g.leave()
+				g.unlock()
 			}()
 			synctest.Wait()
 		}
-		if err := g.enter(t.Context(), false); err != nil {
+		if err := g.lock(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 		come("first", false, time.Hour)
@@ -51,20 +51,20 @@ func TestTheGateCallsInOrder(t *testing.T) {
 		if got, want := order(), []string{"impatient gave up", "impatient ahead gave up"}; !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 			t.Errorf("before: %v, want %v", got, want)
 		}
-		g.leave()
+		g.unlock()
 		synctest.Wait()
 		if got, want := order(), []string{"ahead", "first", "ahead too", "second"}; !slices.Equal(got, want) {
 			t.Errorf("they came in as %v, want %v", got, want)
 		}
-		if g.inside || len(g.ahead)+len(g.others) != 0 {
-			t.Errorf("in the end %v, %d and %d wait", g.inside, len(g.ahead), len(g.others))
+		if g.locked || len(g.priorityWaiters)+len(g.waiters) != 0 {
+			t.Errorf("in the end %v, %d and %d wait", g.locked, len(g.priorityWaiters), len(g.waiters))
 		}
 	})
 }
 
 // Whoever gives up just when it is called in passes the call on: nobody waits for ever, and no two are inside.
 func TestNobodyIsLostAtTheGate(t *testing.T) {
-	var g gate
+	var g priorityMutex
 	var all sync.WaitGroup
 	inside, entered := 0, 0
 	for n := range 8 {
@@ -72,20 +72,20 @@ func TestNobodyIsLostAtTheGate(t *testing.T) {
 		all.Go(func() {
 			for range 2000 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(20))*time.Microsecond)
-				if err := g.enter(ctx, random.IntN(4) == 0); err == nil {
+				if err := g.lock(ctx, random.IntN(4) == 0); err == nil {
 					if inside++; inside != 1 {
 						t.Errorf("%d are inside", inside)
 					}
 					entered++
 					inside--
-					g.leave()
+					g.unlock()
 				}
 				cancel()
 			}
 		})
 	}
 	all.Wait()
-	if entered == 0 || g.inside || len(g.ahead)+len(g.others) != 0 {
-		t.Errorf("%d entered; in the end %v, %d and %d wait", entered, g.inside, len(g.ahead), len(g.others))
+	if entered == 0 || g.locked || len(g.priorityWaiters)+len(g.waiters) != 0 {
+		t.Errorf("%d entered; in the end %v, %d and %d wait", entered, g.locked, len(g.priorityWaiters), len(g.waiters))
 	}
 }

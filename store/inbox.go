@@ -30,8 +30,8 @@ const (
 	drainRows  = 512     // rows that are read at once at most
 	drainBytes = 8 << 20 // and what they weigh, but for the last one
 
-	// openEnd is the end of a drain that takes everything from its beginning on.
-	openEnd = 1 << 62
+	// noUpperBound is the end of a drain that takes everything from its beginning on.
+	noUpperBound = 1 << 62
 )
 
 // inboxRow is a row of the table inbox, as far as it is read, with its body.
@@ -50,9 +50,9 @@ type inboxRow struct {
 	SealedReason []byte
 }
 
-// settled is what became of the delivery, but for the reason, which is sealed.
-func (r inboxRow) settled() response.Settled {
-	return response.Settled{Row: r.ID, Outcome: r.Outcome, Incident: incident.ID(r.IncidentID), Alert: r.AlertID, Rule: r.Rule, Routing: r.RoutingID}
+// deliveryOutcome is what became of the delivery, but for the reason, which is sealed.
+func (r inboxRow) deliveryOutcome() response.DeliveryOutcome {
+	return response.DeliveryOutcome{Row: r.ID, Outcome: r.Outcome, Incident: incident.ID(r.IncidentID), Alert: r.AlertID, Rule: r.Rule, Routing: r.RoutingID}
 }
 
 // sealedDelivery is what of a delivery is sealed: the body as it was received, its SHA-256, who sent it and how that
@@ -66,7 +66,7 @@ type sealedDelivery struct {
 	Verified string            `json:"verified,omitempty"`
 }
 
-func sealable(d intake.Delivery) sealedDelivery {
+func newSealedDelivery(d intake.Delivery) sealedDelivery {
 	return sealedDelivery{d.ID, d.Header, d.Body, bodyHash(d.Body), d.Sender, d.Verified}
 }
 
@@ -86,10 +86,10 @@ func (d sealedDelivery) hash() string {
 // inboxKey names the row in its ciphertexts. A row has no id before it is written, but its delivery is as unique.
 func inboxKey(source, hash string) string { return source + "/" + hash }
 
-// sealedForm writes the body behind all the rest, which is JSON, and compresses it as fast as can be: a million bodies
+// encode writes the body behind all the rest, which is JSON, and compresses it as fast as can be: a million bodies
 // are not to be made longer, and read letter by letter, for the sake of a common format, and most of what they cost is
 // to write them twice, into the log and into the database.
-func (d sealedDelivery) sealedForm() ([]byte, error) {
+func (d sealedDelivery) encode() ([]byte, error) {
 	body := d.Body
 	d.Body = nil
 	about, err := json.Marshal(d, jsontext.AllowInvalidUTF8(true)) // a header may have any bytes; a delivery is not refused for it
@@ -111,8 +111,8 @@ const (
 	deliveryFormat = 2
 )
 
-// openedForm reads what sealedForm wrote, and rows from before it.
-func (d *sealedDelivery) openedForm(data []byte) (err error) {
+// decode reads what sealedForm wrote, and rows from before it.
+func (d *sealedDelivery) decode(data []byte) (err error) {
 	if len(data) > 0 && data[0] == '{' {
 		return json.Unmarshal(data, d)
 	}
@@ -133,8 +133,8 @@ func (d *sealedDelivery) openedForm(data []byte) (err error) {
 	return err
 }
 
-// arrival is a delivery as it is written.
-type arrival struct {
+// inboxInsert is a delivery as it is written.
+type inboxInsert struct {
 	source, hash string
 	received     time.Time
 	sealed       []byte
@@ -144,19 +144,19 @@ type arrival struct {
 func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	s.sealing.RLock()
 	defer s.sealing.RUnlock()
-	rows := make([]arrival, 0, len(ds)) // sealed before the transaction: the writer is not kept waiting for it
+	rows := make([]inboxInsert, 0, len(ds)) // sealed before the transaction: the writer is not kept waiting for it
 	for _, d := range ds {
 		hash := s.hash("inbox", "delivery", d.Source, d.ID)
-		sealed, err := s.seal("inbox", inboxKey(d.Source, hash), "sealed_body", sealable(d))
+		sealed, err := s.seal("inbox", inboxKey(d.Source, hash), "sealed_body", newSealedDelivery(d))
 		if err != nil {
 			return err
 		}
-		rows = append(rows, arrival{d.Source, hash, stamp(d.Received), sealed})
+		rows = append(rows, inboxInsert{d.Source, hash, dbTime(d.Received), sealed})
 	}
-	return s.transact(ctx, true, func(t *tx) error { // a sender waits
+	return s.txLocked(ctx, true, func(t *tx) error { // a sender waits
 		var fresh []int64
 		for left := rows; len(left) > 0; { // a transaction that collides is run again, with all of them
-			n := chunkOf(len(left), inboxChunk)
+			n := chunkSize(len(left), inboxChunk)
 			ids, err := t.insert(left[:n])
 			if err != nil {
 				return err
@@ -166,12 +166,12 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 		if len(fresh) == 0 {
 			return nil
 		}
-		return t.wakeDrain(slices.Min(fresh))
+		return t.ensureDrain(slices.Min(fresh))
 	})
 }
 
 // insert writes the deliveries that are not known yet, and returns the ids of their rows.
-func (t *tx) insert(rows []arrival) (ids []int64, err error) {
+func (t *tx) insert(rows []inboxInsert) (ids []int64, err error) {
 	values, bodies := make([]any, 0, 3*len(rows)), make(map[string][]byte, len(rows))
 	for _, row := range rows {
 		values = append(values, row.source, row.hash, row.received)
@@ -180,18 +180,18 @@ func (t *tx) insert(rows []arrival) (ids []int64, err error) {
 		}
 	}
 	var written []inboxRow
-	err = t.db.Raw("INSERT"+t.queue.orFail()+" INTO inbox (source, delivery_hash, received_at) VALUES "+tuples("(?, ?, ?)", len(rows))+
+	err = t.db.Raw("INSERT"+t.queue.orFailClause()+" INTO inbox (source, delivery_hash, received_at) VALUES "+valuesClause("(?, ?, ?)", len(rows))+
 		" ON CONFLICT (source, delivery_hash) DO NOTHING RETURNING id, source, delivery_hash", values...).Scan(&written).Error
 	if err != nil {
 		return nil, fmt.Errorf("keep deliveries: %w", err)
 	}
 	for left := written; len(left) > 0; {
-		n := chunkOf(len(left), inboxChunk)
+		n := chunkSize(len(left), inboxChunk)
 		values = values[:0]
 		for _, row := range left[:n] {
 			ids, values = append(ids, row.ID), append(values, row.ID, bodies[inboxKey(row.Source, row.DeliveryHash)])
 		}
-		err := t.db.Exec("INSERT"+t.queue.orFail()+" INTO bodies (inbox_id, sealed_body) VALUES "+tuples("(?, ?)", n), values...).Error
+		err := t.db.Exec("INSERT"+t.queue.orFailClause()+" INTO bodies (inbox_id, sealed_body) VALUES "+valuesClause("(?, ?)", n), values...).Error
 		if err != nil {
 			return nil, fmt.Errorf("keep the bodies of deliveries: %w", err)
 		}
@@ -200,28 +200,28 @@ func (t *tx) insert(rows []arrival) (ids []int64, err error) {
 	return ids, nil
 }
 
-func tuples(one string, n int) string {
+func valuesClause(one string, n int) string {
 	return strings.TrimSuffix(strings.Repeat(one+", ", n), ", ")
 }
 
-// chunkOf is how many of n rows go into the next statement: a power of two, so that there are few statements to compile.
-func chunkOf(n, most int) int { return min(1<<(bits.Len(uint(n))-1), most) }
+// chunkSize is how many of n rows go into the next statement: a power of two, so that there are few statements to compile.
+func chunkSize(n, most int) int { return min(1<<(bits.Len(uint(n))-1), most) }
 
-// wakeDrain sees to it that a drain begins after this commit and takes everything from a row on. If one is waiting to
+// ensureDrain sees to it that a drain begins after this commit and takes everything from a row on. If one is waiting to
 // begin, it will: so under load a drain takes what several commits brought, and the queue does not grow with the alerts.
 // One that runs already does not count, for it may have read the inbox before.
-func (t *tx) wakeDrain(from int64) error {
+func (t *tx) ensureDrain(from int64) error {
 	var waiting []int64
 	err := t.db.Raw(`SELECT id FROM river_job WHERE state = 'available' AND queue = ? AND kind = ? AND scheduled_at <= `+t.queue.sqlNow()+`
 		AND CAST(args -> 'ids' ->> 0 AS bigint) <= ? AND CAST(args -> 'ids' ->> 1 AS bigint) = ? ORDER BY id LIMIT 1`+t.queue.rowLock(),
-		queueIntake, kindDrain, from, int64(openEnd)).Scan(&waiting).Error
+		queueIntake, kindDrain, from, int64(noUpperBound)).Scan(&waiting).Error
 	if err != nil {
 		return fmt.Errorf("look for a drain: %w", err)
 	}
 	if len(waiting) > 0 {
 		return nil // and with its row locked, it begins after this commit
 	}
-	return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{from, openEnd}})
+	return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{from, noUpperBound}})
 }
 
 // Rows implements intake.Store.
@@ -245,7 +245,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 				return err
 			}
 			size += len(d.Body)
-			out = append(out, intake.Row{ID: row.ID, Again: slices.Contains(countedAside, row.Outcome), Unread: row.Outcome == unread, Delivery: d.delivery(row)})
+			out = append(out, intake.Row{ID: row.ID, Reprocessed: slices.Contains(suppressedOutcomes, row.Outcome), WasUndecodable: row.Outcome == outcomeUndecodable, Delivery: d.delivery(row)})
 		}
 		if err := rows.Err(); err != nil {
 			return fmt.Errorf("read the inbox: %w", err)
@@ -262,9 +262,9 @@ func (d sealedDelivery) delivery(row inboxRow) intake.Delivery {
 // listChunk bounds the list of one IN.
 const listChunk = 512
 
-// padded repeats the last of a list until its length is a power of two: lists of every length would each be a statement
+// padToPowerOfTwo repeats the last of a list until its length is a power of two: lists of every length would each be a statement
 // of their own to compile.
-func padded[V any](ids []V) []V {
+func padToPowerOfTwo[V any](ids []V) []V {
 	if len(ids) == 0 {
 		return ids
 	}
@@ -279,7 +279,7 @@ func (t domainTx) Claim(rows []int64) ([]int64, error) {
 	claimed := []int64{}
 	for chunk := range slices.Chunk(rows, listChunk) {
 		var ids []int64
-		err := t.db.Raw("SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id"+t.lock, padded(chunk)).Scan(&ids).Error
+		err := t.db.Raw("SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id"+t.lock, padToPowerOfTwo(chunk)).Scan(&ids).Error
 		if err != nil {
 			return nil, fmt.Errorf("claim inbox rows: %w", err)
 		}
@@ -288,8 +288,8 @@ func (t domainTx) Claim(rows []int64) ([]int64, error) {
 	return claimed, nil
 }
 
-// Settle marks rows with one statement for many; those with a reason each have their own.
-func (t domainTx) Settle(rows []response.Settled) error {
+// MarkHandled marks rows with one statement for many; those with a reason each have their own.
+func (t domainTx) MarkHandled(rows []response.DeliveryOutcome) error {
 	now := t.s.now()
 	plain := make([]any, 0, len(rows)*6)
 	for _, row := range rows {
@@ -308,10 +308,10 @@ func (t domainTx) Settle(rows []response.Settled) error {
 		}
 	}
 	for len(plain) > 0 {
-		n := chunkOf(len(plain)/6, inboxChunk)
+		n := chunkSize(len(plain)/6, inboxChunk)
 		err := t.db.Exec("WITH settled (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
-			tuples("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))", n)+
-			`) UPDATE`+t.tx.queue.orFail()+` inbox SET handled_at = ?, outcome = settled.outcome, incident_id = settled.incident_id, alert_id = settled.alert_id, rule = settled.rule,
+			valuesClause("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))", n)+
+			`) UPDATE`+t.tx.queue.orFailClause()+` inbox SET handled_at = ?, outcome = settled.outcome, incident_id = settled.incident_id, alert_id = settled.alert_id, rule = settled.rule,
 			routing_id = settled.routing_id, sealed_reason = NULL FROM settled WHERE inbox.id = settled.id AND inbox.handled_at IS NULL`,
 			append(slices.Clone(plain[:n*6]), now)...).Error
 		if err != nil {
@@ -322,7 +322,7 @@ func (t domainTx) Settle(rows []response.Settled) error {
 	return nil
 }
 
-func (t domainTx) sealReason(settled response.Settled) ([]byte, error) {
+func (t domainTx) sealReason(settled response.DeliveryOutcome) ([]byte, error) {
 	if settled.Reason == "" {
 		return nil, nil
 	}

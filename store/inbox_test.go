@@ -36,7 +36,7 @@ func TestADrainThatWaitsTakesWhatComesAndOneThatRunsDoesNot(t *testing.T) {
 		}
 		type span struct{ from, to int64 }
 		began, goOn := make(chan span, 10), make(chan struct{})
-		err := s.Run(t.Context(), Work{Drain: func(_ context.Context, from, to int64) error {
+		err := s.Run(t.Context(), JobFuncs{Drain: func(_ context.Context, from, to int64) error {
 			began <- span{from, to}
 			<-goOn
 			return nil
@@ -45,7 +45,7 @@ func TestADrainThatWaitsTakesWhatComesAndOneThatRunsDoesNot(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer close(goOn)
-		if got := receive(t, began); got != (span{1, openEnd}) {
+		if got := receive(t, began); got != (span{1, noUpperBound}) {
 			t.Errorf("the first drain is of %v", got)
 		}
 		s.acceptOne(t, "while it runs")
@@ -54,7 +54,7 @@ func TestADrainThatWaitsTakesWhatComesAndOneThatRunsDoesNot(t *testing.T) {
 			t.Errorf("%d jobs after one began", n)
 		}
 		goOn <- struct{}{}
-		if got := receive(t, began); got != (span{6, openEnd}) {
+		if got := receive(t, began); got != (span{6, noUpperBound}) {
 			t.Errorf("the second drain is of %v", got)
 		}
 	})
@@ -126,7 +126,7 @@ func TestADeliveryIsKeptWhateverBytesItsHeaderHas(t *testing.T) {
 		if err := s.Accept(t.Context(), []intake.Delivery{odd, {Source: "s", ID: "2", Body: []byte("{}"), Received: noon}}); err != nil {
 			t.Fatal(err)
 		}
-		rows, err := s.Rows(t.Context(), 1, openEnd)
+		rows, err := s.Rows(t.Context(), 1, noUpperBound)
 		if err != nil || len(rows) != 2 {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
@@ -151,7 +151,7 @@ func TestRowsAreReadAsManyAsFit(t *testing.T) {
 		}
 		var sizes []int
 		for from := int64(0); ; {
-			rows, err := s.Rows(t.Context(), from, openEnd)
+			rows, err := s.Rows(t.Context(), from, noUpperBound)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,23 +176,23 @@ func TestADeliveryIsReadAsItWasWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now, err := want.sealedForm()
+	now, err := want.encode()
 	if err != nil {
 		t.Fatal(err)
 	}
 	long := sealedDelivery{Body: bytes.Repeat([]byte("a body "), 1000)}
-	if written, err := long.sealedForm(); err != nil || len(written) > 1000 {
+	if written, err := long.encode(); err != nil || len(written) > 1000 {
 		t.Errorf("7,000 bytes are written as %d: %v", len(written), err)
 	}
 	plain := append(append([]byte{plainFormat, byte(len(about))}, about...), want.Body...)
 	for name, data := range map[string][]byte{"now": now, "before": plain, "at first": old} {
 		var got sealedDelivery
-		if err := got.openedForm(data); err != nil || cmp.Diff(want, got) != "" {
+		if err := got.decode(data); err != nil || cmp.Diff(want, got) != "" {
 			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(want, got))
 		}
 	}
 	for _, bad := range [][]byte{nil, {3}, {2}, {1}, {1, 0x80}, {1, 200, 1}, now[:10], now[:len(now)-2]} {
-		if err := new(sealedDelivery).openedForm(bad); err == nil {
+		if err := new(sealedDelivery).decode(bad); err == nil {
 			t.Errorf("%v was read", bad)
 		}
 	}
@@ -200,11 +200,11 @@ func TestADeliveryIsReadAsItWasWritten(t *testing.T) {
 
 func TestChunksArePowersOfTwo(t *testing.T) {
 	for n, want := range map[int]int{1: 1, 2: 2, 3: 2, 13: 8, 64: 64, 127: 64, 500: inboxChunk} {
-		if got := chunkOf(n, inboxChunk); got != want {
+		if got := chunkSize(n, inboxChunk); got != want {
 			t.Errorf("of %d rows %d", n, got)
 		}
 	}
-	if got := padded([]int64{1, 2, 3, 4, 5}); len(got) != 8 || got[7] != 5 || len(padded([]int64(nil))) != 0 {
+	if got := padToPowerOfTwo([]int64{1, 2, 3, 4, 5}); len(got) != 8 || got[7] != 5 || len(padToPowerOfTwo([]int64(nil))) != 0 {
 		t.Errorf("padded to %v", got)
 	}
 }
@@ -215,7 +215,7 @@ func TestADeliveryIsWrittenAheadOfOthers(t *testing.T) {
 	waiting := func() int {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		return len(g.ahead) + len(g.others)
+		return len(g.priorityWaiters) + len(g.waiters)
 	}
 	faults := make(chan error, 2)
 	err := s.tx(t.Context(), func(*tx) error {

@@ -24,7 +24,7 @@ type incidentRow struct {
 	HeadSeq     int64
 	HeadHash    string
 	HeadMac     []byte
-	Held        bool
+	LegalHold   bool
 	MergedInto  int64
 	SealedTitle []byte
 	SealedState []byte
@@ -50,7 +50,7 @@ func (r reader) Incident(id incident.ID) (incident.Incident, error) {
 	return inc, err
 }
 
-func (t domainTx) Hold(id incident.ID) error {
+func (t domainTx) LockIncident(id incident.ID) error {
 	if t.lock == "" {
 		return nil // the writer is alone
 	}
@@ -62,7 +62,7 @@ func (t domainTx) Hold(id incident.ID) error {
 
 func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	q := r.db.Model(&incidentRow{}).Omit("sealed_state").Order("id DESC")
-	if statuses := filtered(f); statuses != nil {
+	if statuses := filterStatuses(f); statuses != nil {
 		q = q.Where("status IN ?", statuses)
 	}
 	limit := f.Limit
@@ -77,7 +77,7 @@ func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	for i, row := range rows {
 		out[i] = incident.Summary{ID: incident.ID(row.ID), Status: incident.Status(row.Status), Severity: incident.Severity(row.Severity),
 			Commander: incident.PersonID(row.Commander), OpenedAt: row.OpenedAt.UTC(), UpdatedAt: row.UpdatedAt.UTC(),
-			Restricted: row.Restricted, ReviewAt: moment(row.ReviewAt)}
+			Restricted: row.Restricted, ReviewAt: timeOrZero(row.ReviewAt)}
 		if err := r.s.unseal("incidents", row.stateKey(), "sealed_title", row.SealedTitle, &out[i].Title); err != nil {
 			return nil, err
 		}
@@ -85,8 +85,8 @@ func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	return out, nil
 }
 
-// filtered lists the statuses a filter lets pass; nil means all.
-func filtered(f incident.Filter) []string {
+// filterStatuses lists the statuses a filter lets pass; nil means all.
+func filterStatuses(f incident.Filter) []string {
 	if f.All {
 		return nil
 	}
@@ -146,14 +146,14 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event) error {
 	if err := t.appendEvents(inc.ID, events); err != nil {
 		return err
 	}
-	return t.link(inc)
+	return t.saveLinks(inc)
 }
 
 func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
 	row := incidentRow{ID: int64(inc.ID), Status: string(inc.Status), Severity: string(inc.Severity), Restricted: inc.Restricted,
-		Commander: string(inc.Commander), OpenedAt: stamp(inc.OpenedAt), UpdatedAt: stamp(inc.UpdatedAt), ReviewAt: optional(inc.Review.At),
+		Commander: string(inc.Commander), OpenedAt: dbTime(inc.OpenedAt), UpdatedAt: dbTime(inc.UpdatedAt), ReviewAt: timeOrNil(inc.Review.At),
 		HeadSeq: int64(inc.Head.Seq), HeadHash: inc.Head.Hash, HeadMac: s.keys.MAC(inc.Head.MACInput(inc.ID)),
-		Held: inc.Hold != nil, MergedInto: int64(inc.MergedInto)}
+		LegalHold: inc.LegalHold != nil, MergedInto: int64(inc.MergedInto)}
 	var err error
 	if row.SealedTitle, err = s.seal("incidents", row.stateKey(), "sealed_title", inc.Title); err != nil {
 		return row, err
@@ -162,7 +162,7 @@ func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
 	return row, err
 }
 
-func (t domainTx) Once(id incident.ID, key string) (bool, error) {
+func (t domainTx) RecordCommandKey(id incident.ID, key string) (bool, error) {
 	fresh := t.db.Exec("INSERT INTO commands (incident_id, key_hash, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 		int64(id), t.s.hash("commands", "key", key), t.s.now())
 	if fresh.Error != nil {

@@ -130,11 +130,11 @@ func newKeyset(path string, seal, sign, fingerprint *keyset.Handle) (*Keyset, er
 	if k.prf, err = prf.NewPRFSet(fingerprint); err != nil {
 		return nil, fmt.Errorf("use the fingerprint key: %w", err)
 	}
-	return k, k.use(seal, sign)
+	return k, k.setKeys(seal, sign)
 }
 
-// use replaces the rotating keysets; the caller holds the lock or is the only owner.
-func (k *Keyset) use(seal, sign *keyset.Handle) error {
+// setKeys replaces the rotating keysets; the caller holds the lock or is the only owner.
+func (k *Keyset) setKeys(seal, sign *keyset.Handle) error {
 	sealer, err := aead.New(seal)
 	if err != nil {
 		return fmt.Errorf("use the encryption keys: %w", err)
@@ -212,7 +212,7 @@ func (k *Keyset) Rotate() error {
 	if err != nil {
 		return fmt.Errorf("rotate the chain keys: %w", err)
 	}
-	return k.use(seal, sign)
+	return k.setKeys(seal, sign)
 }
 
 func rotated(handle *keyset.Handle, add func(*keyset.Manager) (uint32, error)) (*keyset.Handle, error) {
@@ -240,7 +240,7 @@ func (k *Keyset) Prune() error {
 	if err != nil {
 		return fmt.Errorf("prune the chain keys: %w", err)
 	}
-	return k.use(seal, sign)
+	return k.setKeys(seal, sign)
 }
 
 func pruned(handle *keyset.Handle) (*keyset.Handle, error) {
@@ -264,21 +264,21 @@ func (k *Keyset) Keys() int {
 	return k.seals.handle.Len()
 }
 
-// Fresh says whether ciphertext was sealed with the present primary key.
-func (k *Keyset) Fresh(ciphertext []byte) bool {
+// SealedWithPrimary says whether ciphertext was sealed with the present primary key.
+func (k *Keyset) SealedWithPrimary(ciphertext []byte) bool {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return madeBy(ciphertext, k.seals.handle)
+	return hasKeyPrefix(ciphertext, k.seals.handle)
 }
 
-// FreshMAC says whether sum was made with the present primary key.
-func (k *Keyset) FreshMAC(sum []byte) bool {
+// SignedWithPrimary says whether sum was made with the present primary key.
+func (k *Keyset) SignedWithPrimary(sum []byte) bool {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return madeBy(sum, k.macs.handle)
+	return hasKeyPrefix(sum, k.macs.handle)
 }
 
-func madeBy(output []byte, handle *keyset.Handle) bool {
+func hasKeyPrefix(output []byte, handle *keyset.Handle) bool {
 	return len(output) > prefixSize && binary.BigEndian.Uint32(output[1:prefixSize]) == handle.KeysetInfo().GetPrimaryKeyId()
 }
 
@@ -309,9 +309,9 @@ func (k *Keyset) Save() error {
 	return syncDir(dir)
 }
 
-// saved makes a change and saves it. What cannot be saved is not changed: nothing may be sealed with a key that is in no
+// changeAndSave makes a change and saves it. What cannot be saved is not changed: nothing may be sealed with a key that is in no
 // file. The caller sees to it that nothing is sealed meanwhile.
-func (k *Keyset) saved(change func() error) error {
+func (k *Keyset) changeAndSave(change func() error) error {
 	k.mu.RLock()
 	seals, macs := k.seals, k.macs
 	k.mu.RUnlock()
@@ -368,9 +368,9 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// place is the associated data that binds a ciphertext to where it is kept: table, row and column, each length-prefixed
+// associatedData is the associated data that binds a ciphertext to where it is kept: table, row and column, each length-prefixed
 // so that no two places read alike.
-func place(table, row, column string) []byte {
+func associatedData(table, row, column string) []byte {
 	var b []byte
 	for _, part := range []string{table, row, column} {
 		b = binary.AppendUvarint(b, uint64(len(part)))

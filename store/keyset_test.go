@@ -62,7 +62,7 @@ func TestKeysetFile(t *testing.T) {
 	if again.Fingerprint([]byte("x")) != mark {
 		t.Error("a rotation changed the fingerprints")
 	}
-	if again.Keys() != 2 || again.Fresh(sealed) || again.FreshMAC(sum) {
+	if again.Keys() != 2 || again.SealedWithPrimary(sealed) || again.SignedWithPrimary(sum) {
 		t.Error("the old key still counts as the present one")
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
@@ -107,19 +107,19 @@ func TestSealedTextIsBoundToItsPlace(t *testing.T) {
 		part := rapid.StringN(0, 8, -1)
 		here := [3]string{part.Draw(t, "table"), part.Draw(t, "row"), part.Draw(t, "column")}
 		there := [3]string{part.Draw(t, "table2"), part.Draw(t, "row2"), part.Draw(t, "column2")}
-		sealed, err := k.Seal(text, place(here[0], here[1], here[2]))
+		sealed, err := k.Seal(text, associatedData(here[0], here[1], here[2]))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if plain, err := k.Open(sealed, place(here[0], here[1], here[2])); err != nil || !bytes.Equal(plain, text) {
+		if plain, err := k.Open(sealed, associatedData(here[0], here[1], here[2])); err != nil || !bytes.Equal(plain, text) {
 			t.Fatalf("opened as %q, %v", plain, err)
 		}
-		if _, err := k.Open(sealed, place(there[0], there[1], there[2])); (err == nil) != (here == there) {
+		if _, err := k.Open(sealed, associatedData(there[0], there[1], there[2])); (err == nil) != (here == there) {
 			t.Fatalf("sealed at %q, opened at %q: %v", here, there, err)
 		}
 		tampered := slices.Clone(sealed)
 		tampered[rapid.IntRange(0, len(sealed)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
-		if _, err := k.Open(tampered, place(here[0], here[1], here[2])); err == nil {
+		if _, err := k.Open(tampered, associatedData(here[0], here[1], here[2])); err == nil {
 			t.Fatal("a changed ciphertext was opened")
 		}
 	})
@@ -162,7 +162,7 @@ func TestPruneForgetsOldKeys(t *testing.T) {
 	if k.VerifyMAC([]byte("head"), oldSum) == nil {
 		t.Error("a removed key still verifies")
 	}
-	if _, err := k.Open(fresh, nil); err != nil || !k.Fresh(fresh) || k.Keys() != 1 {
+	if _, err := k.Open(fresh, nil); err != nil || !k.SealedWithPrimary(fresh) || k.Keys() != 1 {
 		t.Errorf("the primary key: %v", err)
 	}
 }

@@ -27,10 +27,10 @@ func TestLostJobsAreTakenUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.underway.begin(s.count(t, "SELECT id FROM river_job WHERE kind = 'worked'"))()
-		l, began := lostJobs{store: s}, time.Now()
+		l, began := rescuer{store: s}, time.Now()
 		look := func(after time.Duration) int64 {
 			t.Helper()
-			if err := l.look(t.Context(), began.Add(after)); err != nil {
+			if err := l.scan(t.Context(), began.Add(after)); err != nil {
 				t.Fatal(err)
 			}
 			return s.count(t, "SELECT count(*) FROM river_job WHERE state = 'running'")
@@ -38,22 +38,22 @@ func TestLostJobsAreTakenUp(t *testing.T) {
 		if n := look(0); n != 3 {
 			t.Fatalf("%d jobs run", n)
 		}
-		if n := look(lostAfter - time.Second); n != 3 {
+		if n := look(missingJobTimeout - time.Second); n != 3 {
 			t.Fatalf("a job was taken up too soon: %d run", n)
 		}
 		if err := s.tx(t.Context(), func(tx *tx) error { return tx.db.Exec("UPDATE river_job SET attempt = 2 WHERE kind = 'again'").Error }); err != nil {
 			t.Fatal(err)
 		}
-		if n := look(lostAfter); n != 2 {
+		if n := look(missingJobTimeout); n != 2 {
 			t.Errorf("%d jobs run", n)
 		}
 		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'lost' AND state = 'available' AND attempt = 1"); n != 1 {
 			t.Error("the lost job was not taken up")
 		}
-		if n := look(2*lostAfter - time.Second); n != 2 {
+		if n := look(2*missingJobTimeout - time.Second); n != 2 {
 			t.Errorf("an attempt that is young was taken up: %d run", n)
 		}
-		if n := look(2 * lostAfter); n != 1 {
+		if n := look(2 * missingJobTimeout); n != 1 {
 			t.Errorf("%d jobs run, and one is worked", n)
 		}
 	})

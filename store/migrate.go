@@ -41,18 +41,18 @@ func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
 	return nil
 }
 
-// quiet keeps a library's progress out of the log but lets its warnings through.
-func quiet(log *slog.Logger) *slog.Logger { return slog.New(atLeastWarn{log.Handler()}) }
+// warnLogger keeps a library's progress out of the log but lets its warnings through.
+func warnLogger(log *slog.Logger) *slog.Logger { return slog.New(minWarnHandler{log.Handler()}) }
 
-type atLeastWarn struct{ slog.Handler }
+type minWarnHandler struct{ slog.Handler }
 
-func (h atLeastWarn) Enabled(ctx context.Context, level slog.Level) bool {
+func (h minWarnHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
 }
 
 // Handle leaves out what River says of its own work being interrupted, which is
 // how a stop looks from inside.
-func (h atLeastWarn) Handle(ctx context.Context, r slog.Record) error {
+func (h minWarnHandler) Handle(ctx context.Context, r slog.Record) error {
 	interrupted := false
 	r.Attrs(func(a slog.Attr) bool {
 		interrupted = a.Value.String() == context.Canceled.Error()
@@ -64,10 +64,10 @@ func (h atLeastWarn) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h atLeastWarn) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return atLeastWarn{h.Handler.WithAttrs(attrs)}
+func (h minWarnHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return minWarnHandler{h.Handler.WithAttrs(attrs)}
 }
 
-func (h atLeastWarn) WithGroup(name string) slog.Handler {
-	return atLeastWarn{h.Handler.WithGroup(name)}
+func (h minWarnHandler) WithGroup(name string) slog.Handler {
+	return minWarnHandler{h.Handler.WithGroup(name)}
 }

@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// mostBarren is how many drains may panic one after the other, without one between them that works, before none is
+// maxConsecutivePanics is how many drains may panic one after the other, without one between them that works, before none is
 // narrowed down any more.
-const mostBarren = 16
+const maxConsecutivePanics = 16
 
-// narrowing gives the rows of a drain that panicked to smaller drains, for as long as that helps: while others work.
+// bisector gives the rows of a drain that panicked to smaller drains, for as long as that helps: while others work.
 // Where every drain panics it is no row's fault, and each would end as many jobs of one row, all of which fail.
-type narrowing struct {
-	s      *Store
-	barren atomic.Int64 // drains of many rows that panicked since one worked
+type bisector struct {
+	s                 *Store
+	consecutivePanics atomic.Int64 // drains of many rows that panicked since one worked
 }
 
-func (n *narrowing) worked() { n.barren.Store(0) }
+func (n *bisector) reset() { n.consecutivePanics.Store(0) }
 
-// panicked narrows the drain down to the two halves of what it read, and what lies behind. A row that a fault of ours
+// bisect narrows the drain down to the two halves of what it read, and what lies behind. A row that a fault of ours
 // makes impossible to work is alone after some rounds, and everything beside it is worked meanwhile. A drain of one row
 // is left to be tried again: nothing is given up, and its failures are reported. So is one when narrowing does not help.
-func (n *narrowing) panicked(ctx context.Context, task Task) (narrowed bool, err error) {
+func (n *bisector) bisect(ctx context.Context, task Task) (narrowed bool, err error) {
 	from, to := task.IDs[0], task.IDs[1]
-	if from == to || n.barren.Add(1) > mostBarren {
+	if from == to || n.consecutivePanics.Add(1) > maxConsecutivePanics {
 		return false, nil
 	}
 	err = n.s.tx(ctx, func(t *tx) error {
@@ -59,41 +59,41 @@ func (n *narrowing) panicked(ctx context.Context, task Task) (narrowed bool, err
 	return narrowed && err == nil, err
 }
 
-// panicEvery is how often a panic from the same site is reported.
-const panicEvery = time.Minute
+// panicReportInterval is how often a panic from the same site is reported.
+const panicReportInterval = time.Minute
 
-// panics remembers when a panic from each site was reported last: what fails thousands of times is one fault.
-type panics struct {
-	clock func() time.Time
-	mu    sync.Mutex
-	told  map[site]time.Time
+// panicLimiter remembers when a panic from each site was reported last: what fails thousands of times is one fault.
+type panicLimiter struct {
+	clock        func() time.Time
+	mu           sync.Mutex
+	lastReported map[panicSite]time.Time
 }
 
-// site is the stack of a panic, without what differs from one to the next.
-type site [64]uintptr
+// panicSite is the stack of a panic, without what differs from one to the next.
+type panicSite [64]uintptr
 
-// here is the site of the panic that is being recovered.
-func here() (at site) {
+// currentPanicSite is the site of the panic that is being recovered.
+func currentPanicSite() (at panicSite) {
 	runtime.Callers(2, at[:])
 	return at
 }
 
-// due reports whether a panic is to be reported, and remembers that it was. Sites of longer ago are forgotten.
-func (p *panics) due(at site) bool {
+// allow reports whether a panic is to be reported, and remembers that it was. Sites of longer ago are forgotten.
+func (p *panicLimiter) allow(at panicSite) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock()
-	for known, told := range p.told {
-		if now.Sub(told) >= panicEvery {
-			delete(p.told, known)
+	for known, told := range p.lastReported {
+		if now.Sub(told) >= panicReportInterval {
+			delete(p.lastReported, known)
 		}
 	}
-	if _, lately := p.told[at]; lately {
+	if _, lately := p.lastReported[at]; lately {
 		return false
 	}
-	if p.told == nil {
-		p.told = map[site]time.Time{}
+	if p.lastReported == nil {
+		p.lastReported = map[panicSite]time.Time{}
 	}
-	p.told[at] = now
+	p.lastReported[at] = now
 	return true
 }

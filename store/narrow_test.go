@@ -27,21 +27,21 @@ func TestADeliveryThatCannotBeWorkedHoldsNobodyUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		poison := []string{"300", fmt.Sprint(all - 1)}
-		err := s.Run(t.Context(), Work{Drain: func(ctx context.Context, from, to int64) error {
+		err := s.Run(t.Context(), JobFuncs{Drain: func(ctx context.Context, from, to int64) error {
 			for {
 				rows, err := s.Rows(ctx, from, to)
 				if err != nil || len(rows) == 0 {
 					return err
 				}
 				err = s.Tx(ctx, func(tx response.Tx) error {
-					var done []response.Settled
+					var done []response.DeliveryOutcome
 					for _, row := range rows {
 						if slices.Contains(poison, row.Delivery.ID) {
 							panic("a fault of ours")
 						}
-						done = append(done, response.Settled{Row: row.ID, Outcome: "ignored"})
+						done = append(done, response.DeliveryOutcome{Row: row.ID, Outcome: "ignored"})
 					}
-					return tx.Settle(done)
+					return tx.MarkHandled(done)
 				})
 				if err != nil {
 					return err
@@ -74,7 +74,7 @@ func TestAFaultOfNoRowIsNotNarrowedDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		var mended atomic.Bool
-		err := s.Run(t.Context(), Work{Drain: func(ctx context.Context, from, to int64) error {
+		err := s.Run(t.Context(), JobFuncs{Drain: func(ctx context.Context, from, to int64) error {
 			rows, err := s.Rows(ctx, from, to)
 			if err != nil || len(rows) == 0 {
 				return err
@@ -88,23 +88,23 @@ func TestAFaultOfNoRowIsNotNarrowedDown(t *testing.T) {
 				if !mended.Load() {
 					panic(fmt.Sprintf("a fault of ours, met in row %d", from))
 				}
-				var done []response.Settled
+				var done []response.DeliveryOutcome
 				for _, row := range rows {
-					done = append(done, response.Settled{Row: row.ID, Outcome: "ignored"})
+					done = append(done, response.DeliveryOutcome{Row: row.ID, Outcome: "ignored"})
 				}
-				return tx.Settle(done)
+				return tx.MarkHandled(done)
 			})
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for drains.Load() < 3*mostBarren { // by then nothing is narrowed down any more
+		for drains.Load() < 3*maxConsecutivePanics { // by then nothing is narrowed down any more
 			receive(t, tried)
 		}
-		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n > 3*(mostBarren+1) {
+		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n > 3*(maxConsecutivePanics+1) {
 			t.Errorf("%d drains", n)
 		}
-		if n := reports.Load(); n < 1 || n > 1+int64(time.Since(began)/panicEvery) {
+		if n := reports.Load(); n < 1 || n > 1+int64(time.Since(began)/panicReportInterval) {
 			t.Errorf("%d reports of %d panics at the same site", n, drains.Load())
 		}
 		mended.Store(true)
@@ -115,14 +115,14 @@ func TestAFaultOfNoRowIsNotNarrowedDown(t *testing.T) {
 // TestPanicsAreReportedOncePerSite and minute.
 func TestPanicsAreReportedOncePerSite(t *testing.T) {
 	now := noon
-	p := panics{clock: func() time.Time { return now }}
+	p := panicLimiter{clock: func() time.Time { return now }}
 	w := worker{handle: func(_ context.Context, task Task) error {
 		if task.Attempt == 1 {
 			panic("one")
 		}
 		panic("another")
 	}}
-	at := func(attempt int) site {
+	at := func(attempt int) panicSite {
 		_, at, _ := w.call(t.Context(), Task{Attempt: attempt})
 		return at
 	}
@@ -132,11 +132,11 @@ func TestPanicsAreReportedOncePerSite(t *testing.T) {
 		due     bool
 	}{{1, 0, true}, {1, 0, false}, {2, 0, true}, {2, 59 * time.Second, false}, {1, time.Second, true}, {1, 0, false}} {
 		now = now.Add(step.after)
-		if got := p.due(at(step.attempt)); got != step.due {
+		if got := p.allow(at(step.attempt)); got != step.due {
 			t.Errorf("step %d: %v", n, got)
 		}
 	}
-	if now = now.Add(panicEvery); !p.due(at(1)) || len(p.told) != 1 {
-		t.Errorf("%d sites are remembered", len(p.told))
+	if now = now.Add(panicReportInterval); !p.allow(at(1)) || len(p.lastReported) != 1 {
+		t.Errorf("%d sites are remembered", len(p.lastReported))
 	}
 }

@@ -38,29 +38,29 @@ type Config struct {
 
 // A Store is an open database. It is safe for concurrent use.
 type Store struct {
-	keys    *Keyset
-	log     *slog.Logger
-	clock   func() time.Time
-	replica string
-	failed  func(Failure)
-	backend backend
+	keys      *Keyset
+	log       *slog.Logger
+	clock     func() time.Time
+	replica   string
+	onFailure func(Failure)
+	backend   backend
 
 	// sealing is held for reading from before something is sealed until it is committed, and for writing while the
 	// keys change: so nothing is sealed with a key that is not in its file yet, and what was sealed with an older one
 	// is there to be sealed anew.
 	sealing sync.RWMutex
 
-	underway underway
-	panics   panics
+	underway inFlight
+	panics   panicLimiter
 
-	closing sync.Once
-	suspect atomic.Bool // the last write met a database that was unavailable
+	closing         sync.Once
+	lastWriteFailed atomic.Bool // the last write met a database that was unavailable
 
-	mu      sync.Mutex
-	running bool   // from the beginning of Run to the end of Stop
-	worker  runner // nil unless running
-	release func() // gives the replica lock back
-	lost    error  // why the worker stopped by itself
+	mu          sync.Mutex
+	running     bool   // from the beginning of Run to the end of Stop
+	worker      runner // nil unless running
+	release     func() // gives the replica lock back
+	lockLostErr error  // why the worker stopped by itself
 }
 
 // backend is all that differs between the two databases.
@@ -73,7 +73,7 @@ type backend interface {
 	// migrate brings the schema, River's and ours, up to date.
 	migrate(ctx context.Context, log *slog.Logger) error
 	// own makes this process the only one that works as replica, until release. lost is called if that ends early.
-	own(ctx context.Context, replica string, lost func(error)) (release func(), err error)
+	lockReplicaID(ctx context.Context, replica string, lost func(error)) (release func(), err error)
 	// orphans selects the jobs and the leadership that an earlier incarnation of the replica left behind.
 	orphans(replica string) orphans
 	// client makes a River client; one without queues only inserts.
@@ -93,7 +93,7 @@ type queueTx interface {
 	rowLock() string
 	// orFail, behind INSERT or UPDATE, spares SQLite the journal by which it could take back one statement of many rows: in
 	// here, whatever fails takes the transaction with it.
-	orFail() string
+	orFailClause() string
 	// sqlNow is the present time as the queue writes and compares it.
 	sqlNow() string
 	// lockLane keeps other transactions from changing the order of a lane until this one ends.
@@ -118,7 +118,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.Keyset == nil {
 		return nil, errors.New("open store: a keyset is required")
 	}
-	s := &Store{keys: c.Keyset, log: c.Logger, clock: c.Clock, replica: c.ReplicaID, failed: c.OnFailure}
+	s := &Store{keys: c.Keyset, log: c.Logger, clock: c.Clock, replica: c.ReplicaID, onFailure: c.OnFailure}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -140,12 +140,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("open store: %q is neither sqlite:PATH nor postgres://…", scheme)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", classify(err))
+		return nil, fmt.Errorf("open store: %w", wrapUnavailable(err))
 	}
 	if err := s.backend.migrate(ctx, s.log); err != nil {
-		return nil, errors.Join(fmt.Errorf("migrate store: %w", classify(err)), s.backend.close())
+		return nil, errors.Join(fmt.Errorf("migrate store: %w", wrapUnavailable(err)), s.backend.close())
 	}
-	if err := s.matchKeyset(ctx); err != nil {
+	if err := s.checkKeyset(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), s.backend.close())
 	}
 	return s, nil
@@ -154,9 +154,9 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 // ErrKeyset says that the database was written with another keyset: nothing in it could be read or recognized.
 var ErrKeyset = errors.New("the keyset does not belong to this database")
 
-// matchKeyset leaves a mark of the keyset in a new database, and compares it ever after. The mark is also sealed, and
+// checkKeyset leaves a mark of the keyset in a new database, and compares it ever after. The mark is also sealed, and
 // sealed anew with the rest: a copy of the keyset from before a rotation has the same hash, and cannot open it.
-func (s *Store) matchKeyset(ctx context.Context) error {
+func (s *Store) checkKeyset(ctx context.Context) error {
 	mark := s.hash("keyset", "mark", "tocsin")
 	return s.tx(ctx, func(t *tx) error {
 		sealed, err := s.seal("keyset", "1", "sealed_mark", mark)
@@ -199,7 +199,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err := s.backend.check(ctx); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if !s.suspect.Load() {
+	if !s.lastWriteFailed.Load() {
 		return nil
 	}
 	return s.tx(ctx, func(tx *tx) error {
@@ -222,36 +222,36 @@ type tx struct {
 	ctx   context.Context
 }
 
-// maxCollisions is how often a transaction that met another one is run again.
-const maxCollisions = 5
+// maxTxAttempts is how often a transaction that met another one is run again.
+const maxTxAttempts = 5
 
 // tx runs fn in one transaction and commits it. fn may run several times and must do nothing but use its tx. An
 // error of fn rolls everything back, jobs included.
 func (s *Store) tx(ctx context.Context, fn func(*tx) error) error {
 	s.sealing.RLock()
 	defer s.sealing.RUnlock()
-	return s.transact(ctx, false, fn)
+	return s.txLocked(ctx, false, fn)
 }
 
-// transact is tx for who holds sealing already.
-func (s *Store) transact(ctx context.Context, ahead bool, fn func(*tx) error) error {
+// txLocked is tx for who holds sealing already.
+func (s *Store) txLocked(ctx context.Context, ahead bool, fn func(*tx) error) error {
 	for pass := 1; ; pass++ {
 		err := s.backend.tx(ctx, ahead, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, ctx}) })
 		if err == nil {
-			s.suspect.Store(false)
+			s.lastWriteFailed.Store(false)
 			return nil
 		}
-		if !collided(err) || pass == maxCollisions {
-			err = classify(err)
+		if !isTxConflict(err) || pass == maxTxAttempts {
+			err = wrapUnavailable(err)
 			if errors.Is(err, ErrUnavailable) {
-				s.suspect.Store(true)
+				s.lastWriteFailed.Store(true)
 			}
 			return err
 		}
 		wait := time.Duration(1<<pass) * (5*time.Millisecond + rand.N(5*time.Millisecond))
 		select {
 		case <-ctx.Done():
-			return classify(errors.Join(context.Cause(ctx), err))
+			return wrapUnavailable(errors.Join(context.Cause(ctx), err))
 		case <-time.After(wait):
 		}
 	}
@@ -260,11 +260,11 @@ func (s *Store) transact(ctx context.Context, ahead bool, fn func(*tx) error) er
 // view runs fn on one read-only snapshot.
 func (s *Store) view(ctx context.Context, fn func(db *gorm.DB) error) error {
 	db, options := s.backend.reader()
-	return classify(db.WithContext(ctx).Transaction(fn, options))
+	return wrapUnavailable(db.WithContext(ctx).Transaction(fn, options))
 }
 
-// within gives GORM a transaction that was begun outside of it.
-func within(ctx context.Context, db *gorm.DB, t *sql.Tx) *gorm.DB {
+// joinTx gives GORM a transaction that was begun outside of it.
+func joinTx(ctx context.Context, db *gorm.DB, t *sql.Tx) *gorm.DB {
 	session := db.Session(&gorm.Session{Context: ctx, NewDB: true})
 	session.Statement.ConnPool = t
 	return session
@@ -288,8 +288,8 @@ func finish(ctx context.Context, t *sql.Tx, fn func() error) (err error) {
 	}
 	done = true
 	if err := t.Commit(); err != nil {
-		if !leftNothing(err) {
-			err = &unknownOutcome{err}
+		if !wasRolledBack(err) {
+			err = &commitUnknownError{err}
 		}
 		return fmt.Errorf("commit: %w", err)
 	}

@@ -65,14 +65,14 @@ func (t domainTx) PutDocument(id incident.ID, d incident.Document) error {
 
 // auditDetail is what of an access is sealed: a handle may be an address, a reason is somebody's words.
 type auditDetail struct {
-	Handle incident.Handle `json:"handle"`
-	Reason string          `json:"reason,omitempty"`
+	Handle incident.Identity `json:"handle"`
+	Reason string            `json:"reason,omitempty"`
 }
 
 func (t domainTx) Audit(a response.Access) error {
 	var id int64
 	err := t.db.Raw("INSERT INTO audit (at, person, action, incident_id, allowed, sealed_detail) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-		stamp(a.At), string(a.Person), a.Action, int64(a.Incident), a.Allowed, []byte{}).Scan(&id).Error
+		dbTime(a.At), string(a.Person), a.Action, int64(a.Incident), a.Allowed, []byte{}).Scan(&id).Error
 	if err != nil {
 		return fmt.Errorf("write the audit log: %w", err)
 	}

@@ -86,7 +86,7 @@ func (b *postgresBackend) tx(ctx context.Context, _ bool, fn func(*gorm.DB, queu
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	return finish(ctx, t, func() error { return fn(within(ctx, b.db, t), postgresQueue{conn, b.jobs}) })
+	return finish(ctx, t, func() error { return fn(joinTx(ctx, b.db, t), postgresQueue{conn, b.jobs}) })
 }
 
 type postgresQueue struct {
@@ -95,87 +95,89 @@ type postgresQueue struct {
 }
 
 func (q postgresQueue) insert(ctx context.Context, jobs []river.InsertManyParams) (inserted []*rivertype.JobInsertResult, err error) {
-	err = q.lend(func(t pgx.Tx) error { inserted, err = q.jobs.InsertManyTx(ctx, t, jobs); return err })
+	err = q.withPgxTx(func(t pgx.Tx) error { inserted, err = q.jobs.InsertManyTx(ctx, t, jobs); return err })
 	return inserted, err
 }
 
 func (q postgresQueue) complete(ctx context.Context, job *river.Job[jobArgs]) error {
-	return q.lend(func(t pgx.Tx) error { _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, t, job); return err })
+	return q.withPgxTx(func(t pgx.Tx) error { _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, t, job); return err })
 }
 
-func (postgresQueue) rowLock() string { return " FOR UPDATE" }
-func (postgresQueue) orFail() string  { return "" }
-func (postgresQueue) sqlNow() string  { return "now()" }
+func (postgresQueue) rowLock() string      { return " FOR UPDATE" }
+func (postgresQueue) orFailClause() string { return "" }
+func (postgresQueue) sqlNow() string       { return "now()" }
 
 func (postgresQueue) lockLane(db *gorm.DB, lane string) error {
 	return db.Exec("SELECT pg_advisory_xact_lock(?, hashtext(?))", lockLane, lane).Error
 }
 
-// lend passes the connection that carries the transaction to River.
-func (q postgresQueue) lend(fn func(pgx.Tx) error) error {
-	return q.conn.Raw(func(c any) error { return fn(lentTx{c.(*stdlib.Conn).Conn(), 0}) })
+// withPgxTx passes the connection that carries the transaction to River.
+func (q postgresQueue) withPgxTx(fn func(pgx.Tx) error) error {
+	return q.conn.Raw(func(c any) error { return fn(sharedTx{c.(*stdlib.Conn).Conn(), 0}) })
 }
 
-// lentTx presents a connection with an open transaction as pgx.Tx. The lender commits; a nested Begin is a savepoint.
-type lentTx struct {
+// sharedTx presents a connection with an open transaction as pgx.Tx. The lender commits; a nested Begin is a savepoint.
+type sharedTx struct {
 	conn  *pgx.Conn
 	depth int
 }
 
-var errLent = errors.New("only the lender ends the transaction")
+var errSharedTx = errors.New("only the lender ends the transaction")
 
-func (t lentTx) Begin(ctx context.Context) (pgx.Tx, error) {
-	nested := lentTx{t.conn, t.depth + 1}
+func (t sharedTx) Begin(ctx context.Context) (pgx.Tx, error) {
+	nested := sharedTx{t.conn, t.depth + 1}
 	_, err := t.conn.Exec(ctx, "SAVEPOINT "+nested.name())
 	return nested, err
 }
 
-func (t lentTx) Commit(ctx context.Context) error {
+func (t sharedTx) Commit(ctx context.Context) error {
 	if t.depth == 0 {
-		return errLent
+		return errSharedTx
 	}
 	_, err := t.conn.Exec(ctx, "RELEASE SAVEPOINT "+t.name())
 	return err
 }
 
-func (t lentTx) Rollback(ctx context.Context) error {
+func (t sharedTx) Rollback(ctx context.Context) error {
 	if t.depth == 0 {
-		return errLent
+		return errSharedTx
 	}
 	_, err := t.conn.Exec(ctx, "ROLLBACK TO SAVEPOINT "+t.name())
 	return err
 }
 
-func (t lentTx) name() string { return fmt.Sprintf("lent_%d", t.depth) }
+func (t sharedTx) name() string { return fmt.Sprintf("lent_%d", t.depth) }
 
-func (t lentTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
+func (t sharedTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
 	return t.conn.CopyFrom(ctx, table, columns, rows)
 }
 
-func (t lentTx) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
+func (t sharedTx) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults {
 	return t.conn.SendBatch(ctx, batch)
 }
 
 // LargeObjects cannot be served: pgx builds them from its own transactions only. River uses none.
-func (t lentTx) LargeObjects() pgx.LargeObjects { panic("store: large objects on a lent transaction") }
+func (t sharedTx) LargeObjects() pgx.LargeObjects {
+	panic("store: large objects on a lent transaction")
+}
 
-func (t lentTx) Prepare(ctx context.Context, name, query string) (*pgconn.StatementDescription, error) {
+func (t sharedTx) Prepare(ctx context.Context, name, query string) (*pgconn.StatementDescription, error) {
 	return t.conn.Prepare(ctx, name, query)
 }
 
-func (t lentTx) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
+func (t sharedTx) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
 	return t.conn.Exec(ctx, query, args...)
 }
 
-func (t lentTx) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
+func (t sharedTx) Query(ctx context.Context, query string, args ...any) (pgx.Rows, error) {
 	return t.conn.Query(ctx, query, args...)
 }
 
-func (t lentTx) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
+func (t sharedTx) QueryRow(ctx context.Context, query string, args ...any) pgx.Row {
 	return t.conn.QueryRow(ctx, query, args...)
 }
 
-func (t lentTx) Conn() *pgx.Conn { return t.conn }
+func (t sharedTx) Conn() *pgx.Conn { return t.conn }
 
 func (b *postgresBackend) reader() (*gorm.DB, *sql.TxOptions) {
 	return b.db, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
@@ -191,7 +193,7 @@ func (b *postgresBackend) migrate(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("take the migration lock: %w", err)
 	}
 	defer func() { _, _ = lock.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", lockMigrate) }()
-	m, err := rivermigrate.New(b.driver, &rivermigrate.Config{Logger: quiet(log)})
+	m, err := rivermigrate.New(b.driver, &rivermigrate.Config{Logger: warnLogger(log)})
 	if err != nil {
 		return err
 	}
@@ -230,14 +232,14 @@ func (b *postgresBackend) close() error {
 }
 
 const (
-	// replicaPatience is how long a restart waits for the server to notice that its killed predecessor is gone.
-	replicaPatience = 15 * time.Second
-	replicaCheck    = 3 * time.Second
+	// replicaLockTimeout is how long a restart waits for the server to notice that its killed predecessor is gone.
+	replicaLockTimeout  = 15 * time.Second
+	replicaPingInterval = 3 * time.Second
 )
 
-// own holds a session lock on the replica's name, on a connection of its own. If that connection breaks, the lock is
+// lockReplicaID holds a session lock on the replica's name, on a connection of its own. If that connection breaks, the lock is
 // taken again; if another process has it by then, lost is called and the replica must not go on working.
-func (b *postgresBackend) own(ctx context.Context, replica string, lost func(error)) (func(), error) {
+func (b *postgresBackend) lockReplicaID(ctx context.Context, replica string, lost func(error)) (func(), error) {
 	conn, err := b.lockReplica(ctx, replica)
 	if err != nil {
 		return nil, err
@@ -275,7 +277,7 @@ func (b *postgresBackend) relock(ctx context.Context, replica string, lost func(
 			lost(err)
 			return nil
 		}
-		if !pause(ctx, time.Second) {
+		if !sleep(ctx, time.Second) {
 			return nil
 		}
 	}
@@ -283,8 +285,8 @@ func (b *postgresBackend) relock(ctx context.Context, replica string, lost func(
 
 // keepAlive returns when the connection no longer answers.
 func keepAlive(ctx context.Context, conn *pgx.Conn) error {
-	for pause(ctx, replicaCheck) {
-		probe, cancel := context.WithTimeout(ctx, replicaCheck)
+	for sleep(ctx, replicaPingInterval) {
+		probe, cancel := context.WithTimeout(ctx, replicaPingInterval)
 		err := conn.Ping(probe)
 		cancel()
 		if err != nil {
@@ -299,7 +301,7 @@ func (b *postgresBackend) lockReplica(ctx context.Context, replica string) (*pgx
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	for deadline := time.Now().Add(replicaPatience); ; {
+	for deadline := time.Now().Add(replicaLockTimeout); ; {
 		var held bool
 		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", lockReplica, replica).Scan(&held)
 		if err == nil && held {
@@ -308,7 +310,7 @@ func (b *postgresBackend) lockReplica(ctx context.Context, replica string) (*pgx
 		if err == nil && time.Now().After(deadline) {
 			err = fmt.Errorf("replica %q: %w", replica, ErrInUse)
 		}
-		if err == nil && !pause(ctx, 100*time.Millisecond) {
+		if err == nil && !sleep(ctx, 100*time.Millisecond) {
 			err = ctx.Err()
 		}
 		if err != nil {
@@ -318,8 +320,8 @@ func (b *postgresBackend) lockReplica(ctx context.Context, replica string) (*pgx
 	}
 }
 
-// pause waits for d and says whether ctx still lives.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep waits for d and says whether ctx still lives.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -12,9 +12,9 @@ import (
 )
 
 // inbox goes through the deliveries in the order in which they came, up to the first batch that is young.
-func (p *pruning) inbox(ctx context.Context, keep Retention) error {
+func (p *pruner) inbox(ctx context.Context, keep Retention) error {
 	before := p.before(keep.Inbox)
-	for after := int64(0); !p.late(); {
+	for after := int64(0); !p.pastDeadline(); {
 		var rows []inboxRow
 		err := p.s.view(ctx, func(db *gorm.DB) error {
 			return db.Raw("SELECT id, source, delivery_hash, received_at, handled_at, incident_id, alert_id FROM inbox WHERE id > ? ORDER BY id LIMIT ?",
@@ -29,20 +29,20 @@ func (p *pruning) inbox(ctx context.Context, keep Retention) error {
 		after = rows[len(rows)-1].ID
 		rows = slices.DeleteFunc(rows, func(r inboxRow) bool { return !r.ReceivedAt.Before(before) || r.HandledAt == nil })
 		if len(rows) == 0 {
-			if p.allYoung(ctx, after, before) {
+			if p.withinRetention(ctx, after, before) {
 				return nil
 			}
 			continue
 		}
-		if err := p.inboxBatch(ctx, rows, grave{what: "inbox", policy: policy("inbox", keep.Inbox), before: before}); err != nil {
+		if err := p.inboxBatch(ctx, rows, deletionBatch{what: "inbox", policy: policy("inbox", keep.Inbox), before: before}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// allYoung reports whether the delivery at which a batch ended is within its time: those after it are, too.
-func (p *pruning) allYoung(ctx context.Context, id int64, before time.Time) bool {
+// withinRetention reports whether the delivery at which a batch ended is within its time: those after it are, too.
+func (p *pruner) withinRetention(ctx context.Context, id int64, before time.Time) bool {
 	var row inboxRow
 	err := p.s.view(ctx, func(db *gorm.DB) error {
 		return db.Raw("SELECT received_at FROM inbox WHERE id = ?", id).Scan(&row).Error
@@ -50,18 +50,18 @@ func (p *pruning) allYoung(ctx context.Context, id int64, before time.Time) bool
 	return err == nil && !row.ReceivedAt.Before(before)
 }
 
-func (p *pruning) inboxBatch(ctx context.Context, rows []inboxRow, g grave) error {
-	return p.batch(ctx, g.before, func(t domainTx, guard *protection) ([]grave, error) {
+func (p *pruner) inboxBatch(ctx context.Context, rows []inboxRow, g deletionBatch) error {
+	return p.batch(ctx, g.before, func(t domainTx, guard *exemptions) ([]deletionBatch, error) {
 		g := g
-		homes, err := t.homes(rows)
+		homes, err := t.currentIncidents(rows)
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
 			// The alert may have been moved to another incident since the delivery was handled.
-			free, err := guard.free(row.IncidentID)
+			free, err := guard.deletable(row.IncidentID)
 			if err == nil && free {
-				free, err = guard.free(homes[row.AlertID])
+				free, err = guard.deletable(homes[row.AlertID])
 			}
 			if err != nil {
 				return nil, err
@@ -89,8 +89,8 @@ func (p *pruning) inboxBatch(ctx context.Context, rows []inboxRow, g grave) erro
 	})
 }
 
-// homes says to which incident the alerts of deliveries belong by now.
-func (t domainTx) homes(rows []inboxRow) (map[int64]int64, error) {
+// currentIncidents says to which incident the alerts of deliveries belong by now.
+func (t domainTx) currentIncidents(rows []inboxRow) (map[int64]int64, error) {
 	out := map[int64]int64{}
 	for _, row := range rows {
 		if _, ok := out[row.AlertID]; ok || row.AlertID == 0 {

@@ -13,19 +13,19 @@ import (
 	"tocsin/bot/incident"
 )
 
-// shelves deletes alerts that never belonged to an incident.
-func (p *pruning) shelves(ctx context.Context, keep Retention) error {
+// suppressedAlerts deletes alerts that never belonged to an incident.
+func (p *pruner) suppressedAlerts(ctx context.Context, keep Retention) error {
 	before := p.before(keep.Alerts)
 	for shelf := 0; shelf >= -2; shelf-- {
-		for more := true; more && !p.late(); {
-			err := p.batch(ctx, before, func(t domainTx, _ *protection) ([]grave, error) {
+		for more := true; more && !p.pastDeadline(); {
+			err := p.batch(ctx, before, func(t domainTx, _ *exemptions) ([]deletionBatch, error) {
 				var rows []alertRow
 				err := t.db.Raw("SELECT id, hash, count FROM alerts WHERE incident_id = ? AND last_at < ? ORDER BY last_at LIMIT ?"+t.lock, shelf, before, pruneBatch).Scan(&rows).Error
 				if err != nil {
 					return nil, fmt.Errorf("look for old alerts: %w", err)
 				}
 				more = len(rows) == pruneBatch
-				return t.remove(alertGrave(rows, keep, before), "alerts", "id")
+				return t.remove(alertTombstone(rows, keep, before), "alerts", "id")
 			})
 			if err != nil {
 				return err
@@ -35,8 +35,8 @@ func (p *pruning) shelves(ctx context.Context, keep Retention) error {
 	return nil
 }
 
-func alertGrave(rows []alertRow, keep Retention, before time.Time) grave {
-	g := grave{what: "alerts", policy: policy("alerts", keep.Alerts), before: before}
+func alertTombstone(rows []alertRow, keep Retention, before time.Time) deletionBatch {
+	g := deletionBatch{what: "alerts", policy: policy("alerts", keep.Alerts), before: before}
 	for _, row := range rows {
 		g.ids, g.held = append(g.ids, row.ID), append(g.held, fmt.Sprintf("%d %s %d", row.ID, row.Hash, row.Count))
 	}
@@ -44,12 +44,12 @@ func alertGrave(rows []alertRow, keep Retention, before time.Time) grave {
 }
 
 // incidents deletes the alerts and the finished work of incidents that ended long ago. What they were stays in their timelines.
-func (p *pruning) incidents(ctx context.Context, keep Retention) error {
+func (p *pruner) incidents(ctx context.Context, keep Retention) error {
 	before := p.before(keep.Alerts)
-	for after := int64(0); !p.late(); {
+	for after := int64(0); !p.pastDeadline(); {
 		var ids []int64
 		err := p.s.view(ctx, func(db *gorm.DB) error {
-			return db.Raw("SELECT id FROM incidents WHERE id > ? AND status IN ? AND updated_at < ? AND NOT held ORDER BY id LIMIT ?",
+			return db.Raw("SELECT id FROM incidents WHERE id > ? AND status IN ? AND updated_at < ? AND NOT legal_hold ORDER BY id LIMIT ?",
 				after, ended(), before, pruneBatch).Scan(&ids).Error
 		})
 		if err != nil {
@@ -60,9 +60,9 @@ func (p *pruning) incidents(ctx context.Context, keep Retention) error {
 		}
 		after = ids[len(ids)-1]
 		for _, id := range ids {
-			for more := true; more && !p.late(); {
-				err := p.batch(ctx, before, func(t domainTx, guard *protection) ([]grave, error) {
-					free, err := guard.free(id)
+			for more := true; more && !p.pastDeadline(); {
+				err := p.batch(ctx, before, func(t domainTx, guard *exemptions) ([]deletionBatch, error) {
+					free, err := guard.deletable(id)
 					if more = false; err != nil || !free {
 						return nil, err
 					}
@@ -90,21 +90,21 @@ func ended() (out []string) {
 	return out
 }
 
-func (t domainTx) clearIncident(id int64, keep Retention, before time.Time) ([]grave, error) {
+func (t domainTx) clearIncident(id int64, keep Retention, before time.Time) ([]deletionBatch, error) {
 	var alerts []alertRow
 	if err := t.db.Raw("SELECT id, hash, count FROM alerts WHERE incident_id = ? LIMIT ?", id, pruneBatch).Scan(&alerts).Error; err != nil {
 		return nil, fmt.Errorf("look for old alerts: %w", err)
 	}
-	graves, err := t.remove(alertGrave(alerts, keep, before), "alerts", "id")
+	graves, err := t.remove(alertTombstone(alerts, keep, before), "alerts", "id")
 	if err != nil {
 		return nil, err
 	}
 	var effects []effectRow
-	err = t.db.Raw("SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT kept AND state IN ('finished', 'given_up') LIMIT ?", id, pruneBatch).Scan(&effects).Error
+	err = t.db.Raw("SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('finished', 'given_up') LIMIT ?", id, pruneBatch).Scan(&effects).Error
 	if err != nil {
 		return nil, fmt.Errorf("look for finished work: %w", err)
 	}
-	work := grave{what: "effects", policy: policy("alerts", keep.Alerts), before: before}
+	work := deletionBatch{what: "effects", policy: policy("alerts", keep.Alerts), before: before}
 	for _, row := range effects {
 		work.ids, work.held = append(work.ids, row.ID), append(work.held, row.Key+" "+row.State)
 	}
@@ -115,27 +115,27 @@ func (t domainTx) clearIncident(id int64, keep Retention, before time.Time) ([]g
 	if err != nil {
 		return nil, err
 	}
-	keys, err := t.forgetCommands(id, policy("alerts", keep.Alerts), before)
+	keys, err := t.deleteCommandKeys(id, policy("alerts", keep.Alerts), before)
 	return slices.Concat(graves, gone, keys), err
 }
 
-// forgetCommands deletes the keys of commands that nobody can repeat any more.
-func (t domainTx) forgetCommands(id int64, policy string, before time.Time) ([]grave, error) {
-	g := grave{what: "commands", policy: policy, before: before}
+// deleteCommandKeys deletes the keys of commands that nobody can repeat any more.
+func (t domainTx) deleteCommandKeys(id int64, policy string, before time.Time) ([]deletionBatch, error) {
+	g := deletionBatch{what: "commands", policy: policy, before: before}
 	err := t.db.Raw(`DELETE FROM commands WHERE incident_id = ? AND key_hash IN
 		(SELECT key_hash FROM commands WHERE incident_id = ? AND at < ? LIMIT ?) RETURNING key_hash`, id, id, before, pruneBatch).Scan(&g.held).Error
 	if err != nil {
 		return nil, fmt.Errorf("forget commands: %w", err)
 	}
-	return []grave{g}, nil
+	return []deletionBatch{g}, nil
 }
 
 // commands deletes the keys of commands that opened incidents.
-func (p *pruning) commands(ctx context.Context, keep Retention) error {
+func (p *pruner) commands(ctx context.Context, keep Retention) error {
 	before := p.before(keep.Alerts)
-	for more := true; more && !p.late(); {
-		err := p.batch(ctx, before, func(t domainTx, _ *protection) (graves []grave, err error) {
-			graves, err = t.forgetCommands(0, policy("alerts", keep.Alerts), before)
+	for more := true; more && !p.pastDeadline(); {
+		err := p.batch(ctx, before, func(t domainTx, _ *exemptions) (graves []deletionBatch, err error) {
+			graves, err = t.deleteCommandKeys(0, policy("alerts", keep.Alerts), before)
 			more = err == nil && len(graves[0].held) == pruneBatch
 			return graves, err
 		})
@@ -156,9 +156,9 @@ type auditRow struct {
 	Allowed    bool
 }
 
-func (p *pruning) audit(ctx context.Context, keep Retention) error {
+func (p *pruner) audit(ctx context.Context, keep Retention) error {
 	before := p.before(keep.Audit)
-	for after := int64(0); !p.late(); {
+	for after := int64(0); !p.pastDeadline(); {
 		var rows []auditRow
 		err := p.s.view(ctx, func(db *gorm.DB) error {
 			return db.Raw("SELECT id, at, person, action, incident_id, allowed FROM audit WHERE id > ? ORDER BY id LIMIT ?", after, pruneBatch).Scan(&rows).Error
@@ -170,10 +170,10 @@ func (p *pruning) audit(ctx context.Context, keep Retention) error {
 			return nil
 		}
 		after = rows[len(rows)-1].ID
-		err = p.batch(ctx, before, func(t domainTx, guard *protection) ([]grave, error) {
-			g := grave{what: "audit", policy: policy("audit", keep.Audit), before: before}
+		err = p.batch(ctx, before, func(t domainTx, guard *exemptions) ([]deletionBatch, error) {
+			g := deletionBatch{what: "audit", policy: policy("audit", keep.Audit), before: before}
 			for _, row := range rows {
-				free, err := guard.free(row.IncidentID)
+				free, err := guard.deletable(row.IncidentID)
 				if err != nil {
 					return nil, err
 				}

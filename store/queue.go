@@ -28,8 +28,8 @@ const (
 // What is in the inbox is one stretch of rows: a second drain would only decode it twice.
 var queueWorkers = map[string]int{queueIntake: 1, queuePage: 10, queueEffects: 16, queueDefault: 4}
 
-// prompt are the queues between an alert and its page.
-var prompt = map[string]bool{queueIntake: true, queuePage: true}
+// lowLatencyQueues are the queues between an alert and its page.
+var lowLatencyQueues = map[string]bool{queueIntake: true, queuePage: true}
 
 const (
 	fetchCooldown = 20 * time.Millisecond
@@ -130,8 +130,8 @@ type Task struct {
 	job *river.Job[jobArgs]
 }
 
-// last says whether a failure of this attempt ends the job.
-func (t Task) last() bool { return t.job.Attempt >= t.job.MaxAttempts }
+// isLastAttempt says whether a failure of this attempt ends the job.
+func (t Task) isLastAttempt() bool { return t.job.Attempt >= t.job.MaxAttempts }
 
 // A handler does a task.
 type handler func(ctx context.Context, task Task) error
@@ -154,12 +154,12 @@ func (e attemptError) Error() string { return e.reason }
 // worker calls the handlers of one kind and turns their errors into what River should do.
 type worker struct {
 	river.WorkerDefaults[jobArgs]
-	handle   handler
-	log      *slog.Logger
-	failed   func(Failure)
-	underway *underway
-	panics   *panics
-	narrow   *narrowing // nil: what panics is tried again as it is
+	handle    handler
+	log       *slog.Logger
+	onFailure func(Failure)
+	underway  *inFlight
+	panics    *panicLimiter
+	bisect    *bisector // nil: what panics is tried again as it is
 }
 
 func (w *worker) NextRetry(j *river.Job[jobArgs]) time.Time {
@@ -180,8 +180,8 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	var later *incident.RetryAfter
 	switch {
 	case err == nil:
-		if w.narrow != nil {
-			w.narrow.worked()
+		if w.bisect != nil {
+			w.bisect.reset()
 		}
 		return nil
 	case errors.As(err, &later):
@@ -190,42 +190,42 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 		w.log.Warn("a job was done by a later attempt", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt)
 		return nil
 	}
-	w.log.Warn("a job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.last(), "reason", reason(err))
-	report := stack == nil || w.panics.due(at)
-	if w.failed != nil && (report || task.last()) {
-		w.failed(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: task.last(), Stack: stack})
+	w.log.Warn("a job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.isLastAttempt(), "reason", errorClass(err))
+	report := stack == nil || w.panics.allow(at)
+	if w.onFailure != nil && (report || task.isLastAttempt()) {
+		w.onFailure(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: task.isLastAttempt(), Stack: stack})
 	}
 	if stack != nil && report {
 		w.log.Error("a job panicked", "kind", j.Kind, "job", j.ID, "stack", string(stack))
 	}
-	if stack != nil && w.narrow != nil {
-		narrowed, wrong := w.narrow.panicked(ctx, task)
+	if stack != nil && w.bisect != nil {
+		narrowed, wrong := w.bisect.bisect(ctx, task)
 		if narrowed {
 			return nil
 		}
 		if wrong != nil {
-			w.log.Warn("the work of a job could not be narrowed down", "kind", j.Kind, "job", j.ID, "reason", reason(wrong))
+			w.log.Warn("the work of a job could not be narrowed down", "kind", j.Kind, "job", j.ID, "reason", errorClass(wrong))
 		}
 	}
-	return attemptError{reason(err)}
+	return attemptError{errorClass(err)}
 }
 
 // call runs the handler; a panic is a failure like another.
-func (w *worker) call(ctx context.Context, task Task) (stack []byte, at site, err error) {
+func (w *worker) call(ctx context.Context, task Task) (stack []byte, at panicSite, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			stack, at, err = debug.Stack(), here(), panicked{p}
+			stack, at, err = debug.Stack(), currentPanicSite(), panicked{p}
 		}
 	}()
-	return nil, site{}, w.handle(ctx, task)
+	return nil, panicSite{}, w.handle(ctx, task)
 }
 
 type panicked struct{ value any }
 
 func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// reason names the class of an error in words of our own, or of the operating system's.
-func reason(err error) string {
+// errorClass names the class of an error in words of our own, or of the operating system's.
+func errorClass(err error) string {
 	var p panicked
 	var errno syscall.Errno
 	switch {
@@ -243,11 +243,11 @@ func reason(err error) string {
 	if code := incident.CodeOf(err); code != "" {
 		return string(code)
 	}
-	return fmt.Sprintf("%T", innermost(err))
+	return fmt.Sprintf("%T", rootCause(err))
 }
 
-// innermost is the error behind all wrapping; of several that were joined, the first one's.
-func innermost(err error) error {
+// rootCause is the error behind all wrapping; of several that were joined, the first one's.
+func rootCause(err error) error {
 	for {
 		var next error
 		switch e := err.(type) { //nolint:errorlint // it is the wrapping itself that is looked at
@@ -277,5 +277,5 @@ func snoozes(metadata []byte) int {
 // riverConfig is what both kinds of client share: the one that inserts, and the one that works. An insert notifies its
 // queue at most once in the cooldown; what is held back waits for the next poll.
 func riverConfig(log *slog.Logger, cooldown time.Duration) *river.Config {
-	return &river.Config{MaxAttempts: maxAttempts, FetchCooldown: cooldown, Logger: quiet(log.With("component", "queue"))}
+	return &river.Config{MaxAttempts: maxAttempts, FetchCooldown: cooldown, Logger: warnLogger(log.With("component", "queue"))}
 }

@@ -22,7 +22,7 @@ func TestReasonsQuoteNobody(t *testing.T) {
 		"conflict":             fmt.Errorf("do: %w", incident.Conflict("jane has it")),
 		ErrUnavailable.Error(): fmt.Errorf("read: %w", ErrUnavailable),
 	} {
-		if got := reason(err); got != want {
+		if got := errorClass(err); got != want {
 			t.Errorf("%v: %q, want %q", err, got, want)
 		}
 	}

@@ -11,16 +11,16 @@ import (
 	"tocsin/bot/intake"
 )
 
-// Span chooses stored deliveries: from one time to before another (zero: now), of one source (empty: of all).
-type Span struct {
+// DeliveryFilter chooses stored deliveries: from one time to before another (zero: now), of one source (empty: of all).
+type DeliveryFilter struct {
 	From, To time.Time
 	Source   string
 }
 
-func (s Span) where() (string, []any) {
-	where, args := "received_at >= ?", []any{stamp(s.From)}
+func (s DeliveryFilter) where() (string, []any) {
+	where, args := "received_at >= ?", []any{dbTime(s.From)}
 	if !s.To.IsZero() {
-		where, args = where+" AND received_at < ?", append(args, stamp(s.To))
+		where, args = where+" AND received_at < ?", append(args, dbTime(s.To))
 	}
 	if s.Source != "" {
 		where, args = where+" AND source = ?", append(args, s.Source)
@@ -34,15 +34,15 @@ const (
 	batchBytes  = 8 << 20
 )
 
-// recorded is a stored delivery as it was received.
-type recorded struct {
+// storedDelivery is a stored delivery as it was received.
+type storedDelivery struct {
 	row      int64
 	delivery intake.Delivery
 	sha256   string
 }
 
 // Deliveries calls fn with the stored deliveries of a span as they were received, in their order.
-func (s *Store) Deliveries(ctx context.Context, span Span, fn func(row int64, d intake.Delivery, sha256 string) error) error {
+func (s *Store) Deliveries(ctx context.Context, span DeliveryFilter, fn func(row int64, d intake.Delivery, sha256 string) error) error {
 	for after := int64(0); ; {
 		some, err := s.recorded(ctx, span, after)
 		if err != nil {
@@ -61,9 +61,9 @@ func (s *Store) Deliveries(ctx context.Context, span Span, fn func(row int64, d 
 }
 
 // recorded reads the next deliveries of a span behind a row, as many as one batch holds.
-func (s *Store) recorded(ctx context.Context, span Span, after int64) ([]recorded, error) {
+func (s *Store) recorded(ctx context.Context, span DeliveryFilter, after int64) ([]storedDelivery, error) {
 	where, args := span.where()
-	var out []recorded
+	var out []storedDelivery
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
 		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
@@ -82,7 +82,7 @@ func (s *Store) recorded(ctx context.Context, span Span, after int64) ([]recorde
 				return err
 			}
 			size += len(d.Body)
-			out = append(out, recorded{row.ID, d.delivery(row), d.hash()})
+			out = append(out, storedDelivery{row.ID, d.delivery(row), d.hash()})
 		}
 		if err := rows.Err(); err != nil {
 			return fmt.Errorf("read deliveries: %w", err)
@@ -95,22 +95,22 @@ func (s *Store) recorded(ctx context.Context, span Span, after int64) ([]recorde
 // The outcomes that led nowhere, and so may turn out differently: those that were counted, of which nothing may be
 // counted again, and others.
 var (
-	countedAside = []string{"watched", "dropped", "maintenance", "late"}
-	ledNowhere   = append([]string{unread, "ignored"}, countedAside...)
+	suppressedOutcomes = []string{"watched", "dropped", "maintenance", "late"}
+	reprocessable      = append([]string{outcomeUndecodable, "ignored"}, suppressedOutcomes...)
 )
 
-// unread is the outcome of a delivery that could not be read. The alert about it was counted, what it says was not.
-const unread = "undecodable"
+// outcomeUndecodable is the outcome of a delivery that could not be read. The alert about it was counted, what it says was not.
+const outcomeUndecodable = "undecodable"
 
-// Reconsider has the deliveries of a span that led to nothing decoded and routed anew, as the configuration is now. What
+// Reprocess has the deliveries of a span that led to nothing decoded and routed anew, as the configuration is now. What
 // was counted is not counted again. What belongs to an incident is history and is left alone. It returns how many.
-func (s *Store) Reconsider(ctx context.Context, span Span) (n int, err error) {
+func (s *Store) Reprocess(ctx context.Context, span DeliveryFilter) (n int, err error) {
 	where, args := span.where()
 	for after := int64(0); ; {
 		var ids []int64
 		err := s.view(ctx, func(db *gorm.DB) error {
 			return db.Raw("SELECT id FROM inbox WHERE id > ? AND handled_at IS NOT NULL AND "+where+" AND outcome IN ? ORDER BY id LIMIT ?",
-				slices.Concat([]any{after}, args, []any{ledNowhere, replayBatch})...).Scan(&ids).Error
+				slices.Concat([]any{after}, args, []any{reprocessable, replayBatch})...).Scan(&ids).Error
 		})
 		if err != nil {
 			return n, fmt.Errorf("find deliveries: %w", err)
@@ -120,7 +120,7 @@ func (s *Store) Reconsider(ctx context.Context, span Span) (n int, err error) {
 		}
 		after = ids[len(ids)-1]
 		err = s.tx(ctx, func(t *tx) error {
-			back := t.db.Exec("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND outcome IN ?", ids, ledNowhere)
+			back := t.db.Exec("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND outcome IN ?", ids, reprocessable)
 			if back.Error != nil {
 				return fmt.Errorf("put deliveries back: %w", back.Error)
 			}

@@ -35,7 +35,7 @@ func TestLargeDeliveriesAreNotAllReadAtOnce(t *testing.T) {
 		const n, size = 40, 1 << 20
 		large(t, s, n, size)
 		read, before := 0, heap()
-		err := s.Deliveries(t.Context(), Span{}, func(row int64, d intake.Delivery, _ string) error {
+		err := s.Deliveries(t.Context(), DeliveryFilter{}, func(row int64, d intake.Delivery, _ string) error {
 			if read++; int(row) != read || len(d.Body) != size {
 				t.Fatalf("delivery %d is row %d with %d bytes", read, row, len(d.Body))
 			}
@@ -81,8 +81,8 @@ func TestLargeCiphertextsAreNotAllReadAtOnce(t *testing.T) {
 		if rewritten, err := s.Reseal(t.Context()); err != nil || rewritten < n {
 			t.Errorf("%d are rewritten, %v", rewritten, err)
 		}
-		if v, err := s.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
-			t.Errorf("%v, %v", v.Faults, err)
+		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
+			t.Errorf("%v, %v", v.Problems, err)
 		}
 	})
 }

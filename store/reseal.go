@@ -20,7 +20,9 @@ type sealedColumn struct {
 	bound                  string
 }
 
-func (c sealedColumn) place(key string) []byte { return place(cmp.Or(c.bound, c.table), key, c.column) }
+func (c sealedColumn) place(key string) []byte {
+	return associatedData(cmp.Or(c.bound, c.table), key, c.column)
+}
 
 var sealedColumns = []sealedColumn{
 	{table: "incidents", id: "id", key: "id || '/' || head_seq", column: "sealed_title"},
@@ -114,7 +116,7 @@ func (s *Store) resealCells(ctx context.Context, c sealedColumn, cells []cell) (
 	}
 	var changes []change
 	for _, cell := range cells {
-		if s.keys.Fresh(cell.Sealed) {
+		if s.keys.SealedWithPrimary(cell.Sealed) {
 			continue
 		}
 		aad := c.place(cell.Key)
@@ -148,7 +150,7 @@ func (s *Store) resealCells(ctx context.Context, c sealedColumn, cells []cell) (
 
 func (s *Store) resignHeads(ctx context.Context) error {
 	return s.eachHead(ctx, func(row incidentRow) error {
-		if s.keys.FreshMAC(row.HeadMac) {
+		if s.keys.SignedWithPrimary(row.HeadMac) {
 			return nil
 		}
 		input := row.head().MACInput(incident.ID(row.ID))
@@ -204,26 +206,26 @@ func (s *Store) Rotate(ctx context.Context, prune bool) (rewritten int, err erro
 func (s *Store) changeKeys(change func() error) error {
 	s.sealing.Lock()
 	defer s.sealing.Unlock()
-	return s.keys.saved(change)
+	return s.keys.changeAndSave(change)
 }
 
 // Verification is what Verify looked at and what it found wrong.
 type Verification struct {
-	Incidents   int           `json:"incidents"`
-	Events      int           `json:"events"`
-	Ciphertexts int           `json:"ciphertexts"`
-	Faults      []VerifyFault `json:"faults"`
+	Incidents   int             `json:"incidents"`
+	Events      int             `json:"events"`
+	Ciphertexts int             `json:"ciphertexts"`
+	Problems    []VerifyProblem `json:"faults"`
 }
 
-// VerifyFault is one thing that is not as it was written.
-type VerifyFault struct {
+// VerifyProblem is one thing that is not as it was written.
+type VerifyProblem struct {
 	Incident incident.ID `json:"incident,omitempty"` // 0 where it belongs to none
 	Where    string      `json:"where"`              // "event 7", "head", "alerts.sealed_body of row 3"
 	What     string      `json:"what"`
 }
 
 // String says it in one line.
-func (f VerifyFault) String() string {
+func (f VerifyProblem) String() string {
 	if f.Incident == 0 {
 		return f.Where + ": " + f.What
 	}
@@ -233,13 +235,13 @@ func (f VerifyFault) String() string {
 // Verify checks every timeline against its head, every head against its MAC, every state against its timeline, and
 // opens every ciphertext. An error means that it could not finish, not that something is wrong.
 func (s *Store) Verify(ctx context.Context) (Verification, error) {
-	v := Verification{Faults: []VerifyFault{}}
+	v := Verification{Problems: []VerifyProblem{}}
 	for _, c := range sealedColumns {
 		err := s.each(ctx, c, func(cells []cell) error {
 			for _, cell := range cells {
 				v.Ciphertexts++
 				if _, err := s.keys.Open(cell.Sealed, c.place(cell.Key)); err != nil {
-					v.Faults = append(v.Faults, VerifyFault{Where: c.table + "." + c.column + " of row " + cell.Key,
+					v.Problems = append(v.Problems, VerifyProblem{Where: c.table + "." + c.column + " of row " + cell.Key,
 						What: "the ciphertext was changed, moved from elsewhere, or its key is missing"})
 				}
 			}
@@ -264,17 +266,17 @@ func (s *Store) verifyNumbers(ctx context.Context, v *Verification) error {
 			db.Raw("SELECT count(*) FROM inbox WHERE NOT EXISTS (SELECT 1 FROM bodies WHERE inbox_id = id)").Scan(&bare).Error)
 	})
 	if err == nil && bare > 0 {
-		v.Faults = append(v.Faults, VerifyFault{Where: "inbox", What: fmt.Sprintf("%d deliveries have no body", bare)})
+		v.Problems = append(v.Problems, VerifyProblem{Where: "inbox", What: fmt.Sprintf("%d deliveries have no body", bare)})
 	}
 	if err == nil && last != rows {
-		v.Faults = append(v.Faults, VerifyFault{Where: "incidents", What: fmt.Sprintf("%d numbers were given, %d incidents are here", last, rows)})
+		v.Problems = append(v.Problems, VerifyProblem{Where: "incidents", What: fmt.Sprintf("%d numbers were given, %d incidents are here", last, rows)})
 	}
 	return err
 }
 
 func (s *Store) verifyIncident(ctx context.Context, id incident.ID, v *Verification) error {
 	return s.view(ctx, func(db *gorm.DB) error {
-		fault := func(where, what string) { v.Faults = append(v.Faults, VerifyFault{id, where, what}) }
+		fault := func(where, what string) { v.Problems = append(v.Problems, VerifyProblem{id, where, what}) }
 		var row incidentRow
 		if err := db.Take(&row, "id = ?", int64(id)).Error; err != nil {
 			return fmt.Errorf("read %s: %w", id, err)
@@ -286,7 +288,7 @@ func (s *Store) verifyIncident(ctx context.Context, id incident.ID, v *Verificat
 		r := reader{s, db, ""}
 		events, err := r.Timeline(id)
 		if err != nil {
-			if errors.Is(classify(err), ErrUnavailable) {
+			if errors.Is(wrapUnavailable(err), ErrUnavailable) {
 				return err
 			}
 			fault("timeline", "it cannot be read") // the ciphertext at fault was named above
@@ -295,7 +297,7 @@ func (s *Store) verifyIncident(ctx context.Context, id incident.ID, v *Verificat
 		v.Events += len(events)
 		faults := incident.Verify(id, events, row.head())
 		for _, f := range faults {
-			fault(fmt.Sprintf("event %d", f.Seq), f.What)
+			fault(fmt.Sprintf("event %d", f.Seq), f.Reason)
 		}
 		if len(faults) == 0 {
 			return s.verifyState(r, id, row, events, fault)
@@ -308,7 +310,7 @@ func (s *Store) verifyIncident(ctx context.Context, id incident.ID, v *Verificat
 func (s *Store) verifyState(r reader, id incident.ID, row incidentRow, events []incident.Event, fault func(where, what string)) error {
 	kept, err := r.Incident(id)
 	if err != nil {
-		if errors.Is(classify(err), ErrUnavailable) {
+		if errors.Is(wrapUnavailable(err), ErrUnavailable) {
 			return err
 		}
 		fault("state", "it cannot be read")

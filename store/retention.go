@@ -36,15 +36,15 @@ const pruneBatch = 500
 // touched. Each batch leaves a tombstone: what was deleted under which policy, and a keyed hash over it, by which a copy
 // can be told to be the same.
 func (s *Store) Prune(ctx context.Context, keep Retention, within time.Duration) (Pruned, error) {
-	p := &pruning{s: s, now: s.now(), done: Pruned{Deleted: map[string]int64{}}, deadline: time.Now().Add(within)}
-	if err := s.view(ctx, p.spare); err != nil {
+	p := &pruner{s: s, now: s.now(), done: Pruned{Deleted: map[string]int64{}}, deadline: time.Now().Add(within)}
+	if err := s.view(ctx, p.loadExempt); err != nil {
 		return p.done, err
 	}
-	for _, step := range []func(context.Context, Retention) error{p.expired("windows"), p.expired("sightings"), p.inbox, p.shelves, p.incidents, p.commands, p.audit} {
+	for _, step := range []func(context.Context, Retention) error{p.expired("windows"), p.expired("sightings"), p.inbox, p.suppressedAlerts, p.incidents, p.commands, p.audit} {
 		if err := step(ctx, keep); err != nil {
 			return p.done, err
 		}
-		if p.late() {
+		if p.pastDeadline() {
 			p.done.More = true
 			break
 		}
@@ -52,29 +52,29 @@ func (s *Store) Prune(ctx context.Context, keep Retention, within time.Duration)
 	return p.done, nil
 }
 
-type pruning struct {
+type pruner struct {
 	s        *Store
 	now      time.Time
 	deadline time.Time
 	done     Pruned
-	spared   map[int64]bool // incidents in which one that is held goes on: what is kept for it is theirs now
+	exempt   map[int64]bool // incidents in which one that is held goes on: what is kept for it is theirs now
 }
 
-// spare finds what is spared. A merge itself hands the hold on; here it is kept for as long as the one that was merged
+// loadExempt finds what is spared. A merge itself hands the hold on; here it is kept for as long as the one that was merged
 // is held, whatever became of the hold of the other.
-func (p *pruning) spare(db *gorm.DB) error {
-	p.spared = map[int64]bool{}
+func (p *pruner) loadExempt(db *gorm.DB) error {
+	p.exempt = map[int64]bool{}
 	var ids []int64
-	if err := db.Raw("SELECT merged_into FROM incidents WHERE held AND merged_into > 0").Scan(&ids).Error; err != nil {
+	if err := db.Raw("SELECT merged_into FROM incidents WHERE legal_hold AND merged_into > 0").Scan(&ids).Error; err != nil {
 		return fmt.Errorf("look for merged incidents that are held: %w", err)
 	}
 	for len(ids) > 0 {
 		var next []int64
 		for _, id := range ids {
-			if p.spared[id] {
+			if p.exempt[id] {
 				continue
 			}
-			p.spared[id] = true
+			p.exempt[id] = true
 			var into int64
 			if err := db.Raw("SELECT merged_into FROM incidents WHERE id = ? AND merged_into > 0", id).Scan(&into).Error; err != nil {
 				return fmt.Errorf("read where %s goes on: %w", incident.ID(id), err)
@@ -88,15 +88,15 @@ func (p *pruning) spare(db *gorm.DB) error {
 	return nil
 }
 
-func (p *pruning) late() bool { return time.Now().After(p.deadline) }
+func (p *pruner) pastDeadline() bool { return time.Now().After(p.deadline) }
 
 // before is the time before which things may go.
-func (p *pruning) before(keep time.Duration) time.Time {
-	return stamp(p.now.Add(-max(keep, MinRetention)))
+func (p *pruner) before(keep time.Duration) time.Time {
+	return dbTime(p.now.Add(-max(keep, MinRetention)))
 }
 
-// grave is a batch that is being deleted: what the tombstone says of it.
-type grave struct {
+// deletionBatch is a batch that is being deleted: what the tombstone says of it.
+type deletionBatch struct {
 	what   string
 	policy string
 	before time.Time
@@ -104,7 +104,7 @@ type grave struct {
 	held   []string // what the rows held, for the hash
 }
 
-func (t *tx) bury(s *Store, g grave) error {
+func (t *tx) addTombstone(s *Store, g deletionBatch) error {
 	if len(g.held) == 0 {
 		return nil
 	}
@@ -125,16 +125,16 @@ func policy(name string, keep time.Duration) string {
 	return fmt.Sprintf("%s: %dd", name, max(keep, MinRetention)/(24*time.Hour))
 }
 
-// protection decides, within a transaction, which incidents may not be touched.
-type protection struct {
+// exemptions decides, within a transaction, which incidents may not be touched.
+type exemptions struct {
 	t      domainTx
 	before time.Time
 	known  map[int64]bool // may be deleted from
-	spared map[int64]bool // may not, whatever they are
+	exempt map[int64]bool // may not, whatever they are
 }
 
-// free reports whether what belongs to an incident may go. Nobody's (0) may.
-func (p *protection) free(id int64) (bool, error) {
+// deletable reports whether what belongs to an incident may go. Nobody's (0) may.
+func (p *exemptions) deletable(id int64) (bool, error) {
 	if id <= 0 {
 		return true, nil
 	}
@@ -142,21 +142,21 @@ func (p *protection) free(id int64) (bool, error) {
 		return free, nil
 	}
 	p.known[id] = false // also ends a circle of merges
-	if p.spared[id] {
+	if p.exempt[id] {
 		return false, nil
 	}
 	var rows []incidentRow
-	if err := p.t.db.Raw("SELECT id, status, held, merged_into, updated_at FROM incidents WHERE id = ?"+p.t.lock, id).Scan(&rows).Error; err != nil {
+	if err := p.t.db.Raw("SELECT id, status, legal_hold, merged_into, updated_at FROM incidents WHERE id = ?"+p.t.lock, id).Scan(&rows).Error; err != nil {
 		return false, fmt.Errorf("read %s: %w", incident.ID(id), err)
 	}
-	if len(rows) == 0 || rows[0].Held || !incident.Status(rows[0].Status).Ended() || !rows[0].UpdatedAt.Before(p.before) {
+	if len(rows) == 0 || rows[0].LegalHold || !incident.Status(rows[0].Status).Ended() || !rows[0].UpdatedAt.Before(p.before) {
 		return false, nil
 	}
 	if incident.Status(rows[0].Status) == incident.Merged {
 		if rows[0].MergedInto == 0 {
 			return false, nil
 		}
-		free, err := p.free(rows[0].MergedInto)
+		free, err := p.deletable(rows[0].MergedInto)
 		if err != nil || !free {
 			return false, err
 		}
@@ -166,16 +166,16 @@ func (p *protection) free(id int64) (bool, error) {
 }
 
 // batch runs one deletion in a transaction of its own and counts it.
-func (p *pruning) batch(ctx context.Context, before time.Time, fn func(t domainTx, guard *protection) ([]grave, error)) error {
-	var graves []grave
+func (p *pruner) batch(ctx context.Context, before time.Time, fn func(t domainTx, guard *exemptions) ([]deletionBatch, error)) error {
+	var graves []deletionBatch
 	err := p.s.tx(ctx, func(t *tx) error {
 		d := domainTx{reader{p.s, t.db, t.queue.rowLock()}, t}
 		var err error
-		if graves, err = fn(d, &protection{t: d, before: before, known: map[int64]bool{}, spared: p.spared}); err != nil {
+		if graves, err = fn(d, &exemptions{t: d, before: before, known: map[int64]bool{}, exempt: p.exempt}); err != nil {
 			return err
 		}
 		for _, g := range graves {
-			if err := t.bury(p.s, g); err != nil {
+			if err := t.addTombstone(p.s, g); err != nil {
 				return err
 			}
 		}
@@ -193,25 +193,25 @@ func (p *pruning) batch(ctx context.Context, before time.Time, fn func(t domainT
 }
 
 // remove deletes the rows of a batch.
-func (t domainTx) remove(g grave, table, key string) ([]grave, error) {
+func (t domainTx) remove(g deletionBatch, table, key string) ([]deletionBatch, error) {
 	if len(g.ids) == 0 {
 		return nil, nil
 	}
 	if err := t.db.Exec(fmt.Sprintf("DELETE FROM %s WHERE %s IN ?", table, key), g.ids).Error; err != nil {
 		return nil, fmt.Errorf("delete from %s: %w", table, err)
 	}
-	return []grave{g}, nil
+	return []deletionBatch{g}, nil
 }
 
 // expired deletes the rows of a table whose time is over. They hold digests of what is kept elsewhere, so they leave no
 // tombstone.
-func (p *pruning) expired(table string) func(context.Context, Retention) error {
+func (p *pruner) expired(table string) func(context.Context, Retention) error {
 	statement := fmt.Sprintf("DELETE FROM %[1]s WHERE key_hash IN (SELECT key_hash FROM %[1]s WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?", table)
 	return func(ctx context.Context, _ Retention) error {
-		for !p.late() {
+		for !p.pastDeadline() {
 			var gone int64
 			err := p.s.tx(ctx, func(t *tx) error {
-				done := t.db.Exec(statement, stamp(p.now), pruneBatch, stamp(p.now))
+				done := t.db.Exec(statement, dbTime(p.now), pruneBatch, dbTime(p.now))
 				gone = done.RowsAffected
 				return done.Error
 			})

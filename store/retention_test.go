@@ -33,7 +33,7 @@ func (s *Store) end(t *testing.T, inc incident.Incident, status incident.Status,
 		}
 		inc, err = grow(tx, inc, e)
 		if held && err == nil {
-			_, err = grow(tx, inc, event(incident.EventHeld, nil, "reason", "the regulator asked"))
+			_, err = grow(tx, inc, event(incident.EventLegalHoldSet, nil, "reason", "the regulator asked"))
 		}
 		return err
 	})
@@ -62,14 +62,14 @@ func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.write(t, func(tx response.Tx) error {
-			var settled []response.Settled
+			var settled []response.DeliveryOutcome
 			for n, id := range homes {
-				settled = append(settled, response.Settled{Row: int64(n + 1), Outcome: "counted", Incident: id})
+				settled = append(settled, response.DeliveryOutcome{Row: int64(n + 1), Outcome: "counted", Incident: id})
 				a := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: fmt.Sprint(n), Correlation: fmt.Sprint(n)}
-				if _, _, err := tx.Tally(id, a, 1, noon, response.Decision{}); err != nil {
+				if _, _, err := tx.CountAlert(id, a, 1, noon, response.RoutingDecision{}); err != nil {
 					return err
 				}
-				if _, err := tx.Once(id, "key"); err != nil {
+				if _, err := tx.RecordCommandKey(id, "key"); err != nil {
 					return err
 				}
 				if err := tx.Audit(response.Access{At: noon, Person: "p1", Action: "show", Incident: id, Allowed: true}); err != nil {
@@ -77,10 +77,10 @@ func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
 				}
 			}
 			moved := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: "moved", Correlation: "moved"}
-			row, _, err := tx.Tally(response.Watched, moved, 1, noon, response.Decision{})
-			_, _, err2 := tx.Recall(open.ID, moved, response.Decision{})
-			settled = append(settled, response.Settled{Row: 8, Outcome: "watched", Alert: row.ID})
-			return errors.Join(err, err2, tx.Settle(settled))
+			row, _, err := tx.CountAlert(response.WatchedAlerts, moved, 1, noon, response.RoutingDecision{})
+			_, _, err2 := tx.MoveAlert(open.ID, moved, response.RoutingDecision{})
+			settled = append(settled, response.DeliveryOutcome{Row: 8, Outcome: "watched", Alert: row.ID})
+			return errors.Join(err, err2, tx.MarkHandled(settled))
 		})
 		keep := Retention{Alerts: 24 * time.Hour, Inbox: 400 * 24 * time.Hour, Audit: 24 * time.Hour} // too short is taken as the minimum
 		prune := func(after time.Duration) Pruned {
@@ -120,8 +120,8 @@ func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
 		if err != nil || len(proof) != 1 || proof[0].What != "inbox" || proof[0].Policy != "inbox: 400d" || proof[0].Deleted != 3 || proof[0].FirstID != 1 || proof[0].LastID != 6 {
 			t.Errorf("%+v, %v", proof, err)
 		}
-		if v, err := s.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
-			t.Errorf("%+v, %v", v.Faults, err)
+		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
+			t.Errorf("%+v, %v", v.Problems, err)
 		}
 		if p := prune(402 * 24 * time.Hour); len(p.Deleted) > 0 {
 			t.Errorf("deleted twice: %v", p.Deleted)
@@ -139,7 +139,7 @@ func TestAHoldOutlivesMerges(t *testing.T) {
 			var errs []error
 			for _, id := range []incident.ID{last.ID, other.ID} { // to which a merge has moved the alerts
 				a := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: id.String(), Correlation: id.String()}
-				_, _, err := tx.Tally(id, a, 1, noon, response.Decision{})
+				_, _, err := tx.CountAlert(id, a, 1, noon, response.RoutingDecision{})
 				errs = append(errs, err)
 			}
 			return errors.Join(errs...)
@@ -165,7 +165,7 @@ func TestAHoldOutlivesMerges(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			_, err = grow(tx, inc, event(incident.EventHoldReleased, nil, "reason", "it is settled"))
+			_, err = grow(tx, inc, event(incident.EventLegalHoldReleased, nil, "reason", "it is settled"))
 			return err
 		})
 		now.Store(noon.Add(1000 * 24 * time.Hour).UnixMicro())
@@ -185,11 +185,11 @@ func TestPruneStopsInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.write(t, func(tx response.Tx) error {
-		var settled []response.Settled
+		var settled []response.DeliveryOutcome
 		for n := range ds {
-			settled = append(settled, response.Settled{Row: int64(n + 1), Outcome: "ignored"})
+			settled = append(settled, response.DeliveryOutcome{Row: int64(n + 1), Outcome: "ignored"})
 		}
-		return tx.Settle(settled)
+		return tx.MarkHandled(settled)
 	})
 	now.Store(noon.Add(3 * MinRetention).UnixMicro())
 	if p, err := s.Prune(t.Context(), Retention{}, -1); err != nil || !p.More || len(p.Deleted) > 0 {
@@ -207,15 +207,15 @@ func TestEvidenceIsKeptAsItWasReceived(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		in := intake.Delivery{Source: "sentry", ID: "d1", Header: map[string]string{"Sentry-Hook-Resource": "issue"}, Body: []byte("{\"a\": \"\\u00e9\xff\"}"),
-			Received: stamp(noon), Sender: "10.0.0.1", Verified: "by the source's credential"}
+			Received: dbTime(noon), Sender: "10.0.0.1", Verified: "by the source's credential"}
 		if err := s.Accept(t.Context(), []intake.Delivery{in}); err != nil {
 			t.Fatal(err)
 		}
 		s.write(t, func(tx response.Tx) error {
-			return tx.Settle([]response.Settled{{Row: 1, Outcome: "undecodable", Reason: "not text", Rule: 2, Routing: 7}})
+			return tx.MarkHandled([]response.DeliveryOutcome{{Row: 1, Outcome: "undecodable", Reason: "not text", Rule: 2, Routing: 7}})
 		})
 		seen := 0
-		err := s.Deliveries(t.Context(), Span{From: noon.Add(-time.Hour)}, func(row int64, d intake.Delivery, sha256 string) error {
+		err := s.Deliveries(t.Context(), DeliveryFilter{From: noon.Add(-time.Hour)}, func(row int64, d intake.Delivery, sha256 string) error {
 			seen++
 			if row != 1 || !bytes.Equal(d.Body, in.Body) || sha256 != bodyHash(in.Body) || d.Verified != in.Verified || d.Sender != in.Sender || !d.Received.Equal(in.Received) {
 				t.Errorf("%d: %+v, %s", row, d, sha256)
@@ -247,18 +247,18 @@ func TestReconsiderPutsBackWhatLedNowhere(t *testing.T) {
 		s := openTest(t, url)
 		outcomes := []string{"opened", "attached", "counted", "command", "watched", "dropped", "maintenance", "late", "undecodable", "ignored"}
 		var ds []intake.Delivery
-		var settled []response.Settled
+		var settled []response.DeliveryOutcome
 		for n, outcome := range outcomes {
 			ds = append(ds, intake.Delivery{Source: "sentry", ID: outcome, Body: []byte("{}"), Received: noon})
-			settled = append(settled, response.Settled{Row: int64(n + 1), Outcome: outcome})
+			settled = append(settled, response.DeliveryOutcome{Row: int64(n + 1), Outcome: outcome})
 		}
 		ds = append(ds, intake.Delivery{Source: "sentry", ID: "before", Body: []byte("{}"), Received: noon.Add(-time.Hour)})
-		settled = append(settled, response.Settled{Row: 11, Outcome: "watched"})
+		settled = append(settled, response.DeliveryOutcome{Row: 11, Outcome: "watched"})
 		if err := s.Accept(t.Context(), ds); err != nil {
 			t.Fatal(err)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.Settle(settled) })
-		if n, err := s.Reconsider(t.Context(), Span{From: noon.Add(-time.Minute), Source: "sentry"}); err != nil || n != 6 {
+		s.write(t, func(tx response.Tx) error { return tx.MarkHandled(settled) })
+		if n, err := s.Reprocess(t.Context(), DeliveryFilter{From: noon.Add(-time.Minute), Source: "sentry"}); err != nil || n != 6 {
 			t.Errorf("%d put back, %v", n, err)
 		}
 		rows, err := s.Rows(t.Context(), 1, 100)
@@ -267,12 +267,12 @@ func TestReconsiderPutsBackWhatLedNowhere(t *testing.T) {
 		}
 		got := ""
 		for _, row := range rows {
-			got += fmt.Sprintf("%s %v %v; ", row.Delivery.ID, row.Again, row.Unread)
+			got += fmt.Sprintf("%s %v %v; ", row.Delivery.ID, row.Reprocessed, row.WasUndecodable)
 		}
 		if got != "watched true false; dropped true false; maintenance true false; late true false; undecodable false true; ignored false false; " {
 			t.Error(got)
 		}
-		if n, err := s.Reconsider(t.Context(), Span{From: noon.Add(-time.Minute)}); err != nil || n != 0 {
+		if n, err := s.Reprocess(t.Context(), DeliveryFilter{From: noon.Add(-time.Minute)}); err != nil || n != 0 {
 			t.Errorf("%d put back again, %v", n, err)
 		}
 	})
@@ -287,29 +287,29 @@ func TestAlertsAreRecalledAndSplit(t *testing.T) {
 		two.Fingerprint, three.Fingerprint, three.Correlation = "2", "3", "d"
 		var first response.AlertRow
 		s.write(t, func(tx response.Tx) (err error) {
-			first, _, err = tx.Tally(response.Watched, one, 3, noon, response.Decision{Rule: 2})
-			_, _, err2 := tx.Tally(response.Dropped, one, 4, noon, response.Decision{})
-			row, known, err3 := tx.Recall(a.ID, one, response.Decision{Rule: 5, Storm: true})
+			first, _, err = tx.CountAlert(response.WatchedAlerts, one, 3, noon, response.RoutingDecision{Rule: 2})
+			_, _, err2 := tx.CountAlert(response.DroppedAlerts, one, 4, noon, response.RoutingDecision{})
+			row, known, err3 := tx.MoveAlert(a.ID, one, response.RoutingDecision{Rule: 5, Storm: true})
 			if known || row.Count != 7 || row.Incident != a.ID || row.Decision.Rule != 5 || !row.Decision.Storm {
 				t.Errorf("recalled %v %+v", known, row)
 			}
-			row, known, err4 := tx.Recall(a.ID, one, response.Decision{})
+			row, known, err4 := tx.MoveAlert(a.ID, one, response.RoutingDecision{})
 			if !known || row.Count != 7 {
 				t.Errorf("recalled again %v %+v", known, row)
 			}
-			nowhere, _, err5 := tx.Recall(a.ID, two, response.Decision{})
+			nowhere, _, err5 := tx.MoveAlert(a.ID, two, response.RoutingDecision{})
 			if nowhere.ID != 0 {
 				t.Errorf("recalled from nowhere %+v", nowhere)
 			}
 			return errors.Join(err, err2, err3, err4, err5)
 		})
 		s.write(t, func(tx response.Tx) error {
-			second, _, err := tx.Tally(a.ID, two, 1, noon, response.Decision{})
-			third, _, err2 := tx.Tally(a.ID, three, 1, noon, response.Decision{})
+			second, _, err := tx.CountAlert(a.ID, two, 1, noon, response.RoutingDecision{})
+			third, _, err2 := tx.CountAlert(a.ID, three, 1, noon, response.RoutingDecision{})
 			err3 := errors.Join(tx.Correlate("c", a.ID), tx.Correlate("d", a.ID), tx.Split([]int64{second.ID, third.ID}, a.ID, b.ID))
-			mine, err4 := tx.Correlated("c")
-			theirs, err5 := tx.Correlated("d")
-			prefers, err6 := tx.Correlated("unknown", "d", "c")
+			mine, err4 := tx.IncidentByCorrelation("c")
+			theirs, err5 := tx.IncidentByCorrelation("d")
+			prefers, err6 := tx.IncidentByCorrelation("unknown", "d", "c")
 			if mine != a.ID || theirs != b.ID || prefers != b.ID {
 				t.Errorf("the keys lead to %s, %s and %s", mine, theirs, prefers)
 			}
@@ -318,8 +318,8 @@ func TestAlertsAreRecalledAndSplit(t *testing.T) {
 				t.Errorf("%+v", moved)
 			}
 			// A row that was added to another is found under its old number.
-			again, _, err8 := tx.Tally(response.Watched, three, 2, noon, response.Decision{})
-			_, _, err9 := tx.Recall(b.ID, three, response.Decision{})
+			again, _, err8 := tx.CountAlert(response.WatchedAlerts, three, 2, noon, response.RoutingDecision{})
+			_, _, err9 := tx.MoveAlert(b.ID, three, response.RoutingDecision{})
 			found, err10 := tx.Alert(again.ID)
 			if found.ID != third.ID || found.Count != 3 {
 				t.Errorf("%+v", found)
@@ -334,7 +334,7 @@ func TestAlertsAreRecalledAndSplit(t *testing.T) {
 			if incident.CodeOf(err) != incident.CodeUnknown {
 				t.Error(err)
 			}
-			kinds, copies, err := r.Shelved(response.Watched, noon)
+			kinds, copies, err := r.CountSuppressed(response.WatchedAlerts, noon)
 			if kinds != 0 || copies != 0 {
 				t.Errorf("%d kinds, %d copies", kinds, copies)
 			}
@@ -354,12 +354,12 @@ func TestEndedCorrelationIsFoundWithinItsWindow(t *testing.T) {
 		other := known
 		other.Fingerprint = "2"
 		s.write(t, func(tx response.Tx) error {
-			_, _, err := tx.Tally(inc.ID, known, 1, noon, response.Decision{})
+			_, _, err := tx.CountAlert(inc.ID, known, 1, noon, response.RoutingDecision{})
 			return errors.Join(err, tx.Correlate("c", inc.ID))
 		})
 		look := func(a incident.Alert, since time.Time) (id incident.ID, known bool) {
 			t.Helper()
-			err := s.View(t.Context(), func(r response.Reader) (err error) { id, known, err = r.Ended("c", a, since); return err })
+			err := s.View(t.Context(), func(r response.Reader) (err error) { id, known, err = r.EndedIncident("c", a, since); return err })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -368,7 +368,7 @@ func TestEndedCorrelationIsFoundWithinItsWindow(t *testing.T) {
 		if id, _ := look(known, time.Time{}); id != 0 {
 			t.Errorf("%s has not ended", id)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.Release(inc.ID) })
+		s.write(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(inc.ID) })
 		if id, is := look(known, noon.Add(-time.Hour)); id != inc.ID || !is {
 			t.Errorf("%s, known %v", id, is)
 		}
@@ -381,8 +381,8 @@ func TestEndedCorrelationIsFoundWithinItsWindow(t *testing.T) {
 		// A lasting state stays with the incident that knows it, whatever came since.
 		next := s.open(t, "b")
 		s.write(t, func(tx response.Tx) error { return tx.Correlate("c", next.ID) })
-		s.write(t, func(tx response.Tx) error { return tx.Release(next.ID) })
-		known.Lasting, other.Lasting = true, true
+		s.write(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(next.ID) })
+		known.Ongoing, other.Ongoing = true, true
 		if id, is := look(known, noon.Add(time.Hour)); id != inc.ID || !is {
 			t.Errorf("a state told again: %s, known %v", id, is)
 		}
@@ -399,18 +399,18 @@ func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
 		s.write(t, func(tx response.Tx) error {
 			var errs []error
 			for n := range 5 {
-				errs = append(errs, tx.Opening(noon.Add(time.Duration(n)*time.Minute), noon.Add(time.Duration(n-3)*time.Minute)))
+				errs = append(errs, tx.AddOpening(noon.Add(time.Duration(n)*time.Minute), noon.Add(time.Duration(n-3)*time.Minute)))
 			}
-			n, err := tx.Openings(noon.Add(-time.Hour), 10)
-			capped, err2 := tx.Openings(noon.Add(-time.Hour), 2)
+			n, err := tx.CountOpenings(noon.Add(-time.Hour), 10)
+			capped, err2 := tx.CountOpenings(noon.Add(-time.Hour), 2)
 			if n != 3 || capped != 2 {
 				t.Errorf("%d openings, %d of at most 2", n, capped)
 			}
 			none, err3 := tx.Storm(inc.ID)
-			err4 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 1, Gathered: 5})
-			err5 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 2, Gathered: 6, Ended: true})
+			err4 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 1, Grouped: 5})
+			err5 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 2, Grouped: 6, Ended: true})
 			storm, err6 := tx.Storm(inc.ID)
-			if none != (response.Storm{}) || storm.Round != 2 || storm.Gathered != 6 || !storm.Ended {
+			if none != (response.Storm{}) || storm.Round != 2 || storm.Grouped != 6 || !storm.Ended {
 				t.Errorf("%+v, %+v", none, storm)
 			}
 			rules := func(routing, detection string) response.Configuration {
@@ -430,12 +430,12 @@ func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
 			}
 			return errors.Join(append(errs, err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)...)
 		})
-		window := incident.Maintenance{When: "true", Reason: "the database moves", Owner: "p1", From: stamp(noon), To: stamp(noon.Add(time.Hour))}
+		window := incident.MaintenanceWindow{When: "true", Reason: "the database moves", Owner: "p1", From: dbTime(noon), To: dbTime(noon.Add(time.Hour))}
 		s.write(t, func(tx response.Tx) (err error) {
 			window.ID, err = tx.PutMaintenance(window)
-			return errors.Join(err, tx.Kept(window.ID, 3))
+			return errors.Join(err, tx.AddSuppressed(window.ID, 3))
 		})
-		window.Matched = 3
+		window.Suppressed = 3
 		err := s.View(t.Context(), func(r response.Reader) error {
 			list, err := r.Maintenance(noon)
 			late, err2 := r.Maintenance(noon.Add(2 * time.Hour))

@@ -98,8 +98,8 @@ func TestIncidentIsKeptAsItWasSaved(t *testing.T) {
 			if text := events[1].Text("text"); text != "we saw it" {
 				t.Errorf("text %q", text)
 			}
-			linked, err3 := r.Linked(incident.LinkChannel, "C1")
-			stranger, err4 := r.Linked(incident.LinkChannel, "C2")
+			linked, err3 := r.IncidentByLink(incident.LinkChannel, "C1")
+			stranger, err4 := r.IncidentByLink(incident.LinkChannel, "C2")
 			if linked != 1 || stranger != 0 {
 				t.Errorf("linked: %v, %v", linked, stranger)
 			}
@@ -181,8 +181,8 @@ func TestCommandsCountOnce(t *testing.T) {
 		s := openTest(t, url)
 		for i, want := range []bool{true, false} {
 			s.write(t, func(tx response.Tx) error {
-				fresh, err := tx.Once(1, "view/hash")
-				other, err2 := tx.Once(incident.ID(i+10), "view/hash")
+				fresh, err := tx.RecordCommandKey(1, "view/hash")
+				other, err2 := tx.RecordCommandKey(incident.ID(i+10), "view/hash")
 				if fresh != want || !other {
 					t.Errorf("pass %d: %v, elsewhere %v", i, fresh, other)
 				}
@@ -202,7 +202,7 @@ func TestCorrelationHasOneLiveIncident(t *testing.T) {
 		}
 		holder := func() (id incident.ID) {
 			t.Helper()
-			if err := s.View(t.Context(), func(r response.Reader) (err error) { id, err = r.Correlated("k"); return err }); err != nil {
+			if err := s.View(t.Context(), func(r response.Reader) (err error) { id, err = r.IncidentByCorrelation("k"); return err }); err != nil {
 				t.Fatal(err)
 			}
 			return id
@@ -210,11 +210,11 @@ func TestCorrelationHasOneLiveIncident(t *testing.T) {
 		if id := holder(); id != a.ID {
 			t.Errorf("held by %s", id)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.Move(a.ID, b.ID) })
+		s.write(t, func(tx response.Tx) error { return tx.MoveCorrelations(a.ID, b.ID) })
 		if id := holder(); id != b.ID {
 			t.Errorf("after a move held by %s", id)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.Release(b.ID) })
+		s.write(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(b.ID) })
 		if id := holder(); id != 0 {
 			t.Errorf("after a release held by %s", id)
 		}
@@ -265,13 +265,13 @@ func TestAlertsAreCountedAndMoved(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		a, b := s.open(t, "a"), s.open(t, "b")
-		alert := incident.Alert{Source: "sentry", Kind: "sentry.issue", Title: "boom", Fingerprint: "f", Correlation: "c", Tags: map[string]string{"k": "v"}, At: stamp(noon)}
+		alert := incident.Alert{Source: "sentry", Kind: "sentry.issue", Title: "boom", Fingerprint: "f", Correlation: "c", Tags: map[string]string{"k": "v"}, At: dbTime(noon)}
 		other := alert
 		other.Fingerprint, other.Correlation = "g", "d"
 		tally := func(id incident.ID, al incident.Alert, n, before, count int64) {
 			t.Helper()
 			s.write(t, func(tx response.Tx) error {
-				row, known, err := tx.Tally(id, al, n, noon, response.Decision{})
+				row, known, err := tx.CountAlert(id, al, n, noon, response.RoutingDecision{})
 				if known != before || row.Count != count || row.Incident != id || (row.Alert.Title == "boom") != (before == 0) || row.ID == 0 || row.Hash == "" {
 					t.Errorf("before %d, row %+v", known, row)
 				}
@@ -286,8 +286,8 @@ func TestAlertsAreCountedAndMoved(t *testing.T) {
 		tally(b.ID, other, 5, 0, 5)
 		tally(0, alert, 3, 0, 3)
 		tally(0, other, 4, 0, 4)
-		s.write(t, func(tx response.Tx) error { return errors.Join(tx.Correlate("c", a.ID), tx.Rehome(0, a.ID)) })
-		s.write(t, func(tx response.Tx) error { return tx.Rehome(b.ID, a.ID) })
+		s.write(t, func(tx response.Tx) error { return errors.Join(tx.Correlate("c", a.ID), tx.MoveAlerts(0, a.ID)) })
+		s.write(t, func(tx response.Tx) error { return tx.MoveAlerts(b.ID, a.ID) })
 		counts := func(id incident.ID) (out []int64) {
 			t.Helper()
 			err := s.View(t.Context(), func(r response.Reader) error {
@@ -311,7 +311,7 @@ func TestAlertsAreCountedAndMoved(t *testing.T) {
 func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		one := intake.Delivery{Source: "sentry", ID: "d1", Header: map[string]string{"Sentry-Hook-Resource": "issue"}, Body: []byte("{\x00}"), Received: stamp(noon), Sender: "10.0.0.1"}
+		one := intake.Delivery{Source: "sentry", ID: "d1", Header: map[string]string{"Sentry-Hook-Resource": "issue"}, Body: []byte("{\x00}"), Received: dbTime(noon), Sender: "10.0.0.1"}
 		two, elsewhere := one, one
 		two.ID, elsewhere.Source = "d2", "cloudtrail"
 		for _, batch := range [][]intake.Delivery{{one, one}, {one, two, elsewhere}, {two}, nil} {
@@ -323,7 +323,7 @@ func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
 			t.Fatalf("%d rows, %d jobs", rows, jobs)
 		}
 		drained := make(chan []intake.Row, 10)
-		err := s.Run(t.Context(), Work{Drain: func(ctx context.Context, from, to int64) error {
+		err := s.Run(t.Context(), JobFuncs{Drain: func(ctx context.Context, from, to int64) error {
 			rows, err := s.Rows(ctx, from, to)
 			if err != nil {
 				return err
@@ -338,11 +338,11 @@ func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
 					return err
 				}
 				rows = slices.DeleteFunc(rows, func(r intake.Row) bool { return !slices.Contains(ids, r.ID) })
-				var settled []response.Settled
+				var settled []response.DeliveryOutcome
 				for _, id := range ids {
-					settled = append(settled, response.Settled{Row: id, Outcome: "undecodable", Reason: "not JSON"})
+					settled = append(settled, response.DeliveryOutcome{Row: id, Outcome: "undecodable", Reason: "not JSON"})
 				}
-				return tx.Settle(settled)
+				return tx.MarkHandled(settled)
 			})
 			drained <- rows
 			return err
@@ -385,7 +385,7 @@ func TestPapers(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		inc := s.open(t, "x")
-		dir := incident.Directory{People: []incident.Person{{ID: "p1", Name: "Ada", Handles: []incident.Handle{{Door: incident.DoorMail, ID: "a@x"}}}},
+		dir := incident.Directory{People: []incident.Person{{ID: "p1", Name: "Ada", Identities: []incident.Identity{{Provider: incident.ProviderMail, ID: "a@x"}}}},
 			Teams: []incident.Team{{Name: incident.Legal, Members: []incident.Membership{{Person: "p1"}}}}}
 		doc := incident.Document{Revision: 1, Digest: "sha256:1", Markdown: "# x", HTML: "<h1>"}
 		newer := doc
@@ -402,7 +402,7 @@ func TestPapers(t *testing.T) {
 		}
 		s.write(t, func(tx response.Tx) error {
 			return errors.Join(tx.PutDirectory(incident.Directory{}), tx.PutDirectory(dir), tx.PutDocument(inc.ID, doc), tx.PutDocument(inc.ID, newer),
-				tx.Audit(response.Access{At: noon, Person: "p1", Handle: incident.Handle{Door: incident.DoorSlack, ID: "U1"}, Action: "show", Incident: inc.ID, Reason: "why", Allowed: true}))
+				tx.Audit(response.Access{At: noon, Person: "p1", Handle: incident.Identity{Provider: incident.ProviderSlack, ID: "U1"}, Action: "show", Incident: inc.ID, Reason: "why", Allowed: true}))
 		})
 		err = s.View(t.Context(), func(r response.Reader) error {
 			gotDir, err := r.Directory()
@@ -448,18 +448,18 @@ func TestNothingIsKeptInTheClear(t *testing.T) {
 	}
 	s.write(t, func(tx response.Tx) error {
 		_, err := grow(tx, inc, event(incident.EventNoted, map[string]string{"f": seed}, "text", seed))
-		_, _, err2 := tx.Tally(inc.ID, incident.Alert{Source: "sentry", Title: seed, Fingerprint: seed, Correlation: seed, Principal: seed}, 1, noon, response.Decision{})
-		_, err3 := tx.Once(inc.ID, seed)
+		_, _, err2 := tx.CountAlert(inc.ID, incident.Alert{Source: "sentry", Title: seed, Fingerprint: seed, Correlation: seed, Principal: seed}, 1, noon, response.RoutingDecision{})
+		_, err3 := tx.RecordCommandKey(inc.ID, seed)
 		return errors.Join(err, err2, err3, tx.Correlate(seed, inc.ID),
-			tx.Settle([]response.Settled{{Row: 1, Outcome: "undecodable", Reason: seed}}),
+			tx.MarkHandled([]response.DeliveryOutcome{{Row: 1, Outcome: "undecodable", Reason: seed}}),
 			tx.PutDirectory(incident.Directory{People: []incident.Person{{ID: "p", Name: seed}}}),
 			tx.PutDocument(inc.ID, incident.Document{Revision: 1, Markdown: seed}),
-			tx.Audit(response.Access{Action: "show", Handle: incident.Handle{Door: incident.DoorMail, ID: seed}, Reason: seed}),
+			tx.Audit(response.Access{Action: "show", Handle: incident.Identity{Provider: incident.ProviderMail, ID: seed}, Reason: seed}),
 			tx.Enqueue(incident.Effect{Key: "INC-1/1/post", Kind: incident.EffectPost, Incident: 1, Seq: 1}))
 	})
 	done := make(chan error, 1)
 	s.perform(t, func(ctx context.Context, job response.Job) error {
-		err := s.Tx(ctx, func(tx response.Tx) error { return tx.Finish(job, seed) })
+		err := s.Tx(ctx, func(tx response.Tx) error { return tx.CompleteEffect(job, seed) })
 		done <- err
 		return fmt.Errorf("ignored: %s", seed)
 	})
@@ -502,7 +502,7 @@ func TestErasedTextIsGoneAndTheChainHolds(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if v, err := s.Verify(t.Context()); err != nil || len(v.Faults) > 0 || v.Incidents != 1 || v.Events != 2 {
+		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 || v.Incidents != 1 || v.Events != 2 {
 			t.Errorf("%+v, %v", v, err)
 		}
 		for _, ref := range []incident.TextRef{{Seq: 9, Name: "title"}, {Seq: 1, Name: "other"}} {

@@ -11,9 +11,9 @@ import (
 	"tocsin/bot/response"
 )
 
-// Work says who does the jobs. The errors of all three are treated alike: an *incident.RetryAfter puts the job off
+// JobFuncs says who does the jobs. The errors of all three are treated alike: an *incident.RetryAfter puts the job off
 // without counting as a failure, any other error has it tried again, later each time.
-type Work struct {
+type JobFuncs struct {
 	// Drain decodes and reports the inbox rows in a range of ids.
 	Drain func(ctx context.Context, from, to int64) error
 	// Perform carries out one effect and commits what came of it, with Tx.Finish, GiveUp or Postpone, in a context
@@ -25,10 +25,10 @@ type Work struct {
 
 // Run takes up what an earlier incarnation of this replica left running, and starts working the queues. It returns
 // once that has begun. ErrInUse means that another process works under the same replica id.
-func (s *Store) Run(ctx context.Context, work Work) error {
+func (s *Store) Run(ctx context.Context, work JobFuncs) error {
 	all := handlers{
 		kindDrain:  func(ctx context.Context, t Task) error { return work.Drain(ctx, t.IDs[0], t.IDs[1]) },
-		kindEffect: s.performer(work.Perform),
+		kindEffect: s.effectHandler(work.Perform),
 	}
 	for kind, do := range work.Scheduled {
 		all[kindScheduled(kind)] = func(ctx context.Context, t Task) error { return do(ctx, time.Unix(t.IDs[1], 0).UTC()) }
@@ -45,10 +45,10 @@ func (s *Store) run(ctx context.Context, work handlers) error {
 		s.mu.Unlock()
 		return errors.New("run store: it runs already")
 	}
-	s.running, s.lost = true, nil
+	s.running, s.lockLostErr = true, nil
 	s.mu.Unlock()
 
-	release, err := s.backend.own(ctx, s.replica, s.stopLost)
+	release, err := s.backend.lockReplicaID(ctx, s.replica, s.stopOnLockLoss)
 	var client runner
 	if err == nil {
 		if client, err = s.startWorker(ctx, work); err != nil {
@@ -59,15 +59,15 @@ func (s *Store) run(ctx context.Context, work handlers) error {
 	defer s.mu.Unlock()
 	if err != nil {
 		s.running = false
-		return fmt.Errorf("run store: %w", classify(err))
+		return fmt.Errorf("run store: %w", wrapUnavailable(err))
 	}
-	end := s.watchLost()
+	end := s.startRescuer()
 	s.worker, s.release = client, func() { end(); release() }
 	return nil
 }
 
 func (s *Store) startWorker(ctx context.Context, work handlers) (runner, error) {
-	if err := s.recoverJobs(ctx); err != nil {
+	if err := s.requeueOrphans(ctx); err != nil {
 		return nil, err
 	}
 	config := s.workerConfig(work)
@@ -86,14 +86,14 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 	for kind, handle := range work {
 		worker := s.newWorker(handle)
 		if kind == kindDrain {
-			worker.narrow = &narrowing{s: s}
+			worker.bisect = &bisector{s: s}
 		}
 		river.AddWorkerArgs(c.Workers, jobArgs{kind: kind}, worker)
 	}
 	river.AddWorkerArgs(c.Workers, jobArgs{kind: kindSweep}, s.newWorker(s.sweep))
 	c.Queues = make(map[string]river.QueueConfig, len(queueWorkers))
 	for name, workers := range queueWorkers {
-		c.Queues[name] = river.QueueConfig{MaxWorkers: workers, FetchPollInterval: s.backend.pollInterval(prompt[name])}
+		c.Queues[name] = river.QueueConfig{MaxWorkers: workers, FetchPollInterval: s.backend.pollInterval(lowLatencyQueues[name])}
 	}
 	c.JobTimeout, c.RescueStuckJobsAfter = jobTimeout, rescueAfter
 	c.CompletedJobRetentionPeriod, c.CancelledJobRetentionPeriod, c.DiscardedJobRetentionPeriod = keepCompleted, keepCancelled, keepDiscarded
@@ -105,12 +105,12 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 }
 
 func (s *Store) newWorker(handle handler) *worker {
-	return &worker{handle: handle, log: s.log.With("component", "queue"), failed: s.failed, underway: &s.underway, panics: &s.panics}
+	return &worker{handle: handle, log: s.log.With("component", "queue"), onFailure: s.onFailure, underway: &s.underway, panics: &s.panics}
 }
 
-// recoverJobs gives the queue back what a dead incarnation of this replica held: its running jobs, whose attempt stays
+// requeueOrphans gives the queue back what a dead incarnation of this replica held: its running jobs, whose attempt stays
 // counted, and its leadership.
-func (s *Store) recoverJobs(ctx context.Context) error {
+func (s *Store) requeueOrphans(ctx context.Context) error {
 	o := s.backend.orphans(s.replica)
 	var recovered int64
 	err := s.tx(ctx, func(tx *tx) error {
@@ -153,10 +153,10 @@ func (s *Store) Stop(ctx context.Context) error {
 	return nil
 }
 
-// stopLost ends the work at once because another process has taken the replica's name.
-func (s *Store) stopLost(cause error) {
+// stopOnLockLoss ends the work at once because another process has taken the replica's name.
+func (s *Store) stopOnLockLoss(cause error) {
 	s.mu.Lock()
-	s.lost = cause
+	s.lockLostErr = cause
 	client := s.worker
 	s.mu.Unlock()
 	s.log.Error("another process works under this replica id; this one stops working", "replica", s.replica)
@@ -170,7 +170,7 @@ func (s *Store) stopLost(cause error) {
 // PingQueue says why no jobs are worked, if so.
 func (s *Store) PingQueue(ctx context.Context) error {
 	s.mu.Lock()
-	running, lost := s.worker != nil, s.lost
+	running, lost := s.worker != nil, s.lockLostErr
 	s.mu.Unlock()
 	switch {
 	case lost != nil:
@@ -179,5 +179,5 @@ func (s *Store) PingQueue(ctx context.Context) error {
 		return errors.New("the queue is not running")
 	}
 	db, _ := s.backend.reader()
-	return classify(db.WithContext(ctx).Exec("SELECT 1 FROM river_job LIMIT 1").Error)
+	return wrapUnavailable(db.WithContext(ctx).Exec("SELECT 1 FROM river_job LIMIT 1").Error)
 }

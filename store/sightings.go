@@ -9,30 +9,30 @@ import (
 	"tocsin/bot/response"
 )
 
-// sightingBatch is how many sightings one statement writes.
-const sightingBatch = 256
+// dedupBatch is how many sightings one statement writes.
+const dedupBatch = 256
 
-// Sighted writes down which delivery brought each event, or finds which did before. Everybody takes them in the order of
+// DedupeEvents writes down which delivery brought each event, or finds which did before. Everybody takes them in the order of
 // their hashes, so that nobody waits for another who waits for him.
-func (t domainTx) Sighted(events map[string]int64, until time.Time) (map[string]int64, error) {
+func (t domainTx) DedupeEvents(events map[string]int64, until time.Time) (map[string]int64, error) {
 	named := make(map[string]string, len(events)) // the event of each hash
 	for event := range events {
 		named[t.s.hash("sightings", "event", event)] = event
 	}
 	first := make(map[string]int64, len(events))
 	for rest := slices.Sorted(maps.Keys(named)); len(rest) > 0; {
-		chunk := rest[:chunkOf(len(rest), sightingBatch)]
+		chunk := rest[:chunkSize(len(rest), dedupBatch)]
 		rest = rest[len(chunk):]
 		var args []any
 		for _, hash := range chunk {
-			args = append(args, hash, events[named[hash]], stamp(until))
+			args = append(args, hash, events[named[hash]], dbTime(until))
 		}
 		var rows []struct {
 			KeyHash string
 			InboxID int64
 		}
-		err := t.db.Raw("INSERT"+t.tx.queue.orFail()+" INTO sightings (key_hash, inbox_id, expires_at) VALUES "+
-			tuples("(?, ?, ?)", len(chunk))+
+		err := t.db.Raw("INSERT"+t.tx.queue.orFailClause()+" INTO sightings (key_hash, inbox_id, expires_at) VALUES "+
+			valuesClause("(?, ?, ?)", len(chunk))+
 			" ON CONFLICT (key_hash) DO UPDATE SET inbox_id = sightings.inbox_id RETURNING key_hash, inbox_id", args...).Scan(&rows).Error
 		if err != nil {
 			return nil, fmt.Errorf("write down sightings: %w", err)
@@ -44,16 +44,16 @@ func (t domainTx) Sighted(events map[string]int64, until time.Time) (map[string]
 	return first, nil
 }
 
-func (t domainTx) Outcomes(rows []int64) (map[int64]response.Settled, error) {
-	out := make(map[int64]response.Settled, len(rows))
+func (t domainTx) DeliveryOutcomes(rows []int64) (map[int64]response.DeliveryOutcome, error) {
+	out := make(map[int64]response.DeliveryOutcome, len(rows))
 	for chunk := range slices.Chunk(rows, listChunk) {
 		var found []inboxRow
-		err := t.db.Raw("SELECT id, outcome, incident_id, alert_id, rule, routing_id FROM inbox WHERE id IN ?", padded(chunk)).Scan(&found).Error
+		err := t.db.Raw("SELECT id, outcome, incident_id, alert_id, rule, routing_id FROM inbox WHERE id IN ?", padToPowerOfTwo(chunk)).Scan(&found).Error
 		if err != nil {
 			return nil, fmt.Errorf("read what became of deliveries: %w", err)
 		}
 		for _, row := range found {
-			out[row.ID] = row.settled()
+			out[row.ID] = row.deliveryOutcome()
 		}
 	}
 	return out, nil

@@ -24,7 +24,7 @@ func TestTheFirstSightingStays(t *testing.T) {
 				named[e] = row
 			}
 			s.write(t, func(tx response.Tx) (err error) {
-				out, err = tx.Sighted(named, until)
+				out, err = tx.DedupeEvents(named, until)
 				return err
 			})
 			return out
@@ -35,7 +35,7 @@ func TestTheFirstSightingStays(t *testing.T) {
 			t.Errorf("first sighted %v", got)
 		}
 		refused := s.Tx(t.Context(), func(tx response.Tx) error {
-			if _, err := tx.Sighted(map[string]int64{"undone": 4}, noon.Add(time.Hour)); err != nil {
+			if _, err := tx.DedupeEvents(map[string]int64{"undone": 4}, noon.Add(time.Hour)); err != nil {
 				return err
 			}
 			return fmt.Errorf("killed")
@@ -81,7 +81,7 @@ func TestOneIsFirst(t *testing.T) {
 					named[fmt.Sprint("event ", n)] = int64(worker + 1)
 				}
 				err := s.Tx(t.Context(), func(tx response.Tx) (err error) {
-					won[worker], err = tx.Sighted(named, noon)
+					won[worker], err = tx.DedupeEvents(named, noon)
 					return err
 				})
 				if err != nil {
@@ -122,7 +122,7 @@ func BenchmarkSighted(b *testing.B) {
 					named[fmt.Sprint("111122223333/", n)] = int64(n)
 				}
 				s.write(b, func(tx response.Tx) error {
-					_, err := tx.Sighted(named, noon.Add(time.Hour))
+					_, err := tx.DedupeEvents(named, noon.Add(time.Hour))
 					return err
 				})
 			}

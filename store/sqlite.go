@@ -28,7 +28,7 @@ type sqliteBackend struct {
 	lock         *os.File
 	file         os.FileInfo // the database as it was opened, to notice that it was removed or replaced
 	writer       *sql.DB
-	gate         gate // before the writer
+	gate         priorityMutex // before the writer
 	checkpointer *checkpointer
 	readDB       *sql.DB
 	db           *gorm.DB
@@ -58,13 +58,13 @@ func (sqliteDialector) Translate(err error) error {
 
 const (
 	// A transaction takes the write lock when it begins, so that it never fails half-way for having read first.
-	sqliteWriter = "?_txlock=immediate&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
+	sqliteWriterParams = "?_txlock=immediate&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
 		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" +
 		// 16 MB of pages are the ones that everything touches.
 		"&_pragma=cache_size(-16000)"
-	sqliteBeside  = "?mode=rw&_pragma=busy_timeout(0)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(0)"
-	sqliteReader  = "?mode=ro&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=query_only(1)"
-	sqliteReaders = 4
+	sqliteCheckpointParams = "?mode=rw&_pragma=busy_timeout(0)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(0)"
+	sqliteReaderParams     = "?mode=ro&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=query_only(1)"
+	sqliteReaders          = 4
 
 	synchronousFull = 2 // what PRAGMA synchronous calls FULL
 )
@@ -95,13 +95,13 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	dsn := "file:" + (&url.URL{Path: b.path}).EscapedPath()
-	if b.writer, b.db, err = openSQLitePool(ctx, dsn+sqliteWriter+fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", autoCheckpointAt), 1); err != nil {
+	if b.writer, b.db, err = openSQLitePool(ctx, dsn+sqliteWriterParams+fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", autoCheckpointFrames), 1); err != nil {
 		return nil, err
 	}
-	if b.readDB, b.read, err = openSQLitePool(ctx, dsn+sqliteReader, sqliteReaders); err != nil {
+	if b.readDB, b.read, err = openSQLitePool(ctx, dsn+sqliteReaderParams, sqliteReaders); err != nil {
 		return nil, err
 	}
-	if err := b.durable(ctx, log); err != nil {
+	if err := b.checkDurability(ctx, log); err != nil {
 		return nil, err
 	}
 	b.driver = riversqlite.New(b.writer)
@@ -112,8 +112,8 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 	return b, err
 }
 
-// durable reads back how the writer reaches the disk, says it, and refuses what would lose an answered delivery.
-func (b *sqliteBackend) durable(ctx context.Context, log *slog.Logger) error {
+// checkDurability reads back how the writer reaches the disk, says it, and refuses what would lose an answered delivery.
+func (b *sqliteBackend) checkDurability(ctx context.Context, log *slog.Logger) error {
 	var journal string
 	var synchronous int
 	if err := b.writer.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
@@ -130,7 +130,7 @@ func (b *sqliteBackend) durable(ctx context.Context, log *slog.Logger) error {
 }
 
 func openSQLitePool(ctx context.Context, dsn string, size int) (*sql.DB, *gorm.DB, error) {
-	connector, err := newPreparing(dsn)
+	connector, err := newStmtCacheConnector(dsn)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,15 +162,15 @@ func lockFile(path string) (*os.File, error) {
 }
 
 func (b *sqliteBackend) tx(ctx context.Context, ahead bool, fn func(*gorm.DB, queueTx) error) error {
-	if err := b.gate.enter(ctx, ahead); err != nil {
+	if err := b.gate.lock(ctx, ahead); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer b.gate.leave()
+	defer b.gate.unlock()
 	t, err := b.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	return finish(ctx, t, func() error { return fn(within(ctx, b.db, t), sqliteQueue{t, b.jobs}) })
+	return finish(ctx, t, func() error { return fn(joinTx(ctx, b.db, t), sqliteQueue{t, b.jobs}) })
 }
 
 type sqliteQueue struct {
@@ -190,7 +190,7 @@ func (q sqliteQueue) complete(ctx context.Context, job *river.Job[jobArgs]) erro
 // The writer is alone: it needs no locks.
 
 func (sqliteQueue) rowLock() string                 { return "" }
-func (sqliteQueue) orFail() string                  { return " OR FAIL" }
+func (sqliteQueue) orFailClause() string            { return " OR FAIL" }
 func (sqliteQueue) sqlNow() string                  { return "datetime('now', 'subsec')" }
 func (sqliteQueue) lockLane(*gorm.DB, string) error { return nil }
 
@@ -199,7 +199,7 @@ func (b *sqliteBackend) reader() (*gorm.DB, *sql.TxOptions) {
 }
 
 func (b *sqliteBackend) migrate(ctx context.Context, log *slog.Logger) error {
-	m, err := rivermigrate.New(b.driver, &rivermigrate.Config{Logger: quiet(log)})
+	m, err := rivermigrate.New(b.driver, &rivermigrate.Config{Logger: warnLogger(log)})
 	if err != nil {
 		return err
 	}
@@ -209,8 +209,8 @@ func (b *sqliteBackend) migrate(ctx context.Context, log *slog.Logger) error {
 	return migrateUp(ctx, b.writer, dialectSQLite)
 }
 
-// own needs no lock of its own: whoever has the file is alone with it.
-func (b *sqliteBackend) own(context.Context, string, func(error)) (func(), error) {
+// lockReplicaID needs no lock of its own: whoever has the file is alone with it.
+func (b *sqliteBackend) lockReplicaID(context.Context, string, func(error)) (func(), error) {
 	return func() {}, nil
 }
 

@@ -11,25 +11,25 @@ import (
 // maxStatements is how many prepared statements a connection keeps. The program has fewer; lists of many lengths make more.
 const maxStatements = 256
 
-// preparing makes connections that compile each statement once. GORM and River hand over SQL text each time, and to
+// stmtCacheConnector makes connections that compile each statement once. GORM and River hand over SQL text each time, and to
 // compile it costs SQLite more than to run it.
-type preparing struct{ driver.Connector }
+type stmtCacheConnector struct{ driver.Connector }
 
-func newPreparing(dsn string) (driver.Connector, error) {
+func newStmtCacheConnector(dsn string) (driver.Connector, error) {
 	c, err := modernc.NewConnector(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("open sqlite: %w", err)
 	}
-	return preparing{c}, nil
+	return stmtCacheConnector{c}, nil
 }
 
 // Connect implements driver.Connector.
-func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
+func (p stmtCacheConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	c, err := p.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &preparedConn{sqliteConn: c.(sqliteConn), known: map[string]*prepared{}}, nil
+	return &cachedConn{sqliteConn: c.(sqliteConn), stmts: map[string]*cachedStmt{}}, nil
 }
 
 // sqliteConn is what a connection of the driver can do and database/sql asks for.
@@ -44,15 +44,15 @@ type sqliteConn interface {
 	driver.Validator
 }
 
-// preparedConn is a connection with the statements that it has compiled. database/sql sees to it that it is used by one
+// cachedConn is a connection with the statements that it has compiled. database/sql sees to it that it is used by one
 // goroutine at a time.
-type preparedConn struct {
+type cachedConn struct {
 	sqliteConn
-	known map[string]*prepared
+	stmts map[string]*cachedStmt
 }
 
-// prepared is a compiled statement.
-type prepared struct {
+// cachedStmt is a compiled statement.
+type cachedStmt struct {
 	sqliteStmt
 	busy bool // its rows are being read
 }
@@ -64,37 +64,37 @@ type sqliteStmt interface {
 }
 
 // prepare finds or compiles a statement. It returns nil if the statement is busy: then the query is compiled anew.
-func (c *preparedConn) prepare(ctx context.Context, query string) (*prepared, error) {
-	if s := c.known[query]; s != nil {
+func (c *cachedConn) prepare(ctx context.Context, query string) (*cachedStmt, error) {
+	if s := c.stmts[query]; s != nil {
 		if s.busy {
 			return nil, nil
 		}
 		return s, nil
 	}
-	if len(c.known) >= maxStatements {
-		c.forget()
+	if len(c.stmts) >= maxStatements {
+		c.evictIdle()
 	}
 	compiled, err := c.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	s := &prepared{sqliteStmt: compiled.(sqliteStmt)}
-	c.known[query] = s
+	s := &cachedStmt{sqliteStmt: compiled.(sqliteStmt)}
+	c.stmts[query] = s
 	return s, nil
 }
 
-// forget closes the statements that are not in use.
-func (c *preparedConn) forget() {
-	for query, s := range c.known {
+// evictIdle closes the statements that are not in use.
+func (c *cachedConn) evictIdle() {
+	for query, s := range c.stmts {
 		if !s.busy {
 			_ = s.Close() // nothing is lost with a statement
-			delete(c.known, query)
+			delete(c.stmts, query)
 		}
 	}
 }
 
 // ExecContext implements driver.ExecerContext.
-func (c *preparedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+func (c *cachedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	s, err := c.prepare(ctx, query)
 	switch {
 	case err != nil:
@@ -106,7 +106,7 @@ func (c *preparedConn) ExecContext(ctx context.Context, query string, args []dri
 }
 
 // QueryContext implements driver.QueryerContext.
-func (c *preparedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *cachedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	s, err := c.prepare(ctx, query)
 	switch {
 	case err != nil:
@@ -119,12 +119,12 @@ func (c *preparedConn) QueryContext(ctx context.Context, query string, args []dr
 		return nil, err
 	}
 	s.busy = true
-	return &preparedRows{rows.(sqliteRows), s}, nil
+	return &cachedRows{rows.(sqliteRows), s}, nil
 }
 
 // Close implements driver.Conn.
-func (c *preparedConn) Close() error {
-	for _, s := range c.known {
+func (c *cachedConn) Close() error {
+	for _, s := range c.stmts {
 		_ = s.Close() // the connection goes with them
 	}
 	return c.sqliteConn.Close()
@@ -140,14 +140,14 @@ type sqliteRows interface {
 	driver.RowsColumnTypeScanType
 }
 
-// preparedRows give their statement back at the end.
-type preparedRows struct {
+// cachedRows give their statement back at the end.
+type cachedRows struct {
 	sqliteRows
-	of *prepared
+	stmt *cachedStmt
 }
 
 // Close implements driver.Rows.
-func (r *preparedRows) Close() error {
-	r.of.busy = false
+func (r *cachedRows) Close() error {
+	r.stmt.busy = false
 	return r.sqliteRows.Close()
 }

@@ -13,7 +13,7 @@ import (
 
 func preparedDB(t *testing.T) *sql.DB {
 	t.Helper()
-	c, err := newPreparing("file:" + filepath.Join(t.TempDir(), "s.db"))
+	c, err := newStmtCacheConnector("file:" + filepath.Join(t.TempDir(), "s.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +151,7 @@ func TestStatementsAreForgotten(t *testing.T) {
 		t.Errorf("%d rows, %v", seen, open.Err())
 	}
 	err = rows.Raw(func(c any) error {
-		if n := len(c.(*preparedConn).known); n > maxStatements {
+		if n := len(c.(*cachedConn).stmts); n > maxStatements {
 			return fmt.Errorf("%d statements are kept", n)
 		}
 		return nil

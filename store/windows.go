@@ -22,7 +22,7 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 	slices.Sort(hashes)
 	out := make(map[string][]byte, len(keys))
 	for rest := slices.Compact(hashes); len(rest) > 0; {
-		chunk := rest[:chunkOf(len(rest), windowBatch)]
+		chunk := rest[:chunkSize(len(rest), windowBatch)]
 		rest = rest[len(chunk):]
 		var rows []struct {
 			KeyHash      string
@@ -32,7 +32,7 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 		for _, hash := range chunk {
 			args = append(args, hash, t.s.now())
 		}
-		err := t.db.Raw("INSERT INTO windows (key_hash, expires_at) VALUES "+tuples("(?, ?)", len(chunk))+
+		err := t.db.Raw("INSERT INTO windows (key_hash, expires_at) VALUES "+valuesClause("(?, ?)", len(chunk))+
 			" ON CONFLICT (key_hash) DO UPDATE SET expires_at = windows.expires_at RETURNING key_hash, sealed_window", args...).Scan(&rows).Error
 		if err != nil {
 			return nil, fmt.Errorf("lock windows: %w", err)
@@ -57,7 +57,7 @@ func (t domainTx) PutWindow(key string, window []byte, expires time.Time) error 
 	if err != nil {
 		return err
 	}
-	if err := t.db.Exec("UPDATE windows SET sealed_window = ?, expires_at = ? WHERE key_hash = ?", sealed, stamp(expires), hash).Error; err != nil {
+	if err := t.db.Exec("UPDATE windows SET sealed_window = ?, expires_at = ? WHERE key_hash = ?", sealed, dbTime(expires), hash).Error; err != nil {
 		return fmt.Errorf("keep a window: %w", err)
 	}
 	return nil

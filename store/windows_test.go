@@ -48,7 +48,7 @@ func TestWindowsAreKeptUntilTheyExpire(t *testing.T) {
 			t.Error(err)
 		}
 		for _, sealed := range s.sealedWindows(t) {
-			if !s.keys.Fresh(sealed) {
+			if !s.keys.SealedWithPrimary(sealed) {
 				t.Error("a window was not sealed anew")
 			}
 		}
@@ -126,7 +126,7 @@ func TestWindowsHoldNothingInTheClear(t *testing.T) {
 		}
 		return tx.PutWindow(seed, []byte(strconv.Quote(seed)), noon)
 	})
-	if v, err := s.Verify(t.Context()); err != nil || len(v.Faults) != 0 {
+	if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) != 0 {
 		t.Errorf("%+v, %v", v, err)
 	}
 	files, err := filepath.Glob(strings.TrimPrefix(url, "sqlite:") + "*")

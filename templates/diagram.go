@@ -19,11 +19,11 @@ func Diagram() string {
 		if verbs[e] == nil {
 			order = append(order, e)
 		}
-		if w := human(v); !slices.Contains(verbs[e], w) {
+		if w := humanize(v); !slices.Contains(verbs[e], w) {
 			verbs[e] = append(verbs[e], w)
 		}
 	}
-	for _, t := range incident.Table {
+	for _, t := range incident.Transitions {
 		from := t.From
 		if len(from) == 0 {
 			from = []incident.Status{""}

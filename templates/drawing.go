@@ -16,19 +16,19 @@ import (
 type drawing struct {
 	Width, Height, Left, Right int
 	Top, Bottom                int // of the lanes
-	Lanes                      []lane
+	Lanes                      []swimlane
 	Bands                      []band
 	Ticks                      []tick
 	Gaps                       []gap
 	Dots                       []dot
-	Crowds                     []crowd
-	Stones                     []stone
+	Clusters                   []cluster
+	Milestones                 []milestoneMark
 	Frozen                     int // x of the record's submission; 0 for none
 	Summary                    string
 }
 
 type (
-	lane struct {
+	swimlane struct {
 		Name             string
 		Y, Height, TextY int
 	}
@@ -48,11 +48,11 @@ type (
 		X, Y        int
 		Kind, Title string
 	}
-	crowd struct {
+	cluster struct {
 		X, Y, Width, TextX, Count int
 		Title                     string
 	}
-	stone struct {
+	milestoneMark struct {
 		X, Y, N           int
 		Kind, Title, Time string
 	}
@@ -83,17 +83,17 @@ var laneOf = map[incident.EventKind]int{
 	incident.EventSourceNoted: laneDetection, incident.EventMergedFrom: laneDetection, incident.EventReopened: laneDetection,
 	incident.EventSplitFrom: laneDetection, incident.EventSplitInto: laneDetection,
 
-	incident.EventAcknowledged: laneResponse, incident.EventLapsed: laneResponse, incident.EventSeveritySet: laneResponse,
+	incident.EventAcknowledged: laneResponse, incident.EventAckTimedOut: laneResponse, incident.EventSeveritySet: laneResponse,
 	incident.EventRoleAssigned: laneResponse, incident.EventFactSet: laneResponse, incident.EventNoted: laneResponse,
 	incident.EventEvidence: laneResponse, incident.EventContained: laneResponse, incident.EventResolved: laneResponse,
 	incident.EventDismissProposed: laneResponse, incident.EventDismissed: laneResponse, incident.EventMergedInto: laneResponse,
 	incident.EventPlaybookStarted: laneResponse, incident.EventStepStarted: laneResponse, incident.EventStepDone: laneResponse,
 	incident.EventStepSkipped: laneResponse, incident.EventStepLate: laneResponse, incident.EventEffectFailed: laneResponse,
-	incident.EventHeld: laneResponse, incident.EventHoldReleased: laneResponse,
-	incident.EventEraseProposed: laneResponse, incident.EventErased: laneResponse, incident.EventLinked: laneResponse,
+	incident.EventLegalHoldSet: laneResponse, incident.EventLegalHoldReleased: laneResponse,
+	incident.EventErasureProposed: laneResponse, incident.EventErased: laneResponse, incident.EventLinked: laneResponse,
 
-	incident.EventRound: laneCommunication, incident.EventPageStarted: laneCommunication, incident.EventPaged: laneCommunication,
-	incident.EventPageFailed: laneCommunication, incident.EventPageUnanswered: laneCommunication, incident.EventCalled: laneCommunication,
+	incident.EventRoundStarted: laneCommunication, incident.EventPageStarted: laneCommunication, incident.EventPaged: laneCommunication,
+	incident.EventPageFailed: laneCommunication, incident.EventPageUnanswered: laneCommunication, incident.EventDepartmentsInvolved: laneCommunication,
 	incident.EventUpdated: laneCommunication, incident.EventConsulted: laneCommunication, incident.EventAnswered: laneCommunication,
 	incident.EventChannelOpened: laneCommunication, incident.EventInvited: laneCommunication, incident.EventAccessGranted: laneCommunication,
 	incident.EventRestricted: laneCommunication, incident.EventPostmortemShared: laneCommunication, incident.EventReviewScheduled: laneCommunication,
@@ -102,21 +102,21 @@ var laneOf = map[incident.EventKind]int{
 	incident.EventSignatureWithdrawn: laneSignOff, incident.EventSignaturesVoided: laneSignOff, incident.EventAmended: laneSignOff,
 	incident.EventObjected: laneSignOff, incident.EventObjectionClosed: laneSignOff, incident.EventApproved: laneSignOff,
 	incident.EventRevised: laneSignOff, incident.EventDelegated: laneSignOff, incident.EventActionAdded: laneSignOff,
-	incident.EventActionDone: laneSignOff, incident.EventReviewConcluded: laneSignOff, incident.EventExceptionProposed: laneSignOff,
-	incident.EventExceptionEndorsed: laneSignOff, incident.EventClosed: laneSignOff, incident.EventPostmortemWritten: laneSignOff,
+	incident.EventActionDone: laneSignOff, incident.EventReviewConcluded: laneSignOff, incident.EventWaiverProposed: laneSignOff,
+	incident.EventWaiverEndorsed: laneSignOff, incident.EventClosed: laneSignOff, incident.EventPostmortemWritten: laneSignOff,
 }
 
 // milestones are numbered in the picture and named below it.
 var milestones = map[incident.EventKind]string{
-	incident.EventOpened: "Opened", incident.EventAcknowledged: "Acknowledged", incident.EventLapsed: "Acknowledgement lapsed",
+	incident.EventOpened: "Opened", incident.EventAcknowledged: "Acknowledged", incident.EventAckTimedOut: "Acknowledgement lapsed",
 	incident.EventContained: "Contained", incident.EventResolved: "Resolved", incident.EventReopened: "Reopened",
-	incident.EventCalled: "Departments called in", incident.EventSubmitted: "Record submitted", incident.EventRevised: "Record revised",
+	incident.EventDepartmentsInvolved: "Departments called in", incident.EventSubmitted: "Record submitted", incident.EventRevised: "Record revised",
 	incident.EventObjected: "Objection", incident.EventAmended: "Record amended", incident.EventSignaturesVoided: "Signatures void",
 	incident.EventSigned: "Signed", incident.EventApproved: "Approved",
 }
 
-// maxStones bounds the numbered events; a fight over the record can be long.
-const maxStones = 24
+// maxMilestones bounds the numbered events; a fight over the record can be long.
+const maxMilestones = 24
 
 // draw places the events up to the approval of this revision.
 func (w writer) draw(events []incident.Event) drawing {
@@ -132,7 +132,7 @@ func (w writer) draw(events []incident.Event) drawing {
 	d.Height = d.Bottom + 40
 	for n, name := range laneNames {
 		y := drawTop + n*laneHeight
-		d.Lanes = append(d.Lanes, lane{name, y, laneHeight, y + laneHeight/2 + 4})
+		d.Lanes = append(d.Lanes, swimlane{name, y, laneHeight, y + laneHeight/2 + 4})
 	}
 	if len(events) == 0 {
 		return d
@@ -141,14 +141,14 @@ func (w writer) draw(events []incident.Event) drawing {
 	d.bands(events, s)
 	d.ticks(s)
 	d.gaps(s)
-	d.marks(w, events, s)
+	d.placeEvents(w, events, s)
 	for _, e := range events {
 		if (e.Kind == incident.EventSubmitted || e.Kind == incident.EventRevised) && e.Field("digest") == w.Incident.Submission.Digest {
 			d.Frozen = s.x(e.HappenedAt)
 		}
 	}
 	first, last := events[0].HappenedAt, events[len(events)-1].HappenedAt
-	d.Summary = fmt.Sprintf("%s from %s to %s, %s in all.", plural(len(events), "event"), utc(first), utc(last), took(last.Sub(first)))
+	d.Summary = fmt.Sprintf("%s from %s to %s, %s in all.", plural(len(events), "event"), utc(first), utc(last), formatDuration(last.Sub(first)))
 	return d
 }
 
@@ -234,7 +234,7 @@ func (d *drawing) bands(events []incident.Event, s scale) {
 			return
 		}
 		b := band{X: from, Width: x - from, TextX: from + (x-from)/2, Status: string(now)}
-		if text := human(now); len(text)*7+8 <= b.Width {
+		if text := humanize(now); len(text)*7+8 <= b.Width {
 			b.Label = text
 		}
 		d.Bands = append(d.Bands, b)
@@ -295,28 +295,28 @@ func (d *drawing) gaps(s scale) {
 	slices.SortStableFunc(all, func(a, b pause) int { return cmp.Compare(b.long, a.long) })
 	for _, p := range all[:min(len(all), 6)] {
 		x := int((s.at[p.n] + s.at[p.n-1]) / 2)
-		d.Gaps = append(d.Gaps, gap{X: x, Label: took(p.long)})
+		d.Gaps = append(d.Gaps, gap{X: x, Label: formatDuration(p.long)})
 	}
 	slices.SortFunc(d.Gaps, func(a, b gap) int { return a.X - b.X })
 }
 
-// marks draws each event: a milestone as a numbered stone, others as dots, and
+// placeEvents draws each event: a milestone as a numbered stone, others as dots, and
 // where too many fall together, as one number.
-func (d *drawing) marks(w writer, events []incident.Event, s scale) {
+func (d *drawing) placeEvents(w writer, events []incident.Event, s scale) {
 	type key struct{ lane, column int }
 	columns := map[key][]incident.Event{}
 	var order []key
-	stones := make([][]stone, len(laneNames))
+	stones := make([][]milestoneMark, len(laneNames))
 	n := 0
 	for _, e := range events {
 		in, x := laneOf[e.Kind], s.x(e.HappenedAt)
 		what, milestone := milestones[e.Kind]
-		if milestone && !w.dark(e) && n < maxStones {
+		if milestone && !w.isRestricted(e) && n < maxMilestones {
 			n++
 			if e.Kind == incident.EventSigned || e.Kind == incident.EventObjected {
 				what += ", " + label(e.Field("department"))
 			}
-			stones[in] = append(stones[in], stone{X: x, Y: drawTop + in*laneHeight + 17, N: n, Kind: string(e.Kind), Title: what, Time: utc(e.HappenedAt)})
+			stones[in] = append(stones[in], milestoneMark{X: x, Y: drawTop + in*laneHeight + 17, N: n, Kind: string(e.Kind), Title: what, Time: utc(e.HappenedAt)})
 			continue
 		}
 		k := key{in, x / column}
@@ -326,16 +326,16 @@ func (d *drawing) marks(w writer, events []incident.Event, s scale) {
 		columns[k] = append(columns[k], e)
 	}
 	for _, row := range stones {
-		d.Stones = append(d.Stones, spread(row)...)
+		d.Milestones = append(d.Milestones, spreadMarks(row)...)
 	}
-	slices.SortFunc(d.Stones, func(a, b stone) int { return a.N - b.N })
+	slices.SortFunc(d.Milestones, func(a, b milestoneMark) int { return a.N - b.N })
 	for _, k := range order {
 		d.column(w, k.lane, columns[k], s)
 	}
 }
 
-// spread moves the stones of a lane apart.
-func spread(row []stone) []stone {
+// spreadMarks moves the stones of a lane apart.
+func spreadMarks(row []milestoneMark) []milestoneMark {
 	const apart = 19
 	for n := 1; n < len(row); n++ {
 		row[n].X = max(row[n].X, row[n-1].X+apart)
@@ -354,7 +354,7 @@ func (d *drawing) column(w writer, in int, events []incident.Event, s scale) {
 	base := drawTop + (in+1)*laneHeight - 10
 	title := func(e incident.Event) string {
 		at := e.HappenedAt.UTC().Format("15:04 ")
-		if w.dark(e) {
+		if w.isRestricted(e) {
 			return at + restricted
 		}
 		return at + clip(Sentence(e, w.Directory), 160)
@@ -362,7 +362,7 @@ func (d *drawing) column(w writer, in int, events []incident.Event, s scale) {
 	if len(events) <= stack {
 		for n, e := range events {
 			kind := "ordinary"
-			if w.dark(e) {
+			if w.isRestricted(e) {
 				kind = "dark"
 			}
 			d.Dots = append(d.Dots, dot{X: s.x(e.HappenedAt), Y: base - n*8, Kind: kind, Title: title(e)})
@@ -370,14 +370,14 @@ func (d *drawing) column(w writer, in int, events []incident.Event, s scale) {
 		return
 	}
 	x := min(max(s.x(events[0].HappenedAt)/column*column, drawLeft), drawRight-column)
-	d.Crowds = append(d.Crowds, crowd{X: x + 1, Y: base - 9, Width: column - 2, TextX: x + column/2, Count: len(events),
+	d.Clusters = append(d.Clusters, cluster{X: x + 1, Y: base - 9, Width: column - 2, TextX: x + column/2, Count: len(events),
 		Title: fmt.Sprintf("%s until %s", plural(len(events), "event"), events[len(events)-1].HappenedAt.UTC().Format("15:04"))})
 }
 
 // Where text stands below or beside what it names.
-func (d drawing) TickEnd() int { return d.Bottom + 5 }
-func (d drawing) TimeY() int   { return d.Bottom + 18 }
-func (d drawing) DayY() int    { return d.Bottom + 32 }
-func (d drawing) GapY() int    { return d.Bottom - 4 }
-func (s stone) TextY() int     { return s.Y + 4 }
-func (c crowd) TextY() int     { return c.Y + 11 }
+func (d drawing) TickEnd() int     { return d.Bottom + 5 }
+func (d drawing) TimeY() int       { return d.Bottom + 18 }
+func (d drawing) DayY() int        { return d.Bottom + 32 }
+func (d drawing) GapY() int        { return d.Bottom - 4 }
+func (s milestoneMark) TextY() int { return s.Y + 4 }
+func (c cluster) TextY() int       { return c.Y + 11 }

@@ -10,10 +10,10 @@ import (
 func explanation(x incident.Explanation) []string {
 	var out []string
 	if d := x.Delivery; d != nil {
-		out = append(out, fmt.Sprintf("D%d came from %s at %s, sender %s, verified %s, SHA-256 %s", d.ID, flat(d.Source), d.At.UTC().Format(answerTime),
+		out = append(out, fmt.Sprintf("D%d came from %s at %s, sender %s, verified %s, SHA-256 %s", d.ID, oneLine(d.Source), d.At.UTC().Format(answerTime),
 			orUnknown(d.Sender), orUnknown(d.Verified), d.SHA256))
 		if d.Reason != "" {
-			out = append(out, "Reason: "+flat(d.Reason))
+			out = append(out, "Reason: "+oneLine(d.Reason))
 		}
 	}
 	if x.Alert.ID != 0 {
@@ -22,10 +22,10 @@ func explanation(x incident.Explanation) []string {
 	if x.FirstDelivery != 0 {
 		out = append(out, fmt.Sprintf("It came first with D%d.", x.FirstDelivery))
 	}
-	for _, u := range x.Unread {
-		out = append(out, fmt.Sprintf("Not read: %s · %d times, last D%d at %s", flat(u.Reason), u.Count, u.Last, u.At.UTC().Format(answerTime)))
+	for _, u := range x.DecodeFailures {
+		out = append(out, fmt.Sprintf("Not read: %s · %d times, last D%d at %s", oneLine(u.Reason), u.Count, u.Last, u.At.UTC().Format(answerTime)))
 	}
-	out = append(out, "Decided: "+flat(x.Outcome))
+	out = append(out, "Decided: "+oneLine(x.Outcome))
 	return append(append(out, routing(x)...), detection(x.Detection)...)
 }
 
@@ -38,31 +38,31 @@ func routing(x incident.Explanation) []string {
 	if len(x.Rules) == 0 {
 		out[0] = "The routing was " + orUnknown(x.Digest) + since + "; no rule was tried: there was no alert."
 	}
-	out = append(out, tried(x.Rules)...)
+	out = append(out, ruleLines(x.Rules)...)
 	switch {
-	case x.Digest == x.Present:
+	case x.Digest == x.CurrentDigest:
 		return append(out, "The routing has not changed since.")
 	case len(x.Rules) == 0:
-		return append(out, "Today's routing is "+orUnknown(x.Present)+".")
+		return append(out, "Today's routing is "+orUnknown(x.CurrentDigest)+".")
 	}
-	out = append(out, "The routing has changed since; by today's, "+orUnknown(x.Present)+":")
-	return append(out, tried(x.Today)...)
+	out = append(out, "The routing has changed since; by today's, "+orUnknown(x.CurrentDigest)+":")
+	return append(out, ruleLines(x.CurrentRules)...)
 }
 
-func tried(rules []incident.TriedRule) []string {
+func ruleLines(rules []incident.RuleTrace) []string {
 	var out []string
 	for _, r := range rules {
 		name := "behind all rules"
-		if r.Place > 0 {
-			name = fmt.Sprintf("rule %d, %s", r.Place, clip(flat(r.When), 300))
+		if r.Index > 0 {
+			name = fmt.Sprintf("rule %d, %s", r.Index, clip(oneLine(r.When), 300))
 		}
-		if r.Fits {
-			out = append(out, "fits: "+name+" → "+flat(r.Does))
+		if r.Matched {
+			out = append(out, "fits: "+name+" → "+oneLine(r.Action))
 			continue
 		}
 		out = append(out, "does not fit: "+name)
 		for _, why := range r.Why {
-			out = append(out, "  "+clip(flat(why), 400))
+			out = append(out, "  "+clip(oneLine(why), 400))
 		}
 	}
 	return out
@@ -70,36 +70,36 @@ func tried(rules []incident.TriedRule) []string {
 
 // detection tells what the detection rules make of the records.
 func detection(d incident.Detection) []string {
-	if d.Present == "" && d.Digest == "" {
+	if d.CurrentDigest == "" && d.Digest == "" {
 		return nil
 	}
 	var out []string
 	switch {
-	case d.Digest == d.Present:
-		out = append(out, "Detection rules "+flat(d.Digest)+"; they have not changed since.")
+	case d.Digest == d.CurrentDigest:
+		out = append(out, "Detection rules "+oneLine(d.Digest)+"; they have not changed since.")
 	case d.Digest == "":
-		out = append(out, "Detection rules of today "+flat(d.Present)+".")
+		out = append(out, "Detection rules of today "+oneLine(d.CurrentDigest)+".")
 	default:
-		out = append(out, "Detection rules "+flat(d.Digest)+"; they have changed since, today's are "+orUnknown(d.Present)+".")
+		out = append(out, "Detection rules "+oneLine(d.Digest)+"; they have changed since, today's are "+orUnknown(d.CurrentDigest)+".")
 	}
 	if d.Note != "" {
-		out = append(out, flat(d.Note))
+		out = append(out, oneLine(d.Note))
 	}
 	if d.Counted != "" {
-		out = append(out, "It is about several events. Counted by "+clip(flat(d.Counted), 1000))
+		out = append(out, "It is about several events. Counted by "+clip(oneLine(d.Counted), 1000))
 	}
 	if d.Delivery == 0 {
 		return out
 	}
-	if len(d.Records)+len(d.Today) == 0 {
+	if len(d.Records)+len(d.CurrentRecords) == 0 {
 		return append(out, fmt.Sprintf("D%d holds no record that detection rules judge.", d.Delivery))
 	}
 	in := fmt.Sprintf("in D%d", d.Delivery)
 	for _, j := range d.Records {
-		out = append(out, judged(j, in)...)
+		out = append(out, recordLines(j, in)...)
 	}
-	for _, j := range d.Today {
-		out = append(out, judged(j, in+", by today's rules")...)
+	for _, j := range d.CurrentRecords {
+		out = append(out, recordLines(j, in+", by today's rules")...)
 	}
 	if d.More > 0 {
 		out = append(out, fmt.Sprintf("%d more records are not shown.", d.More))
@@ -107,18 +107,18 @@ func detection(d incident.Detection) []string {
 	return out
 }
 
-func judged(j incident.JudgedRecord, where string) []string {
-	if j.Fault != "" {
-		return []string{"A record " + where + " cannot be judged: " + clip(flat(j.Fault), 300)}
+func recordLines(j incident.RecordTrace, where string) []string {
+	if j.Error != "" {
+		return []string{"A record " + where + " cannot be judged: " + clip(oneLine(j.Error), 300)}
 	}
-	head := flat(j.Name) + " of " + flat(j.Service) + " " + where
+	head := oneLine(j.Name) + " of " + oneLine(j.Service) + " " + where
 	if j.ID != "" {
-		head += ", event " + flat(j.ID)
+		head += ", event " + oneLine(j.ID)
 	}
 	out, hits := []string{clip(head, 400) + ":"}, 0
 	for _, r := range j.Rules {
-		name := fmt.Sprintf("%s · %s · %s · %s:%d", flat(string(r.Level)), clip(flat(r.Title), 120), flat(r.ID), flat(r.File), r.Line)
-		if !r.Hit {
+		name := fmt.Sprintf("%s · %s · %s · %s:%d", oneLine(string(r.Level)), clip(oneLine(r.Title), 120), oneLine(r.ID), oneLine(r.File), r.Line)
+		if !r.Matched {
 			out = append(append(out, "does not match: "+name), lines(r.Why)...)
 			continue
 		}
@@ -129,7 +129,7 @@ func judged(j incident.JudgedRecord, where string) []string {
 		}
 		out = append(append(out, "matches: "+name), lines(r.Why)...)
 		for _, c := range r.Counts {
-			out = append(out, "  counted by "+clip(flat(c), 300))
+			out = append(out, "  counted by "+clip(oneLine(c), 300))
 		}
 	}
 	rest := fmt.Sprintf("%d other rules ask for other events.", j.Others)
@@ -139,24 +139,24 @@ func judged(j incident.JudgedRecord, where string) []string {
 	return append(out, rest)
 }
 
-// mostLines is how many lines of a rule are told; those of a rule that is that
+// maxComparisons is how many lines of a rule are told; those of a rule that is that
 // far from matching say little.
-const mostLines = 8
+const maxComparisons = 8
 
-func lines(why []incident.Compared) []string {
+func lines(why []incident.FieldComparison) []string {
 	var out []string
 	for n, c := range why {
-		if n == mostLines {
+		if n == maxComparisons {
 			return append(out, fmt.Sprintf("  and %d more", len(why)-n))
 		}
 		field, asks := c.Field, "asks for "
 		if field == "" {
 			field = "a keyword"
 		}
-		if c.LeftOut {
+		if c.Negated {
 			asks = "leaves out "
 		}
-		out = append(out, fmt.Sprintf("  line %d, %s: %s%s, the record has %s", c.Line, flat(field), asks, clip(flat(c.Asks), 300), clip(flat(c.Has), 300)))
+		out = append(out, fmt.Sprintf("  line %d, %s: %s%s, the record has %s", c.Line, oneLine(field), asks, clip(oneLine(c.Expected), 300), clip(oneLine(c.Actual), 300)))
 	}
 	return out
 }

@@ -19,8 +19,8 @@ var (
 	mailHTML = htmltemplate.Must(htmltemplate.New("mail").Funcs(htmltemplate.FuncMap{"prose": proseHTML}).ParseFS(files, "mail.html.tmpl"))
 )
 
-// letter is what the mails are laid out from. Its strings are raw.
-type letter struct {
+// mailLayout is what the mails are laid out from. Its strings are raw.
+type mailLayout struct {
 	ID, Severity, Title string
 	Heading             string
 	Lines               []string
@@ -30,7 +30,7 @@ type letter struct {
 	Small               string
 }
 
-func (l letter) message(subject string) Message {
+func (l mailLayout) message(subject string) Message {
 	var text, page bytes.Buffer
 	// The templates are our own and l has every field they name.
 	if err := mailText.ExecuteTemplate(&text, "mail.txt.tmpl", l); err != nil {
@@ -39,23 +39,23 @@ func (l letter) message(subject string) Message {
 	if err := mailHTML.ExecuteTemplate(&page, "mail.html.tmpl", l); err != nil {
 		panic("templates: mail.html.tmpl: " + err.Error())
 	}
-	return Message{Subject: clip(flat(subject), 180), Text: tidy(text.String()), HTML: tidy(page.String())}
+	return Message{Subject: clip(oneLine(subject), 180), Text: tidy(text.String()), HTML: tidy(page.String())}
 }
 
 // quoted marks each line of a text, so that none of them reads as the mail's own.
 func quoted(s string) string { return "> " + strings.ReplaceAll(clean(s), "\n", "\n> ") }
 
-// newLetter says which incident it is about: of a restricted one only its
+// newMailLayout says which incident it is about: of a restricted one only its
 // number and severity.
-func newLetter(b incident.Brief) letter {
-	l := letter{ID: b.Incident.ID.String(), Severity: strings.ToUpper(string(b.Incident.Severity))}
+func newMailLayout(b incident.Brief) mailLayout {
+	l := mailLayout{ID: b.Incident.ID.String(), Severity: strings.ToUpper(string(b.Incident.Severity))}
 	if !b.Incident.Restricted {
-		l.Title = flat(b.Incident.Title)
+		l.Title = oneLine(b.Incident.Title)
 	}
 	return l
 }
 
-func (l letter) subject(what string) string {
+func (l mailLayout) subject(what string) string {
 	if l.Title != "" {
 		what += ": " + l.Title
 	}
@@ -64,7 +64,7 @@ func (l letter) subject(what string) string {
 
 // PageMail pages by mail. route counts from 0, as in the alias.
 func PageMail(b incident.Brief, route int) Message {
-	l := newLetter(b)
+	l := newMailLayout(b)
 	l.Heading = l.ID + " needs somebody now"
 	l.Lines = []string{
 		"You are paged because you are on the emergency alias, and nobody has acknowledged this incident yet.",
@@ -75,7 +75,7 @@ func PageMail(b incident.Brief, route int) Message {
 	if l.Title != "" {
 		l.Facts = append(l.Facts, pair{Label: "What", Value: l.Title})
 		for _, a := range b.Incident.Alerts[:min(len(b.Incident.Alerts), 5)] {
-			l.Facts = append(l.Facts, pair{Label: "Alert", Value: flat(a.Source) + ", " + string(a.Level) + ": " + clip(flat(a.Title), 200)})
+			l.Facts = append(l.Facts, pair{Label: "Alert", Value: oneLine(a.Source) + ", " + string(a.Level) + ": " + clip(oneLine(a.Title), 200)})
 		}
 	} else {
 		l.Small = "The incident is restricted: what it is about is only shown to those who take part. Do not forward this mail."
@@ -86,7 +86,7 @@ func PageMail(b incident.Brief, route int) Message {
 // PostmortemMail sends the approved postmortem round. The document itself,
 // b.Document, is attached by whoever sends the mail.
 func PostmortemMail(b incident.Brief) Message {
-	l := newLetter(b)
+	l := newMailLayout(b)
 	sub := b.Incident.Submission
 	if sub == nil {
 		sub = &incident.Submission{}
@@ -96,7 +96,7 @@ func PostmortemMail(b incident.Brief) Message {
 	if b.Document != nil {
 		revision, digest = b.Document.Revision, b.Document.Digest
 	}
-	l.Title = flat(b.Incident.Title) // the list is the audience that was signed
+	l.Title = oneLine(b.Incident.Title) // the list is the audience that was signed
 	l.Heading = "Postmortem of " + l.ID
 	l.Lines = []string{fmt.Sprintf("Engineering, security, legal and communications have signed revision %d of this record. The whole document is attached.", revision)}
 	if revision > 1 {
@@ -130,10 +130,10 @@ func PostmortemMail(b incident.Brief) Message {
 // InvitationMail invites to the review meeting: what, when, where, the agenda
 // and how it is concluded. The sender attaches the calendar entry.
 func InvitationMail(b incident.Brief) Message {
-	l := newLetter(b)
+	l := newMailLayout(b)
 	l.Heading = "Postmortem review of " + l.ID
 	l.Lines = []string{"You are invited to the review meeting of this incident. It is held in person, without blame, and ends in action items."}
-	where := clip(flat(b.Event.Text("text")), 300)
+	where := clip(oneLine(b.Event.Text("text")), 300)
 	if b.Event.Kind != incident.EventReviewScheduled || where == "" {
 		where = "in the incident's channel, unless the organiser says otherwise"
 	}

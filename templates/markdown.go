@@ -21,7 +21,7 @@ var (
 
 // md writes a text on one line such that Markdown shows it as it is: it forms
 // no heading, list, table, link, tag or emphasis wherever it is put.
-func md(s string) string { return escapeLine(flat(s)) }
+func md(s string) string { return escapeLine(oneLine(s)) }
 
 func escapeLine(s string) string {
 	s = autolink.ReplaceAllString(markup.Replace(s), `$1\$2`)

@@ -69,11 +69,11 @@ type (
 		Rows []row
 	}
 	row struct {
-		Seq         int
-		UTC, Local  string
-		Line, Text  string
-		Recorded    string // where it was written down later than it happened
-		Minor, Dark bool   // little to see; restricted
+		Seq               int
+		UTC, Local        string
+		Line, Text        string
+		Recorded          string // where it was written down later than it happened
+		Minor, Restricted bool   // little to see; restricted
 	}
 )
 
@@ -104,8 +104,8 @@ func newPage(in Input) page {
 	if z, err := time.LoadLocation(doc.Facts.TimeZone); err == nil && doc.Facts.TimeZone != "" && z != time.UTC {
 		w.zone = z
 	}
-	w.hide()
-	p := page{ID: in.Incident.ID.String(), Title: flat(in.Incident.Title), Severity: string(doc.Severity),
+	w.collectRestricted()
+	p := page{ID: in.Incident.ID.String(), Title: oneLine(in.Incident.Title), Severity: string(doc.Severity),
 		Audience: audience(doc.Record.Audience), Language: doc.Record.Language,
 		Revision: doc.Revision, Digest: sub.Digest, Submitted: w.act(sub.By, sub.At), Written: w.when(in.Written),
 		Events: doc.Events, Head: doc.Head, Canonical: string(doc.Canonical())}
@@ -126,7 +126,7 @@ func newPage(in Input) page {
 		}
 	}
 	signed, later := w.split()
-	p.Glance = w.glance(doc, signed)
+	p.Glance = w.overview(doc, signed)
 	p.Facts = w.facts(doc.Facts)
 	p.Alerts, p.Playbooks, p.Evidence = w.alerts(), w.playbooks(), w.evidence()
 	p.Signatures, p.Objections, p.Consultations = w.signatures(sub.Digest), w.objections(), w.consultations()
@@ -152,17 +152,17 @@ func (w writer) split() (signed, later []incident.Event) {
 	return signed, later
 }
 
-// dark reports whether an event is not for the readers of this document.
-func (w writer) dark(e incident.Event) bool {
+// isRestricted reports whether an event is not for the readers of this document.
+func (w writer) isRestricted(e incident.Event) bool {
 	return e.Audience == incident.AudienceLegalSecurity && !w.open
 }
 
-// hide notes what restricted events brought in, so that it is not shown where
+// collectRestricted notes what restricted events brought in, so that it is not shown where
 // the state repeats it.
-func (w *writer) hide() {
+func (w *writer) collectRestricted() {
 	w.hidden = map[string]bool{}
 	for _, e := range w.Timeline {
-		if !w.dark(e) {
+		if !w.isRestricted(e) {
 			continue
 		}
 		switch e.Kind {
@@ -176,7 +176,7 @@ func (w *writer) hide() {
 			w.hidden["answer/"+e.Field("department")] = true
 		case incident.EventActionAdded:
 			w.hidden["action/"+e.Field("action")] = true
-		case incident.EventReviewConcluded, incident.EventExceptionProposed:
+		case incident.EventReviewConcluded, incident.EventWaiverProposed:
 			w.hidden["review/"] = true
 		}
 	}
@@ -211,7 +211,7 @@ func (w writer) act(by incident.PersonID, at time.Time) act {
 }
 
 // minor kinds are there for completeness.
-var minor = []incident.EventKind{incident.EventLinked, incident.EventPageStarted, incident.EventStepStarted, incident.EventInvited, incident.EventRound,
+var minor = []incident.EventKind{incident.EventLinked, incident.EventPageStarted, incident.EventStepStarted, incident.EventInvited, incident.EventRoundStarted,
 	incident.EventAlertCounted, incident.EventChannelOpened, incident.EventPostmortemShared, incident.EventRecordEdited, incident.EventPlaybookStarted}
 
 func (w writer) days(events []incident.Event) []day {
@@ -228,8 +228,8 @@ func (w writer) days(events []incident.Event) []day {
 		if late := e.RecordedAt.Sub(e.HappenedAt); late >= time.Minute {
 			r.Recorded = "recorded " + utc(e.RecordedAt)
 		}
-		if w.dark(e) {
-			r.Line, r.Dark = restricted, true
+		if w.isRestricted(e) {
+			r.Line, r.Restricted = restricted, true
 		} else {
 			r.Line, r.Text = w.words(e)
 		}
@@ -241,13 +241,13 @@ func (w writer) days(events []incident.Event) []day {
 
 // words tells an event; a short text stands in the line, a long one below it.
 func (w writer) words(e incident.Event) (line, text string) {
-	t := tell(e, w.Directory)
-	line, text = flat(t.line), strings.Trim(clean(t.text), "\n ")
+	t := describe(e, w.Directory)
+	line, text = oneLine(t.line), strings.Trim(clean(t.text), "\n ")
 	if text == "" {
 		return line, ""
 	}
 	if !strings.Contains(text, "\n") && len([]rune(text)) <= 160 {
-		return line + ": “" + flat(text) + "”", ""
+		return line + ": “" + oneLine(text) + "”", ""
 	}
 	return line + ":", text
 }

@@ -9,8 +9,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// glance is what a reader wants to know first.
-func (w writer) glance(doc incident.SignedDocument, signed []incident.Event) []pair {
+// overview is what a reader wants to know first.
+func (w writer) overview(doc incident.SignedDocument, signed []incident.Event) []pair {
 	inc := w.Incident
 	at := func(kinds ...incident.EventKind) (first, last time.Time) {
 		for _, e := range signed {
@@ -34,7 +34,7 @@ func (w writer) glance(doc incident.SignedDocument, signed []incident.Event) []p
 		}
 		p := pair{Label: what, Value: w.when(t).String()}
 		if !since.IsZero() && t.After(since) {
-			p.Note = "after " + took(t.Sub(since))
+			p.Note = "after " + formatDuration(t.Sub(since))
 		}
 		out = append(out, p)
 	}
@@ -51,7 +51,7 @@ func (w writer) glance(doc incident.SignedDocument, signed []incident.Event) []p
 	add("Contained", contained, opened)
 	add("Resolved", resolved, opened)
 	add("Record frozen", inc.Submission.At, time.Time{})
-	out = append(out, pair{Label: "Personal data", Value: human(doc.Facts.PersonalData)})
+	out = append(out, pair{Label: "Personal data", Value: humanize(doc.Facts.PersonalData)})
 	if inc.Commander != "" {
 		out = append(out, pair{Label: "Commander", Value: name(w.Directory, inc.Commander)})
 	}
@@ -79,9 +79,9 @@ func (w writer) facts(f incident.Facts) []fact {
 	}
 	instant("Classified", "classified/", f.Classified)
 	reason, by := w.lastFact(incident.FactPersonalData)
-	out = append(out, fact{"Personal data", human(f.PersonalData), w.shown("fact/personal_data/", reason), by})
+	out = append(out, fact{"Personal data", humanize(f.PersonalData), w.shown("fact/personal_data/", reason), by})
 	for _, a := range f.Affected {
-		value := flat(a.Who)
+		value := oneLine(a.Who)
 		if w.hidden["fact/affected/"+a.Who] {
 			value = restricted
 		} else {
@@ -114,9 +114,9 @@ func (w writer) lastFact(n incident.FactName) (reason, by string) {
 func (w writer) alerts() []line {
 	var out []line
 	for _, a := range w.Incident.Alerts {
-		text := fmt.Sprintf("%s, %s, %s: %s", flat(a.Source), flat(a.Kind), a.Level, flat(a.Title))
+		text := fmt.Sprintf("%s, %s, %s: %s", oneLine(a.Source), oneLine(a.Kind), a.Level, oneLine(a.Title))
 		if a.Rule != "" {
-			text += " (rule: " + flat(a.Rule) + ")"
+			text += " (rule: " + oneLine(a.Rule) + ")"
 		}
 		if a.Count > 1 {
 			text += fmt.Sprintf(", %d times", a.Count)
@@ -133,8 +133,8 @@ func (w writer) playbooks() []line {
 		for _, s := range r.Plan {
 			n[s.Status]++
 		}
-		out = append(out, line{Text: fmt.Sprintf("%s (%s): %s done, %d skipped, %d not settled; plan %s", flat(r.Title), flat(r.Playbook),
-			plural(n[incident.StepDone], "step"), n[incident.StepSkipped], n[incident.StepOpen]+n[incident.StepLate], flat(r.Digest))})
+		out = append(out, line{Text: fmt.Sprintf("%s (%s): %s done, %d skipped, %d not settled; plan %s", oneLine(r.Title), oneLine(r.Playbook),
+			plural(n[incident.StepDone], "step"), n[incident.StepSkipped], n[incident.StepOpen]+n[incident.StepLate], oneLine(r.Digest))})
 	}
 	return out
 }
@@ -142,7 +142,7 @@ func (w writer) playbooks() []line {
 func (w writer) evidence() []evidence {
 	var out []evidence
 	for _, e := range w.Incident.Evidence {
-		row := evidence{ID: flat(e.ID), Name: flat(e.Name), Where: flat(e.Where), SHA256: flat(e.SHA256), By: name(w.Directory, e.By), At: utc(e.At)}
+		row := evidence{ID: oneLine(e.ID), Name: oneLine(e.Name), Where: oneLine(e.Where), SHA256: oneLine(e.SHA256), By: name(w.Directory, e.By), At: utc(e.At)}
 		if w.hidden["evidence/"+e.ID] {
 			row.Name, row.Where, row.By = restricted, "", ""
 		}
@@ -156,7 +156,7 @@ func (w writer) signatures(digest string) []signature {
 	for _, team := range incident.RequiredDepartments() {
 		for _, s := range w.Incident.Signatures {
 			if s.Department == team && s.Digest == digest {
-				out = append(out, signature{act: w.act(s.By, s.At), Department: label(s.Department), Auth: flat(s.Auth), Sentence: flat(s.Sentence),
+				out = append(out, signature{act: w.act(s.By, s.At), Department: label(s.Department), Auth: oneLine(s.Auth), Sentence: oneLine(s.Attestation),
 					Digest: s.Digest, Deputy: s.Deputy, Submitter: s.Submitter})
 			}
 		}
@@ -167,7 +167,7 @@ func (w writer) signatures(digest string) []signature {
 func (w writer) objections() []objection {
 	var out []objection
 	for _, o := range w.Incident.Objections {
-		row := objection{act: w.act(o.By, o.At), ID: flat(o.ID), Department: label(o.Department), Reason: w.shown("objection/"+o.ID, o.Reason), Digest: o.Digest, Closed: "Still open"}
+		row := objection{act: w.act(o.By, o.At), ID: oneLine(o.ID), Department: label(o.Department), Reason: w.shown("objection/"+o.ID, o.Reason), Digest: o.Digest, Closed: "Still open"}
 		if !o.Open() {
 			row.Closed = map[string]string{"amended": "Met by amending the record"}[o.How]
 			if row.Closed == "" {
@@ -185,8 +185,8 @@ func (w writer) objections() []objection {
 
 func (w writer) whyWithdrawn(id string) string {
 	for _, e := range w.Timeline {
-		if e.Kind == incident.EventObjectionClosed && e.Field("objection") == id && !w.dark(e) && !w.hidden["objection/"+id] {
-			return flat(e.Text("reason"))
+		if e.Kind == incident.EventObjectionClosed && e.Field("objection") == id && !w.isRestricted(e) && !w.hidden["objection/"+id] {
+			return oneLine(e.Text("reason"))
 		}
 	}
 	return ""
@@ -207,7 +207,7 @@ func (w writer) consultations() []consultation {
 func (w writer) actions() []action {
 	var out []action
 	for _, a := range w.Incident.Actions {
-		row := action{ID: flat(a.ID), Kind: label(a.Kind), Title: w.shown("action/"+a.ID, a.Title), Owner: name(w.Directory, a.Owner), Due: a.Due.UTC().Format(time.DateOnly), Done: "open"}
+		row := action{ID: oneLine(a.ID), Kind: label(a.Kind), Title: w.shown("action/"+a.ID, a.Title), Owner: name(w.Directory, a.Owner), Due: a.Due.UTC().Format(time.DateOnly), Done: "open"}
 		if !a.Done.IsZero() {
 			row.Done = "done " + a.Done.UTC().Format(time.DateOnly)
 		}
@@ -221,14 +221,14 @@ func (w writer) review() *review {
 	if r.At.IsZero() && r.Concluded.IsZero() {
 		return nil
 	}
-	out := &review{Decisions: w.shown("review/", r.Decisions), Exception: w.shown("review/", r.Exception)}
+	out := &review{Decisions: w.shown("review/", r.Decisions), Exception: w.shown("review/", r.Waiver)}
 	if !r.At.IsZero() {
 		out.At = w.when(r.At).String()
 	}
 	if r.Decisions == "" {
 		out.Decisions = ""
 	}
-	if r.Exception == "" {
+	if r.Waiver == "" {
 		out.Exception = ""
 	}
 	if !r.Concluded.IsZero() {
@@ -237,7 +237,7 @@ func (w writer) review() *review {
 		for _, p := range r.Attendance {
 			names = append(names, name(w.Directory, p))
 		}
-		out.Attendance = and(names)
+		out.Attendance = joinAnd(names)
 	}
 	return out
 }

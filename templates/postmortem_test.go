@@ -142,7 +142,7 @@ func TestRestrictedEvents(t *testing.T) {
 // A revision says what it replaces, and what happened after it stands apart.
 func TestRevision(t *testing.T) {
 	w := sample(t)
-	w.says("", incident.Command{Verb: incident.VerbWritten, Document: w.inc.Submission.Digest, Revision: 1})
+	w.says("", incident.Command{Verb: incident.VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 1})
 	first := w.inc.Submission.Digest
 	w.at(29*60).says("chloe", incident.Command{Verb: incident.VerbRevise, Text: "the forensics report", Record: map[string]string{"root_cause": "Another one."}})
 	w.signed()
@@ -171,8 +171,8 @@ func TestDrawing(t *testing.T) {
 	}
 	for name, w := range map[string]*world{"few": few, "many": many, "one": {inc: few.inc, events: few.events[:1], dir: few.dir}, "none": {inc: few.inc}} {
 		d := writer{Input: Input{Incident: w.inc, Timeline: w.events, Directory: w.dir}, open: true}.draw(w.events)
-		drawn := len(d.Dots) + len(d.Stones)
-		for _, c := range d.Crowds {
+		drawn := len(d.Dots) + len(d.Milestones)
+		for _, c := range d.Clusters {
 			drawn += c.Count
 		}
 		events := len(w.events)
@@ -184,7 +184,7 @@ func TestDrawing(t *testing.T) {
 		if drawn != events {
 			t.Errorf("%s: %d events drawn of %d", name, drawn, events)
 		}
-		for _, s := range d.Stones {
+		for _, s := range d.Milestones {
 			if s.X < drawLeft || s.X > drawRight {
 				t.Errorf("%s: a stone at %d", name, s.X)
 			}

@@ -63,6 +63,6 @@ func NoticeText(args map[string]string) (what, means string) {
 // NoticeMail is the same as a mail.
 func NoticeMail(args map[string]string) Message {
 	what, means := NoticeText(args)
-	l := letter{Heading: what, Lines: []string{means}, Small: "You get this because you speak for security. /readyz and /metrics show how it stands now."}
+	l := mailLayout{Heading: what, Lines: []string{means}, Small: "You get this because you speak for security. /readyz and /metrics show how it stands now."}
 	return l.message("Tocsin: " + what)
 }

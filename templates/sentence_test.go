@@ -59,7 +59,7 @@ func TestSentences(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, kind := range kinds(t) {
-		if _, ok := sayings[kind]; !ok {
+		if _, ok := sentences[kind]; !ok {
 			t.Errorf("%s has no sentence", kind)
 		}
 		if _, ok := laneOf[kind]; !ok {
@@ -80,8 +80,8 @@ func TestSentences(t *testing.T) {
 		b.WriteString("fact " + string(fact) + ": " + Sentence(e, dir) + "\n")
 	}
 	golden(t, "sentences.txt", b.String())
-	if len(sayings) != len(kinds(t)) {
-		t.Errorf("%d sentences for %d kinds of events", len(sayings), len(kinds(t)))
+	if len(sentences) != len(kinds(t)) {
+		t.Errorf("%d sentences for %d kinds of events", len(sentences), len(kinds(t)))
 	}
 }
 

@@ -30,8 +30,8 @@ func clean(s string) string {
 	}, s)
 }
 
-// flat is a text on one line.
-func flat(s string) string { return strings.Join(strings.Fields(clean(s)), " ") }
+// oneLine is a text on one line.
+func oneLine(s string) string { return strings.Join(strings.Fields(clean(s)), " ") }
 
 // clip cuts a text to at most limit runes and says so with an ellipsis.
 func clip(s string, limit int) string {
@@ -42,8 +42,8 @@ func clip(s string, limit int) string {
 	return strings.TrimRight(string(r[:limit-1]), " ") + "…"
 }
 
-// human makes a word of ours readable: "in_review" becomes "in review".
-func human[S ~string](s S) string { return strings.ReplaceAll(string(s), "_", " ") }
+// humanize makes a word of ours readable: "in_review" becomes "in review".
+func humanize[S ~string](s S) string { return strings.ReplaceAll(string(s), "_", " ") }
 
 // label is human with a capital.
 func label[S ~string](s S) string {
@@ -53,15 +53,15 @@ func label[S ~string](s S) string {
 	case "gdpr", "nis2", "dora", "cra", "psd2":
 		return strings.ToUpper(string(s))
 	}
-	r := []rune(flat(human(s)))
+	r := []rune(oneLine(humanize(s)))
 	if len(r) > 0 {
 		r[0] = unicode.ToUpper(r[0])
 	}
 	return string(r)
 }
 
-// and joins words as in "a, b and c".
-func and(list []string) string {
+// joinAnd joins words as in "a, b and c".
+func joinAnd(list []string) string {
 	switch len(list) {
 	case 0:
 		return "nobody"
@@ -86,10 +86,10 @@ func people(list string, d incident.Directory) string {
 			names = append(names, name(d, incident.PersonID(id)))
 		}
 	}
-	return and(names)
+	return joinAnd(names)
 }
 
-func name(d incident.Directory, id incident.PersonID) string { return flat(d.Name(id)) }
+func name(d incident.Directory, id incident.PersonID) string { return oneLine(d.Name(id)) }
 
 // utc writes a time to the minute.
 func utc(t time.Time) string {
@@ -103,7 +103,7 @@ func utc(t time.Time) string {
 func instant(s string) string {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		return flat(s)
+		return oneLine(s)
 	}
 	return utc(t)
 }
@@ -111,8 +111,8 @@ func instant(s string) string {
 // date writes the day of a time from an event's field.
 func date(s string) string { return strings.SplitN(instant(s), " ", 2)[0] }
 
-// took writes a duration as people say it: "2 h 05 min", "3 d 4 h".
-func took(d time.Duration) string {
+// formatDuration writes a duration as people say it: "2 h 05 min", "3 d 4 h".
+func formatDuration(d time.Duration) string {
 	if d < 0 {
 		return "–"
 	}

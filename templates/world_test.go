@@ -64,7 +64,7 @@ func (w *world) at(minutes int) *world {
 func (w *world) says(p incident.PersonID, cmd incident.Command) {
 	w.t.Helper()
 	env := incident.Env{Now: w.now, Actor: p, System: p == "", Directory: w.dir,
-		Policy: incident.Policy{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute, Routes: 3, TimeZone: "Europe/Paris", Language: "en"}}
+		Policy: incident.Policy{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, EscalationSteps: 3, TimeZone: "Europe/Paris", Language: "en"}}
 	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, incident.ViaSlack, "Slack request signature"
 	if p == "" {
 		cmd.Via, cmd.Auth = incident.ViaSystem, ""
@@ -112,8 +112,8 @@ func fought(t testing.TB, title string) *world {
 	w.says("", incident.Command{Verb: incident.VerbInvited, People: []incident.PersonID{"ada", "ben", "chloe"}})
 	w.says("", incident.Command{Verb: incident.VerbStepDone, Step: "ground-rules", Text: "Nobody tries the key out."})
 	w.at(5).says("", incident.Command{Verb: incident.VerbPageTimeout, Round: 1})
-	w.says("", incident.Command{Verb: incident.VerbPage, Round: 1, Route: 1})
-	w.says("", incident.Command{Verb: incident.VerbPaged, Round: 1, Route: 1})
+	w.says("", incident.Command{Verb: incident.VerbPage, Round: 1, EscalationStep: 1})
+	w.says("", incident.Command{Verb: incident.VerbPaged, Round: 1, EscalationStep: 1})
 	w.at(6).says("ada", incident.Command{Verb: incident.VerbAcknowledge})
 	w.at(8).says("ada", incident.Command{Verb: incident.VerbAssignRole, Role: incident.Scribe, Person: "ben"})
 	w.says("chloe", incident.Command{Verb: incident.VerbAssignRole, Role: incident.SecurityLead, Person: "chloe"})

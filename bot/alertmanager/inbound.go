@@ -48,7 +48,7 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 
 func (s *Source) credentials(h http.Header) (genuine, known bool) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
-	genuine, known = secret.Any(s.tokens, strings.TrimSpace(token))
+	genuine, known = secret.EqualAny(s.tokens, strings.TrimSpace(token))
 	genuine = genuine && strings.EqualFold(scheme, "Bearer")
 	username, password, _ := (&http.Request{Header: h}).BasicAuth()
 	for _, b := range s.basic {
@@ -156,7 +156,7 @@ func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	for _, a := range m.Alerts {
 		if a.Status == "firing" {
 			alert := m.alert(a)
-			alert.Lasting = alert.Lasting && h.Get(incident.HeaderDrill) == ""
+			alert.Ongoing = alert.Ongoing && h.Get(incident.HeaderDrill) == ""
 			out = append(out, incident.Signal{Alert: alert})
 		} else {
 			resolved = append(resolved, a)
@@ -186,7 +186,7 @@ func (m *message) alert(a item) *incident.Alert {
 		Project:     string(a.label("service", "job", "namespace")),
 		Environment: string(a.label("environment", "env", "cluster")),
 		Region:      string(a.label("region")), Account: string(a.label("account", "account_id")),
-		Tags: tags, Rule: string(a.Labels["alertname"]), Lasting: !instant(a.StartsAt).IsZero(),
+		Tags: tags, Rule: string(a.Labels["alertname"]), Ongoing: !instant(a.StartsAt).IsZero(),
 	}
 }
 
@@ -210,11 +210,11 @@ func (m *message) resolved(items ...item) incident.Signal {
 	return incident.Signal{
 		Command: &incident.Command{
 			Key:  name + ":" + digest(append([]string{"resolved"}, said...)...),
-			Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: name},
+			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: name},
 			Auth: "alertmanager webhook", Via: incident.ViaSource, HappenedAt: at,
 			Text: "Alertmanager: " + strings.Join(titles, ", ") + ": resolved",
 		},
-		Subject: incident.Subject{Correlation: m.correlation()},
+		Subject: incident.IncidentRef{Correlation: m.correlation()},
 	}
 }
 

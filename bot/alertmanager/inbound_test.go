@@ -140,7 +140,7 @@ func TestDecode(t *testing.T) {
 		At: time.Date(2026, 11, 3, 2, 11, 0, 123e6, time.UTC), URL: "https://prometheus.example.com/graph?g0.expr=x",
 		Project: "payouts", Environment: "prod", Rule: "PayoutsStuck",
 		Tags:    map[string]string{"alertname": "PayoutsStuck", "severity": "critical", "service": "payouts", "instance": "pay-3:9100", "env": "prod"},
-		Lasting: true,
+		Ongoing: true,
 	}
 	if d := cmp.Diff(want, got[0].Alert); d != "" {
 		t.Error(d)
@@ -204,7 +204,7 @@ func TestDecodeHostileTexts(t *testing.T) {
 		t.Fatalf("%d signals, error %v", len(got), err)
 	}
 	a := got[0].Alert
-	if a.Lasting {
+	if a.Ongoing {
 		t.Error("a firing without a start cannot be told from the next one")
 	}
 	if a.URL != "" || !a.At.IsZero() || a.Level != incident.LevelMedium || a.Fingerprint == "alertmanager: never" {
@@ -227,7 +227,7 @@ func TestDecodeALargeGroup(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range got {
 		seen[s.Alert.Fingerprint] = true
-		if s.Alert.Correlation != got[0].Alert.Correlation || !s.Alert.Lasting || !strings.HasSuffix(s.Alert.Fingerprint, " 2026-11-03T02:11:00Z") {
+		if s.Alert.Correlation != got[0].Alert.Correlation || !s.Alert.Ongoing || !strings.HasSuffix(s.Alert.Fingerprint, " 2026-11-03T02:11:00Z") {
 			t.Fatalf("alert %+v", s.Alert)
 		}
 	}
@@ -235,7 +235,7 @@ func TestDecodeALargeGroup(t *testing.T) {
 		t.Errorf("%d fingerprints", len(seen))
 	}
 	drill, err := source.Decode(http.Header{incident.HeaderDrill: {"yes"}}, []byte(body))
-	if err != nil || len(drill) != 500 || drill[0].Alert.Lasting {
+	if err != nil || len(drill) != 500 || drill[0].Alert.Ongoing {
 		t.Errorf("in a drill %d signals, error %v", len(drill), err)
 	}
 	got, err = source.Decode(nil, []byte(strings.ReplaceAll(body, `{"status":"firing",`, `{"status":"resolved","endsAt":"2026-11-03T04:00:00Z",`)))
@@ -246,7 +246,7 @@ func TestDecodeALargeGroup(t *testing.T) {
 
 // Whatever comes with a good token is kept as it came, or refused in words.
 func TestHostileBodies(t *testing.T) {
-	intaketest.Hostile(t, intaketest.Door{Source: source, Genuine: firing(t), Signed: func([]byte) http.Header { return bearer("new") }})
+	intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: firing(t), Signed: func([]byte) http.Header { return bearer("new") }})
 }
 
 func FuzzDecode(f *testing.F) {

@@ -77,8 +77,8 @@ func (a *alarm) signal(env envelope) incident.Signal {
 // note is what an outside system says about something that is over. It moves no
 // status.
 func note(event, correlation, said string) incident.Signal {
-	return incident.Signal{Event: event, Subject: incident.Subject{Correlation: correlation}, Command: &incident.Command{
-		Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: name}, Auth: "the door's credential", Via: incident.ViaSource, Text: said}}
+	return incident.Signal{Event: event, Subject: incident.IncidentRef{Correlation: correlation}, Command: &incident.Command{
+		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: name}, Auth: "the door's credential", Via: incident.ViaSource, Text: said}}
 }
 
 // place is the region and the account in an ARN.

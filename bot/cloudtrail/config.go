@@ -52,7 +52,7 @@ type Source struct {
 	header       string
 	rules        *detect.Ruleset
 	correlations map[string]*detect.Rule // by id
-	past         past
+	past         rulesetCache
 }
 
 // New makes the source.
@@ -85,7 +85,7 @@ var errNoKey = errors.New("cloudtrail: no API key is configured")
 // in the body. Where there are none (an array, a shape that is not known) it is
 // empty, and the edge tells deliveries apart by the body.
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
-	genuine, known := secret.Any(s.keys, h.Get(s.header))
+	genuine, known := secret.EqualAny(s.keys, h.Get(s.header))
 	switch {
 	case !known:
 		return "", errNoKey
@@ -141,7 +141,7 @@ func decode(body []byte, v any) error {
 }
 
 // text is what may also come as a number or a boolean.
-type text = incident.Loose
+type text = incident.FlexString
 
 // first is the first that is not empty.
 func first(ts ...text) string {

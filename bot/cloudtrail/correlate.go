@@ -14,11 +14,11 @@ import (
 func observations(seen []detect.Observation, about *incident.Alert) []incident.Observation {
 	var out []incident.Observation
 	for _, o := range seen {
-		group := make([]incident.Grouped, len(o.Group))
+		group := make([]incident.GroupField, len(o.Group))
 		for n, g := range o.Group {
-			group[n] = incident.Grouped(g)
+			group[n] = incident.GroupField(g)
 		}
-		out = append(out, incident.Observation{Window: o.Key, Rule: o.Correlation.ID, At: o.At, Event: o.Event, Which: o.Which, Value: o.Value, Group: group, About: about})
+		out = append(out, incident.Observation{Window: o.Key, Rule: o.Correlation.ID, At: o.At, Event: o.Event, Contributor: o.Which, Value: o.Value, Group: group, About: about})
 	}
 	return out
 }
@@ -49,13 +49,13 @@ func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Ti
 			group[k] = detect.GroupValue(g)
 		}
 		var firing *detect.Firing
-		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, Which: o.Which, Value: o.Value})
+		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, Which: o.Contributor, Value: o.Value})
 		// Old records are told in one go sometimes: their windows last from now.
 		expires = now.Add(c.Timespan + c.Lateness)
 		if firing == nil {
 			continue
 		}
-		f := incident.Firing{By: n, Alert: correlated(*firing, o)}
+		f := incident.Firing{CompletedBy: n, Alert: correlated(*firing, o)}
 		var more []detect.Observation
 		firing.Observe(func(o detect.Observation) { more = append(more, o) })
 		f.More = observations(more, &f.Alert)

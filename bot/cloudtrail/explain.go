@@ -22,14 +22,14 @@ func (s *Source) Rules() (digest string, source []byte) {
 	return s.rules.Digest(), s.rules.Source()
 }
 
-// Judges reports whether records of a source come before the rules. SNS brings
+// Evaluates reports whether records of a source come before the rules. SNS brings
 // them too, in messages of its own.
-func (s *Source) Judges(source string) bool { return source == name || source == "sns" }
+func (s *Source) Evaluates(source string) bool { return source == name || source == "sns" }
 
 // Explain holds records of a delivery against rules that were kept, or those in
 // force: that of the event alone where it is among them, else the first most of
 // them. To try every rule takes its time, so more only counts the rest.
-func (s *Source) Explain(kept, body []byte, event string, most int) (records []incident.JudgedRecord, more int, err error) {
+func (s *Source) Explain(kept, body []byte, event string, most int) (records []incident.RecordTrace, more int, err error) {
 	rules, err := s.from(kept)
 	if err != nil || rules == nil {
 		return nil, 0, err
@@ -43,7 +43,7 @@ func (s *Source) Explain(kept, body []byte, event string, most int) (records []i
 			continue
 		}
 		if j := explainRecord(rules, raw); j.ID == event {
-			return []incident.JudgedRecord{j}, 0, nil
+			return []incident.RecordTrace{j}, 0, nil
 		}
 	}
 	for _, raw := range all[:min(most, len(all))] {
@@ -52,9 +52,9 @@ func (s *Source) Explain(kept, body []byte, event string, most int) (records []i
 	return records, len(all) - len(records), nil
 }
 
-// Counted says by which rule, and of which events, an alert about several was
+// ExplainCorrelation says by which rule, and of which events, an alert about several was
 // made.
-func (s *Source) Counted(kept []byte, a incident.Alert) (string, error) {
+func (s *Source) ExplainCorrelation(kept []byte, a incident.Alert) (string, error) {
 	if !strings.HasPrefix(a.Kind, kindCorrelation) {
 		return "", nil
 	}
@@ -66,7 +66,7 @@ func (s *Source) Counted(kept []byte, a incident.Alert) (string, error) {
 	if rules != nil {
 		for _, r := range rules.Rules() {
 			if r.ID == a.Tags["rule_id"] && r.Correlation != nil {
-				out = counting(r)
+				out = describeCorrelation(r)
 			}
 		}
 	}
@@ -86,13 +86,13 @@ func (s *Source) from(kept []byte) (*detect.Ruleset, error) {
 	return s.past.restore(kept)
 }
 
-// mostPast is how many rulesets of the past are held ready: to compile one takes
+// maxPastRulesets is how many rulesets of the past are held ready: to compile one takes
 // long, and whoever asks about one alert asks about the next.
-const mostPast = 4
+const maxPastRulesets = 4
 
-// past holds rulesets that were restored, by the SHA-256 of what they were
+// rulesetCache holds rulesets that were restored, by the SHA-256 of what they were
 // restored from, the last used last.
-type past struct {
+type rulesetCache struct {
 	mu   sync.Mutex
 	sets []restored
 }
@@ -102,7 +102,7 @@ type restored struct {
 	rules  *detect.Ruleset
 }
 
-func (p *past) restore(kept []byte) (*detect.Ruleset, error) {
+func (p *rulesetCache) restore(kept []byte) (*detect.Ruleset, error) {
 	digest := sha256.Sum256(kept)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,7 +115,7 @@ func (p *past) restore(kept []byte) (*detect.Ruleset, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.sets = append(p.sets, restored{digest, rules}); len(p.sets) > mostPast {
+	if p.sets = append(p.sets, restored{digest, rules}); len(p.sets) > maxPastRulesets {
 		p.sets = slices.Delete(p.sets, 0, 1)
 	}
 	return rules, nil
@@ -163,23 +163,23 @@ func recordsIn(body []byte, depth int) (out []json.RawMessage) {
 	return recordsIn(v.Detail, depth+1)
 }
 
-func explainRecord(rules *detect.Ruleset, raw []byte) incident.JudgedRecord {
+func explainRecord(rules *detect.Ruleset, raw []byte) incident.RecordTrace {
 	r, err := detect.DecodeRecord(raw)
 	if err != nil {
-		return incident.JudgedRecord{Fault: err.Error()}
+		return incident.RecordTrace{Error: err.Error()}
 	}
-	tried, others := rules.Try(r)
-	slices.SortStableFunc(tried, func(a, b detect.Tried) int {
-		return cmp.Or(misses(a)-misses(b), -cmp.Compare(grade(a.Rule.Level), grade(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
+	tried, others := rules.Trace(r)
+	slices.SortStableFunc(tried, func(a, b detect.RuleTrace) int {
+		return cmp.Or(misses(a)-misses(b), -cmp.Compare(levelOrder(a.Rule.Level), levelOrder(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
 	})
-	out := incident.JudgedRecord{Name: r.EventName(), Service: r.EventSource(), ID: r.EventID(), Others: others}
+	out := incident.RecordTrace{Name: r.EventName(), Service: r.EventSource(), ID: r.EventID(), Others: others}
 	for _, t := range tried {
-		d := incident.TriedDetection{ID: t.Rule.ID, Title: t.Rule.Title, Level: incident.Level(t.Rule.Level), File: t.Rule.File, Line: t.Rule.Line, Hit: t.Hit, Silent: t.Rule.Silent}
+		d := incident.DetectionTrace{ID: t.Rule.ID, Title: t.Rule.Title, Level: incident.Level(t.Rule.Level), File: t.Rule.File, Line: t.Rule.Line, Matched: t.Hit, Silent: t.Rule.Silent}
 		for _, c := range t.Counts {
-			d.Counts = append(d.Counts, counting(c))
+			d.Counts = append(d.Counts, describeCorrelation(c))
 		}
 		for _, c := range t.Compared {
-			d.Why = append(d.Why, incident.Compared(c))
+			d.Why = append(d.Why, incident.FieldComparison(c))
 		}
 		out.Rules = append(out.Rules, d)
 	}
@@ -187,15 +187,15 @@ func explainRecord(rules *detect.Ruleset, raw []byte) incident.JudgedRecord {
 }
 
 // misses is how far a rule is from matching.
-func misses(t detect.Tried) int {
+func misses(t detect.RuleTrace) int {
 	if t.Hit {
 		return 0
 	}
 	return len(t.Compared)
 }
 
-// counting says what a rule about several events waits for.
-func counting(r *detect.Rule) string {
+// describeCorrelation says what a rule about several events waits for.
+func describeCorrelation(r *detect.Rule) string {
 	c := r.Correlation
 	what := "events"
 	switch {

@@ -42,9 +42,9 @@ func TestExplainFindsTheRecordsThatDecodeFinds(t *testing.T) {
 			}
 			var ids []string
 			for _, j := range got {
-				if j.Fault != "" {
+				if j.Error != "" {
 					j.ID = "fault"
-				} else if !j.Rules[0].Hit || j.Others == 0 {
+				} else if !j.Rules[0].Matched || j.Others == 0 {
 					t.Errorf("%+v", j)
 				}
 				ids = append(ids, j.ID)
@@ -92,13 +92,13 @@ func TestRulesOfThePastAreRestoredOnce(t *testing.T) {
 	if again, err := s.from(slices.Clone(source)); err != nil || again != first {
 		t.Errorf("they were restored again, %v", err)
 	}
-	for n := range 2 * mostPast {
+	for n := range 2 * maxPastRulesets {
 		others, _ := detect.Load(detect.Options{Builtin: true, Disable: []string{rules.Rules()[n].ID}})
 		if _, err := s.from(others.Source()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if n := len(s.past.sets); n != mostPast {
+	if n := len(s.past.sets); n != maxPastRulesets {
 		t.Errorf("%d rulesets are held ready", n)
 	}
 }
@@ -113,13 +113,13 @@ func TestCountedNamesTheRuleAndTheEvents(t *testing.T) {
 		a := correlated(detect.Firing{Correlation: r, Events: []string{"e1", "e2"}}, incident.Observation{About: &incident.Alert{}})
 		_, source := s.Rules()
 		for _, kept := range [][]byte{nil, source} {
-			said, err := s.Counted(kept, a)
+			said, err := s.ExplainCorrelation(kept, a)
 			if err != nil || !strings.HasPrefix(said, r.Title+" ("+r.ID+"), from ") || !strings.HasSuffix(said, ". Events (2): e1, e2") {
 				t.Errorf("%q, %v", said, err)
 			}
 		}
 	}
-	if said, err := s.Counted(nil, incident.Alert{Kind: "cloudtrail.StopLogging"}); said != "" || err != nil {
+	if said, err := s.ExplainCorrelation(nil, incident.Alert{Kind: "cloudtrail.StopLogging"}); said != "" || err != nil {
 		t.Errorf("%q, %v", said, err)
 	}
 }

@@ -146,7 +146,7 @@ func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, err
 		}
 		r.Account, r.Region = text(first(r.Account, r.UserIdentity.AccountID, env.Account)), text(first(r.Region, env.Region))
 		r.EventTime = text(first(r.EventTime, r.Timestamp, env.Time))
-		signal, err := s.judged(&r, body)
+		signal, err := s.evaluate(&r, body)
 		if err != nil {
 			return nil, fmt.Errorf("decode cloudtrail record: %w", err)
 		}

@@ -292,7 +292,7 @@ func TestDecodePublishedRecords(t *testing.T) {
 func TestHostileBodies(t *testing.T) {
 	for _, genuine := range []string{"envelope.json", "guardduty.json"} {
 		t.Run(genuine, func(t *testing.T) {
-			intaketest.Hostile(t, intaketest.Door{Source: source, Genuine: fixture(t, genuine), Signed: func([]byte) http.Header { return http.Header{"X-Api-Key": {"new key"}} }})
+			intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: fixture(t, genuine), Signed: func([]byte) http.Header { return http.Header{"X-Api-Key": {"new key"}} }})
 		})
 	}
 }

@@ -18,8 +18,8 @@ type verdict struct {
 	also []*detect.Rule // the others
 }
 
-// grade orders the levels.
-func grade(l detect.Level) int {
+// levelOrder orders the levels.
+func levelOrder(l detect.Level) int {
 	return slices.Index([]detect.Level{detect.Informational, detect.Low, detect.Medium, detect.High, detect.Critical}, l)
 }
 
@@ -68,9 +68,9 @@ func attributed(r *detect.Rule) string {
 // records are decoded records whose memory is used again.
 var records = sync.Pool{New: func() any { return new(detect.Record) }}
 
-// judged holds the rules against a record. Its bytes are those that r was
+// evaluate holds the rules against a record. Its bytes are those that r was
 // decoded from.
-func (s *Source) judged(r *record, body []byte) (incident.Signal, error) {
+func (s *Source) evaluate(r *record, body []byte) (incident.Signal, error) {
 	decoded := records.Get().(*detect.Record)
 	defer records.Put(decoded)
 	if err := decoded.Decode(body); err != nil {
@@ -87,7 +87,7 @@ func (s *Source) judged(r *record, body []byte) (incident.Signal, error) {
 		})
 	}
 	slices.SortFunc(loud, func(a, b *detect.Rule) int {
-		return cmp.Or(-cmp.Compare(grade(a.Level), grade(b.Level)), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(-cmp.Compare(levelOrder(a.Level), levelOrder(b.Level)), cmp.Compare(a.ID, b.ID))
 	})
 	var v verdict
 	if len(loud) > 0 {

@@ -38,21 +38,21 @@ import (
 // absent in a fixture takes a field away.
 const absent = "<absent>"
 
-// CheckReport says how the fixtures went.
-type CheckReport struct {
-	Rules    int       `json:"rules"`    // with fixtures
-	Records  int       `json:"records"`  // judged
-	Mutants  int       `json:"mutants"`  // conditions that were dropped
-	Untested []string  `json:"untested"` // ids of rules without fixtures
-	Faults   []Refusal `json:"faults"`
+// CheckResult says how the fixtures went.
+type CheckResult struct {
+	Rules    int         `json:"rules"`    // with fixtures
+	Records  int         `json:"records"`  // judged
+	Mutants  int         `json:"mutants"`  // conditions that were dropped
+	Untested []string    `json:"untested"` // ids of rules without fixtures
+	Faults   []RuleError `json:"faults"`
 }
 
 // Check loads rules as Load does, with all of them on, and runs their fixtures.
-func Check(o Options, paths ...string) CheckReport {
+func Check(o Options, paths ...string) CheckResult {
 	o.All = true
 	l := newLoader(o)
 	_, loaded := l.load(paths)
-	c := &checker{known: l.known, cases: map[*Rule]*cases{}}
+	c := &checker{known: l.known, cases: map[*Rule]*ruleTests{}}
 	c.report.Faults = loaded.Refused
 	if o.Builtin {
 		c.folder(builtin, "rules", "builtin")
@@ -74,15 +74,15 @@ func Check(o Options, paths ...string) CheckReport {
 
 type checker struct {
 	known  map[string]*Rule
-	cases  map[*Rule]*cases
-	report CheckReport
+	cases  map[*Rule]*ruleTests
+	report CheckResult
 }
 
-// cases are the fixtures of one rule.
-type cases struct {
+// ruleTests are the fixtures of one rule.
+type ruleTests struct {
 	file      string // of the first document
 	line      int
-	records   []judged
+	records   []testCase
 	sequences []sequence
 }
 
@@ -111,11 +111,11 @@ func (c *checker) folder(fsys fs.FS, root, shown string) {
 }
 
 func (c *checker) fault(file string, line int, rule, format string, args ...any) {
-	c.report.Faults = append(c.report.Faults, Refusal{File: file, Line: line, Rule: rule, Reason: fmt.Sprintf(format, args...)})
+	c.report.Faults = append(c.report.Faults, RuleError{File: file, Line: line, Rule: rule, Reason: fmt.Sprintf(format, args...)})
 }
 
-// judged is a record with the verdict that it should get.
-type judged struct {
+// testCase is a record with the verdict that it should get.
+type testCase struct {
 	record *Record
 	want   bool
 	line   int
@@ -129,7 +129,7 @@ func (c *checker) fixture(file string, v *value) {
 	}
 	cs := c.cases[r]
 	if cs == nil {
-		cs = &cases{file: file, line: v.line}
+		cs = &ruleTests{file: file, line: v.line}
 		c.cases[r] = cs
 		c.report.Rules++
 	}
@@ -139,12 +139,12 @@ func (c *checker) fixture(file string, v *value) {
 	} else {
 		err = c.records(file, r, v, cs)
 	}
-	if f := new(fault); errors.As(err, &f) {
+	if f := new(parseError); errors.As(err, &f) {
 		c.fault(file, f.line, r.ID, "%s", f.reason)
 	}
 }
 
-func (c *checker) records(file string, r *Rule, v *value, cs *cases) error {
+func (c *checker) records(file string, r *Rule, v *value, cs *ruleTests) error {
 	js, err := recordsOf(v)
 	for _, j := range js {
 		c.report.Records++
@@ -157,7 +157,7 @@ func (c *checker) records(file string, r *Rule, v *value, cs *cases) error {
 }
 
 // mutate weakens a rule in every way and looks whether a fixture notices.
-func (c *checker) mutate(r *Rule, cs *cases) {
+func (c *checker) mutate(r *Rule, cs *ruleTests) {
 	unnoticed := func(what string, noticed bool) {
 		c.report.Mutants++
 		if !noticed {
@@ -166,7 +166,7 @@ func (c *checker) mutate(r *Rule, cs *cases) {
 	}
 	if r.Correlation == nil {
 		for _, m := range mutants(r.expr, true) {
-			unnoticed(m.what, slices.ContainsFunc(cs.records, func(j judged) bool { return m.expr.eval(j.record) != j.want }))
+			unnoticed(m.what, slices.ContainsFunc(cs.records, func(j testCase) bool { return m.expr.eval(j.record) != j.want }))
 		}
 		return
 	}
@@ -176,18 +176,18 @@ func (c *checker) mutate(r *Rule, cs *cases) {
 }
 
 // recordsOf builds the records of a fixture.
-func recordsOf(v *value) ([]judged, error) {
+func recordsOf(v *value) ([]testCase, error) {
 	base, err := bases(v)
 	if err != nil {
 		return nil, err
 	}
-	var out []judged
+	var out []testCase
 	for i, b := range base {
 		r, err := fromValue(b)
 		if err != nil {
-			return nil, faultf(v.line, "record %d: %s", i+1, err)
+			return nil, parseErrorf(v.line, "record %d: %s", i+1, err)
 		}
-		out = append(out, judged{r, true, v.get("records").items[i].line})
+		out = append(out, testCase{r, true, v.get("records").items[i].line})
 	}
 	for _, list := range []string{"also", "not"} {
 		changes := v.get(list)
@@ -201,9 +201,9 @@ func recordsOf(v *value) ([]judged, error) {
 			}
 			r, err := fromValue(b)
 			if err != nil {
-				return nil, faultf(change.line, "%s", err)
+				return nil, parseErrorf(change.line, "%s", err)
 			}
-			out = append(out, judged{r, list == "also", change.line})
+			out = append(out, testCase{r, list == "also", change.line})
 		}
 	}
 	return out, nil
@@ -212,7 +212,7 @@ func recordsOf(v *value) ([]judged, error) {
 func bases(v *value) (out []any, err error) {
 	records := v.get("records")
 	if records == nil || records.kind != isList || len(records.items) == 0 {
-		return nil, faultf(v.line, "the fixture has no records")
+		return nil, parseErrorf(v.line, "the fixture has no records")
 	}
 	for _, r := range records.items {
 		out = append(out, r.plain())
@@ -230,22 +230,22 @@ func changedBy(base []any, change *value) (any, error) {
 			continue
 		}
 		if field != "" {
-			return nil, faultf(change.line, "a near miss differs in one field, not in %s and %s", field, key)
+			return nil, parseErrorf(change.line, "a near miss differs in one field, not in %s and %s", field, key)
 		}
 		field, to = key, change.items[i]
 	}
 	if to == nil || of < 1 || of > len(base) {
-		return nil, faultf(change.line, "a change is one field, and perhaps the number of a record")
+		return nil, parseErrorf(change.line, "a change is one field, and perhaps the number of a record")
 	}
-	out, ok := with(base[of-1], strings.Split(field, "."), to)
+	out, ok := withField(base[of-1], strings.Split(field, "."), to)
 	if !ok {
-		return nil, faultf(change.line, "record %d has no place for %s", of, field)
+		return nil, parseErrorf(change.line, "record %d has no place for %s", of, field)
 	}
 	return out, nil
 }
 
-// with copies a value with one place changed.
-func with(v any, path []string, to *value) (any, bool) {
+// withField copies a value with one place changed.
+func withField(v any, path []string, to *value) (any, bool) {
 	if len(path) == 0 {
 		return to.plain(), true
 	}
@@ -256,7 +256,7 @@ func with(v any, path []string, to *value) (any, bool) {
 			delete(out, path[0])
 			return out, true
 		}
-		inner, ok := with(v[path[0]], path[1:], to)
+		inner, ok := withField(v[path[0]], path[1:], to)
 		out[path[0]] = inner
 		return out, ok
 	case []any:
@@ -265,7 +265,7 @@ func with(v any, path []string, to *value) (any, bool) {
 			return nil, false
 		}
 		out := slices.Clone(v)
-		inner, ok := with(v[i], path[1:], to)
+		inner, ok := withField(v[i], path[1:], to)
 		out[i] = inner
 		return out, ok
 	}
@@ -279,7 +279,7 @@ type sequence struct {
 }
 
 // sequences plays a correlation's fixtures.
-func (c *checker) sequences(file string, r *Rule, v *value, cs *cases) error {
+func (c *checker) sequences(file string, r *Rule, v *value, cs *ruleTests) error {
 	base, err := bases(v)
 	if err != nil {
 		return err
@@ -304,31 +304,31 @@ func (c *checker) sequences(file string, r *Rule, v *value, cs *cases) error {
 	return nil
 }
 
-// epoch is when the sequences begin.
-var epoch = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+// sequenceStart is when the sequences begin.
+var sequenceStart = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
 // repeated makes the records of a sequence: each of the fixture's in turn.
 func repeated(base []any, s *value) ([]*Record, error) {
 	times, _ := strconv.Atoi(s.str("times"))
 	every, err := time.ParseDuration(s.str("every"))
 	if times < 1 || err != nil {
-		return nil, faultf(s.line, "a sequence needs times and every")
+		return nil, parseErrorf(s.line, "a sequence needs times and every")
 	}
 	var out []*Record
 	for i := range times {
 		b, ok := base[i%len(base)].(map[string]any)
 		if !ok {
-			return nil, faultf(s.line, "a record is no map")
+			return nil, parseErrorf(s.line, "a record is no map")
 		}
 		b = maps.Clone(b)
-		b["eventID"], b["eventTime"] = fmt.Sprint("event-", i), epoch.Add(time.Duration(i)*every).Format(time.RFC3339)
+		b["eventID"], b["eventTime"] = fmt.Sprint("event-", i), sequenceStart.Add(time.Duration(i)*every).Format(time.RFC3339)
 		var v any = b
 		for _, field := range s.strs("vary") {
-			v, _ = with(v, strings.Split(field, "."), &value{kind: isText, text: fmt.Sprint("value-", i)})
+			v, _ = withField(v, strings.Split(field, "."), &value{kind: isText, text: fmt.Sprint("value-", i)})
 		}
 		r, err := fromValue(v)
 		if err != nil {
-			return nil, faultf(s.line, "%s", err)
+			return nil, parseErrorf(s.line, "%s", err)
 		}
 		out = append(out, r)
 	}
@@ -344,7 +344,7 @@ func fires(c *Correlation, records []*Record) bool {
 			if rule.expr == nil || !rule.expr.eval(r) {
 				continue
 			}
-			o, ok := feed{to, which}.observe(Hit{rule, r}, epoch)
+			o, ok := feed{to, which}.observe(Hit{rule, r}, sequenceStart)
 			if !ok {
 				continue
 			}

@@ -44,18 +44,18 @@ func (ids *identifiers) named(word string) []expr {
 // parseCondition compiles a condition over the identifiers.
 func parseCondition(text string, line int, ids *identifiers) (expr, error) {
 	if i := strings.IndexByte(text, '|'); i >= 0 {
-		return nil, faultf(line, "the aggregation %q is obsolete; write a correlation document (event_count, value_count, temporal)", strings.TrimSpace(text[i:]))
+		return nil, parseErrorf(line, "the aggregation %q is obsolete; write a correlation document (event_count, value_count, temporal)", strings.TrimSpace(text[i:]))
 	}
 	p := &conditionParser{words: conditionWords(text), line: line, lookup: ids}
 	if len(p.words) == 0 {
-		return nil, faultf(line, "the condition is empty")
+		return nil, parseErrorf(line, "the condition is empty")
 	}
 	e, err := p.or()
 	if err != nil {
 		return nil, err
 	}
 	if p.at < len(p.words) {
-		return nil, faultf(line, "the condition does not end before %q", p.words[p.at])
+		return nil, parseErrorf(line, "the condition does not end before %q", p.words[p.at])
 	}
 	return e, nil
 }
@@ -108,23 +108,23 @@ func (p *conditionParser) not() (expr, error) {
 	if err != nil || !negated {
 		return e, err
 	}
-	return not{e}, nil
+	return notExpr{e}, nil
 }
 
 func (p *conditionParser) primary() (expr, error) {
 	if p.at >= len(p.words) {
-		return nil, faultf(p.line, "the condition ends too early")
+		return nil, parseErrorf(p.line, "the condition ends too early")
 	}
 	if p.take("(") {
 		if p.depth++; p.depth > maxRuleNesting {
-			return nil, faultf(p.line, "parentheses nest deeper than %d", maxRuleNesting)
+			return nil, parseErrorf(p.line, "parentheses nest deeper than %d", maxRuleNesting)
 		}
 		e, err := p.or()
 		if err != nil {
 			return nil, err
 		}
 		if !p.take(")") {
-			return nil, faultf(p.line, "a closing parenthesis is missing")
+			return nil, parseErrorf(p.line, "a closing parenthesis is missing")
 		}
 		p.depth--
 		return e, nil
@@ -137,16 +137,16 @@ func (p *conditionParser) primary() (expr, error) {
 	}
 	switch strings.ToLower(word) {
 	case "and", "or", "not", "of", "them", ")":
-		return nil, faultf(p.line, "a name is missing before %q", word)
+		return nil, parseErrorf(p.line, "a name is missing before %q", word)
 	case "near":
-		return nil, faultf(p.line, `"near" is obsolete; write a correlation document of type temporal`)
+		return nil, parseErrorf(p.line, `"near" is obsolete; write a correlation document of type temporal`)
 	}
 	if strings.ContainsAny(word, "*?") {
-		return nil, faultf(p.line, `the pattern %q needs "1 of" or "all of" before it`, word)
+		return nil, parseErrorf(p.line, `the pattern %q needs "1 of" or "all of" before it`, word)
 	}
 	found := p.lookup.named(word)
 	if len(found) == 0 {
-		return nil, faultf(p.line, "the condition names %q, which is not defined", word)
+		return nil, parseErrorf(p.line, "the condition names %q, which is not defined", word)
 	}
 	return found[0], nil
 }
@@ -160,16 +160,16 @@ func (p *conditionParser) quantified(count string) (expr, error) {
 	case "all":
 		join = allOf
 	default:
-		return nil, faultf(p.line, `"%s of" is not possible; use "1 of", "any of" or "all of"`, count)
+		return nil, parseErrorf(p.line, `"%s of" is not possible; use "1 of", "any of" or "all of"`, count)
 	}
 	if p.at >= len(p.words) || p.peek("(") || p.peek(")") {
-		return nil, faultf(p.line, `"%s of" needs "them" or a pattern`, count)
+		return nil, parseErrorf(p.line, `"%s of" needs "them" or a pattern`, count)
 	}
 	word := p.words[p.at]
 	p.at++
 	found := p.lookup.named(word)
 	if len(found) == 0 {
-		return nil, faultf(p.line, "%q matches no detection", word)
+		return nil, parseErrorf(p.line, "%q matches no detection", word)
 	}
 	return join(found), nil
 }

@@ -28,7 +28,7 @@ func knownField(path string, line int) error {
 	if len(path) < len(derivedPrefix) || !strings.EqualFold(path[:len(derivedPrefix)], derivedPrefix) || slices.Contains(derivedFields, path) {
 		return nil
 	}
-	return faultf(line, "the field %q is not known; there are %s", path, strings.Join(derivedFields, ", "))
+	return parseErrorf(line, "the field %q is not known; there are %s", path, strings.Join(derivedFields, ", "))
 }
 
 // knownFields looks at the fields that a correlation names.

@@ -14,10 +14,10 @@ var reserved = []string{"condition", "timeframe"}
 // joins all faults that are found.
 func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string, err error) {
 	if v.kind != isMap {
-		return nil, nil, faultf(v.line, "the detection must be a map, not %s", v.kind)
+		return nil, nil, parseErrorf(v.line, "the detection must be a map, not %s", v.kind)
 	}
 	if f := v.get("timeframe"); f != nil {
-		return nil, nil, faultf(f.line, "timeframe is obsolete; write a correlation document")
+		return nil, nil, parseErrorf(f.line, "timeframe is obsolete; write a correlation document")
 	}
 	var wrong []error
 	ids := &identifiers{used: map[string]bool{}}
@@ -26,7 +26,7 @@ func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string,
 			continue
 		}
 		if name == "" || strings.ContainsAny(name, " \t\n()|*?") {
-			wrong = append(wrong, faultf(v.items[i].line, "%q cannot be the name of a detection", name))
+			wrong = append(wrong, parseErrorf(v.items[i].line, "%q cannot be the name of a detection", name))
 			continue
 		}
 		e, err := c.named(name, v.items[i])
@@ -36,10 +36,10 @@ func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string,
 		ids.add(name, e) // the condition is read even so, to say what is wrong with it too
 	}
 	if len(ids.names) == 0 && len(wrong) == 0 {
-		return nil, nil, faultf(v.line, "nothing is to be detected")
+		return nil, nil, parseErrorf(v.line, "nothing is to be detected")
 	}
 	if condition := v.get("condition"); condition == nil {
-		err = faultf(v.line, "the condition is missing")
+		err = parseErrorf(v.line, "the condition is missing")
 	} else {
 		e, err = conditions(condition, ids)
 	}
@@ -63,7 +63,7 @@ func conditions(v *value, ids *identifiers) (expr, error) {
 	var es []expr
 	for _, one := range list {
 		if one.kind != isText {
-			return nil, faultf(one.line, "a condition is a text, not %s", one.kind)
+			return nil, parseErrorf(one.line, "a condition is a text, not %s", one.kind)
 		}
 		e, err := parseCondition(one.text, one.line, ids)
 		if err != nil {
@@ -72,7 +72,7 @@ func conditions(v *value, ids *identifiers) (expr, error) {
 		es = append(es, e)
 	}
 	if len(es) == 0 {
-		return nil, faultf(v.line, "the condition is empty")
+		return nil, parseErrorf(v.line, "the condition is empty")
 	}
 	return anyOf(es), nil
 }
@@ -85,10 +85,10 @@ func (c *compiler) named(name string, v *value) (expr, error) {
 	case isList:
 		return c.listed(name, v)
 	case isNull:
-		return nil, faultf(v.line, "%q is empty", name)
+		return nil, parseErrorf(v.line, "%q is empty", name)
 	}
 	if v.text == "" {
-		return nil, faultf(v.line, "a keyword in %q is empty", name)
+		return nil, parseErrorf(v.line, "a keyword in %q is empty", name)
 	}
 	return c.item("", v)
 }
@@ -98,7 +98,7 @@ func (c *compiler) listed(name string, v *value) (expr, error) {
 	var wrong []error
 	for _, e := range v.items {
 		if e.kind == isList {
-			wrong = append(wrong, faultf(e.line, "a list stands in a list in %q", name))
+			wrong = append(wrong, parseErrorf(e.line, "a list stands in a list in %q", name))
 			continue
 		}
 		x, err := c.named(name, e)
@@ -108,7 +108,7 @@ func (c *compiler) listed(name string, v *value) (expr, error) {
 		return nil, err
 	}
 	if len(es) == 0 {
-		return nil, faultf(v.line, "%q is an empty list, so it could never match", name)
+		return nil, parseErrorf(v.line, "%q is an empty list, so it could never match", name)
 	}
 	return anyOf(es), nil
 }
@@ -124,7 +124,7 @@ func (c *compiler) mapped(name string, v *value) (expr, error) {
 		return nil, err
 	}
 	if len(es) == 0 {
-		return nil, faultf(v.line, "%q is an empty map, so it would match everything", name)
+		return nil, parseErrorf(v.line, "%q is an empty map, so it would match everything", name)
 	}
 	return allOf(es), nil
 }

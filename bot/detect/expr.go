@@ -14,13 +14,13 @@ import (
 type expr interface{ eval(*Record) bool }
 
 type (
-	all    []expr // and
-	anyone []expr // or
-	not    struct{ x expr }
-	truth  bool
+	andExpr   []expr // and
+	orExpr    []expr // or
+	notExpr   struct{ x expr }
+	constExpr bool
 )
 
-func (e all) eval(r *Record) bool {
+func (e andExpr) eval(r *Record) bool {
 	for _, x := range e {
 		if !x.eval(r) {
 			return false
@@ -29,7 +29,7 @@ func (e all) eval(r *Record) bool {
 	return true
 }
 
-func (e anyone) eval(r *Record) bool {
+func (e orExpr) eval(r *Record) bool {
 	for _, x := range e {
 		if x.eval(r) {
 			return true
@@ -38,8 +38,8 @@ func (e anyone) eval(r *Record) bool {
 	return false
 }
 
-func (e not) eval(r *Record) bool   { return !e.x.eval(r) }
-func (e truth) eval(r *Record) bool { return bool(e) }
+func (e notExpr) eval(r *Record) bool   { return !e.x.eval(r) }
+func (e constExpr) eval(r *Record) bool { return bool(e) }
 
 // allOf joins with and; what is cheap to ask goes first.
 func allOf(es []expr) expr {
@@ -48,29 +48,29 @@ func allOf(es []expr) expr {
 	}
 	es = slices.Clone(es)
 	slices.SortStableFunc(es, func(a, b expr) int { return cost(a) - cost(b) })
-	return all(es)
+	return andExpr(es)
 }
 
 func anyOf(es []expr) expr {
 	if len(es) == 1 {
 		return es[0]
 	}
-	return anyone(slices.Clone(es))
+	return orExpr(slices.Clone(es))
 }
 
 // cost grows with the time an expression takes.
 func cost(e expr) int {
 	sum := 0
 	switch e := e.(type) {
-	case all:
+	case andExpr:
 		for _, x := range e {
 			sum += cost(x)
 		}
-	case anyone:
+	case orExpr:
 		for _, x := range e {
 			sum += cost(x)
 		}
-	case not:
+	case notExpr:
 		sum = cost(e.x)
 	case *item:
 		sum = 2 + len(e.tests)
@@ -91,17 +91,17 @@ func cost(e expr) int {
 
 // item is one line of a detection: a field, how it is compared, with what.
 type item struct {
-	path  string // "" for keywords, which search the whole record
-	made  bool   // path is a derived field; a reference sees to it itself
-	op    itemOp
-	tests []alternatives // one for each value of the rule
-	every bool           // all: each value must match
-	neg   bool           // neq
-	want  bool           // of exists
-	ref   reference      // of fieldref
-	label string         // as the rule writes it
-	asks  []string       // the values as the rule writes them, placeholders replaced
-	line  int
+	path   string // "" for keywords, which search the whole record
+	made   bool   // path is a derived field; a reference sees to it itself
+	op     itemOp
+	tests  []alternatives // one for each value of the rule
+	every  bool           // all: each value must match
+	neg    bool           // neq
+	want   bool           // of exists
+	ref    reference      // of fieldref
+	label  string         // as the rule writes it
+	source []string       // the values as the rule writes them, placeholders replaced
+	line   int
 }
 
 type itemOp uint8

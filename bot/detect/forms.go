@@ -10,8 +10,8 @@ import (
 
 // What expand, base64, wide and windash make of one value.
 
-// maxForms bounds what windash and expand make of one value.
-const maxForms = 5000
+// maxEncodings bounds what windash and expand make of one value.
+const maxEncodings = 5000
 
 // expand replaces each %name% by its values.
 func (c *compiler) expand(text string, line int) ([]string, error) {
@@ -28,10 +28,10 @@ func (c *compiler) expand(text string, line int) ([]string, error) {
 		name := text[start+1 : start+1+end]
 		values := c.placeholders[name]
 		if len(values) == 0 {
-			return nil, faultf(line, "the placeholder %%%s%% has no value; give it one under detection.placeholders", name)
+			return nil, parseErrorf(line, "the placeholder %%%s%% has no value; give it one under detection.placeholders", name)
 		}
-		if len(out)*len(values) > maxForms {
-			return nil, faultf(line, "the placeholders make more than %d values", maxForms)
+		if len(out)*len(values) > maxEncodings {
+			return nil, parseErrorf(line, "the placeholders make more than %d values", maxEncodings)
 		}
 		var next []string
 		for _, before := range out {
@@ -47,18 +47,18 @@ func (c *compiler) expand(text string, line int) ([]string, error) {
 	return out, nil
 }
 
-// changed applies the encoding modifiers in their order.
-func changed(p pattern, line int, changes []string) ([]pattern, error) {
+// applyEncodings applies the encoding modifiers in their order.
+func applyEncodings(p pattern, line int, changes []string) ([]pattern, error) {
 	ps := []pattern{p}
 	for _, c := range changes {
 		var next []pattern
 		for _, p := range ps {
 			if c != "windash" && p.wild() {
-				return nil, faultf(line, "a value with wildcards cannot be encoded with %s", c)
+				return nil, parseErrorf(line, "a value with wildcards cannot be encoded with %s", c)
 			}
-			forms := change(p, c)
-			if len(forms)+len(next) > maxForms {
-				return nil, faultf(line, "%s makes more than %d values", c, maxForms)
+			forms := applyEncoding(p, c)
+			if len(forms)+len(next) > maxEncodings {
+				return nil, parseErrorf(line, "%s makes more than %d values", c, maxEncodings)
 			}
 			next = append(next, forms...)
 		}
@@ -67,7 +67,7 @@ func changed(p pattern, line int, changes []string) ([]pattern, error) {
 	return ps, nil
 }
 
-func change(p pattern, how string) []pattern {
+func applyEncoding(p pattern, how string) []pattern {
 	switch how {
 	case "windash":
 		return windash(p)
@@ -154,7 +154,7 @@ func windash(p pattern) []pattern {
 		var next []pattern
 		for _, before := range out {
 			for _, d := range dashes {
-				if len(next) <= maxForms {
+				if len(next) <= maxEncodings {
 					next = append(next, append(slices.Clone(before), d))
 				}
 			}

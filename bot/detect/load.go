@@ -31,18 +31,18 @@ type Options struct {
 	Lateness time.Duration
 }
 
-// Report says what became of the documents that were read.
-type Report struct {
-	Files    int       `json:"files"`
-	Usable   int       `json:"usable"` // rules that are on
-	Off      []Refusal `json:"off"`    // rules that are off, and why
-	Refused  []Refusal `json:"refused"`
-	Skipped  []Refusal `json:"skipped"`  // no fault: rules for other logs, YAML that is no rule
-	Warnings []Refusal `json:"warnings"` // usable, but somebody should look
+// LoadResult says what became of the documents that were read.
+type LoadResult struct {
+	Files    int         `json:"files"`
+	Usable   int         `json:"usable"` // rules that are on
+	Off      []RuleError `json:"off"`    // rules that are off, and why
+	Refused  []RuleError `json:"refused"`
+	Skipped  []RuleError `json:"skipped"`  // no fault: rules for other logs, YAML that is no rule
+	Warnings []RuleError `json:"warnings"` // usable, but somebody should look
 }
 
 // Err joins the refusals; nil when there is none.
-func (r Report) Err() error {
+func (r LoadResult) Err() error {
 	var errs []error
 	for _, f := range r.Refused {
 		errs = append(errs, f)
@@ -53,10 +53,10 @@ func (r Report) Err() error {
 //go:embed rules
 var builtin embed.FS
 
-// noisy are rules of SigmaHQ that match ordinary work. As shipped they would
+// offByDefault are rules of SigmaHQ that match ordinary work. As shipped they would
 // page for it, so they are off until somebody switches them on, best together
 // with a filter of the site's own.
-var noisy = map[string]string{
+var offByDefault = map[string]string{
 	"905d389b-b853-46d0-9d3d-dea0d3a3cd49": "it matches every session of every role; use it for hunting",
 	"8ad1600d-e9dc-4251-b0ee-a65268f29add": "it matches what services do for root too; the built-in rule on root leaves that out",
 	"f305fd62-beca-47da-ad95-7690a0620084": "consoles and inventory tools list buckets all day",
@@ -68,16 +68,16 @@ var noisy = map[string]string{
 // Load reads every .yml and .yaml file under the paths, which are files or
 // folders; hidden folders and folders named fixtures are passed over. A document
 // that cannot be used does not stop the others: the report lists it.
-func Load(o Options, paths ...string) (*Ruleset, Report) {
+func Load(o Options, paths ...string) (*Ruleset, LoadResult) {
 	return newLoader(o).load(paths)
 }
 
 func newLoader(o Options) *loader {
-	none := []Refusal{}
-	return &loader{options: o, report: Report{Off: none, Refused: none, Skipped: none, Warnings: none}, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}}
+	none := []RuleError{}
+	return &loader{options: o, report: LoadResult{Off: none, Refused: none, Skipped: none, Warnings: none}, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}}
 }
 
-func (l *loader) load(paths []string) (*Ruleset, Report) {
+func (l *loader) load(paths []string) (*Ruleset, LoadResult) {
 	if l.options.Builtin {
 		l.folder(builtin, "rules", "builtin")
 	}
@@ -85,7 +85,7 @@ func (l *loader) load(paths []string) (*Ruleset, Report) {
 		info, err := os.Stat(p)
 		switch {
 		case err != nil:
-			l.refuse(Refusal{File: p, Reason: err.Error()})
+			l.refuse(RuleError{File: p, Reason: err.Error()})
 		case info.IsDir():
 			l.folder(os.DirFS(p), ".", p)
 		default:
@@ -99,12 +99,12 @@ func (l *loader) load(paths []string) (*Ruleset, Report) {
 type loader struct {
 	options      Options
 	compiler     compiler
-	report       Report
+	report       LoadResult
 	files        []file // those that hold a rule, or were meant to
 	rules        []*Rule
 	correlations []*document
 	filters      []*document
-	spared       []*Rule          // switched off, and could not be used anyway
+	exempt       []*Rule          // switched off, and could not be used anyway
 	known        map[string]*Rule // by id and by name
 }
 
@@ -112,7 +112,7 @@ func (l *loader) folder(fsys fs.FS, root, shown string) {
 	err := fs.WalkDir(fsys, root, func(p string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			l.refuse(Refusal{File: filepath.Join(shown, p), Reason: err.Error()})
+			l.refuse(RuleError{File: filepath.Join(shown, p), Reason: err.Error()})
 			return nil
 		case e.IsDir() && p != root && (strings.HasPrefix(e.Name(), ".") || e.Name() == "fixtures"):
 			return fs.SkipDir
@@ -126,20 +126,20 @@ func (l *loader) folder(fsys fs.FS, root, shown string) {
 		return nil
 	})
 	if err != nil {
-		l.refuse(Refusal{File: shown, Reason: err.Error()})
+		l.refuse(RuleError{File: shown, Reason: err.Error()})
 	}
 }
 
-func (l *loader) refuse(r Refusal) { l.report.Refused = append(l.report.Refused, r) }
+func (l *loader) refuse(r RuleError) { l.report.Refused = append(l.report.Refused, r) }
 
 // refuseDocument says everything that is wrong with a document. One that the
 // configuration switches off may be wrong: a folder of somebody else's rules
 // has to be usable without the one that is not.
 func (l *loader) refuseDocument(d *document, err error) {
-	for _, err := range faults(err) {
+	for _, err := range unjoin(err) {
 		r := d.refuse(err)
 		if d.rule != nil && d.rule.named(l.options.Disable) {
-			l.spared = append(l.spared, d.rule)
+			l.exempt = append(l.exempt, d.rule)
 			r.Reason = "the configuration switches it off; it could not be used: " + r.Reason
 			l.report.Off = append(l.report.Off, r)
 			continue
@@ -152,13 +152,13 @@ func (l *loader) refuseDocument(d *document, err error) {
 func (l *loader) file(name string, src []byte, err error) {
 	l.report.Files++
 	if err != nil {
-		l.refuse(Refusal{File: name, Reason: err.Error()})
+		l.refuse(RuleError{File: name, Reason: err.Error()})
 		return
 	}
 	values, err := parseYAML(src)
 	if err != nil {
-		r := Refusal{File: name, Reason: err.Error()}
-		if f := new(fault); errors.As(err, &f) {
+		r := RuleError{File: name, Reason: err.Error()}
+		if f := new(parseError); errors.As(err, &f) {
 			r.Line = f.line
 		}
 		l.refuse(r)
@@ -178,10 +178,10 @@ func (l *loader) file(name string, src []byte, err error) {
 func (l *loader) document(d *document) {
 	v := d.value
 	skip := func(why string) {
-		l.report.Skipped = append(l.report.Skipped, Refusal{File: d.file, Line: v.line, Rule: v.str("id"), Reason: why})
+		l.report.Skipped = append(l.report.Skipped, RuleError{File: d.file, Line: v.line, Rule: v.str("id"), Reason: why})
 	}
 	if v.str("action") != "" {
-		l.refuseDocument(d, faultf(v.line, "action: %s is obsolete; write whole documents", v.str("action")))
+		l.refuseDocument(d, parseErrorf(v.line, "action: %s is obsolete; write whole documents", v.str("action")))
 		return
 	}
 	detection, correlation, filter := v.get("detection"), v.get("correlation"), v.get("filter")
@@ -190,8 +190,8 @@ func (l *loader) document(d *document) {
 			skip("it is no Sigma document: no detection, correlation or filter")
 			return
 		}
-		_, _ = describe(d) // its name alone
-		l.refuseDocument(d, faultf(v.line, "the detection is missing"))
+		_, _ = readMetadata(d) // its name alone
+		l.refuseDocument(d, parseErrorf(v.line, "the detection is missing"))
 		return
 	}
 	if v.get("logsource") != nil {
@@ -200,7 +200,7 @@ func (l *loader) document(d *document) {
 			return
 		}
 	}
-	rule, err := describe(d)
+	rule, err := readMetadata(d)
 	if err == nil && correlation != nil {
 		err = knownFields(correlation)
 	}
@@ -218,7 +218,7 @@ func (l *loader) document(d *document) {
 
 func (l *loader) rule(d *document, rule *Rule, detection *value) {
 	if ours, _ := d.value.source(); !ours {
-		l.refuseDocument(d, faultf(d.value.line, "the logsource is missing; this is about product aws, service cloudtrail"))
+		l.refuseDocument(d, parseErrorf(d.value.line, "the logsource is missing; this is about product aws, service cloudtrail"))
 		return
 	}
 	e, unused, err := l.compiler.detection(detection)
@@ -245,7 +245,7 @@ func (l *loader) warn(d *document, format string, args ...any) {
 func (l *loader) register(r *Rule) error {
 	for _, key := range []string{r.ID, r.Name} {
 		if other := l.known[key]; other != nil && key != "" && other != r {
-			return faultf(r.Line, "%q is already the id or name of the rule in %s", key, other.File)
+			return parseErrorf(r.Line, "%q is already the id or name of the rule in %s", key, other.File)
 		}
 		if key != "" {
 			l.known[key] = r
@@ -256,7 +256,7 @@ func (l *loader) register(r *Rule) error {
 
 // link joins filters and correlations to the rules they name, and leaves out
 // what is off.
-func (l *loader) link() (*Ruleset, Report) {
+func (l *loader) link() (*Ruleset, LoadResult) {
 	for _, d := range l.filters {
 		if err := l.filter(d); err != nil {
 			l.refuseDocument(d, err)
@@ -268,7 +268,7 @@ func (l *loader) link() (*Ruleset, Report) {
 	for _, r := range l.rules {
 		r.Off = l.off(r)
 		if r.Off != "" {
-			l.report.Off = append(l.report.Off, Refusal{File: r.File, Line: r.Line, Rule: r.ID, Reason: r.Title + ": " + r.Off})
+			l.report.Off = append(l.report.Off, RuleError{File: r.File, Line: r.Line, Rule: r.ID, Reason: r.Title + ": " + r.Off})
 			if !l.wanted(r) {
 				continue
 			}
@@ -284,10 +284,10 @@ func (l *loader) link() (*Ruleset, Report) {
 // options mean nothing.
 func (l *loader) adjust() {
 	warn := func(name, reason string) {
-		l.report.Warnings = append(l.report.Warnings, Refusal{File: "configuration", Rule: name, Reason: reason})
+		l.report.Warnings = append(l.report.Warnings, RuleError{File: "configuration", Rule: name, Reason: reason})
 	}
 	for _, name := range slices.Concat(l.options.Disable, l.options.Enable) {
-		spared := slices.ContainsFunc(l.spared, func(r *Rule) bool { return r.named([]string{name}) })
+		spared := slices.ContainsFunc(l.exempt, func(r *Rule) bool { return r.named([]string{name}) })
 		if l.known[name] == nil && !spared {
 			warn(name, "it is to be switched on or off, but is not loaded")
 		}
@@ -336,7 +336,7 @@ func (l *loader) wanted(r *Rule) bool {
 func (l *loader) filter(d *document) error {
 	v := d.value.get("filter")
 	if v.kind != isMap {
-		return faultf(v.line, "the filter must be a map")
+		return parseErrorf(v.line, "the filter must be a map")
 	}
 	e, _, err := l.compiler.detection(v, "rules")
 	if err != nil {
@@ -344,7 +344,7 @@ func (l *loader) filter(d *document) error {
 	}
 	names := v.strs("rules")
 	if len(names) == 0 {
-		return faultf(v.line, "the filter names no rules")
+		return parseErrorf(v.line, "the filter names no rules")
 	}
 	targets := map[*Rule]bool{}
 	for _, name := range names {
@@ -356,11 +356,11 @@ func (l *loader) filter(d *document) error {
 				targets[r] = true
 			}
 		default:
-			return faultf(v.get("rules").line, "the filter names the rule %q, which is not loaded", name)
+			return parseErrorf(v.get("rules").line, "the filter names the rule %q, which is not loaded", name)
 		}
 	}
-	if !remains(e) {
-		e = not{e}
+	if !negatedFilter(e) {
+		e = notExpr{e}
 	}
 	for r := range targets {
 		r.expr = allOf([]expr{r.expr, e})
@@ -368,14 +368,14 @@ func (l *loader) filter(d *document) error {
 	return nil
 }
 
-// remains reports whether a filter's condition says what remains, rather than
+// negatedFilter reports whether a filter's condition says what remains, rather than
 // what to leave out: a negation, or negations joined by and.
-func remains(e expr) bool {
+func negatedFilter(e expr) bool {
 	switch e := e.(type) {
-	case not:
+	case notExpr:
 		return true
-	case all:
-		return !slices.ContainsFunc(e, func(x expr) bool { return !remains(x) })
+	case andExpr:
+		return !slices.ContainsFunc(e, func(x expr) bool { return !negatedFilter(x) })
 	}
 	return false
 }

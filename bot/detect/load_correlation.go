@@ -36,7 +36,7 @@ func (l *loader) linkCorrelations() {
 		if len(pending) == before {
 			for _, d := range l.correlations {
 				if pending[d.rule] != nil {
-					l.refuseDocument(d, faultf(d.value.line, "the correlation builds on itself"))
+					l.refuseDocument(d, parseErrorf(d.value.line, "the correlation builds on itself"))
 				}
 			}
 			break
@@ -85,7 +85,7 @@ func (l *loader) connect() {
 func (l *loader) correlation(d *document) error {
 	v := d.value.get("correlation")
 	if v.kind != isMap {
-		return faultf(v.line, "the correlation must be a map")
+		return parseErrorf(v.line, "the correlation must be a map")
 	}
 	if err := misplaced(d.value, v); err != nil {
 		return err
@@ -97,22 +97,22 @@ func (l *loader) correlation(d *document) error {
 	switch c.Type {
 	case "event_count", "value_count", "temporal", "temporal_ordered":
 	case "":
-		return faultf(v.line, "the type of the correlation is missing")
+		return parseErrorf(v.line, "the type of the correlation is missing")
 	default:
-		return faultf(v.get("type").line, "correlations of type %q are not supported; there are event_count, value_count, temporal and temporal_ordered", c.Type)
+		return parseErrorf(v.get("type").line, "correlations of type %q are not supported; there are event_count, value_count, temporal and temporal_ordered", c.Type)
 	}
 	for _, name := range v.strs("rules") {
 		r := l.known[name]
 		if r == nil {
-			return faultf(v.get("rules").line, "the correlation names the rule %q, which is not loaded", name)
+			return parseErrorf(v.get("rules").line, "the correlation names the rule %q, which is not loaded", name)
 		}
 		if slices.Contains(c.Rules, r) {
-			return faultf(v.get("rules").line, "the correlation names the rule %q twice", name)
+			return parseErrorf(v.get("rules").line, "the correlation names the rule %q twice", name)
 		}
 		c.Rules = append(c.Rules, r)
 	}
 	if len(c.Rules) == 0 {
-		return faultf(v.line, "the correlation names no rules")
+		return parseErrorf(v.line, "the correlation names no rules")
 	}
 	var err error
 	if c.Timespan, err = timespan(v); err != nil {
@@ -146,16 +146,16 @@ var correlationKeys = []string{"type", "rules", "group-by", "timespan", "conditi
 func misplaced(document, correlation *value) error {
 	for i, key := range correlation.keys {
 		if !slices.Contains(correlationKeys, key) {
-			return faultf(correlation.items[i].line, "a correlation has no key %q; there are %s", key, strings.Join(correlationKeys, ", "))
+			return parseErrorf(correlation.items[i].line, "a correlation has no key %q; there are %s", key, strings.Join(correlationKeys, ", "))
 		}
 	}
 	for i, key := range document.keys {
 		if slices.Contains(correlationKeys[1:], key) {
-			return faultf(document.items[i].line, "%s belongs under correlation", key)
+			return parseErrorf(document.items[i].line, "%s belongs under correlation", key)
 		}
 	}
 	if g := correlation.get("generate"); g != nil && g.text != "true" && g.text != "false" {
-		return faultf(g.line, "generate is true or false")
+		return parseErrorf(g.line, "generate is true or false")
 	}
 	return nil
 }
@@ -164,13 +164,13 @@ func misplaced(document, correlation *value) error {
 func timespan(v *value) (time.Duration, error) {
 	text := v.str("timespan")
 	if text == "" {
-		return 0, faultf(v.line, "the timespan is missing")
+		return 0, parseErrorf(v.line, "the timespan is missing")
 	}
 	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
 	unit := units[text[len(text)-1]]
 	n, err := strconv.Atoi(text[:len(text)-1])
 	if err != nil || unit == 0 || n <= 0 || n > int(365*24*time.Hour/unit) {
-		return 0, faultf(v.get("timespan").line, "the timespan %q is not a number of s, m, h, d or w within a year", text)
+		return 0, parseErrorf(v.get("timespan").line, "the timespan %q is not a number of s, m, h, d or w within a year", text)
 	}
 	return time.Duration(n) * unit, nil
 }
@@ -186,14 +186,14 @@ func (c *Correlation) aliased(v *value) error {
 			field := v.items[i].items[j]
 			switch {
 			case !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return r.named([]string{rule}) }):
-				return faultf(field.line, "the alias %q names %q, which is none of the correlation's rules", alias, rule)
+				return parseErrorf(field.line, "the alias %q names %q, which is none of the correlation's rules", alias, rule)
 			case field.kind != isText || field.text == "":
-				return faultf(field.line, "the alias %q needs the name of a field for %q", alias, rule)
+				return parseErrorf(field.line, "the alias %q needs the name of a field for %q", alias, rule)
 			}
 			fields[rule] = field.text
 		}
 		if len(fields) == 0 {
-			return faultf(v.items[i].line, "the alias %q needs a field for each rule", alias)
+			return parseErrorf(v.items[i].line, "the alias %q needs a field for each rule", alias)
 		}
 		c.aliases[alias] = fields
 	}
@@ -209,16 +209,16 @@ func (c *Correlation) bounds(v *value) error {
 	temporal := strings.HasPrefix(c.Type, "temporal")
 	if cond == nil || cond.kind == isNull {
 		if !temporal {
-			return faultf(v.line, "the condition of the correlation is missing")
+			return parseErrorf(v.line, "the condition of the correlation is missing")
 		}
 		c.Least = len(c.Rules)
 		return nil
 	}
 	if cond.kind != isMap {
-		return faultf(cond.line, "the condition of a correlation is a map such as {gte: 10}")
+		return parseErrorf(cond.line, "the condition of a correlation is a map such as {gte: 10}")
 	}
 	if c.Type == "temporal_ordered" {
-		return faultf(cond.line, "temporal_ordered takes no condition: all its rules must match, in their order")
+		return parseErrorf(cond.line, "temporal_ordered takes no condition: all its rules must match, in their order")
 	}
 	for i, key := range cond.keys {
 		e := cond.items[i]
@@ -228,7 +228,7 @@ func (c *Correlation) bounds(v *value) error {
 		}
 		n, err := strconv.Atoi(e.text)
 		if err != nil || n < 0 || n > MaxCount {
-			return faultf(e.line, "%s needs a whole number up to %d, not %q", key, MaxCount, e.text)
+			return parseErrorf(e.line, "%s needs a whole number up to %d, not %q", key, MaxCount, e.text)
 		}
 		switch key {
 		case "gt":
@@ -242,22 +242,22 @@ func (c *Correlation) bounds(v *value) error {
 		case "eq":
 			c.Least, c.Most = n, n
 		case "neq":
-			return faultf(e.line, "neq would hold with the first event; use gt or gte")
+			return parseErrorf(e.line, "neq would hold with the first event; use gt or gte")
 		default:
-			return faultf(e.line, "the condition %q is not known", key)
+			return parseErrorf(e.line, "the condition %q is not known", key)
 		}
 	}
 	switch {
 	case c.Least < 1:
-		return faultf(cond.line, "the condition has no lower bound above zero (gt, gte or eq), so it would hold before anything is counted")
+		return parseErrorf(cond.line, "the condition has no lower bound above zero (gt, gte or eq), so it would hold before anything is counted")
 	case c.Most != 0 && c.Most < c.Least:
-		return faultf(cond.line, "the condition can never hold")
+		return parseErrorf(cond.line, "the condition can never hold")
 	case c.Type == "value_count" && len(c.Values) == 0:
-		return faultf(cond.line, "value_count needs condition.field")
+		return parseErrorf(cond.line, "value_count needs condition.field")
 	case c.Type != "value_count" && len(c.Values) > 0:
-		return faultf(cond.line, "%s takes no field", c.Type)
+		return parseErrorf(cond.line, "%s takes no field", c.Type)
 	case temporal && c.Least > len(c.Rules):
-		return faultf(cond.line, "the correlation has only %d rules", len(c.Rules))
+		return parseErrorf(cond.line, "the correlation has only %d rules", len(c.Rules))
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // load writes files and loads the folder.
-func load(t testing.TB, o detect.Options, files map[string]string) (*detect.Ruleset, detect.Report) {
+func load(t testing.TB, o detect.Options, files map[string]string) (*detect.Ruleset, detect.LoadResult) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range files {

@@ -32,17 +32,17 @@ func parseModifiers(words []string, line int) (m modifiers, err error) {
 		switch w {
 		case "contains", "startswith", "endswith", "re", "cidr", "exists", "gt", "gte", "lt", "lte":
 			if m.how != "" {
-				return m, faultf(line, "the modifiers %q and %q do not go together", m.how, w)
+				return m, parseErrorf(line, "the modifiers %q and %q do not go together", m.how, w)
 			}
 			m.how = w
 		case "i", "m", "s":
 			if m.how != "re" {
-				return m, faultf(line, "the modifier %q only goes after re", w)
+				return m, parseErrorf(line, "the modifier %q only goes after re", w)
 			}
 			m.flags += w
 		case "ignorecase", "multiline", "dotall":
 			if m.how != "re" {
-				return m, faultf(line, "the modifier %q only goes after re", w)
+				return m, parseErrorf(line, "the modifier %q only goes after re", w)
 			}
 			m.flags += w[:1]
 		case "all":
@@ -60,7 +60,7 @@ func parseModifiers(words []string, line int) (m modifiers, err error) {
 		default:
 			part, ok := timeParts[w]
 			if !ok {
-				return m, faultf(line, "the modifier %q is not known", w)
+				return m, parseErrorf(line, "the modifier %q is not known", w)
 			}
 			m.part = part
 		}
@@ -74,17 +74,17 @@ func (m *modifiers) contradiction(line int) error {
 	special := comparison || m.how == "cidr" || m.how == "exists" || m.how == "re" || m.part != nil
 	switch {
 	case m.ref && (special || m.expand || len(m.changes) > 0):
-		return faultf(line, "fieldref goes with contains, startswith, endswith, cased and neq alone")
+		return parseErrorf(line, "fieldref goes with contains, startswith, endswith, cased and neq alone")
 	case special && len(m.changes) > 0:
-		return faultf(line, "%s does not go with %s", m.changes[0], m.name())
+		return parseErrorf(line, "%s does not go with %s", m.changes[0], m.name())
 	case special && m.cased && m.how != "re":
-		return faultf(line, "cased does not go with %s", m.name())
+		return parseErrorf(line, "cased does not go with %s", m.name())
 	case m.how == "exists" && (m.every || m.neg || m.expand):
-		return faultf(line, "exists stands alone")
+		return parseErrorf(line, "exists stands alone")
 	case comparison && m.neg:
-		return faultf(line, "neq does not go with %s", m.how)
+		return parseErrorf(line, "neq does not go with %s", m.how)
 	case m.part != nil && m.how != "" && !comparison:
-		return faultf(line, "a part of a time does not go with %s", m.how)
+		return parseErrorf(line, "a part of a time does not go with %s", m.how)
 	}
 	return nil
 }
@@ -117,14 +117,14 @@ func (c *compiler) item(key string, v *value) (expr, error) {
 		m.how = "contains" // keywords search
 	}
 	if path == "" && !slices.Contains([]string{"contains", "re"}, m.how) || path == "" && m.ref {
-		return nil, faultf(v.line, "%q needs a field", key)
+		return nil, parseErrorf(v.line, "%q needs a field", key)
 	}
 	values := []*value{v}
 	if v.kind == isList {
 		values = v.items
 	}
 	if len(values) == 0 {
-		return nil, faultf(v.line, "%q has no value, so it could never match", key)
+		return nil, parseErrorf(v.line, "%q has no value, so it could never match", key)
 	}
 	switch {
 	case m.how == "exists":
@@ -138,7 +138,7 @@ func (c *compiler) item(key string, v *value) (expr, error) {
 func (c *compiler) exists(path, key string, values []*value) (expr, error) {
 	v := values[0]
 	if len(values) != 1 || v.text != "true" && v.text != "false" {
-		return nil, faultf(v.line, "%q takes true or false", key)
+		return nil, parseErrorf(v.line, "%q takes true or false", key)
 	}
 	return &item{path: path, made: isDerived(path), op: opExists, want: v.text == "true", label: key, line: v.line}, nil
 }
@@ -147,7 +147,7 @@ func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (exp
 	var es []expr
 	for _, v := range values {
 		if v.kind != isText || v.text == "" {
-			return nil, faultf(v.line, "%q takes the name of a field", key)
+			return nil, parseErrorf(v.line, "%q takes the name of a field", key)
 		}
 		if err := knownField(v.text, v.line); err != nil {
 			return nil, err
@@ -169,9 +169,9 @@ func (c *compiler) compared(path, key string, m modifiers, values []*value) (exp
 	for _, v := range values {
 		switch {
 		case v.kind == isList || v.kind == isMap:
-			return nil, faultf(v.line, "%q has %s among its values", key, v.kind)
+			return nil, parseErrorf(v.line, "%q has %s among its values", key, v.kind)
 		case v.kind == isNull && (m.how != "" || len(m.changes) > 0 || m.expand || m.part != nil):
-			return nil, faultf(v.line, "%q cannot be compared with null", key)
+			return nil, parseErrorf(v.line, "%q cannot be compared with null", key)
 		case v.kind == isNull:
 			null = true
 		default:
@@ -183,7 +183,7 @@ func (c *compiler) compared(path, key string, m modifiers, values []*value) (exp
 			if err != nil {
 				return nil, err
 			}
-			it.tests, it.asks = append(it.tests, tests), append(it.asks, texts...)
+			it.tests, it.source = append(it.tests, tests), append(it.source, texts...)
 		}
 	}
 	if !null {
@@ -229,24 +229,24 @@ func formsOf(text string, line int, key string, m modifiers) (alternatives, erro
 		}
 		t, err := newRegexpTest(text)
 		if err != nil {
-			return nil, faultf(line, "%q: %s", key, err)
+			return nil, parseErrorf(line, "%q: %s", key, err)
 		}
 		return alternatives{t}, nil
 	case "cidr":
 		network, err := parseNetwork(text)
 		if err != nil {
-			return nil, faultf(line, "%q: %q is no network in CIDR notation", key, text)
+			return nil, parseErrorf(line, "%q: %q is no network in CIDR notation", key, text)
 		}
 		return alternatives{&cidrTest{network}}, nil
 	}
 	if m.part != nil || m.how == "gt" || m.how == "gte" || m.how == "lt" || m.how == "lte" {
 		f, ok := number([]byte(text))
 		if !ok {
-			return nil, faultf(line, "%q needs a number, not %q", key, text)
+			return nil, parseErrorf(line, "%q needs a number, not %q", key, text)
 		}
 		return alternatives{&numberTest{op: m.how, than: f, part: m.part}}, nil
 	}
-	patterns, err := changed(parsePattern(text), line, m.changes)
+	patterns, err := applyEncodings(parsePattern(text), line, m.changes)
 	if err != nil {
 		return nil, err
 	}

@@ -14,17 +14,17 @@ type mutant struct {
 // mutants drops each operand and each value of a list in turn. At the top, the
 // whole condition may go too.
 func mutants(e expr, top bool) (out []mutant) {
-	if _, isAll := e.(all); top && !isAll {
-		out = append(out, mutant{"without " + label(e), truth(true)})
+	if _, isAll := e.(andExpr); top && !isAll {
+		out = append(out, mutant{"without " + label(e), constExpr(true)})
 	}
 	switch e := e.(type) {
-	case all:
-		out = append(out, operands(e, func(es []expr) expr { return all(es) })...)
-	case anyone:
-		out = append(out, operands(e, func(es []expr) expr { return anyone(es) })...)
-	case not:
+	case andExpr:
+		out = append(out, operands(e, func(es []expr) expr { return andExpr(es) })...)
+	case orExpr:
+		out = append(out, operands(e, func(es []expr) expr { return orExpr(es) })...)
+	case notExpr:
 		for _, m := range mutants(e.x, false) {
-			out = append(out, mutant{m.what, not{m.expr}})
+			out = append(out, mutant{m.what, notExpr{m.expr}})
 		}
 	case *item:
 		for i := range e.tests {
@@ -60,11 +60,11 @@ func label(e expr) string {
 			name = "its keywords"
 		}
 		return fmt.Sprintf("%s (line %d)", name, e.line)
-	case not:
+	case notExpr:
 		return "not " + label(e.x)
-	case all:
+	case andExpr:
 		return label(e[0]) + " and what goes with it"
-	case anyone:
+	case orExpr:
 		return label(e[0]) + " and what stands beside it"
 	}
 	return "its condition"

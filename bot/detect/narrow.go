@@ -11,8 +11,8 @@ import (
 // listed either, for everybody can have it in a network of their own; the
 // network itself is.
 
-// narrowing says, for each key that can keep strangers out, which values do.
-var narrowing = map[string]func(operator, value string) bool{
+// restrictingKeys says, for each key that can keep strangers out, which values do.
+var restrictingKeys = map[string]func(operator, value string) bool{
 	"aws:principalorgid":        isOrganisation,
 	"aws:principalorgpaths":     isOrganisation,
 	"aws:sourceorgid":           isOrganisation,
@@ -34,27 +34,27 @@ var narrowing = map[string]func(operator, value string) bool{
 	"aws:userid":                isUniqueID,
 }
 
-// narrows reports whether a condition keeps strangers out. Each of its values
+// restrictsAccess reports whether a condition keeps strangers out. Each of its values
 // has to, since one of them is enough to be let in.
-func (c condition) narrows() bool {
-	if !c.demands() {
+func (c condition) restrictsAccess() bool {
+	if !c.isEquality() {
 		return false
 	}
 	if c.key == "aws:sourceip" {
-		return smallNetworks(c.values)
+		return isNarrow(c.values)
 	}
-	keeps := narrowing[c.key]
+	keeps := restrictingKeys[c.key]
 	return keeps != nil && c.each(keeps)
 }
 
-// binds reports whether a condition says whose tokens of an identity provider
+// restrictsProvider reports whether a condition says whose tokens of an identity provider
 // are taken.
-func (c condition) binds(provider string) bool {
+func (c condition) restrictsProvider(provider string) bool {
 	host, claim := c.key, ""
 	if i := strings.LastIndexByte(c.key, ':'); i >= 0 {
 		host, claim = c.key[:i], c.key[i+1:]
 	}
-	if !c.demands() || host != provider && !wild(provider) {
+	if !c.isEquality() || host != provider && !wild(provider) {
 		return false
 	}
 	switch claim {
@@ -69,10 +69,10 @@ func (c condition) binds(provider string) bool {
 	return false
 }
 
-// demands: the operator holds for what equals a value, and for nothing else. A
+// isEquality: the operator holds for what equals a value, and for nothing else. A
 // negation, a test for presence, one that passes where the key is absent
 // (IfExists) or has no value (ForAllValues) demands nothing.
-func (c condition) demands() bool {
+func (c condition) isEquality() bool {
 	switch strings.TrimPrefix(c.operator, "foranyvalue:") {
 	case "stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike", "ipaddress":
 		return true
@@ -135,9 +135,9 @@ func isSubject(_, value string) bool {
 	return strings.IndexAny(owner, ":/") > 0
 }
 
-// smallNetworks reports whether networks are few addresses among all: each of
+// isNarrow reports whether networks are few addresses among all: each of
 // them no wider than a /8, of IPv6 a /32, and together no more than four of those.
-func smallNetworks(networks []string) bool {
+func isNarrow(networks []string) bool {
 	const most = 4
 	share4, share6 := 0.0, 0.0
 	for _, text := range networks {

@@ -13,8 +13,8 @@ import (
 // Names of elements are read without regard to case, as of principals and
 // conditions: a spelling that AWS would refuse does no harm here.
 
-// mostWrapped is how often JSON may stand in a text in JSON.
-const mostWrapped = 3
+// maxNestedJSON is how often JSON may stand in a text in JSON.
+const maxNestedJSON = 3
 
 // statement is one statement of a policy.
 type statement struct {
@@ -83,7 +83,7 @@ func (p *policies) scan(r *Record, from int32, depth int) {
 	for n := from; n < r.nodes[from].next; n++ {
 		switch nd := &r.nodes[n]; nd.kind {
 		case kindString:
-			if depth < mostWrapped {
+			if depth < maxNestedJSON {
 				p.text(r.stringOf(nd), depth)
 			}
 		case kindObject:
@@ -144,10 +144,10 @@ func (p *policies) add(s statement) {
 	if s.everything {
 		p.broadActions = append(p.broadActions, s.actions...)
 	}
-	narrow := slices.ContainsFunc(s.conditions, condition.narrows)
+	narrow := slices.ContainsFunc(s.conditions, condition.restrictsAccess)
 	public := s.everybody && !narrow
 	for _, provider := range s.providers {
-		if !narrow && !slices.ContainsFunc(s.conditions, func(c condition) bool { return c.binds(provider) }) {
+		if !narrow && !slices.ContainsFunc(s.conditions, func(c condition) bool { return c.restrictsProvider(provider) }) {
 			p.openProviders = append(p.openProviders, provider)
 			public = public || wild(provider)
 		}
@@ -174,7 +174,7 @@ func readStatement(r *Record, n int32) (s statement) {
 			s.everybody = true
 		case "action":
 			for _, a := range r.texts(c) {
-				s.actions = append(s.actions, shorten(a))
+				s.actions = append(s.actions, collapseStars(a))
 			}
 		case "notaction":
 			s.actions = append(s.actions, "*") // everything but some
@@ -230,7 +230,7 @@ func (s *statement) federates(principal string) {
 	if _, host, ok := strings.Cut(principal, ":oidc-provider/"); ok {
 		principal = host
 	}
-	s.providers = append(s.providers, strings.ToLower(shorten(principal)))
+	s.providers = append(s.providers, strings.ToLower(collapseStars(principal)))
 }
 
 func readConditions(r *Record, n int32) (out []condition) {
@@ -289,8 +289,8 @@ func (r *Record) texts(n int32) (out []string) {
 // wild: nothing but wildcards.
 func wild(s string) bool { return s != "" && strings.Trim(s, "*?") == "" }
 
-// shorten writes several stars in a row as one.
-func shorten(s string) string {
+// collapseStars writes several stars in a row as one.
+func collapseStars(s string) string {
 	for strings.Contains(s, "**") {
 		s = strings.ReplaceAll(s, "**", "*")
 	}

@@ -321,7 +321,7 @@ func TestDerivedFieldsInRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	rs, _ := compile(t, "s: {tocsin.policy.public: false}\ncondition: s")
-	if tried, _ := rs.Try(r); len(tried) != 1 || tried[0].Compared[0].Has != `"true"` {
+	if tried, _ := rs.Trace(r); len(tried) != 1 || tried[0].Compared[0].Actual != `"true"` {
 		t.Errorf("explained as %+v", tried)
 	}
 	if err := r.Decode([]byte(`{}`)); err != nil || r.Field("tocsin.policy.public") != "" {

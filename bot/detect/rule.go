@@ -50,15 +50,15 @@ const (
 
 var levels = []Level{Informational, Low, Medium, High, Critical}
 
-// Refusal says why a document is not used.
-type Refusal struct {
+// RuleError says why a document is not used.
+type RuleError struct {
 	File   string `json:"file"`
 	Line   int    `json:"line,omitempty"`
 	Rule   string `json:"rule,omitempty"` // its id, name or title
 	Reason string `json:"reason"`
 }
 
-func (r Refusal) Error() string {
+func (r RuleError) Error() string {
 	at := r.File
 	if r.Line > 0 {
 		at = fmt.Sprintf("%s:%d", r.File, r.Line)
@@ -77,32 +77,32 @@ type document struct {
 	rule  *Rule
 }
 
-func (d *document) refuse(err error) Refusal {
-	r := Refusal{File: d.file, Line: d.value.line, Reason: err.Error()}
+func (d *document) refuse(err error) RuleError {
+	r := RuleError{File: d.file, Line: d.value.line, Reason: err.Error()}
 	if d.rule != nil {
 		r.Rule = d.rule.ID
 	}
-	if f := new(fault); errors.As(err, &f) && f.line > 0 {
+	if f := new(parseError); errors.As(err, &f) && f.line > 0 {
 		r.Line = f.line
 	}
 	return r
 }
 
-// faults takes apart what errors.Join put together.
-func faults(err error) []error {
+// unjoin takes apart what errors.Join put together.
+func unjoin(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}
 	var out []error
 	for _, err := range joined.Unwrap() {
-		out = append(out, faults(err)...)
+		out = append(out, unjoin(err)...)
 	}
 	return out
 }
 
-// describe reads what all kinds of documents have in common.
-func describe(d *document) (*Rule, error) {
+// readMetadata reads what all kinds of documents have in common.
+func readMetadata(d *document) (*Rule, error) {
 	v := d.value
 	r := &Rule{
 		ID: v.str("id"), Name: v.str("name"), Title: v.str("title"),
@@ -127,20 +127,20 @@ func describe(d *document) (*Rule, error) {
 		r.Level = Medium
 	}
 	if !slices.Contains(levels, r.Level) {
-		return r, faultf(v.get("level").line, "the level %q is not known", r.Level)
+		return r, parseErrorf(v.get("level").line, "the level %q is not known", r.Level)
 	}
 	switch r.Status {
 	case "deprecated", "unsupported":
 		r.Off = "its authors call it " + r.Status
 	}
-	if why := noisy[r.ID]; why != "" {
+	if why := offByDefault[r.ID]; why != "" {
 		r.Off = why
 	}
-	return r, custom(r, v.get("custom"))
+	return r, readTocsinKey(r, v.get("custom"))
 }
 
-// custom reads our own key: {default: off, reason: …}.
-func custom(r *Rule, v *value) error {
+// readTocsinKey reads our own key: {default: off, reason: …}.
+func readTocsinKey(r *Rule, v *value) error {
 	state := v.get("default")
 	if state == nil {
 		return nil
@@ -150,10 +150,10 @@ func custom(r *Rule, v *value) error {
 		r.Off = ""
 	case "off", "false":
 		if r.Off = v.str("reason"); r.Off == "" {
-			return faultf(state.line, "a rule that is off by default must say why (custom.reason)")
+			return parseErrorf(state.line, "a rule that is off by default must say why (custom.reason)")
 		}
 	default:
-		return faultf(state.line, "custom.default is on or off, not %q", state.text)
+		return parseErrorf(state.line, "custom.default is on or off, not %q", state.text)
 	}
 	return nil
 }

@@ -144,11 +144,11 @@ func elsewhere(e expr) (path string, texts []need) {
 // paths are the fields of a record that an expression asks for.
 func paths(e expr) (out []string) {
 	switch e := e.(type) {
-	case all:
+	case andExpr:
 		for _, x := range e {
 			out = append(out, paths(x)...)
 		}
-	case anyone:
+	case orExpr:
 		for _, x := range e {
 			out = append(out, paths(x)...)
 		}
@@ -205,14 +205,14 @@ type need struct {
 // Not ok: it can hold with others too.
 func needs(e expr, field string) (out []need, ok bool) {
 	switch e := e.(type) {
-	case all:
+	case andExpr:
 		for _, x := range e {
 			if got, found := needs(x, field); found && (!ok || len(got) < len(out)) {
 				out, ok = got, true
 			}
 		}
 		return out, ok
-	case anyone:
+	case orExpr:
 		for _, x := range e {
 			got, found := needs(x, field)
 			if !found {

@@ -17,9 +17,9 @@ type file struct {
 	Source string `json:"source"`
 }
 
-// sources are everything that makes a ruleset what it is: the files and how
+// rulesetSource are everything that makes a ruleset what it is: the files and how
 // their rules are switched.
-type sources struct {
+type rulesetSource struct {
 	Options Options `json:"options"`
 	Files   []file  `json:"files"`
 }
@@ -35,7 +35,7 @@ func (l *loader) source() []byte {
 	if len(o.Placeholders) == 0 {
 		o.Placeholders = nil
 	}
-	b, err := json.Marshal(sources{o, l.files})
+	b, err := json.Marshal(rulesetSource{o, l.files})
 	if err != nil {
 		panic(err) // texts and numbers can be written
 	}
@@ -69,7 +69,7 @@ func Restore(source []byte) (*Ruleset, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unpack kept rules: %w", err)
 	}
-	var kept sources
+	var kept rulesetSource
 	if err := json.NewDecoder(io.LimitReader(r, maxSource)).Decode(&kept); err != nil {
 		return nil, fmt.Errorf("decode kept rules: %w", err)
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Tried is a rule held against a record.
-type Tried struct {
+// RuleTrace is a rule held against a record.
+type RuleTrace struct {
 	Rule     *Rule
 	Hit      bool
 	Compared []Comparison // for which it matches, or does not
@@ -16,23 +16,23 @@ type Tried struct {
 
 // Comparison is one line of a rule, and what the record has there.
 type Comparison struct {
-	Field   string // with its modifiers, as the rule writes it; "" for keywords
-	Line    int    // of the rule's file
-	Asks    string // what the rule compares with
-	Has     string // what the record has
-	LeftOut bool   // it stands under a not: the record must not have it
+	Field    string // with its modifiers, as the rule writes it; "" for keywords
+	Line     int    // of the rule's file
+	Expected string // what the rule compares with
+	Actual   string // what the record has
+	Negated  bool   // it stands under a not: the record must not have it
 }
 
-// Try holds against a record every rule that asks for an event of its kind, and
+// Trace holds against a record every rule that asks for an event of its kind, and
 // says of each why it matches or does not. others counts the rest: rules that ask
 // for other events. It is made for people; Match is what is fast.
-func (rs *Ruleset) Try(r *Record) (tried []Tried, others int) {
+func (rs *Ruleset) Trace(r *Record) (tried []RuleTrace, others int) {
 	for _, rule := range rs.rules {
 		if !rule.concerns(r) {
 			others++
 			continue
 		}
-		t := Tried{Rule: rule, Hit: rule.expr.eval(r)}
+		t := RuleTrace{Rule: rule, Hit: rule.expr.eval(r)}
 		t.Compared = decisive(rule.expr, t.Hit, false, r)
 		slices.SortStableFunc(t.Compared, func(a, b Comparison) int { return a.Line - b.Line })
 		for _, f := range rule.feeds {
@@ -74,20 +74,20 @@ func decisive(e expr, value, negated bool, r *Record) (out []Comparison) {
 		}
 	}
 	switch e := e.(type) {
-	case all:
+	case andExpr:
 		several(e, false)
-	case anyone:
+	case orExpr:
 		several(e, true)
-	case not:
+	case notExpr:
 		return decisive(e.x, !value, !negated, r)
 	case *item:
-		return []Comparison{{Field: e.label, Line: e.line, Asks: e.asked(), Has: r.has(e.path), LeftOut: negated}}
+		return []Comparison{{Field: e.label, Line: e.line, Expected: e.expected(), Actual: r.actual(e.path), Negated: negated}}
 	}
 	return out
 }
 
-// asked says what a line of a rule compares with.
-func (it *item) asked() string {
+// expected says what a line of a rule compares with.
+func (it *item) expected() string {
 	switch it.op {
 	case opExists:
 		return strconv.FormatBool(it.want)
@@ -96,10 +96,10 @@ func (it *item) asked() string {
 	case opFieldref:
 		return "the field " + it.ref.path
 	}
-	quoted := make([]string, 0, mostAsked+1)
-	for n, text := range it.asks {
-		if n == mostAsked {
-			quoted = append(quoted, strconv.Itoa(len(it.asks)-n)+" more")
+	quoted := make([]string, 0, maxExpected+1)
+	for n, text := range it.source {
+		if n == maxExpected {
+			quoted = append(quoted, strconv.Itoa(len(it.source)-n)+" more")
 			break
 		}
 		quoted = append(quoted, strconv.Quote(short(text)))
@@ -112,20 +112,20 @@ func (it *item) asked() string {
 }
 
 const (
-	mostAsked = 8   // values that are named
-	mostHad   = 4   // values of a record that are named
-	mostText  = 200 // bytes of one
+	maxExpected  = 8   // values that are named
+	maxActual    = 4   // values of a record that are named
+	maxValueText = 200 // bytes of one
 )
 
 func short(s string) string {
-	if len(s) <= mostText {
+	if len(s) <= maxValueText {
 		return s
 	}
-	return strings.ToValidUTF8(s[:mostText], "") + "…"
+	return strings.ToValidUTF8(s[:maxValueText], "") + "…"
 }
 
-// has names the values at a path.
-func (r *Record) has(path string) string {
+// actual names the values at a path.
+func (r *Record) actual(path string) string {
 	if path == "" {
 		return "the whole record"
 	}
@@ -133,7 +133,7 @@ func (r *Record) has(path string) string {
 	r = r.holding(path)
 	r.eachText(r.root, path, func(text []byte) bool {
 		found = append(found, strconv.Quote(short(string(text))))
-		return len(found) == mostHad
+		return len(found) == maxActual
 	})
 	switch _, there := r.first(r.root, path); {
 	case len(found) > 0:

@@ -52,13 +52,13 @@ func TestTryNamesTheComparisonsThatDecide(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tried, others := rs.Try(r)
+			tried, others := rs.Trace(r)
 			got := fmt.Sprintf("%d others", others)
 			if len(tried) == 1 {
 				var parts []string
 				for _, m := range tried[0].Compared {
-					part := fmt.Sprintf("%s:%d asks %s has %s", m.Field, m.Line, m.Asks, m.Has)
-					if m.LeftOut {
+					part := fmt.Sprintf("%s:%d asks %s has %s", m.Field, m.Line, m.Expected, m.Actual)
+					if m.Negated {
 						part += " left out"
 					}
 					parts = append(parts, part)
@@ -111,7 +111,7 @@ func TestTryAgreesWithMatch(t *testing.T) {
 				for _, rules := range []*detect.Ruleset{rs, again} {
 					var want, got []string
 					rules.Match(r, func(h detect.Hit) { want = append(want, h.Rule.ID) })
-					tried, others := rules.Try(r)
+					tried, others := rules.Trace(r)
 					singles := 0
 					for _, rule := range rules.Rules() {
 						if rule.Correlation == nil {

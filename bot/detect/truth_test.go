@@ -18,7 +18,7 @@ import (
 const ruleHead = "title: t\nid: t\nlogsource: {product: aws, service: cloudtrail}\nlevel: high\ndetection:\n"
 
 // compile loads one rule from text.
-func compile(t testing.TB, detection string) (*detect.Ruleset, detect.Report) {
+func compile(t testing.TB, detection string) (*detect.Ruleset, detect.LoadResult) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "rule.yml")
 	if err := os.WriteFile(file, []byte(ruleHead+indent(detection)), 0o600); err != nil {

@@ -18,7 +18,7 @@ import (
 const correlationHead = "title: many\nid: many\nlevel: high\ncorrelation:\n"
 
 // correlate loads rules a and b with a correlation over them.
-func correlate(t testing.TB, o detect.Options, text string) (*detect.Ruleset, detect.Report) {
+func correlate(t testing.TB, o detect.Options, text string) (*detect.Ruleset, detect.LoadResult) {
 	t.Helper()
 	b := strings.Replace(rule("b"), "eventName: E", "eventName: F", 1)
 	return load(t, o, map[string]string{"a.yml": rule("a"), "b.yml": b, "c.yml": correlationHead + indent(text)})

@@ -35,16 +35,16 @@ func (k valueKind) String() string {
 	return [...]string{"null", "a boolean", "a number", "a text", "a list", "a map"}[k]
 }
 
-// fault is a reason not to use a document, and the line it stands on.
-type fault struct {
+// parseError is a reason not to use a document, and the line it stands on.
+type parseError struct {
 	line   int
 	reason string
 }
 
-func (f *fault) Error() string { return f.reason }
+func (f *parseError) Error() string { return f.reason }
 
-func faultf(line int, format string, args ...any) error {
-	return &fault{line, fmt.Sprintf(format, args...)}
+func parseErrorf(line int, format string, args ...any) error {
+	return &parseError{line, fmt.Sprintf(format, args...)}
 }
 
 // get is the value under a key of a map, or nil.
@@ -127,9 +127,9 @@ func parseYAML(src []byte) ([]*value, error) {
 	if err != nil {
 		var at yaml.Error
 		if errors.As(err, &at) && at.GetToken() != nil {
-			return nil, faultf(at.GetToken().Position.Line, "YAML: %s", at.GetMessage())
+			return nil, parseErrorf(at.GetToken().Position.Line, "YAML: %s", at.GetMessage())
 		}
-		return nil, faultf(0, "YAML: %s", err)
+		return nil, parseErrorf(0, "YAML: %s", err)
 	}
 	var out []*value
 	for _, doc := range file.Docs {
@@ -157,7 +157,7 @@ func tooNested(src []byte) error {
 			depth = 0
 		case '[', '{':
 			if depth++; depth > 1000 {
-				return faultf(line, "YAML: brackets nest too deeply")
+				return parseErrorf(line, "YAML: brackets nest too deeply")
 			}
 		}
 	}
@@ -170,7 +170,7 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 		v.line = t.Position.Line
 	}
 	if depth > maxRuleNesting {
-		return nil, faultf(v.line, "nested deeper than %d", maxRuleNesting)
+		return nil, parseErrorf(v.line, "nested deeper than %d", maxRuleNesting)
 	}
 	switch n := n.(type) {
 	case *ast.NullNode:
@@ -214,7 +214,7 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 		}
 		v.line = n.Key.GetToken().Position.Line
 	default:
-		return nil, faultf(v.line, "%s is not supported in rules", strings.ToLower(strings.TrimSuffix(n.Type().String(), "Type")))
+		return nil, parseErrorf(v.line, "%s is not supported in rules", strings.ToLower(strings.TrimSuffix(n.Type().String(), "Type")))
 	}
 	return v, nil
 }
@@ -222,12 +222,12 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 func (v *value) member(e *ast.MappingValueNode, depth int) error {
 	token := e.Key.GetToken()
 	if _, complex := e.Key.(*ast.MappingKeyNode); complex || e.Key.IsMergeKey() {
-		return faultf(token.Position.Line, "merge keys and keys that are no plain text are not supported in rules")
+		return parseErrorf(token.Position.Line, "merge keys and keys that are no plain text are not supported in rules")
 	}
 	key := token.Value
 	for _, k := range v.keys {
 		if k == key {
-			return faultf(token.Position.Line, "the key %q is repeated", key)
+			return parseErrorf(token.Position.Line, "the key %q is repeated", key)
 		}
 	}
 	child, err := fromAST(e.Value, depth+1)

@@ -47,7 +47,7 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 
 func (s *Source) token(h http.Header, _ []byte) error {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
-	genuine, known := secret.Any(s.cfg.Tokens, strings.TrimSpace(token))
+	genuine, known := secret.EqualAny(s.cfg.Tokens, strings.TrimSpace(token))
 	switch {
 	case !known:
 		return errNoSecret
@@ -64,7 +64,7 @@ func (s *Source) signature(h http.Header, body []byte) error {
 	if err != nil {
 		got, err = base64.StdEncoding.DecodeString(text)
 	}
-	genuine, known := secret.AnySigned(c.Secrets, body, got)
+	genuine, known := secret.VerifyAny(c.Secrets, body, got)
 	switch {
 	case !known:
 		return errNoSecret
@@ -198,10 +198,10 @@ func (s *Source) complete(a *incident.Alert) {
 func (s *Source) resolution(a *incident.Alert) incident.Signal {
 	return incident.Signal{
 		Command: &incident.Command{
-			Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: s.cfg.Name},
+			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: s.cfg.Name},
 			Auth: s.cfg.Name + " webhook", Via: incident.ViaSource, HappenedAt: a.At, Text: s.cfg.Name + ": " + a.Title + ": resolved",
 		},
-		Subject: incident.Subject{Correlation: a.Correlation},
+		Subject: incident.IncidentRef{Correlation: a.Correlation},
 	}
 }
 

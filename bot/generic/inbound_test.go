@@ -267,11 +267,11 @@ func TestHostileBodies(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("token", func(t *testing.T) {
-		intaketest.Hostile(t, intaketest.Door{Source: source(t, monitor), Genuine: body, Signed: func([]byte) http.Header { return http.Header{"Authorization": {"Bearer new"}} }})
+		intaketest.Hostile(t, intaketest.SourceCase{Source: source(t, monitor), Genuine: body, Signed: func([]byte) http.Header { return http.Header{"Authorization": {"Bearer new"}} }})
 	})
 	t.Run("signature", func(t *testing.T) {
 		c := generic.Config{HMAC: generic.HMAC{Header: "X-Sum", Secrets: []secret.String{secret.New("k")}}, Mapping: generic.Mapping{Title: "body.title"}}
-		intaketest.Hostile(t, intaketest.Door{Source: source(t, c), Genuine: []byte(`{"title":"disk full"}`), Signed: func(body []byte) http.Header {
+		intaketest.Hostile(t, intaketest.SourceCase{Source: source(t, c), Genuine: []byte(`{"title":"disk full"}`), Signed: func(body []byte) http.Header {
 			m := hmac.New(sha256.New, []byte("k"))
 			m.Write(body)
 			return http.Header{"X-Sum": {hex.EncodeToString(m.Sum(nil))}}

@@ -24,7 +24,7 @@ var errNoSecret = errors.New("hackerone: no webhook secret is configured")
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
 	hexed, prefixed := strings.CutPrefix(strings.TrimSpace(h.Get(headerSignature)), "sha256=")
 	got, err := hex.DecodeString(hexed)
-	genuine, known := secret.AnySigned(s.secrets, body, got)
+	genuine, known := secret.VerifyAny(s.secrets, body, got)
 	switch {
 	case !known:
 		return "", errNoSecret
@@ -133,7 +133,7 @@ func (r *report) alert() *incident.Alert {
 		Fingerprint: r.key(), Correlation: r.key(), EventID: string(r.ID), At: instant(r.Attributes.CreatedAt), URL: link,
 		Project: string(rel.Program.Data.Attributes.Handle),
 		// Whoever reports there is answered there, by the platform itself.
-		Report: &incident.Report{Traits: incident.Traits(string(rel.Reporter.Data.Attributes.Username), string(r.Attributes.Title),
+		Report: &incident.VulnReport{DuplicateKeys: incident.DuplicateKeys(string(rel.Reporter.Data.Attributes.Username), string(r.Attributes.Title),
 			string(rel.Asset.Data.Attributes.Asset), string(r.Attributes.Information))},
 	}
 }
@@ -153,13 +153,13 @@ func (p *payload) note(event string) incident.Signal {
 		what += ": " + string(a.Attributes.Message)
 	}
 	c := &incident.Command{
-		Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: name}, Auth: "hackerone webhook",
+		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: name}, Auth: "hackerone webhook",
 		Via: incident.ViaSource, HappenedAt: instant(a.Attributes.CreatedAt), Text: "HackerOne: " + what,
 	}
 	if a.ID != "" {
 		c.Key = name + ":activity:" + string(a.ID)
 	}
-	return incident.Signal{Command: c, Subject: incident.Subject{Correlation: p.Data.Report.key()}}
+	return incident.Signal{Command: c, Subject: incident.IncidentRef{Correlation: p.Data.Report.key()}}
 }
 
 func level(rating text) incident.Level {
@@ -200,4 +200,4 @@ func instant(s text) time.Time {
 }
 
 // text is what may also come as a number or a boolean.
-type text = incident.Loose
+type text = incident.FlexString

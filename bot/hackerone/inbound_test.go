@@ -85,7 +85,7 @@ func TestDecodeReport(t *testing.T) {
 			"## Steps\n![x](https://evil.example/track.png)\n[click](javascript:alert(1)) <!channel>",
 		Fingerprint: "hackerone:4242", Correlation: "hackerone:4242", EventID: "4242", At: time.Date(2026, 11, 3, 2, 30, 59, 0, time.UTC),
 		URL: "https://hackerone.com/reports/4242", Project: "acme",
-		Report: &incident.Report{Traits: incident.Traits("hacker7", "IDOR in /payslips shows <b>other people's</b> salaries", "app.example.com", "")},
+		Report: &incident.VulnReport{DuplicateKeys: incident.DuplicateKeys("hacker7", "IDOR in /payslips shows <b>other people's</b> salaries", "app.example.com", "")},
 	}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -156,7 +156,7 @@ func TestDecodeHostileBodies(t *testing.T) {
 
 // Whatever comes with a good signature is kept as it came, or refused in words.
 func TestHostileBodies(t *testing.T) {
-	intaketest.Hostile(t, intaketest.Door{Source: source, Genuine: created(t), Signed: func(body []byte) http.Header {
+	intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: created(t), Signed: func(body []byte) http.Header {
 		h := event("report_created")
 		h.Set("X-H1-Signature", sign("new", body))
 		return h

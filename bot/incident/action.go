@@ -29,8 +29,8 @@ type Action struct {
 	How   string     `json:"how,omitempty"` // what was done, for the one who checks
 }
 
-// gate says what still stands between a concluded review and closing, or "".
-func (i Incident) gate() string {
+// closeBlocker says what still stands between a concluded review and closing, or "".
+func (i Incident) closeBlocker() string {
 	if i.Review.EndorsedBy != "" {
 		return ""
 	}

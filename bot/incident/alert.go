@@ -32,8 +32,8 @@ func ParseSeverity(s string) (Severity, error) {
 	return "", Invalid("severity", "%q is no severity; use sev1 (worst), sev2, sev3 or sev4", s)
 }
 
-// Worse reports whether s is graver than other.
-func (s Severity) Worse(other Severity) bool { return s != "" && (other == "" || s < other) }
+// MoreSevereThan reports whether s is graver than other.
+func (s Severity) MoreSevereThan(other Severity) bool { return s != "" && (other == "" || s < other) }
 
 // Level is how loud a source shouted, normalised.
 type Level string
@@ -70,9 +70,9 @@ type Alert struct {
 	Tags        map[string]string `json:"tags,omitempty"`
 	Rule        string            `json:"rule,omitempty"`   // the detection rule that matched, with its author where the licence asks for it
 	Sample      bool              `json:"sample,omitempty"` // the source says it is a drill
-	Report      *Report           `json:"report,omitempty"` // of an alert that a person sent
+	Report      *VulnReport       `json:"report,omitempty"` // of an alert that a person sent
 	// Lasting: it tells of a state since At. A copy says that it lasts still, not that it happened again.
-	Lasting bool `json:"lasting,omitempty"`
+	Ongoing bool `json:"lasting,omitempty"`
 }
 
 // HeaderDrill marks a delivery that is brought once more so that all of it counts
@@ -91,7 +91,7 @@ type Signal struct {
 	Command *Command `json:"command,omitempty"`
 	// Subject finds the incident of a Command that does not know its id: a
 	// pager's dedup key, or an alert's correlation key. The Desk resolves it.
-	Subject Subject `json:"subject,omitzero"`
+	Subject IncidentRef `json:"subject,omitzero"`
 	// Event names what happened, where the outside system does. However often it
 	// comes, and by whichever door, it counts once. Empty: each delivery counts,
 	// as those of a drill do (HeaderDrill).
@@ -105,18 +105,18 @@ type Signal struct {
 // Desk it is a step that is taken once, in the transaction that marks the row
 // handled.
 type Observation struct {
-	Window string    `json:"window"` // names the rule and the group; made of digests, holds no text
-	Rule   string    `json:"rule"`   // the rule's id
-	At     time.Time `json:"at"`     // when it happened; zero: when it arrived
-	Event  string    `json:"event"`  // tells it from the other events of its window
-	Which  int       `json:"which"`  // what it is to the rule, if that tells several things apart
-	Value  string    `json:"value"`  // a digest of what the rule counts
-	Group  []Grouped `json:"group"`
-	About  *Alert    `json:"-"` // what the event is by itself
+	Window      string       `json:"window"` // names the rule and the group; made of digests, holds no text
+	Rule        string       `json:"rule"`   // the rule's id
+	At          time.Time    `json:"at"`     // when it happened; zero: when it arrived
+	Event       string       `json:"event"`  // tells it from the other events of its window
+	Contributor int          `json:"which"`  // what it is to the rule, if that tells several things apart
+	Value       string       `json:"value"`  // a digest of what the rule counts
+	Group       []GroupField `json:"group"`
+	About       *Alert       `json:"-"` // what the event is by itself
 }
 
-// Grouped is a field by which events are grouped, and its text.
-type Grouped struct {
+// GroupField is a field by which events are grouped, and its text.
+type GroupField struct {
 	Field  string `json:"field"`
 	Value  string `json:"value"`
 	Absent bool   `json:"absent,omitempty"` // the event does not have it
@@ -124,13 +124,13 @@ type Grouped struct {
 
 // Firing is a rule about several events that came true.
 type Firing struct {
-	By    int // place of the observation that completed it
-	Alert Alert
-	More  []Observation // what it means to the rules that build on it
+	CompletedBy int // place of the observation that completed it
+	Alert       Alert
+	More        []Observation // what it means to the rules that build on it
 }
 
-// Subject is how an outside system names an incident.
-type Subject struct {
+// IncidentRef is how an outside system names an incident.
+type IncidentRef struct {
 	PageKey     string `json:"page_key,omitempty"`    // "INC-42/1"
 	Correlation string `json:"correlation,omitempty"` // as in Alert
 	// Fingerprint is, where what is said is about one alert of the same source, that
@@ -139,11 +139,11 @@ type Subject struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
-// Reported is one inbox row and what it meant.
-type Reported struct {
-	Row     int64
-	Source  string
-	Signals []Signal
-	Failed  string // why it could not be decoded, for a person; "" if it could
-	Again   bool   // it is evaluated anew: its alerts were counted the first time
+// DecodedDelivery is one inbox row and what it meant.
+type DecodedDelivery struct {
+	Row         int64
+	Source      string
+	Signals     []Signal
+	Failed      string // why it could not be decoded, for a person; "" if it could
+	Reprocessed bool   // it is evaluated anew: its alerts were counted the first time
 }

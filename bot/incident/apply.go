@@ -30,7 +30,7 @@ func Apply(inc Incident, e Event) Incident {
 		i.Head = Head{Seq: e.Seq, Hash: e.Hash}
 	}
 	i.UpdatedAt = e.RecordedAt
-	if e.By != "" && (e.By == i.Paging.HeldBy || e.By == i.Commander) {
+	if e.By != "" && (e.By == i.Paging.AcknowledgedBy || e.By == i.Commander) {
 		i.Paging.LastAction = e.RecordedAt
 	}
 	switch e.Kind {
@@ -39,36 +39,36 @@ func Apply(inc Incident, e Event) Incident {
 	case EventAlertAttached, EventMergedFrom, EventSplitFrom:
 		i.attached(e)
 	case EventAcknowledged:
-		i.Paging.HeldBy, i.Paging.HeldSince, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
-	case EventLapsed:
-		i.Paging.HeldBy = ""
+		i.Paging.AcknowledgedBy, i.Paging.AcknowledgedAt, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
+	case EventAckTimedOut:
+		i.Paging.AcknowledgedBy = ""
 		i.setRole(Commander, "")
-	case EventRound, EventPageStarted, EventPageFailed, EventPageUnanswered:
+	case EventRoundStarted, EventPageStarted, EventPageFailed, EventPageUnanswered:
 		i.paged(e)
 	case EventSeveritySet:
-		i.graded(Severity(e.Field("severity")))
+		i.applySeverity(Severity(e.Field("severity")))
 	case EventRoleAssigned:
 		i.setRole(Role(e.Field("role")), PersonID(e.Field("person")))
 	case EventFactSet:
 		i.factSet(e)
-	case EventCalled:
-		i.Called = append(i.Called, split[Department](e.Field("departments"))...)
+	case EventDepartmentsInvolved:
+		i.InvolvedDepartments = append(i.InvolvedDepartments, splitList[Department](e.Field("departments"))...)
 	case EventEvidence:
 		i.Evidence = append(i.Evidence, Evidence{ID: e.Field("evidence"), Name: e.Text("name"), Where: e.Text("where"), SHA256: e.Field("sha256"), By: e.By, At: e.RecordedAt})
 	case EventAccessGranted:
 		i.Access = append(i.Access, PersonID(e.Field("person")))
 	case EventInvited:
-		i.Access = append(i.Access, split[PersonID](e.Field("people"))...)
+		i.Access = append(i.Access, splitList[PersonID](e.Field("people"))...)
 	case EventRestricted:
 		i.Restricted = e.Field("restricted") == "true"
 	case EventMergedInto:
 		i.MergedInto, _ = ParseID(e.Field("target"))
 	case EventSplitInto:
 		i.splitInto(e)
-	case EventHeld:
-		i.Hold = &Hold{By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
-	case EventHoldReleased:
-		i.Hold = nil
+	case EventLegalHoldSet:
+		i.LegalHold = &LegalHold{By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
+	case EventLegalHoldReleased:
+		i.LegalHold = nil
 	case EventDismissProposed:
 		i.Dismissal = &Dismissal{By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
 	case EventDismissed:
@@ -89,7 +89,7 @@ func Apply(inc Incident, e Event) Incident {
 		next := Delegation{Department: Department(e.Field("department")), From: e.By, To: PersonID(e.Field("person")), Until: parseInstant(e.Field("until"))}
 		i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.Department == next.Department && g.To == next.To })
 		i.Delegations = append(i.Delegations, next) // the last word counts, so that a date can be drawn nearer
-	case EventEraseProposed:
+	case EventErasureProposed:
 		i.Erasure = &Erasure{By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Refs: textRefs(e)}
 	case EventErased:
 		i.Erasure = nil
@@ -106,7 +106,7 @@ func Apply(inc Incident, e Event) Incident {
 // clone copies the incident so deeply that Apply can work in place.
 func (i Incident) clone() Incident {
 	i.Roles, i.Links, i.Facts.Aware = maps.Clone(i.Roles), maps.Clone(i.Links), maps.Clone(i.Facts.Aware)
-	i.Access, i.Called, i.Delegations = slices.Clone(i.Access), slices.Clone(i.Called), slices.Clone(i.Delegations)
+	i.Access, i.InvolvedDepartments, i.Delegations = slices.Clone(i.Access), slices.Clone(i.InvolvedDepartments), slices.Clone(i.Delegations)
 	i.Paging.Started, i.Paging.Failed = slices.Clone(i.Paging.Started), slices.Clone(i.Paging.Failed)
 	i.Alerts, i.Evidence, i.Facts.Affected = slices.Clone(i.Alerts), slices.Clone(i.Evidence), slices.Clone(i.Facts.Affected)
 	i.Signatures, i.Objections, i.Consultations = slices.Clone(i.Signatures), slices.Clone(i.Objections), slices.Clone(i.Consultations)
@@ -119,11 +119,11 @@ func (i Incident) clone() Incident {
 	return i
 }
 
-// graded sets the severity and remembers the gravest.
-func (i *Incident) graded(s Severity) {
+// applySeverity sets the severity and remembers the gravest.
+func (i *Incident) applySeverity(s Severity) {
 	for _, was := range []Severity{i.Severity, s} { // what was kept before the gravest was has its severity alone
-		if was.Worse(i.Gravest) {
-			i.Gravest = was
+		if was.MoreSevereThan(i.PeakSeverity) {
+			i.PeakSeverity = was
 		}
 	}
 	i.Severity = s
@@ -131,7 +131,7 @@ func (i *Incident) graded(s Severity) {
 
 func (i *Incident) opened(e Event) {
 	i.Title = e.Text("title")
-	i.graded(Severity(e.Field("severity")))
+	i.applySeverity(Severity(e.Field("severity")))
 	i.Restricted = e.Field("restricted") == "true"
 	i.OpenedAt, i.OpenedBy = e.RecordedAt, e.By
 	i.Facts.PersonalData = PersonalUnknown
@@ -152,8 +152,8 @@ func (i *Incident) attached(e Event) {
 			i.MergedFrom = append(i.MergedFrom, id)
 		}
 		i.contained(parseInstant(e.Field("contained_at")))
-		if was := Severity(e.Field("gravest")); was.Worse(i.Gravest) {
-			i.Gravest = was
+		if was := Severity(e.Field("gravest")); was.MoreSevereThan(i.PeakSeverity) {
+			i.PeakSeverity = was
 		}
 		return
 	}
@@ -164,7 +164,7 @@ func (i *Incident) attached(e Event) {
 
 // splitInto lets alerts go that are another incident's from now on.
 func (i *Incident) splitInto(e Event) {
-	gone := split[string](e.Field("alerts"))
+	gone := splitList[string](e.Field("alerts"))
 	i.Alerts = slices.DeleteFunc(i.Alerts, func(a AlertRef) bool { return slices.Contains(gone, strconv.FormatInt(a.Alert, 10)) })
 	if id, err := ParseID(e.Field("target")); err == nil {
 		i.SplitInto = append(i.SplitInto, id)
@@ -190,8 +190,8 @@ func (i *Incident) paged(e Event) {
 	p := &i.Paging
 	current := atoi(e.Field("round")) == p.Round
 	switch {
-	case e.Kind == EventRound:
-		*p = Paging{Round: atoi(e.Field("round")), RouteAt: e.RecordedAt, LastAction: p.LastAction}
+	case e.Kind == EventRoundStarted:
+		*p = Paging{Round: atoi(e.Field("round")), EscalationStepAt: e.RecordedAt, LastAction: p.LastAction}
 	case !current:
 	case e.Kind == EventPageStarted:
 		p.Started = append(p.Started, route)
@@ -199,7 +199,7 @@ func (i *Incident) paged(e Event) {
 		p.Failed = append(p.Failed, route)
 	}
 	if next != "" && current {
-		p.Route, p.RouteAt = atoi(next), e.RecordedAt
+		p.EscalationStep, p.EscalationStepAt = atoi(next), e.RecordedAt
 	}
 }
 
@@ -278,7 +278,7 @@ func joinPeople(people []PersonID) string {
 	return strings.Join(out, ",")
 }
 
-func split[T ~string](s string) []T {
+func splitList[T ~string](s string) []T {
 	var out []T
 	for _, p := range strings.Split(s, ",") {
 		if p != "" {

@@ -26,7 +26,7 @@ func (i *Incident) applyClosing(e Event) {
 		i.submitted(e)
 	case EventSigned:
 		i.Signatures = append(i.Signatures, Signature{Department: Department(e.Field("department")), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
-			Digest: e.Field("digest"), Sentence: e.Text("sentence"), Auth: e.Auth, Deputy: e.Field("deputy") == "true", Submitter: e.Field("submitter") == "true"})
+			Digest: e.Field("digest"), Attestation: e.Text("sentence"), Auth: e.Auth, Deputy: e.Field("deputy") == "true", Submitter: e.Field("submitter") == "true"})
 	case EventSignatureWithdrawn:
 		i.Signatures = slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.Department == Department(e.Field("department")) })
 	case EventSignaturesVoided, EventAmended:
@@ -70,10 +70,10 @@ func (i *Incident) reviewed(e Event) {
 		i.Review.At = parseInstant(e.Field("when"))
 	case EventReviewConcluded:
 		i.Review.Concluded, i.Review.By = e.RecordedAt, e.By
-		i.Review.Attendance, i.Review.Decisions = split[PersonID](e.Field("people")), e.Text("decisions")
-	case EventExceptionProposed:
-		i.Review.Exception, i.Review.ExceptionBy = e.Text("reason"), e.By
-	case EventExceptionEndorsed:
+		i.Review.Attendance, i.Review.Decisions = splitList[PersonID](e.Field("people")), e.Text("decisions")
+	case EventWaiverProposed:
+		i.Review.Waiver, i.Review.WaivedBy = e.Text("reason"), e.By
+	case EventWaiverEndorsed:
 		i.Review.EndorsedBy = e.By
 	}
 }

@@ -24,13 +24,13 @@ const (
 // Desk resolves By to a person and Decide judges it. Which arguments a verb
 // reads stands beside the verb in lifecycle.go.
 type Command struct {
-	Key    string `json:"key"`              // idempotency key, unique within the incident: a view's id and hash, a webhook's id
-	For    ID     `json:"for"`              // 0 for VerbOpen
-	Verb   Verb   `json:"verb"`             //
-	By     Handle `json:"by"`               //
-	Auth   string `json:"auth,omitempty"`   // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
-	Via    Via    `json:"via"`              //
-	Expect string `json:"expect,omitempty"` // the digest the person saw
+	Key    string   `json:"key"`              // idempotency key, unique within the incident: a view's id and hash, a webhook's id
+	For    ID       `json:"for"`              // 0 for VerbOpen
+	Verb   Verb     `json:"verb"`             //
+	By     Identity `json:"by"`               //
+	Auth   string   `json:"auth,omitempty"`   // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
+	Via    Via      `json:"via"`              //
+	Expect string   `json:"expect,omitempty"` // the digest the person saw
 	// HappenedAt is when the thing was done, where that is not now
 	// ("disabled the key at 02:31", written at 03:00).
 	HappenedAt time.Time `json:"happened_at,omitzero"`
@@ -60,16 +60,16 @@ type Command struct {
 	Alerts     []int64           `json:"alerts,omitempty"` // the store's ids of alerts
 
 	// What only the bot itself says.
-	Alert    *AlertRef         `json:"alert,omitempty"`
-	Runs     []Run             `json:"runs,omitempty"`  // playbooks to start, pinned
-	Links    map[string]string `json:"links,omitempty"` // to remember
-	Round    int               `json:"round,omitempty"`
-	Route    int               `json:"route,omitempty"`
-	Count    int64             `json:"count,omitempty"`
-	Document string            `json:"document,omitempty"` // digest of a written document
-	Revision int               `json:"revision,omitempty"`
-	People   []PersonID        `json:"people,omitempty"`
-	Effect   string            `json:"effect,omitempty"` // key of the effect this is the result of
+	Alert          *AlertRef         `json:"alert,omitempty"`
+	Runs           []Run             `json:"runs,omitempty"`  // playbooks to start, pinned
+	Links          map[string]string `json:"links,omitempty"` // to remember
+	Round          int               `json:"round,omitempty"`
+	EscalationStep int               `json:"route,omitempty"`
+	Count          int64             `json:"count,omitempty"`
+	Document       string            `json:"document,omitempty"` // digest of a written document
+	Revision       int               `json:"revision,omitempty"`
+	People         []PersonID        `json:"people,omitempty"`
+	Effect         string            `json:"effect,omitempty"` // key of the effect this is the result of
 }
 
 // argument is a free text or a date in a command, by the name of its field.
@@ -78,8 +78,8 @@ type argument struct {
 	at          time.Time
 }
 
-// prose lists every free text in the command.
-func (c Command) prose() []argument {
+// freeTexts lists every free text in the command.
+func (c Command) freeTexts() []argument {
 	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "exception", text: c.Exception}}
 	for _, name := range slices.Sorted(maps.Keys(c.Record)) {
 		out = append(out, argument{field: name, text: c.Record[name]})
@@ -135,11 +135,11 @@ type Env struct {
 // Policy is what the company configured about the lifecycle. Nothing in it can
 // lower the four signatures.
 type Policy struct {
-	AcknowledgeWithin time.Duration // until the next route of the alias is tried
-	LapseAfter        time.Duration // of a silent commander, at sev1 and sev2
-	Routes            int           // of the emergency alias; at least 1
-	Quiet             Severity      // from this severity on, down to sev4, opening wakes nobody; "" wakes for each
-	SubmitterMaySign  bool          // the switch for small companies; its use shows in the record
-	TimeZone          string        // default of the incident's
-	Language          string        // default of the record's
+	EscalateAfter    time.Duration // until the next route of the alias is tried
+	AckTimeout       time.Duration // of a silent commander, at sev1 and sev2
+	EscalationSteps  int           // of the emergency alias; at least 1
+	NoPageFrom       Severity      // from this severity on, down to sev4, opening wakes nobody; "" wakes for each
+	SubmitterMaySign bool          // the switch for small companies; its use shows in the record
+	TimeZone         string        // default of the incident's
+	Language         string        // default of the record's
 }

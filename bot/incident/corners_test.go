@@ -91,7 +91,7 @@ func TestAmendingWithoutAChange(t *testing.T) {
 		t.Error(w.inc.Status)
 	}
 	// Signed anew after a reopening, the old postmortem is superseded.
-	w.must("", Command{Verb: VerbWritten, Document: w.inc.Submission.Digest, Revision: 1})
+	w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 1})
 	w.must("eng1", Command{Verb: VerbReopen, Text: "it is back"})
 	w.must("eng1", Command{Verb: VerbResolve, Text: "gone"})
 	w.must("eng1", Command{Verb: VerbScheduleReview, When: w.now.AddDate(0, 0, 1)})
@@ -109,13 +109,13 @@ func TestDelegationsAreForOneAndForOnePersonAlone(t *testing.T) {
 	w.must("sec1", Command{Verb: VerbDelegate, Department: Security, Person: "out1", Until: w.now.Add(2 * time.Hour)})
 	w.refused("pay1", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeForbidden)
 	w.refused("out1", Command{Verb: VerbSign, Department: Communications, Expect: d}, CodeForbidden)
-	if got := fmt.Sprint(w.inc.Speakers(w.dir, Legal, w.now)); got != "[leg1 leg2 out1]" {
+	if got := fmt.Sprint(w.inc.Representatives(w.dir, Legal, w.now)); got != "[leg1 leg2 out1]" {
 		t.Error(got)
 	}
 	w.must("leg2", Command{Verb: VerbDelegate, Department: Legal, Person: "leg1", Until: w.now.Add(time.Hour)})
 	w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Minute)}) // drawn nearer
 	w.now = w.now.Add(10 * time.Minute)
-	if got := fmt.Sprint(w.inc.Speakers(w.dir, Legal, w.now)); got != "[leg1 leg2]" {
+	if got := fmt.Sprint(w.inc.Representatives(w.dir, Legal, w.now)); got != "[leg1 leg2]" {
 		t.Error(got)
 	}
 	w.refused("out1", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeForbidden)
@@ -135,13 +135,13 @@ func TestTheGateHasNoSideDoor(t *testing.T) {
 		t.Fatal("closed without a review")
 	}
 	w = given(t, Approved)
-	w.must("sec1", Command{Verb: VerbExcept, Text: "a vendor's fault"})
-	w.refused("sec1", Command{Verb: VerbExcept}, CodeConflict) // from security, and the same person
+	w.must("sec1", Command{Verb: VerbWaiveActions, Text: "a vendor's fault"})
+	w.refused("sec1", Command{Verb: VerbWaiveActions}, CodeConflict) // from security, and the same person
 	w.must("eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Exception: "another"})
-	if w.inc.Review.ExceptionBy != "sec1" || w.inc.Status != Approved {
+	if w.inc.Review.WaivedBy != "sec1" || w.inc.Status != Approved {
 		t.Errorf("%+v in %s", w.inc.Review, w.inc.Status)
 	}
-	w.must("sec2", Command{Verb: VerbExcept})
+	w.must("sec2", Command{Verb: VerbWaiveActions})
 	if w.inc.Status != Closed {
 		t.Fatal(w.inc.Status)
 	}
@@ -150,9 +150,9 @@ func TestTheGateHasNoSideDoor(t *testing.T) {
 		t.Error("an old exception stands for what comes")
 	}
 	w = given(t, Approved)
-	w.must("eng1", Command{Verb: VerbExcept, Text: "a vendor's fault"})
-	w.must("sec1", Command{Verb: VerbExcept})
-	if events, err := w.as("sec2", Command{Verb: VerbExcept}); len(events) > 0 || err != nil || w.inc.Status != Approved {
+	w.must("eng1", Command{Verb: VerbWaiveActions, Text: "a vendor's fault"})
+	w.must("sec1", Command{Verb: VerbWaiveActions})
+	if events, err := w.as("sec2", Command{Verb: VerbWaiveActions}); len(events) > 0 || err != nil || w.inc.Status != Approved {
 		t.Errorf("endorsed twice, or closed without a review: %v in %s", err, w.inc.Status)
 	}
 }
@@ -162,7 +162,7 @@ func TestHolding(t *testing.T) {
 	w.inc.Restricted = false
 	w.refused("pay1", Command{Verb: VerbAcknowledge}, CodeForbidden)
 	w.must("eng1", Command{Verb: VerbAcknowledge})
-	w.must("", Command{Verb: VerbPageFailed, Round: 1, Route: 0, Text: "500"})
+	w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"})
 	if e := w.events[len(w.events)-1]; e.Field("next") != "" {
 		t.Error("a page goes on though somebody has it")
 	}
@@ -170,11 +170,11 @@ func TestHolding(t *testing.T) {
 	w.now = w.now.Add(29 * time.Minute)
 	w.must("eng2", Command{Verb: VerbNote, Text: "on it"})
 	w.now = w.now.Add(29 * time.Minute)
-	if events, _ := w.as("", Command{Verb: VerbLapse}); len(events) > 0 {
+	if events, _ := w.as("", Command{Verb: VerbAckTimeout}); len(events) > 0 {
 		t.Error("lapsed under a commander who acts")
 	}
 	w.now = w.now.Add(2 * time.Minute)
-	w.must("", Command{Verb: VerbLapse})
+	w.must("", Command{Verb: VerbAckTimeout})
 	if len(w.inc.Roles) != 0 {
 		t.Errorf("the silent commander stays: %v", w.inc.Roles)
 	}
@@ -202,28 +202,28 @@ func TestWhoMayRead(t *testing.T) {
 		if got := w.inc.MayRead(w.dir, "com1", w.now); got != want || s.Closing() != want {
 			t.Errorf("communications reads one in %s: %v", s, got)
 		}
-		if s.Ended() != slices.Contains([]Status{Closed, Dismissed, Merged}, s) || w.inc.PageOwed() != (s == Triage) {
-			t.Errorf("%s: ended %v, owed %v", s, s.Ended(), w.inc.PageOwed())
+		if s.Ended() != slices.Contains([]Status{Closed, Dismissed, Merged}, s) || w.inc.NeedsPage() != (s == Triage) {
+			t.Errorf("%s: ended %v, owed %v", s, s.Ended(), w.inc.NeedsPage())
 		}
 	}
 }
 
 func TestDirectory(t *testing.T) {
 	d := Directory{
-		People: []Person{{ID: "a", Name: "Ann", Responder: true, Handles: []Handle{{DoorMail, "Ann@Example.com"}, {DoorSlack, "U1"}}}, {ID: "b", Name: "Bob"}},
+		People: []Person{{ID: "a", Name: "Ann", Responder: true, Identities: []Identity{{ProviderMail, "Ann@Example.com"}, {ProviderSlack, "U1"}}}, {ID: "b", Name: "Bob"}},
 		Teams: []Team{{Name: Legal, Members: []Membership{{Person: "a"}, {Person: "a"}, {Person: "b", Deputy: true, From: start, Until: start.Add(time.Hour)},
 			{Person: "c", Deputy: true, Until: start}}}},
 	}
-	for h, want := range map[Handle]PersonID{{DoorMail, "ann@example.COM"}: "a", {DoorSlack, "U1"}: "a", {DoorSlack, "u1"}: "", {DoorPagerDuty, "U1"}: "", {DoorSlack, "ann@example.com"}: "", {DoorMail, "x"}: ""} {
+	for h, want := range map[Identity]PersonID{{ProviderMail, "ann@example.COM"}: "a", {ProviderSlack, "U1"}: "a", {ProviderSlack, "u1"}: "", {ProviderPagerDuty, "U1"}: "", {ProviderSlack, "ann@example.com"}: "", {ProviderMail, "x"}: ""} {
 		if p, ok := d.Resolve(h); p.ID != want || ok != (want != "") {
 			t.Errorf("%s is %q, not %q", h, p.ID, want)
 		}
 	}
-	if d.Name("") != "Tocsin" || d.Name("b") != "Bob" || d.Name("z") != "z" || d.People[0].Handle(DoorSlack) != "U1" || d.People[0].Handle(DoorOIDC) != "" {
+	if d.Name("") != "Tocsin" || d.Name("b") != "Bob" || d.Name("z") != "z" || d.People[0].IDAt(ProviderSlack) != "U1" || d.People[0].IDAt(ProviderOIDC) != "" {
 		t.Error("names")
 	}
-	if fmt.Sprint(d.Speakers(Legal, start)) != "[a b]" || fmt.Sprint(d.Speakers(Legal, start.Add(time.Hour))) != "[a]" || fmt.Sprint(d.Responders()) != "[a]" {
-		t.Errorf("%v %v %v", d.Speakers(Legal, start), d.Speakers(Legal, start.Add(time.Hour)), d.Responders())
+	if fmt.Sprint(d.Representatives(Legal, start)) != "[a b]" || fmt.Sprint(d.Representatives(Legal, start.Add(time.Hour))) != "[a]" || fmt.Sprint(d.Responders()) != "[a]" {
+		t.Errorf("%v %v %v", d.Representatives(Legal, start), d.Representatives(Legal, start.Add(time.Hour)), d.Responders())
 	}
 }
 
@@ -241,7 +241,7 @@ func TestNumbersAndKeys(t *testing.T) {
 	if !errors.Is(Stale("x"), &Error{Code: CodeStale}) || errors.Is(Stale("x"), &Error{Code: CodeInvalid}) || errors.Is(Stale("x"), &Error{Code: CodeStale, Message: "y"}) || errors.Is(Stale("x"), errors.ErrUnsupported) {
 		t.Error("errors are told apart by their code")
 	}
-	if !Sev1.Worse(Sev2) || Sev2.Worse(Sev2) || Severity("").Worse(Sev4) || !Sev4.Worse("") {
+	if !Sev1.MoreSevereThan(Sev2) || Sev2.MoreSevereThan(Sev2) || Severity("").MoreSevereThan(Sev4) || !Sev4.MoreSevereThan("") {
 		t.Error("severities")
 	}
 	if got := string(canonical("\b\t\f\x01")); got != `"\b\t\f\u0001"` {
@@ -269,7 +269,7 @@ func TestRefusalsHelp(t *testing.T) {
 		{Active, Command{Verb: VerbAssignRole, Role: "comandr", Person: "eng1"}, `did you mean "commander"?`},
 		{Active, Command{Verb: VerbStepDone, Step: "rotat"}, `did you mean "rotate"?`},
 		{Active, Command{Verb: VerbAddAction, Action: &Action{Kind: ActionProcess, Title: "x", Owner: "eng1", Due: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}}, "2020-01-01 has passed"},
-		{Active, Command{Verb: VerbCall, Department: "x"}, "engineering, security, legal"},
+		{Active, Command{Verb: VerbInvolve, Department: "x"}, "engineering, security, legal"},
 		{Active, Command{Verb: VerbSetFact}, "occurred, detected, aware"},
 		{Active, Command{Verb: VerbEditRecord}, "summary, impact, root_cause"},
 	} {
@@ -278,7 +278,7 @@ func TestRefusalsHelp(t *testing.T) {
 		}
 	}
 	for _, s := range Statuses() {
-		verbs := Possible(s)
+		verbs := AllowedVerbs(s)
 		if once := slices.Compact(slices.Sorted(slices.Values(verbs))); len(once) != len(verbs) || slices.Contains(verbs, VerbPaged) {
 			t.Errorf("%s: %v", s, verbs)
 		}
@@ -303,11 +303,11 @@ func TestContainmentOfThePastIsAcknowledgedNow(t *testing.T) {
 // What a refusal says is possible can be typed just so.
 func TestPossibleVerbsCanBeTyped(t *testing.T) {
 	for _, s := range Statuses() {
-		for _, v := range Possible(s) {
-			word, more, _ := strings.Cut(v.Typed(), " ")
+		for _, v := range AllowedVerbs(s) {
+			word, more, _ := strings.Cut(v.CommandName(), " ")
 			verb, ok := findVerb(word)
 			if !ok || more != "" && !slices.Contains(verb.Next, more) {
-				t.Errorf("%s is called %q, which nobody can type", v, v.Typed())
+				t.Errorf("%s is called %q, which nobody can type", v, v.CommandName())
 			}
 		}
 	}
@@ -320,7 +320,7 @@ func TestTheRightOne(t *testing.T) {
 	if f := w.inc.Facts; f.PersonalData != PersonalUnknown || f.TimeZone != "Europe/Paris" || f.Language != "en" || w.inc.Record.Language != "en" || w.inc.Record.Audience != AudienceResponders {
 		t.Errorf("%+v, %+v", f, w.inc.Record)
 	}
-	w.must("", Command{Verb: VerbStartPlay, Runs: []Run{{Playbook: "p", Consult: []Ask{{Team: "Payments"}, {Team: "payments"}, {Team: Security}}}}})
+	w.must("", Command{Verb: VerbStartPlaybook, Runs: []Run{{Playbook: "p", Consult: []ConsultRequest{{Team: "Payments"}, {Team: "payments"}, {Team: Security}}}}})
 	if len(w.inc.Consultations) != 2 {
 		t.Errorf("%+v", w.inc.Consultations)
 	}
@@ -342,8 +342,8 @@ func TestTheRightOne(t *testing.T) {
 	}
 	w.must("eng1", Command{Verb: VerbRevise, Text: "more"})
 	w.signAll()
-	w.must("", Command{Verb: VerbWritten, Document: w.inc.Submission.Digest, Revision: 2})
-	w.must("", Command{Verb: VerbShared, Revision: 2, Item: "F2"})
+	w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 2})
+	w.must("", Command{Verb: VerbPostmortemShared, Revision: 2, Item: "F2"})
 	if w.inc.Postmortems[0].Shared || w.inc.Postmortems[1].FileID != "F2" {
 		t.Errorf("%+v", w.inc.Postmortems)
 	}

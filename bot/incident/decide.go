@@ -20,71 +20,71 @@ const (
 // what is possible now. inc is the incident the command is for (for VerbOpen
 // one that has only its ID and Genesis head). It is pure.
 func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
-	j := judge(cmd, inc, env)
-	if err := j.admit(); err != nil {
+	j := newDecider(cmd, inc, env)
+	if err := j.authorize(); err != nil {
 		return nil, err
 	}
 	line := transition(cmd.Verb, inc.Status)
 	if line == nil {
-		return nil, j.refusal()
+		return nil, j.notAllowed()
 	}
-	decide, ok := judges[cmd.Verb]
+	decide, ok := deciders[cmd.Verb]
 	if !ok {
 		return nil, Invalid("verb", "%q needs a second incident", cmd.Verb)
 	}
 	if err := decide(&j); err != nil {
 		return nil, err
 	}
-	if len(j.events) > 0 && !line.leads(inc.Status, j.inc.Status) {
+	if len(j.events) > 0 && !line.allows(inc.Status, j.inc.Status) {
 		return nil, fmt.Errorf("the table has no way from %s to %s by %s", inc.Status, j.inc.Status, cmd.Verb)
 	}
 	return j.events, nil
 }
 
-// judges holds what each verb checks and leads to. VerbMerge and VerbSplit see
+// deciders holds what each verb checks and leads to. VerbMerge and VerbSplit see
 // two incidents and stand apart, in DecideMerge and DecideSplit.
-var judges = map[Verb]func(*judgement) error{
-	VerbOpen: (*judgement).open, VerbAcknowledge: (*judgement).acknowledge,
-	VerbContain: (*judgement).contain, VerbResolve: (*judgement).resolve,
-	VerbReopen: (*judgement).reopen, VerbDismiss: (*judgement).dismiss,
-	VerbSetSeverity: (*judgement).setSeverity, VerbAssignRole: (*judgement).assignRole,
-	VerbNote: (*judgement).note, VerbUpdate: (*judgement).update,
-	VerbGrant: (*judgement).grant, VerbRestrict: (*judgement).restrict, VerbErase: (*judgement).erase,
-	VerbPromote: (*judgement).promote, VerbHold: (*judgement).keep, VerbReleaseHold: (*judgement).releaseHold,
+var deciders = map[Verb]func(*decider) error{
+	VerbOpen: (*decider).open, VerbAcknowledge: (*decider).acknowledge,
+	VerbContain: (*decider).contain, VerbResolve: (*decider).resolve,
+	VerbReopen: (*decider).reopen, VerbDismiss: (*decider).dismiss,
+	VerbSetSeverity: (*decider).setSeverity, VerbAssignRole: (*decider).assignRole,
+	VerbNote: (*decider).note, VerbUpdate: (*decider).update,
+	VerbGrant: (*decider).grant, VerbRestrict: (*decider).restrict, VerbErase: (*decider).erase,
+	VerbPromote: (*decider).promote, VerbSetLegalHold: (*decider).setLegalHold, VerbReleaseLegalHold: (*decider).releaseLegalHold,
 
-	VerbSetFact: (*judgement).setFact, VerbEvidence: (*judgement).addEvidence, VerbCall: (*judgement).call,
-	VerbStepDone: (*judgement).stepDone, VerbStepSkip: (*judgement).stepSkip,
-	VerbConsult: (*judgement).consult, VerbAnswer: (*judgement).answer, VerbDelegate: (*judgement).delegate,
+	VerbSetFact: (*decider).setFact, VerbEvidence: (*decider).addEvidence, VerbInvolve: (*decider).involveDepartment,
+	VerbStepDone: (*decider).stepDone, VerbStepSkip: (*decider).stepSkip,
+	VerbConsult: (*decider).consult, VerbAnswer: (*decider).answer, VerbDelegate: (*decider).delegate,
 
-	VerbEditRecord: (*judgement).editRecord, VerbSubmit: (*judgement).submit, VerbSign: (*judgement).sign,
-	VerbObject: (*judgement).object, VerbWithdraw: (*judgement).withdraw, VerbAmend: (*judgement).amend, VerbRevise: (*judgement).revise,
-	VerbAddAction: (*judgement).addAction, VerbFinishAction: (*judgement).finishAction,
-	VerbScheduleReview: (*judgement).scheduleReview, VerbConclude: (*judgement).conclude, VerbExcept: (*judgement).except,
+	VerbEditRecord: (*decider).editRecord, VerbSubmit: (*decider).submit, VerbSign: (*decider).sign,
+	VerbObject: (*decider).object, VerbWithdraw: (*decider).withdraw, VerbAmend: (*decider).amend, VerbRevise: (*decider).revise,
+	VerbAddAction: (*decider).addAction, VerbFinishAction: (*decider).finishAction,
+	VerbScheduleReview: (*decider).scheduleReview, VerbConclude: (*decider).conclude, VerbWaiveActions: (*decider).waiveActions,
 
-	VerbAttach: (*judgement).attach, VerbCount: (*judgement).count, VerbSourceNote: (*judgement).sourceNote,
-	VerbStartPlay: (*judgement).startPlaybooks, VerbStartSteps: (*judgement).startStep, VerbStepLate: (*judgement).stepLate,
-	VerbPage: (*judgement).page, VerbPaged: (*judgement).paged, VerbPageFailed: (*judgement).pageFailed,
-	VerbPageTimeout: (*judgement).pageTimeout, VerbLapse: (*judgement).lapse,
-	VerbLink: (*judgement).link, VerbInvited: (*judgement).invited,
-	VerbWritten: (*judgement).written, VerbShared: (*judgement).shared, VerbEffectFailed: (*judgement).effectFailed,
+	VerbAttach: (*decider).attach, VerbCount: (*decider).count, VerbSourceNote: (*decider).sourceNote,
+	VerbStartPlaybook: (*decider).startPlaybooks, VerbStartStep: (*decider).startStep, VerbStepLate: (*decider).stepLate,
+	VerbPage: (*decider).page, VerbPaged: (*decider).paged, VerbPageFailed: (*decider).pageFailed,
+	VerbPageTimeout: (*decider).pageTimeout, VerbAckTimeout: (*decider).ackTimeout,
+	VerbLink: (*decider).link, VerbInvited: (*decider).invited,
+	VerbPostmortemWritten: (*decider).written, VerbPostmortemShared: (*decider).shared, VerbEffectFailed: (*decider).effectFailed,
 }
 
-// judgement is one command being judged: inc is a copy to which the events
+// decider is one command being judged: inc is a copy to which the events
 // found so far have been applied.
-type judgement struct {
+type decider struct {
 	cmd    Command
 	env    Env
 	inc    Incident
 	events []Event
 }
 
-// judge begins a judgement. A department goes by the name the configuration
+// newDecider begins a judgement. A department goes by the name the configuration
 // gives it, so that "Legal" and "legal" are one.
-func judge(cmd Command, inc Incident, env Env) judgement {
+func newDecider(cmd Command, inc Incident, env Env) decider {
 	if team, ok := env.Directory.Team(cmd.Department); ok {
 		cmd.Department = team.Name
 	}
-	return judgement{cmd: cmd, env: env, inc: inc.clone()}
+	return decider{cmd: cmd, env: env, inc: inc.clone()}
 }
 
 // fields and texts are the two halves of an event's content.
@@ -94,7 +94,7 @@ type (
 )
 
 // emit adds an event and applies it, so that what follows sees its result.
-func (j *judgement) emit(kind EventKind, f fields, t texts) {
+func (j *decider) emit(kind EventKind, f fields, t texts) {
 	e := Event{Kind: kind, RecordedAt: stamp(j.env.Now), HappenedAt: stamp(j.env.Now), By: j.env.Actor,
 		Auth: j.cmd.Auth, Via: j.cmd.Via, Audience: AudienceResponders, Fields: map[string]string{}}
 	if !j.cmd.HappenedAt.IsZero() {
@@ -121,9 +121,9 @@ func (j *judgement) emit(kind EventKind, f fields, t texts) {
 	j.inc = Apply(j.inc, e)
 }
 
-// admit checks what holds for every verb: who speaks, and that the arguments
+// authorize checks what holds for every verb: who speaks, and that the arguments
 // are of a sane size.
-func (j *judgement) admit() error {
+func (j *decider) authorize() error {
 	cmd, env := j.cmd, j.env
 	switch {
 	case env.System:
@@ -140,7 +140,7 @@ func (j *judgement) admit() error {
 	if cmd.HappenedAt.After(env.Now.Add(time.Minute)) {
 		return Invalid("happened_at", "%s is in the future", cmd.HappenedAt.Format(time.RFC3339))
 	}
-	for _, arg := range cmd.prose() {
+	for _, arg := range cmd.freeTexts() {
 		limit := MaxText
 		if arg.field == "title" {
 			limit = MaxTitle
@@ -162,14 +162,14 @@ func (j *judgement) admit() error {
 	return nil
 }
 
-// refusal says that the lifecycle has no place for the verb now, and what it has.
-func (j *judgement) refusal() error {
+// notAllowed says that the lifecycle has no place for the verb now, and what it has.
+func (j *decider) notAllowed() error {
 	if j.inc.Status == Merged {
 		return Conflict("%s was merged into %s; go on there", j.inc.ID, j.inc.MergedInto)
 	}
 	var words []string
-	for _, v := range Possible(j.inc.Status) {
-		if word := v.Typed(); !slices.Contains(words, word) {
+	for _, v := range AllowedVerbs(j.inc.Status) {
+		if word := v.CommandName(); !slices.Contains(words, word) {
 			words = append(words, word)
 		}
 	}
@@ -180,11 +180,11 @@ func (j *judgement) refusal() error {
 	if j.cmd.Verb == VerbEditRecord && j.inc.Status == InReview {
 		hint = " The record is frozen while departments sign: amend it."
 	}
-	return Conflict("%s is %s, so %s is not possible.%s Possible now: %s.", j.inc.ID, strings.ReplaceAll(string(j.inc.Status), "_", " "), j.cmd.Verb.Typed(), hint, strings.Join(words, ", "))
+	return Conflict("%s is %s, so %s is not possible.%s Possible now: %s.", j.inc.ID, strings.ReplaceAll(string(j.inc.Status), "_", " "), j.cmd.Verb.CommandName(), hint, strings.Join(words, ", "))
 }
 
-// need returns an Invalid error when a text is missing.
-func (j *judgement) need(field, value, what string) error {
+// requireText returns an Invalid error when a text is missing.
+func (j *decider) requireText(field, value, what string) error {
 	switch {
 	case strings.TrimSpace(value) != "":
 		return nil
@@ -194,8 +194,8 @@ func (j *judgement) need(field, value, what string) error {
 	return Invalid(field, "%s is missing: %s", field, what)
 }
 
-// responder checks that the actor may take hold of an incident.
-func (j *judgement) responder() error {
+// requireResponder checks that the actor may take hold of an incident.
+func (j *decider) requireResponder() error {
 	p, ok := j.env.Directory.Person(j.env.Actor)
 	if !ok || !p.Responder {
 		return Forbidden("only responders may do this; %s is not one of them", j.env.Directory.Name(j.env.Actor))
@@ -203,18 +203,18 @@ func (j *judgement) responder() error {
 	return nil
 }
 
-// speaker checks that the actor may speak for a department now.
-func (j *judgement) speaker(team Department) error {
+// requireRepresentative checks that the actor may speak for a department now.
+func (j *decider) requireRepresentative(team Department) error {
 	if _, ok := j.env.Directory.Team(team); !ok {
 		return Unknown("department", "there is no department %q; the configuration has %s", team, j.teams())
 	}
-	if !j.inc.maySpeak(j.env.Directory, j.env.Actor, team, j.env.Now) {
+	if !j.inc.represents(j.env.Directory, j.env.Actor, team, j.env.Now) {
 		return Forbidden("%s belongs neither to %s nor to its deputies of today", j.env.Directory.Name(j.env.Actor), team)
 	}
 	return nil
 }
 
-func (j *judgement) teams() string {
+func (j *decider) teams() string {
 	names := make([]string, 0, len(j.env.Directory.Teams))
 	for _, t := range j.env.Directory.Teams {
 		names = append(names, string(t.Name))
@@ -222,16 +222,16 @@ func (j *judgement) teams() string {
 	return strings.Join(names, ", ")
 }
 
-// known checks that a person named in an argument exists.
-func (j *judgement) known(field string, p PersonID) error {
+// requirePerson checks that a person named in an argument exists.
+func (j *decider) requirePerson(field string, p PersonID) error {
 	if _, ok := j.env.Directory.Person(p); !ok {
 		return Unknown(field, "%q is nobody the configuration knows", p)
 	}
 	return nil
 }
 
-// move is the field by which an event changes the status.
-func move(s Status) fields { return fields{"status": string(s)} }
+// statusField is the field by which an event changes the status.
+func statusField(s Status) fields { return fields{"status": string(s)} }
 
 func num(n int) string { return strconv.Itoa(n) }
 

@@ -7,24 +7,24 @@ import (
 	"strings"
 )
 
-// void takes a frozen record back to writing: its digest and its signatures
+// voidSubmission takes a frozen record back to writing: its digest and its signatures
 // count no longer. Outside of a review there is nothing to void.
-func (j *judgement) void(why string) {
+func (j *decider) voidSubmission(why string) {
 	if j.inc.Status != InReview {
 		return
 	}
 	j.emit(EventSignaturesVoided, fields{"status": string(Resolved), "signatures": num(len(j.inc.Signatures)), "digest": j.digest()}, texts{"reason": why})
 }
 
-func (j *judgement) digest() string {
+func (j *decider) digest() string {
 	if j.inc.Submission == nil {
 		return ""
 	}
 	return j.inc.Submission.Digest
 }
 
-// edits checks changes of the record and returns those that change something.
-func (j *judgement) edits(record map[string]string) (texts, fields, error) {
+// recordEdits checks changes of the record and returns those that change something.
+func (j *decider) recordEdits(record map[string]string) (texts, fields, error) {
 	t, f := texts{}, fields{}
 	for _, field := range RecordFields() {
 		v, ok := record[field.Name]
@@ -69,8 +69,8 @@ func recordNames() string {
 
 // edit emits the change of the record, if there is any. What changed is what
 // the open objections were about.
-func (j *judgement) edit() error {
-	t, f, err := j.edits(j.cmd.Record)
+func (j *decider) edit() error {
+	t, f, err := j.recordEdits(j.cmd.Record)
 	if err != nil {
 		return err
 	}
@@ -81,14 +81,14 @@ func (j *judgement) edit() error {
 	return nil
 }
 
-func (j *judgement) editRecord() error {
+func (j *decider) editRecord() error {
 	if len(j.cmd.Record) == 0 {
 		return Invalid("record", "name a field and its text; the fields are %s", recordNames())
 	}
 	return j.edit()
 }
 
-func (j *judgement) submit() error {
+func (j *decider) submit() error {
 	if err := j.edit(); err != nil {
 		return err
 	}
@@ -96,9 +96,9 @@ func (j *judgement) submit() error {
 }
 
 // freeze computes the digest that the departments are asked to sign.
-func (j *judgement) freeze(kind EventKind, t texts) error {
+func (j *decider) freeze(kind EventKind, t texts) error {
 	for _, f := range RecordFields() {
-		if f.Must && strings.TrimSpace(j.inc.Record.Get(f.Name)) == "" {
+		if f.Required && strings.TrimSpace(j.inc.Record.Get(f.Name)) == "" {
 			return Invalid(f.Name, "%s is still empty; four departments cannot sign it like this", f.Label)
 		}
 	}
@@ -109,8 +109,8 @@ func (j *judgement) freeze(kind EventKind, t texts) error {
 	return nil
 }
 
-// seen checks that the actor looked at the record that is current.
-func (j *judgement) seen() error {
+// checkDigest checks that the actor looked at the record that is current.
+func (j *decider) checkDigest() error {
 	switch {
 	case j.inc.Submission == nil:
 		return Conflict("%s has no submitted record", j.inc.ID)
@@ -129,15 +129,15 @@ func sameDigest(seen, digest string) bool {
 	return seen == full || len(seen) >= 12 && strings.HasPrefix(full, seen)
 }
 
-func (j *judgement) sign() error {
+func (j *decider) sign() error {
 	team, actor := j.cmd.Department, j.env.Actor
 	if !slices.Contains(RequiredDepartments(), team) {
 		return Invalid("department", "%q does not sign; engineering, security, legal and communications do (affected teams answer)", team)
 	}
-	if err := j.seen(); err != nil {
+	if err := j.checkDigest(); err != nil {
 		return err
 	}
-	if err := j.speaker(team); err != nil {
+	if err := j.requireRepresentative(team); err != nil {
 		return err
 	}
 	if have := j.inc.SignedBy(team); have != nil {
@@ -166,31 +166,31 @@ func (j *judgement) sign() error {
 	if !j.env.Directory.Member(actor, team) {
 		f["deputy"] = "true"
 	}
-	j.emit(EventSigned, f, texts{"sentence": Sentence})
+	j.emit(EventSigned, f, texts{"sentence": Attestation})
 	j.approve()
 	return nil
 }
 
 // approve closes the review when nothing is missing any more.
-func (j *judgement) approve() {
-	if j.inc.Status == InReview && j.inc.complete() {
+func (j *decider) approve() {
+	if j.inc.Status == InReview && j.inc.fullySigned() {
 		j.emit(EventApproved, fields{"status": string(Approved), "digest": j.inc.Submission.Digest, "revision": num(j.inc.Submission.Document.Revision)}, nil)
 	}
 }
 
-func (j *judgement) object() error {
+func (j *decider) object() error {
 	team := j.cmd.Department
 	asked := slices.ContainsFunc(j.inc.Consultations, func(c Consultation) bool { return c.Team == team })
 	if !slices.Contains(RequiredDepartments(), team) && !asked {
 		return Invalid("department", "%q is neither one of the four departments nor consulted on %s", team, j.inc.ID)
 	}
-	if err := j.seen(); err != nil {
+	if err := j.checkDigest(); err != nil {
 		return err
 	}
-	if err := j.speaker(team); err != nil {
+	if err := j.requireRepresentative(team); err != nil {
 		return err
 	}
-	if err := j.need("text", j.cmd.Text, "an objection needs a reason"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "an objection needs a reason"); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(j.inc.Objections, func(o Objection) bool { return o.Open() && o.Department == team && o.Reason == j.cmd.Text }) {
@@ -205,10 +205,10 @@ func (j *judgement) object() error {
 
 // withdraw takes back an objection, by anybody who may speak for its
 // department, or the actor's own signature.
-func (j *judgement) withdraw() error {
+func (j *decider) withdraw() error {
 	found := false
 	for _, o := range j.inc.Objections {
-		mine := j.inc.maySpeak(j.env.Directory, j.env.Actor, o.Department, j.env.Now)
+		mine := j.inc.represents(j.env.Directory, j.env.Actor, o.Department, j.env.Now)
 		if !o.Open() || j.cmd.Item != "" && !strings.EqualFold(o.ID, j.cmd.Item) || j.cmd.Department != "" && o.Department != j.cmd.Department {
 			continue
 		}
@@ -237,7 +237,7 @@ func (j *judgement) withdraw() error {
 	return nil
 }
 
-func (j *judgement) closeObjections(how string) {
+func (j *decider) closeObjections(how string) {
 	for _, o := range j.inc.Objections {
 		if o.Open() {
 			j.emit(EventObjectionClosed, fields{"objection": o.ID, "how": how}, nil)
@@ -245,16 +245,16 @@ func (j *judgement) closeObjections(how string) {
 	}
 }
 
-func (j *judgement) amend() error {
-	if err := j.need("text", j.cmd.Text, "say why the record is amended"); err != nil {
+func (j *decider) amend() error {
+	if err := j.requireText("text", j.cmd.Text, "say why the record is amended"); err != nil {
 		return err
 	}
 	j.emit(EventAmended, fields{"status": string(Resolved), "digest": j.digest()}, texts{"reason": j.cmd.Text})
 	return j.edit()
 }
 
-func (j *judgement) revise() error {
-	if err := j.need("text", j.cmd.Text, "say why the signed record is revised"); err != nil {
+func (j *decider) revise() error {
+	if err := j.requireText("text", j.cmd.Text, "say why the signed record is revised"); err != nil {
 		return err
 	}
 	if err := j.edit(); err != nil {
@@ -264,7 +264,7 @@ func (j *judgement) revise() error {
 }
 
 // written is said by the bot when the postmortem of the approved record stands.
-func (j *judgement) written() error {
+func (j *decider) written() error {
 	if j.inc.Submission == nil || j.cmd.Document != j.inc.Submission.Digest || j.cmd.Revision != j.inc.Submission.Document.Revision {
 		return Stale("a postmortem of %s does not stand for the approved record", j.cmd.Document)
 	}
@@ -275,7 +275,7 @@ func (j *judgement) written() error {
 	return nil
 }
 
-func (j *judgement) shared() error {
+func (j *decider) shared() error {
 	for _, p := range j.inc.Postmortems {
 		if p.Revision == j.cmd.Revision && !p.Shared {
 			j.emit(EventPostmortemShared, fields{"revision": num(p.Revision), "file": j.cmd.Item}, nil)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func (j *judgement) setFact() error {
+func (j *decider) setFact() error {
 	c := j.cmd.Fact
 	if c == nil {
 		return Invalid("fact", "name a fact: %s", joinFacts())
@@ -18,26 +18,26 @@ func (j *judgement) setFact() error {
 		return err
 	}
 	if c.Name != FactTimeZone && c.Name != FactLanguage {
-		if err := j.need("text", j.cmd.Text, "say how this is known: … because REASON"); err != nil {
+		if err := j.requireText("text", j.cmd.Text, "say how this is known: … because REASON"); err != nil {
 			return err
 		}
 	}
 	t["reason"] = j.cmd.Text
 	j.emit(EventFactSet, f, t)
-	j.void("the fact " + string(c.Name) + " changed")
-	j.protectData()
+	j.voidSubmission("the fact " + string(c.Name) + " changed")
+	j.involvePrivacyTeams()
 	return nil
 }
 
-// protectData calls those who have to know about personal data as soon as it is suspected.
-func (j *judgement) protectData() {
+// involvePrivacyTeams calls those who have to know about personal data as soon as it is suspected.
+func (j *decider) involvePrivacyTeams() {
 	if p := j.inc.Facts.PersonalData; p == PersonalSuspected || p == PersonalConfirmed {
-		j.callIn(Legal, Communications, DataProtection)
+		j.involve(Legal, Communications, DataProtection)
 	}
 }
 
 // fact checks one fact and returns what its event says, or nil where it is so already.
-func (j *judgement) fact(c FactChange) (fields, texts, error) {
+func (j *decider) fact(c FactChange) (fields, texts, error) {
 	have, value := j.inc.Facts, strings.TrimSpace(c.Value)
 	f := fields{"fact": string(c.Name)}
 	same := func(in *Instant, at time.Time) bool { return in != nil && in.At.Equal(at) }
@@ -119,7 +119,7 @@ func joinFacts() string {
 // maxAffected is more people than there are, and fits into any JSON number.
 const maxAffected = 100_000_000_000
 
-func (j *judgement) affected(a *Affected) (fields, texts, error) {
+func (j *decider) affected(a *Affected) (fields, texts, error) {
 	if a == nil || strings.TrimSpace(a.Who) == "" {
 		return nil, nil, Invalid("affected", "say who is affected")
 	}
@@ -143,30 +143,30 @@ func (j *judgement) affected(a *Affected) (fields, texts, error) {
 		texts{"who": next.Who}, nil
 }
 
-// callIn brings departments in that were not called yet.
-func (j *judgement) callIn(teams ...Department) {
+// involve brings departments in that were not called yet.
+func (j *decider) involve(teams ...Department) {
 	var fresh []string
 	for _, team := range teams {
-		if !slices.Contains(j.inc.Called, team) {
+		if !slices.Contains(j.inc.InvolvedDepartments, team) {
 			fresh = append(fresh, string(team))
 		}
 	}
 	if len(fresh) > 0 {
-		j.emit(EventCalled, fields{"departments": strings.Join(fresh, ",")}, texts{"reason": j.cmd.Text})
+		j.emit(EventDepartmentsInvolved, fields{"departments": strings.Join(fresh, ",")}, texts{"reason": j.cmd.Text})
 	}
 }
 
-func (j *judgement) call() error {
+func (j *decider) involveDepartment() error {
 	if _, ok := j.env.Directory.Team(j.cmd.Department); !ok {
 		return Unknown("department", "there is no department %q; the configuration has %s", j.cmd.Department, j.teams())
 	}
-	j.callIn(j.cmd.Department)
+	j.involve(j.cmd.Department)
 	return nil
 }
 
 var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-func (j *judgement) addEvidence() error {
+func (j *decider) addEvidence() error {
 	e := j.cmd.Evidence
 	if e == nil || strings.TrimSpace(e.Name) == "" {
 		return Invalid("name", "give the evidence a name")
@@ -180,12 +180,12 @@ func (j *judgement) addEvidence() error {
 	}
 	j.emit(EventEvidence, fields{"evidence": "E" + num(len(j.inc.Evidence)+1), "sha256": sum},
 		texts{"name": e.Name, "where": e.Where, "text": j.cmd.Text})
-	j.void("new evidence was added")
+	j.voidSubmission("new evidence was added")
 	return nil
 }
 
-// play starts playbooks that are not running yet.
-func (j *judgement) play(runs []Run) {
+// startRuns starts playbooks that are not running yet.
+func (j *decider) startRuns(runs []Run) {
 	for _, r := range runs {
 		if j.inc.Run(r.Playbook) != nil {
 			continue
@@ -198,13 +198,13 @@ func (j *judgement) play(runs []Run) {
 	}
 }
 
-func (j *judgement) startPlaybooks() error {
-	j.play(j.cmd.Runs)
+func (j *decider) startPlaybooks() error {
+	j.startRuns(j.cmd.Runs)
 	return nil
 }
 
 // step finds the step of the command.
-func (j *judgement) step() (*Run, *Step, error) {
+func (j *decider) step() (*Run, *Step, error) {
 	run, step := j.inc.Step(j.cmd.Step)
 	for n := range j.inc.Runs {
 		other := &j.inc.Runs[n]
@@ -216,7 +216,7 @@ func (j *judgement) step() (*Run, *Step, error) {
 		var open []string
 		for _, r := range j.inc.Runs {
 			for _, s := range r.Plan {
-				if !s.Settled() {
+				if !s.Finished() {
 					open = append(open, s.ID)
 				}
 			}
@@ -236,16 +236,16 @@ func (j *judgement) step() (*Run, *Step, error) {
 
 func stepFields(r *Run, s *Step) fields { return fields{"run": r.Playbook, "step": s.ID} }
 
-func (j *judgement) startStep() error {
+func (j *decider) startStep() error {
 	run, step, err := j.step()
-	if err != nil || step.Settled() || !step.Started.IsZero() {
+	if err != nil || step.Finished() || !step.Started.IsZero() {
 		return err
 	}
 	j.emit(EventStepStarted, stepFields(run, step), nil)
 	return nil
 }
 
-func (j *judgement) stepLate() error {
+func (j *decider) stepLate() error {
 	run, step, err := j.step()
 	if err != nil || step.Status != StepOpen {
 		return err
@@ -254,28 +254,28 @@ func (j *judgement) stepLate() error {
 	return nil
 }
 
-func (j *judgement) stepDone() error {
+func (j *decider) stepDone() error {
 	run, step, err := j.step()
-	if err != nil || step.Settled() {
+	if err != nil || step.Finished() {
 		return err
 	}
 	j.emit(EventStepDone, stepFields(run, step), texts{"outcome": j.cmd.Text})
 	return nil
 }
 
-func (j *judgement) stepSkip() error {
+func (j *decider) stepSkip() error {
 	run, step, err := j.step()
-	if err != nil || step.Settled() {
+	if err != nil || step.Finished() {
 		return err
 	}
-	if err := j.need("text", j.cmd.Text, "a skipped step needs a reason"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "a skipped step needs a reason"); err != nil {
 		return err
 	}
 	j.emit(EventStepSkipped, stepFields(run, step), texts{"outcome": j.cmd.Text})
 	return nil
 }
 
-func (j *judgement) consult() error {
+func (j *decider) consult() error {
 	if _, ok := j.env.Directory.Team(j.cmd.Department); !ok {
 		return Unknown("department", "there is no team %q; the configuration has %s", j.cmd.Department, j.teams())
 	}
@@ -284,7 +284,7 @@ func (j *judgement) consult() error {
 }
 
 // consulted asks a team once; that it blocks can be added but never taken back.
-func (j *judgement) consulted(team Department, blocking bool) {
+func (j *decider) consulted(team Department, blocking bool) {
 	if t, ok := j.env.Directory.Team(team); ok {
 		team = t.Name
 	}
@@ -300,16 +300,16 @@ func (j *judgement) consulted(team Department, blocking bool) {
 	j.emit(EventConsulted, f, nil)
 }
 
-func (j *judgement) answer() error {
+func (j *decider) answer() error {
 	team := j.cmd.Department
 	asked := slices.IndexFunc(j.inc.Consultations, func(c Consultation) bool { return c.Team == team })
 	if asked < 0 {
 		return Unknown("department", "%q was not consulted on %s", team, j.inc.ID)
 	}
-	if err := j.speaker(team); err != nil {
+	if err := j.requireRepresentative(team); err != nil {
 		return err
 	}
-	if err := j.need("text", j.cmd.Text, "write the answer"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "write the answer"); err != nil {
 		return err
 	}
 	if have := j.inc.Consultations[asked]; have.By == j.env.Actor && have.Answer == j.cmd.Text {
@@ -323,15 +323,15 @@ func (j *judgement) answer() error {
 // maxDelegation is how long a deputy may be named for inside an incident.
 const maxDelegation = 90 * 24 * time.Hour
 
-func (j *judgement) delegate() error {
+func (j *decider) delegate() error {
 	c := j.cmd
-	if err := j.speaker(c.Department); err != nil {
+	if err := j.requireRepresentative(c.Department); err != nil {
 		return err
 	}
 	if !j.env.Directory.Member(j.env.Actor, c.Department) {
 		return Forbidden("a deputy cannot name another deputy")
 	}
-	if err := j.known("person", c.Person); err != nil {
+	if err := j.requirePerson("person", c.Person); err != nil {
 		return err
 	}
 	switch {

@@ -9,35 +9,35 @@ import (
 // page is said right before a page goes out, and committed before the call:
 // whether a page may start is decided here, under the incident's lock, and
 // nowhere else.
-func (j *judgement) page() error {
+func (j *decider) page() error {
 	p := j.inc.Paging
-	if !j.inc.PageOwed() || j.cmd.Round != p.Round {
+	if !j.inc.NeedsPage() || j.cmd.Round != p.Round {
 		return Conflict("no page is owed for %s", PageKey(j.inc.ID, j.cmd.Round))
 	}
-	if slices.Contains(p.Started, j.cmd.Route) {
+	if slices.Contains(p.Started, j.cmd.EscalationStep) {
 		return nil
 	}
-	j.emit(EventPageStarted, j.routeFields(), nil)
+	j.emit(EventPageStarted, j.stepFieldsOfRound(), nil)
 	return nil
 }
 
-func (j *judgement) routeFields() fields {
-	return fields{"round": num(j.cmd.Round), "route": num(j.cmd.Route)}
+func (j *decider) stepFieldsOfRound() fields {
+	return fields{"round": num(j.cmd.Round), "route": num(j.cmd.EscalationStep)}
 }
 
-func (j *judgement) paged() error {
-	j.emit(EventPaged, j.routeFields(), nil)
+func (j *decider) paged() error {
+	j.emit(EventPaged, j.stepFieldsOfRound(), nil)
 	return nil
 }
 
 // pageFailed is said once for each route of a round; the next route goes at once.
-func (j *judgement) pageFailed() error {
+func (j *decider) pageFailed() error {
 	p := j.inc.Paging
-	if j.cmd.Round == p.Round && slices.Contains(p.Failed, j.cmd.Route) {
+	if j.cmd.Round == p.Round && slices.Contains(p.Failed, j.cmd.EscalationStep) {
 		return nil
 	}
-	f := j.routeFields()
-	if next := j.cmd.Route + 1; j.inc.PageOwed() && j.cmd.Round == p.Round && j.cmd.Route == p.Route && next < j.env.Policy.Routes {
+	f := j.stepFieldsOfRound()
+	if next := j.cmd.EscalationStep + 1; j.inc.NeedsPage() && j.cmd.Round == p.Round && j.cmd.EscalationStep == p.EscalationStep && next < j.env.Policy.EscalationSteps {
 		f["next"] = num(next)
 	}
 	j.emit(EventPageFailed, f, texts{"reason": j.cmd.Text})
@@ -46,43 +46,43 @@ func (j *judgement) pageFailed() error {
 
 // pageTimeout is said when a route's time is up. Past the last route a new
 // round begins: a page is owed for as long as nobody has it.
-func (j *judgement) pageTimeout() error {
+func (j *decider) pageTimeout() error {
 	p := j.inc.Paging
-	if !j.inc.PageOwed() || j.cmd.Round != p.Round || j.cmd.Route != p.Route {
+	if !j.inc.NeedsPage() || j.cmd.Round != p.Round || j.cmd.EscalationStep != p.EscalationStep {
 		return nil
 	}
-	f := j.routeFields()
-	next := j.cmd.Route + 1
-	if next < j.env.Policy.Routes {
+	f := j.stepFieldsOfRound()
+	next := j.cmd.EscalationStep + 1
+	if next < j.env.Policy.EscalationSteps {
 		f["next"] = num(next)
 	}
 	j.emit(EventPageUnanswered, f, nil)
-	if next >= j.env.Policy.Routes {
-		j.round()
+	if next >= j.env.Policy.EscalationSteps {
+		j.startRound()
 	}
 	return nil
 }
 
-// LapseAt is when the acknowledgement lapses if the commander stays silent;
+// AckTimeoutAt is when the acknowledgement lapses if the commander stays silent;
 // false while there is nothing to lapse.
-func (i Incident) LapseAt(p Policy) (at time.Time, ok bool) {
-	if !i.Status.Fighting() || !i.Paging.Held() || p.LapseAfter <= 0 || i.Severity != Sev1 && i.Severity != Sev2 {
+func (i Incident) AckTimeoutAt(p Policy) (at time.Time, ok bool) {
+	if !i.Status.Responding() || !i.Paging.Acknowledged() || p.AckTimeout <= 0 || i.Severity != Sev1 && i.Severity != Sev2 {
 		return at, false
 	}
-	return i.Paging.LastAction.Add(p.LapseAfter), true
+	return i.Paging.LastAction.Add(p.AckTimeout), true
 }
 
-func (j *judgement) lapse() error {
-	at, ok := j.inc.LapseAt(j.env.Policy)
+func (j *decider) ackTimeout() error {
+	at, ok := j.inc.AckTimeoutAt(j.env.Policy)
 	if !ok || j.env.Now.Before(at) {
 		return nil
 	}
-	j.emit(EventLapsed, fields{"person": string(j.inc.Paging.HeldBy)}, nil)
-	j.round()
+	j.emit(EventAckTimedOut, fields{"person": string(j.inc.Paging.AcknowledgedBy)}, nil)
+	j.startRound()
 	return nil
 }
 
-func (j *judgement) attach() error {
+func (j *decider) attach() error {
 	if j.cmd.Alert == nil {
 		return Invalid("alert", "an alert is missing")
 	}
@@ -92,25 +92,25 @@ func (j *judgement) attach() error {
 		return nil
 	}
 	j.attached(a)
-	j.play(j.cmd.Runs)
-	if j.cmd.Severity.Worse(j.inc.Severity) {
+	j.startRuns(j.cmd.Runs)
+	if j.cmd.Severity.MoreSevereThan(j.inc.Severity) {
 		if err := j.severity(j.cmd.Severity, "raised by an alert of the kind "+a.Kind); err != nil {
 			return err
 		}
 	}
 	if fresh {
-		j.void("an alert of a new kind arrived")
+		j.voidSubmission("an alert of a new kind arrived")
 	}
 	return nil
 }
 
-func (j *judgement) attached(a AlertRef) {
+func (j *decider) attached(a AlertRef) {
 	j.emit(EventAlertAttached, fields{"alert": num(int(a.Alert)), "source": a.Source, "kind": a.Kind, "level": string(a.Level),
 		"fingerprint": a.Fingerprint, "at": instant(a.At)}, texts{"title": a.Title, "url": a.URL, "rule": a.Rule, "detail": j.cmd.Text})
 }
 
 // count is said at the 10th, 100th, ... copy; the counter itself is no history.
-func (j *judgement) count() error {
+func (j *decider) count() error {
 	if j.cmd.Alert == nil {
 		return Invalid("alert", "an alert is missing")
 	}
@@ -118,12 +118,12 @@ func (j *judgement) count() error {
 	return nil
 }
 
-func (j *judgement) sourceNote() error {
+func (j *decider) sourceNote() error {
 	j.emit(EventSourceNoted, fields{"source": j.cmd.By.ID}, texts{"text": j.cmd.Text})
 	return nil
 }
 
-func (j *judgement) link() error {
+func (j *decider) link() error {
 	for _, name := range slices.Sorted(maps.Keys(j.cmd.Links)) {
 		value := j.cmd.Links[name]
 		if j.inc.Links[name] == value {
@@ -138,7 +138,7 @@ func (j *judgement) link() error {
 	return nil
 }
 
-func (j *judgement) invited() error {
+func (j *decider) invited() error {
 	fresh := slices.DeleteFunc(slices.Clone(j.cmd.People), func(p PersonID) bool { return slices.Contains(j.inc.Access, p) })
 	if len(fresh) == 0 {
 		return nil
@@ -147,7 +147,7 @@ func (j *judgement) invited() error {
 	return nil
 }
 
-func (j *judgement) effectFailed() error {
+func (j *decider) effectFailed() error {
 	j.emit(EventEffectFailed, fields{"effect": j.cmd.Effect}, texts{"reason": j.cmd.Text})
 	return nil
 }

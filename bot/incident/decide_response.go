@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-func (j *judgement) open() error {
+func (j *decider) open() error {
 	c := j.cmd
 	title := strings.Join(strings.Fields(c.Title), " ")
-	if err := j.need("title", title, "say in one line what happened"); err != nil {
+	if err := j.requireText("title", title, "say in one line what happened"); err != nil {
 		return err
 	}
 	severity := c.Severity
@@ -27,30 +27,30 @@ func (j *judgement) open() error {
 		restricted = "false"
 	}
 	j.emit(EventOpened, fields{"status": string(Triage), "severity": string(severity), "restricted": restricted,
-		"time_zone": j.env.Policy.TimeZone, "language": j.env.Policy.Language, "handle": string(c.By.Door)},
+		"time_zone": j.env.Policy.TimeZone, "language": j.env.Policy.Language, "handle": string(c.By.Provider)},
 		texts{"title": title, "text": c.Text})
 	if c.Alert != nil {
 		j.attached(*c.Alert)
 	}
-	j.play(c.Runs)
-	j.ring()
+	j.startRuns(c.Runs)
+	j.startPaging()
 	return nil
 }
 
-// ring begins a round of paging, unless the severity is one that wakes nobody.
-func (j *judgement) ring() {
-	if quiet := j.env.Policy.Quiet; quiet == "" || j.inc.Severity.Worse(quiet) {
-		j.round()
+// startPaging begins a round of paging, unless the severity is one that wakes nobody.
+func (j *decider) startPaging() {
+	if quiet := j.env.Policy.NoPageFrom; quiet == "" || j.inc.Severity.MoreSevereThan(quiet) {
+		j.startRound()
 	}
 }
 
-// round begins a new round of paging: whoever held it holds it no longer.
-func (j *judgement) round() {
-	j.emit(EventRound, fields{"round": num(j.inc.Paging.Round + 1), "route": "0"}, nil)
+// startRound begins a new round of paging: whoever held it holds it no longer.
+func (j *decider) startRound() {
+	j.emit(EventRoundStarted, fields{"round": num(j.inc.Paging.Round + 1), "route": "0"}, nil)
 }
 
-func (j *judgement) acknowledge() error {
-	if err := j.responder(); err != nil {
+func (j *decider) acknowledge() error {
+	if err := j.requireResponder(); err != nil {
 		return err
 	}
 	if s := j.cmd.Severity; s != "" {
@@ -58,15 +58,15 @@ func (j *judgement) acknowledge() error {
 			return err
 		}
 	}
-	if j.inc.Paging.Held() {
+	if j.inc.Paging.Acknowledged() {
 		return nil
 	}
-	j.hold()
+	j.setAcknowledgedBy()
 	return nil
 }
 
-// hold makes the actor the one who has it, and commander if there is none.
-func (j *judgement) hold() {
+// setAcknowledgedBy makes the actor the one who has it, and commander if there is none.
+func (j *decider) setAcknowledgedBy() {
 	f := fields{"round": num(j.inc.Paging.Round)}
 	if j.inc.Status == Triage {
 		f["status"] = string(Active)
@@ -77,59 +77,59 @@ func (j *judgement) hold() {
 	}
 }
 
-// takeHold acknowledges on the way, when a responder acts while nobody has it.
+// ackImplicitly acknowledges on the way, when a responder acts while nobody has it.
 // That happens now, whenever it was that they contained or resolved it.
-func (j *judgement) takeHold() {
-	if !j.inc.Paging.Held() && j.responder() == nil {
+func (j *decider) ackImplicitly() {
+	if !j.inc.Paging.Acknowledged() && j.requireResponder() == nil {
 		said := j.cmd
 		j.cmd.Text, j.cmd.HappenedAt = "", time.Time{}
-		j.hold()
+		j.setAcknowledgedBy()
 		j.cmd = said
 	}
 }
 
-func (j *judgement) contain() error {
-	if err := j.need("text", j.cmd.Text, "say how the harm was stopped"); err != nil {
+func (j *decider) contain() error {
+	if err := j.requireText("text", j.cmd.Text, "say how the harm was stopped"); err != nil {
 		return err
 	}
-	j.takeHold()
-	j.emit(EventContained, move(Contained), texts{"text": j.cmd.Text})
+	j.ackImplicitly()
+	j.emit(EventContained, statusField(Contained), texts{"text": j.cmd.Text})
 	return nil
 }
 
-func (j *judgement) resolve() error {
-	if err := j.need("text", j.cmd.Text, "say how service and security were restored"); err != nil {
+func (j *decider) resolve() error {
+	if err := j.requireText("text", j.cmd.Text, "say how service and security were restored"); err != nil {
 		return err
 	}
-	j.takeHold()
-	j.emit(EventResolved, move(Resolved), texts{"text": j.cmd.Text})
+	j.ackImplicitly()
+	j.emit(EventResolved, statusField(Resolved), texts{"text": j.cmd.Text})
 	return nil
 }
 
-func (j *judgement) reopen() error {
-	if err := j.need("text", j.cmd.Text, "say why it is not over"); err != nil {
+func (j *decider) reopen() error {
+	if err := j.requireText("text", j.cmd.Text, "say why it is not over"); err != nil {
 		return err
 	}
-	j.emit(EventReopened, move(Active), texts{"reason": j.cmd.Text})
-	j.ring()
+	j.emit(EventReopened, statusField(Active), texts{"reason": j.cmd.Text})
+	j.startPaging()
 	return nil
 }
 
-// grave reports whether it takes two people to call it a false alarm. That
+// dismissalNeedsSecurity reports whether it takes two people to call it a false alarm. That
 // there was something to contain is not forgotten by reopening, nor how grave
 // it was by grading it lower.
-func (i Incident) grave() bool {
-	return i.Severity.Worse(Sev3) || i.Gravest.Worse(Sev3) || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
+func (i Incident) dismissalNeedsSecurity() bool {
+	return i.Severity.MoreSevereThan(Sev3) || i.PeakSeverity.MoreSevereThan(Sev3) || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
 }
 
-func (j *judgement) dismiss() error {
+func (j *decider) dismiss() error {
 	if err := j.responderOrSecurity(); err != nil {
 		return err
 	}
 	proposed := j.inc.Dismissal
-	if j.inc.grave() {
+	if j.inc.dismissalNeedsSecurity() {
 		if proposed == nil {
-			if err := j.need("text", j.cmd.Text, "say why it is a false alarm"); err != nil {
+			if err := j.requireText("text", j.cmd.Text, "say why it is a false alarm"); err != nil {
 				return err
 			}
 			j.emit(EventDismissProposed, nil, texts{"reason": j.cmd.Text})
@@ -138,24 +138,24 @@ func (j *judgement) dismiss() error {
 		if proposed.By == j.env.Actor {
 			return Conflict("at sev1 and sev2, after containment, and while personal data is not ruled out, a second person, from security, has to agree that %s is a false alarm", j.inc.ID)
 		}
-		if !j.inc.maySpeak(j.env.Directory, j.env.Actor, Security, j.env.Now) {
+		if !j.inc.represents(j.env.Directory, j.env.Actor, Security, j.env.Now) {
 			return Forbidden("the second person has to be from security")
 		}
 		j.emit(EventDismissed, fields{"status": string(Dismissed), "person": string(proposed.By)}, texts{"reason": firstOf(j.cmd.Text, proposed.Reason)})
 		return nil
 	}
-	if err := j.need("text", firstOf(j.cmd.Text, reasonOf(proposed)), "say why it is a false alarm"); err != nil {
+	if err := j.requireText("text", firstOf(j.cmd.Text, reasonOf(proposed)), "say why it is a false alarm"); err != nil {
 		return err
 	}
-	j.emit(EventDismissed, move(Dismissed), texts{"reason": firstOf(j.cmd.Text, reasonOf(proposed))})
+	j.emit(EventDismissed, statusField(Dismissed), texts{"reason": firstOf(j.cmd.Text, reasonOf(proposed))})
 	return nil
 }
 
-func (j *judgement) responderOrSecurity() error {
-	if j.inc.maySpeak(j.env.Directory, j.env.Actor, Security, j.env.Now) {
+func (j *decider) responderOrSecurity() error {
+	if j.inc.represents(j.env.Directory, j.env.Actor, Security, j.env.Now) {
 		return nil
 	}
-	return j.responder()
+	return j.requireResponder()
 }
 
 func reasonOf(d *Dismissal) string {
@@ -172,12 +172,12 @@ func firstOf(a, b string) string {
 	return b
 }
 
-func (j *judgement) setSeverity() error {
+func (j *decider) setSeverity() error {
 	return j.severity(j.cmd.Severity, j.cmd.Text)
 }
 
 // severity changes it; raised while it is fought, it pages anew.
-func (j *judgement) severity(s Severity, reason string) error {
+func (j *decider) severity(s Severity, reason string) error {
 	parsed, err := ParseSeverity(string(s))
 	if err != nil {
 		return err
@@ -185,18 +185,18 @@ func (j *judgement) severity(s Severity, reason string) error {
 	if parsed == j.inc.Severity {
 		return nil
 	}
-	raised := parsed.Worse(j.inc.Severity)
+	raised := parsed.MoreSevereThan(j.inc.Severity)
 	j.emit(EventSeveritySet, fields{"severity": string(parsed), "from": string(j.inc.Severity)}, texts{"reason": reason})
-	if raised && j.inc.Status.Fighting() {
-		j.ring()
+	if raised && j.inc.Status.Responding() {
+		j.startPaging()
 	}
-	j.void("the severity changed")
+	j.voidSubmission("the severity changed")
 	return nil
 }
 
 var roleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
-func (j *judgement) assignRole() error {
+func (j *decider) assignRole() error {
 	c := j.cmd
 	if !roleName.MatchString(string(c.Role)) {
 		return Invalid("role", "%q is no role; use commander, scribe, communicator, operations, or a playbook's own (a-z, 0-9, - and _)", c.Role)
@@ -206,7 +206,7 @@ func (j *judgement) assignRole() error {
 			return Invalid("role", "%q is no role; did you mean %q?", c.Role, near)
 		}
 	}
-	if err := j.known("person", c.Person); err != nil {
+	if err := j.requirePerson("person", c.Person); err != nil {
 		return err
 	}
 	if j.inc.Roles[c.Role] == c.Person {
@@ -233,27 +233,27 @@ func (i *Incident) roles() []string {
 	return slices.Compact(out)
 }
 
-func (j *judgement) note() error {
-	if err := j.need("text", j.cmd.Text, "write the note after the verb"); err != nil {
+func (j *decider) note() error {
+	if err := j.requireText("text", j.cmd.Text, "write the note after the verb"); err != nil {
 		return err
 	}
 	j.emit(EventNoted, nil, texts{"text": j.cmd.Text})
 	return nil
 }
 
-func (j *judgement) update() error {
-	if err := j.need("text", j.cmd.Text, "say how it stands"); err != nil {
+func (j *decider) update() error {
+	if err := j.requireText("text", j.cmd.Text, "say how it stands"); err != nil {
 		return err
 	}
 	j.emit(EventUpdated, nil, texts{"text": j.cmd.Text})
 	return nil
 }
 
-func (j *judgement) grant() error {
-	if err := j.known("person", j.cmd.Person); err != nil {
+func (j *decider) grant() error {
+	if err := j.requirePerson("person", j.cmd.Person); err != nil {
 		return err
 	}
-	if err := j.need("text", j.cmd.Text, "access to an incident needs a reason"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "access to an incident needs a reason"); err != nil {
 		return err
 	}
 	if slices.Contains(j.inc.Access, j.cmd.Person) {
@@ -263,11 +263,11 @@ func (j *judgement) grant() error {
 	return nil
 }
 
-func (j *judgement) restrict() error {
+func (j *decider) restrict() error {
 	if j.inc.Restricted != j.cmd.Public {
 		return nil
 	}
-	if j.cmd.Public && j.inc.Commander != j.env.Actor && j.responderOrSecurity() != nil && !j.inc.maySpeak(j.env.Directory, j.env.Actor, Legal, j.env.Now) {
+	if j.cmd.Public && j.inc.Commander != j.env.Actor && j.responderOrSecurity() != nil && !j.inc.represents(j.env.Directory, j.env.Actor, Legal, j.env.Now) {
 		return Forbidden("whoever may read along does not open %s to the company: its commander, responders, security and legal do", j.inc.ID)
 	}
 	j.emit(EventRestricted, fields{"restricted": strconv.FormatBool(!j.cmd.Public)}, texts{"reason": j.cmd.Text})
@@ -275,8 +275,8 @@ func (j *judgement) restrict() error {
 }
 
 // erase takes one person from legal and one from security, who name the same texts.
-func (j *judgement) erase() error {
-	speaks := func(p PersonID, team Department) bool { return j.inc.maySpeak(j.env.Directory, p, team, j.env.Now) }
+func (j *decider) erase() error {
+	speaks := func(p PersonID, team Department) bool { return j.inc.represents(j.env.Directory, p, team, j.env.Now) }
 	actor := j.env.Actor
 	if !speaks(actor, Legal) && !speaks(actor, Security) {
 		return Forbidden("texts are erased by legal and security together")
@@ -292,10 +292,10 @@ func (j *judgement) erase() error {
 	refs, _ := json.Marshal(j.cmd.Erase)
 	p := j.inc.Erasure
 	if p == nil || !slices.Equal(p.Refs, j.cmd.Erase) {
-		if err := j.need("text", j.cmd.Text, "say why the texts have to go"); err != nil {
+		if err := j.requireText("text", j.cmd.Text, "say why the texts have to go"); err != nil {
 			return err
 		}
-		j.emit(EventEraseProposed, fields{"refs": string(refs)}, texts{"reason": j.cmd.Text})
+		j.emit(EventErasureProposed, fields{"refs": string(refs)}, texts{"reason": j.cmd.Text})
 		return nil
 	}
 	both := speaks(p.By, Legal) && speaks(actor, Security) || speaks(p.By, Security) && speaks(actor, Legal)
@@ -303,7 +303,7 @@ func (j *judgement) erase() error {
 		return Conflict("one person from legal and another from security have to ask for it")
 	}
 	j.emit(EventErased, fields{"refs": string(refs), "person": string(p.By)}, texts{"reason": p.Reason})
-	j.void("a text was erased")
+	j.voidSubmission("a text was erased")
 	return nil
 }
 
@@ -312,15 +312,15 @@ func (j *judgement) erase() error {
 // its alerts and with the worst of both. The target's signatures fall. It ends
 // the source's paging and its life, so it is no matter for whoever may read along.
 func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTarget []Event, err error) {
-	s := judge(cmd, source, env)
-	if err := s.admit(); err != nil {
+	s := newDecider(cmd, source, env)
+	if err := s.authorize(); err != nil {
 		return nil, nil, err
 	}
 	if source.Status == Merged && source.MergedInto == target.ID {
 		return nil, nil, nil
 	}
 	if transition(VerbMerge, source.Status) == nil {
-		return nil, nil, s.refusal()
+		return nil, nil, s.notAllowed()
 	}
 	if err := s.responderOrSecurity(); err != nil {
 		return nil, nil, err
@@ -337,34 +337,34 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 	}
 	s.emit(EventMergedInto, fields{"status": string(Merged), "target": target.ID.String()}, texts{"reason": cmd.Text})
 
-	t := judge(cmd, target, env)
+	t := newDecider(cmd, target, env)
 	alerts, _ := json.Marshal(source.Alerts)
-	t.emit(EventMergedFrom, source.origin(), texts{"reason": cmd.Text, "alerts": string(alerts)})
-	if source.Severity.Worse(target.Severity) {
+	t.emit(EventMergedFrom, source.originFields(), texts{"reason": cmd.Text, "alerts": string(alerts)})
+	if source.Severity.MoreSevereThan(target.Severity) {
 		if err := t.severity(source.Severity, "merged from "+source.ID.String()); err != nil {
 			return nil, nil, err
 		}
 	}
-	if p := source.Facts.PersonalData; p.graver(target.Facts.PersonalData) {
+	if p := source.Facts.PersonalData; p.moreSeriousThan(target.Facts.PersonalData) {
 		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "merged from " + source.ID.String()})
-		t.protectData()
+		t.involvePrivacyTeams()
 	}
-	if source.Hold != nil { // also where the target is held: whoever releases it reads both reasons
-		reason := firstOf(source.Hold.Reason, "merged from "+source.ID.String())
-		if target.Hold != nil {
-			reason = target.Hold.Reason + "; " + source.ID.String() + ": " + reason
+	if source.LegalHold != nil { // also where the target is held: whoever releases it reads both reasons
+		reason := firstOf(source.LegalHold.Reason, "merged from "+source.ID.String())
+		if target.LegalHold != nil {
+			reason = target.LegalHold.Reason + "; " + source.ID.String() + ": " + reason
 		}
-		t.emit(EventHeld, nil, texts{"reason": reason})
+		t.emit(EventLegalHoldSet, nil, texts{"reason": reason})
 	}
-	t.void("another incident was merged into this one")
+	t.voidSubmission("another incident was merged into this one")
 	return s.events, t.events, nil
 }
 
-// origin is what an incident that takes over alerts is told of where they were:
+// originFields is what an incident that takes over alerts is told of where they were:
 // neither a merge nor a split makes them a matter for one alone.
-func (i *Incident) origin() fields {
-	gravest := i.Gravest
-	if i.Severity.Worse(gravest) {
+func (i *Incident) originFields() fields {
+	gravest := i.PeakSeverity
+	if i.Severity.MoreSevereThan(gravest) {
 		gravest = i.Severity
 	}
 	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "gravest": string(gravest)}

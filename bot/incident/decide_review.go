@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func (j *judgement) scheduleReview() error {
+func (j *decider) scheduleReview() error {
 	if j.cmd.When.IsZero() {
 		return Invalid("when", "say when the review meeting is, as in 2026-11-24 10:00")
 	}
@@ -21,18 +21,18 @@ func (j *judgement) scheduleReview() error {
 	return nil
 }
 
-func (j *judgement) conclude() error {
+func (j *decider) conclude() error {
 	c := j.cmd
 	present := slices.Compact(slices.Sorted(slices.Values(c.Attendance)))
 	if len(present) < 2 {
 		return Invalid("attendance", "a review is held in person: name at least two who were there")
 	}
 	for _, p := range present {
-		if err := j.known("attendance", p); err != nil {
+		if err := j.requirePerson("attendance", p); err != nil {
 			return err
 		}
 	}
-	if err := j.need("text", c.Text, "write down what was decided"); err != nil {
+	if err := j.requireText("text", c.Text, "write down what was decided"); err != nil {
 		return err
 	}
 	for _, a := range c.Actions {
@@ -40,10 +40,10 @@ func (j *judgement) conclude() error {
 			return err
 		}
 	}
-	if strings.TrimSpace(c.Exception) != "" && j.inc.Review.ExceptionBy == "" {
-		j.emit(EventExceptionProposed, nil, texts{"reason": c.Exception})
+	if strings.TrimSpace(c.Exception) != "" && j.inc.Review.WaivedBy == "" {
+		j.emit(EventWaiverProposed, nil, texts{"reason": c.Exception})
 	}
-	if open := j.inc.gate(); open != "" && j.inc.Review.ExceptionBy == "" {
+	if open := j.inc.closeBlocker(); open != "" && j.inc.Review.WaivedBy == "" {
 		return Invalid("actions", "closing needs %s", open)
 	}
 	j.emit(EventReviewConcluded, fields{"people": joinPeople(present)}, texts{"decisions": c.Text})
@@ -52,43 +52,43 @@ func (j *judgement) conclude() error {
 }
 
 // close ends the incident once the review is concluded and its gate is passed.
-func (j *judgement) close() {
-	if j.inc.Status == Approved && !j.inc.Review.Concluded.IsZero() && j.inc.gate() == "" {
-		j.emit(EventClosed, move(Closed), nil)
+func (j *decider) close() {
+	if j.inc.Status == Approved && !j.inc.Review.Concluded.IsZero() && j.inc.closeBlocker() == "" {
+		j.emit(EventClosed, statusField(Closed), nil)
 	}
 }
 
-// except proposes to close without both kinds of actions, and endorses it when
+// waiveActions proposes to close without both kinds of actions, and endorses it when
 // a second person, from security, says the same.
-func (j *judgement) except() error {
+func (j *decider) waiveActions() error {
 	r := j.inc.Review
-	if r.ExceptionBy == "" {
-		if err := j.need("text", j.cmd.Text, "an exception needs a reason"); err != nil {
+	if r.WaivedBy == "" {
+		if err := j.requireText("text", j.cmd.Text, "an exception needs a reason"); err != nil {
 			return err
 		}
-		j.emit(EventExceptionProposed, nil, texts{"reason": j.cmd.Text})
+		j.emit(EventWaiverProposed, nil, texts{"reason": j.cmd.Text})
 		return nil
 	}
 	if r.EndorsedBy != "" {
 		return nil
 	}
-	if r.ExceptionBy == j.env.Actor || !j.inc.maySpeak(j.env.Directory, j.env.Actor, Security, j.env.Now) {
+	if r.WaivedBy == j.env.Actor || !j.inc.represents(j.env.Directory, j.env.Actor, Security, j.env.Now) {
 		return Conflict("a second person, from security, endorses the exception")
 	}
-	j.emit(EventExceptionEndorsed, nil, texts{"reason": j.cmd.Text})
+	j.emit(EventWaiverEndorsed, nil, texts{"reason": j.cmd.Text})
 	j.close()
 	return nil
 }
 
 // action checks and adds one action item.
-func (j *judgement) action(a Action) error {
+func (j *decider) action(a Action) error {
 	if !slices.Contains(ActionKinds(), a.Kind) {
 		return Invalid("kind", "%q is no kind of action item; use detection, prevention, mitigation or process", a.Kind)
 	}
-	if err := j.need("title", a.Title, "say what is to be done"); err != nil {
+	if err := j.requireText("title", a.Title, "say what is to be done"); err != nil {
 		return err
 	}
-	if err := j.known("owner", a.Owner); err != nil {
+	if err := j.requirePerson("owner", a.Owner); err != nil {
 		return err
 	}
 	if a.Due.IsZero() {
@@ -101,7 +101,7 @@ func (j *judgement) action(a Action) error {
 	return nil
 }
 
-func (j *judgement) addAction() error {
+func (j *decider) addAction() error {
 	if j.cmd.Action == nil {
 		return Invalid("action", "say what is to be done, by whom and until when")
 	}
@@ -112,7 +112,7 @@ func (j *judgement) addAction() error {
 	return nil
 }
 
-func (j *judgement) finishAction() error {
+func (j *decider) finishAction() error {
 	for _, a := range j.inc.Actions {
 		if !strings.EqualFold(a.ID, j.cmd.Item) {
 			continue

@@ -29,14 +29,14 @@ func TestWhatIsAlreadyTrueIsNoEvent(t *testing.T) {
 		{Active, "eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactAware, Regime: "dora", Value: "2026-11-24T01:00:00Z"}}},
 		{Active, "eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "us", Capacity: Controller, Told: start}}}},
 		{Active, "eng1", Command{Verb: VerbEvidence, Evidence: &Evidence{Name: "x", SHA256: strings.Repeat("ab", 32)}}},
-		{Active, "eng1", Command{Verb: VerbCall, Department: Legal}},
+		{Active, "eng1", Command{Verb: VerbInvolve, Department: Legal}},
 		{Active, "eng1", Command{Verb: VerbConsult, Department: "payments", Blocking: true}},
 		{Active, "sec1", Command{Verb: VerbDelegate, Department: Security, Person: "out1", Until: until}},
 		{Active, "eng1", Command{Verb: VerbStepDone, Step: "look"}},
 		{Active, "eng1", Command{Verb: VerbStepSkip, Step: "look", Text: "x"}},
-		{Active, "", Command{Verb: VerbStartSteps, Step: "look"}},
+		{Active, "", Command{Verb: VerbStartStep, Step: "look"}},
 		{Active, "", Command{Verb: VerbStepLate, Step: "look"}},
-		{Active, "", Command{Verb: VerbStartPlay, Runs: []Run{{Playbook: "p"}}}},
+		{Active, "", Command{Verb: VerbStartPlaybook, Runs: []Run{{Playbook: "p"}}}},
 		{Active, "", Command{Verb: VerbAttach, Alert: &AlertRef{Alert: 2, Kind: "k"}}},
 		{Active, "", Command{Verb: VerbLink, Links: map[string]string{"a": "b"}}},
 		{Active, "", Command{Verb: VerbInvited, People: []PersonID{"out1"}}},
@@ -46,7 +46,7 @@ func TestWhatIsAlreadyTrueIsNoEvent(t *testing.T) {
 		{Resolved, "eng1", Command{Verb: VerbScheduleReview, When: until}},
 		{InReview, "leg1", Command{Verb: VerbSign, Department: Legal, Expect: "current"}},
 		{InReview, "leg1", Command{Verb: VerbObject, Department: Legal, Text: "x", Expect: "current"}},
-		{Closed, "", Command{Verb: VerbShared, Revision: 1, Item: "F1"}},
+		{Closed, "", Command{Verb: VerbPostmortemShared, Revision: 1, Item: "F1"}},
 		{Closed, "eng1", Command{Verb: VerbFinishAction, Item: "A1"}},
 	} {
 		w := given(t, c.in)
@@ -93,7 +93,7 @@ func TestOpening(t *testing.T) {
 	w = newWorld(t) // even somebody nobody knows may ring the bell
 	w.must("", Command{Verb: VerbOpen, Title: "x"})
 	env := Env{Now: start, Directory: people()}
-	if events, err := Decide(Command{Verb: VerbOpen, Title: "x", By: Handle{DoorSlack, "U99"}}, New(9), env); err != nil || len(events) == 0 {
+	if events, err := Decide(Command{Verb: VerbOpen, Title: "x", By: Identity{ProviderSlack, "U99"}}, New(9), env); err != nil || len(events) == 0 {
 		t.Errorf("%v", err)
 	}
 }
@@ -103,20 +103,20 @@ func TestTakingHold(t *testing.T) {
 	w := given(t, Triage)
 	w.inc.Restricted = false
 	w.must("pay1", Command{Verb: VerbContain, Text: "pulled the plug"})
-	if w.inc.Paging.Held() || w.inc.Commander != "" || !w.inc.PageOwed() {
+	if w.inc.Paging.Acknowledged() || w.inc.Commander != "" || !w.inc.NeedsPage() {
 		t.Errorf("no responder has it: %+v", w.inc.Paging)
 	}
 	w.must("eng2", Command{Verb: VerbResolve, Text: "restored"})
-	if w.inc.Paging.HeldBy != "eng2" || w.inc.Commander != "eng2" || w.inc.Status != Resolved || w.inc.PageOwed() {
+	if w.inc.Paging.AcknowledgedBy != "eng2" || w.inc.Commander != "eng2" || w.inc.Status != Resolved || w.inc.NeedsPage() {
 		t.Errorf("%+v in %s", w.inc.Paging, w.inc.Status)
 	}
 	w = given(t, Triage)
 	w.must("eng3", Command{Verb: VerbContain, Text: "pulled the plug"})
-	if w.inc.Paging.HeldBy != "eng3" || w.inc.Status != Contained || len(w.inc.Roles) != 1 {
+	if w.inc.Paging.AcknowledgedBy != "eng3" || w.inc.Status != Contained || len(w.inc.Roles) != 1 {
 		t.Errorf("%+v in %s", w.inc.Paging, w.inc.Status)
 	}
 	w.must("eng1", Command{Verb: VerbResolve, Text: "restored"})
-	if w.inc.Paging.HeldBy != "eng3" {
+	if w.inc.Paging.AcknowledgedBy != "eng3" {
 		t.Error("what somebody has is not taken from them")
 	}
 }
@@ -124,30 +124,30 @@ func TestTakingHold(t *testing.T) {
 func TestPagingCorners(t *testing.T) {
 	w := given(t, Triage)
 	w.refused("", Command{Verb: VerbPage, Round: 2}, CodeConflict)
-	w.must("", Command{Verb: VerbPageFailed, Round: 1, Route: 1, Text: "early"})
-	if w.inc.Paging.Route != 0 {
+	w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 1, Text: "early"})
+	if w.inc.Paging.EscalationStep != 0 {
 		t.Error("a route that is not tried now failed, and the next one goes")
 	}
-	for _, late := range []Command{{Verb: VerbPageTimeout, Round: 2}, {Verb: VerbPageTimeout, Round: 1, Route: 1}} {
+	for _, late := range []Command{{Verb: VerbPageTimeout, Round: 2}, {Verb: VerbPageTimeout, Round: 1, EscalationStep: 1}} {
 		if events, err := w.as("", late); len(events) > 0 || err != nil {
 			t.Errorf("%+v: %v, %v", late, events, err)
 		}
 	}
 	w.must("", Command{Verb: VerbPageTimeout, Round: 1})
-	w.must("", Command{Verb: VerbPageTimeout, Round: 1, Route: 1})
-	w.must("", Command{Verb: VerbPageFailed, Round: 1, Route: 2, Text: "500"})
-	if w.inc.Paging.Route != 2 || w.inc.Paging.Round != 1 {
+	w.must("", Command{Verb: VerbPageTimeout, Round: 1, EscalationStep: 1})
+	w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 2, Text: "500"})
+	if w.inc.Paging.EscalationStep != 2 || w.inc.Paging.Round != 1 {
 		t.Errorf("past the last route: %+v", w.inc.Paging)
 	}
 	w.must("eng1", Command{Verb: VerbAcknowledge})
-	w.must("", Command{Verb: VerbPageFailed, Round: 1, Route: 0, Text: "500"})
+	w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"})
 	if e := w.events[len(w.events)-1]; e.Field("next") != "" {
 		t.Error("a page goes on though somebody has it")
 	}
 	// Raised while somebody has it: they have it no longer, the commander stays.
 	w.must("eng2", Command{Verb: VerbSetSeverity, Severity: Sev1})
 	w.must("eng2", Command{Verb: VerbAcknowledge})
-	if w.inc.Commander != "eng1" || w.inc.Paging.HeldBy != "eng2" || w.inc.Paging.Round != 2 {
+	if w.inc.Commander != "eng1" || w.inc.Paging.AcknowledgedBy != "eng2" || w.inc.Paging.Round != 2 {
 		t.Errorf("commander %s, %+v", w.inc.Commander, w.inc.Paging)
 	}
 	// Both of them keep it from lapsing; nobody else does.
@@ -156,17 +156,17 @@ func TestPagingCorners(t *testing.T) {
 		w.must(who, Command{Verb: VerbNote, Text: "on it"})
 	}
 	w.now = w.now.Add(29 * time.Minute)
-	if events, _ := w.as("", Command{Verb: VerbLapse}); len(events) > 0 {
+	if events, _ := w.as("", Command{Verb: VerbAckTimeout}); len(events) > 0 {
 		t.Error("lapsed too early")
 	}
 	w.must("eng1", Command{Verb: VerbResolve, Text: "restored"})
 	w.now = w.now.AddDate(0, 0, 1)
-	if _, ok := w.inc.LapseAt(w.policy); ok || w.inc.PageOwed() {
+	if _, ok := w.inc.AckTimeoutAt(w.policy); ok || w.inc.NeedsPage() {
 		t.Error("what is resolved lapses, or pages")
 	}
 	w = given(t, Active)
-	w.policy.LapseAfter = 0
-	if _, ok := w.inc.LapseAt(w.policy); ok {
+	w.policy.AckTimeout = 0
+	if _, ok := w.inc.AckTimeoutAt(w.policy); ok {
 		t.Error("lapses though the company does not want it")
 	}
 }

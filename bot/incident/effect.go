@@ -35,8 +35,8 @@ const (
 	EffectMailNotice EffectKind = "mail_notice" // to the security department
 	// Inside the house.
 	EffectWritePostmortem EffectKind = "write_postmortem"
-	EffectPageTimer       EffectKind = "page_timer"  // nobody acknowledged in time
-	EffectLapseTimer      EffectKind = "lapse_timer" // the commander fell silent
+	EffectEscalationTimer EffectKind = "page_timer"  // nobody acknowledged in time
+	EffectAckTimer        EffectKind = "lapse_timer" // the commander fell silent
 	EffectStepTimer       EffectKind = "step_timer"  // Args "run" and "step": the step's deadline passed
 	EffectBotStep         EffectKind = "bot_step"    // Args "run" and "step": an action of the playbook that the bot does itself
 	EffectStormTimer      EffectKind = "storm_timer" // look whether a storm of alerts is over
@@ -50,7 +50,7 @@ type Effect struct {
 	Incident ID                `json:"incident"`
 	Seq      int               `json:"seq"`            // the event that called for it
 	Lane     string            `json:"lane,omitempty"` // effects of one lane happen in order, one at a time
-	Kept     bool              `json:"kept,omitempty"` // kept current: rendered from the present, at most one pending
+	Refresh  bool              `json:"kept,omitempty"` // kept current: rendered from the present, at most one pending
 	Urgent   bool              `json:"urgent,omitempty"`
 	After    time.Time         `json:"after,omitzero"` // not before
 	Args     map[string]string `json:"args,omitempty"` // ids, numbers, never text
@@ -58,16 +58,16 @@ type Effect struct {
 
 // Brief is everything an effect's handler may know, already redacted.
 type Brief struct {
-	Incident  Incident
-	Event     Event     // the event that called for the effect (zero for kept-current ones)
-	Directory Directory // names and handles
-	Document  *Document // for effects about a document
-	Agenda    []Summary // for EffectAgenda
-	Kept      Answer    // for EffectAgenda: what was dropped since the last one, and the maintenance windows
-	Reply     *Reply    // for EffectAcknowledge, as the reporter gave it: it is where the mail goes
-	Now       time.Time
-	Attempt   int    // 1 the first time; from 2 on the handler looks before it acts
-	Mark      string // opaque; the handler puts it where it can find it again
+	Incident         Incident
+	Event            Event       // the event that called for the effect (zero for kept-current ones)
+	Directory        Directory   // names and handles
+	Document         *Document   // for effects about a document
+	Agenda           []Summary   // for EffectAgenda
+	SuppressedAlerts AlertResult // for EffectAgenda: what was dropped since the last one, and the maintenance windows
+	Reply            *Reply      // for EffectAcknowledge, as the reporter gave it: it is where the mail goes
+	Now              time.Time
+	Attempt          int    // 1 the first time; from 2 on the handler looks before it acts
+	Mark             string // opaque; the handler puts it where it can find it again
 }
 
 // Document is a rendered document, redacted for the door it goes through.

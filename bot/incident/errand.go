@@ -2,61 +2,63 @@ package incident
 
 import "time"
 
-// Shelf is where an alert is kept that belongs to no incident.
-type Shelf string
+// Disposition is where an alert is kept that belongs to no incident.
+type Disposition string
 
 // The shelves.
 const (
-	ShelfWatched     Shelf = "watched"     // no rule calls for more
-	ShelfDropped     Shelf = "dropped"     // a rule drops it, with a reason
-	ShelfMaintenance Shelf = "maintenance" // it came in a maintenance window
+	DispositionWatched     Disposition = "watched"     // no rule calls for more
+	DispositionDropped     Disposition = "dropped"     // a rule drops it, with a reason
+	DispositionMaintenance Disposition = "maintenance" // it came in a maintenance window
 )
 
-// Shelves lists them.
-func Shelves() []Shelf { return []Shelf{ShelfWatched, ShelfDropped, ShelfMaintenance} }
+// Dispositions lists them.
+func Dispositions() []Disposition {
+	return []Disposition{DispositionWatched, DispositionDropped, DispositionMaintenance}
+}
 
-// Errand is what words ask of the Desk besides the life of one incident: to
+// AlertRequest is what words ask of the Desk besides the life of one incident: to
 // show the alerts that are kept, to explain one, to keep maintenance windows.
-type Errand struct {
-	Query    string // QueryAlerts, QueryExplain or QueryMaintenance
-	Shelf    Shelf  // of QueryAlerts
-	Alert    int64  // of QueryExplain: an alert's id, or ...
-	Delivery int64  // ... a delivery's
+type AlertRequest struct {
+	Query       string      // QueryAlerts, QueryExplain or QueryMaintenance
+	Disposition Disposition // of QueryAlerts
+	Alert       int64       // of QueryExplain: an alert's id, or ...
+	Delivery    int64       // ... a delivery's
 	// Of QueryMaintenance; both empty: list the windows.
-	Add *Maintenance
+	Add *MaintenanceWindow
 	End int64  // id of a window
 	Key string // idempotency key, from the door
 }
 
-// Maintenance is a window in which the alerts for which When is true open
+// MaintenanceWindow is a window in which the alerts for which When is true open
 // nothing. They are kept, counted and listed.
-type Maintenance struct {
-	ID      int64     `json:"id"`
-	When    string    `json:"when"` // expr over the alert, as in a routing rule
-	Reason  string    `json:"reason"`
-	Owner   PersonID  `json:"owner"`
-	From    time.Time `json:"from"`
-	To      time.Time `json:"to"`
-	Matched int64     `json:"matched"` // alerts that it kept from opening something
-	EndedBy PersonID  `json:"ended_by,omitempty"`
+type MaintenanceWindow struct {
+	ID         int64     `json:"id"`
+	When       string    `json:"when"` // expr over the alert, as in a routing rule
+	Reason     string    `json:"reason"`
+	Owner      PersonID  `json:"owner"`
+	From       time.Time `json:"from"`
+	To         time.Time `json:"to"`
+	Suppressed int64     `json:"matched"` // alerts that it kept from opening something
+	EndedBy    PersonID  `json:"ended_by,omitempty"`
 }
 
-// MaxMaintenance is how long a window may be: what is longer is a routing
+// MaxMaintenanceWindow is how long a window may be: what is longer is a routing
 // rule, which somebody reviews.
-const MaxMaintenance = 7 * 24 * time.Hour
+const MaxMaintenanceWindow = 7 * 24 * time.Hour
 
 // Active reports whether the window holds at a time.
-func (m Maintenance) Active(at time.Time) bool { return !at.Before(m.From) && at.Before(m.To) }
+func (m MaintenanceWindow) Active(at time.Time) bool { return !at.Before(m.From) && at.Before(m.To) }
 
-// Answer is what an errand came to.
-type Answer struct {
-	Shelf       Shelf         `json:"shelf,omitempty"`
-	Alerts      []AlertLine   `json:"alerts,omitempty"`  // newest first
-	Kinds       int64         `json:"kinds,omitempty"`   // how many alerts are on the shelf, listed or not
-	Copies      int64         `json:"copies,omitempty"`  // and their copies together
-	Windows     []Maintenance `json:"windows,omitempty"` // of maintenance, the running and coming ones first
-	Done        string        `json:"done,omitempty"`    // what was done, in a sentence
-	Explanation *Explanation  `json:"explanation,omitempty"`
+// AlertResult is what an errand came to.
+type AlertResult struct {
+	Disposition        Disposition         `json:"shelf,omitempty"`
+	Alerts             []AlertLine         `json:"alerts,omitempty"`  // newest first
+	Kinds              int64               `json:"kinds,omitempty"`   // how many alerts are on the shelf, listed or not
+	Occurrences        int64               `json:"copies,omitempty"`  // and their copies together
+	MaintenanceWindows []MaintenanceWindow `json:"windows,omitempty"` // of maintenance, the running and coming ones first
+	Done               string              `json:"done,omitempty"`    // what was done, in a sentence
+	Explanation        *Explanation        `json:"explanation,omitempty"`
 }
 
 // AlertLine is a kept alert in one line.
@@ -74,25 +76,25 @@ type AlertLine struct {
 
 // Explanation says why an alert was treated as it was.
 type Explanation struct {
-	Alert         AlertLine   `json:"alert"`
-	Incident      ID          `json:"incident,omitempty"`
-	Outcome       string      `json:"outcome"` // what was decided the last time, in words
-	Delivery      *Received   `json:"delivery,omitempty"`
-	FirstDelivery int64       `json:"first_delivery,omitempty"` // the delivery that an alert came with first, where an alert was asked for
-	Unread        []Unread    `json:"unread,omitempty"`         // of an alert about deliveries that cannot be read: why they cannot
-	Digest        string      `json:"digest"`                   // of the routing by which it was decided
-	Since         time.Time   `json:"since,omitzero"`           // when that routing was first in force with these detection rules
-	Present       string      `json:"present"`                  // of the routing in force now
-	Rules         []TriedRule `json:"rules"`                    // those that were tried
-	Today         []TriedRule `json:"today,omitempty"`          // how it would be decided now, where the routing changed
-	Detection     Detection   `json:"detection"`
+	Alert          AlertLine       `json:"alert"`
+	Incident       ID              `json:"incident,omitempty"`
+	Outcome        string          `json:"outcome"` // what was decided the last time, in words
+	Delivery       *StoredDelivery `json:"delivery,omitempty"`
+	FirstDelivery  int64           `json:"first_delivery,omitempty"` // the delivery that an alert came with first, where an alert was asked for
+	DecodeFailures []DecodeFailure `json:"unread,omitempty"`         // of an alert about deliveries that cannot be read: why they cannot
+	Digest         string          `json:"digest"`                   // of the routing by which it was decided
+	Since          time.Time       `json:"since,omitzero"`           // when that routing was first in force with these detection rules
+	CurrentDigest  string          `json:"present"`                  // of the routing in force now
+	Rules          []RuleTrace     `json:"rules"`                    // those that were tried
+	CurrentRules   []RuleTrace     `json:"today,omitempty"`          // how it would be decided now, where the routing changed
+	Detection      Detection       `json:"detection"`
 }
 
-// UnreadKind is the kind of the alert about deliveries of a source that cannot be read.
-func UnreadKind(source string) string { return source + ".unreadable" }
+// UndecodableKind is the kind of the alert about deliveries of a source that cannot be read.
+func UndecodableKind(source string) string { return source + ".unreadable" }
 
-// Unread is a reason for which deliveries cannot be read.
-type Unread struct {
+// DecodeFailure is a reason for which deliveries cannot be read.
+type DecodeFailure struct {
 	Reason string    `json:"reason"`
 	Count  int       `json:"count"` // among the newest deliveries that cannot be read
 	Last   int64     `json:"last"`  // the newest of them
@@ -101,53 +103,53 @@ type Unread struct {
 
 // Detection is what the detection rules make of the records in a delivery.
 type Detection struct {
-	Digest   string         `json:"digest"`             // of the rules in force when it was decided; empty where it was not kept
-	Present  string         `json:"present"`            // of those in force now
-	Delivery int64          `json:"delivery,omitempty"` // that was held against them; 0: none, for rules judge no such alert, or Note says why
-	Records  []JudgedRecord `json:"records,omitempty"`  // by the rules of then
-	Today    []JudgedRecord `json:"today,omitempty"`    // by the rules of now, where they are others
-	More     int            `json:"more,omitempty"`     // records that are not shown
+	Digest         string        `json:"digest"`             // of the rules in force when it was decided; empty where it was not kept
+	CurrentDigest  string        `json:"present"`            // of those in force now
+	Delivery       int64         `json:"delivery,omitempty"` // that was held against them; 0: none, for rules judge no such alert, or Note says why
+	Records        []RecordTrace `json:"records,omitempty"`  // by the rules of then
+	CurrentRecords []RecordTrace `json:"today,omitempty"`    // by the rules of now, where they are others
+	More           int           `json:"more,omitempty"`     // records that are not shown
 	// Counted is, of an alert about several events, the rule that counted them, and
 	// the events. No delivery is such an alert's own.
 	Counted string `json:"counted,omitempty"`
 	Note    string `json:"note,omitempty"` // why a part of it is missing
 }
 
-// JudgedRecord is one record held against the detection rules.
-type JudgedRecord struct {
+// RecordTrace is one record held against the detection rules.
+type RecordTrace struct {
 	Name    string           `json:"name"`             // what was called
 	Service string           `json:"service"`          // of whom
 	ID      string           `json:"id,omitempty"`     // that AWS gave it
-	Fault   string           `json:"fault,omitempty"`  // why rules cannot judge it
-	Rules   []TriedDetection `json:"rules,omitempty"`  // those that ask for such events: what matches first, then what nearly does
+	Error   string           `json:"fault,omitempty"`  // why rules cannot judge it
+	Rules   []DetectionTrace `json:"rules,omitempty"`  // those that ask for such events: what matches first, then what nearly does
 	Others  int              `json:"others,omitempty"` // rules that ask for other events, and were not tried
 }
 
-// TriedDetection is one detection rule held against a record.
-type TriedDetection struct {
-	ID    string `json:"id"`
-	Title string `json:"title"`
-	Level Level  `json:"level"`
-	File  string `json:"file"`
-	Line  int    `json:"line"`
-	Hit   bool   `json:"hit"`
-	// Silent: it makes no alert, it is counted only.
-	Silent bool       `json:"silent,omitempty"`
-	Counts []string   `json:"counts,omitempty"` // the rules about several events that count it
-	Why    []Compared `json:"why,omitempty"`    // the lines that decide
-}
-
-// Compared is a line of a detection rule, and what the record has there.
-type Compared struct {
-	Field   string `json:"field"` // with its modifiers; empty: the whole record is searched
+// DetectionTrace is one detection rule held against a record.
+type DetectionTrace struct {
+	ID      string `json:"id"`
+	Title   string `json:"title"`
+	Level   Level  `json:"level"`
+	File    string `json:"file"`
 	Line    int    `json:"line"`
-	Asks    string `json:"asks"`
-	Has     string `json:"has"`
-	LeftOut bool   `json:"left_out,omitempty"` // under a not: the record must not have it
+	Matched bool   `json:"hit"`
+	// Silent: it makes no alert, it is counted only.
+	Silent bool              `json:"silent,omitempty"`
+	Counts []string          `json:"counts,omitempty"` // the rules about several events that count it
+	Why    []FieldComparison `json:"why,omitempty"`    // the lines that decide
 }
 
-// Received is the evidence of one delivery.
-type Received struct {
+// FieldComparison is a line of a detection rule, and what the record has there.
+type FieldComparison struct {
+	Field    string `json:"field"` // with its modifiers; empty: the whole record is searched
+	Line     int    `json:"line"`
+	Expected string `json:"asks"`
+	Actual   string `json:"has"`
+	Negated  bool   `json:"left_out,omitempty"` // under a not: the record must not have it
+}
+
+// StoredDelivery is the evidence of one delivery.
+type StoredDelivery struct {
 	ID       int64     `json:"id"`
 	Source   string    `json:"source"`
 	At       time.Time `json:"at"`
@@ -159,11 +161,11 @@ type Received struct {
 	Body     []byte    `json:"-"` // as it was received; never told
 }
 
-// TriedRule is one routing rule held against an alert.
-type TriedRule struct {
-	Place int      `json:"place"` // from 1; 0 is the rule behind all: watch
-	When  string   `json:"when"`
-	Does  string   `json:"does"`
-	Fits  bool     `json:"fits"`
-	Why   []string `json:"why,omitempty"` // where it does not fit: each part that is false, with the values it compared
+// RuleTrace is one routing rule held against an alert.
+type RuleTrace struct {
+	Index   int      `json:"place"` // from 1; 0 is the rule behind all: watch
+	When    string   `json:"when"`
+	Action  string   `json:"does"`
+	Matched bool     `json:"fits"`
+	Why     []string `json:"why,omitempty"` // where it does not fit: each part that is false, with the values it compared
 }

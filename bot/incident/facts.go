@@ -36,8 +36,8 @@ const (
 	PersonalConfirmed PersonalData = "confirmed"
 )
 
-// graver reports whether more is to be feared from p than from other.
-func (p PersonalData) graver(other PersonalData) bool {
+// moreSeriousThan reports whether more is to be feared from p than from other.
+func (p PersonalData) moreSeriousThan(other PersonalData) bool {
 	order := []PersonalData{PersonalNo, PersonalUnknown, PersonalSuspected, PersonalConfirmed}
 	return slices.Index(order, p) > slices.Index(order, other)
 }

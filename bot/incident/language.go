@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// languages are the codes of ISO 639-1.
-const languages = "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es et eu " +
+// iso639_1 are the codes of ISO 639-1.
+const iso639_1 = "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el en eo es et eu " +
 	"fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it iu ja jv ka kg ki kj kk kl km " +
 	"kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om " +
 	"or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr " +
 	"ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
 
-// longer are the codes of ISO 639-2 for the same languages, and those that stand
+// iso639_2 are the codes of ISO 639-2 for the same languages, and those that stand
 // for none: one language has one code, and that is the short one.
-const longer = "aar abk afr aka alb amh ara arg arm asm ava ave aym aze bak bam baq bel ben bis bod bos bre bul bur cat ces cha che chi chu chv " +
+const iso639_2 = "aar abk afr aka alb amh ara arg arm asm ava ave aym aze bak bam baq bel ben bis bod bos bre bul bur cat ces cha che chi chu chv " +
 	"cor cos cre cym cze dan deu div dut dzo ell eng epo est eus ewe fao fas fij fin fra fre fry ful geo ger gla gle glg glv gre grn " +
 	"guj hat hau heb her hin hmo hrv hun hye ibo ice ido iii iku ile ina ind ipk isl ita jav jpn kal kan kas kat kau kaz khm kik kin " +
 	"kir kom kon kor kua kur lao lat lav lim lin lit ltz lub lug mac mah mal mao mar may mkd mlg mlt mon mri msa mya nau nav nbl nde " +
@@ -28,8 +28,8 @@ const longer = "aar abk afr aka alb amh ara arg arm asm ava ave aym aze bak bam 
 // written for, in the form of BCP 47.
 var languageTag = regexp.MustCompile(`^([A-Za-z]{2,3})(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?$`)
 
-// private are the codes that everybody may give a meaning of their own.
-var private = regexp.MustCompile(`^q[a-t]`)
+// privateUse are the codes that everybody may give a meaning of their own.
+var privateUse = regexp.MustCompile(`^q[a-t]`)
 
 // CheckLanguage refuses what is no tag of a language there is, and says which
 // there are. A record that claims a language nobody has is read out by no screen
@@ -41,10 +41,10 @@ func CheckLanguage(tag string) error { return checkLanguage("language", tag) }
 func checkLanguage(field, tag string) error {
 	if m := languageTag.FindStringSubmatch(tag); m != nil {
 		code := strings.ToLower(m[1])
-		if len(code) == 2 && slices.Contains(strings.Fields(languages), code) ||
-			len(code) == 3 && !private.MatchString(code) && !slices.Contains(strings.Fields(longer), code) {
+		if len(code) == 2 && slices.Contains(strings.Fields(iso639_1), code) ||
+			len(code) == 3 && !privateUse.MatchString(code) && !slices.Contains(strings.Fields(iso639_2), code) {
 			return nil
 		}
 	}
-	return Invalid(field, "%q is no language; write its code, with a country if need be, as in en or fr-CA; the codes are %s; what has none of these has one of three letters, such as fil", clip(tag), languages)
+	return Invalid(field, "%q is no language; write its code, with a country if need be, as in en or fr-CA; the codes are %s; what has none of these has one of three letters, such as fil", truncate(tag), iso639_1)
 }

@@ -13,57 +13,57 @@ import (
 // t a c r i p(approved) x(closed) d(ismissed).
 var matrix = map[Verb]string{
 	//                  t a c r i p x d m
-	VerbAcknowledge:    "a = = - - - - - -",
-	VerbContain:        "c c - - - - - - -",
-	VerbResolve:        "- r r - - - - - -",
-	VerbEditRecord:     ". . . . - - - - -",
-	VerbSubmit:         "- - - i - - - - -",
-	VerbSign:           "- - - - . - - - -",
-	VerbObject:         "- - - - . - - - -",
-	VerbWithdraw:       "- - - - . - - - -",
-	VerbAmend:          "- - - - r - - - -",
-	VerbRevise:         "- - - - - i i - -",
-	VerbReopen:         "- - a a a a a a -",
-	VerbDismiss:        ". . . - - - - - -",
-	VerbSetSeverity:    ". . . . r - - - -",
-	VerbAssignRole:     ". . . . . - - - -",
-	VerbSetFact:        ". . . . r - - - -",
-	VerbEvidence:       ". . . . r - - - -",
-	VerbNote:           ". . . . . . . . .",
-	VerbUpdate:         ". . . . . . . - -",
-	VerbStepDone:       ". . . . - - - - -",
-	VerbStepSkip:       ". . . . - - - - -",
-	VerbConsult:        ". . . . . - - - -",
-	VerbAnswer:         ". . . . . - - - -",
-	VerbDelegate:       ". . . . . . . - -",
-	VerbCall:           ". . . . . - - - -",
-	VerbAddAction:      ". . . . . . . . -",
-	VerbFinishAction:   ". . . . . . . . .",
-	VerbGrant:          ". . . . . . . . .",
-	VerbRestrict:       ". . . . . . . - -",
-	VerbScheduleReview: "- - - . . . - . -",
-	VerbConclude:       "- - - - - x - - -",
-	VerbExcept:         "- - - - - . - - -",
-	VerbErase:          ". . . . . . . . .",
-	VerbPromote:        ". . . . r - - - -",
-	VerbHold:           ". . . . . . . . -",
-	VerbReleaseHold:    ". . . . . . . . .",
-	VerbAttach:         ". . . . r - - - -",
-	VerbCount:          ". . . . . - - - -",
-	VerbSourceNote:     ". . . . . . . . .",
-	VerbStartPlay:      ". . . . - - - - -",
-	VerbStartSteps:     ". . . . - - - - -",
-	VerbStepLate:       ". . . . - - - - -",
-	VerbPage:           ". ! ! - - - - - -", // held from active on
-	VerbPaged:          ". . . . . . . . .",
-	VerbPageFailed:     ". . . . . . . . .",
-	VerbPageTimeout:    ". = = - - - - - -",
-	VerbLapse:          "= . . - - - - - -",
-	VerbLink:           ". . . . . . . . .",
-	VerbInvited:        ". . . . . . . . .",
-	VerbWritten:        "- - - - - . = - -",
-	VerbShared:         "= = = = = . . = =",
-	VerbEffectFailed:   ". . . . . . . . .",
+	VerbAcknowledge:       "a = = - - - - - -",
+	VerbContain:           "c c - - - - - - -",
+	VerbResolve:           "- r r - - - - - -",
+	VerbEditRecord:        ". . . . - - - - -",
+	VerbSubmit:            "- - - i - - - - -",
+	VerbSign:              "- - - - . - - - -",
+	VerbObject:            "- - - - . - - - -",
+	VerbWithdraw:          "- - - - . - - - -",
+	VerbAmend:             "- - - - r - - - -",
+	VerbRevise:            "- - - - - i i - -",
+	VerbReopen:            "- - a a a a a a -",
+	VerbDismiss:           ". . . - - - - - -",
+	VerbSetSeverity:       ". . . . r - - - -",
+	VerbAssignRole:        ". . . . . - - - -",
+	VerbSetFact:           ". . . . r - - - -",
+	VerbEvidence:          ". . . . r - - - -",
+	VerbNote:              ". . . . . . . . .",
+	VerbUpdate:            ". . . . . . . - -",
+	VerbStepDone:          ". . . . - - - - -",
+	VerbStepSkip:          ". . . . - - - - -",
+	VerbConsult:           ". . . . . - - - -",
+	VerbAnswer:            ". . . . . - - - -",
+	VerbDelegate:          ". . . . . . . - -",
+	VerbInvolve:           ". . . . . - - - -",
+	VerbAddAction:         ". . . . . . . . -",
+	VerbFinishAction:      ". . . . . . . . .",
+	VerbGrant:             ". . . . . . . . .",
+	VerbRestrict:          ". . . . . . . - -",
+	VerbScheduleReview:    "- - - . . . - . -",
+	VerbConclude:          "- - - - - x - - -",
+	VerbWaiveActions:      "- - - - - . - - -",
+	VerbErase:             ". . . . . . . . .",
+	VerbPromote:           ". . . . r - - - -",
+	VerbSetLegalHold:      ". . . . . . . . -",
+	VerbReleaseLegalHold:  ". . . . . . . . .",
+	VerbAttach:            ". . . . r - - - -",
+	VerbCount:             ". . . . . - - - -",
+	VerbSourceNote:        ". . . . . . . . .",
+	VerbStartPlaybook:     ". . . . - - - - -",
+	VerbStartStep:         ". . . . - - - - -",
+	VerbStepLate:          ". . . . - - - - -",
+	VerbPage:              ". ! ! - - - - - -", // held from active on
+	VerbPaged:             ". . . . . . . . .",
+	VerbPageFailed:        ". . . . . . . . .",
+	VerbPageTimeout:       ". = = - - - - - -",
+	VerbAckTimeout:        "= . . - - - - - -",
+	VerbLink:              ". . . . . . . . .",
+	VerbInvited:           ". . . . . . . . .",
+	VerbPostmortemWritten: "- - - - - . = - -",
+	VerbPostmortemShared:  "= = = = = . . = =",
+	VerbEffectFailed:      ". . . . . . . . .",
 }
 
 var letters = map[string]Status{"t": Triage, "a": Active, "c": Contained, "r": Resolved, "i": InReview, "p": Approved, "x": Closed, "d": Dismissed}
@@ -95,7 +95,7 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 		c.Fact = &FactChange{Name: FactPersonalData, Value: "suspected"}
 	case VerbEvidence:
 		c.Evidence = &Evidence{Name: "log.gz", SHA256: strings.Repeat("ab", 32)}
-	case VerbStepDone, VerbStepSkip, VerbStartSteps, VerbStepLate:
+	case VerbStepDone, VerbStepSkip, VerbStartStep, VerbStepLate:
 		c.Step = "rotate"
 	case VerbConsult:
 		c.Department = "payments"
@@ -107,7 +107,7 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 		w.inc.Restricted = false
 	case VerbDelegate:
 		by, c.Department, c.Person, c.Until = "sec1", Security, "eng3", w.now.AddDate(0, 0, 3)
-	case VerbCall:
+	case VerbInvolve:
 		c.Department = Communications
 	case VerbAddAction:
 		c.Action = &twoActions[0]
@@ -125,10 +125,10 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 	case VerbErase:
 		by, c.Erase = "leg1", []TextRef{{1, "title"}}
 		w.inc.Restricted = false
-	case VerbHold, VerbReleaseHold:
+	case VerbSetLegalHold, VerbReleaseLegalHold:
 		by, w.inc.Restricted = "leg1", false
-		if v == VerbReleaseHold {
-			w.inc.Hold = &Hold{By: "leg1", Reason: "the regulator asked"}
+		if v == VerbReleaseLegalHold {
+			w.inc.LegalHold = &LegalHold{By: "leg1", Reason: "the regulator asked"}
 		}
 	case VerbPromote:
 		c.Alert = &AlertRef{Alert: 5, Kind: "sentry.issue", Title: "x"}
@@ -136,22 +136,22 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 		by, c.Alert = "", &AlertRef{Alert: 5, Kind: "sentry.issue", Title: "x"}
 	case VerbCount:
 		by, c.Alert, c.Count = "", &AlertRef{Alert: 1}, 10
-	case VerbStartPlay:
+	case VerbStartPlaybook:
 		by, c.Runs = "", []Run{{Playbook: "another", Plan: []Step{{ID: "x"}}}}
 	case VerbPage, VerbPaged, VerbPageFailed, VerbPageTimeout:
-		by, c.Round, c.Route = "", w.inc.Paging.Round, 0
-	case VerbLapse:
+		by, c.Round, c.EscalationStep = "", w.inc.Paging.Round, 0
+	case VerbAckTimeout:
 		w.now = w.now.AddDate(0, 0, 1)
 	case VerbLink:
 		c.Links = map[string]string{LinkChannel: "C1"}
 	case VerbInvited:
 		c.People = []PersonID{"out1"}
-	case VerbWritten, VerbShared:
+	case VerbPostmortemWritten, VerbPostmortemShared:
 		c.Revision = 1
 		if w.inc.Submission != nil {
 			c.Document = w.inc.Submission.Digest
 		}
-		if v == VerbWritten && w.inc.Status == Approved {
+		if v == VerbPostmortemWritten && w.inc.Status == Approved {
 			w.inc.Postmortems = nil
 		}
 	}
@@ -197,13 +197,13 @@ func TestEveryVerbInEveryStatus(t *testing.T) {
 
 func TestMatrixKnowsEveryVerb(t *testing.T) {
 	apart := []Verb{VerbOpen, VerbMerge, VerbSplit}
-	for v := range judges {
+	for v := range deciders {
 		if _, ok := matrix[v]; !ok && !slices.Contains(apart, v) {
 			t.Errorf("the matrix has no row for %s", v)
 		}
 	}
-	for _, line := range Table {
-		if _, ok := judges[line.Verb]; !ok && !slices.Contains(apart, line.Verb) {
+	for _, line := range Transitions {
+		if _, ok := deciders[line.Verb]; !ok && !slices.Contains(apart, line.Verb) {
 			t.Errorf("the table has %s, which nobody judges", line.Verb)
 		}
 		if line.Why == "" {
@@ -214,29 +214,29 @@ func TestMatrixKnowsEveryVerb(t *testing.T) {
 
 // moves is every way from one status to another, as a person wrote it down.
 var moves = map[Verb]string{
-	VerbOpen:        ">t",
-	VerbAcknowledge: "t>a",
-	VerbContain:     "t>c a>c",
-	VerbResolve:     "a>r c>r",
-	VerbSubmit:      "r>i",
-	VerbSign:        "i>p",
-	VerbWithdraw:    "i>p",
-	VerbAnswer:      "i>p",
-	VerbAmend:       "i>r",
-	VerbConclude:    "p>x",
-	VerbExcept:      "p>x",
-	VerbAddAction:   "p>x",
-	VerbRevise:      "p>i x>i",
-	VerbReopen:      "c>a r>a i>a p>a x>a d>a",
-	VerbDismiss:     "t>d a>d c>d",
-	VerbMerge:       "t>m a>m c>m",
-	VerbSetFact:     "i>r",
-	VerbEvidence:    "i>r",
-	VerbAttach:      "i>r",
-	VerbSetSeverity: "i>r",
-	VerbErase:       "i>r",
-	VerbPromote:     "i>r",
-	VerbSplit:       "i>r",
+	VerbOpen:         ">t",
+	VerbAcknowledge:  "t>a",
+	VerbContain:      "t>c a>c",
+	VerbResolve:      "a>r c>r",
+	VerbSubmit:       "r>i",
+	VerbSign:         "i>p",
+	VerbWithdraw:     "i>p",
+	VerbAnswer:       "i>p",
+	VerbAmend:        "i>r",
+	VerbConclude:     "p>x",
+	VerbWaiveActions: "p>x",
+	VerbAddAction:    "p>x",
+	VerbRevise:       "p>i x>i",
+	VerbReopen:       "c>a r>a i>a p>a x>a d>a",
+	VerbDismiss:      "t>d a>d c>d",
+	VerbMerge:        "t>m a>m c>m",
+	VerbSetFact:      "i>r",
+	VerbEvidence:     "i>r",
+	VerbAttach:       "i>r",
+	VerbSetSeverity:  "i>r",
+	VerbErase:        "i>r",
+	VerbPromote:      "i>r",
+	VerbSplit:        "i>r",
 }
 
 // TestTheTableSaysNoMore holds the table, from which the README's picture is
@@ -248,7 +248,7 @@ func TestTheTableSaysNoMore(t *testing.T) {
 		letter[s] = l
 	}
 	drawn, lines := map[Verb][]string{}, map[string]bool{}
-	for _, line := range Table {
+	for _, line := range Transitions {
 		from := line.From
 		if line.Verb == VerbOpen {
 			from = append([]Status{""}, from...)
@@ -260,20 +260,20 @@ func TestTheTableSaysNoMore(t *testing.T) {
 				lines[at] = true
 			}
 			for _, to := range line.To {
-				if to != f && to != same {
+				if to != f && to != unchanged {
 					drawn[line.Verb] = append(drawn[line.Verb], letter[f]+">"+letter[to])
 				}
 			}
-			stays := len(line.To) == 0 || slices.Contains(line.To, same) || slices.Contains(line.To, f)
+			stays := len(line.To) == 0 || slices.Contains(line.To, unchanged) || slices.Contains(line.To, f)
 			for _, to := range Statuses() {
 				want := to == f && stays || slices.Contains(strings.Fields(moves[line.Verb]), letter[f]+">"+letter[to])
-				if line.leads(f, to) != want {
+				if line.allows(f, to) != want {
 					t.Errorf("%s leads from %q to %s: %v", line.Verb, f, to, !want)
 				}
 			}
 		}
 	}
-	for _, line := range Table {
+	for _, line := range Transitions {
 		got, want := drawn[line.Verb], strings.Fields(moves[line.Verb])
 		slices.Sort(got)
 		slices.Sort(want)

@@ -6,24 +6,24 @@ import (
 	"unicode/utf8"
 )
 
-// Loose is a text in what a source sends: a JSON string, a number or a boolean.
+// FlexString is a text in what a source sends: a JSON string, a number or a boolean.
 // Anything else reads as absent. Sources send numbers where they document
 // strings, and a delivery must not be lost over that.
-type Loose string
+type FlexString string
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (l *Loose) UnmarshalJSON(b []byte) error {
+func (l *FlexString) UnmarshalJSON(b []byte) error {
 	switch b[0] {
 	case '"':
 		if text := b[1 : len(b)-1]; bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text) {
-			*l = Loose(text) // as nearly all are: it was checked already, and there is nothing to take apart
+			*l = FlexString(text) // as nearly all are: it was checked already, and there is nothing to take apart
 			return nil
 		}
 		return json.Unmarshal(b, (*string)(l))
 	case '{', '[', 'n':
 		*l = ""
 	default:
-		*l = Loose(b)
+		*l = FlexString(b)
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import "strings"
 // Nearest returns the known word that is at most a third of its letters away
 // from what somebody wrote, or "".
 func Nearest(got string, known []string) string {
-	got = strings.ToLower(clip(got))
+	got = strings.ToLower(truncate(got))
 	best, least := "", len(got)+1
 	for _, k := range known {
 		d := distance(got, strings.ToLower(k))

@@ -6,30 +6,30 @@ import (
 	"time"
 )
 
-// Door is a way into the house; a Handle is a name behind that door.
-type Door string
+// Provider is a way into the house; a Handle is a name behind that door.
+type Provider string
 
 // The doors a handle can stand behind.
 const (
-	DoorSlack     Door = "slack"     // a Slack user id
-	DoorPagerDuty Door = "pagerduty" // a PagerDuty user id
-	DoorMail      Door = "mail"      // an e-mail address
-	DoorOIDC      Door = "oidc"      // an OpenID Connect subject
-	DoorLocal     Door = "local"     // a user of the operating system
-	DoorSystem    Door = "system"    // the bot itself: clocks, effects, schedules
-	DoorSource    Door = "source"    // an alert source; the id is its name
+	ProviderSlack     Provider = "slack"     // a Slack user id
+	ProviderPagerDuty Provider = "pagerduty" // a PagerDuty user id
+	ProviderMail      Provider = "mail"      // an e-mail address
+	ProviderOIDC      Provider = "oidc"      // an OpenID Connect subject
+	ProviderLocal     Provider = "local"     // a user of the operating system
+	ProviderSystem    Provider = "system"    // the bot itself: clocks, effects, schedules
+	ProviderSource    Provider = "source"    // an alert source; the id is its name
 )
 
-// Handle is how a person, or the bot itself, is known behind one door.
-type Handle struct {
-	Door Door   `json:"door"`
-	ID   string `json:"id"`
+// Identity is how a person, or the bot itself, is known behind one door.
+type Identity struct {
+	Provider Provider `json:"door"`
+	ID       string   `json:"id"`
 }
 
 // System is the handle under which the bot records what it did.
-var System = Handle{Door: DoorSystem, ID: "tocsin"}
+var System = Identity{Provider: ProviderSystem, ID: "tocsin"}
 
-func (h Handle) String() string { return string(h.Door) + ":" + h.ID }
+func (h Identity) String() string { return string(h.Provider) + ":" + h.ID }
 
 // PersonID names one human, whichever door they came through. It is opaque:
 // it never contains a name or an address.
@@ -37,16 +37,16 @@ type PersonID string
 
 // Person is a human the configuration knows.
 type Person struct {
-	ID        PersonID `json:"id"`
-	Name      string   `json:"name"`
-	Handles   []Handle `json:"handles"`
-	Responder bool     `json:"responder"` // may acknowledge and be paged
+	ID         PersonID   `json:"id"`
+	Name       string     `json:"name"`
+	Identities []Identity `json:"handles"`
+	Responder  bool       `json:"responder"` // may acknowledge and be paged
 }
 
-// Handle returns the person's id behind a door, or "".
-func (p Person) Handle(door Door) string {
-	for _, h := range p.Handles {
-		if h.Door == door {
+// IDAt returns the person's id behind a door, or "".
+func (p Person) IDAt(door Provider) string {
+	for _, h := range p.Identities {
+		if h.Provider == door {
 			return h.ID
 		}
 	}
@@ -81,7 +81,7 @@ type Membership struct {
 	Until  time.Time `json:"until,omitzero"` // deputies only, exclusive
 }
 
-func (m Membership) holds(at time.Time) bool {
+func (m Membership) activeAt(at time.Time) bool {
 	return !m.Deputy || !at.Before(m.From) && at.Before(m.Until)
 }
 
@@ -101,10 +101,10 @@ type Directory struct {
 }
 
 // Resolve finds the person behind a handle. E-mail addresses compare without case.
-func (d Directory) Resolve(h Handle) (Person, bool) {
+func (d Directory) Resolve(h Identity) (Person, bool) {
 	for _, p := range d.People {
-		for _, have := range p.Handles {
-			if have == h || have.Door == h.Door && h.Door == DoorMail && strings.EqualFold(have.ID, h.ID) {
+		for _, have := range p.Identities {
+			if have == h || have.Provider == h.Provider && h.Provider == ProviderMail && strings.EqualFold(have.ID, h.ID) {
 				return p, true
 			}
 		}
@@ -143,10 +143,10 @@ func (d Directory) Team(name Department) (Team, bool) {
 	return Team{}, false
 }
 
-// Speaks reports whether the person may sign or answer for the team at that moment.
-func (d Directory) Speaks(p PersonID, name Department, at time.Time) bool {
+// Represents reports whether the person may sign or answer for the team at that moment.
+func (d Directory) Represents(p PersonID, name Department, at time.Time) bool {
 	t, ok := d.Team(name)
-	return ok && slices.ContainsFunc(t.Members, func(m Membership) bool { return m.Person == p && m.holds(at) })
+	return ok && slices.ContainsFunc(t.Members, func(m Membership) bool { return m.Person == p && m.activeAt(at) })
 }
 
 // Member reports whether the person belongs to the team by right, not as a deputy.
@@ -155,12 +155,12 @@ func (d Directory) Member(p PersonID, name Department) bool {
 	return ok && slices.ContainsFunc(t.Members, func(m Membership) bool { return m.Person == p && !m.Deputy })
 }
 
-// Speakers lists who may speak for the team at that moment.
-func (d Directory) Speakers(name Department, at time.Time) []PersonID {
+// Representatives lists who may speak for the team at that moment.
+func (d Directory) Representatives(name Department, at time.Time) []PersonID {
 	t, _ := d.Team(name)
 	var out []PersonID
 	for _, m := range t.Members {
-		if m.holds(at) && !slices.Contains(out, m.Person) {
+		if m.activeAt(at) && !slices.Contains(out, m.Person) {
 			out = append(out, m.Person)
 		}
 	}

@@ -17,8 +17,8 @@ const (
 	AudienceLegalSecurity Audience = "legal_and_security"
 )
 
-// Record is the closing record: what four departments put their names to.
-type Record struct {
+// ClosingRecord is the closing record: what four departments put their names to.
+type ClosingRecord struct {
 	Summary      string   `json:"summary"`
 	Impact       string   `json:"impact"`
 	RootCause    string   `json:"root_cause"`
@@ -33,9 +33,9 @@ type Record struct {
 
 // RecordField names one field of the record.
 type RecordField struct {
-	Name  string // as on the wire and in modals: "root_cause"
-	Label string // as people read it
-	Must  bool   // has to be filled in before submission
+	Name     string // as on the wire and in modals: "root_cause"
+	Label    string // as people read it
+	Required bool   // has to be filled in before submission
 }
 
 // RecordFields lists the fields in the order they are written.
@@ -55,7 +55,7 @@ func RecordFields() []RecordField {
 }
 
 // Get returns a field by name.
-func (r Record) Get(name string) string {
+func (r ClosingRecord) Get(name string) string {
 	if p := r.field(name); p != nil {
 		return *p
 	}
@@ -66,7 +66,7 @@ func (r Record) Get(name string) string {
 }
 
 // set writes a field by name; false for an unknown name.
-func (r *Record) set(name, value string) bool {
+func (r *ClosingRecord) set(name, value string) bool {
 	if p := r.field(name); p != nil {
 		*p = value
 		return true
@@ -78,7 +78,7 @@ func (r *Record) set(name, value string) bool {
 	return false
 }
 
-func (r *Record) field(name string) *string {
+func (r *ClosingRecord) field(name string) *string {
 	switch name {
 	case "summary":
 		return &r.Summary
@@ -111,16 +111,16 @@ const (
 // SignedDocument is exactly what the digest covers. Its RFC 8785 JSON stands
 // in the postmortem, so that anybody can compute the digest again.
 type SignedDocument struct {
-	Kind     string   `json:"kind"`
-	Schema   string   `json:"schema"`
-	Incident string   `json:"incident"`
-	Revision int      `json:"revision"`
-	Record   Record   `json:"record"`
-	Facts    Facts    `json:"facts"`
-	Severity Severity `json:"severity"`
-	Head     string   `json:"timeline_head"`   // chain head at submission
-	Events   int      `json:"timeline_events"` // number of events under that head
-	Evidence []string `json:"evidence_sha256"` // sorted
+	Kind     string        `json:"kind"`
+	Schema   string        `json:"schema"`
+	Incident string        `json:"incident"`
+	Revision int           `json:"revision"`
+	Record   ClosingRecord `json:"record"`
+	Facts    Facts         `json:"facts"`
+	Severity Severity      `json:"severity"`
+	Head     string        `json:"timeline_head"`   // chain head at submission
+	Events   int           `json:"timeline_events"` // number of events under that head
+	Evidence []string      `json:"evidence_sha256"` // sorted
 }
 
 // Canonical returns the RFC 8785 JSON of the document.

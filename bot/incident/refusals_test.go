@@ -108,7 +108,7 @@ func TestBadEvidenceAndSteps(t *testing.T) {
 		refusal{Active, "eng1", Command{Verb: VerbStepDone, Step: "dance"}, CodeUnknown, "step"},
 		refusal{Active, "eng1", Command{Verb: VerbStepSkip, Step: "dance", Text: "x"}, CodeUnknown, "step"},
 		refusal{Active, "eng1", Command{Verb: VerbStepSkip, Step: "look"}, CodeInvalid, "text"},
-		refusal{Active, "", Command{Verb: VerbStartSteps, Step: "dance"}, CodeUnknown, "step"},
+		refusal{Active, "", Command{Verb: VerbStartStep, Step: "dance"}, CodeUnknown, "step"},
 		refusal{Active, "", Command{Verb: VerbStepLate, Step: "other/look"}, CodeUnknown, "step"},
 	)
 }
@@ -116,7 +116,7 @@ func TestBadEvidenceAndSteps(t *testing.T) {
 func TestBadDepartmentsAndDelegations(t *testing.T) {
 	until := start.AddDate(0, 0, 3)
 	holds(t,
-		refusal{Active, "eng1", Command{Verb: VerbCall, Department: "poetry"}, CodeUnknown, "department"},
+		refusal{Active, "eng1", Command{Verb: VerbInvolve, Department: "poetry"}, CodeUnknown, "department"},
 		refusal{Active, "eng1", Command{Verb: VerbConsult, Department: "poetry"}, CodeUnknown, "department"},
 		refusal{Active, "eng1", Command{Verb: VerbAnswer, Department: "payments", Text: "x"}, CodeUnknown, "department"},
 		refusal{Active, "eng1", Command{Verb: VerbDelegate, Department: "poetry", Person: "out1", Until: until}, CodeUnknown, "department"},
@@ -188,7 +188,7 @@ func TestBadReviews(t *testing.T) {
 		refusal{InReview, "eng1", Command{Verb: VerbScheduleReview, When: far}, CodeInvalid, "when"},
 		refusal{Approved, "eng1", Command{Verb: VerbRevise}, CodeInvalid, "text"},
 		refusal{Approved, "eng1", Command{Verb: VerbRevise, Text: "x", Record: map[string]string{"mood": "x"}}, CodeInvalid, "record"},
-		refusal{Approved, "eng1", Command{Verb: VerbExcept}, CodeInvalid, "text"},
+		refusal{Approved, "eng1", Command{Verb: VerbWaiveActions}, CodeInvalid, "text"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Attendance = []PersonID{"eng1", "eng1"} }), CodeInvalid, "attendance"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Attendance[1] = "eve" }), CodeUnknown, "attendance"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Text = "" }), CodeInvalid, "text"},
@@ -196,8 +196,8 @@ func TestBadReviews(t *testing.T) {
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: "wish"}} }), CodeInvalid, "kind"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: good.Kind, Title: long}} }), CodeInvalid, "actions"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: good.Kind, Title: "x", Due: far}} }), CodeInvalid, "actions"},
-		refusal{Approved, "", Command{Verb: VerbWritten, Document: "current", Revision: 2}, CodeStale, ""},
-		refusal{Approved, "", Command{Verb: VerbWritten, Document: "sha256:00", Revision: 1}, CodeStale, ""},
+		refusal{Approved, "", Command{Verb: VerbPostmortemWritten, Document: "current", Revision: 2}, CodeStale, ""},
+		refusal{Approved, "", Command{Verb: VerbPostmortemWritten, Document: "sha256:00", Revision: 1}, CodeStale, ""},
 	)
 }
 

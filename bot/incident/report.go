@@ -12,11 +12,11 @@ import (
 	"unicode"
 )
 
-// Report is what an alert that a person sent has besides: whom to tell that it
+// VulnReport is what an alert that a person sent has besides: whom to tell that it
 // arrived, and by what it is known again. It is sealed like the alert it is part of.
-type Report struct {
-	Reply  *Reply  `json:"reply,omitempty"` // nil: nobody is told
-	Traits []Trait `json:"traits,omitempty"`
+type VulnReport struct {
+	Reply         *Reply         `json:"reply,omitempty"` // nil: nobody is told
+	DuplicateKeys []DuplicateKey `json:"traits,omitempty"`
 }
 
 // Reply is where the acknowledgement of a report goes. The address is the
@@ -35,38 +35,38 @@ type Reply struct {
 // and by it an answer to the acknowledgement is known.
 func (r Reply) AckKey() string { return "ack/" + r.Reference }
 
-// Trait is something that two reports of one weakness have in common.
-type Trait struct {
-	What  string `json:"what"`  // for people: "the same reporter and title"
+// DuplicateKey is something that two reports of one weakness have in common.
+type DuplicateKey struct {
+	Kind  string `json:"what"`  // for people: "the same reporter and title"
 	Value string `json:"value"` // a digest; reports that share it may be the same
 }
 
-// maxTraits bounds what is looked up for one report.
-const maxTraits = 8
+// maxDuplicateKeys bounds what is looked up for one report.
+const maxDuplicateKeys = 8
 
 var (
 	cve = regexp.MustCompile(`(?i)\bCVE-[0-9]{4}-[0-9]{4,7}\b`)
-	// stated is a line that says where the weakness is, as templates of reports have it.
-	stated = regexp.MustCompile(`(?im)^[ \t*_#>-]*(?:(?:affected|vulnerable)[ \t]+)?(?:url|uri|address|asset|endpoint|target|where)[ \t*_]*[:=][ \t*_]*(\S+)`)
-	// passed is what mail programs and trackers put before a title.
-	passed = regexp.MustCompile(`(?i)^(?:(?:re|fwd?|aw|wg)\s*:|\[[^\]]{0,40}\]|\s)+`)
-	number = regexp.MustCompile(`^(?:[0-9]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{16,})$`)
+	// assetLine is a line that says where the weakness is, as templates of reports have it.
+	assetLine = regexp.MustCompile(`(?im)^[ \t*_#>-]*(?:(?:affected|vulnerable)[ \t]+)?(?:url|uri|address|asset|endpoint|target|where)[ \t*_]*[:=][ \t*_]*(\S+)`)
+	// subjectPrefix is what mail programs and trackers put before a title.
+	subjectPrefix = regexp.MustCompile(`(?i)^(?:(?:re|fwd?|aw|wg)\s*:|\[[^\]]{0,40}\]|\s)+`)
+	number        = regexp.MustCompile(`^(?:[0-9]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{16,})$`)
 )
 
-// Traits lists what a report is known again by: the CVEs it names, the addresses
+// DuplicateKeys lists what a report is known again by: the CVEs it names, the addresses
 // it says are affected, its title, and its title with its reporter. asset is what
 // the reporter filled in as affected. A host alone, or a title of less than three
 // words, is shared by too many reports to mean anything, and is left out.
-func Traits(reporter, title, asset, text string) []Trait {
-	var out []Trait
+func DuplicateKeys(reporter, title, asset, text string) []DuplicateKey {
+	var out []DuplicateKey
 	add := func(what string, parts ...string) {
 		sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-		t := Trait{What: what, Value: hex.EncodeToString(sum[:16])}
-		if len(out) < maxTraits && !slices.Contains(out, t) {
+		t := DuplicateKey{Kind: what, Value: hex.EncodeToString(sum[:16])}
+		if len(out) < maxDuplicateKeys && !slices.Contains(out, t) {
 			out = append(out, t)
 		}
 	}
-	title = words(passed.ReplaceAllString(title, ""))
+	title = normalizeTitle(subjectPrefix.ReplaceAllString(title, ""))
 	long := strings.Count(title, " ") >= 2
 	if reporter = strings.ToLower(strings.TrimSpace(reporter)); reporter != "" && title != "" {
 		add("the same reporter and title", "reporter", reporter, title)
@@ -79,28 +79,28 @@ func Traits(reporter, title, asset, text string) []Trait {
 		add("both name "+id, "cve", id)
 	}
 	places := []string{asset}
-	for _, m := range stated.FindAllStringSubmatch(text, 3) {
+	for _, m := range assetLine.FindAllStringSubmatch(text, 3) {
 		places = append(places, m[1])
 	}
 	for _, p := range places {
-		if where := place(p); where != "" {
+		if where := normalizeURL(p); where != "" {
 			add("the same affected address", "address", where)
 		}
 	}
 	return out
 }
 
-// words is a title in small letters without punctuation, so that two ways of
+// normalizeTitle is a title in small letters without punctuation, so that two ways of
 // writing it are one.
-func words(s string) string {
+func normalizeTitle(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && r != '-'
 	}), " ")
 }
 
-// place is an address without what differs from try to try: scheme, query,
+// normalizeURL is an address without what differs from try to try: scheme, query,
 // numbers and ids in its path; "" where it names no path.
-func place(s string) string {
+func normalizeURL(s string) string {
 	s = strings.Trim(strings.TrimSpace(s), "<>()[]`\"'*_,;.")
 	if !strings.Contains(s, "://") {
 		s = "https://" + s

@@ -6,17 +6,17 @@ import (
 )
 
 // shared names what two reports have in common.
-func shared(a, b []Trait) (out []string) {
+func shared(a, b []DuplicateKey) (out []string) {
 	for _, t := range a {
 		if slices.Contains(b, t) {
-			out = append(out, t.What)
+			out = append(out, t.Kind)
 		}
 	}
 	return out
 }
 
 func TestTraits(t *testing.T) {
-	base := Traits("Ann@example.org", "Payslips of others can be read", "https://api.example.com/v1/payslips/123?x=1", "see CVE-2026-12345")
+	base := DuplicateKeys("Ann@example.org", "Payslips of others can be read", "https://api.example.com/v1/payslips/123?x=1", "see CVE-2026-12345")
 	tests := []struct {
 		name                         string
 		reporter, title, asset, text string
@@ -34,14 +34,14 @@ func TestTraits(t *testing.T) {
 		{"nothing", "", "", "", "", nil},
 	}
 	for _, tt := range tests {
-		if got := shared(base, Traits(tt.reporter, tt.title, tt.asset, tt.text)); !slices.Equal(got, tt.want) {
+		if got := shared(base, DuplicateKeys(tt.reporter, tt.title, tt.asset, tt.text)); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
-	if got := Traits("", "XSS", "", ""); len(got) != 0 {
+	if got := DuplicateKeys("", "XSS", "", ""); len(got) != 0 {
 		t.Errorf("a short title alone: %+v", got)
 	}
-	if a, b := Traits("ann", "XSS", "", ""), Traits("bob", "XSS", "", ""); len(shared(a, b)) > 0 || len(a) != 1 {
+	if a, b := DuplicateKeys("ann", "XSS", "", ""), DuplicateKeys("bob", "XSS", "", ""); len(shared(a, b)) > 0 || len(a) != 1 {
 		t.Errorf("%+v %+v", a, b)
 	}
 }

@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Sentence is what a signature attests, word for word.
-const Sentence = "I have read this record. On behalf of my department I confirm that it is complete and correct to the best of my knowledge."
+// Attestation is what a signature attests, word for word.
+const Attestation = "I have read this record. On behalf of my department I confirm that it is complete and correct to the best of my knowledge."
 
 // Signature is one department's, under one digest.
 type Signature struct {
-	Department Department `json:"department"`
-	By         PersonID   `json:"by"`
-	At         time.Time  `json:"at"`
-	Kind       string     `json:"kind"`   // of document
-	Schema     string     `json:"schema"` // of document
-	Digest     string     `json:"digest"`
-	Sentence   string     `json:"sentence"`
-	Auth       string     `json:"auth"` // how the signer was authenticated
-	Deputy     bool       `json:"deputy,omitempty"`
+	Department  Department `json:"department"`
+	By          PersonID   `json:"by"`
+	At          time.Time  `json:"at"`
+	Kind        string     `json:"kind"`   // of document
+	Schema      string     `json:"schema"` // of document
+	Digest      string     `json:"digest"`
+	Attestation string     `json:"sentence"`
+	Auth        string     `json:"auth"` // how the signer was authenticated
+	Deputy      bool       `json:"deputy,omitempty"`
 	// Submitter marks a signature by whoever submitted the record, which only
 	// the switch for small companies allows.
 	Submitter bool `json:"submitter,omitempty"`
@@ -61,17 +61,17 @@ type Delegation struct {
 	Until      time.Time  `json:"until"`
 }
 
-// maySpeak reports whether a person may sign, object or answer for a team:
+// represents reports whether a person may sign, object or answer for a team:
 // as member, as dated deputy, or by a delegation in this incident.
-func (i Incident) maySpeak(d Directory, p PersonID, team Department, at time.Time) bool {
-	return d.Speaks(p, team, at) || slices.ContainsFunc(i.Delegations, func(g Delegation) bool {
+func (i Incident) represents(d Directory, p PersonID, team Department, at time.Time) bool {
+	return d.Represents(p, team, at) || slices.ContainsFunc(i.Delegations, func(g Delegation) bool {
 		return g.To == p && g.Department == team && at.Before(g.Until)
 	})
 }
 
-// Speakers lists who may sign for a department in this incident now.
-func (i Incident) Speakers(d Directory, team Department, at time.Time) []PersonID {
-	out := d.Speakers(team, at)
+// Representatives lists who may sign for a department in this incident now.
+func (i Incident) Representatives(d Directory, team Department, at time.Time) []PersonID {
+	out := d.Representatives(team, at)
 	for _, g := range i.Delegations {
 		if g.Department == team && at.Before(g.Until) && !slices.Contains(out, g.To) {
 			out = append(out, g.To)
@@ -113,8 +113,8 @@ func (i Incident) Missing() (unsigned []Department, objections []Objection, unan
 	return unsigned, objections, unanswered
 }
 
-// complete reports whether nothing is missing any more.
-func (i Incident) complete() bool {
+// fullySigned reports whether nothing is missing any more.
+func (i Incident) fullySigned() bool {
 	unsigned, objections, unanswered := i.Missing()
 	return i.Submission != nil && len(unsigned)+len(objections)+len(unanswered) == 0
 }

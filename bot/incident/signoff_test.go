@@ -159,7 +159,7 @@ func TestSignOffRefusals(t *testing.T) {
 	})
 	t.Run("an incomplete record cannot be submitted", func(t *testing.T) {
 		for _, f := range RecordFields() {
-			if !f.Must || f.Name == "audience" || f.Name == "language" {
+			if !f.Required || f.Name == "audience" || f.Name == "language" {
 				continue
 			}
 			w := given(t, Resolved)
@@ -178,12 +178,12 @@ func TestRevisionKeepsTheOldOne(t *testing.T) {
 	w := given(t, Closed)
 	old := w.inc.Submission.Digest
 	w.must("eng1", Command{Verb: VerbRevise, Text: "more people", Record: map[string]string{"impact": "40 people"}})
-	if w.inc.Submission.Document.Revision != 2 || w.inc.Submission.Digest == old || !w.inc.Postmortems[0].Superseded || w.inc.PageOwed() {
+	if w.inc.Submission.Document.Revision != 2 || w.inc.Submission.Digest == old || !w.inc.Postmortems[0].Superseded || w.inc.NeedsPage() {
 		t.Errorf("%+v", w.inc.Submission)
 	}
 	w.signAll()
-	w.must("", Command{Verb: VerbWritten, Document: w.inc.Submission.Digest, Revision: 2})
-	if _, err := w.as("", Command{Verb: VerbWritten, Document: old, Revision: 1}); CodeOf(err) != CodeStale {
+	w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 2})
+	if _, err := w.as("", Command{Verb: VerbPostmortemWritten, Document: old, Revision: 1}); CodeOf(err) != CodeStale {
 		t.Errorf("a stale postmortem: %v", err)
 	}
 	if len(w.inc.Postmortems) != 2 || w.inc.Postmortems[1].Superseded {
@@ -205,9 +205,9 @@ func TestClosingGate(t *testing.T) {
 	if w.inc.Status != Approved {
 		t.Fatal("closed without an endorsement")
 	}
-	w.refused("eng1", Command{Verb: VerbExcept}, CodeConflict)
-	w.refused("eng2", Command{Verb: VerbExcept}, CodeConflict)
-	w.must("sec1", Command{Verb: VerbExcept})
+	w.refused("eng1", Command{Verb: VerbWaiveActions}, CodeConflict)
+	w.refused("eng2", Command{Verb: VerbWaiveActions}, CodeConflict)
+	w.must("sec1", Command{Verb: VerbWaiveActions})
 	if w.inc.Status != Closed {
 		t.Fatal(w.inc.Status)
 	}
@@ -294,8 +294,8 @@ func randomCommand(rt *rapid.T, w *world) (PersonID, Command) {
 		digest = "sha256:" + strings.Repeat("0", 64)
 	}
 	onward := map[Status][]Verb{Triage: {VerbAcknowledge, VerbDismiss}, Active: {VerbResolve, VerbContain, VerbDismiss, VerbMerge}, Contained: {VerbResolve}, Resolved: {VerbSubmit},
-		InReview: {VerbSign, VerbSign, VerbSign, VerbSign, VerbWithdraw}, Approved: {VerbConclude, VerbWritten}, Closed: {VerbNote, VerbWritten}, Dismissed: {VerbReopen}}
-	verb := rapid.SampledFrom(append(slices.Sorted(maps.Keys(judges)), VerbMerge)).Draw(rt, "verb")
+		InReview: {VerbSign, VerbSign, VerbSign, VerbSign, VerbWithdraw}, Approved: {VerbConclude, VerbPostmortemWritten}, Closed: {VerbNote, VerbPostmortemWritten}, Dismissed: {VerbReopen}}
+	verb := rapid.SampledFrom(append(slices.Sorted(maps.Keys(deciders)), VerbMerge)).Draw(rt, "verb")
 	if ahead := onward[w.inc.Status]; len(ahead) > 0 && rapid.IntRange(0, 9).Draw(rt, "onward") < 8 {
 		verb = rapid.SampledFrom(ahead).Draw(rt, "ahead")
 	}
@@ -319,7 +319,7 @@ func randomCommand(rt *rapid.T, w *world) (PersonID, Command) {
 		by = rapid.SampledFrom([]PersonID{"eng1", "sec1", "sec2", "leg1"}).Draw(rt, "dismisses")
 	case VerbErase:
 		cmd.Erase = []TextRef{{1, "title"}}
-	case VerbWritten:
+	case VerbPostmortemWritten:
 		if cmd.Document, cmd.Revision = digest, w.inc.Approved; rapid.Bool().Draw(rt, "old") {
 			cmd.Revision--
 		}

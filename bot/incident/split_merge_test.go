@@ -62,7 +62,7 @@ func TestSplitInEveryStatus(t *testing.T) {
 			t.Errorf("%s: the source's timeline says %+v", status, e)
 		}
 		if o := other.inc; o.Status != Triage || o.Severity != before.Severity || !o.Restricted || o.OpenedBy != "eng1" || o.SplitFrom != before.ID ||
-			fmt.Sprint(o.Alerts) != fmt.Sprint(before.Alerts) || !o.PageOwed() || o.Hold != nil || o.Commander != "" {
+			fmt.Sprint(o.Alerts) != fmt.Sprint(before.Alerts) || !o.NeedsPage() || o.LegalHold != nil || o.Commander != "" {
 			t.Errorf("%s: the new incident is %+v", status, o)
 		}
 		last := other.events[len(other.events)-1]
@@ -134,19 +134,19 @@ func TestSplitTakesTheWorstAlong(t *testing.T) {
 		if p == PersonalNo || p == PersonalUnknown { // of the new one nothing is known
 			want, called = PersonalUnknown, 0
 		}
-		if other.inc.Facts.PersonalData != want || len(other.inc.Called) != called || other.inc.Severity != Sev4 || other.inc.Gravest != Sev2 {
-			t.Errorf("%s: %s, called %v, %s, was %s", p, other.inc.Facts.PersonalData, other.inc.Called, other.inc.Severity, other.inc.Gravest)
+		if other.inc.Facts.PersonalData != want || len(other.inc.InvolvedDepartments) != called || other.inc.Severity != Sev4 || other.inc.PeakSeverity != Sev2 {
+			t.Errorf("%s: %s, called %v, %s, was %s", p, other.inc.Facts.PersonalData, other.inc.InvolvedDepartments, other.inc.Severity, other.inc.PeakSeverity)
 		}
 	}
 	w := given(t, Active)
-	w.must("sec1", Command{Verb: VerbHold, Text: "the regulator asked"})
+	w.must("sec1", Command{Verb: VerbSetLegalHold, Text: "the regulator asked"})
 	other, err := w.splitOff(99, splitEnv(w), Command{Title: "x"}, w.inc.Alerts)
-	if err != nil || other.inc.Hold == nil || other.inc.Hold.Reason != "the regulator asked" || w.inc.Hold == nil {
-		t.Errorf("%v: a split lost the hold: %+v, %+v", err, other.inc.Hold, w.inc.Hold)
+	if err != nil || other.inc.LegalHold == nil || other.inc.LegalHold.Reason != "the regulator asked" || w.inc.LegalHold == nil {
+		t.Errorf("%v: a split lost the hold: %+v, %+v", err, other.inc.LegalHold, w.inc.LegalHold)
 	}
-	w.inc.Hold.Reason = "" // erased
-	if other, err = w.splitOff(100, splitEnv(w), Command{Title: "x"}, alerts(1)); err != nil || other.inc.Hold == nil || other.inc.Hold.Reason != "split from INC-7" {
-		t.Errorf("%v: a hold whose reason is gone: %+v", err, other.inc.Hold)
+	w.inc.LegalHold.Reason = "" // erased
+	if other, err = w.splitOff(100, splitEnv(w), Command{Title: "x"}, alerts(1)); err != nil || other.inc.LegalHold == nil || other.inc.LegalHold.Reason != "split from INC-7" {
+		t.Errorf("%v: a hold whose reason is gone: %+v", err, other.inc.LegalHold)
 	}
 }
 
@@ -191,10 +191,10 @@ func TestHoldInEveryStatus(t *testing.T) {
 	for _, status := range Statuses() {
 		w := given(t, status)
 		w.inc.Restricted = false
-		hold, release := Command{Verb: VerbHold, Text: "the regulator asked"}, Command{Verb: VerbReleaseHold, Text: "it is settled"}
+		hold, release := Command{Verb: VerbSetLegalHold, Text: "the regulator asked"}, Command{Verb: VerbReleaseLegalHold, Text: "it is settled"}
 		if status == Merged {
-			w.refused("leg1", hold, CodeConflict) // its alerts are elsewhere, and so is what a hold keeps
-			w.inc.Hold = &Hold{By: "leg1"}        // from before
+			w.refused("leg1", hold, CodeConflict)    // its alerts are elsewhere, and so is what a hold keeps
+			w.inc.LegalHold = &LegalHold{By: "leg1"} // from before
 			w.must("leg1", release)
 			continue
 		}
@@ -202,25 +202,25 @@ func TestHoldInEveryStatus(t *testing.T) {
 			w.refused(p, hold, CodeForbidden)
 		}
 		w.refused("", hold, CodeForbidden)
-		w.refused("leg1", Command{Verb: VerbHold, Text: " "}, CodeInvalid)
+		w.refused("leg1", Command{Verb: VerbSetLegalHold, Text: " "}, CodeInvalid)
 		for _, p := range []PersonID{"leg1", "leg2", "sec1"} {
 			if events, err := w.as(p, release); err != nil || len(events) > 0 {
 				t.Errorf("%s: released what is not held: %v", status, err)
 			}
 			w.must(p, hold)
-			if h := w.inc.Hold; h == nil || h.By != p || h.Reason != hold.Text || w.inc.Status != status {
+			if h := w.inc.LegalHold; h == nil || h.By != p || h.Reason != hold.Text || w.inc.Status != status {
 				t.Errorf("%s: %+v in %s", status, h, w.inc.Status)
 			}
 			if events, err := w.as("sec2", hold); err != nil || len(events) > 0 {
 				t.Errorf("%s: held twice: %v", status, err)
 			}
 			w.refused("eng1", release, CodeForbidden)
-			w.refused("leg2", Command{Verb: VerbReleaseHold}, CodeInvalid)
-			if w.inc.Hold == nil {
+			w.refused("leg2", Command{Verb: VerbReleaseLegalHold}, CodeInvalid)
+			if w.inc.LegalHold == nil {
 				t.Errorf("%s: a refused release took the hold", status)
 			}
 			w.must("sec1", release)
-			if w.inc.Hold != nil || w.inc.Status != status {
+			if w.inc.LegalHold != nil || w.inc.Status != status {
 				t.Errorf("%s: still held, or %s", status, w.inc.Status)
 			}
 		}
@@ -231,7 +231,7 @@ func TestHoldSurvivesAMerge(t *testing.T) {
 	held := func(id ID, reason string) *world {
 		w := given(t, Active)
 		if w.inc.ID = id; reason != "" {
-			w.must("sec1", Command{Verb: VerbHold, Text: reason})
+			w.must("sec1", Command{Verb: VerbSetLegalHold, Text: reason})
 		}
 		return w
 	}
@@ -246,10 +246,10 @@ func TestHoldSurvivesAMerge(t *testing.T) {
 		from.commit(mine)
 		into.commit(theirs)
 		got := ""
-		if into.inc.Hold != nil {
-			got = into.inc.Hold.Reason
+		if into.inc.LegalHold != nil {
+			got = into.inc.LegalHold.Reason
 		}
-		if got != c.want || (from.inc.Hold != nil) != (c.source != "") {
+		if got != c.want || (from.inc.LegalHold != nil) != (c.source != "") {
 			t.Errorf("held for %q merged into one held for %q: held for %q", c.source, c.target, got)
 		}
 	}
@@ -322,8 +322,8 @@ func TestMergeAndSplitLoseNothing(t *testing.T) {
 				w.commit(mine)
 				into.commit(theirs)
 				inherits(rt, before, into.inc)
-				if len(into.inc.Alerts) != len(was.Alerts)+taken || len(w.inc.Alerts) != taken || was.Hold != nil && into.inc.Hold == nil || was.Severity.Worse(into.inc.Severity) {
-					rt.Fatalf("%d and %d alerts make %d; held %v, %s", len(was.Alerts), taken, len(into.inc.Alerts), into.inc.Hold, into.inc.Severity)
+				if len(into.inc.Alerts) != len(was.Alerts)+taken || len(w.inc.Alerts) != taken || was.LegalHold != nil && into.inc.LegalHold == nil || was.Severity.MoreSevereThan(into.inc.Severity) {
+					rt.Fatalf("%d and %d alerts make %d; held %v, %s", len(was.Alerts), taken, len(into.inc.Alerts), into.inc.LegalHold, into.inc.Severity)
 				}
 			case "split":
 				if len(w.inc.Alerts) == 0 {
@@ -345,7 +345,7 @@ func TestMergeAndSplitLoseNothing(t *testing.T) {
 				}
 			case "say":
 				by := rapid.SampledFrom([]PersonID{"eng1", "sec1"}).Draw(rt, "by")
-				cmd := Command{Verb: rapid.SampledFrom([]Verb{VerbAcknowledge, VerbContain, VerbResolve, VerbHold, VerbReleaseHold, VerbRestrict, VerbSetSeverity, VerbSetFact, VerbDismiss,
+				cmd := Command{Verb: rapid.SampledFrom([]Verb{VerbAcknowledge, VerbContain, VerbResolve, VerbSetLegalHold, VerbReleaseLegalHold, VerbRestrict, VerbSetSeverity, VerbSetFact, VerbDismiss,
 					VerbSubmit}).Draw(rt, "verb"), Text: "because", Public: rapid.Bool().Draw(rt, "public"), Severity: rapid.SampledFrom(Severities()).Draw(rt, "severity"), Record: fullRecord}
 				if cmd.Verb == VerbSetFact {
 					cmd.Fact = &FactChange{Name: FactPersonalData, Value: rapid.SampledFrom([]string{"no", "suspected", "confirmed"}).Draw(rt, "data")}
@@ -380,22 +380,22 @@ func TestMergeAndSplitLoseNothing(t *testing.T) {
 // inherits checks what an incident that took over alerts has of the one they were in.
 func inherits(t tester, from, to Incident) {
 	t.Helper()
-	was := from.Gravest
-	if from.Severity.Worse(was) {
+	was := from.PeakSeverity
+	if from.Severity.MoreSevereThan(was) {
 		was = from.Severity
 	}
 	switch {
 	case from.Restricted && !to.Restricted:
 		t.Fatalf("%s is restricted and went on in the open", from.ID)
-	case from.Hold != nil && to.Hold == nil:
+	case from.LegalHold != nil && to.LegalHold == nil:
 		t.Fatalf("the hold of %s is lost", from.ID)
-	case was.Worse(to.Gravest):
-		t.Fatalf("%s was %s, and where it goes on it is %s", from.ID, was, to.Gravest)
+	case was.MoreSevereThan(to.PeakSeverity):
+		t.Fatalf("%s was %s, and where it goes on it is %s", from.ID, was, to.PeakSeverity)
 	case !from.ContainedAt.IsZero() && to.ContainedAt.IsZero():
 		t.Fatalf("%s was contained, and that is lost", from.ID)
-	case from.Facts.PersonalData.graver(to.Facts.PersonalData):
+	case from.Facts.PersonalData.moreSeriousThan(to.Facts.PersonalData):
 		t.Fatalf("personal data: %s became %s", from.Facts.PersonalData, to.Facts.PersonalData)
-	case from.grave() && !to.grave():
+	case from.dismissalNeedsSecurity() && !to.dismissalNeedsSecurity():
 		t.Fatalf("%s took two people to dismiss, and where it goes on one will do", from.ID)
 	}
 	if len(from.Alerts) > 0 && len(to.Alerts) == 0 || !slices.Contains(to.MergedFrom, from.ID) && to.SplitFrom != from.ID {

@@ -25,23 +25,23 @@ func ParseID(s string) (ID, error) {
 
 // Incident is the state that the events of one incident add up to.
 type Incident struct {
-	ID         ID        `json:"id"`
-	Status     Status    `json:"status"`
-	Severity   Severity  `json:"severity"`
-	Gravest    Severity  `json:"gravest,omitempty"` // that it ever had: grading it lower does not make it a matter for one alone
-	Title      string    `json:"title"`
-	Restricted bool      `json:"restricted"`
-	OpenedAt   time.Time `json:"opened_at"`
-	OpenedBy   PersonID  `json:"opened_by,omitempty"`
-	UpdatedAt  time.Time `json:"updated_at"`
+	ID           ID        `json:"id"`
+	Status       Status    `json:"status"`
+	Severity     Severity  `json:"severity"`
+	PeakSeverity Severity  `json:"gravest,omitempty"` // that it ever had: grading it lower does not make it a matter for one alone
+	Title        string    `json:"title"`
+	Restricted   bool      `json:"restricted"`
+	OpenedAt     time.Time `json:"opened_at"`
+	OpenedBy     PersonID  `json:"opened_by,omitempty"`
+	UpdatedAt    time.Time `json:"updated_at"`
 	// ContainedAt is when there was first something to contain or restore: from then on it is hardly a false alarm.
 	ContainedAt time.Time `json:"contained_at,omitzero"`
 
-	Commander   PersonID          `json:"commander,omitempty"`
-	Roles       map[Role]PersonID `json:"roles,omitempty"` // commander included
-	Access      []PersonID        `json:"access,omitempty"`
-	Called      []Department      `json:"called,omitempty"` // departments brought in before sign-off
-	Delegations []Delegation      `json:"delegations,omitempty"`
+	Commander           PersonID          `json:"commander,omitempty"`
+	Roles               map[Role]PersonID `json:"roles,omitempty"` // commander included
+	Access              []PersonID        `json:"access,omitempty"`
+	InvolvedDepartments []Department      `json:"called,omitempty"` // departments brought in before sign-off
+	Delegations         []Delegation      `json:"delegations,omitempty"`
 
 	Paging Paging     `json:"paging"`
 	Alerts []AlertRef `json:"alerts,omitempty"`
@@ -50,7 +50,7 @@ type Incident struct {
 	Evidence []Evidence `json:"evidence,omitempty"`
 	Runs     []Run      `json:"runs,omitempty"` // playbooks, as pinned when they started
 
-	Record        Record         `json:"record"`
+	Record        ClosingRecord  `json:"record"`
 	Revision      int            `json:"revision"`             // of the record; 1 at the first submission
 	Approved      int            `json:"approved"`             // the highest revision that was approved
 	Submission    *Submission    `json:"submission,omitempty"` // the frozen record, while there is one
@@ -70,7 +70,7 @@ type Incident struct {
 	SplitInto  []ID `json:"split_into,omitempty"`
 	SplitFrom  ID   `json:"split_from,omitempty"`
 
-	Hold *Hold `json:"hold,omitempty"` // a legal hold, while there is one
+	LegalHold *LegalHold `json:"hold,omitempty"` // a legal hold, while there is one
 
 	// Links are what the outside systems call their half: LinkChannel, LinkCard, ...
 	Links map[string]string `json:"links,omitempty"`
@@ -101,18 +101,18 @@ const (
 
 // Paging says who, if anybody, has it.
 type Paging struct {
-	Round      int       `json:"round"`             // each round pages anew, under its own dedup key
-	Route      int       `json:"route"`             // of the alias, from 0, now being tried
-	RouteAt    time.Time `json:"route_at,omitzero"` // when that route was asked for
-	HeldBy     PersonID  `json:"held_by,omitempty"` // who acknowledged this round
-	HeldSince  time.Time `json:"held_since,omitzero"`
-	LastAction time.Time `json:"last_action,omitzero"` // of the commander or of whoever has it, for the lapse
-	Started    []int     `json:"started,omitempty"`    // routes of this round whose page has started
-	Failed     []int     `json:"failed,omitempty"`     // routes of this round that did not take the page
+	Round            int       `json:"round"`             // each round pages anew, under its own dedup key
+	EscalationStep   int       `json:"route"`             // of the alias, from 0, now being tried
+	EscalationStepAt time.Time `json:"route_at,omitzero"` // when that route was asked for
+	AcknowledgedBy   PersonID  `json:"held_by,omitempty"` // who acknowledged this round
+	AcknowledgedAt   time.Time `json:"held_since,omitzero"`
+	LastAction       time.Time `json:"last_action,omitzero"` // of the commander or of whoever has it, for the lapse
+	Started          []int     `json:"started,omitempty"`    // routes of this round whose page has started
+	Failed           []int     `json:"failed,omitempty"`     // routes of this round that did not take the page
 }
 
-// Held reports whether somebody has it.
-func (p Paging) Held() bool { return p.HeldBy != "" }
+// Acknowledged reports whether somebody has it.
+func (p Paging) Acknowledged() bool { return p.AcknowledgedBy != "" }
 
 // PageKey is the pager's dedup key for a round: "INC-42/1".
 func PageKey(id ID, round int) string { return fmt.Sprintf("%s/%d", id, round) }
@@ -125,10 +125,10 @@ func ParsePageKey(s string) (ID, int, bool) {
 	return id, round, ok && err == nil && err2 == nil && strings.HasPrefix(left, "INC-")
 }
 
-// PageOwed reports whether somebody must be paged: the incident is still being
+// NeedsPage reports whether somebody must be paged: the incident is still being
 // fought, somebody was to be woken for it, and nobody holds it.
-func (i Incident) PageOwed() bool {
-	return i.Status.Fighting() && !i.Paging.Held() && i.Paging.Round > 0
+func (i Incident) NeedsPage() bool {
+	return i.Status.Responding() && !i.Paging.Acknowledged() && i.Paging.Round > 0
 }
 
 // AlertRef is an alert that belongs to the incident. Counting its copies is
@@ -159,15 +159,15 @@ type Evidence struct {
 
 // Run is one playbook in this incident, pinned when it started.
 type Run struct {
-	Playbook string `json:"playbook"`
-	Title    string `json:"title"`
-	Digest   string `json:"digest"` // sha256 of the playbook's file
-	Plan     []Step `json:"plan"`
-	Consult  []Ask  `json:"consult,omitempty"` // affected teams to be asked before closing
+	Playbook string           `json:"playbook"`
+	Title    string           `json:"title"`
+	Digest   string           `json:"digest"` // sha256 of the playbook's file
+	Plan     []Step           `json:"plan"`
+	Consult  []ConsultRequest `json:"consult,omitempty"` // affected teams to be asked before closing
 }
 
-// Ask names an affected team that a playbook wants consulted.
-type Ask struct {
+// ConsultRequest names an affected team that a playbook wants consulted.
+type ConsultRequest struct {
 	Team     Department `json:"team"`
 	Blocking bool       `json:"blocking,omitempty"`
 }
@@ -202,8 +202,8 @@ type Step struct {
 	Outcome string     `json:"outcome,omitempty"` // what was done, or why it was skipped
 }
 
-// Settled reports whether nobody need look at the step again.
-func (s Step) Settled() bool { return s.Status == StepDone || s.Status == StepSkipped }
+// Finished reports whether nobody need look at the step again.
+func (s Step) Finished() bool { return s.Status == StepDone || s.Status == StepSkipped }
 
 // Run returns the run of a playbook and its place, or nil.
 func (i *Incident) Run(playbook string) *Run {
@@ -251,9 +251,9 @@ type Erasure struct {
 	Reason string    `json:"reason"`
 }
 
-// Hold is a legal hold: as long as it stands, nothing of the incident is
+// LegalHold is a legal hold: as long as it stands, nothing of the incident is
 // deleted by schedule.
-type Hold struct {
+type LegalHold struct {
 	By     PersonID  `json:"by"`
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
@@ -267,9 +267,9 @@ type Review struct {
 	Attendance []PersonID `json:"attendance,omitempty"`
 	Decisions  string     `json:"decisions,omitempty"`
 	// Exception is the reasoned exception to the actions gate that security endorsed.
-	Exception   string   `json:"exception,omitempty"`
-	ExceptionBy PersonID `json:"exception_by,omitempty"`
-	EndorsedBy  PersonID `json:"endorsed_by,omitempty"`
+	Waiver     string   `json:"exception,omitempty"`
+	WaivedBy   PersonID `json:"exception_by,omitempty"`
+	EndorsedBy PersonID `json:"endorsed_by,omitempty"`
 }
 
 // Postmortem is a written document and the record it stands for.
@@ -326,17 +326,17 @@ func (i Incident) MayRead(d Directory, p PersonID, now time.Time) bool {
 	case !i.Restricted, person.Responder, i.OpenedBy == p, slices.Contains(i.Access, p), len(i.RolesOf(p)) > 0:
 		return true
 	}
-	for _, name := range i.involved() {
-		if i.maySpeak(d, p, name, now) {
+	for _, name := range i.departmentsWithAccess() {
+		if i.represents(d, p, name, now) {
 			return true
 		}
 	}
 	return false
 }
 
-// involved lists the departments that may read along.
-func (i Incident) involved() []Department {
-	out := slices.Clone(i.Called)
+// departmentsWithAccess lists the departments that may read along.
+func (i Incident) departmentsWithAccess() []Department {
+	out := slices.Clone(i.InvolvedDepartments)
 	for _, c := range i.Consultations {
 		out = append(out, c.Team)
 	}

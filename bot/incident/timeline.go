@@ -15,70 +15,70 @@ type EventKind string
 
 // Everything that can stand in a timeline.
 const (
-	EventOpened             EventKind = "opened"
-	EventAlertAttached      EventKind = "alert_attached"
-	EventAlertCounted       EventKind = "alert_counted" // the 10th, 100th, ... copy
-	EventSourceNoted        EventKind = "source_noted"  // an outside system says resolved, assigned, ...
-	EventAcknowledged       EventKind = "acknowledged"
-	EventLapsed             EventKind = "acknowledgement_lapsed"
-	EventRound              EventKind = "page_round"   // a new round of paging begins
-	EventPageStarted        EventKind = "page_started" // committed before the call goes out
-	EventPaged              EventKind = "paged"
-	EventPageFailed         EventKind = "page_failed"
-	EventPageUnanswered     EventKind = "page_unanswered"
-	EventSeveritySet        EventKind = "severity_set"
-	EventRoleAssigned       EventKind = "role_assigned"
-	EventFactSet            EventKind = "fact_set"
-	EventCalled             EventKind = "departments_called"
-	EventNoted              EventKind = "noted"
-	EventEvidence           EventKind = "evidence_added"
-	EventUpdated            EventKind = "update_posted"
-	EventContained          EventKind = "contained"
-	EventResolved           EventKind = "resolved"
-	EventRecordEdited       EventKind = "record_edited"
-	EventSubmitted          EventKind = "submitted"
-	EventSigned             EventKind = "signed"
-	EventSignatureWithdrawn EventKind = "signature_withdrawn"
-	EventSignaturesVoided   EventKind = "signatures_voided"
-	EventAmended            EventKind = "amended"
-	EventObjected           EventKind = "objected"
-	EventObjectionClosed    EventKind = "objection_closed"
-	EventApproved           EventKind = "approved"
-	EventRevised            EventKind = "revised"
-	EventReopened           EventKind = "reopened"
-	EventDismissProposed    EventKind = "dismissal_proposed"
-	EventDismissed          EventKind = "dismissed"
-	EventMergedInto         EventKind = "merged_into" // in the incident that ends
-	EventMergedFrom         EventKind = "merged_from" // in the incident that goes on
-	EventSplitInto          EventKind = "split_into"  // in the incident that some alerts left
-	EventSplitFrom          EventKind = "split_from"  // in the incident they opened
-	EventHeld               EventKind = "legal_hold_set"
-	EventHoldReleased       EventKind = "legal_hold_released"
-	EventPlaybookStarted    EventKind = "playbook_started"
-	EventStepStarted        EventKind = "step_started"
-	EventStepDone           EventKind = "step_done"
-	EventStepSkipped        EventKind = "step_skipped"
-	EventStepLate           EventKind = "step_late"
-	EventConsulted          EventKind = "consulted"
-	EventAnswered           EventKind = "answered"
-	EventDelegated          EventKind = "delegated"
-	EventActionAdded        EventKind = "action_added"
-	EventActionDone         EventKind = "action_done"
-	EventAccessGranted      EventKind = "access_granted"
-	EventRestricted         EventKind = "restriction_set"
-	EventReviewScheduled    EventKind = "review_scheduled"
-	EventReviewConcluded    EventKind = "review_concluded"
-	EventExceptionProposed  EventKind = "exception_proposed"
-	EventExceptionEndorsed  EventKind = "exception_endorsed"
-	EventClosed             EventKind = "closed"
-	EventChannelOpened      EventKind = "channel_opened"
-	EventInvited            EventKind = "invited"
-	EventLinked             EventKind = "linked"
-	EventPostmortemWritten  EventKind = "postmortem_written"
-	EventPostmortemShared   EventKind = "postmortem_shared"
-	EventEffectFailed       EventKind = "effect_failed"
-	EventEraseProposed      EventKind = "erasure_proposed"
-	EventErased             EventKind = "texts_erased"
+	EventOpened              EventKind = "opened"
+	EventAlertAttached       EventKind = "alert_attached"
+	EventAlertCounted        EventKind = "alert_counted" // the 10th, 100th, ... copy
+	EventSourceNoted         EventKind = "source_noted"  // an outside system says resolved, assigned, ...
+	EventAcknowledged        EventKind = "acknowledged"
+	EventAckTimedOut         EventKind = "acknowledgement_lapsed"
+	EventRoundStarted        EventKind = "page_round"   // a new round of paging begins
+	EventPageStarted         EventKind = "page_started" // committed before the call goes out
+	EventPaged               EventKind = "paged"
+	EventPageFailed          EventKind = "page_failed"
+	EventPageUnanswered      EventKind = "page_unanswered"
+	EventSeveritySet         EventKind = "severity_set"
+	EventRoleAssigned        EventKind = "role_assigned"
+	EventFactSet             EventKind = "fact_set"
+	EventDepartmentsInvolved EventKind = "departments_called"
+	EventNoted               EventKind = "noted"
+	EventEvidence            EventKind = "evidence_added"
+	EventUpdated             EventKind = "update_posted"
+	EventContained           EventKind = "contained"
+	EventResolved            EventKind = "resolved"
+	EventRecordEdited        EventKind = "record_edited"
+	EventSubmitted           EventKind = "submitted"
+	EventSigned              EventKind = "signed"
+	EventSignatureWithdrawn  EventKind = "signature_withdrawn"
+	EventSignaturesVoided    EventKind = "signatures_voided"
+	EventAmended             EventKind = "amended"
+	EventObjected            EventKind = "objected"
+	EventObjectionClosed     EventKind = "objection_closed"
+	EventApproved            EventKind = "approved"
+	EventRevised             EventKind = "revised"
+	EventReopened            EventKind = "reopened"
+	EventDismissProposed     EventKind = "dismissal_proposed"
+	EventDismissed           EventKind = "dismissed"
+	EventMergedInto          EventKind = "merged_into" // in the incident that ends
+	EventMergedFrom          EventKind = "merged_from" // in the incident that goes on
+	EventSplitInto           EventKind = "split_into"  // in the incident that some alerts left
+	EventSplitFrom           EventKind = "split_from"  // in the incident they opened
+	EventLegalHoldSet        EventKind = "legal_hold_set"
+	EventLegalHoldReleased   EventKind = "legal_hold_released"
+	EventPlaybookStarted     EventKind = "playbook_started"
+	EventStepStarted         EventKind = "step_started"
+	EventStepDone            EventKind = "step_done"
+	EventStepSkipped         EventKind = "step_skipped"
+	EventStepLate            EventKind = "step_late"
+	EventConsulted           EventKind = "consulted"
+	EventAnswered            EventKind = "answered"
+	EventDelegated           EventKind = "delegated"
+	EventActionAdded         EventKind = "action_added"
+	EventActionDone          EventKind = "action_done"
+	EventAccessGranted       EventKind = "access_granted"
+	EventRestricted          EventKind = "restriction_set"
+	EventReviewScheduled     EventKind = "review_scheduled"
+	EventReviewConcluded     EventKind = "review_concluded"
+	EventWaiverProposed      EventKind = "exception_proposed"
+	EventWaiverEndorsed      EventKind = "exception_endorsed"
+	EventClosed              EventKind = "closed"
+	EventChannelOpened       EventKind = "channel_opened"
+	EventInvited             EventKind = "invited"
+	EventLinked              EventKind = "linked"
+	EventPostmortemWritten   EventKind = "postmortem_written"
+	EventPostmortemShared    EventKind = "postmortem_shared"
+	EventEffectFailed        EventKind = "effect_failed"
+	EventErasureProposed     EventKind = "erasure_proposed"
+	EventErased              EventKind = "texts_erased"
 )
 
 // Event is one entry of a timeline. What machines need stands in Fields (ids,
@@ -115,9 +115,9 @@ type Text struct {
 // Erased reports whether the text is gone.
 func (t Text) Erased() bool { return len(t.Salt) == 0 }
 
-// honest reports whether the text is the one that was recorded, or was erased
+// valid reports whether the text is the one that was recorded, or was erased
 // by those who may.
-func (t Text) honest(name string, allowed bool) bool {
+func (t Text) valid(name string, allowed bool) bool {
 	if t.Erased() {
 		return allowed && t.Value == ""
 	}
@@ -190,18 +190,18 @@ func chainHash(prev Head, e Event) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Fault is one thing that is wrong with a stored chain.
-type Fault struct {
-	Seq  int    `json:"seq"`
-	What string `json:"what"`
+// ChainError is one thing that is wrong with a stored chain.
+type ChainError struct {
+	Seq    int    `json:"seq"`
+	Reason string `json:"what"`
 }
 
 // Verify recomputes a stored chain up to the head that was kept (and whose MAC
 // the caller has checked). It finds a changed, removed, inserted or reordered
 // event, a changed text, one that is gone without an erasure on record, a cut
 // tail, and another incident's chain.
-func Verify(id ID, events []Event, kept Head) []Fault {
-	var faults []Fault
+func Verify(id ID, events []Event, kept Head) []ChainError {
+	var faults []ChainError
 	erased := map[TextRef]bool{} // what legal and security had erased, as the chain itself says
 	for _, e := range events {
 		if e.Kind == EventErased {
@@ -213,21 +213,21 @@ func Verify(id ID, events []Event, kept Head) []Fault {
 	head := Genesis(id)
 	for n, e := range events {
 		if e.Seq != n+1 {
-			return append(faults, Fault{n + 1, fmt.Sprintf("expected event %d, found %d: an event was removed, inserted or reordered", n+1, e.Seq)})
+			return append(faults, ChainError{n + 1, fmt.Sprintf("expected event %d, found %d: an event was removed, inserted or reordered", n+1, e.Seq)})
 		}
 		for _, name := range slices.Sorted(maps.Keys(e.Texts)) {
 			t := e.Texts[name]
-			if !t.honest(name, erased[TextRef{e.Seq, name}]) {
-				faults = append(faults, Fault{e.Seq, "text " + name + " is not the one that was recorded, or is gone though nobody erased it"})
+			if !t.valid(name, erased[TextRef{e.Seq, name}]) {
+				faults = append(faults, ChainError{e.Seq, "text " + name + " is not the one that was recorded, or is gone though nobody erased it"})
 			}
 		}
 		if want := chainHash(head, e); e.Hash != want {
-			return append(faults, Fault{e.Seq, "the event was changed, or is not this incident's"})
+			return append(faults, ChainError{e.Seq, "the event was changed, or is not this incident's"})
 		}
 		head = Head{Seq: e.Seq, Hash: e.Hash}
 	}
 	if head != kept {
-		faults = append(faults, Fault{head.Seq, fmt.Sprintf("the chain ends at event %d, the kept head is event %d: the tail was cut or replaced", head.Seq, kept.Seq)})
+		faults = append(faults, ChainError{head.Seq, fmt.Sprintf("the chain ends at event %d, the kept head is event %d: the tail was cut or replaced", head.Seq, kept.Seq)})
 	}
 	return faults
 }

@@ -117,21 +117,21 @@ func TestCanonicalJSON(t *testing.T) {
 
 func TestPaging(t *testing.T) {
 	page := func(w *world, route int) Command {
-		return Command{Verb: VerbPage, Round: w.inc.Paging.Round, Route: route}
+		return Command{Verb: VerbPage, Round: w.inc.Paging.Round, EscalationStep: route}
 	}
 	t.Run("routes follow each other, then a new round", func(t *testing.T) {
 		w := given(t, Triage)
 		w.must("", page(w, 0))
-		w.must("", Command{Verb: VerbPageFailed, Round: 1, Route: 0, Text: "500"})
-		if w.inc.Paging.Route != 1 {
+		w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"})
+		if w.inc.Paging.EscalationStep != 1 {
 			t.Fatal("the next route does not go at once")
 		}
-		if events, _ := w.as("", Command{Verb: VerbPageFailed, Round: 1, Route: 0, Text: "500"}); len(events) != 0 {
+		if events, _ := w.as("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"}); len(events) != 0 {
 			t.Error("a second failure of one route was said again")
 		}
-		w.must("", Command{Verb: VerbPageTimeout, Round: 1, Route: 1})
-		w.must("", Command{Verb: VerbPageTimeout, Round: 1, Route: 2})
-		if w.inc.Paging.Round != 2 || w.inc.Paging.Route != 0 {
+		w.must("", Command{Verb: VerbPageTimeout, Round: 1, EscalationStep: 1})
+		w.must("", Command{Verb: VerbPageTimeout, Round: 1, EscalationStep: 2})
+		if w.inc.Paging.Round != 2 || w.inc.Paging.EscalationStep != 0 {
 			t.Errorf("%+v", w.inc.Paging)
 		}
 		if PageKey(w.inc.ID, 2) != "INC-7/2" {
@@ -163,38 +163,38 @@ func TestPaging(t *testing.T) {
 		w.must("eng1", Command{Verb: VerbNote, Text: "still at it"})
 		w.now = w.now.Add(25 * time.Minute)
 		w.must("eng2", Command{Verb: VerbNote, Text: "somebody else"})
-		if events, _ := w.as("", Command{Verb: VerbLapse}); len(events) != 0 {
+		if events, _ := w.as("", Command{Verb: VerbAckTimeout}); len(events) != 0 {
 			t.Fatal("lapsed too early")
 		}
 		w.now = w.now.Add(5 * time.Minute)
-		w.must("", Command{Verb: VerbLapse})
-		if !w.inc.PageOwed() || w.inc.Commander != "" || w.inc.Paging.Round != 2 {
+		w.must("", Command{Verb: VerbAckTimeout})
+		if !w.inc.NeedsPage() || w.inc.Commander != "" || w.inc.Paging.Round != 2 {
 			t.Errorf("%+v", w.inc.Paging)
 		}
 		w = given(t, Active)
 		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev3})
 		w.now = w.now.AddDate(0, 0, 1)
-		if events, _ := w.as("", Command{Verb: VerbLapse}); len(events) != 0 {
+		if events, _ := w.as("", Command{Verb: VerbAckTimeout}); len(events) != 0 {
 			t.Error("a sev3 lapsed")
 		}
 	})
 	t.Run("a quiet severity wakes nobody, until it is raised", func(t *testing.T) {
 		w := newWorld(t)
-		w.policy.Quiet = Sev4
+		w.policy.NoPageFrom = Sev4
 		w.must("eng1", Command{Verb: VerbOpen, Title: "a report", Severity: Sev4})
-		if w.inc.PageOwed() || w.inc.Paging.Round != 0 {
+		if w.inc.NeedsPage() || w.inc.Paging.Round != 0 {
 			t.Fatalf("%+v", w.inc.Paging)
 		}
 		w.refused("", page(w, 0), CodeConflict)
 		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev3})
-		if !w.inc.PageOwed() {
+		if !w.inc.NeedsPage() {
 			t.Error("raised, and nobody is paged")
 		}
 	})
 	t.Run("reopened, it pages anew", func(t *testing.T) {
 		w := given(t, Closed)
 		w.must("eng1", Command{Verb: VerbReopen, Text: "it is back"})
-		if !w.inc.PageOwed() || w.inc.Submission != nil || len(w.inc.Signatures) != 0 {
+		if !w.inc.NeedsPage() || w.inc.Submission != nil || len(w.inc.Signatures) != 0 {
 			t.Errorf("%+v", w.inc.Paging)
 		}
 	})
@@ -233,8 +233,8 @@ func TestSuspectedPersonalDataCallsAtOnce(t *testing.T) {
 	}
 	w.refused("eng1", Command{Verb: VerbSetFact, Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}}, CodeInvalid)
 	w.must("eng1", Command{Verb: VerbSetFact, Text: "rows in the log", Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}})
-	if fmt.Sprint(w.inc.Called) != "[legal communications dpo]" || !w.inc.MayRead(w.dir, "leg1", w.now) || w.inc.MayRead(w.dir, "pay1", w.now) {
-		t.Errorf("called %v", w.inc.Called)
+	if fmt.Sprint(w.inc.InvolvedDepartments) != "[legal communications dpo]" || !w.inc.MayRead(w.dir, "leg1", w.now) || w.inc.MayRead(w.dir, "pay1", w.now) {
+		t.Errorf("called %v", w.inc.InvolvedDepartments)
 	}
 	w.must("eng1", Command{Verb: VerbGrant, Person: "pay1", Text: "owns the table"})
 	if !w.inc.MayRead(w.dir, "pay1", w.now) {
@@ -245,7 +245,7 @@ func TestSuspectedPersonalDataCallsAtOnce(t *testing.T) {
 func TestWhoMaySpeakAtAll(t *testing.T) {
 	w := given(t, Active)
 	env := Env{Now: w.now, Directory: w.dir, Policy: w.policy}
-	if _, err := Decide(Command{Verb: VerbNote, Text: "x", By: Handle{DoorSlack, "U99"}}, w.inc, env); CodeOf(err) != CodeForbidden {
+	if _, err := Decide(Command{Verb: VerbNote, Text: "x", By: Identity{ProviderSlack, "U99"}}, w.inc, env); CodeOf(err) != CodeForbidden {
 		t.Errorf("a handle that is nobody: %v", err)
 	}
 	w.refused("out1", Command{Verb: VerbNote, Text: "x"}, CodeForbidden)

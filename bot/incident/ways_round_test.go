@@ -37,7 +37,7 @@ func mergedFrom(t *testing.T, from *world) *world {
 		t.Fatal(err)
 	}
 	into.commit(theirs)
-	if into.inc.Severity.Worse(Sev4) {
+	if into.inc.Severity.MoreSevereThan(Sev4) {
 		into.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
 	}
 	return into
@@ -179,7 +179,7 @@ func TestMergeKeepsTheWorst(t *testing.T) {
 	}
 	a.commit(mine)
 	b.commit(theirs)
-	if b.inc.Severity != Sev1 || b.inc.Facts.PersonalData != PersonalSuspected || fmt.Sprint(b.inc.Called) != "[legal communications dpo]" ||
+	if b.inc.Severity != Sev1 || b.inc.Facts.PersonalData != PersonalSuspected || fmt.Sprint(b.inc.InvolvedDepartments) != "[legal communications dpo]" ||
 		b.inc.Status != Resolved || fmt.Sprint(b.inc.MergedFrom) != "[INC-7]" {
 		t.Errorf("%+v", b.inc)
 	}
@@ -218,14 +218,14 @@ func TestMergeKeepsTheWorst(t *testing.T) {
 
 func TestSteps(t *testing.T) {
 	w := given(t, Active)
-	w.must("", Command{Verb: VerbStartPlay, Runs: []Run{{Playbook: "second", Plan: []Step{{ID: "look"}, {ID: "more"}}}}})
+	w.must("", Command{Verb: VerbStartPlaybook, Runs: []Run{{Playbook: "second", Plan: []Step{{ID: "look"}, {ID: "more"}}}}})
 	w.refused("eng1", Command{Verb: VerbStepDone, Step: "look"}, CodeInvalid)
 	w.must("eng1", Command{Verb: VerbStepDone, Step: "second/look"})
 	w.must("eng1", Command{Verb: VerbStepDone, Step: "more"})
-	if _, s := w.inc.Step("leaked/look"); s.Settled() {
+	if _, s := w.inc.Step("leaked/look"); s.Finished() {
 		t.Error("the other run's step is done as well")
 	}
-	if events, err := w.as("", Command{Verb: VerbStartSteps, Step: "more"}); len(events) > 0 || err != nil {
+	if events, err := w.as("", Command{Verb: VerbStartStep, Step: "more"}); len(events) > 0 || err != nil {
 		t.Errorf("a settled step starts: %v", err)
 	}
 	if _, err := w.as("eng1", Command{Verb: VerbStepDone, Step: "dance"}); !strings.Contains(err.Error(), "still open: rotate, look") {
@@ -241,12 +241,12 @@ func TestSteps(t *testing.T) {
 func TestWhoMaySay(t *testing.T) {
 	w := given(t, Active)
 	w.inc.Restricted = false
-	bots := []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlay, VerbStartSteps, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
-		VerbPageTimeout, VerbLapse, VerbLink, VerbInvited, VerbWritten, VerbShared, VerbEffectFailed}
+	bots := []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
+		VerbPageTimeout, VerbAckTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed}
 	for _, v := range bots {
 		w.refused("eng1", Command{Verb: v, Text: "x", Links: map[string]string{"a": "b"}, People: []PersonID{"out1"}, Step: "look", Item: "F", Effect: "e"}, CodeForbidden)
 	}
-	shared := []Verb{VerbNote, VerbUpdate, VerbConsult, VerbCall, VerbStepDone}
+	shared := []Verb{VerbNote, VerbUpdate, VerbConsult, VerbInvolve, VerbStepDone}
 	for v := range matrix {
 		_, err := w.as("", Command{Verb: v, Text: "x", Step: "look", Department: Legal})
 		if allowed := slices.Contains(shared, v) || slices.Contains(bots, v); (CodeOf(err) == CodeForbidden) == allowed {
@@ -266,7 +266,7 @@ func TestReadersDoNotPublish(t *testing.T) {
 	w.refused("pay1", public, CodeForbidden)
 	for _, p := range []PersonID{"eng1", "sec2", "leg1"} {
 		w := given(t, Active)
-		w.must("eng1", Command{Verb: VerbCall, Department: Legal})
+		w.must("eng1", Command{Verb: VerbInvolve, Department: Legal})
 		w.must(p, public)
 		w.must(p, Command{Verb: VerbRestrict})
 	}

@@ -16,42 +16,42 @@ const (
 )
 
 // alertVerbs are the verbs about alerts, besides those about one incident.
-func alertVerbs() []WordVerb {
-	return []WordVerb{
+func alertVerbs() []VerbSpec {
+	return []VerbSpec{
 		{Name: "alerts", Usage: "[watched | dropped | maintenance] | promote A17 [sev1…sev4] [into INC-42]", Help: "list the alerts that opened nothing, or make an incident of one",
-			Examples: []string{"alerts", "alerts dropped", "alerts promote A17 sev2", "alerts promote A17 into INC-42"}, Next: append(names(Shelves()), "promote"), read: readAlerts},
+			Examples: []string{"alerts", "alerts dropped", "alerts promote A17 sev2", "alerts promote A17 into INC-42"}, Next: append(names(Dispositions()), "promote"), read: readAlerts},
 		{Name: "explain", Usage: "A17 | D2041", Help: "say why an alert, or a delivery, was treated as it was: each rule tried, and the values it compared",
 			Examples: []string{"explain A17", "explain D2041"}, read: readExplain},
 		{Name: "maintenance", Usage: "[add WHEN CONDITION because REASON | end ID]", Help: "keep alerts of planned work from opening anything, for at most 7 days; they are kept and listed",
 			Examples: []string{"maintenance", `maintenance add 2h project == "web" because the database moves`,
 				`maintenance add 22:00 to 23:30 source == "sentry" because of the release`, "maintenance end 3"}, Next: []string{"add", "list", "end"}, read: readMaintenance},
 		{Name: "split", Usage: "[INC-42] alerts A3,A4 [sev1…sev4] TITLE [because REASON]", Help: "let some alerts be another incident; both histories stay",
-			Examples: []string{"split alerts A3,A4 Somebody else uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"}, Next: []string{"alerts"}, Needs: true, read: readSplit},
+			Examples: []string{"split alerts A3,A4 Somebody else uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"}, Next: []string{"alerts"}, NeedsIncident: true, read: readSplit},
 		{Name: "hold", Usage: "[release] because REASON", Help: "a legal hold: nothing of the incident is deleted by schedule; legal and security may",
-			Examples: []string{"hold because the regulator asked for it", "hold release because the case is closed"}, Next: []string{"release"}, Needs: true, read: readHold},
+			Examples: []string{"hold because the regulator asked for it", "hold release because the case is closed"}, Next: []string{"release"}, NeedsIncident: true, read: readHold},
 	}
 }
 
-func readAlerts(p *phrase, w *Words) error {
+func readAlerts(p *argParser, w *ParsedCommand) error {
 	if p.take("promote") {
 		return readPromote(p, w)
 	}
 	p.take("list")
-	w.Query, w.Errand = QueryAlerts, &Errand{Query: QueryAlerts, Shelf: ShelfWatched}
+	w.Query, w.AlertRequest = QueryAlerts, &AlertRequest{Query: QueryAlerts, Disposition: DispositionWatched}
 	word, ok := p.next()
 	if !ok {
 		return nil
 	}
-	shelf := Shelf(strings.ToLower(word.text))
-	if !slices.Contains(Shelves(), shelf) {
-		return Invalid("shelf", "%s", unknownWord("a kind of kept alerts", word.text, append(names(Shelves()), "promote"), ""))
+	shelf := Disposition(strings.ToLower(word.text))
+	if !slices.Contains(Dispositions(), shelf) {
+		return Invalid("shelf", "%s", unknownWord("a kind of kept alerts", word.text, append(names(Dispositions()), "promote"), ""))
 	}
-	w.Errand.Shelf = shelf
+	w.AlertRequest.Disposition = shelf
 	return nil
 }
 
 // readPromote reads "A17 [sev2] [into INC-42]".
-func readPromote(p *phrase, w *Words) error {
+func readPromote(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb, w.Command.For = VerbPromote, 0
 	ids, err := p.alerts()
 	if err != nil {
@@ -76,7 +76,7 @@ func readPromote(p *phrase, w *Words) error {
 		break
 	}
 	if word, ok := p.peek(); ok {
-		return Invalid("severity", "what is %q? write alerts promote A17 sev2", clip(word.text))
+		return Invalid("severity", "what is %q? write alerts promote A17 sev2", truncate(word.text))
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func readPromote(p *phrase, w *Words) error {
 var alertWord = regexp.MustCompile(`(?i)^[a#]?(\d{1,18})$`)
 
 // alerts takes ids of alerts: "A3,A4", "A3, 4 and #5".
-func (p *phrase) alerts() ([]int64, error) {
+func (p *argParser) alerts() ([]int64, error) {
 	var out []int64
 	for {
 		word, ok := p.peek()
@@ -121,31 +121,31 @@ func (p *phrase) alerts() ([]int64, error) {
 	return out, nil
 }
 
-func readExplain(p *phrase, w *Words) error {
-	w.Query, w.Errand = QueryExplain, &Errand{Query: QueryExplain}
+func readExplain(p *argParser, w *ParsedCommand) error {
+	w.Query, w.AlertRequest = QueryExplain, &AlertRequest{Query: QueryExplain}
 	word, ok := p.next()
 	if !ok {
 		return p.missing("alert")
 	}
 	if m := deliveryWord.FindStringSubmatch(word.text); m != nil {
-		w.Errand.Delivery, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+		w.AlertRequest.Delivery, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 		return nil
 	}
 	if m := alertWord.FindStringSubmatch(word.text); m != nil {
-		w.Errand.Alert, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+		w.AlertRequest.Alert, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 		return nil
 	}
-	return Invalid("alert", "%q is neither an alert, such as A17, nor a delivery, such as D2041", clip(word.text))
+	return Invalid("alert", "%q is neither an alert, such as A17, nor a delivery, such as D2041", truncate(word.text))
 }
 
 var deliveryWord = regexp.MustCompile(`(?i)^d(\d{1,18})$`)
 
-func readMaintenance(p *phrase, w *Words) error {
-	w.Query, w.Errand = QueryMaintenance, &Errand{Query: QueryMaintenance}
+func readMaintenance(p *argParser, w *ParsedCommand) error {
+	w.Query, w.AlertRequest = QueryMaintenance, &AlertRequest{Query: QueryMaintenance}
 	switch {
 	case p.take("add"):
-		window, err := p.window()
-		w.Errand.Add = window
+		window, err := p.maintenanceWindow()
+		w.AlertRequest.Add = window
 		return err
 	case p.take("end", "stop"):
 		word, _ := p.next()
@@ -153,7 +153,7 @@ func readMaintenance(p *phrase, w *Words) error {
 		if m == nil {
 			return Invalid("id", "say which window by its number, such as maintenance end 3; maintenance lists them")
 		}
-		w.Errand.End, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
+		w.AlertRequest.End, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 		return nil
 	}
 	p.take("list")
@@ -165,13 +165,13 @@ func readMaintenance(p *phrase, w *Words) error {
 
 var windowWord = regexp.MustCompile(`(?i)^[m#]?(\d{1,18})$`)
 
-// window reads "WHEN CONDITION because REASON". WHEN is "2h", "until 18:00",
+// maintenanceWindow reads "WHEN CONDITION because REASON". WHEN is "2h", "until 18:00",
 // or "22:00 to 23:30".
-func (p *phrase) window() (*Maintenance, error) {
-	m := &Maintenance{From: p.Now, Owner: p.Who}
+func (p *argParser) maintenanceWindow() (*MaintenanceWindow, error) {
+	m := &MaintenanceWindow{From: p.Now, Owner: p.Who}
 	at := p.pos
 	p.take("for")
-	if span, ok := p.span(); ok {
+	if span, ok := p.length(); ok {
 		m.To = p.Now.Add(span)
 	} else if p.pos = at; p.take("until", "till") {
 		if m.To, ok = p.when(future); !ok {
@@ -195,12 +195,12 @@ func (p *phrase) window() (*Maintenance, error) {
 	if !ok {
 		return nil, Invalid("reason", "say why: %s", p.verb.Examples[1])
 	}
-	m.When, m.Reason = straight(condition), p.free()
+	m.When, m.Reason = straightenQuotes(condition), p.freeText()
 	return m, nil
 }
 
-// straight undoes the quotes that phones make of those people type.
-func straight(s string) string {
+// straightenQuotes undoes the quotes that phones make of those people type.
+func straightenQuotes(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '‘' || r == '’' || r == '‚':
@@ -213,7 +213,7 @@ func straight(s string) string {
 }
 
 // readSplit reads "alerts A3,A4 [sev2] TITLE [because REASON]".
-func readSplit(p *phrase, w *Words) error {
+func readSplit(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbSplit
 	p.take("alerts", "alert")
 	ids, err := p.alerts()
@@ -223,9 +223,9 @@ func readSplit(p *phrase, w *Words) error {
 	w.Command.Alerts = ids
 	p.severity(&w.Command)
 	if title, ok := p.cut("because"); ok {
-		w.Command.Title, w.Command.Text = p.readable(strings.Trim(title, quotes)), p.free()
+		w.Command.Title, w.Command.Text = p.readable(strings.Trim(title, quotes)), p.freeText()
 	} else {
-		w.Command.Title = p.free()
+		w.Command.Title = p.freeText()
 	}
 	if w.Command.Title == "" {
 		return Invalid("title", "give the new incident a title: split alerts A3,A4 TITLE")
@@ -233,10 +233,10 @@ func readSplit(p *phrase, w *Words) error {
 	return nil
 }
 
-func readHold(p *phrase, w *Words) error {
-	w.Command.Verb = VerbHold
+func readHold(p *argParser, w *ParsedCommand) error {
+	w.Command.Verb = VerbSetLegalHold
 	if p.take("release", "off", "end") {
-		w.Command.Verb = VerbReleaseHold
+		w.Command.Verb = VerbReleaseLegalHold
 	}
 	p.take("hold")
 	w.Command.Text = p.reason()

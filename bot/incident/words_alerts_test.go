@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-func alertWords(t *testing.T, text string) (Words, error) {
+func alertWords(t *testing.T, text string) (ParsedCommand, error) {
 	t.Helper()
 	w := given(t, Active)
-	return ParseWords(text, WordContext{Who: "eng1", Directory: w.dir, Now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)})
+	return ParseCommandLine(text, ParseContext{Who: "eng1", Directory: w.dir, Now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)})
 }
 
 func TestWordsAboutAlerts(t *testing.T) {
-	for text, want := range map[string]Errand{
-		"alerts":             {Query: QueryAlerts, Shelf: ShelfWatched},
-		"alerts dropped":     {Query: QueryAlerts, Shelf: ShelfDropped},
-		"alerts maintenance": {Query: QueryAlerts, Shelf: ShelfMaintenance},
+	for text, want := range map[string]AlertRequest{
+		"alerts":             {Query: QueryAlerts, Disposition: DispositionWatched},
+		"alerts dropped":     {Query: QueryAlerts, Disposition: DispositionDropped},
+		"alerts maintenance": {Query: QueryAlerts, Disposition: DispositionMaintenance},
 		"explain A17":        {Query: QueryExplain, Alert: 17},
 		"explain d2041":      {Query: QueryExplain, Delivery: 2041},
 		"maintenance":        {Query: QueryMaintenance},
 		"maintenance end #3": {Query: QueryMaintenance, End: 3},
 	} {
 		w, err := alertWords(t, text)
-		if err != nil || w.Errand == nil || *w.Errand != want {
-			t.Errorf("%s: %+v, %v", text, w.Errand, err)
+		if err != nil || w.AlertRequest == nil || *w.AlertRequest != want {
+			t.Errorf("%s: %+v, %v", text, w.AlertRequest, err)
 		}
 	}
 }
 
 func TestMaintenanceWindowAsTyped(t *testing.T) {
 	noon := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
-	for text, want := range map[string]Maintenance{
+	for text, want := range map[string]MaintenanceWindow{
 		`maintenance add 2h project == "web" because the database moves`:              {From: noon, To: noon.Add(2 * time.Hour), When: `project == "web"`, Reason: "the database moves"},
 		`maintenance add 3 days source == "sentry" because x`:                         {From: noon, To: noon.Add(72 * time.Hour), When: `source == "sentry"`, Reason: "x"},
 		`maintenance add until 18:00 title contains “because” because it says so`:     {From: noon, To: noon.Add(6 * time.Hour), When: `title contains "because"`, Reason: "it says so"},
@@ -40,8 +40,8 @@ func TestMaintenanceWindowAsTyped(t *testing.T) {
 	} {
 		want.Owner = "eng1"
 		w, err := alertWords(t, text)
-		if err != nil || w.Errand.Add == nil || *w.Errand.Add != want {
-			t.Errorf("%s: %+v, %v", text, w.Errand, err)
+		if err != nil || w.AlertRequest.Add == nil || *w.AlertRequest.Add != want {
+			t.Errorf("%s: %+v, %v", text, w.AlertRequest, err)
 		}
 	}
 	for _, text := range []string{"maintenance add 2h sample", "maintenance add whenever sample because x", "maintenance end soon", "maintenance stop", "maintenance frobnicate"} {
@@ -76,7 +76,7 @@ func TestSplitAndPromoteAsTyped(t *testing.T) {
 		t.Errorf("an incident behind release: %+v", w.Command)
 	}
 	w, err = alertWords(t, "hold INC-42 release because it is over")
-	if c := w.Command; err != nil || c.Verb != VerbReleaseHold || c.Text != "it is over" {
+	if c := w.Command; err != nil || c.Verb != VerbReleaseLegalHold || c.Text != "it is over" {
 		t.Errorf("%+v, %v", c, err)
 	}
 }
@@ -109,7 +109,7 @@ func TestSplitKeepsBothHistories(t *testing.T) {
 			inc = Apply(inc, e)
 		}
 		if inc.Status != Triage || inc.SplitFrom != w.inc.ID || len(inc.Alerts) != 1 || inc.Alerts[0].Alert != 33 || inc.Severity != severity ||
-			inc.Restricted != restricted || inc.Title != "another key" || !inc.PageOwed() {
+			inc.Restricted != restricted || inc.Title != "another key" || !inc.NeedsPage() {
 			t.Errorf("%s: the new incident is %+v", status, inc)
 		}
 	}
@@ -141,29 +141,29 @@ func TestSplitIsRefused(t *testing.T) {
 
 func TestLegalHoldIsForLegalAndSecurity(t *testing.T) {
 	w := given(t, Closed)
-	if _, err := w.as("eng1", Command{Verb: VerbHold, Text: "x"}); CodeOf(err) != CodeForbidden {
+	if _, err := w.as("eng1", Command{Verb: VerbSetLegalHold, Text: "x"}); CodeOf(err) != CodeForbidden {
 		t.Errorf("by engineering: %v", err)
 	}
-	if _, err := w.as("sec1", Command{Verb: VerbHold}); CodeOf(err) != CodeInvalid {
+	if _, err := w.as("sec1", Command{Verb: VerbSetLegalHold}); CodeOf(err) != CodeInvalid {
 		t.Errorf("without a reason: %v", err)
 	}
-	w.must("leg1", Command{Verb: VerbHold, Text: "the regulator asked"})
-	if w.inc.Hold == nil || w.inc.Hold.By != "leg1" || w.inc.Status != Closed {
-		t.Errorf("%+v", w.inc.Hold)
+	w.must("leg1", Command{Verb: VerbSetLegalHold, Text: "the regulator asked"})
+	if w.inc.LegalHold == nil || w.inc.LegalHold.By != "leg1" || w.inc.Status != Closed {
+		t.Errorf("%+v", w.inc.LegalHold)
 	}
-	w.must("sec1", Command{Verb: VerbReleaseHold, Text: "the case is closed"})
-	if w.inc.Hold != nil {
+	w.must("sec1", Command{Verb: VerbReleaseLegalHold, Text: "the case is closed"})
+	if w.inc.LegalHold != nil {
 		t.Error("it is still held")
 	}
 	source, target := given(t, Active), given(t, Active)
 	target.inc.ID = 8
-	source.must("eng1", Command{Verb: VerbCall, Department: Legal, Text: "x"})
-	source.must("leg1", Command{Verb: VerbHold, Text: "the regulator asked"})
+	source.must("eng1", Command{Verb: VerbInvolve, Department: Legal, Text: "x"})
+	source.must("leg1", Command{Verb: VerbSetLegalHold, Text: "the regulator asked"})
 	_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, source.inc, target.inc, splitEnv(source))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if target.commit(theirs); target.inc.Hold == nil {
+	if target.commit(theirs); target.inc.LegalHold == nil {
 		t.Error("a merge lost the hold")
 	}
 }

@@ -11,7 +11,7 @@ import (
 var incidentWord = regexp.MustCompile(`(?i)^inc-\d+[,:]?$`)
 
 // incident takes "INC-42", if it comes.
-func (p *phrase) incident() (ID, bool) {
+func (p *argParser) incident() (ID, bool) {
 	word, ok := p.peek()
 	if !ok || word.quoted || !incidentWord.MatchString(word.text) {
 		return 0, false
@@ -24,15 +24,15 @@ func (p *phrase) incident() (ID, bool) {
 	return id, true
 }
 
-// late takes an incident that is named after the words that it could follow.
-func (p *phrase) late(w *Words) {
+// trailingIncident takes an incident that is named after the words that it could follow.
+func (p *argParser) trailingIncident(w *ParsedCommand) {
 	if id, ok := p.incident(); ok {
 		w.Command.For = id
 	}
 }
 
 // department takes the name of a department or team, or its user group's mention.
-func (p *phrase) department() (Department, error) {
+func (p *argParser) department() (Department, error) {
 	word, ok := p.next()
 	if !ok {
 		return "", p.missing("department")
@@ -61,12 +61,12 @@ func (p *phrase) department() (Department, error) {
 	return "", Unknown("department", "%s", unknownWord("a department", name, known, ""))
 }
 
-// longestName is how many words a person's name is looked for in.
-const longestName = 5
+// maxNameWords is how many words a person's name is looked for in.
+const maxNameWords = 5
 
 // person takes somebody: a mention, "@name", an e-mail address, a name of one
 // or more words, or "me".
-func (p *phrase) person(field string) (PersonID, error) {
+func (p *argParser) person(field string) (PersonID, error) {
 	word, ok := p.peek()
 	if !ok {
 		return "", p.missing(field)
@@ -77,19 +77,19 @@ func (p *phrase) person(field string) (PersonID, error) {
 	}
 	if m := wrapped.FindStringSubmatch(word.text); m != nil && m[1] == "@" {
 		p.next()
-		if person, ok := p.Directory.Resolve(Handle{DoorSlack, m[2]}); ok {
+		if person, ok := p.Directory.Resolve(Identity{ProviderSlack, m[2]}); ok {
 			return person.ID, nil
 		}
 		return "", Unknown(field, "%s is nobody the configuration knows; have an administrator add them under people", firstOf(m[3], m[2]))
 	}
 	at, end := p.pos, 0
 	var found []Person
-	for n := 0; n < longestName; n++ {
+	for n := 0; n < maxNameWords; n++ {
 		if _, ok := p.next(); !ok {
 			break
 		}
 		name := strings.Trim(strings.TrimFunc(p.text[at:p.pos], isSpace), quotes+",;:@")
-		if hits := p.called(name); len(hits) > 0 {
+		if hits := p.peopleNamed(name); len(hits) > 0 {
 			found, end = hits, p.pos
 		}
 		if word.quoted {
@@ -114,14 +114,14 @@ func (p *phrase) person(field string) (PersonID, error) {
 	}
 	var which []string
 	for _, person := range found {
-		which = append(which, person.Name+" ("+firstOf(person.Handle(DoorMail), string(person.ID))+")")
+		which = append(which, person.Name+" ("+firstOf(person.IDAt(ProviderMail), string(person.ID))+")")
 	}
 	return "", Invalid(field, "%q could be %s; write the e-mail address", strings.TrimFunc(p.text[at:end], isSpace), strings.Join(which, " or "))
 }
 
-// called lists who goes by a name: the whole one, an address, a handle, or, if
+// peopleNamed lists who goes by a name: the whole one, an address, a handle, or, if
 // none of these, a given name.
-func (p *phrase) called(name string) []Person {
+func (p *argParser) peopleNamed(name string) []Person {
 	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "mailto:") {
 		name = strings.TrimPrefix(m[2], "mailto:")
 	}
@@ -131,10 +131,10 @@ func (p *phrase) called(name string) []Person {
 	}
 	for _, person := range p.Directory.People {
 		given, _, _ := strings.Cut(person.Name, " ")
-		local, _, _ := strings.Cut(person.Handle(DoorMail), "@")
+		local, _, _ := strings.Cut(person.IDAt(ProviderMail), "@")
 		switch {
-		case strings.EqualFold(person.Name, name), strings.EqualFold(person.Handle(DoorMail), name),
-			person.Handle(DoorSlack) == name, person.Handle(DoorLocal) == name, string(person.ID) == name:
+		case strings.EqualFold(person.Name, name), strings.EqualFold(person.IDAt(ProviderMail), name),
+			person.IDAt(ProviderSlack) == name, person.IDAt(ProviderLocal) == name, string(person.ID) == name:
 			exact = append(exact, person)
 		case strings.EqualFold(given, name), strings.EqualFold(local, name):
 			loose = append(loose, person)
@@ -147,7 +147,7 @@ func (p *phrase) called(name string) []Person {
 }
 
 // readFact reads "NAME VALUE [because REASON]".
-func readFact(p *phrase, w *Words) error {
+func readFact(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbSetFact
 	word, ok := p.next()
 	if !ok {
@@ -177,7 +177,7 @@ func readFact(p *phrase, w *Words) error {
 	return nil
 }
 
-func (p *phrase) factValue(f *FactChange) error {
+func (p *argParser) factValue(f *FactChange) error {
 	switch f.Name {
 	case FactOccurred, FactDetected, FactClassified:
 		return p.factInstant(f)
@@ -208,13 +208,13 @@ func (p *phrase) factValue(f *FactChange) error {
 		}
 	case FactTimeZone:
 		if _, err := time.LoadLocation(f.Value); err != nil || f.Value == "Local" {
-			return Invalid("value", "%q is no time zone; write it as Europe/Paris", clip(f.Value))
+			return Invalid("value", "%q is no time zone; write it as Europe/Paris", truncate(f.Value))
 		}
 	}
 	return nil
 }
 
-func (p *phrase) factInstant(f *FactChange) error {
+func (p *argParser) factInstant(f *FactChange) error {
 	at, ok := p.when(past)
 	if !ok {
 		return p.notTime("value")
@@ -224,7 +224,7 @@ func (p *phrase) factInstant(f *FactChange) error {
 }
 
 // factAffected reads "WHO controller|processor [COUNT] [told TIME]".
-func (p *phrase) factAffected(f *FactChange) error {
+func (p *argParser) factAffected(f *FactChange) error {
 	a := &Affected{}
 	f.Affected = a
 	var who []string

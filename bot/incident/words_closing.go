@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-func readRecord(p *phrase, w *Words) error {
+func readRecord(p *argParser, w *ParsedCommand) error {
 	switch {
 	case p.take("show", "read"):
 		w.Query = QueryRecord
-		p.late(w)
+		p.trailingIncident(w)
 		return nil
 	case p.take("submit"):
 		w.Command.Verb = VerbSubmit
-		p.late(w)
+		p.trailingIncident(w)
 		return nil
 	case p.take("set"):
-		p.late(w)
+		p.trailingIncident(w)
 		w.Command.Verb = VerbEditRecord
 		field, err := p.recordField()
 		if err != nil {
 			return err
 		}
-		w.Command.Record = map[string]string{field: p.free()}
+		w.Command.Record = map[string]string{field: p.freeText()}
 		return nil
 	}
 	if word, ok := p.next(); ok && word.text != "edit" {
@@ -36,7 +36,7 @@ func readRecord(p *phrase, w *Words) error {
 }
 
 // recordField takes the name of a field of the record, as on the wire or as people read it.
-func (p *phrase) recordField() (string, error) {
+func (p *argParser) recordField() (string, error) {
 	known := []string{}
 	rest := strings.ToLower(p.text[p.pos:])
 	best, size := "", 0
@@ -67,8 +67,8 @@ var digestWord = regexp.MustCompile(`(?i)^(?:sha256:)?[0-9a-f]{12,64}$`) // shor
 
 // readSign reads "[DEPARTMENT] [DIGEST] [REASON]". Without the digest a form
 // shows the record first: nobody signs or objects to what they have not seen.
-func readSign(verb Verb) func(*phrase, *Words) error {
-	return func(p *phrase, w *Words) error {
+func readSign(verb Verb) func(*argParser, *ParsedCommand) error {
+	return func(p *argParser, w *ParsedCommand) error {
 		w.Command.Verb = verb
 		if _, ok := p.peek(); ok {
 			team, err := p.department()
@@ -84,7 +84,7 @@ func readSign(verb Verb) func(*phrase, *Words) error {
 		if verb == VerbObject {
 			w.Command.Text = p.reason()
 		} else if rest := p.rest(); rest != "" {
-			return Invalid("digest", "%q is not a digest; it is sha256: and 64 hexadecimal digits, as the record shows it", clip(rest))
+			return Invalid("digest", "%q is not a digest; it is sha256: and 64 hexadecimal digits, as the record shows it", truncate(rest))
 		}
 		if w.Command.Department == "" || w.Command.Expect == "" || verb == VerbObject && w.Command.Text == "" {
 			w.Form = verb
@@ -95,7 +95,7 @@ func readSign(verb Verb) func(*phrase, *Words) error {
 
 var objectionID = regexp.MustCompile(`(?i)^o\d+$`)
 
-func readWithdraw(p *phrase, w *Words) error {
+func readWithdraw(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbWithdraw
 	word, ok := p.peek()
 	switch {
@@ -116,7 +116,7 @@ func readWithdraw(p *phrase, w *Words) error {
 
 // readRevise reads "[set FIELD TEXT …] because WHY". An approved record cannot
 // be edited before it is revised, so what changes is said here, or in the form.
-func readRevise(p *phrase, w *Words) error {
+func readRevise(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbRevise
 	edits := map[string]string{}
 	for p.take("set") {
@@ -133,7 +133,7 @@ func readRevise(p *phrase, w *Words) error {
 		if !ok {
 			return Invalid("text", "say why: revise set %s TEXT because WHY", field)
 		}
-		edits[field], w.Command.Record, w.Command.Text = p.readable(text), edits, p.free()
+		edits[field], w.Command.Record, w.Command.Text = p.readable(text), edits, p.freeText()
 		return nil
 	}
 	w.Command.Text = p.reason()
@@ -146,7 +146,7 @@ func readRevise(p *phrase, w *Words) error {
 	return nil
 }
 
-func readDelegate(p *phrase, w *Words) error {
+func readDelegate(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbDelegate
 	team, err := p.department()
 	if err != nil {
@@ -172,15 +172,15 @@ func readDelegate(p *phrase, w *Words) error {
 }
 
 // notTime says that what comes next is no time.
-func (p *phrase) notTime(field string) *Error {
+func (p *argParser) notTime(field string) *Error {
 	rest := p.rest()
 	if rest == "" {
 		return p.missing(field)
 	}
-	return Invalid(field, "%q is no date or time; write 02:31, tomorrow 10:00, or 2026-11-24 10:00", clip(rest))
+	return Invalid(field, "%q is no date or time; write 02:31, tomorrow 10:00, or 2026-11-24 10:00", truncate(rest))
 }
 
-func readConsult(p *phrase, w *Words) error {
+func readConsult(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbConsult
 	team, err := p.department()
 	if err != nil {
@@ -192,14 +192,14 @@ func readConsult(p *phrase, w *Words) error {
 	return nil
 }
 
-func readCall(p *phrase, w *Words) error {
-	w.Command.Verb = VerbCall
+func readCall(p *argParser, w *ParsedCommand) error {
+	w.Command.Verb = VerbInvolve
 	team, err := p.department()
 	w.Command.Department, w.Command.Text = team, p.reason()
 	return err
 }
 
-func readAnswer(p *phrase, w *Words) error {
+func readAnswer(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbAnswer
 	team, err := p.department()
 	if err != nil {
@@ -211,16 +211,16 @@ func readAnswer(p *phrase, w *Words) error {
 	return nil
 }
 
-func readMerge(p *phrase, w *Words) error {
+func readMerge(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbMerge
 	p.take("into", "in", "with", "to")
 	id, ok := p.incident()
 	switch {
 	case ok:
 		w.Command.Target = id
-	case p.WordContext.Incident != 0 && w.Command.For != p.WordContext.Incident && w.Command.For != 0:
+	case p.ParseContext.Incident != 0 && w.Command.For != p.ParseContext.Incident && w.Command.For != 0:
 		// "merge INC-41", in the channel of INC-42: the one named is where it goes on.
-		w.Command.Target, w.Command.For = w.Command.For, p.WordContext.Incident
+		w.Command.Target, w.Command.For = w.Command.For, p.ParseContext.Incident
 	default:
 		return Invalid("target", "say into which incident: merge into INC-41")
 	}
@@ -228,14 +228,14 @@ func readMerge(p *phrase, w *Words) error {
 	return nil
 }
 
-func readReview(p *phrase, w *Words) error {
+func readReview(p *argParser, w *ParsedCommand) error {
 	switch {
 	case p.take("conclude", "concluded"):
-		p.late(w)
+		p.trailingIncident(w)
 		return readConclude(p, w)
 	case p.take("except", "exception"):
-		p.late(w)
-		w.Command.Verb, w.Command.Text = VerbExcept, p.reason()
+		p.trailingIncident(w)
+		w.Command.Verb, w.Command.Text = VerbWaiveActions, p.reason()
 		return nil
 	}
 	w.Command.Verb = VerbScheduleReview
@@ -256,10 +256,10 @@ func readReview(p *phrase, w *Words) error {
 }
 
 // readConclude reads "with PERSON, PERSON: DECISIONS".
-func readConclude(p *phrase, w *Words) error {
+func readConclude(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbConclude
 	if !p.take("with") {
-		if w.Command.Text = p.free(); w.Command.Text != "" {
+		if w.Command.Text = p.freeText(); w.Command.Text != "" {
 			return Invalid("attendance", "say who was there: review conclude with @ada, @ben: DECISIONS")
 		}
 		w.Form = VerbConclude
@@ -270,7 +270,7 @@ func readConclude(p *phrase, w *Words) error {
 		return Invalid("text", "say what was decided, after a colon: review conclude with @ada, @ben: DECISIONS")
 	}
 	for name := range strings.SplitSeq(list, ",") {
-		one := &phrase{scan: scan{text: name}, WordContext: p.WordContext, verb: p.verb}
+		one := &argParser{scanner: scanner{text: name}, ParseContext: p.ParseContext, verb: p.verb}
 		person, err := one.person("attendance")
 		if err != nil {
 			return err
@@ -281,10 +281,10 @@ func readConclude(p *phrase, w *Words) error {
 	return nil
 }
 
-func readAction(p *phrase, w *Words) error {
+func readAction(p *argParser, w *ParsedCommand) error {
 	switch {
 	case p.take("done", "finish", "finished"):
-		p.late(w)
+		p.trailingIncident(w)
 		word, ok := p.next()
 		if !ok {
 			return p.missing("item")
@@ -292,7 +292,7 @@ func readAction(p *phrase, w *Words) error {
 		w.Command.Verb, w.Command.Item, w.Command.Text = VerbFinishAction, strings.ToUpper(word.text), p.reason()
 		return nil
 	case p.take("add"):
-		p.late(w)
+		p.trailingIncident(w)
 	default:
 		if word, ok := p.next(); ok {
 			return Invalid("action", "%s", unknownWord("what can be done with actions", word.text, []string{"add", "done"}, ""))
@@ -323,12 +323,12 @@ func readAction(p *phrase, w *Words) error {
 	if !ok {
 		return p.notTime("due")
 	}
-	inner := &phrase{scan: scan{text: title}, WordContext: p.WordContext}
-	w.Command.Action = &Action{Kind: kind, Title: inner.free(), Owner: owner, Due: due}
+	inner := &argParser{scanner: scanner{text: title}, ParseContext: p.ParseContext}
+	w.Command.Action = &Action{Kind: kind, Title: inner.freeText(), Owner: owner, Due: due}
 	return nil
 }
 
-func readGrant(p *phrase, w *Words) error {
+func readGrant(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbGrant
 	person, err := p.person("person")
 	if err != nil {
@@ -339,7 +339,7 @@ func readGrant(p *phrase, w *Words) error {
 }
 
 // readErase reads "17/text, 18/text because REASON".
-func readErase(p *phrase, w *Words) error {
+func readErase(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbErase
 	for {
 		word, ok := p.peek()
@@ -349,7 +349,7 @@ func readErase(p *phrase, w *Words) error {
 		seq, name, ok := strings.Cut(strings.Trim(word.text, ",;"), "/")
 		n, err := strconv.Atoi(seq)
 		if !ok || err != nil || n < 1 || name == "" {
-			return Invalid("erase", "%q names no text; write the event's number and the text's name: 17/text", clip(word.text))
+			return Invalid("erase", "%q names no text; write the event's number and the text's name: 17/text", truncate(word.text))
 		}
 		p.next()
 		w.Command.Erase = append(w.Command.Erase, TextRef{Seq: n, Name: name})

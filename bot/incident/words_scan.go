@@ -9,9 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// scan walks over words. What was quoted, with any quotes a phone may make of
+// scanner walks over words. What was quoted, with any quotes a phone may make of
 // them, is one word; what Slack wraps in angle brackets is one word, too.
-type scan struct {
+type scanner struct {
 	text string
 	pos  int
 }
@@ -31,7 +31,7 @@ func isSpace(r rune) bool {
 }
 
 // next takes one word.
-func (s *scan) next() (word, bool) {
+func (s *scanner) next() (word, bool) {
 	s.skip()
 	if s.pos >= len(s.text) {
 		return word{}, false
@@ -59,7 +59,7 @@ func (s *scan) next() (word, bool) {
 }
 
 // peek looks at the next word without taking it.
-func (s *scan) peek() (word, bool) {
+func (s *scanner) peek() (word, bool) {
 	at := s.pos
 	w, ok := s.next()
 	s.pos = at
@@ -67,7 +67,7 @@ func (s *scan) peek() (word, bool) {
 }
 
 // take takes the next word if it is one of those, without regard to case.
-func (s *scan) take(any ...string) bool {
+func (s *scanner) take(any ...string) bool {
 	w, ok := s.peek()
 	if !ok || w.quoted || !slices.Contains(any, strings.ToLower(strings.TrimSuffix(w.text, ":"))) {
 		return false
@@ -76,12 +76,12 @@ func (s *scan) take(any ...string) bool {
 	return true
 }
 
-func (s *scan) skip() {
+func (s *scanner) skip() {
 	s.pos += len(s.text[s.pos:]) - len(strings.TrimLeftFunc(s.text[s.pos:], isSpace))
 }
 
 // rest takes everything that is left, as it was written.
-func (s *scan) rest() string {
+func (s *scanner) rest() string {
 	s.skip()
 	text := strings.TrimFunc(s.text[s.pos:], isSpace)
 	s.pos = len(s.text)
@@ -90,7 +90,7 @@ func (s *scan) rest() string {
 
 // cut splits what is left at the last unquoted keyword and takes the part
 // before it; the part after it stays. False, and nothing taken, where there is none.
-func (s *scan) cut(keywords ...string) (before string, ok bool) {
+func (s *scanner) cut(keywords ...string) (before string, ok bool) {
 	at := s.pos
 	from, to := -1, -1
 	for {
@@ -112,15 +112,15 @@ func (s *scan) cut(keywords ...string) (before string, ok bool) {
 	return strings.TrimFunc(s.text[at:from], isSpace), true
 }
 
-// phrase is a scan with what its words are read in, and the verb they follow.
-type phrase struct {
-	scan
-	WordContext
-	verb WordVerb
+// argParser is a scan with what its words are read in, and the verb they follow.
+type argParser struct {
+	scanner
+	ParseContext
+	verb VerbSpec
 }
 
 // missing says what the verb wants.
-func (p *phrase) missing(field string) *Error {
+func (p *argParser) missing(field string) *Error {
 	return Invalid(field, "%s is missing %s: write %s", p.verb.Name, article(field), strings.TrimSpace(p.verb.Name+" "+p.verb.Usage))
 }
 
@@ -137,9 +137,9 @@ func article(noun string) string {
 	return "a " + noun
 }
 
-// free takes the rest as text a person wrote: one pair of quotes around all
+// freeText takes the rest as text a person wrote: one pair of quotes around all
 // of it falls, and Slack's mentions become what people read.
-func (p *phrase) free() string {
+func (p *argParser) freeText() string {
 	at := p.pos
 	if w, ok := p.next(); ok && w.quoted {
 		p.skip()
@@ -152,26 +152,26 @@ func (p *phrase) free() string {
 }
 
 // reason takes the rest as a reason, without the "because" that leads to it.
-func (p *phrase) reason() string {
+func (p *argParser) reason() string {
 	p.take("because", "-", "–", "—", ":")
-	return p.free()
+	return p.freeText()
 }
 
 // Readable turns what Slack wraps in angle brackets into what people read.
 func Readable(text string, d Directory) string {
-	return (&phrase{WordContext: WordContext{Directory: d}}).readable(text)
+	return (&argParser{ParseContext: ParseContext{Directory: d}}).readable(text)
 }
 
 var wrapped = regexp.MustCompile(`<([@#!]?)([^<>|\n]+)(?:\|([^<>\n]*))?>`)
 
 // readable turns what Slack wraps in angle brackets into what it stands for.
-func (p *phrase) readable(text string) string {
+func (p *argParser) readable(text string) string {
 	return wrapped.ReplaceAllStringFunc(text, func(m string) string {
 		part := wrapped.FindStringSubmatch(m)
 		kind, ref, label := part[1], part[2], part[3]
 		switch {
 		case kind == "@":
-			if person, ok := p.Directory.Resolve(Handle{DoorSlack, ref}); ok {
+			if person, ok := p.Directory.Resolve(Identity{ProviderSlack, ref}); ok {
 				return "@" + person.Name
 			}
 			return "@" + firstOf(strings.TrimPrefix(label, "@"), ref)
@@ -191,16 +191,16 @@ func (p *phrase) readable(text string) string {
 // unknownWord says that a word is not known, and the nearest that is.
 func unknownWord(what, got string, known []string, hint string) string {
 	if best := Nearest(got, known); best != "" {
-		return fmt.Sprintf("%q is not %s; did you mean %q?", clip(got), what, best)
+		return fmt.Sprintf("%q is not %s; did you mean %q?", truncate(got), what, best)
 	}
 	if hint == "" {
 		hint = "use " + strings.Join(known, ", ")
 	}
-	return fmt.Sprintf("%q is not %s; %s", clip(got), what, hint)
+	return fmt.Sprintf("%q is not %s; %s", truncate(got), what, hint)
 }
 
-// clip keeps what is quoted back short.
-func clip(s string) string {
+// truncate keeps what is quoted back short.
+func truncate(s string) string {
 	if r := []rune(s); len(r) > 60 {
 		return string(r[:60]) + "…"
 	}

@@ -11,19 +11,19 @@ import (
 )
 
 // wordContext is the channel of INC-42 on a Friday morning in Paris.
-func wordContext(t testing.TB) WordContext {
+func wordContext(t testing.TB) ParseContext {
 	t.Helper()
 	paris, err := time.LoadLocation("Europe/Paris")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return WordContext{
+	return ParseContext{
 		Incident: 42, Who: "p-ada", Zone: paris, Now: time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC), // 09:00 in Paris
 		Directory: Directory{
 			People: []Person{
-				{ID: "p-ada", Name: "Ada Lovelace", Handles: []Handle{{Door: DoorSlack, ID: "U01"}, {Door: DoorMail, ID: "ada@example.com"}}},
-				{ID: "p-ben", Name: "Ben van der Berg", Handles: []Handle{{Door: DoorSlack, ID: "U02"}, {Door: DoorMail, ID: "ben@example.com"}}},
-				{ID: "p-ben2", Name: "Ben Okri", Handles: []Handle{{Door: DoorMail, ID: "okri@example.com"}}},
+				{ID: "p-ada", Name: "Ada Lovelace", Identities: []Identity{{Provider: ProviderSlack, ID: "U01"}, {Provider: ProviderMail, ID: "ada@example.com"}}},
+				{ID: "p-ben", Name: "Ben van der Berg", Identities: []Identity{{Provider: ProviderSlack, ID: "U02"}, {Provider: ProviderMail, ID: "ben@example.com"}}},
+				{ID: "p-ben2", Name: "Ben Okri", Identities: []Identity{{Provider: ProviderMail, ID: "okri@example.com"}}},
 			},
 			Teams: []Team{{Name: "payroll", Group: "S07"}},
 		},
@@ -41,104 +41,104 @@ func TestParseWords(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	tests := []struct {
 		text string
-		want Words
+		want ParsedCommand
 	}{
-		{"", Words{Query: QueryHelp}},
-		{"help sev", Words{Query: QueryHelp, Topic: "severity", Command: Command{For: 42}}},
-		{"list approved, closed", Words{Query: QueryList, Filter: Filter{Statuses: []Status{Approved, Closed}}, Command: Command{For: 42}}},
-		{"list all", Words{Query: QueryList, Filter: Filter{All: true}, Command: Command{For: 42}}},
-		{"status", Words{Query: QueryStatus, Command: Command{For: 42}}},
-		{"status #7", Words{Query: QueryStatus, Command: Command{For: 7}}},
-		{"status 7", Words{Query: QueryStatus, Command: Command{For: 7}}},
-		{"open", Words{Form: VerbOpen, Command: Command{Verb: VerbOpen}}},
-		{"open SEV-2 --public Leaked AWS key", Words{Command: Command{Verb: VerbOpen, Severity: Sev2, Public: true, Title: "Leaked AWS key"}}},
-		{"open “Leaked AWS key”", Words{Command: Command{Verb: VerbOpen, Title: "Leaked AWS key"}}},
-		{"open INC-7 happens again", Words{Command: Command{Verb: VerbOpen, Title: "INC-7 happens again"}}},
-		{"note #1 on the list", Words{Command: Command{For: 42, Verb: VerbNote, Text: "#1 on the list"}}},
-		{"open\u00a0sev1\u00a0Keys gone", Words{Command: Command{Verb: VerbOpen, Severity: Sev1, Title: "Keys gone"}}},
-		{"ack", Words{Command: Command{For: 42, Verb: VerbAcknowledge}}},
-		{"ACK inc-7 sev2", Words{Command: Command{For: 7, Verb: VerbAcknowledge, Severity: Sev2}}},
-		{"severity sev1 because customers are locked out", Words{Command: Command{For: 42, Verb: VerbSetSeverity, Severity: Sev1, Text: "customers are locked out"}}},
-		{"role scribe <@U01|ada>", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
-		{"role commander me", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Commander, Person: "p-ada"}}},
-		{"role Scribe Ben van der Berg", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben"}}},
-		{"role scribe @ada", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
-		{"role scribe <mailto:OKRI@example.com|OKRI@example.com>", Words{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben2"}}},
-		{"fact occurred yesterday 23:10 because the log shows it", Words{Command: Command{For: 42, Verb: VerbSetFact, Text: "the log shows it",
+		{"", ParsedCommand{Query: QueryHelp}},
+		{"help sev", ParsedCommand{Query: QueryHelp, Topic: "severity", Command: Command{For: 42}}},
+		{"list approved, closed", ParsedCommand{Query: QueryList, Filter: Filter{Statuses: []Status{Approved, Closed}}, Command: Command{For: 42}}},
+		{"list all", ParsedCommand{Query: QueryList, Filter: Filter{All: true}, Command: Command{For: 42}}},
+		{"status", ParsedCommand{Query: QueryStatus, Command: Command{For: 42}}},
+		{"status #7", ParsedCommand{Query: QueryStatus, Command: Command{For: 7}}},
+		{"status 7", ParsedCommand{Query: QueryStatus, Command: Command{For: 7}}},
+		{"open", ParsedCommand{Form: VerbOpen, Command: Command{Verb: VerbOpen}}},
+		{"open SEV-2 --public Leaked AWS key", ParsedCommand{Command: Command{Verb: VerbOpen, Severity: Sev2, Public: true, Title: "Leaked AWS key"}}},
+		{"open “Leaked AWS key”", ParsedCommand{Command: Command{Verb: VerbOpen, Title: "Leaked AWS key"}}},
+		{"open INC-7 happens again", ParsedCommand{Command: Command{Verb: VerbOpen, Title: "INC-7 happens again"}}},
+		{"note #1 on the list", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, Text: "#1 on the list"}}},
+		{"open\u00a0sev1\u00a0Keys gone", ParsedCommand{Command: Command{Verb: VerbOpen, Severity: Sev1, Title: "Keys gone"}}},
+		{"ack", ParsedCommand{Command: Command{For: 42, Verb: VerbAcknowledge}}},
+		{"ACK inc-7 sev2", ParsedCommand{Command: Command{For: 7, Verb: VerbAcknowledge, Severity: Sev2}}},
+		{"severity sev1 because customers are locked out", ParsedCommand{Command: Command{For: 42, Verb: VerbSetSeverity, Severity: Sev1, Text: "customers are locked out"}}},
+		{"role scribe <@U01|ada>", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
+		{"role commander me", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Commander, Person: "p-ada"}}},
+		{"role Scribe Ben van der Berg", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben"}}},
+		{"role scribe @ada", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ada"}}},
+		{"role scribe <mailto:OKRI@example.com|OKRI@example.com>", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben2"}}},
+		{"fact occurred yesterday 23:10 because the log shows it", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "the log shows it",
 			Fact: &FactChange{Name: FactOccurred, Value: "2026-11-19T22:10:00Z"}}}},
-		{"fact aware GDPR 02:31 because legal said so", Words{Command: Command{For: 42, Verb: VerbSetFact, Text: "legal said so",
+		{"fact aware GDPR 02:31 because legal said so", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "legal said so",
 			Fact: &FactChange{Name: FactAware, Regime: "gdpr", Value: "2026-11-20T01:31:00Z"}}}},
-		{"fact detected 2026-11-20T01:31:00+01:00", Words{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
-		{"fact personal data suspected because the dump held names", Words{Command: Command{For: 42, Verb: VerbSetFact, Text: "the dump held names",
+		{"fact detected 2026-11-20T01:31:00+01:00", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
+		{"fact personal data suspected because the dump held names", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "the dump held names",
 			Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}}}},
-		{"fact time-zone Europe/Paris", Words{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactTimeZone, Value: "Europe/Paris"}}}},
-		{`fact affected "Example SA" processor 1,200 told 2026-11-20 08:00 because of the list`, Words{Command: Command{For: 42, Verb: VerbSetFact, Text: "of the list",
+		{"fact time-zone Europe/Paris", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactTimeZone, Value: "Europe/Paris"}}}},
+		{`fact affected "Example SA" processor 1,200 told 2026-11-20 08:00 because of the list`, ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "of the list",
 			Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "Example SA", Capacity: Processor, Count: 1200, Told: at("2026-11-20T07:00:00Z")}}}}},
-		{"step done rotate-key the old one is gone", Words{Command: Command{For: 42, Verb: VerbStepDone, Step: "rotate-key", Text: "the old one is gone"}}},
-		{"step skip leaked-aws-credentials/ask-aws because no contract", Words{Command: Command{For: 42, Verb: VerbStepSkip, Step: "leaked-aws-credentials/ask-aws", Text: "no contract"}}},
-		{"step skip ask-aws", Words{Form: VerbStepSkip, Command: Command{For: 42, Verb: VerbStepSkip, Step: "ask-aws"}}},
-		{"note at 02:31 disabled the key\nand rotated it", Words{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T01:31:00Z"), Text: "disabled the key\nand rotated it"}}},
-		{"note at 23:10 disabled the key", Words{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
-		{"note at 02:31 UTC disabled the key", Words{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T02:31:00Z"), Text: "disabled the key"}}},
-		{"note at least two keys are out", Words{Command: Command{For: 42, Verb: VerbNote, Text: "at least two keys are out"}}},
+		{"step done rotate-key the old one is gone", ParsedCommand{Command: Command{For: 42, Verb: VerbStepDone, Step: "rotate-key", Text: "the old one is gone"}}},
+		{"step skip leaked-aws-credentials/ask-aws because no contract", ParsedCommand{Command: Command{For: 42, Verb: VerbStepSkip, Step: "leaked-aws-credentials/ask-aws", Text: "no contract"}}},
+		{"step skip ask-aws", ParsedCommand{Form: VerbStepSkip, Command: Command{For: 42, Verb: VerbStepSkip, Step: "ask-aws"}}},
+		{"note at 02:31 disabled the key\nand rotated it", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T01:31:00Z"), Text: "disabled the key\nand rotated it"}}},
+		{"note at 23:10 disabled the key", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
+		{"note at 02:31 UTC disabled the key", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, HappenedAt: at("2026-11-20T02:31:00Z"), Text: "disabled the key"}}},
+		{"note at least two keys are out", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, Text: "at least two keys are out"}}},
 		{"note --audience legal-and-security the insurer <@U01> called <!subteam^S07|@payroll> <#C1|ops> <https://x.example/a|here>",
-			Words{Command: Command{For: 42, Verb: VerbNote, Audience: AudienceLegalSecurity, Text: "the insurer @Ada Lovelace called @payroll #ops https://x.example/a"}}},
-		{`evidence "disk image" in s3://evidence/web-1 ` + digest, Words{Command: Command{For: 42, Verb: VerbEvidence,
+			ParsedCommand{Command: Command{For: 42, Verb: VerbNote, Audience: AudienceLegalSecurity, Text: "the insurer @Ada Lovelace called @payroll #ops https://x.example/a"}}},
+		{`evidence "disk image" in s3://evidence/web-1 ` + digest, ParsedCommand{Command: Command{For: 42, Verb: VerbEvidence,
 			Evidence: &Evidence{Name: "disk image", Where: "s3://evidence/web-1", SHA256: strings.Repeat("ab", 32)}}}},
-		{"contain at yesterday 23:10: disabled the key", Words{Command: Command{For: 42, Verb: VerbContain, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
-		{"contain 5 of 6 hosts isolated", Words{Command: Command{For: 42, Verb: VerbContain, Text: "5 of 6 hosts isolated"}}},
-		{"resolve", Words{Form: VerbResolve, Command: Command{For: 42, Verb: VerbResolve}}},
-		{"update at 10m ago logins were back", Words{Command: Command{For: 42, Verb: VerbUpdate, HappenedAt: at("2026-11-20T07:50:00Z"), Text: "logins were back"}}},
-		{"record", Words{Form: VerbEditRecord, Command: Command{For: 42, Verb: VerbEditRecord}}},
-		{"record show", Words{Query: QueryRecord, Command: Command{For: 42}}},
-		{"record show INC-7", Words{Query: QueryRecord, Command: Command{For: 7}}},
-		{"record set INC-7 impact none", Words{Command: Command{For: 7, Verb: VerbEditRecord, Record: map[string]string{"impact": "none"}}}},
-		{"step done INC-7 rotate-key gone", Words{Command: Command{For: 7, Verb: VerbStepDone, Step: "rotate-key", Text: "gone"}}},
-		{"action done INC-7 a1", Words{Command: Command{For: 7, Verb: VerbFinishAction, Item: "A1"}}},
-		{"review conclude INC-7", Words{Form: VerbConclude, Command: Command{For: 7, Verb: VerbConclude}}},
-		{"note at 10.0.0.7 the log ends", Words{Command: Command{For: 42, Verb: VerbNote, Text: "at 10.0.0.7 the log ends"}}},
-		{"record submit inc-7", Words{Command: Command{For: 7, Verb: VerbSubmit}}},
-		{"record submit", Words{Command: Command{For: 42, Verb: VerbSubmit}}},
-		{"record set Root cause: a key in a log", Words{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"root_cause": "a key in a log"}}}},
-		{"record set what will detect it \"a rule\"", Words{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
-		{"sign", Words{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign}}},
-		{"sign legal", Words{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign, Department: Legal}}},
-		{"sign Legal " + digest, Words{Command: Command{For: 42, Verb: VerbSign, Department: Legal, Expect: digest}}},
-		{"object comms " + digest + " because it is wrong", Words{Command: Command{For: 42, Verb: VerbObject, Department: Communications, Expect: digest, Text: "it is wrong"}}},
-		{"object legal it is wrong", Words{Form: VerbObject, Command: Command{For: 42, Verb: VerbObject, Department: Legal, Text: "it is wrong"}}},
-		{"withdraw o1", Words{Command: Command{For: 42, Verb: VerbWithdraw, Item: "O1"}}},
-		{"withdraw because I misread it", Words{Command: Command{For: 42, Verb: VerbWithdraw, Text: "I misread it"}}},
-		{"revise the report is in", Words{Form: VerbRevise, Command: Command{For: 42, Verb: VerbRevise, Text: "the report is in"}}},
-		{`revise set impact "none at all" set root_cause a guessed key because the report is in`, Words{Command: Command{For: 42, Verb: VerbRevise,
+		{"contain at yesterday 23:10: disabled the key", ParsedCommand{Command: Command{For: 42, Verb: VerbContain, HappenedAt: at("2026-11-19T22:10:00Z"), Text: "disabled the key"}}},
+		{"contain 5 of 6 hosts isolated", ParsedCommand{Command: Command{For: 42, Verb: VerbContain, Text: "5 of 6 hosts isolated"}}},
+		{"resolve", ParsedCommand{Form: VerbResolve, Command: Command{For: 42, Verb: VerbResolve}}},
+		{"update at 10m ago logins were back", ParsedCommand{Command: Command{For: 42, Verb: VerbUpdate, HappenedAt: at("2026-11-20T07:50:00Z"), Text: "logins were back"}}},
+		{"record", ParsedCommand{Form: VerbEditRecord, Command: Command{For: 42, Verb: VerbEditRecord}}},
+		{"record show", ParsedCommand{Query: QueryRecord, Command: Command{For: 42}}},
+		{"record show INC-7", ParsedCommand{Query: QueryRecord, Command: Command{For: 7}}},
+		{"record set INC-7 impact none", ParsedCommand{Command: Command{For: 7, Verb: VerbEditRecord, Record: map[string]string{"impact": "none"}}}},
+		{"step done INC-7 rotate-key gone", ParsedCommand{Command: Command{For: 7, Verb: VerbStepDone, Step: "rotate-key", Text: "gone"}}},
+		{"action done INC-7 a1", ParsedCommand{Command: Command{For: 7, Verb: VerbFinishAction, Item: "A1"}}},
+		{"review conclude INC-7", ParsedCommand{Form: VerbConclude, Command: Command{For: 7, Verb: VerbConclude}}},
+		{"note at 10.0.0.7 the log ends", ParsedCommand{Command: Command{For: 42, Verb: VerbNote, Text: "at 10.0.0.7 the log ends"}}},
+		{"record submit inc-7", ParsedCommand{Command: Command{For: 7, Verb: VerbSubmit}}},
+		{"record submit", ParsedCommand{Command: Command{For: 42, Verb: VerbSubmit}}},
+		{"record set Root cause: a key in a log", ParsedCommand{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"root_cause": "a key in a log"}}}},
+		{"record set what will detect it \"a rule\"", ParsedCommand{Command: Command{For: 42, Verb: VerbEditRecord, Record: map[string]string{"what_will_detect_it": "a rule"}}}},
+		{"sign", ParsedCommand{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign}}},
+		{"sign legal", ParsedCommand{Form: VerbSign, Command: Command{For: 42, Verb: VerbSign, Department: Legal}}},
+		{"sign Legal " + digest, ParsedCommand{Command: Command{For: 42, Verb: VerbSign, Department: Legal, Expect: digest}}},
+		{"object comms " + digest + " because it is wrong", ParsedCommand{Command: Command{For: 42, Verb: VerbObject, Department: Communications, Expect: digest, Text: "it is wrong"}}},
+		{"object legal it is wrong", ParsedCommand{Form: VerbObject, Command: Command{For: 42, Verb: VerbObject, Department: Legal, Text: "it is wrong"}}},
+		{"withdraw o1", ParsedCommand{Command: Command{For: 42, Verb: VerbWithdraw, Item: "O1"}}},
+		{"withdraw because I misread it", ParsedCommand{Command: Command{For: 42, Verb: VerbWithdraw, Text: "I misread it"}}},
+		{"revise the report is in", ParsedCommand{Form: VerbRevise, Command: Command{For: 42, Verb: VerbRevise, Text: "the report is in"}}},
+		{`revise set impact "none at all" set root_cause a guessed key because the report is in`, ParsedCommand{Command: Command{For: 42, Verb: VerbRevise,
 			Text: "the report is in", Record: map[string]string{"impact": "none at all", "root_cause": "a guessed key"}}}},
-		{"withdraw legal", Words{Command: Command{For: 42, Verb: VerbWithdraw, Department: Legal}}},
-		{"delegate legal to Ada Lovelace until 2026-12-01", Words{Command: Command{For: 42, Verb: VerbDelegate, Department: Legal, Person: "p-ada", Until: at("2026-12-02T00:00:00+01:00")}}},
-		{"consult <!subteam^S07|payroll> blocking", Words{Command: Command{For: 42, Verb: VerbConsult, Department: "payroll", Blocking: true}}},
-		{"call legal because a regulator asks", Words{Command: Command{For: 42, Verb: VerbCall, Department: Legal, Text: "a regulator asks"}}},
-		{"answer payroll no run was affected", Words{Command: Command{For: 42, Verb: VerbAnswer, Department: "payroll", Text: "no run was affected"}}},
-		{"merge into INC-41 same key", Words{Command: Command{For: 42, Verb: VerbMerge, Target: 41, Text: "same key"}}},
-		{"merge INC-41", Words{Command: Command{For: 42, Verb: VerbMerge, Target: 41}}},
-		{"merge INC-40 into INC-41", Words{Command: Command{For: 40, Verb: VerbMerge, Target: 41}}},
-		{"review 2026-11-24 10:00", Words{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-24T10:00:00+01:00")}}},
-		{"review tomorrow at 10h30", Words{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T10:30:00+01:00")}}},
-		{"review monday 10:00", Words{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-23T10:00:00+01:00")}}},
-		{"review 08:30", Words{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T08:30:00+01:00")}}},
-		{"review conclude", Words{Form: VerbConclude, Command: Command{For: 42, Verb: VerbConclude}}},
-		{"review conclude with @ada, Ben Okri: rotate quarterly", Words{Command: Command{For: 42, Verb: VerbConclude, Attendance: []PersonID{"p-ada", "p-ben2"}, Text: "rotate quarterly"}}},
-		{"review except because nothing can detect it", Words{Command: Command{For: 42, Verb: VerbExcept, Text: "nothing can detect it"}}},
-		{"action add detection alert on owner changes owner <@U01> due 2026-12-24", Words{Command: Command{For: 42, Verb: VerbAddAction,
+		{"withdraw legal", ParsedCommand{Command: Command{For: 42, Verb: VerbWithdraw, Department: Legal}}},
+		{"delegate legal to Ada Lovelace until 2026-12-01", ParsedCommand{Command: Command{For: 42, Verb: VerbDelegate, Department: Legal, Person: "p-ada", Until: at("2026-12-02T00:00:00+01:00")}}},
+		{"consult <!subteam^S07|payroll> blocking", ParsedCommand{Command: Command{For: 42, Verb: VerbConsult, Department: "payroll", Blocking: true}}},
+		{"call legal because a regulator asks", ParsedCommand{Command: Command{For: 42, Verb: VerbInvolve, Department: Legal, Text: "a regulator asks"}}},
+		{"answer payroll no run was affected", ParsedCommand{Command: Command{For: 42, Verb: VerbAnswer, Department: "payroll", Text: "no run was affected"}}},
+		{"merge into INC-41 same key", ParsedCommand{Command: Command{For: 42, Verb: VerbMerge, Target: 41, Text: "same key"}}},
+		{"merge INC-41", ParsedCommand{Command: Command{For: 42, Verb: VerbMerge, Target: 41}}},
+		{"merge INC-40 into INC-41", ParsedCommand{Command: Command{For: 40, Verb: VerbMerge, Target: 41}}},
+		{"review 2026-11-24 10:00", ParsedCommand{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-24T10:00:00+01:00")}}},
+		{"review tomorrow at 10h30", ParsedCommand{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T10:30:00+01:00")}}},
+		{"review monday 10:00", ParsedCommand{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-23T10:00:00+01:00")}}},
+		{"review 08:30", ParsedCommand{Command: Command{For: 42, Verb: VerbScheduleReview, When: at("2026-11-21T08:30:00+01:00")}}},
+		{"review conclude", ParsedCommand{Form: VerbConclude, Command: Command{For: 42, Verb: VerbConclude}}},
+		{"review conclude with @ada, Ben Okri: rotate quarterly", ParsedCommand{Command: Command{For: 42, Verb: VerbConclude, Attendance: []PersonID{"p-ada", "p-ben2"}, Text: "rotate quarterly"}}},
+		{"review except because nothing can detect it", ParsedCommand{Command: Command{For: 42, Verb: VerbWaiveActions, Text: "nothing can detect it"}}},
+		{"action add detection alert on owner changes owner <@U01> due 2026-12-24", ParsedCommand{Command: Command{For: 42, Verb: VerbAddAction,
 			Action: &Action{Kind: ActionDetection, Title: "alert on owner changes", Owner: "p-ada", Due: at("2026-12-24T00:00:00Z")}}}},
-		{"action add prevention “short keys” owner me due in 2 weeks", Words{Command: Command{For: 42, Verb: VerbAddAction,
+		{"action add prevention “short keys” owner me due in 2 weeks", ParsedCommand{Command: Command{For: 42, Verb: VerbAddAction,
 			Action: &Action{Kind: ActionPrevention, Title: "short keys", Owner: "p-ada", Due: at("2026-12-04T00:00:00Z")}}}},
-		{"action done a1 the rule is live", Words{Command: Command{For: 42, Verb: VerbFinishAction, Item: "A1", Text: "the rule is live"}}},
-		{"grant Ada Lovelace because she runs it", Words{Command: Command{For: 42, Verb: VerbGrant, Person: "p-ada", Text: "she runs it"}}},
-		{"public", Words{Command: Command{For: 42, Verb: VerbRestrict, Public: true}}},
-		{"restrict INC-7", Words{Command: Command{For: 7, Verb: VerbRestrict}}},
-		{"erase 17/text, 18/reason because a card number", Words{Command: Command{For: 42, Verb: VerbErase, Erase: []TextRef{{17, "text"}, {18, "reason"}}, Text: "a card number"}}},
+		{"action done a1 the rule is live", ParsedCommand{Command: Command{For: 42, Verb: VerbFinishAction, Item: "A1", Text: "the rule is live"}}},
+		{"grant Ada Lovelace because she runs it", ParsedCommand{Command: Command{For: 42, Verb: VerbGrant, Person: "p-ada", Text: "she runs it"}}},
+		{"public", ParsedCommand{Command: Command{For: 42, Verb: VerbRestrict, Public: true}}},
+		{"restrict INC-7", ParsedCommand{Command: Command{For: 7, Verb: VerbRestrict}}},
+		{"erase 17/text, 18/reason because a card number", ParsedCommand{Command: Command{For: 42, Verb: VerbErase, Erase: []TextRef{{17, "text"}, {18, "reason"}}, Text: "a card number"}}},
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
-			got, err := ParseWords(test.text, wordContext(t))
+			got, err := ParseCommandLine(test.text, wordContext(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -203,7 +203,7 @@ func TestParseWordsRefusals(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
-			w, err := ParseWords(test.text, wordContext(t))
+			w, err := ParseCommandLine(test.text, wordContext(t))
 			var refusal *Error
 			if !errors.As(err, &refusal) {
 				t.Fatalf("got %+v, %v; want a refusal", w, err)
@@ -218,15 +218,15 @@ func TestParseWordsRefusals(t *testing.T) {
 func TestParseWordsNeedsAnIncident(t *testing.T) {
 	c := wordContext(t)
 	c.Incident = 0
-	_, err := ParseWords("contain disabled the key", c)
+	_, err := ParseCommandLine("contain disabled the key", c)
 	var refusal *Error
 	if !errors.As(err, &refusal) || refusal.Field != "incident" {
 		t.Fatalf("outside an incident's channel: got %v", err)
 	}
-	if w, err := ParseWords("contain INC-7 disabled the key", c); err != nil || w.Command.For != 7 {
+	if w, err := ParseCommandLine("contain INC-7 disabled the key", c); err != nil || w.Command.For != 7 {
 		t.Fatalf("with a number: got %+v, %v", w.Command, err)
 	}
-	if _, err := ParseWords("list", c); err != nil {
+	if _, err := ParseCommandLine("list", c); err != nil {
 		t.Fatalf("list needs no incident: %v", err)
 	}
 }
@@ -234,7 +234,7 @@ func TestParseWordsNeedsAnIncident(t *testing.T) {
 // Every example that people are shown is understood.
 func TestWordVerbsExamples(t *testing.T) {
 	seen := map[string]bool{}
-	for _, v := range WordVerbs() {
+	for _, v := range VerbSpecs() {
 		for _, name := range append([]string{v.Name}, v.Aliases...) {
 			if seen[name] {
 				t.Errorf("two verbs are called %q", name)
@@ -246,7 +246,7 @@ func TestWordVerbsExamples(t *testing.T) {
 		}
 		for _, example := range v.Examples {
 			text := strings.ReplaceAll(example, "sha256:…", "sha256:"+strings.Repeat("0", 64))
-			if _, err := ParseWords(text, wordContext(t)); err != nil {
+			if _, err := ParseCommandLine(text, wordContext(t)); err != nil {
 				t.Errorf("%s: %v", example, err)
 			}
 		}
@@ -266,7 +266,7 @@ func TestParseWhen(t *testing.T) {
 }
 
 func TestJoinWords(t *testing.T) {
-	got := JoinWords([]string{"evidence", "disk image", "in", "s3://x"})
+	got := JoinArgs([]string{"evidence", "disk image", "in", "s3://x"})
 	if want := `evidence "disk image" in s3://x`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
@@ -275,7 +275,7 @@ func TestJoinWords(t *testing.T) {
 // Whatever is typed is understood or refused as a person can read it, and
 // text that was understood is never a longer one than was typed.
 func FuzzParseWords(f *testing.F) {
-	for _, v := range WordVerbs() {
+	for _, v := range VerbSpecs() {
 		for _, example := range v.Examples {
 			f.Add(example)
 		}
@@ -284,7 +284,7 @@ func FuzzParseWords(f *testing.F) {
 	f.Add("fact affected \xff\xfe processor 99999999999999999999")
 	f.Add("contain at 99999999999h ago x")
 	f.Fuzz(func(t *testing.T, text string) {
-		w, err := ParseWords(text, wordContext(t))
+		w, err := ParseCommandLine(text, wordContext(t))
 		var refusal *Error
 		switch {
 		case err != nil && !errors.As(err, &refusal):

@@ -17,7 +17,7 @@ const (
 // when takes a time: "02:31", "yesterday 23:10", "tomorrow 10:00",
 // "2026-11-24 10:00", RFC 3339, "5m ago", "in 2h", "monday 10:00", "now";
 // "UTC" behind it says in which zone. False, and nothing taken, where there is none.
-func (p *phrase) when(t tense) (time.Time, bool) {
+func (p *argParser) when(t tense) (time.Time, bool) {
 	at := p.pos
 	if v, ok := p.instant(t); ok {
 		return v, true
@@ -28,11 +28,11 @@ func (p *phrase) when(t tense) (time.Time, bool) {
 
 // ParseWhen reads a time that has been, as people type it; field names the
 // argument in the error.
-func ParseWhen(text, field string, c WordContext) (time.Time, error) {
+func ParseWhen(text, field string, c ParseContext) (time.Time, error) {
 	if c.Zone == nil {
 		c.Zone = time.UTC
 	}
-	p := &phrase{scan: scan{text: text}, WordContext: c}
+	p := &argParser{scanner: scanner{text: text}, ParseContext: c}
 	p.take("at")
 	v, ok := p.when(past)
 	if !ok || p.rest() != "" {
@@ -42,13 +42,13 @@ func ParseWhen(text, field string, c WordContext) (time.Time, error) {
 	return v, nil
 }
 
-func (p *phrase) instant(t tense) (time.Time, bool) {
+func (p *argParser) instant(t tense) (time.Time, bool) {
 	w, ok := p.next()
 	if !ok {
 		return time.Time{}, false
 	}
 	if w.quoted {
-		inner := &phrase{scan: scan{text: w.text}, WordContext: p.WordContext}
+		inner := &argParser{scanner: scanner{text: w.text}, ParseContext: p.ParseContext}
 		v, ok := inner.when(t)
 		return v, ok && inner.rest() == ""
 	}
@@ -60,7 +60,7 @@ func (p *phrase) instant(t tense) (time.Time, bool) {
 	case "now":
 		return p.Now, true
 	case "in":
-		if span, ok := p.span(); ok {
+		if span, ok := p.length(); ok {
 			return p.Now.Add(span), true
 		}
 		return time.Time{}, false
@@ -93,7 +93,7 @@ func (p *phrase) instant(t tense) (time.Time, bool) {
 }
 
 // clock puts a time of day on a day, in the zone that may be named behind it.
-func (p *phrase) clock(day time.Time, s string) (time.Time, bool) {
+func (p *argParser) clock(day time.Time, s string) (time.Time, bool) {
 	s = strings.Trim(strings.ToLower(s), ",;:")
 	zone := p.Zone
 	if bare, ok := strings.CutSuffix(s, "z"); ok {
@@ -110,7 +110,7 @@ func (p *phrase) clock(day time.Time, s string) (time.Time, bool) {
 }
 
 // zoneAhead is the zone a bare time is read in.
-func (p *phrase) zoneAhead() *time.Location {
+func (p *argParser) zoneAhead() *time.Location {
 	if w, ok := p.peek(); ok && (strings.EqualFold(w.text, "utc") || strings.EqualFold(w.text, "gmt")) {
 		return time.UTC
 	}
@@ -118,7 +118,7 @@ func (p *phrase) zoneAhead() *time.Location {
 }
 
 // day reads a day by its name or date, as midnight UTC.
-func (p *phrase) day(s string, t tense) (time.Time, bool) {
+func (p *argParser) day(s string, t tense) (time.Time, bool) {
 	if d, ok := dateOnly(s); ok {
 		return d, true
 	}
@@ -150,12 +150,12 @@ func dateOnly(s string) (time.Time, bool) {
 }
 
 // date takes a day to come: "2026-12-24", "tomorrow", "friday", "in 14 days".
-func (p *phrase) date() (time.Time, bool) {
+func (p *argParser) date() (time.Time, bool) {
 	at := p.pos
 	w, ok := p.next()
 	first := strings.Trim(strings.ToLower(w.text), ",;.")
 	if ok && first == "in" {
-		if span, ok := p.span(); ok {
+		if span, ok := p.length(); ok {
 			d := p.Now.In(p.Zone).Add(span)
 			return time.Date(d.Year(), d.Month(), d.Day(), 0, 0, 0, 0, time.UTC), true
 		}
@@ -166,8 +166,8 @@ func (p *phrase) date() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// span takes "2h", "90m", "14 days".
-func (p *phrase) span() (time.Duration, bool) {
+// length takes "2h", "90m", "14 days".
+func (p *argParser) length() (time.Duration, bool) {
 	w, ok := p.next()
 	if !ok {
 		return 0, false

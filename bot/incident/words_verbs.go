@@ -8,7 +8,7 @@ import (
 )
 
 // readOpen reads "[sev2] [--public] TITLE".
-func readOpen(p *phrase, w *Words) error {
+func readOpen(p *argParser, w *ParsedCommand) error {
 	w.Command = Command{Verb: VerbOpen}
 	for {
 		switch {
@@ -23,7 +23,7 @@ func readOpen(p *phrase, w *Words) error {
 	if err := p.noFlag("--public"); err != nil {
 		return err
 	}
-	if w.Command.Title = p.free(); w.Command.Title == "" {
+	if w.Command.Title = p.freeText(); w.Command.Title == "" {
 		w.Form = VerbOpen
 	}
 	return nil
@@ -31,14 +31,14 @@ func readOpen(p *phrase, w *Words) error {
 
 // noFlag refuses a slip of a flag: taken for text, it would do the opposite of
 // what was meant, unnoticed.
-func (p *phrase) noFlag(flag string) error {
+func (p *argParser) noFlag(flag string) error {
 	if word, _ := p.peek(); !word.quoted && strings.HasPrefix(word.text, "--") && Nearest(word.text, []string{flag}) != "" {
 		return Invalid("flag", "%s", unknownWord("a flag", word.text, []string{flag}, ""))
 	}
 	return nil
 }
 
-func readList(p *phrase, w *Words) error {
+func readList(p *argParser, w *ParsedCommand) error {
 	w.Query = QueryList
 	for {
 		word, ok := p.next()
@@ -57,7 +57,7 @@ func readList(p *phrase, w *Words) error {
 	}
 }
 
-func readStatus(p *phrase, w *Words) error {
+func readStatus(p *argParser, w *ParsedCommand) error {
 	w.Query = QueryStatus
 	if rest := p.rest(); rest != "" {
 		id, err := ParseID(rest)
@@ -69,7 +69,7 @@ func readStatus(p *phrase, w *Words) error {
 	return nil
 }
 
-func readHelp(p *phrase, w *Words) error {
+func readHelp(p *argParser, w *ParsedCommand) error {
 	w.Query = QueryHelp
 	if topic, ok := p.next(); ok {
 		name := strings.ToLower(topic.text)
@@ -82,7 +82,7 @@ func readHelp(p *phrase, w *Words) error {
 	return nil
 }
 
-func readAck(p *phrase, w *Words) error {
+func readAck(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbAcknowledge
 	if !p.severity(&w.Command) {
 		if word, ok := p.peek(); ok && strings.HasPrefix(strings.ToLower(word.text), "sev") {
@@ -90,12 +90,12 @@ func readAck(p *phrase, w *Words) error {
 			return err
 		}
 	}
-	w.Command.Text = p.free()
+	w.Command.Text = p.freeText()
 	return nil
 }
 
 // severity takes a severity, if one comes.
-func (p *phrase) severity(c *Command) bool {
+func (p *argParser) severity(c *Command) bool {
 	word, ok := p.peek()
 	if !ok || !severityWord.MatchString(word.text) {
 		return false
@@ -111,7 +111,7 @@ func (p *phrase) severity(c *Command) bool {
 
 var severityWord = regexp.MustCompile(`(?i)^(sev-?[1-4]|p[1-4])$`)
 
-func readSeverity(p *phrase, w *Words) error {
+func readSeverity(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbSetSeverity
 	word, ok := p.next()
 	if !ok {
@@ -126,7 +126,7 @@ func readSeverity(p *phrase, w *Words) error {
 	return nil
 }
 
-func readRole(p *phrase, w *Words) error {
+func readRole(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbAssignRole
 	word, ok := p.next()
 	if !ok {
@@ -140,13 +140,13 @@ func readRole(p *phrase, w *Words) error {
 		return err
 	}
 	if next, ok := p.peek(); ok && !p.take("because") {
-		return Invalid("person", "what is %q? write role %s PERSON because REASON", clip(next.text), w.Command.Role)
+		return Invalid("person", "what is %q? write role %s PERSON because REASON", truncate(next.text), w.Command.Role)
 	}
-	w.Command.Person, w.Command.Text = person, p.free()
+	w.Command.Person, w.Command.Text = person, p.freeText()
 	return nil
 }
 
-func readStep(p *phrase, w *Words) error {
+func readStep(p *argParser, w *ParsedCommand) error {
 	switch {
 	case p.take("done", "finish", "finished"):
 		w.Command.Verb = VerbStepDone
@@ -156,7 +156,7 @@ func readStep(p *phrase, w *Words) error {
 		word, _ := p.next()
 		return Invalid("step", "%s", unknownWord("what a step can be", word.text, []string{"done", "skip"}, "write step done STEP or step skip STEP"))
 	}
-	p.late(w)
+	p.trailingIncident(w)
 	word, ok := p.next()
 	if !ok {
 		return p.missing("step")
@@ -168,9 +168,9 @@ func readStep(p *phrase, w *Words) error {
 	return nil
 }
 
-func readNote(p *phrase, w *Words) error {
+func readNote(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbNote
-	if err := p.happened(&w.Command); err != nil {
+	if err := p.happenedAt(&w.Command); err != nil {
 		return err
 	}
 	if p.take("--audience", "-audience", "—audience", "–audience") {
@@ -180,14 +180,14 @@ func readNote(p *phrase, w *Words) error {
 			return err
 		}
 		w.Command.Audience = audience
-		if err := p.happened(&w.Command); err != nil {
+		if err := p.happenedAt(&w.Command); err != nil {
 			return err
 		}
 	}
 	if err := p.noFlag("--audience"); err != nil {
 		return err
 	}
-	if w.Command.Text = p.free(); w.Command.Text == "" {
+	if w.Command.Text = p.freeText(); w.Command.Text == "" {
 		w.Form = VerbNote
 	}
 	return nil
@@ -202,20 +202,20 @@ func parseAudience(s string) (Audience, error) {
 	return a, nil
 }
 
-// timely is what is meant as a time, right or not.
-var timely = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d)`)
+// timeLike is what is meant as a time, right or not.
+var timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d)`)
 
-// happened takes "at TIME", if it comes. An "at" that nothing like a time
+// happenedAt takes "at TIME", if it comes. An "at" that nothing like a time
 // follows is a word like any other.
-func (p *phrase) happened(c *Command) error {
+func (p *argParser) happenedAt(c *Command) error {
 	at := p.pos
 	if !p.take("at", "@") {
 		return nil
 	}
 	v, ok := p.when(past)
 	if !ok {
-		if word, _ := p.peek(); timely.MatchString(word.text) {
-			return Invalid("happened_at", "%q is no date or time; write 02:31, yesterday 23:10, or 2026-11-24 10:00", clip(word.text))
+		if word, _ := p.peek(); timeLike.MatchString(word.text) {
+			return Invalid("happened_at", "%q is no date or time; write 02:31, yesterday 23:10, or 2026-11-24 10:00", truncate(word.text))
 		}
 		p.pos = at
 		return nil
@@ -229,10 +229,10 @@ func (p *phrase) happened(c *Command) error {
 }
 
 // readText reads the verbs that say something in free words.
-func readText(verb Verb) func(*phrase, *Words) error {
-	return func(p *phrase, w *Words) error {
+func readText(verb Verb) func(*argParser, *ParsedCommand) error {
+	return func(p *argParser, w *ParsedCommand) error {
 		w.Command.Verb = verb
-		if err := p.happened(&w.Command); err != nil {
+		if err := p.happenedAt(&w.Command); err != nil {
 			return err
 		}
 		if w.Command.Text = p.reason(); w.Command.Text == "" {
@@ -245,9 +245,9 @@ func readText(verb Verb) func(*phrase, *Words) error {
 var hash64 = regexp.MustCompile(`(?i)^(?:sha-?256[:=])?([0-9a-f]{64})$`)
 
 // readEvidence reads "NAME [in PLACE] [sha256:HEX]".
-func readEvidence(p *phrase, w *Words) error {
+func readEvidence(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbEvidence
-	if err := p.happened(&w.Command); err != nil {
+	if err := p.happenedAt(&w.Command); err != nil {
 		return err
 	}
 	e := &Evidence{}
@@ -282,17 +282,17 @@ func readEvidence(p *phrase, w *Words) error {
 	return nil
 }
 
-// spoken are the words of verbs that people type otherwise than they are called.
-var spoken = map[Verb]string{
+// commandNames are the words of verbs that people type otherwise than they are called.
+var commandNames = map[Verb]string{
 	VerbAcknowledge: "ack", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
 	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant",
-	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbExcept: "review except", VerbPromote: "alerts promote",
-	VerbReleaseHold: "hold release",
+	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review except", VerbPromote: "alerts promote",
+	VerbReleaseLegalHold: "hold release",
 }
 
-// Typed is what people type for a verb, at every door.
-func (v Verb) Typed() string {
-	if word, ok := spoken[v]; ok {
+// CommandName is what people type for a verb, at every door.
+func (v Verb) CommandName() string {
+	if word, ok := commandNames[v]; ok {
 		return word
 	}
 	return string(v)

@@ -25,7 +25,7 @@ func people() Directory {
 	team := map[Department][]PersonID{Engineering: {"eng1", "eng2", "eng3", "eng4"}, Security: {"sec1", "sec2"},
 		Legal: {"leg1", "leg2"}, Communications: {"com1", "com2"}, "payments": {"pay1", "pay2"}}
 	for _, n := range names {
-		d.People = append(d.People, Person{ID: n, Name: "Name of " + string(n), Handles: []Handle{{DoorSlack, "U" + string(n)}},
+		d.People = append(d.People, Person{ID: n, Name: "Name of " + string(n), Identities: []Identity{{ProviderSlack, "U" + string(n)}},
 			Responder: n[:3] == "eng" || n[:3] == "sec"})
 	}
 	for _, name := range append(RequiredDepartments(), "payments") {
@@ -40,7 +40,7 @@ func people() Directory {
 
 func newWorld(t tester) *world {
 	return &world{t: t, dir: people(), now: start, inc: New(7),
-		policy: Policy{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute, Routes: 3, TimeZone: "Europe/Paris", Language: "en"}}
+		policy: Policy{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, EscalationSteps: 3, TimeZone: "Europe/Paris", Language: "en"}}
 }
 
 func (w *world) salt() []byte {
@@ -125,7 +125,7 @@ func given(t tester, s Status) *world {
 		{InReview, func() { w.must("eng1", Command{Verb: VerbSubmit, Record: fullRecord}) }},
 		{Approved, func() {
 			w.signAll()
-			w.must("", Command{Verb: VerbWritten, Document: w.inc.Submission.Digest, Revision: 1})
+			w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 1})
 		}},
 		{Closed, func() {
 			w.must("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Actions: twoActions})

@@ -12,8 +12,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// answer is what a sender is told.
-type answer struct {
+// reply is what a sender is told.
+type reply struct {
 	outcome Outcome
 	status  int
 	code    string
@@ -21,7 +21,7 @@ type answer struct {
 	retry   time.Duration // when to try again; 503: in five seconds
 }
 
-func (a answer) write(w http.ResponseWriter) {
+func (a reply) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	switch a.status {
 	case http.StatusServiceUnavailable:
@@ -48,17 +48,17 @@ func (a answer) write(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(body) // the sender may be gone
 }
 
-// refuse turns an error of Verify into an answer. What is not the sender's
+// verifyError turns an error of Verify into an answer. What is not the sender's
 // fault is a 5xx, so that the sender keeps the delivery and tries again.
-func (e *Edge) refuse(source Source, err error) answer {
+func (e *Edge) verifyError(source Source, err error) reply {
 	switch {
 	case errors.Is(err, &incident.Error{Code: incident.CodeForbidden}):
-		return answer{outcome: Refused, status: http.StatusUnauthorized, code: "unauthorized", message: sentence(err)}
+		return reply{outcome: Refused, status: http.StatusUnauthorized, code: "unauthorized", message: sentence(err)}
 	case errors.Is(err, &incident.Error{Code: incident.CodeInvalid}):
-		return answer{outcome: Malformed, status: http.StatusBadRequest, code: "invalid", message: sentence(err)}
+		return reply{outcome: Malformed, status: http.StatusBadRequest, code: "invalid", message: sentence(err)}
 	}
 	e.log.Error("verify delivery", "source", source.Name(), "error", err)
-	return answer{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "deliveries of this source cannot be checked now; try again"}
+	return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "deliveries of this source cannot be checked now; try again"}
 }
 
 func sentence(err error) string {
@@ -67,9 +67,9 @@ func sentence(err error) string {
 	return e.Message
 }
 
-// refusal tells a sender that there is no room.
-func refusal(err error) *answer {
-	a := &answer{outcome: Full, status: http.StatusServiceUnavailable, code: "full", message: err.Error() + "; try again"}
+// capacityError tells a sender that there is no room.
+func capacityError(err error) *reply {
+	a := &reply{outcome: QueueFull, status: http.StatusServiceUnavailable, code: "full", message: err.Error() + "; try again"}
 	if errors.Is(err, ErrStopped) {
 		a.outcome, a.code = Failed, "stopping"
 	}

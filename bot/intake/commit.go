@@ -9,11 +9,11 @@ import (
 )
 
 const (
-	maxBatch       = 256      // deliveries in one commit
-	maxShare       = 64       // of one source in one commit: nobody's commit takes long because of another's flood
-	maxBatchBytes  = 8 << 20  // of bodies in one commit, so that a drain of it fits into memory
-	maxQueuedBytes = 64 << 20 // of bodies in memory
-	commitWithin   = 10 * time.Second
+	maxBatch          = 256      // deliveries in one commit
+	maxBatchPerSource = 64       // of one source in one commit: nobody's commit takes long because of another's flood
+	maxBatchBytes     = 8 << 20  // of bodies in one commit, so that a drain of it fits into memory
+	maxQueuedBytes    = 64 << 20 // of bodies in memory
+	commitTimeout     = 10 * time.Second
 )
 
 // Why there is no room for a delivery. Both pass; the sender tries again.
@@ -25,12 +25,12 @@ var (
 // pending is a delivery whose sender waits for the commit.
 type pending struct {
 	Delivery
-	lane   *lane
+	lane   *sourceQueue
 	result chan error // has room for the result: the committer never waits for a sender
 }
 
-// lane is where the deliveries of one source wait.
-type lane struct {
+// sourceQueue is where the deliveries of one source wait.
+type sourceQueue struct {
 	max     int
 	waiting []*pending
 	held    int64 // bytes of its bodies in memory, waiting or being read
@@ -40,7 +40,7 @@ type lane struct {
 type queue struct {
 	mu     sync.Mutex
 	filled sync.Cond
-	lanes  []*lane
+	lanes  []*sourceQueue
 	turn   int   // whose turn it is to be the first
 	free   int64 // bytes that may still be held
 	closed bool
@@ -53,8 +53,8 @@ func newQueue(largest int64) *queue {
 	return q
 }
 
-func (q *queue) lane(waiting int) *lane {
-	l := &lane{max: waiting}
+func (q *queue) addSource(waiting int) *sourceQueue {
+	l := &sourceQueue{max: waiting}
 	q.lanes = append(q.lanes, l)
 	return l
 }
@@ -62,7 +62,7 @@ func (q *queue) lane(waiting int) *lane {
 // reserve sets n bytes aside for a body of a lane. A lane may hold as much as is
 // left free for the others: one that floods gets half of the memory, a second
 // one a quarter, and there is always something left for the next.
-func (q *queue) reserve(l *lane, n int64) bool {
+func (q *queue) reserve(l *sourceQueue, n int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if l.held+n > q.free-n {
@@ -73,7 +73,7 @@ func (q *queue) reserve(l *lane, n int64) bool {
 	return true
 }
 
-func (q *queue) release(l *lane, n int64) {
+func (q *queue) release(l *sourceQueue, n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	l.held -= n
@@ -103,18 +103,18 @@ func (q *queue) close() {
 	q.filled.Signal()
 }
 
-// take waits for a delivery and takes it, with everything that waits and fits:
+// nextBatch waits for a delivery and takes it, with everything that waits and fits:
 // one of each lane in turn, so that a full lane delays no other. It returns
 // nothing when the queue is closed and empty.
-func (q *queue) take() []*pending {
+func (q *queue) nextBatch() []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.closed && !q.waits() {
+	for !q.closed && !q.hasPending() {
 		q.filled.Wait()
 	}
 	var batch []*pending
 	size := 0
-	for range maxShare {
+	for range maxBatchPerSource {
 		before := len(batch)
 		for n := range q.lanes {
 			l := q.lanes[(q.turn+n)%len(q.lanes)]
@@ -135,7 +135,7 @@ func (q *queue) take() []*pending {
 	return batch
 }
 
-func (q *queue) waits() bool {
+func (q *queue) hasPending() bool {
 	for _, l := range q.lanes {
 		if len(l.waiting) > 0 {
 			return true
@@ -149,7 +149,7 @@ func (q *queue) waits() bool {
 // batches grow with the load and nobody waits for company.
 func (e *Edge) commitLoop() {
 	defer close(e.done)
-	for batch := e.queue.take(); len(batch) > 0; batch = e.queue.take() {
+	for batch := e.queue.nextBatch(); len(batch) > 0; batch = e.queue.nextBatch() {
 		e.commitBatch(batch)
 	}
 }
@@ -161,7 +161,7 @@ func (e *Edge) commitBatch(batch []*pending) {
 	for i, p := range batch {
 		ds[i] = p.Delivery
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commitWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
 	defer cancel()
 	start := time.Now()
 	err := e.store.Accept(ctx, ds)

@@ -23,10 +23,10 @@ const (
 )
 
 const (
-	drainWithin = 20 * time.Second      // how long a drain goes on before it lets another begin
-	drainFull   = maxBatch              // deliveries after which it looks for more at once
-	drainPause  = 20 * time.Millisecond // how long it waits for as many
-	reportMost  = 64                    // deliveries in one transaction of a drain: as long as it takes, nothing else is written
+	drainTimeout   = 20 * time.Second      // how long a drain goes on before it lets another begin
+	drainFull      = maxBatch              // deliveries after which it looks for more at once
+	drainPause     = 20 * time.Millisecond // how long it waits for as many
+	maxIngestBatch = 64                    // deliveries in one transaction of a drain: as long as it takes, nothing else is written
 )
 
 // Drain decodes the stored deliveries of a range that nobody handled yet and
@@ -45,8 +45,8 @@ func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 		if len(rows) == 0 {
 			return errors.Join(failed...)
 		}
-		for some := range slices.Chunk(rows, reportMost) {
-			if err := e.report(ctx, some); err != nil {
+		for some := range slices.Chunk(rows, maxIngestBatch) {
+			if err := e.ingest(ctx, some); err != nil {
 				failed = append(failed, fmt.Errorf("report deliveries %d to %d: %w", some[0].ID, some[len(some)-1].ID, err))
 			}
 		}
@@ -54,9 +54,9 @@ func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 		switch {
 		case ctx.Err() != nil:
 			return errors.Join(append(failed, context.Cause(ctx))...)
-		case time.Since(began) > drainWithin && len(failed) > 0:
+		case time.Since(began) > drainTimeout && len(failed) > 0:
 			return errors.Join(failed...)
-		case time.Since(began) > drainWithin:
+		case time.Since(began) > drainTimeout:
 			return &incident.RetryAfter{Err: errors.New("there is more in the inbox")}
 		case len(rows) < drainFull:
 			pause(ctx)
@@ -73,22 +73,22 @@ func pause(ctx context.Context) {
 	}
 }
 
-func (e *Edge) report(ctx context.Context, rows []Row) error {
-	batch := make([]incident.Reported, len(rows))
+func (e *Edge) ingest(ctx context.Context, rows []Row) error {
+	batch := make([]incident.DecodedDelivery, len(rows))
 	for i, row := range rows {
 		batch[i] = e.decode(row)
 		e.observer.Decoded(row.Source, len(batch[i].Signals), batch[i].Failed != "")
 	}
-	return e.desk.Report(ctx, batch)
+	return e.desk.Ingest(ctx, batch)
 }
 
 // decode finds out what one row means. What cannot be told is kept, with a
 // reason for a person.
-func (e *Edge) decode(row Row) incident.Reported {
-	out := incident.Reported{Row: row.ID, Source: row.Source, Again: row.Again}
+func (e *Edge) decode(row Row) incident.DecodedDelivery {
+	out := incident.DecodedDelivery{Row: row.ID, Source: row.Source, Reprocessed: row.Reprocessed}
 	source, known := e.sources[row.Source]
 	if !known {
-		return unreadable(out, row, fmt.Sprintf("no source called %s is configured any more", row.Source))
+		return undecodable(out, row, fmt.Sprintf("no source called %s is configured any more", row.Source))
 	}
 	header := make(http.Header, len(row.Header))
 	for k, v := range row.Header {
@@ -96,22 +96,22 @@ func (e *Edge) decode(row Row) incident.Reported {
 	}
 	signals, err := source.Decode(header, row.Body)
 	if err != nil {
-		return unreadable(out, row, text(err.Error(), maxLine))
+		return undecodable(out, row, text(err.Error(), maxLine))
 	}
 	for i := range signals {
 		signals[i].Row = row.ID
-		signals[i] = clean(signals[i], row)
+		signals[i] = normalize(signals[i], row)
 	}
 	out.Signals = signals
 	return out
 }
 
-// unreadable says of a row why it cannot be told what it means, and raises an
+// undecodable says of a row why it cannot be told what it means, and raises an
 // alert of the lowest level about it: so somebody gets to see it, where the
 // alerts that opened nothing are listed.
-func unreadable(out incident.Reported, row Row, why string) incident.Reported {
-	out.Failed, out.Again = why, row.Again || row.Unread
-	kind := incident.UnreadKind(row.Source)
+func undecodable(out incident.DecodedDelivery, row Row, why string) incident.DecodedDelivery {
+	out.Failed, out.Reprocessed = why, row.Reprocessed || row.WasUndecodable
+	kind := incident.UndecodableKind(row.Source)
 	out.Signals = []incident.Signal{{Row: row.ID, Alert: &incident.Alert{
 		Source: row.Source, Kind: kind, Level: incident.LevelInformational, At: row.Received, Fingerprint: kind,
 		Title: "Deliveries from " + row.Source + " cannot be read", Detail: why,
@@ -119,12 +119,12 @@ func unreadable(out incident.Reported, row Row, why string) incident.Reported {
 	return out
 }
 
-// clean bounds the sender's texts and fills in what the delivery itself knows.
-func clean(s incident.Signal, row Row) incident.Signal {
-	s.Subject.PageKey, s.Subject.Correlation = key(s.Subject.PageKey), key(s.Subject.Correlation)
+// normalize bounds the sender's texts and fills in what the delivery itself knows.
+func normalize(s incident.Signal, row Row) incident.Signal {
+	s.Subject.PageKey, s.Subject.Correlation = boundedKey(s.Subject.PageKey), boundedKey(s.Subject.Correlation)
 	if s.Alert != nil {
 		a := *s.Alert
-		a.Fingerprint, a.Correlation = key(a.Fingerprint), key(a.Correlation)
+		a.Fingerprint, a.Correlation = boundedKey(a.Fingerprint), boundedKey(a.Correlation)
 		for _, f := range []*string{&a.Kind, &a.Title, &a.EventID, &a.Project, &a.Release, &a.Environment,
 			&a.Account, &a.Region, &a.Principal, &a.Address, &a.Rule} {
 			*f = line(*f)
@@ -139,7 +139,7 @@ func clean(s incident.Signal, row Row) incident.Signal {
 	}
 	if s.Command != nil {
 		c := *s.Command
-		c.Key, c.By.ID, c.Text = key(c.Key), line(c.By.ID), text(c.Text, maxText)
+		c.Key, c.By.ID, c.Text = boundedKey(c.Key), line(c.By.ID), text(c.Text, maxText)
 		if c.Key == "" {
 			c.Key = row.Source + ":" + row.Delivery.ID
 		}
@@ -165,9 +165,9 @@ func cleanTags(tags map[string]string) map[string]string {
 	return kept
 }
 
-// key is a text that is only ever compared: two long ones that differ at the
+// boundedKey is a text that is only ever compared: two long ones that differ at the
 // end still differ.
-func key(s string) string {
+func boundedKey(s string) string {
 	if len(s) > maxLine {
 		return hashed([]byte(s))
 	}
@@ -192,11 +192,11 @@ func text(s string, n int) string {
 		}
 		return r
 	}, s)
-	return clip(s, n)
+	return truncate(s, n)
 }
 
-// clip cuts a text after n runes and shows that it did.
-func clip(s string, n int) string {
+// truncate cuts a text after n runes and shows that it did.
+func truncate(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}

@@ -28,10 +28,10 @@ const (
 	defaultMaxBody  = 1 << 20
 	defaultMaxQueue = 1024
 
-	// answerWithin is how long a sender is kept waiting for the commit. EventBridge
+	// responseTimeout is how long a sender is kept waiting for the commit. EventBridge
 	// and PagerDuty hang up after 5 s; a delivery that commits later than we
 	// answered is known when the sender repeats it.
-	answerWithin = 4 * time.Second
+	responseTimeout = 4 * time.Second
 
 	// maxID bounds a delivery id as it is stored; a longer one is replaced by its hash.
 	maxID = 200
@@ -58,31 +58,31 @@ type Options struct {
 type Edge struct {
 	store    Store
 	desk     Desk
-	sources  map[string]*door
+	sources  map[string]*endpoint
 	proxies  []netip.Prefix
 	clock    func() time.Time
 	log      *slog.Logger
 	observer Observer
 	disguise sync.Once // that an unknown proxy stands before us is said once
-	stalled  stalls
+	tarpit   tarpit
 
 	queue *queue
 	done  chan struct{} // closed when the committer has ended
 }
 
-// door is a source with what it may take and who sends to it.
-type door struct {
+// endpoint is a source with what it may take and who sends to it.
+type endpoint struct {
 	Source
 	limits  Limits
 	senders *senders
-	lane    *lane
+	lane    *sourceQueue
 }
 
 // New starts an Edge, which must be closed in the end.
 func New(o Options) *Edge {
 	e := &Edge{
-		store: o.Store, desk: o.Desk, sources: make(map[string]*door, len(o.Sources)), proxies: o.TrustedProxies,
-		clock: o.Clock, log: o.Logger, observer: o.Observer, done: make(chan struct{}), stalled: make(stalls, maxStalled),
+		store: o.Store, desk: o.Desk, sources: make(map[string]*endpoint, len(o.Sources)), proxies: o.TrustedProxies,
+		clock: o.Clock, log: o.Logger, observer: o.Observer, done: make(chan struct{}), tarpit: make(tarpit, maxTarpitted),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -110,11 +110,11 @@ func New(o Options) *Edge {
 			l.MaxWaiting = o.MaxQueue
 		}
 		largest = max(largest, l.MaxBody)
-		e.sources[s.Name()] = &door{Source: s, limits: l, senders: newSenders(l)}
+		e.sources[s.Name()] = &endpoint{Source: s, limits: l, senders: newSenders(l)}
 	}
 	e.queue = newQueue(largest)
 	for _, d := range e.sources {
-		d.lane = e.queue.lane(d.limits.MaxWaiting)
+		d.lane = e.queue.addSource(d.limits.MaxWaiting)
 	}
 	go e.commitLoop()
 	return e
@@ -136,55 +136,55 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !known {
 		name = "" // what a stranger types is no label
 	}
-	a := e.take(source, r)
+	a := e.handle(source, r)
 	e.observer.Delivery(name, a.outcome, time.Since(start))
 	a.write(w)
 }
 
-// gone is said to whoever hung up, and to whoever is there after all: where
+// clientGone is said to whoever hung up, and to whoever is there after all: where
 // the time for reading is over, the context ends as well, and a handler that
 // writes nothing has said 200.
-func gone(message string) answer {
-	return answer{outcome: Gone, status: http.StatusServiceUnavailable, code: "too_slow", message: message}
+func clientGone(message string) reply {
+	return reply{outcome: ClientGone, status: http.StatusServiceUnavailable, code: "too_slow", message: message}
 }
 
-// take does everything but writing the answer. What costs least comes first: a
+// handle does everything but writing the answer. What costs least comes first: a
 // flood is turned away before its bodies are read.
-func (e *Edge) take(d *door, r *http.Request) answer {
+func (e *Edge) handle(d *endpoint, r *http.Request) reply {
 	switch {
 	case d == nil:
-		return answer{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "nothing listens at this path; deliveries are posted to " + prefix + "{source}"}
+		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "nothing listens at this path; deliveries are posted to " + prefix + "{source}"}
 	case d.limits.Off:
-		return answer{outcome: SwitchedOff, status: http.StatusNotFound, code: "switched_off", message: d.Name() + " is switched off here"}
+		return reply{outcome: Disabled, status: http.StatusNotFound, code: "switched_off", message: d.Name() + " is switched off here"}
 	case r.Method != http.MethodPost:
-		return answer{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "deliveries come by POST, not by " + clip(r.Method, 20)}
+		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "deliveries come by POST, not by " + truncate(r.Method, 20)}
 	}
 	if how := r.Header.Get("Content-Encoding"); how != "" && !strings.EqualFold(how, "identity") {
-		return answer{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + clip(strings.ToValidUTF8(how, "?"), 20) + "); " + d.Name() + " has to send it as it is"}
+		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + truncate(strings.ToValidUTF8(how, "?"), 20) + "); " + d.Name() + " has to send it as it is"}
 	}
 	now, from := e.clock(), e.Sender(r)
 	if !allowed(d.limits.Networks, from) {
-		return answer{outcome: Foreign, status: http.StatusForbidden, code: "foreign_network", message: "this address may not send here"}
+		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "foreign_network", message: "this address may not send here"}
 	}
 	sender := d.senders.get(from)
 	if wait := sender.wait(now); wait > 0 {
-		return answer{outcome: Limited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address sends more than it may; try again later", retry: wait}
+		return reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address sends more than it may; try again later", retry: wait}
 	}
-	if wait := sender.suspended(now); wait > 0 && !e.disguised(r, from) {
-		e.stalled.hold(r.Context())
-		return answer{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address were not genuine; try again later", retry: wait}
+	if wait := sender.suspended(now); wait > 0 && !e.behindUnknownProxy(r, from) {
+		e.tarpit.wait(r.Context())
+		return reply{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address were not genuine; try again later", retry: wait}
 	}
 	p := &pending{lane: d.lane, result: make(chan error, 1)}
 	body, bad := e.read(d, r)
 	if bad != nil {
 		return *bad
 	}
-	p.Delivery = Delivery{Source: d.Name(), Header: pick(r.Header, d.Headers()), Body: body, Received: now, Sender: name(from, r)}
+	p.Delivery = Delivery{Source: d.Name(), Header: selectHeaders(r.Header, d.Headers()), Body: body, Received: now, Sender: senderName(from, r)}
 	if bad := e.verify(d, r.Header, &p.Delivery); bad != nil {
 		e.queue.release(d.lane, int64(len(body)))
 		if bad.outcome == Refused {
 			if sender.failed(now) {
-				e.stalled.hold(r.Context())
+				e.tarpit.wait(r.Context())
 			}
 		}
 		return *bad
@@ -194,9 +194,9 @@ func (e *Edge) take(d *door, r *http.Request) answer {
 
 // read takes the raw body, at most as much as is allowed. The bytes that it
 // returns are reserved for the lane.
-func (e *Edge) read(d *door, r *http.Request) ([]byte, *answer) {
+func (e *Edge) read(d *endpoint, r *http.Request) ([]byte, *reply) {
 	most := d.limits.MaxBody
-	tooLarge := &answer{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes", most)}
+	tooLarge := &reply{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes", most)}
 	if r.ContentLength > most {
 		return nil, tooLarge
 	}
@@ -205,7 +205,7 @@ func (e *Edge) read(d *door, r *http.Request) ([]byte, *answer) {
 		reserved = r.ContentLength
 	}
 	if !e.queue.reserve(d.lane, reserved) {
-		return nil, refusal(ErrFull)
+		return nil, capacityError(ErrFull)
 	}
 	keep := int64(0)
 	defer func() { e.queue.release(d.lane, reserved-keep) }()
@@ -213,10 +213,10 @@ func (e *Edge) read(d *door, r *http.Request) ([]byte, *answer) {
 	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
 	if _, err := buf.ReadFrom(io.LimitReader(r.Body, most+1)); err != nil {
 		if r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			a := gone("the body did not come in time; try again")
+			a := clientGone("the body did not come in time; try again")
 			return nil, &a
 		}
-		return nil, &answer{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body ended early"}
+		return nil, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body ended early"}
 	}
 	if int64(buf.Len()) > reserved {
 		return nil, tooLarge
@@ -226,14 +226,14 @@ func (e *Edge) read(d *door, r *http.Request) ([]byte, *answer) {
 }
 
 // verify checks that a delivery is genuine, and gives it its id.
-func (e *Edge) verify(d *door, h http.Header, v *Delivery) *answer {
+func (e *Edge) verify(d *endpoint, h http.Header, v *Delivery) *reply {
 	id, err := d.Verify(h, v.Body, v.Received)
 	if err != nil {
-		a := e.refuse(d, err)
+		a := e.verifyError(d, err)
 		return &a
 	}
-	if err := wellFormed(v.Body); err != nil {
-		return &answer{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
+	if err := validateJSON(v.Body); err != nil {
+		return &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
 	}
 	v.ID, v.Verified = deliveryID(id, v.Body), "by the source's credential"
 	return nil
@@ -257,7 +257,7 @@ func hashed(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func pick(h http.Header, names []string) map[string]string {
+func selectHeaders(h http.Header, names []string) map[string]string {
 	kept := make(map[string]string, len(names))
 	for _, n := range names {
 		if v := h.Get(n); v != "" {
@@ -267,7 +267,7 @@ func pick(h http.Header, names []string) map[string]string {
 	return kept
 }
 
-func name(from netip.Addr, r *http.Request) string {
+func senderName(from netip.Addr, r *http.Request) string {
 	if !from.IsValid() {
 		return r.RemoteAddr
 	}
@@ -275,23 +275,23 @@ func name(from netip.Addr, r *http.Request) string {
 }
 
 // commit waits until the delivery is on disk, or is known not to be.
-func (e *Edge) commit(ctx context.Context, p *pending) answer {
+func (e *Edge) commit(ctx context.Context, p *pending) reply {
 	if err := e.queue.put(p); err != nil {
 		e.queue.release(p.lane, int64(len(p.Body)))
-		return *refusal(err)
+		return *capacityError(err)
 	}
-	patience := time.NewTimer(answerWithin)
+	patience := time.NewTimer(responseTimeout)
 	defer patience.Stop()
 	select {
 	case err := <-p.result:
 		if err != nil {
-			return answer{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery could not be stored; try again"}
+			return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery could not be stored; try again"}
 		}
-		return answer{outcome: Accepted, status: http.StatusAccepted}
+		return reply{outcome: Accepted, status: http.StatusAccepted}
 	case <-patience.C:
-		return answer{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long; try again"}
+		return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long; try again"}
 	case <-ctx.Done():
-		return gone("storing the delivery takes too long; try again") // it is committed with its batch all the same
+		return clientGone("storing the delivery takes too long; try again") // it is committed with its batch all the same
 	}
 }
 
@@ -317,18 +317,18 @@ func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 	return nil
 }
 
-func (e *Edge) deliver(ctx context.Context, d *door, v Delivery) (Outcome, error) {
+func (e *Edge) deliver(ctx context.Context, d *endpoint, v Delivery) (Outcome, error) {
 	size := int64(len(v.Body))
 	if d.limits.Off {
-		return SwitchedOff, incident.Conflict("%s is switched off here", v.Source)
+		return Disabled, incident.Conflict("%s is switched off here", v.Source)
 	}
 	if !e.queue.reserve(d.lane, size) {
-		return Full, ErrFull
+		return QueueFull, ErrFull
 	}
 	p := &pending{Delivery: v, lane: d.lane, result: make(chan error, 1)}
 	if err := e.queue.put(p); err != nil {
 		e.queue.release(d.lane, size)
-		return refusal(err).outcome, err
+		return capacityError(err).outcome, err
 	}
 	select {
 	case err := <-p.result:
@@ -337,6 +337,6 @@ func (e *Edge) deliver(ctx context.Context, d *door, v Delivery) (Outcome, error
 		}
 		return Accepted, nil
 	case <-ctx.Done():
-		return Gone, ctx.Err()
+		return ClientGone, ctx.Err()
 	}
 }

@@ -5,5 +5,5 @@ func (e *Edge) Senders(source string) int {
 	s := e.sources[source].senders
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.young) + len(s.old)
+	return len(s.recent) + len(s.previous)
 }

@@ -18,10 +18,10 @@ const (
 	maxNumber = 40  // characters of a number that is taken without a closer look
 )
 
-// wellFormed checks that a body is one JSON document that means the same to
+// validateJSON checks that a body is one JSON document that means the same to
 // everybody who reads it: valid UTF-8, no key twice in one object, no number that
 // is too large for any of them. The error tells its sender what and where.
-func wellFormed(body []byte) error {
+func validateJSON(body []byte) error {
 	if !utf8.Valid(body) {
 		return fmt.Errorf("the text is not valid UTF-8 (byte %d)", firstInvalid(body))
 	}
@@ -37,11 +37,11 @@ func wellFormed(body []byte) error {
 		case err != nil:
 			return malformed(err)
 		case d.StackDepth() > maxDepth:
-			return fmt.Errorf("the body is nested deeper than %d levels%s", maxDepth, at(d.StackPointer(), d.InputOffset()))
+			return fmt.Errorf("the body is nested deeper than %d levels%s", maxDepth, position(d.StackPointer(), d.InputOffset()))
 		}
 		if token.Kind() == '0' {
 			if number := token.String(); (len(number) > maxNumber || strings.ContainsAny(number, "eE")) && tooLarge(number) {
-				return fmt.Errorf("a number is too large%s; none may go beyond 1e308", at(d.StackPointer(), d.InputOffset()))
+				return fmt.Errorf("a number is too large%s; none may go beyond 1e308", position(d.StackPointer(), d.InputOffset()))
 			}
 		}
 		if d.StackDepth() == 0 {
@@ -75,7 +75,7 @@ func malformed(err error) error {
 	if !errors.As(err, &syntax) {
 		return errors.New("the body is not JSON")
 	}
-	where := at(syntax.JSONPointer, syntax.ByteOffset)
+	where := position(syntax.JSONPointer, syntax.ByteOffset)
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		return fmt.Errorf("a key is repeated%s; every key may stand once in its object", where)
@@ -85,13 +85,13 @@ func malformed(err error) error {
 	return fmt.Errorf("the body is not JSON%s", where)
 }
 
-// maxPlace bounds how much of a place in a body is said.
-const maxPlace = 200
+// maxPositionText bounds how much of a place in a body is said.
+const maxPositionText = 200
 
-// at names a place in a body.
-func at(place jsontext.Pointer, offset int64) string {
+// position names a place in a body.
+func position(place jsontext.Pointer, offset int64) string {
 	if place == "" {
 		return fmt.Sprintf(" (byte %d)", offset)
 	}
-	return fmt.Sprintf(" at %s (byte %d)", text(string(place), maxPlace), offset)
+	return fmt.Sprintf(" at %s (byte %d)", text(string(place), maxPositionText), offset)
 }

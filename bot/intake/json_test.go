@@ -32,7 +32,7 @@ func TestWellFormed(t *testing.T) {
 		"a byte order mark":           {"\ufeff{}", "the body is not JSON (byte 0)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := wellFormed([]byte(c.body))
+			err := validateJSON([]byte(c.body))
 			switch {
 			case c.fault == "" && err != nil:
 				t.Errorf("refused: %v", err)

@@ -43,24 +43,24 @@ const (
 // thousand requests before everybody else's; so each asks once in a while, and
 // not all at the same time. Only so many wait, for they take memory.
 const (
-	heardOut   = 3 // failures that are answered at once: somebody is setting up a source
-	stallFor   = time.Second
-	maxStalled = 2048
+	freeFailures = 3 // failures that are answered at once: somebody is setting up a source
+	tarpitDelay  = time.Second
+	maxTarpitted = 2048
 )
 
-// stalls has a place for each refusal that is held back.
-type stalls chan struct{}
+// tarpit has a place for each refusal that is held back.
+type tarpit chan struct{}
 
-// hold waits, where there is a place, until the refusal may go out: about as long
+// wait waits, where there is a place, until the refusal may go out: about as long
 // as stallFor says.
-func (s stalls) hold(ctx context.Context) {
+func (s tarpit) wait(ctx context.Context) {
 	select {
 	case s <- struct{}{}:
 	default:
 		return
 	}
 	defer func() { <-s }()
-	timer := time.NewTimer(stallFor/2 + rand.N(stallFor))
+	timer := time.NewTimer(tarpitDelay/2 + rand.N(tarpitDelay))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -72,8 +72,8 @@ func (s stalls) hold(ctx context.Context) {
 // those that it remembers at most.
 const maxSenders = 4096
 
-// address is what is known of one sender.
-type address struct {
+// senderState is what is known of one sender.
+type senderState struct {
 	rate     *rate.Limiter // of its requests; nil: no limit
 	failures *rate.Limiter // of its failed verifications
 }
@@ -86,67 +86,67 @@ type senders struct {
 	limit rate.Limit
 	burst int
 
-	mu         sync.Mutex
-	young, old map[netip.Addr]*address
+	mu               sync.Mutex
+	recent, previous map[netip.Addr]*senderState
 }
 
 func newSenders(l Limits) *senders {
-	s := &senders{limit: rate.Limit(l.Rate), burst: l.Burst, young: map[netip.Addr]*address{}}
+	s := &senders{limit: rate.Limit(l.Rate), burst: l.Burst, recent: map[netip.Addr]*senderState{}}
 	if s.burst <= 0 {
 		s.burst = max(1, int(math.Ceil(2*l.Rate)))
 	}
 	return s
 }
 
-func (s *senders) get(from netip.Addr) *address {
+func (s *senders) get(from netip.Addr) *senderState {
 	if from.Is6() {
 		// One host has a whole /64 to take addresses from.
 		from = netip.PrefixFrom(from, 64).Masked().Addr()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.young[from]
+	a := s.recent[from]
 	if a != nil {
 		return a
 	}
-	if a = s.old[from]; a == nil {
-		a = &address{failures: rate.NewLimiter(rate.Every(failEvery), failBurst)}
+	if a = s.previous[from]; a == nil {
+		a = &senderState{failures: rate.NewLimiter(rate.Every(failEvery), failBurst)}
 		if s.limit > 0 {
 			a.rate = rate.NewLimiter(s.limit, s.burst)
 		}
 	}
-	if len(s.young) >= maxSenders {
-		s.young, s.old = make(map[netip.Addr]*address, maxSenders), s.young
+	if len(s.recent) >= maxSenders {
+		s.recent, s.previous = make(map[netip.Addr]*senderState, maxSenders), s.recent
 	}
-	s.young[from] = a
+	s.recent[from] = a
 	return a
 }
 
 // wait counts a request against the sender's rate, and says how long to wait if
 // it is one too many.
-func (a *address) wait(now time.Time) time.Duration {
+func (a *senderState) wait(now time.Time) time.Duration {
 	if a.rate == nil || a.rate.AllowN(now, 1) {
 		return 0
 	}
-	return until(a.rate, now)
+	return tokenDelay(a.rate, now)
 }
 
 // suspended says how long nothing of this address is verified.
-func (a *address) suspended(now time.Time) time.Duration {
+func (a *senderState) suspended(now time.Time) time.Duration {
 	if a.failures.TokensAt(now) >= 1 {
 		return 0
 	}
-	return until(a.failures, now)
+	return tokenDelay(a.failures, now)
 }
 
 // failed counts a failed verification, and reports whether it is one of several.
-func (a *address) failed(now time.Time) (again bool) {
+func (a *senderState) failed(now time.Time) (again bool) {
 	a.failures.AllowN(now, 1)
-	return a.failures.TokensAt(now) < failBurst-heardOut
+	return a.failures.TokensAt(now) < failBurst-freeFailures
 }
 
-// until is when the limiter has a whole token again.
-func until(l *rate.Limiter, now time.Time) time.Duration {
+// tokenDelay is when the limiter has a whole token again.
+func tokenDelay(l *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - l.TokensAt(now)
 	return max(time.Millisecond, time.Duration(missing/float64(l.Limit())*float64(time.Second)))
 }
@@ -179,10 +179,10 @@ func (e *Edge) trusted(peer netip.Addr) bool {
 	return slices.ContainsFunc(e.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// disguised reports whether all of a proxy's clients look like one sender,
+// behindUnknownProxy reports whether all of a proxy's clients look like one sender,
 // because nobody told us of the proxy. Then the failures of one of them must not
 // silence the others.
-func (e *Edge) disguised(r *http.Request, from netip.Addr) bool {
+func (e *Edge) behindUnknownProxy(r *http.Request, from netip.Addr) bool {
 	if r.Header.Get("X-Forwarded-For") == "" || from != parseAddr(r.RemoteAddr) || !from.IsPrivate() && !from.IsLoopback() || e.trusted(from) {
 		return false
 	}

@@ -116,7 +116,7 @@ func (signed) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	}
 	switch {
 	case v.Note != "":
-		return []incident.Signal{{Command: &incident.Command{Verb: incident.VerbSourceNote, Text: v.Note}, Subject: incident.Subject{PageKey: v.Key}}}, nil
+		return []incident.Signal{{Command: &incident.Command{Verb: incident.VerbSourceNote, Text: v.Note}, Subject: incident.IncidentRef{PageKey: v.Key}}}, nil
 	case v.Title != "":
 		return []incident.Signal{{Alert: &incident.Alert{Source: "signed", Kind: h.Get("X-Kind"), Title: v.Title, Fingerprint: v.Key}}}, nil
 	}
@@ -126,13 +126,13 @@ func (signed) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 // desk remembers what was reported.
 type desk struct {
 	mu    sync.Mutex
-	batch []incident.Reported
+	batch []incident.DecodedDelivery
 	calls int
 	most  int // rows in one call
 	fail  error
 }
 
-func (d *desk) Report(_ context.Context, batch []incident.Reported) error {
+func (d *desk) Ingest(_ context.Context, batch []incident.DecodedDelivery) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls++

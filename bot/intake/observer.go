@@ -9,17 +9,17 @@ type Outcome string
 const (
 	Accepted      Outcome = "accepted"       // 202: committed, or known already
 	Refused       Outcome = "refused"        // 401: not genuine
-	Foreign       Outcome = "foreign"        // 403: not from an allowed network
-	Limited       Outcome = "limited"        // 429: more requests than this sender may make
+	NetworkDenied Outcome = "foreign"        // 403: not from an allowed network
+	RateLimited   Outcome = "limited"        // 429: more requests than this sender may make
 	Suspended     Outcome = "suspended"      // 429: too many failed verifications from this address
-	SwitchedOff   Outcome = "switched_off"   // 404: the source is off
+	Disabled      Outcome = "switched_off"   // 404: the source is off
 	Malformed     Outcome = "malformed"      // 400: genuine, but nothing that can be read
 	TooLarge      Outcome = "too_large"      // 413
 	UnknownSource Outcome = "unknown_source" // 404
 	WrongMethod   Outcome = "wrong_method"   // 405
-	Full          Outcome = "full"           // 503: too many deliveries wait already
+	QueueFull     Outcome = "full"           // 503: too many deliveries wait already
 	Failed        Outcome = "failed"         // 503: could not be verified or stored now
-	Gone          Outcome = "gone"           // the sender hung up before its answer
+	ClientGone    Outcome = "gone"           // the sender hung up before its answer
 )
 
 // Observer counts what happens at the edge. It is called by many goroutines

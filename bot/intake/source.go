@@ -37,9 +37,9 @@ type Delivery struct {
 
 // Row is a delivery as it is stored.
 type Row struct {
-	ID     int64
-	Again  bool // it is evaluated anew: what it meant was counted the first time
-	Unread bool // it is evaluated anew, after it could not be read: that was counted, what it means was not
+	ID             int64
+	Reprocessed    bool // it is evaluated anew: what it meant was counted the first time
+	WasUndecodable bool // it is evaluated anew, after it could not be read: that was counted, what it means was not
 	Delivery
 }
 
@@ -58,5 +58,5 @@ type Store interface {
 // transaction as everything that follows from them; a row that was handled
 // already is skipped, so a repeated drain changes nothing.
 type Desk interface {
-	Report(ctx context.Context, batch []incident.Reported) error
+	Ingest(ctx context.Context, batch []incident.DecodedDelivery) error
 }

@@ -25,7 +25,7 @@ func (m *Mailer) PageTo(list []string) Handler {
 		if len(to) == 0 {
 			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page by mail: %w", errors.Join(wrong, errors.New("the route has no address")))}
 		}
-		inc, round, route := b.Incident, number(e, "round"), number(e, "route")
+		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "route")
 		l := m.letter(b, templates.PageMail(b, route))
 		l.urgent = true
 		if err := m.send(ctx, l, to); err != nil {
@@ -33,7 +33,7 @@ func (m *Mailer) PageTo(list []string) Handler {
 		}
 		return incident.Command{
 			Key: e.Key, For: inc.ID, Verb: incident.VerbPaged, By: incident.System, Via: incident.ViaSystem,
-			Round: round, Route: route, Effect: e.Key,
+			Round: round, EscalationStep: route, Effect: e.Key,
 		}, nil
 	}
 }
@@ -55,8 +55,8 @@ func (m *Mailer) Postmortem(ctx context.Context, b incident.Brief, _ incident.Ef
 	return incident.Command{}, m.send(ctx, l, to)
 }
 
-// meeting is how long a review meeting is asked for.
-const meeting = time.Hour
+// reviewDuration is how long a review meeting is asked for.
+const reviewDuration = time.Hour
 
 // Invitation invites to the review meeting. The UID stays for the incident's
 // life and the sequence rises with each time that is set, so that calendars move
@@ -87,7 +87,7 @@ func (m *Mailer) invitation(b incident.Brief, to []*mail.Address) string {
 	ev.SetSequence(b.Event.Seq)
 	ev.SetDtStampTime(m.at(b))
 	ev.SetStartAt(start)
-	ev.SetEndAt(start.Add(meeting))
+	ev.SetEndAt(start.Add(reviewDuration))
 	ev.SetSummary(summary)
 	ev.SetDescription("In person. It concludes with decisions and at least one action for detection and one for prevention.")
 	ev.SetStatus(ics.ObjectStatusConfirmed)
@@ -106,8 +106,8 @@ func (m *Mailer) invitation(b incident.Brief, to []*mail.Address) string {
 // escape for a quotation mark.
 func parameter(s string) string { return strings.ReplaceAll(flat(s), `"`, "'") }
 
-func (m *Mailer) letter(b incident.Brief, text templates.Message) letter {
-	return letter{Message: text, id: m.messageID(b.Mark), incident: b.Incident.ID, head: b.Incident.Head, at: m.at(b)}
+func (m *Mailer) letter(b incident.Brief, text templates.Message) outgoing {
+	return outgoing{Message: text, id: m.messageID(b.Mark), incident: b.Incident.ID, head: b.Incident.Head, at: m.at(b)}
 }
 
 // at is the time of a message: when what it tells happened, so that a repeat
@@ -136,7 +136,7 @@ func (m *Mailer) readers(b incident.Brief) []*mail.Address {
 	case incident.AudienceAll:
 		return m.postmortem
 	case incident.AudienceLegalSecurity:
-		return m.known(b.Directory, append(b.Directory.Speakers(incident.Legal, b.Now), b.Directory.Speakers(incident.Security, b.Now)...)...)
+		return m.known(b.Directory, append(b.Directory.Representatives(incident.Legal, b.Now), b.Directory.Representatives(incident.Security, b.Now)...)...)
 	}
 	return m.known(b.Directory, participants(b)...)
 }
@@ -164,7 +164,7 @@ func (m *Mailer) known(d incident.Directory, people ...incident.PersonID) []*mai
 	var list []string
 	for _, id := range people {
 		if p, ok := d.Person(id); ok {
-			if a := p.Handle(incident.DoorMail); a != "" {
+			if a := p.IDAt(incident.ProviderMail); a != "" {
 				list = append(list, (&mail.Address{Name: p.Name, Address: a}).String())
 			}
 		}
@@ -176,8 +176,8 @@ func (m *Mailer) known(d incident.Directory, people ...incident.PersonID) []*mai
 	return out
 }
 
-// number reads a number among an effect's arguments; who enqueued it wrote it.
-func number(e incident.Effect, name string) int {
+// intArg reads a number among an effect's arguments; who enqueued it wrote it.
+func intArg(e incident.Effect, name string) int {
 	n, _ := strconv.Atoi(e.Args[name])
 	return n
 }

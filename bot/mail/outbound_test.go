@@ -59,15 +59,15 @@ func brief() incident.Brief {
 			ID: 42, Status: incident.Approved, Severity: incident.Sev2, Title: "Schlüssel öffentlich", OpenedAt: at, Commander: "p1",
 			Roles:  map[incident.Role]incident.PersonID{incident.Commander: "p1", "handler": "p2"},
 			Alerts: []incident.AlertRef{{Level: incident.LevelHigh, Title: "AKIA in a public repository", URL: "https://example.com/a/1"}},
-			Head:   incident.Head{Seq: 9, Hash: "abc"}, Record: incident.Record{Audience: incident.AudienceAll},
+			Head:   incident.Head{Seq: 9, Hash: "abc"}, Record: incident.ClosingRecord{Audience: incident.AudienceAll},
 		},
 		Event: incident.Event{Seq: 9, RecordedAt: at.Add(time.Minute)},
 		Directory: incident.Directory{
 			People: []incident.Person{
-				{ID: "p1", Name: "Ana \"Ace\" Lima", Handles: []incident.Handle{{Door: incident.DoorMail, ID: "ana@example.com"}}},
-				{ID: "p2", Name: "Ben Ode", Handles: []incident.Handle{{Door: incident.DoorMail, ID: "ben@example.com"}}},
-				{ID: "p3", Name: "Cy", Handles: []incident.Handle{{Door: incident.DoorSlack, ID: "U3"}}},
-				{ID: "p4", Name: "Di", Handles: []incident.Handle{{Door: incident.DoorMail, ID: "di@example.com"}}},
+				{ID: "p1", Name: "Ana \"Ace\" Lima", Identities: []incident.Identity{{Provider: incident.ProviderMail, ID: "ana@example.com"}}},
+				{ID: "p2", Name: "Ben Ode", Identities: []incident.Identity{{Provider: incident.ProviderMail, ID: "ben@example.com"}}},
+				{ID: "p3", Name: "Cy", Identities: []incident.Identity{{Provider: incident.ProviderSlack, ID: "U3"}}},
+				{ID: "p4", Name: "Di", Identities: []incident.Identity{{Provider: incident.ProviderMail, ID: "di@example.com"}}},
 			},
 			Teams: []incident.Team{{Name: incident.Legal, Head: "p4", Members: []incident.Membership{{Person: "p4"}}}, {Name: incident.Security, Head: "p3", Members: []incident.Membership{{Person: "p2"}}}},
 		},
@@ -95,7 +95,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cmd.Verb != incident.VerbPaged || cmd.Round != 1 || cmd.Route != 1 || cmd.For != 42 {
+	if cmd.Verb != incident.VerbPaged || cmd.Round != 1 || cmd.EscalationStep != 1 || cmd.For != 42 {
 		t.Errorf("command %+v", cmd)
 	}
 	msg := one(t, server)

@@ -21,8 +21,8 @@ func (m *Mailer) Acknowledge(ctx context.Context, b incident.Brief, e incident.E
 	if err != nil || to.Address != b.Reply.To {
 		return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("acknowledge report: %.100q is no address", b.Reply.To)}
 	}
-	l := letter{Message: templates.AcknowledgementMail(*b.Reply), id: m.messageID(b.Mark), at: b.Reply.At.UTC(), automatic: true, replyTo: b.Reply.ReplyTo}
-	l.answers = b.Reply.InReplyTo
+	l := outgoing{Message: templates.AcknowledgementMail(*b.Reply), id: m.messageID(b.Mark), at: b.Reply.At.UTC(), automatic: true, replyTo: b.Reply.ReplyTo}
+	l.inReplyTo = b.Reply.InReplyTo
 	for _, id := range b.Reply.References {
 		l.thread = append(l.thread, "<"+id+">")
 	}
@@ -35,6 +35,6 @@ func (m *Mailer) Acknowledge(ctx context.Context, b incident.Brief, e incident.E
 
 // Notice mails what is wrong with the house itself to those who speak for security.
 func (m *Mailer) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	l := letter{Message: templates.NoticeMail(e.Args), id: m.messageID(b.Mark), at: e.After.UTC()}
-	return incident.Command{}, m.send(ctx, l, m.known(b.Directory, b.Directory.Speakers(incident.Security, b.Now)...))
+	l := outgoing{Message: templates.NoticeMail(e.Args), id: m.messageID(b.Mark), at: e.After.UTC()}
+	return incident.Command{}, m.send(ctx, l, m.known(b.Directory, b.Directory.Representatives(incident.Security, b.Now)...))
 }

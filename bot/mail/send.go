@@ -16,8 +16,8 @@ import (
 	"tocsin/templates"
 )
 
-// letter is a message before it has recipients.
-type letter struct {
+// outgoing is a message before it has recipients.
+type outgoing struct {
 	templates.Message
 	id       string // Message-ID without its brackets
 	incident incident.ID
@@ -29,7 +29,7 @@ type letter struct {
 
 	automatic bool     // an answer that no person wrote
 	replyTo   string   // where an answer goes, where that is not the sender
-	answers   string   // Message-ID of the mail it answers
+	inReplyTo string   // Message-ID of the mail it answers
 	thread    []string // of that mail, with brackets
 }
 
@@ -37,14 +37,14 @@ type file struct {
 	name, kind, content string
 }
 
-// longest is how long one step of a transaction may take.
-const longest = 10 * time.Second
+// smtpTimeout is how long one step of a transaction may take.
+const smtpTimeout = 10 * time.Second
 
 // send delivers a letter to all recipients in one transaction. Where the relay
 // refuses one of them, the others must not go without: then each is tried by
 // itself. Only what refuses for good, or a page, is treated so; else all wait
 // for the next attempt together, which nobody gets twice.
-func (m *Mailer) send(ctx context.Context, l letter, to []*mail.Address) error {
+func (m *Mailer) send(ctx context.Context, l outgoing, to []*mail.Address) error {
 	if len(to) == 0 {
 		return &incident.Permanent{Err: fmt.Errorf("mail %s: nobody to send it to", l.id)}
 	}
@@ -72,8 +72,8 @@ func (m *Mailer) send(ctx context.Context, l letter, to []*mail.Address) error {
 
 // transact is one SMTP transaction. An error after the relay took the message
 // is none.
-func (m *Mailer) transact(ctx context.Context, l letter, to []*mail.Address) error {
-	timeout := longest
+func (m *Mailer) transact(ctx context.Context, l outgoing, to []*mail.Address) error {
+	timeout := smtpTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		// Connecting, greeting and sending may each take a third of what is left.
 		timeout = min(timeout, time.Until(deadline)/3)
@@ -120,7 +120,7 @@ func (m *Mailer) options(timeout time.Duration) []gomail.Option {
 
 // compose writes the message. Headers are encoded by go-mail; what goes into
 // them has no line breaks in the first place.
-func (m *Mailer) compose(l letter, to []*mail.Address) (*gomail.Msg, error) {
+func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 	msg := gomail.NewMsg()
 	msg.FromMailAddress(m.from)
 	msg.ToMailAddress(to...)
@@ -142,8 +142,8 @@ func (m *Mailer) compose(l letter, to []*mail.Address) (*gomail.Msg, error) {
 		}
 	}
 	msg.SetGenHeader("Auto-Submitted", submitted)
-	if l.answers != "" {
-		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+flat(l.answers)+">")
+	if l.inReplyTo != "" {
+		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+flat(l.inReplyTo)+">")
 	}
 	if len(l.thread) > 0 {
 		msg.SetGenHeader(gomail.HeaderReferences, flat(strings.Join(l.thread, " ")))
@@ -176,7 +176,7 @@ func (m *Mailer) compose(l letter, to []*mail.Address) (*gomail.Msg, error) {
 
 // classify says what a failure means for a repeat: a 5xx is final, everything
 // else, a wrong password included, may be mended meanwhile.
-func classify(l letter, err error) error {
+func classify(l outgoing, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -47,7 +47,7 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 			}
 		}
 	}
-	genuine, known := secret.AnySigned(s.secrets, body, signatures...)
+	genuine, known := secret.VerifyAny(s.secrets, body, signatures...)
 	switch {
 	case !known:
 		return "", errNoSecret
@@ -228,14 +228,14 @@ func (ev *event) noted(what string) ([]incident.Signal, error) {
 // for every subscription. A note is the source's, an acknowledgement the person's.
 func (ev *event) command(verb incident.Verb, by ref, says string) *incident.Command {
 	c := &incident.Command{
-		Verb: verb, By: incident.Handle{Door: incident.DoorSource, ID: name}, Auth: "pagerduty webhook", Via: incident.ViaSource,
+		Verb: verb, By: incident.Identity{Provider: incident.ProviderSource, ID: name}, Auth: "pagerduty webhook", Via: incident.ViaSource,
 		HappenedAt: instant(ev.OccurredAt), Text: says,
 	}
 	if ev.ID != "" {
 		c.Key = name + ":" + string(ev.ID)
 	}
 	if verb == incident.VerbAcknowledge {
-		c.By, c.Via = incident.Handle{Door: incident.DoorPagerDuty, ID: string(by.ID)}, incident.ViaPager
+		c.By, c.Via = incident.Identity{Provider: incident.ProviderPagerDuty, ID: string(by.ID)}, incident.ViaPager
 	}
 	return c
 }
@@ -249,18 +249,18 @@ func (ev *event) command(verb incident.Verb, by ref, says string) *incident.Comm
 //     enough for a note, which moves nothing; an acknowledgement always has the key;
 //   - else by PagerDuty's id, the correlation key of the alert that an incident
 //     raised over there made here.
-func (ev *event) subject() (incident.Subject, bool) {
+func (ev *event) subject() (incident.IncidentRef, bool) {
 	d := ev.Data
 	if _, _, ours := incident.ParsePageKey(string(d.IncidentKey)); ours {
-		return incident.Subject{PageKey: string(d.IncidentKey)}, true
+		return incident.IncidentRef{PageKey: string(d.IncidentKey)}, true
 	}
 	if d.Incident == nil {
-		return incident.Subject{Correlation: string(key(d.ID))}, d.ID != ""
+		return incident.IncidentRef{Correlation: string(key(d.ID))}, d.ID != ""
 	}
 	if id, ok := summarised(string(d.Incident.Summary)); ok {
-		return incident.Subject{PageKey: incident.PageKey(id, 1)}, true
+		return incident.IncidentRef{PageKey: incident.PageKey(id, 1)}, true
 	}
-	return incident.Subject{Correlation: string(key(d.Incident.ID))}, d.Incident.ID != ""
+	return incident.IncidentRef{Correlation: string(key(d.Incident.ID))}, d.Incident.ID != ""
 }
 
 // summarised reads the id at the beginning of a summary that Page wrote.
@@ -348,4 +348,4 @@ func decode(body []byte, v any) error {
 }
 
 // text is what may also come as a number or a boolean.
-type text = incident.Loose
+type text = incident.FlexString

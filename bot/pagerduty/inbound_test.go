@@ -163,10 +163,10 @@ func TestDecodeNotes(t *testing.T) {
 	ours := string(fixture(t, "annotated.json"))
 	s := decodeOne(t, []byte(ours))
 	if s.Command == nil || s.Command.Verb != incident.VerbSourceNote || s.Command.Text != "PagerDuty: noted by Ana Lima: key disabled" ||
-		s.Command.By != (incident.Handle{Door: incident.DoorSource, ID: "pagerduty"}) || s.Command.Key != "pagerduty:01E" || s.Command.HappenedAt.IsZero() {
+		s.Command.By != (incident.Identity{Provider: incident.ProviderSource, ID: "pagerduty"}) || s.Command.Key != "pagerduty:01E" || s.Command.HappenedAt.IsZero() {
 		t.Errorf("command %+v", s.Command)
 	}
-	for summary, want := range map[string]incident.Subject{
+	for summary, want := range map[string]incident.IncidentRef{
 		"[#17] INC-42 sev2 Leaked key": {PageKey: "INC-42/1"},
 		"INC-7 sev1":                   {PageKey: "INC-7/1"},
 		"Payroll INC-42":               {Correlation: "pagerduty:PABC"},
@@ -189,28 +189,28 @@ func TestDecodeOther(t *testing.T) {
 	tests := []struct {
 		name, body string
 		verb       incident.Verb // "": no signal
-		subject    incident.Subject
+		subject    incident.IncidentRef
 		fails      bool
 	}{
-		{"acknowledged by a person", body("incident.acknowledged", person, ours), incident.VerbAcknowledge, incident.Subject{PageKey: "INC-42/2"}, false},
-		{"acknowledged by a person, raised there", body("incident.acknowledged", person, theirs), incident.VerbAcknowledge, incident.Subject{Correlation: "pagerduty:P1"}, false},
-		{"our own acknowledgement", body("incident.acknowledged", `null`, ours), "", incident.Subject{}, false},
-		{"acknowledged by an integration", body("incident.acknowledged", service, ours), "", incident.Subject{}, false},
-		{"resolved by a person", body("incident.resolved", person, ours), incident.VerbSourceNote, incident.Subject{PageKey: "INC-42/2"}, false},
-		{"our own resolution", body("incident.resolved", `null`, ours), "", incident.Subject{}, false},
-		{"escalated by the clock", body("incident.escalated", `null`, ours), incident.VerbSourceNote, incident.Subject{PageKey: "INC-42/2"}, false},
-		{"ping", body("pagey.ping", `null`, `{"message":"hello"}`), "", incident.Subject{}, false},
-		{"workflow", body("incident.workflow.started", `null`, `{}`), "", incident.Subject{}, false},
-		{"service", body("service.updated", person, `{}`), "", incident.Subject{}, false},
-		{"fields of unexpected types", body("incident.resolved", person, `{"id":7,"assignees":"x","incident_key":["INC-1/1"],"priority":3}`), incident.VerbSourceNote, incident.Subject{Correlation: "pagerduty:7"}, false},
-		{"unknown type", body("incident.exploded", person, ours), "", incident.Subject{}, true},
-		{"acknowledged nothing", body("incident.acknowledged", person, `{}`), "", incident.Subject{}, true},
-		{"resolved nothing", body("incident.resolved", person, `{}`), "", incident.Subject{}, true},
-		{"triggered nothing", body("incident.triggered", person, `null`), "", incident.Subject{}, true},
-		{"no event", `{}`, "", incident.Subject{}, true},
-		{"an array", `[]`, "", incident.Subject{}, true},
-		{"nested too deeply", `{"event":` + strings.Repeat("[", 11000) + strings.Repeat("]", 11000) + `}`, "", incident.Subject{}, true},
-		{"no JSON", `{`, "", incident.Subject{}, true},
+		{"acknowledged by a person", body("incident.acknowledged", person, ours), incident.VerbAcknowledge, incident.IncidentRef{PageKey: "INC-42/2"}, false},
+		{"acknowledged by a person, raised there", body("incident.acknowledged", person, theirs), incident.VerbAcknowledge, incident.IncidentRef{Correlation: "pagerduty:P1"}, false},
+		{"our own acknowledgement", body("incident.acknowledged", `null`, ours), "", incident.IncidentRef{}, false},
+		{"acknowledged by an integration", body("incident.acknowledged", service, ours), "", incident.IncidentRef{}, false},
+		{"resolved by a person", body("incident.resolved", person, ours), incident.VerbSourceNote, incident.IncidentRef{PageKey: "INC-42/2"}, false},
+		{"our own resolution", body("incident.resolved", `null`, ours), "", incident.IncidentRef{}, false},
+		{"escalated by the clock", body("incident.escalated", `null`, ours), incident.VerbSourceNote, incident.IncidentRef{PageKey: "INC-42/2"}, false},
+		{"ping", body("pagey.ping", `null`, `{"message":"hello"}`), "", incident.IncidentRef{}, false},
+		{"workflow", body("incident.workflow.started", `null`, `{}`), "", incident.IncidentRef{}, false},
+		{"service", body("service.updated", person, `{}`), "", incident.IncidentRef{}, false},
+		{"fields of unexpected types", body("incident.resolved", person, `{"id":7,"assignees":"x","incident_key":["INC-1/1"],"priority":3}`), incident.VerbSourceNote, incident.IncidentRef{Correlation: "pagerduty:7"}, false},
+		{"unknown type", body("incident.exploded", person, ours), "", incident.IncidentRef{}, true},
+		{"acknowledged nothing", body("incident.acknowledged", person, `{}`), "", incident.IncidentRef{}, true},
+		{"resolved nothing", body("incident.resolved", person, `{}`), "", incident.IncidentRef{}, true},
+		{"triggered nothing", body("incident.triggered", person, `null`), "", incident.IncidentRef{}, true},
+		{"no event", `{}`, "", incident.IncidentRef{}, true},
+		{"an array", `[]`, "", incident.IncidentRef{}, true},
+		{"nested too deeply", `{"event":` + strings.Repeat("[", 11000) + strings.Repeat("]", 11000) + `}`, "", incident.IncidentRef{}, true},
+		{"no JSON", `{`, "", incident.IncidentRef{}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -223,7 +223,7 @@ func TestDecodeOther(t *testing.T) {
 			case tt.verb != "" && (len(got) != 1 || got[0].Command == nil || got[0].Command.Verb != tt.verb || got[0].Subject != tt.subject):
 				t.Errorf("got %+v", got)
 			}
-			if tt.verb == incident.VerbAcknowledge && got[0].Command.By != (incident.Handle{Door: incident.DoorPagerDuty, ID: "PANA"}) {
+			if tt.verb == incident.VerbAcknowledge && got[0].Command.By != (incident.Identity{Provider: incident.ProviderPagerDuty, ID: "PANA"}) {
 				t.Errorf("by %+v", got[0].Command.By)
 			}
 		})
@@ -232,7 +232,7 @@ func TestDecodeOther(t *testing.T) {
 
 // Whatever comes with a good signature is kept as it came, or refused in words.
 func TestHostileBodies(t *testing.T) {
-	intaketest.Hostile(t, intaketest.Door{Source: source, Genuine: fixture(t, "triggered.json"), Signed: func(body []byte) http.Header {
+	intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: fixture(t, "triggered.json"), Signed: func(body []byte) http.Header {
 		m := hmac.New(sha256.New, []byte("new"))
 		m.Write(body)
 		return http.Header{"X-Pagerduty-Signature": {"v1=" + hex.EncodeToString(m.Sum(nil))}}
@@ -253,7 +253,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal("what is no JSON was decoded")
 		}
 		for _, s := range got {
-			if s.Command != nil && s.Subject == (incident.Subject{}) {
+			if s.Command != nil && s.Subject == (incident.IncidentRef{}) {
 				t.Fatalf("a command for no incident: %+v", s)
 			}
 			if s.Command != nil && s.Command.Verb == incident.VerbAcknowledge && s.Command.By.ID == "" {

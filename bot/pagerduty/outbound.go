@@ -27,7 +27,7 @@ const maxSummary = 1024
 // The Events API cannot be asked whether an earlier attempt landed. It need not
 // be: the dedup key makes the repeat a log entry.
 func (c *Client) Page(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	round, route := number(e, "round"), number(e, "route")
+	round, route := intArg(e, "round"), intArg(e, "route")
 	inc := b.Incident
 	event := &pagerduty.V2Event{
 		Action:   "trigger",
@@ -47,7 +47,7 @@ func (c *Client) Page(ctx context.Context, b incident.Brief, e incident.Effect) 
 	}
 	return incident.Command{
 		Key: e.Key, For: inc.ID, Verb: incident.VerbPaged, By: incident.System, Via: incident.ViaSystem,
-		Round: round, Route: route, Effect: e.Key,
+		Round: round, EscalationStep: route, Effect: e.Key,
 	}, nil
 }
 
@@ -63,15 +63,15 @@ func (c *Client) Resolve(ctx context.Context, b incident.Brief, e incident.Effec
 }
 
 func (c *Client) end(ctx context.Context, action string, b incident.Brief, e incident.Effect) error {
-	event := &pagerduty.V2Event{Action: action, DedupKey: incident.PageKey(b.Incident.ID, number(e, "round")), Client: "Tocsin"}
+	event := &pagerduty.V2Event{Action: action, DedupKey: incident.PageKey(b.Incident.ID, intArg(e, "round")), Client: "Tocsin"}
 	if err := c.send(ctx, event); err != nil {
 		return fmt.Errorf("%s in PagerDuty: %w", action, err)
 	}
 	return nil
 }
 
-// number reads a number among an effect's arguments; who enqueued it wrote it.
-func number(e incident.Effect, name string) int {
+// intArg reads a number among an effect's arguments; who enqueued it wrote it.
+func intArg(e incident.Effect, name string) int {
 	n, _ := strconv.Atoi(e.Args[name])
 	return n
 }
@@ -144,7 +144,7 @@ func (c *Client) send(ctx context.Context, e *pagerduty.V2Event) error {
 	ctx, cancel := context.WithTimeout(ctx, callWithin)
 	defer cancel()
 	e.RoutingKey = c.key.Reveal()
-	answer := &answer{http: c.http}
+	answer := &responseRecorder{http: c.http}
 	api := pagerduty.NewClient("", pagerduty.WithV2EventsAPIEndpoint(c.url))
 	api.HTTPClient = answer
 	_, err := api.ManageEventWithContext(ctx, e)
@@ -154,9 +154,9 @@ func (c *Client) send(ctx context.Context, e *pagerduty.V2Event) error {
 	return answer.classify(err)
 }
 
-// answer does one call for go-pagerduty and remembers what it does not pass on:
+// responseRecorder does one call for go-pagerduty and remembers what it does not pass on:
 // Retry-After, and the reasons in the Events API's form of an error.
-type answer struct {
+type responseRecorder struct {
 	http  *http.Client
 	after string
 	body  []byte
@@ -165,7 +165,7 @@ type answer struct {
 // maxAnswer bounds how much of an answer is read.
 const maxAnswer = 64 << 10
 
-func (a *answer) Do(req *http.Request) (*http.Response, error) {
+func (a *responseRecorder) Do(req *http.Request) (*http.Response, error) {
 	res, err := a.http.Do(req) //nolint:gosec // G704: the address is the operator's setting
 	if err != nil {
 		return nil, err
@@ -180,13 +180,13 @@ func (a *answer) Do(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// throttled is how long to leave PagerDuty alone when it does not say; its
+// defaultRetryAfter is how long to leave PagerDuty alone when it does not say; its
 // window is a minute.
-const throttled = 30 * time.Second
+const defaultRetryAfter = 30 * time.Second
 
 // classify says what the failure means for a repeat. Only 400 is final: the
 // event itself is wrong. Whatever else it is, the page is still owed.
-func (a *answer) classify(err error) error {
+func (a *responseRecorder) classify(err error) error {
 	var api pagerduty.APIError
 	if !errors.As(err, &api) {
 		return err
@@ -194,7 +194,7 @@ func (a *answer) classify(err error) error {
 	err = a.explain(api.StatusCode)
 	switch api.StatusCode {
 	case http.StatusTooManyRequests:
-		after := throttled
+		after := defaultRetryAfter
 		if s, e := strconv.Atoi(a.after); e == nil && s > 0 && s <= 3600 {
 			after = time.Duration(s) * time.Second
 		}
@@ -205,7 +205,7 @@ func (a *answer) classify(err error) error {
 	return err
 }
 
-func (a *answer) explain(status int) error {
+func (a *responseRecorder) explain(status int) error {
 	var v struct {
 		Message string   `json:"message"`
 		Errors  []string `json:"errors"`

@@ -67,7 +67,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cmd.Verb != incident.VerbPaged || cmd.Round != 1 || cmd.Route != 0 || cmd.For != 42 {
+	if cmd.Verb != incident.VerbPaged || cmd.Round != 1 || cmd.EscalationStep != 0 || cmd.For != 42 {
 		t.Errorf("command %+v", cmd)
 	}
 	ev := a.Requests()[0].Event

@@ -125,9 +125,9 @@ func decimal(r rune) rune {
 	return 0
 }
 
-// stands are sequences that stand for one byte: markers, the ways in which
+// escapes are sequences that stand for one byte: markers, the ways in which
 // people defang addresses, HTML's names.
-var stands = []struct {
+var escapes = []struct {
 	text string
 	b    byte
 }{
@@ -158,7 +158,7 @@ func unescape(s string) (byte, int) {
 			return numeric(s)
 		}
 	}
-	for _, e := range stands {
+	for _, e := range escapes {
 		if s[0] == e.text[0] && len(s) >= len(e.text) && strings.EqualFold(s[:len(e.text)], e.text) {
 			return e.b, len(e.text)
 		}
@@ -173,7 +173,7 @@ func percent(s string) (byte, int) {
 		i += 2
 	}
 	if len(s) >= i+2 {
-		if b := unhex(s[i])<<4 | unhex(s[i+1]); textual(b) {
+		if b := unhex(s[i])<<4 | unhex(s[i+1]); isPrintableASCII(b) {
 			return byte(b), i + 2
 		}
 	}
@@ -195,7 +195,7 @@ func backslash(s string) (byte, int) {
 		return '/', 2
 	case 'u':
 		if len(s) >= 6 && s[2] == '0' && s[3] == '0' {
-			if b := unhex(s[4])<<4 | unhex(s[5]); textual(b) {
+			if b := unhex(s[4])<<4 | unhex(s[5]); isPrintableASCII(b) {
 				return byte(b), 6
 			}
 		}
@@ -217,7 +217,7 @@ func numeric(s string) (byte, int) {
 		}
 		n = n*base + d
 	}
-	if i < len(s) && i > from && s[i] == ';' && textual(n) {
+	if i < len(s) && i > from && s[i] == ';' && isPrintableASCII(n) {
 		return byte(n), i + 1
 	}
 	return '&', 1
@@ -235,8 +235,8 @@ func unhex(c byte) int {
 	return -1 << 20
 }
 
-// textual says whether b is an ASCII character that stands in texts.
-func textual(b int) bool {
+// isPrintableASCII says whether b is an ASCII character that stands in texts.
+func isPrintableASCII(b int) bool {
 	return ' ' <= b && b <= '~' || b == '\n' || b == '\r' || b == '\t'
 }
 
@@ -255,9 +255,9 @@ var accents = func() map[rune]rune {
 	return m
 }()
 
-// loosen makes the view in which literals are compared: lower case, without
+// foldForLiterals makes the view in which literals are compared: lower case, without
 // accents, every run of blanks one space.
-func loosen(v view) view {
+func foldForLiterals(v view) view {
 	out, origin := make([]byte, 0, len(v.text)), make([]int, 0, len(v.text)+1)
 	where := func(i int) int {
 		if v.origin == nil {

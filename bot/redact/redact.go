@@ -46,7 +46,7 @@ func New(o Options) *Redactor {
 		r.keep[strings.TrimPrefix(strings.ToLower(strings.TrimSpace(k)), "@")] = true
 	}
 	for _, l := range o.Literals {
-		if l = strings.TrimSpace(loosen(fold(l)).text); len([]rune(l)) > 1 {
+		if l = strings.TrimSpace(foldForLiterals(fold(l)).text); len([]rune(l)) > 1 {
 			r.literals = append(r.literals, l)
 		}
 	}
@@ -111,7 +111,7 @@ func (r *Redactor) find(text string) []span {
 	f.emails(r.keep)
 	spans := v.original(f.spans)
 	if len(r.literals) > 0 {
-		loose := loosen(v)
+		loose := foldForLiterals(v)
 		g := &finder{v: loose.text}
 		g.literals(r.literals)
 		spans = append(spans, loose.original(g.spans)...)

@@ -33,11 +33,11 @@ const name = "report"
 
 // The headers that a report is stored with.
 const (
-	headerDoor  = "X-Report-Door"  // form or mail
-	headerWhole = "X-Report-Whole" // bytes of the whole mail, where only its beginning is stored
-	headerAt    = "X-Report-At"    // when it arrived
-	doorForm    = "form"
-	doorMail    = "mail"
+	headerVia       = "X-Report-Door"  // form or mail
+	headerTruncated = "X-Report-Whole" // bytes of the whole mail, where only its beginning is stored
+	headerAt        = "X-Report-At"    // when it arrived
+	viaForm         = "form"
+	viaMail         = "mail"
 )
 
 // Deliver stores a report as a delivery of this source, and returns when it is
@@ -82,7 +82,7 @@ type Source struct {
 
 // New makes the source. It reports every key that cannot be used.
 func New(c Config) (*Source, error) {
-	s := &Source{authServID: strings.ToLower(c.AuthServID), answer: map[string]bool{doorMail: c.AnswerMail, doorForm: c.AnswerForm}, own: c.Own, clock: c.Clock}
+	s := &Source{authServID: strings.ToLower(c.AuthServID), answer: map[string]bool{viaMail: c.AnswerMail, viaForm: c.AnswerForm}, own: c.Own, clock: c.Clock}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -124,7 +124,7 @@ func (k Key) open() (openpgp.EntityList, error) {
 func (*Source) Name() string { return name }
 
 // Headers names what Decode needs.
-func (*Source) Headers() []string { return []string{headerDoor, headerWhole, headerAt} }
+func (*Source) Headers() []string { return []string{headerVia, headerTruncated, headerAt} }
 
 // Verify refuses what is posted: reports come through the form and the mailbox.
 func (*Source) Verify(http.Header, []byte, time.Time) (string, error) {

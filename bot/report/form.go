@@ -44,15 +44,15 @@ type FormConfig struct {
 const (
 	perSender      = 5
 	perSenderEvery = 10 * time.Minute
-	inAll          = 60
-	inAllEvery     = time.Minute
+	maxTotal       = 60
+	totalWindow    = time.Minute
 	maxKnown       = 4096
 )
 
 const maxForm = 128 << 10 // bytes of a posted form
 
 // limits of the fields, in characters.
-var longest = map[string]int{"title": 200, "asset": 300, "contact": 200, "description": 20000}
+var maxFieldLen = map[string]int{"title": 200, "asset": 300, "contact": 200, "description": 20000}
 
 // Form serves GET and POST /report. It needs no script in the browser.
 type Form struct {
@@ -99,7 +99,7 @@ func NewForm(c FormConfig) (*Form, error) {
 		c.Logger = slog.Default()
 	}
 	f := &Form{cfg: c, log: c.Logger.With("component", name), known: map[string]*rate.Limiter{},
-		all: rate.NewLimiter(rate.Every(inAllEvery), inAll)}
+		all: rate.NewLimiter(rate.Every(totalWindow), maxTotal)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) { f.show(w, http.StatusOK, view{ID: rand.Text()}) })
 	mux.HandleFunc("POST /report", f.post)
@@ -183,7 +183,7 @@ func (f *Form) post(w http.ResponseWriter, r *http.Request) {
 	v.Entry.Reference = reference(v.ID, v.Entry.Title, v.Entry.Asset, v.Entry.Severity, v.Entry.Contact, v.Entry.Description)
 	body, err := json.Marshal(v.Entry)
 	if err == nil {
-		err = f.cfg.Deliver(r.Context(), doorForm+":"+v.Entry.Reference, map[string]string{headerDoor: doorForm, headerAt: f.cfg.Clock().UTC().Format(time.RFC3339)}, body, sender)
+		err = f.cfg.Deliver(r.Context(), viaForm+":"+v.Entry.Reference, map[string]string{headerVia: viaForm, headerAt: f.cfg.Clock().UTC().Format(time.RFC3339)}, body, sender)
 	}
 	if err != nil {
 		f.log.Error("report by form not stored", "error", err)
@@ -200,8 +200,8 @@ func read(get func(string) string) (entry, map[string]string) {
 	errs := map[string]string{}
 	value := func(field string) string {
 		s := strings.TrimSpace(strings.ToValidUTF8(get(field), "\uFFFD"))
-		if n := utf8.RuneCountInString(s); n > longest[field] {
-			errs[field] = fmt.Sprintf("This is %d characters long; %d fit.", n, longest[field])
+		if n := utf8.RuneCountInString(s); n > maxFieldLen[field] {
+			errs[field] = fmt.Sprintf("This is %d characters long; %d fit.", n, maxFieldLen[field])
 		}
 		return s
 	}
@@ -237,15 +237,15 @@ func (f *Form) wait(sender string) time.Duration {
 	}
 	switch {
 	case one.TokensAt(now) < 1:
-		return until(one, now)
+		return tokenDelay(one, now)
 	case !f.all.AllowN(now, 1):
-		return until(f.all, now)
+		return tokenDelay(f.all, now)
 	}
 	one.AllowN(now, 1)
 	return 0
 }
 
-// until is when the limiter has a whole token again.
-func until(l *rate.Limiter, now time.Time) time.Duration {
+// tokenDelay is when the limiter has a whole token again.
+func tokenDelay(l *rate.Limiter, now time.Time) time.Duration {
 	return max(time.Second, time.Duration((1-l.TokensAt(now))/float64(l.Limit())*float64(time.Second)))
 }

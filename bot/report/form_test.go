@@ -93,7 +93,7 @@ func TestFormThanksOnlyForWhatIsStored(t *testing.T) {
 	want := []incident.Signal{{Alert: &incident.Alert{Source: "report", Kind: "report.form", Level: incident.LevelHigh, Title: "IDOR in payslips",
 		Detail:      "Reference: " + reference + "\nReporter: ann@example.org\nSeverity, as stated: high\nWhere: app.example.com\nGET /payslips/2",
 		Fingerprint: key, Correlation: key, EventID: reference,
-		Report: &incident.Report{Traits: incident.Traits("ann@example.org", "IDOR in payslips", "", "")}}}}
+		Report: &incident.VulnReport{DuplicateKeys: incident.DuplicateKeys("ann@example.org", "IDOR in payslips", "", "")}}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

@@ -55,14 +55,14 @@ func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, hangUp func(),
 			end()
 		}
 	}()
-	if err = conn.SetDeadline(time.Now().Add(commandWithin)); err != nil {
+	if err = conn.SetDeadline(time.Now().Add(commandTimeout)); err != nil {
 		return nil, nil, fmt.Errorf("connect to mailbox: %w", err)
 	}
 	c, err := client.New(conn)
 	if err != nil {
 		return nil, nil, fmt.Errorf("greet mailbox: %w", err)
 	}
-	c.Timeout = commandWithin
+	c.Timeout = commandTimeout
 	c.ErrorLog = slog.NewLogLogger(m.log.Handler(), slog.LevelWarn)
 	if m.cfg.TLS == "starttls" {
 		if err = c.StartTLS(m.cfg.TLSConfig); err != nil {
@@ -80,8 +80,8 @@ func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, hangUp func(),
 
 // idle waits for the server to say that something changed, or for the next look.
 func (m *Mailbox) idle(ctx context.Context, c *client.Client, news <-chan struct{}) error {
-	c.Timeout = m.cfg.Poll + commandWithin // a connection that died in silence is noticed
-	defer func() { c.Timeout = commandWithin }()
+	c.Timeout = m.cfg.Poll + commandTimeout // a connection that died in silence is noticed
+	defer func() { c.Timeout = commandTimeout }()
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- c.Idle(stop, &client.IdleOptions{LogoutTimeout: -1, PollInterval: m.cfg.Poll}) }()
 	timer := time.NewTimer(m.cfg.Poll)

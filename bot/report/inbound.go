@@ -36,17 +36,17 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 }
 
 func (s *Source) decode(h http.Header, body []byte) ([]incident.Signal, error) {
-	switch door := h.Get(headerDoor); door {
-	case doorForm:
+	switch door := h.Get(headerVia); door {
+	case viaForm:
 		var e entry
 		if err := json.Unmarshal(body, &e); err != nil {
 			return nil, fmt.Errorf("decode report by form: %w", err)
 		}
 		return []incident.Signal{{Alert: s.form(e, arrived(h))}}, nil
-	case doorMail:
+	case viaMail:
 		return s.mail(h, body), nil
 	default:
-		return nil, fmt.Errorf("decode report: it came by %.20q, which is neither %s nor %s", door, doorForm, doorMail)
+		return nil, fmt.Errorf("decode report: it came by %.20q, which is neither %s nor %s", door, viaForm, viaMail)
 	}
 }
 
@@ -66,7 +66,7 @@ func (s *Source) form(e entry, at time.Time) *incident.Alert {
 		Detail: lines(field("Reference", e.Reference), field("Reporter", cmp.Or(e.Contact, "anonymous")), field("Severity, as stated", e.Severity),
 			field("Where", e.Asset), e.Description),
 		Fingerprint: key, Correlation: key, EventID: e.Reference, At: at,
-		Report: &incident.Report{Reply: s.answerForm(e), Traits: incident.Traits(e.Contact, e.Title, e.Asset, e.Description)},
+		Report: &incident.VulnReport{Reply: s.answerForm(e), DuplicateKeys: incident.DuplicateKeys(e.Contact, e.Title, e.Asset, e.Description)},
 	}
 }
 
@@ -74,7 +74,7 @@ func (s *Source) form(e entry, at time.Time) *incident.Alert {
 // absence note, a bounce – is kept and raises none. Whatever is wrong with the
 // mail, or with its encryption, the alert is raised and says so.
 func (s *Source) mail(h http.Header, raw []byte) []incident.Signal {
-	l := &letter{source: s}
+	l := &parsedMail{source: s}
 	l.read(raw)
 	t := threadOf(l.header, raw)
 	if t.automatic {
@@ -86,7 +86,7 @@ func (s *Source) mail(h http.Header, raw []byte) []incident.Signal {
 		stated = strings.ToLower(m[1])
 	}
 	kept := fmt.Sprintf("%x, %d bytes, kept as it came", sha256.Sum256(raw), len(raw))
-	if whole := h.Get(headerWhole); whole != "" {
+	if whole := h.Get(headerTruncated); whole != "" {
 		kept += "; the whole mail has " + whole + " bytes and is in the mailbox"
 	}
 	verdict := l.authentication()
@@ -100,7 +100,7 @@ func (s *Source) mail(h http.Header, raw []byte) []incident.Signal {
 	return []incident.Signal{{Alert: &incident.Alert{
 		Source: name, Kind: "report.mail", Level: level(stated), Title: cmp.Or(l.subject, "Vulnerability report "+t.reference),
 		Detail: lines(append(facts, text)...), Fingerprint: key + ":" + reference(t.id, l.subject, text), Correlation: key, EventID: t.reference, At: arrived(h),
-		Report: &incident.Report{Reply: s.answerMail(t, l.header, verdict), Traits: incident.Traits(sender(l.header), l.subject, "", text)},
+		Report: &incident.VulnReport{Reply: s.answerMail(t, l.header, verdict), DuplicateKeys: incident.DuplicateKeys(sender(l.header), l.subject, "", text)},
 	}}}
 }
 

@@ -26,8 +26,8 @@ const (
 	maxFile    = 32 << 20 // bytes of an attachment, after its transfer encoding
 )
 
-// letter is a mail while it is read.
-type letter struct {
+// parsedMail is a mail while it is read.
+type parsedMail struct {
 	source  *Source
 	header  mail.Header // of the outer message
 	from    string
@@ -55,14 +55,14 @@ func (f file) String() string {
 	return s
 }
 
-func (l *letter) note(format string, args ...any) {
+func (l *parsedMail) note(format string, args ...any) {
 	if len(l.notes) < 20 {
 		l.notes = append(l.notes, strings.ToValidUTF8(fmt.Sprintf(format, args...), "\uFFFD"))
 	}
 }
 
 // read reads a whole message. One that is no mail is read as a text.
-func (l *letter) read(raw []byte) {
+func (l *parsedMail) read(raw []byte) {
 	e, err := message.Read(bytes.NewReader(raw))
 	if e == nil {
 		l.note("The mail cannot be read (%v); this is how it begins.", err)
@@ -89,7 +89,7 @@ func subject(h mail.Header) string {
 
 // walk reads one entity and those inside it. err is what reading its header
 // said: an unknown charset or encoding is read as it stands.
-func (l *letter) walk(e *message.Entity, err error, depth int) {
+func (l *parsedMail) walk(e *message.Entity, err error, depth int) {
 	if l.parts++; l.parts > maxParts || depth > maxNesting {
 		if l.parts == maxParts+1 || depth == maxNesting+1 {
 			l.note("The mail has more parts, or deeper ones, than are read.")
@@ -107,16 +107,16 @@ func (l *letter) walk(e *message.Entity, err error, depth int) {
 	case strings.HasPrefix(kind, "multipart/"):
 		l.children(e, depth)
 	case disposition != "attachment" && (kind == "" || kind == "text/plain"):
-		l.paragraph(l.take(e, maxText))
+		l.paragraph(l.readPart(e, maxText))
 	case disposition != "attachment" && kind == "text/html":
-		l.html.Write(l.take(e, maxText))
+		l.html.Write(l.readPart(e, maxText))
 	case kind == "application/pgp-encrypted": // only says that the next part is
 	default:
 		l.file(e, kind, depth)
 	}
 }
 
-func (l *letter) children(e *message.Entity, depth int) {
+func (l *parsedMail) children(e *message.Entity, depth int) {
 	parts := e.MultipartReader()
 	if parts == nil {
 		l.note("A part says it has several and has none.")
@@ -134,8 +134,8 @@ func (l *letter) children(e *message.Entity, depth int) {
 	}
 }
 
-// take reads at most n bytes of a part.
-func (l *letter) take(e *message.Entity, n int64) []byte {
+// readPart reads at most n bytes of a part.
+func (l *parsedMail) readPart(e *message.Entity, n int64) []byte {
 	b, err := io.ReadAll(io.LimitReader(e.Body, n+1))
 	if err != nil {
 		l.note("A part is cut off or broken: %v.", err)
@@ -148,7 +148,7 @@ func (l *letter) take(e *message.Entity, n int64) []byte {
 }
 
 // paragraph adds a text, with what is encrypted or signed inside it opened.
-func (l *letter) paragraph(text []byte) {
+func (l *parsedMail) paragraph(text []byte) {
 	text = l.inline(text)
 	if l.plain.Len()+len(text) > maxText {
 		text = text[:max(0, maxText-l.plain.Len())]
@@ -160,13 +160,13 @@ func (l *letter) paragraph(text []byte) {
 }
 
 // file lists an attachment; one that is encrypted to us is opened.
-func (l *letter) file(e *message.Entity, kind string, depth int) {
+func (l *parsedMail) file(e *message.Entity, kind string, depth int) {
 	disposed := mail.AttachmentHeader{Header: e.Header}
 	title, err := disposed.Filename()
 	if err != nil || title == "" {
 		title = "unnamed"
 	}
-	content := l.take(e, maxFile)
+	content := l.readPart(e, maxFile)
 	f := file{name: base(title), kind: visible(kind)}
 	if looksEncrypted(title, content) {
 		plain, err := l.source.decrypt(content, l.note)
@@ -211,7 +211,7 @@ var (
 )
 
 // text is what the reporter wrote: the plain text, or the HTML without its tags.
-func (l *letter) text() string {
+func (l *parsedMail) text() string {
 	s := strings.TrimSpace(l.plain.String())
 	if s == "" {
 		s = html.UnescapeString(strip.Sanitize(breaks.ReplaceAllString(l.html.String(), "\n")))
@@ -224,7 +224,7 @@ var checks = regexp.MustCompile(`\b(spf|dkim|dmarc)=([a-z]+)`)
 
 // authentication is what our own server found out about the sender. Anybody can
 // write such a header; ours is the topmost that bears our server's name.
-func (l *letter) authentication() string {
+func (l *parsedMail) authentication() string {
 	if l.source.authServID == "" {
 		return ""
 	}

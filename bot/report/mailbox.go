@@ -40,8 +40,8 @@ type MailboxConfig struct {
 }
 
 const (
-	commandWithin = time.Minute
-	longestPause  = 5 * time.Minute // between attempts to connect
+	commandTimeout = time.Minute
+	maxBackoff     = 5 * time.Minute // between attempts to connect
 )
 
 // Mailbox reads the alias over IMAP. Its state is the server's: a mail is unseen
@@ -114,12 +114,12 @@ func (m *Mailbox) Run(ctx context.Context) error {
 			return nil
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, longestPause)
+		pause = min(2*pause, maxBackoff)
 	}
 }
 
-// Fault says what is wrong and since when; nil while mails are read.
-func (m *Mailbox) Fault() (since time.Time, err error) {
+// Err says what is wrong and since when; nil while mails are read.
+func (m *Mailbox) Err() (since time.Time, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.since, m.fault
@@ -188,11 +188,11 @@ func (m *Mailbox) readOne(ctx context.Context, c *client.Client, uid uint32) err
 	if err != nil || f == nil {
 		return err
 	}
-	header := map[string]string{headerDoor: doorMail, headerAt: f.date.UTC().Format(time.RFC3339)}
+	header := map[string]string{headerVia: viaMail, headerAt: f.date.UTC().Format(time.RFC3339)}
 	if int64(f.whole) > int64(len(f.raw)) {
-		header[headerWhole] = strconv.FormatUint(uint64(f.whole), 10)
+		header[headerTruncated] = strconv.FormatUint(uint64(f.whole), 10)
 	}
-	id := fmt.Sprintf("%s:%x", doorMail, sha256.Sum256(f.raw))
+	id := fmt.Sprintf("%s:%x", viaMail, sha256.Sum256(f.raw))
 	if err := m.cfg.Deliver(ctx, id, header, f.raw, "mailbox "+m.cfg.Username); err != nil {
 		return fmt.Errorf("store mail: %w", err)
 	}

@@ -355,7 +355,7 @@ func TestMailboxTellsItsFault(t *testing.T) {
 		c.Password, c.Logger = secret.New("wrong"), slog.New(signal{slog.DiscardHandler, failed})
 	})
 	<-failed
-	if since, err := m.Fault(); err == nil || since.IsZero() || strings.Contains(err.Error(), "wrong") {
+	if since, err := m.Err(); err == nil || since.IsZero() || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("fault %v since %v", err, since)
 	}
 }

@@ -11,15 +11,15 @@ import (
 	"tocsin/bot/incident"
 )
 
-// nobody reads what is sent to such an address, or a machine does.
-var nobody = regexp.MustCompile(`(?i)^(?:no[-_.]?reply|do[-_.]?not[-_.]?reply|mailer-daemon|postmaster|bounces?|abuse|root|nobody|listserv|majordomo)(?:[-_+.=].*)?$|^(?:.*[-_.])?(?:no-?reply|bounces?|request|owner)$`)
+// noReplyAddress reads what is sent to such an address, or a machine does.
+var noReplyAddress = regexp.MustCompile(`(?i)^(?:no[-_.]?reply|do[-_.]?not[-_.]?reply|mailer-daemon|postmaster|bounces?|abuse|root|nobody|listserv|majordomo)(?:[-_+.=].*)?$|^(?:.*[-_.])?(?:no-?reply|bounces?|request|owner)$`)
 
 // answerMail says where the acknowledgement of a mail goes: to the person who
 // wrote the first one of a thread. Lists and machines get none, nor does an
 // answer to an earlier acknowledgement, nor an address that our own server found
 // forged.
 func (s *Source) answerMail(t thread, h mail.Header, verdict string) *incident.Reply {
-	if !s.answer[doorMail] || t.automatic || t.list || t.answersOur || strings.Contains(verdict, "dmarc fail") {
+	if !s.answer[viaMail] || t.automatic || t.list || t.answersOur || strings.Contains(verdict, "dmarc fail") {
 		return nil
 	}
 	r := s.reply(t.reference, sender(h))
@@ -27,17 +27,17 @@ func (s *Source) answerMail(t thread, h mail.Header, verdict string) *incident.R
 		return nil
 	}
 	thread := slices.Clone(t.before)
-	if id, err := h.MessageID(); err == nil && named(id) {
+	if id, err := h.MessageID(); err == nil && validMessageID(id) {
 		r.InReplyTo = id
 		thread = append(thread, id)
 	}
-	r.References = tail(thread)
+	r.References = lastIDs(thread)
 	return r
 }
 
 // answerForm is the same for the form, where the contact is an address of mail.
 func (s *Source) answerForm(e entry) *incident.Reply {
-	if !s.answer[doorForm] {
+	if !s.answer[viaForm] {
 		return nil
 	}
 	a, err := netmail.ParseAddress(e.Contact)
@@ -51,7 +51,7 @@ func (s *Source) answerForm(e entry) *incident.Reply {
 func (s *Source) reply(reference, to string) *incident.Reply {
 	local, domain, ok := strings.Cut(to, "@")
 	ours := slices.ContainsFunc(s.own, func(a string) bool { return strings.EqualFold(a, to) })
-	if !ok || domain == "" || nobody.MatchString(local) || ours || len(to) > maxAddress || strings.ContainsFunc(to, unseen) {
+	if !ok || domain == "" || noReplyAddress.MatchString(local) || ours || len(to) > maxAddress || strings.ContainsFunc(to, unseen) {
 		return nil
 	}
 	r := &incident.Reply{Reference: reference, To: to}
@@ -69,14 +69,16 @@ const (
 
 func unseen(r rune) bool { return r <= ' ' || r == 0x7f }
 
-// named: a mail with this id can be named in another.
-func named(id string) bool { return id != "" && len(id) < maxName && !strings.ContainsFunc(id, unseen) }
+// validMessageID: a mail with this id can be named in another.
+func validMessageID(id string) bool {
+	return id != "" && len(id) < maxName && !strings.ContainsFunc(id, unseen)
+}
 
-// tail is the end of a thread; however long a stranger makes it.
-func tail(ids []string) []string {
+// lastIDs is the end of a thread; however long a stranger makes it.
+func lastIDs(ids []string) []string {
 	var out []string
 	for _, id := range ids[max(0, len(ids)-maxThread):] {
-		if named(id) {
+		if validMessageID(id) {
 			out = append(out, id)
 		}
 	}

@@ -179,18 +179,18 @@ func TestKeysThatExpireAreAFault(t *testing.T) {
 	clock := now.Add(time.Minute)
 	c := report.Config{Keys: []report.Key{private(t, short, "")}, Clock: func() time.Time { return clock }}
 	s := source(t, c)
-	if err := s.Fault(); err != nil {
+	if err := s.Err(); err != nil {
 		t.Error(err)
 	}
 	clock = now.Add(2 * time.Hour)
-	if err := s.Fault(); err == nil {
+	if err := s.Err(); err == nil {
 		t.Error("a key that expired is no fault")
 	}
 	c.Keys = append(c.Keys, private(t, entity(t, "new"), ""))
-	if err := source(t, c).Fault(); err != nil {
+	if err := source(t, c).Err(); err != nil {
 		t.Errorf("there is a new one: %v", err)
 	}
-	if err := source(t, report.Config{}).Fault(); err != nil {
+	if err := source(t, report.Config{}).Err(); err != nil {
 		t.Errorf("nobody encrypts: %v", err)
 	}
 }

@@ -48,7 +48,7 @@ func (s *Source) decrypt(content []byte, note func(string, ...any)) ([]byte, err
 	}
 	md, err := openpgp.ReadMessage(r, s.keys, nil, s.config())
 	if err != nil {
-		return nil, cause(err, md)
+		return nil, decryptError(err, md)
 	}
 	plain, err := io.ReadAll(io.LimitReader(md.UnverifiedBody, maxPlain+1))
 	switch {
@@ -72,8 +72,8 @@ func (s *Source) decrypt(content []byte, note func(string, ...any)) ([]byte, err
 	return plain, nil
 }
 
-// cause says for whom a message is that we cannot open.
-func cause(err error, md *openpgp.MessageDetails) error {
+// decryptError says for whom a message is that we cannot open.
+func decryptError(err error, md *openpgp.MessageDetails) error {
 	if errors.Is(err, pgperrors.ErrKeyIncorrect) {
 		return errors.New("none of our keys fits")
 	}
@@ -92,11 +92,11 @@ func whose(e *openpgp.Entity) string {
 
 // inline opens the armored blocks in a text and checks one that is signed in
 // the clear. A block that does not open stays as it is.
-func (l *letter) inline(text []byte) []byte {
+func (l *parsedMail) inline(text []byte) []byte {
 	if bytes.Contains(text, []byte(signedBegin)) {
 		if block, _ := clearsign.Decode(text); block != nil {
 			signer, err := block.VerifySignature(l.source.keys, l.source.config())
-			l.judge(signer, err)
+			l.noteSignature(signer, err)
 			text = block.Plaintext
 		}
 	}
@@ -127,8 +127,8 @@ func (l *letter) inline(text []byte) []byte {
 
 // signed reads multipart/signed: the first part is what was signed, byte for
 // byte with its headers, the second the signature.
-func (l *letter) signed(e *message.Entity, boundary string, depth int) {
-	parts := split(l.take(e, maxFile), boundary)
+func (l *parsedMail) signed(e *message.Entity, boundary string, depth int) {
+	parts := split(l.readPart(e, maxFile), boundary)
 	if len(parts) < 2 {
 		l.note("The mail says it is signed and has no signature.")
 	}
@@ -140,16 +140,16 @@ func (l *letter) signed(e *message.Entity, boundary string, depth int) {
 		}
 		kind, _, _ := part.Header.ContentType()
 		if n == 1 && kind == "application/pgp-signature" {
-			signature := l.take(part, maxText)
+			signature := l.readPart(part, maxText)
 			signer, err := openpgp.CheckArmoredDetachedSignature(l.source.keys, bytes.NewReader(crlf(parts[0])), bytes.NewReader(signature), l.source.config())
-			l.judge(signer, err)
+			l.noteSignature(signer, err)
 			continue
 		}
 		l.walk(part, err, depth+1)
 	}
 }
 
-func (l *letter) judge(signer *openpgp.Entity, err error) {
+func (l *parsedMail) noteSignature(signer *openpgp.Entity, err error) {
 	switch {
 	case errors.Is(err, pgperrors.ErrUnknownIssuer):
 		l.note("It is signed by somebody whose key we do not have: unverified.")
@@ -185,9 +185,9 @@ func crlf(b []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
 }
 
-// Fault says what is wrong with the keys that reporters encrypt to: that none of
+// Err says what is wrong with the keys that reporters encrypt to: that none of
 // them is valid any more. Mails encrypted to one are opened all the same.
-func (s *Source) Fault() error {
+func (s *Source) Err() error {
 	if len(s.private) == 0 {
 		return nil
 	}

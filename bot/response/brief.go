@@ -11,15 +11,15 @@ import (
 
 // The effects that speak in an incident's channel. Without one there is
 // nothing to speak in: opening it was given up, or nobody is there to do it.
-var speaksInChannel = []incident.EffectKind{incident.EffectInvite, incident.EffectPost, incident.EffectAskSign, incident.EffectAskConsult,
+var channelEffects = []incident.EffectKind{incident.EffectInvite, incident.EffectPost, incident.EffectAskSign, incident.EffectAskConsult,
 	incident.EffectUpload, incident.EffectArchive, incident.EffectCard, incident.EffectTopic}
 
 // The effects whose readers may be anybody: of a restricted incident they get
 // its id and severity, nothing more.
-var speaksOutside = []incident.EffectKind{incident.EffectAnnounce, incident.EffectPage, incident.EffectPageAck, incident.EffectPageResolve}
+var publicEffects = []incident.EffectKind{incident.EffectAnnounce, incident.EffectPage, incident.EffectPageAck, incident.EffectPageResolve}
 
 // The effects that are about a written document.
-var aboutDocument = []incident.EffectKind{incident.EffectUpload, incident.EffectAnnouncePostmortem, incident.EffectMailPostmortem}
+var documentEffects = []incident.EffectKind{incident.EffectUpload, incident.EffectAnnouncePostmortem, incident.EffectMailPostmortem}
 
 // brief gathers, and redacts, what an effect's handler may know.
 func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) {
@@ -29,12 +29,12 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 		if b.Agenda, err = s.agenda(); err != nil {
 			return b, err
 		}
-		b.Kept, err = s.keptFor(s.now.Add(-dismissalsFor))
+		b.SuppressedAlerts, err = s.agendaAlerts(s.now.Add(-dismissalLookback))
 		return redacted(s.d.Redact, b), err
 	}
 	switch e.Kind {
 	case incident.EffectAcknowledge:
-		return s.reply(e, b)
+		return s.ackBrief(e, b)
 	case incident.EffectNotice, incident.EffectMailNotice:
 		return b, nil
 	}
@@ -43,20 +43,20 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 		return b, err
 	}
 	b.Incident = dr.inc
-	if !e.Kept {
+	if !e.Refresh {
 		if b.Event, err = s.event(e); err != nil {
 			return b, err
 		}
 	}
-	if slices.Contains(aboutDocument, e.Kind) {
-		doc, err := s.tx.Document(e.Incident, number(e, "revision"))
+	if slices.Contains(documentEffects, e.Kind) {
+		doc, err := s.tx.Document(e.Incident, intArg(e, "revision"))
 		if err != nil {
 			return b, fmt.Errorf("read the postmortem: %w", err)
 		}
 		b.Document = &doc
 	}
-	if slices.Contains(speaksOutside, e.Kind) && b.Incident.Restricted {
-		b.Incident, b.Event.Texts = bare(b.Incident), nil
+	if slices.Contains(publicEffects, e.Kind) && b.Incident.Restricted {
+		b.Incident, b.Event.Texts = publicView(b.Incident), nil
 	}
 	if b.Event.Audience == incident.AudienceLegalSecurity {
 		b.Event.Texts = nil
@@ -73,14 +73,14 @@ func (s *session) event(e incident.Effect) (incident.Event, error) {
 	return event, nil
 }
 
-// bare is what anybody may know about a restricted incident.
-func bare(i incident.Incident) incident.Incident {
+// publicView is what anybody may know about a restricted incident.
+func publicView(i incident.Incident) incident.Incident {
 	return incident.Incident{ID: i.ID, Status: i.Status, Severity: i.Severity, Restricted: true, OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt,
 		Paging: i.Paging, Links: i.Links, Head: i.Head}
 }
 
-// dismissalsFor is how far back the agenda looks for dismissed incidents.
-const dismissalsFor = 7 * 24 * time.Hour
+// dismissalLookback is how far back the agenda looks for dismissed incidents.
+const dismissalLookback = 7 * 24 * time.Hour
 
 // agenda lists what awaits a review: approved records, and what was called a
 // false alarm since the last meeting.
@@ -90,7 +90,7 @@ func (s *session) agenda() ([]incident.Summary, error) {
 		return nil, fmt.Errorf("list what awaits review: %w", err)
 	}
 	rows = slices.DeleteFunc(rows, func(r incident.Summary) bool {
-		return r.Status == incident.Dismissed && r.UpdatedAt.Before(s.now.Add(-dismissalsFor))
+		return r.Status == incident.Dismissed && r.UpdatedAt.Before(s.now.Add(-dismissalLookback))
 	})
 	for n := range rows {
 		if rows[n].Restricted {
@@ -100,8 +100,8 @@ func (s *session) agenda() ([]incident.Summary, error) {
 	return rows, nil
 }
 
-// number reads a number among an effect's arguments.
-func number(e incident.Effect, name string) int {
+// intArg reads a number among an effect's arguments.
+func intArg(e incident.Effect, name string) int {
 	n, _ := strconv.Atoi(e.Args[name]) // written by effects.go
 	return n
 }

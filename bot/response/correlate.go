@@ -11,32 +11,32 @@ import (
 // maxChain bounds how many rules may build on each other.
 const maxChain = 16
 
-// observed is an observation and the row that it came in.
-type observed struct {
+// rowObservation is an observation and the row that it came in.
+type rowObservation struct {
 	incident.Observation
-	row incident.Reported
+	row incident.DecodedDelivery
 }
 
 // correlate takes what the batch means to rules about several events into their
 // windows, each step once: the rows are marked handled in the same transaction,
 // and one that is evaluated anew was counted the first time. It returns what
 // came true as alerts of the rows that completed it.
-func (r *reporting) correlate(batch []incident.Reported) ([]incident.Reported, error) {
+func (r *ingestion) correlate(batch []incident.DecodedDelivery) ([]incident.DecodedDelivery, error) {
 	if r.d.Correlate == nil {
 		return nil, nil
 	}
-	var seen []observed
+	var seen []rowObservation
 	for _, row := range batch {
-		if row.Again {
+		if row.Reprocessed {
 			continue
 		}
 		for _, signal := range row.Signals {
 			for _, o := range signal.Observations {
-				seen = append(seen, observed{o, row})
+				seen = append(seen, rowObservation{o, row})
 			}
 		}
 	}
-	var out []incident.Reported
+	var out []incident.DecodedDelivery
 	for n := 0; len(seen) > 0; n++ {
 		if n == maxChain {
 			return nil, fmt.Errorf("correlate: more than %d rules build on each other", maxChain)
@@ -52,8 +52,8 @@ func (r *reporting) correlate(batch []incident.Reported) ([]incident.Reported, e
 
 // advance takes observations into their windows. The windows are locked in one
 // order for everybody.
-func (r *reporting) advance(seen []observed) (fired []incident.Reported, more []observed, err error) {
-	byWindow := map[string][]observed{}
+func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDelivery, more []rowObservation, err error) {
+	byWindow := map[string][]rowObservation{}
 	for _, o := range seen {
 		byWindow[o.Window] = append(byWindow[o.Window], o)
 	}
@@ -76,11 +76,11 @@ func (r *reporting) advance(seen []observed) (fired []incident.Reported, more []
 			return nil, nil, fmt.Errorf("keep the window of a correlation: %w", err)
 		}
 		for _, f := range firings {
-			row := steps[f.By].row
+			row := steps[f.CompletedBy].row
 			alert := f.Alert
-			fired = append(fired, incident.Reported{Row: row.Row, Source: row.Source, Signals: []incident.Signal{{Row: row.Row, Alert: &alert}}})
+			fired = append(fired, incident.DecodedDelivery{Row: row.Row, Source: row.Source, Signals: []incident.Signal{{Row: row.Row, Alert: &alert}}})
 			for _, o := range f.More {
-				more = append(more, observed{o, row})
+				more = append(more, rowObservation{o, row})
 			}
 		}
 	}

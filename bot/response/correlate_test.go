@@ -29,7 +29,7 @@ func (every) Advance(window []byte, seen []incident.Observation, now time.Time) 
 		if n%limit != 0 {
 			continue
 		}
-		f := incident.Firing{By: place, Alert: alert("correlation", "c/"+o.Window, o.Window)}
+		f := incident.Firing{CompletedBy: place, Alert: alert("correlation", "c/"+o.Window, o.Window)}
 		if o.Window != "all" {
 			f.More = []incident.Observation{{Window: "all", Event: fmt.Sprint(o.Window, n)}}
 		}
@@ -38,7 +38,7 @@ func (every) Advance(window []byte, seen []incident.Observation, now time.Time) 
 	return []byte(strconv.Itoa(n)), now.Add(time.Hour), fired, nil
 }
 
-func seenIn(row int64, windows ...string) incident.Reported {
+func seenIn(row int64, windows ...string) incident.DecodedDelivery {
 	a := alert("GetSecretValue", fmt.Sprint(row), "AKIA")
 	a.Level = incident.LevelLow
 	r := reported(row, a)
@@ -53,7 +53,7 @@ func TestObservationsAreCountedOnce(t *testing.T) {
 	w.report(t, seenIn(1, "a", "b"), seenIn(2, "a"))
 	w.report(t, seenIn(1, "a", "b"), seenIn(2, "a")) // handled already
 	again := seenIn(3, "a")
-	again.Again = true
+	again.Reprocessed = true
 	w.report(t, again) // counted the first time
 	if got := w.outcomes(1, 2, 3); !slices.Equal(got, []string{outcomeDropped, outcomeDropped, outcomeDropped}) || string(w.store.counting["a"]) != "2" {
 		t.Fatalf("%v, window %s", got, w.store.counting["a"])
@@ -76,7 +76,7 @@ func TestAWindowThatFailsHoldsUpItsOwnRowsOnly(t *testing.T) {
 	w := routed(t, func(o *Options) { o.Correlate = every{} })
 	bad := seenIn(2, "a")
 	bad.Signals[0].Observations[0].Event = "poison"
-	if err := w.Report(t.Context(), []incident.Reported{seenIn(1, "a"), bad, seenIn(3, "b")}); err == nil {
+	if err := w.Ingest(t.Context(), []incident.DecodedDelivery{seenIn(1, "a"), bad, seenIn(3, "b")}); err == nil {
 		t.Fatal("nobody was told")
 	}
 	if got := w.outcomes(1, 2, 3); !slices.Equal(got, []string{outcomeDropped, "", outcomeDropped}) {
@@ -88,7 +88,7 @@ func TestAFailedCommitCountsNothing(t *testing.T) {
 	w := routed(t, func(o *Options) { o.Correlate = every{} })
 	for range 5 {
 		w.store.crash = 1
-		if err := w.Report(t.Context(), []incident.Reported{seenIn(1, "a")}); !errors.Is(err, errCrash) {
+		if err := w.Ingest(t.Context(), []incident.DecodedDelivery{seenIn(1, "a")}); !errors.Is(err, errCrash) {
 			t.Fatal(err)
 		}
 	}

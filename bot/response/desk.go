@@ -47,18 +47,18 @@ type Detector interface {
 	Rules() (digest string, source []byte)
 	// Judges reports whether the alerts and deliveries of a source hold records for
 	// the rules.
-	Judges(source string) bool
+	Evaluates(source string) bool
 	// Explain holds records of a delivery against rules that were kept (nil: those
 	// in force): that of the event alone where it is among them, else the first
 	// most of them. more counts the rest, which no rule was held against.
-	Explain(rules, body []byte, event string, most int) (records []incident.JudgedRecord, more int, err error)
+	Explain(rules, body []byte, event string, most int) (records []incident.RecordTrace, more int, err error)
 	// Counted says by which of these rules, and of which events, an alert about
 	// several events was made; "" for any other.
-	Counted(rules []byte, a incident.Alert) (string, error)
+	ExplainCorrelation(rules []byte, a incident.Alert) (string, error)
 }
 
-// Writer renders the postmortem of an incident as it stands under its signed digest.
-type Writer func(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error)
+// PostmortemRenderer renders the postmortem of an incident as it stands under its signed digest.
+type PostmortemRenderer func(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error)
 
 // Observer is told what the desk did, for metrics.
 type Observer interface {
@@ -66,40 +66,40 @@ type Observer interface {
 	// "failed", "wait" or "given up".
 	EffectDone(kind, outcome string, took time.Duration)
 	// Reported says what became of n deliveries.
-	Reported(outcome string, n int)
+	Ingested(outcome string, n int)
 }
 
-// GaveUp is an effect that will never be done.
-type GaveUp struct {
+// DiscardedEffect is an effect that will never be done.
+type DiscardedEffect struct {
 	Effect incident.Effect
 	Err    error // may quote an outside system: redact before it leaves the house
 }
 
 // Options are the desk's settings and what it works with.
 type Options struct {
-	Store     Store
-	Policy    incident.Policy // Routes is taken from Pages where there are any; English and UTC unless said otherwise
-	Routing   *Routing        // nil: everything is only watched
-	Storm     StormLimit      // the zero value: every correlation opens its own incident
-	Playbooks Playbooks       // nil: none
-	Correlate Correlator      // nil: nobody counts observations
-	Detect    Detector        // nil: no rules judge records
-	Sources   []string        // the names that conditions may compare an alert's source with; nil: any
-	Redact    Redactor
-	Write     Writer
+	Store            Store
+	Policy           incident.Policy // Routes is taken from Pages where there are any; English and UTC unless said otherwise
+	Routing          *Routing        // nil: everything is only watched
+	Storm            StormLimit      // the zero value: every correlation opens its own incident
+	Playbooks        Playbooks       // nil: none
+	Correlate        Correlator      // nil: nobody counts observations
+	Detect           Detector        // nil: no rules judge records
+	Sources          []string        // the names that conditions may compare an alert's source with; nil: any
+	Redact           Redactor
+	RenderPostmortem PostmortemRenderer
 
 	Handlers map[incident.EffectKind]Handler // a kind without one is skipped: nobody is connected to do it
 	Pages    []Handler                       // the routes of the emergency alias, in their order
 
-	GiveUpAfter   time.Duration // how long an effect is tried; 24 h if zero
+	DiscardAfter  time.Duration // how long an effect is tried; 24 h if zero
 	PageTimeout   time.Duration // how long one call to a pager may take before the next route goes; 10 s if zero
 	EffectTimeout time.Duration // how long any other call may take; 40 s if zero
 
-	OnGiveUp func(GaveUp) // may be nil
-	Observer Observer     // may be nil
-	Now      func() time.Time
-	Salt     func() []byte // 32 fresh random bytes
-	Log      *slog.Logger
+	OnDiscard func(DiscardedEffect) // may be nil
+	Observer  Observer              // may be nil
+	Now       func() time.Time
+	Salt      func() []byte // 32 fresh random bytes
+	Log       *slog.Logger
 }
 
 // Desk is the one place where incidents change. It is safe for concurrent use.
@@ -116,18 +116,18 @@ func New(o Options) (*Desk, error) {
 		return nil, errors.New("make desk: a store is missing")
 	case o.Redact == nil:
 		return nil, errors.New("make desk: a redactor is missing")
-	case o.Write == nil:
+	case o.RenderPostmortem == nil:
 		return nil, errors.New("make desk: a writer of postmortems is missing")
 	}
 	if len(o.Pages) > 0 {
-		o.Policy.Routes = len(o.Pages)
+		o.Policy.EscalationSteps = len(o.Pages)
 	}
-	o.Policy.Routes = max(o.Policy.Routes, 1)
-	orDefault(&o.Policy.AcknowledgeWithin, 5*time.Minute)
+	o.Policy.EscalationSteps = max(o.Policy.EscalationSteps, 1)
+	setDefault(&o.Policy.EscalateAfter, 5*time.Minute)
 	o.Policy.Language, o.Policy.TimeZone = cmp.Or(o.Policy.Language, "en"), cmp.Or(o.Policy.TimeZone, "UTC")
-	orDefault(&o.GiveUpAfter, 24*time.Hour)
-	orDefault(&o.PageTimeout, 10*time.Second)
-	orDefault(&o.EffectTimeout, 40*time.Second)
+	setDefault(&o.DiscardAfter, 24*time.Hour)
+	setDefault(&o.PageTimeout, 10*time.Second)
+	setDefault(&o.EffectTimeout, 40*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -141,7 +141,7 @@ func New(o Options) (*Desk, error) {
 	return &Desk{Options: o}, nil
 }
 
-func orDefault(d *time.Duration, standard time.Duration) {
+func setDefault(d *time.Duration, standard time.Duration) {
 	if *d <= 0 {
 		*d = standard
 	}
@@ -160,27 +160,27 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 		return err
 	})
 	if err != nil {
-		return incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, d.said(cmd.By.Door, err))
+		return incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, d.redactError(cmd.By.Provider, err))
 	}
 	if dr := last.drafts[result.Incident.ID]; dr != nil && !result.Unchanged {
 		result.Incident = dr.inc // with the steps that became due
 	}
-	if outside(cmd.By.Door) {
+	if isExternal(cmd.By.Provider) {
 		result = redacted(d.Redact, result)
 	}
 	return result, nil
 }
 
-// outside reports whether what is answered behind the door leaves the house.
-func outside(door incident.Door) bool {
-	return door == incident.DoorSlack || door == incident.DoorPagerDuty || door == incident.DoorMail
+// isExternal reports whether what is answered behind the door leaves the house.
+func isExternal(door incident.Provider) bool {
+	return door == incident.ProviderSlack || door == incident.ProviderPagerDuty || door == incident.ProviderMail
 }
 
-// said is an error as it may be told behind the door: what a refusal quotes is
+// redactError is an error as it may be told behind the door: what a refusal quotes is
 // redacted as everything else that leaves the house.
-func (d *Desk) said(door incident.Door, err error) error {
+func (d *Desk) redactError(door incident.Provider, err error) error {
 	var refused *incident.Error
-	if !outside(door) || !errors.As(err, &refused) {
+	if !isExternal(door) || !errors.As(err, &refused) {
 		return err
 	}
 	told := *refused
@@ -190,7 +190,7 @@ func (d *Desk) said(door incident.Door, err error) error {
 
 // Show returns everything about an incident that the reader may see, and
 // writes the access to the audit log, refused ones too.
-func (d *Desk) Show(ctx context.Context, who incident.Handle, id incident.ID, reason string) (incident.View, error) {
+func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error) {
 	var v incident.View
 	err := d.Store.View(ctx, func(r Reader) error {
 		inc, err := r.Incident(id)
@@ -206,29 +206,29 @@ func (d *Desk) Show(ctx context.Context, who incident.Handle, id incident.ID, re
 			return err
 		}
 		dir, err := r.Directory()
-		v = incident.View{Incident: inc, Timeline: timeline, Alerts: refs(alerts), Directory: dir}
+		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), Directory: dir}
 		return err
 	})
 	if err != nil {
 		return incident.View{}, fmt.Errorf("show %s: %w", id, err)
 	}
-	reader, err := d.admit(ctx, who, v.Incident, v.Directory, "show", reason)
+	reader, err := d.authorizeRead(ctx, who, v.Incident, v.Directory, "show", reason)
 	if err != nil {
 		return incident.View{}, err
 	}
-	if !confidant(who, reader, v.Directory, d.Now()) {
-		v.Timeline = withoutConfidential(v.Timeline)
+	if !mayReadPrivileged(who, reader, v.Directory, d.Now()) {
+		v.Timeline = withoutPrivileged(v.Timeline)
 	}
-	if outside(who.Door) {
+	if isExternal(who.Provider) {
 		v = redacted(d.Redact, v)
 	}
 	return v, nil
 }
 
-// admit applies the restriction of an incident and audits the access.
-func (d *Desk) admit(ctx context.Context, who incident.Handle, inc incident.Incident, dir incident.Directory, action, reason string) (incident.PersonID, error) {
+// authorizeRead applies the restriction of an incident and audits the access.
+func (d *Desk) authorizeRead(ctx context.Context, who incident.Identity, inc incident.Incident, dir incident.Directory, action, reason string) (incident.PersonID, error) {
 	person, _ := dir.Resolve(who)
-	allowed := who.Door == incident.DoorSystem || inc.MayRead(dir, person.ID, d.Now())
+	allowed := who.Provider == incident.ProviderSystem || inc.MayRead(dir, person.ID, d.Now())
 	err := d.Store.Tx(ctx, func(tx Tx) error {
 		return tx.Audit(Access{At: d.Now(), Person: person.ID, Handle: who, Action: action, Incident: inc.ID, Reason: reason, Allowed: allowed})
 	})
@@ -236,26 +236,26 @@ func (d *Desk) admit(ctx context.Context, who incident.Handle, inc incident.Inci
 	case err != nil:
 		return "", fmt.Errorf("audit %s of %s: %w", action, inc.ID, err)
 	case !allowed && person.ID == "":
-		return "", nobody(who)
+		return "", errUnknownIdentity(who)
 	case !allowed:
 		return "", incident.Forbidden("%s is restricted; ask its commander for access", inc.ID)
 	}
 	return person.ID, nil
 }
 
-// nobody refuses somebody whom the configuration does not know.
-func nobody(who incident.Handle) error {
+// errUnknownIdentity refuses somebody whom the configuration does not know.
+func errUnknownIdentity(who incident.Identity) error {
 	return incident.Forbidden("nobody the configuration knows stands behind %s; have an administrator add it under people", who)
 }
 
-// confidant reports whether the reader sees what was said to legal and security alone.
-func confidant(who incident.Handle, reader incident.PersonID, dir incident.Directory, now time.Time) bool {
-	return who.Door == incident.DoorSystem || dir.Speaks(reader, incident.Legal, now) || dir.Speaks(reader, incident.Security, now)
+// mayReadPrivileged reports whether the reader sees what was said to legal and security alone.
+func mayReadPrivileged(who incident.Identity, reader incident.PersonID, dir incident.Directory, now time.Time) bool {
+	return who.Provider == incident.ProviderSystem || dir.Represents(reader, incident.Legal, now) || dir.Represents(reader, incident.Security, now)
 }
 
-// withoutConfidential returns a timeline in which what was said to legal and
+// withoutPrivileged returns a timeline in which what was said to legal and
 // security alone has lost its texts, unless legal and security is the reader.
-func withoutConfidential(timeline []incident.Event) []incident.Event {
+func withoutPrivileged(timeline []incident.Event) []incident.Event {
 	out := slices.Clone(timeline)
 	for n := range out {
 		if out[n].Audience == incident.AudienceLegalSecurity {
@@ -265,25 +265,25 @@ func withoutConfidential(timeline []incident.Event) []incident.Event {
 	return out
 }
 
-// refs shows stored alerts as an incident refers to them, with their counters.
-func refs(rows []AlertRow) []incident.AlertRef {
+// alertRefs shows stored alerts as an incident refers to them, with their counters.
+func alertRefs(rows []AlertRow) []incident.AlertRef {
 	out := make([]incident.AlertRef, len(rows))
 	for n, row := range rows {
-		out[n] = ref(row)
+		out[n] = alertRef(row)
 		out[n].Count = row.Count
 	}
 	return out
 }
 
-func ref(row AlertRow) incident.AlertRef {
+func alertRef(row AlertRow) incident.AlertRef {
 	a := row.Alert
-	return incident.AlertRef{Alert: row.ID, Source: a.Source, Kind: a.Kind, Level: a.Level, Title: title(a), URL: a.URL,
+	return incident.AlertRef{Alert: row.ID, Source: a.Source, Kind: a.Kind, Level: a.Level, Title: alertTitle(a), URL: a.URL,
 		Rule: a.Rule, Fingerprint: row.Hash, At: a.At}
 }
 
 // List returns the incidents of a filter, one line each. Of a restricted one
 // that the reader may not see there is no title.
-func (d *Desk) List(ctx context.Context, who incident.Handle, f incident.Filter) ([]incident.Summary, error) {
+func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error) {
 	var out []incident.Summary
 	var reader incident.Person
 	var known bool
@@ -293,7 +293,7 @@ func (d *Desk) List(ctx context.Context, who incident.Handle, f incident.Filter)
 			return err
 		}
 		reader, known = dir.Resolve(who)
-		if out, err = r.Summaries(f); err != nil || who.Door == incident.DoorSystem {
+		if out, err = r.Summaries(f); err != nil || who.Provider == incident.ProviderSystem {
 			return err
 		}
 		for n, s := range out {
@@ -314,19 +314,19 @@ func (d *Desk) List(ctx context.Context, who incident.Handle, f incident.Filter)
 		return nil, fmt.Errorf("list incidents: %w", err)
 	}
 	err = d.Store.Tx(ctx, func(tx Tx) error {
-		return tx.Audit(Access{At: d.Now(), Person: reader.ID, Handle: who, Action: "list", Allowed: known || who.Door == incident.DoorSystem})
+		return tx.Audit(Access{At: d.Now(), Person: reader.ID, Handle: who, Action: "list", Allowed: known || who.Provider == incident.ProviderSystem})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("audit list: %w", err)
 	}
-	if outside(who.Door) {
+	if isExternal(who.Provider) {
 		out = redacted(d.Redact, out)
 	}
 	return out, nil
 }
 
 // Document returns a written postmortem to a reader who may see the incident.
-func (d *Desk) Document(ctx context.Context, who incident.Handle, id incident.ID, revision int, reason string) (incident.Document, error) {
+func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.ID, revision int, reason string) (incident.Document, error) {
 	var doc incident.Document
 	var inc incident.Incident
 	var dir incident.Directory
@@ -343,10 +343,10 @@ func (d *Desk) Document(ctx context.Context, who incident.Handle, id incident.ID
 	if err != nil {
 		return incident.Document{}, fmt.Errorf("read postmortem of %s: %w", id, err)
 	}
-	if _, err := d.admit(ctx, who, inc, dir, "document", reason); err != nil {
+	if _, err := d.authorizeRead(ctx, who, inc, dir, "document", reason); err != nil {
 		return incident.Document{}, err
 	}
-	if outside(who.Door) {
+	if isExternal(who.Provider) {
 		doc = redacted(d.Redact, doc)
 	}
 	return doc, nil
@@ -369,11 +369,11 @@ func (d *Desk) PutDirectory(ctx context.Context, dir incident.Directory) error {
 	return nil
 }
 
-// Linked returns the incident whose half in an outside system has that name,
+// IncidentByLink returns the incident whose half in an outside system has that name,
 // such as the one of a Slack channel, or 0.
-func (d *Desk) Linked(ctx context.Context, name, value string) (id incident.ID, err error) {
+func (d *Desk) IncidentByLink(ctx context.Context, name, value string) (id incident.ID, err error) {
 	err = d.Store.View(ctx, func(r Reader) error {
-		id, err = r.Linked(name, value)
+		id, err = r.IncidentByLink(name, value)
 		return err
 	})
 	return id, err

@@ -35,7 +35,7 @@ func TestAKnownKeyIsNoPass(t *testing.T) {
 	for _, cmd := range []incident.Command{open, note} {
 		cmd.Via = incident.ViaCLI
 		for _, who := range []string{"p5", "nobody"} { // legal was not called in
-			cmd.By = incident.Handle{Door: incident.DoorLocal, ID: who}
+			cmd.By = incident.Identity{Provider: incident.ProviderLocal, ID: who}
 			again, err := w.Do(context.Background(), cmd)
 			if err != nil || !again.Unchanged || again.Incident.ID != id || again.Incident.Title != "" {
 				t.Errorf("%s hears of %s: %+v, %v", who, cmd.Verb, again.Incident, err)
@@ -59,7 +59,7 @@ func TestARefusedCommandLeavesNoTrace(t *testing.T) {
 	if len(w.store.effects) != before || w.store.keys["INC-1 k"] {
 		t.Error("a refused command left something behind")
 	}
-	cmd.By = incident.Handle{Door: incident.DoorSlack, ID: "Unobody"}
+	cmd.By = incident.Identity{Provider: incident.ProviderSlack, ID: "Unobody"}
 	if _, err := w.Do(context.Background(), cmd); incident.CodeOf(err) != incident.CodeForbidden {
 		t.Errorf("nobody may: %v", err)
 	}
@@ -102,7 +102,7 @@ func TestRefusalsAreRedacted(t *testing.T) {
 	if incident.CodeOf(err) != incident.CodeInvalid || strings.Contains(err.Error(), "jane.doe") {
 		t.Errorf("Slack hears %v", err)
 	}
-	cmd.By = incident.Handle{Door: incident.DoorLocal, ID: "p1"}
+	cmd.By = incident.Identity{Provider: incident.ProviderLocal, ID: "p1"}
 	if _, err := w.Do(context.Background(), cmd); err == nil || !strings.Contains(err.Error(), "jane.doe") {
 		t.Errorf("the command line hears %v", err)
 	}
@@ -172,7 +172,7 @@ func TestReadersSeeWhatTheyMay(t *testing.T) {
 	w.say(t, "p3", cmd)
 	ctx := context.Background()
 	show := func(person string) (incident.View, error) {
-		return w.Show(ctx, incident.Handle{Door: incident.DoorLocal, ID: person}, id, "on call")
+		return w.Show(ctx, incident.Identity{Provider: incident.ProviderLocal, ID: person}, id, "on call")
 	}
 	if _, err := show("p5"); incident.CodeOf(err) != incident.CodeForbidden { // legal was not called in
 		t.Errorf("legal reads along: %v", err)
@@ -189,7 +189,7 @@ func TestReadersSeeWhatTheyMay(t *testing.T) {
 	if v, err := show("p3"); err != nil || !privileged(v) {
 		t.Errorf("security does not read its own: %v", err)
 	}
-	list, err := w.List(ctx, incident.Handle{Door: incident.DoorLocal, ID: "p5"}, incident.Filter{})
+	list, err := w.List(ctx, incident.Identity{Provider: incident.ProviderLocal, ID: "p5"}, incident.Filter{})
 	if err != nil || len(list) != 1 || list[0].Title != "" {
 		t.Errorf("the list shows the title of a restricted incident: %+v, %v", list, err)
 	}
@@ -218,7 +218,7 @@ func TestPlaybooksRun(t *testing.T) {
 		if !s.Started.IsZero() {
 			started++
 		}
-		if !s.Started.IsZero() && s.Action != "" && !s.Settled() {
+		if !s.Started.IsZero() && s.Action != "" && !s.Finished() {
 			t.Errorf("the bot did not do its step %s", s.ID)
 		}
 	}
@@ -251,7 +251,7 @@ func TestTheWholeLife(t *testing.T) {
 			if _, err := upload(ctx, b, e); err != nil {
 				return incident.Command{}, err
 			}
-			return incident.Command{Verb: incident.VerbShared, Revision: b.Document.Revision, Item: "F1"}, nil
+			return incident.Command{Verb: incident.VerbPostmortemShared, Revision: b.Document.Revision, Item: "F1"}, nil
 		}
 	})
 	id := w.open(t, incident.Sev3)
@@ -284,7 +284,7 @@ func TestTheWholeLife(t *testing.T) {
 			t.Errorf("%s: %d times", kind, count(w.calls, kind))
 		}
 	}
-	doc, err := w.Document(context.Background(), incident.Handle{Door: incident.DoorLocal, ID: "p5"}, id, 1, "")
+	doc, err := w.Document(context.Background(), incident.Identity{Provider: incident.ProviderLocal, ID: "p5"}, id, 1, "")
 	if err != nil || doc.Digest != digest || doc.Revision != 1 {
 		t.Errorf("the document: %+v, %v", doc, err)
 	}

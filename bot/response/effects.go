@@ -10,57 +10,57 @@ import (
 	"tocsin/bot/incident"
 )
 
-// calls is the whole list: which effects each event calls for. An event that
-// calls for none stands here too, so that a new kind cannot be forgotten.
+// effectsByEvent is the whole list: which effects each event calls for. An event that
+// effectsByEvent for none stands here too, so that a new kind cannot be forgotten.
 // Effects of the channel wait in its lane behind open_channel.
-var calls = map[incident.EventKind][]call{
+var effectsByEvent = map[incident.EventKind][]effectFunc{
 	incident.EventOpened:        {openChannel, announce},
 	incident.EventAlertAttached: {post, card},
 	incident.EventAlertCounted:  {post, card},
 	incident.EventSourceNoted:   {post},
 
-	incident.EventRound:          {page, postRound, card, topic},
+	incident.EventRoundStarted:   {page, postRoundStarted, card, topic},
 	incident.EventPageStarted:    {},
-	incident.EventPaged:          {quietenLate, card},
+	incident.EventPaged:          {ackLatePage, card},
 	incident.EventPageFailed:     {page, post, card},
 	incident.EventPageUnanswered: {page, post, card},
-	incident.EventAcknowledged:   {pageAck, lapseTimer, post, card, topic},
-	incident.EventLapsed:         {post, card, topic},
+	incident.EventAcknowledged:   {pageAck, ackTimer, post, card, topic},
+	incident.EventAckTimedOut:    {post, card, topic},
 
-	incident.EventSeveritySet:   {announce, post, card, topic},
-	incident.EventRoleAssigned:  {invitePerson, post, card, topic},
-	incident.EventFactSet:       {post, card},
-	incident.EventCalled:        {inviteDepartments, post, card},
-	incident.EventNoted:         {post},
-	incident.EventEvidence:      {post, card},
-	incident.EventUpdated:       {announceOpen, post, card},
-	incident.EventContained:     {announceOpen, post, card, topic},
-	incident.EventResolved:      {announceOpen, pageResolve, post, card, topic},
-	incident.EventReopened:      {announceOpen, post, card, topic},
-	incident.EventAccessGranted: {invitePerson, post},
-	incident.EventRestricted:    {post, card},
+	incident.EventSeveritySet:         {announce, post, card, topic},
+	incident.EventRoleAssigned:        {invitePerson, post, card, topic},
+	incident.EventFactSet:             {post, card},
+	incident.EventDepartmentsInvolved: {inviteDepartments, post, card},
+	incident.EventNoted:               {post},
+	incident.EventEvidence:            {post, card},
+	incident.EventUpdated:             {announceOpen, post, card},
+	incident.EventContained:           {announceOpen, post, card, topic},
+	incident.EventResolved:            {announceOpen, pageResolve, post, card, topic},
+	incident.EventReopened:            {announceOpen, post, card, topic},
+	incident.EventAccessGranted:       {invitePerson, post},
+	incident.EventRestricted:          {post, card},
 
-	incident.EventDismissProposed: {post, card},
-	incident.EventDismissed:       {announceOpen, pageResolve, archive, card, topic},
-	incident.EventMergedInto:      {announceOpen, pageResolve, archive, card, topic},
-	incident.EventMergedFrom:      {inviteMerged, post, card},
-	incident.EventSplitInto:       {post, card},
-	incident.EventSplitFrom:       {inviteMerged, post, card},
-	incident.EventHeld:            {post},
-	incident.EventHoldReleased:    {post},
+	incident.EventDismissProposed:   {post, card},
+	incident.EventDismissed:         {announceOpen, pageResolve, archive, card, topic},
+	incident.EventMergedInto:        {announceOpen, pageResolve, archive, card, topic},
+	incident.EventMergedFrom:        {inviteMerged, post, card},
+	incident.EventSplitInto:         {post, card},
+	incident.EventSplitFrom:         {inviteMerged, post, card},
+	incident.EventLegalHoldSet:      {post},
+	incident.EventLegalHoldReleased: {post},
 
 	incident.EventPlaybookStarted: {post, card},
 	incident.EventStepStarted:     {botStep, stepTimer, postTask, card},
 	incident.EventStepDone:        {post, card},
 	incident.EventStepSkipped:     {post, card},
 	incident.EventStepLate:        {post, card},
-	incident.EventConsulted:       {inviteSpeakers, post, askConsult, card},
+	incident.EventConsulted:       {inviteRepresentatives, post, askConsult, card},
 	incident.EventAnswered:        {post, card},
 	incident.EventDelegated:       {invitePerson, post},
 
 	incident.EventRecordEdited:       {post, card},
-	incident.EventSubmitted:          {inviteSigners, post, askSigners, askUnanswered, card, topic},
-	incident.EventRevised:            {inviteSigners, post, askSigners, askUnanswered, card, topic},
+	incident.EventSubmitted:          {inviteSigners, post, askSigners, repeatConsult, card, topic},
+	incident.EventRevised:            {inviteSigners, post, askSigners, repeatConsult, card, topic},
 	incident.EventSigned:             {post, card},
 	incident.EventSignatureWithdrawn: {post, card},
 	incident.EventSignaturesVoided:   {post, card, topic},
@@ -75,21 +75,21 @@ var calls = map[incident.EventKind][]call{
 	incident.EventReviewConcluded:   {post, card},
 	incident.EventActionAdded:       {post, card},
 	incident.EventActionDone:        {post, card},
-	incident.EventExceptionProposed: {post, card},
-	incident.EventExceptionEndorsed: {post, card},
+	incident.EventWaiverProposed:    {post, card},
+	incident.EventWaiverEndorsed:    {post, card},
 	incident.EventClosed:            {announceOpen, pageResolve, post, card, topic},
 
-	incident.EventChannelOpened: {inviteResponders, post, card, topic},
-	incident.EventInvited:       {},
-	incident.EventLinked:        {},
-	incident.EventEffectFailed:  {post, card},
-	incident.EventEraseProposed: {post},
-	incident.EventErased:        {post, card},
+	incident.EventChannelOpened:   {inviteResponders, post, card, topic},
+	incident.EventInvited:         {},
+	incident.EventLinked:          {},
+	incident.EventEffectFailed:    {post, card},
+	incident.EventErasureProposed: {post},
+	incident.EventErased:          {post, card},
 }
 
-// calling is one event as the list sees it: the incident stands as it was
+// effectBuilder is one event as the list sees it: the incident stands as it was
 // after the whole command.
-type calling struct {
+type effectBuilder struct {
 	inc    incident.Incident
 	from   incident.Incident // the one that was merged into inc, or that inc was split from, where the event is about that
 	event  incident.Event
@@ -98,50 +98,50 @@ type calling struct {
 	now    time.Time
 }
 
-type call func(calling) []incident.Effect
+type effectFunc func(effectBuilder) []incident.Effect
 
-// followUps lists the effects one event calls for.
-func (c calling) followUps() []incident.Effect {
+// effects lists the effects one event calls for.
+func (c effectBuilder) effects() []incident.Effect {
 	var out []incident.Effect
-	for _, call := range calls[c.event.Kind] {
+	for _, call := range effectsByEvent[c.event.Kind] {
 		out = append(out, call(c)...)
 	}
 	return out
 }
 
 // effect makes one effect of the event, with a key that is the event's own.
-func (c calling) effect(kind incident.EffectKind, args map[string]string, more ...string) incident.Effect {
+func (c effectBuilder) effect(kind incident.EffectKind, args map[string]string, more ...string) incident.Effect {
 	key := append([]string{c.inc.ID.String(), strconv.Itoa(c.event.Seq), string(kind)}, more...)
 	return incident.Effect{Key: strings.Join(key, "/"), Kind: kind, Incident: c.inc.ID, Seq: c.event.Seq, Args: args}
 }
 
 // inChannel puts an effect into the lane of the incident's channel.
-func (c calling) inChannel(kind incident.EffectKind, args map[string]string, more ...string) incident.Effect {
+func (c effectBuilder) inChannel(kind incident.EffectKind, args map[string]string, more ...string) incident.Effect {
 	e := c.effect(kind, args, more...)
 	e.Lane = c.inc.ID.String() + "/channel"
 	return e
 }
 
-// simple is an effect without arguments, outside the channel or inside.
-func simple(kind incident.EffectKind) call {
-	return func(c calling) []incident.Effect { return []incident.Effect{c.effect(kind, nil)} }
+// plainEffect is an effect without arguments, outside the channel or inside.
+func plainEffect(kind incident.EffectKind) effectFunc {
+	return func(c effectBuilder) []incident.Effect { return []incident.Effect{c.effect(kind, nil)} }
 }
 
-func channel(kind incident.EffectKind) call {
-	return func(c calling) []incident.Effect { return []incident.Effect{c.inChannel(kind, nil)} }
+func channel(kind incident.EffectKind) effectFunc {
+	return func(c effectBuilder) []incident.Effect { return []incident.Effect{c.inChannel(kind, nil)} }
 }
 
-// kept is an effect that is rendered from the present.
-func kept(kind incident.EffectKind) call {
-	return func(c calling) []incident.Effect {
+// refreshEffect is an effect that is rendered from the present.
+func refreshEffect(kind incident.EffectKind) effectFunc {
+	return func(c effectBuilder) []incident.Effect {
 		e := c.effect(kind, nil)
-		e.Key, e.Kept = c.inc.ID.String()+"/"+string(kind), true
+		e.Key, e.Refresh = c.inc.ID.String()+"/"+string(kind), true
 		return []incident.Effect{e}
 	}
 }
 
 // revision is an effect about a document.
-func (c calling) revision() map[string]string {
+func (c effectBuilder) revision() map[string]string {
 	return map[string]string{"revision": c.event.Field("revision"), "digest": c.event.Field("digest")}
 }
 
@@ -149,14 +149,14 @@ var (
 	openChannel    = channel(incident.EffectOpenChannel)
 	post           = channel(incident.EffectPost)
 	archive        = channel(incident.EffectArchive)
-	card           = kept(incident.EffectCard)
-	topic          = kept(incident.EffectTopic)
-	mailInvitation = simple(incident.EffectMailInvitation)
+	card           = refreshEffect(incident.EffectCard)
+	topic          = refreshEffect(incident.EffectTopic)
+	mailInvitation = plainEffect(incident.EffectMailInvitation)
 )
 
 // announce tells the company, in order for each incident. It need not wait for
 // the channel.
-func announce(c calling) []incident.Effect {
+func announce(c effectBuilder) []incident.Effect {
 	e := c.effect(incident.EffectAnnounce, nil)
 	e.Lane = c.inc.ID.String() + "/announce"
 	return []incident.Effect{e}
@@ -164,52 +164,52 @@ func announce(c calling) []incident.Effect {
 
 // announceOpen tells more, where the incident is not restricted: of one that is
 // nothing but its id and severity is heard outside.
-func announceOpen(c calling) []incident.Effect {
+func announceOpen(c effectBuilder) []incident.Effect {
 	if c.inc.Restricted {
 		return nil
 	}
 	return announce(c)
 }
 
-func upload(c calling) []incident.Effect {
+func upload(c effectBuilder) []incident.Effect {
 	return []incident.Effect{c.inChannel(incident.EffectUpload, c.revision())}
 }
 
-func announcePostmortem(c calling) []incident.Effect {
+func announcePostmortem(c effectBuilder) []incident.Effect {
 	return []incident.Effect{c.effect(incident.EffectAnnouncePostmortem, c.revision())}
 }
 
-func mailPostmortem(c calling) []incident.Effect {
+func mailPostmortem(c effectBuilder) []incident.Effect {
 	return []incident.Effect{c.effect(incident.EffectMailPostmortem, c.revision())}
 }
 
-func writePostmortem(c calling) []incident.Effect {
+func writePostmortem(c effectBuilder) []incident.Effect {
 	return []incident.Effect{c.effect(incident.EffectWritePostmortem, c.revision())}
 }
 
 // page pages the route whose turn it is, and sets its clock. Keys by round and
 // route: whatever calls for a page, each goes out once.
-func page(c calling) []incident.Effect {
+func page(c effectBuilder) []incident.Effect {
 	route := c.event.Field("next")
-	if c.event.Kind == incident.EventRound {
+	if c.event.Kind == incident.EventRoundStarted {
 		route = c.event.Field("route")
 	}
 	round := c.event.Field("round")
 	if route == "" || round != strconv.Itoa(c.inc.Paging.Round) {
 		return nil
 	}
-	out := []incident.Effect{c.effect(incident.EffectPage, nil), c.effect(incident.EffectPageTimer, nil)}
+	out := []incident.Effect{c.effect(incident.EffectPage, nil), c.effect(incident.EffectEscalationTimer, nil)}
 	for n := range out {
 		out[n].Key = fmt.Sprintf("%s/%s/%s/%s", c.inc.ID, out[n].Kind, round, route)
 		out[n].Urgent = true
 		out[n].Args = map[string]string{"round": round, "route": route}
 	}
-	out[1].After = c.now.Add(c.policy.AcknowledgeWithin)
+	out[1].After = c.now.Add(c.policy.EscalateAfter)
 	return out
 }
 
-// silence tells the pager about every round: an older one may still ring.
-func (c calling) silence(kind incident.EffectKind) []incident.Effect {
+// forEachRound tells the pager about every round: an older one may still ring.
+func (c effectBuilder) forEachRound(kind incident.EffectKind) []incident.Effect {
 	var out []incident.Effect
 	for round := 1; round <= c.inc.Paging.Round; round++ {
 		n := strconv.Itoa(round)
@@ -220,17 +220,19 @@ func (c calling) silence(kind incident.EffectKind) []incident.Effect {
 	return out
 }
 
-func pageAck(c calling) []incident.Effect     { return c.silence(incident.EffectPageAck) }
-func pageResolve(c calling) []incident.Effect { return c.silence(incident.EffectPageResolve) }
+func pageAck(c effectBuilder) []incident.Effect { return c.forEachRound(incident.EffectPageAck) }
+func pageResolve(c effectBuilder) []incident.Effect {
+	return c.forEachRound(incident.EffectPageResolve)
+}
 
-// quietenLate silences a page that landed after somebody had acknowledged, or
+// ackLatePage silences a page that landed after somebody had acknowledged, or
 // after it was over: the acknowledgement may have reached the pager before it.
-func quietenLate(c calling) []incident.Effect {
+func ackLatePage(c effectBuilder) []incident.Effect {
 	kind := incident.EffectPageAck
 	switch {
-	case c.inc.PageOwed():
+	case c.inc.NeedsPage():
 		return nil
-	case !c.inc.Status.Fighting():
+	case !c.inc.Status.Responding():
 		kind = incident.EffectPageResolve
 	}
 	e := c.effect(kind, map[string]string{"round": c.event.Field("round")})
@@ -238,22 +240,22 @@ func quietenLate(c calling) []incident.Effect {
 	return []incident.Effect{e}
 }
 
-// lapseTimer watches over the one who has it, once in each round: a timer that
+// ackTimer watches over the one who has it, once in each round: a timer that
 // rings too early is put off.
-func lapseTimer(c calling) []incident.Effect {
-	at, ok := c.inc.LapseAt(c.policy)
+func ackTimer(c effectBuilder) []incident.Effect {
+	at, ok := c.inc.AckTimeoutAt(c.policy)
 	if !ok {
 		return nil
 	}
 	round := strconv.Itoa(c.inc.Paging.Round)
-	e := c.effect(incident.EffectLapseTimer, map[string]string{"round": round})
+	e := c.effect(incident.EffectAckTimer, map[string]string{"round": round})
 	e.Key = fmt.Sprintf("%s/%s/%s", c.inc.ID, e.Kind, round)
 	e.Urgent, e.After = true, at
 	return []incident.Effect{e}
 }
 
 // invite brings people into the channel.
-func (c calling) invite(people []incident.PersonID) []incident.Effect {
+func (c effectBuilder) invite(people []incident.PersonID) []incident.Effect {
 	slices.Sort(people)
 	people = slices.DeleteFunc(slices.Compact(people), func(p incident.PersonID) bool { return p == "" })
 	if len(people) == 0 {
@@ -268,8 +270,8 @@ func (c calling) invite(people []incident.PersonID) []incident.Effect {
 
 // inviteResponders invites everybody who belongs in the channel by now. They
 // are not kept waiting behind what is said in it: the channel is there.
-func inviteResponders(c calling) []incident.Effect {
-	effects := c.invite(append(c.dir.Responders(), c.involved(c.inc)...))
+func inviteResponders(c effectBuilder) []incident.Effect {
+	effects := c.invite(append(c.dir.Responders(), c.participants(c.inc)...))
 	for n := range effects {
 		effects[n].Lane = ""
 	}
@@ -278,45 +280,45 @@ func inviteResponders(c calling) []incident.Effect {
 
 // inviteMerged brings along whoever worked on the incident that ended, or that
 // this one was split from.
-func inviteMerged(c calling) []incident.Effect { return c.invite(c.involved(c.from)) }
+func inviteMerged(c effectBuilder) []incident.Effect { return c.invite(c.participants(c.from)) }
 
-// involved lists who has to do with an incident by name.
-func (c calling) involved(inc incident.Incident) []incident.PersonID {
+// participants lists who has to do with an incident by name.
+func (c effectBuilder) participants(inc incident.Incident) []incident.PersonID {
 	people := append(slices.Clone(inc.Access), inc.OpenedBy, inc.Commander)
 	for _, p := range inc.Roles {
 		people = append(people, p)
 	}
-	return append(people, c.speakers(inc.Called...)...)
+	return append(people, c.representatives(inc.InvolvedDepartments...)...)
 }
 
-// postRound says that paging begins anew. The first round goes without saying.
-func postRound(c calling) []incident.Effect {
+// postRoundStarted says that paging begins anew. The first round goes without saying.
+func postRoundStarted(c effectBuilder) []incident.Effect {
 	if c.event.Field("round") == "1" {
 		return nil
 	}
 	return post(c)
 }
 
-func invitePerson(c calling) []incident.Effect {
+func invitePerson(c effectBuilder) []incident.Effect {
 	return c.invite([]incident.PersonID{incident.PersonID(c.event.Field("person"))})
 }
 
-func inviteDepartments(c calling) []incident.Effect {
-	return c.invite(c.speakers(departments(c.event.Field("departments"))...))
+func inviteDepartments(c effectBuilder) []incident.Effect {
+	return c.invite(c.representatives(departments(c.event.Field("departments"))...))
 }
 
-func inviteSpeakers(c calling) []incident.Effect {
-	return c.invite(c.speakers(departments(c.event.Field("department"))...))
+func inviteRepresentatives(c effectBuilder) []incident.Effect {
+	return c.invite(c.representatives(departments(c.event.Field("department"))...))
 }
 
-func inviteSigners(c calling) []incident.Effect {
-	return c.invite(c.speakers(incident.RequiredDepartments()...))
+func inviteSigners(c effectBuilder) []incident.Effect {
+	return c.invite(c.representatives(incident.RequiredDepartments()...))
 }
 
-func (c calling) speakers(teams ...incident.Department) []incident.PersonID {
+func (c effectBuilder) representatives(teams ...incident.Department) []incident.PersonID {
 	var out []incident.PersonID
 	for _, team := range teams {
-		out = append(out, c.inc.Speakers(c.dir, team, c.now)...)
+		out = append(out, c.inc.Representatives(c.dir, team, c.now)...)
 	}
 	return out
 }
@@ -332,11 +334,11 @@ func departments(list string) []incident.Department {
 }
 
 // ask asks one department, in the channel.
-func (c calling) ask(kind incident.EffectKind, team incident.Department) incident.Effect {
+func (c effectBuilder) ask(kind incident.EffectKind, team incident.Department) incident.Effect {
 	return c.inChannel(kind, map[string]string{"department": string(team)}, string(team))
 }
 
-func askSigners(c calling) []incident.Effect {
+func askSigners(c effectBuilder) []incident.Effect {
 	var out []incident.Effect
 	for _, team := range incident.RequiredDepartments() {
 		out = append(out, c.ask(incident.EffectAskSign, team))
@@ -344,12 +346,12 @@ func askSigners(c calling) []incident.Effect {
 	return out
 }
 
-func askConsult(c calling) []incident.Effect {
+func askConsult(c effectBuilder) []incident.Effect {
 	return []incident.Effect{c.ask(incident.EffectAskConsult, incident.Department(c.event.Field("department")))}
 }
 
-// askUnanswered asks again the teams whose answer is still missing.
-func askUnanswered(c calling) []incident.Effect {
+// repeatConsult asks again the teams whose answer is still missing.
+func repeatConsult(c effectBuilder) []incident.Effect {
 	var out []incident.Effect
 	for _, consulted := range c.inc.Consultations {
 		if !consulted.Answered() {
@@ -360,14 +362,14 @@ func askUnanswered(c calling) []incident.Effect {
 }
 
 // step finds the step an event is about.
-func (c calling) step() (*incident.Step, map[string]string) {
+func (c effectBuilder) step() (*incident.Step, map[string]string) {
 	args := map[string]string{"run": c.event.Field("run"), "step": c.event.Field("step")}
 	_, step := c.inc.Step(args["run"] + "/" + args["step"])
 	return step, args
 }
 
 // botStep does a step that the playbook gives to the bot.
-func botStep(c calling) []incident.Effect {
+func botStep(c effectBuilder) []incident.Effect {
 	step, args := c.step()
 	if step == nil || step.Action == "" {
 		return nil
@@ -376,7 +378,7 @@ func botStep(c calling) []incident.Effect {
 }
 
 // postTask shows a step that the playbook gives to a person.
-func postTask(c calling) []incident.Effect {
+func postTask(c effectBuilder) []incident.Effect {
 	if step, _ := c.step(); step == nil || step.Action != "" {
 		return nil
 	}
@@ -384,7 +386,7 @@ func postTask(c calling) []incident.Effect {
 }
 
 // stepTimer watches over a step's deadline, which counts from its start.
-func stepTimer(c calling) []incident.Effect {
+func stepTimer(c effectBuilder) []incident.Effect {
 	step, args := c.step()
 	if step == nil || step.Action != "" || step.Deadline <= 0 {
 		return nil

@@ -49,12 +49,12 @@ func declared(t *testing.T, file, typeName string) []string {
 func TestEveryEventKindIsInTheList(t *testing.T) {
 	kinds := declared(t, "../incident/timeline.go", "EventKind")
 	for _, kind := range kinds {
-		if _, ok := calls[incident.EventKind(kind)]; !ok {
+		if _, ok := effectsByEvent[incident.EventKind(kind)]; !ok {
 			t.Errorf("effects.go does not say what %q calls for", kind)
 		}
 	}
-	if len(calls) != len(kinds) {
-		t.Errorf("effects.go lists %d kinds of events, the domain has %d", len(calls), len(kinds))
+	if len(effectsByEvent) != len(kinds) {
+		t.Errorf("effects.go lists %d kinds of events, the domain has %d", len(effectsByEvent), len(kinds))
 	}
 }
 
@@ -62,17 +62,17 @@ func TestEveryEffectKindIsCalledFor(t *testing.T) {
 	called := map[incident.EffectKind]bool{incident.EffectAgenda: true, incident.EffectStormTimer: true, // by a schedule, and by a storm,
 		incident.EffectAcknowledge: true, incident.EffectNotice: true, incident.EffectMailNotice: true} // by a report, and about the house
 	inc := incident.Incident{ID: 1, Status: incident.Active, Severity: incident.Sev1,
-		Paging:        incident.Paging{Round: 1, HeldBy: "p1", LastAction: at},
+		Paging:        incident.Paging{Round: 1, AcknowledgedBy: "p1", LastAction: at},
 		Consultations: []incident.Consultation{{Team: "payments"}},
 		Runs: []incident.Run{{Playbook: "r", Plan: []incident.Step{
 			{ID: "bot", Action: "call legal"}, {ID: "person", Deadline: time.Hour}}}}}
-	for kind := range calls {
+	for kind := range effectsByEvent {
 		for _, step := range []string{"bot", "person"} {
 			e := incident.Event{Seq: 1, Kind: kind, RecordedAt: at, Fields: map[string]string{"round": "1", "route": "0", "next": "1",
 				"person": "p1", "department": "legal", "departments": "legal", "run": "r", "step": step}}
-			for _, effect := range (calling{inc: inc, event: e, dir: people(), policy: policy, now: at}).followUps() {
+			for _, effect := range (effectBuilder{inc: inc, event: e, dir: people(), policy: policy, now: at}).effects() {
 				called[effect.Kind] = true
-				if effect.Key == "" || effect.Incident != 1 || effect.Kept && effect.Lane != "" {
+				if effect.Key == "" || effect.Incident != 1 || effect.Refresh && effect.Lane != "" {
 					t.Errorf("%s calls for a malformed effect: %+v", kind, effect)
 				}
 			}

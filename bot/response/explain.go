@@ -8,23 +8,23 @@ import (
 	"tocsin/bot/incident"
 )
 
-// explaining is what an explanation is made of.
-type explaining struct {
+// explanation is what an explanation is made of.
+type explanation struct {
 	incident.Explanation
 	row     AlertRow // the alert, if there is one
-	made    Decision
+	made    RoutingDecision
 	outcome string
-	then    Configuration     // the rules by which it was decided; zero: they were not kept
-	body    incident.Received // the delivery that is held against the detection rules
+	then    Configuration           // the rules by which it was decided; zero: they were not kept
+	body    incident.StoredDelivery // the delivery that is held against the detection rules
 }
 
 // explain says why an alert, or the alert of a delivery, was treated as it was:
 // by the rules that were in force then, and by those of today where they have
 // changed.
-func (d *Desk) explain(ctx context.Context, who incident.Handle, e incident.Errand) (incident.Answer, error) {
-	var x explaining
-	if err := d.Store.View(ctx, func(r Reader) error { return d.gather(r, &x, e) }); err != nil {
-		return incident.Answer{}, err
+func (d *Desk) explain(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
+	var x explanation
+	if err := d.Store.View(ctx, func(r Reader) error { return d.loadExplanation(r, &x, e) }); err != nil {
+		return incident.AlertResult{}, err
 	}
 	// The alert may have moved on from where its delivery brought it.
 	for _, id := range slices.Compact([]incident.ID{x.Incident, max(x.row.Incident, 0)}) {
@@ -33,22 +33,22 @@ func (d *Desk) explain(ctx context.Context, who incident.Handle, e incident.Erra
 		}
 		v, err := d.Show(ctx, who, id, "explain")
 		if err != nil {
-			return incident.Answer{}, err
+			return incident.AlertResult{}, err
 		}
 		x.Incident = v.Incident.ID
 	}
-	if err := d.routed(&x); err != nil {
-		return incident.Answer{}, err
+	if err := d.traceRouting(&x); err != nil {
+		return incident.AlertResult{}, err
 	}
-	if err := d.detected(ctx, who, &x); err != nil {
-		return incident.Answer{}, err
+	if err := d.traceDetection(ctx, who, &x); err != nil {
+		return incident.AlertResult{}, err
 	}
-	return incident.Answer{Explanation: &x.Explanation}, nil
+	return incident.AlertResult{Explanation: &x.Explanation}, nil
 }
 
-// gather reads what is to be explained.
-func (d *Desk) gather(r Reader, x *explaining, e incident.Errand) (err error) {
-	*x = explaining{}
+// loadExplanation reads what is to be explained.
+func (d *Desk) loadExplanation(r Reader, x *explanation, e incident.AlertRequest) (err error) {
+	*x = explanation{}
 	if e.Delivery != 0 {
 		received, settled, err := r.Delivery(e.Delivery)
 		if err != nil {
@@ -56,7 +56,7 @@ func (d *Desk) gather(r Reader, x *explaining, e incident.Errand) (err error) {
 		}
 		x.body, x.Delivery, x.outcome = received, &received, settled.Outcome
 		x.Delivery.Body = nil
-		e.Alert, x.made = settled.Alert, Decision{Rule: settled.Rule, Routing: settled.Routing}
+		e.Alert, x.made = settled.Alert, RoutingDecision{Rule: settled.Rule, Routing: settled.Routing}
 		x.Incident = settled.Incident
 	}
 	if e.Alert != 0 {
@@ -65,13 +65,13 @@ func (d *Desk) gather(r Reader, x *explaining, e incident.Errand) (err error) {
 		}
 		if e.Delivery == 0 {
 			x.made, x.Incident = x.row.Decision, max(x.row.Incident, 0)
-			x.outcome = settledAs(x.row)
+			x.outcome = outcomeOf(x.row)
 		} else {
-			x.made.Maintenance, x.made.Late = x.row.Decision.Maintenance, x.row.Decision.Late
+			x.made.Maintenance, x.made.RecurrenceOf = x.row.Decision.Maintenance, x.row.Decision.RecurrenceOf
 		}
-		x.Alert = line(x.row)
+		x.Alert = alertLine(x.row)
 	}
-	x.Outcome = inWords(x.outcome, x.Incident, x.made)
+	x.Outcome = describeOutcome(x.outcome, x.Incident, x.made)
 	if x.Delivery != nil && x.outcome == outcomeCounted && x.Delivery.Reason != "" {
 		x.Outcome = x.Delivery.Reason // another delivery brought it first
 	}
@@ -83,87 +83,87 @@ func (d *Desk) gather(r Reader, x *explaining, e incident.Errand) (err error) {
 	if e.Delivery != 0 {
 		return nil
 	}
-	if err := d.bringing(r, x); err != nil {
+	if err := d.loadFirstDelivery(r, x); err != nil {
 		return err
 	}
-	if x.row.Alert.Kind == incident.UnreadKind(x.row.Alert.Source) {
-		return reasons(r, x)
+	if x.row.Alert.Kind == incident.UndecodableKind(x.row.Alert.Source) {
+		return loadDecodeFailures(r, x)
 	}
 	return nil
 }
 
-// mostUnread is how many of the newest deliveries that cannot be read an
+// maxUndecodable is how many of the newest deliveries that cannot be read an
 // explanation looks at, and mostReasons how many reasons it tells.
-const mostUnread, mostReasons = 200, 10
+const maxUndecodable, maxReasons = 200, 10
 
-// reasons adds why deliveries cannot be read. They are one alert, whatever the
+// loadDecodeFailures adds why deliveries cannot be read. They are one alert, whatever the
 // reason, so that a sender's whims do not fill the list.
-func reasons(r Reader, x *explaining) error {
-	rows, err := r.Unread(x.row.Alert.Source, mostUnread)
+func loadDecodeFailures(r Reader, x *explanation) error {
+	rows, err := r.UndecodableDeliveries(x.row.Alert.Source, maxUndecodable)
 	if err != nil {
 		return err
 	}
 	for _, row := range rows {
-		n := slices.IndexFunc(x.Unread, func(u incident.Unread) bool { return u.Reason == row.Reason })
+		n := slices.IndexFunc(x.DecodeFailures, func(u incident.DecodeFailure) bool { return u.Reason == row.Reason })
 		switch {
 		case n >= 0:
-			x.Unread[n].Count++
-		case len(x.Unread) < mostReasons:
-			x.Unread = append(x.Unread, incident.Unread{Reason: row.Reason, Count: 1, Last: row.ID, At: row.At})
+			x.DecodeFailures[n].Count++
+		case len(x.DecodeFailures) < maxReasons:
+			x.DecodeFailures = append(x.DecodeFailures, incident.DecodeFailure{Reason: row.Reason, Count: 1, Last: row.ID, At: row.At})
 		}
 	}
 	return nil
 }
 
-// routed holds the alert against the routing rules of then and of now.
-func (d *Desk) routed(x *explaining) error {
+// traceRouting holds the alert against the routing rules of then and of now.
+func (d *Desk) traceRouting(x *explanation) error {
 	then := d.Routing
 	if x.made.Routing != 0 {
 		var err error
-		if then, err = restored(x.then.Routing.Source); err != nil {
+		if then, err = restoreRouting(x.then.Routing.Source); err != nil {
 			return err
 		}
 		x.Since = x.then.Since
 	}
-	x.Digest, x.Present = then.Digest(), d.Routing.Digest()
+	x.Digest, x.CurrentDigest = then.Digest(), d.Routing.Digest()
 	if x.row.ID == 0 { // it was no alert, or could not be read
 		x.Digest = x.then.Routing.Digest
 		return nil
 	}
-	if x.Rules = then.tried(x.row.Alert); x.Digest != x.Present {
-		x.Today = d.Routing.tried(x.row.Alert)
+	if x.Rules = then.trace(x.row.Alert); x.Digest != x.CurrentDigest {
+		x.CurrentRules = d.Routing.trace(x.row.Alert)
 	}
 	return nil
 }
 
-// settledAs is the outcome that an alert's place tells.
-func settledAs(row AlertRow) string {
+// outcomeOf is the outcome that an alert's place tells.
+func outcomeOf(row AlertRow) string {
 	switch {
 	case row.Incident > 0 && row.Decision.Storm:
-		return outcomeGathered
+		return outcomeGrouped
 	case row.Incident > 0:
 		return outcomeAttached
-	case row.Incident == Dropped:
+	case row.Incident == DroppedAlerts:
 		return outcomeDropped
-	case row.Incident == Maintained:
+	case row.Incident == MaintenanceAlerts:
 		return outcomeMaintenance
-	case row.Decision.Late != 0:
-		return outcomeLate
+	case row.Decision.RecurrenceOf != 0:
+		return outcomeRecurred
 	}
 	return outcomeWatched
 }
 
-// inWords says what was decided.
-func inWords(outcome string, id incident.ID, made Decision) string {
+// describeOutcome says what was decided.
+func describeOutcome(outcome string, id incident.ID, made RoutingDecision) string {
 	switch outcome {
 	case outcomeOpened:
 		return fmt.Sprintf("opened %s", id)
 	case outcomeAttached, outcomeCounted:
 		return fmt.Sprintf("belongs to %s", id)
-	case outcomeGathered:
+	case outcomeGrouped:
 		return fmt.Sprintf("gathered into %s, which holds a storm of alerts: too many correlations would have opened incidents of their own", id)
-	case outcomeLate:
-		return fmt.Sprintf("watched: a copy of what %s ended with: a false alarm, within the rule's window, or a state that is told again", made.Late)
+	case outcomeRecurred:
+		return fmt.Sprintf("watched: a copy of what %s ended with: a false alarm, within the rule's window, or a state that is told again", made.RecurrenceOf)
 	case outcomeMaintenance:
 		return fmt.Sprintf("kept without opening anything, in the maintenance window M%d", made.Maintenance)
 	case outcomeDropped:

@@ -9,11 +9,11 @@ import (
 	"tocsin/bot/incident"
 )
 
-// mostJudged is how many records of a delivery an explanation goes through.
-const mostJudged = 10
+// maxTraced is how many records of a delivery an explanation goes through.
+const maxTraced = 10
 
-// configuration is the rules in force.
-func (d *Desk) configuration() Configuration {
+// currentConfiguration is the rules in force.
+func (d *Desk) currentConfiguration() Configuration {
 	c := Configuration{Routing: Ruleset{d.Routing.digest, d.Routing.source}}
 	if d.Detect != nil {
 		c.Detection.Digest, c.Detection.Source = d.Detect.Rules()
@@ -21,35 +21,35 @@ func (d *Desk) configuration() Configuration {
 	return c
 }
 
-// bringing finds the delivery that brought an alert first, and reads it where
+// loadFirstDelivery finds the delivery that brought an alert first, and reads it where
 // detection rules judge it. An alert about several events has none.
-func (d *Desk) bringing(r Reader, x *explaining) (err error) {
-	if x.FirstDelivery, err = r.FirstDelivery(x.row.ID); err != nil || x.FirstDelivery == 0 || d.Detect == nil || !d.Detect.Judges(x.row.Alert.Source) {
+func (d *Desk) loadFirstDelivery(r Reader, x *explanation) (err error) {
+	if x.FirstDelivery, err = r.FirstDelivery(x.row.ID); err != nil || x.FirstDelivery == 0 || d.Detect == nil || !d.Detect.Evaluates(x.row.Alert.Source) {
 		return err
 	}
 	x.body, _, err = r.Delivery(x.FirstDelivery)
 	return err
 }
 
-// detected holds what was received against the detection rules of then and of
+// traceDetection holds what was received against the detection rules of then and of
 // now. Whatever is missing for it, the explanation says so.
-func (d *Desk) detected(ctx context.Context, who incident.Handle, x *explaining) error {
+func (d *Desk) traceDetection(ctx context.Context, who incident.Identity, x *explanation) error {
 	if d.Detect == nil {
 		return nil
 	}
 	out := &x.Detection
 	out.Digest = x.then.Detection.Digest
-	out.Present, _ = d.Detect.Rules()
+	out.CurrentDigest, _ = d.Detect.Rules()
 	source := x.body.Source
 	if x.body.ID == 0 {
 		source = x.row.Alert.Source
 	}
-	if !d.Detect.Judges(source) {
+	if !d.Detect.Evaluates(source) {
 		return nil
 	}
 	if x.body.ID == 0 {
-		d.held(x, func(rules []byte) ([]incident.JudgedRecord, error) {
-			counted, err := d.Detect.Counted(rules, x.row.Alert)
+		d.traceBothRulesets(x, func(rules []byte) ([]incident.RecordTrace, error) {
+			counted, err := d.Detect.ExplainCorrelation(rules, x.row.Alert)
 			if err == nil {
 				out.Counted = counted
 			}
@@ -68,34 +68,34 @@ func (d *Desk) detected(ctx context.Context, who incident.Handle, x *explaining)
 	}
 	most := 0
 	if every {
-		most = mostJudged
+		most = maxTraced
 	}
 	out.Delivery = x.body.ID
-	d.held(x, func(rules []byte) ([]incident.JudgedRecord, error) {
+	d.traceBothRulesets(x, func(rules []byte) ([]incident.RecordTrace, error) {
 		list, more, err := d.Detect.Explain(rules, x.body.Body, x.row.Alert.EventID, most)
 		if err == nil {
 			out.More = max(out.More, more)
 		}
 		return list, err
 	})
-	if !every && len(out.Records)+len(out.Today) == 0 && out.More > 0 && out.Note == "" {
+	if !every && len(out.Records)+len(out.CurrentRecords) == 0 && out.More > 0 && out.Note == "" {
 		out.Note = "Its records are not shown: they may belong to incidents that you may not read."
 	}
 	return nil
 }
 
-// held has explain hold what was received against the rules of then and of now.
-func (d *Desk) held(x *explaining, explain func(rules []byte) ([]incident.JudgedRecord, error)) {
+// traceBothRulesets has explain hold what was received against the rules of then and of now.
+func (d *Desk) traceBothRulesets(x *explanation, explain func(rules []byte) ([]incident.RecordTrace, error)) {
 	out := &x.Detection
 	var err error
 	switch {
-	case out.Digest == out.Present:
+	case out.Digest == out.CurrentDigest:
 		out.Records, err = explain(nil)
 	case out.Digest == "":
 		out.Note = "The detection rules of then were not kept; what follows is by those of today."
-		out.Today, err = explain(nil)
+		out.CurrentRecords, err = explain(nil)
 	default:
-		if out.Today, err = explain(nil); err != nil {
+		if out.CurrentRecords, err = explain(nil); err != nil {
 			break
 		}
 		var unusable error
@@ -109,20 +109,20 @@ func (d *Desk) held(x *explaining, explain func(rules []byte) ([]incident.Judged
 	}
 }
 
-// apart is by how much the clocks of replicas may differ.
-const apart = time.Hour
+// maxClockSkew is by how much the clocks of replicas may differ.
+const maxClockSkew = time.Hour
 
 // mayReadAll reports whether somebody may read every incident that what was
 // received at a time can be part of. Which those are nobody wrote down for each
 // record, so it asks about all but those that had ended by then.
-func (d *Desk) mayReadAll(ctx context.Context, who incident.Handle, received time.Time) (every bool, err error) {
+func (d *Desk) mayReadAll(ctx context.Context, who incident.Identity, received time.Time) (every bool, err error) {
 	err = d.Store.View(ctx, func(r Reader) error {
 		dir, err := r.Directory()
 		if err != nil {
 			return err
 		}
 		person, _ := dir.Resolve(who)
-		if every = who.Door == incident.DoorSystem || person.Responder; every {
+		if every = who.Provider == incident.ProviderSystem || person.Responder; every {
 			return nil
 		}
 		list, err := r.Summaries(incident.Filter{All: true, Limit: math.MaxInt32})
@@ -130,7 +130,7 @@ func (d *Desk) mayReadAll(ctx context.Context, who incident.Handle, received tim
 			return err
 		}
 		for _, s := range list {
-			if !s.Restricted || !s.Status.Live() && s.UpdatedAt.Before(received.Add(-apart)) {
+			if !s.Restricted || !s.Status.Live() && s.UpdatedAt.Before(received.Add(-maxClockSkew)) {
 				continue
 			}
 			inc, err := r.Incident(s.ID)

@@ -16,9 +16,9 @@ type detector struct {
 	gone bool // rules that were kept cannot be used any more
 }
 
-func (d detector) Rules() (string, []byte)   { return "sha256:" + d.word, []byte(d.word) }
-func (d detector) Judges(source string) bool { return source == "cloudtrail" }
-func (d detector) Explain(rules, body []byte, event string, most int) (out []incident.JudgedRecord, more int, err error) {
+func (d detector) Rules() (string, []byte)      { return "sha256:" + d.word, []byte(d.word) }
+func (d detector) Evaluates(source string) bool { return source == "cloudtrail" }
+func (d detector) Explain(rules, body []byte, event string, most int) (out []incident.RecordTrace, more int, err error) {
 	if rules != nil && d.gone {
 		return nil, 0, errors.New("a modifier is not known")
 	}
@@ -30,12 +30,12 @@ func (d detector) Explain(rules, body []byte, event string, most int) (out []inc
 		lines, most = lines[n:n+1], 1
 	}
 	for _, line := range lines[:min(most, len(lines))] {
-		out = append(out, incident.JudgedRecord{Name: string(rules), ID: line, Rules: []incident.TriedDetection{{ID: string(rules), Hit: strings.Contains(line, string(rules))}}})
+		out = append(out, incident.RecordTrace{Name: string(rules), ID: line, Rules: []incident.DetectionTrace{{ID: string(rules), Matched: strings.Contains(line, string(rules))}}})
 	}
 	return out, len(lines) - len(out), nil
 }
 
-func (d detector) Counted(rules []byte, a incident.Alert) (string, error) {
+func (d detector) ExplainCorrelation(rules []byte, a incident.Alert) (string, error) {
 	if a.Title != "several" {
 		return "", nil
 	}
@@ -50,13 +50,13 @@ func (d detector) Counted(rules []byte, a incident.Alert) (string, error) {
 func TestExplainTellsWhyDeliveriesAreNotRead(t *testing.T) {
 	w := routed(t, func(*Options) {})
 	for n, why := range []string{"resource x is unknown", "not JSON", "resource x is unknown"} {
-		row := reported(int64(n+1), incident.Alert{Source: "sentry", Kind: incident.UnreadKind("sentry"), Level: incident.LevelInformational, Title: "Deliveries cannot be read", Fingerprint: "u"})
+		row := reported(int64(n+1), incident.Alert{Source: "sentry", Kind: incident.UndecodableKind("sentry"), Level: incident.LevelInformational, Title: "Deliveries cannot be read", Fingerprint: "u"})
 		row.Failed = why
 		w.report(t, row)
 	}
-	x := w.errand(t, "p1", incident.Errand{Query: incident.QueryExplain, Alert: 1}).Explanation
-	want := []incident.Unread{{Reason: "resource x is unknown", Count: 2, Last: 3}, {Reason: "not JSON", Count: 1, Last: 2}}
-	if !slices.Equal(x.Unread, want) || x.Alert.Count != 3 {
+	x := w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryExplain, Alert: 1}).Explanation
+	want := []incident.DecodeFailure{{Reason: "resource x is unknown", Count: 2, Last: 3}, {Reason: "not JSON", Count: 1, Last: 2}}
+	if !slices.Equal(x.DecodeFailures, want) || x.Alert.Count != 3 {
 		t.Errorf("%+v", x)
 	}
 }
@@ -72,36 +72,36 @@ func TestExplainKeepsRestrictedIncidentsToTheirReaders(t *testing.T) {
 	quiet.EventID = "stop two"
 	w.report(t, reported(1, secret), reported(2, quiet))
 	w.say(t, "p1", incident.Command{Verb: incident.VerbRestrict, For: 1, Text: "an insider"})
-	w.report(t, incident.Reported{Row: 3, Source: "pagerduty", Signals: []incident.Signal{{Row: 3, Command: &incident.Command{
-		Verb: incident.VerbSourceNote, For: 1, By: incident.Handle{Door: incident.DoorSource, ID: "pagerduty"}, Text: "it rang"}}}})
+	w.report(t, incident.DecodedDelivery{Row: 3, Source: "pagerduty", Signals: []incident.Signal{{Row: 3, Command: &incident.Command{
+		Verb: incident.VerbSourceNote, For: 1, By: incident.Identity{Provider: incident.ProviderSource, ID: "pagerduty"}, Text: "it rang"}}}})
 	w.store.bodies = map[int64]string{2: "stop one\nstop two"}
-	ask := func(person string, e incident.Errand) (*incident.Explanation, error) {
+	ask := func(person string, e incident.AlertRequest) (*incident.Explanation, error) {
 		e.Query = incident.QueryExplain
-		a, err := w.Errand(context.Background(), slack(person), e)
+		a, err := w.Alerts(context.Background(), slack(person), e)
 		return a.Explanation, err
 	}
 	for _, person := range []string{"p1", "p5"} { // a responder, and legal
-		if x, err := ask(person, incident.Errand{Delivery: 2}); err != nil || len(x.Detection.Records) != 1 || x.Detection.Records[0].ID != "stop two" {
+		if x, err := ask(person, incident.AlertRequest{Delivery: 2}); err != nil || len(x.Detection.Records) != 1 || x.Detection.Records[0].ID != "stop two" {
 			t.Errorf("%s sees of the alert's own record %+v, %v", person, x, err)
 		}
 	}
 	for row := range w.store.alerts {
 		w.store.alerts[row].Alert.EventID = "another"
 	}
-	if x, err := ask("p1", incident.Errand{Delivery: 2}); err != nil || len(x.Detection.Records) != 2 {
+	if x, err := ask("p1", incident.AlertRequest{Delivery: 2}); err != nil || len(x.Detection.Records) != 2 {
 		t.Errorf("a responder sees %+v, %v", x, err)
 	}
-	if x, err := ask("p5", incident.Errand{Delivery: 2}); err != nil || len(x.Detection.Records) != 0 || !strings.Contains(x.Detection.Note, "not shown") {
+	if x, err := ask("p5", incident.AlertRequest{Delivery: 2}); err != nil || len(x.Detection.Records) != 0 || !strings.Contains(x.Detection.Note, "not shown") {
 		t.Errorf("legal sees %+v, %v", x, err)
 	}
-	if x, err := ask("p5", incident.Errand{Delivery: 3}); incident.CodeOf(err) != incident.CodeForbidden {
+	if x, err := ask("p5", incident.AlertRequest{Delivery: 3}); incident.CodeOf(err) != incident.CodeForbidden {
 		t.Errorf("legal sees what was said about it: %+v, %v", x, err)
 	}
-	if x, err := ask("p1", incident.Errand{Delivery: 3}); err != nil || x.Incident != 1 {
+	if x, err := ask("p1", incident.AlertRequest{Delivery: 3}); err != nil || x.Incident != 1 {
 		t.Errorf("a responder sees %+v, %v", x, err)
 	}
 	w.say(t, "p1", incident.Command{Verb: incident.VerbGrant, For: 1, Person: "p5", Text: "counsel"})
-	if x, err := ask("p5", incident.Errand{Delivery: 2}); err != nil || len(x.Detection.Records) != 2 {
+	if x, err := ask("p5", incident.AlertRequest{Delivery: 2}); err != nil || len(x.Detection.Records) != 2 {
 		t.Errorf("legal, who was let in, sees %+v, %v", x, err)
 	}
 }
@@ -109,10 +109,10 @@ func TestExplainKeepsRestrictedIncidentsToTheirReaders(t *testing.T) {
 // TestExplainTellsByWhichDetectionRules: by those of then while they are kept
 // and can be used, with those of now beside them, and says what is missing.
 func TestExplainTellsByWhichDetectionRules(t *testing.T) {
-	told := func(list []incident.JudgedRecord) string {
+	told := func(list []incident.RecordTrace) string {
 		out := ""
 		for _, j := range list {
-			if out += j.Name; j.Rules[0].Hit {
+			if out += j.Name; j.Rules[0].Matched {
 				out += "!"
 			}
 		}
@@ -148,15 +148,15 @@ func TestExplainTellsByWhichDetectionRules(t *testing.T) {
 			if c.change != nil {
 				c.change(w)
 			}
-			x := w.errand(t, "p1", incident.Errand{Query: incident.QueryExplain, Alert: 1}).Explanation
+			x := w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryExplain, Alert: 1}).Explanation
 			d := x.Detection
-			if d.Digest != c.then || told(d.Records) != c.records || told(d.Today) != c.today || (d.Delivery == 1) != c.judged || !strings.Contains(d.Note, c.note) || c.note == "" && d.Note != "" {
+			if d.Digest != c.then || told(d.Records) != c.records || told(d.CurrentRecords) != c.today || (d.Delivery == 1) != c.judged || !strings.Contains(d.Note, c.note) || c.note == "" && d.Note != "" {
 				t.Errorf("%+v", d)
 			}
 			if c.counted != d.Counted {
 				t.Errorf("counted by %q", d.Counted)
 			}
-			if now, _ := w.Detect.Rules(); d.Present != now || x.Digest != x.Present || x.Delivery != nil {
+			if now, _ := w.Detect.Rules(); d.CurrentDigest != now || x.Digest != x.CurrentDigest || x.Delivery != nil {
 				t.Errorf("%+v", x)
 			}
 		})

@@ -30,7 +30,7 @@ func FuzzRouting(f *testing.F) {
 			}
 			return
 		}
-		kept, err := restored(r.source)
+		kept, err := restoreRouting(r.source)
 		if err != nil || r.Digest() != again.Digest() || kept.Digest() != r.Digest() {
 			t.Fatalf("one condition is known by %s, %s and %s: %v", r.Digest(), again.Digest(), kept.Digest(), err)
 		}

@@ -8,12 +8,12 @@ import (
 	"tocsin/playbooks"
 )
 
-// inside returns what does an effect that needs nobody outside, or nil. Each
+// localHandler returns what does an effect that needs nobody outside, or nil. Each
 // ends the job in the transaction that writes what came of it.
-func (a *attempt) inside() func(*session) error {
+func (a *attempt) localHandler() func(*session) error {
 	do := map[incident.EffectKind]func(*session) (string, error){
-		incident.EffectPageTimer:       a.pageTimer,
-		incident.EffectLapseTimer:      a.lapseTimer,
+		incident.EffectEscalationTimer: a.pageTimer,
+		incident.EffectAckTimer:        a.ackTimer,
 		incident.EffectStepTimer:       a.stepTimer,
 		incident.EffectBotStep:         a.botStep,
 		incident.EffectWritePostmortem: a.writePostmortem,
@@ -38,33 +38,33 @@ func (a *attempt) inside() func(*session) error {
 
 // pageTimer asks the next route when nobody has acknowledged in time.
 func (a *attempt) pageTimer(s *session) (string, error) {
-	err := s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbPageTimeout, Round: number(a.effect, "round"), Route: number(a.effect, "route")})
+	err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbPageTimeout, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "route")})
 	return "rang", err
 }
 
-// lapseTimer takes the incident from a commander who fell silent. A sign of
+// ackTimer takes the incident from a commander who fell silent. A sign of
 // life puts it off.
-func (a *attempt) lapseTimer(s *session) (string, error) {
+func (a *attempt) ackTimer(s *session) (string, error) {
 	dr, err := s.draft(a.effect.Incident)
 	if err != nil {
 		return "", err
 	}
-	at, holds := dr.inc.LapseAt(s.d.Policy)
+	at, holds := dr.inc.AckTimeoutAt(s.d.Policy)
 	switch {
-	case !holds || dr.inc.Paging.Round != number(a.effect, "round"):
+	case !holds || dr.inc.Paging.Round != intArg(a.effect, "round"):
 		return "nothing to watch over any more", nil
 	case s.now.Before(at):
-		if err := s.tx.Postpone(a.job, at); err != nil {
+		if err := s.tx.SnoozeEffect(a.job, at); err != nil {
 			return "", fmt.Errorf("put the timer off: %w", err)
 		}
 		return "", nil
 	}
-	return "rang", s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbLapse})
+	return "rang", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbAckTimeout})
 }
 
 // stepTimer says that a step is late.
 func (a *attempt) stepTimer(s *session) (string, error) {
-	return "rang", s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbStepLate, Step: a.stepRef()})
+	return "rang", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbStepLate, Step: a.stepRef()})
 }
 
 func (a *attempt) stepRef() string { return a.effect.Args["run"] + "/" + a.effect.Args["step"] }
@@ -77,7 +77,7 @@ func (a *attempt) botStep(s *session) (string, error) {
 		return "", err
 	}
 	_, step := dr.inc.Step(a.stepRef())
-	if step == nil || step.Settled() {
+	if step == nil || step.Finished() {
 		return "nothing to do any more", nil
 	}
 	action, err := playbooks.ParseAction(step.Action)
@@ -86,21 +86,21 @@ func (a *attempt) botStep(s *session) (string, error) {
 	}
 	outcome := action.Outcome()
 	if cmd := action.Command(a.effect.Incident); cmd.Verb != "" {
-		err := s.bot(a.effect.Incident, cmd)
+		err := s.doAsBot(a.effect.Incident, cmd)
 		switch {
 		case incident.CodeOf(err) != "":
-			outcome = clip("The bot could not do it: " + err.Error())
+			outcome = truncate("The bot could not do it: " + err.Error())
 		case err != nil:
 			return "", err
 		}
 	}
-	return "done", s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbStepDone, Step: a.stepRef(), Text: outcome})
+	return "done", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbStepDone, Step: a.stepRef(), Text: outcome})
 }
 
 // writePostmortem renders the document of the record that was approved. One
 // whose record changed meanwhile is not written.
 func (a *attempt) writePostmortem(s *session) (string, error) {
-	id, revision := a.effect.Incident, number(a.effect, "revision")
+	id, revision := a.effect.Incident, intArg(a.effect, "revision")
 	dr, err := s.draft(id)
 	if err != nil {
 		return "", err
@@ -115,12 +115,12 @@ func (a *attempt) writePostmortem(s *session) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the timeline of %s: %w", id, err)
 	}
-	doc, err := s.d.Write(dr.inc, timeline, s.dir, revision, s.now)
+	doc, err := s.d.RenderPostmortem(dr.inc, timeline, s.dir, revision, s.now)
 	if err != nil {
 		return "", fmt.Errorf("render the postmortem: %w", err)
 	}
 	doc.Revision, doc.Digest = revision, a.effect.Args["digest"]
-	err = s.bot(id, incident.Command{Verb: incident.VerbWritten, Document: doc.Digest, Revision: revision})
+	err = s.doAsBot(id, incident.Command{Verb: incident.VerbPostmortemWritten, Document: doc.Digest, Revision: revision})
 	if err != nil {
 		return "", err
 	}

@@ -13,9 +13,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-func (w *world) errand(t tester, person string, e incident.Errand) incident.Answer {
+func (w *world) errand(t tester, person string, e incident.AlertRequest) incident.AlertResult {
 	t.Helper()
-	a, err := w.Errand(context.Background(), slack(person), e)
+	a, err := w.Alerts(context.Background(), slack(person), e)
 	if err != nil {
 		t.Fatalf("%s: %v", e.Query, err)
 	}
@@ -33,8 +33,8 @@ func TestWatchedAlertIsListedAndPromoted(t *testing.T) {
 	w := routed(t, nil)
 	quiet := leveled("informational", "f1", "AKIA1")
 	w.report(t, reported(1, quiet), reported(2, quiet), reported(3, leveled("informational", "f2", "AKIA1")))
-	listed := w.errand(t, "p1", incident.Errand{Query: incident.QueryAlerts, Shelf: incident.ShelfWatched})
-	if listed.Kinds != 2 || listed.Copies != 3 || len(listed.Alerts) != 2 {
+	listed := w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionWatched})
+	if listed.Kinds != 2 || listed.Occurrences != 3 || len(listed.Alerts) != 2 {
 		t.Fatalf("%+v", listed)
 	}
 	id := w.store.alerts[0].ID
@@ -46,7 +46,7 @@ func TestWatchedAlertIsListedAndPromoted(t *testing.T) {
 	if inc.Status != incident.Triage || inc.Severity != incident.Sev2 || len(inc.Alerts) != 1 || inc.OpenedBy != "p1" || inc.Title != "StopLogging by AKIA" {
 		t.Errorf("%+v", inc)
 	}
-	if n := len(w.errand(t, "p1", incident.Errand{Query: incident.QueryAlerts, Shelf: incident.ShelfWatched}).Alerts); n != 0 {
+	if n := len(w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionWatched}).Alerts); n != 0 {
 		t.Errorf("%d alerts of its correlation are still only watched", n)
 	}
 	again := w.say(t, "p1", incident.Command{Verb: incident.VerbPromote, Alerts: []int64{id}})
@@ -71,8 +71,8 @@ func TestDroppedAlertsAreKeptForTheMeeting(t *testing.T) {
 	for n := range 3 {
 		w.report(t, reported(int64(n+1), leveled("low", "f1", "AKIA1")))
 	}
-	dropped := w.errand(t, "p1", incident.Errand{Query: incident.QueryAlerts, Shelf: incident.ShelfDropped})
-	if dropped.Kinds != 1 || dropped.Copies != 3 || len(dropped.Alerts) != 1 || dropped.Alerts[0].Reason != "noise" {
+	dropped := w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionDropped})
+	if dropped.Kinds != 1 || dropped.Occurrences != 3 || len(dropped.Alerts) != 1 || dropped.Alerts[0].Reason != "noise" {
 		t.Fatalf("%+v", dropped)
 	}
 	var agenda incident.Brief
@@ -84,14 +84,14 @@ func TestDroppedAlertsAreKeptForTheMeeting(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.settle(t)
-	if len(agenda.Kept.Alerts) != 1 || agenda.Kept.Copies != 3 || agenda.Kept.Alerts[0].Title != "" {
-		t.Errorf("the agenda has %+v", agenda.Kept)
+	if len(agenda.SuppressedAlerts.Alerts) != 1 || agenda.SuppressedAlerts.Occurrences != 3 || agenda.SuppressedAlerts.Alerts[0].Title != "" {
+		t.Errorf("the agenda has %+v", agenda.SuppressedAlerts)
 	}
 }
 
 func TestLateCopiesOfAFalseAlarmWakeNobody(t *testing.T) {
 	windowed := func(o *Options) {
-		o.Routing = routing(t, Rule{When: `level == "critical"`, Open: "sev1", Window: 24 * time.Hour}, Rule{When: `true`, Open: "sev3", Window: 24 * time.Hour})
+		o.Routing = routing(t, Rule{When: `level == "critical"`, Open: "sev1", RecurrenceWindow: 24 * time.Hour}, Rule{When: `true`, Open: "sev3", RecurrenceWindow: 24 * time.Hour})
 	}
 	w := newWorld(t, windowed)
 	a := leveled("high", "f1", "AKIA1")
@@ -99,7 +99,7 @@ func TestLateCopiesOfAFalseAlarmWakeNobody(t *testing.T) {
 	first := w.store.handled[1].Incident
 	w.say(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: first, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
 	w.say(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: first, Text: "a drill"})
-	var rows []incident.Reported
+	var rows []incident.DecodedDelivery
 	for n := range 12 {
 		rows = append(rows, reported(int64(n+2), a))
 	}
@@ -139,7 +139,7 @@ func TestAStateToldAgainOpensNothing(t *testing.T) {
 	}
 	lasting := func(fingerprint string) incident.Alert {
 		a := leveled("high", fingerprint, "group")
-		a.Lasting = true
+		a.Ongoing = true
 		return a
 	}
 	a, b := lasting("a since 1"), lasting("b since 1")
@@ -191,7 +191,7 @@ func TestStormGathersIntoOneIncidentAndPasses(t *testing.T) {
 	w := routed(t, func(o *Options) { o.Storm = StormLimit{Incidents: 3, Per: 5 * time.Minute} })
 	row := int64(0)
 	come := func(n int) {
-		var batch []incident.Reported
+		var batch []incident.DecodedDelivery
 		for range n {
 			row++
 			batch = append(batch, reported(row, alert(fmt.Sprint("kind", row), fmt.Sprint("f", row), fmt.Sprint("c", row))))
@@ -205,7 +205,7 @@ func TestStormGathersIntoOneIncidentAndPasses(t *testing.T) {
 	}
 	storm := w.store.incidents[4]
 	alerts, _ := w.store.Alerts(4, 0)
-	if len(alerts) != 147 || w.store.storms[4].Gathered != 147 || storm.Title != "Storm of alerts: more than 3 incidents within 5m" {
+	if len(alerts) != 147 || w.store.storms[4].Grouped != 147 || storm.Title != "Storm of alerts: more than 3 incidents within 5m" {
 		t.Errorf("%d alerts, %+v, %q", len(alerts), w.store.storms[4], storm.Title)
 	}
 	pages := 0
@@ -245,7 +245,7 @@ func TestNamesThatAreNoSourceAreFound(t *testing.T) {
 		`source == "a"`: "", `source == "x"`: "x", `"x" != source and level == "low"`: "x", `source in ["a", "x", "y"] || source == "x"`: "x y", `!(source in ["b"])`: "",
 		`level == "x"`: "", `tags["source"] == "x"`: "", `source == level`: "", `title in ["x"]`: "", `"x" in source`: "", `source ==`: "", `any([1], source == "z")`: "z",
 	} {
-		if got := strings.Join(NoSources(when, []string{"a", "b"}), " "); got != want {
+		if got := strings.Join(UnknownSources(when, []string{"a", "b"}), " "); got != want {
 			t.Errorf("%s: %q, want %q", when, got, want)
 		}
 	}
@@ -254,35 +254,35 @@ func TestNamesThatAreNoSourceAreFound(t *testing.T) {
 func TestMaintenanceWindowKeepsAlertsBack(t *testing.T) {
 	w := routed(t, func(o *Options) { o.Sources = []string{"cloudtrail", "sentry"} })
 	w.report(t, reported(1, alert("A", "before", "live")))
-	add := incident.Maintenance{When: `source == "cloudtrail"`, Reason: "planned work", From: w.now, To: w.now.Add(2 * time.Hour)}
-	for name, c := range map[string]func(*incident.Maintenance){
-		"too long":       func(m *incident.Maintenance) { m.To = m.From.Add(8 * 24 * time.Hour) },
-		"without reason": func(m *incident.Maintenance) { m.Reason = "" },
-		"no source":      func(m *incident.Maintenance) { m.When = `source == "eventbridge"` },
-		"no condition":   func(m *incident.Maintenance) { m.When = "sauce" },
-		"passed":         func(m *incident.Maintenance) { m.From, m.To = w.now.Add(-2*time.Hour), w.now.Add(-time.Hour) },
+	add := incident.MaintenanceWindow{When: `source == "cloudtrail"`, Reason: "planned work", From: w.now, To: w.now.Add(2 * time.Hour)}
+	for name, c := range map[string]func(*incident.MaintenanceWindow){
+		"too long":       func(m *incident.MaintenanceWindow) { m.To = m.From.Add(8 * 24 * time.Hour) },
+		"without reason": func(m *incident.MaintenanceWindow) { m.Reason = "" },
+		"no source":      func(m *incident.MaintenanceWindow) { m.When = `source == "eventbridge"` },
+		"no condition":   func(m *incident.MaintenanceWindow) { m.When = "sauce" },
+		"passed":         func(m *incident.MaintenanceWindow) { m.From, m.To = w.now.Add(-2*time.Hour), w.now.Add(-time.Hour) },
 	} {
 		m := add
 		c(&m)
-		if _, err := w.Errand(context.Background(), slack("p1"), incident.Errand{Query: incident.QueryMaintenance, Add: &m}); incident.CodeOf(err) != incident.CodeInvalid {
+		if _, err := w.Alerts(context.Background(), slack("p1"), incident.AlertRequest{Query: incident.QueryMaintenance, Add: &m}); incident.CodeOf(err) != incident.CodeInvalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := w.Errand(context.Background(), slack("p7"), incident.Errand{Query: incident.QueryMaintenance, Add: &add}); incident.CodeOf(err) != incident.CodeForbidden {
+	if _, err := w.Alerts(context.Background(), slack("p7"), incident.AlertRequest{Query: incident.QueryMaintenance, Add: &add}); incident.CodeOf(err) != incident.CodeForbidden {
 		t.Errorf("by communications: %v", err)
 	}
 	for range 2 { // the second time is the same click
-		w.errand(t, "p1", incident.Errand{Query: incident.QueryMaintenance, Add: &add, Key: "k"})
+		w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryMaintenance, Add: &add, Key: "k"})
 	}
 	w.report(t, reported(2, alert("B", "new", "other")), reported(3, alert("C", "more", "live")), reported(4, leveled("low", "x", "y")))
 	if got := w.outcomes(2, 3, 4); !slices.Equal(got, []string{"maintenance", "attached", "dropped"}) {
 		t.Errorf("%v", got)
 	}
-	windows := w.errand(t, "p1", incident.Errand{Query: incident.QueryMaintenance}).Windows
-	if len(windows) != 1 || windows[0].Matched != 1 || windows[0].Owner != "p1" {
+	windows := w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryMaintenance}).MaintenanceWindows
+	if len(windows) != 1 || windows[0].Suppressed != 1 || windows[0].Owner != "p1" {
 		t.Errorf("%+v", windows)
 	}
-	w.errand(t, "p2", incident.Errand{Query: incident.QueryMaintenance, End: windows[0].ID})
+	w.errand(t, "p2", incident.AlertRequest{Query: incident.QueryMaintenance, End: windows[0].ID})
 	w.report(t, reported(5, alert("B", "newer", "another")))
 	if got := w.outcomes(5); got[0] != "opened" {
 		t.Errorf("after its end: %v", got)
@@ -367,12 +367,12 @@ func TestReopenedSplitOffHasItsOwnAlertsAlone(t *testing.T) {
 func TestReopenedIncidentHasAllItsKeys(t *testing.T) {
 	w := routed(t, nil)
 	w.report(t, reported(1, alert("A", "f1", "AKIA")))
-	for n := range revived + 100 {
+	for n := range restoreBatch + 100 {
 		w.store.alerts = append(w.store.alerts, AlertRow{ID: int64(n + 2), Incident: 1, Alert: alert("A", fmt.Sprint("g", n), fmt.Sprint("key", n)), Count: 1})
 	}
 	w.dismissed(t, 1)
 	w.say(t, "p1", incident.Command{For: 1, Verb: incident.VerbReopen, Text: "it was none"})
-	w.report(t, reported(2, alert("B", "new", fmt.Sprint("key", revived+99))))
+	w.report(t, reported(2, alert("B", "new", fmt.Sprint("key", restoreBatch+99))))
 	if got := w.store.handled[2].Incident; got != 1 {
 		t.Errorf("an alert of its last correlation went to %s", got)
 	}
@@ -386,8 +386,8 @@ func TestExplainNamesTheValuesThatDidNotFit(t *testing.T) {
 	a.Tags = map[string]string{"team": "pay"}
 	w.report(t, reported(1, a))
 	then := w.Routing.Digest()
-	x := w.errand(t, "p1", incident.Errand{Query: incident.QueryExplain, Alert: 1}).Explanation
-	if len(x.Rules) != 3 || !x.Rules[2].Fits || x.Digest != then || x.Present != then || x.Today != nil || !strings.HasPrefix(x.Outcome, "watched") {
+	x := w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryExplain, Alert: 1}).Explanation
+	if len(x.Rules) != 3 || !x.Rules[2].Matched || x.Digest != then || x.CurrentDigest != then || x.CurrentRules != nil || !strings.HasPrefix(x.Outcome, "watched") {
 		t.Fatalf("%+v", x)
 	}
 	why := strings.Join(x.Rules[0].Why, "\n")
@@ -397,8 +397,8 @@ func TestExplainNamesTheValuesThatDidNotFit(t *testing.T) {
 	// The configuration changes: the old rules still explain it, the new ones say what would be.
 	w.Routing = routing(t, Rule{When: `level == "medium"`, Open: "sev3"})
 	w.Desk.routing.Store(0)
-	x = w.errand(t, "p1", incident.Errand{Query: incident.QueryExplain, Delivery: 1}).Explanation
-	if x.Digest != then || x.Present == then || len(x.Rules) != 3 || len(x.Today) != 1 || !x.Today[0].Fits || x.Delivery == nil {
+	x = w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryExplain, Delivery: 1}).Explanation
+	if x.Digest != then || x.CurrentDigest == then || len(x.Rules) != 3 || len(x.CurrentRules) != 1 || !x.CurrentRules[0].Matched || x.Delivery == nil {
 		t.Errorf("%+v", x)
 	}
 }
@@ -408,15 +408,15 @@ func TestEvaluatedAnew(t *testing.T) {
 	w := routed(t, nil)
 	quiet := leveled("informational", "f1", "AKIA1")
 	w.report(t, reported(1, quiet), reported(2, quiet), reported(3, leveled("low", "f2", "AKIA2")))
-	anew := func(rows ...incident.Reported) {
+	anew := func(rows ...incident.DecodedDelivery) {
 		for n := range rows {
-			rows[n].Again = true
+			rows[n].Reprocessed = true
 			delete(w.store.handled, rows[n].Row)
 		}
 		w.report(t, rows...)
 	}
 	anew(reported(1, quiet), reported(2, quiet))
-	if row := w.store.alerts[0]; row.Count != 2 || row.Incident != Watched {
+	if row := w.store.alerts[0]; row.Count != 2 || row.Incident != WatchedAlerts {
 		t.Errorf("by the same rules: %+v", row)
 	}
 	w.Routing = routing(t, Rule{When: "true", Open: "sev3"})
@@ -440,7 +440,7 @@ func TestNothingIsLostWhateverIsConfigured(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, func(o *Options) {
 			o.Storm = StormLimit{Incidents: rapid.IntRange(0, 3).Draw(t, "storm"), Per: 5 * time.Minute}
-			o.Routing = routing(t, Rule{When: `level == "critical"`, Open: "sev1"}, Rule{When: `level == "high"`, Open: "sev3", Window: time.Hour},
+			o.Routing = routing(t, Rule{When: `level == "critical"`, Open: "sev1"}, Rule{When: `level == "high"`, Open: "sev3", RecurrenceWindow: time.Hour},
 				Rule{When: `level == "medium"`, Attach: true}, Rule{When: `level == "low"`, Drop: "noise"})
 		})
 		row := int64(0)
@@ -449,11 +449,11 @@ func TestNothingIsLostWhateverIsConfigured(t *testing.T) {
 			case 0:
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 90).Draw(t, "minutes")) * time.Minute)
 			case 1:
-				_, _ = w.Errand(context.Background(), slack("p1"), incident.Errand{Query: incident.QueryMaintenance, Add: &incident.Maintenance{When: `level == "high"`, Reason: "x",
+				_, _ = w.Alerts(context.Background(), slack("p1"), incident.AlertRequest{Query: incident.QueryMaintenance, Add: &incident.MaintenanceWindow{When: `level == "high"`, Reason: "x",
 					From: w.now, To: w.now.Add(10 * time.Minute)}})
 			case 2:
 				for id, inc := range w.store.incidents {
-					if inc.Status.Fighting() {
+					if inc.Status.Responding() {
 						_, _ = w.Do(context.Background(), incident.Command{Verb: incident.VerbSetFact, For: id, By: slack("p1"), Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
 						_, _ = w.Do(context.Background(), incident.Command{Verb: incident.VerbDismiss, For: id, By: slack("p1"), Text: "a drill"})
 					}
@@ -470,14 +470,14 @@ func TestNothingIsLostWhateverIsConfigured(t *testing.T) {
 					_, _ = w.Do(context.Background(), incident.Command{Verb: incident.VerbSplit, For: moved.Incident, Alerts: []int64{moved.ID}, Title: "another", By: slack("p1")})
 				}
 			default:
-				var batch []incident.Reported
+				var batch []incident.DecodedDelivery
 				for range rapid.IntRange(1, 8).Draw(t, "batch") {
 					row++
 					level := rapid.SampledFrom([]incident.Level{"critical", "high", "high", "medium", "low", "informational"}).Draw(t, "level")
 					n := rapid.IntRange(0, 6).Draw(t, "which")
 					batch = append(batch, reported(row, leveled(level, fmt.Sprint("f", n), fmt.Sprint("c", n/2))))
 				}
-				if err := w.Report(context.Background(), batch); err != nil {
+				if err := w.Ingest(context.Background(), batch); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -31,13 +31,13 @@ type memoryState struct {
 	keys      map[string]bool
 	correlate map[string]incident.ID
 	alerts    []AlertRow
-	handled   map[int64]Settled
+	handled   map[int64]DeliveryOutcome
 	effects   []queued
 	documents map[string]incident.Document
 	audit     []Access
 	ended     map[string][]ending
 	routings  []Configuration
-	windows   []incident.Maintenance
+	windows   []incident.MaintenanceWindow
 	openings  []time.Time
 	storms    map[incident.ID]Storm
 	counting  map[string][]byte // windows of correlations
@@ -60,7 +60,7 @@ type queued struct {
 
 func newMemory(d incident.Directory) *memory {
 	return &memory{memoryState: memoryState{incidents: map[incident.ID]incident.Incident{}, events: map[incident.ID][]incident.Event{},
-		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]Settled{}, documents: map[string]incident.Document{},
+		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]DeliveryOutcome{}, documents: map[string]incident.Document{},
 		ended: map[string][]ending{}, storms: map[incident.ID]Storm{}, counting: map[string][]byte{}, sighted: map[string]int64{}}}
 }
 
@@ -136,9 +136,9 @@ func (m *memory) Event(id incident.ID, seq int) (incident.Event, error) {
 	return events[seq-1], nil
 }
 
-func (m *memory) Hold(incident.ID) error { return nil }
+func (m *memory) LockIncident(incident.ID) error { return nil }
 
-func (m *memory) Holders(keys []string) (map[string]incident.ID, error) {
+func (m *memory) IncidentsByCorrelation(keys []string) (map[string]incident.ID, error) {
 	out := map[string]incident.ID{}
 	for _, key := range keys {
 		if id := m.correlate[key]; id != 0 {
@@ -166,7 +166,7 @@ func (m *memory) PutWindow(key string, w []byte, _ time.Time) error {
 	m.counting[key] = w
 	return nil
 }
-func (m *memory) Sighted(events map[string]int64, _ time.Time) (map[string]int64, error) {
+func (m *memory) DedupeEvents(events map[string]int64, _ time.Time) (map[string]int64, error) {
 	first := map[string]int64{}
 	for event, row := range events {
 		if m.sighted[event] == 0 {
@@ -177,8 +177,8 @@ func (m *memory) Sighted(events map[string]int64, _ time.Time) (map[string]int64
 	return first, nil
 }
 
-func (m *memory) Outcomes(rows []int64) (map[int64]Settled, error) {
-	out := map[int64]Settled{}
+func (m *memory) DeliveryOutcomes(rows []int64) (map[int64]DeliveryOutcome, error) {
+	out := map[int64]DeliveryOutcome{}
 	for _, row := range rows {
 		out[row] = m.handled[row]
 	}
@@ -193,7 +193,7 @@ func (m *memory) PutDocument(id incident.ID, d incident.Document) error {
 	return nil
 }
 
-func (m *memory) Linked(name, value string) (incident.ID, error) {
+func (m *memory) IncidentByLink(name, value string) (incident.ID, error) {
 	for id, inc := range m.incidents {
 		if inc.Links[name] == value {
 			return id, nil
@@ -229,7 +229,7 @@ func (m *memory) Save(inc incident.Incident, events []incident.Event) error {
 	return nil
 }
 
-func (m *memory) Once(id incident.ID, key string) (bool, error) {
+func (m *memory) RecordCommandKey(id incident.ID, key string) (bool, error) {
 	k := fmt.Sprint(id, " ", key)
 	fresh := !m.keys[k]
 	m.keys[k] = true
@@ -244,7 +244,7 @@ func (m *memory) Correlate(key string, id incident.ID) error {
 	return nil
 }
 
-func (m *memory) Correlated(keys ...string) (incident.ID, error) {
+func (m *memory) IncidentByCorrelation(keys ...string) (incident.ID, error) {
 	for _, key := range keys {
 		if id := m.correlate[key]; id != 0 {
 			return id, nil
@@ -253,7 +253,7 @@ func (m *memory) Correlated(keys ...string) (incident.ID, error) {
 	return 0, nil
 }
 
-func (m *memory) Release(id incident.ID) error {
+func (m *memory) ReleaseCorrelations(id incident.ID) error {
 	for key, holder := range m.correlate {
 		if holder == id {
 			m.ended[key] = append(slices.Clone(m.ended[key]), ending{id, m.incidents[id].UpdatedAt})
@@ -263,7 +263,7 @@ func (m *memory) Release(id incident.ID) error {
 	return nil
 }
 
-func (m *memory) Move(from, to incident.ID) error {
+func (m *memory) MoveCorrelations(from, to incident.ID) error {
 	for key, holder := range m.correlate {
 		if holder == from {
 			m.correlate[key] = to
@@ -272,7 +272,7 @@ func (m *memory) Move(from, to incident.ID) error {
 	return nil
 }
 
-func (m *memory) Tally(id incident.ID, a incident.Alert, n int64, now time.Time, d Decision) (AlertRow, int64, error) {
+func (m *memory) CountAlert(id incident.ID, a incident.Alert, n int64, now time.Time, d RoutingDecision) (AlertRow, int64, error) {
 	for k, row := range m.alerts {
 		if row.Incident == id && row.Alert.Fingerprint == a.Fingerprint {
 			m.alerts[k].Count += n
@@ -285,7 +285,7 @@ func (m *memory) Tally(id incident.ID, a incident.Alert, n int64, now time.Time,
 	return row, 0, nil
 }
 
-func (m *memory) Rehome(from, to incident.ID) error {
+func (m *memory) MoveAlerts(from, to incident.ID) error {
 	for k, row := range m.alerts {
 		if row.Incident == from && (from != 0 || m.correlate[row.Alert.Correlation] == to) {
 			m.alerts[k].Incident = to
@@ -294,13 +294,13 @@ func (m *memory) Rehome(from, to incident.ID) error {
 	return nil
 }
 
-func (m *memory) Ended(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
+func (m *memory) EndedIncident(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
 	list := m.ended[key]
 	knows := func(id incident.ID) bool {
 		return slices.ContainsFunc(m.alerts, func(r AlertRow) bool { return r.Incident == id && r.Alert.Fingerprint == a.Fingerprint })
 	}
 	for _, e := range slices.Backward(list) {
-		if a.Lasting && knows(e.id) {
+		if a.Ongoing && knows(e.id) {
 			return e.id, true, nil
 		}
 	}
@@ -320,7 +320,7 @@ func (m *memory) Alert(id int64) (AlertRow, error) {
 	return AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
 }
 
-func (m *memory) Copies(id incident.ID, a incident.Alert) (int64, error) {
+func (m *memory) CountOccurrences(id incident.ID, a incident.Alert) (int64, error) {
 	for _, row := range m.alerts {
 		if row.Incident == id && row.Alert.Source == a.Source && row.Alert.Fingerprint == a.Fingerprint {
 			return row.Count, nil
@@ -329,7 +329,7 @@ func (m *memory) Copies(id incident.ID, a incident.Alert) (int64, error) {
 	return 0, nil
 }
 
-func (m *memory) Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
+func (m *memory) CountSuppressed(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
 	for _, row := range m.alerts {
 		if row.Incident == shelf && !row.LastAt.Before(since) {
 			kinds, copies = kinds+1, copies+row.Count
@@ -338,18 +338,18 @@ func (m *memory) Shelved(shelf incident.ID, since time.Time) (kinds, copies int6
 	return kinds, copies, nil
 }
 
-func (m *memory) Delivery(row int64) (incident.Received, Settled, error) {
+func (m *memory) Delivery(row int64) (incident.StoredDelivery, DeliveryOutcome, error) {
 	s, ok := m.handled[row]
 	if !ok {
-		return incident.Received{}, s, incident.Unknown("delivery", "there is no delivery D%d", row)
+		return incident.StoredDelivery{}, s, incident.Unknown("delivery", "there is no delivery D%d", row)
 	}
-	return incident.Received{ID: row, Source: "cloudtrail", Outcome: s.Outcome, Reason: s.Reason, Body: []byte(m.bodies[row])}, s, nil
+	return incident.StoredDelivery{ID: row, Source: "cloudtrail", Outcome: s.Outcome, Reason: s.Reason, Body: []byte(m.bodies[row])}, s, nil
 }
 
-func (m *memory) Unread(source string, limit int) (out []incident.Received, err error) {
+func (m *memory) UndecodableDeliveries(source string, limit int) (out []incident.StoredDelivery, err error) {
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(m.handled))) {
 		if s := m.handled[id]; s.Outcome == outcomeUndecodable && len(out) < limit {
-			out = append(out, incident.Received{ID: id, Source: source, Outcome: s.Outcome, Reason: s.Reason})
+			out = append(out, incident.StoredDelivery{ID: id, Source: source, Outcome: s.Outcome, Reason: s.Reason})
 		}
 	}
 	return out, nil
@@ -383,11 +383,11 @@ func (m *memory) PutConfiguration(c Configuration) (int64, error) {
 	return int64(len(m.routings)), nil
 }
 
-func (m *memory) Maintenance(after time.Time) ([]incident.Maintenance, error) {
-	return slices.DeleteFunc(slices.Clone(m.windows), func(w incident.Maintenance) bool { return !w.To.After(after) }), nil
+func (m *memory) Maintenance(after time.Time) ([]incident.MaintenanceWindow, error) {
+	return slices.DeleteFunc(slices.Clone(m.windows), func(w incident.MaintenanceWindow) bool { return !w.To.After(after) }), nil
 }
 
-func (m *memory) PutMaintenance(w incident.Maintenance) (int64, error) {
+func (m *memory) PutMaintenance(w incident.MaintenanceWindow) (int64, error) {
 	w.ID = int64(len(m.windows) + 1)
 	m.windows = append(m.windows, w)
 	return w.ID, nil
@@ -401,9 +401,12 @@ func (m *memory) EndMaintenance(id int64, by incident.PersonID, at time.Time) er
 	return nil
 }
 
-func (m *memory) Kept(window, n int64) error { m.windows[window-1].Matched += n; return nil }
+func (m *memory) AddSuppressed(window, n int64) error {
+	m.windows[window-1].Suppressed += n
+	return nil
+}
 
-func (m *memory) Openings(since time.Time, limit int) (n int, err error) {
+func (m *memory) CountOpenings(since time.Time, limit int) (n int, err error) {
 	for _, at := range m.openings {
 		if at.After(since) && n < limit {
 			n++
@@ -412,7 +415,7 @@ func (m *memory) Openings(since time.Time, limit int) (n int, err error) {
 	return n, nil
 }
 
-func (m *memory) Opening(at, _ time.Time) error {
+func (m *memory) AddOpening(at, _ time.Time) error {
 	m.openings = append(m.openings, at)
 	return nil
 }
@@ -420,12 +423,12 @@ func (m *memory) Opening(at, _ time.Time) error {
 func (m *memory) Storm(id incident.ID) (Storm, error)    { return m.storms[id], nil }
 func (m *memory) PutStorm(id incident.ID, s Storm) error { m.storms[id] = s; return nil }
 
-func (m *memory) Recall(id incident.ID, a incident.Alert, d Decision) (AlertRow, bool, error) {
+func (m *memory) MoveAlert(id incident.ID, a incident.Alert, d RoutingDecision) (AlertRow, bool, error) {
 	find := func(at incident.ID) int {
 		return slices.IndexFunc(m.alerts, func(r AlertRow) bool { return r.Incident == at && r.Alert.Fingerprint == a.Fingerprint })
 	}
 	known := find(id) >= 0
-	for _, shelf := range []incident.ID{Watched, Dropped, Maintained} {
+	for _, shelf := range []incident.ID{WatchedAlerts, DroppedAlerts, MaintenanceAlerts} {
 		from, to := find(shelf), find(id)
 		switch {
 		case from < 0 || shelf == id:
@@ -466,7 +469,7 @@ func (m *memory) Claim(rows []int64) ([]int64, error) {
 	return slices.DeleteFunc(slices.Clone(rows), func(row int64) bool { _, ok := m.handled[row]; return ok }), nil
 }
 
-func (m *memory) Settle(rows []Settled) error {
+func (m *memory) MarkHandled(rows []DeliveryOutcome) error {
 	for _, row := range rows {
 		m.handled[row.Row] = row
 	}
@@ -480,7 +483,7 @@ func (m *memory) Enqueue(effects ...incident.Effect) error {
 		case n < 0:
 			e.ID = int64(len(m.effects) + 1)
 			m.effects = append(m.effects, queued{Effect: e})
-		case e.Kept:
+		case e.Refresh:
 			m.effects[n].done = false
 		}
 	}
@@ -501,10 +504,12 @@ func (m *memory) settle(job Job, result string) error {
 	return nil
 }
 
-func (m *memory) Finish(job Job, result string) error { return m.settle(job, result) }
-func (m *memory) GiveUp(job Job, reason string) error { return m.settle(job, "given up: "+reason) }
+func (m *memory) CompleteEffect(job Job, result string) error { return m.settle(job, result) }
+func (m *memory) DiscardEffect(job Job, reason string) error {
+	return m.settle(job, "given up: "+reason)
+}
 
-func (m *memory) Postpone(job Job, until time.Time) error {
+func (m *memory) SnoozeEffect(job Job, until time.Time) error {
 	m.effects[job.Effect-1].After = until
 	return nil
 }

@@ -19,7 +19,7 @@ func TestPagesGoRouteByRoute(t *testing.T) {
 	id := w.open(t, incident.Sev3)
 	for range 4 {
 		w.settle(t)
-		w.now = w.now.Add(policy.AcknowledgeWithin)
+		w.now = w.now.Add(policy.EscalateAfter)
 	}
 	want := []string{"page 1/0", "page 1/1", "page 1/2", "page 2/0"}
 	if got := w.pages(); !slices.Equal(got, want) {
@@ -28,7 +28,7 @@ func TestPagesGoRouteByRoute(t *testing.T) {
 	w.say(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
 	for range 5 {
 		w.settle(t)
-		w.now = w.now.Add(policy.AcknowledgeWithin)
+		w.now = w.now.Add(policy.EscalateAfter)
 	}
 	if got := w.pages(); !slices.Equal(got, want) {
 		t.Errorf("paged on after the acknowledgement: %v", got)
@@ -107,7 +107,7 @@ func TestASilentPagerDoesNotHoldUpTheNextRoute(t *testing.T) {
 	if err := w.Perform(context.Background(), w.store.start(w.store.find(incident.EffectPage, "0"))); err == nil {
 		t.Error("the silent route is not tried again")
 	}
-	if w.store.incidents[id].Paging.Route != 1 || w.store.find(incident.EffectPage, "1") == 0 {
+	if w.store.incidents[id].Paging.EscalationStep != 1 || w.store.find(incident.EffectPage, "1") == 0 {
 		t.Errorf("the next route does not go: %+v", w.store.incidents[id].Paging)
 	}
 }
@@ -150,12 +150,12 @@ func TestASilentCommanderLosesIt(t *testing.T) {
 	w.say(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "on it"})
 	w.now = w.now.Add(20 * time.Minute)
 	w.settle(t)
-	if !w.store.incidents[id].Paging.Held() {
+	if !w.store.incidents[id].Paging.Acknowledged() {
 		t.Fatal("a sign of life did not put it off")
 	}
 	w.now = w.now.Add(10 * time.Minute)
 	w.settle(t)
-	if inc := w.store.incidents[id]; inc.Paging.Held() || inc.Paging.Round != 2 || count(w.calls, "page 2/0") != 1 {
+	if inc := w.store.incidents[id]; inc.Paging.Acknowledged() || inc.Paging.Round != 2 || count(w.calls, "page 2/0") != 1 {
 		t.Errorf("nobody was paged after 30 silent minutes: %+v", inc.Paging)
 	}
 }
@@ -194,7 +194,7 @@ type pagingRun struct {
 // acts while it is on its way.
 func (p *pagingRun) page(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
 	inc := p.w.store.incidents[p.id]
-	if !inc.PageOwed() || fmt.Sprint(inc.Paging.Round) != e.Args["round"] {
+	if !inc.NeedsPage() || fmt.Sprint(inc.Paging.Round) != e.Args["round"] {
 		p.t.Fatalf("a page of round %s goes out that nobody owes: %+v", e.Args["round"], inc.Paging)
 	}
 	if p.calm {
@@ -261,8 +261,8 @@ func (p *pagingRun) act() {
 func (p *pagingRun) history() {
 	inc := incident.New(p.id)
 	for _, e := range p.w.store.events[p.id] {
-		if e.Kind == incident.EventPageStarted && (!inc.PageOwed() || e.Field("round") != fmt.Sprint(inc.Paging.Round)) {
-			p.t.Fatalf("page %s/%s started at event %d while %q had it", e.Field("round"), e.Field("route"), e.Seq, inc.Paging.HeldBy)
+		if e.Kind == incident.EventPageStarted && (!inc.NeedsPage() || e.Field("round") != fmt.Sprint(inc.Paging.Round)) {
+			p.t.Fatalf("page %s/%s started at event %d while %q had it", e.Field("round"), e.Field("route"), e.Seq, inc.Paging.AcknowledgedBy)
 		}
 		inc = incident.Apply(inc, e)
 	}
@@ -273,15 +273,15 @@ func (p *pagingRun) history() {
 // on each rings in its turn.
 func (p *pagingRun) liveness() {
 	p.calm, p.w.store.crash, p.rang = true, 0, 0
-	for range 3 * policy.Routes {
+	for range 3 * policy.EscalationSteps {
 		for due := p.w.store.runnable(p.w.now); len(due) > 0; due = p.w.store.runnable(p.w.now) {
 			if err := p.w.Perform(context.Background(), p.w.store.start(due[0])); err != nil {
 				p.t.Fatalf("with everything well again: %v", err)
 			}
 		}
-		p.w.now = p.w.now.Add(policy.AcknowledgeWithin)
+		p.w.now = p.w.now.Add(policy.EscalateAfter)
 	}
-	if inc := p.w.store.incidents[p.id]; inc.PageOwed() && p.rang < policy.Routes {
+	if inc := p.w.store.incidents[p.id]; inc.NeedsPage() && p.rang < policy.EscalationSteps {
 		p.t.Fatalf("nobody has it, and it rang %d times: %+v", p.rang, inc.Paging)
 	}
 }

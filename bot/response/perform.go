@@ -12,11 +12,11 @@ import (
 
 // How an attempt at an effect ended.
 const (
-	effectDone    = "done"
-	effectSkipped = "skipped"
-	effectFailed  = "failed"
-	effectWaits   = "wait"
-	effectGivenUp = "given up"
+	effectCompleted = "done"
+	effectSkipped   = "skipped"
+	effectFailed    = "failed"
+	effectSnoozed   = "wait"
+	effectDiscarded = "given up"
 )
 
 // Perform makes one attempt at an effect. It looks at the ledger, redacts the
@@ -38,28 +38,28 @@ func (d *Desk) Perform(ctx context.Context, job Job) error {
 
 // attempt is one attempt at an effect.
 type attempt struct {
-	desk    *Desk
-	job     Job
-	effect  incident.Effect
-	brief   incident.Brief
-	settled bool // nothing is left to do outside
+	desk     *Desk
+	job      Job
+	effect   incident.Effect
+	brief    incident.Brief
+	finished bool // nothing is left to do outside
 }
 
 func (a *attempt) perform(ctx context.Context) (outcome string, err error) {
 	if err := a.desk.write(ctx, a.begin); err != nil {
 		return effectFailed, err
 	}
-	if a.settled {
+	if a.finished {
 		return effectSkipped, nil
 	}
-	if inside := a.inside(); inside != nil {
-		return effectDone, a.desk.write(ctx, inside)
+	if inside := a.localHandler(); inside != nil {
+		return effectCompleted, a.desk.write(ctx, inside)
 	}
 	cmd, err := a.call(ctx)
 	if err != nil {
 		return a.failed(ctx, err)
 	}
-	return effectDone, a.desk.write(ctx, func(s *session) error { return a.landed(s, cmd) })
+	return effectCompleted, a.desk.write(ctx, func(s *session) error { return a.commitResult(s, cmd) })
 }
 
 // begin looks whether there is anything to do and gathers the brief. For a page
@@ -69,18 +69,18 @@ func (a *attempt) begin(s *session) error {
 	if err != nil {
 		return fmt.Errorf("read the effect: %w", err)
 	}
-	a.effect, a.settled = e, done
-	if done || a.inside() != nil {
+	a.effect, a.finished = e, done
+	if done || a.localHandler() != nil {
 		return nil
 	}
 	skip := func(why string) error {
-		a.settled = true
-		return s.tx.Finish(a.job, why)
+		a.finished = true
+		return s.tx.CompleteEffect(a.job, why)
 	}
 	if a.handler() == nil {
 		return skip("nobody is connected to do this")
 	}
-	if slices.Contains(speaksInChannel, e.Kind) {
+	if slices.Contains(channelEffects, e.Kind) {
 		dr, err := s.draft(e.Incident)
 		if err != nil {
 			return err
@@ -90,7 +90,7 @@ func (a *attempt) begin(s *session) error {
 		}
 	}
 	if e.Kind == incident.EffectPage {
-		err := s.bot(e.Incident, incident.Command{Verb: incident.VerbPage, Round: number(e, "round"), Route: number(e, "route")})
+		err := s.doAsBot(e.Incident, incident.Command{Verb: incident.VerbPage, Round: intArg(e, "round"), EscalationStep: intArg(e, "route")})
 		if incident.CodeOf(err) != "" {
 			return skip("not owed any more")
 		}
@@ -107,7 +107,7 @@ func (a *attempt) handler() Handler {
 	if a.effect.Kind != incident.EffectPage {
 		return a.desk.Handlers[a.effect.Kind]
 	}
-	if route := number(a.effect, "route"); route < len(a.desk.Pages) {
+	if route := intArg(a.effect, "route"); route < len(a.desk.Pages) {
 		return a.desk.Pages[route]
 	}
 	return nil
@@ -125,18 +125,18 @@ func (a *attempt) call(ctx context.Context) (incident.Command, error) {
 	return a.handler()(ctx, a.brief, a.effect)
 }
 
-// landed records what the handler brought back. The effect has happened: a
+// commitResult records what the handler brought back. The effect has happened: a
 // result that the lifecycle refuses by now is noted in the ledger, no more. An
 // attempt that no longer holds its job is stopped by Finish. The effect is not
 // read again here: what a kept-current one missed since is found by that.
-func (a *attempt) landed(s *session, cmd incident.Command) error {
+func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 	if cmd.Verb == "" && a.effect.Kind == incident.EffectPage {
-		cmd = incident.Command{Verb: incident.VerbPaged, Round: number(a.effect, "round"), Route: number(a.effect, "route")}
+		cmd = incident.Command{Verb: incident.VerbPaged, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "route")}
 	}
 	result := "done"
 	if cmd.Verb != "" {
 		cmd.Effect = a.effect.Key
-		err := s.bot(a.effect.Incident, cmd)
+		err := s.doAsBot(a.effect.Incident, cmd)
 		switch {
 		case incident.CodeOf(err) != "":
 			result = "done; the result was refused: " + err.Error()
@@ -149,7 +149,7 @@ func (a *attempt) landed(s *session, cmd incident.Command) error {
 
 // finish writes the ledger row and ends the job.
 func (s *session) finish(job Job, result string) error {
-	if err := s.tx.Finish(job, result); err != nil {
+	if err := s.tx.CompleteEffect(job, result); err != nil {
 		return fmt.Errorf("finish: %w", err)
 	}
 	return nil
@@ -165,8 +165,8 @@ func (a *attempt) failed(ctx context.Context, cause error) (string, error) {
 	permanent := new(incident.Permanent)
 	var giveUp bool
 	err := a.desk.write(ctx, func(s *session) error {
-		giveUp = errors.As(cause, &permanent) || a.tooOld(s.now)
-		a.settled = false
+		giveUp = errors.As(cause, &permanent) || a.expired(s.now)
+		a.finished = false
 		if a.effect.Kind == incident.EffectPage {
 			if owed, err := a.pageFailed(s, cause); !owed || err != nil {
 				return err
@@ -175,13 +175,13 @@ func (a *attempt) failed(ctx context.Context, cause error) (string, error) {
 		if !giveUp {
 			return nil
 		}
-		if a.worthSaying() {
-			err := s.bot(a.effect.Incident, incident.Command{Verb: incident.VerbEffectFailed, Effect: a.effect.Key, Text: clip(cause.Error())})
+		if a.shouldAnnounce() {
+			err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbEffectFailed, Effect: a.effect.Key, Text: truncate(cause.Error())})
 			if err != nil && incident.CodeOf(err) == "" {
 				return err
 			}
 		}
-		if err := s.tx.GiveUp(a.job, cause.Error()); err != nil {
+		if err := s.tx.DiscardEffect(a.job, cause.Error()); err != nil {
 			return fmt.Errorf("give up: %w", err)
 		}
 		return nil
@@ -189,17 +189,17 @@ func (a *attempt) failed(ctx context.Context, cause error) (string, error) {
 	if err != nil {
 		return effectFailed, errors.Join(cause, err)
 	}
-	if a.settled {
+	if a.finished {
 		return effectSkipped, nil
 	}
 	if giveUp {
-		if a.desk.OnGiveUp != nil {
-			a.desk.OnGiveUp(GaveUp{Effect: a.effect, Err: cause})
+		if a.desk.OnDiscard != nil {
+			a.desk.OnDiscard(DiscardedEffect{Effect: a.effect, Err: cause})
 		}
-		return effectGivenUp, nil
+		return effectDiscarded, nil
 	}
 	if wait := new(incident.RetryAfter); errors.As(cause, &wait) {
-		return effectWaits, cause
+		return effectSnoozed, cause
 	}
 	return effectFailed, cause
 }
@@ -211,36 +211,36 @@ func (a *attempt) pageFailed(s *session, cause error) (owed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	round := number(a.effect, "round")
-	if !dr.inc.PageOwed() || dr.inc.Paging.Round != round {
-		a.settled = true
+	round := intArg(a.effect, "round")
+	if !dr.inc.NeedsPage() || dr.inc.Paging.Round != round {
+		a.finished = true
 		return false, s.finish(a.job, "failed, and not owed any more")
 	}
-	err = s.bot(dr.inc.ID, incident.Command{Verb: incident.VerbPageFailed, Round: round, Route: number(a.effect, "route"),
-		Text: clip(cause.Error()), Effect: a.effect.Key})
+	err = s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbPageFailed, Round: round, EscalationStep: intArg(a.effect, "route"),
+		Text: truncate(cause.Error()), Effect: a.effect.Key})
 	if incident.CodeOf(err) != "" {
 		err = nil
 	}
 	return true, err
 }
 
-// tooOld reports whether the effect was tried for long enough. Age counts, not
+// expired reports whether the effect was tried for long enough. Age counts, not
 // attempts: an outage of a night must not cost a message.
-func (a *attempt) tooOld(now time.Time) bool {
+func (a *attempt) expired(now time.Time) bool {
 	since := a.brief.Event.RecordedAt
-	if a.effect.Kept {
+	if a.effect.Refresh {
 		since = a.brief.Incident.UpdatedAt
 	}
 	if since.Before(a.effect.After) {
 		since = a.effect.After
 	}
-	return !since.IsZero() && now.Sub(since) > a.desk.GiveUpAfter
+	return !since.IsZero() && now.Sub(since) > a.desk.DiscardAfter
 }
 
-// worthSaying reports whether the channel is told that the effect was given up.
+// shouldAnnounce reports whether the channel is told that the effect was given up.
 // Not about a page, whose failure is said by itself, nor what is kept current
 // and comes again; and the failure to say a failure ends here, or it would go
 // round for ever.
-func (a *attempt) worthSaying() bool {
-	return a.effect.Incident != 0 && a.effect.Kind != incident.EffectPage && !a.effect.Kept && a.brief.Event.Kind != incident.EventEffectFailed
+func (a *attempt) shouldAnnounce() bool {
+	return a.effect.Incident != 0 && a.effect.Kind != incident.EffectPage && !a.effect.Refresh && a.brief.Event.Kind != incident.EventEffectFailed
 }

@@ -23,7 +23,7 @@ func (w *world) attemptOn(t *testing.T, kind incident.EffectKind) error {
 }
 
 // failing returns a world whose handler of a kind fails with *err while it is set.
-func failing(t *testing.T, kind incident.EffectKind, err *error, gaveUp *[]GaveUp) *world {
+func failing(t *testing.T, kind incident.EffectKind, err *error, gaveUp *[]DiscardedEffect) *world {
 	return newWorld(t, func(o *Options) {
 		works := o.Handlers[kind]
 		o.Handlers[kind] = func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
@@ -32,7 +32,7 @@ func failing(t *testing.T, kind incident.EffectKind, err *error, gaveUp *[]GaveU
 			}
 			return works(ctx, b, e)
 		}
-		o.OnGiveUp = func(g GaveUp) { *gaveUp = append(*gaveUp, g) }
+		o.OnDiscard = func(g DiscardedEffect) { *gaveUp = append(*gaveUp, g) }
 	})
 }
 
@@ -50,7 +50,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		"refused, and said in a frame": {errors.Join(errors.New("post"), &incident.Permanent{Err: errDown}), 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var gaveUp []GaveUp
+			var gaveUp []DiscardedEffect
 			w := failing(t, incident.EffectAnnounce, &c.err, &gaveUp)
 			id := w.open(t, incident.Sev3)
 			w.now = w.now.Add(c.age)
@@ -71,7 +71,7 @@ func TestErrorsAreClassified(t *testing.T) {
 
 func TestGivingUpAPostDoesNotGoRound(t *testing.T) {
 	var down error = &incident.Permanent{Err: errDown}
-	var gaveUp []GaveUp
+	var gaveUp []DiscardedEffect
 	w := failing(t, incident.EffectPost, &down, &gaveUp)
 	id := w.open(t, incident.Sev3)
 	w.say(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "x"})
@@ -89,7 +89,7 @@ func TestGivingUpAPostDoesNotGoRound(t *testing.T) {
 
 func TestWithoutAChannelNothingIsPosted(t *testing.T) {
 	var down error = &incident.Permanent{Err: errDown}
-	var gaveUp []GaveUp
+	var gaveUp []DiscardedEffect
 	w := failing(t, incident.EffectOpenChannel, &down, &gaveUp)
 	id := w.open(t, incident.Sev3)
 	w.settle(t)

@@ -22,32 +22,32 @@ func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 		return incident.Result{}, incident.Forbidden("only responders may do this; %s is not one of them", s.dir.Name(person.ID))
 	}
 	if row.Incident > 0 {
-		return s.promoted(cmd, row, person.ID)
+		return s.promotedResult(cmd, row, person.ID)
 	}
-	alert, into := ref(row), cmd.For
-	cmd.Alert, cmd.Text = &alert, clip(row.Alert.Detail)
+	alert, into := alertRef(row), cmd.For
+	cmd.Alert, cmd.Text = &alert, truncate(row.Alert.Detail)
 	if into == 0 {
-		if into, err = s.tx.Correlated(own(row.Alert), correlation(row.Alert)); err != nil {
+		if into, err = s.tx.IncidentByCorrelation(fingerprintKey(row.Alert), correlationKey(row.Alert)); err != nil {
 			return incident.Result{}, fmt.Errorf("find the incident of an alert: %w", err)
 		}
 	}
 	if into == 0 {
-		return s.promoteAlone(cmd, row)
+		return s.promoteToNew(cmd, row)
 	}
 	dr, err := s.draft(into)
 	if err != nil {
 		return incident.Result{}, err
 	}
-	cmd.For, cmd.Runs = into, s.runs(dr.inc, row.Alert, Rule{})
+	cmd.For, cmd.Runs = into, s.playbookRuns(dr.inc, row.Alert, Rule{})
 	result, err := s.judge(cmd)
 	if err != nil {
 		return result, err
 	}
-	return result, s.moveIn(into, row)
+	return result, s.moveAlertsIn(into, row)
 }
 
-// promoteAlone opens an incident for the alert, in the name of whoever promotes it.
-func (s *session) promoteAlone(cmd incident.Command, row AlertRow) (incident.Result, error) {
+// promoteToNew opens an incident for the alert, in the name of whoever promotes it.
+func (s *session) promoteToNew(cmd incident.Command, row AlertRow) (incident.Result, error) {
 	id, err := s.tx.NewID()
 	if err != nil {
 		return incident.Result{}, fmt.Errorf("take a number: %w", err)
@@ -57,16 +57,16 @@ func (s *session) promoteAlone(cmd incident.Command, row AlertRow) (incident.Res
 	}
 	cmd.Verb, cmd.For, cmd.Title = incident.VerbOpen, id, cmd.Alert.Title
 	preview := incident.Incident{ID: id, Status: incident.Triage, Severity: cmd.Severity, Title: cmd.Title}
-	cmd.Runs = s.runs(preview, row.Alert, Rule{})
-	result, err := s.begin(id, cmd, correlation(row.Alert))
+	cmd.Runs = s.playbookRuns(preview, row.Alert, Rule{})
+	result, err := s.create(id, cmd, correlationKey(row.Alert))
 	if err != nil {
 		return result, err
 	}
-	return result, s.moveIn(id, row)
+	return result, s.moveAlertsIn(id, row)
 }
 
-// promoted answers for an alert that has an incident.
-func (s *session) promoted(cmd incident.Command, row AlertRow, reader incident.PersonID) (incident.Result, error) {
+// promotedResult answers for an alert that has an incident.
+func (s *session) promotedResult(cmd incident.Command, row AlertRow, reader incident.PersonID) (incident.Result, error) {
 	dr, err := s.draft(row.Incident)
 	switch {
 	case err != nil:
@@ -79,16 +79,16 @@ func (s *session) promoted(cmd incident.Command, row AlertRow, reader incident.P
 	return incident.Result{Incident: dr.inc, Unchanged: true}, nil
 }
 
-// moveIn takes the alert from its shelf, and what else was watched under its
+// moveAlertsIn takes the alert from its shelf, and what else was watched under its
 // correlation, into its incident.
-func (s *session) moveIn(id incident.ID, row AlertRow) error {
-	if _, _, err := s.tx.Recall(id, row.Alert, row.Decision); err != nil {
+func (s *session) moveAlertsIn(id incident.ID, row AlertRow) error {
+	if _, _, err := s.tx.MoveAlert(id, row.Alert, row.Decision); err != nil {
 		return fmt.Errorf("bring A%d into %s: %w", row.ID, id, err)
 	}
-	if err := s.reclaim(correlation(row.Alert), id); err != nil {
+	if err := s.bindCorrelation(correlationKey(row.Alert), id); err != nil {
 		return err
 	}
-	if err := s.tx.Rehome(Watched, id); err != nil {
+	if err := s.tx.MoveAlerts(WatchedAlerts, id); err != nil {
 		return fmt.Errorf("bring watched alerts into %s: %w", id, err)
 	}
 	return nil
@@ -110,26 +110,26 @@ func (s *session) split(cmd incident.Command) (incident.Result, error) {
 		if rows[n].Incident != cmd.For {
 			return incident.Result{}, incident.Conflict("A%d is no alert of %s", id, cmd.For)
 		}
-		refs[n] = ref(rows[n])
+		refs[n] = alertRef(rows[n])
 	}
 	id, err := s.tx.NewID()
 	if err != nil {
 		return incident.Result{}, fmt.Errorf("take a number: %w", err)
 	}
 	if len(rows) > 0 {
-		cmd.Runs = s.runs(incident.Incident{ID: id, Status: incident.Triage, Severity: dr.inc.Severity, Title: cmd.Title}, rows[0].Alert, Rule{})
+		cmd.Runs = s.playbookRuns(incident.Incident{ID: id, Status: incident.Triage, Severity: dr.inc.Severity, Title: cmd.Title}, rows[0].Alert, Rule{})
 	}
 	ofSource, ofTarget, err := incident.DecideSplit(cmd, dr.inc, incident.New(id), refs, s.env(cmd))
 	if err != nil {
 		return incident.Result{}, err
 	}
 	result := s.record(dr, ofSource)
-	s.record(s.keep(incident.New(id)), ofTarget)
+	s.record(s.addDraft(incident.New(id)), ofTarget)
 	if err := s.tx.Split(ids, cmd.For, id); err != nil {
 		return incident.Result{}, fmt.Errorf("move alerts to %s: %w", id, err)
 	}
 	for _, row := range rows {
-		if err := s.reclaim(own(row.Alert), id); err != nil {
+		if err := s.bindCorrelation(fingerprintKey(row.Alert), id); err != nil {
 			return incident.Result{}, err
 		}
 	}

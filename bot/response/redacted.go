@@ -7,17 +7,17 @@ import (
 	"tocsin/bot/incident"
 )
 
-// verbatim names the plain strings that are no text: ids, digests, and words
+// unredactedFields names the plain strings that are no text: ids, digests, and words
 // that the lifecycle has checked against a list. Everything else of type string
 // that hangs on what leaves the house is redacted, also what somebody adds
 // tomorrow. Named string types (Status, PersonID, …) are ids or enums.
-var verbatim = map[string]bool{
+var unredactedFields = map[string]bool{
 	"Incident.Links": true, "Head.Hash": true,
 	"Event.Fields": true, "Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
-	"Facts.TimeZone": true, "Facts.Language": true, "Record.Language": true,
-	"AlertLine.Source": true, "AlertLine.Kind": true, "Explanation.Digest": true, "Explanation.Present": true,
-	"Detection.Digest": true, "Detection.Present": true, "TriedDetection.ID": true, "Compared.Field": true,
-	"Received.Source": true, "Received.SHA256": true, "Received.Outcome": true,
+	"Facts.TimeZone": true, "Facts.Language": true, "ClosingRecord.Language": true,
+	"AlertLine.Source": true, "AlertLine.Kind": true, "Explanation.Digest": true, "Explanation.CurrentDigest": true,
+	"Detection.Digest": true, "Detection.CurrentDigest": true, "DetectionTrace.ID": true, "FieldComparison.Field": true,
+	"StoredDelivery.Source": true, "StoredDelivery.SHA256": true, "StoredDelivery.Outcome": true,
 	"AlertRef.Source": true, "AlertRef.Kind": true, "AlertRef.Fingerprint": true,
 	"Evidence.ID": true, "Evidence.SHA256": true,
 	"Run.Playbook": true, "Run.Digest": true, "Step.ID": true, "Step.After": true,
@@ -30,9 +30,9 @@ var verbatim = map[string]bool{
 
 var (
 	plainString = reflect.TypeFor[string]()
-	// whole are copied as they are: times, and the directory, whose names and
+	// unredactedTypes are copied as they are: times, and the directory, whose names and
 	// addresses the adapters need to reach people.
-	whole = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[incident.Directory](): true}
+	unredactedTypes = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[incident.Directory](): true}
 )
 
 // redacted returns a deep copy of v in which every text is redacted.
@@ -45,10 +45,10 @@ func redacted[T any](r Redactor, v T) T {
 // redactInto writes the redacted copy of from; field is where it stands.
 func redactInto(r Redactor, to, from reflect.Value, field string) {
 	switch {
-	case whole[from.Type()]:
+	case unredactedTypes[from.Type()]:
 		to.Set(from)
 		return
-	case from.Type() == plainString && !verbatim[field]:
+	case from.Type() == plainString && !unredactedFields[field]:
 		to.SetString(r.Text(from.String()))
 		return
 	}

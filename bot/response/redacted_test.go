@@ -67,7 +67,7 @@ func plainStrings(v reflect.Value, out *[]string) {
 			plainStrings(v.MapIndex(key), out)
 		}
 	case reflect.Struct:
-		if whole[v.Type()] {
+		if unredactedTypes[v.Type()] {
 			return
 		}
 		for n := range v.NumField() {
@@ -90,7 +90,7 @@ func TestEveryTextIsRedacted(t *testing.T) {
 		for n, text := range is {
 			field := strings.TrimPrefix(was[n], "text of ")
 			seen[field] = true
-			if kept := text == was[n]; kept != verbatim[field] {
+			if kept := text == was[n]; kept != unredactedFields[field] {
 				t.Errorf("%s: %s is %q", name, field, text)
 			}
 		}
@@ -107,7 +107,7 @@ func TestEveryTextIsRedacted(t *testing.T) {
 	var list []incident.Summary
 	fill(reflect.ValueOf(&list).Elem(), "", 0)
 	check("Summary", reflect.ValueOf(list), reflect.ValueOf(redacted(blots{}, list)))
-	for field := range verbatim {
+	for field := range unredactedFields {
 		if !seen[field] {
 			t.Errorf("%s is on the list of what is kept and does not exist", field)
 		}
@@ -115,7 +115,7 @@ func TestEveryTextIsRedacted(t *testing.T) {
 }
 
 func TestRedactionLeavesTheOriginalAlone(t *testing.T) {
-	inc := incident.Incident{Title: "a", Alerts: []incident.AlertRef{{Title: "b"}}, Submission: &incident.Submission{Document: incident.SignedDocument{Record: incident.Record{Summary: "c"}}}}
+	inc := incident.Incident{Title: "a", Alerts: []incident.AlertRef{{Title: "b"}}, Submission: &incident.Submission{Document: incident.SignedDocument{Record: incident.ClosingRecord{Summary: "c"}}}}
 	redacted(blots{}, inc)
 	if inc.Title != "a" || inc.Alerts[0].Title != "b" || inc.Submission.Document.Record.Summary != "c" {
 		t.Errorf("the original changed: %+v", inc)
@@ -159,8 +159,8 @@ func TestNothingLeavesUnredacted(t *testing.T) {
 		}
 	}
 	ctx := context.Background()
-	for _, door := range []incident.Door{incident.DoorSlack, incident.DoorLocal} {
-		who := incident.Handle{Door: door, ID: map[incident.Door]string{incident.DoorSlack: "Up1", incident.DoorLocal: "p1"}[door]}
+	for _, door := range []incident.Provider{incident.ProviderSlack, incident.ProviderLocal} {
+		who := incident.Identity{Provider: door, ID: map[incident.Provider]string{incident.ProviderSlack: "Up1", incident.ProviderLocal: "p1"}[door]}
 		view, err := w.Show(ctx, who, id, "")
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +170,7 @@ func TestNothingLeavesUnredacted(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, got := range []any{view, list} {
-			if leaks(got) != (door == incident.DoorLocal) {
+			if leaks(got) != (door == incident.ProviderLocal) {
 				t.Errorf("behind %s: %+v", door, got)
 			}
 		}

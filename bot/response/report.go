@@ -18,10 +18,10 @@ import (
 const (
 	outcomeOpened      = "opened"
 	outcomeAttached    = "attached"
-	outcomeGathered    = "gathered" // into the incident of a storm
+	outcomeGrouped     = "gathered" // into the incident of a storm
 	outcomeCounted     = "counted"
 	outcomeCommand     = "command"
-	outcomeLate        = "late"        // a copy of what an incident ended with, which is no news
+	outcomeRecurred    = "late"        // a copy of what an incident ended with, which is no news
 	outcomeMaintenance = "maintenance" // kept, in a maintenance window
 	outcomeWatched     = "watched"
 	outcomeDropped     = "dropped"
@@ -29,29 +29,29 @@ const (
 	outcomeUndecodable = "undecodable"
 )
 
-// outcomes orders them: of a delivery with several signals the first counts.
-var outcomes = []string{outcomeOpened, outcomeAttached, outcomeGathered, outcomeCounted, outcomeCommand, outcomeLate, outcomeMaintenance, outcomeWatched, outcomeDropped, outcomeIgnored, outcomeUndecodable}
+// outcomePriority orders them: of a delivery with several signals the first counts.
+var outcomePriority = []string{outcomeOpened, outcomeAttached, outcomeGrouped, outcomeCounted, outcomeCommand, outcomeRecurred, outcomeMaintenance, outcomeWatched, outcomeDropped, outcomeIgnored, outcomeUndecodable}
 
 // maxAttached is how many alerts of kinds it has already an incident names one
 // by one. Further ones are kept and counted beside its timeline: a storm of
 // alerts that all differ a little must not become its history.
 const maxAttached = 25
 
-// Report takes what deliveries meant. Everything that follows from a batch is
+// Ingest takes what deliveries meant. Everything that follows from a batch is
 // committed at once, with the marks that the rows are handled; rows that were
 // handled before are skipped. Where a batch fails, its rows are tried one by
 // one, so that one that cannot be worked does not hold up the rest. A panic is
 // left to the store's worker, which narrows the deliveries of a drain down.
-func (d *Desk) Report(ctx context.Context, batch []incident.Reported) error {
-	err := d.report(ctx, batch)
+func (d *Desk) Ingest(ctx context.Context, batch []incident.DecodedDelivery) error {
+	err := d.ingestBatch(ctx, batch)
 	if err == nil || len(batch) < 2 && incident.CodeOf(err) == "" || ctx.Err() != nil {
 		return err
 	}
 	var failed []error
 	for _, row := range batch {
-		err := d.report(ctx, []incident.Reported{row})
+		err := d.ingestBatch(ctx, []incident.DecodedDelivery{row})
 		if incident.CodeOf(err) != "" {
-			err = d.settle(ctx, Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: err.Error(), Routing: d.routing.Load()})
+			err = d.markHandled(ctx, DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: err.Error(), Routing: d.routing.Load()})
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("row %d: %w", row.Row, err))
@@ -63,26 +63,26 @@ func (d *Desk) Report(ctx context.Context, batch []incident.Reported) error {
 	return errors.Join(failed...)
 }
 
-func (d *Desk) settle(ctx context.Context, settled Settled) error {
+func (d *Desk) markHandled(ctx context.Context, settled DeliveryOutcome) error {
 	err := d.write(ctx, func(s *session) error {
 		rows, err := s.tx.Claim([]int64{settled.Row})
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		return s.tx.Settle([]Settled{settled})
+		return s.tx.MarkHandled([]DeliveryOutcome{settled})
 	})
 	if err == nil {
-		d.reported(settled)
+		d.observe(settled)
 	}
 	return err
 }
 
-// report works one batch in one transaction.
-func (d *Desk) report(ctx context.Context, batch []incident.Reported) error {
-	var settled []Settled
+// ingestBatch works one batch in one transaction.
+func (d *Desk) ingestBatch(ctx context.Context, batch []incident.DecodedDelivery) error {
+	var settled []DeliveryOutcome
 	var routing int64
 	err := d.write(ctx, func(s *session) (err error) {
-		r := reporting{session: s, settled: map[int64]Settled{}, kept: map[int64]int64{}, held: map[incident.ID]bool{}, again: map[incident.ID][]comeback{}, repeats: map[int64]int64{}, routing: d.routing.Load()}
+		r := ingestion{session: s, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]int64{}, held: map[incident.ID]bool{}, again: map[incident.ID][]recurrence{}, repeats: map[int64]int64{}, routing: d.routing.Load()}
 		settled, err = r.batch(batch)
 		routing = r.routing
 		return err
@@ -91,11 +91,11 @@ func (d *Desk) report(ctx context.Context, batch []incident.Reported) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	d.routing.Store(routing)
-	d.reported(settled...)
+	d.observe(settled...)
 	return nil
 }
 
-func (d *Desk) reported(settled ...Settled) {
+func (d *Desk) observe(settled ...DeliveryOutcome) {
 	if d.Observer == nil {
 		return
 	}
@@ -104,35 +104,35 @@ func (d *Desk) reported(settled ...Settled) {
 		count[row.Outcome]++
 	}
 	for outcome, n := range count {
-		d.Observer.Reported(outcome, n)
+		d.Observer.Ingested(outcome, n)
 	}
 }
 
-// reporting is a session that works a batch of deliveries.
-type reporting struct {
+// ingestion is a session that works a batch of deliveries.
+type ingestion struct {
 	*session
-	settled map[int64]Settled
-	routing int64                  // id of the rules in force
-	windows []incident.Maintenance // those that hold now
-	kept    map[int64]int64        // alerts by the window that kept them
-	held    map[incident.ID]bool   // incidents that are locked and were not read
-	again   map[incident.ID][]comeback
-	reports map[string][]byte // what is known about reports by people
-	repeats map[int64]int64   // deliveries that bring nothing new, and those that brought it first
+	outcomes   map[int64]DeliveryOutcome
+	routing    int64                        // id of the rules in force
+	windows    []incident.MaintenanceWindow // those that hold now
+	suppressed map[int64]int64              // alerts by the window that kept them
+	held       map[incident.ID]bool         // incidents that are locked and were not read
+	again      map[incident.ID][]recurrence
+	reports    map[string][]byte // what is known about reports by people
+	repeats    map[int64]int64   // deliveries that bring nothing new, and those that brought it first
 }
 
-// copies are the deliveries of a batch that carry one and the same alert.
-type copies struct {
-	alert  incident.Alert // the earliest, always with a correlation key
-	rows   []int64
-	again  bool        // these deliveries are evaluated anew: they were counted the first time
-	unread bool        // it tells of deliveries that could not be read
-	joins  incident.ID // the live incident of its correlation when the batch began
-	made   Decision
-	landed Settled // where it is now
+// alertGroup are the deliveries of a batch that carry one and the same alert.
+type alertGroup struct {
+	alert       incident.Alert // the earliest, always with a correlation key
+	rows        []int64
+	reprocessed bool        // these deliveries are evaluated anew: they were counted the first time
+	undecodable bool        // it tells of deliveries that could not be read
+	joins       incident.ID // the live incident of its correlation when the batch began
+	decision    RoutingDecision
+	outcome     DeliveryOutcome // where it is now
 }
 
-func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
+func (r *ingestion) batch(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
 	ids := make([]int64, len(batch))
 	for n, row := range batch {
 		ids[n] = row.Row
@@ -142,7 +142,7 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
 	slices.Sort(claimed)
-	batch = slices.DeleteFunc(slices.Clone(batch), func(row incident.Reported) bool {
+	batch = slices.DeleteFunc(slices.Clone(batch), func(row incident.DecodedDelivery) bool {
 		_, mine := slices.BinarySearch(claimed, row.Row)
 		return !mine
 	})
@@ -152,34 +152,34 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 	for _, row := range batch {
 		switch {
 		case row.Failed != "":
-			r.become(Settled{Row: row.Row, Outcome: outcomeUndecodable, Reason: row.Failed})
+			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeUndecodable, Reason: row.Failed})
 		case len(row.Signals) == 0:
-			r.become(Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: "nothing to do"})
+			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: "nothing to do"})
 		}
 	}
-	if batch, err = r.once(batch); err != nil {
+	if batch, err = r.dedupeEvents(batch); err != nil {
 		return nil, err
 	}
 	fired, err := r.correlate(batch)
 	if err != nil {
 		return nil, err
 	}
-	groups := grouped(append(slices.Clone(batch), fired...))
-	if err := r.remember(groups); err != nil {
+	groups := groupAlerts(append(slices.Clone(batch), fired...))
+	if err := r.loadReportState(groups); err != nil {
 		return nil, err
 	}
-	if groups, err = r.inOrder(groups); err != nil {
+	if groups, err = r.lockOrder(groups); err != nil {
 		return nil, err
 	}
 	for _, group := range groups {
-		if err := r.alert(group); err != nil {
+		if err := r.routeAlert(group); err != nil {
 			return nil, err
 		}
-		if err := r.report(group); err != nil {
+		if err := r.handleVulnReport(group); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.tellLate(); err != nil {
+	if err := r.noteRecurrences(); err != nil {
 		return nil, err
 	}
 	for _, row := range batch {
@@ -187,60 +187,60 @@ func (r *reporting) batch(batch []incident.Reported) ([]Settled, error) {
 			if signal.Command == nil {
 				continue
 			}
-			if err := r.command(row, signal); err != nil {
+			if err := r.applyCommand(row, signal); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if err := r.repeat(); err != nil {
+	if err := r.markDuplicates(); err != nil {
 		return nil, err
 	}
-	out := make([]Settled, 0, len(r.settled))
+	out := make([]DeliveryOutcome, 0, len(r.outcomes))
 	for _, row := range batch {
-		out = append(out, r.settled[row.Row])
+		out = append(out, r.outcomes[row.Row])
 	}
-	for _, window := range slices.Sorted(maps.Keys(r.kept)) {
-		if err := r.tx.Kept(window, r.kept[window]); err != nil {
+	for _, window := range slices.Sorted(maps.Keys(r.suppressed)) {
+		if err := r.tx.AddSuppressed(window, r.suppressed[window]); err != nil {
 			return nil, fmt.Errorf("count for a maintenance window: %w", err)
 		}
 	}
-	if err := r.tx.Settle(out); err != nil {
+	if err := r.tx.MarkHandled(out); err != nil {
 		return nil, fmt.Errorf("settle: %w", err)
 	}
 	return out, nil
 }
 
 // prepare reads what every alert of the batch is held against.
-func (r *reporting) prepare() (err error) {
+func (r *ingestion) prepare() (err error) {
 	if r.routing == 0 && r.d.Routing != nil {
-		if r.routing, err = r.tx.PutConfiguration(r.d.configuration()); err != nil {
+		if r.routing, err = r.tx.PutConfiguration(r.d.currentConfiguration()); err != nil {
 			return fmt.Errorf("keep the rules: %w", err)
 		}
 	}
 	if r.windows, err = r.tx.Maintenance(r.now); err != nil {
 		return fmt.Errorf("read the maintenance windows: %w", err)
 	}
-	r.windows = slices.DeleteFunc(r.windows, func(m incident.Maintenance) bool { return !m.Active(r.now) })
+	r.windows = slices.DeleteFunc(r.windows, func(m incident.MaintenanceWindow) bool { return !m.Active(r.now) })
 	return nil
 }
 
-// become notes what became of a row, unless something weightier did already.
-func (r *reporting) become(next Settled) {
+// setOutcome notes what became of a row, unless something weightier did already.
+func (r *ingestion) setOutcome(next DeliveryOutcome) {
 	next.Routing = cmp.Or(next.Routing, r.routing)
-	have, ok := r.settled[next.Row]
-	if !ok || slices.Index(outcomes, next.Outcome) < slices.Index(outcomes, have.Outcome) {
-		r.settled[next.Row] = next
+	have, ok := r.outcomes[next.Row]
+	if !ok || slices.Index(outcomePriority, next.Outcome) < slices.Index(outcomePriority, have.Outcome) {
+		r.outcomes[next.Row] = next
 	}
 }
 
-// grouped gathers the copies of each alert, in the order of their first.
-func grouped(batch []incident.Reported) []*copies {
+// groupAlerts gathers the copies of each alert, in the order of their first.
+func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
 	type identity struct {
 		key, source, fingerprint string
 		again, unread            bool
 	}
-	groups := map[identity]*copies{}
-	var order []*copies
+	groups := map[identity]*alertGroup{}
+	var order []*alertGroup
 	for _, row := range batch {
 		for _, signal := range row.Signals {
 			if signal.Alert == nil {
@@ -250,11 +250,11 @@ func grouped(batch []incident.Reported) []*copies {
 			if a.Fingerprint == "" {
 				a.Fingerprint = a.Kind + "\n" + a.Title
 			}
-			a.Correlation = correlation(a)
-			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Again, row.Failed != ""}
+			a.Correlation = correlationKey(a)
+			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Reprocessed, row.Failed != ""}
 			g := groups[id]
 			if g == nil {
-				g = &copies{alert: a, again: row.Again, unread: row.Failed != ""}
+				g = &alertGroup{alert: a, reprocessed: row.Reprocessed, undecodable: row.Failed != ""}
 				groups[id] = g
 				order = append(order, g)
 			}
@@ -267,56 +267,56 @@ func grouped(batch []incident.Reported) []*copies {
 	return order
 }
 
-// inOrder puts the groups into one order for everybody who works a batch: first
+// lockOrder puts the groups into one order for everybody who works a batch: first
 // what joins an incident, by its number, then what may open one, as it came.
 // Two batches that took the same incidents, or the counter, in different orders
 // would wait for each other until the database breaks one of them off.
-func (r *reporting) inOrder(groups []*copies) ([]*copies, error) {
+func (r *ingestion) lockOrder(groups []*alertGroup) ([]*alertGroup, error) {
 	keys := make([]string, 0, 2*len(groups))
 	for _, g := range groups {
-		keys = append(keys, own(g.alert), g.alert.Correlation)
+		keys = append(keys, fingerprintKey(g.alert), g.alert.Correlation)
 	}
-	holders, err := r.tx.Holders(keys)
+	holders, err := r.tx.IncidentsByCorrelation(keys)
 	if err != nil {
 		return nil, fmt.Errorf("find the incidents of alerts: %w", err)
 	}
 	for _, g := range groups {
-		g.joins = cmp.Or(holders[own(g.alert)], holders[g.alert.Correlation])
+		g.joins = cmp.Or(holders[fingerprintKey(g.alert)], holders[g.alert.Correlation])
 	}
-	slices.SortStableFunc(groups, func(a, b *copies) int {
+	slices.SortStableFunc(groups, func(a, b *alertGroup) int {
 		return cmp.Compare(cmp.Or(a.joins, math.MaxInt64), cmp.Or(b.joins, math.MaxInt64))
 	})
 	return groups, nil
 }
 
-// correlation is the key under which alerts find their incident. One without
+// correlationKey is the key under which alerts find their incident. One without
 // a key belongs to its own copies alone.
-func correlation(a incident.Alert) string {
-	return cmp.Or(a.Correlation, own(a))
+func correlationKey(a incident.Alert) string {
+	return cmp.Or(a.Correlation, fingerprintKey(a))
 }
 
-// own is the key of an alert's copies alone. It binds them to an incident that
+// fingerprintKey is the key of an alert's copies alone. It binds them to an incident that
 // was split off from the one its correlation belongs to.
-func own(a incident.Alert) string { return a.Source + ":" + a.Fingerprint }
+func fingerprintKey(a incident.Alert) string { return a.Source + ":" + a.Fingerprint }
 
-// command judges what somebody did in an outside system. A refusal by the
+// applyCommand judges what somebody did in an outside system. A refusal by the
 // lifecycle is an outcome like another.
-func (r *reporting) command(row incident.Reported, signal incident.Signal) error {
+func (r *ingestion) applyCommand(row incident.DecodedDelivery, signal incident.Signal) error {
 	cmd := *signal.Command
-	settled := Settled{Row: row.Row, Outcome: outcomeCommand}
+	settled := DeliveryOutcome{Row: row.Row, Outcome: outcomeCommand}
 	if cmd.For == 0 && cmd.Verb != incident.VerbOpen {
-		id, round, err := r.find(signal.Subject, cmd.By.ID)
+		id, round, err := r.resolveRef(signal.Subject, cmd.By.ID)
 		if err != nil {
 			return err
 		}
 		if id == 0 {
-			r.become(Settled{Row: row.Row, Outcome: outcomeIgnored, Reason: "no incident of ours is meant"})
+			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: "no incident of ours is meant"})
 			return nil
 		}
 		cmd.For, cmd.Round = id, cmp.Or(cmd.Round, round)
 	}
 	if about := signal.Subject.Fingerprint; about != "" && cmd.Key != "" {
-		n, err := r.tx.Copies(cmd.For, incident.Alert{Source: cmd.By.ID, Fingerprint: about})
+		n, err := r.tx.CountOccurrences(cmd.For, incident.Alert{Source: cmd.By.ID, Fingerprint: about})
 		if err != nil {
 			return fmt.Errorf("count the alert that a command is about: %w", err)
 		}
@@ -335,13 +335,13 @@ func (r *reporting) command(row incident.Reported, signal incident.Signal) error
 	default:
 		settled.Incident = result.Incident.ID
 	}
-	r.become(settled)
+	r.setOutcome(settled)
 	return nil
 }
 
-// find resolves how an outside system names an incident. An alert that was split
+// resolveRef resolves how an outside system names an incident. An alert that was split
 // off has one of its own.
-func (r *reporting) find(s incident.Subject, source string) (id incident.ID, round int, err error) {
+func (r *ingestion) resolveRef(s incident.IncidentRef, source string) (id incident.ID, round int, err error) {
 	if s.PageKey != "" {
 		id, round, _ = incident.ParsePageKey(s.PageKey)
 		return id, round, nil
@@ -351,27 +351,27 @@ func (r *reporting) find(s incident.Subject, source string) (id incident.ID, rou
 	}
 	keys := []string{s.Correlation}
 	if s.Fingerprint != "" {
-		keys = []string{own(incident.Alert{Source: source, Fingerprint: s.Fingerprint}), s.Correlation}
+		keys = []string{fingerprintKey(incident.Alert{Source: source, Fingerprint: s.Fingerprint}), s.Correlation}
 	}
-	id, err = r.tx.Correlated(keys...)
+	id, err = r.tx.IncidentByCorrelation(keys...)
 	return id, 0, err
 }
 
-func source(a incident.Alert) incident.Handle {
-	return incident.Handle{Door: incident.DoorSource, ID: a.Source}
+func sourceIdentity(a incident.Alert) incident.Identity {
+	return incident.Identity{Provider: incident.ProviderSource, ID: a.Source}
 }
 
-// title makes one line of what a sender calls its alert.
-func title(a incident.Alert) string {
-	return shorten(cmp.Or(strings.Join(strings.Fields(strings.ToValidUTF8(a.Title, "�")), " "), a.Kind, "alert from "+a.Source), incident.MaxTitle)
+// alertTitle makes one line of what a sender calls its alert.
+func alertTitle(a incident.Alert) string {
+	return truncateTo(cmp.Or(strings.Join(strings.Fields(strings.ToValidUTF8(a.Title, "�")), " "), a.Kind, "alert from "+a.Source), incident.MaxTitle)
 }
 
-// clip cuts a sender's text to what an event may carry.
-func clip(text string) string {
-	return shorten(strings.ToValidUTF8(text, "�"), incident.MaxText)
+// truncate cuts a sender's text to what an event may carry.
+func truncate(text string) string {
+	return truncateTo(strings.ToValidUTF8(text, "�"), incident.MaxText)
 }
 
-func shorten(s string, limit int) string {
+func truncateTo(s string, limit int) string {
 	if utf8.RuneCountInString(s) <= limit {
 		return s
 	}

@@ -15,8 +15,8 @@ func alert(kind, fingerprint, correlation string) incident.Alert {
 	return incident.Alert{Source: "cloudtrail", Kind: kind, Level: incident.LevelHigh, Title: kind + " by AKIA", Fingerprint: fingerprint, Correlation: correlation, At: at}
 }
 
-func reported(row int64, alerts ...incident.Alert) incident.Reported {
-	r := incident.Reported{Row: row, Source: "cloudtrail"}
+func reported(row int64, alerts ...incident.Alert) incident.DecodedDelivery {
+	r := incident.DecodedDelivery{Row: row, Source: "cloudtrail"}
 	for _, a := range alerts {
 		r.Signals = append(r.Signals, incident.Signal{Row: row, Alert: &a})
 	}
@@ -38,9 +38,9 @@ func routed(t *testing.T, change func(*Options)) *world {
 	})
 }
 
-func (w *world) report(t *testing.T, batch ...incident.Reported) {
+func (w *world) report(t *testing.T, batch ...incident.DecodedDelivery) {
 	t.Helper()
-	if err := w.Report(context.Background(), batch); err != nil {
+	if err := w.Ingest(context.Background(), batch); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -67,7 +67,7 @@ func TestStormRingsOnce(t *testing.T) {
 	w := routed(t, nil)
 	row := int64(0)
 	for range 20 {
-		var batch []incident.Reported
+		var batch []incident.DecodedDelivery
 		for range 50 {
 			row++
 			a := alert("StopLogging", "f1", "AKIA1")
@@ -96,7 +96,7 @@ func TestStormRingsOnce(t *testing.T) {
 }
 
 // unread is a delivery that could not be read, with the alert about it.
-func unread(row int64) incident.Reported {
+func unread(row int64) incident.DecodedDelivery {
 	a := alert("unreadable", "f6", "") // which would open an incident, if rules were asked
 	out := reported(row, a)
 	out.Failed = "no shape we know"
@@ -117,7 +117,7 @@ func TestAlertsOfOneCorrelationAreOneIncident(t *testing.T) {
 	if got := w.outcomes(1, 2, 3, 4, 5, 6, 7, 8); !slices.Equal(got, []string{"watched", "opened", "counted", "dropped", "watched", "undecodable", "counted", "ignored"}) {
 		t.Errorf("outcomes %v", got)
 	}
-	if !slices.ContainsFunc(w.store.alerts, func(row AlertRow) bool { return row.Alert.Kind == "unreadable" && row.Incident == Watched }) {
+	if !slices.ContainsFunc(w.store.alerts, func(row AlertRow) bool { return row.Alert.Kind == "unreadable" && row.Incident == WatchedAlerts }) {
 		t.Error("nobody is shown the delivery that could not be read")
 	}
 	inc := w.store.incidents[1]
@@ -129,7 +129,7 @@ func TestAlertsOfOneCorrelationAreOneIncident(t *testing.T) {
 	grave.Level = incident.LevelCritical
 	w.report(t, reported(10, grave))
 	inc = w.store.incidents[1]
-	if got := w.outcomes(10); got[0] != "attached" || inc.Severity != incident.Sev1 || inc.Paging.Held() || inc.Paging.Round != 2 {
+	if got := w.outcomes(10); got[0] != "attached" || inc.Severity != incident.Sev1 || inc.Paging.Acknowledged() || inc.Paging.Round != 2 {
 		t.Errorf("%v: a graver alert did not raise and page: %+v", got, inc.Paging)
 	}
 	if inc.Run("data-exposure") == nil {
@@ -195,8 +195,8 @@ func TestWhatIsOverTwiceIsSaidTwice(t *testing.T) {
 	}
 	over := func() {
 		row++
-		w.report(t, incident.Reported{Row: row, Source: "cloudtrail", Signals: []incident.Signal{{Row: row, Subject: incident.Subject{Correlation: "k", Fingerprint: "f"},
-			Command: &incident.Command{Key: "f is resolved", Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: "cloudtrail"}, Via: incident.ViaSource, Text: "resolved"}}}})
+		w.report(t, incident.DecodedDelivery{Row: row, Source: "cloudtrail", Signals: []incident.Signal{{Row: row, Subject: incident.IncidentRef{Correlation: "k", Fingerprint: "f"},
+			Command: &incident.Command{Key: "f is resolved", Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: "cloudtrail"}, Via: incident.ViaSource, Text: "resolved"}}}})
 	}
 	came("other")
 	came("f")
@@ -220,9 +220,9 @@ func TestWhatIsOverTwiceIsSaidTwice(t *testing.T) {
 func TestPagerCommands(t *testing.T) {
 	w := routed(t, nil)
 	w.report(t, reported(1, alert("StopLogging", "f1", "k")))
-	command := func(row int64, person, page string, verb incident.Verb) incident.Reported {
-		cmd := incident.Command{Key: fmt.Sprint("webhook", row), Verb: verb, By: incident.Handle{Door: incident.DoorPagerDuty, ID: person}, Via: incident.ViaPager}
-		return incident.Reported{Row: row, Source: "pagerduty", Signals: []incident.Signal{{Row: row, Command: &cmd, Subject: incident.Subject{PageKey: page}}}}
+	command := func(row int64, person, page string, verb incident.Verb) incident.DecodedDelivery {
+		cmd := incident.Command{Key: fmt.Sprint("webhook", row), Verb: verb, By: incident.Identity{Provider: incident.ProviderPagerDuty, ID: person}, Via: incident.ViaPager}
+		return incident.DecodedDelivery{Row: row, Source: "pagerduty", Signals: []incident.Signal{{Row: row, Command: &cmd, Subject: incident.IncidentRef{PageKey: page}}}}
 	}
 	w.report(t,
 		command(2, "Pnobody", "INC-1/1", incident.VerbAcknowledge),
@@ -232,7 +232,7 @@ func TestPagerCommands(t *testing.T) {
 	if got := w.outcomes(2, 3, 4, 5); !slices.Equal(got, []string{"ignored", "ignored", "ignored", "ignored"}) {
 		t.Errorf("outcomes %v", got)
 	}
-	if w.store.incidents[1].Paging.Held() {
+	if w.store.incidents[1].Paging.Acknowledged() {
 		t.Fatal("somebody who may not has it")
 	}
 	w.report(t, command(6, "Pp1", "INC-1/1", incident.VerbAcknowledge))
@@ -265,7 +265,7 @@ func (s sickTx) Claim(rows []int64) ([]int64, error) {
 
 func TestOneBrokenRowDoesNotHoldUpTheRest(t *testing.T) {
 	w := routed(t, func(o *Options) { o.Store = sick{o.Store.(*memory), 2} })
-	err := w.Report(context.Background(), []incident.Reported{reported(1, alert("A", "f1", "k")), reported(2, alert("A", "f1", "k")), reported(3, alert("A", "f1", "k"))})
+	err := w.Ingest(context.Background(), []incident.DecodedDelivery{reported(1, alert("A", "f1", "k")), reported(2, alert("A", "f1", "k")), reported(3, alert("A", "f1", "k"))})
 	if err == nil {
 		t.Error("the broken row is not tried again")
 	}

@@ -17,19 +17,19 @@ import (
 // report: no stranger gets many mails from us, and nobody a mail about a report
 // that is old, because it was replayed or lay for long.
 const (
-	replyFresh      = 72 * time.Hour
-	repliesToOne    = 3
-	repliesToOneIn  = 24 * time.Hour
-	repliesInAll    = 60
-	repliesInAllIn  = time.Hour
-	repliesInAllKey = "ack/all"
+	maxReportAge         = 72 * time.Hour
+	maxAcksPerAddress    = 3
+	acksPerAddressWindow = 24 * time.Hour
+	maxAcks              = 60
+	acksWindow           = time.Hour
+	acksKey              = "ack/all"
 )
 
-// alikeFor is how long a report is remembered by its traits, and maxAlike how
+// duplicateLookback is how long a report is remembered by its traits, and maxAlike how
 // many earlier ones are named.
 const (
-	alikeFor = 180 * 24 * time.Hour
-	maxAlike = 3
+	duplicateLookback = 180 * 24 * time.Hour
+	maxDuplicates     = 3
 )
 
 // quota counts what happened since a time.
@@ -38,35 +38,35 @@ type quota struct {
 	N     int       `json:"n"`
 }
 
-// known is the incident that a trait was first seen in.
-type known struct {
+// firstSeen is the incident that a trait was first seen in.
+type firstSeen struct {
 	Incident incident.ID `json:"incident"`
 }
 
-func traitKey(t incident.Trait) string { return "alike/" + t.Value }
+func duplicateStateKey(t incident.DuplicateKey) string { return "alike/" + t.Value }
 
-// repliesKey is that of an address, by whatever tag it is written: those all
+// addressKey is that of an address, by whatever tag it is written: those all
 // reach one person.
-func repliesKey(address string) string {
+func addressKey(address string) string {
 	local, domain, _ := strings.Cut(strings.ToLower(address), "@")
 	local, _, _ = strings.Cut(local, "+")
 	return "ack/to/" + local + "@" + domain
 }
 
-// remember locks what is kept about the reports of a batch, all at once and
+// loadReportState locks what is kept about the reports of a batch, all at once and
 // before any incident, so that two batches cannot wait for each other.
-func (r *reporting) remember(groups []*copies) (err error) {
+func (r *ingestion) loadReportState(groups []*alertGroup) (err error) {
 	var keys []string
 	for _, g := range groups {
 		report := g.alert.Report
 		if report == nil {
 			continue
 		}
-		for _, t := range report.Traits {
-			keys = append(keys, traitKey(t))
+		for _, t := range report.DuplicateKeys {
+			keys = append(keys, duplicateStateKey(t))
 		}
 		if report.Reply != nil {
-			keys = append(keys, repliesKey(report.Reply.To), repliesInAllKey)
+			keys = append(keys, addressKey(report.Reply.To), acksKey)
 		}
 	}
 	if len(keys) == 0 {
@@ -78,8 +78,8 @@ func (r *reporting) remember(groups []*copies) (err error) {
 	return nil
 }
 
-// recall decodes what remember read; what is new stays zero.
-func (r *reporting) recall(key string, into any) error {
+// getState decodes what remember read; what is new stays zero.
+func (r *ingestion) getState(key string, into any) error {
 	raw := r.reports[key]
 	if len(raw) == 0 {
 		return nil
@@ -90,7 +90,7 @@ func (r *reporting) recall(key string, into any) error {
 	return nil
 }
 
-func (r *reporting) put(key string, v any, expires time.Time) error {
+func (r *ingestion) putState(key string, v any, expires time.Time) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode what is known about reports: %w", err)
@@ -102,16 +102,16 @@ func (r *reporting) put(key string, v any, expires time.Time) error {
 	return nil
 }
 
-// report does what a report calls for besides its routing: it names earlier ones
+// handleVulnReport does what a report calls for besides its routing: it names earlier ones
 // that it may be the same as, and owes the reporter an acknowledgement. What a
 // rule drops is not answered.
-func (r *reporting) report(g *copies) error {
-	report, landed := g.alert.Report, g.landed
+func (r *ingestion) handleVulnReport(g *alertGroup) error {
+	report, landed := g.alert.Report, g.outcome
 	if report == nil || landed.Outcome == outcomeDropped {
 		return nil
 	}
-	if slices.Contains([]string{outcomeOpened, outcomeAttached, outcomeGathered}, landed.Outcome) {
-		if err := r.alike(landed.Incident, report.Traits); err != nil {
+	if slices.Contains([]string{outcomeOpened, outcomeAttached, outcomeGrouped}, landed.Outcome) {
+		if err := r.noteDuplicates(landed.Incident, report.DuplicateKeys); err != nil {
 			return err
 		}
 	}
@@ -124,11 +124,11 @@ func (r *reporting) report(g *copies) error {
 // acknowledge makes the acknowledgement of a report durable: one for each
 // reference, whatever mails of its thread follow. Whether it is sent is decided
 // once, too.
-func (r *reporting) acknowledge(reply incident.Reply, landed Settled, at time.Time) error {
-	if !at.IsZero() && r.now.Sub(at) > replyFresh {
+func (r *ingestion) acknowledge(reply incident.Reply, landed DeliveryOutcome, at time.Time) error {
+	if !at.IsZero() && r.now.Sub(at) > maxReportAge {
 		return nil
 	}
-	fresh, err := r.tx.Once(0, reply.AckKey())
+	fresh, err := r.tx.RecordCommandKey(0, reply.AckKey())
 	if err != nil {
 		return fmt.Errorf("remember an acknowledgement: %w", err)
 	}
@@ -136,7 +136,7 @@ func (r *reporting) acknowledge(reply incident.Reply, landed Settled, at time.Ti
 		return nil
 	}
 	id := max(landed.Incident, 0)
-	why, err := r.mayReply(reply.To)
+	why, err := r.allowAck(reply.To)
 	if err != nil {
 		return err
 	}
@@ -145,25 +145,25 @@ func (r *reporting) acknowledge(reply incident.Reply, landed Settled, at time.Ti
 		if id == 0 {
 			return nil
 		}
-		return r.remark(id, incident.Alert{Source: "report"}, "The reporter gets no acknowledgement: "+why+".")
+		return r.addNote(id, incident.Alert{Source: "report"}, "The reporter gets no acknowledgement: "+why+".")
 	}
 	return r.tx.Enqueue(incident.Effect{Key: reply.AckKey(), Kind: incident.EffectAcknowledge, Incident: id, After: r.now,
 		Args: map[string]string{"alert": strconv.FormatInt(landed.Alert, 10)}})
 }
 
-// mayReply counts one more acknowledgement, or says why there must be none.
-func (r *reporting) mayReply(to string) (why string, err error) {
+// allowAck counts one more acknowledgement, or says why there must be none.
+func (r *ingestion) allowAck(to string) (why string, err error) {
 	bounds := []struct {
 		key, why string
 		n        int
 		in       time.Duration
 	}{
-		{repliesKey(to), fmt.Sprintf("%d went to that address within a day already", repliesToOne), repliesToOne, repliesToOneIn},
-		{repliesInAllKey, fmt.Sprintf("%d went out within an hour already", repliesInAll), repliesInAll, repliesInAllIn},
+		{addressKey(to), fmt.Sprintf("%d went to that address within a day already", maxAcksPerAddress), maxAcksPerAddress, acksPerAddressWindow},
+		{acksKey, fmt.Sprintf("%d went out within an hour already", maxAcks), maxAcks, acksWindow},
 	}
 	spent := make([]quota, len(bounds))
 	for n, b := range bounds {
-		if err := r.recall(b.key, &spent[n]); err != nil {
+		if err := r.getState(b.key, &spent[n]); err != nil {
 			return "", err
 		}
 		if r.now.Sub(spent[n].Since) >= b.in {
@@ -175,22 +175,22 @@ func (r *reporting) mayReply(to string) (why string, err error) {
 	}
 	for n, b := range bounds {
 		spent[n].N++
-		if err := r.put(b.key, spent[n], spent[n].Since.Add(b.in)); err != nil {
+		if err := r.putState(b.key, spent[n], spent[n].Since.Add(b.in)); err != nil {
 			return "", err
 		}
 	}
 	return "", nil
 }
 
-// alike says in an incident which earlier ones its report may be the same as,
+// noteDuplicates says in an incident which earlier ones its report may be the same as,
 // and why. It suggests and never merges: two reports with one title may be two
 // weaknesses. A trait stays with the first report that had it.
-func (r *reporting) alike(id incident.ID, traits []incident.Trait) error {
+func (r *ingestion) noteDuplicates(id incident.ID, traits []incident.DuplicateKey) error {
 	reasons := map[incident.ID][]string{}
 	var earlier []incident.ID
 	for _, t := range traits {
-		first := known{}
-		if err := r.recall(traitKey(t), &first); err != nil {
+		first := firstSeen{}
+		if err := r.getState(duplicateStateKey(t), &first); err != nil {
 			return err
 		}
 		switch first.Incident {
@@ -201,17 +201,17 @@ func (r *reporting) alike(id incident.ID, traits []incident.Trait) error {
 			if reasons[first.Incident] == nil {
 				earlier = append(earlier, first.Incident)
 			}
-			reasons[first.Incident] = append(reasons[first.Incident], t.What)
+			reasons[first.Incident] = append(reasons[first.Incident], t.Kind)
 		}
-		if err := r.put(traitKey(t), first, r.now.Add(alikeFor)); err != nil {
+		if err := r.putState(duplicateStateKey(t), first, r.now.Add(duplicateLookback)); err != nil {
 			return err
 		}
 	}
 	slices.SortFunc(earlier, func(a, b incident.ID) int {
 		return cmp.Or(cmp.Compare(len(reasons[b]), len(reasons[a])), cmp.Compare(a, b))
 	})
-	for _, other := range earlier[:min(len(earlier), maxAlike)] {
-		fresh, err := r.tx.Once(id, "alike/"+other.String())
+	for _, other := range earlier[:min(len(earlier), maxDuplicates)] {
+		fresh, err := r.tx.RecordCommandKey(id, "alike/"+other.String())
 		if err != nil {
 			return fmt.Errorf("remember a suggestion: %w", err)
 		}
@@ -220,17 +220,17 @@ func (r *reporting) alike(id incident.ID, traits []incident.Trait) error {
 		}
 		text := fmt.Sprintf("Possibly the same as %s: %s. Nothing was merged; if it is the same, write: /incident merge %s into %s",
 			other, strings.Join(reasons[other], "; "), id, other)
-		if err := r.remark(id, incident.Alert{Source: "report"}, text); err != nil {
+		if err := r.addNote(id, incident.Alert{Source: "report"}, text); err != nil {
 			return fmt.Errorf("suggest in %s that it is %s: %w", id, other, err)
 		}
 	}
 	return nil
 }
 
-// reply is what the handler of an acknowledgement may know: the address, and
+// ackBrief is what the handler of an acknowledgement may know: the address, and
 // nothing of the incident, so that nothing of it can get into the mail.
-func (s *session) reply(e incident.Effect, b incident.Brief) (incident.Brief, error) {
-	row, err := s.tx.Alert(int64(number(e, "alert")))
+func (s *session) ackBrief(e incident.Effect, b incident.Brief) (incident.Brief, error) {
+	row, err := s.tx.Alert(int64(intArg(e, "alert")))
 	if incident.CodeOf(err) == incident.CodeUnknown || err == nil && (row.Alert.Report == nil || row.Alert.Report.Reply == nil) {
 		return b, nil // it was deleted meanwhile
 	}
@@ -243,11 +243,11 @@ func (s *session) reply(e incident.Effect, b incident.Brief) (incident.Brief, er
 	return b, nil
 }
 
-// Tell tells people, in the announce channel and by mail to the security
+// Notify tells people, in the announce channel and by mail to the security
 // department, about something in the house itself that needs them. What has the
 // same key is told once. about names what, args what its words need: ids, dates
 // and numbers.
-func (d *Desk) Tell(ctx context.Context, key string, args map[string]string) error {
+func (d *Desk) Notify(ctx context.Context, key string, args map[string]string) error {
 	now := d.Now()
 	notices := []incident.Effect{
 		{Key: "notice/" + key, Kind: incident.EffectNotice, After: now, Args: args},

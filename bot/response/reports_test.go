@@ -16,10 +16,10 @@ import (
 )
 
 // vulnerability is a report by a person.
-func vulnerability(n int, to string, traits ...incident.Trait) incident.Alert {
+func vulnerability(n int, to string, traits ...incident.DuplicateKey) incident.Alert {
 	reference := fmt.Sprintf("VR-%05d-00000", n)
 	a := incident.Alert{Source: "report", Kind: "report.mail", Level: incident.LevelHigh, Title: "a hole", Fingerprint: fmt.Sprint(reference, "/", len(to)), Correlation: "report:" + reference, At: at,
-		Report: &incident.Report{Traits: traits}}
+		Report: &incident.VulnReport{DuplicateKeys: traits}}
 	if to != "" {
 		a.Report.Reply = &incident.Reply{Reference: reference, To: to}
 	}
@@ -70,7 +70,7 @@ func TestEachReportIsAcknowledgedOnce(t *testing.T) {
 
 func TestAnOldReportIsNotAcknowledged(t *testing.T) {
 	w := routed(t, nil)
-	w.now = at.Add(replyFresh + time.Minute)
+	w.now = at.Add(maxReportAge + time.Minute)
 	w.report(t, reported(1, vulnerability(1, "ann@example.org")))
 	if len(w.owed()) != 0 || w.outcomes(1)[0] != outcomeOpened {
 		t.Errorf("owed %+v, %v", w.owed(), w.outcomes(1))
@@ -84,39 +84,39 @@ func TestAcknowledgementsAreBounded(t *testing.T) {
 	for n := range 5 {
 		w.report(t, reported(int64(n+1), vulnerability(n, fmt.Sprintf("Victim+%d@example.org", n))))
 	}
-	if n := len(w.owed()); n != repliesToOne {
+	if n := len(w.owed()); n != maxAcksPerAddress {
 		t.Errorf("%d to one person", n)
 	}
 	if said := w.remarks(5); len(said) != 1 || !strings.Contains(said[0], "no acknowledgement") {
 		t.Errorf("said %q", said)
 	}
-	w.now = at.Add(repliesToOneIn)
+	w.now = at.Add(acksPerAddressWindow)
 	w.report(t, reported(100, vulnerability(100, "victim@example.org")))
-	if n := len(w.owed()); n != repliesToOne+1 {
+	if n := len(w.owed()); n != maxAcksPerAddress+1 {
 		t.Errorf("a day later: %d", n)
 	}
-	var batch []incident.Reported
-	for n := range 2 * repliesInAll {
+	var batch []incident.DecodedDelivery
+	for n := range 2 * maxAcks {
 		batch = append(batch, reported(int64(1000+n), vulnerability(1000+n, fmt.Sprintf("v%d@example.org", n))))
 	}
 	w.report(t, batch...)
-	if n := len(w.owed()); n != repliesToOne+repliesInAll {
+	if n := len(w.owed()); n != maxAcksPerAddress+maxAcks {
 		t.Errorf("%d in all", n)
 	}
-	w.now = w.now.Add(repliesInAllIn)
+	w.now = w.now.Add(acksWindow)
 	w.report(t, reported(5000, vulnerability(5000, "new@example.org")))
-	if n := len(w.owed()); n != repliesToOne+repliesInAll+1 {
+	if n := len(w.owed()); n != maxAcksPerAddress+maxAcks+1 {
 		t.Errorf("an hour later: %d", n)
 	}
 }
 
 func TestAReportIsSaidToBeLikeAnEarlierOne(t *testing.T) {
 	w := routed(t, nil)
-	cve, title := incident.Trait{What: "both name CVE-2026-1", Value: "c"}, incident.Trait{What: "the same title", Value: "t"}
+	cve, title := incident.DuplicateKey{Kind: "both name CVE-2026-1", Value: "c"}, incident.DuplicateKey{Kind: "the same title", Value: "t"}
 	w.report(t, reported(1, vulnerability(1, "", cve)))
 	w.report(t, reported(2, vulnerability(2, "", title)))
-	w.report(t, reported(3, vulnerability(3, "", title, cve)), reported(4, vulnerability(4, "", incident.Trait{What: "the same", Value: "other"})))
-	w.report(t, reported(5, vulnerability(5, "", title, cve, incident.Trait{Value: "new"})))
+	w.report(t, reported(3, vulnerability(3, "", title, cve)), reported(4, vulnerability(4, "", incident.DuplicateKey{Kind: "the same", Value: "other"})))
+	w.report(t, reported(5, vulnerability(5, "", title, cve, incident.DuplicateKey{Value: "new"})))
 	again := vulnerability(5, "", title, cve)
 	again.Fingerprint = "the next mail of the thread"
 	w.report(t, reported(6, again))
@@ -195,7 +195,7 @@ func TestAnAcknowledgementThatIsRepeatedIsTheSameMail(t *testing.T) {
 func TestWhatIsToldHasOneKey(t *testing.T) {
 	w := newWorld(t, nil)
 	for range 2 {
-		if err := w.Tell(context.Background(), "security.txt/2027-06-01/30", map[string]string{"about": "security_txt"}); err != nil {
+		if err := w.Notify(context.Background(), "security.txt/2027-06-01/30", map[string]string{"about": "security_txt"}); err != nil {
 			t.Fatal(err)
 		}
 	}

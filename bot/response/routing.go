@@ -35,11 +35,11 @@ type Rule struct {
 	// one of its copies: within it, what was dismissed as a false alarm wakes nobody
 	// again, and what was real and comes back opens an incident that names the one
 	// before. Only beside Open. Zero: every end is final.
-	Window time.Duration `yaml:"window" json:"window,omitempty"`
+	RecurrenceWindow time.Duration `yaml:"window" json:"window,omitempty"`
 }
 
-// does says in words what the rule does.
-func (r Rule) does() string {
+// describe says in words what the rule does.
+func (r Rule) describe() string {
 	switch {
 	case r.Drop != "":
 		return "drop: " + r.Drop
@@ -56,8 +56,8 @@ func (r Rule) does() string {
 // maxWindow bounds Rule.Window: an incident of last quarter explains nothing.
 const maxWindow = 30 * 24 * time.Hour
 
-// subject is an alert as a rule sees it.
-type subject struct {
+// alertEnv is an alert as a rule sees it.
+type alertEnv struct {
 	Source      string            `expr:"source"`
 	Kind        string            `expr:"kind"`
 	Level       string            `expr:"level"`
@@ -76,8 +76,8 @@ type subject struct {
 	Tags        map[string]string `expr:"tags"`
 }
 
-func subjectOf(a incident.Alert) subject {
-	return subject{Source: a.Source, Kind: a.Kind, Level: string(a.Level), Title: a.Title, Detail: a.Detail, Project: a.Project,
+func newAlertEnv(a incident.Alert) alertEnv {
+	return alertEnv{Source: a.Source, Kind: a.Kind, Level: string(a.Level), Title: a.Title, Detail: a.Detail, Project: a.Project,
 		Release: a.Release, Environment: a.Environment, Account: a.Account, Region: a.Region, Principal: a.Principal,
 		Address: a.Address, Rule: a.Rule, URL: a.URL, Sample: a.Sample, Tags: a.Tags}
 }
@@ -109,11 +109,11 @@ func NewRouting(rules []Rule, playbooks []string) (*Routing, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	return r, r.seal()
+	return r, r.encode()
 }
 
-// seal makes what the routing is kept and known by.
-func (r *Routing) seal() (err error) {
+// encode makes what the routing is kept and known by.
+func (r *Routing) encode() (err error) {
 	if r.source, err = json.Marshal(r.rules); err != nil {
 		return fmt.Errorf("encode routing: %w", err)
 	}
@@ -122,18 +122,18 @@ func (r *Routing) seal() (err error) {
 	return nil
 }
 
-// restored is a routing of the past as it was kept. It was checked when it was
+// restoreRouting is a routing of the past as it was kept. It was checked when it was
 // in force; a condition that cannot be compiled any more fits nothing.
-func restored(source []byte) (*Routing, error) {
+func restoreRouting(source []byte) (*Routing, error) {
 	r := &Routing{}
 	if err := json.Unmarshal(source, &r.rules); err != nil {
 		return nil, fmt.Errorf("decode a kept routing: %w", err)
 	}
 	for _, rule := range r.rules {
-		program, _ := condition(rule.When)
+		program, _ := compileCondition(rule.When)
 		r.programs = append(r.programs, program)
 	}
-	return r, r.seal()
+	return r, r.encode()
 }
 
 // Digest is what the rules are known by.
@@ -158,9 +158,9 @@ func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
 		return nil, errors.New("playbook needs open or attach beside it: without an incident nothing can run")
 	case r.Playbook != "" && !slices.Contains(playbooks, r.Playbook):
 		return nil, fmt.Errorf("there is no playbook %q; there are %s", r.Playbook, strings.Join(playbooks, ", "))
-	case r.Window != 0 && r.Open == "":
+	case r.RecurrenceWindow != 0 && r.Open == "":
 		return nil, errors.New("window needs open beside it: nothing else opens an incident")
-	case r.Window < 0 || r.Window > maxWindow:
+	case r.RecurrenceWindow < 0 || r.RecurrenceWindow > maxWindow:
 		return nil, errors.New("window is between 0 and 720h")
 	case strings.TrimSpace(r.When) == "":
 		return nil, errors.New(`when is missing; write 'true' for every alert`)
@@ -172,29 +172,29 @@ func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
 		}
 		r.Open = severity
 	}
-	program, err := condition(r.When)
+	program, err := compileCondition(r.When)
 	if err != nil {
 		return nil, fmt.Errorf("when: %w", err)
 	}
 	return program, nil
 }
 
-// condition compiles what a rule or a maintenance window is true for.
-func condition(when string) (*vm.Program, error) {
-	return expr.Compile(when, expr.Env(subject{}), expr.AsBool(), expr.MaxNodes(maxNodes))
+// compileCondition compiles what a rule or a maintenance window is true for.
+func compileCondition(when string) (*vm.Program, error) {
+	return expr.Compile(when, expr.Env(alertEnv{}), expr.AsBool(), expr.MaxNodes(maxNodes))
 }
 
-// watching is what happens to an alert that no rule names.
-var watching = Rule{Watch: true}
+// defaultRule is what happens to an alert that no rule names.
+var defaultRule = Rule{Watch: true}
 
 // route finds the rule for an alert and its place, from 1; 0 is the one behind
 // them all. A condition that fails on this alert (it parses a number out of a
 // tag that has none, say) does not fit it.
 func (r *Routing) route(a incident.Alert, log *slog.Logger) (int, Rule) {
 	if r == nil {
-		return 0, watching
+		return 0, defaultRule
 	}
-	env := subjectOf(a)
+	env := newAlertEnv(a)
 	for n, program := range r.programs {
 		if program == nil {
 			continue
@@ -208,5 +208,5 @@ func (r *Routing) route(a incident.Alert, log *slog.Logger) (int, Rule) {
 			return n + 1, r.rules[n]
 		}
 	}
-	return 0, watching
+	return 0, defaultRule
 }

@@ -12,8 +12,8 @@ import (
 	"tocsin/playbooks"
 )
 
-// tries bounds how often a transaction that lost a race is read and judged again.
-const tries = 10
+// maxAttempts bounds how often a transaction that lost a race is read and judged again.
+const maxAttempts = 10
 
 // session is one transaction at work: the incidents it has read, what was
 // decided about them, and the follow-up work that calls for. Nothing is written
@@ -41,7 +41,7 @@ type draft struct {
 // faster, everything is read and judged again.
 func (d *Desk) write(ctx context.Context, f func(*session) error) error {
 	var err error
-	for range tries {
+	for range maxAttempts {
 		err = d.Store.Tx(ctx, func(tx Tx) error {
 			dir, err := tx.Directory()
 			if err != nil {
@@ -69,10 +69,10 @@ func (s *session) draft(id incident.ID) (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.keep(inc), nil
+	return s.addDraft(inc), nil
 }
 
-func (s *session) keep(inc incident.Incident) *draft {
+func (s *session) addDraft(inc incident.Incident) *draft {
 	dr := &draft{inc: inc, wasLive: inc.Status.Live()}
 	s.drafts[inc.ID] = dr
 	s.order = append(s.order, inc.ID)
@@ -92,23 +92,23 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 		return incident.Result{}, err
 	}
 	if cmd.Key != "" {
-		fresh, err := s.tx.Once(cmd.For, cmd.Key)
+		fresh, err := s.tx.RecordCommandKey(cmd.For, cmd.Key)
 		if err != nil {
 			return incident.Result{}, fmt.Errorf("remember the command's key: %w", err)
 		}
 		if !fresh {
-			return s.known(cmd, dr), nil
+			return s.repeatedResult(cmd, dr), nil
 		}
 	}
 	return s.judge(cmd)
 }
 
-// known answers a command that was said before. A key is no pass: who may not
+// repeatedResult answers a command that was said before. A key is no pass: who may not
 // read the incident hears no more of it than anybody.
-func (s *session) known(cmd incident.Command, dr *draft) incident.Result {
+func (s *session) repeatedResult(cmd incident.Command, dr *draft) incident.Result {
 	inc := dr.inc
 	if env := s.env(cmd); !env.System && !inc.MayRead(s.dir, env.Actor, s.now) {
-		inc = bare(inc)
+		inc = publicView(inc)
 	}
 	return incident.Result{Incident: inc, Unchanged: true}
 }
@@ -132,8 +132,8 @@ func (s *session) judge(cmd incident.Command) (incident.Result, error) {
 	return s.record(dr, events), nil
 }
 
-// bot judges what the bot itself has to say about an incident.
-func (s *session) bot(id incident.ID, cmd incident.Command) error {
+// doAsBot judges what the bot itself has to say about an incident.
+func (s *session) doAsBot(id incident.ID, cmd incident.Command) error {
 	cmd.For, cmd.By, cmd.Via = id, incident.System, incident.ViaSystem
 	_, err := s.judge(cmd)
 	return err
@@ -142,7 +142,7 @@ func (s *session) bot(id incident.ID, cmd incident.Command) error {
 // env resolves who is speaking.
 func (s *session) env(cmd incident.Command) incident.Env {
 	env := incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy,
-		System: cmd.By.Door == incident.DoorSystem || cmd.By.Door == incident.DoorSource}
+		System: cmd.By.Provider == incident.ProviderSystem || cmd.By.Provider == incident.ProviderSource}
 	if person, ok := s.dir.Resolve(cmd.By); ok && !env.System {
 		env.Actor = person.ID
 	}
@@ -165,11 +165,11 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 		}
 	}
 	for _, e := range result.Events {
-		c := calling{inc: dr.inc, event: e, dir: s.dir, policy: s.d.Policy, now: s.now}
+		c := effectBuilder{inc: dr.inc, event: e, dir: s.dir, policy: s.d.Policy, now: s.now}
 		if id, err := incident.ParseID(e.Field("source")); err == nil && s.drafts[id] != nil && (e.Kind == incident.EventMergedFrom || e.Kind == incident.EventSplitFrom) {
 			c.from = s.drafts[id].inc
 		}
-		dr.effects = append(dr.effects, c.followUps()...)
+		dr.effects = append(dr.effects, c.effects()...)
 	}
 	result.Incident = dr.inc
 	return result
@@ -182,12 +182,12 @@ func openKey(key string) string { return "command:" + key }
 // open opens an incident for a person.
 func (s *session) open(cmd incident.Command) (incident.Result, error) {
 	if cmd.Key != "" {
-		fresh, err := s.tx.Once(0, cmd.Key)
+		fresh, err := s.tx.RecordCommandKey(0, cmd.Key)
 		if err != nil {
 			return incident.Result{}, fmt.Errorf("remember the command's key: %w", err)
 		}
 		if !fresh {
-			return s.opened(cmd)
+			return s.repeatedOpen(cmd)
 		}
 	}
 	id, err := s.tx.NewID()
@@ -202,12 +202,12 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 	if cmd.Key != "" {
 		keys = append(keys, openKey(cmd.Key))
 	}
-	return s.begin(id, cmd, keys...)
+	return s.create(id, cmd, keys...)
 }
 
-// opened answers a repeated command with the incident it opened.
-func (s *session) opened(cmd incident.Command) (incident.Result, error) {
-	id, err := s.tx.Correlated(openKey(cmd.Key))
+// repeatedOpen answers a repeated command with the incident it opened.
+func (s *session) repeatedOpen(cmd incident.Command) (incident.Result, error) {
+	id, err := s.tx.IncidentByCorrelation(openKey(cmd.Key))
 	if err != nil {
 		return incident.Result{}, err
 	}
@@ -218,17 +218,17 @@ func (s *session) opened(cmd incident.Command) (incident.Result, error) {
 	if err != nil {
 		return incident.Result{}, err
 	}
-	return s.known(cmd, dr), nil
+	return s.repeatedResult(cmd, dr), nil
 }
 
-// begin records a new incident under its correlation keys.
-func (s *session) begin(id incident.ID, cmd incident.Command, keys ...string) (incident.Result, error) {
+// create records a new incident under its correlation keys.
+func (s *session) create(id incident.ID, cmd incident.Command, keys ...string) (incident.Result, error) {
 	inc := incident.Incident{ID: id, Head: incident.Genesis(id)}
 	events, err := incident.Decide(cmd, inc, s.env(cmd))
 	if err != nil {
 		return incident.Result{}, err
 	}
-	result := s.record(s.keep(inc), events)
+	result := s.record(s.addDraft(inc), events)
 	for _, key := range keys {
 		if err := s.tx.Correlate(key, id); err != nil {
 			return incident.Result{}, fmt.Errorf("correlate %s: %w", id, err)
@@ -280,11 +280,11 @@ func (s *session) advance(dr *draft) error {
 	for {
 		before := len(dr.events)
 		for _, due := range playbooks.Next(dr.inc, s.now) {
-			verb := incident.VerbStartSteps
+			verb := incident.VerbStartStep
 			if due.Late {
 				verb = incident.VerbStepLate
 			}
-			err := s.bot(dr.inc.ID, incident.Command{Verb: verb, Step: due.Run + "/" + due.Step})
+			err := s.doAsBot(dr.inc.ID, incident.Command{Verb: verb, Step: due.Run + "/" + due.Step})
 			if err != nil && incident.CodeOf(err) == "" {
 				return fmt.Errorf("start step %s: %w", due.Step, err)
 			}
@@ -300,7 +300,7 @@ func (s *session) save(dr *draft) error {
 	if err := s.tx.Save(dr.inc, dr.events); err != nil {
 		return fmt.Errorf("save %s: %w", id, err)
 	}
-	if err := s.tx.Enqueue(latest(dr.effects)...); err != nil {
+	if err := s.tx.Enqueue(dropRepeatedKeys(dr.effects)...); err != nil {
 		return fmt.Errorf("enqueue the effects of %s: %w", id, err)
 	}
 	if len(dr.erase) > 0 {
@@ -313,12 +313,12 @@ func (s *session) save(dr *draft) error {
 		}
 		dr.inc = inc
 	}
-	return s.rebind(dr)
+	return s.syncCorrelations(dr)
 }
 
-// latest drops repeated keys, which a transaction with many commands has for
+// dropRepeatedKeys drops repeated keys, which a transaction with many commands has for
 // what is kept current.
-func latest(effects []incident.Effect) []incident.Effect {
+func dropRepeatedKeys(effects []incident.Effect) []incident.Effect {
 	seen := map[string]bool{}
 	out := effects[:0:0]
 	for _, e := range effects {

@@ -9,19 +9,19 @@ import (
 	"tocsin/bot/incident"
 )
 
-// remembered is for how long an event is known again. None of its doors holds
+// dedupTTL is for how long an event is known again. None of its doors holds
 // one back for longer: a queue, with its dead letters, keeps a message 14 days.
-const remembered = 15 * 24 * time.Hour
+const dedupTTL = 15 * 24 * time.Hour
 
-// once takes out of a batch what came before by another delivery: the same
+// dedupeEvents takes out of a batch what came before by another delivery: the same
 // record by two doors is counted once, whatever each door calls its deliveries.
 // That it is known is written in the transaction that counts it. What is
 // evaluated anew was counted the first time and stays.
-func (r *reporting) once(batch []incident.Reported) ([]incident.Reported, error) {
+func (r *ingestion) dedupeEvents(batch []incident.DecodedDelivery) ([]incident.DecodedDelivery, error) {
 	events := map[string]int64{}
 	for _, row := range batch {
 		for _, signal := range row.Signals {
-			if _, known := events[signal.Event]; !known && signal.Event != "" && !row.Again {
+			if _, known := events[signal.Event]; !known && signal.Event != "" && !row.Reprocessed {
 				events[signal.Event] = row.Row
 			}
 		}
@@ -29,13 +29,13 @@ func (r *reporting) once(batch []incident.Reported) ([]incident.Reported, error)
 	if len(events) == 0 {
 		return batch, nil
 	}
-	first, err := r.tx.Sighted(events, r.now.Add(remembered))
+	first, err := r.tx.DedupeEvents(events, r.now.Add(dedupTTL))
 	if err != nil {
 		return nil, fmt.Errorf("look whether events came before: %w", err)
 	}
 	out, taken := slices.Clone(batch), map[string]bool{}
 	for n, row := range out {
-		if row.Again {
+		if row.Reprocessed {
 			continue
 		}
 		var fresh []incident.Signal
@@ -58,20 +58,20 @@ func (r *reporting) once(batch []incident.Reported) ([]incident.Reported, error)
 	return out, nil
 }
 
-// repeat settles deliveries of which everything came before, with what became of
+// markDuplicates settles deliveries of which everything came before, with what became of
 // it then.
-func (r *reporting) repeat() error {
-	elsewhere := slices.DeleteFunc(slices.Sorted(maps.Values(r.repeats)), func(row int64) bool { _, here := r.settled[row]; return here })
-	became, err := r.tx.Outcomes(slices.Compact(elsewhere))
+func (r *ingestion) markDuplicates() error {
+	elsewhere := slices.DeleteFunc(slices.Sorted(maps.Values(r.repeats)), func(row int64) bool { _, here := r.outcomes[row]; return here })
+	became, err := r.tx.DeliveryOutcomes(slices.Compact(elsewhere))
 	if err != nil {
 		return fmt.Errorf("find what became of the first delivery: %w", err)
 	}
 	for row, before := range r.repeats {
-		first, here := r.settled[before]
+		first, here := r.outcomes[before]
 		if !here {
 			first = became[before]
 		}
-		r.become(Settled{Row: row, Outcome: outcomeCounted, Incident: first.Incident, Alert: first.Alert, Rule: first.Rule, Routing: first.Routing,
+		r.setOutcome(DeliveryOutcome{Row: row, Outcome: outcomeCounted, Incident: first.Incident, Alert: first.Alert, Rule: first.Rule, Routing: first.Routing,
 			Reason: fmt.Sprintf("the same event came before, with delivery D%d; it counts once", before)})
 	}
 	return nil

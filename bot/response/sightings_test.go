@@ -15,8 +15,8 @@ import (
 
 // telling is a delivery that tells of events, each of which is observed in the
 // window "w" and is an alert of the kind that all share.
-func telling(row int64, source string, events ...string) incident.Reported {
-	out := incident.Reported{Row: row, Source: source}
+func telling(row int64, source string, events ...string) incident.DecodedDelivery {
+	out := incident.DecodedDelivery{Row: row, Source: source}
 	for _, e := range events {
 		a := alert("StopLogging", "f", "AKIA")
 		a.EventID = e
@@ -46,7 +46,7 @@ func TestAnEventCountsOnceByWhicheverDoor(t *testing.T) {
 			t.Errorf("row %d: %+v", row, got)
 		}
 	}
-	answer, err := w.Errand(t.Context(), slack("p1"), incident.Errand{Query: incident.QueryExplain, Delivery: 4})
+	answer, err := w.Alerts(t.Context(), slack("p1"), incident.AlertRequest{Query: incident.QueryExplain, Delivery: 4})
 	if err != nil || !strings.Contains(answer.Explanation.Outcome, "the same event came before, with delivery D3") || answer.Explanation.Alert.ID != 1 {
 		t.Errorf("%+v, %v", answer.Explanation, err)
 	}
@@ -62,7 +62,7 @@ func TestEventsCountOnceProperty(t *testing.T) {
 		})
 		events := rapid.IntRange(1, 12).Draw(t, "events")
 		told := map[string]bool{}
-		var all []incident.Reported
+		var all []incident.DecodedDelivery
 		deliveries := rapid.IntRange(1, 30).Draw(t, "deliveries")
 		for row := range int64(deliveries) {
 			var list []string
@@ -78,7 +78,7 @@ func TestEventsCountOnceProperty(t *testing.T) {
 			if rapid.IntRange(0, 3).Draw(t, "kill") == 0 {
 				w.store.crash = 1
 			}
-			if err := w.Report(context.Background(), batch); err != nil && !errors.Is(err, errCrash) {
+			if err := w.Ingest(context.Background(), batch); err != nil && !errors.Is(err, errCrash) {
 				t.Fatal(err)
 			}
 			w.store.crash = 0
@@ -86,7 +86,7 @@ func TestEventsCountOnceProperty(t *testing.T) {
 				break
 			}
 		}
-		if err := w.Report(context.Background(), all); err != nil {
+		if err := w.Ingest(context.Background(), all); err != nil {
 			t.Fatal(err)
 		}
 		counted := int64(0)

@@ -7,24 +7,24 @@ import (
 	"github.com/expr-lang/expr/parser"
 )
 
-// NoSources returns the names that a condition compares an alert's source with
+// UnknownSources returns the names that a condition compares an alert's source with
 // and that are none of these: such a comparison can never be what was meant. A
 // condition that cannot be read has none.
-func NoSources(when string, sources []string) []string {
+func UnknownSources(when string, sources []string) []string {
 	tree, err := parser.Parse(when)
 	if err != nil {
 		return nil
 	}
-	var seen compares
+	var seen sourceCollector
 	ast.Walk(&tree.Node, &seen)
 	return slices.DeleteFunc(seen.names, func(name string) bool { return slices.Contains(sources, name) })
 }
 
-// compares collects the texts that a condition compares the source with.
-type compares struct{ names []string }
+// sourceCollector collects the texts that a condition compares the source with.
+type sourceCollector struct{ names []string }
 
 // Visit implements ast.Visitor.
-func (c *compares) Visit(node *ast.Node) {
+func (c *sourceCollector) Visit(node *ast.Node) {
 	n, ok := (*node).(*ast.BinaryNode)
 	if !ok || n.Operator != "==" && n.Operator != "!=" && n.Operator != "in" {
 		return

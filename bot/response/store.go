@@ -39,17 +39,17 @@ type Reader interface {
 	Directory() (incident.Directory, error)
 	// Correlated returns the live incident with the first of these correlation
 	// keys that one has, or 0.
-	Correlated(keys ...string) (incident.ID, error)
+	IncidentByCorrelation(keys ...string) (incident.ID, error)
 	// Holders returns, of these correlation keys, those that a live incident has.
-	Holders(keys []string) (map[string]incident.ID, error)
+	IncidentsByCorrelation(keys []string) (map[string]incident.ID, error)
 	// Ended returns the incident that was the last to have that correlation key
 	// and ended, not before since, and whether it knows the alert; 0 if there is none.
 	// Of an alert that tells of a lasting state it is the last one that knows it,
 	// however long ago that ended, where one does.
-	Ended(key string, a incident.Alert, since time.Time) (id incident.ID, known bool, err error)
+	EndedIncident(key string, a incident.Alert, since time.Time) (id incident.ID, known bool, err error)
 	// Linked returns the incident whose Links have that value under that name
 	// (a Slack channel's id under LinkChannel), or 0.
-	Linked(name, value string) (incident.ID, error)
+	IncidentByLink(name, value string) (incident.ID, error)
 	// Alerts lists the alerts of an incident with their counters; of a shelf
 	// (Watched, Dropped, Maintained) the newest.
 	Alerts(id incident.ID, limit int) ([]AlertRow, error)
@@ -58,24 +58,24 @@ type Reader interface {
 	// Alert returns one alert; one that does not exist is CodeUnknown.
 	Alert(id int64) (AlertRow, error)
 	// Copies counts how often an incident had an alert.
-	Copies(id incident.ID, a incident.Alert) (int64, error)
+	CountOccurrences(id incident.ID, a incident.Alert) (int64, error)
 	// Shelved counts the alerts of a shelf that came since, and their copies.
-	Shelved(shelf incident.ID, since time.Time) (kinds, copies int64, err error)
+	CountSuppressed(shelf incident.ID, since time.Time) (kinds, copies int64, err error)
 	// Delivery returns what is kept of one delivery; and the alert, incident and
 	// decision that it came to.
-	Delivery(row int64) (incident.Received, Settled, error)
+	Delivery(row int64) (incident.StoredDelivery, DeliveryOutcome, error)
 	// FirstDelivery returns the first delivery of an alert that is still kept, or 0.
 	FirstDelivery(alert int64) (row int64, err error)
 	// Unread lists deliveries of a source that could not be read, the newest
 	// first: number, time and reason.
-	Unread(source string, limit int) ([]incident.Received, error)
+	UndecodableDeliveries(source string, limit int) ([]incident.StoredDelivery, error)
 	// Configuration returns rules that were in force together.
 	Configuration(id int64) (Configuration, error)
 	// Maintenance lists the windows that end after a time, by their end.
-	Maintenance(after time.Time) ([]incident.Maintenance, error)
+	Maintenance(after time.Time) ([]incident.MaintenanceWindow, error)
 	// Openings counts, up to limit, how often since then an alert opened an
 	// incident or would have.
-	Openings(since time.Time, limit int) (int, error)
+	CountOpenings(since time.Time, limit int) (int, error)
 	// Document returns a written postmortem, unredacted.
 	Document(id incident.ID, revision int) (incident.Document, error)
 }
@@ -94,41 +94,41 @@ type Tx interface {
 	Save(inc incident.Incident, events []incident.Event) error
 	// Once remembers a command's key within an incident (0: of those that open
 	// one); false means that it was known already and nothing may be done again.
-	Once(id incident.ID, key string) (bool, error)
+	RecordCommandKey(id incident.ID, key string) (bool, error)
 	// Correlate binds a correlation key to a live incident (ErrCorrelated);
 	// Release frees every key of an incident that is no longer live, and Move
 	// hands them to another.
 	Correlate(key string, id incident.ID) error
-	Release(id incident.ID) error
-	Move(from, to incident.ID) error
+	ReleaseCorrelations(id incident.ID) error
+	MoveCorrelations(from, to incident.ID) error
 
 	// Hold locks an incident as Incident does, without reading it.
-	Hold(id incident.ID) error
+	LockIncident(id incident.ID) error
 	// Tally counts n copies of an alert within an incident or on a shelf, with the
 	// decision that put them there, and returns the row and how many there were
 	// before; 0 means that it is new. Only then row.Alert is filled in: most of
 	// what comes are copies, and of those the number is wanted.
-	Tally(id incident.ID, a incident.Alert, n int64, now time.Time, d Decision) (row AlertRow, before int64, err error)
+	CountAlert(id incident.ID, a incident.Alert, n int64, now time.Time, d RoutingDecision) (row AlertRow, before int64, err error)
 	// Recall brings an alert from whatever shelf it is on to an incident or another
 	// shelf, counting nothing. known says that it was there already, row.ID 0 that
 	// it is nowhere.
-	Recall(id incident.ID, a incident.Alert, d Decision) (row AlertRow, known bool, err error)
+	MoveAlert(id incident.ID, a incident.Alert, d RoutingDecision) (row AlertRow, known bool, err error)
 	// Rehome moves merged alerts to another incident; or the watched ones of its
 	// correlation keys, and those that are copies of its own.
-	Rehome(from, to incident.ID) error
+	MoveAlerts(from, to incident.ID) error
 	// Split moves alerts from one incident to another, and the correlation keys
 	// that no other alert of the first one has.
 	Split(alerts []int64, from, to incident.ID) error
 	// Claim locks the inbox rows that nobody handled yet and returns their ids;
 	// Settle marks them handled.
 	Claim(rows []int64) ([]int64, error)
-	Settle(rows []Settled) error
+	MarkHandled(rows []DeliveryOutcome) error
 
 	// Sighted returns which delivery brought each event first: the one given with
 	// it, unless another did and it is remembered until then.
-	Sighted(events map[string]int64, until time.Time) (map[string]int64, error)
+	DedupeEvents(events map[string]int64, until time.Time) (map[string]int64, error)
 	// Outcomes returns what became of deliveries, without the reasons.
-	Outcomes(rows []int64) (map[int64]Settled, error)
+	DeliveryOutcomes(rows []int64) (map[int64]DeliveryOutcome, error)
 
 	// Windows returns the windows of correlations by their keys, locked: nil for
 	// one that is new. PutWindow keeps one until it expires.
@@ -140,12 +140,12 @@ type Tx interface {
 	PutConfiguration(c Configuration) (int64, error)
 	// PutMaintenance keeps a new window and returns its id; EndMaintenance ends one
 	// (CodeUnknown, CodeConflict where it has ended); Kept counts alerts for one.
-	PutMaintenance(m incident.Maintenance) (int64, error)
+	PutMaintenance(m incident.MaintenanceWindow) (int64, error)
 	EndMaintenance(id int64, by incident.PersonID, at time.Time) error
-	Kept(window, n int64) error
+	AddSuppressed(window, n int64) error
 	// Opening remembers that an alert opens an incident, or would, and forgets
 	// those before since.
-	Opening(at, since time.Time) error
+	AddOpening(at, since time.Time) error
 	// Storm returns the storm that an incident gathers, locked; PutStorm keeps it.
 	Storm(id incident.ID) (Storm, error)
 	PutStorm(id incident.ID, s Storm) error
@@ -161,12 +161,12 @@ type Tx interface {
 	// that it has been finished or given up, and nothing may be done again.
 	Effect(job Job) (e incident.Effect, done bool, err error)
 	// Finish completes the job and writes the ledger row: what came back, when.
-	Finish(job Job, result string) error
+	CompleteEffect(job Job, result string) error
 	// GiveUp completes the job and writes why it will never be done.
-	GiveUp(job Job, reason string) error
+	DiscardEffect(job Job, reason string) error
 	// Postpone completes this job and makes the effect due again at that time
 	// (a timer that was set too early).
-	Postpone(job Job, until time.Time) error
+	SnoozeEffect(job Job, until time.Time) error
 
 	PutDirectory(d incident.Directory) error
 	PutDocument(id incident.ID, d incident.Document) error
@@ -178,9 +178,9 @@ type Tx interface {
 
 // The shelves: what stands in place of an incident for alerts that have none.
 const (
-	Watched    incident.ID = 0
-	Dropped    incident.ID = -1
-	Maintained incident.ID = -2
+	WatchedAlerts     incident.ID = 0
+	DroppedAlerts     incident.ID = -1
+	MaintenanceAlerts incident.ID = -2
 )
 
 // Configuration is the rules that are in force together. Where either changes,
@@ -196,37 +196,37 @@ type Ruleset struct {
 	Source []byte
 }
 
-// Decision is how an alert was routed.
-type Decision struct {
-	Rule        int         // place of the rule, from 1; 0: none fits
-	Routing     int64       // the configuration's id
-	Maintenance int64       // id of the window that kept it from opening an incident
-	Late        incident.ID // it is a copy of what this incident ended with
-	Storm       bool        // it was gathered into the incident of a storm
+// RoutingDecision is how an alert was routed.
+type RoutingDecision struct {
+	Rule         int         // place of the rule, from 1; 0: none fits
+	Routing      int64       // the configuration's id
+	Maintenance  int64       // id of the window that kept it from opening an incident
+	RecurrenceOf incident.ID // it is a copy of what this incident ended with
+	Storm        bool        // it was gathered into the incident of a storm
 }
 
 // Storm is a storm of alerts as the incident that gathers it knows it.
 type Storm struct {
-	At       time.Time // of its beginning; zero: there was none
-	Ended    bool
-	Round    int   // rises when it begins again
-	Gathered int64 // correlations
+	At      time.Time // of its beginning; zero: there was none
+	Ended   bool
+	Round   int   // rises when it begins again
+	Grouped int64 // correlations
 }
 
 // AlertRow is an alert as it is stored, with its counter.
 type AlertRow struct {
-	ID       int64          `json:"id"`
-	Incident incident.ID    `json:"incident,omitempty"`
-	Alert    incident.Alert `json:"alert"` // the first copy
-	Hash     string         `json:"hash"`  // keyed hash of the fingerprint
-	Count    int64          `json:"count"`
-	FirstAt  time.Time      `json:"first_at"`
-	LastAt   time.Time      `json:"last_at"`
-	Decision Decision       `json:"decision"` // the last one
+	ID       int64           `json:"id"`
+	Incident incident.ID     `json:"incident,omitempty"`
+	Alert    incident.Alert  `json:"alert"` // the first copy
+	Hash     string          `json:"hash"`  // keyed hash of the fingerprint
+	Count    int64           `json:"count"`
+	FirstAt  time.Time       `json:"first_at"`
+	LastAt   time.Time       `json:"last_at"`
+	Decision RoutingDecision `json:"decision"` // the last one
 }
 
-// Settled is what became of one inbox row.
-type Settled struct {
+// DeliveryOutcome is what became of one inbox row.
+type DeliveryOutcome struct {
 	Row      int64
 	Outcome  string      // "opened", "attached", "gathered", "counted", "late", "maintenance", "watched", "dropped", "command", "undecodable", "ignored"
 	Incident incident.ID // 0 where there is none
@@ -247,7 +247,7 @@ type Job struct {
 type Access struct {
 	At       time.Time
 	Person   incident.PersonID
-	Handle   incident.Handle
+	Handle   incident.Identity
 	Action   string // "show", "list", "document", "alerts", "explain", "maintenance", "export"
 	Incident incident.ID
 	Reason   string // stored encrypted

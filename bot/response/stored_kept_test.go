@@ -43,7 +43,7 @@ func newShelf(t *testing.T, url string, storm response.StormLimit, rules ...resp
 		t.Fatal(err)
 	}
 	h.Desk, err = response.New(response.Options{Store: h.store, Routing: routing, Storm: storm, Redact: redact.New(redact.Options{}), Now: clock,
-		Write: func(incident.Incident, []incident.Event, incident.Directory, int, time.Time) (incident.Document, error) {
+		RenderPostmortem: func(incident.Incident, []incident.Event, incident.Directory, int, time.Time) (incident.Document, error) {
 			return incident.Document{}, nil
 		}})
 	if err != nil {
@@ -56,7 +56,7 @@ func newShelf(t *testing.T, url string, storm response.StormLimit, rules ...resp
 }
 
 // come brings alerts, each in a delivery of its own, in one batch, and says what became of them.
-func (h *shelf) come(alerts ...incident.Alert) []response.Settled {
+func (h *shelf) come(alerts ...incident.Alert) []response.DeliveryOutcome {
 	h.t.Helper()
 	var ds []intake.Delivery
 	for n := range alerts {
@@ -65,14 +65,14 @@ func (h *shelf) come(alerts ...incident.Alert) []response.Settled {
 	if err := h.store.Accept(h.t.Context(), ds); err != nil {
 		h.t.Fatal(err)
 	}
-	batch := make([]incident.Reported, len(alerts))
+	batch := make([]incident.DecodedDelivery, len(alerts))
 	for n, a := range alerts {
-		batch[n] = incident.Reported{Row: h.last + int64(n) + 1, Source: "sentry", Signals: []incident.Signal{{Alert: &a}}}
+		batch[n] = incident.DecodedDelivery{Row: h.last + int64(n) + 1, Source: "sentry", Signals: []incident.Signal{{Alert: &a}}}
 	}
-	if err := h.Report(h.t.Context(), batch); err != nil {
+	if err := h.Ingest(h.t.Context(), batch); err != nil {
 		h.t.Fatal(err)
 	}
-	out := make([]response.Settled, len(alerts))
+	out := make([]response.DeliveryOutcome, len(alerts))
 	err := h.store.View(h.t.Context(), func(r response.Reader) (err error) {
 		for n := range out {
 			if _, out[n], err = r.Delivery(h.last + int64(n) + 1); err != nil {
@@ -90,7 +90,7 @@ func (h *shelf) come(alerts ...incident.Alert) []response.Settled {
 
 func (h *shelf) say(cmd incident.Command) incident.Incident {
 	h.t.Helper()
-	cmd.By, cmd.Via, cmd.Auth = incident.Handle{Door: incident.DoorLocal, ID: "p1"}, incident.ViaCLI, "unix socket"
+	cmd.By, cmd.Via, cmd.Auth = incident.Identity{Provider: incident.ProviderLocal, ID: "p1"}, incident.ViaCLI, "unix socket"
 	result, err := h.Do(h.t.Context(), cmd)
 	if err != nil {
 		h.t.Fatalf("%s: %v", cmd.Verb, err)
@@ -98,9 +98,9 @@ func (h *shelf) say(cmd incident.Command) incident.Incident {
 	return result.Incident
 }
 
-func (h *shelf) ask(e incident.Errand) incident.Answer {
+func (h *shelf) ask(e incident.AlertRequest) incident.AlertResult {
 	h.t.Helper()
-	a, err := h.Errand(context.Background(), incident.Handle{Door: incident.DoorLocal, ID: "p1"}, e)
+	a, err := h.Alerts(context.Background(), incident.Identity{Provider: incident.ProviderLocal, ID: "p1"}, e)
 	if err != nil {
 		h.t.Fatalf("%+v: %v", e, err)
 	}
@@ -121,7 +121,7 @@ func some(level incident.Level, n int, correlation string) incident.Alert {
 	return incident.Alert{Source: "sentry", Kind: fmt.Sprint("kind", n), Level: level, Title: "it broke", Fingerprint: fmt.Sprint("f", n), Correlation: correlation}
 }
 
-func outcomes(settled []response.Settled) string {
+func outcomes(settled []response.DeliveryOutcome) string {
 	var out []string
 	for _, s := range settled {
 		out = append(out, fmt.Sprintf("%s/%d", s.Outcome, s.Incident))
@@ -131,17 +131,17 @@ func outcomes(settled []response.Settled) string {
 
 func TestKeptAlertsOnARealDatabase(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		h := newShelf(t, url, response.StormLimit{}, response.Rule{When: `level == "high"`, Open: incident.Sev3, Window: time.Hour},
+		h := newShelf(t, url, response.StormLimit{}, response.Rule{When: `level == "high"`, Open: incident.Sev3, RecurrenceWindow: time.Hour},
 			response.Rule{When: `level == "low"`, Drop: "noise"}, response.Rule{When: `level == "medium"`, Attach: true})
 		if got := outcomes(h.come(some("informational", 1, "a"), some("informational", 1, "a"), some("low", 2, "a"), some("medium", 3, "b"))); got != "watched/0 watched/0 dropped/0 watched/0" {
 			t.Fatal(got)
 		}
-		dropped := h.ask(incident.Errand{Query: incident.QueryAlerts, Shelf: incident.ShelfDropped})
-		if dropped.Copies != 1 || dropped.Alerts[0].Reason != "noise" {
+		dropped := h.ask(incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionDropped})
+		if dropped.Occurrences != 1 || dropped.Alerts[0].Reason != "noise" {
 			t.Errorf("%+v", dropped)
 		}
-		watched := h.ask(incident.Errand{Query: incident.QueryAlerts, Shelf: incident.ShelfWatched})
-		if watched.Kinds != 2 || watched.Copies != 3 {
+		watched := h.ask(incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionWatched})
+		if watched.Kinds != 2 || watched.Occurrences != 3 {
 			t.Errorf("%+v", watched)
 		}
 		one := watched.Alerts[slices.IndexFunc(watched.Alerts, func(l incident.AlertLine) bool { return l.Kind == "kind1" })].ID
@@ -173,15 +173,15 @@ func TestKeptAlertsOnARealDatabase(t *testing.T) {
 		}
 
 		// A window of maintenance.
-		h.ask(incident.Errand{Query: incident.QueryMaintenance, Key: "w", Add: &incident.Maintenance{When: `level == "high"`, Reason: "planned", From: h.now, To: h.now.Add(time.Hour)}})
+		h.ask(incident.AlertRequest{Query: incident.QueryMaintenance, Key: "w", Add: &incident.MaintenanceWindow{When: `level == "high"`, Reason: "planned", From: h.now, To: h.now.Add(time.Hour)}})
 		if got := outcomes(h.come(some("high", 10, "c"), some("high", 10, "c"), some("high", 11, "a"))); got != "maintenance/0 maintenance/0 attached/1" {
 			t.Error(got)
 		}
-		if w := h.ask(incident.Errand{Query: incident.QueryMaintenance, End: 1}).Windows; len(w) != 1 || w[0].Matched != 2 || w[0].EndedBy != "p1" {
+		if w := h.ask(incident.AlertRequest{Query: incident.QueryMaintenance, End: 1}).MaintenanceWindows; len(w) != 1 || w[0].Suppressed != 2 || w[0].EndedBy != "p1" {
 			t.Errorf("%+v", w)
 		}
-		x := h.ask(incident.Errand{Query: incident.QueryExplain, Alert: h.alerts(response.Maintained)[0].ID}).Explanation
-		if !strings.Contains(x.Outcome, "M1") || !x.Rules[0].Fits || x.Digest != x.Present {
+		x := h.ask(incident.AlertRequest{Query: incident.QueryExplain, Alert: h.alerts(response.MaintenanceAlerts)[0].ID}).Explanation
+		if !strings.Contains(x.Outcome, "M1") || !x.Rules[0].Matched || x.Digest != x.CurrentDigest {
 			t.Errorf("%+v", x)
 		}
 
@@ -214,8 +214,8 @@ func TestKeptAlertsOnARealDatabase(t *testing.T) {
 		if got := outcomes(h.come(own, other)); got != "counted/2 late/1" {
 			t.Error(got)
 		}
-		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
-			t.Errorf("%+v, %v", v.Faults, err)
+		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
+			t.Errorf("%+v, %v", v.Problems, err)
 		}
 	})
 }
@@ -238,8 +238,8 @@ func TestStormIsGatheredOnARealDatabase(t *testing.T) {
 		if got := outcomes(h.come(some("high", 901, "newer"), alerts[150])); got != "opened/7 counted/6" {
 			t.Error(got)
 		}
-		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Faults) > 0 {
-			t.Errorf("%+v, %v", v.Faults, err)
+		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
+			t.Errorf("%+v, %v", v.Problems, err)
 		}
 	})
 }

@@ -31,7 +31,7 @@ func directory() incident.Directory {
 		for k := range 2 {
 			id := incident.PersonID(fmt.Sprintf("p%d", 2*n+k+1))
 			d.People = append(d.People, incident.Person{ID: id, Name: string(id), Responder: n < 2,
-				Handles: []incident.Handle{{Door: incident.DoorLocal, ID: string(id)}}})
+				Identities: []incident.Identity{{Provider: incident.ProviderLocal, ID: string(id)}}})
 			t.Members = append(t.Members, incident.Membership{Person: id})
 		}
 		d.Teams = append(d.Teams, t)
@@ -55,7 +55,7 @@ func moveIn(t *testing.T, url string, keys *store.Keyset, drain func(h *house, f
 			if e.Kind == incident.EffectPost {
 				name += " " + string(b.Event.Kind)
 			}
-			if !e.Kept {
+			if !e.Refresh {
 				h.saw <- name
 			}
 			return result, nil
@@ -73,8 +73,8 @@ func moveIn(t *testing.T, url string, keys *store.Keyset, drain func(h *house, f
 		t.Fatal(err)
 	}
 	h.Desk, err = response.New(response.Options{Store: s, Routing: routing, Redact: redact.New(redact.Options{}), Handlers: handlers,
-		Policy: incident.Policy{AcknowledgeWithin: time.Hour, LapseAfter: time.Hour}, Pages: []response.Handler{handle(incident.Command{})},
-		Write: func(inc incident.Incident, timeline []incident.Event, _ incident.Directory, revision int, _ time.Time) (incident.Document, error) {
+		Policy: incident.Policy{EscalateAfter: time.Hour, AckTimeout: time.Hour}, Pages: []response.Handler{handle(incident.Command{})},
+		RenderPostmortem: func(inc incident.Incident, timeline []incident.Event, _ incident.Directory, revision int, _ time.Time) (incident.Document, error) {
 			return incident.Document{Markdown: fmt.Sprintf("%s, revision %d, %d events", inc.Title, revision, len(timeline))}, nil
 		}})
 	if err != nil {
@@ -83,7 +83,7 @@ func moveIn(t *testing.T, url string, keys *store.Keyset, drain func(h *house, f
 	if err := h.PutDirectory(t.Context(), directory()); err != nil {
 		t.Fatal(err)
 	}
-	work := store.Work{Perform: h.Perform, Drain: func(ctx context.Context, from, to int64) error {
+	work := store.JobFuncs{Perform: h.Perform, Drain: func(ctx context.Context, from, to int64) error {
 		if drain == nil {
 			return nil
 		}
@@ -120,7 +120,7 @@ func (h *house) expect(t *testing.T, names ...string) []string {
 
 func (h *house) say(t *testing.T, person string, cmd incident.Command) incident.Result {
 	t.Helper()
-	cmd.By, cmd.Via, cmd.Auth = incident.Handle{Door: incident.DoorLocal, ID: person}, incident.ViaCLI, "unix socket"
+	cmd.By, cmd.Via, cmd.Auth = incident.Identity{Provider: incident.ProviderLocal, ID: person}, incident.ViaCLI, "unix socket"
 	result, err := h.Do(t.Context(), cmd)
 	if err != nil {
 		t.Fatalf("%s: %v", cmd.Verb, err)
@@ -137,7 +137,7 @@ func TestLifeOnARealDatabase(t *testing.T) {
 		h := moveIn(t, url, keys, nil)
 		id := h.say(t, "p1", incident.Command{Key: "k", Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
 		h.expect(t, "page", "open_channel", "announce", "invite", "post channel_opened")
-		if found, err := h.Linked(t.Context(), incident.LinkChannel, "C1"); err != nil || found != id {
+		if found, err := h.IncidentByLink(t.Context(), incident.LinkChannel, "C1"); err != nil || found != id {
 			t.Errorf("the channel leads to %v, %v", found, err)
 		}
 		h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
@@ -161,7 +161,7 @@ func TestLifeOnARealDatabase(t *testing.T) {
 			h.say(t, []string{"p2", "p3", "p5", "p7"}[n], incident.Command{For: id, Verb: incident.VerbSign, Department: team, Expect: digest})
 		}
 		h.expect(t, "upload", "announce_postmortem", "mail_postmortem")
-		who := incident.Handle{Door: incident.DoorLocal, ID: "p5"}
+		who := incident.Identity{Provider: incident.ProviderLocal, ID: "p5"}
 		view, err := h.Show(t.Context(), who, id, "to check")
 		if err != nil || view.Incident.Status != incident.Approved {
 			t.Fatalf("it is %s, %v", view.Incident.Status, err)
@@ -184,7 +184,7 @@ func TestAnErasedTextIsGoneAndTheChainHolds(t *testing.T) {
 		h := moveIn(t, url, keys, nil)
 		id := h.say(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
 		noted := h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "the victim's name"})
-		h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbCall, Department: incident.Legal})
+		h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbInvolve, Department: incident.Legal})
 		erase := incident.Command{For: id, Verb: incident.VerbErase, Text: "a request", Erase: []incident.TextRef{{Seq: noted.Events[0].Seq, Name: "text"}}}
 		h.say(t, "p5", erase)
 		h.say(t, "p3", erase)
@@ -215,15 +215,15 @@ func TestStormOnARealDatabase(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			batch := make([]incident.Reported, len(rows))
+			batch := make([]incident.DecodedDelivery, len(rows))
 			for n, row := range rows {
 				alert := incident.Alert{Source: "cloudtrail", Kind: "StopLogging", Level: incident.LevelHigh, Title: "StopLogging", Fingerprint: "f", Correlation: "AKIA", EventID: row.Delivery.ID}
-				batch[n] = incident.Reported{Row: row.ID, Source: row.Source, Signals: []incident.Signal{{Row: row.ID, Alert: &alert}}}
+				batch[n] = incident.DecodedDelivery{Row: row.ID, Source: row.Source, Signals: []incident.Signal{{Row: row.ID, Alert: &alert}}}
 			}
-			if err := h.Report(context.Background(), batch); err != nil {
+			if err := h.Ingest(context.Background(), batch); err != nil {
 				return err
 			}
-			if err := h.Report(context.Background(), batch); err != nil { // a drain that was repeated
+			if err := h.Ingest(context.Background(), batch); err != nil { // a drain that was repeated
 				return err
 			}
 			drained <- len(rows)

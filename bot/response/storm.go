@@ -19,30 +19,30 @@ type StormLimit struct {
 // stormKey is the correlation key of the incident that gathers storms.
 const stormKey = "storm"
 
-// stormy remembers that an alert wants to open an incident, and reports whether
+// stormExceeded remembers that an alert wants to open an incident, and reports whether
 // too many did within the time. What a storm gathers counts too, so the storm
 // lasts until the rate of new correlations has fallen.
-func (r *reporting) stormy() (bool, error) {
+func (r *ingestion) stormExceeded() (bool, error) {
 	limit := r.d.Storm
 	if limit.Incidents <= 0 {
 		return false, nil
 	}
 	since := r.now.Add(-limit.Per)
-	n, err := r.tx.Openings(since, limit.Incidents)
+	n, err := r.tx.CountOpenings(since, limit.Incidents)
 	if err != nil {
 		return false, fmt.Errorf("count what was opened lately: %w", err)
 	}
-	if err := r.tx.Opening(r.now, since); err != nil {
+	if err := r.tx.AddOpening(r.now, since); err != nil {
 		return false, fmt.Errorf("remember an opening: %w", err)
 	}
 	return n >= limit.Incidents, nil
 }
 
-// gather takes an alert into the incident of the storm, which it opens if there
+// groupIntoStorm takes an alert into the incident of the storm, which it opens if there
 // is none. Its correlation belongs there from now on.
-func (r *reporting) gather(g *copies, rule Rule) error {
-	g.made.Storm = true
-	id, err := r.tx.Correlated(stormKey)
+func (r *ingestion) groupIntoStorm(g *alertGroup, rule Rule) error {
+	g.decision.Storm = true
+	id, err := r.tx.IncidentByCorrelation(stormKey)
 	if err != nil {
 		return fmt.Errorf("find the incident of the storm: %w", err)
 	}
@@ -54,31 +54,31 @@ func (r *reporting) gather(g *copies, rule Rule) error {
 	if err := r.tx.Correlate(g.alert.Correlation, id); err != nil {
 		return fmt.Errorf("correlate %s: %w", id, err)
 	}
-	if err := r.join(id, g, rule); err != nil {
+	if err := r.attachAlert(id, g, rule); err != nil {
 		return err
 	}
-	if err := r.tx.Rehome(Watched, id); err != nil {
+	if err := r.tx.MoveAlerts(WatchedAlerts, id); err != nil {
 		return fmt.Errorf("bring watched alerts into %s: %w", id, err)
 	}
-	return r.gathered(id)
+	return r.noteStormGrowth(id)
 }
 
-func (r *reporting) openStorm(g *copies, rule Rule) (incident.ID, error) {
+func (r *ingestion) openStorm(g *alertGroup, rule Rule) (incident.ID, error) {
 	id, err := r.tx.NewID()
 	if err != nil {
 		return 0, fmt.Errorf("take a number: %w", err)
 	}
 	limit := r.d.Storm
-	per := short(limit.Per)
-	_, err = r.begin(id, incident.Command{Verb: incident.VerbOpen, For: id, By: source(g.alert), Via: incident.ViaSource, Severity: rule.Open,
+	per := formatDuration(limit.Per)
+	_, err = r.create(id, incident.Command{Verb: incident.VerbOpen, For: id, By: sourceIdentity(g.alert), Via: incident.ViaSource, Severity: rule.Open,
 		Title: fmt.Sprintf("Storm of alerts: more than %d incidents within %s", limit.Incidents, per),
 		Text: fmt.Sprintf("Alerts opened %d incidents within %s. What comes on top is gathered here, counted and not lost, until fewer come. split takes it apart.",
 			limit.Incidents, per)}, stormKey)
 	return id, err
 }
 
-// short writes 5m for 5m0s, and 1h for 1h0m0s.
-func short(d time.Duration) string {
+// formatDuration writes 5m for 5m0s, and 1h for 1h0m0s.
+func formatDuration(d time.Duration) string {
 	s := d.String()
 	for _, unit := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(s, unit) {
@@ -88,17 +88,17 @@ func short(d time.Duration) string {
 	return s
 }
 
-// gathered counts a correlation for the storm, starts or restarts its clock,
+// noteStormGrowth counts a correlation for the storm, starts or restarts its clock,
 // and says how it grows: at the 10th, the 100th …
-func (r *reporting) gathered(id incident.ID) error {
+func (r *ingestion) noteStormGrowth(id incident.ID) error {
 	storm, err := r.tx.Storm(id)
 	if err != nil {
 		return fmt.Errorf("read the storm of %s: %w", id, err)
 	}
-	storm.Gathered++
+	storm.Grouped++
 	if storm.At.IsZero() || storm.Ended {
 		if storm.Ended {
-			if err := r.remark(id, incident.Alert{Source: "storm"}, "The storm goes on: more than "+strconv.Itoa(r.d.Storm.Incidents)+" new correlations within "+r.d.Storm.Per.String()+"."); err != nil {
+			if err := r.addNote(id, incident.Alert{Source: "storm"}, "The storm goes on: more than "+strconv.Itoa(r.d.Storm.Incidents)+" new correlations within "+r.d.Storm.Per.String()+"."); err != nil {
 				return err
 			}
 		}
@@ -109,8 +109,8 @@ func (r *reporting) gathered(id incident.ID) error {
 		if err != nil {
 			return fmt.Errorf("watch the storm of %s: %w", id, err)
 		}
-	} else if mark := passed(storm.Gathered-1, storm.Gathered); mark != 0 {
-		if err := r.remark(id, incident.Alert{Source: "storm"}, fmt.Sprintf("The storm has brought %d correlations since %s.", mark, storm.At.Format(time.RFC3339))); err != nil {
+	} else if mark := milestone(storm.Grouped-1, storm.Grouped); mark != 0 {
+		if err := r.addNote(id, incident.Alert{Source: "storm"}, fmt.Sprintf("The storm has brought %d correlations since %s.", mark, storm.At.Format(time.RFC3339))); err != nil {
 			return err
 		}
 	}
@@ -131,16 +131,16 @@ func (a *attempt) stormTimer(s *session) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the storm of %s: %w", id, err)
 	}
-	if storm.Ended || storm.Round != number(a.effect, "round") {
+	if storm.Ended || storm.Round != intArg(a.effect, "round") {
 		return "over already", nil
 	}
 	if limit.Incidents > 0 && dr.inc.Status.Live() {
-		n, err := s.tx.Openings(s.now.Add(-limit.Per), limit.Incidents)
+		n, err := s.tx.CountOpenings(s.now.Add(-limit.Per), limit.Incidents)
 		if err != nil {
 			return "", fmt.Errorf("count what was opened lately: %w", err)
 		}
 		if n >= limit.Incidents {
-			if err := s.tx.Postpone(a.job, s.now.Add(limit.Per)); err != nil {
+			if err := s.tx.SnoozeEffect(a.job, s.now.Add(limit.Per)); err != nil {
 				return "", fmt.Errorf("put the timer off: %w", err)
 			}
 			return "", nil
@@ -150,6 +150,6 @@ func (a *attempt) stormTimer(s *session) (string, error) {
 	if err := s.tx.PutStorm(id, storm); err != nil {
 		return "", fmt.Errorf("keep the storm of %s: %w", id, err)
 	}
-	return "rang", s.remark(id, incident.Alert{Source: "storm"},
-		fmt.Sprintf("The storm is over: %d correlations were gathered here. New ones open incidents of their own again.", storm.Gathered))
+	return "rang", s.addNote(id, incident.Alert{Source: "storm"},
+		fmt.Sprintf("The storm is over: %d correlations were gathered here. New ones open incidents of their own again.", storm.Grouped))
 }

@@ -13,26 +13,26 @@ import (
 	"tocsin/bot/incident"
 )
 
-// tried holds the rules against an alert, up to the one that decides.
-func (r *Routing) tried(a incident.Alert) []incident.TriedRule {
-	var out []incident.TriedRule
+// trace holds the rules against an alert, up to the one that decides.
+func (r *Routing) trace(a incident.Alert) []incident.RuleTrace {
+	var out []incident.RuleTrace
 	if r != nil {
-		env := subjectOf(a)
+		env := newAlertEnv(a)
 		for n, rule := range r.rules {
-			t := incident.TriedRule{Place: n + 1, When: rule.When, Does: rule.does()}
-			t.Fits, t.Why = holds(rule.When, env)
+			t := incident.RuleTrace{Index: n + 1, When: rule.When, Action: rule.describe()}
+			t.Matched, t.Why = evaluateClauses(rule.When, env)
 			out = append(out, t)
-			if t.Fits {
+			if t.Matched {
 				return out
 			}
 		}
 	}
-	return append(out, incident.TriedRule{When: "no rule fits", Does: watching.does(), Fits: true})
+	return append(out, incident.RuleTrace{When: "no rule fits", Action: defaultRule.describe(), Matched: true})
 }
 
-// holds evaluates a condition. Where it is not true, why names each of its
+// evaluateClauses evaluates a condition. Where it is not true, why names each of its
 // parts that is not, with the values that the part compared.
-func holds(when string, env subject) (fits bool, why []string) {
+func evaluateClauses(when string, env alertEnv) (fits bool, why []string) {
 	tree, err := parser.Parse(when)
 	if err != nil {
 		return false, []string{"it cannot be read any more: " + err.Error()}
@@ -44,14 +44,14 @@ func holds(when string, env subject) (fits bool, why []string) {
 		case err != nil:
 			why = append(why, fmt.Sprintf("%s cannot be computed: %v", text, err))
 		case !value:
-			why = append(why, text+" is false"+compared(part, env))
+			why = append(why, text+" is false"+comparedValues(part, env))
 		}
 	}
 	return len(why) == 0, why
 }
 
-func evaluate(text string, env subject) (bool, error) {
-	program, err := condition(text)
+func evaluate(text string, env alertEnv) (bool, error) {
+	program, err := compileCondition(text)
 	if err != nil {
 		return false, err
 	}
@@ -67,9 +67,9 @@ func conjuncts(n ast.Node) []ast.Node {
 	return []ast.Node{n}
 }
 
-// compared lists what a part of a condition reads of the alert.
-func compared(n ast.Node, env subject) string {
-	seen := &reads{env: env}
+// comparedValues lists what a part of a condition reads of the alert.
+func comparedValues(n ast.Node, env alertEnv) string {
+	seen := &valueCollector{env: env}
 	ast.Walk(&n, seen)
 	out := ""
 	for k, read := range seen.found {
@@ -82,14 +82,14 @@ func compared(n ast.Node, env subject) string {
 	return out
 }
 
-// reads collects the values of an alert that a condition names.
-type reads struct {
-	env   subject
+// valueCollector collects the values of an alert that a condition names.
+type valueCollector struct {
+	env   alertEnv
 	found []string
 }
 
 // Visit implements ast.Visitor.
-func (r *reads) Visit(node *ast.Node) {
+func (r *valueCollector) Visit(node *ast.Node) {
 	switch n := (*node).(type) {
 	case *ast.MemberNode:
 		of, ok := n.Node.(*ast.IdentifierNode)
@@ -99,25 +99,25 @@ func (r *reads) Visit(node *ast.Node) {
 		}
 	case *ast.IdentifierNode:
 		if n.Value != "tags" {
-			if v, ok := field(r.env, n.Value); ok {
+			if v, ok := alertField(r.env, n.Value); ok {
 				r.note(n.Value, v)
 			}
 		}
 	}
 }
 
-func (r *reads) note(name string, value any) {
+func (r *valueCollector) note(name string, value any) {
 	text := fmt.Sprintf("%s = %v", name, value)
 	if s, ok := value.(string); ok {
-		text = name + " = " + strconv.Quote(shorten(s, 200))
+		text = name + " = " + strconv.Quote(truncateTo(s, 200))
 	}
 	if !slices.Contains(r.found, text) {
 		r.found = append(r.found, text)
 	}
 }
 
-// field reads a field of the alert by the name it has in conditions.
-func field(env subject, name string) (any, bool) {
+// alertField reads a field of the alert by the name it has in conditions.
+func alertField(env alertEnv, name string) (any, bool) {
 	v := reflect.ValueOf(env)
 	for n := range v.NumField() {
 		if v.Type().Field(n).Tag.Get("expr") == name {

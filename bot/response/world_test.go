@@ -11,7 +11,7 @@ import (
 
 var at = time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)
 
-var policy = incident.Policy{AcknowledgeWithin: 5 * time.Minute, LapseAfter: 30 * time.Minute, Routes: 3, TimeZone: "Europe/Paris", Language: "en"}
+var policy = incident.Policy{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, EscalationSteps: 3, TimeZone: "Europe/Paris", Language: "en"}
 
 // people are two in each department; those of engineering and security respond.
 func people() incident.Directory {
@@ -20,8 +20,8 @@ func people() incident.Directory {
 		members := []incident.Membership{}
 		for k := range 2 {
 			id := incident.PersonID(fmt.Sprintf("p%d", 2*n+k+1))
-			d.People = append(d.People, incident.Person{ID: id, Name: "Person " + string(id), Responder: n < 2, Handles: []incident.Handle{
-				{Door: incident.DoorSlack, ID: "U" + string(id)}, {Door: incident.DoorPagerDuty, ID: "P" + string(id)}, {Door: incident.DoorLocal, ID: string(id)}}})
+			d.People = append(d.People, incident.Person{ID: id, Name: "Person " + string(id), Responder: n < 2, Identities: []incident.Identity{
+				{Provider: incident.ProviderSlack, ID: "U" + string(id)}, {Provider: incident.ProviderPagerDuty, ID: "P" + string(id)}, {Provider: incident.ProviderLocal, ID: string(id)}}})
 			members = append(members, incident.Membership{Person: id})
 		}
 		d.Teams = append(d.Teams, incident.Team{Name: team, Head: members[0].Person, Members: members})
@@ -79,7 +79,7 @@ func newWorld(t tester, change func(*Options)) *world {
 		}
 	}
 	o := Options{Store: w.store, Policy: policy, Redact: clear{}, Now: func() time.Time { return w.now }, Salt: salts(),
-		Write: func(inc incident.Incident, _ []incident.Event, _ incident.Directory, _ int, _ time.Time) (incident.Document, error) {
+		RenderPostmortem: func(inc incident.Incident, _ []incident.Event, _ incident.Directory, _ int, _ time.Time) (incident.Document, error) {
 			return incident.Document{Markdown: "# " + inc.Title}, nil
 		},
 		Handlers: map[incident.EffectKind]Handler{}}
@@ -112,8 +112,8 @@ func outsideKinds() []incident.EffectKind {
 }
 
 // slack is how a person speaks in these tests.
-func slack(person string) incident.Handle {
-	return incident.Handle{Door: incident.DoorSlack, ID: "U" + person}
+func slack(person string) incident.Identity {
+	return incident.Identity{Provider: incident.ProviderSlack, ID: "U" + person}
 }
 
 // say has a person say something about an incident and fails the test when it is refused.

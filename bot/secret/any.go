@@ -5,11 +5,11 @@ import (
 	"crypto/sha256"
 )
 
-// Any reports whether candidate is one of the secrets, and whether any of them
+// EqualAny reports whether candidate is one of the secrets, and whether any of them
 // is set: where none is, it is our configuration that is wrong and not the
 // candidate. It compares with all of them, so that the time does not tell which
 // one matched.
-func Any(secrets []String, candidate string) (genuine, set bool) {
+func EqualAny(secrets []String, candidate string) (genuine, set bool) {
 	for _, s := range secrets {
 		set = set || !s.IsZero()
 		if s.Equal(candidate) {
@@ -19,9 +19,9 @@ func Any(secrets []String, candidate string) (genuine, set bool) {
 	return genuine, set
 }
 
-// AnySigned reports whether one of the sums is the HMAC-SHA256 of body under
+// VerifyAny reports whether one of the sums is the HMAC-SHA256 of body under
 // one of the secrets, and whether any of them is set. It tries every pair.
-func AnySigned(secrets []String, body []byte, sums ...[]byte) (genuine, set bool) {
+func VerifyAny(secrets []String, body []byte, sums ...[]byte) (genuine, set bool) {
 	for _, s := range secrets {
 		if s.IsZero() {
 			continue

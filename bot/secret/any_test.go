@@ -26,7 +26,7 @@ func TestAny(t *testing.T) {
 		{"nothing is set", []secret.String{{}}, "", false, false},
 		{"none", nil, "old", false, false},
 	} {
-		if genuine, set := secret.Any(test.secrets, test.candidate); genuine != test.genuine || set != test.set {
+		if genuine, set := secret.EqualAny(test.secrets, test.candidate); genuine != test.genuine || set != test.set {
 			t.Errorf("%s: %v, %v", test.name, genuine, set)
 		}
 	}
@@ -52,11 +52,11 @@ func TestAnySigned(t *testing.T) {
 		{"not at all", rotating, nil, false, true},
 		{"nothing is set", []secret.String{{}}, [][]byte{sum("")}, false, false},
 	} {
-		if genuine, set := secret.AnySigned(test.secrets, body, test.sums...); genuine != test.genuine || set != test.set {
+		if genuine, set := secret.VerifyAny(test.secrets, body, test.sums...); genuine != test.genuine || set != test.set {
 			t.Errorf("%s: %v, %v", test.name, genuine, set)
 		}
 	}
-	if genuine, _ := secret.AnySigned(rotating, []byte(`{"a":2}`), sum("old")); genuine {
+	if genuine, _ := secret.VerifyAny(rotating, []byte(`{"a":2}`), sum("old")); genuine {
 		t.Error("another body has the same signature")
 	}
 }

@@ -62,7 +62,7 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 	if err != nil || len(got) != sha256.Size {
 		return "", incident.Forbidden("%s must be the hex HMAC-SHA256 of the body", headerSignature)
 	}
-	genuine, known := secret.AnySigned(s.secrets, body, got)
+	genuine, known := secret.VerifyAny(s.secrets, body, got)
 	switch {
 	case !known:
 		return "", errNoSecret

@@ -200,10 +200,10 @@ func (p *payload) note(correlation, what string) []incident.Signal {
 	}
 	return []incident.Signal{{
 		Command: &incident.Command{
-			Verb: incident.VerbSourceNote, By: incident.Handle{Door: incident.DoorSource, ID: name},
+			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: name},
 			Auth: "sentry webhook", Via: incident.ViaSource, Text: "Sentry: " + what,
 		},
-		Subject: incident.Subject{Correlation: correlation},
+		Subject: incident.IncidentRef{Correlation: correlation},
 	}}
 }
 

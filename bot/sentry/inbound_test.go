@@ -187,7 +187,7 @@ func TestWhatIsDoneInSentryIsNoted(t *testing.T) {
 				t.Fatalf("signal %+v", s)
 			}
 			if s.Command.Verb != incident.VerbSourceNote || s.Command.Text != tt.want || s.Command.Via != incident.ViaSource ||
-				s.Command.By != (incident.Handle{Door: incident.DoorSource, ID: "sentry"}) {
+				s.Command.By != (incident.Identity{Provider: incident.ProviderSource, ID: "sentry"}) {
 				t.Errorf("command %+v", s.Command)
 			}
 			if s.Subject.Correlation != "sentry:acme/payroll-api" {
@@ -297,7 +297,7 @@ func TestDecodePublishedSamples(t *testing.T) {
 
 // Whatever comes with a good signature is kept as it came, or refused in words.
 func TestHostileBodies(t *testing.T) {
-	intaketest.Hostile(t, intaketest.Door{Source: source, Genuine: fixture(t, "issue-created.json"), Signed: func(body []byte) http.Header {
+	intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: fixture(t, "issue-created.json"), Signed: func(body []byte) http.Header {
 		h := header("issue")
 		h.Set("Sentry-Hook-Signature", sign("new", body))
 		return h

@@ -29,18 +29,18 @@ func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return err
 }
 
-// loosely are the options of decode. The edge has checked the body; of a key
+// decodeOptions are the options of decode. The edge has checked the body; of a key
 // that is repeated in one from before it did, the last counts.
-var loosely = json.JoinOptions(
+var decodeOptions = json.JoinOptions(
 	jsontext.AllowDuplicateNames(true),
 	jsontext.AllowInvalidUTF8(true),
-	json.WithUnmarshalers(json.UnmarshalFromFunc(fitting)),
+	json.WithUnmarshalers(json.UnmarshalFromFunc(skipMismatch)),
 )
 
 // decode reads a body. A field of another type than expected reads as absent, at
 // any depth, rather than failing the whole; only what is no JSON is an error.
 func decode(body []byte, into any) error {
-	err := json.Unmarshal(body, into, loosely)
+	err := json.Unmarshal(body, into, decodeOptions)
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
 		return errors.New("the body is no JSON")
@@ -48,8 +48,8 @@ func decode(body []byte, into any) error {
 	return err
 }
 
-// fitting skips a value that its field has no room for.
-func fitting(d *jsontext.Decoder, field any) error {
+// skipMismatch skips a value that its field has no room for.
+func skipMismatch(d *jsontext.Decoder, field any) error {
 	if _, own := field.(json.UnmarshalerFrom); own { // it sees to that itself
 		return json.SkipFunc
 	}

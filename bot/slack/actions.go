@@ -24,13 +24,13 @@ func (s *Slack) interact(ctx context.Context, in interaction) any {
 		return s.submitted(ctx, in)
 	case "block_actions":
 		for _, a := range in.Actions {
-			if err := s.press(ctx, in, a); err != nil {
+			if err := s.handleAction(ctx, in, a); err != nil {
 				s.notify(in, s.refusal(ctx, err))
 			}
 		}
 	case "shortcut":
 		if in.CallbackID == ShortcutOpen {
-			if err := s.openForm(ctx, in.TriggerID, in.User.ID, ask{verb: incident.VerbOpen}, s.hears(in)); err != nil {
+			if err := s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: incident.VerbOpen}, s.notifier(in)); err != nil {
 				s.notify(in, s.refusal(ctx, err))
 			}
 		}
@@ -42,8 +42,8 @@ func (s *Slack) interact(ctx context.Context, in interaction) any {
 	return nil
 }
 
-// opens says which form an action opens, and how its value's second part is meant.
-var opens = map[string]struct {
+// formByAction says which form an action opens, and how its value's second part is meant.
+var formByAction = map[string]struct {
 	verb incident.Verb
 	arg  func(*incident.Command, string)
 }{
@@ -67,14 +67,14 @@ var opens = map[string]struct {
 
 func department(c *incident.Command, v string) { c.Department = incident.Department(v) }
 
-// press does what a button or menu says. Whoever sees a message can press its
+// handleAction does what a button or menu says. Whoever sees a message can press its
 // buttons, at any time: the Desk judges as if it had been typed.
-func (s *Slack) press(ctx context.Context, in interaction, a entry) error {
+func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement) error {
 	raw := a.Value
 	if raw == "" {
 		raw = a.Option.Value
 	}
-	opened, isForm := opens[a.ActionID]
+	opened, isForm := formByAction[a.ActionID]
 	switch {
 	case isForm, a.ActionID == ActAcknowledge, a.ActionID == ActSeverity, a.ActionID == ActWithdraw, a.ActionID == ActStatus:
 	default:
@@ -95,7 +95,7 @@ func (s *Slack) press(ctx context.Context, in interaction, a entry) error {
 		if opened.arg != nil {
 			opened.arg(&cmd, arg)
 		}
-		return s.openForm(ctx, in.TriggerID, in.User.ID, ask{verb: opened.verb, said: cmd}, s.hears(in))
+		return s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: opened.verb, prefill: cmd}, s.notifier(in))
 	case a.ActionID == ActStatus:
 		return s.openStatus(ctx, in, id)
 	case a.ActionID == ActAcknowledge:
@@ -105,29 +105,29 @@ func (s *Slack) press(ctx context.Context, in interaction, a entry) error {
 	case a.ActionID == ActWithdraw:
 		cmd.Verb, cmd.Item = incident.VerbWithdraw, arg
 	}
-	cmd = by(in.User.ID, idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)
+	cmd = commandBy(in.User.ID, idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)
 	result, err := s.attempt(ctx, idempotency("pressed", in.User.ID, a.ActionID, raw), cmd, func(ctx context.Context, cmd incident.Command, o outcome) {
-		s.told(ctx, in, cmd, o)
+		s.replyToAction(ctx, in, cmd, o)
 	})
 	if err != nil {
 		return err
 	}
-	s.told(ctx, in, cmd, outcome{result: result})
+	s.replyToAction(ctx, in, cmd, outcome{result: result})
 	return nil
 }
 
-// told answers a button.
-func (s *Slack) told(ctx context.Context, in interaction, cmd incident.Command, o outcome) {
+// replyToAction answers a button.
+func (s *Slack) replyToAction(ctx context.Context, in interaction, cmd incident.Command, o outcome) {
 	if o.err != nil {
 		s.notify(in, s.refusal(ctx, o.err))
 		return
 	}
-	s.notify(in, whisper(recorded(cmd, o.result)))
+	s.notify(in, newEphemeral(resultMessage(cmd, o.result)))
 }
 
 // shortcut keeps a message of the incident's channel as a note or as evidence.
 func (s *Slack) shortcut(ctx context.Context, in interaction) error {
-	if in.CallbackID != ShortcutNote && in.CallbackID != ShortcutEvidence {
+	if in.CallbackID != ShortcutAddNote && in.CallbackID != ShortcutAddEvidence {
 		return nil
 	}
 	w, err := s.wordContext(ctx, in.User.ID, in.channel())
@@ -139,12 +139,12 @@ func (s *Slack) shortcut(ctx context.Context, in interaction) error {
 	}
 	text := incident.Readable(unescape(in.Message.Text), w.Directory)
 	said := incident.Command{For: w.Incident, Text: text, HappenedAt: sentAt(in.Message.TS)}
-	if in.CallbackID == ShortcutNote {
-		return s.openForm(ctx, in.TriggerID, in.User.ID, ask{verb: incident.VerbNote, said: said}, s.hears(in))
+	if in.CallbackID == ShortcutAddNote {
+		return s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: incident.VerbNote, prefill: said}, s.notifier(in))
 	}
 	sum := sha256.Sum256([]byte(text))
-	said.Text, said.Evidence = "", &incident.Evidence{Name: named(text), SHA256: hex.EncodeToString(sum[:])}
-	a := ask{verb: incident.VerbEvidence, said: said}
+	said.Text, said.Evidence = "", &incident.Evidence{Name: evidenceName(text), SHA256: hex.EncodeToString(sum[:])}
+	a := formRequest{verb: incident.VerbEvidence, prefill: said}
 	if len(in.Message.Files) > 0 {
 		said.Evidence.Name, said.Evidence.Where, said.Evidence.SHA256 = in.Message.Files[0].Name, in.Message.Files[0].Permalink, ""
 	} else {
@@ -157,7 +157,7 @@ func (s *Slack) shortcut(ctx context.Context, in interaction) error {
 			said.Evidence.Where = link
 		}
 	}
-	return s.openForm(ctx, in.TriggerID, in.User.ID, a, s.hears(in))
+	return s.openForm(ctx, in.TriggerID, in.User.ID, a, s.notifier(in))
 }
 
 // sentAt reads when a message was sent out of its id, or is zero.
@@ -170,23 +170,23 @@ func sentAt(ts string) time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// hears is how the person behind an interaction hears of what happens after it
+// notifier is how the person behind an interaction hears of what happens after it
 // was answered.
-func (s *Slack) hears(in interaction) func(*ephemeral) {
+func (s *Slack) notifier(in interaction) func(*ephemeral) {
 	return func(e *ephemeral) { s.notify(in, e) }
 }
 
-// tellAt is the same through a slash command's response_url.
-func (s *Slack) tellAt(url string) func(*ephemeral) {
+// responseURLNotifier is the same through a slash command's response_url.
+func (s *Slack) responseURLNotifier(url string) func(*ephemeral) {
 	return func(e *ephemeral) {
 		if url != "" {
-			s.later(func(ctx context.Context) { s.respond(ctx, url, *e) })
+			s.runInBackground(func(ctx context.Context) { s.respond(ctx, url, *e) })
 		}
 	}
 }
 
-// named is what a message is called as evidence: how it begins.
-func named(text string) string {
+// evidenceName is what a message is called as evidence: how it begins.
+func evidenceName(text string) string {
 	short, _ := clip(strings.Join(strings.Fields(text), " "), 120)
 	return "message: " + short
 }

@@ -12,21 +12,21 @@ import (
 // Announce tells the company, in the announce channel, that something happened
 // to an incident: of a restricted one nothing but its number and severity.
 func (s *Slack) Announce(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	return nothing, s.proclaim(ctx, b, announcement(b))
+	return noCommand, s.postAnnouncement(ctx, b, announcement(b))
 }
 
-// proclaim says something once in the announce channel, where there is one.
-func (s *Slack) proclaim(ctx context.Context, b incident.Brief, m message) error {
+// postAnnouncement says something once in the announce channel, where there is one.
+func (s *Slack) postAnnouncement(ctx context.Context, b incident.Brief, m message) error {
 	channel, err := s.announceChannel(ctx)
 	if err != nil || channel == "" {
 		return err
 	}
-	_, err = s.once(ctx, b, channel, b.Mark, m, b.Attempt > 1)
+	_, err = s.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
 	return err
 }
 
-// tidings are what the announce channel hears, by what happened.
-var tidings = map[incident.EventKind]markup{
+// announcements are what the announce channel hears, by what happened.
+var announcements = map[incident.EventKind]markup{
 	incident.EventOpened:      "an incident was opened",
 	incident.EventSeveritySet: "the severity changed",
 	incident.EventContained:   "the incident is contained",
@@ -40,7 +40,7 @@ var tidings = map[incident.EventKind]markup{
 
 func announcement(b incident.Brief) message {
 	inc, p := b.Incident, &page{id: b.Incident.ID}
-	what := tidings[b.Event.Kind]
+	what := announcements[b.Event.Kind]
 	if what == "" {
 		what = "there is news"
 	}
@@ -51,7 +51,7 @@ func announcement(b incident.Brief) message {
 	}
 	p.quote(inc.Title)
 	if b.Event.Kind == incident.EventUpdated {
-		scene{page: p, b: b, e: b.Event, inc: inc}.say("text")
+		renderer{page: p, b: b, e: b.Event, inc: inc}.quoteText("text")
 	}
 	commander, channel := markup(""), markup("")
 	if inc.Commander != "" {
@@ -71,27 +71,27 @@ func (s *Slack) AnnouncePostmortem(ctx context.Context, b incident.Brief, _ inci
 	if sub := b.Incident.Submission; sub != nil {
 		record = sub.Document.Record
 	}
-	m := postmortemNews(b, record)
+	m := postmortemAnnouncement(b, record)
 	switch record.Audience {
 	case incident.AudienceAll:
-		return nothing, s.proclaim(ctx, b, m)
+		return noCommand, s.postAnnouncement(ctx, b, m)
 	case incident.AudienceLegalSecurity:
 		var readers []incident.PersonID
 		for _, name := range []incident.Department{incident.Legal, incident.Security} {
-			for _, id := range b.Incident.Speakers(b.Directory, name, b.Now) {
+			for _, id := range b.Incident.Representatives(b.Directory, name, b.Now) {
 				if !slices.Contains(readers, id) {
 					readers = append(readers, id)
 				}
 			}
 		}
-		_, err := s.each(ctx, b, readers, m)
-		return nothing, err
+		_, err := s.sendToEach(ctx, b, readers, m)
+		return noCommand, err
 	}
-	_, err := s.tell(ctx, b, m)
-	return nothing, err
+	_, err := s.postToChannel(ctx, b, m)
+	return noCommand, err
 }
 
-func postmortemNews(b incident.Brief, record incident.Record) message {
+func postmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) message {
 	inc, p := b.Incident, &page{id: b.Incident.ID}
 	p.line(mk(":page_facing_up: *The postmortem of %s* (%s) is signed by every department.", markup(inc.ID.String()), word(inc.Severity)))
 	p.quote(inc.Title)
@@ -111,10 +111,10 @@ func postmortemNews(b incident.Brief, record incident.Record) message {
 
 // Agenda posts what the next review meeting has to look at.
 func (s *Slack) Agenda(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	if len(b.Agenda) == 0 && b.Kept.Kinds == 0 && len(b.Kept.Windows) == 0 {
-		return nothing, nil
+	if len(b.Agenda) == 0 && b.SuppressedAlerts.Kinds == 0 && len(b.SuppressedAlerts.MaintenanceWindows) == 0 {
+		return noCommand, nil
 	}
-	return nothing, s.proclaim(ctx, b, agenda(b))
+	return noCommand, s.postAnnouncement(ctx, b, agenda(b))
 }
 
 func agenda(b incident.Brief) message {
@@ -130,7 +130,7 @@ func agenda(b incident.Brief) message {
 			text += " · " + i.ReviewAt.UTC().Format("2006-01-02 15:04 UTC")
 		}
 		switch {
-		case slices.Contains(incident.Possible(i.Status), incident.VerbConclude):
+		case slices.Contains(incident.AllowedVerbs(i.Status), incident.VerbConclude):
 			due = append(due, text)
 		case i.Status.Ended():
 			alarms = append(alarms, text)
@@ -147,19 +147,19 @@ func agenda(b incident.Brief) message {
 			p.items(part.items)
 		}
 	}
-	if k := b.Kept; k.Kinds > 0 {
-		p.line(mk("*Dropped by rule since the last one*: %s alerts, %s copies", num(int(k.Kinds)), num(int(k.Copies))))
+	if k := b.SuppressedAlerts; k.Kinds > 0 {
+		p.line(mk("*Dropped by rule since the last one*: %s alerts, %s copies", num(int(k.Kinds)), num(int(k.Occurrences))))
 		var lines []string
 		for _, l := range k.Alerts {
 			lines = append(lines, templates.AlertLine(l))
 		}
 		p.items(lines)
 	}
-	if len(b.Kept.Windows) > 0 {
+	if len(b.SuppressedAlerts.MaintenanceWindows) > 0 {
 		p.line("*Maintenance windows since*")
 		var lines []string
-		for _, m := range b.Kept.Windows {
-			lines = append(lines, templates.WindowLine(m, b.Directory, b.Now))
+		for _, m := range b.SuppressedAlerts.MaintenanceWindows {
+			lines = append(lines, templates.MaintenanceWindowLine(m, b.Directory, b.Now))
 		}
 		p.items(lines)
 	}
@@ -172,5 +172,5 @@ func (s *Slack) Notice(ctx context.Context, b incident.Brief, e incident.Effect)
 	p := &page{}
 	p.line(mk(":wrench: *%s*", esc(what, 300)))
 	p.small(esc(means, 1000))
-	return nothing, s.proclaim(ctx, b, p.done())
+	return noCommand, s.postAnnouncement(ctx, b, p.done())
 }

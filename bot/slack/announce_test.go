@@ -17,7 +17,7 @@ func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
 	f := newField(t)
 	b := f.channel()
 	b.Incident.Commander = "p1"
-	for kind := range voices {
+	for kind := range renderers {
 		b.Event.Kind, b.Mark = kind, "mark-"+string(kind)
 		f.must(f.slack.Announce, b)
 	}
@@ -32,8 +32,8 @@ func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
 			t.Fatalf("the announcement %s lacks number or severity", all)
 		}
 	}
-	if n := len(f.said(hall)); n != len(voices) {
-		t.Fatalf("%d announcements, want %d", n, len(voices))
+	if n := len(f.said(hall)); n != len(renderers) {
+		t.Fatalf("%d announcements, want %d", n, len(renderers))
 	}
 }
 
@@ -74,7 +74,7 @@ func TestAnnounceJoinsThePublicChannelAndSaysWhatIsMissing(t *testing.T) {
 
 func signedBy(inc incident.Incident, audience incident.Audience) incident.Incident {
 	inc.Status = incident.Approved
-	inc.Record = incident.Record{Summary: "A root key leaked.", WillPrevent: "No root keys.", Audience: audience}
+	inc.Record = incident.ClosingRecord{Summary: "A root key leaked.", WillPrevent: "No root keys.", Audience: audience}
 	inc.Submission = &incident.Submission{By: "p1", At: noon, Digest: "sha256:" + strings.Repeat("ab", 32),
 		Document: incident.SignedDocument{Revision: 1, Record: inc.Record}}
 	return inc
@@ -128,9 +128,9 @@ func TestAgendaKeepsTitlesOfRestrictedIncidents(t *testing.T) {
 
 func TestAgendaNamesWhatWasDroppedAndKeptBack(t *testing.T) {
 	f := newField(t)
-	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-2", Kept: incident.Answer{Kinds: 2, Copies: 40,
-		Alerts:  []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Level: "low", Count: 39, LastAt: noon, Reason: "the load test"}},
-		Windows: []incident.Maintenance{{ID: 3, Owner: "p1", Reason: "the database moves", From: noon, To: noon.Add(time.Hour), Matched: 4}}}}
+	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-2", SuppressedAlerts: incident.AlertResult{Kinds: 2, Occurrences: 40,
+		Alerts:             []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Level: "low", Count: 39, LastAt: noon, Reason: "the load test"}},
+		MaintenanceWindows: []incident.MaintenanceWindow{{ID: 3, Owner: "p1", Reason: "the database moves", From: noon, To: noon.Add(time.Hour), Suppressed: 4}}}}
 	f.must(f.slack.Agenda, b)
 	said := f.said(hall)
 	if len(said) != 1 {
@@ -160,7 +160,7 @@ func TestPageGroupReachesEachResponderOnce(t *testing.T) {
 			})
 			defer cancel()
 			cmd := f.twice(f.slack.PageGroup("S0SEC"), b, "round", "2", "route", "1")
-			if cmd.Verb != incident.VerbPaged || cmd.Round != 2 || cmd.Route != 1 {
+			if cmd.Verb != incident.VerbPaged || cmd.Round != 2 || cmd.EscalationStep != 1 {
 				f.Fatalf("command %+v", cmd)
 			}
 			said := f.said(hall)

@@ -23,8 +23,8 @@ type ephemeral struct {
 	ReplaceOriginal bool          `json:"replace_original"`
 }
 
-// whisper makes an answer of a message.
-func whisper(m message) *ephemeral {
+// newEphemeral makes an answer of a message.
+func newEphemeral(m message) *ephemeral {
 	return &ephemeral{ResponseType: "ephemeral", Text: m.text, Blocks: m.blocks}
 }
 
@@ -33,13 +33,13 @@ func (s *Slack) answer(ctx context.Context, m message, err error) *ephemeral {
 	if err != nil {
 		return s.refusal(ctx, err)
 	}
-	return whisper(m)
+	return newEphemeral(m)
 }
 
 // refusal says why not. The reason is plain text: it may quote what was typed.
 func (s *Slack) refusal(ctx context.Context, err error) *ephemeral {
-	text, _ := clip(clean(s.explain(ctx, err)), mostInBlock)
-	return whisper(message{text: string(esc(text, mostFallback)), blocks: []slack.Block{slack.NewSectionBlock(plain(text), nil, nil)}})
+	text, _ := clip(clean(s.explain(ctx, err)), maxBlockText)
+	return newEphemeral(message{text: string(esc(text, maxFallbackText)), blocks: []slack.Block{slack.NewSectionBlock(plain(text), nil, nil)}})
 }
 
 // explain is the reason as people read it. What is no refusal is a fault of
@@ -50,21 +50,21 @@ func (s *Slack) explain(ctx context.Context, err error) string {
 		return refused.Message
 	}
 	s.log.ErrorContext(ctx, "could not answer in time", "error", err)
-	if errors.Is(err, errUnknown) {
+	if errors.Is(err, errNoReply) {
 		return "It is not known whether this was recorded. Say the same again to be sure: it counts once."
 	}
 	return "Not recorded: Tocsin cannot reach its records just now. Try again."
 }
 
-// recorded says what a command led to. Whoever took hold of an incident is
+// resultMessage says what a command led to. Whoever took hold of an incident is
 // asked how grave it is.
-func recorded(cmd incident.Command, r incident.Result) message {
+func resultMessage(cmd incident.Command, r incident.Result) message {
 	id := r.Incident.ID
 	if id == 0 {
 		id = cmd.For
 	}
 	p := &page{id: id}
-	said, ok := sayings[cmd.Verb]
+	said, ok := resultTexts[cmd.Verb]
 	switch {
 	case r.Unchanged:
 		said = "it was so already; nothing changed."
@@ -75,7 +75,7 @@ func recorded(cmd incident.Command, r incident.Result) message {
 	}
 	p.line(mk(":white_check_mark: *%s*: %s", markup(id.String()), said))
 	for _, e := range r.Events {
-		p.line(consequences[e.Kind])
+		p.line(eventTexts[e.Kind])
 	}
 	if cmd.Verb == incident.VerbAcknowledge && cmd.Severity == "" && !r.Unchanged {
 		p.line("How grave is it?")
@@ -84,56 +84,56 @@ func recorded(cmd incident.Command, r incident.Result) message {
 	return p.done()
 }
 
-// sayings answer verbs whose outcome deserves more than "recorded".
-var sayings = map[incident.Verb]markup{
-	incident.VerbOpen:           "it is open. Its channel is being made, and you will be invited.",
-	incident.VerbAcknowledge:    "you have it.",
-	incident.VerbContain:        "it is contained.",
-	incident.VerbResolve:        "it is resolved. The closing record is due.",
-	incident.VerbSubmit:         "the record is frozen; the departments are being asked to sign it.",
-	incident.VerbSign:           "signed.",
-	incident.VerbObject:         "your objection stands until you withdraw it or the record is amended.",
-	incident.VerbAmend:          "the record can be changed again; its signatures are void.",
-	incident.VerbReopen:         "it is open again; a new round of pages begins.",
-	incident.VerbMerge:          "it goes on in the other incident.",
-	incident.VerbPromote:        "the alert belongs to it now.",
-	incident.VerbSplit:          "the alerts are an incident of their own now; it is named in the timeline.",
-	incident.VerbHold:           "nothing of it is deleted until the hold is released.",
-	incident.VerbReleaseHold:    "the legal hold is released.",
-	incident.VerbScheduleReview: "the review meeting has a time; invitations go out by mail.",
+// resultTexts answer verbs whose outcome deserves more than "recorded".
+var resultTexts = map[incident.Verb]markup{
+	incident.VerbOpen:             "it is open. Its channel is being made, and you will be invited.",
+	incident.VerbAcknowledge:      "you have it.",
+	incident.VerbContain:          "it is contained.",
+	incident.VerbResolve:          "it is resolved. The closing record is due.",
+	incident.VerbSubmit:           "the record is frozen; the departments are being asked to sign it.",
+	incident.VerbSign:             "signed.",
+	incident.VerbObject:           "your objection stands until you withdraw it or the record is amended.",
+	incident.VerbAmend:            "the record can be changed again; its signatures are void.",
+	incident.VerbReopen:           "it is open again; a new round of pages begins.",
+	incident.VerbMerge:            "it goes on in the other incident.",
+	incident.VerbPromote:          "the alert belongs to it now.",
+	incident.VerbSplit:            "the alerts are an incident of their own now; it is named in the timeline.",
+	incident.VerbSetLegalHold:     "nothing of it is deleted until the hold is released.",
+	incident.VerbReleaseLegalHold: "the legal hold is released.",
+	incident.VerbScheduleReview:   "the review meeting has a time; invitations go out by mail.",
 }
 
-// consequences are events that a person may not expect of what they said.
-var consequences = map[incident.EventKind]markup{
-	incident.EventApproved:          "Every department has signed: the record is approved, and the postmortem is being written.",
-	incident.EventDismissProposed:   "This is grave enough that somebody from security has to dismiss it, too.",
-	incident.EventDismissed:         "It is dismissed as a false alarm.",
-	incident.EventEraseProposed:     "Legal and security erase together: the other of the two has to ask for the same texts.",
-	incident.EventExceptionProposed: "Somebody from security has to endorse the exception.",
-	incident.EventSignaturesVoided:  "The signatures on the record are void, because it changed.",
-	incident.EventClosed:            "It is closed.",
+// eventTexts are events that a person may not expect of what they said.
+var eventTexts = map[incident.EventKind]markup{
+	incident.EventApproved:         "Every department has signed: the record is approved, and the postmortem is being written.",
+	incident.EventDismissProposed:  "This is grave enough that somebody from security has to dismiss it, too.",
+	incident.EventDismissed:        "It is dismissed as a false alarm.",
+	incident.EventErasureProposed:  "Legal and security erase together: the other of the two has to ask for the same texts.",
+	incident.EventWaiverProposed:   "Somebody from security has to endorse the exception.",
+	incident.EventSignaturesVoided: "The signatures on the record are void, because it changed.",
+	incident.EventClosed:           "It is closed.",
 }
 
-// everyday are the verbs that help explains at once, in the order of an incident.
-var everyday = []string{"open", "list", "status", "ack", "severity", "role", "fact", "note", "step", "evidence", "update", "contain", "resolve", "record", "sign", "object", "review", "dismiss"}
+// commonVerbs are the verbs that help explains at once, in the order of an incident.
+var commonVerbs = []string{"open", "list", "status", "ack", "severity", "role", "fact", "note", "step", "evidence", "update", "contain", "resolve", "record", "sign", "object", "review", "dismiss"}
 
 // help shows the grammar, or one verb of it.
 func (s *Slack) help(topic string) *ephemeral {
 	p := &page{}
-	verbs := incident.WordVerbs()
-	if n := slices.IndexFunc(verbs, func(v incident.WordVerb) bool { return v.Name == topic }); n >= 0 {
+	verbs := incident.VerbSpecs()
+	if n := slices.IndexFunc(verbs, func(v incident.VerbSpec) bool { return v.Name == topic }); n >= 0 {
 		v := verbs[n]
 		p.line(mk("%s\n%s", s.usage(v), esc(v.Help, 300)))
 		for _, example := range v.Examples {
 			p.line(mk("`%s %s`", markup(s.cfg.CommandName), esc(example, 300)))
 		}
-		return whisper(p.done())
+		return newEphemeral(p.done())
 	}
 	p.line(mk("What you can type. In an incident's channel it is about that incident; elsewhere, name it after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
 	var rest []markup
-	lines := make([]markup, len(everyday))
+	lines := make([]markup, len(commonVerbs))
 	for _, v := range verbs {
-		if n := slices.Index(everyday, v.Name); n >= 0 {
+		if n := slices.Index(commonVerbs, v.Name); n >= 0 {
 			lines[n] = mk("%s – %s", s.usage(v), esc(v.Help, 200))
 		} else {
 			rest = append(rest, mk("`%s`", word(v.Name)))
@@ -143,16 +143,16 @@ func (s *Slack) help(topic string) *ephemeral {
 		p.line(join(some, "\n"))
 	}
 	p.line(mk("There are also %s.\n`%s help severity` tells more of one, with examples.", join(rest, " "), markup(s.cfg.CommandName)))
-	return whisper(p.done())
+	return newEphemeral(p.done())
 }
 
-func (s *Slack) usage(v incident.WordVerb) markup {
+func (s *Slack) usage(v incident.VerbSpec) markup {
 	return mk("`%s`", esc(strings.TrimSpace(s.cfg.CommandName+" "+v.Name+" "+v.Usage), 200))
 }
 
 // list answers with the incidents that a person may know of.
 func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (message, error) {
-	found, err := s.desk.List(ctx, handle(user), f)
+	found, err := s.desk.List(ctx, identity(user), f)
 	if err != nil {
 		return message{}, err
 	}
@@ -161,28 +161,28 @@ func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (messa
 		p.line("There is no such incident.")
 		return p.done(), nil
 	}
-	p.line(markup(counted(len(found), "", "")))
+	p.line(markup(incidentCount(len(found), "", "")))
 	for some := range slices.Chunk(found, 12) {
 		lines := make([]string, len(some))
 		for n, one := range some {
-			lines[n] = oneLine(one)
+			lines[n] = summaryLine(one)
 		}
 		p.items(lines)
 	}
 	return p.done(), nil
 }
 
-// counted is a number of incidents and what they do: "1 incident is not over".
-func counted(n int, one, more string) string {
+// incidentCount is a number of incidents and what they do: "1 incident is not over".
+func incidentCount(n int, one, more string) string {
 	if n == 1 {
 		return strings.TrimSpace("1 incident " + one)
 	}
 	return strings.TrimSpace(fmt.Sprintf("%d incidents %s", n, more))
 }
 
-// errand answers about alerts and maintenance windows.
-func (s *Slack) errand(ctx context.Context, user string, e incident.Errand) (message, error) {
-	a, err := s.desk.Errand(ctx, handle(user), e)
+// alerts answers about alerts and maintenance windows.
+func (s *Slack) alerts(ctx context.Context, user string, e incident.AlertRequest) (message, error) {
+	a, err := s.desk.Alerts(ctx, identity(user), e)
 	if err != nil {
 		return message{}, err
 	}
@@ -191,7 +191,7 @@ func (s *Slack) errand(ctx context.Context, user string, e incident.Errand) (mes
 		return message{}, fmt.Errorf("read the directory: %w", err)
 	}
 	p := &page{}
-	lines := templates.Answer(a, d, s.cfg.Clock())
+	lines := templates.AlertResult(a, d, s.cfg.Clock())
 	p.line(esc(lines[0], 1000))
 	for some := range slices.Chunk(lines[1:], 12) {
 		p.items(some)
@@ -199,8 +199,8 @@ func (s *Slack) errand(ctx context.Context, user string, e incident.Errand) (mes
 	return p.done(), nil
 }
 
-// oneLine is an incident in a list.
-func oneLine(i incident.Summary) string {
+// summaryLine is an incident in a list.
+func summaryLine(i incident.Summary) string {
 	title := i.Title
 	if title == "" {
 		title = "(restricted)"
@@ -210,7 +210,7 @@ func oneLine(i incident.Summary) string {
 
 // show looks at an incident with a person's eyes.
 func (s *Slack) show(ctx context.Context, user string, id incident.ID, why string) (incident.Brief, error) {
-	v, err := s.desk.Show(ctx, handle(user), id, why)
+	v, err := s.desk.Show(ctx, identity(user), id, why)
 	if err != nil {
 		return incident.Brief{}, err
 	}
@@ -234,7 +234,7 @@ func (s *Slack) record(ctx context.Context, user string, id incident.ID) (messag
 	}
 	p := &page{id: id}
 	p.line(mk("The closing record of *%s*", markup(id.String())))
-	scene{page: p, b: b, inc: b.Incident}.record(b.Incident.Record)
+	renderer{page: p, b: b, inc: b.Incident}.record(b.Incident.Record)
 	if sub := b.Incident.Submission; sub != nil {
 		p.small(mk("revision %s, frozen", num(sub.Document.Revision)), esc(sub.Digest, 100))
 	}
@@ -246,7 +246,7 @@ func (s *Slack) record(ctx context.Context, user string, id incident.ID) (messag
 
 // respond sends an answer to a response_url, which names a host of Slack's.
 func (s *Slack) respond(ctx context.Context, to string, e ephemeral) {
-	if !s.ofSlack(to) {
+	if !s.isSlackURL(to) {
 		s.log.WarnContext(ctx, "an answer was not sent: its response_url is not Slack's")
 		return
 	}
@@ -257,9 +257,9 @@ func (s *Slack) respond(ctx context.Context, to string, e ephemeral) {
 	}
 }
 
-// ofSlack reports whether an address is on the host that Slack's response_urls
+// isSlackURL reports whether an address is on the host that Slack's response_urls
 // have, or on the host of the API where that is another than Slack's own.
-func (s *Slack) ofSlack(address string) bool {
+func (s *Slack) isSlackURL(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {
 		return false
@@ -285,7 +285,7 @@ func withoutURL(err error) string {
 // notify tells the person behind an interaction something that only they see:
 // at the message they pressed on, in the channel, or in a direct message.
 func (s *Slack) notify(in interaction, e *ephemeral) {
-	s.later(func(ctx context.Context) {
+	s.runInBackground(func(ctx context.Context) {
 		if in.ResponseURL != "" {
 			s.respond(ctx, in.ResponseURL, *e)
 			return

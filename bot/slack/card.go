@@ -17,7 +17,7 @@ import (
 func (s *Slack) Card(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
-		return nothing, err
+		return noCommand, err
 	}
 	links := map[string]string{}
 	m, meta := card(b), metadata(b, b.Mark)
@@ -29,19 +29,19 @@ func (s *Slack) Card(ctx context.Context, b incident.Brief, e incident.Effect) (
 	switch {
 	case ts == "", failure(err) == "message_not_found":
 		if ts, err = s.firstCard(ctx, b, channel, m, meta); err != nil {
-			return nothing, err
+			return noCommand, err
 		}
 		links[incident.LinkCard] = ts
 	case err != nil:
-		return nothing, classify("edit the card", err)
+		return noCommand, classify("edit the card", err)
 	}
 	if err := s.bookmarkAlert(ctx, b, channel, links); err != nil {
-		return nothing, err
+		return noCommand, err
 	}
 	if len(links) == 0 {
-		return nothing, nil
+		return noCommand, nil
 	}
-	return report(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: links}), nil
 }
 
 // firstCard posts and pins the card, unless an earlier attempt posted it. It
@@ -63,22 +63,22 @@ func (s *Slack) firstCard(ctx context.Context, b incident.Brief, channel string,
 	if failure(err) == "already_pinned" {
 		return ts, nil
 	}
-	return ts, s.dispensable(ctx, b, "pin the card", err)
+	return ts, s.ignorePermanent(ctx, b, "pin the card", err)
 }
 
-// dispensable classifies the error of something the incident can do without:
+// ignorePermanent classifies the error of something the incident can do without:
 // where trying again cannot help, it is logged and forgotten.
-func (s *Slack) dispensable(ctx context.Context, b incident.Brief, what string, err error) error {
+func (s *Slack) ignorePermanent(ctx context.Context, b incident.Brief, what string, err error) error {
 	err = classify(what, err)
-	if permanent(err) || dispensed[failure(err)] {
+	if permanent(err) || ignorableCodes[failure(err)] {
 		s.log.WarnContext(ctx, "left out", "incident", b.Incident.ID, "error", err)
 		return nil
 	}
 	return err
 }
 
-// dispensed are refusals of pins and bookmarks that stay as they are.
-var dispensed = map[string]bool{"too_many_pins": true, "not_pinnable": true, "permission_denied": true, "too_many_bookmarks": true, "too_many_tabs": true,
+// ignorableCodes are refusals of pins and bookmarks that stay as they are.
+var ignorableCodes = map[string]bool{"too_many_pins": true, "not_pinnable": true, "permission_denied": true, "too_many_bookmarks": true, "too_many_tabs": true,
 	"invalid_link": true, "invalid_bookmark_type": true, "not_implemented": true, "parent_bookmark_disabled": true}
 
 // bookmarkAlert puts a link to the first alert that has an address into the
@@ -92,7 +92,7 @@ func (s *Slack) bookmarkAlert(ctx context.Context, b incident.Brief, channel str
 			continue
 		}
 		id, err := s.bookmark(ctx, channel, "Alert in "+sourceName(a.Source), a.URL, ":bell:")
-		if err := s.dispensable(ctx, b, "add a bookmark", err); err != nil {
+		if err := s.ignorePermanent(ctx, b, "add a bookmark", err); err != nil {
 			return err
 		}
 		links[incident.LinkBookmark] = id
@@ -127,7 +127,7 @@ func card(b incident.Brief) message {
 	p.text = fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, word(inc.Status))
 	p.title(fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, strings.ReplaceAll(string(inc.Status), "_", " ")))
 	p.quote(inc.Title)
-	s := scene{page: p, b: b, inc: inc}
+	s := renderer{page: p, b: b, inc: inc}
 	p.pairs(
 		[2]markup{"Commander", s.commander()},
 		[2]markup{"Opened", at(inc.OpenedAt)},
@@ -135,9 +135,9 @@ func card(b incident.Brief) message {
 		[2]markup{"Personal data", word(inc.Facts.PersonalData)},
 		[2]markup{"Alerts", s.alerts()},
 		[2]markup{"Playbooks", s.playbooks()},
-		[2]markup{"Called in", s.calledIn()},
+		[2]markup{"Called in", s.involvedDepartments()},
 		[2]markup{"Review", s.review()},
-		[2]markup{"Goes on in", s.goesOn()},
+		[2]markup{"Goes on in", s.continuedIn()},
 	)
 	s.signoff()
 	s.openSteps()
@@ -146,7 +146,7 @@ func card(b incident.Brief) message {
 		p.items(actions(b.Directory, inc.Actions))
 	}
 	p.buttons(s.controls()...)
-	s.grading()
+	s.severityButtons()
 	visibility := markup("open to the company")
 	if inc.Restricted {
 		visibility = "restricted"
@@ -162,17 +162,17 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-func (s scene) commander() markup {
+func (s renderer) commander() markup {
 	switch {
 	case s.inc.Commander != "":
 		return who(s.b.Directory, s.inc.Commander)
-	case s.inc.PageOwed():
+	case s.inc.NeedsPage():
 		return mk(":pager: nobody yet; being paged, round %s", num(s.inc.Paging.Round))
 	}
 	return "nobody"
 }
 
-func (s scene) roles() markup {
+func (s renderer) roles() markup {
 	var parts []markup
 	for r, id := range s.inc.Roles {
 		if r != incident.Commander {
@@ -184,7 +184,7 @@ func (s scene) roles() markup {
 }
 
 // alerts counts them by kind and says which rules found them.
-func (s scene) alerts() markup {
+func (s renderer) alerts() markup {
 	count := map[markup]int{}
 	for _, a := range s.inc.Alerts {
 		kind := esc(a.Kind, 80)
@@ -201,12 +201,12 @@ func (s scene) alerts() markup {
 	return list(parts, 1200)
 }
 
-func (s scene) playbooks() markup {
+func (s renderer) playbooks() markup {
 	var parts []markup
 	for _, r := range s.inc.Runs {
 		settled := 0
 		for _, step := range r.Plan {
-			if step.Settled() {
+			if step.Finished() {
 				settled++
 			}
 		}
@@ -215,15 +215,15 @@ func (s scene) playbooks() markup {
 	return list(parts, 800)
 }
 
-func (s scene) calledIn() markup {
+func (s renderer) involvedDepartments() markup {
 	var parts []markup
-	for _, name := range s.inc.Called {
+	for _, name := range s.inc.InvolvedDepartments {
 		parts = append(parts, word(name))
 	}
 	return list(parts, 400)
 }
 
-func (s scene) review() markup {
+func (s renderer) review() markup {
 	switch r := s.inc.Review; {
 	case !r.Concluded.IsZero():
 		return mk("concluded %s", at(r.Concluded))
@@ -233,7 +233,7 @@ func (s scene) review() markup {
 	return ""
 }
 
-func (s scene) goesOn() markup {
+func (s renderer) continuedIn() markup {
 	if s.inc.MergedInto == 0 {
 		return ""
 	}
@@ -242,14 +242,14 @@ func (s scene) goesOn() markup {
 
 // openSteps lists the steps that were started and are not settled, while they
 // can be.
-func (s scene) openSteps() {
+func (s renderer) openSteps() {
 	if !possible(s.inc, incident.VerbStepDone) {
 		return
 	}
 	var steps []string
 	for _, r := range s.inc.Runs {
 		for _, step := range r.Plan {
-			if step.Settled() || step.Started.IsZero() {
+			if step.Finished() || step.Started.IsZero() {
 				continue
 			}
 			late := ""
@@ -266,7 +266,7 @@ func (s scene) openSteps() {
 }
 
 // signoff shows who has signed and what is missing, while there is a frozen record.
-func (s scene) signoff() {
+func (s renderer) signoff() {
 	if s.inc.Submission == nil {
 		return
 	}
@@ -297,15 +297,15 @@ func (s scene) signoff() {
 
 // possible reports whether the lifecycle has a place for a verb now.
 func possible(inc incident.Incident, v incident.Verb) bool {
-	return slices.Contains(incident.Possible(inc.Status), v)
+	return slices.Contains(incident.AllowedVerbs(inc.Status), v)
 }
 
 // controls are the buttons of the card: what the lifecycle has a place for, and
 // what is likely now. While nobody has it there is one thing to press first.
-func (s scene) controls() []slack.BlockElement {
+func (s renderer) controls() []slack.BlockElement {
 	var row []slack.BlockElement
-	if s.inc.PageOwed() {
-		row = append(row, s.mine()...)
+	if s.inc.NeedsPage() {
+		row = append(row, s.ackButtons()...)
 	}
 	// While it burns nobody writes its record; they could, by typing.
 	recording, following := incident.VerbEditRecord, incident.VerbAddAction

@@ -19,13 +19,13 @@ import (
 // is found again by its name and its creator, which is us.
 func (s *Slack) OpenChannel(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	if b.Incident.Links[incident.LinkChannel] != "" {
-		return nothing, nil
+		return noCommand, nil
 	}
 	id, err := s.open(ctx, b.Incident)
 	if err != nil {
-		return nothing, err
+		return noCommand, err
 	}
-	return report(b, e, incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: id}}), nil
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: id}}), nil
 }
 
 // channelNames are the names tried one after the other: inc-42, inc-42-b, …
@@ -53,11 +53,11 @@ func (s *Slack) open(ctx context.Context, inc incident.Incident) (string, error)
 		}
 		if taken == nil {
 			var err error
-			if taken, err = s.taken(ctx, names); err != nil {
+			if taken, err = s.findByName(ctx, names); err != nil {
 				return "", err
 			}
 		}
-		ours, err := s.ours(ctx, inc, taken[name])
+		ours, err := s.isOurChannel(ctx, inc, taken[name])
 		if err != nil || ours {
 			return taken[name].ID, err
 		}
@@ -65,9 +65,9 @@ func (s *Slack) open(ctx context.Context, inc incident.Incident) (string, error)
 	return "", &incident.Permanent{Err: fmt.Errorf("the channel names %s to %s are all taken: rename or archive some of them", names[0], names[len(names)-1])}
 }
 
-// taken finds those channels the bot can see that have one of these names. A
+// findByName finds those channels the bot can see that have one of these names. A
 // private channel of others stays unseen; its name is taken all the same.
-func (s *Slack) taken(ctx context.Context, names []string) (map[string]slack.Channel, error) {
+func (s *Slack) findByName(ctx context.Context, names []string) (map[string]slack.Channel, error) {
 	found := map[string]slack.Channel{}
 	err := s.channels(ctx, func(c slack.Channel) bool {
 		if slices.Contains(names, c.Name) {
@@ -78,11 +78,11 @@ func (s *Slack) taken(ctx context.Context, names []string) (map[string]slack.Cha
 	return found, err
 }
 
-// ours reports whether a channel was created by us for this incident: not
+// isOurChannel reports whether a channel was created by us for this incident: not
 // before the incident was opened (a number begins anew with a new database, and
 // nobody may find themselves in the channel of another incident), still open,
 // and as private as it has to be.
-func (s *Slack) ours(ctx context.Context, inc incident.Incident, c slack.Channel) (bool, error) {
+func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, c slack.Channel) (bool, error) {
 	if c.ID == "" || c.IsArchived || c.IsPrivate != inc.Restricted {
 		return false, nil
 	}
@@ -99,18 +99,18 @@ func (s *Slack) ours(ctx context.Context, inc incident.Incident, c slack.Channel
 func (s *Slack) Topic(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
-		return nothing, err
+		return noCommand, err
 	}
 	now, err := s.client.GetConversationInfoContext(ctx, &slack.GetConversationInfoInput{ChannelID: channel})
 	if err != nil {
-		return nothing, classify("read the channel's topic", err)
+		return noCommand, classify("read the channel's topic", err)
 	}
 	next := topic(b)
 	if html.UnescapeString(now.Topic.Value) == next {
-		return nothing, nil
+		return noCommand, nil
 	}
 	_, err = s.client.SetTopicOfConversationContext(ctx, channel, next)
-	return nothing, classify("set the channel's topic", err)
+	return noCommand, classify("set the channel's topic", err)
 }
 
 // topic says at a glance how it stands, in at most 250 characters. Slack
@@ -121,7 +121,7 @@ func topic(b incident.Brief) string {
 	switch {
 	case inc.Commander != "":
 		parts = append(parts, "commander "+strings.Join(strings.Fields(clean(b.Directory.Name(inc.Commander))), " "))
-	case inc.PageOwed():
+	case inc.NeedsPage():
 		parts = append(parts, "nobody has it")
 	}
 	if inc.MergedInto != 0 {
@@ -139,7 +139,7 @@ func topic(b incident.Brief) string {
 func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
-		return nothing, err
+		return noCommand, err
 	}
 	refused := map[incident.PersonID]string{}
 	person := map[string]incident.PersonID{}
@@ -157,7 +157,7 @@ func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect)
 	for batch := range slices.Chunk(users, 100) {
 		failed, err := s.invite(ctx, channel, batch)
 		if err != nil {
-			return nothing, err
+			return noCommand, err
 		}
 		for user, why := range failed {
 			refused[person[user]] = why
@@ -170,14 +170,14 @@ func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect)
 		}
 	}
 	if len(refused) > 0 {
-		if _, err := s.once(ctx, b, channel, b.Mark, absent(b, refused), b.Attempt > 1); err != nil {
-			return nothing, err
+		if _, err := s.postOnce(ctx, b, channel, b.Mark, notInvitedMessage(b, refused), b.Attempt > 1); err != nil {
+			return noCommand, err
 		}
 	}
 	if len(brought) == 0 {
-		return nothing, nil
+		return noCommand, nil
 	}
-	return report(b, e, incident.Command{Verb: incident.VerbInvited, People: brought}), nil
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbInvited, People: brought}), nil
 }
 
 // invite adds users and returns those that Slack does not take, with its
@@ -190,13 +190,13 @@ func (s *Slack) invite(ctx context.Context, channel string, users []string) (map
 		if err == nil {
 			return failed, nil
 		}
-		verdicts := verdicts(err, users)
+		verdicts := inviteErrors(err, users)
 		if len(verdicts) == 0 {
 			return failed, classify("invite people into the channel", err)
 		}
 		for user, code := range verdicts {
 			if code != "already_in_channel" && code != "cant_invite_self" {
-				failed[user] = refusals[code]
+				failed[user] = inviteErrorTexts[code]
 				if failed[user] == "" {
 					failed[user] = "Slack says " + code
 				}
@@ -207,9 +207,9 @@ func (s *Slack) invite(ctx context.Context, channel string, users []string) (map
 	return failed, nil
 }
 
-// verdicts are the users an invitation was refused for, with the code of each.
+// inviteErrors are the users an invitation was refused for, with the code of each.
 // It is empty where the refusal is not about one of them.
-func verdicts(err error, users []string) map[string]string {
+func inviteErrors(err error, users []string) map[string]string {
 	var refused slack.SlackErrorResponse
 	if !errors.As(err, &refused) {
 		return nil
@@ -220,15 +220,15 @@ func verdicts(err error, users []string) map[string]string {
 			out[r.User] = r.Error
 		}
 	}
-	_, personal := refusals[refused.Err]
+	_, personal := inviteErrorTexts[refused.Err]
 	if len(out) == 0 && len(users) == 1 && personal {
 		out[users[0]] = refused.Err
 	}
 	return out
 }
 
-// refusals are the reasons why one person cannot be added, in words.
-var refusals = map[string]string{
+// inviteErrorTexts are the reasons why one person cannot be added, in words.
+var inviteErrorTexts = map[string]string{
 	"already_in_channel":            "is in the channel already",
 	"cant_invite_self":              "is the bot",
 	"user_not_found":                "Slack does not know the user id in the configuration",
@@ -240,8 +240,8 @@ var refusals = map[string]string{
 	"no_external_invite_permission": "belongs to another company, and invitations to it are not allowed",
 }
 
-// absent names who could not be brought in.
-func absent(b incident.Brief, refused map[incident.PersonID]string) message {
+// notInvitedMessage names who could not be brought in.
+func notInvitedMessage(b incident.Brief, refused map[incident.PersonID]string) message {
 	p := page{id: b.Incident.ID}
 	p.line(":warning: Not everybody could be brought into this channel.")
 	var lines []string
@@ -256,15 +256,15 @@ func absent(b incident.Brief, refused map[incident.PersonID]string) message {
 // Archive says the last word in the channel of an incident that ended. The
 // channel itself stays: what was said in it is part of the history.
 func (s *Slack) Archive(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
-	_, err := s.tell(ctx, b, lastWord(b))
-	return nothing, err
+	_, err := s.postToChannel(ctx, b, archiveMessage(b))
+	return noCommand, err
 }
 
-// lastWord tells how it ended and where it goes on.
-func lastWord(b incident.Brief) message {
+// archiveMessage tells how it ended and where it goes on.
+func archiveMessage(b incident.Brief) message {
 	p := &page{id: b.Incident.ID}
-	if speak := voices[b.Event.Kind]; speak != nil {
-		speak(scene{page: p, b: b, e: b.Event, inc: b.Incident})
+	if speak := renderers[b.Event.Kind]; speak != nil {
+		speak(renderer{page: p, b: b, e: b.Event, inc: b.Incident})
 	}
 	where := mk("nothing more is expected here; `/incident reopen %s` goes on if it was not over after all", markup(b.Incident.ID.String()))
 	if b.Incident.MergedInto != 0 {

@@ -12,7 +12,7 @@ import (
 
 // command answers what somebody typed after the slash command. The answer is
 // for their eyes only; what happened is said in the incident's channel.
-func (s *Slack) command(ctx context.Context, c typed) any {
+func (s *Slack) command(ctx context.Context, c slashCommand) any {
 	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	words, err := s.parse(ctx, c)
@@ -24,35 +24,35 @@ func (s *Slack) command(ctx context.Context, c typed) any {
 	case words.Query == incident.QueryHelp:
 		return s.help(words.Topic)
 	case words.Query == incident.QueryList:
-		m, err := inTime(ctx, s, func() (message, error) { return s.list(ctx, c.User, words.Filter) })
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.list(ctx, c.User, words.Filter) })
 		return s.answer(ctx, m, err)
 	case words.Query == incident.QueryStatus:
-		m, err := inTime(ctx, s, func() (message, error) { return s.status(ctx, c.User, cmd.For) })
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.status(ctx, c.User, cmd.For) })
 		return s.answer(ctx, m, err)
 	case words.Query == incident.QueryRecord:
-		m, err := inTime(ctx, s, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
 		return s.answer(ctx, m, err)
-	case words.Errand != nil:
-		words.Errand.Key = idempotency("errand", c.TriggerID, c.User, c.Channel, c.Text)
-		m, err := inTime(ctx, s, func() (message, error) { return s.errand(ctx, c.User, *words.Errand) })
+	case words.AlertRequest != nil:
+		words.AlertRequest.Key = idempotency("errand", c.TriggerID, c.User, c.Channel, c.Text)
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.alerts(ctx, c.User, *words.AlertRequest) })
 		return s.answer(ctx, m, err)
 	case words.Form != "":
-		if err := s.openForm(ctx, c.TriggerID, c.User, ask{verb: words.Form, said: cmd}, s.tellAt(c.ResponseURL)); err != nil {
+		if err := s.openForm(ctx, c.TriggerID, c.User, formRequest{verb: words.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
 			return s.refusal(ctx, err)
 		}
 		return nil
 	}
-	cmd = by(c.User, idempotency("command", c.TriggerID, c.User, c.Channel, c.Text), cmd)
-	result, err := s.attempt(ctx, idempotency("typed", c.User, c.Channel, c.Text), cmd, s.laterAt(c.ResponseURL))
+	cmd = commandBy(c.User, idempotency("command", c.TriggerID, c.User, c.Channel, c.Text), cmd)
+	result, err := s.attempt(ctx, idempotency("typed", c.User, c.Channel, c.Text), cmd, s.lateResultNotifier(c.ResponseURL))
 	if err != nil {
 		return s.refusal(ctx, err)
 	}
-	return whisper(recorded(cmd, result))
+	return newEphemeral(resultMessage(cmd, result))
 }
 
-// inTime waits for what is looked up no longer than Slack does: a database that
+// withDeadline waits for what is looked up no longer than Slack does: a database that
 // stands still may not notice that ctx is over.
-func inTime[T any](ctx context.Context, s *Slack, look func() (T, error)) (T, error) {
+func withDeadline[T any](ctx context.Context, s *Slack, look func() (T, error)) (T, error) {
 	type answer struct {
 		found T
 		err   error
@@ -63,7 +63,7 @@ func inTime[T any](ctx context.Context, s *Slack, look func() (T, error)) (T, er
 		answered <- answer{found, err}
 	})
 	deadline, _ := ctx.Deadline()
-	limit := time.NewTimer(time.Until(deadline) + grace)
+	limit := time.NewTimer(time.Until(deadline) + deskGracePeriod)
 	defer limit.Stop()
 	select {
 	case a := <-answered:
@@ -75,17 +75,17 @@ func inTime[T any](ctx context.Context, s *Slack, look func() (T, error)) (T, er
 }
 
 // parse reads the text in the channel it was typed in.
-func (s *Slack) parse(ctx context.Context, c typed) (incident.Words, error) {
+func (s *Slack) parse(ctx context.Context, c slashCommand) (incident.ParsedCommand, error) {
 	w, err := s.wordContext(ctx, c.User, c.Channel)
 	if err != nil {
-		return incident.Words{}, err
+		return incident.ParsedCommand{}, err
 	}
-	return incident.ParseWords(unescape(c.Text), w)
+	return incident.ParseCommandLine(unescape(c.Text), w)
 }
 
 // wordContext is what a person's words are read in.
-func (s *Slack) wordContext(ctx context.Context, user, channel string) (incident.WordContext, error) {
-	return inTime(ctx, s, func() (none incident.WordContext, err error) {
+func (s *Slack) wordContext(ctx context.Context, user, channel string) (incident.ParseContext, error) {
+	return withDeadline(ctx, s, func() (none incident.ParseContext, err error) {
 		d, err := s.desk.Directory(ctx)
 		if err != nil {
 			return none, fmt.Errorf("read the directory: %w", err)
@@ -94,8 +94,8 @@ func (s *Slack) wordContext(ctx context.Context, user, channel string) (incident
 		if err != nil {
 			return none, err
 		}
-		person, _ := d.Resolve(handle(user))
-		return incident.WordContext{Incident: id, Who: person.ID, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
+		person, _ := d.Resolve(identity(user))
+		return incident.ParseContext{Incident: id, Who: person.ID, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
 	})
 }
 
@@ -104,7 +104,7 @@ func (s *Slack) incidentOf(ctx context.Context, channel string) (incident.ID, er
 	if channel == "" {
 		return 0, nil
 	}
-	id, err := s.desk.Linked(ctx, incident.LinkChannel, channel)
+	id, err := s.desk.IncidentByLink(ctx, incident.LinkChannel, channel)
 	if incident.CodeOf(err) == incident.CodeUnknown {
 		return 0, nil
 	}
@@ -114,8 +114,8 @@ func (s *Slack) incidentOf(ctx context.Context, channel string) (incident.ID, er
 	return id, nil
 }
 
-// errUnknown is what a command came to when the Desk had not answered in time.
-var errUnknown = errors.New("the outcome is not known")
+// errNoReply is what a command came to when the Desk had not answered in time.
+var errNoReply = errors.New("the outcome is not known")
 
 // outcome is what the Desk said.
 type outcome struct {
@@ -138,28 +138,28 @@ func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, 
 		answered <- outcome{result, err}
 	})
 	deadline, _ := ctx.Deadline()
-	limit := time.NewTimer(time.Until(deadline) + grace)
+	limit := time.NewTimer(time.Until(deadline) + deskGracePeriod)
 	defer limit.Stop()
 	select {
 	case o := <-answered:
-		return s.settle(what, cmd, o, now)
+		return s.classifyResult(what, cmd, o, now)
 	case <-limit.C:
 		s.memory.keep(what, cmd.Key, now)
-		s.later(func(ctx context.Context) {
+		s.runInBackground(func(ctx context.Context) {
 			select {
 			case o := <-answered:
-				if _, err := s.settle(what, cmd, o, now); late != nil && !errors.Is(err, errUnknown) {
+				if _, err := s.classifyResult(what, cmd, o, now); late != nil && !errors.Is(err, errNoReply) {
 					late(ctx, cmd, outcome{o.result, err})
 				}
 			case <-ctx.Done():
 			}
 		})
-		return incident.Result{}, errUnknown
+		return incident.Result{}, errNoReply
 	}
 }
 
-// settle sorts what the Desk said: done, refused, not recorded, or not known.
-func (s *Slack) settle(what string, cmd incident.Command, o outcome, now time.Time) (incident.Result, error) {
+// classifyResult sorts what the Desk said: done, refused, not recorded, or not known.
+func (s *Slack) classifyResult(what string, cmd incident.Command, o outcome, now time.Time) (incident.Result, error) {
 	var open interface{ OutcomeUnknown() bool }
 	switch {
 	case o.err == nil || incident.CodeOf(o.err) != "":
@@ -167,19 +167,19 @@ func (s *Slack) settle(what string, cmd incident.Command, o outcome, now time.Ti
 		return o.result, o.err
 	case errors.As(o.err, &open) && open.OutcomeUnknown():
 		s.memory.keep(what, cmd.Key, now)
-		return incident.Result{}, fmt.Errorf("%w: %w", errUnknown, o.err)
+		return incident.Result{}, fmt.Errorf("%w: %w", errNoReply, o.err)
 	}
 	s.memory.keep(what, cmd.Key, now)
 	return incident.Result{}, fmt.Errorf("record %s: %w", cmd.Verb, o.err)
 }
 
-// laterAt tells a person through a response_url what a command came to after all.
-func (s *Slack) laterAt(responseURL string) func(context.Context, incident.Command, outcome) {
+// lateResultNotifier tells a person through a response_url what a command came to after all.
+func (s *Slack) lateResultNotifier(responseURL string) func(context.Context, incident.Command, outcome) {
 	if responseURL == "" {
 		return nil
 	}
 	return func(ctx context.Context, cmd incident.Command, o outcome) {
-		answer := *whisper(recorded(cmd, o.result))
+		answer := *newEphemeral(resultMessage(cmd, o.result))
 		if o.err != nil {
 			answer = *s.refusal(ctx, o.err)
 		}
@@ -187,55 +187,55 @@ func (s *Slack) laterAt(responseURL string) func(context.Context, incident.Comma
 	}
 }
 
-// memory is what is remembered between requests: keys of commands whose
+// recentKeys is what is remembered between requests: keys of commands whose
 // outcome is open, and events that were seen. Losing it costs nothing but a
 // repeated answer.
-type memory struct {
+type recentKeys struct {
 	mu     sync.Mutex
-	open   map[string]attempted
+	open   map[string]recentKey
 	events map[string]time.Time
 }
 
-type attempted struct {
+type recentKey struct {
 	key string
 	at  time.Time
 }
 
-// recent is how long something is remembered.
-const recent = 10 * time.Minute
+// recentKeyTTL is how long something is remembered.
+const recentKeyTTL = 10 * time.Minute
 
 // key is the one under which the same thing was tried before, or the fresh one.
-func (m *memory) key(what, fresh string, now time.Time) string {
+func (m *recentKeys) key(what, fresh string, now time.Time) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if before, ok := m.open[what]; ok && now.Sub(before.at) < recent {
+	if before, ok := m.open[what]; ok && now.Sub(before.at) < recentKeyTTL {
 		return before.key
 	}
 	return fresh
 }
 
-func (m *memory) keep(what, key string, now time.Time) {
+func (m *recentKeys) keep(what, key string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.open == nil {
-		m.open = map[string]attempted{}
+		m.open = map[string]recentKey{}
 	}
 	for k, v := range m.open {
-		if now.Sub(v.at) >= recent {
+		if now.Sub(v.at) >= recentKeyTTL {
 			delete(m.open, k)
 		}
 	}
-	m.open[what] = attempted{key, now}
+	m.open[what] = recentKey{key, now}
 }
 
-func (m *memory) forget(what string) {
+func (m *recentKeys) forget(what string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.open, what)
 }
 
 // seen reports whether an event came before, and remembers it.
-func (m *memory) seen(id string, now time.Time) bool {
+func (m *recentKeys) seen(id string, now time.Time) bool {
 	if id == "" {
 		return false
 	}
@@ -246,7 +246,7 @@ func (m *memory) seen(id string, now time.Time) bool {
 	}
 	_, before := m.events[id]
 	for k, at := range m.events {
-		if now.Sub(at) >= recent {
+		if now.Sub(at) >= recentKeyTTL {
 			delete(m.events, k)
 		}
 	}

@@ -63,16 +63,16 @@ func (c *counter) Do(ctx context.Context, cmd incident.Command) (incident.Result
 	return r, nil
 }
 
-func (c *counter) Errand(_ context.Context, _ incident.Handle, e incident.Errand) (incident.Answer, error) {
+func (c *counter) Alerts(_ context.Context, _ incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e.Shelf == incident.ShelfDropped {
-		return incident.Answer{}, incident.Forbidden("alerts are for responders to see")
+	if e.Disposition == incident.DispositionDropped {
+		return incident.AlertResult{}, incident.Forbidden("alerts are for responders to see")
 	}
-	return incident.Answer{Shelf: e.Shelf, Kinds: 1, Copies: 3, Alerts: []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Title: "<@U1> *broke*", Count: 3, LastAt: c.now()}}}, nil
+	return incident.AlertResult{Disposition: e.Disposition, Kinds: 1, Occurrences: 3, Alerts: []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Title: "<@U1> *broke*", Count: 3, LastAt: c.now()}}}, nil
 }
 
-func (c *counter) Show(_ context.Context, who incident.Handle, id incident.ID, _ string) (incident.View, error) {
+func (c *counter) Show(_ context.Context, who incident.Identity, id incident.ID, _ string) (incident.View, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	inc, ok := c.incidents[id]
@@ -89,7 +89,7 @@ func (c *counter) Show(_ context.Context, who incident.Handle, id incident.ID, _
 	return incident.View{Incident: inc, Directory: company()}, nil
 }
 
-func (c *counter) List(_ context.Context, _ incident.Handle, f incident.Filter) ([]incident.Summary, error) {
+func (c *counter) List(_ context.Context, _ incident.Identity, f incident.Filter) ([]incident.Summary, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []incident.Summary
@@ -109,7 +109,7 @@ func (c *counter) Directory(context.Context) (incident.Directory, error) {
 	return company(), nil
 }
 
-func (c *counter) Linked(_ context.Context, name, value string) (incident.ID, error) {
+func (c *counter) IncidentByLink(_ context.Context, name, value string) (incident.ID, error) {
 	if c.sought != nil {
 		c.sought()
 	}

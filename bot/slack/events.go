@@ -19,7 +19,7 @@ func (s *Slack) event(e event) {
 	switch e.Event.Type {
 	case "app_home_opened":
 		if e.Event.Tab == "home" || e.Event.Tab == "" {
-			s.later(func(ctx context.Context) { s.publishHome(ctx, person) })
+			s.runInBackground(func(ctx context.Context) { s.publishHome(ctx, person) })
 		}
 	case "app_mention":
 		if e.Event.BotID == "" && channel != "" {
@@ -27,18 +27,18 @@ func (s *Slack) event(e event) {
 		}
 	case "subteam_members_changed", "subteam_updated":
 		if s.cfg.OnGroupsChanged != nil {
-			s.later(s.cfg.OnGroupsChanged)
+			s.runInBackground(s.cfg.OnGroupsChanged)
 		}
 	}
 }
 
-// mostAtHome is how many incidents the home tab lists, with two blocks each.
-const mostAtHome = 40
+// maxHomeIncidents is how many incidents the home tab lists, with two blocks each.
+const maxHomeIncidents = 40
 
 // publishHome shows a person the incidents that are not over, as far as they
 // may know of them.
 func (s *Slack) publishHome(ctx context.Context, person string) {
-	found, err := s.desk.List(ctx, handle(person), incident.Filter{Limit: mostAtHome})
+	found, err := s.desk.List(ctx, identity(person), incident.Filter{Limit: maxHomeIncidents})
 	var blocks []slack.Block
 	switch {
 	case err != nil:
@@ -56,11 +56,11 @@ func (s *Slack) publishHome(ctx context.Context, person string) {
 func home(found []incident.Summary) []slack.Block {
 	heading := "No incident is open."
 	if len(found) > 0 {
-		heading = counted(len(found), "is not over", "are not over")
+		heading = incidentCount(len(found), "is not over", "are not over")
 	}
 	blocks := []slack.Block{slack.NewHeaderBlock(plain(heading))}
-	for _, i := range found[:min(len(found), mostAtHome)] {
-		line, _ := clip(clean(oneLine(i)), 1000)
+	for _, i := range found[:min(len(found), maxHomeIncidents)] {
+		line, _ := clip(clean(summaryLine(i)), 1000)
 		show := slack.NewAccessory(button(ActStatus, "Show", value(i.ID)))
 		blocks = append(blocks, slack.NewSectionBlock(plain(line), nil, show))
 	}

@@ -21,19 +21,19 @@ const metaFile = "file"
 func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
-		return nothing, err
+		return noCommand, err
 	}
 	doc := b.Document
 	if doc == nil {
-		return nothing, &incident.Permanent{Err: fmt.Errorf("%s has no postmortem to share", b.Incident.ID)}
+		return noCommand, &incident.Permanent{Err: fmt.Errorf("%s has no postmortem to share", b.Incident.ID)}
 	}
 	shared := func(file string) incident.Command {
-		return report(b, e, incident.Command{Verb: incident.VerbShared, Revision: doc.Revision, Item: file})
+		return resultCommand(b, e, incident.Command{Verb: incident.VerbPostmortemShared, Revision: doc.Revision, Item: file})
 	}
 	if b.Attempt > 1 {
-		found, ok, err := s.find(ctx, channel, since(b), marked(b.Mark))
+		found, ok, err := s.find(ctx, channel, since(b), hasMark(b.Mark))
 		if err != nil {
-			return nothing, err
+			return noCommand, err
 		}
 		if ok {
 			file, _ := found.Metadata.EventPayload[metaFile].(string)
@@ -42,7 +42,7 @@ func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect)
 	}
 	files, err := s.upload(ctx, b.Incident.ID, *doc)
 	if err != nil {
-		return nothing, err
+		return noCommand, err
 	}
 	meta := metadata(b, b.Mark)
 	meta.EventPayload[metaFile] = files[0].ID
@@ -50,7 +50,7 @@ func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect)
 	// therefore nobody's text in it.
 	_, _, err = s.client.PostMessageContext(ctx, channel, slack.MsgOptionText(sharing(b.Incident.ID, *doc, files), false), slack.MsgOptionMetadata(meta))
 	if err != nil {
-		return nothing, classify("share the postmortem", err)
+		return noCommand, classify("share the postmortem", err)
 	}
 	title := fmt.Sprintf("Postmortem, revision %d", doc.Revision)
 	if _, err := s.bookmark(ctx, channel, title, files[0].Permalink, ":page_facing_up:"); err != nil {

@@ -73,7 +73,7 @@ func TestCardIsEdited(t *testing.T) {
 	for name, v := range f.must(f.slack.Card, b).Links {
 		b.Incident.Links[name] = v
 	}
-	b.Incident.Status, b.Incident.Commander, b.Incident.Paging.HeldBy = incident.Active, "p2", "p2"
+	b.Incident.Status, b.Incident.Commander, b.Incident.Paging.AcknowledgedBy = incident.Active, "p2", "p2"
 	if cmd := f.must(f.slack.Card, b); cmd.Verb != "" {
 		t.Fatalf("an edit reports %+v", cmd)
 	}
@@ -109,7 +109,7 @@ func TestUploadSharesOnceWhateverHappensToTheAnswer(t *testing.T) {
 			if len(said) != 1 || len(said[0].Files) != 2 {
 				f.Fatalf("said %+v, want one message with two files", said)
 			}
-			if cmd.Verb != incident.VerbShared || cmd.Revision != 1 || cmd.Item != said[0].Files[0].ID {
+			if cmd.Verb != incident.VerbPostmortemShared || cmd.Revision != 1 || cmd.Item != said[0].Files[0].ID {
 				f.Fatalf("command %+v, files %+v", cmd, said[0].Files)
 			}
 			content, _ := f.ws.FileContent(said[0].Files[1].ID)

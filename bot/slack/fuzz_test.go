@@ -107,7 +107,7 @@ func FuzzRequest(f *testing.F) {
 		case recorded > 1 || desk.count() != recorded:
 			t.Fatalf("one request recorded %d commands, twice %d", recorded, desk.count())
 		}
-		if c := desk.last(); recorded > 0 && (c.By.Door != incident.DoorSlack || c.By.ID == "" || !strings.Contains(string(body), url.QueryEscape(c.By.ID)) || c.Key == "" || c.Auth == "" || c.Via != incident.ViaSlack) {
+		if c := desk.last(); recorded > 0 && (c.By.Provider != incident.ProviderSlack || c.By.ID == "" || !strings.Contains(string(body), url.QueryEscape(c.By.ID)) || c.Key == "" || c.Auth == "" || c.Via != incident.ViaSlack) {
 			t.Fatalf("recorded %+v", c)
 		}
 		for host := range net.hosts {

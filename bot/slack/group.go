@@ -18,32 +18,32 @@ import (
 func (s *Slack) PageGroup(group string) Handler {
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		m := groupPage(b, group)
-		reached, err := s.each(ctx, b, b.Directory.Responders(), m)
+		reached, err := s.sendToEach(ctx, b, b.Directory.Responders(), m)
 		if err != nil && !permanent(err) {
-			return nothing, err
+			return noCommand, err
 		}
 		channel, problem := s.announceChannel(ctx)
 		if problem == nil && channel != "" {
 			// Looked for always: an attempt that only had to wait does not count.
-			if _, problem = s.once(ctx, b, channel, b.Mark, m, true); problem == nil {
+			if _, problem = s.postOnce(ctx, b, channel, b.Mark, m, true); problem == nil {
 				reached++
 			}
 		}
 		switch {
 		case problem != nil && !permanent(problem):
-			return nothing, problem
+			return noCommand, problem
 		case reached == 0:
-			return nothing, &incident.Permanent{Err: fmt.Errorf("page %s through Slack: nobody could be reached: %w", b.Incident.ID, firstError(err, problem))}
+			return noCommand, &incident.Permanent{Err: fmt.Errorf("page %s through Slack: nobody could be reached: %w", b.Incident.ID, firstError(err, problem))}
 		case problem != nil:
 			s.log.WarnContext(ctx, "paged by direct messages alone", "incident", b.Incident.ID, "error", problem)
 		}
 		round, _ := strconv.Atoi(e.Args["round"])
 		route, _ := strconv.Atoi(e.Args["route"])
-		return report(b, e, incident.Command{Verb: incident.VerbPaged, Round: round, Route: route}), nil
+		return resultCommand(b, e, incident.Command{Verb: incident.VerbPaged, Round: round, EscalationStep: route}), nil
 	}
 }
 
-var errNobody = errors.New("no responder has a Slack user, and no announce channel is configured")
+var errNoRecipient = errors.New("no responder has a Slack user, and no announce channel is configured")
 
 func firstError(errs ...error) error {
 	for _, err := range errs {
@@ -51,7 +51,7 @@ func firstError(errs ...error) error {
 			return err
 		}
 	}
-	return errNobody
+	return errNoRecipient
 }
 
 // groupPage says no more than that somebody is needed: the announce channel is

@@ -9,23 +9,23 @@ import (
 // fullLine is how long a line of instructions is that was broken because it was full.
 const fullLine = 100
 
-// guide lays out instructions as their authors wrote them in a plain file:
+// instructions lays out instructions as their authors wrote them in a plain file:
 // indented lines are commands, to be copied, and keep their shape; a line that
 // was broken because it was full runs on into the next. Nothing in them is
 // mark-up.
-func (p *page) guide(text string) {
+func (p *page) instructions(text string) {
 	text = strings.Trim(clean(text), "\n ")
 	if text == "" {
 		return
 	}
-	short, cut := clip(text, min(mostInBlock, mostInAll-p.used))
+	short, cut := clip(text, min(maxBlockText, maxMessageText-p.used))
 	p.cut = p.cut || cut
-	if len(short) <= len("…") && cut || !p.room(units(short), mostInBlock) {
+	if len(short) <= len("…") && cut || !p.room(units(short), maxBlockText) {
 		p.cut = true
 		return
 	}
 	var parts []slack.RichTextElement
-	for _, piece := range pieces(short) {
+	for _, piece := range splitInstructions(short) {
 		words := []slack.RichTextSectionElement{slack.NewRichTextSectionTextElement(piece.text, nil)}
 		if piece.command {
 			parts = append(parts, &slack.RichTextPreformatted{Type: slack.RTEPreformatted, Elements: words})
@@ -36,15 +36,15 @@ func (p *page) guide(text string) {
 	p.blocks = append(p.blocks, slack.NewRichTextBlock("", parts...))
 }
 
-// piece is a stretch of instructions that is drawn in one way.
-type piece struct {
+// instructionBlock is a stretch of instructions that is drawn in one way.
+type instructionBlock struct {
 	text    string
 	command bool
 }
 
-// pieces tells the prose of instructions from the commands between.
-func pieces(text string) []piece {
-	var out []piece
+// splitInstructions tells the prose of instructions from the commands between.
+func splitInstructions(text string) []instructionBlock {
+	var out []instructionBlock
 	before := "" // the line before, as it was written
 	for _, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, " \t")
@@ -56,23 +56,23 @@ func pieces(text string) []piece {
 		switch {
 		case words == "" && last >= 0:
 			out[last].text += "\n"
-		case full && !item(words) && (!indented || item(before) || strings.HasPrefix(before, " ")):
+		case full && !isListItem(words) && (!indented || isListItem(before) || strings.HasPrefix(before, " ")):
 			out[last].text += " " + words
 		case indented && command:
 			out[last].text += "\n" + line
 		case indented:
-			out = append(out, piece{line, true})
+			out = append(out, instructionBlock{line, true})
 		case last >= 0 && !command:
 			out[last].text += "\n" + line
 		case line != "":
-			out = append(out, piece{line, false})
+			out = append(out, instructionBlock{line, false})
 		}
 		before = line
 	}
-	var kept []piece
+	var kept []instructionBlock
 	for _, p := range out {
 		if p.text = strings.Trim(p.text, "\n"); p.command {
-			p.text = flush(p.text)
+			p.text = dedent(p.text)
 		}
 		if p.text != "" {
 			kept = append(kept, p)
@@ -81,14 +81,14 @@ func pieces(text string) []piece {
 	return kept
 }
 
-// item reports whether a line begins an item of a list: "- " or "1. ".
-func item(line string) bool {
+// isListItem reports whether a line begins an item of a list: "- " or "1. ".
+func isListItem(line string) bool {
 	rest := strings.TrimLeft(line, "0123456789")
 	return strings.HasPrefix(line, "- ") || len(rest) < len(line) && strings.HasPrefix(rest, ". ")
 }
 
-// flush moves lines to the left margin together.
-func flush(text string) string {
+// dedent moves lines to the left margin together.
+func dedent(text string) string {
 	lines := strings.Split(text, "\n")
 	margin := len(text)
 	for _, l := range lines {

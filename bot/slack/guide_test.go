@@ -12,21 +12,21 @@ func TestPieces(t *testing.T) {
 	full := strings.Repeat("word ", 21) + "end"
 	tests := []struct {
 		name, text string
-		want       []piece
+		want       []instructionBlock
 	}{
-		{"a sentence", "Disable, do not delete.", []piece{{"Disable, do not delete.", false}}},
+		{"a sentence", "Disable, do not delete.", []instructionBlock{{"Disable, do not delete.", false}}},
 		{"commands keep their shape", "In that account:\n  aws iam list --all\n    --more   # a remark\nThen go on.",
-			[]piece{{"In that account:", false}, {"aws iam list --all\n  --more   # a remark", true}, {"Then go on.", false}}},
-		{"a full line runs on", full + "\nof it.\nThis is a new one.", []piece{{full + " of it.\nThis is a new one.", false}}},
-		{"an item runs on, the next does not", "- " + full + "\n  of it.\n- next", []piece{{"- " + full + " of it.\n- next", false}}},
-		{"a command under a full item", "- " + full + ":\n  aws ec2", []piece{{"- " + full + ":", false}, {"aws ec2", true}}},
-		{"a command that is broken", "  aws '" + full + "\n    more'", []piece{{"aws '" + full + "\n  more'", true}}},
-		{"paragraphs", "One.\n\nTwo.\n  run\n\n  run again\n\nThree.", []piece{{"One.\n\nTwo.", false}, {"run\n\nrun again", true}, {"Three.", false}}},
+			[]instructionBlock{{"In that account:", false}, {"aws iam list --all\n  --more   # a remark", true}, {"Then go on.", false}}},
+		{"a full line runs on", full + "\nof it.\nThis is a new one.", []instructionBlock{{full + " of it.\nThis is a new one.", false}}},
+		{"an item runs on, the next does not", "- " + full + "\n  of it.\n- next", []instructionBlock{{"- " + full + " of it.\n- next", false}}},
+		{"a command under a full item", "- " + full + ":\n  aws ec2", []instructionBlock{{"- " + full + ":", false}, {"aws ec2", true}}},
+		{"a command that is broken", "  aws '" + full + "\n    more'", []instructionBlock{{"aws '" + full + "\n  more'", true}}},
+		{"paragraphs", "One.\n\nTwo.\n  run\n\n  run again\n\nThree.", []instructionBlock{{"One.\n\nTwo.", false}, {"run\n\nrun again", true}, {"Three.", false}}},
 		{"nothing", " \n\n", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, pieces(test.text), cmp.AllowUnexported(piece{})); diff != "" {
+			if diff := cmp.Diff(test.want, splitInstructions(test.text), cmp.AllowUnexported(instructionBlock{})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -38,7 +38,7 @@ func TestPiecesKeepEveryWord(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"word", " ", "  ", "\n", "\n  ", "- ", "1. ", ":", strings.Repeat("long ", 30)})).Draw(t, "text"), "")
 		var got []string
-		for _, p := range pieces(text) {
+		for _, p := range splitInstructions(text) {
 			got = append(got, strings.Fields(p.text)...)
 		}
 		if diff := cmp.Diff(strings.Fields(text), got); diff != "" && len(got)+len(strings.Fields(text)) > 0 {

@@ -33,9 +33,9 @@ const (
 
 // The callback ids of the shortcuts, as the app's manifest declares them.
 const (
-	ShortcutOpen     = "open_incident" // global: open an incident
-	ShortcutNote     = "keep_note"     // on a message: keep a message as a note
-	ShortcutEvidence = "keep_evidence" // on a message: keep a message, or its file, as evidence
+	ShortcutOpen        = "open_incident" // global: open an incident
+	ShortcutAddNote     = "keep_note"     // on a message: keep a message as a note
+	ShortcutAddEvidence = "keep_evidence" // on a message: keep a message, or its file, as evidence
 )
 
 // value is what a button carries: the incident and what else it is about.

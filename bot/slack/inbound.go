@@ -18,18 +18,18 @@ const maxBody = 1 << 20
 // /slack/interactions and /slack/events.
 func (s *Slack) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /slack/commands", s.admitted(s.serveCommand))
-	mux.HandleFunc("POST /slack/interactions", s.admitted(s.serveInteraction))
-	mux.HandleFunc("POST /slack/events", s.admitted(s.serveEvent))
+	mux.HandleFunc("POST /slack/commands", s.requireSignature(s.serveCommand))
+	mux.HandleFunc("POST /slack/interactions", s.requireSignature(s.serveInteraction))
+	mux.HandleFunc("POST /slack/events", s.requireSignature(s.serveEvent))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		s.refuse(w, http.StatusNotFound, "unknown", "Slack posts to /slack/commands, /slack/interactions and /slack/events")
 	})
 	return mux
 }
 
-// admitted reads the body as it came and lets it in only if Slack signed it.
+// requireSignature reads the body as it came and lets it in only if Slack signed it.
 // What is turned away leaves no trace but a count.
-func (s *Slack) admitted(next func(http.ResponseWriter, *http.Request, []byte)) http.HandlerFunc {
+func (s *Slack) requireSignature(next func(http.ResponseWriter, *http.Request, []byte)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		var large *http.MaxBytesError
@@ -91,7 +91,7 @@ func (s *Slack) serveInteraction(w http.ResponseWriter, r *http.Request, body []
 	}
 	in, err := decodeInteraction([]byte(values.Get("payload")))
 	if err != nil {
-		s.refuse(w, http.StatusBadRequest, "not_json", errShape.Error())
+		s.refuse(w, http.StatusBadRequest, "not_json", errMalformed.Error())
 		return
 	}
 	reply(w, s.interact(r.Context(), in))
@@ -122,8 +122,8 @@ func reply(w http.ResponseWriter, answer any) {
 // authentication is how people who come through this door were authenticated.
 const authentication = "slack"
 
-// by fills in who says a command, and through which door.
-func by(user, key string, cmd incident.Command) incident.Command {
-	cmd.Key, cmd.By, cmd.Auth, cmd.Via = key, handle(user), authentication, incident.ViaSlack
+// commandBy fills in who says a command, and through which door.
+func commandBy(user, key string, cmd incident.Command) incident.Command {
+	cmd.Key, cmd.By, cmd.Auth, cmd.Via = key, identity(user), authentication, incident.ViaSlack
 	return cmd
 }

@@ -159,7 +159,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("ack: %s", got)
 		}
 		cmd := e.desk.last()
-		if cmd.Verb != incident.VerbAcknowledge || cmd.For != 42 || cmd.By != handle("U0ADA") || cmd.Auth != "slack" || cmd.Via != incident.ViaSlack || cmd.Key == "" {
+		if cmd.Verb != incident.VerbAcknowledge || cmd.For != 42 || cmd.By != identity("U0ADA") || cmd.Auth != "slack" || cmd.Via != incident.ViaSlack || cmd.Key == "" {
 			t.Errorf("recorded %+v", cmd)
 		}
 		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "was so already") {
@@ -244,7 +244,7 @@ func TestWhatIsNotDoneIsSaid(t *testing.T) {
 				keys = append(keys, open.key)
 			}
 			e.desk.before = nil
-			e.slack.patience = patience
+			e.slack.patience = deskTimeout
 			if got := e.types("U0ADA", "note x"); !strings.Contains(got, "recorded") {
 				t.Errorf("again: %s", got)
 			}
@@ -379,7 +379,7 @@ func FuzzDecodeInteraction(f *testing.F) {
 		if json.Unmarshal([]byte(in.View.PrivateMetadata), &m) != nil {
 			return
 		}
-		sub := submission{meta: m, fields: map[string]entry{}, words: incident.WordContext{Now: noon}}
+		sub := submission{meta: m, fields: map[string]formElement{}, words: incident.ParseContext{Now: noon}}
 		for name, elements := range in.View.State.Values {
 			if e, ok := elements[name]; ok {
 				sub.fields[name] = e

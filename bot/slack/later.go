@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// work is what goes on after requests were answered. Unlike a sync.WaitGroup it
+// background is what goes on after requests were answered. Unlike a sync.WaitGroup it
 // may be waited for while more comes in.
-type work struct {
+type background struct {
 	mu    sync.Mutex
 	ended sync.Cond
 	n     int
 }
 
-func (w *work) begin(f func()) {
+func (w *background) begin(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.n++
@@ -24,14 +24,14 @@ func (w *work) begin(f func()) {
 	}()
 }
 
-func (w *work) end() {
+func (w *background) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.n--
 	w.ended.Broadcast()
 }
 
-func (w *work) wait() {
+func (w *background) wait() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.n > 0 {
@@ -43,9 +43,9 @@ func (w *work) wait() {
 // being filled, people being told. Call it when nothing comes in any more.
 func (s *Slack) Wait() { s.work.wait() }
 
-// later goes on after the request was answered. It has its own deadline,
+// runInBackground goes on after the request was answered. It has its own deadline,
 // because the request's context ends with the request.
-func (s *Slack) later(f func(context.Context)) {
+func (s *Slack) runInBackground(f func(context.Context)) {
 	s.work.begin(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

@@ -57,8 +57,8 @@ func (s *Slack) find(ctx context.Context, channel string, since time.Time, match
 	}
 }
 
-// marked matches the message that carries a mark.
-func marked(mark string) func(map[string]any) bool {
+// hasMark matches the message that carries a mark.
+func hasMark(mark string) func(map[string]any) bool {
 	return func(payload map[string]any) bool { return payload[metaKey] == mark }
 }
 

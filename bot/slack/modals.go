@@ -13,10 +13,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-// ask is a form to be opened: for which verb, and what was said already.
-type ask struct {
+// formRequest is a form to be opened: for which verb, and what was said already.
+type formRequest struct {
 	verb    incident.Verb
-	said    incident.Command
+	prefill incident.Command
 	prepare func(context.Context, *incident.Command) // looks up what takes too long before opening; may be nil
 }
 
@@ -24,15 +24,15 @@ type ask struct {
 type form struct {
 	title, submit string // at most 24 characters each
 	reads         bool   // its fields need the incident
-	blocks        func(*filling) []slack.Block
+	blocks        func(*formBuilder) []slack.Block
 }
 
-// filling is a form being made.
-type filling struct {
-	said incident.Command
-	b    incident.Brief // zero unless the form reads
-	meta meta
-	zone *time.Location
+// formBuilder is a form being made.
+type formBuilder struct {
+	prefill incident.Command
+	b       incident.Brief // zero unless the form reads
+	meta    meta
+	zone    *time.Location
 }
 
 // meta travels with a form in its private_metadata, at most 3,000 characters.
@@ -47,26 +47,26 @@ type meta struct {
 // openForm opens a form with the trigger, which lives three seconds. A form
 // that has to look something up opens empty first and is filled in afterwards;
 // what goes wrong then is shown in it, or told.
-func (s *Slack) openForm(ctx context.Context, trigger, user string, a ask, tell func(*ephemeral)) error {
+func (s *Slack) openForm(ctx context.Context, trigger, user string, a formRequest, tell func(*ephemeral)) error {
 	f, ok := forms[a.verb]
 	if !ok {
 		return incident.Invalid("verb", "there is no form for %s; type it", a.verb)
 	}
-	a.said.Verb = a.verb
+	a.prefill.Verb = a.verb
 	if !f.reads && a.prepare == nil {
 		v, err := f.view(a, incident.Brief{Now: s.cfg.Clock()}, s.cfg.Zone)
 		if err != nil {
 			return err
 		}
 		_, err = s.client.OpenViewContext(ctx, trigger, v)
-		return expired(err)
+		return triggerError(err)
 	}
 	opened, err := s.client.OpenViewContext(ctx, trigger, notice(f.title, "One moment…"))
 	if err != nil {
-		return expired(err)
+		return triggerError(err)
 	}
-	s.later(func(ctx context.Context) {
-		v, err := s.filled(ctx, user, f, a)
+	s.runInBackground(func(ctx context.Context) {
+		v, err := s.buildForm(ctx, user, f, a)
 		if err != nil {
 			v = notice(f.title, s.explain(ctx, err))
 		}
@@ -78,24 +78,24 @@ func (s *Slack) openForm(ctx context.Context, trigger, user string, a ask, tell 
 	return nil
 }
 
-// filled makes a form that needs looking up.
-func (s *Slack) filled(ctx context.Context, user string, f form, a ask) (slack.ModalViewRequest, error) {
+// buildForm makes a form that needs looking up.
+func (s *Slack) buildForm(ctx context.Context, user string, f form, a formRequest) (slack.ModalViewRequest, error) {
 	b := incident.Brief{Now: s.cfg.Clock()}
 	if f.reads {
 		var err error
-		if b, err = s.show(ctx, user, a.said.For, "opened the form "+f.title+" in Slack"); err != nil {
+		if b, err = s.show(ctx, user, a.prefill.For, "opened the form "+f.title+" in Slack"); err != nil {
 			return slack.ModalViewRequest{}, err
 		}
 	}
 	if a.prepare != nil {
-		a.prepare(ctx, &a.said)
+		a.prepare(ctx, &a.prefill)
 	}
 	return f.view(a, b, s.cfg.Zone)
 }
 
 // view makes the form's view.
-func (f form) view(a ask, b incident.Brief, zone *time.Location) (slack.ModalViewRequest, error) {
-	fill := &filling{said: a.said, b: b, zone: zone, meta: meta{Incident: a.said.For, Department: a.said.Department, Step: a.said.Step}}
+func (f form) view(a formRequest, b incident.Brief, zone *time.Location) (slack.ModalViewRequest, error) {
+	fill := &formBuilder{prefill: a.prefill, b: b, zone: zone, meta: meta{Incident: a.prefill.For, Department: a.prefill.Department, Step: a.prefill.Step}}
 	blocks := f.blocks(fill)
 	data, err := json.Marshal(fill.meta)
 	if err != nil {
@@ -115,14 +115,14 @@ func (f form) view(a ask, b incident.Brief, zone *time.Location) (slack.ModalVie
 
 // notice is a view that only says something.
 func notice(title, text string) slack.ModalViewRequest {
-	text, _ = clip(clean(text), mostInBlock)
+	text, _ = clip(clean(text), maxBlockText)
 	return slack.ModalViewRequest{Type: slack.VTModal, Title: plain(title), Close: plain("Close"),
 		Blocks: slack.Blocks{BlockSet: []slack.Block{slack.NewSectionBlock(plain(text), nil, nil)}}}
 }
 
-// expired makes of Slack's ways to say that a trigger is too old one refusal
+// triggerError makes of Slack's ways to say that a trigger is too old one refusal
 // that people understand.
-func expired(err error) error {
+func triggerError(err error) error {
 	var refused slack.SlackErrorResponse
 	switch failure(err) {
 	case "":
@@ -131,24 +131,24 @@ func expired(err error) error {
 		}
 		return nil
 	case "expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id":
-		return tooLate
+		return errTriggerExpired
 	case "invalid_arguments":
 		if errors.As(err, &refused) && strings.Contains(strings.Join(refused.ResponseMetadata.Messages, " "), "trigger_id") {
-			return tooLate
+			return errTriggerExpired
 		}
 	}
 	return fmt.Errorf("open a form: %w", err)
 }
 
-var tooLate = incident.Conflict("Slack waits three seconds for a form, and they were over; nothing was recorded. Try again.")
+var errTriggerExpired = incident.Conflict("Slack waits three seconds for a form, and they were over; nothing was recorded. Try again.")
 
 // openStatus shows how an incident stands, for one person's eyes.
 func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) error {
 	opened, err := s.client.OpenViewContext(ctx, in.TriggerID, notice(id.String(), "One moment…"))
 	if err != nil {
-		return expired(err)
+		return triggerError(err)
 	}
-	s.later(func(ctx context.Context) {
+	s.runInBackground(func(ctx context.Context) {
 		m, err := s.status(ctx, in.User.ID, id)
 		v := notice(id.String(), "")
 		if err != nil {
@@ -174,13 +174,13 @@ func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) 
 // inputText asks for words.
 func inputText(name, label, initial string, multiline bool) *slack.InputBlock {
 	e := slack.NewPlainTextInputBlockElement(nil, name)
-	e.Multiline, e.MaxLength = multiline, mostInInput
-	e.InitialValue, _ = clip(clean(initial), mostInInput)
+	e.Multiline, e.MaxLength = multiline, maxInputText
+	e.InitialValue, _ = clip(clean(initial), maxInputText)
 	return slack.NewInputBlock(name, plain(label), nil, e)
 }
 
-// mostInInput is what a text input takes.
-const mostInInput = 3000
+// maxInputText is what a text input takes.
+const maxInputText = 3000
 
 func optional(b *slack.InputBlock) *slack.InputBlock {
 	b.Optional = true
@@ -221,10 +221,10 @@ func inputUser(name, label, initial string) *slack.InputBlock {
 }
 
 // happened asks when it was, where that is not now.
-func (f *filling) happened() *slack.InputBlock {
+func (f *formBuilder) happened() *slack.InputBlock {
 	initial := ""
-	if !f.said.HappenedAt.IsZero() {
-		initial = f.said.HappenedAt.In(f.zone).Format(time.RFC3339)
+	if !f.prefill.HappenedAt.IsZero() {
+		initial = f.prefill.HappenedAt.In(f.zone).Format(time.RFC3339)
 	}
 	return hint(optional(inputText("happened_at", "When was that?", initial, false)), "Empty means now. 02:31, yesterday 23:10, 2026-11-24 10:00; the time zone is "+f.zone.String()+".")
 }

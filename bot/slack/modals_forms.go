@@ -24,12 +24,12 @@ var forms = map[incident.Verb]form{
 	incident.VerbStepSkip:       {title: "Skip a step", submit: "Skip", blocks: stepBlocks("Why is it not needed?", false)},
 	incident.VerbNote:           {title: "Write a note", submit: "Write", blocks: noteBlocks},
 	incident.VerbEvidence:       {title: "Keep evidence", submit: "Keep", blocks: evidenceBlocks},
-	incident.VerbUpdate:         {title: "Status update", submit: "Send", blocks: saying("How does it stand?", false)},
-	incident.VerbContain:        {title: "Contained", submit: "Contained", blocks: saying("How was the harm stopped?", true)},
-	incident.VerbResolve:        {title: "Resolved", submit: "Resolved", blocks: saying("How were service and security restored?", true)},
-	incident.VerbReopen:         {title: "Reopen", submit: "Reopen", blocks: saying("Why is it not over?", false)},
+	incident.VerbUpdate:         {title: "Status update", submit: "Send", blocks: textForm("How does it stand?", false)},
+	incident.VerbContain:        {title: "Contained", submit: "Contained", blocks: textForm("How was the harm stopped?", true)},
+	incident.VerbResolve:        {title: "Resolved", submit: "Resolved", blocks: textForm("How were service and security restored?", true)},
+	incident.VerbReopen:         {title: "Reopen", submit: "Reopen", blocks: textForm("Why is it not over?", false)},
 	incident.VerbDismiss:        {title: "False alarm", submit: "Dismiss", blocks: dismissBlocks},
-	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: saying("Why does the record have to change? Its signatures will be void.", false)},
+	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: textForm("Why does the record have to change? Its signatures will be void.", false)},
 	incident.VerbEditRecord:     {title: "Closing record", submit: "Save", reads: true, blocks: recordBlocks},
 	incident.VerbSubmit:         {title: "Submit the record", submit: "Submit for signing", reads: true, blocks: recordBlocks},
 	incident.VerbRevise:         {title: "Revise the record", submit: "Submit for signing", reads: true, blocks: recordBlocks},
@@ -41,45 +41,45 @@ var forms = map[incident.Verb]form{
 	incident.VerbAddAction:      {title: "Action item", submit: "Add", blocks: actionBlocks},
 }
 
-func openBlocks(f *filling) []slack.Block {
+func openBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
-		inputText("title", "What happened, in one line?", f.said.Title, false),
-		inputPick("severity", "How grave is it?", strs(incident.Severities()), string(f.said.Severity)),
+		inputText("title", "What happened, in one line?", f.prefill.Title, false),
+		inputPick("severity", "How grave is it?", strs(incident.Severities()), string(f.prefill.Severity)),
 		hint(optional(inputTick("public", "Who may read it?", "The whole company")), "Otherwise only those involved may."),
 	}
 }
 
-func severityBlocks(f *filling) []slack.Block {
+func severityBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
-		inputPick("severity", "How grave is it?", strs(incident.Severities()), string(f.said.Severity)),
-		optional(inputText("text", "Why?", f.said.Text, true)),
+		inputPick("severity", "How grave is it?", strs(incident.Severities()), string(f.prefill.Severity)),
+		optional(inputText("text", "Why?", f.prefill.Text, true)),
 	}
 }
 
-func roleBlocks(f *filling) []slack.Block {
+func roleBlocks(f *formBuilder) []slack.Block {
 	roles := strs([]incident.Role{incident.Commander, incident.Scribe, incident.Communicator, incident.OperationLead, incident.SecurityLead, incident.LegalLead, incident.DPO})
-	if r := string(f.said.Role); r != "" && !slices.Contains(roles, r) {
+	if r := string(f.prefill.Role); r != "" && !slices.Contains(roles, r) {
 		roles = append(roles, r)
 	}
 	return []slack.Block{
-		inputPick("role", "Role", roles, string(f.said.Role)),
+		inputPick("role", "Role", roles, string(f.prefill.Role)),
 		inputUser("person", "Who?", ""),
 	}
 }
 
-func factBlocks(f *filling) []slack.Block {
+func factBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
 		inputPick("fact", "Fact", strs(incident.FactNames()), ""),
 		hint(inputText("value", "What is known?", "", false), `occurred: yesterday 23:10 · aware: gdpr 02:31 · personal data: suspected · affected: "Example SA" processor 1200 · time zone: Europe/Paris`),
-		optional(inputText("text", "How is this known?", f.said.Text, true)),
+		optional(inputText("text", "How is this known?", f.prefill.Text, true)),
 	}
 }
 
-func stepBlocks(label string, may bool) func(*filling) []slack.Block {
-	return func(f *filling) []slack.Block {
-		b := inputText("text", label, f.said.Text, true)
+func stepBlocks(label string, may bool) func(*formBuilder) []slack.Block {
+	return func(f *formBuilder) []slack.Block {
+		b := inputText("text", label, f.prefill.Text, true)
 		b.Optional = may
-		return []slack.Block{slack.NewContextBlock("", plain(stepName(f.said.Step))), b, f.happened()}
+		return []slack.Block{slack.NewContextBlock("", plain(stepName(f.prefill.Step))), b, f.happened()}
 	}
 }
 
@@ -97,9 +97,9 @@ func stepName(ref string) string {
 	return name
 }
 
-func noteBlocks(f *filling) []slack.Block {
+func noteBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
-		inputText("text", "Note", f.said.Text, true),
+		inputText("text", "Note", f.prefill.Text, true),
 		f.happened(),
 		inputPick("audience", "For whom?", audiences, string(incident.AudienceResponders)),
 	}
@@ -107,10 +107,10 @@ func noteBlocks(f *filling) []slack.Block {
 
 var audiences = strs([]incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity})
 
-func evidenceBlocks(f *filling) []slack.Block {
+func evidenceBlocks(f *formBuilder) []slack.Block {
 	e := incident.Evidence{}
-	if f.said.Evidence != nil {
-		e = *f.said.Evidence
+	if f.prefill.Evidence != nil {
+		e = *f.prefill.Evidence
 	}
 	return []slack.Block{
 		inputText("name", "What is it?", e.Name, false),
@@ -120,10 +120,10 @@ func evidenceBlocks(f *filling) []slack.Block {
 	}
 }
 
-// saying is the form of a verb that says something in free words.
-func saying(label string, settable bool) func(*filling) []slack.Block {
-	return func(f *filling) []slack.Block {
-		blocks := []slack.Block{inputText("text", label, f.said.Text, true)}
+// textForm is the form of a verb that says something in free words.
+func textForm(label string, settable bool) func(*formBuilder) []slack.Block {
+	return func(f *formBuilder) []slack.Block {
+		blocks := []slack.Block{inputText("text", label, f.prefill.Text, true)}
 		if settable {
 			blocks = append(blocks, f.happened())
 		}
@@ -131,24 +131,24 @@ func saying(label string, settable bool) func(*filling) []slack.Block {
 	}
 }
 
-func dismissBlocks(f *filling) []slack.Block {
-	return []slack.Block{hint(optional(inputText("text", "Why is it a false alarm?", f.said.Text, true)),
+func dismissBlocks(f *formBuilder) []slack.Block {
+	return []slack.Block{hint(optional(inputText("text", "Why is it a false alarm?", f.prefill.Text, true)),
 		"Who agrees with somebody's proposal may leave this empty.")}
 }
 
-func answerBlocks(f *filling) []slack.Block {
-	name, _ := clip(clean("For "+string(f.said.Department)), 200)
+func answerBlocks(f *formBuilder) []slack.Block {
+	name, _ := clip(clean("For "+string(f.prefill.Department)), 200)
 	return []slack.Block{slack.NewContextBlock("", plain(name)),
-		inputText("text", "What does it mean for you, and is anything missing?", f.said.Text, true)}
+		inputText("text", "What does it mean for you, and is anything missing?", f.prefill.Text, true)}
 }
 
 // recordBlocks are all fields of the record. What the Desk gave may be
 // redacted, so the form remembers what it showed: only what was changed is
 // sent, and an untouched field never overwrites the full text.
-func recordBlocks(f *filling) []slack.Block {
+func recordBlocks(f *formBuilder) []slack.Block {
 	var blocks []slack.Block
-	if f.said.Verb == incident.VerbRevise {
-		blocks = append(blocks, inputText("text", "Why is it revised?", f.said.Text, true))
+	if f.prefill.Verb == incident.VerbRevise {
+		blocks = append(blocks, inputText("text", "Why is it revised?", f.prefill.Text, true))
 	}
 	f.meta.Shown = map[string]string{}
 	for _, field := range incident.RecordFields() {
@@ -157,7 +157,7 @@ func recordBlocks(f *filling) []slack.Block {
 		switch {
 		case field.Name == "audience":
 			b = inputPick(field.Name, field.Label, audiences, now)
-		case units(now) > mostInInput:
+		case units(now) > maxInputText:
 			start, _ := clip(now, 300)
 			blocks = append(blocks, slack.NewSectionBlock(plain(field.Label+": "+start), nil, nil),
 				slack.NewContextBlock("", plain("This is longer than a form in Slack may be. Change it with the command record set "+field.Name+" TEXT.")))
@@ -165,7 +165,7 @@ func recordBlocks(f *filling) []slack.Block {
 		default:
 			b = inputText(field.Name, field.Label, now, field.Name != "language")
 		}
-		b.Optional = !field.Must || f.said.Verb == incident.VerbEditRecord
+		b.Optional = !field.Required || f.prefill.Verb == incident.VerbEditRecord
 		f.meta.Shown[field.Name] = fingerprint(now)
 		blocks = append(blocks, b)
 	}
@@ -182,13 +182,13 @@ func fingerprint(text string) string {
 
 // A form may have 100 blocks and 250 KB. The record gets this much of it.
 const (
-	mostToRead  = 60
-	mostInBytes = 200_000
+	maxReadBlocks = 60
+	maxFormBytes  = 200_000
 )
 
 // signBlocks show the frozen record, its digest and, for a signature, the
 // sentence that it attests. What is signed or objected to is what is shown.
-func signBlocks(f *filling) []slack.Block {
+func signBlocks(f *formBuilder) []slack.Block {
 	sub := f.b.Incident.Submission
 	if sub == nil {
 		return []slack.Block{slack.NewSectionBlock(plain(f.b.Incident.ID.String()+" has no submitted record."), nil, nil)}
@@ -198,26 +198,26 @@ func signBlocks(f *filling) []slack.Block {
 	for _, field := range incident.RecordFields() {
 		if v := strings.TrimSpace(clean(sub.Document.Record.Get(field.Name))); v != "" {
 			blocks = append(blocks, slack.NewHeaderBlock(plain(field.Label)))
-			blocks = append(blocks, reading(v)...)
+			blocks = append(blocks, textBlocks(v)...)
 		}
 	}
-	if fit := fitting(blocks); fit < len(blocks) {
+	if fit := countFitting(blocks); fit < len(blocks) {
 		blocks = append(blocks[:fit], slack.NewSectionBlock(plain("The record is longer than a form in Slack may be. Read the rest with tocsin incident record show "+f.b.Incident.ID.String()+" before you go on."), nil, nil))
 	}
-	choose := inputPick("department", "For which department?", f.signers(), string(f.said.Department))
+	choose := inputPick("department", "For which department?", f.signers(), string(f.prefill.Department))
 	blocks = append(blocks, slack.NewDividerBlock(), choose)
-	if f.said.Verb == incident.VerbObject {
-		return append(blocks, inputText("text", "What is wrong with it?", f.said.Text, true))
+	if f.prefill.Verb == incident.VerbObject {
+		return append(blocks, inputText("text", "What is wrong with it?", f.prefill.Text, true))
 	}
-	return append(blocks, slack.NewSectionBlock(plain(incident.Sentence), nil, nil), inputTick("attest", "Your signature", "I confirm this"))
+	return append(blocks, slack.NewSectionBlock(plain(incident.Attestation), nil, nil), inputTick("attest", "Your signature", "I confirm this"))
 }
 
-// fitting is how many of the blocks a form has room for.
-func fitting(blocks []slack.Block) int {
+// countFitting is how many of the blocks a form has room for.
+func countFitting(blocks []slack.Block) int {
 	size := 0
 	for n, b := range blocks {
 		data, err := json.Marshal(b)
-		if size += len(data); err != nil || n == mostToRead || size > mostInBytes {
+		if size += len(data); err != nil || n == maxReadBlocks || size > maxFormBytes {
 			return n
 		}
 	}
@@ -225,9 +225,9 @@ func fitting(blocks []slack.Block) int {
 }
 
 // signers are the departments that sign and, for objections, the consulted teams.
-func (f *filling) signers() []string {
+func (f *formBuilder) signers() []string {
 	names := strs(incident.RequiredDepartments())
-	if f.said.Verb == incident.VerbObject {
+	if f.prefill.Verb == incident.VerbObject {
 		for _, c := range f.b.Incident.Consultations {
 			if !slices.Contains(names, string(c.Team)) {
 				names = append(names, string(c.Team))
@@ -237,11 +237,11 @@ func (f *filling) signers() []string {
 	return names
 }
 
-// reading is a long text in as many blocks as it takes.
-func reading(text string) []slack.Block {
+// textBlocks is a long text in as many blocks as it takes.
+func textBlocks(text string) []slack.Block {
 	var blocks []slack.Block
 	for text != "" {
-		piece, cut := clip(text, mostInBlock)
+		piece, cut := clip(text, maxBlockText)
 		if cut {
 			piece = strings.TrimSuffix(piece, "…")
 		}
@@ -251,17 +251,17 @@ func reading(text string) []slack.Block {
 	return blocks
 }
 
-func scheduleBlocks(*filling) []slack.Block {
+func scheduleBlocks(*formBuilder) []slack.Block {
 	return []slack.Block{slack.NewInputBlock("when", plain("When is the review meeting?"), plain("In your own time zone."), slack.NewDateTimePickerBlockElement("when"))}
 }
 
-func concludeBlocks(f *filling) []slack.Block {
+func concludeBlocks(f *formBuilder) []slack.Block {
 	attendance := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, plain("Choose"), "attendance")
 	blocks := []slack.Block{
 		slack.NewInputBlock("attendance", plain("Who was there?"), nil, attendance),
-		inputText("text", "What was decided?", f.said.Text, true),
+		inputText("text", "What was decided?", f.prefill.Text, true),
 	}
-	for _, kind := range mustHave {
+	for _, kind := range requiredActions {
 		blocks = append(blocks, slack.NewHeaderBlock(plain("Action item: "+string(kind))))
 		if have := f.has(kind); have != "" {
 			blocks = append(blocks, slack.NewContextBlock("", plain("There is one already: "+have)))
@@ -273,10 +273,10 @@ func concludeBlocks(f *filling) []slack.Block {
 		hint(optional(inputText("exception", "Reason for closing without both", "", true)), "Somebody from security has to endorse it."))
 }
 
-// mustHave are the kinds of action items that closing needs.
-var mustHave = []incident.ActionKind{incident.ActionDetection, incident.ActionPrevention}
+// requiredActions are the kinds of action items that closing needs.
+var requiredActions = []incident.ActionKind{incident.ActionDetection, incident.ActionPrevention}
 
-func (f *filling) has(kind incident.ActionKind) string {
+func (f *formBuilder) has(kind incident.ActionKind) string {
 	for _, a := range f.b.Incident.Actions {
 		if a.Kind == kind {
 			title, _ := clip(clean(a.ID+" "+a.Title), 200)
@@ -290,7 +290,7 @@ func inputDate(name, label string) *slack.InputBlock {
 	return slack.NewInputBlock(name, plain(label), nil, slack.NewDatePickerBlockElement(name))
 }
 
-func actionBlocks(*filling) []slack.Block {
+func actionBlocks(*formBuilder) []slack.Block {
 	return []slack.Block{
 		inputPick("kind", "What is it for?", strs(incident.ActionKinds()), ""),
 		inputText("title", "What is to be done?", "", false),

@@ -22,41 +22,41 @@ func (s *Slack) submitted(ctx context.Context, in interaction) any {
 	}
 	sub, err := s.read(ctx, in)
 	if err != nil {
-		return s.under(ctx, in.View, err)
+		return s.fieldErrors(ctx, in.View, err)
 	}
 	cmd, err := sub.command(verb)
 	if err != nil {
-		return s.under(ctx, in.View, err)
+		return s.fieldErrors(ctx, in.View, err)
 	}
 	if verb == incident.VerbEditRecord && len(cmd.Record) == 0 {
 		return nil // nothing was changed
 	}
 	state, err := json.Marshal(in.View.State.Values)
 	if err != nil {
-		return s.under(ctx, in.View, err)
+		return s.fieldErrors(ctx, in.View, err)
 	}
 	key := idempotency("view", in.View.ID, in.View.Hash, string(state))
-	result, err := s.attempt(ctx, key, by(in.User.ID, key, cmd), nil)
+	result, err := s.attempt(ctx, key, commandBy(in.User.ID, key, cmd), nil)
 	if err != nil {
-		return s.under(ctx, in.View, err)
+		return s.fieldErrors(ctx, in.View, err)
 	}
 	if verb == incident.VerbOpen {
 		done := notice(forms[verb].title, "")
-		done.Blocks.BlockSet = recorded(cmd, result).blocks
+		done.Blocks.BlockSet = resultMessage(cmd, result).blocks
 		return slack.NewUpdateViewSubmissionResponse(&done)
 	}
 	return nil
 }
 
 // fields of a refusal that have another name in the form.
-var fieldNames = map[string][]string{
+var formFields = map[string][]string{
 	"actions": {"detection", "prevention"}, "action": {"title"}, "reason": {"text"}, "outcome": {"text"}, "record": {"summary"},
 	"digest": {"attest", "text"}, "regime": {"value"}, "affected": {"value"}, "decisions": {"text"},
 }
 
-// under shows a refusal below the field that it names, and below the first
+// fieldErrors shows a refusal below the field that it names, and below the first
 // field where it names none that the form has.
-func (s *Slack) under(ctx context.Context, v view, err error) any {
+func (s *Slack) fieldErrors(ctx context.Context, v view, err error) any {
 	message, _ := clip(clean(s.explain(ctx, err)), 1000)
 	var refused *incident.Error
 	var inputs []string
@@ -71,7 +71,7 @@ func (s *Slack) under(ctx context.Context, v view, err error) any {
 	}
 	field := inputs[0]
 	if errors.As(err, &refused) {
-		for _, name := range append([]string{refused.Field}, fieldNames[refused.Field]...) {
+		for _, name := range append([]string{refused.Field}, formFields[refused.Field]...) {
 			if slices.Contains(inputs, name) {
 				field = name
 				break
@@ -84,12 +84,12 @@ func (s *Slack) under(ctx context.Context, v view, err error) any {
 // submission is a submitted form being read.
 type submission struct {
 	meta   meta
-	words  incident.WordContext
-	fields map[string]entry // by argument
+	words  incident.ParseContext
+	fields map[string]formElement // by argument
 }
 
 func (s *Slack) read(ctx context.Context, in interaction) (submission, error) {
-	sub := submission{fields: map[string]entry{}}
+	sub := submission{fields: map[string]formElement{}}
 	if err := json.Unmarshal([]byte(in.View.PrivateMetadata), &sub.meta); err != nil {
 		return sub, incident.Invalid("", "this form is from an older version; close it and open it again")
 	}
@@ -106,8 +106,8 @@ func (s *Slack) read(ctx context.Context, in interaction) (submission, error) {
 	return sub, nil
 }
 
-// said is what was typed into a field.
-func (sub submission) said(name string) string { return strings.TrimSpace(sub.fields[name].Value) }
+// text is what was typed into a field.
+func (sub submission) text(name string) string { return strings.TrimSpace(sub.fields[name].Value) }
 
 // chosen is what was picked in a menu.
 func (sub submission) chosen(name string) string { return sub.fields[name].Option.Value }
@@ -121,7 +121,7 @@ func (sub submission) person(name string) (incident.PersonID, error) {
 }
 
 func (sub submission) known(field, user string) (incident.PersonID, error) {
-	p, ok := sub.words.Directory.Resolve(handle(user))
+	p, ok := sub.words.Directory.Resolve(identity(user))
 	if !ok {
 		return "", incident.Unknown(field, "the configuration does not know everybody you chose; have an administrator add them under people")
 	}
@@ -131,11 +131,11 @@ func (sub submission) known(field, user string) (incident.PersonID, error) {
 // command makes the command that the form stands for.
 func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 	cmd := incident.Command{Verb: verb, For: sub.meta.Incident, Department: sub.meta.Department, Step: sub.meta.Step, Expect: sub.meta.Expect,
-		Text: sub.said("text"), Severity: incident.Severity(sub.chosen("severity")), Role: incident.Role(sub.chosen("role"))}
+		Text: sub.text("text"), Severity: incident.Severity(sub.chosen("severity")), Role: incident.Role(sub.chosen("role"))}
 	if d := sub.chosen("department"); d != "" {
 		cmd.Department = incident.Department(d)
 	}
-	if when := sub.said("happened_at"); when != "" {
+	if when := sub.text("happened_at"); when != "" {
 		at, err := incident.ParseWhen(when, "happened_at", sub.words)
 		if err != nil {
 			return cmd, err
@@ -144,11 +144,11 @@ func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 	}
 	switch verb {
 	case incident.VerbOpen:
-		cmd.Title, cmd.Public = sub.said("title"), len(sub.fields["public"].Options) > 0
+		cmd.Title, cmd.Public = sub.text("title"), len(sub.fields["public"].Options) > 0
 	case incident.VerbNote:
 		cmd.Audience = incident.Audience(sub.chosen("audience"))
 	case incident.VerbEvidence:
-		cmd.Evidence = &incident.Evidence{Name: sub.said("name"), Where: sub.said("where"), SHA256: strings.ToLower(sub.said("sha256"))}
+		cmd.Evidence = &incident.Evidence{Name: sub.text("name"), Where: sub.text("where"), SHA256: strings.ToLower(sub.text("sha256"))}
 	case incident.VerbEditRecord, incident.VerbSubmit, incident.VerbRevise:
 		cmd.Record = sub.record()
 	case incident.VerbScheduleReview:
@@ -190,7 +190,7 @@ func (sub submission) record() map[string]string {
 
 // fact reads the form's value as it would be read if it were typed.
 func (sub submission) fact(cmd incident.Command) (incident.Command, error) {
-	words, err := incident.ParseWords("fact "+sub.chosen("fact")+" "+sub.said("value"), sub.words)
+	words, err := incident.ParseCommandLine("fact "+sub.chosen("fact")+" "+sub.text("value"), sub.words)
 	if err != nil {
 		return cmd, err
 	}
@@ -203,7 +203,7 @@ func (sub submission) fact(cmd incident.Command) (incident.Command, error) {
 
 // action reads an action item out of three fields.
 func (sub submission) action(kind incident.ActionKind, title, owner, due string) (incident.Action, error) {
-	a := incident.Action{Kind: kind, Title: sub.said(title)}
+	a := incident.Action{Kind: kind, Title: sub.text(title)}
 	person, err := sub.person(owner)
 	if err != nil {
 		return a, err
@@ -231,9 +231,9 @@ func (sub submission) conclusion(cmd incident.Command) (incident.Command, error)
 		}
 		cmd.Attendance = append(cmd.Attendance, person)
 	}
-	for _, kind := range mustHave {
+	for _, kind := range requiredActions {
 		name := string(kind)
-		if sub.said(name) == "" && sub.fields[name+"_owner"].User == "" && sub.fields[name+"_due"].Date == "" {
+		if sub.text(name) == "" && sub.fields[name+"_owner"].User == "" && sub.fields[name+"_due"].Date == "" {
 			continue
 		}
 		a, err := sub.action(kind, name, name+"_owner", name+"_due")
@@ -242,6 +242,6 @@ func (sub submission) conclusion(cmd incident.Command) (incident.Command, error)
 		}
 		cmd.Actions = append(cmd.Actions, a)
 	}
-	cmd.Exception = sub.said("exception")
+	cmd.Exception = sub.text("exception")
 	return cmd, nil
 }

@@ -36,7 +36,7 @@ func (e *entrance) presses(user, action, value string) {
 // written is an incident whose record is complete.
 func written(inc *incident.Incident) {
 	inc.Status = incident.Resolved
-	inc.Record = incident.Record{Summary: "s", Impact: "call ada@example.com", RootCause: "r", Response: "w", DetectedBy: "d", WillDetect: "d", WillPrevent: "p",
+	inc.Record = incident.ClosingRecord{Summary: "s", Impact: "call ada@example.com", RootCause: "r", Response: "w", DetectedBy: "d", WillDetect: "d", WillPrevent: "p",
 		Audience: incident.AudienceAll, Language: "en"}
 }
 
@@ -92,7 +92,7 @@ func TestForms(t *testing.T) {
 				t.Fatalf("refused: %v", out.Errors)
 			}
 			got := e.desk.last()
-			got.Key, got.By, got.Auth, got.Via = "", incident.Handle{}, "", ""
+			got.Key, got.By, got.Auth, got.Via = "", incident.Identity{}, "", ""
 			if !got.When.Equal(test.want.When) || !got.HappenedAt.Equal(test.want.HappenedAt) {
 				t.Errorf("at %s and %s", got.When, got.HappenedAt)
 			}
@@ -179,7 +179,7 @@ func TestSignAndObject(t *testing.T) {
 	digest := e.desk.incidents[42].Submission.Digest
 	e.presses("U0ADA", ActSign, value(42, "engineering", digest))
 	v := e.form("U0ADA")
-	for _, want := range []string{digest, incident.Sentence, "Root cause", "call ada@example.com"} {
+	for _, want := range []string{digest, incident.Attestation, "Root cause", "call ada@example.com"} {
 		if !strings.Contains(string(v.Blocks), want) {
 			t.Errorf("the form does not show %q", want)
 		}
@@ -350,14 +350,14 @@ func TestKeepAMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutNote, e.channel, m.TS); err != nil {
+	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddNote, e.channel, m.TS); err != nil {
 		t.Fatal(err)
 	}
 	e.submits("U0ADA", nil)
 	if got := e.desk.last(); got.Verb != incident.VerbNote || got.Text != "the key of @Ada Byron <AKIA>" || got.HappenedAt.IsZero() {
 		t.Errorf("recorded %+v", got)
 	}
-	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutEvidence, e.channel, m.TS); err != nil {
+	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddEvidence, e.channel, m.TS); err != nil {
 		t.Fatal(err)
 	}
 	e.submits("U0ADA", nil)
@@ -368,7 +368,7 @@ func TestKeepAMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutEvidence, e.channel, file.TS); err != nil {
+	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddEvidence, e.channel, file.TS); err != nil {
 		t.Fatal(err)
 	}
 	e.submits("U0ADA", nil)
@@ -471,7 +471,7 @@ func TestResponseURLStaysOutOfTheLog(t *testing.T) {
 	e := enter(t, chat.ModeHTTP, func(c *Config) {
 		c.Logger, c.APIURL = slog.New(slog.NewTextHandler(&log, nil)), "http://127.0.0.1:1/api/"
 	})
-	e.slack.respond(context.Background(), "http://127.0.0.1:1/commands/T1/secret", *whisper(message{text: "x"}))
+	e.slack.respond(context.Background(), "http://127.0.0.1:1/commands/T1/secret", *newEphemeral(message{text: "x"}))
 	if got := log.String(); !strings.Contains(got, "did not reach") || strings.Contains(got, "secret") {
 		t.Errorf("logged %s", got)
 	}
@@ -486,7 +486,7 @@ func TestResponseURLIsOfSlack(t *testing.T) {
 		"http://127.0.0.1:8080/api/": {"http://127.0.0.1:8080/response/x": true, "http://127.0.0.1:8081/response/x": false},
 	} {
 		for address, want := range cases {
-			if got := (&Slack{cfg: Config{APIURL: api}}).ofSlack(address); got != want {
+			if got := (&Slack{cfg: Config{APIURL: api}}).isSlackURL(address); got != want {
 				t.Errorf("%q with the API at %q: %t", address, api, got)
 			}
 		}
@@ -512,7 +512,7 @@ func TestFormsFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	for verb, f := range forms {
-		v, err := f.view(ask{verb: verb, said: said}, b, time.UTC)
+		v, err := f.view(formRequest{verb: verb, prefill: said}, b, time.UTC)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,8 +50,8 @@ func failure(err error) string {
 	return ""
 }
 
-// pause is how long we keep away when Slack asks for patience without saying how much.
-const pause = 30 * time.Second
+// defaultRetryAfter is how long we keep away when Slack asks for patience without saying how much.
+const defaultRetryAfter = 30 * time.Second
 
 // classify says what an error of a call means for the effect: wait as long as
 // Slack asks, give up because only a person can mend it, or try again. After
@@ -67,7 +67,7 @@ func classify(what string, err error) error {
 	}
 	var status slack.StatusCodeError
 	if errors.As(err, &status) && status.Code == http.StatusTooManyRequests {
-		return &incident.RetryAfter{After: pause, Err: wrapped}
+		return &incident.RetryAfter{After: defaultRetryAfter, Err: wrapped}
 	}
 	var refused slack.SlackErrorResponse
 	if !errors.As(err, &refused) {
@@ -75,9 +75,9 @@ func classify(what string, err error) error {
 	}
 	switch refused.Err {
 	case "ratelimited", "rate_limited", "too_many_requests", "message_limit_exceeded":
-		return &incident.RetryAfter{After: pause, Err: wrapped}
+		return &incident.RetryAfter{After: defaultRetryAfter, Err: wrapped}
 	}
-	if advice, ok := advices[refused.Err]; ok {
+	if advice, ok := adminHints[refused.Err]; ok {
 		return &incident.Permanent{Err: fmt.Errorf("%w; %s", wrapped, advice+details(refused))}
 	}
 	return wrapped
@@ -96,31 +96,31 @@ func details(e slack.SlackErrorResponse) string {
 }
 
 const (
-	adviceToken  = "Slack does not accept the bot's token any more: install the app again and put the new bot token into slack.bot_token"
-	adviceScope  = "the Slack app may not do this: add the scope under OAuth & Permissions and install the app again"
-	adviceGone   = "the bot cannot see that channel: it was deleted, or the bot was removed from it; invite the bot again"
-	advicePolicy = "a setting of the workspace forbids it: a workspace admin has to allow the app to do this"
-	adviceBug    = "Slack refuses what the bot wrote: this is a fault of the bot and should be reported"
-	adviceFiles  = "the workspace takes no such file: a workspace admin has to allow uploads by apps, or make room"
+	hintToken  = "Slack does not accept the bot's token any more: install the app again and put the new bot token into slack.bot_token"
+	hintScope  = "the Slack app may not do this: add the scope under OAuth & Permissions and install the app again"
+	hintGone   = "the bot cannot see that channel: it was deleted, or the bot was removed from it; invite the bot again"
+	hintPolicy = "a setting of the workspace forbids it: a workspace admin has to allow the app to do this"
+	hintBug    = "Slack refuses what the bot wrote: this is a fault of the bot and should be reported"
+	hintFiles  = "the workspace takes no such file: a workspace admin has to allow uploads by apps, or make room"
 )
 
-// advices are the refusals that repeating cannot mend, with what an admin can do.
-var advices = map[string]string{
-	"not_authed": adviceToken, "invalid_auth": adviceToken, "account_inactive": adviceToken, "token_revoked": adviceToken,
-	"token_expired": adviceToken, "not_allowed_token_type": adviceToken, "org_login_required": adviceToken,
-	"missing_scope": adviceScope, "no_permission": adviceScope, "access_denied": adviceScope, "app_access_restricted": adviceScope,
-	"channel_not_found": adviceGone, "not_in_channel": adviceGone, "channel_is_limited_access": adviceGone,
+// adminHints are the refusals that repeating cannot mend, with what an admin can do.
+var adminHints = map[string]string{
+	"not_authed": hintToken, "invalid_auth": hintToken, "account_inactive": hintToken, "token_revoked": hintToken,
+	"token_expired": hintToken, "not_allowed_token_type": hintToken, "org_login_required": hintToken,
+	"missing_scope": hintScope, "no_permission": hintScope, "access_denied": hintScope, "app_access_restricted": hintScope,
+	"channel_not_found": hintGone, "not_in_channel": hintGone, "channel_is_limited_access": hintGone,
 	"is_archived":       "the channel is archived: unarchive it and invite the bot again, if it is still needed",
-	"restricted_action": advicePolicy, "restricted_action_read_only_channel": advicePolicy, "restricted_action_thread_only_channel": advicePolicy,
-	"posting_to_channel_denied": advicePolicy, "cannot_create_channel": advicePolicy, "accesslimited": advicePolicy, "ekm_access_denied": advicePolicy,
+	"restricted_action": hintPolicy, "restricted_action_read_only_channel": hintPolicy, "restricted_action_thread_only_channel": hintPolicy,
+	"posting_to_channel_denied": hintPolicy, "cannot_create_channel": hintPolicy, "accesslimited": hintPolicy, "ekm_access_denied": hintPolicy,
 	"edit_window_closed": "the workspace forbids editing messages after a while: a workspace admin has to lift that for the card to stay current",
-	"invalid_blocks":     adviceBug, "invalid_blocks_format": adviceBug, "msg_blocks_too_long": adviceBug, "msg_too_long": adviceBug, "no_text": adviceBug,
-	"invalid_arguments": adviceBug, "invalid_metadata_format": adviceBug, "invalid_metadata_schema": adviceBug, "metadata_too_large": adviceBug,
-	"unknown_method": adviceBug, "too_long": adviceBug, "invalid_name_specials": adviceBug,
+	"invalid_blocks":     hintBug, "invalid_blocks_format": hintBug, "msg_blocks_too_long": hintBug, "msg_too_long": hintBug, "no_text": hintBug,
+	"invalid_arguments": hintBug, "invalid_metadata_format": hintBug, "invalid_metadata_schema": hintBug, "metadata_too_large": hintBug,
+	"unknown_method": hintBug, "too_long": hintBug, "invalid_name_specials": hintBug,
 	"messages_tab_disabled": "the app takes no direct messages: switch on the Messages tab under App Home",
 	"user_disabled":         "the person is deactivated in Slack: correct the configuration", "user_not_found": "Slack does not know the user id: correct the configuration",
-	"file_uploads_disabled": adviceFiles, "storage_limit_reached": adviceFiles, "file_type_not_allowed": adviceFiles,
-	"file_upload_size_restricted": adviceFiles, "file_uploads_except_images_disabled": adviceFiles,
+	"file_uploads_disabled": hintFiles, "storage_limit_reached": hintFiles, "file_type_not_allowed": hintFiles,
+	"file_upload_size_restricted": hintFiles, "file_uploads_except_images_disabled": hintFiles,
 }
 
 // permanent reports whether trying again cannot help.
@@ -138,11 +138,11 @@ func channelOf(inc incident.Incident) (string, error) {
 	return "", &incident.Permanent{Err: fmt.Errorf("%s has no channel in Slack", inc.ID)}
 }
 
-// nothing is the command of an effect that has nothing to report.
-var nothing incident.Command
+// noCommand is the command of an effect that has nothing to report.
+var noCommand incident.Command
 
-// report is a command by which the bot says what an effect came to.
-func report(b incident.Brief, e incident.Effect, cmd incident.Command) incident.Command {
+// resultCommand is a command by which the bot says what an effect came to.
+func resultCommand(b incident.Brief, e incident.Effect, cmd incident.Command) incident.Command {
 	cmd.Key, cmd.For, cmd.By, cmd.Via = e.Key, b.Incident.ID, incident.System, incident.ViaSystem
 	return cmd
 }

@@ -63,7 +63,7 @@ func company() incident.Directory {
 	person := func(id, name, slack string, responder bool) incident.Person {
 		p := incident.Person{ID: incident.PersonID(id), Name: name, Responder: responder}
 		if slack != "" {
-			p.Handles = []incident.Handle{{Door: incident.DoorSlack, ID: slack}}
+			p.Identities = []incident.Identity{{Provider: incident.ProviderSlack, ID: slack}}
 		}
 		return p
 	}

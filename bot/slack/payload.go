@@ -16,8 +16,8 @@ import (
 // decode every block of the message that a button stands in, and fail on a
 // kind of block they do not know; a button must work all the same.
 
-// typed is a slash command.
-type typed struct {
+// slashCommand is a slash command.
+type slashCommand struct {
 	Command     string `json:"command"`
 	Text        string `json:"text"`
 	User        string `json:"user_id"`
@@ -27,8 +27,8 @@ type typed struct {
 }
 
 // decodeForm reads a slash command as HTTP brings it.
-func decodeForm(form url.Values) typed {
-	return typed{Command: form.Get("command"), Text: form.Get("text"), User: form.Get("user_id"), Channel: form.Get("channel_id"),
+func decodeForm(form url.Values) slashCommand {
+	return slashCommand{Command: form.Get("command"), Text: form.Get("text"), User: form.Get("user_id"), Channel: form.Get("channel_id"),
 		TriggerID: form.Get("trigger_id"), ResponseURL: form.Get("response_url")}
 }
 
@@ -54,8 +54,8 @@ type interaction struct {
 			Permalink string `json:"permalink"`
 		} `json:"files"`
 	} `json:"message"`
-	View    view    `json:"view"`
-	Actions []entry `json:"actions"`
+	View    view          `json:"view"`
+	Actions []formElement `json:"actions"`
 }
 
 type ref struct {
@@ -72,12 +72,12 @@ type view struct {
 		BlockID string `json:"block_id"`
 	} `json:"blocks"`
 	State struct {
-		Values map[string]map[string]entry `json:"values"`
+		Values map[string]map[string]formElement `json:"values"`
 	} `json:"state"`
 }
 
-// entry is one element with what was chosen or typed in it.
-type entry struct {
+// formElement is one element with what was chosen or typed in it.
+type formElement struct {
 	Type     string   `json:"type"`
 	ActionID string   `json:"action_id"`
 	BlockID  string   `json:"block_id"`
@@ -94,17 +94,17 @@ type option struct {
 	Value string `json:"value"`
 }
 
-var errShape = errors.New("expected a Slack interaction: a JSON object with type and user")
+var errMalformed = errors.New("expected a Slack interaction: a JSON object with type and user")
 
 // decodeInteraction reads an interaction. An unknown type is no error: it is
 // acknowledged and passed over.
 func decodeInteraction(payload []byte) (interaction, error) {
 	var in interaction
 	if err := json.Unmarshal(payload, &in); err != nil {
-		return interaction{}, fmt.Errorf("%w: %w", errShape, err)
+		return interaction{}, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	if in.Type == "" {
-		return interaction{}, errShape
+		return interaction{}, errMalformed
 	}
 	return in, nil
 }
@@ -147,9 +147,9 @@ func (r *flexID) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// handle is how the Desk knows whoever is behind a Slack user id.
-func handle(user string) incident.Handle {
-	return incident.Handle{Door: incident.DoorSlack, ID: user}
+// identity is how the Desk knows whoever is behind a Slack user id.
+func identity(user string) incident.Identity {
+	return incident.Identity{Provider: incident.ProviderSlack, ID: user}
 }
 
 // idempotency makes a command's key: the parts that Slack repeats when it

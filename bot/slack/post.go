@@ -14,31 +14,31 @@ import (
 func (s *Slack) Post(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	m, ok := render(b)
 	if !ok {
-		return nothing, nil
+		return noCommand, nil
 	}
-	_, err := s.tell(ctx, b, m)
+	_, err := s.postToChannel(ctx, b, m)
 	if b.Event.Kind == incident.EventEffectFailed && permanent(err) {
 		// Reporting that the report failed would go on for ever.
 		s.log.ErrorContext(ctx, "a failure could not be told in the channel", "incident", b.Incident.ID, "error", err)
-		return nothing, nil
+		return noCommand, nil
 	}
-	return nothing, err
+	return noCommand, err
 }
 
-// tell says something once in the incident's channel.
-func (s *Slack) tell(ctx context.Context, b incident.Brief, m message) (ts string, err error) {
+// postToChannel says something once in the incident's channel.
+func (s *Slack) postToChannel(ctx context.Context, b incident.Brief, m message) (ts string, err error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
 		return "", err
 	}
-	return s.once(ctx, b, channel, b.Mark, m, b.Attempt > 1)
+	return s.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
 }
 
-// once posts a message that stands in the channel once, however often this is
+// postOnce posts a message that stands in the channel once, however often this is
 // called with the same mark: where look is set, it is searched for first.
-func (s *Slack) once(ctx context.Context, b incident.Brief, channel, mark string, m message, look bool) (ts string, err error) {
+func (s *Slack) postOnce(ctx context.Context, b incident.Brief, channel, mark string, m message, look bool) (ts string, err error) {
 	if look {
-		found, ok, err := s.find(ctx, channel, since(b), marked(mark))
+		found, ok, err := s.find(ctx, channel, since(b), hasMark(mark))
 		if err != nil || ok {
 			return found.Timestamp, err
 		}
@@ -76,10 +76,10 @@ func (m message) options(meta slack.SlackMetadata) []slack.MsgOption {
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
 }
 
-// each sends a message to several people, to each once. Somebody who cannot be
+// sendToEach sends a message to several people, to each once. Somebody who cannot be
 // reached does not keep it from the others; it is an error when nobody was
 // reached, or when it is worth trying again.
-func (s *Slack) each(ctx context.Context, b incident.Brief, persons []incident.PersonID, m message) (reached int, err error) {
+func (s *Slack) sendToEach(ctx context.Context, b incident.Brief, persons []incident.PersonID, m message) (reached int, err error) {
 	var hopeless, again []error
 	for _, id := range persons {
 		user := slackID(b.Directory, id)
@@ -115,6 +115,6 @@ func (s *Slack) direct(ctx context.Context, b incident.Brief, user string, m mes
 	if err != nil {
 		return classify("open a direct message", err)
 	}
-	_, err = s.once(ctx, b, c.ID, b.Mark+"/"+user, m, true)
+	_, err = s.postOnce(ctx, b, c.ID, b.Mark+"/"+user, m, true)
 	return err
 }

@@ -11,11 +11,11 @@ import (
 // What one message may hold. Slack takes 50 blocks of 3,000 characters each and
 // about 13,200 in all; how it counts is not documented, so there is a margin.
 const (
-	mostBlocks   = 46
-	mostInBlock  = 2_900
-	mostInField  = 1_900
-	mostInAll    = 11_000
-	mostFallback = 2_000
+	maxBlocks       = 46
+	maxBlockText    = 2_900
+	maxFieldText    = 1_900
+	maxMessageText  = 11_000
+	maxFallbackText = 2_000
 )
 
 // message is what goes to Slack: blocks, and the text that notifications and
@@ -37,7 +37,7 @@ type page struct {
 
 // room reports whether n more units of text fit into a block of at most limit.
 func (p *page) room(n, limit int) bool {
-	if n > limit || p.used+n > mostInAll || len(p.blocks) >= mostBlocks {
+	if n > limit || p.used+n > maxMessageText || len(p.blocks) >= maxBlocks {
 		p.cut = true
 		return false
 	}
@@ -58,7 +58,7 @@ func (p *page) line(m markup) {
 	if p.text == "" {
 		p.text = string(m)
 	}
-	if m != "" && p.room(units(string(m)), mostInBlock) {
+	if m != "" && p.room(units(string(m)), maxBlockText) {
 		p.blocks = append(p.blocks, slack.NewSectionBlock(mrkdwn(m), nil, nil))
 	}
 }
@@ -73,9 +73,9 @@ func (p *page) quote(text string) {
 	if !strings.Contains(p.text, "\n") {
 		p.text += "\n" + string(esc(text, 300))
 	}
-	short, cut := clip(text, min(mostInBlock, mostInAll-p.used))
+	short, cut := clip(text, min(maxBlockText, maxMessageText-p.used))
 	p.cut = p.cut || cut
-	if len(short) <= len("…") && cut || !p.room(units(short), mostInBlock) {
+	if len(short) <= len("…") && cut || !p.room(units(short), maxBlockText) {
 		p.cut = true
 		return
 	}
@@ -84,7 +84,7 @@ func (p *page) quote(text string) {
 }
 
 // share is how long each of n quotations may be so that all of them fit.
-func (p *page) share(n int) int { return max(100, (mostInAll-p.used)*9/10/max(1, n)) }
+func (p *page) share(n int) int { return max(100, (maxMessageText-p.used)*9/10/max(1, n)) }
 
 // items is a bulleted list of plain texts.
 func (p *page) items(texts []string) {
@@ -95,14 +95,14 @@ func (p *page) items(texts []string) {
 		if t == "" {
 			continue
 		}
-		if total+units(t) > mostInBlock || p.used+total+units(t) > mostInAll {
+		if total+units(t) > maxBlockText || p.used+total+units(t) > maxMessageText {
 			p.cut = true
 			break
 		}
 		total += units(t)
 		lines = append(lines, slack.NewRichTextSection(slack.NewRichTextSectionTextElement(t, nil)))
 	}
-	if len(lines) > 0 && p.room(total, mostInBlock) {
+	if len(lines) > 0 && p.room(total, maxBlockText) {
 		p.blocks = append(p.blocks, slack.NewRichTextBlock("", slack.NewRichTextList(slack.RTEListBullet, 0, lines...)))
 	}
 }
@@ -116,7 +116,7 @@ func (p *page) small(parts ...markup) {
 		}
 	}
 	m := strings.Join(kept, " · ")
-	if m != "" && p.room(units(m), mostInBlock) {
+	if m != "" && p.room(units(m), maxBlockText) {
 		p.blocks = append(p.blocks, slack.NewContextBlock("", mrkdwn(markup(m))))
 	}
 }
@@ -132,7 +132,7 @@ func (p *page) pairs(pairs ...[2]markup) {
 	}
 	for _, f := range pairs {
 		m := mk("*%s*\n%s", f[0], f[1])
-		if f[1] == "" || !p.room(units(string(m)), mostInField) {
+		if f[1] == "" || !p.room(units(string(m)), maxFieldText) {
 			continue
 		}
 		if fields = append(fields, mrkdwn(m)); len(fields) == 10 {
@@ -157,7 +157,7 @@ func (p *page) done() message {
 		p.blocks = append(p.blocks, slack.NewContextBlock("", mrkdwn(note)))
 	}
 	text := p.text
-	if text == "" || units(text) > mostFallback { // it cannot be cut: there may be a mention at the seam
+	if text == "" || units(text) > maxFallbackText { // it cannot be cut: there may be a mention at the seam
 		text = "News of " + p.id.String()
 	}
 	return message{text: text, blocks: p.blocks}

@@ -8,7 +8,7 @@ import (
 
 // The voices of closing: the record, the signatures, the review.
 
-func (s scene) recordEdited() {
+func (s renderer) recordEdited() {
 	var changed []markup
 	for _, f := range incident.RecordFields() {
 		_, text := s.e.Texts[f.Name]
@@ -21,7 +21,7 @@ func (s scene) recordEdited() {
 
 // record shows the closing record, every field with its share of the room; what
 // is chosen rather than written stands below.
-func (s scene) record(r incident.Record) {
+func (s renderer) record(r incident.ClosingRecord) {
 	var filled []incident.RecordField
 	for _, f := range incident.RecordFields() {
 		if r.Get(f.Name) != "" && f.Name != "audience" && f.Name != "language" {
@@ -41,7 +41,7 @@ func (s scene) record(r incident.Record) {
 }
 
 // frozen is the record under a digest.
-func (s scene) frozen() {
+func (s renderer) frozen() {
 	if sub := s.inc.Submission; sub != nil && sub.Digest == s.e.Field("digest") {
 		s.record(sub.Document.Record)
 	}
@@ -49,24 +49,24 @@ func (s scene) frozen() {
 	s.buttons(s.button(incident.VerbAmend, ActAmend, "Amend")...)
 }
 
-func (s scene) submitted() {
+func (s renderer) submitted() {
 	s.line(mk(":lock_with_ink_pen: %s submitted the closing record. It is frozen; the departments are asked to sign exactly this:", s.by()))
 	s.frozen()
 }
 
-func (s scene) revised() {
+func (s renderer) revised() {
 	s.line(mk(":arrows_counterclockwise: %s revised the record. The departments are asked to sign exactly this:", s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 	s.frozen()
 }
 
-func (s scene) amended() {
+func (s renderer) amended() {
 	s.line(mk(":pencil2: %s amends the record. Its signatures are void.", s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 	s.buttons(append(s.button(incident.VerbEditRecord, ActRecord, "Write the record"), s.button(incident.VerbSubmit, ActSubmit, "Submit it")...)...)
 }
 
-func (s scene) signed() {
+func (s renderer) signed() {
 	how := markup("")
 	if s.e.Field("deputy") == "true" {
 		how = ", as deputy"
@@ -79,7 +79,7 @@ func (s scene) signed() {
 }
 
 // waiting says what is still missing.
-func (s scene) waiting() markup {
+func (s renderer) waiting() markup {
 	unsigned, objections, unanswered := s.inc.Missing()
 	var parts []markup
 	for _, name := range unsigned {
@@ -97,41 +97,41 @@ func (s scene) waiting() markup {
 	return mk("still missing: %s", list(parts, 800))
 }
 
-func (s scene) signatureWithdrawn() {
+func (s renderer) signatureWithdrawn() {
 	s.line(mk(":leftwards_arrow_with_hook: The signature of *%s* was withdrawn by %s.", word(s.e.Field("department")), s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) signaturesVoided() {
+func (s renderer) signaturesVoided() {
 	s.line(":warning: *The record is open again and its signatures are void.*")
-	s.say("reason")
+	s.quoteText("reason")
 	s.buttons(append(s.button(incident.VerbEditRecord, ActRecord, "Write the record"), s.button(incident.VerbSubmit, ActSubmit, "Submit it")...)...)
 }
 
-func (s scene) objected() {
+func (s renderer) objected() {
 	s.line(mk(":no_entry: *%s objects* (%s), %s:", word(s.e.Field("department")), s.field("objection"), s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 	s.small("nothing is approved until it is withdrawn or the record amended")
 	s.buttons(append(s.button(incident.VerbAmend, ActAmend, "Amend the record"),
 		s.button(incident.VerbWithdraw, ActWithdraw, "Withdraw the objection", s.e.Field("objection"))...)...)
 }
 
-func (s scene) objectionClosed() {
+func (s renderer) objectionClosed() {
 	how := markup("withdrawn")
 	if s.e.Field("how") == "amended" {
 		how = "met: the record was amended"
 	}
 	s.line(mk(":heavy_check_mark: Objection %s is closed: %s.", s.field("objection"), how))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) approved() {
+func (s renderer) approved() {
 	s.line(":tada: *Approved.* Every department signed the same record. The postmortem is being written; a review meeting is due.")
 	s.small(mk("revision %s", s.field("revision")), s.field("digest"))
 	s.buttons(s.button(incident.VerbScheduleReview, ActReviewSchedule, "Schedule the review")...)
 }
 
-func (s scene) consulted() {
+func (s renderer) consulted() {
 	must := markup("")
 	if s.e.Field("blocking") == "true" {
 		must = ". Nothing is approved without its answer"
@@ -139,56 +139,56 @@ func (s scene) consulted() {
 	s.line(mk(":speech_balloon: *%s* is consulted%s.", word(s.e.Field("department")), must))
 }
 
-func (s scene) answered() {
+func (s renderer) answered() {
 	s.line(mk(":speech_balloon: *%s* answered, %s:", word(s.e.Field("department")), s.by()))
-	s.say("answer")
+	s.quoteText("answer")
 }
 
-func (s scene) delegated() {
+func (s renderer) delegated() {
 	s.line(mk(":handshake: %s may speak for *%s* until %s, named by %s.", s.person("person"), word(s.e.Field("department")), s.when("until"), s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) actionAdded() {
+func (s renderer) actionAdded() {
 	s.line(mk(":hammer_and_wrench: Action item *%s* (%s), owned by %s", s.field("action"), word(s.e.Field("kind")), s.person("owner")))
-	s.say("title")
+	s.quoteText("title")
 	if d, _, ok := strings.Cut(s.e.Field("due"), "T"); ok {
 		s.small(mk("due %s", esc(d, 20)))
 	}
 }
 
-func (s scene) actionDone() {
+func (s renderer) actionDone() {
 	s.line(mk(":heavy_check_mark: Action item *%s* is done, says %s.", s.field("action"), s.by()))
-	s.say("text")
+	s.quoteText("text")
 }
 
-func (s scene) reviewScheduled() {
+func (s renderer) reviewScheduled() {
 	s.line(mk(":calendar: The review meeting is set for %s, by %s.", s.when("when"), s.by()))
-	s.say("text")
+	s.quoteText("text")
 	s.buttons(s.button(incident.VerbConclude, ActReviewConclude, "Conclude the review")...)
 }
 
-func (s scene) reviewConcluded() {
+func (s renderer) reviewConcluded() {
 	var present []incident.PersonID
 	for _, id := range strings.FieldsFunc(s.e.Field("people"), func(r rune) bool { return r == ',' }) {
 		present = append(present, incident.PersonID(id))
 	}
 	s.line(mk(":busts_in_silhouette: The review was concluded by %s. Present: %s", s.by(), people(s.b.Directory, present, 1500)))
-	s.say("decisions")
+	s.quoteText("decisions")
 }
 
-func (s scene) exceptionProposed() {
+func (s renderer) exceptionProposed() {
 	s.line(mk(":grey_question: %s asks to close without an action item for both detection and prevention. Somebody from %s has to endorse it.",
 		s.by(), team(s.b.Directory, incident.Security)))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) exceptionEndorsed() {
+func (s renderer) exceptionEndorsed() {
 	s.line(mk(":white_check_mark: %s endorsed the exception for security.", s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) closed() {
+func (s renderer) closed() {
 	s.line(mk(":checkered_flag: *%s is closed.* It was reviewed in person, and what will detect and prevent the next one has owners and dates.", markup(s.inc.ID.String())))
 	s.items(actions(s.b.Directory, s.inc.Actions))
 }

@@ -10,91 +10,91 @@ import (
 
 // The voices of the response: what people do, and the steps of the playbooks.
 
-func (s scene) noted() {
+func (s renderer) noted() {
 	s.line(mk(":memo: Note by %s", s.by()))
-	s.say("text")
+	s.quoteText("text")
 }
 
-func (s scene) evidence() {
+func (s renderer) evidence() {
 	s.line(mk(":file_folder: Evidence *%s*, kept by %s", s.field("evidence"), s.by()))
-	s.say("name")
-	s.say("where")
-	s.say("text")
+	s.quoteText("name")
+	s.quoteText("where")
+	s.quoteText("text")
 	if sum := s.e.Field("sha256"); sum != "" {
 		s.small(mk("SHA-256 %s", esc(sum, 80)))
 	}
 }
 
-func (s scene) updated() {
+func (s renderer) updated() {
 	s.line(mk(":mega: Status update by %s", s.by()))
-	s.say("text")
+	s.quoteText("text")
 }
 
-func (s scene) contained() {
+func (s renderer) contained() {
 	s.line(mk(":shield: *Contained* by %s: the harm no longer spreads.", s.by()))
-	s.say("text")
+	s.quoteText("text")
 }
 
-func (s scene) resolved() {
+func (s renderer) resolved() {
 	s.line(mk(":white_check_mark: *Resolved* by %s: service and security are restored. Now the closing record is written.", s.by()))
-	s.say("text")
+	s.quoteText("text")
 	s.buttons(append(s.button(incident.VerbEditRecord, ActRecord, "Write the record"), s.button(incident.VerbSubmit, ActSubmit, "Submit it")...)...)
 }
 
-func (s scene) reopened() {
+func (s renderer) reopened() {
 	s.line(mk(":rotating_light: *Reopened* by %s: it is not over.", s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) dismissProposed() {
+func (s renderer) dismissProposed() {
 	s.line(mk(":grey_question: %s says that it is a false alarm. Somebody from %s has to agree.", s.by(), team(s.b.Directory, incident.Security)))
-	s.say("reason")
+	s.quoteText("reason")
 	s.buttons(s.button(incident.VerbDismiss, ActDismiss, "I agree")...)
 }
 
-func (s scene) dismissed() {
+func (s renderer) dismissed() {
 	first := markup("")
 	if s.e.Field("person") != "" {
 		first = mk("%s and ", s.person("person"))
 	}
 	s.line(mk(":grey_exclamation: *Dismissed* as a false alarm by %s%s.", first, s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 	s.small("it is listed for the next review meeting")
 }
 
-func (s scene) mergedInto() {
+func (s renderer) mergedInto() {
 	s.line(mk(":arrow_right: *Merged into %s* by %s. Everything goes on there.", s.field("target"), s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) mergedFrom() {
+func (s renderer) mergedFrom() {
 	s.line(mk(":arrow_left: *%s was merged into this incident* by %s. Its alerts are here now.", s.field("source"), s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) splitInto() {
+func (s renderer) splitInto() {
 	s.line(mk(":twisted_rightwards_arrows: *Some alerts are %s now*, split off by %s. They stay in this timeline.", s.field("target"), s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) splitFrom() {
+func (s renderer) splitFrom() {
 	s.line(mk(":twisted_rightwards_arrows: *Split from %s* by %s. What happened before stands there.", s.field("source"), s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) held() {
+func (s renderer) held() {
 	s.line(mk(":lock: *Legal hold*, set by %s: nothing of this incident is deleted by schedule.", s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
-func (s scene) holdReleased() {
+func (s renderer) holdReleased() {
 	s.line(mk(":unlock: The legal hold is released by %s.", s.by()))
-	s.say("reason")
+	s.quoteText("reason")
 }
 
 // step finds the step the event is about. A pinned plan can have lost its
 // texts to an erasure; then there is none.
-func (s scene) step() (ref string, step incident.Step) {
+func (s renderer) step() (ref string, step incident.Step) {
 	ref = s.e.Field("run") + "/" + s.e.Field("step")
 	if _, found := s.inc.Step(ref); found != nil {
 		return ref, *found
@@ -103,7 +103,7 @@ func (s scene) step() (ref string, step incident.Step) {
 }
 
 // role mentions whoever has a role, or says that nobody has it yet.
-func (s scene) role(r incident.Role) markup {
+func (s renderer) role(r incident.Role) markup {
 	switch {
 	case r == "":
 		return ""
@@ -115,7 +115,7 @@ func (s scene) role(r incident.Role) markup {
 	return mk("for whoever takes the role %s; nobody has it yet", word(r))
 }
 
-func (s scene) playbookStarted() {
+func (s renderer) playbookStarted() {
 	run := s.inc.Run(s.e.Field("run"))
 	if run == nil {
 		run = &incident.Run{Playbook: s.e.Field("run")}
@@ -139,7 +139,7 @@ func short(digest string) markup {
 	return esc(name+":"+hex[:min(12, len(hex))], 40)
 }
 
-func (s scene) stepButtons(ref string, step incident.Step) {
+func (s renderer) stepButtons(ref string, step incident.Step) {
 	var row []slack.BlockElement
 	if step.Action == "" {
 		row = append(row, s.button(incident.VerbStepDone, ActStepDone, "Done", ref)...)
@@ -158,28 +158,28 @@ func due(step incident.Step) markup {
 	return mk("due %s", at(step.Started.Add(step.Deadline)))
 }
 
-func (s scene) stepStarted() {
+func (s renderer) stepStarted() {
 	ref, step := s.step()
 	if step.Action != "" {
 		s.line(mk(":robot_face: *Next step:* %s\ndone by the bot", esc(step.Title, 300)))
 	} else {
 		s.line(mk(":ballot_box_with_check: *Next step:* %s\n%s", esc(step.Title, 300), s.role(step.Role)))
 	}
-	s.guide(step.Detail)
+	s.instructions(step.Detail)
 	s.small(due(step), esc(ref, 160))
 	s.stepButtons(ref, step)
 }
 
-func (s scene) stepDone() {
+func (s renderer) stepDone() {
 	_, step := s.step()
 	outcome := s.e.Text("outcome")
 	switch {
 	case step.Action == "":
 		s.line(mk(":heavy_check_mark: Step done by %s: *%s*", s.by(), esc(step.Title, 300)))
-		s.say("outcome")
+		s.quoteText("outcome")
 	case units(outcome) > 80 || strings.Contains(outcome, "\n"):
 		s.line(mk(":clipboard: *%s*", esc(step.Title, 300)))
-		s.say("outcome")
+		s.quoteText("outcome")
 	default:
 		said := mk(":robot_face: %s: %s", esc(step.Title, 300), esc(outcome, 200))
 		s.text = string(said)
@@ -187,13 +187,13 @@ func (s scene) stepDone() {
 	}
 }
 
-func (s scene) stepSkipped() {
+func (s renderer) stepSkipped() {
 	_, step := s.step()
 	s.line(mk(":fast_forward: Step skipped by %s: *%s*", s.by(), esc(step.Title, 300)))
-	s.say("outcome")
+	s.quoteText("outcome")
 }
 
-func (s scene) stepLate() {
+func (s renderer) stepLate() {
 	ref, step := s.step()
 	s.line(mk(":alarm_clock: *This step is late:* %s\n%s", esc(step.Title, 300), s.role(step.Role)))
 	s.small(due(step), esc(ref, 160))

@@ -46,21 +46,21 @@ func kinds(t *testing.T) []incident.EventKind {
 
 func TestEveryKindOfEventHasAVoiceOrIsSilentOnPurpose(t *testing.T) {
 	for _, kind := range kinds(t) {
-		if _, known := voices[kind]; !known {
+		if _, known := renderers[kind]; !known {
 			t.Errorf("nobody decided how %q is told", kind)
 		}
 	}
-	if len(voices) != len(kinds(t)) {
-		t.Errorf("%d voices for %d kinds", len(voices), len(kinds(t)))
+	if len(renderers) != len(kinds(t)) {
+		t.Errorf("%d voices for %d kinds", len(renderers), len(kinds(t)))
 	}
 }
 
 // lived is INC-42 with everything in it that a message can show.
 func lived() incident.Incident {
 	inc := signedBy(opened(), incident.AudienceAll)
-	inc.Status, inc.Commander, inc.Paging.HeldBy = incident.InReview, "p1", "p1"
+	inc.Status, inc.Commander, inc.Paging.AcknowledgedBy = incident.InReview, "p1", "p1"
 	inc.Roles = map[incident.Role]incident.PersonID{incident.Commander: "p1", incident.Scribe: "p4"}
-	inc.Called = []incident.Department{incident.Legal, incident.Communications}
+	inc.InvolvedDepartments = []incident.Department{incident.Legal, incident.Communications}
 	inc.Links = map[string]string{incident.LinkChannel: "C0000000042"}
 	inc.Facts.PersonalData = incident.PersonalSuspected
 	inc.Runs = []incident.Run{{Playbook: "leaked-aws-credentials", Title: "Leaked AWS credentials", Digest: "sha256:0123456789abcdef", Plan: []incident.Step{
@@ -97,69 +97,69 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventChannelOpened: {fields: map[string]string{"name": incident.LinkChannel, "value": "C0000000042"}, system: true},
 		incident.EventAlertAttached: {map[string]string{"source": "cloudtrail", "kind": "cloudtrail.StopLogging", "level": "high", "at": "2026-11-20T11:58:00Z"},
 			map[string]string{"title": "Trail stopped", "detail": "trail org-main", "rule": "AWS CloudTrail Important Change (vitaliy0x1)", "url": "https://console.example.com/e"}, true},
-		incident.EventAlertCounted:       {map[string]string{"count": "100"}, map[string]string{"title": "Root login"}, true},
-		incident.EventSourceNoted:        {map[string]string{"source": "sentry"}, map[string]string{"text": "resolved by somebody"}, true},
-		incident.EventAcknowledged:       {texts: text},
-		incident.EventLapsed:             {fields: map[string]string{"person": "p1"}, system: true},
-		incident.EventRound:              {fields: map[string]string{"round": "2"}, system: true},
-		incident.EventPaged:              {fields: route, system: true},
-		incident.EventPageFailed:         {route, reason, true},
-		incident.EventPageUnanswered:     {fields: route, system: true},
-		incident.EventSeveritySet:        {map[string]string{"from": "sev3", "severity": "sev1"}, reason, false},
-		incident.EventRoleAssigned:       {map[string]string{"role": "scribe", "person": "p4"}, nil, false},
-		incident.EventFactSet:            {map[string]string{"fact": "aware", "regime": "gdpr", "value": "2026-11-20T11:00:00Z"}, reason, false},
-		incident.EventCalled:             {map[string]string{"departments": "legal,security"}, reason, false},
-		incident.EventNoted:              {texts: text},
-		incident.EventEvidence:           {map[string]string{"evidence": "E1", "sha256": strings.Repeat("0f", 32)}, map[string]string{"name": "trail.json", "where": "the vault"}, false},
-		incident.EventUpdated:            {texts: text},
-		incident.EventContained:          {texts: text},
-		incident.EventResolved:           {texts: text},
-		incident.EventReopened:           {texts: reason},
-		incident.EventDismissProposed:    {texts: reason},
-		incident.EventDismissed:          {map[string]string{"person": "p2"}, reason, false},
-		incident.EventMergedInto:         {map[string]string{"target": "INC-41"}, reason, false},
-		incident.EventMergedFrom:         {map[string]string{"source": "INC-43"}, reason, false},
-		incident.EventSplitInto:          {map[string]string{"target": "INC-44", "alerts": "3,4"}, reason, false},
-		incident.EventSplitFrom:          {map[string]string{"source": "INC-41"}, reason, false},
-		incident.EventHeld:               {texts: reason},
-		incident.EventHoldReleased:       {texts: reason},
-		incident.EventPlaybookStarted:    {fields: map[string]string{"run": "leaked-aws-credentials", "digest": "sha256:0123456789abcdef"}, system: true},
-		incident.EventStepStarted:        {fields: step, system: true},
-		incident.EventStepDone:           {step, outcome, false},
-		incident.EventStepSkipped:        {step, outcome, false},
-		incident.EventStepLate:           {fields: map[string]string{"run": "leaked-aws-credentials", "step": "write-scribe"}, system: true},
-		incident.EventAccessGranted:      {map[string]string{"person": "p5"}, reason, false},
-		incident.EventRestricted:         {map[string]string{"restricted": "true"}, reason, false},
-		incident.EventEffectFailed:       {map[string]string{"effect": "INC-42/9/invite"}, reason, true},
-		incident.EventEraseProposed:      {texts: reason},
-		incident.EventErased:             {map[string]string{"person": "p2"}, reason, false},
-		incident.EventRecordEdited:       {map[string]string{"audience": "all"}, map[string]string{"summary": "A root key leaked.", "root_cause": "It was in an image."}, false},
-		incident.EventSubmitted:          {fields: frozen},
-		incident.EventRevised:            {frozen, reason, false},
-		incident.EventAmended:            {texts: reason},
-		incident.EventSigned:             {fields: map[string]string{"department": "security", "digest": digest, "deputy": "true"}},
-		incident.EventSignatureWithdrawn: {map[string]string{"department": "security", "digest": digest}, reason, false},
-		incident.EventSignaturesVoided:   {map[string]string{"signatures": "2"}, reason, false},
-		incident.EventObjected:           {map[string]string{"objection": "O1", "department": "legal"}, reason, false},
-		incident.EventObjectionClosed:    {map[string]string{"objection": "O1", "how": "withdrawn"}, reason, false},
-		incident.EventApproved:           {fields: frozen},
-		incident.EventConsulted:          {fields: map[string]string{"department": "payroll", "blocking": "true"}},
-		incident.EventAnswered:           {map[string]string{"department": "payroll"}, map[string]string{"answer": "nothing was paid twice"}, false},
-		incident.EventDelegated:          {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z"}, reason, false},
-		incident.EventActionAdded:        {map[string]string{"action": "A1", "kind": "detection", "owner": "p2", "due": "2026-12-20T00:00:00Z"}, map[string]string{"title": "Alarm on root logins"}, false},
-		incident.EventActionDone:         {map[string]string{"action": "A1"}, text, false},
-		incident.EventReviewScheduled:    {map[string]string{"when": "2026-11-24T10:00:00Z"}, text, false},
-		incident.EventReviewConcluded:    {map[string]string{"people": "p1,p4"}, map[string]string{"decisions": "no root keys any more"}, false},
-		incident.EventExceptionProposed:  {texts: reason},
-		incident.EventExceptionEndorsed:  {texts: reason},
-		incident.EventClosed:             {},
+		incident.EventAlertCounted:        {map[string]string{"count": "100"}, map[string]string{"title": "Root login"}, true},
+		incident.EventSourceNoted:         {map[string]string{"source": "sentry"}, map[string]string{"text": "resolved by somebody"}, true},
+		incident.EventAcknowledged:        {texts: text},
+		incident.EventAckTimedOut:         {fields: map[string]string{"person": "p1"}, system: true},
+		incident.EventRoundStarted:        {fields: map[string]string{"round": "2"}, system: true},
+		incident.EventPaged:               {fields: route, system: true},
+		incident.EventPageFailed:          {route, reason, true},
+		incident.EventPageUnanswered:      {fields: route, system: true},
+		incident.EventSeveritySet:         {map[string]string{"from": "sev3", "severity": "sev1"}, reason, false},
+		incident.EventRoleAssigned:        {map[string]string{"role": "scribe", "person": "p4"}, nil, false},
+		incident.EventFactSet:             {map[string]string{"fact": "aware", "regime": "gdpr", "value": "2026-11-20T11:00:00Z"}, reason, false},
+		incident.EventDepartmentsInvolved: {map[string]string{"departments": "legal,security"}, reason, false},
+		incident.EventNoted:               {texts: text},
+		incident.EventEvidence:            {map[string]string{"evidence": "E1", "sha256": strings.Repeat("0f", 32)}, map[string]string{"name": "trail.json", "where": "the vault"}, false},
+		incident.EventUpdated:             {texts: text},
+		incident.EventContained:           {texts: text},
+		incident.EventResolved:            {texts: text},
+		incident.EventReopened:            {texts: reason},
+		incident.EventDismissProposed:     {texts: reason},
+		incident.EventDismissed:           {map[string]string{"person": "p2"}, reason, false},
+		incident.EventMergedInto:          {map[string]string{"target": "INC-41"}, reason, false},
+		incident.EventMergedFrom:          {map[string]string{"source": "INC-43"}, reason, false},
+		incident.EventSplitInto:           {map[string]string{"target": "INC-44", "alerts": "3,4"}, reason, false},
+		incident.EventSplitFrom:           {map[string]string{"source": "INC-41"}, reason, false},
+		incident.EventLegalHoldSet:        {texts: reason},
+		incident.EventLegalHoldReleased:   {texts: reason},
+		incident.EventPlaybookStarted:     {fields: map[string]string{"run": "leaked-aws-credentials", "digest": "sha256:0123456789abcdef"}, system: true},
+		incident.EventStepStarted:         {fields: step, system: true},
+		incident.EventStepDone:            {step, outcome, false},
+		incident.EventStepSkipped:         {step, outcome, false},
+		incident.EventStepLate:            {fields: map[string]string{"run": "leaked-aws-credentials", "step": "write-scribe"}, system: true},
+		incident.EventAccessGranted:       {map[string]string{"person": "p5"}, reason, false},
+		incident.EventRestricted:          {map[string]string{"restricted": "true"}, reason, false},
+		incident.EventEffectFailed:        {map[string]string{"effect": "INC-42/9/invite"}, reason, true},
+		incident.EventErasureProposed:     {texts: reason},
+		incident.EventErased:              {map[string]string{"person": "p2"}, reason, false},
+		incident.EventRecordEdited:        {map[string]string{"audience": "all"}, map[string]string{"summary": "A root key leaked.", "root_cause": "It was in an image."}, false},
+		incident.EventSubmitted:           {fields: frozen},
+		incident.EventRevised:             {frozen, reason, false},
+		incident.EventAmended:             {texts: reason},
+		incident.EventSigned:              {fields: map[string]string{"department": "security", "digest": digest, "deputy": "true"}},
+		incident.EventSignatureWithdrawn:  {map[string]string{"department": "security", "digest": digest}, reason, false},
+		incident.EventSignaturesVoided:    {map[string]string{"signatures": "2"}, reason, false},
+		incident.EventObjected:            {map[string]string{"objection": "O1", "department": "legal"}, reason, false},
+		incident.EventObjectionClosed:     {map[string]string{"objection": "O1", "how": "withdrawn"}, reason, false},
+		incident.EventApproved:            {fields: frozen},
+		incident.EventConsulted:           {fields: map[string]string{"department": "payroll", "blocking": "true"}},
+		incident.EventAnswered:            {map[string]string{"department": "payroll"}, map[string]string{"answer": "nothing was paid twice"}, false},
+		incident.EventDelegated:           {map[string]string{"department": "legal", "person": "p3", "until": "2026-11-27T00:00:00Z"}, reason, false},
+		incident.EventActionAdded:         {map[string]string{"action": "A1", "kind": "detection", "owner": "p2", "due": "2026-12-20T00:00:00Z"}, map[string]string{"title": "Alarm on root logins"}, false},
+		incident.EventActionDone:          {map[string]string{"action": "A1"}, text, false},
+		incident.EventReviewScheduled:     {map[string]string{"when": "2026-11-24T10:00:00Z"}, text, false},
+		incident.EventReviewConcluded:     {map[string]string{"people": "p1,p4"}, map[string]string{"decisions": "no root keys any more"}, false},
+		incident.EventWaiverProposed:      {texts: reason},
+		incident.EventWaiverEndorsed:      {texts: reason},
+		incident.EventClosed:              {},
 	}
 }
 
 // stage is a status in which people see such a message, so that its buttons are drawn.
 func stage(kind incident.EventKind) incident.Status {
 	switch kind {
-	case incident.EventOpened, incident.EventChannelOpened, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventLapsed:
+	case incident.EventOpened, incident.EventChannelOpened, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventAckTimedOut:
 		return incident.Triage
 	case incident.EventAcknowledged, incident.EventDismissProposed, incident.EventStepStarted, incident.EventStepLate:
 		return incident.Active
@@ -175,7 +175,7 @@ func (x fixture) brief(kind incident.EventKind) incident.Brief {
 	b := brief(lived())
 	b.Incident.Status = stage(kind)
 	if b.Incident.Status == incident.Triage {
-		b.Incident.Paging.HeldBy = ""
+		b.Incident.Paging.AcknowledgedBy = ""
 	}
 	b.Event = incident.Event{Seq: 7, Kind: kind, HappenedAt: noon, RecordedAt: noon, By: "p1", Audience: incident.AudienceResponders, Fields: x.fields}
 	if x.system {
@@ -219,7 +219,7 @@ func TestMessages(t *testing.T) {
 	cases := fixtures()
 	f := newField(t)
 	channel := f.channel().Incident.Links[incident.LinkChannel]
-	for _, kind := range slices.Sorted(maps.Keys(voices)) {
+	for _, kind := range slices.Sorted(maps.Keys(renderers)) {
 		t.Run(string(kind), func(t *testing.T) {
 			x, prepared := cases[kind]
 			m, told := render(x.brief(kind))
@@ -250,8 +250,8 @@ func TestCardAndOtherMessages(t *testing.T) {
 		{ID: 10, Status: incident.Approved, Severity: incident.Sev1, Title: "a leak", ReviewAt: noon}}}
 	for name, m := range map[string]message{
 		"card_triage": card(open), "card_in_review": card(grown), "ask_sign": askSign(grown, incident.Security), "ask_consult": askConsult(grown, consult),
-		"announce_restricted": announcement(open), "announce_open": announcement(public), "postmortem_news": postmortemNews(grown, grown.Incident.Submission.Document.Record),
-		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "last_word_merged": lastWord(merged), "last_word_dismissed": lastWord(dismissed), "absent": absent(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
+		"announce_restricted": announcement(open), "announce_open": announcement(public), "postmortem_news": postmortemAnnouncement(grown, grown.Incident.Submission.Document.Record),
+		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "last_word_merged": archiveMessage(merged), "last_word_dismissed": archiveMessage(dismissed), "absent": notInvitedMessage(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, name, m) })
 	}
@@ -386,7 +386,7 @@ func TestHostileTextsFitAndDoNothing(t *testing.T) {
 		public := b
 		public.Incident.Restricted = false
 		for _, m := range []message{m, card(b), askSign(b, incident.Security), askConsult(b, b.Incident.Consultations[0]), announcement(public),
-			postmortemNews(b, b.Incident.Record), absent(b, map[incident.PersonID]string{"p4": "x"})} {
+			postmortemAnnouncement(b, b.Incident.Record), notInvitedMessage(b, map[incident.PersonID]string{"p4": "x"})} {
 			checkMessage(t, m)
 			if _, err := f.slack.post(f.ctx, channel, m, metadata(b, "m")); err != nil {
 				t.Fatalf("Slack refuses it: %v", err)

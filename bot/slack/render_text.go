@@ -123,7 +123,7 @@ var (
 // slackID is the person's Slack user id, or "".
 func slackID(d incident.Directory, id incident.PersonID) string {
 	p, _ := d.Person(id)
-	if h := p.Handle(incident.DoorSlack); userID.MatchString(h) {
+	if h := p.IDAt(incident.ProviderSlack); userID.MatchString(h) {
 		return h
 	}
 	return ""

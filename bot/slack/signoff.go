@@ -13,16 +13,16 @@ import (
 func (s *Slack) AskSign(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	name := incident.Department(e.Args["department"])
 	if b.Incident.Submission == nil || b.Incident.SignedBy(name) != nil {
-		return nothing, nil // amended or signed in the meantime
+		return noCommand, nil // amended or signed in the meantime
 	}
-	_, err := s.tell(ctx, b, askSign(b, name))
-	return nothing, err
+	_, err := s.postToChannel(ctx, b, askSign(b, name))
+	return noCommand, err
 }
 
 func askSign(b incident.Brief, name incident.Department) message {
 	inc, p := b.Incident, page{id: b.Incident.ID}
 	digest := inc.Submission.Digest
-	p.line(mk(":lower_left_fountain_pen: *%s*, please read the closing record of %s and sign it, or object. %s", word(name), markup(inc.ID.String()), speakers(b, name)))
+	p.line(mk(":lower_left_fountain_pen: *%s*, please read the closing record of %s and sign it, or object. %s", word(name), markup(inc.ID.String()), representatives(b, name)))
 	p.small(mk("revision %s", num(inc.Submission.Document.Revision)), short(digest))
 	p.buttons(button(ActSign, "Sign", value(inc.ID, string(name), digest)).WithStyle(slack.StylePrimary),
 		button(ActObject, "Object", value(inc.ID, string(name), digest)).WithStyle(slack.StyleDanger))
@@ -34,16 +34,16 @@ func (s *Slack) AskConsult(ctx context.Context, b incident.Brief, e incident.Eff
 	name := incident.Department(e.Args["department"])
 	for _, c := range b.Incident.Consultations {
 		if c.Team == name && !c.Answered() {
-			_, err := s.tell(ctx, b, askConsult(b, c))
-			return nothing, err
+			_, err := s.postToChannel(ctx, b, askConsult(b, c))
+			return noCommand, err
 		}
 	}
-	return nothing, nil // answered in the meantime
+	return noCommand, nil // answered in the meantime
 }
 
 func askConsult(b incident.Brief, c incident.Consultation) message {
 	inc, p := b.Incident, page{id: b.Incident.ID}
-	p.line(mk(":speech_balloon: *%s*, this incident concerns you. Please say what it means for you, and whether anything is missing. %s", word(c.Team), speakers(b, c.Team)))
+	p.line(mk(":speech_balloon: *%s*, this incident concerns you. Please say what it means for you, and whether anything is missing. %s", word(c.Team), representatives(b, c.Team)))
 	if c.Blocking {
 		p.small("the record is not approved without your answer")
 	}
@@ -51,10 +51,10 @@ func askConsult(b incident.Brief, c incident.Consultation) message {
 	return p.done()
 }
 
-// speakers mentions the team's user group and those who may speak for it now.
-func speakers(b incident.Brief, name incident.Department) markup {
+// representatives mentions the team's user group and those who may speak for it now.
+func representatives(b incident.Brief, name incident.Department) markup {
 	t, _ := b.Directory.Team(name)
-	persons := people(b.Directory, b.Incident.Speakers(b.Directory, name, b.Now), 1500)
+	persons := people(b.Directory, b.Incident.Representatives(b.Directory, name, b.Now), 1500)
 	if g := group(t.Group); g != "" {
 		return mk("%s %s", g, persons)
 	}

@@ -30,19 +30,19 @@ import (
 // OutcomeUnknown() bool that says so.
 type Desk interface {
 	Do(ctx context.Context, cmd incident.Command) (incident.Result, error)
-	Show(ctx context.Context, who incident.Handle, id incident.ID, reason string) (incident.View, error)
-	List(ctx context.Context, who incident.Handle, f incident.Filter) ([]incident.Summary, error)
-	Errand(ctx context.Context, who incident.Handle, e incident.Errand) (incident.Answer, error)
+	Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error)
+	List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error)
+	Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error)
 	Directory(ctx context.Context) (incident.Directory, error)
-	Linked(ctx context.Context, name, value string) (incident.ID, error)
+	IncidentByLink(ctx context.Context, name, value string) (incident.ID, error)
 }
 
-// patience is how long the Desk may take over a command. The rest of Slack's
+// deskTimeout is how long the Desk may take over a command. The rest of Slack's
 // three seconds is for the way there and back.
-const patience = 2500 * time.Millisecond
+const deskTimeout = 2500 * time.Millisecond
 
-// grace is how long, after that, the Desk may take to say that it gave up.
-const grace = 200 * time.Millisecond
+// deskGracePeriod is how long, after that, the Desk may take to say that it gave up.
+const deskGracePeriod = 200 * time.Millisecond
 
 // Slack is one workspace.
 type Slack struct {
@@ -52,8 +52,8 @@ type Slack struct {
 	desk   Desk
 
 	patience time.Duration
-	memory   memory
-	work     work
+	memory   recentKeys
+	work     background
 
 	mu   sync.Mutex
 	self slack.AuthTestResponse // who we are, once Check has asked
@@ -78,7 +78,7 @@ func New(cfg Config) (*Slack, error) {
 		cfg:      cfg,
 		client:   slack.New(cfg.BotToken.Reveal(), options...),
 		log:      cfg.Logger.With("component", "slack"),
-		patience: patience,
+		patience: deskTimeout,
 	}
 	s.work.ended.L = &s.work.mu
 	return s, nil

@@ -89,7 +89,7 @@ func (s *Slack) take(ctx context.Context, conn *socketmode.Client, request socke
 	}
 	if size, err := json.Marshal(answer); err != nil || len(size) > maxAck {
 		if large, ok := answer.(*ephemeral); ok && responseURL != "" {
-			s.later(func(ctx context.Context) { s.respond(ctx, responseURL, *large) })
+			s.runInBackground(func(ctx context.Context) { s.respond(ctx, responseURL, *large) })
 		}
 		answer = nil
 	}
@@ -102,7 +102,7 @@ func (s *Slack) take(ctx context.Context, conn *socketmode.Client, request socke
 func (s *Slack) dispatch(ctx context.Context, request socketmode.Request) (answer any, responseURL string) {
 	switch request.Type {
 	case socketmode.RequestTypeSlashCommands:
-		var c typed
+		var c slashCommand
 		if err := json.Unmarshal(request.Payload, &c); err != nil {
 			s.log.WarnContext(ctx, "passed over a slash command", "error", err)
 			return nil, ""

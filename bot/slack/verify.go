@@ -12,8 +12,8 @@ import (
 	"tocsin/bot/secret"
 )
 
-// window is how far a request's timestamp may be from our clock.
-const window = 300 * time.Second
+// maxRequestAge is how far a request's timestamp may be from our clock.
+const maxRequestAge = 300 * time.Second
 
 // The reasons to turn a request away. All of them are a 401.
 var (
@@ -34,7 +34,7 @@ func verify(header http.Header, body []byte, signing secret.String, now time.Tim
 	if err != nil {
 		return errUnsigned
 	}
-	if age := now.Sub(time.Unix(seconds, 0)); age > window || age < -window {
+	if age := now.Sub(time.Unix(seconds, 0)); age > maxRequestAge || age < -maxRequestAge {
 		return errStale
 	}
 	mac := hmac.New(sha256.New, []byte(signing.Reveal()))

@@ -124,12 +124,12 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 	if err != nil {
 		return "", incident.Invalid("body", "this is no SNS message: %v", err)
 	}
-	if err := s.admit(h, env, now); err != nil {
+	if err := s.checkEnvelope(h, env, now); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := s.genuine(ctx, env, now); err != nil {
+	if err := s.verifySignature(ctx, env, now); err != nil {
 		return "", err
 	}
 	if env["Type"] == subscription {
@@ -140,8 +140,8 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 	return env["MessageId"], nil
 }
 
-// admit judges what needs no certificate.
-func (s *Source) admit(h http.Header, env envelope, now time.Time) error {
+// checkEnvelope judges what needs no certificate.
+func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error {
 	switch env["Type"] {
 	case notification, subscription, unsubscribed:
 	default:
@@ -171,8 +171,8 @@ func (s *Source) admit(h http.Header, env envelope, now time.Time) error {
 	return nil
 }
 
-// genuine checks the signature with Amazon's certificate.
-func (s *Source) genuine(ctx context.Context, env envelope, now time.Time) error {
+// verifySignature checks the signature with Amazon's certificate.
+func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Time) error {
 	text, err := env.signed()
 	if err != nil {
 		return err

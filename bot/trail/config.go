@@ -87,16 +87,16 @@ type Config struct {
 // Source reads one queue.
 type Source struct {
 	Config
-	queue *sqs.Client
-	store *s3.Client
-	done  *recent
-	fault atomic.Pointer[error] // of the last question to the queue
+	queue   *sqs.Client
+	store   *s3.Client
+	done    *recentObjects
+	lastErr atomic.Pointer[error] // of the last question to the queue
 }
 
-// Fault says why the queue gives no answer; nil while it does, and before it was
+// Err says why the queue gives no answer; nil while it does, and before it was
 // asked.
-func (s *Source) Fault() error {
-	if err := s.fault.Load(); err != nil {
+func (s *Source) Err() error {
+	if err := s.lastErr.Load(); err != nil {
 		return *err
 	}
 	return nil
@@ -140,7 +140,7 @@ func New(c Config) (*Source, error) {
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
-	options := []func(*config.LoadOptions) error{config.WithRegion(c.Region), config.WithLogger(remarks(c.Logger))}
+	options := []func(*config.LoadOptions) error{config.WithRegion(c.Region), config.WithLogger(sdkLogger(c.Logger))}
 	if c.client != nil {
 		options = append(options, config.WithHTTPClient(c.client))
 	}
@@ -157,8 +157,8 @@ func New(c Config) (*Source, error) {
 	})}, nil
 }
 
-// remarks takes what the SDK says by the way. What matters it returns as errors.
-func remarks(log *slog.Logger) logging.Logger {
+// sdkLogger takes what the SDK says by the way. What matters it returns as errors.
+func sdkLogger(log *slog.Logger) logging.Logger {
 	return logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
 		log.Debug("the AWS SDK remarks", "text", fmt.Sprintf(format, args...))
 	})

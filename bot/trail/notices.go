@@ -20,8 +20,8 @@ const (
 	noticeRecords    = "records_unreadable"
 )
 
-// tidings is the body of a delivery of the source "trail".
-type tidings struct {
+// noticeBody is the body of a delivery of the source "trail".
+type noticeBody struct {
 	Notice    string `json:"notice"`
 	Bucket    string `json:"bucket"`
 	Key       string `json:"key"`
@@ -36,9 +36,9 @@ type tidings struct {
 	Good      int    `json:"good,omitempty"`
 }
 
-// tell makes a delivery of tidings. The same about the same object is the same
+// newDelivery makes a delivery of tidings. The same about the same object is the same
 // delivery, however often it is found out.
-func (s *Source) tell(n notice, t tidings) Delivery {
+func (s *Source) newDelivery(n notice, t noticeBody) Delivery {
 	t.Bucket, t.Key, t.Region = n.Bucket, n.Key, n.Region
 	body, _ := json.Marshal(t) // texts and numbers cannot fail
 	id := strings.Join([]string{t.Notice, n.Bucket, n.Key, n.Version, n.ETag, t.Reason}, "\x00")
@@ -64,7 +64,7 @@ var accountInKey = regexp.MustCompile(`(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(\d{12})/
 
 // Decode says what a delivery of this source means.
 func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
-	var t tidings
+	var t noticeBody
 	if err := json.Unmarshal(body, &t); err != nil {
 		return nil, fmt.Errorf("decode a notice of the trail: %w", err)
 	}
@@ -114,7 +114,7 @@ func instant(s string) time.Time {
 }
 
 // console is the object's page in the AWS console.
-func console(t tidings) string {
+func console(t noticeBody) string {
 	if !regionName.MatchString(t.Region) {
 		return ""
 	}

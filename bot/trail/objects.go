@@ -30,16 +30,16 @@ const (
 	// larger than bombGrace. Logs come to 10 or 20 times.
 	bombRatio, bombGrace = 200, 16 << 20
 
-	// saidAfter is the attempt at which an alert says that a file cannot be read.
+	// alertAfterAttempts is the attempt at which an alert says that a file cannot be read.
 	// One that is broken inside does not get better and is told at once.
-	saidAfter = 3
+	alertAfterAttempts = 3
 )
 
 var (
-	errTooBig = errors.New("the file is larger than allowed")
-	errBomb   = errors.New("the file unpacks to much more than logs do")
-	errBroken = errors.New("the file is broken")
-	errUnkept = errors.New("the records were not stored")
+	errTooBig    = errors.New("the file is larger than allowed")
+	errBomb      = errors.New("the file unpacks to much more than logs do")
+	errBroken    = errors.New("the file is broken")
+	errNotStored = errors.New("the records were not stored")
 )
 
 // object works one notice off. Without an error its message may be deleted.
@@ -47,13 +47,13 @@ func (s *Source) object(ctx context.Context, n notice) (ObjectOutcome, error) {
 	logFile, findings := strings.Contains(n.Key, "/CloudTrail/"), strings.Contains(n.Key, "/GuardDuty/")
 	switch {
 	case n.removed() && (logFile || strings.Contains(n.Key, "/CloudTrail-Digest/")):
-		return ObjectRemoved, s.accept(ctx, []Delivery{s.tell(n, tidings{Notice: noticeRemoved, Event: n.Event, At: n.At, Principal: n.Principal, Address: n.Address})})
+		return ObjectRemoved, s.accept(ctx, []Delivery{s.newDelivery(n, noticeBody{Notice: noticeRemoved, Event: n.Event, At: n.At, Principal: n.Principal, Address: n.Address})})
 	case !logFile && !findings, n.Event != "" && !strings.HasPrefix(n.Event, "ObjectCreated:"):
 		return ObjectSkipped, nil
 	case s.done.has(n):
 		return ObjectKnown, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, objectWithin)
+	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()
 	err := s.read(ctx, n)
 	outcome := outcomeOf(ctx, err)
@@ -62,9 +62,9 @@ func (s *Source) object(ctx context.Context, n notice) (ObjectOutcome, error) {
 		return outcome, nil
 	}
 	lasting := outcome == ObjectBroken || outcome == ObjectTooBig
-	again := outcome == ObjectStopped || outcome == ObjectUnkept
-	if lasting || !again && n.attempt >= saidAfter {
-		t := s.tell(n, tidings{Notice: noticeUnreadable, Reason: string(outcome), Detail: err.Error()})
+	again := outcome == ObjectStopped || outcome == ObjectNotStored
+	if lasting || !again && n.attempt >= alertAfterAttempts {
+		t := s.newDelivery(n, noticeBody{Notice: noticeUnreadable, Reason: string(outcome), Detail: err.Error()})
 		if told := s.accept(ctx, []Delivery{t}); told != nil {
 			return outcome, errors.Join(err, told)
 		}
@@ -79,8 +79,8 @@ func outcomeOf(ctx context.Context, err error) ObjectOutcome {
 		return ObjectRead
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ObjectStopped
-	case errors.Is(err, errUnkept):
-		return ObjectUnkept
+	case errors.Is(err, errNotStored):
+		return ObjectNotStored
 	case errors.Is(err, errTooBig), errors.Is(err, errBomb):
 		return ObjectTooBig
 	case errors.Is(err, errBroken):
@@ -139,7 +139,7 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 		return fmt.Errorf("read %s: %w", f.notice.where(), ctx.Err())
 	}
 	if f.bad > 0 {
-		f.batch = append(f.batch, f.source.tell(f.notice, tidings{Notice: noticeRecords, Bad: f.bad, Good: f.kept + f.skipped, Detail: f.why}))
+		f.batch = append(f.batch, f.source.newDelivery(f.notice, noticeBody{Notice: noticeRecords, Bad: f.bad, Good: f.kept + f.skipped, Detail: f.why}))
 	}
 	if flushed := f.flush(ctx); flushed != nil {
 		return flushed
@@ -153,20 +153,20 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 // record judges one element of the file.
 func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
 	var r struct {
-		EventSource incident.Loose `json:"eventSource"`
-		EventName   incident.Loose `json:"eventName"`
-		EventID     incident.Loose `json:"eventID"`
-		Account     incident.Loose `json:"recipientAccountId"`
-		Digest      incident.Loose `json:"digestS3Object"`
+		EventSource incident.FlexString `json:"eventSource"`
+		EventName   incident.FlexString `json:"eventName"`
+		EventID     incident.FlexString `json:"eventID"`
+		Account     incident.FlexString `json:"recipientAccountId"`
+		Digest      incident.FlexString `json:"digestS3Object"`
 		Records     json.RawMessage
 
 		// Of a finding, as GuardDuty exports it.
-		FindingID incident.Loose `json:"id"`
-		Type      incident.Loose `json:"type"`
-		Severity  incident.Loose `json:"severity"`
-		UpdatedAt incident.Loose `json:"updatedAt"`
+		FindingID incident.FlexString `json:"id"`
+		Type      incident.FlexString `json:"type"`
+		Severity  incident.FlexString `json:"severity"`
+		UpdatedAt incident.FlexString `json:"updatedAt"`
 		Service   struct {
-			Count incident.Loose `json:"count"`
+			Count incident.FlexString `json:"count"`
 		} `json:"service"`
 	}
 	err := json.Unmarshal(raw, &r)
@@ -218,7 +218,7 @@ func (f *file) flush(ctx context.Context) error {
 
 func (s *Source) accept(ctx context.Context, ds []Delivery) error {
 	if err := s.Sink.Accept(ctx, ds); err != nil {
-		return fmt.Errorf("%w: %w", errUnkept, err)
+		return fmt.Errorf("%w: %w", errNotStored, err)
 	}
 	return nil
 }
@@ -266,7 +266,7 @@ func hashed(b []byte) string {
 // unpack bounds a file, and unpacks it if it is packed, by its first bytes: the
 // name and the headers may say what they like.
 func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
-	packed := &bounded{r: r, most: maxObject}
+	packed := &limitedReader{r: r, most: maxObject}
 	head := bufio.NewReader(packed)
 	magic, err := head.Peek(2)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -282,18 +282,18 @@ func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
 		}
 		return nil, err
 	}
-	return &bounded{r: z, most: maxContent, packed: packed}, nil
+	return &limitedReader{r: z, most: maxContent, packed: packed}, nil
 }
 
-// bounded counts what is read.
-type bounded struct {
+// limitedReader counts what is read.
+type limitedReader struct {
 	r          io.Reader
 	read, most int64
-	packed     *bounded // what this is unpacked from
-	failed     bool     // to come, by a fault of the network
+	packed     *limitedReader // what this is unpacked from
+	failed     bool           // to come, by a fault of the network
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
+func (b *limitedReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.read += int64(n)
 	switch {
@@ -310,16 +310,18 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// recent remembers the files that were read last, so that a message that comes
+// recentObjects remembers the files that were read last, so that a message that comes
 // twice costs no second reading.
-type recent struct {
+type recentObjects struct {
 	mu    sync.Mutex
 	known map[string]bool
 	order []string
 	next  int
 }
 
-func newRecent(n int) *recent { return &recent{known: map[string]bool{}, order: make([]string, n)} }
+func newRecent(n int) *recentObjects {
+	return &recentObjects{known: map[string]bool{}, order: make([]string, n)}
+}
 
 // identity is empty for an object whose content the notice does not name.
 func identity(n notice) string {
@@ -329,13 +331,13 @@ func identity(n notice) string {
 	return n.Bucket + "\x00" + n.Key + "\x00" + n.Version + "\x00" + n.ETag
 }
 
-func (r *recent) has(n notice) bool {
+func (r *recentObjects) has(n notice) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.known[identity(n)]
 }
 
-func (r *recent) add(n notice) {
+func (r *recentObjects) add(n notice) {
 	id := identity(n)
 	if id == "" {
 		return

@@ -21,17 +21,17 @@ type ObjectOutcome string
 
 // The outcomes of a file.
 const (
-	ObjectRead    ObjectOutcome = "read"      // every record that is worth keeping is committed
-	ObjectKnown   ObjectOutcome = "known"     // it was read a short time ago
-	ObjectSkipped ObjectOutcome = "skipped"   // a digest, an insight, something that is not CloudTrail's
-	ObjectRemoved ObjectOutcome = "removed"   // somebody deleted a log file
-	ObjectMissing ObjectOutcome = "missing"   // NoSuchKey
-	ObjectDenied  ObjectOutcome = "denied"    // AccessDenied
-	ObjectTooBig  ObjectOutcome = "too_big"   // beyond the bounds, or a gzip bomb
-	ObjectBroken  ObjectOutcome = "broken"    // cut off, or no gzip inside
-	ObjectFailed  ObjectOutcome = "failed"    // the network, Amazon
-	ObjectUnkept  ObjectOutcome = "not_kept"  // the sink did not take it
-	ObjectStopped ObjectOutcome = "cancelled" // we are stopping
+	ObjectRead      ObjectOutcome = "read"      // every record that is worth keeping is committed
+	ObjectKnown     ObjectOutcome = "known"     // it was read a short time ago
+	ObjectSkipped   ObjectOutcome = "skipped"   // a digest, an insight, something that is not CloudTrail's
+	ObjectRemoved   ObjectOutcome = "removed"   // somebody deleted a log file
+	ObjectMissing   ObjectOutcome = "missing"   // NoSuchKey
+	ObjectDenied    ObjectOutcome = "denied"    // AccessDenied
+	ObjectTooBig    ObjectOutcome = "too_big"   // beyond the bounds, or a gzip bomb
+	ObjectBroken    ObjectOutcome = "broken"    // cut off, or no gzip inside
+	ObjectFailed    ObjectOutcome = "failed"    // the network, Amazon
+	ObjectNotStored ObjectOutcome = "not_kept"  // the sink did not take it
+	ObjectStopped   ObjectOutcome = "cancelled" // we are stopping
 )
 
 // Observer counts. It is called by many goroutines and must not block.

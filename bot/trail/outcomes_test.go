@@ -260,7 +260,7 @@ func TestWrongCredentialsAreSeen(t *testing.T) {
 		stop := w.run()
 		w.until("refused", func() bool { return w.aws.Count("sqs:ReceiveMessage", 403) >= 3 })
 		stop()
-		if w.reader.Fault() == nil {
+		if w.reader.Err() == nil {
 			t.Error("the reader finds no fault with its queue")
 		}
 		if w.count.get("poll error") == 0 || w.aws.Count("sqs:ReceiveMessage", 403) > 10 {
@@ -270,7 +270,7 @@ func TestWrongCredentialsAreSeen(t *testing.T) {
 		stop = w.run()
 		w.until("answered", func() bool { return w.aws.Count("sqs:ReceiveMessage", 200) >= 1 })
 		stop()
-		if err := w.reader.Fault(); err != nil {
+		if err := w.reader.Err(); err != nil {
 			t.Errorf("the queue answers, and the fault is %v", err)
 		}
 	})

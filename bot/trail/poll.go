@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	atOnce        = 10               // messages of one answer; SQS gives no more
+	maxMessages   = 10               // messages of one answer; SQS gives no more
 	longPoll      = 20 * time.Second // SQS waits no longer
-	callWithin    = 10 * time.Second // for calls that do not wait
-	objectWithin  = 10 * time.Minute // for a file, with all its records
+	callTimeout   = 10 * time.Second // for calls that do not wait
+	objectTimeout = 10 * time.Minute // for a file, with all its records
 	maxVisibility = 12 * time.Hour   // SQS hides no longer
 
 	// pause after a failure, doubled each time: of a poller that got no answer,
@@ -41,13 +41,13 @@ func (s *Source) poll(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
 		messages, err := s.receive(ctx)
 		if ctx.Err() != nil {
-			s.giveBack(ctx, messages)
+			s.releaseMessages(ctx, messages)
 			return
 		}
 		s.Observer.Polled(len(messages), err)
-		s.fault.Store(&err)
+		s.lastErr.Store(&err)
 		if err != nil {
-			pause := doubled(minPollPause, maxPollPause, failures)
+			pause := backoff(minPollPause, maxPollPause, failures)
 			failures++
 			s.Logger.Error("no answer from the queue", "error", err, "again_in", pause)
 			sleep(ctx, pause)
@@ -59,10 +59,10 @@ func (s *Source) poll(ctx context.Context) {
 }
 
 func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, longPoll+callWithin)
+	ctx, cancel := context.WithTimeout(ctx, longPoll+callTimeout)
 	defer cancel()
 	out, err := s.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl: &s.QueueURL, MaxNumberOfMessages: atOnce, WaitTimeSeconds: seconds(longPoll), VisibilityTimeout: seconds(s.Visibility),
+		QueueUrl: &s.QueueURL, MaxNumberOfMessages: maxMessages, WaitTimeSeconds: seconds(longPoll), VisibilityTimeout: seconds(s.Visibility),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
 	})
 	if err != nil {
@@ -73,8 +73,8 @@ func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
 
 func seconds(d time.Duration) int32 { return int32(d / time.Second) }
 
-// doubled is the pause after so many failures before this one, with jitter.
-func doubled(least, most time.Duration, failures int) time.Duration {
+// backoff is the pause after so many failures before this one, with jitter.
+func backoff(least, most time.Duration, failures int) time.Duration {
 	d := min(least<<min(failures, 20), most)
 	return d - rand.N(d/4)
 }
@@ -88,19 +88,19 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hand is what one poller has in its hands.
-type hand struct {
+// heldMessages is what one poller has in its hands.
+type heldMessages struct {
 	mu       sync.Mutex
 	messages map[string]string // message id → receipt
 }
 
-func (h *hand) drop(id string) {
+func (h *heldMessages) drop(id string) {
 	h.mu.Lock()
 	delete(h.messages, id)
 	h.mu.Unlock()
 }
 
-func (h *hand) receipts() map[string]string {
+func (h *heldMessages) receipts() map[string]string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := make(map[string]string, len(h.messages))
@@ -113,29 +113,29 @@ func (h *hand) receipts() map[string]string {
 // work goes through the messages of one answer. All of them stay hidden until
 // their turn is over.
 func (s *Source) work(ctx context.Context, messages []types.Message) {
-	h := &hand{messages: map[string]string{}}
+	h := &heldMessages{messages: map[string]string{}}
 	for _, m := range messages {
 		h.messages[value(m.MessageId)] = value(m.ReceiptHandle)
 	}
 	holding, stop := context.WithCancel(ctx)
 	var holder sync.WaitGroup
-	holder.Go(func() { s.hold(holding, h) })
+	holder.Go(func() { s.extendVisibility(holding, h) })
 	defer holder.Wait()
 	defer stop()
 	for i, m := range messages {
 		if ctx.Err() != nil {
-			s.giveBack(ctx, messages[i:])
+			s.releaseMessages(ctx, messages[i:])
 			return
 		}
 		outcome := s.message(ctx, m)
 		h.drop(value(m.MessageId))
-		s.settle(ctx, m, outcome)
+		s.finishMessage(ctx, m, outcome)
 	}
 }
 
-// hold keeps hiding what is still in the hand. Where that fails, a message may
+// extendVisibility keeps hiding what is still in the hand. Where that fails, a message may
 // come to somebody else too; its records are committed once all the same.
-func (s *Source) hold(ctx context.Context, h *hand) {
+func (s *Source) extendVisibility(ctx context.Context, h *heldMessages) {
 	beat := time.NewTicker(s.Visibility / 3)
 	defer beat.Stop()
 	for {
@@ -144,18 +144,18 @@ func (s *Source) hold(ctx context.Context, h *hand) {
 			return
 		case <-beat.C:
 		}
-		if err := s.hide(ctx, h.receipts(), s.Visibility); err != nil && ctx.Err() == nil {
+		if err := s.changeVisibility(ctx, h.receipts(), s.Visibility); err != nil && ctx.Err() == nil {
 			s.Logger.Warn("messages could not be kept hidden", "error", err)
 		}
 	}
 }
 
-// hide sets for how long from now messages stay hidden.
-func (s *Source) hide(ctx context.Context, receipts map[string]string, d time.Duration) error {
+// changeVisibility sets for how long from now messages stay hidden.
+func (s *Source) changeVisibility(ctx context.Context, receipts map[string]string, d time.Duration) error {
 	if len(receipts) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &s.QueueURL}
 	for _, receipt := range receipts {
@@ -173,34 +173,34 @@ func (s *Source) hide(ctx context.Context, receipts map[string]string, d time.Du
 	return errors.Join(all...)
 }
 
-// giveBack makes messages visible for others at once; we are stopping.
-func (s *Source) giveBack(ctx context.Context, messages []types.Message) {
+// releaseMessages makes messages visible for others at once; we are stopping.
+func (s *Source) releaseMessages(ctx context.Context, messages []types.Message) {
 	receipts := map[string]string{}
 	for _, m := range messages {
 		receipts[value(m.MessageId)] = value(m.ReceiptHandle)
 		s.Observer.Message(MessageReturned)
 	}
-	if err := s.hide(context.WithoutCancel(ctx), receipts, 0); err != nil {
+	if err := s.changeVisibility(context.WithoutCancel(ctx), receipts, 0); err != nil {
 		s.Logger.Warn("messages could not be returned; the queue brings them later", "error", err)
 	}
 }
 
-// settle deletes a message that is worked off, and leaves one that is not.
-func (s *Source) settle(ctx context.Context, m types.Message, outcome MessageOutcome) {
+// finishMessage deletes a message that is worked off, and leaves one that is not.
+func (s *Source) finishMessage(ctx context.Context, m types.Message, outcome MessageOutcome) {
 	if outcome == MessageLeft && ctx.Err() != nil {
-		s.giveBack(ctx, []types.Message{m})
+		s.releaseMessages(ctx, []types.Message{m})
 		return
 	}
 	s.Observer.Message(outcome)
 	if outcome == MessageLeft {
-		pause := doubled(minMessagePause, maxMessagePause, received(m)-1)
-		if err := s.hide(ctx, map[string]string{value(m.MessageId): value(m.ReceiptHandle)}, pause.Round(time.Second)); err != nil {
+		pause := backoff(minMessagePause, maxMessagePause, received(m)-1)
+		if err := s.changeVisibility(ctx, map[string]string{value(m.MessageId): value(m.ReceiptHandle)}, pause.Round(time.Second)); err != nil {
 			s.Logger.Warn("the pause of a message could not be set", "message", value(m.MessageId), "error", err)
 		}
 		return
 	}
 	// What is committed is deleted, even while we are stopping.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callWithin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	if _, err := s.queue.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.QueueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
 		s.Logger.Warn("a message could not be deleted; it will come again", "message", value(m.MessageId), "error", err)

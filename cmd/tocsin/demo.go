@@ -124,9 +124,9 @@ func demoConfig(c *company.Company, o demoOptions) (bot.Config, error) {
 	}
 	cfg.Mail.Postmortems = []string{company.EveryoneMail}
 	cfg.PagerDuty.EventsURL = c.PageURL
-	cfg.Alias.Routes = []bot.Route{
-		{PagerDuty: &bot.PagerDutyRoute{RoutingKey: secret.New(company.RoutingKey())}},
-		{Mail: &bot.MailRoute{To: []string{company.EmergencyMail}}},
+	cfg.Alias.Steps = []bot.EscalationStep{
+		{PagerDuty: &bot.PagerDutyStep{RoutingKey: secret.New(company.RoutingKey())}},
+		{Mail: &bot.MailStep{To: []string{company.EmergencyMail}}},
 		{SlackGroup: company.EmergencyGroup},
 	}
 	cfg.Sources.Sentry.ClientSecrets = []secret.String{secret.New(company.SentrySecret)}

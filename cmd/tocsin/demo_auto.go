@@ -43,10 +43,10 @@ func playDemo(ctx context.Context, out io.Writer, o demoOptions, dir string) (er
 
 // play plays the seed's incident with this bot. patience is for each thing
 // that has to happen; zero is the story's own.
-func (d *demo) play(ctx context.Context, o demoOptions, out io.Writer, dir string, patience time.Duration) (story.Report, error) {
+func (d *demo) play(ctx context.Context, o demoOptions, out io.Writer, dir string, patience time.Duration) (story.Result, error) {
 	zone, err := time.LoadLocation(cmp.Or(d.Config.TimeZone, "UTC"))
 	if err != nil {
-		return story.Report{}, fmt.Errorf("time zone: %w", err)
+		return story.Result{}, fmt.Errorf("time zone: %w", err)
 	}
 	return story.Play(ctx, story.Config{Company: d.Company, Seed: o.Seed, Out: out, Dir: dir, Now: o.Clock, Zone: zone, Patience: patience})
 }

@@ -75,7 +75,7 @@ type played struct {
 	seed       uint64
 	dir        string
 	demo       *demo
-	report     story.Report
+	report     story.Result
 	view       incident.View
 	transcript []line
 	faults     []string
@@ -162,7 +162,7 @@ func (s *played) database(ctx context.Context) {
 	}
 	for _, d := range incident.RequiredDepartments() {
 		sig := inc.SignedBy(d)
-		signer, ok := s.view.Directory.Resolve(incident.Handle{Door: incident.DoorSlack, ID: s.report.Signers[string(d)]})
+		signer, ok := s.view.Directory.Resolve(incident.Identity{Provider: incident.ProviderSlack, ID: s.report.Signers[string(d)]})
 		if sig == nil || !ok || sig.By != signer.ID {
 			s.fault("%s: signed by %s in the story, %+v in the database", d, s.report.Signers[string(d)], sig)
 		}
@@ -179,7 +179,7 @@ func (s *played) database(ctx context.Context) {
 			if step.Started.IsZero() {
 				continue
 			}
-			if !step.Settled() {
+			if !step.Finished() {
 				s.fault("the step %s/%s is %s", run.Playbook, step.ID, step.Status)
 			}
 			if step.Action == "" {
@@ -197,7 +197,7 @@ func (s *played) database(ctx context.Context) {
 	if count != int64(s.report.Alerts) || len(s.view.Alerts) != 2 {
 		s.fault("%d deliveries were answered 2xx, %d are counted in %d alerts", s.report.Alerts, count, len(s.view.Alerts))
 	}
-	if v, err := s.demo.Bot.Store().Verify(ctx); err != nil || len(v.Faults) > 0 || v.Events != len(s.view.Timeline) {
+	if v, err := s.demo.Bot.Store().Verify(ctx); err != nil || len(v.Problems) > 0 || v.Events != len(s.view.Timeline) {
 		s.fault("verify: %+v %v; %d events", v, err, len(s.view.Timeline))
 	}
 	if b, err := s.demo.Bot.Store().Backlog(ctx); err != nil || b.Inbox > 0 {
@@ -212,7 +212,7 @@ func (s *played) database(ctx context.Context) {
 
 // told are kinds of events of which each stands in the channel in one message.
 var told = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventRoleAssigned,
-	incident.EventFactSet, incident.EventCalled, incident.EventNoted, incident.EventEvidence, incident.EventUpdated, incident.EventContained, incident.EventResolved,
+	incident.EventFactSet, incident.EventDepartmentsInvolved, incident.EventNoted, incident.EventEvidence, incident.EventUpdated, incident.EventContained, incident.EventResolved,
 	incident.EventRecordEdited, incident.EventSubmitted, incident.EventSigned, incident.EventAmended, incident.EventObjected, incident.EventObjectionClosed, incident.EventApproved,
 	incident.EventStepDone, incident.EventStepSkipped, incident.EventConsulted, incident.EventAnswered, incident.EventActionAdded, incident.EventReviewScheduled,
 	incident.EventReviewConcluded, incident.EventClosed}

@@ -25,15 +25,15 @@ type detectFlags struct {
 	detail       bool
 }
 
-// historic is the lateness of correlations over files, which come in any order.
-const historic = 20 * 365 * 24 * time.Hour
+// fileLateness is the lateness of correlations over files, which come in any order.
+const fileLateness = 20 * 365 * 24 * time.Hour
 
 // options is how to load the rules. Rules that somebody names in person run even
 // where they are off by default.
 func (f *detectFlags) options() (detect.Options, error) {
 	o := detect.Options{
 		Builtin: f.builtin || len(f.rules) == 0, All: f.all || len(f.rules) > 0,
-		Enable: f.enable, Disable: f.disable, Placeholders: map[string][]string{}, Lateness: historic,
+		Enable: f.enable, Disable: f.disable, Placeholders: map[string][]string{}, Lateness: fileLateness,
 	}
 	for _, p := range f.placeholders {
 		name, values, ok := strings.Cut(p, "=")
@@ -66,12 +66,12 @@ func detectCommand() *cobra.Command {
 			if len(args) == 0 {
 				return fmt.Errorf("name the files to look at, or - for the standard input")
 			}
-			o, err := f.take(cmd)
+			o, err := f.parse(cmd)
 			if err != nil {
 				return err
 			}
 			rs, report := detect.Load(o, f.rules...)
-			complain(cmd.ErrOrStderr(), report)
+			printLoadErrors(cmd.ErrOrStderr(), report)
 			if report.Usable == 0 {
 				return fmt.Errorf("none of the rules can be used: %d are off, %d are for something else, %s",
 					len(report.Off), len(report.Skipped), faults(len(report.Refused)))
@@ -93,16 +93,16 @@ func detectCommand() *cobra.Command {
 	return cmd
 }
 
-// take reads the flags; --json of the root means the format too.
-func (f *detectFlags) take(cmd *cobra.Command) (detect.Options, error) {
+// parse reads the flags; --json of the root means the format too.
+func (f *detectFlags) parse(cmd *cobra.Command) (detect.Options, error) {
 	if asJSON, err := cmd.Flags().GetBool("json"); err == nil && asJSON {
 		f.format = "json"
 	}
 	return f.options()
 }
 
-// complain says which rules are not used.
-func complain(w io.Writer, report detect.Report) {
+// printLoadErrors says which rules are not used.
+func printLoadErrors(w io.Writer, report detect.LoadResult) {
 	for _, r := range report.Refused {
 		fmt.Fprintln(w, "not used:", r)
 	}
@@ -118,7 +118,7 @@ func detectLintCommand(f *detectFlags) *cobra.Command {
 			"counted and passed over. The exit code is 1 when a rule cannot be used.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.rules = append(f.rules, args...)
-			o, err := f.take(cmd)
+			o, err := f.parse(cmd)
 			if err != nil {
 				return err
 			}
@@ -142,11 +142,11 @@ func detectLintCommand(f *detectFlags) *cobra.Command {
 	}
 }
 
-func lintText(w io.Writer, report detect.Report) error {
+func lintText(w io.Writer, report detect.LoadResult) error {
 	for _, r := range report.Off {
 		fmt.Fprintln(w, "off:", r)
 	}
-	complain(w, report)
+	printLoadErrors(w, report)
 	_, err := fmt.Fprintf(w, "%d files: %d rules to use, %d off, %d for something else, %s\n",
 		report.Files, report.Usable, len(report.Off), len(report.Skipped), faults(len(report.Refused)))
 	return err
@@ -175,7 +175,7 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 			"  quiet: [{times: 9, every: 30s, vary: requestParameters.secretId}]",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.rules = append(f.rules, args...)
-			o, err := f.take(cmd)
+			o, err := f.parse(cmd)
 			if err != nil {
 				return err
 			}

@@ -87,9 +87,9 @@ func (d *detection) run(args []string, stats bool) error {
 	}
 	switch {
 	case stats:
-		d.sum(time.Since(began))
+		d.printSummary(time.Since(began))
 	case d.json != nil && !d.detail:
-		d.credit()
+		d.printAuthors()
 	}
 	if d.tracker.Forgotten > 0 {
 		fmt.Fprintf(d.errs, "correlations had too many groups: %d were given up\n", d.tracker.Forgotten)
@@ -100,9 +100,9 @@ func (d *detection) run(args []string, stats bool) error {
 	return nil
 }
 
-// credit names the authors of the rules that matched, once each. SigmaHQ's
+// printAuthors names the authors of the rules that matched, once each. SigmaHQ's
 // licence asks that they stay with what a rule finds.
-func (d *detection) credit() {
+func (d *detection) printAuthors() {
 	for _, r := range d.ranked() {
 		if r.Author != "" && r.Author != ours {
 			fmt.Fprintf(d.errs, "%s (%s) is by %s\n", r.Title, r.ID, r.Author)
@@ -126,9 +126,9 @@ func (d *detection) list(args []string) (names []string, total int64) {
 			case err != nil:
 				d.fail(p, err)
 				return nil
-			case e.IsDir() && p != arg && notRecords(e.Name()):
+			case e.IsDir() && p != arg && isDigestFolder(e.Name()):
 				return fs.SkipDir
-			case e.IsDir(), p != arg && !trailName(e.Name()):
+			case e.IsDir(), p != arg && !isLogFile(e.Name()):
 				return nil
 			}
 			if info, err := e.Info(); err == nil {
@@ -147,13 +147,13 @@ func (d *detection) list(args []string) (names []string, total int64) {
 	return names, total
 }
 
-// notRecords names the folders of a trail's bucket that hold something else.
-func notRecords(folder string) bool {
+// isDigestFolder names the folders of a trail's bucket that hold something else.
+func isDigestFolder(folder string) bool {
 	return strings.HasPrefix(folder, ".") || slices.Contains([]string{"CloudTrail-Digest", "CloudTrail-Insight", "Config", "vpcflowlogs"}, folder)
 }
 
-// trailName tells the files of a folder that may hold records.
-func trailName(name string) bool {
+// isLogFile tells the files of a folder that may hold records.
+func isLogFile(name string) bool {
 	ext := strings.ToLower(filepath.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")))
 	return !strings.HasPrefix(name, ".") && (slices.Contains([]string{".json", ".ndjson", ".jsonl", ".log"}, ext) || ext == "" && strings.HasSuffix(strings.ToLower(name), ".gz"))
 }
@@ -245,8 +245,8 @@ func (d *detection) ranked() []*detect.Rule {
 	})
 }
 
-// sum prints what was found.
-func (d *detection) sum(took time.Duration) {
+// printSummary prints what was found.
+func (d *detection) printSummary(took time.Duration) {
 	rules, hits := d.ranked(), 0
 	for _, r := range rules {
 		hits += d.hits[r]

@@ -43,7 +43,7 @@ func TestTrailName(t *testing.T) {
 		"a.json": true, "a.JSON.GZ": true, "a.ndjson": true, "a.jsonl.gz": true, "a.log": true, "a.gz": true,
 		"a.txt": false, "a.csv.gz": false, ".a.json": false, "a": false, "a.tar.gz": false,
 	} {
-		if trailName(name) != want {
+		if isLogFile(name) != want {
 			t.Errorf("%s: %t", name, !want)
 		}
 	}
@@ -52,7 +52,7 @@ func TestTrailName(t *testing.T) {
 func TestOneFaultIsNoPlural(t *testing.T) {
 	for refused, want := range map[int]string{0: ", 0 faults\n", 1: ", 1 fault\n", 2: ", 2 faults\n"} {
 		var out strings.Builder
-		if err := lintText(&out, detect.Report{Refused: make([]detect.Refusal, refused)}); err != nil || !strings.HasSuffix(out.String(), want) {
+		if err := lintText(&out, detect.LoadResult{Refused: make([]detect.RuleError, refused)}); err != nil || !strings.HasSuffix(out.String(), want) {
 			t.Errorf("%q, %v", out.String(), err)
 		}
 	}

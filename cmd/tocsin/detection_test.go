@@ -103,7 +103,7 @@ detection: {sel: {eventName: CreateLogGroup}, condition: sel}
 	own.Account = "999988887777"
 	calls := []feed.Call{feed.CreateAccessKey(1), feed.StopLogging(2), feed.RootConsoleLogin(3), feed.PublicBucketPolicy(4), feed.OpenSecurityGroup(5), own}
 	for n, call := range calls {
-		if a, err := s.company.Trail.Happen(t.Context(), call, feed.Copy{}); err != nil || a.Status != 202 {
+		if a, err := s.company.Trail.Deliver(t.Context(), call, feed.Copy{}); err != nil || a.Status != 202 {
 			t.Fatalf("%+v, %v", a, err)
 		}
 		s.until(time.Minute, fmt.Sprintf("%s has opened an incident", call.Name), func() bool { return s.count("SELECT count(*) FROM incidents") == n+1 })

@@ -32,12 +32,12 @@ func explainCommand(g *global) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var reply bot.Reply
-			if err := bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", bot.Ask{Words: "explain " + args[0]}, &reply); err != nil {
+			var reply bot.ControlReply
+			if err := bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", bot.ControlRequest{Command: "explain " + args[0]}, &reply); err != nil {
 				return g.refusal(cmd.OutOrStdout(), err)
 			}
 			if g.json {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(reply.Answer)
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(reply.Alerts)
 			}
 			return show(cmd.OutOrStdout(), reply)
 		},

@@ -102,7 +102,7 @@ func (e *explained) expect(what string, want ...string) {
 
 func (e *explained) explain(what string) incident.Detection {
 	e.t.Helper()
-	var answer incident.Answer
+	var answer incident.AlertResult
 	if err := json.Unmarshal([]byte(e.must("explain", what, "--json")), &answer); err != nil || answer.Explanation == nil {
 		e.t.Fatalf("%v: %+v", err, answer)
 	}
@@ -151,7 +151,7 @@ func TestExplainTellsTheRulesOfThatTime(t *testing.T) {
 	e := raiseExplained(t)
 	opened := e.post(record("e1", "TagUser", "ada", "aws-cli"))
 	then := e.explain("A1")
-	if then.Digest == "" || then.Digest != then.Present || fmt.Sprintf("D%d", then.Delivery) != opened || len(then.Records) != 1 || then.Today != nil || !then.Records[0].Rules[0].Hit || then.Records[0].Rules[0].ID != "own-user" {
+	if then.Digest == "" || then.Digest != then.CurrentDigest || fmt.Sprintf("D%d", then.Delivery) != opened || len(then.Records) != 1 || then.CurrentRecords != nil || !then.Records[0].Rules[0].Matched || then.Records[0].Rules[0].ID != "own-user" {
 		t.Errorf("%+v", then)
 	}
 	e.stop()
@@ -160,10 +160,10 @@ func TestExplainTellsTheRulesOfThatTime(t *testing.T) {
 	e.expect("A1", "The routing has not changed since.", "Detection rules "+then.Digest+"; they have changed since", "event e1:\nmatches: high · A user came from elsewhere", "in "+opened+", by today's rules, event e1:",
 		`asks for "bob", the record has "ada"`)
 	now := e.explain(opened)
-	if now.Digest != then.Digest || now.Present == then.Present || !now.Records[0].Rules[0].Hit || len(now.Today) != 1 || now.Today[0].Rules[0].Hit {
+	if now.Digest != then.Digest || now.CurrentDigest == then.CurrentDigest || !now.Records[0].Rules[0].Matched || len(now.CurrentRecords) != 1 || now.CurrentRecords[0].Rules[0].Matched {
 		t.Errorf("%+v", now)
 	}
-	if d := e.explain(e.post(record("e6", "TagUser", "bob", "aws-cli"))); d.Digest != now.Present || d.Today != nil {
+	if d := e.explain(e.post(record("e6", "TagUser", "bob", "aws-cli"))); d.Digest != now.CurrentDigest || d.CurrentRecords != nil {
 		t.Errorf("%+v", d)
 	}
 	if n := e.count("SELECT count(*) FROM routings"); n != 2 {

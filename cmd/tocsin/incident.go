@@ -30,13 +30,13 @@ func incidentCommand(g *global) *cobra.Command {
 	cmd := group(&cobra.Command{Use: "incident", Aliases: []string{"inc"}, Short: "Everything the slash command can do, over the socket of the running bot",
 		Long: "Everything the slash command can do, over the control socket of the running bot. You act as the person whose\n" +
 			"`local` name in the configuration is your user name on this machine."})
-	for _, v := range incident.WordVerbs() {
+	for _, v := range incident.VerbSpecs() {
 		cmd.AddCommand(verbCommand(g, v))
 	}
 	return cmd
 }
 
-func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
+func verbCommand(g *global, v incident.VerbSpec) *cobra.Command {
 	var key, audience string
 	var public bool
 	cmd := &cobra.Command{
@@ -47,16 +47,16 @@ func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var reply bot.Reply
+			var reply bot.ControlReply
 			if public {
 				args = slices.Insert(args, 0, "--public")
 			}
 			if audience != "" {
 				args = slices.Insert(args, afterIncident(args), "--audience", audience)
 			}
-			ask := bot.Ask{Words: strings.TrimSpace(v.Name + " " + incident.JoinWords(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
+			ask := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + incident.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
 			err = bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", ask, &reply)
-			if lost(err) {
+			if replyLost(err) {
 				return fmt.Errorf("%w; if it was to record something, nobody knows whether it did: said again with --key %s it counts once", err, ask.Key)
 			}
 			if err != nil {
@@ -79,8 +79,8 @@ func verbCommand(g *global, v incident.WordVerb) *cobra.Command {
 	return cmd
 }
 
-// lost reports whether the bot was asked and its answer did not come.
-func lost(err error) bool {
+// replyLost reports whether the bot was asked and its answer did not come.
+func replyLost(err error) bool {
 	var refused *incident.Error
 	return err != nil && !errors.As(err, &refused) && !errors.Is(err, bot.ErrNotRunning)
 }
@@ -103,7 +103,7 @@ func (g *global) refusal(w io.Writer, err error) error {
 }
 
 // show prints a reply for people.
-func show(w io.Writer, r bot.Reply) error {
+func show(w io.Writer, r bot.ControlReply) error {
 	switch {
 	case r.Help != "":
 		_, err := io.WriteString(w, r.Help)
@@ -112,8 +112,8 @@ func show(w io.Writer, r bot.Reply) error {
 		return showList(w, *r.List, r.Names)
 	case r.View != nil:
 		return showView(w, *r.View, r.Names)
-	case r.Answer != nil:
-		for _, line := range templates.Answer(*r.Answer, directory(r.Names), time.Now()) {
+	case r.Alerts != nil:
+		for _, line := range templates.AlertResult(*r.Alerts, directory(r.Names), time.Now()) {
 			if _, err := fmt.Fprintln(w, line); err != nil {
 				return err
 			}
@@ -151,8 +151,8 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	for _, id := range i.SplitInto {
 		fmt.Fprintf(t, "alerts went to\t%s\n", id)
 	}
-	if i.Hold != nil {
-		fmt.Fprintf(t, "legal hold\tby %s: %s\n", dir.Name(i.Hold.By), i.Hold.Reason)
+	if i.LegalHold != nil {
+		fmt.Fprintf(t, "legal hold\tby %s: %s\n", dir.Name(i.LegalHold.By), i.LegalHold.Reason)
 	}
 	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
 		fmt.Fprintf(t, "%s\t%s\n", role, dir.Name(i.Roles[role]))

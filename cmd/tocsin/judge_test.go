@@ -104,7 +104,7 @@ type settled struct{ kind, incident string }
 func (s *survivor) effects(givenUp ...string) map[string]settled {
 	out := map[string]settled{}
 	for _, row := range s.rows(`SELECT e.key, e.kind, e.incident_id, e.state, coalesce(l.outcome, '') FROM effects e LEFT JOIN ledger l ON l.effect_id = e.id
-		WHERE NOT e.kept AND e.kind NOT IN ('page_timer', 'lapse_timer', 'step_timer')`) {
+		WHERE NOT e.refresh AND e.kind NOT IN ('page_timer', 'lapse_timer', 'step_timer')`) {
 		want := "finished"
 		if slices.Contains(givenUp, row[0]) {
 			want = "given_up"
@@ -315,7 +315,7 @@ func (k *killing) said(views []incident.View) {
 	}
 	for _, key := range k.acks {
 		id, _, _ := incident.ParsePageKey(key)
-		if in := views[id-1].Incident; !in.Paging.Held() {
+		if in := views[id-1].Incident; !in.Paging.Acknowledged() {
 			k.t.Errorf("%s was acknowledged in PagerDuty, and nobody has it: %s", id, in.Status)
 		}
 	}

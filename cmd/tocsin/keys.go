@@ -29,7 +29,7 @@ func keysCommand(g *global) *cobra.Command {
 				words = "prune"
 			}
 			var done bot.Rotated
-			err := g.ask(cmd.Context(), "rotate", bot.Ask{Words: words}, &done, func(ctx context.Context, s *store.Store) (err error) {
+			err := g.ask(cmd.Context(), "rotate", bot.ControlRequest{Command: words}, &done, func(ctx context.Context, s *store.Store) (err error) {
 				done.Resealed, err = s.Rotate(ctx, prune)
 				return err
 			})
@@ -61,7 +61,7 @@ func verifyCommand(g *global) *cobra.Command {
 			"that no tail was cut, that every head carries a MAC of our key, and that every ciphertext opens. Exits 1 where it does not.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v store.Verification
-			err := g.ask(cmd.Context(), "verify", bot.Ask{}, &v, func(ctx context.Context, s *store.Store) (err error) {
+			err := g.ask(cmd.Context(), "verify", bot.ControlRequest{}, &v, func(ctx context.Context, s *store.Store) (err error) {
 				v, err = s.Verify(ctx)
 				return err
 			})
@@ -69,11 +69,11 @@ func verifyCommand(g *global) *cobra.Command {
 				return err
 			}
 			text := fmt.Sprintf("%d incidents, %d events, %d ciphertexts: ", v.Incidents, v.Events, v.Ciphertexts)
-			if len(v.Faults) == 0 {
+			if len(v.Problems) == 0 {
 				return g.print(cmd.OutOrStdout(), v, text+"everything is as it was written")
 			}
-			text += faults(len(v.Faults))
-			for _, f := range v.Faults {
+			text += faults(len(v.Problems))
+			for _, f := range v.Problems {
 				text += "\n  " + f.String()
 			}
 			return errors.Join(g.print(cmd.OutOrStdout(), v, text), exitCode(1))
@@ -83,7 +83,7 @@ func verifyCommand(g *global) *cobra.Command {
 
 // ask puts a question to the running bot, or, where none is running, to the
 // database itself.
-func (g *global) ask(ctx context.Context, what string, ask bot.Ask, out any, alone func(context.Context, *store.Store) error) error {
+func (g *global) ask(ctx context.Context, what string, ask bot.ControlRequest, out any, alone func(context.Context, *store.Store) error) error {
 	c, err := bot.Load(g.config)
 	if err != nil {
 		return err

@@ -82,13 +82,13 @@ func (l *leak) plant() {
 	issue.Frames[len(issue.Frames)-1].Line = "raise " + l.mark("stack of an alert")
 	issue.User.Email = l.mark("address of a user") + "@customer.example"
 	issue.URL += "?q=" + l.mark("address of a request")
-	copied := feed.Copy{Planted: []string{l.mark("deep in an alert")}}
+	copied := feed.Copy{Marker: []string{l.mark("deep in an alert")}}
 	l.taken(l.company.Sentry.EventAlert(t.Context(), issue, copied))
 	l.taken(l.company.Sentry.ErrorCreated(t.Context(), issue, copied))
 	call := feed.CreateAccessKey(31)
 	call.Identity["userName"], call.UserAgent = l.mark("user of a call"), l.mark("agent of a call")
 	call.Request["userName"] = l.mark("argument of a call")
-	l.taken(l.company.Trail.Happen(t.Context(), call, copied))
+	l.taken(l.company.Trail.Deliver(t.Context(), call, copied))
 	odd := fmt.Sprintf(`{"action":"%s","data":{"%s":1}}`, l.mark("action nobody knows"), l.mark("shape nobody knows"))
 	l.taken(l.company.Sentry.Send(t.Context(), l.company.Sentry.Deliver("issue", []byte(odd), l.mark("id of a delivery"))))
 	if a, _ := l.company.Sentry.Send(t.Context(), l.company.Sentry.Deliver("issue", []byte("no json "+l.mark("body that is no JSON")), "x")); a.Status != http.StatusBadRequest {
@@ -176,7 +176,7 @@ func (l *leak) sour() {
 		}
 		return 0, ""
 	})
-	l.taken(l.company.Trail.Happen(l.t.Context(), feed.StopLogging(77), feed.Copy{}))
+	l.taken(l.company.Trail.Deliver(l.t.Context(), feed.StopLogging(77), feed.Copy{}))
 	l.until(time.Minute, "the page was refused", func() bool {
 		return l.count(`SELECT count(*) FROM effects WHERE kind = 'page' AND state = 'given_up'`) > 0
 	})

@@ -92,7 +92,7 @@ func BenchmarkOpenIncidents(b *testing.B) {
 		if pages := len(p.company.Pager.Snapshot().Incidents); pages != n {
 			b.Errorf("%d pages for %d incidents", pages, n)
 		}
-		if late := p.number("SELECT count(*) FROM effects AS a JOIN effects AS b ON a.lane = b.lane AND a.turn < b.turn AND a.lane <> '' AND NOT a.kept AND NOT b.kept AND a.ran_at > b.ran_at"); late != 0 {
+		if late := p.number("SELECT count(*) FROM effects AS a JOIN effects AS b ON a.lane = b.lane AND a.lane_pos < b.lane_pos AND a.lane <> '' AND NOT a.refresh AND NOT b.refresh AND a.ran_at > b.ran_at"); late != 0 {
 			b.Errorf("%d effects overtook another of their lane", late)
 		}
 		b.Logf("%d incidents opened in %v, paged in %v, all said in %v; load average before: %s", n, opened.Round(time.Millisecond),

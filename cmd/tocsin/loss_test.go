@@ -40,7 +40,7 @@ func TestFullDisk(t *testing.T) {
 	n, kept := 0, 0
 	send := func() int {
 		n++
-		answer, err := s.company.Trail.Happen(t.Context(), feed.StopLogging(41), feed.Copy{N: n, PadKB: 100})
+		answer, err := s.company.Trail.Deliver(t.Context(), feed.StopLogging(41), feed.Copy{N: n, PadKB: 100})
 		switch {
 		case err != nil:
 			t.Fatal(err)
@@ -138,7 +138,7 @@ func TestLostPostgres(t *testing.T) {
 	trail.Within = 15 * time.Second
 	send := func() int {
 		n++
-		answer, err := trail.Happen(t.Context(), feed.StopLogging(43), feed.Copy{N: n})
+		answer, err := trail.Deliver(t.Context(), feed.StopLogging(43), feed.Copy{N: n})
 		if err != nil {
 			t.Fatal(err)
 		}

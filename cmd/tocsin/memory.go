@@ -11,13 +11,13 @@ import (
 // it costs at twice, and some 30 MB. Where much is alive after all, because a
 // flood waits for its commit, the limit has it collected sooner.
 const (
-	collectAt   = 300
+	gcPercent   = 300
 	memoryLimit = 160 << 20
 )
 
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(collectAt)
+		debug.SetGCPercent(gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)

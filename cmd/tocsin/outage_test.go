@@ -95,7 +95,7 @@ func (o *outage) run(t *testing.T, url string) {
 // tell sends an alert, which has to be taken.
 func (o *outage) tell(call feed.Call, n int) {
 	o.t.Helper()
-	answer, err := o.company.Trail.Happen(o.t.Context(), call, feed.Copy{N: n})
+	answer, err := o.company.Trail.Deliver(o.t.Context(), call, feed.Copy{N: n})
 	if err != nil || answer.Status != http.StatusAccepted {
 		o.t.Errorf("an alert was answered %d, %v", answer.Status, err)
 	}
@@ -226,7 +226,7 @@ func (o *outage) routes(views []incident.View) {
 		var called, failed time.Time
 		for _, e := range v.Timeline {
 			switch {
-			case e.Kind == incident.EventRound && called.IsZero():
+			case e.Kind == incident.EventRoundStarted && called.IsZero():
 				called = e.RecordedAt
 			case (e.Kind == incident.EventPageFailed || e.Kind == incident.EventPageUnanswered) && e.Field("route") == "0" && failed.IsZero():
 				failed = e.RecordedAt

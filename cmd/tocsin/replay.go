@@ -19,16 +19,16 @@ import (
 	"tocsin/store"
 )
 
-// replaying is what `tocsin replay` was told.
-type replaying struct {
+// replayOptions is what `tocsin replay` was told.
+type replayOptions struct {
 	*global
 	since, until, source, out, to string
 	secrets                       []string
-	again                         bool
+	asNew                         bool
 }
 
 func replayCommand(g *global) *cobra.Command {
-	r := &replaying{global: g}
+	r := &replayOptions{global: g}
 	cmd := &cobra.Command{
 		Use: "replay [FILE…]", Short: "Send stored or recorded deliveries through intake again, here or on another instance",
 		Long: "Send deliveries through intake again.\n\n" +
@@ -68,14 +68,14 @@ func replayCommand(g *global) *cobra.Command {
 	f.StringVar(&r.out, "out", "", "write them to this file and send nothing")
 	f.StringVar(&r.to, "to", "", "send them to the instance under this address, or on this control socket (unix:PATH)")
 	f.StringArrayVar(&r.secrets, "secret", nil, "SOURCE=SECRET to sign with, for an address; may be repeated (alertmanager=USER:PASSWORD, too)")
-	f.BoolVar(&r.again, "again", false, "as new deliveries, which count anew")
+	f.BoolVar(&r.asNew, "again", false, "as new deliveries, which count anew")
 	cmd.MarkFlagsMutuallyExclusive("out", "to")
 	return cmd
 }
 
 // run picks the way: from files or from the store, to here, to a file or to
 // another instance.
-func (r *replaying) run(ctx context.Context, files []string) (bot.Replayed, error) {
+func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, error) {
 	if (r.since == "") == (len(files) == 0) {
 		return bot.Replayed{}, errors.New("name recordings, or say --since when the stored deliveries are meant")
 	}
@@ -88,7 +88,7 @@ func (r *replaying) run(ctx context.Context, files []string) (bot.Replayed, erro
 	}
 	client := bot.NewClient(c.ControlPath())
 	if r.since != "" && r.out == "" && r.to == "" {
-		return r.here(ctx, client)
+		return r.reprocess(ctx, client)
 	}
 	sink, err := r.sink(ctx, client, c.Sources)
 	if err != nil {
@@ -117,42 +117,42 @@ func (r *replaying) run(ctx context.Context, files []string) (bot.Replayed, erro
 	return bot.Replayed{Deliveries: n}, err
 }
 
-// here has the running bot do it with what it has stored.
-func (r *replaying) here(ctx context.Context, client *bot.Client) (bot.Replayed, error) {
+// reprocess has the running bot do it with what it has stored.
+func (r *replayOptions) reprocess(ctx context.Context, client *bot.Client) (bot.Replayed, error) {
 	var done bot.Replayed
 	span, err := r.span(time.Now())
 	if err != nil {
 		return done, err
 	}
 	what := "reconsider"
-	if r.again {
+	if r.asNew {
 		what = "again"
 	}
-	return done, client.Do(ctx, what, bot.Ask{Span: &span}, &done)
+	return done, client.Do(ctx, what, bot.ControlRequest{Span: &span}, &done)
 }
 
-func (r *replaying) span(now time.Time) (store.Span, error) {
-	span := store.Span{Source: r.source}
+func (r *replayOptions) span(now time.Time) (store.DeliveryFilter, error) {
+	span := store.DeliveryFilter{Source: r.source}
 	var err error
-	if span.From, err = moment(r.since, now); err != nil {
+	if span.From, err = parseTimeOrAge(r.since, now); err != nil {
 		return span, fmt.Errorf("--since: %w", err)
 	}
 	if r.until != "" {
-		if span.To, err = moment(r.until, now); err != nil {
+		if span.To, err = parseTimeOrAge(r.until, now); err != nil {
 			return span, fmt.Errorf("--until: %w", err)
 		}
 	}
 	return span, nil
 }
 
-// moment reads a time, or how long ago it was.
-func moment(s string, now time.Time) (time.Time, error) {
+// parseTimeOrAge reads a time, or how long ago it was.
+func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if at, err := time.Parse(layout, s); err == nil {
 			return at, nil
 		}
 	}
-	var span bot.Span
+	var span bot.Duration
 	if err := span.UnmarshalText([]byte(s)); err != nil || span.Duration < 0 {
 		return time.Time{}, fmt.Errorf("%q is neither a time, such as 2026-11-20T02:31:00Z, nor a span, such as 2h or 3d", s)
 	}
@@ -165,17 +165,17 @@ type sink struct {
 	end  func(whole bool) error
 }
 
-func (r *replaying) sink(ctx context.Context, client *bot.Client, sources bot.Sources) (sink, error) {
+func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bot.Sources) (sink, error) {
 	path, socket := strings.CutPrefix(r.to, "unix:")
 	switch {
 	case r.out != "":
-		return toFile(r.out)
+		return newFileSink(r.out)
 	case socket && len(r.secrets) > 0:
 		return sink{}, errors.New("--secret signs what is posted to an address; on a control socket you are known to the operating system")
 	case socket:
 		client = bot.NewClient(path)
 	case r.to != "":
-		return toInstance(ctx, r.to, r.secrets, sources, r.again)
+		return newInstanceSink(ctx, r.to, r.secrets, sources, r.asNew)
 	}
 	var some []bot.Recorded
 	size := 0
@@ -184,7 +184,7 @@ func (r *replaying) sink(ctx context.Context, client *bot.Client, sources bot.So
 			return nil
 		}
 		var done bot.Replayed
-		err := client.Do(ctx, "deliver", bot.Ask{Recorded: some, Again: r.again}, &done)
+		err := client.Do(ctx, "deliver", bot.ControlRequest{Recorded: some, AsNew: r.asNew}, &done)
 		some, size = nil, 0
 		if err != nil && socket {
 			err = fmt.Errorf("--to %s: %w", r.to, err)
@@ -200,8 +200,8 @@ func (r *replaying) sink(ctx context.Context, client *bot.Client, sources bot.So
 	}}, nil
 }
 
-// toFile writes a recording that only its owner may read. It appears whole, or not at all.
-func toFile(name string) (sink, error) {
+// newFileSink writes a recording that only its owner may read. It appears whole, or not at all.
+func newFileSink(name string) (sink, error) {
 	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return sink{}, fmt.Errorf("--out: %w", err)

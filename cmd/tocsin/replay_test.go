@@ -170,7 +170,7 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 	if _, err := s.run("incident", "hold", "INC-1", "because", "the regulator asked"); err == nil { // the tests run as engineering
 		t.Error("engineering set a legal hold")
 	}
-	if v := s.view(1); v.Incident.Hold != nil || len(v.Incident.SplitInto) != 1 || v.Incident.Status != incident.Triage {
+	if v := s.view(1); v.Incident.LegalHold != nil || len(v.Incident.SplitInto) != 1 || v.Incident.Status != incident.Triage {
 		t.Errorf("%+v", v.Incident)
 	}
 	s.must("verify")

@@ -26,7 +26,7 @@ import (
 // signer proves that a delivery is its source's own, so that another instance
 // takes it through its ordinary door.
 type signer struct {
-	sign func(h http.Header, secret, id string, body []byte)
+	addSignature func(h http.Header, secret, id string, body []byte)
 	// names: the door takes the delivery's id from a header, and not from the body.
 	names bool
 }
@@ -43,21 +43,21 @@ var unsigned = map[string]string{
 // instance is taken to be configured as this one.
 func signers(c bot.Sources) map[string]signer {
 	out := map[string]signer{
-		"sentry": {names: true, sign: func(h http.Header, secret, id string, body []byte) {
+		"sentry": {names: true, addSignature: func(h http.Header, secret, id string, body []byte) {
 			h.Set("Sentry-Hook-Signature", signature(secret, body))
 			h.Set("Request-ID", id)
 		}},
-		"pagerduty": {names: true, sign: func(h http.Header, secret, id string, body []byte) {
+		"pagerduty": {names: true, addSignature: func(h http.Header, secret, id string, body []byte) {
 			h.Set("X-PagerDuty-Signature", "v1="+signature(secret, body))
 			h.Set("X-Webhook-Id", id)
 		}},
-		"hackerone": {sign: func(h http.Header, secret, _ string, body []byte) {
+		"hackerone": {addSignature: func(h http.Header, secret, _ string, body []byte) {
 			h.Set("X-H1-Signature", "sha256="+signature(secret, body))
 		}},
-		"cloudtrail": {sign: func(h http.Header, secret, _ string, _ []byte) {
+		"cloudtrail": {addSignature: func(h http.Header, secret, _ string, _ []byte) {
 			h.Set(cmp.Or(c.CloudTrail.Header, "X-Api-Key"), secret)
 		}},
-		"alertmanager": {sign: func(h http.Header, secret, _ string, _ []byte) {
+		"alertmanager": {addSignature: func(h http.Header, secret, _ string, _ []byte) {
 			if user, password, pair := strings.Cut(secret, ":"); pair && len(c.Alertmanager.Basic) > 0 && len(c.Alertmanager.Tokens) == 0 {
 				h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
 				return
@@ -66,7 +66,7 @@ func signers(c bot.Sources) map[string]signer {
 		}},
 	}
 	for _, g := range c.Generic {
-		out[cmp.Or(g.Name, "generic")] = signer{names: g.DeliveryHeader != "", sign: func(h http.Header, secret, id string, body []byte) {
+		out[cmp.Or(g.Name, "generic")] = signer{names: g.DeliveryHeader != "", addSignature: func(h http.Header, secret, id string, body []byte) {
 			if len(g.HMAC.Secrets) > 0 {
 				h.Set(cmp.Or(g.HMAC.Header, "X-Signature-256"), g.HMAC.Prefix+signature(secret, body))
 			} else {
@@ -88,8 +88,8 @@ func signature(secret string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// bySocket is the way that is open to every source.
-const bySocket = "hand them to the other instance's control socket: --to unix:PATH (ssh -L forwards one)"
+// useSocketHint is the way that is open to every source.
+const useSocketHint = "hand them to the other instance's control socket: --to unix:PATH (ssh -L forwards one)"
 
 // instance is another instance and how to speak to it over HTTP.
 type instance struct {
@@ -100,10 +100,10 @@ type instance struct {
 	again   bool
 }
 
-// toInstance posts deliveries to another instance, one after the other, so that
+// newInstanceSink posts deliveries to another instance, one after the other, so that
 // they keep their order. It waits when it is told to, and stops at the first
 // that is refused.
-func toInstance(ctx context.Context, to string, given []string, sources bot.Sources, again bool) (sink, error) {
+func newInstanceSink(ctx context.Context, to string, given []string, sources bot.Sources, again bool) (sink, error) {
 	base, err := url.Parse(to)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return sink{}, errors.New("--to is the address of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
@@ -135,11 +135,11 @@ func loopback(host string) bool {
 // signs says why deliveries of a source cannot be posted, and what to do.
 func (i *instance) signs(source string) error {
 	if why, ok := unsigned[source]; ok {
-		return fmt.Errorf("deliveries of %s cannot be posted: %s; %s", source, why, bySocket)
+		return fmt.Errorf("deliveries of %s cannot be posted: %s; %s", source, why, useSocketHint)
 	}
 	if _, ok := i.signers[source]; !ok {
 		return fmt.Errorf("how %s signs is not known here, for this configuration has no such source; add it under sources.generic (there are %s), or %s",
-			source, strings.Join(slices.Sorted(maps.Keys(i.signers)), ", "), bySocket)
+			source, strings.Join(slices.Sorted(maps.Keys(i.signers)), ", "), useSocketHint)
 	}
 	return nil
 }
@@ -155,7 +155,7 @@ func (i *instance) take(ctx context.Context, d bot.Recorded) error {
 	id := d.ID
 	if i.again {
 		if !i.signers[d.Source].names {
-			return fmt.Errorf("a door knows deliveries of %s by their bodies, so that --again would change nothing; %s", d.Source, bySocket)
+			return fmt.Errorf("a door knows deliveries of %s by their bodies, so that --again would change nothing; %s", d.Source, useSocketHint)
 		}
 		id += "#" + rand.Text()
 	}
@@ -183,7 +183,7 @@ func (i *instance) post(ctx context.Context, secret, id string, d bot.Recorded) 
 	for name, value := range d.Header {
 		req.Header.Set(name, value)
 	}
-	i.signers[d.Source].sign(req.Header, secret, id, d.Body)
+	i.signers[d.Source].addSignature(req.Header, secret, id, d.Body)
 	res, err := i.client.Do(req)
 	if err != nil {
 		return 2 * time.Second, fmt.Errorf("post to %s: %w", at, err)

@@ -12,7 +12,7 @@ func TestDeliveriesArePostedInTheClearToThisMachineAlone(t *testing.T) {
 		"https://staging.example.com": true, "http://localhost:8080": true, "http://127.0.0.1:8080": true, "http://[::1]:8080/tocsin": true,
 		"http://staging.example.com": false, "http://10.0.0.1:8080": false, "http://localhost.example.com": false, "http://127.0.0.1.example.com": false, "http://0.0.0.0": false,
 	} {
-		_, err := toInstance(t.Context(), to, []string{"sentry=0123456789abcdef"}, bot.Sources{}, false)
+		_, err := newInstanceSink(t.Context(), to, []string{"sentry=0123456789abcdef"}, bot.Sources{}, false)
 		if (err == nil) != taken || err != nil && (!strings.Contains(err.Error(), "in the clear; write https://") || strings.Contains(err.Error(), "0123456789abcdef")) {
 			t.Errorf("%s: %v", to, err)
 		}

@@ -12,8 +12,8 @@ import (
 	"tocsin/store"
 )
 
-// mostTombstones is how many proofs of deletion are shown.
-const mostTombstones = 100
+// maxTombstones is how many proofs of deletion are shown.
+const maxTombstones = 100
 
 func retentionCommand(g *global) *cobra.Command {
 	return &cobra.Command{
@@ -22,8 +22,8 @@ func retentionCommand(g *global) *cobra.Command {
 			"a keyed hash over what they held. Nothing of an incident that is open or held, or within its time, is ever among them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []store.Tombstone
-			err := g.ask(cmd.Context(), "retention", bot.Ask{}, &list, func(ctx context.Context, s *store.Store) (err error) {
-				list, err = s.Tombstones(ctx, mostTombstones)
+			err := g.ask(cmd.Context(), "retention", bot.ControlRequest{}, &list, func(ctx context.Context, s *store.Store) (err error) {
+				list, err = s.Tombstones(ctx, maxTombstones)
 				return err
 			})
 			if err != nil {

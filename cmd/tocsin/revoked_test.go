@@ -57,7 +57,7 @@ func TestARevokedSlackTokenStopsNeitherAlertsNorPages(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatal("the bot did not try to connect")
 	}
-	if a, err := world.Trail.Happen(ctx, feed.StopLogging(6), feed.Copy{}); err != nil || a.Status != 202 {
+	if a, err := world.Trail.Deliver(ctx, feed.StopLogging(6), feed.Copy{}); err != nil || a.Status != 202 {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	if err := world.Pager.Until(ctx, func() bool { return len(world.Pager.Snapshot().Pages) > 0 }); err != nil {

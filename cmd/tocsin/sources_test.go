@@ -105,7 +105,7 @@ func TestEverySourceHasItsDoor(t *testing.T) {
 	}
 
 	// The reports and the alert become incidents that wake nobody, or are kept.
-	system := incident.Handle{Door: incident.DoorSystem, ID: "test"}
+	system := incident.Identity{Provider: incident.ProviderSystem, ID: "test"}
 	tick := time.NewTicker(50 * time.Millisecond) // the bot tells nobody when its queue is empty
 	defer tick.Stop()
 	for {

@@ -364,11 +364,11 @@ func (s *survivor) must(args ...string) string {
 }
 
 // ask says words over the control socket, as the command line does.
-func (s *survivor) ask(words string) (bot.Reply, error) {
+func (s *survivor) ask(words string) (bot.ControlReply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	var reply bot.Reply
-	err := bot.NewClient(s.socket).Do(ctx, "incident", bot.Ask{Words: words}, &reply)
+	var reply bot.ControlReply
+	err := bot.NewClient(s.socket).Do(ctx, "incident", bot.ControlRequest{Command: words}, &reply)
 	return reply, err
 }
 

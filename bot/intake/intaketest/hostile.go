@@ -18,8 +18,8 @@ import (
 	"tocsin/bot/intake"
 )
 
-// Door is a source as its sender sees it.
-type Door struct {
+// SourceCase is a source as its sender sees it.
+type SourceCase struct {
 	Source  intake.Source
 	Genuine []byte                        // a body that its sender sends: one JSON object
 	Signed  func(body []byte) http.Header // the credential for a body
@@ -29,24 +29,24 @@ type Door struct {
 	Now    time.Time // by the clock of the edge
 }
 
-// innards are what an answer may not show: our types, files and addresses, and
+// internalPatterns are what an answer may not show: our types, files and addresses, and
 // the words of the libraries that we use.
-var innards = regexp.MustCompile(`json:|jsontext|cannot unmarshal|into Go|Go (struct|value|type)|struct field|\.go\b|goroutine|runtime|panic|interface ?\{|map\[|0x[0-9a-f]{6}|%!|tocsin/|bot/|/root|/work|<nil>|\*?(sentry|pagerduty|cloudtrail|sns|alertmanager|generic|hackerone)\.[a-z]`)
+var internalPatterns = regexp.MustCompile(`json:|jsontext|cannot unmarshal|into Go|Go (struct|value|type)|struct field|\.go\b|goroutine|runtime|panic|interface ?\{|map\[|0x[0-9a-f]{6}|%!|tocsin/|bot/|/root|/work|<nil>|\*?(sentry|pagerduty|cloudtrail|sns|alertmanager|generic|hackerone)\.[a-z]`)
 
-// hostile is a body, and what its sender is told: "" stands for 202.
-type hostile struct {
+// hostileBody is a body, and what its sender is told: "" stands for 202.
+type hostileBody struct {
 	name, body string
 	says       string // what the message begins with
 	own        bool   // the body is made from a genuine one, which a credential inside still covers
 }
 
-func hostiles(genuine string) []hostile {
+func hostiles(genuine string) []hostileBody {
 	open := strings.TrimSuffix(strings.TrimSpace(genuine), "}")
 	with := func(member string) string { return open + `,` + member + `}` }
 	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 	objects := strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000)
 	digits := strings.Repeat("9", 400)
-	return []hostile{
+	return []hostileBody{
 		{"genuine", genuine, "", true},
 		{"a line break at the end", genuine + "\r\n", "", true},
 		{"a key that nobody knows", with(`"zz":{"zz":[1,null,true]}`), "", true},
@@ -93,7 +93,7 @@ func hostiles(genuine string) []hostile {
 // the sender will not repeat and a message that says what is wrong and where, in
 // words that are not our libraries'. What is kept and cannot be read is told to
 // a person in such words, too.
-func Hostile(t *testing.T, d Door) {
+func Hostile(t *testing.T, d SourceCase) {
 	t.Helper()
 	for _, h := range hostiles(string(d.Genuine)) {
 		t.Run(h.name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func Hostile(t *testing.T, d Door) {
 			status, code, message := r.post(t, d, []byte(h.body), "")
 			kept := r.kept()
 			switch {
-			case innards.MatchString(message) || strings.ContainsFunc(message, func(r rune) bool { return r < ' ' }) || len(message) > 400:
+			case internalPatterns.MatchString(message) || strings.ContainsFunc(message, func(r rune) bool { return r < ' ' }) || len(message) > 400:
 				t.Errorf("the sender is told of our insides: %.500q", message)
 			case status == http.StatusAccepted && (len(kept) != 1 || !bytes.Equal(kept[0].Body, []byte(h.body))):
 				t.Errorf("answered 202 and kept %d deliveries, or not as they came", len(kept))
@@ -129,19 +129,19 @@ func Hostile(t *testing.T, d Door) {
 	})
 }
 
-// rig is a real edge over HTTP, with a store and a desk that remember.
-type rig struct {
+// testEdge is a real edge over HTTP, with a store and a desk that remember.
+type testEdge struct {
 	*intake.Edge
 	url string
 
 	mu       sync.Mutex
 	rows     []intake.Row
-	reported []incident.Reported
+	reported []incident.DecodedDelivery
 }
 
-func open(t *testing.T, d Door) *rig {
+func open(t *testing.T, d SourceCase) *testEdge {
 	t.Helper()
-	r := &rig{}
+	r := &testEdge{}
 	now := d.Now
 	if now.IsZero() {
 		now = time.Now()
@@ -157,7 +157,7 @@ func open(t *testing.T, d Door) *rig {
 }
 
 // post sends a body and returns what was answered.
-func (r *rig) post(t *testing.T, d Door, body []byte, encoding string) (status int, code, message string) {
+func (r *testEdge) post(t *testing.T, d SourceCase, body []byte, encoding string) (status int, code, message string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url, bytes.NewReader(body))
 	if err != nil {
@@ -187,7 +187,7 @@ func (r *rig) post(t *testing.T, d Door, body []byte, encoding string) (status i
 }
 
 // read drains what was kept, and looks at what people are told of it.
-func (r *rig) read(t *testing.T, d Door) {
+func (r *testEdge) read(t *testing.T, d SourceCase) {
 	t.Helper()
 	if err := r.Drain(t.Context(), 0, 10); err != nil {
 		t.Fatalf("drain: %v", err)
@@ -200,20 +200,20 @@ func (r *rig) read(t *testing.T, d Door) {
 		_, _ = Decode(t, d.Source, header, row.Body)
 	}
 	for _, told := range r.reported {
-		if innards.MatchString(told.Failed) {
+		if internalPatterns.MatchString(told.Failed) {
 			t.Errorf("a person is told of our insides: %.500q", told.Failed)
 		}
 	}
 }
 
-func (r *rig) kept() []intake.Row {
+func (r *testEdge) kept() []intake.Row {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.rows
 }
 
 // Accept implements intake.Store.
-func (r *rig) Accept(_ context.Context, ds []intake.Delivery) error {
+func (r *testEdge) Accept(_ context.Context, ds []intake.Delivery) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, d := range ds {
@@ -223,14 +223,14 @@ func (r *rig) Accept(_ context.Context, ds []intake.Delivery) error {
 }
 
 // Rows implements intake.Store.
-func (r *rig) Rows(context.Context, int64, int64) ([]intake.Row, error) {
+func (r *testEdge) Rows(context.Context, int64, int64) ([]intake.Row, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.rows[len(r.reported):], nil
 }
 
-// Report implements intake.Desk.
-func (r *rig) Report(_ context.Context, batch []incident.Reported) error {
+// Ingest implements intake.Desk.
+func (r *testEdge) Ingest(_ context.Context, batch []incident.DecodedDelivery) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reported = append(r.reported, batch...)

@@ -26,12 +26,12 @@ type method struct {
 
 // call is one API request while it is handled; run functions hold the workspace's lock.
 type call struct {
-	w      *Workspace
-	method string
-	args   map[string]any
-	now    time.Time
-	host   string
-	landed bool
+	w       *Workspace
+	method  string
+	args    map[string]any
+	now     time.Time
+	host    string
+	applied bool
 }
 
 // refusal is an API error: HTTP 200 with ok false.
@@ -42,7 +42,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.code }
 
-func refuse(code string) error { return &refusal{code: code} }
+func apiError(code string) error { return &refusal{code: code} }
 
 // invalidArguments is the refusal that explains itself in response_metadata.
 func invalidArguments(messages ...string) error {
@@ -168,7 +168,7 @@ func (w *Workspace) withFaults(rw http.ResponseWriter, r *http.Request, c *call,
 	entry.Gone = r.Context().Err() != nil
 	entry.OK, _ = body["ok"].(bool)
 	entry.Error, _ = body["error"].(string)
-	entry.Status, entry.Landed, entry.Result = status, c.landed, resultIDs(body)
+	entry.Status, entry.Landed, entry.Result = status, c.applied, resultIDs(body)
 	switch f.Kind {
 	case FaultDropAfter:
 		cut()
@@ -214,23 +214,23 @@ func (c *call) run(token string) (obj, error) {
 	case !known:
 		return nil, &refusal{code: "unknown_method", extra: obj{"req_method": c.method}}
 	case token == "":
-		return nil, refuse("not_authed")
+		return nil, apiError("not_authed")
 	case token != c.w.cfg.BotToken && token != c.w.cfg.AppToken:
-		return nil, refuse("invalid_auth")
+		return nil, apiError("invalid_auth")
 	case m.appToken != (token == c.w.cfg.AppToken):
-		return nil, refuse("not_allowed_token_type")
+		return nil, apiError("not_allowed_token_type")
 	}
 	if after, ok := c.w.limits.allow(c.method, m.tier, c.str("channel"), c.now); !ok {
 		return nil, &refusal{code: "ratelimited", extra: obj{"retry_after": after}}
 	}
-	if err := c.need(m.scopes...); err != nil {
+	if err := c.requireScope(m.scopes...); err != nil {
 		return nil, err
 	}
 	return m.run(c)
 }
 
-// need demands that one of the scopes is granted.
-func (c *call) need(scopes ...string) error {
+// requireScope demands that one of the scopes is granted.
+func (c *call) requireScope(scopes ...string) error {
 	for _, s := range scopes {
 		if c.w.scopes[s] {
 			return nil
@@ -275,14 +275,14 @@ func (c *call) decode(r *http.Request) (token, warning string, err error) {
 		}
 		body, err := io.ReadAll(io.LimitReader(r.Body, 8<<20))
 		if err != nil {
-			return token, warning, refuse("request_timeout")
+			return token, warning, apiError("request_timeout")
 		}
 		if len(body) > 0 && json.Unmarshal(body, &c.args) != nil {
-			return token, warning, refuse("invalid_json")
+			return token, warning, apiError("invalid_json")
 		}
 	case "multipart/form-data":
 		if err := r.ParseMultipartForm(8 << 20); err != nil {
-			return token, warning, refuse("invalid_form_data")
+			return token, warning, apiError("invalid_form_data")
 		}
 		addForm(c.args, r.MultipartForm.Value)
 	case "application/x-www-form-urlencoded":
@@ -290,15 +290,15 @@ func (c *call) decode(r *http.Request) (token, warning string, err error) {
 			warning = "superfluous_charset"
 		}
 		if err := r.ParseForm(); err != nil {
-			return token, warning, refuse("invalid_form_data")
+			return token, warning, apiError("invalid_form_data")
 		}
 		addForm(c.args, r.PostForm)
 	case "":
 		if r.Method == http.MethodPost && r.ContentLength > 0 {
-			return token, warning, refuse("missing_post_type")
+			return token, warning, apiError("missing_post_type")
 		}
 	default:
-		return token, warning, refuse("invalid_post_type")
+		return token, warning, apiError("invalid_post_type")
 	}
 	if media != "application/json" {
 		token = cmpOr(token, c.str("token"))

@@ -38,7 +38,7 @@ func (w *Workspace) messageBlocks(list []any, ptr string) (json.RawMessage, erro
 		return nil, &refusal{code: "invalid_blocks", extra: obj{"errors": k.bare(), "response_metadata": obj{"messages": k.problems}}}
 	}
 	if k.text > blockTextLimit || k.markdown > markdownLimit {
-		return nil, refuse("msg_blocks_too_long")
+		return nil, apiError("msg_blocks_too_long")
 	}
 	w.fillIDs(list)
 	return json.Marshal(list)

@@ -131,7 +131,7 @@ func (ch *channel) visible(user string) bool { return ch.kind == KindPublic || c
 func (c *call) channel(arg string) (*channel, error) {
 	ch := c.w.channels[c.str(arg)]
 	if ch == nil || !ch.visible(c.w.cfg.Bot.UserID) {
-		return nil, refuse("channel_not_found")
+		return nil, apiError("channel_not_found")
 	}
 	return ch, nil
 }
@@ -140,15 +140,15 @@ func (c *call) channel(arg string) (*channel, error) {
 func (c *call) scope(ch *channel, verb string) error {
 	switch {
 	case ch.kind == KindPublic && verb == "write":
-		return c.need("channels:manage", "channels:write", "channels:write.topic", "channels:write.invites")
+		return c.requireScope("channels:manage", "channels:write", "channels:write.topic", "channels:write.invites")
 	case ch.kind == KindPublic:
-		return c.need("channels:" + verb)
+		return c.requireScope("channels:" + verb)
 	case ch.kind == KindPrivate && verb == "write":
-		return c.need("groups:write", "groups:write.topic", "groups:write.invites")
+		return c.requireScope("groups:write", "groups:write.topic", "groups:write.invites")
 	case ch.kind == KindPrivate:
-		return c.need("groups:" + verb)
+		return c.requireScope("groups:" + verb)
 	}
-	return c.need(ch.kind + ":" + verb)
+	return c.requireScope(ch.kind + ":" + verb)
 }
 
 // ours resolves a channel that the bot is a member of, which is not archived, for a changing method.
@@ -158,11 +158,11 @@ func (c *call) ours(arg string) (*channel, error) {
 	case err != nil:
 		return nil, err
 	case ch.isDirect():
-		return nil, refuse("method_not_supported_for_channel_type")
+		return nil, apiError("method_not_supported_for_channel_type")
 	case !ch.members[c.w.cfg.Bot.UserID]:
-		return nil, refuse("not_in_channel")
+		return nil, apiError("not_in_channel")
 	case ch.archived:
-		return nil, refuse("is_archived")
+		return nil, apiError("is_archived")
 	}
 	return ch, c.scope(ch, "write")
 }
@@ -170,10 +170,10 @@ func (c *call) ours(arg string) (*channel, error) {
 // checkName says what is wrong with a channel name, by Slack's codes.
 func checkName(name string) error {
 	if name == "" {
-		return refuse("invalid_name_required")
+		return apiError("invalid_name_required")
 	}
 	if utf8.RuneCountInString(name) > 80 {
-		return refuse("invalid_name_maxlength")
+		return apiError("invalid_name_maxlength")
 	}
 	letters := false
 	for _, r := range name {
@@ -182,11 +182,11 @@ func checkName(name string) error {
 		case unicode.IsDigit(r) || unicode.IsLetter(r) && !unicode.IsUpper(r):
 			letters = true
 		default:
-			return refuse("invalid_name_specials")
+			return apiError("invalid_name_specials")
 		}
 	}
 	if !letters {
-		return refuse("invalid_name_punctuation")
+		return apiError("invalid_name_punctuation")
 	}
 	return nil
 }

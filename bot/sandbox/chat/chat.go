@@ -13,7 +13,7 @@ func itoa(i int) string { return strconv.Itoa(i) }
 func (c *call) target() (*channel, error) {
 	w, arg, bot := c.w, c.str("channel"), c.w.cfg.Bot.UserID
 	if arg == "" {
-		return nil, refuse("channel_not_found")
+		return nil, apiError("channel_not_found")
 	}
 	if p := w.people[arg]; p != nil && !p.Deactivated {
 		ch, _ := w.openDirect(arg, bot)
@@ -25,11 +25,11 @@ func (c *call) target() (*channel, error) {
 	}
 	switch {
 	case ch == nil || !ch.visible(bot):
-		return nil, refuse("channel_not_found")
+		return nil, apiError("channel_not_found")
 	case ch.archived:
-		return nil, refuse("is_archived")
+		return nil, apiError("is_archived")
 	case !ch.members[bot] && !w.scopes["chat:write.public"]:
-		return nil, refuse("not_in_channel")
+		return nil, apiError("not_in_channel")
 	}
 	return ch, nil
 }
@@ -42,7 +42,7 @@ func (c *call) thread(ch *channel) (*message, error) {
 	}
 	parent := ch.byTS[ts]
 	if parent == nil || parent.parent != nil {
-		return nil, refuse("cannot_reply_to_message")
+		return nil, apiError("cannot_reply_to_message")
 	}
 	return parent, nil
 }
@@ -57,7 +57,7 @@ func chatPostMessage(c *call) (obj, error) {
 		return nil, err
 	}
 	if p.empty() {
-		return nil, refuse("no_text")
+		return nil, apiError("no_text")
 	}
 	parent, err := c.thread(ch)
 	if err != nil {
@@ -66,7 +66,7 @@ func chatPostMessage(c *call) (obj, error) {
 	m := c.w.botMessage(p)
 	m.parent, m.broadcast = parent, parent != nil && c.flag("reply_broadcast")
 	c.w.append(ch, m)
-	c.landed = true
+	c.applied = true
 	return obj{"channel": ch.id, "ts": m.ts, "message": m.wire(c.w, true)}, nil
 }
 
@@ -78,14 +78,14 @@ func (w *Workspace) botMessage(p content) *message {
 func (c *call) own(refusal string) (*message, error) {
 	ch := c.w.channels[c.str("channel")]
 	if ch == nil || !ch.visible(c.w.cfg.Bot.UserID) {
-		return nil, refuse("channel_not_found")
+		return nil, apiError("channel_not_found")
 	}
 	m := ch.byTS[c.str("ts")]
 	switch {
 	case m == nil:
-		return nil, refuse("message_not_found")
+		return nil, apiError("message_not_found")
 	case m.botID == "" || m.subtype != "" && m.subtype != "file_share":
-		return nil, refuse(refusal)
+		return nil, apiError(refusal)
 	}
 	return m, nil
 }
@@ -96,10 +96,10 @@ func chatUpdate(c *call) (obj, error) {
 		return nil, err
 	}
 	if m.ch.archived {
-		return nil, refuse("is_inactive")
+		return nil, apiError("is_inactive")
 	}
 	if utf8.RuneCountInString(c.str("text")) > updateTextLimit {
-		return nil, refuse("msg_too_long")
+		return nil, apiError("msg_too_long")
 	}
 	p, err := c.content()
 	if err != nil {
@@ -110,10 +110,10 @@ func chatUpdate(c *call) (obj, error) {
 		return nil, err
 	}
 	if p.empty() && len(files) == 0 {
-		return nil, refuse("no_text")
+		return nil, apiError("no_text")
 	}
 	c.w.edit(m, p, files)
-	c.landed = true
+	c.applied = true
 	return obj{"channel": m.ch.id, "ts": m.ts, "text": m.text, "message": m.wire(c.w, true)}, nil
 }
 
@@ -121,7 +121,7 @@ func chatUpdate(c *call) (obj, error) {
 func (c *call) attachedFiles() ([]*file, error) {
 	v, err := c.value("file_ids")
 	if err != nil {
-		return nil, refuse("file_not_found")
+		return nil, apiError("file_not_found")
 	}
 	list, _ := v.([]any)
 	var out []*file
@@ -129,7 +129,7 @@ func (c *call) attachedFiles() ([]*file, error) {
 		s, _ := id.(string)
 		f := c.w.files[s]
 		if f == nil || !f.complete {
-			return nil, refuse("file_not_found")
+			return nil, apiError("file_not_found")
 		}
 		out = append(out, f)
 	}
@@ -172,7 +172,7 @@ func chatDelete(c *call) (obj, error) {
 		return nil, err
 	}
 	c.w.remove(m)
-	c.landed = true
+	c.applied = true
 	return obj{"channel": m.ch.id, "ts": m.ts}, nil
 }
 
@@ -212,17 +212,17 @@ func chatPostEphemeral(c *call) (obj, error) {
 	}
 	user := c.str("user")
 	if !ch.members[user] {
-		return nil, refuse("user_not_in_channel")
+		return nil, apiError("user_not_in_channel")
 	}
 	if utf8.RuneCountInString(c.str("text")) > textCut {
-		return nil, refuse("msg_too_long")
+		return nil, apiError("msg_too_long")
 	}
 	p, err := c.content()
 	if err != nil {
 		return nil, err
 	}
 	if p.empty() {
-		return nil, refuse("no_text")
+		return nil, apiError("no_text")
 	}
 	parent, err := c.thread(ch)
 	if err != nil {
@@ -233,13 +233,13 @@ func chatPostEphemeral(c *call) (obj, error) {
 	if parent != nil {
 		m.threadTS = parent.ts
 	}
-	c.w.whisper(ch, user, m)
-	c.landed = true
+	c.w.postEphemeral(ch, user, m)
+	c.applied = true
 	return obj{"message_ts": m.ts}, nil
 }
 
-// whisper shows a message to one person only: it is in no history and raises no event. The caller holds mu.
-func (w *Workspace) whisper(ch *channel, user string, m *message) {
+// postEphemeral shows a message to one person only: it is in no history and raises no event. The caller holds mu.
+func (w *Workspace) postEphemeral(ch *channel, user string, m *message) {
 	m.ch, m.toPerson = ch, true
 	m.ts, m.us = w.stamp()
 	w.private[user] = append(w.private[user], m)
@@ -253,7 +253,7 @@ func chatGetPermalink(c *call) (obj, error) {
 	}
 	m := ch.byTS[c.str("message_ts")]
 	if m == nil {
-		return nil, refuse("message_not_found")
+		return nil, apiError("message_not_found")
 	}
 	link := "https://" + c.w.cfg.Team.Domain + ".slack.com/archives/" + ch.id + "/p" + strings.ReplaceAll(m.ts, ".", "")
 	if m.parent != nil {

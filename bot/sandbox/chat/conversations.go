@@ -15,10 +15,10 @@ func conversationsCreate(c *call) (obj, error) {
 		return nil, err
 	}
 	if c.w.byName[name] != nil {
-		return nil, refuse("name_taken")
+		return nil, apiError("name_taken")
 	}
 	ch := c.w.createChannel(name, kind, c.w.cfg.Bot.UserID)
-	c.landed = true
+	c.applied = true
 	return obj{"channel": ch.wire(c.w.cfg.Bot.UserID, false)}, nil
 }
 
@@ -69,7 +69,7 @@ func conversationsInvite(c *call) (obj, error) {
 	}
 	users := c.list("users")
 	if len(users) == 0 {
-		return nil, refuse("no_user")
+		return nil, apiError("no_user")
 	}
 	if len(users) > 100 {
 		return nil, invalidArguments("[ERROR] no more than 100 users allowed [json-pointer:/users]")
@@ -89,7 +89,7 @@ func conversationsInvite(c *call) (obj, error) {
 	for _, u := range valid {
 		c.w.join(ch, u, c.w.cfg.Bot.UserID)
 	}
-	c.landed = true
+	c.applied = true
 	answer := obj{"channel": ch.wire(c.w.cfg.Bot.UserID, false)}
 	if len(errs) > 0 {
 		answer["errors"] = errs
@@ -134,16 +134,16 @@ func conversationsKick(c *call) (obj, error) {
 	user := c.str("user")
 	switch {
 	case user == c.w.cfg.Bot.UserID:
-		return nil, refuse("cant_kick_self")
+		return nil, apiError("cant_kick_self")
 	case c.w.people[user] == nil:
-		return nil, refuse("user_not_found")
+		return nil, apiError("user_not_found")
 	case ch.general:
-		return nil, refuse("cant_kick_from_general")
+		return nil, apiError("cant_kick_from_general")
 	case !ch.members[user]:
-		return nil, refuse("not_in_channel")
+		return nil, apiError("not_in_channel")
 	}
 	c.w.leave(ch, user)
-	c.landed = true
+	c.applied = true
 	return obj{"errors": obj{}}, nil
 }
 
@@ -153,9 +153,9 @@ func conversationsJoin(c *call) (obj, error) {
 	case err != nil:
 		return nil, err
 	case ch.kind != KindPublic:
-		return nil, refuse("method_not_supported_for_channel_type")
+		return nil, apiError("method_not_supported_for_channel_type")
 	case ch.archived:
-		return nil, refuse("is_archived")
+		return nil, apiError("is_archived")
 	}
 	answer := obj{}
 	if bot := c.w.cfg.Bot.UserID; ch.members[bot] {
@@ -163,7 +163,7 @@ func conversationsJoin(c *call) (obj, error) {
 		answer["response_metadata"] = obj{"warnings": []string{"already_in_channel"}}
 	} else {
 		c.w.join(ch, bot, "")
-		c.landed = true
+		c.applied = true
 	}
 	answer["channel"] = ch.wire(c.w.cfg.Bot.UserID, false)
 	return answer, nil
@@ -211,7 +211,7 @@ func (c *call) listChannels(want func(*channel) bool) (obj, error) {
 		case KindPublic, KindPrivate, KindDM, KindGroupDM:
 			kinds[t] = true
 		default:
-			return nil, refuse("invalid_types")
+			return nil, apiError("invalid_types")
 		}
 	}
 	if len(kinds) == 0 {
@@ -251,7 +251,7 @@ func (c *call) setNote(field string) (obj, error) {
 	}
 	value := c.str(field)
 	if utf8.RuneCountInString(value) > 250 {
-		return nil, refuse("too_long")
+		return nil, apiError("too_long")
 	}
 	bot := c.w.cfg.Bot
 	n := note{value: value, creator: bot.UserID, set: c.now.Unix()}
@@ -262,7 +262,7 @@ func (c *call) setNote(field string) (obj, error) {
 		ch.purpose = n
 	}
 	c.w.append(ch, m)
-	c.landed = true
+	c.applied = true
 	return obj{"channel": ch.wire(bot.UserID, false), field: value}, nil
 }
 
@@ -276,7 +276,7 @@ func conversationsRename(c *call) (obj, error) {
 		return nil, err
 	}
 	if other := c.w.byName[name]; other != nil && other != ch {
-		return nil, refuse("name_taken")
+		return nil, apiError("name_taken")
 	}
 	old := ch.name
 	delete(c.w.byName, old)
@@ -285,7 +285,7 @@ func conversationsRename(c *call) (obj, error) {
 	bot := c.w.cfg.Bot.UserID
 	c.w.append(ch, &message{subtype: "channel_name", user: bot, text: "<@" + bot + "> has renamed the channel from \"" + old + "\" to \"" + name + "\""})
 	c.w.emitIn(ch, familyEvent(ch, "rename"), "read", obj{"channel": obj{"id": ch.id, "name": name, "created": ch.created}})
-	c.landed = true
+	c.applied = true
 	return obj{"channel": ch.wire(bot, false)}, nil
 }
 
@@ -303,13 +303,13 @@ func conversationsArchive(c *call) (obj, error) {
 	case err != nil:
 		return nil, err
 	case ch.isDirect():
-		return nil, refuse("method_not_supported_for_channel_type")
+		return nil, apiError("method_not_supported_for_channel_type")
 	case ch.archived:
-		return nil, refuse("already_archived")
+		return nil, apiError("already_archived")
 	case ch.general:
-		return nil, refuse("cant_archive_general")
+		return nil, apiError("cant_archive_general")
 	case !ch.members[c.w.cfg.Bot.UserID]:
-		return nil, refuse("not_in_channel")
+		return nil, apiError("not_in_channel")
 	}
 	if err := c.scope(ch, "write"); err != nil {
 		return nil, err
@@ -319,7 +319,7 @@ func conversationsArchive(c *call) (obj, error) {
 	ch.archived = true
 	c.w.emitIn(ch, familyEvent(ch, "archive"), "read", obj{"channel": ch.id, "user": bot})
 	c.w.touch()
-	c.landed = true
+	c.applied = true
 	return obj{}, nil
 }
 
@@ -328,36 +328,36 @@ func conversationsOpen(c *call) (obj, error) {
 	if id := c.str("channel"); id != "" {
 		ch := c.w.channels[id]
 		if ch == nil || !ch.isDirect() || !ch.members[bot] {
-			return nil, refuse("channel_not_found")
+			return nil, apiError("channel_not_found")
 		}
 		return obj{"channel": obj{"id": ch.id}, "already_open": true, "no_op": true}, nil
 	}
 	users := without(c.list("users"), []string{bot})
 	switch {
 	case c.str("users") == "" && len(users) == 0:
-		return nil, refuse("users_list_not_supplied")
+		return nil, apiError("users_list_not_supplied")
 	case len(users) == 0:
-		return nil, refuse("not_enough_users")
+		return nil, apiError("not_enough_users")
 	case len(users) > 8:
-		return nil, refuse("too_many_users")
+		return nil, apiError("too_many_users")
 	case len(users) == 1:
-		if err := c.need("im:write"); err != nil {
+		if err := c.requireScope("im:write"); err != nil {
 			return nil, err
 		}
 	default:
-		if err := c.need("mpim:write"); err != nil {
+		if err := c.requireScope("mpim:write"); err != nil {
 			return nil, err
 		}
 	}
 	for _, u := range users {
 		if p := c.w.people[u]; p == nil {
-			return nil, refuse("user_not_found")
+			return nil, apiError("user_not_found")
 		} else if p.Deactivated {
-			return nil, refuse("user_disabled")
+			return nil, apiError("user_disabled")
 		}
 	}
 	ch, existed := c.w.openDirect(append(users, bot)...)
-	c.landed = !existed
+	c.applied = !existed
 	answer := obj{"channel": obj{"id": ch.id}}
 	if c.flag("return_im") {
 		answer["channel"] = ch.wire(bot, false)

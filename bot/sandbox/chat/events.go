@@ -67,16 +67,16 @@ const (
 
 // dispatcher sends events from a queue with a few workers: mostly in order, never promised, like Slack's.
 type dispatcher struct {
-	w       *Workspace
-	mu      sync.Mutex
-	wake    *sync.Cond
-	queue   []delivery
-	busy    int
-	waiting int // retries that a timer will queue
-	held    bool
-	strict  int // so many events at the head go one by one, so that their order is certain
-	copies  int
-	closed  bool
+	w          *Workspace
+	mu         sync.Mutex
+	wake       *sync.Cond
+	queue      []delivery
+	busy       int
+	waiting    int // retries that a timer will queue
+	held       bool
+	strict     int // so many events at the head go one by one, so that their order is certain
+	duplicates int
+	closed     bool
 }
 
 const eventWorkers = 4
@@ -105,7 +105,7 @@ func (q *dispatcher) push(d delivery) {
 	}
 	q.queue = append(q.queue, d)
 	if d.attempt == 0 {
-		for range q.copies {
+		for range q.duplicates {
 			q.queue = append(q.queue, d)
 		}
 	}
@@ -133,12 +133,12 @@ func (q *dispatcher) work() {
 		q.busy--
 		q.wake.Broadcast()
 		q.mu.Unlock()
-		q.again(d, out)
+		q.retry(d, out)
 	}
 }
 
-// again schedules the next attempt of an event that was not acknowledged.
-func (q *dispatcher) again(d delivery, out outcome) {
+// retry schedules the next attempt of an event that was not acknowledged.
+func (q *dispatcher) retry(d delivery, out outcome) {
 	retries := q.w.cfg.EventRetries
 	if out.ok || out.noRetry || d.attempt >= len(retries) || d.typ == "url_verification" {
 		return
@@ -190,7 +190,7 @@ func (w *Workspace) ReleaseEvents(order Order) {
 func (w *Workspace) DuplicateEvents(extra int) {
 	w.events.mu.Lock()
 	defer w.events.mu.Unlock()
-	w.events.copies = extra
+	w.events.duplicates = extra
 }
 
 // PendingEvents is how many events are queued, under way, or waiting for their next attempt.

@@ -71,12 +71,12 @@ func filesGetUploadURL(c *call) (obj, error) {
 		return nil, invalidArguments("[ERROR] must be greater than 0 [json-pointer:/length]")
 	}
 	if size > uploadLimit {
-		return nil, refuse("file_upload_size_restricted")
+		return nil, apiError("file_upload_size_restricted")
 	}
 	f := &file{id: c.w.newID("F"), name: name, user: c.w.cfg.Bot.UserID, size: size, created: c.now.Unix(), shares: map[string][]string{}}
 	t := ticket()
 	c.w.files[f.id], c.w.uploads[t] = f, f.id
-	c.landed = true
+	c.applied = true
 	return obj{"upload_url": "http://" + c.host + "/upload/" + t, "file_id": f.id}, nil
 }
 
@@ -98,7 +98,7 @@ func (w *Workspace) serveUpload(rw http.ResponseWriter, r *http.Request) {
 		}
 		f.content, f.uploaded = body, true
 		c.args["file"] = f.id
-		c.landed = true
+		c.applied = true
 		w.touch()
 		return http.StatusOK, obj{"ok": true, "file_id": f.id}
 	}, func(status int, b obj) {
@@ -160,7 +160,7 @@ func filesCompleteUpload(c *call) (obj, error) {
 	}
 	channels := append(c.list("channels"), c.list("channel_id")...)
 	if len(channels) > 100 {
-		return nil, refuse("channels_limit_exceeded")
+		return nil, apiError("channels_limit_exceeded")
 	}
 	post := content{text: c.str("initial_comment"), hasText: true}
 	if err := c.uploadBlocks(&post); err != nil {
@@ -194,7 +194,7 @@ func filesCompleteUpload(c *call) (obj, error) {
 			c.w.append(ch, m)
 		}
 	}
-	c.landed = true
+	c.applied = true
 	if c.w.cfg.ShareDelay > 0 {
 		c.w.later(c.w.cfg.ShareDelay, share)
 	} else {
@@ -218,9 +218,9 @@ func (c *call) completing() (files []*file, titles []string, err error) {
 		f := c.w.files[id]
 		switch {
 		case f == nil || !f.uploaded:
-			return nil, nil, refuse("file_not_found")
+			return nil, nil, apiError("file_not_found")
 		case f.complete:
-			return nil, nil, refuse("file_update_failed")
+			return nil, nil, apiError("file_update_failed")
 		}
 		files, titles = append(files, f), append(titles, title)
 	}
@@ -231,7 +231,7 @@ func (c *call) completing() (files []*file, titles []string, err error) {
 func (c *call) uploadBlocks(p *content) error {
 	v, err := c.value("blocks")
 	if err != nil {
-		return refuse("invalid_blocks")
+		return apiError("invalid_blocks")
 	}
 	list, _ := v.([]any)
 	if len(list) == 0 || p.text != "" {
@@ -239,7 +239,7 @@ func (c *call) uploadBlocks(p *content) error {
 	}
 	for _, b := range list {
 		if o, ok := b.(obj); ok && o["type"] == "markdown" {
-			return refuse("internal_error")
+			return apiError("internal_error")
 		}
 	}
 	p.blocks, err = c.w.messageBlocks(list, "/blocks")
@@ -252,9 +252,9 @@ func (c *call) shareTarget() (*channel, error) {
 	case err != nil:
 		return nil, err
 	case ch.archived:
-		return nil, refuse("posting_to_channel_denied")
+		return nil, apiError("posting_to_channel_denied")
 	case !ch.members[c.w.cfg.Bot.UserID]:
-		return nil, refuse("not_in_channel")
+		return nil, apiError("not_in_channel")
 	}
 	return ch, nil
 }
@@ -262,7 +262,7 @@ func (c *call) shareTarget() (*channel, error) {
 func filesInfo(c *call) (obj, error) {
 	f := c.w.files[c.str("file")]
 	if f == nil || !f.complete {
-		return nil, refuse("file_not_found")
+		return nil, apiError("file_not_found")
 	}
 	return obj{"file": f.wire(c.w), "comments": []obj{}, "response_metadata": obj{"next_cursor": ""}}, nil
 }

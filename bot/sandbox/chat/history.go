@@ -19,7 +19,7 @@ func (c *call) window() (window, error) {
 	if s := c.str("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 0 {
-			return v, refuse("invalid_limit")
+			return v, apiError("invalid_limit")
 		}
 		if n > 0 {
 			v.limit = min(n, 999)
@@ -32,14 +32,14 @@ func (c *call) window() (window, error) {
 	if s := c.str("oldest"); s != "" && s != "0" {
 		us, ok := parseTS(s)
 		if !ok {
-			return v, refuse("invalid_ts_oldest")
+			return v, apiError("invalid_ts_oldest")
 		}
 		v.oldest = us + edge
 	}
 	if s := c.str("latest"); s != "" && s != "0" && s != "now" {
 		us, ok := parseTS(s)
 		if !ok {
-			return v, refuse("invalid_ts_latest")
+			return v, apiError("invalid_ts_latest")
 		}
 		v.latest = us - edge
 	}
@@ -56,7 +56,7 @@ func (c *call) tsCursor() (int64, bool, error) {
 	rest, ok := strings.CutPrefix(string(raw), "next_ts:")
 	us, perr := strconv.ParseInt(rest, 10, 64)
 	if err != nil || !ok || perr != nil {
-		return 0, false, refuse("invalid_cursor")
+		return 0, false, apiError("invalid_cursor")
 	}
 	return us, true, nil
 }
@@ -72,7 +72,7 @@ func (c *call) readable() (*channel, error) {
 		return nil, err
 	}
 	if !ch.members[c.w.cfg.Bot.UserID] {
-		return nil, refuse("not_in_channel")
+		return nil, apiError("not_in_channel")
 	}
 	return ch, c.scope(ch, "history")
 }
@@ -114,7 +114,7 @@ func conversationsReplies(c *call) (obj, error) {
 	}
 	parent := ch.byTS[c.str("ts")]
 	if parent == nil {
-		return nil, refuse("thread_not_found")
+		return nil, apiError("thread_not_found")
 	}
 	start, paged, err := c.tsCursor()
 	if err != nil {

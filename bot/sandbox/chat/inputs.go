@@ -63,8 +63,8 @@ func (s stateful) none(initial any) any {
 	return initial
 }
 
-// enter turns what a person chose (text, a list of texts, a number, or the state object itself) into an element's state.
-func (w *Workspace) enter(e obj, given any) (obj, error) {
+// inputState turns what a person chose (text, a list of texts, a number, or the state object itself) into an element's state.
+func (w *Workspace) inputState(e obj, given any) (obj, error) {
 	kind, _ := e["type"].(string)
 	def, ok := statefulKinds[kind]
 	if !ok {
@@ -147,8 +147,8 @@ func pickOption(e obj, given any) (any, error) {
 	return nil, fmt.Errorf("no option %v", given)
 }
 
-// complaints is what Slack's client itself says about a form before it sends it: by block id.
-func complaints(blocks []any, state obj) map[string]string {
+// inputErrors is what Slack's client itself says about a form before it sends it: by block id.
+func inputErrors(blocks []any, state obj) map[string]string {
 	out := map[string]string{}
 	for _, b := range blocks {
 		block, _ := b.(obj)
@@ -159,14 +159,14 @@ func complaints(blocks []any, state obj) map[string]string {
 		id := block["block_id"].(string)
 		values, _ := state[id].(obj)
 		value, _ := values[e["action_id"].(string)].(obj)
-		if text := complain(block, e, value); text != "" {
+		if text := inputError(block, e, value); text != "" {
 			out[id] = text
 		}
 	}
 	return out
 }
 
-func complain(block, e, state obj) string {
+func inputError(block, e, state obj) string {
 	kind := e["type"].(string)
 	v := state[statefulKinds[kind].field]
 	list, many := v.([]any)

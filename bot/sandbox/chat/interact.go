@@ -124,7 +124,7 @@ func (w *Workspace) use(blocks []any, act Action, typed map[string]map[string]ob
 		}
 		return action, block, nil
 	}
-	state, err := w.enter(e, act.Value)
+	state, err := w.inputState(e, act.Value)
 	if err != nil {
 		return nil, nil, fmt.Errorf("use %q: %w", act.ID, err)
 	}
@@ -155,7 +155,7 @@ func (w *Workspace) typeIn(blocks []any, values map[string]map[string]any, typed
 			if _, holds := statefulKinds[e["type"].(string)]; !holds {
 				continue
 			}
-			state, err := w.enter(e, given)
+			state, err := w.inputState(e, given)
 			if err != nil {
 				return fmt.Errorf("fill %q: %w", action, err)
 			}

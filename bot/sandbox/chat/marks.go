@@ -31,22 +31,22 @@ const (
 	emojiLimit     = 23 // different emoji that one app may put on a message
 )
 
-// marked resolves channel and timestamp of pins and reactions.
-func (c *call) marked() (*channel, *message, error) {
+// messageArg resolves channel and timestamp of pins and reactions.
+func (c *call) messageArg() (*channel, *message, error) {
 	ch, err := c.channel("channel")
 	if err != nil {
 		return nil, nil, err
 	}
 	ts := c.str("timestamp")
 	if ts == "" {
-		return nil, nil, refuse("no_item_specified")
+		return nil, nil, apiError("no_item_specified")
 	}
 	if _, ok := parseTS(ts); !ok {
-		return nil, nil, refuse("bad_timestamp")
+		return nil, nil, apiError("bad_timestamp")
 	}
 	m := ch.byTS[ts]
 	if m == nil {
-		return nil, nil, refuse("message_not_found")
+		return nil, nil, apiError("message_not_found")
 	}
 	return ch, m, nil
 }
@@ -57,22 +57,22 @@ func pinsAdd(c *call) (obj, error) {
 		return nil, err
 	}
 	if !ch.members[c.w.cfg.Bot.UserID] {
-		return nil, refuse("not_in_channel")
+		return nil, apiError("not_in_channel")
 	}
 	if ch.archived {
-		return nil, refuse("is_archived")
+		return nil, apiError("is_archived")
 	}
-	_, m, err := c.marked()
+	_, m, err := c.messageArg()
 	switch {
 	case err != nil:
 		return nil, err
 	case m.isPinned:
-		return nil, refuse("already_pinned")
+		return nil, apiError("already_pinned")
 	case len(ch.pins) >= pinsLimit:
-		return nil, refuse("too_many_pins")
+		return nil, apiError("too_many_pins")
 	}
 	c.w.pin(ch, m, c.w.cfg.Bot.UserID)
-	c.landed = true
+	c.applied = true
 	return obj{}, nil
 }
 
@@ -94,7 +94,7 @@ func pinsList(c *call) (obj, error) {
 		return nil, err
 	}
 	if !ch.members[c.w.cfg.Bot.UserID] {
-		return nil, refuse("not_in_channel")
+		return nil, apiError("not_in_channel")
 	}
 	items := []obj{}
 	for i := len(ch.pins) - 1; i >= 0; i-- {
@@ -103,14 +103,14 @@ func pinsList(c *call) (obj, error) {
 	return obj{"items": items}, nil
 }
 
-// bookmarked resolves the channel of the bookmark methods.
-func (c *call) bookmarked() (*channel, error) {
+// bookmarkChannel resolves the channel of the bookmark methods.
+func (c *call) bookmarkChannel() (*channel, error) {
 	ch, err := c.channel("channel_id")
 	switch {
 	case err != nil:
 		return nil, err
 	case !ch.members[c.w.cfg.Bot.UserID]:
-		return nil, refuse("channel_not_found")
+		return nil, apiError("channel_not_found")
 	}
 	return ch, nil
 }
@@ -123,27 +123,27 @@ func goodLink(s string) bool {
 var emojiName = regexp.MustCompile(`^:[a-z0-9_+'-]+(::skin-tone-[2-6])?:$`)
 
 func bookmarksAdd(c *call) (obj, error) {
-	ch, err := c.bookmarked()
+	ch, err := c.bookmarkChannel()
 	switch {
 	case err != nil:
 		return nil, err
 	case ch.archived:
-		return nil, refuse("permission_denied")
+		return nil, apiError("permission_denied")
 	case c.str("title") == "":
 		return nil, missingArgument("title")
 	case c.str("type") != "link":
-		return nil, refuse("invalid_bookmark_type")
+		return nil, apiError("invalid_bookmark_type")
 	case !goodLink(c.str("link")):
-		return nil, refuse("invalid_link")
+		return nil, apiError("invalid_link")
 	case c.str("emoji") != "" && !emojiName.MatchString(c.str("emoji")):
-		return nil, refuse("invalid_emoji")
+		return nil, apiError("invalid_emoji")
 	case len(ch.bookmarks) >= bookmarksLimit:
-		return nil, refuse("too_many_bookmarks")
+		return nil, apiError("too_many_bookmarks")
 	}
 	b := &Bookmark{ID: c.w.newID("Bk"), Channel: ch.id, Title: c.str("title"), Link: c.str("link"), Emoji: c.str("emoji"), Type: "link", Created: c.now.Unix()}
 	ch.bookmarks = append(ch.bookmarks, b)
 	c.w.touch()
-	c.landed = true
+	c.applied = true
 	return obj{"bookmark": b.wire()}, nil
 }
 
@@ -153,7 +153,7 @@ func (b *Bookmark) wire() obj {
 }
 
 func bookmarksList(c *call) (obj, error) {
-	ch, err := c.bookmarked()
+	ch, err := c.bookmarkChannel()
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func bookmarksList(c *call) (obj, error) {
 }
 
 func bookmarksEdit(c *call) (obj, error) {
-	ch, err := c.bookmarked()
+	ch, err := c.bookmarkChannel()
 	if err != nil {
 		return nil, err
 	}
@@ -178,18 +178,18 @@ func bookmarksEdit(c *call) (obj, error) {
 	_, emoji := c.args["emoji"]
 	switch {
 	case b == nil:
-		return nil, refuse("not_found")
+		return nil, apiError("not_found")
 	case c.str("link") != "" && !goodLink(c.str("link")):
-		return nil, refuse("invalid_link")
+		return nil, apiError("invalid_link")
 	case c.str("emoji") != "" && !emojiName.MatchString(c.str("emoji")):
-		return nil, refuse("invalid_emoji")
+		return nil, apiError("invalid_emoji")
 	}
 	b.Title, b.Link, b.Updated = cmpOr(c.str("title"), b.Title), cmpOr(c.str("link"), b.Link), c.now.Unix()
 	if emoji {
 		b.Emoji = c.str("emoji")
 	}
 	c.w.touch()
-	c.landed = true
+	c.applied = true
 	return obj{"bookmark": b.wire()}, nil
 }
 
@@ -197,21 +197,21 @@ var reactionName = regexp.MustCompile(`^[a-z0-9_+'-]+(::skin-tone-[2-6])?$`)
 
 func reactionsAdd(c *call) (obj, error) {
 	if !reactionName.MatchString(c.str("name")) {
-		return nil, refuse("invalid_name")
+		return nil, apiError("invalid_name")
 	}
-	ch, m, err := c.marked()
+	ch, m, err := c.messageArg()
 	switch {
 	case err != nil:
 		return nil, err
 	case ch.archived:
-		return nil, refuse("is_archived")
+		return nil, apiError("is_archived")
 	case !ch.members[c.w.cfg.Bot.UserID]:
-		return nil, refuse("no_access")
+		return nil, apiError("no_access")
 	}
 	if code := c.w.react(m, c.w.cfg.Bot.UserID, c.str("name")); code != "" {
-		return nil, refuse(code)
+		return nil, apiError(code)
 	}
-	c.landed = true
+	c.applied = true
 	return obj{}, nil
 }
 
@@ -247,7 +247,7 @@ func (w *Workspace) react(m *message, user, name string) string {
 }
 
 func reactionsGet(c *call) (obj, error) {
-	ch, m, err := c.marked()
+	ch, m, err := c.messageArg()
 	if err != nil {
 		return nil, err
 	}

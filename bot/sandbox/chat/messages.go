@@ -192,21 +192,21 @@ func (c *call) content() (content, error) {
 	}
 	blocks, err := c.value("blocks")
 	if err != nil {
-		return p, refuse("invalid_blocks_format")
+		return p, apiError("invalid_blocks_format")
 	}
 	if md := c.str("markdown_text"); md != "" {
 		if p.text != "" || blocks != nil {
-			return p, refuse("markdown_text_conflict")
+			return p, apiError("markdown_text_conflict")
 		}
 		if len([]rune(md)) > markdownLimit {
-			return p, refuse("msg_too_long")
+			return p, apiError("msg_too_long")
 		}
 		p.text, p.hasText = md, true
 	}
 	if blocks != nil {
 		list, ok := blocks.([]any)
 		if !ok {
-			return p, refuse("invalid_blocks_format")
+			return p, apiError("invalid_blocks_format")
 		}
 		if p.hasBlocks = true; len(list) > 0 {
 			if p.blocks, err = c.w.messageBlocks(list, "/blocks"); err != nil {
@@ -223,22 +223,22 @@ func (c *call) content() (content, error) {
 func (c *call) attachments(p *content) error {
 	v, err := c.value("attachments")
 	if err != nil {
-		return refuse("invalid_attachments")
+		return apiError("invalid_attachments")
 	}
 	if v == nil {
 		return nil
 	}
 	list, ok := v.([]any)
 	if !ok {
-		return refuse("invalid_attachments")
+		return apiError("invalid_attachments")
 	}
 	if len(list) > attachmentsLimit {
-		return refuse("too_many_attachments")
+		return apiError("too_many_attachments")
 	}
 	for i, a := range list {
 		m, ok := a.(obj)
 		if !ok {
-			return refuse("invalid_attachments")
+			return apiError("invalid_attachments")
 		}
 		m["id"] = i + 1
 		blocks, ok := m["blocks"].([]any)
@@ -260,14 +260,14 @@ func (c *call) attachments(p *content) error {
 func (c *call) metadata(p *content) error {
 	v, err := c.value("metadata")
 	if err != nil {
-		return refuse("invalid_metadata_format")
+		return apiError("invalid_metadata_format")
 	}
 	if v == nil {
 		return nil
 	}
 	m, ok := v.(obj)
 	if !ok {
-		return refuse("invalid_metadata_format")
+		return apiError("invalid_metadata_format")
 	}
 	p.hasMetadata = true
 	if len(m) == 0 {
@@ -277,19 +277,19 @@ func (c *call) metadata(p *content) error {
 	name, ok := m["event_type"].(string)
 	payload, isObject := m["event_payload"].(obj)
 	if !ok || name == "" || !isObject {
-		return refuse("invalid_metadata_format")
+		return apiError("invalid_metadata_format")
 	}
 	for _, value := range payload {
 		if !plainMetadata(value, 1) {
-			return refuse("invalid_metadata_schema")
+			return apiError("invalid_metadata_schema")
 		}
 	}
 	raw, err := json.Marshal(payload)
 	if err != nil {
-		return refuse("invalid_metadata_format")
+		return apiError("invalid_metadata_format")
 	}
 	if len(raw) > metadataLimit {
-		return refuse("metadata_too_large")
+		return apiError("metadata_too_large")
 	}
 	p.metadata = &Metadata{EventType: name, EventPayload: raw}
 	return nil

@@ -77,7 +77,7 @@ func (c *call) respond(r *responseURL) (int, obj) {
 		return fail(http.StatusBadRequest, "no_text")
 	}
 	r.uses++
-	c.landed = true
+	c.applied = true
 	result := obj{"ok": true, "channel": r.ch.id}
 	switch {
 	case remove && r.source != nil:
@@ -108,7 +108,7 @@ func (w *Workspace) answerIn(ch *channel, user, responseType, threadTS string, p
 	m := w.botMessage(p)
 	if responseType != "in_channel" {
 		m.threadTS = threadTS
-		w.whisper(ch, user, m)
+		w.postEphemeral(ch, user, m)
 		return m
 	}
 	m.parent = ch.byTS[threadTS]

@@ -57,7 +57,7 @@ func connectionsOpen(c *call) (obj, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.off {
-		return nil, refuse("forbidden_team")
+		return nil, apiError("forbidden_team")
 	}
 	for t, born := range h.tickets {
 		if time.Since(born) > ticketLife {

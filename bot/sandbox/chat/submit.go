@@ -38,7 +38,7 @@ func (a Actor) Submit(viewID string, values map[string]map[string]any) (Submissi
 	}
 	w.touch()
 	state := stateOf(v.blocks, v.values)
-	if errs := complaints(v.blocks, state); len(errs) > 0 || v.kind != "modal" || v.raw["submit"] == nil {
+	if errs := inputErrors(v.blocks, state); len(errs) > 0 || v.kind != "modal" || v.raw["submit"] == nil {
 		w.mu.Unlock()
 		if len(errs) == 0 {
 			return Submission{}, fmt.Errorf("view %s has no submit button", viewID)

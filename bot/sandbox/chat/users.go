@@ -119,7 +119,7 @@ func teamInfo(c *call) (obj, error) {
 func botsInfo(c *call) (obj, error) {
 	b := c.w.cfg.Bot
 	if id := c.str("bot"); id != "" && id != b.BotID {
-		return nil, refuse("bot_not_found")
+		return nil, apiError("bot_not_found")
 	}
 	return obj{"bot": obj{"id": b.BotID, "deleted": false, "name": b.Name, "app_id": b.AppID, "user_id": b.UserID, "icons": obj{}}}, nil
 }
@@ -131,7 +131,7 @@ func usersInfo(c *call) (obj, error) {
 	}
 	p := c.w.people[id]
 	if p == nil {
-		return nil, refuse("user_not_found")
+		return nil, apiError("user_not_found")
 	}
 	return obj{"user": c.w.userWire(p)}, nil
 }
@@ -141,7 +141,7 @@ const bigTeam = 1000
 
 func usersList(c *call) (obj, error) {
 	if len(c.w.peopleIDs) > bigTeam && c.str("limit") == "" {
-		return nil, refuse("limit_required")
+		return nil, apiError("limit_required")
 	}
 	ids, next, err := page(c, append([]string{c.w.cfg.Bot.UserID}, c.w.peopleIDs...), 1000)
 	if err != nil {
@@ -161,7 +161,7 @@ func usersList(c *call) (obj, error) {
 func usersLookupByEmail(c *call) (obj, error) {
 	p := c.w.people[c.w.byEmail[strings.ToLower(strings.TrimSpace(c.str("email")))]]
 	if p == nil || p.Deactivated {
-		return nil, refuse("users_not_found")
+		return nil, apiError("users_not_found")
 	}
 	return obj{"user": c.w.userWire(p)}, nil
 }
@@ -191,7 +191,7 @@ func usergroupsList(c *call) (obj, error) {
 func usergroupsUsersList(c *call) (obj, error) {
 	g := c.w.group(c.str("usergroup"))
 	if g == nil || g.Disabled && !c.flag("include_disabled") {
-		return nil, refuse("no_such_subteam")
+		return nil, apiError("no_such_subteam")
 	}
 	return obj{"users": append([]string{}, g.Members...)}, nil
 }
@@ -202,7 +202,7 @@ func page(c *call, ids []string, most int) (part []string, next string, err erro
 	if s := c.str("limit"); s != "" && s != "0" {
 		limit, err = strconv.Atoi(s)
 		if err != nil || limit < 0 || limit > most {
-			return nil, "", refuse("invalid_limit")
+			return nil, "", apiError("invalid_limit")
 		}
 	}
 	start := 0
@@ -210,7 +210,7 @@ func page(c *call, ids []string, most int) (part []string, next string, err erro
 		raw, err := base64.StdEncoding.DecodeString(s)
 		after, ok := strings.CutPrefix(string(raw), "next:")
 		if err != nil || !ok {
-			return nil, "", refuse("invalid_cursor")
+			return nil, "", apiError("invalid_cursor")
 		}
 		for i, id := range ids {
 			if id == after {
@@ -218,7 +218,7 @@ func page(c *call, ids []string, most int) (part []string, next string, err erro
 			}
 		}
 		if start == 0 {
-			return nil, "", refuse("invalid_cursor")
+			return nil, "", apiError("invalid_cursor")
 		}
 	}
 	end := min(len(ids), start+limit)

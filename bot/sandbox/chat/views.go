@@ -55,13 +55,13 @@ func (c *call) exchange() (*trigger, error) {
 	t := c.w.triggers[id]
 	switch {
 	case t == nil:
-		return nil, refuse("invalid_trigger_id")
+		return nil, apiError("invalid_trigger_id")
 	case t.used:
-		return nil, refuse("exchanged_trigger_id")
+		return nil, apiError("exchanged_trigger_id")
 	case c.now.Sub(t.born) > triggerLife:
 		c.w.expiries++
 		if s := c.w.cfg.ExpiredTrigger; s == ExpiredCode || s == ExpiredAlternating && c.w.expiries%2 == 1 {
-			return nil, refuse("expired_trigger_id")
+			return nil, apiError("expired_trigger_id")
 		}
 		return nil, invalidArguments("[ERROR] `trigger_id` expired [json-pointer:/trigger_id]")
 	}
@@ -85,7 +85,7 @@ func (c *call) viewArg(on surface) (obj, []any, error) {
 // checkView says whether Slack would take a view, and fills in the ids that are missing.
 func (w *Workspace) checkView(o obj, on surface) ([]any, error) {
 	if raw, err := json.Marshal(o); err != nil || len(raw) > viewSizeLimit {
-		return nil, refuse("view_too_large")
+		return nil, apiError("view_too_large")
 	}
 	k := &blockCheck{on: on}
 	if want := map[surface]string{onModal: "modal", onHome: "home"}[on]; o["type"] != want {
@@ -128,7 +128,7 @@ func (w *Workspace) checkView(o obj, on surface) ([]any, error) {
 func (w *Workspace) takeExternal(v *view, o obj) error {
 	id, _ := o["external_id"].(string)
 	if other := w.external[id]; id != "" && other != nil && other != v {
-		return refuse("duplicate_external_id")
+		return apiError("duplicate_external_id")
 	}
 	if v.externalID != id {
 		delete(w.external, v.externalID)
@@ -210,7 +210,7 @@ func viewsOpen(c *call) (obj, error) {
 	t.used = true
 	c.w.clearStack(t.user)
 	c.w.stacks[t.user] = []*view{v}
-	c.landed = true
+	c.applied = true
 	return obj{"view": c.w.viewWire(v)}, nil
 }
 
@@ -228,7 +228,7 @@ func viewsPush(c *call) (obj, error) {
 		return nil, err
 	}
 	t.used = true
-	c.landed = true
+	c.applied = true
 	return obj{"view": c.w.viewWire(v)}, nil
 }
 
@@ -237,9 +237,9 @@ func (w *Workspace) push(user string, o obj, blocks []any) (*view, error) {
 	stack := w.stacks[user]
 	switch {
 	case len(stack) == 0:
-		return nil, refuse("not_found")
+		return nil, apiError("not_found")
 	case len(stack) >= stackDepth:
-		return nil, refuse("push_limit_reached")
+		return nil, apiError("push_limit_reached")
 	}
 	v, err := w.newView(user, o, blocks)
 	if err != nil {
@@ -256,7 +256,7 @@ func viewsUpdate(c *call) (obj, error) {
 		v = c.w.external[c.str("external_id")]
 	}
 	if v == nil {
-		return nil, refuse("not_found")
+		return nil, apiError("not_found")
 	}
 	on := onModal
 	if v.kind == "home" {
@@ -267,13 +267,13 @@ func viewsUpdate(c *call) (obj, error) {
 		return nil, err
 	}
 	if h := c.str("hash"); h != "" && h != v.hash {
-		return nil, refuse("hash_conflict")
+		return nil, apiError("hash_conflict")
 	}
 	if err := c.w.takeExternal(v, o); err != nil {
 		return nil, err
 	}
 	c.w.fill(v, o, blocks)
-	c.landed = true
+	c.applied = true
 	return obj{"view": c.w.viewWire(v)}, nil
 }
 
@@ -294,14 +294,14 @@ func viewsPublish(c *call) (obj, error) {
 		}
 		c.w.homes[user] = v
 	case h != "" && h != v.hash:
-		return nil, refuse("hash_conflict")
+		return nil, apiError("hash_conflict")
 	default:
 		if err := c.w.takeExternal(v, o); err != nil {
 			return nil, err
 		}
 		c.w.fill(v, o, blocks)
 	}
-	c.landed = true
+	c.applied = true
 	return obj{"view": c.w.viewWire(v)}, nil
 }
 

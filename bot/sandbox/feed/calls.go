@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// scene is who acts from where; one seed always gives the same.
-type scene struct {
+// actor is who acts from where; one seed always gives the same.
+type actor struct {
 	r       *rand.Rand
 	account string
 	region  string
@@ -18,9 +18,9 @@ type scene struct {
 	seed    uint64
 }
 
-func newScene(what string, seed uint64) scene {
+func newScene(what string, seed uint64) actor {
 	r := chooser(what, seed)
-	return scene{
+	return actor{
 		r: r, seed: seed,
 		account: fmt.Sprintf("%012d", 100_000_000_000+r.Int64N(900_000_000_000)),
 		region:  pick(r, "eu-west-1", "eu-central-1", "us-east-1"),
@@ -41,7 +41,7 @@ func letters(r *rand.Rand, n int) string {
 }
 
 // call starts a call by the scene's IAM user with its long-lived key.
-func (s scene) call(source, name string) Call {
+func (s actor) call(source, name string) Call {
 	return Call{
 		Name: name, Source: source, Account: s.account, Region: s.region, SourceIP: s.ip, UserAgent: s.agent, seed: s.seed,
 		Identity: object{

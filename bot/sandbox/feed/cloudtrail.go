@@ -19,8 +19,8 @@ type CloudTrail struct {
 	Within    time.Duration    // give up on an answer after this; default 5 s, as EventBridge does
 }
 
-// Happen tells of a call once.
-func (t *CloudTrail) Happen(ctx context.Context, call Call, c Copy) (Answer, error) {
+// Deliver tells of a call once.
+func (t *CloudTrail) Deliver(ctx context.Context, call Call, c Copy) (Answer, error) {
 	return t.Send(ctx, t.Delivery(call, c))
 }
 
@@ -32,11 +32,11 @@ func (t *CloudTrail) Delivery(call Call, c Copy) Delivery {
 			c.At = t.Now()
 		}
 	}
-	return t.Deliver(call.Envelope(c), call.envelopeID(c))
+	return t.NewDelivery(call.Envelope(c), call.envelopeID(c))
 }
 
-// Deliver authorises any body.
-func (t *CloudTrail) Deliver(body []byte, id string) Delivery {
+// NewDelivery authorises any body.
+func (t *CloudTrail) NewDelivery(body []byte, id string) Delivery {
 	name := t.KeyHeader
 	if name == "" {
 		name = "X-Api-Key"
@@ -139,8 +139,8 @@ func (call Call) record(c Copy, padding string) object {
 	if padding != "" {
 		additional["padding"] = padding
 	}
-	if len(c.Planted) > 0 {
-		additional["planted"] = c.Planted
+	if len(c.Marker) > 0 {
+		additional["planted"] = c.Marker
 	}
 	if len(additional) > 0 {
 		rec["additionalEventData"] = additional

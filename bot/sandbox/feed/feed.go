@@ -29,11 +29,11 @@ import (
 // Copy says which telling of one thing a body is. The zero value, with a
 // time, is the first.
 type Copy struct {
-	N       int       // another event of the same kind: other event id and delivery id
-	Again   int       // the same event delivered once more under another delivery id
-	At      time.Time // when it happened; a sender fills in its clock where this is zero
-	PadKB   int       // make the body at least so many KB long
-	Planted []string  // strings to hide where personal data usually stands, for tests that look for leaks
+	N      int       // another event of the same kind: other event id and delivery id
+	Again  int       // the same event delivered once more under another delivery id
+	At     time.Time // when it happened; a sender fills in its clock where this is zero
+	PadKB  int       // make the body at least so many KB long
+	Marker []string  // strings to hide where personal data usually stands, for tests that look for leaks
 }
 
 // Delivery is one request, ready to be sent as often as wanted. Sending it a

@@ -168,12 +168,12 @@ func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
 }
 
 func TestBodiesArePaddedAndPlanted(t *testing.T) {
-	i, copied := feed.NewIssue(feed.Crash, 1), feed.Copy{At: at, PadKB: 64, Planted: []string{"DE02 1203 0000 0000 2020 51"}}
+	i, copied := feed.NewIssue(feed.Crash, 1), feed.Copy{At: at, PadKB: 64, Marker: []string{"DE02 1203 0000 0000 2020 51"}}
 	for name, body := range map[string][]byte{
 		"issue": feed.SentryIssue("created", i, copied), "event_alert": feed.SentryEventAlert(i, copied), "error": feed.SentryError(i, copied),
 		"envelope": feed.StopLogging(1).Envelope(copied), "record": feed.StopLogging(1).Record(copied),
 	} {
-		if len(body) < 64<<10 || len(body) > 66<<10 || !json.Valid(body) || !bytes.Contains(body, []byte(copied.Planted[0])) {
+		if len(body) < 64<<10 || len(body) > 66<<10 || !json.Valid(body) || !bytes.Contains(body, []byte(copied.Marker[0])) {
 			t.Errorf("%s: %d bytes", name, len(body))
 		}
 	}
@@ -182,7 +182,7 @@ func TestBodiesArePaddedAndPlanted(t *testing.T) {
 func TestCloudTrailCarriesItsKey(t *testing.T) {
 	srv, in := door(t)
 	c := &feed.CloudTrail{URL: srv.URL, APIKey: "key", Client: srv.Client(), Now: now}
-	answer, err := c.Happen(t.Context(), feed.RootConsoleLogin(5), feed.Copy{})
+	answer, err := c.Deliver(t.Context(), feed.RootConsoleLogin(5), feed.Copy{})
 	if err != nil || answer.Status != 202 {
 		t.Fatalf("%+v %v", answer, err)
 	}

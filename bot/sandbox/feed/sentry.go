@@ -138,7 +138,7 @@ func SentryIssue(action string, i Issue, c Copy) []byte {
 			"type": i.Type, "value": i.Value + padding, "title": i.Title(), "filename": i.Frames[len(i.Frames)-1].File,
 			"function": i.Frames[len(i.Frames)-1].Function, "severity": 1, "severity_reason": "log_level_" + i.Level, "initial_priority": 75,
 		}
-		for n, planted := range c.Planted {
+		for n, planted := range c.Marker {
 			metadata["planted_"+strconv.Itoa(n)] = planted
 		}
 		return frame(i, action, object{"issue": object{
@@ -220,9 +220,9 @@ func event(i Issue, c Copy, padding string) object {
 		extra["access_log"] = padding
 	}
 	vars := object{"tenant": "'request.tenant'", "retry": "False"}
-	if len(c.Planted) > 0 {
-		user["data"] = object{"notes": c.Planted}
-		extra["form"], vars["payload"] = c.Planted, c.Planted[0]
+	if len(c.Marker) > 0 {
+		user["data"] = object{"notes": c.Marker}
+		extra["form"], vars["payload"] = c.Marker, c.Marker[0]
 	}
 	frames := make([]object, len(i.Frames))
 	for n, f := range i.Frames {

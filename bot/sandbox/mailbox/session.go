@@ -180,7 +180,7 @@ func (s *session) Data(r io.Reader) error {
 	if rule.Fault == FaultLate && s.box.cfg.Wait(s.box.ctx, rule.Delay) != nil {
 		return s.conn.Conn().Close()
 	}
-	s.box.told(at, 250)
+	s.box.recordReply(at, 250)
 	return nil
 }
 
@@ -192,7 +192,7 @@ func (s *session) refuse(f Fault, at *Attempt) error {
 		return s.conn.Conn().Close()
 	}
 	s.hangUp = f == FaultBusy
-	s.box.told(at, refusals[f].Code)
+	s.box.recordReply(at, refusals[f].Code)
 	return refusals[f]
 }
 
@@ -214,8 +214,8 @@ func (m *Mailbox) attempt(from string, to []string, id string, f Fault) *Attempt
 	return at
 }
 
-// told writes down an answer just before it is given.
-func (m *Mailbox) told(at *Attempt, code int) {
+// recordReply writes down an answer just before it is given.
+func (m *Mailbox) recordReply(at *Attempt, code int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at.Code = code

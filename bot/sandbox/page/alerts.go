@@ -26,7 +26,7 @@ type choice struct {
 const (
 	fromSentry     = "Sentry"
 	fromCloudTrail = "CloudTrail"
-	fromNobody     = "Bad input"
+	fromInvalid    = "Bad input"
 )
 
 func issue(kind feed.Kind) func(*Page, uint64, feed.Copy) []feed.Delivery {
@@ -53,8 +53,8 @@ var alerts = []choice{
 	{"cloudtrail-public-bucket", fromCloudTrail, "A bucket opened to everybody", "s3 PutBucketPolicy", trail(feed.PublicBucketPolicy)},
 	{"cloudtrail-secret-burst", fromCloudTrail, "One role read twenty secrets", "secretsmanager GetSecretValue, twenty events", burst},
 	{"cloudtrail-open-port", fromCloudTrail, "A port opened to the internet", "ec2 AuthorizeSecurityGroupIngress", trail(feed.OpenSecurityGroup)},
-	{"forged", fromNobody, "A forged webhook", "the signature is not Sentry's: 401, nothing is kept", forged},
-	{"unknown-shape", fromNobody, "A webhook of an unknown shape", "correctly signed: kept, and shown to a person", unknownShape},
+	{"forged", fromInvalid, "A forged webhook", "the signature is not Sentry's: 401, nothing is kept", forged},
+	{"unknown-shape", fromInvalid, "A webhook of an unknown shape", "correctly signed: kept, and shown to a person", unknownShape},
 }
 
 func metric(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
@@ -96,14 +96,14 @@ func (c choice) url(p *Page) string {
 	return p.cfg.Sentry.URL
 }
 
-// telling is one thing that happened; its copies are numbered on.
-type telling struct {
+// alertKey is one thing that happened; its copies are numbered on.
+type alertKey struct {
 	alert string
 	seed  uint64
 }
 
-// sending is what became of one press of a button, for the log.
-type sending struct {
+// sendLog is what became of one press of a button, for the log.
+type sendLog struct {
 	At      time.Time      `json:"at"`
 	Alert   string         `json:"alert"`
 	Seed    uint64         `json:"seed"`
@@ -115,9 +115,9 @@ type sending struct {
 }
 
 const (
-	mostCopies  = 10_000
+	maxCopies   = 10_000
 	senders     = 16
-	keptSending = 200
+	maxSendLogs = 200
 )
 
 // raise sends an alert, with its copies, sixteen at a time. Without a seed it is
@@ -133,14 +133,14 @@ func (p *Page) raise(r *http.Request, in struct {
 		return nil, notFound("there is no alert " + strconv.Quote(in.Alert))
 	}
 	copies := max(1, in.Copies)
-	if copies > mostCopies {
-		return nil, malformed(fmt.Sprintf("at most %d copies at a time", mostCopies))
+	if copies > maxCopies {
+		return nil, malformed(fmt.Sprintf("at most %d copies at a time", maxCopies))
 	}
 	seed, first := p.number(in.Alert, in.Seed, copies)
 	s := p.deliver(r.Context(), list[i], seed, first, copies)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.sent) == keptSending {
+	if len(p.sent) == maxSendLogs {
 		p.sent = slices.Delete(p.sent, 0, 1)
 	}
 	p.sent = append(p.sent, s)
@@ -158,14 +158,14 @@ func (p *Page) number(alert string, given *uint64, copies int) (seed uint64, fir
 		seed = p.seed
 		p.seed++
 	}
-	t := telling{alert, seed}
+	t := alertKey{alert, seed}
 	first = p.told[t]
 	p.told[t] = first + copies
 	return seed, first
 }
 
-func (p *Page) deliver(ctx context.Context, c choice, seed uint64, first, copies int) sending {
-	out := sending{At: p.cfg.Now(), Alert: c.ID, Seed: seed, Answers: map[string]int{}}
+func (p *Page) deliver(ctx context.Context, c choice, seed uint64, first, copies int) sendLog {
+	out := sendLog{At: p.cfg.Now(), Alert: c.ID, Seed: seed, Answers: map[string]int{}}
 	began := time.Now() // of the wire, not of the story
 	numbers := make(chan int)
 	var mu sync.Mutex
@@ -198,7 +198,7 @@ func (p *Page) send(ctx context.Context, c choice, d feed.Delivery) (feed.Answer
 	return p.cfg.Sentry.Send(ctx, d)
 }
 
-func (s *sending) note(a feed.Answer, err error) {
+func (s *sendLog) note(a feed.Answer, err error) {
 	s.Sent++
 	if err != nil {
 		s.Lost++

@@ -8,9 +8,9 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-// breath is how long a stream waits between two notices, so that a storm does
+// minEventInterval is how long a stream waits between two notices, so that a storm does
 // not make every viewer fetch everything ten thousand times.
-const breath = 150 * time.Millisecond
+const minEventInterval = 150 * time.Millisecond
 
 // events tells a viewer that something changed; the viewer fetches what it
 // shows. It begins with a notice, so that nothing between the page's first
@@ -54,6 +54,6 @@ func (p *Page) events(rw http.ResponseWriter, r *http.Request) {
 		case <-p.done:
 			return
 		}
-		pause.Reset(breath)
+		pause.Reset(minEventInterval)
 	}
 }

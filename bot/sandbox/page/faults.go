@@ -30,7 +30,7 @@ const (
 	systemMail  = "Mail"
 )
 
-var switchboard = []Switch{
+var faultSwitches = []Switch{
 	{Name: "slack-429", System: systemChat, Title: "Too many requests", Text: "every method answers 429, Retry-After 5 s", chat: chat.Fault{Method: "*", Kind: chat.FaultRateLimit, RetryAfter: 5}},
 	{Name: "slack-500", System: systemChat, Title: "Server error", Text: "every method answers 500, nothing lands", chat: chat.Fault{Method: "*", Kind: chat.FaultServerError}},
 	{Name: "slack-lost", System: systemChat, Title: "Lost answers", Text: "calls take effect, then the connection is cut", chat: chat.Fault{Method: "*", Kind: chat.FaultDropAfter}},
@@ -50,7 +50,7 @@ var switchboard = []Switch{
 // switches returns the switchboard as it stands, whoever set it.
 func (p *Page) switches() []Switch {
 	slack, paging, mail := p.cfg.Workspace.Faults(), p.cfg.Pager.Snapshot().Faults, p.cfg.Mailbox.Snapshot().Faults
-	out := slices.Clone(switchboard)
+	out := slices.Clone(faultSwitches)
 	for i := range out {
 		switch s := &out[i]; s.System {
 		case systemChat:
@@ -77,7 +77,7 @@ func (p *Page) setFaults(_ *http.Request, in struct {
 }) (any, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.IndexFunc(switchboard, func(s Switch) bool { return s.Name == in.Name })
+	i := slices.IndexFunc(faultSwitches, func(s Switch) bool { return s.Name == in.Name })
 	switch {
 	case in.Clear:
 		p.cfg.Workspace.ClearFaults()
@@ -86,7 +86,7 @@ func (p *Page) setFaults(_ *http.Request, in struct {
 	case i < 0:
 		return nil, notFound("there is no switch " + strconv.Quote(in.Name))
 	default:
-		p.flip(&switchboard[i], in.On)
+		p.flip(&faultSwitches[i], in.On)
 	}
 	p.touch()
 	return map[string]any{"faults": p.switches()}, nil

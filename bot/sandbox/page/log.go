@@ -126,7 +126,7 @@ func ofAttempt(a mailbox.Attempt) entry {
 	return e
 }
 
-func ofSending(s sending) entry {
+func ofSending(s sendLog) entry {
 	e := entry{At: s.At, System: "Alerts", ToApp: true, What: s.Alert, OK: s.Lost == 0, Detail: s}
 	codes := []string{}
 	for code, n := range s.Answers {

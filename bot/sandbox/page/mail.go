@@ -10,17 +10,17 @@ import (
 	"tocsin/bot/sandbox/mailbox"
 )
 
-// letter is a mail as the page lists it.
-type letter struct {
+// mailView is a mail as the page lists it.
+type mailView struct {
 	mailbox.Message
 	HTML       bool        `json:"html"` // there is an HTML part, at /mail/{seq}/html
 	Invitation *invitation `json:"invitation,omitempty"`
 }
 
 func (p *Page) mails() any {
-	out := []letter{}
+	out := []mailView{}
 	for _, m := range p.cfg.Mailbox.Messages() {
-		l := letter{Message: m, HTML: m.HTML != ""}
+		l := mailView{Message: m, HTML: m.HTML != ""}
 		if c, ok := m.Calendar(); ok {
 			l.Invitation = readInvitation(c.Content)
 		}

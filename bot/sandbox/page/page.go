@@ -100,8 +100,8 @@ type Page struct {
 	mu      sync.Mutex
 	changed chan struct{} // of what the page itself keeps: sendings and switches
 	seed    uint64
-	told    map[telling]int
-	sent    []sending
+	told    map[alertKey]int
+	sent    []sendLog
 }
 
 // New makes a page. Close ends the streams of its viewers.
@@ -115,7 +115,7 @@ func New(cfg Config) *Page {
 	if cfg.Commands == nil {
 		cfg.Commands = typical
 	}
-	return &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, told: map[telling]int{}}
+	return &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, told: map[alertKey]int{}}
 }
 
 // Close ends every stream, so that a server can shut down. What is asked

@@ -23,9 +23,9 @@ type person struct {
 // channel is a conversation with what only one person sees of it.
 type channel struct {
 	chat.Channel
-	Member    bool   `json:"member"`
-	With      string `json:"with,omitempty"`       // the other one of a direct conversation
-	WhisperTS string `json:"whisper_ts,omitempty"` // of the latest ephemeral
+	Member      bool   `json:"member"`
+	With        string `json:"with,omitempty"`       // the other one of a direct conversation
+	EphemeralTS string `json:"whisper_ts,omitempty"` // of the latest ephemeral
 }
 
 func (p *Page) reads(mux *http.ServeMux) {
@@ -110,7 +110,7 @@ func (p *Page) channels(user string) []channel {
 	}
 	out := []channel{}
 	for _, ch := range p.cfg.Workspace.Channels(user) {
-		one := channel{Channel: ch, Member: slices.Contains(ch.Members, user), WhisperTS: whispers[ch.ID]}
+		one := channel{Channel: ch, Member: slices.Contains(ch.Members, user), EphemeralTS: whispers[ch.ID]}
 		if ch.Kind == chat.KindDM {
 			for _, m := range ch.Members {
 				if m != user {
@@ -133,8 +133,8 @@ func (p *Page) seen(id, user string) (channel, error) {
 	return channel{}, notFound(strconv.Quote(user) + " sees no channel " + strconv.Quote(id))
 }
 
-// shown is how many messages of a channel are shown at most.
-const shown = 300
+// maxMessages is how many messages of a channel are shown at most.
+const maxMessages = 300
 
 // conversation is a channel as one person sees it: what only they were shown
 // stands among the messages, in order of time.
@@ -151,7 +151,7 @@ func (p *Page) conversation(r *http.Request) (any, error) {
 		}
 	}
 	inOrder(list)
-	earlier := max(0, len(list)-shown)
+	earlier := max(0, len(list)-maxMessages)
 	return map[string]any{"channel": ch, "messages": list[earlier:], "earlier": earlier,
 		"pins": p.cfg.Workspace.Pins(ch.ID), "bookmarks": p.cfg.Workspace.Bookmarks(ch.ID)}, nil
 }
@@ -206,9 +206,9 @@ func visibleFiles(ws *chat.Workspace, user string) []chat.File {
 	return out
 }
 
-// sealed is the policy of what others wrote: it may look as it likes, but can
+// untrustedCSP is the policy of what others wrote: it may look as it likes, but can
 // neither run anything nor reach anything.
-const sealed = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'"
+const untrustedCSP = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'"
 
 // file serves the bytes of a file that the person can see.
 func (p *Page) file(rw http.ResponseWriter, r *http.Request) {
@@ -235,7 +235,7 @@ func serve(rw http.ResponseWriter, r *http.Request, name, mediaType string, cont
 		mediaType = "text/plain; charset=utf-8"
 	}
 	h := rw.Header()
-	h.Set("Content-Security-Policy", sealed)
+	h.Set("Content-Security-Policy", untrustedCSP)
 	h.Set("Content-Type", mediaType)
 	if r.FormValue("download") != "" {
 		h.Set("Content-Disposition", `attachment; filename*=UTF-8''`+escapeName(name))

@@ -160,7 +160,7 @@ func (a *Account) enqueue(req *Request, r *http.Request, body []byte, swallow bo
 	}
 	if !swallow {
 		effect, incident := a.apply(a.cfg.Services[i], ev)
-		a.land(req, r, effect, incident)
+		a.recordEffect(req, r, effect, incident)
 	}
 	return reply{http.StatusAccepted, eventReply{Status: "success", Message: "Event processed", DedupKey: ev.DedupKey}}
 }

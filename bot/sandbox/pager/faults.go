@@ -95,7 +95,7 @@ type Request struct {
 	Event     *Event          `json:"event,omitempty"` // if it was an event that could be decoded
 	Fault     Fault           `json:"fault,omitempty"`
 	Effect    string          `json:"effect,omitempty"` // empty: it did not land
-	LandedAt  time.Time       `json:"landed_at,omitzero"`
+	AppliedAt time.Time       `json:"landed_at,omitzero"`
 	Abandoned bool            `json:"abandoned,omitempty"` // the caller had hung up before it landed
 	Incident  string          `json:"incident,omitempty"`
 	Status    int             `json:"status,omitempty"` // what was answered; 0: nothing, or not yet
@@ -113,11 +113,11 @@ func (a *Account) Requests() []Request {
 	return all
 }
 
-// land writes down, together with the effect itself, that a request had one;
+// recordEffect writes down, together with the effect itself, that a request had one;
 // the lock is held.
-func (a *Account) land(req *Request, r *http.Request, effect, incident string) {
+func (a *Account) recordEffect(req *Request, r *http.Request, effect, incident string) {
 	req.Effect, req.Incident = effect, incident
-	req.LandedAt, req.Abandoned = a.cfg.Now().UTC(), r.Context().Err() != nil
+	req.AppliedAt, req.Abandoned = a.cfg.Now().UTC(), r.Context().Err() != nil
 	a.touch()
 }
 
@@ -189,7 +189,7 @@ func (a *Account) answer(kind string, act endpoint, req *Request, rule Rule, r *
 	case FaultOffline:
 		return reply{}, false
 	case FaultSilence:
-		ctx, stop := a.either(r.Context())
+		ctx, stop := a.requestOrAccountDone(r.Context())
 		defer stop()
 		<-ctx.Done()
 		return reply{}, false
@@ -202,7 +202,7 @@ func (a *Account) answer(kind string, act endpoint, req *Request, rule Rule, r *
 		return land(false), true
 	case FaultLate:
 		answer := land(false)
-		ctx, stop := a.either(r.Context())
+		ctx, stop := a.requestOrAccountDone(r.Context())
 		defer stop()
 		return answer, a.cfg.Wait(ctx, rule.Delay) == nil
 	case FaultDrop:
@@ -213,8 +213,8 @@ func (a *Account) answer(kind string, act endpoint, req *Request, rule Rule, r *
 	}
 }
 
-// either ends with the caller or with the account.
-func (a *Account) either(ctx context.Context) (context.Context, func()) {
+// requestOrAccountDone ends with the caller or with the account.
+func (a *Account) requestOrAccountDone(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(a.ctx, cancel)
 	return ctx, func() { stop(); cancel() }

@@ -271,7 +271,7 @@ func (a *Account) createIncident(req *Request, r *http.Request, body []byte, by 
 		made.Urgency = "high"
 	}
 	p := a.trigger(s, made, by.ID)
-	a.land(req, r, EffectPaged, p.ID)
+	a.recordEffect(req, r, EffectPaged, p.ID)
 	return reply{http.StatusCreated, map[string]any{"incident": a.restIncident(p)}}
 }
 
@@ -309,7 +309,7 @@ func (a *Account) manageIncidents(req *Request, r *http.Request, body []byte, by
 			at.AckedBy = append(at.AckedBy, by.ID)
 			a.move(at, Acknowledged, by.ID, nil)
 		}
-		a.land(req, r, effect, at.ID)
+		a.recordEffect(req, r, effect, at.ID)
 		changed = append(changed, a.restIncident(at))
 	}
 	return reply{http.StatusOK, map[string]any{"incidents": changed}}
@@ -327,7 +327,7 @@ func (a *Account) createNote(req *Request, r *http.Request, body []byte, by User
 		return badInput("Content cannot be blank.")
 	}
 	n := a.annotate(in, by.ID, want.Note.Content)
-	a.land(req, r, EffectAnnotated, in.ID)
+	a.recordEffect(req, r, EffectAnnotated, in.ID)
 	return reply{http.StatusCreated, map[string]any{"note": map[string]any{
 		"id": n.ID, "content": n.Content, "created_at": n.At.Format(time.RFC3339), "user": a.userRef(by.ID),
 	}}}

@@ -17,11 +17,11 @@ import (
 
 // How webhooks are sent, as the real service does.
 const (
-	sendAtOnce   = 16             // attempts under way at the same time
-	retryFor     = 48 * time.Hour // then a delivery is dropped
-	dropsAllowed = 3              // in a row; then the subscription is disabled
-	disabledFor  = 24 * time.Hour
-	maxTrimmed   = 2000 // characters of a note that an event carries
+	sendAtOnce  = 16             // attempts under way at the same time
+	retryFor    = 48 * time.Hour // then a delivery is dropped
+	maxDrops    = 3              // in a row; then the subscription is disabled
+	disabledFor = 24 * time.Hour
+	maxTrimmed  = 2000 // characters of a note that an event carries
 )
 
 // The states of a delivery.
@@ -249,12 +249,12 @@ func (a *Account) drain(h *subscription, resource string) {
 		if a.ctx.Err() != nil {
 			return
 		}
-		a.settle(h, resource, d, state)
+		a.finishDelivery(h, resource, d, state)
 	}
 }
 
-// settle records how a delivery ended and takes it off its queue.
-func (a *Account) settle(h *subscription, resource string, d *Delivery, state string) {
+// finishDelivery records how a delivery ended and takes it off its queue.
+func (a *Account) finishDelivery(h *subscription, resource string, d *Delivery, state string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if d.State == Pending { // else discarded meanwhile
@@ -267,7 +267,7 @@ func (a *Account) settle(h *subscription, resource string, d *Delivery, state st
 	case Delivered:
 		h.drops = 0
 	case Dropped:
-		if h.drops++; h.drops >= dropsAllowed {
+		if h.drops++; h.drops >= maxDrops {
 			h.drops, h.disabled = 0, a.cfg.Now().Add(disabledFor)
 			for r, q := range h.queues {
 				for _, left := range q {

@@ -7,18 +7,18 @@ import (
 
 // cast is who plays which part.
 type cast struct {
-	first, second company.Person // acknowledge, the second only where it is paged again
-	scribe        company.Person // writes and submits the record, and therefore does not sign it
-	roles         []part         // handed out by the commander
-	counsel       company.Person // the legal lead, called in later
-	impostor      company.Person // an engineer who tries to sign for legal
+	first, second company.Person   // acknowledge, the second only where it is paged again
+	scribe        company.Person   // writes and submits the record, and therefore does not sign it
+	roles         []roleAssignment // handed out by the commander
+	counsel       company.Person   // the legal lead, called in later
+	impostor      company.Person   // an engineer who tries to sign for legal
 	objector      company.Person
 	consulted     company.Person // of the affected team
 	signers       map[string]company.Person
 	chair         company.Person // of the review meeting
 }
 
-type part struct {
+type roleAssignment struct {
 	role   string
 	person company.Person
 }
@@ -26,7 +26,7 @@ type part struct {
 // signing are the departments that sign.
 func signing() []string { return company.Departments()[:4] }
 
-func (p *play) castPeople() cast {
+func (p *play) assignRoles() cast {
 	in := p.Company.In
 	engineers, security := in("engineering"), in("security")
 	c := cast{first: engineers[0], second: security[0], scribe: engineers[3], signers: map[string]company.Person{}}
@@ -34,7 +34,7 @@ func (p *play) castPeople() cast {
 		c.first, c.second = c.second, c.first
 	}
 	c.counsel = pick(p.rng, in("legal")...)
-	c.roles = []part{{"scribe", c.scribe}, {"operations", engineers[2]}, {"security", pick(p.rng, security[1:]...)}, {"communicator", pick(p.rng, in("communications")...)}}
+	c.roles = []roleAssignment{{"scribe", c.scribe}, {"operations", engineers[2]}, {"security", pick(p.rng, security[1:]...)}, {"communicator", pick(p.rng, in("communications")...)}}
 	c.impostor = pick(p.rng, engineers[:3]...)
 	c.consulted = pick(p.rng, in("payments")...)
 	for _, d := range signing() {
@@ -48,8 +48,8 @@ func (p *play) castPeople() cast {
 	return c
 }
 
-// plot is what the seed decided about the course of things.
-type plot struct {
+// scenario is what the seed decided about the course of things.
+type scenario struct {
 	source    string
 	issue     *feed.Issue // of Sentry, or nil
 	calls     []feed.Call // of CloudTrail: what happened first, and what followed
@@ -67,9 +67,9 @@ type plot struct {
 	prose     prose
 }
 
-func (p *play) choosePlot() plot {
+func (p *play) chooseScenario() scenario {
 	r := p.rng
-	s := plot{copies: 10 + r.IntN(6), ackBy: pick(r, "pagerduty", "button", "command"), personal: pick(r, "suspected", "suspected", "confirmed"),
+	s := scenario{copies: 10 + r.IntN(6), ackBy: pick(r, "pagerduty", "button", "command"), personal: pick(r, "suspected", "suspected", "confirmed"),
 		consult: r.IntN(2) == 0, objecting: pick(r, signing()...), audience: pick(r, "all", "responders", "legal_and_security"), leftOpen: r.IntN(2) == 0, late: r.IntN(2) == 0}
 	for _, q := range p.Company.In(s.objecting) {
 		if q.ID != p.cast.scribe.ID && (p.cast.objector.ID == "" || r.IntN(2) == 0) {
@@ -84,9 +84,9 @@ func (p *play) choosePlot() plot {
 		s.source, s.issue, s.severity, s.prose = "Sentry: data leak", &issue, pick(r, "sev2", "sev3"), leakProse
 		s.secret = []string{issue.Type, issue.Value, issue.Project.Slug}
 	case 2:
-		s.trail("CloudTrail: access key", keyProse, feed.CreateAccessKey(p.Seed), feed.StopLogging(p.Seed))
+		s.cloudTrailAlerts("CloudTrail: access key", keyProse, feed.CreateAccessKey(p.Seed), feed.StopLogging(p.Seed))
 	default:
-		s.trail("CloudTrail: audit trail stopped", trailProse, feed.StopLogging(p.Seed), feed.CreateAccessKey(p.Seed))
+		s.cloudTrailAlerts("CloudTrail: audit trail stopped", trailProse, feed.StopLogging(p.Seed), feed.CreateAccessKey(p.Seed))
 	}
 	if s.issue == nil {
 		s.severity = pick(r, "sev1", "sev3")
@@ -94,8 +94,8 @@ func (p *play) choosePlot() plot {
 	return s
 }
 
-// trail tells of two calls that one and the same user made.
-func (s *plot) trail(source string, words prose, first, then feed.Call) {
+// cloudTrailAlerts tells of two calls that one and the same user made.
+func (s *scenario) cloudTrailAlerts(source string, words prose, first, then feed.Call) {
 	then.Account, then.Identity, then.SourceIP, then.UserAgent = first.Account, first.Identity, first.SourceIP, first.UserAgent
 	s.source, s.calls, s.prose = source, []feed.Call{first, then}, words
 	s.secret = []string{first.Name, first.Account, first.SourceIP}

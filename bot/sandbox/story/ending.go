@@ -27,13 +27,13 @@ func (p *play) published() {
 			p.fail("%s was not shared in the channel", name)
 		}
 	}
-	p.tell(p.here(), "the postmortem is in the channel, as Markdown and as a page, under %s…", short(p.report.Digest))
+	p.log(p.here(), "the postmortem is in the channel, as Markdown and as a page, under %s…", short(p.report.Digest))
 	p.announced()
 	m := p.mail("the postmortem by mail", func(m mailbox.Message) bool {
 		return strings.Contains(strings.ToLower(m.Subject), "postmortem") && strings.Contains(m.Subject, p.report.Incident) &&
 			strings.Contains(m.Text, p.report.Digest) && len(m.Attachments) > 0
 	})
-	p.tell("mail", "%q goes to %s", m.Subject, strings.Join(m.Recipients, ", "))
+	p.log("mail", "%q goes to %s", m.Subject, strings.Join(m.Recipients, ", "))
 }
 
 // keep writes a file as it was uploaded.
@@ -61,10 +61,10 @@ func (p *play) announced() {
 	switch p.plot.audience {
 	case "all":
 		p.await("the news of the postmortem in #"+company.AnnounceChannel, general)
-		p.tell("#"+company.AnnounceChannel, "the whole company hears that the postmortem is there")
+		p.log("#"+company.AnnounceChannel, "the whole company hears that the postmortem is there")
 	case "responders":
 		p.message(p.report.Channel, "the news of the postmortem in the channel", news)
-		p.tell(p.here(), "those who took part hear that the postmortem is there, and nobody else")
+		p.log(p.here(), "those who took part hear that the postmortem is there, and nobody else")
 	default:
 		readers := append(p.Company.In("legal"), p.Company.In("security")...)
 		for _, who := range readers {
@@ -74,7 +74,7 @@ func (p *play) announced() {
 				})
 			})
 		}
-		p.tell("direct", "legal and security hear that the postmortem is there, and nobody else: %s", p.names(readers))
+		p.log("direct", "legal and security hear that the postmortem is there, and nobody else: %s", p.names(readers))
 	}
 	if p.err == nil && p.plot.audience != "all" && general() {
 		p.fail("the whole company heard of a postmortem for %s", p.plot.audience)
@@ -106,12 +106,12 @@ func (p *play) reviewed() {
 	at := time.Date(day.Year(), day.Month(), day.Day(), 10, 0, 0, 0, p.Zone)
 	if p.rng.IntN(2) == 0 {
 		p.press(chair, p.button(`the button "Schedule the review"`, "review_schedule", anyControl), nil)
-		p.fills(chair, p.form(chair, "schedule_review"), fields{"when": at.Unix()})
+		p.mustSubmit(chair, p.form(chair, "schedule_review"), fields{"when": at.Unix()})
 	} else {
-		p.does(chair, "review %s", at.Format("2006-01-02 15:04"))
+		p.mustType(chair, "review %s", at.Format("2006-01-02 15:04"))
 	}
 	p.said("the review meeting", "The review meeting is set", chair.Name)
-	p.tell(p.here(), "%s sets the review meeting for %s", called(chair), at.Format("Monday, 2 January, 15:04"))
+	p.log(p.here(), "%s sets the review meeting for %s", called(chair), at.Format("Monday, 2 January, 15:04"))
 	p.invited(at)
 
 	conclusion := fields{
@@ -122,13 +122,13 @@ func (p *play) reviewed() {
 	if answer := p.types(chair, "review conclude"); answer != "" {
 		p.fail("%s types /incident review conclude and gets no form but: %s", chair.Name, answer)
 	}
-	p.fills(chair, p.form(chair, "conclude_review"), conclusion)
+	p.mustSubmit(chair, p.form(chair, "conclude_review"), conclusion)
 	p.said("the conclusion of the review", "The review was concluded by", chair.Name, p.plot.prose.decisions)
 	p.said("the detection action", "Action item **A1**", "detection", p.cast.roles[2].person.Name, p.plot.prose.detection)
 	p.said("the prevention action", "Action item **A2**", "prevention", p.cast.roles[1].person.Name, p.plot.prose.prevention)
-	p.tell(p.here(), "%s concludes the review: %s", called(chair), p.plot.prose.decisions)
-	p.tell(p.here(), "A1 detection, %s: %s", called(p.cast.roles[2].person), p.plot.prose.detection)
-	p.tell(p.here(), "A2 prevention, %s: %s", called(p.cast.roles[1].person), p.plot.prose.prevention)
+	p.log(p.here(), "%s concludes the review: %s", called(chair), p.plot.prose.decisions)
+	p.log(p.here(), "A1 detection, %s: %s", called(p.cast.roles[2].person), p.plot.prose.detection)
+	p.log(p.here(), "A2 prevention, %s: %s", called(p.cast.roles[1].person), p.plot.prose.prevention)
 }
 
 // attendance are the commander, the chair and whoever signed.
@@ -164,7 +164,7 @@ func (p *play) invited(at time.Time) {
 			p.fail("the invitation does not name %s; it names %q", who.Email, props["ATTENDEE"])
 		}
 	}
-	p.tell("mail", "an invitation for the calendar goes to %d people", len(m.Recipients))
+	p.log("mail", "an invitation for the calendar goes to %d people", len(m.Recipients))
 }
 
 // calendar reads the properties of an iCalendar object: by name, without their
@@ -221,7 +221,7 @@ func (p *play) ended() {
 	for _, m := range p.Company.Mail.Messages() {
 		p.report.Mails = append(p.report.Mails, m.MessageID)
 	}
-	p.tell(p.here(), "%s is closed", p.report.Incident)
+	p.log(p.here(), "%s is closed", p.report.Incident)
 }
 
 // both reports whether steps were done and steps were skipped.

@@ -12,15 +12,15 @@ import (
 	"tocsin/bot/sandbox/pager"
 )
 
-// alarm has the outside system tell of what it saw, for the first time.
-func (p *play) alarm() {
-	p.tell("alert", "%s", p.headline())
+// sendFirstAlert has the outside system tell of what it saw, for the first time.
+func (p *play) sendFirstAlert() {
+	p.log("alert", "%s", p.headline())
 	p.began = p.Now()
 	p.delivered(p.headline(), 1, func(c feed.Copy) (feed.Answer, error) {
 		if p.plot.issue != nil {
 			return p.Company.Sentry.EventAlert(p.ctx, *p.plot.issue, c)
 		}
-		return p.Company.Trail.Happen(p.ctx, p.plot.calls[0], c)
+		return p.Company.Trail.Deliver(p.ctx, p.plot.calls[0], c)
 	})
 }
 
@@ -57,14 +57,14 @@ var (
 	grade          = regexp.MustCompile(`\bsev[1-4]\b`)
 )
 
-// gathering is what the bot does by itself: it pages, makes the channel,
+// awaitBotSetup is what the bot does by itself: it pages, makes the channel,
 // brings the responders in and tells the company that there is something.
-func (p *play) gathering() {
+func (p *play) awaitBotSetup() {
 	announced := p.message("C0INCIDENTS", "the announcement in #"+company.AnnounceChannel, func(text string) bool { return incidentNumber.MatchString(text) })
 	text := p.read.message(announced)
 	p.report.Incident, p.report.Severity = incidentNumber.FindString(text), grade.FindString(text)
 	p.opened = p.report.Severity
-	p.tell("#"+company.AnnounceChannel, "tocsin announces %s, and nothing but its number and severity", p.report.Incident)
+	p.log("#"+company.AnnounceChannel, "tocsin announces %s, and nothing but its number and severity", p.report.Incident)
 	for _, word := range p.plot.secret {
 		if strings.Contains(text, word) {
 			p.fail("the announcement of a restricted incident tells %q", word)
@@ -72,7 +72,7 @@ func (p *play) gathering() {
 	}
 
 	page := p.paged(1)
-	p.tell("PagerDuty", "rings at %s: %s", p.rung(page), page.Title)
+	p.log("PagerDuty", "rings at %s: %s", p.pagedPeople(page), page.Title)
 
 	p.await("the channel "+strings.ToLower(p.report.Incident), func() bool {
 		ch, ok := p.chat.Channel(strings.ToLower(p.report.Incident))
@@ -84,10 +84,10 @@ func (p *play) gathering() {
 	}
 	responders := append(p.Company.In("engineering"), p.Company.In("security")...)
 	p.joined("the responders", responders...)
-	p.tell(p.here(), "a private channel is open; invited: %s", p.names(p.members()))
+	p.log(p.here(), "a private channel is open; invited: %s", p.names(p.members()))
 	p.said("the alert", "Alert", p.sourceName())
 	p.await("the pinned card", func() bool { return len(p.chat.Pins(p.report.Channel)) == 1 })
-	p.tell(p.here(), "the alert, the playbook and a pinned card that is kept current")
+	p.log(p.here(), "the alert, the playbook and a pinned card that is kept current")
 }
 
 func (p *play) sourceName() string {
@@ -109,8 +109,8 @@ func (p *play) paged(round int) (page pager.Incident) {
 	return page
 }
 
-// quiet waits until PagerDuty knows of a round that it has that status.
-func (p *play) quiet(round int, status ...string) {
+// awaitPagerStatus waits until PagerDuty knows of a round that it has that status.
+func (p *play) awaitPagerStatus(round int, status ...string) {
 	key := fmt.Sprintf("%s/%d", p.report.Incident, round)
 	p.until(fmt.Sprintf("the page %s being %s", key, strings.Join(status, " or ")), p.Company.Pager.Until, func() bool {
 		found := p.Company.Pager.ByKey(key)
@@ -118,8 +118,8 @@ func (p *play) quiet(round int, status ...string) {
 	})
 }
 
-// rung names those at whom a page rings.
-func (p *play) rung(page pager.Incident) string {
+// pagedPeople names those at whom a page rings.
+func (p *play) pagedPeople(page pager.Incident) string {
 	var people []company.Person
 	for _, q := range p.Company.People {
 		if q.Pager != "" && slices.Contains(page.Assignees, q.Pager) {
@@ -161,7 +161,7 @@ func (p *play) joined(what string, people ...company.Person) {
 func (p *play) acknowledged() {
 	p.acknowledge(p.cast.first, p.plot.ackBy, 1)
 	p.said("the commander", p.cast.first.Name, "is now", "commander")
-	p.tell(p.here(), "%s is commander", called(p.cast.first))
+	p.log(p.here(), "%s is commander", called(p.cast.first))
 }
 
 // acknowledge acknowledges a round of paging in one of three ways.
@@ -175,34 +175,34 @@ func (p *play) acknowledge(who company.Person, way string, round int) {
 		if err := p.Company.Pager.Acknowledge(page.ID, who.Pager); err != nil {
 			p.fail("%s acknowledges at PagerDuty: %w", who.Name, err)
 		}
-		p.tell("PagerDuty", "%s acknowledges the page; a webhook tells the bot", called(who))
+		p.log("PagerDuty", "%s acknowledges the page; a webhook tells the bot", called(who))
 	case "button":
-		answer := p.presses(who, p.button(`a button "I have it"`, "ack", anyControl), nil)
+		answer := p.pressForReply(who, p.button(`a button "I have it"`, "ack", anyControl), nil)
 		if p.err == nil && !strings.Contains(answer, "you have it") {
 			p.fail("%s presses \"I have it\" and is told: %s", who.Name, answer)
 		}
-		p.tell(p.here(), "%s presses \"I have it\"", called(who))
+		p.log(p.here(), "%s presses \"I have it\"", called(who))
 	default:
-		p.does(who, "ack")
-		p.tell(p.here(), "%s types /incident ack", called(who))
+		p.mustType(who, "ack")
+		p.log(p.here(), "%s types /incident ack", called(who))
 	}
 	p.message(p.report.Channel, "that "+who.Name+" has it", containing(who.Name+" has it."))
-	p.quiet(round, pager.Acknowledged)
-	p.tell("PagerDuty", "is quiet: round %d is acknowledged", round)
+	p.awaitPagerStatus(round, pager.Acknowledged)
+	p.log("PagerDuty", "is quiet: round %d is acknowledged", round)
 }
 
-// organised grades the incident and hands out roles. More alerts come before
+// gradeAndAssign grades the incident and hands out roles. More alerts come before
 // that, or after.
-func (p *play) organised() {
+func (p *play) gradeAndAssign() {
 	if !p.plot.late {
 		p.moreAlerts()
 	}
 	p.graded()
 	for _, part := range p.cast.roles {
-		p.does(p.cast.first, "role %s %s", part.role, p.mention(part.person))
+		p.mustType(p.cast.first, "role %s %s", part.role, p.mention(part.person))
 		p.said("the "+part.role, part.person.Name, "is now", part.role)
 		p.joined("the "+part.role, part.person)
-		p.tell(p.here(), "%s is %s", called(part.person), part.role)
+		p.log(p.here(), "%s is %s", called(part.person), part.role)
 	}
 	if p.plot.late {
 		p.moreAlerts()
@@ -213,31 +213,31 @@ func (p *play) organised() {
 func (p *play) graded() {
 	commander, before := p.cast.first, p.report.Severity
 	if p.rng.IntN(2) == 0 {
-		p.does(commander, "severity %s because %s", p.plot.severity, p.plot.prose.grading)
+		p.mustType(commander, "severity %s because %s", p.plot.severity, p.plot.prose.grading)
 	} else {
 		menu := p.button("the menu of severities", "severity", func(c control) bool { return len(c.options) > 0 })
-		p.presses(commander, menu, p.report.Incident+"|"+p.plot.severity)
+		p.pressForReply(commander, menu, p.report.Incident+"|"+p.plot.severity)
 	}
 	p.said("the new severity", "Severity", p.plot.severity, commander.Name)
 	p.report.Severity = p.plot.severity
-	p.tell(p.here(), "%s grades it %s", called(commander), p.plot.severity)
+	p.log(p.here(), "%s grades it %s", called(commander), p.plot.severity)
 	if p.plot.severity < before {
-		p.ringsAgain()
+		p.awaitRepage()
 	}
 }
 
-// ringsAgain is a new round of paging: it is graver than it was when somebody took
+// awaitRepage is a new round of paging: it is graver than it was when somebody took
 // it, so it is taken anew.
-func (p *play) ringsAgain() {
+func (p *play) awaitRepage() {
 	page := p.paged(p.report.Rounds + 1)
-	p.tell("PagerDuty", "it is graver than it was, so round %d rings at %s", p.report.Rounds, p.rung(page))
+	p.log("PagerDuty", "it is graver than it was, so round %d rings at %s", p.report.Rounds, p.pagedPeople(page))
 	p.acknowledge(p.cast.second, pick(p.rng, "pagerduty", "button", "command"), p.report.Rounds)
 }
 
 // moreAlerts are copies of the first alert, which are counted, and one of
 // another kind, which belongs to the same incident.
 func (p *play) moreAlerts() {
-	p.tell("alert", "the same alert comes %d more times, and another kind of alert about the same thing", p.plot.copies)
+	p.log("alert", "the same alert comes %d more times, and another kind of alert about the same thing", p.plot.copies)
 	copies := fmt.Sprintf("%d more copies of the same alert, each with its own ids and time", p.plot.copies)
 	second := "sentry.error"
 	if p.plot.issue != nil {
@@ -248,17 +248,17 @@ func (p *play) moreAlerts() {
 	} else {
 		then := p.plot.calls[1]
 		second = "cloudtrail." + then.Name
-		p.delivered(copies, p.plot.copies, func(c feed.Copy) (feed.Answer, error) { return p.Company.Trail.Happen(p.ctx, p.plot.calls[0], c) })
+		p.delivered(copies, p.plot.copies, func(c feed.Copy) (feed.Answer, error) { return p.Company.Trail.Deliver(p.ctx, p.plot.calls[0], c) })
 		p.delivered("EventBridge sends what the same user did next: "+then.Name, 1, func(c feed.Copy) (feed.Answer, error) {
-			return p.Company.Trail.Happen(p.ctx, then, c)
+			return p.Company.Trail.Deliver(p.ctx, then, c)
 		})
 	}
 	p.said("the second kind of alert", "Alert", second)
 	p.said("the count of copies", "has now come **10** times")
-	p.tell(p.here(), "the copies were counted, the other alert joined the incident")
+	p.log(p.here(), "the copies were counted, the other alert joined the incident")
 	if p.opened < p.report.Severity { // graded less grave by a person, and it is not
 		p.said("the severity that the alert asks for", "Severity "+p.report.Severity, p.opened)
 		p.report.Severity = p.opened
-		p.ringsAgain()
+		p.awaitRepage()
 	}
 }

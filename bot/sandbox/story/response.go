@@ -12,16 +12,16 @@ import (
 	"tocsin/bot/sandbox/pager"
 )
 
-// fought works through the playbook until nothing of it is left to do before
+// runPlaybook works through the playbook until nothing of it is left to do before
 // containment. What belongs to a step of the playbook is done with it.
-func (p *play) fought() {
+func (p *play) runPlaybook() {
 	if p.plot.consult {
 		p.consult()
 	}
 	p.note(p.cast.roles[0].person, "at %s %s", p.ago(4), p.plot.prose.note)
 	p.work()
 	for _, deed := range []string{"evidence", "times", "personal", "aware", "affected", "update"} {
-		p.deed(deed)
+		p.doOnce(deed)
 	}
 	if p.plot.consult {
 		p.answered()
@@ -31,13 +31,13 @@ func (p *play) fought() {
 // note writes a note and waits until it is in the channel.
 func (p *play) note(who company.Person, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	p.does(who, "note %s", text)
+	p.mustType(who, "note %s", text)
 	words := text
 	if rest, found := strings.CutPrefix(text, "at "); found {
 		_, words, _ = strings.Cut(rest, " ")
 	}
 	p.said("the note", "Note by", who.Name, words)
-	p.tell(p.here(), "%s notes: %s", called(who), text)
+	p.log(p.here(), "%s notes: %s", called(who), text)
 }
 
 // work settles every step that waits for a person, until the bot says that
@@ -45,7 +45,7 @@ func (p *play) note(who company.Person, format string, args ...any) {
 func (p *play) work() {
 	for p.err == nil {
 		if c, ok := p.openStep(); ok {
-			p.settle(c)
+			p.finishStep(c)
 			continue
 		}
 		status := p.types(p.cast.first, "status")
@@ -79,9 +79,9 @@ func ref(c control) string {
 
 var mentioned = regexp.MustCompile(`<@(U\w+)>`)
 
-// settle does a step, or skips it where the story has no use for it, by the
+// finishStep does a step, or skips it where the story has no use for it, by the
 // person whose step it is.
-func (p *play) settle(c control) {
+func (p *play) finishStep(c control) {
 	step := ref(c)
 	playbook, id, _ := strings.Cut(step, "/")
 	who := p.cast.first
@@ -90,14 +90,14 @@ func (p *play) settle(c control) {
 			who = q
 		}
 	}
-	p.deed(deedsOf[id])
+	p.doOnce(storyActions[id])
 	outcome, skip := p.outcome(id)
 	verb, word := "step_done", "done"
 	if skip {
 		verb, word = "step_skip", "skipped"
 	}
 	if p.rng.IntN(3) == 0 {
-		p.does(who, "step %s %s %s", map[bool]string{false: "done", true: "skip"}[skip], step, outcome)
+		p.mustType(who, "step %s %s %s", map[bool]string{false: "done", true: "skip"}[skip], step, outcome)
 	} else {
 		c.action = verb
 		p.press(who, c, p.report.Incident+"|"+step)
@@ -105,23 +105,23 @@ func (p *play) settle(c control) {
 		if !skip && p.rng.IntN(2) == 0 {
 			values["happened_at"] = p.just()
 		}
-		p.fills(who, p.form(who, verb), values)
+		p.mustSubmit(who, p.form(who, verb), values)
 	}
 	p.settled[step] = true
 	p.report.Steps[step] = word
 	p.said("the step "+step+" being "+word, "Step "+word, who.Name, outcome)
-	p.tell(p.here(), "%s: %s %s (%s): %s", called(who), id, word, playbook, outcome)
+	p.log(p.here(), "%s: %s %s (%s): %s", called(who), id, word, playbook, outcome)
 }
 
-// deedsOf are the things of the story that belong to a step of a playbook.
-var deedsOf = map[string]string{
+// storyActions are the things of the story that belong to a step of a playbook.
+var storyActions = map[string]string{
 	"preserve-evidence": "evidence", "save-state": "evidence", "trace-activity": "times", "set-times": "times",
 	"check-data-access": "personal", "confirm-exposure": "personal", "assess-duty-to-notify": "aware", "who-is-affected": "affected",
 	"update-stakeholders": "update", "declare-contained": "contain",
 }
 
-// deed does one thing of the story, once.
-func (p *play) deed(name string) {
+// doOnce does one thing of the story, once.
+func (p *play) doOnce(name string) {
 	if name == "" || p.deeds[name] || p.err != nil {
 		return
 	}
@@ -130,9 +130,9 @@ func (p *play) deed(name string) {
 	switch name {
 	case "evidence":
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", p.plot.prose.evidence, p.Seed))
-		p.does(analyst, `evidence "%s" in s3://evidence-locked/%s/ sha256:%s`, p.plot.prose.evidence, strings.ToLower(p.report.Incident), hex.EncodeToString(sum[:]))
+		p.mustType(analyst, `evidence "%s" in s3://evidence-locked/%s/ sha256:%s`, p.plot.prose.evidence, strings.ToLower(p.report.Incident), hex.EncodeToString(sum[:]))
 		p.said("the evidence", "Evidence **E1**", p.plot.prose.evidence, hex.EncodeToString(sum[:]))
-		p.tell(p.here(), "%s keeps evidence: %s, sha256 %s…", called(analyst), p.plot.prose.evidence, hex.EncodeToString(sum[:4]))
+		p.log(p.here(), "%s keeps evidence: %s, sha256 %s…", called(analyst), p.plot.prose.evidence, hex.EncodeToString(sum[:4]))
 	case "times":
 		p.fact(analyst, "occurred", "occurred %s because %s", p.on(p.began.Add(-95*time.Minute)), p.plot.prose.occurred)
 		p.fact(analyst, "detected", "detected %s because %s", p.on(p.began), p.plot.prose.detected)
@@ -143,9 +143,9 @@ func (p *play) deed(name string) {
 	case "affected":
 		p.fact(p.cast.counsel, "affected", "affected \"%s\" processor %d because %s", p.plot.prose.affected, 900+p.rng.IntN(4000), p.plot.prose.counted)
 	case "update":
-		p.does(p.cast.roles[3].person, "update %s", p.plot.prose.update)
+		p.mustType(p.cast.roles[3].person, "update %s", p.plot.prose.update)
 		p.said("the status update", "Status update", p.plot.prose.update)
-		p.tell(p.here(), "%s tells the stakeholders: %s", called(p.cast.roles[3].person), p.plot.prose.update)
+		p.log(p.here(), "%s tells the stakeholders: %s", called(p.cast.roles[3].person), p.plot.prose.update)
 	case "contain":
 		p.contain(commander)
 	}
@@ -157,12 +157,12 @@ func (p *play) fact(who company.Person, name, format string, args ...any) {
 	if fact, value, _ := strings.Cut(text, " "); p.rng.IntN(2) == 0 {
 		known, reason, _ := strings.Cut(value, " because ")
 		p.press(who, p.button(`a button "Fact"`, "fact", anyControl), nil)
-		p.fills(who, p.form(who, "set_fact"), fields{"fact": fact, "value": known, "text": reason})
+		p.mustSubmit(who, p.form(who, "set_fact"), fields{"fact": fact, "value": known, "text": reason})
 	} else {
-		p.does(who, "fact %s", text)
+		p.mustType(who, "fact %s", text)
 	}
 	p.said("the fact "+name, "Fact **"+name+"**", who.Name)
-	p.tell(p.here(), "%s sets a fact: %s", called(who), text)
+	p.log(p.here(), "%s sets a fact: %s", called(who), text)
 }
 
 // personalData states that personal data may be involved, which brings legal
@@ -171,25 +171,25 @@ func (p *play) personalData(who company.Person) {
 	p.fact(who, "personal data", "personal_data %s because %s", p.plot.personal, p.plot.prose.personal)
 	called := append(p.Company.In("legal"), p.Company.In("communications")...)
 	p.joined("legal and communications", called...)
-	p.tell(p.here(), "personal data may be involved: legal and communications are in at once: %s", p.names(called))
-	p.does(p.cast.first, "role legal %s", p.mention(p.cast.counsel))
+	p.log(p.here(), "personal data may be involved: legal and communications are in at once: %s", p.names(called))
+	p.mustType(p.cast.first, "role legal %s", p.mention(p.cast.counsel))
 	p.said("the legal lead", p.cast.counsel.Name, "is now", "legal")
 }
 
 // consult asks an affected team, without whose answer nothing is approved.
 func (p *play) consult() {
-	p.does(p.cast.first, "consult payments blocking")
+	p.mustType(p.cast.first, "consult payments blocking")
 	p.said("the question to the payments team", "payments", "concerns you")
 	p.joined("the payments team", p.Company.In("payments")...)
-	p.tell(p.here(), "%s consults the payments team: nothing is approved without its answer", called(p.cast.first))
+	p.log(p.here(), "%s consults the payments team: nothing is approved without its answer", called(p.cast.first))
 }
 
 func (p *play) answered() {
 	who := p.cast.consulted
 	p.press(who, p.button(`the button "Answer"`, "answer", anyControl), nil)
-	p.fills(who, p.form(who, "answer"), fields{"text": p.plot.prose.answer})
+	p.mustSubmit(who, p.form(who, "answer"), fields{"text": p.plot.prose.answer})
 	p.said("the answer of the payments team", "payments", "answered", p.plot.prose.answer)
-	p.tell(p.here(), "%s answers for payments: %s", called(who), p.plot.prose.answer)
+	p.log(p.here(), "%s answers for payments: %s", called(who), p.plot.prose.answer)
 }
 
 // contain says that the harm no longer spreads: on the card, or typed.
@@ -197,17 +197,17 @@ func (p *play) contain(commander company.Person) {
 	how := p.plot.prose.contained
 	if p.rng.IntN(2) == 0 {
 		p.press(commander, p.button(`the button "Contained"`, "contain", anyControl), nil)
-		p.fills(commander, p.form(commander, "contain"), fields{"text": how, "happened_at": p.just()})
+		p.mustSubmit(commander, p.form(commander, "contain"), fields{"text": how, "happened_at": p.just()})
 	} else {
-		p.does(commander, "contain at %s %s", p.just(), how)
+		p.mustType(commander, "contain at %s %s", p.just(), how)
 	}
 	p.said("the containment", "Contained", commander.Name, how)
-	p.tell(p.here(), "%s: contained: %s", called(commander), how)
+	p.log(p.here(), "%s: contained: %s", called(commander), how)
 }
 
 // containment is said by now; what the playbook has for afterwards is done.
 func (p *play) containment() {
-	p.deed("contain")
+	p.doOnce("contain")
 	p.work()
 }
 
@@ -216,15 +216,15 @@ func (p *play) recovery() {
 	commander, how := p.cast.first, p.plot.prose.resolved
 	if p.rng.IntN(2) == 0 {
 		p.press(commander, p.button(`the button "Resolved"`, "resolve", anyControl), nil)
-		p.fills(commander, p.form(commander, "resolve"), fields{"text": how})
+		p.mustSubmit(commander, p.form(commander, "resolve"), fields{"text": how})
 	} else {
-		p.does(commander, "resolve %s", how)
+		p.mustType(commander, "resolve %s", how)
 	}
 	p.said("the resolution", "Resolved", commander.Name, how)
-	p.tell(p.here(), "%s: resolved: %s", called(commander), how)
+	p.log(p.here(), "%s: resolved: %s", called(commander), how)
 	for round := 1; round <= p.report.Rounds; round++ {
-		p.quiet(round, pager.Resolved)
+		p.awaitPagerStatus(round, pager.Resolved)
 	}
-	p.tell("PagerDuty", "every page is resolved")
+	p.log("PagerDuty", "every page is resolved")
 	p.work()
 }

@@ -144,8 +144,8 @@ func (p *play) press(who company.Person, c control, chosen any) {
 	}
 }
 
-// presses is press for what is answered with words that only this person sees.
-func (p *play) presses(who company.Person, c control, chosen any) (answer string) {
+// pressForReply is press for what is answered with words that only this person sees.
+func (p *play) pressForReply(who company.Person, c control, chosen any) (answer string) {
 	for attempt := 0; p.err == nil; attempt++ {
 		before := len(p.chat.Ephemerals(who.ID))
 		p.press(who, c, chosen)
@@ -189,8 +189,8 @@ func (p *play) types(who company.Person, format string, args ...any) string {
 	return ""
 }
 
-// does is types for what has to be recorded.
-func (p *play) does(who company.Person, format string, args ...any) {
+// mustType is types for what has to be recorded.
+func (p *play) mustType(who company.Person, format string, args ...any) {
 	answer := p.types(who, format, args...)
 	if p.err == nil && !strings.Contains(answer, "✅") {
 		p.fail("%s types /incident %s and is answered: %q", who.Name, fmt.Sprintf(format, args...), answer)
@@ -237,8 +237,8 @@ func (p *play) submit(who company.Person, v chat.View, values fields) string {
 	return ""
 }
 
-// fills is submit for what has to be recorded.
-func (p *play) fills(who company.Person, v chat.View, values fields) {
+// mustSubmit is submit for what has to be recorded.
+func (p *play) mustSubmit(who company.Person, v chat.View, values fields) {
 	if said := p.submit(who, v, values); said != "" {
 		p.fail("%s submits the form %q and is told: %s", who.Name, v.Title, said)
 	}

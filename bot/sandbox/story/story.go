@@ -33,8 +33,8 @@ type Config struct {
 	Patience time.Duration    // for each thing that has to happen; 20 s if zero
 }
 
-// Report is what was played.
-type Report struct {
+// Result is what was played.
+type Result struct {
 	Incident string // "INC-1"
 	Channel  string // id of its channel
 	Source   string // what raised the alarm
@@ -62,20 +62,20 @@ func chooser(seed, stream uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0x746f6373696e+stream))
 }
 
-// scenes are the incident in order.
-var scenes = []struct {
+// acts are the incident in order.
+var acts = []struct {
 	name string
 	play func(*play)
 }{
-	{"the alert", (*play).alarm},
-	{"the page and the channel", (*play).gathering},
+	{"the alert", (*play).sendFirstAlert},
+	{"the page and the channel", (*play).awaitBotSetup},
 	{"the acknowledgement", (*play).acknowledged},
-	{"severity, roles and more alerts", (*play).organised},
-	{"the response", (*play).fought},
+	{"severity, roles and more alerts", (*play).gradeAndAssign},
+	{"the response", (*play).runPlaybook},
 	{"containment", (*play).containment},
 	{"recovery", (*play).recovery},
-	{"the closing record", (*play).written},
-	{"the sign-off", (*play).contested},
+	{"the closing record", (*play).writeRecord},
+	{"the sign-off", (*play).contest},
 	{"the signatures", (*play).signed},
 	{"the postmortem", (*play).published},
 	{"the review", (*play).reviewed},
@@ -84,9 +84,9 @@ var scenes = []struct {
 
 // Play plays the incident. The transcript is written even where it fails, up
 // to what went wrong.
-func Play(ctx context.Context, cfg Config) (Report, error) {
+func Play(ctx context.Context, cfg Config) (Result, error) {
 	p := newPlay(ctx, cfg)
-	for _, s := range scenes {
+	for _, s := range acts {
 		s.play(p)
 		if p.err != nil {
 			p.err = fmt.Errorf("%s: %w", s.name, p.err)
@@ -108,9 +108,9 @@ type play struct {
 	rng    *rand.Rand
 	read   reader
 	cast   cast
-	plot   plot
+	plot   scenario
 	sent   []entry // the alerts, for the transcript
-	report Report
+	report Result
 	err    error
 
 	began   time.Time       // when the first alert was sent
@@ -135,9 +135,9 @@ func newPlay(ctx context.Context, cfg Config) *play {
 	}
 	p := &play{Config: cfg, ctx: ctx, chat: cfg.Company.Chat, rng: chooser(cfg.Seed, 2), settled: map[string]bool{}, deeds: map[string]bool{}}
 	p.read = newReader(cfg.Company, cfg.Zone)
-	p.cast = p.castPeople()
-	p.plot = p.choosePlot()
-	p.report = Report{Source: p.plot.source, Audience: p.plot.audience, AckedBy: p.plot.ackBy, Objecting: p.plot.objecting,
+	p.cast = p.assignRoles()
+	p.plot = p.chooseScenario()
+	p.report = Result{Source: p.plot.source, Audience: p.plot.audience, AckedBy: p.plot.ackBy, Objecting: p.plot.objecting,
 		HTTP: p.chat.Config().Mode == chat.ModeHTTP, Signers: map[string]string{}, Steps: map[string]string{}, Files: map[string]string{}}
 	return p
 }
@@ -149,8 +149,8 @@ func (p *play) fail(format string, args ...any) {
 	}
 }
 
-// tell says what just happened, to whoever watches.
-func (p *play) tell(where, format string, args ...any) {
+// log says what just happened, to whoever watches.
+func (p *play) log(where, format string, args ...any) {
 	if p.err == nil {
 		_, _ = fmt.Fprintf(p.Out, "%s  %-10s  %s\n", p.Now().In(p.Zone).Format("15:04:05"), where, fmt.Sprintf(format, args...))
 	}

@@ -24,7 +24,7 @@ type entry struct {
 // transcript is everything as it happened, as the people saw it.
 func (p *play) transcript() string {
 	p.read = newReader(p.Company, p.Zone) // with the channels that are there by now
-	all := slices.Concat(p.sent, p.posts(), p.whispers(), p.doings(), p.pages(), p.mails())
+	all := slices.Concat(p.sent, p.posts(), p.ephemeralEntries(), p.actionEntries(), p.pages(), p.mails())
 	slices.SortStableFunc(all, func(a, b entry) int { return a.at.Compare(b.at) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s, from the first alert to the review\n\n", cmp.Or(p.report.Incident, "An incident"))
@@ -132,8 +132,8 @@ func firstLine(s string) string {
 	return strings.Join(lines[:min(2, len(lines))], "\n")
 }
 
-// whispers are what only one person was shown.
-func (p *play) whispers() []entry {
+// ephemeralEntries are what only one person was shown.
+func (p *play) ephemeralEntries() []entry {
 	var out []entry
 	for _, who := range p.Company.People {
 		for _, m := range p.chat.Ephemerals(who.ID) {
@@ -143,8 +143,8 @@ func (p *play) whispers() []entry {
 	return out
 }
 
-// doings are what people typed, pressed and submitted.
-func (p *play) doings() []entry {
+// actionEntries are what people typed, pressed and submitted.
+func (p *play) actionEntries() []entry {
 	var out []entry
 	for _, d := range p.chat.Deliveries() {
 		who, known := p.person(d.User)

@@ -107,18 +107,18 @@ CREATE TABLE effects (
     incident_id bigint NOT NULL,
     seq bigint NOT NULL,
     lane text NOT NULL,
-    turn bigint NOT NULL,
-    kept boolean NOT NULL,
+    lane_pos bigint NOT NULL,
+    refresh boolean NOT NULL,
     urgent boolean NOT NULL,
     after timestamptz,
     args text NOT NULL,
     state text NOT NULL CHECK (state IN ('due', 'waiting', 'idle', 'finished', 'given_up')),
-    wanted bigint NOT NULL DEFAULT 1,
+    requested bigint NOT NULL DEFAULT 1,
     ran_at timestamptz,
     created_at timestamptz NOT NULL
 );
-CREATE UNIQUE INDEX effects_kept ON effects (incident_id, kind) WHERE kept;
-CREATE INDEX effects_lane ON effects (lane, turn) WHERE state IN ('due', 'waiting');
+CREATE UNIQUE INDEX effects_refresh ON effects (incident_id, kind) WHERE refresh;
+CREATE INDEX effects_lane ON effects (lane, lane_pos) WHERE state IN ('due', 'waiting');
 CREATE INDEX effects_pending ON effects (created_at) WHERE state IN ('due', 'waiting');
 
 -- What came of each effect, and when; of one that is kept current, the last time.

@@ -6,7 +6,7 @@
 ALTER TABLE alerts ADD COLUMN rule bigint NOT NULL DEFAULT 0;
 ALTER TABLE alerts ADD COLUMN routing_id bigint NOT NULL DEFAULT 0;
 ALTER TABLE alerts ADD COLUMN maintenance_id bigint NOT NULL DEFAULT 0;
-ALTER TABLE alerts ADD COLUMN late_for bigint NOT NULL DEFAULT 0;
+ALTER TABLE alerts ADD COLUMN recurrence_of bigint NOT NULL DEFAULT 0;
 ALTER TABLE alerts ADD COLUMN storm boolean NOT NULL DEFAULT false;
 
 DROP INDEX alerts_last;
@@ -50,7 +50,7 @@ CREATE TABLE storms (
     at timestamptz NOT NULL,
     ended_at timestamptz,
     round bigint NOT NULL,
-    gathered bigint NOT NULL
+    grouped bigint NOT NULL
 );
 
 -- Maintenance windows. They are ended, never removed.
@@ -60,14 +60,14 @@ CREATE TABLE maintenance (
     starts_at timestamptz NOT NULL,
     ends_at timestamptz NOT NULL,
     ended_by text NOT NULL DEFAULT '',
-    matched bigint NOT NULL DEFAULT 0,
+    suppressed bigint NOT NULL DEFAULT 0,
     at timestamptz NOT NULL,
     sealed_body bytea NOT NULL
 );
 CREATE INDEX maintenance_ends ON maintenance (ends_at);
 
 -- Nothing of an incident that is held is deleted, nor of one that went on inside another that is.
-ALTER TABLE incidents ADD COLUMN held boolean NOT NULL DEFAULT false;
+ALTER TABLE incidents ADD COLUMN legal_hold boolean NOT NULL DEFAULT false;
 ALTER TABLE incidents ADD COLUMN merged_into bigint NOT NULL DEFAULT 0;
 
 CREATE INDEX effects_incident ON effects (incident_id);

@@ -37,12 +37,12 @@ type control struct {
 
 // ControlRequest is what the command line sends: the words after `tocsin incident`.
 type ControlRequest struct {
-	Command string `json:"words"`
+	Command string `json:"command"`
 	Key     string `json:"key,omitempty"` // idempotency key; made by the server if empty
 
-	Span     *store.DeliveryFilter `json:"span,omitempty"`     // the stored deliveries that are meant
+	Filter   *store.DeliveryFilter `json:"filter,omitempty"`   // the stored deliveries that are meant
 	Recorded []Recorded            `json:"recorded,omitempty"` // deliveries to be taken in
-	AsNew    bool                  `json:"again,omitempty"`    // as new ones, that count anew
+	AsNew    bool                  `json:"as_new,omitempty"`   // as new ones, that count anew
 }
 
 // ControlReply is what comes back. Exactly one of the pointers is set where the words
@@ -52,7 +52,7 @@ type ControlReply struct {
 	List      *[]incident.Summary          `json:"list,omitempty"`
 	View      *incident.View               `json:"view,omitempty"`
 	Result    *incident.Result             `json:"result,omitempty"`
-	Alerts    *incident.AlertResult        `json:"answer,omitempty"`
+	Alerts    *incident.AlertResult        `json:"alerts,omitempty"`
 	Names     map[incident.PersonID]string `json:"names,omitempty"`
 	Unchanged bool                         `json:"unchanged,omitempty"`
 }
@@ -100,8 +100,8 @@ func (c *control) server() *http.Server {
 	mux.HandleFunc("POST /verify", c.serve(c.verify))
 	mux.HandleFunc("POST /rotate", c.serve(c.rotate))
 	mux.HandleFunc("POST /retention", c.serve(c.retention))
-	mux.HandleFunc("POST /reconsider", c.serve(c.reprocess))
-	mux.HandleFunc("POST /again", c.serve(c.replayAsNew))
+	mux.HandleFunc("POST /reprocess", c.serve(c.reprocess))
+	mux.HandleFunc("POST /replay-as-new", c.serve(c.replayAsNew))
 	mux.HandleFunc("POST /deliver", c.serve(c.deliver))
 	mux.HandleFunc("POST /export", c.export)
 	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ConnContext: func(ctx context.Context, conn net.Conn) context.Context {

@@ -53,25 +53,25 @@ func (c *control) retention(ctx context.Context, _ incident.Identity, _ ControlR
 
 // reprocess has stored deliveries that led to nothing routed anew.
 func (c *control) reprocess(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
-	if ask.Span == nil {
+	if ask.Filter == nil {
 		return nil, incident.Invalid("since", "say since when")
 	}
 	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "reconsider"); err != nil {
 		return nil, err
 	}
-	n, err := c.store.Reprocess(ctx, *ask.Span)
+	n, err := c.store.Reprocess(ctx, *ask.Filter)
 	return Replayed{n}, err
 }
 
 // replayAsNew takes stored deliveries in once more, as new ones.
 func (c *control) replayAsNew(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
-	if ask.Span == nil {
+	if ask.Filter == nil {
 		return nil, incident.Invalid("since", "say since when")
 	}
 	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "replay"); err != nil {
 		return nil, err
 	}
-	span := *ask.Span
+	span := *ask.Filter
 	if now := c.now(); span.To.IsZero() || span.To.After(now) {
 		span.To = now // not what it takes in itself
 	}
@@ -165,7 +165,7 @@ func recorded(row int64, d intake.Delivery, hash string) Recorded {
 // must not look whole.
 func (c *control) export(w http.ResponseWriter, r *http.Request) {
 	var ask ControlRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsk)).Decode(&ask); err != nil || ask.Span == nil {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAsk)).Decode(&ask); err != nil || ask.Filter == nil {
 		writeError(w, http.StatusBadRequest, incident.Invalid("since", "say since when"))
 		return
 	}
@@ -181,7 +181,7 @@ func (c *control) export(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
-	err := c.store.Deliveries(r.Context(), *ask.Span, func(row int64, d intake.Delivery, hash string) error {
+	err := c.store.Deliveries(r.Context(), *ask.Filter, func(row int64, d intake.Delivery, hash string) error {
 		return out.Encode(recorded(row, d, hash))
 	})
 	if err != nil {
@@ -191,7 +191,7 @@ func (c *control) export(w http.ResponseWriter, r *http.Request) {
 
 // Export reads stored deliveries from the running bot, in their order.
 func (c *Client) Export(ctx context.Context, span store.DeliveryFilter, fn func(Recorded) error) error {
-	res, err := c.post(ctx, "export", ControlRequest{Span: &span})
+	res, err := c.post(ctx, "export", ControlRequest{Filter: &span})
 	if err != nil {
 		return err
 	}

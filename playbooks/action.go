@@ -13,7 +13,7 @@ type ActionKind string
 
 // The actions of the bot.
 const (
-	ActionCall    ActionKind = "call"    // bring a department's people in now
+	ActionInvolve ActionKind = "involve" // bring a department's people in now
 	ActionConsult ActionKind = "consult" // ask an affected team for an answer before closing
 	ActionPost    ActionKind = "post"    // say a text in the channel; it stands as the step's outcome
 	ActionNote    ActionKind = "note"    // write a note into the timeline
@@ -22,11 +22,11 @@ const (
 
 // Actions lists them.
 func Actions() []string {
-	return []string{string(ActionCall), string(ActionConsult), string(ActionPost), string(ActionNote), string(ActionUpdate)}
+	return []string{string(ActionInvolve), string(ActionConsult), string(ActionPost), string(ActionNote), string(ActionUpdate)}
 }
 
 // Action is what a step has the bot do. In a pinned plan it stands as one
-// string: "call legal", "consult payments blocking", "post TEXT".
+// string: "involve legal", "consult payments blocking", "post TEXT".
 type Action struct {
 	Kind     ActionKind
 	Team     incident.Department // call and consult
@@ -51,7 +51,7 @@ func (a Action) String() string {
 func (a Action) Command(of incident.ID) incident.Command {
 	cmd := incident.Command{For: of, By: incident.System, Via: incident.ViaSystem}
 	switch a.Kind {
-	case ActionCall:
+	case ActionInvolve:
 		cmd.Verb, cmd.Department = incident.VerbInvolve, a.Team
 	case ActionConsult:
 		cmd.Verb, cmd.Department, cmd.Blocking = incident.VerbConsult, a.Team, a.Blocking
@@ -66,7 +66,7 @@ func (a Action) Command(of incident.ID) incident.Command {
 // Outcome is what to write down when the action is done.
 func (a Action) Outcome() string {
 	switch a.Kind {
-	case ActionCall:
+	case ActionInvolve:
 		return "Called " + string(a.Team) + "."
 	case ActionConsult:
 		return "Asked " + string(a.Team) + " for an answer before closing."
@@ -87,7 +87,7 @@ func ParseAction(s string) (Action, error) {
 	kind, rest, _ := strings.Cut(s, " ")
 	a := Action{Kind: ActionKind(kind)}
 	switch a.Kind {
-	case ActionCall, ActionConsult:
+	case ActionInvolve, ActionConsult:
 		team, blocking, marked := strings.Cut(rest, " ")
 		if marked && (a.Kind != ActionConsult || blocking != "blocking") || !teamName.MatchString(team) {
 			return Action{}, fmt.Errorf("parse action: %q names no team", s)

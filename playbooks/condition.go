@@ -32,8 +32,8 @@ type stepEnv struct {
 	Aware        []string          `expr:"aware"` // regimes whose clock has its instant
 	Classified   bool              `expr:"classified"`
 	Evidence     int               `expr:"evidence"`
-	Called       []string          `expr:"called"` // departments brought in
-	Roles        []string          `expr:"roles"`  // that somebody holds
+	Involved     []string          `expr:"involved"` // departments brought in
+	Roles        []string          `expr:"roles"`    // that somebody holds
 	Playbooks    []string          `expr:"playbooks"`
 	Steps        map[string]string `expr:"steps"` // "playbook/step" → open, late, done, skipped
 }
@@ -77,7 +77,7 @@ func newStepEnv(i incident.Incident) stepEnv {
 		s.Aware = append(s.Aware, regime)
 	}
 	for _, d := range i.InvolvedDepartments {
-		s.Called = append(s.Called, string(d))
+		s.Involved = append(s.Involved, string(d))
 	}
 	for role := range i.Roles {
 		s.Roles = append(s.Roles, string(role))

@@ -20,9 +20,9 @@
 //	      How, exactly.
 //	    role: operations        # a task for a person ...
 //	    deadline: 15m           # from when the step was started
-//	  - id: call-legal
+//	  - id: involve-legal
 //	    title: Call legal
-//	    action: {call: legal}   # ... or an action of the bot
+//	    action: {involve: legal}   # ... or an action of the bot
 //	    after: [disable-key]    # not before these are done or skipped
 //	    phase: contained        # not before the incident has this status
 //	    when: personal_data != "no"

@@ -40,7 +40,7 @@ func due(i incident.Incident, at time.Time) string {
 func TestNext(t *testing.T) {
 	i := running(
 		incident.Step{ID: "a", Role: "x", Deadline: 10 * time.Minute},
-		incident.Step{ID: "b", Action: "call legal", After: []string{"a"}},
+		incident.Step{ID: "b", Action: "involve legal", After: []string{"a"}},
 		incident.Step{ID: "c", Role: "x", Phase: incident.Contained},
 		incident.Step{ID: "d", Role: "x", When: `personal_data in ["suspected", "confirmed"]`},
 		incident.Step{ID: "e", Role: "x", After: []string{"d"}},

@@ -98,7 +98,7 @@ func TestRefusals(t *testing.T) {
 		"role without words":    {"  legal: Judges.", "  legal:", `8:9: what legal does is empty`},
 		"roles a list":          {"roles:\n  operations: Works.\n  legal: Judges.", "roles:\n  - operations\n  - legal", `7:3: roles has to be a mapping, key: value|16:11: the role "operations" is not declared under roles`},
 		"neither role nor bot":  {"    role: operations\n", "", `12:5: a step has either a role that does it, or an action of the bot`},
-		"both role and bot":     {"    role: operations", "    role: operations\n    action: {call: legal}", `12:5: a step has either a role that does it, or an action of the bot`},
+		"both role and bot":     {"    role: operations", "    role: operations\n    action: {involve: legal}", `12:5: a step has either a role that does it, or an action of the bot`},
 		"no id":                 {"  - id: first\n    title", "  - title", `12:5: a step needs id|20:13: there is no step "first"; known are second, third`},
 		"bad id":                {"id: third", "id: Third Step", `24:9: "Third Step" is no id; use a-z, 0-9 and single dashes, as in disable-key`},
 		"duplicate id":          {"id: third", "id: first", `24:9: there are two steps with the id "first"`},
@@ -112,11 +112,11 @@ func TestRefusals(t *testing.T) {
 		"deadline":              {"deadline: 15m", "deadline: 15 minutes", `17:15: "15 minutes" is no duration; write it as 15m, 4h or 1h30m`},
 		"deadline a number":     {"deadline: 15m", "deadline: 15", `17:15: deadline has to be text; put it between quotes`},
 		"deadline negative":     {"deadline: 15m", "deadline: -15m", `17:15: a deadline lies between one minute and 90 days, not -15m`},
-		"action unknown":        {"{consult: payroll, blocking: true}", "{cosult: payroll}", `20:13: an action is one of call, consult, post, note, update|20:14: an action has no "cosult"; did you mean consult?`},
+		"action unknown":        {"{consult: payroll, blocking: true}", "{cosult: payroll}", `20:13: an action is one of involve, consult, post, note, update|20:14: an action has no "cosult"; did you mean consult?`},
 		"two actions":           {"{consult: payroll, blocking: true}", "{consult: payroll, note: x}", `20:32: an action does one thing; note is the second`},
-		"blocking call":         {"{consult: payroll, blocking: true}", "{call: legal, blocking: true}", `20:27: only a consultation can be blocking`},
+		"blocking involve":      {"{consult: payroll, blocking: true}", "{involve: legal, blocking: true}", `20:30: only a consultation can be blocking`},
 		"blocking no bool":      {"{consult: payroll, blocking: true}", "{consult: payroll, blocking: maybe}", `20:42: blocking is true or false`},
-		"team name":             {"{consult: payroll, blocking: true}", "{call: The Lawyers}", `20:20: "The Lawyers" is no team; use a-z, 0-9, - and _`},
+		"team name":             {"{consult: payroll, blocking: true}", "{involve: The Lawyers}", `20:23: "The Lawyers" is no team; use a-z, 0-9, - and _`},
 		"empty post":            {"      post: Hello there", "      post: ''", `27:13: post is empty`},
 		"consult without team":  {"{team: payments, blocking: true}", "{blocking: true}", `10:5: a consultation needs team`},
 		"no steps":              {"steps:\n", "steps: []\nsteps:\n", `11:8: a playbook needs at least one step|12:1: a playbook has "steps" twice`},
@@ -215,7 +215,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestActions(t *testing.T) {
-	for _, s := range []string{"call legal", "consult payments", "consult payments blocking", "post Hello\nthere", "note x", "update All is well"} {
+	for _, s := range []string{"involve legal", "consult payments", "consult payments blocking", "post Hello\nthere", "note x", "update All is well"} {
 		a, err := ParseAction(s)
 		if err != nil || a.String() != s || a.Outcome() == "" {
 			t.Errorf("%q: %+v %v", s, a, err)
@@ -224,7 +224,7 @@ func TestActions(t *testing.T) {
 			t.Errorf("%q: %+v", s, cmd)
 		}
 	}
-	for _, s := range []string{"", "call", "call The Lawyers", "call legal blocking", "consult a b", "post", "post  ", "sing a song"} {
+	for _, s := range []string{"", "involve", "involve The Lawyers", "involve legal blocking", "consult a b", "post", "post  ", "sing a song"} {
 		if a, err := ParseAction(s); err == nil {
 			t.Errorf("%q was read as %+v", s, a)
 		}

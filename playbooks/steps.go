@@ -111,7 +111,7 @@ func (r *reader) role(n ast.Node, roles map[incident.Role]string) incident.Role 
 	return role
 }
 
-// action reads {call: legal}, {consult: payments, blocking: true}, {post: text}, ...
+// action reads {involve: legal}, {consult: payments, blocking: true}, {post: text}, ...
 func (r *reader) action(n ast.Node) string {
 	var a Action
 	var blocking *token.Position
@@ -126,7 +126,7 @@ func (r *reader) action(n ast.Node) string {
 			continue
 		}
 		switch a.Kind = ActionKind(e.key); a.Kind {
-		case ActionCall, ActionConsult:
+		case ActionInvolve, ActionConsult:
 			a.Team = r.team(e.value, e.key)
 		default:
 			a.Text = r.text(e.value, e.key, MaxDetail)

@@ -139,8 +139,8 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 		var oldest []effectRow
 		err := errors.Join(
 			db.Raw("SELECT count(*) FROM inbox WHERE handled_at IS NULL").Scan(&b.Inbox).Error,
-			db.Raw("SELECT count(*) FROM effects WHERE state IN ('due', 'waiting')").Scan(&b.Effects).Error,
-			db.Raw("SELECT * FROM effects WHERE state IN ('due', 'waiting') ORDER BY created_at LIMIT 1").Scan(&oldest).Error)
+			db.Raw("SELECT count(*) FROM effects WHERE state IN ('available', 'pending')").Scan(&b.Effects).Error,
+			db.Raw("SELECT * FROM effects WHERE state IN ('available', 'pending') ORDER BY created_at LIMIT 1").Scan(&oldest).Error)
 		if len(oldest) > 0 {
 			b.Oldest = oldest[0].CreatedAt.UTC()
 		}

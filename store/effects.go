@@ -20,11 +20,11 @@ const refreshInterval = time.Second
 
 // The states of an effect.
 const (
-	effectAvailable = "due"      // it has a job
-	effectPending   = "waiting"  // others of its lane come first
-	effectIdle      = "idle"     // kept current, and it is
-	effectCompleted = "finished" // done for good
-	effectDiscarded = "given_up" // it will never be done
+	effectAvailable = "available" // it has a job
+	effectPending   = "pending"   // others of its lane come first
+	effectIdle      = "idle"      // kept current, and it is
+	effectCompleted = "completed" // done for good
+	effectDiscarded = "discarded" // it will never be done
 )
 
 // effectRow is a row of the table effects.
@@ -144,7 +144,7 @@ func (t domainTx) appendToLane(row *effectRow) error {
 		return nil
 	}
 	var last int64
-	err := t.db.Raw("SELECT coalesce(max(lane_pos), 0) FROM effects WHERE lane = ? AND state IN ('due', 'waiting')", row.Lane).Scan(&last).Error
+	err := t.db.Raw("SELECT coalesce(max(lane_pos), 0) FROM effects WHERE lane = ? AND state IN ('available', 'pending')", row.Lane).Scan(&last).Error
 	if err != nil {
 		return err
 	}
@@ -281,12 +281,12 @@ func (t domainTx) startNextInLane(lane string) error {
 		return nil
 	}
 	var rows []effectRow
-	err := t.db.Raw("SELECT * FROM effects WHERE lane = ? AND state IN ('due', 'waiting') ORDER BY lane_pos LIMIT 1", lane).Scan(&rows).Error
+	err := t.db.Raw("SELECT * FROM effects WHERE lane = ? AND state IN ('available', 'pending') ORDER BY lane_pos LIMIT 1", lane).Scan(&rows).Error
 	if err != nil || len(rows) == 0 || rows[0].State == effectAvailable {
 		return err
 	}
 	row := rows[0]
-	if err := t.db.Exec("UPDATE effects SET state = 'due' WHERE id = ?", row.ID).Error; err != nil {
+	if err := t.db.Exec("UPDATE effects SET state = 'available' WHERE id = ?", row.ID).Error; err != nil {
 		return fmt.Errorf("start effect %d: %w", row.ID, err)
 	}
 	return t.tx.enqueue(row.job(t.nextRun(row, timeOrZero(row.After))))

@@ -63,7 +63,7 @@ func TestEffectIsSaidOnce(t *testing.T) {
 			t.Errorf("performed %+v", got)
 		}
 		s.write(t, func(tx response.Tx) error { return tx.Enqueue(e) })
-		if jobs, ledger := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'effect'"), s.count(t, "SELECT count(*) FROM ledger WHERE outcome = 'finished'"); jobs != 1 || ledger != 1 {
+		if jobs, ledger := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'effect'"), s.count(t, "SELECT count(*) FROM ledger WHERE outcome = 'completed'"); jobs != 1 || ledger != 1 {
 			t.Errorf("%d jobs, %d in the ledger", jobs, ledger)
 		}
 		s.write(t, func(tx response.Tx) error {
@@ -110,7 +110,7 @@ func TestLaneKeepsItsOrder(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if n := s.count(t, "SELECT count(*) FROM effects WHERE lane = ? AND id < ? AND state IN ('due', 'waiting')", e.Lane, e.ID); n > 0 {
+			if n := s.count(t, "SELECT count(*) FROM effects WHERE lane = ? AND id < ? AND state IN ('available', 'pending')", e.Lane, e.ID); n > 0 {
 				t.Errorf("%s began before %d others of its lane", e.Key, n)
 			}
 			switch {
@@ -156,7 +156,7 @@ func TestLaneSurvivesRaces(t *testing.T) {
 		for range writers * each {
 			receive(t, saw)
 		}
-		s.settle(t, 0, "SELECT count(*) FROM effects WHERE state <> 'finished'")
+		s.settle(t, 0, "SELECT count(*) FROM effects WHERE state <> 'completed'")
 	})
 }
 
@@ -225,7 +225,7 @@ func TestPostponedEffectComesBack(t *testing.T) {
 		if first, second := receive(t, saw), receive(t, saw); first < 300*time.Millisecond || second-first < 490*time.Millisecond || second > 5*time.Second {
 			t.Errorf("ran after %v and %v", first, second)
 		}
-		s.settle(t, 1, "SELECT count(*) FROM effects WHERE state = 'finished'")
+		s.settle(t, 1, "SELECT count(*) FROM effects WHERE state = 'completed'")
 	})
 }
 
@@ -248,7 +248,7 @@ func TestLastAttemptGivesTheEffectUp(t *testing.T) {
 		if got := receive(t, saw); got.effect.Key != "good" {
 			t.Errorf("performed %+v", got)
 		}
-		if n := s.count(t, "SELECT count(*) FROM effects e JOIN ledger l ON l.effect_id = e.id WHERE e.key = 'bad' AND e.state = 'given_up' AND l.outcome = 'given_up'"); n != 1 {
+		if n := s.count(t, "SELECT count(*) FROM effects e JOIN ledger l ON l.effect_id = e.id WHERE e.key = 'bad' AND e.state = 'discarded' AND l.outcome = 'discarded'"); n != 1 {
 			t.Error("the first was not given up")
 		}
 	})

@@ -8,7 +8,7 @@ import (
 	"tocsin/bot/response"
 )
 
-// configurationRow is a row of the table routings: the rules that were in force together.
+// configurationRow is a row of the table configurations: the rules that were in force together.
 type configurationRow struct {
 	ID              int64
 	Digest          string
@@ -20,7 +20,7 @@ type configurationRow struct {
 
 func (r reader) Configuration(id int64) (c response.Configuration, err error) {
 	var rows []configurationRow
-	if err := r.db.Raw("SELECT * FROM routings WHERE id = ?", id).Scan(&rows).Error; err != nil {
+	if err := r.db.Raw("SELECT * FROM configurations WHERE id = ?", id).Scan(&rows).Error; err != nil {
 		return c, fmt.Errorf("read a configuration: %w", err)
 	}
 	if len(rows) == 0 {
@@ -28,18 +28,18 @@ func (r reader) Configuration(id int64) (c response.Configuration, err error) {
 	}
 	row := rows[0]
 	c.Since, c.Routing.Digest, c.Detection.Digest = row.At.UTC(), row.Digest, row.DetectionDigest
-	if err := r.s.unseal("routings", rowKey(id), "sealed_rules", row.SealedRules, &c.Routing.Source); err != nil {
+	if err := r.s.unseal("configurations", rowKey(id), "sealed_rules", row.SealedRules, &c.Routing.Source); err != nil {
 		return c, err
 	}
 	if len(row.SealedDetection) > 0 {
-		err = r.s.unseal("routings", rowKey(id), "sealed_detection", row.SealedDetection, &c.Detection.Source)
+		err = r.s.unseal("configurations", rowKey(id), "sealed_detection", row.SealedDetection, &c.Detection.Source)
 	}
 	return c, err
 }
 
 func (t domainTx) PutConfiguration(c response.Configuration) (int64, error) {
 	var row configurationRow
-	err := t.db.Raw(`INSERT INTO routings (digest, detection_digest, at, sealed_rules) VALUES (?, ?, ?, ?)
+	err := t.db.Raw(`INSERT INTO configurations (digest, detection_digest, at, sealed_rules) VALUES (?, ?, ?, ?)
 		ON CONFLICT (digest, detection_digest) DO UPDATE SET digest = excluded.digest RETURNING id, sealed_rules`,
 		c.Routing.Digest, c.Detection.Digest, t.s.now(), []byte{}).Scan(&row).Error
 	if err != nil {
@@ -48,15 +48,15 @@ func (t domainTx) PutConfiguration(c response.Configuration) (int64, error) {
 	if len(row.SealedRules) > 0 {
 		return row.ID, nil
 	}
-	if row.SealedRules, err = t.s.seal("routings", rowKey(row.ID), "sealed_rules", c.Routing.Source); err != nil {
+	if row.SealedRules, err = t.s.seal("configurations", rowKey(row.ID), "sealed_rules", c.Routing.Source); err != nil {
 		return 0, err
 	}
 	if c.Detection.Digest != "" {
-		if row.SealedDetection, err = t.s.seal("routings", rowKey(row.ID), "sealed_detection", c.Detection.Source); err != nil {
+		if row.SealedDetection, err = t.s.seal("configurations", rowKey(row.ID), "sealed_detection", c.Detection.Source); err != nil {
 			return 0, err
 		}
 	}
-	if err := t.db.Exec("UPDATE routings SET sealed_rules = ?, sealed_detection = ? WHERE id = ?", row.SealedRules, row.SealedDetection, row.ID).Error; err != nil {
+	if err := t.db.Exec("UPDATE configurations SET sealed_rules = ?, sealed_detection = ? WHERE id = ?", row.SealedRules, row.SealedDetection, row.ID).Error; err != nil {
 		return 0, fmt.Errorf("keep a configuration: %w", err)
 	}
 	return row.ID, nil
@@ -91,7 +91,7 @@ func (r reader) UndecodableDeliveries(source string, limit int) (out []incident.
 
 func (r reader) Delivery(id int64) (out incident.StoredDelivery, settled response.DeliveryOutcome, err error) {
 	var rows []inboxRow
-	if err := r.db.Raw("SELECT * FROM inbox JOIN bodies ON inbox_id = id WHERE id = ?", id).Scan(&rows).Error; err != nil {
+	if err := r.db.Raw("SELECT * FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id = ?", id).Scan(&rows).Error; err != nil {
 		return out, settled, fmt.Errorf("read a delivery: %w", err)
 	}
 	if len(rows) == 0 {

@@ -39,10 +39,10 @@ func (s *Store) crowd(t testing.TB, rows int) {
 		SELECT CASE WHEN i % 10 = 0 THEN i % 7 ELSE -(i % 3) END, 'h' || i, 'c' || (i % 1000), 'sentry', 'k', 1, ` + at + `, ` + at + `, ` + blob + ` FROM n`)
 	fill(`INSERT INTO inbox (source, delivery_hash, received_at, handled_at, outcome, alert_id)
 		SELECT 'sentry', 'h' || i, ` + at + `, ` + at + `, 'watched', i FROM n`)
-	fill(`INSERT INTO bodies (inbox_id, sealed_body) SELECT i, ` + blob + ` FROM n`)
-	fill(`INSERT INTO openings (at) SELECT ` + at + ` FROM n WHERE i < 100`)
+	fill(`INSERT INTO delivery_bodies (inbox_id, sealed_body) SELECT i, ` + blob + ` FROM n`)
+	fill(`INSERT INTO incident_openings (at) SELECT ` + at + ` FROM n WHERE i < 100`)
 	fill(`INSERT INTO effects (key, kind, incident_id, seq, lane, lane_pos, refresh, urgent, args, state, created_at)
-		SELECT 'k' || i, 'post', i, 1, '', 1, false, false, '{}', 'finished', ` + at + ` FROM n`)
+		SELECT 'k' || i, 'post', i, 1, '', 1, false, false, '{}', 'completed', ` + at + ` FROM n`)
 	fill(`INSERT INTO correlations (key_hash, incident_id, live, ended_at) SELECT 'c' || i, 1, false, ` + at + ` FROM n`)
 	if err := s.tx(context.Background(), func(t *tx) error { return t.db.Exec("ANALYZE").Error }); err != nil {
 		t.Fatal(err)
@@ -103,18 +103,18 @@ func TestNothingReadsAWholeTable(t *testing.T) {
 			"watched ones of its keys":      {"SELECT id FROM alerts WHERE incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?) ORDER BY id", []any{1}},
 			"watched copies of its alerts":  {"SELECT id FROM alerts WHERE incident_id = 0 AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?) ORDER BY id", []any{1}},
 			"more alerts of an incident":    {"SELECT * FROM alerts WHERE incident_id = ? AND id > ? ORDER BY id LIMIT 500", []any{7, 100}},
-			"maintenance windows":           {"SELECT * FROM maintenance WHERE ends_at > ? ORDER BY ends_at, id", []any{now}},
-			"what was opened lately":        {"SELECT count(*) FROM (SELECT 1 FROM openings WHERE at > ? LIMIT ?) AS o", []any{now, 30}},
-			"openings to forget":            {"SELECT id FROM openings WHERE at <= ? ORDER BY at LIMIT ?", []any{now.AddDate(-1, 0, 0), 100}},
+			"maintenance windows":           {"SELECT * FROM maintenance_windows WHERE ends_at > ? ORDER BY ends_at, id", []any{now}},
+			"what was opened lately":        {"SELECT count(*) FROM (SELECT 1 FROM incident_openings WHERE at > ? LIMIT ?) AS o", []any{now, 30}},
+			"openings to forget":            {"SELECT id FROM incident_openings WHERE at <= ? ORDER BY at LIMIT ?", []any{now.AddDate(-1, 0, 0), 100}},
 			"rows to drain":                 {"SELECT id, source FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id", []any{5, 10}},
 			"rows to claim":                 {"SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id", []any{[]int{1, 2}}},
 			"a delivery that is known":      {"SELECT id FROM inbox WHERE source = ? AND delivery_hash = ?", []any{"sentry", "h"}},
 			"the newest of a shelf":         {"SELECT * FROM alerts WHERE incident_id = ? ORDER BY last_at DESC, id DESC LIMIT 50", []any{0}},
 			"the old ones of a shelf":       {"SELECT id FROM alerts WHERE incident_id = ? AND last_at < ? ORDER BY last_at LIMIT 500", []any{0, now.AddDate(-1, 0, 0)}},
-			"the work of an incident":       {"SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('finished', 'given_up') LIMIT 500", []any{7}},
-			"the next of a lane":            {"SELECT * FROM effects WHERE lane = ? AND state IN ('due', 'waiting') ORDER BY lane_pos LIMIT 1", []any{"INC-1/channel"}},
+			"the work of an incident":       {"SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('completed', 'discarded') LIMIT 500", []any{7}},
+			"the next of a lane":            {"SELECT * FROM effects WHERE lane = ? AND state IN ('available', 'pending') ORDER BY lane_pos LIMIT 1", []any{"INC-1/channel"}},
 			"an alert":                      {"SELECT * FROM alerts WHERE id = ?", []any{5}},
-			"the routing it was decided by": {"SELECT id, at, sealed_rules FROM routings WHERE id = ?", []any{1}},
+			"the routing it was decided by": {"SELECT id, at, sealed_rules FROM configurations WHERE id = ?", []any{1}},
 		} {
 			plan := s.plan(t, q.query, q.args...)
 			for _, line := range strings.Split(plan, "\n") {
@@ -122,7 +122,7 @@ func TestNothingReadsAWholeTable(t *testing.T) {
 				if whole := strings.HasPrefix(strings.TrimSpace(line), "SCAN ") && !strings.Contains(line, "INDEX") || strings.Contains(line, "Seq Scan on"); !whole {
 					continue
 				}
-				if !slices.ContainsFunc([]string{"maintenance", "routings", "openings", "SCAN o"}, func(small string) bool { return strings.Contains(line, small) }) {
+				if !slices.ContainsFunc([]string{"maintenance_windows", "configurations", "incident_openings", "SCAN o"}, func(small string) bool { return strings.Contains(line, small) }) {
 					t.Errorf("%s reads a whole table:\n%s", what, plan)
 				}
 			}

@@ -191,7 +191,7 @@ func (t *tx) insert(rows []inboxInsert) (ids []int64, err error) {
 		for _, row := range left[:n] {
 			ids, values = append(ids, row.ID), append(values, row.ID, bodies[inboxKey(row.Source, row.DeliveryHash)])
 		}
-		err := t.db.Exec("INSERT"+t.queue.orFailClause()+" INTO bodies (inbox_id, sealed_body) VALUES "+valuesClause("(?, ?)", n), values...).Error
+		err := t.db.Exec("INSERT"+t.queue.orFailClause()+" INTO delivery_bodies (inbox_id, sealed_body) VALUES "+valuesClause("(?, ?)", n), values...).Error
 		if err != nil {
 			return nil, fmt.Errorf("keep the bodies of deliveries: %w", err)
 		}
@@ -229,7 +229,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 	var out []intake.Row
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
-		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
 			from, to, drainRows).Rows()
 		if err != nil {
 			return fmt.Errorf("read the inbox: %w", err)

@@ -110,7 +110,7 @@ func TestWhatIsAcceptedIsKeptAlthoughTransactionsCollide(t *testing.T) {
 		if c.left != 0 {
 			t.Fatalf("%d collisions did not happen", c.left)
 		}
-		if n := s.count(t, "SELECT count(*) FROM inbox JOIN bodies ON inbox_id = id"); n != all {
+		if n := s.count(t, "SELECT count(*) FROM inbox JOIN delivery_bodies ON inbox_id = id"); n != all {
 			t.Errorf("%d of %d deliveries are kept", n, all)
 		}
 		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n != 1 {

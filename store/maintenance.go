@@ -20,7 +20,7 @@ type maintenanceWindowRow struct {
 	SealedBody []byte
 }
 
-func (maintenanceWindowRow) TableName() string { return "maintenance" }
+func (maintenanceWindowRow) TableName() string { return "maintenance_windows" }
 
 // sealedMaintenanceWindow is what of a window somebody wrote.
 type sealedMaintenanceWindow struct {
@@ -36,7 +36,7 @@ func (r reader) Maintenance(after time.Time) ([]incident.MaintenanceWindow, erro
 	out := make([]incident.MaintenanceWindow, len(rows))
 	for n, row := range rows {
 		var w sealedMaintenanceWindow
-		if err := r.s.unseal("maintenance", rowKey(row.ID), "sealed_body", row.SealedBody, &w); err != nil {
+		if err := r.s.unseal("maintenance_windows", rowKey(row.ID), "sealed_body", row.SealedBody, &w); err != nil {
 			return nil, err
 		}
 		out[n] = incident.MaintenanceWindow{ID: row.ID, When: w.When, Reason: w.Reason, Owner: incident.PersonID(row.Owner), From: row.StartsAt.UTC(),
@@ -50,25 +50,25 @@ func (t domainTx) PutMaintenance(m incident.MaintenanceWindow) (int64, error) {
 	if err := t.db.Create(&row).Error; err != nil {
 		return 0, fmt.Errorf("keep a maintenance window: %w", err)
 	}
-	sealed, err := t.s.seal("maintenance", rowKey(row.ID), "sealed_body", sealedMaintenanceWindow{m.When, m.Reason})
+	sealed, err := t.s.seal("maintenance_windows", rowKey(row.ID), "sealed_body", sealedMaintenanceWindow{m.When, m.Reason})
 	if err != nil {
 		return 0, err
 	}
-	if err := t.db.Exec("UPDATE maintenance SET sealed_body = ? WHERE id = ?", sealed, row.ID).Error; err != nil {
+	if err := t.db.Exec("UPDATE maintenance_windows SET sealed_body = ? WHERE id = ?", sealed, row.ID).Error; err != nil {
 		return 0, fmt.Errorf("keep a maintenance window: %w", err)
 	}
 	return row.ID, nil
 }
 
 func (t domainTx) EndMaintenance(id int64, by incident.PersonID, at time.Time) error {
-	ended := t.db.Exec("UPDATE maintenance SET ends_at = ?, ended_by = ? WHERE id = ? AND ends_at > ?", dbTime(at), string(by), id, dbTime(at))
+	ended := t.db.Exec("UPDATE maintenance_windows SET ends_at = ?, ended_by = ? WHERE id = ? AND ends_at > ?", dbTime(at), string(by), id, dbTime(at))
 	if ended.Error != nil {
 		return fmt.Errorf("end a maintenance window: %w", ended.Error)
 	}
 	if ended.RowsAffected == 1 {
 		return nil
 	}
-	known, err := t.exists("SELECT 1 FROM maintenance WHERE id = ?", id)
+	known, err := t.exists("SELECT 1 FROM maintenance_windows WHERE id = ?", id)
 	switch {
 	case err != nil:
 		return err
@@ -79,7 +79,7 @@ func (t domainTx) EndMaintenance(id int64, by incident.PersonID, at time.Time) e
 }
 
 func (t domainTx) AddSuppressed(window, n int64) error {
-	if err := t.db.Exec("UPDATE maintenance SET suppressed = suppressed + ? WHERE id = ?", n, window).Error; err != nil {
+	if err := t.db.Exec("UPDATE maintenance_windows SET suppressed = suppressed + ? WHERE id = ?", n, window).Error; err != nil {
 		return fmt.Errorf("count for a maintenance window: %w", err)
 	}
 	return nil
@@ -87,7 +87,7 @@ func (t domainTx) AddSuppressed(window, n int64) error {
 
 func (r reader) CountOpenings(since time.Time, limit int) (int, error) {
 	var n int
-	err := r.db.Raw("SELECT count(*) FROM (SELECT 1 FROM openings WHERE at > ? LIMIT ?) AS o", dbTime(since), limit).Scan(&n).Error
+	err := r.db.Raw("SELECT count(*) FROM (SELECT 1 FROM incident_openings WHERE at > ? LIMIT ?) AS o", dbTime(since), limit).Scan(&n).Error
 	if err != nil {
 		return 0, fmt.Errorf("count openings: %w", err)
 	}
@@ -98,10 +98,10 @@ func (r reader) CountOpenings(since time.Time, limit int) (int, error) {
 const openingsPruneBatch = 100
 
 func (t domainTx) AddOpening(at, since time.Time) error {
-	if err := t.db.Exec("INSERT INTO openings (at) VALUES (?)", dbTime(at)).Error; err != nil {
+	if err := t.db.Exec("INSERT INTO incident_openings (at) VALUES (?)", dbTime(at)).Error; err != nil {
 		return fmt.Errorf("remember an opening: %w", err)
 	}
-	err := t.db.Exec("DELETE FROM openings WHERE id IN (SELECT id FROM openings WHERE at <= ? ORDER BY at LIMIT ?)", dbTime(since), openingsPruneBatch).Error
+	err := t.db.Exec("DELETE FROM incident_openings WHERE id IN (SELECT id FROM incident_openings WHERE at <= ? ORDER BY at LIMIT ?)", dbTime(since), openingsPruneBatch).Error
 	if err != nil {
 		return fmt.Errorf("forget openings: %w", err)
 	}

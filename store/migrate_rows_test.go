@@ -11,7 +11,7 @@ import (
 )
 
 // TestRowsOfOldAreKept brings a database of before the detection rules were
-// kept up to date: its routings keep their numbers, which alerts refer to, and
+// kept up to date: its configurations keep their numbers, which alerts refer to, and
 // its deliveries their bodies.
 func TestRowsOfOldAreKept(t *testing.T) {
 	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "old.db"))
@@ -30,7 +30,7 @@ func TestRowsOfOldAreKept(t *testing.T) {
 	if _, err := old.UpTo(t.Context(), 4); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO routings (id, digest, at, sealed_rules) VALUES (7, 'sha256:1', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO configurations (id, digest, at, sealed_rules) VALUES (7, 'sha256:1', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.ExecContext(t.Context(), "INSERT INTO inbox (id, source, delivery_hash, received_at, sealed_body) VALUES (3, 'sentry', 'h', '2026-11-20 02:31:00+00:00', x'0203')"); err != nil {
@@ -42,17 +42,17 @@ func TestRowsOfOldAreKept(t *testing.T) {
 	var id int64
 	var digest, detection string
 	var sealed []byte
-	if err := db.QueryRowContext(t.Context(), "SELECT id, digest, detection_digest, sealed_detection FROM routings").Scan(&id, &digest, &detection, &sealed); err != nil {
+	if err := db.QueryRowContext(t.Context(), "SELECT id, digest, detection_digest, sealed_detection FROM configurations").Scan(&id, &digest, &detection, &sealed); err != nil {
 		t.Fatal(err)
 	}
 	if id != 7 || digest != "sha256:1" || detection != "" || sealed != nil {
 		t.Errorf("%d %s %q %v", id, digest, detection, sealed)
 	}
-	if _, err := db.ExecContext(t.Context(), "INSERT INTO routings (digest, detection_digest, at, sealed_rules) VALUES ('sha256:1', 'sha256:a', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO configurations (digest, detection_digest, at, sealed_rules) VALUES ('sha256:1', 'sha256:a', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
 		t.Errorf("the same routing with other detection rules: %v", err)
 	}
 	var body []byte
-	err = db.QueryRowContext(t.Context(), "SELECT sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id = 3 AND delivery_hash = 'h'").Scan(&body)
+	err = db.QueryRowContext(t.Context(), "SELECT sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id = 3 AND delivery_hash = 'h'").Scan(&body)
 	if err != nil || !bytes.Equal(body, []byte{2, 3}) {
 		t.Errorf("the body is %x: %v", body, err)
 	}

@@ -65,7 +65,7 @@ func (t domainTx) PutDocument(id incident.ID, d incident.Document) error {
 
 // auditDetail is what of an access is sealed: a handle may be an address, a reason is somebody's words.
 type auditDetail struct {
-	Handle incident.Identity `json:"handle"`
+	Handle incident.Identity `json:"identity"`
 	Reason string            `json:"reason,omitempty"`
 }
 

@@ -34,7 +34,7 @@ func (p *pruner) inbox(ctx context.Context, keep Retention) error {
 			}
 			continue
 		}
-		if err := p.inboxBatch(ctx, rows, deletionBatch{what: "inbox", policy: policy("inbox", keep.Inbox), before: before}); err != nil {
+		if err := p.inboxBatch(ctx, rows, deletionBatch{tableName: "inbox", policy: policy("inbox", keep.Inbox), before: before}); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,7 @@ func (p *pruner) inboxBatch(ctx context.Context, rows []inboxRow, g deletionBatc
 				continue
 			}
 			var bodies [][]byte // one at a time: a batch of large ones is no reason to need much memory
-			if err := t.db.Raw("SELECT sealed_body FROM bodies WHERE inbox_id = ?", row.ID).Scan(&bodies).Error; err != nil {
+			if err := t.db.Raw("SELECT sealed_body FROM delivery_bodies WHERE inbox_id = ?", row.ID).Scan(&bodies).Error; err != nil {
 				return nil, fmt.Errorf("read the body of a delivery: %w", err)
 			}
 			if len(bodies) == 0 {
@@ -82,7 +82,7 @@ func (p *pruner) inboxBatch(ctx context.Context, rows []inboxRow, g deletionBatc
 			}
 			g.ids, g.held = append(g.ids, row.ID), append(g.held, strconv.FormatInt(row.ID, 10)+" "+d.hash())
 		}
-		if _, err := t.remove(g, "bodies", "inbox_id"); err != nil {
+		if _, err := t.remove(g, "delivery_bodies", "inbox_id"); err != nil {
 			return nil, err
 		}
 		return t.remove(g, "inbox", "id")

@@ -36,7 +36,7 @@ func (p *pruner) suppressedAlerts(ctx context.Context, keep Retention) error {
 }
 
 func alertTombstone(rows []alertRow, keep Retention, before time.Time) deletionBatch {
-	g := deletionBatch{what: "alerts", policy: policy("alerts", keep.Alerts), before: before}
+	g := deletionBatch{tableName: "alerts", policy: policy("alerts", keep.Alerts), before: before}
 	for _, row := range rows {
 		g.ids, g.held = append(g.ids, row.ID), append(g.held, fmt.Sprintf("%d %s %d", row.ID, row.Hash, row.Count))
 	}
@@ -100,11 +100,11 @@ func (t domainTx) clearIncident(id int64, keep Retention, before time.Time) ([]d
 		return nil, err
 	}
 	var effects []effectRow
-	err = t.db.Raw("SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('finished', 'given_up') LIMIT ?", id, pruneBatch).Scan(&effects).Error
+	err = t.db.Raw("SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('completed', 'discarded') LIMIT ?", id, pruneBatch).Scan(&effects).Error
 	if err != nil {
 		return nil, fmt.Errorf("look for finished work: %w", err)
 	}
-	work := deletionBatch{what: "effects", policy: policy("alerts", keep.Alerts), before: before}
+	work := deletionBatch{tableName: "effects", policy: policy("alerts", keep.Alerts), before: before}
 	for _, row := range effects {
 		work.ids, work.held = append(work.ids, row.ID), append(work.held, row.Key+" "+row.State)
 	}
@@ -121,7 +121,7 @@ func (t domainTx) clearIncident(id int64, keep Retention, before time.Time) ([]d
 
 // deleteCommandKeys deletes the keys of commands that nobody can repeat any more.
 func (t domainTx) deleteCommandKeys(id int64, policy string, before time.Time) ([]deletionBatch, error) {
-	g := deletionBatch{what: "commands", policy: policy, before: before}
+	g := deletionBatch{tableName: "commands", policy: policy, before: before}
 	err := t.db.Raw(`DELETE FROM commands WHERE incident_id = ? AND key_hash IN
 		(SELECT key_hash FROM commands WHERE incident_id = ? AND at < ? LIMIT ?) RETURNING key_hash`, id, id, before, pruneBatch).Scan(&g.held).Error
 	if err != nil {
@@ -171,7 +171,7 @@ func (p *pruner) audit(ctx context.Context, keep Retention) error {
 		}
 		after = rows[len(rows)-1].ID
 		err = p.batch(ctx, before, func(t domainTx, guard *exemptions) ([]deletionBatch, error) {
-			g := deletionBatch{what: "audit", policy: policy("audit", keep.Audit), before: before}
+			g := deletionBatch{tableName: "audit", policy: policy("audit", keep.Audit), before: before}
 			for _, row := range rows {
 				free, err := guard.deletable(row.IncidentID)
 				if err != nil {

@@ -66,7 +66,7 @@ func (s *Store) recorded(ctx context.Context, span DeliveryFilter, after int64) 
 	var out []storedDelivery
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
-		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox JOIN bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
 			slices.Concat([]any{after}, args, []any{replayBatch})...).Rows()
 		if err != nil {
 			return fmt.Errorf("read deliveries: %w", err)
@@ -95,7 +95,7 @@ func (s *Store) recorded(ctx context.Context, span DeliveryFilter, after int64) 
 // The outcomes that led nowhere, and so may turn out differently: those that were counted, of which nothing may be
 // counted again, and others.
 var (
-	suppressedOutcomes = []string{"watched", "dropped", "maintenance", "late"}
+	suppressedOutcomes = []string{"watched", "dropped", "maintenance", "recurred"}
 	reprocessable      = append([]string{outcomeUndecodable, "ignored"}, suppressedOutcomes...)
 )
 

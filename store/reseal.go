@@ -29,16 +29,16 @@ var sealedColumns = []sealedColumn{
 	{table: "incidents", id: "id", key: "id || '/' || head_seq", column: "sealed_state"},
 	{table: "events", id: "id", key: "incident_id || '/' || seq", column: "sealed_body"},
 	{table: "alerts", id: "id", key: "id || ''", column: "sealed_body"},
-	{table: "bodies", id: "inbox_id", key: "(SELECT source || '/' || delivery_hash FROM inbox WHERE id = inbox_id)", column: "sealed_body", bound: "inbox"},
+	{table: "delivery_bodies", id: "inbox_id", key: "(SELECT source || '/' || delivery_hash FROM inbox WHERE id = inbox_id)", column: "sealed_body", bound: "inbox"},
 	{table: "inbox", id: "id", key: "source || '/' || delivery_hash", column: "sealed_reason"},
 	{table: "ledger", id: "effect_id", key: "effect_id || ''", column: "sealed_result"},
 	{table: "directory", id: "id", key: "id || ''", column: "sealed_body"},
 	{table: "documents", id: "id", key: "incident_id || '/' || revision", column: "sealed_body"},
 	{table: "audit", id: "id", key: "id || ''", column: "sealed_detail"},
-	{table: "routings", id: "id", key: "id || ''", column: "sealed_rules"},
-	{table: "routings", id: "id", key: "id || ''", column: "sealed_detection"},
-	{table: "maintenance", id: "id", key: "id || ''", column: "sealed_body"},
-	{table: "windows", id: "id", key: "key_hash", column: "sealed_window"},
+	{table: "configurations", id: "id", key: "id || ''", column: "sealed_rules"},
+	{table: "configurations", id: "id", key: "id || ''", column: "sealed_detection"},
+	{table: "maintenance_windows", id: "id", key: "id || ''", column: "sealed_body"},
+	{table: "correlation_windows", id: "id", key: "key_hash", column: "sealed_window"},
 	{table: "keyset", id: "id", key: "id || ''", column: "sealed_mark"},
 }
 
@@ -214,22 +214,22 @@ type Verification struct {
 	Incidents   int             `json:"incidents"`
 	Events      int             `json:"events"`
 	Ciphertexts int             `json:"ciphertexts"`
-	Problems    []VerifyProblem `json:"faults"`
+	Problems    []VerifyProblem `json:"problems"`
 }
 
 // VerifyProblem is one thing that is not as it was written.
 type VerifyProblem struct {
 	Incident incident.ID `json:"incident,omitempty"` // 0 where it belongs to none
 	Where    string      `json:"where"`              // "event 7", "head", "alerts.sealed_body of row 3"
-	What     string      `json:"what"`
+	Reason   string      `json:"reason"`
 }
 
 // String says it in one line.
 func (f VerifyProblem) String() string {
 	if f.Incident == 0 {
-		return f.Where + ": " + f.What
+		return f.Where + ": " + f.Reason
 	}
-	return fmt.Sprintf("%s, %s: %s", f.Incident, f.Where, f.What)
+	return fmt.Sprintf("%s, %s: %s", f.Incident, f.Where, f.Reason)
 }
 
 // Verify checks every timeline against its head, every head against its MAC, every state against its timeline, and
@@ -242,7 +242,7 @@ func (s *Store) Verify(ctx context.Context) (Verification, error) {
 				v.Ciphertexts++
 				if _, err := s.keys.Open(cell.Sealed, c.place(cell.Key)); err != nil {
 					v.Problems = append(v.Problems, VerifyProblem{Where: c.table + "." + c.column + " of row " + cell.Key,
-						What: "the ciphertext was changed, moved from elsewhere, or its key is missing"})
+						Reason: "the ciphertext was changed, moved from elsewhere, or its key is missing"})
 				}
 			}
 			return nil
@@ -263,13 +263,13 @@ func (s *Store) verifyNumbers(ctx context.Context, v *Verification) error {
 	err := s.view(ctx, func(db *gorm.DB) error {
 		return errors.Join(db.Raw("SELECT value FROM counters WHERE name = 'incident'").Scan(&last).Error,
 			db.Raw("SELECT count(*) FROM incidents").Scan(&rows).Error,
-			db.Raw("SELECT count(*) FROM inbox WHERE NOT EXISTS (SELECT 1 FROM bodies WHERE inbox_id = id)").Scan(&bare).Error)
+			db.Raw("SELECT count(*) FROM inbox WHERE NOT EXISTS (SELECT 1 FROM delivery_bodies WHERE inbox_id = id)").Scan(&bare).Error)
 	})
 	if err == nil && bare > 0 {
-		v.Problems = append(v.Problems, VerifyProblem{Where: "inbox", What: fmt.Sprintf("%d deliveries have no body", bare)})
+		v.Problems = append(v.Problems, VerifyProblem{Where: "inbox", Reason: fmt.Sprintf("%d deliveries have no body", bare)})
 	}
 	if err == nil && last != rows {
-		v.Problems = append(v.Problems, VerifyProblem{Where: "incidents", What: fmt.Sprintf("%d numbers were given, %d incidents are here", last, rows)})
+		v.Problems = append(v.Problems, VerifyProblem{Where: "incidents", Reason: fmt.Sprintf("%d numbers were given, %d incidents are here", last, rows)})
 	}
 	return err
 }

@@ -40,7 +40,7 @@ func (s *Store) Prune(ctx context.Context, keep Retention, within time.Duration)
 	if err := s.view(ctx, p.loadExempt); err != nil {
 		return p.done, err
 	}
-	for _, step := range []func(context.Context, Retention) error{p.expired("windows"), p.expired("sightings"), p.inbox, p.suppressedAlerts, p.incidents, p.commands, p.audit} {
+	for _, step := range []func(context.Context, Retention) error{p.expired("correlation_windows"), p.expired("seen_events"), p.inbox, p.suppressedAlerts, p.incidents, p.commands, p.audit} {
 		if err := step(ctx, keep); err != nil {
 			return p.done, err
 		}
@@ -97,11 +97,11 @@ func (p *pruner) before(keep time.Duration) time.Time {
 
 // deletionBatch is a batch that is being deleted: what the tombstone says of it.
 type deletionBatch struct {
-	what   string
-	policy string
-	before time.Time
-	ids    []int64
-	held   []string // what the rows held, for the hash
+	tableName string
+	policy    string
+	before    time.Time
+	ids       []int64
+	held      []string // what the rows held, for the hash
 }
 
 func (t *tx) addTombstone(s *Store, g deletionBatch) error {
@@ -112,8 +112,8 @@ func (t *tx) addTombstone(s *Store, g deletionBatch) error {
 	if len(g.ids) > 0 {
 		first, last = slices.Min(g.ids), slices.Max(g.ids)
 	}
-	err := t.db.Exec("INSERT INTO tombstones (what, at, older_than, policy, deleted, first_id, last_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		g.what, s.now(), g.before, g.policy, len(g.held), first, last, s.hash("tombstones", g.what, g.held...)).Error
+	err := t.db.Exec("INSERT INTO tombstones (table_name, at, older_than, policy, deleted, first_id, last_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+		g.tableName, s.now(), g.before, g.policy, len(g.held), first, last, s.hash("tombstones", g.tableName, g.held...)).Error
 	if err != nil {
 		return fmt.Errorf("leave a tombstone: %w", err)
 	}
@@ -186,7 +186,7 @@ func (p *pruner) batch(ctx context.Context, before time.Time, fn func(t domainTx
 	}
 	for _, g := range graves {
 		if n := int64(len(g.held)); n > 0 {
-			p.done.Deleted[g.what] += n
+			p.done.Deleted[g.tableName] += n
 		}
 	}
 	return nil

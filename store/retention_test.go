@@ -117,7 +117,7 @@ func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
 			t.Errorf("tombstones stand for %d rows", n)
 		}
 		proof, err := s.Tombstones(t.Context(), 1)
-		if err != nil || len(proof) != 1 || proof[0].What != "inbox" || proof[0].Policy != "inbox: 400d" || proof[0].Deleted != 3 || proof[0].FirstID != 1 || proof[0].LastID != 6 {
+		if err != nil || len(proof) != 1 || proof[0].TableName != "inbox" || proof[0].Policy != "inbox: 400d" || proof[0].Deleted != 3 || proof[0].FirstID != 1 || proof[0].LastID != 6 {
 			t.Errorf("%+v, %v", proof, err)
 		}
 		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
@@ -245,7 +245,7 @@ func TestEvidenceIsKeptAsItWasReceived(t *testing.T) {
 func TestReconsiderPutsBackWhatLedNowhere(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		outcomes := []string{"opened", "attached", "counted", "command", "watched", "dropped", "maintenance", "late", "undecodable", "ignored"}
+		outcomes := []string{"opened", "attached", "counted", "command", "watched", "dropped", "maintenance", "recurred", "undecodable", "ignored"}
 		var ds []intake.Delivery
 		var settled []response.DeliveryOutcome
 		for n, outcome := range outcomes {
@@ -269,7 +269,7 @@ func TestReconsiderPutsBackWhatLedNowhere(t *testing.T) {
 		for _, row := range rows {
 			got += fmt.Sprintf("%s %v %v; ", row.Delivery.ID, row.Reprocessed, row.WasUndecodable)
 		}
-		if got != "watched true false; dropped true false; maintenance true false; late true false; undecodable false true; ignored false false; " {
+		if got != "watched true false; dropped true false; maintenance true false; recurred true false; undecodable false true; ignored false false; " {
 			t.Error(got)
 		}
 		if n, err := s.Reprocess(t.Context(), DeliveryFilter{From: noon.Add(-time.Minute)}); err != nil || n != 0 {

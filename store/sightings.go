@@ -17,7 +17,7 @@ const dedupBatch = 256
 func (t domainTx) DedupeEvents(events map[string]int64, until time.Time) (map[string]int64, error) {
 	named := make(map[string]string, len(events)) // the event of each hash
 	for event := range events {
-		named[t.s.hash("sightings", "event", event)] = event
+		named[t.s.hash("seen_events", "event", event)] = event
 	}
 	first := make(map[string]int64, len(events))
 	for rest := slices.Sorted(maps.Keys(named)); len(rest) > 0; {
@@ -31,9 +31,9 @@ func (t domainTx) DedupeEvents(events map[string]int64, until time.Time) (map[st
 			KeyHash string
 			InboxID int64
 		}
-		err := t.db.Raw("INSERT"+t.tx.queue.orFailClause()+" INTO sightings (key_hash, inbox_id, expires_at) VALUES "+
+		err := t.db.Raw("INSERT"+t.tx.queue.orFailClause()+" INTO seen_events (key_hash, inbox_id, expires_at) VALUES "+
 			valuesClause("(?, ?, ?)", len(chunk))+
-			" ON CONFLICT (key_hash) DO UPDATE SET inbox_id = sightings.inbox_id RETURNING key_hash, inbox_id", args...).Scan(&rows).Error
+			" ON CONFLICT (key_hash) DO UPDATE SET inbox_id = seen_events.inbox_id RETURNING key_hash, inbox_id", args...).Scan(&rows).Error
 		if err != nil {
 			return nil, fmt.Errorf("write down sightings: %w", err)
 		}

@@ -53,15 +53,15 @@ func TestTheFirstSightingStays(t *testing.T) {
 			t.Errorf("%+v, %v", done, err)
 		}
 		var left int
-		err := s.view(t.Context(), func(db *gorm.DB) error { return db.Raw("SELECT count(*) FROM sightings").Scan(&left).Error })
+		err := s.view(t.Context(), func(db *gorm.DB) error { return db.Raw("SELECT count(*) FROM seen_events").Scan(&left).Error })
 		if err != nil || left != 3 { // long, new, undone
 			t.Errorf("%d are left, %v", left, err)
 		}
 		if got := sighted(7, noon.Add(48*time.Hour), "short", "long"); got["short"] != 7 || got["long"] != 2 {
 			t.Errorf("after they expired %v", got)
 		}
-		plan := s.plan(t, "DELETE FROM sightings WHERE key_hash IN (SELECT key_hash FROM sightings WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?", noon, 500, noon)
-		if strings.HasPrefix(url, "sqlite:") && strings.Contains(plan, "SCAN sightings") && !strings.Contains(plan, "INDEX") {
+		plan := s.plan(t, "DELETE FROM seen_events WHERE key_hash IN (SELECT key_hash FROM seen_events WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?", noon, 500, noon)
+		if strings.HasPrefix(url, "sqlite:") && strings.Contains(plan, "SCAN seen_events") && !strings.Contains(plan, "INDEX") {
 			t.Errorf("old ones are looked for in the whole table:\n%s", plan)
 		}
 	})

@@ -11,7 +11,7 @@ import (
 // Tombstone is the proof of a batch that was deleted by schedule.
 type Tombstone struct {
 	ID        int64     `json:"id"`
-	What      string    `json:"what"`
+	TableName string    `json:"table"`
 	At        time.Time `json:"at"`
 	OlderThan time.Time `json:"older_than"`
 	Policy    string    `json:"policy"`

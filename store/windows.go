@@ -16,7 +16,7 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 	known := make(map[string]string, len(keys)) // the key of each hash
 	hashes := make([]string, len(keys))
 	for n, key := range keys {
-		hashes[n] = t.s.hash("windows", "key", key)
+		hashes[n] = t.s.hash("correlation_windows", "key", key)
 		known[hashes[n]] = key
 	}
 	slices.Sort(hashes)
@@ -32,8 +32,8 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 		for _, hash := range chunk {
 			args = append(args, hash, t.s.now())
 		}
-		err := t.db.Raw("INSERT INTO windows (key_hash, expires_at) VALUES "+valuesClause("(?, ?)", len(chunk))+
-			" ON CONFLICT (key_hash) DO UPDATE SET expires_at = windows.expires_at RETURNING key_hash, sealed_window", args...).Scan(&rows).Error
+		err := t.db.Raw("INSERT INTO correlation_windows (key_hash, expires_at) VALUES "+valuesClause("(?, ?)", len(chunk))+
+			" ON CONFLICT (key_hash) DO UPDATE SET expires_at = correlation_windows.expires_at RETURNING key_hash, sealed_window", args...).Scan(&rows).Error
 		if err != nil {
 			return nil, fmt.Errorf("lock windows: %w", err)
 		}
@@ -42,7 +42,7 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 				continue
 			}
 			var window json.RawMessage
-			if err := t.s.unseal("windows", row.KeyHash, "sealed_window", row.SealedWindow, &window); err != nil {
+			if err := t.s.unseal("correlation_windows", row.KeyHash, "sealed_window", row.SealedWindow, &window); err != nil {
 				return nil, err
 			}
 			out[known[row.KeyHash]] = window
@@ -52,12 +52,12 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 }
 
 func (t domainTx) PutWindow(key string, window []byte, expires time.Time) error {
-	hash := t.s.hash("windows", "key", key)
-	sealed, err := t.s.seal("windows", hash, "sealed_window", json.RawMessage(window))
+	hash := t.s.hash("correlation_windows", "key", key)
+	sealed, err := t.s.seal("correlation_windows", hash, "sealed_window", json.RawMessage(window))
 	if err != nil {
 		return err
 	}
-	if err := t.db.Exec("UPDATE windows SET sealed_window = ?, expires_at = ? WHERE key_hash = ?", sealed, dbTime(expires), hash).Error; err != nil {
+	if err := t.db.Exec("UPDATE correlation_windows SET sealed_window = ?, expires_at = ? WHERE key_hash = ?", sealed, dbTime(expires), hash).Error; err != nil {
 		return fmt.Errorf("keep a window: %w", err)
 	}
 	return nil

@@ -66,7 +66,7 @@ func TestWindowsAreKeptUntilTheyExpire(t *testing.T) {
 func (s *Store) sealedWindows(t *testing.T) (out [][]byte) {
 	t.Helper()
 	err := s.view(t.Context(), func(db *gorm.DB) error {
-		return db.Raw("SELECT sealed_window FROM windows WHERE sealed_window IS NOT NULL").Scan(&out).Error
+		return db.Raw("SELECT sealed_window FROM correlation_windows WHERE sealed_window IS NOT NULL").Scan(&out).Error
 	})
 	if err != nil || len(out) != 2 {
 		t.Fatalf("%d windows, %v", len(out), err)

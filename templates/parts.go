@@ -89,8 +89,8 @@ func (w writer) facts(f incident.Facts) []fact {
 			if a.Count > 0 {
 				value += ", " + itoa(a.Count) + " people"
 			}
-			if !a.Told.IsZero() {
-				value += ", told " + w.when(a.Told).String()
+			if !a.NotifiedAt.IsZero() {
+				value += ", told " + w.when(a.NotifiedAt).String()
 			}
 		}
 		out = append(out, fact{"Affected", value, w.shown("fact/affected/"+a.Who, a.Reason), name(w.Directory, a.By)})

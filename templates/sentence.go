@@ -59,7 +59,7 @@ func (s sentenceContext) person(field string) string {
 }
 func (s sentenceContext) department() string { return label(s.Field("department")) }
 func (s sentenceContext) route() string {
-	return "route " + next(s.Field("route")) + " of round " + s.field("round")
+	return "route " + next(s.Field("escalation_step")) + " of round " + s.field("round")
 }
 
 // step names a step. The brackets keep a playbook's name such as
@@ -315,7 +315,7 @@ func sayFact(s sentenceContext) phrase {
 		if n := s.field("count"); n != "" && n != "0" {
 			line += ", " + n + " people"
 		}
-		if when := s.Field("told"); when != "" {
+		if when := s.Field("notified_at"); when != "" {
 			line += ", told at " + instant(when)
 		}
 		return phrase{line, s.text("reason")}

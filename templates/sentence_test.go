@@ -49,7 +49,7 @@ func kinds(t *testing.T) []incident.EventKind {
 func TestSentences(t *testing.T) {
 	dir := newWorld(t).dir
 	fields := map[string]string{"severity": "sev1", "from": "sev2", "restricted": "true", "source": "sentry", "kind": "sentry.issue", "level": "high", "count": "100",
-		"person": "ben", "round": "2", "route": "0", "role": "scribe", "fact": "occurred", "value": "2026-11-24T02:31:00Z", "departments": "legal,dpo", "evidence": "E1",
+		"person": "ben", "round": "2", "escalation_step": "0", "role": "scribe", "fact": "occurred", "value": "2026-11-24T02:31:00Z", "departments": "legal,dpo", "evidence": "E1",
 		"sha256": strings.Repeat("a", 64), "target": "INC-7", "run": "leaked-aws-credentials", "step": "disable-key", "revision": "2", "digest": "sha256:ab", "department": "legal",
 		"signatures": "3", "objection": "O1", "how": "withdrawn", "until": "2026-12-01T00:00:00Z", "action": "A1", "owner": "ada", "due": "2026-12-15T00:00:00Z", "people": "ada,ben",
 		"when": "2026-11-27T10:00:00Z", "name": "slack.card", "effect": "INC-42/17/post"}

@@ -129,7 +129,7 @@ func fought(t testing.TB, title string) *world {
 	w.at(60).says("grace", incident.Command{Verb: incident.VerbUpdate, Text: "A credential was misused and is disabled. We are checking what it could read. Next update at 04:00 UTC."})
 	w.at(75).says("elena", incident.Command{Verb: incident.VerbNote, Text: "Privileged: counsel's first assessment of the duty to notify.", Audience: incident.AudienceLegalSecurity})
 	w.at(80).says("elena", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactAware, Regime: "gdpr", Value: "2026-11-24T02:31:00Z"}, Text: "reasonable certainty from the log"})
-	w.says("elena", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactAffected, Affected: &incident.Affected{Who: "Example SA", Capacity: incident.Processor, Count: 1200, Told: start.Add(75 * time.Minute)}}, Text: "their export was in reach"})
+	w.says("elena", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactAffected, Affected: &incident.Affected{Who: "Example SA", Capacity: incident.Processor, Count: 1200, NotifiedAt: start.Add(75 * time.Minute)}}, Text: "their export was in reach"})
 	w.at(90).says("ada", incident.Command{Verb: incident.VerbConsult, Department: "payroll", Blocking: true})
 	w.at(95).says("ada", incident.Command{Verb: incident.VerbStepSkip, Step: "answer-aws", Text: "no case and no mail from AWS"})
 	w.at(260).says("ada", incident.Command{Verb: incident.VerbResolve, Text: "exporter runs on a role, six secrets rotated, watched for two hours"})

@@ -44,7 +44,7 @@ type CheckResult struct {
 	Records  int         `json:"records"`  // judged
 	Mutants  int         `json:"mutants"`  // conditions that were dropped
 	Untested []string    `json:"untested"` // ids of rules without fixtures
-	Faults   []RuleError `json:"faults"`
+	Problems []RuleError `json:"problems"`
 }
 
 // Check loads rules as Load does, with all of them on, and runs their fixtures.
@@ -53,7 +53,7 @@ func Check(o Options, paths ...string) CheckResult {
 	l := newLoader(o)
 	_, loaded := l.load(paths)
 	c := &checker{known: l.known, cases: map[*Rule]*ruleTests{}}
-	c.report.Faults = loaded.Refused
+	c.report.Problems = loaded.Refused
 	if o.Builtin {
 		c.folder(builtin, "rules", "builtin")
 	}
@@ -111,7 +111,7 @@ func (c *checker) folder(fsys fs.FS, root, shown string) {
 }
 
 func (c *checker) fault(file string, line int, rule, format string, args ...any) {
-	c.report.Faults = append(c.report.Faults, RuleError{File: file, Line: line, Rule: rule, Reason: fmt.Sprintf(format, args...)})
+	c.report.Problems = append(c.report.Problems, RuleError{File: file, Line: line, Rule: rule, Reason: fmt.Sprintf(format, args...)})
 }
 
 // testCase is a record with the verdict that it should get.

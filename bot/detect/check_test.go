@@ -20,7 +20,7 @@ import (
 // any of them is noticed.
 func TestOwnRules(t *testing.T) {
 	report := detect.Check(detect.Options{Builtin: true})
-	for _, f := range report.Faults {
+	for _, f := range report.Problems {
 		t.Error(f)
 	}
 	if len(report.Untested) > 0 {
@@ -123,14 +123,14 @@ func TestCheckFindsFaults(t *testing.T) {
 		}
 		report := detect.Check(detect.Options{}, dir)
 		var got []string
-		for _, f := range report.Faults {
+		for _, f := range report.Problems {
 			got = append(got, f.Error())
 		}
 		if all := strings.Join(got, "\n"); (c.want == "") != (len(got) == 0) || !strings.Contains(all, c.want) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if report := detect.Check(detect.Options{}, t.TempDir()); len(report.Faults) != 0 || report.Rules != 0 {
+	if report := detect.Check(detect.Options{}, t.TempDir()); len(report.Problems) != 0 || report.Rules != 0 {
 		t.Errorf("an empty folder: %+v", report)
 	}
 }

@@ -72,7 +72,7 @@ type Alert struct {
 	Sample      bool              `json:"sample,omitempty"` // the source says it is a drill
 	Report      *VulnReport       `json:"report,omitempty"` // of an alert that a person sent
 	// Lasting: it tells of a state since At. A copy says that it lasts still, not that it happened again.
-	Ongoing bool `json:"lasting,omitempty"`
+	Ongoing bool `json:"ongoing,omitempty"`
 }
 
 // HeaderDrill marks a delivery that is brought once more so that all of it counts
@@ -105,12 +105,12 @@ type Signal struct {
 // Desk it is a step that is taken once, in the transaction that marks the row
 // handled.
 type Observation struct {
-	Window      string       `json:"window"` // names the rule and the group; made of digests, holds no text
-	Rule        string       `json:"rule"`   // the rule's id
-	At          time.Time    `json:"at"`     // when it happened; zero: when it arrived
-	Event       string       `json:"event"`  // tells it from the other events of its window
-	Contributor int          `json:"which"`  // what it is to the rule, if that tells several things apart
-	Value       string       `json:"value"`  // a digest of what the rule counts
+	Window      string       `json:"window"`      // names the rule and the group; made of digests, holds no text
+	Rule        string       `json:"rule"`        // the rule's id
+	At          time.Time    `json:"at"`          // when it happened; zero: when it arrived
+	Event       string       `json:"event"`       // tells it from the other events of its window
+	Contributor int          `json:"contributor"` // what it is to the rule, if that tells several things apart
+	Value       string       `json:"value"`       // a digest of what the rule counts
 	Group       []GroupField `json:"group"`
 	About       *Alert       `json:"-"` // what the event is by itself
 }

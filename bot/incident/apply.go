@@ -152,7 +152,7 @@ func (i *Incident) attached(e Event) {
 			i.MergedFrom = append(i.MergedFrom, id)
 		}
 		i.contained(parseInstant(e.Field("contained_at")))
-		if was := Severity(e.Field("gravest")); was.MoreSevereThan(i.PeakSeverity) {
+		if was := Severity(e.Field("peak_severity")); was.MoreSevereThan(i.PeakSeverity) {
 			i.PeakSeverity = was
 		}
 		return
@@ -186,7 +186,7 @@ func (i *Incident) setRole(r Role, p PersonID) {
 }
 
 func (i *Incident) paged(e Event) {
-	route, next := atoi(e.Field("route")), e.Field("next")
+	route, next := atoi(e.Field("escalation_step")), e.Field("next")
 	p := &i.Paging
 	current := atoi(e.Field("round")) == p.Round
 	switch {
@@ -224,7 +224,7 @@ func (i *Incident) factSet(e Event) {
 	case FactLanguage:
 		i.Facts.Language, i.Record.Language = e.Field("value"), e.Field("value")
 	case FactAffected:
-		next := Affected{Who: e.Text("who"), Capacity: Capacity(e.Field("capacity")), Count: atoi(e.Field("count")), Told: parseInstant(e.Field("told")), By: e.By, Reason: e.Text("reason")}
+		next := Affected{Who: e.Text("who"), Capacity: Capacity(e.Field("capacity")), Count: atoi(e.Field("count")), NotifiedAt: parseInstant(e.Field("notified_at")), By: e.By, Reason: e.Text("reason")}
 		i.Facts.Affected = slices.DeleteFunc(i.Facts.Affected, func(a Affected) bool { return a.Who == next.Who })
 		i.Facts.Affected = append(i.Facts.Affected, next)
 	}

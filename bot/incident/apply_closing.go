@@ -26,7 +26,7 @@ func (i *Incident) applyClosing(e Event) {
 		i.submitted(e)
 	case EventSigned:
 		i.Signatures = append(i.Signatures, Signature{Department: Department(e.Field("department")), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
-			Digest: e.Field("digest"), Attestation: e.Text("sentence"), Auth: e.Auth, Deputy: e.Field("deputy") == "true", Submitter: e.Field("submitter") == "true"})
+			Digest: e.Field("digest"), Attestation: e.Text("attestation"), Auth: e.Auth, Deputy: e.Field("deputy") == "true", Submitter: e.Field("submitter") == "true"})
 	case EventSignatureWithdrawn:
 		i.Signatures = slices.DeleteFunc(i.Signatures, func(s Signature) bool { return s.Department == Department(e.Field("department")) })
 	case EventSignaturesVoided, EventAmended:

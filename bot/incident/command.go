@@ -54,7 +54,7 @@ type Command struct {
 	Attendance []PersonID        `json:"attendance,omitempty"`
 	Actions    []Action          `json:"actions,omitempty"` // of a concluded review
 	When       time.Time         `json:"when,omitzero"`     // of the review meeting
-	Exception  string            `json:"exception,omitempty"`
+	Waiver     string            `json:"waiver,omitempty"`
 	Audience   Audience          `json:"audience,omitempty"`
 	Erase      []TextRef         `json:"erase,omitempty"`
 	Alerts     []int64           `json:"alerts,omitempty"` // the store's ids of alerts
@@ -64,7 +64,7 @@ type Command struct {
 	Runs           []Run             `json:"runs,omitempty"`  // playbooks to start, pinned
 	Links          map[string]string `json:"links,omitempty"` // to remember
 	Round          int               `json:"round,omitempty"`
-	EscalationStep int               `json:"route,omitempty"`
+	EscalationStep int               `json:"escalation_step,omitempty"`
 	Count          int64             `json:"count,omitempty"`
 	Document       string            `json:"document,omitempty"` // digest of a written document
 	Revision       int               `json:"revision,omitempty"`
@@ -80,7 +80,7 @@ type argument struct {
 
 // freeTexts lists every free text in the command.
 func (c Command) freeTexts() []argument {
-	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "exception", text: c.Exception}}
+	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "exception", text: c.Waiver}}
 	for _, name := range slices.Sorted(maps.Keys(c.Record)) {
 		out = append(out, argument{field: name, text: c.Record[name]})
 	}
@@ -112,7 +112,7 @@ func (c Command) dates() []argument {
 		out = append(out, argument{field: "actions", at: a.Due})
 	}
 	if c.Fact != nil && c.Fact.Affected != nil {
-		out = append(out, argument{field: "told", at: c.Fact.Affected.Told})
+		out = append(out, argument{field: "notified_at", at: c.Fact.Affected.NotifiedAt})
 	}
 	return out
 }

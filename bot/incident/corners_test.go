@@ -137,7 +137,7 @@ func TestTheGateHasNoSideDoor(t *testing.T) {
 	w = given(t, Approved)
 	w.must("sec1", Command{Verb: VerbWaiveActions, Text: "a vendor's fault"})
 	w.refused("sec1", Command{Verb: VerbWaiveActions}, CodeConflict) // from security, and the same person
-	w.must("eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Exception: "another"})
+	w.must("eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Waiver: "another"})
 	if w.inc.Review.WaivedBy != "sec1" || w.inc.Status != Approved {
 		t.Errorf("%+v in %s", w.inc.Review, w.inc.Status)
 	}

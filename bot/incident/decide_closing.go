@@ -166,7 +166,7 @@ func (j *decider) sign() error {
 	if !j.env.Directory.Member(actor, team) {
 		f["deputy"] = "true"
 	}
-	j.emit(EventSigned, f, texts{"sentence": Attestation})
+	j.emit(EventSigned, f, texts{"attestation": Attestation})
 	j.approve()
 	return nil
 }

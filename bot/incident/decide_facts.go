@@ -129,17 +129,17 @@ func (j *decider) affected(a *Affected) (fields, texts, error) {
 	if a.Count < 0 || a.Count > maxAffected {
 		return nil, nil, Invalid("count", "%d people cannot be affected", a.Count)
 	}
-	if a.Told.After(j.env.Now.Add(time.Minute)) {
-		return nil, nil, Invalid("told", "%s is in the future", instant(a.Told))
+	if a.NotifiedAt.After(j.env.Now.Add(time.Minute)) {
+		return nil, nil, Invalid("notified_at", "%s is in the future", instant(a.NotifiedAt))
 	}
-	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, Told: stamp(a.Told)}
+	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, NotifiedAt: stamp(a.NotifiedAt)}
 	for _, known := range j.inc.Facts.Affected {
 		known.By, known.Reason = "", ""
 		if known == next {
 			return nil, nil, nil
 		}
 	}
-	return fields{"fact": string(FactAffected), "capacity": string(next.Capacity), "count": num(next.Count), "told": instant(next.Told)},
+	return fields{"fact": string(FactAffected), "capacity": string(next.Capacity), "count": num(next.Count), "notified_at": instant(next.NotifiedAt)},
 		texts{"who": next.Who}, nil
 }
 

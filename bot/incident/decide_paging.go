@@ -22,7 +22,7 @@ func (j *decider) page() error {
 }
 
 func (j *decider) stepFieldsOfRound() fields {
-	return fields{"round": num(j.cmd.Round), "route": num(j.cmd.EscalationStep)}
+	return fields{"round": num(j.cmd.Round), "escalation_step": num(j.cmd.EscalationStep)}
 }
 
 func (j *decider) paged() error {

@@ -46,7 +46,7 @@ func (j *decider) startPaging() {
 
 // startRound begins a new round of paging: whoever held it holds it no longer.
 func (j *decider) startRound() {
-	j.emit(EventRoundStarted, fields{"round": num(j.inc.Paging.Round + 1), "route": "0"}, nil)
+	j.emit(EventRoundStarted, fields{"round": num(j.inc.Paging.Round + 1), "escalation_step": "0"}, nil)
 }
 
 func (j *decider) acknowledge() error {
@@ -367,5 +367,5 @@ func (i *Incident) originFields() fields {
 	if i.Severity.MoreSevereThan(gravest) {
 		gravest = i.Severity
 	}
-	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "gravest": string(gravest)}
+	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "peak_severity": string(gravest)}
 }

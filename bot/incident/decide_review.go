@@ -40,8 +40,8 @@ func (j *decider) conclude() error {
 			return err
 		}
 	}
-	if strings.TrimSpace(c.Exception) != "" && j.inc.Review.WaivedBy == "" {
-		j.emit(EventWaiverProposed, nil, texts{"reason": c.Exception})
+	if strings.TrimSpace(c.Waiver) != "" && j.inc.Review.WaivedBy == "" {
+		j.emit(EventWaiverProposed, nil, texts{"reason": c.Waiver})
 	}
 	if open := j.inc.closeBlocker(); open != "" && j.inc.Review.WaivedBy == "" {
 		return Invalid("actions", "closing needs %s", open)

@@ -27,7 +27,7 @@ func TestWhatIsAlreadyTrueIsNoEvent(t *testing.T) {
 		{Active, "eng1", fact(FactTimeZone, "Asia/Tokyo")},
 		{Active, "eng1", fact(FactLanguage, "de")},
 		{Active, "eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactAware, Regime: "dora", Value: "2026-11-24T01:00:00Z"}}},
-		{Active, "eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "us", Capacity: Controller, Told: start}}}},
+		{Active, "eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "us", Capacity: Controller, NotifiedAt: start}}}},
 		{Active, "eng1", Command{Verb: VerbEvidence, Evidence: &Evidence{Name: "x", SHA256: strings.Repeat("ab", 32)}}},
 		{Active, "eng1", Command{Verb: VerbInvolve, Department: Legal}},
 		{Active, "eng1", Command{Verb: VerbConsult, Department: "payments", Blocking: true}},

@@ -22,7 +22,7 @@ const (
 	// Slack, kept current.
 	EffectCard  EffectKind = "card"  // the pinned card
 	EffectTopic EffectKind = "topic" // the channel's topic
-	// Paging; Args "round" and "route".
+	// Paging; Args "round" and "escalation_step".
 	EffectPage        EffectKind = "page"         // page by the route; the handler is chosen by the route's kind
 	EffectPageAck     EffectKind = "page_ack"     // tell the pager that somebody has it
 	EffectPageResolve EffectKind = "page_resolve" // tell the pager that it is over
@@ -35,11 +35,11 @@ const (
 	EffectMailNotice EffectKind = "mail_notice" // to the security department
 	// Inside the house.
 	EffectWritePostmortem EffectKind = "write_postmortem"
-	EffectEscalationTimer EffectKind = "page_timer"  // nobody acknowledged in time
-	EffectAckTimer        EffectKind = "lapse_timer" // the commander fell silent
-	EffectStepTimer       EffectKind = "step_timer"  // Args "run" and "step": the step's deadline passed
-	EffectBotStep         EffectKind = "bot_step"    // Args "run" and "step": an action of the playbook that the bot does itself
-	EffectStormTimer      EffectKind = "storm_timer" // look whether a storm of alerts is over
+	EffectEscalationTimer EffectKind = "escalation_timer" // nobody acknowledged in time
+	EffectAckTimer        EffectKind = "ack_timer"        // the commander fell silent
+	EffectStepTimer       EffectKind = "step_timer"       // Args "run" and "step": the step's deadline passed
+	EffectBotStep         EffectKind = "bot_step"         // Args "run" and "step": an action of the playbook that the bot does itself
+	EffectStormTimer      EffectKind = "storm_timer"      // look whether a storm of alerts is over
 )
 
 // Effect is one durable piece of follow-up work. It carries ids only.
@@ -48,9 +48,9 @@ type Effect struct {
 	Key      string            `json:"key"` // idempotency key, unique for ever: "INC-42/17/post"
 	Kind     EffectKind        `json:"kind"`
 	Incident ID                `json:"incident"`
-	Seq      int               `json:"seq"`            // the event that called for it
-	Lane     string            `json:"lane,omitempty"` // effects of one lane happen in order, one at a time
-	Refresh  bool              `json:"kept,omitempty"` // kept current: rendered from the present, at most one pending
+	Seq      int               `json:"seq"`               // the event that called for it
+	Lane     string            `json:"lane,omitempty"`    // effects of one lane happen in order, one at a time
+	Refresh  bool              `json:"refresh,omitempty"` // kept current: rendered from the present, at most one pending
 	Urgent   bool              `json:"urgent,omitempty"`
 	After    time.Time         `json:"after,omitzero"` // not before
 	Args     map[string]string `json:"args,omitempty"` // ids, numbers, never text

@@ -39,7 +39,7 @@ type MaintenanceWindow struct {
 	Owner      PersonID  `json:"owner"`
 	From       time.Time `json:"from"`
 	To         time.Time `json:"to"`
-	Suppressed int64     `json:"matched"` // alerts that it kept from opening something
+	Suppressed int64     `json:"suppressed"` // alerts that it kept from opening something
 	EndedBy    PersonID  `json:"ended_by,omitempty"`
 }
 
@@ -52,12 +52,12 @@ func (m MaintenanceWindow) Active(at time.Time) bool { return !at.Before(m.From)
 
 // AlertResult is what an errand came to.
 type AlertResult struct {
-	Disposition        Disposition         `json:"shelf,omitempty"`
-	Alerts             []AlertLine         `json:"alerts,omitempty"`  // newest first
-	Kinds              int64               `json:"kinds,omitempty"`   // how many alerts are on the shelf, listed or not
-	Occurrences        int64               `json:"copies,omitempty"`  // and their copies together
-	MaintenanceWindows []MaintenanceWindow `json:"windows,omitempty"` // of maintenance, the running and coming ones first
-	Done               string              `json:"done,omitempty"`    // what was done, in a sentence
+	Disposition        Disposition         `json:"disposition,omitempty"`
+	Alerts             []AlertLine         `json:"alerts,omitempty"`              // newest first
+	Kinds              int64               `json:"kinds,omitempty"`               // how many alerts are on the shelf, listed or not
+	Occurrences        int64               `json:"occurrences,omitempty"`         // and their copies together
+	MaintenanceWindows []MaintenanceWindow `json:"maintenance_windows,omitempty"` // of maintenance, the running and coming ones first
+	Done               string              `json:"done,omitempty"`                // what was done, in a sentence
 	Explanation        *Explanation        `json:"explanation,omitempty"`
 }
 
@@ -80,13 +80,13 @@ type Explanation struct {
 	Incident       ID              `json:"incident,omitempty"`
 	Outcome        string          `json:"outcome"` // what was decided the last time, in words
 	Delivery       *StoredDelivery `json:"delivery,omitempty"`
-	FirstDelivery  int64           `json:"first_delivery,omitempty"` // the delivery that an alert came with first, where an alert was asked for
-	DecodeFailures []DecodeFailure `json:"unread,omitempty"`         // of an alert about deliveries that cannot be read: why they cannot
-	Digest         string          `json:"digest"`                   // of the routing by which it was decided
-	Since          time.Time       `json:"since,omitzero"`           // when that routing was first in force with these detection rules
-	CurrentDigest  string          `json:"present"`                  // of the routing in force now
-	Rules          []RuleTrace     `json:"rules"`                    // those that were tried
-	CurrentRules   []RuleTrace     `json:"today,omitempty"`          // how it would be decided now, where the routing changed
+	FirstDelivery  int64           `json:"first_delivery,omitempty"`  // the delivery that an alert came with first, where an alert was asked for
+	DecodeFailures []DecodeFailure `json:"decode_failures,omitempty"` // of an alert about deliveries that cannot be read: why they cannot
+	Digest         string          `json:"digest"`                    // of the routing by which it was decided
+	Since          time.Time       `json:"since,omitzero"`            // when that routing was first in force with these detection rules
+	CurrentDigest  string          `json:"current_digest"`            // of the routing in force now
+	Rules          []RuleTrace     `json:"rules"`                     // those that were tried
+	CurrentRules   []RuleTrace     `json:"current_rules,omitempty"`   // how it would be decided now, where the routing changed
 	Detection      Detection       `json:"detection"`
 }
 
@@ -103,12 +103,12 @@ type DecodeFailure struct {
 
 // Detection is what the detection rules make of the records in a delivery.
 type Detection struct {
-	Digest         string        `json:"digest"`             // of the rules in force when it was decided; empty where it was not kept
-	CurrentDigest  string        `json:"present"`            // of those in force now
-	Delivery       int64         `json:"delivery,omitempty"` // that was held against them; 0: none, for rules judge no such alert, or Note says why
-	Records        []RecordTrace `json:"records,omitempty"`  // by the rules of then
-	CurrentRecords []RecordTrace `json:"today,omitempty"`    // by the rules of now, where they are others
-	More           int           `json:"more,omitempty"`     // records that are not shown
+	Digest         string        `json:"digest"`                    // of the rules in force when it was decided; empty where it was not kept
+	CurrentDigest  string        `json:"current_digest"`            // of those in force now
+	Delivery       int64         `json:"delivery,omitempty"`        // that was held against them; 0: none, for rules judge no such alert, or Note says why
+	Records        []RecordTrace `json:"records,omitempty"`         // by the rules of then
+	CurrentRecords []RecordTrace `json:"current_records,omitempty"` // by the rules of now, where they are others
+	More           int           `json:"more,omitempty"`            // records that are not shown
 	// Counted is, of an alert about several events, the rule that counted them, and
 	// the events. No delivery is such an alert's own.
 	Counted string `json:"counted,omitempty"`
@@ -120,7 +120,7 @@ type RecordTrace struct {
 	Name    string           `json:"name"`             // what was called
 	Service string           `json:"service"`          // of whom
 	ID      string           `json:"id,omitempty"`     // that AWS gave it
-	Error   string           `json:"fault,omitempty"`  // why rules cannot judge it
+	Error   string           `json:"error,omitempty"`  // why rules cannot judge it
 	Rules   []DetectionTrace `json:"rules,omitempty"`  // those that ask for such events: what matches first, then what nearly does
 	Others  int              `json:"others,omitempty"` // rules that ask for other events, and were not tried
 }
@@ -132,7 +132,7 @@ type DetectionTrace struct {
 	Level   Level  `json:"level"`
 	File    string `json:"file"`
 	Line    int    `json:"line"`
-	Matched bool   `json:"hit"`
+	Matched bool   `json:"matched"`
 	// Silent: it makes no alert, it is counted only.
 	Silent bool              `json:"silent,omitempty"`
 	Counts []string          `json:"counts,omitempty"` // the rules about several events that count it
@@ -143,9 +143,9 @@ type DetectionTrace struct {
 type FieldComparison struct {
 	Field    string `json:"field"` // with its modifiers; empty: the whole record is searched
 	Line     int    `json:"line"`
-	Expected string `json:"asks"`
-	Actual   string `json:"has"`
-	Negated  bool   `json:"left_out,omitempty"` // under a not: the record must not have it
+	Expected string `json:"expected"`
+	Actual   string `json:"actual"`
+	Negated  bool   `json:"negated,omitempty"` // under a not: the record must not have it
 }
 
 // StoredDelivery is the evidence of one delivery.
@@ -163,9 +163,9 @@ type StoredDelivery struct {
 
 // RuleTrace is one routing rule held against an alert.
 type RuleTrace struct {
-	Index   int      `json:"place"` // from 1; 0 is the rule behind all: watch
+	Index   int      `json:"index"` // from 1; 0 is the rule behind all: watch
 	When    string   `json:"when"`
-	Action  string   `json:"does"`
-	Matched bool     `json:"fits"`
+	Action  string   `json:"action"`
+	Matched bool     `json:"matched"`
 	Why     []string `json:"why,omitempty"` // where it does not fit: each part that is false, with the values it compared
 }

@@ -53,12 +53,12 @@ const (
 
 // Affected is a party the incident harmed or may have harmed.
 type Affected struct {
-	Who      string    `json:"who"`
-	Capacity Capacity  `json:"capacity"` // the company's, towards this party
-	Count    int       `json:"count"`    // how many people, 0 where unknown
-	Told     time.Time `json:"told,omitzero"`
-	By       PersonID  `json:"by,omitempty"` // who stated it last, and why
-	Reason   string    `json:"reason,omitempty"`
+	Who        string    `json:"who"`
+	Capacity   Capacity  `json:"capacity"` // the company's, towards this party
+	Count      int       `json:"count"`    // how many people, 0 where unknown
+	NotifiedAt time.Time `json:"notified_at,omitzero"`
+	By         PersonID  `json:"by,omitempty"` // who stated it last, and why
+	Reason     string    `json:"reason,omitempty"`
 }
 
 // Instant is a point in time somebody stated, with when, who and why.

@@ -22,7 +22,7 @@ const (
 
 // Identity is how a person, or the bot itself, is known behind one door.
 type Identity struct {
-	Provider Provider `json:"door"`
+	Provider Provider `json:"provider"`
 	ID       string   `json:"id"`
 }
 
@@ -39,7 +39,7 @@ type PersonID string
 type Person struct {
 	ID         PersonID   `json:"id"`
 	Name       string     `json:"name"`
-	Identities []Identity `json:"handles"`
+	Identities []Identity `json:"identities"`
 	Responder  bool       `json:"responder"` // may acknowledge and be paged
 }
 

@@ -94,8 +94,8 @@ func TestBadFacts(t *testing.T) {
 		refusal{Active, "eng1", affected(&Affected{Who: "us"}), CodeInvalid, "capacity"},
 		refusal{Active, "eng1", affected(&Affected{Who: "us", Capacity: Controller, Count: -1}), CodeInvalid, "count"},
 		refusal{Active, "eng1", affected(&Affected{Who: "us", Capacity: Controller, Count: 1 << 60}), CodeInvalid, "count"},
-		refusal{Active, "eng1", affected(&Affected{Who: "us", Capacity: Controller, Told: until}), CodeInvalid, "told"},
-		refusal{Active, "eng1", affected(&Affected{Who: "us", Capacity: Controller, Told: start.AddDate(-900, 0, 0)}), CodeInvalid, "told"},
+		refusal{Active, "eng1", affected(&Affected{Who: "us", Capacity: Controller, NotifiedAt: until}), CodeInvalid, "notified_at"},
+		refusal{Active, "eng1", affected(&Affected{Who: "us", Capacity: Controller, NotifiedAt: start.AddDate(-900, 0, 0)}), CodeInvalid, "notified_at"},
 	)
 }
 
@@ -192,7 +192,7 @@ func TestBadReviews(t *testing.T) {
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Attendance = []PersonID{"eng1", "eng1"} }), CodeInvalid, "attendance"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Attendance[1] = "eve" }), CodeUnknown, "attendance"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Text = "" }), CodeInvalid, "text"},
-		refusal{Approved, "eng1", conclude(func(c *Command) { c.Exception = long }), CodeInvalid, "exception"},
+		refusal{Approved, "eng1", conclude(func(c *Command) { c.Waiver = long }), CodeInvalid, "exception"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: "wish"}} }), CodeInvalid, "kind"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: good.Kind, Title: long}} }), CodeInvalid, "actions"},
 		refusal{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: good.Kind, Title: "x", Due: far}} }), CodeInvalid, "actions"},

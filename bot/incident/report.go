@@ -16,7 +16,7 @@ import (
 // arrived, and by what it is known again. It is sealed like the alert it is part of.
 type VulnReport struct {
 	Reply         *Reply         `json:"reply,omitempty"` // nil: nobody is told
-	DuplicateKeys []DuplicateKey `json:"traits,omitempty"`
+	DuplicateKeys []DuplicateKey `json:"duplicate_keys,omitempty"`
 }
 
 // Reply is where the acknowledgement of a report goes. The address is the
@@ -37,7 +37,7 @@ func (r Reply) AckKey() string { return "ack/" + r.Reference }
 
 // DuplicateKey is something that two reports of one weakness have in common.
 type DuplicateKey struct {
-	Kind  string `json:"what"`  // for people: "the same reporter and title"
+	Kind  string `json:"kind"`  // for people: "the same reporter and title"
 	Value string `json:"value"` // a digest; reports that share it may be the same
 }
 

@@ -16,7 +16,7 @@ type Signature struct {
 	Kind        string     `json:"kind"`   // of document
 	Schema      string     `json:"schema"` // of document
 	Digest      string     `json:"digest"`
-	Attestation string     `json:"sentence"`
+	Attestation string     `json:"attestation"`
 	Auth        string     `json:"auth"` // how the signer was authenticated
 	Deputy      bool       `json:"deputy,omitempty"`
 	// Submitter marks a signature by whoever submitted the record, which only

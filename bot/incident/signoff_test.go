@@ -200,7 +200,7 @@ func TestClosingGate(t *testing.T) {
 	one.Actions = twoActions[:1]
 	w.refused("sec1", one, CodeInvalid)
 	except := conclude
-	except.Exception = "nothing to prevent: a vendor's fault"
+	except.Waiver = "nothing to prevent: a vendor's fault"
 	w.must("eng1", except)
 	if w.inc.Status != Approved {
 		t.Fatal("closed without an endorsement")

@@ -28,7 +28,7 @@ type Incident struct {
 	ID           ID        `json:"id"`
 	Status       Status    `json:"status"`
 	Severity     Severity  `json:"severity"`
-	PeakSeverity Severity  `json:"gravest,omitempty"` // that it ever had: grading it lower does not make it a matter for one alone
+	PeakSeverity Severity  `json:"peak_severity,omitempty"` // that it ever had: grading it lower does not make it a matter for one alone
 	Title        string    `json:"title"`
 	Restricted   bool      `json:"restricted"`
 	OpenedAt     time.Time `json:"opened_at"`
@@ -40,7 +40,7 @@ type Incident struct {
 	Commander           PersonID          `json:"commander,omitempty"`
 	Roles               map[Role]PersonID `json:"roles,omitempty"` // commander included
 	Access              []PersonID        `json:"access,omitempty"`
-	InvolvedDepartments []Department      `json:"called,omitempty"` // departments brought in before sign-off
+	InvolvedDepartments []Department      `json:"involved_departments,omitempty"` // departments brought in before sign-off
 	Delegations         []Delegation      `json:"delegations,omitempty"`
 
 	Paging Paging     `json:"paging"`
@@ -70,7 +70,7 @@ type Incident struct {
 	SplitInto  []ID `json:"split_into,omitempty"`
 	SplitFrom  ID   `json:"split_from,omitempty"`
 
-	LegalHold *LegalHold `json:"hold,omitempty"` // a legal hold, while there is one
+	LegalHold *LegalHold `json:"legal_hold,omitempty"` // a legal hold, while there is one
 
 	// Links are what the outside systems call their half: LinkChannel, LinkCard, ...
 	Links map[string]string `json:"links,omitempty"`
@@ -101,11 +101,11 @@ const (
 
 // Paging says who, if anybody, has it.
 type Paging struct {
-	Round            int       `json:"round"`             // each round pages anew, under its own dedup key
-	EscalationStep   int       `json:"route"`             // of the alias, from 0, now being tried
-	EscalationStepAt time.Time `json:"route_at,omitzero"` // when that route was asked for
-	AcknowledgedBy   PersonID  `json:"held_by,omitempty"` // who acknowledged this round
-	AcknowledgedAt   time.Time `json:"held_since,omitzero"`
+	Round            int       `json:"round"`                       // each round pages anew, under its own dedup key
+	EscalationStep   int       `json:"escalation_step"`             // of the alias, from 0, now being tried
+	EscalationStepAt time.Time `json:"escalation_step_at,omitzero"` // when that route was asked for
+	AcknowledgedBy   PersonID  `json:"acknowledged_by,omitempty"`   // who acknowledged this round
+	AcknowledgedAt   time.Time `json:"acknowledged_at,omitzero"`
 	LastAction       time.Time `json:"last_action,omitzero"` // of the commander or of whoever has it, for the lapse
 	Started          []int     `json:"started,omitempty"`    // routes of this round whose page has started
 	Failed           []int     `json:"failed,omitempty"`     // routes of this round that did not take the page
@@ -267,8 +267,8 @@ type Review struct {
 	Attendance []PersonID `json:"attendance,omitempty"`
 	Decisions  string     `json:"decisions,omitempty"`
 	// Exception is the reasoned exception to the actions gate that security endorsed.
-	Waiver     string   `json:"exception,omitempty"`
-	WaivedBy   PersonID `json:"exception_by,omitempty"`
+	Waiver     string   `json:"waiver,omitempty"`
+	WaivedBy   PersonID `json:"waived_by,omitempty"`
 	EndorsedBy PersonID `json:"endorsed_by,omitempty"`
 }
 

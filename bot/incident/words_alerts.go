@@ -27,8 +27,8 @@ func alertVerbs() []VerbSpec {
 				`maintenance add 22:00 to 23:30 source == "sentry" because of the release`, "maintenance end 3"}, Next: []string{"add", "list", "end"}, read: readMaintenance},
 		{Name: "split", Usage: "[INC-42] alerts A3,A4 [sev1…sev4] TITLE [because REASON]", Help: "let some alerts be another incident; both histories stay",
 			Examples: []string{"split alerts A3,A4 Somebody else uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"}, Next: []string{"alerts"}, NeedsIncident: true, read: readSplit},
-		{Name: "hold", Usage: "[release] because REASON", Help: "a legal hold: nothing of the incident is deleted by schedule; legal and security may",
-			Examples: []string{"hold because the regulator asked for it", "hold release because the case is closed"}, Next: []string{"release"}, NeedsIncident: true, read: readHold},
+		{Name: "legal-hold", Usage: "[release] because REASON", Help: "a legal hold: nothing of the incident is deleted by schedule; legal and security may",
+			Examples: []string{"legal-hold because the regulator asked for it", "legal-hold release because the case is closed"}, Next: []string{"release"}, NeedsIncident: true, read: readHold},
 	}
 }
 
@@ -238,7 +238,7 @@ func readHold(p *argParser, w *ParsedCommand) error {
 	if p.take("release", "off", "end") {
 		w.Command.Verb = VerbReleaseLegalHold
 	}
-	p.take("hold")
+	p.take("legal-hold")
 	w.Command.Text = p.reason()
 	return nil
 }

@@ -71,11 +71,11 @@ func TestSplitAndPromoteAsTyped(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
-	w, err = alertWords(t, "hold release INC-42 because it is over")
+	w, err = alertWords(t, "legal-hold release INC-42 because it is over")
 	if err == nil {
 		t.Errorf("an incident behind release: %+v", w.Command)
 	}
-	w, err = alertWords(t, "hold INC-42 release because it is over")
+	w, err = alertWords(t, "legal-hold INC-42 release because it is over")
 	if c := w.Command; err != nil || c.Verb != VerbReleaseLegalHold || c.Text != "it is over" {
 		t.Errorf("%+v, %v", c, err)
 	}

@@ -252,12 +252,12 @@ func (p *argParser) factAffected(f *FactChange) error {
 			a.Count = n
 		}
 	}
-	if p.take("told") {
+	if p.take("notified") {
 		at, ok := p.when(past)
 		if !ok {
 			return p.notTime("value")
 		}
-		a.Told = at.UTC()
+		a.NotifiedAt = at.UTC()
 	}
 	return nil
 }

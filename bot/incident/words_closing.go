@@ -233,7 +233,7 @@ func readReview(p *argParser, w *ParsedCommand) error {
 	case p.take("conclude", "concluded"):
 		p.trailingIncident(w)
 		return readConclude(p, w)
-	case p.take("except", "exception"):
+	case p.take("waive"):
 		p.trailingIncident(w)
 		w.Command.Verb, w.Command.Text = VerbWaiveActions, p.reason()
 		return nil
@@ -246,8 +246,8 @@ func readReview(p *argParser, w *ParsedCommand) error {
 	p.take("on", "at")
 	at, ok := p.when(future)
 	if !ok {
-		if word, _ := p.peek(); Nearest(word.text, []string{"conclude", "except"}) != "" {
-			return Invalid("when", "%s", unknownWord("a time", word.text, []string{"conclude", "except"}, ""))
+		if word, _ := p.peek(); Nearest(word.text, []string{"conclude", "waive"}) != "" {
+			return Invalid("when", "%s", unknownWord("a time", word.text, []string{"conclude", "waive"}, ""))
 		}
 		return p.notTime("when")
 	}

@@ -286,8 +286,8 @@ func readEvidence(p *argParser, w *ParsedCommand) error {
 var commandNames = map[Verb]string{
 	VerbAcknowledge: "ack", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
 	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant",
-	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review except", VerbPromote: "alerts promote",
-	VerbReleaseLegalHold: "hold release",
+	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review waive", VerbPromote: "alerts promote",
+	VerbSetLegalHold: "legal-hold", VerbReleaseLegalHold: "legal-hold release",
 }
 
 // CommandName is what people type for a verb, at every door.

@@ -25,7 +25,7 @@ func (m *Mailer) PageTo(list []string) Handler {
 		if len(to) == 0 {
 			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page by mail: %w", errors.Join(wrong, errors.New("the route has no address")))}
 		}
-		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "route")
+		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "escalation_step")
 		l := m.letter(b, templates.PageMail(b, route))
 		l.urgent = true
 		if err := m.send(ctx, l, to); err != nil {

@@ -75,7 +75,7 @@ func brief() incident.Brief {
 	}
 }
 
-var page = incident.Effect{Key: "INC-42/page/1/1", Kind: incident.EffectPage, Incident: 42, Args: map[string]string{"round": "1", "route": "1"}}
+var page = incident.Effect{Key: "INC-42/page/1/1", Kind: incident.EffectPage, Incident: 42, Args: map[string]string{"round": "1", "escalation_step": "1"}}
 
 func one(t *testing.T, server *mailbox.Mailbox) mailbox.Message {
 	t.Helper()

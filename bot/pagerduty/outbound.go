@@ -27,7 +27,7 @@ const maxSummary = 1024
 // The Events API cannot be asked whether an earlier attempt landed. It need not
 // be: the dedup key makes the repeat a log entry.
 func (c *Client) Page(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	round, route := intArg(e, "round"), intArg(e, "route")
+	round, route := intArg(e, "round"), intArg(e, "escalation_step")
 	inc := b.Incident
 	event := &pagerduty.V2Event{
 		Action:   "trigger",

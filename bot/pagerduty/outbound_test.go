@@ -58,7 +58,7 @@ func brief() incident.Brief {
 }
 
 func effect(round, route string) incident.Effect {
-	return incident.Effect{Key: "INC-42/page/" + round + "/" + route, Kind: incident.EffectPage, Incident: 42, Args: map[string]string{"round": round, "route": route}}
+	return incident.Effect{Key: "INC-42/page/" + round + "/" + route, Kind: incident.EffectPage, Incident: 42, Args: map[string]string{"round": round, "escalation_step": route}}
 }
 
 func TestPage(t *testing.T) {

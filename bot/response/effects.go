@@ -192,7 +192,7 @@ func writePostmortem(c effectBuilder) []incident.Effect {
 func page(c effectBuilder) []incident.Effect {
 	route := c.event.Field("next")
 	if c.event.Kind == incident.EventRoundStarted {
-		route = c.event.Field("route")
+		route = c.event.Field("escalation_step")
 	}
 	round := c.event.Field("round")
 	if route == "" || round != strconv.Itoa(c.inc.Paging.Round) {
@@ -202,7 +202,7 @@ func page(c effectBuilder) []incident.Effect {
 	for n := range out {
 		out[n].Key = fmt.Sprintf("%s/%s/%s/%s", c.inc.ID, out[n].Kind, round, route)
 		out[n].Urgent = true
-		out[n].Args = map[string]string{"round": round, "route": route}
+		out[n].Args = map[string]string{"round": round, "escalation_step": route}
 	}
 	out[1].After = c.now.Add(c.policy.EscalateAfter)
 	return out

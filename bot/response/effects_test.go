@@ -65,10 +65,10 @@ func TestEveryEffectKindIsCalledFor(t *testing.T) {
 		Paging:        incident.Paging{Round: 1, AcknowledgedBy: "p1", LastAction: at},
 		Consultations: []incident.Consultation{{Team: "payments"}},
 		Runs: []incident.Run{{Playbook: "r", Plan: []incident.Step{
-			{ID: "bot", Action: "call legal"}, {ID: "person", Deadline: time.Hour}}}}}
+			{ID: "bot", Action: "involve legal"}, {ID: "person", Deadline: time.Hour}}}}}
 	for kind := range effectsByEvent {
 		for _, step := range []string{"bot", "person"} {
-			e := incident.Event{Seq: 1, Kind: kind, RecordedAt: at, Fields: map[string]string{"round": "1", "route": "0", "next": "1",
+			e := incident.Event{Seq: 1, Kind: kind, RecordedAt: at, Fields: map[string]string{"round": "1", "escalation_step": "0", "next": "1",
 				"person": "p1", "department": "legal", "departments": "legal", "run": "r", "step": step}}
 			for _, effect := range (effectBuilder{inc: inc, event: e, dir: people(), policy: policy, now: at}).effects() {
 				called[effect.Kind] = true

@@ -38,7 +38,7 @@ func (a *attempt) localHandler() func(*session) error {
 
 // pageTimer asks the next route when nobody has acknowledged in time.
 func (a *attempt) pageTimer(s *session) (string, error) {
-	err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbPageTimeout, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "route")})
+	err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbPageTimeout, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "escalation_step")})
 	return "rang", err
 }
 

@@ -105,7 +105,7 @@ func TestLateCopiesOfAFalseAlarmWakeNobody(t *testing.T) {
 	}
 	w.report(t, rows[0])
 	w.report(t, rows[1:]...)
-	if got := w.outcomes(2, 3, 13); !slices.Equal(got, []string{"late", "late", "late"}) || len(w.store.incidents) != 1 {
+	if got := w.outcomes(2, 3, 13); !slices.Equal(got, []string{"recurred", "recurred", "recurred"}) || len(w.store.incidents) != 1 {
 		t.Errorf("%v, %d incidents", got, len(w.store.incidents))
 	}
 	if n := count(w.kinds(first), incident.EventSourceNoted); n != 2 {
@@ -147,7 +147,7 @@ func TestAStateToldAgainOpensNothing(t *testing.T) {
 	dismiss(1)
 	w.now = w.now.Add(1000 * time.Hour)
 	w.report(t, reported(2, a))
-	if got := w.outcomes(2); got[0] != "late" || len(w.store.incidents) != 1 || !slices.Contains(w.kinds(1), incident.EventSourceNoted) {
+	if got := w.outcomes(2); got[0] != "recurred" || len(w.store.incidents) != 1 || !slices.Contains(w.kinds(1), incident.EventSourceNoted) {
 		t.Fatalf("told again: %v, %d incidents", got, len(w.store.incidents))
 	}
 	w.report(t, reported(3, b))
@@ -156,7 +156,7 @@ func TestAStateToldAgainOpensNothing(t *testing.T) {
 	}
 	dismiss(2)
 	w.report(t, reported(4, a), reported(5, b))
-	if got := w.outcomes(4, 5); !slices.Equal(got, []string{"late", "late"}) || len(w.store.incidents) != 2 {
+	if got := w.outcomes(4, 5); !slices.Equal(got, []string{"recurred", "recurred"}) || len(w.store.incidents) != 2 {
 		t.Errorf("the group again: %v", got)
 	}
 	if n := count(w.kinds(2), incident.EventSourceNoted); n != 1 {
@@ -175,7 +175,7 @@ func TestAStateToldAgainOpensNothing(t *testing.T) {
 	dismiss(w.store.handled[9].Incident)
 	dismiss(w.store.handled[9].Incident + 1)
 	w.report(t, reported(11, beside), reported(12, apart))
-	if got := w.outcomes(11, 12); !slices.Equal(got, []string{"late", "late"}) {
+	if got := w.outcomes(11, 12); !slices.Equal(got, []string{"recurred", "recurred"}) {
 		t.Errorf("split off, and told again after its end: %v", got)
 	}
 	plain := leveled("high", "p", "other")

@@ -520,7 +520,7 @@ func (m *memory) kinds(id incident.ID) []string {
 	for _, e := range m.effects {
 		if e.Incident == id {
 			words := []string{string(e.Kind)}
-			for _, name := range []string{"round", "route", "department", "people", "step"} {
+			for _, name := range []string{"round", "escalation_step", "department", "people", "step"} {
 				if v := e.Args[name]; v != "" {
 					words = append(words, v)
 				}

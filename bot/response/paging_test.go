@@ -83,7 +83,7 @@ func TestAFailedPageGoesByTheNextRouteAtOnce(t *testing.T) {
 
 func (m *memory) find(kind incident.EffectKind, route string) int64 {
 	for _, e := range m.effects {
-		if e.Kind == kind && e.Args["route"] == route {
+		if e.Kind == kind && e.Args["escalation_step"] == route {
 			return e.ID
 		}
 	}
@@ -262,7 +262,7 @@ func (p *pagingRun) history() {
 	inc := incident.New(p.id)
 	for _, e := range p.w.store.events[p.id] {
 		if e.Kind == incident.EventPageStarted && (!inc.NeedsPage() || e.Field("round") != fmt.Sprint(inc.Paging.Round)) {
-			p.t.Fatalf("page %s/%s started at event %d while %q had it", e.Field("round"), e.Field("route"), e.Seq, inc.Paging.AcknowledgedBy)
+			p.t.Fatalf("page %s/%s started at event %d while %q had it", e.Field("round"), e.Field("escalation_step"), e.Seq, inc.Paging.AcknowledgedBy)
 		}
 		inc = incident.Apply(inc, e)
 	}

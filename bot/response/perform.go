@@ -90,7 +90,7 @@ func (a *attempt) begin(s *session) error {
 		}
 	}
 	if e.Kind == incident.EffectPage {
-		err := s.doAsBot(e.Incident, incident.Command{Verb: incident.VerbPage, Round: intArg(e, "round"), EscalationStep: intArg(e, "route")})
+		err := s.doAsBot(e.Incident, incident.Command{Verb: incident.VerbPage, Round: intArg(e, "round"), EscalationStep: intArg(e, "escalation_step")})
 		if incident.CodeOf(err) != "" {
 			return skip("not owed any more")
 		}
@@ -107,7 +107,7 @@ func (a *attempt) handler() Handler {
 	if a.effect.Kind != incident.EffectPage {
 		return a.desk.Handlers[a.effect.Kind]
 	}
-	if route := intArg(a.effect, "route"); route < len(a.desk.Pages) {
+	if route := intArg(a.effect, "escalation_step"); route < len(a.desk.Pages) {
 		return a.desk.Pages[route]
 	}
 	return nil
@@ -131,7 +131,7 @@ func (a *attempt) call(ctx context.Context) (incident.Command, error) {
 // read again here: what a kept-current one missed since is found by that.
 func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 	if cmd.Verb == "" && a.effect.Kind == incident.EffectPage {
-		cmd = incident.Command{Verb: incident.VerbPaged, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "route")}
+		cmd = incident.Command{Verb: incident.VerbPaged, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "escalation_step")}
 	}
 	result := "done"
 	if cmd.Verb != "" {
@@ -216,7 +216,7 @@ func (a *attempt) pageFailed(s *session, cause error) (owed bool, err error) {
 		a.finished = true
 		return false, s.finish(a.job, "failed, and not owed any more")
 	}
-	err = s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbPageFailed, Round: round, EscalationStep: intArg(a.effect, "route"),
+	err = s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbPageFailed, Round: round, EscalationStep: intArg(a.effect, "escalation_step"),
 		Text: truncate(cause.Error()), Effect: a.effect.Key})
 	if incident.CodeOf(err) != "" {
 		err = nil

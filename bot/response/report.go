@@ -18,10 +18,10 @@ import (
 const (
 	outcomeOpened      = "opened"
 	outcomeAttached    = "attached"
-	outcomeGrouped     = "gathered" // into the incident of a storm
+	outcomeGrouped     = "grouped" // into the incident of a storm
 	outcomeCounted     = "counted"
 	outcomeCommand     = "command"
-	outcomeRecurred    = "late"        // a copy of what an incident ended with, which is no news
+	outcomeRecurred    = "recurred"    // a copy of what an incident ended with, which is no news
 	outcomeMaintenance = "maintenance" // kept, in a maintenance window
 	outcomeWatched     = "watched"
 	outcomeDropped     = "dropped"

@@ -228,7 +228,7 @@ type AlertRow struct {
 // DeliveryOutcome is what became of one inbox row.
 type DeliveryOutcome struct {
 	Row      int64
-	Outcome  string      // "opened", "attached", "gathered", "counted", "late", "maintenance", "watched", "dropped", "command", "undecodable", "ignored"
+	Outcome  string      // "opened", "attached", "grouped", "counted", "recurred", "maintenance", "watched", "dropped", "command", "undecodable", "ignored"
 	Incident incident.ID // 0 where there is none
 	Alert    int64       // AlertRow.ID, 0 where there is none
 	Rule     int         // place of the routing rule that decided, from 1

@@ -189,7 +189,7 @@ func TestKeptAlertsOnARealDatabase(t *testing.T) {
 		opened := h.come(some("high", 20, "d"))[0].Incident
 		h.say(incident.Command{Verb: incident.VerbSetFact, For: opened, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
 		h.say(incident.Command{Verb: incident.VerbDismiss, For: opened, Text: "a drill"})
-		if got := h.come(some("high", 20, "d"))[0]; got.Outcome != "late" || got.Incident != opened {
+		if got := h.come(some("high", 20, "d"))[0]; got.Outcome != "recurred" || got.Incident != opened {
 			t.Errorf("%+v", got)
 		}
 		h.now = h.now.Add(2 * time.Hour)
@@ -204,14 +204,14 @@ func TestKeptAlertsOnARealDatabase(t *testing.T) {
 		own.Level, other.Fingerprint = "high", stays
 		h.say(incident.Command{Verb: incident.VerbSetFact, For: 1, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
 		h.say(incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill"})
-		if got := outcomes(h.come(own)); got != "late/2" {
+		if got := outcomes(h.come(own)); got != "recurred/2" {
 			t.Error(got)
 		}
 		h.say(incident.Command{Verb: incident.VerbReopen, For: 2, Text: "it was none"})
 		if kept := h.alerts(2); len(kept) != 1 || kept[0].Count != 3 {
 			t.Errorf("%+v", kept)
 		}
-		if got := outcomes(h.come(own, other)); got != "counted/2 late/1" {
+		if got := outcomes(h.come(own, other)); got != "counted/2 recurred/1" {
 			t.Error(got)
 		}
 		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
@@ -231,7 +231,7 @@ func TestStormIsGatheredOnARealDatabase(t *testing.T) {
 		if rows := h.alerts(6); len(rows) != 195 {
 			t.Errorf("%d alerts are gathered", len(rows))
 		}
-		if got := outcomes(h.come(alerts[0], alerts[199], some("high", 900, "new"))); got != "counted/1 counted/6 gathered/6" {
+		if got := outcomes(h.come(alerts[0], alerts[199], some("high", 900, "new"))); got != "counted/1 counted/6 grouped/6" {
 			t.Error(got)
 		}
 		h.now = h.now.Add(11 * time.Minute)

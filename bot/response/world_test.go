@@ -88,7 +88,7 @@ func newWorld(t tester, change func(*Options)) *world {
 	}
 	o.Handlers[incident.EffectOpenChannel] = note(incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: "C1", incident.LinkCard: "1.1"}})
 	page := func(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
-		w.calls = append(w.calls, "page "+e.Args["round"]+"/"+e.Args["route"])
+		w.calls = append(w.calls, "page "+e.Args["round"]+"/"+e.Args["escalation_step"])
 		return incident.Command{}, nil
 	}
 	o.Pages = []Handler{page, page, page}

@@ -159,7 +159,7 @@ func TestPageGroupReachesEachResponderOnce(t *testing.T) {
 				}
 			})
 			defer cancel()
-			cmd := f.twice(f.slack.PageGroup("S0SEC"), b, "round", "2", "route", "1")
+			cmd := f.twice(f.slack.PageGroup("S0SEC"), b, "round", "2", "escalation_step", "1")
 			if cmd.Verb != incident.VerbPaged || cmd.Round != 2 || cmd.EscalationStep != 1 {
 				f.Fatalf("command %+v", cmd)
 			}

@@ -38,7 +38,7 @@ func (s *Slack) PageGroup(group string) Handler {
 			s.log.WarnContext(ctx, "paged by direct messages alone", "incident", b.Incident.ID, "error", problem)
 		}
 		round, _ := strconv.Atoi(e.Args["round"])
-		route, _ := strconv.Atoi(e.Args["route"])
+		route, _ := strconv.Atoi(e.Args["escalation_step"])
 		return resultCommand(b, e, incident.Command{Verb: incident.VerbPaged, Round: round, EscalationStep: route}), nil
 	}
 }

@@ -242,6 +242,6 @@ func (sub submission) conclusion(cmd incident.Command) (incident.Command, error)
 		}
 		cmd.Actions = append(cmd.Actions, a)
 	}
-	cmd.Exception = sub.text("exception")
+	cmd.Waiver = sub.text("exception")
 	return cmd, nil
 }

@@ -254,7 +254,7 @@ func (s renderer) round() {
 }
 
 func (s renderer) paged() {
-	s.line(mk(":pager: The emergency alias was paged (round %s, route %s).", s.field("round"), s.route("route")))
+	s.line(mk(":pager: The emergency alias was paged (round %s, route %s).", s.field("round"), s.route("escalation_step")))
 }
 
 func (s renderer) next() {
@@ -265,13 +265,13 @@ func (s renderer) next() {
 }
 
 func (s renderer) pageFailed() {
-	s.line(mk(":warning: The page did not go out (round %s, route %s).", s.field("round"), s.route("route")))
+	s.line(mk(":warning: The page did not go out (round %s, route %s).", s.field("round"), s.route("escalation_step")))
 	s.quoteText("reason")
 	s.next()
 }
 
 func (s renderer) pageUnanswered() {
-	s.line(mk(":warning: Nobody answered the page in time (round %s, route %s).", s.field("round"), s.route("route")))
+	s.line(mk(":warning: Nobody answered the page in time (round %s, route %s).", s.field("round"), s.route("escalation_step")))
 	s.next()
 }
 

@@ -66,7 +66,7 @@ func lived() incident.Incident {
 	inc.Runs = []incident.Run{{Playbook: "leaked-aws-credentials", Title: "Leaked AWS credentials", Digest: "sha256:0123456789abcdef", Plan: []incident.Step{
 		{ID: "disable-key", Title: "Disable the key", Detail: "Disable, do not delete: the key id is evidence.", Role: incident.OperationLead, Deadline: 30 * time.Minute,
 			Status: incident.StepOpen, Started: noon},
-		{ID: "call-legal", Title: "Call legal", Action: "call:legal", Status: incident.StepDone, Started: noon},
+		{ID: "involve-legal", Title: "Call legal", Action: "involve:legal", Status: incident.StepDone, Started: noon},
 		{ID: "write-scribe", Title: "Keep the log", Role: incident.Scribe, Status: incident.StepLate, Started: noon, Deadline: time.Hour},
 	}}}
 	inc.Signatures = []incident.Signature{{Department: incident.Security, By: "p2", At: noon, Digest: inc.Submission.Digest}}
@@ -87,7 +87,7 @@ type fixture struct {
 func fixtures() map[incident.EventKind]fixture {
 	reason := map[string]string{"reason": "because of what we saw"}
 	text := map[string]string{"text": "what somebody wrote"}
-	route := map[string]string{"round": "1", "route": "0", "next": "1"}
+	route := map[string]string{"round": "1", "escalation_step": "0", "next": "1"}
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	step := map[string]string{"run": "leaked-aws-credentials", "step": "disable-key"}
 	outcome := map[string]string{"outcome": "disabled at 02:31"}

@@ -292,8 +292,8 @@ func (s *played) pager() {
 	for _, e := range s.view.Timeline {
 		if e.Kind == incident.EventPageStarted {
 			rounds[s.report.Incident+"/"+e.Field("round")]++
-			if e.Field("route") != "0" {
-				s.fault("route %s was paged, though somebody answered", e.Field("route"))
+			if e.Field("escalation_step") != "0" {
+				s.fault("route %s was paged, though somebody answered", e.Field("escalation_step"))
 			}
 		}
 	}

@@ -184,19 +184,19 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 			if f.format == "json" {
 				err = json.NewEncoder(out).Encode(report)
 			} else {
-				for _, fault := range report.Faults {
+				for _, fault := range report.Problems {
 					fmt.Fprintln(out, fault)
 				}
 				for _, id := range report.Untested {
 					fmt.Fprintf(out, "no fixtures: rule %s\n", id)
 				}
 				_, err = fmt.Fprintf(out, "%d rules, %d records, %d conditions dropped in turn: %s, %d rules without fixtures\n",
-					report.Rules, report.Records, report.Mutants, faults(len(report.Faults)), len(report.Untested))
+					report.Rules, report.Records, report.Mutants, faults(len(report.Problems)), len(report.Untested))
 			}
 			switch {
 			case err != nil:
 				return err
-			case len(report.Faults) > 0:
+			case len(report.Problems) > 0:
 				return exitCode(1)
 			case report.Rules+len(report.Untested) == 0:
 				return errors.New("there is no rule to test")

@@ -166,7 +166,7 @@ func TestExplainTellsTheRulesOfThatTime(t *testing.T) {
 	if d := e.explain(e.post(record("e6", "TagUser", "bob", "aws-cli"))); d.Digest != now.CurrentDigest || d.CurrentRecords != nil {
 		t.Errorf("%+v", d)
 	}
-	if n := e.count("SELECT count(*) FROM routings"); n != 2 {
+	if n := e.count("SELECT count(*) FROM configurations"); n != 2 {
 		t.Errorf("%d configurations were kept", n)
 	}
 	e.must("verify")

@@ -104,10 +104,10 @@ type settled struct{ kind, incident string }
 func (s *survivor) effects(givenUp ...string) map[string]settled {
 	out := map[string]settled{}
 	for _, row := range s.rows(`SELECT e.key, e.kind, e.incident_id, e.state, coalesce(l.outcome, '') FROM effects e LEFT JOIN ledger l ON l.effect_id = e.id
-		WHERE NOT e.refresh AND e.kind NOT IN ('page_timer', 'lapse_timer', 'step_timer')`) {
-		want := "finished"
+		WHERE NOT e.refresh AND e.kind NOT IN ('escalation_timer', 'ack_timer', 'step_timer')`) {
+		want := "completed"
 		if slices.Contains(givenUp, row[0]) {
-			want = "given_up"
+			want = "discarded"
 		}
 		if row[3] != want || row[4] != want {
 			s.t.Errorf("the effect %s is %s, in the ledger %q", row[0], row[3], row[4])
@@ -252,13 +252,13 @@ func (k *killing) pagesAndMail(views []incident.View, effects map[string]settled
 			page := fmt.Sprintf("%s/%s", v.Incident.ID, e.Field("round"))
 			mail := fmt.Sprintf("%s.page.%s.1", v.Incident.ID, e.Field("round"))
 			switch {
-			case e.Kind == incident.EventPaged && e.Field("route") == "0":
+			case e.Kind == incident.EventPaged && e.Field("escalation_step") == "0":
 				pages[page] = 1
-			case e.Kind == incident.EventPageStarted && e.Field("route") == "0":
+			case e.Kind == incident.EventPageStarted && e.Field("escalation_step") == "0":
 				started[page] = true
-			case e.Kind == incident.EventPaged && e.Field("route") == "1":
+			case e.Kind == incident.EventPaged && e.Field("escalation_step") == "1":
 				mails[mail] = 1
-			case e.Kind == incident.EventPageStarted && e.Field("route") == "1":
+			case e.Kind == incident.EventPageStarted && e.Field("escalation_step") == "1":
 				mayMail[mail] = true
 			}
 		}

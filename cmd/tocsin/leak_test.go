@@ -111,7 +111,7 @@ func (l *leak) plant() {
 	}
 	payments := l.company.In("payments")[0]
 	l.until(time.Minute, "the team was asked", func() bool {
-		return l.count(`SELECT count(*) FROM effects WHERE kind = 'ask_consult' AND state = 'finished'`) == 1
+		return l.count(`SELECT count(*) FROM effects WHERE kind = 'ask_consult' AND state = 'completed'`) == 1
 	})
 	l.insist(payments, channel, "answer payments "+l.mark("answer of a team"))
 	_, _ = l.slash(ada, channel, "nonsense "+l.mark("words that were not understood"))
@@ -125,7 +125,7 @@ func (l *leak) plant() {
 	l.insist(l.company.In("legal")[0], channel, "object legal "+l.view(1).Incident.Submission.Digest+" "+l.mark("objection"))
 	l.insist(l.company.In("legal")[0], channel, "withdraw O1 because "+l.mark("withdrawal"))
 	l.until(time.Minute, "the departments were asked", func() bool {
-		return l.count(`SELECT count(*) FROM effects WHERE kind = 'ask_sign' AND state = 'finished'`) >= 4
+		return l.count(`SELECT count(*) FROM effects WHERE kind = 'ask_sign' AND state = 'completed'`) >= 4
 	})
 	digest := l.view(1).Incident.Submission.Digest
 	for n, d := range []string{"engineering", "security", "legal", "communications"} {
@@ -136,12 +136,12 @@ func (l *leak) plant() {
 		l.insist(who, channel, "sign "+d+" "+digest)
 	}
 	l.until(time.Minute, "the postmortem is shared", func() bool {
-		return l.count(`SELECT count(*) FROM effects WHERE kind = 'upload' AND state = 'finished'`) == 1
+		return l.count(`SELECT count(*) FROM effects WHERE kind = 'upload' AND state = 'completed'`) == 1
 	})
 	l.insist(second, channel, "action add detection "+l.mark("action item")+" owner me due 2027-12-24")
 	l.until(time.Minute, "the mail was tried", func() bool {
 		return l.count(`SELECT count(*) FROM river_job WHERE state IN ('retryable', 'scheduled') AND attempt > 0`)+
-			l.count(`SELECT count(*) FROM effects WHERE kind = 'mail_postmortem' AND state IN ('given_up', 'finished')`) > 0
+			l.count(`SELECT count(*) FROM effects WHERE kind = 'mail_postmortem' AND state IN ('discarded', 'completed')`) > 0
 	})
 }
 
@@ -178,7 +178,7 @@ func (l *leak) sour() {
 	})
 	l.taken(l.company.Trail.Deliver(l.t.Context(), feed.StopLogging(77), feed.Copy{}))
 	l.until(time.Minute, "the page was refused", func() bool {
-		return l.count(`SELECT count(*) FROM effects WHERE kind = 'page' AND state = 'given_up'`) > 0
+		return l.count(`SELECT count(*) FROM effects WHERE kind = 'page' AND state = 'discarded'`) > 0
 	})
 }
 

@@ -228,7 +228,7 @@ func (o *outage) routes(views []incident.View) {
 			switch {
 			case e.Kind == incident.EventRoundStarted && called.IsZero():
 				called = e.RecordedAt
-			case (e.Kind == incident.EventPageFailed || e.Kind == incident.EventPageUnanswered) && e.Field("route") == "0" && failed.IsZero():
+			case (e.Kind == incident.EventPageFailed || e.Kind == incident.EventPageUnanswered) && e.Field("escalation_step") == "0" && failed.IsZero():
 				failed = e.RecordedAt
 			}
 		}

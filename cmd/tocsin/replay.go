@@ -34,7 +34,7 @@ func replayCommand(g *global) *cobra.Command {
 		Long: "Send deliveries through intake again.\n\n" +
 			"--since alone has the stored deliveries that led to nothing – watched, dropped, kept back, late, undecodable, ignored –\n" +
 			"decoded and routed anew, as the configuration is now. What was counted is not counted twice, and what belongs to an\n" +
-			"incident is history and stays as it is. With --again all of them come in as new deliveries and count anew: for drills.\n" +
+			"incident is history and stays as it is. With --as-new all of them come in as new deliveries and count anew: for drills.\n" +
 			"With --out they are only written to a file, one JSON line each: the raw body, its SHA-256, sender, time and how it was\n" +
 			"verified.\n\n" +
 			"FILE is such a recording, or, with --source, a body as a sender would post it (of report: what the form stored, or a\n" +
@@ -68,7 +68,7 @@ func replayCommand(g *global) *cobra.Command {
 	f.StringVar(&r.out, "out", "", "write them to this file and send nothing")
 	f.StringVar(&r.to, "to", "", "send them to the instance under this address, or on this control socket (unix:PATH)")
 	f.StringArrayVar(&r.secrets, "secret", nil, "SOURCE=SECRET to sign with, for an address; may be repeated (alertmanager=USER:PASSWORD, too)")
-	f.BoolVar(&r.asNew, "again", false, "as new deliveries, which count anew")
+	f.BoolVar(&r.asNew, "as-new", false, "as new deliveries, which count anew")
 	cmd.MarkFlagsMutuallyExclusive("out", "to")
 	return cmd
 }
@@ -124,11 +124,11 @@ func (r *replayOptions) reprocess(ctx context.Context, client *bot.Client) (bot.
 	if err != nil {
 		return done, err
 	}
-	what := "reconsider"
+	what := "reprocess"
 	if r.asNew {
-		what = "again"
+		what = "replay-as-new"
 	}
-	return done, client.Do(ctx, what, bot.ControlRequest{Span: &span}, &done)
+	return done, client.Do(ctx, what, bot.ControlRequest{Filter: &span}, &done)
 }
 
 func (r *replayOptions) span(now time.Time) (store.DeliveryFilter, error) {

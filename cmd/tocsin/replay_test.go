@@ -86,7 +86,7 @@ func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 	if said := other.must("replay", recording); said != "3 deliveries\n" { // over the socket, and known as well
 		t.Errorf("replayed: %s", said)
 	}
-	other.must("replay", recording, "--again")
+	other.must("replay", recording, "--as-new")
 	counted(other, 6)
 
 	// Here the rules change, and what was watched is evaluated anew.
@@ -104,7 +104,7 @@ func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 	if said := s.must("replay", "--since", "1h", "--source", "cloudtrail"); said != "0 deliveries\n" {
 		t.Errorf("what belongs to an incident was touched: %s", said)
 	}
-	s.must("replay", "--since", "1h", "--source", "cloudtrail", "--again")
+	s.must("replay", "--since", "1h", "--source", "cloudtrail", "--as-new")
 	counted(s, 6)
 	s.must("verify")
 }
@@ -167,7 +167,7 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 	if said := s.must("incident", "status", "INC-2"); !strings.Contains(said, "goes on in") || !strings.Contains(said, "INC-1") {
 		t.Errorf("the merged one says:\n%s", said)
 	}
-	if _, err := s.run("incident", "hold", "INC-1", "because", "the regulator asked"); err == nil { // the tests run as engineering
+	if _, err := s.run("incident", "legal-hold", "INC-1", "because", "the regulator asked"); err == nil { // the tests run as engineering
 		t.Error("engineering set a legal hold")
 	}
 	if v := s.view(1); v.Incident.LegalHold != nil || len(v.Incident.SplitInto) != 1 || v.Incident.Status != incident.Triage {
@@ -316,7 +316,7 @@ func TestEverySourceIsReplayed(t *testing.T) {
 	}
 	s.handled(all)
 	other.handled(all)
-	s.must("replay", recording, "--to", "unix:"+other.socket, "--again", "--source", "sns")
+	s.must("replay", recording, "--to", "unix:"+other.socket, "--as-new", "--source", "sns")
 	other.holds("sns", 2)
 	other.must("verify")
 }
@@ -346,7 +346,7 @@ func TestAReplaySaysWhatIsWrong(t *testing.T) {
 	for _, wrong := range []struct{ want, args string }{
 		{"--secret scanner=", recording + " --source scanner --to " + s.url},
 		{"401", recording + " --source siem --to " + s.url + " --secret siem=another-secret-of-ours"},
-		{"--again would change nothing", recording + " --source cloudtrail --again --to " + s.url + " --secret cloudtrail=" + company.TrailKey},
+		{"--as-new would change nothing", recording + " --source cloudtrail --as-new --to " + s.url + " --secret cloudtrail=" + company.TrailKey},
 		{"deliveries of sns cannot be posted", recording + " --to " + s.url + " --secret sns=x"},
 		{"how osquery signs is not known here", recording + " --to " + s.url + " --secret osquery=x"},
 		{"no bot is running", recording + " --to unix:/nowhere.sock"},

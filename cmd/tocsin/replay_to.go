@@ -155,7 +155,7 @@ func (i *instance) take(ctx context.Context, d bot.Recorded) error {
 	id := d.ID
 	if i.again {
 		if !i.signers[d.Source].names {
-			return fmt.Errorf("a door knows deliveries of %s by their bodies, so that --again would change nothing; %s", d.Source, useSocketHint)
+			return fmt.Errorf("a door knows deliveries of %s by their bodies, so that --as-new would change nothing; %s", d.Source, useSocketHint)
 		}
 		id += "#" + rand.Text()
 	}

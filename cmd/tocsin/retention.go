@@ -36,7 +36,7 @@ func retentionCommand(g *global) *cobra.Command {
 			t := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
 			fmt.Fprintln(t, "DELETED (UTC)\tWHAT\tROWS\tIDS\tOLDER THAN\tPOLICY\tHASH")
 			for _, s := range list {
-				fmt.Fprintf(t, "%s\t%s\t%d\t%d–%d\t%s\t%s\t%s\n", s.At.Format("2006-01-02 15:04"), s.What, s.Deleted, s.FirstID, s.LastID,
+				fmt.Fprintf(t, "%s\t%s\t%d\t%d–%d\t%s\t%s\t%s\n", s.At.Format("2006-01-02 15:04"), s.TableName, s.Deleted, s.FirstID, s.LastID,
 					s.OlderThan.Format("2006-01-02"), s.Policy, s.Hash)
 			}
 			_ = t.Flush() // into memory

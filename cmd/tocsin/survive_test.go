@@ -472,7 +472,7 @@ func (s *survivor) rows(query string) [][]string {
 // backlog says what is still to be done: deliveries not handled, effects due
 // or waiting for others of their lane. Timers are meant to wait.
 const backlog = `SELECT (SELECT count(*) FROM inbox WHERE handled_at IS NULL) +
-	(SELECT count(*) FROM effects WHERE state IN ('due', 'waiting') AND kind NOT IN ('page_timer', 'lapse_timer', 'step_timer'))`
+	(SELECT count(*) FROM effects WHERE state IN ('available', 'pending') AND kind NOT IN ('escalation_timer', 'ack_timer', 'step_timer'))`
 
 // quiet waits until the bot has nothing left to do. The commit of the last
 // effect is visible nowhere but in the database.
@@ -481,7 +481,7 @@ func (s *survivor) quiet(within time.Duration) {
 	if eventually(within, func() bool { return s.count(backlog) == 0 }) {
 		return
 	}
-	for _, row := range s.rows(`SELECT key, state, lane, after FROM effects WHERE state IN ('due', 'waiting') AND kind NOT LIKE '%timer' ORDER BY id LIMIT 40`) {
+	for _, row := range s.rows(`SELECT key, state, lane, after FROM effects WHERE state IN ('available', 'pending') AND kind NOT LIKE '%timer' ORDER BY id LIMIT 40`) {
 		s.t.Log("still to be done: ", row)
 	}
 	for _, row := range s.rows(`SELECT id, state, attempt, kind, args, scheduled_at FROM river_job WHERE state NOT IN ('completed') ORDER BY id LIMIT 20`) {

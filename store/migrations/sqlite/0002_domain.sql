@@ -112,20 +112,20 @@ CREATE TABLE effects (
     urgent boolean NOT NULL,
     after timestamp,
     args text NOT NULL,
-    state text NOT NULL CHECK (state IN ('due', 'waiting', 'idle', 'finished', 'given_up')),
+    state text NOT NULL CHECK (state IN ('available', 'pending', 'idle', 'completed', 'discarded')),
     requested bigint NOT NULL DEFAULT 1,
     ran_at timestamp,
     created_at timestamp NOT NULL
 );
 CREATE UNIQUE INDEX effects_refresh ON effects (incident_id, kind) WHERE refresh;
-CREATE INDEX effects_lane ON effects (lane, lane_pos) WHERE state IN ('due', 'waiting');
-CREATE INDEX effects_pending ON effects (created_at) WHERE state IN ('due', 'waiting');
+CREATE INDEX effects_lane ON effects (lane, lane_pos) WHERE state IN ('available', 'pending');
+CREATE INDEX effects_pending ON effects (created_at) WHERE state IN ('available', 'pending');
 
 -- What came of each effect, and when; of one that is kept current, the last time.
 CREATE TABLE ledger (
     effect_id integer PRIMARY KEY REFERENCES effects (id),
     key text NOT NULL UNIQUE,
-    outcome text NOT NULL CHECK (outcome IN ('finished', 'given_up')),
+    outcome text NOT NULL CHECK (outcome IN ('completed', 'discarded')),
     at timestamp NOT NULL,
     sealed_result blob NOT NULL
 );

@@ -27,7 +27,7 @@ CREATE TABLE inbox_next (
     received_at timestamp NOT NULL,
     sealed_body blob NOT NULL,
     handled_at timestamp,
-    outcome text NOT NULL DEFAULT '' CHECK (outcome IN ('', 'opened', 'attached', 'gathered', 'counted', 'late', 'maintenance', 'watched', 'dropped', 'command', 'undecodable', 'ignored')),
+    outcome text NOT NULL DEFAULT '' CHECK (outcome IN ('', 'opened', 'attached', 'grouped', 'counted', 'recurred', 'maintenance', 'watched', 'dropped', 'command', 'undecodable', 'ignored')),
     incident_id bigint NOT NULL DEFAULT 0,
     alert_id bigint NOT NULL DEFAULT 0,
     rule bigint NOT NULL DEFAULT 0,
@@ -42,7 +42,7 @@ ALTER TABLE inbox_next RENAME TO inbox;
 CREATE INDEX inbox_unhandled ON inbox (id) WHERE handled_at IS NULL;
 
 -- Each routing that ever was in force, with its rules as they were configured.
-CREATE TABLE routings (
+CREATE TABLE configurations (
     id integer PRIMARY KEY,
     digest text NOT NULL UNIQUE,
     at timestamp NOT NULL,
@@ -54,11 +54,11 @@ ALTER TABLE correlations ADD COLUMN ended_at timestamp;
 CREATE INDEX correlations_ended ON correlations (key_hash, ended_at) WHERE NOT live;
 
 -- Each time an alert opened an incident, or would have, within the span that makes a storm; older ones are removed.
-CREATE TABLE openings (
+CREATE TABLE incident_openings (
     id integer PRIMARY KEY,
     at timestamp NOT NULL
 );
-CREATE INDEX openings_at ON openings (at);
+CREATE INDEX incident_openings_at ON incident_openings (at);
 
 -- The incidents that gather what a storm brings, and how many correlations came into each.
 CREATE TABLE storms (
@@ -70,7 +70,7 @@ CREATE TABLE storms (
 );
 
 -- Maintenance windows. They are ended, never removed.
-CREATE TABLE maintenance (
+CREATE TABLE maintenance_windows (
     id integer PRIMARY KEY,
     owner text NOT NULL,
     starts_at timestamp NOT NULL,
@@ -80,7 +80,7 @@ CREATE TABLE maintenance (
     at timestamp NOT NULL,
     sealed_body blob NOT NULL
 );
-CREATE INDEX maintenance_ends ON maintenance (ends_at);
+CREATE INDEX maintenance_windows_ends ON maintenance_windows (ends_at);
 
 -- Nothing of an incident that is held is deleted, nor of one that went on inside another that is.
 ALTER TABLE incidents ADD COLUMN legal_hold boolean NOT NULL DEFAULT false;
@@ -91,7 +91,7 @@ CREATE INDEX effects_incident ON effects (incident_id);
 -- Proof of what was deleted by schedule: which rows, under which policy, and a keyed hash over what they held.
 CREATE TABLE tombstones (
     id integer PRIMARY KEY,
-    what text NOT NULL CHECK (what IN ('inbox', 'alerts', 'effects', 'commands', 'audit')),
+    table_name text NOT NULL CHECK (table_name IN ('inbox', 'alerts', 'effects', 'commands', 'audit')),
     at timestamp NOT NULL,
     older_than timestamp NOT NULL,
     policy text NOT NULL,

@@ -2,7 +2,7 @@
 
 -- The rules that were in force together: a change of the routing is a row of its own, and so is one of the detection
 -- rules, which were not kept before.
-CREATE TABLE routings_next (
+CREATE TABLE configurations_next (
     id integer PRIMARY KEY,
     digest text NOT NULL,
     detection_digest text NOT NULL DEFAULT '',
@@ -11,6 +11,6 @@ CREATE TABLE routings_next (
     sealed_detection blob,
     UNIQUE (digest, detection_digest)
 );
-INSERT INTO routings_next (id, digest, at, sealed_rules) SELECT id, digest, at, sealed_rules FROM routings;
-DROP TABLE routings;
-ALTER TABLE routings_next RENAME TO routings;
+INSERT INTO configurations_next (id, digest, at, sealed_rules) SELECT id, digest, at, sealed_rules FROM configurations;
+DROP TABLE configurations;
+ALTER TABLE configurations_next RENAME TO configurations;

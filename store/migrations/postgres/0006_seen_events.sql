@@ -2,9 +2,9 @@
 
 -- Events that were counted, by a keyed hash of what names them, and the delivery that brought each of them first. Nobody
 -- brings one again after it expired.
-CREATE TABLE sightings (
+CREATE TABLE seen_events (
     key_hash text NOT NULL PRIMARY KEY,
     inbox_id bigint NOT NULL,
     expires_at timestamptz NOT NULL
 );
-CREATE INDEX sightings_expires ON sightings (expires_at);
+CREATE INDEX seen_events_expires ON seen_events (expires_at);

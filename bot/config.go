@@ -22,7 +22,7 @@ type Config struct {
 	People      []Person        `koanf:"people"`
 	Departments map[string]Team `koanf:"departments"`
 	Teams       map[string]Team `koanf:"teams"`
-	Alias       Escalation      `koanf:"alias"`
+	Escalation  Escalation      `koanf:"escalation"`
 	Sources     Sources         `koanf:"sources"`
 	Detection   Detection       `koanf:"detection"`
 	Routing     []Rule          `koanf:"routing"`
@@ -32,7 +32,7 @@ type Config struct {
 	SignOff     SignOff         `koanf:"sign_off"`
 	Review      Review          `koanf:"review"`
 	Redaction   Redaction       `koanf:"redaction"`
-	Watch       Telemetry       `koanf:"watch"`
+	Telemetry   Telemetry       `koanf:"telemetry"`
 }
 
 // Slack is the workspace.
@@ -99,10 +99,10 @@ func (d *Day) UnmarshalText(b []byte) (err error) {
 
 // Escalation is the emergency alias: who is paged, how, and for how long.
 type Escalation struct {
-	EscalateAfter time.Duration    `koanf:"acknowledge_within"`
-	AckTimeout    time.Duration    `koanf:"lapse_after"`
-	NoPageFrom    string           `koanf:"quiet"`
-	Steps         []EscalationStep `koanf:"routes"`
+	EscalateAfter time.Duration    `koanf:"escalate_after"`
+	AckTimeout    time.Duration    `koanf:"ack_timeout"`
+	NoPageFrom    string           `koanf:"no_page_from"`
+	Steps         []EscalationStep `koanf:"steps"`
 }
 
 // EscalationStep is one way to page; exactly one of its keys is set.
@@ -130,7 +130,7 @@ type Rule struct {
 	Attach           bool     `koanf:"attach"`
 	Watch            bool     `koanf:"watch"`
 	Drop             string   `koanf:"drop"`
-	RecurrenceWindow Duration `koanf:"window"`
+	RecurrenceWindow Duration `koanf:"recurrence_window"`
 }
 
 // Playbooks adds folders to the built-in library.
@@ -166,14 +166,14 @@ type Telemetry struct {
 func Defaults() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", Database: "sqlite:tocsin.db", ReplicaID: "tocsin-1", TimeZone: "UTC", Language: "en",
-		Slack:     Slack{AnnounceChannel: "incidents", Command: "/incident"},
-		Mail:      Mail{Port: 587, TLS: "mandatory"},
-		Alias:     Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4"},
-		Sources:   Sources{CloudTrail: CloudTrailSource{Header: "X-Api-Key"}},
-		Review:    Review{Agenda: "0 9 * * MON"},
-		Storm:     Storm{Incidents: 30, Per: 5 * time.Minute},
-		Retention: Retention{Alerts: days(400), Inbox: days(400), Audit: days(400)},
-		Watch:     Telemetry{LogFormat: "text", LogLevel: "info"},
+		Slack:      Slack{AnnounceChannel: "incidents", Command: "/incident"},
+		Mail:       Mail{Port: 587, TLS: "mandatory"},
+		Escalation: Escalation{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, NoPageFrom: "sev4"},
+		Sources:    Sources{CloudTrail: CloudTrailSource{Header: "X-Api-Key"}},
+		Review:     Review{Agenda: "0 9 * * MON"},
+		Storm:      Storm{Incidents: 30, Per: 5 * time.Minute},
+		Retention:  Retention{Alerts: days(400), Inbox: days(400), Audit: days(400)},
+		Telemetry:  Telemetry{LogFormat: "text", LogLevel: "info"},
 		Routing: []Rule{
 			{When: `source == "cloudtrail" && level in ["high", "critical"]`, Open: "sev2", Playbook: "leaked-aws-credentials"},
 			{When: `source == "sentry" && tags["data_leak"] == "true"`, Open: "sev1", Playbook: "data-exposure"},

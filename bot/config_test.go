@@ -46,8 +46,8 @@ func TestTheExampleIsValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Alias.Steps[0].PagerDuty.RoutingKey.Reveal() != planted[:32] || c.People[1].Responder == nil || *c.People[1].Responder {
-		t.Errorf("%+v", c.Alias.Steps[0])
+	if c.Escalation.Steps[0].PagerDuty.RoutingKey.Reveal() != planted[:32] || c.People[1].Responder == nil || *c.People[1].Responder {
+		t.Errorf("%+v", c.Escalation.Steps[0])
 	}
 }
 
@@ -73,9 +73,9 @@ var broken = []struct {
 	{"departments.security.deputies.0.to", "2026-12-01", "departments.security.deputies[0].to"},
 	{"departments.communications", nil, ""}, {"departments.payments", map[string]any{"members": []any{"ines@example.com"}}, ""},
 	{"teams.dpo.head", "nobody", ""}, {"teams.dpo.members.0", "nobody", "teams.dpo.members[0]"}, {"teams.legal", map[string]any{"members": []any{"ines@example.com"}}, ""},
-	{"alias.acknowledge_within", "5", ""}, {"alias.lapse_after", "1s", ""}, {"alias.quiet", "sev1", ""}, {"alias.routes", []any{}, ""},
-	{"alias.routes.0.pagerduty.routing_key", "short", "alias.routes[0].pagerduty.routing_key"}, {"alias.routes.1.mail.to", []any{}, "alias.routes[1].mail.to"},
-	{"alias.routes.1.mail.to.0", "x", "alias.routes[1].mail.to[0]"}, {"alias.routes.2.slack_group", "", "alias.routes[2]"},
+	{"escalation.escalate_after", "5", ""}, {"escalation.ack_timeout", "1s", ""}, {"escalation.no_page_from", "sev1", ""}, {"escalation.steps", []any{}, ""},
+	{"escalation.steps.0.pagerduty.routing_key", "short", "escalation.steps[0].pagerduty.routing_key"}, {"escalation.steps.1.mail.to", []any{}, "escalation.steps[1].mail.to"},
+	{"escalation.steps.1.mail.to.0", "x", "escalation.steps[1].mail.to[0]"}, {"escalation.steps.2.slack_group", "", "escalation.steps[2]"},
 	{"sources.sentry.client_secrets", []any{""}, "sources.sentry.client_secrets[0]"}, {"sources.cloudtrail.api_keys", []any{""}, "sources.cloudtrail.api_keys[0]"},
 	{"sources.cloudtrail.header", "X Api", ""}, {"sources.trusted_proxies.0", "proxy", "sources.trusted_proxies"},
 	{"sources.sentry.limits.off", "perhaps", ""}, {"sources.sentry.limits.networks.0", "office", "sources.sentry.limits.networks"}, {"sources.sentry.limits.max_body", -1, ""},
@@ -103,11 +103,11 @@ var broken = []struct {
 	{"detection.levels", map[string]any{"root-used": "grave"}, "detection.levels.root-used"}, {"detection.placeholders", []any{"ada"}, ""},
 	{"routing.0.when", "source ==", "routing[0].when"}, {"routing.0.open", "sev9", "routing[0].open"}, {"routing.0.playbook", "leaked", "routing[0].playbook"},
 	{"routing.0.attach", true, "routing[0].when"}, {"routing.0.watch", true, "routing[0].when"}, {"routing.0.drop", "why", "routing[0].when"},
-	{"routing.0.window", "900h", "routing[0].when"}, {"storm.incidents", -1, ""}, {"storm.per", "1ms", ""},
+	{"routing.0.recurrence_window", "900h", "routing[0].when"}, {"storm.incidents", -1, ""}, {"storm.per", "1ms", ""},
 	{"retention.alerts", "30d", ""}, {"retention.inbox", "364d", ""}, {"retention.audit", "forever", ""},
 	{"playbooks.folders", []any{"/nowhere"}, ""}, {"sign_off.submitter_may_sign", "perhaps", ""}, {"review.agenda", "mondays", ""},
 	{"redaction.keep_emails", map[string]any{"a": 1}, ""}, {"redaction.literals", map[string]any{"a": 1}, ""},
-	{"watch.sentry_dsn", "sentry", ""}, {"watch.environment", []any{}, ""}, {"watch.log_format", "xml", ""}, {"watch.log_level", "loud", ""},
+	{"telemetry.sentry_dsn", "sentry", ""}, {"telemetry.environment", []any{}, ""}, {"telemetry.log_format", "xml", ""}, {"telemetry.log_level", "loud", ""},
 	{"slack.bot_tokn", "x", ""}, {"listn", "x", ""}, {"people.0.e-mail", "x", "people[0].e-mail"},
 }
 
@@ -266,7 +266,7 @@ func TestFaultsSayHowAKeyIsWritten(t *testing.T) {
 		{"sources.sentry.limits.rate", "many", "sources.sentry.limits.rate: has the wrong type or form: write a number"},
 		{"sources.sentry.limits.off", "perhaps", "sources.sentry.limits.off: has the wrong type or form: write true or false"},
 		{"sources.sentry.limits.burst", 3, "sources.sentry.limits.burst: limits nothing without a rate beside it"},
-		{"routing.0.window", "24 hours", "routing[0].window: has the wrong type or form: write a duration such as 24h or 400d"},
+		{"routing.0.recurrence_window", "24 hours", "routing[0].recurrence_window: has the wrong type or form: write a duration such as 24h or 400d"},
 		{"routing.0.when", `level == "low" || !(source in ["sentry", "sauce"])`, `routing[0].when: "sauce" is no source; there are alertmanager, cloudtrail, `},
 		{"routing.0.when", " true ", "routing[1].when: is never asked: routing[0] is true for every alert"},
 		{"storm.per", "24 hours", "storm.per: has the wrong type or form: write a duration such as 5m or 24h"},
@@ -384,14 +384,14 @@ func TestAConfigurationIsNeverPrintedWithItsSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.PagerDuty, c.Watch.SentryDSN = PagerDuty{}, secret.New(planted)
+	c.PagerDuty, c.Telemetry.SentryDSN = PagerDuty{}, secret.New(planted)
 	asYAML, err := yaml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "pointer", &c)
-	for how, text := range map[string]string{"%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", &c), "%v": fmt.Sprint(c.Alias.Steps), "yaml": string(asYAML), "slog": log.String()} {
+	for how, text := range map[string]string{"%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", &c), "%v": fmt.Sprint(c.Escalation.Steps), "yaml": string(asYAML), "slog": log.String()} {
 		if strings.Contains(text, planted[:20]) {
 			t.Errorf("%s shows a secret", how)
 		}

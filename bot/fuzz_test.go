@@ -20,7 +20,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(Example))
 	f.Add([]byte("people: [{id: a}, 7, null]\ndepartments: {legal: [a], security: {members: [{person: a, from: 2026-01-01}]}}\n"))
 	f.Add([]byte("sources:\n  generic:\n    - {name: x, mapping: {title: body.title, each: 'body.list'}, tokens: ['${A_TOKEN}']}\n  sns: {topics: [arn]}\n"))
-	f.Add([]byte("routing:\n  - {when: 'source == \"sentry\"', open: sev1, window: 1h}\n  - {when: true, drop: 1}\nstorm: {per: 1y}\n"))
+	f.Add([]byte("routing:\n  - {when: 'source == \"sentry\"', open: sev1, recurrence_window: 1h}\n  - {when: true, drop: 1}\nstorm: {per: 1y}\n"))
 	f.Add([]byte("a: &a [*a]\nlisten: {<<: {b: 1}}\n? [x]\n: 1\n"))
 	f.Add([]byte("slack: {bot_token: ${SLACK_BOT_TOKEN}, botoken: ${X}}\nlanguage: zz\n\xff: \"\\ud800\"\n"))
 	f.Fuzz(func(t *testing.T, file []byte) {

@@ -55,15 +55,15 @@ func (c Config) validateGeneral(f *ConfigErrors) {
 	if _, err := cron.ParseStandard(c.Review.Agenda); err != nil {
 		f.add("review.agenda", "write five cron fields, such as \"0 9 * * MON\"")
 	}
-	if !slices.Contains([]string{"text", "json"}, c.Watch.LogFormat) {
-		f.add("watch.log_format", "write text or json")
+	if !slices.Contains([]string{"text", "json"}, c.Telemetry.LogFormat) {
+		f.add("telemetry.log_format", "write text or json")
 	}
-	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Watch.LogLevel) {
-		f.add("watch.log_level", "write debug, info, warn or error")
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Telemetry.LogLevel) {
+		f.add("telemetry.log_level", "write debug, info, warn or error")
 	}
-	if dsn := c.Watch.SentryDSN; !dsn.IsZero() {
+	if dsn := c.Telemetry.SentryDSN; !dsn.IsZero() {
 		if u, err := url.Parse(dsn.Reveal()); err != nil || u.User == nil || u.Host == "" {
-			f.add("watch.sentry_dsn", "copy the DSN from the project's client keys")
+			f.add("telemetry.sentry_dsn", "copy the DSN from the project's client keys")
 		}
 	}
 }
@@ -107,7 +107,7 @@ func (c Config) validateAdapters(f *ConfigErrors) {
 }
 
 func (c Config) mailRoutes() (n int) {
-	for _, r := range c.Alias.Steps {
+	for _, r := range c.Escalation.Steps {
 		if r.Mail != nil {
 			n++
 		}
@@ -205,20 +205,20 @@ func (c Config) validateTeam(key string, t Team, f *ConfigErrors) {
 }
 
 func (c Config) validateEscalation(f *ConfigErrors) {
-	if c.Alias.EscalateAfter < 30*time.Second || c.Alias.EscalateAfter > time.Hour {
-		f.add("alias.acknowledge_within", "write how long one route has, between 30s and 1h")
+	if c.Escalation.EscalateAfter < 30*time.Second || c.Escalation.EscalateAfter > time.Hour {
+		f.add("escalation.escalate_after", "write how long one route has, between 30s and 1h")
 	}
-	if c.Alias.AckTimeout < time.Minute {
-		f.add("alias.lapse_after", "write after how much silence of the commander the alias is paged anew, at least 1m")
+	if c.Escalation.AckTimeout < time.Minute {
+		f.add("escalation.ack_timeout", "write after how much silence of the commander the alias is paged anew, at least 1m")
 	}
-	if q := c.Alias.NoPageFrom; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
-		f.add("alias.quiet", "write sev4, sev3 or sev2, or leave it empty to wake somebody for every incident")
+	if q := c.Escalation.NoPageFrom; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
+		f.add("escalation.no_page_from", "write sev4, sev3 or sev2, or leave it empty to wake somebody for every incident")
 	}
-	if len(c.Alias.Steps) == 0 {
-		f.add("alias.routes", "name at least one way to page: pagerduty, mail or slack_group")
+	if len(c.Escalation.Steps) == 0 {
+		f.add("escalation.steps", "name at least one way to page: pagerduty, mail or slack_group")
 	}
-	for n, r := range c.Alias.Steps {
-		key := fmt.Sprintf("alias.routes[%d]", n)
+	for n, r := range c.Escalation.Steps {
+		key := fmt.Sprintf("escalation.steps[%d]", n)
 		set := 0
 		if r.PagerDuty != nil {
 			set++

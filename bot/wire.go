@@ -43,8 +43,8 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 		b.clock = time.Now
 	}
 	if b.log == nil {
-		if b.log, b.reportError, b.flush, err = newLogger(c.Watch, os.Stderr, b.redact); err != nil {
-			return nil, fmt.Errorf("watch.sentry_dsn: %w", err)
+		if b.log, b.reportError, b.flush, err = newLogger(c.Telemetry, os.Stderr, b.redact); err != nil {
+			return nil, fmt.Errorf("telemetry.sentry_dsn: %w", err)
 		}
 	}
 	if b.zone, err = time.LoadLocation(c.TimeZone); err != nil {
@@ -119,7 +119,7 @@ func (b *Bot) openDesk() (err error) {
 		return err
 	}
 	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.records, Detect: b.records, Sources: c.Sources.names(), Redact: b.redact, RenderPostmortem: renderPostmortem,
-		Policy: incident.Policy{EscalateAfter: c.Alias.EscalateAfter, AckTimeout: c.Alias.AckTimeout, NoPageFrom: incident.Severity(c.Alias.NoPageFrom), EscalationSteps: len(pages),
+		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
 		OnDiscard: func(g response.DiscardedEffect) {
@@ -156,12 +156,12 @@ func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.H
 	}
 	var pages []response.Handler
 	var pagers []*pagerduty.Client
-	for n, r := range b.config.Alias.Steps {
+	for n, r := range b.config.Escalation.Steps {
 		switch {
 		case r.PagerDuty != nil:
 			pager, err := pagerduty.New(pagerduty.Config{RoutingKey: r.PagerDuty.RoutingKey, EventsURL: b.config.PagerDuty.EventsURL})
 			if err != nil {
-				return nil, nil, fmt.Errorf("alias.routes[%d]: %w", n, err)
+				return nil, nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
 			}
 			pagers = append(pagers, pager)
 			pages = append(pages, pager.Page)

@@ -35,7 +35,7 @@ type Rule struct {
 	// one of its copies: within it, what was dismissed as a false alarm wakes nobody
 	// again, and what was real and comes back opens an incident that names the one
 	// before. Only beside Open. Zero: every end is final.
-	RecurrenceWindow time.Duration `yaml:"window" json:"window,omitempty"`
+	RecurrenceWindow time.Duration `yaml:"recurrence_window" json:"recurrence_window,omitempty"`
 }
 
 // describe says in words what the rule does.

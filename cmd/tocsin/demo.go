@@ -124,7 +124,7 @@ func demoConfig(c *company.Company, o demoOptions) (bot.Config, error) {
 	}
 	cfg.Mail.Postmortems = []string{company.EveryoneMail}
 	cfg.PagerDuty.EventsURL = c.PageURL
-	cfg.Alias.Steps = []bot.EscalationStep{
+	cfg.Escalation.Steps = []bot.EscalationStep{
 		{PagerDuty: &bot.PagerDutyStep{RoutingKey: secret.New(company.RoutingKey())}},
 		{Mail: &bot.MailStep{To: []string{company.EmergencyMail}}},
 		{SlackGroup: company.EmergencyGroup},

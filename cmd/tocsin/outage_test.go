@@ -51,7 +51,7 @@ var pagerFaults = []string{"500", "400", "silence", "202 and nobody hears of it"
 
 func (o *outage) run(t *testing.T, url string) {
 	o.survivor = raise(t, url, company.Options{Seed: 23, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
-		c["alias"].(map[string]any)["acknowledge_within"] = o.acknowledge.String()
+		c["escalation"].(map[string]any)["escalate_after"] = o.acknowledge.String()
 	})
 	half := o.incidents / 2
 	for n := range half {

@@ -68,7 +68,7 @@ func plantBot(b *testing.B, change ...settings) *plant {
 		b.Fatal(err)
 	}
 	config := s.configuration(false)
-	config["watch"] = map[string]any{"log_level": "info"}
+	config["telemetry"] = map[string]any{"log_level": "info"}
 	for _, c := range change {
 		c(config)
 	}

@@ -184,7 +184,7 @@ func (s *survivor) configuration(http bool) map[string]any {
 		"mail": map[string]any{"host": host, "port": number, "tls": "none", "from": "tocsin@payroll.example",
 			"postmortems": []string{company.EveryoneMail}},
 		"people": people, "departments": departments, "teams": teams,
-		"alias": map[string]any{"acknowledge_within": "1h", "lapse_after": "2h", "routes": []any{
+		"escalation": map[string]any{"escalate_after": "1h", "ack_timeout": "2h", "steps": []any{
 			map[string]any{"pagerduty": map[string]any{"routing_key": company.RoutingKey()}},
 			map[string]any{"mail": map[string]any{"to": []string{company.EmergencyMail}}},
 			map[string]any{"slack_group": company.EmergencyGroup}}},
@@ -195,7 +195,7 @@ func (s *survivor) configuration(http bool) map[string]any {
 			map[string]any{"when": `source == "sentry"`, "open": "sev1", "playbook": "data-exposure"},
 			map[string]any{"when": "true", "watch": true}},
 		"storm": map[string]any{"incidents": 0}, // each alert's own incident is what is counted here
-		"watch": map[string]any{"log_level": "debug"},
+		"telemetry": map[string]any{"log_level": "debug"},
 	}
 }
 

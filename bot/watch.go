@@ -39,31 +39,31 @@ func newMetrics() *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_deliveries_total",
-			Help: "Webhook requests by source and outcome."}, []string{"source", "outcome"}),
-		answer: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_intake_answer_seconds",
-			Help: "Time from a webhook request to its answer.", Buckets: prometheus.ExponentialBuckets(.001, 2, 13)}, []string{"source"}),
+			Help: "Total number of webhook requests, by source and outcome."}, []string{"source", "outcome"}),
+		answer: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_intake_request_duration_seconds",
+			Help: "Time from a webhook request to its response, in seconds.", Buckets: prometheus.ExponentialBuckets(.001, 2, 13)}, []string{"source"}),
 		commits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_commits_total",
-			Help: "Shared commits of deliveries."}, []string{"outcome"}),
+			Help: "Total number of commits of delivery batches, by outcome."}, []string{"outcome"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tocsin_intake_commit_deliveries",
-			Help: "Deliveries that shared one commit.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
+			Help: "Number of deliveries in one committed batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		decoded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_decoded_total",
-			Help: "Stored deliveries that were decoded, by source and outcome."}, []string{"source", "outcome"}),
-		ingested: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_reported_total",
-			Help: "What became of decoded deliveries."}, []string{"outcome"}),
+			Help: "Total number of stored deliveries decoded, by source and outcome."}, []string{"source", "outcome"}),
+		ingested: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_ingested_total",
+			Help: "Total number of decoded deliveries ingested, by outcome."}, []string{"outcome"}),
 		effects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_effects_total",
-			Help: "Attempts at outside effects, by kind and outcome."}, []string{"kind", "outcome"}),
-		effectTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_effect_seconds",
-			Help: "Time one attempt at an outside effect took.", Buckets: prometheus.ExponentialBuckets(.005, 2, 13)}, []string{"kind"}),
+			Help: "Total number of effect attempts, by kind and outcome."}, []string{"kind", "outcome"}),
+		effectTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_effect_duration_seconds",
+			Help: "Time from the start to the end of one effect attempt, in seconds.", Buckets: prometheus.ExponentialBuckets(.005, 2, 13)}, []string{"kind"}),
 		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_ready",
-			Help: "1 while the part works."}, []string{"part"}),
-		slack: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_slack_refused_total",
-			Help: "Requests in Slack's name that were turned away, by status."}, []string{"status"}),
-		pulled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_source_work_total",
-			Help: "What sources do besides taking webhooks: certificates, queues, files."}, []string{"source", "what", "outcome"}),
+			Help: "Whether the required part works: 1 or 0."}, []string{"part"}),
+		slack: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_slack_rejected_requests_total",
+			Help: "Total number of inbound Slack requests rejected, by HTTP status."}, []string{"status"}),
+		pulled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_source_operations_total",
+			Help: "Total number of operations on certificates, queues and files, by source, operation and outcome."}, []string{"source", "operation", "outcome"}),
 		degraded: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_degraded",
-			Help: "1 while a part is out of order without which the bot is ready all the same."}, []string{"part"}),
+			Help: "Whether the optional part is impaired: 1 or 0."}, []string{"part"}),
 		expires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
-			Help: "When /.well-known/security.txt expires; 0 where there is none."}),
+			Help: "Unix time at which /.well-known/security.txt expires, in seconds, or 0 without one."}),
 	}
 	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.ingested, m.effects, m.effectTime, m.ready, m.slack, m.pulled, m.degraded, m.expires,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -93,7 +93,7 @@ func (m *metrics) Commit(deliveries int, _ time.Duration, err error) {
 func (m *metrics) Decoded(source string, _ int, failed bool) {
 	outcome := "ok"
 	if failed {
-		outcome = "unknown_shape"
+		outcome = "undecodable"
 	}
 	m.decoded.WithLabelValues(source, outcome).Inc()
 }
@@ -264,7 +264,7 @@ func (m *metrics) Object(o trail.ObjectOutcome, _ time.Duration) {
 
 // Records counts the records in those files.
 func (m *metrics) Records(kept, skipped, bad int) {
-	for outcome, n := range map[string]int{"kept": kept, "skipped": skipped, "bad": bad} {
+	for outcome, n := range map[string]int{"stored": kept, "skipped": skipped, "malformed": bad} {
 		m.pulled.WithLabelValues("trail", "record", outcome).Add(float64(n))
 	}
 }

@@ -62,8 +62,8 @@ type PostmortemRenderer func(inc incident.Incident, timeline []incident.Event, d
 
 // Observer is told what the desk did, for metrics.
 type Observer interface {
-	// EffectDone says how one attempt at an effect ended: "done", "skipped",
-	// "failed", "wait" or "given up".
+	// EffectDone counts one attempt at an effect: "completed", "skipped",
+	// "failed", "snoozed" or "discarded".
 	EffectDone(kind, outcome string, took time.Duration)
 	// Reported says what became of n deliveries.
 	Ingested(outcome string, n int)

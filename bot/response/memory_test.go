@@ -506,7 +506,7 @@ func (m *memory) settle(job Job, result string) error {
 
 func (m *memory) CompleteEffect(job Job, result string) error { return m.settle(job, result) }
 func (m *memory) DiscardEffect(job Job, reason string) error {
-	return m.settle(job, "given up: "+reason)
+	return m.settle(job, "discarded: "+reason)
 }
 
 func (m *memory) SnoozeEffect(job Job, until time.Time) error {

@@ -12,11 +12,11 @@ import (
 
 // How an attempt at an effect ended.
 const (
-	effectCompleted = "done"
+	effectCompleted = "completed"
 	effectSkipped   = "skipped"
 	effectFailed    = "failed"
-	effectSnoozed   = "wait"
-	effectDiscarded = "given up"
+	effectSnoozed   = "snoozed"
+	effectDiscarded = "discarded"
 )
 
 // Perform makes one attempt at an effect. It looks at the ledger, redacts the

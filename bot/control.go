@@ -151,9 +151,9 @@ func (c *control) serve(do func(context.Context, incident.Identity, ControlReque
 			writeError(w, http.StatusConflict, refused)
 		case errors.As(err, &open) && open.OutcomeUnknown():
 			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "outcome_unknown",
-				Message: "it is not known whether this was recorded; said again with --key " + ask.Key + " it counts once"})
+				Sentence: incident.Say("Tocsin cannot tell whether the command was saved; run it again with --key %s (a repeat is recorded only once)", ask.Key)})
 		case err != nil:
-			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Message: "not done, try again: " + err.Error()})
+			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("not saved, try again: %s", err)})
 		default:
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(reply)

@@ -62,12 +62,12 @@ func TestTheControlSocketSaysWhatBecameOfIt(t *testing.T) {
 	}{
 		{"done", nil, http.StatusOK, "null"},
 		{"refused", fmt.Errorf("do: %w", incident.Conflict("it is over")), http.StatusConflict, "it is over"},
-		{"failed", errors.New("no disk"), http.StatusServiceUnavailable, "not done, try again"},
+		{"failed", errors.New("no disk"), http.StatusServiceUnavailable, "not saved, try again"},
 		{"open", fmt.Errorf("do: %w", lostAnswer{errors.New("the connection broke")}), http.StatusServiceUnavailable, "--key k1 "},
 	} {
 		w := httptest.NewRecorder()
 		serve := (&control{}).serve(func(context.Context, incident.Identity, ControlRequest) (any, error) { return nil, test.err })
-		serve(w, httptest.NewRequest(http.MethodPost, "/incident", strings.NewReader(`{"words":"note x","key":"k1"}`)))
+		serve(w, httptest.NewRequest(http.MethodPost, "/incident", strings.NewReader(`{"command":"note x","key":"k1"}`)))
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.says) {
 			t.Errorf("%s: %d %s", test.name, w.Code, w.Body)
 		}

@@ -176,7 +176,7 @@ func (c *control) export(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusConflict, refused)
 		return
 	case err != nil:
-		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Message: err.Error()})
+		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("%s", err)})
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")

@@ -239,10 +239,11 @@ func (w writer) days(events []incident.Event) []day {
 	return out
 }
 
-// words tells an event; a short text stands in the line, a long one below it.
+// words returns an event's line. A short text is part of the line, a long one
+// goes below it.
 func (w writer) words(e incident.Event) (line, text string) {
-	t := describe(e, w.Directory)
-	line, text = oneLine(t.line), strings.Trim(clean(t.text), "\n ")
+	line, text = phrase(e, w.Directory)
+	text = strings.Trim(clean(text), "\n ")
 	if text == "" {
 		return line, ""
 	}

@@ -59,9 +59,6 @@ func TestSentences(t *testing.T) {
 	}
 	var b strings.Builder
 	for _, kind := range kinds(t) {
-		if _, ok := sentences[kind]; !ok {
-			t.Errorf("%s has no sentence", kind)
-		}
 		if _, ok := laneOf[kind]; !ok {
 			t.Errorf("%s has no lane", kind)
 		}
@@ -80,14 +77,11 @@ func TestSentences(t *testing.T) {
 		b.WriteString("fact " + string(fact) + ": " + Sentence(e, dir) + "\n")
 	}
 	golden(t, "sentences.txt", b.String())
-	if len(sentences) != len(kinds(t)) {
-		t.Errorf("%d sentences for %d kinds of events", len(sentences), len(kinds(t)))
-	}
 }
 
 func TestSentenceOfAnErasedText(t *testing.T) {
 	e := incident.Event{Kind: incident.EventNoted, By: "ada", Texts: map[string]incident.Text{"text": {Commitment: "ab"}}}
-	if got := Sentence(e, newWorld(t).dir); got != "Ada Okafor noted: “(erased)”" {
+	if got := Sentence(e, newWorld(t).dir); got != "Ada Okafor added a note: “(erased)”" {
 		t.Error(got)
 	}
 }

@@ -45,13 +45,17 @@ func clip(s string, limit int) string {
 // humanize makes a word of ours readable: "in_review" becomes "in review".
 func humanize[S ~string](s S) string { return strings.ReplaceAll(string(s), "_", " ") }
 
-// label is human with a capital.
+// lawNames are the names of the laws that a fact may name.
+var lawNames = map[string]string{"gdpr": "GDPR", "nis2": "NIS2", "dora": "DORA", "cra": "CRA", "psd2": "PSD2"}
+
+// label is humanize with a capital.
 func label[S ~string](s S) string {
 	switch string(s) {
 	case "dpo":
 		return "Data protection"
-	case "gdpr", "nis2", "dora", "cra", "psd2":
-		return strings.ToUpper(string(s))
+	}
+	if law, ok := lawNames[string(s)]; ok {
+		return law
 	}
 	r := []rune(oneLine(humanize(s)))
 	if len(r) > 0 {
@@ -78,13 +82,11 @@ func plural(n int, one string) string {
 	return strconv.Itoa(n) + " " + one + "s"
 }
 
-// people names the persons of a comma-separated list of ids.
-func people(list string, d incident.Directory) string {
-	var names []string
-	for _, id := range strings.Split(list, ",") {
-		if id != "" {
-			names = append(names, name(d, incident.PersonID(id)))
-		}
+// personNames joins the names of persons.
+func personNames(d incident.Directory, ids []incident.PersonID) string {
+	names := make([]string, len(ids))
+	for n, id := range ids {
+		names[n] = name(d, id)
 	}
 	return joinAnd(names)
 }
@@ -98,18 +100,6 @@ func utc(t time.Time) string {
 	}
 	return t.UTC().Format("2006-01-02 15:04 UTC")
 }
-
-// instant reads a time from an event's field.
-func instant(s string) string {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return oneLine(s)
-	}
-	return utc(t)
-}
-
-// date writes the day of a time from an event's field.
-func date(s string) string { return strings.SplitN(instant(s), " ", 2)[0] }
 
 // formatDuration writes a duration as people say it: "2 h 05 min", "3 d 4 h".
 func formatDuration(d time.Duration) string {

@@ -238,7 +238,7 @@ func TestNumbersAndKeys(t *testing.T) {
 			t.Errorf("%q: %v %d %v", s, id, round, ok)
 		}
 	}
-	if !errors.Is(Stale("x"), &Error{Code: CodeStale}) || errors.Is(Stale("x"), &Error{Code: CodeInvalid}) || errors.Is(Stale("x"), &Error{Code: CodeStale, Message: "y"}) || errors.Is(Stale("x"), errors.ErrUnsupported) {
+	if !errors.Is(Stale("x"), &Error{Code: CodeStale}) || errors.Is(Stale("x"), &Error{Code: CodeInvalid}) || errors.Is(Stale("x"), &Error{Code: CodeStale, Sentence: Say("y")}) || errors.Is(Stale("x"), errors.ErrUnsupported) {
 		t.Error("errors are told apart by their code")
 	}
 	if !Sev1.MoreSevereThan(Sev2) || Sev2.MoreSevereThan(Sev2) || Severity("").MoreSevereThan(Sev4) || !Sev4.MoreSevereThan("") {

@@ -1,65 +1,93 @@
 package incident
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 )
 
-// Code classifies an Error for machines; the message is for people.
+// Code classifies an [Error] for programs.
 type Code string
 
-// The codes a caller may switch on.
+// The codes.
 const (
 	CodeInvalid   Code = "invalid"   // an argument is missing or malformed; Field names it
-	CodeForbidden Code = "forbidden" // this person may not do this
-	CodeUnknown   Code = "unknown"   // the thing or the person does not exist
-	CodeConflict  Code = "conflict"  // the lifecycle refuses it now, or somebody was faster
-	CodeStale     Code = "stale"     // the digest the person saw is not the current one
+	CodeForbidden Code = "forbidden" // the person lacks the authority
+	CodeUnknown   Code = "unknown"   // the named object or person does not exist
+	CodeConflict  Code = "conflict"  // the status does not allow the command, or another command came first
+	CodeStale     Code = "stale"     // the digest that the person read is not the current one
 )
 
-// Error is the one error of the domain: a code, a sentence a person can act
-// on, and the name of the argument it is about, if it is about one.
+// Error is the error type of the domain. Its sentence names the problem and
+// the fix, for a person. Field is the argument at fault, or "".
+//
+// In JSON the sentence is the string "message", in English.
 type Error struct {
+	Code  Code
+	Field string
+	Sentence
+}
+
+// Error returns the sentence in English.
+func (e *Error) Error() string { return e.String() }
+
+// Is makes [errors.Is] compare the code alone when the target has no sentence.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Format == "" && t.Code == e.Code
+}
+
+// errorJSON is an [Error] on the wire.
+type errorJSON struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
 	Field   string `json:"field,omitempty"`
 }
 
-func (e *Error) Error() string { return e.Message }
-
-// Is makes errors.Is match on the code alone when the target carries no message.
-func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error)
-	return ok && t.Message == "" && t.Code == e.Code
+// MarshalJSON writes the code, the sentence as a string and the field.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	return json.Marshal(errorJSON{Code: e.Code, Message: e.String(), Field: e.Field})
 }
 
-// Invalid says that an argument cannot be used and what would be right.
+// UnmarshalJSON reads the output of MarshalJSON. The format is lost: the
+// sentence becomes one argument.
+func (e *Error) UnmarshalJSON(data []byte) error {
+	var v errorJSON
+	if err := json.Unmarshal(data, &v); err != nil {
+		return err
+	}
+	*e = Error{Code: v.Code, Field: v.Field, Sentence: Say("%s", v.Message)}
+	return nil
+}
+
+// Invalid returns an error for an argument that cannot be used. The message names the
+// problem and a value that works.
 func Invalid(field, format string, args ...any) *Error {
-	return &Error{Code: CodeInvalid, Field: field, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: CodeInvalid, Field: field, Sentence: Say(format, args...)}
 }
 
-// Forbidden says that this person may not do this, and who may.
+// Forbidden returns an error for a person without the authority. The message names who has it.
 func Forbidden(format string, args ...any) *Error {
-	return &Error{Code: CodeForbidden, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: CodeForbidden, Sentence: Say(format, args...)}
 }
 
-// Unknown says that something named does not exist.
+// Unknown returns an error for a name that does not exist.
 func Unknown(field, format string, args ...any) *Error {
-	return &Error{Code: CodeUnknown, Field: field, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: CodeUnknown, Field: field, Sentence: Say(format, args...)}
 }
 
-// Conflict says that the state refuses the command now.
+// Conflict returns an error for a command that the present status does not allow.
 func Conflict(format string, args ...any) *Error {
-	return &Error{Code: CodeConflict, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: CodeConflict, Sentence: Say(format, args...)}
 }
 
-// Stale says that the record changed since the person looked at it.
+// Stale returns an error for a digest that is not the current one.
 func Stale(format string, args ...any) *Error {
-	return &Error{Code: CodeStale, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: CodeStale, Sentence: Say(format, args...)}
 }
 
-// CodeOf returns the code of a domain error inside err, or "" for any other error.
+// CodeOf returns the code of the domain error in err's chain, or "" without one.
 func CodeOf(err error) Code {
 	var e *Error
 	if errors.As(err, &e) {
@@ -68,8 +96,8 @@ func CodeOf(err error) Code {
 	return ""
 }
 
-// RetryAfter is how an adapter says that the outside system asked to be left
-// alone for a while. The worker waits that long; it is not a failed attempt.
+// RetryAfter is an adapter's error for an outside system that asked for a
+// pause. The runner waits that long and does not count the attempt.
 type RetryAfter struct {
 	After time.Duration
 	Err   error
@@ -78,7 +106,7 @@ type RetryAfter struct {
 func (e *RetryAfter) Error() string { return fmt.Sprintf("retry after %s: %v", e.After, e.Err) }
 func (e *RetryAfter) Unwrap() error { return e.Err }
 
-// Permanent is how an adapter says that repeating the call cannot help.
+// Permanent is an adapter's error for a call that cannot succeed when repeated.
 type Permanent struct{ Err error }
 
 func (e *Permanent) Error() string { return e.Err.Error() }

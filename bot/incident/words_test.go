@@ -208,8 +208,8 @@ func TestParseWordsRefusals(t *testing.T) {
 			if !errors.As(err, &refusal) {
 				t.Fatalf("got %+v, %v; want a refusal", w, err)
 			}
-			if refusal.Field != test.field || !strings.Contains(refusal.Message, test.says) {
-				t.Errorf("got field %q: %s\nwant field %q, saying %q", refusal.Field, refusal.Message, test.field, test.says)
+			if refusal.Field != test.field || !strings.Contains(refusal.Error(), test.says) {
+				t.Errorf("got field %q: %s\nwant field %q, saying %q", refusal.Field, refusal.Error(), test.field, test.says)
 			}
 		})
 	}

@@ -64,7 +64,7 @@ func (e *Edge) verifyError(source Source, err error) reply {
 func sentence(err error) string {
 	var e *incident.Error
 	errors.As(err, &e)
-	return e.Message
+	return e.Error()
 }
 
 // capacityError tells a sender that there is no room.

@@ -183,9 +183,9 @@ func (d *Desk) redactError(door incident.Provider, err error) error {
 	if !isExternal(door) || !errors.As(err, &refused) {
 		return err
 	}
-	told := *refused
-	told.Message = d.Redact.Text(told.Message)
-	return &told
+	out := *refused
+	out.Sentence = redactSentence(d.Redact, out.Sentence)
+	return &out
 }
 
 // Show returns everything about an incident that the reader may see, and

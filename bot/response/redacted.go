@@ -1,6 +1,7 @@
 package response
 
 import (
+	"fmt"
 	"reflect"
 	"time"
 
@@ -40,6 +41,17 @@ func redacted[T any](r Redactor, v T) T {
 	out := reflect.New(reflect.TypeFor[T]()).Elem()
 	redactInto(r, out, reflect.ValueOf(&v).Elem(), "")
 	return out.Interface().(T)
+}
+
+// redactSentence returns s with redacted arguments. A secret may need its
+// context to be recognised: if redacting the whole sentence finds more, the
+// result is that text, and no translation applies.
+func redactSentence(r Redactor, s incident.Sentence) incident.Sentence {
+	out := s.Show(func(arg any) string { return r.Text(fmt.Sprint(arg)) })
+	if text := out.String(); r.Text(text) != text {
+		return incident.Say("%s", r.Text(s.String()))
+	}
+	return out
 }
 
 // redactInto writes the redacted copy of from; field is where it stands.

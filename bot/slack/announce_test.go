@@ -17,7 +17,7 @@ func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
 	f := newField(t)
 	b := f.channel()
 	b.Incident.Commander = "p1"
-	for kind := range renderers {
+	for kind := range layouts {
 		b.Event.Kind, b.Mark = kind, "mark-"+string(kind)
 		f.must(f.slack.Announce, b)
 	}
@@ -32,8 +32,8 @@ func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
 			t.Fatalf("the announcement %s lacks number or severity", all)
 		}
 	}
-	if n := len(f.said(hall)); n != len(renderers) {
-		t.Fatalf("%d announcements, want %d", n, len(renderers))
+	if n := len(f.said(hall)); n != len(layouts) {
+		t.Fatalf("%d announcements, want %d", n, len(layouts))
 	}
 }
 

@@ -47,71 +47,74 @@ func (s *Slack) refusal(ctx context.Context, err error) *ephemeral {
 func (s *Slack) explain(ctx context.Context, err error) string {
 	var refused *incident.Error
 	if errors.As(err, &refused) {
-		return refused.Message
+		return refused.Error()
 	}
-	s.log.ErrorContext(ctx, "could not answer in time", "error", err)
+	s.log.ErrorContext(ctx, "answer command failed", "err", err)
 	if errors.Is(err, errNoReply) {
-		return "It is not known whether this was recorded. Say the same again to be sure: it counts once."
+		return "Tocsin did not answer in time. Run the command again; a repeat is recorded only once."
 	}
-	return "Not recorded: Tocsin cannot reach its records just now. Try again."
+	return "Not saved: the database is unavailable. Try again in a minute."
 }
 
-// resultMessage says what a command led to. Whoever took hold of an incident is
-// asked how grave it is.
+// resultMessage returns the reply to a command: its result, events that the
+// person may not expect, and the question for the severity after an
+// acknowledgement without one.
 func resultMessage(cmd incident.Command, r incident.Result) message {
 	id := r.Incident.ID
 	if id == 0 {
 		id = cmd.For
 	}
 	p := &page{id: id}
-	said, ok := resultTexts[cmd.Verb]
+	number, format := mk("*%s*", markup(id.String())), resultTexts[cmd.Verb]
 	switch {
 	case r.Unchanged:
-		said = "it was so already; nothing changed."
+		p.line(mk(":white_check_mark: No change: %s is already as you asked, *%s* at *%s*.", number, word(r.Incident.Status), word(r.Incident.Severity)))
 	case cmd.Verb == incident.VerbSetSeverity:
-		said = mk("it is %s now.", word(r.Incident.Severity))
-	case !ok:
-		said = "recorded."
+		p.line(mk(":white_check_mark: The severity of %s is now *%s*.", number, word(r.Incident.Severity)))
+	case format != "":
+		p.line(mk(format, number))
+	default:
+		p.line(mk(":white_check_mark: Recorded in %s.", number))
 	}
-	p.line(mk(":white_check_mark: *%s*: %s", markup(id.String()), said))
 	for _, e := range r.Events {
 		p.line(eventTexts[e.Kind])
 	}
 	if cmd.Verb == incident.VerbAcknowledge && cmd.Severity == "" && !r.Unchanged {
-		p.line("How grave is it?")
+		p.line("Set the severity:")
 		p.buttons(severities(r.Incident))
 	}
 	return p.done()
 }
 
-// resultTexts answer verbs whose outcome deserves more than "recorded".
-var resultTexts = map[incident.Verb]markup{
-	incident.VerbOpen:             "it is open. Its channel is being made, and you will be invited.",
-	incident.VerbAcknowledge:      "you have it.",
-	incident.VerbContain:          "it is contained.",
-	incident.VerbResolve:          "it is resolved. The closing record is due.",
-	incident.VerbSubmit:           "the record is frozen; the departments are being asked to sign it.",
-	incident.VerbSign:             "signed.",
-	incident.VerbObject:           "your objection stands until you withdraw it or the record is amended.",
-	incident.VerbAmend:            "the record can be changed again; its signatures are void.",
-	incident.VerbReopen:           "it is open again; a new round of pages begins.",
-	incident.VerbMerge:            "it goes on in the other incident.",
-	incident.VerbPromote:          "the alert belongs to it now.",
-	incident.VerbSplit:            "the alerts are an incident of their own now; it is named in the timeline.",
-	incident.VerbSetLegalHold:     "nothing of it is deleted until the hold is released.",
-	incident.VerbReleaseLegalHold: "the legal hold is released.",
-	incident.VerbScheduleReview:   "the review meeting has a time; invitations go out by mail.",
+// resultTexts are the replies to verbs after which something follows. Each
+// takes the incident's number.
+var resultTexts = map[incident.Verb]string{
+	incident.VerbOpen:             ":white_check_mark: %s is open. Tocsin is creating the channel and will invite you.",
+	incident.VerbAcknowledge:      ":white_check_mark: You acknowledged %s. Paging stopped.",
+	incident.VerbContain:          ":white_check_mark: %s is contained.",
+	incident.VerbResolve:          ":white_check_mark: %s is resolved. Next: write the closing record.",
+	incident.VerbSubmit:           ":white_check_mark: The closing record of %s is frozen. Tocsin is asking the departments to sign it.",
+	incident.VerbSign:             ":white_check_mark: You signed the closing record of %s.",
+	incident.VerbObject:           ":white_check_mark: You objected in %s. The record cannot be approved until you withdraw the objection or the record is amended.",
+	incident.VerbAmend:            ":white_check_mark: You can edit the closing record of %s again. Its signatures are void.",
+	incident.VerbReopen:           ":white_check_mark: %s is open again. A new paging round starts.",
+	incident.VerbMerge:            ":white_check_mark: %s is merged. Continue in the other incident.",
+	incident.VerbPromote:          ":white_check_mark: The alert is attached to %s.",
+	incident.VerbSplit:            ":white_check_mark: The alerts of %s moved to a new incident. The timeline names it.",
+	incident.VerbSetLegalHold:     ":white_check_mark: %s is on legal hold. Retention deletes nothing of it until the hold is released.",
+	incident.VerbReleaseLegalHold: ":white_check_mark: The legal hold of %s is released.",
+	incident.VerbScheduleReview:   ":white_check_mark: The review meeting of %s is scheduled. Tocsin mails the invitations.",
 }
 
-// eventTexts are events that a person may not expect of what they said.
+// eventTexts explain events that a person may not expect of a command.
 var eventTexts = map[incident.EventKind]markup{
-	incident.EventApproved:         "Every department has signed: the record is approved, and the postmortem is being written.",
-	incident.EventDismissProposed:  "This is grave enough that somebody from security has to dismiss it, too.",
-	incident.EventDismissed:        "It is dismissed as a false alarm.",
-	incident.EventErasureProposed:  "Legal and security erase together: the other of the two has to ask for the same texts.",
-	incident.EventWaiverProposed:   "Somebody from security has to endorse the exception.",
-	incident.EventSignaturesVoided: "The signatures on the record are void, because it changed.",
-	incident.EventClosed:           "It is closed.",
+	incident.EventApproved:         "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
+	incident.EventDismissProposed:  "At this severity a second person, from security, must dismiss the incident too.",
+	incident.EventDismissed:        "The incident is dismissed as a false alarm.",
+	incident.EventErasureProposed:  "Legal and security erase together: the other department must now erase the same texts.",
+	incident.EventWaiverProposed:   "A member of security must now endorse the waiver.",
+	incident.EventSignaturesVoided: "The record changed, so its signatures are void.",
+	incident.EventClosed:           "The incident is closed.",
 }
 
 // commonVerbs are the verbs that help explains at once, in the order of an incident.

@@ -263,9 +263,7 @@ func (s *Slack) Archive(ctx context.Context, b incident.Brief, _ incident.Effect
 // archiveMessage tells how it ended and where it goes on.
 func archiveMessage(b incident.Brief) message {
 	p := &page{id: b.Incident.ID}
-	if speak := renderers[b.Event.Kind]; speak != nil {
-		speak(renderer{page: p, b: b, e: b.Event, inc: b.Incident})
-	}
+	renderer{page: p, b: b, e: b.Event, inc: b.Incident}.event()
 	where := mk("nothing more is expected here; `/incident reopen %s` goes on if it was not over after all", markup(b.Incident.ID.String()))
 	if b.Incident.MergedInto != 0 {
 		where = mk("everything goes on in %s", markup(b.Incident.MergedInto.String()))

@@ -78,7 +78,7 @@ func TestCardIsEdited(t *testing.T) {
 		t.Fatalf("an edit reports %+v", cmd)
 	}
 	said := f.said(channel)
-	if len(said) != 1 || said[0].Edited == "" || !strings.Contains(string(said[0].Blocks), "U0BEN") || strings.Contains(string(said[0].Blocks), "I have it") {
+	if len(said) != 1 || said[0].Edited == "" || !strings.Contains(string(said[0].Blocks), "U0BEN") || strings.Contains(string(said[0].Blocks), "Acknowledge") {
 		t.Fatalf("said %+v, want one card that names Ben", said)
 	}
 	if _, _, err := f.slack.client.DeleteMessage(channel, said[0].TS); err != nil {

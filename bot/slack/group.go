@@ -54,15 +54,15 @@ func firstError(errs ...error) error {
 	return errNoRecipient
 }
 
-// groupPage says no more than that somebody is needed: the announce channel is
-// read by everybody.
+// groupPage returns the page to a user group. It holds only the number and the
+// severity, because the whole company reads the announce channel.
 func groupPage(b incident.Brief, id string) message {
 	inc, p := b.Incident, &page{id: b.Incident.ID}
 	mention := group(id)
 	if mention == "" {
 		mention = "Responders"
 	}
-	p.line(mk(":rotating_light: %s: *%s* · *%s* needs somebody now. Nobody has it yet.", mention, markup(inc.ID.String()), word(inc.Severity)))
-	p.buttons(button(ActAcknowledge, "I have it", value(inc.ID)).WithStyle(slack.StylePrimary))
+	p.line(mk(":rotating_light: %s: *%s* (*%s*) needs a responder. Press *Acknowledge*.", mention, markup(inc.ID.String()), word(inc.Severity)))
+	p.buttons(button(ActAcknowledge, "Acknowledge", value(inc.ID)).WithStyle(slack.StylePrimary))
 	return p.done()
 }

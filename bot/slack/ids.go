@@ -9,7 +9,7 @@ import (
 // The action ids of buttons and selects: outbound messages carry them, inbound
 // interactions answer them. A button's value is made by value.
 const (
-	ActAcknowledge    = "ack"             // INC-42: "I have it"
+	ActAcknowledge    = "ack"             // INC-42: "Acknowledge"
 	ActSeverity       = "severity"        // static_select; its options' values are INC-42|sev2
 	ActStepDone       = "step_done"       // INC-42|playbook/step
 	ActStepSkip       = "step_skip"       // INC-42|playbook/step

@@ -155,18 +155,18 @@ func TestReplayCountsOnce(t *testing.T) {
 
 func TestCommands(t *testing.T) {
 	doors(t, func(t *testing.T, e *entrance) {
-		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "you have it") {
+		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
 			t.Errorf("ack: %s", got)
 		}
 		cmd := e.desk.last()
 		if cmd.Verb != incident.VerbAcknowledge || cmd.For != 42 || cmd.By != identity("U0ADA") || cmd.Auth != "slack" || cmd.Via != incident.ViaSlack || cmd.Key == "" {
 			t.Errorf("recorded %+v", cmd)
 		}
-		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "was so already") {
+		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "No change") {
 			t.Errorf("a second time: %s", got)
 		}
 		tests := []struct{ user, text, says string }{
-			{"U0ADA", "note at 02:31 fish &amp; chips by <@U0BEN|ben>", "recorded"},
+			{"U0ADA", "note at 02:31 fish &amp; chips by <@U0BEN|ben>", "Recorded in"},
 			{"U0ADA", "notte x", `did you mean \"note\"`},
 			{"U0ADA", "sign leagl", `did you mean \"legal\"`},
 			{"U0ADA", "submit", "Possible now"},
@@ -182,7 +182,7 @@ func TestCommands(t *testing.T) {
 			{"U0ADA", "help", "`delegate`"},
 			{"U0ADA", "help evidence", "sha256"},
 			{"U0ADA", "open sev3 Another one", "INC-43"},
-			{"U0ADA", "dismiss a planned test", "security has to dismiss it"},
+			{"U0ADA", "dismiss a planned test", "from security, must dismiss"},
 		}
 		for _, test := range tests {
 			if got := e.types(test.user, test.text); !strings.Contains(got, test.says) {
@@ -224,9 +224,9 @@ func TestWhatIsNotDoneIsSaid(t *testing.T) {
 		before func(ctx context.Context) error
 		says   string
 	}{
-		{"unavailable", func(context.Context) error { return errors.New("no disk") }, "Not recorded"},
-		{"slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Not recorded"},
-		{"open", func(context.Context) error { return fault{true} }, "not known"},
+		{"unavailable", func(context.Context) error { return errors.New("no disk") }, "Not saved"},
+		{"slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Not saved"},
+		{"open", func(context.Context) error { return fault{true} }, "did not answer in time"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -245,7 +245,7 @@ func TestWhatIsNotDoneIsSaid(t *testing.T) {
 			}
 			e.desk.before = nil
 			e.slack.patience = deskTimeout
-			if got := e.types("U0ADA", "note x"); !strings.Contains(got, "recorded") {
+			if got := e.types("U0ADA", "note x"); !strings.Contains(got, "Recorded in") {
 				t.Errorf("again: %s", got)
 			}
 			if len(keys) != 1 || e.desk.last().Key != keys[0] {
@@ -265,11 +265,11 @@ func TestLateOutcomeIsTold(t *testing.T) {
 	e.slack.patience = 20 * time.Millisecond
 	release := make(chan struct{})
 	e.desk.before = func(context.Context) error { <-release; return nil }
-	if got := e.types("U0ADA", "note x"); !strings.Contains(got, "not known") {
+	if got := e.types("U0ADA", "note x"); !strings.Contains(got, "did not answer in time") {
 		t.Errorf("shown %s", got)
 	}
 	close(release)
-	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "recorded") {
+	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "Recorded in") {
 		t.Errorf("later %q", m.Text)
 	}
 }
@@ -290,7 +290,7 @@ func TestWhoAsksAStandingDeskIsAnswered(t *testing.T) {
 				} else {
 					e.desk.sought = stand
 				}
-				if got := e.types("U0ADA", said); !strings.Contains(got, "Not recorded") {
+				if got := e.types("U0ADA", said); !strings.Contains(got, "Not saved") {
 					t.Errorf("shown %s", got)
 				}
 			})
@@ -333,7 +333,7 @@ func TestSocketModeReconnects(t *testing.T) {
 	e := enter(t, chat.ModeSocket)
 	e.ws.Disconnect("refresh_requested")
 	e.until(func() bool { return e.ws.Connections() > 0 })
-	if got := e.types("U0ADA", "ack"); !strings.Contains(got, "you have it") {
+	if got := e.types("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
 		t.Errorf("after a new connection: %s", got)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // was said already; submitted, they make the command that could have been typed.
 var forms = map[incident.Verb]form{
 	incident.VerbOpen:           {title: "Open an incident", submit: "Open", blocks: openBlocks},
-	incident.VerbAcknowledge:    {title: "I have it", submit: "I have it", blocks: severityBlocks},
+	incident.VerbAcknowledge:    {title: "Acknowledge", submit: "Acknowledge", blocks: severityBlocks},
 	incident.VerbSetSeverity:    {title: "Severity", submit: "Grade it", blocks: severityBlocks},
 	incident.VerbAssignRole:     {title: "Give a role", submit: "Give", blocks: roleBlocks},
 	incident.VerbSetFact:        {title: "Set a fact", submit: "Set", blocks: factBlocks},

@@ -281,7 +281,7 @@ func TestHaveIt(t *testing.T) {
 			t.Fatalf("the incident is %s with commander %s", inc.Status, inc.Commander)
 		}
 		m := e.shown("U0BEN")
-		if !strings.Contains(m.Text, "you have it") || !strings.Contains(string(m.Blocks), "How grave is it?") {
+		if !strings.Contains(m.Text, "You acknowledged") || !strings.Contains(string(m.Blocks), "Set the severity:") {
 			t.Fatalf("shown %s %s", m.Text, m.Blocks)
 		}
 		if err := e.ws.Act("U0BEN").Click(e.channel, m.TS, chat.Action{ID: ActSeverity, Value: "INC-42|sev1"}); err != nil {
@@ -438,7 +438,7 @@ func TestSubmissionThatIsNotDone(t *testing.T) {
 	e.types("U0ADA", "note")
 	e.desk.before = func(context.Context) error { return fault{true} }
 	fields := map[string]any{"text": "x", "audience": "all"}
-	if out := e.submits("U0ADA", fields); out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors["text"], "not known") {
+	if out := e.submits("U0ADA", fields); out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors["text"], "did not answer in time") {
 		t.Fatalf("%+v", out)
 	}
 	e.desk.before = nil
@@ -456,11 +456,11 @@ func TestLateButton(t *testing.T) {
 	e.desk.before = func(context.Context) error { <-release; return nil }
 	e.presses("U0ADA", ActAcknowledge, "INC-42")
 	e.until(func() bool { return len(e.ws.Ephemerals("U0ADA")) == 1 })
-	if m := e.ws.Ephemerals("U0ADA")[0]; !strings.Contains(m.Text, "not known") {
+	if m := e.ws.Ephemerals("U0ADA")[0]; !strings.Contains(m.Text, "did not answer in time") {
 		t.Errorf("first %q", m.Text)
 	}
 	close(release)
-	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "you have it") {
+	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "You acknowledged") {
 		t.Errorf("then %q", m.Text)
 	}
 }

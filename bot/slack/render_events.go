@@ -1,7 +1,7 @@
 package slack
 
 import (
-	"strconv"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,8 +10,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// renderer is what an event is told with: the event, the incident as it stands
-// now, and who everybody is.
+// renderer writes the message about one event: the event, the incident in its
+// present state and the directory.
 type renderer struct {
 	*page
 	b   incident.Brief
@@ -19,114 +19,197 @@ type renderer struct {
 	inc incident.Incident
 }
 
-// renderFunc tells one kind of event.
-type renderFunc func(renderer)
-
-// skip is the voice of events that are not told: the card shows them, Slack
-// itself does, or another message says the same.
-var skip renderFunc
-
-// renderers holds every kind of event; a test holds it against the domain.
-var renderers = map[incident.EventKind]renderFunc{
-	incident.EventOpened:              renderer.opened,
-	incident.EventAlertAttached:       renderer.alertAttached,
-	incident.EventAlertCounted:        renderer.alertCounted,
-	incident.EventSourceNoted:         renderer.sourceNoted,
-	incident.EventAcknowledged:        renderer.acknowledged,
-	incident.EventAckTimedOut:         renderer.ackTimedOut,
-	incident.EventRoundStarted:        renderer.round,
-	incident.EventPageStarted:         skip, // paged or page_failed follows
-	incident.EventPaged:               renderer.paged,
-	incident.EventPageFailed:          renderer.pageFailed,
-	incident.EventPageUnanswered:      renderer.pageUnanswered,
-	incident.EventSeveritySet:         renderer.severitySet,
-	incident.EventRoleAssigned:        renderer.roleAssigned,
-	incident.EventFactSet:             renderer.factSet,
-	incident.EventDepartmentsInvolved: renderer.departmentsInvolved,
-	incident.EventNoted:               renderer.noted,
-	incident.EventEvidence:            renderer.evidence,
-	incident.EventUpdated:             renderer.updated,
-	incident.EventContained:           renderer.contained,
-	incident.EventResolved:            renderer.resolved,
-	incident.EventReopened:            renderer.reopened,
-	incident.EventDismissProposed:     renderer.dismissProposed,
-	incident.EventDismissed:           renderer.dismissed,
-	incident.EventMergedInto:          renderer.mergedInto,
-	incident.EventMergedFrom:          renderer.mergedFrom,
-	incident.EventSplitInto:           renderer.splitInto,
-	incident.EventSplitFrom:           renderer.splitFrom,
-	incident.EventLegalHoldSet:        renderer.held,
-	incident.EventLegalHoldReleased:   renderer.holdReleased,
-	incident.EventPlaybookStarted:     renderer.playbookStarted,
-	incident.EventStepStarted:         renderer.stepStarted,
-	incident.EventStepDone:            renderer.stepDone,
-	incident.EventStepSkipped:         renderer.stepSkipped,
-	incident.EventStepLate:            renderer.stepLate,
-	incident.EventAccessGranted:       renderer.accessGranted,
-	incident.EventRestricted:          renderer.restricted,
-	incident.EventChannelOpened:       renderer.channelOpened,
-	incident.EventInvited:             skip, // Slack says who joined
-	incident.EventLinked:              skip,
-	incident.EventEffectFailed:        renderer.effectFailed,
-	incident.EventErasureProposed:     renderer.eraseProposed,
-	incident.EventErased:              renderer.erased,
-
-	incident.EventRecordEdited:       renderer.recordEdited,
-	incident.EventSubmitted:          renderer.submitted,
-	incident.EventSigned:             renderer.signed,
-	incident.EventSignatureWithdrawn: renderer.signatureWithdrawn,
-	incident.EventSignaturesVoided:   renderer.signaturesVoided,
-	incident.EventObjected:           renderer.objected,
-	incident.EventObjectionClosed:    renderer.objectionClosed,
-	incident.EventAmended:            renderer.amended,
-	incident.EventApproved:           renderer.approved,
-	incident.EventRevised:            renderer.revised,
-	incident.EventConsulted:          renderer.consulted,
-	incident.EventAnswered:           renderer.answered,
-	incident.EventDelegated:          renderer.delegated,
-	incident.EventActionAdded:        renderer.actionAdded,
-	incident.EventActionDone:         renderer.actionDone,
-	incident.EventReviewScheduled:    renderer.reviewScheduled,
-	incident.EventReviewConcluded:    renderer.reviewConcluded,
-	incident.EventWaiverProposed:     renderer.exceptionProposed,
-	incident.EventWaiverEndorsed:     renderer.exceptionEndorsed,
-	incident.EventClosed:             renderer.closed,
-	incident.EventPostmortemWritten:  skip, // the message that shares it says so
-	incident.EventPostmortemShared:   skip,
+// layout is the message about one kind of event. Its first line is the event's
+// sentence after the icon, then the text that a person wrote. More adds
+// details, next actions and buttons, or is nil. A layout without an icon sends
+// no message.
+type layout struct {
+	icon string
+	more func(renderer)
 }
 
-// render tells the brief's event; false for those that are not told.
+// silent events send no message: the card shows them, Slack itself does, or
+// another message follows.
+var silent = layout{}
+
+// layouts holds every kind of event. A test compares it with the domain.
+var layouts = map[incident.EventKind]layout{
+	incident.EventOpened:              {"rotating_light", renderer.restrictedNotice},
+	incident.EventAlertAttached:       {"bell", renderer.alertDetail},
+	incident.EventAlertCounted:        {"repeat", nil},
+	incident.EventSourceNoted:         {"memo", renderer.statusUnchanged},
+	incident.EventAcknowledged:        {"raised_hand", renderer.severityButtons},
+	incident.EventAckTimedOut:         {"hourglass", renderer.pagingRestarted},
+	incident.EventRoundStarted:        {"pager", nil},
+	incident.EventPageStarted:         silent, // paged or page_failed follows
+	incident.EventPaged:               {"pager", nil},
+	incident.EventPageFailed:          {"warning", renderer.nextStep},
+	incident.EventPageUnanswered:      {"warning", renderer.nextStep},
+	incident.EventSeveritySet:         {"level_slider", nil},
+	incident.EventRoleAssigned:        {"bust_in_silhouette", nil},
+	incident.EventFactSet:             {"pushpin", nil},
+	incident.EventDepartmentsInvolved: {"telephone_receiver", nil},
+	incident.EventNoted:               {"memo", nil},
+	incident.EventEvidence:            {"file_folder", nil},
+	incident.EventUpdated:             {"mega", nil},
+	incident.EventContained:           {"shield", nil},
+	incident.EventResolved:            {"white_check_mark", renderer.recordDue},
+	incident.EventReopened:            {"rotating_light", nil},
+	incident.EventDismissProposed:     {"grey_question", renderer.dismissalApproval},
+	incident.EventDismissed:           {"grey_exclamation", renderer.dismissalReview},
+	incident.EventMergedInto:          {"arrow_right", renderer.mergedInto},
+	incident.EventMergedFrom:          {"arrow_left", nil},
+	incident.EventSplitInto:           {"twisted_rightwards_arrows", nil},
+	incident.EventSplitFrom:           {"twisted_rightwards_arrows", renderer.splitFrom},
+	incident.EventLegalHoldSet:        {"lock", renderer.legalHold},
+	incident.EventLegalHoldReleased:   {"unlock", nil},
+	incident.EventPlaybookStarted:     {"book", renderer.playbookDetail},
+	incident.EventStepStarted:         {"ballot_box_with_check", renderer.stepStarted},
+	incident.EventStepDone:            {"heavy_check_mark", nil},
+	incident.EventStepSkipped:         {"fast_forward", nil},
+	incident.EventStepLate:            {"alarm_clock", renderer.stepLate},
+	incident.EventAccessGranted:       {"key", nil},
+	incident.EventRestricted:          {"lock", renderer.channelVisibility},
+	incident.EventChannelOpened:       {"wave", renderer.welcome},
+	incident.EventInvited:             silent, // Slack shows who joined
+	incident.EventLinked:              silent,
+	incident.EventEffectFailed:        {"x", renderer.effectFailed},
+	incident.EventErasureProposed:     {"wastebasket", nil},
+	incident.EventErased:              {"wastebasket", nil},
+
+	incident.EventRecordEdited:       {"pencil2", nil},
+	incident.EventSubmitted:          {"lock_with_ink_pen", renderer.frozen},
+	incident.EventSigned:             {"lower_left_fountain_pen", renderer.missing},
+	incident.EventSignatureWithdrawn: {"leftwards_arrow_with_hook", nil},
+	incident.EventSignaturesVoided:   {"warning", renderer.recordDue},
+	incident.EventObjected:           {"no_entry", renderer.objected},
+	incident.EventObjectionClosed:    {"heavy_check_mark", nil},
+	incident.EventAmended:            {"pencil2", renderer.recordDue},
+	incident.EventApproved:           {"tada", renderer.approved},
+	incident.EventRevised:            {"arrows_counterclockwise", renderer.frozen},
+	incident.EventConsulted:          {"speech_balloon", nil},
+	incident.EventAnswered:           {"speech_balloon", nil},
+	incident.EventDelegated:          {"handshake", nil},
+	incident.EventActionAdded:        {"hammer_and_wrench", nil},
+	incident.EventActionDone:         {"heavy_check_mark", nil},
+	incident.EventReviewScheduled:    {"calendar", renderer.reviewScheduled},
+	incident.EventReviewConcluded:    {"busts_in_silhouette", nil},
+	incident.EventWaiverProposed:     {"grey_question", renderer.waiverApproval},
+	incident.EventWaiverEndorsed:     {"white_check_mark", nil},
+	incident.EventClosed:             {"checkered_flag", renderer.closed},
+	incident.EventPostmortemWritten:  silent, // the message with the file follows
+	incident.EventPostmortemShared:   silent,
+}
+
+// render returns the message about the brief's event, and false for events
+// without a message.
 func render(b incident.Brief) (message, bool) {
-	speak := renderers[b.Event.Kind]
-	if speak == nil {
+	r := renderer{page: &page{id: b.Incident.ID}, b: b, e: b.Event, inc: b.Incident}
+	if !r.event() {
 		return message{}, false
 	}
-	p := &page{id: b.Incident.ID}
-	speak(renderer{page: p, b: b, e: b.Event, inc: b.Incident})
 	if b.Event.Audience == incident.AudienceLegalSecurity {
-		p.small("the texts are for legal and security alone")
+		r.small("only legal and security can read the text")
 	}
 	if late := b.Event.RecordedAt.Sub(b.Event.HappenedAt); late > time.Minute {
-		p.small(mk("happened %s", at(b.Event.HappenedAt)))
+		r.small(mk("happened %s", at(b.Event.HappenedAt)))
 	}
-	return p.done(), true
+	return r.done(), true
 }
 
-func (s renderer) by() markup { return who(s.b.Directory, s.e.By) }
+// event writes the event by its layout, and reports false for a silent event.
+func (s renderer) event() bool {
+	l := layouts[s.e.Kind]
+	if l.icon == "" {
+		return false
+	}
+	s.sentence(l.icon)
+	if l.more != nil {
+		l.more(s)
+	}
+	return true
+}
 
-func (s renderer) person(field string) markup {
-	return who(s.b.Directory, incident.PersonID(s.e.Field(field)))
+// sentence writes the event's sentence and quotes its text. A short outcome of
+// a step that the bot did itself stays in one grey line.
+func (s renderer) sentence(icon string) {
+	said, text := s.e.Sentence()
+	line := mk(":%s: %s.", markup(icon), s.fill(said))
+	if outcome := s.e.Text("outcome"); s.e.Kind == incident.EventStepDone && s.botStep() && units(outcome) <= 80 && !strings.Contains(outcome, "\n") {
+		line = mk(":robot_face: %s: %s", s.fill(said), esc(outcome, 200))
+		s.text = string(line)
+		s.small(line)
+		return
+	}
+	s.line(line)
+	s.quoteText(text)
+}
+
+// fill puts a sentence's arguments into its format. A test keeps markup out of
+// formats.
+func (s renderer) fill(said incident.Sentence) markup {
+	return markup(said.Show(func(arg any) string { return string(s.arg(arg)) }).String())
+}
+
+// arg returns an argument of a sentence as markup.
+func (s renderer) arg(arg any) markup {
+	switch v := arg.(type) {
+	case incident.PersonID:
+		return who(s.b.Directory, v)
+	case incident.People:
+		return people(s.b.Directory, v, 1500)
+	case incident.Departments:
+		return s.departments(v)
+	case incident.Labels:
+		parts := make([]markup, len(v))
+		for n, l := range v {
+			parts[n] = esc(l, 60)
+		}
+		return list(parts, 600)
+	case incident.Severity:
+		return mk("*%s*", word(v))
+	case incident.StepRef:
+		return mk("*%s*", esc(s.stepTitle(v), 300))
+	case incident.PlaybookRef:
+		return mk("*%s*", esc(s.playbookTitle(string(v)), 200))
+	case incident.Quoted:
+		if s.e.Audience == incident.AudienceLegalSecurity {
+			return "…"
+		}
+		return esc(string(v), 300)
+	case incident.Day:
+		return markup(v.String())
+	case incident.Literal:
+		if strings.HasPrefix(string(v), "sha256:") {
+			return short(string(v))
+		}
+		return esc(string(v), 200)
+	case time.Time:
+		if v.IsZero() {
+			return "not set"
+		}
+		return at(v)
+	}
+	return word(fmt.Sprint(arg))
+}
+
+// departments mentions the user groups of departments and marks those without
+// people.
+func (s renderer) departments(names incident.Departments) markup {
+	var parts []markup
+	for _, name := range names {
+		part := team(s.b.Directory, name)
+		if t, _ := s.b.Directory.Team(name); len(t.Members) == 0 && t.Group == "" {
+			part = mk("%s (no members configured)", part)
+		}
+		parts = append(parts, part)
+	}
+	return list(parts, 600)
 }
 
 func (s renderer) field(name string) markup { return esc(s.e.Field(name), 200) }
 
-// route is a route of the emergency alias as people count.
-func (s renderer) route(field string) markup {
-	n, _ := strconv.Atoi(s.e.Field(field))
-	return num(n + 1)
-}
-
-// when is an instant in a field, or "" where there is none.
+// when returns the time in a field, or "".
 func (s renderer) when(field string) markup {
 	t, err := time.Parse(time.RFC3339, s.e.Field(field))
 	if err != nil {
@@ -135,8 +218,8 @@ func (s renderer) when(field string) markup {
 	return at(t)
 }
 
-// quoteText quotes a text of the event. What is for legal and security alone is not
-// for a channel that others read, and what was erased is said to be gone.
+// quoteText quotes a text of the event. It withholds texts for legal and
+// security, because others read the channel, and marks erased texts.
 func (s renderer) quoteText(name string) {
 	t, there := s.e.Texts[name]
 	switch {
@@ -148,11 +231,11 @@ func (s renderer) quoteText(name string) {
 	}
 }
 
-// maxButtonValue is what a button may carry.
+// maxButtonValue is the maximum length of a button's value in Slack.
 const maxButtonValue = 2000
 
-// button is one of ours about this incident, if the lifecycle has a place for
-// what it asks for.
+// button returns a button about this incident, or nothing if the incident's
+// status does not allow the verb.
 func (s renderer) button(v incident.Verb, action, label string, args ...string) []slack.BlockElement {
 	carried := value(s.inc.ID, args...)
 	if !possible(s.inc, v) || units(carried) > maxButtonValue {
@@ -161,197 +244,79 @@ func (s renderer) button(v incident.Verb, action, label string, args ...string) 
 	return []slack.BlockElement{button(action, label, carried)}
 }
 
-// ackButtons is what to press first, where nobody has it.
+// ackButtons returns the button Acknowledge, or nothing if the status does not
+// allow it.
 func (s renderer) ackButtons() []slack.BlockElement {
 	if !possible(s.inc, incident.VerbAcknowledge) {
 		return nil
 	}
-	return []slack.BlockElement{button(ActAcknowledge, "I have it", value(s.inc.ID)).WithStyle(slack.StylePrimary)}
+	return []slack.BlockElement{button(ActAcknowledge, "Acknowledge", value(s.inc.ID)).WithStyle(slack.StylePrimary)}
 }
 
-func (s renderer) opened() {
-	by := who(s.b.Directory, s.e.By)
-	if s.e.By == "" {
-		by = "an alert"
-	}
-	s.line(mk(":rotating_light: *%s* · *%s* · opened by %s", markup(s.inc.ID.String()), s.field("severity"), by))
-	title := s.e.Text("title")
-	if title == "" {
-		title = s.inc.Title
-	}
-	s.quote(title)
-	s.quoteText("text")
-	if s.e.Field("restricted") == "true" {
-		s.small("restricted: outside this channel only its number and severity are shown")
+func (s renderer) restrictedNotice() {
+	if s.inc.Restricted {
+		s.small("restricted: outside this channel, Tocsin shows only the number and severity")
 	}
 }
 
-// channelOpened is the first thing said in the channel.
-func (s renderer) channelOpened() {
-	s.line(mk(":wave: This is the channel of *%s* (%s). What is done with `/incident` or a button goes on the record.",
+// welcome is the first message in the channel.
+func (s renderer) welcome() {
+	s.line(mk("This is the channel of *%s* (*%s*). Every `/incident` command and button here is recorded in the timeline.",
 		markup(s.inc.ID.String()), word(s.inc.Severity)))
 	s.quote(s.inc.Title)
-	if s.inc.Restricted {
-		s.small("restricted: outside this channel only its number and severity are shown")
-	}
+	s.restrictedNotice()
 	if s.inc.NeedsPage() {
 		s.buttons(s.ackButtons()...)
 	}
 }
 
-func (s renderer) alertAttached() {
-	from := markup("")
-	if !strings.HasPrefix(s.e.Field("kind"), s.e.Field("source")+".") {
-		from = mk(" from %s", s.field("source"))
-	}
-	s.line(mk(":bell: *Alert*%s: %s, level %s", from, s.field("kind"), s.field("level")))
-	s.quoteText("title")
+func (s renderer) alertDetail() {
 	s.quoteText("detail")
 	var rule, where markup
 	if r := s.e.Text("rule"); r != "" {
 		rule = mk("rule: %s", esc(r, 300))
 	}
 	if goodURL(s.e.Text("url")) {
-		where = link(s.e.Text("url"), "look at it there")
+		where = link(s.e.Text("url"), "open at the source")
 	}
 	s.small(s.when("at"), rule, where)
 }
 
-func (s renderer) alertCounted() {
-	s.line(mk(":repeat: The same alert has now come *%s* times.", s.field("count")))
-	s.quoteText("title")
-}
+func (s renderer) statusUnchanged() { s.small("the incident's status is unchanged") }
 
-func (s renderer) sourceNoted() {
-	s.line(mk(":memo: %s says:", s.field("source")))
-	s.quoteText("text")
-	s.small("Noted. It moves nothing here.")
-}
-
-func (s renderer) acknowledged() {
-	s.line(mk(":raised_hand: %s has it.", s.by()))
-	s.quoteText("text")
-	if s.e.Via != incident.ViaSlack { // who said it here was asked in the answer
-		s.severityButtons()
-	}
-}
-
-// severityButtons asks how grave it is.
+// severityButtons asks for the severity. An acknowledgement in Slack was
+// answered with the same question.
 func (s renderer) severityButtons() {
-	if possible(s.inc, incident.VerbSetSeverity) {
-		s.line("How grave is it?")
+	if s.e.Via != incident.ViaSlack && possible(s.inc, incident.VerbSetSeverity) {
+		s.line("Set the severity:")
 		s.buttons(severities(s.inc))
 	}
 }
 
-func (s renderer) ackTimedOut() {
-	s.line(mk(":hourglass: %s had it and has not acted for a while. The acknowledgement has lapsed.", s.person("person")))
+func (s renderer) pagingRestarted() {
+	s.line("Paging restarted. Press *Acknowledge* to take over.")
 	s.buttons(s.ackButtons()...)
 }
 
-func (s renderer) round() {
-	s.line(mk(":pager: Round %s of paging begins.", s.field("round")))
-}
-
-func (s renderer) paged() {
-	s.line(mk(":pager: The emergency alias was paged (round %s, route %s).", s.field("round"), s.route("escalation_step")))
-}
-
-func (s renderer) next() {
-	if s.e.Field("next") != "" {
-		s.small(mk("route %s is tried now", s.route("next")))
+// nextStep names the escalation step that is paged next.
+func (s renderer) nextStep() {
+	if next := s.e.Field("next"); next != "" {
+		var n int
+		_, _ = fmt.Sscan(next, &n)
+		s.small(mk("escalation step %s is paged now", num(n+1)))
 	}
 	s.buttons(s.ackButtons()...)
 }
 
-func (s renderer) pageFailed() {
-	s.line(mk(":warning: The page did not go out (round %s, route %s).", s.field("round"), s.route("escalation_step")))
-	s.quoteText("reason")
-	s.next()
-}
-
-func (s renderer) pageUnanswered() {
-	s.line(mk(":warning: Nobody answered the page in time (round %s, route %s).", s.field("round"), s.route("escalation_step")))
-	s.next()
-}
-
-func (s renderer) severitySet() {
-	s.line(mk(":level_slider: Severity %s → *%s*, by %s", s.field("from"), s.field("severity"), s.by()))
-	s.quoteText("reason")
-}
-
-func (s renderer) roleAssigned() {
-	s.line(mk(":bust_in_silhouette: %s is now *%s*.", s.person("person"), word(s.e.Field("role"))))
-	s.quoteText("reason")
-}
-
-func (s renderer) factSet() {
-	name := word(s.e.Field("fact"))
-	if r := s.e.Field("regime"); r != "" {
-		name = mk("%s (%s)", name, word(r))
-	}
-	val := s.when("value")
-	switch {
-	case s.e.Field("fact") == string(incident.FactAffected):
-		val = mk("%s people, we as %s", s.counted(), s.field("capacity"))
-	case s.e.Field("fact") == string(incident.FactTimeZone):
-		val = esc(s.e.Field("value"), 80) // a name, with its underscores
-	case val == "":
-		val = word(s.e.Field("value"))
-	}
-	s.line(mk(":pushpin: Fact *%s*: %s, set by %s", name, val, s.by()))
-	s.quoteText("who")
-	s.quoteText("reason")
-}
-
-func (s renderer) counted() markup {
-	if n := s.e.Field("count"); n != "" && n != "0" {
-		return esc(n, 20)
-	}
-	return "an unknown number of"
-}
-
-func (s renderer) departmentsInvolved() {
-	var teams []markup
-	for _, name := range strings.Split(s.e.Field("departments"), ",") {
-		called := team(s.b.Directory, incident.Department(name))
-		if t, _ := s.b.Directory.Team(incident.Department(name)); len(t.Members) == 0 && t.Group == "" {
-			called = mk("%s (the configuration names nobody)", called)
-		}
-		teams = append(teams, called)
-	}
-	s.line(mk(":telephone_receiver: Called in: %s", list(teams, 600)))
-	s.quoteText("reason")
-}
-
-// effectFailed names the effect by its key: the incident, the event, the kind.
 func (s renderer) effectFailed() {
-	parts := strings.SplitN(s.e.Field("effect"), "/", 4)
-	s.line(mk(":x: Something could not be done in the outside world and is not tried again: *%s*", word(parts[min(2, len(parts)-1)])))
-	s.quoteText("reason")
+	s.line("Do it by hand, or ask an administrator.")
 	s.small(s.field("effect"))
 }
 
-func (s renderer) accessGranted() {
-	s.line(mk(":key: %s may read along, granted by %s.", s.person("person"), s.by()))
-	s.quoteText("reason")
-}
-
-func (s renderer) restricted() {
+func (s renderer) channelVisibility() {
 	if s.e.Field("restricted") == "true" {
-		s.line(mk(":lock: The incident is restricted from now on, by %s.", s.by()))
-		s.small("Slack does not let an app make a public channel private; a workspace admin can.")
+		s.small("An app cannot make a public Slack channel private. Ask a workspace admin to do it.")
 	} else {
-		s.line(mk(":unlock: The incident is open to the company from now on, by %s.", s.by()))
-		s.small("A private channel stays private; the announcements may now name the title.")
+		s.small("A private channel stays private. Announcements may now show the title.")
 	}
-	s.quoteText("reason")
-}
-
-func (s renderer) eraseProposed() {
-	s.line(mk(":wastebasket: %s asks to erase texts. It takes legal and security together.", s.by()))
-}
-
-func (s renderer) erased() {
-	s.line(mk(":wastebasket: Texts were erased from the timeline by %s and %s.", s.by(), s.person("person")))
 }

@@ -46,12 +46,12 @@ func kinds(t *testing.T) []incident.EventKind {
 
 func TestEveryKindOfEventHasAVoiceOrIsSilentOnPurpose(t *testing.T) {
 	for _, kind := range kinds(t) {
-		if _, known := renderers[kind]; !known {
+		if _, known := layouts[kind]; !known {
 			t.Errorf("nobody decided how %q is told", kind)
 		}
 	}
-	if len(renderers) != len(kinds(t)) {
-		t.Errorf("%d voices for %d kinds", len(renderers), len(kinds(t)))
+	if len(layouts) != len(kinds(t)) {
+		t.Errorf("%d voices for %d kinds", len(layouts), len(kinds(t)))
 	}
 }
 
@@ -219,7 +219,7 @@ func TestMessages(t *testing.T) {
 	cases := fixtures()
 	f := newField(t)
 	channel := f.channel().Incident.Links[incident.LinkChannel]
-	for _, kind := range slices.Sorted(maps.Keys(renderers)) {
+	for _, kind := range slices.Sorted(maps.Keys(layouts)) {
 		t.Run(string(kind), func(t *testing.T) {
 			x, prepared := cases[kind]
 			m, told := render(x.brief(kind))

@@ -194,7 +194,7 @@ func (s *survivor) configuration(http bool) map[string]any {
 		"routing": []any{map[string]any{"when": `source == "cloudtrail"`, "open": "sev2", "playbook": "leaked-aws-credentials"},
 			map[string]any{"when": `source == "sentry"`, "open": "sev1", "playbook": "data-exposure"},
 			map[string]any{"when": "true", "watch": true}},
-		"storm": map[string]any{"incidents": 0}, // each alert's own incident is what is counted here
+		"storm":     map[string]any{"incidents": 0}, // each alert's own incident is what is counted here
 		"telemetry": map[string]any{"log_level": "debug"},
 	}
 }

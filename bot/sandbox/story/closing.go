@@ -38,7 +38,7 @@ func (p *play) submitted(values fields) {
 	old := p.report.Digest
 	p.message(p.report.Channel, "the submitted record in the channel", func(text string) bool {
 		d := digest.FindString(text)
-		if !containing("submitted the closing record", scribe.Name)(text) || d == "" || d == old {
+		if !containing("of the closing record for signing", scribe.Name)(text) || d == "" || d == old {
 			return false
 		}
 		p.report.Digest = d
@@ -118,7 +118,7 @@ func (p *play) objection() {
 		p.press(who, request, nil)
 		p.mustSubmit(who, p.form(who, "object"), fields{"department": team, "text": why})
 	}
-	p.said("the objection", team+" objects", "O1", why)
+	p.said("the objection", "objected for "+team, "O1", why)
 	p.log(p.here(), "%s objects for %s: %s", called(who), team, why)
 }
 
@@ -128,11 +128,11 @@ func (p *play) amended() {
 	p.report.Stale = p.report.Digest
 	p.press(commander, p.button(`the button "Amend the record"`, "amend", anyControl), nil)
 	p.mustSubmit(commander, p.form(commander, "amend"), fields{"text": "to meet the objection of " + p.plot.objecting})
-	p.said("the amendment", commander.Name, "amends the record")
+	p.said("the amendment", commander.Name, "reopened the closing record to amend it")
 	p.log(p.here(), "%s amends the record; its signatures are void", called(commander))
 	field, text := p.plot.prose.amendment(p.plot.objecting)
 	p.submitted(fields{field: text})
-	p.said("the end of the objection", "Objection O1 is closed", "the record was amended")
+	p.said("the end of the objection", "Objection O1 was closed by amending the record")
 }
 
 // signStaleDigest is a signature for what the record was before; it is refused.
@@ -160,10 +160,10 @@ func (p *play) signed() {
 			p.fail("the form that %s signs does not show the digest %s: %s", who.Name, p.report.Digest, shown)
 		}
 		p.mustSubmit(who, v, fields{"department": team, "attest": []string{"yes"}})
-		p.said("the signature of "+team, team, "signed:", who.Name, short(p.report.Digest))
+		p.said("the signature of "+team, "signed for "+team, who.Name, short(p.report.Digest))
 		p.report.Signers[team] = who.ID
 		p.log(p.here(), "%s signs for %s, %d of 4", called(who), team, n+1)
 	}
-	p.said("the approval", "Approved.", p.report.Digest)
+	p.said("the approval", "Every required department signed", p.report.Digest)
 	p.log(p.here(), "approved: four departments signed the same record")
 }

@@ -110,7 +110,7 @@ func (p *play) reviewed() {
 	} else {
 		p.mustType(chair, "review %s", at.Format("2006-01-02 15:04"))
 	}
-	p.said("the review meeting", "The review meeting is set", chair.Name)
+	p.said("the review meeting", "scheduled the review meeting", chair.Name)
 	p.log(p.here(), "%s sets the review meeting for %s", called(chair), at.Format("Monday, 2 January, 15:04"))
 	p.invited(at)
 
@@ -123,9 +123,9 @@ func (p *play) reviewed() {
 		p.fail("%s types /incident review conclude and gets no form but: %s", chair.Name, answer)
 	}
 	p.mustSubmit(chair, p.form(chair, "conclude_review"), conclusion)
-	p.said("the conclusion of the review", "The review was concluded by", chair.Name, p.plot.prose.decisions)
-	p.said("the detection action", "Action item **A1**", "detection", p.cast.roles[2].person.Name, p.plot.prose.detection)
-	p.said("the prevention action", "Action item **A2**", "prevention", p.cast.roles[1].person.Name, p.plot.prose.prevention)
+	p.said("the conclusion of the review", "concluded the review", chair.Name, p.plot.prose.decisions)
+	p.said("the detection action", "added action item A1", "detection", p.cast.roles[2].person.Name, p.plot.prose.detection)
+	p.said("the prevention action", "added action item A2", "prevention", p.cast.roles[1].person.Name, p.plot.prose.prevention)
 	p.log(p.here(), "%s concludes the review: %s", called(chair), p.plot.prose.decisions)
 	p.log(p.here(), "A1 detection, %s: %s", called(p.cast.roles[2].person), p.plot.prose.detection)
 	p.log(p.here(), "A2 prevention, %s: %s", called(p.cast.roles[1].person), p.plot.prose.prevention)
@@ -193,7 +193,7 @@ func calendar(content []byte) map[string][]string {
 // ended waits until everything that is kept current says that it is over, and
 // makes sure that the bot asked for nothing the outside world does not have.
 func (p *play) ended() {
-	p.said("the end", p.report.Incident+" is closed.")
+	p.said("the end", "The incident was closed.")
 	p.await("the card saying closed", func() bool {
 		pins := p.chat.Pins(p.report.Channel)
 		return len(pins) == 1 && strings.Contains(pins[0].Message.Text, "closed")

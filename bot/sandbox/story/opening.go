@@ -160,7 +160,7 @@ func (p *play) joined(what string, people ...company.Person) {
 // acknowledged is somebody saying that they have it.
 func (p *play) acknowledged() {
 	p.acknowledge(p.cast.first, p.plot.ackBy, 1)
-	p.said("the commander", p.cast.first.Name, "is now", "commander")
+	p.said("the commander", p.cast.first.Name, "took the role commander")
 	p.log(p.here(), "%s is commander", called(p.cast.first))
 }
 
@@ -177,16 +177,16 @@ func (p *play) acknowledge(who company.Person, way string, round int) {
 		}
 		p.log("PagerDuty", "%s acknowledges the page; a webhook tells the bot", called(who))
 	case "button":
-		answer := p.pressForReply(who, p.button(`a button "I have it"`, "ack", anyControl), nil)
-		if p.err == nil && !strings.Contains(answer, "you have it") {
-			p.fail("%s presses \"I have it\" and is told: %s", who.Name, answer)
+		answer := p.pressForReply(who, p.button(`a button "Acknowledge"`, "ack", anyControl), nil)
+		if p.err == nil && !strings.Contains(answer, "You acknowledged") {
+			p.fail("%s presses \"Acknowledge\" and is told: %s", who.Name, answer)
 		}
-		p.log(p.here(), "%s presses \"I have it\"", called(who))
+		p.log(p.here(), "%s presses \"Acknowledge\"", called(who))
 	default:
 		p.mustType(who, "ack")
 		p.log(p.here(), "%s types /incident ack", called(who))
 	}
-	p.message(p.report.Channel, "that "+who.Name+" has it", containing(who.Name+" has it."))
+	p.message(p.report.Channel, "that "+who.Name+" has it", containing(who.Name+" acknowledged the incident"))
 	p.awaitPagerStatus(round, pager.Acknowledged)
 	p.log("PagerDuty", "is quiet: round %d is acknowledged", round)
 }
@@ -200,7 +200,7 @@ func (p *play) gradeAndAssign() {
 	p.graded()
 	for _, part := range p.cast.roles {
 		p.mustType(p.cast.first, "role %s %s", part.role, p.mention(part.person))
-		p.said("the "+part.role, part.person.Name, "is now", part.role)
+		p.said("the "+part.role, part.person.Name, "the role "+part.role)
 		p.joined("the "+part.role, part.person)
 		p.log(p.here(), "%s is %s", called(part.person), part.role)
 	}
@@ -218,7 +218,7 @@ func (p *play) graded() {
 		menu := p.button("the menu of severities", "severity", func(c control) bool { return len(c.options) > 0 })
 		p.pressForReply(commander, menu, p.report.Incident+"|"+p.plot.severity)
 	}
-	p.said("the new severity", "Severity", p.plot.severity, commander.Name)
+	p.said("the new severity", "changed the severity", p.plot.severity, commander.Name)
 	p.report.Severity = p.plot.severity
 	p.log(p.here(), "%s grades it %s", called(commander), p.plot.severity)
 	if p.plot.severity < before {
@@ -254,10 +254,10 @@ func (p *play) moreAlerts() {
 		})
 	}
 	p.said("the second kind of alert", "Alert", second)
-	p.said("the count of copies", "has now come **10** times")
+	p.said("the count of copies", "occurred 10 times")
 	p.log(p.here(), "the copies were counted, the other alert joined the incident")
 	if p.opened < p.report.Severity { // graded less grave by a person, and it is not
-		p.said("the severity that the alert asks for", "Severity "+p.report.Severity, p.opened)
+		p.said("the severity that the alert asks for", "changed the severity from **"+p.report.Severity, p.opened)
 		p.report.Severity = p.opened
 		p.awaitRepage()
 	}

@@ -36,7 +36,7 @@ func (p *play) note(who company.Person, format string, args ...any) {
 	if rest, found := strings.CutPrefix(text, "at "); found {
 		_, words, _ = strings.Cut(rest, " ")
 	}
-	p.said("the note", "Note by", who.Name, words)
+	p.said("the note", "added a note", who.Name, words)
 	p.log(p.here(), "%s notes: %s", called(who), text)
 }
 
@@ -109,7 +109,7 @@ func (p *play) finishStep(c control) {
 	}
 	p.settled[step] = true
 	p.report.Steps[step] = word
-	p.said("the step "+step+" being "+word, "Step "+word, who.Name, outcome)
+	p.said("the step "+step+" being "+word, stepSentences[word], who.Name, outcome)
 	p.log(p.here(), "%s: %s %s (%s): %s", called(who), id, word, playbook, outcome)
 }
 
@@ -131,7 +131,7 @@ func (p *play) doOnce(name string) {
 	case "evidence":
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", p.plot.prose.evidence, p.Seed))
 		p.mustType(analyst, `evidence "%s" in s3://evidence-locked/%s/ sha256:%s`, p.plot.prose.evidence, strings.ToLower(p.report.Incident), hex.EncodeToString(sum[:]))
-		p.said("the evidence", "Evidence **E1**", p.plot.prose.evidence, hex.EncodeToString(sum[:]))
+		p.said("the evidence", "added evidence E1", p.plot.prose.evidence, hex.EncodeToString(sum[:]))
 		p.log(p.here(), "%s keeps evidence: %s, sha256 %s…", called(analyst), p.plot.prose.evidence, hex.EncodeToString(sum[:4]))
 	case "times":
 		p.fact(analyst, "occurred", "occurred %s because %s", p.on(p.began.Add(-95*time.Minute)), p.plot.prose.occurred)
@@ -144,12 +144,20 @@ func (p *play) doOnce(name string) {
 		p.fact(p.cast.counsel, "affected", "affected \"%s\" processor %d because %s", p.plot.prose.affected, 900+p.rng.IntN(4000), p.plot.prose.counted)
 	case "update":
 		p.mustType(p.cast.roles[3].person, "update %s", p.plot.prose.update)
-		p.said("the status update", "Status update", p.plot.prose.update)
+		p.said("the status update", "posted a status update", p.plot.prose.update)
 		p.log(p.here(), "%s tells the stakeholders: %s", called(p.cast.roles[3].person), p.plot.prose.update)
 	case "contain":
 		p.contain(commander)
 	}
 }
+
+// stepSentences and factSentences are parts of the bot's sentences by which
+// the story recognises a message.
+var (
+	stepSentences = map[string]string{"done": "completed step", "skipped": "skipped step"}
+	factSentences = map[string]string{"occurred": "set the time of occurrence", "detected": "set the time of detection",
+		"aware (gdpr)": "set the time of awareness under gdpr", "affected": "added the affected party", "personal data": "set personal data to"}
+)
 
 // fact sets a fact, typed or in the form.
 func (p *play) fact(who company.Person, name, format string, args ...any) {
@@ -161,7 +169,7 @@ func (p *play) fact(who company.Person, name, format string, args ...any) {
 	} else {
 		p.mustType(who, "fact %s", text)
 	}
-	p.said("the fact "+name, "Fact **"+name+"**", who.Name)
+	p.said("the fact "+name, factSentences[name], who.Name)
 	p.log(p.here(), "%s sets a fact: %s", called(who), text)
 }
 
@@ -173,7 +181,7 @@ func (p *play) personalData(who company.Person) {
 	p.joined("legal and communications", called...)
 	p.log(p.here(), "personal data may be involved: legal and communications are in at once: %s", p.names(called))
 	p.mustType(p.cast.first, "role legal %s", p.mention(p.cast.counsel))
-	p.said("the legal lead", p.cast.counsel.Name, "is now", "legal")
+	p.said("the legal lead", p.cast.counsel.Name, "the role legal")
 }
 
 // consult asks an affected team, without whose answer nothing is approved.
@@ -201,7 +209,7 @@ func (p *play) contain(commander company.Person) {
 	} else {
 		p.mustType(commander, "contain at %s %s", p.just(), how)
 	}
-	p.said("the containment", "Contained", commander.Name, how)
+	p.said("the containment", "marked the incident as contained", commander.Name, how)
 	p.log(p.here(), "%s: contained: %s", called(commander), how)
 }
 
@@ -220,7 +228,7 @@ func (p *play) recovery() {
 	} else {
 		p.mustType(commander, "resolve %s", how)
 	}
-	p.said("the resolution", "Resolved", commander.Name, how)
+	p.said("the resolution", "marked the incident as resolved", commander.Name, how)
 	p.log(p.here(), "%s: resolved: %s", called(commander), how)
 	for round := 1; round <= p.report.Rounds; round++ {
 		p.awaitPagerStatus(round, pager.Resolved)

@@ -166,7 +166,7 @@ func (p *play) pressForReply(who company.Person, c control, chosen any) (answer 
 // again is what the bot answers where it does not know whether it was in time.
 // The same thing said once more counts once.
 func again(answer string) bool {
-	return strings.Contains(answer, "Say the same again") || strings.Contains(answer, "Not recorded")
+	return strings.Contains(answer, "Run the command again") || strings.Contains(answer, "Not saved")
 }
 
 // types has somebody type a command in the incident's channel and returns what

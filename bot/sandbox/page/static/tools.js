@@ -13,7 +13,7 @@ export function showStart(panel, { open, be }) {
   const done = kept("done", {});
   const guide = [
     ["Raise an alert", "Send a signed Sentry webhook or CloudTrail event to the bot. It opens an incident, pages somebody and makes a private channel.", [["Alerts", () => open("alerts")]]],
-    ["Acknowledge it", "Somebody is being woken. Acknowledge the page, or press “I have it” in the incident's channel.", [["Pager", () => open("pager")]]],
+    ["Acknowledge it", "Somebody is being woken. Acknowledge the page, or press “Acknowledge” in the incident's channel.", [["Pager", () => open("pager")]]],
     ["Run the steps", "In the incident's channel, settle the playbook's steps, set facts, then contain and resolve. Typing / shows the commands.", [["Write a command", () => document.getElementById("composer-text")?.focus()]]],
     ["Sign off as four departments", "Write and submit the closing record. Then be one person of each department in turn and sign it; nobody signs twice, nor their own record.", firsts(state).map((p) => [p.department, () => be(p.id)])],
     ["Review", "The postmortem is written and sent round: see the channel's files and the mailbox. Set a review meeting, conclude it with action items, and the incident is closed.", [["Mail", () => open("mail")]]],

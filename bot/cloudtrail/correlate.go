@@ -18,7 +18,7 @@ func observations(seen []detect.Observation, about *incident.Alert) []incident.O
 		for n, g := range o.Group {
 			group[n] = incident.GroupField(g)
 		}
-		out = append(out, incident.Observation{Window: o.Key, Rule: o.Correlation.ID, At: o.At, Event: o.Event, Contributor: o.Which, Value: o.Value, Group: group, About: about})
+		out = append(out, incident.Observation{Window: o.Key, Rule: o.Correlation.ID, At: o.At, Event: o.Event, Contributor: o.RuleIndex, Value: o.Value, Group: group, About: about})
 	}
 	return out
 }
@@ -49,7 +49,7 @@ func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Ti
 			group[k] = detect.GroupValue(g)
 		}
 		var firing *detect.Firing
-		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, Which: o.Contributor, Value: o.Value})
+		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, RuleIndex: o.Contributor, Value: o.Value})
 		// Old records are told in one go sometimes: their windows last from now.
 		expires = now.Add(c.Timespan + c.Lateness)
 		if firing == nil {

@@ -11,7 +11,7 @@ import (
 
 // cpu is the processor time that the process took, in seconds. On a machine that
 // others use too it says more than the clock.
-func cpu() float64 {
+func cpuSeconds() float64 {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
@@ -32,7 +32,7 @@ func BenchmarkFiles(b *testing.B) {
 	records, hits := 0, 0
 	b.ReportAllocs()
 	b.SetBytes(int64(size))
-	start := cpu()
+	start := cpuSeconds()
 	for b.Loop() {
 		for _, src := range files {
 			counts, err := detect.Read(bytes.NewReader(src), func(r *detect.Record) error {
@@ -46,7 +46,7 @@ func BenchmarkFiles(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "events/s")
-	b.ReportMetric(float64(records)/(cpu()-start), "events/cpu-s")
+	b.ReportMetric(float64(records)/(cpuSeconds()-start), "events/cpu-s")
 	b.ReportMetric(float64(hits)/float64(records), "hits/event")
 }
 
@@ -62,7 +62,7 @@ func BenchmarkMatch(b *testing.B) {
 			rs, _ := detect.Load(o, paths...)
 			var records []*detect.Record
 			for _, file := range trailFiles(b) {
-				for _, raw := range naively(b, file) {
+				for _, raw := range recordsByEncodingJSON(b, file) {
 					r, err := detect.DecodeRecord(raw)
 					if err != nil {
 						b.Fatal(err)
@@ -72,13 +72,13 @@ func BenchmarkMatch(b *testing.B) {
 			}
 			hits, n := 0, 0
 			b.ReportAllocs()
-			start := cpu()
+			start := cpuSeconds()
 			for b.Loop() {
 				rs.Match(records[n%len(records)], func(detect.Hit) { hits++ })
 				n++
 			}
 			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "matches/s")
-			b.ReportMetric(float64(n)/(cpu()-start), "matches/cpu-s")
+			b.ReportMetric(float64(n)/(cpuSeconds()-start), "matches/cpu-s")
 			b.ReportMetric(float64(n)*float64(len(rs.Rules()))/b.Elapsed().Seconds(), "rules/s")
 		})
 	}
@@ -88,7 +88,7 @@ func BenchmarkDecode(b *testing.B) {
 	var raws [][]byte
 	size := 0
 	for _, file := range trailFiles(b) {
-		for _, raw := range naively(b, file) {
+		for _, raw := range recordsByEncodingJSON(b, file) {
 			raws, size = append(raws, raw), size+len(raw)
 		}
 	}

@@ -52,30 +52,30 @@ func Check(o Options, paths ...string) CheckResult {
 	o.All = true
 	l := newLoader(o)
 	_, loaded := l.load(paths)
-	c := &checker{known: l.known, cases: map[*Rule]*ruleTests{}}
-	c.report.Problems = loaded.Refused
+	c := &checker{known: l.known, tests: map[*Rule]*ruleTests{}}
+	c.result.Problems = loaded.Refused
 	if o.Builtin {
-		c.folder(builtin, "rules", "builtin")
+		c.checkFolder(builtin, "rules", "builtin")
 	}
 	for _, p := range paths {
 		if info, err := os.Stat(p); err == nil && info.IsDir() {
-			c.folder(os.DirFS(p), ".", p)
+			c.checkFolder(os.DirFS(p), ".", p)
 		}
 	}
 	for _, r := range l.rules {
-		if cs := c.cases[r]; cs != nil {
-			c.mutate(r, cs)
+		if cs := c.tests[r]; cs != nil {
+			c.checkMutants(r, cs)
 		} else {
-			c.report.Untested = append(c.report.Untested, r.ID)
+			c.result.Untested = append(c.result.Untested, r.ID)
 		}
 	}
-	return c.report
+	return c.result
 }
 
 type checker struct {
 	known  map[string]*Rule
-	cases  map[*Rule]*ruleTests
-	report CheckResult
+	tests  map[*Rule]*ruleTests
+	result CheckResult
 }
 
 // ruleTests are the fixtures of one rule.
@@ -86,7 +86,7 @@ type ruleTests struct {
 	sequences []sequence
 }
 
-func (c *checker) folder(fsys fs.FS, root, shown string) {
+func (c *checker) checkFolder(fsys fs.FS, root, shown string) {
 	_ = fs.WalkDir(fsys, root, func(p string, e fs.DirEntry, err error) error {
 		ext := path.Ext(p)
 		if err != nil || e.IsDir() || path.Base(path.Dir(p)) != "fixtures" || ext != ".yaml" && ext != ".yml" && ext != ".json" {
@@ -95,23 +95,23 @@ func (c *checker) folder(fsys fs.FS, root, shown string) {
 		file := path.Join(shown, strings.TrimPrefix(p, root+"/"))
 		src, err := fs.ReadFile(fsys, p)
 		if err != nil {
-			c.fault(file, 0, "", "%s", err)
+			c.addError(file, 0, "", "%s", err)
 			return nil
 		}
 		docs, err := parseYAML(src)
 		if err != nil {
-			c.fault(file, (&document{value: &value{}}).refuse(err).Line, "", "%s", err)
+			c.addError(file, (&document{value: &value{}}).ruleError(err).Line, "", "%s", err)
 			return nil
 		}
 		for _, v := range docs {
-			c.fixture(file, v)
+			c.runFixture(file, v)
 		}
 		return nil
 	})
 }
 
-func (c *checker) fault(file string, line int, rule, format string, args ...any) {
-	c.report.Problems = append(c.report.Problems, RuleError{File: file, Line: line, Rule: rule, Reason: fmt.Sprintf(format, args...)})
+func (c *checker) addError(file string, line int, rule, format string, args ...any) {
+	c.result.Problems = append(c.result.Problems, RuleError{File: file, Line: line, Rule: rule, Reason: fmt.Sprintf(format, args...)})
 }
 
 // testCase is a record with the verdict that it should get.
@@ -121,63 +121,63 @@ type testCase struct {
 	line   int
 }
 
-func (c *checker) fixture(file string, v *value) {
+func (c *checker) runFixture(file string, v *value) {
 	r := c.known[v.str("rule")]
 	if r == nil {
-		c.fault(file, v.line, v.str("rule"), "the fixture is for a rule that is not loaded")
+		c.addError(file, v.line, v.str("rule"), "the fixture is for a rule that is not loaded")
 		return
 	}
-	cs := c.cases[r]
+	cs := c.tests[r]
 	if cs == nil {
 		cs = &ruleTests{file: file, line: v.line}
-		c.cases[r] = cs
-		c.report.Rules++
+		c.tests[r] = cs
+		c.result.Rules++
 	}
 	var err error
 	if r.Correlation != nil {
-		err = c.sequences(file, r, v, cs)
+		err = c.checkSequences(file, r, v, cs)
 	} else {
-		err = c.records(file, r, v, cs)
+		err = c.checkRecords(file, r, v, cs)
 	}
 	if f := new(parseError); errors.As(err, &f) {
-		c.fault(file, f.line, r.ID, "%s", f.reason)
+		c.addError(file, f.line, r.ID, "%s", f.reason)
 	}
 }
 
-func (c *checker) records(file string, r *Rule, v *value, cs *ruleTests) error {
-	js, err := recordsOf(v)
+func (c *checker) checkRecords(file string, r *Rule, v *value, cs *ruleTests) error {
+	js, err := buildCases(v)
 	for _, j := range js {
-		c.report.Records++
+		c.result.Records++
 		if got := r.expr.eval(j.record); got != j.want {
-			c.fault(file, j.line, r.ID, "the record should %s", map[bool]string{true: "match", false: "not match"}[j.want])
+			c.addError(file, j.line, r.ID, "the record should %s", map[bool]string{true: "match", false: "not match"}[j.want])
 		}
 	}
 	cs.records = append(cs.records, js...)
 	return err
 }
 
-// mutate weakens a rule in every way and looks whether a fixture notices.
-func (c *checker) mutate(r *Rule, cs *ruleTests) {
+// checkMutants weakens a rule in every way and looks whether a fixture notices.
+func (c *checker) checkMutants(r *Rule, cs *ruleTests) {
 	unnoticed := func(what string, noticed bool) {
-		c.report.Mutants++
+		c.result.Mutants++
 		if !noticed {
-			c.fault(cs.file, cs.line, r.ID, "no fixture notices the rule %s", what)
+			c.addError(cs.file, cs.line, r.ID, "no fixture notices the rule %s", what)
 		}
 	}
 	if r.Correlation == nil {
 		for _, m := range mutants(r.expr, true) {
-			unnoticed(m.what, slices.ContainsFunc(cs.records, func(j testCase) bool { return m.expr.eval(j.record) != j.want }))
+			unnoticed(m.change, slices.ContainsFunc(cs.records, func(j testCase) bool { return m.expr.eval(j.record) != j.want }))
 		}
 		return
 	}
-	for _, m := range weaker(r.Correlation) {
-		unnoticed(m.what, slices.ContainsFunc(cs.sequences, func(s sequence) bool { return fires(m.correlation, s.records) != s.want }))
+	for _, m := range correlationMutants(r.Correlation) {
+		unnoticed(m.change, slices.ContainsFunc(cs.sequences, func(s sequence) bool { return fires(m.correlation, s.records) != s.want }))
 	}
 }
 
-// recordsOf builds the records of a fixture.
-func recordsOf(v *value) ([]testCase, error) {
-	base, err := bases(v)
+// buildCases builds the records of a fixture.
+func buildCases(v *value) ([]testCase, error) {
+	base, err := baseRecords(v)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +195,7 @@ func recordsOf(v *value) ([]testCase, error) {
 			continue
 		}
 		for _, change := range changes.items {
-			b, err := changedBy(base, change)
+			b, err := withChange(base, change)
 			if err != nil {
 				return nil, err
 			}
@@ -209,19 +209,19 @@ func recordsOf(v *value) ([]testCase, error) {
 	return out, nil
 }
 
-func bases(v *value) (out []any, err error) {
+func baseRecords(v *value) (out []any, err error) {
 	records := v.get("records")
 	if records == nil || records.kind != isList || len(records.items) == 0 {
 		return nil, parseErrorf(v.line, "the fixture has no records")
 	}
 	for _, r := range records.items {
-		out = append(out, r.plain())
+		out = append(out, r.jsonValue())
 	}
 	return out, nil
 }
 
-// changedBy is one of the records with a single field changed.
-func changedBy(base []any, change *value) (any, error) {
+// withChange is one of the records with a single field changed.
+func withChange(base []any, change *value) (any, error) {
 	of, field := 1, ""
 	var to *value
 	for i, key := range change.keys {
@@ -247,7 +247,7 @@ func changedBy(base []any, change *value) (any, error) {
 // withField copies a value with one place changed.
 func withField(v any, path []string, to *value) (any, bool) {
 	if len(path) == 0 {
-		return to.plain(), true
+		return to.jsonValue(), true
 	}
 	switch v := v.(type) {
 	case map[string]any:
@@ -278,9 +278,9 @@ type sequence struct {
 	want    bool
 }
 
-// sequences plays a correlation's fixtures.
-func (c *checker) sequences(file string, r *Rule, v *value, cs *ruleTests) error {
-	base, err := bases(v)
+// checkSequences plays a correlation's fixtures.
+func (c *checker) checkSequences(file string, r *Rule, v *value, cs *ruleTests) error {
+	base, err := baseRecords(v)
 	if err != nil {
 		return err
 	}
@@ -289,15 +289,15 @@ func (c *checker) sequences(file string, r *Rule, v *value, cs *ruleTests) error
 			continue
 		}
 		for _, one := range v.get(list).items {
-			records, err := repeated(base, one)
+			records, err := buildSequence(base, one)
 			if err != nil {
 				return err
 			}
 			s := sequence{records, list == "fires"}
 			cs.sequences = append(cs.sequences, s)
-			c.report.Records += len(records)
+			c.result.Records += len(records)
 			if fires(r.Correlation, records) != s.want {
-				c.fault(file, one.line, r.ID, "the correlation should %s", map[bool]string{true: "fire", false: "stay quiet"}[s.want])
+				c.addError(file, one.line, r.ID, "the correlation should %s", map[bool]string{true: "fire", false: "stay quiet"}[s.want])
 			}
 		}
 	}
@@ -307,8 +307,8 @@ func (c *checker) sequences(file string, r *Rule, v *value, cs *ruleTests) error
 // sequenceStart is when the sequences begin.
 var sequenceStart = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-// repeated makes the records of a sequence: each of the fixture's in turn.
-func repeated(base []any, s *value) ([]*Record, error) {
+// buildSequence makes the records of a sequence: each of the fixture's in turn.
+func buildSequence(base []any, s *value) ([]*Record, error) {
 	times, _ := strconv.Atoi(s.str("times"))
 	every, err := time.ParseDuration(s.str("every"))
 	if times < 1 || err != nil {

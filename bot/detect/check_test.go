@@ -16,11 +16,11 @@ import (
 	"tocsin/bot/detect"
 )
 
-// TestOwnRules: every rule of ours has fixtures, and dropping any condition of
-// any of them is noticed.
-func TestOwnRules(t *testing.T) {
-	report := detect.Check(detect.Options{Builtin: true})
-	for _, f := range report.Problems {
+// All built-in rules have fixtures, and some fixture fails if any condition of a
+// rule is removed.
+func TestCheck_BuiltinRules(t *testing.T) {
+	result := detect.Check(detect.Options{Builtin: true})
+	for _, f := range result.Problems {
 		t.Error(f)
 	}
 	if len(report.Untested) > 0 {
@@ -123,14 +123,14 @@ func TestCheckFindsFaults(t *testing.T) {
 		}
 		report := detect.Check(detect.Options{}, dir)
 		var got []string
-		for _, f := range report.Problems {
+		for _, f := range result.Problems {
 			got = append(got, f.Error())
 		}
 		if all := strings.Join(got, "\n"); (c.want == "") != (len(got) == 0) || !strings.Contains(all, c.want) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if report := detect.Check(detect.Options{}, t.TempDir()); len(report.Problems) != 0 || report.Rules != 0 {
-		t.Errorf("an empty folder: %+v", report)
+	if result := detect.Check(detect.Options{}, t.TempDir()); len(result.Problems) != 0 || result.Rules != 0 {
+		t.Errorf("empty folder: got %+v, want no rules and no errors", result)
 	}
 }

@@ -40,7 +40,7 @@ func trailFiles(t testing.TB) []string {
 }
 
 // naively reads what Read reads, by way of encoding/json.
-func naively(t testing.TB, file string) (records []json.RawMessage) {
+func recordsByEncodingJSON(t testing.TB, file string) (records []json.RawMessage) {
 	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func naively(t testing.TB, file string) (records []json.RawMessage) {
 }
 
 // equalHits runs rules both ways over the data given.
-func equalHits(t *testing.T, rs *detect.Ruleset, refs []refRule) {
+func compareHits(t *testing.T, rs *detect.Ruleset, refs []refRule) {
 	total, fast, slow := 0, []string{}, []string{}
 	for _, file := range trailFiles(t) {
 		f, err := os.Open(file)
@@ -98,7 +98,7 @@ func equalHits(t *testing.T, rs *detect.Ruleset, refs []refRule) {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		records := naively(t, file)
+		records := recordsByEncodingJSON(t, file)
 		if counts.Records != len(records) {
 			t.Errorf("%s: %d records, not %d", file, counts.Records, len(records))
 		}
@@ -110,7 +110,7 @@ func equalHits(t *testing.T, rs *detect.Ruleset, refs []refRule) {
 			_ = json.Unmarshal(raw, &v)
 			event := refDecode(raw)
 			for _, ref := range refs {
-				if ref.holds(event) {
+				if ref.matchesEvent(event) {
 					slow = append(slow, ref.id+" "+v.EventID+" "+file)
 				}
 			}
@@ -178,7 +178,7 @@ func TestSigmaHQAgreesWithTheReference(t *testing.T) {
 		}
 		refs = append(refs, refParse(src))
 	}
-	equalHits(t, rs, refs)
+	compareHits(t, rs, refs)
 }
 
 // TestManyRulesAgreeWithTheReference makes rules out of the data itself, so that
@@ -217,5 +217,5 @@ func TestManyRulesAgreeWithTheReference(t *testing.T) {
 	if err := report.Err(); err != nil {
 		t.Fatal(err)
 	}
-	equalHits(t, rs, refs)
+	compareHits(t, rs, refs)
 }

@@ -26,9 +26,9 @@ func (ids *identifiers) add(name string, e expr) {
 	ids.names, ids.exprs = append(ids.names, name), append(ids.exprs, e)
 }
 
-// named are the detections that a pattern names; * stands for anything. "them"
+// matching are the detections that a pattern names; * stands for anything. "them"
 // leaves out those that begin with an underscore.
-func (ids *identifiers) named(word string) []expr {
+func (ids *identifiers) matching(word string) []expr {
 	var out []expr
 	them := strings.EqualFold(word, "them")
 	g := compileGlob(parsePattern(word), true)
@@ -144,7 +144,7 @@ func (p *conditionParser) primary() (expr, error) {
 	if strings.ContainsAny(word, "*?") {
 		return nil, parseErrorf(p.line, `the pattern %q needs "1 of" or "all of" before it`, word)
 	}
-	found := p.lookup.named(word)
+	found := p.lookup.matching(word)
 	if len(found) == 0 {
 		return nil, parseErrorf(p.line, "the condition names %q, which is not defined", word)
 	}
@@ -167,7 +167,7 @@ func (p *conditionParser) quantified(count string) (expr, error) {
 	}
 	word := p.words[p.at]
 	p.at++
-	found := p.lookup.named(word)
+	found := p.lookup.matching(word)
 	if len(found) == 0 {
 		return nil, parseErrorf(p.line, "%q matches no detection", word)
 	}

@@ -14,8 +14,8 @@ type Correlation struct {
 	Rules    []*Rule
 	GroupBy  []string
 	Timespan time.Duration
-	Least    int      // fires from here
-	Most     int      // up to here; 0 for no bound
+	MinCount int      // fires from here
+	MaxCount int      // up to here; 0 for no bound
 	Values   []string // value_count: the fields whose values are told apart
 	// Lateness is how long after newer events of its group an event still counts.
 	Lateness time.Duration
@@ -30,7 +30,7 @@ const DefaultLateness = 24 * time.Hour
 // feed is the place of a rule in a correlation.
 type feed struct {
 	to    *Rule
-	which int
+	index int
 }
 
 // Observation is what a hit means to one group of a correlation.
@@ -40,7 +40,7 @@ type Observation struct {
 	Key         string // tells groups of this correlation apart; made of digests, holds no text
 	Event       string // the record's eventID, or a digest of it
 	At          time.Time
-	Which       int    // which of the correlation's rules
+	RuleIndex   int    // which of the correlation's rules
 	Value       string // value_count: a digest of the values
 }
 
@@ -72,7 +72,7 @@ func (h Hit) Observe(arrived time.Time, each func(Observation)) {
 // observe is not ok for an event that lacks the values to be counted.
 func (f feed) observe(h Hit, arrived time.Time) (Observation, bool) {
 	c := f.to.Correlation
-	o := Observation{Correlation: f.to, Which: f.which, At: h.Record.Time(), Event: h.Record.EventID()}
+	o := Observation{Correlation: f.to, RuleIndex: f.index, At: h.Record.Time(), Event: h.Record.EventID()}
 	if o.At.IsZero() {
 		o.At = arrived
 	}
@@ -80,27 +80,27 @@ func (f feed) observe(h Hit, arrived time.Time) (Observation, bool) {
 		o.Event = digest(string(h.Record.Raw()))
 	}
 	for _, field := range c.GroupBy {
-		text, found := h.Record.Lookup(c.alias(field, h.Rule))
+		text, found := h.Record.Lookup(c.fieldFor(field, h.Rule))
 		o.Group = append(o.Group, GroupValue{Field: field, Value: text, Absent: !found})
 	}
 	var values []string
 	for _, field := range c.Values {
-		text, found := h.Record.Lookup(c.alias(field, h.Rule))
+		text, found := h.Record.Lookup(c.fieldFor(field, h.Rule))
 		if !found {
 			return o, false
 		}
 		values = append(values, text)
 	}
-	o.finish(values)
+	o.setDigests(values)
 	return o, true
 }
 
 // Observe is what the firing means to the correlations that are built on it.
 func (f Firing) Observe(each func(Observation)) {
 	for _, to := range f.Correlation.feeds {
-		o := Observation{Correlation: to.to, Which: to.which, At: f.To, Event: digest(strings.Join(f.Events, "\x00"))}
+		o := Observation{Correlation: to.to, RuleIndex: to.index, At: f.To, Event: digest(strings.Join(f.Events, "\x00"))}
 		lookup := func(field string) GroupValue {
-			field = to.to.Correlation.alias(field, f.Correlation)
+			field = to.to.Correlation.fieldFor(field, f.Correlation)
 			for _, g := range f.Group {
 				if g.Field == field {
 					return g
@@ -117,12 +117,12 @@ func (f Firing) Observe(each func(Observation)) {
 		for _, field := range to.to.Correlation.Values {
 			values = append(values, lookup(field).Value)
 		}
-		o.finish(values)
+		o.setDigests(values)
 		each(o)
 	}
 }
 
-func (o *Observation) finish(values []string) {
+func (o *Observation) setDigests(values []string) {
 	var b strings.Builder
 	for _, g := range o.Group {
 		fmt.Fprintf(&b, "%t\x00%d\x00%s", g.Absent, len(g.Value), g.Value)
@@ -138,8 +138,8 @@ func digest(s string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// alias is the field that stands for a common name in the events of a rule.
-func (c *Correlation) alias(field string, r *Rule) string {
+// fieldFor is the field that stands for a common name in the events of a rule.
+func (c *Correlation) fieldFor(field string, r *Rule) string {
 	for _, key := range []string{r.ID, r.Name} {
 		if f := c.aliases[field][key]; f != "" {
 			return f

@@ -25,14 +25,14 @@ var errShort = errors.New("decode record: the text ends within a value")
 
 // decode reads the JSON value at the beginning of b and reports where it ends.
 func (r *Record) decode(b []byte) (int, error) {
-	r.raw, r.nodes, r.text, r.made, r.root = b, r.nodes[:0], r.text[:0], r.made[:0], 0
+	r.raw, r.nodes, r.text, r.renderings, r.root = b, r.nodes[:0], r.text[:0], r.renderings[:0], 0
 	r.derivedFrom = -1 // nothing yet
 	if uint64(len(b)) > math.MaxInt32 {
 		return 0, &SyntaxError{Reason: "larger than 2 GiB"}
 	}
 	d := decoder{r: r, b: b}
 	d.space()
-	r.plain = true // spaces before the value do not count
+	r.rawIsCompact = true // spaces before the value do not count
 	if err := d.value(0); err != nil {
 		return 0, err
 	}
@@ -45,13 +45,13 @@ type decoder struct {
 	i int
 }
 
-func (d *decoder) fail(reason string) error { return &SyntaxError{Offset: d.i, Reason: reason} }
+func (d *decoder) syntaxError(reason string) error { return &SyntaxError{Offset: d.i, Reason: reason} }
 
 func (d *decoder) space() {
 	for d.i < len(d.b) {
 		switch d.b[d.i] {
 		case ' ', '\t', '\r', '\n':
-			d.r.plain = false
+			d.r.rawIsCompact = false
 			d.i++
 		default:
 			return
@@ -83,7 +83,7 @@ func (d *decoder) value(depth int) error {
 	switch c {
 	case '{', '[':
 		if depth >= MaxDepth {
-			return d.fail(fmt.Sprintf("nested deeper than %d", MaxDepth))
+			return d.syntaxError(fmt.Sprintf("nested deeper than %d", MaxDepth))
 		}
 		n.kind = kindObject
 		if c == '[' {
@@ -99,13 +99,13 @@ func (d *decoder) value(depth int) error {
 		n.val, n.valEnd, n.escaped, err = d.string()
 	case 't':
 		n.kind = kindTrue
-		n.val, n.valEnd, err = d.word("true")
+		n.val, n.valEnd, err = d.literal("true")
 	case 'f':
 		n.kind = kindFalse
-		n.val, n.valEnd, err = d.word("false")
+		n.val, n.valEnd, err = d.literal("false")
 	case 'n':
 		n.kind = kindNull
-		n.val, n.valEnd, err = d.word("null")
+		n.val, n.valEnd, err = d.literal("null")
 	default:
 		n.kind = kindNumber
 		n.val, n.valEnd, err = d.number()
@@ -142,19 +142,19 @@ func (d *decoder) children(at, depth int, k kind) error {
 				return err
 			}
 			if c != '"' {
-				return d.fail("a key must be a string")
+				return d.syntaxError("a key must be a string")
 			}
 			if key.key, key.keyEnd, key.keyEscaped, err = d.string(); err != nil {
 				return err
 			}
 			if keys.repeated(d.r, at, &key) {
-				return d.fail(fmt.Sprintf("the key %q is repeated", d.r.keyOf(&key)))
+				return d.syntaxError(fmt.Sprintf("the key %q is repeated", d.r.keyOf(&key)))
 			}
 			if c, err = d.next(); err != nil {
 				return err
 			}
 			if c != ':' {
-				return d.fail("a colon must follow a key")
+				return d.syntaxError("a colon must follow a key")
 			}
 			d.i++
 		}
@@ -174,7 +174,7 @@ func (d *decoder) children(at, depth int, k kind) error {
 			return nil
 		default:
 			d.i--
-			return d.fail("a comma or a closing bracket is missing")
+			return d.syntaxError("a comma or a closing bracket is missing")
 		}
 	}
 }
@@ -182,9 +182,9 @@ func (d *decoder) children(at, depth int, k kind) error {
 // keySet finds a repeated key. A small filter answers for most keys; large
 // objects use a map, so that a hostile one does not take quadratic time.
 type keySet struct {
-	seen  uint64
-	count int
-	all   map[string]struct{}
+	filter uint64
+	count  int
+	keys   map[string]struct{}
 }
 
 func (s *keySet) repeated(r *Record, at int, key *node) bool {
@@ -198,8 +198,8 @@ func (s *keySet) repeated(r *Record, at int, key *node) bool {
 		h = h*31 + uint(b)
 	}
 	bit := uint64(1) << (h % 64)
-	if s.seen&bit == 0 {
-		s.seen |= bit
+	if s.filter&bit == 0 {
+		s.filter |= bit
 		return false
 	}
 	for c := at + 1; c < len(r.nodes); c = int(r.nodes[c].next) {
@@ -211,29 +211,29 @@ func (s *keySet) repeated(r *Record, at int, key *node) bool {
 }
 
 func (s *keySet) repeatedInMap(r *Record, at int, text []byte) bool {
-	if s.all == nil {
-		s.all = map[string]struct{}{}
+	if s.keys == nil {
+		s.keys = map[string]struct{}{}
 		for c := at + 1; c < len(r.nodes); c = int(r.nodes[c].next) {
-			s.all[string(r.keyOf(&r.nodes[c]))] = struct{}{}
+			s.keys[string(r.keyOf(&r.nodes[c]))] = struct{}{}
 		}
 	}
-	if _, ok := s.all[string(text)]; ok {
+	if _, ok := s.keys[string(text)]; ok {
 		return true
 	}
-	s.all[string(text)] = struct{}{}
+	s.keys[string(text)] = struct{}{}
 	return false
 }
 
-func (d *decoder) word(w string) (uint32, uint32, error) {
+func (d *decoder) literal(w string) (uint32, uint32, error) {
 	left := d.b[d.i:]
 	if len(left) < len(w) {
 		if string(left) == w[:len(left)] {
 			return 0, 0, errShort
 		}
-		return 0, 0, d.fail("not a JSON value")
+		return 0, 0, d.syntaxError("not a JSON value")
 	}
 	if string(left[:len(w)]) != w {
-		return 0, 0, d.fail("not a JSON value")
+		return 0, 0, d.syntaxError("not a JSON value")
 	}
 	start := d.i
 	d.i += len(w)
@@ -278,7 +278,7 @@ func (d *decoder) number() (uint32, uint32, error) {
 		return 0, 0, errShort
 	case !ok:
 		d.i = i
-		return 0, 0, d.fail("not a JSON value")
+		return 0, 0, d.syntaxError("not a JSON value")
 	}
 	d.i = i
 	return uint32(start), uint32(i), nil

@@ -23,25 +23,25 @@ var derivedFields = []string{
 
 func isDerived(path string) bool { return strings.HasPrefix(path, derivedPrefix) }
 
-// knownField refuses a field that looks like a derived one and is none.
-func knownField(path string, line int) error {
+// checkField refuses a field that looks like a derived one and is none.
+func checkField(path string, line int) error {
 	if len(path) < len(derivedPrefix) || !strings.EqualFold(path[:len(derivedPrefix)], derivedPrefix) || slices.Contains(derivedFields, path) {
 		return nil
 	}
 	return parseErrorf(line, "the field %q is not known; there are %s", path, strings.Join(derivedFields, ", "))
 }
 
-// knownFields looks at the fields that a correlation names.
-func knownFields(correlation *value) error {
+// checkCorrelationFields looks at the fields that a correlation names.
+func checkCorrelationFields(correlation *value) error {
 	check := func(v *value) error {
 		if v == nil {
 			return nil
 		}
 		if v.kind == isText {
-			return knownField(v.text, v.line)
+			return checkField(v.text, v.line)
 		}
 		for _, one := range v.items {
-			if err := knownField(one.text, one.line); err != nil {
+			if err := checkField(one.text, one.line); err != nil {
 				return err
 			}
 		}
@@ -59,8 +59,8 @@ func knownFields(correlation *value) error {
 	return nil
 }
 
-// holding is where a path leads from: the record itself, or what is derived from it.
-func (r *Record) holding(path string) *Record {
+// recordFor is where a path leads from: the record itself, or what is derived from it.
+func (r *Record) recordFor(path string) *Record {
 	if isDerived(path) {
 		return r.derive()
 	}

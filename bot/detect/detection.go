@@ -29,7 +29,7 @@ func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string,
 			wrong = append(wrong, parseErrorf(v.items[i].line, "%q cannot be the name of a detection", name))
 			continue
 		}
-		e, err := c.named(name, v.items[i])
+		e, err := c.selection(name, v.items[i])
 		if err != nil {
 			wrong = append(wrong, err)
 		}
@@ -41,7 +41,7 @@ func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string,
 	if condition := v.get("condition"); condition == nil {
 		err = parseErrorf(v.line, "the condition is missing")
 	} else {
-		e, err = conditions(condition, ids)
+		e, err = compileConditions(condition, ids)
 	}
 	if err = errors.Join(append(wrong, err)...); err != nil {
 		return nil, nil, err
@@ -54,8 +54,8 @@ func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string,
 	return e, unused, nil
 }
 
-// conditions compiles a condition, or a list of them joined by or.
-func conditions(v *value, ids *identifiers) (expr, error) {
+// compileConditions compiles a condition, or a list of them joined by or.
+func compileConditions(v *value, ids *identifiers) (expr, error) {
 	list := []*value{v}
 	if v.kind == isList {
 		list = v.items
@@ -77,13 +77,13 @@ func conditions(v *value, ids *identifiers) (expr, error) {
 	return anyOf(es), nil
 }
 
-// named compiles one detection: a map is and, a list is or, texts are keywords.
-func (c *compiler) named(name string, v *value) (expr, error) {
+// selection compiles one detection: a map is and, a list is or, texts are keywords.
+func (c *compiler) selection(name string, v *value) (expr, error) {
 	switch v.kind {
 	case isMap:
-		return c.mapped(name, v)
+		return c.selectionMap(name, v)
 	case isList:
-		return c.listed(name, v)
+		return c.selectionList(name, v)
 	case isNull:
 		return nil, parseErrorf(v.line, "%q is empty", name)
 	}
@@ -93,7 +93,7 @@ func (c *compiler) named(name string, v *value) (expr, error) {
 	return c.item("", v)
 }
 
-func (c *compiler) listed(name string, v *value) (expr, error) {
+func (c *compiler) selectionList(name string, v *value) (expr, error) {
 	var es []expr
 	var wrong []error
 	for _, e := range v.items {
@@ -101,7 +101,7 @@ func (c *compiler) listed(name string, v *value) (expr, error) {
 			wrong = append(wrong, parseErrorf(e.line, "a list stands in a list in %q", name))
 			continue
 		}
-		x, err := c.named(name, e)
+		x, err := c.selection(name, e)
 		es, wrong = append(es, x), append(wrong, err)
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -113,7 +113,7 @@ func (c *compiler) listed(name string, v *value) (expr, error) {
 	return anyOf(es), nil
 }
 
-func (c *compiler) mapped(name string, v *value) (expr, error) {
+func (c *compiler) selectionMap(name string, v *value) (expr, error) {
 	var es []expr
 	var wrong []error
 	for i, key := range v.keys {

@@ -77,7 +77,7 @@ func cost(e expr) int {
 		if e.path == "eventName" || e.path == "eventSource" {
 			sum = 1
 		}
-		if e.made || e.op == opFieldref && (isDerived(e.path) || isDerived(e.ref.path)) {
+		if e.derived || e.op == opFieldref && (isDerived(e.path) || isDerived(e.ref.path)) {
 			sum += 50
 		}
 		for _, t := range e.tests {
@@ -91,17 +91,17 @@ func cost(e expr) int {
 
 // item is one line of a detection: a field, how it is compared, with what.
 type item struct {
-	path   string // "" for keywords, which search the whole record
-	made   bool   // path is a derived field; a reference sees to it itself
-	op     itemOp
-	tests  []alternatives // one for each value of the rule
-	every  bool           // all: each value must match
-	neg    bool           // neq
-	want   bool           // of exists
-	ref    reference      // of fieldref
-	label  string         // as the rule writes it
-	source []string       // the values as the rule writes them, placeholders replaced
-	line   int
+	path    string // "" for keywords, which search the whole record
+	derived bool   // path is a derived field; a reference sees to it itself
+	op      itemOp
+	tests   []alternatives // one for each value of the rule
+	all     bool           // all: each value must match
+	negated bool           // neq
+	want    bool           // of exists
+	ref     reference      // of fieldref
+	label   string         // as the rule writes it
+	source  []string       // the values as the rule writes them, placeholders replaced
+	line    int
 }
 
 type itemOp uint8
@@ -120,31 +120,31 @@ type alternatives []test
 type test interface{ match(text []byte) bool }
 
 func (it *item) eval(r *Record) bool {
-	if it.made {
+	if it.derived {
 		r = r.derive()
 	}
 	switch it.op {
 	case opExists:
-		_, found := r.first(r.root, it.path)
+		_, found := r.firstNode(r.root, it.path)
 		return found == it.want
 	case opFieldref:
-		return it.ref.eval(r, it.path) && !it.neg || it.neg && it.ref.both(r, it.path) && !it.ref.eval(r, it.path)
+		return it.ref.eval(r, it.path) && !it.negated || it.negated && it.ref.bothPresent(r, it.path) && !it.ref.eval(r, it.path)
 	case opNull:
-		return r.present(r.root, it.path) == it.neg
+		return r.present(r.root, it.path) == it.negated
 	}
-	if it.neg {
-		return r.present(r.root, it.path) && !it.tested(r)
+	if it.negated {
+		return r.present(r.root, it.path) && !it.matchTests(r)
 	}
-	return it.tested(r)
+	return it.matchTests(r)
 }
 
-func (it *item) tested(r *Record) bool {
+func (it *item) matchTests(r *Record) bool {
 	for _, t := range it.tests {
-		if r.leads(r.root, it.path, t) != it.every {
-			return !it.every
+		if r.matchesAt(r.root, it.path, t) != it.all {
+			return !it.all
 		}
 	}
-	return it.every
+	return it.all
 }
 
 // present reports whether a path leads to anything that is not null.
@@ -167,19 +167,19 @@ func (r *Record) present(n int32, path string) bool {
 	return false
 }
 
-// leads reports whether a path leads to a value that one of the tests accepts.
-func (r *Record) leads(n int32, path string, tests alternatives) bool {
+// matchesAt reports whether a path leads to a value that one of the tests accepts.
+func (r *Record) matchesAt(n int32, path string, tests alternatives) bool {
 	if path == "" {
-		return r.accepts(n, tests)
+		return r.matchesNode(n, tests)
 	}
 	nd := &r.nodes[n]
 	switch nd.kind {
 	case kindObject:
 		child, used := r.member(n, path)
-		return child >= 0 && r.leads(child, rest(path, used), tests)
+		return child >= 0 && r.matchesAt(child, rest(path, used), tests)
 	case kindArray:
 		for c := n + 1; c < nd.next; c = r.nodes[c].next {
-			if r.leads(c, path, tests) {
+			if r.matchesAt(c, path, tests) {
 				return true
 			}
 		}
@@ -187,7 +187,7 @@ func (r *Record) leads(n int32, path string, tests alternatives) bool {
 	return false
 }
 
-func (r *Record) accepts(n int32, tests alternatives) bool {
+func (r *Record) matchesNode(n int32, tests alternatives) bool {
 	nd := &r.nodes[n]
 	if nd.kind == kindNull {
 		return false
@@ -201,19 +201,19 @@ func (r *Record) accepts(n int32, tests alternatives) bool {
 	switch nd.kind {
 	case kindArray:
 		for c := n + 1; c < nd.next; c = r.nodes[c].next {
-			if r.accepts(c, tests) {
+			if r.matchesNode(c, tests) {
 				return true
 			}
 		}
 	case kindObject:
-		return r.within(n, tests)
+		return r.matchesInnerString(n, tests)
 	}
 	return false
 }
 
-// within lets a search see the strings inside an object that JSON had to escape,
+// matchesInnerString lets a search see the strings inside an object that JSON had to escape,
 // without their escapes.
-func (r *Record) within(n int32, tests alternatives) bool {
+func (r *Record) matchesInnerString(n int32, tests alternatives) bool {
 	if len(r.text) == 0 {
 		return false
 	}
@@ -247,7 +247,7 @@ func newRegexpTest(text string) (*regexpTest, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &regexpTest{re, required(tree)}, nil
+	return &regexpTest{re, requiredLiterals(tree)}, nil
 }
 
 func (t *regexpTest) match(text []byte) bool {
@@ -262,19 +262,19 @@ func (t *regexpTest) match(text []byte) bool {
 	return t.re.Match(text)
 }
 
-// required are texts that stand in every match, one behind the other, as far as
+// requiredLiterals are texts that stand in every match, one behind the other, as far as
 // that is easily seen.
-func required(re *syntax.Regexp) (out [][]byte) {
+func requiredLiterals(re *syntax.Regexp) (out [][]byte) {
 	switch re.Op {
 	case syntax.OpLiteral:
 		if re.Flags&syntax.FoldCase == 0 {
 			out = append(out, []byte(string(re.Rune)))
 		}
 	case syntax.OpCapture, syntax.OpPlus:
-		return required(re.Sub[0])
+		return requiredLiterals(re.Sub[0])
 	case syntax.OpConcat:
 		for _, sub := range re.Sub {
-			out = append(out, required(sub)...)
+			out = append(out, requiredLiterals(sub)...)
 		}
 	}
 	return out
@@ -293,19 +293,19 @@ func (t *cidrTest) match(text []byte) bool {
 
 // numberTest compares numbers; a part of a time, when there is one, first.
 type numberTest struct {
-	op   string
-	than float64
-	part func(time.Time) int
+	op       string
+	value    float64
+	timePart func(time.Time) int
 }
 
 func (t *numberTest) match(text []byte) bool {
 	var f float64
-	if t.part != nil {
+	if t.timePart != nil {
 		at, err := time.Parse(time.RFC3339, string(text))
 		if err != nil {
 			return false
 		}
-		f = float64(t.part(at.UTC()))
+		f = float64(t.timePart(at.UTC()))
 	} else {
 		var ok bool
 		if f, ok = number(text); !ok {
@@ -314,15 +314,15 @@ func (t *numberTest) match(text []byte) bool {
 	}
 	switch t.op {
 	case "gt":
-		return f > t.than
+		return f > t.value
 	case "gte":
-		return f >= t.than
+		return f >= t.value
 	case "lt":
-		return f < t.than
+		return f < t.value
 	case "lte":
-		return f <= t.than
+		return f <= t.value
 	}
-	return f == t.than
+	return f == t.value
 }
 
 // number reads a decimal number, and nothing else that Go would take for one.
@@ -341,31 +341,31 @@ func number(text []byte) (float64, bool) {
 
 // reference compares a field with another field of the same record.
 type reference struct {
-	path  string
-	how   string // "", contains, startswith, endswith
-	cased bool
+	path     string
+	operator string // "", contains, startswith, endswith
+	cased    bool
 }
 
 // eval reports whether a value of the field fits one of the other's.
 func (f *reference) eval(r *Record, path string) bool {
-	one, other := r.holding(path), r.holding(f.path)
+	one, other := r.recordFor(path), r.recordFor(f.path)
 	return one.eachText(one.root, path, func(a []byte) bool {
-		a = append(r.other[:0], a...)
-		r.other = a
-		return other.eachText(other.root, f.path, func(b []byte) bool { return f.fits(a, b) })
+		a = append(r.refBuf[:0], a...)
+		r.refBuf = a
+		return other.eachText(other.root, f.path, func(b []byte) bool { return f.compare(a, b) })
 	})
 }
 
-func (f *reference) both(r *Record, path string) bool {
-	one, other := r.holding(path), r.holding(f.path)
+func (f *reference) bothPresent(r *Record, path string) bool {
+	one, other := r.recordFor(path), r.recordFor(f.path)
 	return one.present(one.root, path) && other.present(other.root, f.path)
 }
 
-func (f *reference) fits(a, b []byte) bool {
+func (f *reference) compare(a, b []byte) bool {
 	if !f.cased {
 		a, b = appendFolded(nil, a), appendFolded(nil, b)
 	}
-	switch f.how {
+	switch f.operator {
 	case "contains":
 		return bytes.Contains(a, b)
 	case "startswith":

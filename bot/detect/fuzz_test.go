@@ -64,10 +64,10 @@ func FuzzDecodeRecord(f *testing.F) {
 // FuzzCompile: any file is either used or refused with a reason, the same each
 // time, and what is used can be matched.
 func FuzzCompile(f *testing.F) {
-	for _, truth := range truths {
+	for _, truth := range operatorCases {
 		f.Add(ruleHead + indent("s:\n  "+truth.item+"\ncondition: s"))
 	}
-	for _, c := range conditionTruths {
+	for _, c := range conditionCases {
 		f.Add(ruleHead + indent("a: {f: 1}\nb: [x]\nc: {g|re: y}\ncondition: "+c.condition))
 	}
 	f.Add(rule("a") + "---\n" + correlationHead + indent("type: event_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 3}"))
@@ -75,7 +75,7 @@ func FuzzCompile(f *testing.F) {
 	for _, p := range intaketest.Recorded(f, "sigma-cloudtrail/*/*.yml") {
 		f.Add(string(p.Body))
 	}
-	r, err := detect.DecodeRecord([]byte(truthRecord(`"abc"`)))
+	r, err := detect.DecodeRecord([]byte(operatorRecord(`"abc"`)))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -108,13 +108,13 @@ func FuzzRead(f *testing.F) {
 	one := `{"eventName":"E","eventID":"1","x":[{"y":"\\"}]}`
 	for _, s := range []string{
 		`{"Records":[` + one + `,` + one + `]}`, one + "\n" + one, `[` + one + `,7,{}]`, `{"detail-type":"x","detail":` + one + `}`,
-		`{"a":1,"Records":[` + one + `]}`, `[` + one + `,{"eventName":`, "x\n" + one, zipped(one),
+		`{"a":1,"Records":[` + one + `]}`, `[` + one + `,{"eventName":`, "x\n" + one, gzipped(one),
 	} {
 		f.Add([]byte(s))
 	}
 	for _, p := range intaketest.Recorded(f, "cloudtrail-invictus/records/*.json", "cloudtrail-otrf/*", "aws-eventbridge/envelopes/*.json") {
 		f.Add(p.Body)
-		f.Add([]byte(zipped(string(p.Body))))
+		f.Add([]byte(gzipped(string(p.Body))))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
 		look := func(in io.Reader) string {
@@ -139,9 +139,9 @@ func FuzzRead(f *testing.F) {
 // FuzzPolicies: whatever stands in a policy, it is judged as the reference does,
 // the same twice, and spaces change nothing.
 func FuzzPolicies(f *testing.F) {
-	for _, principal := range append(publicPrincipals, closedPrincipals...) {
-		for _, c := range append(narrowingConditions, uselessConditions...) {
-			b, _ := json.Marshal(object{"Statement": []any{with(principal, object{"Condition": c})}})
+	for _, principal := range append(publicPrincipals, namedPrincipals...) {
+		for _, c := range append(restrictingConditions, openConditions...) {
+			b, _ := json.Marshal(object{"Statement": []any{newStatement(principal, object{"Condition": c})}})
 			f.Add(string(b), false)
 		}
 	}

@@ -74,23 +74,23 @@ func Load(o Options, paths ...string) (*Ruleset, LoadResult) {
 
 func newLoader(o Options) *loader {
 	none := []RuleError{}
-	return &loader{options: o, report: LoadResult{Off: none, Refused: none, Skipped: none, Warnings: none}, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}}
+	return &loader{options: o, result: LoadResult{Off: none, Refused: none, Skipped: none, Warnings: none}, compiler: compiler{o.Placeholders}, known: map[string]*Rule{}}
 }
 
 func (l *loader) load(paths []string) (*Ruleset, LoadResult) {
 	if l.options.Builtin {
-		l.folder(builtin, "rules", "builtin")
+		l.loadFolder(builtin, "rules", "builtin")
 	}
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		switch {
 		case err != nil:
-			l.refuse(RuleError{File: p, Reason: err.Error()})
+			l.addRefused(RuleError{File: p, Reason: err.Error()})
 		case info.IsDir():
-			l.folder(os.DirFS(p), ".", p)
+			l.loadFolder(os.DirFS(p), ".", p)
 		default:
 			b, err := os.ReadFile(p)
-			l.file(p, b, err)
+			l.loadFile(p, b, err)
 		}
 	}
 	return l.link()
@@ -99,7 +99,7 @@ func (l *loader) load(paths []string) (*Ruleset, LoadResult) {
 type loader struct {
 	options      Options
 	compiler     compiler
-	report       LoadResult
+	result       LoadResult
 	files        []file // those that hold a rule, or were meant to
 	rules        []*Rule
 	correlations []*document
@@ -108,11 +108,11 @@ type loader struct {
 	known        map[string]*Rule // by id and by name
 }
 
-func (l *loader) folder(fsys fs.FS, root, shown string) {
+func (l *loader) loadFolder(fsys fs.FS, root, shown string) {
 	err := fs.WalkDir(fsys, root, func(p string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			l.refuse(RuleError{File: filepath.Join(shown, p), Reason: err.Error()})
+			l.addRefused(RuleError{File: filepath.Join(shown, p), Reason: err.Error()})
 			return nil
 		case e.IsDir() && p != root && (strings.HasPrefix(e.Name(), ".") || e.Name() == "fixtures"):
 			return fs.SkipDir
@@ -121,38 +121,38 @@ func (l *loader) folder(fsys fs.FS, root, shown string) {
 		}
 		if ext := strings.ToLower(path.Ext(p)); ext == ".yml" || ext == ".yaml" {
 			b, err := fs.ReadFile(fsys, p)
-			l.file(path.Join(filepath.ToSlash(shown), strings.TrimPrefix(p, root+"/")), b, err)
+			l.loadFile(path.Join(filepath.ToSlash(shown), strings.TrimPrefix(p, root+"/")), b, err)
 		}
 		return nil
 	})
 	if err != nil {
-		l.refuse(RuleError{File: shown, Reason: err.Error()})
+		l.addRefused(RuleError{File: shown, Reason: err.Error()})
 	}
 }
 
-func (l *loader) refuse(r RuleError) { l.report.Refused = append(l.report.Refused, r) }
+func (l *loader) addRefused(r RuleError) { l.result.Refused = append(l.result.Refused, r) }
 
-// refuseDocument says everything that is wrong with a document. One that the
+// refuse says everything that is wrong with a document. One that the
 // configuration switches off may be wrong: a folder of somebody else's rules
 // has to be usable without the one that is not.
-func (l *loader) refuseDocument(d *document, err error) {
+func (l *loader) refuse(d *document, err error) {
 	for _, err := range unjoin(err) {
-		r := d.refuse(err)
-		if d.rule != nil && d.rule.named(l.options.Disable) {
+		r := d.ruleError(err)
+		if d.rule != nil && d.rule.listedIn(l.options.Disable) {
 			l.exempt = append(l.exempt, d.rule)
 			r.Reason = "the configuration switches it off; it could not be used: " + r.Reason
-			l.report.Off = append(l.report.Off, r)
+			l.result.Off = append(l.result.Off, r)
 			continue
 		}
-		l.refuse(r)
+		l.addRefused(r)
 	}
 }
 
-// file reads the documents of one file.
-func (l *loader) file(name string, src []byte, err error) {
-	l.report.Files++
+// loadFile reads the documents of one file.
+func (l *loader) loadFile(name string, src []byte, err error) {
+	l.result.Files++
 	if err != nil {
-		l.refuse(RuleError{File: name, Reason: err.Error()})
+		l.addRefused(RuleError{File: name, Reason: err.Error()})
 		return
 	}
 	values, err := parseYAML(src)
@@ -161,27 +161,27 @@ func (l *loader) file(name string, src []byte, err error) {
 		if f := new(parseError); errors.As(err, &f) {
 			r.Line = f.line
 		}
-		l.refuse(r)
+		l.addRefused(r)
 		return
 	}
-	skipped := len(l.report.Skipped)
+	skipped := len(l.result.Skipped)
 	for i, v := range values {
-		l.document(&document{file: name, nth: i, value: v})
+		l.loadDocument(&document{file: name, nth: i, value: v})
 	}
-	if len(l.report.Skipped) < skipped+len(values) {
+	if len(l.result.Skipped) < skipped+len(values) {
 		l.files = append(l.files, file{name, string(src)})
 	}
 }
 
-// document compiles a rule at once; correlations and filters wait for the rules
+// loadDocument compiles a rule at once; correlations and filters wait for the rules
 // they name.
-func (l *loader) document(d *document) {
+func (l *loader) loadDocument(d *document) {
 	v := d.value
 	skip := func(why string) {
-		l.report.Skipped = append(l.report.Skipped, RuleError{File: d.file, Line: v.line, Rule: v.str("id"), Reason: why})
+		l.result.Skipped = append(l.result.Skipped, RuleError{File: d.file, Line: v.line, Rule: v.str("id"), Reason: why})
 	}
 	if v.str("action") != "" {
-		l.refuseDocument(d, parseErrorf(v.line, "action: %s is obsolete; write whole documents", v.str("action")))
+		l.refuse(d, parseErrorf(v.line, "action: %s is obsolete; write whole documents", v.str("action")))
 		return
 	}
 	detection, correlation, filter := v.get("detection"), v.get("correlation"), v.get("filter")
@@ -191,34 +191,34 @@ func (l *loader) document(d *document) {
 			return
 		}
 		_, _ = readMetadata(d) // its name alone
-		l.refuseDocument(d, parseErrorf(v.line, "the detection is missing"))
+		l.refuse(d, parseErrorf(v.line, "the detection is missing"))
 		return
 	}
 	if v.get("logsource") != nil {
-		if ours, what := v.source(); !ours && what != "" {
+		if ours, what := v.logsource(); !ours && what != "" {
 			skip("it is for another log: " + what)
 			return
 		}
 	}
 	rule, err := readMetadata(d)
 	if err == nil && correlation != nil {
-		err = knownFields(correlation)
+		err = checkCorrelationFields(correlation)
 	}
 	switch {
 	case err != nil:
-		l.refuseDocument(d, err)
+		l.refuse(d, err)
 	case correlation != nil:
 		l.correlations = append(l.correlations, d)
 	case filter != nil:
 		l.filters = append(l.filters, d)
 	default:
-		l.rule(d, rule, detection)
+		l.loadRule(d, rule, detection)
 	}
 }
 
-func (l *loader) rule(d *document, rule *Rule, detection *value) {
-	if ours, _ := d.value.source(); !ours {
-		l.refuseDocument(d, parseErrorf(d.value.line, "the logsource is missing; this is about product aws, service cloudtrail"))
+func (l *loader) loadRule(d *document, rule *Rule, detection *value) {
+	if ours, _ := d.value.logsource(); !ours {
+		l.refuse(d, parseErrorf(d.value.line, "the logsource is missing; this is about product aws, service cloudtrail"))
 		return
 	}
 	e, unused, err := l.compiler.detection(detection)
@@ -226,7 +226,7 @@ func (l *loader) rule(d *document, rule *Rule, detection *value) {
 		err = l.register(rule)
 	}
 	if err != nil {
-		l.refuseDocument(d, err)
+		l.refuse(d, err)
 		return
 	}
 	for _, name := range unused {
@@ -237,8 +237,8 @@ func (l *loader) rule(d *document, rule *Rule, detection *value) {
 }
 
 func (l *loader) warn(d *document, format string, args ...any) {
-	r := d.refuse(fmt.Errorf(format, args...))
-	l.report.Warnings = append(l.report.Warnings, r)
+	r := d.ruleError(fmt.Errorf(format, args...))
+	l.result.Warnings = append(l.result.Warnings, r)
 }
 
 // register makes a rule known by its id and name. Both are taken once.
@@ -258,36 +258,36 @@ func (l *loader) register(r *Rule) error {
 // what is off.
 func (l *loader) link() (*Ruleset, LoadResult) {
 	for _, d := range l.filters {
-		if err := l.filter(d); err != nil {
-			l.refuseDocument(d, err)
+		if err := l.applyFilter(d); err != nil {
+			l.refuse(d, err)
 		}
 	}
 	l.linkCorrelations()
-	l.adjust()
-	rs := &Ruleset{source: l.source()}
+	l.applyOptions()
+	rs := &Ruleset{source: l.encodeSource()}
 	for _, r := range l.rules {
-		r.Off = l.off(r)
+		r.Off = l.offReason(r)
 		if r.Off != "" {
-			l.report.Off = append(l.report.Off, RuleError{File: r.File, Line: r.Line, Rule: r.ID, Reason: r.Title + ": " + r.Off})
-			if !l.wanted(r) {
+			l.result.Off = append(l.result.Off, RuleError{File: r.File, Line: r.Line, Rule: r.ID, Reason: r.Title + ": " + r.Off})
+			if !l.neededByCorrelation(r) {
 				continue
 			}
 		}
 		rs.add(r)
 	}
-	rs.build()
-	l.report.Usable = len(rs.rules) + len(rs.correlations)
-	return rs, l.report
+	rs.buildIndex()
+	l.result.Usable = len(rs.rules) + len(rs.correlations)
+	return rs, l.result
 }
 
-// adjust sets the levels that the options ask for, and says which names in the
+// applyOptions sets the levels that the options ask for, and says which names in the
 // options mean nothing.
-func (l *loader) adjust() {
+func (l *loader) applyOptions() {
 	warn := func(name, reason string) {
-		l.report.Warnings = append(l.report.Warnings, RuleError{File: "configuration", Rule: name, Reason: reason})
+		l.result.Warnings = append(l.result.Warnings, RuleError{File: "configuration", Rule: name, Reason: reason})
 	}
 	for _, name := range slices.Concat(l.options.Disable, l.options.Enable) {
-		spared := slices.ContainsFunc(l.exempt, func(r *Rule) bool { return r.named([]string{name}) })
+		spared := slices.ContainsFunc(l.exempt, func(r *Rule) bool { return r.listedIn([]string{name}) })
 		if l.known[name] == nil && !spared {
 			warn(name, "it is to be switched on or off, but is not loaded")
 		}
@@ -305,26 +305,26 @@ func (l *loader) adjust() {
 	}
 }
 
-// named reports whether a list has the rule's id or name.
-func (r *Rule) named(list []string) bool {
+// listedIn reports whether a list has the rule's id or name.
+func (r *Rule) listedIn(list []string) bool {
 	return slices.Contains(list, r.ID) || r.Name != "" && slices.Contains(list, r.Name)
 }
 
-// off says why a rule is off, "" when it is on.
-func (l *loader) off(r *Rule) string {
+// offReason says why a rule is off, "" when it is on.
+func (l *loader) offReason(r *Rule) string {
 	switch {
-	case r.named(l.options.Disable):
+	case r.listedIn(l.options.Disable):
 		return "the configuration switches it off"
-	case l.options.All || r.named(l.options.Enable):
+	case l.options.All || r.listedIn(l.options.Enable):
 		return ""
 	}
 	return r.Off
 }
 
-// wanted: a rule that is off still runs for a correlation that is on, silently.
-func (l *loader) wanted(r *Rule) bool {
+// neededByCorrelation: a rule that is off still runs for a correlation that is on, silently.
+func (l *loader) neededByCorrelation(r *Rule) bool {
 	for _, f := range r.feeds {
-		if l.off(f.to) == "" {
+		if l.offReason(f.to) == "" {
 			r.Silent = true
 			return true
 		}
@@ -332,8 +332,8 @@ func (l *loader) wanted(r *Rule) bool {
 	return false
 }
 
-// filter joins a filter document to its rules.
-func (l *loader) filter(d *document) error {
+// applyFilter joins a filter document to its rules.
+func (l *loader) applyFilter(d *document) error {
 	v := d.value.get("filter")
 	if v.kind != isMap {
 		return parseErrorf(v.line, "the filter must be a map")

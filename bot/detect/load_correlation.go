@@ -14,7 +14,7 @@ func (l *loader) linkCorrelations() {
 	pending := map[*Rule]*document{}
 	for _, d := range l.correlations {
 		if err := l.register(d.rule); err != nil {
-			l.refuseDocument(d, err)
+			l.refuse(d, err)
 			continue
 		}
 		pending[d.rule] = d
@@ -22,13 +22,13 @@ func (l *loader) linkCorrelations() {
 	for len(pending) > 0 {
 		before := len(pending)
 		for _, d := range l.correlations {
-			if pending[d.rule] == nil || l.waits(d, pending) {
+			if pending[d.rule] == nil || l.dependsOnPending(d, pending) {
 				continue
 			}
 			delete(pending, d.rule)
-			if err := l.correlation(d); err != nil {
+			if err := l.compileCorrelation(d); err != nil {
 				l.unregister(d.rule)
-				l.refuseDocument(d, err)
+				l.refuse(d, err)
 				continue
 			}
 			l.rules = append(l.rules, d.rule)
@@ -36,16 +36,16 @@ func (l *loader) linkCorrelations() {
 		if len(pending) == before {
 			for _, d := range l.correlations {
 				if pending[d.rule] != nil {
-					l.refuseDocument(d, parseErrorf(d.value.line, "the correlation builds on itself"))
+					l.refuse(d, parseErrorf(d.value.line, "the correlation builds on itself"))
 				}
 			}
 			break
 		}
 	}
-	l.connect()
+	l.connectFeeds()
 }
 
-func (l *loader) waits(d *document, pending map[*Rule]*document) bool {
+func (l *loader) dependsOnPending(d *document, pending map[*Rule]*document) bool {
 	for _, name := range d.value.get("correlation").strs("rules") {
 		if r := l.known[name]; r != nil && pending[r] != nil {
 			return true
@@ -62,17 +62,17 @@ func (l *loader) unregister(r *Rule) {
 	}
 }
 
-// connect tells the rules of the correlations that are on whom they feed, and
+// connectFeeds tells the rules of the correlations that are on whom they feed, and
 // silences those that only feed.
-func (l *loader) connect() {
+func (l *loader) connectFeeds() {
 	loud := map[*Rule]bool{}
 	for _, r := range l.rules {
 		c := r.Correlation
-		if c == nil || l.off(r) != "" {
+		if c == nil || l.offReason(r) != "" {
 			continue
 		}
 		for i, fed := range c.Rules {
-			fed.feeds = append(fed.feeds, feed{to: r, which: i})
+			fed.feeds = append(fed.feeds, feed{to: r, index: i})
 			fed.Silent = true
 			loud[fed] = loud[fed] || c.generate
 		}
@@ -82,12 +82,12 @@ func (l *loader) connect() {
 	}
 }
 
-func (l *loader) correlation(d *document) error {
+func (l *loader) compileCorrelation(d *document) error {
 	v := d.value.get("correlation")
 	if v.kind != isMap {
 		return parseErrorf(v.line, "the correlation must be a map")
 	}
-	if err := misplaced(d.value, v); err != nil {
+	if err := checkKeys(d.value, v); err != nil {
 		return err
 	}
 	c := &Correlation{Type: v.str("type"), GroupBy: v.strs("group-by"), generate: v.str("generate") == "true", Lateness: l.options.Lateness}
@@ -115,18 +115,18 @@ func (l *loader) correlation(d *document) error {
 		return parseErrorf(v.line, "the correlation names no rules")
 	}
 	var err error
-	if c.Timespan, err = timespan(v); err != nil {
+	if c.Timespan, err = readTimespan(v); err != nil {
 		return err
 	}
-	if err := c.aliased(v.get("aliases")); err != nil {
+	if err := c.readAliases(v.get("aliases")); err != nil {
 		return err
 	}
-	if err := c.bounds(v); err != nil {
+	if err := c.readCondition(v); err != nil {
 		return err
 	}
 	for _, alias := range slices.Sorted(maps.Keys(c.aliases)) {
 		for _, r := range c.Rules {
-			if c.alias(alias, r) == alias {
+			if c.fieldFor(alias, r) == alias {
 				l.warn(d, "the alias %q has no field for the rule %q, so a field of that name is looked for", alias, r.ID)
 			}
 		}
@@ -141,9 +141,9 @@ func (l *loader) correlation(d *document) error {
 // correlationKeys are what a correlation may say.
 var correlationKeys = []string{"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"}
 
-// misplaced refuses what would have no effect where it stands: a misspelt
+// checkKeys refuses what would have no effect where it stands: a misspelt
 // group-by must not make one group of everything.
-func misplaced(document, correlation *value) error {
+func checkKeys(document, correlation *value) error {
 	for i, key := range correlation.keys {
 		if !slices.Contains(correlationKeys, key) {
 			return parseErrorf(correlation.items[i].line, "a correlation has no key %q; there are %s", key, strings.Join(correlationKeys, ", "))
@@ -160,8 +160,8 @@ func misplaced(document, correlation *value) error {
 	return nil
 }
 
-// timespan reads <n>s, m, h, d or w.
-func timespan(v *value) (time.Duration, error) {
+// readTimespan reads <n>s, m, h, d or w.
+func readTimespan(v *value) (time.Duration, error) {
 	text := v.str("timespan")
 	if text == "" {
 		return 0, parseErrorf(v.line, "the timespan is missing")
@@ -175,7 +175,7 @@ func timespan(v *value) (time.Duration, error) {
 	return time.Duration(n) * unit, nil
 }
 
-func (c *Correlation) aliased(v *value) error {
+func (c *Correlation) readAliases(v *value) error {
 	if v == nil {
 		return nil
 	}
@@ -185,7 +185,7 @@ func (c *Correlation) aliased(v *value) error {
 		for j, rule := range v.items[i].keys {
 			field := v.items[i].items[j]
 			switch {
-			case !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return r.named([]string{rule}) }):
+			case !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return r.listedIn([]string{rule}) }):
 				return parseErrorf(field.line, "the alias %q names %q, which is none of the correlation's rules", alias, rule)
 			case field.kind != isText || field.text == "":
 				return parseErrorf(field.line, "the alias %q needs the name of a field for %q", alias, rule)
@@ -203,15 +203,15 @@ func (c *Correlation) aliased(v *value) error {
 // MaxCount bounds what a condition may ask for, and so what a window holds.
 const MaxCount = 10_000
 
-// bounds reads the condition.
-func (c *Correlation) bounds(v *value) error {
+// readCondition reads the condition.
+func (c *Correlation) readCondition(v *value) error {
 	cond := v.get("condition")
 	temporal := strings.HasPrefix(c.Type, "temporal")
 	if cond == nil || cond.kind == isNull {
 		if !temporal {
 			return parseErrorf(v.line, "the condition of the correlation is missing")
 		}
-		c.Least = len(c.Rules)
+		c.MinCount = len(c.Rules)
 		return nil
 	}
 	if cond.kind != isMap {
@@ -232,15 +232,15 @@ func (c *Correlation) bounds(v *value) error {
 		}
 		switch key {
 		case "gt":
-			c.Least = n + 1
+			c.MinCount = n + 1
 		case "gte":
-			c.Least = n
+			c.MinCount = n
 		case "lt":
-			c.Most = n - 1
+			c.MaxCount = n - 1
 		case "lte":
-			c.Most = n
+			c.MaxCount = n
 		case "eq":
-			c.Least, c.Most = n, n
+			c.MinCount, c.MaxCount = n, n
 		case "neq":
 			return parseErrorf(e.line, "neq would hold with the first event; use gt or gte")
 		default:
@@ -248,15 +248,15 @@ func (c *Correlation) bounds(v *value) error {
 		}
 	}
 	switch {
-	case c.Least < 1:
+	case c.MinCount < 1:
 		return parseErrorf(cond.line, "the condition has no lower bound above zero (gt, gte or eq), so it would hold before anything is counted")
-	case c.Most != 0 && c.Most < c.Least:
+	case c.MaxCount != 0 && c.MaxCount < c.MinCount:
 		return parseErrorf(cond.line, "the condition can never hold")
 	case c.Type == "value_count" && len(c.Values) == 0:
 		return parseErrorf(cond.line, "value_count needs condition.field")
 	case c.Type != "value_count" && len(c.Values) > 0:
 		return parseErrorf(cond.line, "%s takes no field", c.Type)
-	case temporal && c.Least > len(c.Rules):
+	case temporal && c.MinCount > len(c.Rules):
 		return parseErrorf(cond.line, "the correlation has only %d rules", len(c.Rules))
 	}
 	return nil

@@ -88,9 +88,9 @@ func TestEveryFaultIsNamed(t *testing.T) {
 	}
 }
 
-const good = "title: good\nid: %\nlogsource: {product: aws, service: cloudtrail}\ndetection: {s: {eventName: E}, condition: s}\n"
+const ruleTemplate = "title: good\nid: %\nlogsource: {product: aws, service: cloudtrail}\ndetection: {s: {eventName: E}, condition: s}\n"
 
-func rule(id string) string { return strings.Replace(good, "%", id, 1) }
+func rule(id string) string { return strings.Replace(ruleTemplate, "%", id, 1) }
 
 func TestOneBadFileDoesNotStopTheOthers(t *testing.T) {
 	rs, report := load(t, detect.Options{}, map[string]string{

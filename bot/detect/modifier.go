@@ -9,15 +9,15 @@ import (
 
 // modifiers is what stands after a field's name, sorted out.
 type modifiers struct {
-	how     string   // contains, startswith, endswith, re, cidr, exists, gt, gte, lt, lte, or "" for equality
-	every   bool     // all
-	neg     bool     // neq
-	cased   bool     // cased
-	ref     bool     // fieldref
-	expand  bool     // expand
-	flags   string   // of re
-	changes []string // base64, base64offset, wide, utf16…, windash in the order written
-	part    func(time.Time) int
+	operator  string   // contains, startswith, endswith, re, cidr, exists, gt, gte, lt, lte, or "" for equality
+	all       bool     // all
+	negated   bool     // neq
+	cased     bool     // cased
+	fieldref  bool     // fieldref
+	expand    bool     // expand
+	flags     string   // of re
+	encodings []string // base64, base64offset, wide, utf16…, windash in the order written
+	timePart  func(time.Time) int
 }
 
 var timeParts = map[string]func(time.Time) int{
@@ -31,69 +31,69 @@ func parseModifiers(words []string, line int) (m modifiers, err error) {
 	for _, w := range words {
 		switch w {
 		case "contains", "startswith", "endswith", "re", "cidr", "exists", "gt", "gte", "lt", "lte":
-			if m.how != "" {
-				return m, parseErrorf(line, "the modifiers %q and %q do not go together", m.how, w)
+			if m.operator != "" {
+				return m, parseErrorf(line, "the modifiers %q and %q do not go together", m.operator, w)
 			}
-			m.how = w
+			m.operator = w
 		case "i", "m", "s":
-			if m.how != "re" {
+			if m.operator != "re" {
 				return m, parseErrorf(line, "the modifier %q only goes after re", w)
 			}
 			m.flags += w
 		case "ignorecase", "multiline", "dotall":
-			if m.how != "re" {
+			if m.operator != "re" {
 				return m, parseErrorf(line, "the modifier %q only goes after re", w)
 			}
 			m.flags += w[:1]
 		case "all":
-			m.every = true
+			m.all = true
 		case "neq":
-			m.neg = true
+			m.negated = true
 		case "cased":
 			m.cased = true
 		case "fieldref":
-			m.ref = true
+			m.fieldref = true
 		case "expand":
 			m.expand = true
 		case "base64", "base64offset", "wide", "utf16", "utf16le", "utf16be", "windash":
-			m.changes = append(m.changes, w)
+			m.encodings = append(m.encodings, w)
 		default:
 			part, ok := timeParts[w]
 			if !ok {
 				return m, parseErrorf(line, "the modifier %q is not known", w)
 			}
-			m.part = part
+			m.timePart = part
 		}
 	}
 	m.flags = strings.ReplaceAll(m.flags, "d", "s") // dotall
-	return m, m.contradiction(line)
+	return m, m.checkConflicts(line)
 }
 
-func (m *modifiers) contradiction(line int) error {
-	comparison := slices.Contains([]string{"gt", "gte", "lt", "lte"}, m.how)
-	special := comparison || m.how == "cidr" || m.how == "exists" || m.how == "re" || m.part != nil
+func (m *modifiers) checkConflicts(line int) error {
+	comparison := slices.Contains([]string{"gt", "gte", "lt", "lte"}, m.operator)
+	special := comparison || m.operator == "cidr" || m.operator == "exists" || m.operator == "re" || m.timePart != nil
 	switch {
-	case m.ref && (special || m.expand || len(m.changes) > 0):
+	case m.fieldref && (special || m.expand || len(m.encodings) > 0):
 		return parseErrorf(line, "fieldref goes with contains, startswith, endswith, cased and neq alone")
-	case special && len(m.changes) > 0:
-		return parseErrorf(line, "%s does not go with %s", m.changes[0], m.name())
-	case special && m.cased && m.how != "re":
+	case special && len(m.encodings) > 0:
+		return parseErrorf(line, "%s does not go with %s", m.encodings[0], m.name())
+	case special && m.cased && m.operator != "re":
 		return parseErrorf(line, "cased does not go with %s", m.name())
-	case m.how == "exists" && (m.every || m.neg || m.expand):
+	case m.operator == "exists" && (m.all || m.negated || m.expand):
 		return parseErrorf(line, "exists stands alone")
-	case comparison && m.neg:
-		return parseErrorf(line, "neq does not go with %s", m.how)
-	case m.part != nil && m.how != "" && !comparison:
-		return parseErrorf(line, "a part of a time does not go with %s", m.how)
+	case comparison && m.negated:
+		return parseErrorf(line, "neq does not go with %s", m.operator)
+	case m.timePart != nil && m.operator != "" && !comparison:
+		return parseErrorf(line, "a part of a time does not go with %s", m.operator)
 	}
 	return nil
 }
 
 func (m *modifiers) name() string {
-	if m.how == "" {
+	if m.operator == "" {
 		return "a part of a time"
 	}
-	return m.how
+	return m.operator
 }
 
 // compiler is what rules are compiled with.
@@ -108,15 +108,15 @@ func (c *compiler) item(key string, v *value) (expr, error) {
 	path := words[0]
 	m, err := parseModifiers(words[1:], v.line)
 	if err == nil {
-		err = knownField(path, v.line)
+		err = checkField(path, v.line)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if path == "" && m.how == "" {
-		m.how = "contains" // keywords search
+	if path == "" && m.operator == "" {
+		m.operator = "contains" // keywords search
 	}
-	if path == "" && !slices.Contains([]string{"contains", "re"}, m.how) || path == "" && m.ref {
+	if path == "" && !slices.Contains([]string{"contains", "re"}, m.operator) || path == "" && m.fieldref {
 		return nil, parseErrorf(v.line, "%q needs a field", key)
 	}
 	values := []*value{v}
@@ -127,12 +127,12 @@ func (c *compiler) item(key string, v *value) (expr, error) {
 		return nil, parseErrorf(v.line, "%q has no value, so it could never match", key)
 	}
 	switch {
-	case m.how == "exists":
+	case m.operator == "exists":
 		return c.exists(path, key, values)
-	case m.ref:
+	case m.fieldref:
 		return c.fieldref(path, key, m, values)
 	}
-	return c.compared(path, key, m, values)
+	return c.comparison(path, key, m, values)
 }
 
 func (c *compiler) exists(path, key string, values []*value) (expr, error) {
@@ -140,7 +140,7 @@ func (c *compiler) exists(path, key string, values []*value) (expr, error) {
 	if len(values) != 1 || v.text != "true" && v.text != "false" {
 		return nil, parseErrorf(v.line, "%q takes true or false", key)
 	}
-	return &item{path: path, made: isDerived(path), op: opExists, want: v.text == "true", label: key, line: v.line}, nil
+	return &item{path: path, derived: isDerived(path), op: opExists, want: v.text == "true", label: key, line: v.line}, nil
 }
 
 func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (expr, error) {
@@ -149,37 +149,37 @@ func (c *compiler) fieldref(path, key string, m modifiers, values []*value) (exp
 		if v.kind != isText || v.text == "" {
 			return nil, parseErrorf(v.line, "%q takes the name of a field", key)
 		}
-		if err := knownField(v.text, v.line); err != nil {
+		if err := checkField(v.text, v.line); err != nil {
 			return nil, err
 		}
 		es = append(es, &item{
-			path: path, op: opFieldref, neg: m.neg, label: key, line: v.line,
-			ref: reference{path: v.text, how: m.how, cased: m.cased},
+			path: path, op: opFieldref, negated: m.negated, label: key, line: v.line,
+			ref: reference{path: v.text, operator: m.operator, cased: m.cased},
 		})
 	}
-	if m.every || m.neg {
+	if m.all || m.negated {
 		return allOf(es), nil
 	}
 	return anyOf(es), nil
 }
 
-func (c *compiler) compared(path, key string, m modifiers, values []*value) (expr, error) {
-	it := &item{path: path, made: isDerived(path), every: m.every && !m.neg, neg: m.neg, label: key, line: values[0].line}
+func (c *compiler) comparison(path, key string, m modifiers, values []*value) (expr, error) {
+	it := &item{path: path, derived: isDerived(path), all: m.all && !m.negated, negated: m.negated, label: key, line: values[0].line}
 	null := false
 	for _, v := range values {
 		switch {
 		case v.kind == isList || v.kind == isMap:
 			return nil, parseErrorf(v.line, "%q has %s among its values", key, v.kind)
-		case v.kind == isNull && (m.how != "" || len(m.changes) > 0 || m.expand || m.part != nil):
+		case v.kind == isNull && (m.operator != "" || len(m.encodings) > 0 || m.expand || m.timePart != nil):
 			return nil, parseErrorf(v.line, "%q cannot be compared with null", key)
 		case v.kind == isNull:
 			null = true
 		default:
-			texts, err := c.spelled(v, m)
+			texts, err := c.expandValue(v, m)
 			if err != nil {
 				return nil, err
 			}
-			tests, err := c.tests(texts, v, key, m)
+			tests, err := c.alternatives(texts, v, key, m)
 			if err != nil {
 				return nil, err
 			}
@@ -189,29 +189,29 @@ func (c *compiler) compared(path, key string, m modifiers, values []*value) (exp
 	if !null {
 		return it, nil
 	}
-	absent := &item{path: path, made: it.made, op: opNull, neg: m.neg, label: key, line: it.line}
+	absent := &item{path: path, derived: it.derived, op: opNull, negated: m.negated, label: key, line: it.line}
 	switch {
 	case len(it.tests) == 0:
 		return absent, nil
-	case m.every || m.neg:
+	case m.all || m.negated:
 		return allOf([]expr{absent, it}), nil
 	}
 	return anyOf([]expr{absent, it}), nil
 }
 
-// spelled is one value as the rule writes it, with what its placeholders stand for.
-func (c *compiler) spelled(v *value, m modifiers) ([]string, error) {
+// expandValue is one value as the rule writes it, with what its placeholders stand for.
+func (c *compiler) expandValue(v *value, m modifiers) ([]string, error) {
 	if !m.expand {
 		return []string{v.text}, nil
 	}
 	return c.expand(v.text, v.line)
 }
 
-// tests are the forms of the texts of one value.
-func (c *compiler) tests(texts []string, v *value, key string, m modifiers) (alternatives, error) {
+// alternatives are the forms of the texts of one value.
+func (c *compiler) alternatives(texts []string, v *value, key string, m modifiers) (alternatives, error) {
 	var out alternatives
 	for _, text := range texts {
-		ts, err := formsOf(text, v.line, key, m)
+		ts, err := compileValue(text, v.line, key, m)
 		if err != nil {
 			return nil, err
 		}
@@ -220,8 +220,8 @@ func (c *compiler) tests(texts []string, v *value, key string, m modifiers) (alt
 	return out, nil
 }
 
-func formsOf(text string, line int, key string, m modifiers) (alternatives, error) {
-	switch m.how {
+func compileValue(text string, line int, key string, m modifiers) (alternatives, error) {
+	switch m.operator {
 	case "re":
 		flags := m.flags
 		if flags != "" {
@@ -239,20 +239,20 @@ func formsOf(text string, line int, key string, m modifiers) (alternatives, erro
 		}
 		return alternatives{&cidrTest{network}}, nil
 	}
-	if m.part != nil || m.how == "gt" || m.how == "gte" || m.how == "lt" || m.how == "lte" {
+	if m.timePart != nil || m.operator == "gt" || m.operator == "gte" || m.operator == "lt" || m.operator == "lte" {
 		f, ok := number([]byte(text))
 		if !ok {
 			return nil, parseErrorf(line, "%q needs a number, not %q", key, text)
 		}
-		return alternatives{&numberTest{op: m.how, than: f, part: m.part}}, nil
+		return alternatives{&numberTest{op: m.operator, value: f, timePart: m.timePart}}, nil
 	}
-	patterns, err := applyEncodings(parsePattern(text), line, m.changes)
+	patterns, err := applyEncodings(parsePattern(text), line, m.encodings)
 	if err != nil {
 		return nil, err
 	}
 	var out alternatives
 	for _, p := range patterns {
-		switch m.how {
+		switch m.operator {
 		case "contains":
 			p = slices.Concat(pattern{anyRunes}, p, pattern{anyRunes})
 		case "startswith":

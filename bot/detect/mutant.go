@@ -7,8 +7,8 @@ import (
 
 // mutant is a rule with one thing dropped.
 type mutant struct {
-	what string
-	expr expr
+	change string
+	expr   expr
 }
 
 // mutants drops each operand and each value of a list in turn. At the top, the
@@ -19,12 +19,12 @@ func mutants(e expr, top bool) (out []mutant) {
 	}
 	switch e := e.(type) {
 	case andExpr:
-		out = append(out, operands(e, func(es []expr) expr { return andExpr(es) })...)
+		out = append(out, operandMutants(e, func(es []expr) expr { return andExpr(es) })...)
 	case orExpr:
-		out = append(out, operands(e, func(es []expr) expr { return orExpr(es) })...)
+		out = append(out, operandMutants(e, func(es []expr) expr { return orExpr(es) })...)
 	case notExpr:
 		for _, m := range mutants(e.x, false) {
-			out = append(out, mutant{m.what, notExpr{m.expr}})
+			out = append(out, mutant{m.change, notExpr{m.expr}})
 		}
 	case *item:
 		for i := range e.tests {
@@ -39,13 +39,13 @@ func mutants(e expr, top bool) (out []mutant) {
 	return out
 }
 
-func operands(es []expr, join func([]expr) expr) (out []mutant) {
+func operandMutants(es []expr, join func([]expr) expr) (out []mutant) {
 	for i, x := range es {
 		out = append(out, mutant{"without " + label(x), join(slices.Delete(slices.Clone(es), i, i+1))})
 		for _, m := range mutants(x, false) {
 			other := slices.Clone(es)
 			other[i] = m.expr
-			out = append(out, mutant{m.what, join(other)})
+			out = append(out, mutant{m.change, join(other)})
 		}
 	}
 	return out
@@ -70,23 +70,23 @@ func label(e expr) string {
 	return "its condition"
 }
 
-// weakened is a correlation that asks for less.
-type weakened struct {
-	what        string
+// correlationMutant is a correlation that asks for less.
+type correlationMutant struct {
+	change      string
 	correlation *Correlation
 }
 
-func weaker(c *Correlation) (out []weakened) {
+func correlationMutants(c *Correlation) (out []correlationMutant) {
 	add := func(what string, change func(*Correlation)) {
 		less := *c
 		change(&less)
-		out = append(out, weakened{what, &less})
+		out = append(out, correlationMutant{what, &less})
 	}
 	for i, field := range c.GroupBy {
 		add("without group-by "+field, func(c *Correlation) { c.GroupBy = slices.Delete(slices.Clone(c.GroupBy), i, i+1) })
 	}
-	if c.Least > 1 {
-		add("with a bound that is lower by one", func(c *Correlation) { c.Least-- })
+	if c.MinCount > 1 {
+		add("with a bound that is lower by one", func(c *Correlation) { c.MinCount-- })
 	}
 	add("with twice the timespan", func(c *Correlation) { c.Timespan *= 2 })
 	if c.Type == "value_count" {

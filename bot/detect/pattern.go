@@ -35,7 +35,7 @@ func parsePattern(s string) pattern {
 	return p
 }
 
-func (p pattern) wild() bool {
+func (p pattern) hasWildcard() bool {
 	for _, r := range p {
 		if r < 0 {
 			return true
@@ -46,22 +46,22 @@ func (p pattern) wild() bool {
 
 // segment is a run without *; every rune of it, ? included, takes one character.
 type segment struct {
-	runes pattern // folded unless cased
-	ascii bool    // no rune beyond ASCII
-	first [2]byte // what an ASCII text begins with: the folded byte and its capital; zero when it does not matter
+	runes      pattern // folded unless cased
+	ascii      bool    // no rune beyond ASCII
+	firstBytes [2]byte // what an ASCII text begins with: the folded byte and its capital; zero when it does not matter
 }
 
 // glob is a compiled pattern.
 type glob struct {
-	segments []segment
-	open     bool // begins with *
-	shut     bool // does not end with *
-	cased    bool
+	segments  []segment
+	openStart bool // begins with *
+	closedEnd bool // does not end with *
+	cased     bool
 }
 
 // compileGlob takes runs of * together.
 func compileGlob(p pattern, cased bool) *glob {
-	g := &glob{cased: cased, shut: true}
+	g := &glob{cased: cased, closedEnd: true}
 	var run pattern
 	flush := func() {
 		if len(run) > 0 {
@@ -71,8 +71,8 @@ func compileGlob(p pattern, cased bool) *glob {
 	}
 	for i, r := range p {
 		if r == anyRunes {
-			g.open = g.open || i == 0
-			g.shut = i < len(p)-1
+			g.openStart = g.openStart || i == 0
+			g.closedEnd = i < len(p)-1
 			flush()
 			continue
 		}
@@ -91,34 +91,34 @@ func newSegment(run pattern, cased bool) segment {
 		s.ascii = s.ascii && r < utf8.RuneSelf
 	}
 	if r := run[0]; r >= 0 && r < utf8.RuneSelf {
-		s.first = [2]byte{byte(r), byte(r)}
+		s.firstBytes = [2]byte{byte(r), byte(r)}
 		if !cased && 'a' <= r && r <= 'z' {
-			s.first[1] = byte(r) - 'a' + 'A'
+			s.firstBytes[1] = byte(r) - 'a' + 'A'
 		}
 	}
 	return s
 }
 
 // contains reports whether the pattern is open at both ends.
-func (g *glob) contains() bool { return g.open && !g.shut }
+func (g *glob) contains() bool { return g.openStart && !g.closedEnd }
 
 // match reports whether the whole text fits.
 func (g *glob) match(text []byte) bool {
 	segments := g.segments
 	if len(segments) == 0 {
-		return g.open || len(text) == 0
+		return g.openStart || len(text) == 0
 	}
-	if !g.open {
+	if !g.openStart {
 		n, ok := g.prefix(segments[0], text)
 		if !ok {
 			return false
 		}
 		text, segments = text[n:], segments[1:]
 		if len(segments) == 0 {
-			return !g.shut || len(text) == 0
+			return !g.closedEnd || len(text) == 0
 		}
 	}
-	if g.shut {
+	if g.closedEnd {
 		last := segments[len(segments)-1]
 		rest, ok := g.suffix(last, text)
 		if !ok {
@@ -146,7 +146,7 @@ func (g *glob) prefix(s segment, text []byte) (int, bool) {
 		b := text[i]
 		if b < utf8.RuneSelf {
 			i++
-			if want != oneRune && want != rune(b) && (g.cased || want != rune(lower[b])) {
+			if want != oneRune && want != rune(b) && (g.cased || want != rune(lowerASCII[b])) {
 				return 0, false
 			}
 			continue
@@ -176,8 +176,8 @@ func (g *glob) suffix(s segment, text []byte) ([]byte, bool) {
 
 // find returns where the first occurrence of a segment ends.
 func (g *glob) find(s segment, text []byte) (int, bool) {
-	if s.first[0] != 0 && (g.cased || s.first[0] != 'k' && s.first[0] != 's' || ascii(text)) {
-		return g.leap(s, text)
+	if s.firstBytes[0] != 0 && (g.cased || s.firstBytes[0] != 'k' && s.firstBytes[0] != 's' || isASCII(text)) {
+		return g.findFirstByte(s, text)
 	}
 	for i := 0; i < len(text); {
 		if n, ok := g.prefix(s, text[i:]); ok {
@@ -189,10 +189,10 @@ func (g *glob) find(s segment, text []byte) (int, bool) {
 	return 0, false
 }
 
-// leap is find for a segment whose first character can only be one of two bytes:
+// findFirstByte is find for a segment whose first character can only be one of two bytes:
 // beyond ASCII there are other forms of k and s alone.
-func (g *glob) leap(s segment, text []byte) (int, bool) {
-	small, capital := nextByte(text, 0, s.first[0]), nextByte(text, 0, s.first[1])
+func (g *glob) findFirstByte(s segment, text []byte) (int, bool) {
+	small, capital := nextByte(text, 0, s.firstBytes[0]), nextByte(text, 0, s.firstBytes[1])
 	for {
 		i := min(small, capital)
 		if i == len(text) || s.ascii && len(text)-i < len(s.runes) {
@@ -202,10 +202,10 @@ func (g *glob) leap(s segment, text []byte) (int, bool) {
 			return i + n, true
 		}
 		if small == i {
-			small = nextByte(text, i+1, s.first[0])
+			small = nextByte(text, i+1, s.firstBytes[0])
 		}
 		if capital == i {
-			capital = nextByte(text, i+1, s.first[1])
+			capital = nextByte(text, i+1, s.firstBytes[1])
 		}
 	}
 }
@@ -218,7 +218,7 @@ func nextByte(text []byte, from int, b byte) int {
 	return len(text)
 }
 
-func ascii(text []byte) bool {
+func isASCII(text []byte) bool {
 	var all byte
 	for _, b := range text {
 		all |= b
@@ -226,8 +226,8 @@ func ascii(text []byte) bool {
 	return all < utf8.RuneSelf
 }
 
-// lower maps an ASCII byte to its small letter.
-var lower = func() (t [256]byte) {
+// lowerASCII maps an ASCII byte to its small letter.
+var lowerASCII = func() (t [256]byte) {
 	for i := range t {
 		t[i] = byte(i)
 		if 'A' <= i && i <= 'Z' {
@@ -241,14 +241,14 @@ var lower = func() (t [256]byte) {
 // the small letter within ASCII, else the smallest of the orbit.
 func fold(r rune) rune {
 	if r < utf8.RuneSelf {
-		return rune(lower[byte(r)])
+		return rune(lowerASCII[byte(r)])
 	}
 	least := r
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
 		least = min(least, f)
 	}
 	if least < utf8.RuneSelf {
-		return rune(lower[byte(least)])
+		return rune(lowerASCII[byte(least)])
 	}
 	return least
 }
@@ -258,7 +258,7 @@ func fold(r rune) rune {
 func appendFolded(dst, text []byte) []byte {
 	for i := 0; i < len(text); {
 		if b := text[i]; b < utf8.RuneSelf {
-			dst = append(dst, lower[b])
+			dst = append(dst, lowerASCII[b])
 			i++
 			continue
 		}

@@ -18,14 +18,14 @@ const maxNestedJSON = 3
 
 // statement is one statement of a policy.
 type statement struct {
-	hasEffect  bool
-	allows     bool
-	everybody  bool     // the principal is *, or everybody but some
-	accounts   []string // of principals
-	providers  []string // of federated principals
-	actions    []string
-	everything bool // on all resources
-	conditions []condition
+	hasEffect    bool
+	allows       bool
+	anyone       bool     // the principal is *, or everybody but some
+	accounts     []string // of principals
+	providers    []string // of federated principals
+	actions      []string
+	allResources bool // on all resources
+	conditions   []condition
 }
 
 // condition is one key of a condition block: one of the values must fit.
@@ -84,22 +84,22 @@ func (p *policies) scan(r *Record, from int32, depth int) {
 		switch nd := &r.nodes[n]; nd.kind {
 		case kindString:
 			if depth < maxNestedJSON {
-				p.text(r.stringOf(nd), depth)
+				p.scanText(r.stringOf(nd), depth)
 			}
 		case kindObject:
 			for c := n + 1; c < nd.next; c = r.nodes[c].next {
 				if strings.EqualFold(string(r.keyOf(&r.nodes[c])), "Statement") {
-					p.statements(r, c)
+					p.readStatements(r, c)
 				}
 			}
 		}
 	}
 }
 
-// text looks for policies in a text that is JSON. One that was meant to be a
+// scanText looks for policies in a text that is JSON. One that was meant to be a
 // policy and cannot be read, for a repeated key say, is told: how AWS read it is
 // unknown.
-func (p *policies) text(b []byte, depth int) {
+func (p *policies) scanText(b []byte, depth int) {
 	b = bytes.TrimSpace(b)
 	if bytes.HasPrefix(b, []byte("%")) {
 		plain, err := url.PathUnescape(string(b))
@@ -120,8 +120,8 @@ func (p *policies) text(b []byte, depth int) {
 	p.scan(inner, inner.root, depth+1)
 }
 
-// statements reads one statement or a list of them.
-func (p *policies) statements(r *Record, n int32) {
+// readStatements reads one statement or a list of them.
+func (p *policies) readStatements(r *Record, n int32) {
 	if r.nodes[n].kind != kindArray {
 		p.add(readStatement(r, n))
 		return
@@ -141,18 +141,18 @@ func (p *policies) add(s statement) {
 		return
 	}
 	p.accounts = append(p.accounts, s.accounts...)
-	if s.everything {
+	if s.allResources {
 		p.broadActions = append(p.broadActions, s.actions...)
 	}
 	narrow := slices.ContainsFunc(s.conditions, condition.restrictsAccess)
-	public := s.everybody && !narrow
+	public := s.anyone && !narrow
 	for _, provider := range s.providers {
 		if !narrow && !slices.ContainsFunc(s.conditions, func(c condition) bool { return c.restrictsProvider(provider) }) {
 			p.openProviders = append(p.openProviders, provider)
-			public = public || wild(provider)
+			public = public || isWildcard(provider)
 		}
 	}
-	p.narrowed = p.narrowed || s.everybody && narrow
+	p.narrowed = p.narrowed || s.anyone && narrow
 	if public {
 		p.public = true
 		p.publicActions = append(p.publicActions, s.actions...)
@@ -169,19 +169,19 @@ func readStatement(r *Record, n int32) (s statement) {
 			s.hasEffect = true
 			s.allows = s.allows || strings.EqualFold(string(r.textOf(c)), "Allow")
 		case "principal":
-			s.principal(r, c)
+			s.readPrincipal(r, c)
 		case "notprincipal":
-			s.everybody = true
+			s.anyone = true
 		case "action":
-			for _, a := range r.texts(c) {
+			for _, a := range r.textList(c) {
 				s.actions = append(s.actions, collapseStars(a))
 			}
 		case "notaction":
 			s.actions = append(s.actions, "*") // everything but some
 		case "resource":
-			s.everything = s.everything || slices.ContainsFunc(r.texts(c), everyResource)
+			s.allResources = s.allResources || slices.ContainsFunc(r.textList(c), isAnyResource)
 		case "notresource":
-			s.everything = true
+			s.allResources = true
 		case "condition":
 			s.conditions = append(s.conditions, readConditions(r, c)...)
 		}
@@ -189,41 +189,41 @@ func readStatement(r *Record, n int32) (s statement) {
 	return s
 }
 
-func (s *statement) principal(r *Record, n int32) {
+func (s *statement) readPrincipal(r *Record, n int32) {
 	if r.nodes[n].kind != kindObject {
-		for _, name := range r.texts(n) {
-			s.names(name)
+		for _, name := range r.textList(n) {
+			s.addPrincipal(name)
 		}
 		return
 	}
 	for c := n + 1; c < r.nodes[n].next; c = r.nodes[c].next {
 		federated := strings.EqualFold(string(r.keyOf(&r.nodes[c])), "Federated")
-		for _, name := range r.texts(c) {
+		for _, name := range r.textList(c) {
 			if federated {
-				s.federates(name)
+				s.addProvider(name)
 			} else {
-				s.names(name)
+				s.addPrincipal(name)
 			}
 		}
 	}
 }
 
-// names takes one principal: everybody, an account, what belongs to one, a service.
-func (s *statement) names(principal string) {
+// addPrincipal takes one principal: everybody, an account, what belongs to one, a service.
+func (s *statement) addPrincipal(principal string) {
 	account := principal
 	if arn := strings.SplitN(principal, ":", 6); len(arn) == 6 {
 		account = arn[4]
 	}
 	switch {
-	case wild(account) || strings.Contains(account, "*"):
-		s.everybody = true
+	case isWildcard(account) || strings.Contains(account, "*"):
+		s.anyone = true
 	case isAccount(account):
 		s.accounts = append(s.accounts, account)
 	}
 }
 
-// federates takes one identity provider. One of SAML belongs to the account.
-func (s *statement) federates(principal string) {
+// addProvider takes one identity provider. One of SAML belongs to the account.
+func (s *statement) addProvider(principal string) {
 	if strings.Contains(principal, ":saml-provider/") {
 		return
 	}
@@ -243,7 +243,7 @@ func readConditions(r *Record, n int32) (out []condition) {
 		}
 		for key := op + 1; key < r.nodes[op].next; key = r.nodes[key].next {
 			out = append(out, condition{
-				strings.ToLower(string(r.keyOf(&r.nodes[op]))), strings.ToLower(string(r.keyOf(&r.nodes[key]))), r.texts(key),
+				strings.ToLower(string(r.keyOf(&r.nodes[op]))), strings.ToLower(string(r.keyOf(&r.nodes[key]))), r.textList(key),
 			})
 		}
 	}
@@ -257,13 +257,13 @@ func functionPermission(r *Record, params int32) (s statement, ok bool) {
 	}
 	values := func(name string) []string {
 		if c, _ := r.member(params, name); c >= 0 && r.nodes[c].kind != kindNull {
-			return r.texts(c)
+			return r.textList(c)
 		}
 		return nil
 	}
 	for _, principal := range values("principal") {
 		s.hasEffect, s.allows = true, true
-		s.names(principal)
+		s.addPrincipal(principal)
 	}
 	s.actions = values("action")
 	for _, c := range []struct{ name, operator, key string }{
@@ -275,8 +275,8 @@ func functionPermission(r *Record, params int32) (s statement, ok bool) {
 	return s, s.hasEffect
 }
 
-// texts are a value, or the elements of a list, as text.
-func (r *Record) texts(n int32) (out []string) {
+// textList are a value, or the elements of a list, as text.
+func (r *Record) textList(n int32) (out []string) {
 	if r.nodes[n].kind != kindArray {
 		return []string{string(r.textOf(n))}
 	}
@@ -286,8 +286,8 @@ func (r *Record) texts(n int32) (out []string) {
 	return out
 }
 
-// wild: nothing but wildcards.
-func wild(s string) bool { return s != "" && strings.Trim(s, "*?") == "" }
+// isWildcard: nothing but wildcards.
+func isWildcard(s string) bool { return s != "" && strings.Trim(s, "*?") == "" }
 
 // collapseStars writes several stars in a row as one.
 func collapseStars(s string) string {
@@ -297,13 +297,13 @@ func collapseStars(s string) string {
 	return s
 }
 
-// everyResource: * or an ARN that leaves everything after the partition open.
-func everyResource(s string) bool {
+// isAnyResource: * or an ARN that leaves everything after the partition open.
+func isAnyResource(s string) bool {
 	parts := strings.SplitN(s, ":", 6)
 	if len(parts) == 6 && parts[0] == "arn" {
 		parts = parts[2:]
 	}
-	return !slices.ContainsFunc(parts, func(p string) bool { return !wild(p) })
+	return !slices.ContainsFunc(parts, func(p string) bool { return !isWildcard(p) })
 }
 
 func isAccount(s string) bool { return len(s) == 12 && strings.Trim(s, "0123456789") == "" }

@@ -18,7 +18,7 @@ import (
 type object = map[string]any
 
 // narrowingConditions keep strangers out, one for each key and operator that can.
-var narrowingConditions = []object{
+var restrictingConditions = []object{
 	{"StringEquals": object{"aws:PrincipalOrgID": "o-a1b2c3d4e5"}},
 	{"StringEquals": object{"aws:PrincipalOrgID": "${aws:ResourceOrgID}"}},
 	{"ForAnyValue:StringLike": object{"aws:PrincipalOrgPaths": []any{"o-a1b2c3d4e5/r-1/*"}}},
@@ -47,7 +47,7 @@ var narrowingConditions = []object{
 }
 
 // uselessConditions let everybody in who takes a little trouble.
-var uselessConditions = []object{
+var openConditions = []object{
 	{},
 	{"Bool": object{"aws:SecureTransport": "true"}},
 	{"Bool": object{"aws:PrincipalIsAWSService": "true"}},
@@ -107,7 +107,7 @@ var publicPrincipals = []object{
 }
 
 // closedPrincipals are somebody.
-var closedPrincipals = []object{
+var namedPrincipals = []object{
 	{"Principal": object{"AWS": "111122223333"}},
 	{"Principal": object{"AWS": []any{"arn:aws:iam::999988887777:role/app", "AIDAEXAMPLEEXAMPLE12"}}},
 	{"Principal": object{"Service": "ec2.amazonaws.com"}},
@@ -116,26 +116,26 @@ var closedPrincipals = []object{
 }
 
 // places are where services take policies, as objects and as text.
-var places = map[string]bool{
+var policyFields = map[string]bool{
 	"policy": true, "policyDocument": true, "assumeRolePolicyDocument": true, "resourcePolicy": true, "attributes.Policy": true,
 	"bucketPolicy": false, "PutAccessPointPolicyRequest.Policy": true,
 }
 
 // spell writes JSON with its keys in any order, spaces, and escapes that are not needed.
-func spell(t *rapid.T, v any) string {
+func encodeRandomly(t *rapid.T, v any) string {
 	space := func() string { return rapid.SampledFrom([]string{"", "", " ", "\n  "}).Draw(t, "space") }
 	switch v := v.(type) {
 	case object:
 		keys := rapid.Permutation(slices.Sorted(maps.Keys(v))).Draw(t, "order")
 		var members []string
 		for _, k := range keys {
-			members = append(members, space()+spell(t, k)+space()+":"+spell(t, v[k])+space())
+			members = append(members, space()+encodeRandomly(t, k)+space()+":"+encodeRandomly(t, v[k])+space())
 		}
 		return "{" + strings.Join(members, ",") + "}"
 	case []any:
 		var elements []string
 		for _, e := range v {
-			elements = append(elements, space()+spell(t, e))
+			elements = append(elements, space()+encodeRandomly(t, e))
 		}
 		return "[" + strings.Join(elements, ",") + "]"
 	case string:
@@ -155,17 +155,17 @@ func spell(t *rapid.T, v any) string {
 }
 
 // requested is a record of a call with a policy.
-func requested(t *rapid.T, policy any) string {
-	place := rapid.SampledFrom(slices.Sorted(maps.Keys(places))).Draw(t, "place")
-	if places[place] {
-		policy = spell(t, policy)
+func policyRecord(t *rapid.T, policy any) string {
+	place := rapid.SampledFrom(slices.Sorted(maps.Keys(policyFields))).Draw(t, "place")
+	if policyFields[place] {
+		policy = encodeRandomly(t, policy)
 	}
 	var params any = policy
 	parts := strings.Split(place, ".")
 	for _, key := range slices.Backward(parts) {
 		params = object{key: params}
 	}
-	return spell(t, object{"eventName": "PutPolicy", "recipientAccountId": "111122223333", "requestParameters": params})
+	return encodeRandomly(t, object{"eventName": "PutPolicy", "recipientAccountId": "111122223333", "requestParameters": params})
 }
 
 func field(t testing.TB, record, path string) string {
@@ -176,7 +176,7 @@ func field(t testing.TB, record, path string) string {
 	return r.Field(path)
 }
 
-func with(os ...object) object {
+func newStatement(os ...object) object {
 	out := object{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}
 	for _, o := range os {
 		maps.Copy(out, o)
@@ -185,7 +185,7 @@ func with(os ...object) object {
 }
 
 // joined is two condition blocks in one; the second keeps its own keys.
-func joined(a, b object) object {
+func mergeConditions(a, b object) object {
 	out := object{}
 	for _, block := range []object{a, b} {
 		for op, keys := range block {
@@ -201,10 +201,10 @@ func joined(a, b object) object {
 }
 
 func TestEachConditionIsJudged(t *testing.T) {
-	for narrow, conditions := range map[bool][]object{true: narrowingConditions, false: uselessConditions} {
+	for narrow, conditions := range map[bool][]object{true: restrictingConditions, false: openConditions} {
 		for _, c := range conditions {
 			for _, p := range publicPrincipals {
-				policy, _ := json.Marshal(object{"Statement": with(p, object{"Condition": c})})
+				policy, _ := json.Marshal(object{"Statement": newStatement(p, object{"Condition": c})})
 				record, _ := json.Marshal(object{"requestParameters": object{"policy": string(policy)}})
 				if got := field(t, string(record), "tocsin.policy.public"); got != fmt.Sprint(!narrow) {
 					t.Errorf("public is %s: %s", got, policy)
@@ -221,21 +221,21 @@ func TestPublicPolicies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		condition := object{}
 		for range rapid.IntRange(0, 3).Draw(t, "useless") {
-			condition = joined(condition, rapid.SampledFrom(uselessConditions).Draw(t, "condition"))
+			condition = mergeConditions(condition, rapid.SampledFrom(openConditions).Draw(t, "condition"))
 		}
 		principal := rapid.SampledFrom(publicPrincipals).Draw(t, "principal")
 		narrowed := rapid.Bool().Draw(t, "narrowed")
 		if narrowed {
-			condition = joined(condition, rapid.SampledFrom(narrowingConditions).Draw(t, "narrowing"))
+			condition = mergeConditions(condition, rapid.SampledFrom(restrictingConditions).Draw(t, "narrowing"))
 		}
-		statements := []any{with(principal, object{"Condition": condition})}
+		statements := []any{newStatement(principal, object{"Condition": condition})}
 		if len(condition) == 0 && rapid.Bool().Draw(t, "absent") {
-			statements[0] = with(principal)
+			statements[0] = newStatement(principal)
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "others") {
-			other := with(rapid.SampledFrom(closedPrincipals).Draw(t, "somebody"))
+			other := newStatement(rapid.SampledFrom(namedPrincipals).Draw(t, "somebody"))
 			if rapid.Bool().Draw(t, "deny") {
-				other = with(rapid.SampledFrom(publicPrincipals).Draw(t, "denied"), object{"Effect": "Deny"})
+				other = newStatement(rapid.SampledFrom(publicPrincipals).Draw(t, "denied"), object{"Effect": "Deny"})
 			}
 			statements = append(statements, other)
 		}
@@ -243,7 +243,7 @@ func TestPublicPolicies(t *testing.T) {
 		if len(statements) == 1 && rapid.Bool().Draw(t, "single") {
 			policy = object{"Statement": statements[0]}
 		}
-		record := requested(t, policy)
+		record := policyRecord(t, policy)
 		r, err := detect.DecodeRecord([]byte(record))
 		if err != nil {
 			t.Fatalf("%s: %v", record, err)
@@ -377,5 +377,5 @@ func TestRulesOnPoliciesAgreeWithTheReference(t *testing.T) {
 	if err := report.Err(); err != nil {
 		t.Fatal(err)
 	}
-	equalHits(t, rs, refs)
+	compareHits(t, rs, refs)
 }

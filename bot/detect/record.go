@@ -11,15 +11,15 @@ import (
 // decoded from and a flat list of what stands where in them, so that matching
 // allocates nothing. Matching uses scratch memory in it: one goroutine at a time.
 type Record struct {
-	raw   []byte
-	nodes []node
-	text  []byte // the decoded form of strings with escapes
-	root  int32
-	plain bool // raw needs no rendering: no spaces between tokens, no escape that JSON does not require
-	made  []rendered
-	digit [344]byte // scratch for a number's text; the longest float64 fits
-	key   []byte    // scratch for a folded text
-	other []byte    // scratch for the second text of a comparison
+	raw          []byte
+	nodes        []node
+	text         []byte // the decoded form of strings with escapes
+	root         int32
+	rawIsCompact bool // raw needs no rendering: no spaces between tokens, no escape that JSON does not require
+	renderings   []rendering
+	numberBuf    [344]byte // scratch for a number's text; the longest float64 fits
+	foldBuf      []byte    // scratch for a folded text
+	refBuf       []byte    // scratch for the second text of a comparison
 
 	derived     *Record // see derive
 	derivedFrom int32   // the root it was derived from, -1 for none
@@ -49,8 +49,8 @@ type node struct {
 	escaped     bool
 }
 
-// rendered is the compact text of an object that had to be made.
-type rendered struct {
+// rendering is the compact text of an object that had to be made.
+type rendering struct {
 	node int32
 	text []byte
 }
@@ -123,26 +123,26 @@ func (r *Record) Field(path string) string {
 // Lookup is the text of the first value at a path, and whether there is one
 // that is not null.
 func (r *Record) Lookup(path string) (string, bool) {
-	r = r.holding(path)
-	n, ok := r.first(r.root, path)
+	r = r.recordFor(path)
+	n, ok := r.firstNode(r.root, path)
 	if !ok || r.nodes[n].kind == kindNull {
 		return "", false
 	}
 	return string(r.textOf(n)), true
 }
 
-func (r *Record) first(n int32, path string) (int32, bool) {
+func (r *Record) firstNode(n int32, path string) (int32, bool) {
 	if path == "" {
 		return n, true
 	}
 	switch nd := &r.nodes[n]; nd.kind {
 	case kindObject:
 		if child, used := r.member(n, path); child >= 0 {
-			return r.first(child, rest(path, used))
+			return r.firstNode(child, rest(path, used))
 		}
 	case kindArray:
 		for c := n + 1; c < nd.next; c = r.nodes[c].next {
-			if found, ok := r.first(c, path); ok {
+			if found, ok := r.firstNode(c, path); ok {
 				return found, true
 			}
 		}
@@ -202,7 +202,7 @@ func (r *Record) textOf(n int32) []byte {
 	case kindString:
 		return r.stringOf(nd)
 	case kindNumber:
-		return plainNumber(r.raw[nd.val:nd.valEnd], r.digit[:0])
+		return plainNumber(r.raw[nd.val:nd.valEnd], r.numberBuf[:0])
 	case kindArray, kindObject:
 		return r.compact(n)
 	}
@@ -226,16 +226,16 @@ func plainNumber(s, buf []byte) []byte {
 // escapes: the bytes as sent wherever they are like that already.
 func (r *Record) compact(n int32) []byte {
 	nd := &r.nodes[n]
-	if r.plain {
+	if r.rawIsCompact {
 		return r.raw[nd.val:nd.valEnd]
 	}
-	for _, m := range r.made {
+	for _, m := range r.renderings {
 		if m.node == n {
 			return m.text
 		}
 	}
 	text := r.render(nil, n)
-	r.made = append(r.made, rendered{n, text})
+	r.renderings = append(r.renderings, rendering{n, text})
 	return text
 }
 

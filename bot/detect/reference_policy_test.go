@@ -28,22 +28,22 @@ type refPolicies struct {
 func refDerived(event any) any {
 	p := refPolicies{publicActions: map[string]bool{}, broad: map[string]bool{}, accounts: map[string]bool{}, open: map[string]bool{}}
 	for _, params := range refAt(event, "requestParameters") {
-		p.look(params, 0)
-		if refOne(event, "eventSource") == "lambda.amazonaws.com" && refOne(params, "principal") != "" {
+		p.scan(params, 0)
+		if refFirst(event, "eventSource") == "lambda.amazonaws.com" && refFirst(params, "principal") != "" {
 			equals := refObject{}
 			for _, from := range [][2]string{{"sourceAccount", "aws:SourceAccount"}, {"principalOrgID", "aws:PrincipalOrgID"}, {"organizationId", "aws:PrincipalOrgID"}, {"sourceArn", "aws:SourceArn"}} {
-				if v := refOne(params, from[0]); v != "" {
+				if v := refFirst(params, from[0]); v != "" {
 					equals = append(equals, refMember{from[1], v})
 				}
 			}
-			s := refObject{{"Effect", "Allow"}, {"Principal", refOne(params, "principal")}, {"Condition", refObject{{"ArnLike", equals}}}}
-			if a := refOne(params, "action"); a != "" {
+			s := refObject{{"Effect", "Allow"}, {"Principal", refFirst(params, "principal")}, {"Condition", refObject{{"ArnLike", equals}}}}
+			if a := refFirst(params, "action"); a != "" {
 				s = append(s, refMember{"Action", a})
 			}
-			p.judge(s)
+			p.addStatement(s)
 		}
 	}
-	delete(p.accounts, refOne(event, "recipientAccountId"))
+	delete(p.accounts, refFirst(event, "recipientAccountId"))
 	o := refObject{}
 	list := func(name string, set map[string]bool) {
 		var out []any
@@ -78,7 +78,7 @@ func refDerived(event any) any {
 	return refObject{{"tocsin", refObject{{"policy", o}}}}
 }
 
-func refOne(v any, path string) string {
+func refFirst(v any, path string) string {
 	for _, found := range refAt(v, path) {
 		if found != nil {
 			return refText(found)
@@ -87,7 +87,7 @@ func refOne(v any, path string) string {
 	return ""
 }
 
-func (p *refPolicies) look(v any, depth int) {
+func (p *refPolicies) scan(v any, depth int) {
 	switch v := v.(type) {
 	case string:
 		text := strings.TrimSpace(v)
@@ -99,20 +99,20 @@ func (p *refPolicies) look(v any, depth int) {
 		case !json.Valid([]byte(text)) || refRepeats(refDecode([]byte(text))):
 			p.unreadable = p.unreadable || refRegexp(`(?i)"statement"`).MatchString(text) && refRegexp(`(?i)"effect"`).MatchString(text)
 		default:
-			p.look(refDecode([]byte(text)), depth+1)
+			p.scan(refDecode([]byte(text)), depth+1)
 		}
 	case []any:
 		for _, e := range v {
-			p.look(e, depth)
+			p.scan(e, depth)
 		}
 	case refObject:
 		for _, m := range v {
 			if strings.EqualFold(m.key, "Statement") {
 				for _, s := range refList(m.value) {
-					p.judge(s)
+					p.addStatement(s)
 				}
 			}
-			p.look(m.value, depth)
+			p.scan(m.value, depth)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func refList(v any) []any {
 	return []any{v}
 }
 
-func (p *refPolicies) judge(statement any) {
+func (p *refPolicies) addStatement(statement any) {
 	s := map[string]any{}
 	o, _ := statement.(refObject)
 	for _, m := range o {
@@ -203,9 +203,9 @@ func (p *refPolicies) judge(statement any) {
 			if !refRegexp(`(?i)^(?:foranyvalue:)?(?:stringequals|stringequalsignorecase|stringlike|arnequals|arnlike|ipaddress)$`).MatchString(op.key) || len(refList(key.value)) == 0 {
 				continue
 			}
-			narrow = narrow || refNarrows(strings.ToLower(op.key), strings.ToLower(key.key), refList(key.value))
+			narrow = narrow || refRestrictsAccess(strings.ToLower(op.key), strings.ToLower(key.key), refList(key.value))
 			for _, provider := range providers {
-				bound[provider] = bound[provider] || refBinds(provider, strings.ToLower(key.key), refList(key.value))
+				bound[provider] = bound[provider] || refRestrictsProvider(provider, strings.ToLower(key.key), refList(key.value))
 			}
 		}
 	}
@@ -227,7 +227,7 @@ func (p *refPolicies) judge(statement any) {
 	}
 }
 
-func refNarrows(op, key string, values []any) bool {
+func refRestrictsAccess(op, key string, values []any) bool {
 	shape := ""
 	switch key {
 	case "aws:principalorgid", "aws:principalorgpaths", "aws:sourceorgid", "aws:sourceorgpaths", "aws:vpceorgid", "aws:vpceorgpaths":
@@ -244,7 +244,7 @@ func refNarrows(op, key string, values []any) bool {
 	case "aws:userid":
 		shape = `^(?:\d{12}|A[^:*?$]{15,})(?::|$)`
 	case "aws:sourceip":
-		return refSmall(values)
+		return refIsNarrow(values)
 	default:
 		return false
 	}
@@ -257,7 +257,7 @@ func refNarrows(op, key string, values []any) bool {
 }
 
 // refSmall counts addresses.
-func refSmall(values []any) bool {
+func refIsNarrow(values []any) bool {
 	four, six := 0.0, 0.0
 	for _, v := range values {
 		text := strings.TrimSpace(refText(v))
@@ -285,7 +285,7 @@ func refSmall(values []any) bool {
 	return four <= 4*math.Pow(2, 24) && six <= 4*math.Pow(2, 96)
 }
 
-func refBinds(provider, key string, values []any) bool {
+func refRestrictsProvider(provider, key string, values []any) bool {
 	m := refRegexp(`^(.*):([^:]*)$`).FindStringSubmatch(key)
 	if m == nil || m[1] != provider && !refRegexp(`^[*?]+$`).MatchString(provider) {
 		return false

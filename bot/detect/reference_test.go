@@ -163,16 +163,16 @@ func refTexts(v any) []string {
 }
 
 // refInner is the strings inside objects that JSON has to escape.
-func refInner(v any, inObject bool) []string {
+func refInnerStrings(v any, inObject bool) []string {
 	var out []string
 	switch v := v.(type) {
 	case refObject:
 		for _, m := range v {
-			out = append(out, refInner(m.value, true)...)
+			out = append(out, refInnerStrings(m.value, true)...)
 		}
 	case []any:
 		for _, e := range v {
-			out = append(out, refInner(e, inObject)...)
+			out = append(out, refInnerStrings(e, inObject)...)
 		}
 	case string:
 		if inObject && refQuote(v) != `"`+v+`"` {
@@ -197,9 +197,9 @@ func refParse(src []byte) refRule {
 	return refRule{id: id, detection: doc["detection"].(map[string]any)}
 }
 
-func (r refRule) matches(record []byte) bool { return r.holds(refDecode(record)) }
+func (r refRule) matches(record []byte) bool { return r.matchesEvent(refDecode(record)) }
 
-func (r refRule) holds(event any) bool {
+func (r refRule) matchesEvent(event any) bool {
 	conditions, ok := r.detection["condition"].([]any)
 	if !ok {
 		conditions = []any{r.detection["condition"]}
@@ -345,7 +345,7 @@ func (r refRule) value(event any, found []any, present, keyword bool, order []st
 	for _, f := range found {
 		texts = append(texts, refTexts(f)...)
 		if keyword || mods["contains"] {
-			texts = append(texts, refInner(f, false)...)
+			texts = append(texts, refInnerStrings(f, false)...)
 		}
 	}
 	if mods["fieldref"] {
@@ -360,7 +360,7 @@ func (r refRule) value(event any, found []any, present, keyword bool, order []st
 		}
 		return false
 	}
-	wants := []string{refWant(want)}
+	wants := []string{refScalar(want)}
 	if mods["expand"] {
 		for name, values := range r.placeholders {
 			var next []string
@@ -382,7 +382,7 @@ func (r refRule) value(event any, found []any, present, keyword bool, order []st
 	return false
 }
 
-func refWant(v any) string {
+func refScalar(v any) string {
 	switch v := v.(type) {
 	case float64:
 		return refText(json.Number(fmt.Sprint(v)))
@@ -433,7 +433,7 @@ func refTest(text, want string, order []string, mods map[string]bool, keyword bo
 			return map[string]bool{"gt": a > b, "gte": a >= b, "lt": a < b, "lte": a <= b}[op]
 		}
 	}
-	for _, w := range refForms(want, order) {
+	for _, w := range refEncodings(want, order) {
 		if refCompare(text, w, mods, keyword) {
 			return true
 		}
@@ -442,7 +442,7 @@ func refTest(text, want string, order []string, mods map[string]bool, keyword bo
 }
 
 // refForms are the regular expressions of a value after its encodings.
-func refForms(want string, order []string) []string {
+func refEncodings(want string, order []string) []string {
 	forms := []string{want}
 	encoded := false
 	for _, mod := range order {

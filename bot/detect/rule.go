@@ -77,7 +77,7 @@ type document struct {
 	rule  *Rule
 }
 
-func (d *document) refuse(err error) RuleError {
+func (d *document) ruleError(err error) RuleError {
 	r := RuleError{File: d.file, Line: d.value.line, Reason: err.Error()}
 	if d.rule != nil {
 		r.Rule = d.rule.ID
@@ -158,8 +158,8 @@ func readTocsinKey(r *Rule, v *value) error {
 	return nil
 }
 
-// source sorts a document by its logsource: ours, or about something else.
-func (v *value) source() (ours bool, what string) {
+// logsource sorts a document by its logsource: ours, or about something else.
+func (v *value) logsource() (ours bool, what string) {
 	s := v.get("logsource")
 	product, service, category := s.str("product"), s.str("service"), s.str("category")
 	what = strings.Trim(strings.Join([]string{product, service, category}, "/"), "/")

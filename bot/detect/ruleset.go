@@ -51,45 +51,45 @@ func (rs *Ruleset) add(r *Rule) {
 // no particular order. It allocates nothing unless a rule hits or compares a
 // whole object that has to be rendered.
 func (rs *Ruleset) Match(r *Record, hit func(Hit)) {
-	name, plain := r.folded("eventName")
+	name, plain := r.foldedField("eventName")
 	if !plain { // a list or an object where a text belongs: leave nothing out
-		rs.try(rs.rules, r, hit)
+		rs.matchRules(rs.rules, r, hit)
 		return
 	}
-	rs.try(rs.byName[string(name)], r, hit)
+	rs.matchRules(rs.byName[string(name)], r, hit)
 	if len(name) > 0 {
 		for _, p := range rs.byPrefix[name[0]] {
 			if len(name) >= len(p.prefix) && string(name[:len(p.prefix)]) == p.prefix {
-				rs.one(p.rule, r, hit)
+				rs.matchRule(p.rule, r, hit)
 			}
 		}
 	}
 	for i := range rs.byField {
 		f := &rs.byField[i]
-		if text, plain := r.folded(f.path); plain {
-			rs.try(f.byText[string(text)], r, hit)
+		if text, plain := r.foldedField(f.path); plain {
+			rs.matchRules(f.byText[string(text)], r, hit)
 		} else {
-			rs.try(f.rules, r, hit)
+			rs.matchRules(f.rules, r, hit)
 		}
 	}
-	rs.try(rs.always, r, hit)
+	rs.matchRules(rs.always, r, hit)
 }
 
-func (rs *Ruleset) try(rules []*Rule, r *Record, hit func(Hit)) {
+func (rs *Ruleset) matchRules(rules []*Rule, r *Record, hit func(Hit)) {
 	for _, rule := range rules {
-		rs.one(rule, r, hit)
+		rs.matchRule(rule, r, hit)
 	}
 }
 
-func (rs *Ruleset) one(rule *Rule, r *Record, hit func(Hit)) {
+func (rs *Ruleset) matchRule(rule *Rule, r *Record, hit func(Hit)) {
 	if rule.expr.eval(r) {
 		hit(Hit{rule, r})
 	}
 }
 
-// folded is the text at a path without its case, in scratch memory. It is not
+// foldedField is the text at a path without its case, in scratch memory. It is not
 // plain where the path leads to or through a list, or to an object.
-func (r *Record) folded(path string) (text []byte, plain bool) {
+func (r *Record) foldedField(path string) (text []byte, plain bool) {
 	n := r.root
 	for path != "" {
 		switch r.nodes[n].kind {
@@ -111,29 +111,29 @@ func (r *Record) folded(path string) (text []byte, plain bool) {
 	case kindArray, kindObject:
 		return nil, false
 	}
-	r.key = appendFolded(r.key[:0], r.textOf(n))
-	return r.key, true
+	r.foldBuf = appendFolded(r.foldBuf[:0], r.textOf(n))
+	return r.foldBuf, true
 }
 
-// build fills the index. A rule whose condition can only hold for some names of
+// buildIndex fills the index. A rule whose condition can only hold for some names of
 // events goes under those, another under the texts that it needs in some other
 // field.
-func (rs *Ruleset) build() {
+func (rs *Ruleset) buildIndex() {
 	rs.byName = map[string][]*Rule{}
 	for _, r := range rs.rules {
 		if names, ok := needs(r.expr, "eventName"); ok {
-			rs.byNames(r, names)
-		} else if path, texts := elsewhere(r.expr); path != "" {
-			rs.byTexts(r, path, texts)
+			rs.indexByName(r, names)
+		} else if path, texts := otherFieldNeeds(r.expr); path != "" {
+			rs.indexByField(r, path, texts)
 		} else {
 			rs.always = append(rs.always, r)
 		}
 	}
 }
 
-// elsewhere picks a field in which the expression needs one of a few whole texts.
-func elsewhere(e expr) (path string, texts []need) {
-	for _, p := range paths(e) {
+// otherFieldNeeds picks a field in which the expression needs one of a few whole texts.
+func otherFieldNeeds(e expr) (path string, texts []need) {
+	for _, p := range comparedFields(e) {
 		if got, ok := needs(e, p); ok && !slices.ContainsFunc(got, isPrefix) && (path == "" || len(got) < len(texts)) {
 			path, texts = p, got
 		}
@@ -141,16 +141,16 @@ func elsewhere(e expr) (path string, texts []need) {
 	return path, texts
 }
 
-// paths are the fields of a record that an expression asks for.
-func paths(e expr) (out []string) {
+// comparedFields are the fields of a record that an expression asks for.
+func comparedFields(e expr) (out []string) {
 	switch e := e.(type) {
 	case andExpr:
 		for _, x := range e {
-			out = append(out, paths(x)...)
+			out = append(out, comparedFields(x)...)
 		}
 	case orExpr:
 		for _, x := range e {
-			out = append(out, paths(x)...)
+			out = append(out, comparedFields(x)...)
 		}
 	case *item:
 		if e.path != "" && !isDerived(e.path) {
@@ -160,7 +160,7 @@ func paths(e expr) (out []string) {
 	return out
 }
 
-func (rs *Ruleset) byTexts(r *Rule, path string, texts []need) {
+func (rs *Ruleset) indexByField(r *Rule, path string, texts []need) {
 	at := slices.IndexFunc(rs.byField, func(f fieldIndex) bool { return f.path == path })
 	if at < 0 {
 		at = len(rs.byField)
@@ -177,7 +177,7 @@ func (rs *Ruleset) byTexts(r *Rule, path string, texts []need) {
 
 func isPrefix(n need) bool { return n.prefix }
 
-func (rs *Ruleset) byNames(r *Rule, names []need) {
+func (rs *Ruleset) indexByName(r *Rule, names []need) {
 	// A rule is tried once: what a prefix covers needs no entry of its own.
 	for i, n := range names {
 		covered := slices.ContainsFunc(names[:i], func(o need) bool { return o == n })
@@ -228,7 +228,7 @@ func needs(e expr, field string) (out []need, ok bool) {
 }
 
 func (it *item) needs(field string) (out []need, ok bool) {
-	if it.path != field || it.op != opText || it.neg {
+	if it.path != field || it.op != opText || it.negated {
 		return nil, false
 	}
 	for _, forms := range it.tests {
@@ -249,11 +249,11 @@ func (it *item) needs(field string) (out []need, ok bool) {
 
 // need is what a text must begin with to fit the pattern.
 func (g *glob) need() (need, bool) {
-	if g.open || len(g.segments) == 0 {
+	if g.openStart || len(g.segments) == 0 {
 		return need{}, false
 	}
 	var text []byte
-	whole := g.shut && len(g.segments) == 1
+	whole := g.closedEnd && len(g.segments) == 1
 	for _, r := range g.segments[0].runes {
 		if r < 0 || r&rawByte != 0 {
 			whole = false

@@ -24,9 +24,9 @@ type rulesetSource struct {
 	Files   []file  `json:"files"`
 }
 
-// source writes down what was loaded, the same for the same rules. A file of
+// encodeSource writes down what was loaded, the same for the same rules. A file of
 // rules for other logs is none of them.
-func (l *loader) source() []byte {
+func (l *loader) encodeSource() []byte {
 	o := l.options
 	o.Disable, o.Enable = slices.Compact(slices.Sorted(slices.Values(o.Disable))), slices.Compact(slices.Sorted(slices.Values(o.Enable)))
 	if len(o.Levels) == 0 {
@@ -58,8 +58,8 @@ func (rs *Ruleset) Source() []byte {
 	return out.Bytes()
 }
 
-// maxSource bounds what Restore unpacks.
-const maxSource = 256 << 20
+// maxSourceSize bounds what Restore unpacks.
+const maxSourceSize = 256 << 20
 
 // Restore loads rules as they were when Source was called. Rules that this
 // version cannot compile any more are an error: others would not be the rules
@@ -70,12 +70,12 @@ func Restore(source []byte) (*Ruleset, error) {
 		return nil, fmt.Errorf("unpack kept rules: %w", err)
 	}
 	var kept rulesetSource
-	if err := json.NewDecoder(io.LimitReader(r, maxSource)).Decode(&kept); err != nil {
+	if err := json.NewDecoder(io.LimitReader(r, maxSourceSize)).Decode(&kept); err != nil {
 		return nil, fmt.Errorf("decode kept rules: %w", err)
 	}
 	l := newLoader(kept.Options)
 	for _, f := range kept.Files {
-		l.file(f.Name, []byte(f.Source), nil)
+		l.loadFile(f.Name, []byte(f.Source), nil)
 	}
 	rs, report := l.link()
 	if err := report.Err(); err != nil {

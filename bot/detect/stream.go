@@ -15,8 +15,8 @@ const (
 	MaxRecord = 8 << 20
 	// A compressed stream may grow to bombFloor, and beyond that to bombRatio times
 	// what was read of it. Logs shrink ten to a hundredfold, bombs a thousandfold.
-	bombFloor = 64 << 20
-	bombRatio = 250
+	inflateFloor    = 64 << 20
+	maxInflateRatio = 250
 )
 
 // Counts says what a stream held.
@@ -64,7 +64,7 @@ var streams sync.Pool
 
 // decompress looks at the beginning and puts gzip in between if it is wanted.
 func (s *stream) decompress() error {
-	for len(s.buf) < 2 && s.more() {
+	for len(s.buf) < 2 && s.fill() {
 		continue
 	}
 	if !bytes.HasPrefix(s.buf, []byte{0x1f, 0x8b}) {
@@ -99,13 +99,13 @@ type boundedReader struct {
 	n    int64
 }
 
-var errBomb = errors.New("the compressed stream grows out of all proportion")
+var errInflateRatio = errors.New("the compressed stream grows out of all proportion")
 
 func (b *boundedReader) Read(p []byte) (int, error) {
 	n, err := b.src.Read(p)
 	b.n += int64(n)
-	if b.n > bombFloor && b.n > bombRatio*b.read.n {
-		return n, errBomb
+	if b.n > inflateFloor && b.n > maxInflateRatio*b.read.n {
+		return n, errInflateRatio
 	}
 	return n, err
 }
@@ -122,9 +122,9 @@ type stream struct {
 	counts Counts
 }
 
-// more reads at least as much again as is waiting, so that trying a long value
+// fill reads at least as much again as is waiting, so that trying a long value
 // again and again takes linear time. It reports whether anything came.
-func (s *stream) more() bool {
+func (s *stream) fill() bool {
 	waiting := len(s.buf) - s.pos
 	if s.pos > 0 {
 		copy(s.buf, s.buf[s.pos:])
@@ -153,19 +153,19 @@ func (s *stream) peek() (byte, bool) {
 			}
 			s.pos++
 		}
-		if !s.more() {
+		if !s.fill() {
 			return 0, false
 		}
 	}
 }
 
-func (s *stream) problem(at int, format string, args ...any) {
+func (s *stream) reportProblem(at int, format string, args ...any) {
 	s.counts.Invalid++
 	s.bad(Problem{s.base + int64(at), fmt.Sprintf(format, args...)})
 }
 
 func (s *stream) run() error {
-	for len(s.buf) < 3 && s.more() {
+	for len(s.buf) < 3 && s.fill() {
 		continue
 	}
 	if bytes.HasPrefix(s.buf, []byte("\xef\xbb\xbf")) {
@@ -177,17 +177,17 @@ func (s *stream) run() error {
 		switch {
 		case !ok:
 			return nil
-		case c == '{' && s.recordsFollow():
-			if err = s.elements(); err == nil {
+		case c == '{' && s.enterRecords():
+			if err = s.readArray(); err == nil {
 				s.skip(1)
 			}
 		case c == '{':
-			err = s.one(true)
+			err = s.readObject(true)
 		case c == '[':
 			s.pos++
-			err = s.elements()
+			err = s.readArray()
 		default:
-			s.problem(s.pos, "not a JSON object")
+			s.reportProblem(s.pos, "not a JSON object")
 			s.skipLine()
 		}
 		if err != nil {
@@ -196,9 +196,9 @@ func (s *stream) run() error {
 	}
 }
 
-// recordsFollow takes {"Records": [ so that a large file is not held at once.
-func (s *stream) recordsFollow() bool {
-	for len(s.buf)-s.pos < 64 && s.more() {
+// enterRecords takes {"Records": [ so that a large file is not held at once.
+func (s *stream) enterRecords() bool {
+	for len(s.buf)-s.pos < 64 && s.fill() {
 		continue
 	}
 	at := s.pos
@@ -215,13 +215,13 @@ func (s *stream) recordsFollow() bool {
 	return true
 }
 
-// elements reads an array behind its opening bracket.
-func (s *stream) elements() error {
+// readArray reads an array behind its opening bracket.
+func (s *stream) readArray() error {
 	for {
 		c, ok := s.peek()
 		switch {
 		case !ok:
-			s.problem(len(s.buf), "the array does not end")
+			s.reportProblem(len(s.buf), "the array does not end")
 			return nil
 		case c == ']':
 			s.pos++
@@ -229,53 +229,53 @@ func (s *stream) elements() error {
 		case c == ',':
 			s.pos++
 		case c == '{':
-			if err := s.one(false); err != nil {
+			if err := s.readObject(false); err != nil {
 				return err
 			}
 		case c == '}':
-			s.problem(s.pos, "the array ends with the wrong bracket")
+			s.reportProblem(s.pos, "the array ends with the wrong bracket")
 			s.pos++
 			return nil
 		default:
-			s.problem(s.pos, "an element is no JSON object")
+			s.reportProblem(s.pos, "an element is no JSON object")
 			s.skip(0)
 		}
 	}
 }
 
-// one reads the object at s.pos and hands on the records in it.
-func (s *stream) one(top bool) error {
+// readObject reads the object at s.pos and hands on the records in it.
+func (s *stream) readObject(top bool) error {
 	for {
 		n, err := s.rec.decode(s.buf[s.pos:])
 		switch {
 		case err == nil && n > MaxRecord, errors.Is(err, errShort) && len(s.buf)-s.pos > MaxRecord:
-			s.problem(s.pos, "a record is larger than %d bytes", MaxRecord)
+			s.reportProblem(s.pos, "a record is larger than %d bytes", MaxRecord)
 			s.skip(0)
 			return nil
 		case err == nil:
 			s.pos += n
-			return s.found()
-		case errors.Is(err, errShort) && s.more():
+			return s.emit()
+		case errors.Is(err, errShort) && s.fill():
 		case errors.Is(err, errShort):
-			s.problem(s.pos, "the stream ends within a record")
+			s.reportProblem(s.pos, "the stream ends within a record")
 			s.pos = len(s.buf)
 			return nil
 		default:
-			s.broken(top, err)
+			s.skipInvalid(top, err)
 			return nil
 		}
 	}
 }
 
-// broken reports a value that is not acceptable and goes behind it: behind the
+// skipInvalid reports a value that is not acceptable and goes behind it: behind the
 // line where records stand on lines, else behind the closing bracket.
-func (s *stream) broken(top bool, err error) {
+func (s *stream) skipInvalid(top bool, err error) {
 	at, reason := s.pos, err.Error()
 	var syntax *SyntaxError
 	if errors.As(err, &syntax) {
 		at, reason = s.pos+syntax.Offset, syntax.Reason
 	}
-	s.problem(at, "%s", reason)
+	s.reportProblem(at, "%s", reason)
 	if top && bytes.IndexByte(s.buf[s.pos:min(at, len(s.buf))], '\n') < 0 {
 		s.skipLine()
 		return
@@ -311,7 +311,7 @@ func (s *stream) skip(depth int) {
 				return
 			}
 		}
-		if !s.more() {
+		if !s.fill() {
 			return
 		}
 	}
@@ -324,28 +324,28 @@ func (s *stream) skipLine() {
 			return
 		}
 		s.pos = len(s.buf)
-		if !s.more() {
+		if !s.fill() {
 			return
 		}
 	}
 }
 
-// found hands on the records in the value that was decoded.
-func (s *stream) found() error {
+// emit hands on the records in the value that was decoded.
+func (s *stream) emit() error {
 	r := &s.rec
 	if n, ok := r.child("Records"); ok {
-		return s.inside(n)
+		return s.emitList(n)
 	}
 	if n, ok := r.child("detail"); ok && r.nodes[n].kind == kindObject {
 		if _, envelope := r.child("detail-type"); envelope {
 			r.root = n
-			if !r.trailed() {
+			if !r.isCloudTrail() {
 				s.counts.Other++
 				return nil
 			}
 		}
 	}
-	if r.trailed() {
+	if r.isCloudTrail() {
 		s.counts.Records++
 		return s.each(r)
 	}
@@ -353,12 +353,12 @@ func (s *stream) found() error {
 		s.counts.Other++
 		return nil
 	}
-	s.problem(s.pos, "not a CloudTrail record")
+	s.reportProblem(s.pos, "not a CloudTrail record")
 	return nil
 }
 
-// inside hands on the elements of a list of records that is not the first key.
-func (s *stream) inside(n int32) error {
+// emitList hands on the elements of a list of records that is not the first key.
+func (s *stream) emitList(n int32) error {
 	r := &s.rec
 	if r.nodes[n].kind != kindArray {
 		s.counts.Other++
@@ -366,8 +366,8 @@ func (s *stream) inside(n int32) error {
 	}
 	for c := n + 1; c < r.nodes[n].next; c = r.nodes[c].next {
 		r.root = c
-		if r.nodes[c].kind != kindObject || !r.trailed() {
-			s.problem(s.pos, "not a CloudTrail record")
+		if r.nodes[c].kind != kindObject || !r.isCloudTrail() {
+			s.reportProblem(s.pos, "not a CloudTrail record")
 			continue
 		}
 		s.counts.Records++
@@ -384,8 +384,8 @@ func (r *Record) child(key string) (int32, bool) {
 	return n, n >= 0 && used == len(key)
 }
 
-// trailed reports whether the record looks like one of CloudTrail's.
-func (r *Record) trailed() bool {
+// isCloudTrail reports whether the record looks like one of CloudTrail's.
+func (r *Record) isCloudTrail() bool {
 	for _, key := range []string{"eventName", "eventSource", "eventVersion", "userIdentity"} {
 		if _, ok := r.child(key); ok {
 			return true

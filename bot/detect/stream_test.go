@@ -13,17 +13,17 @@ import (
 	"tocsin/bot/detect"
 )
 
-const rec = `{"eventName":"E","eventID":"%d"}`
+const recordFormat = `{"eventName":"E","eventID":"%d"}`
 
 // read returns the ids of the records and the problems of a stream.
-func read(t testing.TB, src io.Reader) (ids string, problems []string, counts detect.Counts, err error) {
+func readAll(t testing.TB, src io.Reader) (ids string, problems []string, counts detect.Counts, err error) {
 	t.Helper()
 	counts, err = detect.Read(src, func(r *detect.Record) error { ids += r.EventID() + " "; return nil },
 		func(p detect.Problem) { problems = append(problems, p.Error()) })
 	return strings.TrimSpace(ids), problems, counts, err
 }
 
-func zipped(parts ...string) string {
+func gzipped(parts ...string) string {
 	var b bytes.Buffer
 	for _, p := range parts {
 		z := gzip.NewWriter(&b)
@@ -34,7 +34,7 @@ func zipped(parts ...string) string {
 }
 
 func TestRead(t *testing.T) {
-	r1, r2, r3 := fmt.Sprintf(rec, 1), fmt.Sprintf(rec, 2), fmt.Sprintf(rec, 3)
+	r1, r2, r3 := fmt.Sprintf(recordFormat, 1), fmt.Sprintf(recordFormat, 2), fmt.Sprintf(recordFormat, 3)
 	envelope := `{"version":"0","id":"x","detail-type":"AWS API Call via CloudTrail","source":"aws.iam","detail":` + r1 + `}`
 	for _, c := range []struct {
 		name, src, ids string
@@ -51,8 +51,8 @@ func TestRead(t *testing.T) {
 		{"envelopes on lines", envelope + "\n" + envelope, "1 1", nil},
 		{"an array of envelopes and records", `[` + envelope + `,` + r2 + `]`, "1 2", nil},
 		{"files one after the other", `{"Records":[` + r1 + `]}` + "\n" + `{"Records":[` + r2 + `]}`, "1 2", nil},
-		{"gzip", zipped(`{"Records":[` + r1 + `]}`), "1", nil},
-		{"gzip members", zipped(r1+"\n", r2), "1 2", nil},
+		{"gzip", gzipped(`{"Records":[` + r1 + `]}`), "1", nil},
+		{"gzip members", gzipped(r1+"\n", r2), "1 2", nil},
 		{"nothing", "", "", nil},
 		{"an empty object", "{}", "", nil},
 		{"no records", `{"Records":[]}`, "", nil},
@@ -74,7 +74,7 @@ func TestRead(t *testing.T) {
 			"at once": strings.NewReader(c.src), "byte by byte": iotest.OneByteReader(strings.NewReader(c.src)),
 			"with the error": iotest.DataErrReader(strings.NewReader(c.src)),
 		} {
-			ids, problems, counts, err := read(t, src)
+			ids, problems, counts, err := readAll(t, src)
 			if err != nil || ids != c.ids || len(problems) != len(c.problems) || counts.Invalid != len(problems) {
 				t.Errorf("%s, %s: records %q, problems %q, %+v, %v", c.name, how, ids, problems, counts, err)
 				continue
@@ -89,11 +89,11 @@ func TestRead(t *testing.T) {
 }
 
 func TestReadBounds(t *testing.T) {
-	whole := zipped(fmt.Sprintf(rec, 1))
-	if _, _, _, err := read(t, strings.NewReader(whole[:len(whole)-9])); !errors.Is(err, io.ErrUnexpectedEOF) {
+	whole := gzipped(fmt.Sprintf(recordFormat, 1))
+	if _, _, _, err := readAll(t, strings.NewReader(whole[:len(whole)-9])); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("gzip that is cut off: %v", err)
 	}
-	if _, _, _, err := read(t, strings.NewReader("\x1f\x8bnonsense")); err == nil {
+	if _, _, _, err := readAll(t, strings.NewReader("\x1f\x8bnonsense")); err == nil {
 		t.Error("gzip that is none is read")
 	}
 	var bomb bytes.Buffer
@@ -103,19 +103,19 @@ func TestReadBounds(t *testing.T) {
 		_, _ = z.Write(block)
 	}
 	_ = z.Close()
-	if _, _, _, err := read(t, &bomb); err == nil || !strings.Contains(err.Error(), "out of all proportion") {
+	if _, _, _, err := readAll(t, &bomb); err == nil || !strings.Contains(err.Error(), "out of all proportion") {
 		t.Errorf("a gzip bomb: %v", err)
 	}
-	huge := `[{"eventName":"` + strings.Repeat("x", detect.MaxRecord+10) + `"},` + fmt.Sprintf(rec, 2) + `]`
-	ids, problems, _, err := read(t, strings.NewReader(huge))
+	huge := `[{"eventName":"` + strings.Repeat("x", detect.MaxRecord+10) + `"},` + fmt.Sprintf(recordFormat, 2) + `]`
+	ids, problems, _, err := readAll(t, strings.NewReader(huge))
 	if err != nil || ids != "2" || len(problems) != 1 || !strings.Contains(problems[0], "larger than") {
 		t.Errorf("a huge record: %q %q %v", ids, problems, err)
 	}
 	stop := errors.New("stop")
-	if _, err := detect.Read(strings.NewReader(`{"Records":[`+fmt.Sprintf(rec, 1)+`]}`), func(*detect.Record) error { return stop }, nil); !errors.Is(err, stop) {
+	if _, err := detect.Read(strings.NewReader(`{"Records":[`+fmt.Sprintf(recordFormat, 1)+`]}`), func(*detect.Record) error { return stop }, nil); !errors.Is(err, stop) {
 		t.Errorf("an error of the caller: %v", err)
 	}
-	if _, _, _, err := read(t, iotest.ErrReader(stop)); !errors.Is(err, stop) {
+	if _, _, _, err := readAll(t, iotest.ErrReader(stop)); !errors.Is(err, stop) {
 		t.Errorf("an error of the source: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ func (d *decoder) string() (start, end uint32, escaped bool, err error) {
 		switch {
 		case c == '"':
 			if beyond && !utf8.Valid(d.b[from:i]) {
-				return 0, 0, false, d.fail("not valid UTF-8")
+				return 0, 0, false, d.syntaxError("not valid UTF-8")
 			}
 			d.i = i + 1
 			return uint32(from), uint32(i), false, nil
@@ -28,7 +28,7 @@ func (d *decoder) string() (start, end uint32, escaped bool, err error) {
 			return start, end, true, err
 		case c < ' ':
 			d.i = i
-			return 0, 0, false, d.fail("a control character stands in a string")
+			return 0, 0, false, d.syntaxError("a control character stands in a string")
 		default:
 			beyond = true
 		}
@@ -53,7 +53,7 @@ func (d *decoder) escapedString(from, i int) (uint32, uint32, error) {
 		switch c := d.b[i]; {
 		case c == '"':
 			if !utf8.Valid(text[start:]) {
-				return 0, 0, d.fail("not valid UTF-8")
+				return 0, 0, d.syntaxError("not valid UTF-8")
 			}
 			d.r.text = text
 			d.i = i + 1
@@ -65,7 +65,7 @@ func (d *decoder) escapedString(from, i int) (uint32, uint32, error) {
 			}
 		case c < ' ':
 			d.i = i
-			return 0, 0, d.fail("a control character stands in a string")
+			return 0, 0, d.syntaxError("a control character stands in a string")
 		default:
 			text = append(text, c)
 			i++
@@ -83,12 +83,12 @@ func (d *decoder) escape(text []byte, i int) ([]byte, int, error) {
 	case '"', '\\':
 		return append(text, c), i + 2, nil
 	case '/':
-		d.r.plain = false
+		d.r.rawIsCompact = false
 		return append(text, c), i + 2, nil
 	case 'b', 'f', 'n', 'r', 't':
 		return append(text, "\b\f\n\r\t"[bytes.IndexByte([]byte("bfnrt"), c)]), i + 2, nil
 	case 'u':
-		d.r.plain = false
+		d.r.rawIsCompact = false
 		r, err := d.hex(i)
 		if err != nil {
 			return nil, 0, err
@@ -107,7 +107,7 @@ func (d *decoder) escape(text []byte, i int) ([]byte, int, error) {
 		return utf8.AppendRune(text, r), i, nil
 	}
 	d.i = i
-	return nil, 0, d.fail("an unknown escape stands in a string")
+	return nil, 0, d.syntaxError("an unknown escape stands in a string")
 }
 
 // surrogate joins a high surrogate with the escape at i; U+FFFD when they are no pair.
@@ -140,7 +140,7 @@ func (d *decoder) hex(i int) (rune, error) {
 			c -= 'A' - 10
 		default:
 			d.i = i
-			return 0, d.fail("four hexadecimal digits must follow \\u")
+			return 0, d.syntaxError("four hexadecimal digits must follow \\u")
 		}
 		r = r<<4 | rune(c)
 	}

@@ -20,10 +20,10 @@ type Window struct {
 
 // Seen is an event that may still contribute.
 type Seen struct {
-	At    int64  `json:"at"`
-	Event string `json:"event"`
-	Which int    `json:"which,omitempty"`
-	Value string `json:"value,omitempty"`
+	At        int64  `json:"at"`
+	Event     string `json:"event"`
+	RuleIndex int    `json:"which,omitempty"`
+	Value     string `json:"value,omitempty"`
 }
 
 // Span is the time of a firing, during which nothing fires again.
@@ -36,7 +36,7 @@ type Span struct {
 const maxFired = 64
 
 // capacity is how many events a window holds.
-func (c *Correlation) capacity() int { return max(256, 2*c.Least+2*c.Most) }
+func (c *Correlation) capacity() int { return max(256, 2*c.MinCount+2*c.MaxCount) }
 
 // Advance takes an observation into a window and reports whether the
 // correlation fires. It leaves the given window as it is.
@@ -52,16 +52,16 @@ func (c *Correlation) Advance(w Window, o Observation) (Window, *Firing) {
 		return w, nil
 	}
 	for _, s := range w.Seen {
-		if s.Event == o.Event && (s.Which == o.Which || !c.temporal()) {
+		if s.Event == o.Event && (s.RuleIndex == o.RuleIndex || !c.temporal()) {
 			return w, nil // delivered again
 		}
 	}
-	seen := Seen{At: at, Event: o.Event, Which: o.Which, Value: o.Value}
+	seen := Seen{At: at, Event: o.Event, RuleIndex: o.RuleIndex, Value: o.Value}
 	w.Seen, w.Fired = slices.Clone(w.Seen), slices.Clone(w.Fired)
 	place, _ := slices.BinarySearchFunc(w.Seen, seen, earlier)
 	w.Seen = slices.Insert(w.Seen, place, seen)
 	w.Newest = max(w.Newest, at)
-	if from, to, ok := c.holds(w.Seen, at); ok {
+	if from, to, ok := c.findMatch(w.Seen, at); ok {
 		return c.fire(w, from, to, o)
 	}
 	c.prune(&w)
@@ -69,14 +69,14 @@ func (c *Correlation) Advance(w Window, o Observation) (Window, *Firing) {
 }
 
 func earlier(a, b Seen) int {
-	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Which, b.Which), cmp.Compare(a.Event, b.Event))
+	return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.RuleIndex, b.RuleIndex), cmp.Compare(a.Event, b.Event))
 }
 
 func (c *Correlation) temporal() bool { return c.Type == "temporal" || c.Type == "temporal_ordered" }
 
-// holds looks for a stretch of the timespan's length, with an event of that time
+// findMatch looks for a stretch of the timespan's length, with an event of that time
 // in it, for which the condition is true.
-func (c *Correlation) holds(seen []Seen, at int64) (from, to int, ok bool) {
+func (c *Correlation) findMatch(seen []Seen, at int64) (from, to int, ok bool) {
 	span := c.Timespan.Milliseconds()
 	for from = range seen {
 		if seen[from].At < at-span {
@@ -89,7 +89,7 @@ func (c *Correlation) holds(seen []Seen, at int64) (from, to int, ok bool) {
 		for to < len(seen) && seen[to].At <= seen[from].At+span {
 			to++
 		}
-		if n := c.measure(seen[from:to]); n >= c.Least && (c.Most == 0 || n <= c.Most) {
+		if n := c.measure(seen[from:to]); n >= c.MinCount && (c.MaxCount == 0 || n <= c.MaxCount) {
 			return from, to, true
 		}
 	}
@@ -104,7 +104,7 @@ func (c *Correlation) measure(seen []Seen) int {
 	case "temporal_ordered":
 		next := 0
 		for _, s := range seen {
-			if next < len(c.Rules) && s.Which == next {
+			if next < len(c.Rules) && s.RuleIndex == next {
 				next++
 			}
 		}
@@ -112,15 +112,15 @@ func (c *Correlation) measure(seen []Seen) int {
 	}
 	distinct := map[any]struct{}{}
 	for _, s := range seen {
-		distinct[c.kindOf(s)] = struct{}{}
+		distinct[c.distinctKey(s)] = struct{}{}
 	}
 	return len(distinct)
 }
 
-// kindOf is what tells contributions apart.
-func (c *Correlation) kindOf(s Seen) any {
+// distinctKey is what tells contributions apart.
+func (c *Correlation) distinctKey(s Seen) any {
 	if c.temporal() {
-		return s.Which
+		return s.RuleIndex
 	}
 	return s.Value
 }
@@ -151,7 +151,7 @@ func (c *Correlation) prune(w *Window) {
 		w.Fired = slices.Delete(w.Fired, 0, n)
 	}
 	if c.Type == "value_count" || c.Type == "temporal" {
-		w.Seen = c.thinned(w.Seen)
+		w.Seen = c.thin(w.Seen)
 	}
 	if n := len(w.Seen) - c.capacity(); n > 0 {
 		w.Seen = slices.Delete(w.Seen, 0, n)
@@ -159,15 +159,15 @@ func (c *Correlation) prune(w *Window) {
 	}
 }
 
-// thinned leaves out an event that stands between two of its kind no further
+// thin leaves out an event that stands between two of its kind no further
 // apart than the timespan: whatever stretch it is in, one of them is in too.
-func (c *Correlation) thinned(seen []Seen) []Seen {
+func (c *Correlation) thin(seen []Seen) []Seen {
 	span := c.Timespan.Milliseconds()
 	kept := seen[:0:0]
 	last := map[any][2]int{} // the kept places of the last two of a kind, plus one
 	gone := map[int]bool{}
 	for i, s := range seen {
-		k := c.kindOf(s)
+		k := c.distinctKey(s)
 		l := last[k]
 		if l[0] > 0 && l[1] > 0 && s.At-seen[l[0]-1].At <= span {
 			gone[l[1]-1] = true

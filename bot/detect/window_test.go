@@ -18,7 +18,7 @@ import (
 const correlationHead = "title: many\nid: many\nlevel: high\ncorrelation:\n"
 
 // correlate loads rules a and b with a correlation over them.
-func correlate(t testing.TB, o detect.Options, text string) (*detect.Ruleset, detect.LoadResult) {
+func loadCorrelation(t testing.TB, o detect.Options, text string) (*detect.Ruleset, detect.LoadResult) {
 	t.Helper()
 	b := strings.Replace(rule("b"), "eventName: E", "eventName: F", 1)
 	return load(t, o, map[string]string{"a.yml": rule("a"), "b.yml": b, "c.yml": correlationHead + indent(text)})
@@ -27,7 +27,7 @@ func correlate(t testing.TB, o detect.Options, text string) (*detect.Ruleset, de
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // event is a record at some seconds after noon.
-func event(name, id string, second int, extra string) *detect.Record {
+func newEvent(name, id string, second int, extra string) *detect.Record {
 	r, err := detect.DecodeRecord(fmt.Appendf(nil, `{"eventName":%q,"eventID":%q,"eventTime":%q%s}`, name, id, noon.Add(time.Duration(second)*time.Second).Format(time.RFC3339), extra))
 	if err != nil {
 		panic(err)
@@ -36,7 +36,7 @@ func event(name, id string, second int, extra string) *detect.Record {
 }
 
 // play feeds events to a tracker and returns the ids of each firing.
-func play(rs *detect.Ruleset, events ...*detect.Record) (fired []string) {
+func playEvents(rs *detect.Ruleset, events ...*detect.Record) (fired []string) {
 	tracker := &detect.Tracker{}
 	for _, r := range events {
 		rs.Match(r, func(h detect.Hit) {
@@ -49,7 +49,7 @@ func play(rs *detect.Ruleset, events ...*detect.Record) (fired []string) {
 }
 
 func TestEventCount(t *testing.T) {
-	rs, report := correlate(t, detect.Options{}, "type: event_count\nrules: [a]\ngroup-by: [who]\ntimespan: 1m\ncondition: {gte: 3}")
+	rs, report := loadCorrelation(t, detect.Options{}, "type: event_count\nrules: [a]\ngroup-by: [who]\ntimespan: 1m\ncondition: {gte: 3}")
 	if err := report.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestEventCount(t *testing.T) {
 		if who == "-" {
 			extra = ""
 		}
-		return event("E", fmt.Sprintf("%s%d", who, second), second, extra)
+		return newEvent("E", fmt.Sprintf("%s%d", who, second), second, extra)
 	}
 	for _, c := range []struct {
 		name   string
@@ -76,7 +76,7 @@ func TestEventCount(t *testing.T) {
 		{"again in the next window", []*detect.Record{at(0, "x"), at(1, "x"), at(2, "x"), at(61, "x"), at(62, "x"), at(63, "x")}, []string{"many: x0 x1 x2", "many: x61 x62 x63"}},
 		{"absent is a group of its own", []*detect.Record{at(0, "-"), at(1, ""), at(2, "-"), at(3, "-")}, []string{"many: -0 -2 -3"}},
 	} {
-		if got := play(rs, c.events...); !slices.Equal(got, c.want) {
+		if got := playEvents(rs, c.events...); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q", c.name, got)
 		}
 	}
@@ -87,9 +87,9 @@ func TestEventCount(t *testing.T) {
 
 func TestOtherCorrelations(t *testing.T) {
 	v := func(id string, second int, value string) *detect.Record {
-		return event("E", id, second, `,"secret":"`+value+`","user":"u"`)
+		return newEvent("E", id, second, `,"secret":"`+value+`","user":"u"`)
 	}
-	e, f := func(id string, s int) *detect.Record { return event("E", id, s, `,"user":"u"`) }, func(id string, s int) *detect.Record { return event("F", id, s, `,"actor":"u"`) }
+	e, f := func(id string, s int) *detect.Record { return newEvent("E", id, s, `,"user":"u"`) }, func(id string, s int) *detect.Record { return newEvent("F", id, s, `,"actor":"u"`) }
 	for _, c := range []struct {
 		name, text string
 		events     []*detect.Record
@@ -115,12 +115,12 @@ func TestOtherCorrelations(t *testing.T) {
 		{"out of order", "type: temporal_ordered\nrules: [a, b]\ntimespan: 1m", []*detect.Record{f("1", 10), e("2", 20)}, nil},
 		{"several rules count", "type: event_count\nrules: [a, b]\ntimespan: 1m\ncondition: {gte: 2}", []*detect.Record{f("1", 10), e("2", 20)}, []string{"many: 1 2"}},
 	} {
-		rs, report := correlate(t, detect.Options{}, c.text)
+		rs, report := loadCorrelation(t, detect.Options{}, c.text)
 		if err := report.Err(); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if got := play(rs, c.events...); !slices.Equal(got, c.want) {
+		if got := playEvents(rs, c.events...); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q", c.name, got)
 		}
 	}
@@ -136,7 +136,7 @@ func TestChainOfCorrelations(t *testing.T) {
 		t.Fatal(report.Err())
 	}
 	who := `,"who":"x"`
-	got := play(rs, event("E", "1", 0, who), event("E", "2", 1, who), event("F", "3", 100, who))
+	got := playEvents(rs, newEvent("E", "1", 0, who), newEvent("E", "2", 1, who), newEvent("F", "3", 100, who))
 	if len(got) != 2 || got[0] != "many: 1 2" || !strings.HasPrefix(got[1], "chain: ") {
 		t.Errorf("%q", got)
 	}
@@ -180,7 +180,7 @@ func TestCorrelationRefusals(t *testing.T) {
 		"type: temporal\nrules: [a, b]\ntimespan: 1m\naliases: {x: {}}":                                           "needs a field for each rule",
 		"type: event_count\nrules: [a]\ntimespan: 1m\ncondition: 5":                                               "is a map such as",
 	} {
-		_, report := correlate(t, detect.Options{}, text)
+		_, report := loadCorrelation(t, detect.Options{}, text)
 		if len(report.Refused) != 1 || !strings.Contains(report.Err().Error(), reason) || report.Refused[0].Line == 0 {
 			t.Errorf("%s: %v", reason, report.Err())
 		}
@@ -190,7 +190,7 @@ func TestCorrelationRefusals(t *testing.T) {
 // TestWindowIsAValue: advancing leaves the old state as it was, a state that
 // went through JSON goes on as if nothing had happened, and its size is bounded.
 func TestWindowIsAValue(t *testing.T) {
-	rs, report := correlate(t, detect.Options{Lateness: time.Minute}, "type: value_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 4, field: v}")
+	rs, report := loadCorrelation(t, detect.Options{Lateness: time.Minute}, "type: value_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 4, field: v}")
 	if err := report.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestWindowIsAValue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var w detect.Window
 		for i := range rapid.IntRange(1, 60).Draw(t, "events") {
-			r := event("E", fmt.Sprint(i), rapid.IntRange(0, 400).Draw(t, "second"), fmt.Sprintf(`,"v":"%d"`, rapid.IntRange(0, 5).Draw(t, "value")))
+			r := newEvent("E", fmt.Sprint(i), rapid.IntRange(0, 400).Draw(t, "second"), fmt.Sprintf(`,"v":"%d"`, rapid.IntRange(0, 5).Draw(t, "value")))
 			rs.Match(r, func(h detect.Hit) {
 				h.Observe(noon, func(o detect.Observation) {
 					before, _ := json.Marshal(w)
@@ -232,12 +232,12 @@ func TestWindowIsAValue(t *testing.T) {
 // TestCountingAgreesWithLooking: without a firing, no stretch of the window's
 // length holds enough events, whatever the order they came in.
 func TestCountingAgreesWithLooking(t *testing.T) {
-	rs, _ := correlate(t, detect.Options{}, "type: event_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 4}")
+	rs, _ := loadCorrelation(t, detect.Options{}, "type: event_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 4}")
 	rapid.Check(t, func(t *rapid.T) {
 		seconds := rapid.SliceOfN(rapid.IntRange(0, 600), 1, 20).Draw(t, "seconds")
 		var events []*detect.Record
 		for i, s := range seconds {
-			events = append(events, event("E", fmt.Sprint(i), s, ""))
+			events = append(events, newEvent("E", fmt.Sprint(i), s, ""))
 		}
 		want := false
 		for _, from := range seconds {
@@ -249,7 +249,7 @@ func TestCountingAgreesWithLooking(t *testing.T) {
 			}
 			want = want || n >= 4
 		}
-		if got := play(rs, events...); (len(got) > 0) != want {
+		if got := playEvents(rs, events...); (len(got) > 0) != want {
 			t.Fatalf("%v: %q", seconds, got)
 		}
 	})
@@ -262,7 +262,7 @@ func TestWindowStaysSmall(t *testing.T) {
 		"type: temporal\nrules: [a, b]\ntimespan: 1d",
 		"type: temporal_ordered\nrules: [b, a]\ntimespan: 1d",
 	} {
-		rs, report := correlate(t, detect.Options{}, text)
+		rs, report := loadCorrelation(t, detect.Options{}, text)
 		if err := report.Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +270,7 @@ func TestWindowStaysSmall(t *testing.T) {
 		var w detect.Window
 		random := rand.New(rand.NewPCG(1, 2))
 		for i := range 3000 {
-			r := event("E", fmt.Sprint(i), 2*i+random.IntN(5), fmt.Sprintf(`,"v":"%d"`, i%40))
+			r := newEvent("E", fmt.Sprint(i), 2*i+random.IntN(5), fmt.Sprintf(`,"v":"%d"`, i%40))
 			rs.Match(r, func(h detect.Hit) {
 				h.Observe(noon, func(o detect.Observation) { w, _ = c.Advance(w, o) })
 			})
@@ -285,11 +285,11 @@ func TestWindowStaysSmall(t *testing.T) {
 			t.Errorf("%s: expiry", text)
 		}
 	}
-	rs, _ := correlate(t, detect.Options{Lateness: time.Minute}, "type: event_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 2}")
+	rs, _ := loadCorrelation(t, detect.Options{Lateness: time.Minute}, "type: event_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 2}")
 	c := rs.Rules()[2].Correlation
 	var w detect.Window
 	for i, second := range []int{1000, 0} {
-		rs.Match(event("E", fmt.Sprint(i), second, ""), func(h detect.Hit) {
+		rs.Match(newEvent("E", fmt.Sprint(i), second, ""), func(h detect.Hit) {
 			h.Observe(noon, func(o detect.Observation) { w, _ = c.Advance(w, o) })
 		})
 	}
@@ -301,14 +301,14 @@ func TestWindowStaysSmall(t *testing.T) {
 // TestThinningLosesNothing: leaving out events between two of their kind never
 // hides a stretch with enough different values.
 func TestThinningLosesNothing(t *testing.T) {
-	rs, _ := correlate(t, detect.Options{}, "type: value_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 4, field: v}")
+	rs, _ := loadCorrelation(t, detect.Options{}, "type: value_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 4, field: v}")
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 40).Draw(t, "events")
 		seconds, values := make([]int, n), make([]int, n)
 		var events []*detect.Record
 		for i := range n {
 			seconds[i], values[i] = rapid.IntRange(0, 300).Draw(t, "second"), rapid.IntRange(0, 5).Draw(t, "value")
-			events = append(events, event("E", fmt.Sprint(i), seconds[i], fmt.Sprintf(`,"v":"%d"`, values[i])))
+			events = append(events, newEvent("E", fmt.Sprint(i), seconds[i], fmt.Sprintf(`,"v":"%d"`, values[i])))
 		}
 		want := false
 		for _, from := range seconds {
@@ -320,7 +320,7 @@ func TestThinningLosesNothing(t *testing.T) {
 			}
 			want = want || len(distinct) >= 4
 		}
-		if got := play(rs, events...); (len(got) > 0) != want {
+		if got := playEvents(rs, events...); (len(got) > 0) != want {
 			t.Fatalf("%v of %v: %q", values, seconds, got)
 		}
 	})

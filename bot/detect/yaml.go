@@ -86,8 +86,8 @@ func (v *value) strs(key string) []string {
 	return out
 }
 
-// plain is the value as encoding/json would decode it; numbers keep their kind.
-func (v *value) plain() any {
+// jsonValue is the value as encoding/json would decode it; numbers keep their kind.
+func (v *value) jsonValue() any {
 	switch v.kind {
 	case isNull:
 		return nil
@@ -104,13 +104,13 @@ func (v *value) plain() any {
 	case isList:
 		out := make([]any, len(v.items))
 		for i, e := range v.items {
-			out[i] = e.plain()
+			out[i] = e.jsonValue()
 		}
 		return out
 	}
 	out := make(map[string]any, len(v.items))
 	for i, e := range v.items {
-		out[v.keys[i]] = e.plain()
+		out[v.keys[i]] = e.jsonValue()
 	}
 	return out
 }
@@ -120,7 +120,7 @@ const maxRuleNesting = 50
 
 // parseYAML reads the documents of a file. Empty ones are left out.
 func parseYAML(src []byte) ([]*value, error) {
-	if err := tooNested(src); err != nil {
+	if err := checkBrackets(src); err != nil {
 		return nil, err
 	}
 	file, err := parser.ParseBytes(src, 0)
@@ -147,8 +147,8 @@ func parseYAML(src []byte) ([]*value, error) {
 	return out, nil
 }
 
-// tooNested refuses text whose brackets nest so deeply that no rule is meant.
-func tooNested(src []byte) error {
+// checkBrackets refuses text whose brackets nest so deeply that no rule is meant.
+func checkBrackets(src []byte) error {
 	depth, line := 0, 1
 	for _, c := range src {
 		switch c {
@@ -200,7 +200,7 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 	case *ast.MappingNode:
 		v.kind = isMap
 		for _, e := range n.Values {
-			if err := v.member(e, depth); err != nil {
+			if err := v.addMember(e, depth); err != nil {
 				return nil, err
 			}
 		}
@@ -209,7 +209,7 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 		}
 	case *ast.MappingValueNode:
 		v.kind = isMap
-		if err := v.member(n, depth); err != nil {
+		if err := v.addMember(n, depth); err != nil {
 			return nil, err
 		}
 		v.line = n.Key.GetToken().Position.Line
@@ -219,7 +219,7 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 	return v, nil
 }
 
-func (v *value) member(e *ast.MappingValueNode, depth int) error {
+func (v *value) addMember(e *ast.MappingValueNode, depth int) error {
 	token := e.Key.GetToken()
 	if _, complex := e.Key.(*ast.MappingKeyNode); complex || e.Key.IsMergeKey() {
 		return parseErrorf(token.Position.Line, "merge keys and keys that are no plain text are not supported in rules")

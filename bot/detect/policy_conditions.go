@@ -44,7 +44,7 @@ func (c condition) restrictsAccess() bool {
 		return isNarrow(c.values)
 	}
 	keeps := restrictingKeys[c.key]
-	return keeps != nil && c.each(keeps)
+	return keeps != nil && c.allValues(keeps)
 }
 
 // restrictsProvider reports whether a condition says whose tokens of an identity provider
@@ -54,17 +54,17 @@ func (c condition) restrictsProvider(provider string) bool {
 	if i := strings.LastIndexByte(c.key, ':'); i >= 0 {
 		host, claim = c.key[:i], c.key[i+1:]
 	}
-	if !c.isEquality() || host != provider && !wild(provider) {
+	if !c.isEquality() || host != provider && !isWildcard(provider) {
 		return false
 	}
 	switch claim {
 	case "sub", "repository", "repository_id", "repository_owner", "repository_owner_id", "job_workflow_ref":
-		return c.each(isSubject)
+		return c.allValues(isSubject)
 	case "aud", "oaud", "app_id":
 		// The audience is the owner's own at these. At others a token names
 		// whatever audience its holder asked for.
 		return slices.Contains([]string{"cognito-identity.amazonaws.com", "accounts.google.com", "www.amazon.com", "graph.facebook.com"}, host) &&
-			c.each(func(_, v string) bool { return !strings.ContainsAny(v, "*?$") })
+			c.allValues(func(_, v string) bool { return !strings.ContainsAny(v, "*?$") })
 	}
 	return false
 }
@@ -80,7 +80,7 @@ func (c condition) isEquality() bool {
 	return false
 }
 
-func (c condition) each(keeps func(operator, value string) bool) bool {
+func (c condition) allValues(keeps func(operator, value string) bool) bool {
 	return len(c.values) > 0 && !slices.ContainsFunc(c.values, func(v string) bool { return v == "" || !keeps(c.operator, v) })
 }
 

@@ -44,7 +44,7 @@ func matches(t testing.TB, rs *detect.Ruleset, record string) bool {
 
 // truths is written by hand: an item, a record's field f, and whether it holds.
 // In the records f stands for the field's value; "-" leaves the field out.
-var truths = []struct {
+var operatorCases = []struct {
 	item string
 	yes  []string
 	no   []string
@@ -151,7 +151,7 @@ var truths = []struct {
 	{`N.a.b: 1`, nil, []string{`1`}},
 }
 
-func truthRecord(f string) string {
+func operatorRecord(f string) string {
 	field := `"f":` + f + `,`
 	if f == "-" {
 		field = ""
@@ -161,7 +161,7 @@ func truthRecord(f string) string {
 }
 
 func TestTruthTable(t *testing.T) {
-	for _, truth := range truths {
+	for _, truth := range operatorCases {
 		rs, report := compile(t, "s:\n  "+truth.item+"\ncondition: s")
 		if err := report.Err(); err != nil {
 			t.Errorf("%s: %v", truth.item, err)
@@ -170,7 +170,7 @@ func TestTruthTable(t *testing.T) {
 		ref := refParse([]byte(ruleHead + indent("s:\n  "+truth.item+"\ncondition: s")))
 		ref.placeholders = map[string][]string{"admins": {"alice", "root*"}}
 		for _, f := range slices.Concat(truth.yes, truth.no) {
-			want, record := slices.Contains(truth.yes, f), truthRecord(f)
+			want, record := slices.Contains(truth.yes, f), operatorRecord(f)
 			if got := matches(t, rs, record); got != want {
 				t.Errorf("%s with f=%s: %t, not %t", truth.item, f, got, want)
 			}
@@ -182,7 +182,7 @@ func TestTruthTable(t *testing.T) {
 }
 
 // conditions over a, b, c, which are true when the record's field has that letter.
-var conditionTruths = []struct {
+var conditionCases = []struct {
 	condition string
 	yes, no   []string
 }{
@@ -211,7 +211,7 @@ var conditionTruths = []struct {
 }
 
 func TestConditions(t *testing.T) {
-	for _, c := range conditionTruths {
+	for _, c := range conditionCases {
 		names := []string{"a", "b", "c", "_low"}
 		if strings.Contains(c.condition, "sel_") || strings.Contains(c.condition, "*_x") {
 			names = append(names, "sel_x", "sel_y")

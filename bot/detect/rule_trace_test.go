@@ -11,7 +11,7 @@ import (
 	"tocsin/bot/detect"
 )
 
-const explained = `
+const tracedRule = `
 title: Keys for another
 id: keys
 logsource: {product: aws, service: cloudtrail}
@@ -31,7 +31,7 @@ level: high
 // TestTryNamesTheComparisonsThatDecide holds one rule against records that each
 // fail it in another way.
 func TestTryNamesTheComparisonsThatDecide(t *testing.T) {
-	rs, report := detect.LoadText(detect.Options{Placeholders: map[string][]string{"kinds": {"IAMUser", "Root"}}}, []byte(explained))
+	rs, report := detect.LoadText(detect.Options{Placeholders: map[string][]string{"kinds": {"IAMUser", "Root"}}}, []byte(tracedRule))
 	if err := report.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestTryNamesTheComparisonsThatDecide(t *testing.T) {
 // record; and rules that were kept decide as those they were kept from.
 func TestTryAgreesWithMatch(t *testing.T) {
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "own.yml"), []byte(explained), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "own.yml"), []byte(tracedRule), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	o := detect.Options{Builtin: true, Levels: map[string]detect.Level{"keys": detect.Low}, Placeholders: map[string][]string{"kinds": {"IAMUser"}}}

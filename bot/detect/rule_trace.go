@@ -28,12 +28,12 @@ type Comparison struct {
 // for other events. It is made for people; Match is what is fast.
 func (rs *Ruleset) Trace(r *Record) (tried []RuleTrace, others int) {
 	for _, rule := range rs.rules {
-		if !rule.concerns(r) {
+		if !rule.canMatch(r) {
 			others++
 			continue
 		}
 		t := RuleTrace{Rule: rule, Hit: rule.expr.eval(r)}
-		t.Compared = decisive(rule.expr, t.Hit, false, r)
+		t.Compared = decidingComparisons(rule.expr, t.Hit, false, r)
 		slices.SortStableFunc(t.Compared, func(a, b Comparison) int { return a.Line - b.Line })
 		for _, f := range rule.feeds {
 			t.Counts = append(t.Counts, f.to)
@@ -43,23 +43,23 @@ func (rs *Ruleset) Trace(r *Record) (tried []RuleTrace, others int) {
 	return tried, others
 }
 
-// concerns reports whether the index leads from the record to the rule.
-func (r *Rule) concerns(rec *Record) bool {
+// canMatch reports whether the index leads from the record to the rule.
+func (r *Rule) canMatch(rec *Record) bool {
 	path := "eventName"
 	texts, ok := needs(r.expr, path)
 	if !ok {
-		if path, texts = elsewhere(r.expr); path == "" {
+		if path, texts = otherFieldNeeds(r.expr); path == "" {
 			return true
 		}
 	}
-	text, plain := rec.folded(path)
+	text, plain := rec.foldedField(path)
 	return !plain || slices.ContainsFunc(texts, func(n need) bool {
 		return string(text) == n.text || n.prefix && strings.HasPrefix(string(text), n.text)
 	})
 }
 
-// decisive are the comparisons that give an expression its value.
-func decisive(e expr, value, negated bool, r *Record) (out []Comparison) {
+// decidingComparisons are the comparisons that give an expression its value.
+func decidingComparisons(e expr, value, negated bool, r *Record) (out []Comparison) {
 	// Of several, one that has the value decides is enough. Of what makes it false
 	// all are told, of what makes it true the first.
 	several := func(es []expr, decides bool) {
@@ -67,7 +67,7 @@ func decisive(e expr, value, negated bool, r *Record) (out []Comparison) {
 			if value == decides && x.eval(r) != decides {
 				continue
 			}
-			out = append(out, decisive(x, value, negated, r)...)
+			out = append(out, decidingComparisons(x, value, negated, r)...)
 			if value && decides {
 				return
 			}
@@ -79,7 +79,7 @@ func decisive(e expr, value, negated bool, r *Record) (out []Comparison) {
 	case orExpr:
 		several(e, true)
 	case notExpr:
-		return decisive(e.x, !value, !negated, r)
+		return decidingComparisons(e.x, !value, !negated, r)
 	case *item:
 		return []Comparison{{Field: e.label, Line: e.line, Expected: e.expected(), Actual: r.actual(e.path), Negated: negated}}
 	}
@@ -102,10 +102,10 @@ func (it *item) expected() string {
 			quoted = append(quoted, strconv.Itoa(len(it.source)-n)+" more")
 			break
 		}
-		quoted = append(quoted, strconv.Quote(short(text)))
+		quoted = append(quoted, strconv.Quote(truncate(text)))
 	}
 	join := " or "
-	if it.every {
+	if it.all {
 		join = " and "
 	}
 	return strings.Join(quoted, join)
@@ -117,7 +117,7 @@ const (
 	maxValueText = 200 // bytes of one
 )
 
-func short(s string) string {
+func truncate(s string) string {
 	if len(s) <= maxValueText {
 		return s
 	}
@@ -130,12 +130,12 @@ func (r *Record) actual(path string) string {
 		return "the whole record"
 	}
 	var found []string
-	r = r.holding(path)
+	r = r.recordFor(path)
 	r.eachText(r.root, path, func(text []byte) bool {
-		found = append(found, strconv.Quote(short(string(text))))
+		found = append(found, strconv.Quote(truncate(string(text))))
 		return len(found) == maxActual
 	})
-	switch _, there := r.first(r.root, path); {
+	switch _, there := r.firstNode(r.root, path); {
 	case len(found) > 0:
 		return strings.Join(found, ", ")
 	case there:

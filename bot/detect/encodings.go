@@ -53,7 +53,7 @@ func applyEncodings(p pattern, line int, changes []string) ([]pattern, error) {
 	for _, c := range changes {
 		var next []pattern
 		for _, p := range ps {
-			if c != "windash" && p.wild() {
+			if c != "windash" && p.hasWildcard() {
 				return nil, parseErrorf(line, "a value with wildcards cannot be encoded with %s", c)
 			}
 			forms := applyEncoding(p, c)

@@ -9,15 +9,15 @@ import (
 	"tocsin/bot/detect"
 )
 
-// cpu is the processor time that the process took, in seconds. On a machine that
-// others use too it says more than the clock.
+// cpuSeconds returns the CPU time of the process in seconds. On a busy machine it varies
+// less than wall-clock time.
 func cpuSeconds() float64 {
 	var u syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-// BenchmarkFiles goes from bytes to hits with SigmaHQ's rules.
+// BenchmarkFiles decodes files and matches SigmaHQ's rules.
 func BenchmarkFiles(b *testing.B) {
 	rs, _ := detect.Load(detect.Options{All: true}, sigmaDir)
 	var files [][]byte
@@ -50,8 +50,8 @@ func BenchmarkFiles(b *testing.B) {
 	b.ReportMetric(float64(hits)/float64(records), "hits/event")
 }
 
-// BenchmarkMatch matches records that are decoded already. A match is one
-// record against all rules.
+// BenchmarkMatch matches decoded records. One match evaluates one record against
+// all rules.
 func BenchmarkMatch(b *testing.B) {
 	for name, o := range map[string]detect.Options{"sigmahq": {All: true}, "own": {All: true, Builtin: true}} {
 		b.Run(name, func(b *testing.B) {

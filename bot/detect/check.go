@@ -15,39 +15,37 @@ import (
 	"time"
 )
 
-// Fixtures stand in folders named fixtures beside the rules: YAML documents that
-// show, for one rule, records that match and near misses that differ from one of
-// those in a single field.
-//
-//	rule: trail-stopped            # its id or name
-//	records: [{…}, …]              # each matches
-//	also:    [{eventName: X}, …]   # so does the first record with this one field changed
-//	not:     [{of: 2, eventName: X}, {errorCode: <absent>}]
-//
-// A path may have numbers in it, for elements of lists. For a correlation the
-// records are repeated with new ids and times:
-//
-//	fires: [{times: 5, every: 1m, vary: requestParameters.secretId}]
-//	quiet: [{times: 4, every: 1m}]
-//
-// A rule may have several documents.
-//
-// Check drops every condition, and every value of a list, from every rule in
-// turn, and demands that some fixture notices.
-
-// absent in a fixture takes a field away.
+// absent, as a value in a fixture, removes the field.
 const absent = "<absent>"
 
-// CheckResult says how the fixtures went.
+// CheckResult is the result of [Check].
 type CheckResult struct {
 	Rules    int         `json:"rules"`    // with fixtures
-	Records  int         `json:"records"`  // judged
-	Mutants  int         `json:"mutants"`  // conditions that were dropped
+	Records  int         `json:"records"`  // evaluated
+	Mutants  int         `json:"mutants"`  // rules with one part removed
 	Untested []string    `json:"untested"` // ids of rules without fixtures
 	Problems []RuleError `json:"problems"`
 }
 
-// Check loads rules as Load does, with all of them on, and runs their fixtures.
+// Check loads rules like [Load], with all rules switched on, and runs their
+// fixtures. It also removes each condition and each value of a list from each rule
+// in turn, and reports an error if no fixture fails then.
+//
+// Fixtures are YAML documents in folders named fixtures next to the rules. A
+// document contains matching records for one rule, and near misses that differ
+// from one of these in a single field. A rule may have several documents.
+//
+//	rule: trail-stopped            # id or name of the rule
+//	records: [{…}, …]              # records that match
+//	also:    [{eventName: X}, …]   # the first record with one field changed also matches
+//	not:     [{of: 2, eventName: X}, {errorCode: <absent>}] # and does not match
+//
+// A path may contain numbers for elements of lists. The number of the changed
+// record is given by of. For a correlation, the records are repeated with new IDs
+// and times:
+//
+//	fires: [{times: 5, every: 1m, vary: requestParameters.secretId}]
+//	quiet: [{times: 4, every: 1m}]
 func Check(o Options, paths ...string) CheckResult {
 	o.All = true
 	l := newLoader(o)
@@ -90,7 +88,7 @@ func (c *checker) checkFolder(fsys fs.FS, root, shown string) {
 	_ = fs.WalkDir(fsys, root, func(p string, e fs.DirEntry, err error) error {
 		ext := path.Ext(p)
 		if err != nil || e.IsDir() || path.Base(path.Dir(p)) != "fixtures" || ext != ".yaml" && ext != ".yml" && ext != ".json" {
-			return nil // Load reported what cannot be read
+			return nil // load has reported read errors
 		}
 		file := path.Join(shown, strings.TrimPrefix(p, root+"/"))
 		src, err := fs.ReadFile(fsys, p)
@@ -114,7 +112,7 @@ func (c *checker) addError(file string, line int, rule, format string, args ...a
 	c.result.Problems = append(c.result.Problems, RuleError{File: file, Line: line, Rule: rule, Reason: fmt.Sprintf(format, args...)})
 }
 
-// testCase is a record with the verdict that it should get.
+// testCase is a record and whether the rule should match it.
 type testCase struct {
 	record *Record
 	want   bool
@@ -124,7 +122,7 @@ type testCase struct {
 func (c *checker) runFixture(file string, v *value) {
 	r := c.known[v.str("rule")]
 	if r == nil {
-		c.addError(file, v.line, v.str("rule"), "the fixture is for a rule that is not loaded")
+		c.addError(file, v.line, v.str("rule"), "the fixture names an unknown rule")
 		return
 	}
 	cs := c.tests[r]
@@ -156,26 +154,26 @@ func (c *checker) checkRecords(file string, r *Rule, v *value, cs *ruleTests) er
 	return err
 }
 
-// checkMutants weakens a rule in every way and looks whether a fixture notices.
+// checkMutants reports an error for each mutant of a rule that passes all fixtures.
 func (c *checker) checkMutants(r *Rule, cs *ruleTests) {
-	unnoticed := func(what string, noticed bool) {
+	check := func(change string, fails bool) {
 		c.result.Mutants++
-		if !noticed {
-			c.addError(cs.file, cs.line, r.ID, "no fixture notices the rule %s", what)
+		if !fails {
+			c.addError(cs.file, cs.line, r.ID, "a near miss is missing: all fixtures also pass for the rule %s", change)
 		}
 	}
 	if r.Correlation == nil {
 		for _, m := range mutants(r.expr, true) {
-			unnoticed(m.change, slices.ContainsFunc(cs.records, func(j testCase) bool { return m.expr.eval(j.record) != j.want }))
+			check(m.change, slices.ContainsFunc(cs.records, func(j testCase) bool { return m.expr.eval(j.record) != j.want }))
 		}
 		return
 	}
 	for _, m := range correlationMutants(r.Correlation) {
-		unnoticed(m.change, slices.ContainsFunc(cs.sequences, func(s sequence) bool { return fires(m.correlation, s.records) != s.want }))
+		check(m.change, slices.ContainsFunc(cs.sequences, func(s sequence) bool { return fires(m.correlation, s.records) != s.want }))
 	}
 }
 
-// buildCases builds the records of a fixture.
+// buildCases builds the test cases of a fixture.
 func buildCases(v *value) ([]testCase, error) {
 	base, err := baseRecords(v)
 	if err != nil {
@@ -220,7 +218,7 @@ func baseRecords(v *value) (out []any, err error) {
 	return out, nil
 }
 
-// withChange is one of the records with a single field changed.
+// withChange returns one of the records with a single field changed.
 func withChange(base []any, change *value) (any, error) {
 	of, field := 1, ""
 	var to *value
@@ -230,21 +228,22 @@ func withChange(base []any, change *value) (any, error) {
 			continue
 		}
 		if field != "" {
-			return nil, parseErrorf(change.line, "a near miss differs in one field, not in %s and %s", field, key)
+			return nil, parseErrorf(change.line, "a change must have one field, not both %s and %s", field, key)
 		}
 		field, to = key, change.items[i]
 	}
 	if to == nil || of < 1 || of > len(base) {
-		return nil, parseErrorf(change.line, "a change is one field, and perhaps the number of a record")
+		return nil, parseErrorf(change.line, "a change needs one field, and of must be the number of a record")
 	}
 	out, ok := withField(base[of-1], strings.Split(field, "."), to)
 	if !ok {
-		return nil, parseErrorf(change.line, "record %d has no place for %s", of, field)
+		return nil, parseErrorf(change.line, "record %d has no field %s to change", of, field)
 	}
 	return out, nil
 }
 
-// withField copies a value with one place changed.
+// withField returns a copy of v with the value at path changed. It returns false
+// if v has no such path.
 func withField(v any, path []string, to *value) (any, bool) {
 	if len(path) == 0 {
 		return to.jsonValue(), true
@@ -272,13 +271,13 @@ func withField(v any, path []string, to *value) (any, bool) {
 	return nil, false
 }
 
-// sequence is records that a correlation gets one after the other.
+// sequence is a list of records and whether the correlation should fire for them.
 type sequence struct {
 	records []*Record
 	want    bool
 }
 
-// checkSequences plays a correlation's fixtures.
+// checkSequences runs one fixture of a correlation.
 func (c *checker) checkSequences(file string, r *Rule, v *value, cs *ruleTests) error {
 	base, err := baseRecords(v)
 	if err != nil {
@@ -297,28 +296,28 @@ func (c *checker) checkSequences(file string, r *Rule, v *value, cs *ruleTests) 
 			cs.sequences = append(cs.sequences, s)
 			c.result.Records += len(records)
 			if fires(r.Correlation, records) != s.want {
-				c.addError(file, one.line, r.ID, "the correlation should %s", map[bool]string{true: "fire", false: "stay quiet"}[s.want])
+				c.addError(file, one.line, r.ID, "the correlation should %s", map[bool]string{true: "fire", false: "not fire"}[s.want])
 			}
 		}
 	}
 	return nil
 }
 
-// sequenceStart is when the sequences begin.
+// sequenceStart is the time of the first record of a sequence.
 var sequenceStart = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 
-// buildSequence makes the records of a sequence: each of the fixture's in turn.
+// buildSequence builds the records of a sequence from the fixture's records.
 func buildSequence(base []any, s *value) ([]*Record, error) {
 	times, _ := strconv.Atoi(s.str("times"))
 	every, err := time.ParseDuration(s.str("every"))
 	if times < 1 || err != nil {
-		return nil, parseErrorf(s.line, "a sequence needs times and every")
+		return nil, parseErrorf(s.line, "a sequence needs times and every, such as {times: 5, every: 1m}")
 	}
 	var out []*Record
 	for i := range times {
 		b, ok := base[i%len(base)].(map[string]any)
 		if !ok {
-			return nil, parseErrorf(s.line, "a record is no map")
+			return nil, parseErrorf(s.line, "a record must be a map")
 		}
 		b = maps.Clone(b)
 		b["eventID"], b["eventTime"] = fmt.Sprint("event-", i), sequenceStart.Add(time.Duration(i)*every).Format(time.RFC3339)
@@ -335,7 +334,7 @@ func buildSequence(base []any, s *value) ([]*Record, error) {
 	return out, nil
 }
 
-// fires plays records to one correlation.
+// fires reports whether the correlation fires for the records.
 func fires(c *Correlation, records []*Record) bool {
 	to := &Rule{ID: "correlation", Correlation: c}
 	windows := map[string]Window{}
@@ -358,7 +357,7 @@ func fires(c *Correlation, records []*Record) bool {
 	return false
 }
 
-// fromValue makes a record of a decoded value; fixtures come from YAML.
+// fromValue returns the record of a decoded YAML value.
 func fromValue(v any) (*Record, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

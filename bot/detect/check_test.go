@@ -20,43 +20,43 @@ import (
 // rule is removed.
 func TestCheck_BuiltinRules(t *testing.T) {
 	result := detect.Check(detect.Options{Builtin: true})
-	for _, f := range result.Problems {
+	for _, f := range result.Faults {
 		t.Error(f)
 	}
-	if len(report.Untested) > 0 {
-		t.Errorf("without fixtures: %v", report.Untested)
+	if len(result.Untested) > 0 {
+		t.Errorf("got rules without fixtures %v, want none", result.Untested)
 	}
-	t.Logf("%d rules, %d records, %d mutants", report.Rules, report.Records, report.Mutants)
+	t.Logf("%d rules, %d records, %d mutants", result.Rules, result.Records, result.Mutants)
 }
 
-func TestOwnRulesSayWhatTheyMean(t *testing.T) {
+func TestBuiltinRules_HaveMetadata(t *testing.T) {
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	rs, report := detect.Load(detect.Options{Builtin: true, All: true})
-	if err := report.Err(); err != nil {
+	rs, result := detect.Load(detect.Options{Builtin: true, All: true})
+	if err := result.Err(); err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range report.Warnings {
+	for _, w := range result.Warnings {
 		t.Error(w)
 	}
 	for _, r := range rs.Rules() {
 		switch {
 		case !uuid.MatchString(r.ID), r.Name == "", r.Author != "Tocsin", r.Description == "", len(r.FalsePositives) == 0, r.Title == r.ID:
-			t.Errorf("%s (%s) lacks something", r.ID, r.Title)
+			t.Errorf("%s (%s): got incomplete metadata %+v", r.ID, r.Title, r)
 		case !strings.HasPrefix(strings.Join(r.Tags, " "), "attack.") || !strings.Contains(strings.Join(r.Tags, " "), "attack.t1"):
-			t.Errorf("%s: tags %v", r.Name, r.Tags)
+			t.Errorf("%s: got tags %v, want a tactic and a technique", r.Name, r.Tags)
 		}
 	}
 }
 
-// TestARefusedCallIsNoChange: what AWS refused raises the level of no rule about
-// a change, whatever the rule is. Those about who calls are named here.
-func TestARefusedCallIsNoChange(t *testing.T) {
-	whoever := []string{"root-used", "attack-distribution", "instance-credentials-used", "instance-credentials-on-workstation", "console-login-without-mfa", "console-login-failed",
-		"refused-call", "grave-call-refused"}
+// Only the rules listed here match a call that AWS refused. They are about the
+// caller or about refused calls.
+func TestBuiltinRules_RefusedCallIsNotAChange(t *testing.T) {
+	matchRefused := []string{"root-used", "attack-distribution", "instance-credentials-used", "instance-credentials-on-workstation", "console-login-without-mfa", "console-login-failed",
+		"refused-call", "severe-call-refused"}
 	rs, _ := detect.Load(detect.Options{Builtin: true, All: true})
 	files, err := filepath.Glob("rules/fixtures/*.yaml")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("%v, %v", files, err)
+		t.Fatalf("got files %v, error %v", files, err)
 	}
 	for _, file := range files {
 		src, err := os.Open(file)
@@ -86,8 +86,8 @@ func TestARefusedCallIsNoChange(t *testing.T) {
 					t.Fatal(err)
 				}
 				rs.Match(r, func(h detect.Hit) {
-					if !slices.Contains(whoever, h.Rule.Name) {
-						t.Errorf("%s matches %s, which was refused", h.Rule.Name, b)
+					if !slices.Contains(matchRefused, h.Rule.Name) {
+						t.Errorf("got a hit of %s for a refused call, want none: %s", h.Rule.Name, b)
 					}
 				})
 			}
@@ -95,22 +95,22 @@ func TestARefusedCallIsNoChange(t *testing.T) {
 	}
 }
 
-func TestCheckFindsFaults(t *testing.T) {
+func TestCheck_ReportsErrors(t *testing.T) {
 	const fixture = "rule: a\nrecords: [{eventName: E}]\n"
 	for name, c := range map[string]struct{ rule, fixture, want string }{
-		"good":             {rule("a"), fixture + "not: [{eventName: F}]\n", ""},
-		"not noticed":      {rule("a"), fixture, "no fixture notices the rule without eventName"},
-		"does not match":   {rule("a"), "rule: a\nrecords: [{eventName: F}]\n", "should match"},
-		"matches":          {rule("a"), fixture + "not: [{eventName: e}, {eventName: F}]\n", "should not match"},
-		"two fields":       {rule("a"), fixture + "not: [{eventName: F, x: 1}]\n", "differs in one field"},
-		"no such rule":     {rule("a"), "rule: b\nrecords: [{}]\n", "not loaded"},
-		"no such place":    {rule("a"), fixture + "not: [{a.b.c: F}]\n", "has no place"},
-		"no such record":   {rule("a"), fixture + "not: [{of: 2, eventName: F}]\n", "one field, and perhaps the number"},
-		"no records":       {rule("a"), "rule: a\n", "has no records"},
-		"a value":          {strings.Replace(rule("a"), "eventName: E", "eventName: [E, F]", 1), fixture + "not: [{eventName: G}]\n", "without value 2 of eventName"},
-		"an operand of or": {strings.Replace(rule("a"), "{s: {eventName: E}, condition: s}", "{s: {eventName: E}, t: {x: 1}, condition: s or t}", 1), fixture + "not: [{eventName: G}]\n", "without x"},
-		"a negation":       {strings.Replace(rule("a"), "condition: s", "t: {x: 1}, condition: s and not t", 1), fixture + "not: [{eventName: G}]\n", "without not x"},
-		"broken":           {rule("a"), "rule: [", "YAML"},
+		"valid":          {rule("a"), fixture + "not: [{eventName: F}]\n", ""},
+		"no near miss":   {rule("a"), fixture, "all fixtures also pass for the rule without eventName"},
+		"does not match": {rule("a"), "rule: a\nrecords: [{eventName: F}]\n", "should match"},
+		"matches":        {rule("a"), fixture + "not: [{eventName: e}, {eventName: F}]\n", "should not match"},
+		"two fields":     {rule("a"), fixture + "not: [{eventName: F, x: 1}]\n", "a change must have one field, not both"},
+		"unknown rule":   {rule("a"), "rule: b\nrecords: [{}]\n", "names an unknown rule"},
+		"unknown path":   {rule("a"), fixture + "not: [{a.b.c: F}]\n", "has no field a.b.c to change"},
+		"unknown record": {rule("a"), fixture + "not: [{of: 2, eventName: F}]\n", "one field, and of must be the number"},
+		"no records":     {rule("a"), "rule: a\n", "has no records"},
+		"list value":     {strings.Replace(rule("a"), "eventName: E", "eventName: [E, F]", 1), fixture + "not: [{eventName: G}]\n", "without value 2 of eventName"},
+		"operand of or":  {strings.Replace(rule("a"), "{s: {eventName: E}, condition: s}", "{s: {eventName: E}, t: {x: 1}, condition: s or t}", 1), fixture + "not: [{eventName: G}]\n", "without x"},
+		"negation":       {strings.Replace(rule("a"), "condition: s", "t: {x: 1}, condition: s and not t", 1), fixture + "not: [{eventName: G}]\n", "without not x"},
+		"invalid YAML":   {rule("a"), "rule: [", "YAML"},
 	} {
 		dir := t.TempDir()
 		if err := os.Mkdir(filepath.Join(dir, "fixtures"), 0o700); err != nil {
@@ -121,16 +121,16 @@ func TestCheckFindsFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		report := detect.Check(detect.Options{}, dir)
+		result := detect.Check(detect.Options{}, dir)
 		var got []string
-		for _, f := range result.Problems {
+		for _, f := range result.Faults {
 			got = append(got, f.Error())
 		}
 		if all := strings.Join(got, "\n"); (c.want == "") != (len(got) == 0) || !strings.Contains(all, c.want) {
-			t.Errorf("%s: %q", name, got)
+			t.Errorf("%s: got errors %q, want one with %q", name, got, c.want)
 		}
 	}
-	if result := detect.Check(detect.Options{}, t.TempDir()); len(result.Problems) != 0 || result.Rules != 0 {
+	if result := detect.Check(detect.Options{}, t.TempDir()); len(result.Faults) != 0 || result.Rules != 0 {
 		t.Errorf("empty folder: got %+v, want no rules and no errors", result)
 	}
 }

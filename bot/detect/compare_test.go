@@ -39,7 +39,8 @@ func trailFiles(t testing.TB) []string {
 	return out
 }
 
-// naively reads what Read reads, by way of encoding/json.
+// recordsByEncodingJSON returns the records that [detect.Read] finds in a file, but
+// decodes the file with encoding/json.
 func recordsByEncodingJSON(t testing.TB, file string) (records []json.RawMessage) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -82,7 +83,8 @@ func recordsByEncodingJSON(t testing.TB, file string) (records []json.RawMessage
 	}
 }
 
-// equalHits runs rules both ways over the data given.
+// compareHits checks that the rules and the reference find equal hits in the
+// recorded data.
 func compareHits(t *testing.T, rs *detect.Ruleset, refs []refRule) {
 	total, fast, slow := 0, []string{}, []string{}
 	for _, file := range trailFiles(t) {
@@ -100,7 +102,7 @@ func compareHits(t *testing.T, rs *detect.Ruleset, refs []refRule) {
 		}
 		records := recordsByEncodingJSON(t, file)
 		if counts.Records != len(records) {
-			t.Errorf("%s: %d records, not %d", file, counts.Records, len(records))
+			t.Errorf("%s: got %d records, want %d", file, counts.Records, len(records))
 		}
 		total += len(records)
 		for _, raw := range records {
@@ -117,11 +119,11 @@ func compareHits(t *testing.T, rs *detect.Ruleset, refs []refRule) {
 		}
 	}
 	if got, want := refSorted(fast), refSorted(slow); !slices.Equal(got, want) {
-		t.Errorf("%d hits, the reference has %d", len(got), len(want))
+		t.Errorf("got %d hits, want the %d hits of the reference", len(got), len(want))
 	}
 	t.Logf("%d records, %d rules, %d hits", total, len(refs), len(slow))
 	if len(slow) == 0 {
-		t.Error("nothing hits: the comparison says nothing")
+		t.Error("got no hits, want some to compare")
 	}
 }
 
@@ -133,8 +135,7 @@ func sigmaRules(t testing.TB) []string {
 	return files
 }
 
-// TestTheReferenceStandsAlone: its files import nothing of this module.
-func TestTheReferenceStandsAlone(t *testing.T) {
+func TestReference_ImportsNothingFromModule(t *testing.T) {
 	for _, name := range []string{"reference_test.go", "reference_policy_test.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
 		if err != nil {
@@ -148,7 +149,7 @@ func TestTheReferenceStandsAlone(t *testing.T) {
 	}
 }
 
-func TestSigmaHQCompiles(t *testing.T) {
+func TestLoad_SigmaHQ(t *testing.T) {
 	files := sigmaRules(t)
 	rs, report := detect.Load(detect.Options{All: true}, sigmaDir)
 	if report.Usable != 57 || len(rs.Rules()) != 57 || len(files) != 57 || report.Err() != nil || len(report.Skipped) > 0 {
@@ -168,7 +169,7 @@ func TestSigmaHQCompiles(t *testing.T) {
 	}
 }
 
-func TestSigmaHQAgreesWithTheReference(t *testing.T) {
+func TestMatch_SigmaHQAgreesWithReference(t *testing.T) {
 	rs, _ := detect.Load(detect.Options{All: true}, sigmaDir)
 	var refs []refRule
 	for _, file := range sigmaRules(t) {
@@ -181,9 +182,8 @@ func TestSigmaHQAgreesWithTheReference(t *testing.T) {
 	compareHits(t, rs, refs)
 }
 
-// TestManyRulesAgreeWithTheReference makes rules out of the data itself, so that
-// many match.
-func TestManyRulesAgreeWithTheReference(t *testing.T) {
+// The rules are made for the recorded data and have many matches.
+func TestMatch_ManyRulesAgreeWithReference(t *testing.T) {
 	dir := t.TempDir()
 	var refs []refRule
 	conditions := []string{
@@ -203,7 +203,7 @@ func TestManyRulesAgreeWithTheReference(t *testing.T) {
 		"s: {eventName|re: '[A-Z][a-z]+V?[0-9]+'}\nt: {eventName: ''}\ncondition: 1 of *",
 		"s: {eventSource: s3.amazonaws.com}\ncondition: s",
 	}
-	if testing.Short() { // as the race detector is run
+	if testing.Short() { // set with the race detector, which is slow
 		conditions = conditions[:3]
 	}
 	for i, d := range conditions {

@@ -4,9 +4,9 @@ import (
 	"strings"
 )
 
-// A condition, from what binds least to what binds most: or, and, not, then
-// "1 of", "any of", "all of" with "them" or a name pattern, names, parentheses.
-
+// conditionParser parses a condition by recursive descent. By increasing
+// precedence, the operators are or, and, not. Operands are names, parentheses, and
+// "1 of", "any of" or "all of" with "them" or a pattern of names.
 type conditionParser struct {
 	words  []string
 	at     int
@@ -16,6 +16,7 @@ type conditionParser struct {
 }
 
 // identifiers are the named detections of one rule, in the order of the file.
+// used holds the names that a condition refers to.
 type identifiers struct {
 	names []string
 	exprs []expr
@@ -26,8 +27,8 @@ func (ids *identifiers) add(name string, e expr) {
 	ids.names, ids.exprs = append(ids.names, name), append(ids.exprs, e)
 }
 
-// matching are the detections that a pattern names; * stands for anything. "them"
-// leaves out those that begin with an underscore.
+// matching returns the detections whose names match a pattern with wildcards. The
+// word "them" matches all names that do not begin with an underscore.
 func (ids *identifiers) matching(word string) []expr {
 	var out []expr
 	them := strings.EqualFold(word, "them")
@@ -44,7 +45,7 @@ func (ids *identifiers) matching(word string) []expr {
 // parseCondition compiles a condition over the identifiers.
 func parseCondition(text string, line int, ids *identifiers) (expr, error) {
 	if i := strings.IndexByte(text, '|'); i >= 0 {
-		return nil, parseErrorf(line, "the aggregation %q is obsolete; write a correlation document (event_count, value_count, temporal)", strings.TrimSpace(text[i:]))
+		return nil, parseErrorf(line, "the aggregation %q is obsolete, write a correlation document instead (event_count, value_count or temporal)", strings.TrimSpace(text[i:]))
 	}
 	p := &conditionParser{words: conditionWords(text), line: line, lookup: ids}
 	if len(p.words) == 0 {
@@ -55,7 +56,7 @@ func parseCondition(text string, line int, ids *identifiers) (expr, error) {
 		return nil, err
 	}
 	if p.at < len(p.words) {
-		return nil, parseErrorf(line, "the condition does not end before %q", p.words[p.at])
+		return nil, parseErrorf(line, "unexpected %q in the condition, where only and, or or the end can follow", p.words[p.at])
 	}
 	return e, nil
 }
@@ -113,7 +114,7 @@ func (p *conditionParser) not() (expr, error) {
 
 func (p *conditionParser) primary() (expr, error) {
 	if p.at >= len(p.words) {
-		return nil, parseErrorf(p.line, "the condition ends too early")
+		return nil, parseErrorf(p.line, "the condition is incomplete")
 	}
 	if p.take("(") {
 		if p.depth++; p.depth > maxRuleNesting {
@@ -124,7 +125,7 @@ func (p *conditionParser) primary() (expr, error) {
 			return nil, err
 		}
 		if !p.take(")") {
-			return nil, parseErrorf(p.line, "a closing parenthesis is missing")
+			return nil, parseErrorf(p.line, "the condition lacks a closing parenthesis")
 		}
 		p.depth--
 		return e, nil
@@ -137,9 +138,9 @@ func (p *conditionParser) primary() (expr, error) {
 	}
 	switch strings.ToLower(word) {
 	case "and", "or", "not", "of", "them", ")":
-		return nil, parseErrorf(p.line, "a name is missing before %q", word)
+		return nil, parseErrorf(p.line, "the condition lacks a name before %q", word)
 	case "near":
-		return nil, parseErrorf(p.line, `"near" is obsolete; write a correlation document of type temporal`)
+		return nil, parseErrorf(p.line, `"near" is obsolete, write a correlation document of type temporal instead`)
 	}
 	if strings.ContainsAny(word, "*?") {
 		return nil, parseErrorf(p.line, `the pattern %q needs "1 of" or "all of" before it`, word)
@@ -151,7 +152,7 @@ func (p *conditionParser) primary() (expr, error) {
 	return found[0], nil
 }
 
-// quantified reads what follows "1 of", "any of" or "all of".
+// quantified parses the pattern after "1 of", "any of" or "all of".
 func (p *conditionParser) quantified(count string) (expr, error) {
 	var join func([]expr) expr
 	switch strings.ToLower(count) {
@@ -160,16 +161,16 @@ func (p *conditionParser) quantified(count string) (expr, error) {
 	case "all":
 		join = allOf
 	default:
-		return nil, parseErrorf(p.line, `"%s of" is not possible; use "1 of", "any of" or "all of"`, count)
+		return nil, parseErrorf(p.line, `"%s of" is not supported, only "1 of", "any of" and "all of" are`, count)
 	}
 	if p.at >= len(p.words) || p.peek("(") || p.peek(")") {
-		return nil, parseErrorf(p.line, `"%s of" needs "them" or a pattern`, count)
+		return nil, parseErrorf(p.line, `"%s of" needs "them" or a pattern of names after it`, count)
 	}
 	word := p.words[p.at]
 	p.at++
 	found := p.lookup.matching(word)
 	if len(found) == 0 {
-		return nil, parseErrorf(p.line, "%q matches no detection", word)
+		return nil, parseErrorf(p.line, "the condition names %q, which matches no detection", word)
 	}
 	return join(found), nil
 }

@@ -8,59 +8,63 @@ import (
 	"time"
 )
 
-// Correlation is a rule about several events.
+// Correlation is the part of a [Rule] that counts the hits of other rules.
 type Correlation struct {
 	Type     string // event_count, value_count, temporal, temporal_ordered
 	Rules    []*Rule
 	GroupBy  []string
 	Timespan time.Duration
-	MinCount int      // fires from here
-	MaxCount int      // up to here; 0 for no bound
-	Values   []string // value_count: the fields whose values are told apart
-	// Lateness is how long after newer events of its group an event still counts.
+	MinCount int      // smallest count that fires
+	MaxCount int      // largest count that fires, or 0 for no limit
+	Values   []string // fields with the distinct values that value_count counts
+	// Lateness, plus the timespan, is how much older than the newest event of its
+	// group an event may be to count.
 	Lateness time.Duration
 
 	generate bool
-	aliases  map[string]map[string]string // alias, rule id or name, field
+	aliases  map[string]map[string]string // fields by alias, then by rule id or name
 }
 
-// DefaultLateness covers what CloudTrail delivers late when it is in trouble.
+// DefaultLateness covers delays of CloudTrail during AWS disruptions.
 const DefaultLateness = 24 * time.Hour
 
-// feed is the place of a rule in a correlation.
+// feed connects a rule to a correlation that counts its hits. index is the
+// position of the rule in the correlation.
 type feed struct {
 	to    *Rule
 	index int
 }
 
-// Observation is what a hit means to one group of a correlation.
+// Observation is one event for a group of a correlation. [Correlation.Advance]
+// adds it to the group's [Window].
 type Observation struct {
 	Correlation *Rule
 	Group       []GroupValue
-	Key         string // tells groups of this correlation apart; made of digests, holds no text
-	Event       string // the record's eventID, or a digest of it
+	Key         string // digest of the correlation and the group
+	Event       string // the record's eventID, or a digest of the record
 	At          time.Time
-	RuleIndex   int    // which of the correlation's rules
-	Value       string // value_count: a digest of the values
+	RuleIndex   int    // position of the rule in Correlation.Rules
+	Value       string // for value_count, a digest of the values
 }
 
-// GroupValue is a field of group-by and the text it has in an event.
+// GroupValue is a group-by field and its text in an event.
 type GroupValue struct {
 	Field  string `json:"field"`
 	Value  string `json:"value"`
 	Absent bool   `json:"absent,omitempty"`
 }
 
-// Firing is a correlation that came true for a group.
+// Firing reports that the condition of a correlation became true for a group.
 type Firing struct {
 	Correlation *Rule
 	Group       []GroupValue
-	From, To    time.Time // of the contributing events
-	Events      []string  // their ids, in the order of time
+	From, To    time.Time // of the first and last contributing event
+	Events      []string  // IDs of the contributing events, in the order of time
 }
 
-// Observe calls each with what a hit means to the correlations that count it.
-// An event without a time of its own counts at the time it arrived.
+// Observe calls each with one observation per correlation that counts the hit.
+// It uses the time of arrival for a record without a valid time. A value_count
+// correlation does not count a record that lacks one of its fields.
 func (h Hit) Observe(arrived time.Time, each func(Observation)) {
 	for _, f := range h.Rule.feeds {
 		if o, ok := f.observe(h, arrived); ok {
@@ -69,7 +73,7 @@ func (h Hit) Observe(arrived time.Time, each func(Observation)) {
 	}
 }
 
-// observe is not ok for an event that lacks the values to be counted.
+// observe returns ok == false if the record lacks one of the values to count.
 func (f feed) observe(h Hit, arrived time.Time) (Observation, bool) {
 	c := f.to.Correlation
 	o := Observation{Correlation: f.to, RuleIndex: f.index, At: h.Record.Time(), Event: h.Record.EventID()}
@@ -95,7 +99,8 @@ func (f feed) observe(h Hit, arrived time.Time) (Observation, bool) {
 	return o, true
 }
 
-// Observe is what the firing means to the correlations that are built on it.
+// Observe calls each with one observation per correlation that counts the firing.
+// The values of its fields are taken from the group of the firing.
 func (f Firing) Observe(each func(Observation)) {
 	for _, to := range f.Correlation.feeds {
 		o := Observation{Correlation: to.to, RuleIndex: to.index, At: f.To, Event: digest(strings.Join(f.Events, "\x00"))}
@@ -122,6 +127,7 @@ func (f Firing) Observe(each func(Observation)) {
 	}
 }
 
+// setDigests computes Key from the group and Value from the values.
 func (o *Observation) setDigests(values []string) {
 	var b strings.Builder
 	for _, g := range o.Group {
@@ -138,7 +144,8 @@ func digest(s string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// fieldFor is the field that stands for a common name in the events of a rule.
+// fieldFor returns the field of the rule's events that an alias stands for, or
+// field itself if it is not an alias.
 func (c *Correlation) fieldFor(field string, r *Rule) string {
 	for _, key := range []string{r.ID, r.Name} {
 		if f := c.aliases[field][key]; f != "" {

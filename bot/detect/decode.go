@@ -7,10 +7,10 @@ import (
 	"math"
 )
 
-// MaxDepth is how deep a record may nest. CloudTrail stays far below.
+// MaxDepth is the deepest nesting of a record. CloudTrail records nest far less.
 const MaxDepth = 100
 
-// SyntaxError says where a record stops being acceptable JSON.
+// SyntaxError is the first error in the JSON of a record.
 type SyntaxError struct {
 	Offset int // in bytes
 	Reason string
@@ -20,19 +20,20 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("decode record at byte %d: %s", e.Offset, e.Reason)
 }
 
-// errShort: the text ends within a value. A reader gets more and tries again.
+// errShort means that the text ends within a value. The stream reads more bytes
+// and decodes again.
 var errShort = errors.New("decode record: the text ends within a value")
 
-// decode reads the JSON value at the beginning of b and reports where it ends.
+// decode decodes the JSON value at the beginning of b and returns its end.
 func (r *Record) decode(b []byte) (int, error) {
 	r.raw, r.nodes, r.text, r.renderings, r.root = b, r.nodes[:0], r.text[:0], r.renderings[:0], 0
-	r.derivedFrom = -1 // nothing yet
+	r.derivedFrom = -1
 	if uint64(len(b)) > math.MaxInt32 {
 		return 0, &SyntaxError{Reason: "larger than 2 GiB"}
 	}
 	d := decoder{r: r, b: b}
 	d.space()
-	r.rawIsCompact = true // spaces before the value do not count
+	r.rawIsCompact = true // regardless of spaces before the value
 	if err := d.value(0); err != nil {
 		return 0, err
 	}
@@ -59,7 +60,7 @@ func (d *decoder) space() {
 	}
 }
 
-// next skips spaces and returns the byte that follows, without taking it.
+// next skips spaces and returns the next byte without consuming it.
 func (d *decoder) next() (byte, error) {
 	if d.i < len(d.b) && d.b[d.i] > ' ' {
 		return d.b[d.i], nil
@@ -71,7 +72,7 @@ func (d *decoder) next() (byte, error) {
 	return d.b[d.i], nil
 }
 
-// value reads the value at d.i and appends its nodes.
+// value decodes the value at d.i and appends its nodes.
 func (d *decoder) value(depth int) error {
 	c, err := d.next()
 	if err != nil {
@@ -118,19 +119,18 @@ func (d *decoder) value(depth int) error {
 	return nil
 }
 
-// children reads the members of the object, or elements of the array, that is
-// node at.
+// children decodes the members or elements of the object or array in node at.
 func (d *decoder) children(at, depth int, k kind) error {
-	shut := byte('}')
+	closing := byte('}')
 	if k == kindArray {
-		shut = ']'
+		closing = ']'
 	}
 	d.i++
 	c, err := d.next()
 	if err != nil {
 		return err
 	}
-	if c == shut {
+	if c == closing {
 		d.i++
 		return nil
 	}
@@ -170,7 +170,7 @@ func (d *decoder) children(at, depth int, k kind) error {
 		d.i++
 		switch c {
 		case ',':
-		case shut:
+		case closing:
 			return nil
 		default:
 			d.i--
@@ -179,8 +179,8 @@ func (d *decoder) children(at, depth int, k kind) error {
 	}
 }
 
-// keySet finds a repeated key. A small filter answers for most keys; large
-// objects use a map, so that a hostile one does not take quadratic time.
+// keySet finds repeated keys of an object. A Bloom filter clears most keys. Beyond
+// 64 keys it uses a map, because the search would take quadratic time.
 type keySet struct {
 	filter uint64
 	count  int
@@ -240,8 +240,8 @@ func (d *decoder) literal(w string) (uint32, uint32, error) {
 	return uint32(start), uint32(d.i), nil
 }
 
-// number follows JSON's grammar. A number at the very end of the text may go on,
-// but a record is an object, so there is always something after it.
+// number decodes a number after the grammar of JSON. A number at the end of the
+// text could be incomplete. Records are objects, so another byte always follows.
 func (d *decoder) number() (uint32, uint32, error) {
 	start := d.i
 	i := d.i

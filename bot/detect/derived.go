@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// derivedPrefix begins the names of fields that no record has: they are worked
-// out from it, once and only when a rule asks.
+// derivedPrefix is the prefix of derived fields. They are computed from a record
+// once, when a rule first needs them.
 const derivedPrefix = "tocsin."
 
-// derivedFields are all of them; the package comment says what they mean.
+// derivedFields are the known derived fields. The package comment describes them.
 var derivedFields = []string{
 	"tocsin.policy.public",
 	"tocsin.policy.narrowed",
@@ -23,15 +23,16 @@ var derivedFields = []string{
 
 func isDerived(path string) bool { return strings.HasPrefix(path, derivedPrefix) }
 
-// checkField refuses a field that looks like a derived one and is none.
+// checkField returns an error for a field with the prefix of derived fields that
+// is not one of them.
 func checkField(path string, line int) error {
 	if len(path) < len(derivedPrefix) || !strings.EqualFold(path[:len(derivedPrefix)], derivedPrefix) || slices.Contains(derivedFields, path) {
 		return nil
 	}
-	return parseErrorf(line, "the field %q is not known; there are %s", path, strings.Join(derivedFields, ", "))
+	return parseErrorf(line, "unknown field %q (known derived fields: %s)", path, strings.Join(derivedFields, ", "))
 }
 
-// checkCorrelationFields looks at the fields that a correlation names.
+// checkCorrelationFields applies [checkField] to the fields of a correlation.
 func checkCorrelationFields(correlation *value) error {
 	check := func(v *value) error {
 		if v == nil {
@@ -59,7 +60,8 @@ func checkCorrelationFields(correlation *value) error {
 	return nil
 }
 
-// recordFor is where a path leads from: the record itself, or what is derived from it.
+// recordFor returns the record that contains a path, either r or the record of
+// its derived fields.
 func (r *Record) recordFor(path string) *Record {
 	if isDerived(path) {
 		return r.derive()
@@ -67,7 +69,7 @@ func (r *Record) recordFor(path string) *Record {
 	return r
 }
 
-// derive works out the derived fields, unless that was done already.
+// derive returns a record of the derived fields. It computes them once per root.
 func (r *Record) derive() *Record {
 	if r.derivedFrom != r.root || r.derived == nil {
 		fields := map[string]any{}
@@ -79,7 +81,7 @@ func (r *Record) derive() *Record {
 			r.derived, err = DecodeRecord(b)
 		}
 		if err != nil {
-			panic(err) // texts of a record that was decoded can be written and read again
+			panic(err) // strings of a decoded record always encode and decode
 		}
 		r.derivedFrom = r.root
 	}

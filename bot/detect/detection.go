@@ -6,44 +6,44 @@ import (
 	"strings"
 )
 
-// reserved are the keys of a detection that are no identifiers.
+// reserved are the keys of a detection that do not name a selection.
 var reserved = []string{"condition", "timeframe"}
 
-// detection compiles the map of named detections with its condition. The keys in
-// skip are none of them. unused are the names that no condition uses. The error
-// joins all faults that are found.
+// detection compiles a map of named detections and its condition. It ignores the
+// keys in skip. unused are the names that the condition does not use. The error
+// joins all errors in the detection.
 func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string, err error) {
 	if v.kind != isMap {
 		return nil, nil, parseErrorf(v.line, "the detection must be a map, not %s", v.kind)
 	}
 	if f := v.get("timeframe"); f != nil {
-		return nil, nil, parseErrorf(f.line, "timeframe is obsolete; write a correlation document")
+		return nil, nil, parseErrorf(f.line, "timeframe is obsolete, write a correlation document instead")
 	}
-	var wrong []error
+	var errs []error
 	ids := &identifiers{used: map[string]bool{}}
 	for i, name := range v.keys {
 		if slices.Contains(reserved, name) || slices.Contains(skip, name) {
 			continue
 		}
 		if name == "" || strings.ContainsAny(name, " \t\n()|*?") {
-			wrong = append(wrong, parseErrorf(v.items[i].line, "%q cannot be the name of a detection", name))
+			errs = append(errs, parseErrorf(v.items[i].line, "%q cannot be the name of a detection, because it is empty or contains a space or one of ( ) | * ?", name))
 			continue
 		}
 		e, err := c.selection(name, v.items[i])
 		if err != nil {
-			wrong = append(wrong, err)
+			errs = append(errs, err)
 		}
-		ids.add(name, e) // the condition is read even so, to say what is wrong with it too
+		ids.add(name, e) // also after an error, to report the errors of the condition too
 	}
-	if len(ids.names) == 0 && len(wrong) == 0 {
-		return nil, nil, parseErrorf(v.line, "nothing is to be detected")
+	if len(ids.names) == 0 && len(errs) == 0 {
+		return nil, nil, parseErrorf(v.line, "the detection has nothing except a condition")
 	}
 	if condition := v.get("condition"); condition == nil {
 		err = parseErrorf(v.line, "the condition is missing")
 	} else {
 		e, err = compileConditions(condition, ids)
 	}
-	if err = errors.Join(append(wrong, err)...); err != nil {
+	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, nil, err
 	}
 	for _, name := range ids.names {
@@ -54,7 +54,7 @@ func (c *compiler) detection(v *value, skip ...string) (e expr, unused []string,
 	return e, unused, nil
 }
 
-// compileConditions compiles a condition, or a list of them joined by or.
+// compileConditions compiles a condition or a list of conditions joined by or.
 func compileConditions(v *value, ids *identifiers) (expr, error) {
 	list := []*value{v}
 	if v.kind == isList {
@@ -63,7 +63,7 @@ func compileConditions(v *value, ids *identifiers) (expr, error) {
 	var es []expr
 	for _, one := range list {
 		if one.kind != isText {
-			return nil, parseErrorf(one.line, "a condition is a text, not %s", one.kind)
+			return nil, parseErrorf(one.line, "the condition must be a text, not %s", one.kind)
 		}
 		e, err := parseCondition(one.text, one.line, ids)
 		if err != nil {
@@ -77,7 +77,8 @@ func compileConditions(v *value, ids *identifiers) (expr, error) {
 	return anyOf(es), nil
 }
 
-// selection compiles one detection: a map is and, a list is or, texts are keywords.
+// selection compiles one named detection. The items of a map are joined by and,
+// those in a list by or. Texts are keywords.
 func (c *compiler) selection(name string, v *value) (expr, error) {
 	switch v.kind {
 	case isMap:
@@ -95,16 +96,16 @@ func (c *compiler) selection(name string, v *value) (expr, error) {
 
 func (c *compiler) selectionList(name string, v *value) (expr, error) {
 	var es []expr
-	var wrong []error
+	var errs []error
 	for _, e := range v.items {
 		if e.kind == isList {
-			wrong = append(wrong, parseErrorf(e.line, "a list stands in a list in %q", name))
+			errs = append(errs, parseErrorf(e.line, "%q contains a list inside a list", name))
 			continue
 		}
 		x, err := c.selection(name, e)
-		es, wrong = append(es, x), append(wrong, err)
+		es, errs = append(es, x), append(errs, err)
 	}
-	if err := errors.Join(wrong...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	if len(es) == 0 {
@@ -115,12 +116,12 @@ func (c *compiler) selectionList(name string, v *value) (expr, error) {
 
 func (c *compiler) selectionMap(name string, v *value) (expr, error) {
 	var es []expr
-	var wrong []error
+	var errs []error
 	for i, key := range v.keys {
 		e, err := c.item(key, v.items[i])
-		es, wrong = append(es, e), append(wrong, err)
+		es, errs = append(es, e), append(errs, err)
 	}
-	if err := errors.Join(wrong...); err != nil {
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	if len(es) == 0 {

@@ -1,89 +1,113 @@
-// Package detect runs Sigma rules over CloudTrail records.
+// Package detect evaluates Sigma rules against CloudTrail records.
 //
-// Load compiles rules once into matchers. Match looks a record's eventName and
-// eventSource up in an index and evaluates only the rules that can match. What
-// cannot be compiled is refused when it is loaded, with file, line and reason;
-// matching itself cannot fail.
+// [Load] compiles rules into a [Ruleset] and reports each rule that it cannot
+// compile as a [RuleError] with file, line and reason. [Ruleset.Match] looks up
+// the record's eventName and other fields in an index and evaluates only the
+// rules that can match. Matching cannot fail. [Ruleset.Trace] explains why each
+// rule matches a record or does not.
 //
-// # What a rule means here
+// [Read] decodes the records of a file or stream. A [Tracker] counts hits for
+// correlations in memory, and [Correlation.Advance] counts them in a [Window]
+// that the caller stores.
 //
-// Where the Sigma specification leaves a choice, or where people read it in two
-// ways, this package has decided:
+// # Semantics of rules
 //
-//   - A field name is a path. At each object the longest key that spells the
-//     beginning of the path wins, so a literal key with dots goes before nesting.
-//     Arrays on the path are walked; one element that matches is enough.
-//   - Strings compare without regard to case (Unicode simple folding) unless
-//     the item is cased. Numbers and booleans compare by their text: 1e6 is
-//     1000000. Regular expressions are RE2, search anywhere, and mind case.
-//   - An object compares as its compact JSON text, as it was sent, with escapes
-//     that JSON does not require undone. A contains on it also sees the strings
-//     inside that JSON had to escape, so that a policy document inside a string
-//     can be searched for "s3:GetObject" with its quotes. An array compares as
-//     each of its elements and as its text.
-//   - null holds where the field is absent or null; exists asks for presence
-//     alone, and null counts as present. Nothing else holds for an absent field
-//     or a null, neq included: neq means present and different from all values.
-//   - gt, gte, lt, lte compare numbers and strings that spell one.
-//   - A filter document only takes away. Its condition may say what to leave out
-//     (selection) or, as in the specification's example, what remains
-//     (not selection); a negation, or several joined by and, is read as the latter.
-//   - A rule without id is known by its name, else by its file's name.
+// The Sigma specification leaves some choices open. This package makes them as
+// follows:
+//
+//   - A field name is a path. At each object, the longest key that equals the
+//     beginning of the path is used. A literal key with dots therefore takes
+//     precedence over nested keys. Arrays on the path are searched, and one
+//     matching element is enough.
+//   - Strings compare case-insensitively (Unicode simple folding) unless the item
+//     has the modifier cased. Numbers and booleans compare by their text, and 1e6
+//     equals 1000000. Regular expressions use RE2 syntax, match anywhere in the
+//     text and are case-sensitive.
+//   - An object compares as its compact JSON text in the original order of keys,
+//     without escapes that JSON does not require. The modifier contains also
+//     searches the decoded strings inside the object. It therefore finds
+//     "s3:GetObject", quotes included, in a policy document inside a string. An
+//     array compares as each of its elements and as its JSON text.
+//   - null matches an absent field and the value null. The modifier exists tests
+//     only for presence, and null counts as present. No other item matches an
+//     absent field or null. In particular, neq requires a value that is present
+//     and differs from all values of the rule.
+//   - gt, gte, lt and lte compare numbers and strings that contain a number.
+//   - A filter document only excludes records. Its condition describes either the
+//     records to exclude (selection) or, as in the example of the specification,
+//     the remaining ones (not selection). A negation, or several negations joined
+//     by and, describes the remaining records.
+//   - A rule without id is identified by its name, or without a name by the name
+//     of its file.
 //
 // # Correlations
 //
-// event_count, value_count, temporal and temporal_ordered. A window slides over
-// the time of the events, not their arrival. An event counts in one firing at
-// most, and for one group nothing fires again before the window that fired is
-// over. A field of group-by that an event does not have makes a group of its own,
-// distinct from an empty text. A condition needs a lower bound, because it is
-// judged as events arrive and an upper bound alone would hold at once.
-// An event that comes up to 24 hours (DefaultLateness) after newer ones of its
-// group still counts; what a trail's files bring is late by minutes, by hours when
-// AWS is in trouble. See Window for the state, which is a value to be kept wherever the record is
-// marked as handled.
+// The supported types are event_count, value_count, temporal and
+// temporal_ordered. A window slides over the times of events, not the times of
+// their arrival. An event contributes to at most one firing. After a firing, the
+// group does not fire again until its window has passed. Events that lack a
+// group-by field form a separate group, distinct from the group of the empty
+// text. A condition needs a lower bound. It is evaluated as events arrive, and an
+// upper bound alone would hold immediately.
+//
+// A late event still counts if it is older than the newest event of its group by
+// at most the timespan plus 24 hours ([DefaultLateness]). The log files of a trail
+// are late by minutes, and by hours during AWS disruptions. [Window] is the state
+// of one group. Store it together with the mark that the record was handled.
 //
 // # Derived fields
 //
-// Some fields stand in no record; they are worked out from it when a rule asks
-// for them, and may be used like any other, by users' own rules too. A name that
-// begins with tocsin. and is not listed here is refused. Those about policies read
-// every policy in requestParameters, as an object or as JSON in a text, and what
-// AddPermission of Lambda adds to one. Without a policy they are absent.
+// Fields whose names start with tocsin. are not part of the record. They are
+// computed from it when a rule first needs them, and every rule may use them like
+// other fields. Rules with a tocsin. field that is not listed here are rejected.
+// The policy fields cover every policy in requestParameters, either an object or
+// JSON in a string, and the statement that AddPermission of Lambda adds to a
+// policy. The fields public and narrowed are absent if the request has no policy.
+// Empty lists are absent.
 //
-//   - tocsin.policy.public: true where a statement allows something to everybody,
-//     to everybody but some (NotPrincipal), or to every federated identity, and no
-//     condition narrows it; else false.
-//   - tocsin.policy.narrowed: true where a statement allows something to everybody
-//     and a condition narrows it; else false. A policy can be both.
-//   - tocsin.policy.public_actions: what the public statements allow; * for a
-//     NotAction.
-//   - tocsin.policy.broad_actions: what any statement allows on all resources,
-//     whatever its conditions; * for a NotAction.
-//   - tocsin.policy.other_accounts: accounts whose principals a statement allows
-//     something, other than recipientAccountId.
+//   - tocsin.policy.public: true if a statement allows something to everyone, to
+//     everyone with exceptions (NotPrincipal) or to every federated identity, and
+//     no condition restricts it. Otherwise false.
+//   - tocsin.policy.narrowed: true if a statement allows something to everyone and
+//     a condition restricts it. Otherwise false. A policy can be both.
+//   - tocsin.policy.public_actions: the actions that public statements allow, or *
+//     for a NotAction.
+//   - tocsin.policy.broad_actions: the actions that any statement allows on all
+//     resources, regardless of its conditions, or * for a NotAction.
+//   - tocsin.policy.other_accounts: the accounts, except recipientAccountId, whose
+//     principals a statement allows something.
 //   - tocsin.policy.open_providers: federated identity providers, such as
-//     token.actions.githubusercontent.com, whose tokens are taken without a condition
-//     that says whose (on the subject; on the audience where it is the owner's own).
-//   - tocsin.policy.unreadable: true where something meant to be a policy is no JSON
-//     that can be read, for a repeated key say; else absent.
+//     token.actions.githubusercontent.com, that a statement trusts without
+//     restricting the owner of the token. A condition on the subject restricts it.
+//     A condition on the audience restricts it only for providers that issue a
+//     separate audience to each owner.
+//   - tocsin.policy.unreadable: true if a text looks like a policy but cannot be
+//     decoded as JSON, for example because of a repeated key. Otherwise absent.
 //
-// A condition narrows that demands equality or likeness (not a negation, IfExists,
-// ForAllValues or Null) of one of these, each of its values being fixed where it
-// counts: the organisation (aws:PrincipalOrgID, aws:PrincipalOrgPaths, also
-// Source… and Vpce…), the account (aws:PrincipalAccount, aws:SourceAccount,
-// aws:SourceOwner, aws:VpceAccount, kms:CallerAccount, s3:DataAccessPointAccount),
-// an ARN with an account or of one bucket (aws:PrincipalArn, aws:SourceArn,
-// aws:SourceVpcArn, s3:DataAccessPointArn), the network (aws:SourceVpc,
-// aws:SourceVpce), networks of aws:SourceIp that are no wider than a /8, of IPv6 a
-// /32, and four of those in all, or the unique id of an identity (aws:userid). No
-// other condition does, and a Deny is not weighed against what is allowed.
+// A condition restricts a statement if its operator tests for equality or
+// likeness and each of its values is fixed in the part that matters. Negations,
+// IfExists, ForAllValues and Null restrict nothing. These keys count:
 //
-// # Rules of our own
+//   - The organisation: aws:PrincipalOrgID, aws:PrincipalOrgPaths, and their
+//     Source… and Vpce… variants.
+//   - The account: aws:PrincipalAccount, aws:SourceAccount, aws:SourceOwner,
+//     aws:VpceAccount, kms:CallerAccount, s3:DataAccessPointAccount.
+//   - An ARN with an account, or of one bucket: aws:PrincipalArn, aws:SourceArn,
+//     aws:SourceVpcArn, s3:DataAccessPointArn.
+//   - The network: aws:SourceVpc, aws:SourceVpce.
+//   - Addresses: aws:SourceIp, with networks not wider than a /8 (IPv6: /32) and
+//     not larger in total than four such networks.
+//   - The unique id of an identity: aws:userid.
 //
-// They stand in rules, with fixtures. One about a change asks errorCode: null,
-// for a call that AWS refused changes nothing, whatever it was; grave-call-refused
-// tells of the attempt, and refused-calls counts. One about who calls, from where
-// or with what asks for no outcome. What ordinary work sets off is off by default
-// and says why.
+// No other key restricts a statement. Deny statements are not subtracted from the
+// actions that a policy allows.
+//
+// # Built-in rules
+//
+// The built-in rules are in the folder rules, with fixtures that [Check] runs.
+// Rules about a change require errorCode: null, because a call that AWS refused
+// changed nothing. The rule severe-call-refused reports refused attempts, and
+// refused-calls counts them. Rules about the caller, its address or its tools
+// match regardless of the outcome. Rules that routine work matches are off by
+// default and give the reason.
 package detect

@@ -8,12 +8,12 @@ import (
 	"unicode/utf16"
 )
 
-// What expand, base64, wide and windash make of one value.
-
-// maxEncodings bounds what windash and expand make of one value.
+// maxEncodings is the maximum number of patterns that windash and expand derive
+// from one value.
 const maxEncodings = 5000
 
-// expand replaces each %name% by its values.
+// expand returns the text with each %name% replaced by each of its values, in all
+// combinations.
 func (c *compiler) expand(text string, line int) ([]string, error) {
 	out := []string{""}
 	for {
@@ -28,10 +28,10 @@ func (c *compiler) expand(text string, line int) ([]string, error) {
 		name := text[start+1 : start+1+end]
 		values := c.placeholders[name]
 		if len(values) == 0 {
-			return nil, parseErrorf(line, "the placeholder %%%s%% has no value; give it one under detection.placeholders", name)
+			return nil, parseErrorf(line, "the placeholder %%%s%% has no value (set it under detection.placeholders or with --placeholder)", name)
 		}
 		if len(out)*len(values) > maxEncodings {
-			return nil, parseErrorf(line, "the placeholders make more than %d values", maxEncodings)
+			return nil, parseErrorf(line, "the placeholders expand to more than %d values", maxEncodings)
 		}
 		var next []string
 		for _, before := range out {
@@ -47,28 +47,28 @@ func (c *compiler) expand(text string, line int) ([]string, error) {
 	return out, nil
 }
 
-// applyEncodings applies the encoding modifiers in their order.
-func applyEncodings(p pattern, line int, changes []string) ([]pattern, error) {
+// applyEncodings applies the encoding modifiers in the order of the rule.
+func applyEncodings(p pattern, line int, encodings []string) ([]pattern, error) {
 	ps := []pattern{p}
-	for _, c := range changes {
+	for _, c := range encodings {
 		var next []pattern
 		for _, p := range ps {
 			if c != "windash" && p.hasWildcard() {
 				return nil, parseErrorf(line, "a value with wildcards cannot be encoded with %s", c)
 			}
-			forms := applyEncoding(p, c)
-			if len(forms)+len(next) > maxEncodings {
-				return nil, parseErrorf(line, "%s makes more than %d values", c, maxEncodings)
+			encoded := applyEncoding(p, c)
+			if len(encoded)+len(next) > maxEncodings {
+				return nil, parseErrorf(line, "%s produces more than %d values", c, maxEncodings)
 			}
-			next = append(next, forms...)
+			next = append(next, encoded...)
 		}
 		ps = next
 	}
 	return ps, nil
 }
 
-func applyEncoding(p pattern, how string) []pattern {
-	switch how {
+func applyEncoding(p pattern, encoding string) []pattern {
+	switch encoding {
 	case "windash":
 		return windash(p)
 	case "base64":
@@ -76,14 +76,14 @@ func applyEncoding(p pattern, how string) []pattern {
 	case "base64offset":
 		return base64offset(p.bytes())
 	}
-	// UTF-16. The result is bytes, kept as one rune each so that base64 can follow.
+	// UTF-16. Each byte of the result becomes a rune, because base64 can follow.
 	var out pattern
-	if how == "utf16" {
+	if encoding == "utf16" {
 		out = pattern{0xff, 0xfe}
 	}
 	for _, u := range utf16.Encode(p) {
 		low, high := rune(u&0xff), rune(u>>8)
-		if how == "utf16be" {
+		if encoding == "utf16be" {
 			low, high = high, low
 		}
 		out = append(out, low, high)
@@ -91,7 +91,7 @@ func applyEncoding(p pattern, how string) []pattern {
 	return []pattern{out.asBytes()}
 }
 
-// asBytes marks a pattern whose runes are bytes; see bytes.
+// asBytes marks the runes of p as bytes with rawByte. It changes p.
 func (p pattern) asBytes() pattern {
 	for i, r := range p {
 		if r >= 0x80 {
@@ -101,8 +101,8 @@ func (p pattern) asBytes() pattern {
 	return p
 }
 
-// rawByte is a bit beyond Unicode: the rune is a byte that UTF-16 made, not a
-// character.
+// rawByte is a bit outside Unicode. It marks a rune as a byte of UTF-16 text
+// instead of a character.
 const rawByte rune = 1 << 24
 
 func (p pattern) bytes() []byte {
@@ -117,8 +117,8 @@ func (p pattern) bytes() []byte {
 	return b
 }
 
-// base64offset encodes the value at each of the three places it can have within
-// a longer text, and leaves out what depends on its neighbours.
+// base64offset encodes the value at each of the three offsets that it can have in
+// a longer text. It leaves out the characters that depend on adjacent bytes.
 func base64offset(b []byte) []pattern {
 	var out []pattern
 	for offset := range 3 {
@@ -139,8 +139,8 @@ func base64offset(b []byte) []pattern {
 	return out
 }
 
-// windash lets each dash or slash that begins a word be any of the dashes that
-// Windows programs take.
+// windash replaces each dash or slash at the beginning of a word with each of the
+// dashes that Windows programs accept.
 func windash(p pattern) []pattern {
 	out := []pattern{nil}
 	word := func(i int) bool {

@@ -1,6 +1,6 @@
 package detect
 
-// LoadText loads one file that is not on a disk.
+// LoadText loads one rule file from memory.
 func LoadText(o Options, src []byte) (*Ruleset, LoadResult) {
 	l := newLoader(o)
 	l.loadFile("rule.yml", src, nil)

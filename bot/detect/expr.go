@@ -14,8 +14,8 @@ import (
 type expr interface{ eval(*Record) bool }
 
 type (
-	andExpr   []expr // and
-	orExpr    []expr // or
+	andExpr   []expr
+	orExpr    []expr
 	notExpr   struct{ x expr }
 	constExpr bool
 )
@@ -41,7 +41,7 @@ func (e orExpr) eval(r *Record) bool {
 func (e notExpr) eval(r *Record) bool   { return !e.x.eval(r) }
 func (e constExpr) eval(r *Record) bool { return bool(e) }
 
-// allOf joins with and; what is cheap to ask goes first.
+// allOf joins expressions by and. It sorts them by [cost], cheapest first.
 func allOf(es []expr) expr {
 	if len(es) == 1 {
 		return es[0]
@@ -58,7 +58,7 @@ func anyOf(es []expr) expr {
 	return orExpr(slices.Clone(es))
 }
 
-// cost grows with the time an expression takes.
+// cost returns a rough measure of the time that an expression takes.
 func cost(e expr) int {
 	sum := 0
 	switch e := e.(type) {
@@ -89,34 +89,35 @@ func cost(e expr) int {
 	return sum
 }
 
-// item is one line of a detection: a field, how it is compared, with what.
+// item is one line of a detection, a comparison of a field with values.
 type item struct {
 	path    string // "" for keywords, which search the whole record
-	derived bool   // path is a derived field; a reference sees to it itself
+	derived bool   // whether path is a derived field, always false with opFieldref
 	op      itemOp
 	tests   []alternatives // one for each value of the rule
-	all     bool           // all: each value must match
-	negated bool           // neq
-	want    bool           // of exists
-	ref     reference      // of fieldref
-	label   string         // as the rule writes it
-	source  []string       // the values as the rule writes them, placeholders replaced
+	all     bool           // modifier all, each value must match
+	negated bool           // modifier neq
+	want    bool           // of opExists
+	ref     reference      // of opFieldref
+	label   string         // the key as in the rule
+	source  []string       // the values as in the rule, placeholders replaced
 	line    int
 }
 
 type itemOp uint8
 
 const (
-	opText itemOp = iota // tests
+	opText itemOp = iota // the field's texts are tested
 	opExists
 	opNull
 	opFieldref
 )
 
-// alternatives are the forms that one value of a rule takes, joined by or.
+// alternatives are the tests for one value of a rule, joined by or. There are
+// several if placeholders or encodings give the value several texts.
 type alternatives []test
 
-// test judges the text of one value.
+// test reports whether the text of one value matches.
 type test interface{ match(text []byte) bool }
 
 func (it *item) eval(r *Record) bool {
@@ -147,7 +148,7 @@ func (it *item) matchTests(r *Record) bool {
 	return it.all
 }
 
-// present reports whether a path leads to anything that is not null.
+// present reports whether a path leads to a value other than null.
 func (r *Record) present(n int32, path string) bool {
 	nd := &r.nodes[n]
 	if path == "" {
@@ -167,7 +168,7 @@ func (r *Record) present(n int32, path string) bool {
 	return false
 }
 
-// matchesAt reports whether a path leads to a value that one of the tests accepts.
+// matchesAt reports whether a path leads to a value that one of the tests matches.
 func (r *Record) matchesAt(n int32, path string, tests alternatives) bool {
 	if path == "" {
 		return r.matchesNode(n, tests)
@@ -187,6 +188,8 @@ func (r *Record) matchesAt(n int32, path string, tests alternatives) bool {
 	return false
 }
 
+// matchesNode reports whether one of the tests matches the value of a node or, in
+// an array, the value of an element.
 func (r *Record) matchesNode(n int32, tests alternatives) bool {
 	nd := &r.nodes[n]
 	if nd.kind == kindNull {
@@ -211,8 +214,8 @@ func (r *Record) matchesNode(n int32, tests alternatives) bool {
 	return false
 }
 
-// matchesInnerString lets a search see the strings inside an object that JSON had to escape,
-// without their escapes.
+// matchesInnerString reports whether a test for a substring matches the decoded
+// form of an escaped string inside an object.
 func (r *Record) matchesInnerString(n int32, tests alternatives) bool {
 	if len(r.text) == 0 {
 		return false
@@ -231,8 +234,8 @@ func (r *Record) matchesInnerString(n int32, tests alternatives) bool {
 	return false
 }
 
-// regexpTest searches. A text without the literals that every match holds, in
-// their order, is not given to the regular expression, which is far slower.
+// regexpTest searches with a regular expression. For speed, it first searches for
+// the literals that every match contains, in their order.
 type regexpTest struct {
 	re       *regexp.Regexp
 	literals [][]byte
@@ -262,8 +265,8 @@ func (t *regexpTest) match(text []byte) bool {
 	return t.re.Match(text)
 }
 
-// requiredLiterals are texts that stand in every match, one behind the other, as far as
-// that is easily seen.
+// requiredLiterals returns texts that every match contains, in this order and
+// without overlap. It finds only obvious ones.
 func requiredLiterals(re *syntax.Regexp) (out [][]byte) {
 	switch re.Op {
 	case syntax.OpLiteral:
@@ -280,7 +283,7 @@ func requiredLiterals(re *syntax.Regexp) (out [][]byte) {
 	return out
 }
 
-// cidrTest accepts addresses within a network. What is no address is not in it.
+// cidrTest matches IP addresses in a network, and no other texts.
 type cidrTest struct{ network netip.Prefix }
 
 func (t *cidrTest) match(text []byte) bool {
@@ -291,7 +294,7 @@ func (t *cidrTest) match(text []byte) bool {
 	return err == nil && addr.Zone() == "" && t.network.Contains(addr.Unmap())
 }
 
-// numberTest compares numbers; a part of a time, when there is one, first.
+// numberTest compares numbers or, if timePart is set, a part of an RFC 3339 time.
 type numberTest struct {
 	op       string
 	value    float64
@@ -325,7 +328,8 @@ func (t *numberTest) match(text []byte) bool {
 	return f == t.value
 }
 
-// number reads a decimal number, and nothing else that Go would take for one.
+// number parses a decimal number. Unlike [strconv.ParseFloat], it does not accept
+// hexadecimal numbers, underscores, Inf and NaN.
 func number(text []byte) (float64, bool) {
 	if len(text) == 0 || len(text) > 400 {
 		return 0, false
@@ -346,7 +350,7 @@ type reference struct {
 	cased    bool
 }
 
-// eval reports whether a value of the field fits one of the other's.
+// eval reports whether a value at path matches a value of the referenced field.
 func (f *reference) eval(r *Record, path string) bool {
 	one, other := r.recordFor(path), r.recordFor(f.path)
 	return one.eachText(one.root, path, func(a []byte) bool {
@@ -376,7 +380,8 @@ func (f *reference) compare(a, b []byte) bool {
 	return bytes.Equal(a, b)
 }
 
-// eachText calls yes with the texts of the values at a path until it agrees.
+// eachText calls yes with the texts of the values at a path until yes returns
+// true. It reports whether that happened.
 func (r *Record) eachText(n int32, path string, yes func([]byte) bool) bool {
 	nd := &r.nodes[n]
 	switch {

@@ -14,8 +14,9 @@ import (
 	"tocsin/bot/intake/intaketest"
 )
 
-// FuzzDecodeRecord: what is accepted is valid JSON that reads the same twice,
-// keeps its bytes, and whose text is what encoding/json makes of it.
+// FuzzDecodeRecord checks that DecodeRecord accepts only valid JSON, does not
+// modify its input and agrees with encoding/json. The compact text of a record
+// decodes to an equal record.
 func FuzzDecodeRecord(f *testing.F) {
 	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"c":"\u00e9\ud83d\ude00\n"}`, ` {"a" : 1.50e-3 } `, `{"a":{"a":{}}}`, `{"a.b":{"c":true},"a":[[]]}`} {
 		f.Add([]byte(s))
@@ -25,34 +26,34 @@ func FuzzDecodeRecord(f *testing.F) {
 	}
 	rs, _ := detect.Load(detect.Options{All: true, Builtin: true})
 	f.Fuzz(func(t *testing.T, src []byte) {
-		kept := bytes.Clone(src)
+		before := bytes.Clone(src)
 		r, err := detect.DecodeRecord(src)
-		if !bytes.Equal(kept, src) {
-			t.Fatal("the bytes changed")
+		if !bytes.Equal(before, src) {
+			t.Fatalf("got input %q after decoding, want %q", src, before)
 		}
 		if err != nil {
 			return
 		}
 		if !json.Valid(src) || !utf8.Valid(src) {
-			t.Fatalf("%q is accepted", src)
+			t.Fatalf("got no error for %q", src)
 		}
 		if !bytes.Equal(r.Raw(), bytes.TrimSpace(src)) {
-			t.Fatalf("raw is %q", r.Raw())
+			t.Fatalf("got raw %q, want %q", r.Raw(), bytes.TrimSpace(src))
 		}
 		text, _ := r.Lookup("")
 		if want := refJSON(refDecode(src)); text != want {
-			t.Fatalf("text is %s, not %s", text, want)
+			t.Fatalf("got text %s, want %s", text, want)
 		}
 		again, err := detect.DecodeRecord([]byte(text))
 		if err != nil {
-			t.Fatalf("its own text is refused: %v", err)
+			t.Fatalf("decode compact text: got error %v", err)
 		}
 		hits := func(r *detect.Record) (n int) {
 			rs.Match(r, func(detect.Hit) { n++ })
 			return n
 		}
 		if second, _ := again.Lookup(""); second != text || hits(r) != hits(again) {
-			t.Fatalf("the second reading differs: %s", second)
+			t.Fatalf("decode compact text: got %s with %d hits, want %s with %d", second, hits(again), text, hits(r))
 		}
 		_, err = detect.Read(bytes.NewReader(src), func(*detect.Record) error { return nil }, func(detect.Problem) {})
 		if err != nil && !bytes.HasPrefix(src, []byte{0x1f, 0x8b}) {
@@ -61,8 +62,8 @@ func FuzzDecodeRecord(f *testing.F) {
 	})
 }
 
-// FuzzCompile: any file is either used or refused with a reason, the same each
-// time, and what is used can be matched.
+// FuzzCompile checks that loading any file is deterministic, gives a reason for
+// each refused document, and returns rules that can be matched.
 func FuzzCompile(f *testing.F) {
 	for _, truth := range operatorCases {
 		f.Add(ruleHead + indent("s:\n  "+truth.item+"\ncondition: s"))
@@ -80,30 +81,30 @@ func FuzzCompile(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		var said []string
+		var results []string
 		for range 2 {
-			rs, report := detect.LoadText(detect.Options{All: true}, []byte(src))
-			if report.Usable != len(rs.Rules()) {
-				t.Fatalf("%d usable of %d", report.Usable, len(rs.Rules()))
+			rs, result := detect.LoadText(detect.Options{All: true}, []byte(src))
+			if result.Usable != len(rs.Rules()) {
+				t.Fatalf("got %d usable rules, want %d", result.Usable, len(rs.Rules()))
 			}
 			hits := 0
 			rs.Match(r, func(h detect.Hit) { hits++; _ = h.Rule.Title })
-			for _, refused := range report.Refused {
+			for _, refused := range result.Refused {
 				if refused.Reason == "" || refused.File == "" {
-					t.Fatal("refused without a reason")
+					t.Fatalf("got %+v, want a file and a reason", refused)
 				}
 			}
-			b, _ := json.Marshal(report)
-			said = append(said, string(b), strings.Repeat("x", hits))
+			b, _ := json.Marshal(result)
+			results = append(results, string(b), strings.Repeat("x", hits))
 		}
-		if said[0] != said[2] || said[1] != said[3] {
-			t.Fatalf("%s then %s", said[0], said[2])
+		if results[0] != results[2] || results[1] != results[3] {
+			t.Fatalf("got %s with hits %s, then %s with hits %s", results[0], results[1], results[2], results[3])
 		}
 	})
 }
 
-// FuzzRead: how a stream is cut into reads changes nothing, and every record
-// that is handed on can be decoded by itself.
+// FuzzRead checks that the sizes of reads do not change the result, and that the
+// raw bytes of each record can be decoded.
 func FuzzRead(f *testing.F) {
 	one := `{"eventName":"E","eventID":"1","x":[{"y":"\\"}]}`
 	for _, s := range []string{
@@ -117,7 +118,7 @@ func FuzzRead(f *testing.F) {
 		f.Add([]byte(gzipped(string(p.Body))))
 	}
 	f.Fuzz(func(t *testing.T, src []byte) {
-		look := func(in io.Reader) string {
+		describe := func(in io.Reader) string {
 			var out strings.Builder
 			counts, err := detect.Read(in, func(r *detect.Record) error {
 				again, err := detect.DecodeRecord(bytes.Clone(r.Raw()))
@@ -130,14 +131,14 @@ func FuzzRead(f *testing.F) {
 			fmt.Fprintf(&out, "%+v %v", counts, err)
 			return out.String()
 		}
-		if whole, parts := look(bytes.NewReader(src)), look(iotest.HalfReader(iotest.OneByteReader(bytes.NewReader(src)))); whole != parts {
-			t.Fatalf("at once: %s\nin parts: %s", whole, parts)
+		if want, got := describe(bytes.NewReader(src)), describe(iotest.HalfReader(iotest.OneByteReader(bytes.NewReader(src)))); want != got {
+			t.Fatalf("small reads: got  %s\nwant %s", got, want)
 		}
 	})
 }
 
-// FuzzPolicies: whatever stands in a policy, it is judged as the reference does,
-// the same twice, and spaces change nothing.
+// FuzzPolicies checks that the derived fields of any policy agree with the
+// reference, and that spaces do not change them.
 func FuzzPolicies(f *testing.F) {
 	for _, principal := range append(publicPrincipals, namedPrincipals...) {
 		for _, c := range append(restrictingConditions, openConditions...) {
@@ -163,14 +164,14 @@ func FuzzPolicies(f *testing.F) {
 			want = refJSON(found[0])
 		}
 		if got != want {
-			t.Fatalf("%s\nthe reference says %s\nof %s", got, want, record)
+			t.Fatalf("got  %s\nwant %s\nfor %s", got, want, record)
 		}
 		again, err := detect.DecodeRecord([]byte(` { "requestParameters" : { "policy" : ` + policy + ` } , "recipientAccountId" : "111122223333" }`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if second, _ := again.Lookup("tocsin.policy"); second != got {
-			t.Fatalf("with spaces %s, without %s", second, got)
+			t.Fatalf("with spaces: got %s, want %s", second, got)
 		}
 	})
 }

@@ -14,34 +14,34 @@ import (
 	"time"
 )
 
-// Options say how to load rules.
+// Options control how [Load] selects and compiles rules.
 type Options struct {
-	// Placeholders are the values of %name% for the modifier expand.
+	// Placeholders are the values of %name% for the modifier expand, by name.
 	Placeholders map[string][]string
-	// Disable switches rules off by id or name, Enable switches rules on that are
-	// off by default. Disable wins.
+	// Disable switches rules off, and Enable switches rules on that are off by
+	// default. Both list ids or names, and Disable takes precedence.
 	Disable, Enable []string
-	// Levels replaces the level of rules, by id or name.
+	// Levels replaces the levels of rules, by id or name.
 	Levels map[string]Level
-	// All switches on every rule that is off by default.
+	// All switches on all rules that are off by default.
 	All bool
-	// Builtin adds the rules of this package.
+	// Builtin adds the built-in rules.
 	Builtin bool
-	// Lateness of correlations; DefaultLateness when zero.
+	// Lateness sets [Correlation.Lateness]. Zero means [DefaultLateness].
 	Lateness time.Duration
 }
 
-// LoadResult says what became of the documents that were read.
+// LoadResult reports how the documents were used.
 type LoadResult struct {
 	Files    int         `json:"files"`
 	Usable   int         `json:"usable"` // rules that are on
 	Off      []RuleError `json:"off"`    // rules that are off, and why
 	Refused  []RuleError `json:"refused"`
-	Skipped  []RuleError `json:"skipped"`  // no fault: rules for other logs, YAML that is no rule
-	Warnings []RuleError `json:"warnings"` // usable, but somebody should look
+	Skipped  []RuleError `json:"skipped"`  // not an error: rules for other logs, other YAML
+	Warnings []RuleError `json:"warnings"` // usable, but probably a mistake
 }
 
-// Err joins the refusals; nil when there is none.
+// Err returns the refused documents as one error, or nil if there are none.
 func (r LoadResult) Err() error {
 	var errs []error
 	for _, f := range r.Refused {
@@ -53,21 +53,22 @@ func (r LoadResult) Err() error {
 //go:embed rules
 var builtin embed.FS
 
-// offByDefault are rules of SigmaHQ that match ordinary work. As shipped they would
-// page for it, so they are off until somebody switches them on, best together
-// with a filter of the site's own.
+// offByDefault holds the SigmaHQ rules that match routine work, by id, and why.
+// They would page for it, so they are off until enabled. Enable them together
+// with a filter for the routine work of the site.
 var offByDefault = map[string]string{
-	"905d389b-b853-46d0-9d3d-dea0d3a3cd49": "it matches every session of every role; use it for hunting",
-	"8ad1600d-e9dc-4251-b0ee-a65268f29add": "it matches what services do for root too; the built-in rule on root leaves that out",
-	"f305fd62-beca-47da-ad95-7690a0620084": "consoles and inventory tools list buckets all day",
-	"c803b2ce-c4a2-4836-beae-b112010390b1": "routes are changed by infrastructure as code all day",
-	"6fb77778-040f-4015-9440-572aa9b6b580": "security groups are changed by infrastructure as code all day; the built-in rule asks whether one was opened to the world",
-	"77caf516-34e5-4df9-b4db-20744fea0a60": "people who sign in through an identity provider show MFAUsed No; the built-in rule leaves them out",
+	"905d389b-b853-46d0-9d3d-dea0d3a3cd49": "it matches every session of every role. Use it for hunting",
+	"8ad1600d-e9dc-4251-b0ee-a65268f29add": "it also matches services that act for root. The built-in rule root-used excludes them",
+	"f305fd62-beca-47da-ad95-7690a0620084": "consoles and inventory tools list buckets all the time",
+	"c803b2ce-c4a2-4836-beae-b112010390b1": "infrastructure as code changes routes all the time",
+	"6fb77778-040f-4015-9440-572aa9b6b580": "infrastructure as code changes security groups all the time. The built-in rule security-group-opened matches only groups opened to any address",
+	"77caf516-34e5-4df9-b4db-20744fea0a60": "AWS records MFAUsed No for sign-ins through an identity provider. The built-in rule console-login-without-mfa excludes them",
 }
 
-// Load reads every .yml and .yaml file under the paths, which are files or
-// folders; hidden folders and folders named fixtures are passed over. A document
-// that cannot be used does not stop the others: the report lists it.
+// Load compiles the rules in the paths. A path is a file or a folder. In folders,
+// Load reads all .yml and .yaml files, except in hidden folders and in folders
+// named fixtures. It skips documents that it cannot use and lists them in the
+// result.
 func Load(o Options, paths ...string) (*Ruleset, LoadResult) {
 	return newLoader(o).load(paths)
 }
@@ -100,11 +101,11 @@ type loader struct {
 	options      Options
 	compiler     compiler
 	result       LoadResult
-	files        []file // those that hold a rule, or were meant to
+	files        []file // without files that have only skipped documents
 	rules        []*Rule
 	correlations []*document
 	filters      []*document
-	exempt       []*Rule          // switched off, and could not be used anyway
+	exempt       []*Rule          // disabled rules with errors
 	known        map[string]*Rule // by id and by name
 }
 
@@ -132,15 +133,15 @@ func (l *loader) loadFolder(fsys fs.FS, root, shown string) {
 
 func (l *loader) addRefused(r RuleError) { l.result.Refused = append(l.result.Refused, r) }
 
-// refuse says everything that is wrong with a document. One that the
-// configuration switches off may be wrong: a folder of somebody else's rules
-// has to be usable without the one that is not.
+// refuse records every error of a document. Errors of a disabled rule do not
+// count as refused. A folder of third-party rules stays usable if its only broken
+// rule is disabled.
 func (l *loader) refuse(d *document, err error) {
 	for _, err := range unjoin(err) {
 		r := d.ruleError(err)
 		if d.rule != nil && d.rule.listedIn(l.options.Disable) {
 			l.exempt = append(l.exempt, d.rule)
-			r.Reason = "the configuration switches it off; it could not be used: " + r.Reason
+			r.Reason = "disabled by the configuration, and not usable: " + r.Reason
 			l.result.Off = append(l.result.Off, r)
 			continue
 		}
@@ -148,7 +149,7 @@ func (l *loader) refuse(d *document, err error) {
 	}
 }
 
-// loadFile reads the documents of one file.
+// loadFile loads the documents of one file. err is the error of reading it.
 func (l *loader) loadFile(name string, src []byte, err error) {
 	l.result.Files++
 	if err != nil {
@@ -173,30 +174,30 @@ func (l *loader) loadFile(name string, src []byte, err error) {
 	}
 }
 
-// loadDocument compiles a rule at once; correlations and filters wait for the rules
-// they name.
+// loadDocument compiles a rule immediately. It collects correlations and filters
+// until all rules are loaded, because they refer to rules.
 func (l *loader) loadDocument(d *document) {
 	v := d.value
 	skip := func(why string) {
 		l.result.Skipped = append(l.result.Skipped, RuleError{File: d.file, Line: v.line, Rule: v.str("id"), Reason: why})
 	}
 	if v.str("action") != "" {
-		l.refuse(d, parseErrorf(v.line, "action: %s is obsolete; write whole documents", v.str("action")))
+		l.refuse(d, parseErrorf(v.line, "action: %s is obsolete, write complete documents instead", v.str("action")))
 		return
 	}
 	detection, correlation, filter := v.get("detection"), v.get("correlation"), v.get("filter")
 	if detection == nil && correlation == nil && filter == nil {
 		if v.get("logsource") == nil {
-			skip("it is no Sigma document: no detection, correlation or filter")
+			skip("not a Sigma document: it has no detection, correlation or filter")
 			return
 		}
-		_, _ = readMetadata(d) // its name alone
+		_, _ = readMetadata(d) // only to name the rule in the error
 		l.refuse(d, parseErrorf(v.line, "the detection is missing"))
 		return
 	}
 	if v.get("logsource") != nil {
-		if ours, what := v.logsource(); !ours && what != "" {
-			skip("it is for another log: " + what)
+		if cloudtrail, name := v.logsource(); !cloudtrail && name != "" {
+			skip("rule for another log: " + name)
 			return
 		}
 	}
@@ -217,8 +218,8 @@ func (l *loader) loadDocument(d *document) {
 }
 
 func (l *loader) loadRule(d *document, rule *Rule, detection *value) {
-	if ours, _ := d.value.logsource(); !ours {
-		l.refuse(d, parseErrorf(d.value.line, "the logsource is missing; this is about product aws, service cloudtrail"))
+	if cloudtrail, _ := d.value.logsource(); !cloudtrail {
+		l.refuse(d, parseErrorf(d.value.line, "the logsource is missing (product: aws, service: cloudtrail)"))
 		return
 	}
 	e, unused, err := l.compiler.detection(detection)
@@ -230,7 +231,7 @@ func (l *loader) loadRule(d *document, rule *Rule, detection *value) {
 		return
 	}
 	for _, name := range unused {
-		l.warn(d, "the detection %q is not used by the condition", name)
+		l.warn(d, "the condition does not use the detection %q", name)
 	}
 	rule.expr = e
 	l.rules = append(l.rules, rule)
@@ -241,7 +242,8 @@ func (l *loader) warn(d *document, format string, args ...any) {
 	l.result.Warnings = append(l.result.Warnings, r)
 }
 
-// register makes a rule known by its id and name. Both are taken once.
+// register adds a rule under its id and name. It returns an error if another rule
+// has either of them.
 func (l *loader) register(r *Rule) error {
 	for _, key := range []string{r.ID, r.Name} {
 		if other := l.known[key]; other != nil && key != "" && other != r {
@@ -254,8 +256,8 @@ func (l *loader) register(r *Rule) error {
 	return nil
 }
 
-// link joins filters and correlations to the rules they name, and leaves out
-// what is off.
+// link applies filters and correlations to their rules and returns the rules that
+// are on.
 func (l *loader) link() (*Ruleset, LoadResult) {
 	for _, d := range l.filters {
 		if err := l.applyFilter(d); err != nil {
@@ -280,48 +282,49 @@ func (l *loader) link() (*Ruleset, LoadResult) {
 	return rs, l.result
 }
 
-// applyOptions sets the levels that the options ask for, and says which names in the
-// options mean nothing.
+// applyOptions sets the levels from the options. It warns about names in the
+// options that do not match a rule.
 func (l *loader) applyOptions() {
 	warn := func(name, reason string) {
 		l.result.Warnings = append(l.result.Warnings, RuleError{File: "configuration", Rule: name, Reason: reason})
 	}
 	for _, name := range slices.Concat(l.options.Disable, l.options.Enable) {
-		spared := slices.ContainsFunc(l.exempt, func(r *Rule) bool { return r.listedIn([]string{name}) })
-		if l.known[name] == nil && !spared {
-			warn(name, "it is to be switched on or off, but is not loaded")
+		exempt := slices.ContainsFunc(l.exempt, func(r *Rule) bool { return r.listedIn([]string{name}) })
+		if l.known[name] == nil && !exempt {
+			warn(name, "no rule has this id or name")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.options.Levels)) {
 		level := l.options.Levels[name]
 		switch r := l.known[name]; {
 		case r == nil:
-			warn(name, "it is given a level, but is not loaded")
+			warn(name, "no rule has this id or name")
 		case !slices.Contains(levels, level):
-			warn(name, fmt.Sprintf("it is given the level %q, which is not known", level))
+			warn(name, fmt.Sprintf("unknown level %q", level))
 		default:
 			r.Level = level
 		}
 	}
 }
 
-// listedIn reports whether a list has the rule's id or name.
+// listedIn reports whether the list contains the rule's id or name.
 func (r *Rule) listedIn(list []string) bool {
 	return slices.Contains(list, r.ID) || r.Name != "" && slices.Contains(list, r.Name)
 }
 
-// offReason says why a rule is off, "" when it is on.
+// offReason returns why a rule is off, or "" if it is on.
 func (l *loader) offReason(r *Rule) string {
 	switch {
 	case r.listedIn(l.options.Disable):
-		return "the configuration switches it off"
+		return "disabled by the configuration"
 	case l.options.All || r.listedIn(l.options.Enable):
 		return ""
 	}
 	return r.Off
 }
 
-// neededByCorrelation: a rule that is off still runs for a correlation that is on, silently.
+// neededByCorrelation reports whether a correlation that is on counts the hits of
+// a rule that is off. It makes such a rule silent.
 func (l *loader) neededByCorrelation(r *Rule) bool {
 	for _, f := range r.feeds {
 		if l.offReason(f.to) == "" {
@@ -332,7 +335,7 @@ func (l *loader) neededByCorrelation(r *Rule) bool {
 	return false
 }
 
-// applyFilter joins a filter document to its rules.
+// applyFilter adds the condition of a filter document to the rules it names.
 func (l *loader) applyFilter(d *document) error {
 	v := d.value.get("filter")
 	if v.kind != isMap {
@@ -344,7 +347,7 @@ func (l *loader) applyFilter(d *document) error {
 	}
 	names := v.strs("rules")
 	if len(names) == 0 {
-		return parseErrorf(v.line, "the filter names no rules")
+		return parseErrorf(v.line, "the filter names no rules (ids, names or any)")
 	}
 	targets := map[*Rule]bool{}
 	for _, name := range names {
@@ -356,7 +359,7 @@ func (l *loader) applyFilter(d *document) error {
 				targets[r] = true
 			}
 		default:
-			return parseErrorf(v.get("rules").line, "the filter names the rule %q, which is not loaded", name)
+			return parseErrorf(v.get("rules").line, "the filter names the unknown rule %q", name)
 		}
 	}
 	if !negatedFilter(e) {
@@ -368,8 +371,8 @@ func (l *loader) applyFilter(d *document) error {
 	return nil
 }
 
-// negatedFilter reports whether a filter's condition says what remains, rather than
-// what to leave out: a negation, or negations joined by and.
+// negatedFilter reports whether the condition of a filter describes the records
+// that remain. This is the case for a negation and for negations joined by and.
 func negatedFilter(e expr) bool {
 	switch e := e.(type) {
 	case notExpr:

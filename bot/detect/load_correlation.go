@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// linkCorrelations compiles the correlations. Those that build on others come
-// after them.
+// linkCorrelations compiles the correlations. A correlation over other
+// correlations is compiled after them.
 func (l *loader) linkCorrelations() {
 	pending := map[*Rule]*document{}
 	for _, d := range l.correlations {
@@ -36,7 +36,7 @@ func (l *loader) linkCorrelations() {
 		if len(pending) == before {
 			for _, d := range l.correlations {
 				if pending[d.rule] != nil {
-					l.refuse(d, parseErrorf(d.value.line, "the correlation builds on itself"))
+					l.refuse(d, parseErrorf(d.value.line, "the correlation refers to itself, directly or through other correlations"))
 				}
 			}
 			break
@@ -62,8 +62,8 @@ func (l *loader) unregister(r *Rule) {
 	}
 }
 
-// connectFeeds tells the rules of the correlations that are on whom they feed, and
-// silences those that only feed.
+// connectFeeds adds each correlation that is on to the feeds of its rules. A rule
+// becomes silent unless one of its correlations has generate: true.
 func (l *loader) connectFeeds() {
 	loud := map[*Rule]bool{}
 	for _, r := range l.rules {
@@ -97,14 +97,14 @@ func (l *loader) compileCorrelation(d *document) error {
 	switch c.Type {
 	case "event_count", "value_count", "temporal", "temporal_ordered":
 	case "":
-		return parseErrorf(v.line, "the type of the correlation is missing")
+		return parseErrorf(v.line, "the type of the correlation is missing (event_count, value_count, temporal or temporal_ordered)")
 	default:
-		return parseErrorf(v.get("type").line, "correlations of type %q are not supported; there are event_count, value_count, temporal and temporal_ordered", c.Type)
+		return parseErrorf(v.get("type").line, "correlation type %q is not supported, only event_count, value_count, temporal and temporal_ordered are", c.Type)
 	}
 	for _, name := range v.strs("rules") {
 		r := l.known[name]
 		if r == nil {
-			return parseErrorf(v.get("rules").line, "the correlation names the rule %q, which is not loaded", name)
+			return parseErrorf(v.get("rules").line, "the correlation names the unknown rule %q", name)
 		}
 		if slices.Contains(c.Rules, r) {
 			return parseErrorf(v.get("rules").line, "the correlation names the rule %q twice", name)
@@ -127,7 +127,7 @@ func (l *loader) compileCorrelation(d *document) error {
 	for _, alias := range slices.Sorted(maps.Keys(c.aliases)) {
 		for _, r := range c.Rules {
 			if c.fieldFor(alias, r) == alias {
-				l.warn(d, "the alias %q has no field for the rule %q, so a field of that name is looked for", alias, r.ID)
+				l.warn(d, "the alias %q has no field for the rule %q, and the alias itself is used as the field", alias, r.ID)
 			}
 		}
 		if !slices.Contains(c.GroupBy, alias) && !slices.Contains(c.Values, alias) {
@@ -138,29 +138,30 @@ func (l *loader) compileCorrelation(d *document) error {
 	return nil
 }
 
-// correlationKeys are what a correlation may say.
+// correlationKeys are the keys that a correlation may have.
 var correlationKeys = []string{"type", "rules", "group-by", "timespan", "condition", "aliases", "generate"}
 
-// checkKeys refuses what would have no effect where it stands: a misspelt
-// group-by must not make one group of everything.
+// checkKeys rejects unknown and misplaced keys. A misspelt group-by must not put
+// all events into one group.
 func checkKeys(document, correlation *value) error {
 	for i, key := range correlation.keys {
 		if !slices.Contains(correlationKeys, key) {
-			return parseErrorf(correlation.items[i].line, "a correlation has no key %q; there are %s", key, strings.Join(correlationKeys, ", "))
+			return parseErrorf(correlation.items[i].line, "unknown key %q in the correlation (known keys: %s)", key, strings.Join(correlationKeys, ", "))
 		}
 	}
 	for i, key := range document.keys {
 		if slices.Contains(correlationKeys[1:], key) {
-			return parseErrorf(document.items[i].line, "%s belongs under correlation", key)
+			return parseErrorf(document.items[i].line, "%s must be under correlation", key)
 		}
 	}
 	if g := correlation.get("generate"); g != nil && g.text != "true" && g.text != "false" {
-		return parseErrorf(g.line, "generate is true or false")
+		return parseErrorf(g.line, "generate must be true or false")
 	}
 	return nil
 }
 
-// readTimespan reads <n>s, m, h, d or w.
+// readTimespan reads a timespan such as 90s. The units are s, m, h, d and w, and
+// the maximum is 365 days.
 func readTimespan(v *value) (time.Duration, error) {
 	text := v.str("timespan")
 	if text == "" {
@@ -170,7 +171,7 @@ func readTimespan(v *value) (time.Duration, error) {
 	unit := units[text[len(text)-1]]
 	n, err := strconv.Atoi(text[:len(text)-1])
 	if err != nil || unit == 0 || n <= 0 || n > int(365*24*time.Hour/unit) {
-		return 0, parseErrorf(v.get("timespan").line, "the timespan %q is not a number of s, m, h, d or w within a year", text)
+		return 0, parseErrorf(v.get("timespan").line, "the timespan %q must be a whole number with the unit s, m, h, d or w, and at most one year", text)
 	}
 	return time.Duration(n) * unit, nil
 }
@@ -186,7 +187,7 @@ func (c *Correlation) readAliases(v *value) error {
 			field := v.items[i].items[j]
 			switch {
 			case !slices.ContainsFunc(c.Rules, func(r *Rule) bool { return r.listedIn([]string{rule}) }):
-				return parseErrorf(field.line, "the alias %q names %q, which is none of the correlation's rules", alias, rule)
+				return parseErrorf(field.line, "the alias %q names %q, which the correlation does not list under rules", alias, rule)
 			case field.kind != isText || field.text == "":
 				return parseErrorf(field.line, "the alias %q needs the name of a field for %q", alias, rule)
 			}
@@ -200,25 +201,26 @@ func (c *Correlation) readAliases(v *value) error {
 	return nil
 }
 
-// MaxCount bounds what a condition may ask for, and so what a window holds.
+// MaxCount is the largest bound of a condition. It limits the size of a [Window].
 const MaxCount = 10_000
 
-// readCondition reads the condition.
+// readCondition reads the bounds and fields of the condition. Without a condition,
+// a temporal correlation requires all its rules.
 func (c *Correlation) readCondition(v *value) error {
 	cond := v.get("condition")
 	temporal := strings.HasPrefix(c.Type, "temporal")
 	if cond == nil || cond.kind == isNull {
 		if !temporal {
-			return parseErrorf(v.line, "the condition of the correlation is missing")
+			return parseErrorf(v.line, "the condition of the correlation is missing, for example {gte: 10}")
 		}
 		c.MinCount = len(c.Rules)
 		return nil
 	}
 	if cond.kind != isMap {
-		return parseErrorf(cond.line, "the condition of a correlation is a map such as {gte: 10}")
+		return parseErrorf(cond.line, "the condition of a correlation must be a map such as {gte: 10}")
 	}
 	if c.Type == "temporal_ordered" {
-		return parseErrorf(cond.line, "temporal_ordered takes no condition: all its rules must match, in their order")
+		return parseErrorf(cond.line, "temporal_ordered takes no condition, because all its rules must match in order")
 	}
 	for i, key := range cond.keys {
 		e := cond.items[i]
@@ -242,22 +244,22 @@ func (c *Correlation) readCondition(v *value) error {
 		case "eq":
 			c.MinCount, c.MaxCount = n, n
 		case "neq":
-			return parseErrorf(e.line, "neq would hold with the first event; use gt or gte")
+			return parseErrorf(e.line, "neq is not supported, because it would match the first event (use gt or gte)")
 		default:
-			return parseErrorf(e.line, "the condition %q is not known", key)
+			return parseErrorf(e.line, "unknown condition %q (known: gt, gte, lt, lte, eq and field)", key)
 		}
 	}
 	switch {
 	case c.MinCount < 1:
-		return parseErrorf(cond.line, "the condition has no lower bound above zero (gt, gte or eq), so it would hold before anything is counted")
+		return parseErrorf(cond.line, "the condition has no lower bound above zero (gt, gte or eq) and would match immediately")
 	case c.MaxCount != 0 && c.MaxCount < c.MinCount:
-		return parseErrorf(cond.line, "the condition can never hold")
+		return parseErrorf(cond.line, "the condition can never match, because its upper bound is below its lower bound")
 	case c.Type == "value_count" && len(c.Values) == 0:
 		return parseErrorf(cond.line, "value_count needs condition.field")
 	case c.Type != "value_count" && len(c.Values) > 0:
-		return parseErrorf(cond.line, "%s takes no field", c.Type)
+		return parseErrorf(cond.line, "%s takes no condition.field, only value_count does", c.Type)
 	case temporal && c.MinCount > len(c.Rules):
-		return parseErrorf(cond.line, "the correlation has only %d rules", len(c.Rules))
+		return parseErrorf(cond.line, "the condition needs more rules than the correlation has (%d)", len(c.Rules))
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"tocsin/bot/detect"
 )
 
-// load writes files and loads the folder.
+// load writes rule files to a folder and loads it.
 func load(t testing.TB, o detect.Options, files map[string]string) (*detect.Ruleset, detect.LoadResult) {
 	t.Helper()
 	dir := t.TempDir()
@@ -26,20 +26,20 @@ func load(t testing.TB, o detect.Options, files map[string]string) (*detect.Rule
 	return detect.Load(o, dir)
 }
 
-func TestRefusals(t *testing.T) {
+func TestLoad_RejectsInvalidRules(t *testing.T) {
 	for _, c := range []struct{ detection, reason, line string }{
-		{"s: {f|nonsense: a}\ncondition: s", `the modifier "nonsense" is not known`, ":6:"},
-		{"s: {f|contains|startswith: a}\ncondition: s", "do not go together", ":6:"},
-		{"s: {f|i: a}\ncondition: s", `"i" only goes after re`, ":6:"},
+		{"s: {f|nonsense: a}\ncondition: s", `unknown modifier "nonsense"`, ":6:"},
+		{"s: {f|contains|startswith: a}\ncondition: s", `"contains" and "startswith" cannot be combined`, ":6:"},
+		{"s: {f|i: a}\ncondition: s", `"i" needs re before it`, ":6:"},
 		{"s: {f|re: '('}\ncondition: s", "missing closing )", ":6:"},
 		{"s: {f|re: '(?=x)'}\ncondition: s", "invalid or unsupported Perl syntax", ":6:"},
-		{"s: {f|cidr: 10.0.0.0/99}\ncondition: s", "no network", ":6:"},
+		{"s: {f|cidr: 10.0.0.0/99}\ncondition: s", "not a network", ":6:"},
 		{"s: {f|gt: many}\ncondition: s", "needs a number", ":6:"},
 		{"s: {f|exists: maybe}\ncondition: s", "true or false", ":6:"},
-		{"s: {f|expand: '%nobody%'}\ncondition: s", "%nobody% has no value", ":6:"},
+		{"s: {f|expand: '%unknown%'}\ncondition: s", "%unknown% has no value", ":6:"},
 		{"s: {f|base64: 'a*'}\ncondition: s", "wildcards cannot be encoded", ":6:"},
 		{"s: {f|contains: null}\ncondition: s", "cannot be compared with null", ":6:"},
-		{"s: {f|fieldref|re: g}\ncondition: s", "fieldref goes with", ":6:"},
+		{"s: {f|fieldref|re: g}\ncondition: s", "fieldref can only be combined with", ":6:"},
 		{"s: {f: []}\ncondition: s", "has no value", ":6:"},
 		{"s: {f: {g: 1}}\ncondition: s", "has a map among its values", ":6:"},
 		{"s: {f: [[a]]}\ncondition: s", "has a list among its values", ":6:"},
@@ -47,53 +47,51 @@ func TestRefusals(t *testing.T) {
 		{"s: []\ncondition: s", "empty list", ":6:"},
 		{"s:\ncondition: s", "is empty", ":6:"},
 		{"s: {f: a}", "condition is missing", ":6:"},
-		{"condition: s", "nothing is to be detected", ":6:"},
+		{"condition: s", "the detection has nothing except a condition", ":6:"},
 		{"s: {f: a}\ncondition: ''", "condition is empty", ":7:"},
 		{"s: {f: a}\ncondition: t", `names "t", which is not defined`, ":7:"},
-		{"s: {f: a}\ncondition: 1 of t*", `"t*" matches no detection`, ":7:"},
-		{"s: {f: a}\ncondition: 2 of them", `"2 of" is not possible`, ":7:"},
+		{"s: {f: a}\ncondition: 1 of t*", `names "t*", which matches no detection`, ":7:"},
+		{"s: {f: a}\ncondition: 2 of them", `"2 of" is not supported`, ":7:"},
 		{"s: {f: a}\ncondition: s*", `needs "1 of" or "all of"`, ":7:"},
-		{"s: {f: a}\ncondition: s and", "ends too early", ":7:"},
+		{"s: {f: a}\ncondition: s and", "condition is incomplete", ":7:"},
 		{"s: {f: a}\ncondition: (s", "closing parenthesis", ":7:"},
-		{"s: {f: a}\ncondition: s s", `does not end before "s"`, ":7:"},
-		{"s: {f: a}\ncondition: s or and s", `name is missing before "and"`, ":7:"},
-		{"s: {f: a}\ncondition: s | count() by x > 5", "is obsolete; write a correlation", ":7:"},
+		{"s: {f: a}\ncondition: s s", `unexpected "s" in the condition`, ":7:"},
+		{"s: {f: a}\ncondition: s or and s", `lacks a name before "and"`, ":7:"},
+		{"s: {f: a}\ncondition: s | count() by x > 5", "is obsolete, write a correlation", ":7:"},
 		{"s: {f: a}\ntimeframe: 5m\ncondition: s", "timeframe is obsolete", ":7:"},
-		{"s: {f: a}\nt: {g: 1, h|nope: 2}\ncondition: s", `"nope" is not known`, ":7:"},
+		{"s: {f: a}\nt: {g: 1, h|nope: 2}\ncondition: s", `unknown modifier "nope"`, ":7:"},
 		{"s: {f: a}\ns: {g: b}\ncondition: s", "already defined", ""},
 		{"s: {f: [a\ncondition: s", "YAML", ""},
 		{"s: &x {f: a}\ncondition: s", "anchor is not supported", ":6:"},
 	} {
-		rs, report := compile(t, c.detection)
-		if len(report.Refused) != 1 || len(rs.Rules()) != 0 {
-			t.Errorf("%q: refused %v", c.detection, report.Refused)
+		rs, result := compile(t, c.detection)
+		if len(result.Refused) != 1 || len(rs.Rules()) != 0 {
+			t.Errorf("%q: got %d rules and errors %v, want one error", c.detection, len(rs.Rules()), result.Refused)
 			continue
 		}
-		if got := report.Refused[0].Error(); !strings.Contains(got, c.reason) || !strings.Contains(got, "rule.yml"+c.line) {
-			t.Errorf("%q: %s", c.detection, got)
+		if got := result.Refused[0].Error(); !strings.Contains(got, c.reason) || !strings.Contains(got, "rule.yml"+c.line) {
+			t.Errorf("%q: got error %s, want %s at line %s", c.detection, got, c.reason, c.line)
 		}
 	}
 }
 
-// TestEveryFaultIsNamed: somebody who repairs a rule sees all that is wrong with
-// it at once, each with its line.
-func TestEveryFaultIsNamed(t *testing.T) {
-	_, report := compile(t, "s:\n  f|nonsense: a\n  g|re: '('\nt:\n  - {h|gt: x}\n  - [a]\ncondition: s and t and u")
+func TestLoad_ReportsAllErrorsOfARule(t *testing.T) {
+	_, result := compile(t, "s:\n  f|nonsense: a\n  g|re: '('\nt:\n  - {h|gt: x}\n  - [a]\ncondition: s and t and u")
 	var lines []int
-	for _, r := range report.Refused {
+	for _, r := range result.Refused {
 		lines = append(lines, r.Line)
 	}
 	if !slices.Equal(lines, []int{7, 8, 10, 11, 12}) {
-		t.Errorf("%v", report.Refused)
+		t.Errorf("got errors at lines %v: %v", lines, result.Refused)
 	}
 }
 
-const ruleTemplate = "title: good\nid: %\nlogsource: {product: aws, service: cloudtrail}\ndetection: {s: {eventName: E}, condition: s}\n"
+const ruleTemplate = "title: valid\nid: %\nlogsource: {product: aws, service: cloudtrail}\ndetection: {s: {eventName: E}, condition: s}\n"
 
 func rule(id string) string { return strings.Replace(ruleTemplate, "%", id, 1) }
 
-func TestOneBadFileDoesNotStopTheOthers(t *testing.T) {
-	rs, report := load(t, detect.Options{}, map[string]string{
+func TestLoad_ContinuesAfterBadFile(t *testing.T) {
+	rs, result := load(t, detect.Options{}, map[string]string{
 		"a.yml":            rule("a"),
 		"sub/b.yaml":       rule("b") + "---\n" + rule("b2") + "---\n---\n# nothing\n",
 		"broken.yml":       "title: [",
@@ -110,34 +108,34 @@ func TestOneBadFileDoesNotStopTheOthers(t *testing.T) {
 		"fixtures/fix.yml": "not: a rule",
 	})
 	var refused, skipped []string
-	for _, r := range report.Refused {
+	for _, r := range result.Refused {
 		refused = append(refused, r.Error())
 	}
-	for _, r := range report.Skipped {
+	for _, r := range result.Skipped {
 		skipped = append(skipped, r.Error())
 	}
-	if len(rs.Rules()) != 3 || report.Usable != 3 || len(refused) != 6 || len(skipped) != 3 {
-		t.Errorf("%d rules\nrefused:\n%s\nskipped:\n%s", len(rs.Rules()), strings.Join(refused, "\n"), strings.Join(skipped, "\n"))
+	if len(rs.Rules()) != 3 || result.Usable != 3 || len(refused) != 6 || len(skipped) != 3 {
+		t.Errorf("got %d rules\nrefused:\n%s\nskipped:\n%s", len(rs.Rules()), strings.Join(refused, "\n"), strings.Join(skipped, "\n"))
 	}
-	for _, want := range []string{"already the id or name of the rule in", `the level "dire" is not known`, "logsource is missing", "detection is missing", "action: global is obsolete"} {
+	for _, want := range []string{"already the id or name of the rule in", `unknown level "dire"`, "logsource is missing", "detection is missing", "action: global is obsolete"} {
 		if !strings.Contains(strings.Join(refused, "\n"), want) {
-			t.Errorf("nothing is refused because: %s", want)
+			t.Errorf("got errors %q, want one with %q", refused, want)
 		}
 	}
-	if _, report = detect.Load(detect.Options{}, "/nowhere/at/all"); len(report.Refused) != 1 {
-		t.Errorf("a folder that is not there: %v", report.Refused)
+	if _, result = detect.Load(detect.Options{}, "/nowhere/at/all"); len(result.Refused) != 1 {
+		t.Errorf("missing folder: got errors %v, want one", result.Refused)
 	}
 }
 
-func TestOffAndOn(t *testing.T) {
+func TestLoad_DisableAndEnable(t *testing.T) {
 	files := map[string]string{
 		"off.yml": strings.Replace(rule("off"), "detection", "custom: {default: off, reason: too loud}\ndetection", 1),
 		"old.yml": strings.Replace(rule("old"), "detection", "status: deprecated\ndetection", 1),
 		"on.yml":  rule("on"),
 	}
 	ids := func(o detect.Options) string {
-		rs, report := load(t, o, files)
-		if err := report.Err(); err != nil {
+		rs, result := load(t, o, files)
+		if err := result.Err(); err != nil {
 			t.Fatal(err)
 		}
 		var out []string
@@ -157,41 +155,41 @@ func TestOffAndOn(t *testing.T) {
 		{detect.Options{Enable: []string{"on"}, Disable: []string{"on"}}, ""},
 	} {
 		if got := ids(c.o); got != c.want {
-			t.Errorf("%+v: %q", c.o, got)
+			t.Errorf("%+v: got rules %q, want %q", c.o, got, c.want)
 		}
 	}
-	rs, report := load(t, detect.Options{
-		Enable: []string{"nobody"}, Levels: map[string]detect.Level{"on": detect.Critical, "old": "dire", "none": detect.Low},
+	rs, result := load(t, detect.Options{
+		Enable: []string{"unknown"}, Levels: map[string]detect.Level{"on": detect.Critical, "old": "dire", "none": detect.Low},
 	}, files)
-	if rs.Rules()[0].Level != detect.Critical || len(report.Warnings) != 3 || len(report.Refused) != 0 {
-		t.Errorf("level %s, warnings %v", rs.Rules()[0].Level, report.Warnings)
+	if rs.Rules()[0].Level != detect.Critical || len(result.Warnings) != 3 || len(result.Refused) != 0 {
+		t.Errorf("got level %s, warnings %v, errors %v", rs.Rules()[0].Level, result.Warnings, result.Refused)
 	}
-	// One that cannot be used may be left out of a folder of somebody else's.
+	// A disabled rule may have errors.
 	files["bad.yml"] = strings.Replace(rule("bad"), "eventName", "eventName|nonsense", 1)
-	_, report = load(t, detect.Options{Disable: []string{"bad"}}, files)
-	if len(report.Refused)+len(report.Warnings) != 0 || !strings.Contains(report.Off[0].Error(), `"nonsense" is not known`) {
-		t.Errorf("off and bad: %+v", report)
+	_, result = load(t, detect.Options{Disable: []string{"bad"}}, files)
+	if len(result.Refused)+len(result.Warnings) != 0 || !strings.Contains(result.Off[0].Error(), `unknown modifier "nonsense"`) {
+		t.Errorf("disabled rule with an error: got %+v", result)
 	}
 	delete(files, "bad.yml")
 	files["off.yml"] = strings.Replace(files["off.yml"], ", reason: too loud", "", 1)
-	if _, report := load(t, detect.Options{}, files); len(report.Refused) != 1 {
-		t.Error("a rule may be off without a reason")
+	if _, result := load(t, detect.Options{}, files); len(result.Refused) != 1 {
+		t.Errorf("rule off without a reason: got errors %v, want one", result.Refused)
 	}
 }
 
-func TestFilters(t *testing.T) {
+func TestLoad_Filters(t *testing.T) {
 	filter := "title: ours\nfilter:\n  rules: [a]\n  ours: {who: terraform}\n  condition: "
 	for _, c := range []struct {
 		condition string
-		left      string // who is still reported
+		left      string // values of who that still match
 	}{
 		{"ours", "mallory ci"}, {"not ours", "mallory ci"},
 		{"ours\n  ci: {who: ci}", "mallory ci"},
 		{"not ours and not ci\n  ci: {who: ci}", "mallory"},
 		{"1 of *\n  ci: {who: ci}", "mallory"},
 	} {
-		rs, report := load(t, detect.Options{}, map[string]string{"a.yml": rule("a"), "b.yml": rule("b"), "z.yml": filter + c.condition})
-		if err := report.Err(); err != nil {
+		rs, result := load(t, detect.Options{}, map[string]string{"a.yml": rule("a"), "b.yml": rule("b"), "z.yml": filter + c.condition})
+		if err := result.Err(); err != nil {
 			t.Errorf("%s: %v", c.condition, err)
 			continue
 		}
@@ -203,33 +201,32 @@ func TestFilters(t *testing.T) {
 			hits := map[string]bool{}
 			rs.Match(r, func(h detect.Hit) { hits[h.Rule.ID] = true })
 			if want := strings.Contains(c.left, who); hits["a"] != want {
-				t.Errorf("%s: %s: %v", c.condition, who, hits)
+				t.Errorf("%s: %s: got hits %v, want a: %t", c.condition, who, hits, want)
 			}
 			if !hits["b"] {
-				t.Errorf("%s: the filter touches a rule that it does not name", c.condition)
+				t.Errorf("%s: got no hit of b, which the filter does not name", c.condition)
 			}
 		}
 	}
 	for _, c := range []struct{ filter, reason string }{
-		{strings.Replace(filter, "[a]", "[zz]", 1) + "ours", `names the rule "zz"`},
+		{strings.Replace(filter, "[a]", "[zz]", 1) + "ours", `names the unknown rule "zz"`},
 		{strings.Replace(filter, "  rules: [a]\n", "", 1) + "ours", "names no rules"},
 		{filter + "nope", "not defined"},
 	} {
-		_, report := load(t, detect.Options{}, map[string]string{"a.yml": rule("a"), "z.yml": c.filter})
-		if len(report.Refused) != 1 || !strings.Contains(report.Err().Error(), c.reason) {
-			t.Errorf("%s: %v", c.reason, report.Err())
+		_, result := load(t, detect.Options{}, map[string]string{"a.yml": rule("a"), "z.yml": c.filter})
+		if len(result.Refused) != 1 || !strings.Contains(result.Err().Error(), c.reason) {
+			t.Errorf("got error %v, want one with %s", result.Err(), c.reason)
 		}
 	}
 	any := strings.Replace(filter, "[a]", "any", 1) + "ours"
 	rs, _ := load(t, detect.Options{}, map[string]string{"a.yml": rule("a"), "z.yml": any})
 	if matches(t, rs, `{"eventName":"E","who":"terraform"}`) || !matches(t, rs, `{"eventName":"E"}`) {
-		t.Error("a filter for any rule does not hold")
+		t.Error("the filter for any rule does not apply")
 	}
 }
 
-// TestIndexLeavesNothingOut asks for names in every way that the index treats
-// apart.
-func TestIndexLeavesNothingOut(t *testing.T) {
+// The detections cover all ways to compare event names that the index handles.
+func TestMatch_IndexFindsAllRules(t *testing.T) {
 	for _, c := range []struct{ detection, yes, no string }{
 		{"s: {eventName: CreateFunction}\ncondition: s", `{"eventName":"createfunction"}`, `{"eventName":"CreateFunction20150331"}`},
 		{"s: {eventName|startswith: CreateFunction}\ncondition: s", `{"eventName":"CreateFunction20150331v2"}`, `{"eventName":"Create"}`},
@@ -248,8 +245,8 @@ func TestIndexLeavesNothingOut(t *testing.T) {
 		{"s: {eventName|cased: Ab}\ncondition: s", `{"eventName":"Ab"}`, `{"eventName":"ab"}`},
 		{"s: {eventName|all: ['A*', '*b']}\ncondition: s", `{"eventName":"ab"}`, `{"eventName":"a"}`},
 	} {
-		rs, report := compile(t, c.detection)
-		if err := report.Err(); err != nil {
+		rs, result := compile(t, c.detection)
+		if err := result.Err(); err != nil {
 			t.Fatal(err)
 		}
 		for record, want := range map[string]int{c.yes: 1, c.no: 0} {
@@ -260,30 +257,28 @@ func TestIndexLeavesNothingOut(t *testing.T) {
 			n := 0
 			rs.Match(r, func(detect.Hit) { n++ })
 			if n != want {
-				t.Errorf("%s: %s hits %d times", c.detection, record, n)
+				t.Errorf("%s: %s: got %d hits, want %d", c.detection, record, n, want)
 			}
 		}
 	}
 }
 
-// TestValuesAsWritten: what YAML would read as something else is not lost.
-func TestValuesAsWritten(t *testing.T) {
+func TestLoad_YAMLScalars(t *testing.T) {
 	for item, f := range map[string]string{
 		"f: 012345678901": `"012345678901"`, "f: 0x10": `16`, "f: 2026-01-02": `"2026-01-02"`, "f: yes": `"yes"`, "f: 1_000": `1000`,
 		"f: >-\n    two\n    words": `"two words"`, "f: 123456789012345678": `123456789012345678`, "f: -5": `-5`, "'f' : \"a\\tb\"": `"a\tb"`,
 	} {
-		rs, report := compile(t, "s:\n  "+item+"\ncondition: s")
-		if err := report.Err(); err != nil {
+		rs, result := compile(t, "s:\n  "+item+"\ncondition: s")
+		if err := result.Err(); err != nil {
 			t.Errorf("%s: %v", item, err)
 		} else if !matches(t, rs, `{"f":`+f+`}`) {
-			t.Errorf("%s does not match %s", item, f)
+			t.Errorf("%s: got no hit for %s", item, f)
 		}
 	}
 }
 
-// TestRulesetIsShared: several may match with one set of rules, each with a
-// record of its own.
-func TestRulesetIsShared(t *testing.T) {
+// Goroutines share a ruleset, but each uses a separate record.
+func TestMatch_Concurrent(t *testing.T) {
 	rs, _ := detect.Load(detect.Options{Builtin: true})
 	done := make(chan int)
 	for range 4 {
@@ -300,7 +295,7 @@ func TestRulesetIsShared(t *testing.T) {
 	}
 	for range 4 {
 		if n := <-done; n != 400 {
-			t.Errorf("%d hits, not 400", n)
+			t.Errorf("got %d hits, want 400", n)
 		}
 	}
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// modifiers is what stands after a field's name, sorted out.
+// modifiers are the parsed modifiers of an item, such as contains and all in
+// field|contains|all.
 type modifiers struct {
 	operator  string   // contains, startswith, endswith, re, cidr, exists, gt, gte, lt, lte, or "" for equality
 	all       bool     // all
@@ -16,7 +17,7 @@ type modifiers struct {
 	fieldref  bool     // fieldref
 	expand    bool     // expand
 	flags     string   // of re
-	encodings []string // base64, base64offset, wide, utf16…, windash in the order written
+	encodings []string // base64, base64offset, wide, utf16…, windash in the order of the rule
 	timePart  func(time.Time) int
 }
 
@@ -26,23 +27,24 @@ var timeParts = map[string]func(time.Time) int{
 	"week":  func(t time.Time) int { _, w := t.ISOWeek(); return w },
 }
 
-// parseModifiers refuses what it does not know and what contradicts itself.
+// parseModifiers parses modifiers. It returns an error for unknown and conflicting
+// ones.
 func parseModifiers(words []string, line int) (m modifiers, err error) {
 	for _, w := range words {
 		switch w {
 		case "contains", "startswith", "endswith", "re", "cidr", "exists", "gt", "gte", "lt", "lte":
 			if m.operator != "" {
-				return m, parseErrorf(line, "the modifiers %q and %q do not go together", m.operator, w)
+				return m, parseErrorf(line, "the modifiers %q and %q cannot be combined", m.operator, w)
 			}
 			m.operator = w
 		case "i", "m", "s":
 			if m.operator != "re" {
-				return m, parseErrorf(line, "the modifier %q only goes after re", w)
+				return m, parseErrorf(line, "the modifier %q needs re before it", w)
 			}
 			m.flags += w
 		case "ignorecase", "multiline", "dotall":
 			if m.operator != "re" {
-				return m, parseErrorf(line, "the modifier %q only goes after re", w)
+				return m, parseErrorf(line, "the modifier %q needs re before it", w)
 			}
 			m.flags += w[:1]
 		case "all":
@@ -60,7 +62,7 @@ func parseModifiers(words []string, line int) (m modifiers, err error) {
 		default:
 			part, ok := timeParts[w]
 			if !ok {
-				return m, parseErrorf(line, "the modifier %q is not known", w)
+				return m, parseErrorf(line, "unknown modifier %q", w)
 			}
 			m.timePart = part
 		}
@@ -74,35 +76,35 @@ func (m *modifiers) checkConflicts(line int) error {
 	special := comparison || m.operator == "cidr" || m.operator == "exists" || m.operator == "re" || m.timePart != nil
 	switch {
 	case m.fieldref && (special || m.expand || len(m.encodings) > 0):
-		return parseErrorf(line, "fieldref goes with contains, startswith, endswith, cased and neq alone")
+		return parseErrorf(line, "fieldref can only be combined with contains, startswith, endswith, cased and neq")
 	case special && len(m.encodings) > 0:
-		return parseErrorf(line, "%s does not go with %s", m.encodings[0], m.name())
+		return parseErrorf(line, "the modifiers %s and %s cannot be combined", m.encodings[0], m.name())
 	case special && m.cased && m.operator != "re":
-		return parseErrorf(line, "cased does not go with %s", m.name())
+		return parseErrorf(line, "the modifiers cased and %s cannot be combined", m.name())
 	case m.operator == "exists" && (m.all || m.negated || m.expand):
-		return parseErrorf(line, "exists stands alone")
+		return parseErrorf(line, "exists cannot be combined with all, neq or expand")
 	case comparison && m.negated:
-		return parseErrorf(line, "neq does not go with %s", m.operator)
+		return parseErrorf(line, "the modifiers neq and %s cannot be combined", m.operator)
 	case m.timePart != nil && m.operator != "" && !comparison:
-		return parseErrorf(line, "a part of a time does not go with %s", m.operator)
+		return parseErrorf(line, "a part of a time (minute, hour, …) cannot be combined with %s", m.operator)
 	}
 	return nil
 }
 
 func (m *modifiers) name() string {
 	if m.operator == "" {
-		return "a part of a time"
+		return "the part of a time"
 	}
 	return m.operator
 }
 
-// compiler is what rules are compiled with.
+// compiler compiles detections. placeholders are the values for expand.
 type compiler struct {
 	placeholders map[string][]string
 }
 
-// item compiles one line of a detection: a key with its modifiers, and a value
-// or list of values.
+// item compiles one line of a detection, a key with modifiers and a value or a
+// list of values.
 func (c *compiler) item(key string, v *value) (expr, error) {
 	words := strings.Split(key, "|")
 	path := words[0]
@@ -114,10 +116,10 @@ func (c *compiler) item(key string, v *value) (expr, error) {
 		return nil, err
 	}
 	if path == "" && m.operator == "" {
-		m.operator = "contains" // keywords search
+		m.operator = "contains" // keywords search in texts
 	}
 	if path == "" && !slices.Contains([]string{"contains", "re"}, m.operator) || path == "" && m.fieldref {
-		return nil, parseErrorf(v.line, "%q needs a field", key)
+		return nil, parseErrorf(v.line, "%q needs the name of a field", key)
 	}
 	values := []*value{v}
 	if v.kind == isList {
@@ -199,7 +201,7 @@ func (c *compiler) comparison(path, key string, m modifiers, values []*value) (e
 	return anyOf([]expr{absent, it}), nil
 }
 
-// expandValue is one value as the rule writes it, with what its placeholders stand for.
+// expandValue returns the texts of one value with placeholders replaced.
 func (c *compiler) expandValue(v *value, m modifiers) ([]string, error) {
 	if !m.expand {
 		return []string{v.text}, nil
@@ -207,7 +209,7 @@ func (c *compiler) expandValue(v *value, m modifiers) ([]string, error) {
 	return c.expand(v.text, v.line)
 }
 
-// alternatives are the forms of the texts of one value.
+// alternatives compiles the texts of one value to tests.
 func (c *compiler) alternatives(texts []string, v *value, key string, m modifiers) (alternatives, error) {
 	var out alternatives
 	for _, text := range texts {
@@ -235,7 +237,7 @@ func compileValue(text string, line int, key string, m modifiers) (alternatives,
 	case "cidr":
 		network, err := parseNetwork(text)
 		if err != nil {
-			return nil, parseErrorf(line, "%q: %q is no network in CIDR notation", key, text)
+			return nil, parseErrorf(line, "%q: %q is not a network in CIDR notation such as 10.0.0.0/8", key, text)
 		}
 		return alternatives{&cidrTest{network}}, nil
 	}
@@ -265,7 +267,8 @@ func compileValue(text string, line int, key string, m modifiers) (alternatives,
 	return out, nil
 }
 
-// parseNetwork reads a prefix; an address alone is a network of one.
+// parseNetwork parses a CIDR prefix or an address, which becomes a prefix of full
+// length.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if !strings.Contains(text, "/") {
 		addr, err := netip.ParseAddr(text)

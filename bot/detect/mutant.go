@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// mutant is a rule with one thing dropped.
+// mutant is the condition of a rule with one part removed.
 type mutant struct {
 	change string
 	expr   expr
 }
 
-// mutants drops each operand and each value of a list in turn. At the top, the
-// whole condition may go too.
+// mutants returns a mutant for each operand and each value of a list. With top, it
+// also removes the whole condition.
 func mutants(e expr, top bool) (out []mutant) {
 	if _, isAll := e.(andExpr); top && !isAll {
 		out = append(out, mutant{"without " + label(e), constExpr(true)})
@@ -51,42 +51,42 @@ func operandMutants(es []expr, join func([]expr) expr) (out []mutant) {
 	return out
 }
 
-// label names an expression for people.
+// label describes an expression in messages.
 func label(e expr) string {
 	switch e := e.(type) {
 	case *item:
 		name := e.label
 		if name == "" {
-			name = "its keywords"
+			name = "the keywords"
 		}
 		return fmt.Sprintf("%s (line %d)", name, e.line)
 	case notExpr:
 		return "not " + label(e.x)
 	case andExpr:
-		return label(e[0]) + " and what goes with it"
+		return label(e[0]) + " and the items joined to it by and"
 	case orExpr:
-		return label(e[0]) + " and what stands beside it"
+		return label(e[0]) + " and the items joined to it by or"
 	}
-	return "its condition"
+	return "the condition"
 }
 
-// correlationMutant is a correlation that asks for less.
+// correlationMutant is a correlation with a weaker condition.
 type correlationMutant struct {
 	change      string
 	correlation *Correlation
 }
 
 func correlationMutants(c *Correlation) (out []correlationMutant) {
-	add := func(what string, change func(*Correlation)) {
-		less := *c
-		change(&less)
-		out = append(out, correlationMutant{what, &less})
+	add := func(change string, apply func(*Correlation)) {
+		weaker := *c
+		apply(&weaker)
+		out = append(out, correlationMutant{change, &weaker})
 	}
 	for i, field := range c.GroupBy {
 		add("without group-by "+field, func(c *Correlation) { c.GroupBy = slices.Delete(slices.Clone(c.GroupBy), i, i+1) })
 	}
 	if c.MinCount > 1 {
-		add("with a bound that is lower by one", func(c *Correlation) { c.MinCount-- })
+		add("with a lower bound reduced by one", func(c *Correlation) { c.MinCount-- })
 	}
 	add("with twice the timespan", func(c *Correlation) { c.Timespan *= 2 })
 	if c.Type == "value_count" {

@@ -42,8 +42,8 @@ func matches(t testing.TB, rs *detect.Ruleset, record string) bool {
 	return hit
 }
 
-// truths is written by hand: an item, a record's field f, and whether it holds.
-// In the records f stands for the field's value; "-" leaves the field out.
+// operatorCases are items with JSON values of the field f that match and that do
+// not match. The value "-" means that the record has no field f.
 var operatorCases = []struct {
 	item string
 	yes  []string
@@ -160,28 +160,29 @@ func operatorRecord(f string) string {
 		`"n":{"a":{"b":1},"a.b.c":null,"x":"literal","list":[{"k":"one"},{"k":"two","maybe":"m"},{"k":[]}]},"eventName":"E"}`
 }
 
-func TestTruthTable(t *testing.T) {
-	for _, truth := range operatorCases {
-		rs, report := compile(t, "s:\n  "+truth.item+"\ncondition: s")
-		if err := report.Err(); err != nil {
-			t.Errorf("%s: %v", truth.item, err)
+func TestMatch_Operators(t *testing.T) {
+	for _, c := range operatorCases {
+		rs, result := compile(t, "s:\n  "+c.item+"\ncondition: s")
+		if err := result.Err(); err != nil {
+			t.Errorf("%s: %v", c.item, err)
 			continue
 		}
-		ref := refParse([]byte(ruleHead + indent("s:\n  "+truth.item+"\ncondition: s")))
+		ref := refParse([]byte(ruleHead + indent("s:\n  "+c.item+"\ncondition: s")))
 		ref.placeholders = map[string][]string{"admins": {"alice", "root*"}}
-		for _, f := range slices.Concat(truth.yes, truth.no) {
-			want, record := slices.Contains(truth.yes, f), operatorRecord(f)
+		for _, f := range slices.Concat(c.yes, c.no) {
+			want, record := slices.Contains(c.yes, f), operatorRecord(f)
 			if got := matches(t, rs, record); got != want {
-				t.Errorf("%s with f=%s: %t, not %t", truth.item, f, got, want)
+				t.Errorf("%s with f=%s: got %t, want %t", c.item, f, got, want)
 			}
 			if got := ref.matches([]byte(record)); got != want {
-				t.Errorf("the reference: %s with f=%s: %t, not %t", truth.item, f, got, want)
+				t.Errorf("reference: %s with f=%s: got %t, want %t", c.item, f, got, want)
 			}
 		}
 	}
 }
 
-// conditions over a, b, c, which are true when the record's field has that letter.
+// conditionCases are conditions over detections such as a, which is true if the
+// record's field f contains the character a. yes and no are values of f.
 var conditionCases = []struct {
 	condition string
 	yes, no   []string
@@ -210,7 +211,7 @@ var conditionCases = []struct {
 	{"\n  - a\n  - b and c", []string{"a", "bc"}, []string{"b", "c"}},
 }
 
-func TestConditions(t *testing.T) {
+func TestMatch_Conditions(t *testing.T) {
 	for _, c := range conditionCases {
 		names := []string{"a", "b", "c", "_low"}
 		if strings.Contains(c.condition, "sel_") || strings.Contains(c.condition, "*_x") {
@@ -225,8 +226,8 @@ func TestConditions(t *testing.T) {
 			fmt.Fprintf(&d, "%s:\n  f|contains: %s\n", n, letter)
 		}
 		d.WriteString("condition: " + c.condition)
-		rs, report := compile(t, d.String())
-		if err := report.Err(); err != nil {
+		rs, result := compile(t, d.String())
+		if err := result.Err(); err != nil {
 			t.Errorf("%s: %v", c.condition, err)
 			continue
 		}
@@ -234,32 +235,32 @@ func TestConditions(t *testing.T) {
 		for _, f := range slices.Concat(c.yes, c.no) {
 			want, record := slices.Contains(c.yes, f), fmt.Sprintf(`{"f":%q,"eventName":"e"}`, f)
 			if got := matches(t, rs, record); got != want {
-				t.Errorf("%s with %q: %t", c.condition, f, got)
+				t.Errorf("%s with %q: got %t, want %t", c.condition, f, got, want)
 			}
 			if got := ref.matches([]byte(record)); got != want {
-				t.Errorf("the reference: %s with %q: %t", c.condition, f, got)
+				t.Errorf("reference: %s with %q: got %t, want %t", c.condition, f, got, want)
 			}
 		}
 	}
 }
 
-func TestShapesOfDetections(t *testing.T) {
+func TestMatch_DetectionForms(t *testing.T) {
 	for _, c := range []struct {
 		name, detection string
 		yes, no         []string
 	}{
-		{"a map is and", "s: {a: 1, b: 2}\ncondition: s", []string{`{"a":1,"b":2}`}, []string{`{"a":1}`, `{"a":1,"b":3}`}},
-		{"a list of maps is or", "s:\n  - {a: 1}\n  - {b: 2}\ncondition: s", []string{`{"a":1}`, `{"b":2}`}, []string{`{"c":1}`}},
-		{"keywords search everything", "s:\n  - foo\n  - 'b*r'\ncondition: s", []string{`{"x":"a FOO b"}`, `{"foo":1}`, `{"x":{"y":["bar"]}}`, `{"x":"b","y":"r"}`}, []string{`{"x":"f oo"}`}},
+		{"map", "s: {a: 1, b: 2}\ncondition: s", []string{`{"a":1,"b":2}`}, []string{`{"a":1}`, `{"a":1,"b":3}`}},
+		{"list of maps", "s:\n  - {a: 1}\n  - {b: 2}\ncondition: s", []string{`{"a":1}`, `{"b":2}`}, []string{`{"c":1}`}},
+		{"keywords", "s:\n  - foo\n  - 'b*r'\ncondition: s", []string{`{"x":"a FOO b"}`, `{"foo":1}`, `{"x":{"y":["bar"]}}`, `{"x":"b","y":"r"}`}, []string{`{"x":"f oo"}`}},
 		{"one keyword", "s: foo\ncondition: s", []string{`{"x":"foo"}`}, []string{`{"x":1}`}},
-		{"a number is a keyword", "s: 42\ncondition: s", []string{`{"x":4242}`}, []string{`{"x":4}`}},
+		{"number as keyword", "s: 42\ncondition: s", []string{`{"x":4242}`}, []string{`{"x":4}`}},
 		{"all keywords", "s:\n  '|all': [foo, bar]\ncondition: s", []string{`{"x":"foo","y":"bar"}`}, []string{`{"x":"foo"}`}},
-		{"a keyword with a backslash", "s: 'DOM\\user'\ncondition: s", []string{`{"x":"DOM\\user"}`}, []string{`{"x":"DOMuser"}`}},
-		{"a regular keyword", "s:\n  '|re': 'fo+\"'\ncondition: s", []string{`{"x":"foo"}`}, []string{`{"x":"f"}`}},
-		{"maps and keywords mixed", "s:\n  - foo\n  - {a: 1}\ncondition: s", []string{`{"x":"foo"}`, `{"a":1}`}, []string{`{"a":2}`}},
+		{"keyword with backslash", "s: 'DOM\\user'\ncondition: s", []string{`{"x":"DOM\\user"}`}, []string{`{"x":"DOMuser"}`}},
+		{"keyword with regular expression", "s:\n  '|re': 'fo+\"'\ncondition: s", []string{`{"x":"foo"}`}, []string{`{"x":"f"}`}},
+		{"maps and keywords", "s:\n  - foo\n  - {a: 1}\ncondition: s", []string{`{"x":"foo"}`, `{"a":1}`}, []string{`{"a":2}`}},
 	} {
-		rs, report := compile(t, c.detection)
-		if err := report.Err(); err != nil {
+		rs, result := compile(t, c.detection)
+		if err := result.Err(); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
@@ -267,18 +268,17 @@ func TestShapesOfDetections(t *testing.T) {
 		for _, record := range slices.Concat(c.yes, c.no) {
 			want := slices.Contains(c.yes, record)
 			if got := matches(t, rs, record); got != want {
-				t.Errorf("%s: %s: %t", c.name, record, got)
+				t.Errorf("%s: %s: got %t, want %t", c.name, record, got, want)
 			}
 			if got := ref.matches([]byte(record)); got != want {
-				t.Errorf("the reference: %s: %s: %t", c.name, record, got)
+				t.Errorf("reference: %s: %s: got %t, want %t", c.name, record, got, want)
 			}
 		}
 	}
 }
 
-// TestPatternsAgreeWithTheReference throws patterns and texts at both that are
-// made of the letters in which they could differ.
-func TestPatternsAgreeWithTheReference(t *testing.T) {
+// Patterns and texts consist of characters whose handling could differ.
+func TestMatch_PatternsAgreeWithReference(t *testing.T) {
 	letters := []rune{'a', 'A', 'b', 'k', 'K', '\u212a', 's', '\u017f', 'é', 'É', '"', '\\', '*', '?', '\n', 'x'}
 	rapid.Check(t, func(r *rapid.T) {
 		pattern := string(rapid.SliceOfN(rapid.SampledFrom(letters), 1, 6).Draw(r, "pattern"))
@@ -291,8 +291,8 @@ func TestPatternsAgreeWithTheReference(t *testing.T) {
 		}
 		quoted, _ := json.Marshal(pattern)
 		src := ruleHead + indent("s: {f"+how+": "+string(quoted)+"}\ncondition: s")
-		rs, report := detect.LoadText(detect.Options{}, []byte(src))
-		if err := report.Err(); err != nil {
+		rs, result := detect.LoadText(detect.Options{}, []byte(src))
+		if err := result.Err(); err != nil {
 			r.Fatal(err)
 		}
 		ref := refParse([]byte(src))
@@ -301,7 +301,7 @@ func TestPatternsAgreeWithTheReference(t *testing.T) {
 			value, _ := json.Marshal(text)
 			record := `{"eventName":"e","f":` + string(value) + `}`
 			if got, want := matches(t, rs, record), ref.matches([]byte(record)); got != want {
-				r.Fatalf("%s with %s: %t, the reference says %t", src, record, got, want)
+				r.Fatalf("%s with %s: got %t, want %t as in the reference", src, record, got, want)
 			}
 		}
 	})

@@ -6,16 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-// A pattern is a Sigma value: runes, or the wildcards below.
+// pattern is a Sigma value as runes and wildcards.
 type pattern []rune
 
 const (
-	anyRunes rune = -1 // *: any number of characters, newlines included
-	oneRune  rune = -2 // ?: exactly one
+	anyRunes rune = -1 // *, any number of characters including newlines
+	oneRune  rune = -2 // ?, exactly one character
 )
 
-// parsePattern reads a value with Sigma's escapes: \* and \? are literal, \\ is
-// one backslash, and a backslash before anything else is itself.
+// parsePattern parses a value with the escapes of Sigma. \* and \? are literal
+// characters, \\ is one backslash, and other backslashes are literal.
 func parsePattern(s string) pattern {
 	rs := []rune(s)
 	p := make(pattern, 0, len(rs))
@@ -44,11 +44,12 @@ func (p pattern) hasWildcard() bool {
 	return false
 }
 
-// segment is a run without *; every rune of it, ? included, takes one character.
+// segment is a part of a pattern without *. Each rune, ? included, matches one
+// character.
 type segment struct {
 	runes      pattern // folded unless cased
 	ascii      bool    // no rune beyond ASCII
-	firstBytes [2]byte // what an ASCII text begins with: the folded byte and its capital; zero when it does not matter
+	firstBytes [2]byte // first byte in lower and upper case, or zero for ? and non-ASCII
 }
 
 // glob is a compiled pattern.
@@ -59,7 +60,7 @@ type glob struct {
 	cased     bool
 }
 
-// compileGlob takes runs of * together.
+// compileGlob compiles a pattern. Adjacent * count as one.
 func compileGlob(p pattern, cased bool) *glob {
 	g := &glob{cased: cased, closedEnd: true}
 	var run pattern
@@ -99,10 +100,10 @@ func newSegment(run pattern, cased bool) segment {
 	return s
 }
 
-// contains reports whether the pattern is open at both ends.
+// contains reports whether the pattern begins and ends with *.
 func (g *glob) contains() bool { return g.openStart && !g.closedEnd }
 
-// match reports whether the whole text fits.
+// match reports whether the pattern matches the whole text.
 func (g *glob) match(text []byte) bool {
 	segments := g.segments
 	if len(segments) == 0 {
@@ -136,7 +137,7 @@ func (g *glob) match(text []byte) bool {
 	return true
 }
 
-// prefix reports how many bytes of the text's beginning a segment takes.
+// prefix returns how many bytes at the beginning of the text the segment matches.
 func (g *glob) prefix(s segment, text []byte) (int, bool) {
 	i := 0
 	for _, want := range s.runes {
@@ -160,7 +161,7 @@ func (g *glob) prefix(s segment, text []byte) (int, bool) {
 	return i, true
 }
 
-// suffix returns what stands before the segment at the text's end.
+// suffix returns the text before the segment if the text ends with the segment.
 func (g *glob) suffix(s segment, text []byte) ([]byte, bool) {
 	start := len(text)
 	for range s.runes {
@@ -174,7 +175,7 @@ func (g *glob) suffix(s segment, text []byte) ([]byte, bool) {
 	return text[:start], ok
 }
 
-// find returns where the first occurrence of a segment ends.
+// find returns the end of the first occurrence of a segment.
 func (g *glob) find(s segment, text []byte) (int, bool) {
 	if s.firstBytes[0] != 0 && (g.cased || s.firstBytes[0] != 'k' && s.firstBytes[0] != 's' || isASCII(text)) {
 		return g.findFirstByte(s, text)
@@ -189,8 +190,8 @@ func (g *glob) find(s segment, text []byte) (int, bool) {
 	return 0, false
 }
 
-// findFirstByte is find for a segment whose first character can only be one of two bytes:
-// beyond ASCII there are other forms of k and s alone.
+// findFirstByte is a faster find for a segment that can begin only with one of its
+// firstBytes. Of the ASCII letters, only k and s fold with non-ASCII characters.
 func (g *glob) findFirstByte(s segment, text []byte) (int, bool) {
 	small, capital := nextByte(text, 0, s.firstBytes[0]), nextByte(text, 0, s.firstBytes[1])
 	for {
@@ -210,7 +211,7 @@ func (g *glob) findFirstByte(s segment, text []byte) (int, bool) {
 	}
 }
 
-// nextByte is where a byte stands from a place on; the length when nowhere.
+// nextByte returns the offset of the next b at or after from, or len(text).
 func nextByte(text []byte, from int, b byte) int {
 	if i := bytes.IndexByte(text[from:], b); i >= 0 {
 		return from + i
@@ -226,7 +227,7 @@ func isASCII(text []byte) bool {
 	return all < utf8.RuneSelf
 }
 
-// lowerASCII maps an ASCII byte to its small letter.
+// lowerASCII maps ASCII capitals to lower case and other bytes to themselves.
 var lowerASCII = func() (t [256]byte) {
 	for i := range t {
 		t[i] = byte(i)
@@ -237,8 +238,8 @@ var lowerASCII = func() (t [256]byte) {
 	return t
 }()
 
-// fold returns the one rune that stands for all that differ from r in case only:
-// the small letter within ASCII, else the smallest of the orbit.
+// fold maps all runes that differ only in case to one rune. This is the lower-case
+// ASCII rune if there is one, otherwise the smallest rune.
 func fold(r rune) rune {
 	if r < utf8.RuneSelf {
 		return rune(lowerASCII[byte(r)])
@@ -253,8 +254,8 @@ func fold(r rune) rune {
 	return least
 }
 
-// appendFolded appends the folded form of text: two texts that differ in case
-// only have the same.
+// appendFolded appends the case-folded text to dst. Texts that differ only in case
+// have equal folded forms.
 func appendFolded(dst, text []byte) []byte {
 	for i := 0; i < len(text); {
 		if b := text[i]; b < utf8.RuneSelf {

@@ -7,20 +7,14 @@ import (
 	"strings"
 )
 
-// What policies in a request allow, and whom. They are found by their form, an
-// object with statements that have an effect, wherever the service that is called
-// puts them: as JSON, or as a text with JSON in it, perhaps percent-encoded.
-// Names of elements are read without regard to case, as of principals and
-// conditions: a spelling that AWS would refuse does no harm here.
-
-// maxNestedJSON is how often JSON may stand in a text in JSON.
+// maxNestedJSON is how deep policies are searched for in JSON texts inside JSON.
 const maxNestedJSON = 3
 
 // statement is one statement of a policy.
 type statement struct {
 	hasEffect    bool
 	allows       bool
-	anyone       bool     // the principal is *, or everybody but some
+	anyone       bool     // the principal is *, or there is a NotPrincipal
 	accounts     []string // of principals
 	providers    []string // of federated principals
 	actions      []string
@@ -28,14 +22,20 @@ type statement struct {
 	conditions   []condition
 }
 
-// condition is one key of a condition block: one of the values must fit.
+// condition is one key of a condition block. A request satisfies it with one of
+// the values. The operator and the key are in lower case.
 type condition struct {
 	operator string
 	key      string
 	values   []string
 }
 
-// policies sums up the policies of one request.
+// policies summarises the policies of one request.
+//
+// It recognises policies by their form, an object with statements that have an
+// effect, in any parameter of the request. A policy can be an object or a JSON text,
+// also percent-encoded. Names of elements, principals and conditions are read
+// case-insensitively, because AWS rejects unknown spellings itself.
 type policies struct {
 	found, unreadable       bool
 	public, narrowed        bool
@@ -44,7 +44,8 @@ type policies struct {
 	accounts, openProviders []string
 }
 
-// readPolicies gives the derived fields about policies, nil where a request has none.
+// readPolicies returns the derived fields about policies without their prefix, or
+// nil if the request has no policy.
 func readPolicies(r *Record) map[string]any {
 	params, _ := r.member(r.root, "requestParameters")
 	if params < 0 {
@@ -78,7 +79,7 @@ func readPolicies(r *Record) map[string]any {
 	return out
 }
 
-// scan looks for policies in a value.
+// scan finds policies in a value.
 func (p *policies) scan(r *Record, from int32, depth int) {
 	for n := from; n < r.nodes[from].next; n++ {
 		switch nd := &r.nodes[n]; nd.kind {
@@ -96,9 +97,9 @@ func (p *policies) scan(r *Record, from int32, depth int) {
 	}
 }
 
-// scanText looks for policies in a text that is JSON. One that was meant to be a
-// policy and cannot be read, for a repeated key say, is told: how AWS read it is
-// unknown.
+// scanText finds policies in a JSON text. It sets unreadable for a text that looks
+// like a policy but cannot be decoded, for example because of a repeated key. The
+// meaning of such a policy for AWS is unknown.
 func (p *policies) scanText(b []byte, depth int) {
 	b = bytes.TrimSpace(b)
 	if bytes.HasPrefix(b, []byte("%")) {
@@ -120,7 +121,7 @@ func (p *policies) scanText(b []byte, depth int) {
 	p.scan(inner, inner.root, depth+1)
 }
 
-// readStatements reads one statement or a list of them.
+// readStatements adds one statement or a list of statements.
 func (p *policies) readStatements(r *Record, n int32) {
 	if r.nodes[n].kind != kindArray {
 		p.add(readStatement(r, n))
@@ -131,10 +132,10 @@ func (p *policies) readStatements(r *Record, n int32) {
 	}
 }
 
-// add takes a statement into account.
+// add adds a statement to the summary.
 func (p *policies) add(s statement) {
 	if !s.hasEffect {
-		return // what has no effect is no statement: a rule of WAF has some of its own kind
+		return // not a policy, because WAF rules also have a key named Statement
 	}
 	p.found = true
 	if !s.allows {
@@ -177,7 +178,7 @@ func readStatement(r *Record, n int32) (s statement) {
 				s.actions = append(s.actions, collapseStars(a))
 			}
 		case "notaction":
-			s.actions = append(s.actions, "*") // everything but some
+			s.actions = append(s.actions, "*") // all actions with exceptions
 		case "resource":
 			s.allResources = s.allResources || slices.ContainsFunc(r.textList(c), isAnyResource)
 		case "notresource":
@@ -208,7 +209,8 @@ func (s *statement) readPrincipal(r *Record, n int32) {
 	}
 }
 
-// addPrincipal takes one principal: everybody, an account, what belongs to one, a service.
+// addPrincipal adds one principal. It is *, an account, an ARN in an account, or a
+// service, which is ignored.
 func (s *statement) addPrincipal(principal string) {
 	account := principal
 	if arn := strings.SplitN(principal, ":", 6); len(arn) == 6 {
@@ -222,7 +224,8 @@ func (s *statement) addPrincipal(principal string) {
 	}
 }
 
-// addProvider takes one identity provider. One of SAML belongs to the account.
+// addProvider adds one identity provider. It ignores SAML providers, because they
+// belong to the account.
 func (s *statement) addProvider(principal string) {
 	if strings.Contains(principal, ":saml-provider/") {
 		return
@@ -250,7 +253,8 @@ func readConditions(r *Record, n int32) (out []condition) {
 	return out
 }
 
-// functionPermission reads what AddPermission of Lambda writes into a policy.
+// functionPermission returns the statement that AddPermission of Lambda adds to a
+// policy. ok is false if the request has no principal.
 func functionPermission(r *Record, params int32) (s statement, ok bool) {
 	if r.EventSource() != "lambda.amazonaws.com" {
 		return s, false
@@ -275,7 +279,7 @@ func functionPermission(r *Record, params int32) (s statement, ok bool) {
 	return s, s.hasEffect
 }
 
-// textList are a value, or the elements of a list, as text.
+// textList returns the text of a value, or the texts of the elements of a list.
 func (r *Record) textList(n int32) (out []string) {
 	if r.nodes[n].kind != kindArray {
 		return []string{string(r.textOf(n))}
@@ -286,10 +290,10 @@ func (r *Record) textList(n int32) (out []string) {
 	return out
 }
 
-// isWildcard: nothing but wildcards.
+// isWildcard reports whether s consists only of wildcards.
 func isWildcard(s string) bool { return s != "" && strings.Trim(s, "*?") == "" }
 
-// collapseStars writes several stars in a row as one.
+// collapseStars replaces adjacent stars by one.
 func collapseStars(s string) string {
 	for strings.Contains(s, "**") {
 		s = strings.ReplaceAll(s, "**", "*")
@@ -297,7 +301,8 @@ func collapseStars(s string) string {
 	return s
 }
 
-// isAnyResource: * or an ARN that leaves everything after the partition open.
+// isAnyResource reports whether s is * or an ARN with only wildcards after the
+// partition.
 func isAnyResource(s string) bool {
 	parts := strings.SplitN(s, ":", 6)
 	if len(parts) == 6 && parts[0] == "arn" {

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Which conditions keep strangers out. What is not listed here does not: a
-// referrer, a time, a region, the kind of principal, an external id, a tag that
-// anybody can give to their own. A private address (aws:VpcSourceIp) is not
-// listed either, for everybody can have it in a network of their own; the
-// network itself is.
-
-// restrictingKeys says, for each key that can keep strangers out, which values do.
+// restrictingKeys holds the condition keys that can restrict access to known
+// principals, each with a function that reports whether a value restricts it.
+//
+// Keys that any caller can satisfy are missing on purpose:
+// referrer, time, region, kind of principal, external ID and tags. The private
+// address (aws:VpcSourceIp) is missing because every network can use the same
+// private addresses. The network (aws:SourceVpc) identifies its owner.
 var restrictingKeys = map[string]func(operator, value string) bool{
 	"aws:principalorgid":        isOrganisation,
 	"aws:principalorgpaths":     isOrganisation,
@@ -34,8 +34,9 @@ var restrictingKeys = map[string]func(operator, value string) bool{
 	"aws:userid":                isUniqueID,
 }
 
-// restrictsAccess reports whether a condition keeps strangers out. Each of its values
-// has to, since one of them is enough to be let in.
+// restrictsAccess reports whether the condition restricts access to known
+// principals or networks. Each of its values must restrict it, because a caller
+// needs to satisfy only one value.
 func (c condition) restrictsAccess() bool {
 	if !c.isEquality() {
 		return false
@@ -43,12 +44,12 @@ func (c condition) restrictsAccess() bool {
 	if c.key == "aws:sourceip" {
 		return isNarrow(c.values)
 	}
-	keeps := restrictingKeys[c.key]
-	return keeps != nil && c.allValues(keeps)
+	restricts := restrictingKeys[c.key]
+	return restricts != nil && c.allValues(restricts)
 }
 
-// restrictsProvider reports whether a condition says whose tokens of an identity provider
-// are taken.
+// restrictsProvider reports whether the condition restricts the owners of the
+// tokens that are accepted from an identity provider.
 func (c condition) restrictsProvider(provider string) bool {
 	host, claim := c.key, ""
 	if i := strings.LastIndexByte(c.key, ':'); i >= 0 {
@@ -61,17 +62,17 @@ func (c condition) restrictsProvider(provider string) bool {
 	case "sub", "repository", "repository_id", "repository_owner", "repository_owner_id", "job_workflow_ref":
 		return c.allValues(isSubject)
 	case "aud", "oaud", "app_id":
-		// The audience is the owner's own at these. At others a token names
-		// whatever audience its holder asked for.
+		// These providers issue a separate audience to each owner. Other providers
+		// let the holder choose the audience of a token.
 		return slices.Contains([]string{"cognito-identity.amazonaws.com", "accounts.google.com", "www.amazon.com", "graph.facebook.com"}, host) &&
 			c.allValues(func(_, v string) bool { return !strings.ContainsAny(v, "*?$") })
 	}
 	return false
 }
 
-// isEquality: the operator holds for what equals a value, and for nothing else. A
-// negation, a test for presence, one that passes where the key is absent
-// (IfExists) or has no value (ForAllValues) demands nothing.
+// isEquality reports whether the operator requires the key to be present and equal
+// or similar to a value. Negations and tests for presence do not require that.
+// IfExists passes without the key, and ForAllValues without a value.
 func (c condition) isEquality() bool {
 	switch strings.TrimPrefix(c.operator, "foranyvalue:") {
 	case "stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike", "ipaddress":
@@ -80,12 +81,14 @@ func (c condition) isEquality() bool {
 	return false
 }
 
-func (c condition) allValues(keeps func(operator, value string) bool) bool {
-	return len(c.values) > 0 && !slices.ContainsFunc(c.values, func(v string) bool { return v == "" || !keeps(c.operator, v) })
+// allValues reports whether the condition has values and restricts is true for
+// each of them.
+func (c condition) allValues(restricts func(operator, value string) bool) bool {
+	return len(c.values) > 0 && !slices.ContainsFunc(c.values, func(v string) bool { return v == "" || !restricts(c.operator, v) })
 }
 
-// isOrganisation: the id of an organisation, perhaps with a path below it, or
-// the organisation that the resource is in.
+// isOrganisation reports whether the value is the ID of an organisation, also with
+// a path below it, or the variable for the organisation of the resource.
 func isOrganisation(_, value string) bool {
 	id, _, _ := strings.Cut(value, "/")
 	return strings.EqualFold(value, "${aws:ResourceOrgID}") || len(id) > 2 && strings.HasPrefix(id, "o-") && !strings.ContainsAny(id, "*?$")
@@ -95,9 +98,10 @@ func isOneAccount(_, value string) bool {
 	return isAccount(value) || strings.EqualFold(value, "${aws:ResourceAccount}")
 }
 
-// namesAccount: an ARN of one account, or of one bucket, whose ARN has none. A
-// star of StringLike also stands for colons, so that nothing before the account
-// may be left open; those of ArnLike stay within their part.
+// namesAccount reports whether the value is an ARN with an account, or the ARN of
+// one bucket, which has no account. A * of StringLike also matches colons, so the
+// parts before the account must not contain wildcards. A * of ArnLike matches only
+// within its part.
 func namesAccount(operator, value string) bool {
 	parts := strings.SplitN(value, ":", 6)
 	if len(parts) != 6 || parts[0] != "arn" {
@@ -117,15 +121,16 @@ func isNetworkID(_, value string) bool {
 	return ok && id != "" && !strings.ContainsAny(id, "*?$")
 }
 
-// isUniqueID: the id of a user or role, perhaps of its sessions, or an account's root.
+// isUniqueID reports whether the value is the unique ID of a user or role, also
+// with a session name, or the ID of an account (its root user).
 func isUniqueID(_, value string) bool {
 	id, _, _ := strings.Cut(value, ":")
 	return isAccount(id) || len(id) >= 16 && strings.HasPrefix(id, "A") && !strings.ContainsAny(id, "*?$")
 }
 
-// isSubject: a claim without wildcards and variables, or one that names an owner before the
-// first: repo:us/*, but not repo:*, and not repo:us*, which somebody else's name
-// may begin with too.
+// isSubject reports whether the value of a claim has no wildcards and variables, or
+// a complete owner before the first one. This is true for repo:us/*, but not for
+// repo:* or repo:us*, because the names of other owners can begin with us.
 func isSubject(_, value string) bool {
 	at := strings.IndexAny(value, "*?$")
 	if at < 0 {
@@ -135,10 +140,10 @@ func isSubject(_, value string) bool {
 	return strings.IndexAny(owner, ":/") > 0
 }
 
-// isNarrow reports whether networks are few addresses among all: each of
-// them no wider than a /8, of IPv6 a /32, and together no more than four of those.
+// isNarrow reports whether the networks are valid and small. None may be wider than
+// a /8 (IPv6: /32), and together they may be as large as four of these.
 func isNarrow(networks []string) bool {
-	const most = 4
+	const maxShare = 4
 	share4, share6 := 0.0, 0.0
 	for _, text := range networks {
 		p, err := parseNetwork(strings.TrimSpace(text))
@@ -157,5 +162,5 @@ func isNarrow(networks []string) bool {
 		}
 		*share += 1 / float64(uint64(1)<<min(bits-widest, 62))
 	}
-	return len(networks) > 0 && share4 <= most && share6 <= most
+	return len(networks) > 0 && share4 <= maxShare && share6 <= maxShare
 }

@@ -17,7 +17,8 @@ import (
 
 type object = map[string]any
 
-// narrowingConditions keep strangers out, one for each key and operator that can.
+// restrictingConditions restrict access. There is one for each key and operator
+// that can.
 var restrictingConditions = []object{
 	{"StringEquals": object{"aws:PrincipalOrgID": "o-a1b2c3d4e5"}},
 	{"StringEquals": object{"aws:PrincipalOrgID": "${aws:ResourceOrgID}"}},
@@ -46,7 +47,7 @@ var restrictingConditions = []object{
 	{"IpAddress": object{"aws:SourceIp": []any{"192.0.2.1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "2001:db8::/32"}}},
 }
 
-// uselessConditions let everybody in who takes a little trouble.
+// openConditions do not restrict access, because anyone can satisfy them.
 var openConditions = []object{
 	{},
 	{"Bool": object{"aws:SecureTransport": "true"}},
@@ -95,7 +96,7 @@ var openConditions = []object{
 	{"Null": object{"aws:PrincipalOrgID": "false"}},
 }
 
-// publicPrincipals are the ways to say everybody.
+// publicPrincipals are the ways to write a public principal.
 var publicPrincipals = []object{
 	{"Principal": "*"},
 	{"Principal": object{"AWS": "*"}},
@@ -106,7 +107,7 @@ var publicPrincipals = []object{
 	{"NotPrincipal": object{"AWS": "111122223333"}},
 }
 
-// closedPrincipals are somebody.
+// namedPrincipals are principals that are not public.
 var namedPrincipals = []object{
 	{"Principal": object{"AWS": "111122223333"}},
 	{"Principal": object{"AWS": []any{"arn:aws:iam::999988887777:role/app", "AIDAEXAMPLEEXAMPLE12"}}},
@@ -115,13 +116,15 @@ var namedPrincipals = []object{
 	{"Principal": object{"Federated": "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"}},
 }
 
-// places are where services take policies, as objects and as text.
+// policyFields are request parameters with policies. The value is true for policies
+// in a JSON text and false for objects.
 var policyFields = map[string]bool{
 	"policy": true, "policyDocument": true, "assumeRolePolicyDocument": true, "resourcePolicy": true, "attributes.Policy": true,
 	"bucketPolicy": false, "PutAccessPointPolicyRequest.Policy": true,
 }
 
-// spell writes JSON with its keys in any order, spaces, and escapes that are not needed.
+// encodeRandomly encodes v as JSON with a random order of keys, random spaces and
+// unnecessary escapes.
 func encodeRandomly(t *rapid.T, v any) string {
 	space := func() string { return rapid.SampledFrom([]string{"", "", " ", "\n  "}).Draw(t, "space") }
 	switch v := v.(type) {
@@ -154,7 +157,7 @@ func encodeRandomly(t *rapid.T, v any) string {
 	return fmt.Sprint(v)
 }
 
-// requested is a record of a call with a policy.
+// policyRecord returns a record with a policy in a random request parameter.
 func policyRecord(t *rapid.T, policy any) string {
 	place := rapid.SampledFrom(slices.Sorted(maps.Keys(policyFields))).Draw(t, "place")
 	if policyFields[place] {
@@ -184,7 +187,8 @@ func newStatement(os ...object) object {
 	return out
 }
 
-// joined is two condition blocks in one; the second keeps its own keys.
+// mergeConditions merges two condition blocks. If both have a key, the second one
+// counts.
 func mergeConditions(a, b object) object {
 	out := object{}
 	for _, block := range []object{a, b} {
@@ -200,24 +204,23 @@ func mergeConditions(a, b object) object {
 	return out
 }
 
-func TestEachConditionIsJudged(t *testing.T) {
+func TestPolicyPublic_EachCondition(t *testing.T) {
 	for narrow, conditions := range map[bool][]object{true: restrictingConditions, false: openConditions} {
 		for _, c := range conditions {
 			for _, p := range publicPrincipals {
 				policy, _ := json.Marshal(object{"Statement": newStatement(p, object{"Condition": c})})
 				record, _ := json.Marshal(object{"requestParameters": object{"policy": string(policy)}})
 				if got := field(t, string(record), "tocsin.policy.public"); got != fmt.Sprint(!narrow) {
-					t.Errorf("public is %s: %s", got, policy)
+					t.Errorf("got public %s, want %t: %s", got, !narrow, policy)
 				}
 			}
 		}
 	}
 }
 
-// TestPublicPolicies: a condition that narrows makes any public statement not
-// public; one that does not changes nothing, beside others too; no spelling of
-// the JSON and no other statement does either.
-func TestPublicPolicies(t *testing.T) {
+// A policy with a public statement is public unless a condition restricts the
+// statement. Other conditions, other statements and the encoding do not matter.
+func TestPolicyPublic_RandomPolicies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		condition := object{}
 		for range rapid.IntRange(0, 3).Draw(t, "useless") {
@@ -233,7 +236,7 @@ func TestPublicPolicies(t *testing.T) {
 			statements[0] = newStatement(principal)
 		}
 		for range rapid.IntRange(0, 2).Draw(t, "others") {
-			other := newStatement(rapid.SampledFrom(namedPrincipals).Draw(t, "somebody"))
+			other := newStatement(rapid.SampledFrom(namedPrincipals).Draw(t, "named principal"))
 			if rapid.Bool().Draw(t, "deny") {
 				other = newStatement(rapid.SampledFrom(publicPrincipals).Draw(t, "denied"), object{"Effect": "Deny"})
 			}
@@ -249,23 +252,23 @@ func TestPublicPolicies(t *testing.T) {
 			t.Fatalf("%s: %v", record, err)
 		}
 		if got := r.Field("tocsin.policy.public"); got != fmt.Sprint(!narrowed) {
-			t.Fatalf("public is %s: %s", got, record)
+			t.Fatalf("got public %s, want %t: %s", got, !narrowed, record)
 		}
 		if _, got := r.Lookup("tocsin.policy.public_actions"); got == narrowed {
-			t.Fatalf("public actions: %t: %s", got, record)
+			t.Fatalf("got public actions %t, want %t: %s", got, !narrowed, record)
 		}
 		if want := refDerived(refDecode([]byte(record))); refJSON(refAt(want, "tocsin.policy")) != "["+r.Field("tocsin.policy")+"]" {
-			t.Fatalf("%s\nthe reference says %s\nof %s", r.Field("tocsin.policy"), refJSON(want), record)
+			t.Fatalf("got  %s\nwant %s\nfor %s", r.Field("tocsin.policy"), refJSON(want), record)
 		}
 	})
 }
 
-func TestDerivedFields(t *testing.T) {
+func TestField_DerivedFields(t *testing.T) {
 	const own = `"eventSource":"lambda.amazonaws.com","recipientAccountId":"111122223333","requestParameters":`
 	for _, c := range []struct{ params, field, want string }{
 		{`null`, "public", ""},
 		{`{"bucketName":"b","x":"{"}`, "public", ""},
-		{`{"rules":[{"Statement":{"ByteMatchStatement":{}}}]}`, "public", ""}, // of WAF
+		{`{"rules":[{"Statement":{"ByteMatchStatement":{}}}]}`, "public", ""}, // WAF rule
 		{`{"policy":"%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A%22*%22%7D%7D"}`, "public", "true"},
 		{`{"desiredState":"{\"Doc\":{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\"}]}}"}`, "public", "true"},
 		{`{"p":{"Statement":[{"Effect":"Allow","Principal":{"AWS":["999988887777","arn:aws:iam::111122223333:root","arn:aws:iam::999988887777:root"]}}]}}`, "other_accounts", `["999988887777"]`},
@@ -281,14 +284,14 @@ func TestDerivedFields(t *testing.T) {
 		{`{"principal":"999988887777"}`, "other_accounts", `["999988887777"]`},
 	} {
 		if got := field(t, "{"+own+c.params+"}", "tocsin.policy."+c.field); got != c.want {
-			t.Errorf("%s of %s is %q, not %q", c.field, c.params, got, c.want)
+			t.Errorf("%s of %s: got %q, want %q", c.field, c.params, got, c.want)
 		}
 	}
 }
 
-// TestDerivedFieldsInRules: they take every modifier, and no record can bring
-// its own.
-func TestDerivedFieldsInRules(t *testing.T) {
+// Derived fields work with all modifiers, and fields of the record do not replace
+// them.
+func TestMatch_DerivedFields(t *testing.T) {
 	const public = `{"tocsin":{"policy":{"public":false}},"tocsin.policy.public":false,"recipientAccountId":"999988887777",` +
 		`"requestParameters":{"p":{"Statement":[{"Effect":"Allow","Principal":{"AWS":["*","111122223333"]},"Action":"s3:GetObject"}]}}}`
 	for item, want := range map[string]bool{
@@ -305,15 +308,15 @@ func TestDerivedFieldsInRules(t *testing.T) {
 		"recipientAccountId|fieldref|neq: tocsin.policy.open_providers":                      false,
 	} {
 		detection := "s: {" + item + "}\ncondition: s"
-		rs, report := compile(t, detection)
-		if err := report.Err(); err != nil {
+		rs, result := compile(t, detection)
+		if err := result.Err(); err != nil {
 			t.Fatal(err)
 		}
 		if got := matches(t, rs, public); got != want {
-			t.Errorf("%s: %t", item, got)
+			t.Errorf("%s: got %t, want %t", item, got, want)
 		}
 		if got := refParse([]byte(ruleHead + indent(detection))).matches([]byte(public)); got != want {
-			t.Errorf("%s: the reference says %t", item, got)
+			t.Errorf("reference: %s: got %t, want %t", item, got, want)
 		}
 	}
 	r, err := detect.DecodeRecord([]byte(public))
@@ -321,46 +324,44 @@ func TestDerivedFieldsInRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	rs, _ := compile(t, "s: {tocsin.policy.public: false}\ncondition: s")
-	if tried, _ := rs.Trace(r); len(tried) != 1 || tried[0].Compared[0].Actual != `"true"` {
-		t.Errorf("explained as %+v", tried)
+	if traces, _ := rs.Trace(r); len(traces) != 1 || traces[0].Compared[0].Actual != `"true"` {
+		t.Errorf("got traces %+v, want one with the actual value true", traces)
 	}
 	if err := r.Decode([]byte(`{}`)); err != nil || r.Field("tocsin.policy.public") != "" {
-		t.Errorf("what the last record gave is still there: %v", err)
+		t.Errorf("got public %q and error %v, want no value of the previous record", r.Field("tocsin.policy.public"), err)
 	}
 }
 
-// TestMisspeltDerivedFields: a field that nobody works out could never match.
-func TestMisspeltDerivedFields(t *testing.T) {
+func TestLoad_RejectsUnknownDerivedFields(t *testing.T) {
 	for _, detection := range []string{
 		"s: {tocsin.policy.pubic: true}\ncondition: s", "s: {Tocsin.policy.public: true}\ncondition: s", "s: {tocsin.policy: x}\ncondition: s",
 		"s: {eventName|fieldref: tocsin.policy.acounts}\ncondition: s", "s: {tocsin.policy.public.x|exists: true}\ncondition: s",
 	} {
-		_, report := compile(t, detection)
-		if len(report.Refused) != 1 || report.Refused[0].Line == 0 || !strings.Contains(report.Refused[0].Reason, "there are tocsin.policy.public, ") {
-			t.Errorf("%s: %v", detection, report.Refused)
+		_, result := compile(t, detection)
+		if len(result.Refused) != 1 || result.Refused[0].Line == 0 || !strings.Contains(result.Refused[0].Reason, "known derived fields: tocsin.policy.public, ") {
+			t.Errorf("%s: got errors %v", detection, result.Refused)
 		}
 	}
-	for what, ok := range map[string]bool{
+	for correlation, ok := range map[string]bool{
 		"group-by: [tocsin.policy.public_actions]\ncondition: {gte: 3}":                     true,
 		"group-by: [eventName, tocsin.policy.actions]\ncondition: {gte: 3}":                 false,
 		"group-by: tocsin.policy.actions\ncondition: {gte: 3}":                              false,
-		"group-by: [what]\naliases: {what: {a: tocsin.policy.public}}\ncondition: {gte: 3}": true,
-		"group-by: [what]\naliases: {what: {a: tocsin.policy.publik}}\ncondition: {gte: 3}": false,
+		"group-by: [kind]\naliases: {kind: {a: tocsin.policy.public}}\ncondition: {gte: 3}": true,
+		"group-by: [kind]\naliases: {kind: {a: tocsin.policy.publik}}\ncondition: {gte: 3}": false,
 	} {
-		_, report := detect.LoadText(detect.Options{}, []byte(rule("a")+"---\n"+correlationHead+indent("type: event_count\nrules: [a]\ntimespan: 1m\n"+what)))
-		if (report.Err() == nil) != ok {
-			t.Errorf("%s: %v", what, report.Err())
+		_, result := detect.LoadText(detect.Options{}, []byte(rule("a")+"---\n"+correlationHead+indent("type: event_count\nrules: [a]\ntimespan: 1m\n"+correlation)))
+		if (result.Err() == nil) != ok {
+			t.Errorf("%s: got error %v, want valid: %t", correlation, result.Err(), ok)
 		}
 	}
-	_, report := detect.LoadText(detect.Options{}, []byte(rule("a")+"---\n"+correlationHead+
+	_, result := detect.LoadText(detect.Options{}, []byte(rule("a")+"---\n"+correlationHead+
 		indent("type: value_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 3, field: tocsin.policy.x}")))
-	if report.Err() == nil {
-		t.Error("a misspelt field that is counted is not refused")
+	if result.Err() == nil {
+		t.Error("unknown field in a condition: got no error")
 	}
 }
 
-// TestRulesOnPoliciesAgreeWithTheReference: over the data given.
-func TestRulesOnPoliciesAgreeWithTheReference(t *testing.T) {
+func TestMatch_PolicyRulesAgreeWithReference(t *testing.T) {
 	dir := t.TempDir()
 	var refs []refRule
 	for i, item := range []string{
@@ -373,8 +374,8 @@ func TestRulesOnPoliciesAgreeWithTheReference(t *testing.T) {
 		}
 		refs = append(refs, refParse([]byte(src)))
 	}
-	rs, report := detect.Load(detect.Options{}, dir)
-	if err := report.Err(); err != nil {
+	rs, result := detect.Load(detect.Options{}, dir)
+	if err := result.Err(); err != nil {
 		t.Fatal(err)
 	}
 	compareHits(t, rs, refs)

@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-// Record is one CloudTrail record, decoded once. It keeps the bytes it was
-// decoded from and a flat list of what stands where in them, so that matching
-// allocates nothing. Matching uses scratch memory in it: one goroutine at a time.
+// Record is one decoded CloudTrail record. It refers to the bytes it was decoded
+// from and holds a flat list of the values in them. Matching therefore allocates
+// no memory. A Record is not safe for concurrent use, because matching uses
+// buffers in it.
 type Record struct {
 	raw          []byte
 	nodes        []node
 	text         []byte // the decoded form of strings with escapes
 	root         int32
-	rawIsCompact bool // raw needs no rendering: no spaces between tokens, no escape that JSON does not require
+	rawIsCompact bool // no spaces between tokens, no escapes that JSON does not require
 	renderings   []rendering
-	numberBuf    [344]byte // scratch for a number's text; the longest float64 fits
-	foldBuf      []byte    // scratch for a folded text
-	refBuf       []byte    // scratch for the second text of a comparison
+	numberBuf    [344]byte // buffer for the text of a number, large enough for any float64
+	foldBuf      []byte    // buffer for a folded text
+	refBuf       []byte    // buffer for the first text of a fieldref comparison
 
 	derived     *Record // see derive
-	derivedFrom int32   // the root it was derived from, -1 for none
+	derivedFrom int32   // the root of derived, or -1
 }
 
 type kind uint8
@@ -37,9 +38,9 @@ const (
 	kindObject
 )
 
-// node is one value. Children follow their parent; next is the index after the
-// whole subtree. Keys and values are spans of raw, or of text where they were
-// escaped.
+// node is one value. Its children follow it in the list, and next is the index
+// after the last of them. Keys and values are spans of raw, or of text if they
+// contained escapes.
 type node struct {
 	key, keyEnd uint32
 	val, valEnd uint32
@@ -49,15 +50,16 @@ type node struct {
 	escaped     bool
 }
 
-// rendering is the compact text of an object that had to be made.
+// rendering is the compact JSON text of an object or array.
 type rendering struct {
 	node int32
 	text []byte
 }
 
-// DecodeRecord decodes one JSON object. The record keeps b, which must not
-// change afterwards. Malformed JSON, invalid UTF-8, repeated keys, nesting
-// beyond MaxDepth and anything but an object are errors.
+// DecodeRecord decodes one JSON object. The record refers to b, which must not
+// change while the record is in use. DecodeRecord returns an error for malformed
+// JSON, invalid UTF-8, repeated keys, nesting deeper than [MaxDepth] and values
+// other than an object.
 func DecodeRecord(b []byte) (*Record, error) {
 	r := new(Record)
 	if err := r.Decode(b); err != nil {
@@ -66,14 +68,14 @@ func DecodeRecord(b []byte) (*Record, error) {
 	return r, nil
 }
 
-// Decode is DecodeRecord into a record whose memory is used again.
+// Decode is like [DecodeRecord] but reuses the memory of r.
 func (r *Record) Decode(b []byte) error {
 	n, err := r.decode(b)
 	if err != nil {
 		return err
 	}
 	if rest := bytes.TrimLeft(b[n:], " \t\r\n"); len(rest) > 0 {
-		return &SyntaxError{Offset: len(b) - len(rest), Reason: "something follows the object"}
+		return &SyntaxError{Offset: len(b) - len(rest), Reason: "unexpected text after the object"}
 	}
 	if r.nodes[0].kind != kindObject {
 		return &SyntaxError{Reason: "not a JSON object"}
@@ -81,23 +83,23 @@ func (r *Record) Decode(b []byte) error {
 	return nil
 }
 
-// Raw is the record as it was sent.
+// Raw returns the original bytes of the record.
 func (r *Record) Raw() []byte {
 	n := &r.nodes[r.root]
 	return r.raw[n.val:n.valEnd]
 }
 
-// EventName is what was called, such as StopLogging; empty where the record has none.
+// EventName returns the called action, such as StopLogging, or "".
 func (r *Record) EventName() string { return r.Field("eventName") }
 
-// EventSource is the service that was called; empty where the record has none.
+// EventSource returns the called service, such as iam.amazonaws.com, or "".
 func (r *Record) EventSource() string { return r.Field("eventSource") }
 
-// EventID tells the record from all others; empty where the record has none.
+// EventID returns the unique ID of the record, or "".
 func (r *Record) EventID() string { return r.Field("eventID") }
 
-// EventTime is the text of eventTime, or of @timestamp in records that were
-// exported without it.
+// EventTime returns the text of eventTime. Some exports lack this field, and then
+// it returns the text of @timestamp.
 func (r *Record) EventTime() string {
 	if t := r.Field("eventTime"); t != "" {
 		return t
@@ -105,7 +107,8 @@ func (r *Record) EventTime() string {
 	return r.Field("@timestamp")
 }
 
-// Time is EventTime as an instant; zero where it is none.
+// Time returns the EventTime in UTC, or the zero time if it is not in RFC 3339
+// format.
 func (r *Record) Time() time.Time {
 	t, err := time.Parse(time.RFC3339, r.EventTime())
 	if err != nil {
@@ -114,14 +117,14 @@ func (r *Record) Time() time.Time {
 	return t.UTC()
 }
 
-// Field is the text of the first value at a path, "" where there is none.
+// Field returns the text of the first value at a path, or "" if there is none.
 func (r *Record) Field(path string) string {
 	s, _ := r.Lookup(path)
 	return s
 }
 
-// Lookup is the text of the first value at a path, and whether there is one
-// that is not null.
+// Lookup returns the text of the first value at a path. It returns false if there
+// is no value or the value is null.
 func (r *Record) Lookup(path string) (string, bool) {
 	r = r.recordFor(path)
 	n, ok := r.firstNode(r.root, path)
@@ -131,6 +134,7 @@ func (r *Record) Lookup(path string) (string, bool) {
 	return string(r.textOf(n)), true
 }
 
+// firstNode returns the first node at a path below n.
 func (r *Record) firstNode(n int32, path string) (int32, bool) {
 	if path == "" {
 		return n, true
@@ -150,7 +154,7 @@ func (r *Record) firstNode(n int32, path string) (int32, bool) {
 	return 0, false
 }
 
-// rest is the path after a key of that length.
+// rest returns the path after its first used bytes and a dot.
 func rest(path string, used int) string {
 	if used == len(path) {
 		return ""
@@ -158,9 +162,8 @@ func rest(path string, used int) string {
 	return path[used+1:]
 }
 
-// member finds the longest key of an object that spells the beginning of a
-// path, and how much of the path it takes. The child is negative when there is
-// none.
+// member returns the child with the longest key that equals the beginning of the
+// path, and the length of that key. The child is negative if there is none.
 func (r *Record) member(n int32, path string) (child int32, used int) {
 	child = -1
 	end := r.nodes[n].next
@@ -187,7 +190,7 @@ func (r *Record) keyOf(n *node) []byte {
 	return r.raw[n.key:n.keyEnd]
 }
 
-// stringOf is the decoded text of a string.
+// stringOf returns the decoded text of a string.
 func (r *Record) stringOf(n *node) []byte {
 	if n.escaped {
 		return r.text[n.val:n.valEnd]
@@ -195,7 +198,8 @@ func (r *Record) stringOf(n *node) []byte {
 	return r.raw[n.val:n.valEnd]
 }
 
-// textOf is what a value compares as. It is good until the next call.
+// textOf returns the text that a value compares as. It is valid until the next
+// call.
 func (r *Record) textOf(n int32) []byte {
 	nd := &r.nodes[n]
 	switch nd.kind {
@@ -209,8 +213,8 @@ func (r *Record) textOf(n int32) []byte {
 	return r.raw[nd.val:nd.valEnd]
 }
 
-// plainNumber writes a number without exponent and without a needless fraction.
-// One too large for that keeps its spelling.
+// plainNumber returns a number without an exponent and without trailing zeros. It
+// returns numbers outside the range of float64 unchanged.
 func plainNumber(s, buf []byte) []byte {
 	if !bytes.ContainsAny(s, ".eE") {
 		return s
@@ -222,8 +226,8 @@ func plainNumber(s, buf []byte) []byte {
 	return strconv.AppendFloat(buf, f, 'f', -1, 64)
 }
 
-// compact is the JSON text of an object or array without spaces and needless
-// escapes: the bytes as sent wherever they are like that already.
+// compact returns the JSON text of an object or array without spaces and
+// unnecessary escapes. It returns the original bytes if these are compact.
 func (r *Record) compact(n int32) []byte {
 	nd := &r.nodes[n]
 	if r.rawIsCompact {
@@ -245,11 +249,11 @@ func (r *Record) render(dst []byte, n int32) []byte {
 	case kindString:
 		return appendQuoted(dst, r.stringOf(nd))
 	case kindArray, kindObject:
-		open, shut := byte('['), byte(']')
+		opening, closing := byte('['), byte(']')
 		if nd.kind == kindObject {
-			open, shut = '{', '}'
+			opening, closing = '{', '}'
 		}
-		dst = append(dst, open)
+		dst = append(dst, opening)
 		for c := n + 1; c < nd.next; c = r.nodes[c].next {
 			if c > n+1 {
 				dst = append(dst, ',')
@@ -259,12 +263,12 @@ func (r *Record) render(dst []byte, n int32) []byte {
 			}
 			dst = r.render(dst, c)
 		}
-		return append(dst, shut)
+		return append(dst, closing)
 	}
 	return append(dst, r.raw[nd.val:nd.valEnd]...)
 }
 
-// appendQuoted writes a JSON string with the escapes that JSON requires alone.
+// appendQuoted appends a JSON string with only the escapes that JSON requires.
 func appendQuoted(dst, s []byte) []byte {
 	dst = append(dst, '"')
 	for _, b := range s {
@@ -280,7 +284,8 @@ func appendQuoted(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
-// shortEscape is the letter after the backslash in the two-letter escape of b.
+// shortEscape returns the character after the backslash in the two-character
+// escape of b, or 0 if there is none.
 func shortEscape(b byte) byte {
 	switch b {
 	case '"', '\\':

@@ -1,7 +1,6 @@
 package detect_test
 
-// What the reference makes of policies, in its own way: by regular expressions
-// over maps.
+// This file evaluates policies for the reference with regular expressions.
 
 import (
 	"encoding/json"
@@ -12,7 +11,7 @@ import (
 	"strings"
 )
 
-// refField is everything a field of a record leads to, a derived one too.
+// refField returns the values of a field, including derived fields.
 func refField(event any, path string) []any {
 	if strings.HasPrefix(path, "tocsin.") {
 		event = refDerived(event)
@@ -256,7 +255,7 @@ func refRestrictsAccess(op, key string, values []any) bool {
 	return true
 }
 
-// refSmall counts addresses.
+// refIsNarrow compares the numbers of addresses.
 func refIsNarrow(values []any) bool {
 	four, six := 0.0, 0.0
 	for _, v := range values {

@@ -1,9 +1,9 @@
 package detect_test
 
-// The reference: Sigma for CloudTrail as slowly and plainly as it can be
-// written. It shares no code with the package and imports nothing of it; every
-// record is decoded into maps and every pattern becomes a regular expression
-// again and again.
+// The reference is a second implementation of Sigma for CloudTrail, written for
+// clarity instead of speed. It shares no code with package detect and does not
+// import it. It decodes records with encoding/json and turns each pattern into a
+// regular expression.
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ type refMember struct {
 	value any
 }
 
-// refDecode keeps the order of keys; numbers stay as they are written.
+// refDecode preserves the order of keys and the spelling of numbers.
 func refDecode(src []byte) any {
 	d := json.NewDecoder(bytes.NewReader(src))
 	d.UseNumber()
@@ -60,7 +60,7 @@ func refDecode(src []byte) any {
 	return value()
 }
 
-// refRegexp only keeps the tests from taking minutes.
+// refRegexp caches compiled expressions, which saves minutes of test time.
 func refRegexp(s string) *regexp.Regexp {
 	re, ok := refCompiled[s]
 	if !ok {
@@ -102,7 +102,7 @@ func refJSON(v any) string {
 	return fmt.Sprint(v)
 }
 
-// refAt is everything a path leads to.
+// refAt returns all values at a path.
 func refAt(v any, path string) []any {
 	if path == "" {
 		return []any{v}
@@ -127,7 +127,7 @@ func refAt(v any, path string) []any {
 	return nil
 }
 
-// refText is a scalar as it compares.
+// refText returns the text that a value compares as.
 func refText(v any) string {
 	if n, ok := v.(json.Number); ok && strings.ContainsAny(string(n), ".eE") {
 		f, err := n.Float64()
@@ -148,7 +148,7 @@ func refFloat(s string) float64 {
 	return f
 }
 
-// refTexts is what a value compares as: itself, and each element of a list.
+// refTexts returns the texts of a value and, for a list, of its elements.
 func refTexts(v any) []string {
 	if v == nil {
 		return nil
@@ -162,7 +162,7 @@ func refTexts(v any) []string {
 	return out
 }
 
-// refInner is the strings inside objects that JSON has to escape.
+// refInnerStrings returns the strings inside objects that contain JSON escapes.
 func refInnerStrings(v any, inObject bool) []string {
 	var out []string
 	switch v := v.(type) {
@@ -212,8 +212,8 @@ func (r refRule) matchesEvent(event any) bool {
 	return false
 }
 
-// condition rewrites "1 of x*" and names to true and false, and works the rest
-// out from the inside.
+// condition replaces "1 of x*" and names by true and false and then simplifies the
+// text from the inside.
 func (r refRule) condition(event any, text string) bool {
 	text = " " + strings.NewReplacer("(", " ( ", ")", " ) ").Replace(text) + " "
 	quantified := refRegexp(`(?i)\b(1|any|all) of (\S+)`)
@@ -272,7 +272,7 @@ func (r refRule) condition(event any, text string) bool {
 	case "false":
 		return false
 	}
-	panic("condition came down to " + s)
+	panic("condition simplified to " + s)
 }
 
 func (r refRule) detects(event, d any) bool {
@@ -313,7 +313,7 @@ func (r refRule) item(event any, key string, v any) bool {
 	hits := 0
 	for _, want := range values {
 		if mods["neq"] && mods["fieldref"] && !refPresent(refField(event, want.(string))) {
-			return false // nothing differs from what is not there
+			return false // an absent field is not different
 		}
 		if r.value(event, found, present, words[0] == "", words[1:], mods, want) {
 			hits++
@@ -441,7 +441,7 @@ func refTest(text, want string, order []string, mods map[string]bool, keyword bo
 	return false
 }
 
-// refForms are the regular expressions of a value after its encodings.
+// refEncodings returns the regular expressions of a value after its encodings.
 func refEncodings(want string, order []string) []string {
 	forms := []string{want}
 	encoded := false
@@ -482,7 +482,8 @@ func refEncodings(want string, order []string) []string {
 	return out
 }
 
-// refOffsets finds the part of the encoding that no neighbour can change.
+// refOffsets returns, for each offset, the part of the base64 text that does not
+// depend on adjacent bytes.
 func refOffsets(s string) []string {
 	var out []string
 	for before := range 3 {
@@ -492,20 +493,20 @@ func refOffsets(s string) []string {
 			tail := bytes.Repeat([]byte{filler}, 6)
 			common = append(common, base64.StdEncoding.EncodeToString(append(append(pad, s...), tail...)))
 		}
-		var kept []byte
+		var stable []byte
 		for i := range common[0] {
 			same := true
 			for _, c := range common {
 				same = same && c[i] == common[0][i]
 			}
 			if same {
-				kept = append(kept, common[0][i])
-			} else if len(kept) > 0 {
+				stable = append(stable, common[0][i])
+			} else if len(stable) > 0 {
 				break
 			}
 		}
-		if len(kept) > 0 {
-			out = append(out, string(kept))
+		if len(stable) > 0 {
+			out = append(out, string(stable))
 		}
 	}
 	return out
@@ -525,7 +526,7 @@ func refDashes(s string) []string {
 	return out
 }
 
-// refPattern reads Sigma's wildcards and escapes.
+// refPattern returns the regular expression of a value with wildcards and escapes.
 func refPattern(s string) string {
 	token := refRegexp(`(?s)\\[\\*?]|\*|\?|.`)
 	return token.ReplaceAllStringFunc(s, func(t string) string {

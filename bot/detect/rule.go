@@ -8,26 +8,26 @@ import (
 	"strings"
 )
 
-// Rule is what people need to know of a rule. A Hit points to it.
+// Rule is a compiled rule with its metadata. A [Hit] points to it.
 type Rule struct {
-	ID             string // a UUID, usually
+	ID             string // usually a UUID
 	Name           string
 	Title          string
 	Level          Level
 	Status         string
-	Author         string // must stay with every message made from a hit of a SigmaHQ rule
+	Author         string // the license of SigmaHQ requires it in every message about a hit
 	Description    string
-	Tags           []string // attack.t1078.004 and the like
-	FalsePositives []string // what to check before believing it
+	Tags           []string // such as attack.t1078.004
+	FalsePositives []string // harmless causes to rule out first
 	References     []string
 	Fields         []string
 	File           string
 	Line           int
-	// Off says why the rule is off unless somebody switches it on; "" for a rule
-	// that is on.
+	// Off is the reason why the rule is off unless it is enabled. It is empty for
+	// a rule that is on.
 	Off string
-	// Silent: a correlation counts this rule's hits, and they are no alerts by
-	// themselves.
+	// Silent is true if the hits of the rule are only counted by correlations and
+	// are not alerts.
 	Silent bool
 	// Correlation is nil for a rule about single records.
 	Correlation *Correlation
@@ -36,10 +36,10 @@ type Rule struct {
 	feeds []feed
 }
 
-// Level is how grave a hit is.
+// Level is the severity of a hit.
 type Level string
 
-// The levels of Sigma, from least to most.
+// The levels of Sigma, from the least to the most severe.
 const (
 	Informational Level = "informational"
 	Low           Level = "low"
@@ -50,7 +50,7 @@ const (
 
 var levels = []Level{Informational, Low, Medium, High, Critical}
 
-// RuleError says why a document is not used.
+// RuleError is the reason why a document is not used, or a warning about it.
 type RuleError struct {
 	File   string `json:"file"`
 	Line   int    `json:"line,omitempty"`
@@ -69,7 +69,7 @@ func (r RuleError) Error() string {
 	return fmt.Sprintf("%s: %s", at, r.Reason)
 }
 
-// document is one YAML document of a rule file.
+// document is one YAML document of a rule file. nth counts from 0.
 type document struct {
 	file  string
 	nth   int
@@ -88,7 +88,7 @@ func (d *document) ruleError(err error) RuleError {
 	return r
 }
 
-// unjoin takes apart what errors.Join put together.
+// unjoin returns the errors that [errors.Join] combined, at any depth.
 func unjoin(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -101,7 +101,7 @@ func unjoin(err error) []error {
 	return out
 }
 
-// readMetadata reads what all kinds of documents have in common.
+// readMetadata reads the keys that all kinds of documents share.
 func readMetadata(d *document) (*Rule, error) {
 	v := d.value
 	r := &Rule{
@@ -127,11 +127,11 @@ func readMetadata(d *document) (*Rule, error) {
 		r.Level = Medium
 	}
 	if !slices.Contains(levels, r.Level) {
-		return r, parseErrorf(v.get("level").line, "the level %q is not known", r.Level)
+		return r, parseErrorf(v.get("level").line, "unknown level %q; use informational, low, medium, high or critical", r.Level)
 	}
 	switch r.Status {
 	case "deprecated", "unsupported":
-		r.Off = "its authors call it " + r.Status
+		r.Off = "its authors marked it as " + r.Status
 	}
 	if why := offByDefault[r.ID]; why != "" {
 		r.Off = why
@@ -139,7 +139,7 @@ func readMetadata(d *document) (*Rule, error) {
 	return r, readTocsinKey(r, v.get("custom"))
 }
 
-// readTocsinKey reads our own key: {default: off, reason: …}.
+// readTocsinKey reads Tocsin's extension of Sigma, {default: off, reason: …}.
 func readTocsinKey(r *Rule, v *value) error {
 	state := v.get("default")
 	if state == nil {
@@ -150,20 +150,21 @@ func readTocsinKey(r *Rule, v *value) error {
 		r.Off = ""
 	case "off", "false":
 		if r.Off = v.str("reason"); r.Off == "" {
-			return parseErrorf(state.line, "a rule that is off by default must say why (custom.reason)")
+			return parseErrorf(state.line, "a rule that is off by default must have a custom.reason")
 		}
 	default:
-		return parseErrorf(state.line, "custom.default is on or off, not %q", state.text)
+		return parseErrorf(state.line, "custom.default must be on or off, not %q", state.text)
 	}
 	return nil
 }
 
-// logsource sorts a document by its logsource: ours, or about something else.
-func (v *value) logsource() (ours bool, what string) {
+// logsource reports whether the logsource of a document is CloudTrail, and
+// returns it as product/service/category.
+func (v *value) logsource() (cloudtrail bool, name string) {
 	s := v.get("logsource")
 	product, service, category := s.str("product"), s.str("service"), s.str("category")
-	what = strings.Trim(strings.Join([]string{product, service, category}, "/"), "/")
-	ours = (product == "" || strings.EqualFold(product, "aws")) &&
-		(service == "" || strings.EqualFold(service, "cloudtrail")) && category == "" && what != ""
-	return ours, what
+	name = strings.Trim(strings.Join([]string{product, service, category}, "/"), "/")
+	cloudtrail = (product == "" || strings.EqualFold(product, "aws")) &&
+		(service == "" || strings.EqualFold(service, "cloudtrail")) && category == "" && name != ""
+	return cloudtrail, name
 }

@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// RuleTrace is a rule held against a record.
+// RuleTrace explains how a rule evaluated to true or false for a record.
 type RuleTrace struct {
 	Rule     *Rule
 	Hit      bool
-	Compared []Comparison // for which it matches, or does not
-	Counts   []*Rule      // the correlations that count its hits
+	Compared []Comparison // the comparisons that decided the result
+	Counts   []*Rule      // the correlations that count the hits of the rule
 }
 
-// Comparison is one line of a rule, and what the record has there.
+// Comparison is one line of a rule with the values of a record.
 type Comparison struct {
-	Field    string // with its modifiers, as the rule writes it; "" for keywords
-	Line     int    // of the rule's file
-	Expected string // what the rule compares with
-	Actual   string // what the record has
-	Negated  bool   // it stands under a not: the record must not have it
+	Field    string // field with modifiers as in the rule, or "" for keywords
+	Line     int    // line in the rule's file
+	Expected string // values of the rule
+	Actual   string // values of the record
+	Negated  bool   // the line is negated, so the record must not match it
 }
 
-// Trace holds against a record every rule that asks for an event of its kind, and
-// says of each why it matches or does not. others counts the rest: rules that ask
-// for other events. It is made for people; Match is what is fast.
-func (rs *Ruleset) Trace(r *Record) (tried []RuleTrace, others int) {
+// Trace evaluates the rules about single records that the index selects for r and
+// explains each result. others is the number of rules for other events. Trace is
+// much slower than [Ruleset.Match].
+func (rs *Ruleset) Trace(r *Record) (traces []RuleTrace, others int) {
 	for _, rule := range rs.rules {
 		if !rule.canMatch(r) {
 			others++
@@ -38,12 +38,12 @@ func (rs *Ruleset) Trace(r *Record) (tried []RuleTrace, others int) {
 		for _, f := range rule.feeds {
 			t.Counts = append(t.Counts, f.to)
 		}
-		tried = append(tried, t)
+		traces = append(traces, t)
 	}
-	return tried, others
+	return traces, others
 }
 
-// canMatch reports whether the index leads from the record to the rule.
+// canMatch reports whether the index selects the rule for the record.
 func (r *Rule) canMatch(rec *Record) bool {
 	path := "eventName"
 	texts, ok := needs(r.expr, path)
@@ -52,17 +52,18 @@ func (r *Rule) canMatch(rec *Record) bool {
 			return true
 		}
 	}
-	text, plain := rec.foldedField(path)
-	return !plain || slices.ContainsFunc(texts, func(n need) bool {
+	text, scalar := rec.foldedField(path)
+	return !scalar || slices.ContainsFunc(texts, func(n need) bool {
 		return string(text) == n.text || n.prefix && strings.HasPrefix(string(text), n.text)
 	})
 }
 
-// decidingComparisons are the comparisons that give an expression its value.
+// decidingComparisons returns the comparisons that decide the value of e. value is
+// that value, and negated is true if e is under an odd number of nots.
 func decidingComparisons(e expr, value, negated bool, r *Record) (out []Comparison) {
-	// Of several, one that has the value decides is enough. Of what makes it false
-	// all are told, of what makes it true the first.
-	several := func(es []expr, decides bool) {
+	// An operand with the value decides settles the result. A false and lists all of
+	// these operands, a true or only the first. Otherwise all operands are listed.
+	operands := func(es []expr, decides bool) {
 		for _, x := range es {
 			if value == decides && x.eval(r) != decides {
 				continue
@@ -75,9 +76,9 @@ func decidingComparisons(e expr, value, negated bool, r *Record) (out []Comparis
 	}
 	switch e := e.(type) {
 	case andExpr:
-		several(e, false)
+		operands(e, false)
 	case orExpr:
-		several(e, true)
+		operands(e, true)
 	case notExpr:
 		return decidingComparisons(e.x, !value, !negated, r)
 	case *item:
@@ -86,7 +87,7 @@ func decidingComparisons(e expr, value, negated bool, r *Record) (out []Comparis
 	return out
 }
 
-// expected says what a line of a rule compares with.
+// expected describes the values of an item.
 func (it *item) expected() string {
 	switch it.op {
 	case opExists:
@@ -112,9 +113,9 @@ func (it *item) expected() string {
 }
 
 const (
-	maxExpected  = 8   // values that are named
-	maxActual    = 4   // values of a record that are named
-	maxValueText = 200 // bytes of one
+	maxExpected  = 8   // listed values of a rule
+	maxActual    = 4   // listed values of a record
+	maxValueText = 200 // bytes of a listed value
 )
 
 func truncate(s string) string {
@@ -124,7 +125,7 @@ func truncate(s string) string {
 	return strings.ToValidUTF8(s[:maxValueText], "") + "…"
 }
 
-// actual names the values at a path.
+// actual describes the values at a path.
 func (r *Record) actual(path string) string {
 	if path == "" {
 		return "the whole record"
@@ -141,5 +142,5 @@ func (r *Record) actual(path string) string {
 	case there:
 		return "null"
 	}
-	return "nothing"
+	return "no value"
 }

@@ -5,23 +5,23 @@ import (
 	"strings"
 )
 
-// Ruleset is rules that are ready to match. It is safe for concurrent use.
+// Ruleset holds compiled rules. It is safe for concurrent use.
 type Ruleset struct {
 	rules        []*Rule
 	correlations []*Rule
 	source       []byte // see Source
 
-	byName   map[string][]*Rule // folded eventName
-	byPrefix [256][]prefixed    // by the folded first byte of eventName
-	byField  []fieldIndex       // rules that ask for no name, by what else they ask for
-	always   []*Rule            // rules that ask for nothing in particular
+	byName   map[string][]*Rule // by folded eventName
+	byPrefix [256][]prefixed    // by the first byte of the folded eventName
+	byField  []fieldIndex       // rules that match any eventName but need another field
+	always   []*Rule            // rules that are evaluated for every record
 }
 
-// fieldIndex holds the rules that need one of some texts in a field.
+// fieldIndex holds the rules that need one of certain texts in a field.
 type fieldIndex struct {
 	path   string
-	byText map[string][]*Rule // folded
-	rules  []*Rule            // all of them
+	byText map[string][]*Rule // by folded text
+	rules  []*Rule            // all rules in byText
 }
 
 type prefixed struct {
@@ -35,8 +35,8 @@ type Hit struct {
 	Record *Record
 }
 
-// Rules are the rules about single records and the correlations, in the order
-// they were loaded.
+// Rules returns the rules about single records, then the correlations, each in
+// the order they were loaded.
 func (rs *Ruleset) Rules() []*Rule { return slices.Concat(rs.rules, rs.correlations) }
 
 func (rs *Ruleset) add(r *Rule) {
@@ -47,12 +47,12 @@ func (rs *Ruleset) add(r *Rule) {
 	rs.rules = append(rs.rules, r)
 }
 
-// Match calls hit for each rule about single records that a record matches, in
-// no particular order. It allocates nothing unless a rule hits or compares a
-// whole object that has to be rendered.
+// Match calls hit for each rule about single records that matches r, in no
+// particular order. It allocates only if a rule matches or compares a whole object
+// that has to be rendered. Concurrent calls need different records.
 func (rs *Ruleset) Match(r *Record, hit func(Hit)) {
-	name, plain := r.foldedField("eventName")
-	if !plain { // a list or an object where a text belongs: leave nothing out
+	name, scalar := r.foldedField("eventName")
+	if !scalar { // the index does not cover lists and objects
 		rs.matchRules(rs.rules, r, hit)
 		return
 	}
@@ -66,7 +66,7 @@ func (rs *Ruleset) Match(r *Record, hit func(Hit)) {
 	}
 	for i := range rs.byField {
 		f := &rs.byField[i]
-		if text, plain := r.foldedField(f.path); plain {
+		if text, scalar := r.foldedField(f.path); scalar {
 			rs.matchRules(f.byText[string(text)], r, hit)
 		} else {
 			rs.matchRules(f.rules, r, hit)
@@ -87,9 +87,10 @@ func (rs *Ruleset) matchRule(rule *Rule, r *Record, hit func(Hit)) {
 	}
 }
 
-// foldedField is the text at a path without its case, in scratch memory. It is not
-// plain where the path leads to or through a list, or to an object.
-func (r *Record) foldedField(path string) (text []byte, plain bool) {
+// foldedField returns the case-folded text at a path. The text is valid until the
+// next call. scalar is false if the path leads through a list or ends at a list or
+// an object.
+func (r *Record) foldedField(path string) (text []byte, scalar bool) {
 	n := r.root
 	for path != "" {
 		switch r.nodes[n].kind {
@@ -115,8 +116,8 @@ func (r *Record) foldedField(path string) (text []byte, plain bool) {
 	return r.foldBuf, true
 }
 
-// buildIndex fills the index. A rule whose condition can only hold for some names of
-// events goes under those, another under the texts that it needs in some other
+// buildIndex fills the index. It adds a rule that needs one of certain event names
+// under these names, and another rule under the texts that it needs in some other
 // field.
 func (rs *Ruleset) buildIndex() {
 	rs.byName = map[string][]*Rule{}
@@ -131,7 +132,9 @@ func (rs *Ruleset) buildIndex() {
 	}
 }
 
-// otherFieldNeeds picks a field in which the expression needs one of a few whole texts.
+// otherFieldNeeds returns a field that must equal one of texts for the expression
+// to be true. It chooses the field with the fewest texts. path is empty if there is
+// no such field.
 func otherFieldNeeds(e expr) (path string, texts []need) {
 	for _, p := range comparedFields(e) {
 		if got, ok := needs(e, p); ok && !slices.ContainsFunc(got, isPrefix) && (path == "" || len(got) < len(texts)) {
@@ -141,7 +144,8 @@ func otherFieldNeeds(e expr) (path string, texts []need) {
 	return path, texts
 }
 
-// comparedFields are the fields of a record that an expression asks for.
+// comparedFields returns the fields of a record that an expression compares,
+// without derived fields and negated expressions.
 func comparedFields(e expr) (out []string) {
 	switch e := e.(type) {
 	case andExpr:
@@ -178,7 +182,8 @@ func (rs *Ruleset) indexByField(r *Rule, path string, texts []need) {
 func isPrefix(n need) bool { return n.prefix }
 
 func (rs *Ruleset) indexByName(r *Rule, names []need) {
-	// A rule is tried once: what a prefix covers needs no entry of its own.
+	// Match must evaluate a rule only once. A name that begins with a prefix of the
+	// same rule therefore gets no entry.
 	for i, n := range names {
 		covered := slices.ContainsFunc(names[:i], func(o need) bool { return o == n })
 		for _, o := range names {
@@ -195,14 +200,14 @@ func (rs *Ruleset) indexByName(r *Rule, names []need) {
 	}
 }
 
-// need is a text, or the beginning of one, that a field must have.
+// need is a text that a field must equal, or begin with if prefix is set.
 type need struct {
 	text   string // folded
 	prefix bool
 }
 
-// needs finds texts of which a field must have one for the expression to hold.
-// Not ok: it can hold with others too.
+// needs returns the texts for which the expression can be true. ok is false if it
+// can be true for any other text of the field.
 func needs(e expr, field string) (out []need, ok bool) {
 	switch e := e.(type) {
 	case andExpr:
@@ -247,8 +252,9 @@ func (it *item) needs(field string) (out []need, ok bool) {
 	return out, true
 }
 
-// need is what a text must begin with to fit the pattern.
-func (g *glob) need() (need, bool) {
+// need returns the text, or the beginning of the text, that the pattern requires.
+// ok is false if there is none, for example with a wildcard at the beginning.
+func (g *glob) need() (n need, ok bool) {
 	if g.openStart || len(g.segments) == 0 {
 		return need{}, false
 	}

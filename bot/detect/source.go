@@ -11,21 +11,20 @@ import (
 	"slices"
 )
 
-// file is a rule file as it was read.
+// file is a rule file with its unmodified text.
 type file struct {
 	Name   string `json:"name"`
 	Source string `json:"source"`
 }
 
-// rulesetSource are everything that makes a ruleset what it is: the files and how
-// their rules are switched.
+// rulesetSource holds all input of a ruleset: the options and the files.
 type rulesetSource struct {
 	Options Options `json:"options"`
 	Files   []file  `json:"files"`
 }
 
-// encodeSource writes down what was loaded, the same for the same rules. A file of
-// rules for other logs is none of them.
+// encodeSource returns the loaded files and options as JSON. Equal rules give
+// equal bytes. Files that contain only rules for other logs are not included.
 func (l *loader) encodeSource() []byte {
 	o := l.options
 	o.Disable, o.Enable = slices.Compact(slices.Sorted(slices.Values(o.Disable))), slices.Compact(slices.Sorted(slices.Values(o.Enable)))
@@ -37,49 +36,50 @@ func (l *loader) encodeSource() []byte {
 	}
 	b, err := json.Marshal(rulesetSource{o, l.files})
 	if err != nil {
-		panic(err) // texts and numbers can be written
+		panic(err) // strings and numbers always encode
 	}
 	return b
 }
 
-// Digest identifies the rules: their files, which of them are on, their levels
-// and what their placeholders stand for.
+// Digest returns a SHA-256 digest of the rules in the form "sha256:…". It covers
+// the files, the rules that are on, their levels and the placeholder values.
 func (rs *Ruleset) Digest() string {
 	sum := sha256.Sum256(rs.source)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Source is what Restore makes the same rules of, packed.
+// Source returns the input of the ruleset, compressed. [Restore] compiles the
+// ruleset from it again.
 func (rs *Ruleset) Source() []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
-	_, _ = w.Write(rs.source) // a buffer takes everything
+	_, _ = w.Write(rs.source) // writes to a buffer do not fail
 	_ = w.Close()
 	return out.Bytes()
 }
 
-// maxSourceSize bounds what Restore unpacks.
+// maxSourceSize is the largest decompressed size, in bytes, that Restore reads.
 const maxSourceSize = 256 << 20
 
-// Restore loads rules as they were when Source was called. Rules that this
-// version cannot compile any more are an error: others would not be the rules
-// of then.
+// Restore compiles the rules that [Ruleset.Source] returned. It returns an error
+// if this version of Tocsin rejects any of them, because the remaining rules
+// would not be equal to the original ruleset.
 func Restore(source []byte) (*Ruleset, error) {
 	r, err := gzip.NewReader(bytes.NewReader(source))
 	if err != nil {
-		return nil, fmt.Errorf("unpack kept rules: %w", err)
+		return nil, fmt.Errorf("decompress stored rules: %w", err)
 	}
-	var kept rulesetSource
-	if err := json.NewDecoder(io.LimitReader(r, maxSourceSize)).Decode(&kept); err != nil {
-		return nil, fmt.Errorf("decode kept rules: %w", err)
+	var stored rulesetSource
+	if err := json.NewDecoder(io.LimitReader(r, maxSourceSize)).Decode(&stored); err != nil {
+		return nil, fmt.Errorf("decode stored rules: %w", err)
 	}
-	l := newLoader(kept.Options)
-	for _, f := range kept.Files {
+	l := newLoader(stored.Options)
+	for _, f := range stored.Files {
 		l.loadFile(f.Name, []byte(f.Source), nil)
 	}
-	rs, report := l.link()
-	if err := report.Err(); err != nil {
-		return nil, fmt.Errorf("compile kept rules: %w", err)
+	rs, result := l.link()
+	if err := result.Err(); err != nil {
+		return nil, fmt.Errorf("compile stored rules: %w", err)
 	}
 	return rs, nil
 }

@@ -9,24 +9,25 @@ import (
 	"sync"
 )
 
-// Limits of what Read takes.
+// Limits of [Read].
 const (
-	// MaxRecord is the size of the largest record, and so what Read holds in memory.
+	// MaxRecord is the maximum size of a record in bytes. It limits the memory that
+	// Read uses.
 	MaxRecord = 8 << 20
-	// A compressed stream may grow to bombFloor, and beyond that to bombRatio times
-	// what was read of it. Logs shrink ten to a hundredfold, bombs a thousandfold.
+	// A compressed stream may expand to inflateFloor bytes or to maxInflateRatio
+	// times its compressed size. Logs expand by 10 to 100, gzip bombs by 1,000.
 	inflateFloor    = 64 << 20
 	maxInflateRatio = 250
 )
 
-// Counts says what a stream held.
+// Counts reports the contents of a stream.
 type Counts struct {
 	Records int `json:"records"`
-	Invalid int `json:"invalid"` // values that are no record; each was reported
-	Other   int `json:"other"`   // empty objects, digest files, other events of EventBridge
+	Invalid int `json:"invalid"` // values that are not records, each reported as a Problem
+	Other   int `json:"other"`   // empty objects, digest files, other EventBridge events
 }
 
-// Problem is something in a stream that is no record.
+// Problem is a part of a stream that is not a record.
 type Problem struct {
 	Offset int64 // in bytes of the decompressed stream
 	Reason string
@@ -34,11 +35,13 @@ type Problem struct {
 
 func (p Problem) Error() string { return fmt.Sprintf("at byte %d: %s", p.Offset, p.Reason) }
 
-// Read calls each with every CloudTrail record of a stream: {"Records": […]},
-// arrays, one object a line or one after the other, EventBridge envelopes, and
-// any of these compressed with gzip. A record is good until each returns; an
-// error from each ends the reading. What is no record is reported to bad, and
-// reading goes on behind it.
+// Read calls each for every CloudTrail record of a stream. The stream contains
+// {"Records": […]}, arrays, objects one after another or one per line, or
+// EventBridge envelopes, optionally compressed with gzip.
+//
+// A record is valid until each returns. If each returns an error, Read stops and
+// returns it. Read calls bad for each part of the stream that is not a record and
+// continues after it. It also returns errors of src and of the decompression.
 func Read(src io.Reader, each func(*Record) error, bad func(Problem)) (Counts, error) {
 	s, _ := streams.Get().(*stream)
 	if s == nil {
@@ -59,10 +62,10 @@ func Read(src io.Reader, each func(*Record) error, bad func(Problem)) (Counts, e
 	return counts, err
 }
 
-// streams keeps buffers; a folder has many small files.
+// streams reuses buffers, because log folders contain many small files.
 var streams sync.Pool
 
-// decompress looks at the beginning and puts gzip in between if it is wanted.
+// decompress inserts a gzip reader if the stream begins with the gzip magic number.
 func (s *stream) decompress() error {
 	for len(s.buf) < 2 && s.fill() {
 		continue
@@ -82,6 +85,7 @@ func (s *stream) decompress() error {
 	return nil
 }
 
+// countingReader counts the compressed bytes.
 type countingReader struct {
 	src io.Reader
 	n   int64
@@ -93,13 +97,14 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// boundedReader returns errInflateRatio if a stream expands too much.
 type boundedReader struct {
 	src  io.Reader
 	read *countingReader
 	n    int64
 }
 
-var errInflateRatio = errors.New("the compressed stream grows out of all proportion")
+var errInflateRatio = errors.New("decompressed stream is too large for its compressed size")
 
 func (b *boundedReader) Read(p []byte) (int, error) {
 	n, err := b.src.Read(p)
@@ -112,18 +117,19 @@ func (b *boundedReader) Read(p []byte) (int, error) {
 
 type stream struct {
 	src    io.Reader
-	buf    []byte // buf[pos:] is not yet taken
+	buf    []byte // buf[pos:] is unread
 	pos    int
 	base   int64 // offset of buf[0]
-	err    error // why there is no more: io.EOF or worse
+	err    error // first error of src, such as io.EOF
 	rec    Record
 	each   func(*Record) error
 	bad    func(Problem)
 	counts Counts
 }
 
-// fill reads at least as much again as is waiting, so that trying a long value
-// again and again takes linear time. It reports whether anything came.
+// fill reads at least as many bytes as are unread. This doubling makes repeated
+// attempts to decode a long value take linear time. It reports whether it read
+// any bytes.
 func (s *stream) fill() bool {
 	waiting := len(s.buf) - s.pos
 	if s.pos > 0 {
@@ -144,7 +150,7 @@ func (s *stream) fill() bool {
 	return len(s.buf) > waiting
 }
 
-// peek skips spaces and returns the next byte; false at the end.
+// peek skips spaces and returns the next byte, or false at the end of the stream.
 func (s *stream) peek() (byte, bool) {
 	for {
 		for s.pos < len(s.buf) {
@@ -196,7 +202,8 @@ func (s *stream) run() error {
 	}
 }
 
-// enterRecords takes {"Records": [ so that a large file is not held at once.
+// enterRecords skips {"Records": [ and reports whether it was there. The records
+// of a large file are then decoded one by one.
 func (s *stream) enterRecords() bool {
 	for len(s.buf)-s.pos < 64 && s.fill() {
 		continue
@@ -215,13 +222,13 @@ func (s *stream) enterRecords() bool {
 	return true
 }
 
-// readArray reads an array behind its opening bracket.
+// readArray reads the elements of an array and its closing bracket.
 func (s *stream) readArray() error {
 	for {
 		c, ok := s.peek()
 		switch {
 		case !ok:
-			s.reportProblem(len(s.buf), "the array does not end")
+			s.reportProblem(len(s.buf), "the stream ends within an array")
 			return nil
 		case c == ']':
 			s.pos++
@@ -237,13 +244,14 @@ func (s *stream) readArray() error {
 			s.pos++
 			return nil
 		default:
-			s.reportProblem(s.pos, "an element is no JSON object")
+			s.reportProblem(s.pos, "an array element is not a JSON object")
 			s.skip(0)
 		}
 	}
 }
 
-// readObject reads the object at s.pos and hands on the records in it.
+// readObject decodes the object at s.pos and emits its records. top is true for an
+// object outside an array.
 func (s *stream) readObject(top bool) error {
 	for {
 		n, err := s.rec.decode(s.buf[s.pos:])
@@ -267,8 +275,9 @@ func (s *stream) readObject(top bool) error {
 	}
 }
 
-// skipInvalid reports a value that is not acceptable and goes behind it: behind the
-// line where records stand on lines, else behind the closing bracket.
+// skipInvalid reports an invalid value and skips it. It skips the line if the value
+// is at the top level and the error is on its first line. Otherwise it skips to the
+// closing bracket.
 func (s *stream) skipInvalid(top bool, err error) {
 	at, reason := s.pos, err.Error()
 	var syntax *SyntaxError
@@ -283,7 +292,7 @@ func (s *stream) skipInvalid(top bool, err error) {
 	s.skip(0)
 }
 
-// skip goes behind the value at s.pos, or out of that many brackets.
+// skip moves s.pos after the value there, or out of depth open brackets.
 func (s *stream) skip(depth int) {
 	quoted, escaped := false, false
 	for {
@@ -301,7 +310,7 @@ func (s *stream) skip(depth int) {
 				depth++
 			case c == '}' || c == ']':
 				if depth == 0 {
-					return // the end of what the value stands in
+					return // the end of the enclosing array
 				}
 				if depth--; depth == 0 {
 					s.pos++
@@ -330,7 +339,7 @@ func (s *stream) skipLine() {
 	}
 }
 
-// emit hands on the records in the value that was decoded.
+// emit calls each for the records in the decoded object.
 func (s *stream) emit() error {
 	r := &s.rec
 	if n, ok := r.child("Records"); ok {
@@ -357,7 +366,8 @@ func (s *stream) emit() error {
 	return nil
 }
 
-// emitList hands on the elements of a list of records that is not the first key.
+// emitList calls each for the elements of Records in a decoded object. This is the
+// case if Records is not the first key.
 func (s *stream) emitList(n int32) error {
 	r := &s.rec
 	if r.nodes[n].kind != kindArray {
@@ -378,13 +388,13 @@ func (s *stream) emitList(n int32) error {
 	return nil
 }
 
-// child finds a key of the record's own object.
+// child returns the node of a key in the record's top-level object.
 func (r *Record) child(key string) (int32, bool) {
 	n, used := r.member(r.root, key)
 	return n, n >= 0 && used == len(key)
 }
 
-// isCloudTrail reports whether the record looks like one of CloudTrail's.
+// isCloudTrail reports whether the record has a key that CloudTrail records have.
 func (r *Record) isCloudTrail() bool {
 	for _, key := range []string{"eventName", "eventSource", "eventVersion", "userIdentity"} {
 		if _, ok := r.child(key); ok {

@@ -15,7 +15,7 @@ import (
 
 const recordFormat = `{"eventName":"E","eventID":"%d"}`
 
-// read returns the ids of the records and the problems of a stream.
+// readAll returns the event IDs and the problems of a stream.
 func readAll(t testing.TB, src io.Reader) (ids string, problems []string, counts detect.Counts, err error) {
 	t.Helper()
 	counts, err = detect.Read(src, func(r *detect.Record) error { ids += r.EventID() + " "; return nil },
@@ -42,59 +42,59 @@ func TestRead(t *testing.T) {
 	}{
 		{"records", `{"Records":[` + r1 + `,` + r2 + `]}`, "1 2", nil},
 		{"records with spaces", "\xef\xbb\xbf {\n \"Records\" : [\n" + r1 + " ,\n" + r2 + "\n]\n}\n", "1 2", nil},
-		{"records behind other keys", `{"a":[1],"Records":[` + r1 + `],"b":{}}`, "1", nil},
-		{"keys behind the records", `{"Records":[` + r1 + `],"b":{"c":"]}"}}` + r2, "1 2", nil},
-		{"an array", `[` + r1 + `,` + r2 + `]`, "1 2", nil},
+		{"records after other keys", `{"a":[1],"Records":[` + r1 + `],"b":{}}`, "1", nil},
+		{"keys after the records", `{"Records":[` + r1 + `],"b":{"c":"]}"}}` + r2, "1 2", nil},
+		{"array", `[` + r1 + `,` + r2 + `]`, "1 2", nil},
 		{"lines", r1 + "\n" + r2 + "\r\n\n" + r3, "1 2 3", nil},
-		{"objects one after the other", r1 + r2, "1 2", nil},
-		{"an envelope", envelope, "1", nil},
+		{"adjacent objects", r1 + r2, "1 2", nil},
+		{"envelope", envelope, "1", nil},
 		{"envelopes on lines", envelope + "\n" + envelope, "1 1", nil},
-		{"an array of envelopes and records", `[` + envelope + `,` + r2 + `]`, "1 2", nil},
-		{"files one after the other", `{"Records":[` + r1 + `]}` + "\n" + `{"Records":[` + r2 + `]}`, "1 2", nil},
+		{"array of envelopes and records", `[` + envelope + `,` + r2 + `]`, "1 2", nil},
+		{"adjacent files", `{"Records":[` + r1 + `]}` + "\n" + `{"Records":[` + r2 + `]}`, "1 2", nil},
 		{"gzip", gzipped(`{"Records":[` + r1 + `]}`), "1", nil},
 		{"gzip members", gzipped(r1+"\n", r2), "1 2", nil},
-		{"nothing", "", "", nil},
-		{"an empty object", "{}", "", nil},
+		{"empty", "", "", nil},
+		{"empty object", "{}", "", nil},
 		{"no records", `{"Records":[]}`, "", nil},
 		{"null records", `{"Records":null}`, "", nil},
-		{"a digest file", `{"awsAccountId":"1","digestStartTime":"x"}`, "", nil},
-		{"another event", `{"detail-type":"EC2 Instance State-change Notification","detail":{"state":"running"}}`, "", nil},
-		{"one invalid among good ones", `{"Records":[` + r1 + `,{"eventName":"x","eventName":"y"},` + r3 + `]}`, "1 3", []string{`the key "eventName" is repeated`}},
-		{"a number among records", `{"Records":[` + r1 + `,7,"x",null,[` + r2 + `],` + r3 + `]}`, "1 3", []string{"no JSON object", "no JSON object", "no JSON object", "no JSON object"}},
-		{"a strange object among records", `[` + r1 + `,{"x":1},` + r3 + `]`, "1 3", []string{"not a CloudTrail record"}},
-		{"a broken line", r1 + "\n{\"eventName\":}\n" + r3, "1 3", []string{"at byte 45: not a JSON value"}},
-		{"a line of text", r1 + "\nhello {\n" + r3, "1 3", []string{"not a JSON object"}},
-		{"a short one", `{"Records":[` + r1 + `,{"eventName":"x`, "1", []string{"ends within a record", "the array does not end"}},
-		{"the wrong bracket", `[` + r1 + `}` + r2, "1 2", []string{"wrong bracket"}},
-		{"brackets alone", "[}]", "", []string{"wrong bracket", "not a JSON object"}},
+		{"digest file", `{"awsAccountId":"1","digestStartTime":"x"}`, "", nil},
+		{"other event", `{"detail-type":"EC2 Instance State-change Notification","detail":{"state":"running"}}`, "", nil},
+		{"invalid record among valid ones", `{"Records":[` + r1 + `,{"eventName":"x","eventName":"y"},` + r3 + `]}`, "1 3", []string{`the key "eventName" is repeated`}},
+		{"other values among records", `{"Records":[` + r1 + `,7,"x",null,[` + r2 + `],` + r3 + `]}`, "1 3", []string{"not a JSON object", "not a JSON object", "not a JSON object", "not a JSON object"}},
+		{"other object among records", `[` + r1 + `,{"x":1},` + r3 + `]`, "1 3", []string{"not a CloudTrail record"}},
+		{"invalid line", r1 + "\n{\"eventName\":}\n" + r3, "1 3", []string{"at byte 45: not a JSON value"}},
+		{"line of text", r1 + "\nhello {\n" + r3, "1 3", []string{"not a JSON object"}},
+		{"incomplete record", `{"Records":[` + r1 + `,{"eventName":"x`, "1", []string{"ends within a record", "ends within an array"}},
+		{"wrong bracket", `[` + r1 + `}` + r2, "1 2", []string{"wrong bracket"}},
+		{"only brackets", "[}]", "", []string{"wrong bracket", "not a JSON object"}},
 		{"invalid UTF-8", `[{"eventName":"` + "\xff" + `"},` + r2 + `]`, "2", []string{"UTF-8"}},
-		{"an invalid one over lines", "{\n\"eventName\":tru,\n\"x\":{}}\n" + r2, "2", []string{"not a JSON value"}},
+		{"invalid record on several lines", "{\n\"eventName\":tru,\n\"x\":{}}\n" + r2, "2", []string{"not a JSON value"}},
 	} {
 		for how, src := range map[string]io.Reader{
-			"at once": strings.NewReader(c.src), "byte by byte": iotest.OneByteReader(strings.NewReader(c.src)),
-			"with the error": iotest.DataErrReader(strings.NewReader(c.src)),
+			"large reads": strings.NewReader(c.src), "single bytes": iotest.OneByteReader(strings.NewReader(c.src)),
+			"data with EOF": iotest.DataErrReader(strings.NewReader(c.src)),
 		} {
 			ids, problems, counts, err := readAll(t, src)
 			if err != nil || ids != c.ids || len(problems) != len(c.problems) || counts.Invalid != len(problems) {
-				t.Errorf("%s, %s: records %q, problems %q, %+v, %v", c.name, how, ids, problems, counts, err)
+				t.Errorf("%s, %s: got records %q, problems %q, counts %+v, error %v, want records %q, problems %q", c.name, how, ids, problems, counts, err, c.ids, c.problems)
 				continue
 			}
 			for i, want := range c.problems {
 				if !strings.Contains(problems[i], want) {
-					t.Errorf("%s, %s: %q", c.name, how, problems[i])
+					t.Errorf("%s, %s: got problem %q, want %q", c.name, how, problems[i], want)
 				}
 			}
 		}
 	}
 }
 
-func TestReadBounds(t *testing.T) {
+func TestRead_Limits(t *testing.T) {
 	whole := gzipped(fmt.Sprintf(recordFormat, 1))
 	if _, _, _, err := readAll(t, strings.NewReader(whole[:len(whole)-9])); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("gzip that is cut off: %v", err)
+		t.Errorf("truncated gzip: got error %v, want %v", err, io.ErrUnexpectedEOF)
 	}
 	if _, _, _, err := readAll(t, strings.NewReader("\x1f\x8bnonsense")); err == nil {
-		t.Error("gzip that is none is read")
+		t.Error("invalid gzip: got no error")
 	}
 	var bomb bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestSpeed)
@@ -103,34 +103,34 @@ func TestReadBounds(t *testing.T) {
 		_, _ = z.Write(block)
 	}
 	_ = z.Close()
-	if _, _, _, err := readAll(t, &bomb); err == nil || !strings.Contains(err.Error(), "out of all proportion") {
-		t.Errorf("a gzip bomb: %v", err)
+	if _, _, _, err := readAll(t, &bomb); err == nil || !strings.Contains(err.Error(), "too large for its compressed size") {
+		t.Errorf("gzip bomb: got error %v", err)
 	}
 	huge := `[{"eventName":"` + strings.Repeat("x", detect.MaxRecord+10) + `"},` + fmt.Sprintf(recordFormat, 2) + `]`
 	ids, problems, _, err := readAll(t, strings.NewReader(huge))
 	if err != nil || ids != "2" || len(problems) != 1 || !strings.Contains(problems[0], "larger than") {
-		t.Errorf("a huge record: %q %q %v", ids, problems, err)
+		t.Errorf("too large record: got records %q, problems %q, error %v", ids, problems, err)
 	}
 	stop := errors.New("stop")
 	if _, err := detect.Read(strings.NewReader(`{"Records":[`+fmt.Sprintf(recordFormat, 1)+`]}`), func(*detect.Record) error { return stop }, nil); !errors.Is(err, stop) {
-		t.Errorf("an error of the caller: %v", err)
+		t.Errorf("error of each: got error %v, want %v", err, stop)
 	}
 	if _, _, _, err := readAll(t, iotest.ErrReader(stop)); !errors.Is(err, stop) {
-		t.Errorf("an error of the source: %v", err)
+		t.Errorf("error of the source: got error %v, want %v", err, stop)
 	}
 }
 
-func TestDecodeRefuses(t *testing.T) {
+func TestDecodeRecord_Values(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, detect.MaxDepth) + "1" + strings.Repeat("}", detect.MaxDepth)
 	if _, err := detect.DecodeRecord([]byte(deep)); err != nil {
-		t.Errorf("nesting that is allowed: %v", err)
+		t.Errorf("deepest nesting: got error %v", err)
 	}
 	many := new(strings.Builder)
 	for i := range 200 {
 		fmt.Fprintf(many, `"k%d":1,`, i)
 	}
 	for src, reason := range map[string]string{
-		``: "ends within", `{`: "ends within", `[]`: "not a JSON object", `"x"`: "not a JSON object", `{} x`: "something follows",
+		``: "ends within", `{`: "ends within", `[]`: "not a JSON object", `"x"`: "not a JSON object", `{} x`: "unexpected text after",
 		`{"a":1,"a":2}`: "repeated", `{"a":{"b":1,"c":2,"b":3}}`: "repeated", `{"a":1,"\u0061":2}`: "repeated",
 		`{` + many.String() + `"k150":1}`: "repeated", `{` + many.String() + `"k199":1}`: "repeated",
 		`{"a":01}`: "comma", `{"a":1.}`: "not a JSON value", `{"a":+1}`: "not a JSON value", `{"a":NaN}`: "not a JSON value", `{"a":tru}`: "not a JSON value",
@@ -140,7 +140,7 @@ func TestDecodeRefuses(t *testing.T) {
 	} {
 		_, err := detect.DecodeRecord([]byte(src))
 		if err == nil || !strings.Contains(err.Error(), reason) {
-			t.Errorf("%.60s: %v", src, err)
+			t.Errorf("%.60s: got error %v, want %s", src, err, reason)
 		}
 	}
 	r, err := detect.DecodeRecord([]byte(`{"s":"\ud83d\ude00 \ud800 \u00e9\n\"\\\/","n":1e400,"m":-0.50,"a":{"b":[{"c":1},{"c":2}]},"z":null,"eventTime":"2026-01-02T03:04:05Z"}`))
@@ -149,10 +149,10 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	for path, want := range map[string]string{"s": "😀 \ufffd é\n\"\\/", "n": "1e400", "m": "-0.5", "a.b.c": "1", "a.b": `[{"c":1},{"c":2}]`, "z": "", "none": ""} {
 		if got := r.Field(path); got != want {
-			t.Errorf("%s: %q", path, got)
+			t.Errorf("%s: got %q, want %q", path, got, want)
 		}
 	}
 	if r.Time().Hour() != 3 {
-		t.Errorf("time: %v", r.Time())
+		t.Errorf("got time %v, want 03:04:05", r.Time())
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// string reads the string whose opening quote is at d.i. The span is of raw, or
-// of the record's decoded text when there were escapes.
+// string decodes the string with its opening quote at d.i. It returns a span of
+// the record's raw bytes or, if the string has escapes, of its decoded text.
 func (d *decoder) string() (start, end uint32, escaped bool, err error) {
 	from := d.i + 1
 	beyond := false
@@ -28,7 +28,7 @@ func (d *decoder) string() (start, end uint32, escaped bool, err error) {
 			return start, end, true, err
 		case c < ' ':
 			d.i = i
-			return 0, 0, false, d.syntaxError("a control character stands in a string")
+			return 0, 0, false, d.syntaxError("a string contains a control character")
 		default:
 			beyond = true
 		}
@@ -36,7 +36,7 @@ func (d *decoder) string() (start, end uint32, escaped bool, err error) {
 	return 0, 0, false, errShort
 }
 
-// plainByte marks what needs no attention within a string.
+// plainByte marks the bytes that are copied unchanged from a string.
 var plainByte = func() (t [256]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
 		t[c] = c != '"' && c != '\\'
@@ -44,8 +44,8 @@ var plainByte = func() (t [256]bool) {
 	return t
 }()
 
-// escapedString decodes a string into the record's text; i is its first
-// backslash.
+// escapedString decodes a string into the record's text. i is the offset of the
+// first backslash.
 func (d *decoder) escapedString(from, i int) (uint32, uint32, error) {
 	start := len(d.r.text)
 	text := append(d.r.text, d.b[from:i]...)
@@ -65,7 +65,7 @@ func (d *decoder) escapedString(from, i int) (uint32, uint32, error) {
 			}
 		case c < ' ':
 			d.i = i
-			return 0, 0, d.syntaxError("a control character stands in a string")
+			return 0, 0, d.syntaxError("a string contains a control character")
 		default:
 			text = append(text, c)
 			i++
@@ -74,7 +74,7 @@ func (d *decoder) escapedString(from, i int) (uint32, uint32, error) {
 	return 0, 0, errShort
 }
 
-// escape decodes the escape at i.
+// escape appends the decoded escape at i to text and returns the next offset.
 func (d *decoder) escape(text []byte, i int) ([]byte, int, error) {
 	if i+1 >= len(d.b) {
 		return nil, 0, errShort
@@ -107,10 +107,11 @@ func (d *decoder) escape(text []byte, i int) ([]byte, int, error) {
 		return utf8.AppendRune(text, r), i, nil
 	}
 	d.i = i
-	return nil, 0, d.syntaxError("an unknown escape stands in a string")
+	return nil, 0, d.syntaxError("a string contains an unknown escape")
 }
 
-// surrogate joins a high surrogate with the escape at i; U+FFFD when they are no pair.
+// surrogate combines a high surrogate with the escape at i. It returns U+FFFD if
+// they are not a pair.
 func (d *decoder) surrogate(high rune, i int) (rune, error) {
 	if left := d.b[i:]; len(left) < 2 {
 		return 0, errShort
@@ -124,7 +125,7 @@ func (d *decoder) surrogate(high rune, i int) (rune, error) {
 	return utf16.DecodeRune(high, low), nil
 }
 
-// hex reads the four digits of the \u at i.
+// hex decodes the four digits of the \u escape at i.
 func (d *decoder) hex(i int) (rune, error) {
 	if len(d.b) < i+6 {
 		return 0, errShort

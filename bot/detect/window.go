@@ -6,19 +6,20 @@ import (
 	"time"
 )
 
-// Window is the state of one group of a correlation: a plain value that encodes
-// as JSON. Whoever marks a record as handled keeps the windows that it advanced
-// in the same transaction, and nothing is counted twice or lost. Its size is
-// bounded; it holds ids and digests, no texts.
+// Window is the state of one group of a correlation. It can be stored as JSON.
+// Callers that mark a record as handled and store its windows in one transaction
+// count each event exactly once. The size of a Window is limited. It contains IDs
+// and digests, but no texts of records.
 type Window struct {
 	Seen    []Seen `json:"seen,omitempty"` // in the order of time
 	Fired   []Span `json:"fired,omitempty"`
-	Newest  int64  `json:"newest"`            // Unix milliseconds, as all times here
-	Late    int    `json:"late,omitempty"`    // events that came too late to count
-	Dropped int    `json:"dropped,omitempty"` // events that made room for newer ones
+	Newest  int64  `json:"newest"`            // time of the newest event
+	Late    int    `json:"late,omitempty"`    // events that were too late to count
+	Dropped int    `json:"dropped,omitempty"` // events removed to limit the size
 }
 
-// Seen is an event that may still contribute.
+// Seen is an event that may still contribute to a firing. At is its time in Unix
+// milliseconds, the unit of all times in a [Window].
 type Seen struct {
 	At        int64  `json:"at"`
 	Event     string `json:"event"`
@@ -26,25 +27,27 @@ type Seen struct {
 	Value     string `json:"value,omitempty"`
 }
 
-// Span is the time of a firing, during which nothing fires again.
+// Span is the window of a firing. Events in it do not count again.
 type Span struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 }
 
-// maxFired is how many firings a window remembers for events that come late.
+// maxFired is the number of firings that a window stores. They prevent late events
+// from counting again.
 const maxFired = 64
 
-// capacity is how many events a window holds.
+// capacity returns the maximum number of events in a window.
 func (c *Correlation) capacity() int { return max(256, 2*c.MinCount+2*c.MaxCount) }
 
-// Advance takes an observation into a window and reports whether the
-// correlation fires. It leaves the given window as it is.
+// Advance adds an observation to a window. It returns the new window and, if the
+// correlation fires, the firing. It does not modify w. An event that the window
+// already contains, or that lies in the window of a firing, changes nothing.
 func (c *Correlation) Advance(w Window, o Observation) (Window, *Firing) {
 	at, span := o.At.UnixMilli(), c.Timespan.Milliseconds()
 	for _, f := range w.Fired {
 		if f.From <= at && at <= f.To {
-			return w, nil // it belongs to what was told already
+			return w, nil // part of an earlier firing
 		}
 	}
 	if at < w.Newest-span-c.Lateness.Milliseconds() && w.Newest != 0 {
@@ -53,7 +56,7 @@ func (c *Correlation) Advance(w Window, o Observation) (Window, *Firing) {
 	}
 	for _, s := range w.Seen {
 		if s.Event == o.Event && (s.RuleIndex == o.RuleIndex || !c.temporal()) {
-			return w, nil // delivered again
+			return w, nil // duplicate
 		}
 	}
 	seen := Seen{At: at, Event: o.Event, RuleIndex: o.RuleIndex, Value: o.Value}
@@ -74,8 +77,8 @@ func earlier(a, b Seen) int {
 
 func (c *Correlation) temporal() bool { return c.Type == "temporal" || c.Type == "temporal_ordered" }
 
-// findMatch looks for a stretch of the timespan's length, with an event of that time
-// in it, for which the condition is true.
+// findMatch returns the events seen[from:to] that lie within one timespan, include
+// the time at, and satisfy the condition.
 func (c *Correlation) findMatch(seen []Seen, at int64) (from, to int, ok bool) {
 	span := c.Timespan.Milliseconds()
 	for from = range seen {
@@ -96,7 +99,8 @@ func (c *Correlation) findMatch(seen []Seen, at int64) (from, to int, ok bool) {
 	return 0, 0, false
 }
 
-// measure is what the condition is about.
+// measure returns the number that the condition compares. It is the number of
+// events, of distinct values or rules, or of rules that matched in order.
 func (c *Correlation) measure(seen []Seen) int {
 	switch c.Type {
 	case "event_count":
@@ -117,7 +121,7 @@ func (c *Correlation) measure(seen []Seen) int {
 	return len(distinct)
 }
 
-// distinctKey is what tells contributions apart.
+// distinctKey returns the rule index or value that distinguishes events.
 func (c *Correlation) distinctKey(s Seen) any {
 	if c.temporal() {
 		return s.RuleIndex
@@ -125,6 +129,7 @@ func (c *Correlation) distinctKey(s Seen) any {
 	return s.Value
 }
 
+// fire removes the events w.Seen[from:to] from the window and returns their firing.
 func (c *Correlation) fire(w Window, from, to int, o Observation) (Window, *Firing) {
 	f := &Firing{
 		Correlation: o.Correlation, Group: o.Group,
@@ -142,7 +147,8 @@ func (c *Correlation) fire(w Window, from, to int, o Observation) (Window, *Firi
 	return w, f
 }
 
-// prune forgets what can no longer contribute, and keeps the window small.
+// prune removes events and firings that are too old to matter, and limits the size
+// of the window.
 func (c *Correlation) prune(w *Window) {
 	horizon := w.Newest - c.Timespan.Milliseconds() - c.Lateness.Milliseconds()
 	w.Seen = slices.DeleteFunc(w.Seen, func(s Seen) bool { return s.At < horizon })
@@ -159,51 +165,54 @@ func (c *Correlation) prune(w *Window) {
 	}
 }
 
-// thin leaves out an event that stands between two of its kind no further
-// apart than the timespan: whatever stretch it is in, one of them is in too.
+// thin removes each event that lies between two events with an equal distinctKey
+// that are at most one timespan apart. Every timespan with the removed event also
+// contains one of the two.
 func (c *Correlation) thin(seen []Seen) []Seen {
 	span := c.Timespan.Milliseconds()
-	kept := seen[:0:0]
-	last := map[any][2]int{} // the kept places of the last two of a kind, plus one
-	gone := map[int]bool{}
+	remaining := seen[:0:0]
+	last := map[any][2]int{} // indexes plus one of the last two remaining events per key
+	removed := map[int]bool{}
 	for i, s := range seen {
 		k := c.distinctKey(s)
 		l := last[k]
 		if l[0] > 0 && l[1] > 0 && s.At-seen[l[0]-1].At <= span {
-			gone[l[1]-1] = true
+			removed[l[1]-1] = true
 			last[k] = [2]int{l[0], i + 1}
 			continue
 		}
 		last[k] = [2]int{l[1], i + 1}
 	}
-	if len(gone) == 0 {
+	if len(removed) == 0 {
 		return seen
 	}
 	for i, s := range seen {
-		if !gone[i] {
-			kept = append(kept, s)
+		if !removed[i] {
+			remaining = append(remaining, s)
 		}
 	}
-	return kept
+	return remaining
 }
 
-// Expired reports whether nothing that can still arrive needs the window.
+// Expired reports whether the window can be deleted, because at the time now no
+// event can arrive in time to count.
 func (c *Correlation) Expired(w Window, now time.Time) bool {
 	return w.Newest < now.Add(-c.Timespan-c.Lateness).UnixMilli()
 }
 
-// Tracker keeps the windows of a run in memory.
+// Tracker evaluates correlations in memory. The zero value is ready to use. It is
+// not safe for concurrent use.
 type Tracker struct {
 	windows map[string]Window
-	// Forgotten counts windows that were given up because there were too many groups.
+	// Forgotten is the number of windows deleted to stay within [MaxGroups].
 	Forgotten int
 }
 
-// MaxGroups is how many groups a Tracker holds.
+// MaxGroups is the maximum number of groups in a [Tracker].
 const MaxGroups = 100_000
 
-// Take advances the windows that a hit concerns and calls fired for each
-// correlation that comes true, and for those built on it.
+// Take adds a hit to the windows of the correlations that count it. It calls fired
+// for each correlation that fires, including correlations over correlations.
 func (t *Tracker) Take(h Hit, arrived time.Time, fired func(Firing)) {
 	h.Observe(arrived, func(o Observation) { t.advance(o, fired) })
 }
@@ -214,7 +223,7 @@ func (t *Tracker) advance(o Observation, fired func(Firing)) {
 	}
 	w, known := t.windows[o.Key]
 	if !known && len(t.windows) >= MaxGroups {
-		for key := range t.windows { // any
+		for key := range t.windows { // delete an arbitrary window
 			delete(t.windows, key)
 			t.Forgotten++
 			break

@@ -11,11 +11,11 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// value is a YAML value with its line: what rules are read from.
+// value is a YAML value with its line.
 type value struct {
 	kind  valueKind
 	line  int
-	text  string   // of a scalar; numbers and booleans in the form records compare as
+	text  string   // of a scalar, in the form that records compare as
 	items []*value // of a list, or of a map in the order of keys
 	keys  []string
 }
@@ -35,7 +35,7 @@ func (k valueKind) String() string {
 	return [...]string{"null", "a boolean", "a number", "a text", "a list", "a map"}[k]
 }
 
-// parseError is a reason not to use a document, and the line it stands on.
+// parseError is an error in a document with its line, or 0 if that is unknown.
 type parseError struct {
 	line   int
 	reason string
@@ -47,7 +47,7 @@ func parseErrorf(line int, format string, args ...any) error {
 	return &parseError{line, fmt.Sprintf(format, args...)}
 }
 
-// get is the value under a key of a map, or nil.
+// get returns the value of a key of a map, or nil.
 func (v *value) get(key string) *value {
 	if v == nil || v.kind != isMap {
 		return nil
@@ -60,7 +60,7 @@ func (v *value) get(key string) *value {
 	return nil
 }
 
-// str is the text of a scalar under a key, "" when there is none.
+// str returns the text of a scalar under a key, or "".
 func (v *value) str(key string) string {
 	if f := v.get(key); f != nil && f.kind != isList && f.kind != isMap {
 		return f.text
@@ -68,7 +68,8 @@ func (v *value) str(key string) string {
 	return ""
 }
 
-// strs are the texts of a scalar or of a list of scalars under a key.
+// strs returns the texts of a scalar or of a list of scalars under a key. It
+// leaves out empty elements of a list.
 func (v *value) strs(key string) []string {
 	f := v.get(key)
 	switch {
@@ -86,7 +87,8 @@ func (v *value) strs(key string) []string {
 	return out
 }
 
-// jsonValue is the value as encoding/json would decode it; numbers keep their kind.
+// jsonValue converts the value to the types of encoding/json, except that whole
+// numbers become int64.
 func (v *value) jsonValue() any {
 	switch v.kind {
 	case isNull:
@@ -115,10 +117,10 @@ func (v *value) jsonValue() any {
 	return out
 }
 
-// maxRuleNesting keeps a hostile file from exhausting the stack.
+// maxRuleNesting limits the recursion that a hostile file can cause.
 const maxRuleNesting = 50
 
-// parseYAML reads the documents of a file. Empty ones are left out.
+// parseYAML returns the documents of a file except empty ones.
 func parseYAML(src []byte) ([]*value, error) {
 	if err := checkBrackets(src); err != nil {
 		return nil, err
@@ -147,7 +149,8 @@ func parseYAML(src []byte) ([]*value, error) {
 	return out, nil
 }
 
-// checkBrackets refuses text whose brackets nest so deeply that no rule is meant.
+// checkBrackets rejects text with more than 1,000 opening brackets in a line. The
+// YAML parser recurses on them.
 func checkBrackets(src []byte) error {
 	depth, line := 0, 1
 	for _, c := range src {
@@ -184,7 +187,7 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 	case *ast.IntegerNode:
 		v.kind, v.text = isNumber, fmt.Sprint(n.Value)
 		if t := n.GetToken().Value; len(t) > 1 && t[0] == '0' && strings.Trim(t, "0123456789") == "" {
-			v.kind, v.text = isText, t // an account id, not an octal number
+			v.kind, v.text = isText, t // an account ID, not an octal number
 		}
 	case *ast.FloatNode:
 		v.kind, v.text = isNumber, strconv.FormatFloat(n.Value, 'f', -1, 64)
@@ -222,7 +225,7 @@ func fromAST(n ast.Node, depth int) (*value, error) {
 func (v *value) addMember(e *ast.MappingValueNode, depth int) error {
 	token := e.Key.GetToken()
 	if _, complex := e.Key.(*ast.MappingKeyNode); complex || e.Key.IsMergeKey() {
-		return parseErrorf(token.Position.Line, "merge keys and keys that are no plain text are not supported in rules")
+		return parseErrorf(token.Position.Line, "merge keys and keys that are not plain text are not supported in rules")
 	}
 	key := token.Value
 	for _, k := range v.keys {

@@ -20,7 +20,7 @@ import (
 // rule is removed.
 func TestCheck_BuiltinRules(t *testing.T) {
 	result := detect.Check(detect.Options{Builtin: true})
-	for _, f := range result.Faults {
+	for _, f := range result.Problems {
 		t.Error(f)
 	}
 	if len(result.Untested) > 0 {
@@ -123,14 +123,14 @@ func TestCheck_ReportsErrors(t *testing.T) {
 		}
 		result := detect.Check(detect.Options{}, dir)
 		var got []string
-		for _, f := range result.Faults {
+		for _, f := range result.Problems {
 			got = append(got, f.Error())
 		}
 		if all := strings.Join(got, "\n"); (c.want == "") != (len(got) == 0) || !strings.Contains(all, c.want) {
 			t.Errorf("%s: got errors %q, want one with %q", name, got, c.want)
 		}
 	}
-	if result := detect.Check(detect.Options{}, t.TempDir()); len(result.Faults) != 0 || result.Rules != 0 {
+	if result := detect.Check(detect.Options{}, t.TempDir()); len(result.Problems) != 0 || result.Rules != 0 {
 		t.Errorf("empty folder: got %+v, want no rules and no errors", result)
 	}
 }

@@ -1,17 +1,18 @@
-// Package aws is an AWS account that lives in the process: queues of SQS and
-// buckets of S3, as far as a reader of CloudTrail's files needs them, behind
-// the protocols that the real SDK speaks.
+// Package aws is an in-process AWS account for tests and demos. It has SQS
+// queues and S3 buckets and implements the parts of their protocols that a
+// reader of CloudTrail files needs. Clients use the real AWS SDK.
 //
-// It is strict where AWS is: every request must carry a good Signature
-// Version 4 for the right service and region, a received message hides for its
-// visibility time-out and comes back, an old receipt deletes nothing, and a
-// message that was received too often goes to the dead-letter queue. A bucket
-// tells its queue about every object, as S3 does.
+// The account is as strict as AWS. Every request needs a valid Signature
+// Version 4 for the right service and region. A received message is hidden for
+// its visibility timeout and then becomes visible again. An old receipt handle
+// deletes nothing. A message received too often moves to the dead-letter queue.
+// A bucket sends an S3 event to its queue for every object written or deleted.
 //
-// Time is package time's. A test that wants the clock in its hand runs the
-// account inside a testing/synctest bubble and talks to it through Client,
-// whose connections are pipes in the process; others call Start. What the real
-// services are known to do under stress is switched on with Fail and Duplicate.
+// The clock is package time. To control it, run the account in a
+// testing/synctest bubble and connect with [Account.Client], whose connections
+// are in-process pipes. Other callers use [Account.Start]. [Account.Fail] and
+// [Account.Duplicate] inject the failures that the real services show under
+// load.
 package aws
 
 import (
@@ -27,41 +28,41 @@ import (
 	"time"
 )
 
-// Config describes the account. Every field has a working default.
+// Config describes an account. Every field has a default.
 type Config struct {
 	AccessKeyID     string // default AKIASANDBOX
 	SecretAccessKey string // default sandbox-secret
-	Region          string // of the queues; default eu-west-1
+	Region          string // of the queues, default eu-west-1
 }
 
-// Queue is a queue to be made.
+// Queue describes a queue for [Account.AddQueue].
 type Queue struct {
 	Name            string
 	Visibility      time.Duration // default 30 s
-	MaxReceiveCount int           // 0: a message comes back for ever
-	DeadLetter      string        // name of the queue that takes what came too often
+	MaxReceiveCount int           // receives before a message moves to DeadLetter, 0 for no limit
+	DeadLetter      string        // queue for such messages. If empty, MaxReceiveCount has no effect
 }
 
-// Bucket is a bucket to be made.
+// Bucket describes a bucket for [Account.AddBucket].
 type Bucket struct {
 	Name   string
-	Region string // default the account's
-	Notify string // name of the queue that hears of its objects; none if empty
+	Region string // default is the account's region
+	Notify string // name of the queue that receives its events, empty for none
 }
 
-// Request is one call, as it was answered.
+// Request is the log entry of one answered call.
 type Request struct {
 	At       time.Time
-	Op       string // "sqs:ReceiveMessage", "s3:GetObject"
-	Resource string // the queue's name, or "bucket/key"
+	Op       string // for example "sqs:ReceiveMessage" or "s3:GetObject"
+	Resource string // queue name, or "bucket/key"
 	Status   int
-	Code     string // of the error, if it was one
+	Code     string // AWS error code, empty on success
 }
 
-// Account is the running sandbox. All methods may be used at the same time.
+// Account is a running AWS sandbox. It is safe for concurrent use.
 type Account struct {
 	cfg    Config
-	ctx    context.Context // ends with Close
+	ctx    context.Context // canceled by Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	pipes  chan net.Conn
@@ -78,7 +79,8 @@ type Account struct {
 	url      string
 }
 
-// New makes an account, which must be closed in the end.
+// New returns an account that serves [Account.Client]. The caller must call
+// [Account.Close].
 func New(cfg Config) *Account {
 	def := func(s *string, v string) {
 		if *s == "" {
@@ -92,12 +94,12 @@ func New(cfg Config) *Account {
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.server = &http.Server{Handler: a, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return a.ctx }}
 	a.client = &http.Client{Transport: &http.Transport{DialContext: a.dial, MaxIdleConnsPerHost: 8}}
-	a.work.Go(func() { _ = a.server.Serve(&pipeListener{a}) }) // always ErrServerClosed, from Close
+	a.work.Go(func() { _ = a.server.Serve(&pipeListener{a}) }) // always ErrServerClosed, after Close
 	return a
 }
 
-// Start listens on addr as well (127.0.0.1:0 picks a port) and returns the
-// base URL, to which the SDK's endpoint is set.
+// Start also listens on addr and returns the base URL for the SDK's endpoint
+// setting. Use 127.0.0.1:0 to pick a free port.
 func (a *Account) Start(addr string) (string, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -110,21 +112,21 @@ func (a *Account) Start(addr string) (string, error) {
 	return a.URL(), nil
 }
 
-// URL is the base of all addresses.
+// URL returns the base URL of the account.
 func (a *Account) URL() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.url
 }
 
-// QueueURL is a queue's address.
+// QueueURL returns the URL of the named queue.
 func (a *Account) QueueURL(name string) string { return a.URL() + "/000000000000/" + name }
 
-// Client reaches the account without a network.
+// Client returns an HTTP client that reaches the account over in-process pipes.
 func (a *Account) Client() *http.Client { return a.client }
 
-// Close stops serving, releases hanging requests and waits until nothing of
-// the account runs any more.
+// Close stops serving, ends pending requests and waits for the account's
+// goroutines.
 func (a *Account) Close() error {
 	a.mu.Lock()
 	a.cancel()
@@ -163,43 +165,44 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 func (l *pipeListener) Close() error   { return nil }
 func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "aws.sandbox", Net: "pipe"} }
 
-// Changed returns a channel that is closed at the next change of anything.
-// Take it before looking, then wait on it.
+// Changed returns a channel that is closed at the next change of the account.
+// Call it before you read the state, then wait on the channel.
 func (a *Account) Changed() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.changed
 }
 
-// Until waits until the condition holds, looking again at every change.
-func (a *Account) Until(ctx context.Context, holds func() bool) error {
+// Until waits until condition returns true and evaluates it after every change.
+// It returns an error if ctx ends first.
+func (a *Account) Until(ctx context.Context, condition func() bool) error {
 	for {
 		next := a.Changed()
-		if holds() {
+		if condition() {
 			return nil
 		}
 		select {
 		case <-next:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for aws: %w", ctx.Err())
+			return fmt.Errorf("wait for aws sandbox: %w", ctx.Err())
 		}
 	}
 }
 
-// touch announces a change; the lock is held.
-func (a *Account) touch() {
+// notifyChange wakes everyone who waits on Changed. The caller holds a.mu.
+func (a *Account) notifyChange() {
 	close(a.changed)
 	a.changed = make(chan struct{})
 }
 
-// Requests lists what was asked so far.
+// Requests returns a copy of the request log, oldest first.
 func (a *Account) Requests() []Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return append([]Request(nil), a.requests...)
 }
 
-// Count is how often an operation was asked for and answered with that status.
+// Count returns how many calls of op got the given HTTP status.
 func (a *Account) Count(op string, status int) (n int) {
 	for _, r := range a.Requests() {
 		if r.Op == op && r.Status == status {
@@ -209,46 +212,48 @@ func (a *Account) Count(op string, status int) (n int) {
 	return n
 }
 
-// fault is an error as AWS answers it.
-type fault struct {
+// apiError is an error response of AWS.
+type apiError struct {
 	status  int
 	code    string
 	message string
 }
 
 const (
-	maxRequest = 1 << 20
-	// latency keeps an answer from overtaking the end of its question, which over
-	// a pipe it could: the SDK takes that for a broken connection.
-	latency = time.Millisecond
+	maxRequestBytes = 1 << 20
+	// minLatency delays every response. Over a pipe, a response could otherwise
+	// overtake the end of its request. The SDK would treat that as a broken
+	// connection.
+	minLatency = time.Millisecond
 )
 
-// ServeHTTP answers one request: SQS's where it names a target, S3's otherwise.
+// ServeHTTP answers one request. Requests with an SQS target header go to SQS,
+// all others to S3.
 func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	if a.ctx.Err() != nil {
 		a.mu.Unlock()
-		panic(http.ErrAbortHandler) // what net/http offers to drop a connection
+		panic(http.ErrAbortHandler) // net/http drops the connection
 	}
 	a.work.Add(1)
 	defer a.work.Done()
 	a.mu.Unlock()
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequestBytes))
 	if err != nil {
-		return // the client has gone
+		return // the client disconnected
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	at := time.Now()
-	time.Sleep(latency)
+	time.Sleep(minLatency)
 	op, resource, service := a.route(r, body)
-	answer := &answer{header: http.Header{}, status: http.StatusOK}
-	f := a.fault(op, resource)
-	a.think(r.Context(), f)
-	switch bad := a.authentic(r, body, service, a.regionOf(service, resource), at); {
+	answer := &response{header: http.Header{}, status: http.StatusOK}
+	f := a.takeFault(op, resource)
+	a.delay(r.Context(), f)
+	switch bad := a.verifySignature(r, body, service, a.signingRegion(service, resource), at); {
 	case bad != nil:
-		answer.fail(service, bad)
+		answer.writeError(service, bad)
 	case f != nil && f.Status != 0:
-		answer.fail(service, &fault{f.Status, f.Code, "switched on in the sandbox"})
+		answer.writeError(service, &apiError{f.Status, f.Code, "injected by the sandbox"})
 	case service == "sqs":
 		a.serveQueue(answer, r, op, body)
 	default:
@@ -256,15 +261,15 @@ func (a *Account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.mu.Lock()
 	a.requests = append(a.requests, Request{At: at, Op: op, Resource: resource, Status: answer.status, Code: answer.code})
-	a.touch()
+	a.notifyChange()
 	a.mu.Unlock()
 	if f != nil && f.LoseAnswer {
 		panic(http.ErrAbortHandler)
 	}
-	answer.write(w, f)
+	answer.send(w, f)
 }
 
-// route finds out what is asked for.
+// route returns the operation, resource and service of a request.
 func (a *Account) route(r *http.Request, body []byte) (op, resource, service string) {
 	if target, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), "AmazonSQS."); ok {
 		return "sqs:" + target, queueName(body), "sqs"
@@ -279,15 +284,16 @@ func (a *Account) route(r *http.Request, body []byte) (op, resource, service str
 	return "s3:" + r.Method, resource, "s3"
 }
 
-// answer is collected first, so that it can be lost on the way.
-type answer struct {
+// response is buffered because a fault can discard it after the call took
+// effect.
+type response struct {
 	status int
 	header http.Header
 	body   []byte
 	code   string
 }
 
-func (n *answer) write(w http.ResponseWriter, f *Fault) {
+func (n *response) send(w http.ResponseWriter, f *Fault) {
 	for k, v := range n.header {
 		w.Header()[k] = v
 	}
@@ -296,7 +302,7 @@ func (n *answer) write(w http.ResponseWriter, f *Fault) {
 	w.WriteHeader(n.status)
 	if f != nil && f.CutAfter > 0 && f.CutAfter < len(n.body) {
 		_, _ = w.Write(n.body[:f.CutAfter])
-		_ = http.NewResponseController(w).Flush() // so that the part arrives
+		_ = http.NewResponseController(w).Flush() // the client must receive this part before the connection breaks
 		panic(http.ErrAbortHandler)
 	}
 	_, _ = w.Write(n.body)

@@ -19,8 +19,9 @@ import (
 	"tocsin/bot/sandbox/aws"
 )
 
-// The example in Amazon's documentation of the Authorization header of S3.
-func TestSignatureOfAmazonsExample(t *testing.T) {
+// The request is the example of Amazon's documentation for the Authorization
+// header of S3.
+func TestSignature_AmazonExample(t *testing.T) {
 	a := aws.New(aws.Config{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"})
 	defer a.Close()
 	now := time.Date(2013, 5, 24, 0, 0, 0, 0, time.UTC)
@@ -36,8 +37,8 @@ func TestSignatureOfAmazonsExample(t *testing.T) {
 		}
 		return r
 	}
-	if code := a.Refusal(request(), nil, "s3", "us-east-1", now); code != "" {
-		t.Fatalf("refused: %s", code)
+	if code := a.RejectionCode(request(), nil, "s3", "us-east-1", now); code != "" {
+		t.Fatalf("rejection code: got %q, want none", code)
 	}
 	auth := func(old, with string) func(*http.Request) {
 		return func(r *http.Request) {
@@ -48,7 +49,7 @@ func TestSignatureOfAmazonsExample(t *testing.T) {
 		change func(*http.Request)
 		code   string
 	}{
-		"not signed":        {func(r *http.Request) { r.Header.Del("Authorization") }, "MissingAuthenticationToken"},
+		"unsigned":          {func(r *http.Request) { r.Header.Del("Authorization") }, "MissingAuthenticationToken"},
 		"another path":      {func(r *http.Request) { r.URL.Path = "/test.txt2" }, "SignatureDoesNotMatch"},
 		"another host":      {func(r *http.Request) { r.Host = "other.s3.amazonaws.com" }, "SignatureDoesNotMatch"},
 		"a query":           {func(r *http.Request) { r.URL.RawQuery = "acl" }, "SignatureDoesNotMatch"},
@@ -56,7 +57,7 @@ func TestSignatureOfAmazonsExample(t *testing.T) {
 		"another method":    {func(r *http.Request) { r.Method = http.MethodHead }, "SignatureDoesNotMatch"},
 		"another time":      {func(r *http.Request) { r.Header.Set("X-Amz-Date", "20130524T000001Z") }, "SignatureDoesNotMatch"},
 		"another day":       {func(r *http.Request) { r.Header.Set("X-Amz-Date", "20130523T235900Z") }, "IncompleteSignature"},
-		"an old one":        {func(r *http.Request) { r.Header.Set("X-Amz-Date", "20130523T230000Z") }, "RequestTimeTooSkewed"},
+		"expired":           {func(r *http.Request) { r.Header.Set("X-Amz-Date", "20130523T230000Z") }, "RequestTimeTooSkewed"},
 		"unsigned header":   {func(r *http.Request) { r.Header.Set("X-Amz-Acl", "public-read") }, "AccessDenied"},
 		"another payload":   {func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD") }, "SignatureDoesNotMatch"},
 		"wrong payload":     {func(r *http.Request) { r.Header.Set("X-Amz-Content-Sha256", "00") }, "XAmzContentSHA256Mismatch"},
@@ -68,14 +69,14 @@ func TestSignatureOfAmazonsExample(t *testing.T) {
 	} {
 		r := request()
 		tt.change(r)
-		if code := a.Refusal(r, nil, "s3", "us-east-1", now); code != tt.code {
-			t.Errorf("%s: %q, want %q", name, code, tt.code)
+		if code := a.RejectionCode(r, nil, "s3", "us-east-1", now); code != tt.code {
+			t.Errorf("%s: rejection code: got %q, want %q", name, code, tt.code)
 		}
 	}
 }
 
-// shop is an account with the real SDK in front of it, in a bubble of time.
-type shop struct {
+// fixture is an account with SDK clients inside a synctest bubble.
+type fixture struct {
 	*testing.T
 	aws *aws.Account
 	sqs *sqs.Client
@@ -83,7 +84,7 @@ type shop struct {
 	url string
 }
 
-func bubble(t *testing.T, f func(*shop)) {
+func runWithAccount(t *testing.T, test func(*fixture)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		a := aws.New(aws.Config{})
@@ -91,22 +92,23 @@ func bubble(t *testing.T, f func(*shop)) {
 		a.AddQueue(aws.Queue{Name: "dead"})
 		a.AddQueue(aws.Queue{Name: "q", MaxReceiveCount: 3, DeadLetter: "dead"})
 		a.AddBucket(aws.Bucket{Name: "b", Notify: "q"})
-		who := sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {
+		credentials := sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {
 			return sdk.Credentials{AccessKeyID: "AKIASANDBOX", SecretAccessKey: "sandbox-secret"}, nil
 		})
 		base := a.URL()
-		f(&shop{T: t, aws: a, url: a.QueueURL("q"),
-			sqs: sqs.New(sqs.Options{Region: "eu-west-1", BaseEndpoint: &base, Credentials: who, HTTPClient: a.Client()}),
-			s3:  s3.New(s3.Options{Region: "eu-west-1", BaseEndpoint: &base, Credentials: who, HTTPClient: a.Client(), UsePathStyle: true})})
+		test(&fixture{T: t, aws: a, url: a.QueueURL("q"),
+			sqs: sqs.New(sqs.Options{Region: "eu-west-1", BaseEndpoint: &base, Credentials: credentials, HTTPClient: a.Client()}),
+			s3:  s3.New(s3.Options{Region: "eu-west-1", BaseEndpoint: &base, Credentials: credentials, HTTPClient: a.Client(), UsePathStyle: true})})
 	})
 }
 
-// receive gives the receipts of what there is within so many seconds.
-func (s *shop) receive(wait int32) (receipts []string) {
-	s.Helper()
-	out, err := s.sqs.ReceiveMessage(s.Context(), &sqs.ReceiveMessageInput{QueueUrl: &s.url, WaitTimeSeconds: wait, MaxNumberOfMessages: 10})
+// receive returns the receipt handles of the messages received within wait
+// seconds.
+func (f *fixture) receive(wait int32) (receipts []string) {
+	f.Helper()
+	out, err := f.sqs.ReceiveMessage(f.Context(), &sqs.ReceiveMessageInput{QueueUrl: &f.url, WaitTimeSeconds: wait, MaxNumberOfMessages: 10})
 	if err != nil {
-		s.Fatal(err)
+		f.Fatal(err)
 	}
 	for _, m := range out.Messages {
 		receipts = append(receipts, *m.ReceiptHandle)
@@ -114,131 +116,131 @@ func (s *shop) receive(wait int32) (receipts []string) {
 	return receipts
 }
 
-func (s *shop) remove(receipt string) {
-	s.Helper()
-	if _, err := s.sqs.DeleteMessage(s.Context(), &sqs.DeleteMessageInput{QueueUrl: &s.url, ReceiptHandle: &receipt}); err != nil {
-		s.Fatal(err)
+func (f *fixture) remove(receipt string) {
+	f.Helper()
+	if _, err := f.sqs.DeleteMessage(f.Context(), &sqs.DeleteMessageInput{QueueUrl: &f.url, ReceiptHandle: &receipt}); err != nil {
+		f.Fatal(err)
 	}
 }
 
-func TestMessagesHideAndComeBack(t *testing.T) {
-	bubble(t, func(s *shop) {
-		if _, err := s.sqs.SendMessage(s.Context(), &sqs.SendMessageInput{QueueUrl: &s.url, MessageBody: sdk.String("hello")}); err != nil {
+func TestQueue_VisibilityTimeout(t *testing.T) {
+	runWithAccount(t, func(f *fixture) {
+		if _, err := f.sqs.SendMessage(f.Context(), &sqs.SendMessageInput{QueueUrl: &f.url, MessageBody: sdk.String("hello")}); err != nil {
 			t.Fatal(err)
 		}
-		first := s.receive(0)
-		if len(first) != 1 || len(s.receive(20)) != 0 {
-			t.Fatal("it is not hidden")
+		first := f.receive(0)
+		if len(first) != 1 || len(f.receive(20)) != 0 {
+			t.Fatal("received message is not hidden")
 		}
-		_, err := s.sqs.ChangeMessageVisibility(s.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &s.url, ReceiptHandle: &first[0], VisibilityTimeout: 60})
+		_, err := f.sqs.ChangeMessageVisibility(f.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &f.url, ReceiptHandle: &first[0], VisibilityTimeout: 60})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if len(s.receive(20)) != 0 {
-				t.Error("it is not hidden for longer")
+			if len(f.receive(20)) != 0 {
+				t.Error("visibility timeout was not extended")
 			}
 		}
 		start := time.Now()
-		second := s.receive(20)
+		second := f.receive(20)
 		if len(second) != 1 || time.Since(start) > 20*time.Second {
-			t.Fatal("it did not come back during a long poll")
+			t.Fatal("message did not become visible during a long poll")
 		}
-		s.remove(first[0])
-		if len(s.aws.Messages("q")) != 1 {
-			t.Error("an old receipt deleted it")
+		f.remove(first[0])
+		if len(f.aws.Messages("q")) != 1 {
+			t.Error("an outdated receipt handle deleted the message")
 		}
-		s.remove(second[0])
-		if len(s.aws.Messages("q")) != 0 || s.aws.Deleted("q") != 1 {
-			t.Error("it was not deleted")
+		f.remove(second[0])
+		if len(f.aws.Messages("q")) != 0 || f.aws.Deleted("q") != 1 {
+			t.Error("message was not deleted")
 		}
-		_, err = s.sqs.ChangeMessageVisibility(s.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &s.url, ReceiptHandle: &second[0], VisibilityTimeout: 60})
+		_, err = f.sqs.ChangeMessageVisibility(f.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &f.url, ReceiptHandle: &second[0], VisibilityTimeout: 60})
 		var api smithy.APIError
 		if !errors.As(err, &api) || api.ErrorCode() != "ReceiptHandleIsInvalid" {
-			t.Errorf("hiding what is gone: %v", err)
+			t.Errorf("change visibility of a deleted message: got %v, want ReceiptHandleIsInvalid", err)
 		}
 	})
 }
 
-func TestDeadLetters(t *testing.T) {
-	bubble(t, func(s *shop) {
-		s.aws.Send("q", "poison")
+func TestQueue_DeadLetter(t *testing.T) {
+	runWithAccount(t, func(f *fixture) {
+		f.aws.Send("q", "poison")
 		for n := range 3 {
-			if len(s.receive(20))+len(s.receive(20)) != 1 {
-				t.Fatalf("attempt %d", n)
+			if len(f.receive(20))+len(f.receive(20)) != 1 {
+				t.Fatalf("attempt %d: message was not received exactly once", n)
 			}
 		}
-		if len(s.receive(20))+len(s.receive(20)) != 0 || len(s.aws.Messages("dead")) != 1 || len(s.aws.Messages("q")) != 0 {
-			t.Error("it was not put aside")
+		if len(f.receive(20))+len(f.receive(20)) != 0 || len(f.aws.Messages("dead")) != 1 || len(f.aws.Messages("q")) != 0 {
+			t.Error("message was not moved to the dead-letter queue")
 		}
 	})
 }
 
-func TestObjects(t *testing.T) {
-	bubble(t, func(s *shop) {
+func TestBucket_GetObject(t *testing.T) {
+	runWithAccount(t, func(f *fixture) {
 		key := "a folder/ü+&=%2F(1)~.json"
-		s.aws.Put("b", key, []byte("content"))
-		out, err := s.s3.GetObject(s.Context(), &s3.GetObjectInput{Bucket: sdk.String("b"), Key: &key})
+		f.aws.Put("b", key, []byte("content"))
+		out, err := f.s3.GetObject(f.Context(), &s3.GetObjectInput{Bucket: sdk.String("b"), Key: &key})
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(out.Body)
 		if err != nil || string(body) != "content" {
-			t.Errorf("%q, %v", body, err)
+			t.Errorf("body: got %q, %v, want \"content\"", body, err)
 		}
-		if m := s.aws.Messages("q"); len(m) != 1 || !strings.Contains(m[0].Body, `"key":"a+folder%2F%C3%BC%2B%26%3D%252F%281%29~.json"`) {
-			t.Errorf("the queue heard %v", m)
+		if m := f.aws.Messages("q"); len(m) != 1 || !strings.Contains(m[0].Body, `"key":"a+folder%2F%C3%BC%2B%26%3D%252F%281%29~.json"`) {
+			t.Errorf("queue: got %v, want one event with the encoded key", m)
 		}
 		code := func(bucket, key string) string {
-			_, err := s.s3.GetObject(s.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+			_, err := f.s3.GetObject(f.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 			var api smithy.APIError
 			if errors.As(err, &api) {
 				return api.ErrorCode()
 			}
 			return ""
 		}
-		s.aws.AddBucket(aws.Bucket{Name: "far", Region: "us-east-1"})
+		f.aws.AddBucket(aws.Bucket{Name: "far", Region: "us-east-1"})
 		for _, tt := range [][3]string{{"b", "none", "NoSuchKey"}, {"none", "k", "NoSuchBucket"}, {"far", "k", "AuthorizationHeaderMalformed"}} {
 			if got := code(tt[0], tt[1]); got != tt[2] {
-				t.Errorf("%s/%s: %q, want %q", tt[0], tt[1], got, tt[2])
+				t.Errorf("%s/%s: error code: got %q, want %q", tt[0], tt[1], got, tt[2])
 			}
 		}
 	})
 }
 
-func TestFaults(t *testing.T) {
-	bubble(t, func(s *shop) {
-		s.aws.Send("q", "hello")
-		s.aws.Fail(aws.Fault{Op: "sqs:DeleteMessage", Times: 1, LoseAnswer: true})
-		s.remove(s.receive(0)[0]) // the SDK asks again
-		if len(s.aws.Messages("q")) != 0 || len(s.aws.Requests()) != 3 {
-			t.Errorf("requests %+v", s.aws.Requests())
+func TestAccount_Faults(t *testing.T) {
+	runWithAccount(t, func(f *fixture) {
+		f.aws.Send("q", "hello")
+		f.aws.Fail(aws.Fault{Op: "sqs:DeleteMessage", Times: 1, LoseAnswer: true})
+		f.remove(f.receive(0)[0]) // the SDK retries
+		if len(f.aws.Messages("q")) != 0 || len(f.aws.Requests()) != 3 {
+			t.Errorf("requests: got %+v, want 3 and an empty queue", f.aws.Requests())
 		}
-		s.aws.Put("b", "k", bytes.Repeat([]byte("x"), 10000))
-		s.aws.Fail(aws.Fault{Op: "s3:GetObject", Resource: "b/k", CutAfter: 5000})
-		out, err := s.s3.GetObject(s.Context(), &s3.GetObjectInput{Bucket: sdk.String("b"), Key: sdk.String("k")})
+		f.aws.Put("b", "k", bytes.Repeat([]byte("x"), 10000))
+		f.aws.Fail(aws.Fault{Op: "s3:GetObject", Resource: "b/k", CutAfter: 5000})
+		out, err := f.s3.GetObject(f.Context(), &s3.GetObjectInput{Bucket: sdk.String("b"), Key: sdk.String("k")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n, err := io.Copy(io.Discard, out.Body); !errors.Is(err, io.ErrUnexpectedEOF) || n != 5000 {
-			t.Errorf("%d bytes, %v", n, err)
+			t.Errorf("got %d bytes, %v, want 5000 bytes, unexpected EOF", n, err)
 		}
-		s.aws.Heal()
-		s.aws.Fail(aws.Fault{Op: "s3:GetObject", Times: 1, Status: 503, Code: "SlowDown"})
-		if _, err := s.s3.GetObject(s.Context(), &s3.GetObjectInput{Bucket: sdk.String("b"), Key: sdk.String("k")}); err != nil || s.aws.Count("s3:GetObject", 503) != 1 {
-			t.Errorf("slow down: %v", err)
+		f.aws.Heal()
+		f.aws.Fail(aws.Fault{Op: "s3:GetObject", Times: 1, Status: 503, Code: "SlowDown"})
+		if _, err := f.s3.GetObject(f.Context(), &s3.GetObjectInput{Bucket: sdk.String("b"), Key: sdk.String("k")}); err != nil || f.aws.Count("s3:GetObject", 503) != 1 {
+			t.Errorf("one 503 before success: got %v", err)
 		}
-		if len(s.receive(0)) != 1 || len(s.receive(0)) != 0 {
-			t.Fatal("it is not hidden")
+		if len(f.receive(0)) != 1 || len(f.receive(0)) != 0 {
+			t.Fatal("received message is not hidden")
 		}
-		s.aws.Duplicate("q")
-		if len(s.receive(0)) != 1 {
-			t.Error("it did not come twice")
+		f.aws.Duplicate("q")
+		if len(f.receive(0)) != 1 {
+			t.Error("duplicated message was not received again")
 		}
 	})
 }
 
-func TestOverTCP(t *testing.T) {
+func TestStart_ServesTCP(t *testing.T) {
 	a := aws.New(aws.Config{})
 	defer a.Close()
 	a.AddQueue(aws.Queue{Name: "q"})
@@ -252,6 +254,6 @@ func TestOverTCP(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusForbidden || !strings.HasPrefix(a.QueueURL("q"), base) {
-		t.Errorf("an unsigned request: %s", resp.Status)
+		t.Errorf("unsigned request: got %s, want 403", resp.Status)
 	}
 }

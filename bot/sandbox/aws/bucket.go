@@ -15,12 +15,12 @@ type bucket struct {
 }
 
 type object struct {
-	data []byte
-	etag string
-	at   time.Time
+	data     []byte
+	etag     string
+	modified time.Time
 }
 
-// AddBucket makes a bucket.
+// AddBucket creates a bucket, replacing one of that name.
 func (a *Account) AddBucket(b Bucket) {
 	if b.Region == "" {
 		b.Region = a.cfg.Region
@@ -30,17 +30,19 @@ func (a *Account) AddBucket(b Bucket) {
 	a.buckets[b.Name] = &bucket{Bucket: b, objects: map[string]*object{}}
 }
 
-// Put stores an object and tells the bucket's queue.
+// Put stores an object and sends an event to the bucket's queue. The bucket
+// must exist.
 func (a *Account) Put(name, key string, data []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.buckets[name]
-	o := &object{data: data, etag: sum(string(data)), at: time.Now()}
+	o := &object{data: data, etag: md5Hex(string(data)), modified: time.Now()}
 	b.objects[key] = o
 	a.notify(b, "ObjectCreated:Put", key, o)
 }
 
-// Remove deletes an object and tells the bucket's queue.
+// Remove deletes an object and sends an event to the bucket's queue. The bucket
+// must exist.
 func (a *Account) Remove(name, key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -49,8 +51,9 @@ func (a *Account) Remove(name, key string) {
 	a.notify(b, "ObjectRemoved:Delete", key, &object{})
 }
 
-// Event is the notification of S3 about an object.
-func (a *Account) Event(name, what, key string) string {
+// Event returns the S3 event message about an object without sending it.
+// eventName is for example "ObjectCreated:Put".
+func (a *Account) Event(name, eventName, key string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.buckets[name]
@@ -58,32 +61,32 @@ func (a *Account) Event(name, what, key string) string {
 	if o == nil {
 		o = &object{}
 	}
-	return a.event(b, what, key, o)
+	return a.event(b, eventName, key, o)
 }
 
-func (a *Account) notify(b *bucket, what, key string, o *object) {
+func (a *Account) notify(b *bucket, eventName, key string, o *object) {
 	if q := a.queues[b.Notify]; q != nil {
-		a.send(q, a.event(b, what, key, o))
+		a.send(q, a.event(b, eventName, key, o))
 	}
 }
 
-func (a *Account) event(b *bucket, what, key string, o *object) string {
+func (a *Account) event(b *bucket, eventName, key string, o *object) string {
 	a.serial++
 	s3 := map[string]any{"key": url.QueryEscape(key), "sequencer": fmt.Sprintf("%016X", a.serial)}
 	if o.etag != "" {
 		s3["eTag"], s3["size"] = o.etag, len(o.data)
 	}
 	record := map[string]any{
-		"eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": b.Region, "eventTime": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "eventName": what,
+		"eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": b.Region, "eventTime": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), "eventName": eventName,
 		"userIdentity": map[string]string{"principalId": "AWS:AROASANDBOX:someone"}, "requestParameters": map[string]string{"sourceIPAddress": "203.0.113.7"},
 		"s3": map[string]any{"s3SchemaVersion": "1.0", "bucket": map[string]any{"name": b.Name, "arn": "arn:aws:s3:::" + b.Name}, "object": s3},
 	}
-	out, _ := json.Marshal(map[string]any{"Records": []any{record}}) // the sandbox's own values cannot fail
+	out, _ := json.Marshal(map[string]any{"Records": []any{record}}) // strings, numbers and maps always encode
 	return string(out)
 }
 
-// regionOf is the region that a request must be signed for.
-func (a *Account) regionOf(service, resource string) string {
+// signingRegion returns the region for which a request must be signed.
+func (a *Account) signingRegion(service, resource string) string {
 	if service != "s3" {
 		return a.cfg.Region
 	}
@@ -96,27 +99,27 @@ func (a *Account) regionOf(service, resource string) string {
 	return a.cfg.Region
 }
 
-// serveBucket answers a call of S3's REST protocol, in path style.
-func (a *Account) serveBucket(n *answer, r *http.Request, op, resource string) {
+// serveBucket answers a path-style call of the S3 REST API.
+func (a *Account) serveBucket(n *response, r *http.Request, op, resource string) {
 	name, key, _ := strings.Cut(resource, "/")
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b := a.buckets[name]
 	switch {
 	case op != "s3:GetObject" && op != "s3:HeadObject":
-		n.fail("s3", &fault{http.StatusNotImplemented, "NotImplemented", "the sandbox does not know " + op})
+		n.writeError("s3", &apiError{http.StatusNotImplemented, "NotImplemented", "the sandbox does not implement " + op})
 		return
 	case b == nil:
-		n.fail("s3", &fault{http.StatusNotFound, "NoSuchBucket", "there is no such bucket"})
+		n.writeError("s3", &apiError{http.StatusNotFound, "NoSuchBucket", "the bucket does not exist"})
 		return
 	}
 	o := b.objects[key]
 	if o == nil {
-		n.fail("s3", &fault{http.StatusNotFound, "NoSuchKey", "the specified key does not exist"})
+		n.writeError("s3", &apiError{http.StatusNotFound, "NoSuchKey", "the specified key does not exist"})
 		return
 	}
 	n.header.Set("Etag", `"`+o.etag+`"`)
-	n.header.Set("Last-Modified", o.at.UTC().Format(http.TimeFormat))
+	n.header.Set("Last-Modified", o.modified.UTC().Format(http.TimeFormat))
 	n.header.Set("Content-Type", "application/json")
 	if r.Method == http.MethodGet {
 		n.body = o.data

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Refusal is the code with which a request is refused; "" if it is genuine.
-func (a *Account) Refusal(r *http.Request, body []byte, service, region string, now time.Time) string {
-	if f := a.authentic(r, body, service, region, now); f != nil {
+// RejectionCode returns the error code for a request with an invalid signature,
+// or "" if the signature is valid.
+func (a *Account) RejectionCode(r *http.Request, body []byte, service, region string, now time.Time) string {
+	if f := a.verifySignature(r, body, service, region, now); f != nil {
 		return f.code
 	}
 	return ""

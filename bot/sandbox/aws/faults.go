@@ -8,22 +8,21 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong on purpose.
+// Fault is an injected failure. It applies to calls of Op on Resource.
 type Fault struct {
-	Op       string // "sqs:DeleteMessage"
-	Resource string // a queue's name or "bucket/key"; every one if empty
-	Times    int    // how often; 0 means until Heal
+	Op       string // for example "sqs:DeleteMessage"
+	Resource string // queue name or "bucket/key", empty for every resource
+	Times    int    // calls that fail, 0 for all until Heal
 
-	Delay      time.Duration // think for so long first
-	Status     int           // answer with this status
-	Code       string        // and this code
-	LoseAnswer bool          // do it, and drop the connection instead of answering
-	CutAfter   int           // end the body after so many bytes
+	Delay      time.Duration // wait before the call is processed
+	Status     int           // HTTP status of the error, 0 for no error
+	Code       string        // AWS error code that is sent with Status
+	LoseAnswer bool          // process the call, then drop the connection without a response
+	CutAfter   int           // drop the connection after this many bytes of the body, 0 for all
 }
 
-// think waits as long as the fault says, or until the account is closed or
-// nobody waits for the answer any more.
-func (a *Account) think(ctx context.Context, f *Fault) {
+// delay waits for f.Delay. It returns early if ctx or the account ends.
+func (a *Account) delay(ctx context.Context, f *Fault) {
 	if f == nil || f.Delay <= 0 {
 		return
 	}
@@ -36,22 +35,23 @@ func (a *Account) think(ctx context.Context, f *Fault) {
 	}
 }
 
-// Fail switches a fault on.
+// Fail adds a fault. The first fault that matches a call applies.
 func (a *Account) Fail(f Fault) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.faults = append(a.faults, &f)
 }
 
-// Heal switches all faults off.
+// Heal removes all faults.
 func (a *Account) Heal() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.faults = nil
 }
 
-// fault takes the first that fits.
-func (a *Account) fault(op, resource string) *Fault {
+// takeFault returns the first fault that matches and uses up one of its times.
+// It returns nil if none matches.
+func (a *Account) takeFault(op, resource string) *Fault {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, f := range a.faults {
@@ -68,17 +68,17 @@ func (a *Account) fault(op, resource string) *Fault {
 	return nil
 }
 
-// fail writes an error as the service does.
-func (n *answer) fail(service string, f *fault) {
+// writeError writes an error in the format of the service.
+func (n *response) writeError(service string, f *apiError) {
 	n.status, n.code = f.status, f.code
 	if service == "sqs" {
 		n.header.Set("Content-Type", "application/x-amz-json-1.0")
 		n.header.Set("X-Amzn-Query-Error", f.code+";Sender")
-		n.json(map[string]string{"__type": "com.amazonaws.sqs#" + f.code, "message": f.message})
+		n.writeJSON(map[string]string{"__type": "com.amazonaws.sqs#" + f.code, "message": f.message})
 		return
 	}
 	n.header.Set("Content-Type", "application/xml")
-	n.body, _ = xml.Marshal(struct { // these fields cannot fail
+	n.body, _ = xml.Marshal(struct { // these fields always encode
 		XMLName   xml.Name `xml:"Error"`
 		Code      string
 		Message   string
@@ -86,9 +86,11 @@ func (n *answer) fail(service string, f *fault) {
 	}{Code: f.code, Message: f.message, RequestID: "sandbox"})
 }
 
-func (n *answer) json(v any) {
+func (n *response) writeJSON(v any) {
 	n.header.Set("Content-Type", "application/x-amz-json-1.0")
-	n.body, _ = json.Marshal(v) // the sandbox's own values cannot fail
+	n.body, _ = json.Marshal(v) // strings, numbers and maps always encode
 }
 
-func badRequest(code, message string) *fault { return &fault{http.StatusBadRequest, code, message} }
+func badRequest(code, message string) *apiError {
+	return &apiError{http.StatusBadRequest, code, message}
+}

@@ -2,7 +2,7 @@ package aws
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // SQS says what it delivers with an MD5, and the SDK checks it
+	"crypto/md5" //nolint:gosec // SQS sends MD5 checksums, which the SDK verifies
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
@@ -22,22 +22,22 @@ type queue struct {
 type message struct {
 	id, body string
 	sent     time.Time
-	visible  time.Time // hidden until then
+	visible  time.Time // hidden until this time
 	received int
-	handle   string // of the last receipt; only that one counts
+	handle   string // latest receipt handle, the only valid one
 }
 
-// Message is a message that waits or is being worked on.
+// Message is an undeleted message, visible or hidden.
 type Message struct {
 	ID, Body string
-	Received int       // how often
-	Visible  time.Time // when it can be received again
+	Received int       // number of times received
+	Visible  time.Time // hidden until this time
 }
 
-// maxVisibility is how long a message can be hidden.
+// maxVisibility is the longest visibility timeout that SQS accepts.
 const maxVisibility = 12 * time.Hour
 
-// AddQueue makes a queue.
+// AddQueue creates a queue, replacing one of that name.
 func (a *Account) AddQueue(q Queue) {
 	if q.Visibility == 0 {
 		q.Visibility = 30 * time.Second
@@ -47,7 +47,8 @@ func (a *Account) AddQueue(q Queue) {
 	a.queues[q.Name] = &queue{Queue: q}
 }
 
-// Send puts a message into a queue.
+// Send adds a message to the named queue and returns its ID. The queue must
+// exist.
 func (a *Account) Send(name, body string) (id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -58,11 +59,11 @@ func (a *Account) send(q *queue, body string) string {
 	a.serial++
 	m := &message{id: "message-" + strconv.Itoa(a.serial), body: body, sent: time.Now(), visible: time.Now()}
 	q.messages = append(q.messages, m)
-	a.touch()
+	a.notifyChange()
 	return m.id
 }
 
-// Messages lists what is in a queue, hidden or not.
+// Messages returns all messages of the named queue, visible and hidden.
 func (a *Account) Messages(name string) []Message {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,27 +74,28 @@ func (a *Account) Messages(name string) []Message {
 	return out
 }
 
-// Duplicate delivers everything again that is hidden now: SQS delivers at
-// least once. The receipts that are out stay good.
+// Duplicate makes all hidden messages visible at once, because SQS delivers at
+// least once. Issued receipt handles remain valid until the message is received
+// again.
 func (a *Account) Duplicate(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, m := range a.queues[name].messages {
 		m.visible = time.Now()
 	}
-	a.touch()
+	a.notifyChange()
 }
 
-type entry struct {
+type batchEntry struct {
 	ID                string `json:"Id"`
 	ReceiptHandle     string
 	VisibilityTimeout int
 }
 
-type call struct {
+type queueInput struct {
 	QueueURL string `json:"QueueUrl"`
-	entry
-	Entries             []entry
+	batchEntry
+	Entries             []batchEntry
 	MaxNumberOfMessages int
 	WaitTimeSeconds     int
 	MessageBody         string
@@ -110,52 +112,53 @@ func queueName(body []byte) string {
 	return path.Base(c.QueueURL)
 }
 
-// serveQueue answers a call of SQS's JSON protocol.
-func (a *Account) serveQueue(n *answer, r *http.Request, op string, body []byte) {
-	c := call{entry: entry{VisibilityTimeout: -1}}
+// serveQueue answers a call of the SQS JSON protocol.
+func (a *Account) serveQueue(n *response, r *http.Request, op string, body []byte) {
+	c := queueInput{batchEntry: batchEntry{VisibilityTimeout: -1}}
 	if err := json.Unmarshal(body, &c); err != nil {
-		n.fail("sqs", badRequest("SerializationException", err.Error()))
+		n.writeError("sqs", badRequest("SerializationException", err.Error()))
 		return
 	}
 	a.mu.Lock()
 	q := a.queues[path.Base(c.QueueURL)]
 	a.mu.Unlock()
 	if q == nil {
-		n.fail("sqs", badRequest("QueueDoesNotExist", "there is no such queue"))
+		n.writeError("sqs", badRequest("QueueDoesNotExist", "the queue does not exist"))
 		return
 	}
 	switch op {
 	case "sqs:ReceiveMessage":
 		a.receive(r.Context(), n, q, c)
 	case "sqs:DeleteMessage":
-		a.each(n, []entry{c.entry}, false, func(e entry) *fault { return a.remove(q, e) })
+		a.forEachEntry(n, []batchEntry{c.batchEntry}, false, func(e batchEntry) *apiError { return a.deleteMessage(q, e) })
 	case "sqs:DeleteMessageBatch":
-		a.each(n, c.Entries, true, func(e entry) *fault { return a.remove(q, e) })
+		a.forEachEntry(n, c.Entries, true, func(e batchEntry) *apiError { return a.deleteMessage(q, e) })
 	case "sqs:ChangeMessageVisibility":
-		a.each(n, []entry{c.entry}, false, func(e entry) *fault { return a.hide(q, e) })
+		a.forEachEntry(n, []batchEntry{c.batchEntry}, false, func(e batchEntry) *apiError { return a.changeVisibility(q, e) })
 	case "sqs:ChangeMessageVisibilityBatch":
-		a.each(n, c.Entries, true, func(e entry) *fault { return a.hide(q, e) })
+		a.forEachEntry(n, c.Entries, true, func(e batchEntry) *apiError { return a.changeVisibility(q, e) })
 	case "sqs:SendMessage":
 		a.mu.Lock()
 		id := a.send(q, c.MessageBody)
 		a.mu.Unlock()
-		n.json(map[string]string{"MessageId": id, "MD5OfMessageBody": sum(c.MessageBody)})
+		n.writeJSON(map[string]string{"MessageId": id, "MD5OfMessageBody": md5Hex(c.MessageBody)})
 	default:
-		n.fail("sqs", badRequest("UnsupportedOperation", "the sandbox does not know "+op))
+		n.writeError("sqs", badRequest("UnsupportedOperation", "the sandbox does not implement "+op))
 	}
 }
 
-func sum(s string) string {
+func md5Hex(s string) string {
 	d := md5.Sum([]byte(s)) //nolint:gosec // see the import
 	return hex.EncodeToString(d[:])
 }
 
-// each does something for every entry, of a batch or of a single call.
-func (a *Account) each(n *answer, entries []entry, batch bool, do func(entry) *fault) {
+// forEachEntry calls do for every entry of a batch, or for the one entry of a
+// single call, and writes the response. It holds a.mu while it calls do.
+func (a *Account) forEachEntry(n *response, entries []batchEntry, batch bool, do func(batchEntry) *apiError) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if batch && (len(entries) == 0 || len(entries) > 10) {
-		n.fail("sqs", badRequest("TooManyEntriesInBatchRequest", "a batch has 1 to 10 entries"))
+		n.writeError("sqs", badRequest("TooManyEntriesInBatchRequest", "a batch must have 1 to 10 entries"))
 		return
 	}
 	var good, bad []map[string]any
@@ -164,23 +167,23 @@ func (a *Account) each(n *answer, entries []entry, batch bool, do func(entry) *f
 		case f == nil:
 			good = append(good, map[string]any{"Id": e.ID})
 		case !batch:
-			n.fail("sqs", f)
+			n.writeError("sqs", f)
 			return
 		default:
 			bad = append(bad, map[string]any{"Id": e.ID, "Code": f.code, "Message": f.message, "SenderFault": true})
 		}
 	}
-	a.touch()
+	a.notifyChange()
 	if batch {
-		n.json(map[string]any{"Successful": good, "Failed": bad})
+		n.writeJSON(map[string]any{"Successful": good, "Failed": bad})
 		return
 	}
-	n.json(struct{}{})
+	n.writeJSON(struct{}{})
 }
 
-// remove deletes a message by its last receipt. An older one is answered as if
-// it had worked.
-func (a *Account) remove(q *queue, e entry) *fault {
+// deleteMessage deletes the message with the given receipt handle. Like SQS it
+// reports success for an outdated handle, which deletes nothing.
+func (a *Account) deleteMessage(q *queue, e batchEntry) *apiError {
 	if e.ReceiptHandle == "" {
 		return badRequest("ReceiptHandleIsInvalid", "the receipt handle is empty")
 	}
@@ -194,47 +197,48 @@ func (a *Account) remove(q *queue, e entry) *fault {
 	return nil
 }
 
-func (a *Account) hide(q *queue, e entry) *fault {
+func (a *Account) changeVisibility(q *queue, e batchEntry) *apiError {
 	d := time.Duration(e.VisibilityTimeout) * time.Second
 	if d < 0 || d > maxVisibility {
-		return badRequest("InvalidParameterValue", "VisibilityTimeout is 0 to 43200 s")
+		return badRequest("InvalidParameterValue", "VisibilityTimeout must be between 0 and 43200 seconds")
 	}
 	for _, m := range q.messages {
 		if m.handle == e.ReceiptHandle {
 			if !m.visible.After(time.Now()) {
-				return badRequest("MessageNotInflight", "its time-out is over")
+				return badRequest("MessageNotInflight", "the visibility timeout has ended")
 			}
 			m.visible = time.Now().Add(d)
 			return nil
 		}
 	}
-	return badRequest("ReceiptHandleIsInvalid", "the receipt handle is not known")
+	return badRequest("ReceiptHandleIsInvalid", "unknown receipt handle")
 }
 
-// Deleted is how many messages of a queue were deleted.
+// Deleted returns the number of messages deleted from the named queue.
 func (a *Account) Deleted(name string) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.queues[name].deleted
 }
 
-// receive waits as long as was asked for until there is something.
-func (a *Account) receive(ctx context.Context, n *answer, q *queue, c call) {
+// receive writes the visible messages. If there are none, it waits up to
+// WaitTimeSeconds for one.
+func (a *Account) receive(ctx context.Context, n *response, q *queue, c queueInput) {
 	if c.MaxNumberOfMessages == 0 {
 		c.MaxNumberOfMessages = 1
 	}
 	if c.MaxNumberOfMessages > 10 || c.WaitTimeSeconds > 20 {
-		n.fail("sqs", badRequest("InvalidParameterValue", "at most 10 messages and 20 s"))
+		n.writeError("sqs", badRequest("InvalidParameterValue", "MaxNumberOfMessages must be at most 10 and WaitTimeSeconds at most 20"))
 		return
 	}
 	until := time.Now().Add(time.Duration(c.WaitTimeSeconds) * time.Second)
 	for {
 		a.mu.Lock()
-		got, next := a.take(q, c)
+		got, next := a.takeVisible(q, c)
 		changed := a.changed
 		a.mu.Unlock()
 		if len(got) > 0 || !time.Now().Before(until) {
-			n.json(map[string]any{"Messages": got})
+			n.writeJSON(map[string]any{"Messages": got})
 			return
 		}
 		if next.IsZero() || next.After(until) {
@@ -249,26 +253,27 @@ func (a *Account) receive(ctx context.Context, n *answer, q *queue, c call) {
 		}
 		timer.Stop()
 		if ctx.Err() != nil || a.ctx.Err() != nil {
-			n.json(map[string]any{})
+			n.writeJSON(map[string]any{})
 			return
 		}
 	}
 }
 
-// take hands out what is visible and says when the next one will be.
-func (a *Account) take(q *queue, c call) (got []map[string]any, next time.Time) {
+// takeVisible returns the visible messages and hides them. It also returns when
+// the next message becomes visible. The caller holds a.mu.
+func (a *Account) takeVisible(q *queue, c queueInput) (got []map[string]any, next time.Time) {
 	now := time.Now()
 	hidden := q.Visibility
 	if c.VisibilityTimeout >= 0 {
 		hidden = time.Duration(c.VisibilityTimeout) * time.Second
 	}
-	kept := q.messages[:0:0]
+	remaining := q.messages[:0:0]
 	for _, m := range q.messages {
 		if m.visible.After(now) || len(got) == c.MaxNumberOfMessages {
 			if next.IsZero() || m.visible.Before(next) {
 				next = m.visible
 			}
-			kept = append(kept, m)
+			remaining = append(remaining, m)
 			continue
 		}
 		if dead := a.queues[q.DeadLetter]; dead != nil && q.MaxReceiveCount > 0 && m.received >= q.MaxReceiveCount {
@@ -278,10 +283,10 @@ func (a *Account) take(q *queue, c call) (got []map[string]any, next time.Time) 
 		a.serial++
 		m.received++
 		m.handle, m.visible = m.id+"/receipt-"+strconv.Itoa(a.serial), now.Add(hidden)
-		kept = append(kept, m)
-		got = append(got, map[string]any{"MessageId": m.id, "ReceiptHandle": m.handle, "Body": m.body, "MD5OfBody": sum(m.body),
+		remaining = append(remaining, m)
+		got = append(got, map[string]any{"MessageId": m.id, "ReceiptHandle": m.handle, "Body": m.body, "MD5OfBody": md5Hex(m.body),
 			"Attributes": map[string]string{"ApproximateReceiveCount": strconv.Itoa(m.received), "SentTimestamp": itoa(m.sent.UnixMilli())}})
 	}
-	q.messages = kept
+	q.messages = remaining
 	return got, next
 }

@@ -129,7 +129,7 @@ func (k *killing) alert() parcel {
 		return parcel{story: s.name, Delivery: k.company.Sentry.EventAlertDelivery(s.issue, c)}
 	}
 	d := k.company.Sentry.EventAlertDelivery(s.issue, c)
-	return parcel{story: s.name, Delivery: k.company.Sentry.Deliver("error", feed.SentryError(s.issue, c), d.ID)}
+	return parcel{story: s.name, Delivery: k.company.Sentry.NewDelivery("error", feed.SentryError(s.issue, c), d.ID)}
 }
 
 func (k *killing) run() {

@@ -90,8 +90,8 @@ func (l *leak) plant() {
 	call.Request["userName"] = l.mark("argument of a call")
 	l.taken(l.company.Trail.Deliver(t.Context(), call, copied))
 	odd := fmt.Sprintf(`{"action":"%s","data":{"%s":1}}`, l.mark("action nobody knows"), l.mark("shape nobody knows"))
-	l.taken(l.company.Sentry.Send(t.Context(), l.company.Sentry.Deliver("issue", []byte(odd), l.mark("id of a delivery"))))
-	if a, _ := l.company.Sentry.Send(t.Context(), l.company.Sentry.Deliver("issue", []byte("no json "+l.mark("body that is no JSON")), "x")); a.Status != http.StatusBadRequest {
+	l.taken(l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte(odd), l.mark("id of a delivery"))))
+	if a, _ := l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte("no json "+l.mark("body that is no JSON")), "x")); a.Status != http.StatusBadRequest {
 		t.Errorf("a body that is not JSON was answered %d", a.Status)
 	}
 	l.quiet(2 * time.Minute)

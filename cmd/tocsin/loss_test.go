@@ -135,7 +135,7 @@ func TestLostPostgres(t *testing.T) {
 	u.Host = g.addr
 	s := raise(t, u.String(), company.Options{Seed: 43, HTTP: true, Limits: chat.Limits{Off: true}})
 	trail, n, kept := s.company.Trail, 0, 0
-	trail.Within = 15 * time.Second
+	trail.Timeout = 15 * time.Second
 	send := func() int {
 		n++
 		answer, err := trail.Deliver(t.Context(), feed.StopLogging(43), feed.Copy{N: n})

@@ -220,7 +220,7 @@ func (p *plant) letters(issues, projects int) []letter {
 }
 
 func (p *plant) letter(body []byte) letter {
-	d := p.company.Sentry.Deliver("event_alert", body, "")
+	d := p.company.Sentry.NewDelivery("event_alert", body, "")
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "POST /hooks/sentry HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", strings.TrimPrefix(p.url, "http://"), len(body))
 	for name, values := range d.Header {

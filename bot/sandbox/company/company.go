@@ -1,9 +1,9 @@
-// Package company is the outside world of a demo in one piece: a payroll
-// company with its people, its Slack workspace, its PagerDuty account and its
-// mail server, all on loopback and speaking the real protocols.
+// Package company runs the external systems of a demo: a payroll company with
+// its staff, Slack workspace, PagerDuty account and mail server. All servers
+// listen on loopback and use the real protocols.
 //
-// A bot is connected to it like to the real thing: it is given these addresses
-// and secrets, and after it listens Connect tells the outside systems where.
+// Tocsin is configured with the addresses and secrets of these systems. When it
+// listens, [Company.Connect] gives its address to them.
 package company
 
 import (
@@ -20,27 +20,28 @@ import (
 	"tocsin/bot/sandbox/pager"
 )
 
-// Options say which company it is.
+// Options configures a company.
 type Options struct {
-	Seed  uint64           // changes names, ids and what is random
+	Seed  uint64           // determines names, IDs and random choices
 	HTTP  bool             // Slack delivers over HTTP instead of Socket Mode
-	Clock func() time.Time // time.Now if nil
-	Addr  string           // host the servers listen on; 127.0.0.1 if empty
-	// Limits of the workspace's rate; zero is what Slack allows.
+	Clock func() time.Time // default time.Now
+	Addr  string           // host of the servers, default 127.0.0.1
+	// Limits are the rate limits of the workspace. Zero fields have Slack's
+	// limits.
 	Limits chat.Limits
 }
 
-// Person is somebody who works there.
+// Person is a member of the staff.
 type Person struct {
-	ID         string // Slack user id
+	ID         string // Slack user ID
 	Name       string
 	Email      string
-	Pager      string // PagerDuty user id; "" for those who are not on call
+	Pager      string // PagerDuty user ID, empty if not on call
 	Department string
 	Head       bool
 }
 
-// Company is the running outside world.
+// Company is a running set of external systems.
 type Company struct {
 	People  []Person
 	Chat    *chat.Workspace
@@ -48,14 +49,14 @@ type Company struct {
 	Mail    *mailbox.Mailbox
 	Sentry  feed.Sentry     // usable after Connect
 	Trail   feed.CloudTrail // usable after Connect
-	ChatURL string          // base of the workspace; the Web API stands under /api/
-	PageURL string          // base of PagerDuty's Events API
+	ChatURL string          // base URL of the workspace (the Web API is under /api/)
+	PageURL string          // base URL of PagerDuty's Events API
 	MailAt  string          // host:port of the mail server
 
 	clock func() time.Time
 }
 
-// What the bot is configured with.
+// The configuration of Tocsin contains these values.
 const (
 	BotToken        = "xoxb-sandbox-bot-token"
 	AppToken        = "xapp-sandbox-app-token"
@@ -71,12 +72,12 @@ const (
 	domain = "payroll.example"
 )
 
-// RoutingKey is the integration key of the emergency service.
+// RoutingKey returns the integration key of the emergency service.
 func RoutingKey() string { return "0123456789abcdef0123456789abcdef" }
 
-// Open starts the company's systems. Close ends them.
+// Open starts the company's systems. The caller must call [Company.Close].
 func Open(o Options) (_ *Company, err error) {
-	c := &Company{People: staff(o.Seed), clock: o.Clock}
+	c := &Company{People: newStaff(o.Seed), clock: o.Clock}
 	if c.clock == nil {
 		c.clock = time.Now
 	}
@@ -94,35 +95,36 @@ func Open(o Options) (_ *Company, err error) {
 		Team: chat.Team{ID: "T0PAYROLL", Name: "Payroll & Partners", Domain: "payroll"},
 		Bot:  chat.Bot{UserID: "U0TOCSIN", BotID: "B0TOCSIN", AppID: "A0TOCSIN", Name: "tocsin"}, BotToken: BotToken, AppToken: AppToken, SigningSecret: SigningSecret,
 		Scopes: append(slices.Clone(chat.DefaultScopes), "chat:write.public"), Commands: []string{"/incident"},
-		People: c.members(), Groups: []chat.Group{{ID: EmergencyGroup, Handle: "emergency", Name: "Emergency", Members: c.ids("engineering", "security")}},
-		Channels: []chat.SeedChannel{{ID: "C0INCIDENTS", Name: AnnounceChannel, Purpose: "Every incident is announced here", Members: append(c.ids(), "U0TOCSIN")},
-			{ID: "C0GENERAL", Name: "general", Purpose: "Everybody", Members: c.ids()}},
+		People: c.chatPeople(), Groups: []chat.Group{{ID: EmergencyGroup, Handle: "emergency", Name: "Emergency", Members: c.slackIDs("engineering", "security")}},
+		Channels: []chat.SeedChannel{{ID: "C0INCIDENTS", Name: AnnounceChannel, Purpose: "Every incident is announced here", Members: append(c.slackIDs(), "U0TOCSIN")},
+			{ID: "C0GENERAL", Name: "general", Purpose: "All staff", Members: c.slackIDs()}},
 		Mode: mode, Clock: o.Clock, Seed: o.Seed, Limits: o.Limits})
 	if c.ChatURL, err = c.Chat.Start(host + ":0"); err != nil {
-		return nil, fmt.Errorf("start the workspace: %w", err)
+		return nil, fmt.Errorf("start workspace: %w", err)
 	}
-	c.Pager = pager.New(pager.Config{Users: c.responders(), Services: []pager.Service{{ID: "PEMERG", Name: "Emergency alias", RoutingKey: RoutingKey(), OnCall: c.onCall()}},
+	c.Pager = pager.New(pager.Config{Users: c.pagerUsers(), Services: []pager.Service{{ID: "PEMERG", Name: "Emergency", RoutingKey: RoutingKey(), OnCall: c.onCall()}},
 		Seed: fmt.Sprint(o.Seed), Now: o.Clock})
 	if c.PageURL, err = c.Pager.Start(host + ":0"); err != nil {
-		return nil, fmt.Errorf("start the pager: %w", err)
+		return nil, fmt.Errorf("start pager: %w", err)
 	}
 	c.Mail = mailbox.New(mailbox.Config{Domain: "mail." + domain, Now: o.Clock})
 	if c.MailAt, err = c.Mail.Start(host + ":0"); err != nil {
-		return nil, fmt.Errorf("start the mail server: %w", err)
+		return nil, fmt.Errorf("start mail server: %w", err)
 	}
 	return c, nil
 }
 
-// Connect tells the outside systems where the bot listens.
+// Connect configures the external systems to send to Tocsin at the base URL
+// bot.
 func (c *Company) Connect(bot string) {
 	mode := c.Chat.Config().Mode
 	c.Chat.SetDelivery(mode, bot+"/slack/commands", bot+"/slack/interactions", bot+"/slack/events")
 	c.Pager.AddWebhook(pager.Webhook{URL: bot + "/hooks/pagerduty", Secrets: []string{PagerSecret}})
-	c.Sentry = feed.Sentry{URL: bot + "/hooks/sentry", Secret: SentrySecret, Now: c.clock, Within: patience}
-	c.Trail = feed.CloudTrail{URL: bot + "/hooks/cloudtrail", APIKey: TrailKey, Now: c.clock, Within: patience}
+	c.Sentry = feed.Sentry{URL: bot + "/hooks/sentry", Secret: SentrySecret, Now: c.clock, Timeout: senderTimeout}
+	c.Trail = feed.CloudTrail{URL: bot + "/hooks/cloudtrail", APIKey: TrailKey, Now: c.clock, Timeout: senderTimeout}
 }
 
-// Close ends everything that Open started.
+// Close stops all systems that Open started.
 func (c *Company) Close() error {
 	var errs []error
 	if c.Chat != nil {
@@ -137,12 +139,12 @@ func (c *Company) Close() error {
 	return errors.Join(errs...)
 }
 
-// patience is how long the senders wait for an answer. The real Sentry waits
-// one second; how fast the bot answers is measured, and not decided by how busy
-// the machine is that plays a demo.
-const patience = 20 * time.Second
+// senderTimeout is how long the alert senders wait for a response. The real
+// Sentry waits one second. A busy machine must not break a demo, and other
+// tests measure the response time.
+const senderTimeout = 20 * time.Second
 
-// In lists the people of a department, its head first.
+// In returns the staff of a department, its head first.
 func (c *Company) In(department string) []Person {
 	var out []Person
 	for _, p := range c.People {
@@ -153,25 +155,27 @@ func (c *Company) In(department string) []Person {
 	return out
 }
 
-// Departments lists them, the four that sign first.
+// Departments returns all departments. The first four sign closing records.
 func Departments() []string {
 	return []string{"engineering", "security", "legal", "communications", "payments"}
 }
 
-// names are given to the staff in an order the seed decides.
-var names = []string{"Ada Okafor", "Bruno Lind", "Chloé Marchand", "Dmitri Vance", "Esra Yıldız", "Farid Haddad", "Grace Mbeki",
+// staffNames are the names of the staff, assigned in an order that depends on
+// the seed.
+var staffNames = []string{"Ada Okafor", "Bruno Lind", "Chloé Marchand", "Dmitri Vance", "Esra Yıldız", "Farid Haddad", "Grace Mbeki",
 	"Hugo Silva", "Ines Brandt", "Jonas Weber", "Keiko Mori", "Liam Doyle", "Maya Cohen", "Noor Rahman", "Otto Berg", "Priya Nair"}
 
-// staff hires three engineers, three for security and two for each of the others.
-func staff(seed uint64) []Person {
-	order := rand.New(rand.NewPCG(seed, 1)).Perm(len(names))
+// newStaff returns four engineers, three people for security and two for each
+// other department.
+func newStaff(seed uint64) []Person {
+	order := rand.New(rand.NewPCG(seed, 1)).Perm(len(staffNames))
 	sizes := map[string]int{"engineering": 4, "security": 3, "legal": 2, "communications": 2, "payments": 2}
 	var out []Person
 	for _, department := range Departments() {
 		for n := range sizes[department] {
 			k := len(out)
-			p := Person{ID: fmt.Sprintf("U%03d%s", k+1, initials(names[order[k]])), Name: names[order[k]], Department: department, Head: n == 0}
-			p.Email = fmt.Sprintf("%s@%s", handle(p.Name), domain)
+			p := Person{ID: fmt.Sprintf("U%03d%s", k+1, initials(staffNames[order[k]])), Name: staffNames[order[k]], Department: department, Head: n == 0}
+			p.Email = fmt.Sprintf("%s@%s", userName(p.Name), domain)
 			if department == "engineering" || department == "security" {
 				p.Pager = fmt.Sprintf("P%03d%s", k+1, initials(p.Name))
 			}
@@ -183,8 +187,8 @@ func staff(seed uint64) []Person {
 
 func initials(name string) string { return string([]byte{name[0], name[len(name)-1] &^ 0x20 & 0x5f}) }
 
-// handle makes an ASCII user name.
-func handle(name string) string {
+// userName returns name in lower case and ASCII, with dots for spaces.
+func userName(name string) string {
 	var b []byte
 	for _, r := range name {
 		switch {
@@ -203,10 +207,10 @@ func handle(name string) string {
 	return string(b)
 }
 
-func (c *Company) members() []chat.Person {
+func (c *Company) chatPeople() []chat.Person {
 	out := make([]chat.Person, len(c.People))
 	for n, p := range c.People {
-		out[n] = chat.Person{ID: p.ID, Name: handle(p.Name), RealName: p.Name, Email: p.Email, TZ: "Europe/Paris"}
+		out[n] = chat.Person{ID: p.ID, Name: userName(p.Name), RealName: p.Name, Email: p.Email, TZ: "Europe/Paris"}
 		if p.Head {
 			out[n].Title = "Head of " + p.Department
 		}
@@ -214,8 +218,8 @@ func (c *Company) members() []chat.Person {
 	return out
 }
 
-// ids lists the Slack ids of departments, or of everybody.
-func (c *Company) ids(departments ...string) []string {
+// slackIDs returns the Slack IDs of the given departments, or of all staff.
+func (c *Company) slackIDs(departments ...string) []string {
 	var out []string
 	for _, p := range c.People {
 		if len(departments) == 0 || slices.Contains(departments, p.Department) {
@@ -225,7 +229,7 @@ func (c *Company) ids(departments ...string) []string {
 	return out
 }
 
-func (c *Company) responders() []pager.User {
+func (c *Company) pagerUsers() []pager.User {
 	var out []pager.User
 	for _, p := range c.People {
 		if p.Pager != "" {
@@ -235,7 +239,7 @@ func (c *Company) responders() []pager.User {
 	return out
 }
 
-// onCall are the first two of engineering and of security.
+// onCall returns the heads of engineering and security.
 func (c *Company) onCall() []string {
 	return []string{c.In("engineering")[0].Pager, c.In("security")[0].Pager}
 }

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// actor is who acts from where; one seed always gives the same.
+// actor is the account, user and network that make a call. It is a function of
+// its seed.
 type actor struct {
 	r       *rand.Rand
 	account string
@@ -18,20 +19,20 @@ type actor struct {
 	seed    uint64
 }
 
-func newScene(what string, seed uint64) actor {
-	r := chooser(what, seed)
+func newActor(event string, seed uint64) actor {
+	r := newRand(event, seed)
 	return actor{
 		r: r, seed: seed,
 		account: fmt.Sprintf("%012d", 100_000_000_000+r.Int64N(900_000_000_000)),
-		region:  pick(r, "eu-west-1", "eu-central-1", "us-east-1"),
-		ip:      address(r),
-		agent:   pick(r, "aws-cli/2.31.4 md/awscrt#0.27.6 ua/2.1 os/linux#6.1.0 lang/python#3.13.7", "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/macos#25.0.0", "aws-sdk-go-v2/1.39.0 ua/2.1 os/linux lang/go#1.26.0"),
-		user:    pick(r, "ci-deploy", "billing-export", "m.okafor", "backup-runner", "j.lindqvist"),
-		key:     "AKIA" + letters(r, 16),
+		region:  choose(r, "eu-west-1", "eu-central-1", "us-east-1"),
+		ip:      randomIP(r),
+		agent:   choose(r, "aws-cli/2.31.4 md/awscrt#0.27.6 ua/2.1 os/linux#6.1.0 lang/python#3.13.7", "Boto3/1.40.21 md/Botocore#1.40.21 ua/2.1 os/macos#25.0.0", "aws-sdk-go-v2/1.39.0 ua/2.1 os/linux lang/go#1.26.0"),
+		user:    choose(r, "ci-deploy", "billing-export", "m.okafor", "backup-runner", "j.lindqvist"),
+		key:     "AKIA" + randomLetters(r, 16),
 	}
 }
 
-func letters(r *rand.Rand, n int) string {
+func randomLetters(r *rand.Rand, n int) string {
 	const set = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	b := make([]byte, n)
 	for i := range b {
@@ -40,40 +41,41 @@ func letters(r *rand.Rand, n int) string {
 	return string(b)
 }
 
-// call starts a call by the scene's IAM user with its long-lived key.
+// call returns a call by the actor's IAM user with a long-lived access key.
 func (s actor) call(source, name string) Call {
 	return Call{
 		Name: name, Source: source, Account: s.account, Region: s.region, SourceIP: s.ip, UserAgent: s.agent, seed: s.seed,
 		Identity: object{
-			"type": "IAMUser", "principalId": "AIDA" + letters(s.r, 17), "arn": "arn:aws:iam::" + s.account + ":user/" + s.user,
+			"type": "IAMUser", "principalId": "AIDA" + randomLetters(s.r, 17), "arn": "arn:aws:iam::" + s.account + ":user/" + s.user,
 			"accountId": s.account, "accessKeyId": s.key, "userName": s.user,
 		},
 	}
 }
 
-// CreateAccessKey is a user making a long-lived key for another user: a
-// foothold that outlives the first key.
+// CreateAccessKey returns a call that creates a long-lived key for another
+// user, which outlives the attacker's first key.
 func CreateAccessKey(seed uint64) Call {
-	s := newScene("CreateAccessKey", seed)
-	victim := pick(s.r, "payroll-admin", "dba-breakglass", "svc-terraform")
+	s := newActor("CreateAccessKey", seed)
+	victim := choose(s.r, "payroll-admin", "dba-breakglass", "svc-terraform")
 	c := s.call("iam.amazonaws.com", "CreateAccessKey")
-	c.Region = "us-east-1" // where global services report
+	c.Region = "us-east-1" // global services log here
 	c.Request = object{"userName": victim}
-	c.Response = object{"accessKey": object{"accessKeyId": "AKIA" + letters(s.r, 16), "status": "Active", "userName": victim, "createDate": "Nov 2, 2026, 2:31:07 AM"}}
+	c.Response = object{"accessKey": object{"accessKeyId": "AKIA" + randomLetters(s.r, 16), "status": "Active", "userName": victim, "createDate": "Nov 2, 2026, 2:31:07 AM"}}
 	return c
 }
 
-// StopLogging is somebody switching the audit trail off.
+// StopLogging returns a call that stops a CloudTrail trail.
 func StopLogging(seed uint64) Call {
-	s := newScene("StopLogging", seed)
+	s := newActor("StopLogging", seed)
 	c := s.call("cloudtrail.amazonaws.com", "StopLogging")
-	c.Request = object{"name": "arn:aws:cloudtrail:" + s.region + ":" + s.account + ":trail/" + pick(s.r, "org-audit", "management-events", "security-lake")}
+	c.Request = object{"name": "arn:aws:cloudtrail:" + s.region + ":" + s.account + ":trail/" + choose(s.r, "org-audit", "management-events", "security-lake")}
 	return c
 }
 
-// RootConsoleLogin is the account's root signing in without a second factor.
+// RootConsoleLogin returns a console sign-in of the account's root user without
+// a second factor.
 func RootConsoleLogin(seed uint64) Call {
-	s := newScene("ConsoleLogin", seed)
+	s := newActor("ConsoleLogin", seed)
 	c := s.call("signin.amazonaws.com", "ConsoleLogin")
 	c.Type, c.Region = "AwsConsoleSignIn", "us-east-1"
 	c.UserAgent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
@@ -83,10 +85,10 @@ func RootConsoleLogin(seed uint64) Call {
 	return c
 }
 
-// PublicBucketPolicy is a policy that lets everybody read a bucket.
+// PublicBucketPolicy returns a call that makes a bucket readable by the public.
 func PublicBucketPolicy(seed uint64) Call {
-	s := newScene("PutBucketPolicy", seed)
-	bucket := pick(s.r, "payslip-archive", "tax-exports", "customer-uploads") + "-" + strings.ToLower(letters(s.r, 6))
+	s := newActor("PutBucketPolicy", seed)
+	bucket := choose(s.r, "payslip-archive", "tax-exports", "customer-uploads") + "-" + strings.ToLower(randomLetters(s.r, 6))
 	c := s.call("s3.amazonaws.com", "PutBucketPolicy")
 	c.UserAgent = "[" + c.UserAgent + "]"
 	c.Request = object{
@@ -101,16 +103,16 @@ func PublicBucketPolicy(seed uint64) Call {
 	return c
 }
 
-// SecretBurst is one role reading n different secrets in a row.
+// SecretBurst returns n calls in which one role reads n different secrets.
 func SecretBurst(seed uint64, n int) []Call {
-	s := newScene("GetSecretValue", seed)
-	role := pick(s.r, "web-frontend", "report-worker", "mail-relay")
-	principal, session := "AROA"+letters(s.r, 17), "i-0"+hexID("instance", seed)[:16]
+	s := newActor("GetSecretValue", seed)
+	role := choose(s.r, "web-frontend", "report-worker", "mail-relay")
+	principal, session := "AROA"+randomLetters(s.r, 17), "i-0"+hexID("instance", seed)[:16]
 	calls := make([]Call, n)
 	for i := range calls {
 		c := s.call("secretsmanager.amazonaws.com", "GetSecretValue")
 		c.ReadOnly = true
-		c.seed = seed ^ uint64(i+1)<<32 // each is an event of its own
+		c.seed = seed ^ uint64(i+1)<<32 // each call is a separate event
 		c.Identity = object{
 			"type": "AssumedRole", "principalId": principal + ":" + session, "arn": "arn:aws:sts::" + s.account + ":assumed-role/" + role + "/" + session,
 			"accountId": s.account, "accessKeyId": "ASIA" + s.key[4:],
@@ -119,17 +121,17 @@ func SecretBurst(seed uint64, n int) []Call {
 				"attributes":    object{"creationDate": "2026-11-02T01:58:12Z", "mfaAuthenticated": "false"},
 			},
 		}
-		c.Request = object{"secretId": fmt.Sprintf("arn:aws:secretsmanager:%s:%s:secret:prod/%s/%d-%s", s.region, s.account, pick(s.r, "db", "stripe", "smtp", "signing"), i, letters(s.r, 6))}
+		c.Request = object{"secretId": fmt.Sprintf("arn:aws:secretsmanager:%s:%s:secret:prod/%s/%d-%s", s.region, s.account, choose(s.r, "db", "stripe", "smtp", "signing"), i, randomLetters(s.r, 6))}
 		calls[i] = c
 	}
 	return calls
 }
 
-// OpenSecurityGroup is a port opened to the whole internet.
+// OpenSecurityGroup returns a call that opens a port to the whole internet.
 func OpenSecurityGroup(seed uint64) Call {
-	s := newScene("AuthorizeSecurityGroupIngress", seed)
+	s := newActor("AuthorizeSecurityGroupIngress", seed)
 	group, rule := "sg-0"+hexID("sg", seed)[:16], "sgr-0"+hexID("sgr", seed)[:16]
-	port := pick(s.r, 22, 3389, 5432, 6379)
+	port := choose(s.r, 22, 3389, 5432, 6379)
 	c := s.call("ec2.amazonaws.com", "AuthorizeSecurityGroupIngress")
 	c.Request = object{"groupId": group, "ipPermissions": object{"items": []object{{
 		"ipProtocol": "tcp", "fromPort": port, "toPort": port, "groups": object{}, "ipv6Ranges": object{}, "prefixListIds": object{},

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// CloudTrail is an EventBridge rule with an API destination. It may be used by
-// several goroutines.
+// CloudTrail is an EventBridge rule with an API destination. It is safe for
+// concurrent use.
 type CloudTrail struct {
 	URL       string
 	APIKey    string
 	KeyHeader string           // default X-Api-Key
 	Client    *http.Client     // default http.DefaultClient
 	Now       func() time.Time // default time.Now
-	Within    time.Duration    // give up on an answer after this; default 5 s, as EventBridge does
+	Timeout   time.Duration    // limit for one request, default 5 s as in EventBridge
 }
 
-// Deliver tells of a call once.
+// Deliver sends a call once.
 func (t *CloudTrail) Deliver(ctx context.Context, call Call, c Copy) (Answer, error) {
 	return t.Send(ctx, t.Delivery(call, c))
 }
 
-// Delivery builds what Happen sends.
+// Delivery returns the request that [CloudTrail.Deliver] sends.
 func (t *CloudTrail) Delivery(call Call, c Copy) Delivery {
 	if c.At.IsZero() {
 		c.At = time.Now()
@@ -35,7 +35,8 @@ func (t *CloudTrail) Delivery(call Call, c Copy) Delivery {
 	return t.NewDelivery(call.Envelope(c), call.envelopeID(c))
 }
 
-// NewDelivery authorises any body.
+// NewDelivery returns a request with the API key for any body. The ID becomes the
+// ID of the delivery.
 func (t *CloudTrail) NewDelivery(body []byte, id string) Delivery {
 	name := t.KeyHeader
 	if name == "" {
@@ -50,46 +51,46 @@ func (t *CloudTrail) NewDelivery(body []byte, id string) Delivery {
 	return Delivery{ID: id, URL: t.URL, Header: h, Body: body}
 }
 
-// Send posts a delivery once. EventBridge itself would try again for a day
-// after no answer, 429, 5xx, 401, 407 and 409.
+// Send posts a delivery once. The real EventBridge retries for a day after a
+// timeout and after the statuses 401, 407, 409, 429 and 5xx.
 func (t *CloudTrail) Send(ctx context.Context, d Delivery) (Answer, error) {
-	within := t.Within
-	if within == 0 {
-		within = 5 * time.Second
+	timeout := t.Timeout
+	if timeout == 0 {
+		timeout = 5 * time.Second
 	}
-	return send(ctx, t.Client, d, within)
+	return send(ctx, t.Client, d, timeout)
 }
 
-// Call is one call of an AWS API, or a console sign-in: everything that its
-// copies share. Its fields may be changed before it is told.
+// Call is an AWS API call or console sign-in. It holds the fields that all
+// copies share. Callers may change its fields before they send it.
 type Call struct {
 	Name       string // eventName
-	Source     string // eventSource, such as iam.amazonaws.com
+	Source     string // eventSource, for example iam.amazonaws.com
 	Account    string
 	Region     string
 	Identity   map[string]any // userIdentity
 	SourceIP   string
 	UserAgent  string
-	Type       string // eventType; empty means AwsApiCall
+	Type       string // eventType, default AwsApiCall
 	ReadOnly   bool
 	Request    map[string]any   // requestParameters
 	Response   map[string]any   // responseElements
 	Additional map[string]any   // additionalEventData
-	Resources  []map[string]any // with ARN, accountId, type
+	Resources  []map[string]any // with keys ARN, accountId and type
 	ErrorCode  string
 	seed       uint64
 }
 
 func (call Call) envelopeID(c Copy) string {
-	return uuid("envelope", call.Name, call.Account, call.seed, c.N, c.Again)
+	return uuid("envelope", call.Name, call.Account, call.seed, c.N, c.Redelivery)
 }
 
-// Record is the bare CloudTrail record.
+// Record returns the CloudTrail record of the call as JSON.
 func (call Call) Record(c Copy) []byte {
-	return padded(c.PadKB, func(padding string) any { return call.record(c, padding) })
+	return encodePadded(c.PadKB, func(padding string) any { return call.record(c, padding) })
 }
 
-// Envelope is the record in the envelope of EventBridge.
+// Envelope returns the record inside an EventBridge event as JSON.
 func (call Call) Envelope(c Copy) []byte {
 	kind := "AWS API Call via CloudTrail"
 	switch call.Type {
@@ -98,7 +99,7 @@ func (call Call) Envelope(c Copy) []byte {
 	case "AwsServiceEvent":
 		kind = "AWS Service Event via CloudTrail"
 	}
-	return padded(c.PadKB, func(padding string) any {
+	return encodePadded(c.PadKB, func(padding string) any {
 		return struct {
 			Version    string   `json:"version"`
 			ID         string   `json:"id"`
@@ -109,11 +110,11 @@ func (call Call) Envelope(c Copy) []byte {
 			Region     string   `json:"region"`
 			Resources  []string `json:"resources"`
 			Detail     object   `json:"detail"`
-		}{"0", call.envelopeID(c), kind, "aws." + call.service(), call.Account, second(c.At), call.Region, []string{}, call.record(c, padding)}
+		}{"0", call.envelopeID(c), kind, "aws." + call.service(), call.Account, isoSeconds(c.At), call.Region, []string{}, call.record(c, padding)}
 	})
 }
 
-func second(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
+func isoSeconds(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 
 func (call Call) record(c Copy, padding string) object {
 	kind := call.Type
@@ -125,9 +126,9 @@ func (call Call) record(c Copy, padding string) object {
 		host = call.service() + "." + call.Region + ".amazonaws.com"
 	}
 	rec := object{
-		"eventVersion": "1.11", "userIdentity": call.Identity, "eventTime": second(c.At), "eventSource": call.Source, "eventName": call.Name,
+		"eventVersion": "1.11", "userIdentity": call.Identity, "eventTime": isoSeconds(c.At), "eventSource": call.Source, "eventName": call.Name,
 		"awsRegion": call.Region, "sourceIPAddress": call.SourceIP, "userAgent": call.UserAgent,
-		"requestParameters": orNull(call.Request), "responseElements": orNull(call.Response),
+		"requestParameters": nullIfNil(call.Request), "responseElements": nullIfNil(call.Response),
 		"requestID": uuid("request", call.Name, call.seed, c.N), "eventID": uuid("event", call.Name, call.Account, call.seed, c.N),
 		"readOnly": call.ReadOnly, "eventType": kind, "managementEvent": true, "recipientAccountId": call.Account, "eventCategory": "Management",
 		"tlsDetails": object{"tlsVersion": "TLSv1.3", "cipherSuite": "TLS_AES_128_GCM_SHA256", "clientProvidedHostHeader": host},
@@ -149,20 +150,21 @@ func (call Call) record(c Copy, padding string) object {
 		rec["resources"] = call.Resources
 	}
 	if call.ErrorCode != "" {
-		rec["errorCode"], rec["errorMessage"] = call.ErrorCode, "User: "+call.who()+" is not authorized to perform: "+call.Name
+		rec["errorCode"], rec["errorMessage"] = call.ErrorCode, "User: "+call.principalARN()+" is not authorized to perform: "+call.Name
 	}
 	return rec
 }
 
 func (call Call) service() string { return strings.TrimSuffix(call.Source, ".amazonaws.com") }
 
-func (call Call) who() string {
+func (call Call) principalARN() string {
 	arn, _ := call.Identity["arn"].(string)
 	return arn
 }
 
-// orNull keeps a missing object a JSON null, as CloudTrail writes it.
-func orNull(m map[string]any) any {
+// nullIfNil returns an untyped nil for a nil map, because CloudTrail writes
+// null and not an empty object.
+func nullIfNil(m map[string]any) any {
 	if m == nil {
 		return nil
 	}

@@ -1,12 +1,12 @@
-// Package feed sends what the outside systems send: Sentry's integration
-// platform webhooks, signed over their exact bytes, and CloudTrail events as
-// an EventBridge API destination posts them, with its API key.
+// Package feed builds and sends the requests of external alert sources.
+// [Sentry] posts webhooks signed over their exact bytes. [CloudTrail] posts
+// events as an EventBridge API destination does, with an API key.
 //
-// What is told (an Issue, a Call) is made from a seed and stays the same
-// between copies; a Copy says which telling of it this is. So ten thousand
-// copies of one alert differ in delivery id, event id and time and in nothing
-// else, and the same seed gives the same bytes again. Bodies and whole
-// deliveries can be built ahead of sending them, as often as wanted.
+// An [Issue] or a [Call] is generated from a seed and the result depends only
+// on that seed. A [Copy] identifies one occurrence of an issue or call.
+// Occurrences differ only in delivery ID, event ID and time, which lets a test
+// send ten thousand copies of one alert. Bodies and deliveries can be built
+// before they are sent, and sent any number of times.
 package feed
 
 import (
@@ -26,60 +26,60 @@ import (
 	"unicode/utf8"
 )
 
-// Copy says which telling of one thing a body is. The zero value, with a
-// time, is the first.
+// Copy identifies one occurrence of an issue or call. The zero value is the first
+// occurrence.
 type Copy struct {
-	N      int       // another event of the same kind: other event id and delivery id
-	Again  int       // the same event delivered once more under another delivery id
-	At     time.Time // when it happened; a sender fills in its clock where this is zero
-	PadKB  int       // make the body at least so many KB long
-	Marker []string  // strings to hide where personal data usually stands, for tests that look for leaks
+	N          int       // number of the event, which changes event ID and delivery ID
+	Redelivery int       // number of the redelivery, which changes only the delivery ID
+	At         time.Time // time of the event, set by Sentry and CloudTrail if zero
+	PadKB      int       // minimum size of the body in KB
+	Marker     []string  // strings placed in fields that usually hold personal data, for leak tests
 }
 
-// Delivery is one request, ready to be sent as often as wanted. Sending it a
-// second time is what a sender does that did not hear the first answer.
+// Delivery is a request that can be sent any number of times. Senders repeat a
+// delivery if they did not receive a response.
 type Delivery struct {
-	ID     string // Request-ID of Sentry, id of an EventBridge event
+	ID     string // Request-ID of Sentry, or id of an EventBridge event
 	URL    string
 	Header http.Header
 	Body   []byte
 }
 
-// Answer is what the receiver said.
+// Answer is the receiver's response.
 type Answer struct {
 	ID     string // of the delivery
-	Status int    // 0: no answer
-	Body   string // its first KB
+	Status int    // HTTP status, 0 without a response
+	Body   string // first KB of the response body
 	Took   time.Duration
 }
 
-// send posts a delivery and gives up after the time that the real sender
-// allows. An error means that there was no answer.
-func send(ctx context.Context, c *http.Client, d Delivery, within time.Duration) (Answer, error) {
+// send posts a delivery and waits at most timeout for the response. It returns
+// an error if there is no response.
+func send(ctx context.Context, c *http.Client, d Delivery, timeout time.Duration) (Answer, error) {
 	if c == nil {
 		c = http.DefaultClient
 	}
 	a := Answer{ID: d.ID}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(d.Body))
 	if err != nil {
 		return a, fmt.Errorf("build delivery %s: %w", d.ID, err)
 	}
 	req.Header = d.Header.Clone()
-	began := time.Now() // of the wire, not of the story
+	began := time.Now() // real time, even if the sender's clock is simulated
 	res, err := c.Do(req)
 	if err != nil {
 		a.Took = time.Since(began)
 		return a, fmt.Errorf("send delivery %s: %w", d.ID, err)
 	}
 	defer res.Body.Close()
-	said, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // the status is the answer
-	a.Status, a.Body, a.Took = res.StatusCode, string(said), time.Since(began)
+	body, _ := io.ReadAll(io.LimitReader(res.Body, 1<<10)) // only the status matters
+	a.Status, a.Body, a.Took = res.StatusCode, string(body), time.Since(began)
 	return a, nil
 }
 
-// digest derives an id from what identifies it.
+// digest returns the SHA-256 of parts. IDs are derived from it.
 func digest(parts ...any) []byte {
 	sum := sha256.Sum256(fmt.Appendln(nil, parts...))
 	return sum[:]
@@ -94,22 +94,23 @@ func uuid(parts ...any) string {
 	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
 }
 
-// chooser makes the choices of one seed; kind keeps different things of the
-// same seed apart.
-func chooser(kind string, seed uint64) *rand.Rand {
+// newRand returns a random source that is a function of kind and seed.
+// Different kinds of one seed get independent sources.
+func newRand(kind string, seed uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, binary.BigEndian.Uint64(digest(kind))))
 }
 
-func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
+func choose[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
-// address is one of the networks reserved for documentation.
-func address(r *rand.Rand) string {
-	return fmt.Sprintf("%s.%d", pick(r, "203.0.113", "198.51.100", "192.0.2"), 1+r.IntN(254))
+// randomIP returns an address in one of the networks reserved for
+// documentation.
+func randomIP(r *rand.Rand) string {
+	return fmt.Sprintf("%s.%d", choose(r, "203.0.113", "198.51.100", "192.0.2"), 1+r.IntN(254))
 }
 
-// padded encodes what build makes, a second time with padding where the first
-// was too short.
-func padded(kb int, build func(padding string) any) []byte {
+// encodePadded encodes the result of build. If the body is too short, it builds
+// and encodes again with padding.
+func encodePadded(kb int, build func(padding string) any) []byte {
 	body := encode(build(""))
 	if short := kb<<10 - len(body); short > 0 {
 		const filler = "GET /v1/payslips?page=2 200 34ms; "
@@ -118,15 +119,15 @@ func padded(kb int, build func(padding string) any) []byte {
 	return body
 }
 
-// encode writes JSON as a Python sender does: compact, and everything that is
-// not ASCII escaped. A receiver that verifies anything but the raw bytes fails
-// on it.
+// encode writes compact JSON with all non-ASCII characters escaped, like a
+// Python sender. A receiver that verifies re-encoded JSON instead of the raw
+// bytes fails on it.
 func encode(v any) []byte {
 	var buf bytes.Buffer
 	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		panic(fmt.Sprintf("feed: encode: %v", err)) // only maps, strings and numbers are ever built
+		panic(fmt.Sprintf("feed: encode: %v", err)) // only maps, strings and numbers are encoded
 	}
 	raw := bytes.TrimRight(buf.Bytes(), "\n")
 	out := make([]byte, 0, len(raw))

@@ -27,20 +27,20 @@ var at = time.Date(2026, 11, 2, 2, 31, 7, 0, time.UTC)
 
 func now() time.Time { return at }
 
-type got struct {
+type receivedRequest struct {
 	header http.Header
 	body   []byte
 }
 
-// door receives what is sent and answers 202.
-func door(t *testing.T) (*httptest.Server, <-chan got) {
+// newReceiver starts a server that answers 202 and returns the requests.
+func newReceiver(t *testing.T) (*httptest.Server, <-chan receivedRequest) {
 	t.Helper()
-	in := make(chan got, 16)
+	in := make(chan receivedRequest, 16)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		in <- got{r.Header, body}
+		in <- receivedRequest{r.Header, body}
 		w.WriteHeader(http.StatusAccepted)
-		_, _ = io.WriteString(w, "kept")
+		_, _ = io.WriteString(w, "stored")
 	}))
 	t.Cleanup(srv.Close)
 	return srv, in
@@ -55,7 +55,7 @@ func decode(t *testing.T, body []byte) map[string]any {
 	return v
 }
 
-// dig walks down objects.
+// dig returns the value at path in nested objects.
 func dig(t *testing.T, v map[string]any, path ...string) any {
 	t.Helper()
 	var here any = v
@@ -69,8 +69,8 @@ func dig(t *testing.T, v map[string]any, path ...string) any {
 	return here
 }
 
-func TestSentryIsSignedOverItsExactBytes(t *testing.T) {
-	srv, in := door(t)
+func TestSentry_SignsExactBytes(t *testing.T) {
+	srv, in := newReceiver(t)
 	s := &feed.Sentry{URL: srv.URL, Secret: "whsec", Client: srv.Client(), Now: now}
 	i := feed.NewIssue(feed.DataLeak, 7)
 	i.Value += " – Gehälter 💶"
@@ -81,52 +81,52 @@ func TestSentryIsSignedOverItsExactBytes(t *testing.T) {
 		"error":        func() (feed.Answer, error) { return s.ErrorCreated(t.Context(), i, feed.Copy{}) },
 	} {
 		answer, err := send()
-		if err != nil || answer.Status != 202 || answer.Body != "kept" {
-			t.Fatalf("%s: %+v %v", resource, answer, err)
+		if err != nil || answer.Status != 202 || answer.Body != "stored" {
+			t.Fatalf("%s: got %+v, %v, want status 202", resource, answer, err)
 		}
 		r := <-in
 		mac := hmac.New(sha256.New, []byte("whsec"))
 		mac.Write(r.body)
 		if r.header.Get("Sentry-Hook-Signature") != hex.EncodeToString(mac.Sum(nil)) {
-			t.Errorf("%s: signature %s", resource, r.header.Get("Sentry-Hook-Signature"))
+			t.Errorf("%s: wrong signature %s", resource, r.header.Get("Sentry-Hook-Signature"))
 		}
 		if r.header.Get("Sentry-Hook-Resource") != resource || r.header.Get("Sentry-Hook-Timestamp") != "1793586667" ||
 			r.header.Get("Request-ID") != answer.ID || len(answer.ID) != 36 {
-			t.Errorf("%s: header %v", resource, r.header)
+			t.Errorf("%s: wrong header %v", resource, r.header)
 		}
 		again, _ := json.Marshal(decode(t, r.body))
 		if bytes.Equal(again, r.body) || bytes.ContainsFunc(r.body, func(r rune) bool { return r > 126 }) {
-			t.Errorf("%s: a receiver that serialises again would not be found out", resource)
+			t.Errorf("%s: body equals its re-encoded form or is not ASCII", resource)
 		}
 		if !strings.Contains(string(again), "💶") && resource != "metric_alert" {
-			t.Errorf("%s: text did not survive its escapes", resource)
+			t.Errorf("%s: decoded text lost a character", resource)
 		}
 	}
 }
 
-func TestWhatSentryTells(t *testing.T) {
+func TestSentry_Bodies(t *testing.T) {
 	i := feed.NewIssue(feed.DataLeak, 7)
 	alert := decode(t, feed.SentryEventAlert(i, feed.Copy{At: at}))
 	event := dig(t, alert, "data", "event").(map[string]any)
 	if event["issue_id"] != i.ID || event["title"] != i.Title() || event["level"] != "fatal" {
-		t.Errorf("event %v", event["title"])
+		t.Errorf("wrong event %v", event)
 	}
 	if !slices.ContainsFunc(event["tags"].([]any), func(kv any) bool {
 		return kv.([]any)[0] == "data_leak" && kv.([]any)[1] == "true"
 	}) {
-		t.Errorf("tags %v", event["tags"])
+		t.Errorf("tags: got %v, want data_leak=true", event["tags"])
 	}
 	resolved := decode(t, feed.SentryIssue("resolved", i, feed.Copy{At: at, N: 2}))
 	if dig(t, resolved, "data", "issue", "status") != "resolved" || dig(t, resolved, "data", "issue", "count") != "3" || dig(t, resolved, "actor", "type") != "user" {
-		t.Error("resolved issue")
+		t.Errorf("wrong body of a resolved issue: %v", resolved)
 	}
 	critical, over := decode(t, feed.SentryMetricAlert("critical", i, feed.Copy{At: at})), decode(t, feed.SentryMetricAlert("resolved", i, feed.Copy{At: at}))
 	if dig(t, critical, "data", "metric_alert", "id") != dig(t, over, "data", "metric_alert", "id") {
-		t.Error("a metric alert must keep its id")
+		t.Error("actions of one metric alert have different IDs")
 	}
 }
 
-func TestCopiesDifferInIdsAndTimeAlone(t *testing.T) {
+func TestCopy_ChangesOnlyIDsAndTime(t *testing.T) {
 	i, call := feed.NewIssue(feed.AuthBypass, 3), feed.CreateAccessKey(3)
 	s, c := &feed.Sentry{Secret: "x", Now: now}, &feed.CloudTrail{APIKey: "k", Now: now}
 	seen := map[string]bool{}
@@ -136,87 +136,87 @@ func TestCopiesDifferInIdsAndTimeAlone(t *testing.T) {
 		event, detail := decode(t, a.Body), decode(t, b.Body)
 		for _, id := range []string{a.ID, b.ID, dig(t, event, "data", "event", "event_id").(string), dig(t, detail, "detail", "eventID").(string)} {
 			if seen[id] {
-				t.Fatalf("id %s came twice", id)
+				t.Fatalf("duplicate ID %s", id)
 			}
 			seen[id] = true
 		}
 		if dig(t, event, "data", "event", "issue_id") != i.ID || dig(t, detail, "detail", "eventName") != "CreateAccessKey" || dig(t, detail, "id") != b.ID {
-			t.Fatal("a copy is of something else")
+			t.Fatal("copy has another issue, event name or delivery ID")
 		}
 	}
-	once, again := c.Delivery(call, feed.Copy{At: at}), c.Delivery(call, feed.Copy{At: at, Again: 1})
+	once, again := c.Delivery(call, feed.Copy{At: at}), c.Delivery(call, feed.Copy{At: at, Redelivery: 1})
 	if once.ID == again.ID || dig(t, decode(t, once.Body), "detail", "eventID") != dig(t, decode(t, again.Body), "detail", "eventID") {
-		t.Error("a redelivery has another envelope around the same event")
+		t.Error("redelivery: want a new delivery ID and an unchanged event ID")
 	}
 }
 
-func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
+func TestSeed_Reproducible(t *testing.T) {
 	for _, kind := range []feed.Kind{feed.DataLeak, feed.AuthBypass, feed.Injection, feed.Crash} {
 		body := func(seed uint64) string {
 			return string(feed.SentryError(feed.NewIssue(kind, seed), feed.Copy{At: at}))
 		}
 		if one, again := body(1), body(1); one != again || one == body(2) {
-			t.Errorf("%s does not follow its seed", kind)
+			t.Errorf("%s: body is not a function of its seed", kind)
 		}
 	}
-	for _, make := range []func(uint64) feed.Call{feed.CreateAccessKey, feed.StopLogging, feed.RootConsoleLogin, feed.PublicBucketPolicy, feed.OpenSecurityGroup} {
-		body := func(seed uint64) string { return string(make(seed).Envelope(feed.Copy{At: at})) }
+	for _, newCall := range []func(uint64) feed.Call{feed.CreateAccessKey, feed.StopLogging, feed.RootConsoleLogin, feed.PublicBucketPolicy, feed.OpenSecurityGroup} {
+		body := func(seed uint64) string { return string(newCall(seed).Envelope(feed.Copy{At: at})) }
 		if one, again := body(1), body(1); one != again || one == body(2) {
-			t.Errorf("%s does not follow its seed", make(1).Name)
+			t.Errorf("%s: body is not a function of its seed", newCall(1).Name)
 		}
 	}
 }
 
-func TestBodiesArePaddedAndPlanted(t *testing.T) {
+func TestCopy_PaddingAndMarker(t *testing.T) {
 	i, copied := feed.NewIssue(feed.Crash, 1), feed.Copy{At: at, PadKB: 64, Marker: []string{"DE02 1203 0000 0000 2020 51"}}
 	for name, body := range map[string][]byte{
 		"issue": feed.SentryIssue("created", i, copied), "event_alert": feed.SentryEventAlert(i, copied), "error": feed.SentryError(i, copied),
 		"envelope": feed.StopLogging(1).Envelope(copied), "record": feed.StopLogging(1).Record(copied),
 	} {
 		if len(body) < 64<<10 || len(body) > 66<<10 || !json.Valid(body) || !bytes.Contains(body, []byte(copied.Marker[0])) {
-			t.Errorf("%s: %d bytes", name, len(body))
+			t.Errorf("%s: got %d bytes, want valid JSON of 64 to 66 KB with the marker", name, len(body))
 		}
 	}
 }
 
-func TestCloudTrailCarriesItsKey(t *testing.T) {
-	srv, in := door(t)
+func TestCloudTrail_Deliver(t *testing.T) {
+	srv, in := newReceiver(t)
 	c := &feed.CloudTrail{URL: srv.URL, APIKey: "key", Client: srv.Client(), Now: now}
 	answer, err := c.Deliver(t.Context(), feed.RootConsoleLogin(5), feed.Copy{})
 	if err != nil || answer.Status != 202 {
-		t.Fatalf("%+v %v", answer, err)
+		t.Fatalf("got %+v, %v, want status 202", answer, err)
 	}
 	r := <-in
 	v := decode(t, r.body)
 	if r.header.Get("X-Api-Key") != "key" || r.header.Get("User-Agent") != "Amazon/EventBridge/ApiDestinations" || v["id"] != answer.ID {
-		t.Errorf("header %v", r.header)
+		t.Errorf("wrong header %v", r.header)
 	}
 	if v["detail-type"] != "AWS Console Sign In via CloudTrail" || v["source"] != "aws.signin" || v["time"] != "2026-11-02T02:31:07Z" ||
 		dig(t, v, "detail", "additionalEventData", "MFAUsed") != "No" || dig(t, v, "detail", "userIdentity", "type") != "Root" {
-		t.Errorf("event %s", r.body)
+		t.Errorf("wrong event %s", r.body)
 	}
 	burst := map[string]bool{}
 	for _, call := range feed.SecretBurst(5, 20) {
 		v := decode(t, call.Record(feed.Copy{At: at}))
 		burst[v["eventID"].(string)] = true
 		if v["responseElements"] != nil || v["readOnly"] != true {
-			t.Fatalf("record %v", v)
+			t.Fatalf("wrong record %v", v)
 		}
 	}
 	if len(burst) != 20 {
-		t.Errorf("%d events in a burst of 20", len(burst))
+		t.Errorf("got %d event IDs, want 20", len(burst))
 	}
 }
 
-func TestASenderGivesUp(t *testing.T) {
+func TestSend_Timeout(t *testing.T) {
 	hang := make(chan struct{})
 	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
 	defer srv.Close()
 	defer close(hang)
-	s := &feed.Sentry{URL: srv.URL, Client: srv.Client(), Within: 20 * time.Millisecond}
+	s := &feed.Sentry{URL: srv.URL, Client: srv.Client(), Timeout: 20 * time.Millisecond}
 	answer, err := s.EventAlert(t.Context(), feed.NewIssue(feed.Crash, 1), feed.Copy{})
 	if err == nil || answer.Status != 0 || answer.ID == "" {
-		t.Fatalf("%+v %v", answer, err)
+		t.Fatalf("got %+v, %v, want a timeout", answer, err)
 	}
 }
 

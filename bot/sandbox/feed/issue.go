@@ -6,14 +6,15 @@ import (
 	"strings"
 )
 
-// Kind is a sort of trouble that Sentry would tell about.
+// Kind is a kind of problem that Sentry detects.
 type Kind string
 
-// The kinds. The first three concern security and carry tags that say so.
+// The first three kinds are security problems and carry a tag that identifies
+// them.
 const (
-	DataLeak   Kind = "data-leak"     // one tenant's documents shown to another; tag data_leak=true
-	AuthBypass Kind = "auth-bypass"   // a token accepted that should not be; tag auth_bypass=true
-	Injection  Kind = "sql-injection" // hostile input reached the database; tag sql_injection=true
+	DataLeak   Kind = "data-leak"     // one tenant sees documents of another, tag data_leak=true
+	AuthBypass Kind = "auth-bypass"   // an invalid token is accepted, tag auth_bypass=true
+	Injection  Kind = "sql-injection" // hostile input reaches the database, tag sql_injection=true
 	Crash      Kind = "crash"         // an ordinary bug
 )
 
@@ -25,21 +26,21 @@ type Project struct {
 	Platform string
 }
 
-// Frame is one step of a stack trace.
+// Frame is one call of a stack trace.
 type Frame struct {
 	File, Module, Function, Line string
 	Number                       int
 	InApp                        bool
 }
 
-// Issue is what Sentry groups events into: everything that its copies share.
-// Its fields may be changed before it is told.
+// Issue is a group of Sentry events. It holds the fields that all copies share.
+// Callers may change its fields before they send it.
 type Issue struct {
 	ID          string
 	ShortID     string
 	Org         string
 	Project     Project
-	Level       string // fatal, error, warning
+	Level       string // fatal, error or warning
 	Type        string // of the exception
 	Value       string // of the exception
 	Culprit     string
@@ -50,26 +51,27 @@ type Issue struct {
 	URL         string // of the request
 	Transaction string
 	Tags        [][2]string
-	Frames      []Frame // oldest first
+	Frames      []Frame // oldest call first
 	User        User
 	Priority    string
-	Hash        string // grouping
+	Hash        string // grouping hash
 }
 
-// User is who was affected, as Sentry records it: personal data.
+// User is the affected user. All its fields are personal data.
 type User struct{ ID, Email, Name, IP string }
 
-// Title is what Sentry calls the issue.
+// Title returns the title that Sentry gives the issue.
 func (i Issue) Title() string { return i.Type + ": " + i.Value }
 
-// NewIssue makes an issue of a kind; the same seed makes the same issue.
+// NewIssue returns an issue of the given kind. It is a function of kind and
+// seed.
 func NewIssue(kind Kind, seed uint64) Issue {
-	r := chooser(string(kind), seed)
+	r := newRand(string(kind), seed)
 	i := Issue{
 		ID: fmt.Sprint(4_000_000_000 + r.Int64N(3_000_000_000)), Org: "northwind-payroll",
 		Level: "error", Environment: "production", Priority: "high",
 		Release: fmt.Sprintf("%d.%d.%d", 2+r.IntN(4), r.IntN(40), r.IntN(12)),
-		User:    someone(r),
+		User:    randomUser(r),
 	}
 	switch kind {
 	case DataLeak:
@@ -88,18 +90,18 @@ func NewIssue(kind Kind, seed uint64) Issue {
 	return i
 }
 
-func someone(r *rand.Rand) User {
-	first := pick(r, "Zoë", "Amélie", "Jörg", "Łukasz", "Priya", "Chidi", "Søren", "Inês")
-	last := pick(r, "Okafor", "Lindqvist", "Müller", "Nowak", "Ferreira", "Banerjee", "Dubois", "Castellano")
+func randomUser(r *rand.Rand) User {
+	first := choose(r, "Zoë", "Amélie", "Jörg", "Łukasz", "Priya", "Chidi", "Søren", "Inês")
+	last := choose(r, "Okafor", "Lindqvist", "Müller", "Nowak", "Ferreira", "Banerjee", "Dubois", "Castellano")
 	return User{
-		ID: fmt.Sprint(10_000 + r.IntN(90_000)), Name: first + " " + last, IP: address(r),
+		ID: fmt.Sprint(10_000 + r.IntN(90_000)), Name: first + " " + last, IP: randomIP(r),
 		Email: fmt.Sprintf("member.%d@customer.example", r.IntN(100_000)),
 	}
 }
 
 func (i *Issue) dataLeak(r *rand.Rand) {
 	owner, reader := 1000+r.IntN(9000), 1000+r.IntN(9000)
-	document := pick(r, "payslip", "tax certificate", "sick note", "bank details form")
+	document := choose(r, "payslip", "tax certificate", "sick note", "bank details form")
 	i.Project = Project{4509877862268928, "payroll-api", "Payroll API", "python"}
 	i.Level, i.Type = "fatal", "CrossTenantAccess"
 	i.Value = fmt.Sprintf("%s of employer %d was rendered for a session of employer %d", document, owner, reader)
@@ -118,7 +120,7 @@ func (i *Issue) dataLeak(r *rand.Rand) {
 func (i *Issue) authBypass(r *rand.Rand) {
 	i.Project = Project{4509877862399001, "identity-gateway", "Identity Gateway", "node"}
 	i.Type = "TokenPolicyViolation"
-	i.Value = fmt.Sprintf("session issued for token with alg=%s, kid=%s", pick(r, "none", "HS256 signed by a public key"), hexID("kid", i.ID)[:8])
+	i.Value = fmt.Sprintf("session issued for token with alg=%s, kid=%s", choose(r, "none", "HS256 signed by a public key"), hexID("kid", i.ID)[:8])
 	i.Culprit, i.Transaction, i.Logger = "src/session/issue.ts in issueSession", "POST /oauth/token", "session"
 	i.URL, i.Rule = "https://login.northwind-payroll.example/oauth/token", "Token policy violation (page security)"
 	i.Tags = [][2]string{{"auth_bypass", "true"}, {"security", "true"}, {"runtime", "node 24.9.0"}}
@@ -130,7 +132,7 @@ func (i *Issue) authBypass(r *rand.Rand) {
 }
 
 func (i *Issue) injection(r *rand.Rand) {
-	input := pick(r, "' OR 1=1 --", "'; SELECT pg_sleep(10) --", "' UNION SELECT email, iban FROM employees --")
+	input := choose(r, "' OR 1=1 --", "'; SELECT pg_sleep(10) --", "' UNION SELECT email, iban FROM employees --")
 	i.Project = Project{4509877862268928, "payroll-api", "Payroll API", "python"}
 	i.Type, i.Value = "SyntaxError", "unterminated quoted string at or near \""+input+"\""
 	i.Culprit, i.Transaction, i.Logger = "search.queries in find_employee", "/v1/employees/search", "django.db.backends"
@@ -146,7 +148,7 @@ func (i *Issue) injection(r *rand.Rand) {
 func (i *Issue) crash(r *rand.Rand) {
 	i.Project = Project{4509877862511777, "web-app", "Web App", "javascript"}
 	i.Type, i.Priority = "TypeError", "medium"
-	i.Value = fmt.Sprintf("Cannot read properties of undefined (reading '%s')", pick(r, "currency", "employees", "lines", "locale"))
+	i.Value = fmt.Sprintf("Cannot read properties of undefined (reading '%s')", choose(r, "currency", "employees", "lines", "locale"))
 	i.Culprit, i.Transaction = "app/payroll/Summary in render", "/payroll/summary"
 	i.URL, i.Rule = "https://app.northwind-payroll.example/payroll/summary", "New issues in Web App"
 	i.Tags = [][2]string{{"browser", fmt.Sprintf("Firefox %d.0", 140+r.IntN(8))}, {"handled", "no"}}

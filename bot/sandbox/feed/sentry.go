@@ -12,49 +12,51 @@ import (
 	"time"
 )
 
-// Sentry is an installed integration that posts webhooks. It may be used by
-// several goroutines.
+// Sentry is an installed Sentry integration that posts webhooks. It is safe for
+// concurrent use.
 type Sentry struct {
-	URL    string
-	Secret string           // the integration's client secret
-	Client *http.Client     // default http.DefaultClient
-	Now    func() time.Time // default time.Now
-	Within time.Duration    // give up on an answer after this; default 1 s, as Sentry does
+	URL     string
+	Secret  string           // client secret of the integration
+	Client  *http.Client     // default http.DefaultClient
+	Now     func() time.Time // default time.Now
+	Timeout time.Duration    // limit for one request, default 1 s as in Sentry
 }
 
-// IssueCreated tells that an issue was seen for the first time.
+// IssueCreated sends the webhook for a new issue.
 func (s *Sentry) IssueCreated(ctx context.Context, i Issue, c Copy) (Answer, error) {
-	return s.Send(ctx, s.Deliver("issue", SentryIssue("created", i, s.at(c)), s.requestID("issue.created", i, c)))
+	return s.Send(ctx, s.NewDelivery("issue", SentryIssue("created", i, s.withTime(c)), s.requestID("issue.created", i, c)))
 }
 
-// IssueResolved tells that a person resolved an issue.
+// IssueResolved sends the webhook for an issue that a person resolved.
 func (s *Sentry) IssueResolved(ctx context.Context, i Issue, c Copy) (Answer, error) {
-	return s.Send(ctx, s.Deliver("issue", SentryIssue("resolved", i, s.at(c)), s.requestID("issue.resolved", i, c)))
+	return s.Send(ctx, s.NewDelivery("issue", SentryIssue("resolved", i, s.withTime(c)), s.requestID("issue.resolved", i, c)))
 }
 
-// EventAlert tells that an alert rule fired on an event of the issue.
+// EventAlert sends the webhook of an alert rule that fired on an event of the
+// issue.
 func (s *Sentry) EventAlert(ctx context.Context, i Issue, c Copy) (Answer, error) {
 	return s.Send(ctx, s.EventAlertDelivery(i, c))
 }
 
-// EventAlertDelivery builds what EventAlert sends.
+// EventAlertDelivery returns the request that [Sentry.EventAlert] sends.
 func (s *Sentry) EventAlertDelivery(i Issue, c Copy) Delivery {
-	return s.Deliver("event_alert", SentryEventAlert(i, s.at(c)), s.requestID("event_alert", i, c))
+	return s.NewDelivery("event_alert", SentryEventAlert(i, s.withTime(c)), s.requestID("event_alert", i, c))
 }
 
-// MetricAlert tells that a metric crossed a threshold: action is critical,
+// MetricAlert sends the webhook of a metric alert. The action is critical,
 // warning or resolved.
 func (s *Sentry) MetricAlert(ctx context.Context, action string, i Issue, c Copy) (Answer, error) {
-	return s.Send(ctx, s.Deliver("metric_alert", SentryMetricAlert(action, i, s.at(c)), s.requestID("metric_alert."+action, i, c)))
+	return s.Send(ctx, s.NewDelivery("metric_alert", SentryMetricAlert(action, i, s.withTime(c)), s.requestID("metric_alert."+action, i, c)))
 }
 
-// ErrorCreated tells of one event of the issue; Sentry sends one for each.
+// ErrorCreated sends the webhook for one event of the issue. Sentry sends such
+// a webhook for every event.
 func (s *Sentry) ErrorCreated(ctx context.Context, i Issue, c Copy) (Answer, error) {
-	return s.Send(ctx, s.Deliver("error", SentryError(i, s.at(c)), s.requestID("error", i, c)))
+	return s.Send(ctx, s.NewDelivery("error", SentryError(i, s.withTime(c)), s.requestID("error", i, c)))
 }
 
-// Deliver signs a body of any resource.
-func (s *Sentry) Deliver(resource string, body []byte, requestID string) Delivery {
+// NewDelivery returns a signed request for a body of any resource.
+func (s *Sentry) NewDelivery(resource string, body []byte, requestID string) Delivery {
 	return Delivery{ID: requestID, URL: s.URL, Body: body, Header: http.Header{
 		"Content-Type":          {"application/json"},
 		"User-Agent":            {"sentry.io/http-client (+https://sentry.io)"},
@@ -65,20 +67,20 @@ func (s *Sentry) Deliver(resource string, body []byte, requestID string) Deliver
 	}}
 }
 
-// SignSentry is the value of Sentry-Hook-Signature for the exact bytes.
+// SignSentry returns the Sentry-Hook-Signature of body, a hex HMAC-SHA256.
 func SignSentry(secret string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// Send posts a delivery once; Sentry does not try again.
+// Send posts a delivery once. Sentry does not retry.
 func (s *Sentry) Send(ctx context.Context, d Delivery) (Answer, error) {
-	within := s.Within
-	if within == 0 {
-		within = time.Second
+	timeout := s.Timeout
+	if timeout == 0 {
+		timeout = time.Second
 	}
-	return send(ctx, s.Client, d, within)
+	return send(ctx, s.Client, d, timeout)
 }
 
 func (s *Sentry) now() time.Time {
@@ -88,19 +90,19 @@ func (s *Sentry) now() time.Time {
 	return s.Now()
 }
 
-func (s *Sentry) at(c Copy) Copy {
+func (s *Sentry) withTime(c Copy) Copy {
 	if c.At.IsZero() {
 		c.At = s.now()
 	}
 	return c
 }
 
-func (s *Sentry) requestID(what string, i Issue, c Copy) string {
-	return uuid("request", what, i.ID, c.N, c.Again)
+func (s *Sentry) requestID(event string, i Issue, c Copy) string {
+	return uuid("request", event, i.ID, c.N, c.Redelivery)
 }
 
-// hook is the frame around every webhook.
-type hook struct {
+// webhook is the JSON object around the data of every webhook.
+type webhook struct {
 	Action       string `json:"action"`
 	Installation object `json:"installation"`
 	Data         object `json:"data"`
@@ -109,18 +111,18 @@ type hook struct {
 
 var application = object{"type": "application", "id": "sentry", "name": "Sentry"}
 
-func frame(i Issue, action string, data, actor object) hook {
-	return hook{Action: action, Installation: object{"uuid": uuid("installation", i.Org)}, Data: data, Actor: actor}
+func newWebhook(i Issue, action string, data, actor object) webhook {
+	return webhook{Action: action, Installation: object{"uuid": uuid("installation", i.Org)}, Data: data, Actor: actor}
 }
 
 func (i Issue) webURL() string {
 	return "https://" + i.Org + ".sentry.io/issues/" + i.ID + "/"
 }
 
-func iso(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000+00:00") }
+func isoTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000+00:00") }
 
-// SentryIssue is the body of issue webhooks: action is created, resolved,
-// assigned, archived or unresolved.
+// SentryIssue returns the body of an issue webhook. The action is created,
+// resolved, assigned, archived or unresolved.
 func SentryIssue(action string, i Issue, c Copy) []byte {
 	status, substatus := "unresolved", any("new")
 	actor := application
@@ -133,15 +135,15 @@ func SentryIssue(action string, i Issue, c Copy) []byte {
 	case "unresolved":
 		substatus = "regressed"
 	}
-	return padded(c.PadKB, func(padding string) any {
+	return encodePadded(c.PadKB, func(padding string) any {
 		metadata := object{
 			"type": i.Type, "value": i.Value + padding, "title": i.Title(), "filename": i.Frames[len(i.Frames)-1].File,
 			"function": i.Frames[len(i.Frames)-1].Function, "severity": 1, "severity_reason": "log_level_" + i.Level, "initial_priority": 75,
 		}
-		for n, planted := range c.Marker {
-			metadata["planted_"+strconv.Itoa(n)] = planted
+		for n, marker := range c.Marker {
+			metadata["planted_"+strconv.Itoa(n)] = marker
 		}
-		return frame(i, action, object{"issue": object{
+		return newWebhook(i, action, object{"issue": object{
 			"url":     "https://sentry.io/api/0/organizations/" + i.Org + "/issues/" + i.ID + "/",
 			"web_url": i.webURL(), "permalink": i.webURL(),
 			"project_url": fmt.Sprintf("https://%s.sentry.io/issues/?project=%d", i.Org, i.Project.ID),
@@ -153,15 +155,15 @@ func SentryIssue(action string, i Issue, c Copy) []byte {
 			"hasSeen": false, "annotations": []any{}, "issueType": "error", "issueCategory": "error", "priority": i.Priority, "priorityLockedAt": nil,
 			"seerFixabilityScore": nil, "seerAutofixLastTriggered": nil, "isUnhandled": true,
 			"count": strconv.Itoa(c.N + 1), "userCount": min(c.N+1, 40),
-			"firstSeen": iso(c.At.Add(-2 * time.Second)), "lastSeen": iso(c.At),
+			"firstSeen": isoTime(c.At.Add(-2 * time.Second)), "lastSeen": isoTime(c.At),
 		}}, actor)
 	})
 }
 
-// SentryEventAlert is the body of an alert rule that fired.
+// SentryEventAlert returns the body of the webhook of an alert rule that fired.
 func SentryEventAlert(i Issue, c Copy) []byte {
-	return padded(c.PadKB, func(padding string) any {
-		return frame(i, "triggered", object{
+	return encodePadded(c.PadKB, func(padding string) any {
+		return newWebhook(i, "triggered", object{
 			"event":          event(i, c, padding),
 			"triggered_rule": i.Rule,
 			"issue_alert": object{"title": i.Rule, "settings": []object{
@@ -171,32 +173,32 @@ func SentryEventAlert(i Issue, c Copy) []byte {
 	})
 }
 
-// SentryError is the body of the webhook that comes with every single event.
+// SentryError returns the body of the webhook for a single event.
 func SentryError(i Issue, c Copy) []byte {
-	return padded(c.PadKB, func(padding string) any {
-		return frame(i, "created", object{"error": event(i, c, padding)}, application)
+	return encodePadded(c.PadKB, func(padding string) any {
+		return newWebhook(i, "created", object{"error": event(i, c, padding)}, application)
 	})
 }
 
-// SentryMetricAlert is the body of a metric alert about the issue's project.
-// The alert keeps its id between its actions.
+// SentryMetricAlert returns the body of a metric alert about the issue's
+// project. All actions of one alert share its ID.
 func SentryMetricAlert(action string, i Issue, c Copy) []byte {
 	title := map[string]string{"critical": "Critical: ", "warning": "Warning: ", "resolved": "Resolved: "}[action] + i.Rule
 	id := strconv.FormatUint(uint64(digest("metric", i.ID)[0])+uint64(digest("metric", i.ID)[1])<<8+1, 10)
 	status := map[string]int{"critical": 20, "warning": 10, "resolved": 2}[action]
 	var closed any
 	if action == "resolved" {
-		closed = iso(c.At)
+		closed = isoTime(c.At)
 	}
-	created := iso(c.At.Add(-90 * 24 * time.Hour))
-	return padded(c.PadKB, func(padding string) any {
-		return frame(i, action, object{
+	created := isoTime(c.At.Add(-90 * 24 * time.Hour))
+	return encodePadded(c.PadKB, func(padding string) any {
+		return newWebhook(i, action, object{
 			"description_title": title,
 			"description_text":  fmt.Sprintf("%d events in the last 10 minutes\nFilter: level:%s", 1200+c.N, i.Level),
 			"web_url":           "https://" + i.Org + ".sentry.io/alerts/rules/details/" + id + "/",
 			"metric_alert": object{
 				"id": id, "identifier": id, "organization_id": "5", "projects": []string{i.Project.Slug}, "status": status, "status_method": 3, "type": 2,
-				"title": i.Rule, "date_created": iso(c.At), "date_detected": iso(c.At), "date_started": iso(c.At.Add(-time.Minute)), "date_closed": closed,
+				"title": i.Rule, "date_created": isoTime(c.At), "date_detected": isoTime(c.At), "date_started": isoTime(c.At.Add(-time.Minute)), "date_closed": closed,
 				"alert_rule": object{
 					"id": "7" + id, "name": i.Rule, "aggregate": "count()", "dataset": "events", "query": "level:" + i.Level + padding,
 					"environment": i.Environment, "time_window": 10, "resolution": 1, "threshold_type": 0, "threshold_period": 1, "resolve_threshold": nil,
@@ -208,8 +210,7 @@ func SentryMetricAlert(action string, i Issue, c Copy) []byte {
 	})
 }
 
-// event is one event with its trace, request and user: what Sentry calls the
-// full event.
+// event returns an event with its stack trace, request and user.
 func event(i Issue, c Copy, padding string) object {
 	id := hexID("event", i.ID, c.N)
 	seconds := float64(c.At.UnixMilli()) / 1000

@@ -62,7 +62,7 @@ func metric(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
 		c.At = p.cfg.Now()
 	}
 	i := feed.NewIssue(feed.AuthBypass, seed)
-	return []feed.Delivery{p.cfg.Sentry.Deliver("metric_alert", feed.SentryMetricAlert("critical", i, c), fmt.Sprintf("metric-%s-%d", i.ID, c.N))}
+	return []feed.Delivery{p.cfg.Sentry.NewDelivery("metric_alert", feed.SentryMetricAlert("critical", i, c), fmt.Sprintf("metric-%s-%d", i.ID, c.N))}
 }
 
 func burst(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
@@ -81,7 +81,7 @@ func forged(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
 
 func unknownShape(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
 	body := fmt.Appendf(nil, `{"action":"exploded","data":{"number":%d},"actor":{"type":"application"}}`, c.N)
-	return []feed.Delivery{p.cfg.Sentry.Deliver("issue", body, fmt.Sprintf("unknown-%d-%d", seed, c.N))}
+	return []feed.Delivery{p.cfg.Sentry.NewDelivery("issue", body, fmt.Sprintf("unknown-%d-%d", seed, c.N))}
 }
 
 // choices are the alerts for which there is an address.

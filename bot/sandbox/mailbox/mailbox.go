@@ -1,10 +1,11 @@
-// Package mailbox is a mail server that lives in the process: it speaks SMTP
-// on loopback, keeps every message it accepted and reads its MIME structure, so
-// that a page can show it and a test can count it by Message-ID.
+// Package mailbox is an in-process SMTP server for tests and demos. It stores
+// every message it accepts and parses the MIME structure. Pages can show
+// messages and tests can count them by Message-ID.
 //
-// AUTH and STARTTLS are off unless configured. SetFaults makes it fail as mail
-// servers do; the log of attempts says what each sender was told and whether
-// the message was nevertheless kept.
+// AUTH and STARTTLS are off unless configured. [Mailbox.SetFaults] injects the
+// failures of real mail servers. [Mailbox.Attempts] returns the reply to each
+// sender and whether the message was stored, because a sender can time out
+// after its message was stored.
 package mailbox
 
 import (
@@ -23,23 +24,24 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Config of a mailbox; the zero value accepts everything without AUTH or TLS.
+// Config configures a mailbox. The zero value accepts every message, without
+// AUTH or TLS.
 type Config struct {
-	Domain   string      // said in the greeting, default mailbox.sandbox
-	Username string      // with Password: AUTH PLAIN is offered and required
-	Password string      //
-	TLS      *tls.Config // STARTTLS is offered
+	Domain   string      // name in the greeting, default mailbox.sandbox
+	Username string      // if set, AUTH PLAIN is offered and required
+	Password string      // for Username
+	TLS      *tls.Config // if set, STARTTLS is offered
 	MaxBytes int64       // of a message, default 25 MB
 
-	Now  func() time.Time                           // the sandbox's clock, default time.Now
+	Now  func() time.Time                           // clock, default time.Now
 	Wait func(context.Context, time.Duration) error // waits on that clock, default a timer
 }
 
-// Mailbox is the running server. All methods may be used at the same time.
+// Mailbox is a mail server. It is safe for concurrent use.
 type Mailbox struct {
 	cfg    Config
 	server *smtp.Server
-	ctx    context.Context // ends with Close
+	ctx    context.Context // canceled by Close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
@@ -52,7 +54,8 @@ type Mailbox struct {
 	rules    []Rule
 }
 
-// New makes a mailbox, which receives after Start and must be closed in the end.
+// New returns a mailbox that receives after [Mailbox.Start]. The caller must
+// call [Mailbox.Close].
 func New(cfg Config) *Mailbox {
 	cfg.Domain = cmp.Or(cfg.Domain, "mailbox.sandbox")
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 25<<20)
@@ -60,7 +63,7 @@ func New(cfg Config) *Mailbox {
 		cfg.Now = time.Now
 	}
 	if cfg.Wait == nil {
-		cfg.Wait = wait
+		cfg.Wait = sleep
 	}
 	m := &Mailbox{cfg: cfg, changed: make(chan struct{})}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -71,11 +74,11 @@ func New(cfg Config) *Mailbox {
 	m.server.AllowInsecureAuth = cfg.TLS == nil
 	m.server.EnableSMTPUTF8 = true
 	m.server.TLSConfig = cfg.TLS
-	m.server.ErrorLog = log.New(io.Discard, "", 0) // connections break on purpose here; the attempts are the log
+	m.server.ErrorLog = log.New(io.Discard, "", 0) // injected faults break connections, and Attempts logs them
 	return m
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -86,7 +89,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Start listens on addr (127.0.0.1:0 picks a port) and returns host:port.
+// Start listens on addr and returns host:port. Use 127.0.0.1:0 to pick a free
+// port.
 func (m *Mailbox) Start(addr string) (string, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -99,13 +103,14 @@ func (m *Mailbox) Start(addr string) (string, error) {
 	return l.Addr().String(), nil
 }
 
-// Close stops listening and breaks every connection, also the silent ones.
+// Close stops listening, breaks all connections and waits for the listener's
+// goroutine. Connections held by [FaultSilence] end too.
 func (m *Mailbox) Close() error {
 	m.cancel()
 	err := m.server.Close()
 	m.mu.Lock()
 	if m.listener != nil {
-		_ = m.listener.Close() // the server closes only what it has begun to serve
+		_ = m.listener.Close() // the server closes only listeners that it already serves
 	}
 	m.mu.Unlock()
 	m.work.Wait()
@@ -115,44 +120,47 @@ func (m *Mailbox) Close() error {
 	return nil
 }
 
-// Changed returns a channel that is closed at the next change of anything a
-// Snapshot shows. Take it before looking, then wait on it.
+// Changed returns a channel that is closed at the next change of the data in a
+// [Snapshot] or of the attempts. Call it before you read the state, then wait
+// on the channel.
 func (m *Mailbox) Changed() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.changed
 }
 
-// Until waits until the condition holds, looking again at every change.
-func (m *Mailbox) Until(ctx context.Context, holds func() bool) error {
+// Until waits until condition returns true and evaluates it after every change.
+// It returns an error if ctx ends first.
+func (m *Mailbox) Until(ctx context.Context, condition func() bool) error {
 	for {
 		next := m.Changed()
-		if holds() {
+		if condition() {
 			return nil
 		}
 		select {
 		case <-next:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the mailbox: %w", ctx.Err())
+			return fmt.Errorf("wait for mailbox: %w", ctx.Err())
 		}
 	}
 }
 
-// touch announces a change; the lock is held.
-func (m *Mailbox) touch() {
+// notifyChange wakes everyone who waits on Changed. The caller holds m.mu.
+func (m *Mailbox) notifyChange() {
 	m.revision++
 	close(m.changed)
 	m.changed = make(chan struct{})
 }
 
-// Messages returns every message that was kept, oldest first.
+// Messages returns all stored messages, oldest first.
 func (m *Mailbox) Messages() []Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.messages)
 }
 
-// For returns the messages with this envelope recipient, oldest first.
+// For returns the messages with this envelope recipient, oldest first. It
+// ignores case.
 func (m *Mailbox) For(address string) []Message {
 	return slices.DeleteFunc(m.Messages(), func(msg Message) bool { return !msg.sentTo(address) })
 }
@@ -161,8 +169,8 @@ func (m Message) sentTo(address string) bool {
 	return slices.ContainsFunc(m.Recipients, func(to string) bool { return strings.EqualFold(to, address) })
 }
 
-// Counts says how many messages were kept for each Message-ID. What has none
-// is counted under the empty one.
+// Counts returns the number of stored messages per Message-ID. Messages without
+// one are counted under "".
 func (m *Mailbox) Counts() map[string]int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -173,7 +181,7 @@ func (m *Mailbox) Counts() map[string]int {
 	return counts
 }
 
-// Attempts returns the log of transactions, oldest first.
+// Attempts returns a copy of the log of transactions, oldest first.
 func (m *Mailbox) Attempts() []Attempt {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -185,14 +193,14 @@ func (m *Mailbox) Attempts() []Attempt {
 	return all
 }
 
-// Snapshot is the whole mailbox at one moment, for pages.
+// Snapshot is the state of a mailbox at one moment.
 type Snapshot struct {
 	Revision int       `json:"revision"`
 	Messages []Message `json:"messages"`
 	Faults   []Rule    `json:"faults"`
 }
 
-// Snapshot returns the mailbox's present state.
+// Snapshot returns a copy of the current state.
 func (m *Mailbox) Snapshot() Snapshot {
 	m.mu.Lock()
 	defer m.mu.Unlock()

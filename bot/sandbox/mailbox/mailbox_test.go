@@ -67,14 +67,14 @@ func message(t *testing.T, id string) *mail.Msg {
 	return m
 }
 
-func soon(t *testing.T) context.Context {
+func timeoutContext(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func TestAMessageIsKeptWithItsParts(t *testing.T) {
+func TestMailbox_StoresParts(t *testing.T) {
 	box, addr := open(t, mailbox.Config{})
 	m := message(t, "inc-42.1@tocsin")
 	m.AddAlternativeString(mail.TypeTextHTML, "<p>Schlüssel gesperrt.</p>")
@@ -87,34 +87,34 @@ func TestAMessageIsKeptWithItsParts(t *testing.T) {
 	}
 	all := box.Messages()
 	if len(all) != 1 {
-		t.Fatalf("%d messages", len(all))
+		t.Fatalf("got %d messages, want 1", len(all))
 	}
 	got := all[0]
 	if got.Sender != "tocsin@example.com" || strings.Join(got.Recipients, " ") != "ana@example.com ben@example.com cleo@example.com" {
-		t.Errorf("envelope %q %q", got.Sender, got.Recipients)
+		t.Errorf("wrong envelope: %q %q", got.Sender, got.Recipients)
 	}
 	if got.From != `"Tocsin" <tocsin@example.com>` || strings.Join(got.To, ", ") != "Ana Límä <ana@example.com>, ben@example.com" {
-		t.Errorf("header %q %q", got.From, got.To)
+		t.Errorf("wrong header: %q %q", got.From, got.To)
 	}
 	if got.MessageID != "inc-42.1@tocsin" || !strings.HasPrefix(got.Subject, "INC-42 – Überprüfung") || !strings.HasSuffix(got.Subject, "sollten") {
-		t.Errorf("%q %q", got.MessageID, got.Subject)
+		t.Errorf("wrong message ID or subject: %q %q", got.MessageID, got.Subject)
 	}
 	if strings.ReplaceAll(got.Text, "\r\n", "\n") != "Schlüssel gesperrt.\n.\nEnde" || got.HTML != "<p>Schlüssel gesperrt.</p>" || got.Problem != "" {
-		t.Errorf("text %q html %q problem %q", got.Text, got.HTML, got.Problem)
+		t.Errorf("wrong body: text %q html %q problem %q", got.Text, got.HTML, got.Problem)
 	}
 	if cal, ok := got.Calendar(); !ok || cal.Params["method"] != "REQUEST" || !strings.HasPrefix(string(cal.Content), "BEGIN:VCALENDAR") {
-		t.Errorf("calendar %+v", cal)
+		t.Errorf("wrong calendar: %+v", cal)
 	}
 	last := got.Attachments[len(got.Attachments)-1]
 	if len(got.Attachments) != 2 || last.Name != "postmortem für alle.md" || string(last.Content) != "# INC-42\n" {
-		t.Errorf("attachments %+v", got.Attachments)
+		t.Errorf("wrong attachments: %+v", got.Attachments)
 	}
 	if len(box.For("CLEO@example.com")) != 1 || len(box.For("dora@example.com")) != 0 {
-		t.Error("For does not follow the envelope")
+		t.Error("For does not match the envelope recipients")
 	}
 }
 
-func TestMessagesAreCountedByMessageID(t *testing.T) {
+func TestMailbox_Counts(t *testing.T) {
 	box, addr := open(t, mailbox.Config{})
 	c := client(t, addr)
 	for _, id := range []string{"a@tocsin", "b@tocsin", "a@tocsin"} {
@@ -123,16 +123,16 @@ func TestMessagesAreCountedByMessageID(t *testing.T) {
 		}
 	}
 	if n := box.Counts(); n["a@tocsin"] != 2 || n["b@tocsin"] != 1 || len(n) != 2 {
-		t.Fatalf("%v", n)
+		t.Fatalf("got %v, want a@tocsin:2 b@tocsin:1", n)
 	}
 }
 
-func TestFaults(t *testing.T) {
+func TestMailbox_Faults(t *testing.T) {
 	for _, tc := range []struct {
-		rule mailbox.Rule
-		code int // 0: no answer
-		temp bool
-		kept bool
+		rule   mailbox.Rule
+		code   int // 0 means no reply
+		temp   bool
+		stored bool
 	}{
 		{mailbox.Rule{Fault: mailbox.FaultBusy}, 421, true, false},
 		{mailbox.Rule{Fault: mailbox.FaultTemporary}, 451, true, false},
@@ -150,40 +150,40 @@ func TestFaults(t *testing.T) {
 			err := c.DialAndSendWithContext(t.Context(), message(t, "x@tocsin"))
 			var sendErr *mail.SendError
 			if (err == nil) != (tc.code == 250) {
-				t.Fatalf("sent with %v", err)
+				t.Fatalf("send: got error %v, want reply %d", err, tc.code)
 			}
 			if tc.code > 250 && (!errors.As(err, &sendErr) || sendErr.ErrorCode() != tc.code || sendErr.IsTemp() != tc.temp) {
-				t.Errorf("error %v", err)
+				t.Errorf("got %v, want code %d, temporary %v", err, tc.code, tc.temp)
 			}
-			if got := len(box.Messages()) == 1; got != tc.kept {
-				t.Errorf("kept %v", got)
+			if got := len(box.Messages()) == 1; got != tc.stored {
+				t.Errorf("stored: got %v, want %v", got, tc.stored)
 			}
-			if log := box.Attempts(); tc.rule.Fault != mailbox.FaultOffline && (len(log) != 1 || log[0].Code != tc.code || log[0].Kept != tc.kept || log[0].Fault != tc.rule.Fault) {
-				t.Errorf("log %+v", log)
+			if log := box.Attempts(); tc.rule.Fault != mailbox.FaultOffline && (len(log) != 1 || log[0].Code != tc.code || log[0].Stored != tc.stored || log[0].Fault != tc.rule.Fault) {
+				t.Errorf("wrong log: %+v", log)
 			}
 			if err := c.DialAndSendWithContext(t.Context(), message(t, "x@tocsin")); err != nil {
-				t.Errorf("the repeat: %v", err)
+				t.Errorf("second send: %v", err)
 			}
 		})
 	}
 }
 
-func TestSilenceHangsUntilTheSenderGivesUp(t *testing.T) {
+func TestFaultSilence_SenderTimesOut(t *testing.T) {
 	box, addr := open(t, mailbox.Config{})
 	box.SetFaults(mailbox.Rule{Fault: mailbox.FaultSilence})
 	err := client(t, addr, mail.WithTimeout(50*time.Millisecond)).DialAndSendWithContext(t.Context(), message(t, "x@tocsin"))
 	if err == nil {
-		t.Fatal("silence was answered")
+		t.Fatal("got a reply, want a timeout")
 	}
-	if err := box.Until(soon(t), func() bool { return len(box.Attempts()) == 1 }); err != nil {
+	if err := box.Until(timeoutContext(t), func() bool { return len(box.Attempts()) == 1 }); err != nil {
 		t.Fatal(err)
 	}
-	if at := box.Attempts()[0]; at.Kept || at.Code != 0 {
-		t.Fatalf("log %+v", at)
+	if at := box.Attempts()[0]; at.Stored || at.Code != 0 {
+		t.Fatalf("attempt: got %+v, want no reply and nothing stored", at)
 	}
 }
 
-func TestCloseEndsSilence(t *testing.T) {
+func TestClose_EndsSilence(t *testing.T) {
 	box := mailbox.New(mailbox.Config{})
 	addr, err := box.Start("127.0.0.1:0")
 	if err != nil {
@@ -193,18 +193,18 @@ func TestCloseEndsSilence(t *testing.T) {
 	sent := make(chan error, 1)
 	c := client(t, addr)
 	go func() { sent <- c.DialAndSend(message(t, "x@tocsin")) }()
-	if err := box.Until(soon(t), func() bool { return len(box.Attempts()) == 1 }); err != nil {
+	if err := box.Until(timeoutContext(t), func() bool { return len(box.Attempts()) == 1 }); err != nil {
 		t.Fatal(err)
 	}
 	if err := box.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-sent; err == nil {
-		t.Fatal("sent into a closed mailbox")
+		t.Fatal("send to a closed mailbox succeeded")
 	}
 }
 
-func TestAuthAndSTARTTLS(t *testing.T) {
+func TestMailbox_AuthAndSTARTTLS(t *testing.T) {
 	cert, pool := certificate(t)
 	box, addr := open(t, mailbox.Config{Username: "tocsin", Password: "s3cret", TLS: &tls.Config{Certificates: []tls.Certificate{cert}}})
 	secure := []mail.Option{mail.WithTLSPolicy(mail.TLSMandatory), mail.WithTLSConfig(&tls.Config{RootCAs: pool, ServerName: "127.0.0.1"})}
@@ -212,16 +212,16 @@ func TestAuthAndSTARTTLS(t *testing.T) {
 		return append(secure[:2:2], mail.WithSMTPAuth(mail.SMTPAuthPlain), mail.WithUsername("tocsin"), mail.WithPassword(password))
 	}
 	if err := client(t, addr, login("s3cret")...).DialAndSendWithContext(t.Context(), message(t, "a@tocsin")); err != nil {
-		t.Errorf("with the right password: %v", err)
+		t.Errorf("right password: %v", err)
 	}
 	if err := client(t, addr, login("wrong")...).DialAndSendWithContext(t.Context(), message(t, "b@tocsin")); err == nil {
-		t.Error("accepted a wrong password")
+		t.Error("a wrong password was accepted")
 	}
 	if err := client(t, addr, secure...).DialAndSendWithContext(t.Context(), message(t, "c@tocsin")); err == nil {
-		t.Error("accepted a sender without AUTH")
+		t.Error("a sender without AUTH was accepted")
 	}
 	if n := len(box.Messages()); n != 1 {
-		t.Errorf("%d messages", n)
+		t.Errorf("got %d messages, want 1", n)
 	}
 }
 
@@ -245,7 +245,7 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
-func TestWhatIsMalformedIsKept(t *testing.T) {
+func TestParse_Malformed(t *testing.T) {
 	for name, raw := range map[string]string{
 		"no header":     "\x00\xff not a mail",
 		"cut multipart": "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhalf",
@@ -253,16 +253,16 @@ func TestWhatIsMalformedIsKept(t *testing.T) {
 		"nested deeply": nested(40),
 	} {
 		if m := mailbox.Parse([]byte(raw)); m.Problem == "" || string(m.Raw) != raw {
-			t.Errorf("%s: problem %q, %d raw bytes", name, m.Problem, len(m.Raw))
+			t.Errorf("%s: got problem %q and %d raw bytes, want a problem and all bytes", name, m.Problem, len(m.Raw))
 		}
 	}
 	latin := mailbox.Parse([]byte("Content-Type: text/plain; charset=ISO-8859-1\r\n\r\ncaf\xe9"))
 	if latin.Text != "café" {
-		t.Errorf("latin-1 read as %q", latin.Text)
+		t.Errorf("latin-1: got %q, want %q", latin.Text, "café")
 	}
 }
 
-// nested returns multiparts inside each other, each with its own boundary.
+// nested returns depth nested multiparts, each with a different boundary.
 func nested(depth int) string {
 	var b strings.Builder
 	for i := range depth {
@@ -276,7 +276,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("From: a\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\nx\r\n--b--"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if m := mailbox.Parse(raw); len(m.Raw) != len(raw) {
-			t.Fatal("raw was not kept")
+			t.Fatalf("got %d raw bytes, want %d", len(m.Raw), len(raw))
 		}
 	})
 }

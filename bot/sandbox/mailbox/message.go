@@ -15,36 +15,36 @@ import (
 	"time"
 )
 
-// Message is one mail as it was accepted. It is shared between readers: do not
-// change what it points to.
+// Message is an accepted mail. Readers share its slices and maps and must not
+// change them.
 type Message struct {
 	Seq         int                 `json:"seq"` // from 1, in order of arrival
 	At          time.Time           `json:"at"`
-	Sender      string              `json:"sender"`     // of the envelope
-	Recipients  []string            `json:"recipients"` // of the envelope: also those in Bcc
-	From        string              `json:"from"`       // of the header, decoded
-	To          []string            `json:"to"`         // of the header: To and Cc, decoded
+	Sender      string              `json:"sender"`     // from the envelope
+	Recipients  []string            `json:"recipients"` // from the envelope, including Bcc
+	From        string              `json:"from"`       // from the header, decoded
+	To          []string            `json:"to"`         // from the header (To and Cc), decoded
 	Subject     string              `json:"subject"`
-	MessageID   string              `json:"message_id"` // without its angle brackets
-	Header      map[string][]string `json:"header"`     // as sent, keys in canonical form
+	MessageID   string              `json:"message_id"` // without angle brackets
+	Header      map[string][]string `json:"header"`     // as sent, with canonical keys
 	Text        string              `json:"text"`
 	HTML        string              `json:"html"`
 	Attachments []Attachment        `json:"attachments"`
-	Problem     string              `json:"problem,omitempty"` // why the structure could not be read to its end
+	Problem     string              `json:"problem,omitempty"` // parse error, if the structure is malformed
 	Raw         []byte              `json:"-"`
 }
 
-// Attachment is any part that is neither the text nor the HTML: files, and
-// invitations (text/calendar) wherever they stand.
+// Attachment is a part other than the text and the HTML body. It is a file or
+// an invitation (text/calendar).
 type Attachment struct {
 	Name    string            `json:"name"`
 	Type    string            `json:"type"`   // media type in lower case
-	Params  map[string]string `json:"params"` // of the type: method, charset, …
+	Params  map[string]string `json:"params"` // of the media type, for example method and charset
 	Size    int               `json:"size"`
 	Content []byte            `json:"-"`
 }
 
-// Calendar returns the message's first invitation or cancellation.
+// Calendar returns the first text/calendar attachment and whether there is one.
 func (m Message) Calendar() (Attachment, bool) {
 	for _, a := range m.Attachments {
 		if a.Type == "text/calendar" {
@@ -54,17 +54,17 @@ func (m Message) Calendar() (Attachment, bool) {
 	return Attachment{}, false
 }
 
-// maxDepth bounds how deep multiparts may nest.
+// maxDepth limits the nesting of multiparts.
 const maxDepth = 10
 
-// Parse reads a message. What is malformed is kept as far as it could be read,
-// with the reason in Problem.
+// Parse parses a message. It never fails: for a malformed message it returns
+// the parts before the error and sets Problem.
 func Parse(raw []byte) Message {
 	m := Message{Raw: raw, To: []string{}, Attachments: []Attachment{}}
 	in, err := mail.ReadMessage(bytes.NewReader(raw))
 	if err != nil {
 		m.Problem = fmt.Sprintf("read header: %v", err)
-		m.Text = utf8From(raw, "")
+		m.Text = toUTF8(raw, "")
 		return m
 	}
 	h := textproto.MIMEHeader(in.Header)
@@ -77,14 +77,14 @@ func Parse(raw []byte) Message {
 			m.To = append(m.To, addresses(list)...)
 		}
 	}
-	if err := m.part(h, in.Body, 0); err != nil {
+	if err := m.readPart(h, in.Body, 0); err != nil {
 		m.Problem = err.Error()
 	}
 	return m
 }
 
 func addresses(list string) []string {
-	parsed, err := (&mail.AddressParser{WordDecoder: &words}).ParseList(list)
+	parsed, err := (&mail.AddressParser{WordDecoder: &wordDecoder}).ParseList(list)
 	if err != nil {
 		return []string{decodeWords(list)}
 	}
@@ -98,29 +98,29 @@ func addresses(list string) []string {
 	return out
 }
 
-// part reads one part into the message, and those inside it.
-func (m *Message) part(h textproto.MIMEHeader, body io.Reader, depth int) error {
+// readPart adds one part, and the parts nested in it, to the message.
+func (m *Message) readPart(h textproto.MIMEHeader, body io.Reader, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("read part: nested deeper than %d", maxDepth)
 	}
 	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
-		kind = "text/plain" // RFC 2045, 5.2
+		kind = "text/plain" // the default type of RFC 2045, section 5.2
 	}
 	if strings.HasPrefix(kind, "multipart/") && params["boundary"] != "" {
-		return m.parts(multipart.NewReader(body, params["boundary"]), depth)
+		return m.readMultipart(multipart.NewReader(body, params["boundary"]), depth)
 	}
 	content, err := io.ReadAll(transferDecoder(h.Get("Content-Transfer-Encoding"), body))
-	disposition, dparams, _ := mime.ParseMediaType(h.Get("Content-Disposition")) // malformed: none
+	disposition, dparams, _ := mime.ParseMediaType(h.Get("Content-Disposition")) // an invalid header counts as absent
 	name := decodeWords(dparams["filename"])
 	if name == "" {
 		name = decodeWords(params["name"])
 	}
 	switch {
 	case kind == "text/plain" && disposition != "attachment" && name == "":
-		m.Text += utf8From(content, params["charset"])
+		m.Text += toUTF8(content, params["charset"])
 	case kind == "text/html" && disposition != "attachment" && name == "":
-		m.HTML += utf8From(content, params["charset"])
+		m.HTML += toUTF8(content, params["charset"])
 	default:
 		m.Attachments = append(m.Attachments, Attachment{Name: name, Type: kind, Params: params, Size: len(content), Content: content})
 	}
@@ -130,7 +130,7 @@ func (m *Message) part(h textproto.MIMEHeader, body io.Reader, depth int) error 
 	return nil
 }
 
-func (m *Message) parts(r *multipart.Reader, depth int) error {
+func (m *Message) readMultipart(r *multipart.Reader, depth int) error {
 	for {
 		p, err := r.NextRawPart()
 		if errors.Is(err, io.EOF) {
@@ -139,7 +139,7 @@ func (m *Message) parts(r *multipart.Reader, depth int) error {
 		if err != nil {
 			return fmt.Errorf("read multipart: %w", err)
 		}
-		if err := m.part(p.Header, p, depth+1); err != nil {
+		if err := m.readPart(p.Header, p, depth+1); err != nil {
 			return err
 		}
 	}
@@ -156,18 +156,19 @@ func transferDecoder(encoding string, r io.Reader) io.Reader {
 	}
 }
 
-var words = mime.WordDecoder{CharsetReader: func(_ string, in io.Reader) (io.Reader, error) { return in, nil }}
+var wordDecoder = mime.WordDecoder{CharsetReader: func(_ string, in io.Reader) (io.Reader, error) { return in, nil }}
 
 func decodeWords(s string) string {
-	d, err := words.DecodeHeader(s)
+	d, err := wordDecoder.DecodeHeader(s)
 	if err != nil {
 		d = s
 	}
 	return strings.ToValidUTF8(d, "\uFFFD")
 }
 
-// utf8From converts what needs no tables and marks what is unreadable.
-func utf8From(b []byte, charset string) string {
+// toUTF8 decodes ISO-8859-1 and treats every other charset as UTF-8. It
+// replaces invalid bytes with U+FFFD.
+func toUTF8(b []byte, charset string) string {
 	switch strings.ToLower(charset) {
 	case "iso-8859-1", "latin1":
 		r := make([]rune, len(b))

@@ -11,35 +11,35 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// Fault is one way in which the server can fail a sender.
+// Fault is an injected failure of the server.
 type Fault string
 
-// The faults.
+// Possible faults.
 const (
-	FaultBusy      Fault = "421"     // answers 421 and hangs up; not kept
-	FaultTemporary Fault = "451"     // answers 451: try again; not kept
-	FaultPermanent Fault = "550"     // answers 550: never; not kept
-	FaultSilence   Fault = "silence" // never answers; not kept
-	FaultLate      Fault = "late"    // kept at once, answers after Delay
-	FaultDrop      Fault = "drop"    // kept, then hangs up without an answer
-	FaultOffline   Fault = "offline" // hangs up as soon as the sender says EHLO
+	FaultBusy      Fault = "421"     // reply 421 and disconnect, message not stored
+	FaultTemporary Fault = "451"     // reply 451 (temporary error), message not stored
+	FaultPermanent Fault = "550"     // reply 550 (permanent error), message not stored
+	FaultSilence   Fault = "silence" // never reply, message not stored
+	FaultLate      Fault = "late"    // store the message at once, reply after Delay
+	FaultDrop      Fault = "drop"    // store the message, then disconnect without a reply
+	FaultOffline   Fault = "offline" // disconnect when the sender sends EHLO
 )
 
-// The stages of a transaction at which a fault can strike.
+// Stages of a transaction at which a fault can occur.
 const (
-	StageRcpt = "rcpt" // the answer to one recipient
-	StageData = "data" // the answer to the whole message
+	StageRcpt = "rcpt" // reply to one recipient
+	StageData = "data" // reply to the whole message
 )
 
-// Rule switches a fault on. The first rule that fits decides; empty fields fit
-// everything.
+// Rule selects the transactions that a fault affects. The first matching rule
+// applies. Empty fields match everything.
 type Rule struct {
 	Fault Fault         `json:"fault"`
-	Stage string        `json:"stage,omitempty"` // default StageData; FaultLate, FaultDrop and FaultOffline have no choice
+	Stage string        `json:"stage,omitempty"` // default StageData (FaultLate, FaultDrop and FaultOffline ignore it)
 	To    string        `json:"to,omitempty"`    // only mail with this recipient
-	Skip  int           `json:"skip,omitempty"`  // let so many fitting answers through first
-	Times int           `json:"times,omitempty"` // then fail so many; 0 means until SetFaults is called again
-	Delay time.Duration `json:"delay,omitempty"` // of FaultLate
+	Skip  int           `json:"skip,omitempty"`  // matching transactions that succeed first
+	Times int           `json:"times,omitempty"` // then transactions that fail, 0 for all until the next SetFaults
+	Delay time.Duration `json:"delay,omitempty"` // for FaultLate
 }
 
 const stageHello = "hello"
@@ -55,16 +55,17 @@ func (r Rule) stage() string {
 	}
 }
 
-// SetFaults replaces all rules; without arguments the server is well again.
+// SetFaults replaces all rules. Without arguments it removes all faults.
 func (m *Mailbox) SetFaults(rules ...Rule) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rules = slices.Clone(rules)
-	m.touch()
+	m.notifyChange()
 }
 
-// fault takes the rule that decides an answer.
-func (m *Mailbox) fault(stage string, to ...string) Rule {
+// takeFault returns the first rule that matches and uses up one of its times.
+// It returns the zero Rule if none matches.
+func (m *Mailbox) takeFault(stage string, to ...string) Rule {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range m.rules {
@@ -87,38 +88,38 @@ func (m *Mailbox) fault(stage string, to ...string) Rule {
 	return Rule{}
 }
 
-// Attempt is one transaction that got as far as its data, or as a recipient
-// that was refused.
+// Attempt is the log entry of a transaction that reached its data or had a
+// recipient rejected.
 type Attempt struct {
 	At        time.Time `json:"at"`
 	From      string    `json:"from"`
 	To        []string  `json:"to"`
 	MessageID string    `json:"message_id,omitempty"`
 	Fault     Fault     `json:"fault,omitempty"`
-	Kept      bool      `json:"kept"`
-	Code      int       `json:"code,omitempty"` // what the sender was told; 0: nothing, or not yet
+	Stored    bool      `json:"kept"`
+	Code      int       `json:"code,omitempty"` // reply to the sender, 0 if there is none yet
 }
 
-var refusals = map[Fault]*smtp.SMTPError{
+var faultReplies = map[Fault]*smtp.SMTPError{
 	FaultBusy:      {Code: 421, EnhancedCode: smtp.EnhancedCode{4, 3, 2}, Message: "Service not available, closing transmission channel"},
 	FaultTemporary: {Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "Requested action aborted: local error in processing"},
 	FaultPermanent: {Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "Requested action not taken: mailbox unavailable"},
 }
 
-// session is one sender's connection.
+// session is one connection of a sender.
 type session struct {
 	box    *Mailbox
 	conn   *smtp.Conn
 	authed bool
 	from   string
 	to     []string
-	hangUp bool // at the end of this transaction
+	hangUp bool // disconnect at the end of this transaction
 }
 
 func (m *Mailbox) session(c *smtp.Conn) (smtp.Session, error) {
-	if m.fault(stageHello).Fault == FaultOffline {
+	if m.takeFault(stageHello).Fault == FaultOffline {
 		_ = c.Conn().Close()
-		return nil, errors.New("offline") // written to a connection that is gone
+		return nil, errors.New("offline") // the connection is closed, no one receives this
 	}
 	return &session{box: m, conn: c, authed: m.cfg.Username == ""}, nil
 }
@@ -152,27 +153,27 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 }
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
-	rule := s.box.fault(StageRcpt, to)
+	rule := s.box.takeFault(StageRcpt, to)
 	if rule.Fault == "" {
 		s.to = append(s.to, to)
 		return nil
 	}
-	return s.refuse(rule.Fault, s.box.attempt(s.from, []string{to}, "", rule.Fault))
+	return s.reject(rule.Fault, s.box.recordAttempt(s.from, []string{to}, "", rule.Fault))
 }
 
 func (s *session) Data(r io.Reader) error {
 	raw, err := io.ReadAll(r)
 	if err != nil {
-		return err // too large, or the sender went away; go-smtp has the right reply
+		return err // message too large or sender disconnected, go-smtp has the right reply
 	}
 	msg := Parse(raw)
-	rule := s.box.fault(StageData, s.to...)
-	at := s.box.attempt(s.from, s.to, msg.MessageID, rule.Fault)
+	rule := s.box.takeFault(StageData, s.to...)
+	at := s.box.recordAttempt(s.from, s.to, msg.MessageID, rule.Fault)
 	switch rule.Fault {
 	case FaultLate, FaultDrop, "":
-		s.box.keep(at, msg)
+		s.box.store(at, msg)
 	default:
-		return s.refuse(rule.Fault, at)
+		return s.reject(rule.Fault, at)
 	}
 	if rule.Fault == FaultDrop {
 		return s.conn.Conn().Close()
@@ -184,16 +185,16 @@ func (s *session) Data(r io.Reader) error {
 	return nil
 }
 
-// refuse answers with the fault's code, or with silence until the sender goes
-// away or the mailbox closes.
-func (s *session) refuse(f Fault, at *Attempt) error {
+// reject sends the reply of the fault. For [FaultSilence] it sends nothing and
+// returns when the sender disconnects or the mailbox closes.
+func (s *session) reject(f Fault, at *Attempt) error {
 	if f == FaultSilence {
 		_, _ = io.Copy(io.Discard, s.conn.Conn())
 		return s.conn.Conn().Close()
 	}
 	s.hangUp = f == FaultBusy
-	s.box.recordReply(at, refusals[f].Code)
-	return refusals[f]
+	s.box.recordReply(at, faultReplies[f].Code)
+	return faultReplies[f]
 }
 
 func (s *session) Reset() {
@@ -205,29 +206,29 @@ func (s *session) Reset() {
 
 func (s *session) Logout() error { return nil }
 
-func (m *Mailbox) attempt(from string, to []string, id string, f Fault) *Attempt {
+func (m *Mailbox) recordAttempt(from string, to []string, id string, f Fault) *Attempt {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at := &Attempt{At: m.cfg.Now().UTC(), From: from, To: slices.Clone(to), MessageID: id, Fault: f}
 	m.attempts = append(m.attempts, at)
-	m.touch()
+	m.notifyChange()
 	return at
 }
 
-// recordReply writes down an answer just before it is given.
+// recordReply stores a reply code in the log just before the reply is sent.
 func (m *Mailbox) recordReply(at *Attempt, code int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at.Code = code
-	m.touch()
+	m.notifyChange()
 }
 
-func (m *Mailbox) keep(at *Attempt, msg Message) {
+func (m *Mailbox) store(at *Attempt, msg Message) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	at.Kept = true
+	at.Stored = true
 	msg.Seq, msg.At = len(m.messages)+1, at.At
 	msg.Sender, msg.Recipients = strings.Clone(at.From), slices.Clone(at.To)
 	m.messages = append(m.messages, msg)
-	m.touch()
+	m.notifyChange()
 }

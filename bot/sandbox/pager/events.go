@@ -12,9 +12,9 @@ import (
 
 // Limits of the Events API v2.
 const (
-	maxEvent   = 512 << 10
-	maxKey     = 255
-	maxSummary = 1024
+	maxEventBytes = 512 << 10
+	maxKey        = 255
+	maxSummary    = 1024
 )
 
 // Event is a request to the Events API v2.
@@ -29,7 +29,7 @@ type Event struct {
 	Images     []Image  `json:"images,omitempty"`
 }
 
-// Payload is what a trigger says.
+// Payload is the content of a trigger event.
 type Payload struct {
 	Summary   string          `json:"summary"`
 	Source    string          `json:"source"`
@@ -65,8 +65,8 @@ func invalidEvent(problems ...string) reply {
 	return reply{http.StatusBadRequest, eventReply{Status: "invalid event", Message: "Event object is invalid", Errors: problems}}
 }
 
-// parseEvent decodes an event and lists everything that is wrong with it apart
-// from an unknown routing key, which only the account can tell.
+// parseEvent decodes an event and returns all problems with it. It does not
+// check whether the routing key exists. The event is nil if body is not JSON.
 func parseEvent(body []byte) (*Event, []string) {
 	var ev Event
 	if err := json.Unmarshal(body, &ev); err != nil {
@@ -78,7 +78,7 @@ func parseEvent(body []byte) (*Event, []string) {
 	}
 	switch ev.Action {
 	case "trigger":
-		wrong = append(wrong, ev.Payload.problems()...)
+		wrong = append(wrong, ev.Payload.validate()...)
 	case "acknowledge", "resolve":
 		if ev.DedupKey == "" {
 			wrong = append(wrong, "'dedup_key' is missing or blank")
@@ -104,7 +104,7 @@ func parseEvent(body []byte) (*Event, []string) {
 	return &ev, wrong
 }
 
-func (p *Payload) problems() []string {
+func (p *Payload) validate() []string {
 	if p == nil {
 		return []string{"'payload' is missing or blank"}
 	}
@@ -136,10 +136,10 @@ func isISO8601(s string) bool {
 	return false
 }
 
-// enqueue takes one event. When swallow is set it answers as if it had and
-// does nothing.
+// enqueue processes one event. If swallow is true, it sends the success
+// response without processing the event.
 func (a *Account) enqueue(req *Request, r *http.Request, body []byte, swallow bool) reply {
-	if len(body) > maxEvent {
+	if len(body) > maxEventBytes {
 		return reply{http.StatusRequestEntityTooLarge, eventReply{Status: "invalid event", Message: "Event exceeds the maximum size of 512 KB"}}
 	}
 	ev, wrong := parseEvent(body)
@@ -152,14 +152,14 @@ func (a *Account) enqueue(req *Request, r *http.Request, body []byte, swallow bo
 	if i < 0 {
 		return invalidEvent("Invalid routing key")
 	}
-	if !a.admit(ev.RoutingKey) {
+	if !a.allowEvent(ev.RoutingKey) {
 		return throttled()
 	}
 	if ev.DedupKey == "" {
 		ev.DedupKey = a.nextID("key", "", 32)
 	}
 	if !swallow {
-		effect, incident := a.apply(a.cfg.Services[i], ev)
+		effect, incident := a.applyEvent(a.cfg.Services[i], ev)
 		a.recordEffect(req, r, effect, incident)
 	}
 	return reply{http.StatusAccepted, eventReply{Status: "success", Message: "Event processed", DedupKey: ev.DedupKey}}
@@ -172,8 +172,9 @@ func throttled() reply {
 	}}
 }
 
-// admit keeps the sliding minute of a routing key; the lock is held.
-func (a *Account) admit(key string) bool {
+// allowEvent reports whether the routing key is within its rate limit, and
+// counts the event if so. The caller holds a.mu.
+func (a *Account) allowEvent(key string) bool {
 	if a.cfg.EventsPerMinute == 0 {
 		return true
 	}
@@ -187,8 +188,9 @@ func (a *Account) admit(key string) bool {
 	return true
 }
 
-// apply gives an event its effect and says which; the lock is held.
-func (a *Account) apply(s Service, ev *Event) (effect, incident string) {
+// applyEvent applies an event to the account. It returns one of the Effect
+// constants and the incident ID, if any. The caller holds a.mu.
+func (a *Account) applyEvent(s Service, ev *Event) (effect, incident string) {
 	var client *Client
 	if ev.Client != "" {
 		client = &Client{Name: ev.Client, URL: ev.ClientURL}
@@ -196,7 +198,7 @@ func (a *Account) apply(s Service, ev *Event) (effect, incident string) {
 	in := a.open[alertKey{s.ID, ev.DedupKey}]
 	switch {
 	case ev.Action == "trigger" && in == nil:
-		payload, _ := json.Marshal(ev.Payload) // was decoded from JSON a moment ago
+		payload, _ := json.Marshal(ev.Payload) // decoded from JSON before
 		in = a.trigger(s, Incident{
 			Key: ev.DedupKey, Title: ev.Payload.Summary, Urgency: urgency(ev.Payload.Severity),
 			Event: payload, Client: client, Links: ev.Links,
@@ -208,15 +210,15 @@ func (a *Account) apply(s Service, ev *Event) (effect, incident string) {
 	case in == nil || (ev.Action == "acknowledge" && in.Status == Acknowledged):
 		return EffectIgnored, ""
 	case ev.Action == "acknowledge":
-		a.move(in, Acknowledged, "", client)
+		a.setStatus(in, Acknowledged, "", client)
 		return EffectAcknowledged, in.ID
 	default:
-		a.move(in, Resolved, "", client)
+		a.setStatus(in, Resolved, "", client)
 		return EffectResolved, in.ID
 	}
 }
 
-// urgency follows the severity-based setting of a service.
+// urgency maps a severity as services with severity-based urgency do.
 func urgency(severity string) string {
 	if severity == "critical" || severity == "error" {
 		return "high"

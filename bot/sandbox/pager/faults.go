@@ -10,50 +10,51 @@ import (
 	"time"
 )
 
-// Fault is one way in which the service can fail a caller.
+// Fault is an injected failure of the service.
 type Fault string
 
-// The faults. Landed says whether the call takes its effect.
+// Possible faults. A call is applied if it changes the account.
 const (
-	FaultError    Fault = "500"     // answers 500; does not land
-	FaultRefuse   Fault = "400"     // answers 400; does not land
-	FaultThrottle Fault = "429"     // answers 429; does not land
-	FaultSilence  Fault = "silence" // never answers; does not land
-	FaultLate     Fault = "late"    // lands at once, answers after Delay
-	FaultSlow     Fault = "slow"    // lands after Delay, whether or not the caller still waits, then answers
-	FaultSwallow  Fault = "swallow" // answers as if it had landed; does not land
-	FaultDrop     Fault = "drop"    // lands, then drops the connection without an answer
-	FaultOffline  Fault = "offline" // drops the connection; does not land
+	FaultError    Fault = "500"     // reply 500, not applied
+	FaultRefuse   Fault = "400"     // reply 400, not applied
+	FaultThrottle Fault = "429"     // reply 429, not applied
+	FaultSilence  Fault = "silence" // never reply, not applied
+	FaultLate     Fault = "late"    // apply at once, reply after Delay
+	FaultSlow     Fault = "slow"    // apply after Delay, even if the caller disconnected, then reply
+	FaultSwallow  Fault = "swallow" // reply success, not applied
+	FaultDrop     Fault = "drop"    // apply, then drop the connection without a reply
+	FaultOffline  Fault = "offline" // drop the connection, not applied
 )
 
-// The endpoints that a Rule can name.
+// Values of [Rule.Endpoint].
 const (
 	EndpointEvents = "events"
 	EndpointREST   = "rest"
 )
 
-// Rule switches a fault on. The first rule that fits a request decides; empty
-// fields fit everything.
+// Rule selects the requests that a fault affects. The first matching rule
+// applies. Empty fields match everything.
 type Rule struct {
 	Fault    Fault         `json:"fault"`
 	Endpoint string        `json:"endpoint,omitempty"` // EndpointEvents or EndpointREST
 	Action   string        `json:"action,omitempty"`   // event_action of an event
-	Skip     int           `json:"skip,omitempty"`     // let so many fitting requests through first
-	Times    int           `json:"times,omitempty"`    // then fail so many; 0 means until SetFaults is called again
-	Delay    time.Duration `json:"delay,omitempty"`    // of FaultLate and FaultSlow
+	Skip     int           `json:"skip,omitempty"`     // matching requests that succeed first
+	Times    int           `json:"times,omitempty"`    // then requests that fail, 0 for all until the next SetFaults
+	Delay    time.Duration `json:"delay,omitempty"`    // for FaultLate and FaultSlow
 }
 
-// SetFaults replaces all rules; without arguments the service is well again.
-// Calls that hang in silence stay hanging, as they would.
+// SetFaults replaces all rules. Without arguments it removes all faults. Calls
+// that already wait because of [FaultSilence] continue to wait.
 func (a *Account) SetFaults(rules ...Rule) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.rules = slices.Clone(rules)
-	a.touch()
+	a.notifyChange()
 }
 
-// fault takes the rule that decides a request; the lock is held.
-func (a *Account) fault(endpoint, action string) Rule {
+// takeFault returns the first rule that matches a request and uses up one of
+// its times. It returns the zero Rule if none matches. The caller holds a.mu.
+func (a *Account) takeFault(endpoint, action string) Rule {
 	for i := range a.rules {
 		r := &a.rules[i]
 		if (r.Endpoint != "" && r.Endpoint != endpoint) || (r.Action != "" && r.Action != action) {
@@ -63,46 +64,46 @@ func (a *Account) fault(endpoint, action string) Rule {
 			r.Skip--
 			continue
 		}
-		taken := *r
+		rule := *r
 		if r.Times > 0 {
 			if r.Times--; r.Times == 0 {
 				a.rules = slices.Delete(a.rules, i, i+1)
 			}
 		}
-		return taken
+		return rule
 	}
 	return Rule{}
 }
 
-// What a request did to the account.
+// Values of [Request.Effect].
 const (
 	EffectPaged        = "paged"        // opened an incident
-	EffectLogged       = "logged"       // trigger on an open alert: a log entry, nobody is paged
-	EffectAcknowledged = "acknowledged" // also by REST
-	EffectResolved     = "resolved"     // also by REST
+	EffectLogged       = "logged"       // trigger for an open alert, which adds a log entry and pages no one
+	EffectAcknowledged = "acknowledged" // by event or REST call
+	EffectResolved     = "resolved"     // by event or REST call
 	EffectAnnotated    = "annotated"
-	EffectIgnored      = "ignored" // accepted, and there was nothing to acknowledge or resolve
+	EffectIgnored      = "ignored" // accepted without a change, because nothing was open or it was acknowledged before
 )
 
-// Request is one call that reached the service.
+// Request is the log entry of one call.
 type Request struct {
 	Seq       int             `json:"seq"` // from 1, in order of arrival
-	At        time.Time       `json:"at"`  // arrival, on the sandbox's clock
+	At        time.Time       `json:"at"`  // arrival time on the sandbox's clock
 	Method    string          `json:"method"`
 	Path      string          `json:"path"`
 	Query     string          `json:"query,omitempty"`
-	Body      json.RawMessage `json:"body,omitempty"`  // if it was JSON
-	Event     *Event          `json:"event,omitempty"` // if it was an event that could be decoded
+	Body      json.RawMessage `json:"body,omitempty"`  // if the body is JSON
+	Event     *Event          `json:"event,omitempty"` // if the call is a decodable event
 	Fault     Fault           `json:"fault,omitempty"`
-	Effect    string          `json:"effect,omitempty"` // empty: it did not land
+	Effect    string          `json:"effect,omitempty"` // one of the Effect constants, empty if not applied
 	AppliedAt time.Time       `json:"landed_at,omitzero"`
-	Abandoned bool            `json:"abandoned,omitempty"` // the caller had hung up before it landed
+	Abandoned bool            `json:"abandoned,omitempty"` // the caller disconnected before the call was applied
 	Incident  string          `json:"incident,omitempty"`
-	Status    int             `json:"status,omitempty"` // what was answered; 0: nothing, or not yet
+	Status    int             `json:"status,omitempty"` // HTTP status of the reply, 0 if there is none yet
 	Done      bool            `json:"done"`
 }
 
-// Requests returns the log in order of arrival.
+// Requests returns a copy of the log in order of arrival.
 func (a *Account) Requests() []Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -113,12 +114,12 @@ func (a *Account) Requests() []Request {
 	return all
 }
 
-// recordEffect writes down, together with the effect itself, that a request had one;
-// the lock is held.
+// recordEffect adds the effect of a request to its log entry. The caller holds
+// a.mu and calls it in the critical section that changes the account.
 func (a *Account) recordEffect(req *Request, r *http.Request, effect, incident string) {
 	req.Effect, req.Incident = effect, incident
 	req.AppliedAt, req.Abandoned = a.cfg.Now().UTC(), r.Context().Err() != nil
-	a.touch()
+	a.notifyChange()
 }
 
 type reply struct {
@@ -126,38 +127,40 @@ type reply struct {
 	body   any
 }
 
-// endpoint is what one path does once the request is logged and its fault
-// known. With swallow set it answers without effect.
+// endpoint handles a path after its request is logged and its fault is
+// selected. If swallow is true, it returns the success reply without changing
+// the account.
 type endpoint func(req *Request, r *http.Request, body []byte, swallow bool) reply
 
-// serve wraps an endpoint with the log and the faults.
+// serve returns a handler that logs the request, applies the fault and calls
+// act.
 func (a *Account) serve(kind string, act endpoint) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(io.LimitReader(r.Body, maxEvent+1))
+		body, err := io.ReadAll(io.LimitReader(r.Body, maxEventBytes+1))
 		if err != nil {
-			panic(http.ErrAbortHandler) // the caller went away in the middle of its request
+			panic(http.ErrAbortHandler) // the caller disconnected while sending its request
 		}
-		req, rule := a.arrive(kind, r, body)
-		answer, ok := a.answer(kind, act, req, rule, r, body)
+		req, rule := a.recordRequest(kind, r, body)
+		response, ok := a.applyFault(kind, act, req, rule, r, body)
 		if ok {
 			ok = r.Context().Err() == nil
 		}
 		a.mu.Lock()
 		if req.Done = true; ok {
-			req.Status = answer.status
+			req.Status = response.status
 		}
-		a.touch()
+		a.notifyChange()
 		a.mu.Unlock()
 		if !ok {
 			panic(http.ErrAbortHandler)
 		}
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(answer.status)
-		_ = json.NewEncoder(w).Encode(answer.body) // the caller may be gone
+		w.WriteHeader(response.status)
+		_ = json.NewEncoder(w).Encode(response.body) // the caller may have disconnected
 	}
 }
 
-func (a *Account) arrive(kind string, r *http.Request, body []byte) (*Request, Rule) {
+func (a *Account) recordRequest(kind string, r *http.Request, body []byte) (*Request, Rule) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	req := &Request{
@@ -173,19 +176,20 @@ func (a *Account) arrive(kind string, r *http.Request, body []byte) (*Request, R
 			req.Event, action = ev, ev.Action
 		}
 	}
-	rule := a.fault(kind, action)
+	rule := a.takeFault(kind, action)
 	req.Fault = rule.Fault
 	a.requests = append(a.requests, req)
-	a.touch()
+	a.notifyChange()
 	return req, rule
 }
 
-// answer applies the fault. It returns false when the caller gets none.
-func (a *Account) answer(kind string, act endpoint, req *Request, rule Rule, r *http.Request, body []byte) (reply, bool) {
-	land := func(swallow bool) reply { return act(req, r, body, swallow) }
+// applyFault calls act as the fault requires and returns the reply. It returns
+// false if the connection must be dropped without a reply.
+func (a *Account) applyFault(kind string, act endpoint, req *Request, rule Rule, r *http.Request, body []byte) (reply, bool) {
+	apply := func(swallow bool) reply { return act(req, r, body, swallow) }
 	switch rule.Fault {
 	case FaultError, FaultRefuse, FaultThrottle:
-		return canned(kind, rule.Fault), true
+		return faultReply(kind, rule.Fault), true
 	case FaultOffline:
 		return reply{}, false
 	case FaultSilence:
@@ -194,33 +198,34 @@ func (a *Account) answer(kind string, act endpoint, req *Request, rule Rule, r *
 		<-ctx.Done()
 		return reply{}, false
 	case FaultSwallow:
-		return land(true), true
+		return apply(true), true
 	case FaultSlow:
 		if a.cfg.Wait(a.ctx, rule.Delay) != nil {
 			return reply{}, false
 		}
-		return land(false), true
+		return apply(false), true
 	case FaultLate:
-		answer := land(false)
+		response := apply(false)
 		ctx, stop := a.requestOrAccountDone(r.Context())
 		defer stop()
-		return answer, a.cfg.Wait(ctx, rule.Delay) == nil
+		return response, a.cfg.Wait(ctx, rule.Delay) == nil
 	case FaultDrop:
-		land(false)
+		apply(false)
 		return reply{}, false
 	default:
-		return land(false), true
+		return apply(false), true
 	}
 }
 
-// requestOrAccountDone ends with the caller or with the account.
+// requestOrAccountDone returns a context that ends with ctx or with the
+// account. The caller must call the returned function.
 func (a *Account) requestOrAccountDone(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(a.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
-func canned(kind string, f Fault) reply {
+func faultReply(kind string, f Fault) reply {
 	if kind == EndpointREST {
 		switch f {
 		case FaultRefuse:
@@ -233,7 +238,7 @@ func canned(kind string, f Fault) reply {
 	}
 	switch f {
 	case FaultRefuse:
-		return invalidEvent("the sandbox was told to refuse")
+		return invalidEvent("rejected by an injected fault")
 	case FaultThrottle:
 		return throttled()
 	default:

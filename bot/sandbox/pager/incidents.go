@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// The statuses of an incident, as the wire spells them.
+// Statuses of an incident, in the spelling of the API.
 const (
 	Triggered    = "triggered"
 	Acknowledged = "acknowledged"
 	Resolved     = "resolved"
 )
 
-// Ref is PagerDuty's reference to an object.
+// Ref is a reference to an object in PagerDuty's format.
 type Ref struct {
 	HTMLURL string `json:"html_url"`
 	ID      string `json:"id"`
@@ -24,29 +24,29 @@ type Ref struct {
 	Type    string `json:"type"`
 }
 
-// Client is what an event said about its sender.
+// Client identifies the sender of an event.
 type Client struct {
 	Name string `json:"name"`
 	URL  string `json:"url,omitempty"`
 }
 
-// Incident is one alert and the incident it opened; this account never groups
+// Incident is an alert and the incident it opened. This account never groups
 // several alerts into one incident.
 type Incident struct {
 	ID        string          `json:"id"`
 	Number    int             `json:"number"`
 	HTMLURL   string          `json:"html_url"`
-	Key       string          `json:"incident_key"` // the dedup_key of the event that opened it
+	Key       string          `json:"incident_key"` // dedup_key of the event that opened it
 	Title     string          `json:"title"`
 	Status    string          `json:"status"`
 	Urgency   string          `json:"urgency"`
 	Service   string          `json:"service"`
 	Assignees []string        `json:"assignees"`
-	AckedBy   []string        `json:"acknowledged_by,omitempty"` // users; an acknowledgement by the API has none
+	AckedBy   []string        `json:"acknowledged_by,omitempty"` // user IDs, without acknowledgements by the Events API
 	CreatedAt time.Time       `json:"created_at"`
-	ChangedAt time.Time       `json:"changed_at"` // of the last change of status
+	ChangedAt time.Time       `json:"changed_at"` // time of the last status change
 	Manual    bool            `json:"manual,omitempty"`
-	Event     json.RawMessage `json:"event,omitempty"` // the payload of the event that opened it
+	Event     json.RawMessage `json:"event,omitempty"` // payload of the event that opened it
 	Client    *Client         `json:"client,omitempty"`
 	Links     []Link          `json:"links,omitempty"`
 	Notes     []Note          `json:"notes,omitempty"`
@@ -61,17 +61,17 @@ type Note struct {
 	At      time.Time `json:"at"`
 }
 
-// LogEntry says what happened to an incident: triggered, acknowledged,
-// resolved, annotated; also a trigger with the key of an open alert, which
-// pages nobody again.
+// LogEntry is an entry in the log of an incident. Its kind is triggered,
+// acknowledged, resolved or annotated. A trigger for an open alert is logged
+// too but pages no one.
 type LogEntry struct {
 	At   time.Time `json:"at"`
 	Kind string    `json:"kind"`
-	By   string    `json:"by,omitempty"` // user id; empty for the API
+	By   string    `json:"by,omitempty"` // user ID, empty for the Events API
 	Text string    `json:"text,omitempty"`
 }
 
-// Page is one incident ringing at one person.
+// Page is the notification of one person about one incident.
 type Page struct {
 	At       time.Time `json:"at"`
 	Incident string    `json:"incident"`
@@ -89,15 +89,15 @@ func (in *Incident) copy() Incident {
 	return c
 }
 
-// Errors of what a person tries to do.
+// Errors of the methods that act as a person.
 var (
 	ErrNoIncident = errors.New("no such incident")
 	ErrNoUser     = errors.New("no such user")
 	ErrNoService  = errors.New("no such service")
-	ErrResolved   = errors.New("the incident is resolved")
+	ErrResolved   = errors.New("incident is resolved")
 )
 
-// Incident returns one incident by its id.
+// Incident returns the incident with the given ID and whether it exists.
 func (a *Account) Incident(id string) (Incident, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -107,8 +107,7 @@ func (a *Account) Incident(id string) (Incident, bool) {
 	return Incident{}, false
 }
 
-// ByKey returns every incident that an event with this dedup_key opened,
-// oldest first.
+// ByKey returns all incidents opened with this dedup_key, oldest first.
 func (a *Account) ByKey(key string) []Incident {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -121,11 +120,11 @@ func (a *Account) ByKey(key string) []Incident {
 	return found
 }
 
-// Acknowledge is a person pressing "Acknowledge". An incident may be
-// acknowledged by several people; by the same one a second time it changes
-// nothing.
+// Acknowledge acknowledges an incident as the given user. Several users may
+// acknowledge one incident. A repeated acknowledgement by one user changes
+// nothing. The error wraps [ErrNoUser], [ErrNoIncident] or [ErrResolved].
 func (a *Account) Acknowledge(incident, user string) error {
-	return a.person(incident, user, func(in *Incident, u User) error {
+	return a.actOn(incident, user, func(in *Incident, u User) error {
 		if in.Status == Resolved {
 			return ErrResolved
 		}
@@ -133,47 +132,49 @@ func (a *Account) Acknowledge(incident, user string) error {
 			return nil
 		}
 		in.AckedBy = append(in.AckedBy, u.ID)
-		a.move(in, Acknowledged, u.ID, nil)
+		a.setStatus(in, Acknowledged, u.ID, nil)
 		return nil
 	})
 }
 
-// Resolve is a person pressing "Resolve".
+// Resolve resolves an incident as the given user. The error wraps [ErrNoUser],
+// [ErrNoIncident] or [ErrResolved].
 func (a *Account) Resolve(incident, user string) error {
-	return a.person(incident, user, func(in *Incident, u User) error {
+	return a.actOn(incident, user, func(in *Incident, u User) error {
 		if in.Status == Resolved {
 			return ErrResolved
 		}
-		a.move(in, Resolved, u.ID, nil)
+		a.setStatus(in, Resolved, u.ID, nil)
 		return nil
 	})
 }
 
-// Annotate is a person writing a note, which is allowed at any status.
+// Annotate adds a note as the given user, in any status. The error wraps [ErrNoUser]
+// or [ErrNoIncident].
 func (a *Account) Annotate(incident, user, content string) error {
-	return a.person(incident, user, func(in *Incident, u User) error {
+	return a.actOn(incident, user, func(in *Incident, u User) error {
 		a.annotate(in, u.ID, content)
 		return nil
 	})
 }
 
-// Raise is a person opening an incident by hand on a service, without any
-// event behind it. It returns the incident's id.
+// Raise opens an incident on a service as the given user, without an event, and
+// returns its ID. The error wraps [ErrNoUser] or [ErrNoService].
 func (a *Account) Raise(title, service, user string) (string, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u, ok := a.user(user)
 	if !ok {
-		return "", fmt.Errorf("raise an incident as %q: %w", user, ErrNoUser)
+		return "", fmt.Errorf("raise incident as %q: %w", user, ErrNoUser)
 	}
 	s, ok := a.service(service)
 	if !ok {
-		return "", fmt.Errorf("raise an incident on %q: %w", service, ErrNoService)
+		return "", fmt.Errorf("raise incident on %q: %w", service, ErrNoService)
 	}
 	return a.trigger(s, Incident{Title: title, Urgency: "high", Manual: true}, u.ID).ID, nil
 }
 
-func (a *Account) person(incident, user string, act func(*Incident, User) error) error {
+func (a *Account) actOn(incident, user string, act func(*Incident, User) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	u, ok := a.user(user)
@@ -190,7 +191,7 @@ func (a *Account) person(incident, user string, act func(*Incident, User) error)
 	return nil
 }
 
-// The functions below change the account; the lock is held.
+// For all functions below, the caller holds a.mu.
 
 func (a *Account) find(id string) *Incident {
 	for _, in := range a.incidents {
@@ -201,7 +202,8 @@ func (a *Account) find(id string) *Incident {
 	return nil
 }
 
-// trigger opens an incident, pages whoever is on call and tells the webhooks.
+// trigger opens an incident, pages the users on call and publishes the event to
+// the webhooks.
 func (a *Account) trigger(s Service, in Incident, by string) *Incident {
 	now := a.cfg.Now().UTC()
 	in.ID = a.nextID("incident", "Q", 13)
@@ -221,20 +223,20 @@ func (a *Account) trigger(s Service, in Incident, by string) *Incident {
 		a.pages = append(a.pages, Page{At: now, Incident: in.ID, Key: in.Key, User: u, Text: in.Title})
 	}
 	a.publish(p, "incident.triggered", by, in.Client, a.incidentData(p))
-	a.touch()
+	a.notifyChange()
 	return p
 }
 
-// move changes the status and tells the webhooks. by is empty and client set
-// when the Events API did it.
-func (a *Account) move(in *Incident, status, by string, client *Client) {
+// setStatus sets the status and publishes the event to the webhooks. For the
+// Events API, by is empty and client may be set.
+func (a *Account) setStatus(in *Incident, status, by string, client *Client) {
 	in.Status, in.ChangedAt = status, a.cfg.Now().UTC()
 	in.Log = append(in.Log, LogEntry{At: in.ChangedAt, Kind: status, By: by})
 	if status == Resolved {
 		delete(a.open, alertKey{in.Service, in.Key})
 	}
 	a.publish(in, "incident."+status, by, client, a.incidentData(in))
-	a.touch()
+	a.notifyChange()
 }
 
 func (a *Account) annotate(in *Incident, by, content string) Note {
@@ -242,7 +244,7 @@ func (a *Account) annotate(in *Incident, by, content string) Note {
 	in.Notes = append(in.Notes, n)
 	in.Log = append(in.Log, LogEntry{At: n.At, Kind: "annotated", By: by, Text: content})
 	a.publish(in, "incident.annotated", by, nil, a.noteData(in, n))
-	a.touch()
+	a.notifyChange()
 	return n
 }
 
@@ -251,7 +253,7 @@ func (a *Account) userRef(id string) Ref {
 	return a.ref("user_reference", "users", id, u.Name)
 }
 
-// ref builds a reference; collection is the path element of both URLs.
+// ref returns a reference. The collection is the path element of both URLs.
 func (a *Account) ref(kind, collection, id, summary string) Ref {
 	return Ref{
 		HTMLURL: a.cfg.Site + "/" + collection + "/" + id, ID: id,
@@ -269,5 +271,5 @@ func (a *Account) policyRef(service string) Ref {
 	return a.ref("escalation_policy_reference", "escalation_policies", policyID(service), s.Name+" escalation")
 }
 
-// policyID derives the id of a service's only escalation policy.
+// policyID returns the ID of a service's only escalation policy.
 func policyID(service string) string { return "E" + service }

@@ -1,17 +1,17 @@
-// Package pager is a PagerDuty account that lives in the process and speaks
-// PagerDuty's real protocols on loopback: the Events API v2, the part of the
-// REST API that a client of it needs, and signed v3 webhooks.
+// Package pager is an in-process PagerDuty account for tests and demos. It
+// implements the Events API v2, the parts of the REST API that Tocsin and its
+// tests need, and signed v3 webhooks.
 //
-// A bot is pointed at it by nothing but its base URL; go-pagerduty cannot tell
-// the difference. The sandbox's people act through methods (Acknowledge,
-// Resolve, Raise, Annotate) or, like any other client, through the REST API
-// with a From header. Time, waiting and ids are parameters: the same calls at
-// the same times give the same ids.
+// Clients such as go-pagerduty need only its base URL. Simulated people act
+// through [Account.Acknowledge], [Account.Resolve], [Account.Raise] and
+// [Account.Annotate], or through the REST API with a From header. The clock,
+// the waiting and the seed of IDs are configurable. Equal calls at equal times
+// produce equal IDs.
 //
-// What the real service is known to do under stress can be switched on with
-// SetFaults. Everything that arrived is kept in a log of requests which says
-// when it came, what it asked, and whether it took effect, so that a test can
-// count pages by what the pager saw rather than by what a sender believes.
+// [Account.SetFaults] injects the failures that the real service shows under
+// load. [Account.Requests] returns a log of all calls with their time, content
+// and effect. A test can count the pages that the account received instead of
+// those that a sender believes it sent.
 package pager
 
 import (
@@ -29,54 +29,53 @@ import (
 	"time"
 )
 
-// User is a person of the account.
+// User is a user of the account.
 type User struct {
 	ID    string `json:"id"`
 	Name  string `json:"name"`
 	Email string `json:"email"`
 }
 
-// Service is something that can be paged about. Each service has one Events
-// API v2 integration, known by its routing key, and one escalation policy.
+// Service is a PagerDuty service. It has one Events API v2 integration,
+// identified by its routing key, and one escalation policy.
 type Service struct {
 	ID         string   `json:"id"`
 	Name       string   `json:"name"`
 	RoutingKey string   `json:"routing_key"`
-	OnCall     []string `json:"on_call"` // ids of the users on call now; new incidents are assigned to all of them
+	OnCall     []string `json:"on_call"` // user IDs, a new incident is assigned to all of them
 }
 
 // Webhook is a v3 webhook subscription.
 type Webhook struct {
 	ID      string   `json:"id"`
 	URL     string   `json:"url"`
-	Secrets []string `json:"-"`                // one signature each; two while a secret is rotated
-	Events  []string `json:"events,omitempty"` // event types to send; empty sends all
+	Secrets []string `json:"-"`                // one signature each (two while a secret is rotated)
+	Events  []string `json:"events,omitempty"` // event types to send, empty for all
 }
 
-// Config describes the account. Only Services is needed to be paged; every
-// other field has a working default.
+// Config configures an account. Every field except Services has a default.
 type Config struct {
 	Users    []User
 	Services []Service
 	Webhooks []Webhook
 
-	APIToken        string // REST token; empty means that REST calls are refused
+	APIToken        string // REST token, empty rejects all REST calls
 	Site            string // base of html_url, default https://tocsin-sandbox.pagerduty.com
-	EventsPerMinute int    // 429 above this per routing key in 60 s (the real limit is about 120); 0 means no limit
-	Seed            string // changes every generated id
+	EventsPerMinute int    // limit per routing key in 60 s, above it the reply is 429 (0 for no limit, the real limit is about 120)
+	Seed            string // determines all generated IDs
 
-	Now            func() time.Time                           // the sandbox's clock, default time.Now
+	Now            func() time.Time                           // clock, default time.Now
 	Wait           func(context.Context, time.Duration) error // waits on that clock, default a timer
-	Backoff        func(attempt int) time.Duration            // pause after the attempt-th failed webhook attempt, from 1
-	WebhookTimeout time.Duration                              // default 5 s, as the real one
-	HTTP           *http.Client                               // sends webhooks; its Timeout is left alone
+	Backoff        func(attempt int) time.Duration            // wait after the attempt-th failed webhook attempt, counted from 1
+	WebhookTimeout time.Duration                              // default 5 s as in PagerDuty
+	HTTP           *http.Client                               // client for webhooks, whose Timeout is not changed
 }
 
-// Account is the running sandbox. All methods may be used at the same time.
+// Account is a running PagerDuty sandbox. It is safe for concurrent use.
 type Account struct {
 	cfg     Config
 	handler http.Handler
-	ctx     context.Context // ends with Close
+	ctx     context.Context // canceled by Close
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
 
@@ -96,8 +95,8 @@ type Account struct {
 	server    *http.Server
 }
 
-// New makes an account. It serves through Handler or after Start, and must be
-// closed in the end.
+// New returns an account that serves [Account.Handler]. The caller must call
+// [Account.Close].
 func New(cfg Config) *Account {
 	cfg.Users = slices.Clone(cfg.Users)
 	cfg.Services = slices.Clone(cfg.Services)
@@ -107,18 +106,18 @@ func New(cfg Config) *Account {
 		cfg.Now = time.Now
 	}
 	if cfg.Wait == nil {
-		cfg.Wait = wait
+		cfg.Wait = sleep
 	}
 	if cfg.Backoff == nil {
 		cfg.Backoff = func(attempt int) time.Duration { return min(time.Second<<min(attempt-1, 6), time.Minute) }
 	}
 	if cfg.HTTP == nil {
-		cfg.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: sendAtOnce}}
+		cfg.HTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxConcurrentSends}}
 	}
 	a := &Account{
 		cfg: cfg, changed: make(chan struct{}), ids: map[string]int{},
 		open: map[alertKey]*Incident{}, recent: map[string][]time.Time{},
-		sendSlots: make(chan struct{}, sendAtOnce),
+		sendSlots: make(chan struct{}, maxConcurrentSends),
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	for _, w := range cfg.Webhooks {
@@ -128,7 +127,7 @@ func New(cfg Config) *Account {
 	return a
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -139,11 +138,12 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Handler serves both the Events API and the REST API, which on the real
-// service live on two hosts and share no path.
+// Handler serves the Events API and the REST API. PagerDuty serves them on two
+// hosts, but they have no path in common.
 func (a *Account) Handler() http.Handler { return a.handler }
 
-// Start listens on addr (127.0.0.1:0 picks a port) and returns the base URL.
+// Start listens on addr and returns the base URL. Use 127.0.0.1:0 to pick a
+// free port.
 func (a *Account) Start(addr string) (string, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -153,12 +153,12 @@ func (a *Account) Start(addr string) (string, error) {
 	a.server = &http.Server{Handler: a.handler, ReadHeaderTimeout: 10 * time.Second}
 	srv := a.server
 	a.mu.Unlock()
-	a.work.Go(func() { _ = srv.Serve(l) }) // always ErrServerClosed, from Close
+	a.work.Go(func() { _ = srv.Serve(l) }) // always ErrServerClosed, after Close
 	return "http://" + l.Addr().String(), nil
 }
 
-// Close stops serving and sending, releases hanging requests and waits until
-// nothing of the account runs any more.
+// Close stops serving and sending, ends pending requests and waits for the
+// account's goroutines.
 func (a *Account) Close() error {
 	a.cancel()
 	a.mu.Lock()
@@ -174,38 +174,40 @@ func (a *Account) Close() error {
 	return err
 }
 
-// Changed returns a channel that is closed at the next change of anything a
-// Snapshot shows. Take it before looking, then wait on it.
+// Changed returns a channel that is closed at the next change of the data in a
+// [Snapshot] or of the request log. Call it before you read the state, then
+// wait on the channel.
 func (a *Account) Changed() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.changed
 }
 
-// Until waits until the condition holds, looking again at every change.
-func (a *Account) Until(ctx context.Context, holds func() bool) error {
+// Until waits until condition returns true and evaluates it after every change.
+// It returns an error if ctx ends first.
+func (a *Account) Until(ctx context.Context, condition func() bool) error {
 	for {
 		next := a.Changed()
-		if holds() {
+		if condition() {
 			return nil
 		}
 		select {
 		case <-next:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the pager: %w", ctx.Err())
+			return fmt.Errorf("wait for pager: %w", ctx.Err())
 		}
 	}
 }
 
-// touch announces a change; the lock is held.
-func (a *Account) touch() {
+// notifyChange wakes everyone who waits on Changed. The caller holds a.mu.
+func (a *Account) notifyChange() {
 	a.revision++
 	close(a.changed)
 	a.changed = make(chan struct{})
 }
 
-// SetOnCall says who is on call for a service from now on. Nobody is a state
-// that happens: incidents are then assigned to no one and page no one.
+// SetOnCall replaces the users on call for a service. Without users, new
+// incidents are assigned to no one and page no one.
 func (a *Account) SetOnCall(service string, users ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -214,10 +216,10 @@ func (a *Account) SetOnCall(service string, users ...string) {
 			a.cfg.Services[i].OnCall = slices.Clone(users)
 		}
 	}
-	a.touch()
+	a.notifyChange()
 }
 
-// Snapshot is the whole account at one moment, for pages and tests.
+// Snapshot is the state of an account at one moment.
 type Snapshot struct {
 	Revision   int        `json:"revision"`
 	Users      []User     `json:"users"`
@@ -229,7 +231,7 @@ type Snapshot struct {
 	Faults     []Rule     `json:"faults"`
 }
 
-// Snapshot returns a copy of the account's state; nothing in it is shared.
+// Snapshot returns a copy of the current state.
 func (a *Account) Snapshot() Snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -249,8 +251,8 @@ func (a *Account) Snapshot() Snapshot {
 	return s
 }
 
-// nextID gives the n-th id of a kind: a prefix and as many letters and digits
-// as asked. The lock is held.
+// nextID returns prefix and length letters or digits. They are a function of
+// the seed, the kind and a counter per kind. The caller holds a.mu.
 func (a *Account) nextID(kind, prefix string, length int) string {
 	a.ids[kind]++
 	n := binary.BigEndian.AppendUint64(nil, uint64(a.ids[kind]))

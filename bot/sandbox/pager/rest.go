@@ -13,16 +13,16 @@ func (a *Account) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v2/enqueue", a.serve(EndpointEvents, a.enqueue))
 	rest := func(pattern string, act endpoint) {
-		mux.HandleFunc(pattern, a.serve(EndpointREST, a.authorised(act)))
+		mux.HandleFunc(pattern, a.serve(EndpointREST, a.requireToken(act)))
 	}
 	rest("GET /users", a.listUsers)
 	rest("GET /users/{id}", a.getUser)
 	rest("GET /oncalls", a.listOnCalls)
 	rest("GET /incidents", a.listIncidents)
 	rest("GET /incidents/{id}", a.getIncident)
-	rest("POST /incidents", a.writing(a.createIncident))
-	rest("PUT /incidents", a.writing(a.manageIncidents))
-	rest("POST /incidents/{id}/notes", a.writing(a.createNote))
+	rest("POST /incidents", a.asUser(a.createIncident))
+	rest("PUT /incidents", a.asUser(a.manageIncidents))
+	rest("POST /incidents/{id}/notes", a.asUser(a.createNote))
 	rest("/", func(*Request, *http.Request, []byte, bool) reply { return notFound() })
 	return mux
 }
@@ -40,7 +40,7 @@ func badInput(problems ...string) reply {
 	return restError(http.StatusBadRequest, 2001, "Invalid Input Provided", problems...)
 }
 
-func (a *Account) authorised(act endpoint) endpoint {
+func (a *Account) requireToken(act endpoint) endpoint {
 	return func(req *Request, r *http.Request, body []byte, swallow bool) reply {
 		if a.cfg.APIToken == "" || r.Header.Get("Authorization") != "Token token="+a.cfg.APIToken {
 			return restError(http.StatusUnauthorized, 2006, "Unauthorized")
@@ -49,13 +49,13 @@ func (a *Account) authorised(act endpoint) endpoint {
 	}
 }
 
-// writer is an endpoint that changes something in the name of a person; the
-// lock is held while it runs.
-type writer func(req *Request, r *http.Request, body []byte, by User) reply
+// writeEndpoint is an endpoint that changes the account as a user. The caller
+// holds a.mu.
+type writeEndpoint func(req *Request, r *http.Request, body []byte, by User) reply
 
-// writing resolves the From header, which every write needs. A write that is
-// to be swallowed answers 200 with nothing in it.
-func (a *Account) writing(act writer) endpoint {
+// asUser finds the user of the From header, which every write needs. If swallow
+// is true, it replies 200 with an empty object and does not call act.
+func (a *Account) asUser(act writeEndpoint) endpoint {
 	return func(req *Request, r *http.Request, body []byte, swallow bool) reply {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -71,17 +71,17 @@ func (a *Account) writing(act writer) endpoint {
 	}
 }
 
-type listing struct {
+type pagination struct {
 	Limit  int  `json:"limit"`
 	Offset int  `json:"offset"`
 	More   bool `json:"more"`
 	Total  *int `json:"total"`
 }
 
-// page answers one page of a list under its name.
-func page[T any](r *http.Request, name string, all []T) reply {
+// paginate returns one page of a list in PagerDuty's format.
+func paginate[T any](r *http.Request, name string, all []T) reply {
 	q := r.URL.Query()
-	at := listing{Limit: 25}
+	at := pagination{Limit: 25}
 	if n, err := strconv.Atoi(q.Get("limit")); err == nil {
 		at.Limit = min(max(n, 1), 100)
 	}
@@ -125,7 +125,7 @@ func (a *Account) listUsers(_ *Request, r *http.Request, _ []byte, _ bool) reply
 			all = append(all, a.restUser(u))
 		}
 	}
-	return page(r, "users", all)
+	return paginate(r, "users", all)
 }
 
 func (a *Account) getUser(_ *Request, r *http.Request, _ []byte, _ bool) reply {
@@ -141,7 +141,7 @@ type onCall struct {
 	Schedule         *Ref    `json:"schedule"`
 	EscalationPolicy Ref     `json:"escalation_policy"`
 	EscalationLevel  int     `json:"escalation_level"`
-	Start            *string `json:"start"` // null: always on call
+	Start            *string `json:"start"` // null if always on call
 	End              *string `json:"end"`
 }
 
@@ -149,11 +149,11 @@ func (a *Account) listOnCalls(_ *Request, r *http.Request, _ []byte, _ bool) rep
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	q := r.URL.Query()
-	fits := func(param, id string) bool { return len(q[param]) == 0 || slices.Contains(q[param], id) }
+	matches := func(param, id string) bool { return len(q[param]) == 0 || slices.Contains(q[param], id) }
 	var all []onCall
 	for _, s := range a.cfg.Services {
 		for _, id := range s.OnCall {
-			if !fits("user_ids[]", id) || !fits("escalation_policy_ids[]", policyID(s.ID)) || len(q["schedule_ids[]"]) > 0 {
+			if !matches("user_ids[]", id) || !matches("escalation_policy_ids[]", policyID(s.ID)) || len(q["schedule_ids[]"]) > 0 {
 				continue
 			}
 			entry := onCall{User: a.userRef(id), EscalationPolicy: a.policyRef(s.ID), EscalationLevel: 1}
@@ -163,7 +163,7 @@ func (a *Account) listOnCalls(_ *Request, r *http.Request, _ []byte, _ bool) rep
 			all = append(all, entry)
 		}
 	}
-	return page(r, "oncalls", all)
+	return paginate(r, "oncalls", all)
 }
 
 type restAcknowledgement struct {
@@ -200,7 +200,7 @@ func (a *Account) restIncident(in *Incident) restIncident {
 		LastChangeAt: in.ChangedAt.Format(time.RFC3339), Urgency: in.Urgency,
 	}
 	if in.Status == Resolved {
-		return out // as on the real service, nobody holds a resolved incident
+		return out // as in PagerDuty, a resolved incident has no assignees
 	}
 	for _, u := range in.Assignees {
 		out.Assignments = append(out.Assignments, restAssignment{in.CreatedAt.Format(time.RFC3339), a.userRef(u)})
@@ -230,7 +230,7 @@ func (a *Account) listIncidents(_ *Request, r *http.Request, _ []byte, _ bool) r
 		}
 		all = append(all, a.restIncident(in))
 	}
-	return page(r, "incidents", all)
+	return paginate(r, "incidents", all)
 }
 
 func (a *Account) getIncident(_ *Request, r *http.Request, _ []byte, _ bool) reply {
@@ -275,8 +275,8 @@ func (a *Account) createIncident(req *Request, r *http.Request, body []byte, by 
 	return reply{http.StatusCreated, map[string]any{"incident": a.restIncident(p)}}
 }
 
-// manageIncidents acknowledges and resolves; other changes are refused rather
-// than ignored.
+// manageIncidents acknowledges and resolves incidents. It rejects every other
+// change instead of ignoring it.
 func (a *Account) manageIncidents(req *Request, r *http.Request, body []byte, by User) reply {
 	var in struct {
 		Incidents []struct{ ID, Status string } `json:"incidents"`
@@ -301,13 +301,13 @@ func (a *Account) manageIncidents(req *Request, r *http.Request, body []byte, by
 		effect := EffectResolved
 		switch {
 		case want.Status == Resolved:
-			a.move(at, Resolved, by.ID, nil)
+			a.setStatus(at, Resolved, by.ID, nil)
 		case slices.Contains(at.AckedBy, by.ID):
 			effect = EffectIgnored
 		default:
 			effect = EffectAcknowledged
 			at.AckedBy = append(at.AckedBy, by.ID)
-			a.move(at, Acknowledged, by.ID, nil)
+			a.setStatus(at, Acknowledged, by.ID, nil)
 		}
 		a.recordEffect(req, r, effect, at.ID)
 		changed = append(changed, a.restIncident(at))

@@ -15,40 +15,40 @@ import (
 	"time"
 )
 
-// How webhooks are sent, as the real service does.
+// Limits of webhook deliveries, as in PagerDuty.
 const (
-	sendAtOnce  = 16             // attempts under way at the same time
-	retryFor    = 48 * time.Hour // then a delivery is dropped
-	maxDrops    = 3              // in a row; then the subscription is disabled
-	disabledFor = 24 * time.Hour
-	maxTrimmed  = 2000 // characters of a note that an event carries
+	maxConcurrentSends = 16             // attempts at one time
+	retryPeriod        = 48 * time.Hour // a delivery is dropped after this time
+	maxDrops           = 3              // consecutive drops that disable the subscription
+	disablePeriod      = 24 * time.Hour
+	maxNoteLength      = 2000 // characters of a note in an event
 )
 
-// The states of a delivery.
+// States of a delivery.
 const (
 	Pending   = "pending"
 	Delivered = "delivered"
-	Dropped   = "dropped"   // refused with a 4xx, or not accepted in 48 hours
-	Discarded = "discarded" // its subscription was disabled
+	Dropped   = "dropped"   // rejected with a 3xx or 4xx status except 429, or not accepted in 48 hours
+	Discarded = "discarded" // the subscription was disabled
 )
 
-// Delivery is one event on its way to one subscription.
+// Delivery is one event for one subscription.
 type Delivery struct {
-	ID       string          `json:"id"` // X-Webhook-Id, the same at every attempt
+	ID       string          `json:"id"` // X-Webhook-Id, unchanged between attempts
 	Webhook  string          `json:"webhook"`
 	EventID  string          `json:"event_id"`
 	Type     string          `json:"event_type"`
-	Resource string          `json:"resource"` // the incident; its events are sent in order
+	Resource string          `json:"resource"` // incident ID (its events are sent in order)
 	At       time.Time       `json:"at"`
 	State    string          `json:"state"`
 	Attempts []Attempt       `json:"attempts"`
 	Body     json.RawMessage `json:"body"`
 }
 
-// Attempt is one try of a delivery.
+// Attempt is one attempt of a delivery.
 type Attempt struct {
 	At     time.Time `json:"at"`
-	Status int       `json:"status,omitempty"` // 0: no answer
+	Status int       `json:"status,omitempty"` // HTTP status, 0 without a response
 	Error  string    `json:"error,omitempty"`
 }
 
@@ -58,12 +58,12 @@ func (d *Delivery) copy() Delivery {
 	return c
 }
 
-// subscription is a webhook with its queues, one for each resource.
+// subscription is a webhook with one queue per resource.
 type subscription struct {
 	Webhook
-	queues   map[string][]*Delivery // a resource is in it while its sender runs; the first is being sent
-	drops    int                    // in a row
-	disabled time.Time              // until then
+	queues   map[string][]*Delivery // pending deliveries, first one in progress (a resource has a key while its sender runs)
+	drops    int                    // consecutive
+	disabled time.Time              // until this time
 }
 
 type webhookBody struct {
@@ -111,7 +111,7 @@ type noteData struct {
 	Type     string `json:"type"`
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+func isoMillis(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func (a *Account) incidentData(in *Incident) incidentData {
 	ref := a.ref("incident", "incidents", in.ID, in.Title)
@@ -133,14 +133,14 @@ func (a *Account) noteData(in *Incident, n Note) noteData {
 		Incident: a.ref("incident_reference", "incidents", in.ID, in.Title),
 		ID:       n.ID, Content: n.Content, Type: "incident_note",
 	}
-	if r := []rune(n.Content); len(r) > maxTrimmed {
-		d.Content, d.Trimmed = string(r[:maxTrimmed]), true
+	if r := []rune(n.Content); len(r) > maxNoteLength {
+		d.Content, d.Trimmed = string(r[:maxNoteLength]), true
 	}
 	return d
 }
 
-// AddWebhook adds a subscription; it is told what happens from now on. An
-// empty ID is filled in and returned.
+// AddWebhook adds a subscription for all later events and returns its ID. It
+// generates an ID if w.ID is empty.
 func (a *Account) AddWebhook(w Webhook) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -149,12 +149,12 @@ func (a *Account) AddWebhook(w Webhook) string {
 	}
 	w.Secrets, w.Events = slices.Clone(w.Secrets), slices.Clone(w.Events)
 	a.hooks = append(a.hooks, &subscription{Webhook: w, queues: map[string][]*Delivery{}})
-	a.touch()
+	a.notifyChange()
 	return w.ID
 }
 
-// SetSecrets replaces the secrets of a subscription; what is sent or tried
-// again from now on carries one signature for each.
+// SetSecrets replaces the secrets of a subscription. All later attempts carry
+// one signature per secret.
 func (a *Account) SetSecrets(webhook string, secrets ...string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -165,16 +165,17 @@ func (a *Account) SetSecrets(webhook string, secrets ...string) {
 	}
 }
 
-// Ping sends the event of the button "send test event" to every subscription.
+// Ping sends a pagey.ping event to every subscription, as the "Send Test Event"
+// button does.
 func (a *Account) Ping() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.publish(nil, "pagey.ping", "", nil, map[string]string{"message": "Hello from your friend Pagey!", "type": "ping"})
-	a.touch()
+	a.notifyChange()
 }
 
-// Redeliver sends a delivery once more, with the same ids and bytes: delivery
-// is at least once. It reports whether there is such a delivery.
+// Redeliver sends a delivery again with equal ID and body, because webhooks are
+// delivered at least once. It reports whether the delivery exists.
 func (a *Account) Redeliver(id string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -192,11 +193,12 @@ func (a *Account) Redeliver(id string) bool {
 	return false
 }
 
-// publish hands an event to every subscription that wants it; the lock is held.
+// publish queues an event for every subscription that wants it. The caller
+// holds a.mu.
 func (a *Account) publish(in *Incident, kind, by string, client *Client, data any) {
 	now := a.cfg.Now().UTC()
 	ev := webhookEvent{
-		ID: a.nextID("event", "01", 24), EventType: kind, OccurredAt: stamp(now), Client: client, Data: data,
+		ID: a.nextID("event", "01", 24), EventType: kind, OccurredAt: isoMillis(now), Client: client, Data: data,
 	}
 	ev.ResourceType, _, _ = strings.Cut(kind, ".")
 	if by != "" {
@@ -205,7 +207,7 @@ func (a *Account) publish(in *Incident, kind, by string, client *Client, data an
 	}
 	body, err := json.Marshal(webhookBody{ev})
 	if err != nil {
-		panic(fmt.Sprintf("pager: encode %s: %v", kind, err)) // our own types always encode
+		panic(fmt.Sprintf("pager: encode %s: %v", kind, err)) // these types always encode
 	}
 	resource := ""
 	if in != nil {
@@ -224,8 +226,8 @@ func (a *Account) publish(in *Incident, kind, by string, client *Client, data an
 	}
 }
 
-// queue puts a delivery behind those of its resource and makes sure that
-// somebody is sending them; the lock is held.
+// queue adds a delivery to the queue of its resource and starts a sender if
+// none runs. The caller holds a.mu.
 func (a *Account) queue(h *subscription, d *Delivery) {
 	_, sending := h.queues[d.Resource]
 	h.queues[d.Resource] = append(h.queues[d.Resource], d)
@@ -253,11 +255,13 @@ func (a *Account) drain(h *subscription, resource string) {
 	}
 }
 
-// finishDelivery records how a delivery ended and takes it off its queue.
+// finishDelivery stores the final state of a delivery and removes it from its
+// queue. It disables the subscription after maxDrops consecutive drops and
+// discards all its queued deliveries.
 func (a *Account) finishDelivery(h *subscription, resource string, d *Delivery, state string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if d.State == Pending { // else discarded meanwhile
+	if d.State == Pending { // otherwise it was discarded during the attempt
 		d.State = state
 	}
 	if q := h.queues[resource]; len(q) > 0 && q[0] == d {
@@ -268,19 +272,20 @@ func (a *Account) finishDelivery(h *subscription, resource string, d *Delivery, 
 		h.drops = 0
 	case Dropped:
 		if h.drops++; h.drops >= maxDrops {
-			h.drops, h.disabled = 0, a.cfg.Now().Add(disabledFor)
+			h.drops, h.disabled = 0, a.cfg.Now().Add(disablePeriod)
 			for r, q := range h.queues {
 				for _, left := range q {
 					left.State = Discarded
 				}
-				h.queues[r] = nil // its sender finds it empty and ends
+				h.queues[r] = nil // its sender finds the queue empty and ends
 			}
 		}
 	}
-	a.touch()
+	a.notifyChange()
 }
 
-// deliver tries until the delivery is accepted, dropped, or discarded under it.
+// deliver attempts a delivery until it is accepted, dropped or discarded and
+// returns its state. It returns [Pending] if the account is closed.
 func (a *Account) deliver(h *subscription, d *Delivery) string {
 	for attempt := 1; ; attempt++ {
 		select {
@@ -293,8 +298,8 @@ func (a *Account) deliver(h *subscription, d *Delivery) string {
 		a.mu.Lock()
 		d.Attempts = append(d.Attempts, try)
 		discarded := d.State == Discarded
-		expired := a.cfg.Now().Sub(d.At) >= retryFor
-		a.touch()
+		expired := a.cfg.Now().Sub(d.At) >= retryPeriod
+		a.notifyChange()
 		a.mu.Unlock()
 		switch {
 		case try.Status >= 200 && try.Status < 300:
@@ -333,13 +338,13 @@ func (a *Account) attempt(h *subscription, d *Delivery) Attempt {
 		return try
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection is used again
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // lets the client reuse the connection
 	try.Status = res.StatusCode
 	return try
 }
 
-// Sign is the value of X-PagerDuty-Signature for a body: one v1 signature for
-// each secret.
+// Sign returns the X-PagerDuty-Signature for body, with one v1 signature per
+// secret.
 func Sign(body []byte, secrets ...string) string {
 	sigs := make([]string, len(secrets))
 	for i, s := range secrets {

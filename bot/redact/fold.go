@@ -6,24 +6,25 @@ import (
 	"unicode/utf8"
 )
 
-// view is a text rewritten for the rules. In it escapes are resolved, invisible
-// characters are gone, look-alikes are their ASCII selves, and each marker of
-// an earlier pass is one barrier byte. Bytes from 0x80 on are letters or digits
-// of other scripts; other punctuation and symbols are one neutral byte.
+// view is a text normalised for the rules. Escapes are resolved, invisible
+// characters are removed and look-alikes are replaced by ASCII characters. Each
+// marker of an earlier pass is one barrier byte. Bytes from 0x80 on belong to
+// letters or digits of other scripts. All other punctuation and symbols are one
+// neutral byte each.
 type view struct {
 	text string
-	// origin[i] is where byte i of text came from; one more entry holds the
-	// length of the original. nil means that nothing was rewritten.
+	// origin[i] is the offset of byte i in the original. The last entry is the
+	// length of the original. A nil origin means that the text is unchanged.
 	origin []int
 }
 
 const (
-	barrier = 0x00 // stands for a marker
-	neutral = 0x1f // stands for a symbol that no rule knows
+	barrier = 0x00 // replaces a marker
+	neutral = 0x1f // replaces a symbol that no rule uses
 )
 
-// original translates spans of the view into spans of the original.
-func (v view) original(spans []span) []span {
+// toOriginal converts spans of the view into spans of the original, in place.
+func (v view) toOriginal(spans []span) []span {
 	if v.origin != nil {
 		for i, s := range spans {
 			spans[i].start, spans[i].end = v.origin[s.start], v.origin[s.end]
@@ -32,13 +33,13 @@ func (v view) original(spans []span) []span {
 	return spans
 }
 
-// folded are the bytes at which fold has to look twice.
-var folded = setOf("%\\&[(\x00", beyond)
+// foldTriggers are the bytes that fold may rewrite.
+var foldTriggers = setOf("%\\&[(\x00", nonASCII)
 
-// fold builds the view of a text.
+// fold returns the view of a text.
 func fold(s string) view {
 	i := 0
-	for i < len(s) && !folded[s[i]] {
+	for i < len(s) && !foldTriggers[s[i]] {
 		i++
 	}
 	if i == len(s) {
@@ -56,7 +57,7 @@ func fold(s string) view {
 	}
 	for i < len(s) {
 		switch c := s[i]; {
-		case !folded[c]:
+		case !foldTriggers[c]:
 			emit(i, c)
 			i++
 		case c >= utf8.RuneSelf:
@@ -74,11 +75,11 @@ func fold(s string) view {
 	return view{text: string(out), origin: append(origin, len(s))}
 }
 
-// foldRune gives what stands for a rune outside ASCII; raw are its bytes.
+// foldRune returns the replacement of a rune outside ASCII, encoded as raw.
 func foldRune(r rune, raw string) string {
 	switch {
 	case r == utf8.RuneError, unicode.Is(unicode.Mn, r) && !unicode.Is(unicode.Variation_Selector, r):
-		return raw // a broken byte or an accent counts as a letter
+		return raw // invalid bytes and accents count as letters
 	case r == 0xad, unicode.Is(unicode.Cf, r), unicode.Is(unicode.Variation_Selector, r), r == 0x115f, r == 0x1160, r == 0x3164:
 		return "" // zero-width, directional and filler characters
 	case unicode.Is(unicode.Zs, r), r == 0x2800:
@@ -90,7 +91,7 @@ func foldRune(r rune, raw string) string {
 	case 0xff01 <= r && r <= 0xff5e:
 		return string(r - 0xff01 + '!')
 	case unicode.IsDigit(r):
-		return string('0' + decimal(r))
+		return string('0' + digitValue(r))
 	case unicode.IsLetter(r), unicode.IsNumber(r), unicode.Is(unicode.M, r):
 		return raw
 	}
@@ -109,9 +110,10 @@ func foldRune(r rune, raw string) string {
 	return string(rune(neutral))
 }
 
-// decimal gives the value of a decimal digit of any script. Unicode keeps the
-// ten digits of a script together, in order, from a zero on.
-func decimal(r rune) rune {
+// digitValue returns the value of a decimal digit of any script. Unicode
+// assigns consecutive code points to the ten digits of a script, in order from
+// zero.
+func digitValue(r rune) rune {
 	for _, t := range unicode.Nd.R16 {
 		if rune(t.Lo) <= r && r <= rune(t.Hi) {
 			return (r - rune(t.Lo)) % 10
@@ -125,8 +127,8 @@ func decimal(r rune) rune {
 	return 0
 }
 
-// escapes are sequences that stand for one byte: markers, the ways in which
-// people defang addresses, HTML's names.
+// escapes are sequences that represent one byte, such as defanged addresses and
+// HTML entities.
 var escapes = []struct {
 	text string
 	b    byte
@@ -137,16 +139,16 @@ var escapes = []struct {
 	{"&nbsp;", ' '}, {"&commat;", '@'}, {"&period;", '.'},
 }
 
-// unescape gives the byte that s starts with, escaped in whatever way, and how
-// many bytes of s it takes.
+// unescape returns the byte at the start of s, with any escape resolved, and
+// the number of bytes it takes in s.
 func unescape(s string) (byte, int) {
 	switch s[0] {
 	case 0:
 		return neutral, 1
 	case '%':
-		return percent(s)
+		return unescapePercent(s)
 	case '\\':
-		return backslash(s)
+		return unescapeBackslash(s)
 	case '[':
 		for _, m := range markers {
 			if strings.HasPrefix(s, m) {
@@ -155,7 +157,7 @@ func unescape(s string) (byte, int) {
 		}
 	case '&':
 		if strings.HasPrefix(s, "&#") {
-			return numeric(s)
+			return unescapeNumeric(s)
 		}
 	}
 	for _, e := range escapes {
@@ -166,23 +168,24 @@ func unescape(s string) (byte, int) {
 	return s[0], 1
 }
 
-// percent resolves %40, and %2540, and %252540.
-func percent(s string) (byte, int) {
+// unescapePercent resolves percent encoding that was applied any number of
+// times (%40, %2540, %252540).
+func unescapePercent(s string) (byte, int) {
 	i := 1
 	for strings.HasPrefix(s[i:], "25") {
 		i += 2
 	}
 	if len(s) >= i+2 {
-		if b := unhex(s[i])<<4 | unhex(s[i+1]); isPrintableASCII(b) {
+		if b := hexValue(s[i])<<4 | hexValue(s[i+1]); isPrintableASCII(b) {
 			return byte(b), i + 2
 		}
 	}
 	return '%', i
 }
 
-// backslash resolves the escapes of JSON, except those of quotes: they say
-// where a string inside a string ends.
-func backslash(s string) (byte, int) {
+// unescapeBackslash resolves JSON escapes except escaped quotes, which mark
+// the end of a string inside a string.
+func unescapeBackslash(s string) (byte, int) {
 	if len(s) < 2 {
 		return '\\', 1
 	}
@@ -195,7 +198,7 @@ func backslash(s string) (byte, int) {
 		return '/', 2
 	case 'u':
 		if len(s) >= 6 && s[2] == '0' && s[3] == '0' {
-			if b := unhex(s[4])<<4 | unhex(s[5]); isPrintableASCII(b) {
+			if b := hexValue(s[4])<<4 | hexValue(s[5]); isPrintableASCII(b) {
 				return byte(b), 6
 			}
 		}
@@ -203,15 +206,15 @@ func backslash(s string) (byte, int) {
 	return '\\', 1
 }
 
-// numeric resolves &#64; and &#x40;.
-func numeric(s string) (byte, int) {
+// unescapeNumeric resolves &#64; and &#x40;.
+func unescapeNumeric(s string) (byte, int) {
 	i, base := 2, 10
 	if len(s) > 2 && lower(s[2]) == 'x' {
 		i, base = 3, 16
 	}
 	n, from := 0, i
 	for ; i < len(s) && i < from+7; i++ {
-		d := unhex(s[i])
+		d := hexValue(s[i])
 		if d < 0 || d >= base {
 			break
 		}
@@ -223,9 +226,9 @@ func numeric(s string) (byte, int) {
 	return '&', 1
 }
 
-// unhex returns the value of a hexadecimal digit; anything else is so negative
-// that it stays negative in a sum.
-func unhex(c byte) int {
+// hexValue returns the value of a hexadecimal digit. For other bytes it returns
+// a number so low that any sum with it is negative.
+func hexValue(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':
 		return int(c - '0')
@@ -235,12 +238,13 @@ func unhex(c byte) int {
 	return -1 << 20
 }
 
-// isPrintableASCII says whether b is an ASCII character that stands in texts.
+// isPrintableASCII reports whether b is a printable ASCII character, a space, a
+// tab or a line break.
 func isPrintableASCII(b int) bool {
 	return ' ' <= b && b <= '~' || b == '\n' || b == '\r' || b == '\t'
 }
 
-// accents pairs letters with the plain ones that people type for them.
+// accents maps accented letters to the plain letters that people type instead.
 var accents = func() map[rune]rune {
 	m := map[rune]rune{}
 	for plain, all := range map[rune]string{
@@ -255,8 +259,8 @@ var accents = func() map[rune]rune {
 	return m
 }()
 
-// foldForLiterals makes the view in which literals are compared: lower case, without
-// accents, every run of blanks one space.
+// foldForLiterals returns the view for the comparison with literals. It is in
+// lower case, without accents, and has one space for every run of white space.
 func foldForLiterals(v view) view {
 	out, origin := make([]byte, 0, len(v.text)), make([]int, 0, len(v.text)+1)
 	where := func(i int) int {
@@ -268,7 +272,7 @@ func foldForLiterals(v view) view {
 	for i, r := range v.text {
 		b := ""
 		switch {
-		case r < utf8.RuneSelf && blanks[byte(r)]:
+		case r < utf8.RuneSelf && blank[byte(r)]:
 			if n := len(out); n == 0 || out[n-1] != ' ' {
 				b = " "
 			}

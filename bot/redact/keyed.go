@@ -2,13 +2,13 @@ package redact
 
 import "strings"
 
-// secretKeys are the endings of names under which secrets stand, in lower case
-// and without separators. Whole endings must be a word of their own: "pass" is
-// a key in DB_PASS and none in "bypass".
+// secretKeys are suffixes of names that precede a secret, in lower case and
+// without separators. A suffix marked whole must be a separate word. For
+// example "pass" matches in DB_PASS but not in "bypass".
 var secretKeys = []struct {
 	name  string
 	whole bool
-	prose bool // also an everyday word: "token: expired" is no secret
+	prose bool // also an everyday word, as in "token: expired"
 }{
 	{name: "password"}, {name: "passwd"}, {name: "passphrase"}, {name: "passcode"}, {name: "motdepasse"}, {name: "passwort"},
 	{name: "pwd", whole: true}, {name: "pass", whole: true}, {name: "sig", whole: true},
@@ -19,45 +19,45 @@ var secretKeys = []struct {
 	{name: "authorization"}, {name: "cookie"},
 }
 
-// harmlessTokens are the words before "token" that make it a cursor or an
+// harmlessTokens are words that turn a following "token" into a cursor or an
 // idempotency key.
 var harmlessTokens = []string{"client", "clientrequest", "request", "next", "page", "continuation", "idempotency", "forward", "pagination"}
 
-// placeholders are values that say something about a secret instead of it.
+// placeholders are values that describe a secret instead of being one.
 var placeholders = map[string]bool{
 	"": true, "null": true, "none": true, "nil": true, "undefined": true, "true": true, "false": true, "empty": true, "unset": true,
 	"missing": true, "required": true, "invalid": true, "incorrect": true, "wrong": true, "expired": true, "changed": true,
 	"reset": true, "revoked": true, "rotated": true, "string": true, "str": true, "bool": true, "int": true, "secret": true,
 }
 
-// schemes are the words that an Authorization header puts before the secret.
+// schemes are the words before the secret in an Authorization header.
 var schemes = map[string]bool{"bearer": true, "basic": true, "token": true, "apikey": true, "key": true, "negotiate": true, "digest": true}
 
-// key is a name that a secret may follow.
+// key is a name that can precede a secret.
 type key struct {
-	start, end int // of the ending that made it one
-	name       string
-	compound   bool // part of a longer name, as in SLACK_TOKEN
-	prose      bool
+	start, end   int // of the suffix in secretKeys
+	name         string
+	inLongerName bool // part of a longer name, as in SLACK_TOKEN
+	prose        bool
 }
 
-// keyed finds values that stand beside a telling name: password=…,
-// "token": "…", --password …, Authorization: Bearer …, <secret>…</secret>.
-func (f *finder) keyed() {
-	arn := 0 // the end of the latest ARN: in ":secret:name" nothing is secret
-	for i := 0; i < len(f.v); i++ {
+// keyedValues finds values after a key, as in password=…, "token": "…",
+// --password …, Authorization: Bearer … or <secret>…</secret>.
+func (f *finder) keyedValues() {
+	arn := 0 // end of the latest ARN (its ":secret:name" is not a secret)
+	for i := 0; i < len(f.text); i++ {
 		start, end := 0, 0
-		switch f.v[i] {
+		switch f.text[i] {
 		case 'a':
-			if i >= arn && strings.HasPrefix(f.v[i:], "arn:") {
+			if i >= arn && strings.HasPrefix(f.text[i:], "arn:") {
 				arn = f.run(i, arnChars)
 			}
 		case ':':
-			if i >= arn && f.at(i+1) != ':' && f.at(i-1) != ':' && !strings.HasPrefix(f.v[i+1:], "//") {
-				start, end = f.after(i)
+			if i >= arn && f.byteAt(i+1) != ':' && f.byteAt(i-1) != ':' && !strings.HasPrefix(f.text[i+1:], "//") {
+				start, end = f.afterSeparator(i)
 			}
 		case '=':
-			start, end = f.after(i)
+			start, end = f.afterSeparator(i)
 		case ',':
 			start, end = f.afterComma(i)
 		case '>':
@@ -65,8 +65,8 @@ func (f *finder) keyed() {
 		case ' ':
 			start, end = f.afterWord(i)
 		}
-		if end > start && !f.harmless(start, end) {
-			f.add(start, end, aSecret)
+		if end > start && !f.isHarmless(start, end) {
+			f.add(start, end, kindSecret)
 			i = end - 1
 		}
 	}
@@ -74,52 +74,52 @@ func (f *finder) keyed() {
 
 var arnChars = setOf(":/_.+=,@*-", alnum)
 
-// keyBefore returns the key that ends at the separator at i, with blanks,
-// quotes and emphasis between the two.
+// keyBefore returns the key that ends before the separator at i. Blanks, quotes
+// and emphasis may be between them.
 func (f *finder) keyBefore(i int) (k key, quoted, ok bool) {
-	for n := 0; n < 5 && strings.IndexByte(" \"'\\*`", f.at(i-1)) >= 0; n++ {
+	for n := 0; n < 5 && strings.IndexByte(" \"'\\*`", f.byteAt(i-1)) >= 0; n++ {
 		i--
-		quoted = quoted || f.v[i] == '"' || f.v[i] == '\''
+		quoted = quoted || f.text[i] == '"' || f.text[i] == '\''
 	}
 	k, ok = f.keyEnding(i)
 	return k, quoted, ok
 }
 
-// keyEnding returns the key whose last letter is right before end.
+// keyEnding returns the key that ends directly before end.
 func (f *finder) keyEnding(end int) (key, bool) {
-	last := lower(f.at(end - 1))
+	last := lower(f.byteAt(end - 1))
 	for _, s := range secretKeys {
 		if s.name[len(s.name)-1] != last {
 			continue
 		}
-		start, ok := f.suffix(end, s.name)
+		start, ok := f.keySuffix(end, s.name)
 		if !ok {
 			continue
 		}
-		before := f.at(start - 1)
+		before := f.byteAt(start - 1)
 		joined := before == '_' || before == '-' || before == '.'
-		camel := alnum[before] && lower(before) == before && lower(f.v[start]) != f.v[start]
-		if s.whole && wordly[before] && !camel {
+		camel := alnum[before] && lower(before) == before && lower(f.text[start]) != f.text[start]
+		if s.whole && wordChars[before] && !camel {
 			continue
 		}
 		if s.name == "token" && f.followsAny(start, harmlessTokens) {
 			continue
 		}
-		return key{start, end, s.name, joined || wordly[before], s.prose}, true
+		return key{start, end, s.name, joined || wordChars[before], s.prose}, true
 	}
 	return key{}, false
 }
 
-// suffix says whether name, with single separators anywhere in it, ends at end,
-// and where it starts.
-func (f *finder) suffix(end int, name string) (int, bool) {
+// keySuffix returns the start of name if it ends at end. The text may contain
+// single separators anywhere in the name.
+func (f *finder) keySuffix(end int, name string) (int, bool) {
 	i := end
 	for j := len(name) - 1; j >= 0; j-- {
 		i--
-		if c := f.at(i); j < len(name)-1 && (c == '_' || c == '-' || c == '.' || c == ' ') {
+		if c := f.byteAt(i); j < len(name)-1 && (c == '_' || c == '-' || c == '.' || c == ' ') {
 			i--
 		}
-		if lower(f.at(i)) != name[j] {
+		if lower(f.byteAt(i)) != name[j] {
 			return 0, false
 		}
 	}
@@ -127,124 +127,126 @@ func (f *finder) suffix(end int, name string) (int, bool) {
 }
 
 func (f *finder) followsAny(end int, names []string) bool {
-	if c := f.at(end - 1); c == '_' || c == '-' || c == '.' {
+	if c := f.byteAt(end - 1); c == '_' || c == '-' || c == '.' {
 		end--
 	}
 	for _, n := range names {
-		if start, ok := f.suffix(end, n); ok && !wordly[f.at(start-1)] {
+		if start, ok := f.keySuffix(end, n); ok && !wordChars[f.byteAt(start-1)] {
 			return true
 		}
 	}
 	return false
 }
 
-// after returns the value behind the ':' or '=' at i.
-func (f *finder) after(i int) (int, int) {
+// afterSeparator returns the value after the ':' or '=' at i, or an empty
+// range.
+func (f *finder) afterSeparator(i int) (int, int) {
 	k, quotedKey, ok := f.keyBefore(i)
 	if !ok {
 		return 0, 0
 	}
 	start := i + 1
-	for n := 0; n < 6 && strings.IndexByte(" \t*`=>", f.at(start)) >= 0; n++ {
+	for n := 0; n < 6 && strings.IndexByte(" \t*`=>", f.byteAt(start)) >= 0; n++ {
 		start++
 	}
 	switch k.name {
 	case "authorization":
-		return f.header(start)
+		return f.authorizationValue(start)
 	case "cookie":
-		return f.cookies(start)
+		return f.cookieValue(start)
 	}
-	from, end, quoted := f.value(start)
-	value := f.v[from:end]
+	from, end, quoted := f.readValue(start)
+	value := f.text[from:end]
 	switch {
 	case k.name == "pwd" && strings.HasPrefix(value, "/"):
-		return 0, 0 // the shell's working directory
+		return 0, 0 // working directory of the shell
 	case strings.HasSuffix(k.name, "token") && len(value) < 7 && f.run(from, digits) >= end:
-		return 0, 0 // how many of them
-	case f.v[i] == ':' && k.prose && !k.compound && !quotedKey && !quoted && !random(value):
-		return 0, 0 // a sentence
+		return 0, 0 // a number of tokens
+	case f.text[i] == ':' && k.prose && !k.inLongerName && !quotedKey && !quoted && !looksRandom(value):
+		return 0, 0 // part of a sentence
 	}
 	return from, end
 }
 
-// afterComma reads ["Authorization", "Bearer …"], as Sentry lists headers.
+// afterComma returns the value in ["Authorization", "Bearer …"], the form of
+// headers in Sentry.
 func (f *finder) afterComma(i int) (int, int) {
-	if f.at(i-1) != '"' {
+	if f.byteAt(i-1) != '"' {
 		return 0, 0
 	}
 	k, _, ok := f.keyBefore(i)
 	open, start := k.start, i+1
-	for n := 0; n < 32 && urlsafe[f.at(open-1)]; n++ {
+	for n := 0; n < 32 && urlsafe[f.byteAt(open-1)]; n++ {
 		open--
 	}
-	for n := 0; n < 4 && strings.IndexByte("\\\" ", f.at(open-1)) >= 0; n++ {
+	for n := 0; n < 4 && strings.IndexByte("\\\" ", f.byteAt(open-1)) >= 0; n++ {
 		open--
 	}
-	for n := 0; n < 2 && f.at(start) == ' '; n++ {
+	for n := 0; n < 2 && f.byteAt(start) == ' '; n++ {
 		start++
 	}
-	if q := f.at(start); !ok || f.at(open-1) != '[' || q != '"' && q != '\\' {
+	if q := f.byteAt(start); !ok || f.byteAt(open-1) != '[' || q != '"' && q != '\\' {
 		return 0, 0
 	}
 	switch k.name {
 	case "authorization":
-		return f.header(start)
+		return f.authorizationValue(start)
 	case "cookie":
-		return f.cookies(start)
+		return f.cookieValue(start)
 	}
-	from, end, _ := f.value(start)
+	from, end, _ := f.readValue(start)
 	return from, end
 }
 
-// afterTag reads <password>…</password>.
+// afterTag returns the value in <password>…</password>.
 func (f *finder) afterTag(i int) (int, int) {
 	k, ok := f.keyEnding(i)
 	if !ok {
 		return 0, 0
 	}
 	tag := k.start
-	for n := 0; n < 32 && (urlsafe[f.at(tag-1)] || f.at(tag-1) == ':'); n++ {
+	for n := 0; n < 32 && (urlsafe[f.byteAt(tag-1)] || f.byteAt(tag-1) == ':'); n++ {
 		tag--
 	}
-	if f.at(tag-1) != '<' {
+	if f.byteAt(tag-1) != '<' {
 		return 0, 0
 	}
 	end := i + 1
-	for end < len(f.v) && f.v[end] != '<' && f.v[end] != '\n' {
+	for end < len(f.text) && f.text[end] != '<' && f.text[end] != '\n' {
 		end++
 	}
 	return i + 1, end
 }
 
-// afterWord reads what needs no more than a blank: --password hunter2,
-// "password is hunter2", "Bearer …".
+// afterWord returns values that follow a blank, as in --password hunter2,
+// "password is hunter2" and "Bearer …".
 func (f *finder) afterWord(i int) (int, int) {
-	if start, ok := f.suffix(i, "bearer"); ok && !wordly[f.at(start-1)] {
-		if end := f.run(i+1, anyToken); end-i > 12 && random(f.v[i+1:end]) {
+	if start, ok := f.keySuffix(i, "bearer"); ok && !wordChars[f.byteAt(start-1)] {
+		if end := f.run(i+1, tokenChars); end-i > 12 && looksRandom(f.text[i+1:end]) {
 			return i + 1, end
 		}
 		return 0, 0
 	}
 	if k, ok := f.keyEnding(i); ok {
 		flag := k.start
-		for n := 0; n < 32 && urlsafe[f.at(flag-1)]; n++ {
+		for n := 0; n < 32 && urlsafe[f.byteAt(flag-1)]; n++ {
 			flag--
 		}
-		if strings.HasPrefix(f.v[flag:], "--") && f.at(i+1) != '-' {
-			from, end, _ := f.value(i + 1)
+		if strings.HasPrefix(f.text[flag:], "--") && f.byteAt(i+1) != '-' {
+			from, end, _ := f.readValue(i + 1)
 			return from, end
 		}
 	}
 	for _, verb := range []string{" is", " was", " est", " ist"} {
-		if !strings.HasSuffix(f.v[:i], verb) {
+		if !strings.HasSuffix(f.text[:i], verb) {
 			continue
 		}
 		if k, ok := f.keyEnding(i - len(verb)); ok {
-			from, end, quoted := f.value(i + 1)
-			for !quoted && end > from && strings.IndexByte(".,;:!?", f.v[end-1]) >= 0 {
-				end-- // the sentence's, not the secret's
+			from, end, quoted := f.readValue(i + 1)
+			for !quoted && end > from && strings.IndexByte(".,;:!?", f.text[end-1]) >= 0 {
+				end-- // punctuation of the sentence
 			}
-			if quoted || random(f.v[from:end]) || !k.prose && strings.ContainsAny(f.v[from:end], "0123456789") {
+			if quoted || looksRandom(f.text[from:end]) || !k.prose && strings.ContainsAny(f.text[from:end], "0123456789") {
 				return from, end
 			}
 		}
@@ -252,118 +254,119 @@ func (f *finder) afterWord(i int) (int, int) {
 	return 0, 0
 }
 
-// header returns the secret of an Authorization header's value.
-func (f *finder) header(i int) (int, int) {
-	for n := 0; n < 4 && strings.IndexByte("\"'\\ ", f.at(i)) >= 0; n++ {
+// authorizationValue returns the secret in an Authorization header's value.
+func (f *finder) authorizationValue(i int) (int, int) {
+	for n := 0; n < 4 && strings.IndexByte("\"'\\ ", f.byteAt(i)) >= 0; n++ {
 		i++
 	}
 	word := f.run(i, urlsafe)
-	if f.at(word) == ' ' {
-		scheme := strings.ToLower(f.v[i:min(word, i+16)])
+	if f.byteAt(word) == ' ' {
+		scheme := strings.ToLower(f.text[i:min(word, i+16)])
 		if strings.HasPrefix(scheme, "aws4-") {
-			return 0, 0 // a signature of this one request, and an access key id
+			return 0, 0 // a signature for one request and an access key ID
 		}
 		if schemes[scheme] {
-			return word + 1, f.bare(word + 1)
+			return word + 1, f.bareEnd(word + 1)
 		}
 	}
-	if end := f.bare(i); random(f.v[i:end]) {
+	if end := f.bareEnd(i); looksRandom(f.text[i:end]) {
 		return i, end
 	}
 	return 0, 0
 }
 
-// cookies returns the whole value of a Cookie header.
-func (f *finder) cookies(i int) (int, int) {
-	if !strings.Contains(f.v[i:min(len(f.v), i+64)], "=") {
+// cookieValue returns the whole value of a Cookie header.
+func (f *finder) cookieValue(i int) (int, int) {
+	if !strings.Contains(f.text[i:min(len(f.text), i+64)], "=") {
 		return 0, 0
 	}
-	if from, end, quoted := f.value(i); quoted {
+	if from, end, quoted := f.readValue(i); quoted {
 		return from, end
 	}
 	end := i
-	for end < len(f.v) && f.v[end] != '\n' && f.v[end] != '"' {
+	for end < len(f.text) && f.text[end] != '\n' && f.text[end] != '"' {
 		end++
 	}
 	return i, end
 }
 
-// longestQuoted bounds the search for a closing quote.
-const longestQuoted = 4096
+// maxQuoted limits the search for a closing quote, in bytes.
+const maxQuoted = 4096
 
-// value returns the value that starts at i, inside its quotes if it has any.
-// A list or an object is no value.
-func (f *finder) value(i int) (start, end int, quoted bool) {
+// readValue returns the value at i, without its quotes. A list or object is not
+// a value.
+func (f *finder) readValue(i int) (start, end int, quoted bool) {
 	q := i
-	for n := 0; n < 8 && f.at(q) == '\\'; n++ {
+	for n := 0; n < 8 && f.byteAt(q) == '\\'; n++ {
 		q++
 	}
-	depth := q - i // backslashes before the quote: a string inside a string
-	switch f.at(q) {
+	depth := q - i // backslashes before the quote, if a string is nested in a string
+	switch f.byteAt(q) {
 	case '"', '\'':
 		slashes := 0
-		for end = q + 1; end < min(len(f.v), q+longestQuoted); end++ {
+		for end = q + 1; end < min(len(f.text), q+maxQuoted); end++ {
 			switch {
-			case f.v[end] == f.v[q] && (depth == 0 && slashes%2 == 0 || depth > 0 && slashes <= depth):
+			case f.text[end] == f.text[q] && (depth == 0 && slashes%2 == 0 || depth > 0 && slashes <= depth):
 				return q + 1, max(q+1, end-min(slashes, depth)), true
-			case f.v[end] == '\\':
+			case f.text[end] == '\\':
 				slashes++
 			default:
 				slashes = 0
 			}
 		}
-		return q + 1, f.bare(q + 1), true
+		return q + 1, f.bareEnd(q + 1), true
 	case '{', '[', '(':
 		return i, i, false
 	}
-	return i, f.bare(i), false
+	return i, f.bareEnd(i), false
 }
 
-// bare returns the end of the value without quotes that starts at i.
-func (f *finder) bare(i int) int {
-	if i <= f.plain {
-		return f.plain
+// bareEnd returns the end of the unquoted value that starts at i.
+func (f *finder) bareEnd(i int) int {
+	if i <= f.bareValueEnd {
+		return f.bareValueEnd
 	}
-	for ; i < len(f.v); i++ {
-		c := f.v[i]
-		if closing[c] || (c == ',' || c == ';' || c == '&') && f.pairFollows(i+1) {
+	for ; i < len(f.text); i++ {
+		c := f.text[i]
+		if valueEnd[c] || (c == ',' || c == ';' || c == '&') && f.valueEndsBefore(i+1) {
 			break
 		}
 	}
-	f.plain = i
+	f.bareValueEnd = i
 	return i
 }
 
-var closing = setOf("\"'<>`|)]}", blanks)
+var valueEnd = setOf("\"'<>`|)]}", blank)
 
-// pairFollows says whether a value ends before i: a blank, the end or name=
-// stands there.
-func (f *finder) pairFollows(i int) bool {
-	if i >= len(f.v) || blanks[f.v[i]] {
+// valueEndsBefore reports whether a value ends before i. It does if a blank,
+// the end of the text or name= follows.
+func (f *finder) valueEndsBefore(i int) bool {
+	if i >= len(f.text) || blank[f.text[i]] {
 		return true
 	}
 	name := i
-	for name < min(len(f.v), i+40) && dotted[f.v[name]] {
+	for name < min(len(f.text), i+40) && urlsafeDot[f.text[name]] {
 		name++
 	}
-	return name > i && (f.at(name) == '=' || f.at(name) == ':')
+	return name > i && (f.byteAt(name) == '=' || f.byteAt(name) == ':')
 }
 
-// harmless says that a value under a secret's name is none.
-func (f *finder) harmless(start, end int) bool {
-	v := f.v[start:end]
+// isHarmless reports whether a value after a key is not a secret, such as a
+// placeholder, an ARN or an access key ID.
+func (f *finder) isHarmless(start, end int) bool {
+	v := f.text[start:end]
 	if len(v) > 64 {
 		return strings.HasPrefix(v, "arn:")
 	}
 	if placeholders[strings.ToLower(strings.TrimRight(v, ".,;:!?"))] || strings.Trim(v, "*.•x") == "" {
 		return true
 	}
-	id, _, _ := strings.Cut(v, "/") // an id and its scope, in a signed request
-	return strings.HasPrefix(v, "${") || strings.HasPrefix(v, "arn:") || accessKeyID(id)
+	id, _, _ := strings.Cut(v, "/") // ID and scope in a signed request
+	return strings.HasPrefix(v, "${") || strings.HasPrefix(v, "arn:") || isAccessKeyID(id)
 }
 
-// accessKeyID says whether v is the public id of an AWS key or principal.
-func accessKeyID(v string) bool {
+// isAccessKeyID reports whether v is the public ID of an AWS key or principal.
+func isAccessKeyID(v string) bool {
 	if len(v) < 16 || len(v) > 24 || v[0] != 'A' {
 		return false
 	}
@@ -379,14 +382,15 @@ func accessKeyID(v string) bool {
 	return false
 }
 
-// random says whether v looks made by a machine or to be guessed by nobody:
-// at least eight characters, with digits and letters or capitals inside.
-func random(v string) bool {
+// looksRandom reports whether v looks generated or hard to guess. It has at
+// least eight characters and a letter, and also a digit or an upper-case letter
+// after a lower-case one.
+func looksRandom(v string) bool {
 	digit, letter, inner := false, false, false
 	for i := range min(len(v), 64) {
 		c := v[i]
 		digit = digit || digits[c]
-		letter = letter || wordly[c] && !digits[c]
+		letter = letter || wordChars[c] && !digits[c]
 		inner = inner || i > 0 && 'A' <= c && c <= 'Z' && 'a' <= v[i-1] && v[i-1] <= 'z'
 	}
 	return len(v) >= 8 && letter && (digit || inner)

@@ -2,8 +2,8 @@ package redact
 
 import "strings"
 
-// number is a row of groups of digits as people write cards and telephones:
-// what stands at one place and the groups that follow it.
+// number is a sequence of digit groups, the way people write card and phone
+// numbers.
 type number struct {
 	groups []group
 	f      *finder
@@ -11,57 +11,58 @@ type number struct {
 
 type group struct {
 	start, end int
-	sep        string // what stands between it and the group before
+	sep        string // text between this group and the previous one
 }
 
-// maxDigits is how many digits a row is followed for; a card has at most 19.
+// maxDigits is the maximum number of digits in a sequence. A card number has at
+// most 19.
 const maxDigits = 19
 
-// numbers looks at every group of digits for a card, a social security number
-// or a telephone that starts there.
+// numbers finds cards, US social security numbers and phone numbers. It tries
+// them at every group of digits.
 func (f *finder) numbers() {
 	var buffer [maxDigits]group
-	for i := 0; i < len(f.v); {
-		if !digits[f.v[i]] {
+	for i := 0; i < len(f.text); {
+		if !digits[f.text[i]] {
 			i++
 			continue
 		}
-		n := number{groups: f.row(i, buffer[:0]), f: f}
-		if len(n.groups) == 0 { // too long for any of them
+		n := number{groups: f.readGroups(i, buffer[:0]), f: f}
+		if len(n.groups) == 0 { // too long for all of them
 			i = f.run(i, digits)
 			continue
 		}
 		i = n.groups[0].end
-		if wordly[f.at(n.groups[0].start-1)] || f.at(n.groups[0].start-1) == '.' && digits[f.at(n.groups[0].start-2)] {
-			continue // inside an identifier or behind a decimal point
+		if wordChars[f.byteAt(n.groups[0].start-1)] || f.byteAt(n.groups[0].start-1) == '.' && digits[f.byteAt(n.groups[0].start-2)] {
+			continue // inside an identifier or after a decimal point
 		}
 		start := n.groups[0].start
 		if k := n.card(); k > 0 {
 			i = n.groups[k-1].end
-			f.add(start, i, aCard)
+			f.add(start, i, kindCard)
 		} else if k := n.ssn(); k > 0 {
 			i = n.groups[k-1].end
-			f.add(start, i, aNationalID)
+			f.add(start, i, kindNationalID)
 		} else if k := n.phone(); k > 0 {
 			i = n.groups[k-1].end
-			for n := 0; n < 2 && (f.at(start-1) == '+' || f.at(start-1) == '('); n++ {
+			for n := 0; n < 2 && (f.byteAt(start-1) == '+' || f.byteAt(start-1) == '('); n++ {
 				start--
 			}
-			f.add(start, i, aPhone)
+			f.add(start, i, kindPhone)
 		}
 	}
 }
 
-// separators may stand between the groups of one number.
+// separators may occur between the groups of a number.
 var separators = setOf(" -./()")
 
-// row collects the groups from i on, up to maxDigits digits. It is empty if the
-// first group alone is longer.
-func (f *finder) row(i int, groups []group) []group {
+// readGroups returns the groups from i on, with at most maxDigits digits. It
+// returns none if the first group is longer.
+func (f *finder) readGroups(i int, groups []group) []group {
 	total, sep := 0, ""
 	for {
 		end := i
-		for end < len(f.v) && end-i <= maxDigits && digits[f.v[end]] {
+		for end < len(f.text) && end-i <= maxDigits && digits[f.text[end]] {
 			end++
 		}
 		if total += end - i; total > maxDigits {
@@ -69,11 +70,11 @@ func (f *finder) row(i int, groups []group) []group {
 		}
 		groups = append(groups, group{i, end, sep})
 		next := end
-		for next < end+3 && separators[f.at(next)] {
+		for next < end+3 && separators[f.byteAt(next)] {
 			next++
 		}
-		sep = f.v[end:min(next, len(f.v))]
-		if !digits[f.at(next)] {
+		sep = f.text[end:min(next, len(f.text))]
+		if !digits[f.byteAt(next)] {
 			return groups
 		}
 		switch sep {
@@ -85,8 +86,8 @@ func (f *finder) row(i int, groups []group) []group {
 	}
 }
 
-// size is the number of digits in the first k groups.
-func (n number) size(k int) int {
+// digitCount returns the number of digits in the first k groups.
+func (n number) digitCount(k int) int {
 	total := 0
 	for _, g := range n.groups[:k] {
 		total += g.end - g.start
@@ -97,18 +98,18 @@ func (n number) size(k int) int {
 // digits returns the digits of the first k groups.
 func (n number) digits(k int) string {
 	if k == 1 {
-		return n.f.v[n.groups[0].start:n.groups[0].end]
+		return n.f.text[n.groups[0].start:n.groups[0].end]
 	}
 	var b strings.Builder
 	for _, g := range n.groups[:k] {
-		b.WriteString(n.f.v[g.start:g.end])
+		b.WriteString(n.f.text[g.start:g.end])
 	}
 	return b.String()
 }
 
-// uniform says whether one of the given separators stands between all of the
-// first k groups.
-func (n number) uniform(k int, seps string) bool {
+// sameSeparator reports whether the first k groups are all separated by one
+// character out of seps.
+func (n number) sameSeparator(k int, seps string) bool {
 	for _, g := range n.groups[1:k] {
 		if len(g.sep) != 1 || !strings.Contains(seps, g.sep) || g.sep != n.groups[1].sep {
 			return false
@@ -117,8 +118,8 @@ func (n number) uniform(k int, seps string) bool {
 	return true
 }
 
-// shape says whether the first groups have these sizes.
-func (n number) shape(sizes ...int) bool {
+// hasShape reports whether the first groups have these sizes.
+func (n number) hasShape(sizes ...int) bool {
 	if len(n.groups) < len(sizes) {
 		return false
 	}
@@ -130,43 +131,44 @@ func (n number) shape(sizes ...int) bool {
 	return true
 }
 
-// apart says whether the first k groups stand for themselves: not glued to a
-// letter, nor part of a longer dashed identifier or a decimal number.
-func (n number) apart(k int) bool {
+// isSeparate reports whether the first k groups are not attached to a letter, a
+// dashed identifier or a decimal number.
+func (n number) isSeparate(k int) bool {
 	before, after := n.groups[0].start, n.groups[k-1].end
 	f := n.f
-	dashed := (f.at(before-1) == '-' || f.at(before-1) == '_') && wordly[f.at(before-2)] ||
-		(f.at(after) == '-' || f.at(after) == '_') && wordly[f.at(after+1)]
-	return !dashed && n.closed(k)
+	dashed := (f.byteAt(before-1) == '-' || f.byteAt(before-1) == '_') && wordChars[f.byteAt(before-2)] ||
+		(f.byteAt(after) == '-' || f.byteAt(after) == '_') && wordChars[f.byteAt(after+1)]
+	return !dashed && n.endsNumber(k)
 }
 
-// closed says whether the k-th group ends a number: no letter and no decimals
-// follow.
-func (n number) closed(k int) bool {
+// endsNumber reports whether the k-th group is not followed by a letter or
+// decimals.
+func (n number) endsNumber(k int) bool {
 	end := n.groups[k-1].end
-	return !wordly[n.f.at(end)] && !(n.f.at(end) == '.' && digits[n.f.at(end+1)])
+	return !wordChars[n.f.byteAt(end)] && !(n.f.byteAt(end) == '.' && digits[n.f.byteAt(end+1)])
 }
 
-// card returns how many groups make a payment card number, or 0.
+// card returns the number of groups that form a payment card number, or 0.
 func (n number) card() int {
 	for k := len(n.groups); k > 0; k-- {
-		size := n.size(k)
-		if size < 13 || !n.closed(k) || k > 1 && !n.apart(k) {
+		size := n.digitCount(k)
+		if size < 13 || !n.endsNumber(k) || k > 1 && !n.isSeparate(k) {
 			continue
 		}
-		grouped := n.uniform(k, " -") || k == 4 && n.shape(4, 4, 4, 4) && n.uniform(k, ".")
+		grouped := n.sameSeparator(k, " -") || k == 4 && n.hasShape(4, 4, 4, 4) && n.sameSeparator(k, ".")
 		for i, g := range n.groups[:k] {
 			grouped = grouped && (g.end-g.start >= 3 || i == k-1)
 		}
-		if d := n.digits(k); grouped && issued(d) && luhn(d) {
+		if d := n.digits(k); grouped && isIssued(d) && luhnValid(d) {
 			return k
 		}
 	}
 	return 0
 }
 
-// issued says whether a card scheme issues numbers of this length and start.
-func issued(d string) bool {
+// isIssued reports whether a card scheme issues numbers with this length and
+// prefix.
+func isIssued(d string) bool {
 	n := len(d)
 	two, four := int(d[0]-'0')*10+int(d[1]-'0'), d[:4]
 	switch {
@@ -186,7 +188,7 @@ func issued(d string) bool {
 	return false
 }
 
-func luhn(d string) bool {
+func luhnValid(d string) bool {
 	sum := 0
 	for i := range len(d) {
 		v := int(d[len(d)-1-i] - '0')
@@ -200,9 +202,9 @@ func luhn(d string) bool {
 	return sum%10 == 0
 }
 
-// ssn returns 3 if a social security number of the United States stands here.
+// ssn returns 3 if the first groups form a US social security number, else 0.
 func (n number) ssn() int {
-	if !n.shape(3, 2, 4) || !n.uniform(3, "-") || !n.apart(3) {
+	if !n.hasShape(3, 2, 4) || !n.sameSeparator(3, "-") || !n.isSeparate(3) {
 		return 0
 	}
 	d := n.digits(3)

@@ -7,15 +7,15 @@ import (
 )
 
 var (
-	localPart  = setOf("._+-", wordly)
-	domainPart = setOf(".-", wordly)
+	localPart  = setOf("._+-", wordChars)
+	domainPart = setOf(".-", wordChars)
 )
 
-// emails finds addresses by their @.
+// emails finds mail addresses, except those in keep.
 func (f *finder) emails(keep map[string]bool) {
 	from := 0
 	for i := 0; ; {
-		j := strings.IndexByte(f.v[i:], '@')
+		j := strings.IndexByte(f.text[i:], '@')
 		if j < 0 {
 			return
 		}
@@ -24,58 +24,59 @@ func (f *finder) emails(keep map[string]bool) {
 		for len(f.userAts) > 0 && f.userAts[0] < at {
 			f.userAts = f.userAts[1:]
 		}
-		start, end := f.local(from, at), f.domain(i)
+		start, end := f.localStart(from, at), f.domainEnd(i)
 		from = i
 		host := len(f.userAts) > 0 && f.userAts[0] == at
-		if start == at || end == i || host || strings.EqualFold(f.v[start:at], "git") {
-			continue // git@github.com:owner/repository is no person
+		if start == at || end == i || host || strings.EqualFold(f.text[start:at], "git") {
+			continue // git@github.com:owner/repository is not an address of a person
 		}
-		address, domain := strings.ToLower(f.v[start:end]), strings.ToLower(f.v[i:end])
+		address, domain := strings.ToLower(f.text[start:end]), strings.ToLower(f.text[i:end])
 		if !keep[address] && !keep[domain] {
-			f.add(start, end, anEmail)
+			f.add(start, end, kindEmail)
 		}
 		i, from = end, end
 	}
 }
 
-// local returns the start of the local part before at, not before floor.
-func (f *finder) local(floor, at int) int {
+// localStart returns the start of the local part before at, at least floor.
+func (f *finder) localStart(floor, at int) int {
 	start := at
-	if f.at(at-1) == '"' && at-1 > floor {
-		if q := strings.LastIndexByte(f.v[max(floor, at-66):at-1], '"'); q >= 0 {
+	if f.byteAt(at-1) == '"' && at-1 > floor {
+		if q := strings.LastIndexByte(f.text[max(floor, at-66):at-1], '"'); q >= 0 {
 			return max(floor, at-66) + q
 		}
 	}
 	for start > floor {
-		c := f.v[start-1]
-		apostrophe := c == '\'' && start < at && wordly[f.v[start]] && start-1 > floor && wordly[f.v[start-2]]
+		c := f.text[start-1]
+		apostrophe := c == '\'' && start < at && wordChars[f.text[start]] && start-1 > floor && wordChars[f.text[start-2]]
 		if !localPart[c] && !apostrophe {
 			break
 		}
 		start--
 	}
-	for start < at && !wordly[f.v[start]] {
+	for start < at && !wordChars[f.text[start]] {
 		start++ // _emphasis_ and list dashes
 	}
 	return start
 }
 
-// domain returns the end of the mail domain that starts at i, or i if there is
-// none: it needs a dot and a last label that is no number.
-func (f *finder) domain(i int) int {
-	if !wordly[f.at(i)] {
+// domainEnd returns the end of the mail domain that starts at i. It returns i
+// if there is no domain with a dot and a last label that does not start with a
+// digit.
+func (f *finder) domainEnd(i int) int {
+	if !wordChars[f.byteAt(i)] {
 		return i
 	}
 	end := f.run(i, domainPart)
 	for end > i {
-		for !wordly[f.v[end-1]] {
+		for !wordChars[f.text[end-1]] {
 			end--
 		}
-		dot := strings.LastIndexByte(f.v[i:end], '.')
+		dot := strings.LastIndexByte(f.text[i:end], '.')
 		if dot < 0 {
 			return i
 		}
-		if label := f.v[i+dot+1 : end]; len(label) > 1 && !digits[label[0]] {
+		if label := f.text[i+dot+1 : end]; len(label) > 1 && !digits[label[0]] {
 			return end
 		}
 		end = i + dot
@@ -83,33 +84,33 @@ func (f *finder) domain(i int) int {
 	return i
 }
 
-// literals finds the texts that are always redacted, where they stand as words:
-// "Ann" does not stand in "Announcement".
+// literals finds the literals that occur as whole words. For example "Ann" does
+// not match in "Announcement".
 func (f *finder) literals(texts []string) {
 	for _, text := range texts {
 		first, _ := utf8.DecodeRuneInString(text)
 		last, _ := utf8.DecodeLastRuneInString(text)
 		for i := 0; ; {
-			j := strings.Index(f.v[i:], text)
+			j := strings.Index(f.text[i:], text)
 			if j < 0 {
 				break
 			}
 			start, end := i+j, i+j+len(text)
-			before, _ := utf8.DecodeLastRuneInString(f.v[:start])
-			after, _ := utf8.DecodeRuneInString(f.v[end:])
+			before, _ := utf8.DecodeLastRuneInString(f.text[:start])
+			after, _ := utf8.DecodeRuneInString(f.text[end:])
 			i = start + 1
-			glued := word(first) && word(before) || word(last) && word(after)
+			glued := isWordRune(first) && isWordRune(before) || isWordRune(last) && isWordRune(after)
 			if !glued {
-				f.add(start, end, aLiteral)
+				f.add(start, end, kindLiteral)
 				i = end
 			}
 		}
 	}
 }
 
-func word(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
-// ibanLengths are the lengths of the countries' IBANs.
+// ibanLengths are the lengths of IBANs by country code.
 var ibanLengths = func() map[string]int {
 	m := map[string]int{}
 	for _, c := range strings.Fields(`AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28
@@ -121,18 +122,18 @@ var ibanLengths = func() map[string]int {
 	return m
 }()
 
-// iban returns the end of the IBAN that starts at i: a known country, its
-// length, and the check of ISO 13616.
+// iban returns the end of the IBAN that starts at i, or 0. It checks the
+// country code, the length and the check digits of ISO 13616.
 func (f *finder) iban(i int) int {
-	if !letters[f.at(i)] || !letters[f.at(i+1)] || !digits[f.at(i+2)] || !digits[f.at(i+3)] {
+	if !letters[f.byteAt(i)] || !letters[f.byteAt(i+1)] || !digits[f.byteAt(i+2)] || !digits[f.byteAt(i+3)] {
 		return 0
 	}
-	length := ibanLengths[strings.ToUpper(f.v[i:i+2])]
+	length := ibanLengths[strings.ToUpper(f.text[i:i+2])]
 	if length == 0 {
 		return 0
 	}
-	chars, end := f.grouped(i, length, alnum)
-	if len(chars) < length || wordly[f.at(end)] {
+	chars, end := f.readGrouped(i, length, alnum)
+	if len(chars) < length || wordChars[f.byteAt(end)] {
 		return 0
 	}
 	rest := 0
@@ -149,15 +150,15 @@ func (f *finder) iban(i int) int {
 	return end
 }
 
-// grouped collects n bytes of set from i on, with single blanks, dashes or dots
-// between them, and returns them and where they end.
-func (f *finder) grouped(i, n int, set *bytes256) ([]byte, int) {
+// readGrouped reads n bytes of set from i on, with single blanks, dashes or
+// dots between them. It returns these bytes and the end of the text read.
+func (f *finder) readGrouped(i, n int, set *bytes256) ([]byte, int) {
 	var chars []byte
 	for len(chars) < n {
-		c := f.at(i)
+		c := f.byteAt(i)
 		if (c == ' ' || c == '-' || c == '.') && len(chars) > 0 {
 			i++
-			c = f.at(i)
+			c = f.byteAt(i)
 		}
 		if !set[c] {
 			break
@@ -168,17 +169,18 @@ func (f *finder) grouped(i, n int, set *bytes256) ([]byte, int) {
 	return chars, i
 }
 
-// nir returns the end of the French social security number that starts at i:
-// sex, year, month, department (2A and 2B are Corsica), and its check.
+// nir returns the end of the French social security number that starts at i, or
+// 0. It checks the month and the check digits. Corsican departments are written
+// 2A and 2B.
 func (f *finder) nir(i int) int {
-	if c := f.at(i); c != '1' && c != '2' {
+	if c := f.byteAt(i); c != '1' && c != '2' {
 		return 0
 	}
-	if f.at(i-1) == '.' && digits[f.at(i-2)] {
-		return 0 // the decimals of a number
+	if f.byteAt(i-1) == '.' && digits[f.byteAt(i-2)] {
+		return 0 // decimals of a number
 	}
-	chars, end := f.grouped(i, 15, nirChars)
-	if len(chars) < 15 || wordly[f.at(end)] {
+	chars, end := f.readGrouped(i, 15, nirChars)
+	if len(chars) < 15 || wordChars[f.byteAt(end)] {
 		return 0
 	}
 	n, corsica := 0, 0

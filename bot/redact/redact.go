@@ -1,18 +1,18 @@
-// Package redact takes personal data and secrets out of texts that leave the
-// house: for Slack, for a pager, for a mailbox.
+// Package redact removes personal data and secrets from texts before they leave
+// Tocsin for Slack, a pager or a mail server.
 //
-// It is the one redactor. It replaces what it finds by a marker that says what
-// stood there ([email], [phone], [iban], [card], [national-id], [secret],
-// [redacted]) and leaves what responders work with: access key ids, ARNs,
-// account numbers, request ids, UUIDs, hashes, times, IP addresses, Slack and
-// incident ids. Where the two wishes collide it prefers to redact: the full
-// text stays in the store.
+// A [Redactor] replaces each match with a marker that names its kind: [email],
+// [phone], [iban], [card], [national-id], [secret] or [redacted]. It preserves
+// data that responders need, such as access key IDs, ARNs, account numbers,
+// request IDs, UUIDs, hashes, times, IP addresses, Slack IDs and incident IDs.
+// If a text could be either, it is redacted, because the full text remains in
+// the store.
 //
-// The rules read a folded view of the text (see fold.go), so that percent
-// encoding, JSON and HTML escapes, zero-width characters, look-alike spaces and
-// full-width digits hide nothing from them. All of them are scanners whose work
-// per byte is bounded; there is no regular expression and no input that makes
-// the time grow faster than the text.
+// All rules read a normalised view of the text (see fold.go). Percent encoding,
+// JSON and HTML escapes, zero-width characters, unusual spaces and full-width
+// digits therefore do not hide a match. The rules are scanners with bounded
+// work per byte and use no regular expressions. The running time is linear in
+// the length of the text for every input.
 package redact
 
 import (
@@ -21,15 +21,15 @@ import (
 	"strings"
 )
 
-// Options says what to keep and what to redact beyond the built-in rules. The
-// zero value keeps nothing and adds nothing.
+// Options adjusts the built-in rules. With the zero value every address is
+// redacted and there are no literals.
 type Options struct {
 	// KeepEmails lists addresses ("status@example.com") and domains
-	// ("example.com", subdomains not included) that stay readable.
+	// ("example.com", without its subdomains) that are not redacted.
 	KeepEmails []string
-	// Literals are always redacted where they stand as whole words, whatever
-	// their case, accents and spacing: the names of victims, for example.
-	// Those of fewer than two letters are ignored.
+	// Literals are always redacted, for example the names of victims. They
+	// match whole words and ignore case, accents and spacing. Literals of fewer
+	// than two characters are ignored.
 	Literals []string
 }
 
@@ -53,38 +53,39 @@ func New(o Options) *Redactor {
 	return r
 }
 
-// kind says what was found. Where finds overlap, the lowest names the whole.
+// kind is the kind of a match. If matches overlap, the lowest kind names the
+// merged match.
 type kind int
 
 const (
-	aSecret kind = iota
-	aCard
-	anIBAN
-	aNationalID
-	anEmail
-	aPhone
-	aLiteral
+	kindSecret kind = iota
+	kindCard
+	kindIBAN
+	kindNationalID
+	kindEmail
+	kindPhone
+	kindLiteral
 )
 
 var markers = [...]string{
-	aSecret: "[secret]", aCard: "[card]", anIBAN: "[iban]", aNationalID: "[national-id]",
-	aLiteral: "[redacted]", anEmail: "[email]", aPhone: "[phone]",
+	kindSecret: "[secret]", kindCard: "[card]", kindIBAN: "[iban]", kindNationalID: "[national-id]",
+	kindLiteral: "[redacted]", kindEmail: "[email]", kindPhone: "[phone]",
 }
 
-// span is a find, in bytes of the view while the rules run, of the text after.
+// span is a match. Its offsets are into the view while the rules run and into
+// the original text afterwards.
 type span struct {
 	start, end int
 	kind       kind
 }
 
-// maxPasses bounds the passes of Text. A replacement can uncover a neighbour
-// ("a name glued to a number"); texts that people and programs write settle
-// after one pass, and the second sees that nothing is left.
+// maxPasses limits the passes of Text. A replacement can uncover a match next
+// to it, for example if a name is attached to a number. Usual texts need one
+// pass, and the second finds nothing.
 const maxPasses = 8
 
-// Text returns text with everything redacted that the rules find. Redacting a
-// redacted text changes nothing. What is not redacted is returned byte by byte
-// as it was.
+// Text returns text with all matches replaced by markers. All other bytes are
+// unchanged. Redacting a redacted text changes nothing.
 func (r *Redactor) Text(text string) string {
 	for range maxPasses {
 		spans := r.find(text)
@@ -96,31 +97,31 @@ func (r *Redactor) Text(text string) string {
 	return text
 }
 
-// find runs every rule and returns its finds, sorted and disjoint, as offsets
-// into text.
+// find runs every rule. It returns the matches as offsets into text, sorted and
+// disjoint.
 func (r *Redactor) find(text string) []span {
 	v := fold(text)
-	f := &finder{v: v.text}
+	f := &finder{text: v.text}
 	f.privateKeys()
 	f.userinfo()
-	f.hooks()
-	f.keyed()
-	f.words()
+	f.webhookURLs()
+	f.keyedValues()
+	f.wordRules()
 	f.awsSecretKeys()
 	f.numbers()
 	f.emails(r.keep)
-	spans := v.original(f.spans)
+	spans := v.toOriginal(f.spans)
 	if len(r.literals) > 0 {
 		loose := foldForLiterals(v)
-		g := &finder{v: loose.text}
+		g := &finder{text: loose.text}
 		g.literals(r.literals)
-		spans = append(spans, loose.original(g.spans)...)
+		spans = append(spans, loose.toOriginal(g.spans)...)
 	}
-	return union(spans)
+	return merge(spans)
 }
 
-// union sorts spans and joins those that overlap.
-func union(spans []span) []span {
+// merge sorts spans and merges overlapping ones.
+func merge(spans []span) []span {
 	slices.SortFunc(spans, func(a, b span) int {
 		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(b.end, a.end))
 	})
@@ -149,37 +150,37 @@ func replace(text string, spans []span) string {
 	return b.String()
 }
 
-// finder collects what the rules find in one folded text.
+// finder collects the matches of the rules in one folded text.
 type finder struct {
-	v     string
+	text  string
 	spans []span
-	// userAts are the positions of the @ that end a URL's userinfo, in
-	// ascending order: what follows them is a host to keep, not a mail domain.
+	// userAts are the ascending positions of each @ that ends a URL's userinfo.
+	// The text after it is a host, which is preserved, and not a mail domain.
 	userAts []int
 
-	// The ends of the latest runs, so that no byte is run over twice.
-	segment int // of a token's segment (words)
-	plain   int // of a value without quotes (keyed)
+	// Ends of the latest runs, which let the rules scan each byte once.
+	segmentEnd   int // of a token segment (wordRules)
+	bareValueEnd int // of a value without quotes (keyedValues)
 }
 
-// add records a find unless nothing but markers stands there.
+// add records a match unless it consists only of markers.
 func (f *finder) add(start, end int, k kind) {
-	if strings.Trim(f.v[start:end], string(rune(barrier))) != "" {
+	if strings.Trim(f.text[start:end], string(rune(barrier))) != "" {
 		f.spans = append(f.spans, span{start, end, k})
 	}
 }
 
-// at returns the byte at i, or a line feed beyond either end of the text.
-func (f *finder) at(i int) byte {
-	if i < 0 || i >= len(f.v) {
+// byteAt returns the byte at i, or a line feed if i is outside the text.
+func (f *finder) byteAt(i int) byte {
+	if i < 0 || i >= len(f.text) {
 		return '\n'
 	}
-	return f.v[i]
+	return f.text[i]
 }
 
 // run returns the end of the run of bytes in set that starts at i.
 func (f *finder) run(i int, set *bytes256) int {
-	for i < len(f.v) && set[f.v[i]] {
+	for i < len(f.text) && set[f.text[i]] {
 		i++
 	}
 	return i
@@ -202,25 +203,25 @@ func setOf(chars string, sets ...*bytes256) *bytes256 {
 }
 
 var (
-	digits  = setOf("0123456789")
-	letters = setOf("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
-	alnum   = setOf("", letters, digits)
-	beyond  = func() *bytes256 {
+	digits   = setOf("0123456789")
+	letters  = setOf("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	alnum    = setOf("", letters, digits)
+	nonASCII = func() *bytes256 {
 		var s bytes256
 		for i := 0x80; i < 0x100; i++ {
 			s[i] = true
 		}
 		return &s
 	}()
-	wordly   = setOf("", alnum, beyond) // a letter or digit of any script
-	blanks   = setOf(" \t\r\n")
-	base64s  = setOf("+/", alnum)
-	urlsafe  = setOf("-_", alnum)
-	dotted   = setOf(".", urlsafe)
-	anyToken = setOf("-_.~+/=%", alnum)
+	wordChars  = setOf("", alnum, nonASCII) // letters and digits of any script
+	blank      = setOf(" \t\r\n")
+	base64s    = setOf("+/", alnum)
+	urlsafe    = setOf("-_", alnum)
+	urlsafeDot = setOf(".", urlsafe)
+	tokenChars = setOf("-_.~+/=%", alnum)
 )
 
-// lower maps an ASCII letter to lower case.
+// lower converts an ASCII letter to lower case.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'

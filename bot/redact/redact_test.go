@@ -10,8 +10,7 @@ import (
 	"tocsin/bot/redact"
 )
 
-// Secrets of the tests are put together from parts, so that no scanner takes
-// this file for a leak.
+// The secrets are split because secret scanners would otherwise report this file.
 const (
 	awsSecret = "wJalrXUtnFEMI" + "/K7MDENG/bPxRfiCYEXAMPLEKEY"
 	slackBot  = "xoxb-" + "1234567890-1234567890123-AbCdEfGhIjKlMnOpQrStUvWx"
@@ -22,7 +21,7 @@ const (
 	pem       = "-----BEGIN RSA PRIVATE KEY-----\nMIIBOgIBAAJBAKj34GkxFhD90vcNLYLInFEX6Ppy1tPf9Cnzj4p4WGeKLs1Pt8Qu\n-----END RSA PRIVATE KEY-----"
 )
 
-// redacted are texts by rule, with what must be left of them.
+// redacted are texts with the expected result.
 var redacted = []struct{ rule, in, want string }{
 	{"email", "mail jean.dupont@example.com now", "mail [email] now"},
 	{"email, tag and subdomain", "jean+pay@mail.example.co.uk,", "[email],"},
@@ -75,7 +74,7 @@ var redacted = []struct{ rule, in, want string }{
 	{"American social security number", "SSN 536-22-8726.", "SSN [national-id]."},
 
 	{"secret, AWS", "leaked " + awsSecret + " in build", "leaked [secret] in build"},
-	{"secret, AWS beside its id", "AKIAIOSFODNN7EXAMPLE:" + awsSecret, "AKIAIOSFODNN7EXAMPLE:[secret]"},
+	{"secret, AWS after its id", "AKIAIOSFODNN7EXAMPLE:" + awsSecret, "AKIAIOSFODNN7EXAMPLE:[secret]"},
 	{"secret, AWS by name", "aws_secret_access_key = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "aws_secret_access_key = [secret]\n"},
 	{"secret, Slack", "token is " + slackBot + ".", "token is [secret]."},
 	{"secret, GitHub", "clone with " + github, "clone with [secret]"},
@@ -115,8 +114,8 @@ var redacted = []struct{ rule, in, want string }{
 	{"secret, zero-width", "pass\u200bword=hun\u200bter2", "pass\u200bword=[secret]"},
 }
 
-// survivors are what responders need.
-var survivors = []struct{ what, text string }{
+// preserved are texts that must not change, because responders need them.
+var preserved = []struct{ name, text string }{
 	{"access key ids", "AKIAIOSFODNN7EXAMPLE ASIATFQR7NSC5AU2ZV3I AIDATFQR7NSC5AU2ZV3IE"},
 	{"access key ids by name", `{"accessKeyId":"AKIAIOSFODNN7EXAMPLE","accessKey":"AKIAIOSFODNN7EXAMPLE"} access key: ASIATFQR7NSC5AU2ZV3I`},
 	{"ARNs", "arn:aws:iam::123456789012:user/jean arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbC123 arn:aws:sts::123456789012:assumed-role/Admin/i-0dbc91f429e48eeed"},
@@ -138,15 +137,15 @@ var survivors = []struct{ what, text string }{
 	{"prose about secrets", "The token: expired yesterday. secret: nobody knows. Password: changed. reset the password, rotate secrets; password=${DB_PASSWORD} PWD=/root bypass=true"},
 	{"cursors", `{"nextToken":"abcdefghijklmnop","clientToken":"0123abcd-0123-0123-0123-0123456789ab"}`},
 	{"signed headers", "Authorization: AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20240115/us-east-1/s3/aws4_request, SignedHeaders=host"},
-	{"a path of forty letters", "src/main/java/org/acme/Service1/Handler2"},
-	{"cards that are none", "4111111111111112 4111 1111 1111 1112 12345678901234567890123"},
-	{"IBANs that are none", "DE89370400440532013001 FR7612345678901234567890123"},
+	{"path of forty letters", "src/main/java/org/acme/Service1/Handler2"},
+	{"invalid cards", "4111111111111112 4111 1111 1111 1112 12345678901234567890123"},
+	{"invalid IBANs", "DE89370400440532013001 FR7612345678901234567890123"},
 	{"certificates", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"},
 	{"markers", "[email] [phone] [iban] [card] [secret] [national-id] [redacted] password=[secret]"},
 	{"escapes and symbols", "100%25 of C:\\new\\table &amp; &lt;b&gt; “ok” … → 🔥 \u200b\x00\xff"},
 }
 
-func TestRedacts(t *testing.T) {
+func TestText_Redacts(t *testing.T) {
 	r := redact.New(redact.Options{})
 	for _, c := range redacted {
 		t.Run(c.rule, func(t *testing.T) {
@@ -154,38 +153,38 @@ func TestRedacts(t *testing.T) {
 				t.Errorf("\n  in   %q\n  got  %q\n  want %q", c.in, got, c.want)
 			}
 			if got := r.Text(r.Text(c.in)); got != c.want {
-				t.Errorf("the second time: got %q", got)
+				t.Errorf("second redaction: got %q, want %q", got, c.want)
 			}
 		})
 	}
 }
 
-func TestKeepsWhatRespondersNeed(t *testing.T) {
+func TestText_PreservesResponderData(t *testing.T) {
 	r := redact.New(redact.Options{})
-	for _, c := range survivors {
-		t.Run(c.what, func(t *testing.T) {
+	for _, c := range preserved {
+		t.Run(c.name, func(t *testing.T) {
 			if got := r.Text(c.text); got != c.text {
-				t.Errorf("\n  in   %q\n  got  %q", c.text, got)
+				t.Errorf("\n  got  %q\n  want %q", got, c.text)
 			}
 		})
 	}
 }
 
-func TestOptions(t *testing.T) {
+func TestNew_Options(t *testing.T) {
 	r := redact.New(redact.Options{
 		KeepEmails: []string{"Status@example.com", "@acme.example"},
 		Literals:   []string{"Ann", "Jérôme  Lefèvre", " x ", "Acme (Paris)", "[email]"},
 	})
 	for _, c := range []struct{ name, in, want string }{
-		{"a kept address", "status@example.com other@example.com", "status@example.com [email]"},
-		{"a kept domain", "Any.One@ACME.example a@sub.acme.example", "Any.One@ACME.example [email]"},
-		{"a name", "Ann, ANN and ann's; announce Joann", "[redacted], [redacted] and [redacted]'s; announce Joann"},
+		{"address to keep", "status@example.com other@example.com", "status@example.com [email]"},
+		{"domain to keep", "Any.One@ACME.example a@sub.acme.example", "Any.One@ACME.example [email]"},
+		{"name", "Ann, ANN and ann's; announce Joann", "[redacted], [redacted] and [redacted]'s; announce Joann"},
 		{"accents and blanks", "JEROME\n lefevre, Je\u0301rôme\u00a0Lefèvre", "[redacted], [redacted]"},
 		{"encoded", "?n=J%C3%A9r%C3%B4me x", "?n=J%C3%A9r%C3%B4me x"},
 		{"punctuation", "at acme (paris).", "at [redacted]."},
-		{"inside an address", "ann@example.com", "[email]"},
-		{"one letter is ignored", "x x", "x x"},
-		{"markers stand", "[email] [redacted]", "[email] [redacted]"},
+		{"in an address", "ann@example.com", "[email]"},
+		{"one letter", "x x", "x x"},
+		{"markers", "[email] [redacted]", "[email] [redacted]"},
 	} {
 		if got := r.Text(c.in); got != c.want {
 			t.Errorf("%s:\n  got  %q\n  want %q", c.name, got, c.want)
@@ -193,18 +192,18 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// texts draws texts of everything the rules know, glued together in odd ways.
+// texts generates texts from the examples above, with separators between them.
 func texts() *rapid.Generator[string] {
 	var pieces []string
 	for _, c := range redacted {
 		pieces = append(pieces, c.in)
 	}
-	for _, c := range survivors {
+	for _, c := range preserved {
 		pieces = append(pieces, c.text)
 	}
 	glue := []string{"", " ", "\n", ",", ":", "=", "\"", "'", "\\\"", "-", ".", "/", "@", "+", "[", "]", "0", "a", "é", "%40", "%", "\\", "&#64;", "\u200b", "password=", "token: ", "Ann", "[secret]", "[email]"}
 	piece := rapid.OneOf(rapid.SampledFrom(pieces), rapid.SampledFrom(glue), rapid.StringN(0, 6, -1),
-		rapid.Custom(func(t *rapid.T) string { // a cut through one
+		rapid.Custom(func(t *rapid.T) string { // part of an example
 			p := rapid.SampledFrom(pieces).Draw(t, "piece")
 			from := rapid.IntRange(0, len(p)).Draw(t, "from")
 			return p[from:rapid.IntRange(from, len(p)).Draw(t, "to")]
@@ -212,7 +211,7 @@ func texts() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(piece, 0, 12).Draw(t, "pieces"), "") })
 }
 
-func TestRedactingTwiceIsRedactingOnce(t *testing.T) {
+func TestText_Idempotent(t *testing.T) {
 	r := redact.New(redact.Options{Literals: []string{"Ann", "dupont"}})
 	rapid.Check(t, func(t *rapid.T) {
 		in := texts().Draw(t, "text")
@@ -223,20 +222,20 @@ func TestRedactingTwiceIsRedactingOnce(t *testing.T) {
 	})
 }
 
-func TestASecretIsFoundWhereverItStands(t *testing.T) {
+func TestText_RedactsSecretsInAnyContext(t *testing.T) {
 	r := redact.New(redact.Options{})
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.SampledFrom([]string{slackBot, github, stripe, "jean.dupont@example.com", "4111111111111111", "DE89370400440532013000"}).Draw(t, "secret")
 		around := rapid.StringMatching(`([a-z0-9 ]{0,20}[ \n"'<>(),;:|])?`)
 		in := around.Draw(t, "before") + secret + " " + around.Draw(t, "after")
 		if got := r.Text(in); strings.Contains(got, secret) {
-			t.Fatalf("%q keeps the secret: %q", in, got)
+			t.Fatalf("%q: got %q, which contains the secret", in, got)
 		}
 	})
 }
 
-// TestHostileTextsTakeLinearTime doubles texts made to be read over and over.
-func TestHostileTextsTakeLinearTime(t *testing.T) {
+// Each unit tries to make a rule scan its input several times.
+func TestText_LinearTime(t *testing.T) {
 	r := redact.New(redact.Options{Literals: []string{"aab", "Ann"}})
 	for _, unit := range []string{
 		"1", "1 ", "4111 ", "0612", "+1", "(", "a", "a@", "@", "a.", "a@b.c", "token:", "token: a", "password=", "password='", "password=\\\"", `password="`,
@@ -255,21 +254,21 @@ func TestHostileTextsTakeLinearTime(t *testing.T) {
 			return best
 		}
 		small, large := measure(1<<13), measure(1<<16)
-		// eight times the text; quadratic time would be sixty-four times
+		// The text is 8 times as long. Quadratic time would be 64 times as long.
 		if large > 30*small && large > 200*time.Millisecond {
-			t.Errorf("%q: %v for 8 KiB, %v for 64 KiB", unit, small, large)
+			t.Errorf("%q: got %v for 8 KiB and %v for 64 KiB, want linear time", unit, small, large)
 		}
 	}
 }
 
-func TestTenMegabytesOfDigits(t *testing.T) {
+func TestText_TenMegabytesOfDigits(t *testing.T) {
 	text := strings.Repeat("1234567890", 1<<20)
 	start := time.Now()
 	if got := redact.New(redact.Options{}).Text(text); got != text {
-		t.Error("digits that are no number were changed")
+		t.Error("digits that are not a number were changed")
 	}
 	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("took %v", took)
+		t.Errorf("took %v, want at most 10s", took)
 	}
 }
 
@@ -277,7 +276,7 @@ func FuzzText(f *testing.F) {
 	for _, c := range redacted {
 		f.Add(c.in)
 	}
-	for _, c := range survivors {
+	for _, c := range preserved {
 		f.Add(c.text)
 	}
 	r := redact.New(redact.Options{Literals: []string{"Ann"}})
@@ -287,18 +286,18 @@ func FuzzText(f *testing.F) {
 			t.Errorf("\n  in    %q\n  once  %q\n  twice %q", in, once, twice)
 		}
 		if strings.Contains(r.Text(in+" "+slackBot+" "), slackBot) {
-			t.Errorf("a token behind %q stays", in)
+			t.Errorf("a token after %q was not redacted", in)
 		}
 	})
 }
 
 func BenchmarkText(b *testing.B) {
 	var all strings.Builder
-	for _, c := range survivors {
+	for _, c := range preserved {
 		all.WriteString(c.text + "\n")
 	}
 	plain := strings.Repeat("2024-01-15T10:00:00Z level=info component=desk incident=INC-42 took=12ms user=U024BE7LH\n", 100)
-	for name, text := range map[string]string{"survivors": all.String(), "log": plain, "digits": strings.Repeat("1234567890", 1000)} {
+	for name, text := range map[string]string{"preserved": all.String(), "log": plain, "digits": strings.Repeat("1234567890", 1000)} {
 		b.Run(name, func(b *testing.B) {
 			r := redact.New(redact.Options{})
 			b.SetBytes(int64(len(text)))

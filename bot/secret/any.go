@@ -5,10 +5,10 @@ import (
 	"crypto/sha256"
 )
 
-// EqualAny reports whether candidate is one of the secrets, and whether any of them
-// is set: where none is, it is our configuration that is wrong and not the
-// candidate. It compares with all of them, so that the time does not tell which
-// one matched.
+// EqualAny reports whether candidate equals one of the secrets, and whether any
+// secret is set. If none is set, the configuration is at fault and not the
+// candidate. It compares with every secret, because stopping at a match would
+// reveal through the time which secret matched.
 func EqualAny(secrets []String, candidate string) (genuine, set bool) {
 	for _, s := range secrets {
 		set = set || !s.IsZero()
@@ -20,7 +20,7 @@ func EqualAny(secrets []String, candidate string) (genuine, set bool) {
 }
 
 // VerifyAny reports whether one of the sums is the HMAC-SHA256 of body under
-// one of the secrets, and whether any of them is set. It tries every pair.
+// one of the secrets, and whether any secret is set. It tries every pair.
 func VerifyAny(secrets []String, body []byte, sums ...[]byte) (genuine, set bool) {
 	for _, s := range secrets {
 		if s.IsZero() {

@@ -1,9 +1,9 @@
-// Package secret holds strings that must never be shown: tokens, signing
-// secrets, passwords in a configuration.
+// Package secret holds strings that must not be printed, such as tokens,
+// signing secrets and passwords in a configuration.
 //
-// A [String] prints as "[secret]" whichever way it is formatted, logged or
-// marshalled. Only [String.Reveal] gives the value, so that a search for that
-// word finds every place where a secret leaves its wrapping.
+// A [String] prints as "[secret]" whenever it is formatted, logged or
+// marshalled. Only [String.Reveal] returns the value. A search for Reveal
+// therefore finds every use of a secret value.
 package secret
 
 import (
@@ -15,26 +15,28 @@ import (
 	"log/slog"
 )
 
-// mask is what is seen in place of a secret that is set. An empty secret shows
-// as an empty string: that a setting is missing is worth seeing.
+// mask is printed instead of a secret that is set. An empty secret prints as an
+// empty string, which makes a missing setting visible.
 const mask = "[secret]"
 
-// ErrMasked is returned when text is decoded that is the mask itself: somebody
-// copied a printed configuration back into a file.
-var ErrMasked = errors.New(`"[secret]" is how a secret is printed, not its value`)
+// ErrMasked is returned when the mask itself is decoded, for example if a
+// printed configuration was copied into a file.
+var ErrMasked = errors.New(`"[secret]" is only the mask of a secret: enter its value`)
 
-// String is a text that cannot be printed. Its zero value is the empty secret.
+// String is a string that cannot be printed. The zero value is the empty
+// secret.
 //
-// The value is kept in a closure rather than in a field. Package fmt formats
-// unexported fields by reflection, without asking for their methods, and there
-// a func shows as an address while a string or a pointer that some printer
-// follows would show itself. The closure also makes == on Strings, and Strings
-// as map keys, a compile error; compare with [String.Equal].
+// The value is in a closure, not in a field. Package fmt formats unexported
+// fields by reflection without calling their methods. A func then prints as an
+// address, but a string or a pointer could print as the value. The closure also
+// makes == on Strings and Strings as map keys compile errors. Use
+// [String.Equal] to compare.
 type String struct {
 	reveal func() string
 }
 
-// New wraps s. The empty string gives the zero String.
+// New returns a String with the value s. For the empty string it returns the
+// zero String.
 func New(s string) String {
 	if s == "" {
 		return String{}
@@ -42,8 +44,8 @@ func New(s string) String {
 	return String{reveal: func() string { return s }}
 }
 
-// Reveal returns the value. Call it where the secret is used, as late as
-// possible, and do not keep the result.
+// Reveal returns the value. Call it only at the point of use and do not store
+// the result.
 func (s String) Reveal() string {
 	if s.reveal == nil {
 		return ""
@@ -51,19 +53,18 @@ func (s String) Reveal() string {
 	return s.reveal()
 }
 
-// IsZero reports whether no secret is set.
+// IsZero reports whether the secret is empty.
 func (s String) IsZero() bool { return s.reveal == nil }
 
-// Equal reports whether candidate is the secret, in a time that depends on
-// neither of them beyond the candidate's length. A secret that is not set
-// equals nothing, not even the empty string, so that a forgotten setting lets
-// nobody in.
+// Equal reports whether candidate equals the secret. The time depends only on
+// the lengths of the two strings. An empty secret equals nothing, not even the
+// empty string, because a missing setting must not grant access.
 func (s String) Equal(candidate string) bool {
 	want, got := sha256.Sum256([]byte(s.Reveal())), sha256.Sum256([]byte(candidate))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && !s.IsZero()
 }
 
-// String returns the mask, or nothing when no secret is set.
+// String returns the mask, or "" if the secret is empty.
 func (s String) String() string {
 	if s.IsZero() {
 		return ""
@@ -71,27 +72,27 @@ func (s String) String() string {
 	return mask
 }
 
-// GoString returns what [String.String] returns.
+// GoString returns the mask, or "" if the secret is empty.
 func (s String) GoString() string { return s.String() }
 
-// Format writes the mask for every verb and flag: %x or %q of a secret would be
-// the secret in other letters.
+// Format writes the mask for every verb and flag, because %x or %q would print
+// the secret in another form.
 func (s String) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// LogValue shows the mask to slog.
+// LogValue returns the mask.
 func (s String) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText gives the mask, for every encoder that asks for text.
+// MarshalText returns the mask.
 func (s String) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// MarshalJSON gives the mask as a JSON string.
+// MarshalJSON returns the mask as a JSON string.
 func (s String) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() + `"`), nil }
 
-// MarshalYAML gives the mask as a YAML string.
+// MarshalYAML returns the mask as a YAML string.
 func (s String) MarshalYAML() (any, error) { return s.String(), nil }
 
-// UnmarshalText sets the secret, so that JSON, YAML and koanf decode a plain
-// string into it. It refuses the mask with [ErrMasked].
+// UnmarshalText sets the value, for decoders of JSON, YAML and koanf. It
+// returns [ErrMasked] if text is the mask.
 func (s *String) UnmarshalText(text []byte) error {
 	if string(text) == mask {
 		return ErrMasked

@@ -20,7 +20,7 @@ import (
 
 const plaintext = "xoxb-plaintext-7f3a9"
 
-// config holds a secret in every place a configuration could.
+// config has a secret in every kind of field.
 type config struct {
 	Token   secret.String            `json:"token" yaml:"token"`
 	Pointer *secret.String           `json:"pointer" yaml:"pointer"`
@@ -43,7 +43,7 @@ type nested struct {
 	hidden secret.String
 }
 
-func filled() config {
+func newConfig() config {
 	s := secret.New(plaintext)
 	return config{
 		Token: s, Pointer: &s, List: []secret.String{s}, Map: map[string]secret.String{"k": s}, Any: s,
@@ -53,8 +53,9 @@ func filled() config {
 	}
 }
 
-// leaks reports in which disguise the plaintext stands in out.
-func leaks(out string) (string, bool) {
+// findLeak reports whether out contains the plaintext in some encoding, and
+// returns the name of the encoding.
+func findLeak(out string) (string, bool) {
 	for name, form := range map[string]string{
 		"plain": plaintext, "hex": hex.EncodeToString([]byte(plaintext)), "hex upper": strings.ToUpper(hex.EncodeToString([]byte(plaintext))),
 		"base64": base64.StdEncoding.EncodeToString([]byte(plaintext)), "bytes": strings.Trim(fmt.Sprint([]byte(plaintext)), "[]"),
@@ -67,31 +68,31 @@ func leaks(out string) (string, bool) {
 	return "", false
 }
 
-func TestNoFormattingShowsTheSecret(t *testing.T) {
-	c := filled()
+func TestString_Formatting(t *testing.T) {
+	c := newConfig()
 	values := map[string]any{"struct": c, "pointer": &c, "secret": c.Token, "pointer to secret": c.Pointer, "list": c.List, "map": c.Map, "interface": c.Any}
 	for name, v := range values {
 		for _, flags := range []string{"", "+", "#", " ", "0", "-", "+#", "20", "-20.3"} {
 			for _, verb := range "vsqxXdobcUeEfFgGtpTw" {
 				format := "%" + flags + string(verb)
-				if how, leaked := leaks(fmt.Sprintf(format, v)); leaked {
-					t.Errorf("%s of a %s shows the secret (%s)", format, name, how)
+				if how, leaked := findLeak(fmt.Sprintf(format, v)); leaked {
+					t.Errorf("%s of a %s prints the secret (%s)", format, name, how)
 				}
 			}
 		}
 	}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
 		if got := fmt.Sprintf(verb, c.Token); got != "[secret]" {
-			t.Errorf("%s gives %q, want [secret]", verb, got)
+			t.Errorf("%s: got %q, want [secret]", verb, got)
 		}
 		if got := fmt.Sprintf(verb, secret.String{}); got != "" {
-			t.Errorf("%s of an empty secret gives %q, want nothing", verb, got)
+			t.Errorf("%s of an empty secret: got %q, want \"\"", verb, got)
 		}
 	}
 }
 
-func TestNoEncoderShowsTheSecret(t *testing.T) {
-	c := filled()
+func TestString_Encoders(t *testing.T) {
+	c := newConfig()
 	encoders := map[string]func() (string, error){
 		"json": func() (string, error) { b, err := json.Marshal(c); return string(b), err },
 		"yaml": func() (string, error) { b, err := yaml.Marshal(c); return string(b), err },
@@ -117,16 +118,16 @@ func TestNoEncoderShowsTheSecret(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if how, leaked := leaks(out); leaked {
-			t.Errorf("%s shows the secret (%s):\n%s", name, how, out)
+		if how, leaked := findLeak(out); leaked {
+			t.Errorf("%s prints the secret (%s):\n%s", name, how, out)
 		}
 		if !strings.Contains(out, "[secret]") {
-			t.Errorf("%s does not show that a secret is set:\n%s", name, out)
+			t.Errorf("%s: got %s, want [secret] in it", name, out)
 		}
 	}
 }
 
-func TestDecoding(t *testing.T) {
+func TestString_Decoding(t *testing.T) {
 	type settings struct {
 		Token secret.String `json:"token" yaml:"token"`
 	}
@@ -140,23 +141,23 @@ func TestDecoding(t *testing.T) {
 		}
 		s = settings{}
 		if err := decode(`""`, &s); err != nil || !s.Token.IsZero() {
-			t.Errorf("%s: an empty string must decode to the empty secret, got %v", name, err)
+			t.Errorf("%s: empty string: got error %v, want the empty secret", name, err)
 		}
 		err := decode(`"[secret]"`, &s)
 		if err == nil || !strings.Contains(err.Error(), secret.ErrMasked.Error()) {
-			t.Errorf("%s: the mask must be refused, got %v", name, err)
+			t.Errorf("%s: mask: got %v, want ErrMasked", name, err)
 		}
 	}
 	var s settings
 	if err := yaml.Unmarshal([]byte("token: 12345"), &s); err != nil || s.Token.Reveal() != "12345" {
-		t.Errorf("an unquoted number in YAML: got %q, %v", s.Token.Reveal(), err)
+		t.Errorf("unquoted YAML number: got %q, %v", s.Token.Reveal(), err)
 	}
 	if err := (&secret.String{}).UnmarshalText([]byte("[secret]")); !errors.Is(err, secret.ErrMasked) {
-		t.Errorf("UnmarshalText of the mask: %v", err)
+		t.Errorf("UnmarshalText of the mask: got %v, want ErrMasked", err)
 	}
 }
 
-func TestEqual(t *testing.T) {
+func TestString_Equal(t *testing.T) {
 	s := secret.New(plaintext)
 	for _, c := range []struct {
 		name      string
@@ -164,19 +165,19 @@ func TestEqual(t *testing.T) {
 		candidate string
 		want      bool
 	}{
-		{"the same", s, plaintext, true},
-		{"another", s, plaintext[:len(plaintext)-1] + "0", false},
-		{"a prefix", s, plaintext[:4], false},
-		{"nothing", s, "", false},
-		{"the mask", s, s.String(), false},
-		{"unset against nothing", secret.New(""), "", false},
-		{"unset against something", secret.String{}, plaintext, false},
+		{"equal", s, plaintext, true},
+		{"different", s, plaintext[:len(plaintext)-1] + "0", false},
+		{"prefix", s, plaintext[:4], false},
+		{"empty candidate", s, "", false},
+		{"mask", s, s.String(), false},
+		{"empty secret, empty candidate", secret.New(""), "", false},
+		{"empty secret", secret.String{}, plaintext, false},
 	} {
 		if got := c.secret.Equal(c.candidate); got != c.want {
-			t.Errorf("%s: Equal = %v, want %v", c.name, got, c.want)
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 	}
 	if s.IsZero() || !secret.New("").IsZero() || secret.New("").Reveal() != "" || s.Reveal() != plaintext {
-		t.Error("IsZero and Reveal disagree with what was stored")
+		t.Error("IsZero or Reveal is wrong")
 	}
 }

@@ -8,33 +8,33 @@ import (
 	"tocsin/bot/incident"
 )
 
-// ActionKind is what the bot can do by itself in a step.
+// ActionKind is the kind of an action that the bot performs in a step.
 type ActionKind string
 
-// The actions of the bot.
+// Actions of the bot. The values are keys of the playbook format.
 const (
-	ActionInvolve ActionKind = "involve" // bring a department's people in now
-	ActionConsult ActionKind = "consult" // ask an affected team for an answer before closing
-	ActionPost    ActionKind = "post"    // say a text in the channel; it stands as the step's outcome
-	ActionNote    ActionKind = "note"    // write a note into the timeline
+	ActionCall    ActionKind = "call"    // involve a department now
+	ActionConsult ActionKind = "consult" // request an answer from an affected team before closing
+	ActionPost    ActionKind = "post"    // post a text in the channel, which becomes the outcome of the step
+	ActionNote    ActionKind = "note"    // add a note to the timeline
 	ActionUpdate  ActionKind = "update"  // post a status update for stakeholders
 )
 
-// Actions lists them.
+// Actions returns all kinds of actions.
 func Actions() []string {
 	return []string{string(ActionInvolve), string(ActionConsult), string(ActionPost), string(ActionNote), string(ActionUpdate)}
 }
 
-// Action is what a step has the bot do. In a pinned plan it stands as one
-// string: "involve legal", "consult payments blocking", "post TEXT".
+// Action is an action of the bot. A pinned plan stores it as one string, for
+// example "call legal", "consult payments blocking" or "post TEXT".
 type Action struct {
 	Kind     ActionKind
-	Team     incident.Department // call and consult
-	Blocking bool                // consult
-	Text     string              // post, note and update
+	Team     incident.Department // for call and consult
+	Blocking bool                // for consult
+	Text     string              // for post, note and update
 }
 
-// String is the form that ParseAction reads.
+// String returns the form that [ParseAction] reads.
 func (a Action) String() string {
 	switch {
 	case a.Team == "":
@@ -45,9 +45,8 @@ func (a Action) String() string {
 	return string(a.Kind) + " " + string(a.Team)
 }
 
-// Command is what the bot says to the incident to do the action. A post has
-// none: its text is the outcome of the step, which is said in the channel
-// anyway, so the returned Verb is empty.
+// Command returns the command that performs the action. For a post the verb is
+// empty, because its text is the outcome of the step and is posted with it.
 func (a Action) Command(of incident.ID) incident.Command {
 	cmd := incident.Command{For: of, By: incident.System, Via: incident.ViaSystem}
 	switch a.Kind {
@@ -63,43 +62,43 @@ func (a Action) Command(of incident.ID) incident.Command {
 	return cmd
 }
 
-// Outcome is what to write down when the action is done.
+// Outcome returns the text that is recorded as the step's outcome.
 func (a Action) Outcome() string {
 	switch a.Kind {
-	case ActionInvolve:
-		return "Called " + string(a.Team) + "."
+	case ActionCall:
+		return "Involved " + string(a.Team) + "."
 	case ActionConsult:
-		return "Asked " + string(a.Team) + " for an answer before closing."
+		return "Requested an answer from " + string(a.Team) + " before closing."
 	case ActionPost:
 		return a.Text
 	case ActionNote:
-		return "Noted in the timeline."
+		return "Added a note to the timeline."
 	case ActionUpdate:
 		return "Posted a status update."
 	}
 	return ""
 }
 
-var teamName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
+var teamPattern = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
-// ParseAction reads the string of a pinned step.
+// ParseAction parses the string form of an action.
 func ParseAction(s string) (Action, error) {
 	kind, rest, _ := strings.Cut(s, " ")
 	a := Action{Kind: ActionKind(kind)}
 	switch a.Kind {
-	case ActionInvolve, ActionConsult:
-		team, blocking, marked := strings.Cut(rest, " ")
-		if marked && (a.Kind != ActionConsult || blocking != "blocking") || !teamName.MatchString(team) {
-			return Action{}, fmt.Errorf("parse action: %q names no team", s)
+	case ActionCall, ActionConsult:
+		team, blocking, hasBlocking := strings.Cut(rest, " ")
+		if hasBlocking && (a.Kind != ActionConsult || blocking != "blocking") || !teamPattern.MatchString(team) {
+			return Action{}, fmt.Errorf("parse action: %q has no valid team", s)
 		}
-		a.Team, a.Blocking = incident.Department(team), marked
+		a.Team, a.Blocking = incident.Department(team), hasBlocking
 	case ActionPost, ActionNote, ActionUpdate:
 		if strings.TrimSpace(rest) == "" {
-			return Action{}, fmt.Errorf("parse action: %q says nothing", s)
+			return Action{}, fmt.Errorf("parse action: %q has no text", s)
 		}
 		a.Text = rest
 	default:
-		return Action{}, fmt.Errorf("parse action: %q is none of %s", kind, strings.Join(Actions(), ", "))
+		return Action{}, fmt.Errorf("parse action: unknown kind %q, use one of %s", kind, strings.Join(Actions(), ", "))
 	}
 	return a, nil
 }

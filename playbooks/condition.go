@@ -15,8 +15,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// stepEnv is what a step's `when` may ask about. Severities compare as
-// strings do: severity <= "sev2" means sev1 or sev2.
+// stepEnv holds the names that the condition of a step (when) can use.
+// Severities compare as strings. For example severity <= "sev2" means sev1 or
+// sev2.
 type stepEnv struct {
 	Status       string            `expr:"status"`
 	Severity     string            `expr:"severity"`
@@ -24,28 +25,28 @@ type stepEnv struct {
 	PersonalData string            `expr:"personal_data"`
 	Restricted   bool              `expr:"restricted"`
 	Acknowledged bool              `expr:"acknowledged"`
-	Sources      []string          `expr:"sources"`  // of its alerts
-	Kinds        []string          `expr:"kinds"`    // of its alerts
-	Affected     int               `expr:"affected"` // people, as far as known
-	Parties      int               `expr:"parties"`  // affected parties
+	Sources      []string          `expr:"sources"`  // of the incident's alerts
+	Kinds        []string          `expr:"kinds"`    // of the incident's alerts
+	Affected     int               `expr:"affected"` // number of affected people, 0 if unknown
+	Parties      int               `expr:"parties"`  // number of affected parties
 	Capacities   []string          `expr:"capacities"`
-	Aware        []string          `expr:"aware"` // regimes whose clock has its instant
+	Aware        []string          `expr:"aware"` // regimes with a recorded time of awareness
 	Classified   bool              `expr:"classified"`
 	Evidence     int               `expr:"evidence"`
-	Involved     []string          `expr:"involved"` // departments brought in
-	Roles        []string          `expr:"roles"`    // that somebody holds
+	Called       []string          `expr:"called"` // involved departments
+	Roles        []string          `expr:"roles"`  // assigned roles
 	Playbooks    []string          `expr:"playbooks"`
-	Steps        map[string]string `expr:"steps"` // "playbook/step" → open, late, done, skipped
+	Steps        map[string]string `expr:"steps"` // "playbook/step" → open, late, done or skipped
 }
 
-// matchEnv is what a playbook's `match` may ask about: the alert that opens or
-// joins the incident, and the incident. Where a person opens it, what only an
-// alert has is empty.
+// matchEnv holds the names that the condition of a playbook (match) can use.
+// They describe the incident and the alert that opened it or was attached. If a
+// person opens the incident, the names of alert fields are empty.
 type matchEnv struct {
 	Source       string            `expr:"source"`
 	Kind         string            `expr:"kind"`
 	Level        string            `expr:"level"`
-	Title        string            `expr:"title"` // the alert's, or the incident's where there is no alert
+	Title        string            `expr:"title"` // of the alert, or of the incident if there is no alert
 	Detail       string            `expr:"detail"`
 	Project      string            `expr:"project"`
 	Release      string            `expr:"release"`
@@ -82,7 +83,7 @@ func newStepEnv(i incident.Incident) stepEnv {
 	for role := range i.Roles {
 		s.Roles = append(s.Roles, string(role))
 	}
-	slices.Sort(s.Aware) // maps have no order, conditions are pure
+	slices.Sort(s.Aware) // map order is random, but conditions must be reproducible
 	slices.Sort(s.Roles)
 	for _, r := range i.Runs {
 		s.Playbooks = append(s.Playbooks, r.Playbook)
@@ -107,15 +108,15 @@ func newMatchEnv(i incident.Incident, a *incident.Alert) matchEnv {
 	return o
 }
 
-// vocabulary holds the words that a name in a condition can be equal to.
-var vocabulary = map[string][]string{
-	"status":        words(incident.Statuses()),
-	"severity":      words(incident.Severities()),
-	"personal_data": words([]incident.PersonalData{incident.PersonalUnknown, incident.PersonalNo, incident.PersonalSuspected, incident.PersonalConfirmed}),
-	"level":         words([]incident.Level{incident.LevelInformational, incident.LevelLow, incident.LevelMedium, incident.LevelHigh, incident.LevelCritical}),
+// knownValues are the values that a name in a condition can have.
+var knownValues = map[string][]string{
+	"status":        toStrings(incident.Statuses()),
+	"severity":      toStrings(incident.Severities()),
+	"personal_data": toStrings([]incident.PersonalData{incident.PersonalUnknown, incident.PersonalNo, incident.PersonalSuspected, incident.PersonalConfirmed}),
+	"level":         toStrings([]incident.Level{incident.LevelInformational, incident.LevelLow, incident.LevelMedium, incident.LevelHigh, incident.LevelCritical}),
 }
 
-func words[T ~string](list []T) []string {
+func toStrings[T ~string](list []T) []string {
 	out := make([]string, len(list))
 	for n, v := range list {
 		out[n] = string(v)
@@ -123,46 +124,53 @@ func words[T ~string](list []T) []string {
 	return out
 }
 
-// condition is a compiled expression; nil holds never.
+// condition is a compiled expression. A nil condition is never true.
 type condition = *vm.Program
 
-// conditionError says what is wrong with an expression and where in its text,
-// both counted from 0.
+// conditionError is an error in an expression. Line and Column are its
+// position, counted from 0.
 type conditionError struct {
 	Line, Column int
 	Message      string
 }
 
-// compile checks an expression over the fields of env. All it finds is
-// returned, not only the first.
+// compile compiles an expression over the fields of env. It returns all invalid
+// values and the first syntax or type error.
 func compile(src string, env any) (condition, []conditionError) {
-	check := &valueCheck{src: []rune(src)}
+	check := &valueChecker{src: []rune(src)}
 	program, err := expr.Compile(src, expr.Env(env), expr.AsBool(), expr.DisableBuiltin("now"), expr.MaxNodes(500), expr.Patch(check))
 	if err == nil {
 		return program, check.found
 	}
 	var located *file.Error
 	if !errors.As(err, &located) {
-		return nil, append(check.found, conditionError{Message: fmt.Sprintf("a condition is true or false: %v", err)})
+		return nil, append(check.found, conditionError{Message: fmt.Sprintf("the condition must be true or false, add a comparison such as severity == \"sev1\" (%v)", err)})
 	}
-	bad := conditionError{Line: max(located.Line-1, 0), Column: located.Column, Message: located.Message}
-	if name, unknown := strings.CutPrefix(located.Message, "unknown name "); unknown {
-		known := names(env)
-		bad.Message = fmt.Sprintf("%q is not known here%s", name, suggest(name, known))
+	bad := conditionError{Line: max(located.Line-1, 0), Column: located.Column}
+	name, unknown := strings.CutPrefix(located.Message, "unknown name ")
+	switch {
+	case unknown:
+		bad.Message = fmt.Sprintf("unknown name %q%s", name, suggestion(name, fieldNames(env)))
+	case strings.HasPrefix(located.Message, "unexpected token EOF"):
+		bad.Message = "the expression is incomplete, add the missing part (" + located.Message + ")"
+	case strings.Contains(located.Message, "mismatched types"):
+		bad.Message = "values of different types, compare values of one type (" + located.Message + ")"
+	default:
+		bad.Message = "invalid expression, correct it here (" + located.Message + ")"
 	}
 	return nil, append(check.found, bad)
 }
 
-// holds evaluates a condition.
-func holds(c condition, env any) (bool, error) {
+// evaluate returns the value of a condition.
+func evaluate(c condition, env any) (bool, error) {
 	out, err := expr.Run(c, env)
 	if err != nil {
 		return false, fmt.Errorf("evaluate condition: %w", err)
 	}
-	return out.(bool), nil // compiled with AsBool
+	return out.(bool), nil // guaranteed by expr.AsBool
 }
 
-func names(env any) []string {
+func fieldNames(env any) []string {
 	t := reflect.TypeOf(env)
 	out := make([]string, t.NumField())
 	for n := range out {
@@ -171,15 +179,16 @@ func names(env any) []string {
 	return out
 }
 
-// valueCheck finds comparisons that can never hold: severity == "sve1".
-type valueCheck struct {
+// valueChecker finds comparisons with impossible values, such as severity ==
+// "sve1".
+type valueChecker struct {
 	src   []rune
 	found []conditionError
 	seen  []int
 }
 
-// Visit looks at one node; the compiler may walk the tree more than once.
-func (v *valueCheck) Visit(node *ast.Node) {
+// Visit checks one node. The compiler may visit a node more than once.
+func (v *valueChecker) Visit(node *ast.Node) {
 	b, ok := (*node).(*ast.BinaryNode)
 	if !ok {
 		return
@@ -197,10 +206,10 @@ func (v *valueCheck) Visit(node *ast.Node) {
 	}
 }
 
-func (v *valueCheck) compare(name, value ast.Node) {
+func (v *valueChecker) compare(name, value ast.Node) {
 	id, ok := name.(*ast.IdentifierNode)
 	word, isText := value.(*ast.StringNode)
-	if !ok || !isText || vocabulary[id.Value] == nil || slices.Contains(vocabulary[id.Value], word.Value) {
+	if !ok || !isText || knownValues[id.Value] == nil || slices.Contains(knownValues[id.Value], word.Value) {
 		return
 	}
 	from := word.Location().From
@@ -216,5 +225,5 @@ func (v *valueCheck) compare(name, value ast.Node) {
 			line, column = line+1, 0
 		}
 	}
-	v.found = append(v.found, conditionError{Line: line, Column: column, Message: fmt.Sprintf("%s is never %q%s", id.Value, word.Value, suggest(word.Value, vocabulary[id.Value]))})
+	v.found = append(v.found, conditionError{Line: line, Column: column, Message: fmt.Sprintf("%s cannot be %q%s", id.Value, word.Value, suggestion(word.Value, knownValues[id.Value]))})
 }

@@ -11,35 +11,35 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Version is the version of the format this package reads.
+// Version is the supported version of the format.
 const Version = 1
 
-// Limits on a playbook. A step's texts have to fit into a chat message.
+// Limits of a playbook. The texts of a step must fit into one Slack message.
 const (
 	MaxBytes  = 256 << 10
 	MaxSteps  = 60
-	MaxTitle  = 200  // runes, of a title or a role's line
-	MaxDetail = 2800 // runes, of a detail, a description or a text the bot says
+	MaxTitle  = 200  // characters of a title or a role description
+	MaxDetail = 2800 // characters of a detail, a description or a text of an action
 	MaxDue    = 90 * 24 * time.Hour
 )
 
-// Playbook is one file, checked.
+// Playbook is a parsed and valid playbook.
 type Playbook struct {
 	Name        string
 	Title       string
 	Description string
-	Match       string // expr over the alert and the incident; empty: only by name
+	Match       string // expression over the alert and the incident. If empty, the playbook is only started by name
 	Roles       map[incident.Role]string
 	Consult     []incident.ConsultRequest
 	Steps       []incident.Step
-	Digest      string // "sha256:" and the hex SHA-256 of the file
+	Digest      string // "sha256:" and the hex SHA-256 of Source
 	File        string
-	Source      []byte // the file, byte for byte
+	Source      []byte // content of the file
 
 	match condition
 }
 
-// Pin returns the playbook as an incident keeps it from its start on.
+// Pin returns a copy of the plan to store in an incident.
 func (p *Playbook) Pin() incident.Run {
 	plan := slices.Clone(p.Steps)
 	for n := range plan {
@@ -48,8 +48,8 @@ func (p *Playbook) Pin() incident.Run {
 	return incident.Run{Playbook: p.Name, Title: p.Title, Digest: p.Digest, Plan: plan, Consult: slices.Clone(p.Consult)}
 }
 
-// Teams lists every department or team that the playbook calls in or has
-// consulted, so that a configuration without one of them can be refused.
+// Teams returns all departments and teams in the consultations and actions of
+// the playbook. Callers use it to reject a configuration without one of them.
 func (p *Playbook) Teams() []incident.Department {
 	var out []incident.Department
 	for _, a := range p.Consult {
@@ -64,13 +64,13 @@ func (p *Playbook) Teams() []incident.Department {
 	return slices.Compact(out)
 }
 
-func digest(src []byte) string {
+func sourceDigest(src []byte) string {
 	sum := sha256.Sum256(src)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// ParseError is one thing that is wrong in a file. Line and Column count from 1,
-// Column in characters.
+// ParseError is one error in a file. Line and Column count from 1, Column in
+// characters.
 type ParseError struct {
 	File         string
 	Line, Column int
@@ -81,7 +81,8 @@ func (f ParseError) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Column, f.Message)
 }
 
-// ParseErrors is everything that is wrong in one or more files.
+// ParseErrors is the error of [Parse] and [Load]. It holds all errors of one or
+// more files.
 type ParseErrors struct{ Errors []ParseError }
 
 func (e *ParseErrors) Error() string {

@@ -16,12 +16,14 @@ import (
 //go:embed *.yaml
 var builtin embed.FS
 
-// Library is a set of playbooks by name.
+// Library is a set of playbooks with unique names. It is read-only and safe for
+// concurrent use.
 type Library struct{ byName map[string]*Playbook }
 
-// Load reads the built-in playbooks and then every *.yaml and *.yml of the
-// directories. A playbook replaces one of the same name that was read before
-// it. All faults of all files come in one *Error.
+// Load reads the built-in playbooks, then every *.yaml and *.yml file in dirs.
+// A later playbook replaces an earlier one with that name, but one folder must
+// not define a name twice. Invalid files are reported together in a
+// [*ParseErrors].
 func Load(dirs ...string) (*Library, error) {
 	l := &Library{byName: map[string]*Playbook{}}
 	var all ParseErrors
@@ -30,7 +32,7 @@ func Load(dirs ...string) (*Library, error) {
 	}
 	for _, dir := range dirs {
 		if err := l.read(os.DirFS(dir), dir, &all); err != nil {
-			return nil, fmt.Errorf("read playbooks of %s: %w", dir, err)
+			return nil, fmt.Errorf("read playbooks in %s: %w", dir, err)
 		}
 	}
 	if len(all.Errors) > 0 {
@@ -44,7 +46,7 @@ func (l *Library) read(from fs.FS, dir string, all *ParseErrors) error {
 	if err != nil {
 		return err
 	}
-	here := map[string]string{}
+	files := map[string]string{}
 	for _, e := range entries {
 		if ext := filepath.Ext(e.Name()); e.IsDir() || ext != ".yaml" && ext != ".yml" {
 			continue
@@ -59,25 +61,26 @@ func (l *Library) read(from fs.FS, dir string, all *ParseErrors) error {
 		switch {
 		case errors.As(err, &bad):
 			all.Errors = append(all.Errors, bad.Errors...)
-		case here[p.Name] != "":
-			all.Errors = append(all.Errors, ParseError{File: file, Line: 1, Column: 1, Message: fmt.Sprintf("%s is defined in %s already", p.Name, here[p.Name])})
+		case files[p.Name] != "":
+			all.Errors = append(all.Errors, ParseError{File: file, Line: 1, Column: 1, Message: fmt.Sprintf("playbook %s is already defined in %s, rename one of them", p.Name, files[p.Name])})
 		default:
-			l.byName[p.Name], here[p.Name] = p, file
+			l.byName[p.Name], files[p.Name] = p, file
 		}
 	}
 	return nil
 }
 
-// Names lists the playbooks in order.
+// Names returns the sorted names of all playbooks.
 func (l *Library) Names() []string { return slices.Sorted(maps.Keys(l.byName)) }
 
-// Get returns a playbook by name.
+// Get returns the playbook with the given name and whether it exists.
 func (l *Library) Get(name string) (*Playbook, bool) {
 	p, ok := l.byName[name]
 	return p, ok
 }
 
-// Pin returns a playbook as it is pinned when it starts.
+// Pin returns the plan of the named playbook, for storage in an incident, and
+// whether the playbook exists.
 func (l *Library) Pin(name string) (incident.Run, bool) {
 	p, ok := l.byName[name]
 	if !ok {
@@ -86,9 +89,9 @@ func (l *Library) Pin(name string) (incident.Run, bool) {
 	return p.Pin(), true
 }
 
-// Match returns, pinned and in order of their names, the playbooks that fit an
-// incident which alert opens or joins (nil: a person opens it). A condition
-// that fails on this occasion does not fit.
+// Match returns the plans of all playbooks whose match condition is true,
+// sorted by name. The alert is nil if a person opens the incident. A condition
+// that cannot be evaluated counts as false.
 func (l *Library) Match(inc incident.Incident, alert *incident.Alert) []incident.Run {
 	var out []incident.Run
 	env := newMatchEnv(inc, alert)
@@ -97,7 +100,7 @@ func (l *Library) Match(inc incident.Incident, alert *incident.Alert) []incident
 		if p.match == nil {
 			continue
 		}
-		if fits, err := holds(p.match, env); err == nil && fits {
+		if fits, err := evaluate(p.match, env); err == nil && fits {
 			out = append(out, p.Pin())
 		}
 	}

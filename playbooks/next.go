@@ -8,26 +8,30 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Due is a step whose time has come.
+// Due is a step that must be started or that is late.
 type Due struct {
 	Run, Step string
-	Bot       bool // the bot does it itself
-	Late      bool // it was started and its deadline passed; else it is to be started
+	Bot       bool // the step is an action of the bot
+	Late      bool // the step was started and its deadline has passed
 }
 
-// Next says what is due now in the plans that were pinned: steps to start, and
-// steps that were started and are late. A step is due when it was not started,
-// the incident has reached its phase, its condition holds, and nothing it comes
-// after is still to be done. A step whose condition does not hold is in nobody's
-// way: what comes after it waits only for what comes before it.
+// Next returns the steps that are due at time now. These are steps to start and
+// started steps that became late.
+//
+// A step must be started if it was not started, the incident has reached its
+// phase, its condition is true and it does not wait for another step. A step
+// waits for the steps listed in After until they are done or skipped. A listed
+// step that was not started and whose condition is false counts as done when it
+// does not wait for another step. If the incident's status does not allow steps to
+// start, Next returns nil.
 func Next(inc incident.Incident, now time.Time) []Due {
-	if !stepsRun(inc.Status) {
+	if !stepsMayStart(inc.Status) {
 		return nil
 	}
 	var out []Due
 	env := newStepEnv(inc)
 	for n := range inc.Runs {
-		p := plan{run: &inc.Runs[n], status: inc.Status, env: env, clear: map[string]bool{}}
+		p := runState{run: &inc.Runs[n], status: inc.Status, env: env, met: map[string]bool{}}
 		for k := range p.run.Plan {
 			s := &p.run.Plan[k]
 			due := Due{Run: p.run.Playbook, Step: s.ID, Bot: s.Action != ""}
@@ -38,7 +42,7 @@ func Next(inc incident.Incident, now time.Time) []Due {
 				if s.Status == incident.StepOpen && s.Deadline > 0 && !now.Before(s.Started.Add(s.Deadline)) {
 					out = append(out, due)
 				}
-			case p.due(s):
+			case p.isDue(s):
 				out = append(out, due)
 			}
 		}
@@ -46,27 +50,27 @@ func Next(inc incident.Incident, now time.Time) []Due {
 	return out
 }
 
-// stepsRun reports whether the lifecycle lets steps start in a status.
-func stepsRun(s incident.Status) bool {
+// stepsMayStart reports whether steps can be started in status s.
+func stepsMayStart(s incident.Status) bool {
 	return slices.ContainsFunc(incident.Transitions, func(t incident.Transition) bool {
 		return t.Verb == incident.VerbStartStep && slices.Contains(t.From, s)
 	})
 }
 
-// plan is one run being looked at.
-type plan struct {
+// runState is one run during a call of Next.
+type runState struct {
 	run    *incident.Run
 	status incident.Status
 	env    stepEnv
-	clear  map[string]bool // by step; also keeps a broken plan from going round in circles
+	met    map[string]bool // by step ID, which also ends the recursion if a plan has a cycle
 }
 
-func (p *plan) due(s *incident.Step) bool {
-	return reached(p.status, s.Phase) && p.conditionHolds(s) && p.dependenciesMet(s)
+func (p *runState) isDue(s *incident.Step) bool {
+	return phaseReached(p.status, s.Phase) && p.conditionHolds(s) && p.dependenciesMet(s)
 }
 
-// dependenciesMet reports whether everything that s comes after is out of the way.
-func (p *plan) dependenciesMet(s *incident.Step) bool {
+// dependenciesMet reports whether no step that s waits for is still to be done.
+func (p *runState) dependenciesMet(s *incident.Step) bool {
 	for _, id := range s.After {
 		n := slices.IndexFunc(p.run.Plan, func(o incident.Step) bool { return o.ID == id })
 		if n >= 0 && !p.dependencyMet(&p.run.Plan[n]) {
@@ -76,18 +80,19 @@ func (p *plan) dependenciesMet(s *incident.Step) bool {
 	return true
 }
 
-func (p *plan) dependencyMet(s *incident.Step) bool {
-	if clear, known := p.clear[s.ID]; known {
+func (p *runState) dependencyMet(s *incident.Step) bool {
+	if clear, known := p.met[s.ID]; known {
 		return clear
 	}
-	p.clear[s.ID] = false
-	p.clear[s.ID] = s.Finished() || s.Started.IsZero() && !p.conditionHolds(s) && p.dependenciesMet(s)
-	return p.clear[s.ID]
+	p.met[s.ID] = false
+	p.met[s.ID] = s.Finished() || s.Started.IsZero() && !p.conditionHolds(s) && p.dependenciesMet(s)
+	return p.met[s.ID]
 }
 
-// conditionHolds evaluates the step's condition. One that cannot be evaluated counts as
-// true: a step too many is looked at and skipped, a missing one is not missed.
-func (p *plan) conditionHolds(s *incident.Step) bool {
+// conditionHolds reports whether the step's condition is true. It returns true
+// if the condition cannot be evaluated, because a person can skip an extra step
+// but would miss a hidden one.
+func (p *runState) conditionHolds(s *incident.Step) bool {
 	if s.When == "" {
 		return true
 	}
@@ -95,25 +100,25 @@ func (p *plan) conditionHolds(s *incident.Step) bool {
 	if c == nil {
 		return true
 	}
-	yes, err := holds(c, p.env)
-	return err != nil || yes
+	value, err := evaluate(c, p.env)
+	return err != nil || value
 }
 
-// reached reports whether the life has come as far as the phase.
-func reached(status, phase incident.Status) bool {
+// phaseReached reports whether status is phase or a later one.
+func phaseReached(status, phase incident.Status) bool {
 	order := incident.Statuses()
 	return phase == "" || slices.Index(order, status) >= slices.Index(order, phase)
 }
 
-// compiled keeps the conditions of pinned plans by their text. There are as
-// many as playbooks ever had.
-var compiled sync.Map
+// conditionCache maps the text of a condition to its compiled form. It grows to
+// the number of conditions in all pinned plans.
+var conditionCache sync.Map
 
 func compiledCondition(when string) condition {
-	if c, ok := compiled.Load(when); ok {
+	if c, ok := conditionCache.Load(when); ok {
 		return c.(condition)
 	}
-	c, _ := compile(when, stepEnv{}) // checked when it was pinned; nil if a later version of the format dropped a name
-	compiled.Store(when, c)
+	c, _ := compile(when, stepEnv{}) // valid when it was pinned, but nil if a later version removed a name
+	conditionCache.Store(when, c)
 	return c
 }

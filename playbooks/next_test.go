@@ -9,9 +9,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-var start = time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
+var startTime = time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
 
-func running(steps ...incident.Step) incident.Incident {
+func runningIncident(steps ...incident.Step) incident.Incident {
 	i := incident.New(42)
 	i.Status, i.Severity = incident.Triage, incident.Sev2
 	i.Facts.PersonalData = incident.PersonalUnknown
@@ -22,7 +22,7 @@ func running(steps ...incident.Step) incident.Incident {
 	return i
 }
 
-func due(i incident.Incident, at time.Time) string {
+func dueSteps(i incident.Incident, at time.Time) string {
 	var out []string
 	for _, d := range Next(i, at) {
 		s := d.Step
@@ -38,7 +38,7 @@ func due(i incident.Incident, at time.Time) string {
 }
 
 func TestNext(t *testing.T) {
-	i := running(
+	i := runningIncident(
 		incident.Step{ID: "a", Role: "x", Deadline: 10 * time.Minute},
 		incident.Step{ID: "b", Action: "involve legal", After: []string{"a"}},
 		incident.Step{ID: "c", Role: "x", Phase: incident.Contained},
@@ -50,53 +50,53 @@ func TestNext(t *testing.T) {
 	step := func(n int) *incident.Step { return &i.Runs[0].Plan[n] }
 	want := func(at time.Time, list string) {
 		t.Helper()
-		if got := due(i, at); got != list {
-			t.Fatalf("due: %q, want %q", got, list)
+		if got := dueSteps(i, at); got != list {
+			t.Fatalf("due: got %q, want %q", got, list)
 		}
 	}
-	want(start, "a e") // e: d is not wanted; f waits for a, by way of g
+	want(startTime, "a e") // the condition of d is false, and f waits for a through g
 	i.Facts.PersonalData = incident.PersonalSuspected
-	want(start, "a d")
-	step(0).Started, step(3).Started = start, start
-	want(start.Add(9*time.Minute), "")
-	want(start.Add(10*time.Minute), "a/late")
+	want(startTime, "a d")
+	step(0).Started, step(3).Started = startTime, startTime
+	want(startTime.Add(9*time.Minute), "")
+	want(startTime.Add(10*time.Minute), "a/late")
 	step(0).Status = incident.StepLate
-	want(start.Add(time.Hour), "") // said once
+	want(startTime.Add(time.Hour), "") // reported once
 	step(0).Status = incident.StepDone
-	want(start.Add(time.Hour), "b/bot f")
-	step(1).Status, step(5).Started = incident.StepSkipped, start
+	want(startTime.Add(time.Hour), "b/bot f")
+	step(1).Status, step(5).Started = incident.StepSkipped, startTime
 	i.Status = incident.Active
-	want(start, "")
-	i.Facts.PersonalData = incident.PersonalNo // d was started: it has to be settled before e
-	want(start, "")
+	want(startTime, "")
+	i.Facts.PersonalData = incident.PersonalNo // d was started and must be finished before e
+	want(startTime, "")
 	step(3).Status = incident.StepSkipped
-	want(start, "e")
+	want(startTime, "e")
 	i.Status = incident.Contained
-	want(start, "c e")
+	want(startTime, "c e")
 	i.Status = incident.Resolved
-	want(start, "c e")
+	want(startTime, "c e")
 	for _, s := range []incident.Status{incident.InReview, incident.Approved, incident.Closed, incident.Dismissed, incident.Merged} {
 		i.Status = s
-		want(start, "")
+		want(startTime, "")
 	}
 }
 
-// A plan that no longer makes sense never hides a step or hangs.
-func TestNextOfABrokenPlan(t *testing.T) {
-	i := running(
-		incident.Step{ID: "a", Role: "x", When: "a name of yesterday =="},
+// An invalid plan must neither hide a step nor make Next loop.
+func TestNext_InvalidPlan(t *testing.T) {
+	i := runningIncident(
+		incident.Step{ID: "a", Role: "x", When: "a removed name =="},
 		incident.Step{ID: "b", Role: "x", After: []string{"gone"}},
 		incident.Step{ID: "c", Role: "x", After: []string{"d"}, When: "false"},
 		incident.Step{ID: "d", Role: "x", After: []string{"c"}, When: "false"},
 		incident.Step{ID: "e", Role: "x", When: `steps["p/a"] == "open" and sources[7] == "x"`},
 	)
-	if got := due(i, start); got != "a b e" {
-		t.Errorf("due: %q", got)
+	if got := dueSteps(i, startTime); got != "a b e" {
+		t.Errorf("due: got %q, want %q", got, "a b e")
 	}
 }
 
-// Both built-in playbooks can be walked to their end, whatever turns out to be so.
-func TestBuiltinsCanBeFinished(t *testing.T) {
+// Every built-in playbook can be finished for all values of personal_data.
+func TestNext_FinishesBuiltinPlaybooks(t *testing.T) {
 	l, err := Load()
 	if err != nil {
 		t.Fatal(err)
@@ -105,33 +105,33 @@ func TestBuiltinsCanBeFinished(t *testing.T) {
 		for _, personal := range []incident.PersonalData{incident.PersonalUnknown, incident.PersonalNo, incident.PersonalSuspected, incident.PersonalConfirmed} {
 			t.Run(fmt.Sprint(name, " ", personal), func(t *testing.T) {
 				p, _ := l.Get(name)
-				i := running()
+				i := runningIncident()
 				i.Runs = []incident.Run{p.Pin()}
 				i.Facts.PersonalData = personal
-				did := map[string]bool{}
+				done := map[string]bool{}
 				for _, status := range []incident.Status{incident.Triage, incident.Active, incident.Contained, incident.Resolved} {
 					i.Status = status
-					for list := Next(i, start); len(list) > 0; list = Next(i, start) {
+					for list := Next(i, startTime); len(list) > 0; list = Next(i, startTime) {
 						for _, d := range list {
 							_, s := i.Step(d.Run + "/" + d.Step)
-							s.Status, s.Started, did[s.ID] = incident.StepDone, start, true
+							s.Status, s.Started, done[s.ID] = incident.StepDone, startTime, true
 						}
 					}
 				}
 				for _, s := range p.Steps {
-					if !did[s.ID] && s.When == "" {
+					if !done[s.ID] && s.When == "" {
 						t.Errorf("step %s never became due", s.ID)
 					}
 				}
 			})
 		}
 		if p, _ := l.Get(name); len(p.Steps) < 12 || len(p.Teams()) == 0 {
-			t.Errorf("%s has %d steps and calls %v", name, len(p.Steps), p.Teams())
+			t.Errorf("%s: got %d steps and teams %v, want at least 12 steps and one team", name, len(p.Steps), p.Teams())
 		}
 	}
 }
 
-func TestMatch(t *testing.T) {
+func TestLibrary_Match(t *testing.T) {
 	l, err := Load()
 	if err != nil {
 		t.Fatal(err)
@@ -143,12 +143,12 @@ func TestMatch(t *testing.T) {
 		alert *incident.Alert
 		want  string
 	}{
-		"cloudtrail":       {"", &incident.Alert{Source: "cloudtrail", Level: incident.LevelHigh, Title: "StopLogging"}, "leaked-aws-credentials"},
-		"cloudtrail, low":  {"", &incident.Alert{Source: "cloudtrail", Level: incident.LevelLow, Title: "ConsoleLogin"}, ""},
-		"a tag":            {"", &incident.Alert{Source: "sentry", Title: "TypeError", Tags: map[string]string{"data_leak": "true"}}, "data-exposure"},
-		"a person, a key":  {"Leaked AWS key in a public repository", nil, "leaked-aws-credentials"},
-		"a person, a leak": {"Customer data exposed in a bucket", nil, "data-exposure"},
-		"something else":   {"The site is slow", nil, ""},
+		"cloudtrail":           {"", &incident.Alert{Source: "cloudtrail", Level: incident.LevelHigh, Title: "StopLogging"}, "leaked-aws-credentials"},
+		"cloudtrail, low":      {"", &incident.Alert{Source: "cloudtrail", Level: incident.LevelLow, Title: "ConsoleLogin"}, ""},
+		"tag":                  {"", &incident.Alert{Source: "sentry", Title: "TypeError", Tags: map[string]string{"data_leak": "true"}}, "data-exposure"},
+		"person, leaked key":   {"Leaked AWS key in a public repository", nil, "leaked-aws-credentials"},
+		"person, exposed data": {"Customer data exposed in a bucket", nil, "data-exposure"},
+		"unrelated title":      {"The site is slow", nil, ""},
 	} {
 		inc.Title = c.title
 		var got []string

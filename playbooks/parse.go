@@ -17,64 +17,67 @@ import (
 	"tocsin/bot/incident"
 )
 
-var slug = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+var slugPattern = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Parse reads one playbook. Its error is an *Error that lists every fault.
+// Parse parses and validates one playbook. The name of the file must match the
+// name in the playbook. The error is a [*ParseErrors] with all errors of the
+// file.
 func Parse(file string, src []byte) (*Playbook, error) {
 	r := &reader{file: file, lines: strings.Split(string(src), "\n")}
-	p := &Playbook{File: file, Source: slices.Clone(src), Digest: digest(src)}
-	if body := r.tree(src); body != nil {
+	p := &Playbook{File: file, Source: slices.Clone(src), Digest: sourceDigest(src)}
+	if body := r.parseTree(src); body != nil {
 		r.playbook(p, body)
 	}
-	if len(r.faults) > 0 {
-		slices.SortStableFunc(r.faults, func(a, b ParseError) int {
+	if len(r.errors) > 0 {
+		slices.SortStableFunc(r.errors, func(a, b ParseError) int {
 			if a.Line != b.Line {
 				return a.Line - b.Line
 			}
 			return a.Column - b.Column
 		})
-		return nil, &ParseErrors{Errors: r.faults}
+		return nil, &ParseErrors{Errors: r.errors}
 	}
 	return p, nil
 }
 
-// tree parses the YAML of one document without anchors, aliases and tags:
-// what stands in the file is what is meant.
-func (r *reader) tree(src []byte) ast.Node {
+// parseTree parses one YAML document. The format has no anchors, aliases or
+// tags.
+func (r *reader) parseTree(src []byte) ast.Node {
 	switch {
 	case len(src) > MaxBytes:
-		r.faultAt(1, 1, "the file has %d bytes, at most %d are read", len(src), MaxBytes)
+		r.errorAtLine(1, 1, "the file has %d bytes, reduce it to at most %d", len(src), MaxBytes)
 		return nil
 	case !utf8.Valid(src):
-		r.faultAt(1, 1, "the file is not UTF-8")
+		r.errorAtLine(1, 1, "the file is not UTF-8, save it as UTF-8")
 		return nil
-	case depth(src) > 40:
-		r.faultAt(1, 1, "the file is nested too deeply")
+	case nestingDepth(src) > 40:
+		r.errorAtLine(1, 1, "the file is nested too deeply, use at most 40 levels")
 		return nil
 	}
 	tree, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		var bad *yaml.SyntaxError
 		if errors.As(err, &bad) && bad.Token != nil {
-			r.errorAt(bad.Token.Position, "this is no YAML: %s", bad.Message)
+			r.errorAt(bad.Token.Position, "invalid YAML: %s", bad.Message)
 		} else {
-			r.faultAt(1, 1, "this is no YAML: %v", err)
+			r.errorAtLine(1, 1, "invalid YAML: %v", err)
 		}
 		return nil
 	}
 	if len(tree.Docs) == 0 || tree.Docs[0].Body == nil {
-		r.faultAt(1, 1, "the file is empty")
+		r.errorAtLine(1, 1, "the file is empty, add a playbook")
 		return nil
 	}
 	if len(tree.Docs) > 1 && tree.Docs[1].Body != nil {
-		r.errorAt(place(tree.Docs[1].Body), "a file holds one playbook")
+		r.errorAt(startOf(tree.Docs[1].Body), "the file has a second document, put each playbook in a separate file")
 	}
 	return tree.Docs[0].Body
 }
 
-// depth is the deepest nesting of flow brackets and of indentation, counted
-// roughly and without regard to quotes; the YAML parser recurses by it.
-func depth(src []byte) int {
+// nestingDepth returns a rough estimate of the nesting, from brackets and
+// dashes, without regard to quotes. The YAML parser uses one level of recursion
+// per nesting level, and this check protects its stack.
+func nestingDepth(src []byte) int {
 	deepest, open, dashes := 0, 0, 0
 	for _, c := range src {
 		switch c {
@@ -93,22 +96,22 @@ func depth(src []byte) int {
 	return deepest
 }
 
-// playbook reads the top of the file.
+// playbook reads the top-level mapping.
 func (r *reader) playbook(p *Playbook, body ast.Node) {
 	known := []string{"version", "name", "title", "description", "match", "roles", "consult", "steps"}
 	found := map[string]entry{}
 	for _, e := range r.mapping(body, "a playbook", known...) {
 		found[e.key] = e
 	}
-	for _, must := range []string{"version", "name", "title", "description", "roles", "steps"} {
-		if _, ok := found[must]; !ok {
-			r.errorAt(place(body), "a playbook needs %s", must)
+	for _, key := range []string{"version", "name", "title", "description", "roles", "steps"} {
+		if _, ok := found[key]; !ok {
+			r.errorAt(startOf(body), "missing key %q, add it to the playbook", key)
 		}
 	}
 	if e, ok := found["version"]; ok {
 		n, isInt := e.value.(*ast.IntegerNode)
 		if !isInt || fmt.Sprint(n.Value) != fmt.Sprint(Version) {
-			r.errorAt(place(e.value), "version has to be %d, the only one there is", Version)
+			r.errorAt(startOf(e.value), "version must be %d", Version)
 		}
 	}
 	if e, ok := found["name"]; ok {
@@ -128,7 +131,7 @@ func (r *reader) playbook(p *Playbook, body ast.Node) {
 	}
 	if e, ok := found["consult"]; ok {
 		for _, item := range r.list(e) {
-			p.Consult = append(p.Consult, r.ask(item))
+			p.Consult = append(p.Consult, r.consultRequest(item))
 		}
 	}
 	if e, ok := found["steps"]; ok {
@@ -141,24 +144,24 @@ func (r *reader) name(n ast.Node) string {
 	file := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(r.file), ".yaml"), ".yml")
 	switch {
 	case name == "":
-	case !slug.MatchString(name):
-		r.errorAt(place(n), "%q is no name; use a-z, 0-9 and single dashes, as in leaked-aws-credentials", name)
+	case !slugPattern.MatchString(name):
+		r.errorAt(startOf(n), "invalid name %q, use a-z, 0-9 and single dashes, as in leaked-aws-credentials", name)
 	case name != file:
-		r.errorAt(place(n), "the name is %q, but the file is called %q", name, file)
+		r.errorAt(startOf(n), "name %q does not match the file name %q, change one of them", name, file)
 	}
 	return name
 }
 
-// condition reads and checks an expression over env.
-func (r *reader) condition(n ast.Node, what string, env any) (string, condition) {
-	src := r.text(n, what, 2000)
+// condition reads an expression and compiles it over env.
+func (r *reader) condition(n ast.Node, field string, env any) (string, condition) {
+	src := r.text(n, field, 2000)
 	if src == "" {
 		return "", nil
 	}
 	program, bad := compile(src, env)
 	for _, b := range bad {
 		line, column := r.position(n, b.Line, b.Column)
-		r.faultAt(line, column, "%s: %s", what, b.Message)
+		r.errorAtLine(line, column, "%s: %s", field, b.Message)
 	}
 	return src, program
 }
@@ -166,23 +169,23 @@ func (r *reader) condition(n ast.Node, what string, env any) (string, condition)
 func (r *reader) roles(n ast.Node) map[incident.Role]string {
 	out := map[incident.Role]string{}
 	for _, e := range r.mapping(n, "roles") {
-		if !teamName.MatchString(e.key) {
-			r.errorAt(e.at, "%q is no role; use a-z, 0-9, - and _", e.key)
+		if !teamPattern.MatchString(e.key) {
+			r.errorAt(e.at, "invalid role %q, use a-z, 0-9, - and _, starting with a letter", e.key)
 		}
-		out[incident.Role(e.key)] = r.line(e.value, "what "+e.key+" does", MaxTitle)
+		out[incident.Role(e.key)] = r.line(e.value, "description of role "+e.key, MaxTitle)
 	}
 	return out
 }
 
-func (r *reader) team(n ast.Node, what string) incident.Department {
-	s := r.line(n, what, 32)
-	if s != "" && !teamName.MatchString(s) {
-		r.errorAt(place(n), "%q is no team; use a-z, 0-9, - and _", s)
+func (r *reader) team(n ast.Node, field string) incident.Department {
+	s := r.line(n, field, 32)
+	if s != "" && !teamPattern.MatchString(s) {
+		r.errorAt(startOf(n), "invalid team %q, use a-z, 0-9, - and _, starting with a letter", s)
 	}
 	return incident.Department(s)
 }
 
-func (r *reader) ask(n ast.Node) (a incident.ConsultRequest) {
+func (r *reader) consultRequest(n ast.Node) (a incident.ConsultRequest) {
 	for _, e := range r.mapping(n, "a consultation", "team", "blocking") {
 		if e.key == "team" {
 			a.Team = r.team(e.value, "team")
@@ -191,12 +194,12 @@ func (r *reader) ask(n ast.Node) (a incident.ConsultRequest) {
 		a.Blocking = r.boolean(e.value, "blocking")
 	}
 	if a.Team == "" {
-		r.errorAt(place(n), "a consultation needs team")
+		r.errorAt(startOf(n), "missing key \"team\", add it to the consultation")
 	}
 	return a
 }
 
-// duration reads a positive duration such as 15m or 4h30m.
+// duration reads a deadline, for example 15m or 4h30m.
 func (r *reader) duration(n ast.Node) time.Duration {
 	s := r.line(n, "deadline", 32)
 	if s == "" {
@@ -205,9 +208,9 @@ func (r *reader) duration(n ast.Node) time.Duration {
 	d, err := time.ParseDuration(s)
 	switch {
 	case err != nil:
-		r.errorAt(place(n), "%q is no duration; write it as 15m, 4h or 1h30m", s)
+		r.errorAt(startOf(n), "invalid deadline %q, write it as 15m, 4h or 1h30m", s)
 	case d < time.Minute || d > MaxDue:
-		r.errorAt(place(n), "a deadline lies between one minute and %d days, not %s", MaxDue/(24*time.Hour), s)
+		r.errorAt(startOf(n), "deadline %s is out of range, use 1 minute to %d days", s, MaxDue/(24*time.Hour))
 	}
 	return d
 }

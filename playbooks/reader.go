@@ -9,31 +9,31 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// reader walks the tree of one file and collects what is wrong with it. It
-// goes on after each fault, so that one run shows them all.
+// reader reads the YAML tree of one file. It continues after an error to report
+// all errors at once.
 type reader struct {
 	file   string
 	lines  []string
-	faults []ParseError
+	errors []ParseError
 }
 
 func (r *reader) errorAt(p *token.Position, format string, args ...any) {
-	r.faultAt(p.Line, p.Column, format, args...)
+	r.errorAtLine(p.Line, p.Column, format, args...)
 }
 
-func (r *reader) faultAt(line, column int, format string, args ...any) {
-	r.faults = append(r.faults, ParseError{File: r.file, Line: max(line, 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...)})
+func (r *reader) errorAtLine(line, column int, format string, args ...any) {
+	r.errors = append(r.errors, ParseError{File: r.file, Line: max(line, 1), Column: max(column, 1), Message: fmt.Sprintf(format, args...)})
 }
 
-// place is where a node begins for a person who looks at the file.
-func place(n ast.Node) *token.Position {
+// startOf returns the position at which a node starts in the file.
+func startOf(n ast.Node) *token.Position {
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		if !n.IsFlowStyle && len(n.Values) > 0 {
-			return place(n.Values[0].Key)
+			return startOf(n.Values[0].Key)
 		}
 	case *ast.MappingValueNode:
-		return place(n.Key)
+		return startOf(n.Key)
 	}
 	if n == nil || n.GetToken() == nil {
 		return &token.Position{Line: 1, Column: 1}
@@ -41,15 +41,16 @@ func place(n ast.Node) *token.Position {
 	return n.GetToken().Position
 }
 
-// entry is one key of a mapping and its value.
+// entry is a key and its value in a mapping.
 type entry struct {
 	key   string
-	at    *token.Position // of the key
+	at    *token.Position // position of the key
 	value ast.Node
 }
 
-// mapping reads the keys of a mapping. Where known is given, other keys are faults.
-func (r *reader) mapping(n ast.Node, what string, known ...string) []entry {
+// mapping returns the entries of a mapping. If known keys are given, all other
+// keys are errors.
+func (r *reader) mapping(n ast.Node, owner string, known ...string) []entry {
 	var pairs []*ast.MappingValueNode
 	switch n := n.(type) {
 	case *ast.MappingNode:
@@ -58,7 +59,7 @@ func (r *reader) mapping(n ast.Node, what string, known ...string) []entry {
 		pairs = []*ast.MappingValueNode{n}
 	default:
 		if n != nil {
-			r.errorAt(place(n), "%s has to be a mapping, key: value", what)
+			r.errorAt(startOf(n), "%s must be a mapping, written as key: value", owner)
 		}
 		return nil
 	}
@@ -67,30 +68,31 @@ func (r *reader) mapping(n ast.Node, what string, known ...string) []entry {
 		key, ok := p.Key.(*ast.StringNode)
 		switch {
 		case !ok:
-			r.errorAt(place(p.Key), "a key of %s has to be a plain word", what)
+			r.errorAt(startOf(p.Key), "keys of %s must be plain words", owner)
 		case slices.ContainsFunc(out, func(e entry) bool { return e.key == key.Value }):
-			r.errorAt(place(key), "%s has %q twice", what, key.Value)
+			r.errorAt(startOf(key), "duplicate key %q in %s, remove one", key.Value, owner)
 		case len(known) > 0 && !slices.Contains(known, key.Value):
-			r.errorAt(place(key), "%s has no %q%s", what, key.Value, suggest(key.Value, known))
+			r.errorAt(startOf(key), "unknown key %q in %s%s", key.Value, owner, suggestion(key.Value, known))
 		default:
-			out = append(out, entry{key: key.Value, at: place(key), value: p.Value})
+			out = append(out, entry{key: key.Value, at: startOf(key), value: p.Value})
 		}
 	}
 	return out
 }
 
-// list reads the items of a sequence.
+// list returns the items of a sequence.
 func (r *reader) list(e entry) []ast.Node {
 	seq, ok := e.value.(*ast.SequenceNode)
 	if !ok {
-		r.errorAt(e.at, "%s has to be a list", e.key)
+		r.errorAt(e.at, "%s must be a list, as in [a, b]", e.key)
 		return nil
 	}
 	return seq.Values
 }
 
-// text reads a text of at most limit characters; "" after a fault.
-func (r *reader) text(n ast.Node, what string, limit int) string {
+// text returns a trimmed text. It reports an error if the text is empty, has more
+// than limit characters or contains control characters.
+func (r *reader) text(n ast.Node, field string, limit int) string {
 	var s string
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -98,51 +100,52 @@ func (r *reader) text(n ast.Node, what string, limit int) string {
 	case *ast.LiteralNode:
 		s = n.Value.Value
 	case nil, *ast.NullNode:
-		r.errorAt(place(n), "%s is empty", what)
+		r.errorAt(startOf(n), "%s is empty, enter a text", field)
 		return ""
 	default:
-		r.errorAt(place(n), "%s has to be text; put it between quotes", what)
+		r.errorAt(startOf(n), "%s must be text, put it in quotes", field)
 		return ""
 	}
 	s = strings.TrimSpace(s)
 	switch {
 	case s == "":
-		r.errorAt(place(n), "%s is empty", what)
+		r.errorAt(startOf(n), "%s is empty, enter a text", field)
 	case len([]rune(s)) > limit:
-		r.errorAt(place(n), "%s has %d characters, at most %d fit", what, len([]rune(s)), limit)
+		r.errorAt(startOf(n), "%s has %d characters, shorten it to %d", field, len([]rune(s)), limit)
 	case strings.ContainsFunc(s, func(c rune) bool { return c < ' ' && c != '\n' && c != '\t' || c == 0x7f }):
-		r.errorAt(place(n), "%s has control characters in it", what)
+		r.errorAt(startOf(n), "%s contains control characters, remove them", field)
 	}
 	return s
 }
 
-// line reads a text of one line.
-func (r *reader) line(n ast.Node, what string, limit int) string {
-	s := r.text(n, what, limit)
+// line returns a text of one line.
+func (r *reader) line(n ast.Node, field string, limit int) string {
+	s := r.text(n, field, limit)
 	if strings.ContainsAny(s, "\n\r") {
-		r.errorAt(place(n), "%s has to be one line", what)
+		r.errorAt(startOf(n), "%s has several lines, use one", field)
 	}
 	return s
 }
 
-func (r *reader) boolean(n ast.Node, what string) bool {
+func (r *reader) boolean(n ast.Node, field string) bool {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {
-		r.errorAt(place(n), "%s is true or false", what)
+		r.errorAt(startOf(n), "%s must be true or false", field)
 		return false
 	}
 	return b.Value
 }
 
-// position turns a place inside a text into a place in the file.
+// position converts a line and column inside a text node, counted from 0, to a
+// position in the file.
 func (r *reader) position(n ast.Node, line, column int) (int, int) {
-	at := place(n)
+	at := startOf(n)
 	switch n := n.(type) {
 	case *ast.LiteralNode:
 		if !strings.HasPrefix(n.Start.Value, "|") {
-			return at.Line, at.Column // folded: lines are not the file's
+			return at.Line, at.Column // lines of a folded text are not lines of the file
 		}
-		in := at.Line + 1 + line // the text begins in the line after the |
+		in := at.Line + 1 + line // the text starts in the line after the |
 		if in > len(r.lines) {
 			return at.Line, at.Column
 		}

@@ -11,37 +11,37 @@ import (
 	"tocsin/bot/incident"
 )
 
-// phases lists the statuses a step may wait for.
+// phases returns the statuses that a step can wait for.
 func phases() []string {
-	return words([]incident.Status{incident.Active, incident.Contained, incident.Resolved})
+	return toStrings([]incident.Status{incident.Active, incident.Contained, incident.Resolved})
 }
 
-// reference is a step's id named in another step's `after`.
+// reference is the ID of a step in the after list of another step.
 type reference struct {
 	id string
 	at *token.Position
 }
 
-// draft is a step as it is read, with the places that later checks point at.
-type draft struct {
+// stepDraft is a step and the positions that later checks report.
+type stepDraft struct {
 	incident.Step
 	at    *token.Position
 	after []reference
 }
 
 func (r *reader) steps(e entry, roles map[incident.Role]string) []incident.Step {
-	var drafts []draft
+	var drafts []stepDraft
 	items := r.list(e)
 	if seq, ok := e.value.(*ast.SequenceNode); ok && len(items) == 0 {
-		r.errorAt(place(seq), "a playbook needs at least one step")
+		r.errorAt(startOf(seq), "steps is empty, add at least one step")
 	}
 	if len(items) > MaxSteps {
-		r.errorAt(e.at, "a playbook has at most %d steps, this one has %d", MaxSteps, len(items))
+		r.errorAt(e.at, "the playbook has %d steps, reduce them to at most %d", len(items), MaxSteps)
 	}
 	for _, n := range items {
 		drafts = append(drafts, r.step(n, roles))
 	}
-	r.references(drafts)
+	r.checkReferences(drafts)
 	out := make([]incident.Step, 0, len(drafts))
 	for _, d := range drafts {
 		out = append(out, d.Step)
@@ -49,16 +49,16 @@ func (r *reader) steps(e entry, roles map[incident.Role]string) []incident.Step 
 	return out
 }
 
-func (r *reader) step(n ast.Node, roles map[incident.Role]string) draft {
-	d := draft{Step: incident.Step{Status: incident.StepOpen}, at: place(n)}
+func (r *reader) step(n ast.Node, roles map[incident.Role]string) stepDraft {
+	d := stepDraft{Step: incident.Step{Status: incident.StepOpen}, at: startOf(n)}
 	has := map[string]entry{}
 	for _, e := range r.mapping(n, "a step", "id", "title", "detail", "role", "action", "deadline", "after", "phase", "when") {
 		has[e.key] = e
 		switch e.key {
 		case "id":
-			d.ID, d.at = r.line(e.value, "id", 64), place(e.value)
-			if d.ID != "" && !slug.MatchString(d.ID) {
-				r.errorAt(d.at, "%q is no id; use a-z, 0-9 and single dashes, as in disable-key", d.ID)
+			d.ID, d.at = r.line(e.value, "id", 64), startOf(e.value)
+			if d.ID != "" && !slugPattern.MatchString(d.ID) {
+				r.errorAt(d.at, "invalid id %q, use a-z, 0-9 and single dashes, as in disable-key", d.ID)
 			}
 		case "title":
 			d.Title = r.line(e.value, "title", MaxTitle)
@@ -73,27 +73,27 @@ func (r *reader) step(n ast.Node, roles map[incident.Role]string) draft {
 		case "after":
 			for _, item := range r.list(e) {
 				if id := r.line(item, "after", 64); id != "" {
-					d.after, d.After = append(d.after, reference{id, place(item)}), append(d.After, id)
+					d.after, d.After = append(d.after, reference{id, startOf(item)}), append(d.After, id)
 				}
 			}
 		case "phase":
 			d.Phase = incident.Status(r.line(e.value, "phase", 32))
 			if d.Phase != "" && !slices.Contains(phases(), string(d.Phase)) {
-				r.errorAt(place(e.value), "%q is no phase%s", d.Phase, suggest(string(d.Phase), phases()))
+				r.errorAt(startOf(e.value), "invalid phase %q%s", d.Phase, suggestion(string(d.Phase), phases()))
 			}
 		case "when":
 			d.When, _ = r.condition(e.value, "when", stepEnv{})
 		}
 	}
-	for _, must := range []string{"id", "title"} {
-		if _, ok := has[must]; !ok {
-			r.errorAt(place(n), "a step needs %s", must)
+	for _, key := range []string{"id", "title"} {
+		if _, ok := has[key]; !ok {
+			r.errorAt(startOf(n), "missing key %q, add it to the step", key)
 		}
 	}
-	_, byRole := has["role"]
-	_, byBot := has["action"]
-	if byRole == byBot {
-		r.errorAt(place(n), "a step has either a role that does it, or an action of the bot")
+	_, hasRole := has["role"]
+	_, hasAction := has["action"]
+	if hasRole == hasAction {
+		r.errorAt(startOf(n), "a step must have either a role or an action, add or remove one")
 	}
 	return d
 }
@@ -101,17 +101,18 @@ func (r *reader) step(n ast.Node, roles map[incident.Role]string) draft {
 func (r *reader) role(n ast.Node, roles map[incident.Role]string) incident.Role {
 	role := incident.Role(r.line(n, "role", 32))
 	if _, declared := roles[role]; role != "" && !declared {
-		known := words(slices.Sorted(maps.Keys(roles)))
+		known := toStrings(slices.Sorted(maps.Keys(roles)))
 		if len(known) == 0 {
-			r.errorAt(place(n), "the role %q is not declared under roles", role)
+			r.errorAt(startOf(n), "role %q is not declared, add it under roles", role)
 		} else {
-			r.errorAt(place(n), "the role %q is not declared under roles%s", role, suggest(string(role), known))
+			r.errorAt(startOf(n), "role %q is not declared under roles%s", role, suggestion(string(role), known))
 		}
 	}
 	return role
 }
 
-// action reads {involve: legal}, {consult: payments, blocking: true}, {post: text}, ...
+// action reads {call: legal}, {consult: payments, blocking: true}, {post: text}
+// and similar. It returns the string form of the action.
 func (r *reader) action(n ast.Node) string {
 	var a Action
 	var blocking *token.Position
@@ -122,7 +123,7 @@ func (r *reader) action(n ast.Node) string {
 			continue
 		}
 		if kinds++; kinds > 1 {
-			r.errorAt(e.at, "an action does one thing; %s is the second", e.key)
+			r.errorAt(e.at, "an action can do only one thing, move %s to another step", e.key)
 			continue
 		}
 		switch a.Kind = ActionKind(e.key); a.Kind {
@@ -133,20 +134,21 @@ func (r *reader) action(n ast.Node) string {
 		}
 	}
 	if kinds == 0 {
-		r.errorAt(place(n), "an action is one of %s", strings.Join(Actions(), ", "))
+		r.errorAt(startOf(n), "the action is missing, use one of %s", strings.Join(Actions(), ", "))
 	}
 	if blocking != nil && a.Kind != ActionConsult {
-		r.errorAt(blocking, "only a consultation can be blocking")
+		r.errorAt(blocking, "only consult can be blocking, remove blocking")
 	}
 	return a.String()
 }
 
-// references checks ids and the order of steps.
-func (r *reader) references(steps []draft) {
+// checkReferences checks that step IDs are unique and that all after lists are
+// valid.
+func (r *reader) checkReferences(steps []stepDraft) {
 	var ids []string
 	for _, s := range steps {
 		if s.ID != "" && slices.Contains(ids, s.ID) {
-			r.errorAt(s.at, "there are two steps with the id %q", s.ID)
+			r.errorAt(s.at, "duplicate step id %q, rename one of the steps", s.ID)
 		}
 		if s.ID != "" {
 			ids = append(ids, s.ID)
@@ -156,47 +158,48 @@ func (r *reader) references(steps []draft) {
 		for n, ref := range s.after {
 			switch {
 			case ref.id == s.ID:
-				r.errorAt(ref.at, "%q cannot come after itself", s.ID)
+				r.errorAt(ref.at, "step %q cannot wait for itself, remove it from after", s.ID)
 			case !slices.Contains(ids, ref.id):
-				r.errorAt(ref.at, "there is no step %q%s", ref.id, suggest(ref.id, ids))
+				r.errorAt(ref.at, "unknown step %q in after%s", ref.id, suggestion(ref.id, ids))
 			case slices.Contains(s.After[:n], ref.id):
-				r.errorAt(ref.at, "%q is named twice", ref.id)
+				r.errorAt(ref.at, "step %q is listed twice in after, remove one", ref.id)
 			}
 		}
 	}
-	r.cycles(steps)
+	r.checkCycles(steps)
 }
 
-// cycles names each circle of steps that wait for each other once, at its first step.
-func (r *reader) cycles(steps []draft) {
-	byID := map[string]draft{}
+// checkCycles reports each cycle of steps that wait for each other once, at the
+// reference that closes it.
+func (r *reader) checkCycles(steps []stepDraft) {
+	byID := map[string]stepDraft{}
 	for _, s := range steps {
 		byID[s.ID] = s
 	}
-	const walking, walked = 1, 2
+	const active, finished = 1, 2
 	state := map[string]int{}
-	var way []string
-	var walk func(s draft)
-	walk = func(s draft) {
-		state[s.ID] = walking
-		way = append(way, s.ID)
+	var path []string
+	var visit func(s stepDraft)
+	visit = func(s stepDraft) {
+		state[s.ID] = active
+		path = append(path, s.ID)
 		for _, ref := range s.after {
 			next, ok := byID[ref.id]
 			switch {
-			case !ok || ref.id == s.ID || state[ref.id] == walked:
-			case state[ref.id] == walking:
-				circle := append(slices.Clone(way[slices.Index(way, ref.id):]), ref.id)
-				r.errorAt(ref.at, "these steps wait for each other: %s", strings.Join(circle, " after "))
+			case !ok || ref.id == s.ID || state[ref.id] == finished:
+			case state[ref.id] == active:
+				cycle := append(slices.Clone(path[slices.Index(path, ref.id):]), ref.id)
+				r.errorAt(ref.at, "steps wait for each other (%s), remove one of these entries from after", strings.Join(cycle, " after "))
 			default:
-				walk(next)
+				visit(next)
 			}
 		}
-		way = way[:len(way)-1]
-		state[s.ID] = walked
+		path = path[:len(path)-1]
+		state[s.ID] = finished
 	}
 	for _, s := range steps {
 		if state[s.ID] == 0 {
-			walk(s)
+			visit(s)
 		}
 	}
 }

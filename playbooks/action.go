@@ -13,7 +13,7 @@ type ActionKind string
 
 // Actions of the bot. The values are keys of the playbook format.
 const (
-	ActionCall    ActionKind = "call"    // involve a department now
+	ActionInvolve ActionKind = "involve" // involve a department now
 	ActionConsult ActionKind = "consult" // request an answer from an affected team before closing
 	ActionPost    ActionKind = "post"    // post a text in the channel, which becomes the outcome of the step
 	ActionNote    ActionKind = "note"    // add a note to the timeline
@@ -26,10 +26,10 @@ func Actions() []string {
 }
 
 // Action is an action of the bot. A pinned plan stores it as one string, for
-// example "call legal", "consult payments blocking" or "post TEXT".
+// example "involve legal", "consult payments blocking" or "post TEXT".
 type Action struct {
 	Kind     ActionKind
-	Team     incident.Department // for call and consult
+	Team     incident.Department // for involve and consult
 	Blocking bool                // for consult
 	Text     string              // for post, note and update
 }
@@ -65,7 +65,7 @@ func (a Action) Command(of incident.ID) incident.Command {
 // Outcome returns the text that is recorded as the step's outcome.
 func (a Action) Outcome() string {
 	switch a.Kind {
-	case ActionCall:
+	case ActionInvolve:
 		return "Involved " + string(a.Team) + "."
 	case ActionConsult:
 		return "Requested an answer from " + string(a.Team) + " before closing."
@@ -86,7 +86,7 @@ func ParseAction(s string) (Action, error) {
 	kind, rest, _ := strings.Cut(s, " ")
 	a := Action{Kind: ActionKind(kind)}
 	switch a.Kind {
-	case ActionCall, ActionConsult:
+	case ActionInvolve, ActionConsult:
 		team, blocking, hasBlocking := strings.Cut(rest, " ")
 		if hasBlocking && (a.Kind != ActionConsult || blocking != "blocking") || !teamPattern.MatchString(team) {
 			return Action{}, fmt.Errorf("parse action: %q has no valid team", s)

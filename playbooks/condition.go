@@ -33,8 +33,8 @@ type stepEnv struct {
 	Aware        []string          `expr:"aware"` // regimes with a recorded time of awareness
 	Classified   bool              `expr:"classified"`
 	Evidence     int               `expr:"evidence"`
-	Called       []string          `expr:"called"` // involved departments
-	Roles        []string          `expr:"roles"`  // assigned roles
+	Involved     []string          `expr:"involved"` // involved departments
+	Roles        []string          `expr:"roles"`    // assigned roles
 	Playbooks    []string          `expr:"playbooks"`
 	Steps        map[string]string `expr:"steps"` // "playbook/step" → open, late, done or skipped
 }

@@ -21,9 +21,9 @@
 //	      Exact instructions.
 //	    role: operations        # a task for a person
 //	    deadline: 15m           # counted from the start of the step
-//	  - id: call-legal
+//	  - id: involve-legal
 //	    title: Involve legal
-//	    action: {call: legal}   # or an action of the bot
+//	    action: {involve: legal}   # or an action of the bot
 //	    after: [disable-key]    # wait until these are done or skipped
 //	    phase: contained        # wait until the incident has this status
 //	    when: personal_data != "no"

@@ -29,7 +29,7 @@ steps:
     after: [lock]
   - id: involve-legal
     title: Involve legal
-    action: {call: legal}
+    action: {involve: legal}
     when: personal_data != "no"
 `))
 	if err != nil {

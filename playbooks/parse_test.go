@@ -98,7 +98,7 @@ func TestParse_Errors(t *testing.T) {
 		"empty role":                {"  legal: Decides.", "  legal:", `8:9: description of role legal is empty, enter a text`},
 		"roles is a list":           {"roles:\n  operations: Works.\n  legal: Decides.", "roles:\n  - operations\n  - legal", `7:3: roles must be a mapping, written as key: value|16:11: role "operations" is not declared, add it under roles`},
 		"no role and no action":     {"    role: operations\n", "", `12:5: a step must have either a role or an action, add or remove one`},
-		"role and action":           {"    role: operations", "    role: operations\n    action: {call: legal}", `12:5: a step must have either a role or an action, add or remove one`},
+		"role and action":           {"    role: operations", "    role: operations\n    action: {involve: legal}", `12:5: a step must have either a role or an action, add or remove one`},
 		"no id":                     {"  - id: first\n    title", "  - title", `12:5: missing key "id", add it to the step|20:13: unknown step "first" in after (use one of second, third)`},
 		"bad id":                    {"id: third", "id: Third Step", `24:9: invalid id "Third Step", use a-z, 0-9 and single dashes, as in disable-key`},
 		"duplicate id":              {"id: third", "id: first", `24:9: duplicate step id "first", rename one of the steps`},
@@ -112,11 +112,11 @@ func TestParse_Errors(t *testing.T) {
 		"deadline":                  {"deadline: 15m", "deadline: 15 minutes", `17:15: invalid deadline "15 minutes", write it as 15m, 4h or 1h30m`},
 		"deadline is a number":      {"deadline: 15m", "deadline: 15", `17:15: deadline must be text, put it in quotes`},
 		"deadline negative":         {"deadline: 15m", "deadline: -15m", `17:15: deadline -15m is out of range, use 1 minute to 90 days`},
-		"action unknown":            {"{consult: payroll, blocking: true}", "{cosult: payroll}", `20:13: the action is missing, use one of call, consult, post, note, update|20:14: unknown key "cosult" in an action (did you mean consult?)`},
+		"action unknown":            {"{consult: payroll, blocking: true}", "{cosult: payroll}", `20:13: the action is missing, use one of involve, consult, post, note, update|20:14: unknown key "cosult" in an action (did you mean consult?)`},
 		"two actions":               {"{consult: payroll, blocking: true}", "{consult: payroll, note: x}", `20:32: an action can do only one thing, move note to another step`},
-		"blocking call":             {"{consult: payroll, blocking: true}", "{call: legal, blocking: true}", `20:27: only consult can be blocking, remove blocking`},
+		"blocking involve":          {"{consult: payroll, blocking: true}", "{involve: legal, blocking: true}", `20:30: only consult can be blocking, remove blocking`},
 		"blocking is not a bool":    {"{consult: payroll, blocking: true}", "{consult: payroll, blocking: maybe}", `20:42: blocking must be true or false`},
-		"team name":                 {"{consult: payroll, blocking: true}", "{call: The Lawyers}", `20:20: invalid team "The Lawyers", use a-z, 0-9, - and _, starting with a letter`},
+		"team name":                 {"{consult: payroll, blocking: true}", "{involve: The Lawyers}", `20:23: invalid team "The Lawyers", use a-z, 0-9, - and _, starting with a letter`},
 		"empty post":                {"      post: Hello there", "      post: ''", `27:13: post is empty, enter a text`},
 		"consult without team":      {"{team: payments, blocking: true}", "{blocking: true}", `10:5: missing key "team", add it to the consultation`},
 		"no steps":                  {"steps:\n", "steps: []\nsteps:\n", `11:8: steps is empty, add at least one step|12:1: duplicate key "steps" in a playbook, remove one`},
@@ -215,7 +215,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestParseAction(t *testing.T) {
-	for _, s := range []string{"call legal", "consult payments", "consult payments blocking", "post Hello\nthere", "note x", "update All is well"} {
+	for _, s := range []string{"involve legal", "consult payments", "consult payments blocking", "post Hello\nthere", "note x", "update All is well"} {
 		a, err := ParseAction(s)
 		if err != nil || a.String() != s || a.Outcome() == "" {
 			t.Errorf("%q: got %+v, %v", s, a, err)

@@ -111,7 +111,7 @@ func (r *reader) role(n ast.Node, roles map[incident.Role]string) incident.Role 
 	return role
 }
 
-// action reads {call: legal}, {consult: payments, blocking: true}, {post: text}
+// action reads {involve: legal}, {consult: payments, blocking: true}, {post: text}
 // and similar. It returns the string form of the action.
 func (r *reader) action(n ast.Node) string {
 	var a Action

@@ -15,8 +15,8 @@ import (
 // obj is a JSON object on the wire.
 type obj = map[string]any
 
-// method is one Web API method. scopes lists those of which one must be granted; the app-level token is for appToken
-// methods alone.
+// method is one Web API method. A call needs one of its scopes, or none if scopes is empty. Methods with appToken
+// accept only the app-level token. All other methods accept only the bot token.
 type method struct {
 	tier     tier
 	appToken bool
@@ -24,7 +24,7 @@ type method struct {
 	run      func(*call) (obj, error)
 }
 
-// call is one API request while it is handled; run functions hold the workspace's lock.
+// call is an API request in progress. Its method's run function is called with the workspace's lock held.
 type call struct {
 	w       *Workspace
 	method  string
@@ -34,19 +34,19 @@ type call struct {
 	applied bool
 }
 
-// refusal is an API error: HTTP 200 with ok false.
-type refusal struct {
+// responseError is an API error, which Slack sends as HTTP 200 with ok set to false.
+type responseError struct {
 	code  string
 	extra obj
 }
 
-func (r *refusal) Error() string { return r.code }
+func (r *responseError) Error() string { return r.code }
 
-func apiError(code string) error { return &refusal{code: code} }
+func apiError(code string) error { return &responseError{code: code} }
 
-// invalidArguments is the refusal that explains itself in response_metadata.
+// invalidArguments returns the error invalid_arguments with its messages in response_metadata.
 func invalidArguments(messages ...string) error {
-	return &refusal{code: "invalid_arguments", extra: obj{"response_metadata": obj{"messages": messages}}}
+	return &responseError{code: "invalid_arguments", extra: obj{"response_metadata": obj{"messages": messages}}}
 }
 
 func missingArgument(name string) error {
@@ -56,19 +56,19 @@ func missingArgument(name string) error {
 func (w *Workspace) methods() map[string]method {
 	read, history := []string{"channels:read", "groups:read", "im:read", "mpim:read"}, []string{"channels:history", "groups:history", "im:history", "mpim:history"}
 	manage, topic := []string{"channels:manage", "channels:write", "groups:write"}, []string{"channels:manage", "channels:write.topic", "groups:write", "groups:write.topic"}
-	one := func(s string) []string { return []string{s} }
+	scope := func(s string) []string { return []string{s} }
 	return map[string]method{
 		"auth.test":                    {tierSpecial, false, nil, authTest},
 		"apps.connections.open":        {tier3, true, nil, connectionsOpen},
-		"chat.postMessage":             {tierPost, false, one("chat:write"), chatPostMessage},
-		"chat.update":                  {tier3, false, one("chat:write"), chatUpdate},
-		"chat.postEphemeral":           {tier4, false, one("chat:write"), chatPostEphemeral},
-		"chat.delete":                  {tier3, false, one("chat:write"), chatDelete},
+		"chat.postMessage":             {tierPost, false, scope("chat:write"), chatPostMessage},
+		"chat.update":                  {tier3, false, scope("chat:write"), chatUpdate},
+		"chat.postEphemeral":           {tier4, false, scope("chat:write"), chatPostEphemeral},
+		"chat.delete":                  {tier3, false, scope("chat:write"), chatDelete},
 		"chat.getPermalink":            {tierSpecial, false, nil, chatGetPermalink},
 		"conversations.create":         {tier2, false, manage, conversationsCreate},
 		"conversations.invite":         {tier3, false, append([]string{"channels:write.invites", "groups:write.invites"}, manage...), conversationsInvite},
 		"conversations.kick":           {tier3, false, manage, conversationsKick},
-		"conversations.join":           {tier3, false, one("channels:join"), conversationsJoin},
+		"conversations.join":           {tier3, false, scope("channels:join"), conversationsJoin},
 		"conversations.info":           {tier3, false, read, conversationsInfo},
 		"conversations.members":        {tier4, false, read, conversationsMembers},
 		"conversations.list":           {tier2, false, read, conversationsList},
@@ -79,28 +79,28 @@ func (w *Workspace) methods() map[string]method {
 		"conversations.rename":         {tier2, false, manage, conversationsRename},
 		"conversations.archive":        {tier2, false, manage, conversationsArchive},
 		"conversations.open":           {tier3, false, append([]string{"im:write", "mpim:write"}, manage...), conversationsOpen},
-		"users.info":                   {tier4, false, one("users:read"), usersInfo},
-		"users.list":                   {tier2, false, one("users:read"), usersList},
-		"users.lookupByEmail":          {tier3, false, one("users:read.email"), usersLookupByEmail},
+		"users.info":                   {tier4, false, scope("users:read"), usersInfo},
+		"users.list":                   {tier2, false, scope("users:read"), usersList},
+		"users.lookupByEmail":          {tier3, false, scope("users:read.email"), usersLookupByEmail},
 		"users.conversations":          {tier3, false, read, usersConversations},
-		"usergroups.list":              {tier2, false, one("usergroups:read"), usergroupsList},
-		"usergroups.users.list":        {tier2, false, one("usergroups:read"), usergroupsUsersList},
+		"usergroups.list":              {tier2, false, scope("usergroups:read"), usergroupsList},
+		"usergroups.users.list":        {tier2, false, scope("usergroups:read"), usergroupsUsersList},
 		"views.open":                   {tier4, false, nil, viewsOpen},
 		"views.push":                   {tier4, false, nil, viewsPush},
 		"views.update":                 {tier4, false, nil, viewsUpdate},
 		"views.publish":                {tier4, false, nil, viewsPublish},
-		"pins.add":                     {tier2, false, one("pins:write"), pinsAdd},
-		"pins.list":                    {tier2, false, one("pins:read"), pinsList},
-		"bookmarks.add":                {tier2, false, one("bookmarks:write"), bookmarksAdd},
-		"bookmarks.list":               {tier3, false, one("bookmarks:read"), bookmarksList},
-		"bookmarks.edit":               {tier2, false, one("bookmarks:write"), bookmarksEdit},
-		"reactions.add":                {tier3, false, one("reactions:write"), reactionsAdd},
-		"reactions.get":                {tier3, false, one("reactions:read"), reactionsGet},
-		"files.getUploadURLExternal":   {tier4, false, one("files:write"), filesGetUploadURL},
-		"files.completeUploadExternal": {tier4, false, one("files:write"), filesCompleteUpload},
-		"files.info":                   {tier4, false, one("files:read"), filesInfo},
-		"team.info":                    {tier3, false, one("team:read"), teamInfo},
-		"bots.info":                    {tier3, false, one("users:read"), botsInfo},
+		"pins.add":                     {tier2, false, scope("pins:write"), pinsAdd},
+		"pins.list":                    {tier2, false, scope("pins:read"), pinsList},
+		"bookmarks.add":                {tier2, false, scope("bookmarks:write"), bookmarksAdd},
+		"bookmarks.list":               {tier3, false, scope("bookmarks:read"), bookmarksList},
+		"bookmarks.edit":               {tier2, false, scope("bookmarks:write"), bookmarksEdit},
+		"reactions.add":                {tier3, false, scope("reactions:write"), reactionsAdd},
+		"reactions.get":                {tier3, false, scope("reactions:read"), reactionsGet},
+		"files.getUploadURLExternal":   {tier4, false, scope("files:write"), filesGetUploadURL},
+		"files.completeUploadExternal": {tier4, false, scope("files:write"), filesCompleteUpload},
+		"files.info":                   {tier4, false, scope("files:read"), filesInfo},
+		"team.info":                    {tier3, false, scope("team:read"), teamInfo},
+		"bots.info":                    {tier3, false, scope("users:read"), botsInfo},
 	}
 }
 
@@ -131,7 +131,8 @@ func (w *Workspace) serveAPI(rw http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// withFaults runs one request under the fault switches: act produces status and body (ok, error), write sends them.
+// withFaults handles one request and applies the fault that is set for its method. act performs the request and
+// returns the HTTP status and a body with ok and error. write sends them.
 func (w *Workspace) withFaults(rw http.ResponseWriter, r *http.Request, c *call, act func() (int, obj), write func(int, obj)) {
 	f := w.faults.take(c.method)
 	entry := Call{Time: c.now, Method: c.method, Args: c.args, Fault: f.Kind}
@@ -188,7 +189,8 @@ func (w *Workspace) withFaults(rw http.ResponseWriter, r *http.Request, c *call,
 	write(status, body)
 }
 
-// pause waits for d, or for ever if it is 0, but not longer than the workspace runs or (if given) the client stays.
+// pause waits for d. A d of 0 means no time limit. It returns early when the workspace closes or, if r is not nil,
+// when the client disconnects.
 func (w *Workspace) pause(r *http.Request, d time.Duration) {
 	var timeout <-chan time.Time
 	if d > 0 {
@@ -207,12 +209,12 @@ func (w *Workspace) pause(r *http.Request, d time.Duration) {
 	}
 }
 
-// run authenticates, limits and executes the call. The caller holds the lock.
+// run authenticates, rate-limits and executes the call. The caller holds the lock.
 func (c *call) run(token string) (obj, error) {
 	m, known := c.w.handlers[c.method]
 	switch {
 	case !known:
-		return nil, &refusal{code: "unknown_method", extra: obj{"req_method": c.method}}
+		return nil, &responseError{code: "unknown_method", extra: obj{"req_method": c.method}}
 	case token == "":
 		return nil, apiError("not_authed")
 	case token != c.w.cfg.BotToken && token != c.w.cfg.AppToken:
@@ -221,7 +223,7 @@ func (c *call) run(token string) (obj, error) {
 		return nil, apiError("not_allowed_token_type")
 	}
 	if after, ok := c.w.limits.allow(c.method, m.tier, c.str("channel"), c.now); !ok {
-		return nil, &refusal{code: "ratelimited", extra: obj{"retry_after": after}}
+		return nil, &responseError{code: "ratelimited", extra: obj{"retry_after": after}}
 	}
 	if err := c.requireScope(m.scopes...); err != nil {
 		return nil, err
@@ -229,7 +231,7 @@ func (c *call) run(token string) (obj, error) {
 	return m.run(c)
 }
 
-// requireScope demands that one of the scopes is granted.
+// requireScope returns the error missing_scope unless scopes is empty or one of them is granted.
 func (c *call) requireScope(scopes ...string) error {
 	for _, s := range scopes {
 		if c.w.scopes[s] {
@@ -239,7 +241,7 @@ func (c *call) requireScope(scopes ...string) error {
 	if len(scopes) == 0 {
 		return nil
 	}
-	return &refusal{code: "missing_scope", extra: obj{"needed": strings.Join(scopes, ","), "provided": strings.Join(c.w.cfg.Scopes, ",")}}
+	return &responseError{code: "missing_scope", extra: obj{"needed": strings.Join(scopes, ","), "provided": strings.Join(c.w.cfg.Scopes, ",")}}
 }
 
 func (c *call) answer(ok obj, err error) obj {
@@ -251,7 +253,7 @@ func (c *call) answer(ok obj, err error) obj {
 		return ok
 	}
 	out := obj{"ok": false, "error": err.Error()}
-	var r *refusal
+	var r *responseError
 	if errors.As(err, &r) {
 		for k, v := range r.extra {
 			out[k] = v
@@ -260,7 +262,8 @@ func (c *call) answer(ok obj, err error) obj {
 	return out
 }
 
-// decode reads the arguments from query, form, multipart or JSON body, and the token from the header or the form.
+// decode reads the arguments from the query and from a form, multipart or JSON body. It reads the token from the
+// header, or from the query or form if the body is not JSON.
 func (c *call) decode(r *http.Request) (token, warning string, err error) {
 	c.args = map[string]any{}
 	addForm(c.args, r.URL.Query())
@@ -315,7 +318,7 @@ func addForm(args map[string]any, form url.Values) {
 	}
 }
 
-// str returns an argument as text, whichever JSON scalar it came as.
+// str returns a string, number or boolean argument as text. It returns "" for every other type.
 func (c *call) str(name string) string {
 	switch v := c.args[name].(type) {
 	case string:
@@ -333,7 +336,7 @@ func (c *call) flag(name string) bool {
 	return s == "true" || s == "1"
 }
 
-// list returns a comma list, or the elements of a JSON array.
+// list returns the elements of a comma-separated argument, or the strings of a JSON array.
 func (c *call) list(name string) []string {
 	var out []string
 	if a, ok := c.args[name].([]any); ok {
@@ -352,7 +355,8 @@ func (c *call) list(name string) []string {
 	return out
 }
 
-// value returns a structured argument: a JSON body's value, or the JSON inside a form field. Absent and empty are nil.
+// value returns a structured argument: a value of a JSON body, or the decoded JSON of a form field. It returns nil if
+// the argument is absent or empty.
 func (c *call) value(name string) (any, error) {
 	s, isText := c.args[name].(string)
 	if !isText {
@@ -390,7 +394,7 @@ func resultIDs(body obj) map[string]string {
 func writeJSON(rw http.ResponseWriter, status int, body any) {
 	rw.Header().Set("Content-Type", "application/json; charset=utf-8")
 	rw.WriteHeader(status)
-	_ = json.NewEncoder(rw).Encode(body) // the client's going away is its own affair
+	_ = json.NewEncoder(rw).Encode(body) // fails only if the client disconnected
 }
 
 func writeHTML500(rw http.ResponseWriter) {

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// surface is where blocks are shown; not every block is allowed everywhere.
+// surface is the place where blocks are shown. Some blocks are not allowed on every surface.
 type surface int
 
 const (
@@ -15,14 +15,14 @@ const (
 	onHome
 )
 
-// blockCheck walks a list of blocks and collects what Slack would refuse, each with its JSON pointer.
+// blockCheck validates a list of blocks and collects the errors that Slack would return, each with a JSON pointer.
 type blockCheck struct {
 	on       surface
 	problems []string
 	ids      map[string]bool
-	text     int // characters of all blocks together
+	text     int // total characters of all blocks
 	markdown int
-	inputs   []string // pointers of input blocks
+	inputs   []string // JSON pointers of the input blocks
 	tables   int
 }
 
@@ -30,22 +30,22 @@ func (k *blockCheck) fail(ptr, format string, args ...any) {
 	k.problems = append(k.problems, "[ERROR] "+fmt.Sprintf(format, args...)+" [json-pointer:"+ptr+"]")
 }
 
-// messageBlocks checks the blocks of a message and returns them with the ids that Slack fills in.
+// messageBlocks validates the blocks of a message and returns them as JSON. It adds the ids that Slack would add.
 func (w *Workspace) messageBlocks(list []any, ptr string) (json.RawMessage, error) {
 	k := &blockCheck{on: onMessage}
 	k.blocks(ptr, list, 50)
 	if len(k.problems) > 0 {
-		return nil, &refusal{code: "invalid_blocks", extra: obj{"errors": k.bare(), "response_metadata": obj{"messages": k.problems}}}
+		return nil, &responseError{code: "invalid_blocks", extra: obj{"errors": k.messages(), "response_metadata": obj{"messages": k.problems}}}
 	}
-	if k.text > blockTextLimit || k.markdown > markdownLimit {
+	if k.text > maxBlockText || k.markdown > maxMarkdown {
 		return nil, apiError("msg_blocks_too_long")
 	}
 	w.fillIDs(list)
 	return json.Marshal(list)
 }
 
-// bare are the problems as the errors array carries them, without the level.
-func (k *blockCheck) bare() []string {
+// messages returns the problems without the "[ERROR] " prefix, as Slack's errors array contains them.
+func (k *blockCheck) messages() []string {
 	out := make([]string, len(k.problems))
 	for i, p := range k.problems {
 		out[i] = p[len("[ERROR] "):]
@@ -53,11 +53,11 @@ func (k *blockCheck) bare() []string {
 	return out
 }
 
-// blocks checks a whole list.
-func (k *blockCheck) blocks(ptr string, list []any, most int) {
+// blocks validates a list of at most limit blocks.
+func (k *blockCheck) blocks(ptr string, list []any, limit int) {
 	k.ids = map[string]bool{}
-	if len(list) > most {
-		k.fail(ptr, "no more than %d items allowed", most)
+	if len(list) > limit {
+		k.fail(ptr, "no more than %d items allowed", limit)
 		return
 	}
 	for i, b := range list {
@@ -87,8 +87,9 @@ func (k *blockCheck) block(p string, b obj) {
 	check(k, p, b)
 }
 
-// optional checks a string field that may be absent, and returns it.
-func (k *blockCheck) optional(p string, o obj, field string, most int) string {
+// optional returns the string field, or "" if it is absent. It reports a problem if the field is not a string or has
+// more than limit characters.
+func (k *blockCheck) optional(p string, o obj, field string, limit int) string {
 	v, present := o[field]
 	if !present || v == nil {
 		return ""
@@ -98,15 +99,15 @@ func (k *blockCheck) optional(p string, o obj, field string, most int) string {
 		k.fail(p+"/"+field, "must be a string")
 		return ""
 	}
-	if utf8.RuneCountInString(s) > most {
-		k.fail(p+"/"+field, "must be less than %d characters", most+1)
+	if utf8.RuneCountInString(s) > limit {
+		k.fail(p+"/"+field, "must be less than %d characters", limit+1)
 	}
 	return s
 }
 
-// required checks a string field that must be there and not empty.
-func (k *blockCheck) required(p string, o obj, field string, most int) string {
-	s := k.optional(p, o, field, most)
+// required is like optional but also reports a problem if the field is absent or empty.
+func (k *blockCheck) required(p string, o obj, field string, limit int) string {
+	s := k.optional(p, o, field, limit)
 	if s == "" {
 		k.missing(p, field)
 	}
@@ -115,8 +116,8 @@ func (k *blockCheck) required(p string, o obj, field string, most int) string {
 
 func (k *blockCheck) missing(p, field string) { k.fail(p, "missing required field: %s", field) }
 
-// words checks a text object. Plain forbids mrkdwn.
-func (k *blockCheck) words(p string, v any, plain bool, most int) {
+// textObject validates a text object of 1 to limit characters. If plain is set, mrkdwn is not allowed.
+func (k *blockCheck) textObject(p string, v any, plain bool, limit int) {
 	t, ok := v.(obj)
 	if !ok {
 		k.fail(p, "must be a text object")
@@ -135,14 +136,14 @@ func (k *blockCheck) words(p string, v any, plain bool, most int) {
 	switch {
 	case !ok || n == 0:
 		k.fail(p+"/text", "must be more than 0 characters")
-	case n > most:
-		k.fail(p+"/text", "must be less than %d characters", most+1)
+	case n > limit:
+		k.fail(p+"/text", "must be less than %d characters", limit+1)
 	}
 	k.text += n
 }
 
-// wordsIn checks a text object in a field, which may have to be there.
-func (k *blockCheck) wordsIn(p string, o obj, field string, must, plain bool, most int) {
+// textField validates the text object in a field. It reports a missing field only if must is set.
+func (k *blockCheck) textField(p string, o obj, field string, must, plain bool, limit int) {
 	v, present := o[field]
 	if !present || v == nil {
 		if must {
@@ -150,11 +151,11 @@ func (k *blockCheck) wordsIn(p string, o obj, field string, must, plain bool, mo
 		}
 		return
 	}
-	k.words(p+"/"+field, v, plain, most)
+	k.textObject(p+"/"+field, v, plain, limit)
 }
 
-// items returns a list field of 1 to most elements; it complains and returns nil otherwise.
-func (k *blockCheck) items(p string, o obj, field string, most int) []any {
+// listField returns a list field of 1 to limit elements. Otherwise it reports a problem and returns nil.
+func (k *blockCheck) listField(p string, o obj, field string, limit int) []any {
 	v, present := o[field]
 	list, ok := v.([]any)
 	switch {
@@ -164,15 +165,15 @@ func (k *blockCheck) items(p string, o obj, field string, most int) []any {
 		k.fail(p+"/"+field, "must be an array")
 	case len(list) == 0:
 		k.fail(p+"/"+field, "no less than 1 items allowed")
-	case len(list) > most:
-		k.fail(p+"/"+field, "no more than %d items allowed", most)
+	case len(list) > limit:
+		k.fail(p+"/"+field, "no more than %d items allowed", limit)
 	default:
 		return list
 	}
 	return nil
 }
 
-func (k *blockCheck) only(p string, on ...surface) {
+func (k *blockCheck) allowOn(p string, on ...surface) {
 	for _, s := range on {
 		if s == k.on {
 			return
@@ -192,10 +193,10 @@ func init() {
 }
 
 func checkSection(k *blockCheck, p string, b obj) {
-	k.wordsIn(p, b, "text", b["fields"] == nil, false, 3000)
+	k.textField(p, b, "text", b["fields"] == nil, false, 3000)
 	if b["fields"] != nil {
-		for i, f := range k.items(p, b, "fields", 10) {
-			k.words(p+"/fields/"+itoa(i), f, false, 2000)
+		for i, f := range k.listField(p, b, "fields", 10) {
+			k.textObject(p+"/fields/"+itoa(i), f, false, 2000)
 		}
 	}
 	if a, present := b["accessory"]; present && a != nil {
@@ -203,17 +204,17 @@ func checkSection(k *blockCheck, p string, b obj) {
 	}
 }
 
-func checkHeader(k *blockCheck, p string, b obj) { k.wordsIn(p, b, "text", true, true, 150) }
+func checkHeader(k *blockCheck, p string, b obj) { k.textField(p, b, "text", true, true, 150) }
 
 func checkContext(k *blockCheck, p string, b obj) {
-	for i, e := range k.items(p, b, "elements", 10) {
+	for i, e := range k.listField(p, b, "elements", 10) {
 		at := p + "/elements/" + itoa(i)
 		o, _ := e.(obj)
 		switch o["type"] {
 		case "image":
-			k.picture(at, o)
+			k.imageFields(at, o)
 		case "plain_text", "mrkdwn":
-			k.words(at, o, false, 3000)
+			k.textObject(at, o, false, 3000)
 		default:
 			k.fail(at+"/type", "unsupported type: %v", o["type"])
 		}
@@ -222,13 +223,13 @@ func checkContext(k *blockCheck, p string, b obj) {
 
 func checkActions(k *blockCheck, p string, b obj) {
 	ids := map[string]bool{}
-	for i, e := range k.items(p, b, "elements", 25) {
+	for i, e := range k.listField(p, b, "elements", 25) {
 		k.element(p+"/elements/"+itoa(i), e, inActions, ids)
 	}
 }
 
-// picture checks what image blocks and image elements share.
-func (k *blockCheck) picture(p string, o obj) {
+// imageFields validates the fields that image blocks and image elements share.
+func (k *blockCheck) imageFields(p string, o obj) {
 	url := k.optional(p, o, "image_url", 3000)
 	_, file := o["slack_file"].(obj)
 	switch {
@@ -236,21 +237,21 @@ func (k *blockCheck) picture(p string, o obj) {
 		k.fail(p, "only one of image_url and slack_file is allowed")
 	case url == "" && !file:
 		k.missing(p, "image_url")
-	case url != "" && !goodLink(url):
+	case url != "" && !isWebURL(url):
 		k.fail(p+"/image_url", "must be a valid URL")
 	}
 	k.required(p, o, "alt_text", 2000)
 }
 
 func checkImage(k *blockCheck, p string, b obj) {
-	k.picture(p, b)
-	k.wordsIn(p, b, "title", false, true, 2000)
+	k.imageFields(p, b)
+	k.textField(p, b, "title", false, true, 2000)
 }
 
 func checkInput(k *blockCheck, p string, b obj) {
 	k.inputs = append(k.inputs, p)
-	k.wordsIn(p, b, "label", true, true, 2000)
-	k.wordsIn(p, b, "hint", false, true, 2000)
+	k.textField(p, b, "label", true, true, 2000)
+	k.textField(p, b, "hint", false, true, 2000)
 	if b["element"] == nil {
 		k.missing(p, "element")
 		return
@@ -258,7 +259,8 @@ func checkInput(k *blockCheck, p string, b obj) {
 	k.element(p+"/element", b["element"], inInput, map[string]bool{})
 }
 
-// fillIDs gives blocks and elements without an id one, as Slack does, so that actions can name them. The caller holds mu.
+// fillIDs adds a random id to every block and interactive element without one, as Slack does. Actions refer to these
+// ids. The caller holds mu.
 func (w *Workspace) fillIDs(list []any) {
 	for _, b := range list {
 		block, ok := b.(obj)
@@ -268,7 +270,7 @@ func (w *Workspace) fillIDs(list []any) {
 		if s, _ := block["block_id"].(string); s == "" {
 			block["block_id"] = w.shortID()
 		}
-		for _, e := range interactive(block) {
+		for _, e := range interactiveElements(block) {
 			if s, _ := e["action_id"].(string); s == "" {
 				e["action_id"] = w.shortID()
 			}
@@ -276,7 +278,7 @@ func (w *Workspace) fillIDs(list []any) {
 	}
 }
 
-// shortID is a random id as Slack invents it for blocks: five letters or so.
+// shortID returns a random six-character id in the style of Slack's block ids.
 func (w *Workspace) shortID() string {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/"
 	b := make([]byte, 6)
@@ -286,8 +288,8 @@ func (w *Workspace) shortID() string {
 	return string(b)
 }
 
-// interactive returns the elements of a block that a person can use.
-func interactive(block obj) []obj {
+// interactiveElements returns the elements of a block that a person can click or fill in.
+func interactiveElements(block obj) []obj {
 	var found []any
 	switch block["type"] {
 	case "section":

@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// TestBlockRefusals posts blocks that Slack refuses and looks for code and JSON pointer.
-func TestBlockRefusals(t *testing.T) {
+// TestPostMessage_InvalidBlocks checks the error code and the JSON pointer of blocks that Slack rejects.
+func TestPostMessage_InvalidBlocks(t *testing.T) {
 	x := strings.Repeat
 	section := func(s string) string { return `{"type":"section","text":{"type":"mrkdwn","text":"` + s + `"}}` }
 	button := func(more string) string {
 		return `{"type":"button","action_id":"a","text":{"type":"plain_text","text":"Go"}` + more + `}`
 	}
 	option := func(v string) string { return `{"text":{"type":"plain_text","text":"` + v + `"},"value":"` + v + `"}` }
-	w := newWorld(t)
+	w := newFixture(t)
 	cases := []struct{ name, blocks, code, pointer string }{
 		{"not JSON", `[{`, "invalid_blocks_format", ""},
 		{"not a list", `{"type":"divider"}`, "invalid_blocks_format", ""},
@@ -45,19 +45,19 @@ func TestBlockRefusals(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			out := w.raw("chat.postMessage", "channel", general, "text", "fallback", "blocks", c.blocks)
+			out := w.callRaw("chat.postMessage", "channel", general, "text", "fallback", "blocks", c.blocks)
 			if out["error"] != c.code {
 				t.Fatalf("got %v, want %s", out, c.code)
 			}
 			if got := fmt.Sprint(out["response_metadata"]); c.pointer != "" && !strings.Contains(got, "[json-pointer:"+c.pointer+"]") {
-				t.Errorf("no pointer %s in %s", c.pointer, got)
+				t.Errorf("got %s, want pointer %s", got, c.pointer)
 			}
 		})
 	}
 }
 
-func TestViewRefusals(t *testing.T) {
-	w := newWorld(t)
+func TestOpenView_InvalidViews(t *testing.T) {
+	w := newFixture(t)
 	x := strings.Repeat
 	head := `"type":"modal","title":{"type":"plain_text","text":"Title"}`
 	submit := `,"submit":{"type":"plain_text","text":"Send"}`
@@ -71,11 +71,11 @@ func TestViewRefusals(t *testing.T) {
 		{"markdown in a modal", `{` + head + submit + `,"blocks":[{"type":"markdown","text":"a"}]}`, "/view/blocks/0/type"},
 		{"min over max", `{` + head + submit + `,"blocks":[{"type":"input","label":{"type":"plain_text","text":"L"},"element":{"type":"plain_text_input","min_length":9,"max_length":2}}]}`, "/view/blocks/0/element/min_length"},
 		{"too large", `{` + head + `,"blocks":[` + x(`{"type":"section","text":{"type":"mrkdwn","text":"`+x("a", 2990)+`"}},`, 90) + `{"type":"divider"}]}`, "view_too_large"},
-		{"home in a modal's place", `{"type":"home","blocks":[]}`, "/view/type"},
+		{"home instead of a modal", `{"type":"home","blocks":[]}`, "/view/type"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			raw, _ := json.Marshal(w.raw("views.open", "trigger_id", "1.2.abc", "view", c.view))
+			raw, _ := json.Marshal(w.callRaw("views.open", "trigger_id", "1.2.abc", "view", c.view))
 			var out map[string]any
 			_ = json.Unmarshal(raw, &out)
 			if got := fmt.Sprint(out); !strings.Contains(got, c.want) {
@@ -85,17 +85,17 @@ func TestViewRefusals(t *testing.T) {
 	}
 }
 
-// FuzzBlocks throws any JSON at the checker: it answers or refuses, and never fails.
+// FuzzBlocks checks that arbitrary blocks are either accepted or rejected with an error code.
 func FuzzBlocks(f *testing.F) {
 	f.Add(`[{"type":"section","text":{"type":"mrkdwn","text":"a"},"accessory":{"type":"button"}}]`)
 	f.Add(`[{"type":"input","element":{"type":"static_select","options":[1,{}]}},{"type":"rich_text","elements":[{"elements":3}]},7,null]`)
 	f.Add(`[{"type":"table","rows":[[{}],4]},{"type":"context","elements":[{"type":"image"}]}]`)
-	w := newWorld(f)
+	w := newFixture(f)
 	f.Fuzz(func(t *testing.T, blocks string) {
-		inner := &world{TB: t, ws: w.ws, url: w.url}
-		out := inner.raw("chat.postMessage", "channel", general, "text", "a", "blocks", blocks)
+		inner := &fixture{TB: t, ws: w.ws, url: w.url}
+		out := inner.callRaw("chat.postMessage", "channel", general, "text", "a", "blocks", blocks)
 		if out["ok"] != true && out["error"] == "" {
-			t.Errorf("neither taken nor refused: %v", out)
+			t.Errorf("got %v, want ok or an error", out)
 		}
 	})
 }

@@ -15,19 +15,19 @@ const (
 	KindGroupDM = "mpim"
 )
 
-// note is a topic or a purpose.
-type note struct {
+// channelText is the topic or the purpose of a channel.
+type channelText struct {
 	value, creator string
-	set            int64
+	lastSet        int64
 }
 
 type channel struct {
 	id, name, kind, creator string
 	created                 int64
 	archived, general       bool
-	topic, purpose          note
+	topic, purpose          channelText
 	members                 map[string]bool
-	order                   []string // of joining
+	order                   []string // members in order of joining
 	roots                   []*message
 	byTS                    map[string]*message
 	pins                    []pin
@@ -61,7 +61,8 @@ func (w *Workspace) seedChannel(s SeedChannel) {
 	}
 }
 
-// newChannel files an empty conversation. The caller holds mu or owns the workspace alone.
+// newChannel adds an empty conversation. An empty id means a generated one. The caller holds mu, or no other goroutine
+// uses the workspace yet.
 func (w *Workspace) newChannel(id, name, kind, creator string) *channel {
 	if id == "" {
 		prefix := "C"
@@ -72,14 +73,15 @@ func (w *Workspace) newChannel(id, name, kind, creator string) *channel {
 	}
 	ch := &channel{id: id, name: name, kind: kind, creator: creator, created: w.clock().Unix(), members: map[string]bool{}, byTS: map[string]*message{}}
 	w.channels[id] = ch
-	w.ordered = append(w.ordered, id)
+	w.channelIDs = append(w.channelIDs, id)
 	if !ch.isDirect() {
 		w.byName[name] = ch
 	}
 	return ch
 }
 
-// openDirect returns the DM or group DM of these people (the bot's user id counts as one), made at need.
+// openDirect returns the DM or group DM of these users, who may include the bot. It creates the conversation if it does
+// not exist. The caller holds mu.
 func (w *Workspace) openDirect(users ...string) (ch *channel, existed bool) {
 	sort.Strings(users)
 	key := strings.Join(users, " ")
@@ -103,7 +105,7 @@ func (w *Workspace) openDirect(users ...string) (ch *channel, existed bool) {
 }
 
 func (ch *channel) wire(viewer string, count bool) obj {
-	text := func(n note) obj { return obj{"value": n.value, "creator": n.creator, "last_set": n.set} }
+	text := func(n channelText) obj { return obj{"value": n.value, "creator": n.creator, "last_set": n.lastSet} }
 	o := obj{"id": ch.id, "created": ch.created, "is_archived": ch.archived, "is_im": ch.kind == KindDM, "is_mpim": ch.kind == KindGroupDM,
 		"is_private": ch.kind != KindPublic, "is_channel": ch.kind == KindPublic, "is_group": ch.kind == KindPrivate,
 		"is_org_shared": false, "is_shared": false, "is_ext_shared": false}
@@ -124,10 +126,10 @@ func (ch *channel) wire(viewer string, count bool) obj {
 	return o
 }
 
-// visible tells whether a user may know of the conversation.
+// visible reports whether a user can see the conversation.
 func (ch *channel) visible(user string) bool { return ch.kind == KindPublic || ch.members[user] }
 
-// channel resolves an argument to a conversation that the bot may know of.
+// channel returns the conversation whose id is in an argument, if the bot can see it.
 func (c *call) channel(arg string) (*channel, error) {
 	ch := c.w.channels[c.str(arg)]
 	if ch == nil || !ch.visible(c.w.cfg.Bot.UserID) {
@@ -136,7 +138,7 @@ func (c *call) channel(arg string) (*channel, error) {
 	return ch, nil
 }
 
-// scope demands the scope of the conversation's own family: read, history or write.
+// scope requires the scope for verb ("read", "history" or "write") that matches the kind of the conversation.
 func (c *call) scope(ch *channel, verb string) error {
 	switch {
 	case ch.kind == KindPublic && verb == "write":
@@ -151,8 +153,9 @@ func (c *call) scope(ch *channel, verb string) error {
 	return c.requireScope(ch.kind + ":" + verb)
 }
 
-// ours resolves a channel that the bot is a member of, which is not archived, for a changing method.
-func (c *call) ours(arg string) (*channel, error) {
+// writableChannel returns the channel whose id is in an argument, for methods that change it. The bot must be a member,
+// and the channel must not be archived or direct.
+func (c *call) writableChannel(arg string) (*channel, error) {
 	ch, err := c.channel(arg)
 	switch {
 	case err != nil:
@@ -167,7 +170,7 @@ func (c *call) ours(arg string) (*channel, error) {
 	return ch, c.scope(ch, "write")
 }
 
-// checkName says what is wrong with a channel name, by Slack's codes.
+// checkName returns Slack's error for an invalid channel name, or nil.
 func checkName(name string) error {
 	if name == "" {
 		return apiError("invalid_name_required")

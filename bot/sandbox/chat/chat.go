@@ -8,9 +8,9 @@ import (
 
 func itoa(i int) string { return strconv.Itoa(i) }
 
-// target resolves the channel of a posting method: an id, a name, or a person, whose DM is opened. Whoever passes
-// public may post there without being a member.
-func (c *call) target() (*channel, error) {
+// postTarget returns the channel of a posting method. The argument is a channel id, a channel name, or a user id, which
+// opens a DM. With the scope chat:write.public the bot can post to a public channel without being a member.
+func (c *call) postTarget() (*channel, error) {
 	w, arg, bot := c.w, c.str("channel"), c.w.cfg.Bot.UserID
 	if arg == "" {
 		return nil, apiError("channel_not_found")
@@ -34,8 +34,8 @@ func (c *call) target() (*channel, error) {
 	return ch, nil
 }
 
-// thread resolves thread_ts to the parent, or nil if there is none.
-func (c *call) thread(ch *channel) (*message, error) {
+// threadParent returns the message that thread_ts refers to, or nil if thread_ts is empty.
+func (c *call) threadParent(ch *channel) (*message, error) {
 	ts := c.str("thread_ts")
 	if ts == "" {
 		return nil, nil
@@ -48,7 +48,7 @@ func (c *call) thread(ch *channel) (*message, error) {
 }
 
 func chatPostMessage(c *call) (obj, error) {
-	ch, err := c.target()
+	ch, err := c.postTarget()
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func chatPostMessage(c *call) (obj, error) {
 	if p.empty() {
 		return nil, apiError("no_text")
 	}
-	parent, err := c.thread(ch)
+	parent, err := c.threadParent(ch)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +74,8 @@ func (w *Workspace) botMessage(p content) *message {
 	return &message{user: w.cfg.Bot.UserID, botID: w.cfg.Bot.BotID, text: p.text, blocks: p.blocks, attachments: p.attachments, metadata: p.metadata}
 }
 
-// own finds a message for update or delete, which must be the app's.
-func (c *call) own(refusal string) (*message, error) {
+// appMessage returns the message to update or delete. It returns the error code refusal if the app did not post it.
+func (c *call) appMessage(refusal string) (*message, error) {
 	ch := c.w.channels[c.str("channel")]
 	if ch == nil || !ch.visible(c.w.cfg.Bot.UserID) {
 		return nil, apiError("channel_not_found")
@@ -91,14 +91,14 @@ func (c *call) own(refusal string) (*message, error) {
 }
 
 func chatUpdate(c *call) (obj, error) {
-	m, err := c.own("cant_update_message")
+	m, err := c.appMessage("cant_update_message")
 	if err != nil {
 		return nil, err
 	}
 	if m.ch.archived {
 		return nil, apiError("is_inactive")
 	}
-	if utf8.RuneCountInString(c.str("text")) > updateTextLimit {
+	if utf8.RuneCountInString(c.str("text")) > maxUpdateText {
 		return nil, apiError("msg_too_long")
 	}
 	p, err := c.content()
@@ -117,7 +117,7 @@ func chatUpdate(c *call) (obj, error) {
 	return obj{"channel": m.ch.id, "ts": m.ts, "text": m.text, "message": m.wire(c.w, true)}, nil
 }
 
-// attachedFiles resolves chat.update's file_ids.
+// attachedFiles returns the files listed in the argument file_ids of chat.update.
 func (c *call) attachedFiles() ([]*file, error) {
 	v, err := c.value("file_ids")
 	if err != nil {
@@ -136,7 +136,8 @@ func (c *call) attachedFiles() ([]*file, error) {
 	return out, nil
 }
 
-// edit changes a message in place. What is omitted stays; an empty block list or empty metadata removes.
+// edit changes a message in place. Parts that p does not set stay unchanged. An empty block list or empty metadata
+// removes the blocks or the metadata. The caller holds mu.
 func (w *Workspace) edit(m *message, p content, files []*file) {
 	before := m.wire(w, false)
 	if p.hasText {
@@ -158,7 +159,7 @@ func (w *Workspace) edit(m *message, p content, files []*file) {
 	ts, _ := w.stamp()
 	m.edited, m.editedBy = ts, m.user
 	w.touch()
-	if m.toPerson {
+	if m.ephemeral {
 		return
 	}
 	e := obj{"subtype": "message_changed", "hidden": true, "channel": m.ch.id, "ts": ts, "event_ts": ts, "message": m.wire(w, false), "previous_message": before}
@@ -167,7 +168,7 @@ func (w *Workspace) edit(m *message, p content, files []*file) {
 }
 
 func chatDelete(c *call) (obj, error) {
-	m, err := c.own("cant_delete_message")
+	m, err := c.appMessage("cant_delete_message")
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +207,7 @@ func withoutMessage(list []*message, m *message) []*message {
 }
 
 func chatPostEphemeral(c *call) (obj, error) {
-	ch, err := c.target()
+	ch, err := c.postTarget()
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +215,7 @@ func chatPostEphemeral(c *call) (obj, error) {
 	if !ch.members[user] {
 		return nil, apiError("user_not_in_channel")
 	}
-	if utf8.RuneCountInString(c.str("text")) > textCut {
+	if utf8.RuneCountInString(c.str("text")) > maxText {
 		return nil, apiError("msg_too_long")
 	}
 	p, err := c.content()
@@ -224,7 +225,7 @@ func chatPostEphemeral(c *call) (obj, error) {
 	if p.empty() {
 		return nil, apiError("no_text")
 	}
-	parent, err := c.thread(ch)
+	parent, err := c.threadParent(ch)
 	if err != nil {
 		return nil, err
 	}
@@ -238,11 +239,12 @@ func chatPostEphemeral(c *call) (obj, error) {
 	return obj{"message_ts": m.ts}, nil
 }
 
-// postEphemeral shows a message to one person only: it is in no history and raises no event. The caller holds mu.
+// postEphemeral shows a message to one user. An ephemeral message does not appear in the history and triggers no event.
+// The caller holds mu.
 func (w *Workspace) postEphemeral(ch *channel, user string, m *message) {
-	m.ch, m.toPerson = ch, true
+	m.ch, m.ephemeral = ch, true
 	m.ts, m.us = w.stamp()
-	w.private[user] = append(w.private[user], m)
+	w.ephemerals[user] = append(w.ephemerals[user], m)
 	w.touch()
 }
 

@@ -32,7 +32,8 @@ func (w *Workspace) createChannel(name, kind, creator string) *channel {
 	return ch
 }
 
-// join makes a user a member, with the channel_join message and member_joined_channel event of the real service.
+// join adds a user to a channel, posts the channel_join message and queues the member_joined_channel event. The caller
+// holds mu.
 func (w *Workspace) join(ch *channel, user, inviter string) {
 	ch.add(user)
 	m := &message{subtype: "channel_join", user: user, inviter: inviter, text: "<@" + user + "> has joined the channel"}
@@ -63,7 +64,7 @@ func (w *Workspace) leave(ch *channel, user string) {
 }
 
 func conversationsInvite(c *call) (obj, error) {
-	ch, err := c.ours("channel")
+	ch, err := c.writableChannel("channel")
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,7 @@ func conversationsInvite(c *call) (obj, error) {
 		}
 	}
 	if len(errs) > 0 && (!c.flag("force") || len(valid) == 0) {
-		return nil, &refusal{code: errs[0]["error"].(string), extra: obj{"errors": errs}}
+		return nil, &responseError{code: errs[0]["error"].(string), extra: obj{"errors": errs}}
 	}
 	for _, u := range valid {
 		c.w.join(ch, u, c.w.cfg.Bot.UserID)
@@ -97,7 +98,7 @@ func conversationsInvite(c *call) (obj, error) {
 	return answer, nil
 }
 
-// inviteProblem says why somebody cannot be added, or "".
+// inviteProblem returns Slack's error code if user cannot be added to the channel, or "".
 func (w *Workspace) inviteProblem(ch *channel, user, by string) string {
 	if user == by {
 		return "cant_invite_self"
@@ -127,7 +128,7 @@ func (w *Workspace) inviteProblem(ch *channel, user, by string) string {
 }
 
 func conversationsKick(c *call) (obj, error) {
-	ch, err := c.ours("channel")
+	ch, err := c.writableChannel("channel")
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +189,7 @@ func conversationsMembers(c *call) (obj, error) {
 	if err := c.scope(ch, "read"); err != nil {
 		return nil, err
 	}
-	ids, next, err := page(c, ch.order, 1000)
+	ids, next, err := paginate(c, ch.order, 1000)
 	if err != nil {
 		return nil, err
 	}
@@ -223,13 +224,13 @@ func (c *call) listChannels(want func(*channel) bool) (obj, error) {
 		}
 	}
 	var ids []string
-	for _, id := range c.w.ordered {
+	for _, id := range c.w.channelIDs {
 		ch := c.w.channels[id]
 		if kinds[ch.kind] && ch.visible(c.w.cfg.Bot.UserID) && want(ch) && !(ch.archived && c.flag("exclude_archived")) {
 			ids = append(ids, id)
 		}
 	}
-	ids, next, err := page(c, ids, 1000)
+	ids, next, err := paginate(c, ids, 1000)
 	if err != nil {
 		return nil, err
 	}
@@ -240,12 +241,12 @@ func (c *call) listChannels(want func(*channel) bool) (obj, error) {
 	return obj{"channels": list, "response_metadata": obj{"next_cursor": next}}, nil
 }
 
-func conversationsSetTopic(c *call) (obj, error) { return c.setNote("topic") }
+func conversationsSetTopic(c *call) (obj, error) { return c.setChannelText("topic") }
 
-func conversationsSetPurpose(c *call) (obj, error) { return c.setNote("purpose") }
+func conversationsSetPurpose(c *call) (obj, error) { return c.setChannelText("purpose") }
 
-func (c *call) setNote(field string) (obj, error) {
-	ch, err := c.ours("channel")
+func (c *call) setChannelText(field string) (obj, error) {
+	ch, err := c.writableChannel("channel")
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +255,7 @@ func (c *call) setNote(field string) (obj, error) {
 		return nil, apiError("too_long")
 	}
 	bot := c.w.cfg.Bot
-	n := note{value: value, creator: bot.UserID, set: c.now.Unix()}
+	n := channelText{value: value, creator: bot.UserID, lastSet: c.now.Unix()}
 	m := &message{subtype: "channel_" + field, user: bot.UserID, topic: &value, text: "<@" + bot.UserID + "> set the channel " + field + ": " + value}
 	if field == "topic" {
 		ch.topic = n
@@ -267,7 +268,7 @@ func (c *call) setNote(field string) (obj, error) {
 }
 
 func conversationsRename(c *call) (obj, error) {
-	ch, err := c.ours("channel")
+	ch, err := c.writableChannel("channel")
 	if err != nil {
 		return nil, err
 	}
@@ -284,17 +285,17 @@ func conversationsRename(c *call) (obj, error) {
 	c.w.byName[name] = ch
 	bot := c.w.cfg.Bot.UserID
 	c.w.append(ch, &message{subtype: "channel_name", user: bot, text: "<@" + bot + "> has renamed the channel from \"" + old + "\" to \"" + name + "\""})
-	c.w.emitIn(ch, familyEvent(ch, "rename"), "read", obj{"channel": obj{"id": ch.id, "name": name, "created": ch.created}})
+	c.w.emitIn(ch, channelEvent(ch, "rename"), "read", obj{"channel": obj{"id": ch.id, "name": name, "created": ch.created}})
 	c.applied = true
 	return obj{"channel": ch.wire(bot, false)}, nil
 }
 
-// familyEvent names a channel event by the channel's kind: channel_archive, group_archive.
-func familyEvent(ch *channel, what string) string {
+// channelEvent returns the name of an event for the kind of channel, such as channel_archive or group_archive.
+func channelEvent(ch *channel, action string) string {
 	if ch.kind == KindPrivate {
-		return "group_" + what
+		return "group_" + action
 	}
-	return "channel_" + what
+	return "channel_" + action
 }
 
 func conversationsArchive(c *call) (obj, error) {
@@ -317,7 +318,7 @@ func conversationsArchive(c *call) (obj, error) {
 	bot := c.w.cfg.Bot.UserID
 	c.w.append(ch, &message{subtype: "channel_archive", user: bot, text: "<@" + bot + "> archived the channel"})
 	ch.archived = true
-	c.w.emitIn(ch, familyEvent(ch, "archive"), "read", obj{"channel": ch.id, "user": bot})
+	c.w.emitIn(ch, channelEvent(ch, "archive"), "read", obj{"channel": ch.id, "user": bot})
 	c.w.touch()
 	c.applied = true
 	return obj{}, nil

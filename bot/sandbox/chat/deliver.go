@@ -17,19 +17,19 @@ import (
 	"time"
 )
 
-// delivery is one request to the app, before it is sent.
+// delivery is a request to the app that was not sent yet.
 type delivery struct {
-	kind    string // command, interaction, event
-	typ     string
-	id      string
-	user    string
-	payload json.RawMessage
-	attempt int
-	reason  string // why the attempt before failed
-	answers bool   // the answer's body matters
+	kind        string // command, interaction, event
+	typ         string
+	id          string
+	user        string
+	payload     json.RawMessage
+	attempt     int
+	reason      string // why the previous attempt failed
+	wantsAnswer bool   // the response body has a meaning for this kind
 }
 
-// outcome is what came of a delivery. reason is one of Slack's retry reasons where it failed.
+// outcome is the result of a delivery. If the delivery failed, reason is one of Slack's retry reasons.
 type outcome struct {
 	ok      bool
 	status  int
@@ -48,7 +48,7 @@ func limitRedirects(_ *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// Sign computes the X-Slack-Signature of a body, as Slack does.
+// Sign returns the value of the header X-Slack-Signature for a request body and its timestamp.
 func Sign(secret, timestamp string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("v0:" + timestamp + ":"))
@@ -56,7 +56,8 @@ func Sign(secret, timestamp string, body []byte) string {
 	return "v0=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// send delivers by the configured door, waits for the acknowledgement and logs both. The caller does not hold mu.
+// send delivers to the app over HTTP or Socket Mode, waits for the acknowledgement and logs both. The caller must not
+// hold mu.
 func (w *Workspace) send(d delivery) outcome {
 	cfg := w.Config()
 	entry := Delivery{Time: w.clock(), Kind: d.kind, Type: d.typ, ID: d.id, User: d.user, Via: cfg.Mode, Payload: d.payload, Attempt: d.attempt}
@@ -64,7 +65,7 @@ func (w *Workspace) send(d delivery) outcome {
 	var out outcome
 	switch {
 	case w.Offline():
-		out = outcome{reason: "connection_failed", err: errors.New("the workspace is offline")}
+		out = outcome{reason: "connection_failed", err: errors.New("workspace is offline")}
 	case cfg.Mode == ModeSocket:
 		out = w.sendSocket(cfg, d)
 	default:
@@ -81,9 +82,9 @@ func (w *Workspace) send(d delivery) outcome {
 func (w *Workspace) sendHTTP(cfg Config, d delivery) outcome {
 	target, body, media, err := httpBody(cfg, d)
 	if err != nil || target == "" {
-		return outcome{reason: "unknown_error", err: fmt.Errorf("no %s URL is configured", d.kind)}
+		return outcome{reason: "unknown_error", err: fmt.Errorf("no URL configured for deliveries of kind %s", d.kind)}
 	}
-	ctx, cancel := context.WithTimeout(w.ctx, cfg.AckWithin)
+	ctx, cancel := context.WithTimeout(w.ctx, cfg.AckTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
@@ -109,7 +110,7 @@ func (w *Workspace) sendHTTP(cfg Config, d delivery) outcome {
 	case err != nil:
 		out.reason, out.err = failureReason(ctx, err), err
 	case !out.ok:
-		out.reason, out.err = "http_error", fmt.Errorf("the app answered %s", resp.Status)
+		out.reason, out.err = "http_error", fmt.Errorf("app returned status %s", resp.Status)
 	}
 	return out
 }
@@ -124,7 +125,8 @@ func failureReason(ctx context.Context, err error) string {
 	return "connection_failed"
 }
 
-// httpBody renders a delivery as Slack posts it: commands as a form, interactions as a form with a payload, events as JSON.
+// httpBody returns the URL, body and content type of a delivery over HTTP. Commands are a form, interactions are a form
+// with one field payload, and events are JSON.
 func httpBody(cfg Config, d delivery) (target string, body []byte, media string, err error) {
 	const form = "application/x-www-form-urlencoded"
 	switch d.kind {
@@ -144,7 +146,7 @@ func httpBody(cfg Config, d delivery) (target string, body []byte, media string,
 	return cfg.EventsURL, d.payload, "application/json", nil
 }
 
-// ClientError is what Slack's client shows a person when the app failed them.
+// ClientError is the error that Slack's client shows a person if the app does not answer correctly.
 type ClientError struct {
 	Code string `json:"code"` // operation_timeout, dispatch_failed, trouble_connecting
 	Text string `json:"text"`
@@ -152,8 +154,9 @@ type ClientError struct {
 
 func (e *ClientError) Error() string { return e.Text }
 
-// ask delivers a command or an interaction and says what the person sees if it fails.
-func (w *Workspace) ask(d delivery, what string) ([]byte, error) {
+// deliverForPerson delivers a command or an interaction and returns the body of the response. If the delivery fails, it
+// returns the *ClientError that the person would see. subject is the first part of that text.
+func (w *Workspace) deliverForPerson(d delivery, subject string) ([]byte, error) {
 	out := w.send(d)
 	if out.ok {
 		return out.body, nil
@@ -162,10 +165,11 @@ func (w *Workspace) ask(d delivery, what string) ([]byte, error) {
 	if out.reason == "http_timeout" {
 		code = "operation_timeout"
 	}
-	return nil, &ClientError{Code: code, Text: fmt.Sprintf("%s failed with the error %q", what, code)}
+	return nil, &ClientError{Code: code, Text: fmt.Sprintf("%s failed with the error %q", subject, code)}
 }
 
-// VerifyURL sends the url_verification challenge to the events URL, as Slack does when it is configured.
+// VerifyURL sends the url_verification challenge to the events URL and checks the response. Slack does this when an app
+// is configured.
 func (w *Workspace) VerifyURL() error {
 	challenge := ticket()
 	raw, err := json.Marshal(obj{"type": "url_verification", "token": "", "challenge": challenge})
@@ -174,7 +178,7 @@ func (w *Workspace) VerifyURL() error {
 	}
 	out := w.send(delivery{kind: "event", typ: "url_verification", id: challenge, payload: raw})
 	if !out.ok {
-		return fmt.Errorf("verify the events URL: %w", out.err)
+		return fmt.Errorf("verify events URL: %w", out.err)
 	}
 	text := strings.TrimSpace(string(out.body))
 	if strings.HasPrefix(text, "{") {
@@ -186,7 +190,7 @@ func (w *Workspace) VerifyURL() error {
 		}
 	}
 	if strings.TrimPrefix(text, "challenge=") != challenge {
-		return fmt.Errorf("verify the events URL: it did not answer with the challenge")
+		return fmt.Errorf("verify events URL: response does not contain the challenge")
 	}
 	return nil
 }

@@ -17,19 +17,19 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-// good fails the test if a delivery did not verify with slack-go.
-func (a *app) good(t *testing.T) {
+// checkSignatures fails the test if slack-go rejected the signature of a delivery.
+func (a *app) checkSignatures(t *testing.T) {
 	t.Helper()
 	select {
-	case err := <-a.bad:
-		t.Errorf("slack-go refused a signature: %v", err)
+	case err := <-a.badSignatures:
+		t.Errorf("slack-go rejected a signature: %v", err)
 	default:
 	}
 }
 
-func TestCommandOverHTTP(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with)
+func TestCommand_OverHTTP(t *testing.T) {
+	a, with := startApp(t)
+	w := newFixture(t, with)
 	var got slack.SlashCommand
 	a.commands = func(rw http.ResponseWriter, r *http.Request) {
 		got, _ = slack.SlashCommandParse(r)
@@ -37,8 +37,8 @@ func TestCommandOverHTTP(t *testing.T) {
 		case "list":
 			rw.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(rw, `{"text":"three open"}`)
-		case "loud":
-			_, _ = io.WriteString(rw, `{"response_type":"in_channel","text":"heard"}`)
+		case "public":
+			_, _ = io.WriteString(rw, `{"response_type":"in_channel","text":"for everyone"}`)
 		case "broken":
 			rw.WriteHeader(http.StatusInternalServerError)
 		}
@@ -48,30 +48,30 @@ func TestCommandOverHTTP(t *testing.T) {
 		t.Fatalf("got %+v, %v", m, err)
 	}
 	if got.UserID != ada || got.UserName != "ada" || got.ChannelName != "lobby" || got.Command != "/incident" || got.TriggerID == "" || got.APIAppID != "A0BOT" {
-		t.Errorf("the command said %+v", got)
+		t.Errorf("got command %+v", got)
 	}
 	if e := w.ws.Ephemerals(ada); len(e) != 1 || len(w.ws.Ephemerals(ben)) != 0 || len(w.ws.Messages(lobby)) != 0 {
-		t.Errorf("ada sees %v", e)
+		t.Errorf("got ephemeral messages %v for ada, want 1", e)
 	}
-	if m, err = w.ws.Act(ada).Command(lobby, "/incident", "loud"); err != nil || m.Ephemeral || len(w.ws.Messages(lobby)) != 1 {
+	if m, err = w.ws.Act(ada).Command(lobby, "/incident", "public"); err != nil || m.Ephemeral || len(w.ws.Messages(lobby)) != 1 {
 		t.Errorf("got %+v, %v", m, err)
 	}
-	if m, err = w.ws.Act(ada).Command(locked, "/incident", "quiet"); err != nil || m != nil || got.ChannelName != "privategroup" {
-		t.Errorf("got %+v, %v, channel %s", m, err, got.ChannelName)
+	if m, err = w.ws.Act(ada).Command(locked, "/incident", "empty"); err != nil || m != nil || got.ChannelName != "privategroup" {
+		t.Errorf("got %+v, %v in channel %s", m, err, got.ChannelName)
 	}
 	var seen *chat.ClientError
 	if _, err = w.ws.Act(ada).Command(lobby, "/incident", "broken"); !errors.As(err, &seen) || seen.Code != "dispatch_failed" {
 		t.Errorf("got %v", err)
 	}
 	if _, err = w.ws.Act(ben).Command(locked, "/incident", "list"); err == nil || errors.As(err, &seen) && seen.Code == "" {
-		t.Error("ben typed in a channel that he cannot see")
+		t.Error("a command in an invisible channel succeeded")
 	}
-	a.good(t)
+	a.checkSignatures(t)
 }
 
-func TestLateCommandTimesOut(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with, func(c *chat.Config) { c.AckWithin = 20 * time.Millisecond })
+func TestCommand_Timeout(t *testing.T) {
+	a, with := startApp(t)
+	w := newFixture(t, with, func(c *chat.Config) { c.AckTimeout = 20 * time.Millisecond })
 	release := make(chan struct{})
 	a.commands = func(http.ResponseWriter, *http.Request) { <-release }
 	_, err := w.ws.Act(ada).Command(general, "/incident", "list")
@@ -81,14 +81,14 @@ func TestLateCommandTimesOut(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if d := w.ws.Deliveries(); len(d) != 1 || d[0].OK || !strings.HasPrefix(d[0].Error, "http_timeout") {
-		t.Errorf("the log says %+v", d)
+		t.Errorf("got deliveries %+v, want one http_timeout", d)
 	}
 }
 
 func TestResponseURL(t *testing.T) {
-	a, with := withApp(t)
+	a, with := startApp(t)
 	ck := &clock{t: time.Now()}
-	w := newWorld(t, with, func(c *chat.Config) { c.Clock = ck.Now })
+	w := newFixture(t, with, func(c *chat.Config) { c.Clock = ck.Now })
 	var url string
 	a.commands = func(_ http.ResponseWriter, r *http.Request) { url = r.FormValue("response_url") }
 	if _, err := w.ws.Act(ada).Command(lobby, "/incident", "slow"); err != nil {
@@ -99,31 +99,31 @@ func TestResponseURL(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := slack.PostWebhook(url, &slack.WebhookMessage{Text: "one too many"}); err == nil {
-		t.Error("a sixth use was taken")
+	if err := slack.PostWebhook(url, &slack.WebhookMessage{Text: "sixth answer"}); err == nil {
+		t.Error("a sixth use of the response URL succeeded")
 	}
 	if n := len(w.ws.Ephemerals(ada)); n != 5 {
-		t.Errorf("ada sees %d", n)
+		t.Errorf("got %d ephemeral messages, want 5", n)
 	}
 	if _, err := w.ws.Act(ada).Command(lobby, "/incident", "slow"); err != nil {
 		t.Fatal(err)
 	}
 	ck.Advance(31 * time.Minute)
 	if err := slack.PostWebhook(url, &slack.WebhookMessage{Text: "late"}); err == nil {
-		t.Error("an expired URL was taken")
+		t.Error("an expired response URL succeeded")
 	}
 	if n := w.ws.Counts()["response_url"]; n.OK != 5 || n.Refused != 2 {
-		t.Errorf("counted %+v", n)
+		t.Errorf("got counts %+v, want 5 ok and 2 refused", n)
 	}
 }
 
-func TestButtonUpdatesItsMessage(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with)
+func TestClick_ReplacesMessage(t *testing.T) {
+	a, with := startApp(t)
+	w := newFixture(t, with)
 	button := func(id, value string) *slack.ButtonBlockElement {
 		return slack.NewButtonBlockElement(id, value, plain("Go"))
 	}
-	blocks := slack.MsgOptionBlocks(slack.NewActionBlock("row", button("have", "INC-1"), button("drop", "INC-1")))
+	blocks := slack.MsgOptionBlocks(slack.NewActionBlock("row", button("ack", "INC-1"), button("drop", "INC-1")))
 	_, ts, err := w.api.PostMessage(general, blocks, slack.MsgOptionText("card", false))
 	if err != nil {
 		t.Fatal(err)
@@ -131,63 +131,63 @@ func TestButtonUpdatesItsMessage(t *testing.T) {
 	var in slack.InteractionCallback
 	a.interactions = func(_ http.ResponseWriter, r *http.Request) {
 		in = interactionOf(t, r)
-		if in.ActionCallback.BlockActions[0].ActionID == "have" {
-			if err := slack.PostWebhook(in.ResponseURL, &slack.WebhookMessage{Text: "taken", ReplaceOriginal: true}); err != nil {
+		if in.ActionCallback.BlockActions[0].ActionID == "ack" {
+			if err := slack.PostWebhook(in.ResponseURL, &slack.WebhookMessage{Text: "acknowledged", ReplaceOriginal: true}); err != nil {
 				t.Error(err)
 			}
 		}
 	}
-	if err := w.ws.Act(ada).Click(general, ts, chat.Action{ID: "have"}); err != nil {
+	if err := w.ws.Act(ada).Click(general, ts, chat.Action{ID: "ack"}); err != nil {
 		t.Fatal(err)
 	}
 	act := in.ActionCallback.BlockActions[0]
 	if in.Type != slack.InteractionTypeBlockActions || in.User.ID != ada || in.Channel.ID != general || in.Message.Timestamp != ts || act.Value != "INC-1" || act.BlockID != "row" || in.Container.MessageTs != ts {
 		t.Errorf("got %+v", in)
 	}
-	if m := w.ws.Messages(general)[0]; m.Text != "taken" || m.Edited == "" || m.Blocks != nil {
-		t.Errorf("the message is %+v", m)
+	if m := w.ws.Messages(general)[0]; m.Text != "acknowledged" || m.Edited == "" || m.Blocks != nil {
+		t.Errorf("got message %+v, want the replacement", m)
 	}
 	if err := w.ws.Act(ada).Click(general, ts, chat.Action{ID: "nothing"}); err == nil {
-		t.Error("a button that is not there was pressed")
+		t.Error("a click on an unknown button succeeded")
 	}
 	if _, err := w.api.PostEphemeral(general, ben, blocks, slack.MsgOptionText("for ben", false)); err != nil {
 		t.Fatal(err)
 	}
 	e := w.ws.Ephemerals(ben)[0]
 	if err := w.ws.Act(ada).Click(general, e.TS, chat.Action{ID: "drop"}); err == nil {
-		t.Error("ada pressed ben's button")
+		t.Error("a click on the ephemeral message of another person succeeded")
 	}
 	if err := w.ws.Act(ben).Click(general, e.TS, chat.Action{ID: "drop"}); err != nil || !in.Container.IsEphemeral || in.Message.Timestamp != "" {
-		t.Errorf("%v, %+v", err, in)
+		t.Errorf("got %v, %+v", err, in)
 	}
 	if err := slack.PostWebhook(in.ResponseURL, &slack.WebhookMessage{DeleteOriginal: true}); err != nil || len(w.ws.Ephemerals(ben)) != 0 {
-		t.Errorf("%v, ben still sees %v", err, w.ws.Ephemerals(ben))
+		t.Errorf("got %v and ephemeral messages %v, want none", err, w.ws.Ephemerals(ben))
 	}
-	a.good(t)
+	a.checkSignatures(t)
 }
 
-// TestEvents looks at what the app hears, through slack-go's parser.
+// TestEvents parses all events with slack-go.
 func TestEvents(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with)
+	a, with := startApp(t)
+	w := newFixture(t, with)
 	var mu sync.Mutex
-	heard := map[string]int{}
+	received := map[string]int{}
 	a.events = func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		e, err := slackevents.ParseEvent(body, slackevents.OptionNoVerifyToken())
 		if err != nil {
-			t.Errorf("slack-go does not parse %s: %v", body, err)
+			t.Errorf("parse event %s: %v", body, err)
 			return
 		}
 		key := e.InnerEvent.Type
 		if m, ok := e.InnerEvent.Data.(*slackevents.MessageEvent); ok {
 			key += " " + m.ChannelType + " " + m.SubType
 			if m.BotID != "" {
-				key += " own"
+				key += " from bot"
 			}
 		}
 		mu.Lock()
-		heard[key]++
+		received[key]++
 		mu.Unlock()
 	}
 	me := w.ws.Act(ada)
@@ -198,7 +198,7 @@ func TestEvents(t *testing.T) {
 	if _, err := me.Upload(general, "trace.log", []byte("oops"), "see", ts); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := me.Post(locked, "the app is not here", ""); err != nil {
+	if _, err := me.Post(locked, "the app is not a member", ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, err := range []error{me.React(general, ts, "eyes"), me.Pin(general, ts), me.Invite(locked, bot), me.Leave(general)} {
@@ -216,23 +216,23 @@ func TestEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.ws.AddPerson(chat.Person{ID: "U0EVE", Name: "eve"})
-	waitDeliveries(t, w)
+	waitEventsDelivered(t, w)
 	mu.Lock()
 	defer mu.Unlock()
-	for _, want := range []string{"message channel  own", "message channel ", "app_mention", "message channel file_share", "reaction_added", "pin_added",
+	for _, want := range []string{"message channel  from bot", "message channel ", "app_mention", "message channel file_share", "reaction_added", "pin_added",
 		"member_joined_channel", "message group channel_join", "member_left_channel", "message channel channel_topic", "message channel message_changed", "group_archive", "team_join"} {
-		if heard[want] != 1 {
-			t.Errorf("heard %q %d times, of %v", want, heard[want], heard)
+		if received[want] != 1 {
+			t.Errorf("got event %q %d times, want once; all events: %v", want, received[want], received)
 		}
 	}
-	if heard["message group "] != 0 {
-		t.Error("the app heard a channel that it was not in")
+	if received["message group "] != 0 {
+		t.Error("the app received an event of a channel without being a member")
 	}
-	a.good(t)
+	a.checkSignatures(t)
 }
 
-// waitDeliveries blocks until no event is pending.
-func waitDeliveries(t *testing.T, w *world) {
+// waitEventsDelivered waits until no event is pending.
+func waitEventsDelivered(t *testing.T, w *fixture) {
 	t.Helper()
 	done := make(chan struct{}, 1)
 	cancel := w.ws.Subscribe(func(e chat.Entry) {
@@ -245,19 +245,19 @@ func waitDeliveries(t *testing.T, w *world) {
 	for deadline := time.After(10 * time.Second); w.ws.PendingEvents() > 0; {
 		select {
 		case <-done:
-		case <-time.After(5 * time.Millisecond): // the last delivery is logged just before it stops counting as pending
+		case <-time.After(5 * time.Millisecond): // the last delivery is logged before it stops counting as pending
 		case <-deadline:
-			t.Fatal("events are pending for ever")
+			t.Fatal("events are still pending after 10 s")
 		}
 	}
 }
 
-func TestEventRetriesDuplicatesAndOrder(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with, func(c *chat.Config) { c.EventRetries = []time.Duration{0, 0, 0} })
-	type heard struct{ id, num, reason, text string }
+func TestEvents_RetriesDuplicatesAndOrder(t *testing.T) {
+	a, with := startApp(t)
+	w := newFixture(t, with, func(c *chat.Config) { c.EventRetries = []time.Duration{0, 0, 0} })
+	type attempt struct{ id, num, reason, text string }
 	var mu sync.Mutex
-	var got []heard
+	var got []attempt
 	fail := 2
 	a.events = func(rw http.ResponseWriter, r *http.Request) {
 		var e struct {
@@ -269,14 +269,14 @@ func TestEventRetriesDuplicatesAndOrder(t *testing.T) {
 		_ = json.NewDecoder(r.Body).Decode(&e)
 		mu.Lock()
 		defer mu.Unlock()
-		got = append(got, heard{e.ID, r.Header.Get("X-Slack-Retry-Num"), r.Header.Get("X-Slack-Retry-Reason"), e.Event.Text})
+		got = append(got, attempt{e.ID, r.Header.Get("X-Slack-Retry-Num"), r.Header.Get("X-Slack-Retry-Reason"), e.Event.Text})
 		if fail > 0 {
 			fail--
 			rw.WriteHeader(http.StatusBadGateway)
 		}
 	}
-	take := func() []heard {
-		waitDeliveries(t, w)
+	take := func() []attempt {
+		waitEventsDelivered(t, w)
 		mu.Lock()
 		defer mu.Unlock()
 		out := got
@@ -286,14 +286,14 @@ func TestEventRetriesDuplicatesAndOrder(t *testing.T) {
 	w.post(general, "a")
 	g := take()
 	if len(g) != 3 || g[0].num != "" || g[1].num != "1" || g[2].num != "2" || g[1].reason != "http_error" || g[0].id != g[2].id {
-		t.Errorf("retries: %+v", g)
+		t.Errorf("got retries %+v", g)
 	}
 	mu.Lock()
 	fail = 99
 	mu.Unlock()
 	w.post(general, "lost")
 	if g = take(); len(g) != 4 {
-		t.Errorf("a lost cause is delivered four times, not %d", len(g))
+		t.Errorf("got %d attempts of an event that always fails, want 4", len(g))
 	}
 	mu.Lock()
 	fail = 0
@@ -301,7 +301,7 @@ func TestEventRetriesDuplicatesAndOrder(t *testing.T) {
 	w.ws.DuplicateEvents(1)
 	w.post(general, "twice")
 	if g = take(); len(g) != 2 || g[0].id != g[1].id {
-		t.Errorf("duplicates: %+v", g)
+		t.Errorf("got duplicates %+v", g)
 	}
 	w.ws.DuplicateEvents(0)
 	w.ws.HoldEvents()
@@ -309,6 +309,6 @@ func TestEventRetriesDuplicatesAndOrder(t *testing.T) {
 	w.post(general, "second")
 	w.ws.ReleaseEvents(chat.Reversed)
 	if g = take(); len(g) != 2 || g[0].text != "second" || g[1].text != "first" {
-		t.Errorf("held and reversed: %+v", g)
+		t.Errorf("got held events %+v, want second before first", g)
 	}
 }

@@ -6,26 +6,26 @@ import (
 	"strings"
 )
 
-// place is where an element may stand.
-type place int
+// parentKind is a set of the kinds of blocks that may contain an element.
+type parentKind int
 
 const (
-	inSection place = 1 << iota
+	inSection parentKind = 1 << iota
 	inActions
 	inInput
 )
 
 type elementKind struct {
-	places place
-	check  func(*blockCheck, string, obj)
+	parents parentKind
+	check   func(*blockCheck, string, obj)
 }
 
 var elementKinds map[string]elementKind
 
 func init() {
 	everywhere := inSection | inActions | inInput
-	people := func(most bool) func(*blockCheck, string, obj) {
-		return func(k *blockCheck, p string, e obj) { checkSelect(k, p, e, most) }
+	people := func(multi bool) func(*blockCheck, string, obj) {
+		return func(k *blockCheck, p string, e obj) { checkSelect(k, p, e, multi) }
 	}
 	elementKinds = map[string]elementKind{
 		"button": {inSection | inActions, checkButton}, "workflow_button": {inSection | inActions, checkWorkflowButton}, "overflow": {inSection | inActions, checkOverflow},
@@ -37,12 +37,12 @@ func init() {
 		"datepicker": {everywhere, checkDate}, "timepicker": {everywhere, checkTime}, "datetimepicker": {inActions | inInput, checkDateTime},
 		"plain_text_input": {inInput, checkTextInput}, "number_input": {inInput, checkNumberInput}, "email_text_input": {inInput, checkPlaceholder},
 		"url_text_input": {inInput, checkPlaceholder}, "rich_text_input": {inInput, checkPlaceholder}, "file_input": {inInput, checkFileInput},
-		"image": {inSection, func(k *blockCheck, p string, e obj) { k.picture(p, e) }},
+		"image": {inSection, func(k *blockCheck, p string, e obj) { k.imageFields(p, e) }},
 	}
 }
 
-// element checks an interactive element at its place; ids holds the action ids of its block so far.
-func (k *blockCheck) element(p string, v any, at place, ids map[string]bool) {
+// element validates an interactive element inside a block of kind parent. ids collects the action ids of the block.
+func (k *blockCheck) element(p string, v any, parent parentKind, ids map[string]bool) {
 	e, ok := v.(obj)
 	if !ok {
 		k.fail(p, "must be an object")
@@ -50,7 +50,7 @@ func (k *blockCheck) element(p string, v any, at place, ids map[string]bool) {
 	}
 	kind, _ := e["type"].(string)
 	def, known := elementKinds[kind]
-	if !known || def.places&at == 0 {
+	if !known || def.parents&parent == 0 {
 		k.fail(p+"/type", "unsupported type: %s", kind)
 		return
 	}
@@ -61,16 +61,16 @@ func (k *blockCheck) element(p string, v any, at place, ids map[string]bool) {
 		ids[id] = true
 	}
 	if c, ok := e["confirm"].(obj); ok {
-		k.wordsIn(p+"/confirm", c, "title", true, true, 100)
-		k.wordsIn(p+"/confirm", c, "text", true, false, 300)
-		k.wordsIn(p+"/confirm", c, "confirm", true, true, 30)
-		k.wordsIn(p+"/confirm", c, "deny", true, true, 30)
+		k.textField(p+"/confirm", c, "title", true, true, 100)
+		k.textField(p+"/confirm", c, "text", true, false, 300)
+		k.textField(p+"/confirm", c, "confirm", true, true, 30)
+		k.textField(p+"/confirm", c, "deny", true, true, 30)
 	}
 	def.check(k, p, e)
 }
 
 func checkButton(k *blockCheck, p string, e obj) {
-	k.wordsIn(p, e, "text", true, true, 75)
+	k.textField(p, e, "text", true, true, 75)
 	k.optional(p, e, "value", 2000)
 	k.optional(p, e, "accessibility_label", 75)
 	if u := k.optional(p, e, "url", 3000); u != "" && !strings.Contains(u, ":") {
@@ -82,28 +82,28 @@ func checkButton(k *blockCheck, p string, e obj) {
 }
 
 func checkWorkflowButton(k *blockCheck, p string, e obj) {
-	k.wordsIn(p, e, "text", true, true, 75)
+	k.textField(p, e, "text", true, true, 75)
 	if e["workflow"] == nil {
 		k.missing(p, "workflow")
 	}
 }
 
-// option checks one option object and returns its value.
+// option validates an option object and returns its value.
 func (k *blockCheck) option(p string, v any, plain bool) string {
 	o, ok := v.(obj)
 	if !ok {
 		k.fail(p, "must be an option object")
 		return ""
 	}
-	k.wordsIn(p, o, "text", true, plain, 75)
-	k.wordsIn(p, o, "description", false, plain, 75)
+	k.textField(p, o, "text", true, plain, 75)
+	k.textField(p, o, "description", false, plain, 75)
 	k.optional(p, o, "url", 3000)
 	return k.required(p, o, "value", 150)
 }
 
-func (k *blockCheck) options(p string, e obj, most int, plain bool) {
+func (k *blockCheck) options(p string, e obj, limit int, plain bool) {
 	seen := map[string]bool{}
-	for i, o := range k.items(p, e, "options", most) {
+	for i, o := range k.listField(p, e, "options", limit) {
 		value := k.option(p+"/options/"+itoa(i), o, plain)
 		if value != "" && seen[value] {
 			k.fail(p+"/options/"+itoa(i)+"/value", "option value must be unique: %s", value)
@@ -122,10 +122,10 @@ func checkStaticSelect(k *blockCheck, p string, e obj) {
 	case groups && options:
 		k.fail(p, "only one of options and option_groups is allowed")
 	case groups:
-		for i, g := range k.items(p, e, "option_groups", 100) {
+		for i, g := range k.listField(p, e, "option_groups", 100) {
 			at := p + "/option_groups/" + itoa(i)
 			group, _ := g.(obj)
-			k.wordsIn(at, group, "label", true, true, 75)
+			k.textField(at, group, "label", true, true, 75)
 			k.options(at, group, 100, true)
 		}
 	default:
@@ -134,7 +134,7 @@ func checkStaticSelect(k *blockCheck, p string, e obj) {
 	k.initial(p, e)
 }
 
-// initial demands that initial options equal an option exactly.
+// initial reports a problem for every initial option that is not exactly equal to one of the options.
 func (k *blockCheck) initial(p string, e obj) {
 	known := allOptions(e)
 	match := func(at string, v any) {
@@ -155,7 +155,7 @@ func (k *blockCheck) initial(p string, e obj) {
 	}
 }
 
-// allOptions are the options of an element, out of their groups.
+// allOptions returns the options of an element, including those in groups.
 func allOptions(e obj) []any {
 	out, _ := e["options"].([]any)
 	groups, _ := e["option_groups"].([]any)
@@ -167,7 +167,7 @@ func allOptions(e obj) []any {
 	return out
 }
 
-// checkSelect checks what all menus share; multi ones have max_selected_items.
+// checkSelect validates the fields that all menus share. Only multi-select menus may have max_selected_items.
 func checkSelect(k *blockCheck, p string, e obj, multi bool) {
 	checkPlaceholder(k, p, e)
 	if n, ok := e["max_selected_items"].(float64); ok && (!multi || n < 1) {
@@ -179,7 +179,7 @@ func checkSelect(k *blockCheck, p string, e obj, multi bool) {
 }
 
 func checkPlaceholder(k *blockCheck, p string, e obj) {
-	k.wordsIn(p, e, "placeholder", false, true, 150)
+	k.textField(p, e, "placeholder", false, true, 150)
 }
 
 func checkChoices(k *blockCheck, p string, e obj) {

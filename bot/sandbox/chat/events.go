@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// emit queues an event for the app, if it is subscribed and the scope (if any) is granted. The caller holds mu.
+// emit queues an event for the app. It drops the event if the app is not subscribed to the type, if scope is not empty
+// and not granted, or if HTTP mode has no events URL. The caller holds mu.
 func (w *Workspace) emit(typ, scope string, e obj) {
 	if scope != "" && !w.scopes[scope] || !w.subscribed(typ) || w.cfg.Mode == ModeHTTP && w.cfg.EventsURL == "" {
 		return
@@ -24,7 +25,7 @@ func (w *Workspace) emit(typ, scope string, e obj) {
 		"type": "event_callback", "event_id": id, "event_time": now.Unix(), "is_ext_shared_channel": false, "event_context": "4-" + id,
 		"authorizations": []obj{{"enterprise_id": nil, "team_id": cfg.Team.ID, "user_id": cfg.Bot.UserID, "is_bot": true, "is_enterprise_install": false}}})
 	if err != nil {
-		return // the parts were JSON before
+		return // cannot happen: every part was decoded from JSON
 	}
 	user, _ := e["user"].(string)
 	w.events.push(delivery{kind: "event", typ: typ, id: id, user: user, payload: raw})
@@ -42,8 +43,8 @@ func (w *Workspace) subscribed(typ string) bool {
 	return false
 }
 
-// emitIn queues an event of a channel. The app hears it where the bot is a member; channel_* of public channels always.
-// The scope is one of the channel's family (read, history) or a literal one.
+// emitIn queues an event of a channel. The app receives it if the bot is a member. It also receives channel_* events of
+// all public channels. scope is "read" or "history" of the channel's kind, or a full scope name. The caller holds mu.
 func (w *Workspace) emitIn(ch *channel, typ, scope string, e obj) {
 	if !ch.members[w.cfg.Bot.UserID] && !(ch.kind == KindPublic && strings.HasPrefix(typ, "channel_")) {
 		return
@@ -55,28 +56,29 @@ func (w *Workspace) emitIn(ch *channel, typ, scope string, e obj) {
 	w.emit(typ, scope, e)
 }
 
-// Order is in which order held events are released.
+// Order is the order in which [Workspace.ReleaseEvents] delivers held events.
 type Order int
 
-// The orders of ReleaseEvents.
+// Orders of [Workspace.ReleaseEvents].
 const (
 	InOrder Order = iota
 	Reversed
 	Shuffled
 )
 
-// dispatcher sends events from a queue with a few workers: mostly in order, never promised, like Slack's.
+// dispatcher sends queued events to the app with a few workers. Events usually arrive in order, but like Slack's the
+// order is not guaranteed.
 type dispatcher struct {
-	w          *Workspace
-	mu         sync.Mutex
-	wake       *sync.Cond
-	queue      []delivery
-	busy       int
-	waiting    int // retries that a timer will queue
-	held       bool
-	strict     int // so many events at the head go one by one, so that their order is certain
-	duplicates int
-	closed     bool
+	w              *Workspace
+	mu             sync.Mutex
+	wake           *sync.Cond
+	queue          []delivery
+	busy           int
+	pendingRetries int // retries that a timer will queue later
+	held           bool
+	serial         int // number of events at the head to deliver one by one, to guarantee their order
+	duplicates     int
+	closed         bool
 }
 
 const eventWorkers = 4
@@ -116,7 +118,7 @@ func (q *dispatcher) work() {
 	defer q.w.wg.Done()
 	for {
 		q.mu.Lock()
-		for !q.closed && (q.held || len(q.queue) == 0 || q.strict > 0 && q.busy > 0) {
+		for !q.closed && (q.held || len(q.queue) == 0 || q.serial > 0 && q.busy > 0) {
 			q.wake.Wait()
 		}
 		if q.closed {
@@ -126,7 +128,7 @@ func (q *dispatcher) work() {
 		d := q.queue[0]
 		q.queue = q.queue[1:]
 		q.busy++
-		q.strict = max(0, q.strict-1)
+		q.serial = max(0, q.serial-1)
 		q.mu.Unlock()
 		out := q.w.send(d)
 		q.mu.Lock()
@@ -137,7 +139,7 @@ func (q *dispatcher) work() {
 	}
 }
 
-// retry schedules the next attempt of an event that was not acknowledged.
+// retry schedules the next attempt if an event was not acknowledged and has attempts left.
 func (q *dispatcher) retry(d delivery, out outcome) {
 	retries := q.w.cfg.EventRetries
 	if out.ok || out.noRetry || d.attempt >= len(retries) || d.typ == "url_verification" {
@@ -151,24 +153,24 @@ func (q *dispatcher) retry(d delivery, out outcome) {
 		return
 	}
 	q.mu.Lock()
-	q.waiting++
+	q.pendingRetries++
 	q.mu.Unlock()
 	time.AfterFunc(wait, func() {
 		q.mu.Lock()
-		q.waiting--
+		q.pendingRetries--
 		q.mu.Unlock()
-		q.push(d) // a closed queue ignores it
+		q.push(d) // does nothing if the queue is closed
 	})
 }
 
-// HoldEvents keeps events back until ReleaseEvents.
+// HoldEvents stops the delivery of events until [Workspace.ReleaseEvents].
 func (w *Workspace) HoldEvents() {
 	w.events.mu.Lock()
 	defer w.events.mu.Unlock()
 	w.events.held = true
 }
 
-// ReleaseEvents delivers what HoldEvents kept back, one by one in the given order, and holds no longer.
+// ReleaseEvents ends [Workspace.HoldEvents] and delivers the held events one by one in the given order.
 func (w *Workspace) ReleaseEvents(order Order) {
 	q := &w.events
 	q.mu.Lock()
@@ -182,27 +184,27 @@ func (w *Workspace) ReleaseEvents(order Order) {
 		r := rand.New(rand.NewPCG(w.cfg.Seed, uint64(len(q.queue))))
 		r.Shuffle(len(q.queue), func(i, j int) { q.queue[i], q.queue[j] = q.queue[j], q.queue[i] })
 	}
-	q.held, q.strict = false, len(q.queue)
+	q.held, q.serial = false, len(q.queue)
 	q.wake.Broadcast()
 }
 
-// DuplicateEvents delivers every further event this many extra times, with the same event_id; 0 switches it off.
+// DuplicateEvents delivers each new event extra more times with the same event_id. 0 disables duplicates.
 func (w *Workspace) DuplicateEvents(extra int) {
 	w.events.mu.Lock()
 	defer w.events.mu.Unlock()
 	w.events.duplicates = extra
 }
 
-// PendingEvents is how many events are queued, under way, or waiting for their next attempt.
+// PendingEvents returns the number of events that are queued, in flight or scheduled for a retry.
 func (w *Workspace) PendingEvents() int {
 	q := &w.events
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.queue) + q.busy + q.waiting
+	return len(q.queue) + q.busy + q.pendingRetries
 }
 
-// later runs fn under the lock after a delay, unless the workspace is closed by then.
-func (w *Workspace) later(d time.Duration, fn func()) {
+// afterDelay runs fn with the lock held after d. It does nothing if the workspace is closed before.
+func (w *Workspace) afterDelay(d time.Duration, fn func()) {
 	time.AfterFunc(d, func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()

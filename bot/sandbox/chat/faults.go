@@ -6,24 +6,25 @@ import (
 	"time"
 )
 
-// FaultKind is a way in which the service misbehaves.
+// FaultKind is a kind of injected failure.
 type FaultKind string
 
-// The faults. "After" means that the effect has landed.
+// Kinds of faults. "After" means that the call takes effect before it fails.
 const (
-	FaultSlow          FaultKind = "slow"           // wait Delay, then act, even if the client has gone by then
-	FaultDelay         FaultKind = "delay"          // act at once, answer after Delay
-	FaultServerError   FaultKind = "server_error"   // 500 with an HTML body, no effect
-	FaultServerAfter   FaultKind = "server_after"   // act, then 500 with an HTML body
-	FaultRateLimit     FaultKind = "rate_limit"     // 429 with Retry-After, no effect
-	FaultDropAfter     FaultKind = "drop_after"     // act, then cut the connection
-	FaultInternalAfter FaultKind = "internal_after" // act, then answer internal_error
-	FaultHang          FaultKind = "hang"           // never act, never answer
-	FaultOffline       FaultKind = "offline"        // what the log says while SetOffline(true) cuts connections
+	FaultSlow          FaultKind = "slow"           // wait for Delay, then act even if the client has disconnected
+	FaultDelay         FaultKind = "delay"          // act immediately, respond after Delay
+	FaultServerError   FaultKind = "server_error"   // status 500 with an HTML body, no effect
+	FaultServerAfter   FaultKind = "server_after"   // act, then status 500 with an HTML body
+	FaultRateLimit     FaultKind = "rate_limit"     // status 429 with Retry-After, no effect
+	FaultDropAfter     FaultKind = "drop_after"     // act, then close the connection
+	FaultInternalAfter FaultKind = "internal_after" // act, then return internal_error
+	FaultHang          FaultKind = "hang"           // do not act, do not respond
+	FaultOffline       FaultKind = "offline"        // logged for requests that SetOffline(true) cuts off
 )
 
-// Fault is a switch for some methods. Method is a name, a prefix that ends in "*", or "*"; the endpoints that are no
-// methods are called "upload_url" and "response_url". Count is for how many calls it holds, 0 until it is cleared.
+// Fault injects a failure into calls of a method. Method is a name, a prefix followed by "*", or "*" for all. The upload
+// and response URLs are called "upload_url" and "response_url". Count is the number of calls that fail. If it is 0, the
+// fault stays until it is cleared.
 type Fault struct {
 	Method     string        `json:"method"`
 	Kind       FaultKind     `json:"kind"`
@@ -41,28 +42,28 @@ func (f Fault) matches(method string) bool {
 
 type activeFault struct {
 	Fault
-	id   int
-	left int
+	id        int
+	remaining int
 }
 
-type faultBoard struct {
+type faultSet struct {
 	mu      sync.Mutex
 	active  []*activeFault
 	next    int
 	offline bool
 }
 
-// SetFault switches a fault on and returns its id. Where several match a call, the one set first is used.
+// SetFault adds a fault and returns its id. If several faults match a call, the oldest applies.
 func (w *Workspace) SetFault(f Fault) int {
 	b := &w.faults
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.next++
-	b.active = append(b.active, &activeFault{Fault: f, id: b.next, left: f.Count})
+	b.active = append(b.active, &activeFault{Fault: f, id: b.next, remaining: f.Count})
 	return b.next
 }
 
-// ClearFault switches one fault off; an id that is not on is ignored.
+// ClearFault removes a fault. Unknown ids are ignored.
 func (w *Workspace) ClearFault(id int) {
 	b := &w.faults
 	b.mu.Lock()
@@ -75,7 +76,7 @@ func (w *Workspace) ClearFault(id int) {
 	}
 }
 
-// ClearFaults switches all faults off and goes online.
+// ClearFaults removes all faults and ends [Workspace.SetOffline].
 func (w *Workspace) ClearFaults() {
 	w.faults.mu.Lock()
 	w.faults.active = nil
@@ -83,7 +84,7 @@ func (w *Workspace) ClearFaults() {
 	w.SetOffline(false)
 }
 
-// Faults returns the switches that are on, with the count that is left.
+// Faults returns the active faults. Count is the number of calls that will still fail.
 func (w *Workspace) Faults() []Fault {
 	b := &w.faults
 	b.mu.Lock()
@@ -91,13 +92,14 @@ func (w *Workspace) Faults() []Fault {
 	out := make([]Fault, 0, len(b.active))
 	for _, f := range b.active {
 		g := f.Fault
-		g.Count = f.left
+		g.Count = f.remaining
 		out = append(out, g)
 	}
 	return out
 }
 
-// SetOffline cuts the workspace off: every request has its connection closed unanswered, sockets fall, people cannot act.
+// SetOffline disconnects the workspace. While it is offline, requests get no response, connections are closed and people
+// cannot act.
 func (w *Workspace) SetOffline(off bool) {
 	w.faults.mu.Lock()
 	w.faults.offline = off
@@ -107,15 +109,16 @@ func (w *Workspace) SetOffline(off bool) {
 	}
 }
 
-// Offline tells whether SetOffline is on.
+// Offline reports whether the workspace is offline.
 func (w *Workspace) Offline() bool {
 	w.faults.mu.Lock()
 	defer w.faults.mu.Unlock()
 	return w.faults.offline
 }
 
-// take returns the fault that holds for this call and uses one of its count.
-func (b *faultBoard) take(method string) Fault {
+// take returns the fault that applies to a call of method and decrements its count. It returns the zero Fault if none
+// applies.
+func (b *faultSet) take(method string) Fault {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.offline {
@@ -126,8 +129,8 @@ func (b *faultBoard) take(method string) Fault {
 			continue
 		}
 		if f.Count > 0 {
-			f.left--
-			if f.left == 0 {
+			f.remaining--
+			if f.remaining == 0 {
 				b.active = append(b.active[:i:i], b.active[i+1:]...)
 			}
 		}

@@ -16,8 +16,8 @@ type file struct {
 	created               int64
 	content               []byte
 	uploaded, complete    bool
-	shares                map[string][]string // channel -> message timestamps
-	order                 []string            // of channels
+	shares                map[string][]string // message timestamps by channel id
+	order                 []string            // channel ids in the order of sharing
 }
 
 func (f *file) share(channel, ts string) {
@@ -58,8 +58,8 @@ func (w *Workspace) filePermalink(f *file) string {
 	return "https://" + w.cfg.Team.Domain + ".slack.com/files/" + f.user + "/" + f.id + "/" + url.PathEscape(f.name)
 }
 
-// uploadLimit is Slack's largest file, 1 GB; the sandbox keeps files in memory and takes less.
-const uploadLimit = 64 << 20
+// maxUpload is the maximum size of a file in bytes. It is below Slack's 1 GB because the sandbox stores files in memory.
+const maxUpload = 64 << 20
 
 func filesGetUploadURL(c *call) (obj, error) {
 	name := c.str("filename")
@@ -70,7 +70,7 @@ func filesGetUploadURL(c *call) (obj, error) {
 	if err != nil || size <= 0 {
 		return nil, invalidArguments("[ERROR] must be greater than 0 [json-pointer:/length]")
 	}
-	if size > uploadLimit {
+	if size > maxUpload {
 		return nil, apiError("file_upload_size_restricted")
 	}
 	f := &file{id: c.w.newID("F"), name: name, user: c.w.cfg.Bot.UserID, size: size, created: c.now.Unix(), shares: map[string][]string{}}
@@ -80,7 +80,7 @@ func filesGetUploadURL(c *call) (obj, error) {
 	return obj{"upload_url": "http://" + c.host + "/upload/" + t, "file_id": f.id}, nil
 }
 
-// serveUpload takes the bytes of a file, raw or as multipart.
+// serveUpload receives the bytes of a file as a raw or multipart body.
 func (w *Workspace) serveUpload(rw http.ResponseWriter, r *http.Request) {
 	c := &call{w: w, method: "upload_url", now: w.clock(), args: map[string]any{"ticket": r.PathValue("ticket")}}
 	body, err := uploadBody(r)
@@ -113,7 +113,7 @@ func (w *Workspace) serveUpload(rw http.ResponseWriter, r *http.Request) {
 
 func uploadBody(r *http.Request) ([]byte, error) {
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "multipart/form-data" {
-		return io.ReadAll(io.LimitReader(r.Body, uploadLimit))
+		return io.ReadAll(io.LimitReader(r.Body, maxUpload))
 	}
 	parts, err := r.MultipartReader()
 	if err != nil {
@@ -125,12 +125,12 @@ func uploadBody(r *http.Request) ([]byte, error) {
 			return nil, err
 		}
 		if p.FileName() != "" {
-			return io.ReadAll(io.LimitReader(p, uploadLimit))
+			return io.ReadAll(io.LimitReader(p, maxUpload))
 		}
 	}
 }
 
-// serveDownload gives a file to who holds the bot token.
+// serveDownload sends a file to a client with the bot token.
 func (w *Workspace) serveDownload(rw http.ResponseWriter, r *http.Request) {
 	if w.Offline() {
 		panic(http.ErrAbortHandler)
@@ -154,7 +154,7 @@ func (w *Workspace) serveDownload(rw http.ResponseWriter, r *http.Request) {
 }
 
 func filesCompleteUpload(c *call) (obj, error) {
-	files, titles, err := c.completing()
+	files, titles, err := c.pendingUploads()
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func filesCompleteUpload(c *call) (obj, error) {
 	}
 	c.applied = true
 	if c.w.cfg.ShareDelay > 0 {
-		c.w.later(c.w.cfg.ShareDelay, share)
+		c.w.afterDelay(c.w.cfg.ShareDelay, share)
 	} else {
 		share()
 	}
@@ -204,8 +204,8 @@ func filesCompleteUpload(c *call) (obj, error) {
 	return obj{"files": answer}, nil
 }
 
-// completing resolves the files argument to uploads that wait for completion.
-func (c *call) completing() (files []*file, titles []string, err error) {
+// pendingUploads returns the files in the argument files with their titles. They must be uploaded and not completed.
+func (c *call) pendingUploads() (files []*file, titles []string, err error) {
 	v, err := c.value("files")
 	list, ok := v.([]any)
 	if err != nil || !ok || len(list) == 0 {
@@ -227,7 +227,8 @@ func (c *call) completing() (files []*file, titles []string, err error) {
 	return files, titles, nil
 }
 
-// uploadBlocks reads the blocks of a file's message; a comment wins over them, and a markdown block breaks Slack.
+// uploadBlocks reads the blocks of a file's message into p. Slack ignores the blocks if there is a comment, and returns
+// internal_error for a markdown block.
 func (c *call) uploadBlocks(p *content) error {
 	v, err := c.value("blocks")
 	if err != nil {

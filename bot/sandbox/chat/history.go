@@ -8,14 +8,15 @@ import (
 	"strings"
 )
 
-// window is the part of a conversation that history and replies ask for, in microseconds, bounds included.
-type window struct {
+// historyRange is the part of a conversation that history and replies return. Both bounds are inclusive, in
+// microseconds.
+type historyRange struct {
 	oldest, latest int64
 	limit          int
 }
 
-func (c *call) window() (window, error) {
-	v := window{oldest: 0, latest: math.MaxInt64, limit: 100}
+func (c *call) historyRange() (historyRange, error) {
+	v := historyRange{oldest: 0, latest: math.MaxInt64, limit: 100}
 	if s := c.str("limit"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < 0 {
@@ -46,7 +47,8 @@ func (c *call) window() (window, error) {
 	return v, nil
 }
 
-// tsCursor reads a cursor of history or replies: the microsecond at which the next page begins.
+// tsCursor decodes the cursor of history and replies, which is the time in microseconds at which the next page begins.
+// The second result is false if the call has no cursor.
 func (c *call) tsCursor() (int64, bool, error) {
 	s := c.str("cursor")
 	if s == "" {
@@ -65,8 +67,8 @@ func makeTSCursor(us int64) string {
 	return base64.StdEncoding.EncodeToString([]byte("next_ts:" + strconv.FormatInt(us, 10)))
 }
 
-// readable resolves a channel whose messages the bot may read.
-func (c *call) readable() (*channel, error) {
+// readableChannel returns the channel of the call if the bot may read its messages.
+func (c *call) readableChannel() (*channel, error) {
 	ch, err := c.channel("channel")
 	if err != nil {
 		return nil, err
@@ -78,11 +80,11 @@ func (c *call) readable() (*channel, error) {
 }
 
 func conversationsHistory(c *call) (obj, error) {
-	ch, err := c.readable()
+	ch, err := c.readableChannel()
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.window()
+	v, err := c.historyRange()
 	if err != nil {
 		return nil, err
 	}
@@ -104,11 +106,11 @@ func conversationsHistory(c *call) (obj, error) {
 }
 
 func conversationsReplies(c *call) (obj, error) {
-	ch, err := c.readable()
+	ch, err := c.readableChannel()
 	if err != nil {
 		return nil, err
 	}
-	v, err := c.window()
+	v, err := c.historyRange()
 	if err != nil {
 		return nil, err
 	}

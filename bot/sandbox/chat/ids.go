@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// stamp returns the next message timestamp: the clock's microsecond, or the one after the last. The caller holds mu.
+// stamp returns the next message timestamp as text and in microseconds. It is the time of the clock, or the last
+// timestamp plus one microsecond if that is later. The caller holds mu.
 func (w *Workspace) stamp() (string, int64) {
 	us := w.clock().UnixMicro()
 	if us <= w.lastTS {
@@ -23,7 +24,7 @@ func formatTS(us int64) string {
 	return fmt.Sprintf("%d.%06d", us/1_000_000, us%1_000_000)
 }
 
-// parseTS reads a Slack timestamp, with or without its fraction, as microseconds.
+// parseTS parses a Slack timestamp with or without a fraction and returns microseconds.
 func parseTS(s string) (int64, bool) {
 	whole, frac, _ := strings.Cut(s, ".")
 	sec, err := strconv.ParseInt(whole, 10, 64)
@@ -40,13 +41,13 @@ func parseTS(s string) (int64, bool) {
 	return sec*1_000_000 + us, true
 }
 
-// newID makes the next id of a kind: C0000000001 and so on. The caller holds mu.
+// newID returns the next id with this prefix, such as C000100001. The caller holds mu.
 func (w *Workspace) newID(prefix string) string {
-	w.serial[prefix]++
-	return fmt.Sprintf("%s%09X", prefix, 0x100000+w.serial[prefix])
+	w.lastSerial[prefix]++
+	return fmt.Sprintf("%s%09X", prefix, 0x100000+w.lastSerial[prefix])
 }
 
-// ticket returns an unguessable path element; such ids never show in messages, so they need not be deterministic.
+// ticket returns an unguessable path element. It is not deterministic, because it does not appear in messages.
 func ticket() string { return strings.ToLower(rand.Text()) }
 
 func sortedKeys[V any](m map[string]V) []string {
@@ -65,5 +66,5 @@ func cmpOr(a, b string) string {
 	return b
 }
 
-// clockSeconds is an instant as Slack writes it in events: seconds and microseconds.
+// clockSeconds formats a time as Slack does in events: seconds with six decimals.
 func clockSeconds(t time.Time) string { return formatTS(t.UnixMicro()) }

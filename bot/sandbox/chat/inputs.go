@@ -8,43 +8,45 @@ import (
 	"unicode/utf8"
 )
 
-// stateful says under which field an element keeps its value, where its first value stands, and whether it is a list.
-type stateful struct {
-	field, initial string
-	many, option   bool
+// inputKind describes a kind of element with state. field is the field of its state that contains the value, and
+// initial is the field of the element with the initial value. multiple marks values that are lists.
+type inputKind struct {
+	field, initial   string
+	multiple, option bool
 }
 
-var statefulKinds = map[string]stateful{
+var inputKinds = map[string]inputKind{
 	"plain_text_input": {field: "value", initial: "initial_value"}, "number_input": {field: "value", initial: "initial_value"},
 	"email_text_input": {field: "value", initial: "initial_value"}, "url_text_input": {field: "value", initial: "initial_value"},
-	"rich_text_input": {field: "rich_text_value", initial: "initial_value"}, "file_input": {field: "files", many: true},
+	"rich_text_input": {field: "rich_text_value", initial: "initial_value"}, "file_input": {field: "files", multiple: true},
 	"static_select": {field: "selected_option", initial: "initial_option", option: true}, "external_select": {field: "selected_option", initial: "initial_option", option: true},
 	"radio_buttons":       {field: "selected_option", initial: "initial_option", option: true},
-	"multi_static_select": {field: "selected_options", initial: "initial_options", option: true, many: true}, "multi_external_select": {field: "selected_options", initial: "initial_options", option: true, many: true},
-	"checkboxes":   {field: "selected_options", initial: "initial_options", option: true, many: true},
-	"users_select": {field: "selected_user", initial: "initial_user"}, "multi_users_select": {field: "selected_users", initial: "initial_users", many: true},
-	"conversations_select": {field: "selected_conversation", initial: "initial_conversation"}, "multi_conversations_select": {field: "selected_conversations", initial: "initial_conversations", many: true},
-	"channels_select": {field: "selected_channel", initial: "initial_channel"}, "multi_channels_select": {field: "selected_channels", initial: "initial_channels", many: true},
+	"multi_static_select": {field: "selected_options", initial: "initial_options", option: true, multiple: true}, "multi_external_select": {field: "selected_options", initial: "initial_options", option: true, multiple: true},
+	"checkboxes":   {field: "selected_options", initial: "initial_options", option: true, multiple: true},
+	"users_select": {field: "selected_user", initial: "initial_user"}, "multi_users_select": {field: "selected_users", initial: "initial_users", multiple: true},
+	"conversations_select": {field: "selected_conversation", initial: "initial_conversation"}, "multi_conversations_select": {field: "selected_conversations", initial: "initial_conversations", multiple: true},
+	"channels_select": {field: "selected_channel", initial: "initial_channel"}, "multi_channels_select": {field: "selected_channels", initial: "initial_channels", multiple: true},
 	"datepicker": {field: "selected_date", initial: "initial_date"}, "timepicker": {field: "selected_time", initial: "initial_time"},
 	"datetimepicker": {field: "selected_date_time", initial: "initial_date_time"},
 }
 
-// stateOf renders state.values: every stateful element with what was typed, else its initial value, else null or empty.
+// stateOf returns state.values for all elements with state. The value is the typed one, or else the initial one, or else
+// null or an empty list.
 func stateOf(blocks []any, typed map[string]map[string]obj) obj {
 	out := obj{}
 	for _, b := range blocks {
 		block, _ := b.(obj)
 		id, _ := block["block_id"].(string)
-		for _, e := range interactive(block) {
+		for _, e := range interactiveElements(block) {
 			kind, _ := e["type"].(string)
-			def, ok := statefulKinds[kind]
+			def, ok := inputKinds[kind]
 			if !ok {
 				continue
 			}
 			action, _ := e["action_id"].(string)
 			state := typed[id][action]
 			if state == nil || state["type"] != kind {
-				state = obj{"type": kind, def.field: def.none(e[def.initial])}
+				state = obj{"type": kind, def.field: def.untouchedValue(e[def.initial])}
 			}
 			if out[id] == nil {
 				out[id] = obj{}
@@ -55,20 +57,21 @@ func stateOf(blocks []any, typed map[string]map[string]obj) obj {
 	return out
 }
 
-// none is the initial value, or what Slack sends for an untouched element.
-func (s stateful) none(initial any) any {
-	if initial == nil && s.many {
+// untouchedValue returns the value that Slack sends for an element that was not touched.
+func (s inputKind) untouchedValue(initial any) any {
+	if initial == nil && s.multiple {
 		return []any{}
 	}
 	return initial
 }
 
-// inputState turns what a person chose (text, a list of texts, a number, or the state object itself) into an element's state.
+// inputState returns the state of an element after a person chose a value. given is a text, a list of texts, a number or
+// a state object.
 func (w *Workspace) inputState(e obj, given any) (obj, error) {
 	kind, _ := e["type"].(string)
-	def, ok := statefulKinds[kind]
+	def, ok := inputKinds[kind]
 	if !ok {
-		return nil, fmt.Errorf("a %s holds no value", kind)
+		return nil, fmt.Errorf("element of type %s has no value", kind)
 	}
 	if o, ok := given.(obj); ok && kind != "rich_text_input" {
 		given = o[def.field]
@@ -76,19 +79,19 @@ func (w *Workspace) inputState(e obj, given any) (obj, error) {
 	state := obj{"type": kind}
 	var err error
 	switch {
-	case def.many:
+	case def.multiple:
 		list := []any{}
 		for _, g := range asList(given) {
 			item := g
 			if def.option {
-				if item, err = pickOption(e, g); err != nil {
+				if item, err = findOption(e, g); err != nil {
 					return nil, err
 				}
 			} else if kind == "file_input" {
 				id, _ := g.(string)
 				f := w.files[id]
 				if f == nil {
-					return nil, fmt.Errorf("no file %q", id)
+					return nil, fmt.Errorf("file %q does not exist", id)
 				}
 				item = f.wire(w)
 			}
@@ -98,7 +101,7 @@ func (w *Workspace) inputState(e obj, given any) (obj, error) {
 	case given == nil || given == "":
 		state[def.field] = nil
 	case def.option:
-		state[def.field], err = pickOption(e, given)
+		state[def.field], err = findOption(e, given)
 	case kind == "datetimepicker":
 		state[def.field], err = strconv.ParseInt(fmt.Sprint(given), 10, 64)
 		if f, ok := given.(float64); ok {
@@ -130,8 +133,9 @@ func asList(v any) []any {
 	return []any{v}
 }
 
-// pickOption finds an option by its value; external menus take the option as it is given.
-func pickOption(e obj, given any) (any, error) {
+// findOption returns the option with the given value. For menus with an external source, it returns a given option
+// object unchanged.
+func findOption(e obj, given any) (any, error) {
 	value, isText := given.(string)
 	if o, ok := given.(obj); ok {
 		value, isText = o["value"].(string)
@@ -144,10 +148,10 @@ func pickOption(e obj, given any) (any, error) {
 			return option, nil
 		}
 	}
-	return nil, fmt.Errorf("no option %v", given)
+	return nil, fmt.Errorf("option %v does not exist", given)
 }
 
-// inputErrors is what Slack's client itself says about a form before it sends it: by block id.
+// inputErrors returns the errors that Slack's client shows before it submits a form, by block id.
 func inputErrors(blocks []any, state obj) map[string]string {
 	out := map[string]string{}
 	for _, b := range blocks {
@@ -168,7 +172,7 @@ func inputErrors(blocks []any, state obj) map[string]string {
 
 func inputError(block, e, state obj) string {
 	kind := e["type"].(string)
-	v := state[statefulKinds[kind].field]
+	v := state[inputKinds[kind].field]
 	list, many := v.([]any)
 	if v == nil || v == "" || many && len(list) == 0 {
 		if block["optional"] == true {
@@ -184,7 +188,7 @@ func inputError(block, e, state obj) string {
 			return fmt.Sprintf("Please enter at least %.0f characters.", least)
 		}
 		if most, ok := e["max_length"].(float64); ok && n > most || n > 3000 {
-			return fmt.Sprintf("Please enter no more than %.0f characters.", min(3000, cmpFloat(most)))
+			return fmt.Sprintf("Please enter no more than %.0f characters.", min(3000, orMaxInput(most)))
 		}
 	case "number_input":
 		n, err := strconv.ParseFloat(s, 64)
@@ -202,7 +206,7 @@ func inputError(block, e, state obj) string {
 			return "Please enter a valid email address."
 		}
 	case "url_text_input":
-		if !goodLink(s) {
+		if !isWebURL(s) {
 			return "Please enter a valid URL."
 		}
 	}
@@ -212,7 +216,7 @@ func inputError(block, e, state obj) string {
 	return ""
 }
 
-func cmpFloat(v float64) float64 {
+func orMaxInput(v float64) float64 {
 	if v == 0 {
 		return 3000
 	}

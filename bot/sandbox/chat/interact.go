@@ -5,32 +5,33 @@ import (
 	"fmt"
 )
 
-// Action is the use of one interactive element. Block may stay empty where the action id (or its value) is unique.
+// Action is a click on, or a change of, one interactive element. Block may be empty if the action id and value are
+// unique.
 type Action struct {
 	ID    string `json:"action_id"`
 	Block string `json:"block_id,omitempty"`
-	// Value is what was chosen: for a menu an option's value or an id, for multi-selects a list of them, for inputs the
-	// text. For a button it may name the button's value, to tell apart buttons with the same action id.
+	// Value is the chosen value: the value of an option or an id for a menu, a list of them for a multi-select, the text
+	// for an input. For a button it may be the value of the button, to select one of several with the same action id.
 	Value any `json:"value,omitempty"`
-	// Values are other elements' values of the same surface, by block id and action id, as they stand on the screen.
+	// Values are the displayed values of the other elements on the surface, by block id and action id.
 	Values map[string]map[string]any `json:"values,omitempty"`
 }
 
-// blocksOf decodes a message's blocks for use.
+// blocksOf decodes the blocks of a message.
 func blocksOf(raw json.RawMessage) []any {
 	var list []any
-	_ = json.Unmarshal(raw, &list) // it was marshalled by us, or is empty
+	_ = json.Unmarshal(raw, &list) // raw was marshalled by this package or is empty
 	return list
 }
 
-// find returns the element that an action means, with its block.
-func (act Action) find(blocks []any) (block, element obj) {
+// findElement returns the element that the action refers to and its block, or nil if there is none.
+func (act Action) findElement(blocks []any) (block, element obj) {
 	for _, b := range blocks {
 		o, _ := b.(obj)
 		if act.Block != "" && o["block_id"] != act.Block {
 			continue
 		}
-		for _, e := range interactive(o) {
+		for _, e := range interactiveElements(o) {
 			if e["action_id"] != act.ID {
 				continue
 			}
@@ -43,54 +44,54 @@ func (act Action) find(blocks []any) (block, element obj) {
 	return nil, nil
 }
 
-// Click uses an element of a message: one in the channel, or an ephemeral one that the person sees there.
+// Click clicks or changes an element of a message. ts is a message of the channel or an ephemeral message to the person.
 func (a Actor) Click(channelID, ts string, act Action) error {
-	ch, err := a.enter(channelID)
+	ch, err := a.lockChannel(channelID)
 	if err != nil {
 		return err
 	}
 	w := a.w
-	m := w.seen(ch, a.user, ts)
+	m := w.visibleMessage(ch, a.user, ts)
 	if m == nil {
 		w.mu.Unlock()
-		return fmt.Errorf("%s sees no message %s in %s", a.user, ts, channelID)
+		return fmt.Errorf("message %s in %s is not visible to %s", ts, channelID, a.user)
 	}
 	blocks := blocksOf(m.blocks)
 	typed := map[string]map[string]obj{}
-	action, _, err := w.use(blocks, act, typed)
+	action, _, err := w.applyAction(blocks, act, typed)
 	if err != nil {
 		w.mu.Unlock()
 		return err
 	}
-	container := obj{"type": "message", "message_ts": m.ts, "channel_id": ch.id, "is_ephemeral": m.toPerson}
+	container := obj{"type": "message", "message_ts": m.ts, "channel_id": ch.id, "is_ephemeral": m.ephemeral}
 	if m.parent != nil {
 		container["thread_ts"] = m.parent.ts
 	}
 	extra := obj{"container": container, "channel": obj{"id": ch.id, "name": channelLabel(ch)}, "actions": []obj{action},
 		"state": obj{"values": stateOf(blocks, typed)}, "response_url": w.newResponseURL(ch, a.user, m)}
-	if !m.toPerson {
+	if !m.ephemeral {
 		extra["message"] = m.wire(w, false)
 	}
 	d := a.interaction("block_actions", w.newTrigger(a.user, ""), extra)
 	w.mu.Unlock()
-	_, err = w.ask(d, "the button")
+	_, err = w.deliverForPerson(d, "the button")
 	return err
 }
 
-// channelLabel is the name that interactions carry.
+// channelLabel returns the channel name that interaction payloads contain.
 func channelLabel(ch *channel) string {
 	return map[string]string{KindPublic: ch.name, KindPrivate: "privategroup", KindDM: "directmessage", KindGroupDM: ch.name}[ch.kind]
 }
 
-// seen finds a message that a person has before them.
-func (w *Workspace) seen(ch *channel, user, ts string) *message {
+// visibleMessage returns a message of the channel or an ephemeral message to user, or nil. The caller holds mu.
+func (w *Workspace) visibleMessage(ch *channel, user, ts string) *message {
 	if ch == nil {
 		return nil
 	}
 	if m := ch.byTS[ts]; m != nil {
 		return m
 	}
-	for _, m := range w.private[user] {
+	for _, m := range w.ephemerals[user] {
 		if m.ts == ts && m.ch == ch {
 			return m
 		}
@@ -98,13 +99,14 @@ func (w *Workspace) seen(ch *channel, user, ts string) *message {
 	return nil
 }
 
-// use finds an action's element, notes what was typed, and renders the entry of actions[].
-func (w *Workspace) use(blocks []any, act Action, typed map[string]map[string]obj) (action, block obj, err error) {
-	block, e := act.find(blocks)
+// applyAction finds the element of an action, stores the values in typed and returns the entry for the list actions with
+// the block. The caller holds mu.
+func (w *Workspace) applyAction(blocks []any, act Action, typed map[string]map[string]obj) (action, block obj, err error) {
+	block, e := act.findElement(blocks)
 	if e == nil {
-		return nil, nil, fmt.Errorf("no element %q", act.ID)
+		return nil, nil, fmt.Errorf("element %q does not exist", act.ID)
 	}
-	if err := w.typeIn(blocks, act.Values, typed); err != nil {
+	if err := w.fillElements(blocks, act.Values, typed); err != nil {
 		return nil, nil, err
 	}
 	ts, _ := w.stamp()
@@ -117,25 +119,25 @@ func (w *Workspace) use(blocks []any, act Action, typed map[string]map[string]ob
 		}
 		return action, block, nil
 	case "workflow_button":
-		return nil, nil, fmt.Errorf("workflow buttons start workflows, which the sandbox has not")
+		return nil, nil, fmt.Errorf("workflow buttons are not supported by the sandbox")
 	case "overflow":
-		if action["selected_option"], err = pickOption(e, act.Value); err != nil {
+		if action["selected_option"], err = findOption(e, act.Value); err != nil {
 			return nil, nil, err
 		}
 		return action, block, nil
 	}
 	state, err := w.inputState(e, act.Value)
 	if err != nil {
-		return nil, nil, fmt.Errorf("use %q: %w", act.ID, err)
+		return nil, nil, fmt.Errorf("set value of %q: %w", act.ID, err)
 	}
-	remember(typed, block["block_id"], e["action_id"], state)
+	storeState(typed, block["block_id"], e["action_id"], state)
 	for k, v := range state {
 		action[k] = v
 	}
 	return action, block, nil
 }
 
-func remember(typed map[string]map[string]obj, block, action any, state obj) {
+func storeState(typed map[string]map[string]obj, block, action any, state obj) {
 	b, _ := block.(string)
 	id, _ := action.(string)
 	if typed[b] == nil {
@@ -144,28 +146,28 @@ func remember(typed map[string]map[string]obj, block, action any, state obj) {
 	typed[b][id] = state
 }
 
-// typeIn fills elements with values given by block id and action id.
-func (w *Workspace) typeIn(blocks []any, values map[string]map[string]any, typed map[string]map[string]obj) error {
+// fillElements stores values in typed, by block id and action id.
+func (w *Workspace) fillElements(blocks []any, values map[string]map[string]any, typed map[string]map[string]obj) error {
 	for id, actions := range values {
 		for action, given := range actions {
-			_, e := Action{ID: action, Block: id}.find(blocks)
+			_, e := Action{ID: action, Block: id}.findElement(blocks)
 			if e == nil {
-				return fmt.Errorf("no element %q in block %q", action, id)
+				return fmt.Errorf("element %q does not exist in block %q", action, id)
 			}
-			if _, holds := statefulKinds[e["type"].(string)]; !holds {
+			if _, hasState := inputKinds[e["type"].(string)]; !hasState {
 				continue
 			}
 			state, err := w.inputState(e, given)
 			if err != nil {
-				return fmt.Errorf("fill %q: %w", action, err)
+				return fmt.Errorf("set value of %q: %w", action, err)
 			}
-			remember(typed, id, action, state)
+			storeState(typed, id, action, state)
 		}
 	}
 	return nil
 }
 
-// interaction renders a payload with what all of them share. The caller holds mu.
+// interaction returns the delivery of an interaction: the fields of every payload, plus extra. The caller holds mu.
 func (a Actor) interaction(typ, trigger string, extra obj) delivery {
 	w := a.w
 	payload := obj{"type": typ, "team": obj{"id": w.cfg.Team.ID, "domain": w.cfg.Team.Domain}, "user": a.userWire(), "api_app_id": w.cfg.Bot.AppID,
@@ -176,32 +178,32 @@ func (a Actor) interaction(typ, trigger string, extra obj) delivery {
 	for k, v := range extra {
 		payload[k] = v
 	}
-	raw, _ := json.Marshal(payload) // every part was JSON before
-	return delivery{kind: "interaction", typ: typ, id: trigger, user: a.user, payload: raw, answers: typ == "view_submission" || typ == "block_suggestion"}
+	raw, _ := json.Marshal(payload) // cannot fail: every part was decoded from JSON
+	return delivery{kind: "interaction", typ: typ, id: trigger, user: a.user, payload: raw, wantsAnswer: typ == "view_submission" || typ == "block_suggestion"}
 }
 
-// view takes the lock with the person's view before them.
-func (a Actor) view(id string) (*view, error) {
-	if _, err := a.enter(""); err != nil {
+// lockView locks mu and returns the open view with this id. The caller unlocks mu if the error is nil.
+func (a Actor) lockView(id string) (*view, error) {
+	if _, err := a.lockChannel(""); err != nil {
 		return nil, err
 	}
-	v := a.w.topOf(a.user, id)
+	v := a.w.activeView(a.user, id)
 	if v == nil {
 		a.w.mu.Unlock()
-		return nil, fmt.Errorf("%s has no view %s before them", a.user, id)
+		return nil, fmt.Errorf("view %s is not open for %s", id, a.user)
 	}
 	return v, nil
 }
 
-// ClickView uses an element of a modal or of the App Home. An input without dispatch_action is only filled in: the app
-// hears of it with the submission.
+// ClickView clicks or changes an element of a modal or of the App Home. The value of an input without dispatch_action is
+// only stored. The app receives it with the submission.
 func (a Actor) ClickView(viewID string, act Action) error {
-	v, err := a.view(viewID)
+	v, err := a.lockView(viewID)
 	if err != nil {
 		return err
 	}
 	w := a.w
-	action, block, err := w.use(v.blocks, act, v.values)
+	action, block, err := w.applyAction(v.blocks, act, v.values)
 	if err != nil || block["type"] == "input" && block["dispatch_action"] != true {
 		w.touch()
 		w.mu.Unlock()
@@ -211,38 +213,38 @@ func (a Actor) ClickView(viewID string, act Action) error {
 	d := a.interaction("block_actions", w.newTrigger(a.user, v.id), obj{"container": obj{"type": "view", "view_id": v.id}, "view": wire,
 		"state": wire["state"], "actions": []obj{action}})
 	w.mu.Unlock()
-	_, err = w.ask(d, "the button")
+	_, err = w.deliverForPerson(d, "the button")
 	return err
 }
 
-// Shortcut uses a global shortcut.
+// Shortcut runs a global shortcut.
 func (a Actor) Shortcut(callbackID string) error {
-	if _, err := a.enter(""); err != nil {
+	if _, err := a.lockChannel(""); err != nil {
 		return err
 	}
 	ts, _ := a.w.stamp()
 	d := a.interaction("shortcut", a.w.newTrigger(a.user, ""), obj{"callback_id": callbackID, "action_ts": ts})
 	a.w.mu.Unlock()
-	_, err := a.w.ask(d, "the shortcut")
+	_, err := a.w.deliverForPerson(d, "the shortcut")
 	return err
 }
 
-// MessageShortcut uses a shortcut on a message.
+// MessageShortcut runs a shortcut on a message.
 func (a Actor) MessageShortcut(callbackID, channelID, ts string) error {
-	ch, err := a.enter(channelID)
+	ch, err := a.lockChannel(channelID)
 	if err != nil {
 		return err
 	}
 	w := a.w
-	m := w.seen(ch, a.user, ts)
+	m := w.visibleMessage(ch, a.user, ts)
 	if m == nil {
 		w.mu.Unlock()
-		return fmt.Errorf("%s sees no message %s in %s", a.user, ts, channelID)
+		return fmt.Errorf("message %s in %s is not visible to %s", ts, channelID, a.user)
 	}
 	actionTS, _ := w.stamp()
 	d := a.interaction("message_action", w.newTrigger(a.user, ""), obj{"callback_id": callbackID, "channel": obj{"id": ch.id, "name": channelLabel(ch)},
 		"message": m.wire(w, false), "message_ts": ts, "action_ts": actionTS, "response_url": w.newResponseURL(ch, a.user, m)})
 	w.mu.Unlock()
-	_, err = w.ask(d, "the shortcut")
+	_, err = w.deliverForPerson(d, "the shortcut")
 	return err
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Limits sets the rate limits. They are on unless Off; zero fields mean Slack's figures.
+// Limits are the rate limits. They apply unless Off is set. Zero fields mean Slack's limits.
 type Limits struct {
 	Off               bool    `json:"off"`
 	PostsPerSecond    float64 `json:"posts_per_second"`     // per channel, default 1
@@ -14,7 +14,7 @@ type Limits struct {
 	TeamPostPerMinute int     `json:"team_post_per_minute"` // whole workspace, default 600
 }
 
-// tier is how many calls per minute a method allows; a full minute's worth may come as one burst.
+// tier is the number of calls per minute that a method allows. A burst may use up a whole minute at once.
 type tier int
 
 const (
@@ -23,7 +23,7 @@ const (
 	tier3       tier = 50
 	tier4       tier = 100
 	tierSpecial tier = 600 // "hundreds per minute"
-	tierPost    tier = 0   // limited per channel instead
+	tierPost    tier = 0   // limited per channel and workspace instead
 )
 
 type bucket struct {
@@ -31,7 +31,8 @@ type bucket struct {
 	at     time.Time
 }
 
-// limiter holds one token bucket per method and one per channel for posting. The workspace's clock moves it.
+// limiter has one token bucket per method, one for all posts and one per channel for posts. The clock of the workspace
+// refills them.
 type limiter struct {
 	mu      sync.Mutex
 	cfg     Limits
@@ -51,7 +52,7 @@ func (l *limiter) init(cfg Limits) {
 	l.cfg, l.buckets = cfg, map[string]*bucket{}
 }
 
-// SetRateLimits switches the rate limits on or off, with fresh buckets.
+// SetRateLimits enables or disables the rate limits and fills all buckets.
 func (w *Workspace) SetRateLimits(on bool) {
 	w.limits.mu.Lock()
 	defer w.limits.mu.Unlock()
@@ -59,7 +60,7 @@ func (w *Workspace) SetRateLimits(on bool) {
 	w.limits.buckets = map[string]*bucket{}
 }
 
-// allow takes one token for a call, or says after how many seconds to come back.
+// allow takes one token for a call. If there is none, it returns false and the seconds to wait before a retry.
 func (l *limiter) allow(method string, t tier, channel string, now time.Time) (retryAfter int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// Call is one request of the app, as it was received and answered. It is recorded after its effect and before its answer
-// is written, so a subscriber may act exactly between the two.
+// Call is one request of the app with its response. It is logged after the call takes effect and before the response is
+// written. A subscriber can act between the two.
 type Call struct {
 	Seq     int64          `json:"seq"`
 	Time    time.Time      `json:"time"`
-	Method  string         `json:"method"` // "upload_url" and "response_url" for the two endpoints that are no methods
+	Method  string         `json:"method"` // "upload_url" or "response_url" for requests to these URLs
 	Args    map[string]any `json:"args"`   // without the token
 	OK      bool           `json:"ok"`
 	Error   string         `json:"error,omitempty"`
-	Status  int            `json:"status"`            // HTTP status of the answer; 0 if none was given
-	Landed  bool           `json:"landed"`            // the call changed the workspace
-	Dropped bool           `json:"dropped,omitempty"` // the connection was cut instead of an answer
+	Status  int            `json:"status"`            // HTTP status of the response, 0 without a response
+	Landed  bool           `json:"landed"`            // whether the call changed the workspace
+	Dropped bool           `json:"dropped,omitempty"` // whether the connection was closed without a response
 	Fault   FaultKind      `json:"fault,omitempty"`
-	// Gone tells that the client had already given up when the effect landed.
+	// Gone reports whether the client had already disconnected when the call took effect.
 	Gone   bool              `json:"gone,omitempty"`
-	Result map[string]string `json:"result,omitempty"` // ids that the answer carried: channel, ts, view, file
+	Result map[string]string `json:"result,omitempty"` // ids in the response: channel, ts, view, file, bookmark
 }
 
 // Delivery is one request of the workspace to the app.
@@ -29,12 +29,12 @@ type Delivery struct {
 	Seq      int64           `json:"seq"`
 	Time     time.Time       `json:"time"`
 	Kind     string          `json:"kind"` // command, interaction or event
-	Type     string          `json:"type"` // the command, the interaction's or the event's type
-	ID       string          `json:"id"`   // event_id, or trigger_id
+	Type     string          `json:"type"` // command, or type of the interaction or event
+	ID       string          `json:"id"`   // event_id or trigger_id
 	Via      Mode            `json:"via"`
 	User     string          `json:"user,omitempty"`
 	Payload  json.RawMessage `json:"payload"`
-	Attempt  int             `json:"attempt"` // 0 is the first
+	Attempt  int             `json:"attempt"` // 0 for the first attempt
 	OK       bool            `json:"ok"`
 	Status   int             `json:"status,omitempty"`
 	Answer   string          `json:"answer,omitempty"`
@@ -42,13 +42,13 @@ type Delivery struct {
 	Duration time.Duration   `json:"duration"`
 }
 
-// Entry is what a log subscriber receives: exactly one of its fields is set.
+// Entry is a log entry for subscribers. Exactly one field is set.
 type Entry struct {
 	Call     *Call     `json:"call,omitempty"`
 	Delivery *Delivery `json:"delivery,omitempty"`
 }
 
-// MethodCount counts the calls of one method since the start, whatever the log still holds.
+// MethodCount counts all calls of one method since the start, including calls that are no longer in the log.
 type MethodCount struct {
 	Calls   int `json:"calls"`
 	OK      int `json:"ok"`
@@ -72,8 +72,9 @@ func (j *journal) init(limit int) {
 	j.limit, j.counts, j.unknown, j.subs = limit, map[string]*MethodCount{}, map[string]int{}, map[int]func(Entry){}
 }
 
-// keep appends and, once twice the limit is reached, forgets all but the last limit entries: constant cost per entry.
-func keep[T any](list []T, e T, limit int) []T {
+// appendBounded appends e. When list has reached twice the limit, it first drops all but the last limit entries. The
+// amortized cost per entry is constant.
+func appendBounded[T any](list []T, e T, limit int) []T {
 	if len(list) >= 2*limit {
 		list = append(make([]T, 0, 2*limit), list[len(list)-limit:]...)
 	}
@@ -84,7 +85,7 @@ func (j *journal) call(c Call) {
 	j.mu.Lock()
 	j.seq++
 	c.Seq = j.seq
-	j.calls = keep(j.calls, c, j.limit)
+	j.calls = appendBounded(j.calls, c, j.limit)
 	n := j.counts[c.Method]
 	if n == nil {
 		n = &MethodCount{}
@@ -114,7 +115,7 @@ func (j *journal) delivery(d Delivery) {
 	j.mu.Lock()
 	j.seq++
 	d.Seq = j.seq
-	j.deliveries = keep(j.deliveries, d, j.limit)
+	j.deliveries = appendBounded(j.deliveries, d, j.limit)
 	subs := j.subscribers()
 	j.mu.Unlock()
 	for _, fn := range subs {
@@ -130,8 +131,8 @@ func (j *journal) subscribers() []func(Entry) {
 	return out
 }
 
-// Subscribe calls fn for every log entry from now on, from the goroutine that serves the call: a call's answer is not
-// written before fn returns. fn must be safe for concurrent use and may use the Workspace.
+// Subscribe calls fn for every new log entry until cancel is called. fn runs on the goroutine that serves the call, and
+// the response is not written before fn returns. fn must be safe for concurrent use and may use the Workspace.
 func (w *Workspace) Subscribe(fn func(Entry)) (cancel func()) {
 	j := &w.journal
 	j.mu.Lock()
@@ -146,21 +147,21 @@ func (w *Workspace) Subscribe(fn func(Entry)) (cancel func()) {
 	}
 }
 
-// Calls returns the logged calls, oldest first, at least the last Config.LogLimit of them.
+// Calls returns the logged calls, oldest first. The log contains at least the last Config.LogLimit calls.
 func (w *Workspace) Calls() []Call {
 	w.journal.mu.Lock()
 	defer w.journal.mu.Unlock()
 	return append([]Call(nil), w.journal.calls...)
 }
 
-// Deliveries returns the logged deliveries, oldest first, at least the last Config.LogLimit of them.
+// Deliveries returns the logged deliveries, oldest first. The log contains at least the last Config.LogLimit deliveries.
 func (w *Workspace) Deliveries() []Delivery {
 	w.journal.mu.Lock()
 	defer w.journal.mu.Unlock()
 	return append([]Delivery(nil), w.journal.deliveries...)
 }
 
-// Counts returns how often each method was called.
+// Counts returns the number of calls by method.
 func (w *Workspace) Counts() map[string]MethodCount {
 	w.journal.mu.Lock()
 	defer w.journal.mu.Unlock()
@@ -171,7 +172,7 @@ func (w *Workspace) Counts() map[string]MethodCount {
 	return out
 }
 
-// UnknownMethods returns how often each method was called that the workspace does not have.
+// UnknownMethods returns the number of calls by method, for methods that the workspace does not support.
 func (w *Workspace) UnknownMethods() map[string]int {
 	w.journal.mu.Lock()
 	defer w.journal.mu.Unlock()

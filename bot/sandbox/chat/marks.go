@@ -5,14 +5,14 @@ import (
 	"regexp"
 )
 
-// pin is a message fixed to its channel.
+// pin is a message pinned to its channel.
 type pin struct {
 	m       *message
 	by      string
 	created int64
 }
 
-// Bookmark is one link of a channel's bookmark bar.
+// Bookmark is a link in the bookmark bar of a channel.
 type Bookmark struct {
 	ID      string `json:"id"`
 	Channel string `json:"channel_id"`
@@ -24,14 +24,14 @@ type Bookmark struct {
 	Updated int64  `json:"date_updated,omitempty"`
 }
 
-// Limits of what a channel may carry.
+// Limits of a channel and of a message.
 const (
-	pinsLimit      = 100
-	bookmarksLimit = 100
-	emojiLimit     = 23 // different emoji that one app may put on a message
+	maxPins      = 100
+	maxBookmarks = 100
+	maxEmoji     = 23 // different emoji that one user may add to a message
 )
 
-// messageArg resolves channel and timestamp of pins and reactions.
+// messageArg returns the channel and message of a call of the pin and reaction methods.
 func (c *call) messageArg() (*channel, *message, error) {
 	ch, err := c.channel("channel")
 	if err != nil {
@@ -68,7 +68,7 @@ func pinsAdd(c *call) (obj, error) {
 		return nil, err
 	case m.isPinned:
 		return nil, apiError("already_pinned")
-	case len(ch.pins) >= pinsLimit:
+	case len(ch.pins) >= maxPins:
 		return nil, apiError("too_many_pins")
 	}
 	c.w.pin(ch, m, c.w.cfg.Bot.UserID)
@@ -103,7 +103,7 @@ func pinsList(c *call) (obj, error) {
 	return obj{"items": items}, nil
 }
 
-// bookmarkChannel resolves the channel of the bookmark methods.
+// bookmarkChannel returns the channel of a call of the bookmark methods.
 func (c *call) bookmarkChannel() (*channel, error) {
 	ch, err := c.channel("channel_id")
 	switch {
@@ -115,7 +115,7 @@ func (c *call) bookmarkChannel() (*channel, error) {
 	return ch, nil
 }
 
-func goodLink(s string) bool {
+func isWebURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
@@ -133,11 +133,11 @@ func bookmarksAdd(c *call) (obj, error) {
 		return nil, missingArgument("title")
 	case c.str("type") != "link":
 		return nil, apiError("invalid_bookmark_type")
-	case !goodLink(c.str("link")):
+	case !isWebURL(c.str("link")):
 		return nil, apiError("invalid_link")
 	case c.str("emoji") != "" && !emojiName.MatchString(c.str("emoji")):
 		return nil, apiError("invalid_emoji")
-	case len(ch.bookmarks) >= bookmarksLimit:
+	case len(ch.bookmarks) >= maxBookmarks:
 		return nil, apiError("too_many_bookmarks")
 	}
 	b := &Bookmark{ID: c.w.newID("Bk"), Channel: ch.id, Title: c.str("title"), Link: c.str("link"), Emoji: c.str("emoji"), Type: "link", Created: c.now.Unix()}
@@ -179,7 +179,7 @@ func bookmarksEdit(c *call) (obj, error) {
 	switch {
 	case b == nil:
 		return nil, apiError("not_found")
-	case c.str("link") != "" && !goodLink(c.str("link")):
+	case c.str("link") != "" && !isWebURL(c.str("link")):
 		return nil, apiError("invalid_link")
 	case c.str("emoji") != "" && !emojiName.MatchString(c.str("emoji")):
 		return nil, apiError("invalid_emoji")
@@ -215,7 +215,7 @@ func reactionsAdd(c *call) (obj, error) {
 	return obj{}, nil
 }
 
-// react adds a reaction and tells the app; it returns the code of what was wrong, or "".
+// react adds a reaction and queues the event reaction_added. It returns Slack's error code, or "". The caller holds mu.
 func (w *Workspace) react(m *message, user, name string) string {
 	mine, at := 0, -1
 	for i, r := range m.reactions {
@@ -229,7 +229,7 @@ func (w *Workspace) react(m *message, user, name string) string {
 			at = i
 		}
 	}
-	if mine >= emojiLimit {
+	if mine >= maxEmoji {
 		return "too_many_emoji"
 	}
 	next := append([]Reaction(nil), m.reactions...)

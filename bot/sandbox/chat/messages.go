@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// message is one message of a conversation, or an ephemeral one of a person.
+// message is a message of a conversation, or an ephemeral message to one person.
 type message struct {
 	ch                   *channel
 	ts, threadTS         string
@@ -21,9 +21,9 @@ type message struct {
 	replies              []*message
 	parent               *message
 	inviter              string
-	topic                *string // of channel_topic and channel_purpose
+	topic                *string // new text, for the subtypes channel_topic and channel_purpose
 	broadcast, isPinned  bool
-	toPerson             bool // ephemeral
+	ephemeral            bool
 }
 
 // Metadata is the event metadata of a message.
@@ -32,14 +32,14 @@ type Metadata struct {
 	EventPayload json.RawMessage `json:"event_payload"`
 }
 
-// Reaction is one emoji on a message with those who gave it.
+// Reaction is an emoji on a message, with the users who added it.
 type Reaction struct {
 	Name  string   `json:"name"`
 	Users []string `json:"users"`
 	Count int      `json:"count"`
 }
 
-// append puts a message at the end of a conversation or of its thread, and tells the app. The caller holds mu.
+// append adds a message to the end of a conversation, or of its thread, and queues the events. The caller holds mu.
 func (w *Workspace) append(ch *channel, m *message) {
 	m.ch = ch
 	m.ts, m.us = w.stamp()
@@ -66,7 +66,8 @@ func (w *Workspace) append(ch *channel, m *message) {
 
 var filePermalink = regexp.MustCompile(`/files/(?:[UW][0-9A-Z]+/)?(F[0-9A-Z]+)`)
 
-// linkedFiles are the app's files whose permalinks a message carries; posting the link shares the file.
+// linkedFiles returns the completed files whose permalinks are in the text of a message. Posting a permalink shares the
+// file.
 func (w *Workspace) linkedFiles(m *message) []*file {
 	if !strings.Contains(m.text, "/files/") {
 		return nil
@@ -87,7 +88,7 @@ func (w *Workspace) messageEvent(m *message) obj {
 	return e
 }
 
-// wire renders a message as history, events and answers carry it.
+// wire returns a message as it appears in history, events and responses.
 func (m *message) wire(w *Workspace, metadata bool) obj {
 	o := obj{"type": "message", "ts": m.ts, "text": m.text, "team": w.cfg.Team.ID}
 	set := func(key, value string) {
@@ -158,14 +159,14 @@ func (m *message) threadWire(o obj) {
 	o["reply_users"], o["reply_users_count"] = users, len(users)
 }
 
-// content is what a posting method puts into a message.
+// content is the content of a message, as passed to a posting method.
 type content struct {
-	text                   string
-	hasText, hasBlocks     bool
-	blocks                 json.RawMessage
-	attachments            json.RawMessage
-	metadata               *Metadata
-	hasMetadata, emptyMeta bool
+	text                         string
+	hasText, hasBlocks           bool
+	blocks                       json.RawMessage
+	attachments                  json.RawMessage
+	metadata                     *Metadata
+	hasMetadata, removesMetadata bool
 }
 
 func (p content) empty() bool {
@@ -174,21 +175,21 @@ func (p content) empty() bool {
 
 // Limits of a message's parts.
 const (
-	textCut          = 40_000
-	updateTextLimit  = 4_000
-	markdownLimit    = 12_000
-	blockTextLimit   = 13_200 // of all blocks of a message together; observed, not documented
-	attachmentsLimit = 100
-	metadataLimit    = 16 << 10
+	maxText        = 40_000
+	maxUpdateText  = 4_000
+	maxMarkdown    = 12_000
+	maxBlockText   = 13_200 // all blocks of a message (observed, not documented)
+	maxAttachments = 100
+	maxMetadata    = 16 << 10
 )
 
-// content reads and checks text, blocks, attachments and metadata of a posting call.
+// content reads and validates the text, blocks, attachments and metadata of a posting call.
 func (c *call) content() (content, error) {
 	var p content
 	_, p.hasText = c.args["text"]
 	p.text = c.str("text")
-	if r := []rune(p.text); len(r) > textCut {
-		p.text = string(r[:textCut])
+	if r := []rune(p.text); len(r) > maxText {
+		p.text = string(r[:maxText])
 	}
 	blocks, err := c.value("blocks")
 	if err != nil {
@@ -198,7 +199,7 @@ func (c *call) content() (content, error) {
 		if p.text != "" || blocks != nil {
 			return p, apiError("markdown_text_conflict")
 		}
-		if len([]rune(md)) > markdownLimit {
+		if len([]rune(md)) > maxMarkdown {
 			return p, apiError("msg_too_long")
 		}
 		p.text, p.hasText = md, true
@@ -232,7 +233,7 @@ func (c *call) attachments(p *content) error {
 	if !ok {
 		return apiError("invalid_attachments")
 	}
-	if len(list) > attachmentsLimit {
+	if len(list) > maxAttachments {
 		return apiError("too_many_attachments")
 	}
 	for i, a := range list {
@@ -271,7 +272,7 @@ func (c *call) metadata(p *content) error {
 	}
 	p.hasMetadata = true
 	if len(m) == 0 {
-		p.emptyMeta = true
+		p.removesMetadata = true
 		return nil
 	}
 	name, ok := m["event_type"].(string)
@@ -280,7 +281,7 @@ func (c *call) metadata(p *content) error {
 		return apiError("invalid_metadata_format")
 	}
 	for _, value := range payload {
-		if !plainMetadata(value, 1) {
+		if !isFlatMetadata(value, 1) {
 			return apiError("invalid_metadata_schema")
 		}
 	}
@@ -288,21 +289,21 @@ func (c *call) metadata(p *content) error {
 	if err != nil {
 		return apiError("invalid_metadata_format")
 	}
-	if len(raw) > metadataLimit {
+	if len(raw) > maxMetadata {
 		return apiError("metadata_too_large")
 	}
 	p.metadata = &Metadata{EventType: name, EventPayload: raw}
 	return nil
 }
 
-// plainMetadata tells whether a value is a scalar, or one level of object or of an array of scalars or objects.
-func plainMetadata(v any, depth int) bool {
+// isFlatMetadata reports whether a value is a scalar, an object of scalars, or an array of scalars and such objects.
+func isFlatMetadata(v any, depth int) bool {
 	switch v := v.(type) {
 	case nil, string, float64, bool:
 		return true
 	case obj:
 		for _, inner := range v {
-			if depth == 0 || !plainMetadata(inner, depth-1) {
+			if depth == 0 || !isFlatMetadata(inner, depth-1) {
 				return false
 			}
 		}
@@ -310,10 +311,10 @@ func plainMetadata(v any, depth int) bool {
 	case []any:
 		for _, inner := range v {
 			if o, ok := inner.(obj); ok {
-				if depth == 0 || !plainMetadata(o, depth) {
+				if depth == 0 || !isFlatMetadata(o, depth) {
 					return false
 				}
-			} else if _, nested := inner.([]any); nested || !plainMetadata(inner, 0) {
+			} else if _, nested := inner.([]any); nested || !isFlatMetadata(inner, 0) {
 				return false
 			}
 		}

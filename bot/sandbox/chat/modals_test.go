@@ -16,9 +16,9 @@ import (
 )
 
 func TestModals(t *testing.T) {
-	a, with := withApp(t)
+	a, with := startApp(t)
 	ck := &clock{t: time.Now()}
-	w := newWorld(t, with, func(c *chat.Config) { c.Clock = ck.Now })
+	w := newFixture(t, with, func(c *chat.Config) { c.Clock = ck.Now })
 	var triggers []string
 	var in slack.InteractionCallback
 	answer := ""
@@ -30,34 +30,34 @@ func TestModals(t *testing.T) {
 		}
 		_, _ = io.WriteString(rw, answer)
 	}
-	ask := func() string {
+	openTrigger := func() string {
 		if _, err := w.ws.Act(ada).Command(general, "/incident", "open"); err != nil {
 			t.Fatal(err)
 		}
 		return triggers[len(triggers)-1]
 	}
 	form := modal(input("title", "text", "Title"))
-	tr := ask()
+	tr := openTrigger()
 	ck.Advance(3*time.Second + time.Millisecond)
 	if _, err := w.api.OpenView(tr, form); err == nil || err.Error() != "expired_trigger_id" {
-		t.Errorf("first shape: %v", err)
+		t.Errorf("got %v, want expired_trigger_id", err)
 	}
 	_, err := w.api.OpenView(tr, form)
 	var e slack.SlackErrorResponse
 	if !errors.As(err, &e) || e.Err != "invalid_arguments" || !strings.Contains(e.ResponseMetadata.Messages[0], "`trigger_id` expired [json-pointer:/trigger_id]") {
-		t.Errorf("second shape: %+v", err)
+		t.Errorf("got %+v, want invalid_arguments", err)
 	}
-	tr = ask()
+	tr = openTrigger()
 	opened, err := w.api.OpenView(tr, form)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err = w.api.OpenView(tr, form); err == nil || err.Error() != "exchanged_trigger_id" {
-		t.Errorf("used twice: %v", err)
+		t.Errorf("got %v, want exchanged_trigger_id", err)
 	}
 	me := w.ws.Act(ada)
 	if s, err := me.Submit(opened.ID, nil); err != nil || !s.Client || s.Errors["title"] == "" {
-		t.Errorf("an empty form went out: %+v, %v", s, err)
+		t.Errorf("got %+v, %v for an empty form, want client errors", s, err)
 	}
 	fill := map[string]map[string]any{"title": {"text": "keys leaked"}}
 	answer = `{"response_action":"errors","errors":{"title":"too short"}}`
@@ -65,19 +65,19 @@ func TestModals(t *testing.T) {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	if v := in.View.State.Values["title"]["text"].Value; v != "keys leaked" || in.View.CallbackID != "declare" || in.View.Hash == "" {
-		t.Errorf("submitted %q in %+v", v, in.View)
+		t.Errorf("got value %q in %+v", v, in.View)
 	}
 	var seen *chat.ClientError
 	answer = `{"response_action":"errors","errors":{"nowhere":"a"}}`
 	if _, err := me.Submit(opened.ID, nil); !errors.As(err, &seen) || seen.Code != "trouble_connecting" {
-		t.Errorf("errors outside of inputs: %v", err)
+		t.Errorf("got %v for errors of an unknown block, want trouble_connecting", err)
 	}
 	if _, err := w.api.UpdateView(form, "", "old-hash", opened.ID); err == nil || err.Error() != "hash_conflict" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want hash_conflict", err)
 	}
 	updated, err := w.api.UpdateView(modal(input("title", "text", "New label")), "", opened.Hash, opened.ID)
 	if err != nil || updated.State.Values["title"]["text"].Value != "keys leaked" {
-		t.Errorf("typed text is lost: %+v, %v", updated, err)
+		t.Errorf("got %+v, %v, want the typed text preserved", updated, err)
 	}
 	raw, _ := json.Marshal(slack.NewPushViewSubmissionResponse(&form))
 	answer = string(raw)
@@ -91,9 +91,9 @@ func TestModals(t *testing.T) {
 	if err := me.ClickView(w.ws.OpenViews(ada)[2].ID, chat.Action{ID: "text", Value: "typed"}); err != nil {
 		t.Fatal(err)
 	}
-	tr = ask()
+	tr = openTrigger()
 	if _, err := w.api.PushView(tr, form); err == nil || err.Error() != "push_limit_reached" {
-		t.Errorf("a fourth view: %v", err)
+		t.Errorf("got %v, want push_limit_reached", err)
 	}
 	answer = ""
 	top := w.ws.OpenViews(ada)[2]
@@ -101,20 +101,20 @@ func TestModals(t *testing.T) {
 		t.Errorf("got %+v, %v", s, err)
 	}
 	if err := me.CloseView(w.ws.OpenViews(ada)[1].ID, true); err != nil || len(w.ws.OpenViews(ada)) != 0 {
-		t.Errorf("close: %v", err)
+		t.Errorf("close all views: %v", err)
 	}
 	if in.Type != slack.InteractionTypeViewClosed || !in.IsCleared {
-		t.Errorf("the app heard %s", in.Type)
+		t.Errorf("got interaction %s, want view_closed", in.Type)
 	}
 	if _, err := w.api.UpdateView(form, "", "", opened.ID); err == nil || err.Error() != "not_found" {
-		t.Errorf("a closed view was updated: %v", err)
+		t.Errorf("got %v for a closed view, want not_found", err)
 	}
-	a.good(t)
+	a.checkSignatures(t)
 }
 
-func TestHome(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with)
+func TestPublishView(t *testing.T) {
+	a, with := startApp(t)
+	w := newFixture(t, with)
 	opened := make(chan *slackevents.AppHomeOpenedEvent, 4)
 	a.events = func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -148,10 +148,10 @@ func TestHome(t *testing.T) {
 	}
 }
 
-// TestFormOfEveryInput fills each kind of input in the way a page does, and reads it back through slack-go.
-func TestFormOfEveryInput(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with)
+// TestSubmit_EveryInput fills in every kind of input as a page does and reads the submission with slack-go.
+func TestSubmit_EveryInput(t *testing.T) {
+	a, with := startApp(t)
+	w := newFixture(t, with)
 	var in slack.InteractionCallback
 	a.interactions = func(_ http.ResponseWriter, r *http.Request) { in = interactionOf(t, r) }
 	trigger := ""
@@ -185,12 +185,12 @@ func TestFormOfEveryInput(t *testing.T) {
 	}
 	me := w.ws.Act(ada)
 	if _, err := me.Submit(v.ID, fill("severity", "sev9")); err == nil {
-		t.Error("an option that is not there was chosen")
+		t.Error("an unknown option was accepted")
 	}
-	bad := map[string]map[string]any{"count": {"a": "0"}, "mail": {"a": "nobody"}}
+	bad := map[string]map[string]any{"count": {"a": "0"}, "mail": {"a": "invalid"}}
 	s, err := me.Submit(v.ID, bad)
 	if err != nil || !s.Client || len(s.Errors) != 7 || s.Errors["note"] != "" || !strings.Contains(s.Errors["count"], "no less than 1") {
-		t.Errorf("the client said %+v, %v", s, err)
+		t.Errorf("got %+v, %v, want 7 client errors", s, err)
 	}
 	all := map[string]map[string]any{"severity": {"a": "sev1"}, "teams": {"a": []string{"legal", "security"}}, "who": {"a": []any{ada, ben}},
 		"day": {"a": "2026-11-20"}, "at": {"a": "1795165200"}, "count": {"a": "3"}, "mail": {"a": "ada@example.com"}}
@@ -200,20 +200,20 @@ func TestFormOfEveryInput(t *testing.T) {
 	got := in.View.State.Values
 	if got["severity"]["a"].SelectedOption.Value != "sev1" || len(got["teams"]["a"].SelectedOptions) != 2 || len(got["who"]["a"].SelectedUsers) != 2 ||
 		got["day"]["a"].SelectedDate != "2026-11-20" || got["at"]["a"].SelectedDateTime != 1795165200 || got["count"]["a"].Value != "3" || got["note"]["a"].Value != "" {
-		t.Errorf("the app read %+v", got)
+		t.Errorf("got values %+v", got)
 	}
 }
 
-func TestExternalIDsAndHomeButtons(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with)
+func TestViews_ExternalIDsAndHomeButtons(t *testing.T) {
+	a, with := startApp(t)
+	w := newFixture(t, with)
 	triggers := make(chan string, 8)
 	var in slack.InteractionCallback
 	a.interactions = func(_ http.ResponseWriter, r *http.Request) {
 		in = interactionOf(t, r)
 		triggers <- in.TriggerID
 	}
-	ask := func(user string) string {
+	triggerOf := func(user string) string {
 		if err := w.ws.Act(user).Shortcut("declare"); err != nil || in.Type != slack.InteractionTypeShortcut {
 			t.Fatalf("shortcut: %v, %s", err, in.Type)
 		}
@@ -221,18 +221,18 @@ func TestExternalIDsAndHomeButtons(t *testing.T) {
 	}
 	form := modal(input("title", "text", "Title"))
 	form.ExternalID = "declare-1"
-	if _, err := w.api.OpenView(ask(ada), form); err != nil {
+	if _, err := w.api.OpenView(triggerOf(ada), form); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.api.OpenView(ask(ben), form); err == nil || err.Error() != "duplicate_external_id" {
+	if _, err := w.api.OpenView(triggerOf(ben), form); err == nil || err.Error() != "duplicate_external_id" {
 		t.Errorf("got %v", err)
 	}
 	form.Title = plain("Declared")
 	if _, err := w.api.UpdateView(form, "declare-1", "", ""); err != nil || w.ws.OpenViews(ada)[0].Title != "Declared" {
 		t.Errorf("got %v", err)
 	}
-	if _, err := w.api.PushView(ask(ben), modal(input("b", "a", "L"))); err == nil || err.Error() != "not_found" {
-		t.Errorf("a push without a modal: %v", err)
+	if _, err := w.api.PushView(triggerOf(ben), modal(input("b", "a", "L"))); err == nil || err.Error() != "not_found" {
+		t.Errorf("got %v for a push without a modal, want not_found", err)
 	}
 	home, err := w.api.PublishView(ben, slack.HomeTabViewRequest{Type: slack.VTHomeTab, Blocks: slack.Blocks{BlockSet: []slack.Block{
 		slack.NewActionBlock("row", slack.NewButtonBlockElement("open", "INC-1", plain("Open")))}}}, "")
@@ -240,10 +240,10 @@ func TestExternalIDsAndHomeButtons(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := w.ws.Act(ben).ClickView(home.ID, chat.Action{ID: "open"}); err != nil || in.View.ID != home.ID || in.Container.Type != "view" {
-		t.Errorf("%v, %+v", err, in.Container)
+		t.Errorf("got %v, %+v", err, in.Container)
 	}
 	ts := w.post(general, "card")
-	if err := w.ws.Act(ben).MessageShortcut("keep", general, ts); err != nil || in.Type != slack.InteractionTypeMessageAction || in.Message.Timestamp != ts {
-		t.Errorf("%v, %s", err, in.Type)
+	if err := w.ws.Act(ben).MessageShortcut("add_note", general, ts); err != nil || in.Type != slack.InteractionTypeMessageAction || in.Message.Timestamp != ts {
+		t.Errorf("got %v, %s", err, in.Type)
 	}
 }

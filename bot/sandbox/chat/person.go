@@ -7,21 +7,22 @@ import (
 	"strings"
 )
 
-// ErrOffline is what a person sees while the workspace is offline.
+// ErrOffline is returned for actions of people while the workspace is offline.
 var ErrOffline = errors.New("the workspace is offline")
 
-// Actor is one person at Slack's client. Its methods do what the client would do, and fail with a plain error where the
-// client would not let them, or with a *ClientError where the app failed the person.
+// Actor acts as one person in Slack's client. Its methods return a [*ClientError] if the app does not answer correctly,
+// and another error if the client would not allow the action.
 type Actor struct {
 	w    *Workspace
 	user string
 }
 
-// Act returns the person with this user id. Whether they exist and are active is checked by each action.
+// Act returns an Actor for a user id. Each action checks that the person exists and is active.
 func (w *Workspace) Act(user string) Actor { return Actor{w: w, user: user} }
 
-// enter takes the lock for an action of the person in a channel they see. The caller unlocks after success.
-func (a Actor) enter(channelID string) (*channel, error) {
+// lockChannel locks mu and returns a channel that the person can see. An empty id locks without a channel. The caller
+// unlocks mu if the error is nil.
+func (a Actor) lockChannel(channelID string) (*channel, error) {
 	if a.w.Offline() {
 		return nil, ErrOffline
 	}
@@ -31,23 +32,23 @@ func (a Actor) enter(channelID string) (*channel, error) {
 	switch {
 	case p == nil || p.Deactivated:
 		a.w.mu.Unlock()
-		return nil, fmt.Errorf("%s is no active member of the workspace", a.user)
+		return nil, fmt.Errorf("%s is not an active member of the workspace", a.user)
 	case channelID != "" && (ch == nil || !ch.visible(a.user)):
 		a.w.mu.Unlock()
-		return nil, fmt.Errorf("%s sees no channel %s", a.user, channelID)
+		return nil, fmt.Errorf("channel %s is not visible to %s", channelID, a.user)
 	}
 	return ch, nil
 }
 
-// inside is enter for actions that need membership of a live channel.
-func (a Actor) inside(channelID string) (*channel, error) {
-	ch, err := a.enter(channelID)
+// lockJoinedChannel is like lockChannel, but the person must be a member and the channel must not be archived.
+func (a Actor) lockJoinedChannel(channelID string) (*channel, error) {
+	ch, err := a.lockChannel(channelID)
 	if err != nil {
 		return nil, err
 	}
 	if ch == nil || !ch.members[a.user] || ch.archived {
 		a.w.mu.Unlock()
-		return nil, fmt.Errorf("%s is not in a live channel %s", a.user, channelID)
+		return nil, fmt.Errorf("%s is not a member of %s, or the channel is archived", a.user, channelID)
 	}
 	return ch, nil
 }
@@ -57,15 +58,15 @@ func (a Actor) userWire() obj {
 	return obj{"id": p.ID, "username": p.Name, "name": p.Name, "team_id": a.w.cfg.Team.ID}
 }
 
-// Command types a slash command, such as ("/incident", "list"). It returns the message that was shown in answer, or nil
-// if the app answered with nothing.
+// Command types a slash command, such as "/incident" with the text "list". It returns the message that the app answered
+// with, or nil if the response was empty.
 func (a Actor) Command(channelID, command, text string) (*Message, error) {
-	ch, err := a.enter(channelID)
+	ch, err := a.lockChannel(channelID)
 	if err != nil {
 		return nil, err
 	}
 	w := a.w
-	if ch == nil || ch.archived || !w.declared(command) {
+	if ch == nil || ch.archived || !w.acceptsCommand(command) {
 		w.mu.Unlock()
 		return nil, fmt.Errorf("%s is not a valid command", command)
 	}
@@ -77,16 +78,16 @@ func (a Actor) Command(channelID, command, text string) (*Message, error) {
 	w.mu.Unlock()
 	raw, err := json.Marshal(fields)
 	if err != nil {
-		return nil, fmt.Errorf("encode the command: %w", err)
+		return nil, fmt.Errorf("encode command: %w", err)
 	}
-	body, err := w.ask(delivery{kind: "command", typ: command, id: trigger, user: a.user, payload: raw, answers: true}, command)
+	body, err := w.deliverForPerson(delivery{kind: "command", typ: command, id: trigger, user: a.user, payload: raw, wantsAnswer: true}, command)
 	if err != nil {
 		return nil, err
 	}
-	return a.shown(ch, body)
+	return a.showAnswer(ch, body)
 }
 
-func (w *Workspace) declared(command string) bool {
+func (w *Workspace) acceptsCommand(command string) bool {
 	if !strings.HasPrefix(command, "/") {
 		return false
 	}
@@ -101,8 +102,8 @@ func (w *Workspace) declared(command string) bool {
 	return false
 }
 
-// shown turns the body of a command's answer into the message it shows.
-func (a Actor) shown(ch *channel, body []byte) (*Message, error) {
+// showAnswer posts the response to a command as a message and returns it, or nil for an empty response.
+func (a Actor) showAnswer(ch *channel, body []byte) (*Message, error) {
 	text := strings.TrimSpace(string(body))
 	if text == "" {
 		return nil, nil
@@ -123,24 +124,25 @@ func (a Actor) shown(ch *channel, body []byte) (*Message, error) {
 	if p.empty() {
 		return nil, nil
 	}
-	m := a.w.answerIn(ch, a.user, c.str("response_type"), "", p).snapshot(a.w)
+	m := a.w.postAnswer(ch, a.user, c.str("response_type"), "", p).snapshot(a.w)
 	return &m, nil
 }
 
-// Post writes a message, or a reply if threadTS is a message's. Text is in Slack's wire form: <@U1> mentions, &amp; escapes.
+// Post posts a message, or a reply if threadTS is not empty. text is in Slack's wire form, with mentions as <@U1> and
+// &amp; escapes.
 func (a Actor) Post(channelID, text, threadTS string) (Message, error) {
 	return a.post(channelID, threadTS, &message{user: a.user, text: text})
 }
 
 func (a Actor) post(channelID, threadTS string, m *message) (Message, error) {
-	ch, err := a.inside(channelID)
+	ch, err := a.lockJoinedChannel(channelID)
 	if err != nil {
 		return Message{}, err
 	}
 	defer a.w.mu.Unlock()
 	if threadTS != "" {
 		if m.parent = ch.byTS[threadTS]; m.parent == nil || m.parent.parent != nil {
-			return Message{}, fmt.Errorf("no thread %s in %s", threadTS, channelID)
+			return Message{}, fmt.Errorf("thread %s does not exist in %s", threadTS, channelID)
 		}
 	}
 	for _, f := range m.files {
@@ -150,7 +152,7 @@ func (a Actor) post(channelID, threadTS string, m *message) (Message, error) {
 	return m.snapshot(a.w), nil
 }
 
-// Upload shares a file, with a comment, in a channel or a thread.
+// Upload shares a file with a comment in a channel, or in a thread if threadTS is not empty.
 func (a Actor) Upload(channelID, name string, data []byte, comment, threadTS string) (Message, error) {
 	a.w.mu.Lock()
 	f := &file{id: a.w.newID("F"), name: name, title: name, user: a.user, size: len(data), created: a.w.clock().Unix(),
@@ -159,15 +161,15 @@ func (a Actor) Upload(channelID, name string, data []byte, comment, threadTS str
 	return a.post(channelID, threadTS, &message{user: a.user, text: comment, subtype: "file_share", files: []*file{f}})
 }
 
-// Join enters a public channel.
+// Join joins a public channel.
 func (a Actor) Join(channelID string) error {
-	ch, err := a.enter(channelID)
+	ch, err := a.lockChannel(channelID)
 	if err != nil {
 		return err
 	}
 	defer a.w.mu.Unlock()
 	if ch == nil || ch.kind != KindPublic || ch.archived {
-		return fmt.Errorf("%s cannot be joined", channelID)
+		return fmt.Errorf("channel %s cannot be joined", channelID)
 	}
 	if !ch.members[a.user] {
 		a.w.join(ch, a.user, "")
@@ -175,9 +177,9 @@ func (a Actor) Join(channelID string) error {
 	return nil
 }
 
-// Leave goes out of a channel.
+// Leave leaves a channel.
 func (a Actor) Leave(channelID string) error {
-	ch, err := a.inside(channelID)
+	ch, err := a.lockJoinedChannel(channelID)
 	if err != nil {
 		return err
 	}
@@ -186,9 +188,9 @@ func (a Actor) Leave(channelID string) error {
 	return nil
 }
 
-// Invite adds people, or the bot, to a channel.
+// Invite adds people or the bot to a channel. It stops at the first user who cannot be added.
 func (a Actor) Invite(channelID string, users ...string) error {
-	ch, err := a.inside(channelID)
+	ch, err := a.lockJoinedChannel(channelID)
 	if err != nil {
 		return err
 	}
@@ -202,23 +204,23 @@ func (a Actor) Invite(channelID string, users ...string) error {
 	return nil
 }
 
-// Kick removes somebody, or the bot, from a channel.
+// Kick removes a person or the bot from a channel.
 func (a Actor) Kick(channelID, user string) error {
-	ch, err := a.inside(channelID)
+	ch, err := a.lockJoinedChannel(channelID)
 	if err != nil {
 		return err
 	}
 	defer a.w.mu.Unlock()
 	if !ch.members[user] {
-		return fmt.Errorf("%s is not in %s", user, channelID)
+		return fmt.Errorf("%s is not a member of %s", user, channelID)
 	}
 	a.w.leave(ch, user)
 	return nil
 }
 
-// CreateChannel makes a channel with the person in it and returns its id.
+// CreateChannel creates a channel with the person as its only member and returns its id.
 func (a Actor) CreateChannel(name string, private bool) (string, error) {
-	if _, err := a.enter(""); err != nil {
+	if _, err := a.lockChannel(""); err != nil {
 		return "", err
 	}
 	defer a.w.mu.Unlock()
@@ -235,16 +237,16 @@ func (a Actor) CreateChannel(name string, private bool) (string, error) {
 	return a.w.createChannel(name, kind, a.user).id, nil
 }
 
-// React puts an emoji (without colons) on a message.
+// React adds a reaction to a message. name is the name of the emoji without colons.
 func (a Actor) React(channelID, ts, name string) error {
-	ch, err := a.inside(channelID)
+	ch, err := a.lockJoinedChannel(channelID)
 	if err != nil {
 		return err
 	}
 	defer a.w.mu.Unlock()
 	m := ch.byTS[ts]
 	if m == nil {
-		return fmt.Errorf("no message %s", ts)
+		return fmt.Errorf("message %s does not exist", ts)
 	}
 	if code := a.w.react(m, a.user, name); code != "" {
 		return fmt.Errorf("react: %s", code)
@@ -252,9 +254,9 @@ func (a Actor) React(channelID, ts, name string) error {
 	return nil
 }
 
-// Pin fixes a message to its channel.
+// Pin pins a message to its channel.
 func (a Actor) Pin(channelID, ts string) error {
-	ch, err := a.inside(channelID)
+	ch, err := a.lockJoinedChannel(channelID)
 	if err != nil {
 		return err
 	}
@@ -269,7 +271,7 @@ func (a Actor) Pin(channelID, ts string) error {
 
 // OpenDM opens the app's Messages tab and returns the DM's channel id.
 func (a Actor) OpenDM() (string, error) {
-	if _, err := a.enter(""); err != nil {
+	if _, err := a.lockChannel(""); err != nil {
 		return "", err
 	}
 	defer a.w.mu.Unlock()
@@ -278,9 +280,9 @@ func (a Actor) OpenDM() (string, error) {
 	return ch.id, nil
 }
 
-// OpenHome opens the app's Home tab and returns what is published there, or nil.
+// OpenHome opens the app's Home tab and returns the published view, or nil if there is none.
 func (a Actor) OpenHome() (*View, error) {
-	if _, err := a.enter(""); err != nil {
+	if _, err := a.lockChannel(""); err != nil {
 		return nil, err
 	}
 	defer a.w.mu.Unlock()

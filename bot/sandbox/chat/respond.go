@@ -7,33 +7,33 @@ import (
 	"time"
 )
 
-// responseURL lets the app answer an interaction or a command later, a few times, without a token.
+// responseURL is a URL that the app can use to answer a command or interaction later, without a token.
 type responseURL struct {
-	ch     *channel
-	user   string
-	source *message // the message whose button was pressed, if any
-	born   time.Time
-	uses   int
+	ch      *channel
+	user    string
+	source  *message // the message with the clicked element, or nil
+	created time.Time
+	uses    int
 }
 
 // Limits of a response URL.
 const (
-	responseUses = 5
-	responseLife = 30 * time.Minute
+	maxResponseUses = 5
+	responseTTL     = 30 * time.Minute
 )
 
-// newResponseURL makes one. The caller holds mu.
+// newResponseURL creates a response URL. It deletes old ones if there are more than 1,000. The caller holds mu.
 func (w *Workspace) newResponseURL(ch *channel, user string, source *message) string {
 	now := w.clock()
 	if len(w.responses) > 1000 {
 		for id, r := range w.responses {
-			if now.Sub(r.born) > 2*responseLife {
+			if now.Sub(r.created) > 2*responseTTL {
 				delete(w.responses, id)
 			}
 		}
 	}
 	t := ticket()
-	w.responses[t] = &responseURL{ch: ch, user: user, source: source, born: now}
+	w.responses[t] = &responseURL{ch: ch, user: user, source: source, created: now}
 	return w.baseURL + "/respond/" + t
 }
 
@@ -63,9 +63,9 @@ func (c *call) respond(r *responseURL) (int, obj) {
 	switch {
 	case r == nil:
 		return fail(http.StatusNotFound, "invalid_url")
-	case c.now.Sub(r.born) > responseLife:
+	case c.now.Sub(r.created) > responseTTL:
 		return fail(http.StatusNotFound, "expired_url")
-	case r.uses >= responseUses:
+	case r.uses >= maxResponseUses:
 		return fail(http.StatusNotFound, "used_url")
 	}
 	p, err := c.content()
@@ -83,28 +83,29 @@ func (c *call) respond(r *responseURL) (int, obj) {
 	case remove && r.source != nil:
 		c.w.discard(r.user, r.source)
 	case replace && r.source != nil:
-		p.hasText, p.hasBlocks, r.source.attachments = true, true, nil // the whole message is replaced, not only what is given
+		p.hasText, p.hasBlocks, r.source.attachments = true, true, nil // replace the whole message, including parts that p does not set
 		c.w.edit(r.source, p, nil)
 		result["ts"] = r.source.ts
 	default:
-		m := c.w.answerIn(r.ch, r.user, c.str("response_type"), c.str("thread_ts"), p)
+		m := c.w.postAnswer(r.ch, r.user, c.str("response_type"), c.str("thread_ts"), p)
 		result["ts"] = m.ts
 	}
 	return http.StatusOK, result
 }
 
-// discard removes a message through a response URL: an ephemeral one from its reader, another from its channel.
+// discard deletes a message on request of a response URL. The caller holds mu.
 func (w *Workspace) discard(user string, m *message) {
-	if !m.toPerson {
+	if !m.ephemeral {
 		w.remove(m)
 		return
 	}
-	w.private[user] = withoutMessage(w.private[user], m)
+	w.ephemerals[user] = withoutMessage(w.ephemerals[user], m)
 	w.touch()
 }
 
-// answerIn shows an answer to a command or an interaction: to everybody if in_channel, else to the user alone.
-func (w *Workspace) answerIn(ch *channel, user, responseType, threadTS string, p content) *message {
+// postAnswer posts the answer to a command or interaction. It is visible to the whole channel if responseType is
+// in_channel, and otherwise only to user. The caller holds mu.
+func (w *Workspace) postAnswer(ch *channel, user, responseType, threadTS string, p content) *message {
 	m := w.botMessage(p)
 	if responseType != "in_channel" {
 		m.threadTS = threadTS

@@ -3,7 +3,7 @@ package chat
 import "unicode/utf8"
 
 func checkRichText(k *blockCheck, p string, b obj) {
-	for i, e := range k.items(p, b, "elements", 1000) {
+	for i, e := range k.listField(p, b, "elements", 1000) {
 		at := p + "/elements/" + itoa(i)
 		o, _ := e.(obj)
 		switch kind := o["type"]; kind {
@@ -16,7 +16,7 @@ func checkRichText(k *blockCheck, p string, b obj) {
 			if n, ok := o["indent"].(float64); ok && (n < 0 || n > 8) {
 				k.fail(at+"/indent", "must be between 0 and 8")
 			}
-			for j, line := range k.items(at, o, "elements", 1000) {
+			for j, line := range k.listField(at, o, "elements", 1000) {
 				inner, _ := line.(obj)
 				if inner["type"] != "rich_text_section" {
 					k.fail(at+"/elements/"+itoa(j)+"/type", "unsupported type: %v", inner["type"])
@@ -56,7 +56,7 @@ func (k *blockCheck) richLine(p string, o obj) {
 }
 
 func checkMarkdown(k *blockCheck, p string, b obj) {
-	k.only(p, onMessage)
+	k.allowOn(p, onMessage)
 	s, _ := b["text"].(string)
 	if s == "" {
 		k.missing(p, "text")
@@ -65,11 +65,11 @@ func checkMarkdown(k *blockCheck, p string, b obj) {
 }
 
 func checkTable(k *blockCheck, p string, b obj) {
-	k.only(p, onMessage)
+	k.allowOn(p, onMessage)
 	if k.tables++; k.tables > 1 {
 		k.fail(p, "only one table is allowed")
 	}
-	for i, r := range k.items(p, b, "rows", 100) {
+	for i, r := range k.listField(p, b, "rows", 100) {
 		at := p + "/rows/" + itoa(i)
 		cells, ok := r.([]any)
 		if !ok || len(cells) == 0 || len(cells) > 20 {
@@ -97,7 +97,7 @@ func checkTable(k *blockCheck, p string, b obj) {
 }
 
 func checkFileBlock(k *blockCheck, p string, b obj) {
-	k.only(p, onMessage)
+	k.allowOn(p, onMessage)
 	k.required(p, b, "external_id", 255)
 	if b["source"] != "remote" {
 		k.fail(p+"/source", "must be one of: remote")
@@ -106,10 +106,10 @@ func checkFileBlock(k *blockCheck, p string, b obj) {
 
 func checkVideo(k *blockCheck, p string, b obj) {
 	k.required(p, b, "alt_text", 2000)
-	k.wordsIn(p, b, "title", true, true, 199)
+	k.textField(p, b, "title", true, true, 199)
 	k.optional(p, b, "author_name", 49)
 	for _, field := range []string{"video_url", "thumbnail_url"} {
-		if !goodLink(k.required(p, b, field, 3000)) {
+		if !isWebURL(k.required(p, b, field, 3000)) {
 			k.fail(p+"/"+field, "must be a valid URL")
 		}
 	}

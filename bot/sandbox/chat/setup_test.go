@@ -23,7 +23,7 @@ const (
 	bot                     = "U0BOT"
 )
 
-// clock is the sandbox's clock, moved by hand.
+// clock is a clock that only Advance moves.
 type clock struct {
 	mu sync.Mutex
 	t  time.Time
@@ -41,7 +41,8 @@ func (c *clock) Advance(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-type world struct {
+// fixture is a workspace with a slack-go client for its Web API.
+type fixture struct {
 	testing.TB
 	ws    *chat.Workspace
 	api   *slack.Client
@@ -49,8 +50,8 @@ type world struct {
 	clock *clock
 }
 
-// newWorld starts a workspace with a few people; the bot is in #general, not in #lobby, and #locked is private.
-func newWorld(t testing.TB, change ...func(*chat.Config)) *world {
+// newFixture starts a workspace with a few people. The bot is a member of #general only, and #locked is private.
+func newFixture(t testing.TB, change ...func(*chat.Config)) *fixture {
 	t.Helper()
 	ck := &clock{t: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)}
 	cfg := chat.Config{
@@ -81,11 +82,11 @@ func newWorld(t testing.TB, change ...func(*chat.Config)) *world {
 	t.Cleanup(func() { _ = ws.Close() })
 	cfg = ws.Config()
 	api := slack.New(cfg.BotToken, slack.OptionAPIURL(base+"/api/"), slack.OptionAppLevelToken(cfg.AppToken))
-	return &world{TB: t, ws: ws, api: api, url: base, clock: ck}
+	return &fixture{TB: t, ws: ws, api: api, url: base, clock: ck}
 }
 
-// raw calls a method by form and returns the decoded answer, for what slack-go would not send.
-func (w *world) raw(method string, kv ...string) map[string]any {
+// callRaw calls a method with form values and returns the decoded response, for requests that slack-go would not send.
+func (w *fixture) callRaw(method string, kv ...string) map[string]any {
 	w.Helper()
 	form := url.Values{"token": {w.ws.Config().BotToken}}
 	for i := 0; i+1 < len(kv); i += 2 {
@@ -103,7 +104,7 @@ func (w *world) raw(method string, kv ...string) map[string]any {
 	return out
 }
 
-func (w *world) post(channel, text string) string {
+func (w *fixture) post(channel, text string) string {
 	w.Helper()
 	_, ts, err := w.api.PostMessage(channel, slack.MsgOptionText(text, false))
 	if err != nil {
@@ -112,7 +113,7 @@ func (w *world) post(channel, text string) string {
 	return ts
 }
 
-func (w *world) create(name string, private bool) string {
+func (w *fixture) create(name string, private bool) string {
 	w.Helper()
 	ch, err := w.api.CreateConversation(slack.CreateConversationParams{ChannelName: name, IsPrivate: private})
 	if err != nil {
@@ -121,8 +122,8 @@ func (w *world) create(name string, private bool) string {
 	return ch.ID
 }
 
-// wait blocks until ready, at most ten seconds.
-func (w *world) wait(ready func() bool) {
+// waitFor waits until ready returns true, for at most ten seconds.
+func (w *fixture) waitFor(ready func() bool) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -131,23 +132,23 @@ func (w *world) wait(ready func() bool) {
 	}
 }
 
-// app is the bot's HTTP side: it verifies every delivery with slack-go and answers what the test says.
+// app is an HTTP server for deliveries to the bot. It verifies every signature with slack-go and calls the handlers.
 type app struct {
 	*httptest.Server
 	commands, interactions, events http.HandlerFunc
-	bad                            chan error
+	badSignatures                  chan error
 }
 
-// withApp starts an app and connects the workspace's deliveries to it. slack-go's verifier uses the wall clock, so the
-// workspace must use it too.
-func withApp(t *testing.T) (*app, func(*chat.Config)) {
-	a := &app{bad: make(chan error, 16)}
+// startApp starts an app and returns a function that configures a workspace to deliver to it. The function also sets the
+// wall clock, because slack-go's verifier uses it.
+func startApp(t *testing.T) (a *app, configure func(*chat.Config)) {
+	a = &app{badSignatures: make(chan error, 16)}
 	mux := http.NewServeMux()
 	serve := func(h *http.HandlerFunc) http.HandlerFunc {
 		return func(rw http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			if err := verify(r.Header, body); err != nil {
-				a.bad <- err
+				a.badSignatures <- err
 				rw.WriteHeader(http.StatusUnauthorized)
 				return
 			}

@@ -2,7 +2,7 @@ package chat
 
 import "encoding/json"
 
-// Channel is a conversation as a page or a test reads it.
+// Channel is a snapshot of a conversation.
 type Channel struct {
 	ID       string   `json:"id"`
 	Name     string   `json:"name"`
@@ -13,15 +13,15 @@ type Channel struct {
 	Created  int64    `json:"created"`
 	Archived bool     `json:"archived,omitempty"`
 	Members  []string `json:"members"`
-	Messages int      `json:"messages"` // on the top level
+	Messages int      `json:"messages"` // number of top-level messages
 	LastTS   string   `json:"last_ts,omitempty"`
 }
 
-// Message is a message as a page or a test reads it.
+// Message is a snapshot of a message.
 type Message struct {
 	Channel     string          `json:"channel"`
 	TS          string          `json:"ts"`
-	ThreadTS    string          `json:"thread_ts,omitempty"` // of the parent, in a reply
+	ThreadTS    string          `json:"thread_ts,omitempty"` // timestamp of the parent, for a reply
 	User        string          `json:"user"`
 	BotID       string          `json:"bot_id,omitempty"`
 	Subtype     string          `json:"subtype,omitempty"`
@@ -38,7 +38,7 @@ type Message struct {
 	Broadcast   bool            `json:"broadcast,omitempty"`
 }
 
-// File is an uploaded file; FileContent gives its bytes.
+// File is a snapshot of an uploaded file. [Workspace.FileContent] returns its bytes.
 type File struct {
 	ID        string              `json:"id"`
 	Name      string              `json:"name"`
@@ -47,11 +47,11 @@ type File struct {
 	Size      int                 `json:"size"`
 	User      string              `json:"user"`
 	Permalink string              `json:"permalink"`
-	Complete  bool                `json:"complete"`         // completeUploadExternal was called
+	Complete  bool                `json:"complete"`         // whether files.completeUploadExternal was called
 	Shares    map[string][]string `json:"shares,omitempty"` // message timestamps by channel
 }
 
-// View is a modal or an App Home that somebody has before them.
+// View is a snapshot of a person's open modal or App Home.
 type View struct {
 	ID              string          `json:"id"`
 	Type            string          `json:"type"`
@@ -88,7 +88,7 @@ func (ch *channel) snapshot() Channel {
 
 func (m *message) snapshot(w *Workspace) Message {
 	out := Message{Channel: m.ch.id, TS: m.ts, User: m.user, BotID: m.botID, Subtype: m.subtype, Text: m.text, Blocks: m.blocks, Attachments: m.attachments,
-		Metadata: m.metadata, Edited: m.edited, Reactions: m.reactions, Replies: len(m.replies), Pinned: m.isPinned, Ephemeral: m.toPerson,
+		Metadata: m.metadata, Edited: m.edited, Reactions: m.reactions, Replies: len(m.replies), Pinned: m.isPinned, Ephemeral: m.ephemeral,
 		Broadcast: m.broadcast, ThreadTS: m.threadTS}
 	for _, f := range m.files {
 		out.Files = append(out.Files, f.snapshot(w))
@@ -112,18 +112,18 @@ func (v *view) snapshot() View {
 		return s
 	}
 	str := func(field string) string { s, _ := v.raw[field].(string); return s }
-	blocks, _ := json.Marshal(v.blocks) // they came as JSON
+	blocks, _ := json.Marshal(v.blocks) // cannot fail: the blocks were decoded from JSON
 	state, _ := json.Marshal(stateOf(v.blocks, v.values))
 	return View{ID: v.id, Type: v.kind, User: v.user, CallbackID: str("callback_id"), ExternalID: v.externalID, PrivateMetadata: str("private_metadata"),
 		Hash: v.hash, Root: v.root, Previous: v.previous, Title: text("title"), Submit: text("submit"), Close: text("close"), Blocks: blocks, State: state}
 }
 
-// Channels returns the conversations a person (or the bot) sees, in order of creation; "" sees all.
+// Channels returns the conversations that user can see, in order of creation. An empty user returns all of them.
 func (w *Workspace) Channels(user string) []Channel {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := []Channel{}
-	for _, id := range w.ordered {
+	for _, id := range w.channelIDs {
 		if ch := w.channels[id]; user == "" || ch.visible(user) {
 			out = append(out, ch.snapshot())
 		}
@@ -145,7 +145,7 @@ func (w *Workspace) Channel(idOrName string) (Channel, bool) {
 	return ch.snapshot(), true
 }
 
-// Messages returns the top level of a conversation, oldest first.
+// Messages returns the top-level messages of a conversation, oldest first.
 func (w *Workspace) Messages(channelID string) []Message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,12 +173,12 @@ func (w *Workspace) Thread(channelID, ts string) []Message {
 	return out
 }
 
-// Ephemerals returns what only this person was shown, in all channels, oldest first.
+// Ephemerals returns the ephemeral messages to user in all channels, oldest first.
 func (w *Workspace) Ephemerals(user string) []Message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := []Message{}
-	for _, m := range w.private[user] {
+	for _, m := range w.ephemerals[user] {
 		out = append(out, m.snapshot(w))
 	}
 	return out
@@ -189,7 +189,7 @@ func (w *Workspace) DMs(user string) []Channel {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := []Channel{}
-	for _, id := range w.ordered {
+	for _, id := range w.channelIDs {
 		if ch := w.channels[id]; ch.isDirect() && ch.members[user] {
 			out = append(out, ch.snapshot())
 		}
@@ -223,7 +223,7 @@ func (w *Workspace) Bookmarks(channelID string) []Bookmark {
 	return out
 }
 
-// Files returns every file, in order of id.
+// Files returns all files in order of id.
 func (w *Workspace) Files() []File {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -245,7 +245,7 @@ func (w *Workspace) FileContent(id string) ([]byte, bool) {
 	return append([]byte(nil), f.content...), true
 }
 
-// OpenViews returns a person's modal stack, the root first; the last is the one before them.
+// OpenViews returns the modal stack of a user, root first. The last view is the one on top.
 func (w *Workspace) OpenViews(user string) []View {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -256,7 +256,7 @@ func (w *Workspace) OpenViews(user string) []View {
 	return out
 }
 
-// Home returns what is published on a person's App Home.
+// Home returns the published App Home of a user.
 func (w *Workspace) Home(user string) (View, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,16 +16,16 @@ import (
 
 // Limits of Socket Mode.
 const (
-	socketsPerApp = 10
-	ackLimit      = 20 << 10 // acknowledgements this long are dropped in silence
-	pingEvery     = 5 * time.Second
-	ticketLife    = 30 * time.Second
+	maxSockets   = 10
+	maxAckSize   = 20 << 10 // longer acknowledgements are ignored
+	pingInterval = 5 * time.Second
+	ticketTTL    = 30 * time.Second
 )
 
 // Reasons of a Socket Mode disconnect.
 const (
-	DisconnectWarning  = "warning"           // about 10 s of notice
-	DisconnectRefresh  = "refresh_requested" // the routine recycling of a connection
+	DisconnectWarning  = "warning"           // the connection closes in about 10 s
+	DisconnectRefresh  = "refresh_requested" // routine replacement of a connection
 	DisconnectDisabled = "link_disabled"     // Socket Mode was turned off
 	DisconnectTooMany  = "too_many_websockets"
 )
@@ -33,7 +33,7 @@ const (
 type socketConn struct {
 	ws      *websocket.Conn
 	done    chan struct{}
-	leaving bool // guarded by the hub
+	leaving bool // receives no envelopes (guarded by the mutex of the hub)
 
 	mu      sync.Mutex
 	pending map[string]chan json.RawMessage // by envelope id
@@ -60,7 +60,7 @@ func connectionsOpen(c *call) (obj, error) {
 		return nil, apiError("forbidden_team")
 	}
 	for t, born := range h.tickets {
-		if time.Since(born) > ticketLife {
+		if time.Since(born) > ticketTTL {
 			delete(h.tickets, t)
 		}
 	}
@@ -69,7 +69,7 @@ func connectionsOpen(c *call) (obj, error) {
 	return obj{"url": "ws://" + c.host + "/socket?ticket=" + t + "&app_id=" + c.w.cfg.Bot.AppID}, nil
 }
 
-// serveSocket speaks Socket Mode on one connection until it ends.
+// serveSocket serves a Socket Mode connection until it ends.
 func (w *Workspace) serveSocket(rw http.ResponseWriter, r *http.Request) {
 	if w.Offline() {
 		panic(http.ErrAbortHandler)
@@ -79,7 +79,7 @@ func (w *Workspace) serveSocket(rw http.ResponseWriter, r *http.Request) {
 	born, ok := h.tickets[r.URL.Query().Get("ticket")]
 	delete(h.tickets, r.URL.Query().Get("ticket"))
 	h.mu.Unlock()
-	if !ok || time.Since(born) > ticketLife {
+	if !ok || time.Since(born) > ticketTTL {
 		http.Error(rw, "ticket is unknown or used", http.StatusForbidden)
 		return
 	}
@@ -91,14 +91,14 @@ func (w *Workspace) serveSocket(rw http.ResponseWriter, r *http.Request) {
 	w.wg.Add(1)
 	w.mu.Unlock()
 	defer w.wg.Done()
-	// Slack's clients send api.slack.com as origin; the ticket is what authenticates.
+	// The ticket authenticates the client. The origin is not checked because Slack's clients send api.slack.com.
 	ws, err := websocket.Accept(rw, r, &websocket.AcceptOptions{InsecureSkipVerify: true})
 	if err != nil {
 		return
 	}
 	ws.SetReadLimit(1 << 20)
 	c := &socketConn{ws: ws, done: make(chan struct{}), pending: map[string]chan json.RawMessage{}}
-	n, full := h.join(c)
+	n, full := h.add(c)
 	if full {
 		_ = c.write(w.ctx, obj{"type": "disconnect", "reason": DisconnectTooMany, "debug_info": obj{"host": "sandbox"}})
 		_ = ws.Close(websocket.StatusNormalClosure, DisconnectTooMany)
@@ -107,27 +107,28 @@ func (w *Workspace) serveSocket(rw http.ResponseWriter, r *http.Request) {
 	hello := obj{"type": "hello", "num_connections": n, "connection_info": obj{"app_id": w.cfg.Bot.AppID},
 		"debug_info": obj{"host": "sandbox", "build_number": 1, "approximate_connection_time": 18060}}
 	if c.write(w.ctx, hello) == nil {
-		h.ready(c)
-		w.touchNow()
+		h.enable(c)
+		w.lockAndTouch()
 		go c.ping(w.ctx)
 		c.read(w.ctx)
 	}
-	h.part(c)
+	h.remove(c)
 	_ = ws.CloseNow()
-	w.touchNow()
+	w.lockAndTouch()
 }
 
-func (w *Workspace) touchNow() {
+func (w *Workspace) lockAndTouch() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.touch()
 }
 
-// join counts a connection in. It gets no envelope before ready, because hello must be the first frame.
-func (h *socketHub) join(c *socketConn) (n int, full bool) {
+// add registers a connection and returns the number of connections, or full if there are too many. The connection
+// receives no envelopes until enable is called, because hello must be the first frame.
+func (h *socketHub) add(c *socketConn) (n int, full bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.conns) >= socketsPerApp {
+	if len(h.conns) >= maxSockets {
 		return 0, true
 	}
 	c.leaving = true
@@ -135,13 +136,13 @@ func (h *socketHub) join(c *socketConn) (n int, full bool) {
 	return len(h.conns), false
 }
 
-func (h *socketHub) ready(c *socketConn) {
+func (h *socketHub) enable(c *socketConn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.leaving = false
 }
 
-func (h *socketHub) part(c *socketConn) {
+func (h *socketHub) remove(c *socketConn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i, x := range h.conns {
@@ -173,7 +174,7 @@ func (c *socketConn) write(ctx context.Context, frame obj) error {
 }
 
 func (c *socketConn) ping(ctx context.Context) {
-	t := time.NewTicker(pingEvery)
+	t := time.NewTicker(pingInterval)
 	defer t.Stop()
 	for {
 		select {
@@ -182,7 +183,7 @@ func (c *socketConn) ping(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			p, cancel := context.WithTimeout(ctx, 2*pingEvery)
+			p, cancel := context.WithTimeout(ctx, 2*pingInterval)
 			err := c.ws.Ping(p)
 			cancel()
 			if err != nil {
@@ -193,7 +194,7 @@ func (c *socketConn) ping(ctx context.Context) {
 	}
 }
 
-// read takes acknowledgements until the connection ends.
+// read receives acknowledgements until the connection ends.
 func (c *socketConn) read(ctx context.Context) {
 	for {
 		_, raw, err := c.ws.Read(ctx)
@@ -204,14 +205,14 @@ func (c *socketConn) read(ctx context.Context) {
 			EnvelopeID string          `json:"envelope_id"`
 			Payload    json.RawMessage `json:"payload"`
 		}
-		if len(raw) >= ackLimit || json.Unmarshal(raw, &ack) != nil {
+		if len(raw) >= maxAckSize || json.Unmarshal(raw, &ack) != nil {
 			continue
 		}
-		c.acked(ack.EnvelopeID, ack.Payload)
+		c.acknowledge(ack.EnvelopeID, ack.Payload)
 	}
 }
 
-func (c *socketConn) acked(id string, payload json.RawMessage) {
+func (c *socketConn) acknowledge(id string, payload json.RawMessage) {
 	c.mu.Lock()
 	ch := c.pending[id]
 	delete(c.pending, id)
@@ -221,7 +222,7 @@ func (c *socketConn) acked(id string, payload json.RawMessage) {
 	}
 }
 
-// pick chooses a connection at random, as Slack does, and names the envelope.
+// pick returns a random connection, as Slack does, and a new envelope id. It returns nil if there is no connection.
 func (h *socketHub) pick() (*socketConn, string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -243,9 +244,9 @@ var envelopeTypes = map[string]string{"command": "slash_commands", "interaction"
 func (w *Workspace) sendSocket(cfg Config, d delivery) outcome {
 	c, id := w.sockets.pick()
 	if c == nil {
-		return outcome{reason: "connection_failed", err: errors.New("no Socket Mode connection")}
+		return outcome{reason: "connection_failed", err: errors.New("no Socket Mode connection is open")}
 	}
-	envelope := obj{"envelope_id": id, "type": envelopeTypes[d.kind], "payload": d.payload, "accepts_response_payload": d.answers}
+	envelope := obj{"envelope_id": id, "type": envelopeTypes[d.kind], "payload": d.payload, "accepts_response_payload": d.wantsAnswer}
 	if d.kind == "event" {
 		envelope["retry_attempt"], envelope["retry_reason"] = d.attempt, d.reason
 	}
@@ -261,25 +262,25 @@ func (w *Workspace) sendSocket(cfg Config, d delivery) outcome {
 	if err := c.write(w.ctx, envelope); err != nil {
 		return outcome{reason: "connection_failed", err: err}
 	}
-	timeout := time.NewTimer(cfg.AckWithin)
+	timeout := time.NewTimer(cfg.AckTimeout)
 	defer timeout.Stop()
 	select {
 	case payload := <-ack:
-		if !d.answers || string(payload) == "null" {
+		if !d.wantsAnswer || string(payload) == "null" {
 			payload = nil
 		}
-		return outcome{ok: true, status: http.StatusOK, body: plainPayload(payload)}
+		return outcome{ok: true, status: http.StatusOK, body: payloadBody(payload)}
 	case <-timeout.C:
-		return outcome{reason: "http_timeout", err: errors.New("no acknowledgement in time")}
+		return outcome{reason: "http_timeout", err: errors.New("no acknowledgement within the timeout")}
 	case <-c.done:
-		return outcome{reason: "connection_failed", err: errors.New("the connection was closed before the acknowledgement")}
+		return outcome{reason: "connection_failed", err: errors.New("connection closed before the acknowledgement")}
 	case <-w.ctx.Done():
 		return outcome{reason: "connection_failed", err: w.ctx.Err()}
 	}
 }
 
-// plainPayload makes an acknowledgement's payload look like an HTTP body: a JSON string is its text.
-func plainPayload(raw json.RawMessage) []byte {
+// payloadBody converts the payload of an acknowledgement to an HTTP body. A JSON string becomes its text.
+func payloadBody(raw json.RawMessage) []byte {
 	var s string
 	if strings.HasPrefix(string(raw), `"`) && json.Unmarshal(raw, &s) == nil {
 		return []byte(s)
@@ -287,7 +288,7 @@ func plainPayload(raw json.RawMessage) []byte {
 	return raw
 }
 
-// Connections is how many Socket Mode connections take envelopes now.
+// Connections returns the number of Socket Mode connections that receive envelopes.
 func (w *Workspace) Connections() int {
 	w.sockets.mu.Lock()
 	defer w.sockets.mu.Unlock()
@@ -300,22 +301,22 @@ func (w *Workspace) Connections() int {
 	return n
 }
 
-// Disconnect sends a disconnect frame with the reason on every connection, gives them no more envelopes, and closes them
-// after Slack's notice: 10 s for a warning, at once otherwise. DisconnectDisabled also refuses new connections until
-// EnableSocketMode. It returns how many connections were told.
+// Disconnect sends a disconnect frame with the reason on every connection and returns the number of connections. They
+// receive no more envelopes. They are closed after 10 s for DisconnectWarning and immediately for other reasons.
+// DisconnectDisabled also rejects new connections until [Workspace.EnableSocketMode].
 func (w *Workspace) Disconnect(reason string) int {
 	h := &w.sockets
 	h.mu.Lock()
 	h.off = h.off || reason == DisconnectDisabled
-	var told []*socketConn
+	var notified []*socketConn
 	for _, c := range h.conns {
 		if !c.leaving {
 			c.leaving = true
-			told = append(told, c)
+			notified = append(notified, c)
 		}
 	}
 	h.mu.Unlock()
-	for _, c := range told {
+	for _, c := range notified {
 		_ = c.write(w.ctx, obj{"type": "disconnect", "reason": reason, "debug_info": obj{"host": "sandbox"}})
 		if reason == DisconnectWarning {
 			time.AfterFunc(10*time.Second, func() { _ = c.ws.CloseNow() })
@@ -323,15 +324,15 @@ func (w *Workspace) Disconnect(reason string) int {
 			go func() { _ = c.ws.Close(websocket.StatusNormalClosure, reason) }()
 		}
 	}
-	return len(told)
+	return len(notified)
 }
 
-// EnableSocketMode takes connections again after DisconnectDisabled.
+// EnableSocketMode accepts connections again after DisconnectDisabled.
 func (w *Workspace) EnableSocketMode() {
 	w.sockets.mu.Lock()
 	defer w.sockets.mu.Unlock()
 	w.sockets.off = false
 }
 
-// DropSockets cuts every connection without a word, as a broken network does.
+// DropSockets closes every connection without a close frame, as a broken network does.
 func (w *Workspace) DropSockets() { w.sockets.closeAll() }

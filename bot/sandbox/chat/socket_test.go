@@ -14,8 +14,8 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-// connect runs a slack-go Socket Mode client that hands every envelope to handle.
-func (w *world) connect(handle func(*socketmode.Client, socketmode.Event)) {
+// connectSocket runs a slack-go Socket Mode client that calls handle for every envelope.
+func (w *fixture) connectSocket(handle func(*socketmode.Client, socketmode.Event)) {
 	w.Helper()
 	before := w.ws.Connections()
 	c := socketmode.New(w.api)
@@ -41,17 +41,17 @@ func (w *world) connect(handle func(*socketmode.Client, socketmode.Event)) {
 		cancel()
 		<-done
 	})
-	w.wait(func() bool { return w.ws.Connections() > before })
+	w.waitFor(func() bool { return w.ws.Connections() > before })
 }
 
-func socketWorld(t *testing.T, change ...func(*chat.Config)) *world {
-	return newWorld(t, append([]func(*chat.Config){func(c *chat.Config) { c.Mode, c.Clock = chat.ModeSocket, time.Now }}, change...)...)
+func newSocketFixture(t *testing.T, change ...func(*chat.Config)) *fixture {
+	return newFixture(t, append([]func(*chat.Config){func(c *chat.Config) { c.Mode, c.Clock = chat.ModeSocket, time.Now }}, change...)...)
 }
 
 func TestSocketMode(t *testing.T) {
-	w := socketWorld(t)
+	w := newSocketFixture(t)
 	texts := make(chan string, 8)
-	w.connect(func(c *socketmode.Client, e socketmode.Event) {
+	w.connectSocket(func(c *socketmode.Client, e socketmode.Event) {
 		switch e.Type {
 		case socketmode.EventTypeSlashCommand:
 			cmd := e.Data.(slack.SlashCommand)
@@ -94,10 +94,10 @@ func TestSocketMode(t *testing.T) {
 }
 
 func TestSocketSharesEnvelopesAmongConnections(t *testing.T) {
-	w := socketWorld(t)
+	w := newSocketFixture(t)
 	got := [2]chan struct{}{make(chan struct{}, 64), make(chan struct{}, 64)}
 	for i := range got {
-		w.connect(func(c *socketmode.Client, e socketmode.Event) {
+		w.connectSocket(func(c *socketmode.Client, e socketmode.Event) {
 			_ = c.Ack(*e.Request)
 			got[i] <- struct{}{}
 		})
@@ -108,26 +108,26 @@ func TestSocketSharesEnvelopesAmongConnections(t *testing.T) {
 		}
 	}
 	if a, b := len(got[0]), len(got[1]); a == 0 || b == 0 || a+b > 24 {
-		t.Errorf("the connections took %d and %d of 24", a, b)
+		t.Errorf("got %d and %d of 24 envelopes, want both connections used", a, b)
 	}
 }
 
-func TestSocketDisconnectsAndReconnects(t *testing.T) {
+func TestSocketMode_Reconnects(t *testing.T) {
 	for _, reason := range []string{chat.DisconnectRefresh, chat.DisconnectWarning} {
-		w := socketWorld(t)
-		w.connect(func(c *socketmode.Client, e socketmode.Event) { _ = c.Ack(*e.Request) })
+		w := newSocketFixture(t)
+		w.connectSocket(func(c *socketmode.Client, e socketmode.Event) { _ = c.Ack(*e.Request) })
 		if n := w.ws.Disconnect(reason); n != 1 {
-			t.Errorf("%s told %d", reason, n)
+			t.Errorf("%s: got %d notified connections, want 1", reason, n)
 		}
-		w.wait(func() bool { return w.ws.Connections() == 1 }) // who was told does not count, so this is a new one
+		w.waitFor(func() bool { return w.ws.Connections() == 1 }) // disconnecting connections do not count, so this is a new one
 		if _, err := w.ws.Act(ada).Command(general, "/incident", ""); err != nil {
 			t.Errorf("after %s: %v", reason, err)
 		}
 	}
-	w := socketWorld(t)
+	w := newSocketFixture(t)
 	w.ws.Disconnect(chat.DisconnectDisabled)
 	if _, _, err := w.api.StartSocketModeContext(t.Context()); err == nil {
-		t.Error("Socket Mode is off and gave a URL")
+		t.Error("a disabled Socket Mode returned a URL")
 	}
 	w.ws.EnableSocketMode()
 	_, url, err := w.api.StartSocketModeContext(t.Context())
@@ -136,10 +136,10 @@ func TestSocketDisconnectsAndReconnects(t *testing.T) {
 	}
 }
 
-func TestSocketRedeliversEventsOnly(t *testing.T) {
-	w := socketWorld(t, func(c *chat.Config) { c.AckWithin = 50 * time.Millisecond })
+func TestSocketMode_RetriesOnlyEvents(t *testing.T) {
+	w := newSocketFixture(t, func(c *chat.Config) { c.AckTimeout = 50 * time.Millisecond })
 	attempts := make(chan int, 8)
-	w.connect(func(c *socketmode.Client, e socketmode.Event) {
+	w.connectSocket(func(c *socketmode.Client, e socketmode.Event) {
 		if e.Type != socketmode.EventTypeEventsAPI {
 			return // interactions and commands are never acknowledged here
 		}
@@ -152,7 +152,7 @@ func TestSocketRedeliversEventsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a, b := <-attempts, <-attempts; a != 0 || b != 1 {
-		t.Errorf("attempts %d, %d", a, b)
+		t.Errorf("got attempts %d, %d, want 0, 1", a, b)
 	}
 	var seen *chat.ClientError
 	if _, err := w.ws.Act(ada).Command(general, "/incident", ""); !errors.As(err, &seen) || seen.Code != "operation_timeout" {
@@ -165,19 +165,19 @@ func TestSocketRedeliversEventsOnly(t *testing.T) {
 		}
 	}
 	if commands != 1 {
-		t.Errorf("the command was delivered %d times", commands)
+		t.Errorf("got %d deliveries of the command, want 1", commands)
 	}
 }
 
-func TestSocketIgnoresHugeAcknowledgements(t *testing.T) {
-	w := socketWorld(t, func(c *chat.Config) { c.AckWithin = 50 * time.Millisecond })
-	w.connect(func(c *socketmode.Client, e socketmode.Event) {
+func TestSocketMode_IgnoresLargeAcknowledgements(t *testing.T) {
+	w := newSocketFixture(t, func(c *chat.Config) { c.AckTimeout = 50 * time.Millisecond })
+	w.connectSocket(func(c *socketmode.Client, e socketmode.Event) {
 		_ = c.Send(socketmode.Response{EnvelopeID: e.Request.EnvelopeID, Payload: map[string]any{"text": strings.Repeat("x", 19_990)}})
 		if err := c.Ack(*e.Request, map[string]any{"text": strings.Repeat("x", 21_000)}); err == nil {
-			t.Error("slack-go let 21 kB through")
+			t.Error("slack-go sent an acknowledgement of 21 kB")
 		}
 	})
 	if m, err := w.ws.Act(ada).Command(general, "/incident", ""); err != nil || len(m.Text) != 19_990 {
-		t.Errorf("just under the limit: %v", err)
+		t.Errorf("got %v for an acknowledgement just under the limit", err)
 	}
 }

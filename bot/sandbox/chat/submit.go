@@ -7,32 +7,32 @@ import (
 	"strings"
 )
 
-// Outcomes of a submission.
+// Outcomes of a [Submission].
 const (
-	SubmitErrors  = "errors"  // the form stays, with texts under its fields
-	SubmitClosed  = "closed"  // this view is closed, the one below shows again
+	SubmitErrors  = "errors"  // the form stays open with errors under its fields
+	SubmitClosed  = "closed"  // the view is closed and the one below is shown
 	SubmitCleared = "cleared" // the whole stack is closed
-	SubmitUpdated = "updated"
-	SubmitPushed  = "pushed"
+	SubmitUpdated = "updated" // the view was replaced
+	SubmitPushed  = "pushed"  // a view was opened on top
 )
 
-// Submission is what came of submitting a modal.
+// Submission is the result of submitting a modal.
 type Submission struct {
 	Outcome string            `json:"outcome"`
 	Errors  map[string]string `json:"errors,omitempty"` // by block id
-	// Client tells that Slack's client itself refused, before the app heard of it.
+	// Client reports whether the errors are from Slack's client, which then did not send the form to the app.
 	Client bool  `json:"client,omitempty"`
-	View   *View `json:"view,omitempty"` // of updated and pushed
+	View   *View `json:"view,omitempty"` // for SubmitUpdated and SubmitPushed
 }
 
-// Submit presses a modal's submit button, after filling in values by block id and action id.
+// Submit fills in values, by block id and action id, and submits a modal.
 func (a Actor) Submit(viewID string, values map[string]map[string]any) (Submission, error) {
-	v, err := a.view(viewID)
+	v, err := a.lockView(viewID)
 	if err != nil {
 		return Submission{}, err
 	}
 	w := a.w
-	if err := w.typeIn(v.blocks, values, v.values); err != nil {
+	if err := w.fillElements(v.blocks, values, v.values); err != nil {
 		w.mu.Unlock()
 		return Submission{}, err
 	}
@@ -47,16 +47,16 @@ func (a Actor) Submit(viewID string, values map[string]map[string]any) (Submissi
 	}
 	d := a.interaction("view_submission", w.newTrigger(a.user, v.id), obj{"view": w.viewWire(v), "response_urls": a.responseURLs(v, state)})
 	w.mu.Unlock()
-	body, err := w.ask(d, "We had some trouble connecting. The form")
+	body, err := w.deliverForPerson(d, "We had some trouble connecting. The form")
 	if err != nil {
 		return Submission{}, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return a.submitted(v, body)
+	return a.applySubmission(v, body)
 }
 
-// responseURLs are given for conversation menus that asked for them.
+// responseURLs returns the response URLs of a submission: one for each conversation menu with response_url_enabled.
 func (a Actor) responseURLs(v *view, state obj) []obj {
 	out := []obj{}
 	for _, b := range v.blocks {
@@ -67,7 +67,7 @@ func (a Actor) responseURLs(v *view, state obj) []obj {
 		}
 		values, _ := state[block["block_id"].(string)].(obj)
 		value, _ := values[e["action_id"].(string)].(obj)
-		id, _ := value[statefulKinds[e["type"].(string)].field].(string)
+		id, _ := value[inputKinds[e["type"].(string)].field].(string)
 		if ch := a.w.channels[id]; ch != nil {
 			out = append(out, obj{"block_id": block["block_id"], "action_id": e["action_id"], "channel_id": id, "response_url": a.w.newResponseURL(ch, a.user, nil)})
 		}
@@ -75,19 +75,19 @@ func (a Actor) responseURLs(v *view, state obj) []obj {
 	return out
 }
 
-func trouble(why string) error {
-	return &ClientError{Code: "trouble_connecting", Text: "We had some trouble connecting. Try again? (" + why + ")"}
+func troubleConnecting(reason string) error {
+	return &ClientError{Code: "trouble_connecting", Text: "We had some trouble connecting. Try again? (" + reason + ")"}
 }
 
-// submitted carries out the app's answer to a view_submission. The caller holds mu.
-func (a Actor) submitted(v *view, body []byte) (Submission, error) {
+// applySubmission performs the response_action of the app's response to a view_submission. The caller holds mu.
+func (a Actor) applySubmission(v *view, body []byte) (Submission, error) {
 	var answer struct {
 		Action string            `json:"response_action"`
 		Errors map[string]string `json:"errors"`
 		View   obj               `json:"view"`
 	}
 	if s := strings.TrimSpace(string(body)); s != "" && json.Unmarshal(body, &answer) != nil {
-		return Submission{}, trouble("the answer is not JSON")
+		return Submission{}, troubleConnecting("response is not JSON")
 	}
 	w := a.w
 	switch answer.Action {
@@ -101,38 +101,38 @@ func (a Actor) submitted(v *view, body []byte) (Submission, error) {
 	case "errors":
 		for id := range answer.Errors {
 			if !hasInput(v.blocks, id) {
-				return Submission{}, trouble("errors name " + id + ", which is no input block")
+				return Submission{}, troubleConnecting("errors contain " + id + ", which is not an input block")
 			}
 		}
 		if len(answer.Errors) == 0 {
-			return Submission{}, trouble("errors are empty")
+			return Submission{}, troubleConnecting("errors are empty")
 		}
 		return Submission{Outcome: SubmitErrors, Errors: answer.Errors}, nil
 	case "update", "push":
 		blocks, err := w.checkView(answer.View, onModal)
 		if err != nil {
-			return Submission{}, trouble("the view in the answer: " + explain(err))
+			return Submission{}, troubleConnecting("invalid view: " + errorDetail(err))
 		}
 		out := Submission{Outcome: SubmitUpdated}
 		if answer.Action == "push" {
 			out.Outcome = SubmitPushed
 			v, err = w.push(a.user, answer.View, blocks)
-		} else if err = w.takeExternal(v, answer.View); err == nil {
-			w.fill(v, answer.View, blocks)
+		} else if err = w.setExternalID(v, answer.View); err == nil {
+			w.setContent(v, answer.View, blocks)
 		}
 		if err != nil {
-			return Submission{}, trouble(explain(err))
+			return Submission{}, troubleConnecting(errorDetail(err))
 		}
 		s := v.snapshot()
 		out.View = &s
 		return out, nil
 	}
-	return Submission{}, trouble("unknown response_action " + answer.Action)
+	return Submission{}, troubleConnecting("unknown response_action " + answer.Action)
 }
 
-// explain is a refusal with its messages.
-func explain(err error) string {
-	var r *refusal
+// errorDetail returns the code of an API error with its messages, or the text of another error.
+func errorDetail(err error) string {
+	var r *responseError
 	if errors.As(err, &r) && r.extra != nil {
 		return fmt.Sprint(r.code, " ", r.extra["response_metadata"])
 	}
@@ -148,7 +148,7 @@ func hasInput(blocks []any, id string) bool {
 	return false
 }
 
-// closeView takes one view out of its stack.
+// closeView removes a view from its stack. The caller holds mu.
 func (w *Workspace) closeView(v *view) {
 	stack := w.stacks[v.user]
 	for i, x := range stack {
@@ -160,10 +160,10 @@ func (w *Workspace) closeView(v *view) {
 	w.touch()
 }
 
-// CloseView closes a modal with its cancel button; all closes the whole stack, like the cross. The app hears of views
-// with notify_on_close.
+// CloseView closes a modal like its cancel button. If all is set, it closes the whole stack like the close button. The
+// app is notified of views with notify_on_close.
 func (a Actor) CloseView(viewID string, all bool) error {
-	v, err := a.view(viewID)
+	v, err := a.lockView(viewID)
 	if err != nil {
 		return err
 	}
@@ -173,16 +173,16 @@ func (a Actor) CloseView(viewID string, all bool) error {
 	if all {
 		closing = append([]*view(nil), w.stacks[a.user]...)
 	}
-	var told []delivery
+	var deliveries []delivery
 	for i := len(closing) - 1; i >= 0; i-- {
 		if x := closing[i]; x.raw["notify_on_close"] == true {
-			told = append(told, a.interaction("view_closed", "", obj{"view": w.viewWire(x), "is_cleared": all}))
+			deliveries = append(deliveries, a.interaction("view_closed", "", obj{"view": w.viewWire(x), "is_cleared": all}))
 		}
 		w.closeView(closing[i])
 	}
 	w.mu.Unlock()
-	for _, d := range told {
-		w.send(d) // the person has gone; nobody sees a failure
+	for _, d := range deliveries {
+		w.send(d) // the form is closed, so a failure is not shown
 	}
 	return nil
 }

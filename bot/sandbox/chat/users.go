@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// addPerson files a person under id and address. The caller holds mu or owns the workspace alone.
+// addPerson adds or replaces a person. The caller holds mu, or no other goroutine uses the workspace yet.
 func (w *Workspace) addPerson(p Person) {
 	p.RealName = cmpOr(p.RealName, p.Name)
 	p.TZ = cmpOr(p.TZ, "UTC")
@@ -21,7 +21,7 @@ func (w *Workspace) addPerson(p Person) {
 	}
 }
 
-// AddPerson lets somebody join the team; the app hears team_join.
+// AddPerson adds a person to the workspace and queues the event team_join.
 func (w *Workspace) AddPerson(p Person) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -30,7 +30,7 @@ func (w *Workspace) AddPerson(p Person) {
 	w.touch()
 }
 
-// SetDeactivated deactivates a person or brings them back; the app hears user_change. Unknown ids are ignored.
+// SetDeactivated deactivates or reactivates a person and queues the event user_change. Unknown ids are ignored.
 func (w *Workspace) SetDeactivated(user string, off bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -41,7 +41,8 @@ func (w *Workspace) SetDeactivated(user string, off bool) {
 	}
 }
 
-// SetGroupMembers replaces the members of a user group; the app hears subteam_members_changed. Unknown ids are ignored.
+// SetGroupMembers replaces the members of a user group and queues the event subteam_members_changed. Unknown ids are
+// ignored.
 func (w *Workspace) SetGroupMembers(group string, members []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -136,14 +137,14 @@ func usersInfo(c *call) (obj, error) {
 	return obj{"user": c.w.userWire(p)}, nil
 }
 
-// bigTeam is from where on Slack refuses to list everybody in one page.
-const bigTeam = 1000
+// maxUnpagedUsers is the number of users above which users.list requires a limit.
+const maxUnpagedUsers = 1000
 
 func usersList(c *call) (obj, error) {
-	if len(c.w.peopleIDs) > bigTeam && c.str("limit") == "" {
+	if len(c.w.peopleIDs) > maxUnpagedUsers && c.str("limit") == "" {
 		return nil, apiError("limit_required")
 	}
-	ids, next, err := page(c, append([]string{c.w.cfg.Bot.UserID}, c.w.peopleIDs...), 1000)
+	ids, next, err := paginate(c, append([]string{c.w.cfg.Bot.UserID}, c.w.peopleIDs...), 1000)
 	if err != nil {
 		return nil, err
 	}
@@ -196,12 +197,13 @@ func usergroupsUsersList(c *call) (obj, error) {
 	return obj{"users": append([]string{}, g.Members...)}, nil
 }
 
-// page cuts a list by the call's limit and cursor. A cursor names the last id of the page before, so it survives additions.
-func page(c *call, ids []string, most int) (part []string, next string, err error) {
+// paginate returns the page of ids that the limit and cursor of the call select, and the next cursor. A cursor contains
+// the last id of the previous page, so it stays valid when ids are added. maxLimit is the largest limit allowed.
+func paginate(c *call, ids []string, maxLimit int) (part []string, next string, err error) {
 	limit := 100
 	if s := c.str("limit"); s != "" && s != "0" {
 		limit, err = strconv.Atoi(s)
-		if err != nil || limit < 0 || limit > most {
+		if err != nil || limit < 0 || limit > maxLimit {
 			return nil, "", apiError("invalid_limit")
 		}
 	}
@@ -229,7 +231,7 @@ func page(c *call, ids []string, most int) (part []string, next string, err erro
 	return part, next, nil
 }
 
-// People returns everybody, in order of name.
+// People returns all people in order of name.
 func (w *Workspace) People() []Person {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -241,7 +243,7 @@ func (w *Workspace) People() []Person {
 	return out
 }
 
-// Groups returns the user groups.
+// Groups returns all user groups.
 func (w *Workspace) Groups() []Group {
 	w.mu.Lock()
 	defer w.mu.Unlock()

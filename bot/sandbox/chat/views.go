@@ -6,48 +6,50 @@ import (
 	"time"
 )
 
-// view is a modal that somebody has open, or somebody's App Home.
+// view is a person's open modal or App Home.
 type view struct {
 	id, kind, user, externalID, hash string
 	root, previous                   string
-	raw                              obj // what the app sent, with ids filled in
+	raw                              obj // view from the app, with missing ids added
 	blocks                           []any
-	values                           map[string]map[string]obj // what the person has typed: block, action, state
+	values                           map[string]map[string]obj // state of changed elements, by block id and action id
 }
 
 type trigger struct {
-	user, view string
-	born       time.Time
-	used       bool
+	user, viewID string
+	created      time.Time
+	used         bool
 }
 
 // Limits of views and triggers.
 const (
-	triggerLife   = 3 * time.Second
-	viewSizeLimit = 250 << 10
-	stackDepth    = 3
+	triggerTTL    = 3 * time.Second
+	maxViewSize   = 250 << 10
+	maxStackDepth = 3
 )
 
-// newTrigger makes the trigger_id of an interaction of user, in view if it happened there. The caller holds mu.
+// newTrigger creates a trigger_id for an interaction of user. view is the id of the view in which it happened, or "". The
+// caller holds mu.
 func (w *Workspace) newTrigger(user, view string) string {
 	now := w.clock()
 	if len(w.triggers) > 1000 {
 		for id, t := range w.triggers {
-			if now.Sub(t.born) > time.Minute {
+			if now.Sub(t.created) > time.Minute {
 				delete(w.triggers, id)
 			}
 		}
 	}
-	w.serial["trigger"]++
-	id := itoa(1_000_000+w.serial["trigger"]) + "." + itoa(int(now.Unix()%10_000_000_000)) + "." + ticket()
-	w.triggers[id] = &trigger{user: user, view: view, born: now}
+	w.lastSerial["trigger"]++
+	id := itoa(1_000_000+w.lastSerial["trigger"]) + "." + itoa(int(now.Unix()%10_000_000_000)) + "." + ticket()
+	w.triggers[id] = &trigger{user: user, viewID: view, created: now}
 	return id
 }
 
 var triggerForm = regexp.MustCompile(`^\d+\.\d+\.[0-9a-z]+$`)
 
-// exchange uses up the call's trigger_id.
-func (c *call) exchange() (*trigger, error) {
+// validTrigger returns the trigger for the trigger_id of the call. It returns an error if the trigger is unknown, used or
+// expired. It does not mark the trigger as used.
+func (c *call) validTrigger() (*trigger, error) {
 	id := c.str("trigger_id")
 	if !triggerForm.MatchString(id) {
 		return nil, invalidArguments("invalid `trigger_id`")
@@ -58,9 +60,9 @@ func (c *call) exchange() (*trigger, error) {
 		return nil, apiError("invalid_trigger_id")
 	case t.used:
 		return nil, apiError("exchanged_trigger_id")
-	case c.now.Sub(t.born) > triggerLife:
-		c.w.expiries++
-		if s := c.w.cfg.ExpiredTrigger; s == ExpiredCode || s == ExpiredAlternating && c.w.expiries%2 == 1 {
+	case c.now.Sub(t.created) > triggerTTL:
+		c.w.expiredTriggers++
+		if s := c.w.cfg.ExpiredTrigger; s == ExpiredCode || s == ExpiredAlternating && c.w.expiredTriggers%2 == 1 {
 			return nil, apiError("expired_trigger_id")
 		}
 		return nil, invalidArguments("[ERROR] `trigger_id` expired [json-pointer:/trigger_id]")
@@ -68,7 +70,7 @@ func (c *call) exchange() (*trigger, error) {
 	return t, nil
 }
 
-// viewArg reads and checks the view argument for a surface.
+// viewArg reads and validates the argument view for a surface.
 func (c *call) viewArg(on surface) (obj, []any, error) {
 	v, err := c.value("view")
 	if err != nil {
@@ -82,9 +84,9 @@ func (c *call) viewArg(on surface) (obj, []any, error) {
 	return o, blocks, err
 }
 
-// checkView says whether Slack would take a view, and fills in the ids that are missing.
+// checkView validates a view, adds missing ids and returns its blocks. The caller holds mu.
 func (w *Workspace) checkView(o obj, on surface) ([]any, error) {
-	if raw, err := json.Marshal(o); err != nil || len(raw) > viewSizeLimit {
+	if raw, err := json.Marshal(o); err != nil || len(raw) > maxViewSize {
 		return nil, apiError("view_too_large")
 	}
 	k := &blockCheck{on: on}
@@ -92,9 +94,9 @@ func (w *Workspace) checkView(o obj, on surface) ([]any, error) {
 		k.fail("/view/type", "must be one of: %s", want)
 	}
 	if on == onModal {
-		k.wordsIn("/view", o, "title", true, true, 24)
-		k.wordsIn("/view", o, "submit", false, true, 24)
-		k.wordsIn("/view", o, "close", false, true, 24)
+		k.textField("/view", o, "title", true, true, 24)
+		k.textField("/view", o, "submit", false, true, 24)
+		k.textField("/view", o, "close", false, true, 24)
 	} else {
 		for _, field := range []string{"title", "submit", "close"} {
 			if o[field] != nil {
@@ -124,53 +126,54 @@ func (w *Workspace) checkView(o obj, on surface) ([]any, error) {
 	return list, nil
 }
 
-// takeExternal takes an external id for a view; it must be free.
-func (w *Workspace) takeExternal(v *view, o obj) error {
+// setExternalID sets the external id of v from the view o. It returns an error if another view has this id.
+func (w *Workspace) setExternalID(v *view, o obj) error {
 	id, _ := o["external_id"].(string)
-	if other := w.external[id]; id != "" && other != nil && other != v {
+	if other := w.viewsByExternalID[id]; id != "" && other != nil && other != v {
 		return apiError("duplicate_external_id")
 	}
 	if v.externalID != id {
-		delete(w.external, v.externalID)
+		delete(w.viewsByExternalID, v.externalID)
 	}
 	if v.externalID = id; id != "" {
-		w.external[id] = v
+		w.viewsByExternalID[id] = v
 	}
 	return nil
 }
 
-// newView files a checked view for a user.
+// newView creates a view for a user from a validated view of the app.
 func (w *Workspace) newView(user string, o obj, blocks []any) (*view, error) {
 	v := &view{kind: o["type"].(string), user: user, values: map[string]map[string]obj{}}
-	if err := w.takeExternal(v, o); err != nil {
+	if err := w.setExternalID(v, o); err != nil {
 		return nil, err
 	}
 	v.id = w.newID("V")
 	v.root = v.id
 	w.views[v.id] = v
-	w.fill(v, o, blocks)
+	w.setContent(v, o, blocks)
 	return v, nil
 }
 
-// fill sets the content of a view, with a new hash. What was typed survives where block_id and action_id stay.
-func (w *Workspace) fill(v *view, o obj, blocks []any) {
+// setContent replaces the content of a view and sets a new hash. Typed values are preserved if their block_id and
+// action_id still exist.
+func (w *Workspace) setContent(v *view, o obj, blocks []any) {
 	v.raw, v.blocks = o, blocks
-	kept := map[string]map[string]obj{}
+	values := map[string]map[string]obj{}
 	for id, actions := range v.values {
 		for action, state := range actions {
-			if _, e := (Action{ID: action, Block: id}).find(blocks); e != nil {
-				remember(kept, id, action, state)
+			if _, e := (Action{ID: action, Block: id}).findElement(blocks); e != nil {
+				storeState(values, id, action, state)
 			}
 		}
 	}
-	v.values = kept
+	v.values = values
 	v.hash = itoa(int(w.clock().Unix())) + "." + w.shortID()
 	w.touch()
 }
 
 func (w *Workspace) dropView(v *view) {
 	delete(w.views, v.id)
-	delete(w.external, v.externalID)
+	delete(w.viewsByExternalID, v.externalID)
 }
 
 func (w *Workspace) clearStack(user string) {
@@ -199,7 +202,7 @@ func viewsOpen(c *call) (obj, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := c.exchange()
+	t, err := c.validTrigger()
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +222,7 @@ func viewsPush(c *call) (obj, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := c.exchange()
+	t, err := c.validTrigger()
 	if err != nil {
 		return nil, err
 	}
@@ -232,13 +235,13 @@ func viewsPush(c *call) (obj, error) {
 	return obj{"view": c.w.viewWire(v)}, nil
 }
 
-// push puts a checked view on top of a person's stack.
+// push opens a validated view on top of a user's stack.
 func (w *Workspace) push(user string, o obj, blocks []any) (*view, error) {
 	stack := w.stacks[user]
 	switch {
 	case len(stack) == 0:
 		return nil, apiError("not_found")
-	case len(stack) >= stackDepth:
+	case len(stack) >= maxStackDepth:
 		return nil, apiError("push_limit_reached")
 	}
 	v, err := w.newView(user, o, blocks)
@@ -253,7 +256,7 @@ func (w *Workspace) push(user string, o obj, blocks []any) (*view, error) {
 func viewsUpdate(c *call) (obj, error) {
 	v := c.w.views[c.str("view_id")]
 	if c.str("view_id") == "" {
-		v = c.w.external[c.str("external_id")]
+		v = c.w.viewsByExternalID[c.str("external_id")]
 	}
 	if v == nil {
 		return nil, apiError("not_found")
@@ -269,10 +272,10 @@ func viewsUpdate(c *call) (obj, error) {
 	if h := c.str("hash"); h != "" && h != v.hash {
 		return nil, apiError("hash_conflict")
 	}
-	if err := c.w.takeExternal(v, o); err != nil {
+	if err := c.w.setExternalID(v, o); err != nil {
 		return nil, err
 	}
-	c.w.fill(v, o, blocks)
+	c.w.setContent(v, o, blocks)
 	c.applied = true
 	return obj{"view": c.w.viewWire(v)}, nil
 }
@@ -296,17 +299,17 @@ func viewsPublish(c *call) (obj, error) {
 	case h != "" && h != v.hash:
 		return nil, apiError("hash_conflict")
 	default:
-		if err := c.w.takeExternal(v, o); err != nil {
+		if err := c.w.setExternalID(v, o); err != nil {
 			return nil, err
 		}
-		c.w.fill(v, o, blocks)
+		c.w.setContent(v, o, blocks)
 	}
 	c.applied = true
 	return obj{"view": c.w.viewWire(v)}, nil
 }
 
-// topOf returns a person's view by id: the top modal of the stack, or the App Home.
-func (w *Workspace) topOf(user, id string) *view {
+// activeView returns the view with this id if it is the top modal or the App Home of user, or nil.
+func (w *Workspace) activeView(user, id string) *view {
 	if v := w.homes[user]; v != nil && v.id == id {
 		return v
 	}

@@ -1,16 +1,23 @@
-// Package chat is a Slack workspace that runs inside the process and speaks Slack's real protocols on loopback: the Web
-// API, signed HTTP deliveries, Socket Mode over a WebSocket, response URLs and file uploads. A client that is given its
-// base URL cannot tell the difference, and neither can a test.
+// Package chat implements a Slack workspace that runs inside the process. It speaks Slack's real protocols on loopback:
+// the Web API, signed HTTP deliveries, Socket Mode over a WebSocket, response URLs and file uploads. An unmodified Slack
+// client works with it if it uses the base URL of the workspace.
 //
-// The workspace keeps real state (people, channels, membership, messages, threads, pins, bookmarks, reactions, files,
-// modal stacks, App Homes) and refuses what Slack refuses, with Slack's codes. Three groups of methods stand around it:
+// A [Workspace] stores people, channels, messages, threads, pins, bookmarks, reactions, files, modals and App Homes. It
+// rejects invalid requests with Slack's error codes. It has three groups of methods:
 //
-//   - Handler and Start serve the app's side of the wire;
-//   - Act makes a person of the workspace do something, and returns what that person would see;
-//   - the snapshots (Channels, Messages, OpenViews…), the request log and the fault switches belong to tests and pages.
+//   - [Workspace.Start] and [Workspace.Handler] serve requests of the app.
+//   - [Workspace.Act] returns an [Actor] that acts as a person and returns the messages and views shown to that person.
+//   - Snapshots such as [Workspace.Messages], the request log and the faults are for tests and pages.
 //
-// Time comes from Config.Clock, so message timestamps and expiries are deterministic under a fixed clock. Waiting for an
-// acknowledgement is real time, because the other side is real.
+// Example:
+//
+//	ws := chat.New(chat.Config{People: people, Channels: channels})
+//	url, err := ws.Start("127.0.0.1:0") // the Web API is at url + "/api/"
+//	defer ws.Close()
+//	msg, err := ws.Act("U0ADA").Post("C0GENERAL", "hello", "")
+//
+// Message timestamps and expiry times are taken from Config.Clock and are deterministic with a fixed clock. The timeout
+// of acknowledgements uses real time, because the app runs in real time.
 package chat
 
 import (
@@ -25,23 +32,23 @@ import (
 	"time"
 )
 
-// Mode says by which door the workspace delivers to the app.
+// Mode is the transport of deliveries to the app.
 type Mode string
 
-// The two doors.
+// Transports of deliveries.
 const (
 	ModeHTTP   Mode = "http"
 	ModeSocket Mode = "socket"
 )
 
-// Team is the workspace itself.
+// Team describes the workspace.
 type Team struct {
 	ID     string `json:"id"`
 	Name   string `json:"name"`
 	Domain string `json:"domain"`
 }
 
-// Bot is the installed app as the workspace knows it.
+// Bot describes the installed app.
 type Bot struct {
 	UserID string `json:"user_id"`
 	BotID  string `json:"bot_id"`
@@ -49,13 +56,13 @@ type Bot struct {
 	Name   string `json:"name"`
 }
 
-// Guest kinds of a Person.
+// Values of [Person.Guest].
 const (
 	GuestMulti  = "multi"  // is_restricted
 	GuestSingle = "single" // is_ultra_restricted: member of one channel only
 )
 
-// Person is one human member.
+// Person is a human member of the workspace.
 type Person struct {
 	ID          string `json:"id"`
 	Name        string `json:"name"`
@@ -76,7 +83,7 @@ type Group struct {
 	Disabled bool     `json:"disabled,omitempty"`
 }
 
-// SeedChannel is a channel that exists from the start. Members are user ids; the bot is a member if its user id is listed.
+// SeedChannel is a channel that exists from the start. Members are user ids and may include the bot.
 type SeedChannel struct {
 	ID      string
 	Name    string
@@ -86,17 +93,17 @@ type SeedChannel struct {
 	Members []string
 }
 
-// ExpiredShape chooses how an expired trigger_id is refused; Slack is known to use both shapes.
+// ExpiredShape is the form of the error for an expired trigger_id. Slack uses both forms.
 type ExpiredShape int
 
-// The shapes of an expired trigger.
+// Forms of the error for an expired trigger_id.
 const (
-	ExpiredAlternating ExpiredShape = iota // code, arguments, code, …
-	ExpiredCode                            // error expired_trigger_id
-	ExpiredArguments                       // error invalid_arguments with a message
+	ExpiredAlternating ExpiredShape = iota // alternates, beginning with ExpiredCode
+	ExpiredCode                            // the error expired_trigger_id
+	ExpiredArguments                       // the error invalid_arguments with a message
 )
 
-// Config is the seed and the settings of a Workspace. The zero value of every field is usable.
+// Config contains the initial state and the settings of a [Workspace]. All fields are optional.
 type Config struct {
 	Team          Team
 	Bot           Bot
@@ -106,32 +113,33 @@ type Config struct {
 	BotToken      string
 	AppToken      string
 	SigningSecret string
-	Scopes        []string // of the bot token; nil grants DefaultScopes
-	Commands      []string // declared slash commands; nil accepts every one
-	Events        []string // subscribed event types (message counts for all message.*); nil subscribes to all
+	Scopes        []string // scopes of the bot token (default DefaultScopes)
+	Commands      []string // declared slash commands (default all)
+	Events        []string // subscribed event types (default all); message.im selects all messages
 
-	Mode            Mode // default ModeHTTP
+	Mode            Mode // transport of deliveries (default ModeHTTP)
 	CommandsURL     string
 	InteractionsURL string
 	EventsURL       string
-	AckWithin       time.Duration   // default 3 s
-	EventRetries    []time.Duration // delays before deliveries 2, 3, 4; default 0, 1 min, 5 min
+	AckTimeout      time.Duration   // time to wait for an acknowledgement (default 3 s)
+	EventRetries    []time.Duration // delays before the retries (default 0, 1 min, 5 min)
 
 	Clock          func() time.Time // default time.Now
-	Seed           uint64           // of everything random
+	Seed           uint64           // seed of random ids and choices
 	ExpiredTrigger ExpiredShape
 	Limits         Limits
-	LogLimit       int           // entries kept of calls and of deliveries; default 20,000
-	ShareDelay     time.Duration // how much later than files.completeUploadExternal the file message appears
+	LogLimit       int           // minimum number of calls and of deliveries in the log (default 20,000)
+	ShareDelay     time.Duration // delay between files.completeUploadExternal and the message with the file
 }
 
-// DefaultScopes is what an incident bot asks for: enough for every method here, without chat:write.public.
+// DefaultScopes are the scopes that an incident bot requests. They allow every method of the workspace and do not include
+// chat:write.public.
 var DefaultScopes = strings.Split("app_mentions:read chat:write commands channels:read channels:history channels:manage channels:join "+
 	"groups:read groups:history groups:write im:write im:read im:history mpim:write mpim:read mpim:history users:read users:read.email "+
 	"usergroups:read pins:read pins:write bookmarks:read bookmarks:write reactions:read reactions:write files:read files:write "+
 	"metadata.message:read team:read", " ")
 
-// Workspace is one running Slack workspace. Everything exported is safe for concurrent use.
+// Workspace is a running Slack workspace. It is safe for concurrent use.
 type Workspace struct {
 	cfg    Config
 	clock  func() time.Time
@@ -142,52 +150,53 @@ type Workspace struct {
 	server *http.Server
 	client *http.Client
 
-	mu        sync.Mutex
-	baseURL   string
-	closed    bool
-	changed   chan struct{}
-	version   uint64
-	lastTS    int64
-	serial    map[string]int
-	random    *mathrand.Rand
-	people    map[string]*Person
-	peopleIDs []string
-	byEmail   map[string]string
-	groups    []*Group
-	channels  map[string]*channel
-	ordered   []string // channel ids in order of creation
-	byName    map[string]*channel
-	direct    map[string]*channel // DM and group DM by their sorted members
-	files     map[string]*file
-	uploads   map[string]string // upload path -> file id
-	views     map[string]*view
-	external  map[string]*view
-	stacks    map[string][]*view
-	homes     map[string]*view
-	triggers  map[string]*trigger
-	expiries  int // expired triggers refused so far
-	responses map[string]*responseURL
-	private   map[string][]*message // ephemeral messages by user
+	mu                sync.Mutex
+	baseURL           string
+	closed            bool
+	changed           chan struct{}
+	version           uint64
+	lastTS            int64
+	lastSerial        map[string]int
+	random            *mathrand.Rand
+	people            map[string]*Person
+	peopleIDs         []string
+	byEmail           map[string]string
+	groups            []*Group
+	channels          map[string]*channel
+	channelIDs        []string // channel ids in order of creation
+	byName            map[string]*channel
+	direct            map[string]*channel // DMs and group DMs by sorted members
+	files             map[string]*file
+	uploads           map[string]string // file ids by upload ticket
+	views             map[string]*view
+	viewsByExternalID map[string]*view
+	stacks            map[string][]*view
+	homes             map[string]*view
+	triggers          map[string]*trigger
+	expiredTriggers   int // number of expired triggers rejected so far
+	responses         map[string]*responseURL
+	ephemerals        map[string][]*message // ephemeral messages by user
 
 	limits   limiter
-	faults   faultBoard
+	faults   faultSet
 	journal  journal
 	events   dispatcher
 	sockets  socketHub
 	handlers map[string]method
 }
 
-// New builds a workspace from its seed. It does not listen before Start; Handler may be mounted elsewhere instead.
+// New returns a workspace. It does not listen. Call [Workspace.Start], or serve [Workspace.Handler]. The caller must call
+// [Workspace.Close].
 func New(cfg Config) *Workspace {
 	cfg = withDefaults(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Workspace{
 		cfg: cfg, clock: cfg.Clock, scopes: map[string]bool{}, ctx: ctx, cancel: cancel,
-		changed: make(chan struct{}), serial: map[string]int{}, random: mathrand.New(mathrand.NewPCG(cfg.Seed, 0x746f6373696e)),
+		changed: make(chan struct{}), lastSerial: map[string]int{}, random: mathrand.New(mathrand.NewPCG(cfg.Seed, 0x746f6373696e)),
 		people: map[string]*Person{}, byEmail: map[string]string{}, channels: map[string]*channel{}, byName: map[string]*channel{},
 		direct: map[string]*channel{}, files: map[string]*file{}, uploads: map[string]string{}, views: map[string]*view{},
-		external: map[string]*view{}, stacks: map[string][]*view{}, homes: map[string]*view{}, triggers: map[string]*trigger{},
-		responses: map[string]*responseURL{}, private: map[string][]*message{},
+		viewsByExternalID: map[string]*view{}, stacks: map[string][]*view{}, homes: map[string]*view{}, triggers: map[string]*trigger{},
+		responses: map[string]*responseURL{}, ephemerals: map[string][]*message{},
 	}
 	w.client = &http.Client{
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 32, IdleConnTimeout: 30 * time.Second},
@@ -239,8 +248,8 @@ func withDefaults(cfg Config) Config {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
-	if cfg.AckWithin == 0 {
-		cfg.AckWithin = 3 * time.Second
+	if cfg.AckTimeout == 0 {
+		cfg.AckTimeout = 3 * time.Second
 	}
 	if cfg.EventRetries == nil {
 		cfg.EventRetries = []time.Duration{0, time.Minute, 5 * time.Minute}
@@ -251,26 +260,27 @@ func withDefaults(cfg Config) Config {
 	return cfg
 }
 
-// Start listens on addr (":0" and "127.0.0.1:0" pick a port) and returns the base URL. The Web API stands at url+"/api/".
+// Start listens on addr and returns the base URL. The Web API is at url+"/api/". An empty addr or host means 127.0.0.1,
+// and port 0 means any free port.
 func (w *Workspace) Start(addr string) (string, error) {
 	if addr == "" || strings.HasPrefix(addr, ":") {
 		addr = "127.0.0.1" + cmpOr(addr, ":0")
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return "", fmt.Errorf("listen for the chat sandbox: %w", err)
+		return "", fmt.Errorf("listen for chat sandbox: %w", err)
 	}
 	w.SetBaseURL("http://" + l.Addr().String())
 	w.server = &http.Server{Handler: w.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	w.wg.Add(1)
 	go func() {
 		defer w.wg.Done()
-		_ = w.server.Serve(l) // returns ErrServerClosed on Close
+		_ = w.server.Serve(l) // returns ErrServerClosed after Close
 	}()
 	return w.BaseURL(), nil
 }
 
-// Close stops listening, drops every connection and waits for all goroutines.
+// Close stops listening, closes every connection and waits for all goroutines. It is safe to call more than once.
 func (w *Workspace) Close() error {
 	w.mu.Lock()
 	if w.closed {
@@ -294,22 +304,22 @@ func (w *Workspace) Close() error {
 	return err
 }
 
-// SetBaseURL tells the workspace under which URL its Handler is reachable, for upload, socket and response URLs.
+// SetBaseURL sets the URL of the workspace for file and response URLs. It is only needed if Start is not used.
 func (w *Workspace) SetBaseURL(url string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.baseURL = strings.TrimSuffix(url, "/")
 }
 
-// BaseURL is where the workspace is reachable, without a trailing slash.
+// BaseURL returns the URL of the workspace without a trailing slash.
 func (w *Workspace) BaseURL() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.baseURL
 }
 
-// SetDelivery changes the door and the app's URLs, for an app whose address is known only after the workspace's.
-// URLs that are empty stay as they are.
+// SetDelivery sets the transport and the URLs of the app, for an app that starts after the workspace. Empty URLs do not
+// change the current ones.
 func (w *Workspace) SetDelivery(mode Mode, commands, interactions, events string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -319,14 +329,14 @@ func (w *Workspace) SetDelivery(mode Mode, commands, interactions, events string
 	w.cfg.EventsURL = cmpOr(events, w.cfg.EventsURL)
 }
 
-// Config returns the settings in force, with defaults filled in: tokens and secrets for the app that connects.
+// Config returns the current settings, including defaults. It contains the tokens and secrets that the app needs.
 func (w *Workspace) Config() Config {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.cfg
 }
 
-// Handler serves the app's side: /api/<method>, upload and download URLs, response URLs and the Socket Mode endpoint.
+// Handler serves requests of the app: /api/METHOD, upload and download URLs, response URLs and Socket Mode.
 func (w *Workspace) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/{method}", w.serveAPI)
@@ -337,21 +347,23 @@ func (w *Workspace) Handler() http.Handler {
 	return mux
 }
 
-// Changed returns a channel that is closed at the next change of any visible state. Take it before looking.
+// Changed returns a channel that is closed at the next change of visible state. Call it before reading the state, to not
+// miss a change.
 func (w *Workspace) Changed() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.changed
 }
 
-// Version rises with every change of visible state.
+// Version returns a number that increases with every change of visible state.
 func (w *Workspace) Version() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.version
 }
 
-// WaitFor blocks until ready returns true, looking again at every change. It returns the context's error otherwise.
+// WaitFor blocks until ready returns true. It calls ready again after every change of visible state. It returns an error
+// if ctx ends first.
 func (w *Workspace) WaitFor(ctx context.Context, ready func() bool) error {
 	for {
 		changed := w.Changed()
@@ -361,12 +373,12 @@ func (w *Workspace) WaitFor(ctx context.Context, ready func() bool) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the workspace: %w", ctx.Err())
+			return fmt.Errorf("wait for workspace: %w", ctx.Err())
 		}
 	}
 }
 
-// touch announces a change. The caller holds mu.
+// touch signals a change of visible state. The caller holds mu.
 func (w *Workspace) touch() {
 	w.version++
 	close(w.changed)

@@ -18,8 +18,8 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-func TestChannelLife(t *testing.T) {
-	w := newWorld(t)
+func TestChannelMethods(t *testing.T) {
+	w := newFixture(t)
 	ch, err := w.api.CreateConversation(slack.CreateConversationParams{ChannelName: "inc-42", IsPrivate: true})
 	if err != nil || ch.Creator != bot || !ch.IsPrivate || !ch.IsMember {
 		t.Fatalf("got %+v, %v", ch, err)
@@ -39,7 +39,7 @@ func TestChannelLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := w.ws.Bookmarks(ch.ID); len(got) != 1 || got[0].Title != title || got[0].Link != "https://runbook.example" {
-		t.Errorf("bookmarks %+v", got)
+		t.Errorf("got bookmarks %+v", got)
 	}
 	if err := w.api.KickUserFromConversation(ch.ID, ben); err != nil {
 		t.Fatal(err)
@@ -49,10 +49,10 @@ func TestChannelLife(t *testing.T) {
 		t.Errorf("got %+v, %v", info, err)
 	}
 	if got := w.ws.Channels(ben); len(got) != 2 {
-		t.Errorf("ben sees %v", got)
+		t.Errorf("got channels %v for ben, want 2", got)
 	}
 	if got := w.ws.Channels(ada); len(got) != 4 {
-		t.Errorf("ada sees %v", got)
+		t.Errorf("got channels %v for ada, want 4", got)
 	}
 	if _, err := w.api.RenameConversation(ch.ID, "inc-42-keys"); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestChannelLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	if pins, _, err := w.api.ListPins(ch.ID); err != nil || len(pins) != 1 || pins[0].Message.Timestamp != ts || len(w.ws.Pins(ch.ID)) != 1 {
-		t.Errorf("pins %+v, %v", pins, err)
+		t.Errorf("got pins %+v, %v", pins, err)
 	}
 	if err := w.ws.Act(ada).React(ch.ID, ts, "eyes"); err != nil {
 		t.Fatal(err)
@@ -77,8 +77,8 @@ func TestChannelLife(t *testing.T) {
 }
 
 func TestDirectMessages(t *testing.T) {
-	w := newWorld(t)
-	id, _, err := w.api.PostMessage(ada, slack.MsgOptionText("your signature is asked for", false))
+	w := newFixture(t)
+	id, _, err := w.api.PostMessage(ada, slack.MsgOptionText("please sign", false))
 	if err != nil || !strings.HasPrefix(id, "D") {
 		t.Fatalf("got %q, %v", id, err)
 	}
@@ -87,7 +87,7 @@ func TestDirectMessages(t *testing.T) {
 		t.Errorf("got %+v, %v", dm, err)
 	}
 	if mine := w.ws.DMs(ada); len(mine) != 1 || mine[0].ID != id || len(w.ws.DMs(ben)) != 0 {
-		t.Errorf("ada has %v", mine)
+		t.Errorf("got DMs %v for ada, want only %s", mine, id)
 	}
 	if _, _, _, err := w.api.OpenConversation(&slack.OpenConversationParameters{Users: []string{ada, ben}}); err != nil {
 		t.Error(err)
@@ -101,8 +101,8 @@ func TestDirectMessages(t *testing.T) {
 	}
 }
 
-func TestHistoryMetadataAndPages(t *testing.T) {
-	w := newWorld(t)
+func TestHistory_MetadataAndPages(t *testing.T) {
+	w := newFixture(t)
 	for i := range 5 {
 		_, _, err := w.api.PostMessage(general, slack.MsgOptionText(fmt.Sprint("m", i), false),
 			slack.MsgOptionMetadata(slack.SlackMetadata{EventType: "tocsin.message", EventPayload: map[string]any{"key": fmt.Sprint("k", i)}}))
@@ -131,7 +131,7 @@ func TestHistoryMetadataAndPages(t *testing.T) {
 		}
 	}
 	if got := strings.Join(texts, " "); got != "m4 m3 m2 m1 m0" || strings.Join(keys, " ") != "k4 k3 k2 k1 k0" {
-		t.Errorf("history %v, keys %v", texts, keys)
+		t.Errorf("got history %v with keys %v", texts, keys)
 	}
 	h, err := w.api.GetConversationHistory(&slack.GetConversationHistoryParameters{ChannelID: general, Oldest: w.ws.Messages(general)[3].TS, Inclusive: true})
 	if err != nil || len(h.Messages) != 2 || h.Messages[0].Metadata.EventType != "" {
@@ -147,7 +147,7 @@ func TestHistoryMetadataAndPages(t *testing.T) {
 	}
 	users, err := w.api.GetUsers(slack.GetUsersOptionLimit(2))
 	if err != nil || len(users) != 6 {
-		t.Errorf("%d users over pages, %v", len(users), err)
+		t.Errorf("got %d users, %v, want 6", len(users), err)
 	}
 	ids, next, err := w.api.GetUsersInConversation(&slack.GetUsersInConversationParameters{ChannelID: general, Limit: 3})
 	if err != nil || len(ids) != 3 || next == "" {
@@ -162,7 +162,7 @@ func TestHistoryMetadataAndPages(t *testing.T) {
 }
 
 func TestUploadAndShare(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	text := "# Postmortem"
 	f, err := w.api.UploadFile(slack.UploadFileParameters{Filename: "postmortem.md", Title: "INC-42", Content: text, FileSize: len(text), Channel: general, InitialComment: "signed"})
 	if err != nil {
@@ -170,7 +170,7 @@ func TestUploadAndShare(t *testing.T) {
 	}
 	m := w.ws.Messages(general)[0]
 	if m.Text != "signed" || len(m.Files) != 1 || m.Files[0].ID != f.ID || m.Files[0].Title != "INC-42" {
-		t.Errorf("shared as %+v", m)
+		t.Errorf("got message %+v", m)
 	}
 	info, _, _, err := w.api.GetFileInfo(f.ID, 0, 0)
 	if err != nil || info.Size != len(text) || len(info.Channels) != 1 {
@@ -180,7 +180,7 @@ func TestUploadAndShare(t *testing.T) {
 	if err := w.api.GetFile(info.URLPrivateDownload, &got); err != nil || got.String() != text {
 		t.Errorf("downloaded %q, %v", got.String(), err)
 	}
-	// Unshared first, then one message that carries its permalink shares it.
+	// Without a channel the file is not shared until a message contains its permalink.
 	f, err = w.api.UploadFile(slack.UploadFileParameters{Filename: "p.html", Content: text, FileSize: len(text)})
 	if err != nil {
 		t.Fatal(err)
@@ -191,18 +191,18 @@ func TestUploadAndShare(t *testing.T) {
 	}
 	w.post(general, "the page: <"+info.Permalink+"|p.html>")
 	if ms := w.ws.Messages(general); len(ms) != 2 || len(ms[1].Files) != 1 || ms[1].Files[0].ID != f.ID {
-		t.Errorf("messages %+v", ms)
+		t.Errorf("got messages %+v", ms)
 	}
 	if _, err := w.api.UploadFile(slack.UploadFileParameters{Filename: "p.html", Content: text, FileSize: 3}); err == nil {
-		t.Error("a wrong length was taken")
+		t.Error("an upload with a wrong length succeeded")
 	}
 	if raw, ok := w.ws.FileContent(f.ID); !ok || string(raw) != text {
-		t.Errorf("kept %q", raw)
+		t.Errorf("got content %q, want %q", raw, text)
 	}
 }
 
 func TestFaults(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	post := func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 		defer cancel()
@@ -213,9 +213,9 @@ func TestFaults(t *testing.T) {
 	var limited *slack.RateLimitedError
 	var status slack.StatusCodeError
 	cases := []struct {
-		fault  chat.Fault
-		landed bool
-		check  func(error) bool
+		fault   chat.Fault
+		applied bool
+		check   func(error) bool
 	}{
 		{chat.Fault{Kind: chat.FaultServerError}, false, func(e error) bool { return errors.As(e, &status) && status.Code == 500 }},
 		{chat.Fault{Kind: chat.FaultServerAfter}, true, func(e error) bool { return errors.As(e, &status) && status.Code == 500 }},
@@ -234,17 +234,17 @@ func TestFaults(t *testing.T) {
 			if err := post(); !c.check(err) {
 				t.Errorf("got %v", err)
 			}
-			if landed := len(w.ws.Messages(general)) > n; landed != c.landed || last().Landed != c.landed || last().Fault != c.fault.Kind {
-				t.Errorf("landed %v, the log says %+v", landed, last())
+			if applied := len(w.ws.Messages(general)) > n; applied != c.applied || last().Landed != c.applied || last().Fault != c.fault.Kind {
+				t.Errorf("got effect %v and logged call %+v, want effect %v", applied, last(), c.applied)
 			}
 			if err := post(); err != nil {
-				t.Errorf("the fault outlived its count: %v", err)
+				t.Errorf("second call with count 1: %v", err)
 			}
 		})
 	}
 	w.ws.SetOffline(true)
 	if err := post(); err == nil {
-		t.Error("posted while offline")
+		t.Error("a post succeeded while offline")
 	}
 	if _, err := w.ws.Act(ada).Post(general, "a", ""); !errors.Is(err, chat.ErrOffline) {
 		t.Errorf("got %v", err)
@@ -252,7 +252,7 @@ func TestFaults(t *testing.T) {
 	w.ws.ClearFaults()
 	id := w.ws.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
 	if err := post(); err == nil {
-		t.Error("the fault is not on")
+		t.Error("a post succeeded with a fault")
 	}
 	w.ws.ClearFault(id)
 	if err := post(); err != nil {
@@ -260,21 +260,20 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestSlowEffectLandsAfterTheSenderGaveUp shows the case that no client can see.
-func TestSlowEffectLandsAfterTheSenderGaveUp(t *testing.T) {
-	w := newWorld(t)
+func TestFaultSlow_ActsAfterClientTimeout(t *testing.T) {
+	w := newFixture(t)
 	w.ws.SetFault(chat.Fault{Method: "chat.postMessage", Kind: chat.FaultSlow, Delay: 150 * time.Millisecond, Count: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	if _, _, err := w.api.PostMessageContext(ctx, general, slack.MsgOptionText("late", false)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("got %v", err)
 	}
-	w.wait(func() bool { return len(w.ws.Messages(general)) == 1 })
+	w.waitFor(func() bool { return len(w.ws.Messages(general)) == 1 })
 }
 
-// TestLogStandsBetweenEffectAndAnswer shows what a kill test relies on.
-func TestLogStandsBetweenEffectAndAnswer(t *testing.T) {
-	w := newWorld(t)
+// TestSubscribe_RunsBetweenEffectAndResponse checks the order that the kill test in cmd/tocsin depends on.
+func TestSubscribe_RunsBetweenEffectAndResponse(t *testing.T) {
+	w := newFixture(t)
 	hold, seen := make(chan struct{}), make(chan chat.Call, 1)
 	cancel := w.ws.Subscribe(func(e chat.Entry) {
 		if e.Call != nil && e.Call.Method == "chat.postMessage" {
@@ -287,22 +286,22 @@ func TestLogStandsBetweenEffectAndAnswer(t *testing.T) {
 	go func() { answered <- w.post(general, "a") }()
 	c := <-seen
 	if len(w.ws.Messages(general)) != 1 || !c.Landed || c.Result["ts"] == "" || c.Args["text"] != "a" || c.Args["token"] != nil {
-		t.Errorf("the log says %+v", c)
+		t.Errorf("got logged call %+v", c)
 	}
 	select {
 	case <-answered:
-		t.Error("answered before the subscriber returned")
+		t.Error("response sent before the subscriber returned")
 	default:
 	}
 	close(hold)
 	if ts := <-answered; ts != c.Result["ts"] {
-		t.Errorf("answered %s, logged %s", ts, c.Result["ts"])
+		t.Errorf("got ts %s, want logged ts %s", ts, c.Result["ts"])
 	}
 }
 
-func TestDeterministicTimestamps(t *testing.T) {
+func TestTimestamps_Deterministic(t *testing.T) {
 	run := func() string {
-		w := newWorld(t)
+		w := newFixture(t)
 		var out []string
 		for i := range 3 {
 			out = append(out, w.post(general, fmt.Sprint(i)))
@@ -312,13 +311,13 @@ func TestDeterministicTimestamps(t *testing.T) {
 		return strings.Join(out, " ")
 	}
 	if a, b := run(), run(); a != b || !strings.HasPrefix(a, "1795165200.000000 1795165200.000001") {
-		t.Errorf("%s\n%s", a, b)
+		t.Errorf("got timestamps %s\nand %s, want equal ones", a, b)
 	}
 }
 
 func TestVerifyURL(t *testing.T) {
-	a, with := withApp(t)
-	w := newWorld(t, with)
+	a, with := startApp(t)
+	w := newFixture(t, with)
 	a.events = func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		_, rest, _ := strings.Cut(string(body), `"challenge":"`)
@@ -330,13 +329,13 @@ func TestVerifyURL(t *testing.T) {
 	}
 	a.events = nil
 	if err := w.ws.VerifyURL(); err == nil {
-		t.Error("an empty answer was taken")
+		t.Error("an empty response was accepted")
 	}
 }
 
-// TestManyCallsAtOnce posts from many goroutines: nothing is lost, every timestamp is its own.
-func TestManyCallsAtOnce(t *testing.T) {
-	w := newWorld(t, func(c *chat.Config) { c.LogLimit = 100 })
+// TestPostMessage_Concurrent checks that no message is lost and that all timestamps differ.
+func TestPostMessage_Concurrent(t *testing.T) {
+	w := newFixture(t, func(c *chat.Config) { c.LogLimit = 100 })
 	var wg sync.WaitGroup
 	for g := range 16 {
 		wg.Go(func() {
@@ -353,16 +352,16 @@ func TestManyCallsAtOnce(t *testing.T) {
 		seen[m.TS] = true
 	}
 	if len(seen) != 1600 || w.ws.Counts()["chat.postMessage"].Landed != 1600 || len(w.ws.Calls()) > 200 {
-		t.Errorf("%d messages, %+v, %d logged", len(seen), w.ws.Counts()["chat.postMessage"], len(w.ws.Calls()))
+		t.Errorf("got %d messages, counts %+v, %d logged calls", len(seen), w.ws.Counts()["chat.postMessage"], len(w.ws.Calls()))
 	}
 }
 
-// TestCloseEndsEverything closes a workspace with a hanging call, an open socket and events that wait for their retry.
-func TestCloseEndsEverything(t *testing.T) {
-	w := socketWorld(t, func(c *chat.Config) { c.EventRetries = []time.Duration{time.Hour} })
-	w.post(general, "an event that nobody takes")
-	w.wait(func() bool { return len(w.ws.Deliveries()) == 1 || w.ws.PendingEvents() == 1 })
-	w.connect(func(*socketmode.Client, socketmode.Event) {})
+// TestClose_EndsPendingWork closes a workspace with a hanging call, an open socket and events that wait for a retry.
+func TestClose_EndsPendingWork(t *testing.T) {
+	w := newSocketFixture(t, func(c *chat.Config) { c.EventRetries = []time.Duration{time.Hour} })
+	w.post(general, "an event without a receiver")
+	w.waitFor(func() bool { return len(w.ws.Deliveries()) == 1 || w.ws.PendingEvents() == 1 })
+	w.connectSocket(func(*socketmode.Client, socketmode.Event) {})
 	w.ws.SetFault(chat.Fault{Method: "auth.test", Kind: chat.FaultHang})
 	hanging := make(chan struct{})
 	cancel := w.ws.Subscribe(func(e chat.Entry) {
@@ -378,15 +377,15 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 	if err := <-failed; err == nil {
-		t.Error("the hanging call was answered")
+		t.Error("the hanging call succeeded")
 	}
 	if err := w.ws.Close(); err != nil {
 		t.Errorf("close again: %v", err)
 	}
 }
 
-func TestPublicPostingWithoutJoining(t *testing.T) {
-	w := newWorld(t, func(c *chat.Config) { c.Scopes = append([]string{"chat:write.public"}, chat.DefaultScopes...) })
+func TestPostMessage_PublicWithoutMembership(t *testing.T) {
+	w := newFixture(t, func(c *chat.Config) { c.Scopes = append([]string{"chat:write.public"}, chat.DefaultScopes...) })
 	w.post(lobby, "announced")
 	if _, err := w.api.PostEphemeral(lobby, ada, slack.MsgOptionText("psst", false)); err != nil {
 		t.Error(err)

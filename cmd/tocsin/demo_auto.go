@@ -48,5 +48,5 @@ func (d *demo) play(ctx context.Context, o demoOptions, out io.Writer, dir strin
 	if err != nil {
 		return story.Result{}, fmt.Errorf("time zone: %w", err)
 	}
-	return story.Play(ctx, story.Config{Company: d.Company, Seed: o.Seed, Out: out, Dir: dir, Now: o.Clock, Zone: zone, Patience: patience})
+	return story.Run(ctx, story.Config{Company: d.Company, Seed: o.Seed, Out: out, Dir: dir, Now: o.Clock, Zone: zone, WaitTimeout: patience})
 }

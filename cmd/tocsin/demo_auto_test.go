@@ -260,7 +260,7 @@ func (s *played) workspace() {
 		}
 	}
 	s.same("messages", s.places(func(h string) bool { return strings.HasSuffix(h, "· **tocsin**") }), posted)
-	s.same("edits", s.places(func(h string) bool { return strings.HasSuffix(h, "**tocsin** changes a message") }), edited)
+	s.same("edits", s.places(func(h string) bool { return strings.HasSuffix(h, "**tocsin** edited a message") }), edited)
 	s.same("whispers", s.places(func(h string) bool { return strings.Contains(h, "only visible to") }), whispered)
 	for _, e := range s.view.Timeline {
 		if slices.Contains(told, e.Kind) && posts[e.Seq] != 1 {
@@ -363,11 +363,11 @@ func TestStoryThatBreaksOff(t *testing.T) {
 		}
 	})
 	d.Company.Chat.SetFault(chat.Fault{Method: "conversations.create", Kind: chat.FaultServerError})
-	_, err = story.Play(t.Context(), story.Config{Company: d.Company, Seed: 1, Dir: dir, Patience: time.Second})
-	if err == nil || !strings.Contains(err.Error(), "the channel inc-1 did not happen within 1s") {
+	_, err = story.Run(t.Context(), story.Config{Company: d.Company, Seed: 1, Dir: dir, WaitTimeout: time.Second})
+	if err == nil || !strings.Contains(err.Error(), "wait up to 1s for the channel inc-1") {
 		t.Errorf("it broke off with: %v", err)
 	}
-	if text, err := os.ReadFile(filepath.Join(dir, "transcript.md")); err != nil || !strings.Contains(string(text), "**It ended here:**") {
+	if text, err := os.ReadFile(filepath.Join(dir, "transcript.md")); err != nil || !strings.Contains(string(text), "**The story failed:**") {
 		t.Errorf("transcript: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package story
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -9,161 +10,166 @@ import (
 	"tocsin/bot/sandbox/company"
 )
 
-// writeRecord fills in the closing record, in the form, and submits it.
-func (p *play) writeRecord() {
+// writeRecord fills in some fields of the closing record in the form and submits
+// it with the others.
+func (p *player) writeRecord() {
 	scribe := p.cast.scribe
-	record := p.plot.prose.record()
-	record["audience"], record["language"] = p.plot.audience, "en"
-	p.press(scribe, p.button(`the button "Write the record"`, "record", anyControl), nil)
-	begun := fields{}
+	record := p.scenario.texts.record()
+	record["audience"], record["language"] = p.scenario.audience, "en"
+	p.press(scribe, p.awaitButton("record"), nil)
+	first := formValues{}
 	for _, name := range []string{"summary", "impact", "root_cause"} {
-		begun[name] = record[name]
+		first[name] = record[name]
 	}
-	p.mustSubmit(scribe, p.form(scribe, "edit_record"), begun)
-	p.said("the edited record", scribe.Name, "edited the closing record")
-	p.log(p.here(), "%s writes the closing record", called(scribe))
+	p.mustSubmit(scribe, p.awaitForm(scribe, "edit_record"), first)
+	p.awaitText("the edited record", scribe.Name, msgRecordEdited)
+	p.log(p.channelName(), "%s edited the closing record", nameAndDepartment(scribe))
 
 	rest := maps.Clone(record)
-	for name := range begun {
+	for name := range first {
 		delete(rest, name)
 	}
-	p.submitted(rest)
+	p.submitRecord(rest)
 }
 
-// submitted submits the record, with what is still missing in it.
-func (p *play) submitted(values fields) {
+// submitRecord submits the record with these values and waits for the requests
+// to sign.
+func (p *player) submitRecord(values formValues) {
 	scribe := p.cast.scribe
-	p.press(scribe, p.button(`the button "Submit it"`, "submit", anyControl), nil)
-	p.mustSubmit(scribe, p.form(scribe, "submit"), values)
-	old := p.report.Digest
-	p.message(p.report.Channel, "the submitted record in the channel", func(text string) bool {
-		d := digest.FindString(text)
-		if !containing("of the closing record for signing", scribe.Name)(text) || d == "" || d == old {
+	p.press(scribe, p.awaitButton("submit"), nil)
+	p.mustSubmit(scribe, p.awaitForm(scribe, "submit"), values)
+	old := p.result.Digest
+	p.awaitMessage(p.result.Channel, "a message about the submitted record", func(text string) bool {
+		d := digestPattern.FindString(text)
+		if !containsAll(msgRecordSubmitted, scribe.Name)(text) || d == "" || d == old {
 			return false
 		}
-		p.report.Digest = d
+		p.result.Digest = d
 		return true
 	})
-	for _, d := range signing() {
+	for _, d := range signingDepartments() {
 		p.awaitSignRequest(d)
-		p.joined(d, p.Company.In(d)...)
+		p.awaitMembers(d, p.Company.In(d)...)
 	}
-	p.log(p.here(), "%s submits it; engineering, security, legal and communications are asked to sign exactly %s…", called(scribe), short(p.report.Digest))
+	p.log(p.channelName(), "%s submitted the closing record, and tocsin requested four signatures for %s…", nameAndDepartment(scribe), shortDigest(p.result.Digest))
 }
 
-var digest = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+var digestPattern = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
 
-func short(d string) string { return d[:min(len(d), len("sha256:")+12)] }
+func shortDigest(d string) string { return d[:min(len(d), len("sha256:")+12)] }
 
-// awaitSignRequest waits for the request to a department to sign the present record.
-func (p *play) awaitSignRequest(department string) control {
-	return p.button("the request to "+department+" to sign "+short(p.report.Digest), "sign", func(c control) bool {
-		return strings.HasSuffix(c.value, "|"+department+"|"+p.report.Digest)
+// awaitSignRequest waits for the request to a department to sign the current
+// record, and returns its button.
+func (p *player) awaitSignRequest(department string) control {
+	return p.awaitControl("the request to "+department+" to sign "+shortDigest(p.result.Digest), "sign", func(c control) bool {
+		return strings.HasSuffix(c.value, "|"+department+"|"+p.result.Digest)
 	})
 }
 
-// contest is what does not lead to approval: an engineer signs for legal, a
-// department objects, the record is amended and submitted again, and somebody
-// signs what they read before.
-func (p *play) contest() {
+// contest runs the part of the sign-off that does not lead to approval. An
+// engineer tries to sign for legal, a department objects, the record is amended
+// and submitted again, and a person tries to sign the old version.
+func (p *player) contest() {
 	p.signForOtherDepartment()
-	// Somebody of another department, with nothing to do until it is submitted again.
-	late := p.plot.order[slices.IndexFunc(p.plot.order, func(d string) bool { return d != p.plot.objecting && p.cast.signers[d].ID != p.cast.first.ID })]
+	// The reader is neither the commander nor of the objecting department.
+	late := p.scenario.signOrder[slices.IndexFunc(p.scenario.signOrder, func(d string) bool { return d != p.scenario.objecting && p.cast.signers[d].ID != p.cast.first.ID })]
 	reader := p.cast.signers[late]
-	if p.plot.leftOpen {
+	if p.scenario.staleForm {
 		p.press(reader, p.awaitSignRequest(late), nil)
-		p.oldForm = p.form(reader, "sign")
-		p.log(p.here(), "%s opens the record to sign it for %s, and is called away", called(reader), late)
+		p.staleForm = p.awaitForm(reader, "sign")
+		p.log(p.channelName(), "%s opened the form to sign for %s and left it open", nameAndDepartment(reader), late)
 	}
-	p.objection()
-	p.amended()
+	p.object()
+	p.amendRecord()
 	p.signStaleDigest(reader, late)
 }
 
-// signForOtherDepartment is an engineer who signs for legal, and may not.
-func (p *play) signForOtherDepartment() {
-	who := p.cast.impostor
-	var told string
+// signForOtherDepartment tries to sign for legal as an engineer, which the bot
+// must reject.
+func (p *player) signForOtherDepartment() {
+	who := p.cast.wrongSigner
+	var reply string
 	if p.rng.IntN(2) == 0 {
-		told = p.types(who, "sign legal %s", p.report.Digest)
+		reply = p.typeCommand(who, "sign legal %s", p.result.Digest)
 	} else {
 		p.press(who, p.awaitSignRequest("legal"), nil)
-		v := p.form(who, "sign")
-		told = p.submit(who, v, fields{"department": "legal", "attest": []string{"yes"}})
+		v := p.awaitForm(who, "sign")
+		reply = p.submit(who, v, formValues{"department": "legal", "attest": []string{"yes"}})
 		p.closeForm(who, v.ID)
 	}
-	if p.err == nil && !strings.Contains(told, "belongs neither to legal") {
-		p.fail("%s of %s signs for legal and is told: %q", who.Name, who.Department, told)
+	if p.err == nil && !strings.Contains(reply, msgNotAMember) {
+		p.fail("sign for legal as %s of %s: got reply %q", who.Name, who.Department, reply)
 	}
-	p.log(p.here(), "%s tries to sign for legal and is refused: %s", called(who), told)
+	p.log(p.channelName(), "%s tried to sign for legal and was rejected: %s", nameAndDepartment(who), reply)
 }
 
-func (p *play) closeForm(who company.Person, view string) {
+func (p *player) closeForm(who company.Person, view string) {
 	if p.err != nil {
 		return
 	}
 	if err := p.chat.Act(who.ID).CloseView(view, true); err != nil {
-		p.fail("%s closes a form: %w", who.Name, err)
+		p.fail("close form as %s: %w", who.Name, err)
 	}
 }
 
-// objection stops the approval, with a reason.
-func (p *play) objection() {
-	who, team, why := p.cast.objector, p.plot.objecting, p.plot.prose.objections[p.plot.objecting]
+// object objects to the record for a department.
+func (p *player) object() {
+	who, team, reason := p.cast.objector, p.scenario.objecting, p.scenario.texts.objections[p.scenario.objecting]
 	if p.rng.IntN(2) == 0 {
-		p.mustType(who, "object %s %s %s", team, p.report.Digest, why)
+		p.mustType(who, "object %s %s %s", team, p.result.Digest, reason)
 	} else {
 		request := p.awaitSignRequest(team)
 		request.action = "object"
 		p.press(who, request, nil)
-		p.mustSubmit(who, p.form(who, "object"), fields{"department": team, "text": why})
+		p.mustSubmit(who, p.awaitForm(who, "object"), formValues{"department": team, "text": reason})
 	}
-	p.said("the objection", "objected for "+team, "O1", why)
-	p.log(p.here(), "%s objects for %s: %s", called(who), team, why)
+	p.awaitText("the objection", fmt.Sprintf(msgObjected, team), "O1", reason)
+	p.log(p.channelName(), "%s objected for %s: %s", nameAndDepartment(who), team, reason)
 }
 
-// amended takes the record back, meets the objection and submits it again.
-func (p *play) amended() {
+// amendRecord amends the record to address the objection and submits it again.
+func (p *player) amendRecord() {
 	commander := p.cast.first
-	p.report.Stale = p.report.Digest
-	p.press(commander, p.button(`the button "Amend the record"`, "amend", anyControl), nil)
-	p.mustSubmit(commander, p.form(commander, "amend"), fields{"text": "to meet the objection of " + p.plot.objecting})
-	p.said("the amendment", commander.Name, "reopened the closing record to amend it")
-	p.log(p.here(), "%s amends the record; its signatures are void", called(commander))
-	field, text := p.plot.prose.amendment(p.plot.objecting)
-	p.submitted(fields{field: text})
-	p.said("the end of the objection", "Objection O1 was closed by amending the record")
+	p.result.Stale = p.result.Digest
+	p.press(commander, p.awaitButton("amend"), nil)
+	p.mustSubmit(commander, p.awaitForm(commander, "amend"), formValues{"text": "to address the objection of " + p.scenario.objecting})
+	p.awaitText("the amendment", commander.Name, msgRecordAmended)
+	p.log(p.channelName(), "%s amended the record, which voided its signatures", nameAndDepartment(commander))
+	field, text := p.scenario.texts.amendment(p.scenario.objecting)
+	p.submitRecord(formValues{field: text})
+	p.awaitText("the end of the objection", msgObjectionClosed)
 }
 
-// signStaleDigest is a signature for what the record was before; it is refused.
-func (p *play) signStaleDigest(who company.Person, team string) {
-	var told string
-	if p.plot.leftOpen {
-		told = p.submit(who, p.oldForm, fields{"department": team, "attest": []string{"yes"}})
-		p.closeForm(who, p.oldForm.ID)
+// signStaleDigest tries to sign the record from before the amendment, which
+// the bot must reject.
+func (p *player) signStaleDigest(who company.Person, team string) {
+	var reply string
+	if p.scenario.staleForm {
+		reply = p.submit(who, p.staleForm, formValues{"department": team, "attest": []string{"yes"}})
+		p.closeForm(who, p.staleForm.ID)
 	} else {
-		told = p.types(who, "sign %s %s", team, p.report.Stale)
+		reply = p.typeCommand(who, "sign %s %s", team, p.result.Stale)
 	}
-	if p.err == nil && !strings.Contains(told, "the record changed since you read it") {
-		p.fail("%s signs the digest of the record before its amendment and is told: %q", who.Name, told)
+	if p.err == nil && !strings.Contains(reply, msgRecordChanged) {
+		p.fail("sign the digest before the amendment as %s: got reply %q", who.Name, reply)
 	}
-	p.log(p.here(), "%s signs what they read before, and is refused: the record changed", called(who))
+	p.log(p.channelName(), "%s tried to sign the previous version and was rejected because the record changed", nameAndDepartment(who))
 }
 
-// signed are the four signatures, by four people, on one digest.
-func (p *play) signed() {
-	for n, team := range p.plot.order {
+// signAll signs the record as one person of each department.
+func (p *player) signAll() {
+	for n, team := range p.scenario.signOrder {
 		who := p.cast.signers[team]
 		p.press(who, p.awaitSignRequest(team), nil)
-		v := p.form(who, "sign")
-		if shown := p.read.blocks(v.Blocks); p.err == nil && !strings.Contains(shown, p.report.Digest) {
-			p.fail("the form that %s signs does not show the digest %s: %s", who.Name, p.report.Digest, shown)
+		v := p.awaitForm(who, "sign")
+		if shown := p.read.blocks(v.Blocks); p.err == nil && !strings.Contains(shown, p.result.Digest) {
+			p.fail("the signature form of %s does not show the digest %s: %s", who.Name, p.result.Digest, shown)
 		}
-		p.mustSubmit(who, v, fields{"department": team, "attest": []string{"yes"}})
-		p.said("the signature of "+team, "signed for "+team, who.Name, short(p.report.Digest))
-		p.report.Signers[team] = who.ID
-		p.log(p.here(), "%s signs for %s, %d of 4", called(who), team, n+1)
+		p.mustSubmit(who, v, formValues{"department": team, "attest": []string{"yes"}})
+		p.awaitText("the signature of "+team, team, msgSigned, who.Name, shortDigest(p.result.Digest))
+		p.result.Signers[team] = who.ID
+		p.log(p.channelName(), "%s signed for %s (%d of 4)", nameAndDepartment(who), team, n+1)
 	}
-	p.said("the approval", "Every required department signed", p.report.Digest)
-	p.log(p.here(), "approved: four departments signed the same record")
+	p.awaitText("the approval", msgApproved, p.result.Digest)
+	p.log(p.channelName(), "the record was approved because all four departments signed it")
 }

@@ -13,31 +13,31 @@ import (
 	"tocsin/bot/sandbox/mailbox"
 )
 
-// published is the postmortem on its way: uploaded, announced to the audience
-// that was signed, and mailed.
-func (p *play) published() {
-	shared := p.said("the postmortem", "postmortem of "+p.report.Incident, "revision 1", p.report.Digest, ".md", ".html")
+// awaitPostmortem waits until the postmortem is uploaded, announced to the
+// audience in the record and mailed. It saves the files.
+func (p *player) awaitPostmortem() {
+	shared := p.awaitText("the postmortem", fmt.Sprintf(msgPostmortem, p.result.Incident), msgRevision, p.result.Digest, ".md", ".html")
 	for _, f := range p.chat.Files() {
-		if strings.Contains(f.Name, "postmortem") && f.Complete && slices.Contains(f.Shares[p.report.Channel], shared.TS) {
-			p.keep(f)
+		if strings.Contains(f.Name, "postmortem") && f.Complete && slices.Contains(f.Shares[p.result.Channel], shared.TS) {
+			p.saveFile(f)
 		}
 	}
 	for _, name := range []string{"postmortem.md", "postmortem.html"} {
-		if p.err == nil && p.report.Files[name] == "" {
+		if p.err == nil && p.result.Files[name] == "" {
 			p.fail("%s was not shared in the channel", name)
 		}
 	}
-	p.log(p.here(), "the postmortem is in the channel, as Markdown and as a page, under %s…", short(p.report.Digest))
-	p.announced()
-	m := p.mail("the postmortem by mail", func(m mailbox.Message) bool {
-		return strings.Contains(strings.ToLower(m.Subject), "postmortem") && strings.Contains(m.Subject, p.report.Incident) &&
-			strings.Contains(m.Text, p.report.Digest) && len(m.Attachments) > 0
+	p.log(p.channelName(), "tocsin posted the postmortem as Markdown and HTML for %s…", shortDigest(p.result.Digest))
+	p.checkAnnouncement()
+	m := p.awaitMail("the mail with the postmortem", func(m mailbox.Message) bool {
+		return strings.Contains(strings.ToLower(m.Subject), "postmortem") && strings.Contains(m.Subject, p.result.Incident) &&
+			strings.Contains(m.Text, p.result.Digest) && len(m.Attachments) > 0
 	})
-	p.log("mail", "%q goes to %s", m.Subject, strings.Join(m.Recipients, ", "))
+	p.log("mail", "%q was sent to %s", m.Subject, strings.Join(m.Recipients, ", "))
 }
 
-// keep writes a file as it was uploaded.
-func (p *play) keep(f chat.File) {
+// saveFile writes an uploaded file to Dir.
+func (p *player) saveFile(f chat.File) {
 	content, ok := p.chat.FileContent(f.ID)
 	name := "postmortem" + filepath.Ext(f.Name)
 	if !ok {
@@ -45,47 +45,48 @@ func (p *play) keep(f chat.File) {
 		return
 	}
 	if err := os.WriteFile(filepath.Join(p.Dir, name), content, 0o600); err != nil {
-		p.fail("keep %s: %w", name, err)
+		p.fail("save %s: %w", name, err)
 		return
 	}
-	p.report.Files[name] = f.ID
+	p.result.Files[name] = f.ID
 }
 
-// announced waits until the audience that was signed heard of the postmortem,
-// and makes sure that nobody else did.
-func (p *play) announced() {
-	news := containing("The postmortem of "+p.report.Incident, "signed by every department")
-	general := func() bool {
-		return slices.ContainsFunc(p.chat.Messages("C0INCIDENTS"), func(m chat.Message) bool { return news(p.read.message(m)) })
+// checkAnnouncement waits until the postmortem is announced to the audience in
+// the record, and fails if the whole company can see the announcement of a
+// postmortem with a smaller audience.
+func (p *player) checkAnnouncement() {
+	announcement := containsAll(fmt.Sprintf(msgPostmortemOf, p.result.Incident), msgAllSigned)
+	isPublic := func() bool {
+		return slices.ContainsFunc(p.chat.Messages("C0INCIDENTS"), func(m chat.Message) bool { return announcement(p.read.message(m)) })
 	}
-	switch p.plot.audience {
+	switch p.scenario.audience {
 	case "all":
-		p.await("the news of the postmortem in #"+company.AnnounceChannel, general)
-		p.log("#"+company.AnnounceChannel, "the whole company hears that the postmortem is there")
+		p.await("the announcement of the postmortem in #"+company.AnnounceChannel, isPublic)
+		p.log("#"+company.AnnounceChannel, "tocsin announced the postmortem to the whole company")
 	case "responders":
-		p.message(p.report.Channel, "the news of the postmortem in the channel", news)
-		p.log(p.here(), "those who took part hear that the postmortem is there, and nobody else")
+		p.awaitMessage(p.result.Channel, "the announcement of the postmortem in the channel", announcement)
+		p.log(p.channelName(), "tocsin announced the postmortem to the participants only")
 	default:
 		readers := append(p.Company.In("legal"), p.Company.In("security")...)
 		for _, who := range readers {
-			p.await("the news of the postmortem in a direct message to "+who.Name, func() bool {
+			p.await("the announcement of the postmortem in a direct message to "+who.Name, func() bool {
 				return slices.ContainsFunc(p.chat.DMs(who.ID), func(ch chat.Channel) bool {
-					return slices.ContainsFunc(p.chat.Messages(ch.ID), func(m chat.Message) bool { return news(p.read.message(m)) })
+					return slices.ContainsFunc(p.chat.Messages(ch.ID), func(m chat.Message) bool { return announcement(p.read.message(m)) })
 				})
 			})
 		}
-		p.log("direct", "legal and security hear that the postmortem is there, and nobody else: %s", p.names(readers))
+		p.log("direct", "tocsin announced the postmortem to legal and security only: %s", p.nameList(readers))
 	}
-	if p.err == nil && p.plot.audience != "all" && general() {
-		p.fail("the whole company heard of a postmortem for %s", p.plot.audience)
+	if p.err == nil && p.scenario.audience != "all" && isPublic() {
+		p.fail("the postmortem for %s was announced to the whole company", p.scenario.audience)
 	}
 }
 
-// mail waits for a mail.
-func (p *play) mail(what string, fits func(mailbox.Message) bool) (found mailbox.Message) {
-	p.until(what, p.Company.Mail.Until, func() bool {
+// awaitMail waits for a matching mail and fails if it cannot be parsed.
+func (p *player) awaitMail(subject string, match func(mailbox.Message) bool) (found mailbox.Message) {
+	p.awaitOn(subject, p.Company.Mail.Until, func() bool {
 		for _, m := range p.Company.Mail.Messages() {
-			if fits(m) {
+			if match(m) {
 				found = m
 				return true
 			}
@@ -93,46 +94,46 @@ func (p *play) mail(what string, fits func(mailbox.Message) bool) (found mailbox
 		return false
 	})
 	if found.Problem != "" {
-		p.fail("the mail %q cannot be read: %s", found.Subject, found.Problem)
+		p.fail("parse mail %q: %s", found.Subject, found.Problem)
 	}
 	return found
 }
 
-// reviewed is the meeting: set, invited to, held, and concluded with an action
-// item each for detection and prevention.
-func (p *play) reviewed() {
+// holdReview schedules the review meeting, checks the invitation and concludes
+// the review with one action item for detection and one for prevention.
+func (p *player) holdReview() {
 	chair := p.cast.chair
 	day := p.Now().In(p.Zone).AddDate(0, 0, 5+p.rng.IntN(9))
 	at := time.Date(day.Year(), day.Month(), day.Day(), 10, 0, 0, 0, p.Zone)
 	if p.rng.IntN(2) == 0 {
-		p.press(chair, p.button(`the button "Schedule the review"`, "review_schedule", anyControl), nil)
-		p.mustSubmit(chair, p.form(chair, "schedule_review"), fields{"when": at.Unix()})
+		p.press(chair, p.awaitButton("review_schedule"), nil)
+		p.mustSubmit(chair, p.awaitForm(chair, "schedule_review"), formValues{"when": at.Unix()})
 	} else {
 		p.mustType(chair, "review %s", at.Format("2006-01-02 15:04"))
 	}
-	p.said("the review meeting", "scheduled the review meeting", chair.Name)
-	p.log(p.here(), "%s sets the review meeting for %s", called(chair), at.Format("Monday, 2 January, 15:04"))
-	p.invited(at)
+	p.awaitText("the review meeting", msgReviewScheduled, chair.Name)
+	p.log(p.channelName(), "%s scheduled the review meeting for %s", nameAndDepartment(chair), at.Format("Monday, 2 January, 15:04"))
+	p.checkInvitation(at)
 
-	conclusion := fields{
-		"text": p.plot.prose.decisions, "attendance": p.attendance(),
-		"detection": p.plot.prose.detection, "detection_owner": p.cast.roles[2].person.ID, "detection_due": day.AddDate(0, 1, 0).Format(time.DateOnly),
-		"prevention": p.plot.prose.prevention, "prevention_owner": p.cast.roles[1].person.ID, "prevention_due": day.AddDate(0, 2, 0).Format(time.DateOnly),
+	conclusion := formValues{
+		"text": p.scenario.texts.decisions, "attendance": p.attendance(),
+		"detection": p.scenario.texts.detection, "detection_owner": p.cast.roles[2].person.ID, "detection_due": day.AddDate(0, 1, 0).Format(time.DateOnly),
+		"prevention": p.scenario.texts.prevention, "prevention_owner": p.cast.roles[1].person.ID, "prevention_due": day.AddDate(0, 2, 0).Format(time.DateOnly),
 	}
-	if answer := p.types(chair, "review conclude"); answer != "" {
-		p.fail("%s types /incident review conclude and gets no form but: %s", chair.Name, answer)
+	if answer := p.typeCommand(chair, "review conclude"); answer != "" {
+		p.fail("type /incident review conclude as %s: got reply %q, want a form", chair.Name, answer)
 	}
-	p.mustSubmit(chair, p.form(chair, "conclude_review"), conclusion)
-	p.said("the conclusion of the review", "concluded the review", chair.Name, p.plot.prose.decisions)
-	p.said("the detection action", "added action item A1", "detection", p.cast.roles[2].person.Name, p.plot.prose.detection)
-	p.said("the prevention action", "added action item A2", "prevention", p.cast.roles[1].person.Name, p.plot.prose.prevention)
-	p.log(p.here(), "%s concludes the review: %s", called(chair), p.plot.prose.decisions)
-	p.log(p.here(), "A1 detection, %s: %s", called(p.cast.roles[2].person), p.plot.prose.detection)
-	p.log(p.here(), "A2 prevention, %s: %s", called(p.cast.roles[1].person), p.plot.prose.prevention)
+	p.mustSubmit(chair, p.awaitForm(chair, "conclude_review"), conclusion)
+	p.awaitText("the conclusion of the review", msgReviewConcluded, chair.Name, p.scenario.texts.decisions)
+	p.awaitText("the action item A1", fmt.Sprintf(msgActionItem, "A1"), "detection", p.cast.roles[2].person.Name, p.scenario.texts.detection)
+	p.awaitText("the action item A2", fmt.Sprintf(msgActionItem, "A2"), "prevention", p.cast.roles[1].person.Name, p.scenario.texts.prevention)
+	p.log(p.channelName(), "%s concluded the review: %s", nameAndDepartment(chair), p.scenario.texts.decisions)
+	p.log(p.channelName(), "action item A1 (detection) was assigned to %s: %s", nameAndDepartment(p.cast.roles[2].person), p.scenario.texts.detection)
+	p.log(p.channelName(), "action item A2 (prevention) was assigned to %s: %s", nameAndDepartment(p.cast.roles[1].person), p.scenario.texts.prevention)
 }
 
-// attendance are the commander, the chair and whoever signed.
-func (p *play) attendance() []string {
+// attendance returns the Slack ids of the commander, the chair and the signers.
+func (p *player) attendance() []string {
 	out := []string{p.cast.first.ID}
 	add := func(id string) {
 		if !slices.Contains(out, id) {
@@ -140,36 +141,37 @@ func (p *play) attendance() []string {
 		}
 	}
 	add(p.cast.chair.ID)
-	for _, d := range signing() {
+	for _, d := range signingDepartments() {
 		add(p.cast.signers[d].ID)
 	}
 	return out
 }
 
-// invited reads the invitation to the meeting as a calendar would.
-func (p *play) invited(at time.Time) {
-	m := p.mail("the invitation to the review meeting", func(m mailbox.Message) bool { _, ok := m.Calendar(); return ok })
+// checkInvitation waits for the invitation to the review meeting and checks it as
+// a calendar program would.
+func (p *player) checkInvitation(at time.Time) {
+	m := p.awaitMail("the invitation to the review meeting", func(m mailbox.Message) bool { _, ok := m.Calendar(); return ok })
 	part, _ := m.Calendar()
-	props := calendar(part.Content)
+	props := parseCalendar(part.Content)
 	if p.err != nil {
 		return
 	}
 	for name, want := range map[string]string{"METHOD": "REQUEST", "DTSTART": at.UTC().Format("20060102T150405Z"), "BEGIN": "VCALENDAR"} {
 		if !slices.Contains(props[name], want) {
-			p.fail("the invitation has %s %q, not %q", name, props[name], want)
+			p.fail("check invitation: got %s %q, want %q", name, props[name], want)
 		}
 	}
 	for _, who := range []company.Person{p.cast.first, p.cast.scribe, p.cast.signers["legal"]} {
 		if !slices.ContainsFunc(props["ATTENDEE"], func(v string) bool { return strings.EqualFold(v, "mailto:"+who.Email) }) {
-			p.fail("the invitation does not name %s; it names %q", who.Email, props["ATTENDEE"])
+			p.fail("check invitation: got attendees %q, want also %s", props["ATTENDEE"], who.Email)
 		}
 	}
-	p.log("mail", "an invitation for the calendar goes to %d people", len(m.Recipients))
+	p.log("mail", "a calendar invitation was sent to %d people", len(m.Recipients))
 }
 
-// calendar reads the properties of an iCalendar object: by name, without their
-// parameters, continuation lines joined.
-func calendar(content []byte) map[string][]string {
+// parseCalendar returns the properties of an iCalendar object by name. It joins
+// continuation lines and omits parameters.
+func parseCalendar(content []byte) map[string][]string {
 	text := strings.ReplaceAll(string(content), "\r\n", "\n")
 	text = strings.NewReplacer("\n ", "", "\n\t", "").Replace(text)
 	props := map[string][]string{}
@@ -190,45 +192,47 @@ func calendar(content []byte) map[string][]string {
 	return props
 }
 
-// ended waits until everything that is kept current says that it is over, and
-// makes sure that the bot asked for nothing the outside world does not have.
-func (p *play) ended() {
-	p.said("the end", "The incident was closed.")
-	p.await("the card saying closed", func() bool {
-		pins := p.chat.Pins(p.report.Channel)
-		return len(pins) == 1 && strings.Contains(pins[0].Message.Text, "closed")
+// checkEnd waits until the channel, the card and the topic show the incident as
+// closed. It fails if a part of the story did not happen, if the bot called
+// unknown methods, or if a first delivery to the bot failed.
+func (p *player) checkEnd() {
+	p.awaitText("the end", msgIncidentClosed)
+	p.await("the card to show closed", func() bool {
+		pins := p.chat.Pins(p.result.Channel)
+		return len(pins) == 1 && strings.Contains(pins[0].Message.Text, msgClosedStatus)
 	})
-	p.await("the topic saying closed", func() bool {
-		ch, _ := p.chat.Channel(p.report.Channel)
-		return strings.Contains(ch.Topic, "closed")
+	p.await("the topic to show closed", func() bool {
+		ch, _ := p.chat.Channel(p.result.Channel)
+		return strings.Contains(ch.Topic, msgClosedStatus)
 	})
-	for _, deed := range []string{"evidence", "times", "personal", "aware", "affected", "update", "contain"} {
-		if p.err == nil && !p.deeds[deed] {
-			p.fail("nobody did %s", deed)
+	for _, action := range []string{"evidence", "times", "personal", "aware", "affected", "update", "contain"} {
+		if p.err == nil && !p.doneActions[action] {
+			p.fail("the action %s was not performed", action)
 		}
 	}
-	if len(p.report.Steps) == 0 || !p.both() {
-		p.fail("the playbook's steps were not all done or skipped: %v", p.report.Steps)
+	if len(p.result.Steps) == 0 || !p.hasDoneAndSkippedSteps() {
+		p.fail("got steps %v, want done and skipped ones", p.result.Steps)
 	}
 	for method, n := range p.chat.UnknownMethods() {
-		p.fail("the bot called %s %d times, which the workspace does not have", method, n)
+		p.fail("the bot called the unknown method %s %d times", method, n)
 	}
 	for _, d := range p.chat.Deliveries() {
 		if !d.OK && d.Attempt == 0 {
-			p.fail("the bot did not take the %s %s: %s", d.Kind, d.Type, fmt.Sprint(d.Status, " ", d.Error))
+			p.fail("the bot did not accept the %s %s: %s", d.Kind, d.Type, fmt.Sprint(d.Status, " ", d.Error))
 		}
 	}
 	for _, m := range p.Company.Mail.Messages() {
-		p.report.Mails = append(p.report.Mails, m.MessageID)
+		p.result.Mails = append(p.result.Mails, m.MessageID)
 	}
-	p.log(p.here(), "%s is closed", p.report.Incident)
+	p.log(p.channelName(), "%s was closed", p.result.Incident)
 }
 
-// both reports whether steps were done and steps were skipped.
-func (p *play) both() bool {
+// hasDoneAndSkippedSteps reports whether at least one step was done and one was
+// skipped.
+func (p *player) hasDoneAndSkippedSteps() bool {
 	done, skipped := 0, 0
-	for _, how := range p.report.Steps {
-		if how == "done" {
+	for _, status := range p.result.Steps {
+		if status == "done" {
 			done++
 		} else {
 			skipped++

@@ -12,10 +12,10 @@ import (
 	"tocsin/bot/sandbox/company"
 )
 
-// reader turns Slack's wire form into Markdown, with what a person sees: names
-// for ids, times in their zone.
+// reader converts messages from Slack's wire form to Markdown. It replaces ids
+// with names and shows times in a zone.
 type reader struct {
-	names map[string]string // of people, groups and channels by id
+	names map[string]string // names of people, groups and channels by id
 	zone  *time.Location
 }
 
@@ -42,7 +42,7 @@ func (r reader) name(id string) string {
 	return id
 }
 
-// message is a message as it reads.
+// message returns the text of a message.
 func (r reader) message(m chat.Message) string {
 	if text := r.blocks(m.Blocks); text != "" {
 		return text
@@ -50,35 +50,35 @@ func (r reader) message(m chat.Message) string {
 	return r.mrkdwn(m.Text)
 }
 
-// block holds what the kinds of blocks have that carry words.
+// block contains the fields of all kinds of blocks and elements with text.
 type block struct {
 	Type     string          `json:"type"`
 	Text     json.RawMessage `json:"text"`
-	Fields   []wording       `json:"fields"`
+	Fields   []textObject    `json:"fields"`
 	Elements []block         `json:"elements"`
-	Label    wording         `json:"label"`
+	Label    textObject      `json:"label"`
 	Style    any             `json:"style"`
 	UserID   string          `json:"user_id"`
 	URL      string          `json:"url"`
 	Name     string          `json:"name"`
-	// Placeholder and initial option of a menu.
-	Placeholder wording `json:"placeholder"`
+	// Placeholder and Initial are the placeholder and initial option of a menu.
+	Placeholder textObject `json:"placeholder"`
 	Initial     struct {
-		Text wording `json:"text"`
+		Text textObject `json:"text"`
 	} `json:"initial_option"`
 }
 
-type wording struct {
+type textObject struct {
 	Type string `json:"type"`
 	Text string `json:"text"`
 }
 
-// words are the text of a block, which is an object, or of a piece of rich
-// text, which is a string.
-func (b block) words(r reader) string {
-	var w wording
+// text returns the text of a block, which is an object, or of a rich text
+// element, which is a string.
+func (b block) text(r reader) string {
+	var w textObject
 	if json.Unmarshal(b.Text, &w) == nil && w.Type != "" {
-		return r.wording(w)
+		return r.textObject(w)
 	}
 	var s string
 	if json.Unmarshal(b.Text, &s) == nil {
@@ -87,7 +87,7 @@ func (b block) words(r reader) string {
 	return ""
 }
 
-func (r reader) wording(w wording) string {
+func (r reader) textObject(w textObject) string {
 	if w.Type == "mrkdwn" {
 		return r.mrkdwn(w.Text)
 	}
@@ -111,33 +111,33 @@ func (r reader) blocks(raw json.RawMessage) string {
 func (r reader) block(b block) string {
 	switch b.Type {
 	case "header":
-		return "**" + b.words(r) + "**"
+		return "**" + b.text(r) + "**"
 	case "section":
 		lines := []string{}
-		if text := b.words(r); text != "" {
+		if text := b.text(r); text != "" {
 			lines = append(lines, text)
 		}
 		for _, f := range b.Fields {
-			label, value, _ := strings.Cut(r.wording(f), "\n")
+			label, value, _ := strings.Cut(r.textObject(f), "\n")
 			lines = append(lines, "- "+label+": "+value)
 		}
 		return strings.Join(lines, "\n")
 	case "context":
 		var parts []string
 		for _, e := range b.Elements {
-			parts = append(parts, r.small(e))
+			parts = append(parts, r.contextElement(e))
 		}
 		return strings.Join(parts, " · ")
 	case "rich_text":
 		var parts []string
 		for _, e := range b.Elements {
-			parts = append(parts, r.rich(e))
+			parts = append(parts, r.richTextElement(e))
 		}
 		return strings.Join(parts, "\n")
 	case "actions":
 		var parts []string
 		for _, e := range b.Elements {
-			parts = append(parts, "`["+r.pressable(e)+"]`")
+			parts = append(parts, "`["+r.controlLabel(e)+"]`")
 		}
 		return strings.Join(parts, " ")
 	case "input":
@@ -146,37 +146,38 @@ func (r reader) block(b block) string {
 	return ""
 }
 
-// small is an element of a context: its text is a string beside its type.
-func (r reader) small(e block) string {
-	text := e.words(r)
+// contextElement returns the text of an element of a context block, which is a
+// string.
+func (r reader) contextElement(e block) string {
+	text := e.text(r)
 	if e.Type == "mrkdwn" {
 		return r.mrkdwn(text)
 	}
 	return text
 }
 
-func (r reader) pressable(e block) string {
-	if label := e.words(r); label != "" {
+func (r reader) controlLabel(e block) string {
+	if label := e.text(r); label != "" {
 		return label
 	}
 	return strings.TrimSpace(e.Placeholder.Text + " ▾ " + e.Initial.Text.Text)
 }
 
-func (r reader) rich(e block) string {
+func (r reader) richTextElement(e block) string {
 	switch e.Type {
 	case "rich_text_quote":
-		return "> " + strings.ReplaceAll(r.line(e.Elements), "\n", "\n> ")
+		return "> " + strings.ReplaceAll(r.richTextLine(e.Elements), "\n", "\n> ")
 	case "rich_text_list":
 		var lines []string
 		for _, item := range e.Elements {
-			lines = append(lines, "- "+r.line(item.Elements))
+			lines = append(lines, "- "+r.richTextLine(item.Elements))
 		}
 		return strings.Join(lines, "\n")
 	}
-	return r.line(e.Elements)
+	return r.richTextLine(e.Elements)
 }
 
-func (r reader) line(parts []block) string {
+func (r reader) richTextLine(parts []block) string {
 	var b strings.Builder
 	for _, e := range parts {
 		switch e.Type {
@@ -187,27 +188,27 @@ func (r reader) line(parts []block) string {
 		case "emoji":
 			b.WriteString(emoji(":" + e.Name + ":"))
 		default:
-			b.WriteString(e.words(r))
+			b.WriteString(e.text(r))
 		}
 	}
 	return b.String()
 }
 
 var (
-	angled = regexp.MustCompile(`<([^<>|]*)(?:\|([^<>]*))?>`)
-	strong = regexp.MustCompile(`\*([^*\n]+)\*`)
-	icon   = regexp.MustCompile(`:[a-z_]+:`)
-	dated  = regexp.MustCompile(`^!date\^(\d+)\^`)
+	anglePattern = regexp.MustCompile(`<([^<>|]*)(?:\|([^<>]*))?>`)
+	boldPattern  = regexp.MustCompile(`\*([^*\n]+)\*`)
+	emojiPattern = regexp.MustCompile(`:[a-z_]+:`)
+	datePattern  = regexp.MustCompile(`^!date\^(\d+)\^`)
 )
 
-var unescaped = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
+var unescaper = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&")
 
-// mrkdwn reads Slack's mark-up.
+// mrkdwn converts Slack's markup to Markdown.
 func (r reader) mrkdwn(s string) string {
-	s = strong.ReplaceAllString(s, "**$1**")
-	s = icon.ReplaceAllStringFunc(s, emoji)
-	s = angled.ReplaceAllStringFunc(s, func(found string) string {
-		m := angled.FindStringSubmatch(found)
+	s = boldPattern.ReplaceAllString(s, "**$1**")
+	s = emojiPattern.ReplaceAllStringFunc(s, emoji)
+	s = anglePattern.ReplaceAllStringFunc(s, func(found string) string {
+		m := anglePattern.FindStringSubmatch(found)
 		target, label := m[1], m[2]
 		switch {
 		case strings.HasPrefix(target, "@"):
@@ -216,18 +217,18 @@ func (r reader) mrkdwn(s string) string {
 			return r.name(target[1:])
 		case strings.HasPrefix(target, "!subteam^"):
 			return r.name(strings.TrimPrefix(target, "!subteam^"))
-		case dated.MatchString(target):
-			seconds, _ := strconv.ParseInt(dated.FindStringSubmatch(target)[1], 10, 64) // digits, says the pattern
+		case datePattern.MatchString(target):
+			seconds, _ := strconv.ParseInt(datePattern.FindStringSubmatch(target)[1], 10, 64) // cannot fail: the pattern matches digits
 			return time.Unix(seconds, 0).In(r.zone).Format("2 Jan 15:04")
 		case label != "":
 			return fmt.Sprintf("[%s](%s)", label, target)
 		}
 		return target
 	})
-	return unescaped.Replace(s)
+	return unescaper.Replace(s)
 }
 
-// emojis are those that say something; the others stay out of the way.
+// emojis are the emoji that are shown as characters. Others are shown by name.
 var emojis = map[string]string{":white_check_mark:": "✅", ":heavy_check_mark:": "✔", ":warning:": "⚠", ":rotating_light:": "🚨", ":pager:": "📟",
 	":speech_balloon:": "💬", ":page_facing_up:": "📄", ":hourglass:": "⏳", ":no_entry:": "⛔", ":memo:": "📝", ":mega:": "📣",
 	":lower_left_fountain_pen:": "🖋", ":calendar:": "📅", ":bell:": "🔔", ":x:": "❌", ":wave:": "👋", ":telephone_receiver:": "📞", ":tada:": "🎉",

@@ -12,58 +12,58 @@ import (
 	"tocsin/bot/sandbox/pager"
 )
 
-// runPlaybook works through the playbook until nothing of it is left to do before
-// containment. What belongs to a step of the playbook is done with it.
-func (p *play) runPlaybook() {
-	if p.plot.consult {
-		p.consult()
+// runPlaybook finishes the steps of the playbook that are open before
+// containment, together with the actions that belong to them.
+func (p *player) runPlaybook() {
+	if p.scenario.consult {
+		p.consultPayments()
 	}
-	p.note(p.cast.roles[0].person, "at %s %s", p.ago(4), p.plot.prose.note)
-	p.work()
-	for _, deed := range []string{"evidence", "times", "personal", "aware", "affected", "update"} {
-		p.doOnce(deed)
+	p.addNote(p.cast.roles[0].person, "at %s %s", p.timeAgo(4), p.scenario.texts.note)
+	p.finishOpenSteps()
+	for _, action := range []string{"evidence", "times", "personal", "aware", "affected", "update"} {
+		p.doOnce(action)
 	}
-	if p.plot.consult {
-		p.answered()
+	if p.scenario.consult {
+		p.answerForPayments()
 	}
 }
 
-// note writes a note and waits until it is in the channel.
-func (p *play) note(who company.Person, format string, args ...any) {
+// addNote adds a note and waits for its message in the channel.
+func (p *player) addNote(who company.Person, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	p.mustType(who, "note %s", text)
 	words := text
 	if rest, found := strings.CutPrefix(text, "at "); found {
 		_, words, _ = strings.Cut(rest, " ")
 	}
-	p.said("the note", "added a note", who.Name, words)
-	p.log(p.here(), "%s notes: %s", called(who), text)
+	p.awaitText("the note", msgNote, who.Name, words)
+	p.log(p.channelName(), "%s added a note: %s", nameAndDepartment(who), text)
 }
 
-// work settles every step that waits for a person, until the bot says that
-// none is open.
-func (p *play) work() {
+// finishOpenSteps does or skips every open step until the status of the incident
+// lists none.
+func (p *player) finishOpenSteps() {
 	for p.err == nil {
 		if c, ok := p.openStep(); ok {
 			p.finishStep(c)
 			continue
 		}
-		status := p.types(p.cast.first, "status")
-		if !strings.Contains(status, "Open steps") {
-			if p.err == nil && !strings.Contains(status, p.report.Incident) {
-				p.fail("%s asks for the status and is answered: %q", p.cast.first.Name, status)
+		status := p.typeCommand(p.cast.first, "status")
+		if !strings.Contains(status, msgOpenSteps) {
+			if p.err == nil && !strings.Contains(status, p.result.Incident) {
+				p.fail("type /incident status as %s: got reply %q", p.cast.first.Name, status)
 			}
 			return
 		}
-		p.await("the next step of the playbook in the channel", func() bool { _, ok := p.openStep(); return ok })
+		p.await("the next step of the playbook", func() bool { _, ok := p.openStep(); return ok })
 	}
 }
 
-// openStep finds the earliest step that nobody settled yet.
-func (p *play) openStep() (control, bool) {
-	for _, m := range p.chat.Messages(p.report.Channel) {
+// openStep returns the button of the earliest step that is not finished.
+func (p *player) openStep() (control, bool) {
+	for _, m := range p.chat.Messages(p.result.Channel) {
 		for _, c := range controls(m) {
-			if c.action == "step_done" && !p.settled[ref(c)] {
+			if c.action == "step_done" && !p.finishedSteps[stepOf(c)] {
 				return c, true
 			}
 		}
@@ -71,27 +71,27 @@ func (p *play) openStep() (control, bool) {
 	return control{}, false
 }
 
-// ref is the step that a button is about: playbook/step.
-func ref(c control) string {
+// stepOf returns the step of a button as playbook/step.
+func stepOf(c control) string {
 	_, step, _ := strings.Cut(c.value, "|")
 	return step
 }
 
-var mentioned = regexp.MustCompile(`<@(U\w+)>`)
+var mentionPattern = regexp.MustCompile(`<@(U\w+)>`)
 
-// finishStep does a step, or skips it where the story has no use for it, by the
-// person whose step it is.
-func (p *play) finishStep(c control) {
-	step := ref(c)
+// finishStep does or skips a step as the person it is assigned to, or else as
+// the commander.
+func (p *player) finishStep(c control) {
+	step := stepOf(c)
 	playbook, id, _ := strings.Cut(step, "/")
 	who := p.cast.first
-	if m := mentioned.FindStringSubmatch(c.text); m != nil {
+	if m := mentionPattern.FindStringSubmatch(c.text); m != nil {
 		if q, ok := p.person(m[1]); ok {
 			who = q
 		}
 	}
 	p.doOnce(storyActions[id])
-	outcome, skip := p.outcome(id)
+	outcome, skip := p.stepOutcome(id)
 	verb, word := "step_done", "done"
 	if skip {
 		verb, word = "step_skip", "skipped"
@@ -100,139 +100,135 @@ func (p *play) finishStep(c control) {
 		p.mustType(who, "step %s %s %s", map[bool]string{false: "done", true: "skip"}[skip], step, outcome)
 	} else {
 		c.action = verb
-		p.press(who, c, p.report.Incident+"|"+step)
-		values := fields{"text": outcome}
+		p.press(who, c, p.result.Incident+"|"+step)
+		values := formValues{"text": outcome}
 		if !skip && p.rng.IntN(2) == 0 {
-			values["happened_at"] = p.just()
+			values["happened_at"] = p.timeNow()
 		}
-		p.mustSubmit(who, p.form(who, verb), values)
+		p.mustSubmit(who, p.awaitForm(who, verb), values)
 	}
-	p.settled[step] = true
-	p.report.Steps[step] = word
-	p.said("the step "+step+" being "+word, stepSentences[word], who.Name, outcome)
-	p.log(p.here(), "%s: %s %s (%s): %s", called(who), id, word, playbook, outcome)
+	p.finishedSteps[step] = true
+	p.result.Steps[step] = word
+	p.awaitText("the step "+step, stepMessages[word], who.Name, outcome)
+	p.log(p.channelName(), "%s %s step %s (%s): %s", nameAndDepartment(who), map[bool]string{false: "completed", true: "skipped"}[skip], id, playbook, outcome)
 }
 
-// storyActions are the things of the story that belong to a step of a playbook.
+// storyActions are the actions of doOnce by the step of a playbook that they
+// belong to.
 var storyActions = map[string]string{
 	"preserve-evidence": "evidence", "save-state": "evidence", "trace-activity": "times", "set-times": "times",
 	"check-data-access": "personal", "confirm-exposure": "personal", "assess-duty-to-notify": "aware", "who-is-affected": "affected",
 	"update-stakeholders": "update", "declare-contained": "contain",
 }
 
-// doOnce does one thing of the story, once.
-func (p *play) doOnce(name string) {
-	if name == "" || p.deeds[name] || p.err != nil {
+// doOnce performs the action called name unless it was performed before. It does
+// nothing if name is empty.
+func (p *player) doOnce(name string) {
+	if name == "" || p.doneActions[name] || p.err != nil {
 		return
 	}
-	p.deeds[name] = true
+	p.doneActions[name] = true
 	commander, analyst := p.cast.first, p.cast.roles[2].person
 	switch name {
 	case "evidence":
-		sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", p.plot.prose.evidence, p.Seed))
-		p.mustType(analyst, `evidence "%s" in s3://evidence-locked/%s/ sha256:%s`, p.plot.prose.evidence, strings.ToLower(p.report.Incident), hex.EncodeToString(sum[:]))
-		p.said("the evidence", "added evidence E1", p.plot.prose.evidence, hex.EncodeToString(sum[:]))
-		p.log(p.here(), "%s keeps evidence: %s, sha256 %s…", called(analyst), p.plot.prose.evidence, hex.EncodeToString(sum[:4]))
+		sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", p.scenario.texts.evidence, p.Seed))
+		p.mustType(analyst, `evidence "%s" in s3://evidence-locked/%s/ sha256:%s`, p.scenario.texts.evidence, strings.ToLower(p.result.Incident), hex.EncodeToString(sum[:]))
+		p.awaitText("the evidence", msgEvidence, p.scenario.texts.evidence, hex.EncodeToString(sum[:]))
+		p.log(p.channelName(), "%s recorded evidence: %s, sha256 %s…", nameAndDepartment(analyst), p.scenario.texts.evidence, hex.EncodeToString(sum[:4]))
 	case "times":
-		p.fact(analyst, "occurred", "occurred %s because %s", p.on(p.began.Add(-95*time.Minute)), p.plot.prose.occurred)
-		p.fact(analyst, "detected", "detected %s because %s", p.on(p.began), p.plot.prose.detected)
+		p.setFact(analyst, "occurred", "occurred %s because %s", p.dateTime(p.startTime.Add(-95*time.Minute)), p.scenario.texts.occurredReason)
+		p.setFact(analyst, "detected", "detected %s because %s", p.dateTime(p.startTime), p.scenario.texts.detectedReason)
 	case "personal":
-		p.personalData(analyst)
+		p.setPersonalData(analyst)
 	case "aware":
-		p.fact(p.cast.counsel, "aware (gdpr)", "aware gdpr %s because %s", p.on(p.Now()), p.plot.prose.aware)
+		p.setFact(p.cast.counsel, "aware (gdpr)", "aware gdpr %s because %s", p.dateTime(p.Now()), p.scenario.texts.awareReason)
 	case "affected":
-		p.fact(p.cast.counsel, "affected", "affected \"%s\" processor %d because %s", p.plot.prose.affected, 900+p.rng.IntN(4000), p.plot.prose.counted)
+		p.setFact(p.cast.counsel, "affected", "affected \"%s\" processor %d because %s", p.scenario.texts.affected, 900+p.rng.IntN(4000), p.scenario.texts.affectedReason)
 	case "update":
-		p.mustType(p.cast.roles[3].person, "update %s", p.plot.prose.update)
-		p.said("the status update", "posted a status update", p.plot.prose.update)
-		p.log(p.here(), "%s tells the stakeholders: %s", called(p.cast.roles[3].person), p.plot.prose.update)
+		p.mustType(p.cast.roles[3].person, "update %s", p.scenario.texts.update)
+		p.awaitText("the status update", msgUpdate, p.scenario.texts.update)
+		p.log(p.channelName(), "%s sent a stakeholder update: %s", nameAndDepartment(p.cast.roles[3].person), p.scenario.texts.update)
 	case "contain":
 		p.contain(commander)
 	}
 }
 
-// stepSentences and factSentences are parts of the bot's sentences by which
-// the story recognises a message.
-var (
-	stepSentences = map[string]string{"done": "completed step", "skipped": "skipped step"}
-	factSentences = map[string]string{"occurred": "set the time of occurrence", "detected": "set the time of detection",
-		"aware (gdpr)": "set the time of awareness under gdpr", "affected": "added the affected party", "personal data": "set personal data to"}
-)
-
-// fact sets a fact, typed or in the form.
-func (p *play) fact(who company.Person, name, format string, args ...any) {
+// setFact sets a fact by a command or in the form.
+func (p *player) setFact(who company.Person, name, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if fact, value, _ := strings.Cut(text, " "); p.rng.IntN(2) == 0 {
 		known, reason, _ := strings.Cut(value, " because ")
-		p.press(who, p.button(`a button "Fact"`, "fact", anyControl), nil)
-		p.mustSubmit(who, p.form(who, "set_fact"), fields{"fact": fact, "value": known, "text": reason})
+		p.press(who, p.awaitButton("fact"), nil)
+		p.mustSubmit(who, p.awaitForm(who, "set_fact"), formValues{"fact": fact, "value": known, "text": reason})
 	} else {
 		p.mustType(who, "fact %s", text)
 	}
-	p.said("the fact "+name, factSentences[name], who.Name)
-	p.log(p.here(), "%s sets a fact: %s", called(who), text)
+	p.awaitText("the fact "+name, factMessages[name], who.Name)
+	p.log(p.channelName(), "%s set a fact: %s", nameAndDepartment(who), text)
 }
 
-// personalData states that personal data may be involved, which brings legal
-// and communications in at once.
-func (p *play) personalData(who company.Person) {
-	p.fact(who, "personal data", "personal_data %s because %s", p.plot.personal, p.plot.prose.personal)
-	called := append(p.Company.In("legal"), p.Company.In("communications")...)
-	p.joined("legal and communications", called...)
-	p.log(p.here(), "personal data may be involved: legal and communications are in at once: %s", p.names(called))
+// setPersonalData sets the fact that personal data may be affected, which
+// involves legal and communications immediately.
+func (p *player) setPersonalData(who company.Person) {
+	p.setFact(who, "personal data", "personal_data %s because %s", p.scenario.personalData, p.scenario.texts.personalReason)
+	involved := append(p.Company.In("legal"), p.Company.In("communications")...)
+	p.awaitMembers("legal and communications", involved...)
+	p.log(p.channelName(), "tocsin involved legal and communications because of the personal data: %s", p.nameList(involved))
 	p.mustType(p.cast.first, "role legal %s", p.mention(p.cast.counsel))
-	p.said("the legal lead", p.cast.counsel.Name, "the role legal")
+	p.awaitText("the role legal", p.cast.counsel.Name, msgRoleAssigned, "legal")
 }
 
-// consult asks an affected team, without whose answer nothing is approved.
-func (p *play) consult() {
+// consultPayments consults the payments team, which blocks approval until it
+// answers.
+func (p *player) consultPayments() {
 	p.mustType(p.cast.first, "consult payments blocking")
-	p.said("the question to the payments team", "payments", "concerns you")
-	p.joined("the payments team", p.Company.In("payments")...)
-	p.log(p.here(), "%s consults the payments team: nothing is approved without its answer", called(p.cast.first))
+	p.awaitText("the consultation of payments", "payments", msgConsulted)
+	p.awaitMembers("the payments team", p.Company.In("payments")...)
+	p.log(p.channelName(), "%s consulted payments, which blocks approval until it answers", nameAndDepartment(p.cast.first))
 }
 
-func (p *play) answered() {
+func (p *player) answerForPayments() {
 	who := p.cast.consulted
-	p.press(who, p.button(`the button "Answer"`, "answer", anyControl), nil)
-	p.mustSubmit(who, p.form(who, "answer"), fields{"text": p.plot.prose.answer})
-	p.said("the answer of the payments team", "payments", "answered", p.plot.prose.answer)
-	p.log(p.here(), "%s answers for payments: %s", called(who), p.plot.prose.answer)
+	p.press(who, p.awaitButton("answer"), nil)
+	p.mustSubmit(who, p.awaitForm(who, "answer"), formValues{"text": p.scenario.texts.answer})
+	p.awaitText("the answer of payments", "payments", msgAnswered, p.scenario.texts.answer)
+	p.log(p.channelName(), "%s answered for payments: %s", nameAndDepartment(who), p.scenario.texts.answer)
 }
 
-// contain says that the harm no longer spreads: on the card, or typed.
-func (p *play) contain(commander company.Person) {
-	how := p.plot.prose.contained
+// contain sets the incident to contained by a command or in the form.
+func (p *player) contain(commander company.Person) {
+	how := p.scenario.texts.contained
 	if p.rng.IntN(2) == 0 {
-		p.press(commander, p.button(`the button "Contained"`, "contain", anyControl), nil)
-		p.mustSubmit(commander, p.form(commander, "contain"), fields{"text": how, "happened_at": p.just()})
+		p.press(commander, p.awaitButton("contain"), nil)
+		p.mustSubmit(commander, p.awaitForm(commander, "contain"), formValues{"text": how, "happened_at": p.timeNow()})
 	} else {
-		p.mustType(commander, "contain at %s %s", p.just(), how)
+		p.mustType(commander, "contain at %s %s", p.timeNow(), how)
 	}
-	p.said("the containment", "marked the incident as contained", commander.Name, how)
-	p.log(p.here(), "%s: contained: %s", called(commander), how)
+	p.awaitText("the containment", msgContained, commander.Name, how)
+	p.log(p.channelName(), "%s contained the incident: %s", nameAndDepartment(commander), how)
 }
 
-// containment is said by now; what the playbook has for afterwards is done.
-func (p *play) containment() {
+// finishContainment contains the incident, unless a step already did, and
+// finishes the steps that open after containment.
+func (p *player) finishContainment() {
 	p.doOnce("contain")
-	p.work()
+	p.finishOpenSteps()
 }
 
-// recovery says that service and security are restored; the pager forgets it.
-func (p *play) recovery() {
-	commander, how := p.cast.first, p.plot.prose.resolved
+// resolve resolves the incident and waits until every page is resolved.
+func (p *player) resolve() {
+	commander, how := p.cast.first, p.scenario.texts.resolved
 	if p.rng.IntN(2) == 0 {
-		p.press(commander, p.button(`the button "Resolved"`, "resolve", anyControl), nil)
-		p.mustSubmit(commander, p.form(commander, "resolve"), fields{"text": how})
+		p.press(commander, p.awaitButton("resolve"), nil)
+		p.mustSubmit(commander, p.awaitForm(commander, "resolve"), formValues{"text": how})
 	} else {
 		p.mustType(commander, "resolve %s", how)
 	}
-	p.said("the resolution", "marked the incident as resolved", commander.Name, how)
-	p.log(p.here(), "%s: resolved: %s", called(commander), how)
-	for round := 1; round <= p.report.Rounds; round++ {
+	p.awaitText("the resolution", msgResolved, commander.Name, how)
+	p.log(p.channelName(), "%s resolved the incident: %s", nameAndDepartment(commander), how)
+	for round := 1; round <= p.result.Rounds; round++ {
 		p.awaitPagerStatus(round, pager.Resolved)
 	}
-	p.log("PagerDuty", "every page is resolved")
-	p.work()
+	p.log("PagerDuty", "resolved every page")
+	p.finishOpenSteps()
 }

@@ -13,24 +13,24 @@ import (
 	"tocsin/bot/sandbox/mailbox"
 )
 
-// entry is one thing in the transcript.
+// entry is an event in the transcript.
 type entry struct {
 	at    time.Time
-	head  string // where, who
-	where string // in the sandbox's own log: channel/ts, a page's or a mail's id
+	head  string // place and actor
+	where string // id in the logs of the sandbox: channel/ts, or the id of a page or mail
 	body  string
 }
 
-// transcript is everything as it happened, as the people saw it.
-func (p *play) transcript() string {
-	p.read = newReader(p.Company, p.Zone) // with the channels that are there by now
-	all := slices.Concat(p.sent, p.posts(), p.ephemeralEntries(), p.actionEntries(), p.pages(), p.mails())
+// transcript returns the events of the story in order of time, as Markdown.
+func (p *player) transcript() string {
+	p.read = newReader(p.Company, p.Zone) // includes the channels that the bot created
+	all := slices.Concat(p.alertEntries, p.posts(), p.ephemeralEntries(), p.actionEntries(), p.pages(), p.mails())
 	slices.SortStableFunc(all, func(a, b entry) int { return a.at.Compare(b.at) })
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s, from the first alert to the review\n\n", cmp.Or(p.report.Incident, "An incident"))
-	fmt.Fprintf(&b, "Everything that people saw, in order; times are those of %s. Behind each message stands where the sandbox's log has it.\n\n", p.Zone)
-	fmt.Fprintf(&b, "Seed %d · %s · Slack over %s · the record is for %s\n\n| Who | Department |\n|---|---|\n", p.Seed, p.plot.source,
-		map[bool]string{true: "HTTP", false: "Socket Mode"}[p.report.HTTP], strings.ReplaceAll(p.plot.audience, "_", " "))
+	fmt.Fprintf(&b, "# %s, from the first alert to the review\n\n", cmp.Or(p.result.Incident, "An incident"))
+	fmt.Fprintf(&b, "All messages, pages, mails and actions of people in order of time. Times are in %s. The code after a heading is the id in the logs of the sandbox.\n\n", p.Zone)
+	fmt.Fprintf(&b, "Seed %d · %s · Slack over %s · audience of the record: %s\n\n| Person | Department |\n|---|---|\n", p.Seed, p.scenario.source,
+		map[bool]string{true: "HTTP", false: "Socket Mode"}[p.result.HTTP], strings.ReplaceAll(p.scenario.audience, "_", " "))
 	for _, who := range p.Company.People {
 		fmt.Fprintf(&b, "| %s | %s |\n", who.Name, who.Department)
 	}
@@ -45,23 +45,24 @@ func (p *play) transcript() string {
 		}
 	}
 	if p.err != nil {
-		fmt.Fprintf(&b, "\n**It ended here:** %v\n", p.err)
+		fmt.Fprintf(&b, "\n**The story failed:** %v\n", p.err)
 	}
 	return b.String()
 }
 
-// moment is the time of a Slack timestamp.
-func moment(ts string) time.Time {
+// slackTime converts a Slack timestamp to a time.
+func slackTime(ts string) time.Time {
 	seconds, micros, _ := strings.Cut(ts, ".")
-	s, _ := strconv.ParseInt(seconds, 10, 64) // the workspace made it
+	s, _ := strconv.ParseInt(seconds, 10, 64) // the workspace creates valid timestamps
 	us, _ := strconv.ParseInt(micros, 10, 64)
 	return time.Unix(s, us*1000)
 }
 
-func place(channel, ts string) string { return channel + "/" + ts }
+func messagePlace(channel, ts string) string { return channel + "/" + ts }
 
-// label names a conversation.
-func (p *play) label(channel string) string {
+// conversationName returns "#" and the name of a channel, or the members of a
+// direct conversation.
+func (p *player) conversationName(channel string) string {
 	ch, ok := p.chat.Channel(channel)
 	if !ok || ch.Name != "" {
 		return "#" + ch.Name
@@ -73,19 +74,19 @@ func (p *play) label(channel string) string {
 	return strings.Join(people, " and ")
 }
 
-// posts are the messages of all conversations as they were posted, and each
-// change of one that was edited.
-func (p *play) posts() []entry {
+// posts returns an entry for every message, with its original text, and for
+// every edit.
+func (p *player) posts() []entry {
 	var out []entry
-	first := map[string]string{} // how an edited message read when it was posted
+	first := map[string]string{} // original texts by place
 	for _, c := range p.chat.Calls() {
-		at := place(c.Result["channel"], c.Result["ts"])
+		at := messagePlace(c.Result["channel"], c.Result["ts"])
 		switch {
 		case !c.Landed:
 		case c.Method == "chat.postMessage":
-			first[at] = p.asPosted(c)
+			first[at] = p.postedText(c)
 		case c.Method == "chat.update":
-			out = append(out, entry{at: c.Time, head: fmt.Sprintf("%s · **tocsin** changes a message", p.label(c.Result["channel"])), where: at, body: firstLine(p.asPosted(c))})
+			out = append(out, entry{at: c.Time, head: fmt.Sprintf("%s · **tocsin** edited a message", p.conversationName(c.Result["channel"])), where: at, body: firstLine(p.postedText(c))})
 		}
 	}
 	for _, ch := range p.chat.Channels("") {
@@ -96,20 +97,20 @@ func (p *play) posts() []entry {
 				if joined = append(joined, p.read.name(m.User)); n+1 < len(list) && list[n+1].Subtype == "channel_join" {
 					continue
 				}
-				out = append(out, entry{at: moment(m.TS), head: p.label(ch.ID) + " · joined: " + strings.Join(joined, ", ")})
+				out = append(out, entry{at: slackTime(m.TS), head: p.conversationName(ch.ID) + " · joined: " + strings.Join(joined, ", ")})
 				joined = nil
 				continue
 			}
 			body := p.read.message(m)
-			if posted := first[place(ch.ID, m.TS)]; posted != "" {
+			if posted := first[messagePlace(ch.ID, m.TS)]; posted != "" {
 				body = posted
 			}
 			for _, f := range m.Files {
 				body += "\n📎 " + f.Name
 			}
-			e := entry{at: moment(m.TS), head: fmt.Sprintf("%s · **%s**", p.label(ch.ID), p.read.name(m.User)), where: place(ch.ID, m.TS), body: body}
+			e := entry{at: slackTime(m.TS), head: fmt.Sprintf("%s · **%s**", p.conversationName(ch.ID), p.read.name(m.User)), where: messagePlace(ch.ID, m.TS), body: body}
 			if m.Subtype == "channel_topic" {
-				e.head, e.where, e.body = fmt.Sprintf("%s · the topic is", p.label(ch.ID)), "", body[strings.Index(body, ":")+1:]
+				e.head, e.where, e.body = fmt.Sprintf("%s · topic changed to", p.conversationName(ch.ID)), "", body[strings.Index(body, ":")+1:]
 			}
 			out = append(out, e)
 		}
@@ -117,10 +118,10 @@ func (p *play) posts() []entry {
 	return out
 }
 
-// asPosted reads a message out of the call that posted it.
-func (p *play) asPosted(c chat.Call) string {
+// postedText returns the text of a message from the call that posted it.
+func (p *player) postedText(c chat.Call) string {
 	text, _ := c.Args["text"].(string)
-	raw, _ := json.Marshal(c.Args["blocks"]) // it came as JSON
+	raw, _ := json.Marshal(c.Args["blocks"]) // cannot fail: it was decoded from JSON
 	if s, ok := c.Args["blocks"].(string); ok {
 		raw = []byte(s)
 	}
@@ -132,19 +133,19 @@ func firstLine(s string) string {
 	return strings.Join(lines[:min(2, len(lines))], "\n")
 }
 
-// ephemeralEntries are what only one person was shown.
-func (p *play) ephemeralEntries() []entry {
+// ephemeralEntries returns an entry for every ephemeral message.
+func (p *player) ephemeralEntries() []entry {
 	var out []entry
 	for _, who := range p.Company.People {
 		for _, m := range p.chat.Ephemerals(who.ID) {
-			out = append(out, entry{at: moment(m.TS), head: fmt.Sprintf("%s · **tocsin**, only visible to %s", p.label(m.Channel), who.Name), where: place(m.Channel, m.TS), body: p.read.message(m)})
+			out = append(out, entry{at: slackTime(m.TS), head: fmt.Sprintf("%s · **tocsin**, only visible to %s", p.conversationName(m.Channel), who.Name), where: messagePlace(m.Channel, m.TS), body: p.read.message(m)})
 		}
 	}
 	return out
 }
 
-// actionEntries are what people typed, pressed and submitted.
-func (p *play) actionEntries() []entry {
+// actionEntries returns an entry for every command, click and form of people.
+func (p *player) actionEntries() []entry {
 	var out []entry
 	for _, d := range p.chat.Deliveries() {
 		who, known := p.person(d.User)
@@ -157,43 +158,43 @@ func (p *play) actionEntries() []entry {
 			Channel any    `json:"channel"`
 			ID      string `json:"channel_id"`
 			Actions []struct {
-				Text   wording `json:"text"`
+				Text   textObject `json:"text"`
 				Chosen struct {
-					Text wording `json:"text"`
+					Text textObject `json:"text"`
 				} `json:"selected_option"`
 			} `json:"actions"`
 			View struct {
-				Title wording `json:"title"`
+				Title textObject `json:"title"`
 				State struct {
 					Values map[string]map[string]map[string]any `json:"values"`
 				} `json:"state"`
 			} `json:"view"`
 		}
-		_ = json.Unmarshal(d.Payload, &in) // the workspace made it
+		_ = json.Unmarshal(d.Payload, &in) // cannot fail: the workspace encoded it
 		e := entry{at: d.Time}
 		switch {
 		case d.Kind == "command":
-			e.head = fmt.Sprintf("%s · **%s** types", p.label(in.ID), called(who))
+			e.head = fmt.Sprintf("%s · **%s** typed", p.conversationName(in.ID), nameAndDepartment(who))
 			e.body = "`" + in.Command + " " + p.read.mrkdwn(in.Text) + "`"
 		case d.Type == "view_submission":
-			e.head, e.body = fmt.Sprintf("**%s** submits the form “%s”", called(who), in.View.Title.Text), p.filled(in.View.State.Values)+p.complaints(d.Answer)
+			e.head, e.body = fmt.Sprintf("**%s** submitted the form “%s”", nameAndDepartment(who), in.View.Title.Text), p.describeValues(in.View.State.Values)+p.formErrors(d.Answer)
 		case len(in.Actions) > 0:
-			e.head = fmt.Sprintf("**%s** presses `[%s]`", called(who), cmp.Or(in.Actions[0].Text.Text, in.Actions[0].Chosen.Text.Text))
+			e.head = fmt.Sprintf("**%s** pressed `[%s]`", nameAndDepartment(who), cmp.Or(in.Actions[0].Text.Text, in.Actions[0].Chosen.Text.Text))
 		default:
-			e.head = fmt.Sprintf("**%s** uses %s", called(who), d.Type)
+			e.head = fmt.Sprintf("**%s** used %s", nameAndDepartment(who), d.Type)
 		}
 		out = append(out, e)
 	}
 	return out
 }
 
-// filled are the values of a form, by the names of its fields.
-func (p *play) filled(values map[string]map[string]map[string]any) string {
+// describeValues lists the values of a form by field name.
+func (p *player) describeValues(values map[string]map[string]map[string]any) string {
 	var lines []string
 	for name, elements := range values {
 		for _, e := range elements {
-			if said := p.chosen(e); said != "" {
-				lines = append(lines, "- "+strings.ReplaceAll(name, "_", " ")+": "+said)
+			if value := p.describeValue(e); value != "" {
+				lines = append(lines, "- "+strings.ReplaceAll(name, "_", " ")+": "+value)
 			}
 		}
 	}
@@ -201,8 +202,8 @@ func (p *play) filled(values map[string]map[string]map[string]any) string {
 	return strings.Join(lines, "\n")
 }
 
-// chosen is one element's value in words.
-func (p *play) chosen(e map[string]any) string {
+// describeValue returns the value of an element as text.
+func (p *player) describeValue(e map[string]any) string {
 	for _, key := range []string{"value", "selected_date", "selected_user"} {
 		if s, ok := e[key].(string); ok {
 			return p.read.name(s)
@@ -227,36 +228,37 @@ func (p *play) chosen(e map[string]any) string {
 	return strings.Join(many, ", ")
 }
 
-// complaints are what a form answered under its fields.
-func (p *play) complaints(answer string) string {
-	var said struct {
+// formErrors lists the errors in the response to a form.
+func (p *player) formErrors(answer string) string {
+	var response struct {
 		Errors map[string]string `json:"errors"`
 	}
-	_ = json.Unmarshal([]byte(answer), &said) // most answers are empty
+	_ = json.Unmarshal([]byte(answer), &response) // fails for empty responses, which have no errors
 	var b strings.Builder
-	for field, text := range said.Errors {
+	for field, text := range response.Errors {
 		fmt.Fprintf(&b, "\n\n⛔ %s: %s", field, text)
 	}
 	return b.String()
 }
 
-// pages are what PagerDuty did, and what was done there.
-func (p *play) pages() []entry {
+// pages returns an entry for every page and for every change of an incident in
+// PagerDuty.
+func (p *player) pages() []entry {
 	var out []entry
 	people := map[string]string{}
 	for _, who := range p.Company.People {
 		if who.Pager != "" {
-			people[who.Pager] = called(who)
+			people[who.Pager] = nameAndDepartment(who)
 		}
 	}
 	now := p.Company.Pager.Snapshot()
 	for _, page := range now.Pages {
-		out = append(out, entry{at: page.At, head: "📟 PagerDuty rings at " + people[page.User], where: page.Key, body: page.Text})
+		out = append(out, entry{at: page.At, head: "📟 PagerDuty paged " + people[page.User], where: page.Key, body: page.Text})
 	}
 	for _, in := range now.Incidents {
 		for _, l := range in.Log {
 			if l.Kind == "triggered" || l.Kind == "trigger" {
-				continue // it rang
+				continue // the page has an entry
 			}
 			out = append(out, entry{at: l.At, head: fmt.Sprintf("PagerDuty · %s by %s", l.Kind, cmp.Or(people[l.By], "the bot")), where: in.Key, body: l.Text})
 		}
@@ -264,7 +266,7 @@ func (p *play) pages() []entry {
 	return out
 }
 
-func (p *play) mails() []entry {
+func (p *player) mails() []entry {
 	var out []entry
 	for _, m := range p.Company.Mail.Messages() {
 		e := entry{at: m.At, head: "✉ mail to " + strings.Join(m.Recipients, ", "), where: m.MessageID, body: "**" + m.Subject + "**\n\n" + strings.TrimSpace(m.Text)}
@@ -272,16 +274,16 @@ func (p *play) mails() []entry {
 			e.body += fmt.Sprintf("\n📎 %s, %s", cmp.Or(a.Name, "unnamed"), a.Type)
 		}
 		if _, ok := m.Calendar(); ok {
-			e.body += "\n" + invitation(m)
+			e.body += "\n" + describeInvitation(m)
 		}
 		out = append(out, e)
 	}
 	return out
 }
 
-// invitation says what a calendar makes of a mail.
-func invitation(m mailbox.Message) string {
+// describeInvitation returns method, summary and start of an invitation.
+func describeInvitation(m mailbox.Message) string {
 	part, _ := m.Calendar()
-	props := calendar(part.Content)
+	props := parseCalendar(part.Content)
 	return fmt.Sprintf("📅 %s: %s, %s", strings.Join(props["METHOD"], " "), strings.Join(props["SUMMARY"], " "), strings.Join(props["DTSTART"], " "))
 }

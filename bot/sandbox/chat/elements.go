@@ -216,21 +216,21 @@ func checkDateTime(k *blockCheck, p string, e obj) {
 
 func checkTextInput(k *blockCheck, p string, e obj) {
 	checkPlaceholder(k, p, e)
-	least, most := 0.0, 3000.0
+	minLength, maxLength := 0.0, 3000.0
 	if n, ok := e["min_length"].(float64); ok {
-		if least = n; n < 0 || n > 3000 {
+		if minLength = n; n < 0 || n > 3000 {
 			k.fail(p+"/min_length", "must be between 0 and 3000")
 		}
 	}
 	if n, ok := e["max_length"].(float64); ok {
-		if most = n; n < 1 || n > 3000 {
+		if maxLength = n; n < 1 || n > 3000 {
 			k.fail(p+"/max_length", "must be between 1 and 3000")
 		}
 	}
-	if least > most {
+	if minLength > maxLength {
 		k.fail(p+"/min_length", "must not exceed max_length")
 	}
-	k.optional(p, e, "initial_value", int(most))
+	k.optional(p, e, "initial_value", int(maxLength))
 }
 
 func checkNumberInput(k *blockCheck, p string, e obj) {

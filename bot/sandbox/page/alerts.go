@@ -13,13 +13,13 @@ import (
 	"tocsin/bot/sandbox/feed"
 )
 
-// choice is one alert that the page can raise.
-type choice struct {
+// alertChoice is an alert that the page can send.
+type alertChoice struct {
 	ID    string `json:"id"`
 	From  string `json:"from"`
 	Title string `json:"title"`
 	Text  string `json:"text"`
-	// deliveries are what one telling posts, in order.
+	// deliveries returns the requests of one copy of the alert, in order.
 	deliveries func(p *Page, seed uint64, c feed.Copy) []feed.Delivery
 }
 
@@ -29,32 +29,32 @@ const (
 	fromInvalid    = "Bad input"
 )
 
-func issue(kind feed.Kind) func(*Page, uint64, feed.Copy) []feed.Delivery {
+func sentryIssue(kind feed.Kind) func(*Page, uint64, feed.Copy) []feed.Delivery {
 	return func(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
 		return []feed.Delivery{p.cfg.Sentry.EventAlertDelivery(feed.NewIssue(kind, seed), c)}
 	}
 }
 
-func trail(call func(uint64) feed.Call) func(*Page, uint64, feed.Copy) []feed.Delivery {
+func cloudTrailCall(call func(uint64) feed.Call) func(*Page, uint64, feed.Copy) []feed.Delivery {
 	return func(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
 		return []feed.Delivery{p.cfg.CloudTrail.Delivery(call(seed), c)}
 	}
 }
 
-var alerts = []choice{
-	{"sentry-data-leak", fromSentry, "One tenant saw another's documents", "alert rule on an issue tagged data_leak", issue(feed.DataLeak)},
-	{"sentry-auth-bypass", fromSentry, "A token accepted that should not be", "alert rule on an issue tagged auth_bypass", issue(feed.AuthBypass)},
-	{"sentry-sql-injection", fromSentry, "Hostile input reached the database", "alert rule on an issue tagged sql_injection", issue(feed.Injection)},
-	{"sentry-metric", fromSentry, "A metric went critical", "metric alert about the same project", metric},
-	{"sentry-crash", fromSentry, "An ordinary crash", "nothing about security: watched, nobody is woken", issue(feed.Crash)},
-	{"cloudtrail-access-key", fromCloudTrail, "An access key made for somebody else", "iam CreateAccessKey", trail(feed.CreateAccessKey)},
-	{"cloudtrail-stop-logging", fromCloudTrail, "The audit trail switched off", "cloudtrail StopLogging", trail(feed.StopLogging)},
-	{"cloudtrail-root-login", fromCloudTrail, "Root signed in without a second factor", "signin ConsoleLogin", trail(feed.RootConsoleLogin)},
-	{"cloudtrail-public-bucket", fromCloudTrail, "A bucket opened to everybody", "s3 PutBucketPolicy", trail(feed.PublicBucketPolicy)},
+var alerts = []alertChoice{
+	{"sentry-data-leak", fromSentry, "Documents of another tenant were displayed", "alert rule for issues with the tag data_leak", sentryIssue(feed.DataLeak)},
+	{"sentry-auth-bypass", fromSentry, "An invalid token was accepted", "alert rule for issues with the tag auth_bypass", sentryIssue(feed.AuthBypass)},
+	{"sentry-sql-injection", fromSentry, "Malicious input reached the database", "alert rule for issues with the tag sql_injection", sentryIssue(feed.Injection)},
+	{"sentry-metric", fromSentry, "A metric became critical", "metric alert of this project", metric},
+	{"sentry-crash", fromSentry, "An ordinary crash", "not about security: stored as watched, pages no one", sentryIssue(feed.Crash)},
+	{"cloudtrail-access-key", fromCloudTrail, "An access key was created for another user", "iam CreateAccessKey", cloudTrailCall(feed.CreateAccessKey)},
+	{"cloudtrail-stop-logging", fromCloudTrail, "The audit trail was disabled", "cloudtrail StopLogging", cloudTrailCall(feed.StopLogging)},
+	{"cloudtrail-root-login", fromCloudTrail, "Root signed in without a second factor", "signin ConsoleLogin", cloudTrailCall(feed.RootConsoleLogin)},
+	{"cloudtrail-public-bucket", fromCloudTrail, "A bucket was made public", "s3 PutBucketPolicy", cloudTrailCall(feed.PublicBucketPolicy)},
 	{"cloudtrail-secret-burst", fromCloudTrail, "One role read twenty secrets", "secretsmanager GetSecretValue, twenty events", burst},
-	{"cloudtrail-open-port", fromCloudTrail, "A port opened to the internet", "ec2 AuthorizeSecurityGroupIngress", trail(feed.OpenSecurityGroup)},
-	{"forged", fromInvalid, "A forged webhook", "the signature is not Sentry's: 401, nothing is kept", forged},
-	{"unknown-shape", fromInvalid, "A webhook of an unknown shape", "correctly signed: kept, and shown to a person", unknownShape},
+	{"cloudtrail-open-port", fromCloudTrail, "A port was opened to the internet", "ec2 AuthorizeSecurityGroupIngress", cloudTrailCall(feed.OpenSecurityGroup)},
+	{"forged", fromInvalid, "A forged webhook", "invalid signature: answered with 401 and not stored", forged},
+	{"unknown-shape", fromInvalid, "A webhook with an unknown format", "valid signature: stored and reported as undecodable", unknownShape},
 }
 
 func metric(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
@@ -84,72 +84,74 @@ func unknownShape(p *Page, seed uint64, c feed.Copy) []feed.Delivery {
 	return []feed.Delivery{p.cfg.Sentry.NewDelivery("issue", body, fmt.Sprintf("unknown-%d-%d", seed, c.N))}
 }
 
-// choices are the alerts for which there is an address.
-func (p *Page) choices() []choice {
-	return slices.DeleteFunc(slices.Clone(alerts), func(c choice) bool { return c.url(p) == "" })
+// alertChoices returns the alerts of the sources with a URL.
+func (p *Page) alertChoices() []alertChoice {
+	return slices.DeleteFunc(slices.Clone(alerts), func(c alertChoice) bool { return c.url(p) == "" })
 }
 
-func (c choice) url(p *Page) string {
+func (c alertChoice) url(p *Page) string {
 	if c.From == fromCloudTrail {
 		return p.cfg.CloudTrail.URL
 	}
 	return p.cfg.Sentry.URL
 }
 
-// alertKey is one thing that happened; its copies are numbered on.
+// alertKey identifies an alert. Its copies have consecutive numbers.
 type alertKey struct {
 	alert string
 	seed  uint64
 }
 
-// sendLog is what became of one press of a button, for the log.
+// sendLog is the result of one request to send an alert.
 type sendLog struct {
 	At      time.Time      `json:"at"`
 	Alert   string         `json:"alert"`
 	Seed    uint64         `json:"seed"`
 	Sent    int            `json:"sent"`
-	Answers map[string]int `json:"answers"` // by HTTP status
-	Lost    int            `json:"lost"`    // no answer in time
+	Answers map[string]int `json:"answers"` // number of responses by HTTP status
+	Lost    int            `json:"lost"`    // deliveries without a response in time
 	Last    string         `json:"last,omitempty"`
 	TookMS  int64          `json:"took_ms"`
 }
 
 const (
 	maxCopies   = 10_000
-	senders     = 16
+	maxSenders  = 16
 	maxSendLogs = 200
 )
 
-// raise sends an alert, with its copies, sixteen at a time. Without a seed it is
-// a new one; with the seed of an earlier one, more copies of that.
-func (p *Page) raise(r *http.Request, in struct {
+// raiseAlert sends copies of an alert with up to maxSenders concurrent senders.
+// Without a seed it sends a new alert. With the seed of an earlier alert it
+// sends more copies of that alert.
+func (p *Page) raiseAlert(r *http.Request, in struct {
 	Alert  string  `json:"alert"`
 	Copies int     `json:"copies"`
 	Seed   *uint64 `json:"seed"`
 }) (any, error) {
-	list := p.choices()
-	i := slices.IndexFunc(list, func(c choice) bool { return c.ID == in.Alert })
+	list := p.alertChoices()
+	i := slices.IndexFunc(list, func(c alertChoice) bool { return c.ID == in.Alert })
 	if i < 0 {
-		return nil, notFound("there is no alert " + strconv.Quote(in.Alert))
+		return nil, notFound("unknown alert " + strconv.Quote(in.Alert))
 	}
 	copies := max(1, in.Copies)
 	if copies > maxCopies {
-		return nil, malformed(fmt.Sprintf("at most %d copies at a time", maxCopies))
+		return nil, badRequest(fmt.Sprintf("too many copies, send at most %d in one request", maxCopies))
 	}
-	seed, first := p.number(in.Alert, in.Seed, copies)
+	seed, first := p.reserveCopies(in.Alert, in.Seed, copies)
 	s := p.deliver(r.Context(), list[i], seed, first, copies)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.sent) == maxSendLogs {
-		p.sent = slices.Delete(p.sent, 0, 1)
+	if len(p.sendLogs) == maxSendLogs {
+		p.sendLogs = slices.Delete(p.sendLogs, 0, 1)
 	}
-	p.sent = append(p.sent, s)
+	p.sendLogs = append(p.sendLogs, s)
 	p.touch()
 	return s, nil
 }
 
-// number takes the numbers of the next copies of an alert.
-func (p *Page) number(alert string, given *uint64, copies int) (seed uint64, first int) {
+// reserveCopies reserves numbers for the next copies of an alert. It returns the
+// seed and the first number.
+func (p *Page) reserveCopies(alert string, given *uint64, copies int) (seed uint64, first int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if given != nil {
@@ -159,24 +161,24 @@ func (p *Page) number(alert string, given *uint64, copies int) (seed uint64, fir
 		p.seed++
 	}
 	t := alertKey{alert, seed}
-	first = p.told[t]
-	p.told[t] = first + copies
+	first = p.copiesSent[t]
+	p.copiesSent[t] = first + copies
 	return seed, first
 }
 
-func (p *Page) deliver(ctx context.Context, c choice, seed uint64, first, copies int) sendLog {
+func (p *Page) deliver(ctx context.Context, c alertChoice, seed uint64, first, copies int) sendLog {
 	out := sendLog{At: p.cfg.Now(), Alert: c.ID, Seed: seed, Answers: map[string]int{}}
-	began := time.Now() // of the wire, not of the story
+	began := time.Now() // real time, because cfg.Now may be a simulated clock
 	numbers := make(chan int)
 	var mu sync.Mutex
 	var work sync.WaitGroup
-	for range min(senders, copies) {
+	for range min(maxSenders, copies) {
 		work.Go(func() {
 			for n := range numbers {
 				for _, d := range c.deliveries(p, seed, feed.Copy{N: n}) {
 					a, err := p.send(ctx, c, d)
 					mu.Lock()
-					out.note(a, err)
+					out.add(a, err)
 					mu.Unlock()
 				}
 			}
@@ -191,14 +193,14 @@ func (p *Page) deliver(ctx context.Context, c choice, seed uint64, first, copies
 	return out
 }
 
-func (p *Page) send(ctx context.Context, c choice, d feed.Delivery) (feed.Answer, error) {
+func (p *Page) send(ctx context.Context, c alertChoice, d feed.Delivery) (feed.Answer, error) {
 	if c.From == fromCloudTrail {
 		return p.cfg.CloudTrail.Send(ctx, d)
 	}
 	return p.cfg.Sentry.Send(ctx, d)
 }
 
-func (s *sendLog) note(a feed.Answer, err error) {
+func (s *sendLog) add(a feed.Answer, err error) {
 	s.Sent++
 	if err != nil {
 		s.Lost++

@@ -8,13 +8,13 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-// minEventInterval is how long a stream waits between two notices, so that a storm does
-// not make every viewer fetch everything ten thousand times.
+// minEventInterval is the minimum time between two events of a stream. It limits
+// the requests of viewers during an alert storm.
 const minEventInterval = 150 * time.Millisecond
 
-// events tells a viewer that something changed; the viewer fetches what it
-// shows. It begins with a notice, so that nothing between the page's first
-// look and its listening is missed.
+// events streams an event for every change of state. The viewer then fetches the
+// state that it shows. The stream begins with an event, to not miss changes
+// between the first fetch and the start of the stream.
 func (p *Page) events(rw http.ResponseWriter, r *http.Request) {
 	h := rw.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -36,7 +36,7 @@ func (p *Page) events(rw http.ResponseWriter, r *http.Request) {
 		case <-p.done:
 			return
 		}
-		talk, page, mail, own := p.cfg.Workspace.Changed(), p.cfg.Pager.Changed(), p.cfg.Mailbox.Changed(), p.change()
+		talk, page, mail, own := p.cfg.Workspace.Changed(), p.cfg.Pager.Changed(), p.cfg.Mailbox.Changed(), p.changes()
 		if _, err := fmt.Fprint(rw, "event: change\ndata: {}\n\n"); err != nil {
 			return
 		}

@@ -11,7 +11,7 @@ import (
 	"tocsin/bot/sandbox/pager"
 )
 
-// Switch is one way to let an outside system fail.
+// Switch enables a kind of failure of an external system.
 type Switch struct {
 	Name   string `json:"name"`
 	System string `json:"system"`
@@ -31,23 +31,24 @@ const (
 )
 
 var faultSwitches = []Switch{
-	{Name: "slack-429", System: systemChat, Title: "Too many requests", Text: "every method answers 429, Retry-After 5 s", chat: chat.Fault{Method: "*", Kind: chat.FaultRateLimit, RetryAfter: 5}},
-	{Name: "slack-500", System: systemChat, Title: "Server error", Text: "every method answers 500, nothing lands", chat: chat.Fault{Method: "*", Kind: chat.FaultServerError}},
-	{Name: "slack-lost", System: systemChat, Title: "Lost answers", Text: "calls take effect, then the connection is cut", chat: chat.Fault{Method: "*", Kind: chat.FaultDropAfter}},
-	{Name: "slack-slow", System: systemChat, Title: "Late answers", Text: "calls take effect, the answer comes after 4 s", chat: chat.Fault{Method: "*", Kind: chat.FaultDelay, Delay: 4 * time.Second}},
-	{Name: "slack-offline", System: systemChat, Title: "Offline", Text: "nothing is reachable, and people cannot write", chat: chat.Fault{Kind: chat.FaultOffline}},
-	{Name: "pager-500", System: systemPager, Title: "Server error", Text: "answers 500, nobody is paged", pager: pager.FaultError},
-	{Name: "pager-400", System: systemPager, Title: "Refuses", Text: "answers 400, nobody is paged", pager: pager.FaultRefuse},
-	{Name: "pager-silent", System: systemPager, Title: "Silent", Text: "never answers, nobody is paged", pager: pager.FaultSilence},
-	{Name: "pager-swallow", System: systemPager, Title: "Swallows", Text: "answers 202, and still nobody is paged", pager: pager.FaultSwallow},
-	{Name: "pager-offline", System: systemPager, Title: "Offline", Text: "drops every connection", pager: pager.FaultOffline},
-	{Name: "mail-451", System: systemMail, Title: "Try again later", Text: "answers 451, the mail is not kept", mail: mailbox.FaultTemporary},
-	{Name: "mail-550", System: systemMail, Title: "Refuses", Text: "answers 550, the mail is not kept", mail: mailbox.FaultPermanent},
-	{Name: "mail-lost", System: systemMail, Title: "Lost answers", Text: "keeps the mail, then hangs up without an answer", mail: mailbox.FaultDrop},
-	{Name: "mail-offline", System: systemMail, Title: "Offline", Text: "hangs up on every sender", mail: mailbox.FaultOffline},
+	{Name: "slack-429", System: systemChat, Title: "Too many requests", Text: "every method returns 429 with Retry-After 5 s", chat: chat.Fault{Method: "*", Kind: chat.FaultRateLimit, RetryAfter: 5}},
+	{Name: "slack-500", System: systemChat, Title: "Server error", Text: "every method returns 500 without effect", chat: chat.Fault{Method: "*", Kind: chat.FaultServerError}},
+	{Name: "slack-lost", System: systemChat, Title: "Lost responses", Text: "calls take effect, then the connection is closed", chat: chat.Fault{Method: "*", Kind: chat.FaultDropAfter}},
+	{Name: "slack-slow", System: systemChat, Title: "Late responses", Text: "calls take effect, the response is sent after 4 s", chat: chat.Fault{Method: "*", Kind: chat.FaultDelay, Delay: 4 * time.Second}},
+	{Name: "slack-offline", System: systemChat, Title: "Offline", Text: "requests fail and people cannot write", chat: chat.Fault{Kind: chat.FaultOffline}},
+	{Name: "pager-500", System: systemPager, Title: "Server error", Text: "returns 500 and pages no one", pager: pager.FaultError},
+	{Name: "pager-400", System: systemPager, Title: "Rejects", Text: "returns 400 and pages no one", pager: pager.FaultRefuse},
+	{Name: "pager-silent", System: systemPager, Title: "Silent", Text: "does not respond and pages no one", pager: pager.FaultSilence},
+	{Name: "pager-swallow", System: systemPager, Title: "Drops events", Text: "returns 202 but pages no one", pager: pager.FaultSwallow},
+	{Name: "pager-offline", System: systemPager, Title: "Offline", Text: "closes every connection", pager: pager.FaultOffline},
+	{Name: "mail-451", System: systemMail, Title: "Try again later", Text: "returns 451 and does not store the mail", mail: mailbox.FaultTemporary},
+	{Name: "mail-550", System: systemMail, Title: "Rejects", Text: "returns 550 and does not store the mail", mail: mailbox.FaultPermanent},
+	{Name: "mail-lost", System: systemMail, Title: "Lost responses", Text: "stores the mail, then closes the connection without a response", mail: mailbox.FaultDrop},
+	{Name: "mail-offline", System: systemMail, Title: "Offline", Text: "closes every connection", mail: mailbox.FaultOffline},
 }
 
-// switches returns the switchboard as it stands, whoever set it.
+// switches returns all switches. On reflects the current faults of the systems,
+// including faults that were not set on this page.
 func (p *Page) switches() []Switch {
 	slack, paging, mail := p.cfg.Workspace.Faults(), p.cfg.Pager.Snapshot().Faults, p.cfg.Mailbox.Snapshot().Faults
 	out := slices.Clone(faultSwitches)
@@ -84,16 +85,16 @@ func (p *Page) setFaults(_ *http.Request, in struct {
 		p.cfg.Pager.SetFaults()
 		p.cfg.Mailbox.SetFaults()
 	case i < 0:
-		return nil, notFound("there is no switch " + strconv.Quote(in.Name))
+		return nil, notFound("unknown switch " + strconv.Quote(in.Name))
 	default:
-		p.flip(&faultSwitches[i], in.On)
+		p.setSwitch(&faultSwitches[i], in.On)
 	}
 	p.touch()
 	return map[string]any{"faults": p.switches()}, nil
 }
 
-// flip sets one switch and leaves every other fault as it is.
-func (p *Page) flip(s *Switch, on bool) {
+// setSwitch sets one switch and does not change other faults.
+func (p *Page) setSwitch(s *Switch, on bool) {
 	switch s.System {
 	case systemChat:
 		ws := p.cfg.Workspace

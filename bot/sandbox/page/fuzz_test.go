@@ -15,16 +15,16 @@ func FuzzInvitation(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		in := readInvitation([]byte(raw))
 		if in == nil {
-			t.Fatal("no invitation")
+			t.Fatal("got nil")
 		}
 		if !strings.Contains(strings.ToUpper(raw), "VEVENT") && in.Summary != "" {
-			t.Errorf("a summary %q came from no event", in.Summary)
+			t.Errorf("got summary %q without an event", in.Summary)
 		}
 	})
 }
 
-// FuzzMentions holds that what a person types can mention only who exists, and
-// that nothing else of it stays markup.
+// FuzzMentions checks that a typed text can mention only existing people,
+// groups and channels, and that all other markup is escaped.
 func FuzzMentions(f *testing.F) {
 	ws := chat.New(chat.Config{People: []chat.Person{{ID: "U1", Name: "ada"}}, Groups: []chat.Group{{ID: "S1", Handle: "sec"}}, Channels: []chat.SeedChannel{{ID: "C1", Name: "general"}}, Bot: chat.Bot{UserID: "U0", Name: "tocsin"}})
 	f.Cleanup(func() { _ = ws.Close() })
@@ -36,10 +36,10 @@ func FuzzMentions(f *testing.F) {
 	f.Fuzz(func(t *testing.T, typed string, named bool) {
 		got := p.mentions("U1", typed, named)
 		if rest := wire.ReplaceAllString(got, ""); strings.ContainsAny(rest, "<>") {
-			t.Errorf("%q became %q", typed, got)
+			t.Errorf("got %q for %q, want no other markup", got, typed)
 		}
 		if utf8.ValidString(typed) && !utf8.ValidString(got) {
-			t.Errorf("%q became invalid", typed)
+			t.Errorf("got invalid UTF-8 for %q", typed)
 		}
 	})
 }

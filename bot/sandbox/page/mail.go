@@ -10,14 +10,14 @@ import (
 	"tocsin/bot/sandbox/mailbox"
 )
 
-// mailView is a mail as the page lists it.
+// mailView is a mail in the response of the API.
 type mailView struct {
 	mailbox.Message
-	HTML       bool        `json:"html"` // there is an HTML part, at /mail/{seq}/html
+	HTML       bool        `json:"html"` // whether /mail/{seq}/html exists
 	Invitation *invitation `json:"invitation,omitempty"`
 }
 
-func (p *Page) mails() any {
+func (p *Page) mailState() any {
 	out := []mailView{}
 	for _, m := range p.cfg.Mailbox.Messages() {
 		l := mailView{Message: m, HTML: m.HTML != ""}
@@ -30,13 +30,13 @@ func (p *Page) mails() any {
 	return map[string]any{"mails": out}
 }
 
-// mailPart serves a mail's HTML, its attachments and its source.
+// mailPart serves the HTML part, the attachments and the source of a mail.
 func (p *Page) mailPart(rw http.ResponseWriter, r *http.Request) {
 	list := p.cfg.Mailbox.Messages()
 	seq, _ := strconv.Atoi(r.PathValue("seq"))
 	i := slices.IndexFunc(list, func(m mailbox.Message) bool { return m.Seq == seq })
 	if i < 0 {
-		fail(rw, notFound("no mail "+strconv.Quote(r.PathValue("seq"))))
+		writeError(rw, notFound("unknown mail "+strconv.Quote(r.PathValue("seq"))))
 		return
 	}
 	m := list[i]
@@ -51,12 +51,12 @@ func (p *Page) mailPart(rw http.ResponseWriter, r *http.Request) {
 		a := m.Attachments[n]
 		serve(rw, r, a.Name, a.Type, a.Content)
 	default:
-		fail(rw, notFound("the mail has no such part"))
+		writeError(rw, notFound("the mail does not have this part"))
 	}
 }
 
-// invitation is the first event of an iCalendar object, as far as a mail
-// client shows it.
+// invitation contains the properties of a calendar event that a mail program
+// shows.
 type invitation struct {
 	Method      string    `json:"method"`
 	Summary     string    `json:"summary"`
@@ -71,13 +71,13 @@ type invitation struct {
 	Sequence    string    `json:"sequence,omitempty"`
 }
 
-// readInvitation reads RFC 5545 as far as it is shown. Times without a zone
-// that this machine knows are taken as UTC.
+// readInvitation parses the first event of an iCalendar object (RFC 5545). Times
+// without a known time zone are read as UTC. It never returns nil.
 func readInvitation(raw []byte) *invitation {
 	text := strings.ReplaceAll(string(raw), "\r\n", "\n")
-	text = strings.NewReplacer("\n ", "", "\n\t", "").Replace(text) // folded lines
+	text = strings.NewReplacer("\n ", "", "\n\t", "").Replace(text) // join folded lines
 	in := &invitation{}
-	var open []string // components, the innermost last
+	var open []string // open components, innermost last
 	for line := range strings.SplitSeq(text, "\n") {
 		head, value, ok := cutContent(line)
 		if !ok {
@@ -101,7 +101,7 @@ func readInvitation(raw []byte) *invitation {
 	return in
 }
 
-// cutContent splits a content line at its first colon outside quotes.
+// cutContent splits a content line at the first colon outside quotes.
 func cutContent(line string) (head, value string, ok bool) {
 	quoted := false
 	for i := range len(line) {

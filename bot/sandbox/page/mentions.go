@@ -5,19 +5,19 @@ import (
 	"strings"
 )
 
-// marks are what becomes a mention while typing: <@U1> as it stands, @name, #channel.
-var marks = regexp.MustCompile(`<(@|#|!subteam\^)([A-Z0-9]+)(?:\|[^<>]*)?>|(^|[^\w@#/&.-])([@#])([\p{Ll}\p{Nd}._-]+)`)
+// mentionPattern matches possible mentions in a text: <@U1>, @name and #channel.
+var mentionPattern = regexp.MustCompile(`<(@|#|!subteam\^)([A-Z0-9]+)(?:\|[^<>]*)?>|(^|[^\w@#/&.-])([@#])([\p{Ll}\p{Nd}._-]+)`)
 
 var wireEscape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// mentions turns what a person types into Slack's wire form, as its client
-// does: names become mentions, the three special characters are escaped. A
-// command's mentions carry the name as well, as Slack sends them.
+// mentions converts a typed text to Slack's wire form, as Slack's client does. It
+// replaces names that user can see with mentions and escapes &, < and >. If named
+// is set, mentions contain the name, as in the text of a command.
 func (p *Page) mentions(user, text string, named bool) string {
-	book := p.names(user)
+	dir := p.directoryOf(user)
 	var b strings.Builder
 	rest := 0
-	for _, m := range marks.FindAllStringSubmatchIndex(text, -1) {
+	for _, m := range mentionPattern.FindAllStringSubmatchIndex(text, -1) {
 		part := func(i int) string {
 			if m[2*i] < 0 {
 				return ""
@@ -27,15 +27,15 @@ func (p *Page) mentions(user, text string, named bool) string {
 		sign, id, tail := part(1), part(2), ""
 		if sign == "" {
 			name := part(5)
-			for sign, id = part(4), book.ids[part(4)+name]; id == "" && strings.HasSuffix(name, ".") || id == "" && strings.HasSuffix(name, "-"); {
+			for sign, id = part(4), dir.ids[part(4)+name]; id == "" && strings.HasSuffix(name, ".") || id == "" && strings.HasSuffix(name, "-"); {
 				tail, name = name[len(name)-1:]+tail, name[:len(name)-1]
-				id = book.ids[sign+name]
+				id = dir.ids[sign+name]
 			}
-			if book.labels["!subteam^"+id] != "" {
+			if dir.labels["!subteam^"+id] != "" {
 				sign = "!subteam^"
 			}
 		}
-		label, known := book.labels[sign+id]
+		label, known := dir.labels[sign+id]
 		if !known {
 			continue
 		}
@@ -49,22 +49,22 @@ func (p *Page) mentions(user, text string, named bool) string {
 	return b.String() + wireEscape.Replace(text[rest:])
 }
 
-// phonebook knows by which names people, groups and channels are mentioned.
-type phonebook struct {
-	ids    map[string]string // "@ada", "#general" → id
-	labels map[string]string // "@U1", "#C1", "!subteam^S1" → the name in a mention
+// directory contains the people, groups and channels that can be mentioned.
+type directory struct {
+	ids    map[string]string // id by typed name, such as "@ada" or "#general"
+	labels map[string]string // name in a mention by id, such as "@U1", "#C1" or "!subteam^S1"
 }
 
-func (p *Page) names(user string) phonebook {
+func (p *Page) directoryOf(user string) directory {
 	ws := p.cfg.Workspace
-	book := phonebook{map[string]string{}, map[string]string{}}
+	dir := directory{map[string]string{}, map[string]string{}}
 	add := func(typed, sign, id, name string) {
-		book.ids[typed+strings.ToLower(name)], book.labels[sign+id] = id, name
+		dir.ids[typed+strings.ToLower(name)], dir.labels[sign+id] = id, name
 	}
 	for _, g := range ws.Groups() {
 		if !g.Disabled {
 			add("@", "!subteam^", g.ID, g.Handle)
-			book.labels["!subteam^"+g.ID] = "@" + g.Handle
+			dir.labels["!subteam^"+g.ID] = "@" + g.Handle
 		}
 	}
 	bot := ws.Config().Bot
@@ -77,5 +77,5 @@ func (p *Page) names(user string) phonebook {
 			add("#", "#", ch.ID, ch.Name)
 		}
 	}
-	return book
+	return dir
 }

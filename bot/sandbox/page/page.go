@@ -1,44 +1,55 @@
-// Package page is the browser page of the sandbox: one address at which to be
-// any person of its Slack workspace, with the pager, the mailbox, the buttons
-// that raise alerts, the fault switches and the request log beside the chat.
+// Package page serves the web page of the sandbox. On the page you can act as any
+// person of the Slack workspace. It also shows the pager, the mailbox, buttons to
+// send alerts, fault switches and the request log.
 //
-// The page knows nothing about the app in the workspace. It renders what stands
-// in the sandbox and does what people do; the alerts it sends are real, signed
-// deliveries to the configured addresses.
+// The page does not depend on the app in the workspace. It renders the state of
+// the sandbox and performs the actions of people. The alerts it sends are real,
+// signed deliveries to the configured URLs.
 //
-// Behind it is a JSON API that scripts may use as well. Whoever acts is named by
-// a user id of the workspace; nothing here authenticates anybody, so the page
-// serves loopback names only and refuses writes from other origins.
+//	p := page.New(page.Config{Workspace: ws, Pager: account, Mailbox: mail})
+//	defer p.Close()
+//	http.ListenAndServe("127.0.0.1:8000", p.Handler())
 //
-//	GET  /api/state?user=            who there is, the person's channels, open forms, alerts, switches
-//	GET  /api/channel?id=&user=      messages, the person's ephemerals among them; pins, bookmarks
+// The page uses a JSON API that is also available to scripts. Requests contain
+// the user id of the person who acts. There is no authentication. The page
+// therefore serves only loopback host names and rejects writes from other
+// origins.
+//
+//	GET  /api/state?user=            people, channels, open forms, alerts and switches for a person
+//	GET  /api/channel?id=&user=      messages including ephemeral ones, pins, bookmarks
 //	GET  /api/thread?channel=&ts=&user=
-//	GET  /api/home?user=             {"view": the published App Home or null}
+//	GET  /api/home?user=             → {"view": the published App Home or null}
 //	GET  /api/pager   /api/mail   /api/log?limit=
-//	GET  /api/events                 server-sent events: "change" whenever anything above may differ
-//	GET  /files/{id}?user=           a file's bytes; /mail/{seq}/html, /mail/{seq}/raw, /mail/{seq}/part/{n}
+//	GET  /api/events                 server-sent events: "change" after each change of the above
+//	GET  /files/{id}?user=           content of a file; also /mail/{seq}/html, /mail/{seq}/raw, /mail/{seq}/part/{n}
 //
-//	POST /api/command    {user, channel, text}                   "/incident list"; → {"message": what was shown or null}
+//	POST /api/command    {user, channel, text}                   → {"message": the answer or null}
 //	POST /api/message    {user, channel, text, thread_ts}        → {"message"}
 //	POST /api/click      {user, channel, ts | view, action_id, block_id, value, values}
-//	POST /api/submit     {user, view, values}                    values by block id and action id; → {outcome, errors, view}
-//	POST /api/close      {user, view, all}                       a form's cancel button; all is its cross
-//	POST /api/home       {user}   POST /api/dm {user}            open the app's tabs; → {"view"}, {"channel"}
+//	POST /api/submit     {user, view, values}                    values by block id and action id → {outcome, errors, view}
+//	POST /api/close      {user, view, all}                       cancel a form; all closes all open forms
+//	POST /api/home       {user}   POST /api/dm {user}            open a tab of the app → {"view"}, {"channel"}
 //	POST /api/join       {user, channel}                         also /api/leave
 //	POST /api/invite     {user, channel, users}
 //	POST /api/react      {user, channel, ts, name}               also /api/pin, without a name
 //	POST /api/upload     {user, channel, name, content (base64), comment, thread_ts}
-//	POST /api/pager/ack  {user, incident}                        also /api/pager/resolve; user is a pager's or a workspace's
+//	POST /api/pager/ack  {user, incident}                        also /api/pager/resolve; user is an id of the pager or the workspace
 //	POST /api/pager/note {user, incident, text}
 //	POST /api/alert      {alert, copies, seed}                   → {seed, sent, answers by status, lost, last}
 //	POST /api/faults     {name, on} or {clear: true}             → {"faults": the switches}
 //
-// What is typed may hold @name and #channel, which become mentions as they do in
-// Slack's client; <@U…> of an existing person stays as it is.
+// As in Slack's client, @name and #channel in a text become mentions. A mention
+// such as <@U1> of an existing person is not changed.
 //
-// Errors are {"error": {"code", "message"}}: 400 for a request that cannot be
-// read, 404 for what the person cannot see, 422 for what the client would not
-// let them do, 502 where the app failed them, 503 while the workspace is offline.
+// Errors are {"error": {"code", "message"}} with one of these statuses:
+//
+//   - 400: the request is malformed
+//   - 404: the object does not exist or is not visible to the person
+//   - 409: the page is already resolved
+//   - 421: the host name is not allowed
+//   - 422: Slack's client would not allow the action
+//   - 502: the app did not answer correctly
+//   - 503: the workspace is offline
 package page
 
 import (
@@ -61,50 +72,52 @@ import (
 //go:embed static
 var static embed.FS
 
-// Person is what the page says about somebody, beside what the workspace knows.
+// Person contains details of a person that the workspace does not store.
 type Person struct {
-	User       string // id in the workspace
+	User       string // user id in the workspace
 	Department string
 	Note       string // such as "on call"
 }
 
-// Hint is a slash command that the composer offers. Text may end in a space,
-// where something has to follow.
+// Hint is a slash command that the composer suggests. Text ends with a space if
+// arguments follow.
 type Hint struct {
 	Text string `json:"text"`
 	Help string `json:"help"`
 }
 
-// Config says what the page shows. Workspace, Pager and Mailbox are required.
+// Config contains the settings of a [Page]. Workspace, Pager and Mailbox are
+// required.
 type Config struct {
 	Workspace  *chat.Workspace
 	Pager      *pager.Account
 	Mailbox    *mailbox.Mailbox
-	Sentry     feed.Sentry     // where its alerts go; left out of the choices without a URL
-	CloudTrail feed.CloudTrail // likewise
+	Sentry     feed.Sentry     // sender of Sentry alerts, which are hidden without a URL
+	CloudTrail feed.CloudTrail // sender of CloudTrail alerts, which are hidden without a URL
 
-	Title    string           // default the team's name
-	People   []Person         // in the order in which the picker shows departments
-	Commands []Hint           // default: the typical ones of /incident
-	Seed     uint64           // of the first alert; each further one takes the next
-	Hosts    []string         // names beside loopback under which the page may be reached
+	Title    string           // default is the name of the workspace
+	People   []Person         // in the order of the person menu
+	Commands []Hint           // suggested commands, by default those of /incident
+	Seed     uint64           // seed of the first alert, incremented for each new alert
+	Hosts    []string         // allowed host names in addition to loopback names
 	Now      func() time.Time // default time.Now
 }
 
-// Page serves the browser page. All methods may be used at the same time.
+// Page serves the web page. It is safe for concurrent use.
 type Page struct {
 	cfg    Config
 	done   chan struct{}
 	closer sync.Once
 
-	mu      sync.Mutex
-	changed chan struct{} // of what the page itself keeps: sendings and switches
-	seed    uint64
-	told    map[alertKey]int
-	sent    []sendLog
+	mu         sync.Mutex
+	changed    chan struct{} // closed at the next change of copiesSent, sendLogs or a switch
+	seed       uint64
+	copiesSent map[alertKey]int
+	sendLogs   []sendLog
 }
 
-// New makes a page. Close ends the streams of its viewers.
+// New returns a page. The caller must call [Page.Close] before it shuts down the
+// server.
 func New(cfg Config) *Page {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -113,25 +126,25 @@ func New(cfg Config) *Page {
 		cfg.Title = cfg.Workspace.Config().Team.Name
 	}
 	if cfg.Commands == nil {
-		cfg.Commands = typical
+		cfg.Commands = defaultCommands
 	}
-	return &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, told: map[alertKey]int{}}
+	return &Page{cfg: cfg, done: make(chan struct{}), changed: make(chan struct{}), seed: cfg.Seed, copiesSent: map[alertKey]int{}}
 }
 
-// Close ends every stream, so that a server can shut down. What is asked
-// afterwards is still answered.
+// Close ends every event stream, which otherwise prevents the server from
+// shutting down. Other requests still work. It returns nil.
 func (p *Page) Close() error {
 	p.closer.Do(func() { close(p.done) })
 	return nil
 }
 
-// touch announces a change of what the page itself keeps. The caller holds mu.
+// touch signals a change of the page's own state. The caller holds mu.
 func (p *Page) touch() {
 	close(p.changed)
 	p.changed = make(chan struct{})
 }
 
-func (p *Page) change() <-chan struct{} {
+func (p *Page) changes() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.changed
@@ -142,7 +155,7 @@ func (p *Page) Handler() http.Handler {
 	mux := http.NewServeMux()
 	files, err := fs.Sub(static, "static")
 	if err != nil {
-		panic("page: " + err.Error()) // the name is a constant
+		panic("page: " + err.Error()) // cannot happen: the name is a constant
 	}
 	mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServerFS(files)))
 	mux.HandleFunc("GET /{$}", func(rw http.ResponseWriter, r *http.Request) { http.ServeFileFS(rw, r, files, "index.html") })
@@ -150,26 +163,27 @@ func (p *Page) Handler() http.Handler {
 	mux.HandleFunc("GET /files/{id}", p.file)
 	mux.HandleFunc("GET /mail/{seq}/{what}", p.mailPart)
 	mux.HandleFunc("GET /mail/{seq}/part/{n}", p.mailPart)
-	p.reads(mux)
-	p.writes(mux)
+	p.addReads(mux)
+	p.addWrites(mux)
 	return p.guard(http.NewCrossOriginProtection().Handler(mux))
 }
 
-// policy keeps the page to itself: no script, style or picture from elsewhere,
-// and none from what the app posted.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; " +
+// pageCSP is the Content-Security-Policy of the page. It allows scripts, styles
+// and images only from the page's server and none from posted messages.
+const pageCSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// guard refuses names that are not this machine's, so that no foreign site can
-// reach the page through a name of its own that resolves to loopback.
+// guard rejects requests for other host names than the allowed ones. This
+// prevents DNS rebinding, where another site reaches the page through a host name
+// that resolves to loopback. It also sets the security headers.
 func (p *Page) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if !p.known(r.Host) {
-			fail(rw, &refusal{http.StatusMisdirectedRequest, "unknown_host", "the sandbox serves this machine only"})
+		if !p.isAllowedHost(r.Host) {
+			writeError(rw, &apiError{http.StatusMisdirectedRequest, "unknown_host", "host name not allowed, use localhost"})
 			return
 		}
 		h := rw.Header()
-		h.Set("Content-Security-Policy", policy)
+		h.Set("Content-Security-Policy", pageCSP)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cache-Control", "no-store")
@@ -177,7 +191,7 @@ func (p *Page) guard(next http.Handler) http.Handler {
 	})
 }
 
-func (p *Page) known(host string) bool {
+func (p *Page) isAllowedHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
@@ -189,35 +203,35 @@ func (p *Page) known(host string) bool {
 	return name == "localhost" || slices.Contains(p.cfg.Hosts, name)
 }
 
-// typical are commands of an incident bot that a newcomer may want.
-var typical = []Hint{
-	{"/incident open ", "open an incident: [sev1…sev4] [--public] TITLE"},
-	{"/incident list", "the incidents that are not over"},
-	{"/incident status", "how this one stands"},
-	{"/incident ack", "say that you have it"},
-	{"/incident severity ", "sev1…sev4 [because REASON]"},
-	{"/incident role ", "ROLE PERSON, such as: role scribe me"},
-	{"/incident fact ", "NAME VALUE, such as: fact personal_data suspected because …"},
-	{"/incident step done ", "STEP [OUTCOME]"},
-	{"/incident note ", "write into the timeline"},
-	{"/incident evidence ", "NAME in PLACE"},
-	{"/incident update ", "tell the stakeholders how it stands"},
-	{"/incident contain ", "HOW: the harm no longer spreads"},
-	{"/incident resolve ", "HOW: service and security are restored"},
-	{"/incident record", "read or write the closing record"},
-	{"/incident submit", "freeze the record; four departments sign it"},
+// defaultCommands are common commands of the incident bot.
+var defaultCommands = []Hint{
+	{"/incident open ", "[sev1…sev4] [--public] TITLE: open an incident"},
+	{"/incident list", "list open incidents"},
+	{"/incident status", "show the status of this incident"},
+	{"/incident ack", "acknowledge and stop paging"},
+	{"/incident severity ", "sev1…sev4 [because REASON]: change the severity"},
+	{"/incident role ", "ROLE PERSON: assign a role, such as: role scribe me"},
+	{"/incident fact ", "NAME VALUE: set a fact, such as: fact personal_data suspected because …"},
+	{"/incident step done ", "STEP [OUTCOME]: complete a step"},
+	{"/incident note ", "TEXT: add a note to the timeline"},
+	{"/incident evidence ", "NAME in PLACE: record evidence"},
+	{"/incident update ", "TEXT: send a stakeholder update"},
+	{"/incident contain ", "HOW: mark the incident as contained"},
+	{"/incident resolve ", "HOW: mark the incident as resolved"},
+	{"/incident record", "show or edit the closing record"},
+	{"/incident submit", "submit the record for four signatures"},
 	{"/incident sign", "sign for your department"},
-	{"/incident object ", "[DEPARTMENT] REASON"},
-	{"/incident amend ", "WHY: take the record back to change it"},
-	{"/incident withdraw ", "O1 or DEPARTMENT"},
-	{"/incident consult ", "TEAM [blocking]"},
-	{"/incident delegate ", "DEPARTMENT PERSON until DATE"},
-	{"/incident review ", "TIME: set the review meeting"},
-	{"/incident review conclude", "attendance, decisions, action items"},
-	{"/incident action add ", "KIND TITLE owner PERSON due DATE"},
-	{"/incident revise ", "WHY: a new revision of an approved record"},
-	{"/incident reopen ", "WHY: it is not over"},
-	{"/incident dismiss ", "WHY: a false alarm"},
-	{"/incident merge into ", "INC-41 [WHY]"},
-	{"/incident help", "everything you can type"},
+	{"/incident object ", "[DEPARTMENT] REASON: object to the record"},
+	{"/incident amend ", "REASON: change the submitted record"},
+	{"/incident withdraw ", "O1 or DEPARTMENT: withdraw an objection or signature"},
+	{"/incident consult ", "TEAM [blocking]: consult a team"},
+	{"/incident delegate ", "DEPARTMENT PERSON until DATE: appoint a delegate"},
+	{"/incident review ", "TIME: schedule the review meeting"},
+	{"/incident review conclude", "conclude the review with action items"},
+	{"/incident action add ", "KIND TITLE owner PERSON due DATE: add an action item"},
+	{"/incident revise ", "REASON: start a new revision of an approved record"},
+	{"/incident reopen ", "REASON: reopen the incident and page again"},
+	{"/incident dismiss ", "REASON: dismiss a false alarm"},
+	{"/incident merge into ", "INC-41 [REASON]: merge this incident into another"},
+	{"/incident help", "list all commands"},
 }

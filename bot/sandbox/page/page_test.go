@@ -9,36 +9,36 @@ import (
 	"tocsin/bot/sandbox/page"
 )
 
-func TestStateIsWhatThePersonSees(t *testing.T) {
-	w := newWorld(t)
+func TestState_DependsOnPerson(t *testing.T) {
+	w := newFixture(t)
 	first := w.get("/api/state")
 	if got := names(first.list("people"), "id"); got != lena+" "+ada+" "+ben {
-		t.Errorf("people %q: those of the configuration come first, who has left not at all", got)
+		t.Errorf("got people %q, want configured people first and no deactivated ones", got)
 	}
 	if got := first.str("user"); got != lena {
-		t.Errorf("without a user, the page is for %q", got)
+		t.Errorf("got default user %q, want %q", got, lena)
 	}
 	for user, want := range map[string]string{ada: "general inc-42 other", ben: "general other"} {
 		if got := names(w.get("/api/state?user="+user).list("channels"), "name"); got != want {
-			t.Errorf("%s sees %q, want %q", user, got, want)
+			t.Errorf("got channels %q for %s, want %q", got, user, want)
 		}
 	}
 	me := w.get("/api/state?user=" + ada)
 	for _, p := range me.list("people") {
 		if p.str("id") == ada && (p.str("department") != "security" || p.str("note") != "on call" || p.str("pager") != "PADA") {
-			t.Errorf("ada is shown as %v", p.v)
+			t.Errorf("got person %v", p.v)
 		}
 	}
 	if me.list("channels")[2].at("member").v != false {
-		t.Error("ada is shown as a member of #other")
+		t.Error("got member true for ada in #other, want false")
 	}
-	w.ask(http.MethodGet, "/api/state?user=U0GONE", nil, http.StatusNotFound)
-	w.ask(http.MethodGet, "/api/channel?id="+locked+"&user="+ben, nil, http.StatusNotFound)
-	w.ask(http.MethodGet, "/api/channel?id="+locked+"&user="+ada, nil, http.StatusOK)
+	w.request(http.MethodGet, "/api/state?user=U0GONE", nil, http.StatusNotFound)
+	w.request(http.MethodGet, "/api/channel?id="+locked+"&user="+ben, nil, http.StatusNotFound)
+	w.request(http.MethodGet, "/api/channel?id="+locked+"&user="+ada, nil, http.StatusOK)
 }
 
-func TestMessagesThreadsAndWhispers(t *testing.T) {
-	w := newWorld(t)
+func TestChannel_MessagesThreadsAndEphemerals(t *testing.T) {
+	w := newFixture(t)
 	ts := w.post("/api/message", m{"user": ada, "channel": general, "text": "a < b, @ben"}).str("message", "ts")
 	w.post("/api/message", m{"user": ben, "channel": general, "text": "yes", "thread_ts": ts})
 	w.api("chat.postEphemeral", m{"channel": general, "user": ada, "text": "for you"})
@@ -50,26 +50,26 @@ func TestMessagesThreadsAndWhispers(t *testing.T) {
 	seen := w.get("/api/channel?user=" + ada + "&id=" + general)
 	list := seen.list("messages")
 	if len(list) != 2 || list[0].str("text") != "a &lt; b, <@U0BEN>" || list[0].str("replies") != "1" || list[1].at("ephemeral").v != true {
-		t.Fatalf("ada sees %v", seen.v)
+		t.Fatalf("got channel %v", seen.v)
 	}
 	if seen.str("pins", 0, "message", "ts") != ts || seen.str("bookmarks", 0, "title") != "Runbook" || list[0].str("reactions", 0, "name") != "eyes" {
-		t.Errorf("pins, bookmarks, reactions: %v", seen.v)
+		t.Errorf("got pins, bookmarks and reactions %v", seen.v)
 	}
 	if n := len(w.get("/api/channel?user=" + ben + "&id=" + general).list("messages")); n != 1 {
-		t.Errorf("ben sees %d messages, and one was whispered to ada", n)
+		t.Errorf("got %d messages for ben, want 1 without the ephemeral one", n)
 	}
 	if got := names(w.get("/api/thread?user="+ada+"&channel="+general+"&ts="+ts).list("messages"), "text"); got != "a &lt; b, <@U0BEN> yes aside" {
-		t.Errorf("the thread is %q", got)
+		t.Errorf("got thread %q", got)
 	}
-	if code := w.refused("/api/message", m{"user": ada, "channel": other, "text": "x"}, http.StatusUnprocessableEntity); code != "refused" {
-		t.Errorf("posting where one is not: %q", code)
+	if code := w.postError("/api/message", m{"user": ada, "channel": other, "text": "x"}, http.StatusUnprocessableEntity); code != "refused" {
+		t.Errorf("got code %q for a post without membership, want refused", code)
 	}
 	w.post("/api/join", m{"user": ada, "channel": other})
 	w.post("/api/message", m{"user": ada, "channel": other, "text": "x"})
-	w.refused("/api/message", m{"user": ada, "channel": other, "text": "  "}, http.StatusBadRequest)
+	w.postError("/api/message", m{"user": ada, "channel": other, "text": "  "}, http.StatusBadRequest)
 }
 
-func TestTypedTextBecomesWireForm(t *testing.T) {
+func TestMessage_WireForm(t *testing.T) {
 	for typed, want := range map[string]string{
 		"hello":                           "hello",
 		"@ada and @lena.roth.":            "<@U0ADA> and <@U0LENA>.",
@@ -81,15 +81,15 @@ func TestTypedTextBecomesWireForm(t *testing.T) {
 		"@ada,@ben":                       "<@U0ADA>,<@U0BEN>",
 		"https://example.com/@ada#inc-42": "https://example.com/@ada#inc-42",
 	} {
-		w := newWorld(t)
+		w := newFixture(t)
 		if got := w.post("/api/message", m{"user": ada, "channel": general, "text": typed}).str("message", "text"); got != want {
-			t.Errorf("%q became %q, want %q", typed, got, want)
+			t.Errorf("got %q for %q, want %q", got, typed, want)
 		}
 	}
 }
 
 func TestCommandsAndForms(t *testing.T) {
-	w := newWorld(t)
+	w := newFixture(t)
 	input := func(block string) m {
 		return m{"type": "input", "block_id": block, "label": m{"type": "plain_text", "text": block}, "element": m{"type": "plain_text_input", "action_id": "v"}}
 	}
@@ -102,50 +102,50 @@ func TestCommandsAndForms(t *testing.T) {
 			w.api("views.open", m{"trigger_id": form["trigger_id"], "view": view("Closing record")})
 			return nil
 		}
-		return m{"text": "you said " + form["text"]}
+		return m{"text": "got " + form["text"]}
 	}
-	if got := w.post("/api/command", m{"user": ada, "channel": general, "text": "/incident role scribe @ben"}).str("message", "text"); got != "you said role scribe <@U0BEN|ben>" {
-		t.Errorf("the command was answered %q", got)
+	if got := w.post("/api/command", m{"user": ada, "channel": general, "text": "/incident role scribe @ben"}).str("message", "text"); got != "got role scribe <@U0BEN|ben>" {
+		t.Errorf("got answer %q", got)
 	}
-	w.refused("/api/command", m{"user": ada, "channel": general, "text": "incident list"}, http.StatusBadRequest)
+	w.postError("/api/command", m{"user": ada, "channel": general, "text": "incident list"}, http.StatusBadRequest)
 
 	if got := w.post("/api/command", m{"user": ada, "channel": locked, "text": "/incident record"}); got.at("message").v != nil {
-		t.Errorf("a command that opens a form says %v", got.v)
+		t.Errorf("got answer %v for a command that opens a form, want none", got.v)
 	}
 	id := w.get("/api/state?user="+ada).str("views", 0, "id")
 	if id == "" || len(w.get("/api/state?user="+ben).list("views")) != 0 {
-		t.Fatal("the form is not before ada alone")
+		t.Fatal("the form is not open for ada only")
 	}
 	values := func(summary, impact string) m {
 		return m{"user": ada, "view": id, "values": m{"summary": m{"v": summary}, "impact": m{"v": impact}}}
 	}
-	if got := w.post("/api/submit", values("", "none")); got.str("outcome") != "errors" || got.str("errors", "summary") == "" || len(w.heard()) != 0 {
-		t.Errorf("an empty field was submitted: %v", got.v)
+	if got := w.post("/api/submit", values("", "none")); got.str("outcome") != "errors" || got.str("errors", "summary") == "" || len(w.receivedInteractions()) != 0 {
+		t.Errorf("got %v for an empty field, want client errors", got.v)
 	}
 	w.interaction = func(in map[string]any) any {
 		return m{"response_action": "errors", "errors": m{"impact": "who was affected?"}}
 	}
 	if got := w.post("/api/submit", values("a key leaked", "none")); got.str("errors", "impact") != "who was affected?" {
-		t.Errorf("the app's errors: %v", got.v)
+		t.Errorf("got %v, want the errors of the app", got.v)
 	}
 	w.interaction = func(in map[string]any) any { return m{"response_action": "push", "view": view("Really?")} }
 	if got := w.post("/api/submit", values("a key leaked", "some")); got.str("outcome") != "pushed" {
-		t.Errorf("pushing: %v", got.v)
+		t.Errorf("got %v, want outcome pushed", got.v)
 	}
 	views := w.get("/api/state?user=" + ada).list("views")
 	if len(views) != 2 || views[1].str("title") != "Really?" {
-		t.Fatalf("the stack is %v", views)
+		t.Fatalf("got views %v, want 2", views)
 	}
 	w.interaction = nil
 	w.post("/api/close", m{"user": ada, "view": views[1].str("id"), "all": true})
 	if n := len(w.get("/api/state?user=" + ada).list("views")); n != 0 {
-		t.Errorf("%d forms stay after the cross", n)
+		t.Errorf("got %d views after closing all, want 0", n)
 	}
-	w.refused("/api/submit", values("late", "late"), http.StatusUnprocessableEntity)
+	w.postError("/api/submit", values("late", "late"), http.StatusUnprocessableEntity)
 }
 
-func TestButtonsReachTheApp(t *testing.T) {
-	w := newWorld(t)
+func TestClick_ReachesApp(t *testing.T) {
+	w := newFixture(t)
 	button := func(id, value string) m {
 		return m{"type": "button", "action_id": id, "text": m{"type": "plain_text", "text": id}, "value": value}
 	}
@@ -153,41 +153,41 @@ func TestButtonsReachTheApp(t *testing.T) {
 		{"type": "static_select", "action_id": "sev", "options": []m{{"text": m{"type": "plain_text", "text": "one"}, "value": "sev1"}}}}}}})["ts"].(string)
 	w.post("/api/click", m{"user": ben, "channel": general, "ts": ts, "action_id": "ack"})
 	w.post("/api/click", m{"user": ben, "channel": general, "ts": ts, "action_id": "sev", "block_id": "b", "value": "sev1"})
-	heard := w.heard()
-	if len(heard) != 2 {
-		t.Fatalf("the app heard %d interactions", len(heard))
+	received := w.receivedInteractions()
+	if len(received) != 2 {
+		t.Fatalf("got %d interactions, want 2", len(received))
 	}
-	ack, sev := tree{heard[0]}, tree{heard[1]}
+	ack, sev := tree{received[0]}, tree{received[1]}
 	if ack.str("user", "id") != ben || ack.str("actions", 0, "value") != "42" || sev.str("actions", 0, "selected_option", "value") != "sev1" {
-		t.Errorf("the app heard %v, %v", ack.v, sev.v)
+		t.Errorf("got interactions %v, %v", ack.v, sev.v)
 	}
-	w.refused("/api/click", m{"user": ben, "channel": general, "ts": ts, "action_id": "none"}, http.StatusUnprocessableEntity)
+	w.postError("/api/click", m{"user": ben, "channel": general, "ts": ts, "action_id": "none"}, http.StatusUnprocessableEntity)
 
 	w.api("views.publish", m{"user_id": ada, "view": m{"type": "home", "blocks": []m{{"type": "actions", "elements": []m{button("go", "1")}}}}})
 	home := w.post("/api/home", m{"user": ada})
 	w.post("/api/click", m{"user": ada, "view": home.str("view", "id"), "action_id": "go"})
-	if got := w.heard(); len(got) != 3 || w.get("/api/home?user="+ada).str("view", "id") == "" || w.get("/api/home?user="+ben).at("view").v != nil {
-		t.Errorf("the home's button: %v", got)
+	if got := w.receivedInteractions(); len(got) != 3 || w.get("/api/home?user="+ada).str("view", "id") == "" || w.get("/api/home?user="+ben).at("view").v != nil {
+		t.Errorf("got interactions %v, want one of the Home tab", got)
 	}
 	if id := w.post("/api/dm", m{"user": ada}).str("channel"); w.get("/api/channel?user="+ada+"&id="+id).str("channel", "with") != bot {
-		t.Error("the DM is not with the app")
+		t.Error("the DM does not contain the app")
 	}
 }
 
-func TestAppThatFailsIsNamed(t *testing.T) {
-	w := newWorld(t)
+func TestErrors_AppFailsOrOffline(t *testing.T) {
+	w := newFixture(t)
 	w.ws.SetDelivery("", "http://127.0.0.1:1/commands", "", "")
-	if code := w.refused("/api/command", m{"user": ada, "channel": general, "text": "/incident list"}, http.StatusBadGateway); code == "" {
-		t.Error("the failure has no code")
+	if code := w.postError("/api/command", m{"user": ada, "channel": general, "text": "/incident list"}, http.StatusBadGateway); code == "" {
+		t.Error("got an empty error code")
 	}
 	w.post("/api/faults", m{"name": "slack-offline", "on": true})
-	if code := w.refused("/api/command", m{"user": ada, "channel": general, "text": "/incident list"}, http.StatusServiceUnavailable); code != "offline" {
-		t.Errorf("offline is called %q", code)
+	if code := w.postError("/api/command", m{"user": ada, "channel": general, "text": "/incident list"}, http.StatusServiceUnavailable); code != "offline" {
+		t.Errorf("got code %q, want offline", code)
 	}
 }
 
-func TestForeignPagesAreRefused(t *testing.T) {
-	w := newWorld(t, func(c *page.Config) { c.Hosts = []string{"demo.example.com"} })
+func TestHandler_RejectsOtherHostsAndOrigins(t *testing.T) {
+	w := newFixture(t, func(c *page.Config) { c.Hosts = []string{"demo.example.com"} })
 	try := func(method, host string, header map[string]string) int {
 		req, err := http.NewRequestWithContext(t.Context(), method, w.url+"/api/faults", strings.NewReader(`{"clear":true}`))
 		if method == http.MethodGet {
@@ -207,20 +207,20 @@ func TestForeignPagesAreRefused(t *testing.T) {
 	}
 	for host, want := range map[string]int{"": 200, "localhost:7000": 200, "[::1]:80": 200, "LOCALHOST": 200, "demo.example.com": 200, "evil.example.com": 421, "127.0.0.1.nip.io": 421, "10.0.0.1": 421} {
 		if got := try(http.MethodGet, host, nil); got != want {
-			t.Errorf("host %q: %d, want %d", host, got, want)
+			t.Errorf("host %q: got %d, want %d", host, got, want)
 		}
 	}
 	if got := try(http.MethodPost, "", map[string]string{"Sec-Fetch-Site": "cross-site"}); got != http.StatusForbidden {
-		t.Errorf("a POST from another site: %d", got)
+		t.Errorf("POST from another site: got %d, want 403", got)
 	}
 	if got := try(http.MethodPost, "", map[string]string{"Sec-Fetch-Site": "same-origin"}); got != http.StatusOK {
-		t.Errorf("a POST of the page: %d", got)
+		t.Errorf("POST from the page: got %d, want 200", got)
 	}
-	w.refused("/api/message", m{"user": ada, "chanel": general}, http.StatusBadRequest)
+	w.postError("/api/message", m{"user": ada, "chanel": general}, http.StatusBadRequest)
 }
 
-func TestStreamTellsOfChangesAndEnds(t *testing.T) {
-	w := newWorld(t)
+func TestEvents_ChangesAndClose(t *testing.T) {
+	w := newFixture(t)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/api/events", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -231,26 +231,26 @@ func TestStreamTellsOfChangesAndEnds(t *testing.T) {
 	}
 	defer func() { _ = res.Body.Close() }()
 	lines := bufio.NewScanner(res.Body)
-	notice := func(of string) {
+	waitForEvent := func(cause string) {
 		t.Helper()
 		for lines.Scan() {
 			if lines.Text() == "event: change" {
 				return
 			}
 		}
-		t.Fatalf("the stream ended before it told of %s", of)
+		t.Fatalf("the stream ended before the event for %s", cause)
 	}
-	notice("its beginning")
+	waitForEvent("the start")
 	w.post("/api/message", m{"user": ada, "channel": general, "text": "hello"})
-	notice("a message")
+	waitForEvent("a message")
 	w.post("/api/faults", m{"name": "mail-550", "on": true})
-	notice("a switch")
+	waitForEvent("a switch")
 	w.pager.SetOnCall("PSEC", "PBEN")
-	notice("the pager")
+	waitForEvent("the pager")
 	if err := w.page.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for lines.Scan() {
-		// what was under way; the stream has to end
+		// read buffered events until the stream ends
 	}
 }

@@ -6,14 +6,14 @@ import (
 	"tocsin/bot/sandbox/pager"
 )
 
-type paged struct {
+type pagerAction struct {
 	User     string `json:"user"`
 	Incident string `json:"incident"`
 	Text     string `json:"text,omitempty"`
 }
 
-// pagerUser finds the pager's user behind an id of the workspace, by e-mail
-// address. An id that is the pager's own, or nobody's, stays as it is.
+// pagerUser returns the pager's user id of a workspace user with this mail
+// address. Other ids are returned unchanged.
 func (p *Page) pagerUser(id string) string {
 	people := p.people()
 	if i := slices.IndexFunc(people, func(x person) bool { return x.ID == id && x.Pager != "" }); i >= 0 {
@@ -22,7 +22,8 @@ func (p *Page) pagerUser(id string) string {
 	return id
 }
 
-// pagerState is the account as the page shows it; deliveries are in the log.
+// pagerState returns the pager account for the page, without deliveries, which
+// are in the log.
 func (p *Page) pagerState() any {
 	s := p.cfg.Pager.Snapshot()
 	slices.Reverse(s.Incidents)

@@ -30,14 +30,14 @@ const (
 	apiKey, routingKey     = "api-key", "0123456789abcdef0123456789abcdef"
 )
 
-// world is a whole sandbox with a page on it, and a bot double that speaks Slack's protocol.
-type world struct {
+// fixture is a complete sandbox with a page and a fake bot that speaks Slack's protocol.
+type fixture struct {
 	testing.TB
 	ws    *chat.Workspace
 	pager *pager.Account
 	mail  *mailbox.Mailbox
 	page  *page.Page
-	url   string // of the page
+	url   string // URL of the page
 	slack string // base URL of the Web API
 	paged string // base URL of the pager
 	smtp  string
@@ -49,16 +49,16 @@ type world struct {
 	hooks        []hook
 }
 
-// hook is a webhook that the double received.
+// hook is a webhook that the fake bot received.
 type hook struct {
 	path   string
 	header http.Header
 	body   []byte
 }
 
-func newWorld(t *testing.T, change ...func(*page.Config)) *world {
+func newFixture(t *testing.T, change ...func(*page.Config)) *fixture {
 	t.Helper()
-	w := &world{TB: t}
+	w := &fixture{TB: t}
 	app := httptest.NewServer(w.bot())
 	t.Cleanup(app.Close)
 	w.ws = chat.New(chat.Config{
@@ -80,7 +80,7 @@ func newWorld(t *testing.T, change ...func(*page.Config)) *world {
 	})
 	w.pager = pager.New(pager.Config{
 		Users:    []pager.User{{ID: "PADA", Name: "Ada", Email: "Ada@example.com"}, {ID: "PBEN", Name: "Ben", Email: "ben@example.com"}},
-		Services: []pager.Service{{ID: "PSEC", Name: "Alias", RoutingKey: routingKey, OnCall: []string{"PADA"}}},
+		Services: []pager.Service{{ID: "PSEC", Name: "Emergency", RoutingKey: routingKey, OnCall: []string{"PADA"}}},
 	})
 	w.mail = mailbox.New(mailbox.Config{})
 	var err [3]error
@@ -115,14 +115,14 @@ func newWorld(t *testing.T, change ...func(*page.Config)) *world {
 	return w
 }
 
-// bot is the double: it checks Slack's signature and answers what the test says.
-func (w *world) bot() http.Handler {
+// bot is the handler of the fake bot. It verifies Slack's signatures and calls the functions command and interaction.
+func (w *fixture) bot() http.Handler {
 	mux := http.NewServeMux()
 	signed := func(next func(r *http.Request) any) http.HandlerFunc {
 		return func(rw http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)
 			if r.Header.Get("X-Slack-Signature") != chat.Sign(signing, r.Header.Get("X-Slack-Request-Timestamp"), body) {
-				w.Errorf("%s came with a bad signature", r.URL.Path)
+				w.Errorf("%s: invalid signature", r.URL.Path)
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			out := next(r)
@@ -147,7 +147,7 @@ func (w *world) bot() http.Handler {
 	mux.HandleFunc("/interactions", signed(func(r *http.Request) any {
 		var in map[string]any
 		if err := json.Unmarshal([]byte(r.FormValue("payload")), &in); err != nil {
-			w.Errorf("decode an interaction: %v", err)
+			w.Errorf("decode interaction: %v", err)
 		}
 		w.mu.Lock()
 		w.interactions = append(w.interactions, in)
@@ -172,14 +172,14 @@ func (w *world) bot() http.Handler {
 	return mux
 }
 
-func (w *world) heard() []map[string]any {
+func (w *fixture) receivedInteractions() []map[string]any {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]map[string]any(nil), w.interactions...)
 }
 
 // api calls a Slack method as the bot.
-func (w *world) api(method string, args map[string]any) map[string]any {
+func (w *fixture) api(method string, args map[string]any) map[string]any {
 	w.Helper()
 	raw, _ := json.Marshal(args)
 	req, err := http.NewRequestWithContext(w.Context(), http.MethodPost, w.slack+"/api/"+method, bytes.NewReader(raw))
@@ -196,7 +196,7 @@ func (w *world) api(method string, args map[string]any) map[string]any {
 	return out
 }
 
-func (w *world) do(req *http.Request) (*http.Response, []byte) {
+func (w *fixture) do(req *http.Request) (*http.Response, []byte) {
 	w.Helper()
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -210,7 +210,7 @@ func (w *world) do(req *http.Request) (*http.Response, []byte) {
 	return res, body
 }
 
-// tree is decoded JSON with short ways into it.
+// tree is decoded JSON with access by path.
 type tree struct{ v any }
 
 func (t tree) at(path ...any) tree {
@@ -247,7 +247,7 @@ func (t tree) list(path ...any) []tree {
 	return out
 }
 
-// names are one field of each element of a list.
+// names returns one field of each element of a list, separated by spaces.
 func names(list []tree, field string) string {
 	var out []string
 	for _, t := range list {
@@ -256,7 +256,7 @@ func names(list []tree, field string) string {
 	return strings.Join(out, " ")
 }
 
-func (w *world) ask(method, path string, body any, want int) tree {
+func (w *fixture) request(method, path string, body any, want int) tree {
 	w.Helper()
 	var in io.Reader
 	if body != nil {
@@ -281,19 +281,19 @@ func (w *world) ask(method, path string, body any, want int) tree {
 	return tree{out}
 }
 
-func (w *world) get(path string) tree {
+func (w *fixture) get(path string) tree {
 	w.Helper()
-	return w.ask(http.MethodGet, path, nil, http.StatusOK)
+	return w.request(http.MethodGet, path, nil, http.StatusOK)
 }
 
 type m = map[string]any
 
-func (w *world) post(path string, body m) tree {
+func (w *fixture) post(path string, body m) tree {
 	w.Helper()
-	return w.ask(http.MethodPost, path, body, http.StatusOK)
+	return w.request(http.MethodPost, path, body, http.StatusOK)
 }
 
-func (w *world) refused(path string, body m, status int) string {
+func (w *fixture) postError(path string, body m, status int) string {
 	w.Helper()
-	return w.ask(http.MethodPost, path, body, status).str("error", "code")
+	return w.request(http.MethodPost, path, body, status).str("error", "code")
 }

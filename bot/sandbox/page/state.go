@@ -12,33 +12,33 @@ import (
 	"tocsin/bot/sandbox/pager"
 )
 
-// person is one human member as the page shows them.
+// person is a member of the workspace with their details.
 type person struct {
 	chat.Person
 	Department string `json:"department,omitempty"`
 	Note       string `json:"note,omitempty"`
-	Pager      string `json:"pager,omitempty"` // their id at the pager, found by e-mail address
+	Pager      string `json:"pager,omitempty"` // id in the pager, matched by mail address
 }
 
-// channel is a conversation with what only one person sees of it.
+// channel is a conversation with fields that depend on the viewing person.
 type channel struct {
 	chat.Channel
 	Member      bool   `json:"member"`
-	With        string `json:"with,omitempty"`       // the other one of a direct conversation
-	EphemeralTS string `json:"whisper_ts,omitempty"` // of the latest ephemeral
+	With        string `json:"with,omitempty"`       // other member of a direct conversation
+	EphemeralTS string `json:"whisper_ts,omitempty"` // timestamp of the latest ephemeral message
 }
 
-func (p *Page) reads(mux *http.ServeMux) {
+func (p *Page) addReads(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/state", get(p.state))
 	mux.HandleFunc("GET /api/channel", get(p.conversation))
 	mux.HandleFunc("GET /api/thread", get(p.thread))
 	mux.HandleFunc("GET /api/home", get(p.home))
 	mux.HandleFunc("GET /api/pager", get(func(*http.Request) (any, error) { return p.pagerState(), nil }))
-	mux.HandleFunc("GET /api/mail", get(func(*http.Request) (any, error) { return p.mails(), nil }))
+	mux.HandleFunc("GET /api/mail", get(func(*http.Request) (any, error) { return p.mailState(), nil }))
 	mux.HandleFunc("GET /api/log", get(p.log))
 }
 
-// state is what the frame of the page needs; channels are fetched one by one.
+// state returns the state of the page without the content of channels.
 func (p *Page) state(r *http.Request) (any, error) {
 	ws := p.cfg.Workspace
 	people := p.people()
@@ -47,7 +47,7 @@ func (p *Page) state(r *http.Request) (any, error) {
 		user = people[0].ID
 	}
 	if !slices.ContainsFunc(people, func(x person) bool { return x.ID == user }) {
-		return nil, notFound("there is no person " + strconv.Quote(user))
+		return nil, notFound("unknown person " + strconv.Quote(user))
 	}
 	settings := ws.Config()
 	_, home := ws.Home(user)
@@ -63,13 +63,13 @@ func (p *Page) state(r *http.Request) (any, error) {
 	return map[string]any{
 		"title": p.cfg.Title, "team": settings.Team, "bot": settings.Bot, "user": user, "people": people, "groups": ws.Groups(),
 		"channels": p.channels(user), "views": ws.OpenViews(user), "home": home, "offline": ws.Offline(), "files": visibleFiles(ws, user),
-		"ringing": ringing, "acknowledged": open, "mails": len(p.cfg.Mailbox.Messages()), "faults": p.switches(), "alerts": p.choices(),
+		"ringing": ringing, "acknowledged": open, "mails": len(p.cfg.Mailbox.Messages()), "faults": p.switches(), "alerts": p.alertChoices(),
 		"commands": p.cfg.Commands, "now": p.cfg.Now().UnixMilli(),
 	}, nil
 }
 
-// people returns everybody who is active: those the configuration speaks of in
-// its order, then the others.
+// people returns the active people: first those in the configuration, in its
+// order, then the others.
 func (p *Page) people() []person {
 	rank := map[string]int{}
 	for i, n := range p.cfg.People {
@@ -104,13 +104,13 @@ func (p *Page) people() []person {
 }
 
 func (p *Page) channels(user string) []channel {
-	whispers := map[string]string{}
+	ephemerals := map[string]string{}
 	for _, m := range p.cfg.Workspace.Ephemerals(user) {
-		whispers[m.Channel] = m.TS
+		ephemerals[m.Channel] = m.TS
 	}
 	out := []channel{}
 	for _, ch := range p.cfg.Workspace.Channels(user) {
-		one := channel{Channel: ch, Member: slices.Contains(ch.Members, user), EphemeralTS: whispers[ch.ID]}
+		one := channel{Channel: ch, Member: slices.Contains(ch.Members, user), EphemeralTS: ephemerals[ch.ID]}
 		if ch.Kind == chat.KindDM {
 			for _, m := range ch.Members {
 				if m != user {
@@ -123,24 +123,24 @@ func (p *Page) channels(user string) []channel {
 	return out
 }
 
-// seen returns a channel if the person sees it.
-func (p *Page) seen(id, user string) (channel, error) {
+// visibleChannel returns a channel if user can see it.
+func (p *Page) visibleChannel(id, user string) (channel, error) {
 	for _, ch := range p.channels(user) {
 		if ch.ID == id {
 			return ch, nil
 		}
 	}
-	return channel{}, notFound(strconv.Quote(user) + " sees no channel " + strconv.Quote(id))
+	return channel{}, notFound("channel " + strconv.Quote(id) + " is not visible to " + strconv.Quote(user))
 }
 
-// maxMessages is how many messages of a channel are shown at most.
+// maxMessages is the maximum number of messages of a channel in a response.
 const maxMessages = 300
 
-// conversation is a channel as one person sees it: what only they were shown
-// stands among the messages, in order of time.
+// conversation returns the latest messages of a channel in order of time,
+// including ephemeral messages to the person.
 func (p *Page) conversation(r *http.Request) (any, error) {
 	user := r.FormValue("user")
-	ch, err := p.seen(r.FormValue("id"), user)
+	ch, err := p.visibleChannel(r.FormValue("id"), user)
 	if err != nil {
 		return nil, err
 	}
@@ -150,32 +150,32 @@ func (p *Page) conversation(r *http.Request) (any, error) {
 			list = append(list, m)
 		}
 	}
-	inOrder(list)
+	sortByTime(list)
 	earlier := max(0, len(list)-maxMessages)
 	return map[string]any{"channel": ch, "messages": list[earlier:], "earlier": earlier,
 		"pins": p.cfg.Workspace.Pins(ch.ID), "bookmarks": p.cfg.Workspace.Bookmarks(ch.ID)}, nil
 }
 
-func inOrder(list []chat.Message) {
+func sortByTime(list []chat.Message) {
 	slices.SortStableFunc(list, func(a, b chat.Message) int { return cmp.Compare(a.TS, b.TS) })
 }
 
 func (p *Page) thread(r *http.Request) (any, error) {
 	user, ts := r.FormValue("user"), r.FormValue("ts")
-	ch, err := p.seen(r.FormValue("channel"), user)
+	ch, err := p.visibleChannel(r.FormValue("channel"), user)
 	if err != nil {
 		return nil, err
 	}
 	list := p.cfg.Workspace.Thread(ch.ID, ts)
 	if len(list) == 0 {
-		return nil, notFound("no message " + strconv.Quote(ts) + " in " + ch.ID)
+		return nil, notFound("unknown message " + strconv.Quote(ts) + " in " + ch.ID)
 	}
 	for _, m := range p.cfg.Workspace.Ephemerals(user) {
 		if m.Channel == ch.ID && m.ThreadTS == ts {
 			list = append(list, m)
 		}
 	}
-	inOrder(list[1:])
+	sortByTime(list[1:])
 	return map[string]any{"channel": ch, "messages": list}, nil
 }
 
@@ -187,7 +187,7 @@ func (p *Page) home(r *http.Request) (any, error) {
 	return map[string]any{"view": v}, nil
 }
 
-// visibleFiles are those that were shared where the person can read.
+// visibleFiles returns the completed files that user owns or can see in a channel.
 func visibleFiles(ws *chat.Workspace, user string) []chat.File {
 	sees := map[string]bool{}
 	for _, ch := range ws.Channels(user) {
@@ -206,29 +206,29 @@ func visibleFiles(ws *chat.Workspace, user string) []chat.File {
 	return out
 }
 
-// untrustedCSP is the policy of what others wrote: it may look as it likes, but can
-// neither run anything nor reach anything.
+// untrustedCSP is the Content-Security-Policy of files and mails. It allows inline
+// styles but neither scripts nor network requests.
 const untrustedCSP = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; frame-ancestors 'self'"
 
-// file serves the bytes of a file that the person can see.
+// file serves the content of a file that the person can see.
 func (p *Page) file(rw http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	list := visibleFiles(p.cfg.Workspace, r.FormValue("user"))
 	i := slices.IndexFunc(list, func(f chat.File) bool { return f.ID == id })
 	if i < 0 {
-		fail(rw, notFound("no file "+strconv.Quote(id)))
+		writeError(rw, notFound("unknown file "+strconv.Quote(id)))
 		return
 	}
 	content, ok := p.cfg.Workspace.FileContent(id)
 	if !ok {
-		fail(rw, notFound("the file has no content"))
+		writeError(rw, notFound("the file has no content"))
 		return
 	}
 	serve(rw, r, list[i].Name, list[i].Mimetype, content)
 }
 
-// serve writes foreign content under the sealed policy; text is shown as text
-// whatever its subtype, and download=1 makes the browser keep it.
+// serve writes untrusted content with untrustedCSP. Text other than HTML is served
+// as plain text. With the parameter download the browser saves the content.
 func serve(rw http.ResponseWriter, r *http.Request, name, mediaType string, content []byte) {
 	kind, _, _ := strings.Cut(mediaType, ";")
 	if kind = strings.TrimSpace(strings.ToLower(kind)); strings.HasPrefix(kind, "text/") && kind != "text/html" || kind == "application/json" {
@@ -240,10 +240,10 @@ func serve(rw http.ResponseWriter, r *http.Request, name, mediaType string, cont
 	if r.FormValue("download") != "" {
 		h.Set("Content-Disposition", `attachment; filename*=UTF-8''`+escapeName(name))
 	}
-	_, _ = rw.Write(content) //nolint:gosec // foreign content, under a policy that seals it
+	_, _ = rw.Write(content) //nolint:gosec // untrusted content, restricted by untrustedCSP
 }
 
-// escapeName writes a file name as RFC 8187 wants it.
+// escapeName encodes a file name as RFC 8187 requires.
 func escapeName(name string) string {
 	var b strings.Builder
 	for i := range len(name) {

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// TestStaticFilesStandAlone holds that every file the page names is there, that
-// nothing comes from elsewhere, and that no text can become markup.
-func TestStaticFilesStandAlone(t *testing.T) {
-	w := newWorld(t)
+// TestStaticFiles checks that every referenced file exists, that no file is
+// loaded from another server, and that no code can turn text into markup.
+func TestStaticFiles(t *testing.T) {
+	w := newFixture(t)
 	names := regexp.MustCompile(`(?:from|src=|href=) ?"(?:\./|/static/)([\w.]+)"`)
 	forbidden := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|url\(http|src="http|@import`)
 	files := os.DirFS("static")
@@ -25,7 +25,7 @@ func TestStaticFilesStandAlone(t *testing.T) {
 			return err
 		}
 		if bad := forbidden.Find(raw); bad != nil {
-			t.Errorf("%s has %s", path, bad)
+			t.Errorf("%s contains %s", path, bad)
 		}
 		for _, m := range names.FindAllSubmatch(raw, -1) {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url+"/static/"+string(m[1]), nil)
@@ -33,7 +33,7 @@ func TestStaticFilesStandAlone(t *testing.T) {
 				return err
 			}
 			if res, _ := w.do(req); res.StatusCode != http.StatusOK {
-				t.Errorf("%s names %s: %d", path, m[1], res.StatusCode)
+				t.Errorf("%s refers to %s: got status %d, want 200", path, m[1], res.StatusCode)
 			}
 		}
 		return nil
@@ -46,6 +46,6 @@ func TestStaticFilesStandAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if res, body := w.do(req); !strings.Contains(string(body), "app.js") || !strings.Contains(res.Header.Get("Content-Security-Policy"), "script-src 'self'") {
-		t.Errorf("the page is %s under %q", body, res.Header.Get("Content-Security-Policy"))
+		t.Errorf("got page %s with policy %q", body, res.Header.Get("Content-Security-Policy"))
 	}
 }

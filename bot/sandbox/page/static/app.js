@@ -1,8 +1,8 @@
-// The frame of the page: who one is, which channel is shown, which tool is
-// open. Everything comes from the server; a notice that something changed
-// fetches again what is on the screen.
+// The frame of the page: the current person, the channel and the open tool. All
+// data is from the server. A change event causes a new fetch of the displayed
+// data.
 
-import { $, h, fill, icon, shut, ask, send, toast, working, keep, kept } from "./dom.js";
+import { $, h, fill, icon, shut, ask, send, toast, working, store, stored } from "./dom.js";
 import { world, nameOf, titleOf, channelOf, personOf } from "./world.js";
 import { mrkdwn, plain } from "./text.js";
 import { blocks } from "./blocks.js";
@@ -14,10 +14,10 @@ import { showMail } from "./mail.js";
 import { showStart, showAlerts, showFaults, showLog } from "./tools.js";
 
 const HOME = "home";
-let tab = kept("tab", "start");
+let tab = stored("tab", "start");
 let thread = "";
-let stick = true; // the reader is at the end, and stays there
-let target = ""; // a message to show, from a link
+let stick = true; // whether to scroll to new messages
+let target = ""; // timestamp of a message to scroll to
 
 const tabs = [
   ["start", "Start", () => 0, () => showStart($("panel"), { open, be })],
@@ -28,20 +28,20 @@ const tabs = [
   ["log", "Log", () => 0, () => showLog($("panel"))],
 ];
 
-// Who and where stand in the address, so that a link leads to them.
+// The person and channel are part of the URL, to allow links to them.
 function place() { const [user, channel] = location.hash.slice(1).split("/"); return { user: user || "", channel: channel || "" }; }
 function go(user, channel) { location.hash = user + "/" + channel; }
 
 function be(user) { go(user, world.channel); }
 function jump(channel, ts) {
-  if (channel !== HOME && !channelOf(channel)) { toast(`${nameOf(world.user)} does not see this channel.`); return; }
+  if (channel !== HOME && !channelOf(channel)) { toast(`This channel is not visible to ${nameOf(world.user)}.`); return; }
   target = ts || "";
   go(world.user, channel);
   pane("chat");
   if (channel === world.channel) refresh();
 }
 
-/* ---- fetching: one at a time, once more if something changed meanwhile ---- */
+/* ---- fetching: one fetch at a time, repeated if a change happens during a fetch ---- */
 
 let running = false;
 let again = false;
@@ -54,7 +54,7 @@ async function refresh() {
       await fetchAll();
       $("banner").hidden = true;
     } catch (e) {
-      $("banner").textContent = "The sandbox does not answer: " + e.message;
+      $("banner").textContent = "The sandbox does not respond: " + e.message;
       $("banner").hidden = false;
     }
   } while (again);
@@ -87,7 +87,7 @@ async function fetchAll() {
   await drawThread();
   await drawPanel();
   showViews(state.views);
-  document.body.dataset.shown = world.user + "/" + world.channel; // for who watches from outside
+  document.body.dataset.shown = world.user + "/" + world.channel; // for browser tests
 }
 
 /* ---- left: person and channels ---- */
@@ -102,7 +102,7 @@ function drawPeople() {
     const by = new Map();
     for (const p of people) by.set(p.department || "", [...(by.get(p.department || "") || []), p]);
     const option = (p) => h("option", { value: p.id }, p.real_name + (p.guest ? " (guest)" : ""));
-    select.replaceChildren(...[...by].map(([d, list]) => (d ? h("optgroup", { label: d }, list.map(option)) : by.size > 1 ? h("optgroup", { label: "others" }, list.map(option)) : list.map(option))).flat());
+    select.replaceChildren(...[...by].map(([d, list]) => (d ? h("optgroup", { label: d }, list.map(option)) : by.size > 1 ? h("optgroup", { label: "other" }, list.map(option)) : list.map(option))).flat());
   }
   select.value = world.user;
   const me = personOf(world.user);
@@ -114,11 +114,11 @@ const newest = (c) => [c.last_ts || "", c.whisper_ts || ""].sort().pop();
 
 function drawChannels() {
   const here = channelOf(world.channel);
-  if (here && stick) keep(seenKey(here.id), newest(here));
+  if (here && stick) store(seenKey(here.id), newest(here));
   const line = (id, sign, label, extra = {}) => h("button", { type: "button", class: ["channel", extra.unread && "unread", extra.faint && "faint"].filter(Boolean).join(" "), "data-testid": "channel", "data-channel-id": id, "data-name": label,
     "aria-current": id === world.channel ? "page" : null, onclick: () => { jump(id); } }, h("span", { class: "sign", "aria-hidden": "true" }, sign.length > 1 ? icon(sign) : sign), h("span", { class: "label" }, label), extra.unread ? h("span", { class: "dot", title: "unread" }) : null, extra.badge ? h("small", {}, extra.badge) : null);
   const shown = (c) => line(c.id, c.kind === "private_channel" ? "lock" : c.kind === "public_channel" ? "#" : "people", titleOf(c), {
-    unread: c.member && c.id !== world.channel && newest(c) > kept(seenKey(c.id), ""), faint: !c.member || c.archived, badge: c.archived ? "archived" : "" });
+    unread: c.member && c.id !== world.channel && newest(c) > stored(seenKey(c.id), ""), faint: !c.member || c.archived, badge: c.archived ? "archived" : "" });
   const all = world.state.channels;
   const rooms = all.filter((c) => c.kind.endsWith("_channel"));
   const order = (a, b) => Number(b.member) - Number(a.member) || Number(Boolean(a.archived)) - Number(Boolean(b.archived)) || a.name.localeCompare(b.name, "en", { numeric: true });
@@ -127,9 +127,9 @@ function drawChannels() {
   const botDM = all.find((c) => c.with === bot.user_id);
   const add = h("button", { type: "button", class: "channel", "data-testid": "open-dm", onclick: () => working(add, async () => { const { channel } = await send("/api/dm", { user: world.user }); await refresh(); jump(channel); }) }, h("span", { class: "sign" }, icon("mail")), h("span", { class: "label" }, "Messages"));
   const fresh = [h("h2", {}, "Channels"), rooms.sort(order).map(shown), dms.length ? h("h2", {}, "People") : null, dms.map(shown),
-    h("h2", {}, "App: " + bot.name), line(HOME, "home", "Home"), botDM ? line(botDM.id, "mail", "Messages", { unread: botDM.id !== world.channel && newest(botDM) > kept(seenKey(botDM.id), "") }) : add].flat(3).filter(Boolean);
+    h("h2", {}, "App: " + bot.name), line(HOME, "home", "Home"), botDM ? line(botDM.id, "mail", "Messages", { unread: botDM.id !== world.channel && newest(botDM) > stored(seenKey(botDM.id), "") }) : add].flat(3).filter(Boolean);
   const print = JSON.stringify(fresh.map((el) => [el.dataset.channelId, el.className, el.textContent, el.ariaCurrent]));
-  if ($("channels").print === print) return; // what is being pressed stays where it is
+  if ($("channels").print === print) return; // do not replace a button that is being clicked
   $("channels").print = print;
   const focus = document.activeElement?.dataset?.channelId;
   $("channels").replaceChildren(...fresh);
@@ -186,7 +186,7 @@ function drawComposer(ch) {
     el.replaceChildren(h("p", { class: "empty" }, "This channel is archived."));
   } else {
     const join = h("button", { type: "button", class: "primary", "data-testid": "join", onclick: () => working(join, () => send("/api/join", { user: world.user, channel: ch.id })) }, "Join #" + ch.name);
-    el.replaceChildren(h("p", { class: "empty" }, "You are looking at a channel you are not in. ", join));
+    el.replaceChildren(h("p", { class: "empty" }, "You are not a member of this channel. ", join));
   }
 }
 
@@ -202,7 +202,7 @@ async function drawHome() {
   if (box.dataset.channel === HOME && box.firstElementChild?.print === print) return;
   box.dataset.channel = HOME;
   const surface = { kind: "view", state: view?.state, fields: [], use: (action) => send("/api/click", { user: world.user, view: view.id, ...action }) };
-  const el = h("div", { class: "home", "data-testid": "home", "data-key": "home" }, view ? blocks(view.blocks, surface) : h("p", { class: "empty" }, "The app shows nothing here yet."));
+  const el = h("div", { class: "home", "data-testid": "home", "data-key": "home" }, view ? blocks(view.blocks, surface) : h("p", { class: "empty" }, "The app has not published a Home tab for you."));
   el.print = print;
   box.replaceChildren(el);
 }
@@ -255,7 +255,7 @@ function open(id) { thread = ""; pane("side"); show(id); }
 
 function show(id) {
   tab = id;
-  keep("tab", id);
+  store("tab", id);
   refresh();
 }
 
@@ -263,7 +263,7 @@ async function drawPanel() {
   const panel = $("panel");
   const [id, , , draw] = tabs.find(([x]) => x === tab) || tabs[0];
   panel.setAttribute("aria-labelledby", "tab-" + id);
-  if (panel.dataset.holds !== id) { // also where an earlier tool was still drawing when this one was opened
+  if (panel.dataset.holds !== id) { // also if another tool was still drawing when this one was opened
     panel.replaceChildren();
     panel.dataset.print = "";
     panel.dataset.holds = id;
@@ -275,7 +275,7 @@ async function drawPanel() {
   if (focus && !panel.contains(document.activeElement)) panel.querySelector(`[data-testid="${CSS.escape(focus)}"]`)?.focus();
 }
 
-/* ---- beginning ---- */
+/* ---- start ---- */
 
 function pane(id) {
   document.body.dataset.pane = id;
@@ -285,7 +285,7 @@ function pane(id) {
 world.jump = jump;
 world.file = (id) => {
   const f = world.state.files.find((x) => x.id === id);
-  if (!f) { toast("You do not see this file."); return; }
+  if (!f) { toast("This file is not visible to you."); return; }
   const dialog = $("confirm");
   dialog.replaceChildren(h("h2", { id: "confirm-title" }, f.title), file(f), h("footer", {}, h("button", { type: "button", onclick: () => shut(dialog) }, "Close")));
   dialog.oncancel = null;
@@ -298,5 +298,5 @@ document.addEventListener("click", (e) => { for (const d of document.querySelect
 window.addEventListener("hashchange", refresh);
 const stream = new EventSource("/api/events");
 stream.addEventListener("change", refresh);
-stream.onerror = () => { $("banner").textContent = "The sandbox has stopped, or starts again. Waiting for it…"; $("banner").hidden = false; };
+stream.onerror = () => { $("banner").textContent = "The connection to the sandbox is lost. Reconnecting…"; $("banner").hidden = false; };
 refresh();

@@ -1,6 +1,6 @@
-// Block Kit's layout blocks. A surface says what may be done with them:
+// Block Kit's layout blocks. A surface contains their state and handles actions:
 //   {kind: "message" | "view", state: values by block and action, fields: [], use(action) → Promise}
-// Elements that people can use are in elements.js.
+// Interactive elements are in elements.js.
 
 import { h, icon } from "./dom.js";
 import { words, plain, markdown, link, mentionUser, mentionChannel, mentionGroup, mentionDate } from "./text.js";
@@ -8,11 +8,11 @@ import { emojiText } from "./emoji.js";
 import { world } from "./world.js";
 import { element } from "./elements.js";
 
-/** blocks renders a list; what it does not know it names. */
+/** blocks renders a list of blocks, with a placeholder for unknown types. */
 export function blocks(list, surface) {
   return (list || []).map((b) => {
     const draw = drawers[b.type];
-    const el = draw ? draw(b, surface) : h("p", { class: "unknown" }, `A block of type ${b.type}, which this page does not draw.`);
+    const el = draw ? draw(b, surface) : h("p", { class: "unknown" }, `Blocks of type ${b.type} are not supported.`);
     el.classList.add("block", "block-" + b.type);
     if (b.block_id) el.dataset.blockId = b.block_id;
     return el;
@@ -50,7 +50,7 @@ const drawers = {
 };
 let numbers = 0;
 
-/** picture shows no picture from elsewhere: it stands for it with its words. */
+/** picture shows an image of the workspace, or the alternative text of an external image. */
 function picture(p, small) {
   const own = p.slack_file?.id && world.state?.files.find((f) => f.id === p.slack_file.id);
   if (own) return h("img", { src: `/files/${own.id}?user=${world.user}`, alt: p.alt_text, class: small ? "small" : "" });
@@ -93,7 +93,7 @@ function part(e) {
   return node;
 }
 
-/** attachments are the older shape of what stands below a message's text. */
+/** attachments renders the legacy attachments of a message. */
 export function attachments(list, surface) {
   return (list || []).map((a) => {
     const el = h("div", { class: "attachment" }, a.pretext ? words({ type: "mrkdwn", text: a.pretext }) : null,

@@ -1,11 +1,11 @@
-// The message box: messages, slash commands with their hints, mentions, files.
+// The message box with hints for commands and mentions, and file uploads.
 
-import { h, icon, send, toast, keep, kept } from "./dom.js";
+import { h, icon, send, toast, store, stored } from "./dom.js";
 import { world } from "./world.js";
 
-const recent = () => kept("recent", []);
+const recent = () => stored("recent", []);
 
-/** composer makes a box that writes to a channel, or to a thread in it. */
+/** composer creates a message box for the current channel, or for a thread in it. */
 export function composer(place) {
   const { label, threadTS, id } = place;
   let choices = [];
@@ -36,14 +36,14 @@ export function composer(place) {
     box.removeAttribute("aria-activedescendant");
   }
 
-  /** candidates are what may stand at the caret: a command, a person, a channel. */
+  /** candidates returns the hints for the text at the caret: commands, people or channels. */
   function candidates() {
     const text = box.value;
     const before = text.slice(0, box.selectionStart);
     if (!threadTS && before.startsWith("/") && !before.includes("\n")) {
       const typed = before.toLowerCase();
       const known = world.state.commands.filter((c) => c.text.startsWith(typed) && c.text.trim() !== typed.trim());
-      const mine = recent().filter((t) => t.toLowerCase().startsWith(typed) && t !== text).slice(0, 3).map((t) => ({ text: t, help: "typed before" }));
+      const mine = recent().filter((t) => t.toLowerCase().startsWith(typed) && t !== text).slice(0, 3).map((t) => ({ text: t, help: "recent" }));
       return [...mine, ...known].map((c) => ({ ...c, from: 0, shown: c.text }));
     }
     const m = /(?:^|\s)([@#])([\w.-]*)$/.exec(before);
@@ -114,7 +114,7 @@ export function composer(place) {
     form.setAttribute("aria-busy", "true");
     try {
       if (isCommand) {
-        keep("recent", [text, ...recent().filter((t) => t !== text)].slice(0, 20));
+        store("recent", [text, ...recent().filter((t) => t !== text)].slice(0, 20));
         await send("/api/command", { ...to, text });
       } else await send("/api/message", { ...to, text, thread_ts: threadTS });
       if (box.value.trim() === text) box.value = "";
@@ -145,4 +145,4 @@ export function composer(place) {
   return form;
 }
 
-const drafts = new Map(); // what was begun, by person and place
+const drafts = new Map(); // unsent texts by person and place

@@ -1,7 +1,7 @@
-// Small things that every part of the page uses: making elements, asking the
-// server, saying that something failed.
+// Helpers for the whole page: creating elements, sending requests and showing
+// errors.
 
-/** h makes an element. Children are nodes or texts; a text is never markup. */
+/** h creates an element. Children are nodes or texts. Texts are never parsed as markup. */
 export function h(tag, attrs, ...children) {
   const el = document.createElement(tag);
   for (const [k, v] of Object.entries(attrs || {})) {
@@ -18,18 +18,18 @@ export function h(tag, attrs, ...children) {
 
 const shown = (children) => children.flat(4).filter((c) => c !== null && c !== undefined && c !== false);
 
-/** fill replaces what an element holds. */
+/** fill replaces the children of an element. */
 export function fill(el, ...children) { el.replaceChildren(...shown(children)); }
 
-/** sync makes next the children of box and moves only what has to move. */
+/** sync makes next the children of box with as few changes as possible. */
 function sync(box, next) {
   const stay = new Set(next);
   for (const el of [...box.children]) if (!stay.has(el)) el.remove();
   next.forEach((el, i) => { if (box.children[i] !== el) box.insertBefore(el, box.children[i] || null); });
 }
 
-/** keyed shows a list of {key, print, draw} in box. What has the same key and
-    print as before stays as it is, with its focus and whatever is open in it. */
+/** keyed shows a list of {key, print, draw} in box. Elements with an unchanged
+    key and print are not drawn again and preserve their focus and open parts. */
 export function keyed(box, items) {
   const old = new Map([...box.children].map((el) => [el.dataset.key, el]));
   sync(box, items.map(({ key, print, draw }) => {
@@ -42,13 +42,13 @@ export function keyed(box, items) {
   }));
 }
 
-/** once draws the standing part of a panel, which is emptied when another tool opens. */
+/** once draws the fixed part of an empty panel. A panel is emptied when another tool opens. */
 export function once(panel, draw) {
   if (panel.childElementCount === 0) fill(panel, draw());
   return panel.querySelector(".list");
 }
 
-// The page's own signs are drawn, because not every machine has a font for them.
+// Icons are drawn as SVG because not every machine has a font for them.
 const strokes = {
   lock: "M4.5 7.500h7v6h-7zM5.7 7.500V5.300a2.3 2.3 0 0 1 4.6 0v2.2",
   pin: "M8 14v-4M4.5 10h7M5.5 10V7l-1-1.500V3h7v2.500L10.5 7v3",
@@ -67,7 +67,7 @@ const strokes = {
   app: "M8 2.500l1 2 2.2-.4.3 2.2 2 1-1 1.9 1 1.9-2 1-.3 2.200L9 13.500l-1 .5-1-.5-2.2.4-.3-2.2-2-1 1-1.9-1-1.9 2-1 .3-2.200L7 4.500zM8 10.200a2 2 0 1 0 0-4 2 2 0 0 0 0 4z",
 };
 
-/** icon draws a sign of 16 by 16; it says nothing to who cannot see it. */
+/** icon draws an icon of 16 by 16 pixels, hidden from screen readers. */
 export function icon(name) {
   const ns = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(ns, "svg");
@@ -80,14 +80,14 @@ export function icon(name) {
 
 export const $ = (id) => document.getElementById(id);
 
-/** Failure is an error that the server named; code tells them apart. */
+/** Failure is an error response of the server with its code. */
 export class Failure extends Error {
   constructor(code, message) { super(message); this.code = code; }
 }
 
 async function read(response) {
   const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Failure(body.error?.code || "http_" + response.status, body.error?.message || "The sandbox did not answer.");
+  if (!response.ok) throw new Failure(body.error?.code || "http_" + response.status, body.error?.message || "The sandbox did not respond.");
   return body;
 }
 
@@ -100,7 +100,7 @@ export async function send(path, body) {
   return read(await fetch(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }));
 }
 
-/** toast says something in passing. */
+/** toast shows a message for eight seconds. */
 export function toast(text, kind = "bad") {
   const el = h("div", { class: "toast " + kind, "data-testid": "toast" }, text);
   const close = h("button", { type: "button", class: "plain", "aria-label": "Dismiss", onclick: () => el.remove() }, icon("cross"));
@@ -109,7 +109,7 @@ export function toast(text, kind = "bad") {
   setTimeout(() => el.remove(), 8000);
 }
 
-/** working shows on a control that its work is under way, and says what failed. */
+/** working disables a control while job runs and shows the error if it fails. */
 export async function working(control, job) {
   control.setAttribute("aria-busy", "true");
   control.disabled = true;
@@ -124,7 +124,7 @@ export async function working(control, job) {
   }
 }
 
-/** shut closes a dialog. Focus goes back by itself, but without the caret, so that typing would do nothing. */
+/** shut closes a dialog. It restores the caret, because the browser restores only the focus. */
 export function shut(dialog) {
   dialog.close();
   const el = document.activeElement;
@@ -132,7 +132,7 @@ export function shut(dialog) {
   el?.focus();
 }
 
-/** confirm asks with Block Kit's confirm object; it resolves to yes or no. */
+/** confirm shows a confirmation dialog with the texts of a Block Kit confirm object. It resolves to true or false. */
 export function confirm(texts) {
   const dialog = $("confirm");
   return new Promise((resolve) => {
@@ -148,15 +148,15 @@ export function confirm(texts) {
   });
 }
 
-/** keep and kept hold what a viewer's browser remembers; it may refuse to. */
-export function keep(name, value) {
-  try { localStorage.setItem("sandbox." + name, JSON.stringify(value)); } catch { /* remembered by nobody, then */ }
+/** store and stored access the browser's storage, which may be unavailable. */
+export function store(name, value) {
+  try { localStorage.setItem("sandbox." + name, JSON.stringify(value)); } catch { /* storage unavailable */ }
 }
-export function kept(name, otherwise) {
+export function stored(name, otherwise) {
   try { return JSON.parse(localStorage.getItem("sandbox." + name)) ?? otherwise; } catch { return otherwise; }
 }
 
-/** hue gives a name its colour, always the same. */
+/** hue returns the colour of a name, which does not change. */
 export function hue(text) {
   let n = 7;
   for (const c of text) n = (n * 31 + c.codePointAt(0)) % 360;

@@ -1,28 +1,28 @@
-// Block Kit's interactive elements as the browser's own controls. Each stateful
-// one is registered in surface.fields, from which a form's values are read.
+// Block Kit's interactive elements as controls of the browser. Elements with a
+// value are added to surface.fields, which contain the values of a form.
 
 import { h, working, confirm } from "./dom.js";
 import { plain, words, safeLink } from "./text.js";
 import { world, toLocal, fromLocal } from "./world.js";
 
-/** valuesOf reads what stands in the fields of a surface, by block and action. */
+/** valuesOf returns the values of the fields of a surface, by block and action. */
 export function valuesOf(surface) {
   const out = {};
   for (const f of surface.fields) (out[f.block] ??= {})[f.action] = f.get();
   return out;
 }
 
-/** element renders one element of a block; id is for the label of an input. */
+/** element renders an element of a block. id is for the label of an input. */
 export function element(e, block, surface, id) {
   const draw = kinds[e.type];
   if (!draw) return h("span", { class: "unknown" }, e.type);
   const field = { block: block.block_id, action: e.action_id, type: e.type, get: () => null };
   const marks = { "data-testid": "action", "data-action-id": e.action_id, "data-block-id": block.block_id, "data-type": e.type };
-  // An input of a form is only filled in; everything else tells the app at once.
-  const tells = block.type !== "input" || block.dispatch_action === true;
-  const changed = (control) => { if (tells) use(e, block, surface, field.get(), control); };
-  const held = surface.state?.[block.block_id]?.[e.action_id];
-  const el = draw({ e, block, surface, id, field, marks, held, changed, tells });
+  // Inputs of a form are only filled in. Changes of all other elements are sent to the app immediately.
+  const dispatches = block.type !== "input" || block.dispatch_action === true;
+  const changed = (control) => { if (dispatches) use(e, block, surface, field.get(), control); };
+  const state = surface.state?.[block.block_id]?.[e.action_id];
+  const el = draw({ e, block, surface, id, field, marks, state, changed, dispatches });
   if (field.stateful) surface.fields.push(field);
   return el;
 }
@@ -37,7 +37,7 @@ async function use(e, block, surface, value, control) {
 
 const hint = (e, otherwise) => e.placeholder?.text || otherwise;
 
-/** options lists what a menu offers: [value, label, description], grouped or not. */
+/** options returns the options or option groups of a menu. */
 function options(e) {
   const of = (o) => ({ value: o.value, label: o.text.text, text: o.text, description: o.description });
   if (e.option_groups) return e.option_groups.map((g) => ({ label: g.label.text, options: g.options.map(of) }));
@@ -49,8 +49,8 @@ const conversations = () => world.state.channels.filter((c) => c.name).map((c) =
 const files = () => world.state.files.map((f) => ({ value: f.id, label: f.name }));
 
 function single(read, first) {
-  return ({ e, id, field, marks, held, changed }) => {
-    const now = first(held, e) ?? "";
+  return ({ e, id, field, marks, state, changed }) => {
+    const now = first(state, e) ?? "";
     const option = (o) => h("option", { value: o.value, selected: o.value === now }, o.label);
     const menu = h("select", { ...marks, id, "aria-label": id ? null : hint(e, "Choose"), onchange: () => changed(menu) },
       h("option", { value: "" }, hint(e, "Choose…")),
@@ -61,10 +61,10 @@ function single(read, first) {
   };
 }
 
-/** several is a list of boxes to tick, with a filter where it is long. */
+/** several renders a list of checkboxes or radio buttons, with a filter if it is long. */
 function several(read, first, type = "checkbox") {
-  return ({ e, id, field, marks, held, changed }) => {
-    const now = first(held, e) || [];
+  return ({ e, id, field, marks, state, changed }) => {
+    const now = first(state, e) || [];
     const list = read(e).flatMap((o) => o.options || [o]);
     const name = "g" + Math.random().toString(36).slice(2);
     const rows = list.map((o) => {
@@ -84,7 +84,7 @@ function several(read, first, type = "checkbox") {
 }
 
 function input(type, first, attrs = () => ({}), toValue = (v) => v || null, fromValue = (v) => v ?? "") {
-  return ({ e, block, id, field, marks, held, changed, tells }) => {
+  return ({ e, block, id, field, marks, state, changed, dispatches }) => {
     const many = e.multiline || type === "rich";
     const on = e.dispatch_action_config?.trigger_actions_on || ["on_enter_pressed"];
     let timer;
@@ -92,19 +92,19 @@ function input(type, first, attrs = () => ({}), toValue = (v) => v || null, from
       ...marks, id, type: many ? null : type, rows: many ? "4" : null, placeholder: e.placeholder?.text, maxlength: e.max_length ? String(e.max_length) : null,
       "aria-label": id ? null : hint(e, e.type), "aria-describedby": id ? id + "-error" : null, autocomplete: "off", ...attrs(e),
       onchange: () => { if (block.type !== "input" || ["date", "time", "datetime-local"].includes(type)) changed(control); },
-      oninput: () => { if (tells && on.includes("on_character_entered")) { clearTimeout(timer); timer = setTimeout(() => changed(control), 600); } },
-      onkeydown: (ev) => { if (ev.key === "Enter" && tells && !many && on.includes("on_enter_pressed")) { ev.preventDefault(); changed(control); } },
+      oninput: () => { if (dispatches && on.includes("on_character_entered")) { clearTimeout(timer); timer = setTimeout(() => changed(control), 600); } },
+      onkeydown: (ev) => { if (ev.key === "Enter" && dispatches && !many && on.includes("on_enter_pressed")) { ev.preventDefault(); changed(control); } },
     });
-    control.value = fromValue(first(held, e));
+    control.value = fromValue(first(state, e));
     Object.assign(field, { stateful: true, get: () => toValue(control.value), set: (v) => { control.value = fromValue(v); } });
     return control;
   };
 }
 
-const text = (held, e) => (held ? held.value : e.initial_value);
-const option = (held, e) => (held ? held.selected_option?.value : e.initial_option?.value);
-const optionList = (held, e) => (held ? held.selected_options : e.initial_options)?.map((o) => o.value);
-const of = (now, initial) => (held, e) => (held ? held[now] : e[initial]);
+const text = (state, e) => (state ? state.value : e.initial_value);
+const option = (state, e) => (state ? state.selected_option?.value : e.initial_option?.value);
+const optionList = (state, e) => (state ? state.selected_options : e.initial_options)?.map((o) => o.value);
+const of = (now, initial) => (state, e) => (state ? state[now] : e[initial]);
 
 const richOut = (v) => (v ? { type: "rich_text", elements: [{ type: "rich_text_section", elements: [{ type: "text", text: v }] }] } : null);
 const richIn = (v) => (v?.elements || []).map((s) => (s.elements || []).map((x) => x.text || "").join("")).join("\n");
@@ -119,7 +119,7 @@ const kinds = {
     } }, plain(e.text.text), e.url ? " ↗" : "");
     return button;
   },
-  workflow_button: ({ e, marks }) => h("button", { ...marks, type: "button", disabled: true, title: "Workflows are not part of the sandbox" }, plain(e.text.text)),
+  workflow_button: ({ e, marks }) => h("button", { ...marks, type: "button", disabled: true, title: "The sandbox does not support workflows" }, plain(e.text.text)),
   overflow({ e, block, surface, marks }) {
     const menu = h("details", { class: "overflow" }, h("summary", { ...marks, "aria-label": "More" }, "⋯"),
       h("div", { class: "menu" }, e.options.map((o) => {
@@ -142,9 +142,9 @@ const kinds = {
   multi_users_select: several(people, of("selected_users", "initial_users")),
   multi_conversations_select: several(conversations, of("selected_conversations", "initial_conversations")),
   multi_channels_select: several(conversations, of("selected_channels", "initial_channels")),
-  file_input: several(files, (held) => held?.files?.map((f) => f.id)),
+  file_input: several(files, (state) => state?.files?.map((f) => f.id)),
   checkboxes: several(options, optionList),
-  radio_buttons: several(options, (held, e) => [option(held, e)].filter(Boolean), "radio"),
+  radio_buttons: several(options, (state, e) => [option(state, e)].filter(Boolean), "radio"),
   plain_text_input: input("text", text),
   email_text_input: input("email", text),
   url_text_input: input("url", text),

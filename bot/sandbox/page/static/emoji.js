@@ -1,4 +1,4 @@
-// The emoji that have a name here; other shortcodes stay as they are written.
+// Known emoji by name. Other shortcodes are shown unchanged.
 
 const table = `+1 👍 -1 👎 thumbsup 👍 thumbsdown 👎 alarm_clock ⏰ alert 🚨 arrow_left ⬅️ arrow_right ➡️ arrow_up ⬆️ arrow_down ⬇️
 arrows_counterclockwise 🔄 ballot_box_with_check ☑️ bangbang ‼️ bar_chart 📊 bell 🔔 no_bell 🔕 black_circle ⚫ book 📖 boom 💥 bookmark 🔖
@@ -17,7 +17,7 @@ export const emoji = Object.create(null);
 const list = table.split(/\s+/);
 for (let i = 0; i + 1 < list.length; i += 2) emoji[list[i]] = list[i + 1];
 
-// What stands for them where the machine has no font with emoji.
+// Replacements on machines without an emoji font.
 const signs = { white_check_mark: "✔", heavy_check_mark: "✔", ok: "✔", ballot_box_with_check: "☑", x: "✘", warning: "⚠", rotating_light: "⚠", alert: "⚠", exclamation: "❢", hourglass: "◷",
   hourglass_flowing_sand: "◷", alarm_clock: "◷", telephone_receiver: "☎", pager: "☎", pencil: "✎", pencil2: "✎", memo: "✎", writing_hand: "✍", lower_left_fountain_pen: "✒", no_entry: "⊘", no_entry_sign: "⊘", octagonal_sign: "⊘",
   arrow_right: "→", arrow_left: "←", fast_forward: "»", repeat: "↻", arrows_counterclockwise: "↻", leftwards_arrow_with_hook: "↩", email: "✉", envelope: "✉", gear: "⚙", hammer_and_wrench: "⚒", scales: "⚖", checkered_flag: "⚑",
@@ -26,7 +26,7 @@ const signs = { white_check_mark: "✔", heavy_check_mark: "✔", ok: "✔", bal
   shield: "⛨", calendar: "▦", book: "❡", clipboard: "❡", page_facing_up: "▤", file_folder: "▣", mega: "◁", speech_balloon: "❝", robot_face: "⚙", handshake: "⇄", wastebasket: "⌫", twisted_rightwards_arrows: "⇉", link: "∞",
   red_circle: "●", large_red_circle: "●", white_circle: "○", black_circle: "●", tada: "✶", sparkles: "✶" };
 
-/** colours tells whether emoji are drawn in colour, or as empty boxes. */
+/** colours reports whether the browser draws emoji in colour, not as empty boxes. */
 function colours() {
   const pen = Object.assign(document.createElement("canvas"), { width: 16, height: 16 }).getContext("2d", { willReadFrequently: true });
   pen.font = "12px sans-serif";
@@ -37,7 +37,7 @@ function colours() {
 }
 const drawn = colours();
 
-/** emojiText is an emoji by its name, or the nearest to it that can be shown. */
+/** emojiText returns the emoji with a name, or a replacement that can be displayed. */
 export function emojiText(name) {
   if (!emoji[name]) return ":" + name + ":";
   return drawn ? emoji[name] : signs[name] || "▪";

@@ -1,12 +1,11 @@
-// The mailbox: what was mailed to anybody, with invitations read as a mail
-// program reads them.
+// The mailbox: all mail from the bot, with invitations shown as in a mail program.
 
 import { h, fill, icon, ask, bytes } from "./dom.js";
 import { clock, exact, format } from "./world.js";
 
-let reading = 0; // seq of the open mail
+let reading = 0; // seq of the open mail, or 0
 
-const methods = { REQUEST: "Invitation", CANCEL: "Cancelled", REPLY: "Answer", PUBLISH: "Event" };
+const methods = { REQUEST: "Invitation", CANCEL: "Cancelled", REPLY: "Reply", PUBLISH: "Event" };
 
 function invitation(in_) {
   const full = { weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
@@ -20,11 +19,11 @@ function invitation(in_) {
     in_.description ? h("p", { class: "pre-line" }, in_.description) : null);
 }
 
-function letter(m) {
+function mailView(m) {
   const frame = m.html ? h("iframe", { sandbox: "", src: `/mail/${m.seq}/html`, title: "The mail as HTML" }) : null;
   const text = m.text ? h("pre", { class: "mail-text", hidden: Boolean(frame) }, m.text) : null;
   const swap = frame && text ? h("button", { type: "button", onclick: () => { frame.hidden = !frame.hidden; text.hidden = !text.hidden; swap.textContent = frame.hidden ? "Show HTML" : "Show text"; } }, "Show text") : null;
-  return h("article", { class: "letter", "data-testid": "mail-open" },
+  return h("article", { class: "mail-view", "data-testid": "mail-open" },
     h("p", { class: "row" }, h("button", { type: "button", "data-testid": "mail-back", onclick: () => { reading = 0; mailbox.redraw(); } }, "← All mail"), swap,
       h("a", { class: "button", href: `/mail/${m.seq}/raw`, target: "_blank", rel: "noopener" }, "Source")),
     h("h3", {}, m.subject || "(no subject)"),
@@ -45,16 +44,16 @@ export async function showMail(panel) {
   const { mails } = await ask("/api/mail");
   mailbox.redraw = () => { panel.dataset.print = ""; showMail(panel); };
   const print = reading + " " + mails.length;
-  if (panel.dataset.print === print && panel.childElementCount) return; // mail never changes: a frame that is being read stays
+  if (panel.dataset.print === print && panel.childElementCount) return; // mail does not change, so the open frame is not redrawn
   panel.dataset.print = print;
   const m = mails.find((x) => x.seq === reading);
   if (m) {
-    fill(panel, letter(m));
+    fill(panel, mailView(m));
     return;
   }
-  fill(panel, h("h2", {}, "Mailbox"), mails.length ? h("ul", { class: "letters" }, mails.map((x) => h("li", {},
-    h("button", { type: "button", class: "letter-line", "data-testid": "mail", "data-seq": x.seq, "data-message-id": x.message_id, onclick: () => { reading = x.seq; mailbox.redraw(); } },
+  fill(panel, h("h2", {}, "Mailbox"), mails.length ? h("ul", { class: "mail-list" }, mails.map((x) => h("li", {},
+    h("button", { type: "button", class: "mail-line", "data-testid": "mail", "data-seq": x.seq, "data-message-id": x.message_id, onclick: () => { reading = x.seq; mailbox.redraw(); } },
       h("span", { class: "row" }, h("strong", {}, x.subject || "(no subject)"), h("time", {}, clock(new Date(x.at)))),
       h("small", {}, "to " + (x.recipients || []).join(", ")), x.invitation ? h("small", {}, icon("calendar"), " ", x.invitation.summary) : null,
-      x.attachments?.length ? h("small", {}, icon("clip"), " ", x.attachments.map((a) => a.name || a.type).join(", ")) : null)))) : h("p", { class: "empty" }, "No mail yet. What the bot mails to anybody arrives here."));
+      x.attachments?.length ? h("small", {}, icon("clip"), " ", x.attachments.map((a) => a.name || a.type).join(", ")) : null)))) : h("p", { class: "empty" }, "No mail yet. Mail from the bot appears here."));
 }

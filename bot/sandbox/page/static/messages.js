@@ -1,5 +1,5 @@
-// Messages of a channel and of a thread. Each is drawn once and drawn anew only
-// when it changed, so that what somebody is doing in another stays undisturbed.
+// Messages of a channel and of a thread. A message is drawn again only if it
+// changed, to not disturb input in other messages.
 
 import { h, icon, keyed, send, avatar, working, bytes } from "./dom.js";
 import { world, nameOf, handleOf, clock, day, exact, tsDate } from "./world.js";
@@ -9,11 +9,11 @@ import { emojiText } from "./emoji.js";
 
 const system = /^(channel|group)_(join|leave|topic|purpose|name|archive|unarchive)$/;
 
-/** showMessages brings a list in line with messages; where is "channel" or "thread". */
+/** showMessages updates the displayed messages. where is "channel" or "thread". */
 export function showMessages(box, channel, list, where, openThread) {
   const items = [];
   const fixed = (key, draw) => items.push({ key, print: key, draw });
-  if (!list.length) fixed("empty", () => h("p", { class: "empty" }, "Nothing has been said here yet."));
+  if (!list.length) fixed("empty", () => h("p", { class: "empty" }, "No messages yet."));
   let before = null;
   for (const m of list) {
     const date = day(tsDate(m.ts));
@@ -22,7 +22,7 @@ export function showMessages(box, channel, list, where, openThread) {
       before = null;
     }
     const follows = Boolean(before && !system.test(m.subtype) && !system.test(before.subtype) && before.user === m.user && !before.ephemeral === !m.ephemeral && m.ts - before.ts < 300);
-    items.push({ key: m.ts + (m.ephemeral ? " whisper" : ""), print: JSON.stringify([m, follows, world.user, nameOf(m.user)]), draw: () => message(m, channel, follows, where, openThread) });
+    items.push({ key: m.ts + (m.ephemeral ? " ephemeral" : ""), print: JSON.stringify([m, follows, world.user, nameOf(m.user)]), draw: () => message(m, channel, follows, where, openThread) });
     before = m;
   }
   keyed(box, items);
@@ -38,7 +38,7 @@ function message(m, channel, follows, where, openThread) {
   const surface = { kind: "message", state: null, fields: [],
     use: (action) => send("/api/click", { user: world.user, channel: channel.id, ts: m.ts, ...action }) };
   const hasBlocks = m.blocks?.length > 0;
-  return h("article", { class: ["message", follows && "follows", m.ephemeral && "whisper", m.pinned && "pinned"].filter(Boolean).join(" "), id,
+  return h("article", { class: ["message", follows && "follows", m.ephemeral && "ephemeral", m.pinned && "pinned"].filter(Boolean).join(" "), id,
     "data-testid": "message", "data-ts": m.ts, "data-ephemeral": m.ephemeral ? "true" : null, "aria-label": `${nameOf(m.user)} at ${clock(at)}` },
     avatar(nameOf(m.user), isApp),
     h("div", { class: "content" },
@@ -72,7 +72,7 @@ function tools(m, channel, where, openThread) {
 
 const address = (f) => `/files/${f.id}?user=${encodeURIComponent(world.user)}`;
 
-/** file shows a file: Markdown and text can be read here, HTML in a sealed frame. */
+/** file shows a file. Text can be read on the page, and HTML in a sandboxed frame. */
 export function file(f) {
   const readable = /^text\/|json|markdown/.test(f.mimetype) || /\.(md|txt|log|csv|ya?ml|ics)$/i.test(f.name);
   const html = /^text\/html/.test(f.mimetype);

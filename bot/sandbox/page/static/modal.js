@@ -1,6 +1,6 @@
-// The form before a person: the top of their stack of views. It is drawn anew
-// only when the view itself changed, and then keeps what was typed into fields
-// whose block and action stayed.
+// The open form of a person, which is the top of their stack of views. It is
+// drawn again only if the view changed. Typed values are preserved if their
+// block and action still exist.
 
 import { $, h, icon, shut, send, toast } from "./dom.js";
 import { world } from "./world.js";
@@ -9,7 +9,7 @@ import { valuesOf } from "./elements.js";
 
 let shown = null; // {key, view, surface}
 
-/** showViews brings the dialog in line with the person's stack. */
+/** showViews shows the top of the person's stack of views. */
 export function showViews(stack) {
   const dialog = $("modal");
   const view = stack[stack.length - 1];
@@ -28,7 +28,7 @@ export function showViews(stack) {
   first?.focus();
 }
 
-/** restore puts back what was typed before an update, as Slack does. */
+/** restore copies typed values to the updated form, as Slack does. */
 function restore(from, to) {
   for (const f of to.fields) {
     const old = from.fields.find((x) => x.block === f.block && x.action === f.action && x.type === f.type);
@@ -43,7 +43,7 @@ function draw(dialog, view, depth) {
   const quit = (all) => send("/api/close", { user, view: view.id, all }).catch((e) => toast(e.message));
   const submit = view.submit ? h("button", { type: "submit", class: "primary", "data-testid": "modal-submit" }, view.submit) : null;
   const form = h("form", { novalidate: true, autocomplete: "off", onsubmit: (e) => { e.preventDefault(); press(user, view, surface, form, submit); } },
-    h("header", {}, h("h2", { id: "modal-title" }, view.title || ""), depth > 1 ? h("small", {}, `form ${depth} on top of another`) : null,
+    h("header", {}, h("h2", { id: "modal-title" }, view.title || ""), depth > 1 ? h("small", {}, `form ${depth}, opened from another form`) : null,
       h("button", { type: "button", class: "plain", "data-testid": "modal-cross", "aria-label": "Close all forms", onclick: () => quit(true) }, icon("cross"))),
     body,
     h("footer", {}, h("button", { type: "button", "data-testid": "modal-close", onclick: () => quit(false) }, view.close || (depth > 1 ? "Back" : "Cancel")), submit));
@@ -55,12 +55,12 @@ function draw(dialog, view, depth) {
 }
 
 async function press(user, view, surface, form, submit) {
-  complain(form, {});
+  showErrors(form, {});
   submit.disabled = true;
   submit.setAttribute("aria-busy", "true");
   try {
     const result = await send("/api/submit", { user, view: view.id, values: valuesOf(surface) });
-    if (result.outcome === "errors") complain(form, result.errors);
+    if (result.outcome === "errors") showErrors(form, result.errors);
   } catch (e) {
     const p = form.querySelector(".trouble");
     p.textContent = e.message;
@@ -72,8 +72,8 @@ async function press(user, view, surface, form, submit) {
   }
 }
 
-/** complain writes errors under their fields, by block. */
-function complain(form, errors) {
+/** showErrors shows errors under their fields. errors contains texts by block id. */
+function showErrors(form, errors) {
   form.querySelector(".trouble").hidden = true;
   let first = null;
   for (const block of form.querySelectorAll(".block-input")) {

@@ -1,11 +1,11 @@
-// The PagerDuty account: what rings, at whom, and the buttons of those on call.
+// The PagerDuty account: incidents, paged people, and the buttons of on-call people.
 
 import { h, fill, keyed, once, ask, send, working } from "./dom.js";
 import { link } from "./text.js";
 import { world, personOf, clock, exact } from "./world.js";
 
-const words = { triggered: "ringing", acknowledged: "acknowledged", resolved: "resolved" };
-let actor = ""; // the pager's user chosen here; follows the person one is
+const words = { triggered: "paging", acknowledged: "acknowledged", resolved: "resolved" };
+let actor = ""; // pager user who acts; reset when the person changes
 
 export async function showPager(panel) {
   const data = await ask("/api/pager");
@@ -18,7 +18,7 @@ export async function showPager(panel) {
   const list = once(panel, () => [h("h2", {}, "PagerDuty"), h("div", { class: "head" }), h("div", { class: "list" })]);
 
   const card = (in_) => {
-    const rang = data.pages.filter((p) => p.incident === in_.id);
+    const pages = data.pages.filter((p) => p.incident === in_.id);
     const act = (path, label, cls) => {
       const b = h("button", { type: "button", class: cls, "data-testid": "pager-" + path, "data-incident": in_.id, onclick: () => working(b, () => send("/api/pager/" + path, { user: actor, incident: in_.id })) }, label);
       return b;
@@ -26,12 +26,12 @@ export async function showPager(panel) {
     return h("article", { class: "page " + in_.status, "data-testid": "pager-incident", "data-incident": in_.id, "data-status": in_.status, "data-key": in_.incident_key },
       h("header", {}, h("span", { class: "status" }, words[in_.status] || in_.status), h("span", { class: "muted" }, `#${in_.number} · ${in_.urgency} · `, h("time", { title: exact(new Date(in_.created_at)) }, clock(new Date(in_.created_at))))),
       h("h3", {}, in_.title),
-      h("p", { class: "muted" }, (data.services.find((s) => s.id === in_.service)?.name || in_.service), " · ", (in_.assignees || []).length ? "for " + in_.assignees.map(user).join(", ") : "for nobody", " · ", h("code", {}, in_.incident_key || "by hand")),
-      in_.acknowledged_by?.length ? h("p", { class: "muted" }, "has it: " + in_.acknowledged_by.map(user).join(", ")) : null,
+      h("p", { class: "muted" }, (data.services.find((s) => s.id === in_.service)?.name || in_.service), " · ", (in_.assignees || []).length ? "for " + in_.assignees.map(user).join(", ") : "no assignee", " · ", h("code", {}, in_.incident_key || "created by hand")),
+      in_.acknowledged_by?.length ? h("p", { class: "muted" }, "acknowledged by " + in_.acknowledged_by.map(user).join(", ")) : null,
       in_.status === "resolved" ? null : h("p", { class: "row" }, in_.status === "triggered" ? act("ack", "Acknowledge", "primary") : null, act("resolve", "Resolve", "")),
-      rang.length ? details(in_.id + " rang", `Rang ${rang.length} ${rang.length === 1 ? "time" : "times"}`, h("ul", {}, rang.map((p) => h("li", {}, `${clock(new Date(p.at))} at ${user(p.user)}: ${p.text}`)))) : h("p", { class: "muted" }, "Rang at nobody."),
-      details(in_.id + " log", "What happened", h("ul", {}, (in_.log || []).map((l) => h("li", {}, `${clock(new Date(l.at))} ${l.kind} by ${user(l.by)}${l.text ? ": " + l.text : ""}`)))),
-      in_.event ? details(in_.id + " event", "What the bot said", h("pre", {}, JSON.stringify(in_.event, null, 2))) : null,
+      pages.length ? details(in_.id + " pages", `Paged ${pages.length} ${pages.length === 1 ? "time" : "times"}`, h("ul", {}, pages.map((p) => h("li", {}, `${clock(new Date(p.at))} ${user(p.user)}: ${p.text}`)))) : h("p", { class: "muted" }, "No one was paged."),
+      details(in_.id + " log", "Log", h("ul", {}, (in_.log || []).map((l) => h("li", {}, `${clock(new Date(l.at))} ${l.kind} by ${user(l.by)}${l.text ? ": " + l.text : ""}`)))),
+      in_.event ? details(in_.id + " event", "Event from the bot", h("pre", {}, JSON.stringify(in_.event, null, 2))) : null,
       (in_.links || []).map((l) => h("p", {}, link(l.href, l.text || l.href))));
   };
 
@@ -41,10 +41,10 @@ export async function showPager(panel) {
     head.print = print;
     const menu = h("select", { id: "pager-as", "data-testid": "pager-as", onchange: () => { actor = menu.value; } },
       data.users.map((u) => h("option", { value: u.id, selected: u.id === actor }, u.name + (oncall.includes(u.id) ? " – on call" : "") + (u.id === mine ? " (you)" : ""))));
-    fill(head, h("p", { class: "muted" }, "On call: ", data.services.map((s) => `${s.name}: ${(s.on_call || []).map(user).join(", ") || "nobody"}`).join("; ")),
+    fill(head, h("p", { class: "muted" }, "On call: ", data.services.map((s) => `${s.name}: ${(s.on_call || []).map(user).join(", ") || "no one"}`).join(", ")),
       h("p", { class: "row" }, h("label", { for: "pager-as" }, "Act as"), menu));
   }
   keyed(list, data.incidents.length
     ? data.incidents.map((in_) => ({ key: in_.id, print: JSON.stringify([in_, data.pages.filter((p) => p.incident === in_.id)]), draw: () => card(in_) }))
-    : [{ key: "none", print: "", draw: () => h("p", { class: "empty" }, "Nothing rings. Raise an alert, and somebody is woken here.") }]);
+    : [{ key: "none", print: "", draw: () => h("p", { class: "empty" }, "No pages. Send an alert to page the responders.") }]);
 }

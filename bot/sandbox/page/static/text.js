@@ -1,5 +1,5 @@
-// Slack's mrkdwn and the Markdown of markdown blocks, turned into nodes. What
-// was written by others becomes text nodes only: no markup can come through.
+// Converts Slack's mrkdwn and the Markdown of markdown blocks to nodes. Foreign
+// text becomes text nodes only and cannot inject markup.
 
 import { h } from "./dom.js";
 import { world, nameOf, channelOf, groupOf, dateText, exact } from "./world.js";
@@ -10,7 +10,7 @@ export const unescape = (s) => s.replace(/&(amp|lt|gt);/g, (e) => entities[e]);
 
 export function safeLink(url) { return /^(https?:\/\/|mailto:)/i.test(url); }
 
-/** link leads inside the page where the address is one of this workspace. */
+/** link creates a link. Links to the workspace open on the page. */
 export function link(url, children) {
   if (!safeLink(url)) return h("span", {}, children);
   const here = world.state && `https://${world.state.team.domain}.slack.com/`;
@@ -44,7 +44,7 @@ export function mentionDate(seconds, pattern, url, fallback) {
   return url ? link(url, t) : t;
 }
 
-/** angle renders what stands between < and >. */
+/** angle renders the text between < and >. */
 function angle(body) {
   const bar = body.indexOf("|");
   const [target, label] = bar < 0 ? [body, ""] : [body.slice(0, bar), body.slice(bar + 1)];
@@ -78,7 +78,7 @@ export function inline(text) {
   return out.filter((x) => x !== "");
 }
 
-/** next finds the next mark from a place on that really is one. */
+/** next returns the next valid mark after a position. */
 function next(text, from) {
   const re = new RegExp(inlineMarks.source, "g");
   re.lastIndex = from;
@@ -122,15 +122,15 @@ function lines(text) {
   return out;
 }
 
-/** mrkdwn renders a whole text in Slack's markup. */
+/** mrkdwn renders a text in Slack's markup. */
 export function mrkdwn(text) {
   const parts = String(text || "").split(/```/);
-  if (parts.length % 2 === 0) parts.push(parts.splice(-2).join("```")); // a fence that is never closed is no fence
+  if (parts.length % 2 === 0) parts.push(parts.splice(-2).join("```")); // an unclosed fence is plain text
   return h("div", { class: "mrkdwn" }, parts.map((part, i) =>
     i % 2 ? h("pre", {}, unescape(part.replace(/^\n|\n$/g, ""))) : lines(i ? part.replace(/^\n/, "") : part)));
 }
 
-/** plain renders plain_text: emoji shortcodes only, lines kept. */
+/** plain renders plain_text with emoji shortcodes and line breaks. */
 export function plain(text) {
   return String(text || "").split(/(\n|:[a-z0-9_+'-]+:)/).map((p) => (p === "\n" ? h("br") : p[0] === ":" && emoji[p.slice(1, -1)] ? emojiText(p.slice(1, -1)) : p));
 }
@@ -141,7 +141,7 @@ export function words(t) {
   return t.type === "mrkdwn" ? mrkdwn(t.text) : h("div", { class: "plain-text" }, plain(t.text));
 }
 
-// Markdown, as far as messages use it.
+// The subset of Markdown that messages use.
 
 const mdMarks = /`([^`\n]+)`|\[([^\]\n]+)\]\(([^)\s]+)\)|\*\*([^\n]+?)\*\*|__([^\n]+?)__|\*([^*\n]+)\*|_([^_\n]+)_|~~([^\n]+?)~~|<((?:[@#!])[^<>\n]+)>|<(https?:[^<>\s]+)>|:([a-z0-9_+'-]+):/g;
 
@@ -170,7 +170,7 @@ function mdInline(text) {
 
 const row = (line) => line.trim().replace(/^\||\|$/g, "").split("|").map((c) => c.trim());
 
-/** markdown renders standard Markdown, block by block. */
+/** markdown renders standard Markdown. */
 export function markdown(text) {
   const out = [];
   const src = String(text).split("\n");

@@ -1,57 +1,57 @@
-// The other tools beside the chat: where to begin, raising alerts, the fault
-// switches, the request log.
+// The tools next to the chat: the guide, sending alerts, the fault switches and
+// the request log.
 
-import { h, fill, keyed, once, ask, send, working, toast, keep, kept } from "./dom.js";
+import { h, fill, keyed, once, ask, send, working, toast, store, stored } from "./dom.js";
 import { world, exact, format } from "./world.js";
 
-/** showStart is what a newcomer may try in their first minute. */
+/** showStart shows a guide for new users. */
 export function showStart(panel, { open, be }) {
   const state = world.state;
   const print = JSON.stringify(state.people);
   if (panel.dataset.print === print && panel.childElementCount) return;
   panel.dataset.print = print;
-  const done = kept("done", {});
+  const done = stored("done", {});
   const guide = [
-    ["Raise an alert", "Send a signed Sentry webhook or CloudTrail event to the bot. It opens an incident, pages somebody and makes a private channel.", [["Alerts", () => open("alerts")]]],
-    ["Acknowledge it", "Somebody is being woken. Acknowledge the page, or press “Acknowledge” in the incident's channel.", [["Pager", () => open("pager")]]],
-    ["Run the steps", "In the incident's channel, settle the playbook's steps, set facts, then contain and resolve. Typing / shows the commands.", [["Write a command", () => document.getElementById("composer-text")?.focus()]]],
-    ["Sign off as four departments", "Write and submit the closing record. Then be one person of each department in turn and sign it; nobody signs twice, nor their own record.", firsts(state).map((p) => [p.department, () => be(p.id)])],
-    ["Review", "The postmortem is written and sent round: see the channel's files and the mailbox. Set a review meeting, conclude it with action items, and the incident is closed.", [["Mail", () => open("mail")]]],
+    ["Send an alert", "Send a signed Sentry webhook or CloudTrail event to the bot. The bot opens an incident, pages the responders and creates a private channel.", [["Alerts", () => open("alerts")]]],
+    ["Acknowledge the page", "The bot pages until a responder acknowledges. Acknowledge in the pager, or with the button in the incident's channel.", [["Pager", () => open("pager")]]],
+    ["Run the steps", "In the incident's channel, complete the steps of the playbook and set facts. Then contain and resolve the incident. Type / to show the commands.", [["Write a command", () => document.getElementById("composer-text")?.focus()]]],
+    ["Sign off as four departments", "Write and submit the closing record. Then sign it as one person of each department. The person who submits the record cannot sign it, and no person can sign twice.", firsts(state).map((p) => [p.department, () => be(p.id)])],
+    ["Review", "The bot uploads and mails the postmortem. Schedule a review meeting and conclude it with action items to close the incident.", [["Mail", () => open("mail")]]],
   ];
   fill(panel, h("h2", {}, "What to try"),
-    h("p", {}, "Everything here runs on this machine. You can be anybody of this workspace: choose a person at the top left. What you see is only what they see."),
+    h("p", {}, "Everything here runs on this machine. Choose a person at the top left to act as this person. You see only the content that is visible to this person."),
     h("ol", { class: "guide" }, guide.map(([title, text, buttons], i) => {
-      const box = h("input", { type: "checkbox", checked: Boolean(done[i]), "aria-label": "Done: " + title, onchange: () => keep("done", { ...kept("done", {}), [i]: box.checked }) });
+      const box = h("input", { type: "checkbox", checked: Boolean(done[i]), "aria-label": "Done: " + title, onchange: () => store("done", { ...stored("done", {}), [i]: box.checked }) });
       return h("li", {}, h("h3", {}, box, `${i + 1}. ${title}`), h("p", {}, text),
         h("p", { class: "row" }, buttons.map(([label, go]) => h("button", { type: "button", "data-testid": "guide", onclick: go }, label))));
     })),
-    h("p", { class: "muted" }, "Then let something fail: ", h("button", { type: "button", class: "link", onclick: () => open("faults") }, "faults"), " and the ", h("button", { type: "button", class: "link", onclick: () => open("log") }, "request log"), "."));
+    h("p", { class: "muted" }, "Then try the ", h("button", { type: "button", class: "link", onclick: () => open("faults") }, "faults"), " and open the ", h("button", { type: "button", class: "link", onclick: () => open("log") }, "request log"), "."));
 }
 
-/** firsts are one person of each department. */
+/** firsts returns the first person of each department. */
 function firsts(state) {
   const seen = new Set();
   return state.people.filter((p) => p.department && !seen.has(p.department) && seen.add(p.department));
 }
 
-const last = {}; // what became of each alert's latest sending
+const last = {}; // latest result by alert
 
-/** showAlerts raises alerts as the real senders do. */
+/** showAlerts shows buttons that send alerts like the real senders. */
 export function showAlerts(panel, again) {
   const groups = group(world.state.alerts);
   const raise = (a, body, b) => working(b, async () => { last[a.id] = await send("/api/alert", { alert: a.id, ...body }); again(); });
-  const told = (r) => {
-    const codes = Object.entries(r.answers).map(([c, n]) => `${n} × ${c}`).concat(r.lost ? [`${r.lost} × no answer`] : []).join(", ");
+  const result = (r) => {
+    const codes = Object.entries(r.answers).map(([c, n]) => `${n} × ${c}`).concat(r.lost ? [`${r.lost} × no response`] : []).join(", ");
     const good = !r.lost && Object.keys(r.answers).every((c) => c[0] === "2");
     return h("p", { class: "answer " + (good ? "good" : "bad"), "data-testid": "alert-answer" }, `${codes} in ${r.took_ms} ms`, !good && r.last ? h("small", {}, r.last) : null);
   };
   const card = (a) => {
     const one = h("button", { type: "button", class: a.from === "Bad input" ? "" : "primary", "data-testid": "alert-" + a.id, onclick: () => raise(a, { copies: 1 }, one) }, "Send");
-    const many = h("button", { type: "button", "data-testid": "alert-" + a.id + "-100", title: "the same alert a hundred times more", "aria-label": "Send 100 copies", onclick: () => raise(a, { copies: 100, seed: last[a.id]?.seed }, many) }, "× 100");
-    return h("article", { class: "alert", "data-alert": a.id }, h("div", {}, h("strong", {}, a.title), h("small", {}, a.text), last[a.id] ? told(last[a.id]) : null), h("div", { class: "row" }, one, many));
+    const many = h("button", { type: "button", "data-testid": "alert-" + a.id + "-100", title: "Send 100 more copies of the last alert", "aria-label": "Send 100 copies", onclick: () => raise(a, { copies: 100, seed: last[a.id]?.seed }, many) }, "× 100");
+    return h("article", { class: "alert", "data-alert": a.id }, h("div", {}, h("strong", {}, a.title), h("small", {}, a.text), last[a.id] ? result(last[a.id]) : null), h("div", { class: "row" }, one, many));
   };
-  const list = once(panel, () => [h("h2", {}, "Raise an alert"),
-    h("p", { class: "muted" }, "Real deliveries to the bot's webhooks, signed as their senders sign. Each press is a new alert; copies are the same one again."), h("div", { class: "list" })]);
+  const list = once(panel, () => [h("h2", {}, "Send an alert"),
+    h("p", { class: "muted" }, "Real deliveries to the bot's webhooks with valid signatures, unless noted. Each click on Send creates a new alert. Copies repeat the last one."), h("div", { class: "list" })]);
   keyed(list, [...groups].flatMap(([from, of]) => [{ key: from, print: from, draw: () => h("h3", {}, from) },
     ...of.map((a) => ({ key: a.id, print: JSON.stringify([a, last[a.id]]), draw: () => card(a) }))]));
 }
@@ -62,12 +62,12 @@ function group(list) {
   return out;
 }
 
-/** showFaults is the switchboard. */
+/** showFaults shows the fault switches. */
 export function showFaults(panel) {
   const flip = (body) => send("/api/faults", body).catch((e) => toast(e.message));
   const systems = [...new Set(world.state.faults.map((f) => f.system))];
-  const list = once(panel, () => [h("h2", {}, "Faults"), h("p", { class: "muted" }, "Let the outside world fail, and watch the bot catch up when it is well again."),
-    h("p", {}, h("button", { type: "button", "data-testid": "faults-clear", onclick: () => flip({ clear: true }) }, "All well again")), h("div", { class: "list" })]);
+  const list = once(panel, () => [h("h2", {}, "Faults"), h("p", { class: "muted" }, "Make external systems fail and watch the bot recover afterwards."),
+    h("p", {}, h("button", { type: "button", "data-testid": "faults-clear", onclick: () => flip({ clear: true }) }, "Clear all faults")), h("div", { class: "list" })]);
   panel.querySelector("[data-testid=faults-clear]").disabled = !world.state.faults.some((f) => f.on);
   const row = (f) => {
     const box = h("input", { type: "checkbox", role: "switch", checked: f.on, "data-testid": "fault-" + f.name, onchange: () => flip({ name: f.name, on: box.checked }) });
@@ -79,14 +79,14 @@ export function showFaults(panel) {
   }));
 }
 
-let only = ""; // the system whose requests are shown
+let only = ""; // system to show, or "" for all
 
-/** showLog lists the latest requests over every wire. */
+/** showLog shows the latest requests of all systems. */
 export async function showLog(panel) {
   const { entries, unknown_methods: unknown } = await ask("/api/log", { limit: 150 });
   const list = once(panel, () => {
-    const menu = h("select", { "aria-label": "Which system", "data-testid": "log-system", onchange: () => { only = menu.value; showLog(panel); } },
-      ["", "Slack", "PagerDuty", "Mail", "Alerts"].map((s) => h("option", { value: s, selected: s === only }, s || "every system")));
+    const menu = h("select", { "aria-label": "System", "data-testid": "log-system", onchange: () => { only = menu.value; showLog(panel); } },
+      ["", "Slack", "PagerDuty", "Mail", "Alerts"].map((s) => h("option", { value: s, selected: s === only }, s || "all systems")));
     return [h("h2", {}, "Request log"), h("p", { class: "row" }, menu, h("span", { class: "muted" }, "← from the bot · → to the bot")), h("div", { class: "list log" })];
   });
   const line = (e) => {
@@ -95,10 +95,10 @@ export async function showLog(panel) {
       h("summary", {}, h("time", { title: exact(at) }, format(at, { hour: "2-digit", minute: "2-digit", second: "2-digit" })),
         h("span", { class: "way", title: e.to_app ? "to the bot" : "from the bot" }, e.to_app ? "→" : "←"),
         h("span", { class: "what" }, h("b", {}, e.system), " ", e.what, e.text ? h("small", {}, e.text) : null), h("span", { class: "code" }, e.fault ? "⚡ " : "", e.status)),
-      e.detail ? h("pre", {}, JSON.stringify(e.detail, null, 2)) : h("p", { class: "muted" }, "No more is known."));
+      e.detail ? h("pre", {}, JSON.stringify(e.detail, null, 2)) : h("p", { class: "muted" }, "No details."));
   };
   const names = Object.entries(unknown || {}).map(([m, n]) => `${m} (${n})`).join(", ");
   const items = entries.filter((e) => !only || e.system === only).map((e) => ({ key: [e.at, e.system, e.what, e.text].join(" "), print: e.status, draw: () => line(e) }));
-  if (names) items.unshift({ key: "unknown", print: names, draw: () => h("p", { class: "error" }, "Methods that the sandbox has not: " + names) });
+  if (names) items.unshift({ key: "unknown", print: names, draw: () => h("p", { class: "error" }, "Methods that the sandbox does not support: " + names) });
   keyed(list, items);
 }

@@ -1,5 +1,4 @@
-// What the page knows of the sandbox at this moment, and how times are told in
-// the zone of the person one is.
+// The state of the sandbox, and times in the time zone of the current person.
 
 export const world = { state: null, user: "", channel: "", jump: () => {}, file: () => {} };
 
@@ -9,7 +8,7 @@ export function nameOf(id) {
   const bot = world.state?.bot;
   if (bot && (id === bot.user_id || id === bot.bot_id)) return bot.name;
   const p = personOf(id);
-  return p ? p.real_name || p.name : id || "somebody";
+  return p ? p.real_name || p.name : id || "unknown";
 }
 
 export function handleOf(id) {
@@ -80,13 +79,13 @@ const tokens = {
   ago,
 };
 
-/** dateText fills Slack's date format; unknown tokens stay as they are. */
+/** dateText fills in Slack's date format. Unknown tokens are not changed. */
 export function dateText(seconds, pattern) {
   const date = new Date(Number(seconds) * 1000);
   return pattern.replace(/\{(\w+)\}/g, (all, name) => (tokens[name] ? tokens[name](date) : all));
 }
 
-/** toLocal and fromLocal turn an instant into what <input type=datetime-local> shows in the person's zone, and back. */
+/** toLocal and fromLocal convert between seconds and the value of <input type=datetime-local> in the person's zone. */
 export function toLocal(seconds) {
   const parts = {};
   let f;

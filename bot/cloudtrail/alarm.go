@@ -35,54 +35,56 @@ type alarm struct {
 	} `json:"configuration"`
 }
 
-// is reports whether the fields that every alarm has are there.
-func (a *alarm) is() bool { return a.Name != "" && first(a.NewState, a.State.Value) != "" }
+// isComplete reports whether the fields that every alarm has are there.
+func (a *alarm) isComplete() bool {
+	return a.Name != "" && firstNonEmpty(a.NewState, a.State.Value) != ""
+}
 
 // signal: an alarm that rings, or does not know any more, is an alert; one that
 // is over is a note in the incident it belongs to.
 func (a *alarm) signal(env envelope) incident.Signal {
 	where := string(a.ARN)
 	for _, r := range env.Resources {
-		where = first(text(where), r)
+		where = firstNonEmpty(text(where), r)
 	}
-	region, account := place(where)
-	region, account = first(text(region), env.Region), first(text(account), a.Account, env.Account)
-	state, changed := first(a.NewState, a.State.Value), first(a.Changed, a.State.Timestamp)
+	region, account := regionAndAccount(where)
+	region, account = firstNonEmpty(text(region), env.Region), firstNonEmpty(text(account), a.Account, env.Account)
+	state, changed := firstNonEmpty(a.NewState, a.State.Value), firstNonEmpty(a.Changed, a.State.Timestamp)
 	at, err := time.Parse("2006-01-02T15:04:05.999-0700", changed)
 	if err != nil {
-		at = instant(text(first(text(changed), env.Time)))
+		at = parseTime(text(firstNonEmpty(text(changed), env.Time)))
 	}
 	correlation := "cloudwatch:" + account + ":" + region + ":" + string(a.Name)
-	event := join("|", "cloudwatch", text(account), text(region), a.Name, text(state), text(at.UTC().Format(time.RFC3339Nano)))
+	event := joinNonEmpty("|", "cloudwatch", text(account), text(region), a.Name, text(state), text(at.UTC().Format(time.RFC3339Nano)))
 	if at.IsZero() {
 		event = "" // nothing tells it from the next time
 	}
 	if state == "OK" {
-		return note(event, correlation, "CloudWatch: the alarm "+string(a.Name)+" is over")
+		return sourceNote(event, correlation, "CloudWatch: the alarm "+string(a.Name)+" is over")
 	}
 	level, title := incident.LevelMedium, "CloudWatch alarm: "
 	if state != "ALARM" {
 		level, title = incident.LevelLow, "CloudWatch alarm without data: "
 	}
 	return incident.Signal{Event: event, Alert: &incident.Alert{
-		Source: name, Kind: "cloudwatch.alarm", Level: level, Title: title + string(a.Name),
-		Detail:      join("\n", text(first(a.Description, a.Configuration.Description)), text(first(a.Why, a.State.Reason))),
+		Source: sourceName, Kind: "cloudwatch.alarm", Level: level, Title: title + string(a.Name),
+		Detail:      joinNonEmpty("\n", text(firstNonEmpty(a.Description, a.Configuration.Description)), text(firstNonEmpty(a.Why, a.State.Reason))),
 		Fingerprint: "cloudwatch|" + account + "|" + region + "|" + string(a.Name) + "|" + state, Correlation: correlation,
-		EventID: join("/", text(where), text(changed)), At: at.UTC(), Account: account, Region: region,
-		URL:  console(region, "cloudwatch/home", "alarmsV2:alarm/"+string(a.Name)),
-		Tags: map[string]string{"alarm": string(a.Name), "state": state, "state_before": first(a.OldState, a.Previous.Value)},
+		EventID: joinNonEmpty("/", text(where), text(changed)), At: at.UTC(), Account: account, Region: region,
+		URL:  consoleURL(region, "cloudwatch/home", "alarmsV2:alarm/"+string(a.Name)),
+		Tags: map[string]string{"alarm": string(a.Name), "state": state, "state_before": firstNonEmpty(a.OldState, a.Previous.Value)},
 	}}
 }
 
-// note is what an outside system says about something that is over. It moves no
+// sourceNote is what an outside system says about something that is over. It moves no
 // status.
-func note(event, correlation, said string) incident.Signal {
+func sourceNote(event, correlation, said string) incident.Signal {
 	return incident.Signal{Event: event, Subject: incident.IncidentRef{Correlation: correlation}, Command: &incident.Command{
-		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: name}, Auth: "the door's credential", Via: incident.ViaSource, Text: said}}
+		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "the door's credential", Via: incident.ViaSource, Text: said}}
 }
 
-// place is the region and the account in an ARN.
-func place(arn string) (region, account string) {
+// regionAndAccount is the region and the account in an ARN.
+func regionAndAccount(arn string) (region, account string) {
 	p := strings.SplitN(arn, ":", 6)
 	if len(p) < 6 {
 		return "", ""
@@ -90,8 +92,8 @@ func place(arn string) (region, account string) {
 	return p[3], p[4]
 }
 
-// console is a page of the AWS console, or "" where the region is none.
-func console(region, page, fragment string) string {
+// consoleURL is a page of the AWS console, or "" where the region is none.
+func consoleURL(region, page, fragment string) string {
 	if !regionName.MatchString(region) {
 		return ""
 	}

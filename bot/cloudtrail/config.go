@@ -33,7 +33,7 @@ import (
 	"tocsin/bot/secret"
 )
 
-const name = "cloudtrail"
+const sourceName = "cloudtrail"
 
 // Config of the source.
 type Config struct {
@@ -72,7 +72,7 @@ func New(c Config) *Source {
 }
 
 // Name is the last element of the webhook's path.
-func (*Source) Name() string { return name }
+func (*Source) Name() string { return sourceName }
 
 // Headers is empty: the body says everything.
 func (*Source) Headers() []string { return nil }
@@ -118,13 +118,13 @@ func deliveryID(body []byte) string {
 	}
 	switch {
 	case v.Detail != nil && v.Detail.EventID != "": // a record is one, by whichever way and how often it comes
-		return join("/", v.Detail.Account, v.Detail.EventID)
+		return joinNonEmpty("/", v.Detail.Account, v.Detail.EventID)
 	case v.Detail != nil && v.ID != "":
-		return join("/", v.ID, v.Detail.EventID, v.Detail.ID, v.Detail.UpdatedAt)
+		return joinNonEmpty("/", v.ID, v.Detail.EventID, v.Detail.ID, v.Detail.UpdatedAt)
 	case v.EventID != "":
-		return join("/", v.Account, v.EventID)
+		return joinNonEmpty("/", v.Account, v.EventID)
 	case v.ID != "" && v.UpdatedAt != "":
-		return join("/", v.ID, v.UpdatedAt, v.Service.Count)
+		return joinNonEmpty("/", v.ID, v.UpdatedAt, v.Service.Count)
 	}
 	return ""
 }
@@ -143,8 +143,8 @@ func decode(body []byte, v any) error {
 // text is what may also come as a number or a boolean.
 type text = incident.FlexString
 
-// first is the first that is not empty.
-func first(ts ...text) string {
+// firstNonEmpty is the first that is not empty.
+func firstNonEmpty(ts ...text) string {
 	for _, t := range ts {
 		if t != "" {
 			return string(t)
@@ -153,8 +153,8 @@ func first(ts ...text) string {
 	return ""
 }
 
-// join joins what is not empty.
-func join(sep string, ts ...text) string {
+// joinNonEmpty joins what is not empty.
+func joinNonEmpty(sep string, ts ...text) string {
 	var out []string
 	for _, t := range ts {
 		if t != "" {

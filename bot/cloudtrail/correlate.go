@@ -55,7 +55,7 @@ func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Ti
 		if firing == nil {
 			continue
 		}
-		f := incident.Firing{CompletedBy: n, Alert: correlated(*firing, o)}
+		f := incident.Firing{CompletedBy: n, Alert: correlationAlert(*firing, o)}
 		var more []detect.Observation
 		firing.Observe(func(o detect.Observation) { more = append(more, o) })
 		f.More = observations(more, &f.Alert)
@@ -71,19 +71,19 @@ func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Ti
 // names them.
 const (
 	kindCorrelation = "cloudtrail.correlation."
-	headEvents      = "Events ("
+	eventsLabel     = "Events ("
 )
 
 // maxContributing bounds how many of the events that made a correlation true
 // are named.
 const maxContributing = 50
 
-// correlated is the alert of a correlation. It belongs to the principal of the
+// correlationAlert is the alert of a correlation. It belongs to the principal of the
 // event that completed it if the events were grouped by theirs.
-func correlated(f detect.Firing, last incident.Observation) incident.Alert {
+func correlationAlert(f detect.Firing, last incident.Observation) incident.Alert {
 	rule, about := f.Correlation, last.About
 	a := incident.Alert{
-		Source: name, Kind: kindCorrelation + first(text(rule.Name), text(rule.ID)), Level: incident.Level(rule.Level), Rule: attributed(rule),
+		Source: sourceName, Kind: kindCorrelation + firstNonEmpty(text(rule.Name), text(rule.ID)), Level: incident.Level(rule.Level), Rule: ruleAndAuthor(rule),
 		Fingerprint: "cloudtrail.correlation|" + last.Window, Correlation: "cloudtrail:" + about.Account + ":correlation/" + last.Window,
 		EventID: f.Events[len(f.Events)-1], At: f.To, URL: about.URL, Account: about.Account, Region: about.Region,
 		Tags: map[string]string{"rule_id": rule.ID},
@@ -110,8 +110,8 @@ func correlated(f detect.Firing, last incident.Observation) incident.Alert {
 	if n := len(named) - maxContributing; n > 0 {
 		named, rest = named[n:], fmt.Sprintf(" and %d before them", n)
 	}
-	a.Detail = join("\n", text(explained(rule)), field("Account", text(join(", ", text(a.Account), text(a.Region)))), field("Principal", text(a.Principal)),
+	a.Detail = joinNonEmpty("\n", text(describeRule(rule)), field("Account", text(joinNonEmpty(", ", text(a.Account), text(a.Region)))), field("Principal", text(a.Principal)),
 		field("From", text(f.From.Format(time.RFC3339))), field("To", text(f.To.Format(time.RFC3339))),
-		text(fmt.Sprintf(headEvents+"%d): %s%s", len(f.Events), strings.Join(named, ", "), rest)))
+		text(fmt.Sprintf(eventsLabel+"%d): %s%s", len(f.Events), strings.Join(named, ", "), rest)))
 	return a
 }

@@ -24,13 +24,13 @@ func (s *Source) Rules() (digest string, source []byte) {
 
 // Evaluates reports whether records of a source come before the rules. SNS brings
 // them too, in messages of its own.
-func (s *Source) Evaluates(source string) bool { return source == name || source == "sns" }
+func (s *Source) Evaluates(source string) bool { return source == sourceName || source == "sns" }
 
 // Explain holds records of a delivery against rules that were kept, or those in
 // force: that of the event alone where it is among them, else the first most of
 // them. To try every rule takes its time, so more only counts the rest.
 func (s *Source) Explain(kept, body []byte, event string, most int) (records []incident.RecordTrace, more int, err error) {
-	rules, err := s.from(kept)
+	rules, err := s.rulesFrom(kept)
 	if err != nil || rules == nil {
 		return nil, 0, err
 	}
@@ -58,7 +58,7 @@ func (s *Source) ExplainCorrelation(kept []byte, a incident.Alert) (string, erro
 	if !strings.HasPrefix(a.Kind, kindCorrelation) {
 		return "", nil
 	}
-	rules, err := s.from(kept)
+	rules, err := s.rulesFrom(kept)
 	if err != nil {
 		return "", err
 	}
@@ -71,15 +71,15 @@ func (s *Source) ExplainCorrelation(kept []byte, a incident.Alert) (string, erro
 		}
 	}
 	for line := range strings.Lines(a.Detail) {
-		if strings.HasPrefix(line, headEvents) {
+		if strings.HasPrefix(line, eventsLabel) {
 			out += ". " + strings.TrimSpace(line)
 		}
 	}
 	return out, nil
 }
 
-// from restores rules that were kept; nil: those in force.
-func (s *Source) from(kept []byte) (*detect.Ruleset, error) {
+// rulesFrom restores rules that were kept; nil: those in force.
+func (s *Source) rulesFrom(kept []byte) (*detect.Ruleset, error) {
 	if kept == nil {
 		return s.rules, nil
 	}
@@ -94,10 +94,10 @@ const maxPastRulesets = 4
 // restored from, the last used last.
 type rulesetCache struct {
 	mu   sync.Mutex
-	sets []restored
+	sets []cachedRuleset
 }
 
-type restored struct {
+type cachedRuleset struct {
 	digest [sha256.Size]byte
 	rules  *detect.Ruleset
 }
@@ -106,7 +106,7 @@ func (p *rulesetCache) restore(kept []byte) (*detect.Ruleset, error) {
 	digest := sha256.Sum256(kept)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := slices.IndexFunc(p.sets, func(r restored) bool { return r.digest == digest }); n >= 0 {
+	if n := slices.IndexFunc(p.sets, func(r cachedRuleset) bool { return r.digest == digest }); n >= 0 {
 		have := p.sets[n]
 		p.sets = append(slices.Delete(p.sets, n, n+1), have)
 		return have.rules, nil
@@ -115,20 +115,20 @@ func (p *rulesetCache) restore(kept []byte) (*detect.Ruleset, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.sets = append(p.sets, restored{digest, rules}); len(p.sets) > maxPastRulesets {
+	if p.sets = append(p.sets, cachedRuleset{digest, rules}); len(p.sets) > maxPastRulesets {
 		p.sets = slices.Delete(p.sets, 0, 1)
 	}
 	return rules, nil
 }
 
-// maxWraps bounds how deep a record is looked for.
-const maxWraps = 4
+// maxNesting bounds how deep a record is looked for.
+const maxNesting = 4
 
 // recordsIn finds the records in a delivery where Decode finds them. A finding of
 // GuardDuty is none.
 func recordsIn(body []byte, depth int) (out []json.RawMessage) {
 	body = bytes.TrimSpace(body)
-	if len(body) == 0 || depth == maxWraps {
+	if len(body) == 0 || depth == maxNesting {
 		return nil
 	}
 	if body[0] == '[' {
@@ -170,7 +170,7 @@ func explainRecord(rules *detect.Ruleset, raw []byte) incident.RecordTrace {
 	}
 	tried, others := rules.Trace(r)
 	slices.SortStableFunc(tried, func(a, b detect.RuleTrace) int {
-		return cmp.Or(misses(a)-misses(b), -cmp.Compare(levelOrder(a.Rule.Level), levelOrder(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
+		return cmp.Or(failedComparisons(a)-failedComparisons(b), -cmp.Compare(levelOrder(a.Rule.Level), levelOrder(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
 	})
 	out := incident.RecordTrace{Name: r.EventName(), Service: r.EventSource(), ID: r.EventID(), Others: others}
 	for _, t := range tried {
@@ -186,8 +186,8 @@ func explainRecord(rules *detect.Ruleset, raw []byte) incident.RecordTrace {
 	return out
 }
 
-// misses is how far a rule is from matching.
-func misses(t detect.RuleTrace) int {
+// failedComparisons is how far a rule is from matching.
+func failedComparisons(t detect.RuleTrace) int {
 	if t.Hit {
 		return 0
 	}

@@ -85,16 +85,16 @@ func TestRulesOfThePastAreRestoredOnce(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
 	s := New(Config{Rules: rules})
 	_, source := s.Rules()
-	first, err := s.from(source)
+	first, err := s.rulesFrom(source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.from(slices.Clone(source)); err != nil || again != first {
+	if again, err := s.rulesFrom(slices.Clone(source)); err != nil || again != first {
 		t.Errorf("they were restored again, %v", err)
 	}
 	for n := range 2 * maxPastRulesets {
 		others, _ := detect.Load(detect.Options{Builtin: true, Disable: []string{rules.Rules()[n].ID}})
-		if _, err := s.from(others.Source()); err != nil {
+		if _, err := s.rulesFrom(others.Source()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -110,7 +110,7 @@ func TestCountedNamesTheRuleAndTheEvents(t *testing.T) {
 		if r.Correlation == nil {
 			continue
 		}
-		a := correlated(detect.Firing{Correlation: r, Events: []string{"e1", "e2"}}, incident.Observation{About: &incident.Alert{}})
+		a := correlationAlert(detect.Firing{Correlation: r, Events: []string{"e1", "e2"}}, incident.Observation{About: &incident.Alert{}})
 		_, source := s.Rules()
 		for _, kept := range [][]byte{nil, source} {
 			said, err := s.ExplainCorrelation(kept, a)

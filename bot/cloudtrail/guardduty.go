@@ -68,17 +68,17 @@ func (f *finding) alert() incident.Alert {
 	who, key := f.subject()
 	api := f.Service.Action.APICall
 	a := incident.Alert{
-		Source: name, Kind: "guardduty." + string(f.Type), Level: f.level(), Rule: "guardduty/" + string(f.Type),
-		Title: first(f.Title, "GuardDuty finding "+f.Type),
-		Detail: join("\n", f.Description, field("Type", f.Type), field("Severity", f.Severity), field("Resource", text(join(" ", f.Resource.Type, text(who)))),
-			field("API", text(join(" ", api.Service, api.API))), field("Domain", f.Service.Action.DNS.Domain), field("Access key", f.Resource.AccessKey.AccessKeyID),
+		Source: sourceName, Kind: "guardduty." + string(f.Type), Level: f.level(), Rule: "guardduty/" + string(f.Type),
+		Title: firstNonEmpty(f.Title, "GuardDuty finding "+f.Type),
+		Detail: joinNonEmpty("\n", f.Description, field("Type", f.Type), field("Severity", f.Severity), field("Resource", text(joinNonEmpty(" ", f.Resource.Type, text(who)))),
+			field("API", text(joinNonEmpty(" ", api.Service, api.API))), field("Domain", f.Service.Action.DNS.Domain), field("Access key", f.Resource.AccessKey.AccessKeyID),
 			field("First seen", f.Service.FirstSeen), field("Last seen", f.Service.LastSeen), field("Count", f.Service.Count)),
 		Fingerprint: "guardduty|" + string(f.AccountID) + "|" + string(f.ID),
 		Correlation: "cloudtrail:" + string(f.AccountID) + ":" + key,
-		EventID:     string(f.ID), At: instant(text(first(f.UpdatedAt, f.Service.LastSeen, f.CreatedAt))),
+		EventID:     string(f.ID), At: parseTime(text(firstNonEmpty(f.UpdatedAt, f.Service.LastSeen, f.CreatedAt))),
 		Account: string(f.AccountID), Region: string(f.Region), Principal: who,
-		Address: first(api.RemoteIP.V4, api.RemoteIP.V6, f.Service.Action.Connection.RemoteIP.V4, f.Service.Action.Connection.RemoteIP.V6),
-		Sample:  f.sample(),
+		Address: firstNonEmpty(api.RemoteIP.V4, api.RemoteIP.V6, f.Service.Action.Connection.RemoteIP.V4, f.Service.Action.Connection.RemoteIP.V6),
+		Sample:  f.isSample(),
 		Tags:    map[string]string{"finding_type": string(f.Type), "severity": string(f.Severity)},
 	}
 	if regionName.MatchString(string(f.Region)) && !strings.ContainsAny(string(f.ID), "/?#&% ") {
@@ -97,13 +97,13 @@ func (f *finding) version() string {
 	if f.UpdatedAt == "" {
 		return ""
 	}
-	return join("|", "guardduty", f.ID, f.UpdatedAt, f.Service.Count)
+	return joinNonEmpty("|", "guardduty", f.ID, f.UpdatedAt, f.Service.Count)
 }
 
 // subject is whom or what the finding is about, named as principal names the
 // same identity in a record.
 func (f *finding) subject() (shown, key string) {
-	partition := first(f.Partition, "aws")
+	partition := firstNonEmpty(f.Partition, "aws")
 	key0 := f.Resource.AccessKey
 	switch {
 	case key0.UserType == "Root":
@@ -120,7 +120,7 @@ func (f *finding) subject() (shown, key string) {
 	case len(f.Resource.Buckets) > 0 && f.Resource.Buckets[0].Name != "":
 		return string(f.Resource.Buckets[0].Name), "bucket/" + string(f.Resource.Buckets[0].Name)
 	}
-	return first(f.Resource.Type, "unknown"), "finding/" + string(f.ID)
+	return firstNonEmpty(f.Resource.Type, "unknown"), "finding/" + string(f.ID)
 }
 
 // level follows GuardDuty's bands. What a suppression rule archived is only noted.
@@ -141,8 +141,8 @@ func (f *finding) level() incident.Level {
 	return incident.LevelLow
 }
 
-// sample reports a finding that GuardDuty made up on request.
-func (f *finding) sample() bool {
+// isSample reports a finding that GuardDuty made up on request.
+func (f *finding) isSample() bool {
 	info := f.Service.AdditionalInfo.fields()
 	if value, ok := info["value"].(string); ok { // {"type", "value"} with JSON in a string
 		if strings.Contains(value, `"sample":true`) {

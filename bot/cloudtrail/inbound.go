@@ -91,7 +91,7 @@ func (s *Source) decodeList(body []byte) ([]incident.Signal, error) {
 		return nil, fmt.Errorf("decode cloudtrail array: none of %d elements: %w", len(items), why)
 	case bad > 0:
 		out = append(out, incident.Signal{Alert: &incident.Alert{
-			Source: name, Kind: "cloudtrail.unreadable", Level: incident.LevelInformational,
+			Source: sourceName, Kind: "cloudtrail.unreadable", Level: incident.LevelInformational,
 			Title:       fmt.Sprintf("%d of %d CloudTrail records in one delivery could not be read", bad, len(items)),
 			Detail:      why.Error(),
 			Fingerprint: "cloudtrail.unreadable",
@@ -109,7 +109,7 @@ func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
 		return nil, fmt.Errorf("decode cloudtrail event: %w", err)
 	}
 	switch {
-	case env.DetailType != "" && !understood(env.DetailType):
+	case env.DetailType != "" && !isKnownDetailType(env.DetailType):
 		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is none of CloudTrail's, nor a finding or an alarm", env.DetailType, env.Source)
 	case len(env.Detail) > 0:
 		if env.Detail[0] != '{' {
@@ -123,7 +123,7 @@ func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
 	return s.decodeDetail(body, envelope{})
 }
 
-func understood(detailType text) bool {
+func isKnownDetailType(detailType text) bool {
 	switch detailType {
 	case "GuardDuty Finding", "CloudWatch Alarm State Change", hubImported, hubAction:
 		return true
@@ -142,10 +142,10 @@ func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, err
 	if r.EventName != "" && r.EventSource != "" {
 		event := ""
 		if r.EventID != "" {
-			event = join("|", "cloudtrail", r.Account, r.EventID)
+			event = joinNonEmpty("|", "cloudtrail", r.Account, r.EventID)
 		}
-		r.Account, r.Region = text(first(r.Account, r.UserIdentity.AccountID, env.Account)), text(first(r.Region, env.Region))
-		r.EventTime = text(first(r.EventTime, r.Timestamp, env.Time))
+		r.Account, r.Region = text(firstNonEmpty(r.Account, r.UserIdentity.AccountID, env.Account)), text(firstNonEmpty(r.Region, env.Region))
+		r.EventTime = text(firstNonEmpty(r.EventTime, r.Timestamp, env.Time))
 		signal, err := s.evaluate(&r, body)
 		if err != nil {
 			return nil, fmt.Errorf("decode cloudtrail record: %w", err)
@@ -158,7 +158,7 @@ func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, err
 		return nil, fmt.Errorf("decode guardduty finding: %w", err)
 	}
 	if f.ID != "" && f.Type != "" && f.Severity != "" {
-		f.AccountID, f.Region = text(first(f.AccountID, env.Account)), text(first(f.Region, env.Region))
+		f.AccountID, f.Region = text(firstNonEmpty(f.AccountID, env.Account)), text(firstNonEmpty(f.Region, env.Region))
 		a := f.alert()
 		return []incident.Signal{{Alert: &a, Event: f.version()}}, nil
 	}
@@ -166,7 +166,7 @@ func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, err
 	if err := decode(body, &w); err != nil {
 		return nil, fmt.Errorf("decode cloudwatch alarm: %w", err)
 	}
-	if w.is() {
+	if w.isComplete() {
 		return []incident.Signal{w.signal(env)}, nil
 	}
 	return nil, errors.New("decode cloudtrail event: neither a CloudTrail record (eventName, eventSource) nor a GuardDuty finding (id, type, severity) nor a CloudWatch alarm")

@@ -86,8 +86,8 @@ func (o object) fields() map[string]any {
 // GetFunction20150331v2, CreateDistribution2020_05_31.
 var apiDate = regexp.MustCompile(`20\d\d_?\d\d_?\d\d(v\d+)?$`)
 
-// name is the event's, without an API version.
-func (r *record) name() string {
+// apiName is the event's, without an API version.
+func (r *record) apiName() string {
 	n := apiDate.ReplaceAllString(string(r.EventName), "")
 	if n == "" {
 		return string(r.EventName)
@@ -101,7 +101,7 @@ func (r *record) service() string {
 	return s
 }
 
-func (r *record) failed() bool {
+func (r *record) isFailed() bool {
 	return r.ErrorCode != "" || r.EventName == "ConsoleLogin" && r.ErrorMessage != ""
 }
 
@@ -111,7 +111,7 @@ func (r *record) failed() bool {
 func (i identity) principal() (shown, key string) {
 	switch {
 	case i.Type == "Root":
-		return first(i.ARN, "root"), "root"
+		return firstNonEmpty(i.ARN, "root"), "root"
 	case i.Session.Issuer.ARN != "":
 		return string(i.Session.Issuer.ARN), arnKey(string(i.Session.Issuer.ARN))
 	case i.ARN != "":
@@ -167,22 +167,22 @@ func (i identity) session() string {
 	return ""
 }
 
-// targets are the request parameters that say what was acted on, in the order
+// targetParameters are the request parameters that say what was acted on, in the order
 // they are shown.
-var targets = []string{
+var targetParameters = []string{
 	"userName", "roleName", "roleArn", "groupName", "groupId", "policyArn", "policyName", "bucketName", "key", "name", "trailName", "detectorId",
 	"configurationRecorderName", "keyId", "secretId", "snapshotId", "imageId", "instanceId", "dBSnapshotIdentifier", "dBClusterSnapshotIdentifier",
 	"dBInstanceIdentifier", "functionName", "serialNumber", "logGroupName", "resourceArn", "accountId", "principalArn",
 }
 
-func target(request map[string]any) string {
+func requestTargets(request map[string]any) string {
 	var out []text
-	for _, k := range targets {
+	for _, k := range targetParameters {
 		if s, ok := request[k].(string); ok {
 			out = append(out, text(s))
 		}
 	}
-	return join(", ", out...)
+	return joinNonEmpty(", ", out...)
 }
 
 // maxRequest bounds how much of the request parameters a responder is shown.
@@ -192,30 +192,30 @@ const maxRequest = 2000
 func (r *record) alert(v verdict) incident.Alert {
 	who, key := r.UserIdentity.principal()
 	request := r.Request.fields()
-	on := target(request)
-	title := r.service() + " " + r.name()
+	on := requestTargets(request)
+	title := r.service() + " " + r.apiName()
 	if v.rule != nil {
 		title = v.rule.Title
 	}
 	result := ""
-	if r.failed() {
-		result = "failed: " + first(r.ErrorCode, r.ErrorMessage)
+	if r.isFailed() {
+		result = "failed: " + firstNonEmpty(r.ErrorCode, r.ErrorMessage)
 	}
 	a := incident.Alert{
-		Source: name, Kind: "cloudtrail." + r.name(), Level: v.level(), Rule: attributed(v.rule),
-		Title:       join(", ", text(fmt.Sprintf("%s (%s by %s)", title, r.name(), who)), text(result)),
-		Fingerprint: join("|", "cloudtrail", text(r.service()), text(r.name()), text(key), r.Account, text(on), text(v.level()), text(failure(r.failed()))),
+		Source: sourceName, Kind: "cloudtrail." + r.apiName(), Level: v.level(), Rule: ruleAndAuthor(v.rule),
+		Title:       joinNonEmpty(", ", text(fmt.Sprintf("%s (%s by %s)", title, r.apiName(), who)), text(result)),
+		Fingerprint: joinNonEmpty("|", "cloudtrail", text(r.service()), text(r.apiName()), text(key), r.Account, text(on), text(v.level()), text(failureLabel(r.isFailed()))),
 		Correlation: "cloudtrail:" + string(r.Account) + ":" + key,
-		EventID:     string(r.EventID), At: instant(r.EventTime),
+		EventID:     string(r.EventID), At: parseTime(r.EventTime),
 		URL:     r.console(),
 		Account: string(r.Account), Region: string(r.Region), Principal: who, Address: string(r.SourceIPAddress),
 	}
 	a.Tags = r.tags()
-	a.Detail = join("\n",
-		text(v.explained()), field("Event", r.EventSource+" "+r.EventName), field("Account", text(join(", ", r.Account, r.Region))),
+	a.Detail = joinNonEmpty("\n",
+		text(v.description()), field("Event", r.EventSource+" "+r.EventName), field("Account", text(joinNonEmpty(", ", r.Account, r.Region))),
 		field("Principal", text(who)), field("Session", text(r.UserIdentity.session())), field("Access key", r.UserIdentity.AccessKeyID),
 		field("MFA", r.UserIdentity.Session.Attributes.MFA), field("Target", text(on)), field("Source address", r.SourceIPAddress),
-		field("User agent", r.UserAgent), field("Error", text(join(" ", r.ErrorCode, r.ErrorMessage))))
+		field("User agent", r.UserAgent), field("Error", text(joinNonEmpty(" ", r.ErrorCode, r.ErrorMessage))))
 	if v.rule != nil {
 		a.Tags["rule_id"] = v.rule.ID
 		if len(request) > 0 {
@@ -225,7 +225,7 @@ func (r *record) alert(v verdict) incident.Alert {
 	return a
 }
 
-func failure(failed bool) string {
+func failureLabel(failed bool) string {
 	if failed {
 		return "failed"
 	}
@@ -286,7 +286,7 @@ func compact(raw json.RawMessage) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-func instant(s text) time.Time {
+func parseTime(s text) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, string(s))
 	if err != nil {
 		return time.Time{}

@@ -86,10 +86,10 @@ func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error)
 			continue
 		}
 		good++
-		if env.DetailType != hubAction && f.fine() {
+		if env.DetailType != hubAction && f.isPassingCheck() {
 			continue
 		}
-		f.Account, f.Region = text(first(f.Account, env.Account)), text(first(f.Region, env.Region))
+		f.Account, f.Region = text(firstNonEmpty(f.Account, env.Account)), text(firstNonEmpty(f.Region, env.Region))
 		out = append(out, f.signal(env, d.Action))
 	}
 	switch {
@@ -97,7 +97,7 @@ func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error)
 		return nil, errors.New("decode security hub event: it has no finding that can be read (Id)")
 	case bad > 0:
 		out = append(out, incident.Signal{Alert: &incident.Alert{
-			Source: name, Kind: "securityhub.unreadable", Level: incident.LevelInformational, Fingerprint: "securityhub.unreadable",
+			Source: sourceName, Kind: "securityhub.unreadable", Level: incident.LevelInformational, Fingerprint: "securityhub.unreadable",
 			Title: fmt.Sprintf("%d of %d Security Hub findings in one delivery could not be read", bad, len(d.Findings))}})
 	}
 	return out, nil
@@ -111,15 +111,15 @@ func (f *asff) signal(env envelope, action text) incident.Signal {
 	event := ""
 	switch {
 	case picked && env.ID != "":
-		event = join("|", "securityhub action", env.ID, f.ID)
+		event = joinNonEmpty("|", "securityhub action", env.ID, f.ID)
 	case !picked && f.UpdatedAt != "": // which stays as it is where a person changes the workflow or the severity
-		event = join("|", "securityhub", f.Account, f.ID, f.UpdatedAt, f.RecordState, f.Workflow.Status, f.Severity.Label)
+		event = joinNonEmpty("|", "securityhub", f.Account, f.ID, f.UpdatedAt, f.RecordState, f.Workflow.Status, f.Severity.Label)
 	}
-	if over := f.over(); over != "" && !picked {
-		said := note(event, alert.Correlation, "Security Hub: "+string(over)+": "+alert.Title)
+	if over := f.resolution(); over != "" && !picked {
+		said := sourceNote(event, alert.Correlation, "Security Hub: "+string(over)+": "+alert.Title)
 		// It is sent again every day, each time with a later UpdatedAt, and is said once
 		// for each time that it came.
-		said.Command.Key, said.Subject.Fingerprint = join("|", "securityhub", f.Account, f.ID, over), alert.Fingerprint
+		said.Command.Key, said.Subject.Fingerprint = joinNonEmpty("|", "securityhub", f.Account, f.ID, over), alert.Fingerprint
 		return said
 	}
 	if action != "" {
@@ -128,8 +128,8 @@ func (f *asff) signal(env envelope, action text) incident.Signal {
 	return incident.Signal{Event: event, Alert: &alert}
 }
 
-// over says in which way a finding is dealt with; "" if it is not.
-func (f *asff) over() text {
+// resolution says in which way a finding is dealt with; "" if it is not.
+func (f *asff) resolution() text {
 	switch {
 	case f.RecordState == "ARCHIVED":
 		return "archived"
@@ -139,9 +139,9 @@ func (f *asff) over() text {
 	return ""
 }
 
-// fine reports a check that found nothing, and did not before: its first pass.
+// isPassingCheck reports a check that found nothing, and did not before: its first pass.
 // Once it had failed, to pass resolves it.
-func (f *asff) fine() bool { return f.Compliance.Status == "PASSED" && f.over() == "" }
+func (f *asff) isPassingCheck() bool { return f.Compliance.Status == "PASSED" && f.resolution() == "" }
 
 func (f *asff) alert() incident.Alert {
 	kind := "finding"
@@ -156,18 +156,18 @@ func (f *asff) alert() incident.Alert {
 	}
 	var resources []text
 	for _, r := range f.Resources {
-		resources = append(resources, text(join(" ", r.Type, r.ID)))
+		resources = append(resources, text(joinNonEmpty(" ", r.Type, r.ID)))
 	}
 	fix := f.Remediation.Recommendation
 	a := incident.Alert{
-		Source: name, Kind: "securityhub." + kind, Level: f.level(), Rule: join(" ", product, f.Generator),
-		Title: first(f.Title, text("Security Hub finding "+kind)),
-		Detail: join("\n", f.Description, field("Type", text(kind)), field("Severity", f.Severity.Label), field("Product", product),
-			field("Resources", text(join(", ", resources...))), field("What to do", text(join(" ", fix.Text, fix.URL)))),
+		Source: sourceName, Kind: "securityhub." + kind, Level: f.level(), Rule: joinNonEmpty(" ", product, f.Generator),
+		Title: firstNonEmpty(f.Title, text("Security Hub finding "+kind)),
+		Detail: joinNonEmpty("\n", f.Description, field("Type", text(kind)), field("Severity", f.Severity.Label), field("Product", product),
+			field("Resources", text(joinNonEmpty(", ", resources...))), field("What to do", text(joinNonEmpty(" ", fix.Text, fix.URL)))),
 		Fingerprint: "securityhub|" + string(f.Account) + "|" + string(f.ID), Correlation: "cloudtrail:" + string(f.Account) + ":" + key,
-		EventID: string(f.ID), At: instant(text(first(f.UpdatedAt, f.Observed, f.CreatedAt))), Account: string(f.Account), Region: string(f.Region),
-		Principal: who, Sample: f.Sample || strings.HasPrefix(string(f.Title), "[SAMPLE]"), URL: console(string(f.Region), "securityhub/home", "/findings"),
-		Tags: map[string]string{"finding_type": kind, "severity": first(f.Severity.Label, f.Severity.Normalized)},
+		EventID: string(f.ID), At: parseTime(text(firstNonEmpty(f.UpdatedAt, f.Observed, f.CreatedAt))), Account: string(f.Account), Region: string(f.Region),
+		Principal: who, Sample: f.Sample || strings.HasPrefix(string(f.Title), "[SAMPLE]"), URL: consoleURL(string(f.Region), "securityhub/home", "/findings"),
+		Tags: map[string]string{"finding_type": kind, "severity": firstNonEmpty(f.Severity.Label, f.Severity.Normalized)},
 	}
 	for label, v := range map[string]text{"product": product, "workflow": f.Workflow.Status, "compliance": f.Compliance.Status} {
 		if v != "" {
@@ -182,7 +182,7 @@ func (f *asff) alert() incident.Alert {
 func (f *asff) subject() (shown, key string) {
 	for _, r := range f.Resources {
 		k := r.Details.AccessKey
-		user := first(k.Principal, k.UserName)
+		user := firstNonEmpty(k.Principal, k.UserName)
 		switch {
 		case r.Type == "AwsIamAccessKey" && k.Kind == "Root":
 			return "root", "root"

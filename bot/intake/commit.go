@@ -25,37 +25,37 @@ var (
 // pending is a delivery whose sender waits for the commit.
 type pending struct {
 	Delivery
-	lane   *sourceQueue
+	queue  *sourceQueue
 	result chan error // has room for the result: the committer never waits for a sender
 }
 
 // sourceQueue is where the deliveries of one source wait.
 type sourceQueue struct {
-	max     int
-	waiting []*pending
-	held    int64 // bytes of its bodies in memory, waiting or being read
+	max       int
+	pending   []*pending
+	heldBytes int64 // bytes of its bodies in memory, waiting or being read
 }
 
 // queue is what waits for the committer, by source.
 type queue struct {
-	mu     sync.Mutex
-	filled sync.Cond
-	lanes  []*sourceQueue
-	turn   int   // whose turn it is to be the first
-	free   int64 // bytes that may still be held
-	closed bool
+	mu        sync.Mutex
+	notEmpty  sync.Cond
+	sources   []*sourceQueue
+	first     int   // whose turn it is to be the first
+	freeBytes int64 // bytes that may still be held
+	closed    bool
 }
 
 // newQueue makes a queue without lanes; all are added before it is used.
 func newQueue(largest int64) *queue {
-	q := &queue{free: max(maxQueuedBytes, 2*largest)}
-	q.filled.L = &q.mu
+	q := &queue{freeBytes: max(maxQueuedBytes, 2*largest)}
+	q.notEmpty.L = &q.mu
 	return q
 }
 
 func (q *queue) addSource(waiting int) *sourceQueue {
 	l := &sourceQueue{max: waiting}
-	q.lanes = append(q.lanes, l)
+	q.sources = append(q.sources, l)
 	return l
 }
 
@@ -65,19 +65,19 @@ func (q *queue) addSource(waiting int) *sourceQueue {
 func (q *queue) reserve(l *sourceQueue, n int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if l.held+n > q.free-n {
+	if l.heldBytes+n > q.freeBytes-n {
 		return false
 	}
-	l.held += n
-	q.free -= n
+	l.heldBytes += n
+	q.freeBytes -= n
 	return true
 }
 
 func (q *queue) release(l *sourceQueue, n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l.held -= n
-	q.free += n
+	l.heldBytes -= n
+	q.freeBytes += n
 }
 
 // put appends a delivery whose bytes are reserved.
@@ -87,11 +87,11 @@ func (q *queue) put(p *pending) error {
 	switch {
 	case q.closed:
 		return ErrStopped
-	case len(p.lane.waiting) >= p.lane.max:
+	case len(p.queue.pending) >= p.queue.max:
 		return ErrFull
 	}
-	p.lane.waiting = append(p.lane.waiting, p)
-	q.filled.Signal()
+	p.queue.pending = append(p.queue.pending, p)
+	q.notEmpty.Signal()
 	return nil
 }
 
@@ -100,7 +100,7 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.filled.Signal()
+	q.notEmpty.Signal()
 }
 
 // nextBatch waits for a delivery and takes it, with everything that waits and fits:
@@ -110,34 +110,34 @@ func (q *queue) nextBatch() []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for !q.closed && !q.hasPending() {
-		q.filled.Wait()
+		q.notEmpty.Wait()
 	}
 	var batch []*pending
 	size := 0
 	for range maxBatchPerSource {
 		before := len(batch)
-		for n := range q.lanes {
-			l := q.lanes[(q.turn+n)%len(q.lanes)]
-			if len(l.waiting) == 0 || len(batch) == maxBatch || size >= maxBatchBytes {
+		for n := range q.sources {
+			l := q.sources[(q.first+n)%len(q.sources)]
+			if len(l.pending) == 0 || len(batch) == maxBatch || size >= maxBatchBytes {
 				continue
 			}
-			p := l.waiting[0]
-			l.waiting[0] = nil
-			l.waiting = l.waiting[1:]
+			p := l.pending[0]
+			l.pending[0] = nil
+			l.pending = l.pending[1:]
 			batch = append(batch, p)
 			size += len(p.Body)
 		}
 		if len(batch) == before {
 			break
 		}
-		q.turn++
+		q.first++
 	}
 	return batch
 }
 
 func (q *queue) hasPending() bool {
-	for _, l := range q.lanes {
-		if len(l.waiting) > 0 {
+	for _, l := range q.sources {
+		if len(l.pending) > 0 {
 			return true
 		}
 	}
@@ -148,7 +148,7 @@ func (q *queue) hasPending() bool {
 // committed at once; what arrives meanwhile shares the next commit. So the
 // batches grow with the load and nobody waits for company.
 func (e *Edge) commitLoop() {
-	defer close(e.done)
+	defer close(e.stopped)
 	for batch := e.queue.nextBatch(); len(batch) > 0; batch = e.queue.nextBatch() {
 		e.commitBatch(batch)
 	}
@@ -171,7 +171,7 @@ func (e *Edge) commitBatch(batch []*pending) {
 		e.log.Error("deliveries not stored", "deliveries", len(ds), "error", err)
 	}
 	for _, p := range batch {
-		e.queue.release(p.lane, int64(len(p.Body)))
+		e.queue.release(p.queue, int64(len(p.Body)))
 		p.result <- err
 	}
 }

@@ -24,7 +24,7 @@ const (
 
 const (
 	drainTimeout   = 20 * time.Second      // how long a drain goes on before it lets another begin
-	drainFull      = maxBatch              // deliveries after which it looks for more at once
+	fullBatch      = maxBatch              // deliveries after which it looks for more at once
 	drainPause     = 20 * time.Millisecond // how long it waits for as many
 	maxIngestBatch = 64                    // deliveries in one transaction of a drain: as long as it takes, nothing else is written
 )
@@ -58,13 +58,13 @@ func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 			return errors.Join(failed...)
 		case time.Since(began) > drainTimeout:
 			return &incident.RetryAfter{Err: errors.New("there is more in the inbox")}
-		case len(rows) < drainFull:
-			pause(ctx)
+		case len(rows) < fullBatch:
+			sleep(ctx)
 		}
 	}
 }
 
-func pause(ctx context.Context) {
+func sleep(ctx context.Context) {
 	timer := time.NewTimer(drainPause)
 	defer timer.Stop()
 	select {
@@ -96,7 +96,7 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	}
 	signals, err := source.Decode(header, row.Body)
 	if err != nil {
-		return undecodable(out, row, text(err.Error(), maxLine))
+		return undecodable(out, row, cleanText(err.Error(), maxLine))
 	}
 	for i := range signals {
 		signals[i].Row = row.ID
@@ -127,10 +127,10 @@ func normalize(s incident.Signal, row Row) incident.Signal {
 		a.Fingerprint, a.Correlation = boundedKey(a.Fingerprint), boundedKey(a.Correlation)
 		for _, f := range []*string{&a.Kind, &a.Title, &a.EventID, &a.Project, &a.Release, &a.Environment,
 			&a.Account, &a.Region, &a.Principal, &a.Address, &a.Rule} {
-			*f = line(*f)
+			*f = oneLine(*f)
 		}
-		a.URL = text(a.URL, 4*maxLine)
-		a.Detail = text(a.Detail, maxText)
+		a.URL = cleanText(a.URL, 4*maxLine)
+		a.Detail = cleanText(a.Detail, maxText)
 		a.Tags = cleanTags(a.Tags)
 		if a.At.IsZero() {
 			a.At = row.Received
@@ -139,7 +139,7 @@ func normalize(s incident.Signal, row Row) incident.Signal {
 	}
 	if s.Command != nil {
 		c := *s.Command
-		c.Key, c.By.ID, c.Text = boundedKey(c.Key), line(c.By.ID), text(c.Text, maxText)
+		c.Key, c.By.ID, c.Text = boundedKey(c.Key), oneLine(c.By.ID), cleanText(c.Text, maxText)
 		if c.Key == "" {
 			c.Key = row.Source + ":" + row.Delivery.ID
 		}
@@ -160,7 +160,7 @@ func cleanTags(tags map[string]string) map[string]string {
 		if len(kept) == maxTags {
 			break
 		}
-		kept[line(k)] = line(tags[k])
+		kept[oneLine(k)] = oneLine(tags[k])
 	}
 	return kept
 }
@@ -169,22 +169,22 @@ func cleanTags(tags map[string]string) map[string]string {
 // end still differ.
 func boundedKey(s string) string {
 	if len(s) > maxLine {
-		return hashed([]byte(s))
+		return sha256ID([]byte(s))
 	}
-	return line(s)
+	return oneLine(s)
 }
 
-// line is a text of one line.
-func line(s string) string {
+// oneLine is a text of one line.
+func oneLine(s string) string {
 	if strings.ContainsAny(s, "\r\n\t") {
 		s = strings.Join(strings.Fields(s), " ")
 	}
-	return text(s, maxLine)
+	return cleanText(s, maxLine)
 }
 
-// text is valid UTF-8 without control characters other than line breaks and
+// cleanText is valid UTF-8 without control characters other than line breaks and
 // tabs, no longer than n runes.
-func text(s string, n int) string {
+func cleanText(s string, n int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\n' && r != '\t' {

@@ -14,7 +14,7 @@ import (
 )
 
 func TestDrainHandsOneBatchToTheDesk(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestEdge(t, nil)
 	for i, body := range []string{`{"title":"t","key":"f"}`, `{"note":"n","key":"INC-1/1"}`, `{}`, `"a string"`} {
 		r.do(post(fmt.Sprint(i), []byte(body)))
 	}
@@ -55,7 +55,7 @@ func TestDrainHandsOneBatchToTheDesk(t *testing.T) {
 // As long as the desk writes what a batch means, no delivery is written: a
 // batch is small, however much there is.
 func TestDrainHandsManyToTheDeskInSmallBatches(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestEdge(t, nil)
 	for n := range int64(500) {
 		r.store.rows = append(r.store.rows, intake.Row{ID: n + 1, Delivery: intake.Delivery{Source: "signed", Body: []byte(`{}`)}})
 	}
@@ -68,14 +68,14 @@ func TestDrainHandsManyToTheDeskInSmallBatches(t *testing.T) {
 }
 
 func TestDrainOfNothingDoesNotBotherTheDesk(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestEdge(t, nil)
 	if err := r.Drain(t.Context(), 1, 100); err != nil || r.desk.calls != 0 {
 		t.Errorf("error %v, desk called %d times", err, r.desk.calls)
 	}
 }
 
 func TestDrainErrorsAreRepeated(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestEdge(t, nil)
 	r.do(post("d", []byte(`{}`)))
 	r.desk.fail = errors.New("desk is busy")
 	if err := r.Drain(t.Context(), 1, 1); !errors.Is(err, r.desk.fail) {
@@ -106,7 +106,7 @@ func (hostile) Decode(_ http.Header, _ []byte) ([]incident.Signal, error) {
 }
 
 func TestDrainBoundsWhatASenderWrote(t *testing.T) {
-	r := newRig(t, func(o *intake.Options) { o.Sources = []intake.Source{hostile{}} })
+	r := newTestEdge(t, func(o *intake.Options) { o.Sources = []intake.Source{hostile{}} })
 	r.do(post("d", []byte(`{}`)))
 	if err := r.Drain(t.Context(), 1, 1); err != nil {
 		t.Fatal(err)

@@ -21,8 +21,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// prefix of the path of every source.
-const prefix = "/hooks/"
+// pathPrefix of the path of every source.
+const pathPrefix = "/hooks/"
 
 const (
 	defaultMaxBody  = 1 << 20
@@ -56,18 +56,18 @@ type Options struct {
 // was committed; whatever cannot be kept is answered with a status that tells
 // its sender whether to try again.
 type Edge struct {
-	store    Store
-	desk     Desk
-	sources  map[string]*endpoint
-	proxies  []netip.Prefix
-	clock    func() time.Time
-	log      *slog.Logger
-	observer Observer
-	disguise sync.Once // that an unknown proxy stands before us is said once
-	tarpit   tarpit
+	store         Store
+	desk          Desk
+	sources       map[string]*endpoint
+	proxies       []netip.Prefix
+	clock         func() time.Time
+	log           *slog.Logger
+	observer      Observer
+	warnProxyOnce sync.Once // that an unknown proxy stands before us is said once
+	tarpit        tarpit
 
-	queue *queue
-	done  chan struct{} // closed when the committer has ended
+	queue   *queue
+	stopped chan struct{} // closed when the committer has ended
 }
 
 // endpoint is a source with what it may take and who sends to it.
@@ -75,14 +75,14 @@ type endpoint struct {
 	Source
 	limits  Limits
 	senders *senders
-	lane    *sourceQueue
+	queue   *sourceQueue
 }
 
 // New starts an Edge, which must be closed in the end.
 func New(o Options) *Edge {
 	e := &Edge{
 		store: o.Store, desk: o.Desk, sources: make(map[string]*endpoint, len(o.Sources)), proxies: o.TrustedProxies,
-		clock: o.Clock, log: o.Logger, observer: o.Observer, done: make(chan struct{}), tarpit: make(tarpit, maxTarpitted),
+		clock: o.Clock, log: o.Logger, observer: o.Observer, stopped: make(chan struct{}), tarpit: make(tarpit, maxTarpitted),
 	}
 	if e.clock == nil {
 		e.clock = time.Now
@@ -92,7 +92,7 @@ func New(o Options) *Edge {
 	}
 	e.log = e.log.With("component", "intake")
 	if e.observer == nil {
-		e.observer = unobserved{}
+		e.observer = noopObserver{}
 	}
 	if o.MaxBody <= 0 {
 		o.MaxBody = defaultMaxBody
@@ -114,7 +114,7 @@ func New(o Options) *Edge {
 	}
 	e.queue = newQueue(largest)
 	for _, d := range e.sources {
-		d.lane = e.queue.addSource(d.limits.MaxWaiting)
+		d.queue = e.queue.addSource(d.limits.MaxWaiting)
 	}
 	go e.commitLoop()
 	return e
@@ -124,14 +124,14 @@ func New(o Options) *Edge {
 // last of them has its answer.
 func (e *Edge) Close() error {
 	e.queue.close()
-	<-e.done
+	<-e.stopped
 	return nil
 }
 
 // ServeHTTP takes one delivery.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	name, _ := strings.CutPrefix(r.URL.Path, prefix)
+	name, _ := strings.CutPrefix(r.URL.Path, pathPrefix)
 	source, known := e.sources[name]
 	if !known {
 		name = "" // what a stranger types is no label
@@ -153,7 +153,7 @@ func clientGone(message string) reply {
 func (e *Edge) handle(d *endpoint, r *http.Request) reply {
 	switch {
 	case d == nil:
-		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "nothing listens at this path; deliveries are posted to " + prefix + "{source}"}
+		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "nothing listens at this path; deliveries are posted to " + pathPrefix + "{source}"}
 	case d.limits.Off:
 		return reply{outcome: Disabled, status: http.StatusNotFound, code: "switched_off", message: d.Name() + " is switched off here"}
 	case r.Method != http.MethodPost:
@@ -163,27 +163,27 @@ func (e *Edge) handle(d *endpoint, r *http.Request) reply {
 		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + truncate(strings.ToValidUTF8(how, "?"), 20) + "); " + d.Name() + " has to send it as it is"}
 	}
 	now, from := e.clock(), e.Sender(r)
-	if !allowed(d.limits.Networks, from) {
+	if !isAllowed(d.limits.Networks, from) {
 		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "foreign_network", message: "this address may not send here"}
 	}
 	sender := d.senders.get(from)
-	if wait := sender.wait(now); wait > 0 {
-		return reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address sends more than it may; try again later", retry: wait}
+	if wait := sender.countRequest(now); wait > 0 {
+		return reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address sends more than it may; try again later", retryAfter: wait}
 	}
-	if wait := sender.suspended(now); wait > 0 && !e.behindUnknownProxy(r, from) {
+	if wait := sender.suspendedFor(now); wait > 0 && !e.behindUnknownProxy(r, from) {
 		e.tarpit.wait(r.Context())
-		return reply{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address were not genuine; try again later", retry: wait}
+		return reply{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address were not genuine; try again later", retryAfter: wait}
 	}
-	p := &pending{lane: d.lane, result: make(chan error, 1)}
+	p := &pending{queue: d.queue, result: make(chan error, 1)}
 	body, bad := e.read(d, r)
 	if bad != nil {
 		return *bad
 	}
 	p.Delivery = Delivery{Source: d.Name(), Header: selectHeaders(r.Header, d.Headers()), Body: body, Received: now, Sender: senderName(from, r)}
 	if bad := e.verify(d, r.Header, &p.Delivery); bad != nil {
-		e.queue.release(d.lane, int64(len(body)))
+		e.queue.release(d.queue, int64(len(body)))
 		if bad.outcome == Refused {
-			if sender.failed(now) {
+			if sender.countFailure(now) {
 				e.tarpit.wait(r.Context())
 			}
 		}
@@ -204,11 +204,11 @@ func (e *Edge) read(d *endpoint, r *http.Request) ([]byte, *reply) {
 	if r.ContentLength >= 0 {
 		reserved = r.ContentLength
 	}
-	if !e.queue.reserve(d.lane, reserved) {
+	if !e.queue.reserve(d.queue, reserved) {
 		return nil, capacityError(ErrFull)
 	}
 	keep := int64(0)
-	defer func() { e.queue.release(d.lane, reserved-keep) }()
+	defer func() { e.queue.release(d.queue, reserved-keep) }()
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
 	if _, err := buf.ReadFrom(io.LimitReader(r.Body, most+1)); err != nil {
@@ -245,14 +245,14 @@ func deliveryID(id string, body []byte) string {
 	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 	switch {
 	case id == "":
-		return hashed(body)
+		return sha256ID(body)
 	case len(id) > maxID || strings.ContainsFunc(id, odd):
-		return hashed([]byte(id))
+		return sha256ID([]byte(id))
 	}
 	return id
 }
 
-func hashed(b []byte) string {
+func sha256ID(b []byte) string {
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
@@ -277,7 +277,7 @@ func senderName(from netip.Addr, r *http.Request) string {
 // commit waits until the delivery is on disk, or is known not to be.
 func (e *Edge) commit(ctx context.Context, p *pending) reply {
 	if err := e.queue.put(p); err != nil {
-		e.queue.release(p.lane, int64(len(p.Body)))
+		e.queue.release(p.queue, int64(len(p.Body)))
 		return *capacityError(err)
 	}
 	patience := time.NewTimer(responseTimeout)
@@ -322,12 +322,12 @@ func (e *Edge) deliver(ctx context.Context, d *endpoint, v Delivery) (Outcome, e
 	if d.limits.Off {
 		return Disabled, incident.Conflict("%s is switched off here", v.Source)
 	}
-	if !e.queue.reserve(d.lane, size) {
+	if !e.queue.reserve(d.queue, size) {
 		return QueueFull, ErrFull
 	}
-	p := &pending{Delivery: v, lane: d.lane, result: make(chan error, 1)}
+	p := &pending{Delivery: v, queue: d.queue, result: make(chan error, 1)}
 	if err := e.queue.put(p); err != nil {
-		e.queue.release(d.lane, size)
+		e.queue.release(d.queue, size)
 		return capacityError(err).outcome, err
 	}
 	select {

@@ -28,7 +28,7 @@ import (
 )
 
 func TestEdgeKeepsWhatItAnswered202(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestEdge(t, nil)
 	body := []byte("{\"title\": \"é\",\n \"key\" : 1}  ")
 	if w := r.do(post("d-1", body)); w.Code != http.StatusAccepted {
 		t.Fatalf("answered %d %s", w.Code, w.Body)
@@ -50,7 +50,7 @@ func TestEdgeKeepsWhatItAnswered202(t *testing.T) {
 }
 
 func TestEdgeSecondDeliveryChangesNothing(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestEdge(t, nil)
 	for range 3 {
 		if w := r.do(post("same", []byte(`{}`))); w.Code != http.StatusAccepted {
 			t.Fatalf("answered %d", w.Code)
@@ -62,7 +62,7 @@ func TestEdgeSecondDeliveryChangesNothing(t *testing.T) {
 }
 
 func TestEdgeDeliveryIDsAreStorable(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestEdge(t, nil)
 	for i, id := range []string{"", "a\x00b", "a\nb", "\xff", strings.Repeat("x", 5000)} {
 		if w := r.do(post(id, fmt.Appendf(nil, "%d", i))); w.Code != http.StatusAccepted {
 			t.Errorf("id %.20q: answered %d", id, w.Code)
@@ -115,9 +115,9 @@ func TestEdgeRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, func(o *intake.Options) { o.MaxBody = 1000 })
+			r := newTestEdge(t, func(o *intake.Options) { o.MaxBody = 1000 })
 			w := r.do(tt.req)
-			code, message := wireError(t, w)
+			code, message := errorReply(t, w)
 			if w.Code != tt.status || code != tt.code {
 				t.Errorf("answered %d %s (%s), want %d %s", w.Code, code, message, tt.status, tt.code)
 			}
@@ -135,16 +135,18 @@ func TestEdgeRefuses(t *testing.T) {
 }
 
 func TestEdgeTakesABodyOfExactlyTheLimit(t *testing.T) {
-	r := newRig(t, func(o *intake.Options) { o.MaxBody = 1000 })
+	r := newTestEdge(t, func(o *intake.Options) { o.MaxBody = 1000 })
 	if w := r.do(post("d", big(1000))); w.Code != http.StatusAccepted {
 		t.Errorf("answered %d", w.Code)
 	}
 }
 
 func TestEdgeNeverAnswers202WhenNothingWasStored(t *testing.T) {
-	r := newRig(t, func(o *intake.Options) { o.Store = &memory{fail: errors.New("no space left on device: secret path")} })
+	r := newTestEdge(t, func(o *intake.Options) {
+		o.Store = &memoryStore{fail: errors.New("no space left on device: secret path")}
+	})
 	w := r.do(post("d", []byte(`{}`)))
-	if code, message := wireError(t, w); w.Code != 503 || code != "not_stored" || strings.Contains(message, "secret path") {
+	if code, message := errorReply(t, w); w.Code != 503 || code != "not_stored" || strings.Contains(message, "secret path") {
 		t.Errorf("answered %d %s %q", w.Code, code, message)
 	}
 	if r.seen.count("signed/failed") != 1 {
@@ -154,7 +156,7 @@ func TestEdgeNeverAnswers202WhenNothingWasStored(t *testing.T) {
 
 // together starts n requests while the store holds the first of them, so that
 // the others wait in the queue.
-func together(t *testing.T, r rig, n int) (codes func() map[int]int) {
+func together(t *testing.T, r testEdge, n int) (codes func() map[int]int) {
 	t.Helper()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -179,8 +181,8 @@ func together(t *testing.T, r rig, n int) (codes func() map[int]int) {
 
 func TestEdgeSharesACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *intake.Options) {
-			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+		r := newTestEdge(t, func(o *intake.Options) {
+			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
 		codes := together(t, r, 50)
 		synctest.Wait() // all 49 are in the queue
@@ -198,8 +200,8 @@ func TestEdgeSharesACommit(t *testing.T) {
 
 func TestEdgeFullQueueAnswers503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *intake.Options) {
-			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+		r := newTestEdge(t, func(o *intake.Options) {
+			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 			o.MaxQueue = 3
 		})
 		codes := together(t, r, 11)
@@ -222,11 +224,11 @@ func TestEdgeFullQueueAnswers503(t *testing.T) {
 
 func TestEdgeAnswersWhileTheStoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *intake.Options) {
-			o.Store = &memory{entered: make(chan int, 1), hold: make(chan struct{})}
+		r := newTestEdge(t, func(o *intake.Options) {
+			o.Store = &memoryStore{entered: make(chan int, 1), hold: make(chan struct{})}
 		})
 		w := r.do(post("d", []byte(`{}`)))
-		if code, _ := wireError(t, w); w.Code != 503 || code != "too_slow" {
+		if code, _ := errorReply(t, w); w.Code != 503 || code != "too_slow" {
 			t.Errorf("answered %d %s", w.Code, code)
 		}
 		_ = r.Close()
@@ -235,8 +237,8 @@ func TestEdgeAnswersWhileTheStoreHangs(t *testing.T) {
 
 func TestEdgeClientThatWentAwayLosesNobodysDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *intake.Options) {
-			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+		r := newTestEdge(t, func(o *intake.Options) {
+			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
 		codes := together(t, r, 3)
 		ctx, hangUp := context.WithCancel(t.Context())
@@ -269,7 +271,7 @@ func TestEdgeClientThatWentAwayLosesNobodysDelivery(t *testing.T) {
 // A body that stalls ends the request's context without the sender being gone. A
 // handler that wrote nothing then would have said 200 to what nobody has.
 func TestEdgeSaysNothingOfSuccessToABodyThatStalls(t *testing.T) {
-	r := newRig(t, nil)
+	r := newTestEdge(t, nil)
 	server := httptest.NewUnstartedServer(r.Edge)
 	server.Config.ReadTimeout = 50 * time.Millisecond
 	server.Start()
@@ -299,8 +301,8 @@ func TestEdgeSaysNothingOfSuccessToABodyThatStalls(t *testing.T) {
 
 func TestEdgeCloseCommitsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *intake.Options) {
-			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+		r := newTestEdge(t, func(o *intake.Options) {
+			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
 		codes := together(t, r, 5)
 		synctest.Wait()
@@ -308,7 +310,7 @@ func TestEdgeCloseCommitsWhatWaits(t *testing.T) {
 		go func() { defer close(closed); _ = r.Close() }()
 		synctest.Wait()
 		w := r.do(post("late", []byte(`{}`)))
-		if code, _ := wireError(t, w); w.Code != 503 || code != "stopping" {
+		if code, _ := errorReply(t, w); w.Code != 503 || code != "stopping" {
 			t.Errorf("after Close: answered %d %s", w.Code, code)
 		}
 		r.store.hold <- struct{}{}
@@ -326,7 +328,7 @@ func TestEdgeCloseCommitsWhatWaits(t *testing.T) {
 
 // What was answered 202 is stored, whatever else happens at the same time.
 func TestEdgeUnderLoad(t *testing.T) {
-	r := newRig(t, func(o *intake.Options) { o.MaxQueue = 8 })
+	r := newTestEdge(t, func(o *intake.Options) { o.MaxQueue = 8 })
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	accepted := map[string]bool{}
@@ -380,7 +382,7 @@ func FuzzEdge(f *testing.F) {
 		f.Add("", p.Body, true)
 	}
 	f.Fuzz(func(t *testing.T, id string, body []byte, genuine bool) {
-		r := newRig(t, nil)
+		r := newTestEdge(t, nil)
 		req := post(id, body)
 		if !genuine {
 			req.Header.Set("X-Signature", "00")
@@ -394,7 +396,7 @@ func FuzzEdge(f *testing.F) {
 		case !genuine && w.Code != http.StatusUnauthorized && id != "bad":
 			t.Fatalf("a forged delivery was answered %d", w.Code)
 		case w.Code != http.StatusAccepted:
-			code, message := wireError(t, w)
+			code, message := errorReply(t, w)
 			if w.Code/100 != 4 || code == "" || !utf8.ValidString(message) || len(message) > 1000 || strings.Contains(message, "json") || genuine && code == "not_json" && sound(body) {
 				t.Fatalf("answered %d %s %q", w.Code, code, message)
 			}
@@ -471,7 +473,7 @@ func FuzzSender(f *testing.F) {
 	f.Add("[::ffff:10.0.0.1%eth0]:80", "::1%lo0, 2001:db8::1")
 	f.Add("@", "unknown")
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	r := newRig(f, func(o *intake.Options) { o.TrustedProxies = trusted })
+	r := newTestEdge(f, func(o *intake.Options) { o.TrustedProxies = trusted })
 	proxy := func(a netip.Addr) bool {
 		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
@@ -504,7 +506,7 @@ func FuzzSender(f *testing.F) {
 }
 
 func BenchmarkEdgeAlone(b *testing.B) {
-	r := newRig(b, nil)
+	r := newTestEdge(b, nil)
 	body := big(7 << 10)
 	b.ReportAllocs()
 	i := 0
@@ -517,7 +519,7 @@ func BenchmarkEdgeAlone(b *testing.B) {
 }
 
 func BenchmarkEdgeTogether(b *testing.B) {
-	r := newRig(b, nil)
+	r := newTestEdge(b, nil)
 	body := big(7 << 10)
 	b.ReportAllocs()
 	b.SetParallelism(8)

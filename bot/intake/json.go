@@ -23,7 +23,7 @@ const (
 // is too large for any of them. The error tells its sender what and where.
 func validateJSON(body []byte) error {
 	if !utf8.Valid(body) {
-		return fmt.Errorf("the text is not valid UTF-8 (byte %d)", firstInvalid(body))
+		return fmt.Errorf("the text is not valid UTF-8 (byte %d)", firstInvalidByte(body))
 	}
 	// Half of a surrogate pair, escaped, is valid JSON, and JavaScript writes such.
 	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true))
@@ -35,12 +35,12 @@ func validateJSON(body []byte) error {
 		case errors.Is(err, io.EOF):
 			return errors.New("the body is empty; one JSON document is expected")
 		case err != nil:
-			return malformed(err)
+			return describeSyntaxError(err)
 		case d.StackDepth() > maxDepth:
 			return fmt.Errorf("the body is nested deeper than %d levels%s", maxDepth, position(d.StackPointer(), d.InputOffset()))
 		}
 		if token.Kind() == '0' {
-			if number := token.String(); (len(number) > maxNumber || strings.ContainsAny(number, "eE")) && tooLarge(number) {
+			if number := token.String(); (len(number) > maxNumber || strings.ContainsAny(number, "eE")) && overflows(number) {
 				return fmt.Errorf("a number is too large%s; none may go beyond 1e308", position(d.StackPointer(), d.InputOffset()))
 			}
 		}
@@ -52,8 +52,8 @@ func validateJSON(body []byte) error {
 	}
 }
 
-// firstInvalid is where the first byte stands that is not UTF-8.
-func firstInvalid(body []byte) (at int) {
+// firstInvalidByte is where the first byte stands that is not UTF-8.
+func firstInvalidByte(body []byte) (at int) {
 	for at < len(body) {
 		r, size := utf8.DecodeRune(body[at:])
 		if r == utf8.RuneError && size == 1 {
@@ -64,13 +64,13 @@ func firstInvalid(body []byte) (at int) {
 	return at
 }
 
-func tooLarge(number string) bool {
+func overflows(number string) bool {
 	_, err := strconv.ParseFloat(number, 64)
 	return err != nil
 }
 
-// malformed says in words of our own what is wrong with the syntax, and where.
-func malformed(err error) error {
+// describeSyntaxError says in words of our own what is wrong with the syntax, and where.
+func describeSyntaxError(err error) error {
 	var syntax *jsontext.SyntacticError
 	if !errors.As(err, &syntax) {
 		return errors.New("the body is not JSON")
@@ -93,5 +93,5 @@ func position(place jsontext.Pointer, offset int64) string {
 	if place == "" {
 		return fmt.Sprintf(" (byte %d)", offset)
 	}
-	return fmt.Sprintf(" at %s (byte %d)", text(string(place), maxPositionText), offset)
+	return fmt.Sprintf(" at %s (byte %d)", cleanText(string(place), maxPositionText), offset)
 }

@@ -32,10 +32,10 @@ type Limits struct {
 // Failed verifications that one address may make before it is refused unheard,
 // and how soon it may make another. Somebody who enters a new secret on one side
 // first stays below it; a flood from a thousand addresses costs a thousand times
-// failBurst HMACs and hardly anything after that.
+// maxFailures HMACs and hardly anything after that.
 const (
-	failBurst = 20
-	failEvery = 5 * time.Second
+	maxFailures     = 20
+	failureInterval = 5 * time.Second
 )
 
 // Whoever was not genuine more than a few times waits for the next refusal. A
@@ -110,7 +110,7 @@ func (s *senders) get(from netip.Addr) *senderState {
 		return a
 	}
 	if a = s.previous[from]; a == nil {
-		a = &senderState{failures: rate.NewLimiter(rate.Every(failEvery), failBurst)}
+		a = &senderState{failures: rate.NewLimiter(rate.Every(failureInterval), maxFailures)}
 		if s.limit > 0 {
 			a.rate = rate.NewLimiter(s.limit, s.burst)
 		}
@@ -122,27 +122,27 @@ func (s *senders) get(from netip.Addr) *senderState {
 	return a
 }
 
-// wait counts a request against the sender's rate, and says how long to wait if
+// countRequest counts a request against the sender's rate, and says how long to wait if
 // it is one too many.
-func (a *senderState) wait(now time.Time) time.Duration {
+func (a *senderState) countRequest(now time.Time) time.Duration {
 	if a.rate == nil || a.rate.AllowN(now, 1) {
 		return 0
 	}
 	return tokenDelay(a.rate, now)
 }
 
-// suspended says how long nothing of this address is verified.
-func (a *senderState) suspended(now time.Time) time.Duration {
+// suspendedFor says how long nothing of this address is verified.
+func (a *senderState) suspendedFor(now time.Time) time.Duration {
 	if a.failures.TokensAt(now) >= 1 {
 		return 0
 	}
 	return tokenDelay(a.failures, now)
 }
 
-// failed counts a failed verification, and reports whether it is one of several.
-func (a *senderState) failed(now time.Time) (again bool) {
+// countFailure counts a failed verification, and reports whether it is one of several.
+func (a *senderState) countFailure(now time.Time) (again bool) {
 	a.failures.AllowN(now, 1)
-	return a.failures.TokensAt(now) < failBurst-freeFailures
+	return a.failures.TokensAt(now) < maxFailures-freeFailures
 }
 
 // tokenDelay is when the limiter has a whole token again.
@@ -151,8 +151,8 @@ func tokenDelay(l *rate.Limiter, now time.Time) time.Duration {
 	return max(time.Millisecond, time.Duration(missing/float64(l.Limit())*float64(time.Second)))
 }
 
-// allowed reports whether an address is in one of the networks.
-func allowed(networks []netip.Prefix, from netip.Addr) bool {
+// isAllowed reports whether an address is in one of the networks.
+func isAllowed(networks []netip.Prefix, from netip.Addr) bool {
 	return len(networks) == 0 || slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
@@ -163,7 +163,7 @@ func (e *Edge) Sender(r *http.Request) netip.Addr {
 	from := parseAddr(r.RemoteAddr)
 	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(forwarded) {
-		if !e.trusted(from) {
+		if !e.isTrusted(from) {
 			break
 		}
 		next := parseAddr(strings.TrimSpace(hop))
@@ -175,7 +175,7 @@ func (e *Edge) Sender(r *http.Request) netip.Addr {
 	return from
 }
 
-func (e *Edge) trusted(peer netip.Addr) bool {
+func (e *Edge) isTrusted(peer netip.Addr) bool {
 	return slices.ContainsFunc(e.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
@@ -183,10 +183,10 @@ func (e *Edge) trusted(peer netip.Addr) bool {
 // because nobody told us of the proxy. Then the failures of one of them must not
 // silence the others.
 func (e *Edge) behindUnknownProxy(r *http.Request, from netip.Addr) bool {
-	if r.Header.Get("X-Forwarded-For") == "" || from != parseAddr(r.RemoteAddr) || !from.IsPrivate() && !from.IsLoopback() || e.trusted(from) {
+	if r.Header.Get("X-Forwarded-For") == "" || from != parseAddr(r.RemoteAddr) || !from.IsPrivate() && !from.IsLoopback() || e.isTrusted(from) {
 		return false
 	}
-	e.disguise.Do(func() {
+	e.warnProxyOnce.Do(func() {
 		e.log.Warn("requests come through a proxy that is not among the trusted ones: its clients share one rate, and networks cannot be told apart", "proxy", from)
 	})
 	return true

@@ -49,11 +49,11 @@ func prefixes(ss ...string) []netip.Prefix {
 	return out
 }
 
-// limited is a rig of two sources, a with limits, whose clock is moved by hand.
-func limited(t testing.TB, l intake.Limits, change func(*intake.Options)) (rig, *time.Time) {
+// limited is a testEdge of two sources, a with limits, whose clock is moved by hand.
+func limited(t testing.TB, l intake.Limits, change func(*intake.Options)) (testEdge, *time.Time) {
 	t.Helper()
 	now := epoch
-	return newRig(t, func(o *intake.Options) {
+	return newTestEdge(t, func(o *intake.Options) {
 		o.Sources = []intake.Source{named{name: "a"}, named{name: "b"}}
 		o.Limits = map[string]intake.Limits{"a": l}
 		o.Clock = func() time.Time { return now }
@@ -100,7 +100,7 @@ func TestLimitsOfOneSource(t *testing.T) {
 			w := r.do(req)
 			code := ""
 			if w.Code != 202 {
-				code, _ = wireError(t, w)
+				code, _ = errorReply(t, w)
 			}
 			if w.Code != tt.status || code != tt.code || r.seen.count(tt.outcome) != 1 {
 				t.Errorf("answered %d %s, counted %v; want %d %s", w.Code, code, r.seen.seen, tt.status, tt.code)
@@ -129,7 +129,7 @@ func TestRateOfOneSender(t *testing.T) {
 		}
 	}
 	w := from("192.0.2.1:10")
-	if code, _ := wireError(t, w); w.Code != 429 || code != "too_many_requests" || w.Header().Get("Retry-After") != "2" {
+	if code, _ := errorReply(t, w); w.Code != 429 || code != "too_many_requests" || w.Header().Get("Retry-After") != "2" {
 		t.Errorf("answered %d %s, Retry-After %q", w.Code, code, w.Header().Get("Retry-After"))
 	}
 	if w := from("192.0.2.2:9"); w.Code != 202 {
@@ -170,7 +170,7 @@ func TestFailedVerificationsSuspendTheAddress(t *testing.T) {
 			}
 		}
 		w := r.do(to("a", "192.0.2.1:9", post("d", []byte(`{}`))))
-		if code, _ := wireError(t, w); w.Code != 429 || code != "too_many_failures" || w.Header().Get("Retry-After") != "5" {
+		if code, _ := errorReply(t, w); w.Code != 429 || code != "too_many_failures" || w.Header().Get("Retry-After") != "5" {
 			t.Errorf("answered %d %s, Retry-After %q", w.Code, code, w.Header().Get("Retry-After"))
 		}
 		if code := good("192.0.2.2:9"); code != 202 {
@@ -278,7 +278,7 @@ func TestManySendersTakeBoundedMemory(t *testing.T) {
 func TestAFloodedSourceLeavesRoomForTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := limited(t, intake.Limits{MaxWaiting: 200}, func(o *intake.Options) {
-			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
 		var wg sync.WaitGroup
 		var mu sync.Mutex
@@ -323,9 +323,9 @@ func TestAFloodedSourceLeavesRoomForTheOthers(t *testing.T) {
 // However many bytes two sources try to hold, a third one gets in.
 func TestMemoryIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(o *intake.Options) {
+		r := newTestEdge(t, func(o *intake.Options) {
 			o.Sources = []intake.Source{named{name: "a"}, named{name: "b"}, named{name: "c"}}
-			o.Store = &memory{entered: make(chan int), hold: make(chan struct{})}
+			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
 		body := big(1 << 20)
 		var wg sync.WaitGroup
@@ -387,12 +387,12 @@ func TestDeliver(t *testing.T) {
 }
 
 // disk is a store that writes and syncs a file, as a database does.
-type disk struct {
-	memory
+type diskStore struct {
+	memoryStore
 	file *os.File
 }
 
-func (d *disk) Accept(_ context.Context, ds []intake.Delivery) error {
+func (d *diskStore) Accept(_ context.Context, ds []intake.Delivery) error {
 	for _, v := range ds {
 		if _, err := d.file.Write(v.Body); err != nil {
 			return err
@@ -432,7 +432,7 @@ func BenchmarkFairness(b *testing.B) {
 			}
 			defer file.Close()
 			r, _ := limited(b, flood.limits, func(o *intake.Options) {
-				o.Store, o.Clock = &disk{file: file}, nil
+				o.Store, o.Clock = &diskStore{file: file}, nil
 			})
 			ctx, stop := context.WithCancel(b.Context())
 			var wg sync.WaitGroup
@@ -466,7 +466,7 @@ func BenchmarkFairness(b *testing.B) {
 }
 
 // offer sends 5,000 requests a second, whether they are answered or not.
-func offer(ctx context.Context, wg *sync.WaitGroup, r rig, request func(int) *http.Request) {
+func offer(ctx context.Context, wg *sync.WaitGroup, r testEdge, request func(int) *http.Request) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; {

@@ -33,8 +33,8 @@ type Observer interface {
 	Decoded(source string, signals int, failed bool)
 }
 
-type unobserved struct{}
+type noopObserver struct{}
 
-func (unobserved) Delivery(string, Outcome, time.Duration) {}
-func (unobserved) Commit(int, time.Duration, error)        {}
-func (unobserved) Decoded(string, int, bool)               {}
+func (noopObserver) Delivery(string, Outcome, time.Duration) {}
+func (noopObserver) Commit(int, time.Duration, error)        {}
+func (noopObserver) Decoded(string, int, bool)               {}

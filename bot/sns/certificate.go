@@ -21,19 +21,19 @@ import (
 )
 
 const (
-	// patience is what one delivery may cost in calls to Amazon; SNS hangs up
+	// verifyTimeout is what one delivery may cost in calls to Amazon; SNS hangs up
 	// after 15 s.
-	patience = 8 * time.Second
-	// callWithin bounds one call.
-	callWithin = 3 * time.Second
-	// maxAnswer bounds what is read of an answer.
-	maxAnswer = 64 << 10
-	// maxKept bounds the certificates that are remembered, maxChain those of one file.
-	maxKept, maxChain = 64, 5
+	verifyTimeout = 8 * time.Second
+	// callTimeout bounds one call.
+	callTimeout = 3 * time.Second
+	// maxResponse bounds what is read of an answer.
+	maxResponse = 64 << 10
+	// maxCached bounds the certificates that are remembered, maxChain those of one file.
+	maxCached, maxChain = 64, 5
 )
 
-// outward is the client for Amazon: no cookies, no redirects.
-func outward() *http.Client {
+// newClient is the client for Amazon: no cookies, no redirects.
+func newClient() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
 	return &http.Client{Transport: t}
@@ -46,9 +46,9 @@ var (
 	issuerHost = regexp.MustCompile(`^crt\.[a-z0-9]{1,20}\.amazontrust\.com$`)
 )
 
-// pinnedHost reads an address that must be on a host of SNS. It is compared as
+// parseSNSURL reads an address that must be on a host of SNS. It is compared as
 // written: what a parser would have to repair is refused.
-func pinnedHost(raw string) (*url.URL, error) {
+func parseSNSURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || raw == "":
@@ -60,16 +60,16 @@ func pinnedHost(raw string) (*url.URL, error) {
 	case u.Host != u.Hostname() && u.Host != u.Hostname()+":443":
 		return nil, errors.New("its port is not 443")
 	case !snsHost.MatchString(u.Hostname()):
-		return nil, fmt.Errorf("the host %q is not one of SNS", clip(u.Hostname()))
+		return nil, fmt.Errorf("the host %q is not one of SNS", truncate(u.Hostname()))
 	case strings.Contains(raw, "#"):
 		return nil, errors.New("it has a fragment")
 	}
 	return u, nil
 }
 
-// pinnedCertificate reads the address of a signing certificate.
-func pinnedCertificate(raw string) (*url.URL, error) {
-	u, err := pinnedHost(raw)
+// parseCertificateURL reads the address of a signing certificate.
+func parseCertificateURL(raw string) (*url.URL, error) {
+	u, err := parseSNSURL(raw)
 	switch {
 	case err != nil:
 		return nil, err
@@ -89,27 +89,27 @@ type certificates struct {
 	client   *http.Client
 	roots    *x509.CertPool // the system's if nil
 	observer Observer
-	calls    *rate.Limiter
+	limiter  *rate.Limiter
 
-	mu    sync.Mutex
-	known map[string][]*x509.Certificate // leaf first
-	busy  map[string]chan struct{}       // addresses that are being fetched; closed when done
+	mu       sync.Mutex
+	cached   map[string][]*x509.Certificate // leaf first
+	fetching map[string]chan struct{}       // addresses that are being fetched; closed when done
 }
 
 func newCertificates(client *http.Client, roots *x509.CertPool, o Observer) *certificates {
 	refused := *client
 	refused.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &certificates{client: &refused, roots: roots, observer: o, calls: rate.NewLimiter(1, 20),
-		known: map[string][]*x509.Certificate{}, busy: map[string]chan struct{}{}}
+	return &certificates{client: &refused, roots: roots, observer: o, limiter: rate.NewLimiter(1, 20),
+		cached: map[string][]*x509.Certificate{}, fetching: map[string]chan struct{}{}}
 }
 
-// key is the public key of the certificate at an address, judged at now.
-func (c *certificates) key(ctx context.Context, where *url.URL, now time.Time) (*rsa.PublicKey, error) {
+// publicKey is the public key of the certificate at an address, judged at now.
+func (c *certificates) publicKey(ctx context.Context, where *url.URL, now time.Time) (*rsa.PublicKey, error) {
 	chain, err := c.chain(ctx, where, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.judge(chain, where.Hostname(), now); err != nil {
+	if err := c.check(chain, where.Hostname(), now); err != nil {
 		return nil, incident.Forbidden("the certificate is refused: %v", err)
 	}
 	key, ok := chain[0].PublicKey.(*rsa.PublicKey)
@@ -124,12 +124,12 @@ func (c *certificates) chain(ctx context.Context, where *url.URL, now time.Time)
 	address := where.String()
 	for {
 		c.mu.Lock()
-		chain, done := c.known[address], c.busy[address]
+		chain, done := c.cached[address], c.fetching[address]
 		if chain == nil && done == nil {
 			done = make(chan struct{})
-			c.busy[address] = done
+			c.fetching[address] = done
 			c.mu.Unlock()
-			return c.load(ctx, where, now, done)
+			return c.fetchAndCache(ctx, where, now, done)
 		}
 		c.mu.Unlock()
 		if chain != nil {
@@ -143,43 +143,43 @@ func (c *certificates) chain(ctx context.Context, where *url.URL, now time.Time)
 	}
 }
 
-func (c *certificates) load(ctx context.Context, where *url.URL, now time.Time, done chan struct{}) ([]*x509.Certificate, error) {
+func (c *certificates) fetchAndCache(ctx context.Context, where *url.URL, now time.Time, done chan struct{}) ([]*x509.Certificate, error) {
 	chain, err := c.fetch(ctx, where, now)
 	if err == nil {
-		if bad := c.judge(chain, where.Hostname(), now); bad != nil {
+		if bad := c.check(chain, where.Hostname(), now); bad != nil {
 			err = incident.Forbidden("the certificate is refused: %v", bad)
 		}
 	}
 	c.observer.Certificate(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.busy, where.String())
+	delete(c.fetching, where.String())
 	close(done)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.known) >= maxKept {
-		clear(c.known) // it never comes to that: Amazon has two or three a region
+	if len(c.cached) >= maxCached {
+		clear(c.cached) // it never comes to that: Amazon has two or three a region
 	}
-	c.known[where.String()] = chain
+	c.cached[where.String()] = chain
 	return chain, nil
 }
 
 // fetch gets the certificate and, where its file does not hold them, those of
 // its issuers, as the certificate names them. Amazon's file holds the leaf only.
 func (c *certificates) fetch(ctx context.Context, where *url.URL, now time.Time) ([]*x509.Certificate, error) {
-	if !c.calls.AllowN(now, 1) {
+	if !c.limiter.AllowN(now, 1) {
 		return nil, errors.New("too many signing certificates were asked for; later")
 	}
 	var chain []*x509.Certificate
 	err := c.get(ctx, where, func(body []byte) (err error) {
-		chain, err = readPEM(body)
+		chain, err = parsePEM(body)
 		return err
 	})
 	if err != nil {
-		return nil, unavailable("the signing certificate", err)
+		return nil, fetchError("the signing certificate", err)
 	}
-	for len(chain) < maxChain && errors.As(c.judge(chain, where.Hostname(), now), new(x509.UnknownAuthorityError)) {
+	for len(chain) < maxChain && errors.As(c.check(chain, where.Hostname(), now), new(x509.UnknownAuthorityError)) {
 		issuer, ok := issuerURL(chain[len(chain)-1])
 		if !ok {
 			break
@@ -192,7 +192,7 @@ func (c *certificates) fetch(ctx context.Context, where *url.URL, now time.Time)
 			return err
 		})
 		if err != nil {
-			return nil, unavailable("the issuer's certificate", err)
+			return nil, fetchError("the issuer's certificate", err)
 		}
 	}
 	return chain, nil
@@ -210,13 +210,13 @@ func issuerURL(c *x509.Certificate) (*url.URL, bool) {
 	return nil, false
 }
 
-// errAnswered is an answer that another attempt would not change.
-var errAnswered = errors.New("the answer is not what was asked for")
+// errBadResponse is an answer that another attempt would not change.
+var errBadResponse = errors.New("the answer is not what was asked for")
 
-// unavailable tells what is the sender's fault, who named an address where
+// fetchError tells what is the sender's fault, who named an address where
 // nothing good is, from what may be well in a minute.
-func unavailable(what string, err error) error {
-	if errors.Is(err, errAnswered) {
+func fetchError(what string, err error) error {
+	if errors.Is(err, errBadResponse) {
 		return incident.Forbidden("%s is refused: %v", what, err)
 	}
 	return fmt.Errorf("fetch %s: %w", what, err)
@@ -224,7 +224,7 @@ func unavailable(what string, err error) error {
 
 // get asks for an address; the answer must be 200, at once and small.
 func (c *certificates) get(ctx context.Context, u *url.URL, use func([]byte) error) error {
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -239,25 +239,25 @@ func (c *certificates) get(ctx context.Context, u *url.URL, use func([]byte) err
 		return fmt.Errorf("ask %s: %w", u.Host, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	switch {
 	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
 		return fmt.Errorf("%s answered %s", u.Host, resp.Status)
 	case resp.StatusCode != http.StatusOK: // a redirect as well
-		return fmt.Errorf("%w: %s answered %s", errAnswered, u.Host, resp.Status)
+		return fmt.Errorf("%w: %s answered %s", errBadResponse, u.Host, resp.Status)
 	case err != nil:
 		return fmt.Errorf("read the answer of %s: %w", u.Host, err)
-	case len(body) > maxAnswer:
-		return fmt.Errorf("%w: more than %d bytes", errAnswered, maxAnswer)
+	case len(body) > maxResponse:
+		return fmt.Errorf("%w: more than %d bytes", errBadResponse, maxResponse)
 	}
 	if err := use(body); err != nil {
-		return fmt.Errorf("%w: %w", errAnswered, err)
+		return fmt.Errorf("%w: %w", errBadResponse, err)
 	}
 	return nil
 }
 
-// readPEM takes certificates and nothing else.
-func readPEM(body []byte) ([]*x509.Certificate, error) {
+// parsePEM takes certificates and nothing else.
+func parsePEM(body []byte) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	for rest := strings.TrimSpace(string(body)); rest != ""; {
 		if !strings.HasPrefix(rest, "-----BEGIN CERTIFICATE-----") || len(chain) == maxChain {
@@ -279,8 +279,8 @@ func readPEM(body []byte) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
-// judge checks names, validity and the chain up to a root, at the time of receipt.
-func (c *certificates) judge(chain []*x509.Certificate, host string, now time.Time) error {
+// check checks names, validity and the chain up to a root, at the time of receipt.
+func (c *certificates) check(chain []*x509.Certificate, host string, now time.Time) error {
 	leaf := chain[0]
 	named := false
 	for _, n := range []string{"sns.amazonaws.com", host} { // regions that are switched on by hand use their own name

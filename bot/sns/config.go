@@ -23,7 +23,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-const name = "sns"
+const sourceName = "sns"
 
 // Decoder says what an event of EventBridge, a CloudTrail record, a finding or an
 // alarm means, as the CloudTrail source does.
@@ -66,7 +66,7 @@ var topicARN = regexp.MustCompile(`^arn:aws(-[a-z-]+)?:sns:[a-z]{2}(-[a-z]+)+-\d
 
 // New makes the source. It refuses a topic that is no ARN, for its messages
 // would be turned away one by one.
-func New(c Config) (*Source, error) { return newSource(c, outward(), nil) }
+func New(c Config) (*Source, error) { return newSource(c, newClient(), nil) }
 
 func newSource(c Config, client *http.Client, roots *x509.CertPool) (*Source, error) {
 	if c.Decoder == nil {
@@ -80,7 +80,7 @@ func newSource(c Config, client *http.Client, roots *x509.CertPool) (*Source, er
 		s.topics[topic] = true
 	}
 	if s.observer == nil {
-		s.observer = unobserved{}
+		s.observer = noopObserver{}
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -91,12 +91,12 @@ func newSource(c Config, client *http.Client, roots *x509.CertPool) (*Source, er
 }
 
 // Name is the last element of the webhook's path.
-func (*Source) Name() string { return name }
+func (*Source) Name() string { return sourceName }
 
 // Headers is empty: the body says everything, and is signed.
 func (*Source) Headers() []string { return nil }
 
-type unobserved struct{}
+type noopObserver struct{}
 
-func (unobserved) Certificate(error)          {}
-func (unobserved) Subscription(string, error) {}
+func (noopObserver) Certificate(error)          {}
+func (noopObserver) Subscription(string, error) {}

@@ -10,11 +10,11 @@ func NewWith(c Config, client *http.Client, roots *x509.CertPool) (*Source, erro
 	return newSource(c, client, roots)
 }
 
-// Signed shows the text that is signed.
-func Signed(body []byte) (string, error) {
-	env, err := parse(body)
+// StringToSign shows the text that is signed.
+func StringToSign(body []byte) (string, error) {
+	env, err := parseEnvelope(body)
 	if err != nil {
 		return "", err
 	}
-	return env.signed()
+	return env.stringToSign()
 }

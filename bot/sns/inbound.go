@@ -21,9 +21,9 @@ import (
 
 // The types of a message.
 const (
-	notification = "Notification"
-	subscription = "SubscriptionConfirmation"
-	unsubscribed = "UnsubscribeConfirmation"
+	typeNotification = "Notification"
+	typeSubscription = "SubscriptionConfirmation"
+	typeUnsubscribed = "UnsubscribeConfirmation"
 )
 
 const (
@@ -36,9 +36,9 @@ const (
 // something signed.
 type envelope map[string]string
 
-// parse reads an envelope. Its values are texts; others (message attributes)
+// parseEnvelope reads an envelope. Its values are texts; others (message attributes)
 // are not signed and not used.
-func parse(body []byte) (envelope, error) {
+func parseEnvelope(body []byte) (envelope, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("the body is not UTF-8")
 	}
@@ -54,7 +54,7 @@ func parse(body []byte) (envelope, error) {
 		}
 		k, _ := t.(string)
 		if seen[k] {
-			return nil, fmt.Errorf("the key %q stands there twice", clip(k))
+			return nil, fmt.Errorf("the key %q stands there twice", truncate(k))
 		}
 		seen[k] = true
 		var raw json.RawMessage
@@ -75,18 +75,18 @@ func parse(body []byte) (envelope, error) {
 	return env, nil
 }
 
-func clip(s string) string {
+func truncate(s string) string {
 	if len(s) > 100 {
 		s = strings.ToValidUTF8(s[:100], "") + "…"
 	}
 	return s
 }
 
-// signed is the text that Amazon signs: the keys in their order, each with its
+// stringToSign is the text that Amazon signs: the keys in their order, each with its
 // value, each line ended. A Subject counts only where there is one.
-func (e envelope) signed() (string, error) {
+func (e envelope) stringToSign() (string, error) {
 	keys := []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
-	if e["Type"] == notification {
+	if e["Type"] == typeNotification {
 		keys = []string{"Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"}
 	}
 	var b strings.Builder
@@ -120,20 +120,20 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 	if strings.EqualFold(h.Get("X-Amz-Sns-Rawdelivery"), "true") {
 		return "", incident.Forbidden("raw delivery carries no signature; switch raw message delivery off for this subscription")
 	}
-	env, err := parse(body)
+	env, err := parseEnvelope(body)
 	if err != nil {
 		return "", incident.Invalid("body", "this is no SNS message: %v", err)
 	}
 	if err := s.checkEnvelope(h, env, now); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), verifyTimeout)
 	defer cancel()
 	if err := s.verifySignature(ctx, env, now); err != nil {
 		return "", err
 	}
-	if env["Type"] == subscription {
-		if err := s.confirm(ctx, env); err != nil {
+	if env["Type"] == typeSubscription {
+		if err := s.confirmSubscription(ctx, env); err != nil {
 			return "", err
 		}
 	}
@@ -143,12 +143,12 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 // checkEnvelope judges what needs no certificate.
 func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error {
 	switch env["Type"] {
-	case notification, subscription, unsubscribed:
+	case typeNotification, typeSubscription, typeUnsubscribed:
 	default:
-		return incident.Invalid("Type", "%q is no type of SNS message", clip(env["Type"]))
+		return incident.Invalid("Type", "%q is no type of SNS message", truncate(env["Type"]))
 	}
 	if got := h.Get("X-Amz-Sns-Message-Type"); got != env["Type"] {
-		return incident.Invalid("Type", "the header x-amz-sns-message-type says %q, the body %q", clip(got), env["Type"])
+		return incident.Invalid("Type", "the header x-amz-sns-message-type says %q, the body %q", truncate(got), env["Type"])
 	}
 	if env["MessageId"] == "" {
 		return incident.Invalid("MessageId", "the message has no MessageId")
@@ -157,7 +157,7 @@ func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error
 		return errNoTopic
 	}
 	if !s.topics[env["TopicArn"]] {
-		return incident.Forbidden("the topic %q is not one of ours", clip(env["TopicArn"]))
+		return incident.Forbidden("the topic %q is not one of ours", truncate(env["TopicArn"]))
 	}
 	at, err := time.Parse(time.RFC3339Nano, env["Timestamp"])
 	switch {
@@ -173,7 +173,7 @@ func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error
 
 // verifySignature checks the signature with Amazon's certificate.
 func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Time) error {
-	text, err := env.signed()
+	text, err := env.stringToSign()
 	if err != nil {
 		return err
 	}
@@ -189,17 +189,17 @@ func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Tim
 	case v == "1":
 		return incident.Forbidden("the signature is of version 1 (SHA-1), which is not allowed here; set SignatureVersion 2 on the topic")
 	default:
-		return incident.Forbidden("%q is no version of a signature that is known", clip(v))
+		return incident.Forbidden("%q is no version of a signature that is known", truncate(v))
 	}
 	signature, err := base64.StdEncoding.DecodeString(env["Signature"])
 	if err != nil || len(signature) == 0 {
 		return incident.Forbidden("the signature is not base64")
 	}
-	where, err := pinnedCertificate(env.certURL())
+	where, err := parseCertificateURL(env.certURL())
 	if err != nil {
 		return incident.Forbidden("the certificate's address is refused: %v", err)
 	}
-	key, err := s.certs.key(ctx, where, now)
+	key, err := s.certs.publicKey(ctx, where, now)
 	if err != nil {
 		return err
 	}
@@ -209,11 +209,11 @@ func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Tim
 	return nil
 }
 
-// confirm accepts the subscription of a topic that is ours by asking for the
+// confirmSubscription accepts the subscription of a topic that is ours by asking for the
 // address in the signed message.
-func (s *Source) confirm(ctx context.Context, env envelope) error {
+func (s *Source) confirmSubscription(ctx context.Context, env envelope) error {
 	topic := env["TopicArn"]
-	u, err := pinnedHost(env["SubscribeURL"])
+	u, err := parseSNSURL(env["SubscribeURL"])
 	if err == nil && (u.Query().Get("Action") != "ConfirmSubscription" || u.Query().Get("TopicArn") != topic) {
 		err = errors.New("it does not confirm this topic")
 	}
@@ -224,7 +224,7 @@ func (s *Source) confirm(ctx context.Context, env envelope) error {
 	s.observer.Subscription(topic, err)
 	if err != nil {
 		s.log.Error("subscription not confirmed; SNS will ask again, or have it ask from the console", "topic", topic, "error", err)
-		return unavailable("the confirmation", err)
+		return fetchError("the confirmation", err)
 	}
 	s.log.Info("subscription confirmed", "topic", topic)
 	return nil

@@ -198,7 +198,7 @@ func sign(t testing.TB, m map[string]string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := sns.Signed(body)
+	text, err := sns.StringToSign(body)
 	if err != nil {
 		text = "" // a test takes a key away on purpose
 	}
@@ -242,7 +242,7 @@ func TestStringToSign(t *testing.T) {
 			"Message\nm\nMessageId\ni\nSubscribeURL\nu\nTimestamp\nt\nToken\nk\nTopicArn\na\nType\nUnsubscribeConfirmation\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, err := sns.Signed([]byte(tt.body)); err != nil || got != tt.want {
+			if got, err := sns.StringToSign([]byte(tt.body)); err != nil || got != tt.want {
 				t.Errorf("got %q, %v, want %q", got, err, tt.want)
 			}
 		})

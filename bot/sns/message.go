@@ -19,23 +19,23 @@ const maxDepth = 4
 
 // Decode says what a verified message means.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
-	env, err := parse(body)
+	env, err := parseEnvelope(body)
 	if err != nil {
 		return nil, fmt.Errorf("decode sns message: %w", err)
 	}
 	switch env["Type"] {
-	case notification:
+	case typeNotification:
 		return s.unwrap(h, []byte(env["Message"]), maxDepth)
-	case unsubscribed:
-		return []incident.Signal{{Alert: env.removed()}}, nil
-	case subscription:
+	case typeUnsubscribed:
+		return []incident.Signal{{Alert: env.unsubscribedAlert()}}, nil
+	case typeSubscription:
 		return nil, nil // confirmed when it was received
 	}
-	return nil, fmt.Errorf("decode sns message: type %q is not known", clip(env["Type"]))
+	return nil, fmt.Errorf("decode sns message: type %q is not known", truncate(env["Type"]))
 }
 
-// shape is what tells the messages apart that a topic may carry.
-type shape struct {
+// topicMessage is what tells the messages apart that a topic may carry.
+type topicMessage struct {
 	Type        string          `json:"Type"`
 	Message     *string         `json:"Message"`
 	Event       string          `json:"Event"`
@@ -46,7 +46,7 @@ type shape struct {
 	} `json:"Records"`
 }
 
-var errObjects = errors.New("decode sns message: it announces an object in S3; subscribe an SQS queue to this topic and give that to the trail source")
+var errObjectNotice = errors.New("decode sns message: it announces an object in S3; subscribe an SQS queue to this topic and give that to the trail source")
 
 func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Signal, error) {
 	if depth == 0 {
@@ -59,18 +59,18 @@ func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Si
 	if json.Unmarshal(message, &inner) == nil {
 		return s.unwrap(h, []byte(inner), depth-1)
 	}
-	var m shape
+	var m topicMessage
 	var mismatch *json.UnmarshalTypeError
 	if err := json.Unmarshal(message, &m); err != nil && !errors.As(err, &mismatch) {
 		return nil, fmt.Errorf("decode sns message: %w", err)
 	}
 	switch {
-	case m.Type == notification && m.Message != nil:
+	case m.Type == typeNotification && m.Message != nil:
 		return s.unwrap(h, []byte(*m.Message), depth-1)
 	case m.Event == "s3:TestEvent":
 		return nil, nil
 	case m.S3Bucket != "" && len(m.S3ObjectKey) > 0, len(m.Records) > 0 && len(m.Records[0].S3) > 0:
-		return nil, errObjects
+		return nil, errObjectNotice
 	}
 	signals, err := s.decoder.Decode(h, message)
 	if err != nil {
@@ -79,21 +79,21 @@ func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Si
 	return signals, nil
 }
 
-// removed is the alert that nothing will come from a topic any more.
-func (e envelope) removed() *incident.Alert {
+// unsubscribedAlert is the alert that nothing will come from a topic any more.
+func (e envelope) unsubscribedAlert() *incident.Alert {
 	topic := e["TopicArn"]
-	_, region, account := arn(topic)
+	_, region, account := parseARN(topic)
 	return &incident.Alert{
-		Source: name, Kind: "sns.unsubscribed", Level: incident.LevelHigh,
+		Source: sourceName, Kind: "sns.unsubscribed", Level: incident.LevelHigh,
 		Title: "Somebody removed our subscription to " + topic,
 		Detail: "Alerts that came by this topic come no more. Harmless if the subscription was moved or the topic retired; " +
 			"otherwise somebody is making us blind. Look for Unsubscribe or DeleteTopic in CloudTrail, and subscribe again.",
 		Fingerprint: "sns.unsubscribed|" + topic, Correlation: "sns:" + topic,
-		EventID: e["MessageId"], At: e.at(), Account: account, Region: region, URL: console(region, "sns/v3/home", "topic/"+topic),
+		EventID: e["MessageId"], At: e.timestamp(), Account: account, Region: region, URL: consoleURL(region, "sns/v3/home", "topic/"+topic),
 	}
 }
 
-func (e envelope) at() time.Time {
+func (e envelope) timestamp() time.Time {
 	t, err := time.Parse(time.RFC3339Nano, e["Timestamp"])
 	if err != nil {
 		return time.Time{}
@@ -101,8 +101,8 @@ func (e envelope) at() time.Time {
 	return t.UTC()
 }
 
-// arn takes an ARN apart: the resource, its region and account.
-func arn(s string) (resource, region, account string) {
+// parseARN takes an ARN apart: the resource, its region and account.
+func parseARN(s string) (resource, region, account string) {
 	p := strings.SplitN(s, ":", 6)
 	if len(p) < 6 {
 		return "", "", ""
@@ -112,8 +112,8 @@ func arn(s string) (resource, region, account string) {
 
 var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d{1,2}$`)
 
-// console is a page of the AWS console, or "" where the region is none.
-func console(region, page, fragment string) string {
+// consoleURL is a page of the AWS console, or "" where the region is none.
+func consoleURL(region, page, fragment string) string {
 	if !regionName.MatchString(region) {
 		return ""
 	}

@@ -108,7 +108,7 @@ func TestHostileBodies(t *testing.T) {
 		m := notice("Notification")
 		m["Message"] = message
 		t.Run(fmt.Sprintf("%.20q", message), func(t *testing.T) {
-			intaketest.Hostile(t, intaketest.SourceCase{Source: newSource(t, nil).Source, Genuine: sign(t, m), Inside: true, Now: now, Signed: func([]byte) http.Header { return header("Notification") }})
+			intaketest.Hostile(t, intaketest.SourceCase{Source: newSource(t, nil).Source, Genuine: sign(t, m), CredentialInBody: true, Now: now, Signed: func([]byte) http.Header { return header("Notification") }})
 		})
 	}
 }

@@ -40,7 +40,7 @@ import (
 )
 
 const (
-	name = "trail"
+	sourceName = "trail"
 	// recordSource is the source whose Decode understands a bare record.
 	recordSource = "cloudtrail"
 )
@@ -88,8 +88,8 @@ type Config struct {
 type Source struct {
 	Config
 	queue   *sqs.Client
-	store   *s3.Client
-	done    *recentObjects
+	bucket  *s3.Client
+	recent  *recentObjects
 	lastErr atomic.Pointer[error] // of the last question to the queue
 }
 
@@ -138,7 +138,7 @@ func New(c Config) (*Source, error) {
 	}
 	c.Logger = c.Logger.With("component", "trail")
 	if c.Observer == nil {
-		c.Observer = unobserved{}
+		c.Observer = noopObserver{}
 	}
 	options := []func(*config.LoadOptions) error{config.WithRegion(c.Region), config.WithLogger(sdkLogger(c.Logger))}
 	if c.client != nil {
@@ -151,7 +151,7 @@ func New(c Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the AWS configuration: %w", err)
 	}
-	return &Source{Config: c, queue: sqs.NewFromConfig(loaded), done: newRecent(4096), store: s3.NewFromConfig(loaded, func(o *s3.Options) {
+	return &Source{Config: c, queue: sqs.NewFromConfig(loaded), recent: newRecentObjects(4096), bucket: s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.UsePathStyle = c.Endpoint != ""
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})}, nil
@@ -164,8 +164,8 @@ func sdkLogger(log *slog.Logger) logging.Logger {
 	})
 }
 
-// inRegion sends one call to the region of the bucket, which the notice names.
-func inRegion(region string) func(*s3.Options) {
+// withRegion sends one call to the region of the bucket, which the notice names.
+func withRegion(region string) func(*s3.Options) {
 	return func(o *s3.Options) {
 		if regionName.MatchString(region) {
 			o.Region = region

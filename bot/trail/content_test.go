@@ -125,7 +125,7 @@ func TestSplitKeepsRecords(t *testing.T) {
 
 func TestUnpack(t *testing.T) {
 	text := strings.Repeat("log ", 1000)
-	for name, in := range map[string][]byte{"plain": []byte(text), "packed": zipped(text), "several members": zipped(text[:100], text[100:300], text[300:])} {
+	for name, in := range map[string][]byte{"plain": []byte(text), "packed": gzipped(text), "several members": gzipped(text[:100], text[100:300], text[300:])} {
 		r, err := trail.Unpack(bytes.NewReader(in), 1<<20, 1<<20)
 		if err != nil {
 			t.Fatal(err)
@@ -139,9 +139,9 @@ func TestUnpack(t *testing.T) {
 		maxObject, maxContent int64
 	}{
 		"too large":          {[]byte(text), 100, 1 << 20},
-		"too large packed":   {zipped(text), 10, 1 << 20},
-		"too large unpacked": {zipped(text), 1 << 20, 1000},
-		"a bomb":             {zipped(strings.Repeat("x", 40<<20)), 1 << 30, 1 << 30},
+		"too large packed":   {gzipped(text), 10, 1 << 20},
+		"too large unpacked": {gzipped(text), 1 << 20, 1000},
+		"a bomb":             {gzipped(strings.Repeat("x", 40<<20)), 1 << 30, 1 << 30},
 	} {
 		r, err := trail.Unpack(bytes.NewReader(tt.in), tt.maxObject, tt.maxContent)
 		var n int64
@@ -153,7 +153,7 @@ func TestUnpack(t *testing.T) {
 		}
 	}
 	network := errors.New("connection reset")
-	packed := zipped(text)
+	packed := gzipped(text)
 	for _, n := range []int{5, len(packed) / 2} {
 		r, err := trail.Unpack(io.MultiReader(bytes.NewReader(packed[:n]), iotest.ErrReader(network)), 1<<20, 1<<20)
 		if err == nil {

@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// Through has the SDK use this client.
-func Through(c Config, client *http.Client) Config {
+// WithClient has the SDK use this client.
+func WithClient(c Config, client *http.Client) Config {
 	c.client = client
 	return c
 }
@@ -17,7 +17,7 @@ const MaxRecord = maxRecord
 
 // Split takes a file apart.
 func Split(r io.Reader, emit func(raw []byte, broken bool) error) error {
-	return split(bufio.NewReaderSize(r, lineWithin), emit)
+	return split(bufio.NewReaderSize(r, maxLine), emit)
 }
 
 // Unpack unpacks a file within bounds.

@@ -45,11 +45,11 @@ func (s *Source) newDelivery(n notice, t noticeBody) Delivery {
 	if t.Notice == noticeRemoved {
 		id += "\x00" + n.Sequencer + n.At
 	}
-	return Delivery{Source: name, ID: hashed([]byte(id)), Body: body, Received: s.Clock(), Sender: n.where()}
+	return Delivery{Source: sourceName, ID: sha256ID([]byte(id)), Body: body, Received: s.Clock(), Sender: n.where()}
 }
 
 // Name is that of the deliveries which this package writes itself.
-func (*Source) Name() string { return name }
+func (*Source) Name() string { return sourceName }
 
 // Headers is empty; no request brings these deliveries.
 func (*Source) Headers() []string { return nil }
@@ -68,7 +68,7 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	if err := json.Unmarshal(body, &t); err != nil {
 		return nil, fmt.Errorf("decode a notice of the trail: %w", err)
 	}
-	a := incident.Alert{Source: name, Correlation: "trail:" + t.Bucket, At: instant(t.At), Region: t.Region, Principal: t.Principal, Address: t.Address,
+	a := incident.Alert{Source: sourceName, Correlation: "trail:" + t.Bucket, At: parseTime(t.At), Region: t.Region, Principal: t.Principal, Address: t.Address,
 		Tags: map[string]string{"bucket": t.Bucket, "key": t.Key}}
 	if m := accountInKey.FindStringSubmatch(t.Key); m != nil {
 		a.Account = m[1]
@@ -76,7 +76,7 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 			a.Region = m[2]
 		}
 	}
-	a.URL = console(t)
+	a.URL = consoleURL(t)
 	where := "Object: s3://" + t.Bucket + "/" + t.Key
 	switch t.Notice {
 	case noticeRemoved:
@@ -105,7 +105,7 @@ func orUnknown(s string) string {
 	return s
 }
 
-func instant(s string) time.Time {
+func parseTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return time.Time{}
@@ -113,8 +113,8 @@ func instant(s string) time.Time {
 	return t.UTC()
 }
 
-// console is the object's page in the AWS console.
-func console(t noticeBody) string {
+// consoleURL is the object's page in the AWS console.
+func consoleURL(t noticeBody) string {
 	if !regionName.MatchString(t.Region) {
 		return ""
 	}

@@ -42,23 +42,23 @@ var (
 	errNotStored = errors.New("the records were not stored")
 )
 
-// object works one notice off. Without an error its message may be deleted.
-func (s *Source) object(ctx context.Context, n notice) (ObjectOutcome, error) {
+// processObject works one notice off. Without an error its message may be deleted.
+func (s *Source) processObject(ctx context.Context, n notice) (ObjectOutcome, error) {
 	logFile, findings := strings.Contains(n.Key, "/CloudTrail/"), strings.Contains(n.Key, "/GuardDuty/")
 	switch {
 	case n.removed() && (logFile || strings.Contains(n.Key, "/CloudTrail-Digest/")):
 		return ObjectRemoved, s.accept(ctx, []Delivery{s.newDelivery(n, noticeBody{Notice: noticeRemoved, Event: n.Event, At: n.At, Principal: n.Principal, Address: n.Address})})
 	case !logFile && !findings, n.Event != "" && !strings.HasPrefix(n.Event, "ObjectCreated:"):
 		return ObjectSkipped, nil
-	case s.done.has(n):
+	case s.recent.has(n):
 		return ObjectKnown, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
 	defer cancel()
-	err := s.read(ctx, n)
+	err := s.readObject(ctx, n)
 	outcome := outcomeOf(ctx, err)
 	if err == nil {
-		s.done.add(n)
+		s.recent.add(n)
 		return outcome, nil
 	}
 	lasting := outcome == ObjectBroken || outcome == ObjectTooBig
@@ -97,13 +97,13 @@ func outcomeOf(ctx context.Context, err error) ObjectOutcome {
 	return ObjectFailed
 }
 
-// read takes one file apart and commits its records on the way.
-func (s *Source) read(ctx context.Context, n notice) error {
+// readObject takes one file apart and commits its records on the way.
+func (s *Source) readObject(ctx context.Context, n notice) error {
 	in := &s3.GetObjectInput{Bucket: &n.Bucket, Key: &n.Key}
 	if n.Version != "" && n.Version != "null" {
 		in.VersionId = &n.Version
 	}
-	out, err := s.store.GetObject(ctx, in, inRegion(n.Region))
+	out, err := s.bucket.GetObject(ctx, in, withRegion(n.Region))
 	if err != nil {
 		return fmt.Errorf("get %s: %w", n.where(), err)
 	}
@@ -126,20 +126,20 @@ type file struct {
 	batch              []Delivery
 	size               int
 	kept, skipped, bad int
-	why                string // the first bad record is bad
+	firstBad           string // the first bad record is bad
 }
 
 // read commits what could be read even where the rest could not.
 func (f *file) read(ctx context.Context, body io.Reader) error {
 	content, err := unpack(body, f.source.MaxObject, f.source.MaxContent)
 	if err == nil {
-		err = split(bufio.NewReaderSize(content, lineWithin), func(raw []byte, broken bool) error { return f.record(ctx, raw, broken) })
+		err = split(bufio.NewReaderSize(content, maxLine), func(raw []byte, broken bool) error { return f.addRecord(ctx, raw, broken) })
 	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("read %s: %w", f.notice.where(), ctx.Err())
 	}
 	if f.bad > 0 {
-		f.batch = append(f.batch, f.source.newDelivery(f.notice, noticeBody{Notice: noticeRecords, Bad: f.bad, Good: f.kept + f.skipped, Detail: f.why}))
+		f.batch = append(f.batch, f.source.newDelivery(f.notice, noticeBody{Notice: noticeRecords, Bad: f.bad, Good: f.kept + f.skipped, Detail: f.firstBad}))
 	}
 	if flushed := f.flush(ctx); flushed != nil {
 		return flushed
@@ -150,8 +150,8 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 	return nil
 }
 
-// record judges one element of the file.
-func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
+// addRecord judges one element of the file.
+func (f *file) addRecord(ctx context.Context, raw []byte, broken bool) error {
 	var r struct {
 		EventSource incident.FlexString `json:"eventSource"`
 		EventName   incident.FlexString `json:"eventName"`
@@ -174,13 +174,13 @@ func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
 	finding := r.EventName == "" && r.FindingID != "" && r.Type != "" && r.Severity != ""
 	switch {
 	case broken:
-		return f.refuse("it is larger than a record can be, or no JSON")
+		return f.countBad("it is larger than a record can be, or no JSON")
 	case err != nil && !errors.As(err, &mismatch):
-		return f.refuse(err.Error())
+		return f.countBad(err.Error())
 	case string(raw) == "{}", string(r.Records) == "null", r.Digest != "": // nothing in it, or a digest under a log's name
 		return nil
 	case !finding && (len(raw) == 0 || raw[0] != '{' || r.EventSource == "" || r.EventName == ""):
-		return f.refuse("it has no eventSource and eventName, and is no finding")
+		return f.countBad("it has no eventSource and eventName, and is no finding")
 	case !f.source.Filter(raw):
 		f.skipped++
 		return nil
@@ -198,9 +198,9 @@ func (f *file) record(ctx context.Context, raw []byte, broken bool) error {
 	return f.flush(ctx)
 }
 
-func (f *file) refuse(why string) error {
+func (f *file) countBad(why string) error {
 	if f.bad++; f.bad == 1 {
-		f.why = why
+		f.firstBad = why
 	}
 	return nil
 }
@@ -232,33 +232,33 @@ func recordID(account, event string, raw []byte) string {
 		id = account + "/" + event
 	}
 	if event == "" {
-		return hashed(raw)
+		return sha256ID(raw)
 	}
-	return printable(id)
+	return boundedID(id)
 }
 
 // findingID is the same for a finding: each of its updates is a delivery, and so
 // is a higher count without one.
 func findingID(id, updated, count string, raw []byte) string {
 	if updated == "" {
-		return hashed(raw)
+		return sha256ID(raw)
 	}
 	if count != "" {
 		updated += "/" + count
 	}
-	return printable(id + "/" + updated)
+	return boundedID(id + "/" + updated)
 }
 
-// printable is an id as the inbox takes it: a long or odd one by its hash.
-func printable(id string) string {
+// boundedID is an id as the inbox takes it: a long or odd one by its hash.
+func boundedID(id string) string {
 	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 	if len(id) > 200 || strings.ContainsFunc(id, odd) {
-		return hashed([]byte(id))
+		return sha256ID([]byte(id))
 	}
 	return id
 }
 
-func hashed(b []byte) string {
+func sha256ID(b []byte) string {
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
@@ -266,7 +266,7 @@ func hashed(b []byte) string {
 // unpack bounds a file, and unpacks it if it is packed, by its first bytes: the
 // name and the headers may say what they like.
 func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
-	packed := &limitedReader{r: r, most: maxObject}
+	packed := &limitedReader{r: r, limit: maxObject}
 	head := bufio.NewReader(packed)
 	magic, err := head.Peek(2)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -277,35 +277,35 @@ func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
 	}
 	z, err := gzip.NewReader(head) // one member after the other
 	if err != nil {
-		if !packed.failed {
+		if !packed.readFailed {
 			err = fmt.Errorf("%w: %w", errBroken, err)
 		}
 		return nil, err
 	}
-	return &limitedReader{r: z, most: maxContent, packed: packed}, nil
+	return &limitedReader{r: z, limit: maxContent, packed: packed}, nil
 }
 
 // limitedReader counts what is read.
 type limitedReader struct {
-	r          io.Reader
-	read, most int64
-	packed     *limitedReader // what this is unpacked from
-	failed     bool           // to come, by a fault of the network
+	r           io.Reader
+	read, limit int64
+	packed      *limitedReader // what this is unpacked from
+	readFailed  bool           // to come, by a fault of the network
 }
 
 func (b *limitedReader) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	b.read += int64(n)
 	switch {
-	case b.read > b.most:
-		return 0, fmt.Errorf("%w: more than %d bytes", errTooBig, b.most)
+	case b.read > b.limit:
+		return 0, fmt.Errorf("%w: more than %d bytes", errTooBig, b.limit)
 	case b.packed != nil && b.read > bombGrace && b.read > bombRatio*b.packed.read:
 		return 0, errBomb
 	case err == nil || errors.Is(err, io.EOF):
-	case b.packed != nil && !b.packed.failed: // all of it came; it is the packing that is wrong
+	case b.packed != nil && !b.packed.readFailed: // all of it came; it is the packing that is wrong
 		err = fmt.Errorf("%w: %w", errBroken, err)
 	default:
-		b.failed = true
+		b.readFailed = true
 	}
 	return n, err
 }
@@ -319,12 +319,12 @@ type recentObjects struct {
 	next  int
 }
 
-func newRecent(n int) *recentObjects {
+func newRecentObjects(n int) *recentObjects {
 	return &recentObjects{known: map[string]bool{}, order: make([]string, n)}
 }
 
-// identity is empty for an object whose content the notice does not name.
-func identity(n notice) string {
+// objectVersion is empty for an object whose content the notice does not name.
+func objectVersion(n notice) string {
 	if n.ETag == "" {
 		return ""
 	}
@@ -334,11 +334,11 @@ func identity(n notice) string {
 func (r *recentObjects) has(n notice) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.known[identity(n)]
+	return r.known[objectVersion(n)]
 }
 
 func (r *recentObjects) add(n notice) {
-	id := identity(n)
+	id := objectVersion(n)
 	if id == "" {
 		return
 	}

@@ -46,9 +46,9 @@ type Observer interface {
 	Records(kept, skipped, bad int)
 }
 
-type unobserved struct{}
+type noopObserver struct{}
 
-func (unobserved) Polled(int, error)                   {}
-func (unobserved) Message(MessageOutcome)              {}
-func (unobserved) Object(ObjectOutcome, time.Duration) {}
-func (unobserved) Records(int, int, int)               {}
+func (noopObserver) Polled(int, error)                   {}
+func (noopObserver) Message(MessageOutcome)              {}
+func (noopObserver) Object(ObjectOutcome, time.Duration) {}
+func (noopObserver) Records(int, int, int)               {}

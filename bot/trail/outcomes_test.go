@@ -19,7 +19,7 @@ import (
 
 func TestABadFileStopsNobody(t *testing.T) {
 	whole := logFile(500, 900)
-	bomb := zipped(strings.Repeat(" ", 64<<20))
+	bomb := gzipped(strings.Repeat(" ", 64<<20))
 	for name, tt := range map[string]struct {
 		data    []byte
 		outcome string
@@ -34,14 +34,14 @@ func TestABadFileStopsNobody(t *testing.T) {
 		"too large":     {bytes.Repeat([]byte(" "), 3<<20), "too_big", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(w *world) {
+			runFixture(t, func(w *fixture) {
 				w.change = func(c *trail.Config) { c.MaxObject, c.Pollers = 2<<20, 1 }
 				w.aws.Put(bucket, folder+"bad.json.gz", tt.data)
 				for i := range 12 {
 					w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i*10, i*10+10))
 				}
 				stop := w.run()
-				w.until("the bad one is put aside", func() bool { return w.empty() && len(w.aws.Messages("dead")) == 1 })
+				w.waitFor("the bad one is put aside", func() bool { return w.empty() && len(w.aws.Messages("dead")) == 1 })
 				stop()
 				if n := len(w.inbox.of("cloudtrail")); tt.records >= 0 && n != 120+tt.records {
 					t.Errorf("%d records, want 120 and %d of the bad file", n, tt.records)
@@ -62,7 +62,7 @@ func TestABadFileStopsNobody(t *testing.T) {
 	}
 }
 
-func (w *world) alert(d trail.Delivery) incident.Alert {
+func (w *fixture) alert(d trail.Delivery) incident.Alert {
 	w.Helper()
 	got, err := w.source().Decode(nil, d.Body)
 	if err != nil || len(got) != 1 || got[0].Alert == nil {
@@ -77,13 +77,13 @@ func TestMissingAndDeniedAreTriedAgain(t *testing.T) {
 		outcome string
 	}{"NoSuchKey": {404, "missing"}, "AccessDenied": {403, "denied"}} {
 		t.Run(code, func(t *testing.T) {
-			bubble(t, func(w *world) {
+			runFixture(t, func(w *fixture) {
 				key := folder + "a.json.gz"
 				w.aws.Fail(aws.Fault{Op: "s3:GetObject", Resource: bucket + "/" + key, Times: 3, Status: want.status, Code: code})
 				w.aws.Put(bucket, key, logFile(0, 10))
 				start := time.Now()
 				stop := w.run()
-				w.until("read", w.empty)
+				w.waitFor("read", w.empty)
 				took := time.Since(start)
 				stop()
 				w.wantRecords(10)
@@ -102,11 +102,11 @@ func TestMissingAndDeniedAreTriedAgain(t *testing.T) {
 }
 
 func TestAShortOutageIsNotWorthAnAlert(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		w.aws.Fail(aws.Fault{Op: "s3:GetObject", Times: 2, Status: 403, Code: "AccessDenied"})
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 10))
 		stop := w.run()
-		w.until("read", w.empty)
+		w.waitFor("read", w.empty)
 		stop()
 		w.wantRecords(10)
 		if told := w.inbox.of("trail"); len(told) != 0 {
@@ -116,12 +116,12 @@ func TestAShortOutageIsNotWorthAnAlert(t *testing.T) {
 }
 
 func TestMessagesThatAnnounceNothing(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		for _, body := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`, `{}`, `{"Records":[]}`, `{"x":1}`, `[1]`, `hello`, `{"Records":[{"x":1}]}`} {
 			w.aws.Send("trail", body)
 		}
 		stop := w.run()
-		w.until("all deleted", w.empty)
+		w.waitFor("all deleted", w.empty)
 		stop()
 		for name, want := range map[string]int{"message test": 1, "message empty": 2, "message unknown": 3, "message not_json": 1} {
 			if w.count.get(name) != want {
@@ -135,7 +135,7 @@ func TestMessagesThatAnnounceNothing(t *testing.T) {
 }
 
 func TestKeys(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		odd := "my logs+ü/AWSLogs/o-abc123/111122223333/CloudTrail/eu-west-1/a b%2F(1).json.gz"
 		w.aws.Put(bucket, odd, logFile(0, 5))
 		for _, k := range []string{"AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/d.json.gz", "AWSLogs/111122223333/CloudTrail-Insight/eu-west-1/i.json.gz",
@@ -145,7 +145,7 @@ func TestKeys(t *testing.T) {
 		w.aws.AddBucket(aws.Bucket{Name: "elsewhere", Region: "us-east-1", Notify: "trail"})
 		w.aws.Put("elsewhere", folder+"b.json.gz", logFile(5, 10))
 		stop := w.run()
-		w.until("all read", w.empty)
+		w.waitFor("all read", w.empty)
 		stop()
 		w.wantRecords(10)
 		if w.count.get("object skipped") != 5 || w.aws.Count("s3:GetObject", 200) != 2 {
@@ -155,15 +155,15 @@ func TestKeys(t *testing.T) {
 }
 
 func TestRemovedLogFilesAreAnAlert(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 1))
 		stop := w.run()
-		w.until("read", w.empty)
+		w.waitFor("read", w.empty)
 		w.aws.Remove(bucket, folder+"a.json.gz")
 		w.aws.Send("trail", w.aws.Event(bucket, "ObjectRemoved:DeleteMarkerCreated", "AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/d.json.gz"))
 		w.aws.Send("trail", w.aws.Event(bucket, "ObjectRemoved:Delete", "readme.txt"))
 		w.aws.Send("trail", w.aws.Event(bucket, "LifecycleExpiration:Delete", folder+"old.json.gz"))
-		w.until("told", w.empty)
+		w.waitFor("told", w.empty)
 		stop()
 		told := w.inbox.of("trail")
 		if len(told) != 2 || w.count.get("object removed") != 2 || w.count.get("object skipped") != 2 {
@@ -184,10 +184,10 @@ func TestExportedFindings(t *testing.T) {
 	const finding = `{"schemaVersion":"2.0","accountId":"111122223333","region":"eu-west-1","id":"f1","type":"T:R/F","severity":8,"title":"t","updatedAt":"2026-11-20T03:00:00.000Z","service":{"count":1}}`
 	lines := []string{finding, strings.Replace(finding, "03:00", "04:00", 1), strings.Replace(finding, `"updatedAt":"2026-11-20T03:00:00.000Z",`, "", 1), finding,
 		strings.Replace(finding, `"count":1`, `"count":2`, 1), strings.Replace(finding, `,"service":{"count":1}`, "", 1), `{"id":"x"}`}
-	bubble(t, func(w *world) {
-		w.aws.Put(bucket, "AWSLogs/111122223333/GuardDuty/eu-west-1/2026/11/20/a.jsonl.gz", zipped(strings.Join(lines, "\n")+"\n"))
+	runFixture(t, func(w *fixture) {
+		w.aws.Put(bucket, "AWSLogs/111122223333/GuardDuty/eu-west-1/2026/11/20/a.jsonl.gz", gzipped(strings.Join(lines, "\n")+"\n"))
 		stop := w.run()
-		w.until("read", w.empty)
+		w.waitFor("read", w.empty)
 		stop()
 		got := w.inbox.of("cloudtrail")
 		if len(got) != 5 || w.count.get("kept") != 6 || w.count.get("bad") != 1 {
@@ -208,11 +208,11 @@ func TestExportedFindings(t *testing.T) {
 // A record is the same delivery whichever way it comes.
 func TestRecordsKeepTheIDOfTheCloudTrailSource(t *testing.T) {
 	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		rs := []string{record(0), `{"eventSource":"s","eventName":"n","eventID":"alone"}`, `{"eventSource":"s","eventName":"n","eventID":7,"recipientAccountId":111122223333}`}
 		w.aws.Put(bucket, folder+"a.json", []byte(`[`+strings.Join(rs, ",")+`]`))
 		stop := w.run()
-		w.until("read", w.empty)
+		w.waitFor("read", w.empty)
 		stop()
 		got := w.inbox.of("cloudtrail")
 		if len(got) != len(rs) {
@@ -231,14 +231,14 @@ func TestRecordsKeepTheIDOfTheCloudTrailSource(t *testing.T) {
 }
 
 func TestOnlyWhatMattersIsKept(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		w.change = func(c *trail.Config) {
 			c.Filter = func(raw json.RawMessage) bool { return !bytes.Contains(raw, []byte("event-00003")) }
 		}
 		file := `{"Records":[` + record(0) + `,7,` + record(1) + `,{"x":1},{"eventSource":"s","eventName":tru},` + record(3) + `,` + record(2) + `]}`
-		w.aws.Put(bucket, folder+"a.json.gz", zipped(file))
+		w.aws.Put(bucket, folder+"a.json.gz", gzipped(file))
 		stop := w.run()
-		w.until("read", w.empty)
+		w.waitFor("read", w.empty)
 		stop()
 		w.wantRecords(3)
 		if w.count.get("kept") != 3 || w.count.get("skipped") != 1 || w.count.get("bad") != 3 {
@@ -255,10 +255,10 @@ func TestOnlyWhatMattersIsKept(t *testing.T) {
 }
 
 func TestWrongCredentialsAreSeen(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "another secret")
 		stop := w.run()
-		w.until("refused", func() bool { return w.aws.Count("sqs:ReceiveMessage", 403) >= 3 })
+		w.waitFor("refused", func() bool { return w.aws.Count("sqs:ReceiveMessage", 403) >= 3 })
 		stop()
 		if w.reader.Err() == nil {
 			t.Error("the reader finds no fault with its queue")
@@ -268,7 +268,7 @@ func TestWrongCredentialsAreSeen(t *testing.T) {
 		}
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
 		stop = w.run()
-		w.until("answered", func() bool { return w.aws.Count("sqs:ReceiveMessage", 200) >= 1 })
+		w.waitFor("answered", func() bool { return w.aws.Count("sqs:ReceiveMessage", 200) >= 1 })
 		stop()
 		if err := w.reader.Err(); err != nil {
 			t.Errorf("the queue answers, and the fault is %v", err)

@@ -54,7 +54,7 @@ func (s *Source) poll(ctx context.Context) {
 			continue
 		}
 		failures = 0
-		s.work(ctx, messages)
+		s.processMessages(ctx, messages)
 	}
 }
 
@@ -110,12 +110,12 @@ func (h *heldMessages) receipts() map[string]string {
 	return out
 }
 
-// work goes through the messages of one answer. All of them stay hidden until
+// processMessages goes through the messages of one answer. All of them stay hidden until
 // their turn is over.
-func (s *Source) work(ctx context.Context, messages []types.Message) {
+func (s *Source) processMessages(ctx context.Context, messages []types.Message) {
 	h := &heldMessages{messages: map[string]string{}}
 	for _, m := range messages {
-		h.messages[value(m.MessageId)] = value(m.ReceiptHandle)
+		h.messages[deref(m.MessageId)] = deref(m.ReceiptHandle)
 	}
 	holding, stop := context.WithCancel(ctx)
 	var holder sync.WaitGroup
@@ -127,8 +127,8 @@ func (s *Source) work(ctx context.Context, messages []types.Message) {
 			s.releaseMessages(ctx, messages[i:])
 			return
 		}
-		outcome := s.message(ctx, m)
-		h.drop(value(m.MessageId))
+		outcome := s.processMessage(ctx, m)
+		h.drop(deref(m.MessageId))
 		s.finishMessage(ctx, m, outcome)
 	}
 }
@@ -168,7 +168,7 @@ func (s *Source) changeVisibility(ctx context.Context, receipts map[string]strin
 	}
 	var all []error
 	for _, f := range out.Failed {
-		all = append(all, fmt.Errorf("hide a message: %s", value(f.Code)))
+		all = append(all, fmt.Errorf("hide a message: %s", deref(f.Code)))
 	}
 	return errors.Join(all...)
 }
@@ -177,7 +177,7 @@ func (s *Source) changeVisibility(ctx context.Context, receipts map[string]strin
 func (s *Source) releaseMessages(ctx context.Context, messages []types.Message) {
 	receipts := map[string]string{}
 	for _, m := range messages {
-		receipts[value(m.MessageId)] = value(m.ReceiptHandle)
+		receipts[deref(m.MessageId)] = deref(m.ReceiptHandle)
 		s.Observer.Message(MessageReturned)
 	}
 	if err := s.changeVisibility(context.WithoutCancel(ctx), receipts, 0); err != nil {
@@ -193,9 +193,9 @@ func (s *Source) finishMessage(ctx context.Context, m types.Message, outcome Mes
 	}
 	s.Observer.Message(outcome)
 	if outcome == MessageLeft {
-		pause := backoff(minMessagePause, maxMessagePause, received(m)-1)
-		if err := s.changeVisibility(ctx, map[string]string{value(m.MessageId): value(m.ReceiptHandle)}, pause.Round(time.Second)); err != nil {
-			s.Logger.Warn("the pause of a message could not be set", "message", value(m.MessageId), "error", err)
+		pause := backoff(minMessagePause, maxMessagePause, receiveCount(m)-1)
+		if err := s.changeVisibility(ctx, map[string]string{deref(m.MessageId): deref(m.ReceiptHandle)}, pause.Round(time.Second)); err != nil {
+			s.Logger.Warn("the pause of a message could not be set", "message", deref(m.MessageId), "error", err)
 		}
 		return
 	}
@@ -203,20 +203,20 @@ func (s *Source) finishMessage(ctx context.Context, m types.Message, outcome Mes
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	if _, err := s.queue.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.QueueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
-		s.Logger.Warn("a message could not be deleted; it will come again", "message", value(m.MessageId), "error", err)
+		s.Logger.Warn("a message could not be deleted; it will come again", "message", deref(m.MessageId), "error", err)
 	}
 }
 
-// message works one message off.
-func (s *Source) message(ctx context.Context, m types.Message) MessageOutcome {
-	notices, outcome := unwrap([]byte(value(m.Body)))
+// processMessage works one message off.
+func (s *Source) processMessage(ctx context.Context, m types.Message) MessageOutcome {
+	notices, outcome := unwrap([]byte(deref(m.Body)))
 	if outcome == MessageUnknown || outcome == MessageNotJSON {
-		s.Logger.Warn("a message of the queue announces no object of S3; it is deleted", "message", value(m.MessageId), "outcome", string(outcome))
+		s.Logger.Warn("a message of the queue announces no object of S3; it is deleted", "message", deref(m.MessageId), "outcome", string(outcome))
 	}
 	for _, n := range notices {
-		n.attempt = received(m)
+		n.attempt = receiveCount(m)
 		start := time.Now()
-		result, err := s.object(ctx, n)
+		result, err := s.processObject(ctx, n)
 		s.Observer.Object(result, time.Since(start))
 		if err != nil && ctx.Err() == nil {
 			s.Logger.Error("a file of the trail was not read", "bucket", n.Bucket, "key", n.Key, "attempt", n.attempt, "error", err)
@@ -228,7 +228,7 @@ func (s *Source) message(ctx context.Context, m types.Message) MessageOutcome {
 	return outcome
 }
 
-func received(m types.Message) int {
+func receiveCount(m types.Message) int {
 	n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	if err != nil {
 		return 1
@@ -236,7 +236,7 @@ func received(m types.Message) int {
 	return max(n, 1)
 }
 
-func value(s *string) string {
+func deref(s *string) string {
 	if s == nil {
 		return ""
 	}

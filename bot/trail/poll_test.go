@@ -93,8 +93,8 @@ func (c *counter) Records(kept, skipped, bad int) {
 	c.add("bad", bad)
 }
 
-// world is an account, an inbox and a reader between them, in a bubble of time.
-type world struct {
+// fixture is an account, an inbox and a reader between them, in a bubble of time.
+type fixture struct {
 	*testing.T
 	aws     *aws.Account
 	inbox   *inbox
@@ -104,7 +104,7 @@ type world struct {
 	running sync.WaitGroup
 }
 
-func bubble(t *testing.T, f func(w *world)) {
+func runFixture(t *testing.T, f func(w *fixture)) {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
@@ -112,7 +112,7 @@ func bubble(t *testing.T, f func(w *world)) {
 	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, aws: aws.New(aws.Config{}), inbox: &inbox{rows: map[string]trail.Delivery{}}, count: &counter{n: map[string]int{}}}
+		w := &fixture{T: t, aws: aws.New(aws.Config{}), inbox: &inbox{rows: map[string]trail.Delivery{}}, count: &counter{n: map[string]int{}}}
 		w.aws.AddQueue(aws.Queue{Name: "dead"})
 		w.aws.AddQueue(aws.Queue{Name: "trail", MaxReceiveCount: 5, DeadLetter: "dead"})
 		w.aws.AddBucket(aws.Bucket{Name: bucket, Notify: "trail"})
@@ -126,14 +126,14 @@ func bubble(t *testing.T, f func(w *world)) {
 	})
 }
 
-func (w *world) source() *trail.Source {
+func (w *fixture) source() *trail.Source {
 	w.Helper()
 	c := trail.Config{QueueURL: w.aws.QueueURL("trail"), Region: "eu-west-1", Endpoint: w.aws.URL(), Visibility: 30 * time.Second,
 		Sink: w.inbox, Observer: w.count, Logger: slog.New(slog.NewTextHandler(w.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	if w.change != nil {
 		w.change(&c)
 	}
-	s, err := trail.New(trail.Through(c, w.aws.Client()))
+	s, err := trail.New(trail.WithClient(c, w.aws.Client()))
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func (w *world) source() *trail.Source {
 }
 
 // run starts a reader; stop ends it, as a process ends.
-func (w *world) run() (stop func()) {
+func (w *fixture) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := w.source()
 	w.reader = s
@@ -156,7 +156,7 @@ func (w *world) run() (stop func()) {
 }
 
 // until waits for the account, at most a day of its time.
-func (w *world) until(what string, holds func() bool) {
+func (w *fixture) waitFor(what string, holds func() bool) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
 	defer cancel()
@@ -165,13 +165,13 @@ func (w *world) until(what string, holds func() bool) {
 	}
 }
 
-func (w *world) empty() bool { return len(w.aws.Messages("trail")) == 0 }
+func (w *fixture) empty() bool { return len(w.aws.Messages("trail")) == 0 }
 
 func record(id int) string {
 	return fmt.Sprintf(`{"eventVersion":"1.11","eventSource":"iam.amazonaws.com","eventName":"CreateUser","eventID":"event-%05d","recipientAccountId":"111122223333"}`, id)
 }
 
-func zipped(parts ...string) []byte {
+func gzipped(parts ...string) []byte {
 	var b bytes.Buffer
 	for _, p := range parts { // a member each
 		z := gzip.NewWriter(&b)
@@ -186,10 +186,10 @@ func logFile(from, to int) []byte {
 	for i := from; i < to; i++ {
 		rs = append(rs, record(i))
 	}
-	return zipped(`{"Records":[` + strings.Join(rs, ",") + `]}`)
+	return gzipped(`{"Records":[` + strings.Join(rs, ",") + `]}`)
 }
 
-func (w *world) wantRecords(n int) {
+func (w *fixture) wantRecords(n int) {
 	w.Helper()
 	got := w.inbox.of("cloudtrail")
 	if len(got) != n {
@@ -203,13 +203,13 @@ func (w *world) wantRecords(n int) {
 }
 
 func TestFilesAreReadAndMessagesDeleted(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		for i := range 25 {
 			w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i*40, i*40+40))
 		}
 		w.aws.Put(bucket, folder+"large.json.gz", logFile(1000, 4000)) // several commits
 		stop := w.run()
-		w.until("all read", w.empty)
+		w.waitFor("all read", w.empty)
 		stop()
 		w.wantRecords(4000)
 		if w.aws.Count("s3:GetObject", 200) != 26 || w.aws.Deleted("trail") != 26 || w.count.get("kept") != 4000 || w.count.get("message done") != 26 {
@@ -227,7 +227,7 @@ func TestFilesAreReadAndMessagesDeleted(t *testing.T) {
 func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			bubble(t, func(w *world) {
+			runFixture(t, func(w *fixture) {
 				rng := rand.New(rand.NewPCG(seed, 1))
 				var mu sync.Mutex
 				draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return rng.IntN(n) }
@@ -288,7 +288,7 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 				w.aws.Heal()
 				calm.Store(true)
 				stop := w.run()
-				w.until("all read", w.empty)
+				w.waitFor("all read", w.empty)
 				stop()
 				w.wantRecords(files * each)
 				for _, n := range w.inbox.of("trail") {
@@ -302,7 +302,7 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 }
 
 func TestKillInTheMiddleOfAFile(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 2000))
 		reached := make(chan struct{})
 		w.inbox.before = func(ctx context.Context, _ []trail.Delivery) error {
@@ -323,14 +323,14 @@ func TestKillInTheMiddleOfAFile(t *testing.T) {
 			t.Errorf("the message is hidden until %s, though nobody works on it", m.Visible)
 		}
 		stop = w.run()
-		w.until("all read", w.empty)
+		w.waitFor("all read", w.empty)
 		stop()
 		w.wantRecords(2000)
 	})
 }
 
 func TestSlowWorkKeepsTheMessagesHidden(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		for i := range 10 {
 			w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i, i+1))
 		}
@@ -338,7 +338,7 @@ func TestSlowWorkKeepsTheMessagesHidden(t *testing.T) {
 		w.inbox.before = func(context.Context, []trail.Delivery) error { <-time.After(100 * time.Second); return nil }
 		most := 0
 		stop := w.run()
-		w.until("all read", func() bool {
+		w.waitFor("all read", func() bool {
 			for _, m := range w.aws.Messages("trail") {
 				most = max(most, m.Received)
 			}
@@ -353,7 +353,7 @@ func TestSlowWorkKeepsTheMessagesHidden(t *testing.T) {
 }
 
 func TestWhatIsCommittedIsDeletedEvenWhileStopping(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 10))
 		committed, stopping := make(chan struct{}), make(chan struct{})
 		w.inbox.after = func() error { close(committed); <-stopping; return nil }
@@ -371,16 +371,16 @@ func TestWhatIsCommittedIsDeletedEvenWhileStopping(t *testing.T) {
 }
 
 func TestAFileIsReadOnce(t *testing.T) {
-	bubble(t, func(w *world) {
+	runFixture(t, func(w *fixture) {
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 10))
 		for range 4 { // S3 and SQS deliver at least once
 			w.aws.Send("trail", w.aws.Event(bucket, "ObjectCreated:Put", folder+"a.json.gz"))
 		}
 		w.change = func(c *trail.Config) { c.Pollers = 1 }
 		stop := w.run()
-		w.until("read", w.empty)
+		w.waitFor("read", w.empty)
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 20)) // another content
-		w.until("read again", w.empty)
+		w.waitFor("read again", w.empty)
 		stop()
 		w.wantRecords(20)
 		if w.aws.Count("s3:GetObject", 200) != 2 || w.count.get("object known") != 4 {

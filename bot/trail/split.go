@@ -12,9 +12,9 @@ import (
 const (
 	// maxRecord bounds a record. CloudTrail's own are below 256 KiB.
 	maxRecord = 1 << 20
-	// lineWithin is how far the end of a line is looked for; it is the size of the
+	// maxLine is how far the end of a line is looked for; it is the size of the
 	// buffer that split reads through.
-	lineWithin = 256 << 10
+	maxLine = 256 << 10
 )
 
 // split takes a file apart into its records and calls emit for each of them, in
@@ -28,27 +28,27 @@ const (
 func split(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
 	s := &splitter{r: r, emit: emit}
 	for {
-		c, err := s.next()
+		c, err := s.nextNonSpace()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		line, ended := s.line(c)
+		line, ended := s.peekLine(c)
 		switch {
 		case ended && c == '{' && json.Valid(line):
 			s.lines = true
 			if err = s.skip(len(line) - 1); err == nil {
-				err = s.inner(line)
+				err = s.splitLine(line)
 			}
 		case ended && (s.lines || s.linesFollow(line)):
 			s.lines = true
 			if err = s.skip(len(line) - 1); err == nil {
-				err = s.inner(line)
+				err = s.splitLine(line)
 			}
 		default:
-			err = s.top(c)
+			err = s.splitValue(c)
 		}
 		if err != nil {
 			return err
@@ -64,10 +64,10 @@ type splitter struct {
 	lines bool // there is a record a line
 }
 
-// line is the rest of the line that begins with c, if it ends within the buffer.
+// peekLine is the rest of the line that begins with c, if it ends within the buffer.
 // The bytes are a copy.
-func (s *splitter) line(c byte) ([]byte, bool) {
-	ahead, err := s.r.Peek(lineWithin)
+func (s *splitter) peekLine(c byte) ([]byte, bool) {
+	ahead, err := s.r.Peek(maxLine)
 	end := bytes.IndexByte(ahead, '\n')
 	if end < 0 {
 		if err == nil || !errors.Is(err, io.EOF) {
@@ -85,7 +85,7 @@ func (s *splitter) linesFollow(first []byte) bool {
 	if bytes.HasSuffix(first, []byte("[")) || bytes.HasSuffix(first, []byte("{")) || bytes.HasSuffix(first, []byte(",")) || bytes.HasSuffix(first, []byte(":")) {
 		return false
 	}
-	ahead, _ := s.r.Peek(lineWithin) // what there is; its error comes again
+	ahead, _ := s.r.Peek(maxLine) // what there is; its error comes again
 	_, rest, _ := bytes.Cut(ahead, []byte("\n"))
 	second, _, ended := bytes.Cut(rest, []byte("\n"))
 	second = bytes.TrimSpace(second)
@@ -99,16 +99,16 @@ func (s *splitter) skip(n int) error {
 	return nil
 }
 
-// inner takes a line apart by itself, so that what is wrong with it ends with it.
-func (s *splitter) inner(line []byte) error {
+// splitLine takes a line apart by itself, so that what is wrong with it ends with it.
+func (s *splitter) splitLine(line []byte) error {
 	in := &splitter{r: bufio.NewReader(bytes.NewReader(line)), emit: s.emit}
 	for {
-		c, err := in.next()
+		c, err := in.nextNonSpace()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err == nil {
-			err = in.top(c)
+			err = in.splitValue(c)
 		}
 		if errors.Is(err, errBroken) {
 			return s.emit(nil, true)
@@ -119,29 +119,29 @@ func (s *splitter) inner(line []byte) error {
 	}
 }
 
-// top takes one value apart that stands for itself.
-func (s *splitter) top(c byte) error {
+// splitValue takes one value apart that stands for itself.
+func (s *splitter) splitValue(c byte) error {
 	switch c {
 	case '{':
-		return s.object()
+		return s.splitObject()
 	case '[':
-		return s.elements()
+		return s.splitArray()
 	case ',':
 		return nil // somebody took the brackets off a list
 	}
-	if err := s.value(c); err != nil {
+	if err := s.readValue(c); err != nil {
 		return err
 	}
 	return s.emit(nil, true) // a text or a number is no record, nor is what is no JSON
 }
 
-// object is a record, or holds them in an array called Records.
-func (s *splitter) object() error {
+// splitObject is a record, or holds them in an array called Records.
+func (s *splitter) splitObject() error {
 	record := []byte{'{'}
 	large, holds := false, false
 	key := ""
 	for {
-		c, err := s.must()
+		c, err := s.mustNextNonSpace()
 		if err != nil {
 			return err
 		}
@@ -153,12 +153,12 @@ func (s *splitter) object() error {
 			return s.emit(append(record, '}'), large)
 		case c == '[' && key == `"Records"`:
 			holds = true
-			if err := s.elements(); err != nil {
+			if err := s.splitArray(); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := s.value(c); err != nil {
+		if err := s.readValue(c); err != nil {
 			return err
 		}
 		switch {
@@ -173,10 +173,10 @@ func (s *splitter) object() error {
 	}
 }
 
-// elements emits what stands in an array.
-func (s *splitter) elements() error {
+// splitArray emits what stands in an array.
+func (s *splitter) splitArray() error {
 	for {
-		c, err := s.must()
+		c, err := s.mustNextNonSpace()
 		switch {
 		case err != nil:
 			return err
@@ -185,7 +185,7 @@ func (s *splitter) elements() error {
 		case c == ',':
 			continue
 		}
-		if err := s.value(c); err != nil {
+		if err := s.readValue(c); err != nil {
 			return err
 		}
 		if err := s.emit(s.buf, s.large); err != nil {
@@ -194,29 +194,29 @@ func (s *splitter) elements() error {
 	}
 }
 
-// value reads one value into buf, from its first byte c to the bracket or quote
+// readValue reads one value into buf, from its first byte c to the bracket or quote
 // that ends it, or up to what ends a number. Punctuation is a value of its own.
-func (s *splitter) value(c byte) error {
+func (s *splitter) readValue(c byte) error {
 	s.buf, s.large = s.buf[:0], false
-	s.keep(c)
+	s.appendByte(c)
 	switch c {
 	case '"':
-		return s.quoted()
+		return s.readString()
 	case '{', '[':
 	case ',', ':', '}', ']':
 		return nil
 	default:
-		return s.scalar()
+		return s.readScalar()
 	}
 	for depth := 1; depth > 0; {
-		c, err := s.byte()
+		c, err := s.mustReadByte()
 		if err != nil {
 			return err
 		}
-		s.keep(c)
+		s.appendByte(c)
 		switch c {
 		case '"':
-			if err := s.quoted(); err != nil {
+			if err := s.readString(); err != nil {
 				return err
 			}
 		case '{', '[':
@@ -228,14 +228,14 @@ func (s *splitter) value(c byte) error {
 	return nil
 }
 
-// quoted reads to the end of a text.
-func (s *splitter) quoted() error {
+// readString reads to the end of a text.
+func (s *splitter) readString() error {
 	for escaped := false; ; {
-		c, err := s.byte()
+		c, err := s.mustReadByte()
 		if err != nil {
 			return err
 		}
-		s.keep(c)
+		s.appendByte(c)
 		switch {
 		case escaped:
 			escaped = false
@@ -247,7 +247,7 @@ func (s *splitter) quoted() error {
 	}
 }
 
-func (s *splitter) scalar() error {
+func (s *splitter) readScalar() error {
 	for {
 		c, err := s.r.ReadByte()
 		if errors.Is(err, io.EOF) {
@@ -260,11 +260,11 @@ func (s *splitter) scalar() error {
 		case ',', ':', '{', '}', '[', ']', '"', ' ', '\t', '\r', '\n':
 			return s.r.UnreadByte()
 		}
-		s.keep(c)
+		s.appendByte(c)
 	}
 }
 
-func (s *splitter) keep(c byte) {
+func (s *splitter) appendByte(c byte) {
 	if len(s.buf) < maxRecord {
 		s.buf = append(s.buf, c)
 	} else {
@@ -272,8 +272,8 @@ func (s *splitter) keep(c byte) {
 	}
 }
 
-// next is the first byte that is no white space.
-func (s *splitter) next() (byte, error) {
+// nextNonSpace is the first byte that is no white space.
+func (s *splitter) nextNonSpace() (byte, error) {
 	for {
 		c, err := s.r.ReadByte()
 		if err != nil || c != ' ' && c != '\t' && c != '\r' && c != '\n' {
@@ -282,11 +282,11 @@ func (s *splitter) next() (byte, error) {
 	}
 }
 
-// must is next where the file cannot end; byte is the same with white space.
-func (s *splitter) must() (byte, error) { return inside(s.next()) }
-func (s *splitter) byte() (byte, error) { return inside(s.r.ReadByte()) }
+// mustNextNonSpace is next where the file cannot end; byte is the same with white space.
+func (s *splitter) mustNextNonSpace() (byte, error) { return noEOF(s.nextNonSpace()) }
+func (s *splitter) mustReadByte() (byte, error)     { return noEOF(s.r.ReadByte()) }
 
-func inside(c byte, err error) (byte, error) {
+func noEOF(c byte, err error) (byte, error) {
 	if errors.Is(err, io.EOF) {
 		return 0, fmt.Errorf("%w: it ends in the middle of a record", errBroken)
 	}

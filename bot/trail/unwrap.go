@@ -26,8 +26,8 @@ func (n notice) removed() bool { return strings.HasPrefix(n.Event, "ObjectRemove
 // where is the object's address for people.
 func (n notice) where() string { return "s3://" + n.Bucket + "/" + n.Key }
 
-// body is every shape that a message may have, of which one is there.
-type body struct {
+// messageBody is every shape that a message may have, of which one is there.
+type messageBody struct {
 	// A notification of SNS.
 	Type    string  `json:"Type"`
 	Message *string `json:"Message"`
@@ -47,21 +47,21 @@ type body struct {
 
 // unwrap finds the objects that a message is about. Without any, the outcome
 // says why; the message can be deleted.
-func unwrap(raw []byte) ([]notice, MessageOutcome) { return unwrapped(raw, maxDepth) }
+func unwrap(raw []byte) ([]notice, MessageOutcome) { return unwrapDepth(raw, maxDepth) }
 
-func unwrapped(raw []byte, depth int) ([]notice, MessageOutcome) {
+func unwrapDepth(raw []byte, depth int) ([]notice, MessageOutcome) {
 	raw = bytes.TrimSpace(raw)
 	if !json.Valid(raw) {
 		return nil, MessageNotJSON
 	}
-	var b body
+	var b messageBody
 	if raw[0] != '{' || depth == 0 || json.Unmarshal(raw, &b) != nil {
 		return nil, MessageUnknown
 	}
 	var out []notice
 	switch {
 	case b.Type == "Notification" && b.Message != nil:
-		return unwrapped([]byte(*b.Message), depth-1)
+		return unwrapDepth([]byte(*b.Message), depth-1)
 	case b.Event == "s3:TestEvent":
 		return nil, MessageTest
 	case b.Source == "aws.s3" && b.Detail != nil:
@@ -129,7 +129,7 @@ func fromS3(raw json.RawMessage) (notice, bool) {
 }
 
 // fromEventBridge reads S3's event as EventBridge brings it. The key is plain.
-func fromEventBridge(b body) (notice, bool) {
+func fromEventBridge(b messageBody) (notice, bool) {
 	var d struct {
 		Bucket struct {
 			Name string `json:"name"`

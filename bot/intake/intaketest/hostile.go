@@ -25,8 +25,8 @@ type SourceCase struct {
 	Signed  func(body []byte) http.Header // the credential for a body
 	// Inside says that the credential is a field of the body, so that a body that is
 	// no object of the sender's is refused for want of it, whatever else is wrong.
-	Inside bool
-	Now    time.Time // by the clock of the edge
+	CredentialInBody bool
+	Now              time.Time // by the clock of the edge
 }
 
 // internalPatterns are what an answer may not show: our types, files and addresses, and
@@ -35,12 +35,12 @@ var internalPatterns = regexp.MustCompile(`json:|jsontext|cannot unmarshal|into 
 
 // hostileBody is a body, and what its sender is told: "" stands for 202.
 type hostileBody struct {
-	name, body string
-	says       string // what the message begins with
-	own        bool   // the body is made from a genuine one, which a credential inside still covers
+	name, body  string
+	wantMessage string // what the message begins with
+	signed      bool   // the body is made from a genuine one, which a credential inside still covers
 }
 
-func hostiles(genuine string) []hostileBody {
+func hostileBodies(genuine string) []hostileBody {
 	open := strings.TrimSuffix(strings.TrimSpace(genuine), "}")
 	with := func(member string) string { return open + `,` + member + `}` }
 	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
@@ -95,11 +95,11 @@ func hostiles(genuine string) []hostileBody {
 // a person in such words, too.
 func Hostile(t *testing.T, d SourceCase) {
 	t.Helper()
-	for _, h := range hostiles(string(d.Genuine)) {
+	for _, h := range hostileBodies(string(d.Genuine)) {
 		t.Run(h.name, func(t *testing.T) {
-			r := open(t, d)
+			r := newTestEdge(t, d)
 			status, code, message := r.post(t, d, []byte(h.body), "")
-			kept := r.kept()
+			kept := r.stored()
 			switch {
 			case internalPatterns.MatchString(message) || strings.ContainsFunc(message, func(r rune) bool { return r < ' ' }) || len(message) > 400:
 				t.Errorf("the sender is told of our insides: %.500q", message)
@@ -107,23 +107,23 @@ func Hostile(t *testing.T, d SourceCase) {
 				t.Errorf("answered 202 and kept %d deliveries, or not as they came", len(kept))
 			case status != http.StatusAccepted && (len(kept) != 0 || status/100 != 4 || code == "" || message == ""):
 				t.Errorf("answered %d %s %q and kept %d deliveries", status, code, message, len(kept))
-			case d.Inside && !h.own: // refused for want of the credential, or for the fault
+			case d.CredentialInBody && !h.signed: // refused for want of the credential, or for the fault
 				if status == http.StatusAccepted {
 					t.Errorf("let in without a credential")
 				}
-			case h.says == "" && !h.own && status == http.StatusBadRequest: // a source may want more than JSON
-			case h.says == "" && status != http.StatusAccepted:
+			case h.wantMessage == "" && !h.signed && status == http.StatusBadRequest: // a source may want more than JSON
+			case h.wantMessage == "" && status != http.StatusAccepted:
 				t.Errorf("answered %d %s %q, want 202", status, code, message)
-			case h.says != "" && !strings.HasPrefix(message, h.says) && (!d.Inside || status == http.StatusAccepted):
-				t.Errorf("answered %d %s %q, want %q", status, code, message, h.says)
+			case h.wantMessage != "" && !strings.HasPrefix(message, h.wantMessage) && (!d.CredentialInBody || status == http.StatusAccepted):
+				t.Errorf("answered %d %s %q, want %q", status, code, message, h.wantMessage)
 			}
-			r.read(t, d)
+			r.drain(t, d)
 		})
 	}
 	t.Run("compressed", func(t *testing.T) {
-		r := open(t, d)
+		r := newTestEdge(t, d)
 		status, code, message := r.post(t, d, d.Genuine, "gzip")
-		if status != http.StatusUnsupportedMediaType || code != "compressed" || !strings.Contains(message, "gzip") || len(r.kept()) != 0 {
+		if status != http.StatusUnsupportedMediaType || code != "compressed" || !strings.Contains(message, "gzip") || len(r.stored()) != 0 {
 			t.Errorf("answered %d %s %q", status, code, message)
 		}
 	})
@@ -136,10 +136,10 @@ type testEdge struct {
 
 	mu       sync.Mutex
 	rows     []intake.Row
-	reported []incident.DecodedDelivery
+	ingested []incident.DecodedDelivery
 }
 
-func open(t *testing.T, d SourceCase) *testEdge {
+func newTestEdge(t *testing.T, d SourceCase) *testEdge {
 	t.Helper()
 	r := &testEdge{}
 	now := d.Now
@@ -186,27 +186,27 @@ func (r *testEdge) post(t *testing.T, d SourceCase, body []byte, encoding string
 	return res.StatusCode, answer.Error.Code, answer.Error.Message
 }
 
-// read drains what was kept, and looks at what people are told of it.
-func (r *testEdge) read(t *testing.T, d SourceCase) {
+// drain drains what was kept, and looks at what people are told of it.
+func (r *testEdge) drain(t *testing.T, d SourceCase) {
 	t.Helper()
 	if err := r.Drain(t.Context(), 0, 10); err != nil {
 		t.Fatalf("drain: %v", err)
 	}
-	for _, row := range r.kept() {
+	for _, row := range r.stored() {
 		header := http.Header{}
 		for k, v := range row.Header {
 			header.Set(k, v)
 		}
 		_, _ = Decode(t, d.Source, header, row.Body)
 	}
-	for _, told := range r.reported {
+	for _, told := range r.ingested {
 		if internalPatterns.MatchString(told.Failed) {
 			t.Errorf("a person is told of our insides: %.500q", told.Failed)
 		}
 	}
 }
 
-func (r *testEdge) kept() []intake.Row {
+func (r *testEdge) stored() []intake.Row {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.rows
@@ -226,13 +226,13 @@ func (r *testEdge) Accept(_ context.Context, ds []intake.Delivery) error {
 func (r *testEdge) Rows(context.Context, int64, int64) ([]intake.Row, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.rows[len(r.reported):], nil
+	return r.rows[len(r.ingested):], nil
 }
 
 // Ingest implements intake.Desk.
 func (r *testEdge) Ingest(_ context.Context, batch []incident.DecodedDelivery) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reported = append(r.reported, batch...)
+	r.ingested = append(r.ingested, batch...)
 	return nil
 }

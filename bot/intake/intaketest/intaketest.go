@@ -27,8 +27,8 @@ type Decoder interface {
 // many times the body all of them may weigh: every element of a list says at
 // most what the list says, and what it is.
 const (
-	perSignal = 64 << 10
-	perBody   = 8
+	maxSignalBytes = 64 << 10
+	maxGrowth      = 8
 )
 
 // Decode decodes and fails the test unless: the same body means the same again,
@@ -54,17 +54,17 @@ func Decode(t testing.TB, d Decoder, header http.Header, body []byte) ([]inciden
 	}
 	whole := 0
 	for _, s := range first {
-		whole += weigh(t, s, len(body))
+		whole += checkSignal(t, s, len(body))
 	}
-	if most := perBody*len(body) + perSignal*(len(first)+1); whole > most {
+	if most := maxGrowth*len(body) + maxSignalBytes*(len(first)+1); whole > most {
 		t.Fatalf("%d bytes are read as %d signals of %d bytes", len(body), len(first), whole)
 	}
 	return first, err
 }
 
-func weigh(t testing.TB, s incident.Signal, body int) int {
+func checkSignal(t testing.TB, s incident.Signal, body int) int {
 	t.Helper()
-	if bad := invalid(reflect.ValueOf(s), "signal"); bad != "" {
+	if bad := findInvalidText(reflect.ValueOf(s), "signal"); bad != "" {
 		t.Fatalf("%s is not valid UTF-8", bad)
 	}
 	switch a := s.Alert; {
@@ -80,14 +80,14 @@ func weigh(t testing.TB, s incident.Signal, body int) int {
 	if err != nil {
 		t.Fatalf("a signal cannot be encoded: %v", err)
 	}
-	if len(b) > perBody*body+perSignal {
+	if len(b) > maxGrowth*body+maxSignalBytes {
 		t.Fatalf("%d bytes are read as a signal of %d bytes", body, len(b))
 	}
 	return len(b)
 }
 
-// invalid names the first text that is not valid UTF-8.
-func invalid(v reflect.Value, path string) string {
+// findInvalidText names the first text that is not valid UTF-8.
+func findInvalidText(v reflect.Value, path string) string {
 	switch v.Kind() {
 	case reflect.String:
 		if !utf8.ValidString(v.String()) {
@@ -95,25 +95,25 @@ func invalid(v reflect.Value, path string) string {
 		}
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
-			return invalid(v.Elem(), path)
+			return findInvalidText(v.Elem(), path)
 		}
 	case reflect.Struct:
 		for n := range v.NumField() {
 			if f := v.Type().Field(n); f.IsExported() {
-				if bad := invalid(v.Field(n), path+"."+f.Name); bad != "" {
+				if bad := findInvalidText(v.Field(n), path+"."+f.Name); bad != "" {
 					return bad
 				}
 			}
 		}
 	case reflect.Slice, reflect.Array:
 		for n := range v.Len() {
-			if bad := invalid(v.Index(n), path+"[]"); bad != "" {
+			if bad := findInvalidText(v.Index(n), path+"[]"); bad != "" {
 				return bad
 			}
 		}
 	case reflect.Map:
 		for _, key := range v.MapKeys() {
-			if bad := invalid(key, path+" key") + invalid(v.MapIndex(key), path+"[]"); bad != "" {
+			if bad := findInvalidText(key, path+" key") + findInvalidText(v.MapIndex(key), path+"[]"); bad != "" {
 				return bad
 			}
 		}

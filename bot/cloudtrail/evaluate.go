@@ -14,8 +14,8 @@ import (
 
 // verdict is what the rules think of a record.
 type verdict struct {
-	rule *detect.Rule   // the gravest that matches; nil: none does
-	also []*detect.Rule // the others
+	rule   *detect.Rule   // the gravest that matches; nil: none does
+	others []*detect.Rule // the others
 }
 
 // levelOrder orders the levels.
@@ -30,32 +30,32 @@ func (v verdict) level() incident.Level {
 	return incident.Level(v.rule.Level)
 }
 
-// explained is what a responder reads first: what it means, what makes it
+// description is what a responder reads first: what it means, what makes it
 // harmless, and who says so. The licence of SigmaHQ's rules asks for the latter.
-func (v verdict) explained() string {
+func (v verdict) description() string {
 	if v.rule == nil {
 		return ""
 	}
-	lines := []text{text(explained(v.rule))}
-	for _, r := range v.also {
-		lines = append(lines, field("Also", text(attributed(r))))
+	lines := []text{text(describeRule(v.rule))}
+	for _, r := range v.others {
+		lines = append(lines, field("Also", text(ruleAndAuthor(r))))
 	}
-	return join("\n", lines...)
+	return joinNonEmpty("\n", lines...)
 }
 
-func explained(r *detect.Rule) string {
+func describeRule(r *detect.Rule) string {
 	var techniques []string
 	for _, tag := range r.Tags {
 		if t, ok := strings.CutPrefix(tag, "attack."); ok {
 			techniques = append(techniques, t)
 		}
 	}
-	return join("\n", text(r.Description), field("Before you believe it", text(strings.Join(r.FalsePositives, " "))),
-		field("ATT&CK", text(strings.Join(techniques, ", "))), field("Rule", text(attributed(r))))
+	return joinNonEmpty("\n", text(r.Description), field("Before you believe it", text(strings.Join(r.FalsePositives, " "))),
+		field("ATT&CK", text(strings.Join(techniques, ", "))), field("Rule", text(ruleAndAuthor(r))))
 }
 
-// attributed names a rule with its author.
-func attributed(r *detect.Rule) string {
+// ruleAndAuthor names a rule with its author.
+func ruleAndAuthor(r *detect.Rule) string {
 	switch {
 	case r == nil:
 		return ""

@@ -14,11 +14,11 @@ import (
 
 // reply is what a sender is told.
 type reply struct {
-	outcome Outcome
-	status  int
-	code    string
-	message string
-	retry   time.Duration // when to try again; 503: in five seconds
+	outcome    Outcome
+	status     int
+	code       string
+	message    string
+	retryAfter time.Duration // when to try again; 503: in five seconds
 }
 
 func (a reply) write(w http.ResponseWriter) {
@@ -27,7 +27,7 @@ func (a reply) write(w http.ResponseWriter) {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
 	case http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(a.retry.Seconds()))))
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(a.retryAfter.Seconds()))))
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodPost)
 	case http.StatusRequestEntityTooLarge:
@@ -53,15 +53,15 @@ func (a reply) write(w http.ResponseWriter) {
 func (e *Edge) verifyError(source Source, err error) reply {
 	switch {
 	case errors.Is(err, &incident.Error{Code: incident.CodeForbidden}):
-		return reply{outcome: Refused, status: http.StatusUnauthorized, code: "unauthorized", message: sentence(err)}
+		return reply{outcome: Refused, status: http.StatusUnauthorized, code: "unauthorized", message: errorMessage(err)}
 	case errors.Is(err, &incident.Error{Code: incident.CodeInvalid}):
-		return reply{outcome: Malformed, status: http.StatusBadRequest, code: "invalid", message: sentence(err)}
+		return reply{outcome: Malformed, status: http.StatusBadRequest, code: "invalid", message: errorMessage(err)}
 	}
 	e.log.Error("verify delivery", "source", source.Name(), "error", err)
 	return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "deliveries of this source cannot be checked now; try again"}
 }
 
-func sentence(err error) string {
+func errorMessage(err error) string {
 	var e *incident.Error
 	errors.As(err, &e)
 	return e.Error()

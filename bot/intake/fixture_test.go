@@ -24,7 +24,7 @@ import (
 
 // memory is a Store without a disk. Where hold is set, each Accept announces
 // itself on entered and waits for hold.
-type memory struct {
+type memoryStore struct {
 	entered chan int
 	hold    chan struct{}
 
@@ -35,7 +35,7 @@ type memory struct {
 	fail    error
 }
 
-func (m *memory) Accept(ctx context.Context, ds []intake.Delivery) error {
+func (m *memoryStore) Accept(ctx context.Context, ds []intake.Delivery) error {
 	if m.hold != nil {
 		m.entered <- len(ds)
 		select {
@@ -62,7 +62,7 @@ func (m *memory) Accept(ctx context.Context, ds []intake.Delivery) error {
 	return nil
 }
 
-func (m *memory) Rows(_ context.Context, from, to int64) ([]intake.Row, error) {
+func (m *memoryStore) Rows(_ context.Context, from, to int64) ([]intake.Row, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
@@ -71,13 +71,13 @@ func (m *memory) Rows(_ context.Context, from, to int64) ([]intake.Row, error) {
 	return slices.Clone(slices.DeleteFunc(slices.Clone(m.rows), func(r intake.Row) bool { return r.ID < from || r.ID > to })), nil
 }
 
-func (m *memory) stored() []intake.Row {
+func (m *memoryStore) stored() []intake.Row {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.rows)
 }
 
-func (m *memory) sizes() []int {
+func (m *memoryStore) sizes() []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.commits)
@@ -169,18 +169,18 @@ func (c *counter) count(k string) int {
 	return c.seen[k]
 }
 
-type rig struct {
+type testEdge struct {
 	*intake.Edge
-	store *memory
+	store *memoryStore
 	desk  *desk
 	seen  *counter
 }
 
 var epoch = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
 
-func newRig(t testing.TB, change func(*intake.Options)) rig {
+func newTestEdge(t testing.TB, change func(*intake.Options)) testEdge {
 	t.Helper()
-	r := rig{store: &memory{}, desk: &desk{}, seen: &counter{}}
+	r := testEdge{store: &memoryStore{}, desk: &desk{}, seen: &counter{}}
 	o := intake.Options{
 		Store: r.store, Desk: r.desk, Sources: []intake.Source{signed{}}, Observer: r.seen,
 		Clock: func() time.Time { return epoch }, Logger: slog.New(slog.DiscardHandler),
@@ -188,7 +188,7 @@ func newRig(t testing.TB, change func(*intake.Options)) rig {
 	if change != nil {
 		change(&o)
 	}
-	if s, ok := o.Store.(*memory); ok {
+	if s, ok := o.Store.(*memoryStore); ok {
 		r.store = s
 	}
 	r.Edge = intake.New(o)
@@ -204,13 +204,13 @@ func post(id string, body []byte) *http.Request {
 	return r
 }
 
-func (r rig) do(req *http.Request) *httptest.ResponseRecorder {
+func (r testEdge) do(req *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	r.ServeHTTP(w, req)
 	return w
 }
 
-func wireError(t *testing.T, w *httptest.ResponseRecorder) (code, message string) {
+func errorReply(t *testing.T, w *httptest.ResponseRecorder) (code, message string) {
 	t.Helper()
 	var v struct {
 		Error struct{ Code, Message string }

@@ -10,7 +10,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-var judging = New(Config{Rules: func() *detect.Ruleset {
+var builtinSource = New(Config{Rules: func() *detect.Ruleset {
 	rs, _ := detect.Load(detect.Options{Builtin: true})
 	return rs
 }()})
@@ -20,8 +20,8 @@ func policy(statement string) string {
 	return string(b)
 }
 
-// judge decodes one record and returns its alert. Rest replaces or adds fields.
-func judge(t *testing.T, o observed) incident.Alert {
+// evaluateRecord decodes one record and returns its alert. Rest replaces or adds fields.
+func evaluateRecord(t *testing.T, o testRecord) incident.Alert {
 	t.Helper()
 	record := map[string]json.RawMessage{}
 	for _, part := range []string{fmt.Sprintf(`{"eventSource":"%s.amazonaws.com","eventName":%q,"recipientAccountId":"111122223333","requestParameters":%s,`+
@@ -32,7 +32,7 @@ func judge(t *testing.T, o observed) incident.Alert {
 		}
 	}
 	body, _ := json.Marshal(record)
-	got, err := judging.Decode(nil, body)
+	got, err := builtinSource.Decode(nil, body)
 	if err != nil {
 		t.Fatalf("%v in %s", err, body)
 	}
@@ -48,12 +48,12 @@ const (
 	anyone = `{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}`
 )
 
-// observed is a record: its service, event and request, and fields that differ.
-type observed struct{ service, event, request, rest string }
+// testRecord is a record: its service, event and request, and fields that differ.
+type testRecord struct{ service, event, request, rest string }
 
-// grave are records for which somebody is called with the routing as it is
+// severeRecords are records for which somebody is called with the routing as it is
 // shipped, and quiet are near misses and what is ordinary work.
-var grave = []observed{
+var severeRecords = []testRecord{
 	{"s3", "ListBuckets", `null`, root},
 	{"signin", "ConsoleLogin", `null`, root + `,"responseElements":{"ConsoleLogin":"Success"}`},
 	{"signin", "ConsoleLogin", `null`, noMFA},
@@ -100,7 +100,7 @@ var grave = []observed{
 	{"organizations", "LeaveOrganization", `null`, ``},
 }
 
-var quiet = []observed{
+var harmlessRecords = []testRecord{
 	{"s3", "ListBuckets", `null`, `,"userIdentity":{"type":"Root","invokedBy":"backup.amazonaws.com"}`},
 	{"s3", "ListBuckets", `null`, ``},
 	{"kms", "RotateKey", `null`, `,"userIdentity":{"type":"Root"},"eventType":"AwsServiceEvent"`},
@@ -140,8 +140,8 @@ var quiet = []observed{
 	{"secretsmanager", "PutResourcePolicy", `{"resourcePolicy":` + policy(`{"Effect":"Allow","Principal":{"AWS":"111122223333"}}`) + `}`, ``},
 }
 
-// graveAlone are events that are grave whatever their request says.
-var graveAlone = map[string][]string{
+// severeEvents are events that are grave whatever their request says.
+var severeEvents = map[string][]string{
 	"iam":           {"DeactivateMFADevice", "DeleteUserPermissionsBoundary", "DeleteRolePermissionsBoundary", "CreateSAMLProvider", "UpdateSAMLProvider", "CreateOpenIDConnectProvider", "AddClientIDToOpenIDConnectProvider", "UpdateOpenIDConnectProviderThumbprint"},
 	"rolesanywhere": {"CreateTrustAnchor"},
 	"sts":           {"AssumeRoot"},
@@ -159,25 +159,25 @@ var graveAlone = map[string][]string{
 }
 
 func TestWhomToCall(t *testing.T) {
-	for _, o := range grave {
-		if a := judge(t, o); !isGrave(a) {
+	for _, o := range severeRecords {
+		if a := evaluateRecord(t, o); !isSevere(a) {
 			t.Errorf("%+v is %s to %q", o, a.Level, a.Rule)
 		}
 	}
-	for _, o := range quiet {
-		if a := judge(t, o); isGrave(a) {
+	for _, o := range harmlessRecords {
+		if a := evaluateRecord(t, o); isSevere(a) {
 			t.Errorf("%+v is %s to %q", o, a.Level, a.Rule)
 		}
 	}
-	for service, events := range graveAlone {
+	for service, events := range severeEvents {
 		for _, event := range events {
-			if a := judge(t, observed{service, event, "{}", ""}); !isGrave(a) {
+			if a := evaluateRecord(t, testRecord{service, event, "{}", ""}); !isSevere(a) {
 				t.Errorf("%s %s is %s to %q", service, event, a.Level, a.Rule)
 			}
 		}
 	}
 }
 
-func isGrave(a incident.Alert) bool {
+func isSevere(a incident.Alert) bool {
 	return a.Level == incident.LevelHigh || a.Level == incident.LevelCritical
 }

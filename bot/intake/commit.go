@@ -10,77 +10,85 @@ import (
 
 const (
 	maxBatch          = 256      // deliveries in one commit
-	maxBatchPerSource = 64       // of one source in one commit: nobody's commit takes long because of another's flood
-	maxBatchBytes     = 8 << 20  // of bodies in one commit, so that a drain of it fits into memory
-	maxQueuedBytes    = 64 << 20 // of bodies in memory
+	maxBatchPerSource = 64       // deliveries of one source in one commit, because a flood of one source must not delay the others
+	maxBatchBytes     = 8 << 20  // bytes of bodies that end a batch, because a drain loads the batch into memory
+	maxQueuedBytes    = 64 << 20 // bytes of bodies in memory, or two of the largest allowed bodies if that is more
 	commitTimeout     = 10 * time.Second
 )
 
-// Why there is no room for a delivery. Both pass; the sender tries again.
+// Errors of an [Edge] without capacity for a delivery. Both are temporary, and a
+// retry is safe.
 var (
 	ErrFull    = errors.New("too many deliveries are waiting")
-	ErrStopped = errors.New("the bot is stopping")
+	ErrStopped = errors.New("the server is stopping")
 )
 
-// pending is a delivery whose sender waits for the commit.
+// pending is a delivery whose request waits for the commit.
 type pending struct {
 	Delivery
 	queue  *sourceQueue
-	result chan error // has room for the result: the committer never waits for a sender
+	result chan error // buffered, because the commit loop never waits for a request
 }
 
-// sourceQueue is where the deliveries of one source wait.
+// sourceQueue holds the uncommitted deliveries of one source.
 type sourceQueue struct {
-	max       int
+	max       int // length of pending
 	pending   []*pending
-	heldBytes int64 // bytes of its bodies in memory, waiting or being read
+	heldBytes int64 // reserved for bodies of the source, queued or being read
 }
 
-// queue is what waits for the committer, by source.
+// queue holds the uncommitted deliveries of all sources. It is safe for
+// concurrent use once every source is added.
 type queue struct {
 	mu        sync.Mutex
 	notEmpty  sync.Cond
 	sources   []*sourceQueue
-	first     int   // whose turn it is to be the first
-	freeBytes int64 // bytes that may still be held
+	first     int   // number of rounds so far, modulo len(sources) the source that is served first
+	freeBytes int64 // not reserved by any source
 	closed    bool
 }
 
-// newQueue makes a queue without lanes; all are added before it is used.
-func newQueue(largest int64) *queue {
-	q := &queue{freeBytes: max(maxQueuedBytes, 2*largest)}
+// newQueue returns a queue without sources. The argument is the largest allowed
+// body in bytes.
+func newQueue(maxBody int64) *queue {
+	q := &queue{freeBytes: max(maxQueuedBytes, 2*maxBody)}
 	q.notEmpty.L = &q.mu
 	return q
 }
 
-func (q *queue) addSource(waiting int) *sourceQueue {
-	l := &sourceQueue{max: waiting}
-	q.sources = append(q.sources, l)
-	return l
+// addSource adds a source that may queue up to maxPending deliveries. It must
+// not be called once the queue is in use.
+func (q *queue) addSource(maxPending int) *sourceQueue {
+	s := &sourceQueue{max: maxPending}
+	q.sources = append(q.sources, s)
+	return s
 }
 
-// reserve sets n bytes aside for a body of a lane. A lane may hold as much as is
-// left free for the others: one that floods gets half of the memory, a second
-// one a quarter, and there is always something left for the next.
-func (q *queue) reserve(l *sourceQueue, n int64) bool {
+// reserve sets aside n bytes for a body of s and reports whether there was room.
+// A source may hold as many bytes as remain free for the others. One flooding
+// source therefore gets half of the memory and a second one a quarter, and
+// memory is always left for the next source.
+func (q *queue) reserve(s *sourceQueue, n int64) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if l.heldBytes+n > q.freeBytes-n {
+	if s.heldBytes+n > q.freeBytes-n {
 		return false
 	}
-	l.heldBytes += n
+	s.heldBytes += n
 	q.freeBytes -= n
 	return true
 }
 
-func (q *queue) release(l *sourceQueue, n int64) {
+// release returns n reserved bytes.
+func (q *queue) release(s *sourceQueue, n int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	l.heldBytes -= n
+	s.heldBytes -= n
 	q.freeBytes += n
 }
 
-// put appends a delivery whose bytes are reserved.
+// put appends a delivery whose bytes are already reserved. It returns
+// [ErrStopped] or [ErrFull] if it cannot.
 func (q *queue) put(p *pending) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -95,7 +103,8 @@ func (q *queue) put(p *pending) error {
 	return nil
 }
 
-// close lets nothing more in; what waits is still taken.
+// close makes put return [ErrStopped]. nextBatch still returns the queued
+// deliveries.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -103,9 +112,9 @@ func (q *queue) close() {
 	q.notEmpty.Signal()
 }
 
-// nextBatch waits for a delivery and takes it, with everything that waits and fits:
-// one of each lane in turn, so that a full lane delays no other. It returns
-// nothing when the queue is closed and empty.
+// nextBatch waits for a delivery and removes a batch from the queue. It takes one
+// delivery of each source in turn, because a full source must not delay the
+// others. It returns nil when the queue is closed and empty.
 func (q *queue) nextBatch() []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -117,13 +126,13 @@ func (q *queue) nextBatch() []*pending {
 	for range maxBatchPerSource {
 		before := len(batch)
 		for n := range q.sources {
-			l := q.sources[(q.first+n)%len(q.sources)]
-			if len(l.pending) == 0 || len(batch) == maxBatch || size >= maxBatchBytes {
+			s := q.sources[(q.first+n)%len(q.sources)]
+			if len(s.pending) == 0 || len(batch) == maxBatch || size >= maxBatchBytes {
 				continue
 			}
-			p := l.pending[0]
-			l.pending[0] = nil
-			l.pending = l.pending[1:]
+			p := s.pending[0]
+			s.pending[0] = nil
+			s.pending = s.pending[1:]
 			batch = append(batch, p)
 			size += len(p.Body)
 		}
@@ -136,17 +145,18 @@ func (q *queue) nextBatch() []*pending {
 }
 
 func (q *queue) hasPending() bool {
-	for _, l := range q.sources {
-		if len(l.pending) > 0 {
+	for _, s := range q.sources {
+		if len(s.pending) > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// commitLoop commits what waits, again and again. A delivery that is alone is
-// committed at once; what arrives meanwhile shares the next commit. So the
-// batches grow with the load and nobody waits for company.
+// commitLoop commits batches until the queue is closed and empty. A lone
+// delivery is committed at once. Deliveries that arrive during a commit share the
+// next one. Batches therefore grow with the load, and no delivery waits for
+// others.
 func (e *Edge) commitLoop() {
 	defer close(e.stopped)
 	for batch := e.queue.nextBatch(); len(batch) > 0; batch = e.queue.nextBatch() {
@@ -154,8 +164,9 @@ func (e *Edge) commitLoop() {
 	}
 }
 
-// commitBatch stores a batch under a context of its own: a sender that hangs up
-// takes nobody else's delivery with it.
+// commitBatch stores a batch and sends the result to every waiting request. Its
+// context is independent of the requests, because a sender that disconnects must
+// not abort the commit of other deliveries.
 func (e *Edge) commitBatch(batch []*pending) {
 	ds := make([]Delivery, len(batch))
 	for i, p := range batch {
@@ -167,8 +178,8 @@ func (e *Edge) commitBatch(batch []*pending) {
 	err := e.store.Accept(ctx, ds)
 	e.observer.Commit(len(ds), time.Since(start), err)
 	if err != nil {
-		err = fmt.Errorf("accept %d deliveries: %w", len(ds), err)
-		e.log.Error("deliveries not stored", "deliveries", len(ds), "error", err)
+		err = fmt.Errorf("store %d deliveries: %w", len(ds), err)
+		e.log.Error("store deliveries failed", "deliveries", len(ds), "err", err)
 	}
 	for _, p := range batch {
 		e.queue.release(p.queue, int64(len(p.Body)))

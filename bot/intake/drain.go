@@ -14,40 +14,42 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Limits of what goes on from here. A sender's text is never trusted to be of
-// a sane size or to hold only characters that every database takes.
+// Bounds of decoded texts. A sender may write texts of any size, with characters
+// that a database rejects.
 const (
-	maxLine = 500     // runes of a title, an id, a key
+	maxLine = 500     // runes of a title, an ID or a key
 	maxText = 8 << 10 // runes of a detail or a note
 	maxTags = 64
 )
 
 const (
-	drainTimeout   = 20 * time.Second      // how long a drain goes on before it lets another begin
-	fullBatch      = maxBatch              // deliveries after which it looks for more at once
-	drainPause     = 20 * time.Millisecond // how long it waits for as many
-	maxIngestBatch = 64                    // deliveries in one transaction of a drain: as long as it takes, nothing else is written
+	drainTimeout   = 20 * time.Second      // maximum time of a drain, to let another job run
+	fullBatch      = maxBatch              // rows of a load that the next load follows without a pause
+	drainPause     = 20 * time.Millisecond // pause before the next load, for more deliveries to arrive
+	maxIngestBatch = 64                    // deliveries in one transaction, which blocks all other writes
 )
 
-// Drain decodes the stored deliveries of a range that nobody handled yet and
-// hands what they mean to the desk, batch after batch, until there are no more.
-// The first batch is worked at once. Whoever sends without end is answered and
-// sends on while it is; so that the next ones are not small, a drain pauses
-// before it looks for them. A batch that fails does not hold up those behind it.
-// It can be repeated.
+// Drain decodes the unhandled deliveries with an ID between from and to and
+// passes the results to the [Desk], batch after batch, until none is left. It
+// handles the first batch immediately. It pauses before the next load, because a
+// fast sender would otherwise cause many small batches.
+//
+// A failed batch does not stop the following ones. The error joins the errors of
+// all batches. Drain returns *incident.RetryAfter if deliveries remain after
+// drainTimeout. A repeated drain skips handled deliveries.
 func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 	var failed []error
 	for began := time.Now(); ; {
 		rows, err := e.store.Rows(ctx, from, to)
 		if err != nil {
-			return errors.Join(append(failed, fmt.Errorf("load deliveries from %d on: %w", from, err))...)
+			return errors.Join(append(failed, fmt.Errorf("load deliveries from ID %d: %w", from, err))...)
 		}
 		if len(rows) == 0 {
 			return errors.Join(failed...)
 		}
-		for some := range slices.Chunk(rows, maxIngestBatch) {
-			if err := e.ingest(ctx, some); err != nil {
-				failed = append(failed, fmt.Errorf("report deliveries %d to %d: %w", some[0].ID, some[len(some)-1].ID, err))
+		for chunk := range slices.Chunk(rows, maxIngestBatch) {
+			if err := e.ingest(ctx, chunk); err != nil {
+				failed = append(failed, fmt.Errorf("ingest deliveries %d to %d: %w", chunk[0].ID, chunk[len(chunk)-1].ID, err))
 			}
 		}
 		from = rows[len(rows)-1].ID + 1
@@ -57,7 +59,7 @@ func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 		case time.Since(began) > drainTimeout && len(failed) > 0:
 			return errors.Join(failed...)
 		case time.Since(began) > drainTimeout:
-			return &incident.RetryAfter{Err: errors.New("there is more in the inbox")}
+			return &incident.RetryAfter{Err: errors.New("the inbox still contains deliveries")}
 		case len(rows) < fullBatch:
 			sleep(ctx)
 		}
@@ -82,13 +84,13 @@ func (e *Edge) ingest(ctx context.Context, rows []Row) error {
 	return e.desk.Ingest(ctx, batch)
 }
 
-// decode finds out what one row means. What cannot be told is kept, with a
-// reason for a person.
+// decode decodes one row. If it fails, the result contains the reason and an
+// alert about it.
 func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	out := incident.DecodedDelivery{Row: row.ID, Source: row.Source, Reprocessed: row.Reprocessed}
 	source, known := e.sources[row.Source]
 	if !known {
-		return undecodable(out, row, fmt.Sprintf("no source called %s is configured any more", row.Source))
+		return undecodable(out, row, fmt.Sprintf("the source %s is not configured; enable it again to decode its deliveries", row.Source))
 	}
 	header := make(http.Header, len(row.Header))
 	for k, v := range row.Header {
@@ -106,20 +108,20 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	return out
 }
 
-// undecodable says of a row why it cannot be told what it means, and raises an
-// alert of the lowest level about it: so somebody gets to see it, where the
-// alerts that opened nothing are listed.
-func undecodable(out incident.DecodedDelivery, row Row, why string) incident.DecodedDelivery {
-	out.Failed, out.Reprocessed = why, row.Reprocessed || row.WasUndecodable
+// undecodable sets the reason for a decode failure. It adds an alert of the
+// lowest level, which responders find in the list of suppressed alerts.
+func undecodable(out incident.DecodedDelivery, row Row, reason string) incident.DecodedDelivery {
+	out.Failed, out.Reprocessed = reason, row.Reprocessed || row.WasUndecodable
 	kind := incident.UndecodableKind(row.Source)
 	out.Signals = []incident.Signal{{Row: row.ID, Alert: &incident.Alert{
 		Source: row.Source, Kind: kind, Level: incident.LevelInformational, At: row.Received, Fingerprint: kind,
-		Title: "Deliveries from " + row.Source + " cannot be read", Detail: why,
+		Title: "Deliveries from " + row.Source + " cannot be decoded", Detail: reason,
 	}}}
 	return out
 }
 
-// normalize bounds the sender's texts and fills in what the delivery itself knows.
+// normalize bounds the texts of a signal. It sets missing times and keys from
+// the delivery.
 func normalize(s incident.Signal, row Row) incident.Signal {
 	s.Subject.PageKey, s.Subject.Correlation = boundedKey(s.Subject.PageKey), boundedKey(s.Subject.Correlation)
 	if s.Alert != nil {
@@ -144,7 +146,7 @@ func normalize(s incident.Signal, row Row) incident.Signal {
 			c.Key = row.Source + ":" + row.Delivery.ID
 		}
 		if c.HappenedAt.After(row.Received) {
-			c.HappenedAt = time.Time{} // the sender's clock is ahead; now is near enough
+			c.HappenedAt = time.Time{} // the sender's clock is ahead, and the zero time means now
 		}
 		s.Command = &c
 	}
@@ -155,18 +157,18 @@ func cleanTags(tags map[string]string) map[string]string {
 	if len(tags) == 0 {
 		return nil
 	}
-	kept := make(map[string]string, min(len(tags), maxTags))
+	clean := make(map[string]string, min(len(tags), maxTags))
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		if len(kept) == maxTags {
+		if len(clean) == maxTags {
 			break
 		}
-		kept[oneLine(k)] = oneLine(tags[k])
+		clean[oneLine(k)] = oneLine(tags[k])
 	}
-	return kept
+	return clean
 }
 
-// boundedKey is a text that is only ever compared: two long ones that differ at the
-// end still differ.
+// boundedKey returns s as a key that is only compared, never shown. A long key is
+// hashed instead of cut, and keys that differ only at the end stay different.
 func boundedKey(s string) string {
 	if len(s) > maxLine {
 		return sha256ID([]byte(s))
@@ -174,7 +176,7 @@ func boundedKey(s string) string {
 	return oneLine(s)
 }
 
-// oneLine is a text of one line.
+// oneLine returns s on one line, with at most maxLine runes.
 func oneLine(s string) string {
 	if strings.ContainsAny(s, "\r\n\t") {
 		s = strings.Join(strings.Fields(s), " ")
@@ -182,8 +184,8 @@ func oneLine(s string) string {
 	return cleanText(s, maxLine)
 }
 
-// cleanText is valid UTF-8 without control characters other than line breaks and
-// tabs, no longer than n runes.
+// cleanText returns s as valid UTF-8 with at most n runes. It removes control
+// characters except line breaks and tabs.
 func cleanText(s string, n int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(r rune) rune {
@@ -195,7 +197,7 @@ func cleanText(s string, n int) string {
 	return truncate(s, n)
 }
 
-// truncate cuts a text after n runes and shows that it did.
+// truncate cuts s after n runes and then appends an ellipsis.
 func truncate(s string, n int) string {
 	if len(s) <= n {
 		return s

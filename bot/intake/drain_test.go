@@ -13,7 +13,7 @@ import (
 	"tocsin/bot/intake"
 )
 
-func TestDrainHandsOneBatchToTheDesk(t *testing.T) {
+func TestDrain_IngestsOneBatch(t *testing.T) {
 	r := newTestEdge(t, nil)
 	for i, body := range []string{`{"title":"t","key":"f"}`, `{"note":"n","key":"INC-1/1"}`, `{}`, `"a string"`} {
 		r.do(post(fmt.Sprint(i), []byte(body)))
@@ -24,37 +24,36 @@ func TestDrainHandsOneBatchToTheDesk(t *testing.T) {
 	}
 	b := r.desk.batch
 	if r.desk.calls != 1 || len(b) != 5 {
-		t.Fatalf("the desk was called %d times with %d rows, want once with 5", r.desk.calls, len(b))
+		t.Fatalf("got %d calls of Ingest with %d rows, want 1 call with 5", r.desk.calls, len(b))
 	}
 	a := b[0].Signals[0].Alert
-	if a == nil || a.Title != "t" || a.Kind != "signed.test" || !a.At.Equal(epoch) || b[0].Signals[0].Row != 1 || b[0].Row != 1 {
-		t.Errorf("first row is %+v, alert %+v", b[0], a)
+	if a == nil || a.Title != "t" || a.Kind != "signed.test" || !a.At.Equal(testTime) || b[0].Signals[0].Row != 1 || b[0].Row != 1 {
+		t.Errorf("got row %+v with alert %+v, want the alert of row 1", b[0], a)
 	}
 	if c := b[1].Signals[0].Command; c == nil || c.Key != "signed:1" || b[1].Signals[0].Subject.PageKey != "INC-1/1" {
-		t.Errorf("second row is %+v", b[1])
+		t.Errorf("got %+v, want a note for INC-1/1 with the key signed:1", b[1])
 	}
 	if len(b[2].Signals) != 0 || b[2].Failed != "" {
-		t.Errorf("nothing to do became %+v", b[2])
+		t.Errorf("got %+v, want no signal and no failure", b[2])
 	}
 	if !strings.Contains(b[3].Failed, "decode") {
-		t.Errorf("an unknown shape became %+v", b[3])
+		t.Errorf("got %+v, want the decode error as the reason", b[3])
 	}
 	if !strings.Contains(b[4].Failed, "removed") {
-		t.Errorf("a row of a source that is gone became %+v", b[4])
+		t.Errorf("got %+v, want the removed source in the reason", b[4])
 	}
-	for _, row := range b[3:] { // somebody gets to see that there is one
+	for _, row := range b[3:] {
 		if len(row.Signals) != 1 || row.Signals[0].Alert.Kind != row.Source+".unreadable" || row.Signals[0].Alert.Detail != row.Failed {
-			t.Errorf("no alert tells of %+v", row)
+			t.Errorf("got %+v, want one alert about the decode failure", row)
 		}
 	}
-	if got := strings.Join(r.seen.decoded, ", "); got != "signed 1 false, signed 1 false, signed 0 false, signed 1 true, removed 1 true" {
-		t.Errorf("observed %s", got)
+	if got, want := strings.Join(r.metrics.decoded, ", "), "signed 1 false, signed 1 false, signed 0 false, signed 1 true, removed 1 true"; got != want {
+		t.Errorf("got observed rows %s, want %s", got, want)
 	}
 }
 
-// As long as the desk writes what a batch means, no delivery is written: a
-// batch is small, however much there is.
-func TestDrainHandsManyToTheDeskInSmallBatches(t *testing.T) {
+// A transaction of the desk blocks new deliveries. Batches therefore stay small.
+func TestDrain_BatchesAreSmall(t *testing.T) {
 	r := newTestEdge(t, nil)
 	for n := range int64(500) {
 		r.store.rows = append(r.store.rows, intake.Row{ID: n + 1, Delivery: intake.Delivery{Source: "signed", Body: []byte(`{}`)}})
@@ -62,35 +61,36 @@ func TestDrainHandsManyToTheDeskInSmallBatches(t *testing.T) {
 	if err := r.Drain(t.Context(), 1, 500); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.desk.batch) != 500 || r.desk.most != 64 {
-		t.Errorf("the desk got %d rows, at most %d at once", len(r.desk.batch), r.desk.most)
+	if len(r.desk.batch) != 500 || r.desk.maxBatch != 64 {
+		t.Errorf("got %d rows in batches of up to %d, want 500 in batches of 64", len(r.desk.batch), r.desk.maxBatch)
 	}
 }
 
-func TestDrainOfNothingDoesNotBotherTheDesk(t *testing.T) {
+func TestDrain_EmptyInbox(t *testing.T) {
 	r := newTestEdge(t, nil)
 	if err := r.Drain(t.Context(), 1, 100); err != nil || r.desk.calls != 0 {
-		t.Errorf("error %v, desk called %d times", err, r.desk.calls)
+		t.Errorf("got error %v and %d calls of Ingest, want none", err, r.desk.calls)
 	}
 }
 
-func TestDrainErrorsAreRepeated(t *testing.T) {
+func TestDrain_ReturnsErrors(t *testing.T) {
 	r := newTestEdge(t, nil)
 	r.do(post("d", []byte(`{}`)))
 	r.desk.fail = errors.New("desk is busy")
 	if err := r.Drain(t.Context(), 1, 1); !errors.Is(err, r.desk.fail) {
-		t.Errorf("error is %v", err)
+		t.Errorf("got error %v, want the injected one", err)
 	}
 	r.store.fail = errors.New("disk is gone")
 	if err := r.Drain(t.Context(), 1, 1); !errors.Is(err, r.store.fail) {
-		t.Errorf("error is %v", err)
+		t.Errorf("got error %v, want the injected one", err)
 	}
 }
 
-// hostile is a source whose alerts are as bad as an alert can be.
-type hostile struct{ signed }
+// hostileSource decodes every body to two alerts with oversized texts and control
+// characters.
+type hostileSource struct{ signed }
 
-func (hostile) Decode(_ http.Header, _ []byte) ([]incident.Signal, error) {
+func (hostileSource) Decode(_ http.Header, _ []byte) ([]incident.Signal, error) {
 	long := strings.Repeat("x", 1<<20)
 	tags := map[string]string{}
 	for i := range 1000 {
@@ -105,26 +105,26 @@ func (hostile) Decode(_ http.Header, _ []byte) ([]incident.Signal, error) {
 	return []incident.Signal{alert("1"), alert("2")}, nil
 }
 
-func TestDrainBoundsWhatASenderWrote(t *testing.T) {
-	r := newTestEdge(t, func(o *intake.Options) { o.Sources = []intake.Source{hostile{}} })
+func TestDrain_BoundsTexts(t *testing.T) {
+	r := newTestEdge(t, func(o *intake.Options) { o.Sources = []intake.Source{hostileSource{}} })
 	r.do(post("d", []byte(`{}`)))
 	if err := r.Drain(t.Context(), 1, 1); err != nil {
 		t.Fatal(err)
 	}
 	one, two := r.desk.batch[0].Signals[0].Alert, r.desk.batch[0].Signals[1].Alert
 	if one.Fingerprint == two.Fingerprint || len(one.Fingerprint) > 100 {
-		t.Errorf("long fingerprints that differ at the end became %.40q and %.40q", one.Fingerprint, two.Fingerprint)
+		t.Errorf("got fingerprints %.40q and %.40q, want two different short ones", one.Fingerprint, two.Fingerprint)
 	}
 	if one.Kind != "ab c" || one.Principal != "a[31mb" {
-		t.Errorf("kind %q, principal %q", one.Kind, one.Principal)
+		t.Errorf("got kind %q and principal %q, want them without control characters", one.Kind, one.Principal)
 	}
 	if !utf8.ValidString(one.Title) || utf8.RuneCountInString(one.Title) > 501 || utf8.RuneCountInString(one.Detail) > 8193 {
-		t.Errorf("title has %d bytes, detail %d", len(one.Title), len(one.Detail))
+		t.Errorf("got a title of %d bytes and a detail of %d, want bounded UTF-8", len(one.Title), len(one.Detail))
 	}
 	if len(one.Tags) != 64 || len(one.Tags["k0000"]) > 600 {
-		t.Errorf("%d tags, the first of %d bytes", len(one.Tags), len(one.Tags["k0000"]))
+		t.Errorf("got %d tags, the first of %d bytes, want 64 bounded ones", len(one.Tags), len(one.Tags["k0000"]))
 	}
 	if !one.At.Equal(time.Unix(1, 0)) {
-		t.Errorf("the time that the source gave became %v", one.At)
+		t.Errorf("got time %v, want the one of the source", one.At)
 	}
 }

@@ -21,40 +21,42 @@ import (
 	"tocsin/bot/incident"
 )
 
-// pathPrefix of the path of every source.
+// pathPrefix precedes the name of the source in a webhook's path.
 const pathPrefix = "/hooks/"
 
 const (
 	defaultMaxBody  = 1 << 20
 	defaultMaxQueue = 1024
 
-	// responseTimeout is how long a sender is kept waiting for the commit. EventBridge
-	// and PagerDuty hang up after 5 s; a delivery that commits later than we
-	// answered is known when the sender repeats it.
+	// responseTimeout is how long a request waits for the commit. EventBridge and
+	// PagerDuty hang up after 5 s. If the commit finishes after the reply, the
+	// sender's retry is recognised as a duplicate.
 	responseTimeout = 4 * time.Second
 
-	// maxID bounds a delivery id as it is stored; a longer one is replaced by its hash.
+	// maxID is the maximum length of a delivery ID in bytes. A longer ID is
+	// replaced by its hash.
 	maxID = 200
 )
 
-// Options are what an Edge is made of. Store, Desk and Sources are required.
+// Options configure an [Edge]. Store, Desk and Sources are required.
 type Options struct {
 	Store    Store
 	Desk     Desk
 	Sources  []Source
-	Clock    func() time.Time // default time.Now
-	Logger   *slog.Logger     // default slog.Default
-	Observer Observer         // default: nobody looks
-	MaxBody  int64            // bytes of a request body; default 1 MiB
-	MaxQueue int              // deliveries of each source that wait for their commit; default 1024
-	Limits   map[string]Limits
-	// TrustedProxies are those whose X-Forwarded-For is believed.
+	Clock    func() time.Time  // default time.Now
+	Logger   *slog.Logger      // default slog.Default
+	Observer Observer          // default: no metrics
+	MaxBody  int64             // maximum size of a request body in bytes, default 1 MiB
+	MaxQueue int               // maximum of uncommitted deliveries per source, default 1024
+	Limits   map[string]Limits // by name of the source
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For header
+	// names the sender.
 	TrustedProxies []netip.Prefix
 }
 
-// Edge serves POST /hooks/{source}. A delivery is answered 202 only after it
-// was committed; whatever cannot be kept is answered with a status that tells
-// its sender whether to try again.
+// Edge is the [http.Handler] of POST /hooks/{source}. It answers 202 only after
+// the delivery is committed. For every other delivery, the status shows the
+// sender whether a retry can succeed. An Edge is safe for concurrent use.
 type Edge struct {
 	store         Store
 	desk          Desk
@@ -63,14 +65,14 @@ type Edge struct {
 	clock         func() time.Time
 	log           *slog.Logger
 	observer      Observer
-	warnProxyOnce sync.Once // that an unknown proxy stands before us is said once
+	warnProxyOnce sync.Once // for the warning about an untrusted proxy
 	tarpit        tarpit
 
 	queue   *queue
-	stopped chan struct{} // closed when the committer has ended
+	stopped chan struct{} // closed when commitLoop has returned
 }
 
-// endpoint is a source with what it may take and who sends to it.
+// endpoint is the webhook of one source with its limits, senders and queue.
 type endpoint struct {
 	Source
 	limits  Limits
@@ -78,7 +80,8 @@ type endpoint struct {
 	queue   *sourceQueue
 }
 
-// New starts an Edge, which must be closed in the end.
+// New returns an Edge and starts its commit loop. The caller must call
+// [Edge.Close].
 func New(o Options) *Edge {
 	e := &Edge{
 		store: o.Store, desk: o.Desk, sources: make(map[string]*endpoint, len(o.Sources)), proxies: o.TrustedProxies,
@@ -113,75 +116,75 @@ func New(o Options) *Edge {
 		e.sources[s.Name()] = &endpoint{Source: s, limits: l, senders: newSenders(l)}
 	}
 	e.queue = newQueue(largest)
-	for _, d := range e.sources {
-		d.queue = e.queue.addSource(d.limits.MaxWaiting)
+	for _, ep := range e.sources {
+		ep.queue = e.queue.addSource(ep.limits.MaxWaiting)
 	}
 	go e.commitLoop()
 	return e
 }
 
-// Close refuses new deliveries, commits those that wait and returns when the
-// last of them has its answer.
+// Close rejects new deliveries with [ErrStopped], commits the waiting ones and
+// then returns. The error is always nil.
 func (e *Edge) Close() error {
 	e.queue.close()
 	<-e.stopped
 	return nil
 }
 
-// ServeHTTP takes one delivery.
+// ServeHTTP receives one delivery.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	name, _ := strings.CutPrefix(r.URL.Path, pathPrefix)
 	source, known := e.sources[name]
 	if !known {
-		name = "" // what a stranger types is no label
+		name = "" // a stranger must not be able to create metric labels
 	}
-	a := e.handle(source, r)
-	e.observer.Delivery(name, a.outcome, time.Since(start))
-	a.write(w)
+	answer := e.handle(source, r)
+	e.observer.Delivery(name, answer.outcome, time.Since(start))
+	answer.write(w)
 }
 
-// clientGone is said to whoever hung up, and to whoever is there after all: where
-// the time for reading is over, the context ends as well, and a handler that
-// writes nothing has said 200.
+// clientGone returns the reply for a request whose context ended. The sender can
+// still be connected, because the server's read timeout ends the context too. If
+// the handler then wrote nothing, net/http would answer 200.
 func clientGone(message string) reply {
 	return reply{outcome: ClientGone, status: http.StatusServiceUnavailable, code: "too_slow", message: message}
 }
 
-// handle does everything but writing the answer. What costs least comes first: a
-// flood is turned away before its bodies are read.
-func (e *Edge) handle(d *endpoint, r *http.Request) reply {
+// handle checks, verifies and commits one request and returns the reply. The
+// cheapest checks run first, to reject a flood before its bodies are read.
+func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 	switch {
-	case d == nil:
-		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "nothing listens at this path; deliveries are posted to " + pathPrefix + "{source}"}
-	case d.limits.Off:
-		return reply{outcome: Disabled, status: http.StatusNotFound, code: "switched_off", message: d.Name() + " is switched off here"}
+	case ep == nil:
+		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "this path belongs to no source; post deliveries to " + pathPrefix + "{source}"}
+	case ep.limits.Off:
+		return reply{outcome: Disabled, status: http.StatusNotFound, code: "switched_off", message: "the source " + ep.Name() + " is disabled; set limits.off to false in its configuration"}
 	case r.Method != http.MethodPost:
-		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "deliveries come by POST, not by " + truncate(r.Method, 20)}
+		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method " + truncate(r.Method, 20) + " is not allowed; use POST"}
 	}
-	if how := r.Header.Get("Content-Encoding"); how != "" && !strings.EqualFold(how, "identity") {
-		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + truncate(strings.ToValidUTF8(how, "?"), 20) + "); " + d.Name() + " has to send it as it is"}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + truncate(strings.ToValidUTF8(encoding, "?"), 20) + "); send it uncompressed"}
 	}
 	now, from := e.clock(), e.Sender(r)
-	if !isAllowed(d.limits.Networks, from) {
-		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "foreign_network", message: "this address may not send here"}
+	if !isAllowed(ep.limits.Networks, from) {
+		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "foreign_network", message: "the address of the sender is not allowed; add its network to limits.networks of this source"}
 	}
-	sender := d.senders.get(from)
+	sender := ep.senders.get(from)
 	if wait := sender.countRequest(now); wait > 0 {
-		return reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address sends more than it may; try again later", retryAfter: wait}
+		return reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address exceeds the rate limit of the source; wait for Retry-After, then send the delivery again", retryAfter: wait}
 	}
 	if wait := sender.suspendedFor(now); wait > 0 && !e.behindUnknownProxy(r, from) {
 		e.tarpit.wait(r.Context())
-		return reply{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address were not genuine; try again later", retryAfter: wait}
+		return reply{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address failed verification; correct the secret, wait for Retry-After, then send again", retryAfter: wait}
 	}
-	p := &pending{queue: d.queue, result: make(chan error, 1)}
-	body, bad := e.read(d, r)
+	p := &pending{queue: ep.queue, result: make(chan error, 1)}
+	body, bad := e.read(ep, r)
 	if bad != nil {
 		return *bad
 	}
-	p.Delivery = Delivery{Source: d.Name(), Header: selectHeaders(r.Header, d.Headers()), Body: body, Received: now, Sender: senderName(from, r)}
-	if bad := e.verify(d, r.Header, &p.Delivery); bad != nil {
-		e.queue.release(d.queue, int64(len(body)))
+	p.Delivery = Delivery{Source: ep.Name(), Header: selectHeaders(r.Header, ep.Headers()), Body: body, Received: now, Sender: senderName(from, r)}
+	if bad := e.verify(ep, r.Header, &p.Delivery); bad != nil {
+		e.queue.release(ep.queue, int64(len(body)))
 		if bad.outcome == Refused {
 			if sender.countFailure(now) {
 				e.tarpit.wait(r.Context())
@@ -192,45 +195,47 @@ func (e *Edge) handle(d *endpoint, r *http.Request) reply {
 	return e.commit(r.Context(), p)
 }
 
-// read takes the raw body, at most as much as is allowed. The bytes that it
-// returns are reserved for the lane.
-func (e *Edge) read(d *endpoint, r *http.Request) ([]byte, *reply) {
-	most := d.limits.MaxBody
-	tooLarge := &reply{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes", most)}
-	if r.ContentLength > most {
+// read returns the raw body, or a reply if the body is too large, incomplete or
+// late. The caller must release the returned bytes, which are reserved in the
+// endpoint's queue.
+func (e *Edge) read(ep *endpoint, r *http.Request) ([]byte, *reply) {
+	limit := ep.limits.MaxBody
+	tooLarge := &reply{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes; send less or raise limits.max_body of this source", limit)}
+	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	reserved := most
+	reserved := limit
 	if r.ContentLength >= 0 {
 		reserved = r.ContentLength
 	}
-	if !e.queue.reserve(d.queue, reserved) {
+	if !e.queue.reserve(ep.queue, reserved) {
 		return nil, capacityError(ErrFull)
 	}
-	keep := int64(0)
-	defer func() { e.queue.release(d.queue, reserved-keep) }()
+	used := int64(0)
+	defer func() { e.queue.release(ep.queue, reserved-used) }()
 	var buf bytes.Buffer
 	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
-	if _, err := buf.ReadFrom(io.LimitReader(r.Body, most+1)); err != nil {
+	if _, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1)); err != nil {
 		if r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			a := clientGone("the body did not come in time; try again")
-			return nil, &a
+			late := clientGone("the body did not arrive in time; send the delivery again")
+			return nil, &late
 		}
-		return nil, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body ended early"}
+		return nil, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body is shorter than announced; send the whole body"}
 	}
 	if int64(buf.Len()) > reserved {
 		return nil, tooLarge
 	}
-	keep = int64(buf.Len())
+	used = int64(buf.Len())
 	return buf.Bytes(), nil
 }
 
-// verify checks that a delivery is genuine, and gives it its id.
-func (e *Edge) verify(d *endpoint, h http.Header, v *Delivery) *reply {
-	id, err := d.Verify(h, v.Body, v.Received)
+// verify authenticates a delivery, checks that its body is JSON, and sets its
+// ID. It returns nil on success.
+func (e *Edge) verify(ep *endpoint, h http.Header, v *Delivery) *reply {
+	id, err := ep.Verify(h, v.Body, v.Received)
 	if err != nil {
-		a := e.verifyError(d, err)
-		return &a
+		rejected := e.verifyError(ep, err)
+		return &rejected
 	}
 	if err := validateJSON(v.Body); err != nil {
 		return &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
@@ -239,14 +244,14 @@ func (e *Edge) verify(d *endpoint, h http.Header, v *Delivery) *reply {
 	return nil
 }
 
-// deliveryID is the id as it may stand in any database: short and printable. A
-// source that gave none is told apart by the body.
+// deliveryID returns an ID that every database can store: short and printable.
+// A long or unprintable ID is hashed. Without an ID, the hash of the body is used.
 func deliveryID(id string, body []byte) string {
-	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	unprintable := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
 	switch {
 	case id == "":
 		return sha256ID(body)
-	case len(id) > maxID || strings.ContainsFunc(id, odd):
+	case len(id) > maxID || strings.ContainsFunc(id, unprintable):
 		return sha256ID([]byte(id))
 	}
 	return id
@@ -258,13 +263,13 @@ func sha256ID(b []byte) string {
 }
 
 func selectHeaders(h http.Header, names []string) map[string]string {
-	kept := make(map[string]string, len(names))
+	selected := make(map[string]string, len(names))
 	for _, n := range names {
 		if v := h.Get(n); v != "" {
-			kept[http.CanonicalHeaderKey(n)] = v
+			selected[http.CanonicalHeaderKey(n)] = v
 		}
 	}
-	return kept
+	return selected
 }
 
 func senderName(from netip.Addr, r *http.Request) string {
@@ -274,42 +279,45 @@ func senderName(from netip.Addr, r *http.Request) string {
 	return from.String()
 }
 
-// commit waits until the delivery is on disk, or is known not to be.
+// commit queues a delivery and waits until its batch is committed or has failed,
+// responseTimeout has passed, or ctx ends. The caller must not use p afterwards.
 func (e *Edge) commit(ctx context.Context, p *pending) reply {
 	if err := e.queue.put(p); err != nil {
 		e.queue.release(p.queue, int64(len(p.Body)))
 		return *capacityError(err)
 	}
-	patience := time.NewTimer(responseTimeout)
-	defer patience.Stop()
+	timeout := time.NewTimer(responseTimeout)
+	defer timeout.Stop()
 	select {
 	case err := <-p.result:
 		if err != nil {
-			return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery could not be stored; try again"}
+			return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery was not stored; send it again"}
 		}
 		return reply{outcome: Accepted, status: http.StatusAccepted}
-	case <-patience.C:
-		return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long; try again"}
+	case <-timeout.C:
+		return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long; send it again"}
 	case <-ctx.Done():
-		return clientGone("storing the delivery takes too long; try again") // it is committed with its batch all the same
+		return clientGone("storing the delivery takes too long; send it again") // its batch is still committed
 	}
 }
 
-// Deliver takes a delivery that came by another way than a POST to /hooks/ – from
-// a mailbox, a form, a queue – and returns when it is on disk, with what else
-// waits. Whoever calls it has verified it and bounded its size. After an error
-// it may be stored or not; delivering it again under the same id is safe.
+// Deliver stores a delivery that did not arrive as a POST to /hooks/, for
+// example from a mailbox or a form. It blocks until the delivery is committed or
+// ctx ends. The caller must have verified the delivery and bounded its size.
+//
+// After an error, the delivery may or may not be stored. A second call with the
+// identical ID is safe.
 func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 	start := time.Now()
-	d, known := e.sources[v.Source]
+	ep, known := e.sources[v.Source]
 	if !known {
-		return incident.Unknown("source", "no source is called %s", v.Source)
+		return incident.Unknown("source", "unknown source %q; enable it under sources in the configuration", v.Source)
 	}
 	v.ID = deliveryID(v.ID, v.Body)
 	if v.Received.IsZero() {
 		v.Received = e.clock()
 	}
-	outcome, err := e.deliver(ctx, d, v)
+	outcome, err := e.deliver(ctx, ep, v)
 	e.observer.Delivery(v.Source, outcome, time.Since(start))
 	if err != nil {
 		return fmt.Errorf("deliver to %s: %w", v.Source, err)
@@ -317,17 +325,17 @@ func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 	return nil
 }
 
-func (e *Edge) deliver(ctx context.Context, d *endpoint, v Delivery) (Outcome, error) {
+func (e *Edge) deliver(ctx context.Context, ep *endpoint, v Delivery) (Outcome, error) {
 	size := int64(len(v.Body))
-	if d.limits.Off {
-		return Disabled, incident.Conflict("%s is switched off here", v.Source)
+	if ep.limits.Off {
+		return Disabled, incident.Conflict("the source %s is disabled; set limits.off to false in its configuration", v.Source)
 	}
-	if !e.queue.reserve(d.queue, size) {
+	if !e.queue.reserve(ep.queue, size) {
 		return QueueFull, ErrFull
 	}
-	p := &pending{Delivery: v, queue: d.queue, result: make(chan error, 1)}
+	p := &pending{Delivery: v, queue: ep.queue, result: make(chan error, 1)}
 	if err := e.queue.put(p); err != nil {
-		e.queue.release(d.queue, size)
+		e.queue.release(ep.queue, size)
 		return capacityError(err).outcome, err
 	}
 	select {

@@ -27,71 +27,71 @@ import (
 	"tocsin/bot/intake/intaketest"
 )
 
-func TestEdgeKeepsWhatItAnswered202(t *testing.T) {
+func TestEdge_StoresBodyUnchanged(t *testing.T) {
 	r := newTestEdge(t, nil)
 	body := []byte("{\"title\": \"é\",\n \"key\" : 1}  ")
 	if w := r.do(post("d-1", body)); w.Code != http.StatusAccepted {
-		t.Fatalf("answered %d %s", w.Code, w.Body)
+		t.Fatalf("got status %d %s, want 202", w.Code, w.Body)
 	}
 	rows := r.store.stored()
 	if len(rows) != 1 {
-		t.Fatalf("%d rows are stored, want 1", len(rows))
+		t.Fatalf("got %d stored rows, want 1", len(rows))
 	}
 	row := rows[0]
 	if !bytes.Equal(row.Body, body) {
-		t.Errorf("stored body is %q, sent %q", row.Body, body)
+		t.Errorf("got stored body %q, want %q", row.Body, body)
 	}
-	if row.Source != "signed" || row.Delivery.ID != "d-1" || !row.Received.Equal(epoch) || row.Sender != "192.0.2.1" {
-		t.Errorf("stored %+v", row)
+	if row.Source != "signed" || row.Delivery.ID != "d-1" || !row.Received.Equal(testTime) || row.Sender != "192.0.2.1" {
+		t.Errorf("got row %+v, want delivery d-1 of signed from 192.0.2.1", row)
 	}
 	if len(row.Header) != 1 || row.Header["X-Kind"] != "signed.test" {
-		t.Errorf("kept headers %v, want X-Kind alone", row.Header)
+		t.Errorf("got stored headers %v, want X-Kind only", row.Header)
 	}
 }
 
-func TestEdgeSecondDeliveryChangesNothing(t *testing.T) {
+func TestEdge_StoresDuplicateOnce(t *testing.T) {
 	r := newTestEdge(t, nil)
 	for range 3 {
 		if w := r.do(post("same", []byte(`{}`))); w.Code != http.StatusAccepted {
-			t.Fatalf("answered %d", w.Code)
+			t.Fatalf("got status %d, want 202", w.Code)
 		}
 	}
 	if n := len(r.store.stored()); n != 1 {
-		t.Errorf("%d rows are stored, want 1", n)
+		t.Errorf("got %d stored rows, want 1", n)
 	}
 }
 
-func TestEdgeDeliveryIDsAreStorable(t *testing.T) {
+func TestEdge_HashesUnstorableIDs(t *testing.T) {
 	r := newTestEdge(t, nil)
 	for i, id := range []string{"", "a\x00b", "a\nb", "\xff", strings.Repeat("x", 5000)} {
 		if w := r.do(post(id, fmt.Appendf(nil, "%d", i))); w.Code != http.StatusAccepted {
-			t.Errorf("id %.20q: answered %d", id, w.Code)
+			t.Errorf("ID %.20q: got status %d, want 202", id, w.Code)
 		}
 	}
 	rows := r.store.stored()
 	if len(rows) != 5 {
-		t.Fatalf("%d rows are stored, want 5", len(rows))
+		t.Fatalf("got %d stored rows, want 5", len(rows))
 	}
 	for _, row := range rows {
 		if !strings.HasPrefix(row.Delivery.ID, "sha256:") {
-			t.Errorf("id %.20q is stored as it came", row.Delivery.ID)
+			t.Errorf("got stored ID %.20q, want a hash", row.Delivery.ID)
 		}
 	}
 }
 
-func TestEdgeRefuses(t *testing.T) {
-	req := func(change func(*http.Request)) *http.Request {
+func TestEdge_Rejects(t *testing.T) {
+	changed := func(change func(*http.Request)) *http.Request {
 		r := post("d", []byte(`{"title":"x"}`))
 		change(r)
 		return r
 	}
-	forged := func(body string) *http.Request {
+	wronglySigned := func(body string) *http.Request {
 		r := post("d", []byte(body))
 		r.Header.Set("X-Signature", sign([]byte("else")))
 		return r
 	}
-	unsized := post("d", big(2000))
-	unsized.ContentLength = -1
+	unknownLength := post("d", jsonString(2000))
+	unknownLength.ContentLength = -1
 	tests := []struct {
 		name    string
 		req     *http.Request
@@ -99,19 +99,19 @@ func TestEdgeRefuses(t *testing.T) {
 		code    string
 		outcome string
 	}{
-		{"bad signature", forged(`{}`), 401, "unauthorized", "signed/refused"},
-		{"bad signature on what is no JSON", forged(`no`), 401, "unauthorized", "signed/refused"},
+		{"bad signature", wronglySigned(`{}`), 401, "unauthorized", "signed/refused"},
+		{"bad signature, not JSON", wronglySigned(`no`), 401, "unauthorized", "signed/refused"},
 		{"not JSON", post("d", []byte(`title=x`)), 400, "not_json", "signed/malformed"},
 		{"empty", post("d", nil), 400, "not_json", "signed/malformed"},
 		{"nested too deep", post("d", []byte(strings.Repeat("[", 400))), 400, "not_json", "signed/malformed"},
-		{"an id the source calls invalid", post("bad", []byte(`{}`)), 400, "invalid", "signed/malformed"},
-		{"larger than allowed", post("d", big(1001)), 413, "too_large", "signed/too_large"},
-		{"larger than allowed, length unknown", unsized, 413, "too_large", "signed/too_large"},
-		{"unknown source", req(func(r *http.Request) { r.URL.Path = "/hooks/nobody" }), 404, "unknown_source", "/unknown_source"},
-		{"no source", req(func(r *http.Request) { r.URL.Path = "/hooks/" }), 404, "unknown_source", "/unknown_source"},
-		{"another method", req(func(r *http.Request) { r.Method = http.MethodGet }), 405, "method_not_allowed", "signed/wrong_method"},
-		{"compressed", req(func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }), 415, "compressed", "signed/malformed"},
-		{"our own fault", req(func(r *http.Request) { r.Header.Set("X-Broken", "1") }), 503, "unavailable", "signed/failed"},
+		{"invalid ID", post("bad", []byte(`{}`)), 400, "invalid", "signed/malformed"},
+		{"too large", post("d", jsonString(1001)), 413, "too_large", "signed/too_large"},
+		{"too large, unknown length", unknownLength, 413, "too_large", "signed/too_large"},
+		{"unknown source", changed(func(r *http.Request) { r.URL.Path = "/hooks/missing" }), 404, "unknown_source", "/unknown_source"},
+		{"no source", changed(func(r *http.Request) { r.URL.Path = "/hooks/" }), 404, "unknown_source", "/unknown_source"},
+		{"wrong method", changed(func(r *http.Request) { r.Method = http.MethodGet }), 405, "method_not_allowed", "signed/wrong_method"},
+		{"compressed", changed(func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }), 415, "compressed", "signed/malformed"},
+		{"verification unavailable", changed(func(r *http.Request) { r.Header.Set("X-Broken", "1") }), 503, "unavailable", "signed/failed"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,44 +119,45 @@ func TestEdgeRefuses(t *testing.T) {
 			w := r.do(tt.req)
 			code, message := errorReply(t, w)
 			if w.Code != tt.status || code != tt.code {
-				t.Errorf("answered %d %s (%s), want %d %s", w.Code, code, message, tt.status, tt.code)
+				t.Errorf("got status %d, code %s (%s), want %d %s", w.Code, code, message, tt.status, tt.code)
 			}
-			if n := r.seen.count(tt.outcome); n != 1 {
-				t.Errorf("outcome %s counted %d times", tt.outcome, n)
+			if n := r.metrics.count(tt.outcome); n != 1 {
+				t.Errorf("got outcome %s %d times, want 1", tt.outcome, n)
 			}
-			if len(r.store.sizes()) != 0 {
-				t.Error("something was stored")
+			if n := len(r.store.commitSizes()); n != 0 {
+				t.Errorf("got %d commits, want none", n)
 			}
 			if retry := w.Header().Get("Retry-After"); (retry != "") != (w.Code == 503) {
-				t.Errorf("Retry-After is %q with status %d", retry, w.Code)
+				t.Errorf("got Retry-After %q with status %d, want it with 503 only", retry, w.Code)
 			}
 		})
 	}
 }
 
-func TestEdgeTakesABodyOfExactlyTheLimit(t *testing.T) {
+func TestEdge_AcceptsBodyOfMaximumSize(t *testing.T) {
 	r := newTestEdge(t, func(o *intake.Options) { o.MaxBody = 1000 })
-	if w := r.do(post("d", big(1000))); w.Code != http.StatusAccepted {
-		t.Errorf("answered %d", w.Code)
+	if w := r.do(post("d", jsonString(1000))); w.Code != http.StatusAccepted {
+		t.Errorf("got status %d, want 202", w.Code)
 	}
 }
 
-func TestEdgeNeverAnswers202WhenNothingWasStored(t *testing.T) {
+func TestEdge_StoreFails(t *testing.T) {
 	r := newTestEdge(t, func(o *intake.Options) {
 		o.Store = &memoryStore{fail: errors.New("no space left on device: secret path")}
 	})
 	w := r.do(post("d", []byte(`{}`)))
 	if code, message := errorReply(t, w); w.Code != 503 || code != "not_stored" || strings.Contains(message, "secret path") {
-		t.Errorf("answered %d %s %q", w.Code, code, message)
+		t.Errorf("got status %d, code %s, message %q, want 503 not_stored without the cause", w.Code, code, message)
 	}
-	if r.seen.count("signed/failed") != 1 {
-		t.Error("the failure is not counted")
+	if n := r.metrics.count("signed/failed"); n != 1 {
+		t.Errorf("got outcome failed %d times, want 1", n)
 	}
 }
 
-// together starts n requests while the store holds the first of them, so that
-// the others wait in the queue.
-func together(t *testing.T, r testEdge, n int) (codes func() map[int]int) {
+// postConcurrently starts n requests. The store blocks the commit of the first
+// request, and the others stay in the queue. The returned function waits for all
+// replies and counts their status codes.
+func postConcurrently(t *testing.T, r testEdge, n int) (codes func() map[int]int) {
 	t.Helper()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -171,7 +172,7 @@ func together(t *testing.T, r testEdge, n int) (codes func() map[int]int) {
 	}
 	start(0)
 	if n := <-r.store.entered; n != 1 {
-		t.Errorf("a request that was alone waited for %d others", n-1)
+		t.Errorf("got a first commit of %d deliveries, want 1", n)
 	}
 	for i := 1; i < n; i++ {
 		start(i)
@@ -179,98 +180,98 @@ func together(t *testing.T, r testEdge, n int) (codes func() map[int]int) {
 	return func() map[int]int { wg.Wait(); return got }
 }
 
-func TestEdgeSharesACommit(t *testing.T) {
+func TestEdge_GroupCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTestEdge(t, func(o *intake.Options) {
 			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
-		codes := together(t, r, 50)
-		synctest.Wait() // all 49 are in the queue
+		codes := postConcurrently(t, r, 50)
+		synctest.Wait() // until 49 are in the queue
 		r.store.hold <- struct{}{}
 		if n := <-r.store.entered; n != 49 {
-			t.Errorf("the second commit has %d deliveries, want 49", n)
+			t.Errorf("got a second commit of %d deliveries, want 49", n)
 		}
 		r.store.hold <- struct{}{}
 		if got := codes(); got[202] != 50 {
-			t.Errorf("answers %v, want 50 of 202", got)
+			t.Errorf("got status codes %v, want 50 of 202", got)
 		}
 		_ = r.Close()
 	})
 }
 
-func TestEdgeFullQueueAnswers503(t *testing.T) {
+func TestEdge_QueueFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTestEdge(t, func(o *intake.Options) {
 			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 			o.MaxQueue = 3
 		})
-		codes := together(t, r, 11)
+		codes := postConcurrently(t, r, 11)
 		synctest.Wait()
 		r.store.hold <- struct{}{}
 		<-r.store.entered
 		r.store.hold <- struct{}{}
 		if got := codes(); got[202] != 4 || got[503] != 7 {
-			t.Errorf("answers %v, want 4 of 202 and 7 of 503", got)
+			t.Errorf("got status codes %v, want 4 of 202 and 7 of 503", got)
 		}
-		if n := r.seen.count("signed/full"); n != 7 {
-			t.Errorf("outcome full counted %d times, want 7", n)
+		if n := r.metrics.count("signed/full"); n != 7 {
+			t.Errorf("got outcome full %d times, want 7", n)
 		}
 		if n := len(r.store.stored()); n != 4 {
-			t.Errorf("%d rows are stored, want 4", n)
+			t.Errorf("got %d stored rows, want 4", n)
 		}
 		_ = r.Close()
 	})
 }
 
-func TestEdgeAnswersWhileTheStoreHangs(t *testing.T) {
+func TestEdge_StoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTestEdge(t, func(o *intake.Options) {
 			o.Store = &memoryStore{entered: make(chan int, 1), hold: make(chan struct{})}
 		})
 		w := r.do(post("d", []byte(`{}`)))
 		if code, _ := errorReply(t, w); w.Code != 503 || code != "too_slow" {
-			t.Errorf("answered %d %s", w.Code, code)
+			t.Errorf("got status %d, code %s, want 503 too_slow", w.Code, code)
 		}
 		_ = r.Close()
 	})
 }
 
-func TestEdgeClientThatWentAwayLosesNobodysDelivery(t *testing.T) {
+func TestEdge_ClientGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTestEdge(t, func(o *intake.Options) {
 			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
-		codes := together(t, r, 3)
-		ctx, hangUp := context.WithCancel(t.Context())
-		gone := make(chan struct{})
+		codes := postConcurrently(t, r, 3)
+		ctx, disconnect := context.WithCancel(t.Context())
+		replied := make(chan struct{})
 		go func() {
-			defer close(gone)
+			defer close(replied)
 			if w := r.do(post("gone", []byte(`{}`)).WithContext(ctx)); w.Code != http.StatusServiceUnavailable {
-				t.Errorf("answered %d before it was stored", w.Code)
+				t.Errorf("got status %d before the commit, want 503", w.Code)
 			}
 		}()
 		synctest.Wait()
-		hangUp()
-		<-gone
-		if r.seen.count("signed/gone") != 1 {
-			t.Error("that the sender went away is not counted")
+		disconnect()
+		<-replied
+		if n := r.metrics.count("signed/gone"); n != 1 {
+			t.Errorf("got outcome gone %d times, want 1", n)
 		}
 		r.store.hold <- struct{}{}
 		<-r.store.entered
 		r.store.hold <- struct{}{}
 		if got := codes(); got[202] != 3 {
-			t.Errorf("answers %v, want 3 of 202", got)
+			t.Errorf("got status codes %v, want 3 of 202", got)
 		}
 		if n := len(r.store.stored()); n != 4 {
-			t.Errorf("%d rows are stored, want 4", n)
+			t.Errorf("got %d stored rows, want 4", n)
 		}
 		_ = r.Close()
 	})
 }
 
-// A body that stalls ends the request's context without the sender being gone. A
-// handler that wrote nothing then would have said 200 to what nobody has.
-func TestEdgeSaysNothingOfSuccessToABodyThatStalls(t *testing.T) {
+// The read timeout ends the request's context although the sender is still
+// connected. If the handler wrote nothing, net/http would answer 200.
+func TestEdge_BodyStalls(t *testing.T) {
 	r := newTestEdge(t, nil)
 	server := httptest.NewUnstartedServer(r.Edge)
 	server.Config.ReadTimeout = 50 * time.Millisecond
@@ -289,45 +290,46 @@ func TestEdgeSaysNothingOfSuccessToABodyThatStalls(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, _ := io.ReadAll(res.Body)
+	body, _ := io.ReadAll(res.Body)
 	_ = res.Body.Close()
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(string(said), "did not come in time") {
-		t.Errorf("answered %d %v %s", res.StatusCode, res.Header, said)
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !strings.Contains(string(body), "did not arrive in time") {
+		t.Errorf("got status %d, headers %v, body %s, want 503 with Retry-After", res.StatusCode, res.Header, body)
 	}
 	if n := len(r.store.stored()); n != 0 {
-		t.Errorf("%d rows are stored", n)
+		t.Errorf("got %d stored rows, want none", n)
 	}
 }
 
-func TestEdgeCloseCommitsWhatWaits(t *testing.T) {
+func TestEdgeClose_CommitsWaitingDeliveries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTestEdge(t, func(o *intake.Options) {
 			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
-		codes := together(t, r, 5)
+		codes := postConcurrently(t, r, 5)
 		synctest.Wait()
 		closed := make(chan struct{})
 		go func() { defer close(closed); _ = r.Close() }()
 		synctest.Wait()
 		w := r.do(post("late", []byte(`{}`)))
 		if code, _ := errorReply(t, w); w.Code != 503 || code != "stopping" {
-			t.Errorf("after Close: answered %d %s", w.Code, code)
+			t.Errorf("after Close: got status %d, code %s, want 503 stopping", w.Code, code)
 		}
 		r.store.hold <- struct{}{}
 		<-r.store.entered
 		r.store.hold <- struct{}{}
 		<-closed
 		if got := codes(); got[202] != 5 {
-			t.Errorf("answers %v, want 5 of 202", got)
+			t.Errorf("got status codes %v, want 5 of 202", got)
 		}
 		if n := len(r.store.stored()); n != 5 {
-			t.Errorf("%d rows are stored, want 5", n)
+			t.Errorf("got %d stored rows, want 5", n)
 		}
 	})
 }
 
-// What was answered 202 is stored, whatever else happens at the same time.
-func TestEdgeUnderLoad(t *testing.T) {
+// Every delivery with the reply 202 is stored, even if the queue fills up or the
+// edge closes under load.
+func TestEdge_UnderLoad(t *testing.T) {
 	r := newTestEdge(t, func(o *intake.Options) { o.MaxQueue = 8 })
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -344,7 +346,7 @@ func TestEdgeUnderLoad(t *testing.T) {
 					mu.Unlock()
 				case http.StatusServiceUnavailable:
 				default:
-					t.Errorf("answered %d", w.Code)
+					t.Errorf("got status %d, want 202 or 503", w.Code)
 				}
 				if c == 0 && i == 60 {
 					go r.Close()
@@ -360,17 +362,17 @@ func TestEdgeUnderLoad(t *testing.T) {
 	}
 	for id := range accepted {
 		if !stored[id] {
-			t.Errorf("%s was answered 202 and is not stored", id)
+			t.Errorf("delivery %s has the reply 202 but is not stored", id)
 		}
 	}
 	if len(accepted) == 0 {
-		t.Error("nothing was accepted")
+		t.Error("got no reply 202, want some")
 	}
 }
 
-// FuzzEdge: whatever is posted with a good signature is answered 202, and then
-// it is stored byte for byte under its own hash and drained, or with a 4xx that
-// names the fault; and what is forged is neither.
+// FuzzEdge posts arbitrary bodies. With a valid signature, the edge either answers
+// 202, stores the body byte for byte and drains it, or answers a 4xx that names
+// the problem. With a forged signature, it answers 401 and stores nothing.
 func FuzzEdge(f *testing.F) {
 	f.Add("d-1", []byte(`{"title":"x"}`), true)
 	f.Add("", []byte(`{"a":1,"a":2}`), true)
@@ -392,37 +394,37 @@ func FuzzEdge(f *testing.F) {
 		rows := r.store.stored()
 		switch {
 		case (w.Code == http.StatusAccepted) != (len(rows) == 1):
-			t.Fatalf("answered %d with %d rows stored", w.Code, len(rows))
+			t.Fatalf("got status %d with %d stored rows, want one row with 202 only", w.Code, len(rows))
 		case !genuine && w.Code != http.StatusUnauthorized && id != "bad":
-			t.Fatalf("a forged delivery was answered %d", w.Code)
+			t.Fatalf("got status %d for a forged delivery, want 401", w.Code)
 		case w.Code != http.StatusAccepted:
 			code, message := errorReply(t, w)
-			if w.Code/100 != 4 || code == "" || !utf8.ValidString(message) || len(message) > 1000 || strings.Contains(message, "json") || genuine && code == "not_json" && sound(body) {
-				t.Fatalf("answered %d %s %q", w.Code, code, message)
+			if w.Code/100 != 4 || code == "" || !utf8.ValidString(message) || len(message) > 1000 || strings.Contains(message, "json") || genuine && code == "not_json" && isStrictJSON(body) {
+				t.Fatalf("got status %d, code %s, message %q, want 4xx with a plain message", w.Code, code, message)
 			}
 			return
 		}
 		row := rows[0]
 		if got := sha256.Sum256(row.Body); got != hash || !bytes.Equal(row.Body, body) {
-			t.Fatal("the stored body differs from the one sent")
+			t.Fatalf("got stored body %q, want %q", row.Body, body)
 		}
-		if id == "" && row.Delivery.ID != "sha256:"+hex.EncodeToString(hash[:]) {
-			t.Fatalf("a body without an id is stored under %s", row.Delivery.ID)
+		if want := "sha256:" + hex.EncodeToString(hash[:]); id == "" && row.Delivery.ID != want {
+			t.Fatalf("got ID %s, want %s", row.Delivery.ID, want)
 		}
-		if !sound(body) {
-			t.Fatal("a body was accepted that does not mean the same to everybody")
+		if !isStrictJSON(body) {
+			t.Fatalf("got status 202 for an ambiguous body %q", body)
 		}
 		if err := r.Drain(t.Context(), 0, 10); err != nil {
 			t.Fatalf("drain: %v", err)
 		}
 		if n := len(r.desk.batch); n != 1 {
-			t.Fatalf("%d rows were reported", n)
+			t.Fatalf("got %d ingested rows, want 1", n)
 		}
 	})
 }
 
-// sound is what the edge asks of a body, written down a second time and slowly.
-func sound(body []byte) bool {
+// isStrictJSON is a slow reference implementation of the edge's JSON check.
+func isStrictJSON(body []byte) bool {
 	if !utf8.Valid(body) || !json.Valid(body) {
 		return false
 	}
@@ -463,9 +465,8 @@ func sound(body []byte) bool {
 	return value(0)
 }
 
-// FuzzSender: an address that is not a trusted proxy's is taken as it is,
-// whatever it claims; behind a trusted one it is the first address from the
-// right that no trusted proxy has; and nothing else ever comes out.
+// FuzzSender checks that a peer outside the trusted proxies is always the sender.
+// For a trusted peer, the sender is the last address that is not a trusted proxy.
 func FuzzSender(f *testing.F) {
 	f.Add("192.0.2.1:80", "10.0.0.1")
 	f.Add("10.0.0.1:80", "198.51.100.7, 10.0.0.2")
@@ -482,32 +483,32 @@ func FuzzSender(f *testing.F) {
 		req.RemoteAddr = remote
 		req.Header["X-Forwarded-For"] = []string{forwarded}
 		got := r.Sender(req)
-		if again := r.Sender(req); got != again {
-			t.Fatalf("%s and then %s", got, again)
+		if second := r.Sender(req); got != second {
+			t.Fatalf("got %s in the first call and %s in the second", got, second)
 		}
 		if got.Zone() != "" || got.Is4In6() {
-			t.Fatalf("%s has another spelling", got)
+			t.Fatalf("got %s, want a canonical address", got)
 		}
 		req.Header.Del("X-Forwarded-For")
 		peer := r.Sender(req)
 		if !proxy(peer) {
 			if got != peer {
-				t.Fatalf("a stranger %q calls itself %s", remote, got)
+				t.Fatalf("got %s for the untrusted peer %q, want the peer", got, remote)
 			}
 			return
 		}
 		if got != peer && !strings.Contains(forwarded, ",") && !strings.ContainsAny(forwarded, ":%[") && strings.TrimSpace(forwarded) != got.String() {
-			t.Fatalf("%q is read as %s", forwarded, got)
+			t.Fatalf("got %s from X-Forwarded-For %q", got, forwarded)
 		}
 		if !got.IsValid() {
-			t.Fatal("behind a proxy somebody has no address")
+			t.Fatal("got no address behind a trusted proxy")
 		}
 	})
 }
 
 func BenchmarkEdgeAlone(b *testing.B) {
 	r := newTestEdge(b, nil)
-	body := big(7 << 10)
+	body := jsonString(7 << 10)
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {
@@ -520,7 +521,7 @@ func BenchmarkEdgeAlone(b *testing.B) {
 
 func BenchmarkEdgeTogether(b *testing.B) {
 	r := newTestEdge(b, nil)
-	body := big(7 << 10)
+	body := jsonString(7 << 10)
 	b.ReportAllocs()
 	b.SetParallelism(8)
 	var n sync.Mutex
@@ -536,5 +537,5 @@ func BenchmarkEdgeTogether(b *testing.B) {
 			}
 		}
 	})
-	b.ReportMetric(float64(b.N)/float64(max(len(r.store.sizes()), 1)), "deliveries/commit")
+	b.ReportMetric(float64(b.N)/float64(max(len(r.store.commitSizes()), 1)), "deliveries/commit")
 }

@@ -1,6 +1,6 @@
 package intake
 
-// Senders is how many addresses a source remembers.
+// Senders returns the number of stored addresses of a source.
 func (e *Edge) Senders(source string) int {
 	s := e.sources[source].senders
 	s.mu.Lock()

@@ -22,8 +22,8 @@ import (
 	"tocsin/bot/intake"
 )
 
-// memory is a Store without a disk. Where hold is set, each Accept announces
-// itself on entered and waits for hold.
+// memoryStore is a Store in memory. If hold is set, each Accept sends the size of
+// its batch to entered and then waits for a value from hold.
 type memoryStore struct {
 	entered chan int
 	hold    chan struct{}
@@ -77,13 +77,13 @@ func (m *memoryStore) stored() []intake.Row {
 	return slices.Clone(m.rows)
 }
 
-func (m *memoryStore) sizes() []int {
+func (m *memoryStore) commitSizes() []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.commits)
 }
 
-// signed is a source with an HMAC in X-Signature and its id in X-Delivery.
+// signed is a source with an HMAC in X-Signature and the delivery's ID in X-Delivery.
 type signed struct{}
 
 var key = []byte("test key")
@@ -102,7 +102,7 @@ func (signed) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
 	case h.Get("X-Broken") != "":
 		return "", errors.New("no secret is configured")
 	case h.Get("X-Delivery") == "bad":
-		return "", incident.Invalid("X-Delivery", "bad is no id")
+		return "", incident.Invalid("X-Delivery", "the ID must not be bad")
 	case !hmac.Equal([]byte(h.Get("X-Signature")), []byte(sign(body))):
 		return "", incident.Forbidden("the signature does not match the body")
 	}
@@ -123,38 +123,38 @@ func (signed) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	return nil, nil
 }
 
-// desk remembers what was reported.
+// desk is a Desk that records all deliveries.
 type desk struct {
-	mu    sync.Mutex
-	batch []incident.DecodedDelivery
-	calls int
-	most  int // rows in one call
-	fail  error
+	mu       sync.Mutex
+	batch    []incident.DecodedDelivery // of all calls
+	calls    int
+	maxBatch int // largest batch of one call
+	fail     error
 }
 
 func (d *desk) Ingest(_ context.Context, batch []incident.DecodedDelivery) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.calls++
-	d.most = max(d.most, len(batch))
+	d.maxBatch = max(d.maxBatch, len(batch))
 	d.batch = append(d.batch, batch...)
 	return d.fail
 }
 
-// counter is an Observer.
+// counter is an Observer that counts outcomes.
 type counter struct {
-	mu      sync.Mutex
-	seen    map[string]int
-	decoded []string
+	mu       sync.Mutex
+	outcomes map[string]int // by "source/outcome"
+	decoded  []string       // "source signals failed" of each row
 }
 
 func (c *counter) Delivery(source string, o intake.Outcome, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.seen == nil {
-		c.seen = map[string]int{}
+	if c.outcomes == nil {
+		c.outcomes = map[string]int{}
 	}
-	c.seen[source+"/"+string(o)]++
+	c.outcomes[source+"/"+string(o)]++
 }
 func (c *counter) Commit(int, time.Duration, error) {}
 func (c *counter) Decoded(source string, n int, failed bool) {
@@ -166,24 +166,24 @@ func (c *counter) Decoded(source string, n int, failed bool) {
 func (c *counter) count(k string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.seen[k]
+	return c.outcomes[k]
 }
 
 type testEdge struct {
 	*intake.Edge
-	store *memoryStore
-	desk  *desk
-	seen  *counter
+	store   *memoryStore
+	desk    *desk
+	metrics *counter
 }
 
-var epoch = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
+var testTime = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
 
 func newTestEdge(t testing.TB, change func(*intake.Options)) testEdge {
 	t.Helper()
-	r := testEdge{store: &memoryStore{}, desk: &desk{}, seen: &counter{}}
+	r := testEdge{store: &memoryStore{}, desk: &desk{}, metrics: &counter{}}
 	o := intake.Options{
-		Store: r.store, Desk: r.desk, Sources: []intake.Source{signed{}}, Observer: r.seen,
-		Clock: func() time.Time { return epoch }, Logger: slog.New(slog.DiscardHandler),
+		Store: r.store, Desk: r.desk, Sources: []intake.Source{signed{}}, Observer: r.metrics,
+		Clock: func() time.Time { return testTime }, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&o)
@@ -196,6 +196,7 @@ func newTestEdge(t testing.TB, change func(*intake.Options)) testEdge {
 	return r
 }
 
+// post returns a correctly signed request to the source signed.
 func post(id string, body []byte) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/hooks/signed", bytes.NewReader(body))
 	r.Header.Set("X-Delivery", id)
@@ -210,18 +211,21 @@ func (r testEdge) do(req *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
+// errorReply returns the code and message of an error response. It fails the test
+// if the response has another form.
 func errorReply(t *testing.T, w *httptest.ResponseRecorder) (code, message string) {
 	t.Helper()
 	var v struct {
 		Error struct{ Code, Message string }
 	}
 	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil || v.Error.Code == "" || v.Error.Message == "" {
-		t.Fatalf("answer %d is no error of ours: %q", w.Code, w.Body)
+		t.Fatalf("got status %d with body %q, want an error with code and message", w.Code, w.Body)
 	}
 	if ct := w.Header().Get("Content-Type"); ct != "application/json" {
-		t.Errorf("Content-Type is %q", ct)
+		t.Errorf("got Content-Type %q, want application/json", ct)
 	}
 	return v.Error.Code, v.Error.Message
 }
 
-func big(n int) []byte { return []byte(`"` + strings.Repeat("a", n-2) + `"`) }
+// jsonString returns a JSON document of n bytes.
+func jsonString(n int) []byte { return []byte(`"` + strings.Repeat("a", n-2) + `"`) }

@@ -12,20 +12,21 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// What a JSON document may be like. No sender that is known comes near.
+// Bounds of a JSON document. The documents of all known senders stay far below.
 const (
-	maxDepth  = 200 // objects and lists within each other
-	maxNumber = 40  // characters of a number that is taken without a closer look
+	maxDepth  = 200 // nested objects and arrays
+	maxNumber = 40  // length of a number that needs no range check, without an exponent
 )
 
-// validateJSON checks that a body is one JSON document that means the same to
-// everybody who reads it: valid UTF-8, no key twice in one object, no number that
-// is too large for any of them. The error tells its sender what and where.
+// validateJSON checks that body is one JSON document that every parser reads
+// identically. It must be valid UTF-8, without repeated keys and without numbers
+// that overflow a float64. The error is a message to the sender, with the
+// position and the fix.
 func validateJSON(body []byte) error {
 	if !utf8.Valid(body) {
-		return fmt.Errorf("the text is not valid UTF-8 (byte %d)", firstInvalidByte(body))
+		return fmt.Errorf("the body is not valid UTF-8 (byte %d); encode it as UTF-8", firstInvalidByte(body))
 	}
-	// Half of a surrogate pair, escaped, is valid JSON, and JavaScript writes such.
+	// An escaped lone surrogate is valid JSON, and JavaScript produces it.
 	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true))
 	for documents := 0; ; {
 		token, err := d.ReadToken()
@@ -33,26 +34,26 @@ func validateJSON(body []byte) error {
 		case errors.Is(err, io.EOF) && documents == 1:
 			return nil
 		case errors.Is(err, io.EOF):
-			return errors.New("the body is empty; one JSON document is expected")
+			return errors.New("the body is empty; send one JSON document")
 		case err != nil:
 			return describeSyntaxError(err)
 		case d.StackDepth() > maxDepth:
-			return fmt.Errorf("the body is nested deeper than %d levels%s", maxDepth, position(d.StackPointer(), d.InputOffset()))
+			return fmt.Errorf("the body is nested deeper than %d levels%s; send a flatter document", maxDepth, position(d.StackPointer(), d.InputOffset()))
 		}
 		if token.Kind() == '0' {
 			if number := token.String(); (len(number) > maxNumber || strings.ContainsAny(number, "eE")) && overflows(number) {
-				return fmt.Errorf("a number is too large%s; none may go beyond 1e308", position(d.StackPointer(), d.InputOffset()))
+				return fmt.Errorf("a number is too large%s; the maximum is 1e308", position(d.StackPointer(), d.InputOffset()))
 			}
 		}
 		if d.StackDepth() == 0 {
 			if documents++; documents > 1 {
-				return fmt.Errorf("the body holds more than one JSON document; the second ends at byte %d", d.InputOffset())
+				return fmt.Errorf("the body contains more than one JSON document (byte %d); send one for each request", d.InputOffset())
 			}
 		}
 	}
 }
 
-// firstInvalidByte is where the first byte stands that is not UTF-8.
+// firstInvalidByte returns the offset of the first byte that is not valid UTF-8.
 func firstInvalidByte(body []byte) (at int) {
 	for at < len(body) {
 		r, size := utf8.DecodeRune(body[at:])
@@ -69,29 +70,30 @@ func overflows(number string) bool {
 	return err != nil
 }
 
-// describeSyntaxError says in words of our own what is wrong with the syntax, and where.
+// describeSyntaxError turns a syntax error into a message to the sender, without
+// the text of the JSON library.
 func describeSyntaxError(err error) error {
 	var syntax *jsontext.SyntacticError
 	if !errors.As(err, &syntax) {
-		return errors.New("the body is not JSON")
+		return errors.New("the body is not JSON; send one JSON document")
 	}
 	where := position(syntax.JSONPointer, syntax.ByteOffset)
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return fmt.Errorf("a key is repeated%s; every key may stand once in its object", where)
+		return fmt.Errorf("a key is repeated%s; use each key once in an object", where)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("the JSON ends early%s", where)
+		return fmt.Errorf("the JSON ends early%s; send the whole document", where)
 	}
-	return fmt.Errorf("the body is not JSON%s", where)
+	return fmt.Errorf("the body is not JSON%s; send one JSON document", where)
 }
 
-// maxPositionText bounds how much of a place in a body is said.
+// maxPositionText is the maximum length of a JSON pointer in a message, in runes.
 const maxPositionText = 200
 
-// position names a place in a body.
-func position(place jsontext.Pointer, offset int64) string {
-	if place == "" {
+// position describes a place in a body, with a leading space.
+func position(pointer jsontext.Pointer, offset int64) string {
+	if pointer == "" {
 		return fmt.Sprintf(" (byte %d)", offset)
 	}
-	return fmt.Sprintf(" at %s (byte %d)", cleanText(string(place), maxPositionText), offset)
+	return fmt.Sprintf(" at %s (byte %d)", cleanText(string(pointer), maxPositionText), offset)
 }

@@ -15,51 +15,52 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limits bound what one source may take of the edge. A field that is zero has
-// its default.
+// Limits bound the resources that one source may use. A zero field has its
+// default.
 type Limits struct {
-	Off      bool           // nothing is taken any more; what is stored already is still decoded
-	Networks []netip.Prefix // where its senders may be; none: anywhere
-	MaxBody  int64          // bytes of a body; default Options.MaxBody
-	// Rate is how many requests a second one sender may make in the long run;
-	// zero: any number. Think twice before setting it for a system that does not
-	// repeat what was refused, as Sentry does not.
+	Off      bool           // reject new deliveries, but still decode stored ones
+	Networks []netip.Prefix // networks of the senders, default all
+	MaxBody  int64          // maximum size of a body in bytes, default Options.MaxBody
+	// Rate is the sustained number of requests per second of one sender. Zero means
+	// no limit. A limit loses deliveries of a system that does not retry after
+	// status 429, such as Sentry.
 	Rate       float64
-	Burst      int // requests of one sender at once; default two seconds' worth
-	MaxWaiting int // deliveries that wait for their commit; default Options.MaxQueue
+	Burst      int // requests of one sender above Rate, default Rate × 2 s
+	MaxWaiting int // maximum of uncommitted deliveries, default Options.MaxQueue
 }
 
-// Failed verifications that one address may make before it is refused unheard,
-// and how soon it may make another. Somebody who enters a new secret on one side
-// first stays below it; a flood from a thousand addresses costs a thousand times
-// maxFailures HMACs and hardly anything after that.
+// An address may fail verification maxFailures times and later once every
+// failureInterval. In between it is suspended, and its requests are rejected
+// without verification. A flood from 1,000 addresses therefore costs at most 1,000
+// × maxFailures HMACs at first, and few afterwards. The limit is high enough for
+// the minutes in which an administrator replaces a secret.
 const (
 	maxFailures     = 20
 	failureInterval = 5 * time.Second
 )
 
-// Whoever was not genuine more than a few times waits for the next refusal. A
-// sender that has it at once asks again at once, and a thousand of them keep a
-// thousand requests before everybody else's; so each asks once in a while, and
-// not all at the same time. Only so many wait, for they take memory.
+// After freeFailures failed verifications, each rejection to an address is delayed
+// by about tarpitDelay. Without a delay, an attacker sends the next request at
+// once, and many attackers delay genuine requests. The delay is random, because
+// attackers must not send in step.
 const (
-	freeFailures = 3 // failures that are answered at once: somebody is setting up a source
+	freeFailures = 3 // failures without a delay, for administrators who set up a source
 	tarpitDelay  = time.Second
-	maxTarpitted = 2048
+	maxTarpitted = 2048 // delayed rejections at one time, because each uses memory
 )
 
-// tarpit has a place for each refusal that is held back.
+// tarpit contains one element for each rejection that is being delayed.
 type tarpit chan struct{}
 
-// wait waits, where there is a place, until the refusal may go out: about as long
-// as stallFor says.
-func (s tarpit) wait(ctx context.Context) {
+// wait blocks for 0.5 to 1.5 × tarpitDelay, or until ctx ends. It returns at once
+// if maxTarpitted rejections are already waiting.
+func (t tarpit) wait(ctx context.Context) {
 	select {
-	case s <- struct{}{}:
+	case t <- struct{}{}:
 	default:
 		return
 	}
-	defer func() { <-s }()
+	defer func() { <-t }()
 	timer := time.NewTimer(tarpitDelay/2 + rand.N(tarpitDelay))
 	defer timer.Stop()
 	select {
@@ -68,20 +69,20 @@ func (s tarpit) wait(ctx context.Context) {
 	}
 }
 
-// maxSenders is how many addresses a source remembers for sure, and half of
-// those that it remembers at most.
+// maxSenders is the maximum number of addresses in one generation of a source. A
+// source stores two generations.
 const maxSenders = 4096
 
-// senderState is what is known of one sender.
+// senderState holds the rate limits of one sender.
 type senderState struct {
-	rate     *rate.Limiter // of its requests; nil: no limit
-	failures *rate.Limiter // of its failed verifications
+	rate     *rate.Limiter // for requests, nil without a limit
+	failures *rate.Limiter // for failed verifications
 }
 
-// senders remembers the latest addresses in two generations: when the young is
-// full it becomes the old one, and who is not seen for a whole generation is
-// forgotten. So memory stays bounded whoever comes, and whoever is forgotten
-// begins anew with a full budget.
+// senders stores the state of recent senders in two generations. A full recent
+// generation replaces the previous one, and senders without a request in between
+// are dropped. The memory is therefore bounded. A dropped sender starts with a full
+// budget. It is safe for concurrent use.
 type senders struct {
 	limit rate.Limit
 	burst int
@@ -98,67 +99,73 @@ func newSenders(l Limits) *senders {
 	return s
 }
 
+// get returns the state of an address, and creates it if necessary. All addresses
+// of an IPv6 /64 have one state.
 func (s *senders) get(from netip.Addr) *senderState {
 	if from.Is6() {
-		// One host has a whole /64 to take addresses from.
+		// One host usually controls a whole /64.
 		from = netip.PrefixFrom(from, 64).Masked().Addr()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	a := s.recent[from]
-	if a != nil {
-		return a
+	state := s.recent[from]
+	if state != nil {
+		return state
 	}
-	if a = s.previous[from]; a == nil {
-		a = &senderState{failures: rate.NewLimiter(rate.Every(failureInterval), maxFailures)}
+	if state = s.previous[from]; state == nil {
+		state = &senderState{failures: rate.NewLimiter(rate.Every(failureInterval), maxFailures)}
 		if s.limit > 0 {
-			a.rate = rate.NewLimiter(s.limit, s.burst)
+			state.rate = rate.NewLimiter(s.limit, s.burst)
 		}
 	}
 	if len(s.recent) >= maxSenders {
 		s.recent, s.previous = make(map[netip.Addr]*senderState, maxSenders), s.recent
 	}
-	s.recent[from] = a
-	return a
+	s.recent[from] = state
+	return state
 }
 
-// countRequest counts a request against the sender's rate, and says how long to wait if
-// it is one too many.
-func (a *senderState) countRequest(now time.Time) time.Duration {
-	if a.rate == nil || a.rate.AllowN(now, 1) {
+// countRequest counts a request against the sender's rate. It returns 0, or the
+// time until the next request if this one exceeds the rate.
+func (s *senderState) countRequest(now time.Time) time.Duration {
+	if s.rate == nil || s.rate.AllowN(now, 1) {
 		return 0
 	}
-	return tokenDelay(a.rate, now)
+	return tokenDelay(s.rate, now)
 }
 
-// suspendedFor says how long nothing of this address is verified.
-func (a *senderState) suspendedFor(now time.Time) time.Duration {
-	if a.failures.TokensAt(now) >= 1 {
+// suspendedFor returns the time until requests of the sender are verified again,
+// or 0 if the sender is not suspended.
+func (s *senderState) suspendedFor(now time.Time) time.Duration {
+	if s.failures.TokensAt(now) >= 1 {
 		return 0
 	}
-	return tokenDelay(a.failures, now)
+	return tokenDelay(s.failures, now)
 }
 
-// countFailure counts a failed verification, and reports whether it is one of several.
-func (a *senderState) countFailure(now time.Time) (again bool) {
-	a.failures.AllowN(now, 1)
-	return a.failures.TokensAt(now) < maxFailures-freeFailures
+// countFailure counts a failed verification and reports whether the sender has
+// exceeded freeFailures.
+func (s *senderState) countFailure(now time.Time) (repeated bool) {
+	s.failures.AllowN(now, 1)
+	return s.failures.TokensAt(now) < maxFailures-freeFailures
 }
 
-// tokenDelay is when the limiter has a whole token again.
+// tokenDelay returns the time until l has a whole token, at least 1 ms.
 func tokenDelay(l *rate.Limiter, now time.Time) time.Duration {
 	missing := 1 - l.TokensAt(now)
 	return max(time.Millisecond, time.Duration(missing/float64(l.Limit())*float64(time.Second)))
 }
 
-// isAllowed reports whether an address is in one of the networks.
+// isAllowed reports whether an address is in one of the networks. Without
+// networks, every address is allowed.
 func isAllowed(networks []netip.Prefix, from netip.Addr) bool {
 	return len(networks) == 0 || slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(from) })
 }
 
-// Sender is the address that a request came from: the peer's, or, where that is
-// a trusted proxy, the last one in X-Forwarded-For that no trusted proxy has. It
-// is the zero Addr if the peer has none (a unix socket).
+// Sender returns the address of the client that sent r. If the peer is a trusted
+// proxy, the client is the last address in X-Forwarded-For that does not belong to
+// a trusted proxy. Sender returns the zero Addr if the peer has no address, for
+// example on a unix socket.
 func (e *Edge) Sender(r *http.Request) netip.Addr {
 	from := parseAddr(r.RemoteAddr)
 	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -168,7 +175,7 @@ func (e *Edge) Sender(r *http.Request) netip.Addr {
 		}
 		next := parseAddr(strings.TrimSpace(hop))
 		if !next.IsValid() {
-			break // whatever stands before this was not written by a proxy
+			break // the entries before a malformed one are not from a trusted proxy
 		}
 		from = next
 	}
@@ -179,20 +186,22 @@ func (e *Edge) isTrusted(peer netip.Addr) bool {
 	return slices.ContainsFunc(e.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// behindUnknownProxy reports whether all of a proxy's clients look like one sender,
-// because nobody told us of the proxy. Then the failures of one of them must not
-// silence the others.
+// behindUnknownProxy reports whether r probably arrived through a proxy that is
+// not configured as trusted. All clients of such a proxy have one address, and the
+// failures of one client must not suspend the others. The first time, it logs a
+// warning.
 func (e *Edge) behindUnknownProxy(r *http.Request, from netip.Addr) bool {
 	if r.Header.Get("X-Forwarded-For") == "" || from != parseAddr(r.RemoteAddr) || !from.IsPrivate() && !from.IsLoopback() || e.isTrusted(from) {
 		return false
 	}
 	e.warnProxyOnce.Do(func() {
-		e.log.Warn("requests come through a proxy that is not among the trusted ones: its clients share one rate, and networks cannot be told apart", "proxy", from)
+		e.log.Warn("request from untrusted proxy; rate limits apply to the proxy", "proxy", from)
 	})
 	return true
 }
 
-// parseAddr reads an address with or without a port.
+// parseAddr parses an IP address with or without a port. It returns the zero Addr
+// if s is invalid.
 func parseAddr(s string) netip.Addr {
 	if host, _, err := net.SplitHostPort(s); err == nil {
 		s = host

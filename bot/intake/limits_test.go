@@ -21,7 +21,7 @@ import (
 	"tocsin/bot/intake"
 )
 
-// named is the signed source under another name.
+// named is the source signed under another name.
 type named struct {
 	signed
 	name string
@@ -29,13 +29,14 @@ type named struct {
 
 func (n named) Name() string { return n.name }
 
-// to addresses a request to a source and gives it a sender.
-func to(source, from string, r *http.Request) *http.Request {
+// sendTo sets the source and the remote address of a request.
+func sendTo(source, from string, r *http.Request) *http.Request {
 	r.URL.Path = "/hooks/" + source
 	r.RemoteAddr = from
 	return r
 }
 
+// forge replaces the signature of a request by a wrong one.
 func forge(r *http.Request) *http.Request {
 	r.Header.Set("X-Signature", "00")
 	return r
@@ -49,10 +50,11 @@ func prefixes(ss ...string) []netip.Prefix {
 	return out
 }
 
-// limited is a testEdge of two sources, a with limits, whose clock is moved by hand.
-func limited(t testing.TB, l intake.Limits, change func(*intake.Options)) (testEdge, *time.Time) {
+// newLimitedEdge returns an edge with the sources a and b. Only a has limits. The
+// test sets the clock through the returned pointer.
+func newLimitedEdge(t testing.TB, l intake.Limits, change func(*intake.Options)) (testEdge, *time.Time) {
 	t.Helper()
-	now := epoch
+	now := testTime
 	return newTestEdge(t, func(o *intake.Options) {
 		o.Sources = []intake.Source{named{name: "a"}, named{name: "b"}}
 		o.Limits = map[string]intake.Limits{"a": l}
@@ -63,7 +65,7 @@ func limited(t testing.TB, l intake.Limits, change func(*intake.Options)) (testE
 	}), &now
 }
 
-func TestLimitsOfOneSource(t *testing.T) {
+func TestLimits(t *testing.T) {
 	tests := []struct {
 		name    string
 		limits  intake.Limits
@@ -76,208 +78,208 @@ func TestLimitsOfOneSource(t *testing.T) {
 	}{
 		{"off", intake.Limits{Off: true}, "192.0.2.1:9", "", nil, 404, "switched_off", "a/switched_off"},
 		{"in a network", intake.Limits{Networks: prefixes("10.0.0.0/8", "192.0.2.0/24")}, "192.0.2.1:9", "", nil, 202, "", "a/accepted"},
-		{"in a network of the other family", intake.Limits{Networks: prefixes("192.0.2.0/24")}, "[::ffff:192.0.2.1]:9", "", nil, 202, "", "a/accepted"},
+		{"in a network, mapped to IPv6", intake.Limits{Networks: prefixes("192.0.2.0/24")}, "[::ffff:192.0.2.1]:9", "", nil, 202, "", "a/accepted"},
 		{"not in a network", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "192.0.2.1:9", "", nil, 403, "foreign_network", "a/foreign"},
-		{"a stranger who claims to be forwarded", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "192.0.2.1:9", "10.1.1.1", nil, 403, "foreign_network", "a/foreign"},
-		{"through the proxy", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1", nil, 202, "", "a/accepted"},
+		{"untrusted X-Forwarded-For", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "192.0.2.1:9", "10.1.1.1", nil, 403, "foreign_network", "a/foreign"},
+		{"through a proxy", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1", nil, 202, "", "a/accepted"},
 		{"through two proxies", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, 203.0.113.9:4000", nil, 202, "", "a/accepted"},
-		{"claimed before the proxy", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, 192.0.2.1", nil, 403, "foreign_network", "a/foreign"},
-		{"the proxy says nonsense", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, unknown", nil, 403, "foreign_network", "a/foreign"},
-		{"no address at all", intake.Limits{Networks: prefixes("0.0.0.0/0")}, "@", "", nil, 403, "foreign_network", "a/foreign"},
-		{"a body within its own limit", intake.Limits{MaxBody: 5000}, "192.0.2.1:9", "", big(4000), 202, "", "a/accepted"},
-		{"a body above its own limit", intake.Limits{MaxBody: 50}, "192.0.2.1:9", "", big(51), 413, "too_large", "a/too_large"},
+		{"forged entry before the proxy", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, 192.0.2.1", nil, 403, "foreign_network", "a/foreign"},
+		{"malformed entry", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, unknown", nil, 403, "foreign_network", "a/foreign"},
+		{"no address", intake.Limits{Networks: prefixes("0.0.0.0/0")}, "@", "", nil, 403, "foreign_network", "a/foreign"},
+		{"body within the limit", intake.Limits{MaxBody: 5000}, "192.0.2.1:9", "", jsonString(4000), 202, "", "a/accepted"},
+		{"body above the limit", intake.Limits{MaxBody: 50}, "192.0.2.1:9", "", jsonString(51), 413, "too_large", "a/too_large"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r, _ := limited(t, tt.limits, func(o *intake.Options) {
+			r, _ := newLimitedEdge(t, tt.limits, func(o *intake.Options) {
 				o.MaxBody, o.TrustedProxies = 1000, prefixes("203.0.113.0/28")
 			})
 			if tt.body == nil {
 				tt.body = []byte(`{}`)
 			}
-			req := to("a", tt.from, post("d", tt.body))
+			req := sendTo("a", tt.from, post("d", tt.body))
 			req.Header.Set("X-Forwarded-For", tt.header)
 			w := r.do(req)
 			code := ""
 			if w.Code != 202 {
 				code, _ = errorReply(t, w)
 			}
-			if w.Code != tt.status || code != tt.code || r.seen.count(tt.outcome) != 1 {
-				t.Errorf("answered %d %s, counted %v; want %d %s", w.Code, code, r.seen.seen, tt.status, tt.code)
+			if w.Code != tt.status || code != tt.code || r.metrics.count(tt.outcome) != 1 {
+				t.Errorf("got status %d, code %q, outcomes %v, want %d %q %s", w.Code, code, r.metrics.outcomes, tt.status, tt.code, tt.outcome)
 			}
-			if w := r.do(to("b", "192.0.2.1:9", post("d", []byte(`{}`)))); w.Code != 202 {
-				t.Errorf("the other source answered %d", w.Code)
+			if w := r.do(sendTo("b", "192.0.2.1:9", post("d", []byte(`{}`)))); w.Code != 202 {
+				t.Errorf("got status %d at source b, want 202", w.Code)
 			}
 		})
 	}
 }
 
-func TestASourceThatIsOffStillDecodesWhatItTook(t *testing.T) {
-	r, _ := limited(t, intake.Limits{Off: true}, nil)
+func TestDrain_DisabledSource(t *testing.T) {
+	r, _ := newLimitedEdge(t, intake.Limits{Off: true}, nil)
 	r.store.rows = []intake.Row{{ID: 1, Delivery: intake.Delivery{Source: "a", Body: []byte(`{"title":"x"}`)}}}
 	if err := r.Drain(t.Context(), 1, 1); err != nil || len(r.desk.batch) != 1 || len(r.desk.batch[0].Signals) != 1 {
-		t.Errorf("drained %+v, %v", r.desk.batch, err)
+		t.Errorf("got %+v and error %v, want one row with one signal", r.desk.batch, err)
 	}
 }
 
-func TestRateOfOneSender(t *testing.T) {
-	r, now := limited(t, intake.Limits{Rate: 0.5, Burst: 3}, nil)
-	from := func(addr string) *httptest.ResponseRecorder { return r.do(to("a", addr, post("d", []byte(`{}`)))) }
+func TestLimits_Rate(t *testing.T) {
+	r, now := newLimitedEdge(t, intake.Limits{Rate: 0.5, Burst: 3}, nil)
+	from := func(addr string) *httptest.ResponseRecorder { return r.do(sendTo("a", addr, post("d", []byte(`{}`)))) }
 	for range 3 {
 		if w := from("192.0.2.1:9"); w.Code != 202 {
-			t.Fatalf("answered %d within the burst", w.Code)
+			t.Fatalf("got status %d within the burst, want 202", w.Code)
 		}
 	}
 	w := from("192.0.2.1:10")
 	if code, _ := errorReply(t, w); w.Code != 429 || code != "too_many_requests" || w.Header().Get("Retry-After") != "2" {
-		t.Errorf("answered %d %s, Retry-After %q", w.Code, code, w.Header().Get("Retry-After"))
+		t.Errorf("got status %d, code %s, Retry-After %q, want 429 too_many_requests 2", w.Code, code, w.Header().Get("Retry-After"))
 	}
 	if w := from("192.0.2.2:9"); w.Code != 202 {
-		t.Errorf("another sender is answered %d", w.Code)
+		t.Errorf("got status %d for another sender, want 202", w.Code)
 	}
-	if w := r.do(to("b", "192.0.2.1:9", post("d", []byte(`{}`)))); w.Code != 202 {
-		t.Errorf("the same sender at another source is answered %d", w.Code)
+	if w := r.do(sendTo("b", "192.0.2.1:9", post("d", []byte(`{}`)))); w.Code != 202 {
+		t.Errorf("got status %d at another source, want 202", w.Code)
 	}
 	*now = now.Add(2 * time.Second)
 	if w := from("192.0.2.1:9"); w.Code != 202 {
-		t.Errorf("answered %d after Retry-After", w.Code)
+		t.Errorf("got status %d after Retry-After, want 202", w.Code)
 	}
-	if n := r.seen.count("a/limited"); n != 1 {
-		t.Errorf("limited counted %d times", n)
+	if n := r.metrics.count("a/limited"); n != 1 {
+		t.Errorf("got outcome limited %d times, want 1", n)
 	}
 }
 
-func TestOneHostIsOneSenderWhateverItsIPv6Address(t *testing.T) {
-	r, _ := limited(t, intake.Limits{Rate: 1, Burst: 1}, nil)
+func TestLimits_IPv6PrefixIsOneSender(t *testing.T) {
+	r, _ := newLimitedEdge(t, intake.Limits{Rate: 1, Burst: 1}, nil)
 	codes := []int{}
 	for _, from := range []string{"[2001:db8::1]:9", "[2001:db8::ffff]:9", "[2001:db8:0:1::1]:9"} {
-		codes = append(codes, r.do(to("a", from, post("d", []byte(`{}`)))).Code)
+		codes = append(codes, r.do(sendTo("a", from, post("d", []byte(`{}`)))).Code)
 	}
-	if !slices.Equal(codes, []int{202, 429, 202}) {
-		t.Errorf("answers %v", codes)
+	if want := []int{202, 429, 202}; !slices.Equal(codes, want) {
+		t.Errorf("got status codes %v, want %v", codes, want)
 	}
 }
 
-func TestFailedVerificationsSuspendTheAddress(t *testing.T) {
+func TestSuspension(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, now := limited(t, intake.Limits{}, nil)
+		r, now := newLimitedEdge(t, intake.Limits{}, nil)
 		defer func() { _ = r.Close() }()
-		bad := func(from string) int { return r.do(to("a", from, forge(post("d", []byte(`{}`))))).Code }
-		good := func(from string) int { return r.do(to("a", from, post("d", []byte(`{}`)))).Code }
+		bad := func(from string) int { return r.do(sendTo("a", from, forge(post("d", []byte(`{}`))))).Code }
+		good := func(from string) int { return r.do(sendTo("a", from, post("d", []byte(`{}`)))).Code }
 		for n := range 20 {
 			if code := bad("192.0.2.1:9"); code != 401 {
-				t.Fatalf("failure %d is answered %d", n, code)
+				t.Fatalf("failure %d: got status %d, want 401", n, code)
 			}
 		}
-		w := r.do(to("a", "192.0.2.1:9", post("d", []byte(`{}`))))
+		w := r.do(sendTo("a", "192.0.2.1:9", post("d", []byte(`{}`))))
 		if code, _ := errorReply(t, w); w.Code != 429 || code != "too_many_failures" || w.Header().Get("Retry-After") != "5" {
-			t.Errorf("answered %d %s, Retry-After %q", w.Code, code, w.Header().Get("Retry-After"))
+			t.Errorf("got status %d, code %s, Retry-After %q, want 429 too_many_failures 5", w.Code, code, w.Header().Get("Retry-After"))
 		}
 		if code := good("192.0.2.2:9"); code != 202 {
-			t.Errorf("another address is answered %d", code)
+			t.Errorf("got status %d for another address, want 202", code)
 		}
-		if code := r.do(to("b", "192.0.2.1:9", post("d", []byte(`{}`)))).Code; code != 202 {
-			t.Errorf("another source answers %d", code)
+		if code := r.do(sendTo("b", "192.0.2.1:9", post("d", []byte(`{}`)))).Code; code != 202 {
+			t.Errorf("got status %d at another source, want 202", code)
 		}
 		*now = now.Add(5 * time.Second)
 		if code := good("192.0.2.1:9"); code != 202 {
-			t.Errorf("answered %d after the suspension", code)
+			t.Errorf("got status %d after the suspension, want 202", code)
 		}
-		if r.seen.count("a/suspended") != 1 || r.seen.count("a/refused") != 20 {
-			t.Errorf("counted %v", r.seen.seen)
+		if r.metrics.count("a/suspended") != 1 || r.metrics.count("a/refused") != 20 {
+			t.Errorf("got outcomes %v, want 1 suspended and 20 refused", r.metrics.outcomes)
 		}
 	})
 }
 
-// A refusal of somebody who is not heard any more is held back, where there is a
-// place to wait, and never longer than its sender stays.
-func TestRefusalsOfTheSuspendedAreHeldBack(t *testing.T) {
+// The delay of a rejection ends when the sender disconnects, and the number of
+// delayed rejections is bounded.
+func TestTarpit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := limited(t, intake.Limits{}, nil)
+		r, _ := newLimitedEdge(t, intake.Limits{}, nil)
 		defer func() { _ = r.Close() }()
-		forged := func(ctx context.Context) (code int, took time.Duration) {
-			began := time.Now()
-			w := r.do(to("a", "192.0.2.1:9", forge(post("d", []byte(`{}`)).WithContext(ctx))))
-			return w.Code, time.Since(began)
+		postForged := func(ctx context.Context) (code int, took time.Duration) {
+			start := time.Now()
+			w := r.do(sendTo("a", "192.0.2.1:9", forge(post("d", []byte(`{}`)).WithContext(ctx))))
+			return w.Code, time.Since(start)
 		}
 		for range 3 {
-			if code, took := forged(t.Context()); code != 401 || took != 0 {
-				t.Fatalf("answered %d after %v", code, took)
+			if code, took := postForged(t.Context()); code != 401 || took != 0 {
+				t.Fatalf("got status %d after %v, want 401 at once", code, took)
 			}
 		}
-		held := func(want int) {
+		wantDelayed := func(want int) {
 			t.Helper()
-			if code, took := forged(t.Context()); code != want || took < 500*time.Millisecond || took >= 1500*time.Millisecond {
-				t.Errorf("answered %d after %v", code, took)
+			if code, took := postForged(t.Context()); code != want || took < 500*time.Millisecond || took >= 1500*time.Millisecond {
+				t.Errorf("got status %d after %v, want %d after 0.5 to 1.5 s", code, took, want)
 			}
 		}
 		for range 17 {
-			held(401)
+			wantDelayed(401)
 		}
-		for range 10 { // one more is heard every five seconds
-			_, _ = forged(t.Context())
+		for range 10 { // one further failure is allowed every five seconds
+			_, _ = postForged(t.Context())
 		}
-		held(429)
-		gone, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		wantDelayed(429)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, took := forged(gone); took != 100*time.Millisecond {
-			t.Errorf("held for %v, and nobody waits", took)
+		if _, took := postForged(ctx); took != 100*time.Millisecond {
+			t.Errorf("got a delay of %v after the sender disconnected, want 100ms", took)
 		}
-		const places = 2048
+		const maxTarpitted = 2048
 		var all sync.WaitGroup
 		var mu sync.Mutex
-		stalled := 0
-		for range places + 50 {
+		delayed := 0
+		for range maxTarpitted + 50 {
 			all.Go(func() {
-				if _, took := forged(t.Context()); took > 0 {
+				if _, took := postForged(t.Context()); took > 0 {
 					mu.Lock()
-					stalled++
+					delayed++
 					mu.Unlock()
 				}
 			})
 		}
 		all.Wait()
-		if stalled != places {
-			t.Errorf("%d refusals were held back at a time, want %d", stalled, places)
+		if delayed != maxTarpitted {
+			t.Errorf("got %d delayed rejections at one time, want %d", delayed, maxTarpitted)
 		}
 	})
 }
 
-// Behind a proxy that nobody named, an attacker must not silence the senders
-// who seem to have the same address.
-func TestAnUnknownProxyIsNotSuspended(t *testing.T) {
+// All clients of an untrusted proxy have one address. The failures of an attacker
+// must not suspend the genuine senders among them.
+func TestSuspension_UnknownProxy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := limited(t, intake.Limits{}, nil)
+		r, _ := newLimitedEdge(t, intake.Limits{}, nil)
 		defer func() { _ = r.Close() }()
-		through := func(req *http.Request) int {
+		postThroughProxy := func(req *http.Request) int {
 			req.Header.Set("X-Forwarded-For", "198.51.100.1")
-			return r.do(to("a", "127.0.0.1:9", req)).Code
+			return r.do(sendTo("a", "127.0.0.1:9", req)).Code
 		}
 		for range 100 {
-			through(forge(post("d", []byte(`{}`))))
+			postThroughProxy(forge(post("d", []byte(`{}`))))
 		}
-		if code := through(post("d", []byte(`{}`))); code != 202 {
-			t.Errorf("a genuine delivery is answered %d", code)
+		if code := postThroughProxy(post("d", []byte(`{}`))); code != 202 {
+			t.Errorf("got status %d for a genuine delivery, want 202", code)
 		}
 	})
 }
 
-func TestManySendersTakeBoundedMemory(t *testing.T) {
-	r, _ := limited(t, intake.Limits{Rate: 1, Burst: 1}, nil)
+func TestSenders_MemoryIsBounded(t *testing.T) {
+	r, _ := newLimitedEdge(t, intake.Limits{Rate: 1, Burst: 1}, nil)
 	for n := range 20000 {
 		from := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).String() + ":9"
-		if w := r.do(to("a", from, forge(post("d", []byte(`{}`))))); w.Code != 401 {
-			t.Fatalf("answered %d", w.Code)
+		if w := r.do(sendTo("a", from, forge(post("d", []byte(`{}`))))); w.Code != 401 {
+			t.Fatalf("got status %d, want 401", w.Code)
 		}
 	}
 	if n := r.Senders("a"); n > 2*4096 {
-		t.Errorf("%d senders are remembered", n)
+		t.Errorf("got %d stored senders, want at most %d", n, 2*4096)
 	}
 }
 
-func TestAFloodedSourceLeavesRoomForTheOthers(t *testing.T) {
+func TestQueue_FloodDoesNotDelayOtherSources(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, _ := limited(t, intake.Limits{MaxWaiting: 200}, func(o *intake.Options) {
+		r, _ := newLimitedEdge(t, intake.Limits{MaxWaiting: 200}, func(o *intake.Options) {
 			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
 		var wg sync.WaitGroup
@@ -285,7 +287,7 @@ func TestAFloodedSourceLeavesRoomForTheOthers(t *testing.T) {
 		codes := map[string]int{}
 		send := func(source string, n int) {
 			wg.Go(func() {
-				w := r.do(to(source, "192.0.2.1:9", post(source+fmt.Sprint(n), []byte(`{}`))))
+				w := r.do(sendTo(source, "192.0.2.1:9", post(source+fmt.Sprint(n), []byte(`{}`))))
 				mu.Lock()
 				codes[source+" "+fmt.Sprint(w.Code)]++
 				mu.Unlock()
@@ -303,34 +305,34 @@ func TestAFloodedSourceLeavesRoomForTheOthers(t *testing.T) {
 		synctest.Wait()
 		r.store.hold <- struct{}{}
 		if n := <-r.store.entered; n != 64+3 {
-			t.Errorf("the next commit has %d deliveries, want 64 of the flooded source and all 3 of the other", n)
+			t.Errorf("got a commit of %d deliveries, want 64 of the flooded source and 3 of the other", n)
 		}
 		r.store.hold <- struct{}{}
 		for _, want := range []int{64, 64, 8} {
 			if n := <-r.store.entered; n != want {
-				t.Errorf("a commit has %d deliveries, want %d", n, want)
+				t.Errorf("got a commit of %d deliveries, want %d", n, want)
 			}
 			r.store.hold <- struct{}{}
 		}
 		wg.Wait()
 		if codes["a 202"] != 201 || codes["a 503"] != 50 || codes["b 202"] != 3 {
-			t.Errorf("answers %v", codes)
+			t.Errorf("got replies %v, want 201 of 202 and 50 of 503 for a, 3 of 202 for b", codes)
 		}
 		_ = r.Close()
 	})
 }
 
-// However many bytes two sources try to hold, a third one gets in.
-func TestMemoryIsShared(t *testing.T) {
+// Two flooding sources must not use all memory for bodies.
+func TestQueue_MemoryIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTestEdge(t, func(o *intake.Options) {
 			o.Sources = []intake.Source{named{name: "a"}, named{name: "b"}, named{name: "c"}}
 			o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
 		})
-		body := big(1 << 20)
+		body := jsonString(1 << 20)
 		var wg sync.WaitGroup
 		send := func(source string, n int) {
-			wg.Go(func() { r.do(to(source, "192.0.2.1:9", post(fmt.Sprint(n), body))) })
+			wg.Go(func() { r.do(sendTo(source, "192.0.2.1:9", post(fmt.Sprint(n), body))) })
 		}
 		send("a", 0)
 		<-r.store.entered
@@ -339,13 +341,13 @@ func TestMemoryIsShared(t *testing.T) {
 			send("b", n+1)
 		}
 		synctest.Wait()
-		if a, b := r.seen.count("a/full"), r.seen.count("b/full"); a < 60 || b < 60 {
-			t.Errorf("%d and %d of 100 MiB each were turned away", a, b)
+		if a, b := r.metrics.count("a/full"), r.metrics.count("b/full"); a < 60 || b < 60 {
+			t.Errorf("got %d and %d rejections of 100 bodies each, want at least 60", a, b)
 		}
 		send("c", 0)
 		synctest.Wait()
-		if n := r.seen.count("c/full"); n != 0 {
-			t.Error("the third source was turned away")
+		if n := r.metrics.count("c/full"); n != 0 {
+			t.Errorf("got %d rejections of the third source, want none", n)
 		}
 		go func() {
 			for range r.store.entered {
@@ -353,8 +355,8 @@ func TestMemoryIsShared(t *testing.T) {
 		}()
 		close(r.store.hold)
 		wg.Wait()
-		if n := r.seen.count("c/accepted"); n != 1 {
-			t.Errorf("the third source was answered %v", r.seen.seen)
+		if n := r.metrics.count("c/accepted"); n != 1 {
+			t.Errorf("got outcomes %v, want c/accepted once", r.metrics.outcomes)
 		}
 		_ = r.Close()
 		close(r.store.entered)
@@ -362,7 +364,7 @@ func TestMemoryIsShared(t *testing.T) {
 }
 
 func TestDeliver(t *testing.T) {
-	r, _ := limited(t, intake.Limits{}, nil)
+	r, _ := newLimitedEdge(t, intake.Limits{}, nil)
 	d := intake.Delivery{Source: "a", ID: "m-1", Body: []byte("From: x\r\n\r\nno JSON"), Sender: "mailbox"}
 	for range 2 {
 		if err := r.Deliver(t.Context(), d); err != nil {
@@ -370,23 +372,23 @@ func TestDeliver(t *testing.T) {
 		}
 	}
 	rows := r.store.stored()
-	if len(rows) != 1 || !bytes.Equal(rows[0].Body, d.Body) || !rows[0].Received.Equal(epoch) || r.seen.count("a/accepted") != 2 {
-		t.Errorf("stored %+v, counted %v", rows, r.seen.seen)
+	if len(rows) != 1 || !bytes.Equal(rows[0].Body, d.Body) || !rows[0].Received.Equal(testTime) || r.metrics.count("a/accepted") != 2 {
+		t.Errorf("got rows %+v and outcomes %v, want one unchanged row and two accepted", rows, r.metrics.outcomes)
 	}
-	if err := r.Deliver(t.Context(), intake.Delivery{Source: "nobody"}); incident.CodeOf(err) != incident.CodeUnknown {
-		t.Errorf("an unknown source gives %v", err)
+	if err := r.Deliver(t.Context(), intake.Delivery{Source: "missing"}); incident.CodeOf(err) != incident.CodeUnknown {
+		t.Errorf("unknown source: got error %v, want code %s", err, incident.CodeUnknown)
 	}
 	r.store.fail = errors.New("disk full")
 	if err := r.Deliver(t.Context(), d); err == nil {
-		t.Error("a delivery that was not stored gives no error")
+		t.Error("store fails: got no error")
 	}
 	_ = r.Close()
 	if err := r.Deliver(t.Context(), d); !errors.Is(err, intake.ErrStopped) {
-		t.Errorf("after Close: %v", err)
+		t.Errorf("after Close: got error %v, want %v", err, intake.ErrStopped)
 	}
 }
 
-// disk is a store that writes and syncs a file, as a database does.
+// diskStore is a store that writes and syncs a file like a database.
 type diskStore struct {
 	memoryStore
 	file *os.File
@@ -401,16 +403,15 @@ func (d *diskStore) Accept(_ context.Context, ds []intake.Delivery) error {
 	return d.file.Sync()
 }
 
-// BenchmarkFairness measures how long source b waits for its answer while
-// nothing else happens, while one sender floods source a with genuine
-// deliveries, and while a thousand addresses flood it with forged ones. Each
-// flood offers 5,000 requests a second. The last one has no rate to stop it, only
-// the queue. ns/op is of no interest.
+// BenchmarkFairness measures the response time of source b during a flood of
+// source a with 5,000 requests per second. The floods are: none, genuine deliveries
+// of one sender, forged deliveries of 1,000 addresses, and genuine deliveries
+// without a rate limit. It reports percentiles instead of ns/op.
 func BenchmarkFairness(b *testing.B) {
-	body := big(7 << 10)
-	genuine := func(n int) *http.Request { return to("a", "198.51.100.1:9", post(strconv.Itoa(n), body)) }
+	body := jsonString(7 << 10)
+	genuine := func(n int) *http.Request { return sendTo("a", "198.51.100.1:9", post(strconv.Itoa(n), body)) }
 	forged := func(n int) *http.Request {
-		return to("a", fmt.Sprintf("198.18.%d.%d:9", n/250%4, n%250), forge(post(strconv.Itoa(n), body)))
+		return sendTo("a", fmt.Sprintf("198.18.%d.%d:9", n/250%4, n%250), forge(post(strconv.Itoa(n), body)))
 	}
 	limits := intake.Limits{Rate: 500, Burst: 500}
 	floods := []struct {
@@ -424,22 +425,22 @@ func BenchmarkFairness(b *testing.B) {
 		{"unlimited", intake.Limits{}, genuine},
 	}
 	var quiet time.Duration
-	for _, flood := range floods {
-		b.Run(flood.name, func(b *testing.B) {
+	for _, bench := range floods {
+		b.Run(bench.name, func(b *testing.B) {
 			file, err := os.Create(filepath.Join(b.TempDir(), "wal"))
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer file.Close()
-			r, _ := limited(b, flood.limits, func(o *intake.Options) {
+			r, _ := newLimitedEdge(b, bench.limits, func(o *intake.Options) {
 				o.Store, o.Clock = &diskStore{file: file}, nil
 			})
 			ctx, stop := context.WithCancel(b.Context())
 			var wg sync.WaitGroup
 			defer wg.Wait()
 			defer stop()
-			if flood.request != nil {
-				wg.Go(func() { offer(ctx, &wg, r, flood.request) })
+			if bench.request != nil {
+				wg.Go(func() { flood(ctx, &wg, r, bench.request) })
 			}
 			var took []time.Duration
 			tick := time.NewTicker(2 * time.Millisecond)
@@ -447,14 +448,14 @@ func BenchmarkFairness(b *testing.B) {
 			for n := 0; b.Loop(); n++ {
 				<-tick.C
 				start := time.Now()
-				if w := r.do(to("b", "192.0.2.1:9", post(strconv.Itoa(n), body))); w.Code != 202 {
+				if w := r.do(sendTo("b", "192.0.2.1:9", post(strconv.Itoa(n), body))); w.Code != 202 {
 					b.Fatal(w.Code)
 				}
 				took = append(took, time.Since(start))
 			}
 			slices.Sort(took)
 			p99 := took[len(took)*99/100]
-			if flood.request == nil {
+			if bench.request == nil {
 				quiet = p99
 			}
 			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
@@ -465,8 +466,8 @@ func BenchmarkFairness(b *testing.B) {
 	}
 }
 
-// offer sends 5,000 requests a second, whether they are answered or not.
-func offer(ctx context.Context, wg *sync.WaitGroup, r testEdge, request func(int) *http.Request) {
+// flood sends 5,000 requests per second without waiting for the replies.
+func flood(ctx context.Context, wg *sync.WaitGroup, r testEdge, request func(int) *http.Request) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; {

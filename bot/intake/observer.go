@@ -2,34 +2,34 @@ package intake
 
 import "time"
 
-// Outcome says how a request ended.
+// Outcome is the result of one request. Its value is a metric label.
 type Outcome string
 
-// The outcomes, each a label of a counter.
+// The outcomes of a request, with the HTTP status of the reply.
 const (
-	Accepted      Outcome = "accepted"       // 202: committed, or known already
-	Refused       Outcome = "refused"        // 401: not genuine
-	NetworkDenied Outcome = "foreign"        // 403: not from an allowed network
-	RateLimited   Outcome = "limited"        // 429: more requests than this sender may make
+	Accepted      Outcome = "accepted"       // 202: stored now or earlier
+	Refused       Outcome = "refused"        // 401: verification failed
+	NetworkDenied Outcome = "foreign"        // 403: the sender is not in an allowed network
+	RateLimited   Outcome = "limited"        // 429: the sender exceeded its rate
 	Suspended     Outcome = "suspended"      // 429: too many failed verifications from this address
-	Disabled      Outcome = "switched_off"   // 404: the source is off
-	Malformed     Outcome = "malformed"      // 400: genuine, but nothing that can be read
+	Disabled      Outcome = "switched_off"   // 404: the source is disabled
+	Malformed     Outcome = "malformed"      // 400, 415: the body cannot be read
 	TooLarge      Outcome = "too_large"      // 413
 	UnknownSource Outcome = "unknown_source" // 404
 	WrongMethod   Outcome = "wrong_method"   // 405
-	QueueFull     Outcome = "full"           // 503: too many deliveries wait already
-	Failed        Outcome = "failed"         // 503: could not be verified or stored now
-	ClientGone    Outcome = "gone"           // the sender hung up before its answer
+	QueueFull     Outcome = "full"           // 503: too many deliveries are waiting
+	Failed        Outcome = "failed"         // 503: verification or storage is unavailable
+	ClientGone    Outcome = "gone"           // 503: the sender disconnected or was too slow
 )
 
-// Observer counts what happens at the edge. It is called by many goroutines
+// Observer records metrics of an [Edge]. Its methods are called concurrently
 // and must not block.
 type Observer interface {
-	// Delivery reports one request; source is "" where there is none of that name.
+	// Delivery records one request. The source is "" if the path names none.
 	Delivery(source string, outcome Outcome, took time.Duration)
-	// Commit reports one shared commit.
+	// Commit records one group commit.
 	Commit(deliveries int, took time.Duration, err error)
-	// Decoded reports one drained row; failed says that its shape is unknown.
+	// Decoded records one drained row. If failed is true, the body was undecodable.
 	Decoded(source string, signals int, failed bool)
 }
 

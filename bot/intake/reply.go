@@ -12,30 +12,32 @@ import (
 	"tocsin/bot/incident"
 )
 
-// reply is what a sender is told.
+// reply is the HTTP response to a delivery. Status 202 has a fixed body. Every
+// other status has the body {"error": {"code", "message"}}, and the message
+// names the problem and then the fix.
 type reply struct {
 	outcome    Outcome
 	status     int
 	code       string
 	message    string
-	retryAfter time.Duration // when to try again; 503: in five seconds
+	retryAfter time.Duration // only for status 429, because status 503 always has 5 s
 }
 
-func (a reply) write(w http.ResponseWriter) {
+func (r reply) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
-	switch a.status {
+	switch r.status {
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "5")
 	case http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(a.retryAfter.Seconds()))))
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(r.retryAfter.Seconds()))))
 	case http.StatusMethodNotAllowed:
 		w.Header().Set("Allow", http.MethodPost)
 	case http.StatusRequestEntityTooLarge:
 		w.Header().Set("Connection", "close") // the rest of the body is not read
 	}
-	w.WriteHeader(a.status)
-	if a.status == http.StatusAccepted {
-		_, _ = io.WriteString(w, "{\"status\":\"accepted\"}\n") // the sender may be gone
+	w.WriteHeader(r.status)
+	if r.status == http.StatusAccepted {
+		_, _ = io.WriteString(w, "{\"status\":\"accepted\"}\n") // fails only if the sender disconnected
 		return
 	}
 	var body struct {
@@ -44,12 +46,12 @@ func (a reply) write(w http.ResponseWriter) {
 			Message string `json:"message"`
 		} `json:"error"`
 	}
-	body.Error.Code, body.Error.Message = a.code, a.message
-	_ = json.NewEncoder(w).Encode(body) // the sender may be gone
+	body.Error.Code, body.Error.Message = r.code, r.message
+	_ = json.NewEncoder(w).Encode(body) // fails only if the sender disconnected
 }
 
-// verifyError turns an error of Verify into an answer. What is not the sender's
-// fault is a 5xx, so that the sender keeps the delivery and tries again.
+// verifyError turns an error of [Source.Verify] into a reply. Errors that the
+// sender did not cause become status 503, because a sender retries after a 5xx.
 func (e *Edge) verifyError(source Source, err error) reply {
 	switch {
 	case errors.Is(err, &incident.Error{Code: incident.CodeForbidden}):
@@ -57,21 +59,22 @@ func (e *Edge) verifyError(source Source, err error) reply {
 	case errors.Is(err, &incident.Error{Code: incident.CodeInvalid}):
 		return reply{outcome: Malformed, status: http.StatusBadRequest, code: "invalid", message: errorMessage(err)}
 	}
-	e.log.Error("verify delivery", "source", source.Name(), "error", err)
-	return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "deliveries of this source cannot be checked now; try again"}
+	e.log.Error("verify delivery failed", "source", source.Name(), "err", err)
+	return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "Tocsin cannot verify the delivery at the moment; send it again"}
 }
 
+// errorMessage returns the message of the incident.Error in err, without its code.
 func errorMessage(err error) string {
 	var e *incident.Error
 	errors.As(err, &e)
 	return e.Error()
 }
 
-// capacityError tells a sender that there is no room.
+// capacityError returns the 503 for ErrFull and ErrStopped.
 func capacityError(err error) *reply {
-	a := &reply{outcome: QueueFull, status: http.StatusServiceUnavailable, code: "full", message: err.Error() + "; try again"}
+	r := &reply{outcome: QueueFull, status: http.StatusServiceUnavailable, code: "full", message: err.Error() + "; send the delivery again"}
 	if errors.Is(err, ErrStopped) {
-		a.outcome, a.code = Failed, "stopping"
+		r.outcome, r.code = Failed, "stopping"
 	}
-	return a
+	return r
 }

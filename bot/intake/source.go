@@ -8,55 +8,60 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Source is one outside system that sends webhooks.
+// Source verifies and decodes the webhooks of one outside system. Its methods
+// are called concurrently.
 type Source interface {
-	// Name is the last element of the path: POST /hooks/<name>.
+	// Name returns the last element of the webhook's path, POST /hooks/{name}.
 	Name() string
-	// Headers names the request headers that Decode needs; only these are kept
-	// with the body. A header that carries a credential is never among them.
+	// Headers lists the request headers that Decode needs. Only these are stored
+	// with the body, and never a header that contains a credential.
 	Headers() []string
-	// Verify checks that the delivery is genuine, on the raw body, and returns
-	// the id that tells this delivery from others. A refusal is an
-	// *incident.Error with CodeForbidden (401) or CodeInvalid (400).
+	// Verify authenticates the raw body and returns the delivery's ID, or "" if
+	// the sender gave none. It returns an *incident.Error with CodeForbidden (401)
+	// or CodeInvalid (400) to reject the delivery. Any other error is answered
+	// with 503, and the sender retries.
 	Verify(header http.Header, body []byte, now time.Time) (delivery string, err error)
-	// Decode says what a verified body means. No signal and no error: nothing
-	// to do. An error: the body is of an unknown shape; it is kept and shown to a person.
+	// Decode converts a verified body into signals. It returns no signal and no
+	// error if the body needs no action. It returns an error if the body has an
+	// unknown shape. The delivery then stays stored, and an alert reports it.
 	Decode(header http.Header, body []byte) ([]incident.Signal, error)
 }
 
-// Delivery is a verified request on its way into the store.
+// Delivery is one verified webhook request, or one mail or record that an
+// adapter received in another way.
 type Delivery struct {
 	Source   string
 	ID       string            // unique within the source
-	Header   map[string]string // the few headers that Decode needs
+	Header   map[string]string // the headers named by Source.Headers
 	Body     []byte
 	Received time.Time
 	Sender   string // network address
-	Verified string // how it was found to be genuine, for the evidence
+	Verified string // how the delivery was authenticated, for the evidence
 }
 
-// Row is a delivery as it is stored.
+// Row is a stored delivery.
 type Row struct {
 	ID             int64
-	Reprocessed    bool // it is evaluated anew: what it meant was counted the first time
-	WasUndecodable bool // it is evaluated anew, after it could not be read: that was counted, what it means was not
+	Reprocessed    bool // decoded before: its signals were counted then
+	WasUndecodable bool // decoded before without success: only the failure was counted
 	Delivery
 }
 
-// Store is what intake needs of a database.
+// Store persists deliveries. It is safe for concurrent use.
 type Store interface {
-	// Accept writes deliveries that are not known yet in one durable commit, which
-	// also sees to it that those that are new are drained. A known (source, id) is
-	// no error.
+	// Accept stores deliveries in one durable commit and schedules a drain of the
+	// new ones. It ignores a delivery whose source and ID are already stored.
 	Accept(ctx context.Context, ds []Delivery) error
-	// Rows loads the first stored deliveries in a range of ids that nobody handled
-	// yet: as many as fit into memory, and none only if there are none.
+	// Rows loads the first unhandled deliveries whose ID is between from and to,
+	// both included. It returns as many as fit into memory, and an empty slice only
+	// if none is left.
 	Rows(ctx context.Context, from, to int64) ([]Row, error)
 }
 
-// Desk takes what deliveries meant. It marks the rows handled in the same
-// transaction as everything that follows from them; a row that was handled
-// already is skipped, so a repeated drain changes nothing.
+// Desk turns decoded deliveries into alerts and commands.
 type Desk interface {
+	// Ingest processes the signals of a batch and marks its rows handled, in one
+	// transaction. It skips rows that are already handled, and a repeated drain
+	// therefore changes nothing.
 	Ingest(ctx context.Context, batch []incident.DecodedDelivery) error
 }

@@ -18,27 +18,30 @@ import (
 	"tocsin/bot/intake"
 )
 
-// SourceCase is a source as its sender sees it.
+// SourceCase is a source under test, with requests of its sender.
 type SourceCase struct {
 	Source  intake.Source
-	Genuine []byte                        // a body that its sender sends: one JSON object
-	Signed  func(body []byte) http.Header // the credential for a body
-	// Inside says that the credential is a field of the body, so that a body that is
-	// no object of the sender's is refused for want of it, whatever else is wrong.
+	Genuine []byte                        // a body that the sender sends, one JSON object
+	Signed  func(body []byte) http.Header // returns the headers with the credential for a body
+	// CredentialInBody is true if the credential is a field of the body. A body
+	// without the sender's object is then rejected for the missing credential.
 	CredentialInBody bool
-	Now              time.Time // by the clock of the edge
+	Now              time.Time // time of the edge's clock, default time.Now()
 }
 
-// internalPatterns are what an answer may not show: our types, files and addresses, and
-// the words of the libraries that we use.
+// internalPatterns matches details that a reply must not disclose: Go types, files,
+// addresses and error texts of libraries.
 var internalPatterns = regexp.MustCompile(`json:|jsontext|cannot unmarshal|into Go|Go (struct|value|type)|struct field|\.go\b|goroutine|runtime|panic|interface ?\{|map\[|0x[0-9a-f]{6}|%!|tocsin/|bot/|/root|/work|<nil>|\*?(sentry|pagerduty|cloudtrail|sns|alertmanager|generic|hackerone)\.[a-z]`)
 
-// hostileBody is a body, and what its sender is told: "" stands for 202.
+// hostileBody is a request body and the expected reply.
 type hostileBody struct {
 	name, body  string
-	wantMessage string // what the message begins with
-	signed      bool   // the body is made from a genuine one, which a credential inside still covers
+	wantMessage string // prefix of the message, or "" for status 202
+	hasOriginal bool   // the body contains the genuine one with its credential
 }
+
+// hostileBodies returns malformed and unusual bodies, most of them derived from a
+// genuine one.
 
 func hostileBodies(genuine string) []hostileBody {
 	open := strings.TrimSuffix(strings.TrimSpace(genuine), "}")
@@ -48,88 +51,87 @@ func hostileBodies(genuine string) []hostileBody {
 	digits := strings.Repeat("9", 400)
 	return []hostileBody{
 		{"genuine", genuine, "", true},
-		{"a line break at the end", genuine + "\r\n", "", true},
-		{"a key that nobody knows", with(`"zz":{"zz":[1,null,true]}`), "", true},
-		{"NUL, escaped", with(`"zz":"a\u0000b"`), "", true},
-		{"half of a surrogate pair", with(`"zz":"\ud800","yy":"\udc00\ud800"`), "", true},
-		{"a very long text", with(`"zz":"` + strings.Repeat("x", 500_000) + `"`), "", true},
+		{"trailing line break", genuine + "\r\n", "", true},
+		{"unknown key", with(`"zz":{"zz":[1,null,true]}`), "", true},
+		{"escaped NUL", with(`"zz":"a\u0000b"`), "", true},
+		{"lone surrogate", with(`"zz":"\ud800","yy":"\udc00\ud800"`), "", true},
+		{"very long string", with(`"zz":"` + strings.Repeat("x", 500_000) + `"`), "", true},
 		{"many small keys", with(`"zz":[` + strings.Repeat(`{},`, 100_000) + `{}]`), "", true},
-		{"10,000 lists within each other", with(`"zz":` + deep), "the body is nested deeper than 200 levels at /zz", true},
-		{"10,000 objects within each other", with(`"zz":` + objects), "the body is nested deeper than 200 levels at /zz", true},
-		{"100,000 brackets", strings.Repeat("[", 100_000), "the body is nested deeper than 200 levels", false},
-		{"1e999999", with(`"zz":{"n":1e999999}`), "a number is too large at /zz/n (byte ", true},
-		{"-1e400", with(`"zz":[1,-1e400]`), "a number is too large at /zz/1 (byte ", true},
-		{"an int of 400 digits", with(`"zz":` + digits), "a number is too large at /zz (byte ", true},
-		{"bad UTF-8", with("\"zz\":\"a\xffb\""), "the text is not valid UTF-8 (byte ", true},
-		{"UTF-8 of a surrogate", with("\"zz\":\"\xed\xa0\x80\""), "the text is not valid UTF-8 (byte ", true},
-		{"a key of bad UTF-8", with("\"z\xc3\":1"), "the text is not valid UTF-8 (byte ", true},
-		{"a repeated key", with(`"zz":1,"yy":2,"zz":3`), "a key is repeated at /zz (byte ", true},
-		{"a repeated key, escaped", with(`"zz":1,"\u007a\u007a":3`), "a key is repeated at /zz (byte ", true},
-		{"a repeated key, deep inside", with(`"zz":[{"a":{"b":1,"b":2}}]`), "a key is repeated at /zz/0/a/b (byte ", true},
-		{"the whole body twice over in one object", open + "," + strings.TrimPrefix(strings.TrimSpace(genuine), "{"), "a key is repeated at /", true},
-		{"NUL, raw", with("\"zz\":\"a\x00b\""), "the body is not JSON at /zz (byte ", true},
-		{"NUL after the end", genuine + "\x00", "the body is not JSON (byte ", true},
-		{"a comma too many", open + ",}", "the body is not JSON", true},
-		{"cut off", open, "the JSON ends early", true},
-		{"two documents", genuine + "{}", "the body holds more than one JSON document", true},
-		{"lines of documents", genuine + "\n" + genuine, "the body holds more than one JSON document", true},
-		{"a byte order mark", "\ufeff" + genuine, "the body is not JSON (byte 0)", true},
+		{"10,000 nested arrays", with(`"zz":` + deep), "the body is nested deeper than 200 levels at /zz", true},
+		{"10,000 nested objects", with(`"zz":` + objects), "the body is nested deeper than 200 levels at /zz", true},
+		{"100,000 open brackets", strings.Repeat("[", 100_000), "the body is nested deeper than 200 levels", false},
+		{"number 1e999999", with(`"zz":{"n":1e999999}`), "a number is too large at /zz/n (byte ", true},
+		{"number -1e400", with(`"zz":[1,-1e400]`), "a number is too large at /zz/1 (byte ", true},
+		{"integer of 400 digits", with(`"zz":` + digits), "a number is too large at /zz (byte ", true},
+		{"invalid UTF-8", with("\"zz\":\"a\xffb\""), "the body is not valid UTF-8 (byte ", true},
+		{"surrogate encoded as UTF-8", with("\"zz\":\"\xed\xa0\x80\""), "the body is not valid UTF-8 (byte ", true},
+		{"invalid UTF-8 in a key", with("\"z\xc3\":1"), "the body is not valid UTF-8 (byte ", true},
+		{"repeated key", with(`"zz":1,"yy":2,"zz":3`), "a key is repeated at /zz (byte ", true},
+		{"repeated key, escaped", with(`"zz":1,"\u007a\u007a":3`), "a key is repeated at /zz (byte ", true},
+		{"repeated key, nested", with(`"zz":[{"a":{"b":1,"b":2}}]`), "a key is repeated at /zz/0/a/b (byte ", true},
+		{"all members repeated in one object", open + "," + strings.TrimPrefix(strings.TrimSpace(genuine), "{"), "a key is repeated at /", true},
+		{"raw NUL", with("\"zz\":\"a\x00b\""), "the body is not JSON at /zz (byte ", true},
+		{"trailing NUL", genuine + "\x00", "the body is not JSON (byte ", true},
+		{"trailing comma", open + ",}", "the body is not JSON", true},
+		{"truncated", open, "the JSON ends early", true},
+		{"two documents", genuine + "{}", "the body contains more than one JSON document", true},
+		{"lines of documents", genuine + "\n" + genuine, "the body contains more than one JSON document", true},
+		{"byte order mark", "\ufeff" + genuine, "the body is not JSON (byte 0)", true},
 		{"empty", "", "the body is empty", false},
 		{"1 MiB of spaces", strings.Repeat(" ", 1<<20), "the body is empty", false},
 		{"more than 1 MiB", strings.Repeat(" ", 1<<20+1), "the body is larger than 1048576 bytes", false},
 		{"null", "null", "", false},
-		{"a list", "[]", "", false},
-		{"a text", `"x"`, "", false},
-		{"a number", "7", "", false},
-		{"an object", "{}", "", false},
-		{"not a number", `NaN`, "the body is not JSON (byte 0)", false},
-		{"a form", "payload=%7B%7D", "the body is not JSON (byte 0)", false},
+		{"empty array", "[]", "", false},
+		{"string", `"x"`, "", false},
+		{"number", "7", "", false},
+		{"empty object", "{}", "", false},
+		{"NaN", `NaN`, "the body is not JSON (byte 0)", false},
+		{"form", "payload=%7B%7D", "the body is not JSON (byte 0)", false},
 		{"XML", `<?xml version="1.0"?><a/>`, "the body is not JSON (byte 0)", false},
 	}
 }
 
-// Hostile posts bodies of every malice, with the source's own credential, to a
-// real edge. Each is either kept, byte for byte, or refused with a status that
-// the sender will not repeat and a message that says what is wrong and where, in
-// words that are not our libraries'. What is kept and cannot be read is told to
-// a person in such words, too.
-func Hostile(t *testing.T, d SourceCase) {
+// Hostile posts malformed and unusual bodies, each with a valid credential, to an
+// Edge over HTTP. The Edge must either store a body byte for byte, or reject it
+// with a 4xx status and a message. A message must describe the problem without
+// text of a library. The reason of a decode failure must satisfy that too.
+func Hostile(t *testing.T, c SourceCase) {
 	t.Helper()
-	for _, h := range hostileBodies(string(d.Genuine)) {
+	for _, h := range hostileBodies(string(c.Genuine)) {
 		t.Run(h.name, func(t *testing.T) {
-			r := newTestEdge(t, d)
-			status, code, message := r.post(t, d, []byte(h.body), "")
-			kept := r.stored()
+			e := newTestEdge(t, c)
+			status, code, message := e.post(t, c, []byte(h.body), "")
+			stored := e.stored()
 			switch {
 			case internalPatterns.MatchString(message) || strings.ContainsFunc(message, func(r rune) bool { return r < ' ' }) || len(message) > 400:
-				t.Errorf("the sender is told of our insides: %.500q", message)
-			case status == http.StatusAccepted && (len(kept) != 1 || !bytes.Equal(kept[0].Body, []byte(h.body))):
-				t.Errorf("answered 202 and kept %d deliveries, or not as they came", len(kept))
-			case status != http.StatusAccepted && (len(kept) != 0 || status/100 != 4 || code == "" || message == ""):
-				t.Errorf("answered %d %s %q and kept %d deliveries", status, code, message, len(kept))
-			case d.CredentialInBody && !h.signed: // refused for want of the credential, or for the fault
+				t.Errorf("message discloses internals, has control characters or is too long: %.500q", message)
+			case status == http.StatusAccepted && (len(stored) != 1 || !bytes.Equal(stored[0].Body, []byte(h.body))):
+				t.Errorf("got status 202 with %d stored deliveries, want 1 with an unchanged body", len(stored))
+			case status != http.StatusAccepted && (len(stored) != 0 || status/100 != 4 || code == "" || message == ""):
+				t.Errorf("got status %d, code %q, message %q and %d stored deliveries, want 4xx with a message and none", status, code, message, len(stored))
+			case c.CredentialInBody && !h.hasOriginal: // rejected for the missing credential or for the body
 				if status == http.StatusAccepted {
-					t.Errorf("let in without a credential")
+					t.Errorf("got status 202 without a credential")
 				}
-			case h.wantMessage == "" && !h.signed && status == http.StatusBadRequest: // a source may want more than JSON
+			case h.wantMessage == "" && !h.hasOriginal && status == http.StatusBadRequest: // a source may require more than JSON
 			case h.wantMessage == "" && status != http.StatusAccepted:
-				t.Errorf("answered %d %s %q, want 202", status, code, message)
-			case h.wantMessage != "" && !strings.HasPrefix(message, h.wantMessage) && (!d.CredentialInBody || status == http.StatusAccepted):
-				t.Errorf("answered %d %s %q, want %q", status, code, message, h.wantMessage)
+				t.Errorf("got status %d, code %q, message %q, want 202", status, code, message)
+			case h.wantMessage != "" && !strings.HasPrefix(message, h.wantMessage) && (!c.CredentialInBody || status == http.StatusAccepted):
+				t.Errorf("got status %d, code %q, message %q, want prefix %q", status, code, message, h.wantMessage)
 			}
-			r.drain(t, d)
+			e.drain(t, c)
 		})
 	}
 	t.Run("compressed", func(t *testing.T) {
-		r := newTestEdge(t, d)
-		status, code, message := r.post(t, d, d.Genuine, "gzip")
-		if status != http.StatusUnsupportedMediaType || code != "compressed" || !strings.Contains(message, "gzip") || len(r.stored()) != 0 {
-			t.Errorf("answered %d %s %q", status, code, message)
+		e := newTestEdge(t, c)
+		status, code, message := e.post(t, c, c.Genuine, "gzip")
+		if status != http.StatusUnsupportedMediaType || code != "compressed" || !strings.Contains(message, "gzip") || len(e.stored()) != 0 {
+			t.Errorf("got status %d, code %q, message %q, want 415 compressed", status, code, message)
 		}
 	})
 }
 
-// testEdge is a real edge over HTTP, with a store and a desk that remember.
+// testEdge is an Edge behind an HTTP server. It is also the Edge's store and desk.
 type testEdge struct {
 	*intake.Edge
 	url string
@@ -139,31 +141,31 @@ type testEdge struct {
 	ingested []incident.DecodedDelivery
 }
 
-func newTestEdge(t *testing.T, d SourceCase) *testEdge {
+func newTestEdge(t *testing.T, c SourceCase) *testEdge {
 	t.Helper()
-	r := &testEdge{}
-	now := d.Now
+	e := &testEdge{}
+	now := c.Now
 	if now.IsZero() {
 		now = time.Now()
 	}
-	r.Edge = intake.New(intake.Options{Store: r, Desk: r, Sources: []intake.Source{d.Source}, Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
-	server := httptest.NewServer(r.Edge)
+	e.Edge = intake.New(intake.Options{Store: e, Desk: e, Sources: []intake.Source{c.Source}, Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
+	server := httptest.NewServer(e.Edge)
 	t.Cleanup(func() {
 		server.Close()
-		_ = r.Close()
+		_ = e.Close()
 	})
-	r.url = server.URL + "/hooks/" + d.Source.Name()
-	return r
+	e.url = server.URL + "/hooks/" + c.Source.Name()
+	return e
 }
 
-// post sends a body and returns what was answered.
-func (r *testEdge) post(t *testing.T, d SourceCase, body []byte, encoding string) (status int, code, message string) {
+// post sends a body with its credential and returns the reply.
+func (e *testEdge) post(t *testing.T, c SourceCase, body []byte, encoding string) (status int, code, message string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.url, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = d.Signed(body).Clone()
+	req.Header = c.Signed(body).Clone()
 	req.Header.Set("Content-Type", "application/json")
 	if encoding != "" {
 		req.Header.Set("Content-Encoding", encoding)
@@ -173,66 +175,66 @@ func (r *testEdge) post(t *testing.T, d SourceCase, body []byte, encoding string
 		t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	said, err := io.ReadAll(res.Body)
+	body, err = io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var answer struct {
 		Error struct{ Code, Message string }
 	}
-	if err := json.Unmarshal(said, &answer); err != nil {
-		t.Fatalf("answered %d %q, which is no JSON", res.StatusCode, said)
+	if err := json.Unmarshal(body, &answer); err != nil {
+		t.Fatalf("got status %d with body %q, want JSON", res.StatusCode, body)
 	}
 	return res.StatusCode, answer.Error.Code, answer.Error.Message
 }
 
-// drain drains what was kept, and looks at what people are told of it.
-func (r *testEdge) drain(t *testing.T, d SourceCase) {
+// drain drains the stored deliveries and checks the reasons of decode failures.
+func (e *testEdge) drain(t *testing.T, c SourceCase) {
 	t.Helper()
-	if err := r.Drain(t.Context(), 0, 10); err != nil {
+	if err := e.Drain(t.Context(), 0, 10); err != nil {
 		t.Fatalf("drain: %v", err)
 	}
-	for _, row := range r.stored() {
+	for _, row := range e.stored() {
 		header := http.Header{}
 		for k, v := range row.Header {
 			header.Set(k, v)
 		}
-		_, _ = Decode(t, d.Source, header, row.Body)
+		_, _ = Decode(t, c.Source, header, row.Body)
 	}
-	for _, told := range r.ingested {
-		if internalPatterns.MatchString(told.Failed) {
-			t.Errorf("a person is told of our insides: %.500q", told.Failed)
+	for _, d := range e.ingested {
+		if internalPatterns.MatchString(d.Failed) {
+			t.Errorf("reason of the decode failure discloses internals: %.500q", d.Failed)
 		}
 	}
 }
 
-func (r *testEdge) stored() []intake.Row {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.rows
+func (e *testEdge) stored() []intake.Row {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rows
 }
 
 // Accept implements intake.Store.
-func (r *testEdge) Accept(_ context.Context, ds []intake.Delivery) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (e *testEdge) Accept(_ context.Context, ds []intake.Delivery) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, d := range ds {
-		r.rows = append(r.rows, intake.Row{ID: int64(len(r.rows) + 1), Delivery: d})
+		e.rows = append(e.rows, intake.Row{ID: int64(len(e.rows) + 1), Delivery: d})
 	}
 	return nil
 }
 
 // Rows implements intake.Store.
-func (r *testEdge) Rows(context.Context, int64, int64) ([]intake.Row, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.rows[len(r.ingested):], nil
+func (e *testEdge) Rows(context.Context, int64, int64) ([]intake.Row, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rows[len(e.ingested):], nil
 }
 
 // Ingest implements intake.Desk.
-func (r *testEdge) Ingest(_ context.Context, batch []incident.DecodedDelivery) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ingested = append(r.ingested, batch...)
+func (e *testEdge) Ingest(_ context.Context, batch []incident.DecodedDelivery) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ingested = append(e.ingested, batch...)
 	return nil
 }

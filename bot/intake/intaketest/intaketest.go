@@ -1,6 +1,7 @@
-// Package intaketest holds what every source of alerts keeps, whatever is sent
-// to it, for the fuzz targets of the sources, and the recorded payloads that
-// they begin with.
+// Package intaketest contains test helpers for implementations of
+// [intake.Source]. [Decode] checks properties that hold for every body, and fuzz
+// targets call it. [Hostile] posts malformed bodies to a source. [Recorded] loads
+// recorded payloads as seeds of a fuzz target.
 package intaketest
 
 import (
@@ -18,75 +19,82 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Decoder is the half of an intake.Source that reads what strangers wrote.
+// Decoder is the part of [intake.Source] that reads bodies.
 type Decoder interface {
 	Decode(header http.Header, body []byte) ([]incident.Signal, error)
 }
 
-// What one signal may weigh as JSON besides the body it was read from, and how
-// many times the body all of them may weigh: every element of a list says at
-// most what the list says, and what it is.
+// Bounds of signals, encoded as JSON. One signal has at most maxSignalBytes plus
+// maxGrowth times the size of the body. All signals of a body together have
+// maxSignalBytes for each of them and one more, plus maxGrowth times the body.
 const (
 	maxSignalBytes = 64 << 10
 	maxGrowth      = 8
 )
 
-// Decode decodes and fails the test unless: the same body means the same again,
-// in the same order; the body and the headers are as they were; an error comes
-// alone and says something; each signal is one thing, complete, valid UTF-8 and
-// not out of proportion to the body.
+// Decode calls d.Decode twice and returns the first result. It fails the test
+// unless all of these hold:
+//
+//   - Both calls return equal signals and errors.
+//   - The body and the headers are unchanged.
+//   - An error has a message in valid UTF-8, and no signals accompany it.
+//   - Each signal is complete, is valid UTF-8, and is an alert or a command.
+//   - The size of the signals is in proportion to the body.
 func Decode(t testing.TB, d Decoder, header http.Header, body []byte) ([]incident.Signal, error) {
 	t.Helper()
-	kept, sent := bytes.Clone(body), header.Clone()
+	originalBody, originalHeader := bytes.Clone(body), header.Clone()
 	first, err := d.Decode(header, body)
-	second, again := d.Decode(header, bytes.Clone(kept))
+	second, err2 := d.Decode(header, bytes.Clone(originalBody))
 	switch {
-	case !bytes.Equal(kept, body):
-		t.Fatalf("decoding changed the body %q to %q", kept, body)
-	case !cmp.Equal(sent, header):
-		t.Fatalf("decoding changed the headers: %s", cmp.Diff(sent, header))
-	case (err == nil) != (again == nil) || err != nil && err.Error() != again.Error():
-		t.Fatalf("the same body gives the errors %v and %v", err, again)
+	case !bytes.Equal(originalBody, body):
+		t.Fatalf("Decode changed the body %q to %q", originalBody, body)
+	case !cmp.Equal(originalHeader, header):
+		t.Fatalf("Decode changed the headers: %s", cmp.Diff(originalHeader, header))
+	case (err == nil) != (err2 == nil) || err != nil && err.Error() != err2.Error():
+		t.Fatalf("got error %v in the first call and %v in the second", err, err2)
 	case !cmp.Equal(first, second):
-		t.Fatalf("the same body means two things: %s", cmp.Diff(first, second))
+		t.Fatalf("signals differ between two calls: %s", cmp.Diff(first, second))
 	case err != nil && (len(first) > 0 || err.Error() == "" || !utf8.ValidString(err.Error())):
-		t.Fatalf("%d signals with the error %q", len(first), err)
+		t.Fatalf("got %d signals with the error %q, want none and a message in valid UTF-8", len(first), err)
 	}
-	whole := 0
+	total := 0
 	for _, s := range first {
-		whole += checkSignal(t, s, len(body))
+		total += checkSignal(t, s, len(body))
 	}
-	if most := maxGrowth*len(body) + maxSignalBytes*(len(first)+1); whole > most {
-		t.Fatalf("%d bytes are read as %d signals of %d bytes", len(body), len(first), whole)
+	if limit := maxGrowth*len(body) + maxSignalBytes*(len(first)+1); total > limit {
+		t.Fatalf("got %d signals of %d bytes from a body of %d bytes, want at most %d bytes", len(first), total, len(body), limit)
 	}
 	return first, err
 }
 
-func checkSignal(t testing.TB, s incident.Signal, body int) int {
+// checkSignal fails the test if s is incomplete or too large for a body of bodySize
+// bytes. It returns the size of s in bytes.
+func checkSignal(t testing.TB, s incident.Signal, bodySize int) int {
 	t.Helper()
-	if bad := findInvalidText(reflect.ValueOf(s), "signal"); bad != "" {
-		t.Fatalf("%s is not valid UTF-8", bad)
+	if field := findInvalidText(reflect.ValueOf(s), "signal"); field != "" {
+		t.Fatalf("%s is not valid UTF-8", field)
 	}
 	switch a := s.Alert; {
 	case a != nil && s.Command != nil, a == nil && s.Command == nil && len(s.Observations) == 0:
-		t.Fatalf("a signal is an alert or a command: %+v", s)
+		t.Fatalf("got %+v, want either an alert or a command", s)
 	case a == nil:
 	case a.Title == "" || a.Kind == "" || a.Fingerprint == "" || a.Level == "":
-		t.Fatalf("an alert has a title, a kind, a fingerprint and a level: %+v", a)
+		t.Fatalf("got %+v, want an alert with title, kind, fingerprint and level", a)
 	case !a.At.IsZero() && (a.At.UTC().Year() < 0 || a.At.UTC().Year() > 9999):
-		t.Fatalf("the year %d cannot be stored", a.At.UTC().Year())
+		t.Fatalf("got the year %d, want one from 0 to 9999", a.At.UTC().Year())
 	}
 	b, err := json.Marshal(s)
 	if err != nil {
-		t.Fatalf("a signal cannot be encoded: %v", err)
+		t.Fatalf("encode signal: %v", err)
 	}
-	if len(b) > maxGrowth*body+maxSignalBytes {
-		t.Fatalf("%d bytes are read as a signal of %d bytes", body, len(b))
+	if limit := maxGrowth*bodySize + maxSignalBytes; len(b) > limit {
+		t.Fatalf("got a signal of %d bytes from a body of %d bytes, want at most %d bytes", len(b), bodySize, limit)
 	}
 	return len(b)
 }
 
-// findInvalidText names the first text that is not valid UTF-8.
+// findInvalidText returns the path of the first string in v that is not valid
+// UTF-8, or "".
 func findInvalidText(v reflect.Value, path string) string {
 	switch v.Kind() {
 	case reflect.String:

@@ -21,115 +21,124 @@ import (
 )
 
 const (
-	// verifyTimeout is what one delivery may cost in calls to Amazon; SNS hangs up
-	// after 15 s.
+	// verifyTimeout bounds all calls to Amazon for one delivery. SNS hangs up after
+	// 15 s.
 	verifyTimeout = 8 * time.Second
-	// callTimeout bounds one call.
+	// callTimeout bounds one call to Amazon.
 	callTimeout = 3 * time.Second
-	// maxResponse bounds what is read of an answer.
+	// maxResponse is the maximum size of a response in bytes.
 	maxResponse = 64 << 10
-	// maxCached bounds the certificates that are remembered, maxChain those of one file.
+	// maxCached is the maximum number of cached chains, maxChain of certificates in
+	// one chain.
 	maxCached, maxChain = 64, 5
 )
 
-// newClient is the client for Amazon: no cookies, no redirects.
+// newClient returns an HTTP client without cookies and connection reuse.
 func newClient() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
 	return &http.Client{Transport: t}
 }
 
-// snsHost is a host of SNS, issuerHost one where Amazon's authority keeps the
-// certificates of its issuers.
+// snsHost matches the hosts of SNS. issuerHost matches the hosts of Amazon's
+// certificate authority, which serve the certificates of issuers.
 var (
 	snsHost    = regexp.MustCompile(`^sns\.[a-z]{2}(-[a-z]+)+-\d{1,2}\.amazonaws\.com(\.cn)?$`)
 	issuerHost = regexp.MustCompile(`^crt\.[a-z0-9]{1,20}\.amazontrust\.com$`)
 )
 
-// parseSNSURL reads an address that must be on a host of SNS. It is compared as
-// written: what a parser would have to repair is refused.
+// parseSNSURL parses a URL, which must be on a host of SNS. It rejects every URL
+// that is not in canonical form, because parsers can disagree about those.
 func parseSNSURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || raw == "":
-		return nil, errors.New("it is no URL")
+		return nil, errors.New("not a URL")
 	case !strings.HasPrefix(raw, "https://"):
-		return nil, errors.New("it is not https")
+		return nil, errors.New("the scheme is not https")
 	case u.User != nil:
-		return nil, errors.New("it names a user")
+		return nil, errors.New("the URL contains a user name")
 	case u.Host != u.Hostname() && u.Host != u.Hostname()+":443":
-		return nil, errors.New("its port is not 443")
+		return nil, errors.New("the port is not 443")
 	case !snsHost.MatchString(u.Hostname()):
-		return nil, fmt.Errorf("the host %q is not one of SNS", truncate(u.Hostname()))
+		return nil, fmt.Errorf("the host %q does not belong to SNS", truncate(u.Hostname()))
 	case strings.Contains(raw, "#"):
-		return nil, errors.New("it has a fragment")
+		return nil, errors.New("the URL contains a fragment")
 	}
 	return u, nil
 }
 
-// parseCertificateURL reads the address of a signing certificate.
+// parseCertificateURL parses the URL of a signing certificate, with the checks of
+// parseSNSURL.
 func parseCertificateURL(raw string) (*url.URL, error) {
 	u, err := parseSNSURL(raw)
 	switch {
 	case err != nil:
 		return nil, err
 	case strings.Contains(raw, "?"):
-		return nil, errors.New("it has a query")
+		return nil, errors.New("the URL contains a query")
 	case !strings.HasSuffix(u.Path, ".pem") || u.RawPath != "" || strings.ContainsAny(raw, "%\\") || strings.Contains(u.Path, ".."):
-		return nil, errors.New("its path does not end in .pem, or is written oddly")
+		return nil, errors.New("the path does not end in .pem or contains an escape")
 	}
 	return u, nil
 }
 
-// certificates fetches, judges and remembers signing certificates. Only those
-// that were good once are remembered, so that nobody fills the memory or
-// pushes a good one out with made-up addresses; and the calls a stranger can
-// cause are bounded.
+// certificates fetches, verifies and caches signing certificates. It caches only
+// valid ones, because an attacker with made-up URLs must not fill or flush the
+// cache. The limiter bounds the calls that an attacker can cause. It is safe for
+// concurrent use.
 type certificates struct {
 	client   *http.Client
-	roots    *x509.CertPool // the system's if nil
+	roots    *x509.CertPool // nil means the roots of the system
 	observer Observer
 	limiter  *rate.Limiter
 
 	mu       sync.Mutex
-	cached   map[string][]*x509.Certificate // leaf first
-	fetching map[string]chan struct{}       // addresses that are being fetched; closed when done
+	cached   map[string][]*x509.Certificate // chains by URL, leaf first
+	fetching map[string]chan struct{}       // by URL, closed when the fetch ends
 }
 
 func newCertificates(client *http.Client, roots *x509.CertPool, o Observer) *certificates {
-	refused := *client
-	refused.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &certificates{client: &refused, roots: roots, observer: o, limiter: rate.NewLimiter(1, 20),
+	noRedirects := *client
+	noRedirects.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &certificates{client: &noRedirects, roots: roots, observer: o, limiter: rate.NewLimiter(1, 20),
 		cached: map[string][]*x509.Certificate{}, fetching: map[string]chan struct{}{}}
 }
 
-// publicKey is the public key of the certificate at an address, judged at now.
-func (c *certificates) publicKey(ctx context.Context, where *url.URL, now time.Time) (*rsa.PublicKey, error) {
-	chain, err := c.chain(ctx, where, now)
+// publicKey returns the RSA key of the certificate at u. The certificate must be
+// valid at now, even if it is cached. Errors are *incident.Error with CodeForbidden
+// if the certificate is invalid, and others if Amazon is unavailable.
+func (c *certificates) publicKey(ctx context.Context, u *url.URL, now time.Time) (*rsa.PublicKey, error) {
+	chain, err := c.chain(ctx, u, now)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.check(chain, where.Hostname(), now); err != nil {
-		return nil, incident.Forbidden("the certificate is refused: %v", err)
+	if err := c.check(chain, u.Hostname(), now); err != nil {
+		return nil, invalidCertificate(err)
 	}
 	key, ok := chain[0].PublicKey.(*rsa.PublicKey)
 	if !ok || key.N.BitLen() < 2048 {
-		return nil, incident.Forbidden("the certificate is refused: its key is no RSA key of at least 2048 bits")
+		return nil, invalidCertificate(errors.New("its key is not an RSA key of at least 2048 bits"))
 	}
 	return key, nil
 }
 
-// chain is remembered, or fetched once for all who ask at the same time.
-func (c *certificates) chain(ctx context.Context, where *url.URL, now time.Time) ([]*x509.Certificate, error) {
-	address := where.String()
+func invalidCertificate(err error) error {
+	return incident.Forbidden("the signing certificate is invalid: %v; forward messages as SNS sent them", err)
+}
+
+// chain returns the cached chain of u, or fetches it. Concurrent callers share one
+// fetch.
+func (c *certificates) chain(ctx context.Context, u *url.URL, now time.Time) ([]*x509.Certificate, error) {
+	key := u.String()
 	for {
 		c.mu.Lock()
-		chain, done := c.cached[address], c.fetching[address]
+		chain, done := c.cached[key], c.fetching[key]
 		if chain == nil && done == nil {
 			done = make(chan struct{})
-			c.fetching[address] = done
+			c.fetching[key] = done
 			c.mu.Unlock()
-			return c.fetchAndCache(ctx, where, now, done)
+			return c.fetchAndCache(ctx, u, now, done)
 		}
 		c.mu.Unlock()
 		if chain != nil {
@@ -138,48 +147,51 @@ func (c *certificates) chain(ctx context.Context, where *url.URL, now time.Time)
 		select {
 		case <-done:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for the certificate: %w", ctx.Err())
+			return nil, fmt.Errorf("wait for certificate: %w", ctx.Err())
 		}
 	}
 }
 
-func (c *certificates) fetchAndCache(ctx context.Context, where *url.URL, now time.Time, done chan struct{}) ([]*x509.Certificate, error) {
-	chain, err := c.fetch(ctx, where, now)
+// fetchAndCache fetches and checks the chain of u and caches it if it is valid. In
+// any case, it removes the entry of u in c.fetching and closes done.
+func (c *certificates) fetchAndCache(ctx context.Context, u *url.URL, now time.Time, done chan struct{}) ([]*x509.Certificate, error) {
+	chain, err := c.fetch(ctx, u, now)
 	if err == nil {
-		if bad := c.check(chain, where.Hostname(), now); bad != nil {
-			err = incident.Forbidden("the certificate is refused: %v", bad)
+		if problem := c.check(chain, u.Hostname(), now); problem != nil {
+			err = invalidCertificate(problem)
 		}
 	}
 	c.observer.Certificate(err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.fetching, where.String())
+	delete(c.fetching, u.String())
 	close(done)
 	if err != nil {
 		return nil, err
 	}
 	if len(c.cached) >= maxCached {
-		clear(c.cached) // it never comes to that: Amazon has two or three a region
+		clear(c.cached) // not expected, because Amazon has two or three certificates per region
 	}
-	c.cached[where.String()] = chain
+	c.cached[u.String()] = chain
 	return chain, nil
 }
 
-// fetch gets the certificate and, where its file does not hold them, those of
-// its issuers, as the certificate names them. Amazon's file holds the leaf only.
-func (c *certificates) fetch(ctx context.Context, where *url.URL, now time.Time) ([]*x509.Certificate, error) {
+// fetch downloads the file at u and returns its certificates. If they do not lead to
+// a root, it also downloads the issuers that the certificates name. Amazon's files
+// contain only the leaf.
+func (c *certificates) fetch(ctx context.Context, u *url.URL, now time.Time) ([]*x509.Certificate, error) {
 	if !c.limiter.AllowN(now, 1) {
-		return nil, errors.New("too many signing certificates were asked for; later")
+		return nil, errors.New("fetch signing certificate: rate limit exceeded")
 	}
 	var chain []*x509.Certificate
-	err := c.get(ctx, where, func(body []byte) (err error) {
+	err := c.get(ctx, u, func(body []byte) (err error) {
 		chain, err = parsePEM(body)
 		return err
 	})
 	if err != nil {
-		return nil, fetchError("the signing certificate", err)
+		return nil, fetchError("signing certificate", err)
 	}
-	for len(chain) < maxChain && errors.As(c.check(chain, where.Hostname(), now), new(x509.UnknownAuthorityError)) {
+	for len(chain) < maxChain && errors.As(c.check(chain, u.Hostname(), now), new(x509.UnknownAuthorityError)) {
 		issuer, ok := issuerURL(chain[len(chain)-1])
 		if !ok {
 			break
@@ -192,14 +204,15 @@ func (c *certificates) fetch(ctx context.Context, where *url.URL, now time.Time)
 			return err
 		})
 		if err != nil {
-			return nil, fetchError("the issuer's certificate", err)
+			return nil, fetchError("issuer certificate", err)
 		}
 	}
 	return chain, nil
 }
 
-// issuerURL is where a certificate says that its issuer's is. It may be plain
-// http: what comes from there is believed only as far as a root vouches for it.
+// issuerURL returns the first URL of the issuer's certificate on a host of Amazon.
+// It may be plain http, because the fetched certificate must be signed by a trusted
+// root.
 func issuerURL(c *x509.Certificate) (*url.URL, bool) {
 	for _, raw := range c.IssuingCertificateURL {
 		u, err := url.Parse(raw)
@@ -210,43 +223,47 @@ func issuerURL(c *x509.Certificate) (*url.URL, bool) {
 	return nil, false
 }
 
-// errBadResponse is an answer that another attempt would not change.
-var errBadResponse = errors.New("the answer is not what was asked for")
+// errBadResponse marks a response that a retry would not change.
+var errBadResponse = errors.New("unexpected response")
 
-// fetchError tells what is the sender's fault, who named an address where
-// nothing good is, from what may be well in a minute.
-func fetchError(what string, err error) error {
+// fetchError returns an *incident.Error with CodeForbidden for a bad response,
+// because the sender named a wrong URL. Other errors are temporary, and fetchError
+// only adds the object to them.
+func fetchError(object string, err error) error {
 	if errors.Is(err, errBadResponse) {
-		return incident.Forbidden("%s is refused: %v", what, err)
+		return incident.Forbidden("the URL of the %s is wrong: %v; forward messages as SNS sent them", object, err)
 	}
-	return fmt.Errorf("fetch %s: %w", what, err)
+	return fmt.Errorf("fetch %s: %w", object, err)
 }
 
-// get asks for an address; the answer must be 200, at once and small.
+// get requests u and passes the body to use. The response must have status 200 and
+// at most maxResponse bytes, and must arrive within callTimeout. If a retry cannot
+// succeed, the error wraps errBadResponse. That includes redirects and errors of
+// use.
 func (c *certificates) get(ctx context.Context, u *url.URL, use func([]byte) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return fmt.Errorf("make request: %w", err)
+		return fmt.Errorf("create request: %w", err)
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
 		var full *url.Error
 		if errors.As(err, &full) {
-			err = full.Err // without the address, which may carry a token
+			err = full.Err // without the URL, which can contain a token
 		}
-		return fmt.Errorf("ask %s: %w", u.Host, err)
+		return fmt.Errorf("request %s: %w", u.Host, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse+1))
 	switch {
 	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("%s answered %s", u.Host, resp.Status)
-	case resp.StatusCode != http.StatusOK: // a redirect as well
-		return fmt.Errorf("%w: %s answered %s", errBadResponse, u.Host, resp.Status)
+		return fmt.Errorf("%s returned %s", u.Host, resp.Status)
+	case resp.StatusCode != http.StatusOK: // includes redirects
+		return fmt.Errorf("%w: %s returned %s", errBadResponse, u.Host, resp.Status)
 	case err != nil:
-		return fmt.Errorf("read the answer of %s: %w", u.Host, err)
+		return fmt.Errorf("read response of %s: %w", u.Host, err)
 	case len(body) > maxResponse:
 		return fmt.Errorf("%w: more than %d bytes", errBadResponse, maxResponse)
 	}
@@ -256,16 +273,16 @@ func (c *certificates) get(ctx context.Context, u *url.URL, use func([]byte) err
 	return nil
 }
 
-// parsePEM takes certificates and nothing else.
+// parsePEM parses up to maxChain certificates. It rejects any other content.
 func parsePEM(body []byte) ([]*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	for rest := strings.TrimSpace(string(body)); rest != ""; {
 		if !strings.HasPrefix(rest, "-----BEGIN CERTIFICATE-----") || len(chain) == maxChain {
-			return nil, errors.New("the file holds something else than a few certificates")
+			return nil, fmt.Errorf("the file does not consist of up to %d certificates", maxChain)
 		}
 		block, after := pem.Decode([]byte(rest))
 		if block == nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 {
-			return nil, errors.New("the file is no PEM")
+			return nil, errors.New("the file is not PEM")
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -279,22 +296,23 @@ func parsePEM(body []byte) ([]*x509.Certificate, error) {
 	return chain, nil
 }
 
-// check checks names, validity and the chain up to a root, at the time of receipt.
+// check verifies the host name of the leaf and the chain up to a root, at the time
+// now.
 func (c *certificates) check(chain []*x509.Certificate, host string, now time.Time) error {
 	leaf := chain[0]
-	named := false
-	for _, n := range []string{"sns.amazonaws.com", host} { // regions that are switched on by hand use their own name
-		named = named || leaf.VerifyHostname(n) == nil
+	validHost := false
+	for _, n := range []string{"sns.amazonaws.com", host} { // opt-in regions use the name of their host
+		validHost = validHost || leaf.VerifyHostname(n) == nil
 	}
-	if !named {
-		return fmt.Errorf("it is not made out to sns.amazonaws.com or %s", host)
+	if !validHost {
+		return fmt.Errorf("it is not issued for sns.amazonaws.com or %s", host)
 	}
-	between := x509.NewCertPool()
+	intermediates := x509.NewCertPool()
 	for _, i := range chain[1:] {
-		between.AddCert(i)
+		intermediates.AddCert(i)
 	}
-	if _, err := leaf.Verify(x509.VerifyOptions{Roots: c.roots, Intermediates: between, CurrentTime: now}); err != nil {
-		return fmt.Errorf("verify the chain: %w", err)
+	if _, err := leaf.Verify(x509.VerifyOptions{Roots: c.roots, Intermediates: intermediates, CurrentTime: now}); err != nil {
+		return fmt.Errorf("verify chain: %w", err)
 	}
 	return nil
 }

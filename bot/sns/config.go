@@ -1,16 +1,17 @@
-// Package sns takes what Amazon SNS posts to an HTTPS subscription.
+// Package sns receives the messages that Amazon SNS posts to an HTTPS
+// subscription. [Source] implements intake.Source.
 //
-// Everybody may create a topic, subscribe our address to it and have Amazon
-// sign whatever they publish there. So a good signature says only that Amazon
-// sent it; what makes a message ours is its topic, which must be configured.
+// A valid signature proves only that Amazon sent a message. Anyone can create a
+// topic and subscribe Tocsin's URL to it. A message is therefore accepted only from
+// the topics in [Config].
 //
-// A message is judged in this order, the cheap and local first: shape, topic,
-// age, version of the signature, address of the certificate, the certificate
-// itself, the signature. Only then is a subscription confirmed. That happens
-// before the sender has its answer: when Amazon cannot be reached, the answer
-// is a 503 and SNS brings the confirmation again, so that no crash loses it.
+// [Source.Verify] runs the cheap local checks first: shape, topic, age, signature
+// version and URL of the certificate. It then fetches and verifies the certificate
+// and checks the signature. Last, it confirms a subscription, before the reply to
+// SNS. If Amazon is unavailable, the reply is a 503, and SNS retries. A crash
+// therefore does not lose a confirmation.
 //
-// What stands inside a message goes to a Decoder, once it is unwrapped.
+// [Source.Decode] unwraps a message and passes it to a [Decoder].
 package sns
 
 import (
@@ -25,34 +26,36 @@ import (
 
 const sourceName = "sns"
 
-// Decoder says what an event of EventBridge, a CloudTrail record, a finding or an
-// alarm means, as the CloudTrail source does.
+// Decoder decodes an unwrapped message: an EventBridge event, a CloudTrail record,
+// a finding or an alarm. cloudtrail.Source implements it.
 type Decoder interface {
 	Decode(http.Header, []byte) ([]incident.Signal, error)
 }
 
-// Observer counts what the edge cannot see. It is called by many goroutines
-// and must not block.
+// Observer records metrics of a [Source]. Its methods are called concurrently and
+// must not block.
 type Observer interface {
-	// Certificate reports that a signing certificate was fetched and judged.
+	// Certificate records one fetch of a signing certificate. The error is nil if
+	// the certificate is valid.
 	Certificate(err error)
-	// Subscription reports the attempt to confirm a subscription.
+	// Subscription records one attempt to confirm a subscription.
 	Subscription(topic string, err error)
 }
 
-// Config of the source.
+// Config configures a [Source].
 type Config struct {
-	// Topics are the ARNs of the topics that may speak to us.
+	// Topics are the ARNs of the allowed topics.
 	Topics []string
-	// AllowV1 lets messages in that are signed with SHA-1. A topic is switched to
-	// SHA-256 by its attribute SignatureVersion.
+	// AllowV1 accepts messages signed with SHA-1. The attribute SignatureVersion of
+	// a topic selects SHA-256 instead.
 	AllowV1  bool
 	Decoder  Decoder      // required
-	Observer Observer     // default: nobody looks
+	Observer Observer     // default no metrics
 	Logger   *slog.Logger // default slog.Default
 }
 
-// Source is SNS, as intake sees it.
+// Source verifies and decodes messages of SNS. It implements intake.Source and is
+// safe for concurrent use.
 type Source struct {
 	topics   map[string]bool
 	allowV1  bool
@@ -64,18 +67,18 @@ type Source struct {
 
 var topicARN = regexp.MustCompile(`^arn:aws(-[a-z-]+)?:sns:[a-z]{2}(-[a-z]+)+-\d+:\d{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?$`)
 
-// New makes the source. It refuses a topic that is no ARN, for its messages
-// would be turned away one by one.
+// New returns a Source. It returns an *incident.Error if a topic is not an ARN,
+// because none of the topic's messages would be accepted.
 func New(c Config) (*Source, error) { return newSource(c, newClient(), nil) }
 
 func newSource(c Config, client *http.Client, roots *x509.CertPool) (*Source, error) {
 	if c.Decoder == nil {
-		return nil, errors.New("sns: no decoder was given")
+		return nil, errors.New("sns: Config.Decoder is nil")
 	}
 	s := &Source{topics: map[string]bool{}, allowV1: c.AllowV1, decoder: c.Decoder, observer: c.Observer, log: c.Logger}
 	for _, topic := range c.Topics {
 		if !topicARN.MatchString(topic) {
-			return nil, incident.Invalid("topics", "%q is no ARN of a topic, such as arn:aws:sns:eu-west-1:111122223333:security", topic)
+			return nil, incident.Invalid("topics", "%q is not the ARN of a topic; use the form arn:aws:sns:eu-west-1:111122223333:security", topic)
 		}
 		s.topics[topic] = true
 	}
@@ -90,10 +93,10 @@ func newSource(c Config, client *http.Client, roots *x509.CertPool) (*Source, er
 	return s, nil
 }
 
-// Name is the last element of the webhook's path.
+// Name returns "sns", the last element of the webhook's path.
 func (*Source) Name() string { return sourceName }
 
-// Headers is empty: the body says everything, and is signed.
+// Headers returns nil, because Decode needs only the signed body.
 func (*Source) Headers() []string { return nil }
 
 type noopObserver struct{}

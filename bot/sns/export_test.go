@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// NewWith makes a source that asks this client and believes these roots.
+// NewWith returns a Source that uses the given client and roots.
 func NewWith(c Config, client *http.Client, roots *x509.CertPool) (*Source, error) {
 	return newSource(c, client, roots)
 }
 
-// StringToSign shows the text that is signed.
+// StringToSign returns the text that Amazon signs.
 func StringToSign(body []byte) (string, error) {
 	env, err := parseEnvelope(body)
 	if err != nil {

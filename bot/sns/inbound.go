@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // version 1 of the signature is SHA-1; it is let in by a setting only
+	"crypto/sha1" //nolint:gosec // signature version 1 is SHA-1, accepted only with Config.AllowV1
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -19,7 +19,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// The types of a message.
+// Types of a message.
 const (
 	typeNotification = "Notification"
 	typeSubscription = "SubscriptionConfirmation"
@@ -27,24 +27,23 @@ const (
 )
 
 const (
-	maxAge   = time.Hour        // of a message; SNS itself gives up by then
-	maxAhead = 15 * time.Minute // of its clock before ours
+	maxAge   = time.Hour        // maximum age of a message (SNS retries for less time)
+	maxAhead = 15 * time.Minute // maximum clock difference of a message in the future
 )
 
-// envelope is what SNS posts. Keys count as they are written: one that differs
-// in case only is another key, so that nothing unsigned takes the place of
-// something signed.
+// envelope holds the string members of a message. Keys are case sensitive,
+// because an unsigned key must not replace a signed one that differs only in case.
 type envelope map[string]string
 
-// parseEnvelope reads an envelope. Its values are texts; others (message attributes)
-// are not signed and not used.
+// parseEnvelope parses a message. It ignores members that are not strings, such as
+// message attributes, because they are not signed.
 func parseEnvelope(body []byte) (envelope, error) {
 	if !utf8.Valid(body) {
-		return nil, errors.New("the body is not UTF-8")
+		return nil, errors.New("the body is not valid UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("the body is no JSON object")
+		return nil, errors.New("the body is not a JSON object")
 	}
 	env, seen := envelope{}, map[string]bool{}
 	for dec.More() {
@@ -54,7 +53,7 @@ func parseEnvelope(body []byte) (envelope, error) {
 		}
 		k, _ := t.(string)
 		if seen[k] {
-			return nil, fmt.Errorf("the key %q stands there twice", truncate(k))
+			return nil, fmt.Errorf("the key %q is repeated", truncate(k))
 		}
 		seen[k] = true
 		var raw json.RawMessage
@@ -70,11 +69,12 @@ func parseEnvelope(body []byte) (envelope, error) {
 		return nil, fmt.Errorf("the body is not JSON: %w", err)
 	}
 	if dec.More() {
-		return nil, errors.New("something follows after the JSON object")
+		return nil, errors.New("data follows the JSON object")
 	}
 	return env, nil
 }
 
+// truncate cuts s after 100 bytes.
 func truncate(s string) string {
 	if len(s) > 100 {
 		s = strings.ToValidUTF8(s[:100], "") + "…"
@@ -82,8 +82,8 @@ func truncate(s string) string {
 	return s
 }
 
-// stringToSign is the text that Amazon signs: the keys in their order, each with its
-// value, each line ended. A Subject counts only where there is one.
+// stringToSign returns the text that Amazon signs: keys in alphabetical order, each
+// followed by its value, each on a line. Subject is included only if it is present.
 func (e envelope) stringToSign() (string, error) {
 	keys := []string{"Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"}
 	if e["Type"] == typeNotification {
@@ -96,14 +96,14 @@ func (e envelope) stringToSign() (string, error) {
 			continue
 		}
 		if !ok {
-			return "", incident.Invalid(k, "the message has no %s", k)
+			return "", incident.Invalid(k, "the message has no %s; forward messages as SNS sent them", k)
 		}
 		b.WriteString(k + "\n" + v + "\n")
 	}
 	return b.String(), nil
 }
 
-// certURL is written in two ways.
+// certURL returns the URL of the signing certificate, whose key has two spellings.
 func (e envelope) certURL() string {
 	if u, ok := e["SigningCertURL"]; ok {
 		return u
@@ -111,18 +111,20 @@ func (e envelope) certURL() string {
 	return e["SigningCertUrl"]
 }
 
-// errNoTopic is our own fault, not the sender's: the edge answers 5xx.
+// errNoTopic is not an *incident.Error, because it is not the sender's mistake.
+// The edge answers 503.
 var errNoTopic = errors.New("sns: no topic is configured")
 
-// Verify checks topic, age and signature, and confirms a subscription. The
-// delivery's id is the message's: SNS keeps it when it delivers again.
+// Verify checks the topic, age and signature of a message, and confirms a
+// subscription. It returns the message's ID, which SNS repeats in a retry. It can
+// block for up to verifyTimeout while it calls Amazon.
 func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
 	if strings.EqualFold(h.Get("X-Amz-Sns-Rawdelivery"), "true") {
-		return "", incident.Forbidden("raw delivery carries no signature; switch raw message delivery off for this subscription")
+		return "", incident.Forbidden("raw message delivery has no signature; disable it for this subscription")
 	}
 	env, err := parseEnvelope(body)
 	if err != nil {
-		return "", incident.Invalid("body", "this is no SNS message: %v", err)
+		return "", incident.Invalid("body", "the body is not a message of SNS: %v; forward messages as SNS sent them", err)
 	}
 	if err := s.checkEnvelope(h, env, now); err != nil {
 		return "", err
@@ -140,38 +142,38 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 	return env["MessageId"], nil
 }
 
-// checkEnvelope judges what needs no certificate.
+// checkEnvelope runs the checks that do not need the certificate.
 func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error {
 	switch env["Type"] {
 	case typeNotification, typeSubscription, typeUnsubscribed:
 	default:
-		return incident.Invalid("Type", "%q is no type of SNS message", truncate(env["Type"]))
+		return incident.Invalid("Type", "unknown message type %q; SNS sends Notification, SubscriptionConfirmation or UnsubscribeConfirmation", truncate(env["Type"]))
 	}
 	if got := h.Get("X-Amz-Sns-Message-Type"); got != env["Type"] {
-		return incident.Invalid("Type", "the header x-amz-sns-message-type says %q, the body %q", truncate(got), env["Type"])
+		return incident.Invalid("Type", "the header x-amz-sns-message-type is %q, but the body has type %q; forward the header as SNS sent it", truncate(got), env["Type"])
 	}
 	if env["MessageId"] == "" {
-		return incident.Invalid("MessageId", "the message has no MessageId")
+		return incident.Invalid("MessageId", "the message has no MessageId; forward messages as SNS sent them")
 	}
 	if len(s.topics) == 0 {
 		return errNoTopic
 	}
 	if !s.topics[env["TopicArn"]] {
-		return incident.Forbidden("the topic %q is not one of ours", truncate(env["TopicArn"]))
+		return incident.Forbidden("the topic %q is not allowed; add it to sources.sns.topics", truncate(env["TopicArn"]))
 	}
 	at, err := time.Parse(time.RFC3339Nano, env["Timestamp"])
 	switch {
 	case err != nil:
-		return incident.Invalid("Timestamp", "the Timestamp is no instant of RFC 3339")
+		return incident.Invalid("Timestamp", "the Timestamp is not in the form of RFC 3339; forward messages as SNS sent them")
 	case now.Sub(at) > maxAge:
-		return incident.Forbidden("the message is older than an hour; it may be a recording")
+		return incident.Forbidden("the message is older than an hour; do not replay messages, and check the clock of this server")
 	case at.Sub(now) > maxAhead:
-		return incident.Forbidden("the message is from the future")
+		return incident.Forbidden("the message has a time in the future; check the clock of this server")
 	}
 	return nil
 }
 
-// verifySignature checks the signature with Amazon's certificate.
+// verifySignature checks the signature of a message with Amazon's certificate.
 func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Time) error {
 	text, err := env.stringToSign()
 	if err != nil {
@@ -187,44 +189,44 @@ func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Tim
 		d := sha1.Sum([]byte(text)) //nolint:gosec // see the import
 		hash, sum = crypto.SHA1, d[:]
 	case v == "1":
-		return incident.Forbidden("the signature is of version 1 (SHA-1), which is not allowed here; set SignatureVersion 2 on the topic")
+		return incident.Forbidden("signature version 1 (SHA-1) is not allowed; set SignatureVersion to 2 on the topic")
 	default:
-		return incident.Forbidden("%q is no version of a signature that is known", truncate(v))
+		return incident.Forbidden("unknown signature version %q; set SignatureVersion to 2 on the topic", truncate(v))
 	}
 	signature, err := base64.StdEncoding.DecodeString(env["Signature"])
 	if err != nil || len(signature) == 0 {
-		return incident.Forbidden("the signature is not base64")
+		return incident.Forbidden("the signature is not base64; forward messages as SNS sent them")
 	}
-	where, err := parseCertificateURL(env.certURL())
+	u, err := parseCertificateURL(env.certURL())
 	if err != nil {
-		return incident.Forbidden("the certificate's address is refused: %v", err)
+		return incident.Forbidden("the SigningCertURL is not allowed: %v; forward messages as SNS sent them", err)
 	}
-	key, err := s.certs.publicKey(ctx, where, now)
+	key, err := s.certs.publicKey(ctx, u, now)
 	if err != nil {
 		return err
 	}
 	if rsa.VerifyPKCS1v15(key, hash, sum, signature) != nil {
-		return incident.Forbidden("the signature does not fit the message")
+		return incident.Forbidden("the signature does not match the message; forward messages as SNS sent them")
 	}
 	return nil
 }
 
-// confirmSubscription accepts the subscription of a topic that is ours by asking for the
-// address in the signed message.
+// confirmSubscription confirms the subscription of an allowed topic. It requests
+// the SubscribeURL of the signed message, which must name that topic.
 func (s *Source) confirmSubscription(ctx context.Context, env envelope) error {
 	topic := env["TopicArn"]
 	u, err := parseSNSURL(env["SubscribeURL"])
 	if err == nil && (u.Query().Get("Action") != "ConfirmSubscription" || u.Query().Get("TopicArn") != topic) {
-		err = errors.New("it does not confirm this topic")
+		err = errors.New("the URL does not confirm this topic")
 	}
 	if err != nil {
-		return incident.Forbidden("the SubscribeURL is refused: %v", err)
+		return incident.Forbidden("the SubscribeURL is not allowed: %v; forward messages as SNS sent them", err)
 	}
 	err = s.certs.get(ctx, u, func([]byte) error { return nil })
 	s.observer.Subscription(topic, err)
 	if err != nil {
-		s.log.Error("subscription not confirmed; SNS will ask again, or have it ask from the console", "topic", topic, "error", err)
-		return fetchError("the confirmation", err)
+		s.log.Error("confirm subscription failed", "topic", topic, "err", err)
+		return fetchError("confirmation", err)
 	}
 	s.log.Info("subscription confirmed", "topic", topic)
 	return nil

@@ -30,19 +30,19 @@ import (
 )
 
 const (
-	topic    = "arn:aws:sns:eu-west-1:111122223333:security"
-	certAt   = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem"
-	issuerAt = "http://crt.test1.amazontrust.com/test1.cer"
-	confirm  = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=" + topic + "&Token=the-token"
+	topic     = "arn:aws:sns:eu-west-1:111122223333:security"
+	certURL   = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123456789abcdef.pem"
+	issuerURL = "http://crt.test1.amazontrust.com/test1.cer"
+	confirm   = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&TopicArn=" + topic + "&Token=the-token"
 )
 
 var now = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
 
-// web answers as Amazon's hosts do, by address, and counts.
+// web is an http.RoundTripper that serves fixed pages by URL and records requests.
 type web struct {
-	mu    sync.Mutex
-	pages map[string]page
-	asked []string
+	mu       sync.Mutex
+	pages    map[string]page
+	requests []string // URLs
 }
 
 type page struct {
@@ -55,7 +55,7 @@ type page struct {
 func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.asked = append(w.asked, r.URL.String())
+	w.requests = append(w.requests, r.URL.String())
 	p, ok := w.pages[r.URL.String()]
 	if !ok {
 		p.status = http.StatusNotFound
@@ -75,15 +75,15 @@ func (w *web) set(url string, p page) { w.mu.Lock(); w.pages[url] = p; w.mu.Unlo
 func (w *web) count(url string) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, a := range w.asked {
-		if a == url {
+	for _, r := range w.requests {
+		if r == url {
 			n++
 		}
 	}
 	return n
 }
 
-// authority is a root, an issuer below it and a leaf, made once.
+// authority is a certificate authority with a root, an issuer and a leaf.
 type authority struct {
 	roots                    *x509.CertPool
 	issuer                   *x509.Certificate
@@ -106,7 +106,7 @@ var theAuthority = sync.OnceValue(func() *authority {
 		if parent == nil {
 			parent = c
 		}
-		return sealed(c, parent, key, by)
+		return signCertificate(c, parent, key, by)
 	}
 	root := ca("root", nil, a.rootKey, a.rootKey)
 	a.roots.AddCert(root)
@@ -115,7 +115,8 @@ var theAuthority = sync.OnceValue(func() *authority {
 	return a
 })
 
-func sealed(c, parent *x509.Certificate, key, by *rsa.PrivateKey) *x509.Certificate {
+// signCertificate returns c, with the given key and signed by a parent.
+func signCertificate(c, parent *x509.Certificate, key, by *rsa.PrivateKey) *x509.Certificate {
 	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, by)
 	if err != nil {
 		panic(err)
@@ -127,30 +128,31 @@ func sealed(c, parent *x509.Certificate, key, by *rsa.PrivateKey) *x509.Certific
 	return out
 }
 
-// issue makes the PEM of a leaf that is good but for one change.
+// issue returns the PEM of a valid leaf after a change.
 func (a *authority) issue(change func(*x509.Certificate)) string {
 	c := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "sns.amazonaws.com"}, DNSNames: []string{"sns.amazonaws.com"},
 		NotBefore: now.AddDate(0, -1, 0), NotAfter: now.AddDate(0, 1, 0), KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IssuingCertificateURL: []string{issuerAt}}
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, IssuingCertificateURL: []string{issuerURL}}
 	change(c)
-	return encode(sealed(c, a.issuer, a.leaf, a.issuerKey))
+	return encode(signCertificate(c, a.issuer, a.leaf, a.issuerKey))
 }
 
 func encode(c *x509.Certificate) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
 }
 
-type watcher struct {
+// recorder is an Observer that records errors.
+type recorder struct {
 	mu                          sync.Mutex
 	certificates, subscriptions []error
 }
 
-func (w *watcher) Certificate(err error) {
+func (w *recorder) Certificate(err error) {
 	w.mu.Lock()
 	w.certificates = append(w.certificates, err)
 	w.mu.Unlock()
 }
-func (w *watcher) Subscription(_ string, err error) {
+func (w *recorder) Subscription(_ string, err error) {
 	w.mu.Lock()
 	w.subscriptions = append(w.subscriptions, err)
 	w.mu.Unlock()
@@ -158,19 +160,19 @@ func (w *watcher) Subscription(_ string, err error) {
 
 type fixture struct {
 	*sns.Source
-	web   *web
-	watch *watcher
+	web      *web
+	observed *recorder
 }
 
 func newSource(t testing.TB, change func(*sns.Config)) fixture {
 	t.Helper()
 	a := theAuthority()
 	f := fixture{web: &web{pages: map[string]page{
-		certAt:   {status: 200, body: a.leafPEM},
-		issuerAt: {status: 200, body: string(a.issuer.Raw)},
-		confirm:  {status: 200, body: "<ConfirmSubscriptionResponse/>"},
-	}}, watch: &watcher{}}
-	c := sns.Config{Topics: []string{topic}, Decoder: cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}}), Observer: f.watch}
+		certURL:   {status: 200, body: a.leafPEM},
+		issuerURL: {status: 200, body: string(a.issuer.Raw)},
+		confirm:   {status: 200, body: "<ConfirmSubscriptionResponse/>"},
+	}}, observed: &recorder{}}
+	c := sns.Config{Topics: []string{topic}, Decoder: cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}}), Observer: f.observed}
 	if change != nil {
 		change(&c)
 	}
@@ -181,17 +183,17 @@ func newSource(t testing.TB, change func(*sns.Config)) fixture {
 	return f
 }
 
-// notice is a message before it is signed.
+// notice returns an unsigned message of a type.
 func notice(kind string) map[string]string {
 	m := map[string]string{"Type": kind, "MessageId": "m-1", "TopicArn": topic, "Message": "{}", "Timestamp": now.Add(-time.Second).Format("2006-01-02T15:04:05.000Z"),
-		"SignatureVersion": "2", "SigningCertURL": certAt}
+		"SignatureVersion": "2", "SigningCertURL": certURL}
 	if kind != "Notification" {
 		m["Token"], m["SubscribeURL"] = "the-token", confirm
 	}
 	return m
 }
 
-// sign signs as Amazon does.
+// sign adds a signature to m and returns the encoded message.
 func sign(t testing.TB, m map[string]string) []byte {
 	t.Helper()
 	body, err := json.Marshal(m)
@@ -200,7 +202,7 @@ func sign(t testing.TB, m map[string]string) []byte {
 	}
 	text, err := sns.StringToSign(body)
 	if err != nil {
-		text = "" // a test takes a key away on purpose
+		text = "" // the test removed a signed key
 	}
 	var sig []byte
 	if m["SignatureVersion"] == "1" {
@@ -227,7 +229,7 @@ func header(kind string) http.Header {
 	return h
 }
 
-// The string to sign is written out by hand here, from Amazon's description.
+// The expected strings are written by hand from Amazon's documentation.
 func TestStringToSign(t *testing.T) {
 	for _, tt := range []struct{ name, body, want string }{
 		{"notification", `{"Type":"Notification","MessageId":"i","TopicArn":"a","Message":"m\nn","Timestamp":"t","Token":"x","SubscribeURL":"y"}`,
@@ -243,7 +245,7 @@ func TestStringToSign(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got, err := sns.StringToSign([]byte(tt.body)); err != nil || got != tt.want {
-				t.Errorf("got %q, %v, want %q", got, err, tt.want)
+				t.Errorf("got %q, error %v, want %q", got, err, tt.want)
 			}
 		})
 	}
@@ -291,52 +293,52 @@ func TestAmazonsOwnMessages(t *testing.T) {
 	}
 }
 
-func TestCertificateIsFetchedOnceAndJudgedEachTime(t *testing.T) {
+func TestVerify_CachesCertificate(t *testing.T) {
 	s := newSource(t, nil)
 	body := sign(t, notice("Notification"))
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			if id, err := s.Verify(header("Notification"), body, now); err != nil || id != "m-1" {
-				t.Errorf("id %q, %v", id, err)
+				t.Errorf("got ID %q, error %v, want m-1", id, err)
 			}
 		})
 	}
 	all.Wait()
-	if s.web.count(certAt) != 1 || s.web.count(issuerAt) != 1 || len(s.watch.certificates) != 1 || s.watch.certificates[0] != nil {
-		t.Errorf("asked %v, observed %v", s.web.asked, s.watch.certificates)
+	if s.web.count(certURL) != 1 || s.web.count(issuerURL) != 1 || len(s.observed.certificates) != 1 || s.observed.certificates[0] != nil {
+		t.Errorf("got requests %v and observed errors %v", s.web.requests, s.observed.certificates)
 	}
-	late := now.AddDate(0, 2, 0)
+	later := now.AddDate(0, 2, 0) // the cached certificate has expired
 	m := notice("Notification")
-	m["Timestamp"] = late.Format(time.RFC3339)
-	if _, err := s.Verify(header("Notification"), sign(t, m), late); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "expired") {
-		t.Errorf("a remembered certificate that expired: %v", err)
+	m["Timestamp"] = later.Format(time.RFC3339)
+	if _, err := s.Verify(header("Notification"), sign(t, m), later); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("got error %v, want an expired certificate", err)
 	}
 }
 
-func TestOutageIsNotTheSendersFault(t *testing.T) {
+func TestVerify_OutageIsTemporary(t *testing.T) {
 	for name, p := range map[string]page{"network": {err: errors.New("no route")}, "server error": {status: 503}, "throttled": {status: 429}} {
-		for _, at := range []string{certAt, issuerAt} {
+		for _, at := range []string{certURL, issuerURL} {
 			s := newSource(t, nil)
 			good := s.web.pages[at]
 			s.web.set(at, p)
 			body := sign(t, notice("Notification"))
 			if _, err := s.Verify(header("Notification"), body, now); err == nil || incident.CodeOf(err) != "" {
-				t.Errorf("%s of %s: error %v, want one that lets SNS try again", name, at, err)
+				t.Errorf("%s of %s: got error %v, want a temporary one", name, at, err)
 			}
 			s.web.set(at, good)
 			if _, err := s.Verify(header("Notification"), body, now); err != nil {
-				t.Errorf("%s of %s: afterwards %v", name, at, err)
+				t.Errorf("%s of %s: got error %v after the outage, want none", name, at, err)
 			}
 		}
 	}
 	s := newSource(t, func(c *sns.Config) { c.Topics = nil })
 	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err == nil || incident.CodeOf(err) != "" {
-		t.Errorf("without a topic: %v", err)
+		t.Errorf("no topics: got error %v, want a temporary one", err)
 	}
 }
 
-func TestFloodOfCertificateAddressesIsBounded(t *testing.T) {
+func TestVerify_FloodOfCertificateURLs(t *testing.T) {
 	s := newSource(t, nil)
 	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
 		t.Fatal(err)
@@ -345,46 +347,46 @@ func TestFloodOfCertificateAddressesIsBounded(t *testing.T) {
 		m := notice("Notification")
 		m["SigningCertURL"] = "https://sns.eu-west-1.amazonaws.com/" + strings.Repeat("x", n+1) + ".pem"
 		if _, err := s.Verify(header("Notification"), sign(t, m), now); err == nil {
-			t.Fatal("accepted")
+			t.Fatal("got no error for an unknown certificate")
 		}
 	}
-	if len(s.web.asked) > 50 {
-		t.Errorf("%d calls to Amazon", len(s.web.asked))
+	if n := len(s.web.requests); n > 50 {
+		t.Errorf("got %d requests to Amazon, want at most 50", n)
 	}
 	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
-		t.Errorf("the good certificate was forgotten: %v", err)
+		t.Errorf("got error %v for the cached certificate, want none", err)
 	}
 }
 
-func TestSubscriptionIsConfirmed(t *testing.T) {
+func TestVerify_ConfirmsSubscription(t *testing.T) {
 	s := newSource(t, nil)
 	body := sign(t, notice("SubscriptionConfirmation"))
 	if id, err := s.Verify(header("SubscriptionConfirmation"), body, now); err != nil || id != "m-1" {
-		t.Fatalf("id %q, %v", id, err)
+		t.Fatalf("got ID %q, error %v, want m-1", id, err)
 	}
-	if s.web.count(confirm) != 1 || len(s.watch.subscriptions) != 1 || s.watch.subscriptions[0] != nil {
-		t.Errorf("asked %v, observed %v", s.web.asked, s.watch.subscriptions)
+	if s.web.count(confirm) != 1 || len(s.observed.subscriptions) != 1 || s.observed.subscriptions[0] != nil {
+		t.Errorf("got requests %v and observed errors %v", s.web.requests, s.observed.subscriptions)
 	}
 	if got, err := s.Decode(nil, body); err != nil || len(got) != 0 {
-		t.Errorf("decoded %v, %v", got, err)
+		t.Errorf("got signals %v, error %v, want none", got, err)
 	}
 	for name, p := range map[string]page{"outage": {status: 500}, "network": {err: errors.New("no route")}} {
 		s := newSource(t, nil)
 		s.web.set(confirm, p)
 		_, err := s.Verify(header("SubscriptionConfirmation"), body, now)
 		if err == nil || incident.CodeOf(err) != "" || strings.Contains(err.Error(), "the-token") {
-			t.Errorf("%s: %v, want an error that lets SNS try again and does not show the token", name, err)
+			t.Errorf("%s: got error %v, want a temporary one without the token", name, err)
 		}
-		if len(s.watch.subscriptions) != 1 || s.watch.subscriptions[0] == nil {
-			t.Errorf("%s: observed %v", name, s.watch.subscriptions)
+		if len(s.observed.subscriptions) != 1 || s.observed.subscriptions[0] == nil {
+			t.Errorf("%s: got observed errors %v, want one", name, s.observed.subscriptions)
 		}
 	}
 }
 
-func TestNewRefusesWhatIsNoTopic(t *testing.T) {
+func TestNew_RejectsInvalidTopics(t *testing.T) {
 	for _, bad := range []string{"", "security", "arn:aws:sqs:eu-west-1:111122223333:q", topic + "\n", "arn:aws:sns:eu-west-1:111122223333:*"} {
 		if _, err := sns.New(sns.Config{Topics: []string{bad}, Decoder: cloudtrail.New(cloudtrail.Config{})}); incident.CodeOf(err) != incident.CodeInvalid {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf("%q: got error %v, want code %s", bad, err, incident.CodeInvalid)
 		}
 	}
 	if _, err := sns.New(sns.Config{Topics: []string{topic, "arn:aws-cn:sns:cn-north-1:111122223333:a.fifo"}, Decoder: cloudtrail.New(cloudtrail.Config{})}); err != nil {

@@ -13,11 +13,13 @@ import (
 	"tocsin/bot/incident"
 )
 
-// maxDepth bounds how often a message is unwrapped: text in text, a
-// notification in a notification.
+// maxDepth bounds the nesting of a message, such as a JSON string in a JSON string
+// or a notification in a notification.
 const maxDepth = 4
 
-// Decode says what a verified message means.
+// Decode unwraps a verified notification and decodes it with the [Decoder]. It
+// returns an alert if the subscription was removed, and nothing for a confirmed
+// subscription.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	env, err := parseEnvelope(body)
 	if err != nil {
@@ -29,12 +31,12 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	case typeUnsubscribed:
 		return []incident.Signal{{Alert: env.unsubscribedAlert()}}, nil
 	case typeSubscription:
-		return nil, nil // confirmed when it was received
+		return nil, nil // Verify has confirmed it
 	}
-	return nil, fmt.Errorf("decode sns message: type %q is not known", truncate(env["Type"]))
+	return nil, fmt.Errorf("decode sns message: unknown type %q", truncate(env["Type"]))
 }
 
-// topicMessage is what tells the messages apart that a topic may carry.
+// topicMessage has the fields that distinguish the kinds of messages of a topic.
 type topicMessage struct {
 	Type        string          `json:"Type"`
 	Message     *string         `json:"Message"`
@@ -46,14 +48,15 @@ type topicMessage struct {
 	} `json:"Records"`
 }
 
-var errObjectNotice = errors.New("decode sns message: it announces an object in S3; subscribe an SQS queue to this topic and give that to the trail source")
+var errObjectNotice = errors.New("decode sns message: it announces an S3 object; subscribe an SQS queue to the topic and set it as sources.trail.queue_url")
 
+// unwrap decodes a message with up to depth further levels of nesting.
 func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Signal, error) {
 	if depth == 0 {
-		return nil, errors.New("decode sns message: it is wrapped too often")
+		return nil, fmt.Errorf("decode sns message: nested deeper than %d levels", maxDepth)
 	}
 	if !json.Valid(message) {
-		return nil, errors.New("decode sns message: the text is not JSON")
+		return nil, errors.New("decode sns message: not JSON")
 	}
 	var inner string
 	if json.Unmarshal(message, &inner) == nil {
@@ -79,20 +82,22 @@ func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Si
 	return signals, nil
 }
 
-// unsubscribedAlert is the alert that nothing will come from a topic any more.
+// unsubscribedAlert returns the alert about a removed subscription.
 func (e envelope) unsubscribedAlert() *incident.Alert {
 	topic := e["TopicArn"]
 	_, region, account := parseARN(topic)
 	return &incident.Alert{
 		Source: sourceName, Kind: "sns.unsubscribed", Level: incident.LevelHigh,
-		Title: "Somebody removed our subscription to " + topic,
-		Detail: "Alerts that came by this topic come no more. Harmless if the subscription was moved or the topic retired; " +
-			"otherwise somebody is making us blind. Look for Unsubscribe or DeleteTopic in CloudTrail, and subscribe again.",
+		Title: "The subscription to " + topic + " was removed",
+		Detail: "Tocsin no longer receives alerts from this topic. This is harmless if the subscription was moved or the topic was retired. " +
+			"Otherwise an attacker may be hiding activity. Look for Unsubscribe and DeleteTopic in CloudTrail, then subscribe again.",
 		Fingerprint: "sns.unsubscribed|" + topic, Correlation: "sns:" + topic,
 		EventID: e["MessageId"], At: e.timestamp(), Account: account, Region: region, URL: consoleURL(region, "sns/v3/home", "topic/"+topic),
 	}
 }
 
+// timestamp returns the time of the message in UTC, or the zero time if it is
+// invalid.
 func (e envelope) timestamp() time.Time {
 	t, err := time.Parse(time.RFC3339Nano, e["Timestamp"])
 	if err != nil {
@@ -101,7 +106,7 @@ func (e envelope) timestamp() time.Time {
 	return t.UTC()
 }
 
-// parseARN takes an ARN apart: the resource, its region and account.
+// parseARN returns the parts of an ARN, or empty strings if s is not an ARN.
 func parseARN(s string) (resource, region, account string) {
 	p := strings.SplitN(s, ":", 6)
 	if len(p) < 6 {
@@ -112,7 +117,8 @@ func parseARN(s string) (resource, region, account string) {
 
 var regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d{1,2}$`)
 
-// consoleURL is a page of the AWS console, or "" where the region is none.
+// consoleURL returns the URL of a page of the AWS console, or "" if region is not
+// a region.
 func consoleURL(region, page, fragment string) string {
 	if !regionName.MatchString(region) {
 		return ""

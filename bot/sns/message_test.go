@@ -13,7 +13,7 @@ import (
 	"tocsin/bot/intake/intaketest"
 )
 
-func file(t testing.TB, name string) string {
+func readTestdata(t testing.TB, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
@@ -22,7 +22,8 @@ func file(t testing.TB, name string) string {
 	return string(b)
 }
 
-func carrying(t testing.TB, message string) []byte {
+// notificationOf returns an unsigned notification with a message.
+func notificationOf(t testing.TB, message string) []byte {
 	m := notice("Notification")
 	m["Message"] = message
 	return marshal(t, m)
@@ -37,7 +38,7 @@ func quoted(t testing.TB, s string) string {
 	return string(b)
 }
 
-func TestMessagesAreUnwrapped(t *testing.T) {
+func TestDecode_UnwrapsMessages(t *testing.T) {
 	s := newSource(t, nil)
 	record := `{"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","eventID":"e","recipientAccountId":"111122223333"}`
 	envelope := `{"detail-type":"AWS API Call via CloudTrail","source":"aws.cloudtrail","id":"i","detail":` + record + `}`
@@ -46,15 +47,15 @@ func TestMessagesAreUnwrapped(t *testing.T) {
 		{"record", record, "cloudtrail.StopLogging"},
 		{"envelope", envelope, "cloudtrail.StopLogging"},
 		{"finding", finding, "guardduty.T:R/F"},
-		{"text in text", quoted(t, envelope), "cloudtrail.StopLogging"},
+		{"string in a string", quoted(t, envelope), "cloudtrail.StopLogging"},
 		{"notification in a notification", `{"Type":"Notification","Message":` + quoted(t, envelope) + `}`, "cloudtrail.StopLogging"},
-		{"alarm", file(t, "alarm.json"), "cloudwatch.alarm"},
-		{"alarm in a notification", `{"Type":"Notification","Message":` + quoted(t, file(t, "alarm.json")) + `}`, "cloudwatch.alarm"},
+		{"alarm", readTestdata(t, "alarm.json"), "cloudwatch.alarm"},
+		{"alarm in a notification", `{"Type":"Notification","Message":` + quoted(t, readTestdata(t, "alarm.json")) + `}`, "cloudwatch.alarm"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := s.Decode(nil, carrying(t, tt.message))
+			got, err := s.Decode(nil, notificationOf(t, tt.message))
 			if err != nil || len(got) != 1 || got[0].Alert == nil || got[0].Alert.Kind != tt.kind {
-				t.Errorf("got %+v, %v, want one %s", got, err, tt.kind)
+				t.Errorf("got %+v, error %v, want one alert of kind %s", got, err, tt.kind)
 			}
 		})
 	}
@@ -66,42 +67,41 @@ func TestMessagesAreUnwrapped(t *testing.T) {
 		"text": "Hello world", "empty": "", "number": "1", "unknown": `{"x":1}`, "other event": `{"detail-type":"EC2 Instance State-change Notification","detail":{}}`,
 		"too deep": deep, "file notice": `{"s3Bucket":"b","s3ObjectKey":["k"]}`, "object event": `{"Records":[{"s3":{"bucket":{"name":"b"}}}]}`,
 	} {
-		if got, err := s.Decode(nil, carrying(t, message)); err == nil || got != nil {
-			t.Errorf("%s: %v, want an error that keeps it for a person", name, got)
+		if got, err := s.Decode(nil, notificationOf(t, message)); err == nil || got != nil {
+			t.Errorf("%s: got %v, want an error", name, got)
 		}
 	}
-	if got, err := s.Decode(nil, carrying(t, `{"Service":"Amazon S3","Event":"s3:TestEvent"}`)); err != nil || got != nil {
-		t.Errorf("test event: %v, %v", got, err)
+	if got, err := s.Decode(nil, notificationOf(t, `{"Service":"Amazon S3","Event":"s3:TestEvent"}`)); err != nil || got != nil {
+		t.Errorf("test event: got %v, error %v, want nothing", got, err)
 	}
 }
 
-func TestAnAlarmThatIsOverIsANote(t *testing.T) {
-	over, err := newSource(t, nil).Decode(nil, carrying(t, strings.Replace(file(t, "alarm.json"), `"NewStateValue": "ALARM"`, `"NewStateValue": "OK"`, 1)))
-	if err != nil || len(over) != 1 || over[0].Command == nil || over[0].Command.Verb != incident.VerbSourceNote || over[0].Subject.Correlation != "cloudwatch:111122223333:eu-west-1:payroll errors" {
-		t.Errorf("over: %+v, %v", over, err)
+func TestDecode_AlarmOKIsNote(t *testing.T) {
+	got, err := newSource(t, nil).Decode(nil, notificationOf(t, strings.Replace(readTestdata(t, "alarm.json"), `"NewStateValue": "ALARM"`, `"NewStateValue": "OK"`, 1)))
+	if err != nil || len(got) != 1 || got[0].Command == nil || got[0].Command.Verb != incident.VerbSourceNote || got[0].Subject.Correlation != "cloudwatch:111122223333:eu-west-1:payroll errors" {
+		t.Errorf("got %+v, error %v, want one note", got, err)
 	}
 }
 
-func TestRemovedSubscriptionIsAnAlert(t *testing.T) {
+func TestDecode_UnsubscribeIsAlert(t *testing.T) {
 	s := newSource(t, nil)
 	body := sign(t, notice("UnsubscribeConfirmation"))
 	if _, err := s.Verify(header("UnsubscribeConfirmation"), body, now); err != nil {
 		t.Fatal(err)
 	}
 	if s.web.count(confirm) != 0 {
-		t.Error("it subscribed again by itself")
+		t.Error("got a request to confirm a subscription, want none")
 	}
 	got, err := s.Decode(nil, body)
 	if err != nil || len(got) != 1 || got[0].Alert == nil {
-		t.Fatalf("got %v, %v", got, err)
+		t.Fatalf("got %v, error %v, want one alert", got, err)
 	}
 	a := got[0].Alert
 	if a.Kind != "sns.unsubscribed" || a.Level != incident.LevelHigh || a.Account != "111122223333" || strings.Contains(a.Detail+a.URL, "the-token") {
-		t.Errorf("alert %+v", a)
+		t.Errorf("got alert %+v, want sns.unsubscribed without the token", a)
 	}
 }
 
-// Whatever comes beside what Amazon signed is kept as it came, or refused in words.
 func TestHostileBodies(t *testing.T) {
 	for _, message := range []string{`{"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","eventID":"e","recipientAccountId":"111122223333"}`,
 		strings.Repeat("[", 10_000), `{"a":1,"a":1e999999}`, "\x00", "null"} {
@@ -113,18 +113,18 @@ func TestHostileBodies(t *testing.T) {
 	}
 }
 
-// Whatever comes in: nothing panics, the same bytes mean the same, and what
-// was not signed is never let in.
+// FuzzMessage checks that Verify accepts only the signatures made below, and that
+// Decode handles every body.
 func FuzzMessage(f *testing.F) {
 	s := newSource(f, nil)
 	f.Add(sign(f, notice("Notification")), "Notification")
 	f.Add(sign(f, notice("SubscriptionConfirmation")), "SubscriptionConfirmation")
 	f.Add(sign(f, notice("UnsubscribeConfirmation")), "UnsubscribeConfirmation")
-	f.Add(carrying(f, file(f, "alarm.json")), "Notification")
+	f.Add(notificationOf(f, readTestdata(f, "alarm.json")), "Notification")
 	f.Add([]byte(`{"Type":"Notification","Message":"\"{}\""}`), "Notification")
 	for _, p := range intaketest.Recorded(f, "aws-sns/*.json", "aws-guardduty/*.json", "aws-eventbridge/envelopes/*.json") {
 		f.Add(p.Body, "Notification")
-		f.Add(carrying(f, string(p.Body)), "Notification")
+		f.Add(notificationOf(f, string(p.Body)), "Notification")
 	}
 	genuine := map[string]bool{}
 	for _, kind := range []string{"Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"} {
@@ -138,7 +138,7 @@ func FuzzMessage(f *testing.F) {
 		if _, err := s.Verify(header(kind), body, now); err == nil {
 			var m map[string]any
 			if json.Unmarshal(body, &m) != nil || !genuine[m["Signature"].(string)] {
-				t.Errorf("let in: %s", body)
+				t.Errorf("Verify accepted an unsigned body: %s", body)
 			}
 		}
 		_, _ = intaketest.Decode(t, s, nil, body)

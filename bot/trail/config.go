@@ -1,21 +1,19 @@
-// Package trail fetches what CloudTrail writes into S3: a bucket tells a queue
-// of SQS about every new file, and this package reads the queue, the files and
-// the records in them. It is the slow and complete way; EventBridge is the fast
-// one, which leaves things out.
+// Package trail reads the log files that CloudTrail writes to S3. S3 sends a
+// message about every new file to an SQS queue. [Source.Run] receives the messages,
+// downloads the files and stores their records through the [Sink]. Files that
+// GuardDuty exports are read in this way too. Compared to EventBridge, log files
+// arrive later but are complete.
 //
-// The queue is the memory. A message is deleted only after every record of its
-// files was committed through the Sink; while that takes, the message is kept
-// hidden; whatever is killed meanwhile, the message comes back. That a record
-// comes twice (from the queue, from another trail, by EventBridge) is settled
-// by its id, the recipient account and the event's own, under which the sink
-// takes it once.
+// The queue holds the state. A message stays hidden while it is processed, and is
+// deleted only after every record of its files is committed. If the process dies,
+// SQS delivers the message again. A record can arrive several times, for example
+// from another trail or from EventBridge. The sink stores it once, under an ID made
+// of the recipient account and the event's ID.
 //
-// What GuardDuty exports into a bucket is read in the same way.
-//
-// A file that cannot be read holds up nobody: its message is left to the
-// queue's redrive policy with a growing pause, it is counted, and an alert says
-// so. A log file that was deleted is an alert as well. Both go through the sink
-// as deliveries of the source "trail", which Decode understands.
+// An unreadable file does not block others. Its message stays in the queue, with
+// growing pauses, until the redrive policy of the queue removes it. The package
+// reports unreadable and deleted log files as alerts. It passes them to the sink as
+// deliveries of the source "trail", and [Source.Decode] decodes them.
 package trail
 
 import (
@@ -41,60 +39,60 @@ import (
 
 const (
 	sourceName = "trail"
-	// recordSource is the source whose Decode understands a bare record.
+	// recordSource is the source that decodes bare records and findings.
 	recordSource = "cloudtrail"
 )
 
-// Delivery is one record, or one notice of this package's own, on its way into
-// the inbox. Source says who can decode the body.
+// Delivery is one record of a file, or one notice of this package about a file.
 type Delivery struct {
-	Source   string
+	Source   string // decodes the body, "cloudtrail" or "trail"
 	ID       string // unique within the source
-	Body     []byte // as it stood in the file
+	Body     []byte // the bytes of the record, or a notice as JSON
 	Received time.Time
 	Sender   string // s3://bucket/key
 }
 
-// Sink takes deliveries.
+// Sink stores deliveries. It must be safe for concurrent use.
 type Sink interface {
-	// Accept commits deliveries that are not known yet, in one durable step. A
-	// known (source, id) is no error.
+	// Accept stores deliveries in one durable commit. It ignores a delivery whose
+	// source and ID are already stored.
 	Accept(ctx context.Context, ds []Delivery) error
 }
 
-// Config of the reader.
+// Config configures a [Source]. QueueURL and Sink are required.
 type Config struct {
 	QueueURL string
-	Region   string // of the queue; read from its address if empty
-	Endpoint string // instead of Amazon's, for tests and for what imitates it
+	Region   string // region of the queue, default the region in QueueURL
+	Endpoint string // replaces the endpoint of Amazon, for tests and compatible services
 
-	Pollers    int           // how many messages are worked on at a time; default 2
-	MaxObject  int64         // bytes of a file as it is stored; default 64 MiB
-	MaxContent int64         // bytes of a file unpacked; default 1 GiB
-	Visibility time.Duration // how long a message is hidden at a time; default 2 min, whole seconds
+	Pollers    int           // maximum number of messages processed concurrently, default 2
+	MaxObject  int64         // maximum size of a stored file in bytes, default 64 MiB
+	MaxContent int64         // maximum size of an unpacked file in bytes, default 1 GiB
+	Visibility time.Duration // visibility timeout of a message in whole seconds, default 2 min
 
-	Sink Sink // required
-	// Filter says which records are worth keeping; all if nil. It must not hold on
-	// to the bytes. A trail is mostly reading calls of one's own tools.
+	Sink Sink
+	// Filter reports whether to store a record. The default stores all. It must not
+	// retain the bytes and must be safe for concurrent use. Most records of a trail
+	// are read-only calls, and a filter saves their storage.
 	Filter   func(json.RawMessage) bool
 	Clock    func() time.Time // default time.Now
 	Logger   *slog.Logger     // default slog.Default
-	Observer Observer         // default: nobody looks
+	Observer Observer         // default no metrics
 
-	client *http.Client // of the SDK; its own if nil
+	client *http.Client // nil means the client of the SDK
 }
 
-// Source reads one queue.
+// Source reads the messages of one queue and the files that they name.
 type Source struct {
 	Config
 	queue   *sqs.Client
 	bucket  *s3.Client
 	recent  *recentObjects
-	lastErr atomic.Pointer[error] // of the last question to the queue
+	lastErr atomic.Pointer[error] // result of the last receive
 }
 
-// Err says why the queue gives no answer; nil while it does, and before it was
-// asked.
+// Err returns the error of the last attempt to receive messages. It returns nil
+// before the first attempt. It is safe for concurrent use.
 func (s *Source) Err() error {
 	if err := s.lastErr.Load(); err != nil {
 		return *err
@@ -107,23 +105,23 @@ var (
 	regionName = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d{1,2}$`)
 )
 
-// New makes the reader. Credentials come by the SDK's default chain and are
-// looked for when they are needed first.
+// New returns a Source, or an *incident.Error that names the invalid field. The
+// SDK takes credentials from its default chain at the first call.
 func New(c Config) (*Source, error) {
 	u, err := url.Parse(c.QueueURL)
 	if err != nil || u.Host == "" || u.Path == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, incident.Invalid("queue_url", "%q is no address of a queue, such as https://sqs.eu-west-1.amazonaws.com/111122223333/trail", c.QueueURL)
+		return nil, incident.Invalid("queue_url", "%q is not the URL of a queue; use the form https://sqs.eu-west-1.amazonaws.com/111122223333/trail", c.QueueURL)
 	}
 	if m := queueHost.FindStringSubmatch(u.Hostname()); c.Region == "" && m != nil {
 		c.Region = m[1]
 	}
 	switch {
 	case !regionName.MatchString(c.Region):
-		return nil, incident.Invalid("region", "%q is no region, such as eu-west-1", c.Region)
+		return nil, incident.Invalid("region", "%q is not a region; use a name such as eu-west-1", c.Region)
 	case c.Visibility != 0 && (c.Visibility < 3*time.Second || c.Visibility > maxVisibility):
-		return nil, incident.Invalid("visibility", "a message is hidden for 3 s to %s, not for %s", maxVisibility, c.Visibility)
+		return nil, incident.Invalid("visibility", "the visibility timeout %s is out of range; use 3s to %s", c.Visibility, maxVisibility)
 	case c.Sink == nil:
-		return nil, fmt.Errorf("trail: no sink was given")
+		return nil, fmt.Errorf("trail: Config.Sink is nil")
 	}
 	c.Pollers, c.MaxObject, c.MaxContent = cmp.Or(c.Pollers, 2), cmp.Or(c.MaxObject, 64<<20), cmp.Or(c.MaxContent, 1<<30)
 	c.Visibility = cmp.Or(c.Visibility, 2*time.Minute)
@@ -149,7 +147,7 @@ func New(c Config) (*Source, error) {
 	}
 	loaded, err := config.LoadDefaultConfig(context.Background(), options...)
 	if err != nil {
-		return nil, fmt.Errorf("read the AWS configuration: %w", err)
+		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
 	return &Source{Config: c, queue: sqs.NewFromConfig(loaded), recent: newRecentObjects(4096), bucket: s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.UsePathStyle = c.Endpoint != ""
@@ -157,14 +155,15 @@ func New(c Config) (*Source, error) {
 	})}, nil
 }
 
-// sdkLogger takes what the SDK says by the way. What matters it returns as errors.
+// sdkLogger logs the messages of the SDK at level debug, because it also returns
+// every failure as an error.
 func sdkLogger(log *slog.Logger) logging.Logger {
 	return logging.LoggerFunc(func(_ logging.Classification, format string, args ...any) {
-		log.Debug("the AWS SDK remarks", "text", fmt.Sprintf(format, args...))
+		log.Debug("AWS SDK message", "text", fmt.Sprintf(format, args...))
 	})
 }
 
-// withRegion sends one call to the region of the bucket, which the notice names.
+// withRegion sends one call to the given region, if the name is valid.
 func withRegion(region string) func(*s3.Options) {
 	return func(o *s3.Options) {
 		if regionName.MatchString(region) {

@@ -21,7 +21,7 @@ import (
 	"tocsin/bot/trail"
 )
 
-// taken is what became of a file: its records, and how many were broken.
+// taken splits a file and returns its records and the number of broken ones.
 func taken(r io.Reader) (records []string, broken int, err error) {
 	err = trail.Split(r, func(raw []byte, bad bool) error {
 		if bad {
@@ -41,53 +41,53 @@ func TestSplit(t *testing.T) {
 		name, in string
 		want     []string
 		broken   int
-		cut      bool
+		wantErr  bool
 	}{
 		{"empty", "", nil, 0, false},
 		{"white space", " \r\n\t", nil, 0, false},
 		{"file", `{"Records":[` + a + `,` + b + `,` + c + `]}`, []string{a, b, c}, 0, false},
 		{"no records", `{"Records":[]}`, nil, 0, false},
 		{"records are null", `{"Records":null}`, []string{`{"Records":null}`}, 0, false},
-		{"other keys around", `{"x":{"Records":[1]},"Records":[` + a + `],"y":[` + b + `]}`, []string{a}, 0, false},
-		{"a value called Records", `{"x":"Records","y":[` + a + `]}`, []string{`{"x":"Records","y":[` + a + `]}`}, 0, false},
-		{"spread", "{\n  \"Records\" : [\n    {\n  \"a\":1}\n ,\n " + b + "\n  ]\n}\n", []string{"{\n  \"a\":1}", b}, 0, false},
+		{"other keys", `{"x":{"Records":[1]},"Records":[` + a + `],"y":[` + b + `]}`, []string{a}, 0, false},
+		{"string Records", `{"x":"Records","y":[` + a + `]}`, []string{`{"x":"Records","y":[` + a + `]}`}, 0, false},
+		{"file on several lines", "{\n  \"Records\" : [\n    {\n  \"a\":1}\n ,\n " + b + "\n  ]\n}\n", []string{"{\n  \"a\":1}", b}, 0, false},
 		{"array", `[` + a + `,` + b + `]`, []string{a, b}, 0, false},
-		{"array spread", "[\n" + a + ",\n" + b + "\n]\n", []string{a, b}, 0, false},
-		{"array of one, spread", "[\n" + a + "\n]\n", []string{a}, 0, false},
+		{"array on several lines", "[\n" + a + ",\n" + b + "\n]\n", []string{a, b}, 0, false},
+		{"array of one on several lines", "[\n" + a + "\n]\n", []string{a}, 0, false},
 		{"bare record", c, []string{c}, 0, false},
-		{"bare record, spread", "{\n\"c\":[{\"d\":[]}]\n}", []string{`{"c":[{"d":[]}]}`}, 0, false},
+		{"bare record on several lines", "{\n\"c\":[{\"d\":[]}]\n}", []string{`{"c":[{"d":[]}]}`}, 0, false},
 		{"lines", a + "\n" + b + "\r\n\n" + c, []string{a, b, c}, 0, false},
 		{"lines with commas", a + ",\n" + b + ",\n" + c + "\n", []string{a, b, c}, 0, false},
 		{"files on lines", `{"Records":[` + a + `]}` + "\n" + `{"Records":[` + b + `]}`, []string{a, b}, 0, false},
-		{"files behind each other", `{"Records":[` + a + `]}{"Records":[` + b + `]}`, []string{a, b}, 0, false},
-		{"records behind each other", a + b + " " + c, []string{a, b, c}, 0, false},
-		{"a broken line", a + "\n" + `{"a":"x` + "\n" + b + "\n", []string{a, b}, 1, false},
-		{"an unclosed line", a + "\n" + `{"a":{` + "\n" + b + "\n", []string{a, b}, 1, false},
-		{"the first line broken", `{"a":"x` + "\n" + b + "\n" + c + "\n", []string{b, c}, 1, false},
-		{"the last line cut off", a + "\n" + b + "\n" + `{"c":`, []string{a, b}, 1, false},
-		{"text on a line", a + "\nhello\n" + b, []string{a, b}, 1, false},
-		{"a bad record among good ones", `{"Records":[` + a + `,{"a":tru},` + b + `]}`, []string{a, `{"a":tru}`, b}, 0, false},
+		{"concatenated files", `{"Records":[` + a + `]}{"Records":[` + b + `]}`, []string{a, b}, 0, false},
+		{"concatenated records", a + b + " " + c, []string{a, b, c}, 0, false},
+		{"broken line", a + "\n" + `{"a":"x` + "\n" + b + "\n", []string{a, b}, 1, false},
+		{"unclosed line", a + "\n" + `{"a":{` + "\n" + b + "\n", []string{a, b}, 1, false},
+		{"broken first line", `{"a":"x` + "\n" + b + "\n" + c + "\n", []string{b, c}, 1, false},
+		{"truncated last line", a + "\n" + b + "\n" + `{"c":`, []string{a, b}, 1, false},
+		{"text line", a + "\nhello\n" + b, []string{a, b}, 1, false},
+		{"bad record", `{"Records":[` + a + `,{"a":tru},` + b + `]}`, []string{a, `{"a":tru}`, b}, 0, false},
 		{"scalars", `{"Records":[1, "x" ,null,` + a + `]}`, []string{"1", `"x"`, "null", a}, 0, false},
 		{"too large", `{"Records":[` + a + `,` + long + `,` + b + `]}`, []string{a, b}, 1, false},
-		{"too large by itself", long, nil, 1, false},
-		{"cut off in a record", `{"Records":[` + a + `,{"b":`, []string{a}, 0, true},
-		{"cut off between", `{"Records":[` + a + `,`, []string{a}, 0, true},
-		{"cut off at the end", `{"Records":[` + a + `]`, []string{a}, 0, true},
-		{"deep", `{"Records":[` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `,` + a + `]}`, []string{strings.Repeat("[", 1000) + strings.Repeat("]", 1000), a}, 0, false},
+		{"too large and bare", long, nil, 1, false},
+		{"truncated in a record", `{"Records":[` + a + `,{"b":`, []string{a}, 0, true},
+		{"truncated between records", `{"Records":[` + a + `,`, []string{a}, 0, true},
+		{"truncated at the end", `{"Records":[` + a + `]`, []string{a}, 0, true},
+		{"deeply nested", `{"Records":[` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `,` + a + `]}`, []string{strings.Repeat("[", 1000) + strings.Repeat("]", 1000), a}, 0, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for name, r := range map[string]io.Reader{"at once": strings.NewReader(tt.in), "byte by byte": iotest.OneByteReader(strings.NewReader(tt.in))} {
 				got, broken, err := taken(r)
-				if !slices.Equal(got, tt.want) || broken != tt.broken || (err != nil) != tt.cut {
-					t.Errorf("%s: %.300q, %d broken, %v; want %.300q, %d broken, cut %v", name, got, broken, err, tt.want, tt.broken, tt.cut)
+				if !slices.Equal(got, tt.want) || broken != tt.broken || (err != nil) != tt.wantErr {
+					t.Errorf("%s: got %.300q, %d broken, error %v, want %.300q, %d broken, error %v", name, got, broken, err, tt.want, tt.broken, tt.wantErr)
 				}
 			}
 		})
 	}
 }
 
-// However a file is written, its records come out in order, whole.
-func TestSplitKeepsRecords(t *testing.T) {
+// The records of a file are emitted unchanged and in order, in every form of a file.
+func TestSplit_EmitsAllRecords(t *testing.T) {
 	value := rapid.MapOf(rapid.String(), rapid.OneOf(rapid.Just(any(nil)), rapid.Map(rapid.String(), func(s string) any { return s }),
 		rapid.Map(rapid.Int(), func(i int) any { return i }), rapid.Just(any([]any{"}", "]", map[string]any{"Records": []any{1}}}))))
 	rapid.Check(t, func(t *rapid.T) {
@@ -118,7 +118,7 @@ func TestSplitKeepsRecords(t *testing.T) {
 		}
 		got, broken, err := taken(strings.NewReader(file))
 		if err != nil || broken > 0 || !slices.Equal(got, want) {
-			t.Fatalf("%s: %q, %d broken, %v; want %q", file, got, broken, err, want)
+			t.Fatalf("%s: got %q, %d broken, error %v, want %q", file, got, broken, err, want)
 		}
 	})
 }
@@ -131,7 +131,7 @@ func TestUnpack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(r); err != nil || string(got) != text {
-			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+			t.Errorf("%s: got %d bytes, error %v, want the text", name, len(got), err)
 		}
 	}
 	for name, tt := range map[string]struct {
@@ -149,7 +149,7 @@ func TestUnpack(t *testing.T) {
 			n, err = io.Copy(io.Discard, r)
 		}
 		if err == nil || n > 20<<20 {
-			t.Errorf("%s: %d bytes, %v", name, n, err)
+			t.Errorf("%s: got %d bytes, error %v, want an early error", name, n, err)
 		}
 	}
 	network := errors.New("connection reset")
@@ -160,7 +160,7 @@ func TestUnpack(t *testing.T) {
 			_, err = io.Copy(io.Discard, r)
 		}
 		if !errors.Is(err, network) || strings.Contains(err.Error(), "broken") {
-			t.Errorf("the network failed after %d bytes: %v", n, err)
+			t.Errorf("network error after %d bytes: got error %v, want %v", n, err, network)
 		}
 	}
 }
@@ -185,23 +185,23 @@ func TestUnwrap(t *testing.T) {
 		{"S3", s3, []trail.Object{object}, trail.MessageDone},
 		{"S3 in SNS", `{"Type":"Notification","Message":` + quote(s3) + `}`, []trail.Object{object}, trail.MessageDone},
 		{"SNS in SNS", `{"Type":"Notification","Message":` + quote(`{"Type":"Notification","Message":`+quote(s3)+`}`) + `}`, []trail.Object{object}, trail.MessageDone},
-		{"EventBridge: the key is plain", bridge, []trail.Object{plain}, trail.MessageDone},
+		{"EventBridge", bridge, []trail.Object{plain}, trail.MessageDone},
 		{"EventBridge in SNS", `{"Type":"Notification","Message":` + quote(bridge) + `}`, []trail.Object{plain}, trail.MessageDone},
-		{"deleted, by EventBridge", `{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"},"reason":"DeleteObject"}}`, []trail.Object{{Bucket: "b", Key: "k", Event: "ObjectRemoved:DeleteObject"}}, trail.MessageDone},
-		{"expired, by EventBridge", `{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"},"reason":"Lifecycle Expiration"}}`, []trail.Object{{Bucket: "b", Key: "k", Event: "Object Deleted"}}, trail.MessageDone},
-		{"CloudTrail's own", `{"s3Bucket":"b","s3ObjectKey":["k+1","k2"]}`, []trail.Object{{Bucket: "b", Key: "k+1"}, {Bucket: "b", Key: "k2"}}, trail.MessageDone},
-		{"one record odd", strings.Replace(s3, `"Records":[`, `"Records":[{"s3":7},`, 1), []trail.Object{object}, trail.MessageDone},
-		{"a key that was not encoded", `{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"100%"}}}]}`, []trail.Object{{Bucket: "b", Key: "100%"}}, trail.MessageDone},
+		{"EventBridge, deleted", `{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"},"reason":"DeleteObject"}}`, []trail.Object{{Bucket: "b", Key: "k", Event: "ObjectRemoved:DeleteObject"}}, trail.MessageDone},
+		{"EventBridge, expired", `{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"},"reason":"Lifecycle Expiration"}}`, []trail.Object{{Bucket: "b", Key: "k", Event: "Object Deleted"}}, trail.MessageDone},
+		{"CloudTrail", `{"s3Bucket":"b","s3ObjectKey":["k+1","k2"]}`, []trail.Object{{Bucket: "b", Key: "k+1"}, {Bucket: "b", Key: "k2"}}, trail.MessageDone},
+		{"one malformed record", strings.Replace(s3, `"Records":[`, `"Records":[{"s3":7},`, 1), []trail.Object{object}, trail.MessageDone},
+		{"unencoded key", `{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"100%"}}}]}`, []trail.Object{{Bucket: "b", Key: "100%"}}, trail.MessageDone},
 		{"test event", `{"Service":"Amazon S3","Event":"s3:TestEvent"}`, nil, trail.MessageTest},
 		{"test event in SNS", `{"Type":"Notification","Message":` + quote(`{"Event":"s3:TestEvent"}`) + `}`, nil, trail.MessageTest},
-		{"nothing", `{}`, nil, trail.MessageEmpty},
+		{"empty object", `{}`, nil, trail.MessageEmpty},
 		{"no records", `{"Records":[]}`, nil, trail.MessageEmpty},
 		{"other JSON", `{"x":1}`, nil, trail.MessageUnknown},
-		{"a number", `1`, nil, trail.MessageUnknown},
-		{"no JSON", `hello`, nil, trail.MessageNotJSON},
-		{"nothing at all", ``, nil, trail.MessageNotJSON},
+		{"number", `1`, nil, trail.MessageUnknown},
+		{"not JSON", `hello`, nil, trail.MessageNotJSON},
+		{"empty", ``, nil, trail.MessageNotJSON},
 		{"text in SNS", `{"Type":"Notification","Message":"hello"}`, nil, trail.MessageNotJSON},
-		{"wrapped too often", func() string {
+		{"nested too deep", func() string {
 			s := s3
 			for range 6 {
 				s = `{"Type":"Notification","Message":` + quote(s) + `}`
@@ -252,8 +252,8 @@ func TestRecordedData(t *testing.T) {
 	t.Logf("%d records", all)
 }
 
-// Whatever a file is made of: it ends, no element is larger than a record, the
-// same bytes give the same, and how they arrive makes no difference.
+// FuzzFile checks that every file ends, that no record exceeds MaxRecord, and that
+// the size of the reads does not change the result.
 func FuzzFile(f *testing.F) {
 	f.Add([]byte(`{"Records":[` + record(1) + `,{"a":tru},7]}`))
 	f.Add([]byte(record(1) + "\n" + record(2) + "\n{"))
@@ -271,26 +271,26 @@ func FuzzFile(f *testing.F) {
 			got, broken, err := taken(content)
 			for _, g := range got {
 				if len(g) > trail.MaxRecord+1 {
-					t.Errorf("a record of %d bytes", len(g))
+					t.Errorf("got a record of %d bytes, want at most %d", len(g), trail.MaxRecord+1)
 				}
 			}
 			return fmt.Sprint(got, broken, err)
 		}
 		once := read(bytes.NewReader(data))
 		if twice := read(iotest.OneByteReader(bytes.NewReader(data))); once != twice {
-			t.Errorf("%q gives %s and then %s", data, once, twice)
+			t.Errorf("%q: got %s at once and %s byte by byte", data, once, twice)
 		}
 		var list []json.RawMessage
-		if json.Unmarshal(data, &list) == nil && list != nil { // a good array loses nothing
+		if json.Unmarshal(data, &list) == nil && list != nil { // a valid array loses no element
 			if got, broken, err := taken(bytes.NewReader(data)); err != nil || broken > 0 || len(got) != len(list) {
-				t.Errorf("%q: %d elements, %d broken, %v; want %d", data, len(got), broken, err, len(list))
+				t.Errorf("%q: got %d elements, %d broken, error %v, want %d", data, len(got), broken, err, len(list))
 			}
 		}
 	})
 }
 
-// Whatever a message is made of: the same bytes announce the same, and objects
-// come with a bucket and a key and only when the outcome is done.
+// FuzzMessage checks that Unwrap is deterministic, and that it returns objects with
+// a bucket and a key only with the outcome done.
 func FuzzMessage(f *testing.F) {
 	f.Add([]byte(`{"Records":[{"s3":{"bucket":{"name":"b"},"object":{"key":"k%20"}}}]}`))
 	f.Add([]byte(`{"Type":"Notification","Message":"{}"}`))
@@ -303,18 +303,18 @@ func FuzzMessage(f *testing.F) {
 		once, outcome := trail.Unwrap(data)
 		twice, again := trail.Unwrap(bytes.Clone(data))
 		if !slices.Equal(once, twice) || outcome != again {
-			t.Errorf("%q announces %v and then %v", data, once, twice)
+			t.Errorf("%q: got %v in the first call and %v in the second", data, once, twice)
 		}
 		if (len(once) > 0) != (outcome == trail.MessageDone) {
-			t.Errorf("%q: %s with %v", data, outcome, once)
+			t.Errorf("%q: got outcome %s with %v, want objects only with %s", data, outcome, once, trail.MessageDone)
 		}
 		for _, o := range once {
 			if o.Bucket == "" || !utf8.ValidString(o.Bucket+o.Key) {
-				t.Errorf("%q announces %+v", data, o)
+				t.Errorf("%q: got %+v, want a bucket and valid UTF-8", data, o)
 			}
 		}
 		if len(once) > len(data) {
-			t.Errorf("%q announces %d objects", data, len(once))
+			t.Errorf("%q: got %d objects from %d bytes", data, len(once), len(data))
 		}
 	})
 }

@@ -1,8 +1,8 @@
 package trail
 
 import (
+	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -13,14 +13,14 @@ import (
 	"tocsin/bot/incident"
 )
 
-// What this package itself has to say.
+// Kinds of notices about a file. The values are stored.
 const (
 	noticeRemoved    = "object_removed"
 	noticeUnreadable = "object_unreadable"
 	noticeRecords    = "records_unreadable"
 )
 
-// noticeBody is the body of a delivery of the source "trail".
+// noticeBody is the body of a delivery of the source "trail". It is stored as JSON.
 type noticeBody struct {
 	Notice    string `json:"notice"`
 	Bucket    string `json:"bucket"`
@@ -36,75 +36,71 @@ type noticeBody struct {
 	Good      int    `json:"good,omitempty"`
 }
 
-// newDelivery makes a delivery of tidings. The same about the same object is the same
-// delivery, however often it is found out.
-func (s *Source) newDelivery(n notice, t noticeBody) Delivery {
-	t.Bucket, t.Key, t.Region = n.Bucket, n.Key, n.Region
-	body, _ := json.Marshal(t) // texts and numbers cannot fail
-	id := strings.Join([]string{t.Notice, n.Bucket, n.Key, n.Version, n.ETag, t.Reason}, "\x00")
-	if t.Notice == noticeRemoved {
+// newDelivery returns the delivery of a notice about the object of n. Repeated
+// notices about one version of an object get one ID. A removal also has the time
+// of its event in the ID.
+func (s *Source) newDelivery(n notice, b noticeBody) Delivery {
+	b.Bucket, b.Key, b.Region = n.Bucket, n.Key, n.Region
+	body, _ := json.Marshal(b) // cannot fail for strings and integers
+	id := strings.Join([]string{b.Notice, n.Bucket, n.Key, n.Version, n.ETag, b.Reason}, "\x00")
+	if b.Notice == noticeRemoved {
 		id += "\x00" + n.Sequencer + n.At
 	}
-	return Delivery{Source: sourceName, ID: sha256ID([]byte(id)), Body: body, Received: s.Clock(), Sender: n.where()}
+	return Delivery{Source: sourceName, ID: sha256ID([]byte(id)), Body: body, Received: s.Clock(), Sender: n.uri()}
 }
 
-// Name is that of the deliveries which this package writes itself.
+// Name returns "trail", the source of this package's notices.
 func (*Source) Name() string { return sourceName }
 
-// Headers is empty; no request brings these deliveries.
+// Headers returns nil, because notices do not arrive in a request.
 func (*Source) Headers() []string { return nil }
 
-// Verify lets nothing in: this source fetches, and is not sent to.
+// Verify rejects every request, because this source has no webhook.
 func (*Source) Verify(http.Header, []byte, time.Time) (string, error) {
-	return "", incident.Forbidden("nothing is delivered here; CloudTrail's files are fetched by way of their queue")
+	return "", incident.Forbidden("the source trail accepts no webhooks; send the notifications of the bucket to its SQS queue")
 }
 
-// accountInKey finds the account in the name of a log file.
+// accountInKey matches the account and the region in the key of a log file.
 var accountInKey = regexp.MustCompile(`(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(\d{12})/CloudTrail(?:-Digest)?/([a-z0-9-]+)/`)
 
-// Decode says what a delivery of this source means.
+// Decode turns a notice of this package into an alert.
 func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
-	var t noticeBody
-	if err := json.Unmarshal(body, &t); err != nil {
-		return nil, fmt.Errorf("decode a notice of the trail: %w", err)
+	var b noticeBody
+	if err := json.Unmarshal(body, &b); err != nil {
+		return nil, fmt.Errorf("decode trail notice: %w", err)
 	}
-	a := incident.Alert{Source: sourceName, Correlation: "trail:" + t.Bucket, At: parseTime(t.At), Region: t.Region, Principal: t.Principal, Address: t.Address,
-		Tags: map[string]string{"bucket": t.Bucket, "key": t.Key}}
-	if m := accountInKey.FindStringSubmatch(t.Key); m != nil {
+	a := incident.Alert{Source: sourceName, Correlation: "trail:" + b.Bucket, At: parseTime(b.At), Region: b.Region, Principal: b.Principal, Address: b.Address,
+		Tags: map[string]string{"bucket": b.Bucket, "key": b.Key}}
+	if m := accountInKey.FindStringSubmatch(b.Key); m != nil {
 		a.Account = m[1]
 		if a.Region == "" {
 			a.Region = m[2]
 		}
 	}
-	a.URL = consoleURL(t)
-	where := "Object: s3://" + t.Bucket + "/" + t.Key
-	switch t.Notice {
+	a.URL = consoleURL(b)
+	object := "Object: s3://" + b.Bucket + "/" + b.Key
+	switch b.Notice {
 	case noticeRemoved:
-		a.Kind, a.Level, a.Title = "trail.log_removed", incident.LevelHigh, "CloudTrail log files are deleted from the bucket "+t.Bucket
-		a.Detail = "Somebody deleted a file of the audit log: " + t.Event + ". A retention rule does not look like this. Find out who " + orUnknown(t.Principal) +
-			" is, and what happened in the hour that is missing.\n" + where
-		a.Fingerprint = strings.Join([]string{a.Kind, t.Bucket, t.Principal}, "|")
+		a.Kind, a.Level, a.Title = "trail.log_removed", incident.LevelHigh, "CloudTrail log files were deleted from the bucket "+b.Bucket
+		a.Detail = "A file of the audit log was deleted by " + cmp.Or(b.Principal, "an unknown principal") + " (" + b.Event + "). A lifecycle rule causes a different event. " +
+			"Find out who deleted the file, and what happened in the period of its records.\n" + object
+		a.Fingerprint = strings.Join([]string{a.Kind, b.Bucket, b.Principal}, "|")
 	case noticeUnreadable:
-		a.Kind, a.Level, a.Title = "trail.unreadable", incident.LevelMedium, "Log files in the bucket "+t.Bucket+" cannot be read: "+t.Reason
-		a.Detail = "What happened in it is not looked at. The queue brings it again, and puts it into its dead-letter queue in the end.\n" + where + "\nError: " + t.Detail
-		a.Fingerprint = strings.Join([]string{a.Kind, t.Bucket, t.Reason}, "|")
+		a.Kind, a.Level, a.Title = "trail.unreadable", incident.LevelMedium, "Log files in the bucket "+b.Bucket+" cannot be read: "+b.Reason
+		a.Detail = "The detection rules do not see the records of this file. SQS delivers its message again, and moves it to the dead-letter queue after the last attempt. " +
+			"Correct the cause, then redrive the dead-letter queue.\n" + object + "\nError: " + b.Detail
+		a.Fingerprint = strings.Join([]string{a.Kind, b.Bucket, b.Reason}, "|")
 	case noticeRecords:
-		a.Kind, a.Level, a.Title = "trail.records", incident.LevelLow, fmt.Sprintf("%d of %d records of a log file could not be read", t.Bad, t.Bad+t.Good)
-		a.Detail = "The others were taken.\n" + where + "\nFirst: " + t.Detail
-		a.Fingerprint = strings.Join([]string{a.Kind, t.Bucket}, "|")
+		a.Kind, a.Level, a.Title = "trail.records", incident.LevelLow, fmt.Sprintf("%d of %d records of a log file could not be read", b.Bad, b.Bad+b.Good)
+		a.Detail = "The other records were read.\n" + object + "\nFirst error: " + b.Detail
+		a.Fingerprint = strings.Join([]string{a.Kind, b.Bucket}, "|")
 	default:
-		return nil, errors.New("decode a notice of the trail: its kind is not known")
+		return nil, fmt.Errorf("decode trail notice: unknown kind %q", b.Notice)
 	}
 	return []incident.Signal{{Alert: &a}}, nil
 }
 
-func orUnknown(s string) string {
-	if s == "" {
-		return "that"
-	}
-	return s
-}
-
+// parseTime returns a time in UTC, or the zero time if s is invalid.
 func parseTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
@@ -113,10 +109,11 @@ func parseTime(s string) time.Time {
 	return t.UTC()
 }
 
-// consoleURL is the object's page in the AWS console.
-func consoleURL(t noticeBody) string {
-	if !regionName.MatchString(t.Region) {
+// consoleURL returns the URL of the object's page in the AWS console, or "" if the
+// region is invalid.
+func consoleURL(b noticeBody) string {
+	if !regionName.MatchString(b.Region) {
 		return ""
 	}
-	return "https://" + t.Region + ".console.aws.amazon.com/s3/object/" + url.PathEscape(t.Bucket) + "?" + url.Values{"region": {t.Region}, "prefix": {t.Key}}.Encode()
+	return "https://" + b.Region + ".console.aws.amazon.com/s3/object/" + url.PathEscape(b.Bucket) + "?" + url.Values{"region": {b.Region}, "prefix": {b.Key}}.Encode()
 }

@@ -24,29 +24,30 @@ import (
 
 const (
 	maxBatch      = 256     // deliveries in one commit
-	maxBatchBytes = 4 << 20 // of their bodies
+	maxBatchBytes = 4 << 20 // bytes of bodies that end a batch
 
-	// A gzip bomb is what unpacks to more than bombRatio times its size, once it is
-	// larger than bombGrace. Logs come to 10 or 20 times.
+	// A file is rejected as a gzip bomb if it expands to more than bombGrace bytes and
+	// to more than bombRatio times its size. Log files expand 10 to 20 times.
 	bombRatio, bombGrace = 200, 16 << 20
 
-	// alertAfterAttempts is the attempt at which an alert says that a file cannot be read.
-	// One that is broken inside does not get better and is told at once.
+	// alertAfterAttempts is the number of failed attempts that causes an alert about an
+	// unreadable file. Broken and too large files are reported at the first attempt,
+	// because a retry does not help.
 	alertAfterAttempts = 3
 )
 
 var (
 	errTooBig    = errors.New("the file is larger than allowed")
-	errBomb      = errors.New("the file unpacks to much more than logs do")
+	errBomb      = errors.New("the file expands far more than a log file")
 	errBroken    = errors.New("the file is broken")
 	errNotStored = errors.New("the records were not stored")
 )
 
-// processObject works one notice off. Without an error its message may be deleted.
+// processObject handles one notice. The message may be deleted if the error is nil.
 func (s *Source) processObject(ctx context.Context, n notice) (ObjectOutcome, error) {
 	logFile, findings := strings.Contains(n.Key, "/CloudTrail/"), strings.Contains(n.Key, "/GuardDuty/")
 	switch {
-	case n.removed() && (logFile || strings.Contains(n.Key, "/CloudTrail-Digest/")):
+	case n.isRemoval() && (logFile || strings.Contains(n.Key, "/CloudTrail-Digest/")):
 		return ObjectRemoved, s.accept(ctx, []Delivery{s.newDelivery(n, noticeBody{Notice: noticeRemoved, Event: n.Event, At: n.At, Principal: n.Principal, Address: n.Address})})
 	case !logFile && !findings, n.Event != "" && !strings.HasPrefix(n.Event, "ObjectCreated:"):
 		return ObjectSkipped, nil
@@ -61,17 +62,18 @@ func (s *Source) processObject(ctx context.Context, n notice) (ObjectOutcome, er
 		s.recent.add(n)
 		return outcome, nil
 	}
-	lasting := outcome == ObjectBroken || outcome == ObjectTooBig
-	again := outcome == ObjectStopped || outcome == ObjectNotStored
-	if lasting || !again && n.attempt >= alertAfterAttempts {
-		t := s.newDelivery(n, noticeBody{Notice: noticeUnreadable, Reason: string(outcome), Detail: err.Error()})
-		if told := s.accept(ctx, []Delivery{t}); told != nil {
-			return outcome, errors.Join(err, told)
+	permanent := outcome == ObjectBroken || outcome == ObjectTooBig
+	unrelated := outcome == ObjectStopped || outcome == ObjectNotStored // not caused by the file
+	if permanent || !unrelated && n.attempt >= alertAfterAttempts {
+		d := s.newDelivery(n, noticeBody{Notice: noticeUnreadable, Reason: string(outcome), Detail: err.Error()})
+		if acceptErr := s.accept(ctx, []Delivery{d}); acceptErr != nil {
+			return outcome, errors.Join(err, acceptErr)
 		}
 	}
 	return outcome, err
 }
 
+// outcomeOf classifies the error of readObject.
 func outcomeOf(ctx context.Context, err error) ObjectOutcome {
 	var api smithy.APIError
 	switch {
@@ -97,7 +99,7 @@ func outcomeOf(ctx context.Context, err error) ObjectOutcome {
 	return ObjectFailed
 }
 
-// readObject takes one file apart and commits its records on the way.
+// readObject downloads one file and stores its records in batches.
 func (s *Source) readObject(ctx context.Context, n notice) error {
 	in := &s3.GetObjectInput{Bucket: &n.Bucket, Key: &n.Key}
 	if n.Version != "" && n.Version != "null" {
@@ -105,7 +107,7 @@ func (s *Source) readObject(ctx context.Context, n notice) error {
 	}
 	out, err := s.bucket.GetObject(ctx, in, withRegion(n.Region))
 	if err != nil {
-		return fmt.Errorf("get %s: %w", n.where(), err)
+		return fmt.Errorf("get %s: %w", n.uri(), err)
 	}
 	defer out.Body.Close()
 	if out.ContentLength != nil && *out.ContentLength > s.MaxObject {
@@ -119,24 +121,25 @@ func (s *Source) readObject(ctx context.Context, n notice) error {
 	return nil
 }
 
-// file is one file being read.
+// file is the state while one file is read.
 type file struct {
 	source             *Source
 	notice             notice
 	batch              []Delivery
 	size               int
 	kept, skipped, bad int
-	firstBad           string // the first bad record is bad
+	firstBad           string // problem of the first bad record
 }
 
-// read commits what could be read even where the rest could not.
+// read stores the records of a file. If the file breaks off, it still stores the
+// records before that point and returns the error.
 func (f *file) read(ctx context.Context, body io.Reader) error {
 	content, err := unpack(body, f.source.MaxObject, f.source.MaxContent)
 	if err == nil {
 		err = split(bufio.NewReaderSize(content, maxLine), func(raw []byte, broken bool) error { return f.addRecord(ctx, raw, broken) })
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("read %s: %w", f.notice.where(), ctx.Err())
+		return fmt.Errorf("read %s: %w", f.notice.uri(), ctx.Err())
 	}
 	if f.bad > 0 {
 		f.batch = append(f.batch, f.source.newDelivery(f.notice, noticeBody{Notice: noticeRecords, Bad: f.bad, Good: f.kept + f.skipped, Detail: f.firstBad}))
@@ -145,12 +148,13 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 		return flushed
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", f.notice.where(), err)
+		return fmt.Errorf("read %s: %w", f.notice.uri(), err)
 	}
 	return nil
 }
 
-// addRecord judges one element of the file.
+// addRecord adds one element of the file to the batch, or counts it as bad or
+// skipped.
 func (f *file) addRecord(ctx context.Context, raw []byte, broken bool) error {
 	var r struct {
 		EventSource incident.FlexString `json:"eventSource"`
@@ -160,7 +164,7 @@ func (f *file) addRecord(ctx context.Context, raw []byte, broken bool) error {
 		Digest      incident.FlexString `json:"digestS3Object"`
 		Records     json.RawMessage
 
-		// Of a finding, as GuardDuty exports it.
+		// Fields of an exported GuardDuty finding.
 		FindingID incident.FlexString `json:"id"`
 		Type      incident.FlexString `json:"type"`
 		Severity  incident.FlexString `json:"severity"`
@@ -174,13 +178,13 @@ func (f *file) addRecord(ctx context.Context, raw []byte, broken bool) error {
 	finding := r.EventName == "" && r.FindingID != "" && r.Type != "" && r.Severity != ""
 	switch {
 	case broken:
-		return f.countBad("it is larger than a record can be, or no JSON")
+		return f.countBad(fmt.Sprintf("the record is not JSON or is larger than %d bytes", maxRecord))
 	case err != nil && !errors.As(err, &mismatch):
 		return f.countBad(err.Error())
-	case string(raw) == "{}", string(r.Records) == "null", r.Digest != "": // nothing in it, or a digest under a log's name
+	case string(raw) == "{}", string(r.Records) == "null", r.Digest != "": // empty, or a digest with the name of a log file
 		return nil
 	case !finding && (len(raw) == 0 || raw[0] != '{' || r.EventSource == "" || r.EventName == ""):
-		return f.countBad("it has no eventSource and eventName, and is no finding")
+		return f.countBad("the record is not a finding and has no eventSource or eventName")
 	case !f.source.Filter(raw):
 		f.skipped++
 		return nil
@@ -191,20 +195,23 @@ func (f *file) addRecord(ctx context.Context, raw []byte, broken bool) error {
 	}
 	f.kept++
 	f.size += len(raw)
-	f.batch = append(f.batch, Delivery{Source: recordSource, ID: id, Body: bytes.Clone(raw), Received: f.source.Clock(), Sender: f.notice.where()})
+	f.batch = append(f.batch, Delivery{Source: recordSource, ID: id, Body: bytes.Clone(raw), Received: f.source.Clock(), Sender: f.notice.uri()})
 	if len(f.batch) < maxBatch && f.size < maxBatchBytes {
 		return nil
 	}
 	return f.flush(ctx)
 }
 
-func (f *file) countBad(why string) error {
+// countBad counts a bad record and always returns nil, because a bad record does
+// not stop the file.
+func (f *file) countBad(problem string) error {
 	if f.bad++; f.bad == 1 {
-		f.firstBad = why
+		f.firstBad = problem
 	}
 	return nil
 }
 
+// flush stores the batch.
 func (f *file) flush(ctx context.Context) error {
 	if len(f.batch) == 0 {
 		return nil
@@ -223,9 +230,9 @@ func (s *Source) accept(ctx context.Context, ds []Delivery) error {
 	return nil
 }
 
-// recordID is the id under which the cloudtrail source takes a bare record: the
-// same record by another way is the same delivery. A record without an id is
-// told by its bytes.
+// recordID returns the delivery ID of a record. The cloudtrail source gives a bare
+// record an identical ID, because one record must be one delivery on every path.
+// Without an event ID, it returns the hash of the record.
 func recordID(account, event string, raw []byte) string {
 	id := event
 	if account != "" && event != "" {
@@ -237,8 +244,8 @@ func recordID(account, event string, raw []byte) string {
 	return boundedID(id)
 }
 
-// findingID is the same for a finding: each of its updates is a delivery, and so
-// is a higher count without one.
+// findingID returns the delivery ID of a finding. Each update of the finding and
+// each higher count is a separate delivery.
 func findingID(id, updated, count string, raw []byte) string {
 	if updated == "" {
 		return sha256ID(raw)
@@ -249,10 +256,11 @@ func findingID(id, updated, count string, raw []byte) string {
 	return boundedID(id + "/" + updated)
 }
 
-// boundedID is an id as the inbox takes it: a long or odd one by its hash.
+// boundedID returns id, or its hash if id is long or unprintable. The inbox
+// requires short printable IDs.
 func boundedID(id string) string {
-	odd := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
-	if len(id) > 200 || strings.ContainsFunc(id, odd) {
+	unprintable := func(r rune) bool { return r == utf8.RuneError || !unicode.IsPrint(r) }
+	if len(id) > 200 || strings.ContainsFunc(id, unprintable) {
 		return sha256ID([]byte(id))
 	}
 	return id
@@ -263,8 +271,9 @@ func sha256ID(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// unpack bounds a file, and unpacks it if it is packed, by its first bytes: the
-// name and the headers may say what they like.
+// unpack returns a reader of the content of r, which fails with errTooBig, errBomb
+// or errBroken. It detects gzip by the first bytes, because names and headers can be
+// wrong.
 func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
 	packed := &limitedReader{r: r, limit: maxObject}
 	head := bufio.NewReader(packed)
@@ -275,7 +284,7 @@ func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
 	if !bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		return head, nil
 	}
-	z, err := gzip.NewReader(head) // one member after the other
+	z, err := gzip.NewReader(head) // reads all members
 	if err != nil {
 		if !packed.readFailed {
 			err = fmt.Errorf("%w: %w", errBroken, err)
@@ -285,12 +294,13 @@ func unpack(r io.Reader, maxObject, maxContent int64) (io.Reader, error) {
 	return &limitedReader{r: z, limit: maxContent, packed: packed}, nil
 }
 
-// limitedReader counts what is read.
+// limitedReader fails after limit bytes. If packed is set, it also detects gzip
+// bombs and marks unpacking errors with errBroken.
 type limitedReader struct {
 	r           io.Reader
 	read, limit int64
-	packed      *limitedReader // what this is unpacked from
-	readFailed  bool           // to come, by a fault of the network
+	packed      *limitedReader // source of the gzip reader r, or nil
+	readFailed  bool           // r returned an error other than io.EOF
 }
 
 func (b *limitedReader) Read(p []byte) (int, error) {
@@ -302,7 +312,7 @@ func (b *limitedReader) Read(p []byte) (int, error) {
 	case b.packed != nil && b.read > bombGrace && b.read > bombRatio*b.packed.read:
 		return 0, errBomb
 	case err == nil || errors.Is(err, io.EOF):
-	case b.packed != nil && !b.packed.readFailed: // all of it came; it is the packing that is wrong
+	case b.packed != nil && !b.packed.readFailed: // the download succeeded, but the gzip data is invalid
 		err = fmt.Errorf("%w: %w", errBroken, err)
 	default:
 		b.readFailed = true
@@ -310,20 +320,21 @@ func (b *limitedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// recentObjects remembers the files that were read last, so that a message that comes
-// twice costs no second reading.
+// recentObjects is a set of the last files that were read. A repeated message about
+// one of them does not cause a second download. It is safe for concurrent use.
 type recentObjects struct {
 	mu    sync.Mutex
 	known map[string]bool
-	order []string
-	next  int
+	order []string // ring of the known objects
+	next  int      // index of the oldest
 }
 
 func newRecentObjects(n int) *recentObjects {
 	return &recentObjects{known: map[string]bool{}, order: make([]string, n)}
 }
 
-// objectVersion is empty for an object whose content the notice does not name.
+// objectVersion identifies the content of an object. It is empty if the notice has
+// no ETag.
 func objectVersion(n notice) string {
 	if n.ETag == "" {
 		return ""

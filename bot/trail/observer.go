@@ -2,47 +2,50 @@ package trail
 
 import "time"
 
-// MessageOutcome says how a message of the queue ended.
+// MessageOutcome is the result of one message. Its value is a metric label.
 type MessageOutcome string
 
 // The outcomes of a message.
 const (
-	MessageDone     MessageOutcome = "done"     // everything committed, deleted
+	MessageDone     MessageOutcome = "done"     // all records committed, message deleted
 	MessageTest     MessageOutcome = "test"     // s3:TestEvent, deleted
-	MessageEmpty    MessageOutcome = "empty"    // it names no object, deleted
+	MessageEmpty    MessageOutcome = "empty"    // names no object, deleted
 	MessageUnknown  MessageOutcome = "unknown"  // JSON of another kind, deleted
 	MessageNotJSON  MessageOutcome = "not_json" // deleted
-	MessageLeft     MessageOutcome = "left"     // something failed; the queue brings it again
-	MessageReturned MessageOutcome = "returned" // we are stopping; it was given back at once
+	MessageLeft     MessageOutcome = "left"     // a file failed, SQS delivers the message again
+	MessageReturned MessageOutcome = "returned" // released at shutdown
 )
 
-// ObjectOutcome says how a file ended.
+// ObjectOutcome is the result of one file. Its value is a metric label and the
+// reason in an alert about an unreadable file.
 type ObjectOutcome string
 
 // The outcomes of a file.
 const (
-	ObjectRead      ObjectOutcome = "read"      // every record that is worth keeping is committed
-	ObjectKnown     ObjectOutcome = "known"     // it was read a short time ago
-	ObjectSkipped   ObjectOutcome = "skipped"   // a digest, an insight, something that is not CloudTrail's
-	ObjectRemoved   ObjectOutcome = "removed"   // somebody deleted a log file
-	ObjectMissing   ObjectOutcome = "missing"   // NoSuchKey
-	ObjectDenied    ObjectOutcome = "denied"    // AccessDenied
-	ObjectTooBig    ObjectOutcome = "too_big"   // beyond the bounds, or a gzip bomb
-	ObjectBroken    ObjectOutcome = "broken"    // cut off, or no gzip inside
-	ObjectFailed    ObjectOutcome = "failed"    // the network, Amazon
-	ObjectNotStored ObjectOutcome = "not_kept"  // the sink did not take it
-	ObjectStopped   ObjectOutcome = "cancelled" // we are stopping
+	ObjectRead      ObjectOutcome = "read"      // all records that match the filter are committed
+	ObjectKnown     ObjectOutcome = "known"     // read recently
+	ObjectSkipped   ObjectOutcome = "skipped"   // not a log file or an exported finding
+	ObjectRemoved   ObjectOutcome = "removed"   // a log file was deleted
+	ObjectMissing   ObjectOutcome = "missing"   // NoSuchKey, NoSuchBucket or NoSuchVersion
+	ObjectDenied    ObjectOutcome = "denied"    // access denied, by S3, KMS or the storage class
+	ObjectTooBig    ObjectOutcome = "too_big"   // above the size limits, or a gzip bomb
+	ObjectBroken    ObjectOutcome = "broken"    // truncated, or invalid gzip data
+	ObjectFailed    ObjectOutcome = "failed"    // another error of the network or of Amazon
+	ObjectNotStored ObjectOutcome = "not_kept"  // the sink returned an error
+	ObjectStopped   ObjectOutcome = "cancelled" // shutdown
 )
 
-// Observer counts. It is called by many goroutines and must not block.
+// Observer records metrics of a [Source]. Its methods are called concurrently and
+// must not block.
 type Observer interface {
-	// Polled reports one question to the queue.
+	// Polled records one attempt to receive messages.
 	Polled(messages int, err error)
-	// Message reports one message.
+	// Message records one message.
 	Message(MessageOutcome)
-	// Object reports one file.
+	// Object records one file.
 	Object(outcome ObjectOutcome, took time.Duration)
-	// Records reports the records of one file: committed, not worth keeping, unreadable.
+	// Records records the numbers of committed, filtered and unreadable records of
+	// one file.
 	Records(kept, skipped, bad int)
 }
 

@@ -17,21 +17,21 @@ import (
 	"tocsin/bot/trail"
 )
 
-func TestABadFileStopsNobody(t *testing.T) {
+func TestRun_BadFileDoesNotBlockOthers(t *testing.T) {
 	whole := logFile(500, 900)
 	bomb := gzipped(strings.Repeat(" ", 64<<20))
 	for name, tt := range map[string]struct {
 		data    []byte
 		outcome string
-		records int // that can be read nevertheless
+		records int // readable records of the bad file, -1 for any number
 	}{
-		"cut off":       {whole[:len(whole)-300], "broken", -1},
-		"not gzip":      {append([]byte{0x1f, 0x8b}, "hello"...), "broken", 0},
-		"bad checksum":  {append(slices.Clone(whole[:len(whole)-8]), "12345678"...), "broken", 400},
-		"rubbish after": {append(slices.Clone(whole), "rubbish"...), "broken", 400},
-		"plain cut off": {[]byte(`{"Records":[` + record(500) + `,` + record(501)[:40]), "broken", 1},
-		"bomb":          {bomb, "too_big", 0},
-		"too large":     {bytes.Repeat([]byte(" "), 3<<20), "too_big", 0},
+		"truncated":              {whole[:len(whole)-300], "broken", -1},
+		"not gzip":               {append([]byte{0x1f, 0x8b}, "hello"...), "broken", 0},
+		"bad checksum":           {append(slices.Clone(whole[:len(whole)-8]), "12345678"...), "broken", 400},
+		"trailing data":          {append(slices.Clone(whole), "rubbish"...), "broken", 400},
+		"truncated without gzip": {[]byte(`{"Records":[` + record(500) + `,` + record(501)[:40]), "broken", 1},
+		"bomb":                   {bomb, "too_big", 0},
+		"too large":              {bytes.Repeat([]byte(" "), 3<<20), "too_big", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			runFixture(t, func(w *fixture) {
@@ -41,37 +41,38 @@ func TestABadFileStopsNobody(t *testing.T) {
 					w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i*10, i*10+10))
 				}
 				stop := w.run()
-				w.waitFor("the bad one is put aside", func() bool { return w.empty() && len(w.aws.Messages("dead")) == 1 })
+				w.waitFor("dead letter", func() bool { return w.empty() && len(w.aws.Messages("dead")) == 1 })
 				stop()
 				if n := len(w.inbox.of("cloudtrail")); tt.records >= 0 && n != 120+tt.records {
-					t.Errorf("%d records, want 120 and %d of the bad file", n, tt.records)
+					t.Errorf("got %d records, want 120 and %d of the bad file", n, tt.records)
 				}
 				if w.count.get("object "+tt.outcome) != 5 || w.count.get("message left") != 5 || w.count.get("message done") != 12 {
-					t.Errorf("counted %v", w.count.n)
+					t.Errorf("got counts %v, want 5 failed attempts and 12 finished messages", w.count.n)
 				}
-				told := w.inbox.of("trail")
-				if len(told) != 1 {
-					t.Fatalf("told %d times", len(told))
+				notices := w.inbox.of("trail")
+				if len(notices) != 1 {
+					t.Fatalf("got %d notices, want 1", len(notices))
 				}
-				a := w.alert(told[0])
+				a := w.alert(notices[0])
 				if a.Kind != "trail.unreadable" || a.Level != incident.LevelMedium || a.Account != "111122223333" || !strings.Contains(a.Title, tt.outcome) {
-					t.Errorf("alert %+v", a)
+					t.Errorf("got alert %+v, want trail.unreadable with outcome %s", a, tt.outcome)
 				}
 			})
 		})
 	}
 }
 
+// alert decodes a notice.
 func (w *fixture) alert(d trail.Delivery) incident.Alert {
 	w.Helper()
 	got, err := w.source().Decode(nil, d.Body)
 	if err != nil || len(got) != 1 || got[0].Alert == nil {
-		w.Fatalf("decode %s: %v, %v", d.Body, got, err)
+		w.Fatalf("decode %s: got %v, error %v, want one alert", d.Body, got, err)
 	}
 	return *got[0].Alert
 }
 
-func TestMissingAndDeniedAreTriedAgain(t *testing.T) {
+func TestRun_RetriesMissingAndDenied(t *testing.T) {
 	for code, want := range map[string]struct {
 		status  int
 		outcome string
@@ -88,20 +89,20 @@ func TestMissingAndDeniedAreTriedAgain(t *testing.T) {
 				stop()
 				w.wantRecords(10)
 				if w.count.get("object "+want.outcome) != 3 || w.count.get("object read") != 1 {
-					t.Errorf("counted %v", w.count.n)
+					t.Errorf("got counts %v, want 3 failed attempts and 1 read", w.count.n)
 				}
 				if took < time.Minute || took > 10*time.Minute {
-					t.Errorf("it took %s; the pauses should grow from half a minute", took)
+					t.Errorf("got a duration of %s, want 1 to 10 minutes with pauses from 30 s", took)
 				}
-				if told := w.inbox.of("trail"); len(told) != 1 || !strings.Contains(w.alert(told[0]).Title, want.outcome) {
-					t.Errorf("told %v, want it once, at the third attempt", told)
+				if notices := w.inbox.of("trail"); len(notices) != 1 || !strings.Contains(w.alert(notices[0]).Title, want.outcome) {
+					t.Errorf("got notices %v, want one at the third attempt", notices)
 				}
 			})
 		})
 	}
 }
 
-func TestAShortOutageIsNotWorthAnAlert(t *testing.T) {
+func TestRun_ShortOutageCausesNoAlert(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		w.aws.Fail(aws.Fault{Op: "s3:GetObject", Times: 2, Status: 403, Code: "AccessDenied"})
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 10))
@@ -109,13 +110,13 @@ func TestAShortOutageIsNotWorthAnAlert(t *testing.T) {
 		w.waitFor("read", w.empty)
 		stop()
 		w.wantRecords(10)
-		if told := w.inbox.of("trail"); len(told) != 0 {
-			t.Errorf("told %v", told)
+		if notices := w.inbox.of("trail"); len(notices) != 0 {
+			t.Errorf("got notices %v, want none", notices)
 		}
 	})
 }
 
-func TestMessagesThatAnnounceNothing(t *testing.T) {
+func TestRun_DeletesMessagesWithoutObjects(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		for _, body := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"b"}`, `{}`, `{"Records":[]}`, `{"x":1}`, `[1]`, `hello`, `{"Records":[{"x":1}]}`} {
 			w.aws.Send("trail", body)
@@ -125,19 +126,19 @@ func TestMessagesThatAnnounceNothing(t *testing.T) {
 		stop()
 		for name, want := range map[string]int{"message test": 1, "message empty": 2, "message unknown": 3, "message not_json": 1} {
 			if w.count.get(name) != want {
-				t.Errorf("%s: %d, want %d", name, w.count.get(name), want)
+				t.Errorf("%s: got %d, want %d", name, w.count.get(name), want)
 			}
 		}
-		if w.aws.Count("s3:GetObject", 200)+w.inbox.calls != 0 {
-			t.Error("something was done for them")
+		if n := w.aws.Count("s3:GetObject", 200) + w.inbox.calls; n != 0 {
+			t.Errorf("got %d downloads and commits, want none", n)
 		}
 	})
 }
 
-func TestKeys(t *testing.T) {
+func TestRun_ObjectKeys(t *testing.T) {
 	runFixture(t, func(w *fixture) {
-		odd := "my logs+ü/AWSLogs/o-abc123/111122223333/CloudTrail/eu-west-1/a b%2F(1).json.gz"
-		w.aws.Put(bucket, odd, logFile(0, 5))
+		unusualKey := "my logs+ü/AWSLogs/o-abc123/111122223333/CloudTrail/eu-west-1/a b%2F(1).json.gz"
+		w.aws.Put(bucket, unusualKey, logFile(0, 5))
 		for _, k := range []string{"AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/d.json.gz", "AWSLogs/111122223333/CloudTrail-Insight/eu-west-1/i.json.gz",
 			"AWSLogs/111122223333/Config/x.json.gz", "AWSLogs/111122223333/vpcflowlogs/x.log.gz", "readme.txt"} {
 			w.aws.Put(bucket, k, []byte("x"))
@@ -149,12 +150,12 @@ func TestKeys(t *testing.T) {
 		stop()
 		w.wantRecords(10)
 		if w.count.get("object skipped") != 5 || w.aws.Count("s3:GetObject", 200) != 2 {
-			t.Errorf("counted %v", w.count.n)
+			t.Errorf("got counts %v, want 5 skipped objects and 2 downloads", w.count.n)
 		}
 	})
 }
 
-func TestRemovedLogFilesAreAnAlert(t *testing.T) {
+func TestRun_RemovedLogFileIsAlert(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 1))
 		stop := w.run()
@@ -163,23 +164,23 @@ func TestRemovedLogFilesAreAnAlert(t *testing.T) {
 		w.aws.Send("trail", w.aws.Event(bucket, "ObjectRemoved:DeleteMarkerCreated", "AWSLogs/111122223333/CloudTrail-Digest/eu-west-1/d.json.gz"))
 		w.aws.Send("trail", w.aws.Event(bucket, "ObjectRemoved:Delete", "readme.txt"))
 		w.aws.Send("trail", w.aws.Event(bucket, "LifecycleExpiration:Delete", folder+"old.json.gz"))
-		w.waitFor("told", w.empty)
+		w.waitFor("removals handled", w.empty)
 		stop()
-		told := w.inbox.of("trail")
-		if len(told) != 2 || w.count.get("object removed") != 2 || w.count.get("object skipped") != 2 {
-			t.Fatalf("told %v, counted %v", told, w.count.n)
+		notices := w.inbox.of("trail")
+		if len(notices) != 2 || w.count.get("object removed") != 2 || w.count.get("object skipped") != 2 {
+			t.Fatalf("got notices %v and counts %v, want 2 removed and 2 skipped objects", notices, w.count.n)
 		}
-		one, two := w.alert(told[0]), w.alert(told[1])
+		one, two := w.alert(notices[0]), w.alert(notices[1])
 		if one.Kind != "trail.log_removed" || one.Level != incident.LevelHigh || one.Principal != "AWS:AROASANDBOX:someone" || one.Address != "203.0.113.7" ||
 			one.Account != "111122223333" || one.URL == "" || one.At.IsZero() || one.Fingerprint != two.Fingerprint {
-			t.Errorf("alerts %+v and %+v", one, two)
+			t.Errorf("got alerts %+v and %+v, want two of trail.log_removed with one fingerprint", one, two)
 		}
 	})
 }
 
-// What GuardDuty exports is one finding a line. Its updates are deliveries of
-// their own, and so are higher counts, by the ids that the webhook gives them.
-func TestExportedFindings(t *testing.T) {
+// GuardDuty exports one finding per line. An update or a higher count of a finding
+// is a separate delivery, with the ID that it has at the webhook.
+func TestRun_ExportedFindings(t *testing.T) {
 	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
 	const finding = `{"schemaVersion":"2.0","accountId":"111122223333","region":"eu-west-1","id":"f1","type":"T:R/F","severity":8,"title":"t","updatedAt":"2026-11-20T03:00:00.000Z","service":{"count":1}}`
 	lines := []string{finding, strings.Replace(finding, "03:00", "04:00", 1), strings.Replace(finding, `"updatedAt":"2026-11-20T03:00:00.000Z",`, "", 1), finding,
@@ -191,22 +192,22 @@ func TestExportedFindings(t *testing.T) {
 		stop()
 		got := w.inbox.of("cloudtrail")
 		if len(got) != 5 || w.count.get("kept") != 6 || w.count.get("bad") != 1 {
-			t.Fatalf("%d findings, counted %v", len(got), w.count.n)
+			t.Fatalf("got %d findings and counts %v, want 5 findings, 6 kept and 1 bad", len(got), w.count.n)
 		}
 		for _, d := range got {
 			want, err := source.Verify(map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
 			if err != nil || want != "" && d.ID != want {
-				t.Errorf("id %q, by webhook %q, %v", d.ID, want, err)
+				t.Errorf("got ID %q, error %v, want %q as at the webhook", d.ID, err, want)
 			}
 			if signals, err := source.Decode(nil, d.Body); err != nil || len(signals) != 1 || signals[0].Alert.Kind != "guardduty.T:R/F" || !source.Notable(d.Body) {
-				t.Errorf("decoded %v, %v", signals, err)
+				t.Errorf("got signals %v, error %v, want one notable finding", signals, err)
 			}
 		}
 	})
 }
 
-// A record is the same delivery whichever way it comes.
-func TestRecordsKeepTheIDOfTheCloudTrailSource(t *testing.T) {
+// A record in a file and at the webhook is one delivery.
+func TestRun_RecordIDsMatchWebhook(t *testing.T) {
 	source := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}})
 	runFixture(t, func(w *fixture) {
 		rs := []string{record(0), `{"eventSource":"s","eventName":"n","eventID":"alone"}`, `{"eventSource":"s","eventName":"n","eventID":7,"recipientAccountId":111122223333}`}
@@ -216,21 +217,21 @@ func TestRecordsKeepTheIDOfTheCloudTrailSource(t *testing.T) {
 		stop()
 		got := w.inbox.of("cloudtrail")
 		if len(got) != len(rs) {
-			t.Fatalf("got %v", got)
+			t.Fatalf("got %d deliveries, want %d: %v", len(got), len(rs), got)
 		}
 		for _, d := range got {
 			want, err := source.Verify(map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
 			if err != nil || d.ID != want {
-				t.Errorf("id %q, by webhook %q, %v", d.ID, want, err)
+				t.Errorf("got ID %q, error %v, want %q as at the webhook", d.ID, err, want)
 			}
 			if signals, err := source.Decode(nil, d.Body); err != nil || len(signals) != 1 {
-				t.Errorf("decoded %v, %v", signals, err)
+				t.Errorf("got signals %v, error %v, want one", signals, err)
 			}
 		}
 	})
 }
 
-func TestOnlyWhatMattersIsKept(t *testing.T) {
+func TestRun_FiltersRecords(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		w.change = func(c *trail.Config) {
 			c.Filter = func(raw json.RawMessage) bool { return !bytes.Contains(raw, []byte("event-00003")) }
@@ -242,41 +243,41 @@ func TestOnlyWhatMattersIsKept(t *testing.T) {
 		stop()
 		w.wantRecords(3)
 		if w.count.get("kept") != 3 || w.count.get("skipped") != 1 || w.count.get("bad") != 3 {
-			t.Errorf("counted %v", w.count.n)
+			t.Errorf("got counts %v, want 3 kept, 1 skipped and 3 bad", w.count.n)
 		}
-		told := w.inbox.of("trail")
-		if len(told) != 1 {
-			t.Fatalf("told %v", told)
+		notices := w.inbox.of("trail")
+		if len(notices) != 1 {
+			t.Fatalf("got notices %v, want 1", notices)
 		}
-		if a := w.alert(told[0]); a.Kind != "trail.records" || !strings.HasPrefix(a.Title, "3 of 7 ") {
-			t.Errorf("alert %+v", a)
+		if a := w.alert(notices[0]); a.Kind != "trail.records" || !strings.HasPrefix(a.Title, "3 of 7 ") {
+			t.Errorf("got alert %+v, want trail.records about 3 of 7", a)
 		}
 	})
 }
 
-func TestWrongCredentialsAreSeen(t *testing.T) {
+func TestErr_WrongCredentials(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "another secret")
 		stop := w.run()
 		w.waitFor("refused", func() bool { return w.aws.Count("sqs:ReceiveMessage", 403) >= 3 })
 		stop()
 		if w.reader.Err() == nil {
-			t.Error("the reader finds no fault with its queue")
+			t.Error("got no error after refused calls")
 		}
 		if w.count.get("poll error") == 0 || w.aws.Count("sqs:ReceiveMessage", 403) > 10 {
-			t.Errorf("counted %v", w.count.n)
+			t.Errorf("got counts %v and %d refused calls, want errors and at most 10 calls", w.count.n, w.aws.Count("sqs:ReceiveMessage", 403))
 		}
 		t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
 		stop = w.run()
 		w.waitFor("answered", func() bool { return w.aws.Count("sqs:ReceiveMessage", 200) >= 1 })
 		stop()
 		if err := w.reader.Err(); err != nil {
-			t.Errorf("the queue answers, and the fault is %v", err)
+			t.Errorf("got error %v after a successful call, want none", err)
 		}
 	})
 }
 
-func TestNewSaysWhatIsWrong(t *testing.T) {
+func TestNew_NamesInvalidField(t *testing.T) {
 	good := trail.Config{QueueURL: "https://sqs.eu-west-1.amazonaws.com/111122223333/trail", Sink: &inbox{}}
 	for name, tt := range map[string]struct {
 		change func(*trail.Config)
@@ -293,14 +294,14 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		_, err := trail.New(c)
 		var e *incident.Error
 		if !errors.As(err, &e) || e.Field != tt.field {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got error %v, want one of field %s", name, err, tt.field)
 		}
 	}
 	s, err := trail.New(good)
 	if err != nil || s.Region != "eu-west-1" {
-		t.Errorf("%+v, %v", s, err)
+		t.Errorf("got %+v, error %v, want region eu-west-1", s, err)
 	}
 	if _, err := s.Verify(nil, nil, time.Time{}); incident.CodeOf(err) != incident.CodeForbidden {
-		t.Errorf("a delivery to its path: %v", err)
+		t.Errorf("Verify: got error %v, want code %s", err, incident.CodeForbidden)
 	}
 }

@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	maxMessages   = 10               // messages of one answer; SQS gives no more
-	longPoll      = 20 * time.Second // SQS waits no longer
-	callTimeout   = 10 * time.Second // for calls that do not wait
-	objectTimeout = 10 * time.Minute // for a file, with all its records
-	maxVisibility = 12 * time.Hour   // SQS hides no longer
+	maxMessages   = 10               // messages per receive, the maximum of SQS
+	longPoll      = 20 * time.Second // wait of one receive, the maximum of SQS
+	callTimeout   = 10 * time.Second // for a call, without the wait for messages
+	objectTimeout = 10 * time.Minute // for a file with all its records
+	maxVisibility = 12 * time.Hour   // the maximum of SQS
 
-	// pause after a failure, doubled each time: of a poller that got no answer,
-	// and of a message that could not be worked off.
+	// Bounds of the exponential pause after a failed receive and before the next
+	// attempt of a failed message.
 	minPollPause, maxPollPause       = time.Second, time.Minute
 	minMessagePause, maxMessagePause = 30 * time.Second, 15 * time.Minute
 )
 
-// Run reads the queue until the context ends. What is being worked on then is
-// given up and returned to the queue.
+// Run receives and processes messages until ctx ends. It then aborts the files being
+// read, makes their messages visible again and returns nil.
 func (s *Source) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for range s.Pollers {
@@ -49,7 +49,7 @@ func (s *Source) poll(ctx context.Context) {
 		if err != nil {
 			pause := backoff(minPollPause, maxPollPause, failures)
 			failures++
-			s.Logger.Error("no answer from the queue", "error", err, "again_in", pause)
+			s.Logger.Error("receive messages failed", "err", err, "retry_in", pause)
 			sleep(ctx, pause)
 			continue
 		}
@@ -66,16 +66,17 @@ func (s *Source) receive(ctx context.Context) ([]types.Message, error) {
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameApproximateReceiveCount},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("receive from the queue: %w", err)
+		return nil, fmt.Errorf("receive messages: %w", err)
 	}
 	return out.Messages, nil
 }
 
 func seconds(d time.Duration) int32 { return int32(d / time.Second) }
 
-// backoff is the pause after so many failures before this one, with jitter.
-func backoff(least, most time.Duration, failures int) time.Duration {
-	d := min(least<<min(failures, 20), most)
+// backoff returns the pause after a failure that follows the given number of
+// failures. It doubles from minimum to maximum, with up to 25 % jitter.
+func backoff(minimum, maximum time.Duration, failures int) time.Duration {
+	d := min(minimum<<min(failures, 20), maximum)
 	return d - rand.N(d/4)
 }
 
@@ -88,10 +89,11 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// heldMessages is what one poller has in its hands.
+// heldMessages holds the messages that one poller has received but not finished. It
+// is safe for concurrent use.
 type heldMessages struct {
 	mu       sync.Mutex
-	messages map[string]string // message id → receipt
+	messages map[string]string // receipt handles by message ID
 }
 
 func (h *heldMessages) drop(id string) {
@@ -110,17 +112,17 @@ func (h *heldMessages) receipts() map[string]string {
 	return out
 }
 
-// processMessages goes through the messages of one answer. All of them stay hidden until
-// their turn is over.
+// processMessages processes the messages of one receive in order. Until a message is
+// finished, extendVisibility prevents its delivery to another poller.
 func (s *Source) processMessages(ctx context.Context, messages []types.Message) {
 	h := &heldMessages{messages: map[string]string{}}
 	for _, m := range messages {
 		h.messages[deref(m.MessageId)] = deref(m.ReceiptHandle)
 	}
-	holding, stop := context.WithCancel(ctx)
-	var holder sync.WaitGroup
-	holder.Go(func() { s.extendVisibility(holding, h) })
-	defer holder.Wait()
+	extendCtx, stop := context.WithCancel(ctx)
+	var extender sync.WaitGroup
+	extender.Go(func() { s.extendVisibility(extendCtx, h) })
+	defer extender.Wait()
 	defer stop()
 	for i, m := range messages {
 		if ctx.Err() != nil {
@@ -133,24 +135,25 @@ func (s *Source) processMessages(ctx context.Context, messages []types.Message) 
 	}
 }
 
-// extendVisibility keeps hiding what is still in the hand. Where that fails, a message may
-// come to somebody else too; its records are committed once all the same.
+// extendVisibility renews the visibility timeout of the held messages until ctx ends.
+// If that fails, another poller can receive a message too. Its records are still
+// stored only once.
 func (s *Source) extendVisibility(ctx context.Context, h *heldMessages) {
-	beat := time.NewTicker(s.Visibility / 3)
-	defer beat.Stop()
+	ticker := time.NewTicker(s.Visibility / 3)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-beat.C:
+		case <-ticker.C:
 		}
 		if err := s.changeVisibility(ctx, h.receipts(), s.Visibility); err != nil && ctx.Err() == nil {
-			s.Logger.Warn("messages could not be kept hidden", "error", err)
+			s.Logger.Warn("extend visibility failed", "err", err)
 		}
 	}
 }
 
-// changeVisibility sets for how long from now messages stay hidden.
+// changeVisibility sets the visibility timeout of messages to d from now.
 func (s *Source) changeVisibility(ctx context.Context, receipts map[string]string, d time.Duration) error {
 	if len(receipts) == 0 {
 		return nil
@@ -164,16 +167,17 @@ func (s *Source) changeVisibility(ctx context.Context, receipts map[string]strin
 	}
 	out, err := s.queue.ChangeMessageVisibilityBatch(ctx, in)
 	if err != nil {
-		return fmt.Errorf("hide messages: %w", err)
+		return fmt.Errorf("change visibility: %w", err)
 	}
-	var all []error
+	var failed []error
 	for _, f := range out.Failed {
-		all = append(all, fmt.Errorf("hide a message: %s", deref(f.Code)))
+		failed = append(failed, fmt.Errorf("change visibility of a message: %s", deref(f.Code)))
 	}
-	return errors.Join(all...)
+	return errors.Join(failed...)
 }
 
-// releaseMessages makes messages visible for others at once; we are stopping.
+// releaseMessages makes messages visible again at shutdown, even though ctx has
+// ended.
 func (s *Source) releaseMessages(ctx context.Context, messages []types.Message) {
 	receipts := map[string]string{}
 	for _, m := range messages {
@@ -181,11 +185,12 @@ func (s *Source) releaseMessages(ctx context.Context, messages []types.Message) 
 		s.Observer.Message(MessageReturned)
 	}
 	if err := s.changeVisibility(context.WithoutCancel(ctx), receipts, 0); err != nil {
-		s.Logger.Warn("messages could not be returned; the queue brings them later", "error", err)
+		s.Logger.Warn("release messages failed", "err", err)
 	}
 }
 
-// finishMessage deletes a message that is worked off, and leaves one that is not.
+// finishMessage deletes a processed message. A message with a failed file stays in
+// the queue and becomes visible after a pause.
 func (s *Source) finishMessage(ctx context.Context, m types.Message, outcome MessageOutcome) {
 	if outcome == MessageLeft && ctx.Err() != nil {
 		s.releaseMessages(ctx, []types.Message{m})
@@ -195,23 +200,24 @@ func (s *Source) finishMessage(ctx context.Context, m types.Message, outcome Mes
 	if outcome == MessageLeft {
 		pause := backoff(minMessagePause, maxMessagePause, receiveCount(m)-1)
 		if err := s.changeVisibility(ctx, map[string]string{deref(m.MessageId): deref(m.ReceiptHandle)}, pause.Round(time.Second)); err != nil {
-			s.Logger.Warn("the pause of a message could not be set", "message", deref(m.MessageId), "error", err)
+			s.Logger.Warn("delay message failed", "message", deref(m.MessageId), "err", err)
 		}
 		return
 	}
-	// What is committed is deleted, even while we are stopping.
+	// Its records are committed. Delete the message even during shutdown.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	if _, err := s.queue.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &s.QueueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
-		s.Logger.Warn("a message could not be deleted; it will come again", "message", deref(m.MessageId), "error", err)
+		s.Logger.Warn("delete message failed", "message", deref(m.MessageId), "err", err)
 	}
 }
 
-// processMessage works one message off.
+// processMessage reads the files of one message. If one file fails, it still reads
+// the others and returns MessageLeft.
 func (s *Source) processMessage(ctx context.Context, m types.Message) MessageOutcome {
 	notices, outcome := unwrap([]byte(deref(m.Body)))
 	if outcome == MessageUnknown || outcome == MessageNotJSON {
-		s.Logger.Warn("a message of the queue announces no object of S3; it is deleted", "message", deref(m.MessageId), "outcome", string(outcome))
+		s.Logger.Warn("message without S3 object deleted", "message", deref(m.MessageId), "outcome", string(outcome))
 	}
 	for _, n := range notices {
 		n.attempt = receiveCount(m)
@@ -219,15 +225,16 @@ func (s *Source) processMessage(ctx context.Context, m types.Message) MessageOut
 		result, err := s.processObject(ctx, n)
 		s.Observer.Object(result, time.Since(start))
 		if err != nil && ctx.Err() == nil {
-			s.Logger.Error("a file of the trail was not read", "bucket", n.Bucket, "key", n.Key, "attempt", n.attempt, "error", err)
+			s.Logger.Error("read log file failed", "bucket", n.Bucket, "key", n.Key, "attempt", n.attempt, "err", err)
 		}
 		if err != nil {
-			outcome = MessageLeft // the other objects are read nevertheless
+			outcome = MessageLeft
 		}
 	}
 	return outcome
 }
 
+// receiveCount returns the number of deliveries of a message, at least 1.
 func receiveCount(m types.Message) int {
 	n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)])
 	if err != nil {

@@ -26,14 +26,14 @@ const (
 	folder = "AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/03/"
 )
 
-// inbox takes deliveries as the store does: (source, id) once, each call whole
-// or not at all.
+// inbox is a Sink in memory. It stores each source and ID once, and each call is
+// atomic.
 type inbox struct {
 	mu     sync.Mutex
 	rows   map[string]trail.Delivery
 	calls  int
-	before func(context.Context, []trail.Delivery) error // may fail, or wait
-	after  func() error                                  // the commit is done, the caller does not learn of it
+	before func(context.Context, []trail.Delivery) error // called before the commit, may fail or block
+	after  func() error                                  // called after the commit, may fail
 }
 
 func (i *inbox) Accept(ctx context.Context, ds []trail.Delivery) error {
@@ -71,7 +71,7 @@ func (i *inbox) of(source string) (out []trail.Delivery) {
 	return out
 }
 
-// counter counts by name.
+// counter is an Observer that counts by name.
 type counter struct {
 	mu sync.Mutex
 	n  map[string]int
@@ -93,14 +93,14 @@ func (c *counter) Records(kept, skipped, bad int) {
 	c.add("bad", bad)
 }
 
-// fixture is an account, an inbox and a reader between them, in a bubble of time.
+// fixture connects a simulated AWS account and an inbox, within synctest.
 type fixture struct {
 	*testing.T
 	aws     *aws.Account
 	inbox   *inbox
 	count   *counter
 	change  func(*trail.Config)
-	reader  *trail.Source // that was started last
+	reader  *trail.Source // of the last run
 	running sync.WaitGroup
 }
 
@@ -108,7 +108,7 @@ func runFixture(t *testing.T, f func(w *fixture)) {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
-	t.Setenv("AWS_CA_BUNDLE", "") // a client of one's own cannot take it
+	t.Setenv("AWS_CA_BUNDLE", "") // not supported with a custom client
 	t.Setenv("AWS_CONFIG_FILE", "/nonexistent")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
 	synctest.Test(t, func(t *testing.T) {
@@ -140,7 +140,7 @@ func (w *fixture) source() *trail.Source {
 	return s
 }
 
-// run starts a reader; stop ends it, as a process ends.
+// run starts a Source. The returned function ends it and waits.
 func (w *fixture) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := w.source()
@@ -155,13 +155,13 @@ func (w *fixture) run() (stop func()) {
 	return func() { cancel(); <-ended }
 }
 
-// until waits for the account, at most a day of its time.
-func (w *fixture) waitFor(what string, holds func() bool) {
+// waitFor waits until condition returns true, for up to a day of simulated time.
+func (w *fixture) waitFor(event string, condition func() bool) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 24*time.Hour)
 	defer cancel()
-	if err := w.aws.Until(ctx, holds); err != nil {
-		w.Fatalf("%s: %v; counted %v", what, err, w.count.n)
+	if err := w.aws.Until(ctx, condition); err != nil {
+		w.Fatalf("wait for %s: error %v, counts %v", event, err, w.count.n)
 	}
 }
 
@@ -173,7 +173,7 @@ func record(id int) string {
 
 func gzipped(parts ...string) []byte {
 	var b bytes.Buffer
-	for _, p := range parts { // a member each
+	for _, p := range parts { // one gzip member each
 		z := gzip.NewWriter(&b)
 		_, _ = io.WriteString(z, p)
 		_ = z.Close()
@@ -193,16 +193,16 @@ func (w *fixture) wantRecords(n int) {
 	w.Helper()
 	got := w.inbox.of("cloudtrail")
 	if len(got) != n {
-		w.Fatalf("%d records in the inbox, want %d; counted %v", len(got), n, w.count.n)
+		w.Fatalf("got %d records in the inbox, want %d, counts %v", len(got), n, w.count.n)
 	}
 	for i, d := range got {
 		if want := fmt.Sprintf("111122223333/event-%05d", i); d.ID != want || string(d.Body) != record(i) {
-			w.Fatalf("record %d is %s: %s", i, d.ID, d.Body)
+			w.Fatalf("record %d: got ID %s and body %s, want %s and %s", i, d.ID, d.Body, want, record(i))
 		}
 	}
 }
 
-func TestFilesAreReadAndMessagesDeleted(t *testing.T) {
+func TestRun_ReadsFilesAndDeletesMessages(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		for i := range 25 {
 			w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i*40, i*40+40))
@@ -213,18 +213,18 @@ func TestFilesAreReadAndMessagesDeleted(t *testing.T) {
 		stop()
 		w.wantRecords(4000)
 		if w.aws.Count("s3:GetObject", 200) != 26 || w.aws.Deleted("trail") != 26 || w.count.get("kept") != 4000 || w.count.get("message done") != 26 {
-			t.Errorf("counted %v", w.count.n)
+			t.Errorf("got counts %v, want 26 messages and 4000 records", w.count.n)
 		}
 		if d := w.inbox.of("cloudtrail")[0]; d.Sender != "s3://"+bucket+"/"+folder+"0.json.gz" || !d.Received.Equal(time.Now()) && d.Received.IsZero() {
-			t.Errorf("delivery %+v", d)
+			t.Errorf("got delivery %+v, want the URI of the file and a time", d)
 		}
 	})
 }
 
-// Everything at once, again and again: duplicates of messages, Amazon failing,
-// answers lost on the way, bodies cut off, a database that fails before and
-// after its commit, and the reader killed at any moment.
-func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
+// The test combines duplicate messages, failing calls, lost responses, truncated
+// bodies, a database that fails before and after a commit, and a reader that stops
+// at random times. Every record must be stored exactly once.
+func TestRun_StoresEachRecordOnceDespiteFailures(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			runFixture(t, func(w *fixture) {
@@ -232,7 +232,7 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 				var mu sync.Mutex
 				draw := func(n int) int { mu.Lock(); defer mu.Unlock(); return rng.IntN(n) }
 				chance := func(percent int) bool { return draw(100) < percent }
-				w.aws.AddQueue(aws.Queue{Name: "trail", Visibility: 30 * time.Second}) // for ever
+				w.aws.AddQueue(aws.Queue{Name: "trail", Visibility: 30 * time.Second}) // without dead-letter queue
 				w.change = func(c *trail.Config) { c.Pollers = 3 }
 				var calm atomic.Bool
 				w.inbox.before = func(ctx context.Context, _ []trail.Delivery) error {
@@ -262,7 +262,7 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 					put(i)
 				}
 				next := files / 2
-				for range 40 { // lives of the process
+				for range 40 { // restarts of the process
 					for _, f := range []aws.Fault{
 						{Op: "sqs:DeleteMessage", Times: 2, Status: 503, Code: "ServiceUnavailable"}, {Op: "sqs:DeleteMessage", Times: 2, LoseAnswer: true},
 						{Op: "sqs:ReceiveMessage", Times: 1, LoseAnswer: true}, {Op: "sqs:ReceiveMessage", Times: 4, Status: 500, Code: "InternalError"},
@@ -293,7 +293,7 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 				w.wantRecords(files * each)
 				for _, n := range w.inbox.of("trail") {
 					if !strings.Contains(string(n.Body), `"reason":"denied"`) && !strings.Contains(string(n.Body), `"reason":"failed"`) {
-						t.Errorf("it told %s", n.Body)
+						t.Errorf("got notice %s, want only denied and failed", n.Body)
 					}
 				}
 			})
@@ -301,7 +301,7 @@ func TestNothingIsLostAndNothingComesTwice(t *testing.T) {
 	}
 }
 
-func TestKillInTheMiddleOfAFile(t *testing.T) {
+func TestRun_StopsInsideFile(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 2000))
 		reached := make(chan struct{})
@@ -317,10 +317,10 @@ func TestKillInTheMiddleOfAFile(t *testing.T) {
 		<-reached
 		stop()
 		if len(w.inbox.of("cloudtrail")) >= 2000 || w.empty() {
-			t.Fatal("it was not in the middle")
+			t.Fatal("got the whole file, want a part of it")
 		}
 		if m := w.aws.Messages("trail")[0]; m.Visible.After(time.Now()) || w.count.get("message returned") != 1 {
-			t.Errorf("the message is hidden until %s, though nobody works on it", m.Visible)
+			t.Errorf("got a message hidden until %s, want it visible", m.Visible)
 		}
 		stop = w.run()
 		w.waitFor("all read", w.empty)
@@ -329,30 +329,30 @@ func TestKillInTheMiddleOfAFile(t *testing.T) {
 	})
 }
 
-func TestSlowWorkKeepsTheMessagesHidden(t *testing.T) {
+func TestRun_ExtendsVisibilityOfSlowMessages(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		for i := range 10 {
 			w.aws.Put(bucket, fmt.Sprintf("%s%d.json.gz", folder, i), logFile(i, i+1))
 		}
 		w.change = func(c *trail.Config) { c.Pollers = 2 }
 		w.inbox.before = func(context.Context, []trail.Delivery) error { <-time.After(100 * time.Second); return nil }
-		most := 0
+		maxReceived := 0
 		stop := w.run()
 		w.waitFor("all read", func() bool {
 			for _, m := range w.aws.Messages("trail") {
-				most = max(most, m.Received)
+				maxReceived = max(maxReceived, m.Received)
 			}
 			return w.empty()
 		})
 		stop()
 		w.wantRecords(10)
-		if most != 1 || w.count.get("object known") != 0 || w.inbox.calls != 10 {
-			t.Errorf("received %d times, counted %v", most, w.count.n)
+		if maxReceived != 1 || w.count.get("object known") != 0 || w.inbox.calls != 10 {
+			t.Errorf("got a message delivered %d times, %d commits and counts %v, want 1 delivery and 10 commits", maxReceived, w.inbox.calls, w.count.n)
 		}
 	})
 }
 
-func TestWhatIsCommittedIsDeletedEvenWhileStopping(t *testing.T) {
+func TestRun_DeletesCommittedMessageAtShutdown(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 10))
 		committed, stopping := make(chan struct{}), make(chan struct{})
@@ -365,26 +365,26 @@ func TestWhatIsCommittedIsDeletedEvenWhileStopping(t *testing.T) {
 		w.running.Wait()
 		w.wantRecords(10)
 		if !w.empty() {
-			t.Error("the message is still there")
+			t.Error("got a message in the queue, want it deleted")
 		}
 	})
 }
 
-func TestAFileIsReadOnce(t *testing.T) {
+func TestRun_ReadsFileOnce(t *testing.T) {
 	runFixture(t, func(w *fixture) {
 		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 10))
-		for range 4 { // S3 and SQS deliver at least once
+		for range 4 { // S3 and SQS can repeat messages
 			w.aws.Send("trail", w.aws.Event(bucket, "ObjectCreated:Put", folder+"a.json.gz"))
 		}
 		w.change = func(c *trail.Config) { c.Pollers = 1 }
 		stop := w.run()
 		w.waitFor("read", w.empty)
-		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 20)) // another content
+		w.aws.Put(bucket, folder+"a.json.gz", logFile(0, 20)) // new content
 		w.waitFor("read again", w.empty)
 		stop()
 		w.wantRecords(20)
 		if w.aws.Count("s3:GetObject", 200) != 2 || w.count.get("object known") != 4 {
-			t.Errorf("counted %v", w.count.n)
+			t.Errorf("got counts %v, want 2 downloads and 4 known objects", w.count.n)
 		}
 	})
 }

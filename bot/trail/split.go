@@ -10,21 +10,23 @@ import (
 )
 
 const (
-	// maxRecord bounds a record. CloudTrail's own are below 256 KiB.
+	// maxRecord is the maximum size of a record in bytes. CloudTrail's records are
+	// smaller than 256 KiB.
 	maxRecord = 1 << 20
-	// maxLine is how far the end of a line is looked for; it is the size of the
-	// buffer that split reads through.
+	// maxLine is the length within which split looks for the end of a line. The
+	// reader of split must have a buffer of this size.
 	maxLine = 256 << 10
 )
 
-// split takes a file apart into its records and calls emit for each of them, in
-// order, with bytes that are valid until the next call. A file may be
-// {"Records": [...]}, an array, one record a line, or several of these one after
-// the other. It is never in memory as a whole. An element that is no JSON, or
-// too large, is emitted as broken and holds up none of the others.
+// split calls emit for each record of a file, in order. The bytes are valid until
+// emit returns. A file can be {"Records": [...]}, an array, one record per line, or a
+// sequence of these. split never holds a whole file in memory. If an element is too
+// large, or a line or a top-level value is not JSON, split calls emit with broken
+// set and continues.
 //
-// It looks at brackets and quotes only; whether an element between two commas
-// is JSON is a question for later. So one bad record costs one record.
+// split interprets only brackets and quotes. The caller must check that an element
+// is JSON. One bad record therefore does not affect the others. split returns
+// errBroken if the file ends inside a record.
 func split(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
 	s := &splitter{r: r, emit: emit}
 	for {
@@ -59,13 +61,13 @@ func split(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
 type splitter struct {
 	r     *bufio.Reader
 	emit  func([]byte, bool) error
-	buf   []byte
-	large bool // buf is not all of it
-	lines bool // there is a record a line
+	buf   []byte // last value read
+	large bool   // the value is larger than maxRecord, and buf holds only its beginning
+	lines bool   // the file has one record per line
 }
 
-// peekLine is the rest of the line that begins with c, if it ends within the buffer.
-// The bytes are a copy.
+// peekLine returns the line that begins with c, without consuming it. It reports
+// false if the line does not end within the buffer. The bytes are a copy.
 func (s *splitter) peekLine(c byte) ([]byte, bool) {
 	ahead, err := s.r.Peek(maxLine)
 	end := bytes.IndexByte(ahead, '\n')
@@ -78,14 +80,15 @@ func (s *splitter) peekLine(c byte) ([]byte, bool) {
 	return append([]byte{c}, ahead[:end]...), true
 }
 
-// linesFollow tells a broken first line of many from the first line of one
-// value that is spread over several: the next line stands for itself.
+// linesFollow reports whether the file has one record per line although its first
+// line is broken. It is true if the next line is a JSON object. Otherwise the first
+// line belongs to a value with several lines.
 func (s *splitter) linesFollow(first []byte) bool {
 	first = bytes.TrimSpace(first)
 	if bytes.HasSuffix(first, []byte("[")) || bytes.HasSuffix(first, []byte("{")) || bytes.HasSuffix(first, []byte(",")) || bytes.HasSuffix(first, []byte(":")) {
 		return false
 	}
-	ahead, _ := s.r.Peek(maxLine) // what there is; its error comes again
+	ahead, _ := s.r.Peek(maxLine) // the next read returns the error
 	_, rest, _ := bytes.Cut(ahead, []byte("\n"))
 	second, _, ended := bytes.Cut(rest, []byte("\n"))
 	second = bytes.TrimSpace(second)
@@ -94,12 +97,13 @@ func (s *splitter) linesFollow(first []byte) bool {
 
 func (s *splitter) skip(n int) error {
 	if _, err := s.r.Discard(n); err != nil {
-		return fmt.Errorf("read a line: %w", err)
+		return fmt.Errorf("read line: %w", err)
 	}
 	return nil
 }
 
-// splitLine takes a line apart by itself, so that what is wrong with it ends with it.
+// splitLine emits the records of one line. A broken line does not affect the next
+// one.
 func (s *splitter) splitLine(line []byte) error {
 	in := &splitter{r: bufio.NewReader(bytes.NewReader(line)), emit: s.emit}
 	for {
@@ -119,7 +123,7 @@ func (s *splitter) splitLine(line []byte) error {
 	}
 }
 
-// splitValue takes one value apart that stands for itself.
+// splitValue emits the records of a top-level value that begins with c.
 func (s *splitter) splitValue(c byte) error {
 	switch c {
 	case '{':
@@ -127,18 +131,18 @@ func (s *splitter) splitValue(c byte) error {
 	case '[':
 		return s.splitArray()
 	case ',':
-		return nil // somebody took the brackets off a list
+		return nil // elements of an array without its brackets
 	}
 	if err := s.readValue(c); err != nil {
 		return err
 	}
-	return s.emit(nil, true) // a text or a number is no record, nor is what is no JSON
+	return s.emit(nil, true) // not an object
 }
 
-// splitObject is a record, or holds them in an array called Records.
+// splitObject emits an object as one record, or the elements of its array Records.
 func (s *splitter) splitObject() error {
 	record := []byte{'{'}
-	large, holds := false, false
+	large, isFile := false, false // isFile: the object has an array Records
 	key := ""
 	for {
 		c, err := s.mustNextNonSpace()
@@ -147,12 +151,12 @@ func (s *splitter) splitObject() error {
 		}
 		switch {
 		case c == '}':
-			if holds {
+			if isFile {
 				return nil
 			}
 			return s.emit(append(record, '}'), large)
 		case c == '[' && key == `"Records"`:
-			holds = true
+			isFile = true
 			if err := s.splitArray(); err != nil {
 				return err
 			}
@@ -167,13 +171,13 @@ func (s *splitter) splitObject() error {
 		case c == ',':
 			key = ""
 		}
-		if large = large || s.large || len(record)+len(s.buf) > maxRecord; !large && !holds {
+		if large = large || s.large || len(record)+len(s.buf) > maxRecord; !large && !isFile {
 			record = append(record, s.buf...)
 		}
 	}
 }
 
-// splitArray emits what stands in an array.
+// splitArray emits the elements of an array.
 func (s *splitter) splitArray() error {
 	for {
 		c, err := s.mustNextNonSpace()
@@ -194,8 +198,9 @@ func (s *splitter) splitArray() error {
 	}
 }
 
-// readValue reads one value into buf, from its first byte c to the bracket or quote
-// that ends it, or up to what ends a number. Punctuation is a value of its own.
+// readValue reads one value into buf. The value begins with c and ends with its
+// closing bracket or quote, or before the delimiter of a scalar. A punctuation
+// character is a value too.
 func (s *splitter) readValue(c byte) error {
 	s.buf, s.large = s.buf[:0], false
 	s.appendByte(c)
@@ -228,7 +233,7 @@ func (s *splitter) readValue(c byte) error {
 	return nil
 }
 
-// readString reads to the end of a text.
+// readString reads the rest of a string, including the closing quote.
 func (s *splitter) readString() error {
 	for escaped := false; ; {
 		c, err := s.mustReadByte()
@@ -247,6 +252,7 @@ func (s *splitter) readString() error {
 	}
 }
 
+// readScalar reads the rest of a number, a literal or invalid text.
 func (s *splitter) readScalar() error {
 	for {
 		c, err := s.r.ReadByte()
@@ -254,7 +260,7 @@ func (s *splitter) readScalar() error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read a value: %w", err)
+			return fmt.Errorf("read value: %w", err)
 		}
 		switch c {
 		case ',', ':', '{', '}', '[', ']', '"', ' ', '\t', '\r', '\n':
@@ -264,6 +270,7 @@ func (s *splitter) readScalar() error {
 	}
 }
 
+// appendByte appends c to buf, up to maxRecord bytes.
 func (s *splitter) appendByte(c byte) {
 	if len(s.buf) < maxRecord {
 		s.buf = append(s.buf, c)
@@ -272,7 +279,7 @@ func (s *splitter) appendByte(c byte) {
 	}
 }
 
-// nextNonSpace is the first byte that is no white space.
+// nextNonSpace returns the next byte that is not white space, or io.EOF.
 func (s *splitter) nextNonSpace() (byte, error) {
 	for {
 		c, err := s.r.ReadByte()
@@ -282,13 +289,16 @@ func (s *splitter) nextNonSpace() (byte, error) {
 	}
 }
 
-// mustNextNonSpace is next where the file cannot end; byte is the same with white space.
+// mustNextNonSpace is like nextNonSpace, but returns errBroken at the end of the file.
 func (s *splitter) mustNextNonSpace() (byte, error) { return noEOF(s.nextNonSpace()) }
-func (s *splitter) mustReadByte() (byte, error)     { return noEOF(s.r.ReadByte()) }
 
+// mustReadByte returns the next byte, or errBroken at the end of the file.
+func (s *splitter) mustReadByte() (byte, error) { return noEOF(s.r.ReadByte()) }
+
+// noEOF replaces io.EOF by errBroken.
 func noEOF(c byte, err error) (byte, error) {
 	if errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("%w: it ends in the middle of a record", errBroken)
+		return 0, fmt.Errorf("%w: it ends inside a record", errBroken)
 	}
 	return c, err
 }

@@ -7,46 +7,46 @@ import (
 	"strings"
 )
 
-// maxDepth bounds how often a message is unwrapped.
+// maxDepth bounds the number of SNS notifications around a message.
 const maxDepth = 4
 
-// notice is what S3 says about one object.
+// notice is an event of S3 about one object.
 type notice struct {
 	Bucket, Key, Region string
 	ETag, Version       string
-	Event               string // "ObjectCreated:Put", "ObjectRemoved:Delete"; the former if nothing is said
+	Event               string // such as "ObjectCreated:Put" or "ObjectRemoved:Delete", empty means created
 	Sequencer           string
-	At                  string
-	Principal, Address  string // who did it
-	attempt             int
+	At                  string // RFC 3339, as received
+	Principal, Address  string // cause of the event
+	attempt             int    // number of deliveries of the message
 }
 
-func (n notice) removed() bool { return strings.HasPrefix(n.Event, "ObjectRemoved:") }
+func (n notice) isRemoval() bool { return strings.HasPrefix(n.Event, "ObjectRemoved:") }
 
-// where is the object's address for people.
-func (n notice) where() string { return "s3://" + n.Bucket + "/" + n.Key }
+// uri returns the s3:// URI of the object.
+func (n notice) uri() string { return "s3://" + n.Bucket + "/" + n.Key }
 
-// messageBody is every shape that a message may have, of which one is there.
+// messageBody has the fields of every kind of message. A message has one kind.
 type messageBody struct {
-	// A notification of SNS.
+	// Notification of SNS.
 	Type    string  `json:"Type"`
 	Message *string `json:"Message"`
-	// S3's own, one element an object.
+	// Notification of S3, with one element per object.
 	Records []json.RawMessage `json:"Records"`
 	Event   string            `json:"Event"`
-	// EventBridge's.
+	// Event of EventBridge.
 	DetailType string          `json:"detail-type"`
 	Source     string          `json:"source"`
 	Region     string          `json:"region"`
 	Time       string          `json:"time"`
 	Detail     json.RawMessage `json:"detail"`
-	// CloudTrail's own, when a trail announces its files by SNS.
+	// Notification of CloudTrail, from the SNS topic of a trail.
 	S3Bucket    string   `json:"s3Bucket"`
 	S3ObjectKey []string `json:"s3ObjectKey"`
 }
 
-// unwrap finds the objects that a message is about. Without any, the outcome
-// says why; the message can be deleted.
+// unwrap returns the events in a message. If it has none, the outcome is the reason,
+// and the message can be deleted.
 func unwrap(raw []byte) ([]notice, MessageOutcome) { return unwrapDepth(raw, maxDepth) }
 
 func unwrapDepth(raw []byte, depth int) ([]notice, MessageOutcome) {
@@ -93,7 +93,8 @@ func unwrapDepth(raw []byte, depth int) ([]notice, MessageOutcome) {
 	return out, MessageDone
 }
 
-// fromS3 reads a record of S3's notification. The key is encoded as in a form.
+// fromS3 parses a record of a notification of S3, whose key is form encoded. It
+// reports false if the record has no bucket or key.
 func fromS3(raw json.RawMessage) (notice, bool) {
 	var r struct {
 		EventName string `json:"eventName"`
@@ -122,13 +123,14 @@ func fromS3(raw json.RawMessage) (notice, bool) {
 	}
 	key, err := url.QueryUnescape(r.S3.Object.Key)
 	if err != nil {
-		key = r.S3.Object.Key // not encoded by S3; it is what it is
+		key = r.S3.Object.Key // another service sent the key without encoding
 	}
 	return notice{Bucket: r.S3.Bucket.Name, Key: key, Region: r.Region, ETag: r.S3.Object.ETag, Version: r.S3.Object.Version, Sequencer: r.S3.Object.Sequencer,
 		Event: strings.TrimPrefix(r.EventName, "s3:"), At: r.EventTime, Principal: r.User.Principal, Address: r.Request.Address}, true
 }
 
-// fromEventBridge reads S3's event as EventBridge brings it. The key is plain.
+// fromEventBridge parses an event of S3 from EventBridge, whose key is not encoded.
+// It reports false if the event has no bucket or key.
 func fromEventBridge(b messageBody) (notice, bool) {
 	var d struct {
 		Bucket struct {

@@ -9,11 +9,11 @@ import (
 	"tocsin/bot/incident"
 )
 
-// alarm is a CloudWatch alarm that changed its state, in the two shapes in which
-// one comes: the message that an alarm publishes to its SNS topic, and the detail
-// of EventBridge's envelope.
+// alarm is a state change of a CloudWatch alarm. It has the fields of both forms:
+// the message that an alarm publishes to an SNS topic, and the detail of an
+// EventBridge event.
 type alarm struct {
-	Name        text `json:"AlarmName"` // of both shapes: keys match without regard to case
+	Name        text `json:"AlarmName"` // in both forms, because keys match in any case
 	ARN         text `json:"AlarmArn"`
 	Description text `json:"AlarmDescription"`
 	Account     text `json:"AWSAccountId"`
@@ -35,19 +35,19 @@ type alarm struct {
 	} `json:"configuration"`
 }
 
-// isComplete reports whether the fields that every alarm has are there.
+// isComplete reports whether the required fields of an alarm are set.
 func (a *alarm) isComplete() bool {
 	return a.Name != "" && firstNonEmpty(a.NewState, a.State.Value) != ""
 }
 
-// signal: an alarm that rings, or does not know any more, is an alert; one that
-// is over is a note in the incident it belongs to.
+// signal returns an alert for the states ALARM and INSUFFICIENT_DATA, and a note on
+// the alarm's incident for the state OK.
 func (a *alarm) signal(env envelope) incident.Signal {
-	where := string(a.ARN)
+	arn := string(a.ARN)
 	for _, r := range env.Resources {
-		where = firstNonEmpty(text(where), r)
+		arn = firstNonEmpty(text(arn), r)
 	}
-	region, account := regionAndAccount(where)
+	region, account := regionAndAccount(arn)
 	region, account = firstNonEmpty(text(region), env.Region), firstNonEmpty(text(account), a.Account, env.Account)
 	state, changed := firstNonEmpty(a.NewState, a.State.Value), firstNonEmpty(a.Changed, a.State.Timestamp)
 	at, err := time.Parse("2006-01-02T15:04:05.999-0700", changed)
@@ -57,10 +57,10 @@ func (a *alarm) signal(env envelope) incident.Signal {
 	correlation := "cloudwatch:" + account + ":" + region + ":" + string(a.Name)
 	event := joinNonEmpty("|", "cloudwatch", text(account), text(region), a.Name, text(state), text(at.UTC().Format(time.RFC3339Nano)))
 	if at.IsZero() {
-		event = "" // nothing tells it from the next time
+		event = "" // without a time, two state changes could not be distinguished
 	}
 	if state == "OK" {
-		return sourceNote(event, correlation, "CloudWatch: the alarm "+string(a.Name)+" is over")
+		return sourceNote(event, correlation, "CloudWatch: the alarm "+string(a.Name)+" returned to OK")
 	}
 	level, title := incident.LevelMedium, "CloudWatch alarm: "
 	if state != "ALARM" {
@@ -70,20 +70,21 @@ func (a *alarm) signal(env envelope) incident.Signal {
 		Source: sourceName, Kind: "cloudwatch.alarm", Level: level, Title: title + string(a.Name),
 		Detail:      joinNonEmpty("\n", text(firstNonEmpty(a.Description, a.Configuration.Description)), text(firstNonEmpty(a.Why, a.State.Reason))),
 		Fingerprint: "cloudwatch|" + account + "|" + region + "|" + string(a.Name) + "|" + state, Correlation: correlation,
-		EventID: joinNonEmpty("/", text(where), text(changed)), At: at.UTC(), Account: account, Region: region,
+		EventID: joinNonEmpty("/", text(arn), text(changed)), At: at.UTC(), Account: account, Region: region,
 		URL:  consoleURL(region, "cloudwatch/home", "alarmsV2:alarm/"+string(a.Name)),
 		Tags: map[string]string{"alarm": string(a.Name), "state": state, "state_before": firstNonEmpty(a.OldState, a.Previous.Value)},
 	}}
 }
 
-// sourceNote is what an outside system says about something that is over. It moves no
-// status.
-func sourceNote(event, correlation, said string) incident.Signal {
+// sourceNote returns a note of an outside system, such as the end of an alarm, on the
+// incident with a correlation key. A note does not change the status.
+func sourceNote(event, correlation, message string) incident.Signal {
 	return incident.Signal{Event: event, Subject: incident.IncidentRef{Correlation: correlation}, Command: &incident.Command{
-		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "the door's credential", Via: incident.ViaSource, Text: said}}
+		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "the source's credential", Via: incident.ViaSource, Text: message}}
 }
 
-// regionAndAccount is the region and the account in an ARN.
+// regionAndAccount returns the region and the account of an ARN, or empty strings if
+// arn is invalid.
 func regionAndAccount(arn string) (region, account string) {
 	p := strings.SplitN(arn, ":", 6)
 	if len(p) < 6 {
@@ -92,7 +93,8 @@ func regionAndAccount(arn string) (region, account string) {
 	return p[3], p[4]
 }
 
-// consoleURL is a page of the AWS console, or "" where the region is none.
+// consoleURL returns the URL of a page of the AWS console, or "" if region is not a
+// region.
 func consoleURL(region, page, fragment string) string {
 	if !regionName.MatchString(region) {
 		return ""

@@ -1,23 +1,23 @@
-// Package cloudtrail takes what AWS says about an account: CloudTrail records,
-// findings of GuardDuty and Security Hub and CloudWatch alarms, as EventBridge
-// delivers them to an API destination (in its envelope, bare, or in an array) and
-// as others hand them on.
+// Package cloudtrail decodes security events of AWS: CloudTrail records, findings of
+// GuardDuty and Security Hub, and CloudWatch alarms. EventBridge sends them to an API
+// destination, in its envelope, bare or in an array. The packages sns and trail
+// receive them too and decode them with [Source.Decode].
 //
-// Each signal says by which name AWS knows what happened – a record by its
-// account and eventID, a finding by its id and update, an alarm by the moment it
-// changed – so that what comes by several doors counts once.
+// Each signal has an event name, which identifies the event at AWS on every path. It
+// consists of the account and eventID of a record, the ID and update of a finding,
+// or the time of an alarm's state change. An event that arrives on several paths is
+// therefore counted once.
 //
-// The rules of bot/detect say which records matter and how much. What they count
-// over several records goes with the signals as observations, for the desk to
-// bring to Advance in the transaction that marks the records handled.
+// The rules of package detect set the level of a record. Rules that count several
+// records produce observations, which accompany the signals. The desk passes them to
+// [Source.Advance] in the transaction that marks the records handled.
 //
-// How alerts hang together. The fingerprint of a record is what was done, by
-// whom, in which account, to what, with which result: the second StopLogging of
-// the same trail is a copy, one that was refused first and succeeded later is
-// not. The correlation key is account and principal, with the session name
-// dropped and without regard to which access key was used, so that everything
-// one stolen identity does is one incident. A GuardDuty finding about an
-// identity correlates with that identity's records.
+// The fingerprint of a record consists of action, principal, account, target, level
+// and result. A second StopLogging of one trail is an occurrence of the first alert.
+// A success after a refused attempt is a new alert. The correlation key consists of
+// account and principal, without session name and access key. All actions of a stolen
+// identity therefore belong to one incident, together with the GuardDuty findings
+// about this identity.
 package cloudtrail
 
 import (
@@ -35,27 +35,28 @@ import (
 
 const sourceName = "cloudtrail"
 
-// Config of the source.
+// Config configures a [Source].
 type Config struct {
-	// APIKeys are the values of the header that the EventBridge connection sends.
-	// There are two while the key is rotated.
+	// APIKeys are the accepted values of the header. Use two during a key rotation.
 	APIKeys []secret.String
-	// HeaderName is the header's name; default X-Api-Key.
+	// HeaderName is the header that the EventBridge connection sends, default
+	// X-Api-Key.
 	HeaderName string
-	// Rules judge the records; nil: nobody does, and every record is informational.
+	// Rules evaluate the records. If nil, every record is informational.
 	Rules *detect.Ruleset
 }
 
-// Source is AWS, as intake sees it.
+// Source verifies and decodes events of AWS. It implements intake.Source and is safe
+// for concurrent use.
 type Source struct {
 	keys         []secret.String
 	header       string
 	rules        *detect.Ruleset
-	correlations map[string]*detect.Rule // by id
+	correlations map[string]*detect.Rule // correlation rules by ID
 	past         rulesetCache
 }
 
-// New makes the source.
+// New returns a Source.
 func New(c Config) *Source {
 	if c.HeaderName == "" {
 		c.HeaderName = "X-Api-Key"
@@ -71,34 +72,34 @@ func New(c Config) *Source {
 	return s
 }
 
-// Name is the last element of the webhook's path.
+// Name returns "cloudtrail", the last element of the webhook's path.
 func (*Source) Name() string { return sourceName }
 
-// Headers is empty: the body says everything.
+// Headers returns nil, because Decode needs only the body.
 func (*Source) Headers() []string { return nil }
 
-// errNoKey is our own fault, not the sender's: the edge answers 5xx.
+// errNoKey is not an *incident.Error, because it is not the sender's mistake. The edge
+// answers 503.
 var errNoKey = errors.New("cloudtrail: no API key is configured")
 
-// Verify compares the shared header with every configured key. EventBridge
-// signs nothing; the header is all there is. The delivery id is made of the ids
-// in the body. Where there are none (an array, a shape that is not known) it is
-// empty, and the edge tells deliveries apart by the body.
+// Verify compares the header with every configured key, because EventBridge does not
+// sign its requests. It returns a delivery ID made of the IDs in the body, or "" if
+// the body has none, for example if it is an array.
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
 	genuine, known := secret.EqualAny(s.keys, h.Get(s.header))
 	switch {
 	case !known:
 		return "", errNoKey
 	case !genuine:
-		return "", incident.Forbidden("%s does not carry the key of this destination", s.header)
+		return "", incident.Forbidden("the header %s is missing or has a wrong key; set a key from sources.cloudtrail.api_keys in the EventBridge connection", s.header)
 	}
 	return deliveryID(body), nil
 }
 
-// deliveryID joins the ids that tell one delivery from another. A record's
-// eventID is unique within the account that received it, so the record that
-// comes by EventBridge and in a file is one; a finding has its envelope's id, and
-// a bare one what finding.version tells it by.
+// deliveryID returns the ID of a delivery, or "". The ID of a record consists of the
+// recipient account and the eventID, which is unique within the account. A record
+// from EventBridge and from a log file is therefore one delivery. A finding has the ID
+// of its envelope. A bare finding has its ID, its update and its count.
 func deliveryID(body []byte) string {
 	type ids struct {
 		ID        text `json:"id"`
@@ -117,7 +118,7 @@ func deliveryID(body []byte) string {
 		return ""
 	}
 	switch {
-	case v.Detail != nil && v.Detail.EventID != "": // a record is one, by whichever way and how often it comes
+	case v.Detail != nil && v.Detail.EventID != "": // without the envelope's ID, which differs between paths
 		return joinNonEmpty("/", v.Detail.Account, v.Detail.EventID)
 	case v.Detail != nil && v.ID != "":
 		return joinNonEmpty("/", v.ID, v.Detail.EventID, v.Detail.ID, v.Detail.UpdatedAt)
@@ -129,8 +130,8 @@ func deliveryID(body []byte) string {
 	return ""
 }
 
-// decode reads JSON and forgives a field of an unexpected type, which stays
-// empty; records are re-exported by many tools.
+// decode unmarshals JSON. It ignores a field of an unexpected type, because many tools
+// export records in slightly different forms.
 func decode(body []byte, v any) error {
 	err := json.Unmarshal(body, v)
 	var mismatch *json.UnmarshalTypeError
@@ -140,10 +141,10 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
-// text is what may also come as a number or a boolean.
+// text is a string that accepts JSON numbers and booleans too.
 type text = incident.FlexString
 
-// firstNonEmpty is the first that is not empty.
+// firstNonEmpty returns the first text that is not empty, or "".
 func firstNonEmpty(ts ...text) string {
 	for _, t := range ts {
 		if t != "" {
@@ -153,7 +154,7 @@ func firstNonEmpty(ts ...text) string {
 	return ""
 }
 
-// joinNonEmpty joins what is not empty.
+// joinNonEmpty joins the texts that are not empty.
 func joinNonEmpty(sep string, ts ...text) string {
 	var out []string
 	for _, t := range ts {
@@ -164,6 +165,7 @@ func joinNonEmpty(sep string, ts ...text) string {
 	return strings.Join(out, sep)
 }
 
+// field returns "label: t", or "" if t is empty.
 func field(label string, t text) text {
 	if t == "" {
 		return ""

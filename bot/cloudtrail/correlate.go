@@ -10,10 +10,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-// observations are what hits mean, without the types of the rules.
-func observations(seen []detect.Observation, about *incident.Alert) []incident.Observation {
+// observations converts the type of observations from package detect to incident.
+func observations(observed []detect.Observation, about *incident.Alert) []incident.Observation {
 	var out []incident.Observation
-	for _, o := range seen {
+	for _, o := range observed {
 		group := make([]incident.GroupField, len(o.Group))
 		for n, g := range o.Group {
 			group[n] = incident.GroupField(g)
@@ -23,24 +23,24 @@ func observations(seen []detect.Observation, about *incident.Alert) []incident.O
 	return out
 }
 
-// Advance takes observations, all of one window, into it and says what came
-// true. The window is what was returned the last time, nil for the first, and is
-// of no use to anybody after expires. Observations of a rule that is not loaded
-// any more leave it as it is.
-func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Time) (next []byte, expires time.Time, fired []incident.Firing, err error) {
+// Advance adds observations to their correlation window and returns the firings of
+// the rule. All observations must belong to one window. The window is the result of
+// the previous call, or nil at first. The caller stores next and can delete it at
+// expires. Advance ignores observations of rules that are no longer loaded.
+func (s *Source) Advance(window []byte, observed []incident.Observation, now time.Time) (next []byte, expires time.Time, fired []incident.Firing, err error) {
 	var w detect.Window
 	if len(window) > 0 {
 		if err := json.Unmarshal(window, &w); err != nil {
-			return nil, expires, nil, fmt.Errorf("decode the window of a correlation: %w", err)
+			return nil, expires, nil, fmt.Errorf("decode correlation window: %w", err)
 		}
 	}
 	expires = now
-	for n, o := range seen {
+	for n, o := range observed {
 		rule := s.correlations[o.Rule]
 		if rule == nil {
 			continue
 		}
-		if o.At.IsZero() || o.At.After(now) { // nothing happens after it was told
+		if o.At.IsZero() || o.At.After(now) { // an event cannot be later than its arrival
 			o.At = now
 		}
 		c := rule.Correlation
@@ -49,8 +49,8 @@ func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Ti
 			group[k] = detect.GroupValue(g)
 		}
 		var firing *detect.Firing
-		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, RuleIndex: o.Contributor, Value: o.Value})
-		// Old records are told in one go sometimes: their windows last from now.
+		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, Which: o.Contributor, Value: o.Value})
+		// The lifetime starts now, because old records can arrive late.
 		expires = now.Add(c.Timespan + c.Lateness)
 		if firing == nil {
 			continue
@@ -62,24 +62,24 @@ func (s *Source) Advance(window []byte, seen []incident.Observation, now time.Ti
 		fired = append(fired, f)
 	}
 	if next, err = json.Marshal(w); err != nil {
-		return nil, expires, nil, fmt.Errorf("encode the window of a correlation: %w", err)
+		return nil, expires, nil, fmt.Errorf("encode correlation window: %w", err)
 	}
 	return next, expires, fired, nil
 }
 
-// What an alert about several events is known by, and the line of its detail that
-// names them.
+// ExplainCorrelation recognises an alert by its kind, and the list of its events by
+// the beginning of a line in the detail. Both are stored.
 const (
 	kindCorrelation = "cloudtrail.correlation."
 	eventsLabel     = "Events ("
 )
 
-// maxContributing bounds how many of the events that made a correlation true
-// are named.
+// maxContributing is the maximum number of events that an alert lists.
 const maxContributing = 50
 
-// correlationAlert is the alert of a correlation. It belongs to the principal of the
-// event that completed it if the events were grouped by theirs.
+// correlationAlert returns the alert of a correlation rule. The last observation
+// completed it. If the rule groups events by principal, the alert gets this principal
+// and its correlation key.
 func correlationAlert(f detect.Firing, last incident.Observation) incident.Alert {
 	rule, about := f.Correlation, last.About
 	a := incident.Alert{

@@ -15,64 +15,65 @@ import (
 
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// reads are n different secrets that one role reads, a second apart.
-func reads(t *testing.T, s *cloudtrail.Source, n int) (out []incident.Observation) {
+// observeReads returns the observations of n records. In each of them, one role reads
+// another secret, one second after the previous record.
+func observeReads(t *testing.T, s *cloudtrail.Source, n int) (out []incident.Observation) {
 	t.Helper()
 	for i := range n {
 		signals, err := s.Decode(nil, fmt.Appendf(nil, `{"eventID":"e%02d","eventTime":%q,"eventName":"GetSecretValue","eventSource":"secretsmanager.amazonaws.com",
 			"recipientAccountId":"111122223333","awsRegion":"eu-west-1","sourceIPAddress":"203.0.113.7","requestParameters":{"secretId":"s%d"},
 			"userIdentity":{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/web/i-1"}}`, i, noon.Add(time.Duration(i)*time.Second).Format(time.RFC3339), i))
 		if err != nil || len(signals) != 1 || signals[0].Alert.Level != incident.LevelInformational {
-			t.Fatalf("%+v, %v", signals, err)
+			t.Fatalf("got %+v, error %v, want one informational alert", signals, err)
 		}
 		out = append(out, signals[0].Observations...)
 	}
 	return out
 }
 
-func TestManyReadsAreOneAlert(t *testing.T) {
+func TestAdvance_FiresOnceForBurst(t *testing.T) {
 	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
 	now := noon.Add(time.Hour)
-	seen := reads(t, s, 12)
+	observed := observeReads(t, s, 12)
 	var window []byte
 	var fired []incident.Firing
-	for _, part := range [][]incident.Observation{seen[:4], seen[2:9], seen[9:], seen} { // some come twice
+	for _, part := range [][]incident.Observation{observed[:4], observed[2:9], observed[9:], observed} { // with duplicates
 		next, expires, firings, err := s.Advance(window, part, now)
 		if err != nil || !expires.After(now) {
-			t.Fatalf("%v, expires %v", err, expires)
+			t.Fatalf("got error %v, expiry %v, want one after %v", err, expires, now)
 		}
 		window, fired = next, append(fired, firings...)
 	}
 	if len(fired) != 1 {
-		t.Fatalf("%d alerts of one burst", len(fired))
+		t.Fatalf("got %d firings, want 1", len(fired))
 	}
 	a := fired[0].Alert
 	if a.Kind != "cloudtrail.correlation.secrets-read-in-bulk" || a.Level != incident.LevelHigh || a.Principal != "arn:aws:sts::111122223333:assumed-role/web" ||
 		a.Correlation != "cloudtrail:111122223333:role/web" || a.EventID != "e09" || !strings.Contains(a.Detail, "Events (10): e00, e01,") || !strings.HasSuffix(a.Rule, "by Tocsin") {
-		t.Errorf("alert %+v", a)
+		t.Errorf("got alert %+v, want secrets-read-in-bulk of role web", a)
 	}
 	if strings.Contains(string(window), "arn:aws") || strings.Contains(string(window), "s11") {
-		t.Errorf("the window holds texts: %s", window)
+		t.Errorf("got window %s, want no texts of records", window)
 	}
 }
 
-func TestEventsOfTheFutureCountNow(t *testing.T) {
+func TestAdvance_FutureTimeCountsAsNow(t *testing.T) {
 	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
-	seen := reads(t, s, 10)
-	seen[0].At, seen[1].At = noon.AddDate(10, 0, 0), time.Time{}
-	if _, _, fired, err := s.Advance(nil, seen, noon.Add(time.Minute)); err != nil || len(fired) != 1 {
-		t.Errorf("%d alerts, %v", len(fired), err)
+	observed := observeReads(t, s, 10)
+	observed[0].At, observed[1].At = noon.AddDate(10, 0, 0), time.Time{}
+	if _, _, fired, err := s.Advance(nil, observed, noon.Add(time.Minute)); err != nil || len(fired) != 1 {
+		t.Errorf("got %d firings, error %v, want 1", len(fired), err)
 	}
 }
 
-func TestARuleThatIsGoneCountsNothing(t *testing.T) {
-	seen := reads(t, cloudtrail.New(cloudtrail.Config{Rules: builtin()}), 12)
-	if _, expires, fired, err := cloudtrail.New(cloudtrail.Config{}).Advance(nil, seen, noon); err != nil || len(fired) != 0 || expires.After(noon) {
-		t.Errorf("%d alerts, expires %v, %v", len(fired), expires, err)
+func TestAdvance_IgnoresUnloadedRules(t *testing.T) {
+	observed := observeReads(t, cloudtrail.New(cloudtrail.Config{Rules: builtin()}), 12)
+	if _, expires, fired, err := cloudtrail.New(cloudtrail.Config{}).Advance(nil, observed, noon); err != nil || len(fired) != 0 || expires.After(noon) {
+		t.Errorf("got %d firings, expiry %v, error %v, want none and %v", len(fired), expires, err, noon)
 	}
 }
 
-func TestARecordThatIsCountedIsKept(t *testing.T) {
+func TestNotable(t *testing.T) {
 	s := cloudtrail.New(cloudtrail.Config{Rules: builtin()})
 	for record, want := range map[string]bool{
 		`{"eventName":"GetSecretValue","eventSource":"secretsmanager.amazonaws.com","requestParameters":{"secretId":"s"}}`: true,
@@ -81,13 +82,14 @@ func TestARecordThatIsCountedIsKept(t *testing.T) {
 		`{"eventName":`: true,
 	} {
 		if got := s.Notable([]byte(record)); got != want {
-			t.Errorf("%s: %v", record, got)
+			t.Errorf("%s: got %v, want %v", record, got, want)
 		}
 	}
 }
 
-// A rule of somebody else's is named with its author, whichever rule decides.
-func TestAuthorsAreNamed(t *testing.T) {
+// The licence of external rules requires the author, even if another rule sets the
+// level.
+func TestDecode_NamesRuleAuthors(t *testing.T) {
 	dir := t.TempDir()
 	rule := `title: A bucket was listed
 id: 11111111-2222-3333-4444-555555555555
@@ -111,11 +113,11 @@ detection: {sel: {eventName: StopLogging}, condition: sel}
 		a := signals[0].Alert
 		for _, want := range []string{"A bucket was listed (11111111-2222-3333-4444-555555555555) by Ada Lovelace, Grace Hopper", "CloudTrail logging was stopped (5d9f0c12-7a41-4f0e-9b5d-1c7e2a6f4e01) by Tocsin"} {
 			if !strings.Contains(a.Detail, want) {
-				t.Errorf("%s is not named in %s", want, a.Detail)
+				t.Errorf("got detail %s, want it to contain %s", a.Detail, want)
 			}
 		}
 		if a.Level != incident.LevelCritical {
-			t.Errorf("level %s", a.Level)
+			t.Errorf("got level %s, want %s", a.Level, incident.LevelCritical)
 		}
 	}
 }

@@ -12,13 +12,13 @@ import (
 	"tocsin/bot/incident"
 )
 
-// verdict is what the rules think of a record.
+// verdict holds the rules that match a record.
 type verdict struct {
-	rule   *detect.Rule   // the gravest that matches; nil: none does
-	others []*detect.Rule // the others
+	rule   *detect.Rule   // the most severe one, or nil
+	others []*detect.Rule // by decreasing severity
 }
 
-// levelOrder orders the levels.
+// levelOrder returns the position of a level, where a higher one is more severe.
 func levelOrder(l detect.Level) int {
 	return slices.Index([]detect.Level{detect.Informational, detect.Low, detect.Medium, detect.High, detect.Critical}, l)
 }
@@ -30,8 +30,9 @@ func (v verdict) level() incident.Level {
 	return incident.Level(v.rule.Level)
 }
 
-// description is what a responder reads first: what it means, what makes it
-// harmless, and who says so. The licence of SigmaHQ's rules asks for the latter.
+// description returns the first lines of an alert's detail: the meaning of the rule,
+// its false positives and its author. The licence of SigmaHQ's rules requires the
+// author.
 func (v verdict) description() string {
 	if v.rule == nil {
 		return ""
@@ -43,6 +44,7 @@ func (v verdict) description() string {
 	return joinNonEmpty("\n", lines...)
 }
 
+// describeRule returns the description of one rule in several lines.
 func describeRule(r *detect.Rule) string {
 	var techniques []string
 	for _, tag := range r.Tags {
@@ -50,11 +52,11 @@ func describeRule(r *detect.Rule) string {
 			techniques = append(techniques, t)
 		}
 	}
-	return joinNonEmpty("\n", text(r.Description), field("Before you believe it", text(strings.Join(r.FalsePositives, " "))),
+	return joinNonEmpty("\n", text(r.Description), field("Possible false positive", text(strings.Join(r.FalsePositives, " "))),
 		field("ATT&CK", text(strings.Join(techniques, ", "))), field("Rule", text(ruleAndAuthor(r))))
 }
 
-// ruleAndAuthor names a rule with its author.
+// ruleAndAuthor returns the title, ID and author of a rule, or "" for nil.
 func ruleAndAuthor(r *detect.Rule) string {
 	switch {
 	case r == nil:
@@ -65,34 +67,34 @@ func ruleAndAuthor(r *detect.Rule) string {
 	return fmt.Sprintf("%s (%s) by %s", r.Title, r.ID, r.Author)
 }
 
-// records are decoded records whose memory is used again.
+// records is a pool of decoded records, to reuse their memory.
 var records = sync.Pool{New: func() any { return new(detect.Record) }}
 
-// evaluate holds the rules against a record. Its bytes are those that r was
-// decoded from.
+// evaluate matches a record against the rules and returns its alert and observations.
+// The body must be the bytes that r was decoded from.
 func (s *Source) evaluate(r *record, body []byte) (incident.Signal, error) {
 	decoded := records.Get().(*detect.Record)
 	defer records.Put(decoded)
 	if err := decoded.Decode(body); err != nil {
 		return incident.Signal{}, err
 	}
-	var loud []*detect.Rule
-	var seen []detect.Observation
+	var alerting []*detect.Rule
+	var observed []detect.Observation
 	if s.rules != nil {
 		s.rules.Match(decoded, func(h detect.Hit) {
 			if !h.Rule.Silent {
-				loud = append(loud, h.Rule)
+				alerting = append(alerting, h.Rule)
 			}
-			h.Observe(time.Time{}, func(o detect.Observation) { seen = append(seen, o) })
+			h.Observe(time.Time{}, func(o detect.Observation) { observed = append(observed, o) })
 		})
 	}
-	slices.SortFunc(loud, func(a, b *detect.Rule) int {
+	slices.SortFunc(alerting, func(a, b *detect.Rule) int {
 		return cmp.Or(-cmp.Compare(levelOrder(a.Level), levelOrder(b.Level)), cmp.Compare(a.ID, b.ID))
 	})
 	var v verdict
-	if len(loud) > 0 {
-		v = verdict{loud[0], loud[1:]}
+	if len(alerting) > 0 {
+		v = verdict{alerting[0], alerting[1:]}
 	}
 	a := r.alert(v)
-	return incident.Signal{Alert: &a, Observations: observations(seen, &a)}, nil
+	return incident.Signal{Alert: &a, Observations: observations(observed, &a)}, nil
 }

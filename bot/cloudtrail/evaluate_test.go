@@ -20,7 +20,7 @@ func policy(statement string) string {
 	return string(b)
 }
 
-// evaluateRecord decodes one record and returns its alert. Rest replaces or adds fields.
+// evaluateRecord decodes one record with the built-in rules and returns its alert.
 func evaluateRecord(t *testing.T, o testRecord) incident.Alert {
 	t.Helper()
 	record := map[string]json.RawMessage{}
@@ -40,22 +40,23 @@ func evaluateRecord(t *testing.T, o testRecord) incident.Alert {
 }
 
 const (
-	noMFA  = `,"responseElements":{"ConsoleLogin":"Success"},"additionalEventData":{"MFAUsed":"No"}`
-	root   = `,"userIdentity":{"type":"Root","arn":"arn:aws:iam::111122223333:root"}`
-	all    = `{"add":{"items":[{"group":"all"}]}}`
-	one    = `{"add":{"items":[{"userId":"999900001111"}]}}`
-	taken  = `{"remove":{"items":[{"group":"all"}]}}`
-	anyone = `{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}`
+	noMFA          = `,"responseElements":{"ConsoleLogin":"Success"},"additionalEventData":{"MFAUsed":"No"}`
+	asRoot         = `,"userIdentity":{"type":"Root","arn":"arn:aws:iam::111122223333:root"}`
+	addEveryone    = `{"add":{"items":[{"group":"all"}]}}`
+	addAccount     = `{"add":{"items":[{"userId":"999900001111"}]}}`
+	removeEveryone = `{"remove":{"items":[{"group":"all"}]}}`
+	allowAnyone    = `{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"*"}`
 )
 
-// testRecord is a record: its service, event and request, and fields that differ.
+// testRecord holds the service, event and request of a record. Rest is JSON members
+// that replace or extend the default ones.
 type testRecord struct{ service, event, request, rest string }
 
-// severeRecords are records for which somebody is called with the routing as it is
-// shipped, and quiet are near misses and what is ordinary work.
+// severeRecords must have level high or critical. harmlessRecords are near misses and
+// ordinary work, and must have a lower level.
 var severeRecords = []testRecord{
-	{"s3", "ListBuckets", `null`, root},
-	{"signin", "ConsoleLogin", `null`, root + `,"responseElements":{"ConsoleLogin":"Success"}`},
+	{"s3", "ListBuckets", `null`, asRoot},
+	{"signin", "ConsoleLogin", `null`, asRoot + `,"responseElements":{"ConsoleLogin":"Success"}`},
 	{"signin", "ConsoleLogin", `null`, noMFA},
 	{"iam", "DeactivateMFADevice", `{"userName":"bob"}`, ``},
 	{"iam", "CreateAccessKey", `{"userName":"bob"}`, ``},
@@ -74,29 +75,29 @@ var severeRecords = []testRecord{
 	{"guardduty", "UpdateDetector", `{"enable":false}`, ``},
 	{"guardduty", "UpdateDetector", `{"enable":true}`, ``},
 	{"config", "StopConfigurationRecorder", `{}`, ``},
-	{"s3", "PutBucketPolicy", `{"bucketPolicy":{"Statement":` + anyone + `}}`, ``},
+	{"s3", "PutBucketPolicy", `{"bucketPolicy":{"Statement":` + allowAnyone + `}}`, ``},
 	{"s3", "PutBucketAcl", `{"x-amz-acl":["public-read"]}`, ``},
 	{"s3", "PutBucketAcl", `{"AccessControlPolicy":{"AccessControlList":{"Grant":[{"Grantee":{"URI":"http://acs.amazonaws.com/groups/global/AllUsers"}}]}}}`, ``},
 	{"s3", "PutBucketPublicAccessBlock", `{"PublicAccessBlockConfiguration":{"BlockPublicAcls":true,"BlockPublicPolicy":false}}`, ``},
 	{"s3", "PutBucketVersioning", `{"VersioningConfiguration":{"Status":"Suspended"}}`, ``},
-	{"ec2", "ModifySnapshotAttribute", `{"createVolumePermission":` + all + `}`, ``},
-	{"ec2", "ModifySnapshotAttribute", `{"createVolumePermission":` + one + `}`, ``},
-	{"ec2", "ModifyImageAttribute", `{"launchPermission":` + all + `}`, ``},
-	{"ec2", "ModifyImageAttribute", `{"launchPermission":` + one + `}`, ``},
+	{"ec2", "ModifySnapshotAttribute", `{"createVolumePermission":` + addEveryone + `}`, ``},
+	{"ec2", "ModifySnapshotAttribute", `{"createVolumePermission":` + addAccount + `}`, ``},
+	{"ec2", "ModifyImageAttribute", `{"launchPermission":` + addEveryone + `}`, ``},
+	{"ec2", "ModifyImageAttribute", `{"launchPermission":` + addAccount + `}`, ``},
 	{"ec2", "SharedSnapshotCopyInitiated", `{}`, `,"userIdentity":{"accountId":"999900001111"}`},
 	{"rds", "ModifyDBSnapshotAttribute", `{"attributeName":"restore","valuesToAdd":["all"]}`, ``},
 	{"rds", "ModifyDBSnapshotAttribute", `{"attributeName":"restore","valuesToAdd":["999900001111"]}`, ``},
 	{"rds", "ModifyDBInstance", `{"publiclyAccessible":true}`, ``},
 	{"lambda", "AddPermission20150331v2", `{"principal":"*"}`, ``},
 	{"lambda", "CreateFunctionUrlConfig", `{"authType":"NONE"}`, ``},
-	{"ecr", "SetRepositoryPolicy", `{"policyText":` + policy(anyone) + `}`, ``},
+	{"ecr", "SetRepositoryPolicy", `{"policyText":` + policy(allowAnyone) + `}`, ``},
 	{"ec2", "AuthorizeSecurityGroupIngress", `{"ipPermissions":{"items":[{"fromPort":22,"toPort":22,"ipRanges":{"items":[{"cidrIp":"0.0.0.0/0"}]}}]}}`, ``},
 	{"ec2", "AuthorizeSecurityGroupIngress", `{"ipPermissions":{"items":[{"ipProtocol":"-1","ipv6Ranges":{"items":[{"cidrIpv6":"::/0"}]}}]}}`, ``},
 	{"ec2", "AuthorizeSecurityGroupIngress", `{"cidrIp":"0.0.0.0/0","fromPort":3389,"toPort":3389}`, ``},
 	{"kms", "ScheduleKeyDeletion", `{"keyId":"k"}`, ``},
-	{"kms", "PutKeyPolicy", `{"policy":` + policy(anyone) + `}`, ``},
+	{"kms", "PutKeyPolicy", `{"policy":` + policy(allowAnyone) + `}`, ``},
 	{"secretsmanager", "DeleteSecret", `{"forceDeleteWithoutRecovery":true}`, ``},
-	{"secretsmanager", "PutResourcePolicy", `{"resourcePolicy":` + policy(anyone) + `}`, ``},
+	{"secretsmanager", "PutResourcePolicy", `{"resourcePolicy":` + policy(allowAnyone) + `}`, ``},
 	{"organizations", "LeaveOrganization", `null`, ``},
 }
 
@@ -104,7 +105,7 @@ var harmlessRecords = []testRecord{
 	{"s3", "ListBuckets", `null`, `,"userIdentity":{"type":"Root","invokedBy":"backup.amazonaws.com"}`},
 	{"s3", "ListBuckets", `null`, ``},
 	{"kms", "RotateKey", `null`, `,"userIdentity":{"type":"Root"},"eventType":"AwsServiceEvent"`},
-	{"signin", "ConsoleLogin", `null`, root + `,"errorMessage":"Failed authentication","responseElements":{"ConsoleLogin":"Failure"}`},
+	{"signin", "ConsoleLogin", `null`, asRoot + `,"errorMessage":"Failed authentication","responseElements":{"ConsoleLogin":"Failure"}`},
 	{"signin", "ConsoleLogin", `null`, `,"responseElements":{"ConsoleLogin":"Success"},"additionalEventData":{"MFAUsed":"Yes"}`},
 	{"signin", "ConsoleLogin", `null`, noMFA + `,"userIdentity":{"type":"AssumedRole"}`},
 	{"signin", "ConsoleLogin", `null`, `,"responseElements":{"ConsoleLogin":"Failure"},"additionalEventData":{"MFAUsed":"No"}`},
@@ -124,8 +125,8 @@ var harmlessRecords = []testRecord{
 	{"s3", "PutBucketAcl", `{"x-amz-acl":["private"]}`, ``},
 	{"s3", "PutBucketPublicAccessBlock", `{"PublicAccessBlockConfiguration":{"BlockPublicAcls":true,"BlockPublicPolicy":true}}`, ``},
 	{"s3", "PutBucketVersioning", `{"VersioningConfiguration":{"Status":"Enabled"}}`, ``},
-	{"ec2", "ModifySnapshotAttribute", `{"createVolumePermission":` + taken + `}`, ``},
-	{"ec2", "ModifyImageAttribute", `{"launchPermission":` + taken + `}`, ``},
+	{"ec2", "ModifySnapshotAttribute", `{"createVolumePermission":` + removeEveryone + `}`, ``},
+	{"ec2", "ModifyImageAttribute", `{"launchPermission":` + removeEveryone + `}`, ``},
 	{"ec2", "SharedSnapshotCopyInitiated", `{}`, ``},
 	{"rds", "ModifyDBSnapshotAttribute", `{"attributeName":"restore","valuesToRemove":["all"]}`, ``},
 	{"rds", "ModifyDBInstance", `{"publiclyAccessible":false}`, ``},
@@ -140,7 +141,7 @@ var harmlessRecords = []testRecord{
 	{"secretsmanager", "PutResourcePolicy", `{"resourcePolicy":` + policy(`{"Effect":"Allow","Principal":{"AWS":"111122223333"}}`) + `}`, ``},
 }
 
-// severeEvents are events that are grave whatever their request says.
+// severeEvents are severe with every request, by service.
 var severeEvents = map[string][]string{
 	"iam":           {"DeactivateMFADevice", "DeleteUserPermissionsBoundary", "DeleteRolePermissionsBoundary", "CreateSAMLProvider", "UpdateSAMLProvider", "CreateOpenIDConnectProvider", "AddClientIDToOpenIDConnectProvider", "UpdateOpenIDConnectProviderThumbprint"},
 	"rolesanywhere": {"CreateTrustAnchor"},
@@ -158,21 +159,22 @@ var severeEvents = map[string][]string{
 	"organizations": {"LeaveOrganization", "DeleteOrganization", "DetachPolicy", "DeletePolicy", "DisablePolicyType", "RemoveAccountFromOrganization", "DeregisterDelegatedAdministrator"},
 }
 
-func TestWhomToCall(t *testing.T) {
+// The shipped routing rules page for the severe records.
+func TestEvaluate_Severity(t *testing.T) {
 	for _, o := range severeRecords {
 		if a := evaluateRecord(t, o); !isSevere(a) {
-			t.Errorf("%+v is %s to %q", o, a.Level, a.Rule)
+			t.Errorf("%+v: got level %s of rule %q, want high or critical", o, a.Level, a.Rule)
 		}
 	}
 	for _, o := range harmlessRecords {
 		if a := evaluateRecord(t, o); isSevere(a) {
-			t.Errorf("%+v is %s to %q", o, a.Level, a.Rule)
+			t.Errorf("%+v: got level %s of rule %q, want lower than high", o, a.Level, a.Rule)
 		}
 	}
 	for service, events := range severeEvents {
 		for _, event := range events {
 			if a := evaluateRecord(t, testRecord{service, event, "{}", ""}); !isSevere(a) {
-				t.Errorf("%s %s is %s to %q", service, event, a.Level, a.Rule)
+				t.Errorf("%s %s: got level %s of rule %q, want high or critical", service, event, a.Level, a.Rule)
 			}
 		}
 	}

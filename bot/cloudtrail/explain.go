@@ -14,7 +14,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Rules returns the digest of the rules, and what Explain restores them from.
+// Rules returns the digest of the rules and their encoded form, which Explain and
+// ExplainCorrelation accept. Both are empty without rules.
 func (s *Source) Rules() (digest string, source []byte) {
 	if s.rules == nil {
 		return "", nil
@@ -22,15 +23,17 @@ func (s *Source) Rules() (digest string, source []byte) {
 	return s.rules.Digest(), s.rules.Source()
 }
 
-// Evaluates reports whether records of a source come before the rules. SNS brings
-// them too, in messages of its own.
+// Evaluates reports whether the rules evaluate records of a source. These are
+// cloudtrail and sns.
 func (s *Source) Evaluates(source string) bool { return source == sourceName || source == "sns" }
 
-// Explain holds records of a delivery against rules that were kept, or those in
-// force: that of the event alone where it is among them, else the first most of
-// them. To try every rule takes its time, so more only counts the rest.
-func (s *Source) Explain(kept, body []byte, event string, most int) (records []incident.RecordTrace, more int, err error) {
-	rules, err := s.rulesFrom(kept)
+// Explain evaluates the records of a delivery and returns a trace of every rule. The
+// stored rules are a result of [Source.Rules], or nil for the current rules. If a
+// record has the ID event, Explain returns only its trace. Otherwise it returns the
+// traces of the first limit records, because a trace is slow, and the number of
+// the others. Without rules, it returns nothing.
+func (s *Source) Explain(stored, body []byte, event string, limit int) (records []incident.RecordTrace, more int, err error) {
+	rules, err := s.rulesFrom(stored)
 	if err != nil || rules == nil {
 		return nil, 0, err
 	}
@@ -42,27 +45,28 @@ func (s *Source) Explain(kept, body []byte, event string, most int) (records []i
 		if event == "" || decode(raw, &r) != nil || string(r.EventID) != event {
 			continue
 		}
-		if j := explainRecord(rules, raw); j.ID == event {
-			return []incident.RecordTrace{j}, 0, nil
+		if trace := explainRecord(rules, raw); trace.ID == event {
+			return []incident.RecordTrace{trace}, 0, nil
 		}
 	}
-	for _, raw := range all[:min(most, len(all))] {
+	for _, raw := range all[:min(limit, len(all))] {
 		records = append(records, explainRecord(rules, raw))
 	}
 	return records, len(all) - len(records), nil
 }
 
-// ExplainCorrelation says by which rule, and of which events, an alert about several was
-// made.
-func (s *Source) ExplainCorrelation(kept []byte, a incident.Alert) (string, error) {
+// ExplainCorrelation describes the rule and lists the events of an alert about several
+// events. It returns "" for other alerts. The stored rules are a result of
+// [Source.Rules], or nil for the current rules.
+func (s *Source) ExplainCorrelation(stored []byte, a incident.Alert) (string, error) {
 	if !strings.HasPrefix(a.Kind, kindCorrelation) {
 		return "", nil
 	}
-	rules, err := s.rulesFrom(kept)
+	rules, err := s.rulesFrom(stored)
 	if err != nil {
 		return "", err
 	}
-	out := a.Rule + ", which is not among the rules"
+	out := a.Rule + ", which is no longer loaded"
 	if rules != nil {
 		for _, r := range rules.Rules() {
 			if r.ID == a.Tags["rule_id"] && r.Correlation != nil {
@@ -78,54 +82,54 @@ func (s *Source) ExplainCorrelation(kept []byte, a incident.Alert) (string, erro
 	return out, nil
 }
 
-// rulesFrom restores rules that were kept; nil: those in force.
-func (s *Source) rulesFrom(kept []byte) (*detect.Ruleset, error) {
-	if kept == nil {
+// rulesFrom restores stored rules. It returns the current rules for nil.
+func (s *Source) rulesFrom(stored []byte) (*detect.Ruleset, error) {
+	if stored == nil {
 		return s.rules, nil
 	}
-	return s.past.restore(kept)
+	return s.past.restore(stored)
 }
 
-// maxPastRulesets is how many rulesets of the past are held ready: to compile one takes
-// long, and whoever asks about one alert asks about the next.
+// maxPastRulesets is the size of the cache of restored rulesets. Compiling a ruleset is
+// slow, and consecutive explanations often need one ruleset.
 const maxPastRulesets = 4
 
-// rulesetCache holds rulesets that were restored, by the SHA-256 of what they were
-// restored from, the last used last.
+// rulesetCache is an LRU cache of restored rulesets. It is safe for concurrent use.
 type rulesetCache struct {
 	mu   sync.Mutex
-	sets []cachedRuleset
+	sets []cachedRuleset // the most recently used last
 }
 
 type cachedRuleset struct {
-	digest [sha256.Size]byte
+	digest [sha256.Size]byte // of the stored form
 	rules  *detect.Ruleset
 }
 
-func (p *rulesetCache) restore(kept []byte) (*detect.Ruleset, error) {
-	digest := sha256.Sum256(kept)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n := slices.IndexFunc(p.sets, func(r cachedRuleset) bool { return r.digest == digest }); n >= 0 {
-		have := p.sets[n]
-		p.sets = append(slices.Delete(p.sets, n, n+1), have)
-		return have.rules, nil
+// restore returns the ruleset of a stored form, from the cache if possible.
+func (c *rulesetCache) restore(stored []byte) (*detect.Ruleset, error) {
+	digest := sha256.Sum256(stored)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := slices.IndexFunc(c.sets, func(r cachedRuleset) bool { return r.digest == digest }); n >= 0 {
+		cached := c.sets[n]
+		c.sets = append(slices.Delete(c.sets, n, n+1), cached)
+		return cached.rules, nil
 	}
-	rules, err := detect.Restore(kept)
+	rules, err := detect.Restore(stored)
 	if err != nil {
 		return nil, err
 	}
-	if p.sets = append(p.sets, cachedRuleset{digest, rules}); len(p.sets) > maxPastRulesets {
-		p.sets = slices.Delete(p.sets, 0, 1)
+	if c.sets = append(c.sets, cachedRuleset{digest, rules}); len(c.sets) > maxPastRulesets {
+		c.sets = slices.Delete(c.sets, 0, 1)
 	}
 	return rules, nil
 }
 
-// maxNesting bounds how deep a record is looked for.
+// maxNesting bounds the nesting of arrays, envelopes and notifications around a record.
 const maxNesting = 4
 
-// recordsIn finds the records in a delivery where Decode finds them. A finding of
-// GuardDuty is none.
+// recordsIn returns the CloudTrail records in a body, in every form that Decode
+// accepts. It skips findings.
 func recordsIn(body []byte, depth int) (out []json.RawMessage) {
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 || depth == maxNesting {
@@ -142,7 +146,7 @@ func recordsIn(body []byte, depth int) (out []json.RawMessage) {
 		return out
 	}
 	var v struct {
-		Type    text            `json:"Type"` // of a message of SNS
+		Type    text            `json:"Type"` // of an SNS message
 		Message text            `json:"Message"`
 		Records json.RawMessage `json:"Records"`
 		Detail  json.RawMessage `json:"detail"`
@@ -163,17 +167,19 @@ func recordsIn(body []byte, depth int) (out []json.RawMessage) {
 	return recordsIn(v.Detail, depth+1)
 }
 
+// explainRecord returns the trace of one record. Its rules are sorted by the number of
+// failed comparisons, then by severity.
 func explainRecord(rules *detect.Ruleset, raw []byte) incident.RecordTrace {
 	r, err := detect.DecodeRecord(raw)
 	if err != nil {
 		return incident.RecordTrace{Error: err.Error()}
 	}
-	tried, others := rules.Trace(r)
-	slices.SortStableFunc(tried, func(a, b detect.RuleTrace) int {
+	traces, others := rules.Trace(r)
+	slices.SortStableFunc(traces, func(a, b detect.RuleTrace) int {
 		return cmp.Or(failedComparisons(a)-failedComparisons(b), -cmp.Compare(levelOrder(a.Rule.Level), levelOrder(b.Rule.Level)), cmp.Compare(a.Rule.ID, b.Rule.ID))
 	})
 	out := incident.RecordTrace{Name: r.EventName(), Service: r.EventSource(), ID: r.EventID(), Others: others}
-	for _, t := range tried {
+	for _, t := range traces {
 		d := incident.DetectionTrace{ID: t.Rule.ID, Title: t.Rule.Title, Level: incident.Level(t.Rule.Level), File: t.Rule.File, Line: t.Rule.Line, Matched: t.Hit, Silent: t.Rule.Silent}
 		for _, c := range t.Counts {
 			d.Counts = append(d.Counts, describeCorrelation(c))
@@ -186,7 +192,7 @@ func explainRecord(rules *detect.Ruleset, raw []byte) incident.RecordTrace {
 	return out
 }
 
-// failedComparisons is how far a rule is from matching.
+// failedComparisons returns the number of comparisons that prevented a match.
 func failedComparisons(t detect.RuleTrace) int {
 	if t.Hit {
 		return 0
@@ -194,17 +200,17 @@ func failedComparisons(t detect.RuleTrace) int {
 	return len(t.Compared)
 }
 
-// describeCorrelation says what a rule about several events waits for.
+// describeCorrelation describes the condition of a correlation rule.
 func describeCorrelation(r *detect.Rule) string {
 	c := r.Correlation
-	what := "events"
+	counted := "events"
 	switch {
 	case strings.HasPrefix(c.Type, "temporal"):
-		what = "of its rules"
+		counted = "of its rules"
 	case c.Type == "value_count":
-		what = "values of " + strings.Join(c.Values, ", ")
+		counted = "values of " + strings.Join(c.Values, ", ")
 	}
-	out := fmt.Sprintf("%s (%s), from %d %s within %s", r.Title, r.ID, c.MinCount, what, c.Timespan)
+	out := fmt.Sprintf("%s (%s), from %d %s within %s", r.Title, r.ID, c.Least, counted, c.Timespan)
 	if len(c.GroupBy) > 0 {
 		out += " by " + strings.Join(c.GroupBy, ", ")
 	}

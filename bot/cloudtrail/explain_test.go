@@ -11,9 +11,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// TestExplainFindsTheRecordsThatDecodeFinds wraps a record in each of the ways
-// in which it may come.
-func TestExplainFindsTheRecordsThatDecodeFinds(t *testing.T) {
+// Explain finds records in every form that Decode accepts.
+func TestExplain_FindsRecords(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
 	s := New(Config{Rules: rules})
 	record := func(id string) string {
@@ -32,8 +31,8 @@ func TestExplainFindsTheRecordsThatDecodeFinds(t *testing.T) {
 		"file":            {`{"Records":[` + record("a") + `]}`, "", "a"},
 		"sns":             {`{"Type":"Notification","Message":` + string(message) + `}`, "", "a"},
 		"finding":         {`{"detail-type":"GuardDuty Finding","detail":{"id":"f","type":"t","severity":8}}`, "", ""},
-		"not judged":      {`{"eventID":"a","eventSource":"x","eventName":"y","eventName":"z"}`, "", "fault"},
-		"no JSON":         {"x", "", ""},
+		"undecodable":     {`{"eventID":"a","eventSource":"x","eventName":"y","eventName":"z"}`, "", "error"},
+		"not JSON":        {"x", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, _, err := s.Explain(nil, []byte(c.body), c.event, 10)
@@ -41,26 +40,26 @@ func TestExplainFindsTheRecordsThatDecodeFinds(t *testing.T) {
 				t.Fatal(err)
 			}
 			var ids []string
-			for _, j := range got {
-				if j.Error != "" {
-					j.ID = "fault"
-				} else if !j.Rules[0].Matched || j.Others == 0 {
-					t.Errorf("%+v", j)
+			for _, trace := range got {
+				if trace.Error != "" {
+					trace.ID = "error"
+				} else if !trace.Rules[0].Matched || trace.Others == 0 {
+					t.Errorf("got %+v, want a matching rule first and other rules", trace)
 				}
-				ids = append(ids, j.ID)
+				ids = append(ids, trace.ID)
 			}
 			if text := strings.Join(ids, " "); text != c.want {
-				t.Errorf("%q, want %q", text, c.want)
+				t.Errorf("got %q, want %q", text, c.want)
 			}
 		})
 	}
-	if _, _, err := s.Explain([]byte("no rules"), nil, "", 10); err == nil {
-		t.Error("rules were restored from nothing")
+	if _, _, err := s.Explain([]byte("not rules"), nil, "", 10); err == nil {
+		t.Error("got no error for invalid stored rules")
 	}
 }
 
-// TestExplainGoesThroughAsManyAsAreAsked, and finds the event however many there are.
-func TestExplainGoesThroughAsManyAsAreAsked(t *testing.T) {
+// The limit does not apply to the record with the requested ID.
+func TestExplain_Limit(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
 	s := New(Config{Rules: rules})
 	var all []string
@@ -68,20 +67,19 @@ func TestExplainGoesThroughAsManyAsAreAsked(t *testing.T) {
 		all = append(all, fmt.Sprintf(`{"eventID":"e%d","eventSource":"s3.amazonaws.com","eventName":"GetObject"}`, n))
 	}
 	body := []byte("[" + strings.Join(all, ",") + "]")
-	for _, most := range []int{0, 3, 1000} {
-		got, more, err := s.Explain(nil, body, "none", most)
-		if err != nil || len(got) != min(most, 500) || more != 500-len(got) {
-			t.Errorf("%d of at most %d records and %d more, %v", len(got), most, more, err)
+	for _, limit := range []int{0, 3, 1000} {
+		got, more, err := s.Explain(nil, body, "none", limit)
+		if err != nil || len(got) != min(limit, 500) || more != 500-len(got) {
+			t.Errorf("limit %d: got %d records and %d more, error %v, want %d", limit, len(got), more, err, min(limit, 500))
 		}
-		got, more, err = s.Explain(nil, body, "e499", most)
+		got, more, err = s.Explain(nil, body, "e499", limit)
 		if err != nil || len(got) != 1 || got[0].ID != "e499" || more != 0 {
-			t.Errorf("the event is %+v and %d more, %v", got, more, err)
+			t.Errorf("limit %d: got %+v and %d more, error %v, want e499 only", limit, got, more, err)
 		}
 	}
 }
 
-// TestRulesOfThePastAreRestoredOnce, and the oldest of them are let go.
-func TestRulesOfThePastAreRestoredOnce(t *testing.T) {
+func TestRulesetCache(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
 	s := New(Config{Rules: rules})
 	_, source := s.Rules()
@@ -89,8 +87,8 @@ func TestRulesOfThePastAreRestoredOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := s.rulesFrom(slices.Clone(source)); err != nil || again != first {
-		t.Errorf("they were restored again, %v", err)
+	if second, err := s.rulesFrom(slices.Clone(source)); err != nil || second != first {
+		t.Errorf("got another ruleset, error %v, want the cached one", err)
 	}
 	for n := range 2 * maxPastRulesets {
 		others, _ := detect.Load(detect.Options{Builtin: true, Disable: []string{rules.Rules()[n].ID}})
@@ -99,11 +97,11 @@ func TestRulesOfThePastAreRestoredOnce(t *testing.T) {
 		}
 	}
 	if n := len(s.past.sets); n != maxPastRulesets {
-		t.Errorf("%d rulesets are held ready", n)
+		t.Errorf("got %d cached rulesets, want %d", n, maxPastRulesets)
 	}
 }
 
-func TestCountedNamesTheRuleAndTheEvents(t *testing.T) {
+func TestExplainCorrelation(t *testing.T) {
 	rules, _ := detect.Load(detect.Options{Builtin: true})
 	s := New(Config{Rules: rules})
 	for _, r := range rules.Rules() {
@@ -112,14 +110,14 @@ func TestCountedNamesTheRuleAndTheEvents(t *testing.T) {
 		}
 		a := correlationAlert(detect.Firing{Correlation: r, Events: []string{"e1", "e2"}}, incident.Observation{About: &incident.Alert{}})
 		_, source := s.Rules()
-		for _, kept := range [][]byte{nil, source} {
-			said, err := s.ExplainCorrelation(kept, a)
-			if err != nil || !strings.HasPrefix(said, r.Title+" ("+r.ID+"), from ") || !strings.HasSuffix(said, ". Events (2): e1, e2") {
-				t.Errorf("%q, %v", said, err)
+		for _, stored := range [][]byte{nil, source} {
+			got, err := s.ExplainCorrelation(stored, a)
+			if err != nil || !strings.HasPrefix(got, r.Title+" ("+r.ID+"), from ") || !strings.HasSuffix(got, ". Events (2): e1, e2") {
+				t.Errorf("got %q, error %v, want rule %s with its events", got, err, r.ID)
 			}
 		}
 	}
-	if said, err := s.ExplainCorrelation(nil, incident.Alert{Kind: "cloudtrail.StopLogging"}); said != "" || err != nil {
-		t.Errorf("%q, %v", said, err)
+	if got, err := s.ExplainCorrelation(nil, incident.Alert{Kind: "cloudtrail.StopLogging"}); got != "" || err != nil {
+		t.Errorf("got %q, error %v, want nothing for an alert about one event", got, err)
 	}
 }

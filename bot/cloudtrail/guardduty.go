@@ -8,8 +8,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// finding is a GuardDuty finding. EventBridge writes its keys in camel case and
-// the API in Pascal case; keys match without regard to case.
+// finding is a GuardDuty finding. EventBridge writes its keys in camel case and the
+// API in Pascal case. Keys match in any case.
 type finding struct {
 	AccountID   text `json:"accountId"`
 	Region      text `json:"region"`
@@ -63,20 +63,21 @@ type remote struct {
 	V6 text `json:"ipAddressV6"`
 }
 
-// alert normalises a finding. Repeats of a finding keep its id: they are copies.
+// alert converts a finding. All updates of a finding have one fingerprint and count as
+// occurrences of one alert.
 func (f *finding) alert() incident.Alert {
-	who, key := f.subject()
+	subject, key := f.subject()
 	api := f.Service.Action.APICall
 	a := incident.Alert{
 		Source: sourceName, Kind: "guardduty." + string(f.Type), Level: f.level(), Rule: "guardduty/" + string(f.Type),
 		Title: firstNonEmpty(f.Title, "GuardDuty finding "+f.Type),
-		Detail: joinNonEmpty("\n", f.Description, field("Type", f.Type), field("Severity", f.Severity), field("Resource", text(joinNonEmpty(" ", f.Resource.Type, text(who)))),
+		Detail: joinNonEmpty("\n", f.Description, field("Type", f.Type), field("Severity", f.Severity), field("Resource", text(joinNonEmpty(" ", f.Resource.Type, text(subject)))),
 			field("API", text(joinNonEmpty(" ", api.Service, api.API))), field("Domain", f.Service.Action.DNS.Domain), field("Access key", f.Resource.AccessKey.AccessKeyID),
 			field("First seen", f.Service.FirstSeen), field("Last seen", f.Service.LastSeen), field("Count", f.Service.Count)),
 		Fingerprint: "guardduty|" + string(f.AccountID) + "|" + string(f.ID),
 		Correlation: "cloudtrail:" + string(f.AccountID) + ":" + key,
 		EventID:     string(f.ID), At: parseTime(text(firstNonEmpty(f.UpdatedAt, f.Service.LastSeen, f.CreatedAt))),
-		Account: string(f.AccountID), Region: string(f.Region), Principal: who,
+		Account: string(f.AccountID), Region: string(f.Region), Principal: subject,
 		Address: firstNonEmpty(api.RemoteIP.V4, api.RemoteIP.V6, f.Service.Action.Connection.RemoteIP.V4, f.Service.Action.Connection.RemoteIP.V6),
 		Sample:  f.isSample(),
 		Tags:    map[string]string{"finding_type": string(f.Type), "severity": string(f.Severity)},
@@ -90,9 +91,9 @@ func (f *finding) alert() incident.Alert {
 	return a
 }
 
-// version names a finding as it is told now: told again it is the same, with a
-// later update or a higher count it is news of it. It goes to the bus of its own
-// account and to that of the administrator.
+// version returns the event name of a finding. A later update or a higher count
+// changes it. It does not depend on the event bus, because GuardDuty sends a finding
+// to the buses of the account and of the administrator.
 func (f *finding) version() string {
 	if f.UpdatedAt == "" {
 		return ""
@@ -100,20 +101,21 @@ func (f *finding) version() string {
 	return joinNonEmpty("|", "guardduty", f.ID, f.UpdatedAt, f.Service.Count)
 }
 
-// subject is whom or what the finding is about, named as principal names the
-// same identity in a record.
+// subject returns the identity or resource of a finding: a name for responders and
+// a part of the correlation key. For an identity, they are equal to the results of
+// identity.principal.
 func (f *finding) subject() (shown, key string) {
 	partition := firstNonEmpty(f.Partition, "aws")
-	key0 := f.Resource.AccessKey
+	accessKey := f.Resource.AccessKey
 	switch {
-	case key0.UserType == "Root":
+	case accessKey.UserType == "Root":
 		return fmt.Sprintf("arn:%s:iam::%s:root", partition, f.AccountID), "root"
-	case key0.UserName != "" && (key0.UserType == "AssumedRole" || key0.UserType == "Role"):
-		return fmt.Sprintf("arn:%s:iam::%s:role/%s", partition, f.AccountID, key0.UserName), "role/" + string(key0.UserName)
-	case key0.UserName != "":
-		return fmt.Sprintf("arn:%s:iam::%s:user/%s", partition, f.AccountID, key0.UserName), "user/" + string(key0.UserName)
-	case key0.PrincipalID != "":
-		id, _, _ := strings.Cut(string(key0.PrincipalID), ":")
+	case accessKey.UserName != "" && (accessKey.UserType == "AssumedRole" || accessKey.UserType == "Role"):
+		return fmt.Sprintf("arn:%s:iam::%s:role/%s", partition, f.AccountID, accessKey.UserName), "role/" + string(accessKey.UserName)
+	case accessKey.UserName != "":
+		return fmt.Sprintf("arn:%s:iam::%s:user/%s", partition, f.AccountID, accessKey.UserName), "user/" + string(accessKey.UserName)
+	case accessKey.PrincipalID != "":
+		id, _, _ := strings.Cut(string(accessKey.PrincipalID), ":")
 		return id, "principal/" + id
 	case f.Resource.Instance.ID != "":
 		return string(f.Resource.Instance.ID), "instance/" + string(f.Resource.Instance.ID)
@@ -123,14 +125,15 @@ func (f *finding) subject() (shown, key string) {
 	return firstNonEmpty(f.Resource.Type, "unknown"), "finding/" + string(f.ID)
 }
 
-// level follows GuardDuty's bands. What a suppression rule archived is only noted.
+// level maps the severity by GuardDuty's bands. A finding archived by a suppression
+// rule is informational.
 func (f *finding) level() incident.Level {
 	severity, err := strconv.ParseFloat(string(f.Severity), 64)
 	switch {
 	case f.Service.Archived:
 		return incident.LevelInformational
 	case err != nil:
-		return incident.LevelMedium // it is a finding, whatever its severity says
+		return incident.LevelMedium // unknown severity
 	case severity >= 9:
 		return incident.LevelCritical
 	case severity >= 7:
@@ -141,10 +144,10 @@ func (f *finding) level() incident.Level {
 	return incident.LevelLow
 }
 
-// isSample reports a finding that GuardDuty made up on request.
+// isSample reports whether the finding is a sample that GuardDuty generated on request.
 func (f *finding) isSample() bool {
 	info := f.Service.AdditionalInfo.fields()
-	if value, ok := info["value"].(string); ok { // {"type", "value"} with JSON in a string
+	if value, ok := info["value"].(string); ok { // a string that contains JSON
 		if strings.Contains(value, `"sample":true`) {
 			return true
 		}

@@ -11,7 +11,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// envelope is EventBridge's. An input transformer may have taken it away.
+// envelope is the envelope of an EventBridge event. An input transformer may remove it.
 type envelope struct {
 	ID         text            `json:"id"`
 	DetailType text            `json:"detail-type"`
@@ -23,14 +23,15 @@ type envelope struct {
 	Detail     json.RawMessage `json:"detail"`
 }
 
-var errNoObject = errors.New("it is no JSON object")
+var errNoObject = errors.New("not a JSON object")
 
-// Decode says what a delivery means: an envelope, a bare record or finding, an
-// array of these, or a trail's file. Within an array, what cannot be read does
-// not hold up the rest; it becomes an informational alert of its own. A record
-// that the rules cannot judge (repeated keys, bad UTF-8, nested too deeply) is
-// one that cannot be read. In a drill, events have no names: they are to count
-// although they did before.
+// Decode decodes an EventBridge event, a bare record, finding or alarm, an array of
+// these, or a log file of CloudTrail. If only some elements of an array are
+// unreadable, it returns the others and an informational alert about these. A record
+// is unreadable, for example, if it has repeated keys, invalid UTF-8 or too many
+// nested levels, because the rules cannot evaluate it.
+//
+// In a drill, signals have no event names, because replayed events must count again.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	signals, err := s.decodeBody(body)
 	if h.Get(incident.HeaderDrill) != "" {
@@ -55,8 +56,8 @@ func (s *Source) decodeBody(body []byte) ([]incident.Signal, error) {
 	return s.decodeItem(trimmed)
 }
 
-// Notable reports whether a bare record is worth keeping: whether a rule finds
-// it more than informational, or counts it. What cannot be read is worth a look.
+// Notable reports whether a bare record needs to be stored. It is true if the record
+// is more than informational, if a correlation rule counts it, or if it is unreadable.
 func (s *Source) Notable(record json.RawMessage) bool {
 	signals, err := s.decodeItem(record)
 	if err != nil {
@@ -77,23 +78,23 @@ func (s *Source) decodeList(body []byte) ([]incident.Signal, error) {
 	}
 	var out []incident.Signal
 	bad := 0
-	var why error
+	var lastErr error
 	for _, item := range items {
 		signals, err := s.decodeItem(item)
 		if err != nil {
-			bad, why = bad+1, err
+			bad, lastErr = bad+1, err
 			continue
 		}
 		out = append(out, signals...)
 	}
 	switch {
 	case bad > 0 && len(out) == 0:
-		return nil, fmt.Errorf("decode cloudtrail array: none of %d elements: %w", len(items), why)
+		return nil, fmt.Errorf("decode cloudtrail array: all %d elements failed: %w", len(items), lastErr)
 	case bad > 0:
 		out = append(out, incident.Signal{Alert: &incident.Alert{
 			Source: sourceName, Kind: "cloudtrail.unreadable", Level: incident.LevelInformational,
 			Title:       fmt.Sprintf("%d of %d CloudTrail records in one delivery could not be read", bad, len(items)),
-			Detail:      why.Error(),
+			Detail:      lastErr.Error(),
 			Fingerprint: "cloudtrail.unreadable",
 		}})
 	}
@@ -110,7 +111,7 @@ func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
 	}
 	switch {
 	case env.DetailType != "" && !isKnownDetailType(env.DetailType):
-		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is none of CloudTrail's, nor a finding or an alarm", env.DetailType, env.Source)
+		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is not supported; remove it from the EventBridge rule", env.DetailType, env.Source)
 	case len(env.Detail) > 0:
 		if env.Detail[0] != '{' {
 			return nil, fmt.Errorf("decode cloudtrail event: detail: %w", errNoObject)
@@ -123,6 +124,7 @@ func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
 	return s.decodeDetail(body, envelope{})
 }
 
+// isKnownDetailType reports whether the package decodes a detail-type of EventBridge.
 func isKnownDetailType(detailType text) bool {
 	switch detailType {
 	case "GuardDuty Finding", "CloudWatch Alarm State Change", hubImported, hubAction:
@@ -131,9 +133,9 @@ func isKnownDetailType(detailType text) bool {
 	return strings.HasSuffix(string(detailType), " via CloudTrail")
 }
 
-// decodeDetail tells a record, a finding and an alarm by what only one of them
-// has. What names a record must be the same by every door, so nothing of the
-// envelope is in it.
+// decodeDetail decodes a record, a finding or an alarm, which it distinguishes by
+// their required fields. The event name must be equal on every path. It therefore
+// contains no field of the envelope.
 func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, error) {
 	var r record
 	if err := decode(body, &r); err != nil {
@@ -169,5 +171,5 @@ func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, err
 	if w.isComplete() {
 		return []incident.Signal{w.signal(env)}, nil
 	}
-	return nil, errors.New("decode cloudtrail event: neither a CloudTrail record (eventName, eventSource) nor a GuardDuty finding (id, type, severity) nor a CloudWatch alarm")
+	return nil, errors.New("decode cloudtrail event: unknown shape; expected a CloudTrail record (eventName, eventSource), a GuardDuty finding (id, type, severity) or a CloudWatch alarm")
 }

@@ -20,7 +20,7 @@ import (
 	"tocsin/bot/secret"
 )
 
-// builtin are the rules that come with the bot.
+// builtin returns the built-in rules.
 func builtin() *detect.Ruleset {
 	rs, _ := detect.Load(detect.Options{Builtin: true})
 	return rs
@@ -41,7 +41,7 @@ func decodeAlert(t *testing.T, body []byte) incident.Alert {
 	t.Helper()
 	got, err := source.Decode(nil, body)
 	if err != nil {
-		t.Fatalf("%v in %s", err, body)
+		t.Fatalf("decode %s: %v", body, err)
 	}
 	if len(got) != 1 || got[0].Alert == nil {
 		t.Fatalf("got %+v, want one alert", got)
@@ -53,16 +53,16 @@ func TestVerify(t *testing.T) {
 	for key, ok := range map[string]bool{"old key": true, "new key": true, "": false, "new key ": false, "NEW KEY": false} {
 		_, err := source.Verify(http.Header{"X-Api-Key": {key}}, []byte(`{}`), time.Time{})
 		if ok && err != nil || !ok && incident.CodeOf(err) != incident.CodeForbidden {
-			t.Errorf("key %q: error %v", key, err)
+			t.Errorf("key %q: got error %v, want accepted %v", key, err, ok)
 		}
 	}
 	other := cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{secret.New("k")}, HeaderName: "X-Tocsin"})
 	if _, err := other.Verify(http.Header{"X-Tocsin": {"k"}}, nil, time.Time{}); err != nil {
-		t.Errorf("another header: %v", err)
+		t.Errorf("HeaderName: got error %v, want none", err)
 	}
 	for _, s := range []*cloudtrail.Source{cloudtrail.New(cloudtrail.Config{}), cloudtrail.New(cloudtrail.Config{APIKeys: []secret.String{{}}})} {
 		if _, err := s.Verify(http.Header{"X-Api-Key": {""}}, nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
-			t.Errorf("without a key: error %v, want one that is our fault", err)
+			t.Errorf("no key: got error %v, want a temporary one", err)
 		}
 	}
 }
@@ -75,14 +75,14 @@ func TestDeliveryID(t *testing.T) {
 		{"bare finding", `{"id":"f","updatedAt":"u"}`, "f/u"},
 		{"bare finding with a count", `{"id":"f","updatedAt":"u","service":{"count":2}}`, "f/u/2"},
 		{"array", `[{"eventID":"e"}]`, ""},
-		{"nothing known", `{"x":1}`, ""},
-		{"no JSON", `{`, ""},
+		{"unknown shape", `{"x":1}`, ""},
+		{"not JSON", `{`, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			id, err := source.Verify(http.Header{"X-Api-Key": {"new key"}}, []byte(tt.body), time.Time{})
 			if err != nil || id != tt.want {
-				t.Errorf("id %q, error %v, want %q", id, err, tt.want)
+				t.Errorf("got ID %q, error %v, want %q", id, err, tt.want)
 			}
 		})
 	}
@@ -93,8 +93,8 @@ func TestDecodeEnvelope(t *testing.T) {
 	want := incident.Alert{
 		Source: "cloudtrail", Kind: "cloudtrail.CreateAccessKey", Level: incident.LevelHigh,
 		Title: "Access key created for another user (CreateAccessKey by arn:aws:iam::111122223333:role/service/ci-deploy)",
-		Detail: "The caller gains a second identity with permanent credentials.\n" +
-			"Before you believe it: An administrator or infrastructure as code set up a user for a service. Find the corresponding change.\n" +
+		Detail: "It gives whoever has the first identity a second, lasting one.\n" +
+			"Possible false positive: An administrator or infrastructure as code set up a user for a service. Find the change it belongs to.\n" +
 			"ATT&CK: persistence, t1098.001\nRule: Access key created for another user (2c1e6a34-93c5-4a0b-8a7e-5d1f3c8e7b01) by Tocsin\n" +
 			"Event: iam.amazonaws.com CreateAccessKey\nAccount: 111122223333, us-east-1\nPrincipal: arn:aws:iam::111122223333:role/service/ci-deploy\n" +
 			"Session: deploy-4711\nAccess key: ASIAEXAMPLE\nMFA: false\nTarget: payroll-export\nSource address: 203.0.113.7\nUser agent: aws-cli/2.15\n" +
@@ -118,39 +118,39 @@ func TestDecodeGuardDuty(t *testing.T) {
 	got := decodeAlert(t, body)
 	if got.Kind != "guardduty.UnauthorizedAccess:IAMUser/TorIPCaller" || got.Level != incident.LevelMedium || got.Account != "111122223333" ||
 		got.Address != "198.51.100.9" || got.Sample || got.URL == "" || !got.At.Equal(time.Date(2026, 11, 3, 2, 39, 0, 0, time.UTC)) {
-		t.Errorf("alert %+v", got)
+		t.Errorf("got alert %+v", got)
 	}
 	if record := decodeAlert(t, fixture(t, "envelope.json")); record.Correlation != got.Correlation {
-		t.Errorf("the finding's correlation key is %q, the record's of the same role %q", got.Correlation, record.Correlation)
+		t.Errorf("got correlation keys %q of the finding and %q of a record of its role, want one key", got.Correlation, record.Correlation)
 	}
-	again := decodeAlert(t, bytes.Replace(body, []byte(`"count":3`), []byte(`"count":9`), 1))
-	if again.Fingerprint != got.Fingerprint {
-		t.Error("a repeated finding is no copy")
+	repeated := decodeAlert(t, bytes.Replace(body, []byte(`"count":3`), []byte(`"count":9`), 1))
+	if repeated.Fingerprint != got.Fingerprint {
+		t.Errorf("got fingerprint %q of a repeated finding, want %q", repeated.Fingerprint, got.Fingerprint)
 	}
 	for severity, want := range map[string]incident.Level{"9": "critical", "8.9": "high", "7": "high", "4.0": "medium", "3.9": "low", "1": "low", `"8"`: "high", `"x"`: "medium"} {
 		if a := decodeAlert(t, bytes.Replace(body, []byte(`"severity":5.5`), []byte(`"severity":`+severity), 1)); a.Level != want {
-			t.Errorf("severity %s became %s, want %s", severity, a.Level, want)
+			t.Errorf("severity %s: got %s, want %s", severity, a.Level, want)
 		}
 	}
 	if a := decodeAlert(t, bytes.Replace(body, []byte(`"archived":false`), []byte(`"archived":true`), 1)); a.Level != incident.LevelInformational || a.Tags["archived"] != "true" {
-		t.Errorf("archived: %+v", a)
+		t.Errorf("archived: got %+v, want an informational alert", a)
 	}
 	for _, mark := range []string{`"additionalInfo":{"sample":true}`, `"additionalInfo":{"value":"{\"sample\":true}"}`} {
 		b := bytes.Replace(body, []byte(`"additionalInfo":{"value":"{\"threatListName\":\"x\"}","type":"default"}`), []byte(mark), 1)
 		if !decodeAlert(t, b).Sample {
-			t.Errorf("%s is not recognised as a sample", mark)
+			t.Errorf("%s: got Sample false, want true", mark)
 		}
 	}
 	pascal := `{"AccountId":"1","Region":"eu-west-1","Id":"f","Type":"T:R/F","Severity":8,"Title":"t","UpdatedAt":"2026-11-03T02:39:00Z"}`
 	if a := decodeAlert(t, []byte(pascal)); a.Level != incident.LevelHigh || a.EventID != "f" || a.Account != "1" {
-		t.Errorf("Pascal case: %+v", a)
+		t.Errorf("Pascal case: got %+v", a)
 	}
 }
 
-func TestPrincipals(t *testing.T) {
+func TestDecode_Principals(t *testing.T) {
 	tests := []struct{ name, identity, principal, correlation string }{
 		{"user", `{"type":"IAMUser","arn":"arn:aws:iam::1:user/path/ada","userName":"ada","accessKeyId":"AKIA1"}`, "arn:aws:iam::1:user/path/ada", "user/ada"},
-		{"the same user with another key", `{"type":"IAMUser","arn":"arn:aws:iam::1:user/path/ada","accessKeyId":"ASIA2"}`, "arn:aws:iam::1:user/path/ada", "user/ada"},
+		{"user with another key", `{"type":"IAMUser","arn":"arn:aws:iam::1:user/path/ada","accessKeyId":"ASIA2"}`, "arn:aws:iam::1:user/path/ada", "user/ada"},
 		{"role session without issuer", `{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/r/s"}`, "arn:aws:sts::1:assumed-role/r", "role/r"},
 		{"session name with slashes", `{"type":"AssumedRole","arn":"arn:aws:sts::1:assumed-role/r/s/t"}`, "arn:aws:sts::1:assumed-role/r", "role/r"},
 		{"root", `{"type":"Root","arn":"arn:aws:iam::1:root"}`, "arn:aws:iam::1:root", "root"},
@@ -160,50 +160,50 @@ func TestPrincipals(t *testing.T) {
 		{"another account", `{"type":"AWSAccount","accountId":"2"}`, "2", "account/2"},
 		{"none", `{}`, "unknown", "unknown"},
 		{"null", `null`, "unknown", "unknown"},
-		{"a string", `"ada"`, "unknown", "unknown"},
+		{"string", `"ada"`, "unknown", "unknown"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			a := decodeAlert(t, fmt.Appendf(nil, `{"eventName":"X","eventSource":"s3.amazonaws.com","recipientAccountId":"1","userIdentity":%s}`, tt.identity))
 			if a.Principal != tt.principal || a.Correlation != "cloudtrail:1:"+tt.correlation {
-				t.Errorf("principal %q, correlation %q", a.Principal, a.Correlation)
+				t.Errorf("got principal %q, correlation key %q, want %q and %q", a.Principal, a.Correlation, tt.principal, "cloudtrail:1:"+tt.correlation)
 			}
 		})
 	}
 }
 
-func TestOddAddressesNeverFail(t *testing.T) {
+func TestDecode_SourceAddresses(t *testing.T) {
 	for address, kind := range map[string]string{
 		"203.0.113.7": "ip", "2001:db8::1": "ip", "AWS Internal": "aws service", "cloudformation.amazonaws.com": "aws service",
 		"203.000.113.007": "not an address", "203.0.113.*": "not an address", "": "", "HIDDEN": "not an address",
 	} {
 		a := decodeAlert(t, fmt.Appendf(nil, `{"eventName":"X","eventSource":"s3.amazonaws.com","sourceIPAddress":%q}`, address))
 		if a.Address != address || a.Tags["address"] != kind {
-			t.Errorf("%q became %q, %q", address, a.Address, a.Tags["address"])
+			t.Errorf("%q: got %q of kind %q, want kind %q", address, a.Address, a.Tags["address"], kind)
 		}
 	}
 }
 
-func TestEventNamesLoseTheirVersion(t *testing.T) {
+func TestDecode_RemovesAPIVersion(t *testing.T) {
 	for in, want := range map[string]string{
 		"GetFunction20150331v2": "GetFunction", "CreateFunction20150331": "CreateFunction", "CreateDistribution2020_05_31": "CreateDistribution",
 		"ListBuckets": "ListBuckets", "20150331": "20150331",
 	} {
 		if a := decodeAlert(t, fmt.Appendf(nil, `{"eventName":%q,"eventSource":"lambda.amazonaws.com"}`, in)); a.Kind != "cloudtrail."+want {
-			t.Errorf("%s became %s", in, a.Kind)
+			t.Errorf("%s: got kind %s, want cloudtrail.%s", in, a.Kind, want)
 		}
 	}
 }
 
-func TestARefusedAttemptIsNoCopyOfTheSuccess(t *testing.T) {
+func TestDecode_RefusedAttemptHasOwnFingerprint(t *testing.T) {
 	base := `{"eventName":"StopLogging","eventSource":"cloudtrail.amazonaws.com","recipientAccountId":"1","requestParameters":{"name":"trail"}`
-	done := decodeAlert(t, []byte(base+`}`))
+	succeeded := decodeAlert(t, []byte(base+`}`))
 	refused := decodeAlert(t, []byte(base+`,"errorCode":"AccessDenied","errorMessage":"no"}`))
-	if done.Level != incident.LevelCritical || done.Fingerprint == refused.Fingerprint || done.Correlation != refused.Correlation {
-		t.Errorf("done %+v, refused %+v", done, refused)
+	if succeeded.Level != incident.LevelCritical || succeeded.Fingerprint == refused.Fingerprint || succeeded.Correlation != refused.Correlation {
+		t.Errorf("got %+v and refused %+v, want two fingerprints and one correlation key", succeeded, refused)
 	}
-	if !strings.HasSuffix(refused.Title, "failed: AccessDenied") {
-		t.Errorf("title %q", refused.Title)
+	if want := "failed: AccessDenied"; !strings.HasSuffix(refused.Title, want) {
+		t.Errorf("got title %q, want suffix %q", refused.Title, want)
 	}
 }
 
@@ -218,27 +218,27 @@ func TestDecodeShapes(t *testing.T) {
 		{"console sign-in", `{"detail-type":"AWS Console Sign In via CloudTrail","detail":` + rec + `}`, 1},
 		{"array", `[` + rec + `,{"detail-type":"AWS API Call via CloudTrail","detail":` + rec + `}]`, 2},
 		{"empty array", ` []`, 0},
-		{"array with one that is bad", `[` + rec + `,{"x":1}]`, 2},
-		{"array of bad ones", `[1,"x",null]`, -1},
-		{"a trail's file", `{"Records":[` + rec + `,` + rec + `]}`, 2},
+		{"array with a bad element", `[` + rec + `,{"x":1}]`, 2},
+		{"array of bad elements", `[1,"x",null]`, -1},
+		{"log file", `{"Records":[` + rec + `,` + rec + `]}`, 2},
 		{"fields of unexpected types", `{"eventName":"X","eventSource":"y.amazonaws.com","requestParameters":"{\"bucketName\":\"b\"}","responseElements":[1],"readOnly":"true","awsRegion":{},"eventTime":7}`, 1},
 		{"repeated keys", `{"eventName":"A","eventName":"B","eventSource":"s"}`, -1},
-		{"bad UTF-8", "{\"eventName\":\"A\",\"eventSource\":\"s\",\"userAgent\":\"\xff\"}", -1},
+		{"invalid UTF-8", "{\"eventName\":\"A\",\"eventSource\":\"s\",\"userAgent\":\"\xff\"}", -1},
 		{"deeply nested", `{"eventName":"A","eventSource":"s","requestParameters":` + strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000) + `}`, -1},
-		{"another event", `{"detail-type":"EC2 Instance State-change Notification","source":"aws.ec2","detail":{"state":"running"}}`, -1},
+		{"unsupported event", `{"detail-type":"EC2 Instance State-change Notification","source":"aws.ec2","detail":{"state":"running"}}`, -1},
 		{"scheduled event", `{"detail-type":"Scheduled Event","detail":{}}`, -1},
-		{"detail is no object", `{"detail-type":"AWS API Call via CloudTrail","detail":"x"}`, -1},
+		{"detail is not an object", `{"detail-type":"AWS API Call via CloudTrail","detail":"x"}`, -1},
 		{"empty object", `{}`, -1},
 		{"null", `null`, -1},
-		{"a number", `7`, -1},
-		{"nothing", ``, -1},
-		{"no JSON", `{"eventName":`, -1},
+		{"number", `7`, -1},
+		{"empty", ``, -1},
+		{"not JSON", `{"eventName":`, -1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := source.Decode(nil, []byte(tt.body))
 			if (err != nil) != (tt.alerts < 0) || len(got) != max(tt.alerts, 0) {
-				t.Errorf("%d signals, error %v", len(got), err)
+				t.Errorf("got %d signals, error %v, want %d (-1 means an error)", len(got), err, tt.alerts)
 			}
 		})
 	}
@@ -288,7 +288,6 @@ func TestDecodePublishedRecords(t *testing.T) {
 	}
 }
 
-// Whatever comes with a good key is kept as it came, or refused in words.
 func TestHostileBodies(t *testing.T) {
 	for _, genuine := range []string{"envelope.json", "guardduty.json"} {
 		t.Run(genuine, func(t *testing.T) {
@@ -308,10 +307,10 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if _, err := intaketest.Decode(t, source, nil, body); err == nil && !json.Valid(body) {
-			t.Fatal("what is no JSON was decoded")
+			t.Fatalf("Decode accepted a body that is not JSON: %q", body)
 		}
 		if _, err := source.Verify(http.Header{"X-Api-Key": {string(body)}}, body, time.Time{}); err == nil && string(body) != "new key" && string(body) != "old key" {
-			t.Fatalf("the key %q is let in", body)
+			t.Fatalf("Verify accepted the key %q", body)
 		}
 	})
 }

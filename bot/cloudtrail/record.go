@@ -12,11 +12,11 @@ import (
 	"tocsin/bot/incident"
 )
 
-// record is a CloudTrail record, as far as it is read. All 1.x versions fit:
-// minor versions only add fields.
+// record has the fields of a CloudTrail record that appear in an alert. It fits all
+// versions 1.x, because minor versions only add fields.
 type record struct {
 	EventTime       text     `json:"eventTime"`
-	Timestamp       text     `json:"@timestamp"` // all that some re-exports have
+	Timestamp       text     `json:"@timestamp"` // used by some tools instead of eventTime
 	EventID         text     `json:"eventID"`
 	EventSource     text     `json:"eventSource"`
 	EventName       text     `json:"eventName"`
@@ -54,8 +54,8 @@ type identity struct {
 	} `json:"sessionContext"`
 }
 
-// object is a JSON object that is read only where it is asked for. A string
-// that holds an object counts as one.
+// object is a JSON object that is decoded on demand. It can also be a string that
+// contains an object.
 type object struct{ raw json.RawMessage }
 
 func (o *object) UnmarshalJSON(b []byte) error {
@@ -63,6 +63,7 @@ func (o *object) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// fields returns the members of the object, or nil if it is not an object.
 func (o object) fields() map[string]any {
 	b := []byte(o.raw)
 	if len(b) > 0 && b[0] == '"' {
@@ -82,11 +83,11 @@ func (o object) fields() map[string]any {
 	return m
 }
 
-// apiDate is the API version that some services append to their event names:
-// GetFunction20150331v2, CreateDistribution2020_05_31.
+// apiDate matches the API version that some services append to their event names, as
+// in GetFunction20150331v2 and CreateDistribution2020_05_31.
 var apiDate = regexp.MustCompile(`20\d\d_?\d\d_?\d\d(v\d+)?$`)
 
-// apiName is the event's, without an API version.
+// apiName returns the event name without an API version.
 func (r *record) apiName() string {
 	n := apiDate.ReplaceAllString(string(r.EventName), "")
 	if n == "" {
@@ -95,19 +96,21 @@ func (r *record) apiName() string {
 	return n
 }
 
-// service is the event source without its domain: "iam".
+// service returns the event source without its domain, such as "iam".
 func (r *record) service() string {
 	s, _, _ := strings.Cut(string(r.EventSource), ".")
 	return s
 }
 
+// isFailed reports whether the call or the sign-in failed.
 func (r *record) isFailed() bool {
 	return r.ErrorCode != "" || r.EventName == "ConsoleLogin" && r.ErrorMessage != ""
 }
 
-// principal is who acted, for people: an ARN where there is one, the role's for
-// a role session. key is the same for correlation: kind and name, without path,
-// partition or session, as GuardDuty can give them too.
+// principal returns the actor of a record twice. The first value is for responders: an
+// ARN if possible, and for a role session the ARN of the role. The second one is for
+// the correlation key: kind and name without path, partition and session, because
+// GuardDuty sends only these.
 func (i identity) principal() (shown, key string) {
 	switch {
 	case i.Type == "Root":
@@ -121,7 +124,7 @@ func (i identity) principal() (shown, key string) {
 	case i.UserName != "":
 		return string(i.UserName), "user/" + string(i.UserName)
 	case i.PrincipalID != "":
-		id, _, _ := strings.Cut(string(i.PrincipalID), ":") // the rest is a session name
+		id, _, _ := strings.Cut(string(i.PrincipalID), ":") // without the session name
 		return id, "principal/" + id
 	case i.AccountID != "":
 		return string(i.AccountID), "account/" + string(i.AccountID)
@@ -129,7 +132,7 @@ func (i identity) principal() (shown, key string) {
 	return "unknown", "unknown"
 }
 
-// withoutSession drops the session name of arn:aws:sts::1:assumed-role/ROLE/SESSION.
+// withoutSession removes the session name of arn:aws:sts::1:assumed-role/ROLE/SESSION.
 func withoutSession(arn string) string {
 	head, rest, ok := strings.Cut(arn, ":assumed-role/")
 	if !ok {
@@ -139,7 +142,8 @@ func withoutSession(arn string) string {
 	return head + ":assumed-role/" + role
 }
 
-// arnKey is "user/NAME" or "role/NAME" for the ARN of a user, role or role session.
+// arnKey returns "user/NAME" or "role/NAME" for the ARN of a user, role or role session.
+// For other ARNs it returns the resource.
 func arnKey(arn string) string {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 {
@@ -158,7 +162,7 @@ func arnKey(arn string) string {
 	return parts[5]
 }
 
-// session is the session name of a role, which often says who used it.
+// session returns the session name of a role, which often identifies the user.
 func (i identity) session() string {
 	if _, rest, ok := strings.Cut(string(i.ARN), ":assumed-role/"); ok {
 		_, session, _ := strings.Cut(rest, "/")
@@ -167,8 +171,8 @@ func (i identity) session() string {
 	return ""
 }
 
-// targetParameters are the request parameters that say what was acted on, in the order
-// they are shown.
+// targetParameters are the request parameters that identify the target of a call, in
+// display order.
 var targetParameters = []string{
 	"userName", "roleName", "roleArn", "groupName", "groupId", "policyArn", "policyName", "bucketName", "key", "name", "trailName", "detectorId",
 	"configurationRecorderName", "keyId", "secretId", "snapshotId", "imageId", "instanceId", "dBSnapshotIdentifier", "dBClusterSnapshotIdentifier",
@@ -185,14 +189,14 @@ func requestTargets(request map[string]any) string {
 	return joinNonEmpty(", ", out...)
 }
 
-// maxRequest bounds how much of the request parameters a responder is shown.
+// maxRequest is the maximum length of the request parameters in an alert, in bytes.
 const maxRequest = 2000
 
-// alert normalises a record that was judged.
+// alert converts an evaluated record.
 func (r *record) alert(v verdict) incident.Alert {
-	who, key := r.UserIdentity.principal()
+	principal, key := r.UserIdentity.principal()
 	request := r.Request.fields()
-	on := requestTargets(request)
+	target := requestTargets(request)
 	title := r.service() + " " + r.apiName()
 	if v.rule != nil {
 		title = v.rule.Title
@@ -203,18 +207,18 @@ func (r *record) alert(v verdict) incident.Alert {
 	}
 	a := incident.Alert{
 		Source: sourceName, Kind: "cloudtrail." + r.apiName(), Level: v.level(), Rule: ruleAndAuthor(v.rule),
-		Title:       joinNonEmpty(", ", text(fmt.Sprintf("%s (%s by %s)", title, r.apiName(), who)), text(result)),
-		Fingerprint: joinNonEmpty("|", "cloudtrail", text(r.service()), text(r.apiName()), text(key), r.Account, text(on), text(v.level()), text(failureLabel(r.isFailed()))),
+		Title:       joinNonEmpty(", ", text(fmt.Sprintf("%s (%s by %s)", title, r.apiName(), principal)), text(result)),
+		Fingerprint: joinNonEmpty("|", "cloudtrail", text(r.service()), text(r.apiName()), text(key), r.Account, text(target), text(v.level()), text(failureLabel(r.isFailed()))),
 		Correlation: "cloudtrail:" + string(r.Account) + ":" + key,
 		EventID:     string(r.EventID), At: parseTime(r.EventTime),
 		URL:     r.console(),
-		Account: string(r.Account), Region: string(r.Region), Principal: who, Address: string(r.SourceIPAddress),
+		Account: string(r.Account), Region: string(r.Region), Principal: principal, Address: string(r.SourceIPAddress),
 	}
 	a.Tags = r.tags()
 	a.Detail = joinNonEmpty("\n",
 		text(v.description()), field("Event", r.EventSource+" "+r.EventName), field("Account", text(joinNonEmpty(", ", r.Account, r.Region))),
-		field("Principal", text(who)), field("Session", text(r.UserIdentity.session())), field("Access key", r.UserIdentity.AccessKeyID),
-		field("MFA", r.UserIdentity.Session.Attributes.MFA), field("Target", text(on)), field("Source address", r.SourceIPAddress),
+		field("Principal", text(principal)), field("Session", text(r.UserIdentity.session())), field("Access key", r.UserIdentity.AccessKeyID),
+		field("MFA", r.UserIdentity.Session.Attributes.MFA), field("Target", text(target)), field("Source address", r.SourceIPAddress),
 		field("User agent", r.UserAgent), field("Error", text(joinNonEmpty(" ", r.ErrorCode, r.ErrorMessage))))
 	if v.rule != nil {
 		a.Tags["rule_id"] = v.rule.ID
@@ -246,8 +250,8 @@ func (r *record) tags() map[string]string {
 	return tags
 }
 
-// addressKind says what stands in sourceIPAddress, which is a text and need not
-// be an address at all.
+// addressKind classifies the content of sourceIPAddress, which need not be an IP
+// address.
 func addressKind(s string) string {
 	if s == "" {
 		return ""
@@ -266,7 +270,8 @@ var (
 	eventUUID  = regexp.MustCompile(`^[0-9a-fA-F-]{36}$`)
 )
 
-// console is the event's page in the AWS console.
+// console returns the URL of the event's page in the AWS console, or "" if the region
+// or the ID is invalid.
 func (r *record) console() string {
 	if !regionName.MatchString(string(r.Region)) || !eventUUID.MatchString(string(r.EventID)) {
 		return ""
@@ -274,6 +279,7 @@ func (r *record) console() string {
 	return fmt.Sprintf("https://%[1]s.console.aws.amazon.com/cloudtrailv2/home?region=%[1]s#/events/%[2]s", r.Region, r.EventID)
 }
 
+// compact returns raw without white space, cut after maxRequest bytes.
 func compact(raw json.RawMessage) string {
 	var b bytes.Buffer
 	if json.Compact(&b, raw) != nil {

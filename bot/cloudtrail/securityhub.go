@@ -10,8 +10,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// What Security Hub sends: findings as they come in and change, and those that a
-// person picked. Its insights are sums over findings and no alerts.
+// Types of Security Hub events: new and changed findings, and findings that a person
+// selected. Insights are statistics and not supported.
 const (
 	hubImported = "Security Hub Findings - Imported"
 	hubAction   = "Security Hub Findings - Custom Action"
@@ -70,8 +70,8 @@ type asffResource struct {
 	} `json:"Details"`
 }
 
-// hubSignals takes the findings of one event apart. One that cannot be read
-// does not hold up the others.
+// hubSignals decodes the findings of one event. If only some of them are unreadable, it
+// returns the others and an informational alert about these.
 func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error) {
 	var d hubDetail
 	if err := decode(detail, &d); err != nil {
@@ -94,7 +94,7 @@ func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error)
 	}
 	switch {
 	case good == 0:
-		return nil, errors.New("decode security hub event: it has no finding that can be read (Id)")
+		return nil, errors.New("decode security hub event: no finding has an Id")
 	case bad > 0:
 		out = append(out, incident.Signal{Alert: &incident.Alert{
 			Source: sourceName, Kind: "securityhub.unreadable", Level: incident.LevelInformational, Fingerprint: "securityhub.unreadable",
@@ -103,24 +103,24 @@ func hubSignals(detail json.RawMessage, env envelope) ([]incident.Signal, error)
 	return out, nil
 }
 
-// signal: a finding that is dealt with is a note in the incident it belongs to;
-// one that a person picked is an alert whatever it says of itself.
+// signal returns an alert for an open finding, and a note on its incident for a resolved
+// one. A finding that a person selected is always an alert.
 func (f *asff) signal(env envelope, action text) incident.Signal {
-	picked := env.DetailType == hubAction
+	selected := env.DetailType == hubAction
 	alert := f.alert()
 	event := ""
 	switch {
-	case picked && env.ID != "":
+	case selected && env.ID != "":
 		event = joinNonEmpty("|", "securityhub action", env.ID, f.ID)
-	case !picked && f.UpdatedAt != "": // which stays as it is where a person changes the workflow or the severity
+	case !selected && f.UpdatedAt != "": // does not change with the workflow status and the severity
 		event = joinNonEmpty("|", "securityhub", f.Account, f.ID, f.UpdatedAt, f.RecordState, f.Workflow.Status, f.Severity.Label)
 	}
-	if over := f.resolution(); over != "" && !picked {
-		said := sourceNote(event, alert.Correlation, "Security Hub: "+string(over)+": "+alert.Title)
-		// It is sent again every day, each time with a later UpdatedAt, and is said once
-		// for each time that it came.
-		said.Command.Key, said.Subject.Fingerprint = joinNonEmpty("|", "securityhub", f.Account, f.ID, over), alert.Fingerprint
-		return said
+	if resolution := f.resolution(); resolution != "" && !selected {
+		note := sourceNote(event, alert.Correlation, "Security Hub: "+string(resolution)+": "+alert.Title)
+		// Security Hub sends a resolved finding every day with a new UpdatedAt. The key
+		// limits the notes to one for each time that the finding was open.
+		note.Command.Key, note.Subject.Fingerprint = joinNonEmpty("|", "securityhub", f.Account, f.ID, resolution), alert.Fingerprint
+		return note
 	}
 	if action != "" {
 		alert.Tags["action"] = string(action)
@@ -128,7 +128,7 @@ func (f *asff) signal(env envelope, action text) incident.Signal {
 	return incident.Signal{Event: event, Alert: &alert}
 }
 
-// resolution says in which way a finding is dealt with; "" if it is not.
+// resolution returns "archived", "resolved" or "suppressed", or "" for an open finding.
 func (f *asff) resolution() text {
 	switch {
 	case f.RecordState == "ARCHIVED":
@@ -139,8 +139,8 @@ func (f *asff) resolution() text {
 	return ""
 }
 
-// isPassingCheck reports a check that found nothing, and did not before: its first pass.
-// Once it had failed, to pass resolves it.
+// isPassingCheck reports whether the finding is a compliance check that passes and has
+// never failed. A check that passes after a failure is resolved instead.
 func (f *asff) isPassingCheck() bool { return f.Compliance.Status == "PASSED" && f.resolution() == "" }
 
 func (f *asff) alert() incident.Alert {
@@ -148,7 +148,7 @@ func (f *asff) alert() incident.Alert {
 	if len(f.Types) > 0 {
 		kind = string(f.Types[0])
 	}
-	who, key := f.subject()
+	subject, key := f.subject()
 	product := f.ProductName
 	if product == "" {
 		_, p, _ := strings.Cut(string(f.Product), ":product/")
@@ -163,10 +163,10 @@ func (f *asff) alert() incident.Alert {
 		Source: sourceName, Kind: "securityhub." + kind, Level: f.level(), Rule: joinNonEmpty(" ", product, f.Generator),
 		Title: firstNonEmpty(f.Title, text("Security Hub finding "+kind)),
 		Detail: joinNonEmpty("\n", f.Description, field("Type", text(kind)), field("Severity", f.Severity.Label), field("Product", product),
-			field("Resources", text(joinNonEmpty(", ", resources...))), field("What to do", text(joinNonEmpty(" ", fix.Text, fix.URL)))),
+			field("Resources", text(joinNonEmpty(", ", resources...))), field("Remediation", text(joinNonEmpty(" ", fix.Text, fix.URL)))),
 		Fingerprint: "securityhub|" + string(f.Account) + "|" + string(f.ID), Correlation: "cloudtrail:" + string(f.Account) + ":" + key,
 		EventID: string(f.ID), At: parseTime(text(firstNonEmpty(f.UpdatedAt, f.Observed, f.CreatedAt))), Account: string(f.Account), Region: string(f.Region),
-		Principal: who, Sample: f.Sample || strings.HasPrefix(string(f.Title), "[SAMPLE]"), URL: consoleURL(string(f.Region), "securityhub/home", "/findings"),
+		Principal: subject, Sample: f.Sample || strings.HasPrefix(string(f.Title), "[SAMPLE]"), URL: consoleURL(string(f.Region), "securityhub/home", "/findings"),
 		Tags: map[string]string{"finding_type": kind, "severity": firstNonEmpty(f.Severity.Label, f.Severity.Normalized)},
 	}
 	for label, v := range map[string]text{"product": product, "workflow": f.Workflow.Status, "compliance": f.Compliance.Status} {
@@ -177,8 +177,9 @@ func (f *asff) alert() incident.Alert {
 	return a
 }
 
-// subject is whom or what the finding is about, named as in a record or in a
-// finding of GuardDuty, so that all that one identity does is one incident.
+// subject returns the identity or resource of a finding: a name for responders and a
+// part of the correlation key. The key is equal to the key of a record or a GuardDuty
+// finding, because all actions of one identity belong to one incident.
 func (f *asff) subject() (shown, key string) {
 	for _, r := range f.Resources {
 		k := r.Details.AccessKey
@@ -202,7 +203,7 @@ func (f *asff) subject() (shown, key string) {
 	return "unknown", "finding/" + string(f.ID)
 }
 
-// level follows the label, and the number where an old product sends only that.
+// level maps the severity label, or the number if an old product sends no label.
 func (f *asff) level() incident.Level {
 	switch strings.ToUpper(string(f.Severity.Label)) {
 	case "CRITICAL":
@@ -219,7 +220,7 @@ func (f *asff) level() incident.Level {
 	n, err := strconv.ParseFloat(string(f.Severity.Normalized), 64)
 	switch {
 	case err != nil:
-		return incident.LevelMedium // it is a finding, whatever its severity says
+		return incident.LevelMedium // unknown severity
 	case n >= 90:
 		return incident.LevelCritical
 	case n >= 70:

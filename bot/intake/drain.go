@@ -31,12 +31,12 @@ const (
 
 // Drain decodes the unhandled deliveries with an ID between from and to and
 // passes the results to the [Desk], batch after batch, until none is left. It
-// handles the first batch immediately. It pauses before the next load, because a
-// fast sender would otherwise cause many small batches.
+// handles the first batch immediately. After a small batch it pauses before the next
+// load, because a fast sender would otherwise cause many small batches.
 //
-// A failed batch does not stop the following ones. The error joins the errors of
-// all batches. Drain returns *incident.RetryAfter if deliveries remain after
-// drainTimeout. A repeated drain skips handled deliveries.
+// A failed batch does not stop the following ones, and the error joins the errors of
+// all batches. If no batch failed but drainTimeout has passed, Drain returns
+// *incident.RetryAfter. A repeated drain skips handled deliveries.
 func (e *Edge) Drain(ctx context.Context, from, to int64) error {
 	var failed []error
 	for began := time.Now(); ; {

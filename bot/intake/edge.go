@@ -220,7 +220,7 @@ func (e *Edge) read(ep *endpoint, r *http.Request) ([]byte, *reply) {
 			late := clientGone("the body did not arrive in time; send the delivery again")
 			return nil, &late
 		}
-		return nil, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body is shorter than announced; send the whole body"}
+		return nil, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body is incomplete; send the whole body"}
 	}
 	if int64(buf.Len()) > reserved {
 		return nil, tooLarge
@@ -280,7 +280,8 @@ func senderName(from netip.Addr, r *http.Request) string {
 }
 
 // commit queues a delivery and waits until its batch is committed or has failed,
-// responseTimeout has passed, or ctx ends. The caller must not use p afterwards.
+// responseTimeout has passed, or ctx ends. It releases the bytes of the delivery if
+// it cannot queue it.
 func (e *Edge) commit(ctx context.Context, p *pending) reply {
 	if err := e.queue.put(p); err != nil {
 		e.queue.release(p.queue, int64(len(p.Body)))
@@ -291,7 +292,7 @@ func (e *Edge) commit(ctx context.Context, p *pending) reply {
 	select {
 	case err := <-p.result:
 		if err != nil {
-			return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery was not stored; send it again"}
+			return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery could not be stored; send it again"}
 		}
 		return reply{outcome: Accepted, status: http.StatusAccepted}
 	case <-timeout.C:

@@ -25,7 +25,7 @@ type Limits struct {
 	// no limit. A limit loses deliveries of a system that does not retry after
 	// status 429, such as Sentry.
 	Rate       float64
-	Burst      int // requests of one sender above Rate, default Rate × 2 s
+	Burst      int // requests of one sender at once, default Rate × 2 s
 	MaxWaiting int // maximum of uncommitted deliveries, default Options.MaxQueue
 }
 

@@ -301,8 +301,8 @@ func FuzzMessage(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		once, outcome := trail.Unwrap(data)
-		twice, again := trail.Unwrap(bytes.Clone(data))
-		if !slices.Equal(once, twice) || outcome != again {
+		twice, outcome2 := trail.Unwrap(bytes.Clone(data))
+		if !slices.Equal(once, twice) || outcome != outcome2 {
 			t.Errorf("%q: got %v in the first call and %v in the second", data, once, twice)
 		}
 		if (len(once) > 0) != (outcome == trail.MessageDone) {

@@ -117,18 +117,18 @@ func (s *Source) readObject(ctx context.Context, n notice) error {
 	if err := f.read(ctx, out.Body); err != nil {
 		return err
 	}
-	s.Observer.Records(f.kept, f.skipped, f.bad)
+	s.Observer.Records(f.stored, f.skipped, f.bad)
 	return nil
 }
 
 // file is the state while one file is read.
 type file struct {
-	source             *Source
-	notice             notice
-	batch              []Delivery
-	size               int
-	kept, skipped, bad int
-	firstBad           string // problem of the first bad record
+	source               *Source
+	notice               notice
+	batch                []Delivery
+	size                 int
+	stored, skipped, bad int
+	firstBad             string // problem of the first bad record
 }
 
 // read stores the records of a file. If the file breaks off, it still stores the
@@ -142,7 +142,7 @@ func (f *file) read(ctx context.Context, body io.Reader) error {
 		return fmt.Errorf("read %s: %w", f.notice.uri(), ctx.Err())
 	}
 	if f.bad > 0 {
-		f.batch = append(f.batch, f.source.newDelivery(f.notice, noticeBody{Notice: noticeRecords, Bad: f.bad, Good: f.kept + f.skipped, Detail: f.firstBad}))
+		f.batch = append(f.batch, f.source.newDelivery(f.notice, noticeBody{Notice: noticeRecords, Bad: f.bad, Good: f.stored + f.skipped, Detail: f.firstBad}))
 	}
 	if flushed := f.flush(ctx); flushed != nil {
 		return flushed
@@ -193,7 +193,7 @@ func (f *file) addRecord(ctx context.Context, raw []byte, broken bool) error {
 	if finding {
 		id = findingID(string(r.FindingID), string(r.UpdatedAt), string(r.Service.Count), raw)
 	}
-	f.kept++
+	f.stored++
 	f.size += len(raw)
 	f.batch = append(f.batch, Delivery{Source: recordSource, ID: id, Body: bytes.Clone(raw), Received: f.source.Clock(), Sender: f.notice.uri()})
 	if len(f.batch) < maxBatch && f.size < maxBatchBytes {

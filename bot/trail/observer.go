@@ -44,9 +44,9 @@ type Observer interface {
 	Message(MessageOutcome)
 	// Object records one file.
 	Object(outcome ObjectOutcome, took time.Duration)
-	// Records records the numbers of committed, filtered and unreadable records of
-	// one file.
-	Records(kept, skipped, bad int)
+	// Records records the numbers of stored, filtered and unreadable records of one
+	// file.
+	Records(stored, skipped, bad int)
 }
 
 type noopObserver struct{}

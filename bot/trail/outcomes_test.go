@@ -191,8 +191,8 @@ func TestRun_ExportedFindings(t *testing.T) {
 		w.waitFor("read", w.empty)
 		stop()
 		got := w.inbox.of("cloudtrail")
-		if len(got) != 5 || w.count.get("kept") != 6 || w.count.get("bad") != 1 {
-			t.Fatalf("got %d findings and counts %v, want 5 findings, 6 kept and 1 bad", len(got), w.count.n)
+		if len(got) != 5 || w.count.get("stored") != 6 || w.count.get("bad") != 1 {
+			t.Fatalf("got %d findings and counts %v, want 5 findings, 6 stored and 1 bad", len(got), w.count.n)
 		}
 		for _, d := range got {
 			want, err := source.Verify(map[string][]string{"X-Api-Key": {"k"}}, d.Body, time.Time{})
@@ -242,8 +242,8 @@ func TestRun_FiltersRecords(t *testing.T) {
 		w.waitFor("read", w.empty)
 		stop()
 		w.wantRecords(3)
-		if w.count.get("kept") != 3 || w.count.get("skipped") != 1 || w.count.get("bad") != 3 {
-			t.Errorf("got counts %v, want 3 kept, 1 skipped and 3 bad", w.count.n)
+		if w.count.get("stored") != 3 || w.count.get("skipped") != 1 || w.count.get("bad") != 3 {
+			t.Errorf("got counts %v, want 3 stored, 1 skipped and 3 bad", w.count.n)
 		}
 		notices := w.inbox.of("trail")
 		if len(notices) != 1 {
@@ -286,7 +286,7 @@ func TestNew_NamesInvalidField(t *testing.T) {
 		"no queue":       {func(c *trail.Config) { c.QueueURL = "" }, "queue_url"},
 		"an ARN":         {func(c *trail.Config) { c.QueueURL = "arn:aws:sqs:eu-west-1:111122223333:trail" }, "queue_url"},
 		"unknown region": {func(c *trail.Config) { c.QueueURL = "https://example.com/q" }, "region"},
-		"odd region":     {func(c *trail.Config) { c.Region = "evil.example/" }, "region"},
+		"invalid region": {func(c *trail.Config) { c.Region = "evil.example/" }, "region"},
 		"too short":      {func(c *trail.Config) { c.Visibility = time.Second }, "visibility"},
 	} {
 		c := good

@@ -87,8 +87,8 @@ func (c *counter) Polled(_ int, err error) {
 }
 func (c *counter) Message(o trail.MessageOutcome)                { c.add("message "+string(o), 1) }
 func (c *counter) Object(o trail.ObjectOutcome, _ time.Duration) { c.add("object "+string(o), 1) }
-func (c *counter) Records(kept, skipped, bad int) {
-	c.add("kept", kept)
+func (c *counter) Records(stored, skipped, bad int) {
+	c.add("stored", stored)
 	c.add("skipped", skipped)
 	c.add("bad", bad)
 }
@@ -212,7 +212,7 @@ func TestRun_ReadsFilesAndDeletesMessages(t *testing.T) {
 		w.waitFor("all read", w.empty)
 		stop()
 		w.wantRecords(4000)
-		if w.aws.Count("s3:GetObject", 200) != 26 || w.aws.Deleted("trail") != 26 || w.count.get("kept") != 4000 || w.count.get("message done") != 26 {
+		if w.aws.Count("s3:GetObject", 200) != 26 || w.aws.Deleted("trail") != 26 || w.count.get("stored") != 4000 || w.count.get("message done") != 26 {
 			t.Errorf("got counts %v, want 26 messages and 4000 records", w.count.n)
 		}
 		if d := w.inbox.of("cloudtrail")[0]; d.Sender != "s3://"+bucket+"/"+folder+"0.json.gz" || !d.Received.Equal(time.Now()) && d.Received.IsZero() {

@@ -49,7 +49,7 @@ func (s *Source) Advance(window []byte, observed []incident.Observation, now tim
 			group[k] = detect.GroupValue(g)
 		}
 		var firing *detect.Firing
-		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, Which: o.Contributor, Value: o.Value})
+		w, firing = c.Advance(w, detect.Observation{Correlation: rule, Group: group, Key: o.Window, Event: o.Event, At: o.At, RuleIndex: o.Contributor, Value: o.Value})
 		// The lifetime starts now, because old records can arrive late.
 		expires = now.Add(c.Timespan + c.Lateness)
 		if firing == nil {

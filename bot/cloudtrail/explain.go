@@ -210,7 +210,7 @@ func describeCorrelation(r *detect.Rule) string {
 	case c.Type == "value_count":
 		counted = "values of " + strings.Join(c.Values, ", ")
 	}
-	out := fmt.Sprintf("%s (%s), from %d %s within %s", r.Title, r.ID, c.Least, counted, c.Timespan)
+	out := fmt.Sprintf("%s (%s), from %d %s within %s", r.Title, r.ID, c.MinCount, counted, c.Timespan)
 	if len(c.GroupBy) > 0 {
 		out += " by " + strings.Join(c.GroupBy, ", ")
 	}

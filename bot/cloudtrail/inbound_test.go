@@ -93,8 +93,8 @@ func TestDecodeEnvelope(t *testing.T) {
 	want := incident.Alert{
 		Source: "cloudtrail", Kind: "cloudtrail.CreateAccessKey", Level: incident.LevelHigh,
 		Title: "Access key created for another user (CreateAccessKey by arn:aws:iam::111122223333:role/service/ci-deploy)",
-		Detail: "It gives whoever has the first identity a second, lasting one.\n" +
-			"Possible false positive: An administrator or infrastructure as code set up a user for a service. Find the change it belongs to.\n" +
+		Detail: "The caller gains a second identity with permanent credentials.\n" +
+			"Possible false positive: An administrator or infrastructure as code set up a user for a service. Find the corresponding change.\n" +
 			"ATT&CK: persistence, t1098.001\nRule: Access key created for another user (2c1e6a34-93c5-4a0b-8a7e-5d1f3c8e7b01) by Tocsin\n" +
 			"Event: iam.amazonaws.com CreateAccessKey\nAccount: 111122223333, us-east-1\nPrincipal: arn:aws:iam::111122223333:role/service/ci-deploy\n" +
 			"Session: deploy-4711\nAccess key: ASIAEXAMPLE\nMFA: false\nTarget: payroll-export\nSource address: 203.0.113.7\nUser agent: aws-cli/2.15\n" +

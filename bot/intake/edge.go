@@ -158,7 +158,7 @@ func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 	case ep == nil:
 		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "this path belongs to no source; post deliveries to " + pathPrefix + "{source}"}
 	case ep.limits.Off:
-		return reply{outcome: Disabled, status: http.StatusNotFound, code: "switched_off", message: "the source " + ep.Name() + " is disabled; set limits.off to false in its configuration"}
+		return reply{outcome: Disabled, status: http.StatusNotFound, code: "disabled", message: "the source " + ep.Name() + " is disabled; set limits.off to false in its configuration"}
 	case r.Method != http.MethodPost:
 		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method " + truncate(r.Method, 20) + " is not allowed; use POST"}
 	}
@@ -167,7 +167,7 @@ func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 	}
 	now, from := e.clock(), e.Sender(r)
 	if !isAllowed(ep.limits.Networks, from) {
-		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "foreign_network", message: "the address of the sender is not allowed; add its network to limits.networks of this source"}
+		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "network_denied", message: "the address of the sender is not allowed; add its network to limits.networks of this source"}
 	}
 	sender := ep.senders.get(from)
 	if wait := sender.countRequest(now); wait > 0 {

@@ -253,7 +253,7 @@ func TestEdge_ClientGone(t *testing.T) {
 		synctest.Wait()
 		disconnect()
 		<-replied
-		if n := r.metrics.count("signed/gone"); n != 1 {
+		if n := r.metrics.count("signed/client_gone"); n != 1 {
 			t.Errorf("got outcome gone %d times, want 1", n)
 		}
 		r.store.hold <- struct{}{}

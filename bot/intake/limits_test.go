@@ -76,16 +76,16 @@ func TestLimits(t *testing.T) {
 		code    string
 		outcome string
 	}{
-		{"off", intake.Limits{Off: true}, "192.0.2.1:9", "", nil, 404, "switched_off", "a/switched_off"},
+		{"off", intake.Limits{Off: true}, "192.0.2.1:9", "", nil, 404, "disabled", "a/disabled"},
 		{"in a network", intake.Limits{Networks: prefixes("10.0.0.0/8", "192.0.2.0/24")}, "192.0.2.1:9", "", nil, 202, "", "a/accepted"},
 		{"in a network, mapped to IPv6", intake.Limits{Networks: prefixes("192.0.2.0/24")}, "[::ffff:192.0.2.1]:9", "", nil, 202, "", "a/accepted"},
-		{"not in a network", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "192.0.2.1:9", "", nil, 403, "foreign_network", "a/foreign"},
-		{"untrusted X-Forwarded-For", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "192.0.2.1:9", "10.1.1.1", nil, 403, "foreign_network", "a/foreign"},
+		{"not in a network", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "192.0.2.1:9", "", nil, 403, "network_denied", "a/network_denied"},
+		{"untrusted X-Forwarded-For", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "192.0.2.1:9", "10.1.1.1", nil, 403, "network_denied", "a/network_denied"},
 		{"through a proxy", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1", nil, 202, "", "a/accepted"},
 		{"through two proxies", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, 203.0.113.9:4000", nil, 202, "", "a/accepted"},
-		{"forged entry before the proxy", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, 192.0.2.1", nil, 403, "foreign_network", "a/foreign"},
-		{"malformed entry", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, unknown", nil, 403, "foreign_network", "a/foreign"},
-		{"no address", intake.Limits{Networks: prefixes("0.0.0.0/0")}, "@", "", nil, 403, "foreign_network", "a/foreign"},
+		{"forged entry before the proxy", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, 192.0.2.1", nil, 403, "network_denied", "a/network_denied"},
+		{"malformed entry", intake.Limits{Networks: prefixes("10.0.0.0/8")}, "203.0.113.7:9", "10.1.1.1, unknown", nil, 403, "network_denied", "a/network_denied"},
+		{"no address", intake.Limits{Networks: prefixes("0.0.0.0/0")}, "@", "", nil, 403, "network_denied", "a/network_denied"},
 		{"body within the limit", intake.Limits{MaxBody: 5000}, "192.0.2.1:9", "", jsonString(4000), 202, "", "a/accepted"},
 		{"body above the limit", intake.Limits{MaxBody: 50}, "192.0.2.1:9", "", jsonString(51), 413, "too_large", "a/too_large"},
 	}
@@ -144,7 +144,7 @@ func TestLimits_Rate(t *testing.T) {
 	if w := from("192.0.2.1:9"); w.Code != 202 {
 		t.Errorf("got status %d after Retry-After, want 202", w.Code)
 	}
-	if n := r.metrics.count("a/limited"); n != 1 {
+	if n := r.metrics.count("a/rate_limited"); n != 1 {
 		t.Errorf("got outcome limited %d times, want 1", n)
 	}
 }
@@ -341,12 +341,12 @@ func TestQueue_MemoryIsShared(t *testing.T) {
 			send("b", n+1)
 		}
 		synctest.Wait()
-		if a, b := r.metrics.count("a/full"), r.metrics.count("b/full"); a < 60 || b < 60 {
+		if a, b := r.metrics.count("a/queue_full"), r.metrics.count("b/queue_full"); a < 60 || b < 60 {
 			t.Errorf("got %d and %d rejections of 100 bodies each, want at least 60", a, b)
 		}
 		send("c", 0)
 		synctest.Wait()
-		if n := r.metrics.count("c/full"); n != 0 {
+		if n := r.metrics.count("c/queue_full"); n != 0 {
 			t.Errorf("got %d rejections of the third source, want none", n)
 		}
 		go func() {

@@ -9,17 +9,17 @@ type Outcome string
 const (
 	Accepted      Outcome = "accepted"       // 202: stored now or earlier
 	Refused       Outcome = "refused"        // 401: verification failed
-	NetworkDenied Outcome = "foreign"        // 403: the sender is not in an allowed network
-	RateLimited   Outcome = "limited"        // 429: the sender exceeded its rate
+	NetworkDenied Outcome = "network_denied" // 403: the sender is not in an allowed network
+	RateLimited   Outcome = "rate_limited"   // 429: the sender exceeded its rate
 	Suspended     Outcome = "suspended"      // 429: too many failed verifications from this address
-	Disabled      Outcome = "switched_off"   // 404: the source is disabled
+	Disabled      Outcome = "disabled"       // 404: the source is disabled
 	Malformed     Outcome = "malformed"      // 400, 415: the body cannot be read
 	TooLarge      Outcome = "too_large"      // 413
 	UnknownSource Outcome = "unknown_source" // 404
 	WrongMethod   Outcome = "wrong_method"   // 405
-	QueueFull     Outcome = "full"           // 503: too many deliveries are waiting
+	QueueFull     Outcome = "queue_full"     // 503: too many deliveries are waiting
 	Failed        Outcome = "failed"         // 503: verification or storage is unavailable
-	ClientGone    Outcome = "gone"           // 503: the sender disconnected or was too slow
+	ClientGone    Outcome = "client_gone"    // 503: the sender disconnected or was too slow
 )
 
 // Observer records metrics of an [Edge]. Its methods are called concurrently

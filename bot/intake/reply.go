@@ -72,7 +72,7 @@ func errorMessage(err error) string {
 
 // capacityError returns the 503 for ErrFull and ErrStopped.
 func capacityError(err error) *reply {
-	r := &reply{outcome: QueueFull, status: http.StatusServiceUnavailable, code: "full", message: err.Error() + "; send the delivery again"}
+	r := &reply{outcome: QueueFull, status: http.StatusServiceUnavailable, code: "queue_full", message: err.Error() + "; send the delivery again"}
 	if errors.Is(err, ErrStopped) {
 		r.outcome, r.code = Failed, "stopping"
 	}

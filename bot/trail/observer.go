@@ -22,17 +22,17 @@ type ObjectOutcome string
 
 // The outcomes of a file.
 const (
-	ObjectRead      ObjectOutcome = "read"      // all records that match the filter are committed
-	ObjectKnown     ObjectOutcome = "known"     // read recently
-	ObjectSkipped   ObjectOutcome = "skipped"   // not a log file or an exported finding
-	ObjectRemoved   ObjectOutcome = "removed"   // a log file was deleted
-	ObjectMissing   ObjectOutcome = "missing"   // NoSuchKey, NoSuchBucket or NoSuchVersion
-	ObjectDenied    ObjectOutcome = "denied"    // access denied, by S3, KMS or the storage class
-	ObjectTooBig    ObjectOutcome = "too_big"   // above the size limits, or a gzip bomb
-	ObjectBroken    ObjectOutcome = "broken"    // truncated, or invalid gzip data
-	ObjectFailed    ObjectOutcome = "failed"    // another error of the network or of Amazon
-	ObjectNotStored ObjectOutcome = "not_kept"  // the sink returned an error
-	ObjectStopped   ObjectOutcome = "cancelled" // shutdown
+	ObjectRead      ObjectOutcome = "read"       // all records that match the filter are committed
+	ObjectKnown     ObjectOutcome = "known"      // read recently
+	ObjectSkipped   ObjectOutcome = "skipped"    // not a log file or an exported finding
+	ObjectRemoved   ObjectOutcome = "removed"    // a log file was deleted
+	ObjectMissing   ObjectOutcome = "missing"    // NoSuchKey, NoSuchBucket or NoSuchVersion
+	ObjectDenied    ObjectOutcome = "denied"     // access denied, by S3, KMS or the storage class
+	ObjectTooBig    ObjectOutcome = "too_big"    // above the size limits, or a gzip bomb
+	ObjectBroken    ObjectOutcome = "broken"     // truncated, or invalid gzip data
+	ObjectFailed    ObjectOutcome = "failed"     // another error of the network or of Amazon
+	ObjectNotStored ObjectOutcome = "not_stored" // the sink returned an error
+	ObjectStopped   ObjectOutcome = "cancelled"  // shutdown
 )
 
 // Observer records metrics of a [Source]. Its methods are called concurrently and

@@ -15,10 +15,10 @@ import (
 	"tocsin/bot/intake"
 	"tocsin/bot/mail"
 	"tocsin/bot/redact"
-	"tocsin/bot/report"
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
 	"tocsin/bot/trail"
+	"tocsin/bot/vulnreport"
 	"tocsin/playbooks"
 	"tocsin/store"
 )
@@ -40,11 +40,11 @@ type Bot struct {
 	mail    *mail.Mailer
 	desk    *response.Desk
 	edge    *intake.Edge
-	form    *report.Form         // nil: there is none
-	txt     *report.SecurityFile // nil: there is none
-	mailbox *report.Mailbox      // nil: none is read
-	reports *report.Source       // nil: none are taken
-	trail   *trail.Source        // nil: no queue is read
+	form    *vulnreport.Form         // nil: there is none
+	txt     *vulnreport.SecurityFile // nil: there is none
+	mailbox *vulnreport.Mailbox      // nil: none is read
+	reports *vulnreport.Source       // nil: none are taken
+	trail   *trail.Source            // nil: no queue is read
 	metrics *metrics
 	ready   *readiness
 

@@ -31,7 +31,7 @@ var arrows = map[string][]string{
 	"bot/alertmanager": {"bot/incident", "bot/secret"},
 	"bot/generic":      {"bot/incident", "bot/secret"},
 	"bot/hackerone":    {"bot/incident", "bot/secret"},
-	"bot/report":       {"bot/incident", "bot/secret"},
+	"bot/vulnreport":   {"bot/incident", "bot/secret"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret"},
 	"bot/sns":          {"bot/incident", "bot/secret"},
 	"bot/trail":        {"bot/incident", "bot/secret"},
@@ -42,7 +42,7 @@ var arrows = map[string][]string{
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
 	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
-		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/web", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/report"},
+		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/web", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport"},
 	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/secret"},
 }
 

@@ -11,14 +11,14 @@ import (
 	"time"
 
 	"tocsin/bot/intake"
-	"tocsin/bot/report"
 	"tocsin/bot/secret"
+	"tocsin/bot/vulnreport"
 )
 
 // source makes the reader of reports; its keys stand in files. from is the
 // address the bot sends from.
-func (c ReportSource) source(from string, clock func() time.Time) (*report.Source, error) {
-	cfg := report.Config{AuthServID: c.AuthServID, Clock: clock, AnswerForm: c.Form != nil && c.Form.Acknowledge}
+func (c ReportSource) source(from string, clock func() time.Time) (*vulnreport.Source, error) {
+	cfg := vulnreport.Config{AuthServID: c.AuthServID, Clock: clock, AnswerForm: c.Form != nil && c.Form.Acknowledge}
 	if m := c.Mailbox; m != nil {
 		cfg.AnswerMail, cfg.Own = m.Acknowledge, slices.Clone(m.Aliases)
 		if _, err := netmail.ParseAddress(m.Username); err == nil {
@@ -33,7 +33,7 @@ func (c ReportSource) source(from string, clock func() time.Time) (*report.Sourc
 		if err != nil {
 			return nil, fmt.Errorf("sources.report.pgp_keys[%d].file: %w", n, err)
 		}
-		cfg.Keys = append(cfg.Keys, report.Key{Armored: secret.New(string(armored)), Passphrase: k.Passphrase})
+		cfg.Keys = append(cfg.Keys, vulnreport.Key{Armored: secret.New(string(armored)), Passphrase: k.Passphrase})
 	}
 	for n, name := range c.Signers {
 		armored, err := os.ReadFile(name)
@@ -42,7 +42,7 @@ func (c ReportSource) source(from string, clock func() time.Time) (*report.Sourc
 		}
 		cfg.Signers = append(cfg.Signers, string(armored))
 	}
-	s, err := report.New(cfg)
+	s, err := vulnreport.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("sources.report: %w", err)
 	}
@@ -57,34 +57,34 @@ func (b *Bot) openReports() (err error) {
 			Verified: "by nobody: anybody may report"})
 	}
 	if f := c.Form; f != nil {
-		b.form, err = report.NewForm(report.FormConfig{Deliver: deliver, Company: f.Company, Policy: f.Policy, Contact: f.Contact, TrustedOrigins: f.TrustedOrigins,
+		b.form, err = vulnreport.NewForm(vulnreport.FormConfig{Deliver: deliver, Company: f.Company, Policy: f.Policy, Contact: f.Contact, TrustedOrigins: f.TrustedOrigins,
 			Sender: func(r *http.Request) string { return b.edge.Sender(r).String() }, Clock: b.clock, Logger: b.log})
 		if err != nil {
 			return fmt.Errorf("sources.report.form: %w", err)
 		}
 	}
 	if c.SecurityTxt != nil {
-		if b.txt, err = report.NewSecurityFile(c.SecurityTxt.config(), b.clock); err != nil {
+		if b.txt, err = vulnreport.NewSecurityFile(c.SecurityTxt.config(), b.clock); err != nil {
 			return fmt.Errorf("sources.report.security_txt: %w", err)
 		}
 	}
 	if m := c.Mailbox; m != nil {
 		cfg := m.config(deliver)
 		cfg.Clock, cfg.Logger = b.clock, b.log
-		if b.mailbox, err = report.NewMailbox(cfg); err != nil {
+		if b.mailbox, err = vulnreport.NewMailbox(cfg); err != nil {
 			return fmt.Errorf("sources.report.mailbox: %w", err)
 		}
 	}
 	return nil
 }
 
-func (s SecurityTxt) config() report.SecurityTxt {
-	return report.SecurityTxt{Contacts: s.Contacts, Expires: s.Expires.Time, Encryption: s.Encryption, Policy: s.Policy, Acknowledgments: s.Acknowledgments,
+func (s SecurityTxt) config() vulnreport.SecurityTxt {
+	return vulnreport.SecurityTxt{Contacts: s.Contacts, Expires: s.Expires.Time, Encryption: s.Encryption, Policy: s.Policy, Acknowledgments: s.Acknowledgments,
 		Languages: s.Languages, Canonical: s.Canonical, Hiring: s.Hiring}
 }
 
-func (m ReportMailbox) config(deliver report.Deliver) report.MailboxConfig {
-	return report.MailboxConfig{Address: m.Address, TLS: m.TLS, Username: m.Username, Password: m.Password, Folder: m.Folder, Poll: m.Poll,
+func (m ReportMailbox) config(deliver vulnreport.Deliver) vulnreport.MailboxConfig {
+	return vulnreport.MailboxConfig{Address: m.Address, TLS: m.TLS, Username: m.Username, Password: m.Password, Folder: m.Folder, Poll: m.Poll,
 		MaxMessage: m.MaxMessage, Deliver: deliver}
 }
 
@@ -110,12 +110,12 @@ func (c ReportSource) validate(mails bool, f *ConfigErrors) {
 				f.add("sources.report.form."+key, "write an address that begins with https: or mailto:")
 			}
 		}
-		if _, err := report.NewForm(report.FormConfig{Deliver: nowhere, Company: c.Form.Company, Policy: c.Form.Policy, Contact: c.Form.Contact, TrustedOrigins: c.Form.TrustedOrigins}); err != nil {
+		if _, err := vulnreport.NewForm(vulnreport.FormConfig{Deliver: nowhere, Company: c.Form.Company, Policy: c.Form.Policy, Contact: c.Form.Contact, TrustedOrigins: c.Form.TrustedOrigins}); err != nil {
 			f.add("sources.report.form", "%v", err)
 		}
 	}
 	if c.SecurityTxt != nil {
-		if _, err := report.NewSecurityFile(c.SecurityTxt.config(), nil); err != nil {
+		if _, err := vulnreport.NewSecurityFile(c.SecurityTxt.config(), nil); err != nil {
 			f.add("sources.report.security_txt", "%v", err)
 		}
 	}
@@ -125,7 +125,7 @@ func (c ReportSource) validate(mails bool, f *ConfigErrors) {
 				f.add(fmt.Sprintf("sources.report.mailbox.aliases[%d]", n), "write an address alone, such as security@example.com: answers to us go to the first of them")
 			}
 		}
-		if _, err := report.NewMailbox(c.Mailbox.config(nowhere)); err != nil {
+		if _, err := vulnreport.NewMailbox(c.Mailbox.config(nowhere)); err != nil {
 			f.add("sources.report.mailbox", "%v", err)
 		}
 	}

@@ -1,4 +1,4 @@
-package report_test
+package vulnreport_test
 
 import (
 	"context"
@@ -19,14 +19,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tocsin/bot/incident"
-	"tocsin/bot/report"
+	"tocsin/bot/vulnreport"
 )
 
 var now = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
 
 // counter is where a form delivers to.
 type counter struct {
-	*report.Form
+	*vulnreport.Form
 	ids    []string
 	header map[string]string
 	body   []byte
@@ -34,10 +34,10 @@ type counter struct {
 	now    time.Time
 }
 
-func newForm(t testing.TB, change func(*report.FormConfig)) *counter {
+func newForm(t testing.TB, change func(*vulnreport.FormConfig)) *counter {
 	t.Helper()
 	f := &counter{now: now}
-	c := report.FormConfig{Company: "Acme", Policy: "https://acme.example/policy", Contact: "security@acme.example",
+	c := vulnreport.FormConfig{Company: "Acme", Policy: "https://acme.example/policy", Contact: "security@acme.example",
 		Clock: func() time.Time { return f.now }, Logger: slog.New(slog.DiscardHandler),
 		Deliver: func(_ context.Context, id string, header map[string]string, body []byte, _ string) error {
 			if f.fail != nil {
@@ -50,7 +50,7 @@ func newForm(t testing.TB, change func(*report.FormConfig)) *counter {
 		change(&c)
 	}
 	var err error
-	if f.Form, err = report.NewForm(c); err != nil {
+	if f.Form, err = vulnreport.NewForm(c); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -85,7 +85,7 @@ func TestFormThanksOnlyForWhatIsStored(t *testing.T) {
 	if w.Code != 200 || reference == "" || len(f.ids) != 1 || f.ids[0] != "form:"+reference {
 		t.Fatalf("answered %d with reference %q, stored %v", w.Code, reference, f.ids)
 	}
-	got, err := source(t, report.Config{}).Decode(http.Header{"X-Report-Door": {f.header["X-Report-Door"]}}, f.body)
+	got, err := source(t, vulnreport.Config{}).Decode(http.Header{"X-Report-Door": {f.header["X-Report-Door"]}}, f.body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,13 +188,13 @@ func TestFormRefuses(t *testing.T) {
 }
 
 func TestFormTrustsTheOriginsItIsTold(t *testing.T) {
-	f := newForm(t, func(c *report.FormConfig) { c.TrustedOrigins = []string{"https://www.acme.example"} })
+	f := newForm(t, func(c *vulnreport.FormConfig) { c.TrustedOrigins = []string{"https://www.acme.example"} })
 	r := submit(filled())
 	r.Header.Set("Origin", "https://www.acme.example")
 	if w := f.do(r); w.Code != 200 {
 		t.Errorf("answered %d", w.Code)
 	}
-	if _, err := report.NewForm(report.FormConfig{Deliver: func(context.Context, string, map[string]string, []byte, string) error { return nil }, TrustedOrigins: []string{"acme"}}); err == nil {
+	if _, err := vulnreport.NewForm(vulnreport.FormConfig{Deliver: func(context.Context, string, map[string]string, []byte, string) error { return nil }, TrustedOrigins: []string{"acme"}}); err == nil {
 		t.Error("an origin that is none is taken")
 	}
 }
@@ -237,7 +237,7 @@ func TestFormLimitsReports(t *testing.T) {
 }
 
 func TestSecurityTxt(t *testing.T) {
-	f, err := report.NewSecurityFile(report.SecurityTxt{
+	f, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{
 		Contacts: []string{"mailto:security@example.com", "https://example.com/report", "tel:+33-1-23-45-67-89"},
 		Expires:  time.Date(2027, 6, 1, 2, 0, 0, 0, time.FixedZone("", 7200)), Encryption: []string{"openpgp4fpr:5F2DE5521C63A801AB59CCB603D49DE44B29100F"},
 		Policy: []string{"https://example.com/policy"}, Acknowledgments: []string{"https://example.com/thanks"}, Languages: []string{"en", "pt-BR"},
@@ -279,7 +279,7 @@ Hiring: https://example.com/jobs
 }
 
 func TestSecurityTxtNamesEveryFault(t *testing.T) {
-	_, err := report.NewSecurityFile(report.SecurityTxt{
+	_, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{
 		Contacts: []string{"security@example.com", "mailto:a@b\nExpires: x", "http://example.com"}, Encryption: []string{"mailto:a@b"}, Policy: []string{"https:///x"},
 		Languages: []string{"en, fr"}, Hiring: []string{""},
 	}, nil)
@@ -288,7 +288,7 @@ func TestSecurityTxtNamesEveryFault(t *testing.T) {
 			t.Errorf("the error does not name %s: %v", field, err)
 		}
 	}
-	if _, err := report.NewSecurityFile(report.SecurityTxt{Expires: now}, nil); err == nil {
+	if _, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{Expires: now}, nil); err == nil {
 		t.Error("a file without a contact is made")
 	}
 }

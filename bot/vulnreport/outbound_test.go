@@ -1,4 +1,4 @@
-package report_test
+package vulnreport_test
 
 import (
 	"net/http"
@@ -12,11 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tocsin/bot/incident"
-	"tocsin/bot/report"
+	"tocsin/bot/vulnreport"
 )
 
 // answering is a source that tells reporters that theirs arrived.
-var answering = report.Config{AnswerMail: true, AnswerForm: true, Own: []string{"security@example.com", "tocsin@example.com"}, AuthServID: "mx.example.com"}
+var answering = vulnreport.Config{AnswerMail: true, AnswerForm: true, Own: []string{"security@example.com", "tocsin@example.com"}, AuthServID: "mx.example.com"}
 
 func TestWhoIsAnsweredAndHow(t *testing.T) {
 	got := decode(t, source(t, answering), mail("From: Ann <Ann@example.org>", "To: security@example.com", "Subject: A hole", "Message-ID: <2@example.org>",
@@ -26,7 +26,7 @@ func TestWhoIsAnsweredAndHow(t *testing.T) {
 	if d := cmp.Diff(want, got.Report.Reply); d != "" {
 		t.Error(d)
 	}
-	if got := decode(t, source(t, report.Config{}), mail("From: ann@example.org", "", "x")); got.Report.Reply != nil {
+	if got := decode(t, source(t, vulnreport.Config{}), mail("From: ann@example.org", "", "x")); got.Report.Reply != nil {
 		t.Errorf("nobody is to be answered: %+v", got.Report.Reply)
 	}
 }
@@ -143,7 +143,7 @@ func TestAThreadIsNamedInBounds(t *testing.T) {
 func TestReminders(t *testing.T) {
 	expires := time.Date(2027, 6, 1, 0, 0, 0, 0, time.UTC)
 	clock := expires.AddDate(0, -3, 0)
-	f, err := report.NewSecurityFile(report.SecurityTxt{Contacts: []string{"mailto:a@example.com"}, Expires: expires}, func() time.Time { return clock })
+	f, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{Contacts: []string{"mailto:a@example.com"}, Expires: expires}, func() time.Time { return clock })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func TestKeysThatExpireAreAFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock := now.Add(time.Minute)
-	c := report.Config{Keys: []report.Key{private(t, short, "")}, Clock: func() time.Time { return clock }}
+	c := vulnreport.Config{Keys: []vulnreport.Key{private(t, short, "")}, Clock: func() time.Time { return clock }}
 	s := source(t, c)
 	if err := s.Err(); err != nil {
 		t.Error(err)
@@ -190,7 +190,7 @@ func TestKeysThatExpireAreAFault(t *testing.T) {
 	if err := source(t, c).Err(); err != nil {
 		t.Errorf("there is a new one: %v", err)
 	}
-	if err := source(t, report.Config{}).Err(); err != nil {
+	if err := source(t, vulnreport.Config{}).Err(); err != nil {
 		t.Errorf("nobody encrypts: %v", err)
 	}
 }

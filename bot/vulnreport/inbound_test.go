@@ -1,4 +1,4 @@
-package report_test
+package vulnreport_test
 
 import (
 	"bytes"
@@ -18,13 +18,13 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/intake/intaketest"
-	"tocsin/bot/report"
 	"tocsin/bot/secret"
+	"tocsin/bot/vulnreport"
 )
 
-func source(t testing.TB, c report.Config) *report.Source {
+func source(t testing.TB, c vulnreport.Config) *vulnreport.Source {
 	t.Helper()
-	s, err := report.New(c)
+	s, err := vulnreport.New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func source(t testing.TB, c report.Config) *report.Source {
 var byMail = http.Header{"X-Report-Door": {"mail"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
 
 // decode reads a mail into its one alert.
-func decode(t testing.TB, s *report.Source, raw string) incident.Alert {
+func decode(t testing.TB, s *vulnreport.Source, raw string) incident.Alert {
 	t.Helper()
 	got, err := s.Decode(byMail, []byte(raw))
 	if err != nil || len(got) != 1 || got[0].Alert == nil {
@@ -59,7 +59,7 @@ func TestDecodeMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := decode(t, source(t, report.Config{AuthServID: "mx.example.com"}), string(raw))
+	got := decode(t, source(t, vulnreport.Config{AuthServID: "mx.example.com"}), string(raw))
 	reference := got.EventID
 	want := incident.Alert{
 		Source: "report", Kind: "report.mail", Level: incident.LevelCritical, Title: "Lücke im Login",
@@ -80,7 +80,7 @@ Severity: Critical`, reference, sha256.Sum256(raw), len(raw), sha256.Sum256([]by
 }
 
 func TestThreadsShareAReference(t *testing.T) {
-	s := source(t, report.Config{})
+	s := source(t, vulnreport.Config{})
 	head := func(h ...string) string { return mail(append(h, "From: ann@example.org", "Subject: x", "", "text")...) }
 	first := decode(t, s, head("Message-ID: <1@example.org>"))
 	tests := []struct {
@@ -105,7 +105,7 @@ func TestThreadsShareAReference(t *testing.T) {
 }
 
 func TestMachinesRaiseNoAlert(t *testing.T) {
-	s := source(t, report.Config{})
+	s := source(t, vulnreport.Config{})
 	for header, alerts := range map[string]int{"Auto-Submitted: auto-replied (vacation)": 0, "Auto-Submitted: auto-notified; owner-email=x": 0, "Return-Path: <>": 0,
 		`Content-Type: multipart/report; report-type=delivery-status; boundary=b`: 0, "Message-ID: <ack.VR-00000-00000@example.com>": 0,
 		"Auto-Submitted: no": 1, "Auto-Submitted: auto-generated": 1, "Precedence: list": 1, "Return-Path: <a@example.org>": 1} {
@@ -117,7 +117,7 @@ func TestMachinesRaiseNoAlert(t *testing.T) {
 }
 
 func TestOnlyOurServersVerdictCounts(t *testing.T) {
-	s := source(t, report.Config{AuthServID: "MX.example.com"})
+	s := source(t, vulnreport.Config{AuthServID: "MX.example.com"})
 	got := decode(t, s, mail("Authentication-Results: evil.example; dmarc=pass", "Authentication-Results: mx.example.com 1; spf=fail; dmarc=fail",
 		"Authentication-Results: mx.example.com; dmarc=pass", "From: a@example.org", "", "text"))
 	contains(t, got, "Sender checks: spf fail, dmarc fail")
@@ -148,7 +148,7 @@ func TestDecodeHostileMails(t *testing.T) {
 		{"signed without a boundary", mail("Subject: x", "Content-Type: multipart/signed", "", "text"), "x", "no signature"},
 		{"encrypted without an end", mail("Subject: x", "", "-----BEGIN PGP MESSAGE-----", "abc"), "x", "has no end"},
 	}
-	s := source(t, report.Config{})
+	s := source(t, vulnreport.Config{})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := decode(t, s, tt.raw)
@@ -166,7 +166,7 @@ func TestDecodeHostileMails(t *testing.T) {
 func TestAMailTakenInPartSaysSo(t *testing.T) {
 	h := byMail.Clone()
 	h.Set("X-Report-Whole", "30000000")
-	got, err := source(t, report.Config{}).Decode(h, []byte(mail("Subject: x", "", "begin")))
+	got, err := source(t, vulnreport.Config{}).Decode(h, []byte(mail("Subject: x", "", "begin")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestAMailTakenInPartSaysSo(t *testing.T) {
 }
 
 func TestNothingIsPosted(t *testing.T) {
-	s := source(t, report.Config{})
+	s := source(t, vulnreport.Config{})
 	if _, err := s.Verify(http.Header{}, []byte("{}"), now); incident.CodeOf(err) != incident.CodeForbidden {
 		t.Errorf("error %v", err)
 	}
@@ -212,7 +212,7 @@ func armored(t testing.TB, kind string, write func(*bytes.Buffer) error) string 
 	return strings.ReplaceAll(out.String(), "\n", "\r\n")
 }
 
-func private(t testing.TB, e *openpgp.Entity, passphrase string) report.Key {
+func private(t testing.TB, e *openpgp.Entity, passphrase string) vulnreport.Key {
 	t.Helper()
 	if passphrase != "" {
 		if err := e.EncryptPrivateKeys([]byte(passphrase), nil); err != nil {
@@ -220,7 +220,7 @@ func private(t testing.TB, e *openpgp.Entity, passphrase string) report.Key {
 		}
 	}
 	key := armored(t, openpgp.PrivateKeyType, func(b *bytes.Buffer) error { return e.SerializePrivateWithoutSigning(b, nil) })
-	return report.Key{Armored: secret.New(key), Passphrase: secret.New(passphrase)}
+	return vulnreport.Key{Armored: secret.New(key), Passphrase: secret.New(passphrase)}
 }
 
 func public(t testing.TB, e *openpgp.Entity) string {
@@ -300,8 +300,8 @@ func TestPGP(t *testing.T) {
 		{"signed in the clear", mail("Subject: Clear", "", clear(ann)), "Clear", []string{"signature is good: ann", "The hole."}, "BEGIN PGP"},
 		{"signed in the clear, then changed", mail("Subject: Clear", "", strings.Replace(clear(ann), "hole", "gap", 1)), "Clear", []string{"signature is BAD", "The gap."}, "good"},
 	}
-	keys := []report.Key{private(t, entity(t, "old"), ""), private(t, us, "open sesame")}
-	s := source(t, report.Config{Keys: keys, Signers: []string{public(t, ann)}, Clock: at.Time})
+	keys := []vulnreport.Key{private(t, entity(t, "old"), ""), private(t, us, "open sesame")}
+	s := source(t, vulnreport.Config{Keys: keys, Signers: []string{public(t, ann)}, Clock: at.Time})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := decode(t, s, tt.raw)
@@ -311,14 +311,14 @@ func TestPGP(t *testing.T) {
 			contains(t, got, append(tt.says, fmt.Sprintf("SHA-256 %x", sha256.Sum256([]byte(tt.raw))))...)
 		})
 	}
-	contains(t, decode(t, source(t, report.Config{}), tests[0].raw), "could not be decrypted: no key is configured")
+	contains(t, decode(t, source(t, vulnreport.Config{}), tests[0].raw), "could not be decrypted: no key is configured")
 }
 
 func TestKeysThatCannotBeUsedAreNamed(t *testing.T) {
 	ann := entity(t, "ann")
 	locked := private(t, entity(t, "us"), "right")
 	locked.Passphrase = secret.New("wrong")
-	_, err := report.New(report.Config{Keys: []report.Key{{}, {Armored: secret.New(public(t, ann))}, locked}, Signers: []string{"none"}})
+	_, err := vulnreport.New(vulnreport.Config{Keys: []vulnreport.Key{{}, {Armored: secret.New(public(t, ann))}, locked}, Signers: []string{"none"}})
 	for _, field := range []string{"keys[0]", "keys[1]", "keys[2]", "signers[0]"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("the error does not name %s: %v", field, err)
@@ -339,7 +339,7 @@ func FuzzDecode(f *testing.F) {
 	for _, p := range intaketest.Recorded(f, "aws-lambda-go/ses*.json") {
 		f.Add(p.Body)
 	}
-	s := source(f, report.Config{Keys: []report.Key{private(f, us, "")}, AuthServID: "mx", Clock: at.Time})
+	s := source(f, vulnreport.Config{Keys: []vulnreport.Key{private(f, us, "")}, AuthServID: "mx", Clock: at.Time})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := intaketest.Decode(t, s, byMail, raw)
 		if err != nil {

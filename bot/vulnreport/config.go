@@ -1,5 +1,5 @@
-// Package report takes vulnerability reports from people: by a public form, by
-// mail to the vulnerability alias, and tells them where to send them, in
+// Package vulnreport takes vulnerability reports from people: by a public form,
+// by mail to the vulnerability alias, and tells them where to send them, in
 // /.well-known/security.txt.
 //
 // A report is a delivery of the source "report" like any webhook: it is on disk
@@ -11,7 +11,7 @@
 //
 // A report is known to its reporter by a reference such as VR-K7Q2M-9XWDA, which
 // says nothing about the incident.
-package report
+package vulnreport
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package report
+package vulnreport
 
 import (
 	netmail "net/mail"

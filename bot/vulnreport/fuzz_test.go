@@ -1,4 +1,4 @@
-package report_test
+package vulnreport_test
 
 import (
 	"net/http"
@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 
 	"tocsin/bot/intake/intaketest"
-	"tocsin/bot/report"
+	"tocsin/bot/vulnreport"
 )
 
 // FuzzForm: whatever is posted as the form is either thanked for, and then it
@@ -22,7 +22,7 @@ func FuzzForm(f *testing.F) {
 	f.Add([]byte(filled("severity", "grave", "website", "x", "id", strings.Repeat("A", 26)).Encode()))
 	f.Add([]byte("title=%zz&description=a;b&title=b"))
 	f.Add([]byte("title=a&description=b&contact=a@b%0d%0aBcc:c@d"))
-	s := source(f, report.Config{})
+	s := source(f, vulnreport.Config{})
 	form := newForm(f, nil)
 	plain := form.do(httptest.NewRequest(http.MethodGet, "/report", nil)).Body.String()
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -1,4 +1,4 @@
-package report_test
+package vulnreport_test
 
 import (
 	"bytes"
@@ -24,8 +24,8 @@ import (
 	"github.com/emersion/go-imap/server"
 	"go.uber.org/goleak"
 
-	"tocsin/bot/report"
 	"tocsin/bot/secret"
+	"tocsin/bot/vulnreport"
 )
 
 func TestMain(m *testing.M) {
@@ -231,14 +231,14 @@ func (a *alias) deliver(_ context.Context, id string, header map[string]string, 
 }
 
 // run reads the mailbox until the test ends.
-func (a *alias) run(t *testing.T, change func(*report.MailboxConfig)) *report.Mailbox {
+func (a *alias) run(t *testing.T, change func(*vulnreport.MailboxConfig)) *vulnreport.Mailbox {
 	t.Helper()
-	c := report.MailboxConfig{Address: a.addr, TLS: "none", Username: "username", Password: secret.New("password"), Poll: time.Hour,
+	c := vulnreport.MailboxConfig{Address: a.addr, TLS: "none", Username: "username", Password: secret.New("password"), Poll: time.Hour,
 		Deliver: a.deliver, Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
 		change(&c)
 	}
-	m, err := report.NewMailbox(c)
+	m, err := vulnreport.NewMailbox(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,7 +288,9 @@ func TestALookReportsOneErrorHoweverManyMailsFail(t *testing.T) {
 		a.put(t, nil, strings.ReplaceAll(strings.Join(first, "\r\n"), "<1@", fmt.Sprintf("<%d@", n)))
 	}
 	failed, errs := make(chan struct{}, 10), make(chan slog.Record, 100)
-	a.run(t, func(c *report.MailboxConfig) { c.Logger = slog.New(loud{signal{slog.DiscardHandler, failed}, errs}) })
+	a.run(t, func(c *vulnreport.MailboxConfig) {
+		c.Logger = slog.New(loud{signal{slog.DiscardHandler, failed}, errs})
+	})
 	<-failed
 	if n := len(errs); n != 1 {
 		t.Fatalf("%d errors", n)
@@ -329,7 +331,7 @@ func TestTheServerAnnouncesMail(t *testing.T) {
 func TestALargeMailIsTakenInPart(t *testing.T) {
 	a := &alias{post: newPost(t, nil)}
 	a.put(t, nil, append(slices.Clone(first), strings.Repeat("x", 5000))...)
-	a.run(t, func(c *report.MailboxConfig) { c.MaxMessage = 1024 })
+	a.run(t, func(c *vulnreport.MailboxConfig) { c.MaxMessage = 1024 })
 	a.next(t, "stored", `+\Seen`)
 	if got := a.stored[0]; len(got.body) != 1024 || got.header["X-Report-Whole"] != fmt.Sprint(len(strings.Join(first, "\r\n"))+5002) {
 		t.Errorf("stored %d bytes, whole %s", len(got.body), got.header["X-Report-Whole"])
@@ -341,7 +343,7 @@ func TestMailboxOverTLS(t *testing.T) {
 	defer web.Close()
 	a := &alias{post: newPost(t, web.TLS)}
 	a.put(t, nil, first...)
-	a.run(t, func(c *report.MailboxConfig) {
+	a.run(t, func(c *vulnreport.MailboxConfig) {
 		c.TLS = ""
 		c.TLSConfig = &tls.Config{RootCAs: web.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs, MinVersion: tls.VersionTLS12}
 	})
@@ -351,7 +353,7 @@ func TestMailboxOverTLS(t *testing.T) {
 func TestMailboxTellsItsFault(t *testing.T) {
 	a := &alias{post: newPost(t, nil)}
 	failed := make(chan struct{}, 10)
-	m := a.run(t, func(c *report.MailboxConfig) {
+	m := a.run(t, func(c *vulnreport.MailboxConfig) {
 		c.Password, c.Logger = secret.New("wrong"), slog.New(signal{slog.DiscardHandler, failed})
 	})
 	<-failed
@@ -376,7 +378,7 @@ func (s signal) Handle(_ context.Context, r slog.Record) error {
 func (s signal) WithAttrs([]slog.Attr) slog.Handler { return s }
 
 func TestMailboxConfigNamesEveryFault(t *testing.T) {
-	_, err := report.NewMailbox(report.MailboxConfig{Address: "mail.example.com", TLS: "yes", Poll: -1})
+	_, err := vulnreport.NewMailbox(vulnreport.MailboxConfig{Address: "mail.example.com", TLS: "yes", Poll: -1})
 	for _, field := range []string{"address:", "tls:", "username", "poll", "deliver"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("the error does not name %s: %v", field, err)

@@ -31,13 +31,13 @@ import (
 
 const name = "report"
 
-// The headers that a report is stored with.
+// The headers stored with a report.
 const (
-	headerVia       = "X-Report-Door"  // form or mail
-	headerTruncated = "X-Report-Whole" // bytes of the whole mail, where only its beginning is stored
-	headerAt        = "X-Report-At"    // when it arrived
-	viaForm         = "form"
-	viaMail         = "mail"
+	headerVia      = "X-Report-Via"       // viaForm or viaMail
+	headerFullSize = "X-Report-Full-Size" // bytes of the mail in the mailbox, set only if the stored copy is truncated
+	headerAt       = "X-Report-At"        // arrival time, RFC 3339
+	viaForm        = "form"
+	viaMail        = "mail"
 )
 
 // Deliver stores a report as a delivery of this source, and returns when it is
@@ -124,7 +124,7 @@ func (k Key) open() (openpgp.EntityList, error) {
 func (*Source) Name() string { return name }
 
 // Headers names what Decode needs.
-func (*Source) Headers() []string { return []string{headerVia, headerTruncated, headerAt} }
+func (*Source) Headers() []string { return []string{headerVia, headerFullSize, headerAt} }
 
 // Verify refuses what is posted: reports come through the form and the mailbox.
 func (*Source) Verify(http.Header, []byte, time.Time) (string, error) {

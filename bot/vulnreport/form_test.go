@@ -85,7 +85,7 @@ func TestFormThanksOnlyForWhatIsStored(t *testing.T) {
 	if w.Code != 200 || reference == "" || len(f.ids) != 1 || f.ids[0] != "form:"+reference {
 		t.Fatalf("answered %d with reference %q, stored %v", w.Code, reference, f.ids)
 	}
-	got, err := source(t, vulnreport.Config{}).Decode(http.Header{"X-Report-Door": {f.header["X-Report-Door"]}}, f.body)
+	got, err := source(t, vulnreport.Config{}).Decode(http.Header{"X-Report-Via": {f.header["X-Report-Via"]}}, f.body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func FuzzForm(f *testing.F) {
 		if w.Code != http.StatusOK {
 			return
 		}
-		got, err := intaketest.Decode(t, s, http.Header{"X-Report-Door": {form.header["X-Report-Door"]}, "X-Report-At": {form.header["X-Report-At"]}}, form.body)
+		got, err := intaketest.Decode(t, s, http.Header{"X-Report-Via": {form.header["X-Report-Via"]}, "X-Report-At": {form.header["X-Report-At"]}}, form.body)
 		reference := shown.FindString(page)
 		if err != nil || len(got) != 1 || got[0].Alert == nil || reference == "" || form.ids[0] != "form:"+reference || got[0].Alert.EventID != reference {
 			t.Fatalf("%s was shown, %v delivered, and it is read as %+v, %v", reference, form.ids, got, err)

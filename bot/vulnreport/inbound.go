@@ -36,7 +36,7 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 }
 
 func (s *Source) decode(h http.Header, body []byte) ([]incident.Signal, error) {
-	switch door := h.Get(headerVia); door {
+	switch via := h.Get(headerVia); via {
 	case viaForm:
 		var e entry
 		if err := json.Unmarshal(body, &e); err != nil {
@@ -46,7 +46,7 @@ func (s *Source) decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	case viaMail:
 		return s.mail(h, body), nil
 	default:
-		return nil, fmt.Errorf("decode report: it came by %.20q, which is neither %s nor %s", door, viaForm, viaMail)
+		return nil, fmt.Errorf("decode report: %s is %.20q; want %s or %s", headerVia, via, viaForm, viaMail)
 	}
 }
 
@@ -86,8 +86,8 @@ func (s *Source) mail(h http.Header, raw []byte) []incident.Signal {
 		stated = strings.ToLower(m[1])
 	}
 	kept := fmt.Sprintf("%x, %d bytes, kept as it came", sha256.Sum256(raw), len(raw))
-	if whole := h.Get(headerTruncated); whole != "" {
-		kept += "; the whole mail has " + whole + " bytes and is in the mailbox"
+	if size := h.Get(headerFullSize); size != "" {
+		kept += "; the whole mail has " + size + " bytes and is in the mailbox"
 	}
 	verdict := l.authentication()
 	facts := []string{field("Reference", t.reference), field("Reporter", l.from), field("Severity, as stated", stated),

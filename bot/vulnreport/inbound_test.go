@@ -31,7 +31,7 @@ func source(t testing.TB, c vulnreport.Config) *vulnreport.Source {
 	return s
 }
 
-var byMail = http.Header{"X-Report-Door": {"mail"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
+var byMail = http.Header{"X-Report-Via": {"mail"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
 
 // decode reads a mail into its one alert.
 func decode(t testing.TB, s *vulnreport.Source, raw string) incident.Alert {
@@ -165,7 +165,7 @@ func TestDecodeHostileMails(t *testing.T) {
 
 func TestAMailTakenInPartSaysSo(t *testing.T) {
 	h := byMail.Clone()
-	h.Set("X-Report-Whole", "30000000")
+	h.Set("X-Report-Full-Size", "30000000")
 	got, err := source(t, vulnreport.Config{}).Decode(h, []byte(mail("Subject: x", "", "begin")))
 	if err != nil {
 		t.Fatal(err)
@@ -178,9 +178,9 @@ func TestNothingIsPosted(t *testing.T) {
 	if _, err := s.Verify(http.Header{}, []byte("{}"), now); incident.CodeOf(err) != incident.CodeForbidden {
 		t.Errorf("error %v", err)
 	}
-	for door, body := range map[string]string{"": "{}", "fax": "{}", "form": "[]"} {
-		if got, err := s.Decode(http.Header{"X-Report-Door": {door}}, []byte(body)); err == nil {
-			t.Errorf("door %q: signals %+v", door, got)
+	for via, body := range map[string]string{"": "{}", "fax": "{}", "form": "[]"} {
+		if got, err := s.Decode(http.Header{"X-Report-Via": {via}}, []byte(body)); err == nil {
+			t.Errorf("via %q: signals %+v", via, got)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func (m *Mailbox) readOne(ctx context.Context, c *client.Client, uid uint32) err
 	}
 	header := map[string]string{headerVia: viaMail, headerAt: f.date.UTC().Format(time.RFC3339)}
 	if int64(f.whole) > int64(len(f.raw)) {
-		header[headerTruncated] = strconv.FormatUint(uint64(f.whole), 10)
+		header[headerFullSize] = strconv.FormatUint(uint64(f.whole), 10)
 	}
 	id := fmt.Sprintf("%s:%x", viaMail, sha256.Sum256(f.raw))
 	if err := m.cfg.Deliver(ctx, id, header, f.raw, "mailbox "+m.cfg.Username); err != nil {

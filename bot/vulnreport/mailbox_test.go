@@ -263,7 +263,7 @@ func TestMailIsSeenOnlyAfterItIsStored(t *testing.T) {
 	a.run(t, nil)
 	a.next(t, "stored", `+\Seen`)
 	got := a.stored[0]
-	if got.body != strings.Join(first, "\r\n") || got.header["X-Report-Door"] != "mail" || got.header["X-Report-Whole"] != "" {
+	if got.body != strings.Join(first, "\r\n") || got.header["X-Report-Via"] != "mail" || got.header["X-Report-Full-Size"] != "" {
 		t.Errorf("stored %+v", got)
 	}
 	if arrived, err := time.Parse(time.RFC3339, got.header["X-Report-At"]); err != nil || time.Since(arrived).Abs() > time.Hour {
@@ -333,8 +333,8 @@ func TestALargeMailIsTakenInPart(t *testing.T) {
 	a.put(t, nil, append(slices.Clone(first), strings.Repeat("x", 5000))...)
 	a.run(t, func(c *vulnreport.MailboxConfig) { c.MaxMessage = 1024 })
 	a.next(t, "stored", `+\Seen`)
-	if got := a.stored[0]; len(got.body) != 1024 || got.header["X-Report-Whole"] != fmt.Sprint(len(strings.Join(first, "\r\n"))+5002) {
-		t.Errorf("stored %d bytes, whole %s", len(got.body), got.header["X-Report-Whole"])
+	if got := a.stored[0]; len(got.body) != 1024 || got.header["X-Report-Full-Size"] != fmt.Sprint(len(strings.Join(first, "\r\n"))+5002) {
+		t.Errorf("stored %d bytes, full size %s", len(got.body), got.header["X-Report-Full-Size"])
 	}
 }
 

@@ -85,7 +85,7 @@ func TestAnAnswerToOurAcknowledgementJoins(t *testing.T) {
 
 func TestTheFormAnswersWhoLeftAnAddress(t *testing.T) {
 	s := source(t, answering)
-	byForm := http.Header{"X-Report-Door": {"form"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
+	byForm := http.Header{"X-Report-Via": {"form"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
 	for contact, to := range map[string]string{"ann@example.org": "ann@example.org", "Ann <ann@example.org>": "ann@example.org", "": "", "@ann on Signal": "", "no-reply@example.org": "",
 		"security@example.com": "", "a@b.example, c@d.example": ""} {
 		got, err := s.Decode(byForm, []byte(`{"reference":"VR-00000-00000","title":"A hole","contact":"`+contact+`","description":"x"}`))
@@ -107,7 +107,7 @@ func TestTheFormAnswersWhoLeftAnAddress(t *testing.T) {
 
 func TestNobodyOutsideHearsOfADrillOrARecording(t *testing.T) {
 	s := source(t, answering)
-	for door, body := range map[string]string{"form": `{"reference":"VR-00000-00000","title":"A hole","contact":"ann@example.org","description":"x"}`,
+	for via, body := range map[string]string{"form": `{"reference":"VR-00000-00000","title":"A hole","contact":"ann@example.org","description":"x"}`,
 		"mail": mail("From: ann@example.org", "Message-ID: <1@example.org>", "", "x")} {
 		for name, c := range map[string]struct {
 			at, mark string
@@ -116,12 +116,12 @@ func TestNobodyOutsideHearsOfADrillOrARecording(t *testing.T) {
 			"a report": {"2026-11-03T02:30:00Z", "X-None", true}, "a drill": {"2026-11-03T02:30:00Z", incident.HeaderDrill, false},
 			"a recording": {"2026-11-03T02:30:00Z", incident.HeaderRecorded, false}, "one of an unknown time": {"", "X-None", false},
 		} {
-			got, err := s.Decode(http.Header{"X-Report-Door": {door}, "X-Report-At": {c.at}, c.mark: {"yes"}}, []byte(body))
+			got, err := s.Decode(http.Header{"X-Report-Via": {via}, "X-Report-At": {c.at}, c.mark: {"yes"}}, []byte(body))
 			if err != nil || len(got) != 1 {
-				t.Fatalf("%s: %d signals, %v", door, len(got), err)
+				t.Fatalf("%s: %d signals, %v", via, len(got), err)
 			}
 			if (got[0].Alert.Report.Reply != nil) != c.answered {
-				t.Errorf("%s by %s: %+v", name, door, got[0].Alert.Report.Reply)
+				t.Errorf("%s by %s: %+v", name, via, got[0].Alert.Report.Reply)
 			}
 		}
 	}

@@ -268,9 +268,9 @@ func readBody(name, source string, each func(bot.Recorded) error) error {
 	case source == "sentry":
 		d.Header = map[string]string{"Sentry-Hook-Resource": sentryResource(d.Body)}
 	case source == "report" && document:
-		d.Header = map[string]string{"X-Report-Door": "form"}
+		d.Header = map[string]string{"X-Report-Via": "form"}
 	case source == "report":
-		d.Header = map[string]string{"X-Report-Door": "mail"}
+		d.Header = map[string]string{"X-Report-Via": "mail"}
 	}
 	return each(d)
 }

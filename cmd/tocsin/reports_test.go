@@ -268,8 +268,8 @@ func TestARecordedReportIsNotAcknowledged(t *testing.T) {
 		at := time.Now().UTC().Format(time.RFC3339)
 		var recording strings.Builder
 		for _, r := range []bot.Recorded{
-			{Source: "report", ID: "mail:1", Header: map[string]string{"X-Report-Door": "mail", "X-Report-At": at}, Body: []byte(strings.Join(ann, "\r\n"))},
-			{Source: "report", ID: "form:1", Header: map[string]string{"X-Report-Door": "form", "X-Report-At": at},
+			{Source: "report", ID: "mail:1", Header: map[string]string{"X-Report-Via": "mail", "X-Report-At": at}, Body: []byte(strings.Join(ann, "\r\n"))},
+			{Source: "report", ID: "form:1", Header: map[string]string{"X-Report-Via": "form", "X-Report-At": at},
 				Body: []byte(`{"reference":"VR-00000-00000","title":"A hole","contact":"cora@example.org","description":"It is open."}`)},
 		} {
 			if err := json.NewEncoder(&recording).Encode(r); err != nil {

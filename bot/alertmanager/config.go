@@ -1,49 +1,50 @@
-// Package alertmanager takes the webhooks of Prometheus Alertmanager, version 4
-// of their body.
+// Package alertmanager decodes the webhooks of Prometheus Alertmanager, version
+// 4 of the body.
 //
-// Alertmanager repeats itself by design: the whole group comes again when one
-// alert of it changes, and every few hours while any fires; a pair of them may
-// send everything twice. So a delivery is told from others by what it says within
-// an hour – which alerts, since when, in which state – and not by its bytes, and an
-// alert by its fingerprint together with the time at which it began to fire. The
-// same labels firing later, from another start, are a new alert. A firing that an
-// incident has dealt with, and that is told again after its end, opens no other.
+// Alertmanager repeats notifications by design. It sends the whole group again
+// when one alert of the group changes, and every few hours while an alert fires.
+// A pair of Alertmanagers may send everything twice. The delivery ID therefore
+// covers the alerts, their start times, their states and the hour, but not the
+// raw bytes. An alert is identified by its fingerprint and its start time: the
+// same labels that fire again from another start are a new alert. An alert that
+// still fires after its incident has ended does not open another incident.
 //
-// How alerts hang together: the group is the correlation key, because whoever
-// wrote the route grouped what belongs together.
+// The correlation key is the group key, because the author of an Alertmanager
+// route has already grouped the related alerts.
 package alertmanager
 
 import (
 	"tocsin/bot/secret"
 )
 
-const name = "alertmanager"
+const sourceName = "alertmanager"
 
-// Config of the source. The webhook is not signed, so Alertmanager must show a
-// secret in its http_config: authorization credentials or basic_auth. There are
-// two of a kind while one is rotated.
+// Config holds the accepted credentials. Alertmanager does not sign its
+// webhooks, so its http_config must send authorization credentials or
+// basic_auth. Each field may hold two values during a rotation.
 type Config struct {
 	Tokens []secret.String
 	Basic  []Basic
 }
 
-// Basic is a pair for basic authentication.
+// Basic is a user name and password for HTTP basic authentication.
 type Basic struct {
 	Username string
 	Password secret.String
 }
 
-// Source is Alertmanager, as intake sees it.
+// Source verifies and decodes Alertmanager webhooks. It is safe for concurrent
+// use.
 type Source struct {
 	tokens []secret.String
 	basic  []Basic
 }
 
-// New makes the source.
+// New returns a source that accepts the credentials in c.
 func New(c Config) *Source { return &Source{tokens: c.Tokens, basic: c.Basic} }
 
-// Name is the last element of the webhook's path.
-func (*Source) Name() string { return name }
+// Name returns the last element of the webhook's path.
+func (*Source) Name() string { return sourceName }
 
-// Headers is empty: the body says everything.
+// Headers returns nil because Decode needs only the body.
 func (*Source) Headers() []string { return nil }

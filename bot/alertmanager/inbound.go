@@ -19,58 +19,60 @@ import (
 	"tocsin/bot/secret"
 )
 
-// errNoSecret is our own fault, not the sender's: the edge answers 5xx, and
-// Alertmanager tries again.
+// errNoSecret is a configuration error. The edge answers it with a 5xx status,
+// and Alertmanager retries.
 var errNoSecret = errors.New("alertmanager: neither a token nor a password is configured")
 
-// reminder is how long a delivery that says the same is one that came twice: it
-// was tried again, or is the other's of a pair. After that it reminds that the
-// alerts still fire. They are worked anew, for a maintenance window may be over
-// or a rule another since; what an incident has, or had, they only count for.
-const reminder = time.Hour
+// dedupWindow is how long a delivery with the same alerts counts as a duplicate:
+// a retry, or the notification of the other Alertmanager of a pair. A later
+// delivery is a reminder that the alerts still fire. It is routed again because a
+// maintenance window may have ended or a rule may have changed. Alerts that
+// already belong to an incident are only counted.
+const dedupWindow = time.Hour
 
-// Verify checks the credentials in Authorization. The id is made of what the
-// delivery says, and of the hour.
+// Verify checks the credentials in the Authorization header. It returns the
+// delivery ID, or an empty ID if the body cannot be decoded.
 func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
-	genuine, known := s.credentials(h)
+	genuine, configured := s.checkCredentials(h)
 	switch {
-	case !known:
+	case !configured:
 		return "", errNoSecret
 	case !genuine:
-		return "", incident.Forbidden("Authorization must carry the bearer token or the basic credentials that are configured here")
+		return "", incident.Forbidden("the Authorization header must contain the configured bearer token or basic credentials")
 	}
 	m, err := parse(body)
 	if err != nil {
-		return "", nil // it is kept under the hash of its body, and shown to a person
+		return "", nil // the edge uses the hash of the body, and a person reviews the delivery
 	}
-	return m.identity(now), nil
+	return m.deliveryID(now), nil
 }
 
-func (s *Source) credentials(h http.Header) (genuine, known bool) {
+func (s *Source) checkCredentials(h http.Header) (genuine, configured bool) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
-	genuine, known = secret.EqualAny(s.tokens, strings.TrimSpace(token))
+	genuine, configured = secret.EqualAny(s.tokens, strings.TrimSpace(token))
 	genuine = genuine && strings.EqualFold(scheme, "Bearer")
 	username, password, _ := (&http.Request{Header: h}).BasicAuth()
 	for _, b := range s.basic {
-		known = known || !b.Password.IsZero()
+		configured = configured || !b.Password.IsZero()
 		if b.Password.Equal(password) && b.Username == username {
 			genuine = true
 		}
 	}
-	return genuine, known
+	return genuine, configured
 }
 
-// message is the body, as far as it is read. Keys that are not known are ignored.
+// message holds the fields of the body that Tocsin reads. Unknown keys are
+// ignored.
 type message struct {
-	Version     text   `json:"version"`
-	GroupKey    text   `json:"groupKey"`
-	Truncated   text   `json:"truncatedAlerts"`
-	Receiver    text   `json:"receiver"`
-	ExternalURL text   `json:"externalURL"`
-	Alerts      []item `json:"alerts"`
+	Version     text        `json:"version"`
+	GroupKey    text        `json:"groupKey"`
+	Truncated   text        `json:"truncatedAlerts"`
+	Receiver    text        `json:"receiver"`
+	ExternalURL text        `json:"externalURL"`
+	Alerts      []alertItem `json:"alerts"`
 }
 
-type item struct {
+type alertItem struct {
 	Status       text            `json:"status"`
 	Labels       map[string]text `json:"labels"`
 	Annotations  map[string]text `json:"annotations"`
@@ -80,7 +82,8 @@ type item struct {
 	Fingerprint  text            `json:"fingerprint"`
 }
 
-// parse reads a body and says clearly what is wrong with one that is another.
+// parse decodes a body. The error describes a body that is not a version 4
+// webhook.
 func parse(body []byte) (*message, error) {
 	var m message
 	err := json.Unmarshal(body, &m)
@@ -89,18 +92,18 @@ func parse(body []byte) (*message, error) {
 	case err != nil && !errors.As(err, &mismatch):
 		return nil, fmt.Errorf("not JSON: %w", err)
 	case mismatch != nil:
-		return nil, fmt.Errorf("%s cannot be of the kind %s; a custom payload template cannot be read", cmp.Or(mismatch.Field, "the body"), mismatch.Value)
+		return nil, fmt.Errorf("custom payload templates are not supported: %s has the unexpected type %s", cmp.Or(mismatch.Field, "the body"), mismatch.Value)
 	case m.Version == "" && m.GroupKey == "" && len(m.Alerts) == 0:
-		return nil, errors.New("version, groupKey and alerts are missing; a custom payload template cannot be read")
+		return nil, errors.New("custom payload templates are not supported: version, groupKey and alerts are missing")
 	case m.Version != "4":
-		return nil, fmt.Errorf("version is %q; only version 4 is known", clip(string(m.Version)))
+		return nil, fmt.Errorf("version is %q, want 4", clip(string(m.Version)))
 	case m.GroupKey == "":
 		return nil, errors.New("groupKey is missing")
 	}
 	for n, a := range m.Alerts {
 		switch {
 		case a.Status != "firing" && a.Status != "resolved":
-			return nil, fmt.Errorf("alerts[%d].status is %q; known are firing and resolved", n, clip(string(a.Status)))
+			return nil, fmt.Errorf("alerts[%d].status is %q, want firing or resolved", n, clip(string(a.Status)))
 		case a.Fingerprint == "" && len(a.Labels) == 0:
 			return nil, fmt.Errorf("alerts[%d] has neither a fingerprint nor labels", n)
 		}
@@ -108,51 +111,56 @@ func parse(body []byte) (*message, error) {
 	return &m, nil
 }
 
-// identity is the same for two deliveries that say the same, in whatever order
-// and with whatever annotations. That more alerts were cut off is news.
-func (m *message) identity(now time.Time) string {
-	said := make([]string, len(m.Alerts))
+// deliveryID returns equal IDs for deliveries with equal alerts and states within
+// one [dedupWindow], regardless of order and annotations. A changed count of
+// truncated alerts changes the ID.
+func (m *message) deliveryID(now time.Time) string {
+	states := make([]string, len(m.Alerts))
 	for n, a := range m.Alerts {
-		said[n] = a.identity() + " " + string(a.Status)
+		states[n] = a.firingID() + " " + string(a.Status)
 		if a.Status == "resolved" {
-			said[n] += " " + string(a.EndsAt)
+			states[n] += " " + string(a.EndsAt)
 		}
 	}
-	slices.Sort(said)
-	hour := now.UTC().Truncate(reminder).Format(time.RFC3339)
-	return digest(append([]string{hour, string(m.GroupKey), string(m.Receiver), string(m.Truncated)}, said...)...)
+	slices.Sort(states)
+	hour := now.UTC().Truncate(dedupWindow).Format(time.RFC3339)
+	return digest(append([]string{hour, string(m.GroupKey), string(m.Receiver), string(m.Truncated)}, states...)...)
 }
 
-// identity of an alert: who it is and since when.
-func (a *item) identity() string {
-	who := string(a.Fingerprint)
-	if who == "" {
+// firingID identifies one firing of an alert: its fingerprint, or a digest of its
+// labels if it has none, and its start time.
+func (a *alertItem) firingID() string {
+	id := string(a.Fingerprint)
+	if id == "" {
 		var pairs []string
 		for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
 			pairs = append(pairs, k, string(a.Labels[k]))
 		}
-		who = digest(pairs...)[:16]
+		id = digest(pairs...)[:16]
 	}
-	since := string(a.StartsAt)
-	if at := instant(a.StartsAt); !at.IsZero() { // two of a pair may write one time in two zones
-		since = at.Format(time.RFC3339Nano)
+	start := string(a.StartsAt)
+	if at := instant(a.StartsAt); !at.IsZero() { // two Alertmanagers may use different time zones
+		start = at.Format(time.RFC3339Nano)
 	}
-	return who + " " + since
+	return id + " " + start
 }
 
-// maxResolved is how many resolved alerts of one delivery are noted one by one.
-const maxResolved = 5
+// maxResolvedNotes is the maximum number of resolved alerts of one delivery that
+// get a note each.
+const maxResolvedNotes = 5
 
-// Decode makes an alert of each alert that fires and a note of each that is
-// resolved, which moves nothing. Where many are resolved at once, one note says so.
-// In a drill each fires anew, although an incident dealt with it.
+// Decode returns an alert for each firing alert and a note for each resolved one.
+// A note does not change the status of an incident. If more than
+// [maxResolvedNotes] alerts are resolved, one note lists them. In a drill the
+// alerts are not marked as ongoing, so they open an incident even if an earlier
+// incident has handled the same firing.
 func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	m, err := parse(body)
 	if err != nil {
 		return nil, fmt.Errorf("decode alertmanager webhook: %w", err)
 	}
 	out := make([]incident.Signal, 0, len(m.Alerts))
-	var resolved []item
+	var resolved []alertItem
 	for _, a := range m.Alerts {
 		if a.Status == "firing" {
 			alert := m.alert(a)
@@ -162,7 +170,7 @@ func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 			resolved = append(resolved, a)
 		}
 	}
-	if len(resolved) > maxResolved {
+	if len(resolved) > maxResolvedNotes {
 		return append(out, m.resolved(resolved...)), nil
 	}
 	for _, a := range resolved {
@@ -171,17 +179,17 @@ func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	return out, nil
 }
 
-func (m *message) correlation() string { return name + ":" + digest(string(m.GroupKey))[:32] }
+func (m *message) correlation() string { return sourceName + ":" + digest(string(m.GroupKey))[:32] }
 
-func (m *message) alert(a item) *incident.Alert {
+func (m *message) alert(a alertItem) *incident.Alert {
 	tags := make(map[string]string, len(a.Labels))
 	for k, v := range a.Labels {
 		tags[k] = string(v)
 	}
 	return &incident.Alert{
-		Source: name, Kind: "alertmanager.alert", Level: level(a.label("severity")),
+		Source: sourceName, Kind: "alertmanager.alert", Level: level(a.label("severity")),
 		Title: a.title(), Detail: m.detail(a),
-		Fingerprint: name + ":" + a.identity(), Correlation: m.correlation(),
+		Fingerprint: sourceName + ":" + a.firingID(), Correlation: m.correlation(),
 		EventID: string(a.Fingerprint), At: instant(a.StartsAt), URL: webURL(a.GeneratorURL, m.ExternalURL),
 		Project:     string(a.label("service", "job", "namespace")),
 		Environment: string(a.label("environment", "env", "cluster")),
@@ -190,27 +198,27 @@ func (m *message) alert(a item) *incident.Alert {
 	}
 }
 
-// resolved is noted in the incident of the group.
-func (m *message) resolved(items ...item) incident.Signal {
-	said := make([]string, 0, 2*len(items))
-	titles := make([]string, 0, maxResolved+1)
+// resolved returns a note for the incident of the group.
+func (m *message) resolved(items ...alertItem) incident.Signal {
+	keyParts := make([]string, 0, 2*len(items))
+	titles := make([]string, 0, maxResolvedNotes+1)
 	var at time.Time
 	for n, a := range items {
-		said = append(said, a.identity(), string(a.EndsAt))
-		if n < maxResolved {
-			titles = append(titles, a.which())
+		keyParts = append(keyParts, a.firingID(), string(a.EndsAt))
+		if n < maxResolvedNotes {
+			titles = append(titles, a.titleWithInstance())
 		}
 		if end := instant(a.EndsAt); end.After(at) {
 			at = end
 		}
 	}
-	if n := len(items) - maxResolved; n > 0 {
+	if n := len(items) - maxResolvedNotes; n > 0 {
 		titles = append(titles, fmt.Sprintf("and %d more", n))
 	}
 	return incident.Signal{
 		Command: &incident.Command{
-			Key:  name + ":" + digest(append([]string{"resolved"}, said...)...),
-			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: name},
+			Key:  sourceName + ":" + digest(append([]string{"resolved"}, keyParts...)...),
+			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName},
 			Auth: "alertmanager webhook", Via: incident.ViaSource, HappenedAt: at,
 			Text: "Alertmanager: " + strings.Join(titles, ", ") + ": resolved",
 		},
@@ -218,7 +226,7 @@ func (m *message) resolved(items ...item) incident.Signal {
 	}
 }
 
-func (a *item) label(names ...string) text {
+func (a *alertItem) label(names ...string) text {
 	for _, n := range names {
 		if v := a.Labels[n]; v != "" {
 			return v
@@ -227,7 +235,7 @@ func (a *item) label(names ...string) text {
 	return ""
 }
 
-func (a *item) title() string {
+func (a *alertItem) title() string {
 	for _, n := range []string{"summary", "title"} {
 		if v := strings.TrimSpace(string(a.Annotations[n])); v != "" {
 			return v
@@ -243,9 +251,10 @@ func (a *item) title() string {
 	return string(title)
 }
 
-// which is the title, and of which instance where that does not show: what is
-// resolved for one may go on for another.
-func (a *item) which() string {
+// titleWithInstance returns the title and the instance, unless the title already
+// contains the instance. An alert resolved for one instance may still fire for
+// another.
+func (a *alertItem) titleWithInstance() string {
 	title, at := a.title(), string(a.label("instance", "service", "job"))
 	if at == "" || strings.Contains(title, at) {
 		return title
@@ -253,9 +262,9 @@ func (a *item) which() string {
 	return title + " (" + at + ")"
 }
 
-// detail is what a responder reads next: the annotations that are sentences,
-// how much of the group was cut off, and the labels.
-func (m *message) detail(a item) string {
+// detail returns the annotations that responders need, the number of truncated
+// alerts, and the labels.
+func (m *message) detail(a alertItem) string {
 	var out []string
 	for _, n := range []string{"description", "message", "runbook_url", "dashboard_url"} {
 		if v := strings.TrimSpace(string(a.Annotations[n])); v != "" {
@@ -266,7 +275,7 @@ func (m *message) detail(a item) string {
 		}
 	}
 	if n, err := strconv.ParseUint(string(m.Truncated), 10, 64); err == nil && n > 0 {
-		out = append(out, fmt.Sprintf("Alertmanager cut off %d more alerts of this group (max_alerts); that they are missing here does not mean they are resolved.", n))
+		out = append(out, fmt.Sprintf("Alertmanager truncated %d more alerts of this group (max_alerts). They may still be firing.", n))
 	}
 	for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
 		out = append(out, k+" = "+string(a.Labels[k]))
@@ -274,8 +283,8 @@ func (m *message) detail(a item) string {
 	return strings.Join(out, "\n")
 }
 
-// level translates the label severity, whose values are anybody's choice. One
-// that is not known is taken seriously enough to be looked at.
+// level converts the severity label. Its values are free text, so an unknown
+// value becomes medium for a responder to review.
 func level(severity text) incident.Level {
 	switch strings.ToLower(string(severity)) {
 	case "critical", "page", "fatal", "emergency", "disaster", "p1", "sev1":
@@ -290,7 +299,8 @@ func level(severity text) incident.Level {
 	return incident.LevelMedium
 }
 
-// digest is a hash of several texts, none of which can run into the next.
+// digest returns a hex SHA-256 of the strings, each prefixed with its length
+// because plain concatenation would be ambiguous.
 func digest(ss ...string) string {
 	h := sha256.New()
 	for _, s := range ss {
@@ -299,7 +309,8 @@ func digest(ss ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// instant reads a time; the zero time of Alertmanager is Go's.
+// instant parses an RFC 3339 time in UTC. It returns the zero time for an invalid
+// one. Alertmanager writes an unset time as Go's zero time.
 func instant(s text) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, string(s))
 	if err != nil {
@@ -308,7 +319,7 @@ func instant(s text) time.Time {
 	return t.UTC()
 }
 
-// webURL is the first address that a person may safely click.
+// webURL returns the first candidate that is an absolute http or https URL, or "".
 func webURL(candidates ...text) string {
 	for _, c := range candidates {
 		if u, err := url.Parse(string(c)); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
@@ -325,7 +336,7 @@ func clip(s string) string {
 	return s
 }
 
-// text is a string, a number or a boolean; null reads as absent.
+// text decodes a JSON string, number or boolean. It decodes null as "".
 type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
@@ -339,7 +350,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	case 'n':
 		*t = ""
 	case '{', '[':
-		return fmt.Errorf("a list or an object stands where a text is expected: %s", clip(string(b)))
+		return fmt.Errorf("want a string, got a list or an object: %s", clip(string(b)))
 	default:
 		*t = text(b)
 	}

@@ -42,37 +42,36 @@ func TestVerify(t *testing.T) {
 		{"first token", "Bearer old", true},
 		{"second token", "bearer new", true},
 		{"basic", basic("am:pass"), true},
-		{"another token", "Bearer third", false},
-		{"the empty token", "Bearer ", false},
-		{"a token without its scheme", "new", false},
-		{"a token as something else", "Basic new", false},
-		{"another user", basic("ma:pass"), false},
-		{"another password", basic("am:"), false},
-		{"absent", "", false},
+		{"unknown token", "Bearer third", false},
+		{"empty token", "Bearer ", false},
+		{"token without scheme", "new", false},
+		{"token with basic scheme", "Basic new", false},
+		{"wrong user", basic("ma:pass"), false},
+		{"wrong password", basic("am:"), false},
+		{"no credentials", "", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			id, err := source.Verify(http.Header{"Authorization": {tt.authorization}}, firing(t), time.Time{})
 			if tt.ok && (err != nil || len(id) != 64) {
-				t.Errorf("id %q, error %v", id, err)
+				t.Errorf("got id %q, error %v; want an id of 64 characters", id, err)
 			}
 			if !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
-				t.Errorf("error is %v, want forbidden", err)
+				t.Errorf("got error %v, want forbidden", err)
 			}
 		})
 	}
 }
 
-func TestVerifyWithoutASecretIsOurFault(t *testing.T) {
+func TestVerify_NoSecretConfigured(t *testing.T) {
 	for _, c := range []alertmanager.Config{{}, {Tokens: []secret.String{{}}}, {Basic: []alertmanager.Basic{{Username: "am"}}}} {
 		if _, err := alertmanager.New(c).Verify(bearer(""), nil, time.Time{}); err == nil || incident.CodeOf(err) != "" {
-			t.Errorf("error is %v, want one that is no domain error", err)
+			t.Errorf("got error %v, want an error without a domain code", err)
 		}
 	}
 }
 
-// A repetition within the hour is a known delivery, and what is new is not.
-func TestDeliveryIDIsWhatWasSaid(t *testing.T) {
+func TestVerify_DeliveryID(t *testing.T) {
 	id := func(change ...string) string {
 		body := strings.NewReplacer(change...).Replace(string(firing(t)))
 		id, err := source.Verify(bearer("new"), []byte(body), time.Time{})
@@ -81,26 +80,26 @@ func TestDeliveryIDIsWhatWasSaid(t *testing.T) {
 		}
 		return id
 	}
-	same := [][]string{
+	duplicates := [][]string{
 		{"stuck for 20 minutes", "stuck for 4 hours"},
 		{`"notification_reason":"new"`, `"notification_reason":"repeat"`},
 		{"https://alertmanager.example.com", "https://alertmanager-2.example.com"},
 	}
-	for _, change := range same {
+	for _, change := range duplicates {
 		if id(change...) != id() {
-			t.Errorf("%q makes another delivery", change)
+			t.Errorf("change %q: got another delivery id, want an equal one", change)
 		}
 	}
-	other := [][]string{
+	changes := [][]string{
 		{"2026-11-03T02:11:00.123Z", "2026-11-03T08:11:00Z"},
 		{`{"status":"firing","labels"`, `{"status":"resolved","labels"`},
 		{"c1f5a1b1b1b1b1b1", "c2f5a1b1b1b1b1b1"},
 		{`"truncatedAlerts":3`, `"truncatedAlerts":4`},
 		{`{team=\"pay\"}:`, `{team=\"play\"}:`},
 	}
-	for _, change := range other {
+	for _, change := range changes {
 		if id(change...) == id() {
-			t.Errorf("%q makes the same delivery", change)
+			t.Errorf("change %q: got an equal delivery id, want another one", change)
 		}
 	}
 	at := func(now time.Time) string {
@@ -112,10 +111,10 @@ func TestDeliveryIDIsWhatWasSaid(t *testing.T) {
 	}
 	ten := time.Date(2026, 11, 3, 10, 0, 0, 0, time.UTC)
 	if at(ten) != at(ten.Add(10*time.Minute)) || at(ten) == at(ten.Add(4*time.Hour)) {
-		t.Error("what is tried again is one delivery, and a reminder is another")
+		t.Error("want equal ids for a retry after 10 minutes, and another id for a reminder after 4 hours")
 	}
 	if id, err := source.Verify(bearer("new"), []byte(`{"text":"custom"}`), time.Time{}); id != "" || err != nil {
-		t.Errorf("a body of another shape: id %q, error %v; want it kept under its hash", id, err)
+		t.Errorf("custom payload: got id %q, error %v; want an empty id and no error", id, err)
 	}
 }
 
@@ -125,16 +124,16 @@ func TestDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(got) != 2 || got[0].Alert == nil || got[1].Command == nil {
-		t.Fatalf("signals %+v", got)
+		t.Fatalf("got signals %+v, want an alert and a command", got)
 	}
 	correlation := got[0].Alert.Correlation
 	if len(correlation) != len("alertmanager:")+32 || !strings.HasPrefix(correlation, "alertmanager:") || got[1].Subject.Correlation != correlation {
-		t.Errorf("correlation %q, and %q of the note", correlation, got[1].Subject.Correlation)
+		t.Errorf("got correlation key %q for the alert and %q for the note", correlation, got[1].Subject.Correlation)
 	}
 	want := &incident.Alert{
 		Source: "alertmanager", Kind: "alertmanager.alert", Level: incident.LevelCritical, Title: "Payouts are stuck for 20 minutes",
 		Detail: "The queue <!channel> holds 1204 payouts.\nrunbook_url: https://wiki.example.com/payouts\n" +
-			"Alertmanager cut off 3 more alerts of this group (max_alerts); that they are missing here does not mean they are resolved.\n" +
+			"Alertmanager truncated 3 more alerts of this group (max_alerts). They may still be firing.\n" +
 			"alertname = PayoutsStuck\nenv = prod\ninstance = pay-3:9100\nservice = payouts\nseverity = critical",
 		Fingerprint: "alertmanager:c1f5a1b1b1b1b1b1 2026-11-03T02:11:00.123Z", Correlation: correlation, EventID: "c1f5a1b1b1b1b1b1",
 		At: time.Date(2026, 11, 3, 2, 11, 0, 123e6, time.UTC), URL: "https://prometheus.example.com/graph?g0.expr=x",
@@ -148,73 +147,71 @@ func TestDecode(t *testing.T) {
 	note := got[1].Command
 	if note.Verb != incident.VerbSourceNote || note.Text != "Alertmanager: PayoutsSlow on payouts: resolved" || note.Key == "" ||
 		!note.HappenedAt.Equal(time.Date(2026, 11, 3, 2, 20, 0, 0, time.UTC)) {
-		t.Errorf("note %+v", note)
+		t.Errorf("got note %+v", note)
 	}
 }
 
-// What is resolved for one instance goes on for another under the same summary.
-func TestDecodeResolvedNamesTheInstance(t *testing.T) {
+func TestDecode_ResolvedNoteContainsInstance(t *testing.T) {
 	body := `{"version":"4","groupKey":"g","alerts":[
 		{"status":"resolved","labels":{"alertname":"A","instance":"i1"},"annotations":{"summary":"Disk full"},"endsAt":"2026-11-03T02:20:00Z","fingerprint":"f1"},
 		{"status":"resolved","labels":{"alertname":"A","instance":"i2"},"annotations":{"summary":"Disk full on i2"},"endsAt":"2026-11-03T02:20:00Z","fingerprint":"f2"},
 		{"status":"firing","labels":{"alertname":"A","instance":"i3"},"annotations":{"summary":"Disk full"},"fingerprint":"f3"}]}`
 	got, err := (&alertmanager.Source{}).Decode(nil, []byte(body))
 	if err != nil || len(got) != 3 {
-		t.Fatalf("%d signals, error %v", len(got), err)
+		t.Fatalf("got %d signals, error %v; want 3 signals", len(got), err)
 	}
 	if a, b := got[1].Command.Text, got[2].Command.Text; a != "Alertmanager: Disk full (i1): resolved" || b != "Alertmanager: Disk full on i2: resolved" {
-		t.Errorf("%q, %q", a, b)
+		t.Errorf("got notes %q and %q", a, b)
 	}
 }
 
-func TestDecodeWhatIsNoVersion4(t *testing.T) {
+func TestDecode_NotVersion4(t *testing.T) {
 	v4 := func(alerts string) string {
 		return `{"version":"4","groupKey":"g","alerts":` + alerts + `}`
 	}
-	tests := []struct{ name, body, says string }{
+	tests := []struct{ name, body, wantErr string }{
 		{"not JSON", `{`, "not JSON"},
-		{"a custom payload", `{"text":"disk full"}`, "custom payload"},
-		{"a list", `[]`, "custom payload"},
-		{"another version", `{"version":"5","groupKey":"g","alerts":[]}`, `version is "5"`},
+		{"custom payload", `{"text":"disk full"}`, "custom payload"},
+		{"list", `[]`, "custom payload"},
+		{"unsupported version", `{"version":"5","groupKey":"g","alerts":[]}`, `version is "5"`},
 		{"no version", `{"groupKey":"g","alerts":[]}`, `version is ""`},
-		{"no group", `{"version":"4","alerts":[{"status":"firing","fingerprint":"1"}]}`, "groupKey"},
-		{"alerts of another type", v4(`"none"`), "alerts"},
-		{"labels of another type", v4(`[{"status":"firing","labels":["a"]}]`), "labels"},
-		{"a label that is an object", v4(`[{"status":"firing","labels":{"a":{}}}]`), "text is expected"},
-		{"another status", v4(`[{"status":"suppressed","fingerprint":"1"}]`), "suppressed"},
-		{"nothing in the alert", v4(`[{"status":"firing"}]`), "neither"},
-		{"nested deep", v4(strings.Repeat("[", 9000) + strings.Repeat("]", 9000)), "custom payload"},
+		{"no group key", `{"version":"4","alerts":[{"status":"firing","fingerprint":"1"}]}`, "groupKey"},
+		{"alerts not a list", v4(`"none"`), "alerts"},
+		{"labels not an object", v4(`[{"status":"firing","labels":["a"]}]`), "labels"},
+		{"label is an object", v4(`[{"status":"firing","labels":{"a":{}}}]`), "want a string"},
+		{"unknown status", v4(`[{"status":"suppressed","fingerprint":"1"}]`), "suppressed"},
+		{"empty alert", v4(`[{"status":"firing"}]`), "neither"},
+		{"deeply nested", v4(strings.Repeat("[", 9000) + strings.Repeat("]", 9000)), "custom payload"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := source.Decode(nil, []byte(tt.body))
-			if err == nil || !strings.Contains(err.Error(), tt.says) || len(err.Error()) > 300 {
-				t.Errorf("%d signals, error %v; want it to say %q", len(got), err, tt.says)
+			if err == nil || !strings.Contains(err.Error(), tt.wantErr) || len(err.Error()) > 300 {
+				t.Errorf("got %d signals, error %v; want an error with %q", len(got), err, tt.wantErr)
 			}
 		})
 	}
 }
 
-func TestDecodeHostileTexts(t *testing.T) {
+func TestDecode_HostileText(t *testing.T) {
 	body := fmt.Sprintf(`{"version":4,"groupKey":"g","groupKey":"h","truncatedAlerts":1e400,"alerts":[
 		{"status":"firing","labels":{"severity":7,"alertname":"a"},"annotations":{"summary":%q},"startsAt":"never","generatorURL":"javascript:alert(1)"}]}`,
 		strings.Repeat("x", 100<<10))
 	got, err := source.Decode(nil, append([]byte(body), '\n'))
 	if err != nil || len(got) != 1 {
-		t.Fatalf("%d signals, error %v", len(got), err)
+		t.Fatalf("got %d signals, error %v; want 1 signal", len(got), err)
 	}
 	a := got[0].Alert
 	if a.Ongoing {
-		t.Error("a firing without a start cannot be told from the next one")
+		t.Error("alert without a start time: got Ongoing true, want false")
 	}
 	if a.URL != "" || !a.At.IsZero() || a.Level != incident.LevelMedium || a.Fingerprint == "alertmanager: never" {
-		t.Errorf("alert %.300v", a)
+		t.Errorf("got alert %.300v", a)
 	}
 }
 
-// TestDecodeALargeGroup: every alert of a large group is one of its own, in one
-// correlation, whatever the zone its start is written in.
-func TestDecodeALargeGroup(t *testing.T) {
+// The start times are in another zone to check that fingerprints use UTC.
+func TestDecode_LargeGroup(t *testing.T) {
 	var alerts []string
 	for n := range 500 {
 		alerts = append(alerts, fmt.Sprintf(`{"status":"firing","labels":{"alertname":"A","instance":"i%d"},"startsAt":"2026-11-03T03:11:00+01:00","fingerprint":"%016x"}`, n, n))
@@ -222,30 +219,29 @@ func TestDecodeALargeGroup(t *testing.T) {
 	body := `{"version":"4","groupKey":"{}:{alertname=\"A\"}","status":"firing","notification_reason":"new","routeLabels":{},"alerts":[` + strings.Join(alerts, ",") + `]}`
 	got, err := source.Decode(nil, []byte(body))
 	if err != nil || len(got) != 500 {
-		t.Fatalf("%d signals, error %v", len(got), err)
+		t.Fatalf("got %d signals, error %v; want 500 signals", len(got), err)
 	}
 	seen := map[string]bool{}
 	for _, s := range got {
 		seen[s.Alert.Fingerprint] = true
 		if s.Alert.Correlation != got[0].Alert.Correlation || !s.Alert.Ongoing || !strings.HasSuffix(s.Alert.Fingerprint, " 2026-11-03T02:11:00Z") {
-			t.Fatalf("alert %+v", s.Alert)
+			t.Fatalf("got alert %+v", s.Alert)
 		}
 	}
 	if len(seen) != 500 {
-		t.Errorf("%d fingerprints", len(seen))
+		t.Errorf("got %d fingerprints, want 500", len(seen))
 	}
 	drill, err := source.Decode(http.Header{incident.HeaderDrill: {"yes"}}, []byte(body))
 	if err != nil || len(drill) != 500 || drill[0].Alert.Ongoing {
-		t.Errorf("in a drill %d signals, error %v", len(drill), err)
+		t.Errorf("drill: got %d signals, error %v; want 500 alerts that are not ongoing", len(drill), err)
 	}
 	got, err = source.Decode(nil, []byte(strings.ReplaceAll(body, `{"status":"firing",`, `{"status":"resolved","endsAt":"2026-11-03T04:00:00Z",`)))
 	if err != nil || len(got) != 1 || !strings.HasSuffix(got[0].Command.Text, "A on i4, and 495 more: resolved") || got[0].Command.HappenedAt.Hour() != 4 {
-		t.Errorf("resolved together: %+v, error %v", got, err)
+		t.Errorf("500 resolved: got %+v, error %v; want one note", got, err)
 	}
 }
 
-// Whatever comes with a good token is kept as it came, or refused in words.
-func TestHostileBodies(t *testing.T) {
+func TestSource_HostileBodies(t *testing.T) {
 	intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: firing(t), Signed: func([]byte) http.Header { return bearer("new") }})
 }
 
@@ -254,13 +250,13 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"version":"4","groupKey":"g","alerts":[{"status":"firing","labels":{"a":"\ud800"}}]}`))
 	f.Add([]byte(`{"version":"4","groupKey":"g","truncatedAlerts":3,"status":"resolved","alerts":[{"status":"resolved","endsAt":"0001-01-01T00:00:00Z"},{"status":"firing"}]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		got, unread := intaketest.Decode(t, source, nil, body)
-		if id, err := source.Verify(bearer("new"), body, time.Time{}); err != nil || (id == "") != (unread != nil) {
-			t.Fatalf("id %q with the errors %v and %v", id, err, unread)
+		got, decodeErr := intaketest.Decode(t, source, nil, body)
+		if id, err := source.Verify(bearer("new"), body, time.Time{}); err != nil || (id == "") != (decodeErr != nil) {
+			t.Fatalf("got id %q, verify error %v, decode error %v", id, err, decodeErr)
 		}
 		for _, s := range got {
 			if s.Alert != nil && s.Alert.Correlation == "" {
-				t.Fatalf("alert %+v belongs to nothing", s.Alert)
+				t.Fatalf("alert %+v has no correlation key", s.Alert)
 			}
 		}
 	})

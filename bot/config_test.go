@@ -282,7 +282,7 @@ func TestFaultsSayHowAKeyIsWritten(t *testing.T) {
 		{"sources.generic.0.mapping.titel", "item.title", "sources.generic[0].mapping.titel: is no field of an alert; the nearest is title"},
 		{"sources.generic.0.mapping.colour", "item.title", "sources.generic[0].mapping.colour: is no field of an alert; there are account, address, at,"},
 		{"sources.generic.0.mapping.title", "itm.title", "sources.generic[0].mapping.title: unknown name itm"},
-		{"sources.generic.0.mapping.title", `header["X-Other"]`, "sources.generic[0].mapping.title: reads the header X-Other, which is not kept; list it under headers"},
+		{"sources.generic.0.mapping.title", `header["X-Other"]`, "sources.generic[0].mapping.title: reads header X-Other, which is not stored: add it to headers"},
 	} {
 		raw := tree(t)
 		set(t, raw, strings.Split(tt.path, "."), tt.value)

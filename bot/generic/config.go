@@ -1,15 +1,16 @@
-// Package generic takes JSON from any system that can post it, and makes alerts
-// of it by expressions in the configuration.
+// Package generic decodes JSON webhooks of any system into alerts with expressions
+// from the configuration.
 //
-// The expressions are in expr-lang, as in the routing, over body (the whole
-// JSON document), item (one element of Mapping.Each, else the body) and header
-// (the kept request headers, by their canonical name):
+// The expressions use expr-lang, like the routing rules. They can read body (the
+// whole JSON document), item (one element of Mapping.Each, otherwise the body) and
+// header (the stored request headers, by canonical name):
 //
 //	title: 'item.labels.alertname + " on " + (item.host ?? "?")'
 //
-// They are compiled and type-checked when the source is made. One that fails on
-// a body – it reads a field of something that is not there – leaves its field
-// empty, and the alert says so: no alert is lost to a slip in the mapping.
+// [New] compiles and type-checks them. An expression that fails on a body, for
+// example because it reads a field of a missing object, leaves its field empty.
+// The alert is still raised and its detail contains the error: a mistake in the
+// mapping never loses an alert.
 package generic
 
 import (
@@ -30,40 +31,41 @@ import (
 	"tocsin/bot/secret"
 )
 
-// Config of one source. Exactly one of Tokens and HMAC is given.
+// Config configures one source. Exactly one of Tokens and HMAC.Secrets must be
+// set.
 type Config struct {
-	Name    string          // the last element of its path and the alerts' source; default "generic"
-	Tokens  []secret.String // Authorization: Bearer …; two while one is rotated
+	Name    string          // last element of the webhook's path and source of its alerts (default "generic")
+	Tokens  []secret.String // accepted bearer tokens, two during a rotation
 	HMAC    HMAC
 	Headers []string // request headers that the mapping reads
-	// DeliveryHeader carries an id that is the same when a delivery is repeated.
-	// Without one, a body that comes again within ten minutes is a repetition.
+	// DeliveryHeader is a request header with an ID that stays equal when the sender
+	// retries. Without it, an identical body within ten minutes is a duplicate.
 	DeliveryHeader string
 	Mapping        Mapping
 }
 
-// HMAC is a signature of the raw body: SHA-256, in hex or base64.
+// HMAC configures an HMAC-SHA256 signature of the raw body, in hex or base64.
 type HMAC struct {
 	Header  string          // default X-Signature-256
-	Prefix  string          // before the signature, such as "sha256="
-	Secrets []secret.String // two while one is rotated
+	Prefix  string          // precedes the signature, such as "sha256="
+	Secrets []secret.String // two during a rotation
 }
 
-// Mapping is a set of expressions; all but Title may be left out.
+// Mapping holds the expressions. Only Title is required.
 type Mapping struct {
-	When     string // a condition; where it is false there is no alert
-	Each     string // a list; each element becomes an alert
-	Resolved string // a condition; where it is true this is the end of an alert, noted in the incident of its correlation
+	When     string // a condition: no alert if false
+	Each     string // a list: each element becomes an alert
+	Resolved string // a condition: if true, the end of the alert is noted in the incident with its correlation key
 
 	Title       string
 	Kind        string // default "<name>.alert"
-	Level       string // critical, high, medium, low, informational and the usual other words; default medium
-	Fingerprint string // copies of one alert share it; default kind and title
-	Correlation string // alerts of one incident share it; default the fingerprint
+	Level       string // critical, high, medium, low, informational or a common synonym (default medium)
+	Fingerprint string // equal for all occurrences of one alert (default: kind and title)
+	Correlation string // equal for the alerts of one incident (default: the fingerprint)
 	Detail      string
 	URL         string
 	EventID     string
-	At          string // RFC 3339 or seconds since 1970; default when it was received
+	At          string // RFC 3339 or seconds since 1970 (default: the time of receipt)
 	Project     string
 	Release     string
 	Environment string
@@ -72,33 +74,35 @@ type Mapping struct {
 	Principal   string
 	Address     string
 	Rule        string
-	Sample      string // a condition; true: a drill
+	Sample      string // a condition: a drill if true
 	Tags        map[string]string
 }
 
-// Source is one such system, as intake sees it.
+// Source verifies and decodes the webhooks of one system. It is safe for
+// concurrent use.
 type Source struct {
 	cfg     Config
 	headers []string
 
 	when, each, resolved, sample *vm.Program
-	texts                        map[string]*vm.Program // by the name of the field
+	texts                        map[string]*vm.Program // by field name
 	tags                         map[string]*vm.Program
 }
 
-// env is what an expression sees.
+// env holds the variables of an expression.
 type env struct {
 	Body   any               `expr:"body"`
 	Item   any               `expr:"item"`
 	Header map[string]string `expr:"header"`
 }
 
-// maxNodes bounds the size of one expression.
+// maxNodes is the maximum number of syntax nodes of one expression.
 const maxNodes = 500
 
-var goodName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
-// New makes a source. The error names every fault of its configuration.
+// New returns a source. The error joins all problems of the configuration, each
+// prefixed with its field.
 func New(c Config) (*Source, error) {
 	if c.Name == "" {
 		c.Name = "generic"
@@ -107,20 +111,20 @@ func New(c Config) (*Source, error) {
 		c.HMAC.Header = "X-Signature-256"
 	}
 	s := &Source{cfg: c, texts: map[string]*vm.Program{}, tags: map[string]*vm.Program{}}
-	var faults []error
-	fault := func(field string, err error) {
+	var errs []error
+	add := func(field string, err error) {
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", field, err))
+			errs = append(errs, fmt.Errorf("%s: %w", field, err))
 		}
 	}
-	if !goodName.MatchString(c.Name) {
-		fault("name", fmt.Errorf("%q is none: lower-case letters, digits and hyphens, at most 40, a letter first", c.Name))
+	if !namePattern.MatchString(c.Name) {
+		add("name", fmt.Errorf("%q is invalid: use at most 40 characters of a-z, 0-9 and -, starting with a-z", c.Name))
 	}
 	if (len(c.Tokens) > 0) == (len(c.HMAC.Secrets) > 0) {
-		fault("tokens", errors.New("give either tokens or hmac.secrets"))
+		add("tokens", errors.New("set either tokens or hmac.secrets"))
 	}
 	if strings.TrimSpace(c.Mapping.Title) == "" {
-		fault("mapping.title", errors.New("is missing; 'body.title', for example"))
+		add("mapping.title", errors.New("is missing: write an expression such as 'body.title'"))
 	}
 	var err error
 	for field, to := range map[string]struct {
@@ -128,33 +132,33 @@ func New(c Config) (*Source, error) {
 		out  **vm.Program
 	}{"when": {c.Mapping.When, &s.when}, "resolved": {c.Mapping.Resolved, &s.resolved}, "sample": {c.Mapping.Sample, &s.sample}} {
 		*to.out, err = compile(to.code, expr.AsBool())
-		fault("mapping."+field, err)
+		add("mapping."+field, err)
 	}
 	s.each, err = compile(c.Mapping.Each, expr.AsKind(reflect.Slice))
-	fault("mapping.each", err)
-	texts := c.Mapping.texts()
+	add("mapping.each", err)
+	texts := c.Mapping.textExpressions()
 	for _, field := range slices.Sorted(maps.Keys(texts)) {
 		s.texts[field], err = compileText(texts[field])
-		fault("mapping."+field, err)
+		add("mapping."+field, err)
 	}
 	for _, tag := range slices.Sorted(maps.Keys(c.Mapping.Tags)) {
 		s.tags[tag], err = compileText(c.Mapping.Tags[tag])
-		fault("mapping.tags."+tag, err)
+		add("mapping.tags."+tag, err)
 	}
 	for _, h := range c.Headers {
 		h = http.CanonicalHeaderKey(h)
 		if h == "Authorization" || h == "Cookie" || h == http.CanonicalHeaderKey(c.HMAC.Header) {
-			fault("headers", fmt.Errorf("%s carries a credential and is not kept", h))
+			add("headers", fmt.Errorf("%s holds a credential and cannot be stored", h))
 		}
 		s.headers = append(s.headers, h)
 	}
 	for field, program := range s.programs() {
-		fault(field, s.headersKept(program))
+		add(field, s.checkHeaders(program))
 	}
-	return s, errors.Join(faults...)
+	return s, errors.Join(errs...)
 }
 
-// programs gives each expression and where it stands.
+// programs yields each expression with its configuration key, sorted by key.
 func (s *Source) programs() iter.Seq2[string, *vm.Program] {
 	return func(yield func(string, *vm.Program) bool) {
 		all := map[string]*vm.Program{"when": s.when, "each": s.each, "resolved": s.resolved, "sample": s.sample}
@@ -170,48 +174,48 @@ func (s *Source) programs() iter.Seq2[string, *vm.Program] {
 	}
 }
 
-// headersKept refuses an expression that reads a header which is not kept: it
-// would read nothing for ever, and nobody would know.
-func (s *Source) headersKept(program *vm.Program) error {
-	v := headersRead{}
+// checkHeaders returns an error if the expression reads a header that is not
+// stored. At run time that header would always be empty, without any error.
+func (s *Source) checkHeaders(program *vm.Program) error {
+	v := headerCollector{}
 	node := program.Node()
 	ast.Walk(&node, &v)
 	for _, name := range v.names {
 		switch canonical := http.CanonicalHeaderKey(name); {
 		case !slices.Contains(s.headers, canonical):
-			return fmt.Errorf("reads the header %s, which is not kept; list it under headers", name)
+			return fmt.Errorf("reads header %s, which is not stored: add it to headers", name)
 		case name != canonical:
-			return fmt.Errorf("reads the header %s, which is written header[%q]", name, canonical)
+			return fmt.Errorf("reads header %s: write header[%q]", name, canonical)
 		}
 	}
 	return nil
 }
 
-// headersRead collects the headers that an expression names.
-type headersRead struct{ names []string }
+// headerCollector collects the names of the headers that an expression reads.
+type headerCollector struct{ names []string }
 
-// Visit looks at one node.
-func (v *headersRead) Visit(node *ast.Node) {
+// Visit implements ast.Visitor.
+func (v *headerCollector) Visit(node *ast.Node) {
 	member, ok := (*node).(*ast.MemberNode)
 	if !ok {
 		return
 	}
-	of, isName := member.Node.(*ast.IdentifierNode)
+	object, isName := member.Node.(*ast.IdentifierNode)
 	name, isText := member.Property.(*ast.StringNode)
-	if isName && isText && of.Value == "header" {
+	if isName && isText && object.Value == "header" {
 		v.names = append(v.names, name.Value)
 	}
 }
 
-// texts lists the expressions whose result is a text.
-func (m Mapping) texts() map[string]string {
+// textExpressions returns the expressions with a text result, by field name.
+func (m Mapping) textExpressions() map[string]string {
 	return map[string]string{"title": m.Title, "kind": m.Kind, "level": m.Level, "fingerprint": m.Fingerprint,
 		"correlation": m.Correlation, "detail": m.Detail, "url": m.URL, "event_id": m.EventID, "at": m.At, "project": m.Project,
 		"release": m.Release, "environment": m.Environment, "account": m.Account, "region": m.Region, "principal": m.Principal,
 		"address": m.Address, "rule": m.Rule}
 }
 
-// compile gives nothing for no expression.
+// compile returns nil if code is empty.
 func compile(code string, result expr.Option) (*vm.Program, error) {
 	if strings.TrimSpace(code) == "" {
 		return nil, nil
@@ -219,8 +223,9 @@ func compile(code string, result expr.Option) (*vm.Program, error) {
 	return expr.Compile(code, expr.Env(env{}), expr.MaxNodes(maxNodes), result)
 }
 
-// compileText refuses an expression of which it is certain that no text can be
-// made; what a field of the body is shows only when one comes.
+// compileText compiles an expression with a text result. It rejects static types
+// that cannot become text. Fields of the body have no static type, so they are
+// checked when a body is decoded.
 func compileText(code string) (*vm.Program, error) {
 	program, err := compile(code, expr.AsAny())
 	if err != nil || program == nil {
@@ -229,14 +234,14 @@ func compileText(code string) (*vm.Program, error) {
 	if t := program.Node().Type(); t != nil {
 		switch t.Kind() {
 		case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Func:
-			return nil, fmt.Errorf("gives a %s, where a text, a number or a truth value is needed", t.Kind())
+			return nil, fmt.Errorf("returns a %s, want a string, a number or a boolean", t.Kind())
 		}
 	}
 	return program, nil
 }
 
-// Name is the last element of the webhook's path.
+// Name returns the last element of the webhook's path.
 func (s *Source) Name() string { return s.cfg.Name }
 
-// Headers names what the mapping reads.
+// Headers returns the names of the request headers to store for the mapping.
 func (s *Source) Headers() []string { return s.headers }

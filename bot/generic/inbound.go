@@ -22,18 +22,18 @@ import (
 	"tocsin/bot/secret"
 )
 
-// repeatWithin is how long the same body without a delivery id is taken for a
-// repetition. A day later the same words are news.
-const repeatWithin = 10 * time.Minute
+// dedupWindow is how long an identical body without a delivery ID counts as a
+// duplicate. An identical body a day later is a new delivery.
+const dedupWindow = 10 * time.Minute
 
-// errNoSecret is our own fault, not the sender's: the edge answers 5xx.
+// errNoSecret is a configuration error. The edge answers it with a 5xx status.
 var errNoSecret = errors.New("generic: no secret is configured")
 
-// Verify checks the bearer token or the signature.
+// Verify checks the bearer token or the signature and returns the delivery ID.
 func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
-	check := s.token
+	check := s.verifyToken
 	if len(s.cfg.HMAC.Secrets) > 0 {
-		check = s.signature
+		check = s.verifySignature
 	}
 	if err := check(h, body); err != nil {
 		return "", err
@@ -42,39 +42,40 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 		return id, nil
 	}
 	sum := sha256.Sum256(body)
-	return fmt.Sprintf("%x@%d", sum, now.Truncate(repeatWithin).Unix()), nil
+	return fmt.Sprintf("%x@%d", sum, now.Truncate(dedupWindow).Unix()), nil
 }
 
-func (s *Source) token(h http.Header, _ []byte) error {
+func (s *Source) verifyToken(h http.Header, _ []byte) error {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
-	genuine, known := secret.EqualAny(s.cfg.Tokens, strings.TrimSpace(token))
+	genuine, configured := secret.EqualAny(s.cfg.Tokens, strings.TrimSpace(token))
 	switch {
-	case !known:
+	case !configured:
 		return errNoSecret
 	case !genuine || !strings.EqualFold(scheme, "Bearer"):
-		return incident.Forbidden("Authorization must carry the bearer token that is configured here")
+		return incident.Forbidden("the Authorization header must contain the configured bearer token")
 	}
 	return nil
 }
 
-func (s *Source) signature(h http.Header, body []byte) error {
+func (s *Source) verifySignature(h http.Header, body []byte) error {
 	c := s.cfg.HMAC
 	text, prefixed := strings.CutPrefix(strings.TrimSpace(h.Get(c.Header)), c.Prefix)
 	got, err := hex.DecodeString(text)
 	if err != nil {
 		got, err = base64.StdEncoding.DecodeString(text)
 	}
-	genuine, known := secret.VerifyAny(c.Secrets, body, got)
+	genuine, configured := secret.VerifyAny(c.Secrets, body, got)
 	switch {
-	case !known:
+	case !configured:
 		return errNoSecret
 	case !prefixed || err != nil || !genuine:
-		return incident.Forbidden("%s must be %q and the HMAC-SHA256 of the body, in hex or base64", c.Header, c.Prefix)
+		return incident.Forbidden("%s must be %q followed by the HMAC-SHA256 of the body in hex or base64", c.Header, c.Prefix)
 	}
 	return nil
 }
 
-// Decode applies the mapping.
+// Decode applies the mapping. It returns one signal for each element of
+// Mapping.Each that satisfies Mapping.When.
 func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	doc, err := parse(body)
 	if err != nil {
@@ -88,11 +89,11 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	if s.each != nil {
 		list, err := expr.Run(s.each, e)
 		if err != nil {
-			return nil, fmt.Errorf("decode %s: mapping.each: %s", s.cfg.Name, sentence(err))
+			return nil, fmt.Errorf("decode %s: mapping.each: %s", s.cfg.Name, firstLine(err))
 		}
 		var ok bool
 		if items, ok = list.([]any); !ok {
-			return nil, fmt.Errorf("decode %s: mapping.each gives %s, no list", s.cfg.Name, kind(list))
+			return nil, fmt.Errorf("decode %s: mapping.each returns %s, want a list", s.cfg.Name, jsonType(list))
 		}
 	}
 	var out []incident.Signal
@@ -105,49 +106,49 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	return out, nil
 }
 
-// reading is one item on its way to an alert, with what failed on it.
-type reading struct {
+// evaluation evaluates the expressions for one item and collects their errors.
+type evaluation struct {
 	env    env
 	failed []string
 }
 
-// run gives nothing for no expression and for one that fails.
-func (r *reading) run(field string, p *vm.Program) any {
+// run evaluates p. It returns nil if p is nil or fails.
+func (r *evaluation) run(field string, p *vm.Program) any {
 	if p == nil {
 		return nil
 	}
 	v, err := expr.Run(p, r.env)
 	if err != nil {
-		r.fail(field, sentence(err))
+		r.fail(field, firstLine(err))
 		return nil
 	}
 	return v
 }
 
-func (r *reading) fail(field, why string) {
-	r.failed = append(r.failed, fmt.Sprintf("mapping.%s could not be computed: %s", field, why))
+func (r *evaluation) fail(field, reason string) {
+	r.failed = append(r.failed, fmt.Sprintf("mapping.%s failed: %s", field, reason))
 }
 
-func (r *reading) text(field string, p *vm.Program) string {
+func (r *evaluation) text(field string, p *vm.Program) string {
 	switch v := r.run(field, p).(type) {
 	case nil:
 		return ""
 	case string:
-		return strings.ToValidUTF8(v, "\uFFFD") // an expression may cut a character in two, or decode what is no text
+		return strings.ToValidUTF8(v, "\uFFFD") // an expression may split a character or decode binary data
 	case bool, int, int64:
 		return fmt.Sprint(v)
 	case float64:
 		return strconv.FormatFloat(v, 'f', -1, 64)
 	default:
-		r.fail(field, fmt.Sprintf("it gives %s, no text", kind(v)))
+		r.fail(field, fmt.Sprintf("got %s, want a string, a number or a boolean", jsonType(v)))
 		return ""
 	}
 }
 
-// signal makes one alert, or a note of its end. A condition that fails lets the
-// alert through.
+// signal returns one alert, or a note that the alert has ended. It returns false if
+// Mapping.When is false. A condition that fails does not suppress the alert.
 func (s *Source) signal(e env) (incident.Signal, bool) {
-	r := &reading{env: e}
+	r := &evaluation{env: e}
 	if v := r.run("when", s.when); v == false {
 		return incident.Signal{}, false
 	}
@@ -171,9 +172,9 @@ func (s *Source) signal(e env) (incident.Signal, bool) {
 	a.Level = r.level(r.text("level", s.texts["level"]))
 	a.At = instant(r.text("at", s.texts["at"]))
 	a.URL = webURL(a.URL)
-	s.complete(a)
+	s.fillDefaults(a)
 	if r.run("resolved", s.resolved) == true {
-		return s.resolution(a), true
+		return s.resolvedNote(a), true
 	}
 	if len(r.failed) > 0 {
 		a.Detail = strings.TrimSpace(a.Detail + "\n" + strings.Join(r.failed, "\n"))
@@ -181,9 +182,10 @@ func (s *Source) signal(e env) (incident.Signal, bool) {
 	return incident.Signal{Alert: a}, true
 }
 
-// complete fills in what the mapping left empty. The keys are the source's own:
-// no two sources share an incident by accident.
-func (s *Source) complete(a *incident.Alert) {
+// fillDefaults sets the fields that the mapping left empty. It prefixes fingerprint
+// and correlation key with the source name, because equal keys of two sources must
+// not share an incident.
+func (s *Source) fillDefaults(a *incident.Alert) {
 	a.Kind = cmp.Or(a.Kind, s.cfg.Name+".alert")
 	a.Title = cmp.Or(strings.TrimSpace(a.Title), "Alert from "+s.cfg.Name)
 	a.Fingerprint = s.cfg.Name + ":" + cmp.Or(a.Fingerprint, a.Kind+" "+a.Title)
@@ -194,8 +196,9 @@ func (s *Source) complete(a *incident.Alert) {
 	}
 }
 
-// resolution is noted where the alert is, and moves nothing.
-func (s *Source) resolution(a *incident.Alert) incident.Signal {
+// resolvedNote returns a note for the incident with a's correlation key. It does not
+// change the incident's status.
+func (s *Source) resolvedNote(a *incident.Alert) incident.Signal {
 	return incident.Signal{
 		Command: &incident.Command{
 			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: s.cfg.Name},
@@ -205,9 +208,9 @@ func (s *Source) resolution(a *incident.Alert) incident.Signal {
 	}
 }
 
-// level reads the usual words. One that is not known is taken seriously enough
-// to be looked at, and the alert says so.
-func (r *reading) level(word string) incident.Level {
+// level converts common words for a level. An unknown word becomes medium for a
+// responder to review, and the alert's detail reports it.
+func (r *evaluation) level(word string) incident.Level {
 	switch strings.ToLower(strings.TrimSpace(word)) {
 	case "critical", "fatal", "emergency", "p1", "sev1":
 		return incident.LevelCritical
@@ -222,11 +225,13 @@ func (r *reading) level(word string) incident.Level {
 		if cut := []rune(word); len(cut) > 40 {
 			word = string(cut[:40]) + "…"
 		}
-		r.failed = append(r.failed, fmt.Sprintf("mapping.level gives %q, which is none; it counts as medium. Known are critical, high, medium, low and informational", word))
+		r.failed = append(r.failed, fmt.Sprintf("mapping.level: unknown level %q, treated as medium. Use critical, high, medium, low or informational", word))
 	}
 	return incident.LevelMedium
 }
 
+// instant parses an RFC 3339 time or seconds since 1970. It returns the zero time
+// for any other text.
 func instant(s string) time.Time {
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
 		return t.UTC()
@@ -237,7 +242,7 @@ func instant(s string) time.Time {
 	return time.Time{}
 }
 
-// webURL is an address that a person may safely click, or nothing.
+// webURL returns s if it is an absolute http or https URL, or "".
 func webURL(s string) string {
 	if u, err := url.Parse(s); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
@@ -245,15 +250,15 @@ func webURL(s string) string {
 	return s
 }
 
-// sentence is the first line of an error of expr; the others are a drawing of
-// where in the expression it happened.
-func sentence(err error) string {
+// firstLine returns the first line of an expr error. The other lines draw the
+// position within the expression.
+func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return strings.ReplaceAll(line, "<nil>", "nothing")
 }
 
-// kind names what an expression gave, as JSON calls it.
-func kind(v any) string {
+// jsonType returns the JSON type of an expression's result.
+func jsonType(v any) string {
 	switch v.(type) {
 	case nil:
 		return "nothing"
@@ -262,9 +267,9 @@ func kind(v any) string {
 	case []any:
 		return "a list"
 	case string:
-		return "a text"
+		return "a string"
 	case bool:
-		return "true or false"
+		return "a boolean"
 	}
 	return "a number"
 }

@@ -22,7 +22,7 @@ import (
 
 var now = time.Date(2026, 11, 3, 2, 31, 0, 0, time.UTC)
 
-// monitor is a system that sends lists.
+// monitor sends lists of alerts.
 var monitor = generic.Config{
 	Name: "monitor", Tokens: []secret.String{secret.New("old"), secret.New("new")}, Headers: []string{"x-team"}, DeliveryHeader: "X-Delivery",
 	Mapping: generic.Mapping{
@@ -51,7 +51,7 @@ func TestVerifyToken(t *testing.T) {
 	for authorization, ok := range map[string]bool{"Bearer old": true, "bearer  new": true, "Bearer": false, "Basic new": false, "new": false, "": false, "Bearer third": false} {
 		_, err := s.Verify(http.Header{"Authorization": {authorization}}, nil, now)
 		if ok != (err == nil) || !ok && incident.CodeOf(err) != incident.CodeForbidden {
-			t.Errorf("%q: error %v", authorization, err)
+			t.Errorf("%q: got error %v, want accepted %v", authorization, err, ok)
 		}
 	}
 }
@@ -73,27 +73,27 @@ func TestVerifySignature(t *testing.T) {
 		{"hex", "sha256=" + hex.EncodeToString(sum("old")), true},
 		{"upper case", "sha256=" + strings.ToUpper(hex.EncodeToString(sum("new"))), true},
 		{"base64", "sha256=" + base64.StdEncoding.EncodeToString(sum("new")), true},
-		{"without the prefix", hex.EncodeToString(sum("old")), false},
-		{"another secret", "sha256=" + hex.EncodeToString(sum("third")), false},
-		{"the empty secret", "sha256=" + hex.EncodeToString(sum("")), false},
-		{"half", "sha256=" + hex.EncodeToString(sum("old"))[:32], false},
-		{"absent", "", false},
+		{"no prefix", hex.EncodeToString(sum("old")), false},
+		{"wrong secret", "sha256=" + hex.EncodeToString(sum("third")), false},
+		{"empty secret", "sha256=" + hex.EncodeToString(sum("")), false},
+		{"truncated", "sha256=" + hex.EncodeToString(sum("old"))[:32], false},
+		{"no signature", "", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := s.Verify(http.Header{"X-Hub-Signature-256": {tt.signature}}, body, now)
 			if tt.ok != (err == nil) || !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
-				t.Errorf("error is %v", err)
+				t.Errorf("got error %v, want accepted %v", err, tt.ok)
 			}
 		})
 	}
 	c.HMAC.Secrets = []secret.String{{}}
 	if _, err := source(t, c).Verify(http.Header{}, body, now); err == nil || incident.CodeOf(err) != "" {
-		t.Errorf("without a secret: error is %v, want one that is no domain error", err)
+		t.Errorf("no secret configured: got error %v, want an error without a domain code", err)
 	}
 }
 
-func TestDeliveryID(t *testing.T) {
+func TestVerify_DeliveryID(t *testing.T) {
 	s := source(t, monitor)
 	id := func(delivery, body string, at time.Time) string {
 		h := http.Header{"Authorization": {"Bearer new"}}
@@ -105,20 +105,20 @@ func TestDeliveryID(t *testing.T) {
 		return id
 	}
 	if got := id("d-1", "x", now); got != "d-1" {
-		t.Errorf("id %q", got)
+		t.Errorf("got id %q, want d-1", got)
 	}
 	if id("", "x", now) != id("", "x", now.Add(time.Minute)) {
-		t.Error("a repetition within a minute is another delivery")
+		t.Error("identical body after a minute: got another id, want an equal one")
 	}
 	if id("", "x", now) == id("", "x", now.Add(time.Hour)) {
-		t.Error("the same words an hour later are the same delivery")
+		t.Error("identical body after an hour: got an equal id, want another one")
 	}
 	if id("", "x", now) == id("", "y", now) {
-		t.Error("other words are the same delivery")
+		t.Error("another body: got an equal id, want another one")
 	}
 }
 
-func TestDecodeList(t *testing.T) {
+func TestDecode_List(t *testing.T) {
 	body, err := os.ReadFile("testdata/mapping.json")
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestDecodeList(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(got) != 2 || got[0].Alert == nil || got[1].Command == nil {
-		t.Fatalf("signals %+v", got)
+		t.Fatalf("got signals %+v, want an alert and a command", got)
 	}
 	want := &incident.Alert{Source: "monitor", Kind: "monitor.disk", Level: incident.LevelCritical, Title: "Disk full on db-1", Detail: "Team data",
 		Fingerprint: "monitor:9007199254740993", Correlation: "monitor:db-1", At: time.Unix(1793673060, 5e8).UTC(),
@@ -137,11 +137,11 @@ func TestDecodeList(t *testing.T) {
 		t.Error(d)
 	}
 	if c := got[1].Command; c.Text != "monitor: Disk full on db-2: resolved" || got[1].Subject.Correlation != "monitor:db-2" || !c.HappenedAt.Equal(now) {
-		t.Errorf("note %+v about %+v", c, got[1].Subject)
+		t.Errorf("got note %+v for %+v", c, got[1].Subject)
 	}
 }
 
-func TestDecodeDefaults(t *testing.T) {
+func TestDecode_Defaults(t *testing.T) {
 	got, err := source(t, simple("body.title")).Decode(nil, []byte(`{"title":"Hello"}`))
 	if err != nil {
 		t.Fatal(err)
@@ -153,27 +153,25 @@ func TestDecodeDefaults(t *testing.T) {
 	}
 }
 
-// A slip in the mapping costs a field, never the alert.
-func TestDecodeSurvivesAFailingExpression(t *testing.T) {
+func TestDecode_FailingExpressionStillAlerts(t *testing.T) {
 	c := simple("body.title")
 	c.Mapping.When, c.Mapping.URL, c.Mapping.Detail = `body.a.b == 1`, `body.a.b.c`, `body`
 	got, err := source(t, c).Decode(nil, []byte(`{"title":"Hello"}`))
 	if err != nil || len(got) != 1 {
-		t.Fatalf("%d signals, error %v", len(got), err)
+		t.Fatalf("got %d signals, error %v; want 1 signal", len(got), err)
 	}
 	a := got[0].Alert
 	for _, field := range []string{"mapping.when", "mapping.url", "mapping.detail"} {
-		if !strings.Contains(a.Detail, field+" could not be computed") {
-			t.Errorf("detail does not name %s: %s", field, a.Detail)
+		if !strings.Contains(a.Detail, field+" failed: ") {
+			t.Errorf("got detail %q, want an error of %s", a.Detail, field)
 		}
 	}
 	if got, err := source(t, c).Decode(nil, []byte(`[1]`)); err != nil || len(got) != 1 || got[0].Alert.Title != "Alert from generic" {
-		t.Errorf("signals %+v, error %v", got, err)
+		t.Errorf("list body: got signals %+v, error %v", got, err)
 	}
 }
 
-// A level that is none is not swallowed: the alert is medium and says why.
-func TestDecodeALevelThatIsNone(t *testing.T) {
+func TestDecode_UnknownLevelIsReported(t *testing.T) {
 	c := simple("body.title")
 	c.Mapping.Level = "body.level"
 	s := source(t, c)
@@ -181,87 +179,84 @@ func TestDecodeALevelThatIsNone(t *testing.T) {
 		`""`: incident.LevelMedium, `null`: incident.LevelMedium, `"severe"`: "", `9.8`: "", `"` + strings.Repeat("é", 300) + `"`: ""} {
 		got, err := s.Decode(nil, []byte(`{"title":"Hello","level":`+level+`}`))
 		if err != nil || len(got) != 1 {
-			t.Fatalf("%s: %d signals, error %v", level, len(got), err)
+			t.Fatalf("%s: got %d signals, error %v; want 1 signal", level, len(got), err)
 		}
-		a, says := got[0].Alert, want == ""
-		if says {
+		a, unknown := got[0].Alert, want == ""
+		if unknown {
 			want = incident.LevelMedium
 		}
-		if a.Level != want || strings.Contains(a.Detail, "which is none; it counts as medium") != says || len(a.Detail) > 250 {
-			t.Errorf("%s: %s, %q", level, a.Level, a.Detail)
+		if a.Level != want || strings.Contains(a.Detail, ", treated as medium. Use critical") != unknown || len(a.Detail) > 250 {
+			t.Errorf("%s: got level %s, detail %q; want level %s", level, a.Level, a.Detail, want)
 		}
 	}
 }
 
-func TestDecodeHostileBodies(t *testing.T) {
+func TestDecode_HostileBodies(t *testing.T) {
 	s := source(t, simple(`string(body?.n ?? "none")`))
-	tests := []struct{ name, body, title, says string }{
-		{"a key twice", `{"n":1,"n":2}`, "", `the key "n" stands twice`},
-		{"a key twice, deep", `{"a":[{"k":1,"k":1}]}`, "", `the key "k" stands twice`},
-		{"nested deep", strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101), "", "nested deeper than 100"},
-		{"lists nested deep", strings.Repeat(`[`, 9000) + strings.Repeat("]", 9000), "", "nested deeper than 100"},
-		{"cut off", `{"n":`, "", "not JSON"},
-		{"two documents", `{"n":1} {"n":2}`, "", "something follows"},
-		{"a huge number", `{"n":1e999}`, "1e999", ""},
-		{"a huge integer", `{"n":123456789012345678901234567890}`, "123456789012345680000000000000", ""},
-		{"bad UTF-8", "{\"n\":\"a\xff\"}", "a\uFFFD", ""},
-		{"half a surrogate", `{"n":"\ud800"}`, "\uFFFD", ""},
+	tests := []struct{ name, body, title, wantErr string }{
+		{"repeated key", `{"n":1,"n":2}`, "", `the key "n" is repeated`},
+		{"repeated nested key", `{"a":[{"k":1,"k":1}]}`, "", `the key "k" is repeated`},
+		{"deeply nested objects", strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101), "", "nested deeper than 100"},
+		{"deeply nested lists", strings.Repeat(`[`, 9000) + strings.Repeat("]", 9000), "", "nested deeper than 100"},
+		{"truncated", `{"n":`, "", "not JSON"},
+		{"two documents", `{"n":1} {"n":2}`, "", "data follows"},
+		{"huge number", `{"n":1e999}`, "1e999", ""},
+		{"huge integer", `{"n":123456789012345678901234567890}`, "123456789012345680000000000000", ""},
+		{"invalid UTF-8", "{\"n\":\"a\xff\"}", "a\uFFFD", ""},
+		{"lone surrogate", `{"n":"\ud800"}`, "\uFFFD", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := s.Decode(nil, []byte(tt.body))
 			switch {
-			case tt.says != "" && (err == nil || !strings.Contains(err.Error(), tt.says)):
-				t.Errorf("error %v, want it to say %q", err, tt.says)
-			case tt.says == "" && (err != nil || len(got) != 1):
-				t.Errorf("%d signals, error %v", len(got), err)
-			case tt.says == "" && tt.name != "a huge integer" && got[0].Alert.Title != tt.title:
-				t.Errorf("title %q, want %q", got[0].Alert.Title, tt.title)
+			case tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)):
+				t.Errorf("got error %v, want %q", err, tt.wantErr)
+			case tt.wantErr == "" && (err != nil || len(got) != 1):
+				t.Errorf("got %d signals, error %v; want 1 signal", len(got), err)
+			case tt.wantErr == "" && tt.name != "huge integer" && got[0].Alert.Title != tt.title:
+				t.Errorf("got title %q, want %q", got[0].Alert.Title, tt.title)
 			}
 		})
 	}
 }
 
-func TestNewNamesEveryFault(t *testing.T) {
+func TestNew_ReportsAllProblems(t *testing.T) {
 	_, err := generic.New(generic.Config{Name: "A b", Headers: []string{"authorization"}, Mapping: generic.Mapping{
 		When: `"yes"`, Each: `"no list"`, Kind: `bodi.x`, Level: `body.`, Detail: `{"a": 1}`, Resolved: `1`, Tags: map[string]string{"t": `[1]`}}})
 	if err == nil {
-		t.Fatal("no error")
+		t.Fatal("got no error, want one")
 	}
 	for _, field := range []string{"name:", "tokens:", "headers:", "mapping.title:", "mapping.when:", "mapping.each:", "mapping.kind:",
 		"mapping.level:", "mapping.detail:", "mapping.resolved:", "mapping.tags.t:"} {
 		if !strings.Contains(err.Error(), field) {
-			t.Errorf("the error does not name %s\n%v", field, err)
+			t.Errorf("got error %v, want it to contain %s", err, field)
 		}
 	}
 }
 
-// An expression that reads a header which is not kept would read nothing for ever.
-func TestHeadersThatAreReadAreKept(t *testing.T) {
+func TestNew_ExpressionReadsUnstoredHeader(t *testing.T) {
 	for code, want := range map[string]string{
 		`header["X-Team"]`:                       "",
-		`header["X-Team"] + header["X-Other"]`:   "mapping.title: reads the header X-Other, which is not kept; list it under headers",
-		`(header["x-team"] ?? "") + body.a`:      `mapping.title: reads the header x-team, which is written header["X-Team"]`,
-		`header.Authorization`:                   "mapping.title: reads the header Authorization, which is not kept; list it under headers",
+		`header["X-Team"] + header["X-Other"]`:   "mapping.title: reads header X-Other, which is not stored: add it to headers",
+		`(header["x-team"] ?? "") + body.a`:      `mapping.title: reads header x-team: write header["X-Team"]`,
+		`header.Authorization`:                   "mapping.title: reads header Authorization, which is not stored: add it to headers",
 		`body.header["X-Other"] + item["X-One"]`: "",
 	} {
 		c := simple(code)
 		c.Headers = []string{"x-team"}
 		_, err := generic.New(c)
 		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && got != want {
-			t.Errorf("%s: %v, want %q", code, err, want)
+			t.Errorf("%s: got error %v, want %q", code, err, want)
 		}
 	}
 	c := simple("body.a")
 	c.Mapping.When, c.Mapping.Tags = `header["X-Event"] == "x"`, map[string]string{"t": `header["X-Tag"]`}
-	if _, err := generic.New(c); err == nil || !strings.Contains(err.Error(), "mapping.when: reads the header X-Event") || !strings.Contains(err.Error(), "mapping.tags.t: reads the header X-Tag") {
-		t.Error(err)
+	if _, err := generic.New(c); err == nil || !strings.Contains(err.Error(), "mapping.when: reads header X-Event") || !strings.Contains(err.Error(), "mapping.tags.t: reads header X-Tag") {
+		t.Errorf("got error %v, want one for mapping.when and one for mapping.tags.t", err)
 	}
 }
 
-// Whatever comes with a good token or signature is kept as it came, or refused
-// in words.
-func TestHostileBodies(t *testing.T) {
+func TestSource_HostileBodies(t *testing.T) {
 	body, err := os.ReadFile("testdata/mapping.json")
 	if err != nil {
 		t.Fatal(err)
@@ -296,15 +291,15 @@ func FuzzDecode(f *testing.F) {
 			got, _ := intaketest.Decode(t, s, http.Header{"X-Team": {"storage"}}, body)
 			for _, signal := range got {
 				if a := signal.Alert; a != nil && a.Correlation == "" {
-					t.Fatalf("alert %+v belongs to nothing", a)
+					t.Fatalf("alert %+v has no correlation key", a)
 				}
 			}
 		}
 	})
 }
 
-// FuzzMapping: whatever stands in the configuration is either refused, the same
-// each time and with the field named, or reads every body the same twice.
+// FuzzMapping checks that New rejects an expression with an equal error each time
+// that contains the field, or that decoding with the expression is deterministic.
 func FuzzMapping(f *testing.F) {
 	m := monitor.Mapping
 	for _, expression := range []string{m.When, m.Each, m.Title, m.Level, m.Detail, m.URL, m.Tags["none"], `body.a + 1`, `map(body.alerts, #.name)`, `item`, `"a" * 3`,
@@ -316,14 +311,14 @@ func FuzzMapping(f *testing.F) {
 			{Title: "body", When: expression}, {Title: "item", Each: expression}, {Title: "body", At: expression, URL: expression, Resolved: expression}} {
 			c := generic.Config{Tokens: []secret.String{secret.New("t")}, Mapping: mapping}
 			s, err := generic.New(c)
-			_, again := generic.New(c)
+			_, err2 := generic.New(c)
 			if err != nil {
-				if again == nil || err.Error() != again.Error() || !strings.Contains(err.Error(), "mapping.") {
-					t.Fatalf("refused with %v and then with %v", err, again)
+				if err2 == nil || err.Error() != err2.Error() || !strings.Contains(err.Error(), "mapping.") {
+					t.Fatalf("got error %v first and %v second", err, err2)
 				}
 				continue
 			}
-			if strings.Contains(expression, "now(") { // the one function that knows more than the body
+			if strings.Contains(expression, "now(") { // the only function that depends on more than the body
 				_, _ = s.Decode(http.Header{}, body)
 				continue
 			}

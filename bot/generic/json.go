@@ -9,14 +9,14 @@ import (
 	"strconv"
 )
 
-// maxDepth is how deep objects and lists may be nested. Nobody writes an
-// expression for more.
+// maxDepth is the maximum nesting of objects and lists. No practical expression
+// needs more.
 const maxDepth = 100
 
-// parse reads a JSON document as expressions want it: whole numbers are ints,
-// others floats, and a number too large for either stays its digits. A key that
-// stands twice in one object is refused: which of the two counts depends on the
-// reader, and whoever sends both may be counting on that.
+// parse decodes a JSON document for expressions. Whole numbers become ints, other
+// numbers become floats, and a number too large for either becomes a string of its
+// digits. parse rejects a repeated key in an object, because parsers disagree
+// about which value counts and a sender could exploit the difference.
 func parse(body []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -25,7 +25,7 @@ func parse(body []byte) (any, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("something follows the JSON document")
+		return nil, errors.New("data follows the JSON document")
 	}
 	return v, nil
 }
@@ -56,7 +56,7 @@ func list(d *json.Decoder, depth int) (any, error) {
 		}
 		out = append(out, v)
 	}
-	return out, end(d)
+	return out, closeBracket(d)
 }
 
 func object(d *json.Decoder, depth int) (any, error) {
@@ -68,17 +68,17 @@ func object(d *json.Decoder, depth int) (any, error) {
 		}
 		key, _ := t.(string)
 		if _, twice := out[key]; twice {
-			return nil, fmt.Errorf("the key %.60q stands twice in one object", key)
+			return nil, fmt.Errorf("the key %.60q is repeated in one object", key)
 		}
 		if out[key], err = value(d, depth+1); err != nil {
 			return nil, err
 		}
 	}
-	return out, end(d)
+	return out, closeBracket(d)
 }
 
-// end reads the closing bracket.
-func end(d *json.Decoder) error {
+// closeBracket reads the closing bracket of a list or an object.
+func closeBracket(d *json.Decoder) error {
 	if _, err := d.Token(); err != nil {
 		return fmt.Errorf("not JSON: %w", err)
 	}

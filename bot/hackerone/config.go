@@ -1,31 +1,32 @@
-// Package hackerone takes the webhooks of a HackerOne program: a new report is
-// an alert, what happens to a report afterwards is noted.
+// Package hackerone decodes the webhooks of a HackerOne program. A new report
+// becomes an alert. Later events of a report become notes in its incident.
 //
-// Everything a researcher writes is hostile Markdown. It is passed on as plain
-// text, never rendered, and nothing in it is fetched. Nothing is answered.
+// All text from a researcher is untrusted Markdown. The package passes it on as
+// plain text, renders none of it and fetches none of its links. It sends nothing
+// to HackerOne.
 package hackerone
 
 import "tocsin/bot/secret"
 
-const name = "hackerone"
+const sourceName = "hackerone"
 
-// Config of the source.
+// Config holds the accepted webhook secrets.
 type Config struct {
-	// Secrets of the webhook; there are two while one is rotated. HackerOne does
-	// not sign when the webhook has no secret, and what is not signed is refused.
+	// Secrets holds the secret of the webhook, or two during a rotation. HackerOne
+	// does not sign a webhook without a secret, and Verify rejects unsigned bodies.
 	Secrets []secret.String
 }
 
-// Source is HackerOne, as intake sees it.
+// Source verifies and decodes HackerOne webhooks. It is safe for concurrent use.
 type Source struct{ secrets []secret.String }
 
-// New makes the source.
+// New returns a source that accepts the secrets in c.
 func New(c Config) *Source { return &Source{secrets: c.Secrets} }
 
-// Name is the last element of the webhook's path.
-func (*Source) Name() string { return name }
+// Name returns the last element of the webhook's path.
+func (*Source) Name() string { return sourceName }
 
-// Headers names what Decode needs: what happened.
+// Headers returns the header that Decode needs: the type of the event.
 func (*Source) Headers() []string { return []string{headerEvent} }
 
 const (

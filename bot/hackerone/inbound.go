@@ -14,28 +14,28 @@ import (
 	"tocsin/bot/secret"
 )
 
-// errNoSecret is our own fault, not the sender's: the edge answers 5xx.
+// errNoSecret is a configuration error. The edge answers it with a 5xx status.
 var errNoSecret = errors.New("hackerone: no webhook secret is configured")
 
 // Verify checks the HMAC of the raw body against every configured secret. The
-// headers are not signed, X-H1-Delivery among them: somebody who replays a
-// genuine body could write another. So the id is empty, and the edge tells
-// deliveries apart by the body, which names its activity.
+// signature does not cover the headers, so an attacker could replay a genuine body
+// with another X-H1-Delivery. Verify therefore returns an empty ID, and the edge
+// identifies the delivery by its body, which contains the ID of its activity.
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
-	hexed, prefixed := strings.CutPrefix(strings.TrimSpace(h.Get(headerSignature)), "sha256=")
-	got, err := hex.DecodeString(hexed)
-	genuine, known := secret.VerifyAny(s.secrets, body, got)
+	sum, prefixed := strings.CutPrefix(strings.TrimSpace(h.Get(headerSignature)), "sha256=")
+	got, err := hex.DecodeString(sum)
+	genuine, configured := secret.VerifyAny(s.secrets, body, got)
 	switch {
-	case !known:
+	case !configured:
 		return "", errNoSecret
 	case !prefixed || err != nil || !genuine:
-		return "", incident.Forbidden("%s must be sha256= and the hex HMAC-SHA256 of the body", headerSignature)
+		return "", incident.Forbidden("%s must be sha256= followed by the hex HMAC-SHA256 of the body", headerSignature)
 	}
 	return "", nil
 }
 
-// payload is the JSON:API document, as far as it is read. What is of an
-// unexpected type reads as absent.
+// payload holds the fields of the JSON:API document that Tocsin reads. A field of an
+// unexpected type is treated as absent.
 type payload struct {
 	Data struct {
 		Activity struct {
@@ -47,7 +47,7 @@ type payload struct {
 				CreatedAt text `json:"created_at"`
 			} `json:"attributes"`
 			Relationships struct {
-				Actor linked `json:"actor"`
+				Actor relationship `json:"actor"`
 			} `json:"relationships"`
 		} `json:"activity"`
 		Report *report `json:"report"`
@@ -63,16 +63,16 @@ type report struct {
 		Information text `json:"vulnerability_information"`
 	} `json:"attributes"`
 	Relationships struct {
-		Reporter linked `json:"reporter"`
-		Program  linked `json:"program"`
-		Severity linked `json:"severity"`
-		Weakness linked `json:"weakness"`
-		Asset    linked `json:"structured_scope"`
+		Reporter relationship `json:"reporter"`
+		Program  relationship `json:"program"`
+		Severity relationship `json:"severity"`
+		Weakness relationship `json:"weakness"`
+		Asset    relationship `json:"structured_scope"`
 	} `json:"relationships"`
 }
 
-// linked is a related object with the attributes that any of them has.
-type linked struct {
+// relationship is a related object. It holds the attributes of all object types.
+type relationship struct {
 	Data struct {
 		Attributes struct {
 			Username text `json:"username"`
@@ -85,8 +85,8 @@ type linked struct {
 	} `json:"data"`
 }
 
-// Decode says what a webhook means: a new report is an alert, any other event of
-// a report is noted. What concerns the program and no report is nothing to us.
+// Decode returns an alert for a new report and a note for any other event of a
+// report. It returns nothing for events of the program and for internal comments.
 func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	var p payload
 	err := json.Unmarshal(body, &p)
@@ -99,21 +99,21 @@ func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	case strings.HasPrefix(event, "program_"):
 		return nil, nil
 	case event == "" && activity == "":
-		return nil, errors.New("decode hackerone webhook: neither X-H1-Event nor data.activity.type is there")
+		return nil, errors.New("decode hackerone webhook: X-H1-Event and data.activity.type are both missing")
 	case r == nil || r.ID == "":
 		return nil, errors.New("decode hackerone webhook: data.report.id is missing")
 	case p.Data.Activity.Attributes.Internal == "true":
-		return nil, nil // our own side talking to itself
+		return nil, nil // visible only to the program's team
 	case activity == "activity-bug-filed" || activity == "" && event == "report_created":
 		return []incident.Signal{{Alert: r.alert()}}, nil
 	}
 	return []incident.Signal{p.note(event)}, nil
 }
 
-func (r *report) key() string { return name + ":" + string(r.ID) }
+func (r *report) key() string { return sourceName + ":" + string(r.ID) }
 
-// alert is what a report opens. Without a stated severity it is a matter for
-// working hours.
+// alert returns the alert for a new report. A report without a severity is low and
+// can wait for working hours.
 func (r *report) alert() *incident.Alert {
 	rel, severity := r.Relationships, r.Relationships.Severity.Data.Attributes
 	rating := severity.Rating
@@ -132,32 +132,32 @@ func (r *report) alert() *incident.Alert {
 			field("Asset", rel.Asset.Data.Attributes.Asset), r.Attributes.Information),
 		Fingerprint: r.key(), Correlation: r.key(), EventID: string(r.ID), At: instant(r.Attributes.CreatedAt), URL: link,
 		Project: string(rel.Program.Data.Attributes.Handle),
-		// Whoever reports there is answered there, by the platform itself.
+		// Reply stays nil because HackerOne acknowledges the report itself.
 		Report: &incident.VulnReport{DuplicateKeys: incident.DuplicateKeys(string(rel.Reporter.Data.Attributes.Username), string(r.Attributes.Title),
 			string(rel.Asset.Data.Attributes.Asset), string(r.Attributes.Information))},
 	}
 }
 
-// note is what happened to a report, with what was said about it.
+// note returns a note about an event of a report, with the actor and the message.
 func (p *payload) note(event string) incident.Signal {
 	a := p.Data.Activity
-	what := strings.TrimPrefix(event, "report_")
-	if what == "" {
-		what = strings.TrimPrefix(strings.TrimPrefix(string(a.Type), "activity-"), "bug-")
+	text := strings.TrimPrefix(event, "report_")
+	if text == "" {
+		text = strings.TrimPrefix(strings.TrimPrefix(string(a.Type), "activity-"), "bug-")
 	}
-	what = strings.NewReplacer("_", " ", "-", " ").Replace(what)
-	if who := a.Relationships.Actor.Data.Attributes.Username; who != "" {
-		what += " by " + string(who)
+	text = strings.NewReplacer("_", " ", "-", " ").Replace(text)
+	if actor := a.Relationships.Actor.Data.Attributes.Username; actor != "" {
+		text += " by " + string(actor)
 	}
 	if a.Attributes.Message != "" {
-		what += ": " + string(a.Attributes.Message)
+		text += ": " + string(a.Attributes.Message)
 	}
 	c := &incident.Command{
-		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: name}, Auth: "hackerone webhook",
-		Via: incident.ViaSource, HappenedAt: instant(a.Attributes.CreatedAt), Text: "HackerOne: " + what,
+		Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "hackerone webhook",
+		Via: incident.ViaSource, HappenedAt: instant(a.Attributes.CreatedAt), Text: "HackerOne: " + text,
 	}
 	if a.ID != "" {
-		c.Key = name + ":activity:" + string(a.ID)
+		c.Key = sourceName + ":activity:" + string(a.ID)
 	}
 	return incident.Signal{Command: c, Subject: incident.IncidentRef{Correlation: p.Data.Report.key()}}
 }
@@ -199,5 +199,5 @@ func instant(s text) time.Time {
 	return t.UTC()
 }
 
-// text is what may also come as a number or a boolean.
+// text decodes a JSON string, number or boolean.
 type text = incident.FlexString

@@ -49,11 +49,11 @@ func TestVerify(t *testing.T) {
 	}{
 		{"first secret", sign("old", body), true},
 		{"second secret", sign("new", body), true},
-		{"another secret", sign("third", body), false},
+		{"wrong secret", sign("third", body), false},
 		{"empty secret", sign("", body), false},
-		{"another body", sign("new", append(body, ' ')), false},
-		{"without the prefix", strings.TrimPrefix(sign("new", body), "sha256="), false},
-		{"absent", "", false},
+		{"changed body", sign("new", append(body, ' ')), false},
+		{"no prefix", strings.TrimPrefix(sign("new", body), "sha256="), false},
+		{"no signature", "", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -62,19 +62,19 @@ func TestVerify(t *testing.T) {
 			h.Set("X-H1-Delivery", "anything")
 			id, err := source.Verify(h, body, time.Time{})
 			if tt.ok && (err != nil || id != "") {
-				t.Errorf("id %q, error %v", id, err)
+				t.Errorf("got id %q, error %v; want an empty id", id, err)
 			}
 			if !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
-				t.Errorf("error is %v, want forbidden", err)
+				t.Errorf("got error %v, want forbidden", err)
 			}
 		})
 	}
 	if _, err := hackerone.New(hackerone.Config{}).Verify(http.Header{}, body, time.Time{}); err == nil || incident.CodeOf(err) != "" {
-		t.Errorf("without a secret: error is %v, want one that is no domain error", err)
+		t.Errorf("no secret configured: got error %v, want an error without a domain code", err)
 	}
 }
 
-func TestDecodeReport(t *testing.T) {
+func TestDecode_NewReport(t *testing.T) {
 	got, err := source.Decode(event("report_created"), created(t))
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func TestDecodeReport(t *testing.T) {
 	}
 }
 
-func TestDecodeWhatHappensLater(t *testing.T) {
+func TestDecode_LaterEvents(t *testing.T) {
 	body := func(activity, attributes string) string {
 		return `{"data":{"activity":{"type":"` + activity + `","id":7,"attributes":{` + attributes + `},"relationships":{"actor":{"data":{"attributes":{"username":"ada"}}}}},"report":{"id":4242}}}`
 	}
@@ -100,10 +100,10 @@ func TestDecodeWhatHappensLater(t *testing.T) {
 		{"triaged", "report_triaged", body("activity-bug-triaged", ""), "HackerOne: triaged by ada"},
 		{"closed", "report_closed_as_not-applicable", body("activity-bug-not-applicable", ""), "HackerOne: closed as not applicable by ada"},
 		{"comment", "report_comment_created", body("activity-comment", `"message":"any news?"`), "HackerOne: comment created by ada: any news?"},
-		{"without the header", "", body("activity-bug-resolved", ""), "HackerOne: resolved by ada"},
-		{"a later event under the name of the first", "report_created", body("activity-comment", ""), "HackerOne: created by ada"},
-		{"internal", "report_comment_created", body("activity-comment", `"internal":true,"message":"they do not know yet"`), ""},
-		{"of the program", "program_hacker_joined", `{"data":{"activity":{"type":"activity-hacker-joined"}}}`, ""},
+		{"no event header", "", body("activity-bug-resolved", ""), "HackerOne: resolved by ada"},
+		{"comment with event report_created", "report_created", body("activity-comment", ""), "HackerOne: created by ada"},
+		{"internal comment", "report_comment_created", body("activity-comment", `"internal":true,"message":"they do not know yet"`), ""},
+		{"program event", "program_hacker_joined", `{"data":{"activity":{"type":"activity-hacker-joined"}}}`, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,49 +113,48 @@ func TestDecodeWhatHappensLater(t *testing.T) {
 			}
 			if tt.text == "" {
 				if len(got) != 0 {
-					t.Errorf("signals %+v", got)
+					t.Errorf("got signals %+v, want none", got)
 				}
 				return
 			}
 			if len(got) != 1 || got[0].Command == nil || got[0].Command.Text != tt.text || got[0].Command.Key != "hackerone:activity:7" ||
 				got[0].Command.Verb != incident.VerbSourceNote || got[0].Subject.Correlation != "hackerone:4242" {
-				t.Errorf("signals %+v", got)
+				t.Errorf("got signals %+v, want the note %q", got, tt.text)
 			}
 		})
 	}
 }
 
-func TestDecodeHostileBodies(t *testing.T) {
+func TestDecode_HostileBodies(t *testing.T) {
 	tests := []struct {
 		name, event, body string
-		level             incident.Level // "": an error
+		level             incident.Level // "" means an error
 	}{
 		{"not JSON", "report_created", `{`, ""},
-		{"nothing", "report_created", `{}`, ""},
-		{"no event at all", "", `{"data":{"report":{"id":1}}}`, ""},
+		{"empty object", "report_created", `{}`, ""},
+		{"no event", "", `{"data":{"report":{"id":1}}}`, ""},
 		{"no report", "report_triaged", `{"data":{"activity":{"type":"activity-bug-triaged"}}}`, ""},
 		{"data is a list", "report_created", `{"data":[1]}`, ""},
-		{"the report is a text", "report_created", `{"data":{"report":"4242"}}`, ""},
-		{"fields of other types", "report_created", `{"data":{"report":{"id":"x/../y","attributes":{"title":{"a":1},"created_at":5,"vulnerability_information":[[]]},"relationships":{"severity":[],"reporter":null}}}}`, incident.LevelLow},
-		{"a huge id", "report_created", `{"data":{"report":{"id":1e999}}}`, incident.LevelLow},
-		{"nested deep", "report_created", `{"data":{"report":{"id":1,"attributes":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}}}`, incident.LevelLow},
-		{"keys twice", "report_created", `{"data":{"report":{"id":1,"id":2}}}`, incident.LevelLow},
+		{"report is a string", "report_created", `{"data":{"report":"4242"}}`, ""},
+		{"fields of unexpected types", "report_created", `{"data":{"report":{"id":"x/../y","attributes":{"title":{"a":1},"created_at":5,"vulnerability_information":[[]]},"relationships":{"severity":[],"reporter":null}}}}`, incident.LevelLow},
+		{"huge id", "report_created", `{"data":{"report":{"id":1e999}}}`, incident.LevelLow},
+		{"deeply nested", "report_created", `{"data":{"report":{"id":1,"attributes":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}}}`, incident.LevelLow},
+		{"repeated keys", "report_created", `{"data":{"report":{"id":1,"id":2}}}`, incident.LevelLow},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := source.Decode(event(tt.event), []byte(tt.body))
 			switch {
 			case tt.level == "" && (err == nil || len(err.Error()) > 300):
-				t.Errorf("%d signals, error %v", len(got), err)
+				t.Errorf("got %d signals, error %v; want an error of at most 300 bytes", len(got), err)
 			case tt.level != "" && (err != nil || len(got) != 1 || got[0].Alert == nil || got[0].Alert.Level != tt.level || strings.Contains(got[0].Alert.URL, "..")):
-				t.Errorf("signals %+v, error %v", got, err)
+				t.Errorf("got signals %+v, error %v; want one alert of level %s", got, err, tt.level)
 			}
 		})
 	}
 }
 
-// Whatever comes with a good signature is kept as it came, or refused in words.
-func TestHostileBodies(t *testing.T) {
+func TestSource_HostileBodies(t *testing.T) {
 	intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: created(t), Signed: func(body []byte) http.Header {
 		h := event("report_created")
 		h.Set("X-H1-Signature", sign("new", body))
@@ -170,7 +169,7 @@ func FuzzDecode(f *testing.F) {
 		got, _ := intaketest.Decode(t, source, event(name), body)
 		for _, s := range got {
 			if a := s.Alert; a != nil && a.Correlation == "hackerone:" {
-				t.Fatalf("alert %+v is about no report", a)
+				t.Fatalf("alert %+v has no report id", a)
 			}
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"tocsin/bot/sandbox/mailbox"
 )
 
-func TestNoticeGoesToSecurity(t *testing.T) {
+func TestNotice_SentToSecurity(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := incident.Brief{Directory: brief().Directory, Now: at, Attempt: 1, Mark: "notice/fault/vulnerability mailbox/2026-11-03/mail"}
 	e := incident.Effect{Kind: incident.EffectMailNotice, After: at, Args: map[string]string{"about": "fault", "part": "vulnerability mailbox", "since": "2026-11-03T02:31:00Z"}}
@@ -19,7 +19,7 @@ func TestNoticeGoesToSecurity(t *testing.T) {
 		}
 	}
 	if c := server.Counts(); len(c) != 1 {
-		t.Errorf("messages by id: %v", c)
+		t.Errorf("got messages by id %v, want one id", c)
 	}
 	msg := server.Messages()[0]
 	if strings.Join(msg.Recipients, " ") != "ben@example.com" || !strings.HasPrefix(msg.Subject, "Tocsin: The vulnerability mailbox cannot be read, since ") ||
@@ -28,39 +28,39 @@ func TestNoticeGoesToSecurity(t *testing.T) {
 	}
 }
 
-func TestAcknowledgementOfWhatIsGoneIsGivenUp(t *testing.T) {
+func TestAcknowledge_DeletedReport(t *testing.T) {
 	_, m := relay(t, mailbox.Config{}, nil)
 	if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1"}, incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
-		t.Error(err)
+		t.Errorf("got error %v, want a permanent one", err)
 	}
 }
 
-func TestAcknowledgementToWhatIsNoAddressIsGivenUp(t *testing.T) {
+func TestAcknowledge_InvalidAddress(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	for _, r := range []incident.Reply{{To: ""}, {To: "ann"}, {To: "ann\r\nb@example.org"}, {To: "ann@exa mple.org"},
 		{To: "ann@example.org", ReplyTo: "security"}, {To: "ann@example.org", ReplyTo: "a@example.com, b@example.com"}} {
 		if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &r}, incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
-			t.Errorf("%+v: %v", r, err)
+			t.Errorf("%+v: got error %v, want a permanent one", r, err)
 		}
 	}
 	if n := len(server.Messages()); n != 0 {
-		t.Errorf("%d mails went out", n)
+		t.Errorf("got %d mails, want none", n)
 	}
-	odd := incident.Reply{To: `a..b@example.org`, At: at} // no address but in quotation marks
-	if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &odd}, incident.Effect{}); err != nil {
+	quoted := incident.Reply{To: `a..b@example.org`, At: at} // valid only as a quoted local part
+	if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &quoted}, incident.Effect{}); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAFormsReporterIsToldHowToGoOn(t *testing.T) {
+func TestAcknowledge_FormReport(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := incident.Brief{Mark: "ack/VR-00000-00000", Reply: &incident.Reply{Reference: "VR-00000-00000", To: "ann@example.org", At: at}}
 	cmd, err := m.Acknowledge(t.Context(), b, incident.Effect{})
 	if err != nil || cmd.Verb != "" {
-		t.Fatal(cmd, err)
+		t.Fatalf("got command %+v, error %v; want neither", cmd, err)
 	}
-	msg := one(t, server)
-	if msg.MessageID != "ack.VR-00000-00000@example.com" || strings.Contains(msg.Text, "Answer this mail") || !strings.Contains(msg.Text, "Name it when you write") ||
+	msg := onlyMessage(t, server)
+	if msg.MessageID != "ack.VR-00000-00000@example.com" || strings.Contains(msg.Text, "reply to this mail") || !strings.Contains(msg.Text, "Please quote it when you write") ||
 		len(msg.Header["In-Reply-To"])+len(msg.Header["Reply-To"])+len(msg.Header["References"]) != 0 || msg.HTML != "" {
 		t.Errorf("%+v\n%s", msg, msg.Text)
 	}

@@ -1,9 +1,11 @@
-// Package mail sends what the bot writes by e-mail: pages, postmortems and
-// invitations to the review meeting.
+// Package mail sends Tocsin's e-mail through one SMTP relay: pages, postmortems,
+// invitations to the review meeting, acknowledgements to reporters and notices
+// about Tocsin's health.
 //
-// A mail server cannot be asked whether it took a message before its answer was
-// lost. So every message has a Message-ID made of the effect's mark, the same
-// at each attempt, by which servers, clients and people recognise a repeat.
+// SMTP has no way to find out whether a relay accepted a message when its
+// response was lost. The Message-ID is therefore derived from the mark of the
+// effect and stays equal for every attempt. Servers, clients and people recognise
+// a repeat by it.
 package mail
 
 import (
@@ -22,44 +24,46 @@ import (
 	"tocsin/bot/secret"
 )
 
-// TLS says how the connection to the relay is protected.
+// TLS is how the connection to the relay is encrypted.
 type TLS string
 
-// The ways. Credentials are never sent in the clear unless TLS is switched off.
+// The TLS modes. Credentials are sent unencrypted only with [TLSNone].
 const (
-	TLSMandatory     TLS = "mandatory"     // STARTTLS or nothing: the default
-	TLSImplicit      TLS = "implicit"      // TLS from the first byte, usually port 465
-	TLSOpportunistic TLS = "opportunistic" // STARTTLS where the relay offers it
-	TLSNone          TLS = "none"          // for a relay on this machine
+	TLSMandatory     TLS = "mandatory"     // requires STARTTLS (the default)
+	TLSImplicit      TLS = "implicit"      // TLS from the first byte, usually on port 465
+	TLSOpportunistic TLS = "opportunistic" // STARTTLS if the relay offers it
+	TLSNone          TLS = "none"          // no encryption, for a relay on this machine
 )
 
-// Config of the relay.
+// Config configures the relay and the sender.
 type Config struct {
 	Host         string
-	Port         int // default 465 with TLSImplicit, else 587
+	Port         int // default 465 with TLSImplicit, otherwise 587
 	TLS          TLS
-	TLSConfig    *tls.Config // default: the system's authorities
+	TLSConfig    *tls.Config // default: the system's certificate authorities
 	Username     string      // empty: no authentication
 	Password     secret.String
 	From         string           // "Tocsin <tocsin@example.com>"
-	PostmortemTo []string         // who gets postmortems that are for the whole company
+	PostmortemTo []string         // recipients of postmortems whose audience is the whole company
 	Clock        func() time.Time // default time.Now
 	Logger       *slog.Logger     // default slog.Default
 }
 
-// Mailer sends mail through one relay.
+// Mailer sends mail through one relay. It opens a connection for each message and
+// is safe for concurrent use.
 type Mailer struct {
-	cfg        Config
-	from       *mail.Address
-	domain     string
-	postmortem []*mail.Address
-	log        *slog.Logger
+	cfg            Config
+	from           *mail.Address
+	domain         string
+	postmortemList []*mail.Address
+	log            *slog.Logger
 }
 
-// Handler carries out one kind of effect.
+// Handler performs one kind of effect.
 type Handler = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error)
 
-// New makes a Mailer. It reports every fault of the configuration at once.
+// New returns a Mailer without connecting to the relay. The error joins all problems
+// of the configuration.
 func New(c Config) (*Mailer, error) {
 	c.TLS = cmp.Or(c.TLS, TLSMandatory)
 	if c.Port == 0 {
@@ -75,45 +79,45 @@ func New(c Config) (*Mailer, error) {
 		c.Logger = slog.Default()
 	}
 	m := &Mailer{cfg: c, log: c.Logger.With("component", "mail")}
-	var faults []error
+	var errs []error
 	if c.Host == "" {
-		faults = append(faults, errors.New("host: the relay's name is missing"))
+		errs = append(errs, errors.New("host: write the name of the relay"))
 	}
 	if c.Port < 1 || c.Port > 65535 {
-		faults = append(faults, fmt.Errorf("port: %d is none", c.Port))
+		errs = append(errs, fmt.Errorf("port: %d is out of range, use 1 to 65535", c.Port))
 	}
 	if !slices.Contains([]TLS{TLSMandatory, TLSImplicit, TLSOpportunistic, TLSNone}, c.TLS) {
-		faults = append(faults, fmt.Errorf("tls: %q is none of mandatory, implicit, opportunistic, none", c.TLS))
+		errs = append(errs, fmt.Errorf("tls: unknown mode %q, use mandatory, implicit, opportunistic or none", c.TLS))
 	}
 	var err error
 	if m.from, err = mail.ParseAddress(c.From); err != nil {
-		faults = append(faults, fmt.Errorf("from: %q is no address: %w", c.From, err))
+		errs = append(errs, fmt.Errorf("from: %q is not a mail address: %w", c.From, err))
 	} else {
 		_, m.domain, _ = strings.Cut(m.from.Address, "@")
 	}
-	if m.postmortem, err = addresses(c.PostmortemTo); err != nil {
-		faults = append(faults, fmt.Errorf("postmortems: %w", err))
+	if m.postmortemList, err = addresses(c.PostmortemTo); err != nil {
+		errs = append(errs, fmt.Errorf("postmortems: %w", err))
 	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return m, nil
 }
 
-// addresses parses addresses with or without a name; one that stands twice
-// counts once.
+// addresses parses mail addresses with or without a display name and drops
+// duplicates. It returns the valid addresses even if the error is not nil.
 func addresses(list []string) ([]*mail.Address, error) {
 	var out []*mail.Address
-	var faults []error
+	var errs []error
 	for _, s := range list {
 		a, err := mail.ParseAddress(s)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%q is no address: %w", s, err))
+			errs = append(errs, fmt.Errorf("%q is not a mail address: %w", s, err))
 			continue
 		}
 		if !slices.ContainsFunc(out, func(b *mail.Address) bool { return strings.EqualFold(a.Address, b.Address) }) {
 			out = append(out, a)
 		}
 	}
-	return out, errors.Join(faults...)
+	return out, errors.Join(errs...)
 }

@@ -18,15 +18,16 @@ import (
 	"tocsin/templates"
 )
 
-// PageTo is the handler of a route of the emergency alias that pages by mail.
+// PageTo returns the handler of an escalation step that pages the addresses in list
+// by mail. The handler fails permanently if list contains no valid address.
 func (m *Mailer) PageTo(list []string) Handler {
-	to, wrong := addresses(list)
+	to, invalid := addresses(list)
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		if len(to) == 0 {
-			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page by mail: %w", errors.Join(wrong, errors.New("the route has no address")))}
+			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page by mail: %w", errors.Join(invalid, errors.New("the escalation step has no valid mail address")))}
 		}
-		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "escalation_step")
-		l := m.letter(b, templates.PageMail(b, route))
+		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "route")
+		l := m.newOutgoing(b, templates.PageMail(b, route))
 		l.urgent = true
 		if err := m.send(ctx, l, to); err != nil {
 			return incident.Command{}, fmt.Errorf("page by mail: %w", err)
@@ -38,81 +39,82 @@ func (m *Mailer) PageTo(list []string) Handler {
 	}
 }
 
-// Postmortem mails a written postmortem to the audience that was signed, with
-// the document attached in both of its forms.
+// Postmortem mails the postmortem to the signed audience, with the document attached
+// as HTML and Markdown. It sends nothing if the audience is the whole company and
+// Config.PostmortemTo is empty.
 func (m *Mailer) Postmortem(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	doc := b.Document
 	if doc == nil {
-		return incident.Command{}, &incident.Permanent{Err: errors.New("mail postmortem: there is no document")}
+		return incident.Command{}, &incident.Permanent{Err: errors.New("mail postmortem: the document is missing")}
 	}
-	to := m.readers(b)
+	to := m.postmortemRecipients(b)
 	if len(to) == 0 && audience(b.Incident) == incident.AudienceAll {
-		return incident.Command{}, nil // no list is configured: the channel has it
+		return incident.Command{}, nil // no list is configured, and the channel announces the postmortem
 	}
-	l := m.letter(b, templates.PostmortemMail(b))
+	l := m.newOutgoing(b, templates.PostmortemMail(b))
 	name := fmt.Sprintf("%s-postmortem-r%d", b.Incident.ID, doc.Revision)
 	l.files = []file{{name + ".html", "text/html", doc.HTML}, {name + ".md", "text/markdown", doc.Markdown}}
 	return incident.Command{}, m.send(ctx, l, to)
 }
 
-// reviewDuration is how long a review meeting is asked for.
+// reviewDuration is the length of the review meeting in the invitation.
 const reviewDuration = time.Hour
 
-// Invitation invites to the review meeting. The UID stays for the incident's
-// life and the sequence rises with each time that is set, so that calendars move
-// the meeting instead of adding another.
+// Invitation mails an invitation to the review meeting with a calendar object. All
+// invitations of an incident share one UID, and the sequence number rises with each
+// new date. Calendars therefore move the meeting instead of adding a second one.
 func (m *Mailer) Invitation(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	start, err := time.Parse(time.RFC3339Nano, b.Event.Field("when"))
 	if err != nil {
 		start = b.Incident.Review.At
 	}
 	if start.IsZero() {
-		return incident.Command{}, &incident.Permanent{Err: errors.New("mail invitation: the meeting has no time")}
+		return incident.Command{}, &incident.Permanent{Err: errors.New("mail invitation: the meeting has no date")}
 	}
-	b.Incident.Review.At = start // the event's own: a later one has a mail of its own
-	to := m.known(b.Directory, participants(b)...)
-	l := m.letter(b, templates.InvitationMail(b))
+	b.Incident.Review.At = start // the date of this event, because a later date gets another mail
+	to := m.addressesOf(b.Directory, participants(b)...)
+	l := m.newOutgoing(b, templates.InvitationMail(b))
 	l.calendar = m.invitation(b, to)
 	return incident.Command{}, m.send(ctx, l, to)
 }
 
 func (m *Mailer) invitation(b incident.Brief, to []*mail.Address) string {
 	start, summary := b.Incident.Review.At.UTC(), "Postmortem review of "+b.Incident.ID.String()
-	if !b.Incident.Restricted && b.Incident.Title != "" { // calendars are often open to colleagues
+	if !b.Incident.Restricted && b.Incident.Title != "" { // colleagues can often read each other's calendars
 		summary += ": " + flat(b.Incident.Title)
 	}
 	cal := ics.NewCalendarFor("tocsin")
 	cal.SetMethod(ics.MethodRequest)
 	ev := cal.AddEvent(strings.ToLower(b.Incident.ID.String()) + "-review@" + m.domain)
 	ev.SetSequence(b.Event.Seq)
-	ev.SetDtStampTime(m.at(b))
+	ev.SetDtStampTime(m.messageTime(b))
 	ev.SetStartAt(start)
 	ev.SetEndAt(start.Add(reviewDuration))
 	ev.SetSummary(summary)
-	ev.SetDescription("In person. It concludes with decisions and at least one action for detection and one for prevention.")
+	ev.SetDescription("In person. The review ends with decisions and at least one action item for detection and one for prevention.")
 	ev.SetStatus(ics.ObjectStatusConfirmed)
 	if b.Incident.Restricted {
 		ev.SetClass(ics.ClassificationPrivate)
 	}
 	ev.SetOrganizer(m.from.Address)
 	for _, a := range to {
-		ev.AddAttendee(a.Address, ics.WithCN(parameter(cmp.Or(a.Name, a.Address))), ics.WithRSVP(true),
+		ev.AddAttendee(a.Address, ics.WithCN(calendarParam(cmp.Or(a.Name, a.Address))), ics.WithRSVP(true),
 			ics.ParticipationRoleReqParticipant, ics.ParticipationStatusNeedsAction, ics.CalendarUserTypeIndividual)
 	}
 	return cal.Serialize(ics.WithNewLineWindows)
 }
 
-// parameter is a text that can stand in a calendar parameter, which knows no
-// escape for a quotation mark.
-func parameter(s string) string { return strings.ReplaceAll(flat(s), `"`, "'") }
+// calendarParam returns s as the value of a calendar parameter. The format has no
+// escape for a quotation mark, so calendarParam replaces it.
+func calendarParam(s string) string { return strings.ReplaceAll(flat(s), `"`, "'") }
 
-func (m *Mailer) letter(b incident.Brief, text templates.Message) outgoing {
-	return outgoing{Message: text, id: m.messageID(b.Mark), incident: b.Incident.ID, head: b.Incident.Head, at: m.at(b)}
+func (m *Mailer) newOutgoing(b incident.Brief, msg templates.Message) outgoing {
+	return outgoing{Message: msg, id: m.messageID(b.Mark), incident: b.Incident.ID, head: b.Incident.Head, date: m.messageTime(b)}
 }
 
-// at is the time of a message: when what it tells happened, so that a repeat
-// is the same message to the second.
-func (m *Mailer) at(b incident.Brief) time.Time {
+// messageTime returns the date for a message: the time of its event, or the time of
+// the brief, or now. The time of the event makes every attempt send an identical date.
+func (m *Mailer) messageTime(b incident.Brief) time.Time {
 	for _, t := range []time.Time{b.Event.RecordedAt, b.Now} {
 		if !t.IsZero() {
 			return t.UTC()
@@ -121,7 +123,8 @@ func (m *Mailer) at(b incident.Brief) time.Time {
 	return m.cfg.Clock().UTC()
 }
 
-// audience is who may read what was signed.
+// audience returns the signed audience of the closing record, or the current one if
+// nothing has been submitted.
 func audience(i incident.Incident) incident.Audience {
 	if i.Submission != nil {
 		return i.Submission.Document.Record.Audience
@@ -129,20 +132,20 @@ func audience(i incident.Incident) incident.Audience {
 	return i.Record.Audience
 }
 
-// readers are the audience of the record: the configured list for the whole
-// company, else people by name.
-func (m *Mailer) readers(b incident.Brief) []*mail.Address {
+// postmortemRecipients returns the configured list if the audience is the whole
+// company, otherwise the addresses of the people in the audience.
+func (m *Mailer) postmortemRecipients(b incident.Brief) []*mail.Address {
 	switch audience(b.Incident) {
 	case incident.AudienceAll:
-		return m.postmortem
+		return m.postmortemList
 	case incident.AudienceLegalSecurity:
-		return m.known(b.Directory, append(b.Directory.Representatives(incident.Legal, b.Now), b.Directory.Representatives(incident.Security, b.Now)...)...)
+		return m.addressesOf(b.Directory, append(b.Directory.Representatives(incident.Legal, b.Now), b.Directory.Representatives(incident.Security, b.Now)...)...)
 	}
-	return m.known(b.Directory, participants(b)...)
+	return m.addressesOf(b.Directory, participants(b)...)
 }
 
-// participants are those who took part: roles, signatures, and the heads of the
-// departments that must sign.
+// participants returns the commander, the holders of roles, the signers, and the
+// heads of the departments that must sign.
 func participants(b incident.Brief) []incident.PersonID {
 	out := []incident.PersonID{b.Incident.Commander}
 	for _, role := range slices.Sorted(maps.Keys(b.Incident.Roles)) {
@@ -159,8 +162,9 @@ func participants(b incident.Brief) []incident.PersonID {
 	return out
 }
 
-// known finds the addresses of people; who has none is left out.
-func (m *Mailer) known(d incident.Directory, people ...incident.PersonID) []*mail.Address {
+// addressesOf returns the mail addresses of people. It skips people without an
+// address and logs invalid addresses.
+func (m *Mailer) addressesOf(d incident.Directory, people ...incident.PersonID) []*mail.Address {
 	var list []string
 	for _, id := range people {
 		if p, ok := d.Person(id); ok {
@@ -169,14 +173,14 @@ func (m *Mailer) known(d incident.Directory, people ...incident.PersonID) []*mai
 			}
 		}
 	}
-	out, wrong := addresses(list)
-	if wrong != nil {
-		m.log.Warn("people with an address that is none", "error", wrong)
+	out, invalid := addresses(list)
+	if invalid != nil {
+		m.log.Warn("skipped invalid mail addresses", "err", invalid)
 	}
 	return out
 }
 
-// intArg reads a number among an effect's arguments; who enqueued it wrote it.
+// intArg returns a numeric argument of an effect, or 0 if it is missing.
 func intArg(e incident.Effect, name string) int {
 	n, _ := strconv.Atoi(e.Args[name])
 	return n

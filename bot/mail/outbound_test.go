@@ -22,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// relay is a mailbox and a Mailer that sends into it.
+// relay returns a mailbox and a Mailer that sends to it.
 func relay(t *testing.T, box mailbox.Config, change func(*mail.Config)) (*mailbox.Mailbox, *mail.Mailer) {
 	t.Helper()
 	server := mailbox.New(box)
@@ -77,63 +77,63 @@ func brief() incident.Brief {
 
 var page = incident.Effect{Key: "INC-42/page/1/1", Kind: incident.EffectPage, Incident: 42, Args: map[string]string{"round": "1", "escalation_step": "1"}}
 
-func one(t *testing.T, server *mailbox.Mailbox) mailbox.Message {
+func onlyMessage(t *testing.T, server *mailbox.Mailbox) mailbox.Message {
 	t.Helper()
 	all := server.Messages()
 	if len(all) != 1 {
-		t.Fatalf("%d messages, want 1", len(all))
+		t.Fatalf("got %d messages, want 1", len(all))
 	}
 	if all[0].Problem != "" {
-		t.Fatalf("the message is broken: %s\n%s", all[0].Problem, all[0].Raw)
+		t.Fatalf("got an invalid message: %s\n%s", all[0].Problem, all[0].Raw)
 	}
 	return all[0]
 }
 
-func TestPage(t *testing.T) {
+func TestPageTo(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	cmd, err := m.PageTo([]string{"emergency@example.com", "Night <night@example.com>"})(t.Context(), brief(), page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if cmd.Verb != incident.VerbPaged || cmd.Round != 1 || cmd.EscalationStep != 1 || cmd.For != 42 {
-		t.Errorf("command %+v", cmd)
+		t.Errorf("got command %+v", cmd)
 	}
-	msg := one(t, server)
+	msg := onlyMessage(t, server)
 	if msg.Subject != "[SEV2] INC-42 needs somebody now: Schlüssel öffentlich" || msg.Header["X-Tocsin-Timeline"][0] != "9 abc" || msg.HTML == "" || msg.From != "Tocsin Wächter <tocsin@example.com>" || len(msg.Recipients) != 2 ||
 		msg.MessageID != "INC-42.page.1.1@example.com" || msg.Header["Date"][0] != "Tue, 03 Nov 2026 02:32:00 +0000" {
-		t.Errorf("message %+v", msg)
+		t.Errorf("got message %+v", msg)
 	}
 	for _, want := range []string{"Schlüssel öffentlich", "AKIA in a public repository", "/incident ack INC-42"} {
 		if !strings.Contains(msg.Text, want) {
-			t.Errorf("%q is not in the text:\n%s", want, msg.Text)
+			t.Errorf("got text\n%s\nwant it to contain %q", msg.Text, want)
 		}
 	}
 }
 
-func TestPageOfARestrictedIncidentSaysIDAndSeverityOnly(t *testing.T) {
+func TestPageTo_RestrictedIncident(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := brief()
 	b.Incident.Restricted = true
 	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), b, page); err != nil {
 		t.Fatal(err)
 	}
-	msg := one(t, server)
+	msg := onlyMessage(t, server)
 	if msg.Subject != "[SEV2] INC-42 needs somebody now" {
-		t.Errorf("subject %q", msg.Subject)
+		t.Errorf("got subject %q", msg.Subject)
 	}
 	for _, word := range []string{"ffentlich", "AKIA", "https://"} {
 		if strings.Contains(string(msg.Raw), word) || strings.Contains(msg.Text, word) || strings.Contains(msg.HTML, word) {
-			t.Errorf("%q went out", word)
+			t.Errorf("page of a restricted incident contains %q", word)
 		}
 	}
 }
 
-func TestARepeatHasTheSameMessageID(t *testing.T) {
+func TestPageTo_RetryHasEqualMessageID(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	server.SetFaults(mailbox.Rule{Fault: mailbox.FaultDrop, Times: 1})
 	send := m.PageTo([]string{"e@example.com"})
 	if _, err := send(t.Context(), brief(), page); err == nil {
-		t.Fatal("a lost answer was taken for success")
+		t.Fatal("lost response: got no error, want one")
 	}
 	b := brief()
 	b.Attempt, b.Now = 2, at.Add(time.Hour)
@@ -141,24 +141,24 @@ func TestARepeatHasTheSameMessageID(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c := server.Counts(); len(c) != 1 || c["INC-42.page.1.1@example.com"] != 2 {
-		t.Errorf("messages by id: %v", c)
+		t.Errorf("got messages by id %v, want one id with two messages", c)
 	}
 	if all := server.Messages(); len(all) != 2 || all[0].Text != all[1].Text || all[0].Header["Date"][0] != all[1].Header["Date"][0] {
-		t.Error("the repeat is another message")
+		t.Error("retry sent a different message")
 	}
 }
 
-func TestErrorsSayWhatARepeatWouldHelp(t *testing.T) {
+func TestPageTo_PermanentErrors(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	send := m.PageTo([]string{"e@example.com"})
-	for fault, final := range map[mailbox.Fault]bool{
+	for fault, permanent := range map[mailbox.Fault]bool{
 		mailbox.FaultTemporary: false, mailbox.FaultBusy: false, mailbox.FaultOffline: false, mailbox.FaultPermanent: true,
 	} {
 		for _, stage := range []string{mailbox.StageData, mailbox.StageRcpt} {
 			server.SetFaults(mailbox.Rule{Fault: fault, Stage: stage, Times: 1})
 			_, err := send(t.Context(), brief(), page)
-			if err == nil || errors.As(err, new(*incident.Permanent)) != final {
-				t.Errorf("%s at %s: %v", fault, stage, err)
+			if err == nil || errors.As(err, new(*incident.Permanent)) != permanent {
+				t.Errorf("%s at %s: got error %v, want permanent %v", fault, stage, err, permanent)
 			}
 		}
 	}
@@ -166,29 +166,29 @@ func TestErrorsSayWhatARepeatWouldHelp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := send(ctx, brief(), page); err == nil || errors.As(err, new(*incident.Permanent)) {
-		t.Errorf("silence: %v", err)
+		t.Errorf("silent server: got error %v, want a temporary one", err)
 	}
 	if n := len(server.Messages()); n != 0 {
-		t.Errorf("%d messages were kept", n)
+		t.Errorf("got %d messages, want none", n)
 	}
 }
 
-func TestOneBadAddressDoesNotSilenceTheOthers(t *testing.T) {
+func TestPageTo_OneRecipientRejected(t *testing.T) {
 	to := []string{"gone@example.com", "e@example.com", "night@example.com"}
 	for _, fault := range []mailbox.Fault{mailbox.FaultPermanent, mailbox.FaultTemporary} {
 		server, m := relay(t, mailbox.Config{}, nil)
 		server.SetFaults(mailbox.Rule{Fault: fault, Stage: mailbox.StageRcpt, To: "gone@example.com"})
 		if _, err := m.PageTo(to)(t.Context(), brief(), page); err != nil {
-			t.Fatalf("%s: %v", fault, err)
+			t.Fatalf("%s: got error %v", fault, err)
 		}
 		if len(server.For("e@example.com")) != 1 || len(server.For("night@example.com")) != 1 || len(server.Messages()) != 2 {
-			t.Errorf("%s: messages %+v", fault, server.Messages())
+			t.Errorf("%s: got messages %+v", fault, server.Messages())
 		}
 	}
 	server, m := relay(t, mailbox.Config{}, nil)
 	server.SetFaults(mailbox.Rule{Fault: mailbox.FaultPermanent, Stage: mailbox.StageRcpt})
 	if _, err := m.PageTo(to)(t.Context(), brief(), page); !errors.As(err, new(*incident.Permanent)) {
-		t.Errorf("all refused: %v", err)
+		t.Errorf("all recipients rejected: got error %v, want a permanent one", err)
 	}
 }
 
@@ -200,28 +200,28 @@ func TestPostmortem(t *testing.T) {
 	if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil {
 		t.Fatal(err)
 	}
-	msg := one(t, server)
+	msg := onlyMessage(t, server)
 	if msg.Subject != "[SEV2] INC-42 postmortem, revision 2: Schlüssel öffentlich" || len(msg.Recipients) != 1 || msg.Recipients[0] != "all@example.com" {
-		t.Errorf("subject %q, recipients %v", msg.Subject, msg.Recipients)
+		t.Errorf("got subject %q, recipients %v", msg.Subject, msg.Recipients)
 	}
 	want := []mailbox.Attachment{
 		{Name: "INC-42-postmortem-r2.html", Type: "text/html", Content: []byte(b.Document.HTML)},
 		{Name: "INC-42-postmortem-r2.md", Type: "text/markdown", Content: []byte(b.Document.Markdown)},
 	}
 	if len(msg.Attachments) != len(want) {
-		t.Fatalf("attachments %+v", msg.Attachments)
+		t.Fatalf("got attachments %+v", msg.Attachments)
 	}
 	for i, got := range msg.Attachments {
 		if got.Name != want[i].Name || got.Type != want[i].Type || string(got.Content) != string(want[i].Content) {
-			t.Errorf("attachment %s %s %q", got.Name, got.Type, got.Content)
+			t.Errorf("got attachment %s %s %q", got.Name, got.Type, got.Content)
 		}
 	}
 	if _, err := m.Postmortem(t.Context(), brief(), incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
-		t.Errorf("without a document: %v", err)
+		t.Errorf("no document: got error %v, want a permanent one", err)
 	}
 }
 
-func TestPostmortemGoesToTheAudienceThatWasSigned(t *testing.T) {
+func TestPostmortem_Audience(t *testing.T) {
 	for audience, want := range map[incident.Audience]string{
 		incident.AudienceAll:           "[all@example.com]",
 		incident.AudienceLegalSecurity: "[di@example.com ben@example.com]",
@@ -234,15 +234,15 @@ func TestPostmortemGoesToTheAudienceThatWasSigned(t *testing.T) {
 		if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(one(t, server).Recipients); got != want {
-			t.Errorf("%s: sent to %s, want %s", audience, got, want)
+		if got := fmt.Sprint(onlyMessage(t, server).Recipients); got != want {
+			t.Errorf("%s: got recipients %s, want %s", audience, got, want)
 		}
 	}
 	server, m := relay(t, mailbox.Config{}, func(c *mail.Config) { c.PostmortemTo = nil })
 	b := brief()
 	b.Document = &incident.Document{Revision: 1, Markdown: "x"}
 	if _, err := m.Postmortem(t.Context(), b, incident.Effect{}); err != nil || len(server.Messages()) != 0 {
-		t.Errorf("without a list: %v", err)
+		t.Errorf("no list configured: got error %v, want no mail and no error", err)
 	}
 }
 
@@ -260,99 +260,99 @@ func TestInvitation(t *testing.T) {
 		all := server.Messages()
 		part, ok := all[len(all)-1].Calendar()
 		if !ok || part.Params["method"] != "REQUEST" {
-			t.Fatalf("no invitation in %s", all[len(all)-1].Raw)
+			t.Fatalf("got no invitation in %s", all[len(all)-1].Raw)
 		}
 		cal, err := ics.ParseCalendar(strings.NewReader(string(part.Content)))
 		if err != nil {
 			t.Fatalf("%v in %s", err, part.Content)
 		}
 		if len(cal.Events()) != 1 || !strings.Contains(string(part.Content), "METHOD:REQUEST") {
-			t.Fatalf("calendar %s", part.Content)
+			t.Fatalf("got calendar %s", part.Content)
 		}
 		return cal.Events()[0]
 	}
 	meeting := time.Date(2026, 11, 10, 15, 0, 0, 0, time.FixedZone("CET", 3600))
 	first, moved := invite(30, meeting), invite(41, meeting.Add(24*time.Hour))
 	if first.Id() != "inc-42-review@example.com" || moved.Id() != first.Id() {
-		t.Errorf("UIDs %q and %q", first.Id(), moved.Id())
+		t.Errorf("got UIDs %q and %q", first.Id(), moved.Id())
 	}
 	if a, b := first.GetProperty(ics.ComponentPropertySequence).Value, moved.GetProperty(ics.ComponentPropertySequence).Value; a != "30" || b != "41" {
-		t.Errorf("sequences %s and %s", a, b)
+		t.Errorf("got sequences %s and %s", a, b)
 	}
 	if start, err := first.GetStartAt(); err != nil || !start.Equal(meeting) {
-		t.Errorf("start %v, %v", start, err)
+		t.Errorf("got start %v, error %v", start, err)
 	}
 	if end, err := first.GetEndAt(); err != nil || !end.Equal(meeting.Add(time.Hour)) {
-		t.Errorf("end %v, %v", end, err)
+		t.Errorf("got end %v, error %v", end, err)
 	}
-	var who []string
+	var attendees []string
 	for _, a := range first.Attendees() {
-		who = append(who, a.Email())
+		attendees = append(attendees, a.Email())
 	}
-	if fmt.Sprint(who) != "[ana@example.com ben@example.com di@example.com]" {
-		t.Errorf("attendees %v", who)
+	if fmt.Sprint(attendees) != "[ana@example.com ben@example.com di@example.com]" {
+		t.Errorf("got attendees %v", attendees)
 	}
 	if s := first.GetProperty(ics.ComponentPropertySummary).Value; s != `Postmortem review of INC-42: Leak; "x", ATTENDEE:mailto:evil@example.com` {
-		t.Errorf("summary %q", s)
+		t.Errorf("got summary %q", s)
 	}
 	if !strings.Contains(server.Messages()[0].Text, meeting.UTC().Format("2006-01-02 15:04")) {
-		t.Errorf("text %s", server.Messages()[0].Text)
+		t.Errorf("got text %s", server.Messages()[0].Text)
 	}
 	if _, err := m.Invitation(t.Context(), brief(), incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
-		t.Errorf("without a time: %v", err)
+		t.Errorf("no date: got error %v, want a permanent one", err)
 	}
 }
 
-func TestHeadersCannotBeInjected(t *testing.T) {
+func TestPageTo_HeaderInjection(t *testing.T) {
 	for _, title := range []string{"x\r\nBcc: evil@example.com", "x\nX-Evil: 1", "x\r\n\r\nbody", "\x00x", strings.Repeat("ü\r\n Bcc: e@example.com ", 50)} {
 		server, m := relay(t, mailbox.Config{}, nil)
 		b := brief()
 		b.Incident.Title = title
 		b.Mark = "INC-42\r\nBcc: evil@example.com"
 		if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), b, page); err != nil {
-			t.Fatalf("%q: %v", title, err)
+			t.Fatalf("%q: got error %v", title, err)
 		}
-		msg := one(t, server)
+		msg := onlyMessage(t, server)
 		if len(msg.Recipients) != 1 || msg.Header["Bcc"] != nil || msg.Header["X-Evil"] != nil || strings.HasPrefix(msg.Text, "body") || !strings.HasSuffix(msg.MessageID, "@example.com") {
-			t.Errorf("%q: header %v", title, msg.Header)
+			t.Errorf("%q: got header %v", title, msg.Header)
 		}
 	}
 }
 
-func TestLogin(t *testing.T) {
+func TestMailer_Authentication(t *testing.T) {
 	box := mailbox.Config{Username: "tocsin", Password: "pw"}
 	server, m := relay(t, box, func(c *mail.Config) { c.Username, c.Password = "tocsin", secret.New("pw") })
 	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), brief(), page); err != nil || len(server.Messages()) != 1 {
-		t.Errorf("with the password: %v", err)
+		t.Errorf("correct password: got error %v", err)
 	}
 	_, m = relay(t, box, func(c *mail.Config) { c.Username, c.Password = "tocsin", secret.New("hunter2") })
 	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), brief(), page); err == nil || errors.As(err, new(*incident.Permanent)) || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("with a wrong password: %v", err)
+		t.Errorf("wrong password: got error %v, want a temporary one without the password", err)
 	}
 }
 
-func TestMandatoryTLSSendsNothingWithoutIt(t *testing.T) {
+func TestMailer_MandatoryTLS(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, func(c *mail.Config) { c.TLS = mail.TLSMandatory })
 	if _, err := m.PageTo([]string{"e@example.com"})(t.Context(), brief(), page); err == nil {
-		t.Error("it was sent in the clear")
+		t.Error("relay without TLS: got no error, want one")
 	}
 	if len(server.Attempts()) != 0 {
-		t.Error("the relay saw a message")
+		t.Error("relay without TLS: got a message, want none")
 	}
 }
 
-func TestConfigurationListsEveryFault(t *testing.T) {
+func TestNew_ReportsAllProblems(t *testing.T) {
 	_, err := mail.New(mail.Config{Port: 70000, TLS: "ssl", From: "nobody", PostmortemTo: []string{"a@example.com", "b"}})
 	if err == nil {
-		t.Fatal("accepted")
+		t.Fatal("got no error, want one")
 	}
 	for _, want := range []string{"host:", "port:", "tls:", "from:", "postmortems:"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%s is not in %q", want, err)
+			t.Errorf("got error %q, want it to contain %s", err, want)
 		}
 	}
 	_, m := relay(t, mailbox.Config{}, nil)
 	if _, err := m.PageTo([]string{"nobody"})(t.Context(), brief(), page); !errors.As(err, new(*incident.Permanent)) {
-		t.Errorf("a route without an address: %v", err)
+		t.Errorf("no valid address: got error %v, want a permanent one", err)
 	}
 }

@@ -16,39 +16,42 @@ import (
 	"tocsin/templates"
 )
 
-// outgoing is a message before it has recipients.
+// outgoing is a message without its recipients.
 type outgoing struct {
 	templates.Message
 	id       string // Message-ID without its brackets
 	incident incident.ID
 	head     incident.Head
-	urgent   bool // a page: one recipient that is reached is enough
-	at       time.Time
+	urgent   bool // a page, which succeeds if it reaches one recipient
+	date     time.Time
 	calendar string // an iCalendar object
 	files    []file
 
-	automatic bool     // an answer that no person wrote
-	replyTo   string   // where an answer goes, where that is not the sender
-	inReplyTo string   // Message-ID of the mail it answers
-	thread    []string // of that mail, with brackets
+	automatic  bool     // an automatic reply
+	replyTo    string   // address for replies, or "" for the sender
+	inReplyTo  string   // Message-ID of the mail that this one replies to
+	references []string // the References header, with brackets
 }
 
 type file struct {
-	name, kind, content string
+	name, contentType, content string
 }
 
-// smtpTimeout is how long one step of a transaction may take.
+// smtpTimeout is the maximum duration of one step of a transaction.
 const smtpTimeout = 10 * time.Second
 
-// send delivers a letter to all recipients in one transaction. Where the relay
-// refuses one of them, the others must not go without: then each is tried by
-// itself. Only what refuses for good, or a page, is treated so; else all wait
-// for the next attempt together, which nobody gets twice.
+// send delivers l to all recipients in one transaction. If the relay permanently
+// rejects a recipient, send tries each recipient separately, because the others must
+// still get the mail. A page is also split after a temporary rejection. Any other
+// mail waits for the next attempt as a whole, and no recipient gets it twice.
+//
+// After a split, send succeeds if at least one recipient was accepted. If none was,
+// it prefers to return an error that a retry can fix.
 func (m *Mailer) send(ctx context.Context, l outgoing, to []*mail.Address) error {
 	if len(to) == 0 {
-		return &incident.Permanent{Err: fmt.Errorf("mail %s: nobody to send it to", l.id)}
+		return &incident.Permanent{Err: fmt.Errorf("mail %s: there is no recipient", l.id)}
 	}
-	err := m.transact(ctx, l, to)
+	err := m.sendOnce(ctx, l, to)
 	var refused *gomail.SendError
 	if !errors.As(err, &refused) || refused.Reason != gomail.ErrSMTPRcptTo || len(to) == 1 || !l.urgent && refused.ErrorCode() < 500 {
 		return classify(l, err)
@@ -56,34 +59,34 @@ func (m *Mailer) send(ctx context.Context, l outgoing, to []*mail.Address) error
 	var last error
 	reached := 0
 	for _, one := range to {
-		switch err := classify(l, m.transact(ctx, l, []*mail.Address{one})); {
+		switch err := classify(l, m.sendOnce(ctx, l, []*mail.Address{one})); {
 		case err == nil:
 			reached++
 		case last == nil || !errors.As(err, new(*incident.Permanent)):
-			last = err // what may go better next time weighs more
+			last = err // prefer an error that a retry can fix
 		}
 	}
 	if reached == 0 {
 		return last
 	}
-	m.log.Warn("mail not taken for everybody", "message_id", l.id, "reached", reached, "of", len(to), "error", last)
+	m.log.Warn("mail rejected for some recipients", "message_id", l.id, "reached", reached, "of", len(to), "err", last)
 	return nil
 }
 
-// transact is one SMTP transaction. An error after the relay took the message
-// is none.
-func (m *Mailer) transact(ctx context.Context, l outgoing, to []*mail.Address) error {
+// sendOnce runs one SMTP transaction. It ignores errors after the relay has accepted
+// the message.
+func (m *Mailer) sendOnce(ctx context.Context, l outgoing, to []*mail.Address) error {
 	timeout := smtpTimeout
 	if deadline, ok := ctx.Deadline(); ok {
-		// Connecting, greeting and sending may each take a third of what is left.
+		// Connecting, greeting and sending may each take a third of the remaining time.
 		timeout = min(timeout, time.Until(deadline)/3)
 	}
 	if err := ctx.Err(); err != nil || timeout <= 0 {
-		return fmt.Errorf("no time left: %w", errors.Join(err, context.DeadlineExceeded))
+		return fmt.Errorf("deadline reached before sending: %w", errors.Join(err, context.DeadlineExceeded))
 	}
 	client, err := gomail.NewClient(m.cfg.Host, m.options(timeout)...)
 	if err != nil {
-		return &incident.Permanent{Err: fmt.Errorf("configure the relay: %w", err)}
+		return &incident.Permanent{Err: fmt.Errorf("configure relay: %w", err)}
 	}
 	msg, err := m.compose(l, to)
 	if err != nil {
@@ -118,8 +121,8 @@ func (m *Mailer) options(timeout time.Duration) []gomail.Option {
 	return o
 }
 
-// compose writes the message. Headers are encoded by go-mail; what goes into
-// them has no line breaks in the first place.
+// compose builds the message. go-mail encodes the headers. compose also removes line
+// breaks from their values to prevent header injection.
 func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 	msg := gomail.NewMsg()
 	msg.FromMailAddress(m.from)
@@ -127,34 +130,34 @@ func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 	msg.Subject(flat(l.Subject))
 	msg.SetMessageIDWithValue(l.id)
 	if l.incident != 0 {
-		// All mail about one incident is one thread.
+		// Mail clients show all mail about one incident as one thread.
 		msg.SetGenHeader(gomail.HeaderReferences, "<"+l.incident.String()+"@"+m.domain+">")
 		msg.SetGenHeader("X-Tocsin-Incident", l.incident.String())
 	}
 	submitted := "auto-generated"
 	if l.automatic {
 		submitted = "auto-replied"
-		msg.SetGenHeader("X-Auto-Response-Suppress", "All") // what Exchange heeds instead
+		msg.SetGenHeader("X-Auto-Response-Suppress", "All") // Exchange ignores Auto-Submitted
 	}
 	if l.replyTo != "" {
 		if err := msg.ReplyTo(l.replyTo); err != nil {
-			return nil, fmt.Errorf("reply to: %w", err)
+			return nil, fmt.Errorf("set reply-to: %w", err)
 		}
 	}
 	msg.SetGenHeader("Auto-Submitted", submitted)
 	if l.inReplyTo != "" {
 		msg.SetGenHeader(gomail.HeaderInReplyTo, "<"+flat(l.inReplyTo)+">")
 	}
-	if len(l.thread) > 0 {
-		msg.SetGenHeader(gomail.HeaderReferences, flat(strings.Join(l.thread, " ")))
+	if len(l.references) > 0 {
+		msg.SetGenHeader(gomail.HeaderReferences, flat(strings.Join(l.references, " ")))
 	}
 	if l.head.Hash != "" {
-		// Carried out of the house: who has the mail can tell later whether the
-		// history up to then was rewritten.
+		// A copy of the head outside Tocsin lets a recipient check later that the
+		// timeline up to this point was not rewritten.
 		msg.SetGenHeader("X-Tocsin-Timeline", fmt.Sprintf("%d %s", l.head.Seq, l.head.Hash))
 	}
 	msg.SetUserAgent("Tocsin")
-	msg.SetDateWithValue(l.at)
+	msg.SetDateWithValue(l.date)
 	if l.urgent {
 		msg.SetImportance(gomail.ImportanceUrgent)
 	}
@@ -166,7 +169,7 @@ func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 		msg.AddAlternativeString("text/calendar; method=REQUEST", l.calendar)
 	}
 	for _, f := range l.files {
-		err := msg.AttachReader(f.name, strings.NewReader(f.content), gomail.WithFileContentType(gomail.ContentType(f.kind)))
+		err := msg.AttachReader(f.name, strings.NewReader(f.content), gomail.WithFileContentType(gomail.ContentType(f.contentType)))
 		if err != nil {
 			return nil, fmt.Errorf("attach %s: %w", f.name, err)
 		}
@@ -174,8 +177,8 @@ func (m *Mailer) compose(l outgoing, to []*mail.Address) (*gomail.Msg, error) {
 	return msg, nil
 }
 
-// classify says what a failure means for a repeat: a 5xx is final, everything
-// else, a wrong password included, may be mended meanwhile.
+// classify wraps err. A 5xx response becomes [incident.Permanent]. Any other error,
+// such as a wrong password, may be fixed before the next attempt.
 func classify(l outgoing, err error) error {
 	if err == nil {
 		return nil
@@ -188,7 +191,7 @@ func classify(l outgoing, err error) error {
 	return err
 }
 
-// messageID makes a Message-ID of a mark: the same mark, the same id.
+// messageID derives a Message-ID from a mark. Equal marks have equal IDs.
 func (m *Mailer) messageID(mark string) string {
 	local := strings.Map(func(r rune) rune {
 		switch {
@@ -206,5 +209,5 @@ func (m *Mailer) messageID(mark string) string {
 	return local + "@" + m.domain
 }
 
-// flat is a text on one line.
+// flat returns s on one line.
 func flat(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,11 +1,12 @@
-// Package pagerduty pages through PagerDuty's Events API v2 and listens to its
-// v3 webhooks.
+// Package pagerduty pages responders through PagerDuty's Events API v2 and decodes
+// PagerDuty's v3 webhooks.
 //
-// The two halves find each other by the dedup key. Each round of paging of an
-// incident has its own, incident.PageKey ("INC-42/1"); PagerDuty gives it back
-// as incident_key in every event about the incident that the page opened there.
-// Because of it, repeating a page is safe: while the alert is open, the same
-// key adds a log entry and rings nobody.
+// The dedup key connects the two directions. Each paging round of an incident has
+// its own key, incident.PageKey ("INC-42/1"). PagerDuty returns the key as
+// incident_key in every event about the PagerDuty incident that the page opened.
+//
+// The key also makes it safe to repeat a page. While the PagerDuty alert is open, a
+// trigger with an equal key adds a log entry and notifies no one.
 package pagerduty
 
 import (
@@ -18,31 +19,31 @@ import (
 )
 
 const (
-	name = "pagerduty"
+	sourceName = "pagerduty"
 
-	// callWithin bounds one call. A pager that does not answer by then is treated
-	// as down, and the next route goes.
-	callWithin = 5 * time.Second
+	// callTimeout is the maximum duration of one API call. After a timeout PagerDuty
+	// counts as down, and the next escalation step runs.
+	callTimeout = 5 * time.Second
 )
 
-// Config of one Events API v2 integration.
+// Config configures one Events API v2 integration.
 type Config struct {
-	RoutingKey secret.String // of the integration; pages and their ends must use the same
-	EventsURL  string        // base of the Events API; default https://events.pagerduty.com
-	HTTPClient *http.Client  // default: one of its own
+	RoutingKey secret.String // of the integration, equal for a page and its acknowledgement and resolution
+	EventsURL  string        // base URL of the Events API (default https://events.pagerduty.com)
+	HTTPClient *http.Client  // default: a new client
 }
 
-// Client pages through one integration.
+// Client pages responders through one integration. It is safe for concurrent use.
 type Client struct {
 	key  secret.String
 	url  string
 	http *http.Client
 }
 
-// New makes a Client.
+// New returns a Client. It returns an error if the routing key is missing.
 func New(c Config) (*Client, error) {
 	if c.RoutingKey.IsZero() {
-		return nil, errors.New("pagerduty: the routing key of the integration is missing")
+		return nil, errors.New("pagerduty: routing key is missing")
 	}
 	if c.EventsURL == "" {
 		c.EventsURL = "https://events.pagerduty.com"

@@ -16,40 +16,42 @@ import (
 	"tocsin/bot/secret"
 )
 
-// Source takes PagerDuty's v3 webhooks.
+// Source verifies and decodes PagerDuty's v3 webhooks. It is safe for concurrent
+// use.
 type Source struct{ secrets []secret.String }
 
-// NewSource makes the source. There are several secrets with several
-// subscriptions, or while one is rotated.
+// NewSource returns a source that accepts the given webhook secrets. Several
+// subscriptions or a rotation need several secrets.
 func NewSource(webhookSecrets []secret.String) *Source { return &Source{secrets: webhookSecrets} }
 
-// Name is the last element of the webhook's path.
-func (*Source) Name() string { return name }
+// Name returns the last element of the webhook's path.
+func (*Source) Name() string { return sourceName }
 
-// Headers is empty: the body says everything.
+// Headers returns nil because Decode needs only the body.
 func (*Source) Headers() []string { return nil }
 
-// errNoSecret is our own fault, not PagerDuty's: the edge answers 5xx, and
-// PagerDuty keeps the event for up to 48 hours. Three 4xx in a row would cost
-// the subscription.
+// errNoSecret is a configuration error. The edge answers it with a 5xx status, and
+// PagerDuty retries the event for up to 48 hours. Three 4xx responses in a row would
+// disable the subscription.
 var errNoSecret = errors.New("pagerduty: no webhook secret is configured")
 
-// Verify accepts a body if any of its v1 signatures was made with any of the
-// configured secrets. PagerDuty sends one signature for each secret of the
-// subscription, separated by commas, with or without blanks.
+// Verify accepts a body if any of its v1 signatures matches any configured secret.
+// PagerDuty sends one signature for each secret of the subscription, separated by
+// commas and optional spaces. The returned ID is X-Webhook-Id, otherwise the ID of
+// the event, otherwise empty.
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
 	var signatures [][]byte
 	for _, value := range h.Values("X-Pagerduty-Signature") {
 		for part := range strings.SplitSeq(value, ",") {
-			hexed, v1 := strings.CutPrefix(strings.TrimSpace(part), "v1=")
-			if sum, err := hex.DecodeString(hexed); v1 && err == nil && len(sum) == sha256.Size {
+			digits, v1 := strings.CutPrefix(strings.TrimSpace(part), "v1=")
+			if sum, err := hex.DecodeString(digits); v1 && err == nil && len(sum) == sha256.Size {
 				signatures = append(signatures, sum)
 			}
 		}
 	}
-	genuine, known := secret.VerifyAny(s.secrets, body, signatures...)
+	genuine, configured := secret.VerifyAny(s.secrets, body, signatures...)
 	switch {
-	case !known:
+	case !configured:
 		return "", errNoSecret
 	case !genuine:
 		return "", incident.Forbidden("no v1 signature in X-PagerDuty-Signature matches the body")
@@ -62,11 +64,11 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 			ID text `json:"id"`
 		} `json:"event"`
 	}
-	_ = decode(body, &v) // without an id, the edge tells deliveries apart by the body
+	_ = decode(body, &v) // the edge uses the hash of the body if there is no ID
 	return string(v.Event.ID), nil
 }
 
-// event is a v3 event, as far as it is read.
+// event holds the fields of a v3 event that Tocsin reads.
 type event struct {
 	ID         text `json:"id"`
 	Type       text `json:"event_type"`
@@ -81,7 +83,7 @@ type event struct {
 		Service     ref   `json:"service"`
 		Priority    *ref  `json:"priority"`
 		Assignees   []ref `json:"assignees"`
-		Incident    *ref  `json:"incident"` // of notes, status updates, responders
+		Incident    *ref  `json:"incident"` // set for notes, status updates and responders
 		Content     text  `json:"content"`
 		Message     text  `json:"message"`
 		User        *ref  `json:"user"`
@@ -95,9 +97,9 @@ type ref struct {
 	Summary text `json:"summary"`
 }
 
-// The events that are noted in the timeline and move nothing, with what they
-// say about the incident.
-var noted = map[text]string{
+// noteTexts holds the events that become a note in the timeline, by event type. A
+// note does not change the status of the incident.
+var noteTexts = map[text]string{
 	"incident.resolved":                "resolved",
 	"incident.reopened":                "reopened",
 	"incident.unacknowledged":          "no longer acknowledged",
@@ -105,23 +107,26 @@ var noted = map[text]string{
 	"incident.reassigned":              "reassigned",
 	"incident.delegated":               "delegated to another escalation policy",
 	"incident.priority_updated":        "priority changed",
-	"incident.annotated":               "noted",
+	"incident.annotated":               "note added",
 	"incident.status_update_published": "status update published",
-	"incident.responder.added":         "responder asked for",
+	"incident.responder.added":         "responder requested",
 	"incident.responder.replied":       "responder replied",
 }
 
-// The events that say nothing about the response to an incident.
-var ignored = []text{
+// ignoredTypes lists the event types without information about the response to an
+// incident.
+var ignoredTypes = []text{
 	"pagey.ping", "incident.service_updated", "incident.incident_type.changed", "incident.custom_field_values.updated",
 	"incident.conference_bridge.updated", "incident.role.assigned", "incident.task.created", "incident.task.updated", "incident.task.completed",
 	"incident.workflow.started", "incident.workflow.completed", "incident.action_invocation.created", "incident.action_invocation.updated",
 	"incident.action_invocation.terminated", "service.created", "service.updated", "service.deleted", "service.custom_field_values.updated",
 }
 
-// Decode says what a webhook means. Without an agent who is a user, an event
-// was caused by an integration: by ours, as the echo of what we said ourselves,
-// or by PagerDuty's own clocks.
+// Decode returns an alert, a command or nothing for a webhook. It returns an error
+// for an unknown event type.
+//
+// An event whose agent is not a user has one of two causes: a request that Tocsin
+// sent to PagerDuty, or a timer of PagerDuty.
 func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	var v struct {
 		Event *event `json:"event"`
@@ -133,37 +138,37 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 		return nil, errors.New("decode pagerduty webhook: event.event_type is missing")
 	}
 	ev := v.Event
-	what, note := noted[ev.Type]
+	text, hasNote := noteTexts[ev.Type]
 	switch {
-	case slices.Contains(ignored, ev.Type):
+	case slices.Contains(ignoredTypes, ev.Type):
 		return nil, nil
 	case ev.Type == "incident.triggered":
 		return ev.triggered()
 	case ev.Type == "incident.acknowledged":
 		return ev.acknowledged()
-	case note:
-		return ev.noted(what)
+	case hasNote:
+		return ev.note(text)
 	}
-	return nil, fmt.Errorf("decode pagerduty webhook: event type %q is unknown", ev.Type)
+	return nil, fmt.Errorf("decode pagerduty webhook: unknown event type %q", ev.Type)
 }
 
-// person is who did it, if a user did.
-func (ev *event) person() (ref, bool) {
+// user returns the agent of the event if it is a user.
+func (ev *event) user() (ref, bool) {
 	if ev.Agent == nil || ev.Agent.ID == "" || ev.Agent.Type != "user_reference" && ev.Agent.Type != "user" {
 		return ref{}, false
 	}
 	return *ev.Agent, true
 }
 
-// triggered: a page of ours coming back is no news. Any other incident was
-// raised there, and opens one here.
+// triggered returns nothing for a PagerDuty incident that a page of Tocsin opened. Any
+// other incident was raised in PagerDuty and becomes an alert.
 func (ev *event) triggered() ([]incident.Signal, error) {
 	d := ev.Data
-	if _, _, ours := incident.ParsePageKey(string(d.IncidentKey)); ours {
+	if _, _, ok := incident.ParsePageKey(string(d.IncidentKey)); ok {
 		return nil, nil
 	}
 	if d.ID == "" {
-		return nil, errors.New("decode pagerduty webhook: data.id of the incident is missing")
+		return nil, errors.New("decode pagerduty webhook: data.id is missing")
 	}
 	level := incident.LevelMedium
 	if d.Urgency == "high" {
@@ -173,66 +178,69 @@ func (ev *event) triggered() ([]incident.Signal, error) {
 	if title == "" {
 		title = "PagerDuty incident " + d.ID
 	}
-	by, _ := ev.person()
+	by, _ := ev.user()
 	return []incident.Signal{{Alert: &incident.Alert{
-		Source: name, Kind: "pagerduty.incident", Level: level, Title: string(title),
+		Source: sourceName, Kind: "pagerduty.incident", Level: level, Title: string(title),
 		Detail:      lines(field("Service", d.Service.Summary), field("Urgency", d.Urgency), field("Priority", d.Priority.summary()), field("Raised by", by.Summary)),
-		Fingerprint: string(key(d.ID)), Correlation: string(key(d.ID)),
+		Fingerprint: string(correlationKey(d.ID)), Correlation: string(correlationKey(d.ID)),
 		EventID: string(d.ID), At: instant(ev.OccurredAt), URL: webURL(d.HTMLURL),
 		Project: string(d.Service.Summary), Principal: string(by.ID),
 	}}}, nil
 }
 
-// acknowledged: only a user acknowledges, and only by their own id; whether
-// that is somebody we know, and a responder, is judged where all commands are.
+// acknowledged returns an acknowledgement under the PagerDuty ID of the user. It
+// returns nothing if the agent is not a user. The desk checks whether the user is a
+// known responder, as for every command.
 func (ev *event) acknowledged() ([]incident.Signal, error) {
-	by, ok := ev.person()
+	by, ok := ev.user()
 	if !ok {
 		return nil, nil
 	}
 	subject, ok := ev.subject()
 	if !ok {
-		return nil, errors.New("decode pagerduty webhook: it names no incident")
+		return nil, errors.New("decode pagerduty webhook: the event has no incident")
 	}
 	return []incident.Signal{{Command: ev.command(incident.VerbAcknowledge, by, ""), Subject: subject}}, nil
 }
 
-// noted: what moves an incident there is written down here and moves nothing.
-func (ev *event) noted(what string) ([]incident.Signal, error) {
-	by, human := ev.person()
-	if !human && ev.Type == "incident.resolved" {
-		return nil, nil // our own echo
+// note returns a note with the given text. It returns nothing if an integration
+// resolved the incident, because Tocsin itself sent that resolution.
+func (ev *event) note(text string) ([]incident.Signal, error) {
+	by, isUser := ev.user()
+	if !isUser && ev.Type == "incident.resolved" {
+		return nil, nil
 	}
 	subject, ok := ev.subject()
 	if !ok {
-		return nil, errors.New("decode pagerduty webhook: it names no incident")
+		return nil, errors.New("decode pagerduty webhook: the event has no incident")
 	}
-	says := "PagerDuty: " + what
-	if human {
-		says += " by " + string(by.name())
+	text = "PagerDuty: " + text
+	if isUser {
+		text += " by " + string(by.name())
 	}
 	d := ev.Data
 	switch ev.Type {
 	case "incident.priority_updated":
-		says += suffix(" to ", d.Priority.summary())
+		text += suffix(" to ", d.Priority.summary())
 	case "incident.reassigned", "incident.escalated":
-		says += suffix(" to ", names(d.Assignees))
+		text += suffix(" to ", joinNames(d.Assignees))
 	case "incident.responder.added", "incident.responder.replied":
-		says += suffix(": ", d.User.summary()) + suffix(", ", d.State)
+		text += suffix(": ", d.User.summary()) + suffix(", ", d.State)
 	}
-	says += suffix(": ", d.Content) + suffix(": ", d.Message)
-	return []incident.Signal{{Command: ev.command(incident.VerbSourceNote, by, says), Subject: subject}}, nil
+	text += suffix(": ", d.Content) + suffix(": ", d.Message)
+	return []incident.Signal{{Command: ev.command(incident.VerbSourceNote, by, text), Subject: subject}}, nil
 }
 
-// command is keyed by the event, which is the same in every delivery of it and
-// for every subscription. A note is the source's, an acknowledgement the person's.
-func (ev *event) command(verb incident.Verb, by ref, says string) *incident.Command {
+// command returns a command whose key is derived from the event ID. That ID is equal
+// in every delivery and for every subscription. The source is the author of a note,
+// and the user is the author of an acknowledgement.
+func (ev *event) command(verb incident.Verb, by ref, text string) *incident.Command {
 	c := &incident.Command{
-		Verb: verb, By: incident.Identity{Provider: incident.ProviderSource, ID: name}, Auth: "pagerduty webhook", Via: incident.ViaSource,
-		HappenedAt: instant(ev.OccurredAt), Text: says,
+		Verb: verb, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName}, Auth: "pagerduty webhook", Via: incident.ViaSource,
+		HappenedAt: instant(ev.OccurredAt), Text: text,
 	}
 	if ev.ID != "" {
-		c.Key = name + ":" + string(ev.ID)
+		c.Key = sourceName + ":" + string(ev.ID)
 	}
 	if verb == incident.VerbAcknowledge {
 		c.By, c.Via = incident.Identity{Provider: incident.ProviderPagerDuty, ID: string(by.ID)}, incident.ViaPager
@@ -240,31 +248,34 @@ func (ev *event) command(verb incident.Verb, by ref, says string) *incident.Comm
 	return c
 }
 
-// subject finds the incident that an event is about:
+// subject returns a reference to the incident of an event:
 //
-//   - by incident_key, where it is a page key of ours: the page opened it there;
-//   - notes, status updates and responders carry no incident_key, only a
-//     reference with a summary, which begins with our id ("INC-42 sev2 …",
-//     perhaps behind "[#17] ") when a page of ours opened it. This is good
-//     enough for a note, which moves nothing; an acknowledgement always has the key;
-//   - else by PagerDuty's id, the correlation key of the alert that an incident
-//     raised over there made here.
+//   - If incident_key is a page key, a page of Tocsin opened the PagerDuty incident,
+//     and the key identifies the incident.
+//   - Notes, status updates and responders have no incident_key, only a reference
+//     with a summary. If a page of Tocsin opened the PagerDuty incident, the summary
+//     begins with the ID ("INC-42 sev2 …", possibly after "[#17] "). A summary can be
+//     edited, but a note does not change the incident. An acknowledgement always has
+//     the key.
+//   - Otherwise the PagerDuty ID identifies it: it is the correlation key of the
+//     alert for an incident raised in PagerDuty.
 func (ev *event) subject() (incident.IncidentRef, bool) {
 	d := ev.Data
-	if _, _, ours := incident.ParsePageKey(string(d.IncidentKey)); ours {
+	if _, _, ok := incident.ParsePageKey(string(d.IncidentKey)); ok {
 		return incident.IncidentRef{PageKey: string(d.IncidentKey)}, true
 	}
 	if d.Incident == nil {
-		return incident.IncidentRef{Correlation: string(key(d.ID))}, d.ID != ""
+		return incident.IncidentRef{Correlation: string(correlationKey(d.ID))}, d.ID != ""
 	}
-	if id, ok := summarised(string(d.Incident.Summary)); ok {
+	if id, ok := incidentInSummary(string(d.Incident.Summary)); ok {
 		return incident.IncidentRef{PageKey: incident.PageKey(id, 1)}, true
 	}
-	return incident.IncidentRef{Correlation: string(key(d.Incident.ID))}, d.Incident.ID != ""
+	return incident.IncidentRef{Correlation: string(correlationKey(d.Incident.ID))}, d.Incident.ID != ""
 }
 
-// summarised reads the id at the beginning of a summary that Page wrote.
-func summarised(s string) (incident.ID, bool) {
+// incidentInSummary returns the incident ID at the beginning of a summary written by
+// [Client.Page].
+func incidentInSummary(s string) (incident.ID, bool) {
 	if rest, ok := strings.CutPrefix(s, "[#"); ok {
 		if _, after, found := strings.Cut(rest, "] "); found {
 			s = after
@@ -278,8 +289,8 @@ func summarised(s string) (incident.ID, bool) {
 	return id, err == nil
 }
 
-// key is the correlation key of an incident that was raised in PagerDuty.
-func key(id text) text { return name + ":" + id }
+// correlationKey returns the correlation key of an incident raised in PagerDuty.
+func correlationKey(id text) text { return sourceName + ":" + id }
 
 func (r *ref) summary() text {
 	if r == nil {
@@ -295,7 +306,7 @@ func (r ref) name() text {
 	return r.ID
 }
 
-func names(rs []ref) text {
+func joinNames(rs []ref) text {
 	var out []string
 	for _, r := range rs {
 		out = append(out, string(r.name()))
@@ -336,8 +347,8 @@ func webURL(s text) string {
 	return string(s)
 }
 
-// decode reads JSON and forgives a field of an unexpected type, which stays
-// empty: PagerDuty sends numbers where it documents strings.
+// decode decodes JSON and leaves a field of an unexpected type empty, because
+// PagerDuty sends numbers for some fields documented as strings.
 func decode(body []byte, v any) error {
 	err := json.Unmarshal(body, v)
 	var mismatch *json.UnmarshalTypeError
@@ -347,5 +358,5 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
-// text is what may also come as a number or a boolean.
+// text decodes a JSON string, number or boolean.
 type text = incident.FlexString

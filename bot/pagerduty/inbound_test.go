@@ -40,7 +40,7 @@ func decodeOne(t *testing.T, body []byte) incident.Signal {
 		t.Fatal(err)
 	}
 	if len(got) != 1 {
-		t.Fatalf("%d signals, want 1", len(got))
+		t.Fatalf("got %d signals, want 1", len(got))
 	}
 	return got[0]
 }
@@ -53,46 +53,46 @@ func TestVerify(t *testing.T) {
 		name, header string
 		ok           bool
 	}{
-		{"one", good, true},
-		{"the older secret", pager.Sign(body, "old"), true},
+		{"one signature", good, true},
+		{"old secret", pager.Sign(body, "old"), true},
 		{"both secrets", pager.Sign(body, "old", "new"), true},
-		{"ours is the second", bad + "," + good, true},
-		{"with blanks", " " + bad + " , " + good + " ", true},
-		{"beside another version", "v2=00," + good, true},
-		{"a broken one before it", "v1=zz," + good, true},
-		{"another secret", pager.Sign(body, "third"), false},
+		{"second signature matches", bad + "," + good, true},
+		{"with spaces", " " + bad + " , " + good + " ", true},
+		{"v2 signature first", "v2=00," + good, true},
+		{"invalid signature first", "v1=zz," + good, true},
+		{"wrong secret", pager.Sign(body, "third"), false},
 		{"empty secret", pager.Sign(body, ""), false},
-		{"another body", bad, false},
-		{"another version only", strings.Replace(good, "v1=", "v2=", 1), false},
-		{"cut", good[:40], false},
-		{"absent", "", false},
+		{"changed body", bad, false},
+		{"only a v2 signature", strings.Replace(good, "v1=", "v2=", 1), false},
+		{"truncated", good[:40], false},
+		{"no signature", "", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{"X-Pagerduty-Signature": {tt.header}, "X-Webhook-Id": {"W1"}}
 			id, err := source.Verify(h, body, time.Time{})
 			if tt.ok && (err != nil || id != "W1") {
-				t.Errorf("id %q, error %v", id, err)
+				t.Errorf("got id %q, error %v; want id W1", id, err)
 			}
 			if !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
-				t.Errorf("error is %v, want forbidden", err)
+				t.Errorf("got error %v, want forbidden", err)
 			}
 		})
 	}
 	t.Run("two headers", func(t *testing.T) {
 		if _, err := source.Verify(http.Header{"X-Pagerduty-Signature": {bad, good}}, body, time.Time{}); err != nil {
-			t.Error(err)
+			t.Errorf("got error %v, want none", err)
 		}
 	})
-	t.Run("without X-Webhook-Id", func(t *testing.T) {
+	t.Run("no X-Webhook-Id", func(t *testing.T) {
 		if id, err := source.Verify(http.Header{"X-Pagerduty-Signature": {good}}, body, time.Time{}); id != "E1" || err != nil {
-			t.Errorf("id %q, error %v", id, err)
+			t.Errorf("got id %q, error %v; want id E1", id, err)
 		}
 	})
 	t.Run("no secret configured", func(t *testing.T) {
 		for _, s := range []*pagerduty.Source{pagerduty.NewSource(nil), pagerduty.NewSource([]secret.String{{}})} {
 			if _, err := s.Verify(http.Header{"X-Pagerduty-Signature": {pager.Sign(body, "")}}, body, time.Time{}); err == nil || incident.CodeOf(err) != "" {
-				t.Errorf("error is %v, want one that is our fault", err)
+				t.Errorf("got error %v, want an error without a domain code", err)
 			}
 		}
 	})
@@ -139,7 +139,7 @@ func TestVerifyPublishedCases(t *testing.T) {
 	}
 }
 
-func TestDecodeAnIncidentRaisedThere(t *testing.T) {
+func TestDecode_TriggeredInPagerDuty(t *testing.T) {
 	got := decodeOne(t, fixture(t, "triggered.json"))
 	want := incident.Alert{
 		Source: "pagerduty", Kind: "pagerduty.incident", Level: incident.LevelHigh, Title: "Payroll is down",
@@ -152,19 +152,19 @@ func TestDecodeAnIncidentRaisedThere(t *testing.T) {
 	}
 }
 
-func TestDecodeAnIncidentThatOurPageOpened(t *testing.T) {
+func TestDecode_TriggeredByPage(t *testing.T) {
 	body := bytes.Replace(fixture(t, "triggered.json"), []byte("a1b2c3"), []byte("INC-42/1"), 1)
 	if got, err := source.Decode(nil, body); got != nil || err != nil {
-		t.Errorf("our own page became %+v, %v", got, err)
+		t.Errorf("got %+v, error %v; want no signal", got, err)
 	}
 }
 
-func TestDecodeNotes(t *testing.T) {
-	ours := string(fixture(t, "annotated.json"))
-	s := decodeOne(t, []byte(ours))
-	if s.Command == nil || s.Command.Verb != incident.VerbSourceNote || s.Command.Text != "PagerDuty: noted by Ana Lima: key disabled" ||
+func TestDecode_Notes(t *testing.T) {
+	annotated := string(fixture(t, "annotated.json"))
+	s := decodeOne(t, []byte(annotated))
+	if s.Command == nil || s.Command.Verb != incident.VerbSourceNote || s.Command.Text != "PagerDuty: note added by Ana Lima: key disabled" ||
 		s.Command.By != (incident.Identity{Provider: incident.ProviderSource, ID: "pagerduty"}) || s.Command.Key != "pagerduty:01E" || s.Command.HappenedAt.IsZero() {
-		t.Errorf("command %+v", s.Command)
+		t.Errorf("got command %+v", s.Command)
 	}
 	for summary, want := range map[string]incident.IncidentRef{
 		"[#17] INC-42 sev2 Leaked key": {PageKey: "INC-42/1"},
@@ -174,64 +174,63 @@ func TestDecodeNotes(t *testing.T) {
 		"INC-x":                        {Correlation: "pagerduty:PABC"},
 		"[#1 INC-42":                   {Correlation: "pagerduty:PABC"},
 	} {
-		if got := decodeOne(t, []byte(strings.Replace(ours, "[#17] INC-42 sev2 Leaked key", summary, 1))).Subject; got != want {
-			t.Errorf("summary %q: subject %+v, want %+v", summary, got, want)
+		if got := decodeOne(t, []byte(strings.Replace(annotated, "[#17] INC-42 sev2 Leaked key", summary, 1))).Subject; got != want {
+			t.Errorf("summary %q: got subject %+v, want %+v", summary, got, want)
 		}
 	}
 }
 
-func TestDecodeOther(t *testing.T) {
-	const person, service = `{"id":"PANA","type":"user_reference","summary":"Ana"}`, `{"id":"PINT","type":"inbound_integration_reference"}`
-	const ours, theirs = `{"id":"P1","incident_key":"INC-42/2"}`, `{"id":"P1","incident_key":"x"}`
+func TestDecode_EventTypes(t *testing.T) {
+	const user, service = `{"id":"PANA","type":"user_reference","summary":"Ana"}`, `{"id":"PINT","type":"inbound_integration_reference"}`
+	const paged, raised = `{"id":"P1","incident_key":"INC-42/2"}`, `{"id":"P1","incident_key":"x"}`
 	body := func(kind, agent, data string) string {
 		return `{"event":{"id":"E","event_type":"` + kind + `","agent":` + agent + `,"data":` + data + `}}`
 	}
 	tests := []struct {
 		name, body string
-		verb       incident.Verb // "": no signal
+		verb       incident.Verb // "" means no signal
 		subject    incident.IncidentRef
 		fails      bool
 	}{
-		{"acknowledged by a person", body("incident.acknowledged", person, ours), incident.VerbAcknowledge, incident.IncidentRef{PageKey: "INC-42/2"}, false},
-		{"acknowledged by a person, raised there", body("incident.acknowledged", person, theirs), incident.VerbAcknowledge, incident.IncidentRef{Correlation: "pagerduty:P1"}, false},
-		{"our own acknowledgement", body("incident.acknowledged", `null`, ours), "", incident.IncidentRef{}, false},
-		{"acknowledged by an integration", body("incident.acknowledged", service, ours), "", incident.IncidentRef{}, false},
-		{"resolved by a person", body("incident.resolved", person, ours), incident.VerbSourceNote, incident.IncidentRef{PageKey: "INC-42/2"}, false},
-		{"our own resolution", body("incident.resolved", `null`, ours), "", incident.IncidentRef{}, false},
-		{"escalated by the clock", body("incident.escalated", `null`, ours), incident.VerbSourceNote, incident.IncidentRef{PageKey: "INC-42/2"}, false},
+		{"acknowledged by a user", body("incident.acknowledged", user, paged), incident.VerbAcknowledge, incident.IncidentRef{PageKey: "INC-42/2"}, false},
+		{"acknowledged by a user, raised in PagerDuty", body("incident.acknowledged", user, raised), incident.VerbAcknowledge, incident.IncidentRef{Correlation: "pagerduty:P1"}, false},
+		{"acknowledged by Tocsin", body("incident.acknowledged", `null`, paged), "", incident.IncidentRef{}, false},
+		{"acknowledged by an integration", body("incident.acknowledged", service, paged), "", incident.IncidentRef{}, false},
+		{"resolved by a user", body("incident.resolved", user, paged), incident.VerbSourceNote, incident.IncidentRef{PageKey: "INC-42/2"}, false},
+		{"resolved by Tocsin", body("incident.resolved", `null`, paged), "", incident.IncidentRef{}, false},
+		{"escalated by a timer", body("incident.escalated", `null`, paged), incident.VerbSourceNote, incident.IncidentRef{PageKey: "INC-42/2"}, false},
 		{"ping", body("pagey.ping", `null`, `{"message":"hello"}`), "", incident.IncidentRef{}, false},
 		{"workflow", body("incident.workflow.started", `null`, `{}`), "", incident.IncidentRef{}, false},
-		{"service", body("service.updated", person, `{}`), "", incident.IncidentRef{}, false},
-		{"fields of unexpected types", body("incident.resolved", person, `{"id":7,"assignees":"x","incident_key":["INC-1/1"],"priority":3}`), incident.VerbSourceNote, incident.IncidentRef{Correlation: "pagerduty:7"}, false},
-		{"unknown type", body("incident.exploded", person, ours), "", incident.IncidentRef{}, true},
-		{"acknowledged nothing", body("incident.acknowledged", person, `{}`), "", incident.IncidentRef{}, true},
-		{"resolved nothing", body("incident.resolved", person, `{}`), "", incident.IncidentRef{}, true},
-		{"triggered nothing", body("incident.triggered", person, `null`), "", incident.IncidentRef{}, true},
+		{"service", body("service.updated", user, `{}`), "", incident.IncidentRef{}, false},
+		{"fields of unexpected types", body("incident.resolved", user, `{"id":7,"assignees":"x","incident_key":["INC-1/1"],"priority":3}`), incident.VerbSourceNote, incident.IncidentRef{Correlation: "pagerduty:7"}, false},
+		{"unknown type", body("incident.exploded", user, paged), "", incident.IncidentRef{}, true},
+		{"acknowledged without incident", body("incident.acknowledged", user, `{}`), "", incident.IncidentRef{}, true},
+		{"resolved without incident", body("incident.resolved", user, `{}`), "", incident.IncidentRef{}, true},
+		{"triggered without data", body("incident.triggered", user, `null`), "", incident.IncidentRef{}, true},
 		{"no event", `{}`, "", incident.IncidentRef{}, true},
 		{"an array", `[]`, "", incident.IncidentRef{}, true},
 		{"nested too deeply", `{"event":` + strings.Repeat("[", 11000) + strings.Repeat("]", 11000) + `}`, "", incident.IncidentRef{}, true},
-		{"no JSON", `{`, "", incident.IncidentRef{}, true},
+		{"not JSON", `{`, "", incident.IncidentRef{}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := source.Decode(nil, []byte(tt.body))
 			switch {
 			case (err != nil) != tt.fails:
-				t.Errorf("error %v", err)
+				t.Errorf("got error %v, want error %v", err, tt.fails)
 			case tt.verb == "" && got != nil:
-				t.Errorf("got %+v", got)
+				t.Errorf("got %+v, want no signal", got)
 			case tt.verb != "" && (len(got) != 1 || got[0].Command == nil || got[0].Command.Verb != tt.verb || got[0].Subject != tt.subject):
-				t.Errorf("got %+v", got)
+				t.Errorf("got %+v, want %s for %+v", got, tt.verb, tt.subject)
 			}
 			if tt.verb == incident.VerbAcknowledge && got[0].Command.By != (incident.Identity{Provider: incident.ProviderPagerDuty, ID: "PANA"}) {
-				t.Errorf("by %+v", got[0].Command.By)
+				t.Errorf("got author %+v", got[0].Command.By)
 			}
 		})
 	}
 }
 
-// Whatever comes with a good signature is kept as it came, or refused in words.
-func TestHostileBodies(t *testing.T) {
+func TestSource_HostileBodies(t *testing.T) {
 	intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: fixture(t, "triggered.json"), Signed: func(body []byte) http.Header {
 		m := hmac.New(sha256.New, []byte("new"))
 		m.Write(body)
@@ -250,18 +249,18 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		got, err := intaketest.Decode(t, source, nil, body)
 		if err == nil && !json.Valid(body) {
-			t.Fatal("what is no JSON was decoded")
+			t.Fatal("invalid JSON: got no error, want one")
 		}
 		for _, s := range got {
 			if s.Command != nil && s.Subject == (incident.IncidentRef{}) {
-				t.Fatalf("a command for no incident: %+v", s)
+				t.Fatalf("command without a subject: %+v", s)
 			}
 			if s.Command != nil && s.Command.Verb == incident.VerbAcknowledge && s.Command.By.ID == "" {
-				t.Fatal("acknowledged by nobody")
+				t.Fatal("acknowledgement without a user id")
 			}
 		}
 		if _, err := source.Verify(http.Header{"X-Pagerduty-Signature": {string(body)}}, body, time.Time{}); err == nil {
-			t.Fatal("a forged signature is let in")
+			t.Fatal("forged signature: got no error, want one")
 		}
 	})
 }

@@ -17,15 +17,19 @@ import (
 	"tocsin/bot/incident"
 )
 
-// maxSummary is PagerDuty's limit of a summary, in characters.
+// maxSummary is PagerDuty's limit for a summary, in characters.
 const maxSummary = 1024
 
-// Page rings whoever is on call for the integration's service. It says the
-// incident's id and severity, and its title only where the incident is not
-// restricted: a page shows on locked screens and passes through a third party.
+// Page notifies the people on call for the integration's service. The page contains
+// the ID and severity of the incident. It contains the title only if the incident is
+// not restricted, because a page appears on lock screens and passes through a third
+// party.
 //
-// The Events API cannot be asked whether an earlier attempt landed. It need not
-// be: the dedup key makes the repeat a log entry.
+// The Events API does not report whether an earlier attempt succeeded. The dedup key
+// makes a repeated page a log entry.
+//
+// The error is [incident.RetryAfter] if PagerDuty limits the rate and
+// [incident.Permanent] if it rejects the event.
 func (c *Client) Page(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	round, route := intArg(e, "round"), intArg(e, "escalation_step")
 	inc := b.Incident
@@ -51,18 +55,18 @@ func (c *Client) Page(ctx context.Context, b incident.Brief, e incident.Effect) 
 	}, nil
 }
 
-// Acknowledge tells PagerDuty that somebody has it, so that it stops to
-// escalate. Without an open alert under the key it is dropped there in silence.
+// Acknowledge acknowledges the page of a round, which stops PagerDuty's escalation.
+// PagerDuty ignores the event if no alert is open under the key.
 func (c *Client) Acknowledge(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	return incident.Command{}, c.end(ctx, "acknowledge", b, e)
+	return incident.Command{}, c.sendAction(ctx, "acknowledge", b, e)
 }
 
-// Resolve tells PagerDuty that it is over.
+// Resolve resolves the page of a round.
 func (c *Client) Resolve(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
-	return incident.Command{}, c.end(ctx, "resolve", b, e)
+	return incident.Command{}, c.sendAction(ctx, "resolve", b, e)
 }
 
-func (c *Client) end(ctx context.Context, action string, b incident.Brief, e incident.Effect) error {
+func (c *Client) sendAction(ctx context.Context, action string, b incident.Brief, e incident.Effect) error {
 	event := &pagerduty.V2Event{Action: action, DedupKey: incident.PageKey(b.Incident.ID, intArg(e, "round")), Client: "Tocsin"}
 	if err := c.send(ctx, event); err != nil {
 		return fmt.Errorf("%s in PagerDuty: %w", action, err)
@@ -70,14 +74,15 @@ func (c *Client) end(ctx context.Context, action string, b incident.Brief, e inc
 	return nil
 }
 
-// intArg reads a number among an effect's arguments; who enqueued it wrote it.
+// intArg returns a numeric argument of an effect, or 0 if it is missing.
 func intArg(e incident.Effect, name string) int {
 	n, _ := strconv.Atoi(e.Args[name])
 	return n
 }
 
-// summary begins with the incident's id: webhooks about notes give back nothing
-// else of it (see event.subject).
+// summary returns the summary of a page. It begins with the incident ID, because
+// webhooks about notes contain nothing else to identify the incident (see
+// event.subject).
 func summary(inc incident.Incident, round int) string {
 	words := []string{inc.ID.String(), string(inc.Severity)}
 	if round > 1 {
@@ -105,9 +110,9 @@ func severity(s incident.Severity) string {
 	return "warning"
 }
 
-// details carry the head of the timeline out of the house: with it, somebody
-// who received the page can tell later whether the history up to then was
-// rewritten.
+// details returns the custom details of a page. They contain the head of the timeline:
+// a copy outside Tocsin lets a recipient check later that the timeline up to this
+// point was not rewritten.
 func details(inc incident.Incident, round int) map[string]string {
 	d := map[string]string{
 		"incident": inc.ID.String(), "severity": string(inc.Severity), "status": string(inc.Status), "round": strconv.Itoa(round),
@@ -118,8 +123,8 @@ func details(inc incident.Incident, round int) map[string]string {
 	return d
 }
 
-// links lead to the channel, whose address says nothing, and, where the
-// incident is open to everybody, to the alerts at their sources.
+// links returns a link to the channel, whose URL reveals nothing, and up to five
+// links to alerts at their sources unless the incident is restricted.
 func links(inc incident.Incident) []any {
 	type link struct {
 		Href string `json:"href"`
@@ -139,63 +144,65 @@ func links(inc incident.Incident) []any {
 	return out
 }
 
-// send hands one event to PagerDuty. 202 means that it was accepted.
+// send posts one event to PagerDuty. PagerDuty answers 202 if it accepts the event.
 func (c *Client) send(ctx context.Context, e *pagerduty.V2Event) error {
-	ctx, cancel := context.WithTimeout(ctx, callWithin)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	e.RoutingKey = c.key.Reveal()
-	answer := &responseRecorder{http: c.http}
+	recorder := &responseRecorder{http: c.http}
 	api := pagerduty.NewClient("", pagerduty.WithV2EventsAPIEndpoint(c.url))
-	api.HTTPClient = answer
+	api.HTTPClient = recorder
 	_, err := api.ManageEventWithContext(ctx, e)
 	if err == nil {
 		return nil
 	}
-	return answer.classify(err)
+	return recorder.classify(err)
 }
 
-// responseRecorder does one call for go-pagerduty and remembers what it does not pass on:
-// Retry-After, and the reasons in the Events API's form of an error.
+// responseRecorder performs one call for go-pagerduty. It records the parts of the
+// response that go-pagerduty drops: Retry-After and the errors in the Events API
+// format.
 type responseRecorder struct {
-	http  *http.Client
-	after string
-	body  []byte
+	http       *http.Client
+	retryAfter string
+	body       []byte
 }
 
-// maxAnswer bounds how much of an answer is read.
-const maxAnswer = 64 << 10
+// maxResponseBytes is the maximum number of bytes read from a response.
+const maxResponseBytes = 64 << 10
 
-func (a *responseRecorder) Do(req *http.Request) (*http.Response, error) {
-	res, err := a.http.Do(req) //nolint:gosec // G704: the address is the operator's setting
+// Do implements pagerduty.HTTPClient.
+func (r *responseRecorder) Do(req *http.Request) (*http.Response, error) {
+	res, err := r.http.Do(req) //nolint:gosec // G704: the operator configures the URL
 	if err != nil {
 		return nil, err
 	}
 	defer res.Body.Close()
-	a.body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	r.body, err = io.ReadAll(io.LimitReader(res.Body, maxResponseBytes))
 	if err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
+		return nil, fmt.Errorf("read response: %w", err)
 	}
-	a.after = res.Header.Get("Retry-After")
-	res.Body = io.NopCloser(bytes.NewReader(a.body))
+	r.retryAfter = res.Header.Get("Retry-After")
+	res.Body = io.NopCloser(bytes.NewReader(r.body))
 	return res, nil
 }
 
-// defaultRetryAfter is how long to leave PagerDuty alone when it does not say; its
-// window is a minute.
+// defaultRetryAfter is the delay after a 429 response without Retry-After.
+// PagerDuty's rate limit counts requests per minute.
 const defaultRetryAfter = 30 * time.Second
 
-// classify says what the failure means for a repeat. Only 400 is final: the
-// event itself is wrong. Whatever else it is, the page is still owed.
-func (a *responseRecorder) classify(err error) error {
+// classify converts an API error. Only a 400 response is permanent, because the event
+// itself is invalid. After any other error the page must be retried.
+func (r *responseRecorder) classify(err error) error {
 	var api pagerduty.APIError
 	if !errors.As(err, &api) {
 		return err
 	}
-	err = a.explain(api.StatusCode)
+	err = r.explain(api.StatusCode)
 	switch api.StatusCode {
 	case http.StatusTooManyRequests:
 		after := defaultRetryAfter
-		if s, e := strconv.Atoi(a.after); e == nil && s > 0 && s <= 3600 {
+		if s, e := strconv.Atoi(r.retryAfter); e == nil && s > 0 && s <= 3600 {
 			after = time.Duration(s) * time.Second
 		}
 		return &incident.RetryAfter{After: after, Err: err}
@@ -205,13 +212,13 @@ func (a *responseRecorder) classify(err error) error {
 	return err
 }
 
-func (a *responseRecorder) explain(status int) error {
+func (r *responseRecorder) explain(status int) error {
 	var v struct {
 		Message string   `json:"message"`
 		Errors  []string `json:"errors"`
 	}
-	if json.Unmarshal(a.body, &v) != nil || v.Message == "" {
-		return fmt.Errorf("it answered %d", status)
+	if json.Unmarshal(r.body, &v) != nil || v.Message == "" {
+		return fmt.Errorf("got status %d", status)
 	}
-	return fmt.Errorf("it answered %d: %s", status, strings.Join(append([]string{v.Message}, v.Errors...), "; "))
+	return fmt.Errorf("got status %d: %s", status, strings.Join(append([]string{v.Message}, v.Errors...), "; "))
 }

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const routingKey = "0123456789abcdef0123456789abcdef"
 
-// account is a PagerDuty account and a client that pages into it.
+// account returns a PagerDuty account and a client that sends to it.
 func account(t *testing.T, hooks ...pager.Webhook) (*pager.Account, *pagerduty.Client) {
 	t.Helper()
 	a := pager.New(pager.Config{
@@ -68,19 +68,19 @@ func TestPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cmd.Verb != incident.VerbPaged || cmd.Round != 1 || cmd.EscalationStep != 0 || cmd.For != 42 {
-		t.Errorf("command %+v", cmd)
+		t.Errorf("got command %+v", cmd)
 	}
 	ev := a.Requests()[0].Event
 	if ev.DedupKey != "INC-42/1" || ev.Payload.Summary != "INC-42 sev2 Leaked key in a repository" || ev.Payload.Severity != "error" ||
 		ev.Payload.Timestamp != "2026-11-03T02:31:00Z" || len(ev.Links) != 2 || !strings.Contains(string(ev.Payload.Details), `"timeline_head":"3 abc"`) {
-		t.Errorf("event %+v, payload %+v", ev, ev.Payload)
+		t.Errorf("got event %+v, payload %+v", ev, ev.Payload)
 	}
 	if p := a.Snapshot().Pages; len(p) != 1 || p[0].User != "PANA" {
-		t.Errorf("pages %+v", p)
+		t.Errorf("got pages %+v", p)
 	}
 }
 
-func TestPageAgainRingsOnce(t *testing.T) {
+func TestPage_RetryPagesOnce(t *testing.T) {
 	a, c := account(t)
 	for attempt := range 3 {
 		b := brief()
@@ -90,17 +90,17 @@ func TestPageAgainRingsOnce(t *testing.T) {
 		}
 	}
 	if p := a.Snapshot().Pages; len(p) != 1 {
-		t.Errorf("%d pages, want 1", len(p))
+		t.Errorf("got %d pages, want 1", len(p))
 	}
 	if _, err := c.Page(t.Context(), brief(), effect("2", "1")); err != nil {
 		t.Fatal(err)
 	}
 	if p := a.Snapshot().Pages; len(p) != 2 || p[1].Key != "INC-42/2" {
-		t.Errorf("pages after another round: %+v", p)
+		t.Errorf("got pages %+v after the second round", p)
 	}
 }
 
-func TestPageOfARestrictedIncidentSaysIDAndSeverityOnly(t *testing.T) {
+func TestPage_RestrictedIncident(t *testing.T) {
 	a, c := account(t)
 	b := brief()
 	b.Incident.Restricted = true
@@ -109,16 +109,16 @@ func TestPageOfARestrictedIncidentSaysIDAndSeverityOnly(t *testing.T) {
 	}
 	req := a.Requests()[0]
 	if s := req.Event.Payload.Summary; s != "INC-42 sev2 (page 2)" {
-		t.Errorf("summary %q", s)
+		t.Errorf("got summary %q", s)
 	}
 	for _, word := range []string{"Leaked", "sentry"} {
 		if strings.Contains(string(req.Body), word) {
-			t.Errorf("%q went out: %s", word, req.Body)
+			t.Errorf("page of a restricted incident contains %q: %s", word, req.Body)
 		}
 	}
 }
 
-func TestPageSummaryFits(t *testing.T) {
+func TestPage_LongSummary(t *testing.T) {
 	a, c := account(t)
 	b := brief()
 	b.Incident.Title = strings.Repeat("é", 5000)
@@ -126,11 +126,11 @@ func TestPageSummaryFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := []rune(a.Requests()[0].Event.Payload.Summary); len(s) != 1024 || s[1023] != '…' {
-		t.Errorf("summary of %d characters", len(s))
+		t.Errorf("got a summary of %d characters, want 1024", len(s))
 	}
 }
 
-func TestSeverities(t *testing.T) {
+func TestPage_Severity(t *testing.T) {
 	a, c := account(t)
 	for s, want := range map[incident.Severity]string{"sev1": "critical", "sev2": "error", "sev3": "warning", "sev4": "info", "": "warning"} {
 		b := brief()
@@ -140,7 +140,7 @@ func TestSeverities(t *testing.T) {
 		}
 		reqs := a.Requests()
 		if got := reqs[len(reqs)-1].Event.Payload.Severity; got != want {
-			t.Errorf("%s became %s, want %s", s, got, want)
+			t.Errorf("%s: got severity %s, want %s", s, got, want)
 		}
 	}
 }
@@ -148,29 +148,29 @@ func TestSeverities(t *testing.T) {
 func TestAcknowledgeAndResolve(t *testing.T) {
 	a, c := account(t)
 	steps := []struct {
-		do     func(context.Context, incident.Brief, incident.Effect) (incident.Command, error)
+		send   func(context.Context, incident.Brief, incident.Effect) (incident.Command, error)
 		status string
 	}{{c.Page, pager.Triggered}, {c.Acknowledge, pager.Acknowledged}, {c.Acknowledge, pager.Acknowledged}, {c.Resolve, pager.Resolved}, {c.Resolve, pager.Resolved}}
 	for i, s := range steps {
-		cmd, err := s.do(t.Context(), brief(), effect("1", "0"))
+		cmd, err := s.send(t.Context(), brief(), effect("1", "0"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i > 0 && cmd.Verb != "" {
-			t.Errorf("step %d commands %s", i, cmd.Verb)
+			t.Errorf("step %d: got command %s, want none", i, cmd.Verb)
 		}
 		if in := a.ByKey("INC-42/1"); len(in) != 1 || in[0].Status != s.status {
-			t.Errorf("after step %d: %+v", i, in)
+			t.Errorf("step %d: got %+v, want status %s", i, in, s.status)
 		}
 	}
 }
 
-func TestErrorsSayWhatARepeatWouldHelp(t *testing.T) {
+func TestPage_ErrorTypes(t *testing.T) {
 	a, c := account(t)
 	page := func() error {
 		_, err := c.Page(t.Context(), brief(), effect("1", "0"))
 		if err != nil && strings.Contains(err.Error(), routingKey) {
-			t.Errorf("the routing key is in the error: %v", err)
+			t.Errorf("error contains the routing key: %v", err)
 		}
 		return err
 	}
@@ -179,34 +179,34 @@ func TestErrorsSayWhatARepeatWouldHelp(t *testing.T) {
 
 	a.SetFaults(pager.Rule{Fault: pager.FaultThrottle, Times: 1})
 	if err := page(); !errors.As(err, &wait) || wait.After != 30*time.Second {
-		t.Errorf("429: %v", err)
+		t.Errorf("429: got error %v, want a retry after 30s", err)
 	}
 	a.SetFaults(pager.Rule{Fault: pager.FaultRefuse, Times: 1})
-	if err := page(); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "rejected by an injected fault") {
-		t.Errorf("400: %v", err)
+	if err := page(); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "told to refuse") {
+		t.Errorf("400: got error %v, want a permanent one", err)
 	}
 	for _, f := range []pager.Fault{pager.FaultError, pager.FaultOffline} {
 		a.SetFaults(pager.Rule{Fault: f, Times: 1})
 		if err := page(); err == nil || errors.As(err, &permanent) || errors.As(err, &wait) {
-			t.Errorf("%s: %v, want an error that is simply tried again", f, err)
+			t.Errorf("%s: got error %v, want a temporary one", f, err)
 		}
 	}
 	a.SetFaults(pager.Rule{Fault: pager.FaultDrop, Times: 1})
 	if err := page(); err == nil {
-		t.Error("a lost answer was taken for success")
+		t.Error("lost response: got no error, want one")
 	}
 	if err := page(); err != nil || len(a.Snapshot().Pages) != 1 {
-		t.Errorf("the repeat after a lost answer: %v, pages %+v", err, a.Snapshot().Pages)
+		t.Errorf("retry after a lost response: got error %v, pages %+v", err, a.Snapshot().Pages)
 	}
 	a.SetFaults(pager.Rule{Fault: pager.FaultSilence, Times: 1})
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := c.Page(ctx, brief(), effect("1", "0")); err == nil {
-		t.Error("silence was taken for success")
+		t.Error("silent server: got no error, want one")
 	}
 }
 
-func TestRetryAfterOfTheServerIsHeeded(t *testing.T) {
+func TestClient_RetryAfterHeader(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(http.StatusTooManyRequests)
@@ -218,19 +218,19 @@ func TestRetryAfterOfTheServerIsHeeded(t *testing.T) {
 	}
 	var wait *incident.RetryAfter
 	if _, err := c.Resolve(t.Context(), brief(), effect("1", "0")); !errors.As(err, &wait) || wait.After != 7*time.Second {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want a retry after 7s", err)
 	}
 }
 
-func TestARoutingKeyIsNeeded(t *testing.T) {
+func TestNew_RoutingKeyRequired(t *testing.T) {
 	if _, err := pagerduty.New(pagerduty.Config{}); err == nil {
-		t.Error("a client without routing key was made")
+		t.Error("no routing key: got no error, want one")
 	}
 }
 
-// The whole way round: what our page opens there, and what people do with it,
-// comes back as what it is.
-func TestThereAndBack(t *testing.T) {
+// TestPageAndWebhooks sends pages to a PagerDuty account and decodes the webhooks that
+// the account sends for them.
+func TestPageAndWebhooks(t *testing.T) {
 	type hook struct {
 		header http.Header
 		body   []byte
@@ -242,21 +242,21 @@ func TestThereAndBack(t *testing.T) {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	defer s.Close()
-	a, c := account(t, pager.Webhook{URL: s.URL, Secrets: []string{"new", "unknown to us"}})
-	next := func(what string) []incident.Signal {
+	a, c := account(t, pager.Webhook{URL: s.URL, Secrets: []string{"new", "unknown"}})
+	next := func(label string) []incident.Signal {
 		t.Helper()
 		select {
 		case h := <-hooks:
 			if _, err := source.Verify(h.header, h.body, time.Now()); err != nil {
-				t.Fatalf("%s: %v", what, err)
+				t.Fatalf("%s: got error %v", label, err)
 			}
 			got, err := source.Decode(h.header, h.body)
 			if err != nil {
-				t.Fatalf("%s: %v", what, err)
+				t.Fatalf("%s: got error %v", label, err)
 			}
 			return got
 		case <-time.After(10 * time.Second):
-			t.Fatalf("%s: no webhook came", what)
+			t.Fatalf("%s: got no webhook within 10s", label)
 			return nil
 		}
 	}
@@ -264,37 +264,37 @@ func TestThereAndBack(t *testing.T) {
 	if _, err := c.Page(t.Context(), brief(), effect("1", "0")); err != nil {
 		t.Fatal(err)
 	}
-	if got := next("our page"); got != nil {
-		t.Errorf("our page came back as %+v", got)
+	if got := next("page of Tocsin"); got != nil {
+		t.Errorf("page of Tocsin: got %+v, want no signal", got)
 	}
 	id := a.ByKey("INC-42/1")[0].ID
 	if err := a.Acknowledge(id, "PANA"); err != nil {
 		t.Fatal(err)
 	}
 	if got := next("acknowledgement"); len(got) != 1 || got[0].Command.Verb != incident.VerbAcknowledge || got[0].Command.By.ID != "PANA" || got[0].Subject.PageKey != "INC-42/1" {
-		t.Errorf("a person's acknowledgement came as %+v", got)
+		t.Errorf("acknowledgement by a user: got %+v", got)
 	}
 	if err := a.Annotate(id, "PANA", "on it"); err != nil {
 		t.Fatal(err)
 	}
-	if got := next("note"); len(got) != 1 || got[0].Command.Text != "PagerDuty: noted by Ana Lima: on it" || got[0].Subject.PageKey != "INC-42/1" {
-		t.Errorf("a note came as %+v", got)
+	if got := next("note"); len(got) != 1 || got[0].Command.Text != "PagerDuty: note added by Ana Lima: on it" || got[0].Subject.PageKey != "INC-42/1" {
+		t.Errorf("note: got %+v", got)
 	}
 	if _, err := c.Resolve(t.Context(), brief(), effect("1", "0")); err != nil {
 		t.Fatal(err)
 	}
-	if got := next("our resolution"); got != nil {
-		t.Errorf("our resolution came back as %+v", got)
+	if got := next("resolution by Tocsin"); got != nil {
+		t.Errorf("resolution by Tocsin: got %+v, want no signal", got)
 	}
 	raised, err := a.Raise("Payroll is down", "PSEC", "PANA")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := next("raised there"); len(got) != 1 || got[0].Alert == nil || got[0].Alert.Correlation != "pagerduty:"+raised {
-		t.Errorf("an incident raised there came as %+v", got)
+	if got := next("incident raised in PagerDuty"); len(got) != 1 || got[0].Alert == nil || got[0].Alert.Correlation != "pagerduty:"+raised {
+		t.Errorf("incident raised in PagerDuty: got %+v", got)
 	}
 	a.Ping()
 	if got := next("ping"); got != nil {
-		t.Errorf("a ping came as %+v", got)
+		t.Errorf("ping: got %+v, want no signal", got)
 	}
 }

@@ -1,14 +1,14 @@
-// Package sentry takes the webhooks of Sentry's integration platform: internal
-// and public integrations, every resource. It verifies them on the raw bytes
-// and says what they mean as incident.Signals.
+// Package sentry decodes the webhooks of Sentry's integration platform: internal and
+// public integrations, and every resource. It verifies the raw bytes and returns
+// [incident.Signal] values.
 //
-// How alerts hang together. The fingerprint is the kind of the alert and the
-// Sentry issue (for a metric, its rule), so that the events of one issue are
-// copies of one alert. The correlation key is organisation and project, and
-// nothing finer: issue webhooks name neither release nor environment, so with
-// one of them in the key, the same failure reported as an issue and by an
-// alert rule would open two incidents and page twice. Release and environment
-// stand in the alert for the routing to look at.
+// The fingerprint consists of the kind of the alert and the Sentry issue, or the rule
+// of a metric alert. All events of an issue are therefore occurrences of one alert.
+//
+// The correlation key consists of organisation and project only. Issue webhooks
+// contain neither release nor environment. With either in the key, one failure
+// reported by an issue and by an alert rule would open two incidents and page twice.
+// Release and environment are fields of the alert for the routing rules.
 package sentry
 
 import (
@@ -23,25 +23,25 @@ import (
 	"tocsin/bot/secret"
 )
 
-const name = "sentry"
+const sourceName = "sentry"
 
-// Config of the source.
+// Config holds the accepted client secrets.
 type Config struct {
-	// ClientSecrets are the client secrets of the integrations that send here.
-	// There are two or more with several integrations, or while one is rotated.
+	// ClientSecrets holds the client secrets of the integrations that send webhooks.
+	// Several integrations or a rotation need several secrets.
 	ClientSecrets []secret.String
 }
 
-// Source is Sentry, as intake sees it.
+// Source verifies and decodes Sentry webhooks. It is safe for concurrent use.
 type Source struct{ secrets []secret.String }
 
-// New makes the source.
+// New returns a source that accepts the secrets in c.
 func New(c Config) *Source { return &Source{secrets: c.ClientSecrets} }
 
-// Name is the last element of the webhook's path.
-func (*Source) Name() string { return name }
+// Name returns the last element of the webhook's path.
+func (*Source) Name() string { return sourceName }
 
-// Headers names what Decode needs: which resource the body is about.
+// Headers returns the header that Decode needs: the resource of the body.
 func (*Source) Headers() []string { return []string{headerResource} }
 
 const (
@@ -50,24 +50,24 @@ const (
 	headerRequest   = "Request-Id"
 )
 
-// errNoSecret is our own fault, not the sender's: the edge answers 5xx.
+// errNoSecret is a configuration error. The edge answers it with a 5xx status.
 var errNoSecret = errors.New("sentry: no client secret is configured")
 
-// Verify checks the HMAC of the raw body against every configured secret. The
-// delivery id is Sentry's request id; without one it is empty, and the edge
-// tells deliveries apart by the body. Sentry-Hook-Timestamp is not part of what
-// is signed and proves nothing, so nothing is made of it.
+// Verify checks the HMAC of the raw body against every configured secret. It returns
+// Sentry's request ID, or an empty ID if there is none, and then the edge uses the
+// hash of the body. Verify ignores Sentry-Hook-Timestamp because the signature does
+// not cover it.
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
 	got, err := hex.DecodeString(strings.TrimSpace(h.Get(headerSignature)))
 	if err != nil || len(got) != sha256.Size {
 		return "", incident.Forbidden("%s must be the hex HMAC-SHA256 of the body", headerSignature)
 	}
-	genuine, known := secret.VerifyAny(s.secrets, body, got)
+	genuine, configured := secret.VerifyAny(s.secrets, body, got)
 	switch {
-	case !known:
+	case !configured:
 		return "", errNoSecret
 	case !genuine:
-		return "", incident.Forbidden("the signature does not match the body")
+		return "", incident.Forbidden("%s does not match the body", headerSignature)
 	}
 	return strings.TrimSpace(h.Get(headerRequest)), nil
 }

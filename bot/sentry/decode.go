@@ -8,11 +8,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Sentry's bodies are large and come in storms, and a quarter of what an alert
-// cost was to read its body with the standard library's decoder. The successor
-// of that library, which is used here, needs half the time.
+// Sentry's bodies are large and arrive in bursts. Decoding with encoding/json took a
+// quarter of the time to process an alert. go-json-experiment takes half as long.
 
-// text is a JSON string, a number or a boolean; anything else reads as absent.
+// text decodes a JSON string, number or boolean. Any other value becomes "".
 type text string
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -29,28 +28,29 @@ func (t *text) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	return err
 }
 
-// decodeOptions are the options of decode. The edge has checked the body; of a key
-// that is repeated in one from before it did, the last counts.
+// decodeOptions holds the options of decode. The edge rejects bodies with repeated keys
+// or invalid UTF-8, but older stored bodies may contain them. The last value of a
+// repeated key counts.
 var decodeOptions = json.JoinOptions(
 	jsontext.AllowDuplicateNames(true),
 	jsontext.AllowInvalidUTF8(true),
 	json.WithUnmarshalers(json.UnmarshalFromFunc(skipMismatch)),
 )
 
-// decode reads a body. A field of another type than expected reads as absent, at
-// any depth, rather than failing the whole; only what is no JSON is an error.
-func decode(body []byte, into any) error {
-	err := json.Unmarshal(body, into, decodeOptions)
+// decode decodes a body into v. It treats a field of an unexpected type as absent, at
+// any depth. It returns an error only if the body is not JSON.
+func decode(body []byte, v any) error {
+	err := json.Unmarshal(body, v, decodeOptions)
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
-		return errors.New("the body is no JSON")
+		return errors.New("the body is not JSON")
 	}
 	return err
 }
 
-// skipMismatch skips a value that its field has no room for.
+// skipMismatch skips a value whose type does not match its field.
 func skipMismatch(d *jsontext.Decoder, field any) error {
-	if _, own := field.(json.UnmarshalerFrom); own { // it sees to that itself
+	if _, ok := field.(json.UnmarshalerFrom); ok { // its UnmarshalJSONFrom handles mismatches
 		return json.SkipFunc
 	}
 	fits := true

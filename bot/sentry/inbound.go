@@ -8,9 +8,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Decode says what a webhook means. A resource or an action that is not known
-// here is an error: Sentry adds them without notice, and a person should see
-// the first of each.
+// Decode returns an alert, a note or nothing for a webhook. An unknown resource or
+// action is an error, because Sentry adds new ones without notice and a person should
+// review them.
 func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	resource := strings.ToLower(h.Get(headerResource))
 	p, err := parse(body)
@@ -30,16 +30,16 @@ func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 		return p.activitySignals()
 	case "installation":
 		return p.installationSignals()
-	case "comment", "seer", "preprod_artifact": // what people and machines say about an issue is no alert
+	case "comment", "seer", "preprod_artifact": // remarks about an issue are not alerts
 		return nil, nil
 	case "":
-		return nil, fmt.Errorf("decode sentry webhook: header %s is missing; is this the legacy webhooks plugin?", headerResource)
+		return nil, fmt.Errorf("decode sentry webhook: header %s is missing (the legacy webhooks plugin is not supported)", headerResource)
 	}
-	return nil, fmt.Errorf("decode sentry webhook: resource %q is unknown", resource)
+	return nil, fmt.Errorf("decode sentry webhook: unknown resource %q", resource)
 }
 
 func (p *payload) unknownAction(resource string) error {
-	return fmt.Errorf("decode sentry %s: action %q is unknown", resource, p.Action)
+	return fmt.Errorf("decode sentry %s: unknown action %q", resource, p.Action)
 }
 
 func (p *payload) issueSignals() ([]incident.Signal, error) {
@@ -51,22 +51,22 @@ func (p *payload) issueSignals() ([]incident.Signal, error) {
 	case "created", "unresolved":
 		return alert(p.issueAlert("sentry.issue", is)), nil
 	case "resolved", "assigned", "archived", "ignored", "unassigned":
-		what := string(p.Action)
-		if is.Substatus != "" && (what == "archived" || what == "ignored") {
-			what += " (" + strings.ReplaceAll(string(is.Substatus), "_", " ") + ")"
+		text := string(p.Action)
+		if is.Substatus != "" && (text == "archived" || text == "ignored") {
+			text += " (" + strings.ReplaceAll(string(is.Substatus), "_", " ") + ")"
 		}
-		if to := is.AssignedTo.name(); to != "" && what == "assigned" {
-			what += " to " + to
+		if to := is.AssignedTo.name(); to != "" && text == "assigned" {
+			text += " to " + to
 		}
-		return p.note(p.project(is.Project.key(), is.urls()...).correlation(), fmt.Sprintf("%s: %s", is.label(), what)), nil
+		return p.note(p.locate(is.Project.key(), is.urls()...).correlation(), fmt.Sprintf("%s: %s", is.label(), text)), nil
 	}
 	return nil, p.unknownAction("issue")
 }
 
-// issueAlert is the alert of an issue. Its title is the issue's, its time the
-// last time it was seen.
+// issueAlert returns the alert for an issue, with the title of the issue and the time
+// of its last event.
 func (p *payload) issueAlert(kind string, is *issue) incident.Alert {
-	place := p.project(is.Project.key(), is.urls()...)
+	place := p.locate(is.Project.key(), is.urls()...)
 	detail := lines(
 		field("Culprit", is.Culprit),
 		field("Issue", is.ShortID),
@@ -78,7 +78,7 @@ func (p *payload) issueAlert(kind string, is *issue) incident.Alert {
 		field("First seen", is.FirstSeen),
 	)
 	return incident.Alert{
-		Source: name, Kind: kind, Level: level(is.Level),
+		Source: sourceName, Kind: kind, Level: level(is.Level),
 		Title:       first(string(is.Title), "Sentry issue "+string(is.ID)),
 		Detail:      detail,
 		Fingerprint: join(":", text(kind), text(place.org), is.ID),
@@ -91,19 +91,19 @@ func (p *payload) issueAlert(kind string, is *issue) incident.Alert {
 
 func (p *payload) eventSignals(resource string, ev *event) ([]incident.Signal, error) {
 	if ev == nil || ev.IssueID == "" && ev.EventID == "" {
-		return nil, fmt.Errorf("decode sentry %s: neither issue_id nor event_id is there", resource)
+		return nil, fmt.Errorf("decode sentry %s: issue_id and event_id are both missing", resource)
 	}
 	if p.Action != "triggered" && p.Action != "created" {
 		return nil, p.unknownAction(resource)
 	}
 	rule := first(string(p.Data.TriggeredRule), string(p.Data.IssueAlert.Title))
-	place := p.project(ev.Project, ev.URL, ev.WebURL, ev.IssueURL)
+	place := p.locate(ev.Project, ev.URL, ev.WebURL, ev.IssueURL)
 	issueID := ev.IssueID
 	if issueID == "" {
 		issueID = ev.EventID
 	}
 	return alert(incident.Alert{
-		Source: name, Kind: "sentry." + resource, Level: level(ev.Level),
+		Source: sourceName, Kind: "sentry." + resource, Level: level(ev.Level),
 		Title:       ev.title(),
 		Detail:      lines(field("Alert rule", text(rule)), field("Culprit", ev.Culprit), field("Request", ev.request()), ev.stack()),
 		Fingerprint: join(":", "sentry."+text(resource), text(place.org), issueID, text(rule)),
@@ -128,7 +128,7 @@ func (p *payload) metricSignals() ([]incident.Signal, error) {
 	if len(projects) == 0 {
 		projects = m.Rule.Projects
 	}
-	place := p.project(text(strings.Join(projects, "+")), p.Data.WebURL)
+	place := p.locate(text(strings.Join(projects, "+")), p.Data.WebURL)
 	title := first(string(p.Data.DescriptionTitle), string(m.Title))
 	switch p.Action {
 	case "critical", "warning":
@@ -141,10 +141,10 @@ func (p *payload) metricSignals() ([]incident.Signal, error) {
 			rule = m.ID
 		}
 		return alert(incident.Alert{
-			Source: name, Kind: "sentry.metric_alert", Level: lv,
+			Source: sourceName, Kind: "sentry.metric_alert", Level: lv,
 			Title:  first(title, "Sentry metric alert "+string(m.ID)),
 			Detail: lines(field("Alert rule", m.Rule.Name), p.Data.DescriptionText, field("Query", m.Rule.Query)),
-			// A warning that turns critical is another alert: it may raise the severity.
+			// A warning and a critical alert differ, because the second may raise the severity.
 			Fingerprint: join(":", "sentry.metric_alert", text(place.org), rule, p.Action),
 			Correlation: place.correlation(),
 			EventID:     string(m.ID), At: instant(m.Detected, m.Started, m.Created),
@@ -157,8 +157,8 @@ func (p *payload) metricSignals() ([]incident.Signal, error) {
 	return nil, p.unknownAction("metric_alert")
 }
 
-// activitySignals is the alert of a monitor that watches what happens to
-// issues. Somebody configured it to ring here.
+// activitySignals returns an alert for an activity alert, which Sentry sends if a rule
+// matches a change of an issue.
 func (p *payload) activitySignals() ([]incident.Signal, error) {
 	is := p.Data.Issue
 	if is == nil || is.ID == "" {
@@ -171,8 +171,8 @@ func (p *payload) activitySignals() ([]incident.Signal, error) {
 	return alert(a), nil
 }
 
-// installationSignals: that the integration is gone must not pass in silence,
-// because from then on no alert comes from there.
+// installationSignals returns an alert if the integration was removed, because Sentry
+// sends no more alerts afterwards.
 func (p *payload) installationSignals() ([]incident.Signal, error) {
 	in := p.Data.Installation
 	switch p.Action {
@@ -180,8 +180,8 @@ func (p *payload) installationSignals() ([]incident.Signal, error) {
 		return nil, nil
 	case "deleted":
 		return alert(incident.Alert{
-			Source: name, Kind: "sentry.installation", Level: incident.LevelMedium,
-			Title:       "The Sentry integration was removed: no more alerts will come from " + first(string(in.Organization.Slug), "this organisation"),
+			Source: sourceName, Kind: "sentry.installation", Level: incident.LevelMedium,
+			Title:       "Sentry integration removed: Tocsin receives no more alerts from " + first(string(in.Organization.Slug), "this organisation"),
 			Detail:      lines(field("Integration", in.App.Slug), field("Removed by", p.Actor.Name)),
 			Fingerprint: join(":", "sentry.installation", in.UUID, p.Installation.UUID),
 			EventID:     string(in.UUID),
@@ -192,23 +192,23 @@ func (p *payload) installationSignals() ([]incident.Signal, error) {
 
 func alert(a incident.Alert) []incident.Signal { return []incident.Signal{{Alert: &a}} }
 
-// note is what somebody did over there: it goes into the timeline of the
-// incident with that correlation key and moves nothing.
-func (p *payload) note(correlation, what string) []incident.Signal {
-	if who := p.Actor.name(); who != "" {
-		what += " by " + who
+// note returns a note about a change in Sentry for the incident with the correlation
+// key. It does not change the status of the incident.
+func (p *payload) note(correlation, text string) []incident.Signal {
+	if actor := p.Actor.name(); actor != "" {
+		text += " by " + actor
 	}
 	return []incident.Signal{{
 		Command: &incident.Command{
-			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: name},
-			Auth: "sentry webhook", Via: incident.ViaSource, Text: "Sentry: " + what,
+			Verb: incident.VerbSourceNote, By: incident.Identity{Provider: incident.ProviderSource, ID: sourceName},
+			Auth: "sentry webhook", Via: incident.ViaSource, Text: "Sentry: " + text,
 		},
 		Subject: incident.IncidentRef{Correlation: correlation},
 	}}
 }
 
-// level translates Sentry's level. One that is not known is taken seriously
-// enough to be looked at.
+// level converts Sentry's level. An unknown level becomes medium for a responder to
+// review.
 func level(s text) incident.Level {
 	switch strings.ToLower(string(s)) {
 	case "fatal":

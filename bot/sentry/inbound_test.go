@@ -49,7 +49,7 @@ func decodeOne(t *testing.T, resource string, body []byte) incident.Signal {
 		t.Fatal(err)
 	}
 	if len(got) != 1 {
-		t.Fatalf("%d signals, want 1", len(got))
+		t.Fatalf("got %d signals, want 1", len(got))
 	}
 	return got[0]
 }
@@ -58,7 +58,7 @@ func decodeAlert(t *testing.T, resource string, body []byte) incident.Alert {
 	t.Helper()
 	s := decodeOne(t, resource, body)
 	if s.Alert == nil {
-		t.Fatalf("no alert but %+v", s)
+		t.Fatalf("got %+v, want an alert", s)
 	}
 	return *s.Alert
 }
@@ -72,37 +72,37 @@ func TestVerify(t *testing.T) {
 		{"first secret", sign("old", body), true},
 		{"second secret", sign("new", body), true},
 		{"upper case", strings.ToUpper(sign("new", body)), true},
-		{"another secret", sign("third", body), false},
+		{"wrong secret", sign("third", body), false},
 		{"empty secret", sign("", body), false},
-		{"another body", sign("new", append(body, ' ')), false},
-		{"absent", "", false},
-		{"no hex", "sha256=" + sign("new", body), false},
-		{"half", sign("new", body)[:32], false},
+		{"changed body", sign("new", append(body, ' ')), false},
+		{"no signature", "", false},
+		{"not hex", "sha256=" + sign("new", body), false},
+		{"truncated", sign("new", body)[:32], false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{"Sentry-Hook-Signature": {tt.signature}, "Request-Id": {"r-1"}}
 			id, err := source.Verify(h, body, time.Time{})
 			if tt.ok && (err != nil || id != "r-1") {
-				t.Errorf("id %q, error %v", id, err)
+				t.Errorf("got id %q, error %v; want id r-1", id, err)
 			}
 			if !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
-				t.Errorf("error is %v, want forbidden", err)
+				t.Errorf("got error %v, want forbidden", err)
 			}
 		})
 	}
 }
 
-func TestVerifyWithoutASecretIsOurFault(t *testing.T) {
+func TestVerify_NoSecretConfigured(t *testing.T) {
 	for _, s := range []*sentry.Source{sentry.New(sentry.Config{}), sentry.New(sentry.Config{ClientSecrets: []secret.String{{}}})} {
 		_, err := s.Verify(http.Header{"Sentry-Hook-Signature": {sign("", nil)}}, nil, time.Time{})
 		if err == nil || incident.CodeOf(err) != "" {
-			t.Errorf("error is %v, want one that is no domain error", err)
+			t.Errorf("got error %v, want an error without a domain code", err)
 		}
 	}
 }
 
-func TestDecodeIssue(t *testing.T) {
+func TestDecode_Issue(t *testing.T) {
 	got := decodeAlert(t, "issue", fixture(t, "issue-created.json"))
 	want := incident.Alert{
 		Source: "sentry", Kind: "sentry.issue", Level: incident.LevelCritical, Title: "KeyError: 'iban'",
@@ -117,7 +117,7 @@ func TestDecodeIssue(t *testing.T) {
 	}
 }
 
-func TestDecodeEventAlert(t *testing.T) {
+func TestDecode_EventAlert(t *testing.T) {
 	got := decodeAlert(t, "event_alert", fixture(t, "event_alert-triggered.json"))
 	want := incident.Alert{
 		Source: "sentry", Kind: "sentry.event_alert", Level: incident.LevelHigh, Title: "LeakDetected: salary in public response",
@@ -134,45 +134,45 @@ func TestDecodeEventAlert(t *testing.T) {
 	}
 }
 
-func TestCopiesOfAnAlertShareItsFingerprint(t *testing.T) {
+func TestDecode_OccurrencesShareFingerprint(t *testing.T) {
 	body := fixture(t, "event_alert-triggered.json")
 	other := bytes.ReplaceAll(body, []byte("e4874d664c3540c1a32eab185f12c5ab"), []byte("00000000000000000000000000000001"))
 	other = bytes.ReplaceAll(other, []byte("2026-11-03T02:31:07.677000Z"), []byte("2026-11-03T02:32:00Z"))
 	a, b := decodeAlert(t, "event_alert", body), decodeAlert(t, "event_alert", other)
 	if a.Fingerprint != b.Fingerprint || a.EventID == b.EventID || a.At.Equal(b.At) {
-		t.Errorf("fingerprints %q and %q, events %q and %q", a.Fingerprint, b.Fingerprint, a.EventID, b.EventID)
+		t.Errorf("got fingerprints %q and %q, events %q and %q", a.Fingerprint, b.Fingerprint, a.EventID, b.EventID)
 	}
 }
 
-func TestAlertsOfOneProjectCorrelate(t *testing.T) {
+func TestDecode_ProjectSharesCorrelationKey(t *testing.T) {
 	issue := decodeAlert(t, "issue", fixture(t, "issue-created.json"))
 	event := decodeAlert(t, "event_alert", fixture(t, "event_alert-triggered.json"))
 	metric := decodeAlert(t, "metric_alert", fixture(t, "metric_alert-critical.json"))
 	if issue.Correlation != event.Correlation || issue.Correlation != metric.Correlation {
-		t.Errorf("correlation keys %q, %q, %q", issue.Correlation, event.Correlation, metric.Correlation)
+		t.Errorf("got correlation keys %q, %q, %q", issue.Correlation, event.Correlation, metric.Correlation)
 	}
 	if issue.Fingerprint == event.Fingerprint || issue.Kind == event.Kind {
-		t.Errorf("fingerprints %q, %q", issue.Fingerprint, event.Fingerprint)
+		t.Errorf("got fingerprints %q, %q", issue.Fingerprint, event.Fingerprint)
 	}
 }
 
-func TestDecodeMetricAlert(t *testing.T) {
+func TestDecode_MetricAlert(t *testing.T) {
 	critical := fixture(t, "metric_alert-critical.json")
 	a := decodeAlert(t, "metric_alert", critical)
 	if a.Level != incident.LevelCritical || a.Title != "Critical: Too many errors" || a.Rule != "Too many errors" || a.At.IsZero() ||
 		a.Fingerprint != "sentry.metric_alert:acme:7:critical" || !strings.Contains(a.Detail, "1000 events") {
-		t.Errorf("alert %+v", a)
+		t.Errorf("got alert %+v", a)
 	}
 	if w := decodeAlert(t, "metric_alert", bytes.Replace(critical, []byte(`"critical"`), []byte(`"warning"`), 1)); w.Level != incident.LevelMedium {
-		t.Errorf("a warning is of level %s", w.Level)
+		t.Errorf("warning: got level %s, want medium", w.Level)
 	}
 	s := decodeOne(t, "metric_alert", bytes.Replace(critical, []byte(`"critical"`), []byte(`"resolved"`), 1))
 	if s.Command == nil || s.Subject.Correlation != a.Correlation {
-		t.Errorf("resolved became %+v", s)
+		t.Errorf("resolved: got %+v, want a note", s)
 	}
 }
 
-func TestWhatIsDoneInSentryIsNoted(t *testing.T) {
+func TestDecode_IssueNotes(t *testing.T) {
 	tests := []struct{ action, old, new, want string }{
 		{"resolved", `"sentry","name":"Sentry"`, `3,"name":"Ada"`, `Sentry: PAYROLL-7 "KeyError: 'iban'": resolved by Ada`},
 		{"assigned", `"assignedTo":null`, `"assignedTo":{"type":"user","id":3,"name":"Grace"}`, `Sentry: PAYROLL-7 "KeyError: 'iban'": assigned to Grace by Sentry`},
@@ -184,28 +184,28 @@ func TestWhatIsDoneInSentryIsNoted(t *testing.T) {
 			body := strings.Replace(string(fixture(t, "issue-created.json")), `"created"`, `"`+tt.action+`"`, 1)
 			s := decodeOne(t, "issue", []byte(strings.Replace(body, tt.old, tt.new, 1)))
 			if s.Command == nil || s.Alert != nil {
-				t.Fatalf("signal %+v", s)
+				t.Fatalf("got signal %+v, want a command", s)
 			}
 			if s.Command.Verb != incident.VerbSourceNote || s.Command.Text != tt.want || s.Command.Via != incident.ViaSource ||
 				s.Command.By != (incident.Identity{Provider: incident.ProviderSource, ID: "sentry"}) {
-				t.Errorf("command %+v", s.Command)
+				t.Errorf("got command %+v", s.Command)
 			}
 			if s.Subject.Correlation != "sentry:acme/payroll-api" {
-				t.Errorf("subject %+v", s.Subject)
+				t.Errorf("got subject %+v", s.Subject)
 			}
 		})
 	}
 }
 
-func TestUnresolvedRingsAgain(t *testing.T) {
+func TestDecode_UnresolvedSharesFingerprint(t *testing.T) {
 	body := fixture(t, "issue-created.json")
-	again := decodeAlert(t, "issue", bytes.Replace(body, []byte(`"created"`), []byte(`"unresolved"`), 1))
-	if again.Fingerprint != decodeAlert(t, "issue", body).Fingerprint {
-		t.Error("it is no copy of the issue's alert")
+	unresolved := decodeAlert(t, "issue", bytes.Replace(body, []byte(`"created"`), []byte(`"unresolved"`), 1))
+	if unresolved.Fingerprint != decodeAlert(t, "issue", body).Fingerprint {
+		t.Errorf("got fingerprint %q, want the fingerprint of the created issue", unresolved.Fingerprint)
 	}
 }
 
-func TestDecodeOther(t *testing.T) {
+func TestDecode_Resources(t *testing.T) {
 	const (
 		alert = "alert"
 		none  = "none"
@@ -215,7 +215,7 @@ func TestDecodeOther(t *testing.T) {
 		{"error", "error", `{"action":"created","data":{"error":{"event_id":"e","issue_id":5}}}`, alert},
 		{"activity alert", "activity_alert", `{"action":"triggered","data":{"issue":{"id":1},"activity":{"type":"x"},"alert":{"title":"r"}}}`, alert},
 		{"installation removed", "installation", `{"action":"deleted","data":{"installation":{"uuid":"u"}}}`, alert},
-		{"installation", "installation", `{"action":"created","data":{"installation":{"code":"c"}}}`, none},
+		{"installation created", "installation", `{"action":"created","data":{"installation":{"code":"c"}}}`, none},
 		{"comment", "comment", `{"action":"created","data":{"comment":"c","comment_id":1}}`, none},
 		{"seer", "seer", `{}`, none},
 		{"ids of the wrong type", "issue", `{"action":"created","actor":[1],"data":{"issue":{"id":7,"title":{"a":1},"project":"p","count":[]}}}`, alert},
@@ -230,38 +230,38 @@ func TestDecodeOther(t *testing.T) {
 		{"data of the wrong type", "metric_alert", `{"action":"critical","data":[]}`, fails},
 		{"an array", "issue", `[]`, fails},
 		{"null", "comment", `null`, fails},
-		{"no JSON", "issue", `{`, fails},
+		{"not JSON", "issue", `{`, fails},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := source.Decode(header(tt.resource), []byte(tt.body))
 			switch {
 			case tt.want == fails && (err == nil || got != nil):
-				t.Errorf("got %+v, %v", got, err)
+				t.Errorf("got %+v, error %v; want an error", got, err)
 			case tt.want == none && (err != nil || got != nil):
-				t.Errorf("got %+v, %v", got, err)
+				t.Errorf("got %+v, error %v; want no signal", got, err)
 			case tt.want == alert && (err != nil || len(got) != 1 || got[0].Alert == nil || got[0].Alert.Title == "" || got[0].Alert.Fingerprint == ""):
-				t.Errorf("got %+v, %v", got, err)
+				t.Errorf("got %+v, error %v; want an alert", got, err)
 			}
 		})
 	}
 }
 
-func TestLevels(t *testing.T) {
+func TestDecode_Levels(t *testing.T) {
 	for in, want := range map[string]incident.Level{
 		"fatal": "critical", "error": "high", "warning": "medium", "info": "low", "debug": "informational", "": "medium", "new": "medium", "FATAL": "critical",
 	} {
 		body := `{"action":"created","data":{"issue":{"id":"1","level":"` + in + `"}}}`
 		if a := decodeAlert(t, "issue", []byte(body)); a.Level != want {
-			t.Errorf("level %q became %s, want %s", in, a.Level, want)
+			t.Errorf("level %q: got %s, want %s", in, a.Level, want)
 		}
 	}
 }
 
-func TestAddressesThatAreNoLinksAreDropped(t *testing.T) {
+func TestDecode_InvalidURLs(t *testing.T) {
 	a := decodeAlert(t, "issue", []byte(`{"action":"created","data":{"issue":{"id":"1","web_url":"javascript:alert(1)","permalink":"//x"}}}`))
 	if a.URL != "" {
-		t.Errorf("URL is %q", a.URL)
+		t.Errorf("got URL %q, want none", a.URL)
 	}
 }
 
@@ -295,8 +295,7 @@ func TestDecodePublishedSamples(t *testing.T) {
 	}
 }
 
-// Whatever comes with a good signature is kept as it came, or refused in words.
-func TestHostileBodies(t *testing.T) {
+func TestSource_HostileBodies(t *testing.T) {
 	intaketest.Hostile(t, intaketest.SourceCase{Source: source, Genuine: fixture(t, "issue-created.json"), Signed: func(body []byte) http.Header {
 		h := header("issue")
 		h.Set("Sentry-Hook-Signature", sign("new", body))
@@ -318,7 +317,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, resource string, body []byte) {
 		if _, err := intaketest.Decode(t, source, header(resource), body); err == nil && !json.Valid(body) {
-			t.Fatal("what is no JSON was decoded")
+			t.Fatal("invalid JSON: got no error, want one")
 		}
 	})
 }

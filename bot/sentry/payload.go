@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// payload is the part of every webhook that is read. Sentry writes ids as
-// numbers and as strings, actors in four forms, and leaves fields out; a field
-// of an unexpected type is read as absent rather than failing the whole.
+// payload holds the fields of a webhook that Tocsin reads. Sentry writes IDs as numbers
+// and as strings, writes actors in four forms, and omits fields. A field of an
+// unexpected type is treated as absent.
 type payload struct {
 	Action       text  `json:"action"`
 	Actor        actor `json:"actor"`
@@ -56,7 +56,7 @@ func parse(body []byte) (*payload, error) {
 		return nil, err
 	}
 	if trimmed := bytes.TrimLeft(body, " \t\r\n"); len(trimmed) == 0 || trimmed[0] != '{' {
-		return nil, errors.New("the body is no JSON object")
+		return nil, errors.New("the body is not a JSON object")
 	}
 	return &p, nil
 }
@@ -107,7 +107,7 @@ func (p project) key() text {
 type event struct {
 	EventID     text `json:"event_id"`
 	IssueID     text `json:"issue_id"`
-	Project     text `json:"project"` // a number; the slug stands in URL
+	Project     text `json:"project"` // a number (URL contains the slug)
 	Title       text `json:"title"`
 	Message     text `json:"message"`
 	Culprit     text `json:"culprit"`
@@ -140,7 +140,7 @@ type exception struct {
 	Type       text `json:"type"`
 	Value      text `json:"value"`
 	Stacktrace struct {
-		Frames []frame `json:"frames"` // the oldest call first
+		Frames []frame `json:"frames"` // outermost call first
 	} `json:"stacktrace"`
 }
 
@@ -152,7 +152,7 @@ type frame struct {
 	InApp    bool `json:"in_app"`
 }
 
-// maxFrames of a stack are shown, the innermost first.
+// maxFrames is the maximum number of stack frames in the detail of an alert.
 const maxFrames = 5
 
 func (ev *event) title() string {
@@ -165,8 +165,8 @@ func (ev *event) title() string {
 	return "Sentry event " + string(ev.EventID)
 }
 
-// stack is the last exception, which is the one that was thrown, with its
-// innermost calls; those of the application where there are any.
+// stack returns the thrown exception, which Sentry writes last, and its innermost calls,
+// innermost first. It prefers the calls of the application.
 func (ev *event) stack() text {
 	n := len(ev.Exception.Values)
 	if n == 0 {
@@ -186,7 +186,8 @@ func (ev *event) stack() text {
 	return text(lines(out...))
 }
 
-// request is what was asked for, without the query, which may hold credentials.
+// request returns the method and the URL of the request without the query, which may
+// contain credentials.
 func (ev *event) request() text {
 	u, err := url.Parse(string(ev.Request.URL))
 	if err != nil || u.Host == "" {
@@ -213,18 +214,18 @@ type metric struct {
 	} `json:"alert_rule"`
 }
 
-// place is where in Sentry something happened.
-type place struct{ org, project string }
+// location identifies a project of Sentry.
+type location struct{ org, project string }
 
-func (p place) correlation() string { return join(":", name, text(p.org+"/"+p.project)) }
+func (p location) correlation() string { return join(":", sourceName, text(p.org+"/"+p.project)) }
 
-// project finds organisation and project: in the addresses if possible, because
-// events name their project by number and the organisation not at all. Without
-// an address the installation stands for the organisation.
-func (p *payload) project(given text, addresses ...text) place {
-	var out place
-	for _, a := range addresses {
-		u, err := url.Parse(string(a))
+// locate returns the organisation and the project of a webhook. It prefers the slugs
+// in urls, because events contain only the number of their project and no
+// organisation. The fallbacks are the ID of the installation and projectKey.
+func (p *payload) locate(projectKey text, urls ...text) location {
+	var out location
+	for _, s := range urls {
+		u, err := url.Parse(string(s))
 		if err != nil || u.Host == "" {
 			continue
 		}
@@ -239,12 +240,12 @@ func (p *payload) project(given text, addresses ...text) place {
 		}
 	}
 	out.org = first(out.org, string(p.Installation.UUID))
-	out.project = first(out.project, string(given))
+	out.project = first(out.project, string(projectKey))
 	return out
 }
 
-// instant is the first of the times that can be read: RFC 3339 with any offset,
-// or seconds since 1970 with a fraction.
+// instant returns the first candidate that is a time in RFC 3339 or in seconds since
+// 1970 with an optional fraction.
 func instant(candidates ...text) time.Time {
 	for _, c := range candidates {
 		if t, err := time.Parse(time.RFC3339Nano, string(c)); err == nil {
@@ -257,7 +258,7 @@ func instant(candidates ...text) time.Time {
 	return time.Time{}
 }
 
-// webURL is the first address that a person may safely click.
+// webURL returns the first candidate that is an absolute http or https URL, or "".
 func webURL(candidates ...text) string {
 	for _, c := range candidates {
 		if u, err := url.Parse(string(c)); err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") {
@@ -276,7 +277,7 @@ func first(ss ...string) string {
 	return ""
 }
 
-// join joins what is not empty.
+// join joins the texts that are not empty.
 func join(sep string, ts ...text) string {
 	var out []string
 	for _, t := range ts {

@@ -8,7 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// actor is who did it: a person, an application, or only an id in any form.
+// actor is a person or an application. It decodes an object or a bare ID.
 type actor struct {
 	ID, Name text
 }
@@ -30,8 +30,8 @@ func (a *actor) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 
 func (a actor) name() string { return first(string(a.Name), string(a.ID)) }
 
-// tags come as pairs, as {key, value} objects or as one object. Those whose
-// name says that they hold a credential are dropped.
+// tags decodes a list of pairs, a list of {key, value} objects, or one object. It
+// drops tags whose key suggests a credential.
 type tags map[string]string
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -39,7 +39,7 @@ func (t *tags) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	*t = tags{}
 	switch d.PeekKind() {
 	case '{':
-		return each(d, func() error {
+		return readMembers(d, func() error {
 			var key, value text
 			if err := errors.Join(key.UnmarshalJSONFrom(d), value.UnmarshalJSONFrom(d)); err != nil {
 				return err
@@ -48,23 +48,23 @@ func (t *tags) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 			return nil
 		})
 	case '[':
-		return each(d, func() error { return t.pair(d) })
+		return readMembers(d, func() error { return t.pair(d) })
 	}
 	return d.SkipValue()
 }
 
 func (t tags) put(key, value text) {
-	if key != "" && !sensitive(string(key)) {
+	if key != "" && !isSensitive(string(key)) {
 		t[string(key)] = string(value)
 	}
 }
 
-// pair reads a tag in a list of them.
+// pair reads one element of a list of tags.
 func (t tags) pair(d *jsontext.Decoder) error {
 	switch d.PeekKind() {
 	case '[':
 		var list []text
-		err := each(d, func() error {
+		err := readMembers(d, func() error {
 			list = append(list, "")
 			return list[len(list)-1].UnmarshalJSONFrom(d)
 		})
@@ -84,8 +84,8 @@ func (t tags) pair(d *jsontext.Decoder) error {
 	return d.SkipValue()
 }
 
-// each reads an object or a list, whose members read reads.
-func each(d *jsontext.Decoder, read func() error) error {
+// readMembers reads an object or a list and calls read for each member.
+func readMembers(d *jsontext.Decoder, read func() error) error {
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func each(d *jsontext.Decoder, read func() error) error {
 	}
 }
 
-func sensitive(tag string) bool {
+func isSensitive(tag string) bool {
 	tag = strings.ToLower(tag)
 	for _, word := range []string{"cookie", "authorization", "password", "passwd", "secret", "token", "api_key", "apikey", "api-key", "csrf", "session"} {
 		if strings.Contains(tag, word) {

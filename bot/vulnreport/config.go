@@ -1,16 +1,14 @@
-// Package vulnreport takes vulnerability reports from people: by a public form,
-// by mail to the vulnerability alias, and tells them where to send them, in
-// /.well-known/security.txt.
+// Package vulnreport receives vulnerability reports through a public form and through
+// the mailbox of the vulnerability alias. It also serves /.well-known/security.txt.
 //
-// A report is a delivery of the source "report" like any webhook: it is on disk
-// before anybody is thanked for it, it is kept as it came – an encrypted mail
-// encrypted – and what it means is found out later, by [Source.Decode]. Each
-// report, or thread of mails, is an incident of its own. Its level is low unless
-// it states a severity, so that routing can open a triage item without waking
-// anybody.
+// A report is a delivery of the source "report", like a webhook. It is stored before
+// the reporter is thanked, byte for byte as received: an encrypted mail stays
+// encrypted in the inbox. [Source.Decode] decodes it later. Each report or mail thread
+// becomes its own incident. Its level is low unless the reporter states a severity,
+// and routing rules can open an incident for triage without a page.
 //
-// A report is known to its reporter by a reference such as VR-K7Q2M-9XWDA, which
-// says nothing about the incident.
+// Reporters refer to a report by a reference such as VR-K7Q2M-9XWDA. The reference
+// reveals nothing about the incident.
 package vulnreport
 
 import (
@@ -29,7 +27,7 @@ import (
 	"tocsin/bot/secret"
 )
 
-const name = "report"
+const sourceName = "report"
 
 // The headers stored with a report.
 const (
@@ -40,68 +38,69 @@ const (
 	viaMail        = "mail"
 )
 
-// Deliver stores a report as a delivery of this source, and returns when it is
-// on disk. A delivery whose id is known is no error.
+// Deliver stores a report as a delivery of this source and returns after it is on disk.
+// A repeated ID is not an error.
 type Deliver func(ctx context.Context, id string, header map[string]string, body []byte, sender string) error
 
-// Config of the source: what it takes to read mails. All of it is optional.
+// Config configures the decoding of reports. All fields are optional.
 type Config struct {
-	// Keys decrypt what reporters encrypt; the old ones stay while somebody may
+	// Keys decrypt mails from reporters. Old keys should remain while a reporter may
 	// still use them.
 	Keys []Key
-	// Signers are armored public keys of reporters that we know. A signature of
-	// anybody else is unverified, which is no fault.
+	// Signers holds armored public keys of known reporters. A signature by another key
+	// is reported as unverified and is not an error.
 	Signers []string
-	// AuthServID is how our receiving server calls itself in
-	// Authentication-Results. Without it, none of these headers is believed.
+	// AuthServID is the name that the receiving mail server writes into
+	// Authentication-Results. If it is empty, these headers are ignored.
 	AuthServID string
-	// AnswerMail and AnswerForm: reporters are told that their report arrived, by
-	// mail; of the form, those who left an address.
+	// AnswerMail and AnswerForm enable an acknowledgement by mail for reports by mail
+	// and for reports by form. A form report needs a mail address as its contact.
 	AnswerMail, AnswerForm bool
-	// Own are our own addresses, which are never answered. The first one is where
-	// answers to an acknowledgement go; without any, none is asked for.
+	// Own holds the mail addresses of the alias and of Tocsin, which never get an
+	// acknowledgement. The first one is the Reply-To of acknowledgements. If Own is
+	// empty, acknowledgements have no Reply-To.
 	Own   []string
-	Clock func() time.Time // default time.Now; decides whether a key has expired
+	Clock func() time.Time // for the expiry of keys (default time.Now)
 }
 
-// Key is an armored private key.
+// Key is an armored private key and its passphrase.
 type Key struct {
 	Armored    secret.String
 	Passphrase secret.String
 }
 
-// Source reads reports, as intake sees it.
+// Source decodes vulnerability reports. It is safe for concurrent use.
 type Source struct {
-	keys       openpgp.EntityList
-	private    openpgp.EntityList // of these, our own
-	authServID string
-	answer     map[string]bool // doors whose reporters are told
-	own        []string
-	clock      func() time.Time
+	keys         openpgp.EntityList
+	privateKeys  openpgp.EntityList // subset of keys, for decryption
+	authServID   string
+	acknowledges map[string]bool // by viaForm and viaMail
+	ownAddresses []string
+	clock        func() time.Time
 }
 
-// New makes the source. It reports every key that cannot be used.
+// New returns a source. The error joins the problems of all unusable keys.
 func New(c Config) (*Source, error) {
-	s := &Source{authServID: strings.ToLower(c.AuthServID), answer: map[string]bool{viaMail: c.AnswerMail, viaForm: c.AnswerForm}, own: c.Own, clock: c.Clock}
+	s := &Source{authServID: strings.ToLower(c.AuthServID), acknowledges: map[string]bool{viaMail: c.AnswerMail, viaForm: c.AnswerForm}, ownAddresses: c.Own, clock: c.Clock}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
-	var faults []error
+	var errs []error
 	for n, k := range c.Keys {
 		list, err := k.open()
 		if err != nil {
-			faults = append(faults, fmt.Errorf("keys[%d]: %w", n, err))
+			errs = append(errs, fmt.Errorf("keys[%d]: %w", n, err))
 		}
-		s.keys, s.private = append(s.keys, list...), append(s.private, list...)
+		s.keys, s.privateKeys = append(s.keys, list...), append(s.privateKeys, list...)
 	}
 	for n, armored := range c.Signers {
 		list, err := openpgp.ReadArmoredKeyRing(strings.NewReader(armored))
 		if err != nil {
-			faults = append(faults, fmt.Errorf("signers[%d]: read armored key: %w", n, err))
+			errs = append(errs, fmt.Errorf("signers[%d]: read armored key: %w", n, err))
 		}
 		s.keys = append(s.keys, list...)
 	}
-	return s, errors.Join(faults...)
+	return s, errors.Join(errs...)
 }
 
 func (k Key) open() (openpgp.EntityList, error) {
@@ -111,28 +110,28 @@ func (k Key) open() (openpgp.EntityList, error) {
 	}
 	for _, e := range list {
 		if e.PrivateKey == nil {
-			return nil, errors.New("there is no private key in it")
+			return nil, errors.New("the file contains no private key")
 		}
 		if err := e.DecryptPrivateKeys([]byte(k.Passphrase.Reveal())); err != nil {
-			return nil, fmt.Errorf("open private key with its passphrase: %w", err)
+			return nil, fmt.Errorf("decrypt private key: %w", err)
 		}
 	}
 	return list, nil
 }
 
-// Name is the source's name.
-func (*Source) Name() string { return name }
+// Name returns the name of the source.
+func (*Source) Name() string { return sourceName }
 
-// Headers names what Decode needs.
+// Headers returns the names of the headers that Decode needs.
 func (*Source) Headers() []string { return []string{headerVia, headerFullSize, headerAt} }
 
-// Verify refuses what is posted: reports come through the form and the mailbox.
+// Verify rejects every webhook, because reports arrive only by form and by mail.
 func (*Source) Verify(http.Header, []byte, time.Time) (string, error) {
-	return "", incident.Forbidden("reports are not posted here; use the form, or write to the address in /.well-known/security.txt")
+	return "", incident.Forbidden("this endpoint does not accept reports: use the form at /report or a contact in /.well-known/security.txt")
 }
 
-// reference is the name that a report has for its reporter: the same for the
-// same parts, and nothing can be read out of it.
+// reference returns the public reference of a report. It is a hash of parts: equal
+// parts have equal references, and a reference does not reveal the parts.
 func reference(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
@@ -142,17 +141,18 @@ func reference(parts ...string) string {
 	return "VR-" + s[:5] + "-" + s[5:10]
 }
 
-// crockford has no letter that is taken for another on the phone.
+// crockford is Crockford's base32 alphabet, without characters that are easily
+// confused.
 var crockford = base32.NewEncoding("0123456789ABCDEFGHJKMNPQRSTVWXYZ").WithPadding(base32.NoPadding)
 
-// severities are what a reporter may state. It is a claim, but the one thing
-// that makes a report urgent.
-var severities = map[string]incident.Level{
+// statedLevels maps the severity that a reporter states to a level. The severity is
+// unverified, but nothing else marks a report as urgent.
+var statedLevels = map[string]incident.Level{
 	"critical": incident.LevelCritical, "high": incident.LevelHigh, "medium": incident.LevelMedium, "low": incident.LevelLow,
 }
 
-func level(stated string) incident.Level {
-	if l, ok := severities[strings.ToLower(strings.TrimSpace(stated))]; ok {
+func levelOf(stated string) incident.Level {
+	if l, ok := statedLevels[strings.ToLower(strings.TrimSpace(stated))]; ok {
 		return l
 	}
 	return incident.LevelLow

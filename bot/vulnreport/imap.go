@@ -15,10 +15,11 @@ import (
 	"github.com/emersion/go-imap/client"
 )
 
-// listen turns whatever the server announces into one signal. It takes
-// announcements until the connection ends: the client waits for its reader.
-func listen(c *client.Client) <-chan struct{} {
-	updates, news := make(chan client.Update), make(chan struct{}, 1)
+// watchUpdates returns a channel that receives a value after an update from the server.
+// Several updates may share one value. It reads updates until the connection ends,
+// because the client blocks until each update is read.
+func watchUpdates(c *client.Client) <-chan struct{} {
+	updates, changed := make(chan client.Update), make(chan struct{}, 1)
 	c.Updates = updates
 	go func() {
 		for {
@@ -28,16 +29,17 @@ func listen(c *client.Client) <-chan struct{} {
 				return
 			}
 			select {
-			case news <- struct{}{}:
+			case changed <- struct{}{}:
 			default:
 			}
 		}
 	}()
-	return news
+	return changed
 }
 
-// connect logs in and opens the folder. The connection ends with ctx.
-func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, hangUp func(), err error) {
+// connect logs in and selects the folder. The connection is closed when ctx ends or
+// when the caller calls closeConn.
+func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, closeConn func(), err error) {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	var conn net.Conn
 	if m.cfg.TLS == "implicit" {
@@ -46,41 +48,42 @@ func (m *Mailbox) connect(ctx context.Context) (_ *client.Client, hangUp func(),
 		conn, err = dialer.DialContext(ctx, "tcp", m.cfg.Address)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to mailbox: %w", err)
+		return nil, nil, fmt.Errorf("connect to IMAP server: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	end := func() { stop(); _ = conn.Close() }
+	closeConn = func() { stop(); _ = conn.Close() }
 	defer func() {
 		if err != nil {
-			end()
+			stop()
+			_ = conn.Close()
 		}
 	}()
 	if err = conn.SetDeadline(time.Now().Add(commandTimeout)); err != nil {
-		return nil, nil, fmt.Errorf("connect to mailbox: %w", err)
+		return nil, nil, fmt.Errorf("connect to IMAP server: %w", err)
 	}
 	c, err := client.New(conn)
 	if err != nil {
-		return nil, nil, fmt.Errorf("greet mailbox: %w", err)
+		return nil, nil, fmt.Errorf("read IMAP greeting: %w", err)
 	}
 	c.Timeout = commandTimeout
 	c.ErrorLog = slog.NewLogLogger(m.log.Handler(), slog.LevelWarn)
 	if m.cfg.TLS == "starttls" {
 		if err = c.StartTLS(m.cfg.TLSConfig); err != nil {
-			return nil, nil, fmt.Errorf("start tls with mailbox: %w", err)
+			return nil, nil, fmt.Errorf("start TLS: %w", err)
 		}
 	}
 	if err = c.Login(m.cfg.Username, m.cfg.Password.Reveal()); err != nil {
-		return nil, nil, fmt.Errorf("log in to mailbox: %w", err)
+		return nil, nil, fmt.Errorf("log in to IMAP server: %w", err)
 	}
 	if _, err = c.Select(m.cfg.Folder, false); err != nil {
-		return nil, nil, fmt.Errorf("open folder %s: %w", m.cfg.Folder, err)
+		return nil, nil, fmt.Errorf("select folder %s: %w", m.cfg.Folder, err)
 	}
-	return c, end, nil
+	return c, closeConn, nil
 }
 
-// idle waits for the server to say that something changed, or for the next look.
-func (m *Mailbox) idle(ctx context.Context, c *client.Client, news <-chan struct{}) error {
-	c.Timeout = m.cfg.Poll + commandTimeout // a connection that died in silence is noticed
+// idle waits until the mailbox changes or the poll interval has passed.
+func (m *Mailbox) idle(ctx context.Context, c *client.Client, changed <-chan struct{}) error {
+	c.Timeout = m.cfg.Poll + commandTimeout // detects a dead connection
 	defer func() { c.Timeout = commandTimeout }()
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- c.Idle(stop, &client.IdleOptions{LogoutTimeout: -1, PollInterval: m.cfg.Poll}) }()
@@ -88,10 +91,10 @@ func (m *Mailbox) idle(ctx context.Context, c *client.Client, news <-chan struct
 	defer timer.Stop()
 	select {
 	case err := <-done:
-		return cmp.Or(err, errors.New("wait for mail: the server ended it"))
+		return cmp.Or(err, errors.New("wait for mail: the server ended the IDLE command"))
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-news:
+	case <-changed:
 	}
 	close(stop)
 	if err := <-done; err != nil {
@@ -100,19 +103,19 @@ func (m *Mailbox) idle(ctx context.Context, c *client.Client, news <-chan struct
 	return ctx.Err()
 }
 
-// fetched is a mail as the server has it.
+// fetched is a mail read from the server.
 type fetched struct {
-	raw   []byte
-	whole uint32    // bytes of all of it
-	date  time.Time // when it arrived
+	raw  []byte
+	size uint32    // size of the full mail in bytes, may exceed len(raw)
+	date time.Time // arrival time
 }
 
-// fetch gives nothing for a mail that is gone meanwhile.
+// fetch returns up to MaxMessage bytes of a mail, or nil if the mail no longer exists.
 func (m *Mailbox) fetch(c *client.Client, uid uint32) (*fetched, error) {
 	section := &imap.BodySectionName{Peek: true, Partial: []int{0, int(m.cfg.MaxMessage)}}
 	messages, done := make(chan *imap.Message), make(chan error, 1)
 	go func() {
-		done <- c.UidFetch(only(uid), []imap.FetchItem{imap.FetchUid, imap.FetchInternalDate, imap.FetchRFC822Size, section.FetchItem()}, messages)
+		done <- c.UidFetch(uidSet(uid), []imap.FetchItem{imap.FetchUid, imap.FetchInternalDate, imap.FetchRFC822Size, section.FetchItem()}, messages)
 	}()
 	var found *imap.Message
 	for msg := range messages {
@@ -130,21 +133,21 @@ func (m *Mailbox) fetch(c *client.Client, uid uint32) (*fetched, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetch mail: %w", err)
 	}
-	f := &fetched{raw: raw, whole: found.Size, date: found.InternalDate}
+	f := &fetched{raw: raw, size: found.Size, date: found.InternalDate}
 	if now := m.cfg.Clock(); f.date.IsZero() || f.date.After(now) {
 		f.date = now
 	}
 	return f, nil
 }
 
-func seen(c *client.Client, uid uint32) error {
-	if err := c.UidStore(only(uid), imap.FormatFlagsOp(imap.AddFlags, true), []any{imap.SeenFlag}, nil); err != nil {
+func markSeen(c *client.Client, uid uint32) error {
+	if err := c.UidStore(uidSet(uid), imap.FormatFlagsOp(imap.AddFlags, true), []any{imap.SeenFlag}, nil); err != nil {
 		return fmt.Errorf("flag mail: %w", err)
 	}
 	return nil
 }
 
-func only(uid uint32) *imap.SeqSet {
+func uidSet(uid uint32) *imap.SeqSet {
 	s := new(imap.SeqSet)
 	s.AddNum(uid)
 	return s

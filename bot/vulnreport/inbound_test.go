@@ -33,28 +33,28 @@ func source(t testing.TB, c vulnreport.Config) *vulnreport.Source {
 
 var byMail = http.Header{"X-Report-Via": {"mail"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
 
-// decode reads a mail into its one alert.
+// decode returns the only alert of a mail.
 func decode(t testing.TB, s *vulnreport.Source, raw string) incident.Alert {
 	t.Helper()
 	got, err := s.Decode(byMail, []byte(raw))
 	if err != nil || len(got) != 1 || got[0].Alert == nil {
-		t.Fatalf("signals %+v, error %v", got, err)
+		t.Fatalf("got signals %+v, error %v; want one alert", got, err)
 	}
 	return *got[0].Alert
 }
 
 func mail(lines ...string) string { return strings.Join(lines, "\r\n") }
 
-func contains(t *testing.T, a incident.Alert, texts ...string) {
+func checkDetail(t *testing.T, a incident.Alert, texts ...string) {
 	t.Helper()
 	for _, text := range texts {
 		if !strings.Contains(a.Detail, text) {
-			t.Errorf("the detail does not say %q:\n%s", text, a.Detail)
+			t.Errorf("got detail\n%s\nwant it to contain %q", a.Detail, text)
 		}
 	}
 }
 
-func TestDecodeMail(t *testing.T) {
+func TestDecode_Mail(t *testing.T) {
 	raw, err := os.ReadFile("testdata/latin1.eml")
 	if err != nil {
 		t.Fatal(err)
@@ -65,21 +65,21 @@ func TestDecodeMail(t *testing.T) {
 		Source: "report", Kind: "report.mail", Level: incident.LevelCritical, Title: "Lücke im Login",
 		Detail: fmt.Sprintf(`Reference: %s
 Reporter: Jörg Müller <joerg@example.org>
-Severity, as stated: critical
+Stated severity: critical
 Sender checks: spf pass, dkim pass, dmarc fail
-Mail: SHA-256 %x, %d bytes, kept as it came
+Mail: SHA-256 %x, %d bytes, stored unchanged
 Attachment: proof.png (image/png, 4 bytes, SHA-256 %x)
 Attachment: passwd (application/octet-stream, 3 bytes, SHA-256 %x)
 Grüße aus Köln
 Severity: Critical`, reference, sha256.Sum256(raw), len(raw), sha256.Sum256([]byte("\x89PNG")), sha256.Sum256([]byte("abc"))),
 		Fingerprint: got.Fingerprint, Correlation: "report:" + reference, EventID: reference, At: time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC), Report: got.Report,
 	}
-	if d := cmp.Diff(want, got); d != "" || !shown.MatchString(reference) || !strings.HasPrefix(got.Fingerprint, "report:"+reference) {
+	if d := cmp.Diff(want, got); d != "" || !referencePattern.MatchString(reference) || !strings.HasPrefix(got.Fingerprint, "report:"+reference) {
 		t.Error(d)
 	}
 }
 
-func TestThreadsShareAReference(t *testing.T) {
+func TestDecode_ThreadSharesReference(t *testing.T) {
 	s := source(t, vulnreport.Config{})
 	head := func(h ...string) string { return mail(append(h, "From: ann@example.org", "Subject: x", "", "text")...) }
 	first := decode(t, s, head("Message-ID: <1@example.org>"))
@@ -87,62 +87,62 @@ func TestThreadsShareAReference(t *testing.T) {
 		name, raw string
 		same      bool
 	}{
-		{"the next mail", head("Message-ID: <2@example.org>", "References: <1@example.org>", "In-Reply-To: <1@example.org>"), true},
-		{"an answer to it", head("Message-ID: <3@example.org>", "References: <1@example.org> <2@example.org>"), true},
-		{"an answer to our acknowledgement", head("Message-ID: <4@example.org>", "In-Reply-To: <ack."+first.EventID+"@example.com>"), true},
-		{"another mail", head("Message-ID: <5@example.org>"), false},
-		{"another mail without an id", head("X: y"), false},
+		{"second mail", head("Message-ID: <2@example.org>", "References: <1@example.org>", "In-Reply-To: <1@example.org>"), true},
+		{"third mail", head("Message-ID: <3@example.org>", "References: <1@example.org> <2@example.org>"), true},
+		{"reply to the acknowledgement", head("Message-ID: <4@example.org>", "In-Reply-To: <ack."+first.EventID+"@example.com>"), true},
+		{"other mail", head("Message-ID: <5@example.org>"), false},
+		{"other mail without an id", head("X: y"), false},
 	}
 	for _, tt := range tests {
 		got := decode(t, s, tt.raw)
 		if (got.Correlation == first.Correlation) != tt.same || got.Fingerprint == first.Fingerprint {
-			t.Errorf("%s: correlation %s, first %s", tt.name, got.Correlation, first.Correlation)
+			t.Errorf("%s: got correlation key %s, first mail has %s", tt.name, got.Correlation, first.Correlation)
 		}
 	}
-	if again := decode(t, s, head("Message-ID: <1@example.org>", "Received: from elsewhere")); again.Fingerprint != first.Fingerprint {
-		t.Error("the same mail over another way is another alert")
+	if copied := decode(t, s, head("Message-ID: <1@example.org>", "Received: from elsewhere")); copied.Fingerprint != first.Fingerprint {
+		t.Errorf("mail with another Received header: got fingerprint %q, want %q", copied.Fingerprint, first.Fingerprint)
 	}
 }
 
-func TestMachinesRaiseNoAlert(t *testing.T) {
+func TestDecode_AutomaticMail(t *testing.T) {
 	s := source(t, vulnreport.Config{})
 	for header, alerts := range map[string]int{"Auto-Submitted: auto-replied (vacation)": 0, "Auto-Submitted: auto-notified; owner-email=x": 0, "Return-Path: <>": 0,
 		`Content-Type: multipart/report; report-type=delivery-status; boundary=b`: 0, "Message-ID: <ack.VR-00000-00000@example.com>": 0,
 		"Auto-Submitted: no": 1, "Auto-Submitted: auto-generated": 1, "Precedence: list": 1, "Return-Path: <a@example.org>": 1} {
 		got, err := s.Decode(byMail, []byte(mail(header, "From: a@example.org", "", "text")))
 		if err != nil || len(got) != alerts {
-			t.Errorf("%s: %d alerts, error %v", header, len(got), err)
+			t.Errorf("%s: got %d alerts, error %v; want %d alerts", header, len(got), err, alerts)
 		}
 	}
 }
 
-func TestOnlyOurServersVerdictCounts(t *testing.T) {
+func TestDecode_SenderChecksOfConfiguredServer(t *testing.T) {
 	s := source(t, vulnreport.Config{AuthServID: "MX.example.com"})
 	got := decode(t, s, mail("Authentication-Results: evil.example; dmarc=pass", "Authentication-Results: mx.example.com 1; spf=fail; dmarc=fail",
 		"Authentication-Results: mx.example.com; dmarc=pass", "From: a@example.org", "", "text"))
-	contains(t, got, "Sender checks: spf fail, dmarc fail")
-	contains(t, decode(t, s, mail("From: a@example.org", "", "text")), "Sender checks: none by mx.example.com")
+	checkDetail(t, got, "Sender checks: spf fail, dmarc fail")
+	checkDetail(t, decode(t, s, mail("From: a@example.org", "", "text")), "Sender checks: no result from mx.example.com")
 }
 
-func TestDecodeHostileMails(t *testing.T) {
+func TestDecode_HostileMails(t *testing.T) {
 	deep := "From: a@example.org\r\n"
 	for n := range 50 {
 		deep += fmt.Sprintf("Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n", n, n)
 	}
 	many := "From: a@example.org\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\nContent-Type: text/plain\r\n\r\nx\r\n", 5000) + "--b--\r\n"
-	tests := []struct{ name, raw, title, says string }{
-		{"nothing", "", "", "Reference: VR-"},
-		{"no mail at all", "\x00\xff\xfe", "", "Reference: VR-"},
+	tests := []struct{ name, raw, title, detail string }{
+		{"empty", "", "", "Reference: VR-"},
+		{"binary data", "\x00\xff\xfe", "", "Reference: VR-"},
 		{"no header", "just text", "", "just text"},
 		{"HTML only", mail("From: a@example.org", "Content-Type: text/html", "", "<p>one<br>two</p><script>alert(1)</script>&lt;b&gt;"), "", "one\ntwo\n<b>"},
-		{"an unknown charset", mail("Subject: x", "Content-Type: text/plain; charset=klingon", "", "text"), "x", "shown as it stands"},
-		{"an unknown encoding", mail("Subject: x", "Content-Transfer-Encoding: rot13", "", "text"), "x", "text"},
-		{"broken base64", mail("Subject: x", "Content-Transfer-Encoding: base64", "", "!!!"), "x", "broken"},
-		{"a multipart without parts", mail("Subject: x", "Content-Type: multipart/mixed", "", "text"), "x", "Mail: SHA-256"},
-		{"nested deep", deep, "", "deeper"},
+		{"unknown charset", mail("Subject: x", "Content-Type: text/plain; charset=klingon", "", "text"), "x", "shown undecoded"},
+		{"unknown encoding", mail("Subject: x", "Content-Transfer-Encoding: rot13", "", "text"), "x", "text"},
+		{"invalid base64", mail("Subject: x", "Content-Transfer-Encoding: base64", "", "!!!"), "x", "malformed"},
+		{"multipart without parts", mail("Subject: x", "Content-Type: multipart/mixed", "", "text"), "x", "Mail: SHA-256"},
+		{"deeply nested", deep, "", "deeper"},
 		{"many parts", many, "", "more parts"},
-		{"a long text", mail("Subject: x", "", strings.Repeat("y", 1<<20)), "x", "longer than"},
-		{"a path as a name", mail("Subject: x", "Content-Type: multipart/mixed; boundary=b", "", "--b", `Content-Disposition: attachment; filename="..\\..\\evil.exe"`, "", "MZ", "--b--"), "x", "Attachment: evil.exe"},
+		{"long text", mail("Subject: x", "", strings.Repeat("y", 1<<20)), "x", "longer than"},
+		{"path as a file name", mail("Subject: x", "Content-Type: multipart/mixed; boundary=b", "", "--b", `Content-Disposition: attachment; filename="..\\..\\evil.exe"`, "", "MZ", "--b--"), "x", "Attachment: evil.exe"},
 		{"markup", mail("Subject: <!channel> [x](javascript:1)", "", "![x](http://evil.example/)"), "<!channel> [x](javascript:1)", "![x](http://evil.example/)"},
 		{"signed without a signature", mail("Subject: x", "Content-Type: multipart/signed; boundary=b", "", "--b", "", "text", "--b--"), "x", "no signature"},
 		{"signed without a boundary", mail("Subject: x", "Content-Type: multipart/signed", "", "text"), "x", "no signature"},
@@ -156,36 +156,36 @@ func TestDecodeHostileMails(t *testing.T) {
 				tt.title = "Vulnerability report " + got.EventID
 			}
 			if got.Title != tt.title || got.Level != incident.LevelLow || strings.Contains(got.Detail, "<script>") {
-				t.Errorf("alert %+v", got)
+				t.Errorf("got alert %+v", got)
 			}
-			contains(t, got, tt.says)
+			checkDetail(t, got, tt.detail)
 		})
 	}
 }
 
-func TestAMailTakenInPartSaysSo(t *testing.T) {
+func TestDecode_TruncatedMail(t *testing.T) {
 	h := byMail.Clone()
 	h.Set("X-Report-Full-Size", "30000000")
 	got, err := source(t, vulnreport.Config{}).Decode(h, []byte(mail("Subject: x", "", "begin")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	contains(t, *got[0].Alert, "the whole mail has 30000000 bytes and is in the mailbox")
+	checkDetail(t, *got[0].Alert, "truncated: the full mail of 30000000 bytes is in the mailbox")
 }
 
-func TestNothingIsPosted(t *testing.T) {
+func TestVerify_RejectsWebhooks(t *testing.T) {
 	s := source(t, vulnreport.Config{})
 	if _, err := s.Verify(http.Header{}, []byte("{}"), now); incident.CodeOf(err) != incident.CodeForbidden {
-		t.Errorf("error %v", err)
+		t.Errorf("got error %v, want forbidden", err)
 	}
 	for via, body := range map[string]string{"": "{}", "fax": "{}", "form": "[]"} {
 		if got, err := s.Decode(http.Header{"X-Report-Via": {via}}, []byte(body)); err == nil {
-			t.Errorf("via %q: signals %+v", via, got)
+			t.Errorf("via %q: got signals %+v, want an error", via, got)
 		}
 	}
 }
 
-// keys of a recipient, a reporter and a stranger.
+// entity returns a new PGP key pair that is valid since one hour ago.
 func entity(t testing.TB, name string) *openpgp.Entity {
 	t.Helper()
 	e, err := openpgp.NewEntity(name, "", name+"@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: func() time.Time { return now.Add(-time.Hour) }})
@@ -212,7 +212,7 @@ func armored(t testing.TB, kind string, write func(*bytes.Buffer) error) string 
 	return strings.ReplaceAll(out.String(), "\n", "\r\n")
 }
 
-func private(t testing.TB, e *openpgp.Entity, passphrase string) vulnreport.Key {
+func privateKey(t testing.TB, e *openpgp.Entity, passphrase string) vulnreport.Key {
 	t.Helper()
 	if passphrase != "" {
 		if err := e.EncryptPrivateKeys([]byte(passphrase), nil); err != nil {
@@ -223,12 +223,12 @@ func private(t testing.TB, e *openpgp.Entity, passphrase string) vulnreport.Key 
 	return vulnreport.Key{Armored: secret.New(key), Passphrase: secret.New(passphrase)}
 }
 
-func public(t testing.TB, e *openpgp.Entity) string {
+func publicKey(t testing.TB, e *openpgp.Entity) string {
 	t.Helper()
 	return armored(t, openpgp.PublicKeyType, func(b *bytes.Buffer) error { return e.Serialize(b) })
 }
 
-var at = &packet.Config{Time: func() time.Time { return now }}
+var pgpConfig = &packet.Config{Time: func() time.Time { return now }}
 
 func encrypted(t testing.TB, to, by *openpgp.Entity, text string, c *packet.Config) string {
 	t.Helper()
@@ -247,14 +247,14 @@ func pgpMIME(ciphertext string) string {
 		"--b", "Content-Type: application/pgp-encrypted", "", "Version: 1", "", "--b", "Content-Type: application/octet-stream; name=encrypted.asc", "", ciphertext, "--b--", "")
 }
 
-func TestPGP(t *testing.T) {
-	us, ann, stranger := entity(t, "security"), entity(t, "ann"), entity(t, "stranger")
-	inner := mail("Content-Type: multipart/mixed; boundary=i; protected-headers=v1", "Subject: The real subject", "", "--i", "Content-Type: text/plain", "", "The hole.", "Severity: high",
+func TestDecode_PGP(t *testing.T) {
+	recipient, ann, stranger := entity(t, "security"), entity(t, "ann"), entity(t, "stranger")
+	inner := mail("Content-Type: multipart/mixed; boundary=i; protected-headers=v1", "Subject: The real subject", "", "--i", "Content-Type: text/plain", "", "The finding.", "Severity: high",
 		"--i", "Content-Disposition: attachment; filename=poc.py", "", "print(1)", "--i--", "")
-	content := mail("Content-Type: text/plain", "", "The hole.")
+	content := mail("Content-Type: text/plain", "", "The finding.")
 	signature := func(by *openpgp.Entity, of string) string {
 		var b bytes.Buffer
-		if err := openpgp.ArmoredDetachSign(&b, by, strings.NewReader(of), at); err != nil {
+		if err := openpgp.ArmoredDetachSign(&b, by, strings.NewReader(of), pgpConfig); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
@@ -265,63 +265,63 @@ func TestPGP(t *testing.T) {
 	}
 	clear := func(by *openpgp.Entity) string {
 		var b bytes.Buffer
-		w, err := clearsign.Encode(&b, by.PrivateKey, at)
+		w, err := clearsign.Encode(&b, by.PrivateKey, pgpConfig)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _ = w.Write([]byte("The hole."))
+		_, _ = w.Write([]byte("The finding."))
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
 	}
-	bomb := encrypted(t, us, nil, strings.Repeat("x", 20<<20), &packet.Config{Time: at.Time, DefaultCompressionAlgo: packet.CompressionZLIB})
+	bomb := encrypted(t, recipient, nil, strings.Repeat("x", 20<<20), &packet.Config{Time: pgpConfig.Time, DefaultCompressionAlgo: packet.CompressionZLIB})
 	tests := []struct {
 		name, raw, title string
-		says             []string
-		silent           string // what must not be there
+		detail           []string
+		absent           string // must not be in the detail
 	}{
-		{"PGP/MIME", pgpMIME(encrypted(t, us, ann, inner, at)), "The real subject",
-			[]string{"encrypted to ", "signature is good: ann <ann@example.org>", "The hole.", "Attachment: poc.py", "Severity, as stated: high", "kept as it came"}, "BEGIN PGP"},
-		{"unsigned", pgpMIME(encrypted(t, us, nil, inner, at)), "The real subject", []string{"The hole."}, "signature"},
-		{"signed by a stranger", pgpMIME(encrypted(t, us, stranger, inner, at)), "The real subject", []string{"whom we do not know: unverified", "The hole."}, "good"},
-		{"to another key", pgpMIME(encrypted(t, stranger, ann, inner, at)), "...", []string{"could not be decrypted: none of our keys fits", "Attachment: encrypted.asc", "SHA-256"}, "The hole"},
-		{"damaged", pgpMIME(strings.Replace(encrypted(t, us, ann, inner, at), "\r\n\r\n", "\r\n\r\nAAAA", 1)), "...", []string{"could not be decrypted"}, "The hole"},
-		{"a bomb", pgpMIME(bomb), "...", []string{"could not be decrypted"}, "xxxx"},
-		{"encrypted and signed inside", pgpMIME(encrypted(t, us, nil, strings.SplitN(signed(signature(ann, content)), "\r\n", 3)[2], at)), "...", []string{"signature is good: ann", "The hole."}, "BAD"},
-		{"inline", mail("Subject: Inline", "", "Hello,", encrypted(t, us, ann, "The hole.\r\nSeverity: high", at), "Bye"), "Inline", []string{"Hello,", "The hole.", "Bye", "signature is good", "as stated: high"}, "BEGIN PGP"},
-		{"inline to another key", mail("Subject: Inline", "", encrypted(t, stranger, ann, "The hole.", at)), "Inline", []string{"could not be decrypted", "BEGIN PGP MESSAGE"}, "The hole"},
-		{"an attachment", mail("Subject: File", "Content-Type: multipart/mixed; boundary=b", "", "--b", "Content-Disposition: attachment; filename=poc.py.gpg", "", encrypted(t, us, nil, "print(1)", at), "--b--"),
+		{"PGP/MIME", pgpMIME(encrypted(t, recipient, ann, inner, pgpConfig)), "The real subject",
+			[]string{"encrypted to ", "signature is good: ann <ann@example.org>", "The finding.", "Attachment: poc.py", "Stated severity: high", "stored unchanged"}, "BEGIN PGP"},
+		{"unsigned", pgpMIME(encrypted(t, recipient, nil, inner, pgpConfig)), "The real subject", []string{"The finding."}, "signature"},
+		{"signed by an unknown key", pgpMIME(encrypted(t, recipient, stranger, inner, pgpConfig)), "The real subject", []string{"is unverified because the key is unknown", "The finding."}, "good"},
+		{"encrypted to another key", pgpMIME(encrypted(t, stranger, ann, inner, pgpConfig)), "...", []string{"could not be decrypted: no configured key matches", "Attachment: encrypted.asc", "SHA-256"}, "The finding"},
+		{"damaged", pgpMIME(strings.Replace(encrypted(t, recipient, ann, inner, pgpConfig), "\r\n\r\n", "\r\n\r\nAAAA", 1)), "...", []string{"could not be decrypted"}, "The finding"},
+		{"decompression bomb", pgpMIME(bomb), "...", []string{"could not be decrypted"}, "xxxx"},
+		{"encrypted and signed inside", pgpMIME(encrypted(t, recipient, nil, strings.SplitN(signed(signature(ann, content)), "\r\n", 3)[2], pgpConfig)), "...", []string{"signature is good: ann", "The finding."}, "BAD"},
+		{"inline", mail("Subject: Inline", "", "Hello,", encrypted(t, recipient, ann, "The finding.\r\nSeverity: high", pgpConfig), "Bye"), "Inline", []string{"Hello,", "The finding.", "Bye", "signature is good", "Stated severity: high"}, "BEGIN PGP"},
+		{"inline to another key", mail("Subject: Inline", "", encrypted(t, stranger, ann, "The finding.", pgpConfig)), "Inline", []string{"could not be decrypted", "BEGIN PGP MESSAGE"}, "The finding"},
+		{"encrypted attachment", mail("Subject: File", "Content-Type: multipart/mixed; boundary=b", "", "--b", "Content-Disposition: attachment; filename=poc.py.gpg", "", encrypted(t, recipient, nil, "print(1)", pgpConfig), "--b--"),
 			"File", []string{fmt.Sprintf("Attachment: poc.py.gpg (text/plain, 8 bytes, SHA-256 %x), decrypted", sha256.Sum256([]byte("print(1)")))}, "BEGIN PGP"},
-		{"signed", signed(signature(ann, content)), "Signed", []string{"signature is good: ann", "The hole."}, "BAD"},
-		{"signed, by a stranger", signed(signature(stranger, content)), "Signed", []string{"unverified", "The hole."}, "good"},
-		{"signed, then changed", signed(signature(ann, content+"!")), "Signed", []string{"signature is BAD", "The hole."}, "good"},
-		{"signed, by nothing", signed("no signature"), "Signed", []string{"signature is BAD", "The hole."}, "good"},
-		{"signed in the clear", mail("Subject: Clear", "", clear(ann)), "Clear", []string{"signature is good: ann", "The hole."}, "BEGIN PGP"},
-		{"signed in the clear, then changed", mail("Subject: Clear", "", strings.Replace(clear(ann), "hole", "gap", 1)), "Clear", []string{"signature is BAD", "The gap."}, "good"},
+		{"detached signature", signed(signature(ann, content)), "Signed", []string{"signature is good: ann", "The finding."}, "BAD"},
+		{"detached signature by an unknown key", signed(signature(stranger, content)), "Signed", []string{"signature is unverified because its key is unknown", "The finding."}, "good"},
+		{"detached signature of other content", signed(signature(ann, content+"!")), "Signed", []string{"signature is BAD", "The finding."}, "good"},
+		{"invalid detached signature", signed("no signature"), "Signed", []string{"signature is BAD", "The finding."}, "good"},
+		{"cleartext signature", mail("Subject: Clear", "", clear(ann)), "Clear", []string{"signature is good: ann", "The finding."}, "BEGIN PGP"},
+		{"cleartext signature of other content", mail("Subject: Clear", "", strings.Replace(clear(ann), "finding", "changed", 1)), "Clear", []string{"signature is BAD", "The changed."}, "good"},
 	}
-	keys := []vulnreport.Key{private(t, entity(t, "old"), ""), private(t, us, "open sesame")}
-	s := source(t, vulnreport.Config{Keys: keys, Signers: []string{public(t, ann)}, Clock: at.Time})
+	keys := []vulnreport.Key{privateKey(t, entity(t, "old"), ""), privateKey(t, recipient, "open sesame")}
+	s := source(t, vulnreport.Config{Keys: keys, Signers: []string{publicKey(t, ann)}, Clock: pgpConfig.Time})
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := decode(t, s, tt.raw)
-			if got.Title != tt.title || strings.Contains(got.Detail, tt.silent) {
-				t.Errorf("title %q, want %q; %q must not be there:\n%s", got.Title, tt.title, tt.silent, got.Detail)
+			if got.Title != tt.title || strings.Contains(got.Detail, tt.absent) {
+				t.Errorf("got title %q, want %q; want detail without %q, got\n%s", got.Title, tt.title, tt.absent, got.Detail)
 			}
-			contains(t, got, append(tt.says, fmt.Sprintf("SHA-256 %x", sha256.Sum256([]byte(tt.raw))))...)
+			checkDetail(t, got, append(tt.detail, fmt.Sprintf("SHA-256 %x", sha256.Sum256([]byte(tt.raw))))...)
 		})
 	}
-	contains(t, decode(t, source(t, vulnreport.Config{}), tests[0].raw), "could not be decrypted: no key is configured")
+	checkDetail(t, decode(t, source(t, vulnreport.Config{}), tests[0].raw), "could not be decrypted: no key is configured")
 }
 
-func TestKeysThatCannotBeUsedAreNamed(t *testing.T) {
+func TestNew_ReportsUnusableKeys(t *testing.T) {
 	ann := entity(t, "ann")
-	locked := private(t, entity(t, "us"), "right")
+	locked := privateKey(t, entity(t, "recipient"), "right")
 	locked.Passphrase = secret.New("wrong")
-	_, err := vulnreport.New(vulnreport.Config{Keys: []vulnreport.Key{{}, {Armored: secret.New(public(t, ann))}, locked}, Signers: []string{"none"}})
+	_, err := vulnreport.New(vulnreport.Config{Keys: []vulnreport.Key{{}, {Armored: secret.New(publicKey(t, ann))}, locked}, Signers: []string{"none"}})
 	for _, field := range []string{"keys[0]", "keys[1]", "keys[2]", "signers[0]"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
-			t.Errorf("the error does not name %s: %v", field, err)
+			t.Errorf("got error %v, want it to contain %s", err, field)
 		}
 	}
 }
@@ -331,23 +331,23 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	us := entity(f, "security")
+	recipient := entity(f, "security")
 	f.Add(raw)
-	f.Add([]byte(pgpMIME(encrypted(f, us, us, "Content-Type: text/plain\r\n\r\nThe hole.", at))))
+	f.Add([]byte(pgpMIME(encrypted(f, recipient, recipient, "Content-Type: text/plain\r\n\r\nThe finding.", pgpConfig))))
 	f.Add([]byte(mail("Content-Type: multipart/signed; boundary=s", "", "--s", "", "x", "--s", "Content-Type: application/pgp-signature", "", "y", "--s--")))
 	f.Add([]byte(mail("", "-----BEGIN PGP SIGNED MESSAGE-----", "", "x", "-----BEGIN PGP SIGNATURE-----", "", "-----END PGP SIGNATURE-----")))
 	for _, p := range intaketest.Recorded(f, "aws-lambda-go/ses*.json") {
 		f.Add(p.Body)
 	}
-	s := source(f, vulnreport.Config{Keys: []vulnreport.Key{private(f, us, "")}, AuthServID: "mx", Clock: at.Time})
+	s := source(f, vulnreport.Config{Keys: []vulnreport.Key{privateKey(f, recipient, "")}, AuthServID: "mx", Clock: pgpConfig.Time})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := intaketest.Decode(t, s, byMail, raw)
 		if err != nil {
-			t.Fatalf("a mail is always kept for a person: %v", err)
+			t.Fatalf("got error %v, want none for any mail", err)
 		}
 		for _, signal := range got {
-			if a := signal.Alert; !shown.MatchString(a.EventID) || !strings.Contains(a.Detail, fmt.Sprintf("%x", sha256.Sum256(raw))) {
-				t.Fatalf("alert %+v", a)
+			if a := signal.Alert; !referencePattern.MatchString(a.EventID) || !strings.Contains(a.Detail, fmt.Sprintf("%x", sha256.Sum256(raw))) {
+				t.Fatalf("got alert %+v", a)
 			}
 		}
 	})

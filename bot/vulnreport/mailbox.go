@@ -20,18 +20,18 @@ import (
 	"tocsin/bot/secret"
 )
 
-// MailboxConfig of the vulnerability alias. The mailbox is the bot's own: what
-// somebody else reads there first is no longer unseen, and the bot passes it by.
+// MailboxConfig configures the mailbox of the vulnerability alias. Only Tocsin may read
+// this mailbox: it skips mails that another client has marked as seen.
 type MailboxConfig struct {
 	Address   string // host:port
 	TLS       string // "implicit" (default), "starttls", or "none" for a server on this machine
 	TLSConfig *tls.Config
 	Username  string
 	Password  secret.String
-	Folder    string        // default INBOX
-	Poll      time.Duration // how often to look, besides what the server announces; default 1m
-	// MaxMessage is how many bytes of a mail are taken; default 5 MiB. Of a larger
-	// one the beginning is stored, and the alert says so.
+	Folder    string        // default "INBOX"
+	Poll      time.Duration // interval between checks without an update from the server (default 1m)
+	// MaxMessage is the maximum number of bytes stored of a mail (default 5 MiB). A
+	// larger mail is truncated, and its alert reports that.
 	MaxMessage int64
 
 	Deliver Deliver
@@ -41,46 +41,47 @@ type MailboxConfig struct {
 
 const (
 	commandTimeout = time.Minute
-	maxBackoff     = 5 * time.Minute // between attempts to connect
+	maxBackoff     = 5 * time.Minute // between connection attempts
 )
 
-// Mailbox reads the alias over IMAP. Its state is the server's: a mail is unseen
-// until it is delivered. Who is told that it arrived is decided later, where the
-// delivery is worked.
+// Mailbox reads the alias over IMAP. It stores no state itself. A mail stays unseen on
+// the server until it is delivered. [Source.Decode] decides later whether the reporter
+// gets an acknowledgement.
 type Mailbox struct {
 	cfg MailboxConfig
 	log *slog.Logger
 
 	mu    sync.Mutex
-	fault error
+	err   error
 	since time.Time
 }
 
-// NewMailbox makes a Mailbox; Run connects it.
+// NewMailbox returns a Mailbox without connecting it. The error joins all problems of
+// the configuration.
 func NewMailbox(c MailboxConfig) (*Mailbox, error) {
 	c.Folder = cmp.Or(c.Folder, "INBOX")
 	c.TLS = cmp.Or(c.TLS, "implicit")
 	c.Poll = cmp.Or(c.Poll, time.Minute)
 	c.MaxMessage = cmp.Or(c.MaxMessage, 5<<20)
-	var faults []error
+	var errs []error
 	host, _, err := net.SplitHostPort(c.Address)
 	if err != nil {
-		faults = append(faults, fmt.Errorf("address: %q is not host:port", c.Address))
+		errs = append(errs, fmt.Errorf("address: %q is not host:port", c.Address))
 	}
 	if !slices.Contains([]string{"implicit", "starttls", "none"}, c.TLS) {
-		faults = append(faults, fmt.Errorf("tls: %q is none of implicit, starttls, none", c.TLS))
+		errs = append(errs, fmt.Errorf("tls: unknown mode %q, use implicit, starttls or none", c.TLS))
 	}
 	if c.Username == "" || c.Password.IsZero() {
-		faults = append(faults, errors.New("username, password: both are needed"))
+		errs = append(errs, errors.New("username, password: both are required"))
 	}
 	if c.Poll < 0 || c.MaxMessage < 1024 {
-		faults = append(faults, errors.New("poll, max_message: too small"))
+		errs = append(errs, errors.New("poll, max_message: poll must not be negative, and max_message must be at least 1024"))
 	}
 	if c.Deliver == nil {
-		faults = append(faults, errors.New("there is nothing to deliver to"))
+		errs = append(errs, errors.New("deliver function is missing"))
 	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	if c.TLSConfig == nil {
 		c.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -95,67 +96,69 @@ func NewMailbox(c MailboxConfig) (*Mailbox, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Mailbox{cfg: c, log: c.Logger.With("component", name)}, nil
+	return &Mailbox{cfg: c, log: c.Logger.With("component", sourceName)}, nil
 }
 
-// Run reads mails until ctx ends. What goes wrong is tried again, ever more
-// slowly; Fault tells of it.
+// Run reads mails until ctx ends and then returns nil. After an error it reconnects
+// with exponential backoff. [Mailbox.Err] returns the current error.
 func (m *Mailbox) Run(ctx context.Context) error {
-	pause := time.Second
+	backoff := time.Second
 	for {
-		err := m.session(ctx, func() { pause = time.Second })
+		err := m.session(ctx, func() { backoff = time.Second })
 		if ctx.Err() != nil {
 			return nil
 		}
-		m.set(err)
-		m.log.Warn("vulnerability mailbox cannot be read", "error", err, "again_in", pause)
+		m.setErr(err)
+		m.log.Warn("read vulnerability mailbox failed", "err", err, "retry_in", backoff)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pause):
+		case <-time.After(backoff):
 		}
-		pause = min(2*pause, maxBackoff)
+		backoff = min(2*backoff, maxBackoff)
 	}
 }
 
-// Err says what is wrong and since when; nil while mails are read.
+// Err returns the error of the last session and the time since which the mailbox has
+// been failing. The error is nil while the mailbox works.
 func (m *Mailbox) Err() (since time.Time, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.since, m.fault
+	return m.since, m.err
 }
 
-func (m *Mailbox) set(err error) {
+func (m *Mailbox) setErr(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if (err == nil) != (m.fault == nil) {
+	if (err == nil) != (m.err == nil) {
 		m.since = m.cfg.Clock()
 	}
-	m.fault = err
+	m.err = err
 }
 
-// session is one connection: read what is there, wait for more, again.
-func (m *Mailbox) session(ctx context.Context, well func()) error {
-	c, hangUp, err := m.connect(ctx)
+// session runs one connection: it reads new mails and waits for more, until an error.
+// It calls onSuccess after each successful read.
+func (m *Mailbox) session(ctx context.Context, onSuccess func()) error {
+	c, closeConn, err := m.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer hangUp()
-	news := listen(c)
+	defer closeConn()
+	changed := watchUpdates(c)
 	for {
 		if err := m.readNew(ctx, c); err != nil {
 			return err
 		}
-		m.set(nil)
-		well()
-		if err := m.idle(ctx, c, news); err != nil {
+		m.setErr(nil)
+		onSuccess()
+		if err := m.idle(ctx, c, changed); err != nil {
 			return err
 		}
 	}
 }
 
-// readNew takes every unseen mail. One that fails does not stop the others; it
-// stays unseen and is tried at the next look.
+// readNew delivers every unseen mail. A mail that fails stays unseen for the next check
+// and does not stop the others. readNew returns the first error.
 func (m *Mailbox) readNew(ctx context.Context, c *client.Client) error {
 	unseen := imap.NewSearchCriteria()
 	unseen.WithoutFlags = []string{imap.SeenFlag, imap.DeletedFlag}
@@ -168,7 +171,7 @@ func (m *Mailbox) readNew(ctx context.Context, c *client.Client) error {
 	failed := 0
 	for _, uid := range uids {
 		if err := m.readOne(ctx, c, uid); err != nil {
-			m.log.Debug("a mail to the vulnerability alias is not taken yet", "uid", uid, "error", err)
+			m.log.Debug("read mail failed", "uid", uid, "err", err)
 			first = cmp.Or(first, err)
 			failed++
 		}
@@ -177,24 +180,24 @@ func (m *Mailbox) readNew(ctx context.Context, c *client.Client) error {
 		}
 	}
 	if failed > 0 {
-		m.log.Error("mails to the vulnerability alias are not taken yet", "mails", failed, "of", len(uids), "error", first)
+		m.log.Error("read mails failed", "mails", failed, "of", len(uids), "err", first)
 	}
 	return first
 }
 
-// readOne delivers a mail, and only then marks it seen.
+// readOne delivers a mail and then marks it as seen.
 func (m *Mailbox) readOne(ctx context.Context, c *client.Client, uid uint32) error {
 	f, err := m.fetch(c, uid)
 	if err != nil || f == nil {
 		return err
 	}
 	header := map[string]string{headerVia: viaMail, headerAt: f.date.UTC().Format(time.RFC3339)}
-	if int64(f.whole) > int64(len(f.raw)) {
-		header[headerFullSize] = strconv.FormatUint(uint64(f.whole), 10)
+	if int64(f.size) > int64(len(f.raw)) {
+		header[headerFullSize] = strconv.FormatUint(uint64(f.size), 10)
 	}
 	id := fmt.Sprintf("%s:%x", viaMail, sha256.Sum256(f.raw))
 	if err := m.cfg.Deliver(ctx, id, header, f.raw, "mailbox "+m.cfg.Username); err != nil {
 		return fmt.Errorf("store mail: %w", err)
 	}
-	return seen(c, uid)
+	return markSeen(c, uid)
 }

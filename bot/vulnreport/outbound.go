@@ -11,22 +11,21 @@ import (
 	"tocsin/bot/incident"
 )
 
-// noReplyAddress reads what is sent to such an address, or a machine does.
+// noReplyAddress matches local parts of addresses that no person reads.
 var noReplyAddress = regexp.MustCompile(`(?i)^(?:no[-_.]?reply|do[-_.]?not[-_.]?reply|mailer-daemon|postmaster|bounces?|abuse|root|nobody|listserv|majordomo)(?:[-_+.=].*)?$|^(?:.*[-_.])?(?:no-?reply|bounces?|request|owner)$`)
 
-// answerMail says where the acknowledgement of a mail goes: to the person who
-// wrote the first one of a thread. Lists and machines get none, nor does an
-// answer to an earlier acknowledgement, nor an address that our own server found
-// forged.
-func (s *Source) answerMail(t thread, h mail.Header, verdict string) *incident.Reply {
-	if !s.answer[viaMail] || t.automatic || t.list || t.answersOur || strings.Contains(verdict, "dmarc fail") {
+// answerMail returns the acknowledgement of a mail, or nil if there is none. Automatic
+// mails, mailing lists, replies to an earlier acknowledgement and senders that fail
+// DMARC get none.
+func (s *Source) answerMail(t thread, h mail.Header, checks string) *incident.Reply {
+	if !s.acknowledges[viaMail] || t.automatic || t.list || t.answersAck || strings.Contains(checks, "dmarc fail") {
 		return nil
 	}
 	r := s.reply(t.reference, sender(h))
 	if r == nil {
 		return nil
 	}
-	thread := slices.Clone(t.before)
+	thread := slices.Clone(t.ancestors)
 	if id, err := h.MessageID(); err == nil && validMessageID(id) {
 		r.InReplyTo = id
 		thread = append(thread, id)
@@ -35,9 +34,10 @@ func (s *Source) answerMail(t thread, h mail.Header, verdict string) *incident.R
 	return r
 }
 
-// answerForm is the same for the form, where the contact is an address of mail.
+// answerForm returns the acknowledgement of a form report, or nil if the contact is not
+// a mail address.
 func (s *Source) answerForm(e entry) *incident.Reply {
-	if !s.answer[viaForm] {
+	if !s.acknowledges[viaForm] {
 		return nil
 	}
 	a, err := netmail.ParseAddress(e.Contact)
@@ -47,37 +47,39 @@ func (s *Source) answerForm(e entry) *incident.Reply {
 	return s.reply(e.Reference, a.Address)
 }
 
-// reply is nil where nobody would read it, or we ourselves.
+// reply returns an acknowledgement to an address. It returns nil for an invalid
+// address, an address that no person reads, and Tocsin's own addresses.
 func (s *Source) reply(reference, to string) *incident.Reply {
 	local, domain, ok := strings.Cut(to, "@")
-	ours := slices.ContainsFunc(s.own, func(a string) bool { return strings.EqualFold(a, to) })
-	if !ok || domain == "" || noReplyAddress.MatchString(local) || ours || len(to) > maxAddress || strings.ContainsFunc(to, unseen) {
+	ours := slices.ContainsFunc(s.ownAddresses, func(a string) bool { return strings.EqualFold(a, to) })
+	if !ok || domain == "" || noReplyAddress.MatchString(local) || ours || len(to) > maxAddress || strings.ContainsFunc(to, isBlankOrControl) {
 		return nil
 	}
 	r := &incident.Reply{Reference: reference, To: to}
-	if len(s.own) > 0 {
-		r.ReplyTo = s.own[0]
+	if len(s.ownAddresses) > 0 {
+		r.ReplyTo = s.ownAddresses[0]
 	}
 	return r
 }
 
 const (
-	maxAddress = 254 // characters, as mail servers take them
-	maxThread  = 20  // mails of a thread that are named in an answer
-	maxName    = 500 // characters of the id of one; a line of a mail has 998
+	maxAddress    = 254 // characters of a mail address, by RFC 5321
+	maxReferences = 20  // mails listed in the References of a reply
+	maxMessageID  = 500 // characters of a Message-ID (a line of a mail has at most 998)
 )
 
-func unseen(r rune) bool { return r <= ' ' || r == 0x7f }
+func isBlankOrControl(r rune) bool { return r <= ' ' || r == 0x7f }
 
-// validMessageID: a mail with this id can be named in another.
+// validMessageID reports whether id can be written into the header of another mail.
 func validMessageID(id string) bool {
-	return id != "" && len(id) < maxName && !strings.ContainsFunc(id, unseen)
+	return id != "" && len(id) < maxMessageID && !strings.ContainsFunc(id, isBlankOrControl)
 }
 
-// lastIDs is the end of a thread; however long a stranger makes it.
+// lastIDs returns the valid IDs among the last maxReferences of ids. The limit
+// protects against a thread of any length from a sender.
 func lastIDs(ids []string) []string {
 	var out []string
-	for _, id := range ids[max(0, len(ids)-maxThread):] {
+	for _, id := range ids[max(0, len(ids)-maxReferences):] {
 		if validMessageID(id) {
 			out = append(out, id)
 		}
@@ -85,7 +87,7 @@ func lastIDs(ids []string) []string {
 	return out
 }
 
-// sender is the address that wrote a mail, if it is one.
+// sender returns the address of the author, or "" unless there is exactly one.
 func sender(h mail.Header) string {
 	from, err := h.AddressList("From")
 	if err != nil || len(from) != 1 {

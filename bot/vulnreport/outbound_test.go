@@ -15,11 +15,11 @@ import (
 	"tocsin/bot/vulnreport"
 )
 
-// answering is a source that tells reporters that theirs arrived.
-var answering = vulnreport.Config{AnswerMail: true, AnswerForm: true, Own: []string{"security@example.com", "tocsin@example.com"}, AuthServID: "mx.example.com"}
+// acknowledging enables all acknowledgements.
+var acknowledging = vulnreport.Config{AnswerMail: true, AnswerForm: true, Own: []string{"security@example.com", "tocsin@example.com"}, AuthServID: "mx.example.com"}
 
-func TestWhoIsAnsweredAndHow(t *testing.T) {
-	got := decode(t, source(t, answering), mail("From: Ann <Ann@example.org>", "To: security@example.com", "Subject: A hole", "Message-ID: <2@example.org>",
+func TestDecode_MailReply(t *testing.T) {
+	got := decode(t, source(t, acknowledging), mail("From: Ann <Ann@example.org>", "To: security@example.com", "Subject: A vulnerability", "Message-ID: <2@example.org>",
 		"References: <0@example.org> <1@example.org>", "Authentication-Results: mx.example.com; spf=fail; dmarc=pass", "", "It is open."))
 	want := &incident.Reply{Reference: got.EventID, To: "Ann@example.org", ReplyTo: "security@example.com", InReplyTo: "2@example.org",
 		References: []string{"0@example.org", "1@example.org", "2@example.org"}}
@@ -27,120 +27,119 @@ func TestWhoIsAnsweredAndHow(t *testing.T) {
 		t.Error(d)
 	}
 	if got := decode(t, source(t, vulnreport.Config{}), mail("From: ann@example.org", "", "x")); got.Report.Reply != nil {
-		t.Errorf("nobody is to be answered: %+v", got.Report.Reply)
+		t.Errorf("acknowledgements disabled: got reply %+v, want none", got.Report.Reply)
 	}
 }
 
-func TestWhoIsNotAnswered(t *testing.T) {
-	s := source(t, answering)
+func TestDecode_MailWithoutReply(t *testing.T) {
+	s := source(t, acknowledging)
 	ann := "From: ann@example.org"
 	from := func(a string) []string { return []string{"From: " + a} }
 	for name, header := range map[string][]string{
-		"an absence note":     {ann, "Auto-Submitted: auto-replied (vacation)"},
-		"a machine":           {ann, "Auto-Submitted: auto-generated"},
-		"a list":              {ann, "Precedence: List"},
-		"bulk":                {ann, "Precedence: bulk"},
-		"a list by its id":    {ann, "List-Id: <x.example.org>"},
-		"a bounce":            {ann, "Return-Path: <>"},
-		"one that says so":    {ann, "X-Auto-Response-Suppress: All"},
-		"ourselves":           from("Security@Example.com"),
-		"the bot":             from("tocsin@example.com"),
-		"our acknowledgement": {ann, "Message-ID: <ack.VR-00000-00000@example.com>"},
-		"an answer to ours":   {ann, "Message-ID: <2@example.org>", "In-Reply-To: <ack.VR-00000-00000@example.com>"},
-		"nobody":              {"Message-ID: <2@example.org>"},
-		"two people":          from("ann@example.org, bob@example.org"),
-		"no-reply":            from("no-reply@example.org"),
-		"noreply":             from("NoReply@example.org"),
-		"github's":            from("notifications-noreply@example.org"),
-		"do not reply":        from("do_not_reply@example.org"),
-		"the daemon":          from("MAILER-DAEMON@example.org"),
-		"the postmaster":      from("postmaster@example.org"),
-		"a verp bounce":       from("bounces+ann=example.com@example.org"),
-		"a list's owner":      from("list-owner@example.org"),
-		"a forged one":        {ann, "Authentication-Results: mx.example.com; dmarc=fail"},
+		"out-of-office reply":         {ann, "Auto-Submitted: auto-replied (vacation)"},
+		"auto-generated":              {ann, "Auto-Submitted: auto-generated"},
+		"precedence list":             {ann, "Precedence: List"},
+		"precedence bulk":             {ann, "Precedence: bulk"},
+		"list id":                     {ann, "List-Id: <x.example.org>"},
+		"null return path":            {ann, "Return-Path: <>"},
+		"suppress header":             {ann, "X-Auto-Response-Suppress: All"},
+		"alias address":               from("Security@Example.com"),
+		"tocsin address":              from("tocsin@example.com"),
+		"acknowledgement":             {ann, "Message-ID: <ack.VR-00000-00000@example.com>"},
+		"reply to an acknowledgement": {ann, "Message-ID: <2@example.org>", "In-Reply-To: <ack.VR-00000-00000@example.com>"},
+		"no sender":                   {"Message-ID: <2@example.org>"},
+		"two senders":                 from("ann@example.org, bob@example.org"),
+		"no-reply":                    from("no-reply@example.org"),
+		"noreply":                     from("NoReply@example.org"),
+		"noreply with prefix":         from("notifications-noreply@example.org"),
+		"do not reply":                from("do_not_reply@example.org"),
+		"mailer daemon":               from("MAILER-DAEMON@example.org"),
+		"postmaster":                  from("postmaster@example.org"),
+		"verp bounce":                 from("bounces+ann=example.com@example.org"),
+		"list owner":                  from("list-owner@example.org"),
+		"dmarc failure":               {ann, "Authentication-Results: mx.example.com; dmarc=fail"},
 	} {
 		got, err := s.Decode(byMail, []byte(mail(append(header, "Subject: x", "", "text")...)))
 		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got error %v", name, err)
 		}
 		for _, signal := range got {
 			if r := signal.Alert.Report.Reply; r != nil {
-				t.Errorf("%s is answered: %+v", name, r)
+				t.Errorf("%s: got reply %+v, want none", name, r)
 			}
 		}
 	}
 }
 
-// The acknowledgement's Message-ID is made of its key; an answer to it is known
-// by that, and joins the report.
-func TestAnAnswerToOurAcknowledgementJoins(t *testing.T) {
-	s := source(t, answering)
+// The Message-ID of an acknowledgement is derived from its key.
+func TestDecode_ReplyToAcknowledgement(t *testing.T) {
+	s := source(t, acknowledging)
 	first := decode(t, s, mail("From: ann@example.org", "Message-ID: <1@example.org>", "", "x"))
 	id := strings.ReplaceAll(first.Report.Reply.AckKey(), "/", ".") + "@example.com"
 	next := decode(t, s, mail("From: ann@example.org", "Message-ID: <9@example.org>", "In-Reply-To: <"+id+">", "", "more"))
 	if next.Correlation != first.Correlation || next.Report.Reply != nil {
-		t.Errorf("%+v", next)
+		t.Errorf("got %+v, want correlation key %s and no reply", next, first.Correlation)
 	}
 }
 
-func TestTheFormAnswersWhoLeftAnAddress(t *testing.T) {
-	s := source(t, answering)
+func TestDecode_FormReply(t *testing.T) {
+	s := source(t, acknowledging)
 	byForm := http.Header{"X-Report-Via": {"form"}, "X-Report-At": {"2026-11-03T02:30:00Z"}}
 	for contact, to := range map[string]string{"ann@example.org": "ann@example.org", "Ann <ann@example.org>": "ann@example.org", "": "", "@ann on Signal": "", "no-reply@example.org": "",
 		"security@example.com": "", "a@b.example, c@d.example": ""} {
-		got, err := s.Decode(byForm, []byte(`{"reference":"VR-00000-00000","title":"A hole","contact":"`+contact+`","description":"x"}`))
+		got, err := s.Decode(byForm, []byte(`{"reference":"VR-00000-00000","title":"A vulnerability","contact":"`+contact+`","description":"x"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		a := got[0].Alert
 		switch r := a.Report.Reply; {
 		case (r == nil) != (to == ""):
-			t.Errorf("%q: %+v", contact, r)
+			t.Errorf("contact %q: got reply %+v, want one to %q", contact, r, to)
 		case r != nil && (r.To != to || r.Reference != "VR-00000-00000" || r.InReplyTo != ""):
-			t.Errorf("%q: %+v", contact, r)
+			t.Errorf("contact %q: got reply %+v, want one to %q", contact, r, to)
 		}
 		if !a.At.Equal(time.Date(2026, 11, 3, 2, 30, 0, 0, time.UTC)) {
-			t.Errorf("arrived at %s", a.At)
+			t.Errorf("got arrival time %s", a.At)
 		}
 	}
 }
 
-func TestNobodyOutsideHearsOfADrillOrARecording(t *testing.T) {
-	s := source(t, answering)
-	for via, body := range map[string]string{"form": `{"reference":"VR-00000-00000","title":"A hole","contact":"ann@example.org","description":"x"}`,
+func TestDecode_NoReplyInDrillOrRecording(t *testing.T) {
+	s := source(t, acknowledging)
+	for via, body := range map[string]string{"form": `{"reference":"VR-00000-00000","title":"A vulnerability","contact":"ann@example.org","description":"x"}`,
 		"mail": mail("From: ann@example.org", "Message-ID: <1@example.org>", "", "x")} {
 		for name, c := range map[string]struct {
 			at, mark string
-			answered bool
+			hasReply bool
 		}{
-			"a report": {"2026-11-03T02:30:00Z", "X-None", true}, "a drill": {"2026-11-03T02:30:00Z", incident.HeaderDrill, false},
-			"a recording": {"2026-11-03T02:30:00Z", incident.HeaderRecorded, false}, "one of an unknown time": {"", "X-None", false},
+			"report": {"2026-11-03T02:30:00Z", "X-None", true}, "drill": {"2026-11-03T02:30:00Z", incident.HeaderDrill, false},
+			"recording": {"2026-11-03T02:30:00Z", incident.HeaderRecorded, false}, "unknown arrival time": {"", "X-None", false},
 		} {
 			got, err := s.Decode(http.Header{"X-Report-Via": {via}, "X-Report-At": {c.at}, c.mark: {"yes"}}, []byte(body))
 			if err != nil || len(got) != 1 {
-				t.Fatalf("%s: %d signals, %v", via, len(got), err)
+				t.Fatalf("%s: got %d signals, error %v; want 1 signal", via, len(got), err)
 			}
-			if (got[0].Alert.Report.Reply != nil) != c.answered {
-				t.Errorf("%s by %s: %+v", name, via, got[0].Alert.Report.Reply)
+			if (got[0].Alert.Report.Reply != nil) != c.hasReply {
+				t.Errorf("%s by %s: got reply %+v", name, via, got[0].Alert.Report.Reply)
 			}
 		}
 	}
 }
 
-func TestAThreadIsNamedInBounds(t *testing.T) {
+func TestDecode_LongThread(t *testing.T) {
 	long := strings.Repeat("<"+strings.Repeat("x", 40)+"@example.org> ", 200)
-	got := decode(t, source(t, answering), mail("From: ann@example.org", "Message-ID: <1@example.org>", "References: "+long, "", "x"))
+	got := decode(t, source(t, acknowledging), mail("From: ann@example.org", "Message-ID: <1@example.org>", "References: "+long, "", "x"))
 	if n := len(got.Report.Reply.References); n > 20 || got.Report.Reply.References[n-1] != "1@example.org" {
-		t.Errorf("%d references", n)
+		t.Errorf("got %d references, want at most 20", n)
 	}
 	huge := strings.Repeat("x", 5000) + "@example.org"
-	got = decode(t, source(t, answering), mail("From: ann@example.org", "Message-ID: <"+huge+">", "References: <0@example.org>", "", "x"))
+	got = decode(t, source(t, acknowledging), mail("From: ann@example.org", "Message-ID: <"+huge+">", "References: <0@example.org>", "", "x"))
 	if r := got.Report.Reply; r == nil || r.InReplyTo != "" || len(r.References) != 1 {
-		t.Errorf("an id of 5 KB is named: %.100v", r)
+		t.Errorf("id of 5 KB: got reply %.100v", r)
 	}
 }
 
-func TestReminders(t *testing.T) {
+func TestSecurityFile_ExpiryReminders(t *testing.T) {
 	expires := time.Date(2027, 6, 1, 0, 0, 0, 0, time.UTC)
 	clock := expires.AddDate(0, -3, 0)
 	f, err := vulnreport.NewSecurityFile(vulnreport.SecurityTxt{Contacts: []string{"mailto:a@example.com"}, Expires: expires}, func() time.Time { return clock })
@@ -150,7 +149,7 @@ func TestReminders(t *testing.T) {
 	for before, want := range map[time.Duration]string{31 * 24 * time.Hour: "", 30 * 24 * time.Hour: "30", 8 * 24 * time.Hour: "30", 7 * 24 * time.Hour: "7",
 		25 * time.Hour: "7", 24 * time.Hour: "1", time.Second: "1", 0: "expired", -1000 * time.Hour: "expired"} {
 		if got := f.Reminder(expires.Add(-before)); got != want {
-			t.Errorf("%s before: %q, want %q", before, got, want)
+			t.Errorf("%s before expiry: got %q, want %q", before, got, want)
 		}
 	}
 	get := func() (string, string) {
@@ -159,38 +158,38 @@ func TestReminders(t *testing.T) {
 		return w.Body.String(), w.Header().Get("Cache-Control")
 	}
 	if text, cache := get(); strings.Contains(text, "#") || cache != "max-age=3600" {
-		t.Errorf("%s %s", text, cache)
+		t.Errorf("three months before expiry: got %s %s", text, cache)
 	}
 	clock = expires.Add(-time.Minute)
 	if _, cache := get(); cache != "max-age=60" {
-		t.Errorf("a minute before its end: %s", cache)
+		t.Errorf("a minute before expiry: got %s", cache)
 	}
 	clock = expires.Add(time.Hour)
 	if text, cache := get(); !strings.HasPrefix(text, "# This file expired on 2027-06-01") || !strings.Contains(text, "\nContact: mailto:a@example.com\n") || cache != "max-age=0" {
-		t.Errorf("expired: %s %s", text, cache)
+		t.Errorf("expired: got %s %s", text, cache)
 	}
 }
 
-func TestKeysThatExpireAreAFault(t *testing.T) {
-	short, err := openpgp.NewEntity("us", "", "us@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, KeyLifetimeSecs: 3600, Time: func() time.Time { return now }})
+func TestSource_ErrExpiredKeys(t *testing.T) {
+	short, err := openpgp.NewEntity("recipient", "", "recipient@example.org", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, KeyLifetimeSecs: 3600, Time: func() time.Time { return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	clock := now.Add(time.Minute)
-	c := vulnreport.Config{Keys: []vulnreport.Key{private(t, short, "")}, Clock: func() time.Time { return clock }}
+	c := vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, short, "")}, Clock: func() time.Time { return clock }}
 	s := source(t, c)
 	if err := s.Err(); err != nil {
-		t.Error(err)
+		t.Errorf("valid key: got error %v", err)
 	}
 	clock = now.Add(2 * time.Hour)
 	if err := s.Err(); err == nil {
-		t.Error("a key that expired is no fault")
+		t.Error("expired key: got no error, want one")
 	}
-	c.Keys = append(c.Keys, private(t, entity(t, "new"), ""))
+	c.Keys = append(c.Keys, privateKey(t, entity(t, "new"), ""))
 	if err := source(t, c).Err(); err != nil {
-		t.Errorf("there is a new one: %v", err)
+		t.Errorf("new key: got error %v", err)
 	}
 	if err := source(t, vulnreport.Config{}).Err(); err != nil {
-		t.Errorf("nobody encrypts: %v", err)
+		t.Errorf("no keys: got error %v", err)
 	}
 }

@@ -13,43 +13,43 @@ import (
 	"unicode"
 
 	"github.com/emersion/go-message"
-	_ "github.com/emersion/go-message/charset" // mails come in the charsets of the whole world
+	_ "github.com/emersion/go-message/charset" // decodes charsets other than UTF-8
 	"github.com/emersion/go-message/mail"
 	"github.com/microcosm-cc/bluemonday"
 )
 
-// Bounds of what is read of one mail. A hostile one costs no more.
+// Limits for one mail. They bound the cost of a hostile mail.
 const (
-	maxParts   = 100
-	maxNesting = 10
-	maxText    = 64 << 10 // bytes of the text, and of each part that may be one
-	maxFile    = 32 << 20 // bytes of an attachment, after its transfer encoding
+	maxParts     = 100
+	maxNesting   = 10
+	maxTextBytes = 64 << 10 // of the whole text and of each text part
+	maxFileBytes = 32 << 20 // of an attachment, after decoding its transfer encoding
 )
 
-// parsedMail is a mail while it is read.
+// parsedMail collects the content of one mail.
 type parsedMail struct {
 	source  *Source
-	header  mail.Header // of the outer message
+	header  mail.Header // of the outer message, not of an encrypted one
 	from    string
-	subject string // the protected one, where there is one
+	subject string // the protected subject of an encrypted message, otherwise the outer one
 	plain   strings.Builder
 	html    strings.Builder
 	files   []file
-	notes   []string // what a reader must know: about encryption, signatures, what could not be read
+	notes   []string // about encryption, signatures and unreadable parts, for the detail of the alert
 	parts   int
 }
 
-// file is an attachment. Only its name, size and hash leave the stored mail.
+// file describes an attachment. The alert contains only its name, type, size and hash.
 type file struct {
-	name, kind string
-	size       int64
-	sum        string
-	sealed     bool // it was encrypted; size and hash are those of the content
+	name, contentType string
+	size              int64
+	sum               string
+	decrypted         bool // size and hash describe the decrypted content
 }
 
 func (f file) String() string {
-	s := fmt.Sprintf("%s (%s, %d bytes, SHA-256 %s)", f.name, f.kind, f.size, f.sum)
-	if f.sealed {
+	s := fmt.Sprintf("%s (%s, %d bytes, SHA-256 %s)", f.name, f.contentType, f.size, f.sum)
+	if f.decrypted {
 		s += ", decrypted"
 	}
 	return s
@@ -61,19 +61,19 @@ func (l *parsedMail) note(format string, args ...any) {
 	}
 }
 
-// read reads a whole message. One that is no mail is read as a text.
+// read parses a whole message. If raw is not a mail, read treats it as text.
 func (l *parsedMail) read(raw []byte) {
 	e, err := message.Read(bytes.NewReader(raw))
 	if e == nil {
-		l.note("The mail cannot be read (%v); this is how it begins.", err)
-		l.plain.Write(raw[:min(len(raw), maxText)])
+		l.note("The mail cannot be parsed (%v). Its beginning follows as text.", err)
+		l.plain.Write(raw[:min(len(raw), maxTextBytes)])
 		return
 	}
 	l.header = mail.Header{Header: e.Header}
 	if list, err := l.header.AddressList("From"); err == nil && len(list) > 0 {
-		l.from = strings.TrimSpace(visible(list[0].Name) + " <" + visible(list[0].Address) + ">")
+		l.from = strings.TrimSpace(printable(list[0].Name) + " <" + printable(list[0].Address) + ">")
 	} else {
-		l.from = visible(l.header.Get("From"))
+		l.from = printable(l.header.Get("From"))
 	}
 	l.subject = subject(l.header)
 	l.walk(e, err, 0)
@@ -87,46 +87,46 @@ func subject(h mail.Header) string {
 	return strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// walk reads one entity and those inside it. err is what reading its header
-// said: an unknown charset or encoding is read as it stands.
+// walk reads an entity and its children. err is the error from parsing the header of
+// e: an entity with an unknown charset or encoding is read undecoded.
 func (l *parsedMail) walk(e *message.Entity, err error, depth int) {
 	if l.parts++; l.parts > maxParts || depth > maxNesting {
 		if l.parts == maxParts+1 || depth == maxNesting+1 {
-			l.note("The mail has more parts, or deeper ones, than are read.")
+			l.note("The mail has more parts or deeper nesting than Tocsin reads.")
 		}
 		return
 	}
 	if err != nil {
-		l.note("A part is shown as it stands: %v.", err)
+		l.note("A part is shown undecoded: %v.", err)
 	}
 	kind, params, _ := e.Header.ContentType()
 	disposition, _, _ := e.Header.ContentDisposition()
 	switch {
 	case kind == "multipart/signed":
-		l.signed(e, params["boundary"], depth)
+		l.readSigned(e, params["boundary"], depth)
 	case strings.HasPrefix(kind, "multipart/"):
-		l.children(e, depth)
+		l.walkParts(e, depth)
 	case disposition != "attachment" && (kind == "" || kind == "text/plain"):
-		l.paragraph(l.readPart(e, maxText))
+		l.addText(l.readPart(e, maxTextBytes))
 	case disposition != "attachment" && kind == "text/html":
-		l.html.Write(l.readPart(e, maxText))
-	case kind == "application/pgp-encrypted": // only says that the next part is
+		l.html.Write(l.readPart(e, maxTextBytes))
+	case kind == "application/pgp-encrypted": // only announces the next part
 	default:
-		l.file(e, kind, depth)
+		l.addFile(e, kind, depth)
 	}
 }
 
-func (l *parsedMail) children(e *message.Entity, depth int) {
+func (l *parsedMail) walkParts(e *message.Entity, depth int) {
 	parts := e.MultipartReader()
 	if parts == nil {
-		l.note("A part says it has several and has none.")
+		l.note("A part is declared as multipart but has no parts.")
 		return
 	}
 	for l.parts <= maxParts {
 		part, err := parts.NextPart()
 		if part == nil {
 			if !errors.Is(err, io.EOF) {
-				l.note("The mail is cut off or broken: %v.", err)
+				l.note("The mail is truncated or malformed: %v.", err)
 			}
 			return
 		}
@@ -134,24 +134,24 @@ func (l *parsedMail) children(e *message.Entity, depth int) {
 	}
 }
 
-// readPart reads at most n bytes of a part.
+// readPart returns at most the first n bytes of a part.
 func (l *parsedMail) readPart(e *message.Entity, n int64) []byte {
 	b, err := io.ReadAll(io.LimitReader(e.Body, n+1))
 	if err != nil {
-		l.note("A part is cut off or broken: %v.", err)
+		l.note("A part is truncated or malformed: %v.", err)
 	}
 	if int64(len(b)) > n {
-		l.note("A part is longer than %d bytes; the beginning is read.", n)
+		l.note("A part is longer than %d bytes. Tocsin reads only its beginning.", n)
 		b = b[:n]
 	}
 	return b
 }
 
-// paragraph adds a text, with what is encrypted or signed inside it opened.
-func (l *parsedMail) paragraph(text []byte) {
-	text = l.inline(text)
-	if l.plain.Len()+len(text) > maxText {
-		text = text[:max(0, maxText-l.plain.Len())]
+// addText appends a text part after decrypting and verifying its PGP blocks.
+func (l *parsedMail) addText(text []byte) {
+	text = l.openInline(text)
+	if l.plain.Len()+len(text) > maxTextBytes {
+		text = text[:max(0, maxTextBytes-l.plain.Len())]
 	}
 	if l.plain.Len() > 0 && len(text) > 0 {
 		l.plain.WriteString("\n\n")
@@ -159,16 +159,17 @@ func (l *parsedMail) paragraph(text []byte) {
 	l.plain.Write(bytes.TrimSpace(text))
 }
 
-// file lists an attachment; one that is encrypted to us is opened.
-func (l *parsedMail) file(e *message.Entity, kind string, depth int) {
-	disposed := mail.AttachmentHeader{Header: e.Header}
-	title, err := disposed.Filename()
-	if err != nil || title == "" {
-		title = "unnamed"
+// addFile lists an attachment. If it is encrypted, addFile tries to decrypt it, and
+// reads a decrypted MIME message as part of the mail.
+func (l *parsedMail) addFile(e *message.Entity, kind string, depth int) {
+	header := mail.AttachmentHeader{Header: e.Header}
+	filename, err := header.Filename()
+	if err != nil || filename == "" {
+		filename = "unnamed"
 	}
-	content := l.readPart(e, maxFile)
-	f := file{name: base(title), kind: visible(kind)}
-	if looksEncrypted(title, content) {
+	content := l.readPart(e, maxFileBytes)
+	f := file{name: baseName(filename), contentType: printable(kind)}
+	if looksEncrypted(filename, content) {
 		plain, err := l.source.decrypt(content, l.note)
 		if err != nil {
 			l.note("%s is encrypted and could not be decrypted: %v.", f.name, err)
@@ -179,19 +180,19 @@ func (l *parsedMail) file(e *message.Entity, kind string, depth int) {
 			l.walk(inner, err, depth+1)
 			return
 		} else {
-			content, f.sealed = plain, true
+			content, f.decrypted = plain, true
 		}
 	}
 	f.size, f.sum = int64(len(content)), fmt.Sprintf("%x", sha256.Sum256(content))
 	l.files = append(l.files, f)
 }
 
-// base is a file name that is only a name, and no path.
-func base(s string) string { return visible(path.Base(strings.ReplaceAll(s, `\`, "/"))) }
+// baseName returns the printable last element of a path.
+func baseName(s string) string { return printable(path.Base(strings.ReplaceAll(s, `\`, "/"))) }
 
-// visible is a text without what nobody sees: controls, and characters that
-// reorder the others.
-func visible(s string) string {
+// printable removes control characters and formatting characters, which can reorder
+// text, from s. It shortens s to about 90 characters if it has more than 100.
+func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			return -1
@@ -205,25 +206,26 @@ func visible(s string) string {
 }
 
 var (
-	breaks   = regexp.MustCompile(`(?i)<(br|/p|/div|/tr|/li|/h[1-6]|/pre)\b[^>]*>`)
-	strip    = bluemonday.StrictPolicy()
-	newlines = regexp.MustCompile(`\n{3,}`)
+	lineBreakTags = regexp.MustCompile(`(?i)<(br|/p|/div|/tr|/li|/h[1-6]|/pre)\b[^>]*>`)
+	stripTags     = bluemonday.StrictPolicy()
+	blankLines    = regexp.MustCompile(`\n{3,}`)
 )
 
-// text is what the reporter wrote: the plain text, or the HTML without its tags.
+// text returns the plain text, or the HTML without its tags if there is no plain text.
 func (l *parsedMail) text() string {
 	s := strings.TrimSpace(l.plain.String())
 	if s == "" {
-		s = html.UnescapeString(strip.Sanitize(breaks.ReplaceAllString(l.html.String(), "\n")))
+		s = html.UnescapeString(stripTags.Sanitize(lineBreakTags.ReplaceAllString(l.html.String(), "\n")))
 	}
-	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n") // a charset that is not the one it says, or a text that was cut
-	return strings.TrimSpace(newlines.ReplaceAllString(s, "\n\n"))
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\r\n", "\n") // the declared charset may be wrong, or the text truncated
+	return strings.TrimSpace(blankLines.ReplaceAllString(s, "\n\n"))
 }
 
-var checks = regexp.MustCompile(`\b(spf|dkim|dmarc)=([a-z]+)`)
+var authResult = regexp.MustCompile(`\b(spf|dkim|dmarc)=([a-z]+)`)
 
-// authentication is what our own server found out about the sender. Anybody can
-// write such a header; ours is the topmost that bears our server's name.
+// authentication returns the sender checks of the receiving mail server, or "" if
+// AuthServID is not configured. A sender can forge Authentication-Results, so only the
+// topmost header with the name of the server counts.
 func (l *parsedMail) authentication() string {
 	if l.source.authServID == "" {
 		return ""
@@ -236,10 +238,10 @@ func (l *parsedMail) authentication() string {
 			continue
 		}
 		var out []string
-		for _, m := range checks.FindAllStringSubmatch(results, -1) {
+		for _, m := range authResult.FindAllStringSubmatch(results, -1) {
 			out = append(out, m[1]+" "+m[2])
 		}
 		return strings.Join(out, ", ")
 	}
-	return "none by " + l.source.authServID
+	return "no result from " + l.source.authServID
 }

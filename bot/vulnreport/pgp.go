@@ -15,9 +15,8 @@ import (
 	"github.com/emersion/go-message"
 )
 
-// maxPlain is how many bytes may come out of one encrypted part, however well
-// they were compressed.
-const maxPlain = 8 << 20
+// maxPlainBytes is the maximum size of one decrypted part, after decompression.
+const maxPlainBytes = 8 << 20
 
 const (
 	messageBegin = "-----BEGIN PGP MESSAGE-----"
@@ -26,18 +25,19 @@ const (
 )
 
 func (s *Source) config() *packet.Config {
-	most := int64(maxPlain)
-	return &packet.Config{Time: s.clock, MaxDecompressedMessageSize: &most}
+	limit := int64(maxPlainBytes)
+	return &packet.Config{Time: s.clock, MaxDecompressedMessageSize: &limit}
 }
 
-// looksEncrypted tells an encrypted part by its armor, or by its name.
-func looksEncrypted(title string, content []byte) bool {
-	title = strings.ToLower(title)
-	return bytes.HasPrefix(bytes.TrimSpace(content), []byte(messageBegin)) || strings.HasSuffix(title, ".pgp") || strings.HasSuffix(title, ".gpg")
+// looksEncrypted reports whether a part has PGP armor or the file extension of an
+// encrypted file.
+func looksEncrypted(filename string, content []byte) bool {
+	filename = strings.ToLower(filename)
+	return bytes.HasPrefix(bytes.TrimSpace(content), []byte(messageBegin)) || strings.HasSuffix(filename, ".pgp") || strings.HasSuffix(filename, ".gpg")
 }
 
-// decrypt opens a message, armored or not, in memory. What is to be said about
-// it goes to note.
+// decrypt decrypts a message, armored or not, in memory. It calls note with the key and
+// the state of the signature.
 func (s *Source) decrypt(content []byte, note func(string, ...any)) ([]byte, error) {
 	var r io.Reader = bytes.NewReader(content)
 	if block, err := armor.Decode(bytes.NewReader(content)); err == nil {
@@ -50,49 +50,49 @@ func (s *Source) decrypt(content []byte, note func(string, ...any)) ([]byte, err
 	if err != nil {
 		return nil, decryptError(err, md)
 	}
-	plain, err := io.ReadAll(io.LimitReader(md.UnverifiedBody, maxPlain+1))
+	plain, err := io.ReadAll(io.LimitReader(md.UnverifiedBody, maxPlainBytes+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read it: %w", err)
-	case len(plain) > maxPlain:
-		return nil, fmt.Errorf("it holds more than %d bytes", maxPlain)
+		return nil, fmt.Errorf("read decrypted content: %w", err)
+	case len(plain) > maxPlainBytes:
+		return nil, fmt.Errorf("the content is larger than %d bytes", maxPlainBytes)
 	}
 	if md.IsEncrypted {
-		note("It was encrypted to %016X.", md.DecryptedWith.PublicKey.KeyId)
+		note("The content was encrypted to key %016X.", md.DecryptedWith.PublicKey.KeyId)
 	}
 	switch {
 	case !md.IsSigned:
 	case md.SignedBy == nil:
-		note("It is signed by %016X, whom we do not know: unverified.", md.SignedByKeyId)
+		note("The signature by %016X is unverified because the key is unknown.", md.SignedByKeyId)
 	case md.SignatureError != nil:
-		note("Its signature is BAD: %v.", md.SignatureError)
+		note("The signature is BAD: %v.", md.SignatureError)
 	default:
-		note("Its signature is good: %s.", whose(md.SignedBy.Entity))
+		note("The signature is good: %s.", keyOwner(md.SignedBy.Entity))
 	}
 	return plain, nil
 }
 
-// decryptError says for whom a message is that we cannot open.
+// decryptError adds the ID of the recipient's key to a decryption error.
 func decryptError(err error, md *openpgp.MessageDetails) error {
 	if errors.Is(err, pgperrors.ErrKeyIncorrect) {
-		return errors.New("none of our keys fits")
+		return errors.New("no configured key matches")
 	}
 	if md != nil && len(md.EncryptedToKeyIds) > 0 {
-		return fmt.Errorf("it is encrypted to %016X: %w", md.EncryptedToKeyIds[0], err)
+		return fmt.Errorf("encrypted to key %016X: %w", md.EncryptedToKeyIds[0], err)
 	}
 	return err
 }
 
-func whose(e *openpgp.Entity) string {
-	for title := range e.Identities {
-		return fmt.Sprintf("%s, %X", title, e.PrimaryKey.Fingerprint)
+func keyOwner(e *openpgp.Entity) string {
+	for identity := range e.Identities {
+		return fmt.Sprintf("%s, %X", identity, e.PrimaryKey.Fingerprint)
 	}
 	return fmt.Sprintf("%X", e.PrimaryKey.Fingerprint)
 }
 
-// inline opens the armored blocks in a text and checks one that is signed in
-// the clear. A block that does not open stays as it is.
-func (l *parsedMail) inline(text []byte) []byte {
+// openInline decrypts the armored blocks in a text and verifies a cleartext signature.
+// A block that cannot be decrypted remains unchanged.
+func (l *parsedMail) openInline(text []byte) []byte {
 	if bytes.Contains(text, []byte(signedBegin)) {
 		if block, _ := clearsign.Decode(text); block != nil {
 			signer, err := block.VerifySignature(l.source.keys, l.source.config())
@@ -108,7 +108,7 @@ func (l *parsedMail) inline(text []byte) []byte {
 		}
 		length := bytes.Index(text[start:], []byte(messageEnd))
 		if length < 0 {
-			l.note("An encrypted text has no end; it is kept as it came.")
+			l.note("An encrypted text has no end and is shown encrypted.")
 			break
 		}
 		end := start + length + len(messageEnd)
@@ -125,23 +125,23 @@ func (l *parsedMail) inline(text []byte) []byte {
 	return out.Bytes()
 }
 
-// signed reads multipart/signed: the first part is what was signed, byte for
-// byte with its headers, the second the signature.
-func (l *parsedMail) signed(e *message.Entity, boundary string, depth int) {
-	parts := split(l.readPart(e, maxFile), boundary)
+// readSigned reads a multipart/signed entity. The signature in the second part covers
+// the bytes of the first part including its headers.
+func (l *parsedMail) readSigned(e *message.Entity, boundary string, depth int) {
+	parts := splitParts(l.readPart(e, maxFileBytes), boundary)
 	if len(parts) < 2 {
-		l.note("The mail says it is signed and has no signature.")
+		l.note("The mail is declared as signed but has no signature.")
 	}
 	for n, raw := range parts {
 		part, err := message.Read(bytes.NewReader(raw))
 		if part == nil {
-			l.note("A part of the mail cannot be read: %v.", err)
+			l.note("A part of the mail cannot be parsed: %v.", err)
 			continue
 		}
 		kind, _, _ := part.Header.ContentType()
 		if n == 1 && kind == "application/pgp-signature" {
-			signature := l.readPart(part, maxText)
-			signer, err := openpgp.CheckArmoredDetachedSignature(l.source.keys, bytes.NewReader(crlf(parts[0])), bytes.NewReader(signature), l.source.config())
+			signature := l.readPart(part, maxTextBytes)
+			signer, err := openpgp.CheckArmoredDetachedSignature(l.source.keys, bytes.NewReader(toCRLF(parts[0])), bytes.NewReader(signature), l.source.config())
 			l.noteSignature(signer, err)
 			continue
 		}
@@ -152,26 +152,26 @@ func (l *parsedMail) signed(e *message.Entity, boundary string, depth int) {
 func (l *parsedMail) noteSignature(signer *openpgp.Entity, err error) {
 	switch {
 	case errors.Is(err, pgperrors.ErrUnknownIssuer):
-		l.note("It is signed by somebody whose key we do not have: unverified.")
+		l.note("The signature is unverified because its key is unknown.")
 	case err != nil:
-		l.note("Its signature is BAD: %v.", err)
+		l.note("The signature is BAD: %v.", err)
 	default:
-		l.note("Its signature is good: %s.", whose(signer))
+		l.note("The signature is good: %s.", keyOwner(signer))
 	}
 }
 
-// split cuts a multipart body at its boundary, without the line break before
-// each boundary, which belongs to it.
-func split(body []byte, boundary string) [][]byte {
+// splitParts splits a multipart body into its parts, at most ten. The line break before
+// a boundary belongs to the boundary.
+func splitParts(body []byte, boundary string) [][]byte {
 	if boundary == "" {
 		return nil
 	}
 	mark := []byte("\r\n--" + boundary)
-	chunks := bytes.Split(append([]byte("\r\n"), crlf(body)...), mark)
+	chunks := bytes.Split(append([]byte("\r\n"), toCRLF(body)...), mark)
 	var out [][]byte
 	for _, c := range chunks[1:] {
 		if bytes.HasPrefix(c, []byte("--")) || len(out) == 10 {
-			break // the end
+			break
 		}
 		if _, after, found := bytes.Cut(c, []byte("\r\n")); found {
 			out = append(out, after)
@@ -180,21 +180,21 @@ func split(body []byte, boundary string) [][]byte {
 	return out
 }
 
-// crlf gives a text the line ends that mails have on the wire.
-func crlf(b []byte) []byte {
+// toCRLF converts line endings to CRLF, which signatures cover.
+func toCRLF(b []byte) []byte {
 	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
 }
 
-// Err says what is wrong with the keys that reporters encrypt to: that none of
-// them is valid any more. Mails encrypted to one are opened all the same.
+// Err returns an error if keys are configured and none of them can still be used for
+// encryption. Mails encrypted to an expired key are still decrypted.
 func (s *Source) Err() error {
-	if len(s.private) == 0 {
+	if len(s.privateKeys) == 0 {
 		return nil
 	}
-	for _, e := range s.private {
+	for _, e := range s.privateKeys {
 		if _, valid := e.EncryptionKey(s.clock()); valid {
 			return nil
 		}
 	}
-	return errors.New("no PGP key is valid any more: reporters cannot encrypt to us")
+	return errors.New("no configured PGP key is valid, so reporters cannot encrypt their mail")
 }

@@ -9,23 +9,23 @@ import (
 	"github.com/emersion/go-message/mail"
 )
 
-// thread is where a mail belongs, by its headers.
+// thread describes the thread and the origin of a mail, from its headers.
 type thread struct {
-	id         string   // of the mail; its hash where it has none
-	before     []string // the mails it answers, the first one first
-	reference  string   // of the whole thread
-	automatic  bool     // a machine wrote it by itself: an absence note, a bounce
-	list       bool     // it came over a list, or in bulk
-	answersOur bool     // it answers an acknowledgement of ours
+	id         string   // Message-ID, or the hash of the mail if there is none
+	ancestors  []string // IDs of the earlier mails of the thread, oldest first
+	reference  string   // reference of the whole thread
+	automatic  bool     // an automatic mail, such as an out-of-office reply or a bounce
+	list       bool     // sent through a mailing list or in bulk
+	answersAck bool     // replies to an acknowledgement
 }
 
-// acknowledged is the id of a mail by which we acknowledged a report: the key of
-// that effect, as a Message-ID.
-var acknowledged = regexp.MustCompile(`^ack\.(VR-[0-9A-Z]{5}-[0-9A-Z]{5})@`)
+// ackIDPattern matches the Message-ID of an acknowledgement, which is derived from the
+// key of its effect.
+var ackIDPattern = regexp.MustCompile(`^ack\.(VR-[0-9A-Z]{5}-[0-9A-Z]{5})@`)
 
-// threadOf reads the headers. A thread has the reference of its first mail, or
-// the one that our acknowledgement names: a reporter's next mail joins the
-// incident of the first.
+// threadOf derives the thread of a mail from its headers. The reference is derived from
+// the first mail of the thread or read from the ID of an acknowledgement. Later mails
+// of a reporter therefore attach to the incident of the first one.
 func threadOf(h mail.Header, raw []byte) thread {
 	t := thread{}
 	t.id, _ = h.MessageID()
@@ -33,39 +33,39 @@ func threadOf(h mail.Header, raw []byte) thread {
 		t.id = fmt.Sprintf("%x", sha256.Sum256(raw))
 	}
 	references, _ := h.MsgIDList("References")
-	answered, _ := h.MsgIDList("In-Reply-To")
-	t.before = append(references, answered...)
+	inReplyTo, _ := h.MsgIDList("In-Reply-To")
+	t.ancestors = append(references, inReplyTo...)
 	root := t.id
-	if len(t.before) > 0 {
-		root = t.before[0]
+	if len(t.ancestors) > 0 {
+		root = t.ancestors[0]
 	}
 	t.reference = reference(root)
-	for _, id := range t.before {
-		if m := acknowledged.FindStringSubmatch(id); m != nil {
-			t.reference, t.answersOur = m[1], true
+	for _, id := range t.ancestors {
+		if m := ackIDPattern.FindStringSubmatch(id); m != nil {
+			t.reference, t.answersAck = m[1], true
 		}
 	}
-	switch submitted := word(h.Get("Auto-Submitted")); submitted {
-	case "", "no", "auto-generated": // a scanner's or a platform's mail may well be a report
+	switch submitted := firstWord(h.Get("Auto-Submitted")); submitted {
+	case "", "no", "auto-generated": // scanners and platforms may send reports
 	default:
 		t.automatic = true
 	}
 	returnPath := strings.TrimSpace(h.Get("Return-Path"))
 	kind, params, _ := h.ContentType()
 	if returnPath == "<>" || kind == "multipart/report" && strings.EqualFold(params["report-type"], "delivery-status") ||
-		acknowledged.MatchString(t.id) {
+		ackIDPattern.MatchString(t.id) {
 		t.automatic = true
 	}
-	switch word(h.Get("Precedence")) {
+	switch firstWord(h.Get("Precedence")) {
 	case "bulk", "list", "junk":
 		t.list = true
 	}
-	t.list = t.list || h.Get("List-Id") != "" || word(h.Get("Auto-Submitted")) == "auto-generated" || h.Get("X-Auto-Response-Suppress") != ""
+	t.list = t.list || h.Get("List-Id") != "" || firstWord(h.Get("Auto-Submitted")) == "auto-generated" || h.Get("X-Auto-Response-Suppress") != ""
 	return t
 }
 
-// word is the first word of a header, before its parameters.
-func word(s string) string {
+// firstWord returns a header value in lower case, without parameters and comments.
+func firstWord(s string) string {
 	s, _, _ = strings.Cut(s, ";")
 	s, _, _ = strings.Cut(s, "(")
 	return strings.ToLower(strings.TrimSpace(s))

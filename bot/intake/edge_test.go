@@ -213,7 +213,7 @@ func TestEdge_QueueFull(t *testing.T) {
 		if got := codes(); got[202] != 4 || got[503] != 7 {
 			t.Errorf("got status codes %v, want 4 of 202 and 7 of 503", got)
 		}
-		if n := r.metrics.count("signed/full"); n != 7 {
+		if n := r.metrics.count("signed/queue_full"); n != 7 {
 			t.Errorf("got outcome full %d times, want 7", n)
 		}
 		if n := len(r.store.stored()); n != 4 {

@@ -26,7 +26,7 @@ func (m *Mailer) PageTo(list []string) Handler {
 		if len(to) == 0 {
 			return incident.Command{}, &incident.Permanent{Err: fmt.Errorf("page by mail: %w", errors.Join(invalid, errors.New("the escalation step has no valid mail address")))}
 		}
-		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "route")
+		inc, round, route := b.Incident, intArg(e, "round"), intArg(e, "escalation_step")
 		l := m.newOutgoing(b, templates.PageMail(b, route))
 		l.urgent = true
 		if err := m.send(ctx, l, to); err != nil {

@@ -182,7 +182,7 @@ func TestPage_ErrorTypes(t *testing.T) {
 		t.Errorf("429: got error %v, want a retry after 30s", err)
 	}
 	a.SetFaults(pager.Rule{Fault: pager.FaultRefuse, Times: 1})
-	if err := page(); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "told to refuse") {
+	if err := page(); !errors.As(err, &permanent) || !strings.Contains(err.Error(), "rejected by an injected fault") {
 		t.Errorf("400: got error %v, want a permanent one", err)
 	}
 	for _, f := range []pager.Fault{pager.FaultError, pager.FaultOffline} {

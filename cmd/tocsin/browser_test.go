@@ -75,7 +75,7 @@ func (v *viewer) takesIt() {
 	first, second := v.company.In("engineering")[0], v.company.In("security")[0]
 	v.acts("ack", "INC-1")
 	v.reads(first.Name, "acknowledged the incident")
-	v.sees(".message[data-ephemeral=true]", "you have it")
+	v.sees(".message[data-ephemeral=true]", "You acknowledged")
 	v.sees(".message.pinned", first.Name)
 	v.looksAt(".message.pinned")
 	v.shot("card-taken")

@@ -23,7 +23,7 @@ type Window struct {
 type Seen struct {
 	At        int64  `json:"at"`
 	Event     string `json:"event"`
-	RuleIndex int    `json:"which,omitempty"`
+	RuleIndex int    `json:"rule_index,omitempty"`
 	Value     string `json:"value,omitempty"`
 }
 

@@ -43,12 +43,27 @@ type domainTx struct {
 	tx *tx
 }
 
+// sealedEncoder is implemented by values with their own plaintext encoding. Other values are sealed as JSON.
+type sealedEncoder interface {
+	encode() ([]byte, error)
+}
+
+// sealedDecoder reads the encoding of a [sealedEncoder].
+type sealedDecoder interface {
+	decode(plain []byte) error
+}
+
+var (
+	_ sealedEncoder = sealedDelivery{}
+	_ sealedDecoder = (*sealedDelivery)(nil)
+)
+
 // seal encrypts v for one place: as JSON, or in the form that it has itself.
 func (s *Store) seal(table, row, column string, v any) ([]byte, error) {
 	var plain []byte
 	var err error
-	if own, ok := v.(interface{ sealedForm() ([]byte, error) }); ok {
-		plain, err = own.sealedForm()
+	if e, ok := v.(sealedEncoder); ok {
+		plain, err = e.encode()
 	} else {
 		plain, err = json.Marshal(v)
 	}
@@ -64,8 +79,8 @@ func (s *Store) unseal(table, row, column string, sealed []byte, v any) error {
 	if err != nil {
 		return fmt.Errorf("read %s.%s of row %s: %w", table, column, row, err)
 	}
-	if own, ok := v.(interface{ openedForm([]byte) error }); ok {
-		err = own.openedForm(plain)
+	if d, ok := v.(sealedDecoder); ok {
+		err = d.decode(plain)
 	} else {
 		err = json.Unmarshal(plain, v)
 	}

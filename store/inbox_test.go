@@ -136,6 +136,24 @@ func TestADeliveryIsKeptWhateverBytesItsHeaderHas(t *testing.T) {
 	})
 }
 
+func TestAccept_StoresCompressedBodies(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		s := openTest(t, url)
+		s.acceptOne(t, "1")
+		var row inboxRow
+		err := s.view(t.Context(), func(db *gorm.DB) error {
+			return db.Raw("SELECT source, delivery_hash, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id").Scan(&row).Error
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := s.keys.Open(row.SealedBody, associatedData("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body"))
+		if err != nil || len(plain) == 0 || plain[0] != deliveryFormat {
+			t.Errorf("got plaintext %q, %v, want the first byte %d", plain, err, deliveryFormat)
+		}
+	})
+}
+
 func TestRowsAreReadAsManyAsFit(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)

@@ -1,5 +1,10 @@
-// Package storetest gives tests the databases that the store runs on: a fresh SQLite file, and a fresh database on a
-// throwaway PostgreSQL server that is started from the installed binaries and dies with the test process.
+// Package storetest provides databases for tests: a new SQLite file, or a new database on a throwaway PostgreSQL
+// server. The server is started from the installed binaries and stops when the test process ends.
+//
+//	storetest.Databases(t, func(t *testing.T, url string) {
+//		s, err := store.Open(t.Context(), store.Config{URL: url, Keyset: keys})
+//		...
+//	})
 package storetest
 
 import (
@@ -24,11 +29,11 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// AdminEnv names the variable that holds the URL of a PostgreSQL server to use instead of a throwaway one. Its user
+// AdminEnv is the environment variable with the URL of a PostgreSQL server to use instead of a throwaway one. Its user
 // must be allowed to create databases.
 const AdminEnv = "TOCSIN_TEST_POSTGRES"
 
-// Databases runs test once on each kind of database, with the URL of an empty one.
+// Databases runs test once per kind of database, with the URL of an empty database.
 func Databases(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, SQLite(t)) })
 	t.Run("postgres", func(t *testing.T) { test(t, Postgres(t)) })
@@ -39,35 +44,35 @@ func SQLite(t testing.TB) string {
 	return "sqlite:" + filepath.Join(t.TempDir(), "tocsin.db")
 }
 
-// Postgres returns the URL of an empty PostgreSQL database, dropped when the test ends. Without a server and without
-// binaries to start one, the test is skipped; in CI (the variable CI is set) it fails.
+// Postgres returns the URL of an empty PostgreSQL database, which is dropped when the test ends. If there is no server
+// and no binaries to start one, it skips the test. If the environment variable CI is set, it fails the test instead.
 func Postgres(t testing.TB) string {
 	t.Helper()
-	admin, err := server()
+	admin, err := serverURL()
 	if errors.Is(err, errNoPostgres) && os.Getenv("CI") == "" {
-		t.Skipf("skipped: %v; install PostgreSQL or set %s", err, AdminEnv)
+		t.Skipf("%v; install PostgreSQL or set %s", err, AdminEnv)
 	}
 	if err != nil {
 		t.Fatalf("start PostgreSQL: %v", err)
 	}
 	name := "tocsin_" + strings.ToLower(rand.Text()[:16])
-	if err := execute(admin, "CREATE DATABASE "+name); err != nil {
+	if err := execSQL(admin, "CREATE DATABASE "+name); err != nil {
 		t.Fatalf("create database: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := execute(admin, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+		if err := execSQL(admin, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Errorf("drop database: %v", err)
 		}
 	})
 	u, err := url.Parse(admin)
 	if err != nil {
-		t.Fatalf("%s is no URL: %v", AdminEnv, err)
+		t.Fatalf("%s is not a URL: %v", AdminEnv, err)
 	}
 	u.Path = "/" + name
 	return u.String()
 }
 
-func execute(dsn, statement string) error {
+func execSQL(dsn, statement string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, dsn)
@@ -80,25 +85,25 @@ func execute(dsn, statement string) error {
 
 var errNoPostgres = errors.New("no PostgreSQL binaries found")
 
-// server returns the administrator's URL of the one server of this test process, which it starts when first called.
-var server = sync.OnceValues(func() (string, error) {
+// serverURL returns the administrator's URL of the server. The first call starts one server for the test process.
+var serverURL = sync.OnceValues(func() (string, error) {
 	if dsn := os.Getenv(AdminEnv); dsn != "" {
 		return dsn, nil
 	}
-	bin, err := binaries()
+	bin, err := findBinaries()
 	if err != nil {
 		return "", err
 	}
-	for try := 1; ; try++ { // the free port may be taken before the server binds it
-		dsn, err := start(bin)
+	for try := 1; ; try++ { // another process may take the free port before the server binds it
+		dsn, err := startServer(bin)
 		if err == nil || try == 3 {
 			return dsn, err
 		}
 	}
 })
 
-// binaries finds the folder of the newest installed server.
-func binaries() (string, error) {
+// findBinaries returns the folder of the newest installed server.
+func findBinaries() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(path), nil
 	}
@@ -107,27 +112,27 @@ func binaries() (string, error) {
 		return "", errNoPostgres
 	}
 	version := func(path string) int {
-		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path)))) // a folder that is no number sorts first
+		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path)))) // a folder that is not a number sorts first
 		return n
 	}
 	return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
 }
 
-// keeper runs the server and stops it when its own standard input ends, which the kernel brings about when the test
-// process is gone, however it went.
-const keeper = `"$1/postgres" -D "$2" -k "$2" -h 127.0.0.1 -p "$3" -c max_connections=200 -c shared_buffers=32MB </dev/null >"$2/log" 2>&1 &
+// supervisorScript runs the server and stops it at the end of standard input. The kernel closes the pipe when the test
+// process ends for any reason.
+const supervisorScript = `"$1/postgres" -D "$2" -k "$2" -h 127.0.0.1 -p "$3" -c max_connections=200 -c shared_buffers=32MB </dev/null >"$2/log" 2>&1 &
 server=$!
 cat >/dev/null
 kill -QUIT $server
 wait $server
 rm -rf "${2%/data}"`
 
-func start(bin string) (string, error) {
+func startServer(bin string) (string, error) {
 	dir, err := os.MkdirTemp("", "tocsin-postgres-")
 	if err != nil {
 		return "", err
 	}
-	as, err := unprivileged(dir)
+	as, err := serverCredentials(dir)
 	if err != nil {
 		return "", err
 	}
@@ -141,31 +146,32 @@ func start(bin string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stdin, hold, err := os.Pipe()
+	stdin, pipe, err := os.Pipe()
 	if err != nil {
 		return "", err
 	}
-	shell := exec.Command("/bin/sh", "-c", keeper, "keeper", bin, data, port)
+	shell := exec.Command("/bin/sh", "-c", supervisorScript, "supervisor", bin, data, port)
 	shell.Dir, shell.SysProcAttr, shell.Stdin = "/", as, stdin
 	if err := shell.Start(); err != nil {
 		return "", err
 	}
 	_ = stdin.Close()
-	held = append(held, hold)
+	supervisorPipes = append(supervisorPipes, pipe)
 	dsn := "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
-	if err := ready(dsn); err != nil {
-		log, _ := os.ReadFile(filepath.Join(data, "log")) // best effort: it explains err
+	if err := waitUntilReady(dsn); err != nil {
+		log, _ := os.ReadFile(filepath.Join(data, "log")) // best effort, to explain err
 		return "", fmt.Errorf("%w\n%s", err, log)
 	}
 	return dsn, nil
 }
 
-// held keeps the keepers' pipes open until the process ends.
-var held []*os.File
+// supervisorPipes holds the supervisors' pipes open until the process ends.
+var supervisorPipes []*os.File
 
-// unprivileged returns the credentials to run the server with, and gives it dir: it refuses to run as root.
-func unprivileged(dir string) (*syscall.SysProcAttr, error) {
-	attr := &syscall.SysProcAttr{Setpgid: true} // an interrupt on the terminal is for the test, which then ends the server
+// serverCredentials returns the attributes to run the server with. As root, it selects an unprivileged user and makes
+// it the owner of dir, because PostgreSQL does not run as root.
+func serverCredentials(dir string) (*syscall.SysProcAttr, error) {
+	attr := &syscall.SysProcAttr{Setpgid: true} // an interrupt at the terminal must reach only the test, which then stops the server
 	if os.Getuid() != 0 {
 		return attr, nil
 	}
@@ -196,14 +202,14 @@ func freePort() (string, error) {
 	return port, errors.Join(err, l.Close())
 }
 
-// ready waits until the server answers.
-func ready(dsn string) error {
+// waitUntilReady waits up to 15 seconds until the server answers.
+func waitUntilReady(dsn string) error {
 	var err error
 	for range 300 {
-		if err = execute(dsn, "SELECT 1"); err == nil {
+		if err = execSQL(dsn, "SELECT 1"); err == nil {
 			return nil
 		}
 		<-time.After(50 * time.Millisecond)
 	}
-	return fmt.Errorf("the server does not answer: %w", err)
+	return fmt.Errorf("server does not answer: %w", err)
 }

@@ -32,7 +32,7 @@ type alertRow struct {
 
 func (alertRow) TableName() string { return "alerts" }
 
-// clearColumns is what can be read without a key.
+// clearColumns returns the columns that are not encrypted.
 func (row alertRow) clearColumns() response.AlertRow {
 	return response.AlertRow{ID: row.ID, Incident: incident.ID(row.IncidentID), Hash: row.Hash, Count: row.Count,
 		FirstAt: row.FirstAt.UTC(), LastAt: row.LastAt.UTC(), Decision: response.RoutingDecision{Rule: row.Rule, Routing: row.RoutingID,
@@ -47,7 +47,7 @@ func (r reader) alert(row alertRow) (response.AlertRow, error) {
 
 func (r reader) Alerts(id incident.ID, limit int) ([]response.AlertRow, error) {
 	q := r.db.Where("incident_id = ?", int64(id))
-	if id <= 0 { // a shelf
+	if id <= 0 { // suppressed alerts
 		q = q.Order("last_at DESC, id DESC")
 	} else {
 		q = q.Order("id")
@@ -80,14 +80,14 @@ func (r reader) alerts(q *gorm.DB) ([]response.AlertRow, error) {
 func (r reader) Alert(id int64) (response.AlertRow, error) {
 	var rows []alertRow
 	if err := r.db.Raw("SELECT * FROM alerts WHERE id = ?", id).Scan(&rows).Error; err != nil {
-		return response.AlertRow{}, fmt.Errorf("read an alert: %w", err)
+		return response.AlertRow{}, fmt.Errorf("read alert: %w", err)
 	}
 	if len(rows) > 0 {
 		return r.alert(rows[0])
 	}
 	var next int64
 	if err := r.db.Raw("SELECT moved_to FROM moved_alerts WHERE id = ?", id).Scan(&next).Error; err != nil {
-		return response.AlertRow{}, fmt.Errorf("look where an alert went: %w", err)
+		return response.AlertRow{}, fmt.Errorf("read moved alert: %w", err)
 	}
 	if next == 0 {
 		return response.AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
@@ -95,17 +95,17 @@ func (r reader) Alert(id int64) (response.AlertRow, error) {
 	return r.Alert(next)
 }
 
-func (r reader) CountSuppressed(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
-	var sums struct{ Kinds, Copies int64 }
-	err = r.db.Raw("SELECT count(*) AS kinds, coalesce(sum(count), 0) AS copies FROM alerts WHERE incident_id = ? AND last_at >= ?",
-		int64(shelf), dbTime(since)).Scan(&sums).Error
+func (r reader) CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error) {
+	var sums struct{ Kinds, Occurrences int64 }
+	err = r.db.Raw("SELECT count(*) AS kinds, coalesce(sum(count), 0) AS occurrences FROM alerts WHERE incident_id = ? AND last_at >= ?",
+		int64(disposition), dbTime(since)).Scan(&sums).Error
 	if err != nil {
-		return 0, 0, fmt.Errorf("count kept alerts: %w", err)
+		return 0, 0, fmt.Errorf("count suppressed alerts: %w", err)
 	}
-	return sums.Kinds, sums.Copies, nil
+	return sums.Kinds, sums.Occurrences, nil
 }
 
-// fingerprint is the hash by which the copies of an alert are found.
+// fingerprint returns the hash that all occurrences of an alert share.
 func (s *Store) fingerprint(a incident.Alert) string {
 	return s.hash("alerts", "fingerprint", a.Source, a.Fingerprint)
 }
@@ -121,7 +121,7 @@ func (t domainTx) CountAlert(id incident.ID, a incident.Alert, n int64, now time
 		a.Source, a.Kind, n, dbTime(now), dbTime(now), d.Rule, d.Routing, d.Maintenance, int64(d.RecurrenceOf), d.Storm, []byte{}).Row().
 		Scan(&row.ID, &row.IncidentID, &row.Hash, &row.Count, &row.FirstAt, &row.LastAt, &row.Rule, &row.RoutingID, &row.MaintenanceID, &row.RecurrenceOf, &row.Storm)
 	if err != nil {
-		return response.AlertRow{}, 0, fmt.Errorf("count an alert: %w", err)
+		return response.AlertRow{}, 0, fmt.Errorf("count alert: %w", err)
 	}
 	out := row.clearColumns()
 	if before := row.Count - n; before > 0 {
@@ -133,17 +133,18 @@ func (t domainTx) CountAlert(id incident.ID, a incident.Alert, n int64, now time
 		return response.AlertRow{}, 0, err
 	}
 	if err := t.db.Exec("UPDATE alerts SET sealed_body = ? WHERE id = ?", sealed, row.ID).Error; err != nil {
-		return response.AlertRow{}, 0, fmt.Errorf("keep an alert: %w", err)
+		return response.AlertRow{}, 0, fmt.Errorf("write alert: %w", err)
 	}
 	out.Alert = a
 	return out, 0, nil
 }
 
-// MoveAlerts moves the alerts of an incident to another and adds up those that both have. From 0 it moves the watched
-// alerts that carry a correlation key of the other incident, and the copies of those that it has.
+// MoveAlerts implements [response.Tx]. Counts of alerts that both incidents have are added up. From
+// [response.WatchedAlerts] it moves the alerts with a live correlation key of the target incident, and further
+// occurrences of the target's alerts.
 func (t domainTx) MoveAlerts(from, to incident.ID) error {
 	if from == response.WatchedAlerts {
-		// The shelf stands in the statement, for that is how its partial index is found.
+		// The literal 0 lets the planner use the partial index alerts_watched.
 		err := t.moveAlertsWhere(to, "incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?)", int64(to))
 		if err != nil {
 			return err
@@ -153,15 +154,16 @@ func (t domainTx) MoveAlerts(from, to incident.ID) error {
 	return t.moveAlertsWhere(to, "incident_id = ?", int64(from))
 }
 
-// moveAlertsWhere moves the alerts of a condition to an incident or a shelf and adds up those that are there already.
+// moveAlertsWhere moves the alerts that match a condition to an incident or a group of suppressed alerts. If the target
+// already has an alert, it adds the counts and records where the removed row went.
 func (t domainTx) moveAlertsWhere(to incident.ID, where string, args ...any) error {
 	var ids []int64
-	if err := t.db.Raw("SELECT id FROM alerts WHERE "+where+" ORDER BY id"+t.lock, args...).Scan(&ids).Error; err != nil {
+	if err := t.db.Raw("SELECT id FROM alerts WHERE "+where+" ORDER BY id"+t.lockClause, args...).Scan(&ids).Error; err != nil {
 		return fmt.Errorf("find alerts to move: %w", err)
 	}
 	for chunk := range slices.Chunk(ids, 1000) {
 		for _, step := range []struct {
-			what  string
+			verb  string
 			query string
 			args  []any
 		}{
@@ -169,31 +171,32 @@ func (t domainTx) moveAlertsWhere(to incident.ID, where string, args ...any) err
 				first_at = CASE WHEN f.first_at < alerts.first_at THEN f.first_at ELSE alerts.first_at END,
 				last_at = CASE WHEN f.last_at > alerts.last_at THEN f.last_at ELSE alerts.last_at END
 				FROM alerts AS f WHERE f.id IN ? AND alerts.incident_id = ? AND alerts.hash = f.hash`, []any{chunk, int64(to)}},
-			{"remember where added alerts are", `INSERT INTO moved_alerts (id, moved_to)
+			{"record moved alerts", `INSERT INTO moved_alerts (id, moved_to)
 				SELECT f.id, alerts.id FROM alerts AS f JOIN alerts ON alerts.hash = f.hash WHERE f.id IN ? AND alerts.incident_id = ?`, []any{chunk, int64(to)}},
-			{"drop added alerts", `DELETE FROM alerts WHERE id IN ? AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)`, []any{chunk, int64(to)}},
+			{"delete merged alerts", `DELETE FROM alerts WHERE id IN ? AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?)`, []any{chunk, int64(to)}},
 			{"move alerts", `UPDATE alerts SET incident_id = ? WHERE id IN ?`, []any{int64(to), chunk}},
 		} {
 			if err := t.db.Exec(step.query, step.args...).Error; err != nil {
-				return fmt.Errorf("%s: %w", step.what, err)
+				return fmt.Errorf("%s: %w", step.verb, err)
 			}
 		}
 	}
 	return nil
 }
 
-// MoveAlert moves the alert from one shelf after the other, for each may have a row of it.
+// MoveAlert implements [response.Tx]. It looks in every group of suppressed alerts, because each can have a row of the
+// alert.
 func (t domainTx) MoveAlert(id incident.ID, a incident.Alert, d response.RoutingDecision) (response.AlertRow, bool, error) {
 	hash := t.s.fingerprint(a)
 	known, err := t.exists("SELECT 1 FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), hash)
 	if err != nil {
 		return response.AlertRow{}, false, err
 	}
-	for _, shelf := range []incident.ID{response.WatchedAlerts, response.DroppedAlerts, response.MaintenanceAlerts} {
-		if shelf == id {
+	for _, disposition := range []incident.ID{response.WatchedAlerts, response.DroppedAlerts, response.MaintenanceAlerts} {
+		if disposition == id {
 			continue
 		}
-		if err := t.moveAlertsWhere(id, "incident_id = ? AND hash = ?", int64(shelf), hash); err != nil {
+		if err := t.moveAlertsWhere(id, "incident_id = ? AND hash = ?", int64(disposition), hash); err != nil {
 			return response.AlertRow{}, false, err
 		}
 	}
@@ -211,7 +214,7 @@ func (t domainTx) MoveAlert(id incident.ID, a incident.Alert, d response.Routing
 func (t domainTx) exists(query string, args ...any) (bool, error) {
 	var found []int
 	if err := t.db.Raw(query, args...).Scan(&found).Error; err != nil {
-		return false, fmt.Errorf("look for an alert: %w", err)
+		return false, fmt.Errorf("find alert: %w", err)
 	}
 	return len(found) > 0, nil
 }

@@ -6,33 +6,36 @@ import (
 	"sync/atomic"
 )
 
-// maxConsecutivePanics is how many drains may panic one after the other, without one between them that works, before none is
-// narrowed down any more.
+// maxConsecutivePanics is how many drains may panic in a row before drains are no longer bisected.
 const maxConsecutivePanics = 16
 
-// bisector gives the rows of a drain that panicked to smaller drains, for as long as that helps: while others work.
-// Where every drain panics it is no row's fault, and each would end as many jobs of one row, all of which fail.
+// bisector splits a drain that panicked into smaller drains, to isolate the delivery that causes the panic. It stops
+// after maxConsecutivePanics. If every drain panics, no single delivery is the cause, and splitting would only create
+// many failing jobs of one row each.
 type bisector struct {
 	s                 *Store
-	consecutivePanics atomic.Int64 // drains of many rows that panicked since one worked
+	consecutivePanics atomic.Int64 // panics of drains with many rows since the last success
 }
 
-func (n *bisector) reset() { n.consecutivePanics.Store(0) }
+// reset records that a drain succeeded.
+func (b *bisector) reset() { b.consecutivePanics.Store(0) }
 
-// bisect narrows the drain down to the two halves of what it read, and what lies behind. A row that a fault of ours
-// makes impossible to work is alone after some rounds, and everything beside it is worked meanwhile. A drain of one row
-// is left to be tried again: nothing is given up, and its failures are reported. So is one when narrowing does not help.
-func (n *bisector) bisect(ctx context.Context, task Task) (narrowed bool, err error) {
+// bisect replaces a drain with drains of the two halves of the rows it read, and of the rows after them. After some
+// rounds a delivery that makes the handler panic is in a drain with only one row, and the other deliveries are handled.
+//
+// It returns false, and the caller must retry the drain, if the drain has one row or too many drains panicked in a row.
+// No delivery is discarded, and all failures are reported.
+func (b *bisector) bisect(ctx context.Context, task Task) (split bool, err error) {
 	from, to := task.IDs[0], task.IDs[1]
-	if from == to || n.consecutivePanics.Add(1) > maxConsecutivePanics {
+	if from == to || b.consecutivePanics.Add(1) > maxConsecutivePanics {
 		return false, nil
 	}
-	err = n.s.tx(ctx, func(t *tx) error {
-		narrowed = false
+	err = b.s.tx(ctx, func(t *tx) error {
+		split = false
 		var ids []int64
-		err := t.db.Raw("SELECT id FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?", from, to, drainRows).Scan(&ids).Error
+		err := t.db.Raw("SELECT id FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?", from, to, maxDrainRows).Scan(&ids).Error
 		if err != nil {
-			return fmt.Errorf("read the rows of a drain: %w", err)
+			return fmt.Errorf("read rows of drain: %w", err)
 		}
 		if len(ids) == 0 {
 			return nil
@@ -44,14 +47,14 @@ func (n *bisector) bisect(ctx context.Context, task Task) (narrowed bool, err er
 			parts = append(parts, part(ids[0], ids[half-1]))
 		}
 		parts = append(parts, part(ids[half], last))
-		if len(ids) == drainRows {
+		if len(ids) == maxDrainRows {
 			parts = append(parts, part(last+1, to))
 		}
 		if err := t.enqueue(parts...); err != nil {
 			return err
 		}
-		narrowed = true
+		split = true
 		return t.complete(task)
 	})
-	return narrowed && err == nil, err
+	return split && err == nil, err
 }

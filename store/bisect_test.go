@@ -13,13 +13,13 @@ import (
 	"tocsin/store/storetest"
 )
 
-// TestADeliveryThatCannotBeWorkedHoldsNobodyUp has two of many deliveries make whoever works them panic: all others are
-// handled, the two stay, each in a job of its own, and what comes later is handled too.
-func TestADeliveryThatCannotBeWorkedHoldsNobodyUp(t *testing.T) {
+// TestBisect_IsolatesPanickingDeliveries has two of many deliveries that make the handler panic. All others must be
+// handled, and the two must remain, each in a separate job. Later deliveries must be handled too.
+func TestBisect_IsolatesPanickingDeliveries(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		var batch []intake.Delivery
-		const all = drainRows + 88
+		const all = maxDrainRows + 88
 		for n := range all {
 			batch = append(batch, intake.Delivery{Source: "s", ID: fmt.Sprint(n), Body: []byte("{}"), Received: noon})
 		}
@@ -37,7 +37,7 @@ func TestADeliveryThatCannotBeWorkedHoldsNobodyUp(t *testing.T) {
 					var done []response.DeliveryOutcome
 					for _, row := range rows {
 						if slices.Contains(poison, row.Delivery.ID) {
-							panic("a fault of ours")
+							panic("bug")
 						}
 						done = append(done, response.DeliveryOutcome{Row: row.ID, Outcome: "ignored"})
 					}
@@ -51,29 +51,29 @@ func TestADeliveryThatCannotBeWorkedHoldsNobodyUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.settle(t, all-int64(len(poison)), "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
-		s.settle(t, int64(len(poison)), "SELECT count(*) FROM river_job WHERE kind = 'drain' AND state <> 'completed' AND CAST(args -> 'ids' ->> 0 AS bigint) = CAST(args -> 'ids' ->> 1 AS bigint)")
+		s.waitForCount(t, all-int64(len(poison)), "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
+		s.waitForCount(t, int64(len(poison)), "SELECT count(*) FROM river_job WHERE kind = 'drain' AND state <> 'completed' AND CAST(args -> 'ids' ->> 0 AS bigint) = CAST(args -> 'ids' ->> 1 AS bigint)")
 		s.acceptOne(t, "later")
-		s.settle(t, all-int64(len(poison))+1, "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
+		s.waitForCount(t, all-int64(len(poison))+1, "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
 	})
 }
 
-// TestAFaultOfNoRowIsNotNarrowedDown has every drain panic: there are few jobs, and few reports, however often they are
-// tried. When the fault is mended all of them are worked.
-func TestAFaultOfNoRowIsNotNarrowedDown(t *testing.T) {
+// TestBisect_StopsWhenEveryDrainPanics makes all drains panic. There must be few jobs and few reports, independent of
+// the number of attempts. After the bug is fixed, all deliveries must be handled.
+func TestBisect_StopsWhenEveryDrainPanics(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		var reports, drains atomic.Int64
-		tried, began := make(chan Task, 1), time.Now()
+		attempted, start := make(chan Task, 1), time.Now()
 		s := openTest(t, url, func(c *Config) { c.OnFailure = func(Failure) { reports.Add(1) } })
 		var batch []intake.Delivery
-		const all = drainRows
+		const all = maxDrainRows
 		for n := range all {
 			batch = append(batch, intake.Delivery{Source: "s", ID: fmt.Sprint(n), Body: []byte("{}"), Received: noon})
 		}
 		if err := s.Accept(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
-		var mended atomic.Bool
+		var fixed atomic.Bool
 		err := s.Run(t.Context(), JobFuncs{Drain: func(ctx context.Context, from, to int64) error {
 			rows, err := s.Rows(ctx, from, to)
 			if err != nil || len(rows) == 0 {
@@ -81,12 +81,12 @@ func TestAFaultOfNoRowIsNotNarrowedDown(t *testing.T) {
 			}
 			drains.Add(1)
 			select {
-			case tried <- Task{}:
+			case attempted <- Task{}:
 			default:
 			}
 			return s.Tx(ctx, func(tx response.Tx) error {
-				if !mended.Load() {
-					panic(fmt.Sprintf("a fault of ours, met in row %d", from))
+				if !fixed.Load() {
+					panic(fmt.Sprintf("bug in row %d", from))
 				}
 				var done []response.DeliveryOutcome
 				for _, row := range rows {
@@ -98,16 +98,16 @@ func TestAFaultOfNoRowIsNotNarrowedDown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for drains.Load() < 3*maxConsecutivePanics { // by then nothing is narrowed down any more
-			receive(t, tried)
+		for drains.Load() < 3*maxConsecutivePanics { // bisecting has stopped after this many
+			receive(t, attempted)
 		}
 		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n > 3*(maxConsecutivePanics+1) {
-			t.Errorf("%d drains", n)
+			t.Errorf("got %d drains, want at most %d", n, 3*(maxConsecutivePanics+1))
 		}
-		if n := reports.Load(); n < 1 || n > 1+int64(time.Since(began)/panicReportInterval) {
-			t.Errorf("%d reports of %d panics at the same site", n, drains.Load())
+		if n := reports.Load(); n < 1 || n > 1+int64(time.Since(start)/panicReportInterval) {
+			t.Errorf("got %d reports of %d panics from one site, want at most one a minute", n, drains.Load())
 		}
-		mended.Store(true)
-		s.settle(t, all, "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
+		fixed.Store(true)
+		s.waitForCount(t, all, "SELECT count(*) FROM inbox WHERE handled_at IS NOT NULL")
 	})
 }

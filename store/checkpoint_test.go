@@ -10,14 +10,15 @@ import (
 	"time"
 )
 
-// unattended is a store whose WAL nobody checkpoints but the test.
-func unattended(t *testing.T) (*Store, *checkpointer, func() int64) {
+// openWithoutCheckpointer opens a store with a stopped checkpointer. It returns the checkpointer, for the test to run,
+// and a function that returns the size of the WAL.
+func openWithoutCheckpointer(t *testing.T) (*Store, *checkpointer, func() int64) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tocsin.db")
 	s := openTest(t, "sqlite:"+path)
 	c := s.backend.(*sqliteBackend).checkpointer
 	c.stop()
-	<-c.ended
+	<-c.done
 	return s, c, func() int64 {
 		info, err := os.Stat(path + "-wal")
 		if err != nil {
@@ -27,10 +28,10 @@ func unattended(t *testing.T) (*Store, *checkpointer, func() int64) {
 	}
 }
 
-// lengthen writes more into the WAL than is left in it.
-func lengthen(t *testing.T, s *Store) {
+// growWAL writes 18 MB to the WAL.
+func growWAL(t *testing.T, s *Store) {
 	t.Helper()
-	for n := range byte(18) { // what is the same already would not be written
+	for n := range byte(18) { // vary the data, because SQLite skips unchanged pages
 		err := s.tx(t.Context(), func(tx *tx) error {
 			return tx.db.Exec("INSERT INTO probe (id, at) VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET at = excluded.at", bytes.Repeat([]byte{'a' + n}, 1<<20)).Error
 		})
@@ -40,7 +41,7 @@ func lengthen(t *testing.T, s *Store) {
 	}
 }
 
-func left(t *testing.T, c *checkpointer) int {
+func pendingFrames(t *testing.T, c *checkpointer) int {
 	t.Helper()
 	n, err := checkpoint(t.Context(), c.conn, "NOOP")
 	if err != nil {
@@ -49,35 +50,35 @@ func left(t *testing.T, c *checkpointer) int {
 	return n
 }
 
-func TestTheWALIsCheckpointedAndBegunAnew(t *testing.T) {
-	s, c, size := unattended(t)
+func TestCheckpointer_EmptiesAndReusesWAL(t *testing.T) {
+	s, c, size := openWithoutCheckpointer(t)
 	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left(t, c) == 0 {
-		t.Error("a short WAL was checkpointed")
+	if pendingFrames(t, c) == 0 {
+		t.Error("got 0 pending frames, want a short WAL to be left alone")
 	}
-	lengthen(t, s)
-	if n := left(t, c); n < checkpointMinFrames {
-		t.Fatalf("the WAL has %d frames, too few for the test", n)
+	growWAL(t, s)
+	if n := pendingFrames(t, c); n < checkpointMinFrames {
+		t.Fatalf("got %d pending frames, want at least %d", n, checkpointMinFrames)
 	}
 	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := left(t, c); n != 0 {
-		t.Errorf("%d frames were not checkpointed", n)
+	if n := pendingFrames(t, c); n != 0 {
+		t.Errorf("got %d pending frames, want 0", n)
 	}
 	long := size()
-	lengthen(t, s)
+	growWAL(t, s)
 	if size() > long+1<<20 {
-		t.Errorf("the WAL goes on: %d bytes, and %d before", size(), long)
+		t.Errorf("got a WAL of %d bytes, want it restarted at about %d bytes", size(), long)
 	}
 }
 
-// Who reads keeps the frames in the WAL that came after, and nobody waits for it.
-func TestAReaderHoldsUpNobodyButTheCheckpoint(t *testing.T) {
-	s, c, _ := unattended(t)
-	lengthen(t, s)
+// A reader prevents checkpointing of later frames, but blocks neither the writer nor the checkpointer.
+func TestCheckpointer_ReaderDelaysOnlyTheCheckpoint(t *testing.T) {
+	s, c, _ := openWithoutCheckpointer(t)
+	growWAL(t, s)
 	reader, err := s.backend.(*sqliteBackend).readDB.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
@@ -86,12 +87,12 @@ func TestAReaderHoldsUpNobodyButTheCheckpoint(t *testing.T) {
 	if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM probe").Scan(&n); err != nil {
 		t.Fatal(err)
 	}
-	lengthen(t, s)
+	growWAL(t, s)
 	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := left(t, c); n < checkpointMinFrames {
-		t.Errorf("%d frames are left, though somebody reads what was before them", n)
+	if n := pendingFrames(t, c); n < checkpointMinFrames {
+		t.Errorf("got %d pending frames during a read, want at least %d", n, checkpointMinFrames)
 	}
 	if err := reader.Rollback(); err != nil {
 		t.Fatal(err)
@@ -99,15 +100,15 @@ func TestAReaderHoldsUpNobodyButTheCheckpoint(t *testing.T) {
 	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := left(t, c); n != 0 {
-		t.Errorf("%d frames are left, though nobody reads any more", n)
+	if n := pendingFrames(t, c); n != 0 {
+		t.Errorf("got %d pending frames after the read, want 0", n)
 	}
 }
 
-// A transaction that goes on for as long as it takes does not keep the WAL out of the file.
-func TestTheWALIsCheckpointedWhileSomebodyWrites(t *testing.T) {
-	s, c, _ := unattended(t)
-	lengthen(t, s)
+// A long write transaction does not delay the checkpoint of earlier frames.
+func TestCheckpointer_RunsDuringWrite(t *testing.T) {
+	s, c, _ := openWithoutCheckpointer(t)
+	growWAL(t, s)
 	done := errors.New("done")
 	checkpointed := make(chan error, 1)
 	err := s.tx(t.Context(), func(tx *tx) error {
@@ -115,7 +116,7 @@ func TestTheWALIsCheckpointedWhileSomebodyWrites(t *testing.T) {
 			return err
 		}
 		go func() { checkpointed <- c.run(t.Context()) }()
-		await(t, func() bool { return left(t, c) == 0 })
+		waitUntil(t, func() bool { return pendingFrames(t, c) == 0 })
 		return done
 	})
 	if !errors.Is(err, done) {
@@ -126,24 +127,24 @@ func TestTheWALIsCheckpointedWhileSomebodyWrites(t *testing.T) {
 	}
 }
 
-func TestTheStoreCheckpointsItsWAL(t *testing.T) {
+func TestCheckpointer_RunsInBackground(t *testing.T) {
 	s := openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "tocsin.db"))
-	lengthen(t, s)
-	await(t, func() bool { return left(t, s.backend.(*sqliteBackend).checkpointer) < checkpointMinFrames })
+	growWAL(t, s)
+	waitUntil(t, func() bool { return pendingFrames(t, s.backend.(*sqliteBackend).checkpointer) < checkpointMinFrames })
 }
 
-// await looks until something is so.
-func await(t *testing.T, so func() bool) {
+// waitUntil polls until cond returns true.
+func waitUntil(t *testing.T, cond func() bool) {
 	t.Helper()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
 	limit := time.NewTimer(30 * time.Second)
 	defer limit.Stop()
-	for !so() {
+	for !cond() {
 		select {
 		case <-limit.C:
-			t.Fatal("it did not come to be so")
-		case <-look.C:
+			t.Fatal("condition not met within 30s")
+		case <-ticker.C:
 		}
 	}
 }

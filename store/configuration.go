@@ -8,23 +8,24 @@ import (
 	"tocsin/bot/response"
 )
 
-// configurationRow is a row of the table configurations: the rules that were in force together.
+// configurationRow is a row of the table configurations. It holds routing and detection rules that were active
+// together.
 type configurationRow struct {
 	ID              int64
 	Digest          string
 	DetectionDigest string
 	At              time.Time
 	SealedRules     []byte
-	SealedDetection []byte // nil where there were no detection rules, or they were not kept
+	SealedDetection []byte // nil without detection rules, and in rows from before they were stored
 }
 
 func (r reader) Configuration(id int64) (c response.Configuration, err error) {
 	var rows []configurationRow
 	if err := r.db.Raw("SELECT * FROM configurations WHERE id = ?", id).Scan(&rows).Error; err != nil {
-		return c, fmt.Errorf("read a configuration: %w", err)
+		return c, fmt.Errorf("read configuration: %w", err)
 	}
 	if len(rows) == 0 {
-		return c, incident.Unknown("configuration", "no configuration %d was kept", id)
+		return c, incident.Unknown("configuration", "there is no configuration %d", id)
 	}
 	row := rows[0]
 	c.Since, c.Routing.Digest, c.Detection.Digest = row.At.UTC(), row.Digest, row.DetectionDigest
@@ -43,7 +44,7 @@ func (t domainTx) PutConfiguration(c response.Configuration) (int64, error) {
 		ON CONFLICT (digest, detection_digest) DO UPDATE SET digest = excluded.digest RETURNING id, sealed_rules`,
 		c.Routing.Digest, c.Detection.Digest, t.s.now(), []byte{}).Scan(&row).Error
 	if err != nil {
-		return 0, fmt.Errorf("keep a configuration: %w", err)
+		return 0, fmt.Errorf("write configuration: %w", err)
 	}
 	if len(row.SealedRules) > 0 {
 		return row.ID, nil
@@ -57,7 +58,7 @@ func (t domainTx) PutConfiguration(c response.Configuration) (int64, error) {
 		}
 	}
 	if err := t.db.Exec("UPDATE configurations SET sealed_rules = ?, sealed_detection = ? WHERE id = ?", row.SealedRules, row.SealedDetection, row.ID).Error; err != nil {
-		return 0, fmt.Errorf("keep a configuration: %w", err)
+		return 0, fmt.Errorf("write configuration: %w", err)
 	}
 	return row.ID, nil
 }

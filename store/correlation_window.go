@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// windowBatch is how many windows one statement locks.
+// windowBatch is the maximum number of windows that one statement locks.
 const windowBatch = 256
 
-// Windows locks a window that is new by making its row, so that two transactions cannot both begin it. Everybody locks
-// them in the order of their hashes.
+// Windows implements [response.Tx]. It inserts the rows of new windows, to lock them like existing ones. All
+// transactions lock windows in the order of their hashes, which prevents deadlocks.
 func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
-	known := make(map[string]string, len(keys)) // the key of each hash
+	keyOf := make(map[string]string, len(keys)) // key of each hash
 	hashes := make([]string, len(keys))
 	for n, key := range keys {
 		hashes[n] = t.s.hash("correlation_windows", "key", key)
-		known[hashes[n]] = key
+		keyOf[hashes[n]] = key
 	}
 	slices.Sort(hashes)
 	out := make(map[string][]byte, len(keys))
@@ -35,7 +35,7 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 		err := t.db.Raw("INSERT INTO correlation_windows (key_hash, expires_at) VALUES "+valuesClause("(?, ?)", len(chunk))+
 			" ON CONFLICT (key_hash) DO UPDATE SET expires_at = correlation_windows.expires_at RETURNING key_hash, sealed_window", args...).Scan(&rows).Error
 		if err != nil {
-			return nil, fmt.Errorf("lock windows: %w", err)
+			return nil, fmt.Errorf("lock correlation windows: %w", err)
 		}
 		for _, row := range rows {
 			if len(row.SealedWindow) == 0 {
@@ -45,7 +45,7 @@ func (t domainTx) Windows(keys []string) (map[string][]byte, error) {
 			if err := t.s.unseal("correlation_windows", row.KeyHash, "sealed_window", row.SealedWindow, &window); err != nil {
 				return nil, err
 			}
-			out[known[row.KeyHash]] = window
+			out[keyOf[row.KeyHash]] = window
 		}
 	}
 	return out, nil
@@ -58,7 +58,7 @@ func (t domainTx) PutWindow(key string, window []byte, expires time.Time) error 
 		return err
 	}
 	if err := t.db.Exec("UPDATE correlation_windows SET sealed_window = ?, expires_at = ? WHERE key_hash = ?", sealed, dbTime(expires), hash).Error; err != nil {
-		return fmt.Errorf("keep a window: %w", err)
+		return fmt.Errorf("write correlation window: %w", err)
 	}
 	return nil
 }

@@ -17,18 +17,18 @@ import (
 	"tocsin/store/storetest"
 )
 
-func TestWindowsAreKeptUntilTheyExpire(t *testing.T) {
+func TestWindows_ExpireAndReseal(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s, now := ancient(t, url)
+		s, now := openWithClock(t, url)
 		read := func() (out map[string][]byte) {
-			s.write(t, func(tx response.Tx) (err error) {
+			s.mustTx(t, func(tx response.Tx) (err error) {
 				out, err = tx.Windows([]string{"short", "long", "none"})
 				return err
 			})
 			return out
 		}
 		for _, text := range []string{`{"n":1}`, `{"n":2}`} {
-			s.write(t, func(tx response.Tx) error {
+			s.mustTx(t, func(tx response.Tx) error {
 				if _, err := tx.Windows([]string{"long", "short"}); err != nil {
 					return err
 				}
@@ -39,7 +39,7 @@ func TestWindowsAreKeptUntilTheyExpire(t *testing.T) {
 			})
 		}
 		if got := read(); string(got["short"]) != `{"n":2}` || string(got["long"]) != `{"n":2}` || got["none"] != nil {
-			t.Errorf("windows %s", got)
+			t.Errorf("got windows %s", got)
 		}
 		if err := s.keys.Rotate(); err != nil {
 			t.Fatal(err)
@@ -49,16 +49,16 @@ func TestWindowsAreKeptUntilTheyExpire(t *testing.T) {
 		}
 		for _, sealed := range s.sealedWindows(t) {
 			if !s.keys.SealedWithPrimary(sealed) {
-				t.Error("a window was not sealed anew")
+				t.Error("got a window not resealed with the primary key")
 			}
 		}
 		now.Store(noon.Add(2 * time.Hour).UnixMicro())
 		done, err := s.Prune(t.Context(), Retention{}, time.Minute)
 		if err != nil || len(done.Deleted) != 0 {
-			t.Errorf("%+v, %v", done, err)
+			t.Errorf("Prune: got %+v, %v, want no tombstones", done, err)
 		}
 		if got := read(); got["short"] != nil || string(got["long"]) != `{"n":2}` {
-			t.Errorf("windows %s", got)
+			t.Errorf("after expiry: got windows %s", got)
 		}
 	})
 }
@@ -69,14 +69,13 @@ func (s *Store) sealedWindows(t *testing.T) (out [][]byte) {
 		return db.Raw("SELECT sealed_window FROM correlation_windows WHERE sealed_window IS NOT NULL").Scan(&out).Error
 	})
 	if err != nil || len(out) != 2 {
-		t.Fatalf("%d windows, %v", len(out), err)
+		t.Fatalf("got %d windows, %v, want 2", len(out), err)
 	}
 	return out
 }
 
-// Transactions that begin the same windows side by side, named in different
-// orders, lose no step.
-func TestWindowsAreAdvancedOneAfterTheOther(t *testing.T) {
+// Concurrent transactions that request equal windows in different orders lose no update.
+func TestWindows_ConcurrentUpdatesAreSerialized(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		const workers, steps = 8, 10
@@ -106,28 +105,28 @@ func TestWindowsAreAdvancedOneAfterTheOther(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		s.write(t, func(tx response.Tx) error {
+		s.mustTx(t, func(tx response.Tx) error {
 			windows, err := tx.Windows(keys)
 			if want := fmt.Sprint(workers * steps); string(windows["a"]) != want || string(windows["c"]) != want {
-				t.Errorf("%s, want %s steps each", windows, want)
+				t.Errorf("got %s, want %s updates each", windows, want)
 			}
 			return err
 		})
 	})
 }
 
-func TestWindowsHoldNothingInTheClear(t *testing.T) {
-	const seed = "Xyzzy-Fenster"
+func TestWindows_WriteNoPlaintext(t *testing.T) {
+	const seed = "Xyzzy-window"
 	url := storetest.SQLite(t)
 	s := openTest(t, url)
-	s.write(t, func(tx response.Tx) error {
+	s.mustTx(t, func(tx response.Tx) error {
 		if _, err := tx.Windows([]string{seed}); err != nil {
 			return err
 		}
 		return tx.PutWindow(seed, []byte(strconv.Quote(seed)), noon)
 	})
 	if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) != 0 {
-		t.Errorf("%+v, %v", v, err)
+		t.Errorf("Verify: got %+v, %v", v, err)
 	}
 	files, err := filepath.Glob(strings.TrimPrefix(url, "sqlite:") + "*")
 	if err != nil || len(files) == 0 {
@@ -135,7 +134,7 @@ func TestWindowsHoldNothingInTheClear(t *testing.T) {
 	}
 	for _, file := range files {
 		if data, err := os.ReadFile(file); err != nil || bytes.Contains(data, []byte(seed)) {
-			t.Errorf("%s holds it (%v)", filepath.Base(file), err)
+			t.Errorf("%s: got the plaintext (%v)", filepath.Base(file), err)
 		}
 	}
 }

@@ -11,12 +11,12 @@ import (
 )
 
 func (r reader) IncidentByCorrelation(keys ...string) (incident.ID, error) {
-	holders, err := r.IncidentsByCorrelation(keys)
+	incidents, err := r.IncidentsByCorrelation(keys)
 	if err != nil {
 		return 0, err
 	}
 	for _, key := range keys {
-		if id := holders[key]; id != 0 {
+		if id := incidents[key]; id != 0 {
 			return id, nil
 		}
 	}
@@ -24,12 +24,12 @@ func (r reader) IncidentByCorrelation(keys ...string) (incident.ID, error) {
 }
 
 func (r reader) IncidentsByCorrelation(keys []string) (map[string]incident.ID, error) {
-	named := make(map[string]string, len(keys)) // keys by their hashes
+	keyOf := make(map[string]string, len(keys)) // key of each hash
 	for _, key := range keys {
-		named[r.s.hash("correlations", "key", key)] = key
+		keyOf[r.s.hash("correlations", "key", key)] = key
 	}
 	out := map[string]incident.ID{}
-	for hashes := range slices.Chunk(slices.Sorted(maps.Keys(named)), listChunk) {
+	for hashes := range slices.Chunk(slices.Sorted(maps.Keys(keyOf)), listChunk) {
 		var rows []struct {
 			KeyHash    string
 			IncidentID int64
@@ -38,7 +38,7 @@ func (r reader) IncidentsByCorrelation(keys []string) (map[string]incident.ID, e
 			return nil, fmt.Errorf("find incidents: %w", err)
 		}
 		for _, row := range rows {
-			out[named[row.KeyHash]] = incident.ID(row.IncidentID)
+			out[keyOf[row.KeyHash]] = incident.ID(row.IncidentID)
 		}
 	}
 	return out, nil
@@ -46,56 +46,56 @@ func (r reader) IncidentsByCorrelation(keys []string) (map[string]incident.ID, e
 
 func (r reader) EndedIncident(key string, a incident.Alert, since time.Time) (incident.ID, bool, error) {
 	if a.Ongoing {
-		id, err := r.find(`SELECT c.incident_id FROM correlations AS c JOIN alerts AS a ON a.incident_id = c.incident_id AND a.hash = ?
+		id, err := r.findIncident(`SELECT c.incident_id FROM correlations AS c JOIN alerts AS a ON a.incident_id = c.incident_id AND a.hash = ?
 			WHERE NOT c.live AND c.key_hash = ? ORDER BY c.ended_at DESC LIMIT 1`, r.s.fingerprint(a), r.s.hash("correlations", "key", key))
 		if err != nil || id != 0 {
 			return id, id != 0, err
 		}
 	}
-	id, err := r.find("SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1",
+	id, err := r.findIncident("SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1",
 		r.s.hash("correlations", "key", key), dbTime(since))
 	if err != nil || id == 0 {
 		return id, false, err
 	}
-	copies, err := r.CountOccurrences(id, a)
-	return id, copies > 0, err
+	occurrences, err := r.CountOccurrences(id, a)
+	return id, occurrences > 0, err
 }
 
 func (r reader) CountOccurrences(id incident.ID, a incident.Alert) (int64, error) {
-	var copies []int64
-	if err := r.db.Raw("SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), r.s.fingerprint(a)).Scan(&copies).Error; err != nil {
-		return 0, fmt.Errorf("look for an alert: %w", err)
+	var counts []int64
+	if err := r.db.Raw("SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", int64(id), r.s.fingerprint(a)).Scan(&counts).Error; err != nil {
+		return 0, fmt.Errorf("find alert: %w", err)
 	}
-	if len(copies) == 0 {
+	if len(counts) == 0 {
 		return 0, nil
 	}
-	return copies[0], nil
+	return counts[0], nil
 }
 
 func (r reader) IncidentByLink(name, value string) (incident.ID, error) {
-	return r.find("SELECT incident_id FROM links WHERE name = ? AND value_hash = ? ORDER BY incident_id DESC LIMIT 1",
+	return r.findIncident("SELECT incident_id FROM links WHERE name = ? AND value_hash = ? ORDER BY incident_id DESC LIMIT 1",
 		name, r.s.hash("links", name, value))
 }
 
-func (r reader) find(query string, args ...any) (incident.ID, error) {
+func (r reader) findIncident(query string, args ...any) (incident.ID, error) {
 	var id int64
 	if err := r.db.Raw(query, args...).Scan(&id).Error; err != nil {
-		return 0, fmt.Errorf("find an incident: %w", err)
+		return 0, fmt.Errorf("find incident: %w", err)
 	}
 	return incident.ID(id), nil
 }
 
 func (t domainTx) Correlate(key string, id incident.ID) error {
-	bound := t.db.Exec("INSERT INTO correlations (key_hash, incident_id, live) VALUES (?, ?, true) ON CONFLICT (key_hash) WHERE live DO NOTHING",
+	inserted := t.db.Exec("INSERT INTO correlations (key_hash, incident_id, live) VALUES (?, ?, true) ON CONFLICT (key_hash) WHERE live DO NOTHING",
 		t.s.hash("correlations", "key", key), int64(id))
-	if bound.Error != nil {
-		return fmt.Errorf("correlate %s: %w", id, bound.Error)
+	if inserted.Error != nil {
+		return fmt.Errorf("correlate %s: %w", id, inserted.Error)
 	}
-	if bound.RowsAffected == 1 {
+	if inserted.RowsAffected == 1 {
 		return nil
 	}
-	holder, err := t.IncidentByCorrelation(key)
-	if err == nil && holder != id {
+	existing, err := t.IncidentByCorrelation(key)
+	if err == nil && existing != id {
 		err = response.ErrCorrelated
 	}
 	return err
@@ -103,19 +103,19 @@ func (t domainTx) Correlate(key string, id incident.ID) error {
 
 func (t domainTx) ReleaseCorrelations(id incident.ID) error {
 	if err := t.db.Exec("UPDATE correlations SET live = false, ended_at = ? WHERE live AND incident_id = ?", t.s.now(), int64(id)).Error; err != nil {
-		return fmt.Errorf("release the keys of %s: %w", id, err)
+		return fmt.Errorf("release correlation keys of %s: %w", id, err)
 	}
 	return nil
 }
 
 func (t domainTx) MoveCorrelations(from, to incident.ID) error {
 	if err := t.db.Exec("UPDATE correlations SET incident_id = ? WHERE live AND incident_id = ?", int64(to), int64(from)).Error; err != nil {
-		return fmt.Errorf("move the keys of %s to %s: %w", from, to, err)
+		return fmt.Errorf("move correlation keys of %s to %s: %w", from, to, err)
 	}
 	return nil
 }
 
-// saveLinks keeps the incident findable by what outside systems call it.
+// saveLinks stores hashes of the incident's identifiers in other systems, for [response.Reader.IncidentByLink].
 func (t domainTx) saveLinks(inc incident.Incident) error {
 	if len(inc.Links) == 0 {
 		return nil

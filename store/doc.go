@@ -1,22 +1,33 @@
-// Package store keeps everything that must survive a SIGKILL: rows through GORM, jobs through River, both in the
-// same transaction, on an embedded SQLite file or on PostgreSQL.
+// Package store persists everything that must survive a crash. It writes rows through GORM and jobs through River in
+// one transaction, to an embedded SQLite file or to PostgreSQL.
 //
-// Open gives a Store that reads, writes and enqueues. Run lets it work the queues. A unit of work is always one
-// short transaction that holds the rows, the history and the follow-up jobs; nothing inside it may touch the
-// network. A job carries ids only: what a person wrote or a sender sent is sealed with the Keyset, which lives in a
-// file outside the database, and every ciphertext is bound to its table, row and column.
+// [Open] returns a [Store] that reads, writes and enqueues jobs. [Store.Run] starts working the queues. A unit of work
+// is one short transaction with the rows, the timeline events and the follow-up jobs. It must not use the network.
 //
-// # What the two databases share and where they differ
+// Jobs carry row ids only. Text written by people and deliveries from sources are encrypted with the [Keyset], which is
+// a file outside the database. Every ciphertext is bound to its table, row and column.
 //
-// On SQLite one process owns the file (a flock beside it); one writer connection serves GORM and River, and a
-// read-only pool serves reads. On PostgreSQL one pgxpool serves both, and River inserts on the very connection that
-// carries GORM's transaction, so that its NOTIFY fires at commit. The unexported backend interface is the whole
-// difference; one conformance suite runs over both.
+//	s, err := store.Open(ctx, store.Config{URL: "sqlite:tocsin.db", Keyset: keys})
+//	if err != nil {
+//		return err
+//	}
+//	defer s.Close()
+//	err = s.Run(ctx, store.JobFuncs{Drain: drain, Perform: perform})
+//
+// # SQLite and PostgreSQL
+//
+// On SQLite one process owns the file and holds a flock on FILE.lock. One writer connection serves GORM and River, and
+// a read-only pool serves reads.
+//
+// On PostgreSQL one pgxpool serves both. River inserts on the connection with GORM's transaction, so its NOTIFY is sent
+// at commit.
+//
+// All differences are behind the unexported backend interface, and the same tests run on both databases.
 //
 // # When a job runs again
 //
-// A handler may be started more than once: after a failure, after a crash, after a shutdown that came too soon.
-// Task.Attempt counts every start, so a handler that sees more than 1 looks for its earlier effect before it acts.
-// A result, its ledger row and the completion of the job are committed together, and only while this attempt still
-// holds the job.
+// A handler may start more than once: after a failure, after a crash, or after a shutdown that interrupted it.
+// [Task.Attempt] counts every start. If it is greater than 1, the handler must look for its earlier effect before it
+// acts. A result, its ledger row and the completion of the job are committed together, and only while this attempt
+// still holds the job.
 package store

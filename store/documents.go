@@ -11,10 +11,10 @@ func (r reader) Document(id incident.ID, revision int) (incident.Document, error
 	var sealed [][]byte
 	err := r.db.Raw("SELECT sealed_body FROM documents WHERE incident_id = ? AND revision = ?", int64(id), revision).Scan(&sealed).Error
 	if err != nil {
-		return d, fmt.Errorf("read a document: %w", err)
+		return d, fmt.Errorf("read document: %w", err)
 	}
 	if len(sealed) == 0 {
-		return d, incident.Unknown("revision", "%s has no postmortem of revision %d", id, revision)
+		return d, incident.Unknown("revision", "%s has no postmortem with revision %d", id, revision)
 	}
 	err = r.s.unseal("documents", rowKey(int(id), revision), "sealed_body", sealed[0], &d)
 	return d, err
@@ -29,7 +29,7 @@ func (t domainTx) PutDocument(id incident.ID, d incident.Document) error {
 		ON CONFLICT (incident_id, revision) DO UPDATE SET digest = excluded.digest, at = excluded.at, sealed_body = excluded.sealed_body`,
 		int64(id), d.Revision, d.Digest, t.s.now(), sealed).Error
 	if err != nil {
-		return fmt.Errorf("write a document: %w", err)
+		return fmt.Errorf("write document: %w", err)
 	}
 	return nil
 }

@@ -20,24 +20,25 @@ var (
 	_ intake.Store   = (*Store)(nil)
 )
 
-// Tx implements response.Store.
+// Tx implements [response.Store].
 func (s *Store) Tx(ctx context.Context, f func(response.Tx) error) error {
-	return s.tx(ctx, func(t *tx) error { return f(domainTx{reader{s, t.db, t.queue.rowLock()}, t}) })
+	return s.tx(ctx, func(t *tx) error { return f(domainTx{reader{s, t.db, t.queue.rowLockClause()}, t}) })
 }
 
-// View implements response.Store.
+// View implements [response.Store].
 func (s *Store) View(ctx context.Context, f func(response.Reader) error) error {
 	return s.view(ctx, func(db *gorm.DB) error { return f(reader{s, db, ""}) })
 }
 
-// reader implements response.Reader on a snapshot, or within a transaction, where it locks what it reads to change.
+// reader implements [response.Reader] on a snapshot or in a transaction. In a transaction lockClause locks the rows
+// that are read for update.
 type reader struct {
-	s    *Store
-	db   *gorm.DB
-	lock string
+	s          *Store
+	db         *gorm.DB
+	lockClause string
 }
 
-// domainTx implements response.Tx.
+// domainTx implements [response.Tx].
 type domainTx struct {
 	reader
 	tx *tx
@@ -58,7 +59,7 @@ var (
 	_ sealedDecoder = (*sealedDelivery)(nil)
 )
 
-// seal encrypts v for one place: as JSON, or in the form that it has itself.
+// seal encrypts v for one table, row and column. It encodes v with its [sealedEncoder], or as JSON.
 func (s *Store) seal(table, row, column string, v any) ([]byte, error) {
 	var plain []byte
 	var err error
@@ -73,7 +74,7 @@ func (s *Store) seal(table, row, column string, v any) ([]byte, error) {
 	return s.keys.Seal(plain, associatedData(table, row, column))
 }
 
-// unseal decrypts what seal made for the same place.
+// unseal decrypts a result of seal into v. The table, row and column must be the ones given to seal.
 func (s *Store) unseal(table, row, column string, sealed []byte, v any) error {
 	plain, err := s.keys.Open(sealed, associatedData(table, row, column))
 	if err != nil {
@@ -90,7 +91,7 @@ func (s *Store) unseal(table, row, column string, sealed []byte, v any) error {
 	return nil
 }
 
-// hash is the keyed hash by which a value of a column is found again.
+// hash returns the keyed hash that a column stores instead of a value, to find the row by that value.
 func (s *Store) hash(table, column string, parts ...string) string {
 	data := associatedData(table, "", column)
 	for _, part := range parts {
@@ -99,7 +100,7 @@ func (s *Store) hash(table, column string, parts ...string) string {
 	return s.keys.Fingerprint(data)
 }
 
-// rowKey names a row in the associated data of its ciphertexts.
+// rowKey returns the row part of the associated data of a row's ciphertexts.
 func rowKey[N ~int | ~int64](ids ...N) string {
 	var b []byte
 	for i, id := range ids {
@@ -111,10 +112,10 @@ func rowKey[N ~int | ~int64](ids ...N) string {
 	return string(b)
 }
 
-// dbTime brings a time into the zone and precision that both databases return unchanged.
+// dbTime converts t to UTC and truncates it to microseconds, which both databases return unchanged.
 func dbTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// timeOrNil is nil for the zero time.
+// timeOrNil returns nil for the zero time.
 func timeOrNil(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -123,7 +124,7 @@ func timeOrNil(t time.Time) *time.Time {
 	return &t
 }
 
-// timeOrZero is the zero time for nil.
+// timeOrZero returns the zero time for nil.
 func timeOrZero(t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
@@ -131,7 +132,7 @@ func timeOrZero(t *time.Time) time.Time {
 	return t.UTC()
 }
 
-// canonicalState is the JSON of a state, for comparing two.
+// canonicalState returns the JSON of a state, to compare two states.
 func canonicalState(inc incident.Incident) ([]byte, error) {
 	data, err := json.Marshal(inc)
 	if err != nil {
@@ -140,14 +141,14 @@ func canonicalState(inc incident.Incident) ([]byte, error) {
 	return data, nil
 }
 
-// Backlog is what waits to be done.
+// Backlog is the number of deliveries and effects that wait to be processed.
 type Backlog struct {
-	Inbox   int64     // deliveries that nobody handled yet
-	Effects int64     // effects that are due or wait for their turn
-	Oldest  time.Time // when the oldest of these effects was enqueued; zero if there is none
+	Inbox   int64     // deliveries that are not handled yet
+	Effects int64     // effects in the states available and pending
+	Oldest  time.Time // when the oldest of these effects was first enqueued, or zero
 }
 
-// Backlog counts what waits to be done.
+// Backlog counts unhandled deliveries and unfinished effects.
 func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := s.view(ctx, func(db *gorm.DB) error {
@@ -162,7 +163,7 @@ func (s *Store) Backlog(ctx context.Context) (Backlog, error) {
 		return err
 	})
 	if err != nil {
-		return b, fmt.Errorf("count the backlog: %w", err)
+		return b, fmt.Errorf("count backlog: %w", err)
 	}
 	return b, nil
 }

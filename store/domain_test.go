@@ -24,21 +24,22 @@ import (
 
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 123456789, time.UTC)
 
-func salt() []byte {
+func newSalt() []byte {
 	b := make([]byte, 32)
 	_, _ = rand.Read(b)
 	return b
 }
 
-// write runs f in a transaction that must commit.
-func (s *Store) write(t testing.TB, f func(response.Tx) error) {
+// mustTx runs f in a transaction and fails the test if it does not commit.
+func (s *Store) mustTx(t testing.TB, f func(response.Tx) error) {
 	t.Helper()
 	if err := s.Tx(t.Context(), f); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func event(kind incident.EventKind, fields map[string]string, texts ...string) incident.Event {
+// newEvent returns an event with texts given as pairs of name and value.
+func newEvent(kind incident.EventKind, fields map[string]string, texts ...string) incident.Event {
 	e := incident.Event{Kind: kind, HappenedAt: noon, RecordedAt: noon, Via: incident.ViaCLI, Audience: incident.AudienceAll, Fields: fields}
 	for i := 0; i < len(texts); i += 2 {
 		if e.Texts == nil {
@@ -49,71 +50,71 @@ func event(kind incident.EventKind, fields map[string]string, texts ...string) i
 	return e
 }
 
-// grow seals events onto an incident and saves it.
-func grow(tx response.Tx, inc incident.Incident, events ...incident.Event) (incident.Incident, error) {
+// saveEvents seals events, applies them to an incident and saves it.
+func saveEvents(tx response.Tx, inc incident.Incident, events ...incident.Event) (incident.Incident, error) {
 	for i, e := range events {
-		events[i], _ = incident.Seal(inc.Head, e, salt)
+		events[i], _ = incident.Seal(inc.Head, e, newSalt)
 		inc = incident.Apply(inc, events[i])
 	}
 	return inc, tx.Save(inc, events)
 }
 
-// open writes a new incident in triage.
-func (s *Store) open(t testing.TB, title string) (inc incident.Incident) {
+// openIncident saves a new incident in triage.
+func (s *Store) openIncident(t testing.TB, title string) (inc incident.Incident) {
 	t.Helper()
-	s.write(t, func(tx response.Tx) error {
+	s.mustTx(t, func(tx response.Tx) error {
 		id, err := tx.NewID()
 		if err != nil {
 			return err
 		}
-		inc, err = grow(tx, incident.Incident{ID: id, Head: incident.Genesis(id)},
-			event(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev2", "restricted": "true"}, "title", title))
+		inc, err = saveEvents(tx, incident.Incident{ID: id, Head: incident.Genesis(id)},
+			newEvent(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev2", "restricted": "true"}, "title", title))
 		return err
 	})
 	return inc
 }
 
-func TestIncidentIsKeptAsItWasSaved(t *testing.T) {
+func TestSave_RoundTrip(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		inc := s.open(t, "keys leaked")
+		inc := s.openIncident(t, "keys leaked")
 		if inc.ID != 1 {
-			t.Fatalf("the first incident is %s", inc.ID)
+			t.Fatalf("got %s, want INC-1", inc.ID)
 		}
-		note := event(incident.EventNoted, nil, "text", "we saw it")
+		note := newEvent(incident.EventNoted, nil, "text", "we saw it")
 		var after incident.Incident
-		s.write(t, func(tx response.Tx) (err error) {
-			after, err = grow(tx, inc, note, event(incident.EventLinked, map[string]string{"name": incident.LinkChannel, "value": "C1"}))
+		s.mustTx(t, func(tx response.Tx) (err error) {
+			after, err = saveEvents(tx, inc, note, newEvent(incident.EventLinked, map[string]string{"name": incident.LinkChannel, "value": "C1"}))
 			return err
 		})
 		err := s.View(t.Context(), func(r response.Reader) error {
 			got, err := r.Incident(1)
 			if diff := cmp.Diff(after, got); diff != "" {
-				t.Errorf("state:\n%s", diff)
+				t.Errorf("state (-want +got):\n%s", diff)
 			}
 			events, err2 := r.Timeline(1)
-			if faults := incident.Verify(1, events, got.Head); len(events) != 3 || len(faults) > 0 {
-				t.Errorf("%d events, faults %v", len(events), faults)
+			if problems := incident.Verify(1, events, got.Head); len(events) != 3 || len(problems) > 0 {
+				t.Errorf("got %d events with problems %v, want 3 without", len(events), problems)
 			}
 			if text := events[1].Text("text"); text != "we saw it" {
-				t.Errorf("text %q", text)
+				t.Errorf("got text %q, want %q", text, "we saw it")
 			}
 			linked, err3 := r.IncidentByLink(incident.LinkChannel, "C1")
-			stranger, err4 := r.IncidentByLink(incident.LinkChannel, "C2")
-			if linked != 1 || stranger != 0 {
-				t.Errorf("linked: %v, %v", linked, stranger)
+			other, err4 := r.IncidentByLink(incident.LinkChannel, "C2")
+			if linked != 1 || other != 0 {
+				t.Errorf("IncidentByLink: got %v, %v, want INC-1 and none", linked, other)
 			}
 			list, err5 := r.Summaries(incident.Filter{})
 			if len(list) != 1 || list[0].Title != "keys leaked" || list[0].ID != 1 || !list[0].Restricted || list[0].Status != incident.Triage {
-				t.Errorf("list: %+v", list)
+				t.Errorf("Summaries: got %+v", list)
 			}
 			none, err6 := r.Summaries(incident.Filter{Statuses: []incident.Status{incident.Closed}})
 			if len(none) != 0 {
-				t.Errorf("closed: %+v", none)
+				t.Errorf("closed incidents: got %+v, want none", none)
 			}
 			_, unknown := r.Incident(7)
 			if incident.CodeOf(unknown) != incident.CodeUnknown {
-				t.Errorf("an unknown incident: %v", unknown)
+				t.Errorf("unknown incident: got %v", unknown)
 			}
 			return errors.Join(err, err2, err3, err4, err5, err6)
 		})
@@ -123,30 +124,36 @@ func TestIncidentIsKeptAsItWasSaved(t *testing.T) {
 	})
 }
 
-func TestSaveIsGuardedByTheSequence(t *testing.T) {
+func TestSave_RejectsStaleSequence(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		inc := s.open(t, "x")
-		s.write(t, func(tx response.Tx) error { _, err := grow(tx, inc, event(incident.EventNoted, nil)); return err })
-		err := s.Tx(t.Context(), func(tx response.Tx) error { _, err := grow(tx, inc, event(incident.EventNoted, nil)); return err })
-		if !errors.Is(err, response.ErrChanged) {
-			t.Errorf("a late save: %v", err)
-		}
-		err = s.Tx(t.Context(), func(tx response.Tx) error {
-			_, err := grow(tx, incident.Incident{ID: inc.ID, Head: incident.Genesis(inc.ID)},
-				event(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev2"}))
+		inc := s.openIncident(t, "x")
+		s.mustTx(t, func(tx response.Tx) error {
+			_, err := saveEvents(tx, inc, newEvent(incident.EventNoted, nil))
+			return err
+		})
+		err := s.Tx(t.Context(), func(tx response.Tx) error {
+			_, err := saveEvents(tx, inc, newEvent(incident.EventNoted, nil))
 			return err
 		})
 		if !errors.Is(err, response.ErrChanged) {
-			t.Errorf("a second opening: %v", err)
+			t.Errorf("stale save: got %v, want %v", err, response.ErrChanged)
+		}
+		err = s.Tx(t.Context(), func(tx response.Tx) error {
+			_, err := saveEvents(tx, incident.Incident{ID: inc.ID, Head: incident.Genesis(inc.ID)},
+				newEvent(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev2"}))
+			return err
+		})
+		if !errors.Is(err, response.ErrChanged) {
+			t.Errorf("second opening: got %v, want %v", err, response.ErrChanged)
 		}
 		if n := s.count(t, "SELECT count(*) FROM events"); n != 2 {
-			t.Errorf("%d events", n)
+			t.Errorf("got %d events, want 2", n)
 		}
 	})
 }
 
-func TestNumbersHaveNoGaps(t *testing.T) {
+func TestNewID_HasNoGaps(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		var wg sync.WaitGroup
@@ -158,10 +165,10 @@ func TestNumbersHaveNoGaps(t *testing.T) {
 						return err
 					}
 					if i%3 == 0 {
-						return incident.Conflict("not this one")
+						return incident.Conflict("rolled back by test")
 					}
-					_, err = grow(tx, incident.Incident{ID: id, Head: incident.Genesis(id)},
-						event(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev1"}))
+					_, err = saveEvents(tx, incident.Incident{ID: id, Head: incident.Genesis(id)},
+						newEvent(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev1"}))
 					return err
 				})
 				if err != nil && incident.CodeOf(err) != incident.CodeConflict {
@@ -171,20 +178,20 @@ func TestNumbersHaveNoGaps(t *testing.T) {
 		}
 		wg.Wait()
 		if n, last := s.count(t, "SELECT count(*) FROM incidents"), s.count(t, "SELECT max(id) FROM incidents"); n != 13 || last != 13 {
-			t.Errorf("%d incidents, the last is %d", n, last)
+			t.Errorf("got %d incidents, the last %d, want 13, 13", n, last)
 		}
 	})
 }
 
-func TestCommandsCountOnce(t *testing.T) {
+func TestRecordCommandKey_OncePerIncident(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		for i, want := range []bool{true, false} {
-			s.write(t, func(tx response.Tx) error {
+			s.mustTx(t, func(tx response.Tx) error {
 				fresh, err := tx.RecordCommandKey(1, "view/hash")
 				other, err2 := tx.RecordCommandKey(incident.ID(i+10), "view/hash")
 				if fresh != want || !other {
-					t.Errorf("pass %d: %v, elsewhere %v", i, fresh, other)
+					t.Errorf("pass %d: got %v, other incident %v, want %v, true", i, fresh, other, want)
 				}
 				return errors.Join(err, err2)
 			})
@@ -192,45 +199,45 @@ func TestCommandsCountOnce(t *testing.T) {
 	})
 }
 
-func TestCorrelationHasOneLiveIncident(t *testing.T) {
+func TestCorrelate_OneLiveIncidentPerKey(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		a, b := s.open(t, "a"), s.open(t, "b")
-		s.write(t, func(tx response.Tx) error { return errors.Join(tx.Correlate("k", a.ID), tx.Correlate("k", a.ID)) })
+		a, b := s.openIncident(t, "a"), s.openIncident(t, "b")
+		s.mustTx(t, func(tx response.Tx) error { return errors.Join(tx.Correlate("k", a.ID), tx.Correlate("k", a.ID)) })
 		if err := s.Tx(t.Context(), func(tx response.Tx) error { return tx.Correlate("k", b.ID) }); !errors.Is(err, response.ErrCorrelated) {
-			t.Errorf("a second incident: %v", err)
+			t.Errorf("second incident: got %v, want %v", err, response.ErrCorrelated)
 		}
-		holder := func() (id incident.ID) {
+		correlated := func() (id incident.ID) {
 			t.Helper()
 			if err := s.View(t.Context(), func(r response.Reader) (err error) { id, err = r.IncidentByCorrelation("k"); return err }); err != nil {
 				t.Fatal(err)
 			}
 			return id
 		}
-		if id := holder(); id != a.ID {
-			t.Errorf("held by %s", id)
+		if id := correlated(); id != a.ID {
+			t.Errorf("got %s, want %s", id, a.ID)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.MoveCorrelations(a.ID, b.ID) })
-		if id := holder(); id != b.ID {
-			t.Errorf("after a move held by %s", id)
+		s.mustTx(t, func(tx response.Tx) error { return tx.MoveCorrelations(a.ID, b.ID) })
+		if id := correlated(); id != b.ID {
+			t.Errorf("after MoveCorrelations: got %s, want %s", id, b.ID)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(b.ID) })
-		if id := holder(); id != 0 {
-			t.Errorf("after a release held by %s", id)
+		s.mustTx(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(b.ID) })
+		if id := correlated(); id != 0 {
+			t.Errorf("after ReleaseCorrelations: got %s, want none", id)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.Correlate("k", a.ID) })
+		s.mustTx(t, func(tx response.Tx) error { return tx.Correlate("k", a.ID) })
 		if err := s.Tx(t.Context(), func(tx response.Tx) error { return tx.Correlate("z", 99) }); err == nil {
-			t.Error("a key was bound to an incident that never came")
+			t.Error("unsaved incident: got no error")
 		}
 	})
 }
 
-func TestRacingCorrelationsOpenOneIncident(t *testing.T) {
+func TestCorrelate_ConcurrentOpeningsCreateOneIncident(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
-		lost := 0
+		rejected := 0
 		for range 8 {
 			wg.Go(func() {
 				err := s.Tx(t.Context(), func(tx response.Tx) error {
@@ -238,56 +245,56 @@ func TestRacingCorrelationsOpenOneIncident(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					if err := tx.Correlate("k", id); err != nil { // before the first save, as the contract allows
+					if err := tx.Correlate("k", id); err != nil { // allowed before the first Save
 						return err
 					}
-					_, err = grow(tx, incident.Incident{ID: id, Head: incident.Genesis(id)},
-						event(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev1"}))
+					_, err = saveEvents(tx, incident.Incident{ID: id, Head: incident.Genesis(id)},
+						newEvent(incident.EventOpened, map[string]string{"status": "triage", "severity": "sev1"}))
 					return err
 				})
 				mu.Lock()
 				defer mu.Unlock()
 				if errors.Is(err, response.ErrCorrelated) {
-					lost++
+					rejected++
 				} else if err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		wg.Wait()
-		if n := s.count(t, "SELECT count(*) FROM incidents"); n != 1 || lost != 7 {
-			t.Errorf("%d incidents, %d lost the race", n, lost)
+		if n := s.count(t, "SELECT count(*) FROM incidents"); n != 1 || rejected != 7 {
+			t.Errorf("got %d incidents and %d rejected, want 1, 7", n, rejected)
 		}
 	})
 }
 
-func TestAlertsAreCountedAndMoved(t *testing.T) {
+func TestCountAlertAndMoveAlerts(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		a, b := s.open(t, "a"), s.open(t, "b")
+		a, b := s.openIncident(t, "a"), s.openIncident(t, "b")
 		alert := incident.Alert{Source: "sentry", Kind: "sentry.issue", Title: "boom", Fingerprint: "f", Correlation: "c", Tags: map[string]string{"k": "v"}, At: dbTime(noon)}
 		other := alert
 		other.Fingerprint, other.Correlation = "g", "d"
-		tally := func(id incident.ID, al incident.Alert, n, before, count int64) {
+		count := func(id incident.ID, al incident.Alert, n, before, total int64) {
 			t.Helper()
-			s.write(t, func(tx response.Tx) error {
+			s.mustTx(t, func(tx response.Tx) error {
 				row, known, err := tx.CountAlert(id, al, n, noon, response.RoutingDecision{})
-				if known != before || row.Count != count || row.Incident != id || (row.Alert.Title == "boom") != (before == 0) || row.ID == 0 || row.Hash == "" {
-					t.Errorf("before %d, row %+v", known, row)
+				if known != before || row.Count != total || row.Incident != id || (row.Alert.Title == "boom") != (before == 0) || row.ID == 0 || row.Hash == "" {
+					t.Errorf("got %d before, row %+v, want %d before, count %d", known, row, before, total)
 				}
 				return err
 			})
 		}
-		tally(a.ID, alert, 1, 0, 1)
+		count(a.ID, alert, 1, 0, 1)
 		changed := alert
-		changed.Title = "a later copy"
-		tally(a.ID, changed, 10, 1, 11)
-		tally(b.ID, alert, 2, 0, 2)
-		tally(b.ID, other, 5, 0, 5)
-		tally(0, alert, 3, 0, 3)
-		tally(0, other, 4, 0, 4)
-		s.write(t, func(tx response.Tx) error { return errors.Join(tx.Correlate("c", a.ID), tx.MoveAlerts(0, a.ID)) })
-		s.write(t, func(tx response.Tx) error { return tx.MoveAlerts(b.ID, a.ID) })
+		changed.Title = "later occurrence"
+		count(a.ID, changed, 10, 1, 11)
+		count(b.ID, alert, 2, 0, 2)
+		count(b.ID, other, 5, 0, 5)
+		count(0, alert, 3, 0, 3)
+		count(0, other, 4, 0, 4)
+		s.mustTx(t, func(tx response.Tx) error { return errors.Join(tx.Correlate("c", a.ID), tx.MoveAlerts(0, a.ID)) })
+		s.mustTx(t, func(tx response.Tx) error { return tx.MoveAlerts(b.ID, a.ID) })
 		counts := func(id incident.ID) (out []int64) {
 			t.Helper()
 			err := s.View(t.Context(), func(r response.Reader) error {
@@ -303,12 +310,12 @@ func TestAlertsAreCountedAndMoved(t *testing.T) {
 			return out
 		}
 		if got := fmt.Sprint(counts(a.ID), counts(b.ID), counts(0)); got != "[16 5] [] [4]" {
-			t.Errorf("counts %s", got)
+			t.Errorf("got counts %s, want [16 5] [] [4]", got)
 		}
 	})
 }
 
-func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
+func TestAccept_DeduplicatesAndDrains(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		one := intake.Delivery{Source: "sentry", ID: "d1", Header: map[string]string{"Sentry-Hook-Resource": "issue"}, Body: []byte("{\x00}"), Received: dbTime(noon), Sender: "10.0.0.1"}
@@ -320,7 +327,7 @@ func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
 			}
 		}
 		if rows, jobs := s.count(t, "SELECT count(*) FROM inbox"), s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain' AND queue = 'intake'"); rows != 3 || jobs != 1 {
-			t.Fatalf("%d rows, %d jobs", rows, jobs)
+			t.Fatalf("got %d rows, %d jobs, want 3, 1", rows, jobs)
 		}
 		drained := make(chan []intake.Row, 10)
 		err := s.Run(t.Context(), JobFuncs{Drain: func(ctx context.Context, from, to int64) error {
@@ -338,11 +345,11 @@ func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
 					return err
 				}
 				rows = slices.DeleteFunc(rows, func(r intake.Row) bool { return !slices.Contains(ids, r.ID) })
-				var settled []response.DeliveryOutcome
+				var outcomes []response.DeliveryOutcome
 				for _, id := range ids {
-					settled = append(settled, response.DeliveryOutcome{Row: id, Outcome: "undecodable", Reason: "not JSON"})
+					outcomes = append(outcomes, response.DeliveryOutcome{Row: id, Outcome: "undecodable", Reason: "not JSON"})
 				}
-				return tx.MarkHandled(settled)
+				return tx.MarkHandled(outcomes)
 			})
 			drained <- rows
 			return err
@@ -352,19 +359,19 @@ func TestDeliveriesAreAcceptedOnceAndDrained(t *testing.T) {
 		}
 		rows := receive(t, drained)
 		if len(rows) != 3 || cmp.Diff(one, rows[0].Delivery) != "" {
-			t.Errorf("drained %+v", rows)
+			t.Errorf("got drained rows %+v", rows)
 		}
 		b, err := s.Backlog(t.Context())
 		if err != nil || b.Inbox != 0 || b.Effects != 0 {
-			t.Errorf("backlog %+v, %v", b, err)
+			t.Errorf("got backlog %+v, %v, want none", b, err)
 		}
 		if again, err := s.Rows(t.Context(), 1, 100); err != nil || len(again) != 0 {
-			t.Errorf("still unhandled: %v, %v", again, err)
+			t.Errorf("after the drain: got rows %v, %v, want none", again, err)
 		}
 	})
 }
 
-func TestALargeBatchIsOneCommitAndOneJob(t *testing.T) {
+func TestAccept_LargeBatchEnqueuesOneJob(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		var batch []intake.Delivery
@@ -376,15 +383,15 @@ func TestALargeBatchIsOneCommitAndOneJob(t *testing.T) {
 		}
 		rows, err := s.Rows(t.Context(), 0, 1<<40)
 		if jobs := s.count(t, "SELECT count(*) FROM river_job"); err != nil || len(rows) != len(batch) || jobs != 1 {
-			t.Errorf("%d rows, %d jobs, %v", len(rows), jobs, err)
+			t.Errorf("got %d rows, %d jobs, %v, want %d rows and 1 job", len(rows), jobs, err, len(batch))
 		}
 	})
 }
 
-func TestPapers(t *testing.T) {
+func TestDirectoryDocumentsAndAudit(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		inc := s.open(t, "x")
+		inc := s.openIncident(t, "x")
 		dir := incident.Directory{People: []incident.Person{{ID: "p1", Name: "Ada", Identities: []incident.Identity{{Provider: incident.ProviderMail, ID: "a@x"}}}},
 			Teams: []incident.Team{{Name: incident.Legal, Members: []incident.Membership{{Person: "p1"}}}}}
 		doc := incident.Document{Revision: 1, Digest: "sha256:1", Markdown: "# x", HTML: "<h1>"}
@@ -393,14 +400,14 @@ func TestPapers(t *testing.T) {
 		err := s.View(t.Context(), func(r response.Reader) error {
 			d, err := r.Directory()
 			if len(d.People) != 0 {
-				t.Errorf("people before any were put: %v", d)
+				t.Errorf("empty directory: got %v", d)
 			}
 			return err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.write(t, func(tx response.Tx) error {
+		s.mustTx(t, func(tx response.Tx) error {
 			return errors.Join(tx.PutDirectory(incident.Directory{}), tx.PutDirectory(dir), tx.PutDocument(inc.ID, doc), tx.PutDocument(inc.ID, newer),
 				tx.Audit(response.Access{At: noon, Person: "p1", Handle: incident.Identity{Provider: incident.ProviderSlack, ID: "U1"}, Action: "show", Incident: inc.ID, Reason: "why", Allowed: true}))
 		})
@@ -412,7 +419,7 @@ func TestPapers(t *testing.T) {
 			}
 			_, missing := r.Document(inc.ID, 2)
 			if incident.CodeOf(missing) != incident.CodeUnknown {
-				t.Errorf("a missing revision: %v", missing)
+				t.Errorf("missing revision: got %v", missing)
 			}
 			return errors.Join(err, err2)
 		})
@@ -422,8 +429,8 @@ func TestPapers(t *testing.T) {
 	})
 }
 
-// TestStatusesStandInTheSchema keeps the CHECK of both dialects equal to the domain's list.
-func TestStatusesStandInTheSchema(t *testing.T) {
+// TestSchema_ListsAllStatuses compares the CHECK constraint of both dialects with incident.Statuses.
+func TestSchema_ListsAllStatuses(t *testing.T) {
 	var quoted []string
 	for _, status := range incident.Statuses() {
 		quoted = append(quoted, "'"+string(status)+"'")
@@ -432,22 +439,22 @@ func TestStatusesStandInTheSchema(t *testing.T) {
 	for _, d := range []dialect{dialectSQLite, dialectPostgres} {
 		schema, err := migrations.ReadFile(d.folder + "/0002_domain.sql")
 		if err != nil || !bytes.Contains(schema, []byte(want)) {
-			t.Errorf("%s does not say %s (%v)", d.folder, want, err)
+			t.Errorf("%s: got no %s (%v)", d.folder, want, err)
 		}
 	}
 }
 
-// TestNothingIsKeptInTheClear looks for what people wrote in the file itself, its journal included.
-func TestNothingIsKeptInTheClear(t *testing.T) {
-	const seed = "Xyzzy-Geheimnis"
+// TestStore_WritesNoPlaintext searches the database files, including the WAL, for text written by people.
+func TestStore_WritesNoPlaintext(t *testing.T) {
+	const seed = "Xyzzy-secret"
 	url := storetest.SQLite(t)
 	s := openTest(t, url)
-	inc := s.open(t, seed)
+	inc := s.openIncident(t, seed)
 	if err := s.Accept(t.Context(), []intake.Delivery{{Source: "sentry", ID: seed, Body: []byte(seed), Header: map[string]string{seed: seed}, Sender: seed, Received: noon}}); err != nil {
 		t.Fatal(err)
 	}
-	s.write(t, func(tx response.Tx) error {
-		_, err := grow(tx, inc, event(incident.EventNoted, map[string]string{"f": seed}, "text", seed))
+	s.mustTx(t, func(tx response.Tx) error {
+		_, err := saveEvents(tx, inc, newEvent(incident.EventNoted, map[string]string{"f": seed}, "text", seed))
 		_, _, err2 := tx.CountAlert(inc.ID, incident.Alert{Source: "sentry", Title: seed, Fingerprint: seed, Correlation: seed, Principal: seed}, 1, noon, response.RoutingDecision{})
 		_, err3 := tx.RecordCommandKey(inc.ID, seed)
 		return errors.Join(err, err2, err3, tx.Correlate(seed, inc.ID),
@@ -458,7 +465,7 @@ func TestNothingIsKeptInTheClear(t *testing.T) {
 			tx.Enqueue(incident.Effect{Key: "INC-1/1/post", Kind: incident.EffectPost, Incident: 1, Seq: 1}))
 	})
 	done := make(chan error, 1)
-	s.perform(t, func(ctx context.Context, job response.Job) error {
+	s.runEffects(t, func(ctx context.Context, job response.Job) error {
 		err := s.Tx(ctx, func(tx response.Tx) error { return tx.CompleteEffect(job, seed) })
 		done <- err
 		return fmt.Errorf("ignored: %s", seed)
@@ -471,21 +478,21 @@ func TestNothingIsKeptInTheClear(t *testing.T) {
 	}
 	files, err := filepath.Glob(strings.TrimPrefix(url, "sqlite:") + "*")
 	if err != nil || len(files) < 3 {
-		t.Fatalf("files %v, %v", files, err)
+		t.Fatalf("got files %v, %v, want at least 3", files, err)
 	}
 	for _, file := range files {
 		if data, err := os.ReadFile(file); err != nil || bytes.Contains(data, []byte(seed)) {
-			t.Errorf("%s holds it (%v)", filepath.Base(file), err)
+			t.Errorf("%s: got the plaintext (%v)", filepath.Base(file), err)
 		}
 	}
 }
 
-func TestErasedTextIsGoneAndTheChainHolds(t *testing.T) {
+func TestErase_RemovesTextAndChainVerifies(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		inc := s.open(t, "a name that must go")
-		s.write(t, func(tx response.Tx) error {
-			if _, err := grow(tx, inc, event(incident.EventErased, map[string]string{"refs": `[{"seq":1,"name":"title"}]`}, "reason", "asked to")); err != nil {
+		inc := s.openIncident(t, "a personal name")
+		s.mustTx(t, func(tx response.Tx) error {
+			if _, err := saveEvents(tx, inc, newEvent(incident.EventErased, map[string]string{"refs": `[{"seq":1,"name":"title"}]`}, "reason", "asked to")); err != nil {
 				return err
 			}
 			return tx.Erase(inc.ID, []incident.TextRef{{Seq: 1, Name: "title"}})
@@ -495,7 +502,7 @@ func TestErasedTextIsGoneAndTheChainHolds(t *testing.T) {
 			events, err2 := r.Timeline(inc.ID)
 			list, err3 := r.Summaries(incident.Filter{})
 			if got.Title != "" || list[0].Title != "" || !events[0].Texts["title"].Erased() || events[1].Text("reason") != "asked to" {
-				t.Errorf("%+v\n%+v", got, events)
+				t.Errorf("got %+v\n%+v, want the title erased", got, events)
 			}
 			return errors.Join(err, err2, err3)
 		})
@@ -503,12 +510,12 @@ func TestErasedTextIsGoneAndTheChainHolds(t *testing.T) {
 			t.Error(err)
 		}
 		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 || v.Incidents != 1 || v.Events != 2 {
-			t.Errorf("%+v, %v", v, err)
+			t.Errorf("Verify: got %+v, %v", v, err)
 		}
 		for _, ref := range []incident.TextRef{{Seq: 9, Name: "title"}, {Seq: 1, Name: "other"}} {
 			err := s.Tx(t.Context(), func(tx response.Tx) error { return tx.Erase(inc.ID, []incident.TextRef{ref}) })
 			if incident.CodeOf(err) != incident.CodeUnknown {
-				t.Errorf("%+v: %v", ref, err)
+				t.Errorf("%+v: got %v, want unknown", ref, err)
 			}
 		}
 	})

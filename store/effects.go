@@ -12,19 +12,19 @@ import (
 	"tocsin/bot/response"
 )
 
-// kindEffect is the job that performs one effect.
+// kindEffect is the kind of job that performs one effect.
 const kindEffect = "effect"
 
-// refreshInterval is the least time between two runs of an effect that is kept current.
+// refreshInterval is the minimum time between two runs of a refresh effect.
 const refreshInterval = time.Second
 
-// The states of an effect.
+// States of an effect.
 const (
-	effectAvailable = "available" // it has a job
-	effectPending   = "pending"   // others of its lane come first
-	effectIdle      = "idle"      // kept current, and it is
-	effectCompleted = "completed" // done for good
-	effectDiscarded = "discarded" // it will never be done
+	effectAvailable = "available" // has a job
+	effectPending   = "pending"   // waits for earlier effects of its lane
+	effectIdle      = "idle"      // refresh effect that is up to date
+	effectCompleted = "completed" // done
+	effectDiscarded = "discarded" // will not be done
 )
 
 // effectRow is a row of the table effects.
@@ -35,13 +35,13 @@ type effectRow struct {
 	IncidentID int64
 	Seq        int64
 	Lane       string
-	LanePos    int64 // the order within the lane
+	LanePos    int64 // position in the lane
 	Refresh    bool
 	Urgent     bool
 	After      *time.Time
 	Args       string
 	State      string
-	Requested  int64 // how often it was enqueued: a run that began before the last time leaves it due
+	Requested  int64 // number of times enqueued. If it rises during a run, the effect runs again.
 	RanAt      *time.Time
 	CreatedAt  time.Time `gorm:"autoCreateTime:false"`
 }
@@ -54,12 +54,12 @@ func (r effectRow) effect() (incident.Effect, error) {
 	e := incident.Effect{ID: r.ID, Key: r.Key, Kind: incident.EffectKind(r.Kind), Incident: incident.ID(r.IncidentID), Seq: int(r.Seq),
 		Lane: r.Lane, Refresh: r.Refresh, Urgent: r.Urgent, After: timeOrZero(r.After)}
 	if err := json.Unmarshal([]byte(r.Args), &e.Args); err != nil {
-		return e, fmt.Errorf("decode the arguments of effect %d: %w", r.ID, err)
+		return e, fmt.Errorf("decode arguments of effect %d: %w", r.ID, err)
 	}
 	return e, nil
 }
 
-// job is the effect's next job, not before at.
+// job returns the effect's next job, which runs at the given time or later.
 func (r effectRow) job(at time.Time) job {
 	j := job{kind: kindEffect, queue: queueEffects, ids: []int64{r.ID}, at: at}
 	if r.Urgent {
@@ -68,7 +68,8 @@ func (r effectRow) job(at time.Time) job {
 	return j
 }
 
-// jobToken is response.Job.Token: the attempt, and how much had been wanted of the effect when it was loaded.
+// jobToken is the [response.Job] token. It holds the attempt and the value of effectRow.Requested when the effect was
+// loaded.
 type jobToken struct {
 	task          Task
 	requestedSeen int64
@@ -79,7 +80,7 @@ func (t domainTx) Enqueue(effects ...incident.Effect) error {
 	for _, e := range effects {
 		lanes = append(lanes, e.Lane)
 	}
-	slices.Sort(lanes) // one order for everybody who takes several
+	slices.Sort(lanes) // a fixed lock order prevents deadlocks
 	for _, lane := range slices.Compact(lanes) {
 		if err := t.lockLane(lane); err != nil {
 			return err
@@ -101,12 +102,12 @@ func (t domainTx) lockLane(lane string) error {
 		return nil
 	}
 	if err := t.tx.queue.lockLane(t.db, lane); err != nil {
-		return fmt.Errorf("lock a lane: %w", err)
+		return fmt.Errorf("lock lane: %w", err)
 	}
 	return nil
 }
 
-// upsertEffect writes one effect and returns the job it needs now, if any.
+// upsertEffect inserts the effect or requests its refresh. It returns the job that is due now, if any.
 func (t domainTx) upsertEffect(e incident.Effect) ([]job, error) {
 	args, err := json.Marshal(e.Args)
 	if err != nil {
@@ -126,7 +127,7 @@ func (t domainTx) upsertEffect(e incident.Effect) ([]job, error) {
 	}
 	if len(ids) == 0 {
 		if !e.Refresh {
-			return nil, nil // said once
+			return nil, nil // enqueued before
 		}
 		return t.requestRefresh(row)
 	}
@@ -137,7 +138,8 @@ func (t domainTx) upsertEffect(e incident.Effect) ([]job, error) {
 	return []job{row.job(timeOrZero(row.After))}, nil
 }
 
-// appendToLane puts the row at the end of its lane, which is locked: due if it is alone there, else waiting.
+// appendToLane sets the row's state and position to the end of its lane. The state is available if the lane is empty,
+// otherwise pending. The caller has locked the lane.
 func (t domainTx) appendToLane(row *effectRow) error {
 	row.State, row.LanePos = effectAvailable, 1
 	if row.Lane == "" {
@@ -154,8 +156,8 @@ func (t domainTx) appendToLane(row *effectRow) error {
 	return nil
 }
 
-// requestRefresh makes a kept effect due again. While it is due or waiting, being wanted once more is enough: the run to
-// come, or the end of the one under way, sees it.
+// requestRefresh makes a refresh effect run again. If the effect is not finished, raising its request count is enough:
+// the next run, or the end of the current run, reads the count.
 func (t domainTx) requestRefresh(row effectRow) ([]job, error) {
 	known, err := t.effectRow("refresh AND incident_id = ? AND kind = ?", row.IncidentID, row.Kind)
 	if err != nil {
@@ -173,36 +175,37 @@ func (t domainTx) requestRefresh(row effectRow) ([]job, error) {
 	return []job{known.job(t.nextRun(known, timeOrZero(row.After)))}, nil
 }
 
-// nextRun keeps the pause between two runs of a kept effect.
+// nextRun returns the time of the next run, which is at least refreshInterval after the last run of a refresh effect.
 func (t domainTx) nextRun(row effectRow, after time.Time) time.Time {
 	if !row.Refresh || row.RanAt == nil {
 		return after
 	}
-	if rested := row.RanAt.Add(refreshInterval); rested.After(t.s.now()) && rested.After(after) {
-		return rested
+	if earliest := row.RanAt.Add(refreshInterval); earliest.After(t.s.now()) && earliest.After(after) {
+		return earliest
 	}
 	return after
 }
 
-// effectRow reads and locks one effect.
+// effectRow reads and locks the effect that matches a condition.
 func (t domainTx) effectRow(where string, args ...any) (effectRow, error) {
 	var rows []effectRow
-	if err := t.db.Raw("SELECT * FROM effects WHERE "+where+t.lock, args...).Scan(&rows).Error; err != nil {
-		return effectRow{}, fmt.Errorf("read an effect: %w", err)
+	if err := t.db.Raw("SELECT * FROM effects WHERE "+where+t.lockClause, args...).Scan(&rows).Error; err != nil {
+		return effectRow{}, fmt.Errorf("read effect: %w", err)
 	}
 	if len(rows) == 0 {
-		return effectRow{}, errors.New("the effect does not exist")
+		return effectRow{}, errors.New("effect does not exist")
 	}
 	return rows[0], nil
 }
 
-// Effect must be called before the state that a kept effect shows is read: what is enqueued after it counts as unseen.
-// It locks the incident before the effect, in the order of who changes an incident and then wants its effects.
+// Effect implements [response.Tx]. Callers must call it before they read the state that a refresh effect displays,
+// because requests after Effect cause another run. It locks the incident before the effect, in the order of
+// transactions that change an incident and then enqueue its effects.
 func (t domainTx) Effect(job response.Job) (incident.Effect, bool, error) {
 	var ids []int64
-	err := t.db.Raw("SELECT id FROM incidents WHERE id = (SELECT incident_id FROM effects WHERE id = ?)"+t.lock, job.Effect).Scan(&ids).Error
+	err := t.db.Raw("SELECT id FROM incidents WHERE id = (SELECT incident_id FROM effects WHERE id = ?)"+t.lockClause, job.Effect).Scan(&ids).Error
 	if err != nil {
-		return incident.Effect{}, false, fmt.Errorf("lock the incident of an effect: %w", err)
+		return incident.Effect{}, false, fmt.Errorf("lock incident of effect: %w", err)
 	}
 	row, err := t.effectRow("id = ?", job.Effect)
 	if err != nil {
@@ -223,7 +226,7 @@ func (t domainTx) DiscardEffect(job response.Job, reason string) error {
 	return t.finishEffect(job, effectDiscarded, reason)
 }
 
-// finishEffect completes the job, writes the ledger and lets the next of the lane go.
+// finishEffect completes the job, writes the ledger and starts the next effect of the lane.
 func (t domainTx) finishEffect(job response.Job, outcome, result string) error {
 	token, err := t.completeJob(job)
 	if err != nil {
@@ -242,14 +245,14 @@ func (t domainTx) finishEffect(job response.Job, outcome, result string) error {
 		ON CONFLICT (effect_id) DO UPDATE SET outcome = excluded.outcome, at = excluded.at, sealed_result = excluded.sealed_result`,
 		row.ID, row.Key, outcome, now, sealed).Error
 	if err != nil {
-		return fmt.Errorf("write the ledger: %w", err)
+		return fmt.Errorf("write ledger: %w", err)
 	}
 	state := outcome
 	if row.Refresh {
 		state = effectIdle
 	}
 	if err := t.db.Exec("UPDATE effects SET state = ?, ran_at = ? WHERE id = ?", state, now, row.ID).Error; err != nil {
-		return fmt.Errorf("settle effect %d: %w", row.ID, err)
+		return fmt.Errorf("finish effect %d: %w", row.ID, err)
 	}
 	if err := t.startNextInLane(row.Lane); err != nil {
 		return err
@@ -261,13 +264,13 @@ func (t domainTx) finishEffect(job response.Job, outcome, result string) error {
 	return t.requeueRefresh(row)
 }
 
-// requeueRefresh makes a kept effect due that was wanted while it ran.
+// requeueRefresh enqueues a refresh effect that was requested again during its run.
 func (t domainTx) requeueRefresh(row effectRow) error {
 	if err := t.appendToLane(&row); err != nil {
 		return err
 	}
 	if err := t.db.Exec("UPDATE effects SET state = ?, lane_pos = ? WHERE id = ?", row.State, row.LanePos, row.ID).Error; err != nil {
-		return fmt.Errorf("want effect %d again: %w", row.ID, err)
+		return fmt.Errorf("requeue effect %d: %w", row.ID, err)
 	}
 	if row.State == effectPending {
 		return nil
@@ -275,7 +278,7 @@ func (t domainTx) requeueRefresh(row effectRow) error {
 	return t.tx.enqueue(row.job(t.nextRun(row, time.Time{})))
 }
 
-// startNextInLane starts the first of a lane that waits, once nothing of it is due.
+// startNextInLane makes the first unfinished effect of a lane available, unless it already is.
 func (t domainTx) startNextInLane(lane string) error {
 	if lane == "" {
 		return nil
@@ -301,25 +304,25 @@ func (t domainTx) SnoozeEffect(job response.Job, until time.Time) error {
 		return err
 	}
 	if err := t.db.Exec("UPDATE effects SET after = ? WHERE id = ?", dbTime(until), row.ID).Error; err != nil {
-		return fmt.Errorf("postpone effect %d: %w", row.ID, err)
+		return fmt.Errorf("snooze effect %d: %w", row.ID, err)
 	}
 	return t.tx.enqueue(row.job(until))
 }
 
-// completeJob completes the River job of this attempt, which fails if the attempt no longer holds it.
+// completeJob completes the River job of this attempt. It returns [errStale] if the attempt no longer holds the job.
 func (t domainTx) completeJob(job response.Job) (*jobToken, error) {
 	token, ok := job.Token.(*jobToken)
 	if !ok {
-		return nil, fmt.Errorf("effect %d: the job was not given out by this store", job.Effect)
+		return nil, fmt.Errorf("complete effect %d: job token is not from this store", job.Effect)
 	}
 	return token, t.tx.complete(token.task)
 }
 
-// lockEffect locks an effect and its lane, in the order in which Enqueue does.
+// lockEffect locks the lane of an effect and then the effect, in the order of Enqueue.
 func (t domainTx) lockEffect(id int64) (effectRow, error) {
 	var lane string
 	if err := t.db.Raw("SELECT lane FROM effects WHERE id = ?", id).Scan(&lane).Error; err != nil {
-		return effectRow{}, fmt.Errorf("read an effect: %w", err)
+		return effectRow{}, fmt.Errorf("read effect: %w", err)
 	}
 	if err := t.lockLane(lane); err != nil {
 		return effectRow{}, err
@@ -327,7 +330,7 @@ func (t domainTx) lockEffect(id int64) (effectRow, error) {
 	return t.effectRow("id = ?", id)
 }
 
-// effectHandler adapts response.Desk.Perform to the queue.
+// effectHandler adapts [response.Desk.Perform] to the queue. It discards the effect if the last attempt fails.
 func (s *Store) effectHandler(perform func(context.Context, response.Job) error) handler {
 	return func(ctx context.Context, task Task) error {
 		job := response.Job{Effect: task.IDs[0], Attempt: task.Attempt, Token: &jobToken{task: task}}
@@ -336,9 +339,9 @@ func (s *Store) effectHandler(perform func(context.Context, response.Job) error)
 		if err == nil || !task.isLastAttempt() || errors.As(err, &later) {
 			return err
 		}
-		given := s.Tx(context.WithoutCancel(ctx), func(t response.Tx) error {
-			return t.DiscardEffect(job, fmt.Sprintf("none of %d attempts succeeded", task.Attempt))
+		discardErr := s.Tx(context.WithoutCancel(ctx), func(t response.Tx) error {
+			return t.DiscardEffect(job, fmt.Sprintf("all %d attempts failed", task.Attempt))
 		})
-		return errors.Join(err, given)
+		return errors.Join(err, discardErr)
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"tocsin/store/storetest"
 )
 
-// testKeys is one keyset for all tests that do not bring their own, so that a database can be opened again.
+// testKeys returns one keyset for all tests that do not create their own. Tests can reopen a database with it.
 var testKeys = sync.OnceValues(Ephemeral)
 
 func openTest(t *testing.T, url string, change ...func(*Config)) *Store {
@@ -58,8 +58,8 @@ func (s *Store) mustRun(t *testing.T, work handlers) {
 	}
 }
 
-// addRow writes a row that a transaction can be recognized by.
-func addRow(tx *tx, name string) error {
+// addMarkerRow inserts a row that identifies a transaction.
+func addMarkerRow(tx *tx, name string) error {
 	return tx.db.Create(&scheduleRow{Name: name, Kind: "none", Cron: "@daily", Zone: "UTC", NextRunAt: time.Now().Add(time.Hour).UTC()}).Error
 }
 
@@ -71,20 +71,20 @@ func (s *Store) count(t *testing.T, query string, args ...any) (n int64) {
 	return n
 }
 
-// receive waits for a handler to report.
+// receive waits up to 20 seconds for a value.
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-from:
 		return v
 	case <-time.After(20 * time.Second):
-		t.Fatal("nothing came within 20 s")
+		t.Fatal("received nothing within 20s")
 		panic("unreachable")
 	}
 }
 
-// settle waits until count reaches want.
-func (s *Store) settle(t *testing.T, want int64, query string, args ...any) {
+// waitForCount waits until the query returns want.
+func (s *Store) waitForCount(t *testing.T, want int64, query string, args ...any) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; {
 		got := s.count(t, query, args...)
@@ -92,122 +92,122 @@ func (s *Store) settle(t *testing.T, want int64, query string, args ...any) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: %d, want %d", query, got, want)
+			t.Fatalf("%s: got %d, want %d", query, got, want)
 		}
 		<-time.After(10 * time.Millisecond)
 	}
 }
 
-func TestRowAndJobCommitTogether(t *testing.T) {
+func TestTx_CommitsRowAndJobTogether(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		failed := errors.New("changed my mind")
+		failed := errors.New("rolled back by test")
 		err := s.tx(t.Context(), func(tx *tx) error {
-			if err := errors.Join(addRow(tx, "a"), tx.enqueue(job{kind: "plain", ids: []int64{1}})); err != nil {
+			if err := errors.Join(addMarkerRow(tx, "a"), tx.enqueue(job{kind: "plain", ids: []int64{1}})); err != nil {
 				return err
 			}
 			return failed
 		})
 		if !errors.Is(err, failed) || errors.Is(err, ErrUnavailable) {
-			t.Fatalf("tx: %v", err)
+			t.Fatalf("tx: got %v, want %v", err, failed)
 		}
 		if rows, jobs := s.count(t, "SELECT count(*) FROM schedules"), s.count(t, "SELECT count(*) FROM river_job"); rows+jobs != 0 {
-			t.Fatalf("after a rollback: %d rows, %d jobs", rows, jobs)
+			t.Fatalf("after rollback: got %d rows, %d jobs, want none", rows, jobs)
 		}
 		err = s.tx(t.Context(), func(tx *tx) error {
-			return errors.Join(addRow(tx, "a"), tx.enqueue(job{kind: "plain", ids: []int64{1}}, job{kind: "plain", queue: queuePage, ids: []int64{2, 3}}))
+			return errors.Join(addMarkerRow(tx, "a"), tx.enqueue(job{kind: "plain", ids: []int64{1}}, job{kind: "plain", queue: queuePage, ids: []int64{2, 3}}))
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if rows, jobs := s.count(t, "SELECT count(*) FROM schedules"), s.count(t, "SELECT count(*) FROM river_job WHERE state = 'available'"); rows != 1 || jobs != 2 {
-			t.Fatalf("after a commit: %d rows, %d jobs", rows, jobs)
+			t.Fatalf("after commit: got %d rows, %d jobs, want 1, 2", rows, jobs)
 		}
 	})
 }
 
-func TestPanicRollsBack(t *testing.T) {
+func TestTx_PanicRollsBack(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		func() {
 			defer func() { _ = recover() }()
 			_ = s.tx(t.Context(), func(tx *tx) error {
-				_ = addRow(tx, "a")
+				_ = addMarkerRow(tx, "a")
 				panic("no")
 			})
 		}()
 		if n := s.count(t, "SELECT count(*) FROM schedules"); n != 0 {
-			t.Fatalf("%d rows", n)
+			t.Fatalf("got %d rows, want 0", n)
 		}
-		s.mustEnqueue(t, job{kind: "plain"}) // and the connection is usable
+		s.mustEnqueue(t, job{kind: "plain"}) // the connection is still usable
 	})
 }
 
-func TestErrorsAreTranslated(t *testing.T) {
+func TestTx_TranslatesErrors(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		err := s.tx(t.Context(), func(tx *tx) error { return errors.Join(addRow(tx, "a"), addRow(tx, "a")) })
+		err := s.tx(t.Context(), func(tx *tx) error { return errors.Join(addMarkerRow(tx, "a"), addMarkerRow(tx, "a")) })
 		if !errors.Is(err, gorm.ErrDuplicatedKey) || errors.Is(err, ErrUnavailable) {
-			t.Fatalf("duplicate name: %v", err)
+			t.Fatalf("duplicate name: got %v, want %v", err, gorm.ErrDuplicatedKey)
 		}
 	})
 }
 
-func TestJobIsWorkedSoonAfterCommit(t *testing.T) {
+func TestRun_StartsJobSoonAfterCommit(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		started := make(chan Task)
 		s.mustRun(t, handlers{"plain": func(_ context.Context, task Task) error { started <- task; return nil }})
-		s.mustEnqueue(t, job{kind: "plain", queue: queuePage}) // warm up: River's services start behind Run
+		s.mustEnqueue(t, job{kind: "plain", queue: queuePage}) // warm up, because River's services start after Run returns
 		receive(t, started)
 		var worst time.Duration
 		for i := range 20 {
 			begin := time.Now()
 			s.mustEnqueue(t, job{kind: "plain", queue: queuePage, ids: []int64{int64(i)}})
 			if task := receive(t, started); len(task.IDs) != 1 || task.IDs[0] != int64(i) || task.Attempt != 1 || task.Kind != "plain" {
-				t.Fatalf("task %d: %+v", i, task)
+				t.Fatalf("task %d: got %+v", i, task)
 			}
 			worst = max(worst, time.Since(begin))
 		}
-		t.Logf("slowest of 20 from enqueue to work: %v", worst)
-		if worst > 2*time.Second { // 250 ms is the aim; a busy machine gets some room
-			t.Errorf("a job waited %v", worst)
+		t.Logf("slowest of 20 jobs from enqueue to start: %v", worst)
+		if worst > 2*time.Second { // the goal is 250 ms, with room for a busy machine
+			t.Errorf("got a wait of %v, want at most 2s", worst)
 		}
 	})
 }
 
-func TestCompletionCommitsWithTheResult(t *testing.T) {
+func TestTxComplete_CommitsWithResult(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		state := make(chan int64)
 		s.mustRun(t, handlers{"plain": func(ctx context.Context, task Task) error {
-			if task.Attempt == 1 { // a failed commit leaves the job running
+			if task.Attempt == 1 { // a failed transaction leaves the job running
 				failed := s.tx(ctx, func(tx *tx) error {
-					return errors.Join(addRow(tx, "lost"), tx.complete(task), errors.New("no"))
+					return errors.Join(addMarkerRow(tx, "rolled back"), tx.complete(task), errors.New("no"))
 				})
 				return failed
 			}
-			err := s.tx(ctx, func(tx *tx) error { return errors.Join(addRow(tx, "kept"), tx.complete(task)) })
+			err := s.tx(ctx, func(tx *tx) error { return errors.Join(addMarkerRow(tx, "committed"), tx.complete(task)) })
 			state <- s.count(t, "SELECT count(*) FROM river_job WHERE id = ? AND state = 'completed'", task.job.ID)
 			return errors.Join(err, errors.New("an error after the commit changes nothing"))
 		}})
 		s.mustEnqueue(t, job{kind: "plain"})
 		if n := receive(t, state); n != 1 {
-			t.Error("the job was not completed when the commit returned")
+			t.Error("got the job not completed after the commit")
 		}
-		if err := s.Stop(t.Context()); err != nil { // the queue has said all it has to say
+		if err := s.Stop(t.Context()); err != nil { // River has processed the returned error
 			t.Fatal(err)
 		}
 		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'plain' AND state = 'completed'"); n != 1 {
-			t.Error("the job did not stay completed")
+			t.Error("got the job not completed after the handler returned an error")
 		}
-		if kept, all := s.count(t, "SELECT count(*) FROM schedules WHERE name = 'kept'"), s.count(t, "SELECT count(*) FROM schedules"); kept != 1 || all != 1 {
-			t.Errorf("%d of %d rows", kept, all)
+		if committed, all := s.count(t, "SELECT count(*) FROM schedules WHERE name = 'committed'"), s.count(t, "SELECT count(*) FROM schedules"); committed != 1 || all != 1 {
+			t.Errorf("got %d of %d rows, want 1 of 1", committed, all)
 		}
 	})
 }
 
-func TestStaleAttemptCannotCommit(t *testing.T) {
+func TestTxComplete_StaleAttemptFails(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		result := make(chan error)
@@ -215,27 +215,27 @@ func TestStaleAttemptCannotCommit(t *testing.T) {
 			if task.Attempt > 1 {
 				return nil
 			}
-			err := s.tx(ctx, func(tx *tx) error { // somebody rescues the job while it runs
+			err := s.tx(ctx, func(tx *tx) error { // another attempt gets the job while this one runs
 				return tx.db.Exec("UPDATE river_job SET attempt = attempt + 1 WHERE id = ?", task.job.ID).Error
 			})
 			if err == nil {
-				err = s.tx(ctx, func(tx *tx) error { return errors.Join(addRow(tx, "a"), tx.complete(task)) })
+				err = s.tx(ctx, func(tx *tx) error { return errors.Join(addMarkerRow(tx, "a"), tx.complete(task)) })
 			}
 			result <- err
 			return err
 		}})
 		s.mustEnqueue(t, job{kind: "plain"})
 		if err := receive(t, result); !errors.Is(err, errStale) {
-			t.Fatalf("complete: %v", err)
+			t.Fatalf("complete: got %v, want %v", err, errStale)
 		}
 		if n := s.count(t, "SELECT count(*) FROM schedules"); n != 0 {
-			t.Errorf("%d rows were written by a stale attempt", n)
+			t.Errorf("got %d rows from a stale attempt, want 0", n)
 		}
 	})
 }
 
-func TestRetrySnoozeAndGivingUp(t *testing.T) {
-	const secret = "what the other side said"
+func TestWorker_RetriesSnoozesAndDiscards(t *testing.T) {
+	const secret = "secret error text"
 	storetest.Databases(t, func(t *testing.T, url string) {
 		failures := make(chan Failure, 10)
 		s := openTest(t, url, func(c *Config) { c.OnFailure = func(f Failure) { failures <- f } })
@@ -258,16 +258,16 @@ func TestRetrySnoozeAndGivingUp(t *testing.T) {
 		s.mustEnqueue(t, job{kind: "flaky", ids: []int64{7}})
 		for want := 1; want <= 4; want++ {
 			if got := receive(t, attempts); got != want {
-				t.Fatalf("attempt %d, want %d", got, want)
+				t.Fatalf("got attempt %d, want %d", got, want)
 			}
 		}
 		if f := receive(t, failures); f.Kind != "flaky" || f.Attempt != 2 || f.Final || f.Stack != nil || f.Err.Error() != secret {
-			t.Errorf("first failure: %+v", f)
+			t.Errorf("first failure: got %+v", f)
 		}
 		if f := receive(t, failures); f.Attempt != 3 || f.Stack == nil || f.Final {
-			t.Errorf("second failure: %+v", f)
+			t.Errorf("second failure: got %+v", f)
 		}
-		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'flaky' AND state = 'completed' AND attempt = 3")
+		s.waitForCount(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'flaky' AND state = 'completed' AND attempt = 3")
 		err := s.tx(t.Context(), func(tx *tx) error {
 			return errors.Join(tx.enqueue(job{kind: "hopeless"}), tx.db.Exec("UPDATE river_job SET max_attempts = 1 WHERE kind = 'hopeless'").Error)
 		})
@@ -275,26 +275,26 @@ func TestRetrySnoozeAndGivingUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f := receive(t, failures); f.Kind != "hopeless" || !f.Final {
-			t.Errorf("third failure: %+v", f)
+			t.Errorf("third failure: got %+v", f)
 		}
-		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'hopeless' AND state = 'discarded'")
+		s.waitForCount(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'hopeless' AND state = 'discarded'")
 		errorsText := "SELECT count(*) FROM river_job WHERE CAST(errors AS text) LIKE ?"
 		if strings.HasPrefix(url, "sqlite") {
 			errorsText = "SELECT count(*) FROM river_job WHERE json(errors) LIKE ?"
 		}
 		if n := s.count(t, errorsText, "%"+secret+"%"); n != 0 {
-			t.Errorf("%d jobs hold the words of an error", n)
+			t.Errorf("got %d jobs with the text of an error, want 0", n)
 		}
 		if n := s.count(t, errorsText, "%panic%"); n != 1 {
-			t.Errorf("%d jobs name their panic", n)
+			t.Errorf("got %d jobs with the error class panic, want 1", n)
 		}
 	})
 }
 
-func TestRestartTakesUpRunningJobs(t *testing.T) {
+func TestRun_RequeuesOrphanedJobs(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		first := openTest(t, url, func(c *Config) { c.ReplicaID = "one" })
-		err := first.tx(t.Context(), func(tx *tx) error { // as a SIGKILL leaves it
+		err := first.tx(t.Context(), func(tx *tx) error { // the state after a SIGKILL
 			if err := tx.enqueue(job{kind: "plain", ids: []int64{5}}); err != nil {
 				return err
 			}
@@ -316,14 +316,14 @@ func TestRestartTakesUpRunningJobs(t *testing.T) {
 		begin := time.Now()
 		s.mustRun(t, handlers{"plain": func(_ context.Context, task Task) error { attempts <- task; return nil }})
 		if task := receive(t, attempts); task.Attempt != 2 || task.IDs[0] != 5 {
-			t.Errorf("taken up as %+v", task)
+			t.Errorf("got %+v, want attempt 2 of id 5", task)
 		}
-		t.Logf("taken up after %v", time.Since(begin))
-		s.settle(t, 1, "SELECT count(*) FROM river_leader WHERE leader_id = 'one'")
+		t.Logf("requeued after %v", time.Since(begin))
+		s.waitForCount(t, 1, "SELECT count(*) FROM river_leader WHERE leader_id = 'one'")
 	})
 }
 
-func TestOtherReplicasJobsAreLeftAlone(t *testing.T) {
+func TestRequeueOrphans_IgnoresOtherReplicas(t *testing.T) {
 	s := openTest(t, storetest.Postgres(t), func(c *Config) { c.ReplicaID = "one" })
 	err := s.tx(t.Context(), func(tx *tx) error {
 		return errors.Join(tx.enqueue(job{kind: "plain"}),
@@ -336,11 +336,11 @@ func TestOtherReplicasJobsAreLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := s.count(t, "SELECT count(*) FROM river_job WHERE state = 'running'"); n != 1 {
-		t.Error("another replica's job was taken")
+		t.Error("got the job of another replica requeued")
 	}
 }
 
-func TestSecondProcessIsRefused(t *testing.T) {
+func TestOpen_SecondProcessFails(t *testing.T) {
 	url := storetest.SQLite(t)
 	s := openTest(t, url)
 	keys, err := Ephemeral()
@@ -348,7 +348,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), Config{URL: url, Keyset: keys}); !errors.Is(err, ErrInUse) {
-		t.Fatalf("second open: %v", err)
+		t.Fatalf("second open: got %v, want %v", err, ErrInUse)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -357,7 +357,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	again.mustEnqueue(t, job{kind: "plain"})
 }
 
-func TestSecondReplicaOfTheSameNameIsRefused(t *testing.T) {
+func TestRun_SecondReplicaWithSameIDFails(t *testing.T) {
 	url := storetest.Postgres(t)
 	s := openTest(t, url)
 	s.mustRun(t, handlers{})
@@ -365,33 +365,33 @@ func TestSecondReplicaOfTheSameNameIsRefused(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	if err := other.run(ctx, handlers{}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("second run: %v", err)
+		t.Fatalf("second run: got %v, want %v", err, context.DeadlineExceeded)
 	}
 	if err := s.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	other.mustRun(t, handlers{}) // the name is free
+	other.mustRun(t, handlers{}) // the replica id is free
 	if err := other.PingQueue(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := s.PingQueue(t.Context()); err == nil {
-		t.Error("a stopped queue pings well")
+		t.Error("PingQueue of a stopped store: got no error")
 	}
 }
 
-func TestAnotherKeysetIsRefused(t *testing.T) {
+func TestOpen_RejectsForeignKeyset(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		if err := openTest(t, url).Close(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Open(t.Context(), Config{URL: url, Keyset: mustEphemeral(t)}); !errors.Is(err, ErrKeyset) {
-			t.Errorf("opened with another keyset: %v", err)
+			t.Errorf("another keyset: got %v, want %v", err, ErrKeyset)
 		}
 		openTest(t, url)
 	})
 }
 
-func TestAnOlderCopyOfTheKeysetIsRefused(t *testing.T) {
+func TestOpen_RejectsKeysetFromBeforeRotation(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		path := filepath.Join(t.TempDir(), "keyset")
 		if err := CreateKeyset(path); err != nil {
@@ -413,15 +413,15 @@ func TestAnOlderCopyOfTheKeysetIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := Open(t.Context(), Config{URL: url, Keyset: old}); !errors.Is(err, ErrKeyset) {
-			t.Errorf("opened with the keys of before the rotation: %v", err)
+			t.Errorf("keyset from before the rotation: got %v, want %v", err, ErrKeyset)
 		}
 		openTest(t, url, func(c *Config) { c.Keyset = load() })
 	})
 }
 
-// A key that is in no file must not seal anything: after a restart nobody could read it.
-func TestAKeysetThatCannotBeSavedIsNotRotated(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gone", "keyset")
+// A key that is not saved must not seal data, because the data would be lost at a restart.
+func TestRotate_UnsavableKeysetIsUnchanged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "removed", "keyset")
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -441,15 +441,15 @@ func TestAKeysetThatCannotBeSavedIsNotRotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := s.Rotate(t.Context(), true); err == nil || keys.Keys() != 1 || !keys.SealedWithPrimary(before) {
-		t.Errorf("rotated into nowhere: %d keys, %v", keys.Keys(), err)
+		t.Errorf("got %d keys, %v, want 1 key and an error", keys.Keys(), err)
 	}
 }
 
-func TestFullDiskIsUnavailable(t *testing.T) {
+func TestTx_FullDiskIsUnavailable(t *testing.T) {
 	s := openTest(t, storetest.SQLite(t))
 	writer := s.backend.(*sqliteBackend).writer
 	fill := func() error {
-		return s.tx(t.Context(), func(tx *tx) error { return addRow(tx, strings.Repeat("x", 1<<20)) })
+		return s.tx(t.Context(), func(tx *tx) error { return addMarkerRow(tx, strings.Repeat("x", 1<<20)) })
 	}
 	limit := func(pages int) {
 		t.Helper()
@@ -457,23 +457,23 @@ func TestFullDiskIsUnavailable(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	limit(1) // SQLite makes it what the file has now
+	limit(1) // SQLite raises it to the current size of the file
 	if err := fill(); !errors.Is(err, ErrUnavailable) {
-		t.Fatalf("write on a full disk: %v", err)
+		t.Fatalf("write on a full disk: got %v, want %v", err, ErrUnavailable)
 	}
 	limit(1 << 20)
 	if err := s.Ping(t.Context()); err != nil {
-		t.Errorf("ping once there is room: %v", err)
+		t.Errorf("ping with free space: %v", err)
 	}
 	if err := fill(); err != nil {
-		t.Errorf("write once there is room: %v", err)
+		t.Errorf("write with free space: %v", err)
 	}
 }
 
-func TestLostServerIsUnavailable(t *testing.T) {
+func TestTx_LostConnectionIsUnavailable(t *testing.T) {
 	s := openTest(t, storetest.Postgres(t))
 	b := s.backend.(*postgresBackend)
-	err := s.tx(t.Context(), func(tx *tx) error { // the server ends the connection in mid-transaction
+	err := s.tx(t.Context(), func(tx *tx) error { // the server closes the connection during the transaction
 		var pid int
 		if err := tx.db.Raw("SELECT pg_backend_pid()").Scan(&pid).Error; err != nil {
 			return err
@@ -481,29 +481,29 @@ func TestLostServerIsUnavailable(t *testing.T) {
 		if _, err := b.pool.Exec(t.Context(), "SELECT pg_terminate_backend($1)", pid); err != nil {
 			return err
 		}
-		return addRow(tx, "a")
+		return addMarkerRow(tx, "a")
 	})
 	if !errors.Is(err, ErrUnavailable) {
-		t.Fatalf("write on a lost connection: %v", err)
+		t.Fatalf("write on a lost connection: got %v, want %v", err, ErrUnavailable)
 	}
 	if err := s.Ping(t.Context()); err != nil {
-		t.Errorf("ping once it is back: %v", err)
+		t.Errorf("ping after reconnecting: %v", err)
 	}
 }
 
-func TestReadsCannotWrite(t *testing.T) {
+func TestView_IsReadOnly(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		err := s.view(t.Context(), func(db *gorm.DB) error {
 			return db.Exec("DELETE FROM schedules").Error
 		})
 		if err == nil {
-			t.Error("a read wrote")
+			t.Error("got no error for a write in a view")
 		}
 	})
 }
 
-func TestMigrationsRunOnceEachWay(t *testing.T) {
+func TestOpen_ReopensMigratedDatabase(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		s.mustEnqueue(t, job{kind: "plain"})
@@ -512,36 +512,36 @@ func TestMigrationsRunOnceEachWay(t *testing.T) {
 		}
 		again := openTest(t, url)
 		if n := again.count(t, "SELECT count(*) FROM river_job"); n != 1 {
-			t.Errorf("%d jobs after opening again", n)
+			t.Errorf("got %d jobs after reopening, want 1", n)
 		}
 	})
 }
 
-func TestDatabaseFileIsPrivateAndItsNameFree(t *testing.T) {
+func TestOpen_SQLiteFilesArePrivate(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a b%20c?d#e.db")
 	s := openTest(t, "sqlite:"+path)
 	s.mustEnqueue(t, job{kind: "plain"})
 	for _, suffix := range []string{"", "-wal", ".lock"} {
 		if mode := statMode(t, path+suffix); mode != 0o600 {
-			t.Errorf("%q has mode %#o", suffix, mode)
+			t.Errorf("%q: got mode %#o, want 0600", suffix, mode)
 		}
 	}
 }
 
-func TestOpenRefusesUnknownDatabases(t *testing.T) {
+func TestOpen_RejectsInvalidConfig(t *testing.T) {
 	keys, err := Ephemeral()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []Config{{URL: "mysql://x", Keyset: keys}, {URL: "sqlite:", Keyset: keys}, {URL: "sqlite::memory:", Keyset: keys}, {URL: "sqlite:x"}} {
 		if _, err := Open(t.Context(), c); err == nil {
-			t.Errorf("%q opened", c.URL)
+			t.Errorf("%q: got no error", c.URL)
 		}
 	}
-	_, err = Open(t.Context(), Config{URL: "postgres://u:geheim@h:bad/x", Keyset: keys})
-	if err == nil || strings.Contains(err.Error(), "geheim") {
-		t.Errorf("a URL that cannot be parsed: %v", err)
+	_, err = Open(t.Context(), Config{URL: "postgres://u:hunter2@h:bad/x", Keyset: keys})
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("invalid URL: got %v, want an error without the password", err)
 	}
 }
 
@@ -552,18 +552,18 @@ func TestRetryDelay(t *testing.T) {
 		shortest, last time.Duration
 	}{{1, time.Second, 2 * time.Second}, {3, 4 * time.Second, 8 * time.Second}, {9, 150 * time.Second, 300 * time.Second}, {3000, 150 * time.Second, 300 * time.Second}} {
 		if a, b := retryDelay(c.attempt, least), retryDelay(c.attempt, most); a != c.shortest || b != c.last {
-			t.Errorf("attempt %d: %v to %v, want %v to %v", c.attempt, a, b, c.shortest, c.last)
+			t.Errorf("attempt %d: got %v to %v, want %v to %v", c.attempt, a, b, c.shortest, c.last)
 		}
 	}
 }
 
-func TestNothingRunsAfterClose(t *testing.T) {
+func TestClose_LeaksNoGoroutines(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		before := goleak.IgnoreCurrent()
 		s := openTest(t, url)
 		s.mustRun(t, handlers{"plain": func(context.Context, Task) error { return nil }})
 		s.mustEnqueue(t, job{kind: "plain"})
-		s.settle(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'plain' AND state = 'completed'")
+		s.waitForCount(t, 1, "SELECT count(*) FROM river_job WHERE kind = 'plain' AND state = 'completed'")
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -571,27 +571,26 @@ func TestNothingRunsAfterClose(t *testing.T) {
 	})
 }
 
-// TestKilledConnectionKeepsTheReplica breaks the connection that holds the replica's lock.
-func TestKilledConnectionKeepsTheReplica(t *testing.T) {
+// TestReplicaLock_SurvivesLostConnection closes the connection that holds the replica lock.
+func TestReplicaLock_SurvivesLostConnection(t *testing.T) {
 	s := openTest(t, storetest.Postgres(t))
 	s.mustRun(t, handlers{})
-	held := " FROM pg_locks WHERE locktype = 'advisory' AND classid = ? AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-	first := s.count(t, "SELECT pid"+held, lockReplica)
+	fromLocks := " FROM pg_locks WHERE locktype = 'advisory' AND classid = ? AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+	first := s.count(t, "SELECT pid"+fromLocks, replicaLockKey)
 	if first == 0 {
-		t.Fatal("the replica holds no lock")
+		t.Fatal("got no replica lock")
 	}
 	if n := s.count(t, "SELECT count(*) FROM (SELECT pg_terminate_backend(?)) AS ended", first); n != 1 {
-		t.Fatal("the connection was not ended")
+		t.Fatal("pg_terminate_backend did not run")
 	}
-	s.settle(t, 1, "SELECT count(*)"+held+" AND pid <> ?", lockReplica, first)
+	s.waitForCount(t, 1, "SELECT count(*)"+fromLocks+" AND pid <> ?", replicaLockKey, first)
 	if err := s.PingQueue(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
 
-// A commit that was asked for and not answered may have taken place. One that
-// the database refused, or that was never asked for, has not.
-func TestCommitOfUnknownOutcome(t *testing.T) {
+// The outcome of a commit is unknown if it was sent and not answered. It is known if it was rejected or not sent.
+func TestTx_UnknownCommitOutcome(t *testing.T) {
 	unknown := func(err error) bool {
 		var open interface{ OutcomeUnknown() bool }
 		return errors.As(err, &open) && open.OutcomeUnknown()
@@ -599,12 +598,12 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		ctx, cancel := context.WithCancel(t.Context())
-		err := s.tx(ctx, func(tx *tx) error { err := addRow(tx, "late"); cancel(); return err })
+		err := s.tx(ctx, func(tx *tx) error { err := addMarkerRow(tx, "late"); cancel(); return err })
 		if !errors.Is(err, context.Canceled) || unknown(err) {
-			t.Errorf("ended before the commit: %v", err)
+			t.Errorf("ctx ended before the commit: got %v, want %v with a known outcome", err, context.Canceled)
 		}
 		if n := s.count(t, "SELECT count(*) FROM schedules"); n != 0 {
-			t.Errorf("%d rows of it are there", n)
+			t.Errorf("got %d rows, want 0", n)
 		}
 	})
 	t.Run("answer lost", func(t *testing.T) {
@@ -620,12 +619,12 @@ func TestCommitOfUnknownOutcome(t *testing.T) {
 		atCommit("slow", "PERFORM pg_sleep(30)")
 		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		defer cancel()
-		if err := s.tx(ctx, func(tx *tx) error { return addRow(tx, "slow") }); !unknown(err) || !errors.Is(err, ErrUnavailable) {
-			t.Errorf("ended during the commit: %v", err)
+		if err := s.tx(ctx, func(tx *tx) error { return addMarkerRow(tx, "slow") }); !unknown(err) || !errors.Is(err, ErrUnavailable) {
+			t.Errorf("ctx ended during the commit: got %v, want an unknown outcome", err)
 		}
-		atCommit("refusing", "RAISE EXCEPTION 'no'")
-		if err := s.tx(t.Context(), func(tx *tx) error { return addRow(tx, "refused") }); err == nil || unknown(err) {
-			t.Errorf("refused at the commit: %v", err)
+		atCommit("rejecting", "RAISE EXCEPTION 'no'")
+		if err := s.tx(t.Context(), func(tx *tx) error { return addMarkerRow(tx, "rejected") }); err == nil || unknown(err) {
+			t.Errorf("rejected commit: got %v, want an error with a known outcome", err)
 		}
 	})
 }

@@ -16,19 +16,19 @@ import (
 )
 
 var (
-	// ErrUnavailable says that the database cannot take or give anything now: no room on the disk, connection lost,
-	// overloaded. Nothing was committed that the caller may rely on, and nothing at all unless an error in the chain has
-	// a method OutcomeUnknown; an edge answers 503 and the sender tries again.
-	ErrUnavailable = errors.New("the database is unavailable")
+	// ErrUnavailable means that the database cannot be read or written now, for example because the disk is full, the
+	// connection is lost or the server is overloaded. Nothing was committed, unless an error in the chain has a method
+	// OutcomeUnknown() bool that returns true. HTTP handlers answer 503, and the sender retries.
+	ErrUnavailable = errors.New("database unavailable")
 
-	// ErrInUse says that another process owns the SQLite file, or works under the same replica id.
+	// ErrInUse means that another process owns the SQLite file or runs with the same replica id.
 	ErrInUse = errors.New("database in use by another process")
 
-	// errStale says that the attempt no longer holds its job: it was rescued or recovered and may run elsewhere.
-	errStale = errors.New("the job is no longer held by this attempt")
+	// errStale means that the attempt no longer holds its job. The job was rescued or requeued and may run elsewhere.
+	errStale = errors.New("job no longer held by this attempt")
 )
 
-// wrapUnavailable marks the errors that are the database's trouble, not the caller's, with ErrUnavailable.
+// wrapUnavailable wraps err with [ErrUnavailable] if the database caused it and not the caller.
 func wrapUnavailable(err error) error {
 	if err == nil || errors.Is(err, ErrUnavailable) || !isUnavailable(err) {
 		return err
@@ -36,6 +36,7 @@ func wrapUnavailable(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
+// isUnavailable reports whether the database, and not the caller, caused err.
 func isUnavailable(err error) bool {
 	var lite *sqlite.Error
 	if errors.As(err, &lite) {
@@ -60,37 +61,37 @@ func isUnavailable(err error) bool {
 		return false
 	}
 	var connect *pgconn.ConnectError
-	var network net.Error // context.DeadlineExceeded is one: waiting in vain for a connection or a lock
+	var network net.Error // includes context.DeadlineExceeded, from waiting for a connection or a lock
 	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, sql.ErrConnDone) || errors.Is(err, driver.ErrBadConn)
 }
 
-// commitUnknownError is a commit of which nobody can say whether it took place: it was asked for and no answer came. Who
-// has to answer a person looks for its method; every other error of a transaction means that nothing was committed.
+// commitUnknownError means that a commit was sent and its result was lost, so the transaction may be committed. Callers
+// detect it by its method OutcomeUnknown. All other transaction errors mean that nothing was committed.
 type commitUnknownError struct{ err error }
 
-func (e *commitUnknownError) Error() string { return "its outcome is unknown: " + e.err.Error() }
+func (e *commitUnknownError) Error() string { return "outcome unknown: " + e.err.Error() }
 func (e *commitUnknownError) Unwrap() error { return e.err }
 
-// OutcomeUnknown reports that the transaction may have been committed all the same.
+// OutcomeUnknown returns true: the transaction may be committed.
 func (e *commitUnknownError) OutcomeUnknown() bool { return true }
 
-// wasRolledBack says whether a commit that failed is known to have been rolled back.
+// wasRolledBack reports whether a failed commit is known to be rolled back.
 func wasRolledBack(err error) bool {
 	var lite *sqlite.Error
 	if errors.As(err, &lite) {
-		// The frames of the commit may be in the journal although it could not be synchronized.
+		// After an I/O error, the frames of the commit may be in the WAL although the sync failed.
 		return lite.Code()&0xff != sqlitelib.SQLITE_IOERR
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.SeverityUnlocalized == "ERROR" // FATAL ends the connection, at whatever point
+		return pg.SeverityUnlocalized == "ERROR" // FATAL ends the connection at an unknown point
 	}
 	return errors.Is(err, sql.ErrTxDone) || errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err)
 }
 
-// isTxConflict says whether a transaction was rolled back because it met another one and may simply run again.
+// isTxConflict reports whether a transaction was rolled back because of a concurrent one and can be retried.
 func isTxConflict(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false

@@ -9,23 +9,23 @@ import (
 	"tocsin/bot/response"
 )
 
-// dedupBatch is how many sightings one statement writes.
+// dedupBatch is the maximum number of events that one statement writes.
 const dedupBatch = 256
 
-// DedupeEvents writes down which delivery brought each event, or finds which did before. Everybody takes them in the order of
-// their hashes, so that nobody waits for another who waits for him.
+// DedupeEvents implements [response.Tx]. It stores the first delivery of each event and returns the stored ones. All
+// transactions lock the events in the order of their hashes, which prevents deadlocks.
 func (t domainTx) DedupeEvents(events map[string]int64, until time.Time) (map[string]int64, error) {
-	named := make(map[string]string, len(events)) // the event of each hash
+	eventOf := make(map[string]string, len(events)) // event of each hash
 	for event := range events {
-		named[t.s.hash("seen_events", "event", event)] = event
+		eventOf[t.s.hash("seen_events", "event", event)] = event
 	}
 	first := make(map[string]int64, len(events))
-	for rest := slices.Sorted(maps.Keys(named)); len(rest) > 0; {
+	for rest := slices.Sorted(maps.Keys(eventOf)); len(rest) > 0; {
 		chunk := rest[:chunkSize(len(rest), dedupBatch)]
 		rest = rest[len(chunk):]
 		var args []any
 		for _, hash := range chunk {
-			args = append(args, hash, events[named[hash]], dbTime(until))
+			args = append(args, hash, events[eventOf[hash]], dbTime(until))
 		}
 		var rows []struct {
 			KeyHash string
@@ -35,10 +35,10 @@ func (t domainTx) DedupeEvents(events map[string]int64, until time.Time) (map[st
 			valuesClause("(?, ?, ?)", len(chunk))+
 			" ON CONFLICT (key_hash) DO UPDATE SET inbox_id = seen_events.inbox_id RETURNING key_hash, inbox_id", args...).Scan(&rows).Error
 		if err != nil {
-			return nil, fmt.Errorf("write down sightings: %w", err)
+			return nil, fmt.Errorf("write seen events: %w", err)
 		}
 		for _, row := range rows {
-			first[named[row.KeyHash]] = row.InboxID
+			first[eventOf[row.KeyHash]] = row.InboxID
 		}
 	}
 	return first, nil
@@ -50,7 +50,7 @@ func (t domainTx) DeliveryOutcomes(rows []int64) (map[int64]response.DeliveryOut
 		var found []inboxRow
 		err := t.db.Raw("SELECT id, outcome, incident_id, alert_id, rule, routing_id FROM inbox WHERE id IN ?", padToPowerOfTwo(chunk)).Scan(&found).Error
 		if err != nil {
-			return nil, fmt.Errorf("read what became of deliveries: %w", err)
+			return nil, fmt.Errorf("read delivery outcomes: %w", err)
 		}
 		for _, row := range found {
 			out[row.ID] = row.deliveryOutcome()

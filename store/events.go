@@ -8,7 +8,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// eventRow is a row of the table events. All of the event is sealed; what stands beside it is for operators.
+// eventRow is a row of the table events. The whole event is sealed. The other columns are copies for operators.
 type eventRow struct {
 	ID         int64 `gorm:"primaryKey"`
 	IncidentID int64
@@ -26,7 +26,7 @@ func (r eventRow) key() string { return rowKey(r.IncidentID, r.Seq) }
 func (r reader) Timeline(id incident.ID) ([]incident.Event, error) {
 	var rows []eventRow
 	if err := r.db.Where("incident_id = ?", int64(id)).Order("seq").Find(&rows).Error; err != nil {
-		return nil, fmt.Errorf("read the timeline of %s: %w", id, err)
+		return nil, fmt.Errorf("read timeline of %s: %w", id, err)
 	}
 	events := make([]incident.Event, len(rows))
 	for i, row := range rows {
@@ -59,12 +59,12 @@ func (t domainTx) appendEvents(id incident.ID, events []incident.Event) error {
 		}
 	}
 	if err := t.db.Create(&rows).Error; err != nil {
-		return fmt.Errorf("append to the timeline of %s: %w", id, err)
+		return fmt.Errorf("append to timeline of %s: %w", id, err)
 	}
 	return nil
 }
 
-// Erase removes texts from the stored events and builds the state anew from what is left of them.
+// Erase implements [response.Tx]. It removes texts from stored events and rebuilds the state from the remaining events.
 func (t domainTx) Erase(id incident.ID, refs []incident.TextRef) error {
 	events, err := t.Timeline(id)
 	if err != nil {
@@ -93,7 +93,7 @@ func (t domainTx) Erase(id incident.ID, refs []incident.TextRef) error {
 		}
 		err = t.db.Model(&eventRow{}).Where("incident_id = ? AND seq = ?", row.IncidentID, row.Seq).Update("sealed_body", sealed).Error
 		if err != nil {
-			return fmt.Errorf("erase in event %d of %s: %w", seq, id, err)
+			return fmt.Errorf("erase text in event %d of %s: %w", seq, id, err)
 		}
 	}
 	row, err := t.s.incidentRow(incident.Fold(id, events))
@@ -103,7 +103,7 @@ func (t domainTx) Erase(id incident.ID, refs []incident.TextRef) error {
 	rewritten := t.db.Model(&incidentRow{}).Where("id = ? AND head_seq = ?", row.ID, row.HeadSeq).
 		Updates(map[string]any{"sealed_title": row.SealedTitle, "sealed_state": row.SealedState})
 	if rewritten.Error == nil && rewritten.RowsAffected == 0 {
-		return fmt.Errorf("erase in %s: its state and its timeline end at different events", id)
+		return fmt.Errorf("erase text in %s: state and timeline end at different events", id)
 	}
 	return rewritten.Error
 }

@@ -12,8 +12,8 @@ import (
 	"tocsin/store/storetest"
 )
 
-// FuzzEvidence: whatever was accepted is read back byte for byte, with its
-// header, readable, and under its SHA-256, and coming again changes nothing.
+// FuzzEvidence checks that an accepted delivery is returned with an equal body, SHA-256 and header, where invalid UTF-8
+// is replaced. Accepting it again must change nothing.
 func FuzzEvidence(f *testing.F) {
 	keys, err := testKeys()
 	if err != nil {
@@ -32,7 +32,7 @@ func FuzzEvidence(f *testing.F) {
 		f.Add("", "issue", p.Body)
 	}
 	f.Fuzz(func(t *testing.T, id, header string, body []byte) {
-		id = strings.ToValidUTF8(id, "?") // as the edge has it
+		id = strings.ToValidUTF8(id, "?") // the edge accepts only valid UTF-8
 		readable := string([]rune(header))
 		in := intake.Delivery{Source: "sentry", ID: id, Header: map[string]string{"Sentry-Hook-Resource": header}, Body: bytes.Clone(body), Received: dbTime(noon), Sender: "10.0.0.1"}
 		if err := s.Accept(t.Context(), []intake.Delivery{in, in}); err != nil {
@@ -42,7 +42,7 @@ func FuzzEvidence(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(in.Body, body) {
-			t.Fatal("storing changed the body")
+			t.Fatal("Accept changed the body")
 		}
 		seen := 0
 		err := s.Deliveries(t.Context(), DeliveryFilter{}, func(row int64, d intake.Delivery, sha256 string) error {
@@ -51,12 +51,12 @@ func FuzzEvidence(f *testing.F) {
 			}
 			seen++
 			if !bytes.Equal(d.Body, body) || sha256 != bodyHash(body) || d.Header["Sentry-Hook-Resource"] != readable || d.Sender != in.Sender || !d.Received.Equal(in.Received) {
-				t.Errorf("row %d: %q, header %q, %s", row, d.Body, d.Header, sha256)
+				t.Errorf("row %d: got body %q, header %q, SHA-256 %s", row, d.Body, d.Header, sha256)
 			}
 			return nil
 		})
 		if err != nil || seen != 1 {
-			t.Fatalf("%d deliveries, %v", seen, err)
+			t.Fatalf("got %d deliveries, %v, want 1", seen, err)
 		}
 		err = s.tx(t.Context(), func(t *tx) error {
 			return errors.Join(t.db.Exec("DELETE FROM delivery_bodies").Error, t.db.Exec("DELETE FROM inbox").Error, t.db.Exec("DELETE FROM river_job").Error)

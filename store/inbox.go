@@ -22,19 +22,19 @@ import (
 	"tocsin/bot/response"
 )
 
-// kindDrain is the job that decodes the inbox rows in a range of ids.
+// kindDrain is the kind of job that decodes the inbox rows in a range of ids.
 const kindDrain = "drain"
 
 const (
-	inboxChunk = 128     // rows of one INSERT at most; a power of two
-	drainRows  = 512     // rows that are read at once at most
-	drainBytes = 8 << 20 // and what they weigh, but for the last one
+	inboxChunk    = 128     // maximum rows of one INSERT, a power of two
+	maxDrainRows  = 512     // maximum rows of one read
+	maxDrainBytes = 8 << 20 // maximum body bytes of one read, without the last body
 
-	// noUpperBound is the end of a drain that takes everything from its beginning on.
+	// noUpperBound is the upper id of a drain without an end.
 	noUpperBound = 1 << 62
 )
 
-// inboxRow is a row of the table inbox, as far as it is read, with its body.
+// inboxRow holds the columns that are read from the tables inbox and delivery_bodies.
 type inboxRow struct {
 	ID           int64
 	Source       string
@@ -50,18 +50,18 @@ type inboxRow struct {
 	SealedReason []byte
 }
 
-// deliveryOutcome is what became of the delivery, but for the reason, which is sealed.
+// deliveryOutcome returns the outcome of the delivery, without the reason, which is sealed.
 func (r inboxRow) deliveryOutcome() response.DeliveryOutcome {
 	return response.DeliveryOutcome{Row: r.ID, Outcome: r.Outcome, Incident: incident.ID(r.IncidentID), Alert: r.AlertID, Rule: r.Rule, Routing: r.RoutingID}
 }
 
-// sealedDelivery is what of a delivery is sealed: the body as it was received, its SHA-256, who sent it and how that
-// was verified.
+// sealedDelivery is the encrypted part of a delivery: its id, the headers, the body as received, the SHA-256 of the
+// body, the sender and how the sender was verified.
 type sealedDelivery struct {
 	ID       string            `json:"id"`
 	Header   map[string]string `json:"header,omitempty"`
 	Body     []byte            `json:"body"`
-	SHA256   string            `json:"sha256,omitempty"` // absent in rows of before it was kept
+	SHA256   string            `json:"sha256,omitempty"` // absent in old rows
 	Sender   string            `json:"sender,omitempty"`
 	Verified string            `json:"verified,omitempty"`
 }
@@ -75,76 +75,78 @@ func bodyHash(body []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// hash is the SHA-256 that was kept, or that of a body from before.
-func (d sealedDelivery) hash() string {
+// sha256 returns the stored SHA-256, or computes it for old rows.
+func (d sealedDelivery) sha256() string {
 	if d.SHA256 == "" {
 		return bodyHash(d.Body)
 	}
 	return d.SHA256
 }
 
-// inboxKey names the row in its ciphertexts. A row has no id before it is written, but its delivery is as unique.
+// inboxKey returns the row part of the associated data of an inbox row's ciphertexts. It is not the row's id, because
+// the delivery is sealed before the row exists. Source and delivery hash are unique too.
 func inboxKey(source, hash string) string { return source + "/" + hash }
 
-// encode writes the body behind all the rest, which is JSON, and compresses it as fast as can be: a million bodies
-// are not to be made longer, and read letter by letter, for the sake of a common format, and most of what they cost is
-// to write them twice, into the log and into the database.
+// encode implements [sealedEncoder]. The encoding is the byte formatCompressed, the length of the metadata as a
+// uvarint, the metadata in JSON, and the body compressed with S2. A body in JSON would be longer and slow to parse.
+// Compression is fast and saves disk writes, because every body is written twice: to the WAL and to the database.
 func (d sealedDelivery) encode() ([]byte, error) {
 	body := d.Body
 	d.Body = nil
-	about, err := json.Marshal(d, jsontext.AllowInvalidUTF8(true)) // a header may have any bytes; a delivery is not refused for it
+	metadata, err := json.Marshal(d, jsontext.AllowInvalidUTF8(true)) // headers may contain any bytes
 	if err != nil {
-		return nil, fmt.Errorf("encode a delivery: %w", err)
+		return nil, fmt.Errorf("encode delivery: %w", err)
 	}
-	head := 1 + binary.MaxVarintLen64 + len(about)
+	head := 1 + binary.MaxVarintLen64 + len(metadata)
 	out := make([]byte, 0, head+s2.MaxEncodedLen(len(body)))
-	out = append(out, deliveryFormat)
-	out = binary.AppendUvarint(out, uint64(len(about)))
-	out = append(out, about...)
+	out = append(out, formatCompressed)
+	out = binary.AppendUvarint(out, uint64(len(metadata)))
+	out = append(out, metadata...)
 	return out[:len(out)+len(s2.Encode(out[len(out):cap(out)], body))], nil
 }
 
-// deliveryFormat is the first byte of what sealedForm writes. Rows from before it are JSON and begin with a brace, or
-// with plainFormat and have their body as it is.
+// The first byte of an encoded delivery is its format. The oldest rows are JSON and begin with a brace.
 const (
-	plainFormat    = 1
-	deliveryFormat = 2
+	formatUncompressed = 1 // old rows, with the body as received
+	formatCompressed   = 2 // written by encode
 )
 
-// decode reads what sealedForm wrote, and rows from before it.
+// decode implements [sealedDecoder]. It reads all formats.
 func (d *sealedDelivery) decode(data []byte) (err error) {
 	if len(data) > 0 && data[0] == '{' {
 		return json.Unmarshal(data, d)
 	}
-	if len(data) == 0 || data[0] != plainFormat && data[0] != deliveryFormat {
-		return errors.New("the format is unknown")
+	if len(data) == 0 || data[0] != formatUncompressed && data[0] != formatCompressed {
+		return errors.New("unknown delivery format")
 	}
 	length, n := binary.Uvarint(data[1:])
 	if n <= 0 || length > uint64(len(data)-1-n) {
-		return errors.New("it is cut off")
+		return errors.New("delivery is truncated")
 	}
-	about, body := data[1+n:][:length], data[1+n:][length:]
-	if err := json.Unmarshal(about, d); err != nil {
+	metadata, body := data[1+n:][:length], data[1+n:][length:]
+	if err := json.Unmarshal(metadata, d); err != nil {
 		return err
 	}
-	if d.Body = body; data[0] == deliveryFormat {
+	if d.Body = body; data[0] == formatCompressed {
 		d.Body, err = s2.Decode(nil, body)
 	}
 	return err
 }
 
-// inboxInsert is a delivery as it is written.
+// inboxInsert holds the columns of a delivery to insert.
 type inboxInsert struct {
 	source, hash string
 	received     time.Time
 	sealed       []byte
 }
 
-// Accept implements intake.Store.
+// Accept implements [intake.Store]. Deliveries take precedence over other transactions, because senders wait for the
+// answer.
 func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 	s.sealing.RLock()
 	defer s.sealing.RUnlock()
-	rows := make([]inboxInsert, 0, len(ds)) // sealed before the transaction: the writer is not kept waiting for it
+	// Encrypt before the transaction, because the writer is exclusive on SQLite.
+	rows := make([]inboxInsert, 0, len(ds))
 	for _, d := range ds {
 		hash := s.hash("inbox", "delivery", d.Source, d.ID)
 		sealed, err := s.seal("inbox", inboxKey(d.Source, hash), "sealed_body", newSealedDelivery(d))
@@ -153,29 +155,29 @@ func (s *Store) Accept(ctx context.Context, ds []intake.Delivery) error {
 		}
 		rows = append(rows, inboxInsert{d.Source, hash, dbTime(d.Received), sealed})
 	}
-	return s.txLocked(ctx, true, func(t *tx) error { // a sender waits
-		var fresh []int64
-		for left := rows; len(left) > 0; { // a transaction that collides is run again, with all of them
+	return s.txLocked(ctx, true, func(t *tx) error {
+		var inserted []int64
+		for left := rows; len(left) > 0; { // start from rows in each attempt
 			n := chunkSize(len(left), inboxChunk)
-			ids, err := t.insert(left[:n])
+			ids, err := t.insertDeliveries(left[:n])
 			if err != nil {
 				return err
 			}
-			fresh, left = append(fresh, ids...), left[n:]
+			inserted, left = append(inserted, ids...), left[n:]
 		}
-		if len(fresh) == 0 {
+		if len(inserted) == 0 {
 			return nil
 		}
-		return t.ensureDrain(slices.Min(fresh))
+		return t.ensureDrain(slices.Min(inserted))
 	})
 }
 
-// insert writes the deliveries that are not known yet, and returns the ids of their rows.
-func (t *tx) insert(rows []inboxInsert) (ids []int64, err error) {
+// insertDeliveries writes the deliveries that are not stored yet and returns the ids of their rows.
+func (t *tx) insertDeliveries(rows []inboxInsert) (ids []int64, err error) {
 	values, bodies := make([]any, 0, 3*len(rows)), make(map[string][]byte, len(rows))
 	for _, row := range rows {
 		values = append(values, row.source, row.hash, row.received)
-		if key := inboxKey(row.source, row.hash); bodies[key] == nil { // of two the first is kept
+		if key := inboxKey(row.source, row.hash); bodies[key] == nil { // the first of two equal deliveries wins
 			bodies[key] = row.sealed
 		}
 	}
@@ -183,7 +185,7 @@ func (t *tx) insert(rows []inboxInsert) (ids []int64, err error) {
 	err = t.db.Raw("INSERT"+t.queue.orFailClause()+" INTO inbox (source, delivery_hash, received_at) VALUES "+valuesClause("(?, ?, ?)", len(rows))+
 		" ON CONFLICT (source, delivery_hash) DO NOTHING RETURNING id, source, delivery_hash", values...).Scan(&written).Error
 	if err != nil {
-		return nil, fmt.Errorf("keep deliveries: %w", err)
+		return nil, fmt.Errorf("write deliveries: %w", err)
 	}
 	for left := written; len(left) > 0; {
 		n := chunkSize(len(left), inboxChunk)
@@ -193,52 +195,54 @@ func (t *tx) insert(rows []inboxInsert) (ids []int64, err error) {
 		}
 		err := t.db.Exec("INSERT"+t.queue.orFailClause()+" INTO delivery_bodies (inbox_id, sealed_body) VALUES "+valuesClause("(?, ?)", n), values...).Error
 		if err != nil {
-			return nil, fmt.Errorf("keep the bodies of deliveries: %w", err)
+			return nil, fmt.Errorf("write delivery bodies: %w", err)
 		}
 		left = left[n:]
 	}
 	return ids, nil
 }
 
+// valuesClause returns n comma-separated copies of the placeholders of one row.
 func valuesClause(one string, n int) string {
 	return strings.TrimSuffix(strings.Repeat(one+", ", n), ", ")
 }
 
-// chunkSize is how many of n rows go into the next statement: a power of two, so that there are few statements to compile.
-func chunkSize(n, most int) int { return min(1<<(bits.Len(uint(n))-1), most) }
+// chunkSize returns how many of n rows go into the next statement, at most limit. It is a power of two, to compile few
+// different statements. n must be positive.
+func chunkSize(n, limit int) int { return min(1<<(bits.Len(uint(n))-1), limit) }
 
-// ensureDrain sees to it that a drain begins after this commit and takes everything from a row on. If one is waiting to
-// begin, it will: so under load a drain takes what several commits brought, and the queue does not grow with the alerts.
-// One that runs already does not count, for it may have read the inbox before.
+// ensureDrain ensures that a drain of all rows from an id on starts after this commit. It reuses a waiting drain, so
+// under load one drain handles the deliveries of several commits and the queue stays short. It does not reuse a running
+// drain, which may have read the inbox before this commit.
 func (t *tx) ensureDrain(from int64) error {
 	var waiting []int64
 	err := t.db.Raw(`SELECT id FROM river_job WHERE state = 'available' AND queue = ? AND kind = ? AND scheduled_at <= `+t.queue.sqlNow()+`
-		AND CAST(args -> 'ids' ->> 0 AS bigint) <= ? AND CAST(args -> 'ids' ->> 1 AS bigint) = ? ORDER BY id LIMIT 1`+t.queue.rowLock(),
+		AND CAST(args -> 'ids' ->> 0 AS bigint) <= ? AND CAST(args -> 'ids' ->> 1 AS bigint) = ? ORDER BY id LIMIT 1`+t.queue.rowLockClause(),
 		queueIntake, kindDrain, from, int64(noUpperBound)).Scan(&waiting).Error
 	if err != nil {
-		return fmt.Errorf("look for a drain: %w", err)
+		return fmt.Errorf("find drain: %w", err)
 	}
 	if len(waiting) > 0 {
-		return nil // and with its row locked, it begins after this commit
+		return nil // the lock on its row delays it until after this commit
 	}
 	return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{from, noUpperBound}})
 }
 
-// Rows implements intake.Store.
+// Rows implements [intake.Store].
 func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) {
 	var out []intake.Row
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
 		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, outcome, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id LIMIT ?",
-			from, to, drainRows).Rows()
+			from, to, maxDrainRows).Rows()
 		if err != nil {
-			return fmt.Errorf("read the inbox: %w", err)
+			return fmt.Errorf("read inbox: %w", err)
 		}
 		defer func() { _ = rows.Close() }()
-		for size := 0; size < drainBytes && rows.Next(); {
+		for size := 0; size < maxDrainBytes && rows.Next(); {
 			var row inboxRow
 			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.Outcome, &row.SealedBody); err != nil {
-				return fmt.Errorf("read the inbox: %w", err)
+				return fmt.Errorf("read inbox: %w", err)
 			}
 			var d sealedDelivery
 			if err := s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", row.SealedBody, &d); err != nil {
@@ -248,7 +252,7 @@ func (s *Store) Rows(ctx context.Context, from, to int64) ([]intake.Row, error) 
 			out = append(out, intake.Row{ID: row.ID, Reprocessed: slices.Contains(suppressedOutcomes, row.Outcome), WasUndecodable: row.Outcome == outcomeUndecodable, Delivery: d.delivery(row)})
 		}
 		if err := rows.Err(); err != nil {
-			return fmt.Errorf("read the inbox: %w", err)
+			return fmt.Errorf("read inbox: %w", err)
 		}
 		return nil
 	})
@@ -259,11 +263,11 @@ func (d sealedDelivery) delivery(row inboxRow) intake.Delivery {
 	return intake.Delivery{Source: row.Source, ID: d.ID, Header: d.Header, Body: d.Body, Received: row.ReceivedAt.UTC(), Sender: d.Sender, Verified: d.Verified}
 }
 
-// listChunk bounds the list of one IN.
+// listChunk is the maximum length of the list in an IN clause.
 const listChunk = 512
 
-// padToPowerOfTwo repeats the last of a list until its length is a power of two: lists of every length would each be a statement
-// of their own to compile.
+// padToPowerOfTwo repeats the last element until the length is a power of two. Each list length is a different
+// statement to compile.
 func padToPowerOfTwo[V any](ids []V) []V {
 	if len(ids) == 0 {
 		return ids
@@ -279,7 +283,7 @@ func (t domainTx) Claim(rows []int64) ([]int64, error) {
 	claimed := []int64{}
 	for chunk := range slices.Chunk(rows, listChunk) {
 		var ids []int64
-		err := t.db.Raw("SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id"+t.lock, padToPowerOfTwo(chunk)).Scan(&ids).Error
+		err := t.db.Raw("SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id"+t.lockClause, padToPowerOfTwo(chunk)).Scan(&ids).Error
 		if err != nil {
 			return nil, fmt.Errorf("claim inbox rows: %w", err)
 		}
@@ -288,13 +292,13 @@ func (t domainTx) Claim(rows []int64) ([]int64, error) {
 	return claimed, nil
 }
 
-// MarkHandled marks rows with one statement for many; those with a reason each have their own.
+// MarkHandled implements [response.Tx]. It updates many rows with one statement, and rows with a reason one by one.
 func (t domainTx) MarkHandled(rows []response.DeliveryOutcome) error {
 	now := t.s.now()
-	plain := make([]any, 0, len(rows)*6)
+	args := make([]any, 0, len(rows)*6)
 	for _, row := range rows {
 		if row.Reason == "" {
-			plain = append(plain, row.Row, row.Outcome, int64(row.Incident), row.Alert, row.Rule, row.Routing)
+			args = append(args, row.Row, row.Outcome, int64(row.Incident), row.Alert, row.Rule, row.Routing)
 			continue
 		}
 		reason, err := t.sealReason(row)
@@ -304,31 +308,31 @@ func (t domainTx) MarkHandled(rows []response.DeliveryOutcome) error {
 		err = t.db.Exec("UPDATE inbox SET handled_at = ?, outcome = ?, incident_id = ?, alert_id = ?, rule = ?, routing_id = ?, sealed_reason = ? WHERE id = ? AND handled_at IS NULL",
 			now, row.Outcome, int64(row.Incident), row.Alert, row.Rule, row.Routing, reason, row.Row).Error
 		if err != nil {
-			return fmt.Errorf("settle an inbox row: %w", err)
+			return fmt.Errorf("mark inbox row handled: %w", err)
 		}
 	}
-	for len(plain) > 0 {
-		n := chunkSize(len(plain)/6, inboxChunk)
-		err := t.db.Exec("WITH settled (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
+	for len(args) > 0 {
+		n := chunkSize(len(args)/6, inboxChunk)
+		err := t.db.Exec("WITH handled (id, outcome, incident_id, alert_id, rule, routing_id) AS (VALUES "+
 			valuesClause("(CAST(? AS bigint), CAST(? AS text), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint), CAST(? AS bigint))", n)+
-			`) UPDATE`+t.tx.queue.orFailClause()+` inbox SET handled_at = ?, outcome = settled.outcome, incident_id = settled.incident_id, alert_id = settled.alert_id, rule = settled.rule,
-			routing_id = settled.routing_id, sealed_reason = NULL FROM settled WHERE inbox.id = settled.id AND inbox.handled_at IS NULL`,
-			append(slices.Clone(plain[:n*6]), now)...).Error
+			`) UPDATE`+t.tx.queue.orFailClause()+` inbox SET handled_at = ?, outcome = handled.outcome, incident_id = handled.incident_id, alert_id = handled.alert_id, rule = handled.rule,
+			routing_id = handled.routing_id, sealed_reason = NULL FROM handled WHERE inbox.id = handled.id AND inbox.handled_at IS NULL`,
+			append(slices.Clone(args[:n*6]), now)...).Error
 		if err != nil {
-			return fmt.Errorf("settle inbox rows: %w", err)
+			return fmt.Errorf("mark inbox rows handled: %w", err)
 		}
-		plain = plain[n*6:]
+		args = args[n*6:]
 	}
 	return nil
 }
 
-func (t domainTx) sealReason(settled response.DeliveryOutcome) ([]byte, error) {
-	if settled.Reason == "" {
+func (t domainTx) sealReason(outcome response.DeliveryOutcome) ([]byte, error) {
+	if outcome.Reason == "" {
 		return nil, nil
 	}
 	var row inboxRow
-	if err := t.db.Raw("SELECT source, delivery_hash FROM inbox WHERE id = ?", settled.Row).Scan(&row).Error; err != nil {
-		return nil, fmt.Errorf("find an inbox row: %w", err)
+	if err := t.db.Raw("SELECT source, delivery_hash FROM inbox WHERE id = ?", outcome.Row).Scan(&row).Error; err != nil {
+		return nil, fmt.Errorf("find inbox row: %w", err)
 	}
-	return t.s.seal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_reason", settled.Reason)
+	return t.s.seal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_reason", outcome.Reason)
 }

@@ -16,7 +16,7 @@ import (
 	"tocsin/store/storetest"
 )
 
-// acceptOne keeps one delivery of an id.
+// acceptOne accepts one delivery with an id.
 func (s *Store) acceptOne(t *testing.T, id string) {
 	t.Helper()
 	if err := s.Accept(t.Context(), []intake.Delivery{{Source: "s", ID: id, Body: []byte("{}"), Received: noon}}); err != nil {
@@ -24,7 +24,7 @@ func (s *Store) acceptOne(t *testing.T, id string) {
 	}
 }
 
-func TestADrainThatWaitsTakesWhatComesAndOneThatRunsDoesNot(t *testing.T) {
+func TestAccept_ReusesWaitingDrainOnly(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		jobs := func() int64 { return s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'") }
@@ -32,35 +32,35 @@ func TestADrainThatWaitsTakesWhatComesAndOneThatRunsDoesNot(t *testing.T) {
 			s.acceptOne(t, fmt.Sprint(n))
 		}
 		if n := jobs(); n != 1 {
-			t.Fatalf("%d jobs while one waits", n)
+			t.Fatalf("got %d drains before one starts, want 1", n)
 		}
 		type span struct{ from, to int64 }
-		began, goOn := make(chan span, 10), make(chan struct{})
+		started, resume := make(chan span, 10), make(chan struct{})
 		err := s.Run(t.Context(), JobFuncs{Drain: func(_ context.Context, from, to int64) error {
-			began <- span{from, to}
-			<-goOn
+			started <- span{from, to}
+			<-resume
 			return nil
 		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer close(goOn)
-		if got := receive(t, began); got != (span{1, noUpperBound}) {
-			t.Errorf("the first drain is of %v", got)
+		defer close(resume)
+		if got := receive(t, started); got != (span{1, noUpperBound}) {
+			t.Errorf("first drain: got %v, want from 1", got)
 		}
-		s.acceptOne(t, "while it runs")
+		s.acceptOne(t, "during the drain")
 		s.acceptOne(t, "and another")
 		if n := jobs(); n != 2 {
-			t.Errorf("%d jobs after one began", n)
+			t.Errorf("got %d drains after one started, want 2", n)
 		}
-		goOn <- struct{}{}
-		if got := receive(t, began); got != (span{6, noUpperBound}) {
-			t.Errorf("the second drain is of %v", got)
+		resume <- struct{}{}
+		if got := receive(t, started); got != (span{6, noUpperBound}) {
+			t.Errorf("second drain: got %v, want from 6", got)
 		}
 	})
 }
 
-func TestADrainThatIsPutOffIsNotWaitedFor(t *testing.T) {
+func TestAccept_IgnoresPostponedDrain(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		s.acceptOne(t, "1")
@@ -72,32 +72,32 @@ func TestADrainThatIsPutOffIsNotWaitedFor(t *testing.T) {
 		}
 		s.acceptOne(t, "2")
 		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n != 2 {
-			t.Errorf("%d jobs", n)
+			t.Errorf("got %d drains, want 2", n)
 		}
 	})
 }
 
-// colliding makes so many transactions fail at their end as two do that meet.
-type colliding struct {
+// conflictingBackend makes a number of transactions fail with a serialization error.
+type conflictingBackend struct {
 	backend
-	left int
+	remaining int
 }
 
-func (c *colliding) tx(ctx context.Context, ahead bool, fn func(*gorm.DB, queueTx) error) error {
-	return c.backend.tx(ctx, ahead, func(db *gorm.DB, queue queueTx) error {
+func (c *conflictingBackend) tx(ctx context.Context, priority bool, fn func(*gorm.DB, queueTx) error) error {
+	return c.backend.tx(ctx, priority, func(db *gorm.DB, queue queueTx) error {
 		err := fn(db, queue)
-		if err == nil && c.left > 0 {
-			c.left--
+		if err == nil && c.remaining > 0 {
+			c.remaining--
 			err = &pgconn.PgError{Code: "40001"}
 		}
 		return err
 	})
 }
 
-func TestWhatIsAcceptedIsKeptAlthoughTransactionsCollide(t *testing.T) {
+func TestAccept_RetriesOnConflict(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		c := &colliding{s.backend, 2}
+		c := &conflictingBackend{s.backend, 2}
 		s.backend = c
 		var batch []intake.Delivery
 		const all = inboxChunk + 5
@@ -107,19 +107,19 @@ func TestWhatIsAcceptedIsKeptAlthoughTransactionsCollide(t *testing.T) {
 		if err := s.Accept(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
-		if c.left != 0 {
-			t.Fatalf("%d collisions did not happen", c.left)
+		if c.remaining != 0 {
+			t.Fatalf("got %d conflicts left, want 0", c.remaining)
 		}
 		if n := s.count(t, "SELECT count(*) FROM inbox JOIN delivery_bodies ON inbox_id = id"); n != all {
-			t.Errorf("%d of %d deliveries are kept", n, all)
+			t.Errorf("got %d deliveries, want %d", n, all)
 		}
 		if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'drain'"); n != 1 {
-			t.Errorf("%d drains", n)
+			t.Errorf("got %d drains, want 1", n)
 		}
 	})
 }
 
-func TestADeliveryIsKeptWhateverBytesItsHeaderHas(t *testing.T) {
+func TestAccept_InvalidUTF8Header(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		odd := intake.Delivery{Source: "s", ID: "1", Header: map[string]string{"X-Host": "caf\xe9"}, Body: []byte("{\xff}"), Received: noon}
@@ -128,10 +128,10 @@ func TestADeliveryIsKeptWhateverBytesItsHeaderHas(t *testing.T) {
 		}
 		rows, err := s.Rows(t.Context(), 1, noUpperBound)
 		if err != nil || len(rows) != 2 {
-			t.Fatalf("%d rows, %v", len(rows), err)
+			t.Fatalf("got %d rows, %v, want 2", len(rows), err)
 		}
 		if got := rows[0].Delivery; got.Header["X-Host"] != "caf\uFFFD" || string(got.Body) != "{\xff}" {
-			t.Errorf("kept: %q", got)
+			t.Errorf("got %q", got)
 		}
 	})
 }
@@ -148,17 +148,17 @@ func TestAccept_StoresCompressedBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 		plain, err := s.keys.Open(row.SealedBody, associatedData("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body"))
-		if err != nil || len(plain) == 0 || plain[0] != deliveryFormat {
-			t.Errorf("got plaintext %q, %v, want the first byte %d", plain, err, deliveryFormat)
+		if err != nil || len(plain) == 0 || plain[0] != formatCompressed {
+			t.Errorf("got plaintext %q, %v, want the first byte %d", plain, err, formatCompressed)
 		}
 	})
 }
 
-func TestRowsAreReadAsManyAsFit(t *testing.T) {
+func TestRows_LimitsCountAndSize(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		var batch []intake.Delivery
-		for i := range drainRows + 10 {
+		for i := range maxDrainRows + 10 {
 			batch = append(batch, intake.Delivery{Source: "s", ID: fmt.Sprint(i), Body: []byte("{}"), Received: noon})
 		}
 		for i := range 12 {
@@ -178,13 +178,13 @@ func TestRowsAreReadAsManyAsFit(t *testing.T) {
 			}
 			sizes, from = append(sizes, len(rows)), rows[len(rows)-1].ID+1
 		}
-		if diff := cmp.Diff([]int{drainRows, 18, 4}, sizes); diff != "" {
+		if diff := cmp.Diff([]int{maxDrainRows, 18, 4}, sizes); diff != "" {
 			t.Error(diff)
 		}
 	})
 }
 
-func TestADeliveryIsReadAsItWasWritten(t *testing.T) {
+func TestSealedDelivery_RoundTrip(t *testing.T) {
 	want := sealedDelivery{ID: "d", Header: map[string]string{"A": "b"}, Body: []byte("{\x00\xff}"), SHA256: "h", Sender: "10.0.0.1", Verified: "hmac"}
 	old, err := json.Marshal(want)
 	if err != nil {
@@ -200,10 +200,10 @@ func TestADeliveryIsReadAsItWasWritten(t *testing.T) {
 	}
 	long := sealedDelivery{Body: bytes.Repeat([]byte("a body "), 1000)}
 	if written, err := long.encode(); err != nil || len(written) > 1000 {
-		t.Errorf("7,000 bytes are written as %d: %v", len(written), err)
+		t.Errorf("got %d bytes for a body of 7,000, %v, want at most 1,000", len(written), err)
 	}
-	plain := append(append([]byte{plainFormat, byte(len(about))}, about...), want.Body...)
-	for name, data := range map[string][]byte{"now": now, "before": plain, "at first": old} {
+	plain := append(append([]byte{formatUncompressed, byte(len(about))}, about...), want.Body...)
+	for name, data := range map[string][]byte{"compressed": now, "uncompressed": plain, "json": old} {
 		var got sealedDelivery
 		if err := got.decode(data); err != nil || cmp.Diff(want, got) != "" {
 			t.Errorf("%s: %v\n%s", name, err, cmp.Diff(want, got))
@@ -211,50 +211,50 @@ func TestADeliveryIsReadAsItWasWritten(t *testing.T) {
 	}
 	for _, bad := range [][]byte{nil, {3}, {2}, {1}, {1, 0x80}, {1, 200, 1}, now[:10], now[:len(now)-2]} {
 		if err := new(sealedDelivery).decode(bad); err == nil {
-			t.Errorf("%v was read", bad)
+			t.Errorf("%v: got no error", bad)
 		}
 	}
 }
 
-func TestChunksArePowersOfTwo(t *testing.T) {
+func TestChunkSize_PowersOfTwo(t *testing.T) {
 	for n, want := range map[int]int{1: 1, 2: 2, 3: 2, 13: 8, 64: 64, 127: 64, 500: inboxChunk} {
 		if got := chunkSize(n, inboxChunk); got != want {
-			t.Errorf("of %d rows %d", n, got)
+			t.Errorf("%d rows: got %d, want %d", n, got, want)
 		}
 	}
 	if got := padToPowerOfTwo([]int64{1, 2, 3, 4, 5}); len(got) != 8 || got[7] != 5 || len(padToPowerOfTwo([]int64(nil))) != 0 {
-		t.Errorf("padded to %v", got)
+		t.Errorf("got %v, want 8 ids that end with 5", got)
 	}
 }
 
-func TestADeliveryIsWrittenAheadOfOthers(t *testing.T) {
+func TestAccept_HasWritePriority(t *testing.T) {
 	s := openTest(t, storetest.SQLite(t))
-	g := &s.backend.(*sqliteBackend).gate
+	m := &s.backend.(*sqliteBackend).writerMutex
 	waiting := func() int {
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		return len(g.priorityWaiters) + len(g.waiters)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return len(m.priorityWaiters) + len(m.waiters)
 	}
-	faults := make(chan error, 2)
+	errs := make(chan error, 2)
 	err := s.tx(t.Context(), func(*tx) error {
 		go func() {
-			faults <- s.tx(t.Context(), func(tx *tx) error {
+			errs <- s.tx(t.Context(), func(tx *tx) error {
 				var before int64
 				err := tx.db.Raw("SELECT count(*) FROM inbox").Scan(&before).Error
 				if err == nil && before != 1 {
-					err = errors.New("another came before the delivery")
+					err = errors.New("transaction ran before the delivery was written")
 				}
 				return err
 			})
 		}()
-		await(t, func() bool { return waiting() == 1 })
+		waitUntil(t, func() bool { return waiting() == 1 })
 		go func() {
-			faults <- s.Accept(t.Context(), []intake.Delivery{{Source: "s", ID: "1", Body: []byte("{}"), Received: noon}})
+			errs <- s.Accept(t.Context(), []intake.Delivery{{Source: "s", ID: "1", Body: []byte("{}"), Received: noon}})
 		}()
-		await(t, func() bool { return waiting() == 2 })
+		waitUntil(t, func() bool { return waiting() == 2 })
 		return nil
 	})
-	for _, err := range []error{err, receive(t, faults), receive(t, faults)} {
+	for _, err := range []error{err, receive(t, errs), receive(t, errs)} {
 		if err != nil {
 			t.Error(err)
 		}

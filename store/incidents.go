@@ -32,14 +32,14 @@ type incidentRow struct {
 
 func (incidentRow) TableName() string { return "incidents" }
 
-// stateKey names the row in its ciphertexts: with the sequence, so that an older state of the same incident cannot be
-// put back in its place.
+// stateKey returns the row part of the associated data of the row's ciphertexts. It includes the sequence number, which
+// prevents replacing the state with an older one of the same incident.
 func (r incidentRow) stateKey() string { return rowKey(r.ID, r.HeadSeq) }
 
 func (r reader) Incident(id incident.ID) (incident.Incident, error) {
 	var inc incident.Incident
 	var rows []incidentRow
-	err := r.db.Raw("SELECT * FROM incidents WHERE id = ?"+r.lock, int64(id)).Scan(&rows).Error
+	err := r.db.Raw("SELECT * FROM incidents WHERE id = ?"+r.lockClause, int64(id)).Scan(&rows).Error
 	if err != nil {
 		return inc, fmt.Errorf("read %s: %w", id, err)
 	}
@@ -51,10 +51,10 @@ func (r reader) Incident(id incident.ID) (incident.Incident, error) {
 }
 
 func (t domainTx) LockIncident(id incident.ID) error {
-	if t.lock == "" {
-		return nil // the writer is alone
+	if t.lockClause == "" {
+		return nil // SQLite has one writer
 	}
-	if err := t.db.Exec("SELECT id FROM incidents WHERE id = ?"+t.lock, int64(id)).Error; err != nil {
+	if err := t.db.Exec("SELECT id FROM incidents WHERE id = ?"+t.lockClause, int64(id)).Error; err != nil {
 		return fmt.Errorf("lock %s: %w", id, err)
 	}
 	return nil
@@ -85,7 +85,7 @@ func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	return out, nil
 }
 
-// filterStatuses lists the statuses a filter lets pass; nil means all.
+// filterStatuses returns the statuses that match f. Nil means all.
 func filterStatuses(f incident.Filter) []string {
 	if f.All {
 		return nil
@@ -109,10 +109,10 @@ func (t domainTx) NewID() (incident.ID, error) {
 	var id int64
 	err := t.db.Raw("UPDATE counters SET value = value + 1 WHERE name = 'incident' RETURNING value").Scan(&id).Error
 	if err == nil && id == 0 {
-		err = errors.New("the counter is missing")
+		err = errors.New("counter is missing")
 	}
 	if err != nil {
-		return 0, fmt.Errorf("take an incident number: %w", err)
+		return 0, fmt.Errorf("assign incident number: %w", err)
 	}
 	return incident.ID(id), nil
 }
@@ -121,7 +121,7 @@ func (t domainTx) Save(inc incident.Incident, events []incident.Event) error {
 	before := inc.Head.Seq - len(events)
 	for i, e := range events {
 		if e.Seq != before+1+i {
-			return fmt.Errorf("save %s: event %d stands where %d belongs", inc.ID, e.Seq, before+1+i)
+			return fmt.Errorf("save %s: got event %d, want event %d", inc.ID, e.Seq, before+1+i)
 		}
 	}
 	row, err := t.s.incidentRow(inc)
@@ -163,10 +163,10 @@ func (s *Store) incidentRow(inc incident.Incident) (incidentRow, error) {
 }
 
 func (t domainTx) RecordCommandKey(id incident.ID, key string) (bool, error) {
-	fresh := t.db.Exec("INSERT INTO commands (incident_id, key_hash, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+	inserted := t.db.Exec("INSERT INTO commands (incident_id, key_hash, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 		int64(id), t.s.hash("commands", "key", key), t.s.now())
-	if fresh.Error != nil {
-		return false, fmt.Errorf("remember a command: %w", fresh.Error)
+	if inserted.Error != nil {
+		return false, fmt.Errorf("record command key: %w", inserted.Error)
 	}
-	return fresh.RowsAffected == 1, nil
+	return inserted.RowsAffected == 1, nil
 }

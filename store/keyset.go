@@ -20,34 +20,34 @@ import (
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
-// A Keyset holds the keys that never enter the database:
+// A Keyset holds the keys that are never stored in the database:
 //
-//   - one AES-256-GCM keyset that seals what people wrote and senders sent,
-//   - one HMAC keyset that signs the heads of the timelines,
-//   - one key for fingerprints, which must stay the same for as long as rows are compared by them.
+//   - an AES-256-GCM keyset that encrypts text written by people and deliveries from sources,
+//   - an HMAC keyset that signs the heads of the timelines,
+//   - a key for fingerprints, which must not change while rows are compared by fingerprint.
 //
-// Rotate gives the first two a new primary key and keeps the older ones for reading; the fingerprint key is not
-// rotated, because a new one would make every known fingerprint a stranger. A Keyset is safe for concurrent use.
+// [Keyset.Rotate] adds a new primary key to the first two and retains the older keys for reading. It does not rotate
+// the fingerprint key, because stored fingerprints would no longer match. A Keyset is safe for concurrent use.
 type Keyset struct {
-	path string // "" for an ephemeral keyset
+	path string // empty for an ephemeral keyset
 
 	mu          sync.RWMutex
-	seals       ring[tink.AEAD]
-	macs        ring[tink.MAC]
+	sealKeys    keyring[tink.AEAD]
+	macKeys     keyring[tink.MAC]
 	fingerprint *keyset.Handle
 	prf         *prf.Set
 }
 
-// ring is one rotating keyset and the primitive over all of its keys.
-type ring[P any] struct {
+// keyring is one rotating keyset and the primitive that uses all its keys.
+type keyring[P any] struct {
 	handle    *keyset.Handle
 	primitive P
 }
 
-// prefixSize is the length of Tink's output prefix: a version byte and the id of the key.
+// prefixSize is the length of Tink's output prefix, which is a version byte and the id of the key.
 const prefixSize = 5
 
-// keysetFile is the format of the file: three Tink keysets in JSON.
+// keysetFile is the format of the file. It holds three Tink keysets in JSON.
 type keysetFile struct {
 	Version     int             `json:"version"`
 	Seal        json.RawMessage `json:"seal"`
@@ -55,24 +55,24 @@ type keysetFile struct {
 	Fingerprint json.RawMessage `json:"fingerprint"`
 }
 
-// Ephemeral returns a fresh keyset that exists in this process only: for demonstrations and tests.
+// Ephemeral returns a new keyset that exists only in this process, for demonstrations and tests.
 func Ephemeral() (*Keyset, error) {
 	seal, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
-		return nil, fmt.Errorf("create the encryption key: %w", err)
+		return nil, fmt.Errorf("create encryption key: %w", err)
 	}
 	sign, err := keyset.NewHandle(mac.HMACSHA256Tag256KeyTemplate())
 	if err != nil {
-		return nil, fmt.Errorf("create the chain key: %w", err)
+		return nil, fmt.Errorf("create chain key: %w", err)
 	}
 	fingerprint, err := keyset.NewHandle(prf.HMACSHA256PRFKeyTemplate())
 	if err != nil {
-		return nil, fmt.Errorf("create the fingerprint key: %w", err)
+		return nil, fmt.Errorf("create fingerprint key: %w", err)
 	}
 	return newKeyset("", seal, sign, fingerprint)
 }
 
-// CreateKeyset writes a fresh keyset to path, readable by its owner only. It refuses a path that exists.
+// CreateKeyset writes a new keyset to path, readable only by its owner. It returns an error if path exists.
 func CreateKeyset(path string) error {
 	k, err := Ephemeral()
 	if err != nil {
@@ -92,7 +92,7 @@ func CreateKeyset(path string) error {
 	return errors.Join(err, f.Close())
 }
 
-// LoadKeyset reads the keyset in path. It refuses a file that anyone but its owner can read or write.
+// LoadKeyset reads the keyset in path. It returns an error if users other than the owner can read or write the file.
 func LoadKeyset(path string) (*Keyset, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -104,7 +104,7 @@ func LoadKeyset(path string) (*Keyset, error) {
 		return nil, fmt.Errorf("inspect keyset: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("keyset %s is open to others (mode %#o): run chmod 600 %s", path, mode, path)
+		return nil, fmt.Errorf("keyset %s is accessible to other users (mode %#o); run chmod 600 %s", path, mode, path)
 	}
 	var file keysetFile
 	decoder := json.NewDecoder(f)
@@ -113,7 +113,7 @@ func LoadKeyset(path string) (*Keyset, error) {
 		return nil, fmt.Errorf("read keyset %s: %w", path, err)
 	}
 	if file.Version != 1 {
-		return nil, fmt.Errorf("read keyset %s: version %d is unknown", path, file.Version)
+		return nil, fmt.Errorf("read keyset %s: unknown version %d", path, file.Version)
 	}
 	var handles [3]*keyset.Handle
 	for i, part := range []json.RawMessage{file.Seal, file.MAC, file.Fingerprint} {
@@ -128,94 +128,98 @@ func newKeyset(path string, seal, sign, fingerprint *keyset.Handle) (*Keyset, er
 	k := &Keyset{path: path, fingerprint: fingerprint}
 	var err error
 	if k.prf, err = prf.NewPRFSet(fingerprint); err != nil {
-		return nil, fmt.Errorf("use the fingerprint key: %w", err)
+		return nil, fmt.Errorf("use fingerprint key: %w", err)
 	}
 	return k, k.setKeys(seal, sign)
 }
 
-// setKeys replaces the rotating keysets; the caller holds the lock or is the only owner.
+// setKeys replaces the rotating keysets. The caller holds the lock or is the only owner.
 func (k *Keyset) setKeys(seal, sign *keyset.Handle) error {
 	sealer, err := aead.New(seal)
 	if err != nil {
-		return fmt.Errorf("use the encryption keys: %w", err)
+		return fmt.Errorf("use encryption keys: %w", err)
 	}
 	signer, err := mac.New(sign)
 	if err != nil {
-		return fmt.Errorf("use the chain keys: %w", err)
+		return fmt.Errorf("use chain keys: %w", err)
 	}
-	k.seals, k.macs = ring[tink.AEAD]{seal, sealer}, ring[tink.MAC]{sign, signer}
+	k.sealKeys, k.macKeys = keyring[tink.AEAD]{seal, sealer}, keyring[tink.MAC]{sign, signer}
 	return nil
 }
 
-// Seal encrypts plaintext; aad names the place it is kept in and must be the same at Open.
+// Seal encrypts plaintext with the primary key. The associated data aad names where the ciphertext is stored, and Open
+// needs an equal aad.
 func (k *Keyset) Seal(plaintext, aad []byte) ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	sealed, err := k.seals.primitive.Encrypt(plaintext, aad)
+	sealed, err := k.sealKeys.primitive.Encrypt(plaintext, aad)
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	return sealed, nil
 }
 
-// Open decrypts what Seal made, with any key of the keyset. It refuses a changed ciphertext and one from another place.
+// Open decrypts a result of [Keyset.Seal] with any key of the keyset. It returns an error if the ciphertext was changed
+// or sealed with other associated data.
 func (k *Keyset) Open(ciphertext, aad []byte) ([]byte, error) {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	plaintext, err := k.seals.primitive.Decrypt(ciphertext, aad)
+	plaintext, err := k.sealKeys.primitive.Decrypt(ciphertext, aad)
 	if err != nil {
 		return nil, fmt.Errorf("open sealed text: %w", err)
 	}
 	return plaintext, nil
 }
 
-// MAC signs data with the primary key. The result begins with the key's id.
+// MAC signs data with the primary key. The result has a prefix with the key's id.
 func (k *Keyset) MAC(data []byte) []byte {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	sum, err := k.macs.primitive.ComputeMAC(data)
+	sum, err := k.macKeys.primitive.ComputeMAC(data)
 	if err != nil {
-		panic(fmt.Sprintf("store: HMAC over %d bytes: %v", len(data), err)) // HMAC-SHA-256 has no input it refuses
+		panic(fmt.Sprintf("store: HMAC over %d bytes: %v", len(data), err)) // HMAC-SHA-256 accepts every input
 	}
 	return sum
 }
 
-// VerifyMAC checks a MAC made by any key of the keyset.
+// VerifyMAC checks a MAC of any key of the keyset.
 func (k *Keyset) VerifyMAC(data, sum []byte) error {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if err := k.macs.primitive.VerifyMAC(sum, data); err != nil {
+	if err := k.macKeys.primitive.VerifyMAC(sum, data); err != nil {
 		return fmt.Errorf("verify MAC: %w", err)
 	}
 	return nil
 }
 
-// Fingerprint is a keyed hash by which equal data are recognized without being kept. Rotate does not change it.
+// Fingerprint returns a keyed hash in hexadecimal, which finds equal data without storing it. Rotate does not change
+// it.
 func (k *Keyset) Fingerprint(data []byte) string {
 	sum, err := k.prf.ComputePrimaryPRF(data, 32)
 	if err != nil {
-		panic(fmt.Sprintf("store: fingerprint of %d bytes: %v", len(data), err)) // 32 bytes are within the PRF's reach
+		panic(fmt.Sprintf("store: fingerprint of %d bytes: %v", len(data), err)) // the PRF supports 32 bytes
 	}
 	return hex.EncodeToString(sum)
 }
 
-// Rotate gives the encryption and chain keysets a new primary key each and keeps the older keys for reading. Save
-// the keyset before anything is sealed with the new key.
+// Rotate adds a new primary key to the encryption and chain keysets and retains the older keys for reading. Callers
+// must save the keyset before they seal anything with the new key.
 func (k *Keyset) Rotate() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	seal, err := rotated(k.seals.handle, func(m *keyset.Manager) (uint32, error) { return m.Add(aead.AES256GCMKeyTemplate()) })
+	seal, err := rotateHandle(k.sealKeys.handle, func(m *keyset.Manager) (uint32, error) { return m.Add(aead.AES256GCMKeyTemplate()) })
 	if err != nil {
-		return fmt.Errorf("rotate the encryption keys: %w", err)
+		return fmt.Errorf("rotate encryption keys: %w", err)
 	}
-	sign, err := rotated(k.macs.handle, func(m *keyset.Manager) (uint32, error) { return m.Add(mac.HMACSHA256Tag256KeyTemplate()) })
+	sign, err := rotateHandle(k.macKeys.handle, func(m *keyset.Manager) (uint32, error) { return m.Add(mac.HMACSHA256Tag256KeyTemplate()) })
 	if err != nil {
-		return fmt.Errorf("rotate the chain keys: %w", err)
+		return fmt.Errorf("rotate chain keys: %w", err)
 	}
 	return k.setKeys(seal, sign)
 }
 
-func rotated(handle *keyset.Handle, add func(*keyset.Manager) (uint32, error)) (*keyset.Handle, error) {
+// rotateHandle returns a copy of handle with a new primary key.
+func rotateHandle(handle *keyset.Handle, add func(*keyset.Manager) (uint32, error)) (*keyset.Handle, error) {
 	m := keyset.NewManagerFromHandle(handle)
 	id, err := add(m)
 	if err != nil {
@@ -227,23 +231,24 @@ func rotated(handle *keyset.Handle, add func(*keyset.Manager) (uint32, error)) (
 	return m.Handle()
 }
 
-// Prune removes every key but the primary ones. What is still sealed or signed by a removed key cannot be read or
-// verified again, so every row is sealed anew first.
+// Prune removes all keys except the primary ones. Data sealed or signed with a removed key can no longer be read or
+// verified, so callers must run [Store.Reseal] first.
 func (k *Keyset) Prune() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	seal, err := pruned(k.seals.handle)
+	seal, err := pruneHandle(k.sealKeys.handle)
 	if err != nil {
-		return fmt.Errorf("prune the encryption keys: %w", err)
+		return fmt.Errorf("prune encryption keys: %w", err)
 	}
-	sign, err := pruned(k.macs.handle)
+	sign, err := pruneHandle(k.macKeys.handle)
 	if err != nil {
-		return fmt.Errorf("prune the chain keys: %w", err)
+		return fmt.Errorf("prune chain keys: %w", err)
 	}
 	return k.setKeys(seal, sign)
 }
 
-func pruned(handle *keyset.Handle) (*keyset.Handle, error) {
+// pruneHandle returns a copy of handle with only the primary key.
+func pruneHandle(handle *keyset.Handle) (*keyset.Handle, error) {
 	info := handle.KeysetInfo()
 	m := keyset.NewManagerFromHandle(handle)
 	for _, key := range info.GetKeyInfo() {
@@ -257,37 +262,37 @@ func pruned(handle *keyset.Handle) (*keyset.Handle, error) {
 	return m.Handle()
 }
 
-// Keys is the number of encryption keys: 1 unless a rotation has not been pruned yet.
+// Keys returns the number of encryption keys. It is 1, or more after a rotation that has not been pruned.
 func (k *Keyset) Keys() int {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return k.seals.handle.Len()
+	return k.sealKeys.handle.Len()
 }
 
-// SealedWithPrimary says whether ciphertext was sealed with the present primary key.
+// SealedWithPrimary reports whether ciphertext was sealed with the current primary key.
 func (k *Keyset) SealedWithPrimary(ciphertext []byte) bool {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return hasKeyPrefix(ciphertext, k.seals.handle)
+	return hasKeyPrefix(ciphertext, k.sealKeys.handle)
 }
 
-// SignedWithPrimary says whether sum was made with the present primary key.
+// SignedWithPrimary reports whether sum was signed with the current primary key.
 func (k *Keyset) SignedWithPrimary(sum []byte) bool {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	return hasKeyPrefix(sum, k.macs.handle)
+	return hasKeyPrefix(sum, k.macKeys.handle)
 }
 
 func hasKeyPrefix(output []byte, handle *keyset.Handle) bool {
 	return len(output) > prefixSize && binary.BigEndian.Uint32(output[1:prefixSize]) == handle.KeysetInfo().GetPrimaryKeyId()
 }
 
-// Save replaces the file the keyset was loaded from, in one step. An ephemeral keyset has no file to save to.
+// Save atomically replaces the file that the keyset was loaded from. It returns an error for an ephemeral keyset.
 func (k *Keyset) Save() error {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
 	if k.path == "" {
-		return errors.New("save keyset: it has no file")
+		return errors.New("save keyset: an ephemeral keyset has no file")
 	}
 	data, err := k.encode()
 	if err != nil {
@@ -309,11 +314,11 @@ func (k *Keyset) Save() error {
 	return syncDir(dir)
 }
 
-// changeAndSave makes a change and saves it. What cannot be saved is not changed: nothing may be sealed with a key that is in no
-// file. The caller sees to it that nothing is sealed meanwhile.
+// changeAndSave applies change and saves the keyset. If either fails, it restores the previous keys, because a key that
+// is not in a file must not seal anything. The caller must prevent sealing until it returns.
 func (k *Keyset) changeAndSave(change func() error) error {
 	k.mu.RLock()
-	seals, macs := k.seals, k.macs
+	seals, macs := k.sealKeys, k.macKeys
 	k.mu.RUnlock()
 	err := change()
 	if err == nil {
@@ -321,7 +326,7 @@ func (k *Keyset) changeAndSave(change func() error) error {
 	}
 	if err != nil {
 		k.mu.Lock()
-		k.seals, k.macs = seals, macs
+		k.sealKeys, k.macKeys = seals, macs
 		k.mu.Unlock()
 	}
 	return err
@@ -332,7 +337,7 @@ func (k *Keyset) encode() ([]byte, error) {
 	for _, part := range []struct {
 		handle *keyset.Handle
 		into   *json.RawMessage
-	}{{k.seals.handle, &file.Seal}, {k.macs.handle, &file.MAC}, {k.fingerprint, &file.Fingerprint}} {
+	}{{k.sealKeys.handle, &file.Seal}, {k.macKeys.handle, &file.MAC}, {k.fingerprint, &file.Fingerprint}} {
 		var buf bytes.Buffer
 		if err := insecurecleartextkeyset.Write(part.handle, keyset.NewJSONWriter(&buf)); err != nil {
 			return nil, fmt.Errorf("encode keyset: %w", err)
@@ -346,10 +351,10 @@ func (k *Keyset) encode() ([]byte, error) {
 	return append(data, '\n'), nil
 }
 
-// String keeps a keyset that is printed by mistake from saying anything.
+// String hides the keys if a keyset is printed by mistake.
 func (k *Keyset) String() string { return "keyset(hidden)" }
 
-// GoString does the same for %#v.
+// GoString hides the keys for the format %#v.
 func (k *Keyset) GoString() string { return k.String() }
 
 func ignoreMissing(err error) error {
@@ -368,8 +373,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// associatedData is the associated data that binds a ciphertext to where it is kept: table, row and column, each length-prefixed
-// so that no two places read alike.
+// associatedData returns the associated data that binds a ciphertext to its table, row and column. Each part has a
+// length prefix, which makes the result unique.
 func associatedData(table, row, column string) []byte {
 	var b []byte
 	for _, part := range []string{table, row, column} {

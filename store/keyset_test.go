@@ -20,16 +20,16 @@ func mustEphemeral(t interface{ Fatal(...any) }) *Keyset {
 	return k
 }
 
-func TestKeysetFile(t *testing.T) {
+func TestKeyset_FileRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyset")
 	if err := CreateKeyset(path); err != nil {
 		t.Fatal(err)
 	}
 	if mode := statMode(t, path); mode != 0o600 {
-		t.Errorf("mode %#o", mode)
+		t.Errorf("got mode %#o, want 0600", mode)
 	}
 	if err := CreateKeyset(path); err == nil {
-		t.Error("an existing keyset was overwritten")
+		t.Error("existing file: got no error")
 	}
 	k, err := LoadKeyset(path)
 	if err != nil {
@@ -39,7 +39,7 @@ func TestKeysetFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mark, sum := k.Fingerprint([]byte("x")), k.MAC([]byte("head"))
+	fingerprint, sum := k.Fingerprint([]byte("x")), k.MAC([]byte("head"))
 	if err := k.Rotate(); err != nil {
 		t.Fatal(err)
 	}
@@ -47,30 +47,30 @@ func TestKeysetFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if mode := statMode(t, path); mode != 0o600 {
-		t.Errorf("mode after a rotation %#o", mode)
+		t.Errorf("after Rotate: got mode %#o, want 0600", mode)
 	}
 	again, err := LoadKeyset(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if plain, err := again.Open(sealed, []byte("here")); err != nil || string(plain) != "text" {
-		t.Errorf("after a rotation: %q, %v", plain, err)
+		t.Errorf("after Rotate: got %q, %v, want text", plain, err)
 	}
 	if err := again.VerifyMAC([]byte("head"), sum); err != nil {
 		t.Error(err)
 	}
-	if again.Fingerprint([]byte("x")) != mark {
-		t.Error("a rotation changed the fingerprints")
+	if again.Fingerprint([]byte("x")) != fingerprint {
+		t.Error("Rotate changed the fingerprint")
 	}
 	if again.Keys() != 2 || again.SealedWithPrimary(sealed) || again.SignedWithPrimary(sum) {
-		t.Error("the old key still counts as the present one")
+		t.Error("got the old key reported as primary after Rotate")
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
-		t.Errorf("left beside the keyset: %v, %v", entries, err)
+		t.Errorf("got files %v, %v, want only the keyset", entries, err)
 	}
 }
 
-func TestKeysetOpenToOthersIsRefused(t *testing.T) {
+func TestLoadKeyset_RejectsOpenPermissions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyset")
 	if err := CreateKeyset(path); err != nil {
 		t.Fatal(err)
@@ -80,27 +80,27 @@ func TestKeysetOpenToOthersIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := LoadKeyset(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
-			t.Errorf("mode %#o: %v", mode, err)
+			t.Errorf("mode %#o: got %v, want an error with chmod 600", mode, err)
 		}
 	}
 }
 
-func TestDamagedKeysetIsRefused(t *testing.T) {
+func TestLoadKeyset_RejectsDamagedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyset")
 	for _, content := range []string{"", "{}", `{"version":2}`, `{"version":1,"seal":{},"mac":{},"fingerprint":{}}`, `{"version":1,"other":{}}`} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := LoadKeyset(path); err == nil {
-			t.Errorf("%q was accepted", content)
+			t.Errorf("%q: got no error", content)
 		}
 	}
 	if _, err := LoadKeyset(path + "-missing"); err == nil {
-		t.Error("a missing keyset was accepted")
+		t.Error("missing file: got no error")
 	}
 }
 
-func TestSealedTextIsBoundToItsPlace(t *testing.T) {
+func TestKeysetOpen_RequiresSameAssociatedData(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		k := mustEphemeral(t)
 		text := rapid.SliceOf(rapid.Byte()).Draw(t, "text")
@@ -112,7 +112,7 @@ func TestSealedTextIsBoundToItsPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if plain, err := k.Open(sealed, associatedData(here[0], here[1], here[2])); err != nil || !bytes.Equal(plain, text) {
-			t.Fatalf("opened as %q, %v", plain, err)
+			t.Fatalf("got %q, %v, want %q", plain, err, text)
 		}
 		if _, err := k.Open(sealed, associatedData(there[0], there[1], there[2])); (err == nil) != (here == there) {
 			t.Fatalf("sealed at %q, opened at %q: %v", here, there, err)
@@ -120,26 +120,26 @@ func TestSealedTextIsBoundToItsPlace(t *testing.T) {
 		tampered := slices.Clone(sealed)
 		tampered[rapid.IntRange(0, len(sealed)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 		if _, err := k.Open(tampered, associatedData(here[0], here[1], here[2])); err == nil {
-			t.Fatal("a changed ciphertext was opened")
+			t.Fatal("changed ciphertext: got no error")
 		}
 	})
 }
 
-func TestMACCoversDataAndKey(t *testing.T) {
+func TestKeysetMAC_CoversDataAndKey(t *testing.T) {
 	k, other := mustEphemeral(t), mustEphemeral(t)
 	sum := k.MAC([]byte("head"))
 	if err := k.VerifyMAC([]byte("head"), sum); err != nil {
 		t.Error(err)
 	}
 	if k.VerifyMAC([]byte("heaD"), sum) == nil || other.VerifyMAC([]byte("head"), sum) == nil {
-		t.Error("a wrong MAC was accepted")
+		t.Error("wrong MAC: got no error")
 	}
 	if k.Fingerprint([]byte("a")) == other.Fingerprint([]byte("a")) || k.Fingerprint([]byte("a")) == k.Fingerprint([]byte("b")) {
-		t.Error("fingerprints meet")
+		t.Error("got equal fingerprints for different keys or data")
 	}
 }
 
-func TestPruneForgetsOldKeys(t *testing.T) {
+func TestKeysetPrune_RemovesOldKeys(t *testing.T) {
 	k := mustEphemeral(t)
 	old, err := k.Seal([]byte("text"), nil)
 	if err != nil {
@@ -157,24 +157,24 @@ func TestPruneForgetsOldKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := k.Open(old, nil); err == nil {
-		t.Error("a removed key still opens")
+		t.Error("Open with a removed key: got no error")
 	}
 	if k.VerifyMAC([]byte("head"), oldSum) == nil {
-		t.Error("a removed key still verifies")
+		t.Error("VerifyMAC with a removed key: got no error")
 	}
 	if _, err := k.Open(fresh, nil); err != nil || !k.SealedWithPrimary(fresh) || k.Keys() != 1 {
-		t.Errorf("the primary key: %v", err)
+		t.Errorf("primary key after Prune: got %v and %d keys", err, k.Keys())
 	}
 }
 
-func TestKeysetPrintsNothing(t *testing.T) {
+func TestKeyset_PrintsNoKeys(t *testing.T) {
 	k := mustEphemeral(t)
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 		if out := fmt.Sprintf(format, k); out != "keyset(hidden)" {
-			t.Errorf("%s prints %q", format, out)
+			t.Errorf("%s: got %q, want keyset(hidden)", format, out)
 		}
 	}
 	if k.Save() == nil {
-		t.Error("an ephemeral keyset was saved")
+		t.Error("Save of an ephemeral keyset: got no error")
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"tocsin/bot/response"
 )
 
-// maintenanceWindowRow is a row of the table maintenance.
+// maintenanceWindowRow is a row of the table maintenance_windows.
 type maintenanceWindowRow struct {
 	ID         int64 `gorm:"primaryKey"`
 	Owner      string
@@ -22,7 +22,7 @@ type maintenanceWindowRow struct {
 
 func (maintenanceWindowRow) TableName() string { return "maintenance_windows" }
 
-// sealedMaintenanceWindow is what of a window somebody wrote.
+// sealedMaintenanceWindow is the encrypted part of a maintenance window, written by a person.
 type sealedMaintenanceWindow struct {
 	When   string `json:"when"`
 	Reason string `json:"reason"`
@@ -48,14 +48,14 @@ func (r reader) Maintenance(after time.Time) ([]incident.MaintenanceWindow, erro
 func (t domainTx) PutMaintenance(m incident.MaintenanceWindow) (int64, error) {
 	row := maintenanceWindowRow{Owner: string(m.Owner), StartsAt: dbTime(m.From), EndsAt: dbTime(m.To), At: t.s.now(), SealedBody: []byte{}}
 	if err := t.db.Create(&row).Error; err != nil {
-		return 0, fmt.Errorf("keep a maintenance window: %w", err)
+		return 0, fmt.Errorf("write maintenance window: %w", err)
 	}
 	sealed, err := t.s.seal("maintenance_windows", rowKey(row.ID), "sealed_body", sealedMaintenanceWindow{m.When, m.Reason})
 	if err != nil {
 		return 0, err
 	}
 	if err := t.db.Exec("UPDATE maintenance_windows SET sealed_body = ? WHERE id = ?", sealed, row.ID).Error; err != nil {
-		return 0, fmt.Errorf("keep a maintenance window: %w", err)
+		return 0, fmt.Errorf("write maintenance window: %w", err)
 	}
 	return row.ID, nil
 }
@@ -63,7 +63,7 @@ func (t domainTx) PutMaintenance(m incident.MaintenanceWindow) (int64, error) {
 func (t domainTx) EndMaintenance(id int64, by incident.PersonID, at time.Time) error {
 	ended := t.db.Exec("UPDATE maintenance_windows SET ends_at = ?, ended_by = ? WHERE id = ? AND ends_at > ?", dbTime(at), string(by), id, dbTime(at))
 	if ended.Error != nil {
-		return fmt.Errorf("end a maintenance window: %w", ended.Error)
+		return fmt.Errorf("end maintenance window: %w", ended.Error)
 	}
 	if ended.RowsAffected == 1 {
 		return nil
@@ -73,14 +73,14 @@ func (t domainTx) EndMaintenance(id int64, by incident.PersonID, at time.Time) e
 	case err != nil:
 		return err
 	case known:
-		return incident.Conflict("M%d has ended already", id)
+		return incident.Conflict("maintenance window M%d has already ended", id)
 	}
 	return incident.Unknown("id", "there is no maintenance window M%d", id)
 }
 
 func (t domainTx) AddSuppressed(window, n int64) error {
 	if err := t.db.Exec("UPDATE maintenance_windows SET suppressed = suppressed + ? WHERE id = ?", n, window).Error; err != nil {
-		return fmt.Errorf("count for a maintenance window: %w", err)
+		return fmt.Errorf("count suppressed alerts: %w", err)
 	}
 	return nil
 }
@@ -94,16 +94,17 @@ func (r reader) CountOpenings(since time.Time, limit int) (int, error) {
 	return n, nil
 }
 
-// openingsPruneBatch is how many openings go at a time: more than come, and few enough to keep nobody waiting.
+// openingsPruneBatch is the maximum number of openings that AddOpening deletes. It exceeds the number added per call,
+// and is small enough to be fast.
 const openingsPruneBatch = 100
 
 func (t domainTx) AddOpening(at, since time.Time) error {
 	if err := t.db.Exec("INSERT INTO incident_openings (at) VALUES (?)", dbTime(at)).Error; err != nil {
-		return fmt.Errorf("remember an opening: %w", err)
+		return fmt.Errorf("write opening: %w", err)
 	}
 	err := t.db.Exec("DELETE FROM incident_openings WHERE id IN (SELECT id FROM incident_openings WHERE at <= ? ORDER BY at LIMIT ?)", dbTime(since), openingsPruneBatch).Error
 	if err != nil {
-		return fmt.Errorf("forget openings: %w", err)
+		return fmt.Errorf("delete old openings: %w", err)
 	}
 	return nil
 }
@@ -118,7 +119,7 @@ type stormRow struct {
 
 func (t domainTx) Storm(id incident.ID) (response.Storm, error) {
 	var rows []stormRow
-	err := t.db.Raw("SELECT at, ended_at, round, grouped FROM storms WHERE incident_id = ?"+t.lock, int64(id)).Scan(&rows).Error
+	err := t.db.Raw("SELECT at, ended_at, round, grouped FROM storms WHERE incident_id = ?"+t.lockClause, int64(id)).Scan(&rows).Error
 	if err != nil || len(rows) == 0 {
 		return response.Storm{}, err
 	}
@@ -135,7 +136,7 @@ func (t domainTx) PutStorm(id incident.ID, s response.Storm) error {
 		ON CONFLICT (incident_id) DO UPDATE SET at = excluded.at, ended_at = excluded.ended_at, round = excluded.round, grouped = excluded.grouped`,
 		int64(id), dbTime(s.At), ended, s.Round, s.Grouped).Error
 	if err != nil {
-		return fmt.Errorf("keep a storm: %w", err)
+		return fmt.Errorf("write storm: %w", err)
 	}
 	return nil
 }

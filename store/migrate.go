@@ -14,7 +14,7 @@ import (
 //go:embed migrations/*/*.sql
 var migrations embed.FS
 
-// dialect names a database as goose does and the folder of its migrations.
+// dialect is a database's name in goose and the folder of its migrations.
 type dialect struct {
 	goose  goose.Dialect
 	folder string
@@ -25,7 +25,7 @@ var (
 	dialectPostgres = dialect{goose.DialectPostgres, "migrations/postgres"}
 )
 
-// migrateUp applies our numbered migrations. The caller has made sure that nobody else does so at the same time.
+// migrateUp applies the migrations of this package. The caller must prevent concurrent migrations.
 func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
 	files, err := fs.Sub(migrations, d.folder)
 	if err != nil {
@@ -36,12 +36,12 @@ func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
 		return fmt.Errorf("read migrations: %w", err)
 	}
 	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("migrate the schema: %w", err)
+		return fmt.Errorf("migrate schema: %w", err)
 	}
 	return nil
 }
 
-// warnLogger keeps a library's progress out of the log but lets its warnings through.
+// warnLogger returns a logger that drops messages below the level Warn, for libraries that log their progress.
 func warnLogger(log *slog.Logger) *slog.Logger { return slog.New(minWarnHandler{log.Handler()}) }
 
 type minWarnHandler struct{ slog.Handler }
@@ -50,8 +50,7 @@ func (h minWarnHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
 }
 
-// Handle leaves out what River says of its own work being interrupted, which is
-// how a stop looks from inside.
+// Handle drops messages about context.Canceled, which River logs when it is stopped.
 func (h minWarnHandler) Handle(ctx context.Context, r slog.Record) error {
 	interrupted := false
 	r.Attrs(func(a slog.Attr) bool {

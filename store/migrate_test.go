@@ -10,10 +10,9 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// TestRowsOfOldAreKept brings a database of before the detection rules were
-// kept up to date: its configurations keep their numbers, which alerts refer to, and
-// its deliveries their bodies.
-func TestRowsOfOldAreKept(t *testing.T) {
+// TestMigrateUp_PreservesRows migrates a database from before detection rules and delivery bodies had their own columns
+// and tables. Configurations must retain their ids, which alerts refer to, and deliveries their bodies.
+func TestMigrateUp_PreservesRows(t *testing.T) {
 	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "old.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -46,14 +45,14 @@ func TestRowsOfOldAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	if id != 7 || digest != "sha256:1" || detection != "" || sealed != nil {
-		t.Errorf("%d %s %q %v", id, digest, detection, sealed)
+		t.Errorf("got id %d, digest %s, detection digest %q, sealed %v", id, digest, detection, sealed)
 	}
 	if _, err := db.ExecContext(t.Context(), "INSERT INTO configurations (digest, detection_digest, at, sealed_rules) VALUES ('sha256:1', 'sha256:a', '2026-11-20 02:31:00+00:00', x'01')"); err != nil {
-		t.Errorf("the same routing with other detection rules: %v", err)
+		t.Errorf("equal routing with other detection rules: %v", err)
 	}
 	var body []byte
 	err = db.QueryRowContext(t.Context(), "SELECT sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id = 3 AND delivery_hash = 'h'").Scan(&body)
 	if err != nil || !bytes.Equal(body, []byte{2, 3}) {
-		t.Errorf("the body is %x: %v", body, err)
+		t.Errorf("got body %x, %v, want 0203", body, err)
 	}
 }

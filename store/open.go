@@ -18,21 +18,21 @@ import (
 	"gorm.io/gorm/logger"
 )
 
-// Config says which database to open, and as whom.
+// Config configures [Open].
 type Config struct {
 	// URL is "sqlite:PATH" or "postgres://…".
 	URL string
-	// Keyset seals what is kept; it is required.
+	// Keyset encrypts stored data. It is required.
 	Keyset *Keyset
-	// ReplicaID names this replica for as long as it lives and across its restarts; "replica-1" if empty. Jobs that a
-	// killed predecessor of the same name left running are taken up again by Run.
+	// ReplicaID identifies this replica and must not change when it restarts. The default is "replica-1". Run requeues
+	// the jobs that a killed process with this id left running.
 	ReplicaID string
-	// Logger gets what operators should see; slog.Default if nil.
+	// Logger receives messages for operators. The default is slog.Default.
 	Logger *slog.Logger
-	// Clock gives the time for rows; time.Now if nil.
+	// Clock returns the time to store in rows. The default is time.Now.
 	Clock func() time.Time
-	// OnFailure, if set, is told of every attempt of a job that failed; of panics from the same site once a minute, and
-	// of the last attempt always. It must not block.
+	// OnFailure, if set, is called for each failed attempt of a job. Panics from one site are reported once a minute,
+	// except that the last attempt is always reported. It must not block.
 	OnFailure func(Failure)
 }
 
@@ -45,75 +45,76 @@ type Store struct {
 	onFailure func(Failure)
 	backend   backend
 
-	// sealing is held for reading from before something is sealed until it is committed, and for writing while the
-	// keys change: so nothing is sealed with a key that is not in its file yet, and what was sealed with an older one
-	// is there to be sealed anew.
+	// sealing is held for reading while data is sealed and committed, and for writing while the keys change. Nothing is
+	// sealed with a key that is not saved to the keyset file yet, and Reseal finds all data sealed with an older key.
 	sealing sync.RWMutex
 
-	underway inFlight
+	inFlight inFlight
 	panics   panicLimiter
 
-	closing         sync.Once
-	lastWriteFailed atomic.Bool // the last write met a database that was unavailable
+	closeOnce       sync.Once
+	lastWriteFailed atomic.Bool // the last write returned ErrUnavailable
 
 	mu          sync.Mutex
-	running     bool   // from the beginning of Run to the end of Stop
+	running     bool   // from the start of Run to the end of Stop
 	worker      runner // nil unless running
-	release     func() // gives the replica lock back
-	lockLostErr error  // why the worker stopped by itself
+	release     func() // stops the rescuer and releases the replica lock
+	lockLostErr error  // why the replica lock was lost, which stops the worker
 }
 
-// backend is all that differs between the two databases.
+// backend contains all differences between the two databases.
 type backend interface {
-	// tx runs fn in one transaction and commits it; queue works on the same transaction. Where there is one writer, who
-	// is ahead goes before the others that wait for it.
-	tx(ctx context.Context, ahead bool, fn func(db *gorm.DB, queue queueTx) error) error
-	// reader is where reads go; readOptions describes a read-only snapshot on it.
+	// tx runs fn in one transaction and commits it. The queue uses this transaction too. If the database has one
+	// writer, transactions with priority go first.
+	tx(ctx context.Context, priority bool, fn func(db *gorm.DB, queue queueTx) error) error
+	// reader returns the database for reads, and the options of a read-only snapshot.
 	reader() (db *gorm.DB, readOptions *sql.TxOptions)
-	// migrate brings the schema, River's and ours, up to date.
+	// migrate applies pending migrations of River and of this package.
 	migrate(ctx context.Context, log *slog.Logger) error
-	// own makes this process the only one that works as replica, until release. lost is called if that ends early.
+	// lockReplicaID makes this process the only one that runs as replica until release is called. If the lock is lost
+	// earlier, it calls lost.
 	lockReplicaID(ctx context.Context, replica string, lost func(error)) (release func(), err error)
-	// orphans selects the jobs and the leadership that an earlier incarnation of the replica left behind.
+	// orphans selects the jobs and the River leadership that an earlier process of the replica left behind.
 	orphans(replica string) orphans
-	// client makes a River client; one without queues only inserts.
+	// client returns a River client. A client without queues only inserts jobs.
 	client(config *river.Config) (runner, error)
-	// pollInterval is how often a queue looks for jobs on its own, beside being notified.
-	pollInterval(prompt bool) time.Duration
-	// check says why the database cannot be reached, if so.
+	// pollInterval is how often a queue polls for jobs, in addition to notifications.
+	pollInterval(lowLatency bool) time.Duration
+	// check returns an error if the database cannot be reached.
 	check(ctx context.Context) error
 	close() error
 }
 
-// queueTx is the queue as seen from inside a transaction.
+// queueTx is the queue within a transaction.
 type queueTx interface {
 	insert(ctx context.Context, jobs []river.InsertManyParams) ([]*rivertype.JobInsertResult, error)
 	complete(ctx context.Context, job *river.Job[jobArgs]) error
-	// rowLock, at the end of a SELECT, holds the selected rows until the transaction ends.
-	rowLock() string
-	// orFail, behind INSERT or UPDATE, spares SQLite the journal by which it could take back one statement of many rows: in
-	// here, whatever fails takes the transaction with it.
+	// rowLockClause is appended to a SELECT to lock the selected rows until the transaction ends.
+	rowLockClause() string
+	// orFailClause follows INSERT or UPDATE. On SQLite it saves the journal that undoes a single statement, which is
+	// not needed here because every error rolls back the whole transaction.
 	orFailClause() string
-	// sqlNow is the present time as the queue writes and compares it.
+	// sqlNow is the SQL expression for the current time, in the format of the queue.
 	sqlNow() string
-	// lockLane keeps other transactions from changing the order of a lane until this one ends.
+	// lockLane prevents other transactions from changing a lane until this one ends.
 	lockLane(db *gorm.DB, lane string) error
 }
 
-// runner is a River client, whatever its transactions are.
+// runner is a River client for either database.
 type runner interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
 	StopAndCancel(ctx context.Context) error
 }
 
-// orphans are SQL conditions with their arguments.
+// orphans holds SQL conditions on river_job and river_leader. Both take args.
 type orphans struct {
 	jobs, leader string
 	args         []any
 }
 
-// Open opens the database, creates or migrates its schema, and returns a Store that can read, write and enqueue.
+// Open opens the database and creates or migrates its schema. The Store can read, write and enqueue jobs, and works
+// jobs after [Store.Run]. Errors include [ErrUnavailable], [ErrInUse] and [ErrKeyset].
 func Open(ctx context.Context, c Config) (*Store, error) {
 	if c.Keyset == nil {
 		return nil, errors.New("open store: a keyset is required")
@@ -137,7 +138,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	case "postgres", "postgresql":
 		s.backend, err = openPostgres(ctx, c.URL, s.log)
 	default:
-		return nil, fmt.Errorf("open store: %q is neither sqlite:PATH nor postgres://…", scheme)
+		return nil, fmt.Errorf("open store: unknown database scheme %q; use sqlite:PATH or postgres://…", scheme)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", wrapUnavailable(err))
@@ -151,11 +152,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-// ErrKeyset says that the database was written with another keyset: nothing in it could be read or recognized.
-var ErrKeyset = errors.New("the keyset does not belong to this database")
+// ErrKeyset means that the database was written with another keyset, so this keyset cannot decrypt it.
+var ErrKeyset = errors.New("keyset does not match this database")
 
-// checkKeyset leaves a mark of the keyset in a new database, and compares it ever after. The mark is also sealed, and
-// sealed anew with the rest: a copy of the keyset from before a rotation has the same hash, and cannot open it.
+// checkKeyset stores a mark of the keyset in a new database and compares it in an existing one. The mark is stored as a
+// keyed hash and as a ciphertext, which Reseal renews. A copy of the keyset from before a rotation computes an equal
+// hash but cannot decrypt the ciphertext.
 func (s *Store) checkKeyset(ctx context.Context) error {
 	mark := s.hash("keyset", "mark", "tocsin")
 	return s.tx(ctx, func(t *tx) error {
@@ -177,16 +179,16 @@ func (s *Store) checkKeyset(ctx context.Context) error {
 			return ErrKeyset
 		}
 		if err := s.unseal("keyset", "1", "sealed_mark", known.SealedMark, &opened); err != nil || opened != mark {
-			return fmt.Errorf("%w any more: its keys were rotated, and this is an older copy", ErrKeyset)
+			return fmt.Errorf("%w: its keys were rotated; use the keyset file from after the rotation", ErrKeyset)
 		}
 		return nil
 	})
 }
 
-// Close stops the workers if they run and closes the database; a second Close does nothing. A crash in its place
-// loses nothing.
+// Close stops the workers if they run, waiting up to 10 seconds, and closes the database. Further calls do nothing. A
+// crash instead of Close loses no data.
 func (s *Store) Close() (err error) {
-	s.closing.Do(func() {
+	s.closeOnce.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		err = errors.Join(s.Stop(ctx), s.backend.close())
@@ -194,7 +196,8 @@ func (s *Store) Close() (err error) {
 	return err
 }
 
-// Ping says why the database cannot take writes, if so.
+// Ping returns an error that wraps [ErrUnavailable] if the database does not accept writes. It writes only if the last
+// write failed.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.backend.check(ctx); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -207,48 +210,49 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 }
 
-// now is the time in the precision and zone that both databases return unchanged.
+// now returns the current time in UTC and microseconds, which both databases return unchanged.
 func (s *Store) now() time.Time { return s.clock().UTC().Truncate(time.Microsecond) }
 
-// gormConfig is the same for every connection: errors are typed, statements stay out of the logs (they carry values).
+// gormConfig returns the configuration of all connections. Errors are translated to types, and statements are not
+// logged because they contain values.
 func gormConfig() *gorm.Config {
 	return &gorm.Config{TranslateError: true, SkipDefaultTransaction: true, Logger: logger.Discard}
 }
 
-// tx is a transaction: rows through db, jobs through enqueue, the end of the present job through complete.
+// tx is a transaction. It writes rows through db, adds jobs with enqueue and completes the current job with complete.
 type tx struct {
 	db    *gorm.DB
 	queue queueTx
 	ctx   context.Context
 }
 
-// maxTxAttempts is how often a transaction that met another one is run again.
+// maxTxAttempts is how often a transaction runs if it conflicts with others.
 const maxTxAttempts = 5
 
-// tx runs fn in one transaction and commits it. fn may run several times and must do nothing but use its tx. An
-// error of fn rolls everything back, jobs included.
+// tx runs fn in one transaction and commits it. If fn returns an error, everything is rolled back, including jobs. fn
+// may run several times, so it must have no effects outside its tx.
 func (s *Store) tx(ctx context.Context, fn func(*tx) error) error {
 	s.sealing.RLock()
 	defer s.sealing.RUnlock()
 	return s.txLocked(ctx, false, fn)
 }
 
-// txLocked is tx for who holds sealing already.
-func (s *Store) txLocked(ctx context.Context, ahead bool, fn func(*tx) error) error {
-	for pass := 1; ; pass++ {
-		err := s.backend.tx(ctx, ahead, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, ctx}) })
+// txLocked is tx for callers that hold sealing.
+func (s *Store) txLocked(ctx context.Context, priority bool, fn func(*tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := s.backend.tx(ctx, priority, func(db *gorm.DB, queue queueTx) error { return fn(&tx{db, queue, ctx}) })
 		if err == nil {
 			s.lastWriteFailed.Store(false)
 			return nil
 		}
-		if !isTxConflict(err) || pass == maxTxAttempts {
+		if !isTxConflict(err) || attempt == maxTxAttempts {
 			err = wrapUnavailable(err)
 			if errors.Is(err, ErrUnavailable) {
 				s.lastWriteFailed.Store(true)
 			}
 			return err
 		}
-		wait := time.Duration(1<<pass) * (5*time.Millisecond + rand.N(5*time.Millisecond))
+		wait := time.Duration(1<<attempt) * (5*time.Millisecond + rand.N(5*time.Millisecond))
 		select {
 		case <-ctx.Done():
 			return wrapUnavailable(errors.Join(context.Cause(ctx), err))
@@ -263,15 +267,16 @@ func (s *Store) view(ctx context.Context, fn func(db *gorm.DB) error) error {
 	return wrapUnavailable(db.WithContext(ctx).Transaction(fn, options))
 }
 
-// joinTx gives GORM a transaction that was begun outside of it.
+// joinTx returns a GORM session that uses the existing transaction t.
 func joinTx(ctx context.Context, db *gorm.DB, t *sql.Tx) *gorm.DB {
 	session := db.Session(&gorm.Session{Context: ctx, NewDB: true})
 	session.Statement.ConnPool = t
 	return session
 }
 
-// finish commits t if fn succeeded in time and rolls it back if it failed or panicked.
-func finish(ctx context.Context, t *sql.Tx, fn func() error) (err error) {
+// commitOrRollback runs fn and commits t. It rolls t back if fn fails or panics, or if ctx ends before the commit. It
+// returns a [commitUnknownError] if the result of the commit is unknown.
+func commitOrRollback(ctx context.Context, t *sql.Tx, fn func() error) (err error) {
 	done := false
 	defer func() {
 		if !done {
@@ -284,7 +289,7 @@ func finish(ctx context.Context, t *sql.Tx, fn func() error) (err error) {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("commit: %w", err) // not begun: what Commit says of an ended context may come from either side of it
+		return fmt.Errorf("commit: %w", err) // Commit with an ended context does not report whether it committed
 	}
 	done = true
 	if err := t.Commit(); err != nil {

@@ -6,41 +6,41 @@ import (
 	"time"
 )
 
-// panicReportInterval is how often a panic from the same site is reported.
+// panicReportInterval is the minimum time between two reports of panics from one site.
 const panicReportInterval = time.Minute
 
-// panicLimiter remembers when a panic from each site was reported last: what fails thousands of times is one fault.
+// panicLimiter limits reports to one per site and panicReportInterval, because a bug can panic thousands of times.
 type panicLimiter struct {
 	clock        func() time.Time
 	mu           sync.Mutex
 	lastReported map[panicSite]time.Time
 }
 
-// panicSite is the stack of a panic, without what differs from one to the next.
+// panicSite identifies where a panic happened by the program counters of its stack.
 type panicSite [64]uintptr
 
-// currentPanicSite is the site of the panic that is being recovered.
-func currentPanicSite() (at panicSite) {
-	runtime.Callers(2, at[:])
-	return at
+// currentPanicSite returns the site of the panic that is being recovered.
+func currentPanicSite() (site panicSite) {
+	runtime.Callers(2, site[:])
+	return site
 }
 
-// allow reports whether a panic is to be reported, and remembers that it was. Sites of longer ago are forgotten.
-func (p *panicLimiter) allow(at panicSite) bool {
+// allow reports whether a panic should be reported, and records the report. It removes expired sites.
+func (p *panicLimiter) allow(site panicSite) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock()
-	for known, told := range p.lastReported {
-		if now.Sub(told) >= panicReportInterval {
-			delete(p.lastReported, known)
+	for s, reported := range p.lastReported {
+		if now.Sub(reported) >= panicReportInterval {
+			delete(p.lastReported, s)
 		}
 	}
-	if _, lately := p.lastReported[at]; lately {
+	if _, recent := p.lastReported[site]; recent {
 		return false
 	}
 	if p.lastReported == nil {
 		p.lastReported = map[panicSite]time.Time{}
 	}
-	p.lastReported[at] = now
+	p.lastReported[site] = now
 	return true
 }

@@ -20,7 +20,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// postgresBackend is one pgxpool, seen by River directly and by GORM through database/sql.
+// postgresBackend uses one pgxpool, which River uses directly and GORM uses through database/sql.
 type postgresBackend struct {
 	pool   *pgxpool.Pool
 	sqlDB  *sql.DB
@@ -31,23 +31,23 @@ type postgresBackend struct {
 }
 
 const (
-	postgresConns = 20 // at least; pool_max_conns in the URL may ask for more
+	minPostgresConns = 20 // minimum pool size, which pool_max_conns in the URL can raise
 
-	// Keys of the advisory locks, all in this database.
-	lockMigrate = 727001
-	lockReplica = 727002
-	lockLane    = 727003
+	// Keys of the advisory locks, which PostgreSQL scopes to the database.
+	migrationLockKey = 727001
+	replicaLockKey   = 727002
+	laneLockKey      = 727003
 )
 
 func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgresBackend, err error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, errors.New("postgres: the URL cannot be parsed") // the parser's words may hold the password
+		return nil, errors.New("postgres: invalid URL") // the parser's error may contain the password
 	}
-	config.MaxConns = max(config.MaxConns, postgresConns)
+	config.MaxConns = max(config.MaxConns, minPostgresConns)
 	params := config.ConnConfig.RuntimeParams
 	params["timezone"] = "UTC"
-	params["synchronous_commit"] = "on" // what was answered 2xx is on the disk
+	params["synchronous_commit"] = "on" // deliveries are on disk before they are acknowledged
 	params["idle_in_transaction_session_timeout"] = "60s"
 	if params["application_name"] == "" {
 		params["application_name"] = "tocsin"
@@ -65,17 +65,17 @@ func openPostgres(ctx context.Context, url string, log *slog.Logger) (_ *postgre
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	b.sqlDB = stdlib.OpenDBFromPool(b.pool)
-	b.sqlDB.SetMaxIdleConns(0) // idle connections wait in the pool, where River finds them too
+	b.sqlDB.SetMaxIdleConns(0) // idle connections return to the pool, where River can use them
 	if b.db, err = gorm.Open(postgres.New(postgres.Config{Conn: b.sqlDB}), gormConfig()); err != nil {
 		return nil, err
 	}
 	b.driver = riverpgxv5.New(b.pool)
-	// The cooldown holds back next to nothing: NOTIFY is cheap, and only it wakes a worker at once.
+	// The cooldown is short because NOTIFY is cheap, and only NOTIFY wakes a worker immediately.
 	b.jobs, err = river.NewClient(b.driver, riverConfig(log, time.Millisecond))
 	return b, err
 }
 
-// tx pins one connection, so that GORM's transaction can lend it to River.
+// tx uses one connection for the transaction, which River shares through [sharedTx].
 func (b *postgresBackend) tx(ctx context.Context, _ bool, fn func(*gorm.DB, queueTx) error) error {
 	conn, err := b.sqlDB.Conn(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func (b *postgresBackend) tx(ctx context.Context, _ bool, fn func(*gorm.DB, queu
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	return finish(ctx, t, func() error { return fn(joinTx(ctx, b.db, t), postgresQueue{conn, b.jobs}) })
+	return commitOrRollback(ctx, t, func() error { return fn(joinTx(ctx, b.db, t), postgresQueue{conn, b.jobs}) })
 }
 
 type postgresQueue struct {
@@ -103,26 +103,27 @@ func (q postgresQueue) complete(ctx context.Context, job *river.Job[jobArgs]) er
 	return q.withPgxTx(func(t pgx.Tx) error { _, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, t, job); return err })
 }
 
-func (postgresQueue) rowLock() string      { return " FOR UPDATE" }
-func (postgresQueue) orFailClause() string { return "" }
-func (postgresQueue) sqlNow() string       { return "now()" }
+func (postgresQueue) rowLockClause() string { return " FOR UPDATE" }
+func (postgresQueue) orFailClause() string  { return "" }
+func (postgresQueue) sqlNow() string        { return "now()" }
 
 func (postgresQueue) lockLane(db *gorm.DB, lane string) error {
-	return db.Exec("SELECT pg_advisory_xact_lock(?, hashtext(?))", lockLane, lane).Error
+	return db.Exec("SELECT pg_advisory_xact_lock(?, hashtext(?))", laneLockKey, lane).Error
 }
 
-// withPgxTx passes the connection that carries the transaction to River.
+// withPgxTx calls fn with the connection of the transaction as pgx.Tx, for River.
 func (q postgresQueue) withPgxTx(fn func(pgx.Tx) error) error {
 	return q.conn.Raw(func(c any) error { return fn(sharedTx{c.(*stdlib.Conn).Conn(), 0}) })
 }
 
-// sharedTx presents a connection with an open transaction as pgx.Tx. The lender commits; a nested Begin is a savepoint.
+// sharedTx presents a connection with an open transaction as pgx.Tx. The owner of the transaction commits it. Begin
+// creates a savepoint.
 type sharedTx struct {
 	conn  *pgx.Conn
 	depth int
 }
 
-var errSharedTx = errors.New("only the lender ends the transaction")
+var errSharedTx = errors.New("only the owner of the transaction can end it")
 
 func (t sharedTx) Begin(ctx context.Context) (pgx.Tx, error) {
 	nested := sharedTx{t.conn, t.depth + 1}
@@ -146,7 +147,7 @@ func (t sharedTx) Rollback(ctx context.Context) error {
 	return err
 }
 
-func (t sharedTx) name() string { return fmt.Sprintf("lent_%d", t.depth) }
+func (t sharedTx) name() string { return fmt.Sprintf("shared_%d", t.depth) }
 
 func (t sharedTx) CopyFrom(ctx context.Context, table pgx.Identifier, columns []string, rows pgx.CopyFromSource) (int64, error) {
 	return t.conn.CopyFrom(ctx, table, columns, rows)
@@ -156,9 +157,9 @@ func (t sharedTx) SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResu
 	return t.conn.SendBatch(ctx, batch)
 }
 
-// LargeObjects cannot be served: pgx builds them from its own transactions only. River uses none.
+// LargeObjects panics, because pgx creates large objects only from its own transactions. River does not use them.
 func (t sharedTx) LargeObjects() pgx.LargeObjects {
-	panic("store: large objects on a lent transaction")
+	panic("store: large objects on a shared transaction")
 }
 
 func (t sharedTx) Prepare(ctx context.Context, name, query string) (*pgconn.StatementDescription, error) {
@@ -189,16 +190,18 @@ func (b *postgresBackend) migrate(ctx context.Context, log *slog.Logger) error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer lock.Release()
-	if _, err := lock.Exec(ctx, "SELECT pg_advisory_lock($1)", lockMigrate); err != nil {
-		return fmt.Errorf("take the migration lock: %w", err)
+	if _, err := lock.Exec(ctx, "SELECT pg_advisory_lock($1)", migrationLockKey); err != nil {
+		return fmt.Errorf("acquire migration lock: %w", err)
 	}
-	defer func() { _, _ = lock.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", lockMigrate) }()
+	defer func() {
+		_, _ = lock.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", migrationLockKey)
+	}()
 	m, err := rivermigrate.New(b.driver, &rivermigrate.Config{Logger: warnLogger(log)})
 	if err != nil {
 		return err
 	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return fmt.Errorf("migrate the queue: %w", err)
+		return fmt.Errorf("migrate queue: %w", err)
 	}
 	return migrateUp(ctx, b.sqlDB, dialectPostgres)
 }
@@ -215,7 +218,7 @@ func (b *postgresBackend) client(config *river.Config) (runner, error) {
 	return river.NewClient(b.driver, config)
 }
 
-// pollInterval bounds the wait of a job whose notification was lost with a connection.
+// pollInterval limits the delay of a job whose notification was lost with a connection.
 func (b *postgresBackend) pollInterval(bool) time.Duration { return 200 * time.Millisecond }
 
 func (b *postgresBackend) check(ctx context.Context) error { return b.pool.Ping(ctx) }
@@ -232,15 +235,15 @@ func (b *postgresBackend) close() error {
 }
 
 const (
-	// replicaLockTimeout is how long a restart waits for the server to notice that its killed predecessor is gone.
+	// replicaLockTimeout is how long a restart waits for the server to release the lock of the killed process.
 	replicaLockTimeout  = 15 * time.Second
 	replicaPingInterval = 3 * time.Second
 )
 
-// lockReplicaID holds a session lock on the replica's name, on a connection of its own. If that connection breaks, the lock is
-// taken again; if another process has it by then, lost is called and the replica must not go on working.
+// lockReplicaID holds a session lock on the replica id, on a separate connection. If that connection breaks, it
+// acquires the lock again. If another process has the lock then, it calls lost, and the replica must stop working.
 func (b *postgresBackend) lockReplicaID(ctx context.Context, replica string, lost func(error)) (func(), error) {
-	conn, err := b.lockReplica(ctx, replica)
+	conn, err := b.acquireReplicaLock(ctx, replica)
 	if err != nil {
 		return nil, err
 	}
@@ -253,10 +256,10 @@ func (b *postgresBackend) lockReplicaID(ctx context.Context, replica string, los
 				_ = conn.Close(context.WithoutCancel(watch))
 				return
 			} else if err != nil {
-				b.log.Warn("the replica's lock was lost with its connection", "replica", replica)
+				b.log.Warn("replica lock lost", "replica", replica, "err", err)
 			}
 			_ = conn.Close(watch)
-			if conn = b.relock(watch, replica, lost); conn == nil {
+			if conn = b.reacquireReplicaLock(watch, replica, lost); conn == nil {
 				return
 			}
 		}
@@ -264,10 +267,11 @@ func (b *postgresBackend) lockReplicaID(ctx context.Context, replica string, los
 	return func() { cancel(); <-done }, nil
 }
 
-// relock tries until it has the lock again, the watch ends, or another process turns out to have it.
-func (b *postgresBackend) relock(ctx context.Context, replica string, lost func(error)) *pgx.Conn {
+// reacquireReplicaLock retries until it has the lock, ctx ends, or another process has the lock. It returns nil if it
+// does not get the lock, and calls lost if another process has it.
+func (b *postgresBackend) reacquireReplicaLock(ctx context.Context, replica string, lost func(error)) *pgx.Conn {
 	for {
-		conn, err := b.lockReplica(ctx, replica)
+		conn, err := b.acquireReplicaLock(ctx, replica)
 		switch {
 		case err == nil:
 			return conn
@@ -283,7 +287,7 @@ func (b *postgresBackend) relock(ctx context.Context, replica string, lost func(
 	}
 }
 
-// keepAlive returns when the connection no longer answers.
+// keepAlive pings the connection until a ping fails or ctx ends.
 func keepAlive(ctx context.Context, conn *pgx.Conn) error {
 	for sleep(ctx, replicaPingInterval) {
 		probe, cancel := context.WithTimeout(ctx, replicaPingInterval)
@@ -296,14 +300,14 @@ func keepAlive(ctx context.Context, conn *pgx.Conn) error {
 	return ctx.Err()
 }
 
-func (b *postgresBackend) lockReplica(ctx context.Context, replica string) (*pgx.Conn, error) {
+func (b *postgresBackend) acquireReplicaLock(ctx context.Context, replica string) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, b.pool.Config().ConnConfig)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	for deadline := time.Now().Add(replicaLockTimeout); ; {
 		var held bool
-		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", lockReplica, replica).Scan(&held)
+		err := conn.QueryRow(ctx, "SELECT pg_try_advisory_lock($1, hashtext($2))", replicaLockKey, replica).Scan(&held)
 		if err == nil && held {
 			return conn, nil
 		}
@@ -315,12 +319,12 @@ func (b *postgresBackend) lockReplica(ctx context.Context, replica string) (*pgx
 		}
 		if err != nil {
 			_ = conn.Close(context.WithoutCancel(ctx))
-			return nil, fmt.Errorf("take the replica's lock: %w", err)
+			return nil, fmt.Errorf("acquire replica lock: %w", err)
 		}
 	}
 }
 
-// sleep waits for d and says whether ctx still lives.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -6,59 +6,62 @@ import (
 	"sync"
 )
 
-// priorityMutex lets one at a time through. Some go ahead of the others; where both wait they alternate, so that nobody is held
-// up for ever. Within each of the two the order is that of coming.
+// priorityMutex is a mutual exclusion lock with two queues, each first in, first out. Priority callers are served
+// first. If callers wait in both queues, the lock alternates between them, so neither queue starves. The zero value is
+// unlocked.
 type priorityMutex struct {
 	mu              sync.Mutex
 	locked          bool
-	lastPriority    bool // who is inside
+	lastPriority    bool // the lock was last granted to a priority caller
 	priorityWaiters []chan struct{}
 	waiters         []chan struct{}
 }
 
-// lock waits to be let in. Whoever got no error leaves again.
-func (g *priorityMutex) lock(ctx context.Context, ahead bool) error {
-	g.mu.Lock()
-	if !g.locked {
-		g.locked, g.lastPriority = true, ahead
-		g.mu.Unlock()
+// lock acquires m, waiting until ctx ends. It returns ctx.Err() if ctx ends first. Otherwise the caller must call
+// unlock.
+func (m *priorityMutex) lock(ctx context.Context, priority bool) error {
+	m.mu.Lock()
+	if !m.locked {
+		m.locked, m.lastPriority = true, priority
+		m.mu.Unlock()
 		return nil
 	}
-	waiting, called := &g.waiters, make(chan struct{})
-	if ahead {
-		waiting = &g.priorityWaiters
+	queue, granted := &m.waiters, make(chan struct{})
+	if priority {
+		queue = &m.priorityWaiters
 	}
-	*waiting = append(*waiting, called)
-	g.mu.Unlock()
+	*queue = append(*queue, granted)
+	m.mu.Unlock()
 	select {
-	case <-called:
+	case <-granted:
 		return nil
 	case <-ctx.Done():
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if at := slices.Index(*waiting, called); at >= 0 {
-		*waiting = slices.Delete(*waiting, at, at+1)
-	} else { // called in while giving up
-		g.handOff()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at := slices.Index(*queue, granted); at >= 0 {
+		*queue = slices.Delete(*queue, at, at+1)
+	} else { // the lock was granted when ctx ended
+		m.handOff()
 	}
 	return ctx.Err()
 }
 
-func (g *priorityMutex) unlock() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.handOff()
+func (m *priorityMutex) unlock() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.handOff()
 }
 
-func (g *priorityMutex) handOff() {
-	g.lastPriority = len(g.priorityWaiters) > 0 && !(g.lastPriority && len(g.waiters) > 0)
-	waiting := &g.waiters
-	if g.lastPriority {
-		waiting = &g.priorityWaiters
+// handOff grants the lock to the next waiter, or releases it. The caller holds mu.
+func (m *priorityMutex) handOff() {
+	m.lastPriority = len(m.priorityWaiters) > 0 && !(m.lastPriority && len(m.waiters) > 0)
+	queue := &m.waiters
+	if m.lastPriority {
+		queue = &m.priorityWaiters
 	}
-	if g.locked = len(*waiting) > 0; g.locked {
-		close((*waiting)[0])
-		*waiting = slices.Delete(*waiting, 0, 1)
+	if m.locked = len(*queue) > 0; m.locked {
+		close((*queue)[0])
+		*queue = slices.Delete(*queue, 0, 1)
 	}
 }

@@ -11,81 +11,82 @@ import (
 	"time"
 )
 
-// Who is ahead comes first, and after each of them one of the others.
-func TestTheGateCallsInOrder(t *testing.T) {
+// Priority callers go first, and the lock alternates while both kinds wait.
+func TestPriorityMutex_AlternatesPriorityAndOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var g priorityMutex
-		said := make(chan string, 6)
+		var m priorityMutex
+		events := make(chan string, 6)
 		order := func() (names []string) {
-			for len(said) > 0 {
-				names = append(names, <-said)
+			for len(events) > 0 {
+				names = append(names, <-events)
 			}
 			return names
 		}
-		come := func(name string, ahead bool, patience time.Duration) {
+		acquire := func(name string, priority bool, timeout time.Duration) {
 			go func() {
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
 				defer cancel()
-				if err := g.lock(ctx, ahead); err != nil {
+				if err := m.lock(ctx, priority); err != nil {
 					if !errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("%s: %v", name, err)
 					}
-					said <- name + " gave up"
+					events <- name + " timed out"
 					return
 				}
-				said <- name
-				g.unlock()
+				events <- name
+				m.unlock()
 			}()
 			synctest.Wait()
 		}
-		if err := g.lock(t.Context(), false); err != nil {
+		if err := m.lock(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
-		come("first", false, time.Hour)
-		come("impatient", false, time.Second)
-		come("second", false, time.Hour)
-		come("ahead", true, time.Hour)
-		come("ahead too", true, time.Hour)
-		come("impatient ahead", true, time.Second)
-		<-time.After(2 * time.Second) // of the bubble's clock
-		if got, want := order(), []string{"impatient gave up", "impatient ahead gave up"}; !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
-			t.Errorf("before: %v, want %v", got, want)
+		acquire("first", false, time.Hour)
+		acquire("short", false, time.Second)
+		acquire("second", false, time.Hour)
+		acquire("priority 1", true, time.Hour)
+		acquire("priority 2", true, time.Hour)
+		acquire("short priority", true, time.Second)
+		<-time.After(2 * time.Second) // on the fake clock
+		if got, want := order(), []string{"short timed out", "short priority timed out"}; !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+			t.Errorf("before unlock: got %v, want %v", got, want)
 		}
-		g.unlock()
+		m.unlock()
 		synctest.Wait()
-		if got, want := order(), []string{"ahead", "first", "ahead too", "second"}; !slices.Equal(got, want) {
-			t.Errorf("they came in as %v, want %v", got, want)
+		if got, want := order(), []string{"priority 1", "first", "priority 2", "second"}; !slices.Equal(got, want) {
+			t.Errorf("got order %v, want %v", got, want)
 		}
-		if g.locked || len(g.priorityWaiters)+len(g.waiters) != 0 {
-			t.Errorf("in the end %v, %d and %d wait", g.locked, len(g.priorityWaiters), len(g.waiters))
+		if m.locked || len(m.priorityWaiters)+len(m.waiters) != 0 {
+			t.Errorf("at the end: got locked %v, %d and %d waiters, want an idle lock", m.locked, len(m.priorityWaiters), len(m.waiters))
 		}
 	})
 }
 
-// Whoever gives up just when it is called in passes the call on: nobody waits for ever, and no two are inside.
-func TestNobodyIsLostAtTheGate(t *testing.T) {
-	var g priorityMutex
+// A caller whose context ends when the lock is granted passes the lock on. No caller waits forever, and only one holds
+// it.
+func TestPriorityMutex_CancelledWaitersPassTheLockOn(t *testing.T) {
+	var m priorityMutex
 	var all sync.WaitGroup
-	inside, entered := 0, 0
+	holders, acquired := 0, 0
 	for n := range 8 {
 		random := rand.New(rand.NewPCG(1, uint64(n)))
 		all.Go(func() {
 			for range 2000 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(20))*time.Microsecond)
-				if err := g.lock(ctx, random.IntN(4) == 0); err == nil {
-					if inside++; inside != 1 {
-						t.Errorf("%d are inside", inside)
+				if err := m.lock(ctx, random.IntN(4) == 0); err == nil {
+					if holders++; holders != 1 {
+						t.Errorf("got %d holders, want 1", holders)
 					}
-					entered++
-					inside--
-					g.unlock()
+					acquired++
+					holders--
+					m.unlock()
 				}
 				cancel()
 			}
 		})
 	}
 	all.Wait()
-	if entered == 0 || g.locked || len(g.priorityWaiters)+len(g.waiters) != 0 {
-		t.Errorf("%d entered; in the end %v, %d and %d wait", entered, g.locked, len(g.priorityWaiters), len(g.waiters))
+	if acquired == 0 || m.locked || len(m.priorityWaiters)+len(m.waiters) != 0 {
+		t.Errorf("got %d acquisitions, locked %v, %d and %d waiters, want an idle lock", acquired, m.locked, len(m.priorityWaiters), len(m.waiters))
 	}
 }

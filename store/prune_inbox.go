@@ -11,9 +11,10 @@ import (
 	"gorm.io/gorm"
 )
 
-// inbox goes through the deliveries in the order in which they came, up to the first batch that is young.
-func (p *pruner) inbox(ctx context.Context, keep Retention) error {
-	before := p.before(keep.Inbox)
+// pruneInbox deletes expired, handled deliveries in the order of their ids. It stops at the first batch that has none
+// and whose last delivery is within the retention.
+func (p *pruner) pruneInbox(ctx context.Context, retention Retention) error {
+	before := p.cutoff(retention.Inbox)
 	for after := int64(0); !p.pastDeadline(); {
 		var rows []inboxRow
 		err := p.s.view(ctx, func(db *gorm.DB) error {
@@ -21,7 +22,7 @@ func (p *pruner) inbox(ctx context.Context, keep Retention) error {
 				after, pruneBatch).Scan(&rows).Error
 		})
 		if err != nil {
-			return fmt.Errorf("look through the inbox: %w", err)
+			return fmt.Errorf("scan inbox: %w", err)
 		}
 		if len(rows) == 0 {
 			return nil
@@ -34,14 +35,14 @@ func (p *pruner) inbox(ctx context.Context, keep Retention) error {
 			}
 			continue
 		}
-		if err := p.inboxBatch(ctx, rows, deletionBatch{tableName: "inbox", policy: policy("inbox", keep.Inbox), before: before}); err != nil {
+		if err := p.pruneInboxBatch(ctx, rows, deletionBatch{tableName: "inbox", policy: policyName("inbox", retention.Inbox), cutoff: before}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// withinRetention reports whether the delivery at which a batch ended is within its time: those after it are, too.
+// withinRetention reports whether the last delivery of a batch is too recent to delete. Later deliveries are too.
 func (p *pruner) withinRetention(ctx context.Context, id int64, before time.Time) bool {
 	var row inboxRow
 	err := p.s.view(ctx, func(db *gorm.DB) error {
@@ -50,37 +51,37 @@ func (p *pruner) withinRetention(ctx context.Context, id int64, before time.Time
 	return err == nil && !row.ReceivedAt.Before(before)
 }
 
-func (p *pruner) inboxBatch(ctx context.Context, rows []inboxRow, g deletionBatch) error {
-	return p.batch(ctx, g.before, func(t domainTx, guard *exemptions) ([]deletionBatch, error) {
+func (p *pruner) pruneInboxBatch(ctx context.Context, rows []inboxRow, g deletionBatch) error {
+	return p.runBatch(ctx, g.cutoff, func(t domainTx, exempt *exemptions) ([]deletionBatch, error) {
 		g := g
-		homes, err := t.currentIncidents(rows)
+		incidents, err := t.currentIncidents(rows)
 		if err != nil {
 			return nil, err
 		}
 		for _, row := range rows {
 			// The alert may have been moved to another incident since the delivery was handled.
-			free, err := guard.deletable(row.IncidentID)
-			if err == nil && free {
-				free, err = guard.deletable(homes[row.AlertID])
+			deletable, err := exempt.deletable(row.IncidentID)
+			if err == nil && deletable {
+				deletable, err = exempt.deletable(incidents[row.AlertID])
 			}
 			if err != nil {
 				return nil, err
 			}
-			if !free {
+			if !deletable {
 				continue
 			}
-			var bodies [][]byte // one at a time: a batch of large ones is no reason to need much memory
+			var bodies [][]byte // one body at a time, to limit memory
 			if err := t.db.Raw("SELECT sealed_body FROM delivery_bodies WHERE inbox_id = ?", row.ID).Scan(&bodies).Error; err != nil {
-				return nil, fmt.Errorf("read the body of a delivery: %w", err)
+				return nil, fmt.Errorf("read delivery body: %w", err)
 			}
 			if len(bodies) == 0 {
-				continue // Verify tells of it
+				continue // Verify reports this problem
 			}
 			var d sealedDelivery
 			if err := t.s.unseal("inbox", inboxKey(row.Source, row.DeliveryHash), "sealed_body", bodies[0], &d); err != nil {
 				return nil, err
 			}
-			g.ids, g.held = append(g.ids, row.ID), append(g.held, strconv.FormatInt(row.ID, 10)+" "+d.hash())
+			g.ids, g.contents = append(g.ids, row.ID), append(g.contents, strconv.FormatInt(row.ID, 10)+" "+d.sha256())
 		}
 		if _, err := t.remove(g, "delivery_bodies", "inbox_id"); err != nil {
 			return nil, err
@@ -89,7 +90,7 @@ func (p *pruner) inboxBatch(ctx context.Context, rows []inboxRow, g deletionBatc
 	})
 }
 
-// currentIncidents says to which incident the alerts of deliveries belong by now.
+// currentIncidents returns the incident that each alert of the deliveries belongs to now.
 func (t domainTx) currentIncidents(rows []inboxRow) (map[int64]int64, error) {
 	out := map[int64]int64{}
 	for _, row := range rows {
@@ -102,7 +103,7 @@ func (t domainTx) currentIncidents(rows []inboxRow) (map[int64]int64, error) {
 			err := errors.Join(t.db.Raw("SELECT incident_id FROM alerts WHERE id = ?", id).Scan(&found).Error,
 				t.db.Raw("SELECT moved_to FROM moved_alerts WHERE id = ?", id).Scan(&next).Error)
 			if err != nil {
-				return nil, fmt.Errorf("find an alert: %w", err)
+				return nil, fmt.Errorf("find alert: %w", err)
 			}
 			id = 0
 			if len(found) > 0 {

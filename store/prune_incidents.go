@@ -11,21 +11,22 @@ import (
 	"gorm.io/gorm"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/response"
 )
 
-// suppressedAlerts deletes alerts that never belonged to an incident.
-func (p *pruner) suppressedAlerts(ctx context.Context, keep Retention) error {
-	before := p.before(keep.Alerts)
-	for shelf := 0; shelf >= -2; shelf-- {
+// pruneSuppressedAlerts deletes expired alerts that are not attached to an incident.
+func (p *pruner) pruneSuppressedAlerts(ctx context.Context, retention Retention) error {
+	before := p.cutoff(retention.Alerts)
+	for disposition := response.WatchedAlerts; disposition >= response.MaintenanceAlerts; disposition-- {
 		for more := true; more && !p.pastDeadline(); {
-			err := p.batch(ctx, before, func(t domainTx, _ *exemptions) ([]deletionBatch, error) {
+			err := p.runBatch(ctx, before, func(t domainTx, _ *exemptions) ([]deletionBatch, error) {
 				var rows []alertRow
-				err := t.db.Raw("SELECT id, hash, count FROM alerts WHERE incident_id = ? AND last_at < ? ORDER BY last_at LIMIT ?"+t.lock, shelf, before, pruneBatch).Scan(&rows).Error
+				err := t.db.Raw("SELECT id, hash, count FROM alerts WHERE incident_id = ? AND last_at < ? ORDER BY last_at LIMIT ?"+t.lockClause, int64(disposition), before, pruneBatch).Scan(&rows).Error
 				if err != nil {
-					return nil, fmt.Errorf("look for old alerts: %w", err)
+					return nil, fmt.Errorf("find old alerts: %w", err)
 				}
 				more = len(rows) == pruneBatch
-				return t.remove(alertTombstone(rows, keep, before), "alerts", "id")
+				return t.remove(alertTombstone(rows, retention, before), "alerts", "id")
 			})
 			if err != nil {
 				return err
@@ -35,25 +36,27 @@ func (p *pruner) suppressedAlerts(ctx context.Context, keep Retention) error {
 	return nil
 }
 
-func alertTombstone(rows []alertRow, keep Retention, before time.Time) deletionBatch {
-	g := deletionBatch{tableName: "alerts", policy: policy("alerts", keep.Alerts), before: before}
+// alertTombstone returns the deletion batch of alerts.
+func alertTombstone(rows []alertRow, retention Retention, before time.Time) deletionBatch {
+	g := deletionBatch{tableName: "alerts", policy: policyName("alerts", retention.Alerts), cutoff: before}
 	for _, row := range rows {
-		g.ids, g.held = append(g.ids, row.ID), append(g.held, fmt.Sprintf("%d %s %d", row.ID, row.Hash, row.Count))
+		g.ids, g.contents = append(g.ids, row.ID), append(g.contents, fmt.Sprintf("%d %s %d", row.ID, row.Hash, row.Count))
 	}
 	return g
 }
 
-// incidents deletes the alerts and the finished work of incidents that ended long ago. What they were stays in their timelines.
-func (p *pruner) incidents(ctx context.Context, keep Retention) error {
-	before := p.before(keep.Alerts)
+// pruneIncidents deletes the alerts, finished effects and command keys of incidents that ended before the cutoff. The
+// timelines still contain the alerts.
+func (p *pruner) pruneIncidents(ctx context.Context, retention Retention) error {
+	before := p.cutoff(retention.Alerts)
 	for after := int64(0); !p.pastDeadline(); {
 		var ids []int64
 		err := p.s.view(ctx, func(db *gorm.DB) error {
 			return db.Raw("SELECT id FROM incidents WHERE id > ? AND status IN ? AND updated_at < ? AND NOT legal_hold ORDER BY id LIMIT ?",
-				after, ended(), before, pruneBatch).Scan(&ids).Error
+				after, endedStatuses(), before, pruneBatch).Scan(&ids).Error
 		})
 		if err != nil {
-			return fmt.Errorf("look for ended incidents: %w", err)
+			return fmt.Errorf("find ended incidents: %w", err)
 		}
 		if len(ids) == 0 {
 			return nil
@@ -61,16 +64,16 @@ func (p *pruner) incidents(ctx context.Context, keep Retention) error {
 		after = ids[len(ids)-1]
 		for _, id := range ids {
 			for more := true; more && !p.pastDeadline(); {
-				err := p.batch(ctx, before, func(t domainTx, guard *exemptions) ([]deletionBatch, error) {
-					free, err := guard.deletable(id)
-					if more = false; err != nil || !free {
+				err := p.runBatch(ctx, before, func(t domainTx, exempt *exemptions) ([]deletionBatch, error) {
+					deletable, err := exempt.deletable(id)
+					if more = false; err != nil || !deletable {
 						return nil, err
 					}
-					graves, err := t.clearIncident(id, keep, before)
-					for _, g := range graves {
+					batches, err := t.deleteIncidentRows(id, retention, before)
+					for _, g := range batches {
 						more = more || len(g.ids) == pruneBatch
 					}
-					return graves, err
+					return batches, err
 				})
 				if err != nil {
 					return err
@@ -81,7 +84,8 @@ func (p *pruner) incidents(ctx context.Context, keep Retention) error {
 	return nil
 }
 
-func ended() (out []string) {
+// endedStatuses returns the statuses of incidents that have ended.
+func endedStatuses() (out []string) {
 	for _, status := range incident.Statuses() {
 		if status.Ended() {
 			out = append(out, string(status))
@@ -90,54 +94,56 @@ func ended() (out []string) {
 	return out
 }
 
-func (t domainTx) clearIncident(id int64, keep Retention, before time.Time) ([]deletionBatch, error) {
+// deleteIncidentRows deletes up to pruneBatch rows each of the alerts, finished effects and command keys of an
+// incident.
+func (t domainTx) deleteIncidentRows(id int64, retention Retention, before time.Time) ([]deletionBatch, error) {
 	var alerts []alertRow
 	if err := t.db.Raw("SELECT id, hash, count FROM alerts WHERE incident_id = ? LIMIT ?", id, pruneBatch).Scan(&alerts).Error; err != nil {
-		return nil, fmt.Errorf("look for old alerts: %w", err)
+		return nil, fmt.Errorf("find old alerts: %w", err)
 	}
-	graves, err := t.remove(alertTombstone(alerts, keep, before), "alerts", "id")
+	batches, err := t.remove(alertTombstone(alerts, retention, before), "alerts", "id")
 	if err != nil {
 		return nil, err
 	}
 	var effects []effectRow
 	err = t.db.Raw("SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('completed', 'discarded') LIMIT ?", id, pruneBatch).Scan(&effects).Error
 	if err != nil {
-		return nil, fmt.Errorf("look for finished work: %w", err)
+		return nil, fmt.Errorf("find finished effects: %w", err)
 	}
-	work := deletionBatch{tableName: "effects", policy: policy("alerts", keep.Alerts), before: before}
+	finished := deletionBatch{tableName: "effects", policy: policyName("alerts", retention.Alerts), cutoff: before}
 	for _, row := range effects {
-		work.ids, work.held = append(work.ids, row.ID), append(work.held, row.Key+" "+row.State)
+		finished.ids, finished.contents = append(finished.ids, row.ID), append(finished.contents, row.Key+" "+row.State)
 	}
-	if _, err := t.remove(work, "ledger", "effect_id"); err != nil {
+	if _, err := t.remove(finished, "ledger", "effect_id"); err != nil {
 		return nil, err
 	}
-	gone, err := t.remove(work, "effects", "id")
+	removed, err := t.remove(finished, "effects", "id")
 	if err != nil {
 		return nil, err
 	}
-	keys, err := t.deleteCommandKeys(id, policy("alerts", keep.Alerts), before)
-	return slices.Concat(graves, gone, keys), err
+	keys, err := t.deleteCommandKeys(id, policyName("alerts", retention.Alerts), before)
+	return slices.Concat(batches, removed, keys), err
 }
 
-// deleteCommandKeys deletes the keys of commands that nobody can repeat any more.
+// deleteCommandKeys deletes command keys that are too old to be repeated. id is 0 for commands that opened incidents.
 func (t domainTx) deleteCommandKeys(id int64, policy string, before time.Time) ([]deletionBatch, error) {
-	g := deletionBatch{tableName: "commands", policy: policy, before: before}
+	g := deletionBatch{tableName: "commands", policy: policy, cutoff: before}
 	err := t.db.Raw(`DELETE FROM commands WHERE incident_id = ? AND key_hash IN
-		(SELECT key_hash FROM commands WHERE incident_id = ? AND at < ? LIMIT ?) RETURNING key_hash`, id, id, before, pruneBatch).Scan(&g.held).Error
+		(SELECT key_hash FROM commands WHERE incident_id = ? AND at < ? LIMIT ?) RETURNING key_hash`, id, id, before, pruneBatch).Scan(&g.contents).Error
 	if err != nil {
-		return nil, fmt.Errorf("forget commands: %w", err)
+		return nil, fmt.Errorf("delete command keys: %w", err)
 	}
 	return []deletionBatch{g}, nil
 }
 
-// commands deletes the keys of commands that opened incidents.
-func (p *pruner) commands(ctx context.Context, keep Retention) error {
-	before := p.before(keep.Alerts)
+// pruneCommands deletes the expired keys of commands that opened incidents.
+func (p *pruner) pruneCommands(ctx context.Context, retention Retention) error {
+	before := p.cutoff(retention.Alerts)
 	for more := true; more && !p.pastDeadline(); {
-		err := p.batch(ctx, before, func(t domainTx, _ *exemptions) (graves []deletionBatch, err error) {
-			graves, err = t.deleteCommandKeys(0, policy("alerts", keep.Alerts), before)
-			more = err == nil && len(graves[0].held) == pruneBatch
-			return graves, err
+		err := p.runBatch(ctx, before, func(t domainTx, _ *exemptions) (batches []deletionBatch, err error) {
+			batches, err = t.deleteCommandKeys(0, policyName("alerts", retention.Alerts), before)
+			more = err == nil && len(batches[0].contents) == pruneBatch
+			return batches, err
 		})
 		if err != nil {
 			return err
@@ -146,7 +152,7 @@ func (p *pruner) commands(ctx context.Context, keep Retention) error {
 	return nil
 }
 
-// auditRow is a row of the table audit, as far as it is deleted.
+// auditRow holds the columns of the table audit that a tombstone covers.
 type auditRow struct {
 	ID         int64
 	At         time.Time
@@ -156,30 +162,31 @@ type auditRow struct {
 	Allowed    bool
 }
 
-func (p *pruner) audit(ctx context.Context, keep Retention) error {
-	before := p.before(keep.Audit)
+// pruneAudit deletes expired entries of the audit log.
+func (p *pruner) pruneAudit(ctx context.Context, retention Retention) error {
+	before := p.cutoff(retention.Audit)
 	for after := int64(0); !p.pastDeadline(); {
 		var rows []auditRow
 		err := p.s.view(ctx, func(db *gorm.DB) error {
 			return db.Raw("SELECT id, at, person, action, incident_id, allowed FROM audit WHERE id > ? ORDER BY id LIMIT ?", after, pruneBatch).Scan(&rows).Error
 		})
 		if err != nil {
-			return fmt.Errorf("look through the audit log: %w", err)
+			return fmt.Errorf("scan audit log: %w", err)
 		}
 		if len(rows) == 0 || !rows[0].At.Before(before) {
 			return nil
 		}
 		after = rows[len(rows)-1].ID
-		err = p.batch(ctx, before, func(t domainTx, guard *exemptions) ([]deletionBatch, error) {
-			g := deletionBatch{tableName: "audit", policy: policy("audit", keep.Audit), before: before}
+		err = p.runBatch(ctx, before, func(t domainTx, exempt *exemptions) ([]deletionBatch, error) {
+			g := deletionBatch{tableName: "audit", policy: policyName("audit", retention.Audit), cutoff: before}
 			for _, row := range rows {
-				free, err := guard.deletable(row.IncidentID)
+				deletable, err := exempt.deletable(row.IncidentID)
 				if err != nil {
 					return nil, err
 				}
-				if free && row.At.Before(before) {
+				if deletable && row.At.Before(before) {
 					g.ids = append(g.ids, row.ID)
-					g.held = append(g.held, strings.Join([]string{strconv.FormatInt(row.ID, 10), row.At.UTC().Format(time.RFC3339Nano), row.Person, row.Action,
+					g.contents = append(g.contents, strings.Join([]string{strconv.FormatInt(row.ID, 10), row.At.UTC().Format(time.RFC3339Nano), row.Person, row.Action,
 						incident.ID(row.IncidentID).String(), strconv.FormatBool(row.Allowed)}, " "))
 				}
 			}

@@ -19,9 +19,8 @@ import (
 	"tocsin/store/storetest"
 )
 
-// crowd fills the tables with so many rows that a plan which reads them all is
-// never chosen, or would be seen.
-func (s *Store) crowd(t testing.TB, rows int) {
+// fillTables inserts enough rows that the planner scans a whole table only if no index fits.
+func (s *Store) fillTables(t testing.TB, rows int) {
 	t.Helper()
 	fill := func(query string) {
 		t.Helper()
@@ -49,8 +48,8 @@ func (s *Store) crowd(t testing.TB, rows int) {
 	}
 }
 
-// plan explains a statement.
-func (s *Store) plan(t *testing.T, query string, args ...any) string {
+// explain returns the query plan of a statement.
+func (s *Store) explain(t *testing.T, query string, args ...any) string {
 	t.Helper()
 	explain := "EXPLAIN QUERY PLAN "
 	if _, postgres := s.backend.(*postgresBackend); postgres {
@@ -85,53 +84,53 @@ func (s *Store) plan(t *testing.T, query string, args ...any) string {
 	return strings.Join(out, "\n")
 }
 
-// TestNothingReadsAWholeTable holds the plan of every statement on the way of an alert against a full store: a hundred
-// thousand alerts do not slow the next one.
-func TestNothingReadsAWholeTable(t *testing.T) {
+// TestQueryPlans_NoFullTableScan checks the plans of the statements that process an alert in a large store. Many stored
+// alerts must not slow the next one.
+func TestQueryPlans_NoFullTableScan(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		s.open(t, "the first")
-		s.crowd(t, 20_000)
+		s.openIncident(t, "first")
+		s.fillTables(t, 20_000)
 		now := dbTime(noon)
-		for what, q := range map[string]struct {
+		for name, q := range map[string]struct {
 			query string
 			args  []any
 		}{
-			"the incident of an alert":      {"SELECT key_hash, incident_id FROM correlations WHERE live AND key_hash IN ?", []any{[]string{"a", "b"}}},
-			"the incident before":           {"SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1", []any{"a", now}},
-			"a copy of it":                  {"SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", []any{1, "h"}},
-			"watched ones of its keys":      {"SELECT id FROM alerts WHERE incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?) ORDER BY id", []any{1}},
-			"watched copies of its alerts":  {"SELECT id FROM alerts WHERE incident_id = 0 AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?) ORDER BY id", []any{1}},
-			"more alerts of an incident":    {"SELECT * FROM alerts WHERE incident_id = ? AND id > ? ORDER BY id LIMIT 500", []any{7, 100}},
-			"maintenance windows":           {"SELECT * FROM maintenance_windows WHERE ends_at > ? ORDER BY ends_at, id", []any{now}},
-			"what was opened lately":        {"SELECT count(*) FROM (SELECT 1 FROM incident_openings WHERE at > ? LIMIT ?) AS o", []any{now, 30}},
-			"openings to forget":            {"SELECT id FROM incident_openings WHERE at <= ? ORDER BY at LIMIT ?", []any{now.AddDate(-1, 0, 0), 100}},
-			"rows to drain":                 {"SELECT id, source FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id", []any{5, 10}},
-			"rows to claim":                 {"SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id", []any{[]int{1, 2}}},
-			"a delivery that is known":      {"SELECT id FROM inbox WHERE source = ? AND delivery_hash = ?", []any{"sentry", "h"}},
-			"the newest of a shelf":         {"SELECT * FROM alerts WHERE incident_id = ? ORDER BY last_at DESC, id DESC LIMIT 50", []any{0}},
-			"the old ones of a shelf":       {"SELECT id FROM alerts WHERE incident_id = ? AND last_at < ? ORDER BY last_at LIMIT 500", []any{0, now.AddDate(-1, 0, 0)}},
-			"the work of an incident":       {"SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('completed', 'discarded') LIMIT 500", []any{7}},
-			"the next of a lane":            {"SELECT * FROM effects WHERE lane = ? AND state IN ('available', 'pending') ORDER BY lane_pos LIMIT 1", []any{"INC-1/channel"}},
-			"an alert":                      {"SELECT * FROM alerts WHERE id = ?", []any{5}},
-			"the routing it was decided by": {"SELECT id, at, sealed_rules FROM configurations WHERE id = ?", []any{1}},
+			"incident of an alert":              {"SELECT key_hash, incident_id FROM correlations WHERE live AND key_hash IN ?", []any{[]string{"a", "b"}}},
+			"ended incident":                    {"SELECT incident_id FROM correlations WHERE NOT live AND key_hash = ? AND ended_at >= ? ORDER BY ended_at DESC LIMIT 1", []any{"a", now}},
+			"occurrences":                       {"SELECT count FROM alerts WHERE incident_id = ? AND hash = ?", []any{1, "h"}},
+			"watched alerts by correlation key": {"SELECT id FROM alerts WHERE incident_id = 0 AND correlation_hash IN (SELECT key_hash FROM correlations WHERE live AND incident_id = ?) ORDER BY id", []any{1}},
+			"watched alerts by hash":            {"SELECT id FROM alerts WHERE incident_id = 0 AND hash IN (SELECT hash FROM alerts WHERE incident_id = ?) ORDER BY id", []any{1}},
+			"next alerts of an incident":        {"SELECT * FROM alerts WHERE incident_id = ? AND id > ? ORDER BY id LIMIT 500", []any{7, 100}},
+			"maintenance windows":               {"SELECT * FROM maintenance_windows WHERE ends_at > ? ORDER BY ends_at, id", []any{now}},
+			"recent openings":                   {"SELECT count(*) FROM (SELECT 1 FROM incident_openings WHERE at > ? LIMIT ?) AS o", []any{now, 30}},
+			"old openings":                      {"SELECT id FROM incident_openings WHERE at <= ? ORDER BY at LIMIT ?", []any{now.AddDate(-1, 0, 0), 100}},
+			"rows to drain":                     {"SELECT id, source FROM inbox WHERE id BETWEEN ? AND ? AND handled_at IS NULL ORDER BY id", []any{5, 10}},
+			"rows to claim":                     {"SELECT id FROM inbox WHERE id IN ? AND handled_at IS NULL ORDER BY id", []any{[]int{1, 2}}},
+			"stored delivery":                   {"SELECT id FROM inbox WHERE source = ? AND delivery_hash = ?", []any{"sentry", "h"}},
+			"newest suppressed alerts":          {"SELECT * FROM alerts WHERE incident_id = ? ORDER BY last_at DESC, id DESC LIMIT 50", []any{0}},
+			"old suppressed alerts":             {"SELECT id FROM alerts WHERE incident_id = ? AND last_at < ? ORDER BY last_at LIMIT 500", []any{0, now.AddDate(-1, 0, 0)}},
+			"finished effects of an incident":   {"SELECT id, key, state FROM effects WHERE incident_id = ? AND NOT refresh AND state IN ('completed', 'discarded') LIMIT 500", []any{7}},
+			"next effect of a lane":             {"SELECT * FROM effects WHERE lane = ? AND state IN ('available', 'pending') ORDER BY lane_pos LIMIT 1", []any{"INC-1/channel"}},
+			"alert by id":                       {"SELECT * FROM alerts WHERE id = ?", []any{5}},
+			"configuration by id":               {"SELECT id, at, sealed_rules FROM configurations WHERE id = ?", []any{1}},
 		} {
-			plan := s.plan(t, q.query, q.args...)
+			plan := s.explain(t, q.query, q.args...)
 			for _, line := range strings.Split(plan, "\n") {
-				// SQLite says SCAN of a table, PostgreSQL Seq Scan; a small table may be read whole.
-				if whole := strings.HasPrefix(strings.TrimSpace(line), "SCAN ") && !strings.Contains(line, "INDEX") || strings.Contains(line, "Seq Scan on"); !whole {
+				// SQLite plans contain SCAN, and PostgreSQL plans contain Seq Scan. Small tables may be scanned.
+				if fullScan := strings.HasPrefix(strings.TrimSpace(line), "SCAN ") && !strings.Contains(line, "INDEX") || strings.Contains(line, "Seq Scan on"); !fullScan {
 					continue
 				}
 				if !slices.ContainsFunc([]string{"maintenance_windows", "configurations", "incident_openings", "SCAN o"}, func(small string) bool { return strings.Contains(line, small) }) {
-					t.Errorf("%s reads a whole table:\n%s", what, plan)
+					t.Errorf("%s: got a full table scan:\n%s", name, plan)
 				}
 			}
 		}
 	})
 }
 
-// report is what one batch of new alerts costs the store.
-func (s *Store) report(t testing.TB, n, size int) {
+// ingestBatch performs the store operations for one batch of new alerts.
+func (s *Store) ingestBatch(t testing.TB, n, size int) {
 	t.Helper()
 	var ds []intake.Delivery
 	for k := range size {
@@ -161,12 +160,13 @@ func (s *Store) report(t testing.TB, n, size int) {
 	}
 }
 
-// BenchmarkReportBesideMany reports batches of a hundred new alerts beside those of TOCSIN_TEST_ALERTS (by default none,
-// and a hundred thousand): `go test ./store -run '^$' -bench BesideMany`.
-func BenchmarkReportBesideMany(b *testing.B) {
-	beside := []int{0, 100_000}
-	if more, err := strconv.Atoi(os.Getenv("TOCSIN_TEST_ALERTS")); err == nil {
-		beside = []int{0, more}
+// BenchmarkIngestIntoLargeStore ingests batches of 100 new alerts into an empty store and into one with many alerts.
+// The environment variable TOCSIN_TEST_ALERTS sets their number, by default 100,000: `go test ./store -run '^$' -bench
+// LargeStore`.
+func BenchmarkIngestIntoLargeStore(b *testing.B) {
+	existing := []int{0, 100_000}
+	if n, err := strconv.Atoi(os.Getenv("TOCSIN_TEST_ALERTS")); err == nil {
+		existing = []int{0, n}
 	}
 	keys, err := testKeys()
 	if err != nil {
@@ -176,19 +176,19 @@ func BenchmarkReportBesideMany(b *testing.B) {
 		name string
 		url  func(testing.TB) string
 	}{{"sqlite", storetest.SQLite}, {"postgres", storetest.Postgres}} {
-		for _, n := range beside {
+		for _, n := range existing {
 			b.Run(fmt.Sprintf("%s/%d", database.name, n), func(b *testing.B) {
 				s, err := Open(b.Context(), Config{URL: database.url(b), Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: func() time.Time { return noon }})
 				if err != nil {
 					b.Fatal(err)
 				}
 				defer func() { _ = s.Close() }()
-				s.open(b, "the first")
+				s.openIncident(b, "first")
 				if n > 0 {
-					s.crowd(b, n)
+					s.fillTables(b, n)
 				}
 				for k := 0; b.Loop(); k++ {
-					s.report(b, k, 100)
+					s.ingestBatch(b, k, 100)
 				}
 			})
 		}

@@ -17,7 +17,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// The queues and how many jobs of each run at once. Paging has its own and never waits for anything else.
+// The queues. Paging has its own queue, so pages never wait for other jobs.
 const (
 	queueIntake  = "intake"
 	queuePage    = "page"
@@ -25,46 +25,47 @@ const (
 	queueDefault = river.QueueDefault
 )
 
-// What is in the inbox is one stretch of rows: a second drain would only decode it twice.
+// queueWorkers is the maximum number of concurrent jobs of each queue. The intake queue has one worker, because a
+// second drain would decode the same rows.
 var queueWorkers = map[string]int{queueIntake: 1, queuePage: 10, queueEffects: 16, queueDefault: 4}
 
-// lowLatencyQueues are the queues between an alert and its page.
+// lowLatencyQueues are the queues that an alert passes before responders are paged.
 var lowLatencyQueues = map[string]bool{queueIntake: true, queuePage: true}
 
 const (
-	fetchCooldown = 20 * time.Millisecond
-	jobTimeout    = 60 * time.Second
-	rescueAfter   = 15 * time.Minute // a backstop: recovery at start is what normally takes up lost jobs
-	minSnooze     = 50 * time.Millisecond
-	minRetry      = time.Second
-	maxRetry      = 5 * time.Minute
-	maxAttempts   = 3000 // ten days at maxRetry: an effect outlives a long outage of the other side
-	keepCompleted = 6 * time.Hour
-	keepCancelled = 7 * 24 * time.Hour
-	keepDiscarded = 30 * 24 * time.Hour
-	sweepInterval = 5 * time.Second
+	fetchCooldown      = 20 * time.Millisecond
+	jobTimeout         = 60 * time.Second
+	rescueAfter        = 15 * time.Minute // fallback, because requeueOrphans and the rescuer handle most jobs
+	minSnooze          = 50 * time.Millisecond
+	minRetry           = time.Second
+	maxRetry           = 5 * time.Minute
+	maxAttempts        = 3000 // about ten days at maxRetry, to survive long outages of other systems
+	completedRetention = 6 * time.Hour
+	cancelledRetention = 7 * 24 * time.Hour
+	discardedRetention = 30 * 24 * time.Hour
+	sweepInterval      = 5 * time.Second
 
-	schedulerInterval = 5 * time.Second // River's own
+	schedulerInterval = 5 * time.Second // fixed by River
 )
 
-// jobArgs are what a job carries through the queue: ids of rows, never their content.
+// jobArgs holds the arguments of a job. They are row ids, never content.
 type jobArgs struct {
 	kind string
 	IDs  []int64 `json:"ids"`
 }
 
-// Kind implements river.JobArgs.
+// Kind implements [river.JobArgs].
 func (a jobArgs) Kind() string { return a.kind }
 
 // job is a job to be enqueued.
 type job struct {
 	kind  string
-	queue string // queueDefault if empty
+	queue string // empty means queueDefault
 	ids   []int64
-	at    time.Time // not before; at once if zero
+	at    time.Time // earliest start, or zero for immediately
 }
 
-// enqueue adds jobs that exist if, and only if, the transaction commits.
+// enqueue adds jobs that exist only if the transaction commits.
 func (t *tx) enqueue(jobs ...job) error {
 	if len(jobs) == 0 {
 		return nil
@@ -83,8 +84,8 @@ func (t *tx) enqueue(jobs ...job) error {
 	return t.expedite(inserted)
 }
 
-// expedite makes jobs that are due within River's scheduling interval available now. Their time is still respected,
-// but they need not wait for the scheduler, which comes by only once in that interval.
+// expedite makes jobs available now that are due within River's scheduling interval. River still starts them at their
+// time, but without a delay of up to one interval until the scheduler runs.
 func (t *tx) expedite(jobs []*rivertype.JobInsertResult) error {
 	var soon []int64
 	for _, j := range jobs {
@@ -101,81 +102,84 @@ func (t *tx) expedite(jobs []*rivertype.JobInsertResult) error {
 	return nil
 }
 
-// complete ends the task's job in this transaction. The context of the transaction must come from the handler. It fails
-// with errStale, and so rolls everything back, if the job was meanwhile given to another attempt.
+// complete completes the task's job in this transaction, whose context must be derived from the handler's. If another
+// attempt has the job, it returns [errStale], and the caller must roll back.
 func (t *tx) complete(task Task) error {
 	var held int64
 	err := t.db.Raw("SELECT count(*) FROM (SELECT id FROM river_job WHERE id = ? AND state = 'running' AND attempt = ?"+
-		t.queue.rowLock()+") AS held", task.job.ID, task.job.Attempt).Scan(&held).Error
+		t.queue.rowLockClause()+") AS held", task.job.ID, task.job.Attempt).Scan(&held).Error
 	if err != nil {
-		return fmt.Errorf("look up the job: %w", err)
+		return fmt.Errorf("look up job: %w", err)
 	}
 	if held == 0 {
 		return errStale
 	}
 	if err := t.queue.complete(t.ctx, task.job); err != nil {
-		return fmt.Errorf("complete the job: %w", err)
+		return fmt.Errorf("complete job: %w", err)
 	}
 	return nil
 }
 
-// A Task is one attempt at a job.
+// A Task is one attempt of a job.
 type Task struct {
 	Kind string
 	IDs  []int64
-	// Attempt counts every start of the job, this one included: also those that a crash or a shutdown cut short and
-	// those that ended with a wish to be called later. Above 1, an effect may already have landed.
+	// Attempt counts all starts of the job, including this one, starts that a crash or shutdown interrupted, and starts
+	// that were snoozed. If it is greater than 1, an effect may already be applied.
 	Attempt int
 
 	job *river.Job[jobArgs]
 }
 
-// isLastAttempt says whether a failure of this attempt ends the job.
+// isLastAttempt reports whether the job is discarded if this attempt fails.
 func (t Task) isLastAttempt() bool { return t.job.Attempt >= t.job.MaxAttempts }
 
-// A handler does a task.
+// A handler performs a task.
 type handler func(ctx context.Context, task Task) error
 
-// A Failure is an attempt of a job that failed.
+// A Failure is a failed attempt of a job.
 type Failure struct {
 	Kind    string
 	IDs     []int64
 	Attempt int
-	Err     error  // may quote what another system said: redact before it leaves the house
-	Final   bool   // the job will not be tried again
+	Err     error  // may contain text from other systems, so redact it before sending it elsewhere
+	Final   bool   // the job will not be retried
 	Stack   []byte // set if the handler panicked
 }
 
-// attemptError is what River keeps and logs of a failure: never the words of the cause, which may be somebody's data.
+// attemptError is the error that River stores and logs. It contains only the error class, because the text of the cause
+// may contain personal data.
 type attemptError struct{ reason string }
 
 func (e attemptError) Error() string { return e.reason }
 
-// worker calls the handlers of one kind and turns their errors into what River should do.
+// worker calls the handler of one kind of job and converts its errors to River's results.
 type worker struct {
 	river.WorkerDefaults[jobArgs]
 	handle    handler
 	log       *slog.Logger
 	onFailure func(Failure)
-	underway  *inFlight
+	inFlight  *inFlight
 	panics    *panicLimiter
-	bisect    *bisector // nil: what panics is tried again as it is
+	bisect    *bisector // nil for jobs that are not bisected
 }
 
+// NextRetry implements [river.Worker].
 func (w *worker) NextRetry(j *river.Job[jobArgs]) time.Time {
 	return time.Now().Add(retryDelay(j.Attempt, rand.Int64N))
 }
 
-// retryDelay doubles with each attempt up to maxRetry; the half of it is random, so that what failed together does not
-// come back together.
+// retryDelay returns the delay before the next attempt. It doubles with each attempt up to maxRetry. Half of it is
+// random, to spread jobs that failed together.
 func retryDelay(attempt int, random func(int64) int64) time.Duration {
 	delay := min(minRetry<<min(max(attempt, 1), 16), maxRetry)
 	return max(delay/2+time.Duration(random(int64(delay/2)+1)), minRetry)
 }
 
+// Work implements [river.Worker].
 func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
-	defer w.underway.begin(j.ID)()
-	task := Task{Kind: j.Kind, IDs: j.Args.IDs, Attempt: j.Attempt + snoozes(j.Metadata), job: j}
+	defer w.inFlight.begin(j.ID)()
+	task := Task{Kind: j.Kind, IDs: j.Args.IDs, Attempt: j.Attempt + snoozeCount(j.Metadata), job: j}
 	stack, at, err := w.call(ctx, task)
 	var later *incident.RetryAfter
 	switch {
@@ -187,46 +191,47 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	case errors.As(err, &later):
 		return river.JobSnooze(max(later.After, minSnooze))
 	case errors.Is(err, errStale):
-		w.log.Warn("a job was done by a later attempt", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt)
+		w.log.Warn("job completed by a later attempt", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt)
 		return nil
 	}
-	w.log.Warn("a job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.isLastAttempt(), "reason", errorClass(err))
+	w.log.Warn("job failed", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt, "final", task.isLastAttempt(), "err", errorClass(err))
 	report := stack == nil || w.panics.allow(at)
 	if w.onFailure != nil && (report || task.isLastAttempt()) {
 		w.onFailure(Failure{Kind: j.Kind, IDs: j.Args.IDs, Attempt: task.Attempt, Err: err, Final: task.isLastAttempt(), Stack: stack})
 	}
 	if stack != nil && report {
-		w.log.Error("a job panicked", "kind", j.Kind, "job", j.ID, "stack", string(stack))
+		w.log.Error("job panicked", "kind", j.Kind, "job", j.ID, "stack", string(stack))
 	}
 	if stack != nil && w.bisect != nil {
-		narrowed, wrong := w.bisect.bisect(ctx, task)
-		if narrowed {
+		split, err := w.bisect.bisect(ctx, task)
+		if split {
 			return nil
 		}
-		if wrong != nil {
-			w.log.Warn("the work of a job could not be narrowed down", "kind", j.Kind, "job", j.ID, "reason", errorClass(wrong))
+		if err != nil {
+			w.log.Warn("bisect job failed", "kind", j.Kind, "job", j.ID, "err", errorClass(err))
 		}
 	}
 	return attemptError{errorClass(err)}
 }
 
-// call runs the handler; a panic is a failure like another.
+// call runs the handler. If it panics, call returns the stack, the site and a [panicError].
 func (w *worker) call(ctx context.Context, task Task) (stack []byte, at panicSite, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			stack, at, err = debug.Stack(), currentPanicSite(), panicked{p}
+			stack, at, err = debug.Stack(), currentPanicSite(), panicError{p}
 		}
 	}()
 	return nil, panicSite{}, w.handle(ctx, task)
 }
 
-type panicked struct{ value any }
+type panicError struct{ value any }
 
-func (p panicked) Error() string { return fmt.Sprintf("panic: %v", p.value) }
+func (p panicError) Error() string { return fmt.Sprintf("panic: %v", p.value) }
 
-// errorClass names the class of an error in words of our own, or of the operating system's.
+// errorClass returns a short description of err that contains no text from outside. It is fixed text, an operating
+// system error, an [incident.Code] or the type of the root cause.
 func errorClass(err error) string {
-	var p panicked
+	var p panicError
 	var errno syscall.Errno
 	switch {
 	case errors.As(err, &p):
@@ -246,11 +251,11 @@ func errorClass(err error) string {
 	return fmt.Sprintf("%T", rootCause(err))
 }
 
-// rootCause is the error behind all wrapping; of several that were joined, the first one's.
+// rootCause returns the innermost wrapped error. Of joined errors it follows the first.
 func rootCause(err error) error {
 	for {
 		var next error
-		switch e := err.(type) { //nolint:errorlint // it is the wrapping itself that is looked at
+		switch e := err.(type) { //nolint:errorlint // inspects the wrapping itself
 		case interface{ Unwrap() error }:
 			next = e.Unwrap()
 		case interface{ Unwrap() []error }:
@@ -265,17 +270,17 @@ func rootCause(err error) error {
 	}
 }
 
-// snoozes reads how often River put the job off; each time it took the attempt back.
-func snoozes(metadata []byte) int {
+// snoozeCount returns how often River snoozed the job. River does not count snoozed attempts in Job.Attempt.
+func snoozeCount(metadata []byte) int {
 	var m struct {
 		Snoozes int `json:"snoozes"`
 	}
-	_ = json.Unmarshal(metadata, &m) // River's own field: absent before the first snooze
+	_ = json.Unmarshal(metadata, &m) // the field is absent before the first snooze
 	return m.Snoozes
 }
 
-// riverConfig is what both kinds of client share: the one that inserts, and the one that works. An insert notifies its
-// queue at most once in the cooldown; what is held back waits for the next poll.
+// riverConfig returns the configuration shared by clients that insert and clients that work jobs. Inserts notify a
+// queue at most once per cooldown. Other jobs wait for the next poll.
 func riverConfig(log *slog.Logger, cooldown time.Duration) *river.Config {
 	return &river.Config{MaxAttempts: maxAttempts, FetchCooldown: cooldown, Logger: warnLogger(log.With("component", "queue"))}
 }

@@ -11,58 +11,60 @@ import (
 	"tocsin/bot/intake"
 )
 
-// DeliveryFilter chooses stored deliveries: from one time to before another (zero: now), of one source (empty: of all).
+// DeliveryFilter selects stored deliveries that were received at From or later and before To, from Source. A zero To
+// means no limit. An empty Source means all sources.
 type DeliveryFilter struct {
 	From, To time.Time
 	Source   string
 }
 
-func (s DeliveryFilter) where() (string, []any) {
-	where, args := "received_at >= ?", []any{dbTime(s.From)}
-	if !s.To.IsZero() {
-		where, args = where+" AND received_at < ?", append(args, dbTime(s.To))
+// sqlCondition returns a condition on the table inbox with its arguments.
+func (f DeliveryFilter) sqlCondition() (string, []any) {
+	where, args := "received_at >= ?", []any{dbTime(f.From)}
+	if !f.To.IsZero() {
+		where, args = where+" AND received_at < ?", append(args, dbTime(f.To))
 	}
-	if s.Source != "" {
-		where, args = where+" AND source = ?", append(args, s.Source)
+	if f.Source != "" {
+		where, args = where+" AND source = ?", append(args, f.Source)
 	}
 	return where, args
 }
 
-// What is read, or put back, at a time. Bodies are large at times: what holds some is read up to a weight, but for the last.
 const (
-	replayBatch = 200
-	batchBytes  = 8 << 20
+	replayBatch = 200     // maximum deliveries of one read or update
+	batchBytes  = 8 << 20 // maximum bytes of one read of bodies or ciphertexts, without the last one
 )
 
-// storedDelivery is a stored delivery as it was received.
+// storedDelivery is a delivery as received, with its inbox row.
 type storedDelivery struct {
 	row      int64
 	delivery intake.Delivery
 	sha256   string
 }
 
-// Deliveries calls fn with the stored deliveries of a span as they were received, in their order.
-func (s *Store) Deliveries(ctx context.Context, span DeliveryFilter, fn func(row int64, d intake.Delivery, sha256 string) error) error {
+// Deliveries calls fn with the stored deliveries that match filter, as received and in the order of their rows. sha256
+// is the digest of the body. It returns the first error of fn.
+func (s *Store) Deliveries(ctx context.Context, filter DeliveryFilter, fn func(row int64, d intake.Delivery, sha256 string) error) error {
 	for after := int64(0); ; {
-		some, err := s.recorded(ctx, span, after)
+		batch, err := s.readDeliveries(ctx, filter, after)
 		if err != nil {
 			return err
 		}
-		if len(some) == 0 {
+		if len(batch) == 0 {
 			return nil
 		}
-		for _, r := range some {
+		for _, r := range batch {
 			if err := fn(r.row, r.delivery, r.sha256); err != nil {
 				return err
 			}
 		}
-		after = some[len(some)-1].row
+		after = batch[len(batch)-1].row
 	}
 }
 
-// recorded reads the next deliveries of a span behind a row, as many as one batch holds.
-func (s *Store) recorded(ctx context.Context, span DeliveryFilter, after int64) ([]storedDelivery, error) {
-	where, args := span.where()
+// readDeliveries reads the next batch of deliveries after a row.
+func (s *Store) readDeliveries(ctx context.Context, filter DeliveryFilter, after int64) ([]storedDelivery, error) {
+	where, args := filter.sqlCondition()
 	var out []storedDelivery
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
@@ -82,7 +84,7 @@ func (s *Store) recorded(ctx context.Context, span DeliveryFilter, after int64) 
 				return err
 			}
 			size += len(d.Body)
-			out = append(out, storedDelivery{row.ID, d.delivery(row), d.hash()})
+			out = append(out, storedDelivery{row.ID, d.delivery(row), d.sha256()})
 		}
 		if err := rows.Err(); err != nil {
 			return fmt.Errorf("read deliveries: %w", err)
@@ -92,20 +94,22 @@ func (s *Store) recorded(ctx context.Context, span DeliveryFilter, after int64) 
 	return out, err
 }
 
-// The outcomes that led nowhere, and so may turn out differently: those that were counted, of which nothing may be
-// counted again, and others.
+// Outcomes that opened or changed no incident, so reprocessing may give another outcome. Deliveries with a suppressed
+// outcome were counted and must not be counted again.
 var (
 	suppressedOutcomes = []string{"watched", "dropped", "maintenance", "recurred"}
 	reprocessable      = append([]string{outcomeUndecodable, "ignored"}, suppressedOutcomes...)
 )
 
-// outcomeUndecodable is the outcome of a delivery that could not be read. The alert about it was counted, what it says was not.
+// outcomeUndecodable is the outcome of deliveries that could not be decoded. The alert about the decode failure was
+// counted, but the content was not.
 const outcomeUndecodable = "undecodable"
 
-// Reprocess has the deliveries of a span that led to nothing decoded and routed anew, as the configuration is now. What
-// was counted is not counted again. What belongs to an incident is history and is left alone. It returns how many.
-func (s *Store) Reprocess(ctx context.Context, span DeliveryFilter) (n int, err error) {
-	where, args := span.where()
+// Reprocess enqueues stored deliveries that match filter to be decoded and routed again with the current configuration.
+// It includes only deliveries that did not open or change an incident, and returns their number. Alerts that were
+// counted are not counted again.
+func (s *Store) Reprocess(ctx context.Context, filter DeliveryFilter) (n int, err error) {
+	where, args := filter.sqlCondition()
 	for after := int64(0); ; {
 		var ids []int64
 		err := s.view(ctx, func(db *gorm.DB) error {
@@ -120,11 +124,11 @@ func (s *Store) Reprocess(ctx context.Context, span DeliveryFilter) (n int, err 
 		}
 		after = ids[len(ids)-1]
 		err = s.tx(ctx, func(t *tx) error {
-			back := t.db.Exec("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND outcome IN ?", ids, reprocessable)
-			if back.Error != nil {
-				return fmt.Errorf("put deliveries back: %w", back.Error)
+			updated := t.db.Exec("UPDATE inbox SET handled_at = NULL WHERE id IN ? AND handled_at IS NOT NULL AND outcome IN ?", ids, reprocessable)
+			if updated.Error != nil {
+				return fmt.Errorf("requeue deliveries: %w", updated.Error)
 			}
-			n += int(back.RowsAffected)
+			n += int(updated.RowsAffected)
 			return t.enqueue(job{kind: kindDrain, queue: queueIntake, ids: []int64{slices.Min(ids), slices.Max(ids)}})
 		})
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"tocsin/store/storetest"
 )
 
-// large keeps deliveries whose bodies compress to nothing smaller.
-func large(t *testing.T, s *Store, n, size int) {
+// acceptLarge accepts n deliveries with random bodies, which do not compress.
+func acceptLarge(t *testing.T, s *Store, n, size int) {
 	t.Helper()
 	for i := range n {
 		body := make([]byte, size)
@@ -22,48 +22,48 @@ func large(t *testing.T, s *Store, n, size int) {
 	}
 }
 
-func heap() uint64 {
+func heapBytes() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc
 }
 
-func TestLargeDeliveriesAreNotAllReadAtOnce(t *testing.T) {
+func TestDeliveries_BoundsMemory(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		const n, size = 40, 1 << 20
-		large(t, s, n, size)
-		read, before := 0, heap()
+		acceptLarge(t, s, n, size)
+		read, before := 0, heapBytes()
 		err := s.Deliveries(t.Context(), DeliveryFilter{}, func(row int64, d intake.Delivery, _ string) error {
 			if read++; int(row) != read || len(d.Body) != size {
-				t.Fatalf("delivery %d is row %d with %d bytes", read, row, len(d.Body))
+				t.Fatalf("delivery %d: got row %d with %d bytes", read, row, len(d.Body))
 			}
-			if now := heap(); read%10 == 1 && now > before+2*batchBytes+n*size/8 {
-				t.Errorf("%d MiB are held for a batch", (now-before)>>20)
+			if now := heapBytes(); read%10 == 1 && now > before+2*batchBytes+n*size/8 {
+				t.Errorf("got %d MiB of heap for a batch", (now-before)>>20)
 			}
 			return nil
 		})
 		if err != nil || read != n {
-			t.Errorf("%d of %d are read, %v", read, n, err)
+			t.Errorf("got %d deliveries, %v, want %d", read, err, n)
 		}
 	})
 }
 
-func TestLargeCiphertextsAreNotAllReadAtOnce(t *testing.T) {
+func TestReseal_BoundsMemory(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		const n, size = 20, 1 << 20
-		large(t, s, n, size)
+		acceptLarge(t, s, n, size)
 		read := 0
 		for _, c := range sealedColumns {
-			err := s.each(t.Context(), c, func(cells []cell) error {
-				held := 0
+			err := s.forEachBatch(t.Context(), c, func(cells []cell) error {
+				size := 0
 				for _, cell := range cells {
-					held += len(cell.Sealed)
+					size += len(cell.Sealed)
 				}
-				if held > 9<<20 {
-					t.Errorf("%s: %d MiB are held for a batch", c.table, held>>20)
+				if size > 9<<20 {
+					t.Errorf("%s: got a batch of %d MiB, want at most 9", c.table, size>>20)
 				}
 				read += len(cells)
 				return nil
@@ -73,16 +73,16 @@ func TestLargeCiphertextsAreNotAllReadAtOnce(t *testing.T) {
 			}
 		}
 		if read < n {
-			t.Errorf("%d of %d are read", read, n)
+			t.Errorf("got %d ciphertexts, want at least %d", read, n)
 		}
 		if err := s.keys.Rotate(); err != nil {
 			t.Fatal(err)
 		}
 		if rewritten, err := s.Reseal(t.Context()); err != nil || rewritten < n {
-			t.Errorf("%d are rewritten, %v", rewritten, err)
+			t.Errorf("got %d rewritten, %v, want at least %d", rewritten, err, n)
 		}
 		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
-			t.Errorf("%v, %v", v.Problems, err)
+			t.Errorf("got problems %v, %v", v.Problems, err)
 		}
 	})
 }

@@ -9,72 +9,75 @@ import (
 	"gorm.io/gorm"
 )
 
-// A job can be lost between the database and this process: it was marked as running, and the connection broke before
-// the answer with it came, or before the queue could write what became of it. The queue takes such jobs up again after
-// rescueAfter, which is long, for it cannot tell them from those that run; this process can.
+// A job is missing if the database has it as running but this process does not work it. That happens if the connection
+// breaks before the process receives the job, or before the queue writes its result. River rescues such jobs only after
+// rescueAfter, because it cannot distinguish them from running jobs. This process can, and rescues them earlier.
 const (
-	rescueInterval    = 5 * time.Second
-	missingJobTimeout = 20 * time.Second // the queue may still be about to begin the job, or to write how it ended
+	rescueInterval = 5 * time.Second
+
+	// missingJobTimeout is how long a job must be missing. River may be about to start it, or to write its result.
+	missingJobTimeout = 20 * time.Second
 )
 
-// inFlight are the jobs that this process works.
+// inFlight is the set of jobs that this process works. It is safe for concurrent use.
 type inFlight struct {
 	mu   sync.Mutex
 	jobs map[int64]bool
 }
 
-func (u *inFlight) begin(job int64) (end func()) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.jobs == nil {
-		u.jobs = map[int64]bool{}
+// begin adds a job until end is called.
+func (f *inFlight) begin(job int64) (end func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.jobs == nil {
+		f.jobs = map[int64]bool{}
 	}
-	u.jobs[job] = true
+	f.jobs[job] = true
 	return func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		delete(u.jobs, job)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.jobs, job)
 	}
 }
 
-func (u *inFlight) contains(job int64) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.jobs[job]
+func (f *inFlight) contains(job int64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.jobs[job]
 }
 
-// runningAttempt is one attempt of a job, as the database has it.
+// runningAttempt is an attempt of a job that the database has as running.
 type runningAttempt struct {
 	ID      int64
 	Attempt int
 }
 
-// rescuer remembers since when an attempt runs for the database and not here.
+// rescuer requeues missing jobs. missingSince is when each missing attempt was first seen.
 type rescuer struct {
 	store        *Store
 	missingSince map[runningAttempt]time.Time
 }
 
-// scan takes up the jobs that have been lost for long enough.
-func (l *rescuer) scan(ctx context.Context, now time.Time) error {
-	s, o := l.store, l.store.backend.orphans(l.store.replica)
+// scan rescues the jobs that have been missing for missingJobTimeout.
+func (r *rescuer) scan(ctx context.Context, now time.Time) error {
+	s, o := r.store, r.store.backend.orphans(r.store.replica)
 	var rows []runningAttempt
 	err := s.view(ctx, func(db *gorm.DB) error {
 		return db.Raw("SELECT id, attempt FROM river_job WHERE state = 'running' AND "+o.jobs, o.args...).Scan(&rows).Error
 	})
 	if err != nil {
-		return fmt.Errorf("look for lost jobs: %w", err)
+		return fmt.Errorf("find missing jobs: %w", err)
 	}
-	before := l.missingSince
-	l.missingSince = map[runningAttempt]time.Time{}
+	before := r.missingSince
+	r.missingSince = map[runningAttempt]time.Time{}
 	for _, row := range rows {
 		first, known := before[row]
 		switch {
-		case s.underway.contains(row.ID):
+		case s.inFlight.contains(row.ID):
 		case !known:
-			l.missingSince[row] = now
+			r.missingSince[row] = now
 		case now.Sub(first) < missingJobTimeout:
-			l.missingSince[row] = first
+			r.missingSince[row] = first
 		default:
 			if err := s.rescue(ctx, row); err != nil {
 				return err
@@ -84,34 +87,34 @@ func (l *rescuer) scan(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// rescue has a job begun again; its attempt stays counted.
-func (s *Store) rescue(ctx context.Context, lost runningAttempt) error {
+// rescue makes a running job available again. Its attempt still counts towards the maximum.
+func (s *Store) rescue(ctx context.Context, missing runningAttempt) error {
 	err := s.tx(ctx, func(t *tx) error {
-		return t.db.Exec("UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'running' AND attempt = ?", lost.ID, lost.Attempt).Error
+		return t.db.Exec("UPDATE river_job SET state = 'available' WHERE id = ? AND state = 'running' AND attempt = ?", missing.ID, missing.Attempt).Error
 	})
 	if err != nil {
-		return fmt.Errorf("take up a lost job: %w", err)
+		return fmt.Errorf("rescue job: %w", err)
 	}
-	s.log.Warn("took up a job that was lost with its connection", "job", lost.ID, "attempt", lost.Attempt, "replica", s.replica)
+	s.log.Warn("rescued job", "job", missing.ID, "attempt", missing.Attempt, "replica", s.replica)
 	return nil
 }
 
-// startRescuer looks for lost jobs until it is ended.
-func (s *Store) startRescuer() (end func()) {
+// startRescuer starts a goroutine that scans for missing jobs every rescueInterval until stop is called.
+func (s *Store) startRescuer() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		ticker := time.NewTicker(rescueInterval)
 		defer ticker.Stop()
-		l := rescuer{store: s}
+		r := rescuer{store: s}
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case now := <-ticker.C:
-				if err := l.scan(ctx, now); err != nil && ctx.Err() == nil {
-					s.log.Warn("lost jobs were not looked for", "reason", errorClass(err))
+				if err := r.scan(ctx, now); err != nil && ctx.Err() == nil {
+					s.log.Warn("find missing jobs failed", "err", errorClass(err))
 				}
 			}
 		}

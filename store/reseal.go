@@ -13,15 +13,17 @@ import (
 	"tocsin/bot/incident"
 )
 
-// sealedColumn is one column that holds ciphertexts. key is the SQL for what names the row in their associated data,
-// written as rowKey, stateKey and inboxKey do; bound is the table named there, if it is another one.
+// sealedColumn is a column that holds ciphertexts. key is an SQL expression for the row part of their associated data,
+// which equals the results of rowKey, stateKey and inboxKey. boundTable is the table in the associated data, if it
+// differs.
 type sealedColumn struct {
 	table, id, key, column string
-	bound                  string
+	boundTable             string
 }
 
-func (c sealedColumn) place(key string) []byte {
-	return associatedData(cmp.Or(c.bound, c.table), key, c.column)
+// associatedData returns the associated data of the ciphertext in the row with a key.
+func (c sealedColumn) associatedData(key string) []byte {
+	return associatedData(cmp.Or(c.boundTable, c.table), key, c.column)
 }
 
 var sealedColumns = []sealedColumn{
@@ -29,7 +31,7 @@ var sealedColumns = []sealedColumn{
 	{table: "incidents", id: "id", key: "id || '/' || head_seq", column: "sealed_state"},
 	{table: "events", id: "id", key: "incident_id || '/' || seq", column: "sealed_body"},
 	{table: "alerts", id: "id", key: "id || ''", column: "sealed_body"},
-	{table: "delivery_bodies", id: "inbox_id", key: "(SELECT source || '/' || delivery_hash FROM inbox WHERE id = inbox_id)", column: "sealed_body", bound: "inbox"},
+	{table: "delivery_bodies", id: "inbox_id", key: "(SELECT source || '/' || delivery_hash FROM inbox WHERE id = inbox_id)", column: "sealed_body", boundTable: "inbox"},
 	{table: "inbox", id: "id", key: "source || '/' || delivery_hash", column: "sealed_reason"},
 	{table: "ledger", id: "effect_id", key: "effect_id || ''", column: "sealed_result"},
 	{table: "directory", id: "id", key: "id || ''", column: "sealed_body"},
@@ -42,18 +44,18 @@ var sealedColumns = []sealedColumn{
 	{table: "keyset", id: "id", key: "id || ''", column: "sealed_mark"},
 }
 
-// cell is one ciphertext and where it stands.
+// cell is one ciphertext with the id and key of its row.
 type cell struct {
 	ID     int64
 	Key    string
 	Sealed []byte
 }
 
-// resealBatch is how many ciphertexts are read, and rewritten, at a time; if they are large, as many as weigh batchBytes.
+// resealBatch is the maximum number of ciphertexts of one read or update. batchBytes limits a read too.
 const resealBatch = 200
 
-// each calls fn with every ciphertext of a column, in batches.
-func (s *Store) each(ctx context.Context, c sealedColumn, fn func([]cell) error) error {
+// forEachBatch calls fn with all ciphertexts of a column, in batches.
+func (s *Store) forEachBatch(ctx context.Context, c sealedColumn, fn func([]cell) error) error {
 	for after := int64(-1 << 62); ; {
 		cells, err := s.cells(ctx, c, after)
 		if err != nil {
@@ -69,7 +71,7 @@ func (s *Store) each(ctx context.Context, c sealedColumn, fn func([]cell) error)
 	}
 }
 
-// cells reads the next ciphertexts of a column behind a row, as many as one batch holds.
+// cells reads the next batch of ciphertexts of a column after a row.
 func (s *Store) cells(ctx context.Context, c sealedColumn, after int64) (out []cell, err error) {
 	err = s.view(ctx, func(db *gorm.DB) error {
 		out = nil
@@ -92,12 +94,14 @@ func (s *Store) cells(ctx context.Context, c sealedColumn, after int64) (out []c
 	return out, err
 }
 
-// Reseal encrypts every ciphertext with the present key and signs every head with it, so that older keys can be pruned.
-// It may run beside other work and be interrupted: what changes meanwhile is left to its writer, who has the present
-// keys too. It returns how many ciphertexts it rewrote, and refuses to sign a head whose MAC does not hold.
+// Reseal encrypts all ciphertexts and signs all timeline heads with the current primary keys, so older keys can be
+// pruned. It returns the number of rewritten ciphertexts, and an error if the MAC of a head is invalid.
+//
+// Reseal may run during other work and may be interrupted. It skips rows that change while it runs, because their
+// writers use the current keys too.
 func (s *Store) Reseal(ctx context.Context) (rewritten int, err error) {
 	for _, c := range sealedColumns {
-		err := s.each(ctx, c, func(cells []cell) error {
+		err := s.forEachBatch(ctx, c, func(cells []cell) error {
 			n, err := s.resealCells(ctx, c, cells)
 			rewritten += n
 			return err
@@ -109,26 +113,27 @@ func (s *Store) Reseal(ctx context.Context) (rewritten int, err error) {
 	return rewritten, s.resignHeads(ctx)
 }
 
+// resealCells encrypts the cells with the primary key and returns how many it rewrote.
 func (s *Store) resealCells(ctx context.Context, c sealedColumn, cells []cell) (n int, err error) {
 	type change struct {
 		cell
-		fresh []byte
+		resealed []byte
 	}
 	var changes []change
 	for _, cell := range cells {
 		if s.keys.SealedWithPrimary(cell.Sealed) {
 			continue
 		}
-		aad := c.place(cell.Key)
+		aad := c.associatedData(cell.Key)
 		plain, err := s.keys.Open(cell.Sealed, aad)
 		if err != nil {
 			return 0, fmt.Errorf("read %s.%s of row %s: %w", c.table, c.column, cell.Key, err)
 		}
-		fresh, err := s.keys.Seal(plain, aad)
+		resealed, err := s.keys.Seal(plain, aad)
 		if err != nil {
 			return 0, err
 		}
-		changes = append(changes, change{cell, fresh})
+		changes = append(changes, change{cell, resealed})
 	}
 	if len(changes) == 0 {
 		return 0, nil
@@ -137,7 +142,7 @@ func (s *Store) resealCells(ctx context.Context, c sealedColumn, cells []cell) (
 		n = 0
 		for _, change := range changes {
 			done := t.db.Exec(fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s = ? AND %s = ?", c.table, c.column, c.id, c.column),
-				change.fresh, change.ID, change.Sealed)
+				change.resealed, change.ID, change.Sealed)
 			if done.Error != nil {
 				return fmt.Errorf("rewrite %s.%s: %w", c.table, c.column, done.Error)
 			}
@@ -148,14 +153,15 @@ func (s *Store) resealCells(ctx context.Context, c sealedColumn, cells []cell) (
 	return n, err
 }
 
+// resignHeads signs all heads with the primary key. It verifies each MAC first.
 func (s *Store) resignHeads(ctx context.Context) error {
-	return s.eachHead(ctx, func(row incidentRow) error {
+	return s.forEachHead(ctx, func(row incidentRow) error {
 		if s.keys.SignedWithPrimary(row.HeadMac) {
 			return nil
 		}
 		input := row.head().MACInput(incident.ID(row.ID))
 		if err := s.keys.VerifyMAC(input, row.HeadMac); err != nil {
-			return fmt.Errorf("sign the head of %s anew: %w", incident.ID(row.ID), err)
+			return fmt.Errorf("sign head of %s: %w", incident.ID(row.ID), err)
 		}
 		return s.tx(ctx, func(t *tx) error {
 			return t.db.Exec("UPDATE incidents SET head_mac = ? WHERE id = ? AND head_mac = ?", s.keys.MAC(input), row.ID, row.HeadMac).Error
@@ -167,7 +173,8 @@ func (r incidentRow) head() incident.Head {
 	return incident.Head{Seq: int(r.HeadSeq), Hash: r.HeadHash}
 }
 
-func (s *Store) eachHead(ctx context.Context, fn func(incidentRow) error) error {
+// forEachHead calls fn with the id and head of all incidents.
+func (s *Store) forEachHead(ctx context.Context, fn func(incidentRow) error) error {
 	for after := int64(0); ; {
 		var rows []incidentRow
 		err := s.view(ctx, func(db *gorm.DB) error {
@@ -188,10 +195,12 @@ func (s *Store) eachHead(ctx context.Context, fn func(incidentRow) error) error 
 	}
 }
 
-// Rotate gives the keyset a new key, saves it, and reseals everything with it; with prune it then removes the older keys
-// and saves again. Others may write meanwhile. A crash in between leaves everything readable; running it again finishes
-// what is left. A keyset that cannot be saved stays as it was. It belongs into the one process that works with the
-// database: another would go on sealing with the keys it has loaded.
+// Rotate adds new primary keys to the keyset, saves it and reseals all data. If prune is true, it then removes the
+// older keys and saves the keyset again. It returns the number of rewritten ciphertexts.
+//
+// Other transactions may write during Rotate. If the keyset cannot be saved, it stays unchanged. After a crash all data
+// is readable, and another Rotate completes the work. Only the process that works with the database may call it,
+// because another process would continue to seal with the keys it loaded.
 func (s *Store) Rotate(ctx context.Context, prune bool) (rewritten int, err error) {
 	if err := s.changeKeys(s.keys.Rotate); err != nil {
 		return 0, err
@@ -202,14 +211,14 @@ func (s *Store) Rotate(ctx context.Context, prune bool) (rewritten int, err erro
 	return rewritten, s.changeKeys(s.keys.Prune)
 }
 
-// changeKeys changes the keyset and its file while nothing is sealed or on its way into the database.
+// changeKeys changes the keyset and its file while no transaction seals data.
 func (s *Store) changeKeys(change func() error) error {
 	s.sealing.Lock()
 	defer s.sealing.Unlock()
 	return s.keys.changeAndSave(change)
 }
 
-// Verification is what Verify looked at and what it found wrong.
+// Verification is the result of [Store.Verify]: the numbers of checked items and the problems.
 type Verification struct {
 	Incidents   int             `json:"incidents"`
 	Events      int             `json:"events"`
@@ -217,14 +226,14 @@ type Verification struct {
 	Problems    []VerifyProblem `json:"problems"`
 }
 
-// VerifyProblem is one thing that is not as it was written.
+// VerifyProblem is one integrity problem.
 type VerifyProblem struct {
-	Incident incident.ID `json:"incident,omitempty"` // 0 where it belongs to none
+	Incident incident.ID `json:"incident,omitempty"` // 0 if it does not belong to an incident
 	Where    string      `json:"where"`              // "event 7", "head", "alerts.sealed_body of row 3"
 	Reason   string      `json:"reason"`
 }
 
-// String says it in one line.
+// String returns the problem in one line.
 func (f VerifyProblem) String() string {
 	if f.Incident == 0 {
 		return f.Where + ": " + f.Reason
@@ -232,17 +241,18 @@ func (f VerifyProblem) String() string {
 	return fmt.Sprintf("%s, %s: %s", f.Incident, f.Where, f.Reason)
 }
 
-// Verify checks every timeline against its head, every head against its MAC, every state against its timeline, and
-// opens every ciphertext. An error means that it could not finish, not that something is wrong.
+// Verify checks all timelines against their heads, all heads against their MACs and all states against their timelines.
+// It decrypts all ciphertexts and looks for missing incidents and delivery bodies. An error means that Verify did not
+// finish. Integrity problems are in the result.
 func (s *Store) Verify(ctx context.Context) (Verification, error) {
 	v := Verification{Problems: []VerifyProblem{}}
 	for _, c := range sealedColumns {
-		err := s.each(ctx, c, func(cells []cell) error {
+		err := s.forEachBatch(ctx, c, func(cells []cell) error {
 			for _, cell := range cells {
 				v.Ciphertexts++
-				if _, err := s.keys.Open(cell.Sealed, c.place(cell.Key)); err != nil {
+				if _, err := s.keys.Open(cell.Sealed, c.associatedData(cell.Key)); err != nil {
 					v.Problems = append(v.Problems, VerifyProblem{Where: c.table + "." + c.column + " of row " + cell.Key,
-						Reason: "the ciphertext was changed, moved from elsewhere, or its key is missing"})
+						Reason: "the ciphertext was changed or moved, or its key is missing"})
 				}
 			}
 			return nil
@@ -254,36 +264,38 @@ func (s *Store) Verify(ctx context.Context) (Verification, error) {
 	if err := s.verifyNumbers(ctx, &v); err != nil {
 		return v, err
 	}
-	return v, s.eachHead(ctx, func(row incidentRow) error { return s.verifyIncident(ctx, incident.ID(row.ID), &v) })
+	return v, s.forEachHead(ctx, func(row incidentRow) error { return s.verifyIncident(ctx, incident.ID(row.ID), &v) })
 }
 
-// verifyNumbers notices an incident that is gone altogether, for their numbers have no gaps, and a delivery without a body.
+// verifyNumbers reports missing incidents, because incident numbers have no gaps, and deliveries without a body.
 func (s *Store) verifyNumbers(ctx context.Context, v *Verification) error {
-	var last, rows, bare int64
+	var last, rows, bodiless int64
 	err := s.view(ctx, func(db *gorm.DB) error {
 		return errors.Join(db.Raw("SELECT value FROM counters WHERE name = 'incident'").Scan(&last).Error,
 			db.Raw("SELECT count(*) FROM incidents").Scan(&rows).Error,
-			db.Raw("SELECT count(*) FROM inbox WHERE NOT EXISTS (SELECT 1 FROM delivery_bodies WHERE inbox_id = id)").Scan(&bare).Error)
+			db.Raw("SELECT count(*) FROM inbox WHERE NOT EXISTS (SELECT 1 FROM delivery_bodies WHERE inbox_id = id)").Scan(&bodiless).Error)
 	})
-	if err == nil && bare > 0 {
-		v.Problems = append(v.Problems, VerifyProblem{Where: "inbox", Reason: fmt.Sprintf("%d deliveries have no body", bare)})
+	if err == nil && bodiless > 0 {
+		v.Problems = append(v.Problems, VerifyProblem{Where: "inbox", Reason: fmt.Sprintf("%d deliveries have no body", bodiless)})
 	}
 	if err == nil && last != rows {
-		v.Problems = append(v.Problems, VerifyProblem{Where: "incidents", Reason: fmt.Sprintf("%d numbers were given, %d incidents are here", last, rows)})
+		v.Problems = append(v.Problems, VerifyProblem{Where: "incidents", Reason: fmt.Sprintf("%d incident numbers were assigned, but %d incidents exist", last, rows)})
 	}
 	return err
 }
 
 func (s *Store) verifyIncident(ctx context.Context, id incident.ID, v *Verification) error {
 	return s.view(ctx, func(db *gorm.DB) error {
-		fault := func(where, what string) { v.Problems = append(v.Problems, VerifyProblem{id, where, what}) }
+		addProblem := func(where, reason string) {
+			v.Problems = append(v.Problems, VerifyProblem{id, where, reason})
+		}
 		var row incidentRow
 		if err := db.Take(&row, "id = ?", int64(id)).Error; err != nil {
 			return fmt.Errorf("read %s: %w", id, err)
 		}
 		v.Incidents++
 		if s.keys.VerifyMAC(row.head().MACInput(id), row.HeadMac) != nil {
-			fault("head", "its MAC does not hold: the head was not written by this house, or its key is missing")
+			addProblem("head", "invalid MAC: the head was not written by this instance, or its key is missing")
 		}
 		r := reader{s, db, ""}
 		events, err := r.Timeline(id)
@@ -291,32 +303,32 @@ func (s *Store) verifyIncident(ctx context.Context, id incident.ID, v *Verificat
 			if errors.Is(wrapUnavailable(err), ErrUnavailable) {
 				return err
 			}
-			fault("timeline", "it cannot be read") // the ciphertext at fault was named above
+			addProblem("timeline", "cannot be read") // Verify reports the ciphertext too
 			return nil
 		}
 		v.Events += len(events)
-		faults := incident.Verify(id, events, row.head())
-		for _, f := range faults {
-			fault(fmt.Sprintf("event %d", f.Seq), f.Reason)
+		problems := incident.Verify(id, events, row.head())
+		for _, f := range problems {
+			addProblem(fmt.Sprintf("event %d", f.Seq), f.Reason)
 		}
-		if len(faults) == 0 {
-			return s.verifyState(r, id, row, events, fault)
+		if len(problems) == 0 {
+			return s.verifyState(r, id, row, events, addProblem)
 		}
 		return nil
 	})
 }
 
-// verifyState compares the kept state with the one that the timeline adds up to.
-func (s *Store) verifyState(r reader, id incident.ID, row incidentRow, events []incident.Event, fault func(where, what string)) error {
-	kept, err := r.Incident(id)
+// verifyState compares the stored state with the state computed from the timeline.
+func (s *Store) verifyState(r reader, id incident.ID, row incidentRow, events []incident.Event, addProblem func(where, reason string)) error {
+	stored, err := r.Incident(id)
 	if err != nil {
 		if errors.Is(wrapUnavailable(err), ErrUnavailable) {
 			return err
 		}
-		fault("state", "it cannot be read")
+		addProblem("state", "cannot be read")
 		return nil
 	}
-	var folded incident.Incident // through JSON, as the kept one went
+	var folded incident.Incident // through JSON, like the stored state
 	if data, err := canonicalState(incident.Fold(id, events)); err != nil {
 		return err
 	} else if err := json.Unmarshal(data, &folded); err != nil {
@@ -326,12 +338,12 @@ func (s *Store) verifyState(r reader, id incident.ID, row incidentRow, events []
 	if err != nil {
 		return err
 	}
-	have, err := canonicalState(kept)
+	have, err := canonicalState(stored)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(want, have) || row.Status != string(kept.Status) || row.Severity != string(kept.Severity) || row.Restricted != kept.Restricted {
-		fault("state", "it is not what the timeline adds up to")
+	if !bytes.Equal(want, have) || row.Status != string(stored.Status) || row.Severity != string(stored.Severity) || row.Restricted != stored.Restricted {
+		addProblem("state", "does not match the timeline")
 	}
 	return nil
 }

@@ -11,62 +11,67 @@ import (
 	"tocsin/bot/incident"
 )
 
-// MinRetention is what nothing may fall below: Prune takes it for anything shorter.
+// MinRetention is the minimum retention. [Store.Prune] uses it instead of shorter durations.
 const MinRetention = 365 * 24 * time.Hour
 
-// Retention says how long what is kept.
+// Retention is how long data is stored.
 type Retention struct {
-	Alerts time.Duration // alerts, and the finished work and the command keys of incidents that ended
-	Inbox  time.Duration // deliveries as they were received
-	Audit  time.Duration // who read what
+	Alerts time.Duration // alerts, and the finished effects and command keys of ended incidents
+	Inbox  time.Duration // deliveries as received
+	Audit  time.Duration // audit log
 }
 
-// Pruned says what was deleted. More says that there was no time for the rest.
+// Pruned is the result of [Store.Prune].
 type Pruned struct {
-	Deleted map[string]int64
-	More    bool
+	Deleted map[string]int64 // deleted rows by table
+	More    bool             // the time ended before all expired rows were deleted
 }
 
-// pruneBatch is how many rows go in one transaction.
+// pruneBatch is the maximum number of rows deleted in one transaction.
 const pruneBatch = 500
 
-// Prune deletes what is older than it has to be kept, in small transactions, until it is through or the time given is
-// over. Incidents, their timelines and their documents stay for ever. Of an incident that has not ended, that is held,
-// that went on inside one of these, into which one that is held went, or that changed within its time, nothing is
-// touched. Each batch leaves a tombstone: what was deleted under which policy, and a keyed hash over it, by which a copy
-// can be told to be the same.
-func (s *Store) Prune(ctx context.Context, keep Retention, within time.Duration) (Pruned, error) {
-	p := &pruner{s: s, now: s.now(), done: Pruned{Deleted: map[string]int64{}}, deadline: time.Now().Add(within)}
+// Prune deletes rows that are older than their retention, in small transactions, until all are deleted or the duration
+// within has passed. Incidents, their timelines and their documents are never deleted.
+//
+// Prune deletes nothing that belongs to an exempt incident. An incident is exempt if it has not ended, has a legal
+// hold, changed within the retention, was merged into an exempt incident, or contains a merged incident with a legal
+// hold.
+//
+// Each batch writes a tombstone with the table, the policy and a keyed hash of the deleted contents. The hash
+// identifies a copy of the deleted data.
+func (s *Store) Prune(ctx context.Context, retention Retention, within time.Duration) (Pruned, error) {
+	p := &pruner{s: s, now: s.now(), result: Pruned{Deleted: map[string]int64{}}, deadline: time.Now().Add(within)}
 	if err := s.view(ctx, p.loadExempt); err != nil {
-		return p.done, err
+		return p.result, err
 	}
-	for _, step := range []func(context.Context, Retention) error{p.expired("correlation_windows"), p.expired("seen_events"), p.inbox, p.suppressedAlerts, p.incidents, p.commands, p.audit} {
-		if err := step(ctx, keep); err != nil {
-			return p.done, err
+	for _, step := range []func(context.Context, Retention) error{p.pruneExpired("correlation_windows"), p.pruneExpired("seen_events"), p.pruneInbox, p.pruneSuppressedAlerts, p.pruneIncidents, p.pruneCommands, p.pruneAudit} {
+		if err := step(ctx, retention); err != nil {
+			return p.result, err
 		}
 		if p.pastDeadline() {
-			p.done.More = true
+			p.result.More = true
 			break
 		}
 	}
-	return p.done, nil
+	return p.result, nil
 }
 
+// pruner holds the state of one [Store.Prune].
 type pruner struct {
 	s        *Store
 	now      time.Time
 	deadline time.Time
-	done     Pruned
-	exempt   map[int64]bool // incidents in which one that is held goes on: what is kept for it is theirs now
+	result   Pruned
+	exempt   map[int64]bool // incidents that contain a merged incident with a legal hold
 }
 
-// loadExempt finds what is spared. A merge itself hands the hold on; here it is kept for as long as the one that was merged
-// is held, whatever became of the hold of the other.
+// loadExempt finds the incidents that contain a merged incident with a legal hold. A merge copies the hold to the
+// target. This also protects the target if its own hold was released but the hold of the merged incident was not.
 func (p *pruner) loadExempt(db *gorm.DB) error {
 	p.exempt = map[int64]bool{}
 	var ids []int64
 	if err := db.Raw("SELECT merged_into FROM incidents WHERE legal_hold AND merged_into > 0").Scan(&ids).Error; err != nil {
-		return fmt.Errorf("look for merged incidents that are held: %w", err)
+		return fmt.Errorf("find merged incidents with a legal hold: %w", err)
 	}
 	for len(ids) > 0 {
 		var next []int64
@@ -77,7 +82,7 @@ func (p *pruner) loadExempt(db *gorm.DB) error {
 			p.exempt[id] = true
 			var into int64
 			if err := db.Raw("SELECT merged_into FROM incidents WHERE id = ? AND merged_into > 0", id).Scan(&into).Error; err != nil {
-				return fmt.Errorf("read where %s goes on: %w", incident.ID(id), err)
+				return fmt.Errorf("find merge target of %s: %w", incident.ID(id), err)
 			}
 			if into > 0 {
 				next = append(next, into)
@@ -90,22 +95,23 @@ func (p *pruner) loadExempt(db *gorm.DB) error {
 
 func (p *pruner) pastDeadline() bool { return time.Now().After(p.deadline) }
 
-// before is the time before which things may go.
-func (p *pruner) before(keep time.Duration) time.Time {
-	return dbTime(p.now.Add(-max(keep, MinRetention)))
+// cutoff returns a time. Rows from before that time may be deleted.
+func (p *pruner) cutoff(retention time.Duration) time.Time {
+	return dbTime(p.now.Add(-max(retention, MinRetention)))
 }
 
-// deletionBatch is a batch that is being deleted: what the tombstone says of it.
+// deletionBatch describes a batch of deleted rows for its tombstone.
 type deletionBatch struct {
 	tableName string
 	policy    string
-	before    time.Time
+	cutoff    time.Time
 	ids       []int64
-	held      []string // what the rows held, for the hash
+	contents  []string // contents of the rows, for the hash
 }
 
+// addTombstone writes the tombstone of a batch, unless the batch is empty.
 func (t *tx) addTombstone(s *Store, g deletionBatch) error {
-	if len(g.held) == 0 {
+	if len(g.contents) == 0 {
 		return nil
 	}
 	first, last := int64(0), int64(0)
@@ -113,68 +119,69 @@ func (t *tx) addTombstone(s *Store, g deletionBatch) error {
 		first, last = slices.Min(g.ids), slices.Max(g.ids)
 	}
 	err := t.db.Exec("INSERT INTO tombstones (table_name, at, older_than, policy, deleted, first_id, last_id, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		g.tableName, s.now(), g.before, g.policy, len(g.held), first, last, s.hash("tombstones", g.tableName, g.held...)).Error
+		g.tableName, s.now(), g.cutoff, g.policy, len(g.contents), first, last, s.hash("tombstones", g.tableName, g.contents...)).Error
 	if err != nil {
-		return fmt.Errorf("leave a tombstone: %w", err)
+		return fmt.Errorf("write tombstone: %w", err)
 	}
 	return nil
 }
 
-// policy names a policy as it was in force.
-func policy(name string, keep time.Duration) string {
-	return fmt.Sprintf("%s: %dd", name, max(keep, MinRetention)/(24*time.Hour))
+// policyName returns the applied policy, for example "inbox: 400d".
+func policyName(name string, retention time.Duration) string {
+	return fmt.Sprintf("%s: %dd", name, max(retention, MinRetention)/(24*time.Hour))
 }
 
-// exemptions decides, within a transaction, which incidents may not be touched.
+// exemptions decides within a transaction which incidents are exempt from deletion.
 type exemptions struct {
-	t      domainTx
-	before time.Time
-	known  map[int64]bool // may be deleted from
-	exempt map[int64]bool // may not, whatever they are
+	t       domainTx
+	cutoff  time.Time
+	decided map[int64]bool // results of deletable
+	exempt  map[int64]bool // always exempt
 }
 
-// deletable reports whether what belongs to an incident may go. Nobody's (0) may.
+// deletable reports whether data of an incident may be deleted. Data without an incident may, which has the id 0 or
+// less.
 func (p *exemptions) deletable(id int64) (bool, error) {
 	if id <= 0 {
 		return true, nil
 	}
-	if free, ok := p.known[id]; ok {
-		return free, nil
+	if deletable, ok := p.decided[id]; ok {
+		return deletable, nil
 	}
-	p.known[id] = false // also ends a circle of merges
+	p.decided[id] = false // also stops at a cycle of merges
 	if p.exempt[id] {
 		return false, nil
 	}
 	var rows []incidentRow
-	if err := p.t.db.Raw("SELECT id, status, legal_hold, merged_into, updated_at FROM incidents WHERE id = ?"+p.t.lock, id).Scan(&rows).Error; err != nil {
+	if err := p.t.db.Raw("SELECT id, status, legal_hold, merged_into, updated_at FROM incidents WHERE id = ?"+p.t.lockClause, id).Scan(&rows).Error; err != nil {
 		return false, fmt.Errorf("read %s: %w", incident.ID(id), err)
 	}
-	if len(rows) == 0 || rows[0].LegalHold || !incident.Status(rows[0].Status).Ended() || !rows[0].UpdatedAt.Before(p.before) {
+	if len(rows) == 0 || rows[0].LegalHold || !incident.Status(rows[0].Status).Ended() || !rows[0].UpdatedAt.Before(p.cutoff) {
 		return false, nil
 	}
 	if incident.Status(rows[0].Status) == incident.Merged {
 		if rows[0].MergedInto == 0 {
 			return false, nil
 		}
-		free, err := p.deletable(rows[0].MergedInto)
-		if err != nil || !free {
+		deletable, err := p.deletable(rows[0].MergedInto)
+		if err != nil || !deletable {
 			return false, err
 		}
 	}
-	p.known[id] = true
+	p.decided[id] = true
 	return true, nil
 }
 
-// batch runs one deletion in a transaction of its own and counts it.
-func (p *pruner) batch(ctx context.Context, before time.Time, fn func(t domainTx, guard *exemptions) ([]deletionBatch, error)) error {
-	var graves []deletionBatch
+// runBatch runs one deletion in a transaction and adds its rows to the result.
+func (p *pruner) runBatch(ctx context.Context, before time.Time, fn func(t domainTx, exempt *exemptions) ([]deletionBatch, error)) error {
+	var batches []deletionBatch
 	err := p.s.tx(ctx, func(t *tx) error {
-		d := domainTx{reader{p.s, t.db, t.queue.rowLock()}, t}
+		d := domainTx{reader{p.s, t.db, t.queue.rowLockClause()}, t}
 		var err error
-		if graves, err = fn(d, &exemptions{t: d, before: before, known: map[int64]bool{}, exempt: p.exempt}); err != nil {
+		if batches, err = fn(d, &exemptions{t: d, cutoff: before, decided: map[int64]bool{}, exempt: p.exempt}); err != nil {
 			return err
 		}
-		for _, g := range graves {
+		for _, g := range batches {
 			if err := t.addTombstone(p.s, g); err != nil {
 				return err
 			}
@@ -184,15 +191,15 @@ func (p *pruner) batch(ctx context.Context, before time.Time, fn func(t domainTx
 	if err != nil {
 		return err
 	}
-	for _, g := range graves {
-		if n := int64(len(g.held)); n > 0 {
-			p.done.Deleted[g.tableName] += n
+	for _, g := range batches {
+		if n := int64(len(g.contents)); n > 0 {
+			p.result.Deleted[g.tableName] += n
 		}
 	}
 	return nil
 }
 
-// remove deletes the rows of a batch.
+// remove deletes the rows whose key column is in the ids of g. It returns g, or nothing if g is empty.
 func (t domainTx) remove(g deletionBatch, table, key string) ([]deletionBatch, error) {
 	if len(g.ids) == 0 {
 		return nil, nil
@@ -203,22 +210,22 @@ func (t domainTx) remove(g deletionBatch, table, key string) ([]deletionBatch, e
 	return []deletionBatch{g}, nil
 }
 
-// expired deletes the rows of a table whose time is over. They hold digests of what is kept elsewhere, so they leave no
-// tombstone.
-func (p *pruner) expired(table string) func(context.Context, Retention) error {
+// pruneExpired returns a step that deletes the rows of a table after their expires_at. It writes no tombstones, because
+// the rows only contain data derived from other rows.
+func (p *pruner) pruneExpired(table string) func(context.Context, Retention) error {
 	statement := fmt.Sprintf("DELETE FROM %[1]s WHERE key_hash IN (SELECT key_hash FROM %[1]s WHERE expires_at < ? ORDER BY expires_at LIMIT ?) AND expires_at < ?", table)
 	return func(ctx context.Context, _ Retention) error {
 		for !p.pastDeadline() {
-			var gone int64
+			var deleted int64
 			err := p.s.tx(ctx, func(t *tx) error {
 				done := t.db.Exec(statement, dbTime(p.now), pruneBatch, dbTime(p.now))
-				gone = done.RowsAffected
+				deleted = done.RowsAffected
 				return done.Error
 			})
 			if err != nil {
-				return fmt.Errorf("delete %s that expired: %w", table, err)
+				return fmt.Errorf("delete expired rows of %s: %w", table, err)
 			}
-			if gone < pruneBatch {
+			if deleted < pruneBatch {
 				return nil
 			}
 		}

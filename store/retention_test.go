@@ -16,55 +16,55 @@ import (
 	"tocsin/store/storetest"
 )
 
-// ancient opens a store whose clock stands at noon until it is set.
-func ancient(t *testing.T, url string) (*Store, *atomic.Int64) {
+// openWithClock opens a store with a clock that returns noon until the test sets it, in Unix microseconds.
+func openWithClock(t *testing.T, url string) (*Store, *atomic.Int64) {
 	var now atomic.Int64
 	now.Store(noon.UnixMicro())
 	return openTest(t, url, func(c *Config) { c.Clock = func() time.Time { return time.UnixMicro(now.Load()) } }), &now
 }
 
-// end moves an incident to a status, and lets it be held if so.
-func (s *Store) end(t *testing.T, inc incident.Incident, status incident.Status, into incident.ID, held bool) {
+// endIncident moves an incident to a status or merges it into another one, and optionally sets a legal hold.
+func (s *Store) endIncident(t *testing.T, inc incident.Incident, status incident.Status, into incident.ID, legalHold bool) {
 	t.Helper()
-	s.write(t, func(tx response.Tx) (err error) {
-		e := event(incident.EventDismissed, map[string]string{"status": string(status)})
+	s.mustTx(t, func(tx response.Tx) (err error) {
+		e := newEvent(incident.EventDismissed, map[string]string{"status": string(status)})
 		if into != 0 {
-			e = event(incident.EventMergedInto, map[string]string{"status": string(incident.Merged), "target": into.String()})
+			e = newEvent(incident.EventMergedInto, map[string]string{"status": string(incident.Merged), "target": into.String()})
 		}
-		inc, err = grow(tx, inc, e)
-		if held && err == nil {
-			_, err = grow(tx, inc, event(incident.EventLegalHoldSet, nil, "reason", "the regulator asked"))
+		inc, err = saveEvents(tx, inc, e)
+		if legalHold && err == nil {
+			_, err = saveEvents(tx, inc, newEvent(incident.EventLegalHoldSet, nil, "reason", "the regulator asked"))
 		}
 		return err
 	})
 }
 
-func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
+func TestPrune_ExemptsOpenHeldAndRecent(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s, now := ancient(t, url)
+		s, now := openWithClock(t, url)
 		var incidents []incident.Incident
 		for n := range 6 {
-			incidents = append(incidents, s.open(t, fmt.Sprint("incident ", n)))
+			incidents = append(incidents, s.openIncident(t, fmt.Sprint("incident ", n)))
 		}
-		over, open, held, mergedIntoOpen, mergedIntoOver := incidents[0], incidents[1], incidents[2], incidents[3], incidents[4]
-		s.end(t, over, incident.Closed, 0, false)
-		s.end(t, held, incident.Dismissed, 0, true)
-		s.end(t, mergedIntoOpen, "", open.ID, false)
-		s.end(t, mergedIntoOver, "", over.ID, false)
+		closed, open, held, mergedIntoOpen, mergedIntoClosed := incidents[0], incidents[1], incidents[2], incidents[3], incidents[4]
+		s.endIncident(t, closed, incident.Closed, 0, false)
+		s.endIncident(t, held, incident.Dismissed, 0, true)
+		s.endIncident(t, mergedIntoOpen, "", open.ID, false)
+		s.endIncident(t, mergedIntoClosed, "", closed.ID, false)
 		var deliveries []intake.Delivery
-		homes := []incident.ID{0, over.ID, open.ID, held.ID, mergedIntoOpen.ID, mergedIntoOver.ID}
-		for n := range homes {
+		ids := []incident.ID{0, closed.ID, open.ID, held.ID, mergedIntoOpen.ID, mergedIntoClosed.ID}
+		for n := range ids {
 			deliveries = append(deliveries, intake.Delivery{Source: "sentry", ID: fmt.Sprint(n), Body: fmt.Appendf(nil, `{"n":%d}`, n), Received: noon})
 		}
 		deliveries = append(deliveries, intake.Delivery{Source: "sentry", ID: "unhandled", Body: []byte("{}"), Received: noon},
-			intake.Delivery{Source: "sentry", ID: "watched, and moved into the open one", Body: []byte("{}"), Received: noon})
+			intake.Delivery{Source: "sentry", ID: "watched, then moved to the open incident", Body: []byte("{}"), Received: noon})
 		if err := s.Accept(t.Context(), deliveries); err != nil {
 			t.Fatal(err)
 		}
-		s.write(t, func(tx response.Tx) error {
-			var settled []response.DeliveryOutcome
-			for n, id := range homes {
-				settled = append(settled, response.DeliveryOutcome{Row: int64(n + 1), Outcome: "counted", Incident: id})
+		s.mustTx(t, func(tx response.Tx) error {
+			var outcomes []response.DeliveryOutcome
+			for n, id := range ids {
+				outcomes = append(outcomes, response.DeliveryOutcome{Row: int64(n + 1), Outcome: "counted", Incident: id})
 				a := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: fmt.Sprint(n), Correlation: fmt.Sprint(n)}
 				if _, _, err := tx.CountAlert(id, a, 1, noon, response.RoutingDecision{}); err != nil {
 					return err
@@ -79,27 +79,27 @@ func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
 			moved := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: "moved", Correlation: "moved"}
 			row, _, err := tx.CountAlert(response.WatchedAlerts, moved, 1, noon, response.RoutingDecision{})
 			_, _, err2 := tx.MoveAlert(open.ID, moved, response.RoutingDecision{})
-			settled = append(settled, response.DeliveryOutcome{Row: 8, Outcome: "watched", Alert: row.ID})
-			return errors.Join(err, err2, tx.MarkHandled(settled))
+			outcomes = append(outcomes, response.DeliveryOutcome{Row: 8, Outcome: "watched", Alert: row.ID})
+			return errors.Join(err, err2, tx.MarkHandled(outcomes))
 		})
-		keep := Retention{Alerts: 24 * time.Hour, Inbox: 400 * 24 * time.Hour, Audit: 24 * time.Hour} // too short is taken as the minimum
+		retention := Retention{Alerts: 24 * time.Hour, Inbox: 400 * 24 * time.Hour, Audit: 24 * time.Hour} // raised to MinRetention
 		prune := func(after time.Duration) Pruned {
 			t.Helper()
 			now.Store(noon.Add(after).UnixMicro())
-			p, err := s.Prune(t.Context(), keep, 20*time.Second)
+			p, err := s.Prune(t.Context(), retention, 20*time.Second)
 			if err != nil || p.More {
-				t.Fatalf("%+v, %v", p, err)
+				t.Fatalf("Prune: got %+v, %v", p, err)
 			}
 			return p
 		}
 		if p := prune(364 * 24 * time.Hour); len(p.Deleted) > 0 {
-			t.Errorf("deleted within a year: %v", p.Deleted)
+			t.Errorf("within a year: got %v, want none deleted", p.Deleted)
 		}
 		if p := prune(380 * 24 * time.Hour); p.Deleted["alerts"] != 3 || p.Deleted["inbox"] != 0 || p.Deleted["audit"] != 3 || p.Deleted["commands"] != 3 {
-			t.Errorf("after the minimum: %v", p.Deleted)
+			t.Errorf("after the minimum retention: got %v, want 3 alerts, 3 audit entries and 3 commands", p.Deleted)
 		}
 		if p := prune(401 * 24 * time.Hour); p.Deleted["inbox"] != 3 {
-			t.Errorf("after its time: %v", p.Deleted)
+			t.Errorf("after the inbox retention: got %v, want 3 deliveries", p.Deleted)
 		}
 		var left []int64
 		for id := int64(1); id <= 8; id++ {
@@ -108,46 +108,46 @@ func TestRetentionSparesWhatIsOpenHeldOrYoung(t *testing.T) {
 			}
 		}
 		if !slices.Equal(left, []int64{3, 4, 5, 7, 8}) {
-			t.Errorf("the deliveries %v are left", left)
+			t.Errorf("got deliveries %v left, want 3, 4, 5, 7, 8", left)
 		}
 		if n := s.count(t, "SELECT count(*) FROM alerts"); n != 4 {
-			t.Errorf("%d alerts are left", n)
+			t.Errorf("got %d alerts left, want 4", n)
 		}
 		if n := s.count(t, "SELECT coalesce(sum(deleted), 0) FROM tombstones WHERE length(hash) > 20 AND policy LIKE '%d'"); n != 12 {
-			t.Errorf("tombstones stand for %d rows", n)
+			t.Errorf("got tombstones for %d rows, want 12", n)
 		}
 		proof, err := s.Tombstones(t.Context(), 1)
 		if err != nil || len(proof) != 1 || proof[0].TableName != "inbox" || proof[0].Policy != "inbox: 400d" || proof[0].Deleted != 3 || proof[0].FirstID != 1 || proof[0].LastID != 6 {
-			t.Errorf("%+v, %v", proof, err)
+			t.Errorf("newest tombstone: got %+v, %v", proof, err)
 		}
 		if v, err := s.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
-			t.Errorf("%+v, %v", v.Problems, err)
+			t.Errorf("Verify: got problems %+v, %v", v.Problems, err)
 		}
 		if p := prune(402 * 24 * time.Hour); len(p.Deleted) > 0 {
-			t.Errorf("deleted twice: %v", p.Deleted)
+			t.Errorf("second run: got %v, want none deleted", p.Deleted)
 		}
 	})
 }
 
-// What went into another incident by a merge stays for as long as either is held,
-// over any number of merges.
-func TestAHoldOutlivesMerges(t *testing.T) {
+// Alerts that a merge moved to another incident are retained while either incident has a legal hold, after any number
+// of merges.
+func TestPrune_LegalHoldFollowsMerges(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s, now := ancient(t, url)
-		first, second, last, other := s.open(t, "first"), s.open(t, "second"), s.open(t, "last"), s.open(t, "other")
-		s.write(t, func(tx response.Tx) error {
+		s, now := openWithClock(t, url)
+		first, second, last, other := s.openIncident(t, "first"), s.openIncident(t, "second"), s.openIncident(t, "last"), s.openIncident(t, "other")
+		s.mustTx(t, func(tx response.Tx) error {
 			var errs []error
-			for _, id := range []incident.ID{last.ID, other.ID} { // to which a merge has moved the alerts
+			for _, id := range []incident.ID{last.ID, other.ID} { // the targets of the merges have the alerts
 				a := incident.Alert{Source: "sentry", Kind: "k", Fingerprint: id.String(), Correlation: id.String()}
 				_, _, err := tx.CountAlert(id, a, 1, noon, response.RoutingDecision{})
 				errs = append(errs, err)
 			}
 			return errors.Join(errs...)
 		})
-		s.end(t, first, "", second.ID, true)
-		s.end(t, second, "", last.ID, false)
-		s.end(t, last, incident.Closed, 0, false)
-		s.end(t, other, incident.Closed, 0, false)
+		s.endIncident(t, first, "", second.ID, true)
+		s.endIncident(t, second, "", last.ID, false)
+		s.endIncident(t, last, incident.Closed, 0, false)
+		s.endIncident(t, other, incident.Closed, 0, false)
 		now.Store(noon.Add(500 * 24 * time.Hour).UnixMicro())
 		prune := func() int64 {
 			t.Helper()
@@ -158,25 +158,25 @@ func TestAHoldOutlivesMerges(t *testing.T) {
 			return p.Deleted["alerts"]
 		}
 		if n := prune(); n != 1 || s.count(t, "SELECT count(*) FROM alerts WHERE incident_id = ?", int64(last.ID)) != 1 {
-			t.Errorf("%d alerts are deleted, of what was merged while it was held too", n)
+			t.Errorf("with a legal hold: got %d alerts deleted, want 1, of the other incident", n)
 		}
-		s.write(t, func(tx response.Tx) error {
+		s.mustTx(t, func(tx response.Tx) error {
 			inc, err := tx.Incident(first.ID)
 			if err != nil {
 				return err
 			}
-			_, err = grow(tx, inc, event(incident.EventLegalHoldReleased, nil, "reason", "it is settled"))
+			_, err = saveEvents(tx, inc, newEvent(incident.EventLegalHoldReleased, nil, "reason", "the case is closed"))
 			return err
 		})
 		now.Store(noon.Add(1000 * 24 * time.Hour).UnixMicro())
 		if n := prune(); n != 1 {
-			t.Errorf("%d alerts are deleted after the release", n)
+			t.Errorf("after the release: got %d alerts deleted, want 1", n)
 		}
 	})
 }
 
-func TestPruneStopsInTime(t *testing.T) {
-	s, now := ancient(t, storetest.SQLite(t))
+func TestPrune_StopsAtDeadline(t *testing.T) {
+	s, now := openWithClock(t, storetest.SQLite(t))
 	var ds []intake.Delivery
 	for n := range pruneBatch + 10 {
 		ds = append(ds, intake.Delivery{Source: "sentry", ID: fmt.Sprint(n), Body: []byte("{}"), Received: noon})
@@ -184,55 +184,55 @@ func TestPruneStopsInTime(t *testing.T) {
 	if err := s.Accept(t.Context(), ds); err != nil {
 		t.Fatal(err)
 	}
-	s.write(t, func(tx response.Tx) error {
-		var settled []response.DeliveryOutcome
+	s.mustTx(t, func(tx response.Tx) error {
+		var outcomes []response.DeliveryOutcome
 		for n := range ds {
-			settled = append(settled, response.DeliveryOutcome{Row: int64(n + 1), Outcome: "ignored"})
+			outcomes = append(outcomes, response.DeliveryOutcome{Row: int64(n + 1), Outcome: "ignored"})
 		}
-		return tx.MarkHandled(settled)
+		return tx.MarkHandled(outcomes)
 	})
 	now.Store(noon.Add(3 * MinRetention).UnixMicro())
 	if p, err := s.Prune(t.Context(), Retention{}, -1); err != nil || !p.More || len(p.Deleted) > 0 {
-		t.Errorf("without time: %+v, %v", p, err)
+		t.Errorf("without time: got %+v, %v, want More", p, err)
 	}
 	if p, err := s.Prune(t.Context(), Retention{}, 20*time.Second); err != nil || p.More || p.Deleted["inbox"] != int64(len(ds)) {
-		t.Errorf("%+v, %v", p, err)
+		t.Errorf("with time: got %+v, %v, want %d deliveries", p, err, len(ds))
 	}
 	if n := s.count(t, "SELECT count(*) FROM tombstones"); n != 2 {
-		t.Errorf("%d tombstones", n)
+		t.Errorf("got %d tombstones, want 2", n)
 	}
 }
 
-func TestEvidenceIsKeptAsItWasReceived(t *testing.T) {
+func TestDelivery_StoredAsReceived(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		in := intake.Delivery{Source: "sentry", ID: "d1", Header: map[string]string{"Sentry-Hook-Resource": "issue"}, Body: []byte("{\"a\": \"\\u00e9\xff\"}"),
-			Received: dbTime(noon), Sender: "10.0.0.1", Verified: "by the source's credential"}
+			Received: dbTime(noon), Sender: "10.0.0.1", Verified: "credential of the source"}
 		if err := s.Accept(t.Context(), []intake.Delivery{in}); err != nil {
 			t.Fatal(err)
 		}
-		s.write(t, func(tx response.Tx) error {
+		s.mustTx(t, func(tx response.Tx) error {
 			return tx.MarkHandled([]response.DeliveryOutcome{{Row: 1, Outcome: "undecodable", Reason: "not text", Rule: 2, Routing: 7}})
 		})
 		seen := 0
 		err := s.Deliveries(t.Context(), DeliveryFilter{From: noon.Add(-time.Hour)}, func(row int64, d intake.Delivery, sha256 string) error {
 			seen++
 			if row != 1 || !bytes.Equal(d.Body, in.Body) || sha256 != bodyHash(in.Body) || d.Verified != in.Verified || d.Sender != in.Sender || !d.Received.Equal(in.Received) {
-				t.Errorf("%d: %+v, %s", row, d, sha256)
+				t.Errorf("row %d: got %+v, SHA-256 %s", row, d, sha256)
 			}
 			return nil
 		})
 		if err != nil || seen != 1 {
-			t.Errorf("%d deliveries, %v", seen, err)
+			t.Errorf("got %d deliveries, %v, want 1", seen, err)
 		}
 		err = s.View(t.Context(), func(r response.Reader) error {
-			got, settled, err := r.Delivery(1)
-			if got.SHA256 != bodyHash(in.Body) || got.Reason != "not text" || got.Sender != "10.0.0.1" || settled.Rule != 2 || settled.Routing != 7 {
-				t.Errorf("%+v, %+v", got, settled)
+			got, outcome, err := r.Delivery(1)
+			if got.SHA256 != bodyHash(in.Body) || got.Reason != "not text" || got.Sender != "10.0.0.1" || outcome.Rule != 2 || outcome.Routing != 7 {
+				t.Errorf("got %+v, %+v", got, outcome)
 			}
 			_, _, unknown := r.Delivery(9)
 			if incident.CodeOf(unknown) != incident.CodeUnknown {
-				t.Errorf("%v", unknown)
+				t.Errorf("unknown delivery: got %v", unknown)
 			}
 			return err
 		})
@@ -242,24 +242,24 @@ func TestEvidenceIsKeptAsItWasReceived(t *testing.T) {
 	})
 }
 
-func TestReconsiderPutsBackWhatLedNowhere(t *testing.T) {
+func TestReprocess_RequeuesReprocessableOutcomes(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		outcomes := []string{"opened", "attached", "counted", "command", "watched", "dropped", "maintenance", "recurred", "undecodable", "ignored"}
 		var ds []intake.Delivery
-		var settled []response.DeliveryOutcome
+		var handled []response.DeliveryOutcome
 		for n, outcome := range outcomes {
 			ds = append(ds, intake.Delivery{Source: "sentry", ID: outcome, Body: []byte("{}"), Received: noon})
-			settled = append(settled, response.DeliveryOutcome{Row: int64(n + 1), Outcome: outcome})
+			handled = append(handled, response.DeliveryOutcome{Row: int64(n + 1), Outcome: outcome})
 		}
 		ds = append(ds, intake.Delivery{Source: "sentry", ID: "before", Body: []byte("{}"), Received: noon.Add(-time.Hour)})
-		settled = append(settled, response.DeliveryOutcome{Row: 11, Outcome: "watched"})
+		handled = append(handled, response.DeliveryOutcome{Row: 11, Outcome: "watched"})
 		if err := s.Accept(t.Context(), ds); err != nil {
 			t.Fatal(err)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.MarkHandled(settled) })
+		s.mustTx(t, func(tx response.Tx) error { return tx.MarkHandled(handled) })
 		if n, err := s.Reprocess(t.Context(), DeliveryFilter{From: noon.Add(-time.Minute), Source: "sentry"}); err != nil || n != 6 {
-			t.Errorf("%d put back, %v", n, err)
+			t.Errorf("got %d requeued, %v, want 6", n, err)
 		}
 		rows, err := s.Rows(t.Context(), 1, 100)
 		if err != nil {
@@ -273,56 +273,56 @@ func TestReconsiderPutsBackWhatLedNowhere(t *testing.T) {
 			t.Error(got)
 		}
 		if n, err := s.Reprocess(t.Context(), DeliveryFilter{From: noon.Add(-time.Minute)}); err != nil || n != 0 {
-			t.Errorf("%d put back again, %v", n, err)
+			t.Errorf("second call: got %d requeued, %v, want 0", n, err)
 		}
 	})
 }
 
-func TestAlertsAreRecalledAndSplit(t *testing.T) {
+func TestMoveAlertAndSplit(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
-		a, b := s.open(t, "a"), s.open(t, "b")
+		a, b := s.openIncident(t, "a"), s.openIncident(t, "b")
 		one := incident.Alert{Source: "sentry", Kind: "k", Title: "one", Fingerprint: "1", Correlation: "c"}
 		two, three := one, one
 		two.Fingerprint, three.Fingerprint, three.Correlation = "2", "3", "d"
 		var first response.AlertRow
-		s.write(t, func(tx response.Tx) (err error) {
+		s.mustTx(t, func(tx response.Tx) (err error) {
 			first, _, err = tx.CountAlert(response.WatchedAlerts, one, 3, noon, response.RoutingDecision{Rule: 2})
 			_, _, err2 := tx.CountAlert(response.DroppedAlerts, one, 4, noon, response.RoutingDecision{})
 			row, known, err3 := tx.MoveAlert(a.ID, one, response.RoutingDecision{Rule: 5, Storm: true})
 			if known || row.Count != 7 || row.Incident != a.ID || row.Decision.Rule != 5 || !row.Decision.Storm {
-				t.Errorf("recalled %v %+v", known, row)
+				t.Errorf("MoveAlert: got known %v, %+v", known, row)
 			}
 			row, known, err4 := tx.MoveAlert(a.ID, one, response.RoutingDecision{})
 			if !known || row.Count != 7 {
-				t.Errorf("recalled again %v %+v", known, row)
+				t.Errorf("second MoveAlert: got known %v, %+v", known, row)
 			}
-			nowhere, _, err5 := tx.MoveAlert(a.ID, two, response.RoutingDecision{})
-			if nowhere.ID != 0 {
-				t.Errorf("recalled from nowhere %+v", nowhere)
+			missing, _, err5 := tx.MoveAlert(a.ID, two, response.RoutingDecision{})
+			if missing.ID != 0 {
+				t.Errorf("MoveAlert of an unknown alert: got %+v", missing)
 			}
 			return errors.Join(err, err2, err3, err4, err5)
 		})
-		s.write(t, func(tx response.Tx) error {
+		s.mustTx(t, func(tx response.Tx) error {
 			second, _, err := tx.CountAlert(a.ID, two, 1, noon, response.RoutingDecision{})
 			third, _, err2 := tx.CountAlert(a.ID, three, 1, noon, response.RoutingDecision{})
 			err3 := errors.Join(tx.Correlate("c", a.ID), tx.Correlate("d", a.ID), tx.Split([]int64{second.ID, third.ID}, a.ID, b.ID))
-			mine, err4 := tx.IncidentByCorrelation("c")
-			theirs, err5 := tx.IncidentByCorrelation("d")
-			prefers, err6 := tx.IncidentByCorrelation("unknown", "d", "c")
-			if mine != a.ID || theirs != b.ID || prefers != b.ID {
-				t.Errorf("the keys lead to %s, %s and %s", mine, theirs, prefers)
+			keyC, err4 := tx.IncidentByCorrelation("c")
+			keyD, err5 := tx.IncidentByCorrelation("d")
+			firstMatch, err6 := tx.IncidentByCorrelation("unknown", "d", "c")
+			if keyC != a.ID || keyD != b.ID || firstMatch != b.ID {
+				t.Errorf("got incidents %s, %s, %s, want %s, %s, %s", keyC, keyD, firstMatch, a.ID, b.ID, b.ID)
 			}
 			moved, err7 := tx.Alert(third.ID)
 			if moved.Incident != b.ID {
-				t.Errorf("%+v", moved)
+				t.Errorf("after Split: got %+v, want incident %s", moved, b.ID)
 			}
-			// A row that was added to another is found under its old number.
+			// A row that was merged into another is found by its old id.
 			again, _, err8 := tx.CountAlert(response.WatchedAlerts, three, 2, noon, response.RoutingDecision{})
 			_, _, err9 := tx.MoveAlert(b.ID, three, response.RoutingDecision{})
 			found, err10 := tx.Alert(again.ID)
 			if found.ID != third.ID || found.Count != 3 {
-				t.Errorf("%+v", found)
+				t.Errorf("merged row: got %+v, want id %d with count 3", found, third.ID)
 			}
 			return errors.Join(err, err2, err3, err4, err5, err6, err7, err8, err9, err10)
 		})
@@ -334,9 +334,9 @@ func TestAlertsAreRecalledAndSplit(t *testing.T) {
 			if incident.CodeOf(err) != incident.CodeUnknown {
 				t.Error(err)
 			}
-			kinds, copies, err := r.CountSuppressed(response.WatchedAlerts, noon)
-			if kinds != 0 || copies != 0 {
-				t.Errorf("%d kinds, %d copies", kinds, copies)
+			kinds, occurrences, err := r.CountSuppressed(response.WatchedAlerts, noon)
+			if kinds != 0 || occurrences != 0 {
+				t.Errorf("got %d kinds, %d occurrences, want none", kinds, occurrences)
 			}
 			return err
 		})
@@ -346,14 +346,14 @@ func TestAlertsAreRecalledAndSplit(t *testing.T) {
 	})
 }
 
-func TestEndedCorrelationIsFoundWithinItsWindow(t *testing.T) {
+func TestEndedIncident_WithinRecurrenceWindow(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s, _ := ancient(t, url)
-		inc := s.open(t, "a")
+		s, _ := openWithClock(t, url)
+		inc := s.openIncident(t, "a")
 		known := incident.Alert{Source: "sentry", Fingerprint: "1", Correlation: "c"}
 		other := known
 		other.Fingerprint = "2"
-		s.write(t, func(tx response.Tx) error {
+		s.mustTx(t, func(tx response.Tx) error {
 			_, _, err := tx.CountAlert(inc.ID, known, 1, noon, response.RoutingDecision{})
 			return errors.Join(err, tx.Correlate("c", inc.ID))
 		})
@@ -366,37 +366,38 @@ func TestEndedCorrelationIsFoundWithinItsWindow(t *testing.T) {
 			return id, known
 		}
 		if id, _ := look(known, time.Time{}); id != 0 {
-			t.Errorf("%s has not ended", id)
+			t.Errorf("live incident: got %s, want none", id)
 		}
-		s.write(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(inc.ID) })
-		if id, is := look(known, noon.Add(-time.Hour)); id != inc.ID || !is {
-			t.Errorf("%s, known %v", id, is)
+		s.mustTx(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(inc.ID) })
+		if id, known := look(known, noon.Add(-time.Hour)); id != inc.ID || !known {
+			t.Errorf("known alert: got %s, known %v, want %s, true", id, known, inc.ID)
 		}
-		if id, is := look(other, noon.Add(-time.Hour)); id != inc.ID || is {
-			t.Errorf("%s, known %v", id, is)
+		if id, known := look(other, noon.Add(-time.Hour)); id != inc.ID || known {
+			t.Errorf("other alert: got %s, known %v, want %s, false", id, known, inc.ID)
 		}
 		if id, _ := look(known, noon.Add(time.Hour)); id != 0 {
-			t.Errorf("%s is found beyond the window", id)
+			t.Errorf("outside the window: got %s, want none", id)
 		}
-		// A lasting state stays with the incident that knows it, whatever came since.
-		next := s.open(t, "b")
-		s.write(t, func(tx response.Tx) error { return tx.Correlate("c", next.ID) })
-		s.write(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(next.ID) })
+		// An alert about an ongoing state belongs to the last incident that has it, even if a later incident has the
+		// key.
+		next := s.openIncident(t, "b")
+		s.mustTx(t, func(tx response.Tx) error { return tx.Correlate("c", next.ID) })
+		s.mustTx(t, func(tx response.Tx) error { return tx.ReleaseCorrelations(next.ID) })
 		known.Ongoing, other.Ongoing = true, true
-		if id, is := look(known, noon.Add(time.Hour)); id != inc.ID || !is {
-			t.Errorf("a state told again: %s, known %v", id, is)
+		if id, known := look(known, noon.Add(time.Hour)); id != inc.ID || !known {
+			t.Errorf("repeated ongoing alert: got %s, known %v, want %s, true", id, known, inc.ID)
 		}
-		if id, is := look(other, noon.Add(-time.Hour)); id != next.ID || is {
-			t.Errorf("a state that is new: %s, known %v", id, is)
+		if id, known := look(other, noon.Add(-time.Hour)); id != next.ID || known {
+			t.Errorf("new ongoing alert: got %s, known %v, want %s, false", id, known, next.ID)
 		}
 	})
 }
 
-func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
+func TestStormsMaintenanceAndConfigurations(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s, _ := ancient(t, url)
-		inc := s.open(t, "storm")
-		s.write(t, func(tx response.Tx) error {
+		s, _ := openWithClock(t, url)
+		inc := s.openIncident(t, "storm")
+		s.mustTx(t, func(tx response.Tx) error {
 			var errs []error
 			for n := range 5 {
 				errs = append(errs, tx.AddOpening(noon.Add(time.Duration(n)*time.Minute), noon.Add(time.Duration(n-3)*time.Minute)))
@@ -404,14 +405,14 @@ func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
 			n, err := tx.CountOpenings(noon.Add(-time.Hour), 10)
 			capped, err2 := tx.CountOpenings(noon.Add(-time.Hour), 2)
 			if n != 3 || capped != 2 {
-				t.Errorf("%d openings, %d of at most 2", n, capped)
+				t.Errorf("got %d openings, %d with limit 2, want 3, 2", n, capped)
 			}
 			none, err3 := tx.Storm(inc.ID)
 			err4 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 1, Grouped: 5})
 			err5 := tx.PutStorm(inc.ID, response.Storm{At: noon, Round: 2, Grouped: 6, Ended: true})
 			storm, err6 := tx.Storm(inc.ID)
 			if none != (response.Storm{}) || storm.Round != 2 || storm.Grouped != 6 || !storm.Ended {
-				t.Errorf("%+v, %+v", none, storm)
+				t.Errorf("got storms %+v, %+v", none, storm)
 			}
 			rules := func(routing, detection string) response.Configuration {
 				return response.Configuration{Routing: response.Ruleset{Digest: routing, Source: []byte("[" + routing + "]")}, Detection: response.Ruleset{Digest: detection, Source: []byte(detection)}}
@@ -423,15 +424,15 @@ func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
 			c, err11 := tx.Configuration(two)
 			bare, err12 := tx.Configuration(single)
 			if one != same || one == two || single == one || string(c.Routing.Source) != "[sha256:1]" || string(c.Detection.Source) != "sha256:b" || c.Detection.Digest != "sha256:b" || c.Since.IsZero() {
-				t.Errorf("configurations %d, %d, %d: %+v", one, two, same, c)
+				t.Errorf("got configurations %d, %d, %d: %+v", one, two, same, c)
 			}
 			if bare.Detection.Digest != "" || bare.Detection.Source != nil || bare.Routing.Digest != "sha256:2" {
-				t.Errorf("without detection rules: %+v", bare)
+				t.Errorf("without detection rules: got %+v", bare)
 			}
 			return errors.Join(append(errs, err, err2, err3, err4, err5, err6, err7, err8, err9, err10, err11, err12)...)
 		})
-		window := incident.MaintenanceWindow{When: "true", Reason: "the database moves", Owner: "p1", From: dbTime(noon), To: dbTime(noon.Add(time.Hour))}
-		s.write(t, func(tx response.Tx) (err error) {
+		window := incident.MaintenanceWindow{When: "true", Reason: "database migration", Owner: "p1", From: dbTime(noon), To: dbTime(noon.Add(time.Hour))}
+		s.mustTx(t, func(tx response.Tx) (err error) {
 			window.ID, err = tx.PutMaintenance(window)
 			return errors.Join(err, tx.AddSuppressed(window.ID, 3))
 		})
@@ -440,7 +441,7 @@ func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
 			list, err := r.Maintenance(noon)
 			late, err2 := r.Maintenance(noon.Add(2 * time.Hour))
 			if len(list) != 1 || list[0] != window || len(late) != 0 {
-				t.Errorf("%+v, %+v", list, late)
+				t.Errorf("got windows %+v, after the end %+v", list, late)
 			}
 			return errors.Join(err, err2)
 		})
@@ -454,10 +455,10 @@ func TestStormsWindowsAndRoutingsAreKept(t *testing.T) {
 			t.Error(err)
 		}
 		if err := end(window.ID); incident.CodeOf(err) != incident.CodeConflict {
-			t.Errorf("ended twice: %v", err)
+			t.Errorf("second end: got %v, want a conflict", err)
 		}
 		if err := end(99); incident.CodeOf(err) != incident.CodeUnknown {
-			t.Errorf("a window that never was: %v", err)
+			t.Errorf("unknown window: got %v", err)
 		}
 	})
 }

@@ -11,20 +11,20 @@ import (
 	"tocsin/bot/response"
 )
 
-// JobFuncs says who does the jobs. The errors of all three are treated alike: an *incident.RetryAfter puts the job off
-// without counting as a failure, any other error has it tried again, later each time.
+// JobFuncs are the functions that perform jobs. If a function returns an [incident.RetryAfter], the job is snoozed,
+// which does not count as a failure. After any other error it is retried with an increasing delay.
 type JobFuncs struct {
-	// Drain decodes and reports the inbox rows in a range of ids.
+	// Drain decodes and ingests the inbox rows in a range of ids.
 	Drain func(ctx context.Context, from, to int64) error
-	// Perform carries out one effect and commits what came of it, with Tx.Finish, GiveUp or Postpone, in a context
-	// derived from ctx. An effect that fails to the very last attempt is given up by the store.
+	// Perform performs one effect and commits the result with CompleteEffect, DiscardEffect or SnoozeEffect of
+	// [response.Tx], in a context derived from ctx. If the last attempt fails, the store discards the effect.
 	Perform func(ctx context.Context, job response.Job) error
-	// Scheduled is what each Schedule.Kind does; at is the time it was due, the same at every attempt.
+	// Scheduled has a function for each [Schedule] kind. at is the scheduled time, which is equal in all attempts.
 	Scheduled map[string]func(ctx context.Context, at time.Time) error
 }
 
-// Run takes up what an earlier incarnation of this replica left running, and starts working the queues. It returns
-// once that has begun. ErrInUse means that another process works under the same replica id.
+// Run requeues jobs that an earlier process of this replica left running, and starts working the queues. It returns
+// after the start. The error wraps [ErrInUse] if another process runs with the same replica id.
 func (s *Store) Run(ctx context.Context, work JobFuncs) error {
 	all := handlers{
 		kindDrain:  func(ctx context.Context, t Task) error { return work.Drain(ctx, t.IDs[0], t.IDs[1]) },
@@ -36,14 +36,14 @@ func (s *Store) Run(ctx context.Context, work JobFuncs) error {
 	return s.run(ctx, all)
 }
 
-// handlers says what does each kind of job.
+// handlers maps kinds of jobs to their handlers.
 type handlers map[string]handler
 
 func (s *Store) run(ctx context.Context, work handlers) error {
 	s.mu.Lock()
 	if s.running {
 		s.mu.Unlock()
-		return errors.New("run store: it runs already")
+		return errors.New("run store: already running")
 	}
 	s.running, s.lockLostErr = true, nil
 	s.mu.Unlock()
@@ -52,7 +52,7 @@ func (s *Store) run(ctx context.Context, work handlers) error {
 	var client runner
 	if err == nil {
 		if client, err = s.startWorker(ctx, work); err != nil {
-			release() // outside the lock, for it waits for stopLost
+			release() // without mu, because release waits for stopOnLockLoss
 		}
 	}
 	s.mu.Lock()
@@ -61,8 +61,8 @@ func (s *Store) run(ctx context.Context, work handlers) error {
 		s.running = false
 		return fmt.Errorf("run store: %w", wrapUnavailable(err))
 	}
-	end := s.startRescuer()
-	s.worker, s.release = client, func() { end(); release() }
+	stop := s.startRescuer()
+	s.worker, s.release = client, func() { stop(); release() }
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (s *Store) startWorker(ctx context.Context, work handlers) (runner, error) 
 	if err != nil {
 		return nil, err
 	}
-	// Work outlives ctx, which covers the start only; Stop ends it.
+	// ctx limits only the start. Stop ends the work.
 	return client, client.Start(context.WithoutCancel(ctx))
 }
 
@@ -96,7 +96,7 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 		c.Queues[name] = river.QueueConfig{MaxWorkers: workers, FetchPollInterval: s.backend.pollInterval(lowLatencyQueues[name])}
 	}
 	c.JobTimeout, c.RescueStuckJobsAfter = jobTimeout, rescueAfter
-	c.CompletedJobRetentionPeriod, c.CancelledJobRetentionPeriod, c.DiscardedJobRetentionPeriod = keepCompleted, keepCancelled, keepDiscarded
+	c.CompletedJobRetentionPeriod, c.CancelledJobRetentionPeriod, c.DiscardedJobRetentionPeriod = completedRetention, cancelledRetention, discardedRetention
 	c.PeriodicJobs = []*river.PeriodicJob{river.NewPeriodicJob(river.PeriodicInterval(sweepInterval),
 		func() (river.JobArgs, *river.InsertOpts) {
 			return jobArgs{kind: kindSweep}, &river.InsertOpts{MaxAttempts: 1} // the next sweep is the retry
@@ -105,37 +105,38 @@ func (s *Store) workerConfig(work handlers) *river.Config {
 }
 
 func (s *Store) newWorker(handle handler) *worker {
-	return &worker{handle: handle, log: s.log.With("component", "queue"), onFailure: s.onFailure, underway: &s.underway, panics: &s.panics}
+	return &worker{handle: handle, log: s.log.With("component", "queue"), onFailure: s.onFailure, inFlight: &s.inFlight, panics: &s.panics}
 }
 
-// requeueOrphans gives the queue back what a dead incarnation of this replica held: its running jobs, whose attempt stays
-// counted, and its leadership.
+// requeueOrphans makes the running jobs of an earlier process of this replica available again and removes its River
+// leadership. The interrupted attempts still count towards the maximum.
 func (s *Store) requeueOrphans(ctx context.Context) error {
 	o := s.backend.orphans(s.replica)
-	var recovered int64
+	var requeued int64
 	err := s.tx(ctx, func(tx *tx) error {
 		jobs := tx.db.Exec("UPDATE river_job SET state = 'available' WHERE state = 'running' AND "+o.jobs, o.args...)
 		if jobs.Error != nil {
 			return jobs.Error
 		}
-		recovered = jobs.RowsAffected
+		requeued = jobs.RowsAffected
 		return tx.db.Exec("DELETE FROM river_leader WHERE "+o.leader, o.args...).Error
 	})
 	if err != nil {
-		return fmt.Errorf("recover jobs: %w", err)
+		return fmt.Errorf("requeue orphaned jobs: %w", err)
 	}
-	if recovered > 0 {
-		s.log.Info("took up jobs that were left running", "jobs", recovered, "replica", s.replica)
+	if requeued > 0 {
+		s.log.Info("requeued orphaned jobs", "jobs", requeued, "replica", s.replica)
 	}
 	return nil
 }
 
-// Stop takes no new jobs and waits for those that run; when ctx ends it cancels them. A cancelled job is tried again.
+// Stop stops taking new jobs and waits for running jobs. If ctx ends first, it cancels them. Cancelled jobs are retried
+// later.
 func (s *Store) Stop(ctx context.Context) error {
 	s.mu.Lock()
 	client, release := s.worker, s.release
 	s.worker, s.release = nil, nil
-	s.running = s.running && client == nil // a Run under way is left to its caller
+	s.running = s.running && client == nil // a Run that is starting is not stopped
 	s.mu.Unlock()
 	if client == nil {
 		return nil
@@ -153,13 +154,13 @@ func (s *Store) Stop(ctx context.Context) error {
 	return nil
 }
 
-// stopOnLockLoss ends the work at once because another process has taken the replica's name.
+// stopOnLockLoss cancels all jobs, because another process runs with this replica id.
 func (s *Store) stopOnLockLoss(cause error) {
 	s.mu.Lock()
 	s.lockLostErr = cause
 	client := s.worker
 	s.mu.Unlock()
-	s.log.Error("another process works under this replica id; this one stops working", "replica", s.replica)
+	s.log.Error("worker stopped: replica id in use by another process", "replica", s.replica, "err", cause)
 	if client != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -167,16 +168,16 @@ func (s *Store) stopOnLockLoss(cause error) {
 	}
 }
 
-// PingQueue says why no jobs are worked, if so.
+// PingQueue returns an error if this process does not work jobs or the queue cannot be read.
 func (s *Store) PingQueue(ctx context.Context) error {
 	s.mu.Lock()
 	running, lost := s.worker != nil, s.lockLostErr
 	s.mu.Unlock()
 	switch {
 	case lost != nil:
-		return fmt.Errorf("the queue has stopped: %w", lost)
+		return fmt.Errorf("queue stopped: %w", lost)
 	case !running:
-		return errors.New("the queue is not running")
+		return errors.New("queue is not running")
 	}
 	db, _ := s.backend.reader()
 	return wrapUnavailable(db.WithContext(ctx).Exec("SELECT 1 FROM river_job LIMIT 1").Error)

@@ -11,18 +11,18 @@ import (
 	"gorm.io/gorm/clause"
 )
 
-// kindSweep is the periodic job that looks for schedules that are due.
+// kindSweep is the kind of the periodic job that finds due schedules.
 const kindSweep = "sweep"
 
-// kindScheduled is the kind of the jobs of a schedule.
+// kindScheduled returns the kind of jobs of a schedule.
 func kindScheduled(kind string) string { return "scheduled." + kind }
 
-// A Schedule has Work.Scheduled[Kind] done whenever Cron fires in Zone.
+// A Schedule runs JobFuncs.Scheduled[Kind] at the times of Cron in Zone.
 type Schedule struct {
 	Name string // unique
 	Kind string
-	Cron string // five fields, or @daily and its like
-	Zone string // an IANA name; "UTC" if empty
+	Cron string // five fields, or a descriptor like @daily
+	Zone string // IANA time zone, or empty for UTC
 }
 
 // scheduleRow is a row of the table schedules.
@@ -40,7 +40,7 @@ func (scheduleRow) TableName() string { return "schedules" }
 
 var cronParser = cron.NewParser(cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
 
-// next is the first time after now at which the schedule fires.
+// next returns the time of the first run after now.
 func (r scheduleRow) next(now time.Time) (time.Time, error) {
 	zone, err := time.LoadLocation(r.Zone)
 	if err != nil {
@@ -57,8 +57,8 @@ func (r scheduleRow) next(now time.Time) (time.Time, error) {
 	return next.UTC(), nil
 }
 
-// SetSchedules makes the schedules exactly these. One whose words did not change keeps its next run, so that a restart
-// neither repeats nor skips it.
+// SetSchedules replaces all schedules. A schedule with unchanged kind, cron expression and zone retains its next run,
+// so a restart neither repeats nor skips it. It returns an error for an invalid schedule.
 func (s *Store) SetSchedules(ctx context.Context, schedules []Schedule) error {
 	now := s.now()
 	rows := make([]scheduleRow, len(schedules))
@@ -76,13 +76,13 @@ func (s *Store) SetSchedules(ctx context.Context, schedules []Schedule) error {
 		rows[i], names[i] = row, sc.Name
 	}
 	return s.tx(ctx, func(tx *tx) error {
-		gone := tx.db
+		obsolete := tx.db
 		if len(names) > 0 {
-			gone = gone.Where("name NOT IN ?", names)
+			obsolete = obsolete.Where("name NOT IN ?", names)
 		} else {
-			gone = gone.Where("true")
+			obsolete = obsolete.Where("true")
 		}
-		if err := gone.Delete(&scheduleRow{}).Error; err != nil {
+		if err := obsolete.Delete(&scheduleRow{}).Error; err != nil {
 			return fmt.Errorf("remove schedules: %w", err)
 		}
 		for _, row := range rows {
@@ -107,8 +107,7 @@ func (t *tx) putSchedule(row scheduleRow) error {
 		"kind": row.Kind, "cron": row.Cron, "zone": row.Zone, "next_run_at": row.NextRunAt}).Error
 }
 
-// sweep enqueues what is due. The update that moves a schedule on is guarded by the run it moves on from, so that of
-// several sweeps one enqueues. Runs that were missed while nobody swept become one.
+// sweep enqueues the jobs of due schedules. If several runs of a schedule were missed, it enqueues one job.
 func (s *Store) sweep(ctx context.Context, _ Task) error {
 	now := s.now()
 	var due []scheduleRow
@@ -123,16 +122,18 @@ func (s *Store) sweep(ctx context.Context, _ Task) error {
 	return errors.Join(errs...)
 }
 
+// fire enqueues one job of a schedule and sets its next run. The update applies only if the next run is unchanged, so
+// only one of several concurrent sweeps enqueues the job.
 func (s *Store) fire(ctx context.Context, row scheduleRow, now time.Time) error {
 	next, err := row.next(now)
 	if err != nil {
 		return err
 	}
 	return s.tx(ctx, func(tx *tx) error {
-		moved := tx.db.Exec("UPDATE schedules SET next_run_at = ?, last_run_at = ? WHERE id = ? AND next_run_at = ?",
+		updated := tx.db.Exec("UPDATE schedules SET next_run_at = ?, last_run_at = ? WHERE id = ? AND next_run_at = ?",
 			next, now, row.ID, row.NextRunAt.UTC())
-		if moved.Error != nil || moved.RowsAffected == 0 {
-			return moved.Error
+		if updated.Error != nil || updated.RowsAffected == 0 {
+			return updated.Error
 		}
 		return tx.enqueue(job{kind: kindScheduled(row.Kind), ids: []int64{row.ID, row.NextRunAt.Unix()}})
 	})

@@ -23,15 +23,15 @@ func statMode(t *testing.T, path string) os.FileMode {
 	return info.Mode().Perm()
 }
 
-func TestScheduleFiresOncePerRunInItsZone(t *testing.T) {
+func TestSchedule_FiresOnceInItsZone(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		now := time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC) // the clocks of Paris go forward on the 29th
+		now := time.Date(2026, 3, 27, 12, 0, 0, 0, time.UTC) // daylight saving time starts in Paris on the 29th
 		s := openTest(t, url, func(c *Config) { c.Clock = func() time.Time { return now } })
 		weekly := Schedule{Name: "agenda", Kind: "agenda", Cron: "30 9 * * MON", Zone: "Europe/Paris"}
 		if err := s.SetSchedules(t.Context(), []Schedule{weekly, {Name: "old", Kind: "old", Cron: "@daily"}}); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.SetSchedules(t.Context(), []Schedule{weekly}); err != nil { // "old" goes, the other stays as it is
+		if err := s.SetSchedules(t.Context(), []Schedule{weekly}); err != nil { // removes only "old"
 			t.Fatal(err)
 		}
 		sweep := func(at time.Time, want int64) {
@@ -47,23 +47,23 @@ func TestScheduleFiresOncePerRunInItsZone(t *testing.T) {
 			}
 			sweeps.Wait()
 			if n := s.count(t, "SELECT count(*) FROM river_job WHERE kind = 'scheduled.agenda'"); n != want {
-				t.Errorf("at %v: %d jobs, want %d", at, n, want)
+				t.Errorf("at %v: got %d jobs, want %d", at, n, want)
 			}
 		}
 		sweep(time.Date(2026, 3, 30, 7, 29, 59, 0, time.UTC), 0) // 09:29:59 in summer time
 		sweep(time.Date(2026, 3, 30, 7, 30, 0, 0, time.UTC), 1)
-		if err := s.SetSchedules(t.Context(), []Schedule{weekly}); err != nil { // a restart repeats nothing
+		if err := s.SetSchedules(t.Context(), []Schedule{weekly}); err != nil { // a restart does not repeat the run
 			t.Fatal(err)
 		}
 		sweep(time.Date(2026, 3, 30, 7, 31, 0, 0, time.UTC), 1)
-		sweep(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), 2) // four missed runs are one
+		sweep(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), 2) // four missed runs cause one job
 		if n := s.count(t, "SELECT count(*) FROM schedules"); n != 1 {
-			t.Errorf("%d schedules", n)
+			t.Errorf("got %d schedules, want 1", n)
 		}
 	})
 }
 
-func TestRunningStoreSweeps(t *testing.T) {
+func TestRun_SweepsSchedules(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		past := true
 		var mu sync.Mutex
@@ -86,16 +86,16 @@ func TestRunningStoreSweeps(t *testing.T) {
 		fired := make(chan Task, 1)
 		s.mustRun(t, handlers{"scheduled.plain": func(_ context.Context, task Task) error { fired <- task; return nil }})
 		if task := receive(t, fired); len(task.IDs) != 2 {
-			t.Errorf("fired as %+v", task)
+			t.Errorf("got %+v, want 2 ids", task)
 		}
 	})
 }
 
-func TestSchedulesAreChecked(t *testing.T) {
+func TestSetSchedules_RejectsInvalid(t *testing.T) {
 	s := openTest(t, storetest.SQLite(t))
 	for _, bad := range []Schedule{{Name: "a", Cron: "99 * * * *"}, {Name: "a", Cron: "@daily", Zone: "Mars/Olympus"}, {Name: "a", Cron: "0 0 30 2 *"}} {
 		if err := s.SetSchedules(t.Context(), []Schedule{bad}); err == nil || errors.Is(err, ErrUnavailable) {
-			t.Errorf("%+v: %v", bad, err)
+			t.Errorf("%+v: got %v, want a validation error", bad, err)
 		}
 	}
 }

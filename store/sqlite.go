@@ -22,13 +22,13 @@ import (
 	sqlitelib "modernc.org/sqlite/lib"
 )
 
-// sqliteBackend owns one file: a single writer connection that GORM and River share, and a pool that only reads.
+// sqliteBackend owns one database file. GORM and River share one writer connection. A pool serves reads.
 type sqliteBackend struct {
 	path         string
 	lock         *os.File
-	file         os.FileInfo // the database as it was opened, to notice that it was removed or replaced
+	openedFile   os.FileInfo // the file as opened, to detect that it was removed or replaced
 	writer       *sql.DB
-	gate         priorityMutex // before the writer
+	writerMutex  priorityMutex // held while writer is in use
 	checkpointer *checkpointer
 	readDB       *sql.DB
 	db           *gorm.DB
@@ -37,10 +37,10 @@ type sqliteBackend struct {
 	jobs         *river.Client[*sql.Tx]
 }
 
-// sqliteDialector is GORM's dialector with error translation for modernc's error type.
+// sqliteDialector is GORM's dialector with error translation for the modernc driver.
 type sqliteDialector struct{ *sqlite.Dialector }
 
-// Translate implements gorm.ErrorTranslator.
+// Translate implements [gorm.ErrorTranslator].
 func (sqliteDialector) Translate(err error) error {
 	var e *modernc.Error
 	if errors.As(err, &e) {
@@ -57,16 +57,16 @@ func (sqliteDialector) Translate(err error) error {
 }
 
 const (
-	// A transaction takes the write lock when it begins, so that it never fails half-way for having read first.
+	// Transactions acquire the write lock when they begin, because upgrading a read transaction can fail.
 	sqliteWriterParams = "?_txlock=immediate&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)" +
 		"&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)" +
-		// 16 MB of pages are the ones that everything touches.
+		// A cache of 16 MB holds the pages that most transactions use.
 		"&_pragma=cache_size(-16000)"
 	sqliteCheckpointParams = "?mode=rw&_pragma=busy_timeout(0)&_pragma=synchronous(FULL)&_pragma=wal_autocheckpoint(0)"
 	sqliteReaderParams     = "?mode=ro&_time_format=sqlite&_pragma=busy_timeout(10000)&_pragma=query_only(1)"
-	sqliteReaders          = 4
+	sqliteReaderConns      = 4
 
-	synchronousFull = 2 // what PRAGMA synchronous calls FULL
+	synchronousFull = 2 // the value of PRAGMA synchronous for FULL
 )
 
 func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBackend, err error) {
@@ -79,16 +79,16 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 			err = errors.Join(err, b.close())
 		}
 	}()
-	// The file is made here, readable by its owner only; SQLite gives its WAL the same mode.
+	// Create the file readable only by its owner. SQLite gives its WAL this mode too.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	b.file, err = f.Stat()
+	b.openedFile, err = f.Stat()
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", path, err)
 	}
-	if b.path, err = filepath.EvalSymlinks(path); err != nil { // two names of one file are one lock
+	if b.path, err = filepath.EvalSymlinks(path); err != nil { // different names of one file need one lock
 		return nil, fmt.Errorf("resolve %s: %w", path, err)
 	}
 	if b.lock, err = lockFile(b.path + ".lock"); err != nil {
@@ -98,7 +98,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 	if b.writer, b.db, err = openSQLitePool(ctx, dsn+sqliteWriterParams+fmt.Sprintf("&_pragma=wal_autocheckpoint(%d)", autoCheckpointFrames), 1); err != nil {
 		return nil, err
 	}
-	if b.readDB, b.read, err = openSQLitePool(ctx, dsn+sqliteReaderParams, sqliteReaders); err != nil {
+	if b.readDB, b.read, err = openSQLitePool(ctx, dsn+sqliteReaderParams, sqliteReaderConns); err != nil {
 		return nil, err
 	}
 	if err := b.checkDurability(ctx, log); err != nil {
@@ -108,24 +108,25 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *sqliteBa
 	if b.jobs, err = river.NewClient(b.driver, riverConfig(log, fetchCooldown)); err != nil {
 		return nil, err
 	}
-	b.checkpointer, err = startCheckpointer(ctx, dsn, b.writer, &b.gate, log)
+	b.checkpointer, err = startCheckpointer(ctx, dsn, b.writer, &b.writerMutex, log)
 	return b, err
 }
 
-// checkDurability reads back how the writer reaches the disk, says it, and refuses what would lose an answered delivery.
+// checkDurability checks that commits are synced to disk, because a delivery must not be lost after it was
+// acknowledged. It logs the settings.
 func (b *sqliteBackend) checkDurability(ctx context.Context, log *slog.Logger) error {
 	var journal string
 	var synchronous int
 	if err := b.writer.QueryRowContext(ctx, "PRAGMA journal_mode").Scan(&journal); err != nil {
-		return fmt.Errorf("read the journal mode: %w", err)
+		return fmt.Errorf("read journal mode: %w", err)
 	}
 	if err := b.writer.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&synchronous); err != nil {
-		return fmt.Errorf("read how commits are synchronized: %w", err)
+		return fmt.Errorf("read synchronous mode: %w", err)
 	}
 	if journal != "wal" || synchronous != synchronousFull {
-		return fmt.Errorf("%s has journal_mode=%s and synchronous=%d; wal and FULL are required", b.path, journal, synchronous)
+		return fmt.Errorf("%s has journal_mode=%s and synchronous=%d, want wal and FULL (2)", b.path, journal, synchronous)
 	}
-	log.Info("the database is open", "engine", "sqlite", "journal_mode", journal, "synchronous", "FULL")
+	log.Info("database opened", "engine", "sqlite", "journal_mode", journal, "synchronous", "FULL")
 	return nil
 }
 
@@ -144,8 +145,8 @@ func openSQLitePool(ctx context.Context, dsn string, size int) (*sql.DB, *gorm.D
 	return pool, db, err
 }
 
-// lockFile takes the lock that makes this process the owner of the database. The kernel gives it back when the
-// process ends, however it ends; the file itself stays.
+// lockFile locks a file to make this process the owner of the database. It returns [ErrInUse] if another process has
+// the lock. The kernel releases the lock when the process ends. The file is not removed.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -161,16 +162,16 @@ func lockFile(path string) (*os.File, error) {
 	return nil, errors.Join(err, f.Close())
 }
 
-func (b *sqliteBackend) tx(ctx context.Context, ahead bool, fn func(*gorm.DB, queueTx) error) error {
-	if err := b.gate.lock(ctx, ahead); err != nil {
+func (b *sqliteBackend) tx(ctx context.Context, priority bool, fn func(*gorm.DB, queueTx) error) error {
+	if err := b.writerMutex.lock(ctx, priority); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer b.gate.unlock()
+	defer b.writerMutex.unlock()
 	t, err := b.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	return finish(ctx, t, func() error { return fn(joinTx(ctx, b.db, t), sqliteQueue{t, b.jobs}) })
+	return commitOrRollback(ctx, t, func() error { return fn(joinTx(ctx, b.db, t), sqliteQueue{t, b.jobs}) })
 }
 
 type sqliteQueue struct {
@@ -187,9 +188,9 @@ func (q sqliteQueue) complete(ctx context.Context, job *river.Job[jobArgs]) erro
 	return err
 }
 
-// The writer is alone: it needs no locks.
+// SQLite has one writer, so locks are not needed.
 
-func (sqliteQueue) rowLock() string                 { return "" }
+func (sqliteQueue) rowLockClause() string           { return "" }
 func (sqliteQueue) orFailClause() string            { return " OR FAIL" }
 func (sqliteQueue) sqlNow() string                  { return "datetime('now', 'subsec')" }
 func (sqliteQueue) lockLane(*gorm.DB, string) error { return nil }
@@ -204,36 +205,36 @@ func (b *sqliteBackend) migrate(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	if _, err := m.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
-		return fmt.Errorf("migrate the queue: %w", err)
+		return fmt.Errorf("migrate queue: %w", err)
 	}
 	return migrateUp(ctx, b.writer, dialectSQLite)
 }
 
-// lockReplicaID needs no lock of its own: whoever has the file is alone with it.
+// lockReplicaID does nothing, because the file lock admits only one process.
 func (b *sqliteBackend) lockReplicaID(context.Context, string, func(error)) (func(), error) {
 	return func() {}, nil
 }
 
-// orphans are all: nobody else can have left anything running.
+// orphans selects all jobs, because only one process works them.
 func (b *sqliteBackend) orphans(string) orphans { return orphans{jobs: "true", leader: "true"} }
 
 func (b *sqliteBackend) client(config *river.Config) (runner, error) {
 	return river.NewClient(b.driver, config)
 }
 
-// pollInterval is short because a look costs no more than 0.1 ms, and River's notifications are polled for too.
-func (b *sqliteBackend) pollInterval(prompt bool) time.Duration {
-	if prompt {
+// pollInterval is short because a poll takes at most 0.1 ms, and River polls for notifications too.
+func (b *sqliteBackend) pollInterval(lowLatency bool) time.Duration {
+	if lowLatency {
 		return 50 * time.Millisecond
 	}
 	return 200 * time.Millisecond
 }
 
-// check takes the write lock and gives it back; that also notices a file that was deleted or replaced under us.
+// check acquires and releases the write lock. It returns an error if the file was deleted or replaced.
 func (b *sqliteBackend) check(ctx context.Context) error {
 	if now, err := os.Stat(b.path); err != nil {
-		return fmt.Errorf("inspect the database file: %w", err)
-	} else if !os.SameFile(b.file, now) {
+		return fmt.Errorf("inspect database file: %w", err)
+	} else if !os.SameFile(b.openedFile, now) {
 		return fmt.Errorf("%s was replaced by another file", b.path)
 	}
 	t, err := b.writer.BeginTx(ctx, nil)
@@ -248,7 +249,7 @@ func (b *sqliteBackend) close() error {
 	if b.checkpointer != nil {
 		errs = append(errs, b.checkpointer.close())
 	}
-	for _, db := range []*sql.DB{b.readDB, b.writer} { // the writer last: it checkpoints what is left of the WAL
+	for _, db := range []*sql.DB{b.readDB, b.writer} { // the writer closes last and checkpoints the rest of the WAL
 		if db != nil {
 			errs = append(errs, db.Close())
 		}

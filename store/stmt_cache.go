@@ -8,11 +8,12 @@ import (
 	modernc "modernc.org/sqlite"
 )
 
-// maxStatements is how many prepared statements a connection keeps. The program has fewer; lists of many lengths make more.
+// maxStatements is the maximum number of cached statements per connection. The program has fewer statements, except
+// that each length of a list is a different statement.
 const maxStatements = 256
 
-// stmtCacheConnector makes connections that compile each statement once. GORM and River hand over SQL text each time, and to
-// compile it costs SQLite more than to run it.
+// stmtCacheConnector opens connections that cache compiled statements. GORM and River pass SQL text in each call, and
+// compiling it takes SQLite longer than running it.
 type stmtCacheConnector struct{ driver.Connector }
 
 func newStmtCacheConnector(dsn string) (driver.Connector, error) {
@@ -23,7 +24,7 @@ func newStmtCacheConnector(dsn string) (driver.Connector, error) {
 	return stmtCacheConnector{c}, nil
 }
 
-// Connect implements driver.Connector.
+// Connect implements [driver.Connector].
 func (p stmtCacheConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	c, err := p.Connector.Connect(ctx)
 	if err != nil {
@@ -32,7 +33,7 @@ func (p stmtCacheConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	return &cachedConn{sqliteConn: c.(sqliteConn), stmts: map[string]*cachedStmt{}}, nil
 }
 
-// sqliteConn is what a connection of the driver can do and database/sql asks for.
+// sqliteConn has the interfaces of the driver's connections that database/sql uses.
 type sqliteConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -44,8 +45,8 @@ type sqliteConn interface {
 	driver.Validator
 }
 
-// cachedConn is a connection with the statements that it has compiled. database/sql sees to it that it is used by one
-// goroutine at a time.
+// cachedConn is a connection with its compiled statements by their text. It is not safe for concurrent use, and
+// database/sql uses a connection in one goroutine at a time.
 type cachedConn struct {
 	sqliteConn
 	stmts map[string]*cachedStmt
@@ -54,7 +55,7 @@ type cachedConn struct {
 // cachedStmt is a compiled statement.
 type cachedStmt struct {
 	sqliteStmt
-	busy bool // its rows are being read
+	busy bool // its rows are open
 }
 
 type sqliteStmt interface {
@@ -63,7 +64,8 @@ type sqliteStmt interface {
 	driver.StmtQueryContext
 }
 
-// prepare finds or compiles a statement. It returns nil if the statement is busy: then the query is compiled anew.
+// prepare returns the cached statement of query, and compiles it first if needed. It returns nil if the statement is
+// busy. The caller then runs query without the cache.
 func (c *cachedConn) prepare(ctx context.Context, query string) (*cachedStmt, error) {
 	if s := c.stmts[query]; s != nil {
 		if s.busy {
@@ -83,17 +85,17 @@ func (c *cachedConn) prepare(ctx context.Context, query string) (*cachedStmt, er
 	return s, nil
 }
 
-// evictIdle closes the statements that are not in use.
+// evictIdle closes the statements that are not busy.
 func (c *cachedConn) evictIdle() {
 	for query, s := range c.stmts {
 		if !s.busy {
-			_ = s.Close() // nothing is lost with a statement
+			_ = s.Close() // a statement holds no data
 			delete(c.stmts, query)
 		}
 	}
 }
 
-// ExecContext implements driver.ExecerContext.
+// ExecContext implements [driver.ExecerContext].
 func (c *cachedConn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	s, err := c.prepare(ctx, query)
 	switch {
@@ -105,7 +107,7 @@ func (c *cachedConn) ExecContext(ctx context.Context, query string, args []drive
 	return s.ExecContext(ctx, args)
 }
 
-// QueryContext implements driver.QueryerContext.
+// QueryContext implements [driver.QueryerContext].
 func (c *cachedConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	s, err := c.prepare(ctx, query)
 	switch {
@@ -122,15 +124,15 @@ func (c *cachedConn) QueryContext(ctx context.Context, query string, args []driv
 	return &cachedRows{rows.(sqliteRows), s}, nil
 }
 
-// Close implements driver.Conn.
+// Close implements [driver.Conn].
 func (c *cachedConn) Close() error {
 	for _, s := range c.stmts {
-		_ = s.Close() // the connection goes with them
+		_ = s.Close() // the connection is closed next
 	}
 	return c.sqliteConn.Close()
 }
 
-// sqliteRows is what rows of the driver can do.
+// sqliteRows has the interfaces of the driver's rows.
 type sqliteRows interface {
 	driver.Rows
 	driver.RowsColumnTypeDatabaseTypeName
@@ -140,13 +142,13 @@ type sqliteRows interface {
 	driver.RowsColumnTypeScanType
 }
 
-// cachedRows give their statement back at the end.
+// cachedRows mark their statement as idle when they are closed.
 type cachedRows struct {
 	sqliteRows
 	stmt *cachedStmt
 }
 
-// Close implements driver.Rows.
+// Close implements [driver.Rows].
 func (r *cachedRows) Close() error {
 	r.stmt.busy = false
 	return r.sqliteRows.Close()

@@ -11,7 +11,7 @@ import (
 	modernc "modernc.org/sqlite"
 )
 
-func preparedDB(t *testing.T) *sql.DB {
+func openCachedDB(t *testing.T) *sql.DB {
 	t.Helper()
 	c, err := newStmtCacheConnector("file:" + filepath.Join(t.TempDir(), "s.db"))
 	if err != nil {
@@ -28,8 +28,8 @@ func preparedDB(t *testing.T) *sql.DB {
 	return db
 }
 
-// numbers reads the whole table.
-func numbers(t *testing.T, q interface {
+// readNumbers returns all values of the table.
+func readNumbers(t *testing.T, q interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }) (out []int) {
 	t.Helper()
@@ -51,8 +51,8 @@ func numbers(t *testing.T, q interface {
 	return out
 }
 
-func TestAStatementIsUsedAgainWhileItsRowsAreRead(t *testing.T) {
-	db := preparedDB(t)
+func TestStmtCache_NestedUseOfSameQuery(t *testing.T) {
+	db := openCachedDB(t)
 	tx, err := db.Begin()
 	if err != nil {
 		t.Fatal(err)
@@ -66,10 +66,10 @@ func TestAStatementIsUsedAgainWhileItsRowsAreRead(t *testing.T) {
 	for want := 1; rows.Next(); want++ {
 		var v int
 		if err := rows.Scan(&v); err != nil || v != want {
-			t.Fatalf("row %d is %d, %v", want, v, err)
+			t.Fatalf("got %d, %v, want %d", v, err, want)
 		}
-		if got := numbers(t, tx); len(got) != 3 {
-			t.Fatalf("the same query within reads %v", got)
+		if got := readNumbers(t, tx); len(got) != 3 {
+			t.Fatalf("nested query: got %v, want 3 values", got)
 		}
 	}
 	if err := rows.Err(); err != nil {
@@ -77,13 +77,13 @@ func TestAStatementIsUsedAgainWhileItsRowsAreRead(t *testing.T) {
 	}
 }
 
-func TestAStatementSurvivesItsErrors(t *testing.T) {
-	db := preparedDB(t)
+func TestStmtCache_ReusesStatementAfterError(t *testing.T) {
+	db := openCachedDB(t)
 	for range 3 {
 		_, err := db.Exec("INSERT INTO n VALUES (?)", 1)
 		var e *modernc.Error
 		if !errors.As(err, &e) {
-			t.Fatalf("a duplicate is %v", err)
+			t.Fatalf("duplicate: got %v, want a sqlite error", err)
 		}
 	}
 	if _, err := db.Exec("INSERT INTO n VALUES (?)", 4); err != nil {
@@ -91,15 +91,15 @@ func TestAStatementSurvivesItsErrors(t *testing.T) {
 	}
 	var v int
 	if err := db.QueryRow("INSERT INTO n VALUES (?) RETURNING v", 4).Scan(&v); err == nil {
-		t.Error("a duplicate was returned")
+		t.Error("duplicate: got no error")
 	}
 	if err := db.QueryRow("INSERT INTO n VALUES (?) RETURNING v", 5).Scan(&v); err != nil || v != 5 {
-		t.Errorf("returned %d, %v", v, err)
+		t.Errorf("got %d, %v, want 5", v, err)
 	}
 }
 
-func TestAStatementSurvivesAChangeOfTheSchema(t *testing.T) {
-	db := preparedDB(t)
+func TestStmtCache_SchemaChange(t *testing.T) {
+	db := openCachedDB(t)
 	read := func() (columns []string) {
 		rows, err := db.Query("SELECT * FROM n")
 		if err != nil {
@@ -113,33 +113,33 @@ func TestAStatementSurvivesAChangeOfTheSchema(t *testing.T) {
 		return columns
 	}
 	if got := read(); len(got) != 1 {
-		t.Fatalf("columns %v", got)
+		t.Fatalf("got columns %v, want 1", got)
 	}
 	if _, err := db.Exec("ALTER TABLE n ADD COLUMN w text"); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(); len(got) != 2 {
-		t.Errorf("after another was added: columns %v", got)
+		t.Errorf("after ADD COLUMN: got columns %v, want 2", got)
 	}
 	if _, err := db.Exec("DROP TABLE n"); err != nil {
-		t.Errorf("a known statement keeps its table from being dropped: %v", err)
+		t.Errorf("drop the table of a cached statement: %v", err)
 	}
 }
 
-func TestStatementsAreForgotten(t *testing.T) {
-	db := preparedDB(t)
-	rows, err := db.Conn(t.Context())
+func TestStmtCache_EvictsIdleStatements(t *testing.T) {
+	db := openCachedDB(t)
+	conn, err := db.Conn(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = rows.Close() }()
-	open, err := rows.QueryContext(t.Context(), "SELECT v FROM n ORDER BY v")
+	defer func() { _ = conn.Close() }()
+	open, err := conn.QueryContext(t.Context(), "SELECT v FROM n ORDER BY v")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = open.Close() }()
 	for n := range 2*maxStatements + 10 {
-		if _, err := rows.ExecContext(t.Context(), fmt.Sprintf("SELECT %d", n)); err != nil {
+		if _, err := conn.ExecContext(t.Context(), fmt.Sprintf("SELECT %d", n)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -148,11 +148,11 @@ func TestStatementsAreForgotten(t *testing.T) {
 		seen++
 	}
 	if seen != 3 || open.Err() != nil {
-		t.Errorf("%d rows, %v", seen, open.Err())
+		t.Errorf("got %d rows, %v, want 3", seen, open.Err())
 	}
-	err = rows.Raw(func(c any) error {
+	err = conn.Raw(func(c any) error {
 		if n := len(c.(*cachedConn).stmts); n > maxStatements {
-			return fmt.Errorf("%d statements are kept", n)
+			return fmt.Errorf("got %d cached statements, want at most %d", n, maxStatements)
 		}
 		return nil
 	})

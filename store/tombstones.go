@@ -8,7 +8,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// Tombstone is the proof of a batch that was deleted by schedule.
+// Tombstone is the proof of deletion of one batch by [Store.Prune].
 type Tombstone struct {
 	ID        int64     `json:"id"`
 	TableName string    `json:"table"`
@@ -18,17 +18,17 @@ type Tombstone struct {
 	Deleted   int64     `json:"deleted"`
 	FirstID   int64     `json:"first_id"`
 	LastID    int64     `json:"last_id"`
-	Hash      string    `json:"hash"` // keyed, over what the rows held
+	Hash      string    `json:"hash"` // keyed hash of the contents of the rows
 }
 
-// Tombstones lists the newest proofs of deletion.
+// Tombstones returns up to limit tombstones, newest first.
 func (s *Store) Tombstones(ctx context.Context, limit int) ([]Tombstone, error) {
 	out := []Tombstone{}
 	err := s.view(ctx, func(db *gorm.DB) error {
 		return db.Raw("SELECT * FROM tombstones ORDER BY id DESC LIMIT ?", limit).Scan(&out).Error
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list the proofs of deletion: %w", err)
+		return nil, fmt.Errorf("list tombstones: %w", err)
 	}
 	for n := range out {
 		out[n].At, out[n].OlderThan = out[n].At.UTC(), out[n].OlderThan.UTC()

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- The rules that were in force together: a change of the routing is a row of its own, and so is one of the detection
--- rules, which were not kept before.
+-- Routing and detection rules that were active together. A change of either adds a row. Earlier rows have no detection
+-- rules.
 ALTER TABLE configurations ADD COLUMN detection_digest text NOT NULL DEFAULT '';
 ALTER TABLE configurations ADD COLUMN sealed_detection bytea;
 ALTER TABLE configurations DROP CONSTRAINT configurations_digest_key;

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- A schedule is a cron expression with a zone; the sweep enqueues a job of its kind when next_run_at has passed.
+-- Schedules with a cron expression and a time zone. After next_run_at has passed, the sweep enqueues a job of the kind.
 CREATE TABLE schedules (
     id integer PRIMARY KEY,
     name text NOT NULL UNIQUE,
@@ -12,13 +12,13 @@ CREATE TABLE schedules (
 );
 CREATE INDEX schedules_next_run_at ON schedules (next_run_at);
 
--- One row that Ping rewrites to learn whether a database that refused a write takes writes again.
+-- One row that Ping writes after a failed write, to check whether the database accepts writes again.
 CREATE TABLE probe (
     id integer PRIMARY KEY CHECK (id = 1),
     at timestamp NOT NULL
 );
 
--- A mark of the keyset that this database is written with, hashed and sealed.
+-- A mark of the keyset of this database, as a keyed hash and as a ciphertext.
 CREATE TABLE keyset (
     id bigint PRIMARY KEY CHECK (id = 1),
     mark text NOT NULL,

@@ -1,15 +1,16 @@
 -- +goose Up
 
--- Columns named sealed_* hold ciphertext bound to their table, row and column. *_hash columns hold keyed hashes.
+-- Columns named sealed_* hold ciphertexts that are bound to their table, row and column. Columns named *_hash hold
+-- keyed hashes.
 
--- Numbers that people say aloud come from a locked row, so that they have no gaps.
+-- Incident numbers are taken from a locked row, to have no gaps.
 CREATE TABLE counters (
     name text PRIMARY KEY,
     value bigint NOT NULL
 );
 INSERT INTO counters (name, value) VALUES ('incident', 0);
 
--- The state that an incident's events add up to, and the head of its timeline with its MAC.
+-- The state of an incident, computed from its events, and the head of its timeline with its MAC.
 CREATE TABLE incidents (
     id integer PRIMARY KEY,
     status text NOT NULL CHECK (status IN ('triage', 'active', 'contained', 'resolved', 'in_review', 'approved', 'closed', 'dismissed', 'merged')),
@@ -27,7 +28,7 @@ CREATE TABLE incidents (
 );
 CREATE INDEX incidents_status ON incidents (status, id);
 
--- The timelines: appended to, never rewritten except to erase a text.
+-- Timeline events. Rows are only added. They are updated only to erase a text or to seal it with a new key.
 CREATE TABLE events (
     id integer PRIMARY KEY,
     incident_id bigint NOT NULL REFERENCES incidents (id),
@@ -39,7 +40,7 @@ CREATE TABLE events (
     UNIQUE (incident_id, seq)
 );
 
--- The commands an incident has already seen.
+-- Keys of the commands that an incident has processed.
 CREATE TABLE commands (
     incident_id bigint NOT NULL,
     key_hash text NOT NULL,
@@ -47,7 +48,7 @@ CREATE TABLE commands (
     PRIMARY KEY (incident_id, key_hash)
 );
 
--- Which incident alerts with a correlation key belong to: one live incident at most.
+-- The incidents of correlation keys. A key has at most one live incident.
 CREATE TABLE correlations (
     id integer PRIMARY KEY,
     key_hash text NOT NULL,
@@ -57,7 +58,7 @@ CREATE TABLE correlations (
 CREATE UNIQUE INDEX correlations_live ON correlations (key_hash) WHERE live;
 CREATE INDEX correlations_incident ON correlations (incident_id);
 
--- What outside systems call an incident.
+-- Identifiers of an incident in other systems.
 CREATE TABLE links (
     incident_id bigint NOT NULL REFERENCES incidents (id),
     name text NOT NULL,
@@ -66,7 +67,7 @@ CREATE TABLE links (
 );
 CREATE INDEX links_value ON links (name, value_hash);
 
--- Alerts with the number of their copies; incident 0 holds those that are only watched.
+-- Alerts with their occurrence counts. Watched alerts have incident_id 0.
 CREATE TABLE alerts (
     id integer PRIMARY KEY,
     incident_id bigint NOT NULL,
@@ -83,7 +84,7 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_last ON alerts (incident_id, last_at);
 CREATE INDEX alerts_watched ON alerts (correlation_hash) WHERE incident_id = 0;
 
--- Deliveries as they came in. A row stays after it was handled, so that its delivery is known for ever.
+-- Deliveries as received. Rows remain after they are handled, to detect repeated deliveries.
 CREATE TABLE inbox (
     id integer PRIMARY KEY,
     source text NOT NULL,
@@ -99,7 +100,8 @@ CREATE TABLE inbox (
 );
 CREATE INDEX inbox_unhandled ON inbox (id) WHERE handled_at IS NULL;
 
--- Follow-up work. due: it has a job. waiting: another of its lane comes first. idle: kept current, and it is.
+-- Effects of incidents. An available effect has a job. A pending effect waits for earlier effects of its lane. An idle
+-- effect is a refresh effect that is up to date.
 CREATE TABLE effects (
     id integer PRIMARY KEY,
     key text NOT NULL UNIQUE,
@@ -119,9 +121,9 @@ CREATE TABLE effects (
 );
 CREATE UNIQUE INDEX effects_refresh ON effects (incident_id, kind) WHERE refresh;
 CREATE INDEX effects_lane ON effects (lane, lane_pos) WHERE state IN ('available', 'pending');
-CREATE INDEX effects_pending ON effects (created_at) WHERE state IN ('available', 'pending');
+CREATE INDEX effects_unfinished ON effects (created_at) WHERE state IN ('available', 'pending');
 
--- What came of each effect, and when; of one that is kept current, the last time.
+-- The result of each effect. A refresh effect has only the result of its last run.
 CREATE TABLE ledger (
     effect_id integer PRIMARY KEY REFERENCES effects (id),
     key text NOT NULL UNIQUE,
@@ -130,14 +132,14 @@ CREATE TABLE ledger (
     sealed_result blob NOT NULL
 );
 
--- Everybody the bot knows: one row.
+-- The directory of people and teams, in one row.
 CREATE TABLE directory (
     id integer PRIMARY KEY CHECK (id = 1),
     at timestamp NOT NULL,
     sealed_body blob NOT NULL
 );
 
--- Written postmortems, by revision.
+-- Postmortems by revision.
 CREATE TABLE documents (
     id integer PRIMARY KEY,
     incident_id bigint NOT NULL REFERENCES incidents (id),
@@ -148,7 +150,7 @@ CREATE TABLE documents (
     UNIQUE (incident_id, revision)
 );
 
--- Who read what.
+-- The audit log of read access.
 CREATE TABLE audit (
     id integer PRIMARY KEY,
     at timestamp NOT NULL,

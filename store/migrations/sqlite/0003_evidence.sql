@@ -1,8 +1,9 @@
 -- +goose Up
 
--- Alerts that belong to no incident stand under 0 (watched), -1 (dropped by a rule) or -2 (it was maintenance). Beside
--- an alert stands how it was decided the last time: by which rule (from 1; 0: none fits) of which routing, whether a
--- maintenance window, an incident that had ended or a storm kept it from opening an incident of its own.
+-- Suppressed alerts have incident_id 0 (watched), -1 (dropped) or -2 (maintenance). The new columns store the last
+-- routing decision. rule is the position of the rule, from 1, or 0 if no rule matched. routing_id is the configuration.
+-- The other columns are set if a maintenance window, an ended incident or a storm prevented the alert from opening an
+-- incident.
 ALTER TABLE alerts ADD COLUMN rule bigint NOT NULL DEFAULT 0;
 ALTER TABLE alerts ADD COLUMN routing_id bigint NOT NULL DEFAULT 0;
 ALTER TABLE alerts ADD COLUMN maintenance_id bigint NOT NULL DEFAULT 0;
@@ -10,16 +11,16 @@ ALTER TABLE alerts ADD COLUMN recurrence_of bigint NOT NULL DEFAULT 0;
 ALTER TABLE alerts ADD COLUMN storm boolean NOT NULL DEFAULT false;
 
 DROP INDEX alerts_last;
-CREATE INDEX alerts_last ON alerts (incident_id, last_at, count); -- a shelf is listed and counted from it alone
+CREATE INDEX alerts_last ON alerts (incident_id, last_at, count); -- covers listing and counting suppressed alerts
 
--- Where an alert is whose row was added to another's.
+-- The new ids of alerts whose rows were merged into other rows.
 CREATE TABLE moved_alerts (
     id bigint PRIMARY KEY,
     moved_to bigint NOT NULL
 );
 
--- Deliveries: more that can become of them, and by which rule of which routing. One that is evaluated
--- anew keeps its outcome until it has another.
+-- More outcomes of deliveries, and the routing rule and configuration that decided. A delivery that is reprocessed
+-- retains its outcome until it has a new one.
 CREATE TABLE inbox_next (
     id integer PRIMARY KEY,
     source text NOT NULL,
@@ -41,7 +42,7 @@ DROP TABLE inbox;
 ALTER TABLE inbox_next RENAME TO inbox;
 CREATE INDEX inbox_unhandled ON inbox (id) WHERE handled_at IS NULL;
 
--- Each routing that ever was in force, with its rules as they were configured.
+-- All routing configurations that were active, with their rules as configured.
 CREATE TABLE configurations (
     id integer PRIMARY KEY,
     digest text NOT NULL UNIQUE,
@@ -49,18 +50,18 @@ CREATE TABLE configurations (
     sealed_rules blob NOT NULL
 );
 
--- When an incident ended that had a key, for alerts that come after it.
+-- The time at which the incident of a key ended, to detect recurrences.
 ALTER TABLE correlations ADD COLUMN ended_at timestamp;
 CREATE INDEX correlations_ended ON correlations (key_hash, ended_at) WHERE NOT live;
 
--- Each time an alert opened an incident, or would have, within the span that makes a storm; older ones are removed.
+-- Times at which an alert opened an incident or would have, to detect storms. Old rows are removed.
 CREATE TABLE incident_openings (
     id integer PRIMARY KEY,
     at timestamp NOT NULL
 );
 CREATE INDEX incident_openings_at ON incident_openings (at);
 
--- The incidents that gather what a storm brings, and how many correlations came into each.
+-- Incidents that group the alerts of a storm, with the number of grouped correlation keys.
 CREATE TABLE storms (
     incident_id bigint PRIMARY KEY REFERENCES incidents (id) DEFERRABLE INITIALLY DEFERRED,
     at timestamp NOT NULL,
@@ -69,7 +70,7 @@ CREATE TABLE storms (
     grouped bigint NOT NULL
 );
 
--- Maintenance windows. They are ended, never removed.
+-- Maintenance windows. Rows are ended, never removed.
 CREATE TABLE maintenance_windows (
     id integer PRIMARY KEY,
     owner text NOT NULL,
@@ -82,13 +83,13 @@ CREATE TABLE maintenance_windows (
 );
 CREATE INDEX maintenance_windows_ends ON maintenance_windows (ends_at);
 
--- Nothing of an incident that is held is deleted, nor of one that went on inside another that is.
+-- Data of an incident with a legal hold is not deleted, nor of incidents connected to it by a merge.
 ALTER TABLE incidents ADD COLUMN legal_hold boolean NOT NULL DEFAULT false;
 ALTER TABLE incidents ADD COLUMN merged_into bigint NOT NULL DEFAULT 0;
 
 CREATE INDEX effects_incident ON effects (incident_id);
 
--- Proof of what was deleted by schedule: which rows, under which policy, and a keyed hash over what they held.
+-- Proofs of deletion: the rows that retention deleted, the policy and a keyed hash of their contents.
 CREATE TABLE tombstones (
     id integer PRIMARY KEY,
     table_name text NOT NULL CHECK (table_name IN ('inbox', 'alerts', 'effects', 'commands', 'audit')),

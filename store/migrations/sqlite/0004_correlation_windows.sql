@@ -1,10 +1,11 @@
 -- +goose Up
 
--- What rules about several events have seen of each of their groups. Nobody needs a window after it expired.
+-- Correlation windows, which hold the state of Sigma correlation rules by group. Windows are not used after they
+-- expire.
 CREATE TABLE correlation_windows (
     id integer PRIMARY KEY,
     key_hash text NOT NULL UNIQUE,
     expires_at timestamp NOT NULL,
-    sealed_window blob -- none yet: it is being begun
+    sealed_window blob -- null until the window is first written
 );
 CREATE INDEX correlation_windows_expires ON correlation_windows (expires_at);

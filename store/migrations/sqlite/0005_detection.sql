@@ -1,7 +1,7 @@
 -- +goose Up
 
--- The rules that were in force together: a change of the routing is a row of its own, and so is one of the detection
--- rules, which were not kept before.
+-- Routing and detection rules that were active together. A change of either adds a row. Earlier rows have no detection
+-- rules.
 CREATE TABLE configurations_next (
     id integer PRIMARY KEY,
     digest text NOT NULL,

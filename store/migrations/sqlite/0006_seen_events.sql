@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Events that were counted, by a keyed hash of what names them, and the delivery that brought each of them first. Nobody
--- brings one again after it expired.
+-- Events that were counted, by a keyed hash of their identity, with the first delivery that contained them. Events are
+-- not delivered again after they expire.
 CREATE TABLE seen_events (
     key_hash text NOT NULL PRIMARY KEY,
     inbox_id integer NOT NULL,

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- The deliveries themselves, apart from what became of them: they are written once, and what is looked through and
--- rewritten stays narrow. Their ciphertexts are bound to the row of the inbox, as they were when they stood there.
+-- Bodies of deliveries. They are written once, in a separate table, because rows of the inbox are scanned and updated
+-- often. The associated data of the ciphertexts still names the inbox, where the column was before.
 CREATE TABLE delivery_bodies (
     inbox_id integer PRIMARY KEY,
     sealed_body blob NOT NULL

@@ -51,7 +51,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Add(uint8(1), []byte(`{"type":"block_actions","trigger_id":"1.2","user":{"id":"U0ADA"},"channel":{"id":"C42"},"actions":[{"action_id":"ack","value":"INC-42|x"}]}`))
 	f.Add(uint8(1), []byte(`{"type":"view_submission","user":{"id":"U0ADA"},"view":{"id":"V1","hash":"h","callback_id":"note","private_metadata":"{\"i\":42}","state":{"values":{"text":{"text":{"type":"plain_text_input","value":"x"}}}}}}`))
-	f.Add(uint8(1), []byte(`{"type":"message_action","trigger_id":"1","user":{"id":"U0BEN"},"channel":{"id":"C42"},"callback_id":"keep_note","response_url":"https://evil.example/","message":{"ts":"1.2","text":"<@U1>"}}`))
+	f.Add(uint8(1), []byte(`{"type":"message_action","trigger_id":"1","user":{"id":"U0BEN"},"channel":{"id":"C42"},"callback_id":"add_note","response_url":"https://evil.example/","message":{"ts":"1.2","text":"<@U1>"}}`))
 	f.Add(uint8(2), []byte(`{"type":"event_callback","event_id":"E1","event":{"type":"app_home_opened","user":"U0ADA","tab":"home"}}`))
 	f.Add(uint8(2), []byte(`{"type":"url_verification","challenge":"x"}`))
 	for _, p := range intaketest.Recorded(f, "slack/slack-go-payloads/*.json", "slack/payload-shapes/*/*.json") {

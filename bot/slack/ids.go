@@ -34,8 +34,8 @@ const (
 // The callback ids of the shortcuts, as the app's manifest declares them.
 const (
 	ShortcutOpen        = "open_incident" // global: open an incident
-	ShortcutAddNote     = "keep_note"     // on a message: keep a message as a note
-	ShortcutAddEvidence = "keep_evidence" // on a message: keep a message, or its file, as evidence
+	ShortcutAddNote     = "add_note"      // on a message: add it as a note
+	ShortcutAddEvidence = "add_evidence"  // on a message: add it, or its file, as evidence
 )
 
 // value is what a button carries: the incident and what else it is about.

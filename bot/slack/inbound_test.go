@@ -364,7 +364,7 @@ func TestDecodeInteractionsOfOthers(t *testing.T) {
 func FuzzDecodeInteraction(f *testing.F) {
 	f.Add([]byte(`{"type":"block_actions","user":{"id":"U1"},"actions":[{"action_id":"ack","value":"INC-42|x"}]}`))
 	f.Add([]byte(`{"type":"view_submission","view":{"callback_id":"note","private_metadata":"{\"i\":42}","state":{"values":{"text":{"text":{"type":"plain_text_input","value":null}}}}}}`))
-	f.Add([]byte(`{"type":"message_action","callback_id":"keep_note","message":{"ts":"1.2","text":"<@U1>"}}`))
+	f.Add([]byte(`{"type":"message_action","callback_id":"add_note","message":{"ts":"1.2","text":"<@U1>"}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in, err := decodeInteraction(data)
 		if err != nil {

@@ -81,7 +81,7 @@ func (b *Bot) openAdapters() (err error) {
 	c := b.config
 	b.slack, err = slack.New(slack.Config{BotToken: c.Slack.BotToken, AppToken: c.Slack.AppToken, SigningSecret: c.Slack.SigningSecret,
 		APIURL: c.Slack.APIURL, AnnounceChannel: c.Slack.AnnounceChannel, CommandName: c.Slack.Command, Zone: b.zone,
-		OnGroupsChanged: b.groupsChanged, OnRefused: b.metrics.refusedSlack, Clock: b.clock, Logger: b.log})
+		OnGroupsChanged: b.groupsChanged, OnRejected: b.metrics.refusedSlack, Clock: b.clock, Logger: b.log})
 	if err != nil {
 		return err
 	}

@@ -13,30 +13,30 @@ import (
 	"tocsin/bot/incident"
 )
 
-// interact works on a button, a form or a shortcut. What it returns is the
+// handleInteraction works on a button, a form or a shortcut. What it returns is the
 // answer to a submitted form; everything else is answered with nothing and
 // told to the person beside it.
-func (s *Slack) interact(ctx context.Context, in interaction) any {
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
+func (s *Slack) handleInteraction(ctx context.Context, in interaction) any {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	switch in.Type {
 	case "view_submission":
-		return s.submitted(ctx, in)
+		return s.handleSubmission(ctx, in)
 	case "block_actions":
 		for _, a := range in.Actions {
 			if err := s.handleAction(ctx, in, a); err != nil {
-				s.notify(in, s.refusal(ctx, err))
+				s.notify(in, s.errorReply(ctx, err))
 			}
 		}
 	case "shortcut":
 		if in.CallbackID == ShortcutOpen {
 			if err := s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: incident.VerbOpen}, s.notifier(in)); err != nil {
-				s.notify(in, s.refusal(ctx, err))
+				s.notify(in, s.errorReply(ctx, err))
 			}
 		}
 	case "message_action":
-		if err := s.shortcut(ctx, in); err != nil {
-			s.notify(in, s.refusal(ctx, err))
+		if err := s.handleShortcut(ctx, in); err != nil {
+			s.notify(in, s.errorReply(ctx, err))
 		}
 	}
 	return nil
@@ -49,9 +49,9 @@ var formByAction = map[string]struct {
 }{
 	ActStepDone:       {incident.VerbStepDone, func(c *incident.Command, v string) { c.Step = v }},
 	ActStepSkip:       {incident.VerbStepSkip, func(c *incident.Command, v string) { c.Step = v }},
-	ActSign:           {incident.VerbSign, department},
-	ActObject:         {incident.VerbObject, department},
-	ActAnswer:         {incident.VerbAnswer, department},
+	ActSign:           {incident.VerbSign, setDepartment},
+	ActObject:         {incident.VerbObject, setDepartment},
+	ActAnswer:         {incident.VerbAnswer, setDepartment},
 	ActRecord:         {incident.VerbEditRecord, nil},
 	ActSubmit:         {incident.VerbSubmit, nil},
 	ActAmend:          {incident.VerbAmend, nil},
@@ -65,7 +65,7 @@ var formByAction = map[string]struct {
 	ActReviewConclude: {incident.VerbConclude, nil},
 }
 
-func department(c *incident.Command, v string) { c.Department = incident.Department(v) }
+func setDepartment(c *incident.Command, v string) { c.Department = incident.Department(v) }
 
 // handleAction does what a button or menu says. Whoever sees a message can press its
 // buttons, at any time: the Desk judges as if it had been typed.
@@ -119,18 +119,18 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 // replyToAction answers a button.
 func (s *Slack) replyToAction(ctx context.Context, in interaction, cmd incident.Command, o outcome) {
 	if o.err != nil {
-		s.notify(in, s.refusal(ctx, o.err))
+		s.notify(in, s.errorReply(ctx, o.err))
 		return
 	}
 	s.notify(in, newEphemeral(resultMessage(cmd, o.result)))
 }
 
-// shortcut keeps a message of the incident's channel as a note or as evidence.
-func (s *Slack) shortcut(ctx context.Context, in interaction) error {
+// handleShortcut keeps a message of the incident's channel as a note or as evidence.
+func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 	if in.CallbackID != ShortcutAddNote && in.CallbackID != ShortcutAddEvidence {
 		return nil
 	}
-	w, err := s.wordContext(ctx, in.User.ID, in.channel())
+	w, err := s.parseContext(ctx, in.User.ID, in.channel())
 	if err != nil {
 		return err
 	}

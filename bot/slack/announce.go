@@ -39,29 +39,29 @@ var announcements = map[incident.EventKind]markup{
 }
 
 func announcement(b incident.Brief) message {
-	inc, p := b.Incident, &page{id: b.Incident.ID}
+	inc, p := b.Incident, &messageBuilder{id: b.Incident.ID}
 	what := announcements[b.Event.Kind]
 	if what == "" {
 		what = "there is news"
 	}
-	p.line(mk(":mega: *%s* · *%s* · %s", markup(inc.ID.String()), word(inc.Severity), what))
+	p.line(markupf(":mega: *%s* · *%s* · %s", markup(inc.ID.String()), humanize(inc.Severity), what))
 	if inc.Restricted {
 		p.small("Restricted. Those who are needed are invited to its channel.")
-		return p.done()
+		return p.build()
 	}
 	p.quote(inc.Title)
 	if b.Event.Kind == incident.EventUpdated {
-		renderer{page: p, b: b, e: b.Event, inc: inc}.quoteText("text")
+		renderer{messageBuilder: p, b: b, e: b.Event, inc: inc}.quoteText("text")
 	}
 	commander, channel := markup(""), markup("")
 	if inc.Commander != "" {
-		commander = mk("commander %s", who(b.Directory, inc.Commander))
+		commander = markupf("commander %s", mention(b.Directory, inc.Commander))
 	}
 	if c := inc.Links[incident.LinkChannel]; channelID.MatchString(c) {
 		channel = markup("<#" + c + ">")
 	}
 	p.small(commander, channel)
-	return p.done()
+	return p.build()
 }
 
 // AnnouncePostmortem tells the audience that was signed, and nobody else, that
@@ -92,21 +92,21 @@ func (s *Slack) AnnouncePostmortem(ctx context.Context, b incident.Brief, _ inci
 }
 
 func postmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) message {
-	inc, p := b.Incident, &page{id: b.Incident.ID}
-	p.line(mk(":page_facing_up: *The postmortem of %s* (%s) is signed by every department.", markup(inc.ID.String()), word(inc.Severity)))
+	inc, p := b.Incident, &messageBuilder{id: b.Incident.ID}
+	p.line(markupf(":page_facing_up: *The postmortem of %s* (%s) is signed by every department.", markup(inc.ID.String()), humanize(inc.Severity)))
 	p.quote(inc.Title)
 	for _, f := range incident.RecordFields() {
 		if text := record.Get(f.Name); text != "" && (f.Name == "summary" || f.Name == "what_will_prevent_it") {
-			p.line(mk("*%s*", esc(f.Label, 60)))
+			p.line(markupf("*%s*", escape(f.Label, 60)))
 			p.quote(text)
 		}
 	}
 	var revision, digest markup
 	if sub := inc.Submission; sub != nil {
-		revision, digest = mk("revision %s", num(sub.Document.Revision)), esc(sub.Digest, 100)
+		revision, digest = markupf("revision %s", formatNum(sub.Document.Revision)), escape(sub.Digest, 100)
 	}
 	p.small(revision, digest)
-	return p.done()
+	return p.build()
 }
 
 // Agenda posts what the next review meeting has to look at.
@@ -118,7 +118,7 @@ func (s *Slack) Agenda(ctx context.Context, b incident.Brief, _ incident.Effect)
 }
 
 func agenda(b incident.Brief) message {
-	p := &page{}
+	p := &messageBuilder{}
 	p.line(":calendar: *For the next review meeting*")
 	var due, alarms, other []string
 	for _, i := range b.Agenda {
@@ -148,7 +148,7 @@ func agenda(b incident.Brief) message {
 		}
 	}
 	if k := b.SuppressedAlerts; k.Kinds > 0 {
-		p.line(mk("*Dropped by rule since the last one*: %s alerts, %s copies", num(int(k.Kinds)), num(int(k.Occurrences))))
+		p.line(markupf("*Dropped by rule since the last one*: %s alerts, %s copies", formatNum(int(k.Kinds)), formatNum(int(k.Occurrences))))
 		var lines []string
 		for _, l := range k.Alerts {
 			lines = append(lines, templates.AlertLine(l))
@@ -163,14 +163,14 @@ func agenda(b incident.Brief) message {
 		}
 		p.items(lines)
 	}
-	return p.done()
+	return p.build()
 }
 
 // Notice posts what is wrong with the house itself.
 func (s *Slack) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	what, means := templates.NoticeText(e.Args)
-	p := &page{}
-	p.line(mk(":wrench: *%s*", esc(what, 300)))
-	p.small(esc(means, 1000))
-	return noCommand, s.postAnnouncement(ctx, b, p.done())
+	p := &messageBuilder{}
+	p.line(markupf(":wrench: *%s*", escape(what, 300)))
+	p.small(escape(means, 1000))
+	return noCommand, s.postAnnouncement(ctx, b, p.build())
 }

@@ -11,17 +11,17 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-const hall = "C000000INC" // #incidents
+const announceChannelID = "C000000INC" // #incidents
 
 func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	b.Incident.Commander = "p1"
 	for kind := range layouts {
 		b.Event.Kind, b.Mark = kind, "mark-"+string(kind)
 		f.must(f.slack.Announce, b)
 	}
-	for _, m := range f.said(hall) {
+	for _, m := range f.botMessages(announceChannelID) {
 		all := m.Text + string(m.Blocks)
 		for _, secret := range []string{b.Incident.Title, "disabled", "U0ADA", b.Incident.Links[incident.LinkChannel], "cloudtrail"} {
 			if strings.Contains(all, secret) {
@@ -32,47 +32,47 @@ func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
 			t.Fatalf("the announcement %s lacks number or severity", all)
 		}
 	}
-	if n := len(f.said(hall)); n != len(layouts) {
+	if n := len(f.botMessages(announceChannelID)); n != len(layouts) {
 		t.Fatalf("%d announcements, want %d", n, len(layouts))
 	}
 }
 
 func TestAnnouncementOfAnOpenIncidentNamesIt(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	b.Incident.Restricted, b.Incident.Commander = false, "p1"
 	b.Event.Kind = incident.EventOpened
 	f.must(f.slack.Announce, b)
-	all := string(f.said(hall)[0].Blocks)
+	all := string(f.botMessages(announceChannelID)[0].Blocks)
 	if !strings.Contains(all, b.Incident.Title) || !strings.Contains(all, b.Incident.Links[incident.LinkChannel]) {
 		t.Fatalf("announced %s", all)
 	}
 }
 
 func TestAnnounceOnceWhateverHappensToTheAnswer(t *testing.T) {
-	eachFault(t, "chat.postMessage", func(f *field) {
-		f.twice(f.slack.Announce, brief(opened()))
-		if n := len(f.said(hall)); n != 1 {
+	eachFault(t, "chat.postMessage", func(f *outboundTest) {
+		f.failThenRetry(f.slack.Announce, brief(openedIncident()))
+		if n := len(f.botMessages(announceChannelID)); n != 1 {
 			f.Fatalf("%d announcements, want one", n)
 		}
 	})
 }
 
 func TestAnnounceJoinsThePublicChannelAndSaysWhatIsMissing(t *testing.T) {
-	f := newField(t, func(c *chat.Config) { c.Channels[0].Members = []string{"U0ADA"} })
-	f.must(f.slack.Announce, brief(opened()))
-	if n := len(f.said(hall)); n != 1 {
+	f := newOutboundTest(t, func(c *chat.Config) { c.Channels[0].Members = []string{"U0ADA"} })
+	f.must(f.slack.Announce, brief(openedIncident()))
+	if n := len(f.botMessages(announceChannelID)); n != 1 {
 		t.Fatalf("%d announcements, want one", n)
 	}
-	f.slack.cfg.AnnounceChannel, f.slack.announce.id = "nowhere", ""
-	if _, err := f.slack.Announce(f.ctx, brief(opened()), effect); !permanent(err) || !strings.Contains(err.Error(), "slack.announce_channel") {
+	f.slack.cfg.AnnounceChannel, f.slack.announceCache.id = "nowhere", ""
+	if _, err := f.slack.Announce(f.ctx, brief(openedIncident()), effect); !isPermanent(err) || !strings.Contains(err.Error(), "slack.announce_channel") {
 		t.Fatalf("got %v", err)
 	}
 	f.slack.cfg.AnnounceChannel = ""
-	f.must(f.slack.Announce, brief(opened()))
+	f.must(f.slack.Announce, brief(openedIncident()))
 }
 
-func signedBy(inc incident.Incident, audience incident.Audience) incident.Incident {
+func withSubmittedRecord(inc incident.Incident, audience incident.Audience) incident.Incident {
 	inc.Status = incident.Approved
 	inc.Record = incident.ClosingRecord{Summary: "A root key leaked.", WillPrevent: "No root keys.", Audience: audience}
 	inc.Submission = &incident.Submission{By: "p1", At: noon, Digest: "sha256:" + strings.Repeat("ab", 32),
@@ -85,54 +85,54 @@ func TestPostmortemReachesTheAudienceThatWasSigned(t *testing.T) {
 		incident.AudienceAll: {hall: 1}, incident.AudienceResponders: {channel: 1}, incident.AudienceLegalSecurity: {direct: 3},
 	} {
 		t.Run(string(audience), func(t *testing.T) {
-			f := newField(t)
-			b := f.channel()
-			b.Incident = signedBy(b.Incident, audience)
+			f := newOutboundTest(t)
+			b := f.openChannel()
+			b.Incident = withSubmittedRecord(b.Incident, audience)
 			b.Incident.Record.Audience = incident.AudienceAll // edited later: what was signed counts
 			b.Event.Kind = incident.EventPostmortemWritten
 			f.must(f.slack.AnnouncePostmortem, b)
 			b.Attempt = 2
 			f.must(f.slack.AnnouncePostmortem, b)
-			direct := f.direct()
-			if got := len(f.said(hall)); got != want.hall || len(f.said(b.Incident.Links[incident.LinkChannel])) != want.channel || direct != want.direct {
-				t.Fatalf("%d in the announce channel, %d in the incident's, %d direct; want %+v", got, len(f.said(b.Incident.Links[incident.LinkChannel])), direct, want)
+			direct := f.countDirectMessages()
+			if got := len(f.botMessages(announceChannelID)); got != want.hall || len(f.botMessages(b.Incident.Links[incident.LinkChannel])) != want.channel || direct != want.direct {
+				t.Fatalf("%d in the announce channel, %d in the incident's, %d direct; want %+v", got, len(f.botMessages(b.Incident.Links[incident.LinkChannel])), direct, want)
 			}
 		})
 	}
 }
 
-// direct counts the bot's direct messages to anybody.
-func (f *field) direct() int {
+// countDirectMessages counts the bot's direct messages to anybody.
+func (f *outboundTest) countDirectMessages() int {
 	n := 0
 	for _, p := range f.ws.Config().People {
 		for _, c := range f.ws.DMs(p.ID) {
-			n += len(f.said(c.ID))
+			n += len(f.botMessages(c.ID))
 		}
 	}
 	return n
 }
 
 func TestAgendaKeepsTitlesOfRestrictedIncidents(t *testing.T) {
-	f := newField(t)
+	f := newOutboundTest(t)
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-1", Agenda: []incident.Summary{
 		{ID: 1, Status: incident.Approved, Severity: incident.Sev1, Title: "open title", ReviewAt: noon.Add(time.Hour)},
 		{ID: 2, Status: incident.Dismissed, Severity: incident.Sev3, Title: "hidden title", Restricted: true}}}
 	f.must(f.slack.Agenda, b)
 	b.Attempt = 2
 	f.must(f.slack.Agenda, b)
-	said := f.said(hall)
+	said := f.botMessages(announceChannelID)
 	if len(said) != 1 || strings.Contains(string(said[0].Blocks), "hidden") || !strings.Contains(string(said[0].Blocks), "open title") {
 		t.Fatalf("said %+v", said)
 	}
 }
 
 func TestAgendaNamesWhatWasDroppedAndKeptBack(t *testing.T) {
-	f := newField(t)
+	f := newOutboundTest(t)
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-2", SuppressedAlerts: incident.AlertResult{Kinds: 2, Occurrences: 40,
 		Alerts:             []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Level: "low", Count: 39, LastAt: noon, Reason: "the load test"}},
 		MaintenanceWindows: []incident.MaintenanceWindow{{ID: 3, Owner: "p1", Reason: "the database moves", From: noon, To: noon.Add(time.Hour), Suppressed: 4}}}}
 	f.must(f.slack.Agenda, b)
-	said := f.said(hall)
+	said := f.botMessages(announceChannelID)
 	if len(said) != 1 {
 		t.Fatalf("said %+v", said)
 	}
@@ -145,9 +145,9 @@ func TestAgendaNamesWhatWasDroppedAndKeptBack(t *testing.T) {
 
 func TestPageGroupReachesEachResponderOnce(t *testing.T) {
 	for _, method := range []string{"chat.postMessage", "conversations.open", "conversations.history"} {
-		eachFault(t, method, func(f *field) {
+		eachFault(t, method, func(f *outboundTest) {
 			f.ws.ClearFaults()
-			b := brief(opened())
+			b := brief(openedIncident())
 			kind := strings.TrimPrefix(f.Name(), "TestPageGroupReachesEachResponderOnce/"+method+"_")
 			// The second call fails, so that the first has landed by then.
 			var calls atomic.Int32
@@ -159,34 +159,34 @@ func TestPageGroupReachesEachResponderOnce(t *testing.T) {
 				}
 			})
 			defer cancel()
-			cmd := f.twice(f.slack.PageGroup("S0SEC"), b, "round", "2", "escalation_step", "1")
+			cmd := f.failThenRetry(f.slack.PageGroup("S0SEC"), b, "round", "2", "escalation_step", "1")
 			if cmd.Verb != incident.VerbPaged || cmd.Round != 2 || cmd.EscalationStep != 1 {
 				f.Fatalf("command %+v", cmd)
 			}
-			said := f.said(hall)
-			if f.direct() != 2 || len(said) != 1 || !strings.Contains(said[0].Text, "<!subteam^S0SEC>") || strings.Contains(string(said[0].Blocks), "Root key") {
-				f.Fatalf("%d direct messages, announced %+v", f.direct(), said)
+			said := f.botMessages(announceChannelID)
+			if f.countDirectMessages() != 2 || len(said) != 1 || !strings.Contains(said[0].Text, "<!subteam^S0SEC>") || strings.Contains(string(said[0].Blocks), "Root key") {
+				f.Fatalf("%d direct messages, announced %+v", f.countDirectMessages(), said)
 			}
 		})
 	}
 }
 
 func TestPageGroupThatReachesNobodyFails(t *testing.T) {
-	f := newField(t)
+	f := newOutboundTest(t)
 	f.slack.cfg.AnnounceChannel = ""
-	b := brief(opened())
+	b := brief(openedIncident())
 	b.Directory = incident.Directory{}
-	if _, err := f.slack.PageGroup("S0SEC")(f.ctx, b, effect); !permanent(err) {
+	if _, err := f.slack.PageGroup("S0SEC")(f.ctx, b, effect); !isPermanent(err) {
 		t.Fatalf("got %v", err)
 	}
 }
 
 func TestAskSignAndConsultOnceAndOnlyWhileItIsOpen(t *testing.T) {
-	eachFault(t, "chat.postMessage", func(f *field) {
-		b := f.channel()
-		b.Incident = signedBy(b.Incident, incident.AudienceAll)
-		f.twice(f.slack.AskSign, b, "department", "security")
-		said := f.said(b.Incident.Links[incident.LinkChannel])
+	eachFault(t, "chat.postMessage", func(f *outboundTest) {
+		b := f.openChannel()
+		b.Incident = withSubmittedRecord(b.Incident, incident.AudienceAll)
+		f.failThenRetry(f.slack.AskSign, b, "department", "security")
+		said := f.botMessages(b.Incident.Links[incident.LinkChannel])
 		if len(said) != 1 {
 			f.Fatalf("asked %d times", len(said))
 		}
@@ -201,14 +201,14 @@ func TestAskSignAndConsultOnceAndOnlyWhileItIsOpen(t *testing.T) {
 		f.must(f.slack.AskConsult, b, "department", "payroll")
 		b.Mark, b.Incident.Consultations[0].At = "mark-3", noon
 		f.must(f.slack.AskConsult, b, "department", "payroll")
-		if n := len(f.said(b.Incident.Links[incident.LinkChannel])); n != 2 {
+		if n := len(f.botMessages(b.Incident.Links[incident.LinkChannel])); n != 2 {
 			f.Fatalf("%d messages, want one for the signature and one for the answer", n)
 		}
 	})
 }
 
 func TestNoticeIsPostedOnce(t *testing.T) {
-	f := newField(t)
+	f := newOutboundTest(t)
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "notice/security.txt/2027-06-01/7"}
 	notice := func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		e.Args = map[string]string{"about": "security_txt", "left": "7", "expires": "2027-06-01"}
@@ -217,7 +217,7 @@ func TestNoticeIsPostedOnce(t *testing.T) {
 	f.must(notice, b)
 	b.Attempt = 2
 	f.must(notice, b)
-	said := f.said(hall)
+	said := f.botMessages(announceChannelID)
 	if len(said) != 1 || !strings.Contains(string(said[0].Blocks), "security.txt expires on 2027-06-01, in 7 days or less") || !strings.Contains(string(said[0].Blocks), "set a new date") {
 		t.Fatalf("said %+v", said)
 	}

@@ -28,23 +28,23 @@ func newEphemeral(m message) *ephemeral {
 	return &ephemeral{ResponseType: "ephemeral", Text: m.text, Blocks: m.blocks}
 }
 
-// answer says what a question came to, or why there is no answer.
-func (s *Slack) answer(ctx context.Context, m message, err error) *ephemeral {
+// replyOrError says what a question came to, or why there is no answer.
+func (s *Slack) replyOrError(ctx context.Context, m message, err error) *ephemeral {
 	if err != nil {
-		return s.refusal(ctx, err)
+		return s.errorReply(ctx, err)
 	}
 	return newEphemeral(m)
 }
 
-// refusal says why not. The reason is plain text: it may quote what was typed.
-func (s *Slack) refusal(ctx context.Context, err error) *ephemeral {
-	text, _ := clip(clean(s.explain(ctx, err)), maxBlockText)
-	return newEphemeral(message{text: string(esc(text, maxFallbackText)), blocks: []slack.Block{slack.NewSectionBlock(plain(text), nil, nil)}})
+// errorReply says why not. The reason is plain text: it may quote what was typed.
+func (s *Slack) errorReply(ctx context.Context, err error) *ephemeral {
+	text, _ := clip(clean(s.errorText(ctx, err)), maxBlockText)
+	return newEphemeral(message{text: string(escape(text, maxFallbackText)), blocks: []slack.Block{slack.NewSectionBlock(plainText(text), nil, nil)}})
 }
 
-// explain is the reason as people read it. What is no refusal is a fault of
+// errorText is the reason as people read it. What is no refusal is a fault of
 // ours: it is logged, and nothing of our insides is shown.
-func (s *Slack) explain(ctx context.Context, err error) string {
+func (s *Slack) errorText(ctx context.Context, err error) string {
 	var refused *incident.Error
 	if errors.As(err, &refused) {
 		return refused.Error()
@@ -64,17 +64,17 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 	if id == 0 {
 		id = cmd.For
 	}
-	p := &page{id: id}
-	number, format := mk("*%s*", markup(id.String())), resultTexts[cmd.Verb]
+	p := &messageBuilder{id: id}
+	number, format := markupf("*%s*", markup(id.String())), resultTexts[cmd.Verb]
 	switch {
 	case r.Unchanged:
-		p.line(mk(":white_check_mark: No change: %s is already as you asked, *%s* at *%s*.", number, word(r.Incident.Status), word(r.Incident.Severity)))
+		p.line(markupf(":white_check_mark: No change: %s is already as you asked, *%s* at *%s*.", number, humanize(r.Incident.Status), humanize(r.Incident.Severity)))
 	case cmd.Verb == incident.VerbSetSeverity:
-		p.line(mk(":white_check_mark: The severity of %s is now *%s*.", number, word(r.Incident.Severity)))
+		p.line(markupf(":white_check_mark: The severity of %s is now *%s*.", number, humanize(r.Incident.Severity)))
 	case format != "":
-		p.line(mk(format, number))
+		p.line(markupf(format, number))
 	default:
-		p.line(mk(":white_check_mark: Recorded in %s.", number))
+		p.line(markupf(":white_check_mark: Recorded in %s.", number))
 	}
 	for _, e := range r.Events {
 		p.line(eventTexts[e.Kind])
@@ -83,7 +83,7 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 		p.line("Set the severity:")
 		p.buttons(severities(r.Incident))
 	}
-	return p.done()
+	return p.build()
 }
 
 // resultTexts are the replies to verbs after which something follows. Each
@@ -122,35 +122,35 @@ var commonVerbs = []string{"open", "list", "status", "ack", "severity", "role", 
 
 // help shows the grammar, or one verb of it.
 func (s *Slack) help(topic string) *ephemeral {
-	p := &page{}
+	p := &messageBuilder{}
 	verbs := incident.VerbSpecs()
 	if n := slices.IndexFunc(verbs, func(v incident.VerbSpec) bool { return v.Name == topic }); n >= 0 {
 		v := verbs[n]
-		p.line(mk("%s\n%s", s.usage(v), esc(v.Help, 300)))
+		p.line(markupf("%s\n%s", s.usage(v), escape(v.Help, 300)))
 		for _, example := range v.Examples {
-			p.line(mk("`%s %s`", markup(s.cfg.CommandName), esc(example, 300)))
+			p.line(markupf("`%s %s`", markup(s.cfg.CommandName), escape(example, 300)))
 		}
-		return newEphemeral(p.done())
+		return newEphemeral(p.build())
 	}
-	p.line(mk("What you can type. In an incident's channel it is about that incident; elsewhere, name it after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
+	p.line(markupf("What you can type. In an incident's channel it is about that incident; elsewhere, name it after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
 	var rest []markup
 	lines := make([]markup, len(commonVerbs))
 	for _, v := range verbs {
 		if n := slices.Index(commonVerbs, v.Name); n >= 0 {
-			lines[n] = mk("%s – %s", s.usage(v), esc(v.Help, 200))
+			lines[n] = markupf("%s – %s", s.usage(v), escape(v.Help, 200))
 		} else {
-			rest = append(rest, mk("`%s`", word(v.Name)))
+			rest = append(rest, markupf("`%s`", humanize(v.Name)))
 		}
 	}
 	for some := range slices.Chunk(lines, 8) {
-		p.line(join(some, "\n"))
+		p.line(joinMarkup(some, "\n"))
 	}
-	p.line(mk("There are also %s.\n`%s help severity` tells more of one, with examples.", join(rest, " "), markup(s.cfg.CommandName)))
-	return newEphemeral(p.done())
+	p.line(markupf("There are also %s.\n`%s help severity` tells more of one, with examples.", joinMarkup(rest, " "), markup(s.cfg.CommandName)))
+	return newEphemeral(p.build())
 }
 
 func (s *Slack) usage(v incident.VerbSpec) markup {
-	return mk("`%s`", esc(strings.TrimSpace(s.cfg.CommandName+" "+v.Name+" "+v.Usage), 200))
+	return markupf("`%s`", escape(strings.TrimSpace(s.cfg.CommandName+" "+v.Name+" "+v.Usage), 200))
 }
 
 // list answers with the incidents that a person may know of.
@@ -159,10 +159,10 @@ func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (messa
 	if err != nil {
 		return message{}, err
 	}
-	p := &page{}
+	p := &messageBuilder{}
 	if len(found) == 0 {
 		p.line("There is no such incident.")
-		return p.done(), nil
+		return p.build(), nil
 	}
 	p.line(markup(incidentCount(len(found), "", "")))
 	for some := range slices.Chunk(found, 12) {
@@ -172,7 +172,7 @@ func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (messa
 		}
 		p.items(lines)
 	}
-	return p.done(), nil
+	return p.build(), nil
 }
 
 // incidentCount is a number of incidents and what they do: "1 incident is not over".
@@ -193,13 +193,13 @@ func (s *Slack) alerts(ctx context.Context, user string, e incident.AlertRequest
 	if err != nil {
 		return message{}, fmt.Errorf("read the directory: %w", err)
 	}
-	p := &page{}
+	p := &messageBuilder{}
 	lines := templates.AlertResult(a, d, s.cfg.Clock())
-	p.line(esc(lines[0], 1000))
+	p.line(escape(lines[0], 1000))
 	for some := range slices.Chunk(lines[1:], 12) {
 		p.items(some)
 	}
-	return p.done(), nil
+	return p.build(), nil
 }
 
 // summaryLine is an incident in a list.
@@ -235,16 +235,16 @@ func (s *Slack) record(ctx context.Context, user string, id incident.ID) (messag
 	if err != nil {
 		return message{}, err
 	}
-	p := &page{id: id}
-	p.line(mk("The closing record of *%s*", markup(id.String())))
-	renderer{page: p, b: b, inc: b.Incident}.record(b.Incident.Record)
+	p := &messageBuilder{id: id}
+	p.line(markupf("The closing record of *%s*", markup(id.String())))
+	renderer{messageBuilder: p, b: b, inc: b.Incident}.record(b.Incident.Record)
 	if sub := b.Incident.Submission; sub != nil {
-		p.small(mk("revision %s, frozen", num(sub.Document.Revision)), esc(sub.Digest, 100))
+		p.small(markupf("revision %s, frozen", formatNum(sub.Document.Revision)), escape(sub.Digest, 100))
 	}
-	if possible(b.Incident, incident.VerbSubmit) {
-		p.buttons(button(ActRecord, "Write it", value(id)), button(ActSubmit, "Submit it for signing", value(id)))
+	if isAllowed(b.Incident, incident.VerbSubmit) {
+		p.buttons(button(ActRecord, "Write it", buttonValue(id)), button(ActSubmit, "Submit it for signing", buttonValue(id)))
 	}
-	return p.done(), nil
+	return p.build(), nil
 }
 
 // respond sends an answer to a response_url, which names a host of Slack's.

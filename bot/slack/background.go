@@ -14,7 +14,7 @@ type background struct {
 	n     int
 }
 
-func (w *background) begin(f func()) {
+func (w *background) start(f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.n++
@@ -41,12 +41,12 @@ func (w *background) wait() {
 
 // Wait returns when everything that goes on after an answer is done: forms
 // being filled, people being told. Call it when nothing comes in any more.
-func (s *Slack) Wait() { s.work.wait() }
+func (s *Slack) Wait() { s.background.wait() }
 
 // runInBackground goes on after the request was answered. It has its own deadline,
 // because the request's context ends with the request.
 func (s *Slack) runInBackground(f func(context.Context)) {
-	s.work.begin(func() {
+	s.background.start(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		f(ctx)

@@ -27,7 +27,7 @@ func (s *Slack) Card(ctx context.Context, b incident.Brief, e incident.Effect) (
 		_, _, _, err = s.client.UpdateMessageContext(ctx, channel, ts, m.options(meta)...)
 	}
 	switch {
-	case ts == "", failure(err) == "message_not_found":
+	case ts == "", errorCode(err) == "message_not_found":
 		if ts, err = s.firstCard(ctx, b, channel, m, meta); err != nil {
 			return noCommand, err
 		}
@@ -47,7 +47,7 @@ func (s *Slack) Card(ctx context.Context, b incident.Brief, e incident.Effect) (
 // firstCard posts and pins the card, unless an earlier attempt posted it. It
 // always looks: being told to wait between posting and pinning is no attempt.
 func (s *Slack) firstCard(ctx context.Context, b incident.Brief, channel string, m message, meta slack.SlackMetadata) (string, error) {
-	found, ok, err := s.find(ctx, channel, b.Incident.OpenedAt, func(payload map[string]any) bool {
+	found, ok, err := s.findMessage(ctx, channel, b.Incident.OpenedAt, func(payload map[string]any) bool {
 		return payload[metaCard] == true && payload[metaIncident] == b.Incident.ID.String()
 	})
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *Slack) firstCard(ctx context.Context, b incident.Brief, channel string,
 		}
 	}
 	err = s.client.AddPinContext(ctx, channel, slack.NewRefToMessage(channel, ts))
-	if failure(err) == "already_pinned" {
+	if errorCode(err) == "already_pinned" {
 		return ts, nil
 	}
 	return ts, s.ignorePermanent(ctx, b, "pin the card", err)
@@ -70,7 +70,7 @@ func (s *Slack) firstCard(ctx context.Context, b incident.Brief, channel string,
 // where trying again cannot help, it is logged and forgotten.
 func (s *Slack) ignorePermanent(ctx context.Context, b incident.Brief, what string, err error) error {
 	err = classify(what, err)
-	if permanent(err) || ignorableCodes[failure(err)] {
+	if isPermanent(err) || ignorableCodes[errorCode(err)] {
 		s.log.WarnContext(ctx, "left out", "incident", b.Incident.ID, "error", err)
 		return nil
 	}
@@ -123,16 +123,16 @@ func (s *Slack) bookmark(ctx context.Context, channel, title, url, emoji string)
 // card draws how the incident stands now.
 func card(b incident.Brief) message {
 	inc := b.Incident
-	p := &page{id: inc.ID}
-	p.text = fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, word(inc.Status))
+	p := &messageBuilder{id: inc.ID}
+	p.text = fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, humanize(inc.Status))
 	p.title(fmt.Sprintf("%s · %s · %s", inc.ID, inc.Severity, strings.ReplaceAll(string(inc.Status), "_", " ")))
 	p.quote(inc.Title)
-	s := renderer{page: p, b: b, inc: inc}
+	s := renderer{messageBuilder: p, b: b, inc: inc}
 	p.pairs(
 		[2]markup{"Commander", s.commander()},
-		[2]markup{"Opened", at(inc.OpenedAt)},
+		[2]markup{"Opened", dateMarkup(inc.OpenedAt)},
 		[2]markup{"Roles", s.roles()},
-		[2]markup{"Personal data", word(inc.Facts.PersonalData)},
+		[2]markup{"Personal data", humanize(inc.Facts.PersonalData)},
 		[2]markup{"Alerts", s.alerts()},
 		[2]markup{"Playbooks", s.playbooks()},
 		[2]markup{"Called in", s.involvedDepartments()},
@@ -143,7 +143,7 @@ func card(b incident.Brief) message {
 	s.openSteps()
 	if len(inc.Actions) > 0 {
 		p.line("*Action items*")
-		p.items(actions(b.Directory, inc.Actions))
+		p.items(actionLines(b.Directory, inc.Actions))
 	}
 	p.buttons(s.controls()...)
 	s.severityButtons()
@@ -151,8 +151,8 @@ func card(b incident.Brief) message {
 	if inc.Restricted {
 		visibility = "restricted"
 	}
-	p.small(visibility, mk("as of %s", at(latest(inc.UpdatedAt, inc.OpenedAt))), "`/incident help`")
-	return p.done()
+	p.small(visibility, markupf("as of %s", dateMarkup(latest(inc.UpdatedAt, inc.OpenedAt))), "`/incident help`")
+	return p.build()
 }
 
 func latest(a, b time.Time) time.Time {
@@ -165,9 +165,9 @@ func latest(a, b time.Time) time.Time {
 func (s renderer) commander() markup {
 	switch {
 	case s.inc.Commander != "":
-		return who(s.b.Directory, s.inc.Commander)
+		return mention(s.b.Directory, s.inc.Commander)
 	case s.inc.NeedsPage():
-		return mk(":pager: nobody yet; being paged, round %s", num(s.inc.Paging.Round))
+		return markupf(":pager: nobody yet; being paged, round %s", formatNum(s.inc.Paging.Round))
 	}
 	return "nobody"
 }
@@ -176,29 +176,29 @@ func (s renderer) roles() markup {
 	var parts []markup
 	for r, id := range s.inc.Roles {
 		if r != incident.Commander {
-			parts = append(parts, mk("%s: %s", word(r), who(s.b.Directory, id)))
+			parts = append(parts, markupf("%s: %s", humanize(r), mention(s.b.Directory, id)))
 		}
 	}
 	slices.Sort(parts)
-	return list(parts, 800)
+	return joinLimited(parts, 800)
 }
 
 // alerts counts them by kind and says which rules found them.
 func (s renderer) alerts() markup {
 	count := map[markup]int{}
 	for _, a := range s.inc.Alerts {
-		kind := esc(a.Kind, 80)
+		kind := escape(a.Kind, 80)
 		if a.Rule != "" {
-			kind = mk("%s (%s)", kind, esc(a.Rule, 200))
+			kind = markupf("%s (%s)", kind, escape(a.Rule, 200))
 		}
 		count[kind]++
 	}
 	var parts []markup
 	for kind, n := range count {
-		parts = append(parts, mk("%s × %s", num(n), kind))
+		parts = append(parts, markupf("%s × %s", formatNum(n), kind))
 	}
 	slices.Sort(parts)
-	return list(parts, 1200)
+	return joinLimited(parts, 1200)
 }
 
 func (s renderer) playbooks() markup {
@@ -210,25 +210,25 @@ func (s renderer) playbooks() markup {
 				settled++
 			}
 		}
-		parts = append(parts, mk("%s: %s of %s steps", esc(r.Playbook, 80), num(settled), num(len(r.Plan))))
+		parts = append(parts, markupf("%s: %s of %s steps", escape(r.Playbook, 80), formatNum(settled), formatNum(len(r.Plan))))
 	}
-	return list(parts, 800)
+	return joinLimited(parts, 800)
 }
 
 func (s renderer) involvedDepartments() markup {
 	var parts []markup
 	for _, name := range s.inc.InvolvedDepartments {
-		parts = append(parts, word(name))
+		parts = append(parts, humanize(name))
 	}
-	return list(parts, 400)
+	return joinLimited(parts, 400)
 }
 
 func (s renderer) review() markup {
 	switch r := s.inc.Review; {
 	case !r.Concluded.IsZero():
-		return mk("concluded %s", at(r.Concluded))
+		return markupf("concluded %s", dateMarkup(r.Concluded))
 	case !r.At.IsZero():
-		return at(r.At)
+		return dateMarkup(r.At)
 	}
 	return ""
 }
@@ -243,7 +243,7 @@ func (s renderer) continuedIn() markup {
 // openSteps lists the steps that were started and are not settled, while they
 // can be.
 func (s renderer) openSteps() {
-	if !possible(s.inc, incident.VerbStepDone) {
+	if !isAllowed(s.inc, incident.VerbStepDone) {
 		return
 	}
 	var steps []string
@@ -274,29 +274,29 @@ func (s renderer) signoff() {
 	for _, name := range incident.RequiredDepartments() {
 		state := markup(":hourglass: waiting")
 		if sig := s.inc.SignedBy(name); sig != nil {
-			state = mk(":heavy_check_mark: %s", who(s.b.Directory, sig.By))
+			state = markupf(":heavy_check_mark: %s", mention(s.b.Directory, sig.By))
 		}
-		parts = append(parts, [2]markup{word(name), state})
+		parts = append(parts, [2]markup{humanize(name), state})
 	}
 	s.pairs(parts...)
 	_, objections, _ := s.inc.Missing()
 	for _, o := range objections {
-		s.line(mk(":no_entry: %s objects (%s):", word(o.Department), esc(o.ID, 20)))
+		s.line(markupf(":no_entry: %s objects (%s):", humanize(o.Department), escape(o.ID, 20)))
 		reason, _ := clip(o.Reason, 300)
 		s.quote(reason)
 	}
 	for _, c := range s.inc.Consultations {
 		state := markup(":hourglass: waiting")
 		if c.Answered() {
-			state = mk(":heavy_check_mark: %s", who(s.b.Directory, c.By))
+			state = markupf(":heavy_check_mark: %s", mention(s.b.Directory, c.By))
 		}
-		s.small(mk("%s: %s", word(c.Team), state))
+		s.small(markupf("%s: %s", humanize(c.Team), state))
 	}
-	s.small(mk("record %s", short(s.inc.Submission.Digest)))
+	s.small(markupf("record %s", shortDigest(s.inc.Submission.Digest)))
 }
 
-// possible reports whether the lifecycle has a place for a verb now.
-func possible(inc incident.Incident, v incident.Verb) bool {
+// isAllowed reports whether the lifecycle has a place for a verb now.
+func isAllowed(inc incident.Incident, v incident.Verb) bool {
 	return slices.Contains(incident.AllowedVerbs(inc.Status), v)
 }
 
@@ -309,7 +309,7 @@ func (s renderer) controls() []slack.BlockElement {
 	}
 	// While it burns nobody writes its record; they could, by typing.
 	recording, following := incident.VerbEditRecord, incident.VerbAddAction
-	if possible(s.inc, incident.VerbContain) {
+	if isAllowed(s.inc, incident.VerbContain) {
 		recording, following = "", ""
 	}
 	for _, c := range []struct {

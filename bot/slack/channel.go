@@ -21,7 +21,7 @@ func (s *Slack) OpenChannel(ctx context.Context, b incident.Brief, e incident.Ef
 	if b.Incident.Links[incident.LinkChannel] != "" {
 		return noCommand, nil
 	}
-	id, err := s.open(ctx, b.Incident)
+	id, err := s.createChannel(ctx, b.Incident)
 	if err != nil {
 		return noCommand, err
 	}
@@ -38,7 +38,7 @@ func channelNames(id incident.ID) []string {
 	return names
 }
 
-func (s *Slack) open(ctx context.Context, inc incident.Incident) (string, error) {
+func (s *Slack) createChannel(ctx context.Context, inc incident.Incident) (string, error) {
 	var taken map[string]slack.Channel // of the names above, those in use
 	names := channelNames(inc.ID)
 	for _, name := range names {
@@ -47,7 +47,7 @@ func (s *Slack) open(ctx context.Context, inc incident.Incident) (string, error)
 			if err == nil {
 				return c.ID, nil
 			}
-			if failure(err) != "name_taken" {
+			if errorCode(err) != "name_taken" {
 				return "", classify("create the channel "+name, err)
 			}
 		}
@@ -69,7 +69,7 @@ func (s *Slack) open(ctx context.Context, inc incident.Incident) (string, error)
 // private channel of others stays unseen; its name is taken all the same.
 func (s *Slack) findByName(ctx context.Context, names []string) (map[string]slack.Channel, error) {
 	found := map[string]slack.Channel{}
-	err := s.channels(ctx, func(c slack.Channel) bool {
+	err := s.eachChannel(ctx, func(c slack.Channel) bool {
 		if slices.Contains(names, c.Name) {
 			found[c.Name] = c
 		}
@@ -105,7 +105,7 @@ func (s *Slack) Topic(ctx context.Context, b incident.Brief, _ incident.Effect) 
 	if err != nil {
 		return noCommand, classify("read the channel's topic", err)
 	}
-	next := topic(b)
+	next := topicText(b)
 	if html.UnescapeString(now.Topic.Value) == next {
 		return noCommand, nil
 	}
@@ -113,9 +113,9 @@ func (s *Slack) Topic(ctx context.Context, b incident.Brief, _ incident.Effect) 
 	return noCommand, classify("set the channel's topic", err)
 }
 
-// topic says at a glance how it stands, in at most 250 characters. Slack
+// topicText says at a glance how it stands, in at most 250 characters. Slack
 // shows it as it is: no mention or mark-up works in it.
-func topic(b incident.Brief) string {
+func topicText(b incident.Brief) string {
 	inc := b.Incident
 	parts := []string{string(inc.Severity), strings.ReplaceAll(string(inc.Status), "_", " ")}
 	switch {
@@ -242,7 +242,7 @@ var inviteErrorTexts = map[string]string{
 
 // notInvitedMessage names who could not be brought in.
 func notInvitedMessage(b incident.Brief, refused map[incident.PersonID]string) message {
-	p := page{id: b.Incident.ID}
+	p := messageBuilder{id: b.Incident.ID}
 	p.line(":warning: Not everybody could be brought into this channel.")
 	var lines []string
 	for id, why := range refused {
@@ -250,7 +250,7 @@ func notInvitedMessage(b incident.Brief, refused map[incident.PersonID]string) m
 	}
 	slices.Sort(lines)
 	p.items(lines)
-	return p.done()
+	return p.build()
 }
 
 // Archive says the last word in the channel of an incident that ended. The
@@ -262,12 +262,12 @@ func (s *Slack) Archive(ctx context.Context, b incident.Brief, _ incident.Effect
 
 // archiveMessage tells how it ended and where it goes on.
 func archiveMessage(b incident.Brief) message {
-	p := &page{id: b.Incident.ID}
-	renderer{page: p, b: b, e: b.Event, inc: b.Incident}.event()
-	where := mk("nothing more is expected here; `/incident reopen %s` goes on if it was not over after all", markup(b.Incident.ID.String()))
+	p := &messageBuilder{id: b.Incident.ID}
+	renderer{messageBuilder: p, b: b, e: b.Event, inc: b.Incident}.event()
+	where := markupf("nothing more is expected here; `/incident reopen %s` goes on if it was not over after all", markup(b.Incident.ID.String()))
 	if b.Incident.MergedInto != 0 {
-		where = mk("everything goes on in %s", markup(b.Incident.MergedInto.String()))
+		where = markupf("everything goes on in %s", markup(b.Incident.MergedInto.String()))
 	}
 	p.small(where, "what was said in this channel stays readable")
-	return p.done()
+	return p.build()
 }

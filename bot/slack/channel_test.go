@@ -11,8 +11,8 @@ import (
 )
 
 func TestOpenChannelOnceWhateverHappensToTheAnswer(t *testing.T) {
-	eachFault(t, "conversations.create", func(f *field) {
-		cmd := f.twice(f.slack.OpenChannel, brief(opened()))
+	eachFault(t, "conversations.create", func(f *outboundTest) {
+		cmd := f.failThenRetry(f.slack.OpenChannel, brief(openedIncident()))
 		channels := f.incidentChannels()
 		if len(channels) != 1 || channels[0].Name != "inc-42" || channels[0].Kind != chat.KindPrivate {
 			f.Fatalf("channels %+v, want one private inc-42", channels)
@@ -24,8 +24,8 @@ func TestOpenChannelOnceWhateverHappensToTheAnswer(t *testing.T) {
 }
 
 func TestOpenChannelIsPublicWhereTheIncidentIs(t *testing.T) {
-	f := newField(t)
-	b := brief(opened())
+	f := newOutboundTest(t)
+	b := brief(openedIncident())
 	b.Incident.Restricted = false
 	f.must(f.slack.OpenChannel, b)
 	if c := f.incidentChannels(); len(c) != 1 || c[0].Kind != chat.KindPublic {
@@ -37,18 +37,18 @@ func TestOpenChannelLeavesOtherPeoplesChannelsAlone(t *testing.T) {
 	seed := func(name string, private bool) chat.SeedChannel {
 		return chat.SeedChannel{ID: "C00" + strings.ToUpper(strings.ReplaceAll(name, "-", "")), Name: name, Private: private, Members: []string{"U0ADA"}}
 	}
-	f := newField(t, func(c *chat.Config) {
+	f := newOutboundTest(t, func(c *chat.Config) {
 		c.Channels = append(c.Channels, seed("inc-42", true), seed("inc-42-b", false))
 	})
 	f.ws.SetFault(chat.Fault{Method: "conversations.create", Kind: chat.FaultDropAfter, Count: 2}) // the client repeats nothing by itself
-	b := brief(opened())
+	b := brief(openedIncident())
 	var cmd incident.Command
 	for ; ; b.Attempt++ {
 		var err error
 		if cmd, err = f.slack.OpenChannel(f.ctx, b, effect); err == nil {
 			break
 		}
-		if permanent(err) || b.Attempt > 5 {
+		if isPermanent(err) || b.Attempt > 5 {
 			t.Fatal(err)
 		}
 	}
@@ -59,15 +59,15 @@ func TestOpenChannelLeavesOtherPeoplesChannelsAlone(t *testing.T) {
 }
 
 func TestOpenChannelDoesNotTakeAnOlderIncidentsChannel(t *testing.T) {
-	f := newField(t)
-	first := f.must(f.slack.OpenChannel, brief(opened()))
-	again := brief(opened()) // the same number in a new database, an hour later
+	f := newOutboundTest(t)
+	first := f.must(f.slack.OpenChannel, brief(openedIncident()))
+	again := brief(openedIncident()) // the same number in a new database, an hour later
 	again.Incident.OpenedAt = noon.Add(time.Hour)
 	second := f.must(f.slack.OpenChannel, again)
 	if first.Links[incident.LinkChannel] == second.Links[incident.LinkChannel] {
 		t.Fatal("two incidents share a channel")
 	}
-	public := brief(opened())
+	public := brief(openedIncident())
 	public.Incident.Restricted = false
 	third := f.must(f.slack.OpenChannel, public)
 	if c, _ := f.ws.Channel(third.Links[incident.LinkChannel]); c.Kind != chat.KindPublic {
@@ -76,9 +76,9 @@ func TestOpenChannelDoesNotTakeAnOlderIncidentsChannel(t *testing.T) {
 }
 
 func TestInvite(t *testing.T) {
-	eachFault(t, "conversations.invite", func(f *field) {
-		b := f.channel()
-		cmd := f.twice(f.slack.Invite, b, "people", "p1,p2")
+	eachFault(t, "conversations.invite", func(f *outboundTest) {
+		b := f.openChannel()
+		cmd := f.failThenRetry(f.slack.Invite, b, "people", "p1,p2")
 		if cmd.Verb != incident.VerbInvited || !slices.Equal(cmd.People, []incident.PersonID{"p1", "p2"}) {
 			f.Fatalf("command %+v, want p1 and p2 invited", cmd)
 		}
@@ -96,14 +96,14 @@ func TestInvite(t *testing.T) {
 }
 
 func TestInviteNamesWhoCannotCome(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	f.must(f.slack.Invite, b, "people", "p1")
 	cmd := f.must(f.slack.Invite, b, "people", "p1, p2,p4,p6,p2")
 	if !slices.Equal(cmd.People, []incident.PersonID{"p1", "p2"}) {
 		t.Fatalf("invited %v, want p1, who was there, and p2", cmd.People)
 	}
-	said := f.said(b.Incident.Links[incident.LinkChannel])
+	said := f.botMessages(b.Incident.Links[incident.LinkChannel])
 	if len(said) != 1 || !strings.Contains(string(said[0].Blocks), "Dan Roe: no Slack user") || !strings.Contains(string(said[0].Blocks), "Olaf Dahl: is deactivated") {
 		t.Fatalf("said %+v, want Dan and Olaf named", said)
 	}
@@ -113,8 +113,8 @@ func TestInviteNamesWhoCannotCome(t *testing.T) {
 }
 
 func TestTopicIsSetOnlyWhereItChanges(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	b.Incident.Status, b.Incident.Commander = incident.Active, "p1"
 	f.must(f.slack.Topic, b)
 	f.must(f.slack.Topic, b)
@@ -131,15 +131,15 @@ func TestTopicIsSetOnlyWhereItChanges(t *testing.T) {
 }
 
 func TestArchiveSaysWhereItGoesOnAndKeepsTheChannel(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	b.Incident.MergedInto, b.Event.Kind = 41, incident.EventMergedInto
 	b.Event.Fields = map[string]string{"target": "INC-41"}
 	f.must(f.slack.Archive, b)
 	b.Attempt = 2
 	f.must(f.slack.Archive, b)
 	c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
-	if said := f.said(c.ID); len(said) != 1 || !strings.Contains(said[0].Text, "INC-41") || c.Archived {
+	if said := f.botMessages(c.ID); len(said) != 1 || !strings.Contains(said[0].Text, "INC-41") || c.Archived {
 		t.Fatalf("said %+v, archived %v", said, c.Archived)
 	}
 }

@@ -10,14 +10,14 @@ import (
 	"tocsin/bot/incident"
 )
 
-// command answers what somebody typed after the slash command. The answer is
+// handleCommand answers what somebody typed after the slash command. The answer is
 // for their eyes only; what happened is said in the incident's channel.
-func (s *Slack) command(ctx context.Context, c slashCommand) any {
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
+func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	words, err := s.parse(ctx, c)
+	words, err := s.parseCommand(ctx, c)
 	if err != nil {
-		return s.refusal(ctx, err)
+		return s.errorReply(ctx, err)
 	}
 	cmd := words.Command
 	switch {
@@ -25,27 +25,27 @@ func (s *Slack) command(ctx context.Context, c slashCommand) any {
 		return s.help(words.Topic)
 	case words.Query == incident.QueryList:
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.list(ctx, c.User, words.Filter) })
-		return s.answer(ctx, m, err)
+		return s.replyOrError(ctx, m, err)
 	case words.Query == incident.QueryStatus:
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.status(ctx, c.User, cmd.For) })
-		return s.answer(ctx, m, err)
+		return s.replyOrError(ctx, m, err)
 	case words.Query == incident.QueryRecord:
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
-		return s.answer(ctx, m, err)
+		return s.replyOrError(ctx, m, err)
 	case words.AlertRequest != nil:
 		words.AlertRequest.Key = idempotency("errand", c.TriggerID, c.User, c.Channel, c.Text)
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.alerts(ctx, c.User, *words.AlertRequest) })
-		return s.answer(ctx, m, err)
+		return s.replyOrError(ctx, m, err)
 	case words.Form != "":
 		if err := s.openForm(ctx, c.TriggerID, c.User, formRequest{verb: words.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
-			return s.refusal(ctx, err)
+			return s.errorReply(ctx, err)
 		}
 		return nil
 	}
 	cmd = commandBy(c.User, idempotency("command", c.TriggerID, c.User, c.Channel, c.Text), cmd)
 	result, err := s.attempt(ctx, idempotency("typed", c.User, c.Channel, c.Text), cmd, s.lateResultNotifier(c.ResponseURL))
 	if err != nil {
-		return s.refusal(ctx, err)
+		return s.errorReply(ctx, err)
 	}
 	return newEphemeral(resultMessage(cmd, result))
 }
@@ -58,7 +58,7 @@ func withDeadline[T any](ctx context.Context, s *Slack, look func() (T, error)) 
 		err   error
 	}
 	answered := make(chan answer, 1)
-	s.work.begin(func() {
+	s.background.start(func() {
 		found, err := look()
 		answered <- answer{found, err}
 	})
@@ -74,17 +74,17 @@ func withDeadline[T any](ctx context.Context, s *Slack, look func() (T, error)) 
 	}
 }
 
-// parse reads the text in the channel it was typed in.
-func (s *Slack) parse(ctx context.Context, c slashCommand) (incident.ParsedCommand, error) {
-	w, err := s.wordContext(ctx, c.User, c.Channel)
+// parseCommand reads the text in the channel it was typed in.
+func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (incident.ParsedCommand, error) {
+	w, err := s.parseContext(ctx, c.User, c.Channel)
 	if err != nil {
 		return incident.ParsedCommand{}, err
 	}
 	return incident.ParseCommandLine(unescape(c.Text), w)
 }
 
-// wordContext is what a person's words are read in.
-func (s *Slack) wordContext(ctx context.Context, user, channel string) (incident.ParseContext, error) {
+// parseContext is what a person's words are read in.
+func (s *Slack) parseContext(ctx context.Context, user, channel string) (incident.ParseContext, error) {
 	return withDeadline(ctx, s, func() (none incident.ParseContext, err error) {
 		d, err := s.desk.Directory(ctx)
 		if err != nil {
@@ -129,10 +129,10 @@ type outcome struct {
 // too late, late is told.
 func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, late func(context.Context, incident.Command, outcome)) (incident.Result, error) {
 	now := s.cfg.Clock()
-	cmd.Key = s.memory.key(what, cmd.Key, now)
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	cmd.Key = s.recent.key(what, cmd.Key, now)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	answered := make(chan outcome, 1)
-	s.work.begin(func() {
+	s.background.start(func() {
 		defer cancel()
 		result, err := s.desk.Do(ctx, cmd)
 		answered <- outcome{result, err}
@@ -144,7 +144,7 @@ func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, 
 	case o := <-answered:
 		return s.classifyResult(what, cmd, o, now)
 	case <-limit.C:
-		s.memory.keep(what, cmd.Key, now)
+		s.recent.remember(what, cmd.Key, now)
 		s.runInBackground(func(ctx context.Context) {
 			select {
 			case o := <-answered:
@@ -163,13 +163,13 @@ func (s *Slack) classifyResult(what string, cmd incident.Command, o outcome, now
 	var open interface{ OutcomeUnknown() bool }
 	switch {
 	case o.err == nil || incident.CodeOf(o.err) != "":
-		s.memory.forget(what)
+		s.recent.forget(what)
 		return o.result, o.err
 	case errors.As(o.err, &open) && open.OutcomeUnknown():
-		s.memory.keep(what, cmd.Key, now)
+		s.recent.remember(what, cmd.Key, now)
 		return incident.Result{}, fmt.Errorf("%w: %w", errNoReply, o.err)
 	}
-	s.memory.keep(what, cmd.Key, now)
+	s.recent.remember(what, cmd.Key, now)
 	return incident.Result{}, fmt.Errorf("record %s: %w", cmd.Verb, o.err)
 }
 
@@ -181,7 +181,7 @@ func (s *Slack) lateResultNotifier(responseURL string) func(context.Context, inc
 	return func(ctx context.Context, cmd incident.Command, o outcome) {
 		answer := *newEphemeral(resultMessage(cmd, o.result))
 		if o.err != nil {
-			answer = *s.refusal(ctx, o.err)
+			answer = *s.errorReply(ctx, o.err)
 		}
 		s.respond(ctx, responseURL, answer)
 	}
@@ -214,7 +214,7 @@ func (m *recentKeys) key(what, fresh string, now time.Time) string {
 	return fresh
 }
 
-func (m *recentKeys) keep(what, key string, now time.Time) {
+func (m *recentKeys) remember(what, key string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.open == nil {

@@ -24,7 +24,7 @@ type Config struct {
 
 	Zone            *time.Location        // in which a bare "02:31" is read; nil means UTC
 	OnGroupsChanged func(context.Context) // the members of a user group changed; may be nil
-	OnRefused       func(status int)      // a request was turned away, to be counted; may be nil
+	OnRejected      func(status int)      // a request was turned away, to be counted; may be nil
 
 	HTTPClient *http.Client
 	Clock      func() time.Time

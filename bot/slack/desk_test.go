@@ -15,29 +15,29 @@ import (
 	"tocsin/bot/secret"
 )
 
-// counter is a Desk without a store: it judges as the real one does and keeps
+// fakeDesk is a Desk without a store: it judges as the real one does and keeps
 // everything in memory. It remembers what it was told.
-type counter struct {
-	mu        sync.Mutex
-	incidents map[incident.ID]incident.Incident
-	said      []incident.Command
-	done      map[string]incident.Result
-	now       func() time.Time
-	redact    func(incident.Incident) incident.Incident // what a reader in Slack gets to see
-	before    func(context.Context) error               // runs before anything is answered
-	asked     func()                                    // runs when the directory is read
-	sought    func()                                    // runs when the incident of a channel is sought
+type fakeDesk struct {
+	mu          sync.Mutex
+	incidents   map[incident.ID]incident.Incident
+	commands    []incident.Command
+	results     map[string]incident.Result
+	now         func() time.Time
+	redact      func(incident.Incident) incident.Incident // what a reader in Slack gets to see
+	beforeDo    func(context.Context) error               // runs before anything is answered
+	onDirectory func()                                    // runs when the directory is read
+	onLookup    func()                                    // runs when the incident of a channel is sought
 }
 
-func (c *counter) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
-	if c.before != nil {
-		if err := c.before(ctx); err != nil {
+func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
+	if c.beforeDo != nil {
+		if err := c.beforeDo(ctx); err != nil {
 			return incident.Result{}, err
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r, ok := c.done[cmd.Key]; ok {
+	if r, ok := c.results[cmd.Key]; ok {
 		r.Unchanged = true
 		return r, nil
 	}
@@ -48,8 +48,8 @@ func (c *counter) Do(ctx context.Context, cmd incident.Command) (incident.Result
 	if !ok {
 		return incident.Result{}, incident.Unknown("incident", "there is no %s", cmd.For)
 	}
-	person, _ := company().Resolve(cmd.By)
-	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, Directory: company()})
+	person, _ := testDirectory().Resolve(cmd.By)
+	events, err := incident.Decide(cmd, inc, incident.Env{Now: c.now(), Actor: person.ID, Directory: testDirectory()})
 	if err != nil {
 		return incident.Result{}, err
 	}
@@ -58,12 +58,12 @@ func (c *counter) Do(ctx context.Context, cmd incident.Command) (incident.Result
 		inc = incident.Apply(inc, events[n])
 	}
 	r := incident.Result{Incident: inc, Events: events, Unchanged: len(events) == 0}
-	c.incidents[inc.ID], c.done[cmd.Key] = inc, r
-	c.said = append(c.said, cmd)
+	c.incidents[inc.ID], c.results[cmd.Key] = inc, r
+	c.commands = append(c.commands, cmd)
 	return r, nil
 }
 
-func (c *counter) Alerts(_ context.Context, _ incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
+func (c *fakeDesk) Alerts(_ context.Context, _ incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.Disposition == incident.DispositionDropped {
@@ -72,24 +72,24 @@ func (c *counter) Alerts(_ context.Context, _ incident.Identity, e incident.Aler
 	return incident.AlertResult{Disposition: e.Disposition, Kinds: 1, Occurrences: 3, Alerts: []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Title: "<@U1> *broke*", Count: 3, LastAt: c.now()}}}, nil
 }
 
-func (c *counter) Show(_ context.Context, who incident.Identity, id incident.ID, _ string) (incident.View, error) {
+func (c *fakeDesk) Show(_ context.Context, who incident.Identity, id incident.ID, _ string) (incident.View, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	inc, ok := c.incidents[id]
 	if !ok {
 		return incident.View{}, incident.Unknown("incident", "there is no %s", id)
 	}
-	person, _ := company().Resolve(who)
-	if !inc.MayRead(company(), person.ID, c.now()) {
+	person, _ := testDirectory().Resolve(who)
+	if !inc.MayRead(testDirectory(), person.ID, c.now()) {
 		return incident.View{}, incident.Forbidden("%s is restricted; ask its commander for access", id)
 	}
 	if c.redact != nil {
 		inc = c.redact(inc)
 	}
-	return incident.View{Incident: inc, Directory: company()}, nil
+	return incident.View{Incident: inc, Directory: testDirectory()}, nil
 }
 
-func (c *counter) List(_ context.Context, _ incident.Identity, f incident.Filter) ([]incident.Summary, error) {
+func (c *fakeDesk) List(_ context.Context, _ incident.Identity, f incident.Filter) ([]incident.Summary, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []incident.Summary
@@ -102,16 +102,16 @@ func (c *counter) List(_ context.Context, _ incident.Identity, f incident.Filter
 	return out, nil
 }
 
-func (c *counter) Directory(context.Context) (incident.Directory, error) {
-	if c.asked != nil {
-		c.asked()
+func (c *fakeDesk) Directory(context.Context) (incident.Directory, error) {
+	if c.onDirectory != nil {
+		c.onDirectory()
 	}
-	return company(), nil
+	return testDirectory(), nil
 }
 
-func (c *counter) IncidentByLink(_ context.Context, name, value string) (incident.ID, error) {
-	if c.sought != nil {
-		c.sought()
+func (c *fakeDesk) IncidentByLink(_ context.Context, name, value string) (incident.ID, error) {
+	if c.onLookup != nil {
+		c.onLookup()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,23 +124,23 @@ func (c *counter) IncidentByLink(_ context.Context, name, value string) (inciden
 }
 
 // last is the last command that was recorded.
-func (c *counter) last() incident.Command {
+func (c *fakeDesk) last() incident.Command {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.said) == 0 {
+	if len(c.commands) == 0 {
 		return incident.Command{}
 	}
-	return c.said[len(c.said)-1]
+	return c.commands[len(c.commands)-1]
 }
 
-func (c *counter) count() int {
+func (c *fakeDesk) count() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.said)
+	return len(c.commands)
 }
 
 // change does something to INC-42 behind everybody's back.
-func (c *counter) change(f func(*incident.Incident)) {
+func (c *fakeDesk) change(f func(*incident.Incident)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	inc := c.incidents[42]
@@ -148,35 +148,35 @@ func (c *counter) change(f func(*incident.Incident)) {
 	c.incidents[42] = inc
 }
 
-// entrance is the inbound half between a workspace of the sandbox and a Desk.
-type entrance struct {
+// inboundTest is the inbound half between a workspace of the sandbox and a Desk.
+type inboundTest struct {
 	*testing.T
 	ws      *chat.Workspace
 	slack   *Slack
-	desk    *counter
+	desk    *fakeDesk
 	channel string // of INC-42
 	mu      sync.Mutex
-	time    time.Time
+	now     time.Time
 	stop    func() // ends Socket Mode
 }
 
-func (e *entrance) clock() time.Time {
+func (e *inboundTest) clock() time.Time {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.time
+	return e.now
 }
 
-// pass lets time go by, for Slack and for us.
-func (e *entrance) pass(d time.Duration) {
+// advance lets time go by, for Slack and for us.
+func (e *inboundTest) advance(d time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.time = e.time.Add(d)
+	e.now = e.now.Add(d)
 }
 
-// enter opens one of the two doors.
-func enter(t *testing.T, mode chat.Mode, change ...func(*Config)) *entrance {
+// newInboundTest opens one of the two doors.
+func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*Config)) *inboundTest {
 	t.Helper()
-	e := &entrance{T: t, time: noon, stop: func() {}}
+	e := &inboundTest{T: t, now: noon, stop: func() {}}
 	cfg := chat.Config{Mode: mode, Clock: e.clock, People: []chat.Person{{ID: "U0ADA", Name: "ada"}, {ID: "U0BEN", Name: "ben"}, {ID: "U0CLEO", Name: "cleo"},
 		{ID: "U0EVE", Name: "eve"}, {ID: "U0ZOE", Name: "zoe"}}, Groups: []chat.Group{{ID: "S0SEC", Handle: "security", Members: []string{"U0BEN", "U0EVE"}}}}
 	cfg.Limits.Off = true
@@ -195,7 +195,7 @@ func enter(t *testing.T, mode chat.Mode, change ...func(*Config)) *entrance {
 		t.Fatal(err)
 	}
 	inc := incident.New(42)
-	e.desk = &counter{incidents: map[incident.ID]incident.Incident{}, done: map[string]incident.Result{}, now: e.clock}
+	e.desk = &fakeDesk{incidents: map[incident.ID]incident.Incident{}, results: map[string]incident.Result{}, now: e.clock}
 	e.slack.Serve(e.desk)
 	e.channel = e.must(e.ws.Act("U0ADA").CreateChannel("inc-42", true))
 	for _, user := range []string{"U0BEN", "U0CLEO", "U0EVE", "U0ZOE", set.Bot.UserID} {
@@ -204,7 +204,7 @@ func enter(t *testing.T, mode chat.Mode, change ...func(*Config)) *entrance {
 		}
 	}
 	events, err := incident.Decide(incident.Command{Verb: incident.VerbOpen, Title: "Root key used", Severity: incident.Sev2}, inc,
-		incident.Env{Now: noon.Add(-time.Hour), Actor: "p1", Directory: company()})
+		incident.Env{Now: noon.Add(-time.Hour), Actor: "p1", Directory: testDirectory()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,12 +214,12 @@ func enter(t *testing.T, mode chat.Mode, change ...func(*Config)) *entrance {
 	}
 	inc.Links = map[string]string{incident.LinkChannel: e.channel}
 	e.desk.incidents[42] = inc
-	e.serve(mode)
+	e.connect(mode)
 	return e
 }
 
-// serve connects the two halves and takes them apart in the end.
-func (e *entrance) serve(mode chat.Mode) {
+// connect connects the two halves and takes them apart in the end.
+func (e *inboundTest) connect(mode chat.Mode) {
 	e.Helper()
 	server := httptest.NewServer(e.slack.Handler())
 	e.ws.SetDelivery(mode, server.URL+"/slack/commands", server.URL+"/slack/interactions", server.URL+"/slack/events")
@@ -227,7 +227,7 @@ func (e *entrance) serve(mode chat.Mode) {
 	ended := make(chan error, 1)
 	if mode == chat.ModeSocket {
 		go func() { ended <- e.slack.RunSocket(ctx) }()
-		e.until(func() bool { return e.ws.Connections() > 0 })
+		e.waitUntil(func() bool { return e.ws.Connections() > 0 })
 	} else {
 		ended <- nil
 	}
@@ -247,7 +247,7 @@ func (e *entrance) serve(mode chat.Mode) {
 	})
 }
 
-func (e *entrance) until(ready func() bool) {
+func (e *inboundTest) waitUntil(ready func() bool) {
 	e.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -256,7 +256,7 @@ func (e *entrance) until(ready func() bool) {
 	}
 }
 
-func (e *entrance) must(s string, err error) string {
+func (e *inboundTest) must(s string, err error) string {
 	e.Helper()
 	if err != nil {
 		e.Fatal(err)
@@ -264,8 +264,8 @@ func (e *entrance) must(s string, err error) string {
 	return s
 }
 
-// types is a person typing in the incident's channel; it returns what they are shown.
-func (e *entrance) types(user, text string) string {
+// typeCommand is a person typing in the incident's channel; it returns what they are shown.
+func (e *inboundTest) typeCommand(user, text string) string {
 	e.Helper()
 	m, err := e.ws.Act(user).Command(e.channel, "/incident", text)
 	if err != nil {
@@ -277,8 +277,8 @@ func (e *entrance) types(user, text string) string {
 	return m.Text + string(m.Blocks)
 }
 
-// form is the form that a person has before them, filled in.
-func (e *entrance) form(user string) chat.View {
+// currentForm is the form that a person has before them, filled in.
+func (e *inboundTest) currentForm(user string) chat.View {
 	e.Helper()
 	e.slack.Wait()
 	views := e.ws.OpenViews(user)
@@ -288,22 +288,22 @@ func (e *entrance) form(user string) chat.View {
 	return views[len(views)-1]
 }
 
-// submits fills in fields, each by the name of its argument, and presses the button.
-func (e *entrance) submits(user string, fields map[string]any) chat.Submission {
+// submit fills in fields, each by the name of its argument, and presses the button.
+func (e *inboundTest) submit(user string, fields map[string]any) chat.Submission {
 	e.Helper()
 	values := map[string]map[string]any{}
 	for name, v := range fields {
 		values[name] = map[string]any{name: v}
 	}
-	out, err := e.ws.Act(user).Submit(e.form(user).ID, values)
+	out, err := e.ws.Act(user).Submit(e.currentForm(user).ID, values)
 	if err != nil {
 		e.Fatal(err)
 	}
 	return out
 }
 
-// shown is what only this person saw last.
-func (e *entrance) shown(user string) chat.Message {
+// lastEphemeral is what only this person saw last.
+func (e *inboundTest) lastEphemeral(user string) chat.Message {
 	e.Helper()
 	e.slack.Wait()
 	all := e.ws.Ephemerals(user)
@@ -313,9 +313,9 @@ func (e *entrance) shown(user string) chat.Message {
 	return all[len(all)-1]
 }
 
-// doors runs a test behind both.
-func doors(t *testing.T, test func(t *testing.T, e *entrance)) {
+// bothModes runs a test behind both.
+func bothModes(t *testing.T, test func(t *testing.T, e *inboundTest)) {
 	for _, mode := range []chat.Mode{chat.ModeHTTP, chat.ModeSocket} {
-		t.Run(string(mode), func(t *testing.T) { test(t, enter(t, mode)) })
+		t.Run(string(mode), func(t *testing.T) { test(t, newInboundTest(t, mode)) })
 	}
 }

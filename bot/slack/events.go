@@ -8,11 +8,11 @@ import (
 	"tocsin/bot/incident"
 )
 
-// event works on a delivery of the Events API. Slack waits for no answer, and
+// handleEvent works on a delivery of the Events API. Slack waits for no answer, and
 // brings it again where it believes that it got lost. Messages, joins and
 // whatever else an app may hear of are passed over.
-func (s *Slack) event(e event) {
-	if s.memory.seen(e.EventID, s.cfg.Clock()) {
+func (s *Slack) handleEvent(e eventPayload) {
+	if s.recent.seen(e.EventID, s.cfg.Clock()) {
 		return
 	}
 	person, channel := string(e.Event.User), string(e.Event.Channel)
@@ -23,7 +23,7 @@ func (s *Slack) event(e event) {
 		}
 	case "app_mention":
 		if e.Event.BotID == "" && channel != "" {
-			s.notify(interaction{User: ref{person}, Channel: ref{channel}}, s.help(""))
+			s.notify(interaction{User: idObject{person}, Channel: idObject{channel}}, s.help(""))
 		}
 	case "subteam_members_changed", "subteam_updated":
 		if s.cfg.OnGroupsChanged != nil {
@@ -42,9 +42,9 @@ func (s *Slack) publishHome(ctx context.Context, person string) {
 	var blocks []slack.Block
 	switch {
 	case err != nil:
-		blocks = []slack.Block{slack.NewSectionBlock(plain(s.explain(ctx, err)), nil, nil)}
+		blocks = []slack.Block{slack.NewSectionBlock(plainText(s.errorText(ctx, err)), nil, nil)}
 	default:
-		blocks = home(found)
+		blocks = homeBlocks(found)
 	}
 	_, err = s.client.PublishViewContext(ctx, slack.PublishViewContextRequest{UserID: person,
 		View: slack.HomeTabViewRequest{Type: slack.VTHomeTab, Blocks: slack.Blocks{BlockSet: blocks}}})
@@ -53,16 +53,16 @@ func (s *Slack) publishHome(ctx context.Context, person string) {
 	}
 }
 
-func home(found []incident.Summary) []slack.Block {
+func homeBlocks(found []incident.Summary) []slack.Block {
 	heading := "No incident is open."
 	if len(found) > 0 {
 		heading = incidentCount(len(found), "is not over", "are not over")
 	}
-	blocks := []slack.Block{slack.NewHeaderBlock(plain(heading))}
+	blocks := []slack.Block{slack.NewHeaderBlock(plainText(heading))}
 	for _, i := range found[:min(len(found), maxHomeIncidents)] {
 		line, _ := clip(clean(summaryLine(i)), 1000)
-		show := slack.NewAccessory(button(ActStatus, "Show", value(i.ID)))
-		blocks = append(blocks, slack.NewSectionBlock(plain(line), nil, show))
+		show := slack.NewAccessory(button(ActStatus, "Show", buttonValue(i.ID)))
+		blocks = append(blocks, slack.NewSectionBlock(plainText(line), nil, show))
 	}
 	return blocks
 }

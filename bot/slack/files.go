@@ -31,7 +31,7 @@ func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect)
 		return resultCommand(b, e, incident.Command{Verb: incident.VerbPostmortemShared, Revision: doc.Revision, Item: file})
 	}
 	if b.Attempt > 1 {
-		found, ok, err := s.find(ctx, channel, since(b), hasMark(b.Mark))
+		found, ok, err := s.findMessage(ctx, channel, searchStart(b), hasMark(b.Mark))
 		if err != nil {
 			return noCommand, err
 		}
@@ -48,7 +48,7 @@ func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect)
 	meta.EventPayload[metaFile] = files[0].ID
 	// A link to a file shares it, so this message has links to follow and
 	// therefore nobody's text in it.
-	_, _, err = s.client.PostMessageContext(ctx, channel, slack.MsgOptionText(sharing(b.Incident.ID, *doc, files), false), slack.MsgOptionMetadata(meta))
+	_, _, err = s.client.PostMessageContext(ctx, channel, slack.MsgOptionText(shareText(b.Incident.ID, *doc, files), false), slack.MsgOptionMetadata(meta))
 	if err != nil {
 		return noCommand, classify("share the postmortem", err)
 	}
@@ -94,11 +94,11 @@ func (s *Slack) upload(ctx context.Context, id incident.ID, doc incident.Documen
 	return files, nil
 }
 
-func sharing(id incident.ID, doc incident.Document, files []slack.File) string {
+func shareText(id incident.ID, doc incident.Document, files []slack.File) string {
 	var links []string
 	for _, f := range files {
-		links = append(links, "<"+f.Permalink+"|"+string(esc(f.Name, 100))+">")
+		links = append(links, "<"+f.Permalink+"|"+string(escape(f.Name, 100))+">")
 	}
 	return fmt.Sprintf(":page_facing_up: *The postmortem of %s, revision %d.* It stands under the digest `%s`: %s",
-		id, doc.Revision, esc(doc.Digest, 100), strings.Join(links, " and "))
+		id, doc.Revision, escape(doc.Digest, 100), strings.Join(links, " and "))
 }

@@ -9,10 +9,10 @@ import (
 )
 
 func TestPostOnceWhateverHappensToTheAnswer(t *testing.T) {
-	eachFault(t, "chat.postMessage", func(f *field) {
-		b := f.channel()
-		f.twice(f.slack.Post, b)
-		said := f.said(b.Incident.Links[incident.LinkChannel])
+	eachFault(t, "chat.postMessage", func(f *outboundTest) {
+		b := f.openChannel()
+		f.failThenRetry(f.slack.Post, b)
+		said := f.botMessages(b.Incident.Links[incident.LinkChannel])
 		if len(said) != 1 || !strings.Contains(string(said[0].Blocks), "the key is disabled") {
 			f.Fatalf("said %+v, want the note once", said)
 		}
@@ -23,19 +23,19 @@ func TestPostOnceWhateverHappensToTheAnswer(t *testing.T) {
 }
 
 func TestPostIsNotTakenForAnotherOne(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	f.must(f.slack.Post, b)
 	b.Mark, b.Attempt = "mark-2", 2
 	f.must(f.slack.Post, b)
-	if n := len(f.said(b.Incident.Links[incident.LinkChannel])); n != 2 {
+	if n := len(f.botMessages(b.Incident.Links[incident.LinkChannel])); n != 2 {
 		t.Fatalf("%d messages, want two", n)
 	}
 }
 
 func TestPostFindsItsMessageBehindHundredsOfOthers(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	f.must(f.slack.Post, b)
 	for range 450 {
 		if _, _, err := f.slack.client.PostMessage(b.Incident.Links[incident.LinkChannel], message{text: "x"}.options(metadata(b, "other"))...); err != nil {
@@ -44,18 +44,18 @@ func TestPostFindsItsMessageBehindHundredsOfOthers(t *testing.T) {
 	}
 	b.Attempt = 2
 	f.must(f.slack.Post, b)
-	if n := len(f.said(b.Incident.Links[incident.LinkChannel])); n != 451 {
+	if n := len(f.botMessages(b.Incident.Links[incident.LinkChannel])); n != 451 {
 		t.Fatalf("%d messages, want no second one", n)
 	}
 }
 
 func TestCardIsPostedPinnedAndBookmarkedOnce(t *testing.T) {
 	for _, method := range []string{"chat.postMessage", "pins.add", "bookmarks.add", "conversations.history", "bookmarks.list"} {
-		eachFault(t, method, func(f *field) {
-			b := f.channel()
-			cmd := f.twice(f.slack.Card, b)
+		eachFault(t, method, func(f *outboundTest) {
+			b := f.openChannel()
+			cmd := f.failThenRetry(f.slack.Card, b)
 			channel := b.Incident.Links[incident.LinkChannel]
-			said, pins, marks := f.said(channel), f.ws.Pins(channel), f.ws.Bookmarks(channel)
+			said, pins, marks := f.botMessages(channel), f.ws.Pins(channel), f.ws.Bookmarks(channel)
 			if len(said) != 1 || len(pins) != 1 || len(marks) != 1 {
 				f.Fatalf("%d cards, %d pins, %d bookmarks, want one of each", len(said), len(pins), len(marks))
 			}
@@ -67,8 +67,8 @@ func TestCardIsPostedPinnedAndBookmarkedOnce(t *testing.T) {
 }
 
 func TestCardIsEdited(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	channel := b.Incident.Links[incident.LinkChannel]
 	for name, v := range f.must(f.slack.Card, b).Links {
 		b.Incident.Links[name] = v
@@ -77,7 +77,7 @@ func TestCardIsEdited(t *testing.T) {
 	if cmd := f.must(f.slack.Card, b); cmd.Verb != "" {
 		t.Fatalf("an edit reports %+v", cmd)
 	}
-	said := f.said(channel)
+	said := f.botMessages(channel)
 	if len(said) != 1 || said[0].Edited == "" || !strings.Contains(string(said[0].Blocks), "U0BEN") || strings.Contains(string(said[0].Blocks), "Acknowledge") {
 		t.Fatalf("said %+v, want one card that names Ben", said)
 	}
@@ -85,14 +85,14 @@ func TestCardIsEdited(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := f.must(f.slack.Card, b)
-	if said := f.said(channel); len(said) != 1 || cmd.Links[incident.LinkCard] != said[0].TS {
+	if said := f.botMessages(channel); len(said) != 1 || cmd.Links[incident.LinkCard] != said[0].TS {
 		t.Fatalf("after somebody deleted the card: %+v, said %+v", cmd, said)
 	}
 }
 
 func TestCardDoesWithoutPinAndBookmark(t *testing.T) {
-	f := newField(t, func(c *chat.Config) { c.Scopes = strings.Fields("chat:write groups:write groups:history groups:read") })
-	b := f.channel()
+	f := newOutboundTest(t, func(c *chat.Config) { c.Scopes = strings.Fields("chat:write groups:write groups:history groups:read") })
+	b := f.openChannel()
 	cmd := f.must(f.slack.Card, b)
 	if cmd.Links[incident.LinkCard] == "" || cmd.Links[incident.LinkBookmark] != noBookmark {
 		t.Fatalf("command %+v", cmd)
@@ -101,11 +101,11 @@ func TestCardDoesWithoutPinAndBookmark(t *testing.T) {
 
 func TestUploadSharesOnceWhateverHappensToTheAnswer(t *testing.T) {
 	for _, method := range []string{"files.getUploadURLExternal", "upload_url", "files.completeUploadExternal", "files.info", "chat.postMessage"} {
-		eachFault(t, method, func(f *field) {
-			b := f.channel()
+		eachFault(t, method, func(f *outboundTest) {
+			b := f.openChannel()
 			b.Document = &incident.Document{Revision: 1, Digest: "sha256:abc", Markdown: "# INC-42", HTML: "<h1>INC-42</h1>"}
-			cmd := f.twice(f.slack.Upload, b)
-			said := f.said(b.Incident.Links[incident.LinkChannel])
+			cmd := f.failThenRetry(f.slack.Upload, b)
+			said := f.botMessages(b.Incident.Links[incident.LinkChannel])
 			if len(said) != 1 || len(said[0].Files) != 2 {
 				f.Fatalf("said %+v, want one message with two files", said)
 			}
@@ -130,9 +130,9 @@ func TestUploadSharesOnceWhateverHappensToTheAnswer(t *testing.T) {
 }
 
 func TestUploadWithoutADocumentIsGivenUp(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
-	if _, err := f.slack.Upload(f.ctx, b, effect); !permanent(err) {
+	f := newOutboundTest(t)
+	b := f.openChannel()
+	if _, err := f.slack.Upload(f.ctx, b, effect); !isPermanent(err) {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -20,14 +20,14 @@ import (
 	"tocsin/bot/secret"
 )
 
-// outside is all of the net that a request may reach: it answers that nothing
+// fakeInternet is all of the net that a request may reach: it answers that nothing
 // can be done, and remembers who was asked.
-type outside struct {
+type fakeInternet struct {
 	mu    sync.Mutex
 	hosts map[string]bool
 }
 
-func (o *outside) RoundTrip(r *http.Request) (*http.Response, error) {
+func (o *fakeInternet) RoundTrip(r *http.Request) (*http.Response, error) {
 	o.mu.Lock()
 	o.hosts[r.URL.Host] = true
 	o.mu.Unlock()
@@ -35,7 +35,7 @@ func (o *outside) RoundTrip(r *http.Request) (*http.Response, error) {
 		Body: io.NopCloser(strings.NewReader(`{"ok":false,"error":"channel_not_found"}`))}, nil
 }
 
-var inside = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime error|panic|%!|<nil>|tocsin/bot`)
+var internalText = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime error|panic|%!|<nil>|tocsin/bot`)
 
 // FuzzRequest: whatever comes to one of the three request URLs is turned away
 // with 401 when Slack did not sign it. When it did, it is answered 200, or 400
@@ -65,7 +65,7 @@ func FuzzRequest(f *testing.F) {
 		if path == "/slack/interactions" {
 			body = []byte(url.Values{"payload": {string(body)}}.Encode())
 		}
-		net := &outside{hosts: map[string]bool{}}
+		net := &fakeInternet{hosts: map[string]bool{}}
 		s, err := New(Config{BotToken: secret.New("xoxb-1"), SigningSecret: secret.New(key), APIURL: "https://slack.test/api/", HTTPClient: &http.Client{Transport: net},
 			Clock: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
@@ -73,7 +73,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		inc := incident.New(42)
 		inc.Status, inc.Severity, inc.Title, inc.Links = incident.Active, incident.Sev2, "Root key used", map[string]string{incident.LinkChannel: "C42"}
-		desk := &counter{incidents: map[incident.ID]incident.Incident{42: inc}, done: map[string]incident.Result{}, now: func() time.Time { return now }}
+		desk := &fakeDesk{incidents: map[incident.ID]incident.Incident{42: inc}, results: map[string]incident.Result{}, now: func() time.Time { return now }}
 		s.Serve(desk)
 		send := func(header http.Header) *httptest.ResponseRecorder {
 			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(string(body)))
@@ -100,7 +100,7 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("answered %d %s", first.Code, said)
 		case said != "" && (!json.Valid([]byte(said)) || !utf8.ValidString(said)):
 			t.Fatalf("answered %q", said)
-		case inside.MatchString(said) && !inside.Match(body):
+		case internalText.MatchString(said) && !internalText.Match(body):
 			t.Fatalf("our insides are shown: %s", said)
 		case first.Code == http.StatusBadRequest && (recorded > 0 || !strings.Contains(said, `"message":"expected`)):
 			t.Fatalf("refused with %s after %d commands", said, recorded)
@@ -128,7 +128,7 @@ func FuzzShapes(f *testing.F) {
 		before := string(data)
 		one, err := decodeInteraction(data)
 		two, again := decodeInteraction(data)
-		var e1, e2 event
+		var e1, e2 eventPayload
 		bad1, bad2 := json.Unmarshal(data, &e1), json.Unmarshal(data, &e2)
 		if before != string(data) || !reflect.DeepEqual(one, two) || (err == nil) != (again == nil) || !reflect.DeepEqual(e1, e2) || (bad1 == nil) != (bad2 == nil) {
 			t.Fatalf("%q is read in two ways", data)

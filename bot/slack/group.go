@@ -19,7 +19,7 @@ func (s *Slack) PageGroup(group string) Handler {
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		m := groupPage(b, group)
 		reached, err := s.sendToEach(ctx, b, b.Directory.Responders(), m)
-		if err != nil && !permanent(err) {
+		if err != nil && !isPermanent(err) {
 			return noCommand, err
 		}
 		channel, problem := s.announceChannel(ctx)
@@ -30,7 +30,7 @@ func (s *Slack) PageGroup(group string) Handler {
 			}
 		}
 		switch {
-		case problem != nil && !permanent(problem):
+		case problem != nil && !isPermanent(problem):
 			return noCommand, problem
 		case reached == 0:
 			return noCommand, &incident.Permanent{Err: fmt.Errorf("page %s through Slack: nobody could be reached: %w", b.Incident.ID, firstError(err, problem))}
@@ -57,12 +57,12 @@ func firstError(errs ...error) error {
 // groupPage returns the page to a user group. It holds only the number and the
 // severity, because the whole company reads the announce channel.
 func groupPage(b incident.Brief, id string) message {
-	inc, p := b.Incident, &page{id: b.Incident.ID}
-	mention := group(id)
+	inc, p := b.Incident, &messageBuilder{id: b.Incident.ID}
+	mention := mentionGroup(id)
 	if mention == "" {
 		mention = "Responders"
 	}
-	p.line(mk(":rotating_light: %s: *%s* (*%s*) needs a responder. Press *Acknowledge*.", mention, markup(inc.ID.String()), word(inc.Severity)))
-	p.buttons(button(ActAcknowledge, "Acknowledge", value(inc.ID)).WithStyle(slack.StylePrimary))
-	return p.done()
+	p.line(markupf(":rotating_light: %s: *%s* (*%s*) needs a responder. Press *Acknowledge*.", mention, markup(inc.ID.String()), humanize(inc.Severity)))
+	p.buttons(button(ActAcknowledge, "Acknowledge", buttonValue(inc.ID)).WithStyle(slack.StylePrimary))
+	return p.build()
 }

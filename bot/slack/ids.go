@@ -38,8 +38,8 @@ const (
 	ShortcutAddEvidence = "add_evidence"  // on a message: add it, or its file, as evidence
 )
 
-// value is what a button carries: the incident and what else it is about.
-func value(id incident.ID, args ...string) string {
+// buttonValue is what a button carries: the incident and what else it is about.
+func buttonValue(id incident.ID, args ...string) string {
 	return strings.Join(append([]string{id.String()}, args...), "|")
 }
 

@@ -22,7 +22,7 @@ func (s *Slack) Handler() http.Handler {
 	mux.HandleFunc("POST /slack/interactions", s.requireSignature(s.serveInteraction))
 	mux.HandleFunc("POST /slack/events", s.requireSignature(s.serveEvent))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		s.refuse(w, http.StatusNotFound, "unknown", "Slack posts to /slack/commands, /slack/interactions and /slack/events")
+		s.reject(w, http.StatusNotFound, "unknown", "Slack posts to /slack/commands, /slack/interactions and /slack/events")
 	})
 	return mux
 }
@@ -35,29 +35,29 @@ func (s *Slack) requireSignature(next func(http.ResponseWriter, *http.Request, [
 		var large *http.MaxBytesError
 		switch {
 		case errors.As(err, &large):
-			s.refuse(w, http.StatusRequestEntityTooLarge, "too_large", "a request has at most 1 MiB")
+			s.reject(w, http.StatusRequestEntityTooLarge, "too_large", "a request has at most 1 MiB")
 			return
 		case err != nil:
-			s.refuse(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
+			s.reject(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
 			return
 		}
 		if err := verify(r.Header, body, s.cfg.SigningSecret, s.cfg.Clock()); err != nil {
 			s.log.WarnContext(r.Context(), "turned a request away", "path", r.URL.Path, "reason", err)
-			s.refuse(w, http.StatusUnauthorized, "unauthorized", err.Error())
+			s.reject(w, http.StatusUnauthorized, "unauthorized", err.Error())
 			return
 		}
 		next(w, r, body)
 	}
 }
 
-// refuse answers what Slack, or whoever pretends to be it, did wrong.
-func (s *Slack) refuse(w http.ResponseWriter, status int, code, message string) {
+// reject answers what Slack, or whoever pretends to be it, did wrong.
+func (s *Slack) reject(w http.ResponseWriter, status int, code, message string) {
 	type fault struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
-	if s.cfg.OnRefused != nil {
-		s.cfg.OnRefused(status)
+	if s.cfg.OnRejected != nil {
+		s.cfg.OnRejected(status)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -72,7 +72,7 @@ func (s *Slack) formBody(w http.ResponseWriter, r *http.Request, body []byte) (u
 			return values, true
 		}
 	}
-	s.refuse(w, http.StatusBadRequest, "not_a_form", "expected application/x-www-form-urlencoded")
+	s.reject(w, http.StatusBadRequest, "not_a_form", "expected application/x-www-form-urlencoded")
 	return nil, false
 }
 
@@ -81,7 +81,7 @@ func (s *Slack) serveCommand(w http.ResponseWriter, r *http.Request, body []byte
 	if !ok || values.Get("ssl_check") == "1" {
 		return // a probe of the certificate wants a 200 and nothing else
 	}
-	reply(w, s.command(r.Context(), decodeForm(values)))
+	writeReply(w, s.handleCommand(r.Context(), decodeForm(values)))
 }
 
 func (s *Slack) serveInteraction(w http.ResponseWriter, r *http.Request, body []byte) {
@@ -91,27 +91,27 @@ func (s *Slack) serveInteraction(w http.ResponseWriter, r *http.Request, body []
 	}
 	in, err := decodeInteraction([]byte(values.Get("payload")))
 	if err != nil {
-		s.refuse(w, http.StatusBadRequest, "not_json", errMalformed.Error())
+		s.reject(w, http.StatusBadRequest, "not_json", errMalformed.Error())
 		return
 	}
-	reply(w, s.interact(r.Context(), in))
+	writeReply(w, s.handleInteraction(r.Context(), in))
 }
 
 func (s *Slack) serveEvent(w http.ResponseWriter, r *http.Request, body []byte) {
-	var e event
+	var e eventPayload
 	if err := json.Unmarshal(body, &e); err != nil {
-		s.refuse(w, http.StatusBadRequest, "not_json", "expected a JSON object of the Events API")
+		s.reject(w, http.StatusBadRequest, "not_json", "expected a JSON object of the Events API")
 		return
 	}
 	if e.Type == "url_verification" {
-		reply(w, map[string]string{"challenge": e.Challenge})
+		writeReply(w, map[string]string{"challenge": e.Challenge})
 		return
 	}
-	s.event(e)
+	s.handleEvent(e)
 }
 
-// reply writes an answer as JSON; nil is a 200 without a body.
-func reply(w http.ResponseWriter, answer any) {
+// writeReply writes an answer as JSON; nil is a 200 without a body.
+func writeReply(w http.ResponseWriter, answer any) {
 	if answer == nil {
 		return
 	}

@@ -19,12 +19,12 @@ import (
 	"tocsin/bot/secret"
 )
 
-const shared = "/work/shared/data/slack/"
+const sharedData = "/work/shared/data/slack/"
 
 // read reads a payload from outside; without it the test is skipped, visibly.
 func readShared(t testing.TB, name string) []byte {
 	t.Helper()
-	data, err := os.ReadFile(shared + name)
+	data, err := os.ReadFile(sharedData + name)
 	if err != nil {
 		t.Skipf("needs %s: %v", name, err)
 	}
@@ -99,7 +99,7 @@ func TestVerify(t *testing.T) {
 
 // What is wrong with a request is said, and nothing of it is recorded.
 func TestBadRequests(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
+	e := newInboundTest(t, chat.ModeHTTP)
 	signing := e.ws.Config().SigningSecret
 	const form = "application/x-www-form-urlencoded"
 	command := url.Values{"command": {"/incident"}, "text": {"ack INC-42"}, "user_id": {"U0ADA"}, "trigger_id": {"1.2.3"}}.Encode()
@@ -140,7 +140,7 @@ func TestBadRequests(t *testing.T) {
 
 // The same request twice, as somebody who recorded it could send it, counts once.
 func TestReplayCountsOnce(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
+	e := newInboundTest(t, chat.ModeHTTP)
 	body := url.Values{"command": {"/incident"}, "text": {"note INC-42 x"}, "user_id": {"U0ADA"}, "trigger_id": {"1.2.3"}}.Encode()
 	for range 2 {
 		r := httptest.NewRequest(http.MethodPost, "/slack/commands", strings.NewReader(body))
@@ -154,15 +154,15 @@ func TestReplayCountsOnce(t *testing.T) {
 }
 
 func TestCommands(t *testing.T) {
-	doors(t, func(t *testing.T, e *entrance) {
-		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
+	bothModes(t, func(t *testing.T, e *inboundTest) {
+		if got := e.typeCommand("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
 			t.Errorf("ack: %s", got)
 		}
 		cmd := e.desk.last()
 		if cmd.Verb != incident.VerbAcknowledge || cmd.For != 42 || cmd.By != identity("U0ADA") || cmd.Auth != "slack" || cmd.Via != incident.ViaSlack || cmd.Key == "" {
 			t.Errorf("recorded %+v", cmd)
 		}
-		if got := e.types("U0ADA", "ack"); !strings.Contains(got, "No change") {
+		if got := e.typeCommand("U0ADA", "ack"); !strings.Contains(got, "No change") {
 			t.Errorf("a second time: %s", got)
 		}
 		tests := []struct{ user, text, says string }{
@@ -185,11 +185,11 @@ func TestCommands(t *testing.T) {
 			{"U0ADA", "dismiss a planned test", "from security, must dismiss"},
 		}
 		for _, test := range tests {
-			if got := e.types(test.user, test.text); !strings.Contains(got, test.says) {
+			if got := e.typeCommand(test.user, test.text); !strings.Contains(got, test.says) {
 				t.Errorf("%s: %s\nwant it to say %s", test.text, got, test.says)
 			}
 		}
-		note := e.desk.said[2]
+		note := e.desk.commands[2]
 		if want := "fish & chips by @Ben Oduya"; note.Text != want || note.HappenedAt.Hour() != 2 {
 			t.Errorf("the note is %q at %s, want %q", note.Text, note.HappenedAt, want)
 		}
@@ -198,23 +198,23 @@ func TestCommands(t *testing.T) {
 
 // Longer answers than fit into an acknowledgement of Socket Mode come after it.
 func TestLargeAnswerInSocketMode(t *testing.T) {
-	e := enter(t, chat.ModeSocket)
+	e := newInboundTest(t, chat.ModeSocket)
 	e.desk.change(func(inc *incident.Incident) {
 		inc.Record.Summary, inc.Record.Impact = strings.Repeat("界", 6000), strings.Repeat("界", 6000)
 	})
-	if got := e.types("U0ADA", "record show"); got != "" && !strings.Contains(got, "closing record") {
+	if got := e.typeCommand("U0ADA", "record show"); got != "" && !strings.Contains(got, "closing record") {
 		t.Errorf("got %.200s", got)
 	}
-	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "closing record") {
+	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "closing record") {
 		t.Errorf("shown %q", m.Text)
 	}
 }
 
-// fault is an error of the Desk that does not know whether it committed.
-type fault struct{ open bool }
+// deskError is an error of the Desk that does not know whether it committed.
+type deskError struct{ open bool }
 
-func (fault) Error() string          { return "the connection broke" }
-func (f fault) OutcomeUnknown() bool { return f.open }
+func (deskError) Error() string          { return "the connection broke" }
+func (f deskError) OutcomeUnknown() bool { return f.open }
 
 // A command is done, or the person knows that it may not be; and saying it
 // again cannot count twice.
@@ -226,32 +226,32 @@ func TestWhatIsNotDoneIsSaid(t *testing.T) {
 	}{
 		{"unavailable", func(context.Context) error { return errors.New("no disk") }, "Not saved"},
 		{"slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Not saved"},
-		{"open", func(context.Context) error { return fault{true} }, "did not answer in time"},
+		{"open", func(context.Context) error { return deskError{true} }, "did not answer in time"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			e := enter(t, chat.ModeHTTP)
-			e.slack.patience = 50 * time.Millisecond
+			e := newInboundTest(t, chat.ModeHTTP)
+			e.slack.timeout = 50 * time.Millisecond
 			var keys []string
-			e.desk.before = test.before
-			if got := e.types("U0ADA", "note x"); !strings.Contains(got, test.says) || strings.Contains(got, "no disk") {
+			e.desk.beforeDo = test.before
+			if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, test.says) || strings.Contains(got, "no disk") {
 				t.Errorf("shown %s", got)
 			}
 			if e.desk.count() != 0 {
 				t.Error("it was recorded all the same")
 			}
-			for _, open := range e.slack.memory.open {
+			for _, open := range e.slack.recent.open {
 				keys = append(keys, open.key)
 			}
-			e.desk.before = nil
-			e.slack.patience = deskTimeout
-			if got := e.types("U0ADA", "note x"); !strings.Contains(got, "Recorded in") {
+			e.desk.beforeDo = nil
+			e.slack.timeout = deskTimeout
+			if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, "Recorded in") {
 				t.Errorf("again: %s", got)
 			}
 			if len(keys) != 1 || e.desk.last().Key != keys[0] {
 				t.Errorf("the second try has the key %s, the first had %v", e.desk.last().Key, keys)
 			}
-			if len(e.slack.memory.open) != 0 {
+			if len(e.slack.recent.open) != 0 {
 				t.Error("the key is remembered although the outcome is known")
 			}
 		})
@@ -261,15 +261,15 @@ func TestWhatIsNotDoneIsSaid(t *testing.T) {
 // A Desk that ignores its deadline: the person is told that nobody knows, and
 // then what came of it.
 func TestLateOutcomeIsTold(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.slack.patience = 20 * time.Millisecond
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.slack.timeout = 20 * time.Millisecond
 	release := make(chan struct{})
-	e.desk.before = func(context.Context) error { <-release; return nil }
-	if got := e.types("U0ADA", "note x"); !strings.Contains(got, "did not answer in time") {
+	e.desk.beforeDo = func(context.Context) error { <-release; return nil }
+	if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, "did not answer in time") {
 		t.Errorf("shown %s", got)
 	}
 	close(release)
-	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "Recorded in") {
+	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "Recorded in") {
 		t.Errorf("later %q", m.Text)
 	}
 }
@@ -280,17 +280,17 @@ func TestWhoAsksAStandingDeskIsAnswered(t *testing.T) {
 	for _, said := range []string{"note x", "status", "help", "nonsense"} {
 		for _, who := range []bool{true, false} {
 			t.Run(fmt.Sprint(said, who), func(t *testing.T) {
-				e := enter(t, chat.ModeHTTP)
-				e.slack.patience = 20 * time.Millisecond
+				e := newInboundTest(t, chat.ModeHTTP)
+				e.slack.timeout = 20 * time.Millisecond
 				release := make(chan struct{})
 				defer close(release)
 				stand := func() { <-release }
 				if who {
-					e.desk.asked = stand
+					e.desk.onDirectory = stand
 				} else {
-					e.desk.sought = stand
+					e.desk.onLookup = stand
 				}
-				if got := e.types("U0ADA", said); !strings.Contains(got, "Not saved") {
+				if got := e.typeCommand("U0ADA", said); !strings.Contains(got, "Not saved") {
 					t.Errorf("shown %s", got)
 				}
 			})
@@ -299,18 +299,18 @@ func TestWhoAsksAStandingDeskIsAnswered(t *testing.T) {
 }
 
 func TestCheckNamesMissingScopes(t *testing.T) {
-	f := newField(t, func(c *chat.Config) { c.Scopes = []string{"chat:write"} })
+	f := newOutboundTest(t, func(c *chat.Config) { c.Scopes = []string{"chat:write"} })
 	err := f.slack.Check(f.ctx)
 	if err == nil || !strings.Contains(err.Error(), "groups:write") || strings.Contains(err.Error(), "chat:write,") {
 		t.Errorf("got %v", err)
 	}
-	if err := newField(t).slack.Check(f.ctx); err != nil {
+	if err := newOutboundTest(t).slack.Check(f.ctx); err != nil {
 		t.Errorf("with the usual scopes: %v", err)
 	}
 }
 
 func TestGroups(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
+	e := newInboundTest(t, chat.ModeHTTP)
 	got, err := e.slack.Groups(context.Background(), []string{"S0SEC", "S0GONE"})
 	if err == nil || !strings.Contains(err.Error(), "S0GONE") {
 		t.Errorf("got %v", err)
@@ -330,21 +330,21 @@ func TestConfigNamesEveryFault(t *testing.T) {
 }
 
 func TestSocketModeReconnects(t *testing.T) {
-	e := enter(t, chat.ModeSocket)
+	e := newInboundTest(t, chat.ModeSocket)
 	e.ws.Disconnect("refresh_requested")
-	e.until(func() bool { return e.ws.Connections() > 0 })
-	if got := e.types("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
+	e.waitUntil(func() bool { return e.ws.Connections() > 0 })
+	if got := e.typeCommand("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
 		t.Errorf("after a new connection: %s", got)
 	}
 }
 
 // Whatever Slack may send is read or passed over.
 func TestDecodeInteractionsOfOthers(t *testing.T) {
-	entries, err := os.ReadDir(shared + "slack-go-payloads")
+	entries, err := os.ReadDir(sharedData + "slack-go-payloads")
 	if err != nil {
 		t.Skipf("needs the payloads: %v", err)
 	}
-	e := enter(t, chat.ModeHTTP)
+	e := newInboundTest(t, chat.ModeHTTP)
 	for _, entry := range entries {
 		data := readShared(t, "slack-go-payloads/"+entry.Name())
 		if strings.HasPrefix(entry.Name(), "interactions-") {
@@ -352,11 +352,11 @@ func TestDecodeInteractionsOfOthers(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", entry.Name(), err)
 			}
-			e.slack.interact(context.Background(), in)
+			e.slack.handleInteraction(context.Background(), in)
 		}
-		var ev event
+		var ev eventPayload
 		if json.Unmarshal(data, &ev) == nil {
-			e.slack.event(ev)
+			e.slack.handleEvent(ev)
 		}
 	}
 }
@@ -375,11 +375,11 @@ func FuzzDecodeInteraction(f *testing.F) {
 				t.Fatalf("%q is read as %s", a.Value, id)
 			}
 		}
-		var m meta
+		var m formMeta
 		if json.Unmarshal([]byte(in.View.PrivateMetadata), &m) != nil {
 			return
 		}
-		sub := submission{meta: m, fields: map[string]formElement{}, words: incident.ParseContext{Now: noon}}
+		sub := submission{meta: m, fields: map[string]formElement{}, context: incident.ParseContext{Now: noon}}
 		for name, elements := range in.View.State.Values {
 			if e, ok := elements[name]; ok {
 				sub.fields[name] = e

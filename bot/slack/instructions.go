@@ -13,15 +13,15 @@ const fullLine = 100
 // indented lines are commands, to be copied, and keep their shape; a line that
 // was broken because it was full runs on into the next. Nothing in them is
 // mark-up.
-func (p *page) instructions(text string) {
+func (p *messageBuilder) instructions(text string) {
 	text = strings.Trim(clean(text), "\n ")
 	if text == "" {
 		return
 	}
 	short, cut := clip(text, min(maxBlockText, maxMessageText-p.used))
-	p.cut = p.cut || cut
-	if len(short) <= len("…") && cut || !p.room(units(short), maxBlockText) {
-		p.cut = true
+	p.truncated = p.truncated || cut
+	if len(short) <= len("…") && cut || !p.reserve(units(short), maxBlockText) {
+		p.truncated = true
 		return
 	}
 	var parts []slack.RichTextElement

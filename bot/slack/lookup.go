@@ -30,9 +30,9 @@ const (
 // that landed is no longer found.
 const clockSkew = time.Hour
 
-// find looks through a channel's messages since a moment, the newest first,
+// findMessage looks through a channel's messages since a moment, the newest first,
 // for one of ours whose metadata matches.
-func (s *Slack) find(ctx context.Context, channel string, since time.Time, match func(payload map[string]any) bool) (slack.Message, bool, error) {
+func (s *Slack) findMessage(ctx context.Context, channel string, since time.Time, match func(payload map[string]any) bool) (slack.Message, bool, error) {
 	self, err := s.Self(ctx)
 	if err != nil {
 		return slack.Message{}, false, classify("find an earlier message", err)
@@ -62,8 +62,8 @@ func hasMark(mark string) func(map[string]any) bool {
 	return func(payload map[string]any) bool { return payload[metaKey] == mark }
 }
 
-// since is the moment before which the brief's effect cannot have landed.
-func since(b incident.Brief) time.Time {
+// searchStart is the moment before which the brief's effect cannot have landed.
+func searchStart(b incident.Brief) time.Time {
 	switch {
 	case !b.Event.RecordedAt.IsZero():
 		return b.Event.RecordedAt
@@ -73,8 +73,8 @@ func since(b incident.Brief) time.Time {
 	return b.Now.Add(-24 * time.Hour) // an effect of no incident: a schedule's
 }
 
-// channels lists every channel the bot can see until yes says that it has seen enough.
-func (s *Slack) channels(ctx context.Context, yes func(slack.Channel) bool) error {
+// eachChannel lists every channel the bot can see until yes says that it has seen enough.
+func (s *Slack) eachChannel(ctx context.Context, yes func(slack.Channel) bool) error {
 	params := slack.GetConversationsParameters{Types: []string{"public_channel", "private_channel"}, Limit: 200}
 	for {
 		list, next, err := s.client.GetConversationsContext(ctx, &params)
@@ -93,8 +93,8 @@ func (s *Slack) channels(ctx context.Context, yes func(slack.Channel) bool) erro
 	}
 }
 
-// resolved is an id that was looked up by name.
-type resolved struct {
+// cachedID is an id that was looked up by name.
+type cachedID struct {
 	mu sync.Mutex
 	id string
 }
@@ -108,22 +108,22 @@ func (s *Slack) announceChannel(ctx context.Context) (string, error) {
 	if name == "" || channelID.MatchString(name) {
 		return name, nil
 	}
-	s.announce.mu.Lock()
-	defer s.announce.mu.Unlock()
-	if s.announce.id != "" {
-		return s.announce.id, nil
+	s.announceCache.mu.Lock()
+	defer s.announceCache.mu.Unlock()
+	if s.announceCache.id != "" {
+		return s.announceCache.id, nil
 	}
-	err := s.channels(ctx, func(c slack.Channel) bool {
+	err := s.eachChannel(ctx, func(c slack.Channel) bool {
 		if c.Name == name && !c.IsArchived {
-			s.announce.id = c.ID
+			s.announceCache.id = c.ID
 		}
-		return s.announce.id != ""
+		return s.announceCache.id != ""
 	})
 	if err != nil {
 		return "", err
 	}
-	if s.announce.id == "" {
+	if s.announceCache.id == "" {
 		return "", &incident.Permanent{Err: fmt.Errorf("the bot sees no channel #%s: create it, invite the bot, or correct slack.announce_channel", name)}
 	}
-	return s.announce.id, nil
+	return s.announceCache.id, nil
 }

@@ -31,12 +31,12 @@ type form struct {
 type formBuilder struct {
 	prefill incident.Command
 	b       incident.Brief // zero unless the form reads
-	meta    meta
+	meta    formMeta
 	zone    *time.Location
 }
 
-// meta travels with a form in its private_metadata, at most 3,000 characters.
-type meta struct {
+// formMeta travels with a form in its private_metadata, at most 3,000 characters.
+type formMeta struct {
 	Incident   incident.ID         `json:"i,omitempty"`
 	Department incident.Department `json:"d,omitempty"`
 	Step       string              `json:"s,omitempty"`
@@ -61,18 +61,18 @@ func (s *Slack) openForm(ctx context.Context, trigger, user string, a formReques
 		_, err = s.client.OpenViewContext(ctx, trigger, v)
 		return triggerError(err)
 	}
-	opened, err := s.client.OpenViewContext(ctx, trigger, notice(f.title, "One moment…"))
+	opened, err := s.client.OpenViewContext(ctx, trigger, textView(f.title, "One moment…"))
 	if err != nil {
 		return triggerError(err)
 	}
 	s.runInBackground(func(ctx context.Context) {
 		v, err := s.buildForm(ctx, user, f, a)
 		if err != nil {
-			v = notice(f.title, s.explain(ctx, err))
+			v = textView(f.title, s.errorText(ctx, err))
 		}
 		if _, err := s.client.UpdateViewContext(ctx, v, "", "", opened.ID); err != nil {
 			s.log.WarnContext(ctx, "could not fill in a form", "verb", a.verb, "error", err)
-			tell(s.refusal(ctx, incident.Conflict("Slack did not take the form; nothing was recorded. Try again.")))
+			tell(s.errorReply(ctx, incident.Conflict("Slack did not take the form; nothing was recorded. Try again.")))
 		}
 	})
 	return nil
@@ -95,36 +95,36 @@ func (s *Slack) buildForm(ctx context.Context, user string, f form, a formReques
 
 // view makes the form's view.
 func (f form) view(a formRequest, b incident.Brief, zone *time.Location) (slack.ModalViewRequest, error) {
-	fill := &formBuilder{prefill: a.prefill, b: b, zone: zone, meta: meta{Incident: a.prefill.For, Department: a.prefill.Department, Step: a.prefill.Step}}
+	fill := &formBuilder{prefill: a.prefill, b: b, zone: zone, meta: formMeta{Incident: a.prefill.For, Department: a.prefill.Department, Step: a.prefill.Step}}
 	blocks := f.blocks(fill)
 	data, err := json.Marshal(fill.meta)
 	if err != nil {
 		return slack.ModalViewRequest{}, fmt.Errorf("encode the form's metadata: %w", err)
 	}
-	v := slack.ModalViewRequest{Type: slack.VTModal, CallbackID: string(a.verb), PrivateMetadata: string(data), Title: plain(f.title),
-		Close: plain("Cancel"), Blocks: slack.Blocks{BlockSet: blocks}}
+	v := slack.ModalViewRequest{Type: slack.VTModal, CallbackID: string(a.verb), PrivateMetadata: string(data), Title: plainText(f.title),
+		Close: plainText("Cancel"), Blocks: slack.Blocks{BlockSet: blocks}}
 	for _, block := range blocks {
 		if _, ok := block.(*slack.InputBlock); ok {
-			v.Submit = plain(f.submit)
+			v.Submit = plainText(f.submit)
 			return v, nil
 		}
 	}
-	v.Close = plain("Close")
+	v.Close = plainText("Close")
 	return v, nil
 }
 
-// notice is a view that only says something.
-func notice(title, text string) slack.ModalViewRequest {
+// textView is a view that only says something.
+func textView(title, text string) slack.ModalViewRequest {
 	text, _ = clip(clean(text), maxBlockText)
-	return slack.ModalViewRequest{Type: slack.VTModal, Title: plain(title), Close: plain("Close"),
-		Blocks: slack.Blocks{BlockSet: []slack.Block{slack.NewSectionBlock(plain(text), nil, nil)}}}
+	return slack.ModalViewRequest{Type: slack.VTModal, Title: plainText(title), Close: plainText("Close"),
+		Blocks: slack.Blocks{BlockSet: []slack.Block{slack.NewSectionBlock(plainText(text), nil, nil)}}}
 }
 
 // triggerError makes of Slack's ways to say that a trigger is too old one refusal
 // that people understand.
 func triggerError(err error) error {
 	var refused slack.SlackErrorResponse
-	switch failure(err) {
+	switch errorCode(err) {
 	case "":
 		if err != nil {
 			return fmt.Errorf("open a form: %w", err)
@@ -144,15 +144,15 @@ var errTriggerExpired = incident.Conflict("Slack waits three seconds for a form,
 
 // openStatus shows how an incident stands, for one person's eyes.
 func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) error {
-	opened, err := s.client.OpenViewContext(ctx, in.TriggerID, notice(id.String(), "One moment…"))
+	opened, err := s.client.OpenViewContext(ctx, in.TriggerID, textView(id.String(), "One moment…"))
 	if err != nil {
 		return triggerError(err)
 	}
 	s.runInBackground(func(ctx context.Context) {
 		m, err := s.status(ctx, in.User.ID, id)
-		v := notice(id.String(), "")
+		v := textView(id.String(), "")
 		if err != nil {
-			v = notice(id.String(), s.explain(ctx, err))
+			v = textView(id.String(), s.errorText(ctx, err))
 		} else {
 			v.Blocks.BlockSet = nil
 			for _, b := range m.blocks {
@@ -176,7 +176,7 @@ func inputText(name, label, initial string, multiline bool) *slack.InputBlock {
 	e := slack.NewPlainTextInputBlockElement(nil, name)
 	e.Multiline, e.MaxLength = multiline, maxInputText
 	e.InitialValue, _ = clip(clean(initial), maxInputText)
-	return slack.NewInputBlock(name, plain(label), nil, e)
+	return slack.NewInputBlock(name, plainText(label), nil, e)
 }
 
 // maxInputText is what a text input takes.
@@ -188,40 +188,40 @@ func optional(b *slack.InputBlock) *slack.InputBlock {
 }
 
 func hint(b *slack.InputBlock, says string) *slack.InputBlock {
-	b.Hint = plain(says)
+	b.Hint = plainText(says)
 	return b
 }
 
-// inputPick asks for one of some values.
-func inputPick(name, label string, values []string, initial string) *slack.InputBlock {
+// inputSelect asks for one of some values.
+func inputSelect(name, label string, values []string, initial string) *slack.InputBlock {
 	var options []*slack.OptionBlockObject
-	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plain("Choose"), name)
+	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Choose"), name)
 	for _, v := range values {
 		shown, _ := clip(strings.ReplaceAll(v, "_", " "), 70)
-		o := slack.NewOptionBlockObject(v, plain(shown), nil)
+		o := slack.NewOptionBlockObject(v, plainText(shown), nil)
 		options = append(options, o)
 		if v == initial {
 			e.InitialOption = o
 		}
 	}
 	e.Options = options
-	return slack.NewInputBlock(name, plain(label), nil, e)
+	return slack.NewInputBlock(name, plainText(label), nil, e)
 }
 
-// inputTick asks for one consent.
-func inputTick(name, label, says string) *slack.InputBlock {
-	return slack.NewInputBlock(name, plain(label), nil, slack.NewCheckboxGroupsBlockElement(name, slack.NewOptionBlockObject("yes", plain(says), nil)))
+// inputCheckbox asks for one consent.
+func inputCheckbox(name, label, says string) *slack.InputBlock {
+	return slack.NewInputBlock(name, plainText(label), nil, slack.NewCheckboxGroupsBlockElement(name, slack.NewOptionBlockObject("yes", plainText(says), nil)))
 }
 
 // inputUser asks for a person.
 func inputUser(name, label, initial string) *slack.InputBlock {
-	e := slack.NewOptionsSelectBlockElement(slack.OptTypeUser, plain("Choose"), name)
+	e := slack.NewOptionsSelectBlockElement(slack.OptTypeUser, plainText("Choose"), name)
 	e.InitialUser = initial
-	return slack.NewInputBlock(name, plain(label), nil, e)
+	return slack.NewInputBlock(name, plainText(label), nil, e)
 }
 
-// happened asks when it was, where that is not now.
-func (f *formBuilder) happened() *slack.InputBlock {
+// happenedAtInput asks when it was, where that is not now.
+func (f *formBuilder) happenedAtInput() *slack.InputBlock {
 	initial := ""
 	if !f.prefill.HappenedAt.IsZero() {
 		initial = f.prefill.HappenedAt.In(f.zone).Format(time.RFC3339)
@@ -229,8 +229,8 @@ func (f *formBuilder) happened() *slack.InputBlock {
 	return hint(optional(inputText("happened_at", "When was that?", initial, false)), "Empty means now. 02:31, yesterday 23:10, 2026-11-24 10:00; the time zone is "+f.zone.String()+".")
 }
 
-// strs makes plain words of typed ones.
-func strs[T ~string](of []T) []string {
+// toStrings makes plain words of typed ones.
+func toStrings[T ~string](of []T) []string {
 	out := make([]string, len(of))
 	for n, v := range of {
 		out[n] = string(v)

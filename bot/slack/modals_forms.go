@@ -44,32 +44,32 @@ var forms = map[incident.Verb]form{
 func openBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
 		inputText("title", "What happened, in one line?", f.prefill.Title, false),
-		inputPick("severity", "How grave is it?", strs(incident.Severities()), string(f.prefill.Severity)),
-		hint(optional(inputTick("public", "Who may read it?", "The whole company")), "Otherwise only those involved may."),
+		inputSelect("severity", "How grave is it?", toStrings(incident.Severities()), string(f.prefill.Severity)),
+		hint(optional(inputCheckbox("public", "Who may read it?", "The whole company")), "Otherwise only those involved may."),
 	}
 }
 
 func severityBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
-		inputPick("severity", "How grave is it?", strs(incident.Severities()), string(f.prefill.Severity)),
+		inputSelect("severity", "How grave is it?", toStrings(incident.Severities()), string(f.prefill.Severity)),
 		optional(inputText("text", "Why?", f.prefill.Text, true)),
 	}
 }
 
 func roleBlocks(f *formBuilder) []slack.Block {
-	roles := strs([]incident.Role{incident.Commander, incident.Scribe, incident.Communicator, incident.OperationLead, incident.SecurityLead, incident.LegalLead, incident.DPO})
+	roles := toStrings([]incident.Role{incident.Commander, incident.Scribe, incident.Communicator, incident.OperationLead, incident.SecurityLead, incident.LegalLead, incident.DPO})
 	if r := string(f.prefill.Role); r != "" && !slices.Contains(roles, r) {
 		roles = append(roles, r)
 	}
 	return []slack.Block{
-		inputPick("role", "Role", roles, string(f.prefill.Role)),
+		inputSelect("role", "Role", roles, string(f.prefill.Role)),
 		inputUser("person", "Who?", ""),
 	}
 }
 
 func factBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
-		inputPick("fact", "Fact", strs(incident.FactNames()), ""),
+		inputSelect("fact", "Fact", toStrings(incident.FactNames()), ""),
 		hint(inputText("value", "What is known?", "", false), `occurred: yesterday 23:10 · aware: gdpr 02:31 · personal data: suspected · affected: "Example SA" processor 1200 · time zone: Europe/Paris`),
 		optional(inputText("text", "How is this known?", f.prefill.Text, true)),
 	}
@@ -79,7 +79,7 @@ func stepBlocks(label string, may bool) func(*formBuilder) []slack.Block {
 	return func(f *formBuilder) []slack.Block {
 		b := inputText("text", label, f.prefill.Text, true)
 		b.Optional = may
-		return []slack.Block{slack.NewContextBlock("", plain(stepName(f.prefill.Step))), b, f.happened()}
+		return []slack.Block{slack.NewContextBlock("", plainText(stepName(f.prefill.Step))), b, f.happenedAtInput()}
 	}
 }
 
@@ -100,12 +100,12 @@ func stepName(ref string) string {
 func noteBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
 		inputText("text", "Note", f.prefill.Text, true),
-		f.happened(),
-		inputPick("audience", "For whom?", audiences, string(incident.AudienceResponders)),
+		f.happenedAtInput(),
+		inputSelect("audience", "For whom?", audiences, string(incident.AudienceResponders)),
 	}
 }
 
-var audiences = strs([]incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity})
+var audiences = toStrings([]incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity})
 
 func evidenceBlocks(f *formBuilder) []slack.Block {
 	e := incident.Evidence{}
@@ -116,7 +116,7 @@ func evidenceBlocks(f *formBuilder) []slack.Block {
 		inputText("name", "What is it?", e.Name, false),
 		optional(inputText("where", "Where is it kept?", e.Where, false)),
 		hint(optional(inputText("sha256", "SHA-256", e.SHA256, false)), "64 hexadecimal digits. With it the record's signatures cover the thing itself."),
-		f.happened(),
+		f.happenedAtInput(),
 	}
 }
 
@@ -125,7 +125,7 @@ func textForm(label string, settable bool) func(*formBuilder) []slack.Block {
 	return func(f *formBuilder) []slack.Block {
 		blocks := []slack.Block{inputText("text", label, f.prefill.Text, true)}
 		if settable {
-			blocks = append(blocks, f.happened())
+			blocks = append(blocks, f.happenedAtInput())
 		}
 		return blocks
 	}
@@ -138,7 +138,7 @@ func dismissBlocks(f *formBuilder) []slack.Block {
 
 func answerBlocks(f *formBuilder) []slack.Block {
 	name, _ := clip(clean("For "+string(f.prefill.Department)), 200)
-	return []slack.Block{slack.NewContextBlock("", plain(name)),
+	return []slack.Block{slack.NewContextBlock("", plainText(name)),
 		inputText("text", "What does it mean for you, and is anything missing?", f.prefill.Text, true)}
 }
 
@@ -156,11 +156,11 @@ func recordBlocks(f *formBuilder) []slack.Block {
 		var b *slack.InputBlock
 		switch {
 		case field.Name == "audience":
-			b = inputPick(field.Name, field.Label, audiences, now)
+			b = inputSelect(field.Name, field.Label, audiences, now)
 		case units(now) > maxInputText:
 			start, _ := clip(now, 300)
-			blocks = append(blocks, slack.NewSectionBlock(plain(field.Label+": "+start), nil, nil),
-				slack.NewContextBlock("", plain("This is longer than a form in Slack may be. Change it with the command record set "+field.Name+" TEXT.")))
+			blocks = append(blocks, slack.NewSectionBlock(plainText(field.Label+": "+start), nil, nil),
+				slack.NewContextBlock("", plainText("This is longer than a form in Slack may be. Change it with the command record set "+field.Name+" TEXT.")))
 			continue
 		default:
 			b = inputText(field.Name, field.Label, now, field.Name != "language")
@@ -191,25 +191,25 @@ const (
 func signBlocks(f *formBuilder) []slack.Block {
 	sub := f.b.Incident.Submission
 	if sub == nil {
-		return []slack.Block{slack.NewSectionBlock(plain(f.b.Incident.ID.String()+" has no submitted record."), nil, nil)}
+		return []slack.Block{slack.NewSectionBlock(plainText(f.b.Incident.ID.String()+" has no submitted record."), nil, nil)}
 	}
 	f.meta.Expect = sub.Digest
-	blocks := []slack.Block{slack.NewContextBlock("", plain("revision "+string(num(sub.Document.Revision))+" · "+sub.Digest))}
+	blocks := []slack.Block{slack.NewContextBlock("", plainText("revision "+string(formatNum(sub.Document.Revision))+" · "+sub.Digest))}
 	for _, field := range incident.RecordFields() {
 		if v := strings.TrimSpace(clean(sub.Document.Record.Get(field.Name))); v != "" {
-			blocks = append(blocks, slack.NewHeaderBlock(plain(field.Label)))
+			blocks = append(blocks, slack.NewHeaderBlock(plainText(field.Label)))
 			blocks = append(blocks, textBlocks(v)...)
 		}
 	}
 	if fit := countFitting(blocks); fit < len(blocks) {
-		blocks = append(blocks[:fit], slack.NewSectionBlock(plain("The record is longer than a form in Slack may be. Read the rest with tocsin incident record show "+f.b.Incident.ID.String()+" before you go on."), nil, nil))
+		blocks = append(blocks[:fit], slack.NewSectionBlock(plainText("The record is longer than a form in Slack may be. Read the rest with tocsin incident record show "+f.b.Incident.ID.String()+" before you go on."), nil, nil))
 	}
-	choose := inputPick("department", "For which department?", f.signers(), string(f.prefill.Department))
+	choose := inputSelect("department", "For which department?", f.signers(), string(f.prefill.Department))
 	blocks = append(blocks, slack.NewDividerBlock(), choose)
 	if f.prefill.Verb == incident.VerbObject {
 		return append(blocks, inputText("text", "What is wrong with it?", f.prefill.Text, true))
 	}
-	return append(blocks, slack.NewSectionBlock(plain(incident.Attestation), nil, nil), inputTick("attest", "Your signature", "I confirm this"))
+	return append(blocks, slack.NewSectionBlock(plainText(incident.Attestation), nil, nil), inputCheckbox("attest", "Your signature", "I confirm this"))
 }
 
 // countFitting is how many of the blocks a form has room for.
@@ -226,7 +226,7 @@ func countFitting(blocks []slack.Block) int {
 
 // signers are the departments that sign and, for objections, the consulted teams.
 func (f *formBuilder) signers() []string {
-	names := strs(incident.RequiredDepartments())
+	names := toStrings(incident.RequiredDepartments())
 	if f.prefill.Verb == incident.VerbObject {
 		for _, c := range f.b.Incident.Consultations {
 			if !slices.Contains(names, string(c.Team)) {
@@ -245,26 +245,26 @@ func textBlocks(text string) []slack.Block {
 		if cut {
 			piece = strings.TrimSuffix(piece, "…")
 		}
-		blocks = append(blocks, slack.NewSectionBlock(plain(piece), nil, nil))
+		blocks = append(blocks, slack.NewSectionBlock(plainText(piece), nil, nil))
 		text = strings.TrimLeft(text[len(piece):], " \n\t")
 	}
 	return blocks
 }
 
 func scheduleBlocks(*formBuilder) []slack.Block {
-	return []slack.Block{slack.NewInputBlock("when", plain("When is the review meeting?"), plain("In your own time zone."), slack.NewDateTimePickerBlockElement("when"))}
+	return []slack.Block{slack.NewInputBlock("when", plainText("When is the review meeting?"), plainText("In your own time zone."), slack.NewDateTimePickerBlockElement("when"))}
 }
 
 func concludeBlocks(f *formBuilder) []slack.Block {
-	attendance := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, plain("Choose"), "attendance")
+	attendance := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, plainText("Choose"), "attendance")
 	blocks := []slack.Block{
-		slack.NewInputBlock("attendance", plain("Who was there?"), nil, attendance),
+		slack.NewInputBlock("attendance", plainText("Who was there?"), nil, attendance),
 		inputText("text", "What was decided?", f.prefill.Text, true),
 	}
 	for _, kind := range requiredActions {
-		blocks = append(blocks, slack.NewHeaderBlock(plain("Action item: "+string(kind))))
-		if have := f.has(kind); have != "" {
-			blocks = append(blocks, slack.NewContextBlock("", plain("There is one already: "+have)))
+		blocks = append(blocks, slack.NewHeaderBlock(plainText("Action item: "+string(kind))))
+		if have := f.existingAction(kind); have != "" {
+			blocks = append(blocks, slack.NewContextBlock("", plainText("There is one already: "+have)))
 		}
 		blocks = append(blocks, optional(inputText(string(kind), "What is to be done?", "", false)),
 			optional(inputUser(string(kind)+"_owner", "Who does it?", "")), optional(inputDate(string(kind)+"_due", "Until when?")))
@@ -276,7 +276,7 @@ func concludeBlocks(f *formBuilder) []slack.Block {
 // requiredActions are the kinds of action items that closing needs.
 var requiredActions = []incident.ActionKind{incident.ActionDetection, incident.ActionPrevention}
 
-func (f *formBuilder) has(kind incident.ActionKind) string {
+func (f *formBuilder) existingAction(kind incident.ActionKind) string {
 	for _, a := range f.b.Incident.Actions {
 		if a.Kind == kind {
 			title, _ := clip(clean(a.ID+" "+a.Title), 200)
@@ -287,12 +287,12 @@ func (f *formBuilder) has(kind incident.ActionKind) string {
 }
 
 func inputDate(name, label string) *slack.InputBlock {
-	return slack.NewInputBlock(name, plain(label), nil, slack.NewDatePickerBlockElement(name))
+	return slack.NewInputBlock(name, plainText(label), nil, slack.NewDatePickerBlockElement(name))
 }
 
 func actionBlocks(*formBuilder) []slack.Block {
 	return []slack.Block{
-		inputPick("kind", "What is it for?", strs(incident.ActionKinds()), ""),
+		inputSelect("kind", "What is it for?", toStrings(incident.ActionKinds()), ""),
 		inputText("title", "What is to be done?", "", false),
 		inputUser("owner", "Who does it?", ""),
 		inputDate("due", "Until when?"),

@@ -13,14 +13,14 @@ import (
 	"tocsin/bot/incident"
 )
 
-// submitted answers a submitted form: nothing, and it closes; or what is
+// handleSubmission answers a submitted form: nothing, and it closes; or what is
 // wrong, under the field it is about.
-func (s *Slack) submitted(ctx context.Context, in interaction) any {
+func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	verb := incident.Verb(in.View.CallbackID)
 	if _, ok := forms[verb]; !ok {
 		return nil
 	}
-	sub, err := s.read(ctx, in)
+	sub, err := s.parseSubmission(ctx, in)
 	if err != nil {
 		return s.fieldErrors(ctx, in.View, err)
 	}
@@ -41,7 +41,7 @@ func (s *Slack) submitted(ctx context.Context, in interaction) any {
 		return s.fieldErrors(ctx, in.View, err)
 	}
 	if verb == incident.VerbOpen {
-		done := notice(forms[verb].title, "")
+		done := textView(forms[verb].title, "")
 		done.Blocks.BlockSet = resultMessage(cmd, result).blocks
 		return slack.NewUpdateViewSubmissionResponse(&done)
 	}
@@ -56,8 +56,8 @@ var formFields = map[string][]string{
 
 // fieldErrors shows a refusal below the field that it names, and below the first
 // field where it names none that the form has.
-func (s *Slack) fieldErrors(ctx context.Context, v view, err error) any {
-	message, _ := clip(clean(s.explain(ctx, err)), 1000)
+func (s *Slack) fieldErrors(ctx context.Context, v viewPayload, err error) any {
+	message, _ := clip(clean(s.errorText(ctx, err)), 1000)
 	var refused *incident.Error
 	var inputs []string
 	for _, b := range v.Blocks {
@@ -66,7 +66,7 @@ func (s *Slack) fieldErrors(ctx context.Context, v view, err error) any {
 		}
 	}
 	if len(inputs) == 0 {
-		done := notice("Tocsin", message)
+		done := textView("Tocsin", message)
 		return slack.NewUpdateViewSubmissionResponse(&done)
 	}
 	field := inputs[0]
@@ -83,21 +83,21 @@ func (s *Slack) fieldErrors(ctx context.Context, v view, err error) any {
 
 // submission is a submitted form being read.
 type submission struct {
-	meta   meta
-	words  incident.ParseContext
-	fields map[string]formElement // by argument
+	meta    formMeta
+	context incident.ParseContext
+	fields  map[string]formElement // by argument
 }
 
-func (s *Slack) read(ctx context.Context, in interaction) (submission, error) {
+func (s *Slack) parseSubmission(ctx context.Context, in interaction) (submission, error) {
 	sub := submission{fields: map[string]formElement{}}
 	if err := json.Unmarshal([]byte(in.View.PrivateMetadata), &sub.meta); err != nil {
 		return sub, incident.Invalid("", "this form is from an older version; close it and open it again")
 	}
-	w, err := s.wordContext(ctx, in.User.ID, "")
+	w, err := s.parseContext(ctx, in.User.ID, "")
 	if err != nil {
 		return sub, err
 	}
-	sub.words, sub.words.Incident = w, sub.meta.Incident
+	sub.context, sub.context.Incident = w, sub.meta.Incident
 	for name, elements := range in.View.State.Values {
 		if e, ok := elements[name]; ok {
 			sub.fields[name] = e
@@ -109,19 +109,19 @@ func (s *Slack) read(ctx context.Context, in interaction) (submission, error) {
 // text is what was typed into a field.
 func (sub submission) text(name string) string { return strings.TrimSpace(sub.fields[name].Value) }
 
-// chosen is what was picked in a menu.
-func (sub submission) chosen(name string) string { return sub.fields[name].Option.Value }
+// selected is what was picked in a menu.
+func (sub submission) selected(name string) string { return sub.fields[name].Option.Value }
 
 // person is who was picked, or "" if nobody was.
 func (sub submission) person(name string) (incident.PersonID, error) {
 	if sub.fields[name].User == "" {
 		return "", nil
 	}
-	return sub.known(name, sub.fields[name].User)
+	return sub.resolvePerson(name, sub.fields[name].User)
 }
 
-func (sub submission) known(field, user string) (incident.PersonID, error) {
-	p, ok := sub.words.Directory.Resolve(identity(user))
+func (sub submission) resolvePerson(field, user string) (incident.PersonID, error) {
+	p, ok := sub.context.Directory.Resolve(identity(user))
 	if !ok {
 		return "", incident.Unknown(field, "the configuration does not know everybody you chose; have an administrator add them under people")
 	}
@@ -131,12 +131,12 @@ func (sub submission) known(field, user string) (incident.PersonID, error) {
 // command makes the command that the form stands for.
 func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 	cmd := incident.Command{Verb: verb, For: sub.meta.Incident, Department: sub.meta.Department, Step: sub.meta.Step, Expect: sub.meta.Expect,
-		Text: sub.text("text"), Severity: incident.Severity(sub.chosen("severity")), Role: incident.Role(sub.chosen("role"))}
-	if d := sub.chosen("department"); d != "" {
+		Text: sub.text("text"), Severity: incident.Severity(sub.selected("severity")), Role: incident.Role(sub.selected("role"))}
+	if d := sub.selected("department"); d != "" {
 		cmd.Department = incident.Department(d)
 	}
 	if when := sub.text("happened_at"); when != "" {
-		at, err := incident.ParseWhen(when, "happened_at", sub.words)
+		at, err := incident.ParseWhen(when, "happened_at", sub.context)
 		if err != nil {
 			return cmd, err
 		}
@@ -146,7 +146,7 @@ func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 	case incident.VerbOpen:
 		cmd.Title, cmd.Public = sub.text("title"), len(sub.fields["public"].Options) > 0
 	case incident.VerbNote:
-		cmd.Audience = incident.Audience(sub.chosen("audience"))
+		cmd.Audience = incident.Audience(sub.selected("audience"))
 	case incident.VerbEvidence:
 		cmd.Evidence = &incident.Evidence{Name: sub.text("name"), Where: sub.text("where"), SHA256: strings.ToLower(sub.text("sha256"))}
 	case incident.VerbEditRecord, incident.VerbSubmit, incident.VerbRevise:
@@ -162,7 +162,7 @@ func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 	case incident.VerbSetFact:
 		return sub.fact(cmd)
 	case incident.VerbAddAction:
-		a, err := sub.action(incident.ActionKind(sub.chosen("kind")), "title", "owner", "due")
+		a, err := sub.action(incident.ActionKind(sub.selected("kind")), "title", "owner", "due")
 		cmd.Action = &a
 		return cmd, err
 	case incident.VerbConclude:
@@ -190,7 +190,7 @@ func (sub submission) record() map[string]string {
 
 // fact reads the form's value as it would be read if it were typed.
 func (sub submission) fact(cmd incident.Command) (incident.Command, error) {
-	words, err := incident.ParseCommandLine("fact "+sub.chosen("fact")+" "+sub.text("value"), sub.words)
+	words, err := incident.ParseCommandLine("fact "+sub.selected("fact")+" "+sub.text("value"), sub.context)
 	if err != nil {
 		return cmd, err
 	}
@@ -225,7 +225,7 @@ func (sub submission) action(kind incident.ActionKind, title, owner, due string)
 // conclusion reads the review: who was there, what was decided, what follows.
 func (sub submission) conclusion(cmd incident.Command) (incident.Command, error) {
 	for _, user := range sub.fields["attendance"].Users {
-		person, err := sub.known("attendance", user)
+		person, err := sub.resolvePerson("attendance", user)
 		if err != nil {
 			return cmd, err
 		}

@@ -17,24 +17,24 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-// posts puts a message with buttons into the incident's channel.
-func (e *entrance) posts(blocks ...slack.Block) string {
+// postBlocks puts a message with buttons into the incident's channel.
+func (e *inboundTest) postBlocks(blocks ...slack.Block) string {
 	e.Helper()
 	_, ts, err := e.slack.client.PostMessageContext(context.Background(), e.channel, slack.MsgOptionBlocks(blocks...), slack.MsgOptionText("x", false))
 	return e.must(ts, err)
 }
 
-// presses is a person pressing a button of its own message.
-func (e *entrance) presses(user, action, value string) {
+// click is a person pressing a button of its own message.
+func (e *inboundTest) click(user, action, value string) {
 	e.Helper()
-	ts := e.posts(slack.NewActionBlock("", button(action, "Press", value)))
+	ts := e.postBlocks(slack.NewActionBlock("", button(action, "Press", value)))
 	if err := e.ws.Act(user).Click(e.channel, ts, chat.Action{ID: action}); err != nil {
 		e.Fatal(err)
 	}
 }
 
-// written is an incident whose record is complete.
-func written(inc *incident.Incident) {
+// completeRecord is an incident whose record is complete.
+func completeRecord(inc *incident.Incident) {
 	inc.Status = incident.Resolved
 	inc.Record = incident.ClosingRecord{Summary: "s", Impact: "call ada@example.com", RootCause: "r", Response: "w", DetectedBy: "d", WillDetect: "d", WillPrevent: "p",
 		Audience: incident.AudienceAll, Language: "en"}
@@ -63,8 +63,8 @@ func TestForms(t *testing.T) {
 		{"update", "update", nil, map[string]any{"text": "all is well"}, incident.Command{Verb: incident.VerbUpdate, For: 42, Text: "all is well"}},
 		{"contain", "contain", nil, map[string]any{"text": "key disabled"}, incident.Command{Verb: incident.VerbContain, For: 42, Text: "key disabled"}},
 		{"dismiss", "dismiss", nil, map[string]any{"text": "a test"}, incident.Command{Verb: incident.VerbDismiss, For: 42, Text: "a test"}},
-		{"submit", "", written, nil, incident.Command{Verb: incident.VerbSubmit, For: 42, Record: map[string]string{}}},
-		{"review", "review", written, map[string]any{"when": noon.Add(time.Hour).Unix()}, incident.Command{Verb: incident.VerbScheduleReview, For: 42, When: noon.Add(time.Hour)}},
+		{"submit", "", completeRecord, nil, incident.Command{Verb: incident.VerbSubmit, For: 42, Record: map[string]string{}}},
+		{"review", "review", completeRecord, map[string]any{"when": noon.Add(time.Hour).Unix()}, incident.Command{Verb: incident.VerbScheduleReview, For: 42, When: noon.Add(time.Hour)}},
 		{"action", "action add", nil, map[string]any{"kind": "detection", "title": "alarm", "owner": "U0EVE", "due": "2026-12-24"},
 			incident.Command{Verb: incident.VerbAddAction, For: 42, Action: &incident.Action{Kind: incident.ActionDetection, Title: "alarm", Owner: "p5", Due: due}}},
 		{"conclude", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
@@ -72,22 +72,22 @@ func TestForms(t *testing.T) {
 				"prevention": "short keys", "prevention_owner": "U0BEN", "prevention_due": "2026-12-24"},
 			incident.Command{Verb: incident.VerbConclude, For: 42, Text: "rotate keys", Attendance: []incident.PersonID{"p1", "p2"},
 				Actions: []incident.Action{{Kind: incident.ActionDetection, Title: "alarm", Owner: "p1", Due: due}, {Kind: incident.ActionPrevention, Title: "short keys", Owner: "p2", Due: due}}}},
-		{"amend", "amend", submitted, map[string]any{"text": "wrong"}, incident.Command{Verb: incident.VerbAmend, For: 42, Text: "wrong"}},
+		{"amend", "amend", submitRecord, map[string]any{"text": "wrong"}, incident.Command{Verb: incident.VerbAmend, For: 42, Text: "wrong"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			e := enter(t, chat.ModeHTTP)
+			e := newInboundTest(t, chat.ModeHTTP)
 			if test.before != nil {
 				e.desk.change(test.before)
 			}
 			if test.typed != "" {
-				if got := e.types("U0ADA", test.typed); got != "" {
+				if got := e.typeCommand("U0ADA", test.typed); got != "" {
 					t.Fatalf("instead of a form: %s", got)
 				}
 			} else {
-				e.presses("U0ADA", ActSubmit, "INC-42")
+				e.click("U0ADA", ActSubmit, "INC-42")
 			}
-			out := e.submits("U0ADA", test.fields)
+			out := e.submit("U0ADA", test.fields)
 			if out.Outcome == chat.SubmitErrors {
 				t.Fatalf("refused: %v", out.Errors)
 			}
@@ -104,10 +104,10 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// submitted freezes the record of a complete incident.
-func submitted(inc *incident.Incident) {
-	written(inc)
-	events, err := incident.Decide(incident.Command{Verb: incident.VerbSubmit}, *inc, incident.Env{Now: noon, Actor: "p4", Directory: company()})
+// submitRecord freezes the record of a complete incident.
+func submitRecord(inc *incident.Incident) {
+	completeRecord(inc)
+	events, err := incident.Decide(incident.Command{Verb: incident.VerbSubmit}, *inc, incident.Env{Now: noon, Actor: "p4", Directory: testDirectory()})
 	if err != nil {
 		panic(err) // the fixture is wrong
 	}
@@ -118,17 +118,17 @@ func submitted(inc *incident.Incident) {
 
 // A field that was not touched is not sent: what Slack showed may be redacted.
 func TestRecordFormSendsOnlyWhatChanged(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.desk.change(written)
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.desk.change(completeRecord)
 	e.desk.redact = func(inc incident.Incident) incident.Incident {
 		inc.Record.Impact = "call [e-mail]"
 		return inc
 	}
-	e.types("U0ADA", "record")
-	if v := e.form("U0ADA"); strings.Contains(string(v.Blocks), "ada@example.com") || !strings.Contains(string(v.Blocks), "[e-mail]") || len(v.PrivateMetadata) > 3000 {
+	e.typeCommand("U0ADA", "record")
+	if v := e.currentForm("U0ADA"); strings.Contains(string(v.Blocks), "ada@example.com") || !strings.Contains(string(v.Blocks), "[e-mail]") || len(v.PrivateMetadata) > 3000 {
 		t.Fatalf("the form is %s", v.Blocks)
 	}
-	if out := e.submits("U0ADA", map[string]any{"summary": "a new summary", "audience": "responders"}); out.Outcome != chat.SubmitClosed {
+	if out := e.submit("U0ADA", map[string]any{"summary": "a new summary", "audience": "responders"}); out.Outcome != chat.SubmitClosed {
 		t.Fatalf("%+v", out)
 	}
 	want := map[string]string{"summary": "a new summary", "audience": "responders"}
@@ -141,23 +141,23 @@ func TestRecordFormSendsOnlyWhatChanged(t *testing.T) {
 }
 
 func TestRecordFormUntouchedRecordsNothing(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.desk.change(written)
-	e.types("U0ADA", "record")
-	if out := e.submits("U0ADA", nil); out.Outcome != chat.SubmitClosed || e.desk.count() != 0 {
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.desk.change(completeRecord)
+	e.typeCommand("U0ADA", "record")
+	if out := e.submit("U0ADA", nil); out.Outcome != chat.SubmitClosed || e.desk.count() != 0 {
 		t.Errorf("%+v, %d recorded", out, e.desk.count())
 	}
 }
 
 // What is too long for a form is shown as such and cannot be cut by it.
 func TestRecordFormLeavesLongFieldsAlone(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.desk.change(func(inc *incident.Incident) { written(inc); inc.Record.Impact = strings.Repeat("x", 5000) })
-	e.types("U0ADA", "record")
-	if v := e.form("U0ADA"); !strings.Contains(string(v.Blocks), "record set impact") {
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.desk.change(func(inc *incident.Incident) { completeRecord(inc); inc.Record.Impact = strings.Repeat("x", 5000) })
+	e.typeCommand("U0ADA", "record")
+	if v := e.currentForm("U0ADA"); !strings.Contains(string(v.Blocks), "record set impact") {
 		t.Fatalf("the form is %s", v.Blocks)
 	}
-	e.submits("U0ADA", map[string]any{"summary": "new"})
+	e.submit("U0ADA", map[string]any{"summary": "new"})
 	if got := e.desk.incidents[42].Record.Impact; len(got) != 5000 {
 		t.Errorf("the impact has %d characters", len(got))
 	}
@@ -174,28 +174,28 @@ func TestFingerprintOfAnUntouchedField(t *testing.T) {
 }
 
 func TestSignAndObject(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.desk.change(submitted)
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.desk.change(submitRecord)
 	digest := e.desk.incidents[42].Submission.Digest
-	e.presses("U0ADA", ActSign, value(42, "engineering", digest))
-	v := e.form("U0ADA")
+	e.click("U0ADA", ActSign, buttonValue(42, "engineering", digest))
+	v := e.currentForm("U0ADA")
 	for _, want := range []string{digest, incident.Attestation, "Root cause", "call ada@example.com"} {
 		if !strings.Contains(string(v.Blocks), want) {
 			t.Errorf("the form does not show %q", want)
 		}
 	}
-	if out := e.submits("U0ADA", nil); out.Outcome != chat.SubmitErrors || !out.Client {
+	if out := e.submit("U0ADA", nil); out.Outcome != chat.SubmitErrors || !out.Client {
 		t.Errorf("without the attestation: %+v", out)
 	}
-	if out := e.submits("U0ADA", map[string]any{"attest": []string{"yes"}}); out.Outcome != chat.SubmitClosed {
+	if out := e.submit("U0ADA", map[string]any{"attest": []string{"yes"}}); out.Outcome != chat.SubmitClosed {
 		t.Fatalf("%+v", out)
 	}
 	if s := e.desk.incidents[42].SignedBy(incident.Engineering); s == nil || s.By != "p1" {
 		t.Errorf("the signature is %+v", s)
 	}
 
-	e.types("U0CLEO", "object legal the impact leaves out the contractors")
-	if out := e.submits("U0CLEO", nil); out.Outcome != chat.SubmitClosed {
+	e.typeCommand("U0CLEO", "object legal the impact leaves out the contractors")
+	if out := e.submit("U0CLEO", nil); out.Outcome != chat.SubmitClosed {
 		t.Fatalf("%+v", out)
 	}
 	cmd := e.desk.last()
@@ -203,7 +203,7 @@ func TestSignAndObject(t *testing.T) {
 		t.Errorf("recorded %+v", cmd)
 	}
 
-	e.presses("U0CLEO", ActWithdraw, value(42, "O1"))
+	e.click("U0CLEO", ActWithdraw, buttonValue(42, "O1"))
 	if got := e.desk.incidents[42].Objections[0]; got.Open() {
 		t.Errorf("the objection stands: %+v", got)
 	}
@@ -211,22 +211,22 @@ func TestSignAndObject(t *testing.T) {
 
 // Somebody signs what they saw, not what it became meanwhile.
 func TestSignWhatWasShown(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.desk.change(submitted)
-	e.types("U0ADA", "sign engineering")
-	e.form("U0ADA")
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.desk.change(submitRecord)
+	e.typeCommand("U0ADA", "sign engineering")
+	e.currentForm("U0ADA")
 	e.desk.change(func(inc *incident.Incident) {
 		inc.Status, inc.Submission = incident.Resolved, nil
-		submitted(inc)
+		submitRecord(inc)
 		inc.Submission.Digest = "sha256:" + strings.Repeat("0", 64)
 	})
-	out := e.submits("U0ADA", map[string]any{"attest": []string{"yes"}})
-	if out.Outcome != chat.SubmitErrors || !strings.Contains(joined(out.Errors), "changed") {
+	out := e.submit("U0ADA", map[string]any{"attest": []string{"yes"}})
+	if out.Outcome != chat.SubmitErrors || !strings.Contains(toJSON(out.Errors), "changed") {
 		t.Errorf("%+v", out)
 	}
 }
 
-func joined(m map[string]string) string {
+func toJSON(m map[string]string) string {
 	out, _ := json.Marshal(m)
 	return string(out)
 }
@@ -244,7 +244,7 @@ func TestRefusalsStandUnderTheirField(t *testing.T) {
 		{"stranger", "role", nil, map[string]any{"role": "scribe", "person": "U0ZOE"}, "person", "configuration"},
 		{"hash", "evidence", nil, map[string]any{"name": "x", "sha256": "abc"}, "sha256", ""},
 		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "Possible now"},
-		{"empty record", "record submit form", func(i *incident.Incident) { written(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
+		{"empty record", "record submit form", func(i *incident.Incident) { completeRecord(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
 		{"action without owner", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
 			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "detection": "alarm"}, "detection_owner", "somebody"},
 		{"no actions", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
@@ -254,16 +254,16 @@ func TestRefusalsStandUnderTheirField(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			e := enter(t, chat.ModeHTTP)
+			e := newInboundTest(t, chat.ModeHTTP)
 			if test.before != nil {
 				e.desk.change(test.before)
 			}
 			if test.typed == "record submit form" {
-				e.presses("U0ADA", ActSubmit, "INC-42")
+				e.click("U0ADA", ActSubmit, "INC-42")
 			} else {
-				e.types("U0ADA", test.typed)
+				e.typeCommand("U0ADA", test.typed)
 			}
-			out := e.submits("U0ADA", test.fields)
+			out := e.submit("U0ADA", test.fields)
 			if out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors[test.field], test.says) || out.Errors[test.field] == "" {
 				t.Errorf("got %+v, want %q under %s", out, test.says, test.field)
 			}
@@ -275,12 +275,12 @@ func TestRefusalsStandUnderTheirField(t *testing.T) {
 }
 
 func TestHaveIt(t *testing.T) {
-	doors(t, func(t *testing.T, e *entrance) {
-		e.presses("U0BEN", ActAcknowledge, "INC-42")
+	bothModes(t, func(t *testing.T, e *inboundTest) {
+		e.click("U0BEN", ActAcknowledge, "INC-42")
 		if inc := e.desk.incidents[42]; inc.Status != incident.Active || inc.Commander != "p2" {
 			t.Fatalf("the incident is %s with commander %s", inc.Status, inc.Commander)
 		}
-		m := e.shown("U0BEN")
+		m := e.lastEphemeral("U0BEN")
 		if !strings.Contains(m.Text, "You acknowledged") || !strings.Contains(string(m.Blocks), "Set the severity:") {
 			t.Fatalf("shown %s %s", m.Text, m.Blocks)
 		}
@@ -295,28 +295,28 @@ func TestHaveIt(t *testing.T) {
 
 // Whoever may not is told, and only they are.
 func TestRefusedButton(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.presses("U0EVE", ActAcknowledge, "INC-42")
-	if m := e.shown("U0EVE"); !strings.Contains(m.Text, "restricted") {
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.click("U0EVE", ActAcknowledge, "INC-42")
+	if m := e.lastEphemeral("U0EVE"); !strings.Contains(m.Text, "restricted") {
 		t.Errorf("shown %q", m.Text)
 	}
-	e.presses("U0ADA", "unknown_action", "INC-42")
-	e.presses("U0ADA", ActAcknowledge, "nonsense")
+	e.click("U0ADA", "unknown_action", "INC-42")
+	e.click("U0ADA", ActAcknowledge, "nonsense")
 	if e.desk.count() != 0 {
 		t.Error("something was recorded")
 	}
 }
 
 func TestStepButtons(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
+	e := newInboundTest(t, chat.ModeHTTP)
 	e.desk.change(func(inc *incident.Incident) {
 		inc.Status = incident.Active
 		inc.Runs = []incident.Run{{Playbook: "pb", Plan: []incident.Step{{ID: "a", Title: "A", Status: incident.StepOpen}, {ID: "b", Title: "B", Status: incident.StepOpen}}}}
 	})
-	e.presses("U0ADA", ActStepDone, value(42, "pb/a"))
-	e.submits("U0ADA", map[string]any{"text": "rotated"})
-	e.presses("U0ADA", ActStepSkip, value(42, "pb/b"))
-	e.submits("U0ADA", map[string]any{"text": "no need"})
+	e.click("U0ADA", ActStepDone, buttonValue(42, "pb/a"))
+	e.submit("U0ADA", map[string]any{"text": "rotated"})
+	e.click("U0ADA", ActStepSkip, buttonValue(42, "pb/b"))
+	e.submit("U0ADA", map[string]any{"text": "no need"})
 	plan := e.desk.incidents[42].Runs[0].Plan
 	if plan[0].Status != incident.StepDone || plan[0].Outcome != "rotated" || plan[1].Status != incident.StepSkipped || plan[1].Outcome != "no need" {
 		t.Errorf("the plan is %+v", plan)
@@ -326,10 +326,10 @@ func TestStepButtons(t *testing.T) {
 // Slack has two ways to say that a trigger is too old, and the sandbox uses
 // them in turn; the person hears one.
 func TestExpiredTriggers(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.desk.asked = func() { e.pass(4 * time.Second) }
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.desk.onDirectory = func() { e.advance(4 * time.Second) }
 	for _, typed := range []string{"note", "record"} {
-		if got := e.types("U0ADA", typed); !strings.Contains(got, "three seconds") {
+		if got := e.typeCommand("U0ADA", typed); !strings.Contains(got, "three seconds") {
 			t.Errorf("%s: shown %s", typed, got)
 		}
 	}
@@ -337,15 +337,15 @@ func TestExpiredTriggers(t *testing.T) {
 
 // A form that cannot be filled in says so in itself.
 func TestFormOfARestrictedIncident(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.types("U0CLEO", "record")
-	if v := e.form("U0CLEO"); !strings.Contains(string(v.Blocks), "restricted") || v.Submit != "" {
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.typeCommand("U0CLEO", "record")
+	if v := e.currentForm("U0CLEO"); !strings.Contains(string(v.Blocks), "restricted") || v.Submit != "" {
 		t.Errorf("the form is %s", v.Blocks)
 	}
 }
 
 func TestKeepAMessage(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
+	e := newInboundTest(t, chat.ModeHTTP)
 	m, err := e.ws.Act("U0BEN").Post(e.channel, "the key of <@U0ADA> &lt;AKIA&gt;", "")
 	if err != nil {
 		t.Fatal(err)
@@ -353,14 +353,14 @@ func TestKeepAMessage(t *testing.T) {
 	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddNote, e.channel, m.TS); err != nil {
 		t.Fatal(err)
 	}
-	e.submits("U0ADA", nil)
+	e.submit("U0ADA", nil)
 	if got := e.desk.last(); got.Verb != incident.VerbNote || got.Text != "the key of @Ada Byron <AKIA>" || got.HappenedAt.IsZero() {
 		t.Errorf("recorded %+v", got)
 	}
 	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddEvidence, e.channel, m.TS); err != nil {
 		t.Fatal(err)
 	}
-	e.submits("U0ADA", nil)
+	e.submit("U0ADA", nil)
 	if got := e.desk.last().Evidence; got == nil || !strings.Contains(got.Where, "/archives/") || len(got.SHA256) != 64 {
 		t.Errorf("recorded %+v", got)
 	}
@@ -371,18 +371,18 @@ func TestKeepAMessage(t *testing.T) {
 	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddEvidence, e.channel, file.TS); err != nil {
 		t.Fatal(err)
 	}
-	e.submits("U0ADA", nil)
+	e.submit("U0ADA", nil)
 	if got := e.desk.last().Evidence; got == nil || got.Name != "auth.log" {
 		t.Errorf("recorded %+v", got)
 	}
 }
 
 func TestHomeAndStatus(t *testing.T) {
-	doors(t, func(t *testing.T, e *entrance) {
+	bothModes(t, func(t *testing.T, e *inboundTest) {
 		if _, err := e.ws.Act("U0ADA").OpenHome(); err != nil {
 			t.Fatal(err)
 		}
-		e.until(func() bool { _, ok := e.ws.Home("U0ADA"); return ok })
+		e.waitUntil(func() bool { _, ok := e.ws.Home("U0ADA"); return ok })
 		home, _ := e.ws.Home("U0ADA")
 		if !strings.Contains(string(home.Blocks), "INC-42 · sev2 · triage · Root key used") {
 			t.Fatalf("the home tab is %s", home.Blocks)
@@ -390,7 +390,7 @@ func TestHomeAndStatus(t *testing.T) {
 		if err := e.ws.Act("U0ADA").ClickView(home.ID, chat.Action{ID: ActStatus}); err != nil {
 			t.Fatal(err)
 		}
-		if v := e.form("U0ADA"); !strings.Contains(string(v.Blocks), "Root key used") {
+		if v := e.currentForm("U0ADA"); !strings.Contains(string(v.Blocks), "Root key used") {
 			t.Errorf("the status is %s", v.Blocks)
 		}
 	})
@@ -400,13 +400,13 @@ func TestEvents(t *testing.T) {
 	for _, mode := range []chat.Mode{chat.ModeHTTP, chat.ModeSocket} {
 		t.Run(string(mode), func(t *testing.T) {
 			changed := make(chan struct{}, 4)
-			e := enter(t, mode, func(c *Config) { c.OnGroupsChanged = func(context.Context) { changed <- struct{}{} } })
+			e := newInboundTest(t, mode, func(c *Config) { c.OnGroupsChanged = func(context.Context) { changed <- struct{}{} } })
 			bot := e.ws.Config().Bot.UserID
 			if _, err := e.ws.Act("U0ADA").Post(e.channel, "<@"+bot+"> help", ""); err != nil {
 				t.Fatal(err)
 			}
-			e.until(func() bool { return len(e.ws.Ephemerals("U0ADA")) > 0 })
-			if m := e.shown("U0ADA"); !strings.Contains(string(m.Blocks), "/incident ack") {
+			e.waitUntil(func() bool { return len(e.ws.Ephemerals("U0ADA")) > 0 })
+			if m := e.lastEphemeral("U0ADA"); !strings.Contains(string(m.Blocks), "/incident ack") {
 				t.Errorf("shown %s", m.Text)
 			}
 			e.ws.SetGroupMembers("S0SEC", []string{"U0BEN"})
@@ -420,11 +420,11 @@ func TestEvents(t *testing.T) {
 }
 
 func TestGlobalShortcut(t *testing.T) {
-	doors(t, func(t *testing.T, e *entrance) {
+	bothModes(t, func(t *testing.T, e *inboundTest) {
 		if err := e.ws.Act("U0ADA").Shortcut(ShortcutOpen); err != nil {
 			t.Fatal(err)
 		}
-		out := e.submits("U0ADA", map[string]any{"title": "Leaked key", "severity": "sev1"})
+		out := e.submit("U0ADA", map[string]any{"title": "Leaked key", "severity": "sev1"})
 		if out.Outcome != chat.SubmitUpdated || !strings.Contains(string(out.View.Blocks), "INC-43") {
 			t.Errorf("%+v", out)
 		}
@@ -434,15 +434,15 @@ func TestGlobalShortcut(t *testing.T) {
 // A form that the Desk could not record in time stays open and says so; sent
 // again as it is, it counts once.
 func TestSubmissionThatIsNotDone(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.types("U0ADA", "note")
-	e.desk.before = func(context.Context) error { return fault{true} }
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.typeCommand("U0ADA", "note")
+	e.desk.beforeDo = func(context.Context) error { return deskError{true} }
 	fields := map[string]any{"text": "x", "audience": "all"}
-	if out := e.submits("U0ADA", fields); out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors["text"], "did not answer in time") {
+	if out := e.submit("U0ADA", fields); out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors["text"], "did not answer in time") {
 		t.Fatalf("%+v", out)
 	}
-	e.desk.before = nil
-	if out := e.submits("U0ADA", fields); out.Outcome != chat.SubmitClosed || e.desk.count() != 1 {
+	e.desk.beforeDo = nil
+	if out := e.submit("U0ADA", fields); out.Outcome != chat.SubmitClosed || e.desk.count() != 1 {
 		t.Errorf("%+v, %d recorded", out, e.desk.count())
 	}
 }
@@ -450,17 +450,17 @@ func TestSubmissionThatIsNotDone(t *testing.T) {
 // A button whose outcome comes late is answered twice: that nobody knows, and
 // then what it was.
 func TestLateButton(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
-	e.slack.patience = 20 * time.Millisecond
+	e := newInboundTest(t, chat.ModeHTTP)
+	e.slack.timeout = 20 * time.Millisecond
 	release := make(chan struct{})
-	e.desk.before = func(context.Context) error { <-release; return nil }
-	e.presses("U0ADA", ActAcknowledge, "INC-42")
-	e.until(func() bool { return len(e.ws.Ephemerals("U0ADA")) == 1 })
+	e.desk.beforeDo = func(context.Context) error { <-release; return nil }
+	e.click("U0ADA", ActAcknowledge, "INC-42")
+	e.waitUntil(func() bool { return len(e.ws.Ephemerals("U0ADA")) == 1 })
 	if m := e.ws.Ephemerals("U0ADA")[0]; !strings.Contains(m.Text, "did not answer in time") {
 		t.Errorf("first %q", m.Text)
 	}
 	close(release)
-	if m := e.shown("U0ADA"); !strings.Contains(m.Text, "You acknowledged") {
+	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "You acknowledged") {
 		t.Errorf("then %q", m.Text)
 	}
 }
@@ -468,7 +468,7 @@ func TestLateButton(t *testing.T) {
 // A response_url is a key to the channel: it stays out of the log.
 func TestResponseURLStaysOutOfTheLog(t *testing.T) {
 	var log bytes.Buffer
-	e := enter(t, chat.ModeHTTP, func(c *Config) {
+	e := newInboundTest(t, chat.ModeHTTP, func(c *Config) {
 		c.Logger, c.APIURL = slog.New(slog.NewTextHandler(&log, nil)), "http://127.0.0.1:1/api/"
 	})
 	e.slack.respond(context.Background(), "http://127.0.0.1:1/commands/T1/secret", *newEphemeral(message{text: "x"}))
@@ -495,10 +495,10 @@ func TestResponseURLIsOfSlack(t *testing.T) {
 
 // Every form of every verb fits into what Slack takes, with the longest texts.
 func TestFormsFit(t *testing.T) {
-	e := enter(t, chat.ModeHTTP)
+	e := newInboundTest(t, chat.ModeHTTP)
 	long := strings.Repeat("\"界<&> ", 4000)
 	e.desk.change(func(inc *incident.Incident) {
-		submitted(inc)
+		submitRecord(inc)
 		for _, f := range []*string{&inc.Record.Summary, &inc.Record.Impact, &inc.Record.RootCause, &inc.Record.Contributing, &inc.Record.Response, &inc.Record.DetectedBy} {
 			*f = long
 		}
@@ -520,7 +520,7 @@ func TestFormsFit(t *testing.T) {
 		if len(data) > 250_000 || len(v.PrivateMetadata) > 3000 || units(f.title) > 24 || units(f.submit) > 24 {
 			t.Errorf("%s: %d bytes, %d of metadata", verb, len(data), len(v.PrivateMetadata))
 		}
-		ts := e.posts(slack.NewActionBlock("", button("probe", "x", "x")))
+		ts := e.postBlocks(slack.NewActionBlock("", button("probe", "x", "x")))
 		if err := e.ws.Act("U0ADA").Click(e.channel, ts, chat.Action{ID: "probe"}); err != nil {
 			t.Fatal(err)
 		}
@@ -531,7 +531,7 @@ func TestFormsFit(t *testing.T) {
 	}
 }
 
-func lastTrigger(t *testing.T, e *entrance) string {
+func lastTrigger(t *testing.T, e *inboundTest) string {
 	t.Helper()
 	all := e.ws.Deliveries()
 	var in interaction

@@ -41,8 +41,8 @@ func (s *Slack) Handlers() map[incident.EffectKind]Handler {
 	}
 }
 
-// failure is Slack's error code, or "" where err is not Slack's refusal.
-func failure(err error) string {
+// errorCode is Slack's error code, or "" where err is not Slack's refusal.
+func errorCode(err error) string {
 	var refused slack.SlackErrorResponse
 	if errors.As(err, &refused) {
 		return refused.Err
@@ -78,13 +78,13 @@ func classify(what string, err error) error {
 		return &incident.RetryAfter{After: defaultRetryAfter, Err: wrapped}
 	}
 	if advice, ok := adminHints[refused.Err]; ok {
-		return &incident.Permanent{Err: fmt.Errorf("%w; %s", wrapped, advice+details(refused))}
+		return &incident.Permanent{Err: fmt.Errorf("%w; %s", wrapped, advice+errorDetails(refused))}
 	}
 	return wrapped
 }
 
-// details are what Slack says besides the code.
-func details(e slack.SlackErrorResponse) string {
+// errorDetails are what Slack says besides the code.
+func errorDetails(e slack.SlackErrorResponse) string {
 	var out string
 	if e.Needed != "" {
 		out += " (needed: " + e.Needed + ")"
@@ -123,8 +123,8 @@ var adminHints = map[string]string{
 	"file_upload_size_restricted": hintFiles, "file_uploads_except_images_disabled": hintFiles,
 }
 
-// permanent reports whether trying again cannot help.
-func permanent(err error) bool {
+// isPermanent reports whether trying again cannot help.
+func isPermanent(err error) bool {
 	var p *incident.Permanent
 	return errors.As(err, &p)
 }

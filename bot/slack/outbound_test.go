@@ -17,15 +17,15 @@ import (
 // noon is when everything in these tests happens, for the workspace and for us.
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// field is a workspace of the sandbox and the outbound half that works on it.
-type field struct {
+// outboundTest is a workspace of the sandbox and the outbound half that works on it.
+type outboundTest struct {
 	*testing.T
 	ws    *chat.Workspace
 	slack *Slack
 	ctx   context.Context
 }
 
-func newField(t *testing.T, change ...func(*chat.Config)) *field {
+func newOutboundTest(t *testing.T, change ...func(*chat.Config)) *outboundTest {
 	t.Helper()
 	cfg := chat.Config{
 		People: []chat.Person{
@@ -55,11 +55,11 @@ func newField(t *testing.T, change ...func(*chat.Config)) *field {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &field{T: t, ws: ws, slack: s, ctx: context.Background()}
+	return &outboundTest{T: t, ws: ws, slack: s, ctx: context.Background()}
 }
 
-// company is everybody the tests know. Dan has no Slack user.
-func company() incident.Directory {
+// testDirectory is everybody the tests know. Dan has no Slack user.
+func testDirectory() incident.Directory {
 	person := func(id, name, slack string, responder bool) incident.Person {
 		p := incident.Person{ID: incident.PersonID(id), Name: name, Responder: responder}
 		if slack != "" {
@@ -82,8 +82,8 @@ func company() incident.Directory {
 	}
 }
 
-// opened is INC-42 as it is right after an alert opened it.
-func opened() incident.Incident {
+// openedIncident is INC-42 as it is right after an alert opened it.
+func openedIncident() incident.Incident {
 	return incident.Incident{ID: 42, Status: incident.Triage, Severity: incident.Sev2, Title: "Root key used from an unknown address", Restricted: true,
 		OpenedAt: noon.Add(-time.Second), UpdatedAt: noon, Paging: incident.Paging{Round: 1}, Links: map[string]string{},
 		Alerts: []incident.AlertRef{{Alert: 1, Source: "cloudtrail", Kind: "cloudtrail.ConsoleLogin", Level: incident.LevelHigh, Title: "Root login",
@@ -92,15 +92,15 @@ func opened() incident.Incident {
 }
 
 func brief(inc incident.Incident) incident.Brief {
-	return incident.Brief{Incident: inc, Directory: company(), Now: noon, Attempt: 1, Mark: "mark-1",
+	return incident.Brief{Incident: inc, Directory: testDirectory(), Now: noon, Attempt: 1, Mark: "mark-1",
 		Event: incident.Event{Seq: 7, Kind: incident.EventNoted, HappenedAt: noon, RecordedAt: noon, By: "p1", Audience: incident.AudienceResponders,
 			Texts: map[string]incident.Text{"text": {Value: "the key is disabled"}}}}
 }
 
-// channel opens INC-42's channel and returns a brief of the incident with it.
-func (f *field) channel() incident.Brief {
+// openChannel opens INC-42's channel and returns a brief of the incident with it.
+func (f *outboundTest) openChannel() incident.Brief {
 	f.Helper()
-	b := brief(opened())
+	b := brief(openedIncident())
 	cmd := f.must(f.slack.OpenChannel, b)
 	b.Incident.Links = cmd.Links
 	return b
@@ -108,16 +108,16 @@ func (f *field) channel() incident.Brief {
 
 var effect = incident.Effect{Key: "INC-42/7/x", Incident: 42, Seq: 7, Args: map[string]string{}}
 
-func (f *field) must(h Handler, b incident.Brief, args ...string) incident.Command {
+func (f *outboundTest) must(h Handler, b incident.Brief, args ...string) incident.Command {
 	f.Helper()
-	cmd, err := h(f.ctx, b, with(args))
+	cmd, err := h(f.ctx, b, effectWithArgs(args))
 	if err != nil {
 		f.Fatal(err)
 	}
 	return cmd
 }
 
-func with(args []string) incident.Effect {
+func effectWithArgs(args []string) incident.Effect {
 	e := effect
 	e.Args = map[string]string{}
 	for n := 0; n+1 < len(args); n += 2 {
@@ -126,12 +126,12 @@ func with(args []string) incident.Effect {
 	return e
 }
 
-// twice performs an effect whose first attempt meets a fault, and then again,
+// failThenRetry performs an effect whose first attempt meets a fault, and then again,
 // as the worker does. The first attempt has to ask for the second.
-func (f *field) twice(h Handler, b incident.Brief, args ...string) incident.Command {
+func (f *outboundTest) failThenRetry(h Handler, b incident.Brief, args ...string) incident.Command {
 	f.Helper()
-	_, err := h(f.ctx, b, with(args))
-	if err == nil || permanent(err) {
+	_, err := h(f.ctx, b, effectWithArgs(args))
+	if err == nil || isPermanent(err) {
 		f.Fatalf("the first attempt ended with %v, want an error to be tried again", err)
 	}
 	var wait *incident.RetryAfter
@@ -142,28 +142,28 @@ func (f *field) twice(h Handler, b incident.Brief, args ...string) incident.Comm
 	return f.must(h, b, args...)
 }
 
-// said are the messages of the bot in a channel, without Slack's own notices.
-func (f *field) said(channel string) []chat.Message {
+// botMessages are the messages of the bot in a channel, without Slack's own notices.
+func (f *outboundTest) botMessages(channel string) []chat.Message {
 	return slices.DeleteFunc(f.ws.Messages(channel), func(m chat.Message) bool { return m.Subtype != "" || m.User != "U0BOT" })
 }
 
-func (f *field) incidentChannels() []chat.Channel {
+func (f *outboundTest) incidentChannels() []chat.Channel {
 	return slices.DeleteFunc(f.ws.Channels(""), func(c chat.Channel) bool { return !strings.HasPrefix(c.Name, "inc-") })
 }
 
-// lost are the ways in which an effect lands and its answer does not arrive.
-var lost = []chat.FaultKind{chat.FaultDropAfter, chat.FaultServerAfter, chat.FaultInternalAfter}
+// lostReplyFaults are the ways in which an effect lands and its answer does not arrive.
+var lostReplyFaults = []chat.FaultKind{chat.FaultDropAfter, chat.FaultServerAfter, chat.FaultInternalAfter}
 
-// held are the ways in which nothing happens and it has to be tried again.
-var held = []chat.FaultKind{chat.FaultServerError, chat.FaultRateLimit}
+// rejectedFaults are the ways in which nothing happens and it has to be tried again.
+var rejectedFaults = []chat.FaultKind{chat.FaultServerError, chat.FaultRateLimit}
 
-func eachFault(t *testing.T, method string, test func(f *field)) {
-	for _, kind := range append(slices.Clone(lost), held...) {
+func eachFault(t *testing.T, method string, test func(f *outboundTest)) {
+	for _, kind := range append(slices.Clone(lostReplyFaults), rejectedFaults...) {
 		if method == "upload_url" && kind == chat.FaultInternalAfter {
 			continue // it is no method of the Web API and has no such answer
 		}
 		t.Run(method+" "+string(kind), func(t *testing.T) {
-			f := newField(t)
+			f := newOutboundTest(t)
 			f.ws.SetFault(chat.Fault{Method: method, Kind: kind, Count: 1})
 			test(f)
 		})
@@ -171,8 +171,8 @@ func eachFault(t *testing.T, method string, test func(f *field)) {
 }
 
 func TestRateLimitWaitsAsLongAsSlackAsks(t *testing.T) {
-	f := newField(t)
-	b := f.channel()
+	f := newOutboundTest(t)
+	b := f.openChannel()
 	f.ws.SetFault(chat.Fault{Method: "chat.postMessage", Kind: chat.FaultRateLimit, RetryAfter: 17})
 	_, err := f.slack.Post(f.ctx, b, effect)
 	var wait *incident.RetryAfter
@@ -184,20 +184,20 @@ func TestRateLimitWaitsAsLongAsSlackAsks(t *testing.T) {
 func TestWhatOnlyAnAdminCanMendIsGivenUp(t *testing.T) {
 	cases := map[string]struct {
 		change func(*chat.Config)
-		spoil  func(*field, incident.Brief)
+		spoil  func(*outboundTest, incident.Brief)
 		advice string
 	}{
-		"archived": {spoil: func(f *field, b incident.Brief) {
+		"archived": {spoil: func(f *outboundTest, b incident.Brief) {
 			if err := f.slack.client.ArchiveConversation(b.Incident.Links[incident.LinkChannel]); err != nil {
 				f.Fatal(err)
 			}
 		}, advice: "unarchive"},
-		"unknown channel": {spoil: func(_ *field, b incident.Brief) { b.Incident.Links[incident.LinkChannel] = "C0NOWHERE1" }, advice: "invite the bot again"},
-		"no channel":      {spoil: func(_ *field, b incident.Brief) { delete(b.Incident.Links, incident.LinkChannel) }, advice: "no channel"},
+		"unknown channel": {spoil: func(_ *outboundTest, b incident.Brief) { b.Incident.Links[incident.LinkChannel] = "C0NOWHERE1" }, advice: "invite the bot again"},
+		"no channel":      {spoil: func(_ *outboundTest, b incident.Brief) { delete(b.Incident.Links, incident.LinkChannel) }, advice: "no channel"},
 		"scope": {change: func(c *chat.Config) {
 			c.Scopes = slices.DeleteFunc(slices.Clone(chat.DefaultScopes), func(s string) bool { return s == "chat:write" })
 		}, advice: "chat:write"},
-		"token": {spoil: func(f *field, _ incident.Brief) {
+		"token": {spoil: func(f *outboundTest, _ incident.Brief) {
 			other, err := New(Config{BotToken: secret.New("xoxb-wrong"), SigningSecret: secret.New("x"), APIURL: f.ws.BaseURL() + "/api/",
 				Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
@@ -212,13 +212,13 @@ func TestWhatOnlyAnAdminCanMendIsGivenUp(t *testing.T) {
 			if c.change != nil {
 				changes = append(changes, c.change)
 			}
-			f := newField(t, changes...)
-			b := f.channel()
+			f := newOutboundTest(t, changes...)
+			b := f.openChannel()
 			if c.spoil != nil {
 				c.spoil(f, b)
 			}
 			_, err := f.slack.Post(f.ctx, b, effect)
-			if !permanent(err) || !strings.Contains(err.Error(), c.advice) {
+			if !isPermanent(err) || !strings.Contains(err.Error(), c.advice) {
 				t.Fatalf("got %v, want it given up with advice that says %q", err, c.advice)
 			}
 			b.Event.Kind = incident.EventEffectFailed

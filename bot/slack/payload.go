@@ -34,12 +34,12 @@ func decodeForm(form url.Values) slashCommand {
 
 // interaction is a button, a menu, a submitted form or a shortcut.
 type interaction struct {
-	Type        string `json:"type"`
-	CallbackID  string `json:"callback_id"`
-	TriggerID   string `json:"trigger_id"`
-	ResponseURL string `json:"response_url"`
-	User        ref    `json:"user"`
-	Channel     ref    `json:"channel"`
+	Type        string   `json:"type"`
+	CallbackID  string   `json:"callback_id"`
+	TriggerID   string   `json:"trigger_id"`
+	ResponseURL string   `json:"response_url"`
+	User        idObject `json:"user"`
+	Channel     idObject `json:"channel"`
 	Container   struct {
 		Type        string `json:"type"`
 		ChannelID   string `json:"channel_id"`
@@ -54,15 +54,15 @@ type interaction struct {
 			Permalink string `json:"permalink"`
 		} `json:"files"`
 	} `json:"message"`
-	View    view          `json:"view"`
+	View    viewPayload   `json:"view"`
 	Actions []formElement `json:"actions"`
 }
 
-type ref struct {
+type idObject struct {
 	ID string `json:"id"`
 }
 
-type view struct {
+type viewPayload struct {
 	ID              string `json:"id"`
 	Hash            string `json:"hash"`
 	CallbackID      string `json:"callback_id"`
@@ -78,19 +78,19 @@ type view struct {
 
 // formElement is one element with what was chosen or typed in it.
 type formElement struct {
-	Type     string   `json:"type"`
-	ActionID string   `json:"action_id"`
-	BlockID  string   `json:"block_id"`
-	Value    string   `json:"value"`
-	User     string   `json:"selected_user"`
-	Users    []string `json:"selected_users"`
-	Date     string   `json:"selected_date"`
-	DateTime int64    `json:"selected_date_time"`
-	Option   option   `json:"selected_option"`
-	Options  []option `json:"selected_options"`
+	Type     string         `json:"type"`
+	ActionID string         `json:"action_id"`
+	BlockID  string         `json:"block_id"`
+	Value    string         `json:"value"`
+	User     string         `json:"selected_user"`
+	Users    []string       `json:"selected_users"`
+	Date     string         `json:"selected_date"`
+	DateTime int64          `json:"selected_date_time"`
+	Option   selectOption   `json:"selected_option"`
+	Options  []selectOption `json:"selected_options"`
 }
 
-type option struct {
+type selectOption struct {
 	Value string `json:"value"`
 }
 
@@ -117,8 +117,8 @@ func (in interaction) channel() string {
 	return in.Container.ChannelID
 }
 
-// event is a delivery of the Events API.
-type event struct {
+// eventPayload is a delivery of the Events API.
+type eventPayload struct {
 	Type      string `json:"type"`
 	Challenge string `json:"challenge"`
 	EventID   string `json:"event_id"`
@@ -140,7 +140,7 @@ func (r *flexID) UnmarshalJSON(data []byte) error {
 		*r = flexID(id)
 		return nil
 	}
-	var object ref
+	var object idObject
 	if json.Unmarshal(data, &object) == nil {
 		*r = flexID(object.ID)
 	}

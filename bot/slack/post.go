@@ -17,7 +17,7 @@ func (s *Slack) Post(ctx context.Context, b incident.Brief, e incident.Effect) (
 		return noCommand, nil
 	}
 	_, err := s.postToChannel(ctx, b, m)
-	if b.Event.Kind == incident.EventEffectFailed && permanent(err) {
+	if b.Event.Kind == incident.EventEffectFailed && isPermanent(err) {
 		// Reporting that the report failed would go on for ever.
 		s.log.ErrorContext(ctx, "a failure could not be told in the channel", "incident", b.Incident.ID, "error", err)
 		return noCommand, nil
@@ -38,7 +38,7 @@ func (s *Slack) postToChannel(ctx context.Context, b incident.Brief, m message) 
 // called with the same mark: where look is set, it is searched for first.
 func (s *Slack) postOnce(ctx context.Context, b incident.Brief, channel, mark string, m message, look bool) (ts string, err error) {
 	if look {
-		found, ok, err := s.find(ctx, channel, since(b), hasMark(mark))
+		found, ok, err := s.findMessage(ctx, channel, searchStart(b), hasMark(mark))
 		if err != nil || ok {
 			return found.Timestamp, err
 		}
@@ -63,7 +63,7 @@ func (s *Slack) post(ctx context.Context, channel string, m message, meta slack.
 		_, ts, err = s.client.PostMessageContext(ctx, channel, m.options(meta)...)
 		return err
 	}
-	if err = send(); failure(err) == "not_in_channel" {
+	if err = send(); errorCode(err) == "not_in_channel" {
 		if _, _, _, joined := s.client.JoinConversationContext(ctx, channel); joined == nil {
 			err = send()
 		}
@@ -90,7 +90,7 @@ func (s *Slack) sendToEach(ctx context.Context, b incident.Brief, persons []inci
 		switch {
 		case err == nil:
 			reached++
-		case permanent(err):
+		case isPermanent(err):
 			hopeless = append(hopeless, fmt.Errorf("%s: %w", b.Directory.Name(id), err))
 		default:
 			again = append(again, err)

@@ -25,20 +25,20 @@ type message struct {
 	blocks []slack.Block
 }
 
-// page collects the blocks of one message and keeps it within what Slack
+// messageBuilder collects the blocks of one message and keeps it within what Slack
 // takes. What does not fit is left out or cut, and the message says so.
-type page struct {
-	id     incident.ID
-	blocks []slack.Block
-	text   string // the fallback: the first line and the beginning of the first quotation
-	used   int
-	cut    bool
+type messageBuilder struct {
+	id        incident.ID
+	blocks    []slack.Block
+	text      string // the fallback: the first line and the beginning of the first quotation
+	used      int
+	truncated bool
 }
 
-// room reports whether n more units of text fit into a block of at most limit.
-func (p *page) room(n, limit int) bool {
+// reserve reports whether n more units of text fit into a block of at most limit.
+func (p *messageBuilder) reserve(n, limit int) bool {
 	if n > limit || p.used+n > maxMessageText || len(p.blocks) >= maxBlocks {
-		p.cut = true
+		p.truncated = true
 		return false
 	}
 	p.used += n
@@ -46,48 +46,50 @@ func (p *page) room(n, limit int) bool {
 }
 
 // title is the heading, in plain text.
-func (p *page) title(text string) {
+func (p *messageBuilder) title(text string) {
 	text, _ = clip(strings.Join(strings.Fields(clean(text)), " "), 140)
-	if text != "" && p.room(units(text), 150) {
-		p.blocks = append(p.blocks, slack.NewHeaderBlock(plain(text)))
+	if text != "" && p.reserve(units(text), 150) {
+		p.blocks = append(p.blocks, slack.NewHeaderBlock(plainText(text)))
 	}
 }
 
 // line says a sentence.
-func (p *page) line(m markup) {
+func (p *messageBuilder) line(m markup) {
 	if p.text == "" {
 		p.text = string(m)
 	}
-	if m != "" && p.room(units(string(m)), maxBlockText) {
+	if m != "" && p.reserve(units(string(m)), maxBlockText) {
 		p.blocks = append(p.blocks, slack.NewSectionBlock(mrkdwn(m), nil, nil))
 	}
 }
 
 // quote says what a person or a source wrote, as they wrote it: no mark-up,
 // mention or link in it works.
-func (p *page) quote(text string) {
+func (p *messageBuilder) quote(text string) {
 	text = strings.TrimSpace(clean(text))
 	if text == "" {
 		return
 	}
 	if !strings.Contains(p.text, "\n") {
-		p.text += "\n" + string(esc(text, 300))
+		p.text += "\n" + string(escape(text, 300))
 	}
 	short, cut := clip(text, min(maxBlockText, maxMessageText-p.used))
-	p.cut = p.cut || cut
-	if len(short) <= len("…") && cut || !p.room(units(short), maxBlockText) {
-		p.cut = true
+	p.truncated = p.truncated || cut
+	if len(short) <= len("…") && cut || !p.reserve(units(short), maxBlockText) {
+		p.truncated = true
 		return
 	}
 	p.blocks = append(p.blocks, slack.NewRichTextBlock("", &slack.RichTextQuote{Type: slack.RTEQuote,
 		Elements: []slack.RichTextSectionElement{slack.NewRichTextSectionTextElement(short, nil)}}))
 }
 
-// share is how long each of n quotations may be so that all of them fit.
-func (p *page) share(n int) int { return max(100, (maxMessageText-p.used)*9/10/max(1, n)) }
+// quoteLimit is how long each of n quotations may be so that all of them fit.
+func (p *messageBuilder) quoteLimit(n int) int {
+	return max(100, (maxMessageText-p.used)*9/10/max(1, n))
+}
 
 // items is a bulleted list of plain texts.
-func (p *page) items(texts []string) {
+func (p *messageBuilder) items(texts []string) {
 	var lines []slack.RichTextElement
 	total := 0
 	for _, t := range texts {
@@ -96,19 +98,19 @@ func (p *page) items(texts []string) {
 			continue
 		}
 		if total+units(t) > maxBlockText || p.used+total+units(t) > maxMessageText {
-			p.cut = true
+			p.truncated = true
 			break
 		}
 		total += units(t)
 		lines = append(lines, slack.NewRichTextSection(slack.NewRichTextSectionTextElement(t, nil)))
 	}
-	if len(lines) > 0 && p.room(total, maxBlockText) {
+	if len(lines) > 0 && p.reserve(total, maxBlockText) {
 		p.blocks = append(p.blocks, slack.NewRichTextBlock("", slack.NewRichTextList(slack.RTEListBullet, 0, lines...)))
 	}
 }
 
 // small is the grey line under a message. Empty parts are left out.
-func (p *page) small(parts ...markup) {
+func (p *messageBuilder) small(parts ...markup) {
 	var kept []string
 	for _, m := range parts {
 		if m != "" {
@@ -116,13 +118,13 @@ func (p *page) small(parts ...markup) {
 		}
 	}
 	m := strings.Join(kept, " · ")
-	if m != "" && p.room(units(m), maxBlockText) {
+	if m != "" && p.reserve(units(m), maxBlockText) {
 		p.blocks = append(p.blocks, slack.NewContextBlock("", mrkdwn(markup(m))))
 	}
 }
 
 // pairs are label and value in two columns; those without a value are left out.
-func (p *page) pairs(pairs ...[2]markup) {
+func (p *messageBuilder) pairs(pairs ...[2]markup) {
 	var fields []*slack.TextBlockObject
 	flush := func() {
 		if len(fields) > 0 {
@@ -131,8 +133,8 @@ func (p *page) pairs(pairs ...[2]markup) {
 		fields = nil
 	}
 	for _, f := range pairs {
-		m := mk("*%s*\n%s", f[0], f[1])
-		if f[1] == "" || !p.room(units(string(m)), maxFieldText) {
+		m := markupf("*%s*\n%s", f[0], f[1])
+		if f[1] == "" || !p.reserve(units(string(m)), maxFieldText) {
 			continue
 		}
 		if fields = append(fields, mrkdwn(m)); len(fields) == 10 {
@@ -144,16 +146,16 @@ func (p *page) pairs(pairs ...[2]markup) {
 
 // buttons is a row of things to press. It is never left out: there is always
 // room for a row beyond what the texts may take.
-func (p *page) buttons(elements ...slack.BlockElement) {
+func (p *messageBuilder) buttons(elements ...slack.BlockElement) {
 	if len(elements) > 0 {
 		p.blocks = append(p.blocks, slack.NewActionBlock("", elements...))
 	}
 }
 
-// done ends the page.
-func (p *page) done() message {
-	if p.cut {
-		note := mk("Shortened to fit into a message. `/incident status %s` shows more.", markup(p.id.String()))
+// build ends the page.
+func (p *messageBuilder) build() message {
+	if p.truncated {
+		note := markupf("Shortened to fit into a message. `/incident status %s` shows more.", markup(p.id.String()))
 		p.blocks = append(p.blocks, slack.NewContextBlock("", mrkdwn(note)))
 	}
 	text := p.text
@@ -163,7 +165,7 @@ func (p *page) done() message {
 	return message{text: text, blocks: p.blocks}
 }
 
-func plain(s string) *slack.TextBlockObject {
+func plainText(s string) *slack.TextBlockObject {
 	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
 }
 
@@ -173,7 +175,7 @@ func mrkdwn(m markup) *slack.TextBlockObject {
 }
 
 func button(action, label, value string) *slack.ButtonBlockElement {
-	return slack.NewButtonBlockElement(action, value, plain(label))
+	return slack.NewButtonBlockElement(action, value, plainText(label))
 }
 
 // severities lets people say how grave it is; the present one is chosen.
@@ -181,12 +183,12 @@ func severities(inc incident.Incident) slack.BlockElement {
 	var options []*slack.OptionBlockObject
 	var chosen *slack.OptionBlockObject
 	for _, s := range incident.Severities() {
-		o := slack.NewOptionBlockObject(value(inc.ID, string(s)), plain(string(s)), nil)
+		o := slack.NewOptionBlockObject(buttonValue(inc.ID, string(s)), plainText(string(s)), nil)
 		if options = append(options, o); s == inc.Severity {
 			chosen = o
 		}
 	}
-	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plain("Severity"), ActSeverity, options...)
+	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Severity"), ActSeverity, options...)
 	if chosen != nil {
 		e = e.WithInitialOption(chosen)
 	}

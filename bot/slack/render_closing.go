@@ -15,15 +15,15 @@ func (s renderer) record(r incident.ClosingRecord) {
 			filled = append(filled, f)
 		}
 	}
-	share := s.share(len(filled))
+	share := s.quoteLimit(len(filled))
 	for _, f := range filled {
 		text, cut := clip(strings.TrimSpace(clean(r.Get(f.Name))), share)
-		s.cut = s.cut || cut
-		s.line(mk("*%s*", esc(f.Label, 60)))
+		s.truncated = s.truncated || cut
+		s.line(markupf("*%s*", escape(f.Label, 60)))
 		s.quote(text)
 	}
 	if r.Audience != "" {
-		s.small(mk("audience: %s", word(r.Audience)), mk("language: %s", esc(r.Language, 40)))
+		s.small(markupf("audience: %s", humanize(r.Audience)), markupf("language: %s", escape(r.Language, 40)))
 	}
 }
 
@@ -33,7 +33,7 @@ func (s renderer) frozen() {
 	if sub := s.inc.Submission; sub != nil && sub.Digest == s.e.Field("digest") {
 		s.record(sub.Document.Record)
 	}
-	s.small(mk("revision %s", s.field("revision")), s.field("digest"))
+	s.small(markupf("revision %s", s.field("revision")), s.field("digest"))
 	s.buttons(s.button(incident.VerbAmend, ActAmend, "Amend")...)
 }
 
@@ -44,18 +44,18 @@ func (s renderer) waiting() markup {
 	unsigned, objections, unanswered := s.inc.Missing()
 	var parts []markup
 	for _, name := range unsigned {
-		parts = append(parts, word(name))
+		parts = append(parts, humanize(name))
 	}
 	for _, o := range objections {
-		parts = append(parts, mk("objection %s", esc(o.ID, 20)))
+		parts = append(parts, markupf("objection %s", escape(o.ID, 20)))
 	}
 	for _, c := range unanswered {
-		parts = append(parts, mk("answer of %s", word(c.Team)))
+		parts = append(parts, markupf("answer of %s", humanize(c.Team)))
 	}
 	if len(parts) == 0 {
 		return "nothing is missing"
 	}
-	return mk("still missing: %s", list(parts, 800))
+	return markupf("still missing: %s", joinLimited(parts, 800))
 }
 
 func (s renderer) objected() {
@@ -75,16 +75,16 @@ func (s renderer) reviewScheduled() {
 }
 
 func (s renderer) waiverApproval() {
-	s.line(mk("A member of %s must endorse the waiver.", team(s.b.Directory, incident.Security)))
+	s.line(markupf("A member of %s must endorse the waiver.", mentionTeam(s.b.Directory, incident.Security)))
 }
 
 func (s renderer) closed() {
 	s.line("The incident was reviewed in person. Every action item has an owner and a due date:")
-	s.items(actions(s.b.Directory, s.inc.Actions))
+	s.items(actionLines(s.b.Directory, s.inc.Actions))
 }
 
-// actions returns action items as lines of plain text.
-func actions(d incident.Directory, items []incident.Action) []string {
+// actionLines returns action items as lines of plain text.
+func actionLines(d incident.Directory, items []incident.Action) []string {
 	var out []string
 	for _, a := range items {
 		text, _ := clip(a.Title, 120)

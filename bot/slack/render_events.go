@@ -13,7 +13,7 @@ import (
 // renderer writes the message about one event: the event, the incident in its
 // present state and the directory.
 type renderer struct {
-	*page
+	*messageBuilder
 	b   incident.Brief
 	e   incident.Event
 	inc incident.Incident
@@ -104,7 +104,7 @@ var layouts = map[incident.EventKind]layout{
 // render returns the message about the brief's event, and false for events
 // without a message.
 func render(b incident.Brief) (message, bool) {
-	r := renderer{page: &page{id: b.Incident.ID}, b: b, e: b.Event, inc: b.Incident}
+	r := renderer{messageBuilder: &messageBuilder{id: b.Incident.ID}, b: b, e: b.Event, inc: b.Incident}
 	if !r.event() {
 		return message{}, false
 	}
@@ -112,9 +112,9 @@ func render(b incident.Brief) (message, bool) {
 		r.small("only legal and security can read the text")
 	}
 	if late := b.Event.RecordedAt.Sub(b.Event.HappenedAt); late > time.Minute {
-		r.small(mk("happened %s", at(b.Event.HappenedAt)))
+		r.small(markupf("happened %s", dateMarkup(b.Event.HappenedAt)))
 	}
-	return r.done(), true
+	return r.build(), true
 }
 
 // event writes the event by its layout, and reports false for a silent event.
@@ -134,9 +134,9 @@ func (s renderer) event() bool {
 // a step that the bot did itself stays in one grey line.
 func (s renderer) sentence(icon string) {
 	said, text := s.e.Sentence()
-	line := mk(":%s: %s.", markup(icon), s.fill(said))
+	line := markupf(":%s: %s.", markup(icon), s.fill(said))
 	if outcome := s.e.Text("outcome"); s.e.Kind == incident.EventStepDone && s.botStep() && units(outcome) <= 80 && !strings.Contains(outcome, "\n") {
-		line = mk(":robot_face: %s: %s", s.fill(said), esc(outcome, 200))
+		line = markupf(":robot_face: %s: %s", s.fill(said), escape(outcome, 200))
 		s.text = string(line)
 		s.small(line)
 		return
@@ -155,42 +155,42 @@ func (s renderer) fill(said incident.Sentence) markup {
 func (s renderer) arg(arg any) markup {
 	switch v := arg.(type) {
 	case incident.PersonID:
-		return who(s.b.Directory, v)
+		return mention(s.b.Directory, v)
 	case incident.People:
-		return people(s.b.Directory, v, 1500)
+		return mentionAll(s.b.Directory, v, 1500)
 	case incident.Departments:
 		return s.departments(v)
 	case incident.Labels:
 		parts := make([]markup, len(v))
 		for n, l := range v {
-			parts[n] = esc(l, 60)
+			parts[n] = escape(l, 60)
 		}
-		return list(parts, 600)
+		return joinLimited(parts, 600)
 	case incident.Severity:
-		return mk("*%s*", word(v))
+		return markupf("*%s*", humanize(v))
 	case incident.StepRef:
-		return mk("*%s*", esc(s.stepTitle(v), 300))
+		return markupf("*%s*", escape(s.stepTitle(v), 300))
 	case incident.PlaybookRef:
-		return mk("*%s*", esc(s.playbookTitle(string(v)), 200))
+		return markupf("*%s*", escape(s.playbookTitle(string(v)), 200))
 	case incident.Quoted:
 		if s.e.Audience == incident.AudienceLegalSecurity {
 			return "…"
 		}
-		return esc(string(v), 300)
+		return escape(string(v), 300)
 	case incident.Day:
 		return markup(v.String())
 	case incident.Literal:
 		if strings.HasPrefix(string(v), "sha256:") {
-			return short(string(v))
+			return shortDigest(string(v))
 		}
-		return esc(string(v), 200)
+		return escape(string(v), 200)
 	case time.Time:
 		if v.IsZero() {
 			return "not set"
 		}
-		return at(v)
+		return dateMarkup(v)
 	}
-	return word(fmt.Sprint(arg))
+	return humanize(fmt.Sprint(arg))
 }
 
 // departments mentions the user groups of departments and marks those without
@@ -198,16 +198,16 @@ func (s renderer) arg(arg any) markup {
 func (s renderer) departments(names incident.Departments) markup {
 	var parts []markup
 	for _, name := range names {
-		part := team(s.b.Directory, name)
+		part := mentionTeam(s.b.Directory, name)
 		if t, _ := s.b.Directory.Team(name); len(t.Members) == 0 && t.Group == "" {
-			part = mk("%s (no members configured)", part)
+			part = markupf("%s (no members configured)", part)
 		}
 		parts = append(parts, part)
 	}
-	return list(parts, 600)
+	return joinLimited(parts, 600)
 }
 
-func (s renderer) field(name string) markup { return esc(s.e.Field(name), 200) }
+func (s renderer) field(name string) markup { return escape(s.e.Field(name), 200) }
 
 // when returns the time in a field, or "".
 func (s renderer) when(field string) markup {
@@ -215,7 +215,7 @@ func (s renderer) when(field string) markup {
 	if err != nil {
 		return ""
 	}
-	return at(t)
+	return dateMarkup(t)
 }
 
 // quoteText quotes a text of the event. It withholds texts for legal and
@@ -237,8 +237,8 @@ const maxButtonValue = 2000
 // button returns a button about this incident, or nothing if the incident's
 // status does not allow the verb.
 func (s renderer) button(v incident.Verb, action, label string, args ...string) []slack.BlockElement {
-	carried := value(s.inc.ID, args...)
-	if !possible(s.inc, v) || units(carried) > maxButtonValue {
+	carried := buttonValue(s.inc.ID, args...)
+	if !isAllowed(s.inc, v) || units(carried) > maxButtonValue {
 		return nil
 	}
 	return []slack.BlockElement{button(action, label, carried)}
@@ -247,10 +247,10 @@ func (s renderer) button(v incident.Verb, action, label string, args ...string) 
 // ackButtons returns the button Acknowledge, or nothing if the status does not
 // allow it.
 func (s renderer) ackButtons() []slack.BlockElement {
-	if !possible(s.inc, incident.VerbAcknowledge) {
+	if !isAllowed(s.inc, incident.VerbAcknowledge) {
 		return nil
 	}
-	return []slack.BlockElement{button(ActAcknowledge, "Acknowledge", value(s.inc.ID)).WithStyle(slack.StylePrimary)}
+	return []slack.BlockElement{button(ActAcknowledge, "Acknowledge", buttonValue(s.inc.ID)).WithStyle(slack.StylePrimary)}
 }
 
 func (s renderer) restrictedNotice() {
@@ -261,8 +261,8 @@ func (s renderer) restrictedNotice() {
 
 // welcome is the first message in the channel.
 func (s renderer) welcome() {
-	s.line(mk("This is the channel of *%s* (*%s*). Every `/incident` command and button here is recorded in the timeline.",
-		markup(s.inc.ID.String()), word(s.inc.Severity)))
+	s.line(markupf("This is the channel of *%s* (*%s*). Every `/incident` command and button here is recorded in the timeline.",
+		markup(s.inc.ID.String()), humanize(s.inc.Severity)))
 	s.quote(s.inc.Title)
 	s.restrictedNotice()
 	if s.inc.NeedsPage() {
@@ -274,10 +274,10 @@ func (s renderer) alertDetail() {
 	s.quoteText("detail")
 	var rule, where markup
 	if r := s.e.Text("rule"); r != "" {
-		rule = mk("rule: %s", esc(r, 300))
+		rule = markupf("rule: %s", escape(r, 300))
 	}
 	if goodURL(s.e.Text("url")) {
-		where = link(s.e.Text("url"), "open at the source")
+		where = linkMarkup(s.e.Text("url"), "open at the source")
 	}
 	s.small(s.when("at"), rule, where)
 }
@@ -287,7 +287,7 @@ func (s renderer) statusUnchanged() { s.small("the incident's status is unchange
 // severityButtons asks for the severity. An acknowledgement in Slack was
 // answered with the same question.
 func (s renderer) severityButtons() {
-	if s.e.Via != incident.ViaSlack && possible(s.inc, incident.VerbSetSeverity) {
+	if s.e.Via != incident.ViaSlack && isAllowed(s.inc, incident.VerbSetSeverity) {
 		s.line("Set the severity:")
 		s.buttons(severities(s.inc))
 	}
@@ -303,7 +303,7 @@ func (s renderer) nextStep() {
 	if next := s.e.Field("next"); next != "" {
 		var n int
 		_, _ = fmt.Sscan(next, &n)
-		s.small(mk("escalation step %s is paged now", num(n+1)))
+		s.small(markupf("escalation step %s is paged now", formatNum(n+1)))
 	}
 	s.buttons(s.ackButtons()...)
 }

@@ -15,16 +15,18 @@ func (s renderer) recordDue() {
 }
 
 func (s renderer) dismissalApproval() {
-	s.line(mk("A second person, from %s, must agree.", team(s.b.Directory, incident.Security)))
+	s.line(markupf("A second person, from %s, must agree.", mentionTeam(s.b.Directory, incident.Security)))
 	s.buttons(s.button(incident.VerbDismiss, ActDismiss, "Agree and dismiss")...)
 }
 
 func (s renderer) dismissalReview() { s.small("the next review meeting will list the dismissal") }
 
-func (s renderer) mergedInto() { s.line(mk("Continue in the channel of *%s*.", s.field("target"))) }
+func (s renderer) mergedInto() {
+	s.line(markupf("Continue in the channel of *%s*.", s.field("target")))
+}
 
 func (s renderer) splitFrom() {
-	s.small(mk("the timeline of %s has the earlier events", s.field("source")))
+	s.small(markupf("the timeline of %s has the earlier events", s.field("source")))
 }
 
 func (s renderer) legalHold() {
@@ -67,11 +69,11 @@ func (s renderer) assignee(r incident.Role) markup {
 	case r == "":
 		return ""
 	case s.inc.Roles[r] != "":
-		return mk("Assigned to %s (%s).", who(s.b.Directory, s.inc.Roles[r]), word(r))
+		return markupf("Assigned to %s (%s).", mention(s.b.Directory, s.inc.Roles[r]), humanize(r))
 	case s.inc.Commander != "":
-		return mk("Assigned to %s until the role %s is filled.", who(s.b.Directory, s.inc.Commander), word(r))
+		return markupf("Assigned to %s until the role %s is filled.", mention(s.b.Directory, s.inc.Commander), humanize(r))
 	}
-	return mk("Unassigned: the role %s is not filled.", word(r))
+	return markupf("Unassigned: the role %s is not filled.", humanize(r))
 }
 
 func (s renderer) playbookDetail() {
@@ -79,19 +81,19 @@ func (s renderer) playbookDetail() {
 	if run == nil {
 		return
 	}
-	s.line(mk("%s steps. Tocsin posts each step here when it is due.", num(len(run.Plan))))
+	s.line(markupf("%s steps. Tocsin posts each step here when it is due.", formatNum(len(run.Plan))))
 	if d := s.e.Field("digest"); d != "" {
-		s.small(mk("%s, pinned as %s", esc(run.Playbook, 80), short(d)))
+		s.small(markupf("%s, pinned as %s", escape(run.Playbook, 80), shortDigest(d)))
 	}
 }
 
-// short returns the first 12 digits of a digest.
-func short(digest string) markup {
+// shortDigest returns the first 12 digits of a digest.
+func shortDigest(digest string) markup {
 	name, hex, found := strings.Cut(digest, ":")
 	if !found {
 		name, hex = "sha256", digest
 	}
-	return esc(name+":"+hex[:min(12, len(hex))], 40)
+	return escape(name+":"+hex[:min(12, len(hex))], 40)
 }
 
 func (s renderer) stepButtons(ref string, step incident.Step) {
@@ -102,15 +104,15 @@ func (s renderer) stepButtons(ref string, step incident.Step) {
 	s.buttons(append(row, s.button(incident.VerbStepSkip, ActStepSkip, "Skip", ref)...)...)
 }
 
-// due returns the deadline of a step, or "".
-func due(step incident.Step) markup {
+// dueText returns the deadline of a step, or "".
+func dueText(step incident.Step) markup {
 	if step.Deadline <= 0 {
 		return ""
 	}
 	if step.Started.IsZero() {
-		return mk("due within %s", esc(step.Deadline.String(), 40))
+		return markupf("due within %s", escape(step.Deadline.String(), 40))
 	}
-	return mk("due %s", at(step.Started.Add(step.Deadline)))
+	return markupf("due %s", dateMarkup(step.Started.Add(step.Deadline)))
 }
 
 func (s renderer) stepStarted() {
@@ -121,13 +123,13 @@ func (s renderer) stepStarted() {
 		s.line(s.assignee(step.Role))
 	}
 	s.instructions(step.Detail)
-	s.small(due(step), esc(ref, 160))
+	s.small(dueText(step), escape(ref, 160))
 	s.stepButtons(ref, step)
 }
 
 func (s renderer) stepLate() {
 	ref, step := s.step()
 	s.line(s.assignee(step.Role))
-	s.small(due(step), esc(ref, 160))
+	s.small(dueText(step), escape(ref, 160))
 	s.stepButtons(ref, step)
 }

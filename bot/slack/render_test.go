@@ -22,8 +22,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// kinds reads the domain's source for every kind of event there is.
-func kinds(t *testing.T) []incident.EventKind {
+// eventKinds reads the domain's source for every kind of event there is.
+func eventKinds(t *testing.T) []incident.EventKind {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../incident/timeline.go", nil, 0)
 	if err != nil {
@@ -45,19 +45,19 @@ func kinds(t *testing.T) []incident.EventKind {
 }
 
 func TestEveryKindOfEventHasAVoiceOrIsSilentOnPurpose(t *testing.T) {
-	for _, kind := range kinds(t) {
+	for _, kind := range eventKinds(t) {
 		if _, known := layouts[kind]; !known {
 			t.Errorf("nobody decided how %q is told", kind)
 		}
 	}
-	if len(layouts) != len(kinds(t)) {
-		t.Errorf("%d voices for %d kinds", len(layouts), len(kinds(t)))
+	if len(layouts) != len(eventKinds(t)) {
+		t.Errorf("%d voices for %d kinds", len(layouts), len(eventKinds(t)))
 	}
 }
 
-// lived is INC-42 with everything in it that a message can show.
-func lived() incident.Incident {
-	inc := signedBy(opened(), incident.AudienceAll)
+// fullIncident is INC-42 with everything in it that a message can show.
+func fullIncident() incident.Incident {
+	inc := withSubmittedRecord(openedIncident(), incident.AudienceAll)
 	inc.Status, inc.Commander, inc.Paging.AcknowledgedBy = incident.InReview, "p1", "p1"
 	inc.Roles = map[incident.Role]incident.PersonID{incident.Commander: "p1", incident.Scribe: "p4"}
 	inc.InvolvedDepartments = []incident.Department{incident.Legal, incident.Communications}
@@ -156,8 +156,8 @@ func fixtures() map[incident.EventKind]fixture {
 	}
 }
 
-// stage is a status in which people see such a message, so that its buttons are drawn.
-func stage(kind incident.EventKind) incident.Status {
+// statusFor is a status in which people see such a message, so that its buttons are drawn.
+func statusFor(kind incident.EventKind) incident.Status {
 	switch kind {
 	case incident.EventOpened, incident.EventChannelOpened, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventAckTimedOut:
 		return incident.Triage
@@ -172,8 +172,8 @@ func stage(kind incident.EventKind) incident.Status {
 }
 
 func (x fixture) brief(kind incident.EventKind) incident.Brief {
-	b := brief(lived())
-	b.Incident.Status = stage(kind)
+	b := brief(fullIncident())
+	b.Incident.Status = statusFor(kind)
 	if b.Incident.Status == incident.Triage {
 		b.Incident.Paging.AcknowledgedBy = ""
 	}
@@ -190,8 +190,8 @@ func (x fixture) brief(kind incident.EventKind) incident.Brief {
 	return b
 }
 
-// golden compares what is sent with testdata/NAME.json.
-func golden(t *testing.T, name string, m message) {
+// checkGolden compares what is sent with testdata/NAME.json.
+func checkGolden(t *testing.T, name string, m message) {
 	t.Helper()
 	got, err := json.MarshalIndent(map[string]any{"text": m.text, "blocks": m.blocks}, "", "  ")
 	if err != nil {
@@ -217,8 +217,8 @@ func golden(t *testing.T, name string, m message) {
 
 func TestMessages(t *testing.T) {
 	cases := fixtures()
-	f := newField(t)
-	channel := f.channel().Incident.Links[incident.LinkChannel]
+	f := newOutboundTest(t)
+	channel := f.openChannel().Incident.Links[incident.LinkChannel]
 	for _, kind := range slices.Sorted(maps.Keys(layouts)) {
 		t.Run(string(kind), func(t *testing.T) {
 			x, prepared := cases[kind]
@@ -229,7 +229,7 @@ func TestMessages(t *testing.T) {
 			if !told {
 				return
 			}
-			golden(t, "event_"+string(kind), m)
+			checkGolden(t, "event_"+string(kind), m)
 			if _, err := f.slack.post(f.ctx, channel, m, metadata(x.brief(kind), "m")); err != nil {
 				t.Errorf("Slack refuses it: %v", err)
 			}
@@ -238,7 +238,7 @@ func TestMessages(t *testing.T) {
 }
 
 func TestCardAndOtherMessages(t *testing.T) {
-	open, grown := brief(opened()), brief(lived())
+	open, grown := brief(openedIncident()), brief(fullIncident())
 	consult := grown.Incident.Consultations[0]
 	public := grown
 	public.Incident.Restricted = false
@@ -253,7 +253,7 @@ func TestCardAndOtherMessages(t *testing.T) {
 		"announce_restricted": announcement(open), "announce_open": announcement(public), "postmortem_news": postmortemAnnouncement(grown, grown.Incident.Submission.Document.Record),
 		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "last_word_merged": archiveMessage(merged), "last_word_dismissed": archiveMessage(dismissed), "absent": notInvitedMessage(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
 	} {
-		t.Run(name, func(t *testing.T) { golden(t, name, m) })
+		t.Run(name, func(t *testing.T) { checkGolden(t, name, m) })
 	}
 }
 
@@ -274,8 +274,8 @@ func TestTextsForLegalAndSecurityStayOutOfTheChannel(t *testing.T) {
 	}
 }
 
-// hostile draws texts that attack Slack's mark-up, its limits, or the reader.
-func hostile() *rapid.Generator[string] {
+// hostileText draws texts that attack Slack's mark-up, its limits, or the reader.
+func hostileText() *rapid.Generator[string] {
 	nasty := rapid.SampledFrom([]string{"<!channel>", "<!here|x>", "<@U0ADA>", "<https://evil.example|your bank>", "&lt;!everyone&gt;", "```", "`", "*", "_", "&", "<", ">", "\u202e",
 		"\x00", "\r\n", "\u2028", "𝕏𝕏𝕏", "Ω", "🔥", "\xff\xfe", "@channel", "|", "^", strings.Repeat("&", 3001), strings.Repeat("𝕏", 2000), strings.Repeat("word ", 1200)})
 	return rapid.Custom(func(t *rapid.T) string {
@@ -285,7 +285,7 @@ func hostile() *rapid.Generator[string] {
 
 // hostileBrief puts hostile texts wherever somebody outside writes one.
 func hostileBrief(t *rapid.T, kind incident.EventKind, x fixture) incident.Brief {
-	text := func(name string) string { return hostile().Draw(t, name) }
+	text := func(name string) string { return hostileText().Draw(t, name) }
 	b := x.brief(kind)
 	inc := &b.Incident
 	inc.Title = text("title")
@@ -318,8 +318,8 @@ func hostileBrief(t *rapid.T, kind incident.EventKind, x fixture) incident.Brief
 	return b
 }
 
-// allowed are the only openings of Slack's own mark-up that our messages use.
-var allowed = []string{"<@U0", "<!subteam^S0SEC>", "<!date^", "<https://", "<http://", "<#C0"}
+// allowedMarkup are the only openings of Slack's own mark-up that our messages use.
+var allowedMarkup = []string{"<@U0", "<!subteam^S0SEC>", "<!date^", "<https://", "<http://", "<#C0"}
 
 func checkMessage(t *rapid.T, m message) {
 	raw, err := json.Marshal(m.blocks)
@@ -348,7 +348,7 @@ func checkMessage(t *rapid.T, m message) {
 					t.Fatalf("a text of %d", units(s))
 				}
 				if v["type"] == "mrkdwn" {
-					onlyOurMarkup(t, s)
+					checkMarkup(t, s)
 				}
 			}
 			for _, e := range v {
@@ -360,12 +360,12 @@ func checkMessage(t *rapid.T, m message) {
 	if total >= 12_000 {
 		t.Fatalf("%d characters in all", total)
 	}
-	onlyOurMarkup(t, m.text)
+	checkMarkup(t, m.text)
 }
 
-func onlyOurMarkup(t *rapid.T, s string) {
+func checkMarkup(t *rapid.T, s string) {
 	for n, r := range s {
-		if r == '<' && !slices.ContainsFunc(allowed, func(p string) bool { return strings.HasPrefix(s[n:], p) }) {
+		if r == '<' && !slices.ContainsFunc(allowedMarkup, func(p string) bool { return strings.HasPrefix(s[n:], p) }) {
 			t.Fatalf("mark-up of others in %q", s[n:min(len(s), n+40)])
 		}
 	}
@@ -375,8 +375,8 @@ func onlyOurMarkup(t *rapid.T, s string) {
 }
 
 func TestHostileTextsFitAndDoNothing(t *testing.T) {
-	f := newField(t)
-	channel := f.channel().Incident.Links[incident.LinkChannel]
+	f := newOutboundTest(t)
+	channel := f.openChannel().Incident.Links[incident.LinkChannel]
 	cases := fixtures()
 	told := slices.Sorted(maps.Keys(cases))
 	rapid.Check(t, func(t *rapid.T) {
@@ -398,7 +398,7 @@ func TestHostileTextsFitAndDoNothing(t *testing.T) {
 func TestEscKeepsItsLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 400).Draw(t, "limit")
-		if out := esc(hostile().Draw(t, "text"), limit); units(string(out)) > limit || strings.ContainsAny(string(out), "<>`\n") {
+		if out := escape(hostileText().Draw(t, "text"), limit); units(string(out)) > limit || strings.ContainsAny(string(out), "<>`\n") {
 			t.Fatalf("%d units, limit %d: %q", units(string(out)), limit, out)
 		}
 	})

@@ -16,8 +16,8 @@ import (
 // and string constants make one.
 type markup string
 
-// mk fills a constant format with safe parts.
-func mk(format string, parts ...markup) markup {
+// markupf fills a constant format with safe parts.
+func markupf(format string, parts ...markup) markup {
 	args := make([]any, len(parts))
 	for n, p := range parts {
 		args[n] = string(p)
@@ -25,8 +25,8 @@ func mk(format string, parts ...markup) markup {
 	return markup(fmt.Sprintf(format, args...))
 }
 
-// num writes a number.
-func num[N ~int | ~int64](n N) markup { return markup(fmt.Sprint(int64(n))) }
+// formatNum writes a number.
+func formatNum[N ~int | ~int64](n N) markup { return markup(fmt.Sprint(int64(n))) }
 
 // units is the length of a text as Slack may count it. Whether it counts code
 // points or UTF-16 units is not documented; this is the larger of the two.
@@ -71,10 +71,10 @@ func clip(s string, limit int) (string, bool) {
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "'")
 
-// esc makes one line of foreign text harmless inside mrkdwn: no mention, no
+// escape makes one line of foreign text harmless inside mrkdwn: no mention, no
 // link, no code fence that would swallow what follows. The result is at most
 // limit units long.
-func esc(s string, limit int) markup {
+func escape(s string, limit int) markup {
 	s = strings.Join(strings.Fields(clean(s)), " ")
 	for room := limit; ; room = room * 3 / 4 {
 		short, _ := clip(s, room)
@@ -84,12 +84,12 @@ func esc(s string, limit int) markup {
 	}
 }
 
-// word makes an id, an enum or a name from our own tables readable: "in_review"
+// humanize makes an id, an enum or a name from our own tables readable: "in_review"
 // becomes "in review".
-func word[S ~string](s S) markup { return esc(strings.ReplaceAll(string(s), "_", " "), 80) }
+func humanize[S ~string](s S) markup { return escape(strings.ReplaceAll(string(s), "_", " "), 80) }
 
-// list joins parts with commas within limit units and says how many were left out.
-func list(parts []markup, limit int) markup {
+// joinLimited joins parts with commas within limit units and says how many were left out.
+func joinLimited(parts []markup, limit int) markup {
 	var b strings.Builder
 	for n, p := range parts {
 		if n > 0 && units(b.String())+units(string(p))+20 > limit {
@@ -103,8 +103,8 @@ func list(parts []markup, limit int) markup {
 	return markup(b.String())
 }
 
-// join joins parts that are few.
-func join(parts []markup, by string) markup {
+// joinMarkup joins parts that are few.
+func joinMarkup(parts []markup, by string) markup {
 	var b strings.Builder
 	for n, p := range parts {
 		if n > 0 {
@@ -129,51 +129,51 @@ func slackID(d incident.Directory, id incident.PersonID) string {
 	return ""
 }
 
-// who names a person: a mention where Slack knows them, their name elsewhere.
-func who(d incident.Directory, id incident.PersonID) markup {
+// mention names a person: a mention where Slack knows them, their name elsewhere.
+func mention(d incident.Directory, id incident.PersonID) markup {
 	if h := slackID(d, id); h != "" {
 		return markup("<@" + h + ">")
 	}
-	return esc(d.Name(id), 80)
+	return escape(d.Name(id), 80)
 }
 
-func people(d incident.Directory, ids []incident.PersonID, limit int) markup {
+func mentionAll(d incident.Directory, ids []incident.PersonID, limit int) markup {
 	parts := make([]markup, len(ids))
 	for n, id := range ids {
-		parts[n] = who(d, id)
+		parts[n] = mention(d, id)
 	}
-	return list(parts, limit)
+	return joinLimited(parts, limit)
 }
 
-// team names a department: its user group where it has one.
-func team(d incident.Directory, name incident.Department) markup {
+// mentionTeam names a department: its user group where it has one.
+func mentionTeam(d incident.Directory, name incident.Department) markup {
 	t, _ := d.Team(name)
-	if m := group(t.Group); m != "" {
+	if m := mentionGroup(t.Group); m != "" {
 		return m
 	}
-	return word(name)
+	return humanize(name)
 }
 
-// group mentions a user group, or is "" for what is no group's id.
-func group(id string) markup {
+// mentionGroup mentions a user group, or is "" for what is no group's id.
+func mentionGroup(id string) markup {
 	if !groupID.MatchString(id) {
 		return ""
 	}
 	return markup("<!subteam^" + id + ">")
 }
 
-// at shows an instant in each reader's own time zone, in UTC where that fails.
-func at(t time.Time) markup {
+// dateMarkup shows an instant in each reader's own time zone, in UTC where that fails.
+func dateMarkup(t time.Time) markup {
 	return markup(fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 UTC")))
 }
 
-// link is a link to somewhere else, or only its label where the address is none.
-func link(url, label string) markup {
-	text := esc(label, 80)
+// linkMarkup is a link to somewhere else, or only its label where the address is none.
+func linkMarkup(url, label string) markup {
+	text := escape(label, 80)
 	if !goodURL(url) {
 		return text
 	}
-	return mk("<%s|%s>", markup(url), text)
+	return markupf("<%s|%s>", markup(url), text)
 }
 
 var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9][^\s<>|"]*$`)

@@ -20,13 +20,13 @@ func (s *Slack) AskSign(ctx context.Context, b incident.Brief, e incident.Effect
 }
 
 func askSign(b incident.Brief, name incident.Department) message {
-	inc, p := b.Incident, page{id: b.Incident.ID}
+	inc, p := b.Incident, messageBuilder{id: b.Incident.ID}
 	digest := inc.Submission.Digest
-	p.line(mk(":lower_left_fountain_pen: *%s*, please read the closing record of %s and sign it, or object. %s", word(name), markup(inc.ID.String()), representatives(b, name)))
-	p.small(mk("revision %s", num(inc.Submission.Document.Revision)), short(digest))
-	p.buttons(button(ActSign, "Sign", value(inc.ID, string(name), digest)).WithStyle(slack.StylePrimary),
-		button(ActObject, "Object", value(inc.ID, string(name), digest)).WithStyle(slack.StyleDanger))
-	return p.done()
+	p.line(markupf(":lower_left_fountain_pen: *%s*, please read the closing record of %s and sign it, or object. %s", humanize(name), markup(inc.ID.String()), representatives(b, name)))
+	p.small(markupf("revision %s", formatNum(inc.Submission.Document.Revision)), shortDigest(digest))
+	p.buttons(button(ActSign, "Sign", buttonValue(inc.ID, string(name), digest)).WithStyle(slack.StylePrimary),
+		button(ActObject, "Object", buttonValue(inc.ID, string(name), digest)).WithStyle(slack.StyleDanger))
+	return p.build()
 }
 
 // AskConsult asks an affected team for its answer.
@@ -42,21 +42,21 @@ func (s *Slack) AskConsult(ctx context.Context, b incident.Brief, e incident.Eff
 }
 
 func askConsult(b incident.Brief, c incident.Consultation) message {
-	inc, p := b.Incident, page{id: b.Incident.ID}
-	p.line(mk(":speech_balloon: *%s*, this incident concerns you. Please say what it means for you, and whether anything is missing. %s", word(c.Team), representatives(b, c.Team)))
+	inc, p := b.Incident, messageBuilder{id: b.Incident.ID}
+	p.line(markupf(":speech_balloon: *%s*, this incident concerns you. Please say what it means for you, and whether anything is missing. %s", humanize(c.Team), representatives(b, c.Team)))
 	if c.Blocking {
 		p.small("the record is not approved without your answer")
 	}
-	p.buttons(button(ActAnswer, "Answer", value(inc.ID, string(c.Team))).WithStyle(slack.StylePrimary))
-	return p.done()
+	p.buttons(button(ActAnswer, "Answer", buttonValue(inc.ID, string(c.Team))).WithStyle(slack.StylePrimary))
+	return p.build()
 }
 
 // representatives mentions the team's user group and those who may speak for it now.
 func representatives(b incident.Brief, name incident.Department) markup {
 	t, _ := b.Directory.Team(name)
-	persons := people(b.Directory, b.Incident.Representatives(b.Directory, name, b.Now), 1500)
-	if g := group(t.Group); g != "" {
-		return mk("%s %s", g, persons)
+	persons := mentionAll(b.Directory, b.Incident.Representatives(b.Directory, name, b.Now), 1500)
+	if g := mentionGroup(t.Group); g != "" {
+		return markupf("%s %s", g, persons)
 	}
 	return persons
 }

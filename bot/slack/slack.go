@@ -51,14 +51,14 @@ type Slack struct {
 	log    *slog.Logger
 	desk   Desk
 
-	patience time.Duration
-	memory   recentKeys
-	work     background
+	timeout    time.Duration
+	recent     recentKeys
+	background background
 
 	mu   sync.Mutex
 	self slack.AuthTestResponse // who we are, once Check has asked
 
-	announce resolved // the announce channel, once it was looked up by name
+	announceCache cachedID // the announce channel, once it was looked up by name
 }
 
 // New makes a workspace out of its configuration. It calls nobody; Check does.
@@ -75,12 +75,12 @@ func New(cfg Config) (*Slack, error) {
 		options = append(options, slack.OptionAppLevelToken(cfg.AppToken.Reveal()))
 	}
 	s := &Slack{
-		cfg:      cfg,
-		client:   slack.New(cfg.BotToken.Reveal(), options...),
-		log:      cfg.Logger.With("component", "slack"),
-		patience: deskTimeout,
+		cfg:     cfg,
+		client:  slack.New(cfg.BotToken.Reveal(), options...),
+		log:     cfg.Logger.With("component", "slack"),
+		timeout: deskTimeout,
 	}
-	s.work.ended.L = &s.work.mu
+	s.background.ended.L = &s.background.mu
 	return s, nil
 }
 

@@ -11,14 +11,14 @@ import (
 	"github.com/slack-go/slack/socketmode"
 )
 
-// inFlight is how many requests of one connection are worked on at a time.
+// maxInFlight is how many requests of one connection are worked on at a time.
 // Slack sends each once and waits three seconds; more than these at once do
 // not come from people.
-const inFlight = 32
+const maxInFlight = 32
 
-// maxAck is the largest answer that fits into an acknowledgement: Slack
+// maxAckSize is the largest answer that fits into an acknowledgement: Slack
 // ignores those of 20 KB or more without a word.
-const maxAck = 18 << 10
+const maxAckSize = 18 << 10
 
 // RunSocket takes requests in Socket Mode until ctx ends; it makes new
 // connections as Slack closes old ones. It returns an error only where trying
@@ -30,7 +30,7 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 	conn := socketmode.New(s.client, socketmode.OptionReadLimit(maxBody), socketmode.OptionLog(log.New(io.Discard, "", 0)))
 	ended := make(chan error, 1)
 	go func() { ended <- conn.RunContext(ctx) }()
-	slots := make(chan struct{}, inFlight)
+	slots := make(chan struct{}, maxInFlight)
 	for {
 		select {
 		case err := <-ended:
@@ -39,22 +39,22 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 			}
 			return fmt.Errorf("connect to slack in socket mode: %w", err)
 		case e := <-conn.Events:
-			request, ok := s.envelope(ctx, e)
+			request, ok := s.socketRequest(ctx, e)
 			if !ok {
 				continue
 			}
 			slots <- struct{}{}
-			s.work.begin(func() {
+			s.background.start(func() {
 				defer func() { <-slots }()
-				s.take(ctx, conn, request)
+				s.handleRequest(ctx, conn, request)
 			})
 		}
 	}
 }
 
-// envelope finds the request in what the connection reports. A request that
+// socketRequest finds the request in what the connection reports. A request that
 // slack-go could not decode in full is still a request.
-func (s *Slack) envelope(ctx context.Context, e socketmode.Event) (socketmode.Request, bool) {
+func (s *Slack) socketRequest(ctx context.Context, e socketmode.Event) (socketmode.Request, bool) {
 	switch data := e.Data.(type) {
 	case *socketmode.ErrorBadMessage:
 		var request socketmode.Request
@@ -80,14 +80,14 @@ func (s *Slack) envelope(ctx context.Context, e socketmode.Event) (socketmode.Re
 	return *e.Request, true
 }
 
-// take works on one request and acknowledges it, with the answer where Slack
+// handleRequest works on one request and acknowledges it, with the answer where Slack
 // takes one.
-func (s *Slack) take(ctx context.Context, conn *socketmode.Client, request socketmode.Request) {
+func (s *Slack) handleRequest(ctx context.Context, conn *socketmode.Client, request socketmode.Request) {
 	answer, responseURL := s.dispatch(ctx, request)
 	if !request.AcceptsResponsePayload {
 		answer = nil
 	}
-	if size, err := json.Marshal(answer); err != nil || len(size) > maxAck {
+	if size, err := json.Marshal(answer); err != nil || len(size) > maxAckSize {
 		if large, ok := answer.(*ephemeral); ok && responseURL != "" {
 			s.runInBackground(func(ctx context.Context) { s.respond(ctx, responseURL, *large) })
 		}
@@ -107,21 +107,21 @@ func (s *Slack) dispatch(ctx context.Context, request socketmode.Request) (answe
 			s.log.WarnContext(ctx, "passed over a slash command", "error", err)
 			return nil, ""
 		}
-		return s.command(ctx, c), c.ResponseURL
+		return s.handleCommand(ctx, c), c.ResponseURL
 	case socketmode.RequestTypeInteractive:
 		in, err := decodeInteraction(request.Payload)
 		if err != nil {
 			s.log.WarnContext(ctx, "passed over an interaction", "error", err)
 			return nil, ""
 		}
-		return s.interact(ctx, in), in.ResponseURL
+		return s.handleInteraction(ctx, in), in.ResponseURL
 	case socketmode.RequestTypeEventsAPI:
-		var e event
+		var e eventPayload
 		if err := json.Unmarshal(request.Payload, &e); err != nil {
 			s.log.WarnContext(ctx, "passed over an event", "error", err)
 			return nil, ""
 		}
-		s.event(e)
+		s.handleEvent(e)
 	}
 	return nil, ""
 }

@@ -13,9 +13,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// handleInteraction works on a button, a form or a shortcut. What it returns is the
-// answer to a submitted form; everything else is answered with nothing and
-// told to the person beside it.
+// handleInteraction handles a button, a form or a shortcut. It returns the
+// response to a submitted form and nil for everything else. Other replies are
+// sent separately.
 func (s *Slack) handleInteraction(ctx context.Context, in interaction) any {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -42,7 +42,8 @@ func (s *Slack) handleInteraction(ctx context.Context, in interaction) any {
 	return nil
 }
 
-// formByAction says which form an action opens, and how its value's second part is meant.
+// formByAction maps actions to the forms that they open. arg sets the argument
+// in the value of the button.
 var formByAction = map[string]struct {
 	verb incident.Verb
 	arg  func(*incident.Command, string)
@@ -67,8 +68,8 @@ var formByAction = map[string]struct {
 
 func setDepartment(c *incident.Command, v string) { c.Department = incident.Department(v) }
 
-// handleAction does what a button or menu says. Whoever sees a message can press its
-// buttons, at any time: the Desk judges as if it had been typed.
+// handleAction handles a button or menu. Anyone who sees a message can press
+// its buttons at any time, so the Desk checks the command like a typed one.
 func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement) error {
 	raw := a.Value
 	if raw == "" {
@@ -116,7 +117,7 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 	return nil
 }
 
-// replyToAction answers a button.
+// replyToAction sends the result of a button to the person who pressed it.
 func (s *Slack) replyToAction(ctx context.Context, in interaction, cmd incident.Command, o outcome) {
 	if o.err != nil {
 		s.notify(in, s.errorReply(ctx, o.err))
@@ -125,42 +126,43 @@ func (s *Slack) replyToAction(ctx context.Context, in interaction, cmd incident.
 	s.notify(in, newEphemeral(resultMessage(cmd, o.result)))
 }
 
-// handleShortcut keeps a message of the incident's channel as a note or as evidence.
+// handleShortcut opens the form that adds a message as a note or as evidence.
 func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 	if in.CallbackID != ShortcutAddNote && in.CallbackID != ShortcutAddEvidence {
 		return nil
 	}
-	w, err := s.parseContext(ctx, in.User.ID, in.channel())
+	pc, err := s.parseContext(ctx, in.User.ID, in.channel())
 	if err != nil {
 		return err
 	}
-	if w.Incident == 0 {
-		return incident.Invalid("incident", "this is no incident's channel; a message is kept where its incident is")
+	if pc.Incident == 0 {
+		return incident.Invalid("incident", "this channel does not belong to an incident; use the shortcut in the channel of an incident")
 	}
-	text := incident.Readable(unescape(in.Message.Text), w.Directory)
-	said := incident.Command{For: w.Incident, Text: text, HappenedAt: sentAt(in.Message.TS)}
+	text := incident.Readable(unescape(in.Message.Text), pc.Directory)
+	prefill := incident.Command{For: pc.Incident, Text: text, HappenedAt: sentAt(in.Message.TS)}
 	if in.CallbackID == ShortcutAddNote {
-		return s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: incident.VerbNote, prefill: said}, s.notifier(in))
+		return s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: incident.VerbNote, prefill: prefill}, s.notifier(in))
 	}
 	sum := sha256.Sum256([]byte(text))
-	said.Text, said.Evidence = "", &incident.Evidence{Name: evidenceName(text), SHA256: hex.EncodeToString(sum[:])}
-	a := formRequest{verb: incident.VerbEvidence, prefill: said}
+	prefill.Text, prefill.Evidence = "", &incident.Evidence{Name: evidenceName(text), SHA256: hex.EncodeToString(sum[:])}
+	request := formRequest{verb: incident.VerbEvidence, prefill: prefill}
 	if len(in.Message.Files) > 0 {
-		said.Evidence.Name, said.Evidence.Where, said.Evidence.SHA256 = in.Message.Files[0].Name, in.Message.Files[0].Permalink, ""
+		prefill.Evidence.Name, prefill.Evidence.Where, prefill.Evidence.SHA256 = in.Message.Files[0].Name, in.Message.Files[0].Permalink, ""
 	} else {
-		a.prepare = func(ctx context.Context, said *incident.Command) {
+		request.prepare = func(ctx context.Context, cmd *incident.Command) {
 			link, err := s.client.GetPermalinkContext(ctx, &slack.PermalinkParameters{Channel: in.channel(), Ts: in.Message.TS})
 			if err != nil {
-				s.log.WarnContext(ctx, "could not find a message's link", "error", err)
+				s.log.WarnContext(ctx, "get message permalink failed", "err", err)
 				return
 			}
-			said.Evidence.Where = link
+			cmd.Evidence.Where = link
 		}
 	}
-	return s.openForm(ctx, in.TriggerID, in.User.ID, a, s.notifier(in))
+	return s.openForm(ctx, in.TriggerID, in.User.ID, request, s.notifier(in))
 }
 
-// sentAt reads when a message was sent out of its id, or is zero.
+// sentAt returns the time in the timestamp of a message, or the zero time if
+// the timestamp is malformed.
 func sentAt(ts string) time.Time {
 	whole, _, _ := strings.Cut(ts, ".")
 	seconds, err := strconv.ParseInt(whole, 10, 64)
@@ -170,13 +172,14 @@ func sentAt(ts string) time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// notifier is how the person behind an interaction hears of what happens after it
-// was answered.
+// notifier returns a function that sends a reply to the person behind an
+// interaction.
 func (s *Slack) notifier(in interaction) func(*ephemeral) {
 	return func(e *ephemeral) { s.notify(in, e) }
 }
 
-// responseURLNotifier is the same through a slash command's response_url.
+// responseURLNotifier returns a function that sends a reply to the response
+// URL of a slash command.
 func (s *Slack) responseURLNotifier(url string) func(*ephemeral) {
 	return func(e *ephemeral) {
 		if url != "" {
@@ -185,7 +188,8 @@ func (s *Slack) responseURLNotifier(url string) func(*ephemeral) {
 	}
 }
 
-// evidenceName is what a message is called as evidence: how it begins.
+// evidenceName returns the name of a message as evidence: the beginning of
+// its text.
 func evidenceName(text string) string {
 	short, _ := clip(strings.Join(strings.Fields(text), " "), 120)
 	return "message: " + short

@@ -9,13 +9,14 @@ import (
 	"tocsin/templates"
 )
 
-// Announce tells the company, in the announce channel, that something happened
-// to an incident: of a restricted one nothing but its number and severity.
+// Announce posts an event in the announce channel. For a restricted incident,
+// the announcement contains only the number and the severity.
 func (s *Slack) Announce(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	return noCommand, s.postAnnouncement(ctx, b, announcement(b))
 }
 
-// postAnnouncement says something once in the announce channel, where there is one.
+// postAnnouncement posts a message once in the announce channel, if one is
+// configured.
 func (s *Slack) postAnnouncement(ctx context.Context, b incident.Brief, m message) error {
 	channel, err := s.announceChannel(ctx)
 	if err != nil || channel == "" {
@@ -25,28 +26,29 @@ func (s *Slack) postAnnouncement(ctx context.Context, b incident.Brief, m messag
 	return err
 }
 
-// announcements are what the announce channel hears, by what happened.
-var announcements = map[incident.EventKind]markup{
-	incident.EventOpened:      "an incident was opened",
-	incident.EventSeveritySet: "the severity changed",
-	incident.EventContained:   "the incident is contained",
-	incident.EventResolved:    "the incident is resolved",
-	incident.EventReopened:    "the incident is open again",
-	incident.EventDismissed:   "it was a false alarm",
-	incident.EventMergedInto:  "it goes on inside another incident",
-	incident.EventApproved:    "the postmortem is approved",
-	incident.EventClosed:      "the incident is closed",
+// announcements holds the announcement of each kind of event. Its arguments are
+// the number and the severity of the incident.
+var announcements = map[incident.EventKind]string{
+	incident.EventOpened:      "*%s* was opened at *%s*.",
+	incident.EventSeveritySet: "The severity of *%s* is now *%s*.",
+	incident.EventContained:   "*%s* (*%s*) is contained.",
+	incident.EventResolved:    "*%s* (*%s*) is resolved.",
+	incident.EventReopened:    "*%s* (*%s*) was reopened.",
+	incident.EventDismissed:   "*%s* (*%s*) was dismissed as a false alarm.",
+	incident.EventMergedInto:  "*%s* (*%s*) was merged into another incident.",
+	incident.EventApproved:    "The closing record of *%s* (*%s*) is approved.",
+	incident.EventClosed:      "*%s* (*%s*) was closed.",
 }
 
 func announcement(b incident.Brief) message {
 	inc, p := b.Incident, &messageBuilder{id: b.Incident.ID}
-	what := announcements[b.Event.Kind]
-	if what == "" {
-		what = "there is news"
+	format := announcements[b.Event.Kind]
+	if format == "" {
+		format = "There is an update about *%s* (*%s*)."
 	}
-	p.line(markupf(":mega: *%s* · *%s* · %s", markup(inc.ID.String()), humanize(inc.Severity), what))
+	p.line(markupf(":mega: "+format, markup(inc.ID.String()), humanize(inc.Severity)))
 	if inc.Restricted {
-		p.small("Restricted. Those who are needed are invited to its channel.")
+		p.small("restricted: only participants can read the incident")
 		return p.build()
 	}
 	p.quote(inc.Title)
@@ -55,17 +57,17 @@ func announcement(b incident.Brief) message {
 	}
 	commander, channel := markup(""), markup("")
 	if inc.Commander != "" {
-		commander = markupf("commander %s", mention(b.Directory, inc.Commander))
+		commander = markupf("commander: %s", mention(b.Directory, inc.Commander))
 	}
 	if c := inc.Links[incident.LinkChannel]; channelID.MatchString(c) {
-		channel = markup("<#" + c + ">")
+		channel = markup("channel: <#" + c + ">")
 	}
 	p.small(commander, channel)
 	return p.build()
 }
 
-// AnnouncePostmortem tells the audience that was signed, and nobody else, that
-// the postmortem is there.
+// AnnouncePostmortem announces the postmortem to the audience in the signed
+// record.
 func (s *Slack) AnnouncePostmortem(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	record := b.Incident.Record
 	if sub := b.Incident.Submission; sub != nil {
@@ -109,7 +111,8 @@ func postmortemAnnouncement(b incident.Brief, record incident.ClosingRecord) mes
 	return p.build()
 }
 
-// Agenda posts what the next review meeting has to look at.
+// Agenda posts the agenda of the next review meeting. It posts nothing if the
+// agenda is empty.
 func (s *Slack) Agenda(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	if len(b.Agenda) == 0 && b.SuppressedAlerts.Kinds == 0 && len(b.SuppressedAlerts.MaintenanceWindows) == 0 {
 		return noCommand, nil
@@ -119,8 +122,8 @@ func (s *Slack) Agenda(ctx context.Context, b incident.Brief, _ incident.Effect)
 
 func agenda(b incident.Brief) message {
 	p := &messageBuilder{}
-	p.line(":calendar: *For the next review meeting*")
-	var due, alarms, other []string
+	p.line(":calendar: *Agenda of the next review meeting*")
+	var due, dismissed, other []string
 	for _, i := range b.Agenda {
 		text := fmt.Sprintf("%s · %s", i.ID, i.Severity)
 		if i.Title != "" && !i.Restricted {
@@ -133,7 +136,7 @@ func agenda(b incident.Brief) message {
 		case slices.Contains(incident.AllowedVerbs(i.Status), incident.VerbConclude):
 			due = append(due, text)
 		case i.Status.Ended():
-			alarms = append(alarms, text)
+			dismissed = append(dismissed, text)
 		default:
 			other = append(other, text)
 		}
@@ -141,14 +144,14 @@ func agenda(b incident.Brief) message {
 	for _, part := range []struct {
 		label markup
 		items []string
-	}{{"*Signed, to be reviewed*", due}, {"*Dismissed as false alarms*", alarms}, {"*Not signed yet*", other}} {
+	}{{"*Approved, awaiting review*", due}, {"*Dismissed as false alarms*", dismissed}, {"*Not signed yet*", other}} {
 		if len(part.items) > 0 {
 			p.line(part.label)
 			p.items(part.items)
 		}
 	}
 	if k := b.SuppressedAlerts; k.Kinds > 0 {
-		p.line(markupf("*Dropped by rule since the last one*: %s alerts, %s copies", formatNum(int(k.Kinds)), formatNum(int(k.Occurrences))))
+		p.line(markupf("*Alerts dropped by routing rules since the last agenda*: %s alerts, %s occurrences", formatNum(int(k.Kinds)), formatNum(int(k.Occurrences))))
 		var lines []string
 		for _, l := range k.Alerts {
 			lines = append(lines, templates.AlertLine(l))
@@ -156,7 +159,7 @@ func agenda(b incident.Brief) message {
 		p.items(lines)
 	}
 	if len(b.SuppressedAlerts.MaintenanceWindows) > 0 {
-		p.line("*Maintenance windows since*")
+		p.line("*Maintenance windows since the last agenda*")
 		var lines []string
 		for _, m := range b.SuppressedAlerts.MaintenanceWindows {
 			lines = append(lines, templates.MaintenanceWindowLine(m, b.Directory, b.Now))
@@ -166,7 +169,7 @@ func agenda(b incident.Brief) message {
 	return p.build()
 }
 
-// Notice posts what is wrong with the house itself.
+// Notice posts a problem of Tocsin itself in the announce channel.
 func (s *Slack) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	what, means := templates.NoticeText(e.Args)
 	p := &messageBuilder{}

@@ -13,7 +13,7 @@ import (
 
 const announceChannelID = "C000000INC" // #incidents
 
-func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
+func TestAnnounce_RestrictedIncidentHidesDetails(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	b.Incident.Commander = "p1"
@@ -25,19 +25,19 @@ func TestAnnouncementOfARestrictedIncidentSaysNothingMore(t *testing.T) {
 		all := m.Text + string(m.Blocks)
 		for _, secret := range []string{b.Incident.Title, "disabled", "U0ADA", b.Incident.Links[incident.LinkChannel], "cloudtrail"} {
 			if strings.Contains(all, secret) {
-				t.Fatalf("the announcement %s names %q", all, secret)
+				t.Fatalf("got announcement %s, want no %q", all, secret)
 			}
 		}
 		if !strings.Contains(all, "INC-42") || !strings.Contains(all, "sev2") {
-			t.Fatalf("the announcement %s lacks number or severity", all)
+			t.Fatalf("got announcement %s, want number and severity", all)
 		}
 	}
 	if n := len(f.botMessages(announceChannelID)); n != len(layouts) {
-		t.Fatalf("%d announcements, want %d", n, len(layouts))
+		t.Fatalf("got %d announcements, want %d", n, len(layouts))
 	}
 }
 
-func TestAnnouncementOfAnOpenIncidentNamesIt(t *testing.T) {
+func TestAnnounce_PublicIncidentShowsTitleAndChannel(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	b.Incident.Restricted, b.Incident.Commander = false, "p1"
@@ -45,28 +45,28 @@ func TestAnnouncementOfAnOpenIncidentNamesIt(t *testing.T) {
 	f.must(f.slack.Announce, b)
 	all := string(f.botMessages(announceChannelID)[0].Blocks)
 	if !strings.Contains(all, b.Incident.Title) || !strings.Contains(all, b.Incident.Links[incident.LinkChannel]) {
-		t.Fatalf("announced %s", all)
+		t.Fatalf("got announcement %s, want title and channel", all)
 	}
 }
 
-func TestAnnounceOnceWhateverHappensToTheAnswer(t *testing.T) {
+func TestAnnounce_PostsOnceAfterFault(t *testing.T) {
 	eachFault(t, "chat.postMessage", func(f *outboundTest) {
 		f.failThenRetry(f.slack.Announce, brief(openedIncident()))
 		if n := len(f.botMessages(announceChannelID)); n != 1 {
-			f.Fatalf("%d announcements, want one", n)
+			f.Fatalf("got %d announcements, want 1", n)
 		}
 	})
 }
 
-func TestAnnounceJoinsThePublicChannelAndSaysWhatIsMissing(t *testing.T) {
+func TestAnnounce_JoinsPublicChannel(t *testing.T) {
 	f := newOutboundTest(t, func(c *chat.Config) { c.Channels[0].Members = []string{"U0ADA"} })
 	f.must(f.slack.Announce, brief(openedIncident()))
 	if n := len(f.botMessages(announceChannelID)); n != 1 {
-		t.Fatalf("%d announcements, want one", n)
+		t.Fatalf("got %d announcements, want 1", n)
 	}
 	f.slack.cfg.AnnounceChannel, f.slack.announceCache.id = "nowhere", ""
 	if _, err := f.slack.Announce(f.ctx, brief(openedIncident()), effect); !isPermanent(err) || !strings.Contains(err.Error(), "slack.announce_channel") {
-		t.Fatalf("got %v", err)
+		t.Fatalf("got error %v, want a permanent error that names slack.announce_channel", err)
 	}
 	f.slack.cfg.AnnounceChannel = ""
 	f.must(f.slack.Announce, brief(openedIncident()))
@@ -80,28 +80,28 @@ func withSubmittedRecord(inc incident.Incident, audience incident.Audience) inci
 	return inc
 }
 
-func TestPostmortemReachesTheAudienceThatWasSigned(t *testing.T) {
-	for audience, want := range map[incident.Audience]struct{ hall, channel, direct int }{
-		incident.AudienceAll: {hall: 1}, incident.AudienceResponders: {channel: 1}, incident.AudienceLegalSecurity: {direct: 3},
+func TestAnnouncePostmortem_UsesSignedAudience(t *testing.T) {
+	for audience, want := range map[incident.Audience]struct{ announced, channel, direct int }{
+		incident.AudienceAll: {announced: 1}, incident.AudienceResponders: {channel: 1}, incident.AudienceLegalSecurity: {direct: 3},
 	} {
 		t.Run(string(audience), func(t *testing.T) {
 			f := newOutboundTest(t)
 			b := f.openChannel()
 			b.Incident = withSubmittedRecord(b.Incident, audience)
-			b.Incident.Record.Audience = incident.AudienceAll // edited later: what was signed counts
+			b.Incident.Record.Audience = incident.AudienceAll // edited after signing
 			b.Event.Kind = incident.EventPostmortemWritten
 			f.must(f.slack.AnnouncePostmortem, b)
 			b.Attempt = 2
 			f.must(f.slack.AnnouncePostmortem, b)
 			direct := f.countDirectMessages()
-			if got := len(f.botMessages(announceChannelID)); got != want.hall || len(f.botMessages(b.Incident.Links[incident.LinkChannel])) != want.channel || direct != want.direct {
-				t.Fatalf("%d in the announce channel, %d in the incident's, %d direct; want %+v", got, len(f.botMessages(b.Incident.Links[incident.LinkChannel])), direct, want)
+			if got := len(f.botMessages(announceChannelID)); got != want.announced || len(f.botMessages(b.Incident.Links[incident.LinkChannel])) != want.channel || direct != want.direct {
+				t.Fatalf("got %d messages in the announce channel, %d in the incident channel and %d direct, want %+v", got, len(f.botMessages(b.Incident.Links[incident.LinkChannel])), direct, want)
 			}
 		})
 	}
 }
 
-// countDirectMessages counts the bot's direct messages to anybody.
+// countDirectMessages returns the number of direct messages from the bot.
 func (f *outboundTest) countDirectMessages() int {
 	n := 0
 	for _, p := range f.ws.Config().People {
@@ -112,7 +112,7 @@ func (f *outboundTest) countDirectMessages() int {
 	return n
 }
 
-func TestAgendaKeepsTitlesOfRestrictedIncidents(t *testing.T) {
+func TestAgenda_HidesTitlesOfRestrictedIncidents(t *testing.T) {
 	f := newOutboundTest(t)
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-1", Agenda: []incident.Summary{
 		{ID: 1, Status: incident.Approved, Severity: incident.Sev1, Title: "open title", ReviewAt: noon.Add(time.Hour)},
@@ -120,36 +120,36 @@ func TestAgendaKeepsTitlesOfRestrictedIncidents(t *testing.T) {
 	f.must(f.slack.Agenda, b)
 	b.Attempt = 2
 	f.must(f.slack.Agenda, b)
-	said := f.botMessages(announceChannelID)
-	if len(said) != 1 || strings.Contains(string(said[0].Blocks), "hidden") || !strings.Contains(string(said[0].Blocks), "open title") {
-		t.Fatalf("said %+v", said)
+	posted := f.botMessages(announceChannelID)
+	if len(posted) != 1 || strings.Contains(string(posted[0].Blocks), "hidden") || !strings.Contains(string(posted[0].Blocks), "open title") {
+		t.Fatalf("got messages %+v", posted)
 	}
 }
 
-func TestAgendaNamesWhatWasDroppedAndKeptBack(t *testing.T) {
+func TestAgenda_ListsSuppressedAlerts(t *testing.T) {
 	f := newOutboundTest(t)
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "agenda-2", SuppressedAlerts: incident.AlertResult{Kinds: 2, Occurrences: 40,
 		Alerts:             []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Level: "low", Count: 39, LastAt: noon, Reason: "the load test"}},
 		MaintenanceWindows: []incident.MaintenanceWindow{{ID: 3, Owner: "p1", Reason: "the database moves", From: noon, To: noon.Add(time.Hour), Suppressed: 4}}}}
 	f.must(f.slack.Agenda, b)
-	said := f.botMessages(announceChannelID)
-	if len(said) != 1 {
-		t.Fatalf("said %+v", said)
+	posted := f.botMessages(announceChannelID)
+	if len(posted) != 1 {
+		t.Fatalf("got messages %+v", posted)
 	}
-	for _, want := range []string{"2 alerts, 40 copies", "A17", "the load test", "M3 holds", "the database moves"} {
-		if !strings.Contains(string(said[0].Blocks), want) {
-			t.Errorf("it does not say %q: %s", want, said[0].Blocks)
+	for _, want := range []string{"2 alerts, 40 occurrences", "A17", "the load test", "M3 holds", "the database moves"} {
+		if !strings.Contains(string(posted[0].Blocks), want) {
+			t.Errorf("got %s, want %q", posted[0].Blocks, want)
 		}
 	}
 }
 
-func TestPageGroupReachesEachResponderOnce(t *testing.T) {
+func TestPageGroup_ReachesEachResponderOnce(t *testing.T) {
 	for _, method := range []string{"chat.postMessage", "conversations.open", "conversations.history"} {
 		eachFault(t, method, func(f *outboundTest) {
 			f.ws.ClearFaults()
 			b := brief(openedIncident())
-			kind := strings.TrimPrefix(f.Name(), "TestPageGroupReachesEachResponderOnce/"+method+"_")
-			// The second call fails, so that the first has landed by then.
+			kind := strings.TrimPrefix(f.Name(), "TestPageGroup_ReachesEachResponderOnce/"+method+"_")
+			// The first call succeeds, the second fails.
 			var calls atomic.Int32
 			cancel := f.ws.Subscribe(func(e chat.Entry) {
 				if e.Call != nil && e.Call.Method == method {
@@ -161,38 +161,38 @@ func TestPageGroupReachesEachResponderOnce(t *testing.T) {
 			defer cancel()
 			cmd := f.failThenRetry(f.slack.PageGroup("S0SEC"), b, "round", "2", "escalation_step", "1")
 			if cmd.Verb != incident.VerbPaged || cmd.Round != 2 || cmd.EscalationStep != 1 {
-				f.Fatalf("command %+v", cmd)
+				f.Fatalf("got command %+v, want paged in round 2 by step 1", cmd)
 			}
-			said := f.botMessages(announceChannelID)
-			if f.countDirectMessages() != 2 || len(said) != 1 || !strings.Contains(said[0].Text, "<!subteam^S0SEC>") || strings.Contains(string(said[0].Blocks), "Root key") {
-				f.Fatalf("%d direct messages, announced %+v", f.countDirectMessages(), said)
+			posted := f.botMessages(announceChannelID)
+			if f.countDirectMessages() != 2 || len(posted) != 1 || !strings.Contains(posted[0].Text, "<!subteam^S0SEC>") || strings.Contains(string(posted[0].Blocks), "Root key") {
+				f.Fatalf("got %d direct messages and announcements %+v, want 2 and 1", f.countDirectMessages(), posted)
 			}
 		})
 	}
 }
 
-func TestPageGroupThatReachesNobodyFails(t *testing.T) {
+func TestPageGroup_WithoutRecipientsFails(t *testing.T) {
 	f := newOutboundTest(t)
 	f.slack.cfg.AnnounceChannel = ""
 	b := brief(openedIncident())
 	b.Directory = incident.Directory{}
 	if _, err := f.slack.PageGroup("S0SEC")(f.ctx, b, effect); !isPermanent(err) {
-		t.Fatalf("got %v", err)
+		t.Fatalf("got error %v, want a permanent error", err)
 	}
 }
 
-func TestAskSignAndConsultOnceAndOnlyWhileItIsOpen(t *testing.T) {
+func TestAskSignAskConsult_PostOnceWhileOpen(t *testing.T) {
 	eachFault(t, "chat.postMessage", func(f *outboundTest) {
 		b := f.openChannel()
 		b.Incident = withSubmittedRecord(b.Incident, incident.AudienceAll)
 		f.failThenRetry(f.slack.AskSign, b, "department", "security")
-		said := f.botMessages(b.Incident.Links[incident.LinkChannel])
-		if len(said) != 1 {
-			f.Fatalf("asked %d times", len(said))
+		posted := f.botMessages(b.Incident.Links[incident.LinkChannel])
+		if len(posted) != 1 {
+			f.Fatalf("got %d requests, want 1", len(posted))
 		}
 		for _, want := range []string{"subteam^S0SEC", "U0BEN", "U0EVE", b.Incident.Submission.Digest, `INC-42|security|sha256:`, `"action_id":"sign"`, `"action_id":"object"`} {
-			if !strings.Contains(string(said[0].Blocks), want) {
-				f.Fatalf("asked with %s, which lacks %s", said[0].Blocks, want)
+			if !strings.Contains(string(posted[0].Blocks), want) {
+				f.Fatalf("got request %s, want %s", posted[0].Blocks, want)
 			}
 		}
 		b.Mark, b.Incident.Signatures = "mark-2", []incident.Signature{{Department: incident.Security, By: "p2", Digest: b.Incident.Submission.Digest}}
@@ -202,12 +202,12 @@ func TestAskSignAndConsultOnceAndOnlyWhileItIsOpen(t *testing.T) {
 		b.Mark, b.Incident.Consultations[0].At = "mark-3", noon
 		f.must(f.slack.AskConsult, b, "department", "payroll")
 		if n := len(f.botMessages(b.Incident.Links[incident.LinkChannel])); n != 2 {
-			f.Fatalf("%d messages, want one for the signature and one for the answer", n)
+			f.Fatalf("got %d messages, want one for the signature and one for the answer", n)
 		}
 	})
 }
 
-func TestNoticeIsPostedOnce(t *testing.T) {
+func TestNotice_PostsOnce(t *testing.T) {
 	f := newOutboundTest(t)
 	b := incident.Brief{Now: noon, Attempt: 1, Mark: "notice/security.txt/2027-06-01/7"}
 	notice := func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
@@ -217,8 +217,8 @@ func TestNoticeIsPostedOnce(t *testing.T) {
 	f.must(notice, b)
 	b.Attempt = 2
 	f.must(notice, b)
-	said := f.botMessages(announceChannelID)
-	if len(said) != 1 || !strings.Contains(string(said[0].Blocks), "security.txt expires on 2027-06-01, in 7 days or less") || !strings.Contains(string(said[0].Blocks), "set a new date") {
-		t.Fatalf("said %+v", said)
+	posted := f.botMessages(announceChannelID)
+	if len(posted) != 1 || !strings.Contains(string(posted[0].Blocks), "security.txt expires on 2027-06-01, in 7 days or less") || !strings.Contains(string(posted[0].Blocks), "set a new date") {
+		t.Fatalf("got messages %+v", posted)
 	}
 }

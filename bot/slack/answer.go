@@ -14,8 +14,8 @@ import (
 	"tocsin/templates"
 )
 
-// ephemeral is an answer that only the person who asked sees. The same shape
-// answers a slash command and goes to a response_url.
+// ephemeral is a reply that only one person sees. The JSON is both the
+// response to a slash command and the request to a response URL.
 type ephemeral struct {
 	ResponseType    string        `json:"response_type"`
 	Text            string        `json:"text"`
@@ -23,12 +23,12 @@ type ephemeral struct {
 	ReplaceOriginal bool          `json:"replace_original"`
 }
 
-// newEphemeral makes an answer of a message.
+// newEphemeral returns a message as an ephemeral reply.
 func newEphemeral(m message) *ephemeral {
 	return &ephemeral{ResponseType: "ephemeral", Text: m.text, Blocks: m.blocks}
 }
 
-// replyOrError says what a question came to, or why there is no answer.
+// replyOrError returns m as a reply, or the reply for err if err is not nil.
 func (s *Slack) replyOrError(ctx context.Context, m message, err error) *ephemeral {
 	if err != nil {
 		return s.errorReply(ctx, err)
@@ -36,14 +36,15 @@ func (s *Slack) replyOrError(ctx context.Context, m message, err error) *ephemer
 	return newEphemeral(m)
 }
 
-// errorReply says why not. The reason is plain text: it may quote what was typed.
+// errorReply returns the reply for an error. The text is plain text, because
+// it may quote user input.
 func (s *Slack) errorReply(ctx context.Context, err error) *ephemeral {
 	text, _ := clip(clean(s.errorText(ctx, err)), maxBlockText)
 	return newEphemeral(message{text: string(escape(text, maxFallbackText)), blocks: []slack.Block{slack.NewSectionBlock(plainText(text), nil, nil)}})
 }
 
-// errorText is the reason as people read it. What is no refusal is a fault of
-// ours: it is logged, and nothing of our insides is shown.
+// errorText returns the text about an error. It logs every error that is not
+// an [incident.Error] and hides its details from the person.
 func (s *Slack) errorText(ctx context.Context, err error) string {
 	var refused *incident.Error
 	if errors.As(err, &refused) {
@@ -68,7 +69,7 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 	number, format := markupf("*%s*", markup(id.String())), resultTexts[cmd.Verb]
 	switch {
 	case r.Unchanged:
-		p.line(markupf(":white_check_mark: No change: %s is already as you asked, *%s* at *%s*.", number, humanize(r.Incident.Status), humanize(r.Incident.Severity)))
+		p.line(markupf(":white_check_mark: No change: %s is already *%s* at *%s*.", number, humanize(r.Incident.Status), humanize(r.Incident.Severity)))
 	case cmd.Verb == incident.VerbSetSeverity:
 		p.line(markupf(":white_check_mark: The severity of %s is now *%s*.", number, humanize(r.Incident.Severity)))
 	case format != "":
@@ -86,22 +87,23 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 	return p.build()
 }
 
-// resultTexts are the replies to verbs after which something follows. Each
-// takes the incident's number.
+// resultTexts holds the replies to verbs. The argument is the number of the
+// incident. Other verbs have a general reply.
 var resultTexts = map[incident.Verb]string{
 	incident.VerbOpen:             ":white_check_mark: %s is open. Tocsin is creating the channel and will invite you.",
 	incident.VerbAcknowledge:      ":white_check_mark: You acknowledged %s. Paging stopped.",
+	incident.VerbEvidence:         ":white_check_mark: Recorded the evidence in the timeline of %s.",
 	incident.VerbContain:          ":white_check_mark: %s is contained.",
 	incident.VerbResolve:          ":white_check_mark: %s is resolved. Next: write the closing record.",
-	incident.VerbSubmit:           ":white_check_mark: The closing record of %s is frozen. Tocsin is asking the departments to sign it.",
+	incident.VerbSubmit:           ":white_check_mark: The closing record of %s is frozen. Tocsin requests the signatures of the departments.",
 	incident.VerbSign:             ":white_check_mark: You signed the closing record of %s.",
-	incident.VerbObject:           ":white_check_mark: You objected in %s. The record cannot be approved until you withdraw the objection or the record is amended.",
+	incident.VerbObject:           ":white_check_mark: You objected to the closing record of %s. Approval waits until you withdraw the objection or the record is amended.",
 	incident.VerbAmend:            ":white_check_mark: You can edit the closing record of %s again. Its signatures are void.",
 	incident.VerbReopen:           ":white_check_mark: %s is open again. A new paging round starts.",
 	incident.VerbMerge:            ":white_check_mark: %s is merged. Continue in the other incident.",
 	incident.VerbPromote:          ":white_check_mark: The alert is attached to %s.",
-	incident.VerbSplit:            ":white_check_mark: The alerts of %s moved to a new incident. The timeline names it.",
-	incident.VerbSetLegalHold:     ":white_check_mark: %s is on legal hold. Retention deletes nothing of it until the hold is released.",
+	incident.VerbSplit:            ":white_check_mark: The alerts of %s moved to a new incident. The timeline has its number.",
+	incident.VerbSetLegalHold:     ":white_check_mark: %s is on legal hold. Retention deletes nothing until the hold is released.",
 	incident.VerbReleaseLegalHold: ":white_check_mark: The legal hold of %s is released.",
 	incident.VerbScheduleReview:   ":white_check_mark: The review meeting of %s is scheduled. Tocsin mails the invitations.",
 }
@@ -117,10 +119,12 @@ var eventTexts = map[incident.EventKind]markup{
 	incident.EventClosed:           "The incident is closed.",
 }
 
-// commonVerbs are the verbs that help explains at once, in the order of an incident.
+// commonVerbs are the verbs that the help explains in full, in the order of
+// an incident.
 var commonVerbs = []string{"open", "list", "status", "ack", "severity", "role", "fact", "note", "step", "evidence", "update", "contain", "resolve", "record", "sign", "object", "review", "dismiss"}
 
-// help shows the grammar, or one verb of it.
+// help returns the help about one verb, or about all verbs if topic is not a
+// verb.
 func (s *Slack) help(topic string) *ephemeral {
 	p := &messageBuilder{}
 	verbs := incident.VerbSpecs()
@@ -132,7 +136,7 @@ func (s *Slack) help(topic string) *ephemeral {
 		}
 		return newEphemeral(p.build())
 	}
-	p.line(markupf("What you can type. In an incident's channel it is about that incident; elsewhere, name it after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
+	p.line(markupf("*Commands.* In the channel of an incident, a command applies to that incident. Elsewhere, add its number after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
 	var rest []markup
 	lines := make([]markup, len(commonVerbs))
 	for _, v := range verbs {
@@ -142,10 +146,10 @@ func (s *Slack) help(topic string) *ephemeral {
 			rest = append(rest, markupf("`%s`", humanize(v.Name)))
 		}
 	}
-	for some := range slices.Chunk(lines, 8) {
-		p.line(joinMarkup(some, "\n"))
+	for chunk := range slices.Chunk(lines, 8) {
+		p.line(joinMarkup(chunk, "\n"))
 	}
-	p.line(markupf("There are also %s.\n`%s help severity` tells more of one, with examples.", joinMarkup(rest, " "), markup(s.cfg.CommandName)))
+	p.line(markupf("More commands: %s.\nType `%s help severity` to see one command with examples.", joinMarkup(rest, " "), markup(s.cfg.CommandName)))
 	return newEphemeral(p.build())
 }
 
@@ -153,7 +157,7 @@ func (s *Slack) usage(v incident.VerbSpec) markup {
 	return markupf("`%s`", escape(strings.TrimSpace(s.cfg.CommandName+" "+v.Name+" "+v.Usage), 200))
 }
 
-// list answers with the incidents that a person may know of.
+// list returns the incidents that a person may see.
 func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (message, error) {
 	found, err := s.desk.List(ctx, identity(user), f)
 	if err != nil {
@@ -161,29 +165,30 @@ func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (messa
 	}
 	p := &messageBuilder{}
 	if len(found) == 0 {
-		p.line("There is no such incident.")
+		p.line("No incident matches.")
 		return p.build(), nil
 	}
-	p.line(markup(incidentCount(len(found), "", "")))
-	for some := range slices.Chunk(found, 12) {
-		lines := make([]string, len(some))
-		for n, one := range some {
-			lines[n] = summaryLine(one)
+	p.line(markup(incidentCount(len(found), "")))
+	for chunk := range slices.Chunk(found, 12) {
+		lines := make([]string, len(chunk))
+		for n, i := range chunk {
+			lines[n] = summaryLine(i)
 		}
 		p.items(lines)
 	}
 	return p.build(), nil
 }
 
-// incidentCount is a number of incidents and what they do: "1 incident is not over".
-func incidentCount(n int, one, more string) string {
+// incidentCount returns a number of incidents with an adjective and a space
+// before the noun, such as "1 open incident".
+func incidentCount(n int, adjective string) string {
 	if n == 1 {
-		return strings.TrimSpace("1 incident " + one)
+		return "1 " + adjective + "incident"
 	}
-	return strings.TrimSpace(fmt.Sprintf("%d incidents %s", n, more))
+	return fmt.Sprintf("%d %sincidents", n, adjective)
 }
 
-// alerts answers about alerts and maintenance windows.
+// alerts returns the reply to a request about alerts or maintenance windows.
 func (s *Slack) alerts(ctx context.Context, user string, e incident.AlertRequest) (message, error) {
 	a, err := s.desk.Alerts(ctx, identity(user), e)
 	if err != nil {
@@ -191,18 +196,18 @@ func (s *Slack) alerts(ctx context.Context, user string, e incident.AlertRequest
 	}
 	d, err := s.desk.Directory(ctx)
 	if err != nil {
-		return message{}, fmt.Errorf("read the directory: %w", err)
+		return message{}, fmt.Errorf("read directory: %w", err)
 	}
 	p := &messageBuilder{}
 	lines := templates.AlertResult(a, d, s.cfg.Clock())
 	p.line(escape(lines[0], 1000))
-	for some := range slices.Chunk(lines[1:], 12) {
-		p.items(some)
+	for chunk := range slices.Chunk(lines[1:], 12) {
+		p.items(chunk)
 	}
 	return p.build(), nil
 }
 
-// summaryLine is an incident in a list.
+// summaryLine returns an incident as a line of a list.
 func summaryLine(i incident.Summary) string {
 	title := i.Title
 	if title == "" {
@@ -211,57 +216,58 @@ func summaryLine(i incident.Summary) string {
 	return fmt.Sprintf("%s · %s · %s · %s", i.ID, i.Severity, strings.ReplaceAll(string(i.Status), "_", " "), title)
 }
 
-// show looks at an incident with a person's eyes.
-func (s *Slack) show(ctx context.Context, user string, id incident.ID, why string) (incident.Brief, error) {
-	v, err := s.desk.Show(ctx, identity(user), id, why)
+// show reads an incident as a person may see it. The audit log stores the
+// reason.
+func (s *Slack) show(ctx context.Context, user string, id incident.ID, reason string) (incident.Brief, error) {
+	v, err := s.desk.Show(ctx, identity(user), id, reason)
 	if err != nil {
 		return incident.Brief{}, err
 	}
 	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Now: s.cfg.Clock()}, nil
 }
 
-// status answers with how an incident stands.
+// status returns the card of an incident.
 func (s *Slack) status(ctx context.Context, user string, id incident.ID) (message, error) {
-	b, err := s.show(ctx, user, id, "asked in Slack how it stands")
+	b, err := s.show(ctx, user, id, "opened the status in Slack")
 	if err != nil {
 		return message{}, err
 	}
 	return card(b), nil
 }
 
-// record answers with the closing record as it is now.
+// record returns the current closing record.
 func (s *Slack) record(ctx context.Context, user string, id incident.ID) (message, error) {
-	b, err := s.show(ctx, user, id, "asked in Slack for the closing record")
+	b, err := s.show(ctx, user, id, "opened the closing record in Slack")
 	if err != nil {
 		return message{}, err
 	}
 	p := &messageBuilder{id: id}
-	p.line(markupf("The closing record of *%s*", markup(id.String())))
+	p.line(markupf("Closing record of *%s*", markup(id.String())))
 	renderer{messageBuilder: p, b: b, inc: b.Incident}.record(b.Incident.Record)
 	if sub := b.Incident.Submission; sub != nil {
 		p.small(markupf("revision %s, frozen", formatNum(sub.Document.Revision)), escape(sub.Digest, 100))
 	}
 	if isAllowed(b.Incident, incident.VerbSubmit) {
-		p.buttons(button(ActRecord, "Write it", buttonValue(id)), button(ActSubmit, "Submit it for signing", buttonValue(id)))
+		p.buttons(button(ActRecord, "Edit the record", buttonValue(id)), button(ActSubmit, "Submit the record", buttonValue(id)))
 	}
 	return p.build(), nil
 }
 
-// respond sends an answer to a response_url, which names a host of Slack's.
+// respond sends a reply to a response URL, if its host belongs to Slack.
 func (s *Slack) respond(ctx context.Context, to string, e ephemeral) {
 	if !s.isSlackURL(to) {
-		s.log.WarnContext(ctx, "an answer was not sent: its response_url is not Slack's")
+		s.log.WarnContext(ctx, "reply dropped because its response URL is not on a Slack host")
 		return
 	}
 	err := slack.PostWebhookCustomHTTPContext(ctx, to, s.cfg.HTTPClient, &slack.WebhookMessage{Text: e.Text,
 		Blocks: &slack.Blocks{BlockSet: e.Blocks}, ResponseType: e.ResponseType, ReplaceOriginal: e.ReplaceOriginal})
 	if err != nil {
-		s.log.WarnContext(ctx, "an answer did not reach the person", "error", withoutURL(err))
+		s.log.WarnContext(ctx, "send reply failed", "err", withoutURL(err))
 	}
 }
 
-// isSlackURL reports whether an address is on the host that Slack's response_urls
-// have, or on the host of the API where that is another than Slack's own.
+// isSlackURL reports whether address is a response URL of Slack. If
+// Config.APIURL is set, hosts that belong to it are accepted as well.
 func (s *Slack) isSlackURL(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -274,7 +280,8 @@ func (s *Slack) isSlackURL(address string) bool {
 	return u.Scheme == "https" && u.Host == "hooks.slack.com"
 }
 
-// withoutURL keeps a response_url, which anybody could post to, out of the log.
+// withoutURL returns the text of an error without the response URL. Anyone
+// who knows the URL can post to the channel, so it must not be logged.
 func withoutURL(err error) string {
 	text := err.Error()
 	if at := strings.Index(text, "http"); at >= 0 {
@@ -285,8 +292,9 @@ func withoutURL(err error) string {
 	return text
 }
 
-// notify tells the person behind an interaction something that only they see:
-// at the message they pressed on, in the channel, or in a direct message.
+// notify sends a reply that only the person behind an interaction sees. It
+// uses the response URL, the channel of the interaction or a direct message,
+// in this order.
 func (s *Slack) notify(in interaction, e *ephemeral) {
 	s.runInBackground(func(ctx context.Context) {
 		if in.ResponseURL != "" {
@@ -301,7 +309,7 @@ func (s *Slack) notify(in interaction, e *ephemeral) {
 			_, _, err = s.client.PostMessageContext(ctx, in.User.ID, options...)
 		}
 		if err != nil {
-			s.log.WarnContext(ctx, "an answer did not reach the person", "error", err)
+			s.log.WarnContext(ctx, "send reply failed", "err", err)
 		}
 	})
 }

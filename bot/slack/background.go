@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// background is what goes on after requests were answered. Unlike a sync.WaitGroup it
-// may be waited for while more comes in.
+// background tracks goroutines that continue after a request was answered.
+// Unlike with [sync.WaitGroup], new goroutines may start while wait blocks.
 type background struct {
 	mu    sync.Mutex
 	ended sync.Cond
@@ -39,12 +39,12 @@ func (w *background) wait() {
 	}
 }
 
-// Wait returns when everything that goes on after an answer is done: forms
-// being filled, people being told. Call it when nothing comes in any more.
+// Wait blocks until all background work is done, such as building forms and
+// sending replies. Call Wait when no more requests arrive.
 func (s *Slack) Wait() { s.background.wait() }
 
-// runInBackground goes on after the request was answered. It has its own deadline,
-// because the request's context ends with the request.
+// runInBackground starts f in a goroutine. The context of f is independent of
+// the request and ends after 30 seconds.
 func (s *Slack) runInBackground(f func(context.Context)) {
 	s.background.start(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)

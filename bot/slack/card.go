@@ -12,8 +12,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Card keeps the pinned card at the top of the channel current. The first time
-// it is posted and pinned; from then on it is edited.
+// Card updates the pinned card in the channel. The first call posts and pins
+// the card.
 func (s *Slack) Card(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -45,7 +45,8 @@ func (s *Slack) Card(ctx context.Context, b incident.Brief, e incident.Effect) (
 }
 
 // firstCard posts and pins the card, unless an earlier attempt posted it. It
-// always looks: being told to wait between posting and pinning is no attempt.
+// always searches first, because a rate limit between posting and pinning
+// does not increase Brief.Attempt.
 func (s *Slack) firstCard(ctx context.Context, b incident.Brief, channel string, m message, meta slack.SlackMetadata) (string, error) {
 	found, ok, err := s.findMessage(ctx, channel, b.Incident.OpenedAt, func(payload map[string]any) bool {
 		return payload[metaCard] == true && payload[metaIncident] == b.Incident.ID.String()
@@ -66,23 +67,23 @@ func (s *Slack) firstCard(ctx context.Context, b incident.Brief, channel string,
 	return ts, s.ignorePermanent(ctx, b, "pin the card", err)
 }
 
-// ignorePermanent classifies the error of something the incident can do without:
-// where trying again cannot help, it is logged and forgotten.
+// ignorePermanent classifies the error of an optional call. It logs a
+// permanent error and returns nil.
 func (s *Slack) ignorePermanent(ctx context.Context, b incident.Brief, what string, err error) error {
 	err = classify(what, err)
 	if isPermanent(err) || ignorableCodes[errorCode(err)] {
-		s.log.WarnContext(ctx, "left out", "incident", b.Incident.ID, "error", err)
+		s.log.WarnContext(ctx, "optional Slack call failed", "call", what, "incident", b.Incident.ID, "err", err)
 		return nil
 	}
 	return err
 }
 
-// ignorableCodes are refusals of pins and bookmarks that stay as they are.
+// ignorableCodes are further permanent error codes of pins and bookmarks.
 var ignorableCodes = map[string]bool{"too_many_pins": true, "not_pinnable": true, "permission_denied": true, "too_many_bookmarks": true, "too_many_tabs": true,
 	"invalid_link": true, "invalid_bookmark_type": true, "not_implemented": true, "parent_bookmark_disabled": true}
 
-// bookmarkAlert puts a link to the first alert that has an address into the
-// channel's bookmark bar, once, and remembers it in links.
+// bookmarkAlert adds a bookmark for the first alert with a URL and stores its
+// ID in links. It does nothing if the incident has a bookmark.
 func (s *Slack) bookmarkAlert(ctx context.Context, b incident.Brief, channel string, links map[string]string) error {
 	if b.Incident.Links[incident.LinkBookmark] != "" {
 		return nil
@@ -101,10 +102,12 @@ func (s *Slack) bookmarkAlert(ctx context.Context, b incident.Brief, channel str
 	return nil
 }
 
-// noBookmark stands where the workspace takes none, so that it is not asked for again.
+// noBookmark is stored as the ID if the workspace does not accept a bookmark.
+// It prevents further attempts.
 const noBookmark = "none"
 
-// bookmark adds a link to the channel's bookmark bar, unless one of that title is there.
+// bookmark adds a link to the bookmark bar and returns its ID. If a bookmark
+// with this title exists, bookmark returns the ID of that one.
 func (s *Slack) bookmark(ctx context.Context, channel, title, url, emoji string) (string, error) {
 	have, err := s.client.ListBookmarksContext(ctx, channel)
 	if err != nil {
@@ -120,7 +123,7 @@ func (s *Slack) bookmark(ctx context.Context, channel, title, url, emoji string)
 	return added.ID, nil
 }
 
-// card draws how the incident stands now.
+// card returns the message with the present state of an incident.
 func card(b incident.Brief) message {
 	inc := b.Incident
 	p := &messageBuilder{id: inc.ID}
@@ -135,9 +138,9 @@ func card(b incident.Brief) message {
 		[2]markup{"Personal data", humanize(inc.Facts.PersonalData)},
 		[2]markup{"Alerts", s.alerts()},
 		[2]markup{"Playbooks", s.playbooks()},
-		[2]markup{"Called in", s.involvedDepartments()},
+		[2]markup{"Involved", s.involvedDepartments()},
 		[2]markup{"Review", s.review()},
-		[2]markup{"Goes on in", s.continuedIn()},
+		[2]markup{"Continues in", s.continuedIn()},
 	)
 	s.signoff()
 	s.openSteps()
@@ -147,11 +150,11 @@ func card(b incident.Brief) message {
 	}
 	p.buttons(s.controls()...)
 	s.severityButtons()
-	visibility := markup("open to the company")
+	visibility := markup("public within the company")
 	if inc.Restricted {
 		visibility = "restricted"
 	}
-	p.small(visibility, markupf("as of %s", dateMarkup(latest(inc.UpdatedAt, inc.OpenedAt))), "`/incident help`")
+	p.small(visibility, markupf("updated %s", dateMarkup(latest(inc.UpdatedAt, inc.OpenedAt))), "`/incident help`")
 	return p.build()
 }
 
@@ -167,9 +170,9 @@ func (s renderer) commander() markup {
 	case s.inc.Commander != "":
 		return mention(s.b.Directory, s.inc.Commander)
 	case s.inc.NeedsPage():
-		return markupf(":pager: nobody yet; being paged, round %s", formatNum(s.inc.Paging.Round))
+		return markupf(":pager: unassigned, paging round %s", formatNum(s.inc.Paging.Round))
 	}
-	return "nobody"
+	return "unassigned"
 }
 
 func (s renderer) roles() markup {
@@ -183,7 +186,7 @@ func (s renderer) roles() markup {
 	return joinLimited(parts, 800)
 }
 
-// alerts counts them by kind and says which rules found them.
+// alerts counts the alerts by kind and detection rule.
 func (s renderer) alerts() markup {
 	count := map[markup]int{}
 	for _, a := range s.inc.Alerts {
@@ -204,13 +207,13 @@ func (s renderer) alerts() markup {
 func (s renderer) playbooks() markup {
 	var parts []markup
 	for _, r := range s.inc.Runs {
-		settled := 0
+		finished := 0
 		for _, step := range r.Plan {
 			if step.Finished() {
-				settled++
+				finished++
 			}
 		}
-		parts = append(parts, markupf("%s: %s of %s steps", escape(r.Playbook, 80), formatNum(settled), formatNum(len(r.Plan))))
+		parts = append(parts, markupf("%s: %s of %s steps", escape(r.Playbook, 80), formatNum(finished), formatNum(len(r.Plan))))
 	}
 	return joinLimited(parts, 800)
 }
@@ -240,8 +243,8 @@ func (s renderer) continuedIn() markup {
 	return markup(s.inc.MergedInto.String())
 }
 
-// openSteps lists the steps that were started and are not settled, while they
-// can be.
+// openSteps lists the steps that were started and are not finished, if the
+// status allows finishing steps.
 func (s renderer) openSteps() {
 	if !isAllowed(s.inc, incident.VerbStepDone) {
 		return
@@ -265,14 +268,15 @@ func (s renderer) openSteps() {
 	}
 }
 
-// signoff shows who has signed and what is missing, while there is a frozen record.
+// signoff lists the signatures, objections and answers of the submitted
+// record, if there is one.
 func (s renderer) signoff() {
 	if s.inc.Submission == nil {
 		return
 	}
 	var parts [][2]markup
 	for _, name := range incident.RequiredDepartments() {
-		state := markup(":hourglass: waiting")
+		state := markup(":hourglass: not signed")
 		if sig := s.inc.SignedBy(name); sig != nil {
 			state = markupf(":heavy_check_mark: %s", mention(s.b.Directory, sig.By))
 		}
@@ -281,59 +285,61 @@ func (s renderer) signoff() {
 	s.pairs(parts...)
 	_, objections, _ := s.inc.Missing()
 	for _, o := range objections {
-		s.line(markupf(":no_entry: %s objects (%s):", humanize(o.Department), escape(o.ID, 20)))
+		s.line(markupf(":no_entry: %s objected (%s):", humanize(o.Department), escape(o.ID, 20)))
 		reason, _ := clip(o.Reason, 300)
 		s.quote(reason)
 	}
 	for _, c := range s.inc.Consultations {
-		state := markup(":hourglass: waiting")
+		state := markup(":hourglass: not answered")
 		if c.Answered() {
 			state = markupf(":heavy_check_mark: %s", mention(s.b.Directory, c.By))
 		}
 		s.small(markupf("%s: %s", humanize(c.Team), state))
 	}
-	s.small(markupf("record %s", shortDigest(s.inc.Submission.Digest)))
+	s.small(markupf("closing record %s", shortDigest(s.inc.Submission.Digest)))
 }
 
-// isAllowed reports whether the lifecycle has a place for a verb now.
+// isAllowed reports whether the status of the incident allows a verb.
 func isAllowed(inc incident.Incident, v incident.Verb) bool {
 	return slices.Contains(incident.AllowedVerbs(inc.Status), v)
 }
 
-// controls are the buttons of the card: what the lifecycle has a place for, and
-// what is likely now. While nobody has it there is one thing to press first.
+// controls returns the buttons of the card: the verbs that the status allows
+// and that are likely to be needed. An incident that needs a page has
+// Acknowledge as the first button.
 func (s renderer) controls() []slack.BlockElement {
 	var row []slack.BlockElement
 	if s.inc.NeedsPage() {
 		row = append(row, s.ackButtons()...)
 	}
-	// While it burns nobody writes its record; they could, by typing.
-	recording, following := incident.VerbEditRecord, incident.VerbAddAction
+	// Before containment, the record and action items are available only as
+	// commands.
+	editRecord, addAction := incident.VerbEditRecord, incident.VerbAddAction
 	if isAllowed(s.inc, incident.VerbContain) {
-		recording, following = "", ""
+		editRecord, addAction = "", ""
 	}
 	for _, c := range []struct {
 		verb          incident.Verb
 		action, label string
 	}{
-		{incident.VerbContain, ActContain, "Contained"},
-		{incident.VerbResolve, ActResolve, "Resolved"},
+		{incident.VerbContain, ActContain, "Mark as contained"},
+		{incident.VerbResolve, ActResolve, "Mark as resolved"},
 		{incident.VerbSubmit, ActSubmit, "Submit the record"},
-		{recording, ActRecord, "Closing record"},
-		{incident.VerbAmend, ActAmend, "Amend"},
+		{editRecord, ActRecord, "Edit the record"},
+		{incident.VerbAmend, ActAmend, "Amend the record"},
 		{incident.VerbConclude, ActReviewConclude, "Conclude the review"},
 		{incident.VerbScheduleReview, ActReviewSchedule, "Schedule the review"},
-		{incident.VerbSetFact, ActFact, "Fact"},
-		{incident.VerbNote, ActNote, "Note"},
-		{following, ActAction, "Action item"},
-		{incident.VerbDismiss, ActDismiss, "False alarm"},
+		{incident.VerbSetFact, ActFact, "Set a fact"},
+		{incident.VerbNote, ActNote, "Add a note"},
+		{addAction, ActAction, "Add an action item"},
+		{incident.VerbDismiss, ActDismiss, "Dismiss as false alarm"},
 	} {
 		row = append(row, s.button(c.verb, c.action, c.label)...)
 	}
 	return row
 }
 
-// sourceName is a source as its makers write it.
+// sourceName returns the proper name of a source.
 func sourceName(source string) string {
 	known := map[string]string{"cloudtrail": "CloudTrail", "sentry": "Sentry", "pagerduty": "PagerDuty", "alertmanager": "Alertmanager"}
 	if name, ok := known[source]; ok {

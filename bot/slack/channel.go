@@ -14,9 +14,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-// OpenChannel creates the incident's channel: inc-42, private if the incident
-// is restricted. Where the answer to an earlier attempt was lost, the channel
-// is found again by its name and its creator, which is us.
+// OpenChannel creates the channel of the incident, such as inc-42. The
+// channel is private if the incident is restricted. If the response to an
+// earlier attempt was lost, OpenChannel finds the channel by its name and
+// creator.
 func (s *Slack) OpenChannel(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	if b.Incident.Links[incident.LinkChannel] != "" {
 		return noCommand, nil
@@ -28,7 +29,7 @@ func (s *Slack) OpenChannel(ctx context.Context, b incident.Brief, e incident.Ef
 	return resultCommand(b, e, incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: id}}), nil
 }
 
-// channelNames are the names tried one after the other: inc-42, inc-42-b, …
+// channelNames returns the names to try in order: inc-42, inc-42-b, …
 func channelNames(id incident.ID) []string {
 	base := strings.ToLower(id.String())
 	names := []string{base}
@@ -38,8 +39,10 @@ func channelNames(id incident.ID) []string {
 	return names
 }
 
+// createChannel creates the channel under the first free name, or returns the
+// channel that an earlier attempt created.
 func (s *Slack) createChannel(ctx context.Context, inc incident.Incident) (string, error) {
-	var taken map[string]slack.Channel // of the names above, those in use
+	var taken map[string]slack.Channel // visible channels by name
 	names := channelNames(inc.ID)
 	for _, name := range names {
 		if _, known := taken[name]; !known {
@@ -62,11 +65,11 @@ func (s *Slack) createChannel(ctx context.Context, inc incident.Incident) (strin
 			return taken[name].ID, err
 		}
 	}
-	return "", &incident.Permanent{Err: fmt.Errorf("the channel names %s to %s are all taken: rename or archive some of them", names[0], names[len(names)-1])}
+	return "", &incident.Permanent{Err: fmt.Errorf("all channel names from %s to %s are taken: rename or archive some of the channels", names[0], names[len(names)-1])}
 }
 
-// findByName finds those channels the bot can see that have one of these names. A
-// private channel of others stays unseen; its name is taken all the same.
+// findByName returns the channels with one of the names, by name. It cannot
+// see private channels without the bot, although their names are taken.
 func (s *Slack) findByName(ctx context.Context, names []string) (map[string]slack.Channel, error) {
 	found := map[string]slack.Channel{}
 	err := s.eachChannel(ctx, func(c slack.Channel) bool {
@@ -78,10 +81,13 @@ func (s *Slack) findByName(ctx context.Context, names []string) (map[string]slac
 	return found, err
 }
 
-// isOurChannel reports whether a channel was created by us for this incident: not
-// before the incident was opened (a number begins anew with a new database, and
-// nobody may find themselves in the channel of another incident), still open,
-// and as private as it has to be.
+// isOurChannel reports whether the bot created a channel for this incident.
+// The channel must not be archived and must be as private as the incident
+// requires.
+//
+// The channel must not be older than the incident, because numbers start at 1
+// again with a new database. Otherwise responders could join the channel of
+// another incident.
 func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, c slack.Channel) (bool, error) {
 	if c.ID == "" || c.IsArchived || c.IsPrivate != inc.Restricted {
 		return false, nil
@@ -90,12 +96,12 @@ func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, c slack
 	if err != nil {
 		return false, classify("find the channel", err)
 	}
-	born := c.Created.Time()
-	return c.Creator == self && !born.Before(inc.OpenedAt.Add(-time.Minute).Truncate(time.Second)), nil
+	created := c.Created.Time()
+	return c.Creator == self && !created.Before(inc.OpenedAt.Add(-time.Minute).Truncate(time.Second)), nil
 }
 
-// Topic keeps the channel's topic current. Setting one leaves a line in the
-// channel, so it is set only where it changes.
+// Topic updates the topic of the channel. It changes the topic only if the
+// text differs, because Slack posts a line about each change.
 func (s *Slack) Topic(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -113,8 +119,8 @@ func (s *Slack) Topic(ctx context.Context, b incident.Brief, _ incident.Effect) 
 	return noCommand, classify("set the channel's topic", err)
 }
 
-// topicText says at a glance how it stands, in at most 250 characters. Slack
-// shows it as it is: no mention or mark-up works in it.
+// topicText returns the status of the incident in at most 250 characters of
+// plain text. Slack does not interpret mentions or markup in topics.
 func topicText(b incident.Brief) string {
 	inc := b.Incident
 	parts := []string{string(inc.Severity), strings.ReplaceAll(string(inc.Status), "_", " ")}
@@ -122,10 +128,10 @@ func topicText(b incident.Brief) string {
 	case inc.Commander != "":
 		parts = append(parts, "commander "+strings.Join(strings.Fields(clean(b.Directory.Name(inc.Commander))), " "))
 	case inc.NeedsPage():
-		parts = append(parts, "nobody has it")
+		parts = append(parts, "unacknowledged")
 	}
 	if inc.MergedInto != 0 {
-		parts = append(parts, "goes on in "+inc.MergedInto.String())
+		parts = append(parts, "continues in "+inc.MergedInto.String())
 	}
 	if !inc.Review.At.IsZero() && inc.Review.Concluded.IsZero() {
 		parts = append(parts, "review "+inc.Review.At.UTC().Format("2006-01-02 15:04 UTC"))
@@ -134,8 +140,9 @@ func topicText(b incident.Brief) string {
 	return text
 }
 
-// Invite brings people into the channel. Who is there already counts as
-// brought; who cannot be brought is named in the channel, with the reason.
+// Invite adds people to the channel. The returned command lists new and
+// existing members. A message in the channel lists the people who could not
+// be invited, with the reason.
 func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -159,14 +166,14 @@ func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect)
 		if err != nil {
 			return noCommand, err
 		}
-		for user, why := range failed {
-			refused[person[user]] = why
+		for user, reason := range failed {
+			refused[person[user]] = reason
 		}
 	}
-	var brought []incident.PersonID
+	var invited []incident.PersonID
 	for _, user := range users {
 		if _, failed := refused[person[user]]; !failed {
-			brought = append(brought, person[user])
+			invited = append(invited, person[user])
 		}
 	}
 	if len(refused) > 0 {
@@ -174,15 +181,15 @@ func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect)
 			return noCommand, err
 		}
 	}
-	if len(brought) == 0 {
+	if len(invited) == 0 {
 		return noCommand, nil
 	}
-	return resultCommand(b, e, incident.Command{Verb: incident.VerbInvited, People: brought}), nil
+	return resultCommand(b, e, incident.Command{Verb: incident.VerbInvited, People: invited}), nil
 }
 
-// invite adds users and returns those that Slack does not take, with its
-// reason in words. Slack adds nobody where it refuses one, so the rest is
-// asked for again without them.
+// invite adds users. It returns the rejected users with the reasons. Slack
+// adds none of the users if it rejects one, so invite tries again without the
+// rejected users.
 func (s *Slack) invite(ctx context.Context, channel string, users []string) (map[string]string, error) {
 	failed := map[string]string{}
 	for len(users) > 0 {
@@ -190,25 +197,25 @@ func (s *Slack) invite(ctx context.Context, channel string, users []string) (map
 		if err == nil {
 			return failed, nil
 		}
-		verdicts := inviteErrors(err, users)
-		if len(verdicts) == 0 {
-			return failed, classify("invite people into the channel", err)
+		codes := inviteErrors(err, users)
+		if len(codes) == 0 {
+			return failed, classify("invite people to the channel", err)
 		}
-		for user, code := range verdicts {
+		for user, code := range codes {
 			if code != "already_in_channel" && code != "cant_invite_self" {
 				failed[user] = inviteErrorTexts[code]
 				if failed[user] == "" {
-					failed[user] = "Slack says " + code
+					failed[user] = "Slack returned the error " + code
 				}
 			}
 		}
-		users = slices.DeleteFunc(slices.Clone(users), func(u string) bool { return verdicts[u] != "" })
+		users = slices.DeleteFunc(slices.Clone(users), func(u string) bool { return codes[u] != "" })
 	}
 	return failed, nil
 }
 
-// inviteErrors are the users an invitation was refused for, with the code of each.
-// It is empty where the refusal is not about one of them.
+// inviteErrors returns the error code for each user in a failed invitation.
+// The result is empty if the error is not about a user.
 func inviteErrors(err error, users []string) map[string]string {
 	var refused slack.SlackErrorResponse
 	if !errors.As(err, &refused) {
@@ -227,47 +234,49 @@ func inviteErrors(err error, users []string) map[string]string {
 	return out
 }
 
-// inviteErrorTexts are the reasons why one person cannot be added, in words.
+// inviteErrorTexts explains the error codes about one user.
 var inviteErrorTexts = map[string]string{
-	"already_in_channel":            "is in the channel already",
+	"already_in_channel":            "is already in the channel",
 	"cant_invite_self":              "is the bot",
-	"user_not_found":                "Slack does not know the user id in the configuration",
-	"cant_invite":                   "is deactivated in Slack, or may not be invited",
-	"ura_max_channels":              "is a guest of one other channel only",
-	"user_is_restricted":            "is a guest and may not join",
-	"invitee_cant_see_channel":      "may not see this channel",
-	"org_user_not_in_team":          "does not belong to this workspace",
-	"no_external_invite_permission": "belongs to another company, and invitations to it are not allowed",
+	"user_not_found":                "the Slack user ID in the configuration does not exist",
+	"cant_invite":                   "is deactivated in Slack or cannot be invited",
+	"ura_max_channels":              "is a guest of a single other channel",
+	"user_is_restricted":            "is a guest and cannot join",
+	"invitee_cant_see_channel":      "cannot see this channel",
+	"org_user_not_in_team":          "is not a member of this workspace",
+	"no_external_invite_permission": "belongs to another company, and the workspace does not allow external invitations",
 }
 
-// notInvitedMessage names who could not be brought in.
+// notInvitedMessage lists the people who could not be invited, with the
+// reasons.
 func notInvitedMessage(b incident.Brief, refused map[incident.PersonID]string) message {
 	p := messageBuilder{id: b.Incident.ID}
-	p.line(":warning: Not everybody could be brought into this channel.")
+	p.line(":warning: Tocsin could not invite these people. Invite them by hand, or contact a workspace admin:")
 	var lines []string
-	for id, why := range refused {
-		lines = append(lines, b.Directory.Name(id)+": "+why)
+	for id, reason := range refused {
+		lines = append(lines, b.Directory.Name(id)+": "+reason)
 	}
 	slices.Sort(lines)
 	p.items(lines)
 	return p.build()
 }
 
-// Archive says the last word in the channel of an incident that ended. The
-// channel itself stays: what was said in it is part of the history.
+// Archive posts the final message in the channel of an ended incident. It
+// does not archive the channel, because the messages are part of the history.
 func (s *Slack) Archive(ctx context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 	_, err := s.postToChannel(ctx, b, archiveMessage(b))
 	return noCommand, err
 }
 
-// archiveMessage tells how it ended and where it goes on.
+// archiveMessage returns the final message of an incident. It contains the
+// event that ended the incident and where to continue.
 func archiveMessage(b incident.Brief) message {
 	p := &messageBuilder{id: b.Incident.ID}
 	renderer{messageBuilder: p, b: b, e: b.Event, inc: b.Incident}.event()
-	where := markupf("nothing more is expected here; `/incident reopen %s` goes on if it was not over after all", markup(b.Incident.ID.String()))
+	next := markupf("no further action is needed · if the incident continues, type `/incident reopen %s WHY`", markup(b.Incident.ID.String()))
 	if b.Incident.MergedInto != 0 {
-		where = markupf("everything goes on in %s", markup(b.Incident.MergedInto.String()))
+		next = markupf("all further work belongs in %s", markup(b.Incident.MergedInto.String()))
 	}
-	p.small(where, "what was said in this channel stays readable")
+	p.small(next, "this channel stays readable")
 	return p.build()
 }

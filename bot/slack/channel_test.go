@@ -10,37 +10,37 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-func TestOpenChannelOnceWhateverHappensToTheAnswer(t *testing.T) {
+func TestOpenChannel_CreatesOneChannelAfterFault(t *testing.T) {
 	eachFault(t, "conversations.create", func(f *outboundTest) {
 		cmd := f.failThenRetry(f.slack.OpenChannel, brief(openedIncident()))
 		channels := f.incidentChannels()
 		if len(channels) != 1 || channels[0].Name != "inc-42" || channels[0].Kind != chat.KindPrivate {
-			f.Fatalf("channels %+v, want one private inc-42", channels)
+			f.Fatalf("got channels %+v, want one private inc-42", channels)
 		}
 		if cmd.Verb != incident.VerbLink || cmd.Links[incident.LinkChannel] != channels[0].ID || cmd.By != incident.System || cmd.Key != effect.Key || cmd.For != 42 {
-			f.Fatalf("command %+v does not link the channel", cmd)
+			f.Fatalf("got command %+v, want a link to the channel", cmd)
 		}
 	})
 }
 
-func TestOpenChannelIsPublicWhereTheIncidentIs(t *testing.T) {
+func TestOpenChannel_PublicIncident(t *testing.T) {
 	f := newOutboundTest(t)
 	b := brief(openedIncident())
 	b.Incident.Restricted = false
 	f.must(f.slack.OpenChannel, b)
 	if c := f.incidentChannels(); len(c) != 1 || c[0].Kind != chat.KindPublic {
-		t.Fatalf("channels %+v, want one public", c)
+		t.Fatalf("got channels %+v, want one public", c)
 	}
 }
 
-func TestOpenChannelLeavesOtherPeoplesChannelsAlone(t *testing.T) {
+func TestOpenChannel_NameTakenByOthers(t *testing.T) {
 	seed := func(name string, private bool) chat.SeedChannel {
 		return chat.SeedChannel{ID: "C00" + strings.ToUpper(strings.ReplaceAll(name, "-", "")), Name: name, Private: private, Members: []string{"U0ADA"}}
 	}
 	f := newOutboundTest(t, func(c *chat.Config) {
 		c.Channels = append(c.Channels, seed("inc-42", true), seed("inc-42-b", false))
 	})
-	f.ws.SetFault(chat.Fault{Method: "conversations.create", Kind: chat.FaultDropAfter, Count: 2}) // the client repeats nothing by itself
+	f.ws.SetFault(chat.Fault{Method: "conversations.create", Kind: chat.FaultDropAfter, Count: 2}) // the client does not retry
 	b := brief(openedIncident())
 	var cmd incident.Command
 	for ; ; b.Attempt++ {
@@ -54,24 +54,24 @@ func TestOpenChannelLeavesOtherPeoplesChannelsAlone(t *testing.T) {
 	}
 	got, _ := f.ws.Channel(cmd.Links[incident.LinkChannel])
 	if got.Name != "inc-42-c" || len(f.incidentChannels()) != 3 {
-		t.Fatalf("took %q among %d channels, want inc-42-c as the only new one", got.Name, len(f.incidentChannels()))
+		t.Fatalf("got channel %q of %d channels, want inc-42-c as the only new one", got.Name, len(f.incidentChannels()))
 	}
 }
 
-func TestOpenChannelDoesNotTakeAnOlderIncidentsChannel(t *testing.T) {
+func TestOpenChannel_IgnoresChannelOfOlderIncident(t *testing.T) {
 	f := newOutboundTest(t)
 	first := f.must(f.slack.OpenChannel, brief(openedIncident()))
 	again := brief(openedIncident()) // the same number in a new database, an hour later
 	again.Incident.OpenedAt = noon.Add(time.Hour)
 	second := f.must(f.slack.OpenChannel, again)
 	if first.Links[incident.LinkChannel] == second.Links[incident.LinkChannel] {
-		t.Fatal("two incidents share a channel")
+		t.Fatal("got one channel for two incidents, want two")
 	}
 	public := brief(openedIncident())
 	public.Incident.Restricted = false
 	third := f.must(f.slack.OpenChannel, public)
 	if c, _ := f.ws.Channel(third.Links[incident.LinkChannel]); c.Kind != chat.KindPublic {
-		t.Fatalf("a public incident took the %s", c.Kind)
+		t.Fatalf("got a %s channel for a public incident, want public", c.Kind)
 	}
 }
 
@@ -80,7 +80,7 @@ func TestInvite(t *testing.T) {
 		b := f.openChannel()
 		cmd := f.failThenRetry(f.slack.Invite, b, "people", "p1,p2")
 		if cmd.Verb != incident.VerbInvited || !slices.Equal(cmd.People, []incident.PersonID{"p1", "p2"}) {
-			f.Fatalf("command %+v, want p1 and p2 invited", cmd)
+			f.Fatalf("got command %+v, want p1 and p2 invited", cmd)
 		}
 		c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
 		joins := 0
@@ -90,29 +90,29 @@ func TestInvite(t *testing.T) {
 			}
 		}
 		if len(c.Members) != 3 || joins != 2 {
-			f.Fatalf("members %v after %d joins, want the bot and two who joined once", c.Members, joins)
+			f.Fatalf("got members %v after %d joins, want 3 members after 2 joins", c.Members, joins)
 		}
 	})
 }
 
-func TestInviteNamesWhoCannotCome(t *testing.T) {
+func TestInvite_ListsFailedInvitations(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	f.must(f.slack.Invite, b, "people", "p1")
 	cmd := f.must(f.slack.Invite, b, "people", "p1, p2,p4,p6,p2")
 	if !slices.Equal(cmd.People, []incident.PersonID{"p1", "p2"}) {
-		t.Fatalf("invited %v, want p1, who was there, and p2", cmd.People)
+		t.Fatalf("got %v invited, want p1 (a member already) and p2", cmd.People)
 	}
-	said := f.botMessages(b.Incident.Links[incident.LinkChannel])
-	if len(said) != 1 || !strings.Contains(string(said[0].Blocks), "Dan Roe: no Slack user") || !strings.Contains(string(said[0].Blocks), "Olaf Dahl: is deactivated") {
-		t.Fatalf("said %+v, want Dan and Olaf named", said)
+	posted := f.botMessages(b.Incident.Links[incident.LinkChannel])
+	if len(posted) != 1 || !strings.Contains(string(posted[0].Blocks), "Dan Roe: no Slack user") || !strings.Contains(string(posted[0].Blocks), "Olaf Dahl: is deactivated") {
+		t.Fatalf("got messages %+v, want one that lists Dan and Olaf", posted)
 	}
 	if cmd := f.must(f.slack.Invite, b, "people", "p4"); cmd.Verb != "" {
-		t.Fatalf("command %+v although nobody came", cmd)
+		t.Fatalf("got command %+v, want none", cmd)
 	}
 }
 
-func TestTopicIsSetOnlyWhereItChanges(t *testing.T) {
+func TestTopic_SetOnlyIfChanged(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	b.Incident.Status, b.Incident.Commander = incident.Active, "p1"
@@ -120,17 +120,17 @@ func TestTopicIsSetOnlyWhereItChanges(t *testing.T) {
 	f.must(f.slack.Topic, b)
 	c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
 	if c.Topic != "sev2 · active · commander Ada Byron" || f.ws.Counts()["conversations.setTopic"].Calls != 1 {
-		t.Fatalf("topic %q after %d calls", c.Topic, f.ws.Counts()["conversations.setTopic"].Calls)
+		t.Fatalf("got topic %q after %d calls, want one call", c.Topic, f.ws.Counts()["conversations.setTopic"].Calls)
 	}
 	b.Directory.People[0].Name = strings.Repeat("<A&\u202e\n", 200)
 	f.must(f.slack.Topic, b)
 	f.must(f.slack.Topic, b)
 	if n := f.ws.Counts()["conversations.setTopic"].Calls; n != 2 {
-		t.Fatalf("a hostile name was set %d times, want once more", n-1)
+		t.Fatalf("got %d calls for a hostile name, want 1", n-1)
 	}
 }
 
-func TestArchiveSaysWhereItGoesOnAndKeepsTheChannel(t *testing.T) {
+func TestArchive_NamesNextIncidentAndLeavesChannelOpen(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	b.Incident.MergedInto, b.Event.Kind = 41, incident.EventMergedInto
@@ -139,7 +139,7 @@ func TestArchiveSaysWhereItGoesOnAndKeepsTheChannel(t *testing.T) {
 	b.Attempt = 2
 	f.must(f.slack.Archive, b)
 	c, _ := f.ws.Channel(b.Incident.Links[incident.LinkChannel])
-	if said := f.botMessages(c.ID); len(said) != 1 || !strings.Contains(said[0].Text, "INC-41") || c.Archived {
-		t.Fatalf("said %+v, archived %v", said, c.Archived)
+	if posted := f.botMessages(c.ID); len(posted) != 1 || !strings.Contains(posted[0].Text, "INC-41") || c.Archived {
+		t.Fatalf("got messages %+v and archived %v, want one message and false", posted, c.Archived)
 	}
 }

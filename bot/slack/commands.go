@@ -10,34 +10,34 @@ import (
 	"tocsin/bot/incident"
 )
 
-// handleCommand answers what somebody typed after the slash command. The answer is
-// for their eyes only; what happened is said in the incident's channel.
+// handleCommand executes a slash command and returns the reply, which only
+// the caller sees. Events are posted in the channel of the incident.
 func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	words, err := s.parseCommand(ctx, c)
+	parsed, err := s.parseCommand(ctx, c)
 	if err != nil {
 		return s.errorReply(ctx, err)
 	}
-	cmd := words.Command
+	cmd := parsed.Command
 	switch {
-	case words.Query == incident.QueryHelp:
-		return s.help(words.Topic)
-	case words.Query == incident.QueryList:
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.list(ctx, c.User, words.Filter) })
+	case parsed.Query == incident.QueryHelp:
+		return s.help(parsed.Topic)
+	case parsed.Query == incident.QueryList:
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.list(ctx, c.User, parsed.Filter) })
 		return s.replyOrError(ctx, m, err)
-	case words.Query == incident.QueryStatus:
+	case parsed.Query == incident.QueryStatus:
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.status(ctx, c.User, cmd.For) })
 		return s.replyOrError(ctx, m, err)
-	case words.Query == incident.QueryRecord:
+	case parsed.Query == incident.QueryRecord:
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
 		return s.replyOrError(ctx, m, err)
-	case words.AlertRequest != nil:
-		words.AlertRequest.Key = idempotency("errand", c.TriggerID, c.User, c.Channel, c.Text)
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.alerts(ctx, c.User, *words.AlertRequest) })
+	case parsed.AlertRequest != nil:
+		parsed.AlertRequest.Key = idempotency("errand", c.TriggerID, c.User, c.Channel, c.Text)
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.alerts(ctx, c.User, *parsed.AlertRequest) })
 		return s.replyOrError(ctx, m, err)
-	case words.Form != "":
-		if err := s.openForm(ctx, c.TriggerID, c.User, formRequest{verb: words.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
+	case parsed.Form != "":
+		if err := s.openForm(ctx, c.TriggerID, c.User, formRequest{verb: parsed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
 			return s.errorReply(ctx, err)
 		}
 		return nil
@@ -50,45 +50,47 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	return newEphemeral(resultMessage(cmd, result))
 }
 
-// withDeadline waits for what is looked up no longer than Slack does: a database that
-// stands still may not notice that ctx is over.
-func withDeadline[T any](ctx context.Context, s *Slack, look func() (T, error)) (T, error) {
-	type answer struct {
-		found T
+// withDeadline calls read and returns its result. It gives up shortly after
+// the deadline of ctx, because a blocked database may not notice that ctx has
+// ended.
+func withDeadline[T any](ctx context.Context, s *Slack, read func() (T, error)) (T, error) {
+	type result struct {
+		value T
 		err   error
 	}
-	answered := make(chan answer, 1)
+	answered := make(chan result, 1)
 	s.background.start(func() {
-		found, err := look()
-		answered <- answer{found, err}
+		value, err := read()
+		answered <- result{value, err}
 	})
 	deadline, _ := ctx.Deadline()
 	limit := time.NewTimer(time.Until(deadline) + deskGracePeriod)
 	defer limit.Stop()
 	select {
-	case a := <-answered:
-		return a.found, a.err
+	case r := <-answered:
+		return r.value, r.err
 	case <-limit.C:
 		var none T
-		return none, fmt.Errorf("look it up: %w", context.DeadlineExceeded)
+		return none, fmt.Errorf("read from the desk: %w", context.DeadlineExceeded)
 	}
 }
 
-// parseCommand reads the text in the channel it was typed in.
+// parseCommand parses the text of a slash command.
 func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (incident.ParsedCommand, error) {
-	w, err := s.parseContext(ctx, c.User, c.Channel)
+	pc, err := s.parseContext(ctx, c.User, c.Channel)
 	if err != nil {
 		return incident.ParsedCommand{}, err
 	}
-	return incident.ParseCommandLine(unescape(c.Text), w)
+	return incident.ParseCommandLine(unescape(c.Text), pc)
 }
 
-// parseContext is what a person's words are read in.
+// parseContext returns the context for parsing the input of a user in a
+// channel.
 func (s *Slack) parseContext(ctx context.Context, user, channel string) (incident.ParseContext, error) {
 	return withDeadline(ctx, s, func() (none incident.ParseContext, err error) {
 		d, err := s.desk.Directory(ctx)
 		if err != nil {
-			return none, fmt.Errorf("read the directory: %w", err)
+			return none, fmt.Errorf("read directory: %w", err)
 		}
 		id, err := s.incidentOf(ctx, channel)
 		if err != nil {
@@ -99,7 +101,7 @@ func (s *Slack) parseContext(ctx context.Context, user, channel string) (inciden
 	})
 }
 
-// incidentOf is the incident whose channel this is, or 0.
+// incidentOf returns the incident of a channel, or 0.
 func (s *Slack) incidentOf(ctx context.Context, channel string) (incident.ID, error) {
 	if channel == "" {
 		return 0, nil
@@ -109,24 +111,28 @@ func (s *Slack) incidentOf(ctx context.Context, channel string) (incident.ID, er
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("find the channel's incident: %w", err)
+		return 0, fmt.Errorf("find incident of channel: %w", err)
 	}
 	return id, nil
 }
 
-// errNoReply is what a command came to when the Desk had not answered in time.
-var errNoReply = errors.New("the outcome is not known")
+// errNoReply is the result of a command if the Desk did not answer in time.
+var errNoReply = errors.New("the outcome is unknown")
 
-// outcome is what the Desk said.
+// outcome is the result of a command.
 type outcome struct {
 	result incident.Result
 	err    error
 }
 
-// attempt gives the Desk a command and waits no longer than Slack does. What
-// was not answered is tried again under the same key when the same person says
-// the same thing once more, so that it cannot count twice. If the Desk answers
-// too late, late is told.
+// attempt executes a command and returns its result, or errNoReply if the
+// Desk does not answer in time. In that case it calls late, if not nil, when
+// the Desk answers.
+//
+// attempt remembers the key of a command with an unknown outcome under the
+// name what, which is equal for repeats of a command. If the person repeats
+// the command, attempt uses the remembered key, and the Desk records the
+// command only once.
 func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, late func(context.Context, incident.Command, outcome)) (incident.Result, error) {
 	now := s.cfg.Clock()
 	cmd.Key = s.recent.key(what, cmd.Key, now)
@@ -158,7 +164,9 @@ func (s *Slack) attempt(ctx context.Context, what string, cmd incident.Command, 
 	}
 }
 
-// classifyResult sorts what the Desk said: done, refused, not recorded, or not known.
+// classifyResult returns the result, an [incident.Error], an error for a
+// command that was not recorded, or errNoReply for an unknown outcome. It
+// remembers or forgets the key of the command accordingly.
 func (s *Slack) classifyResult(what string, cmd incident.Command, o outcome, now time.Time) (incident.Result, error) {
 	var open interface{ OutcomeUnknown() bool }
 	switch {
@@ -173,23 +181,24 @@ func (s *Slack) classifyResult(what string, cmd incident.Command, o outcome, now
 	return incident.Result{}, fmt.Errorf("record %s: %w", cmd.Verb, o.err)
 }
 
-// lateResultNotifier tells a person through a response_url what a command came to after all.
+// lateResultNotifier returns a function that sends a late result to a
+// response URL, or nil without a URL.
 func (s *Slack) lateResultNotifier(responseURL string) func(context.Context, incident.Command, outcome) {
 	if responseURL == "" {
 		return nil
 	}
 	return func(ctx context.Context, cmd incident.Command, o outcome) {
-		answer := *newEphemeral(resultMessage(cmd, o.result))
+		reply := *newEphemeral(resultMessage(cmd, o.result))
 		if o.err != nil {
-			answer = *s.errorReply(ctx, o.err)
+			reply = *s.errorReply(ctx, o.err)
 		}
-		s.respond(ctx, responseURL, answer)
+		s.respond(ctx, responseURL, reply)
 	}
 }
 
-// recentKeys is what is remembered between requests: keys of commands whose
-// outcome is open, and events that were seen. Losing it costs nothing but a
-// repeated answer.
+// recentKeys remembers the keys of commands with an unknown outcome and the
+// IDs of recent events. It is not stored: after a restart, repeats of both
+// are handled again.
 type recentKeys struct {
 	mu     sync.Mutex
 	open   map[string]recentKey
@@ -201,10 +210,10 @@ type recentKey struct {
 	at  time.Time
 }
 
-// recentKeyTTL is how long something is remembered.
+// recentKeyTTL is how long a key or an event ID is remembered.
 const recentKeyTTL = 10 * time.Minute
 
-// key is the one under which the same thing was tried before, or the fresh one.
+// key returns the remembered key of a command, or fresh.
 func (m *recentKeys) key(what, fresh string, now time.Time) string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -234,7 +243,7 @@ func (m *recentKeys) forget(what string) {
 	delete(m.open, what)
 }
 
-// seen reports whether an event came before, and remembers it.
+// seen reports whether an event ID was seen before, and remembers the ID.
 func (m *recentKeys) seen(id string, now time.Time) bool {
 	if id == "" {
 		return false

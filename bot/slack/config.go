@@ -11,40 +11,40 @@ import (
 	"tocsin/bot/secret"
 )
 
-// Config is what this workspace needs. Either AppToken (Socket Mode) or
-// SigningSecret (HTTP) has to be set; both may be.
+// Config configures a workspace. AppToken (for Socket Mode) or SigningSecret
+// (for HTTP) is required. Both may be set.
 type Config struct {
 	BotToken      secret.String // xoxb-…
-	AppToken      secret.String // xapp-…; Socket Mode, with nothing open to the internet
-	SigningSecret secret.String // of requests that come over HTTP
+	AppToken      secret.String // xapp-…, for Socket Mode
+	SigningSecret secret.String // verifies HTTP requests
 
-	APIURL          string // of the Web API; empty means Slack's own
-	AnnounceChannel string // id or name of the channel that hears of every incident
-	CommandName     string // as the app's manifest declares it; empty means "/incident"
+	APIURL          string // base URL of the Web API (default: Slack's)
+	AnnounceChannel string // ID or name of the channel for announcements
+	CommandName     string // slash command in the manifest of the app (default "/incident")
 
-	Zone            *time.Location        // in which a bare "02:31" is read; nil means UTC
-	OnGroupsChanged func(context.Context) // the members of a user group changed; may be nil
-	OnRejected      func(status int)      // a request was turned away, to be counted; may be nil
+	Zone            *time.Location        // time zone of times without a zone, such as "02:31" (default UTC)
+	OnGroupsChanged func(context.Context) // called when the members of a user group change, or nil
+	OnRejected      func(status int)      // called for each rejected request, with its HTTP status, or nil
 
 	HTTPClient *http.Client
 	Clock      func() time.Time
 	Logger     *slog.Logger
 }
 
-// withDefaults fills in what may be left out and reports every fault at once.
+// withDefaults fills in defaults. It returns all configuration errors joined.
 func (c Config) withDefaults() (Config, error) {
-	var faults []error
+	var errs []error
 	if c.BotToken.IsZero() {
-		faults = append(faults, errors.New("slack.bot_token: is missing; it begins with xoxb- and stands under OAuth & Permissions"))
+		errs = append(errs, errors.New("slack.bot_token: is missing; copy the token that begins with xoxb- from OAuth & Permissions"))
 	}
 	if c.AppToken.IsZero() && c.SigningSecret.IsZero() {
-		faults = append(faults, errors.New("slack: set app_token for Socket Mode, or signing_secret for HTTP"))
+		errs = append(errs, errors.New("slack: set app_token for Socket Mode, or signing_secret for HTTP"))
 	}
 	if c.CommandName == "" {
 		c.CommandName = "/incident"
 	}
 	if !strings.HasPrefix(c.CommandName, "/") || len(c.CommandName) > 32 || strings.ContainsAny(c.CommandName, " \t") {
-		faults = append(faults, errors.New("slack.command: has to begin with a slash, hold no space and at most 32 characters"))
+		errs = append(errs, errors.New("slack.command: must begin with a slash, have at most 32 characters and contain no space"))
 	}
 	if c.APIURL != "" && !strings.HasSuffix(c.APIURL, "/") {
 		c.APIURL += "/"
@@ -61,5 +61,5 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return c, errors.Join(faults...)
+	return c, errors.Join(errs...)
 }

@@ -15,18 +15,18 @@ import (
 	"tocsin/bot/secret"
 )
 
-// fakeDesk is a Desk without a store: it judges as the real one does and keeps
-// everything in memory. It remembers what it was told.
+// fakeDesk is a Desk that holds incidents in memory and decides commands like
+// the real Desk. It records the commands.
 type fakeDesk struct {
 	mu          sync.Mutex
 	incidents   map[incident.ID]incident.Incident
 	commands    []incident.Command
 	results     map[string]incident.Result
 	now         func() time.Time
-	redact      func(incident.Incident) incident.Incident // what a reader in Slack gets to see
-	beforeDo    func(context.Context) error               // runs before anything is answered
-	onDirectory func()                                    // runs when the directory is read
-	onLookup    func()                                    // runs when the incident of a channel is sought
+	redact      func(incident.Incident) incident.Incident // applied to an incident before Show returns it
+	beforeDo    func(context.Context) error               // runs at the start of Do
+	onDirectory func()                                    // runs at the start of Directory
+	onLookup    func()                                    // runs at the start of IncidentByLink
 }
 
 func (c *fakeDesk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
@@ -67,7 +67,7 @@ func (c *fakeDesk) Alerts(_ context.Context, _ incident.Identity, e incident.Ale
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.Disposition == incident.DispositionDropped {
-		return incident.AlertResult{}, incident.Forbidden("alerts are for responders to see")
+		return incident.AlertResult{}, incident.Forbidden("only responders can see alerts")
 	}
 	return incident.AlertResult{Disposition: e.Disposition, Kinds: 1, Occurrences: 3, Alerts: []incident.AlertLine{{ID: 17, Kind: "sentry.issue", Title: "<@U1> *broke*", Count: 3, LastAt: c.now()}}}, nil
 }
@@ -120,10 +120,10 @@ func (c *fakeDesk) IncidentByLink(_ context.Context, name, value string) (incide
 			return inc.ID, nil
 		}
 	}
-	return 0, incident.Unknown(name, "nothing has that link")
+	return 0, incident.Unknown(name, "no incident has that link")
 }
 
-// last is the last command that was recorded.
+// last returns the last recorded command.
 func (c *fakeDesk) last() incident.Command {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +139,7 @@ func (c *fakeDesk) count() int {
 	return len(c.commands)
 }
 
-// change does something to INC-42 behind everybody's back.
+// change modifies INC-42 without a command.
 func (c *fakeDesk) change(f func(*incident.Incident)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -148,13 +148,14 @@ func (c *fakeDesk) change(f func(*incident.Incident)) {
 	c.incidents[42] = inc
 }
 
-// inboundTest is the inbound half between a workspace of the sandbox and a Desk.
+// inboundTest connects a sandbox workspace with a Slack under test and a
+// fakeDesk.
 type inboundTest struct {
 	*testing.T
 	ws      *chat.Workspace
 	slack   *Slack
 	desk    *fakeDesk
-	channel string // of INC-42
+	channel string // channel of INC-42
 	mu      sync.Mutex
 	now     time.Time
 	stop    func() // ends Socket Mode
@@ -166,14 +167,15 @@ func (e *inboundTest) clock() time.Time {
 	return e.now
 }
 
-// advance lets time go by, for Slack and for us.
+// advance moves the clock of the workspace and of Slack under test.
 func (e *inboundTest) advance(d time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.now = e.now.Add(d)
 }
 
-// newInboundTest opens one of the two doors.
+// newInboundTest returns an inboundTest that delivers requests in the given
+// mode.
 func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*Config)) *inboundTest {
 	t.Helper()
 	e := &inboundTest{T: t, now: noon, stop: func() {}}
@@ -218,7 +220,7 @@ func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*Config)) *inbo
 	return e
 }
 
-// connect connects the two halves and takes them apart in the end.
+// connect connects the workspace and registers the cleanup.
 func (e *inboundTest) connect(mode chat.Mode) {
 	e.Helper()
 	server := httptest.NewServer(e.slack.Handler())
@@ -264,7 +266,8 @@ func (e *inboundTest) must(s string, err error) string {
 	return s
 }
 
-// typeCommand is a person typing in the incident's channel; it returns what they are shown.
+// typeCommand types a slash command in the channel of INC-42 and returns the
+// reply.
 func (e *inboundTest) typeCommand(user, text string) string {
 	e.Helper()
 	m, err := e.ws.Act(user).Command(e.channel, "/incident", text)
@@ -277,18 +280,19 @@ func (e *inboundTest) typeCommand(user, text string) string {
 	return m.Text + string(m.Blocks)
 }
 
-// currentForm is the form that a person has before them, filled in.
+// currentForm returns the form that the user has open.
 func (e *inboundTest) currentForm(user string) chat.View {
 	e.Helper()
 	e.slack.Wait()
 	views := e.ws.OpenViews(user)
 	if len(views) == 0 {
-		e.Fatalf("%s has no form open", user)
+		e.Fatalf("got no open form for %s, want one", user)
 	}
 	return views[len(views)-1]
 }
 
-// submit fills in fields, each by the name of its argument, and presses the button.
+// submit fills in fields by the names of their arguments and submits the
+// form.
 func (e *inboundTest) submit(user string, fields map[string]any) chat.Submission {
 	e.Helper()
 	values := map[string]map[string]any{}
@@ -302,18 +306,18 @@ func (e *inboundTest) submit(user string, fields map[string]any) chat.Submission
 	return out
 }
 
-// lastEphemeral is what only this person saw last.
+// lastEphemeral returns the last ephemeral message to a user.
 func (e *inboundTest) lastEphemeral(user string) chat.Message {
 	e.Helper()
 	e.slack.Wait()
 	all := e.ws.Ephemerals(user)
 	if len(all) == 0 {
-		e.Fatalf("%s was shown nothing", user)
+		e.Fatalf("got no ephemeral message to %s, want one", user)
 	}
 	return all[len(all)-1]
 }
 
-// bothModes runs a test behind both.
+// bothModes runs a test over HTTP and in Socket Mode.
 func bothModes(t *testing.T, test func(t *testing.T, e *inboundTest)) {
 	for _, mode := range []chat.Mode{chat.ModeHTTP, chat.ModeSocket} {
 		t.Run(string(mode), func(t *testing.T) { test(t, newInboundTest(t, mode)) })

@@ -8,9 +8,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// handleEvent works on a delivery of the Events API. Slack waits for no answer, and
-// brings it again where it believes that it got lost. Messages, joins and
-// whatever else an app may hear of are passed over.
+// handleEvent handles a delivery of the Events API. Slack does not wait for a
+// result and may repeat a delivery. Repeats and other types of events, such
+// as messages and joins, are ignored.
 func (s *Slack) handleEvent(e eventPayload) {
 	if s.recent.seen(e.EventID, s.cfg.Clock()) {
 		return
@@ -32,11 +32,11 @@ func (s *Slack) handleEvent(e eventPayload) {
 	}
 }
 
-// maxHomeIncidents is how many incidents the home tab lists, with two blocks each.
+// maxHomeIncidents is the maximum number of incidents on the home tab.
 const maxHomeIncidents = 40
 
-// publishHome shows a person the incidents that are not over, as far as they
-// may know of them.
+// publishHome publishes the home tab of a person. It lists the open incidents
+// that the person may see.
 func (s *Slack) publishHome(ctx context.Context, person string) {
 	found, err := s.desk.List(ctx, identity(person), incident.Filter{Limit: maxHomeIncidents})
 	var blocks []slack.Block
@@ -49,14 +49,14 @@ func (s *Slack) publishHome(ctx context.Context, person string) {
 	_, err = s.client.PublishViewContext(ctx, slack.PublishViewContextRequest{UserID: person,
 		View: slack.HomeTabViewRequest{Type: slack.VTHomeTab, Blocks: slack.Blocks{BlockSet: blocks}}})
 	if err != nil {
-		s.log.WarnContext(ctx, "could not publish a home tab", "error", err)
+		s.log.WarnContext(ctx, "publish home tab failed", "err", err)
 	}
 }
 
 func homeBlocks(found []incident.Summary) []slack.Block {
-	heading := "No incident is open."
+	heading := "No open incidents"
 	if len(found) > 0 {
-		heading = incidentCount(len(found), "is not over", "are not over")
+		heading = incidentCount(len(found), "open ")
 	}
 	blocks := []slack.Block{slack.NewHeaderBlock(plainText(heading))}
 	for _, i := range found[:min(len(found), maxHomeIncidents)] {

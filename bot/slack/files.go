@@ -10,14 +10,13 @@ import (
 	"tocsin/bot/incident"
 )
 
-// metaFile is the id of the first shared file, in the payload of the message
-// that shares it.
+// metaFile is the metadata key for the ID of the first shared file.
 const metaFile = "file"
 
-// Upload shares the postmortem in the incident's channel, as Markdown and as a
-// page. The files are uploaded unshared; one marked message then shares both.
-// So a repeat can leave an upload behind that nobody sees, never a second one
-// that people see.
+// Upload shares the postmortem in the channel of the incident, as Markdown
+// and as HTML. It uploads the files without sharing them. One marked message
+// then shares both. A retry can leave unshared uploads behind, but never
+// shares the files twice.
 func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -46,31 +45,31 @@ func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect)
 	}
 	meta := metadata(b, b.Mark)
 	meta.EventPayload[metaFile] = files[0].ID
-	// A link to a file shares it, so this message has links to follow and
-	// therefore nobody's text in it.
+	// A link to a file shares the file, so this message must allow links. It
+	// contains no text that a person wrote.
 	_, _, err = s.client.PostMessageContext(ctx, channel, slack.MsgOptionText(shareText(b.Incident.ID, *doc, files), false), slack.MsgOptionMetadata(meta))
 	if err != nil {
 		return noCommand, classify("share the postmortem", err)
 	}
 	title := fmt.Sprintf("Postmortem, revision %d", doc.Revision)
 	if _, err := s.bookmark(ctx, channel, title, files[0].Permalink, ":page_facing_up:"); err != nil {
-		s.log.WarnContext(ctx, "left out", "incident", b.Incident.ID, "error", classify("add a bookmark", err))
+		s.log.WarnContext(ctx, "optional Slack call failed", "call", "add a bookmark", "incident", b.Incident.ID, "err", err)
 	}
 	return shared(files[0].ID), nil
 }
 
-// upload leaves the document with Slack, without showing it to anybody yet.
+// upload uploads the document without sharing it.
 func (s *Slack) upload(ctx context.Context, id incident.ID, doc incident.Document) ([]slack.File, error) {
 	base := fmt.Sprintf("%s-postmortem-r%d", strings.ToLower(id.String()), doc.Revision)
 	var done []slack.FileSummary
 	title := "Postmortem of " + id.String()
-	for _, f := range []struct{ name, title, content string }{{base + ".md", title + " (Markdown)", doc.Markdown}, {base + ".html", title + " (page)", doc.HTML}} {
+	for _, f := range []struct{ name, title, content string }{{base + ".md", title + " (Markdown)", doc.Markdown}, {base + ".html", title + " (HTML)", doc.HTML}} {
 		if f.content == "" {
 			continue
 		}
 		place, err := s.client.GetUploadURLExternalContext(ctx, slack.GetUploadURLExternalParameters{FileName: f.name, FileSize: len(f.content)})
 		if err != nil {
-			return nil, classify("announce the upload of "+f.name, err)
+			return nil, classify("request an upload URL for "+f.name, err)
 		}
 		if err := s.client.UploadToURL(ctx, slack.UploadToURLParameters{UploadURL: place.UploadURL, Content: f.content, Filename: f.name}); err != nil {
 			return nil, classify("upload "+f.name, err)
@@ -87,18 +86,19 @@ func (s *Slack) upload(ctx context.Context, id incident.ID, doc incident.Documen
 	for n, f := range done {
 		info, _, _, err := s.client.GetFileInfoContext(ctx, f.ID, 0, 0)
 		if err != nil {
-			return nil, classify("find the uploaded file", err)
+			return nil, classify("read the uploaded file", err)
 		}
 		files[n] = *info
 	}
 	return files, nil
 }
 
+// shareText returns the message that shares the files.
 func shareText(id incident.ID, doc incident.Document, files []slack.File) string {
 	var links []string
 	for _, f := range files {
 		links = append(links, "<"+f.Permalink+"|"+string(escape(f.Name, 100))+">")
 	}
-	return fmt.Sprintf(":page_facing_up: *The postmortem of %s, revision %d.* It stands under the digest `%s`: %s",
-		id, doc.Revision, escape(doc.Digest, 100), strings.Join(links, " and "))
+	return fmt.Sprintf(":page_facing_up: *Tocsin wrote the postmortem of %s, revision %d.* Read %s. Digest of the record: `%s`",
+		id, doc.Revision, strings.Join(links, " or "), escape(doc.Digest, 100))
 }

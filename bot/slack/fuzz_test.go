@@ -20,8 +20,8 @@ import (
 	"tocsin/bot/secret"
 )
 
-// fakeInternet is all of the net that a request may reach: it answers that nothing
-// can be done, and remembers who was asked.
+// fakeInternet answers every request with an error of Slack and records the
+// hosts.
 type fakeInternet struct {
 	mu    sync.Mutex
 	hosts map[string]bool
@@ -37,11 +37,10 @@ func (o *fakeInternet) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var internalText = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime error|panic|%!|<nil>|tocsin/bot`)
 
-// FuzzRequest: whatever comes to one of the three request URLs is turned away
-// with 401 when Slack did not sign it. When it did, it is answered 200, or 400
-// with what is wrong; the answer is JSON and shows nothing of our insides; the
-// same request again records nothing more; who is said to have spoken is the
-// person of the request; and nobody but Slack is called back.
+// FuzzRequest checks that an endpoint rejects an unsigned request with 401 and
+// answers a signed one with 200, or with 400 and an explanation. The response is
+// JSON without internal details. A repeated request records nothing new, the
+// author is the person in the request, and Tocsin calls only Slack.
 func FuzzRequest(f *testing.F) {
 	paths := []string{"/slack/commands", "/slack/interactions", "/slack/events"}
 	command := url.Values{"command": {"/incident"}, "user_id": {"U0ADA"}, "channel_id": {"C42"}, "trigger_id": {"1.2"}, "response_url": {"https://hooks.slack.com/commands/1"}}
@@ -87,38 +86,38 @@ func FuzzRequest(f *testing.F) {
 			return w
 		}
 		if w := send(http.Header{}); w.Code != http.StatusUnauthorized || desk.count() > 0 {
-			t.Fatalf("an unsigned request was answered %d", w.Code)
+			t.Fatalf("unsigned request: got status %d, want 401", w.Code)
 		}
 		first := send(signed(key, string(body), now))
 		recorded := desk.count()
 		second := send(signed(key, string(body), now))
-		said := first.Body.String()
+		got := first.Body.String()
 		switch {
 		case first.Code != second.Code:
-			t.Fatalf("answered %d and then %d", first.Code, second.Code)
+			t.Fatalf("got status %d and then %d, want equal", first.Code, second.Code)
 		case first.Code != http.StatusOK && first.Code != http.StatusBadRequest:
-			t.Fatalf("answered %d %s", first.Code, said)
-		case said != "" && (!json.Valid([]byte(said)) || !utf8.ValidString(said)):
-			t.Fatalf("answered %q", said)
-		case internalText.MatchString(said) && !internalText.Match(body):
-			t.Fatalf("our insides are shown: %s", said)
-		case first.Code == http.StatusBadRequest && (recorded > 0 || !strings.Contains(said, `"message":"expected`)):
-			t.Fatalf("refused with %s after %d commands", said, recorded)
+			t.Fatalf("got status %d %s, want 200 or 400", first.Code, got)
+		case got != "" && (!json.Valid([]byte(got)) || !utf8.ValidString(got)):
+			t.Fatalf("got %q, want JSON", got)
+		case internalText.MatchString(got) && !internalText.Match(body):
+			t.Fatalf("got internal details: %s", got)
+		case first.Code == http.StatusBadRequest && (recorded > 0 || !strings.Contains(got, `"message":"expected`)):
+			t.Fatalf("got error %s after %d commands, want an explanation and 0", got, recorded)
 		case recorded > 1 || desk.count() != recorded:
-			t.Fatalf("one request recorded %d commands, twice %d", recorded, desk.count())
+			t.Fatalf("got %d commands after one request and %d after two, want at most 1 and no more", recorded, desk.count())
 		}
 		if c := desk.last(); recorded > 0 && (c.By.Provider != incident.ProviderSlack || c.By.ID == "" || !strings.Contains(string(body), url.QueryEscape(c.By.ID)) || c.Key == "" || c.Auth == "" || c.Via != incident.ViaSlack) {
-			t.Fatalf("recorded %+v", c)
+			t.Fatalf("got command %+v from another author", c)
 		}
 		for host := range net.hosts {
 			if host != "slack.test" && host != "hooks.slack.com" {
-				t.Fatalf("%s was called", host)
+				t.Fatalf("got a request to %s, want only Slack", host)
 			}
 		}
 	})
 }
 
-// FuzzShapes: what Slack sends is read the same twice, or refused.
+// FuzzShapes checks that decoding is deterministic and leaves its input unchanged.
 func FuzzShapes(f *testing.F) {
 	for _, p := range intaketest.Recorded(f, "slack/slack-go-payloads/*.json", "slack/payload-shapes/*/*.json") {
 		f.Add(p.Body)
@@ -131,13 +130,13 @@ func FuzzShapes(f *testing.F) {
 		var e1, e2 eventPayload
 		bad1, bad2 := json.Unmarshal(data, &e1), json.Unmarshal(data, &e2)
 		if before != string(data) || !reflect.DeepEqual(one, two) || (err == nil) != (again == nil) || !reflect.DeepEqual(e1, e2) || (bad1 == nil) != (bad2 == nil) {
-			t.Fatalf("%q is read in two ways", data)
+			t.Fatalf("%q: got two different results", data)
 		}
 		if err == nil && one.Type == "" || err != nil && !reflect.DeepEqual(one, interaction{}) {
-			t.Fatalf("%+v with the error %v", one, err)
+			t.Fatalf("got %+v with error %v", one, err)
 		}
 		if text := unescape(before); len(text) > len(before) {
-			t.Fatalf("%q grows to %q", before, text)
+			t.Fatalf("unescape(%q) = %q, want no longer text", before, text)
 		}
 	})
 }

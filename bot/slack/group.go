@@ -11,10 +11,12 @@ import (
 	"tocsin/bot/incident"
 )
 
-// PageGroup is the handler of a route of the emergency alias that pages through
-// Slack: the user group is mentioned in the announce channel, and every
-// responder gets a direct message, because a mention reaches only those who are
-// in the channel. The page went out when either arrived.
+// PageGroup returns the handler for a step of the escalation policy that
+// pages a Slack user group. It mentions the group in the announce channel. It
+// also sends a direct message to every responder, because a mention notifies
+// only members of the channel.
+//
+// The page succeeds if at least one message was posted.
 func (s *Slack) PageGroup(group string) Handler {
 	return func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 		m := groupPage(b, group)
@@ -24,7 +26,7 @@ func (s *Slack) PageGroup(group string) Handler {
 		}
 		channel, problem := s.announceChannel(ctx)
 		if problem == nil && channel != "" {
-			// Looked for always: an attempt that only had to wait does not count.
+			// Always search: a rate-limited attempt does not increase Brief.Attempt.
 			if _, problem = s.postOnce(ctx, b, channel, b.Mark, m, true); problem == nil {
 				reached++
 			}
@@ -33,13 +35,13 @@ func (s *Slack) PageGroup(group string) Handler {
 		case problem != nil && !isPermanent(problem):
 			return noCommand, problem
 		case reached == 0:
-			return noCommand, &incident.Permanent{Err: fmt.Errorf("page %s through Slack: nobody could be reached: %w", b.Incident.ID, firstError(err, problem))}
+			return noCommand, &incident.Permanent{Err: fmt.Errorf("page %s through Slack: no responder reached: %w", b.Incident.ID, firstError(err, problem))}
 		case problem != nil:
-			s.log.WarnContext(ctx, "paged by direct messages alone", "incident", b.Incident.ID, "error", problem)
+			s.log.WarnContext(ctx, "post page in announce channel failed", "incident", b.Incident.ID, "err", problem)
 		}
 		round, _ := strconv.Atoi(e.Args["round"])
-		route, _ := strconv.Atoi(e.Args["escalation_step"])
-		return resultCommand(b, e, incident.Command{Verb: incident.VerbPaged, Round: round, EscalationStep: route}), nil
+		step, _ := strconv.Atoi(e.Args["escalation_step"])
+		return resultCommand(b, e, incident.Command{Verb: incident.VerbPaged, Round: round, EscalationStep: step}), nil
 	}
 }
 

@@ -6,11 +6,11 @@ import (
 	"tocsin/bot/incident"
 )
 
-// The action ids of buttons and selects: outbound messages carry them, inbound
-// interactions answer them. A button's value is made by value.
+// The action IDs of buttons and menus. The comments show their values, which
+// [buttonValue] builds.
 const (
-	ActAcknowledge    = "ack"             // INC-42: "Acknowledge"
-	ActSeverity       = "severity"        // static_select; its options' values are INC-42|sev2
+	ActAcknowledge    = "ack"             // INC-42
+	ActSeverity       = "severity"        // a menu with options INC-42|sev2
 	ActStepDone       = "step_done"       // INC-42|playbook/step
 	ActStepSkip       = "step_skip"       // INC-42|playbook/step
 	ActSign           = "sign"            // INC-42|department|digest
@@ -18,7 +18,7 @@ const (
 	ActWithdraw       = "withdraw"        // INC-42|O1
 	ActAnswer         = "answer"          // INC-42|team
 	ActRecord         = "record"          // INC-42: edit the closing record
-	ActSubmit         = "submit"          // INC-42: edit it and submit
+	ActSubmit         = "submit"          // INC-42: edit the closing record and submit it
 	ActAmend          = "amend"           // INC-42
 	ActContain        = "contain"         // INC-42
 	ActResolve        = "resolve"         // INC-42
@@ -28,22 +28,23 @@ const (
 	ActAction         = "action"          // INC-42: add an action item
 	ActReviewSchedule = "review_schedule" // INC-42
 	ActReviewConclude = "review_conclude" // INC-42
-	ActStatus         = "status"          // INC-42: show it to me
+	ActStatus         = "status"          // INC-42: show the status to the person
 )
 
-// The callback ids of the shortcuts, as the app's manifest declares them.
+// The callback IDs of the shortcuts in the manifest of the app.
 const (
 	ShortcutOpen        = "open_incident" // global: open an incident
-	ShortcutAddNote     = "add_note"      // on a message: add it as a note
-	ShortcutAddEvidence = "add_evidence"  // on a message: add it, or its file, as evidence
+	ShortcutAddNote     = "add_note"      // on a message: add the message as a note
+	ShortcutAddEvidence = "add_evidence"  // on a message: add the message or its file as evidence
 )
 
-// buttonValue is what a button carries: the incident and what else it is about.
+// buttonValue returns the value of a button: the incident and further
+// arguments, joined with "|".
 func buttonValue(id incident.ID, args ...string) string {
 	return strings.Join(append([]string{id.String()}, args...), "|")
 }
 
-// parseValue undoes value. It returns an error for what no button of ours carries.
+// parseValue is the inverse of [buttonValue].
 func parseValue(s string) (incident.ID, []string, error) {
 	parts := strings.Split(s, "|")
 	id, err := incident.ParseID(parts[0])

@@ -11,7 +11,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// maxBody is the largest request that is read.
+// maxBody is the maximum size of a request body, in bytes.
 const maxBody = 1 << 20
 
 // Handler serves the three request URLs of the Slack app: /slack/commands,
@@ -22,27 +22,27 @@ func (s *Slack) Handler() http.Handler {
 	mux.HandleFunc("POST /slack/interactions", s.requireSignature(s.serveInteraction))
 	mux.HandleFunc("POST /slack/events", s.requireSignature(s.serveEvent))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		s.reject(w, http.StatusNotFound, "unknown", "Slack posts to /slack/commands, /slack/interactions and /slack/events")
+		s.reject(w, http.StatusNotFound, "unknown", "unknown path: Slack posts to /slack/commands, /slack/interactions and /slack/events")
 	})
 	return mux
 }
 
-// requireSignature reads the body as it came and lets it in only if Slack signed it.
-// What is turned away leaves no trace but a count.
+// requireSignature reads the body and calls next if the signature of Slack is
+// valid. Rejected requests are counted and not stored.
 func (s *Slack) requireSignature(next func(http.ResponseWriter, *http.Request, []byte)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		var large *http.MaxBytesError
 		switch {
 		case errors.As(err, &large):
-			s.reject(w, http.StatusRequestEntityTooLarge, "too_large", "a request has at most 1 MiB")
+			s.reject(w, http.StatusRequestEntityTooLarge, "too_large", "the request is larger than 1 MiB")
 			return
 		case err != nil:
-			s.reject(w, http.StatusBadRequest, "unreadable", "the body could not be read to its end")
+			s.reject(w, http.StatusBadRequest, "unreadable", "the request body is incomplete")
 			return
 		}
 		if err := verify(r.Header, body, s.cfg.SigningSecret, s.cfg.Clock()); err != nil {
-			s.log.WarnContext(r.Context(), "turned a request away", "path", r.URL.Path, "reason", err)
+			s.log.WarnContext(r.Context(), "request rejected", "path", r.URL.Path, "err", err)
 			s.reject(w, http.StatusUnauthorized, "unauthorized", err.Error())
 			return
 		}
@@ -50,9 +50,9 @@ func (s *Slack) requireSignature(next func(http.ResponseWriter, *http.Request, [
 	}
 }
 
-// reject answers what Slack, or whoever pretends to be it, did wrong.
+// reject writes an error as JSON and reports it to Config.OnRejected.
 func (s *Slack) reject(w http.ResponseWriter, status int, code, message string) {
-	type fault struct {
+	type apiError struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
 	}
@@ -61,10 +61,11 @@ func (s *Slack) reject(w http.ResponseWriter, status int, code, message string) 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]fault{"error": {code, message}}) // the sender went away; nobody is left to tell
+	_ = json.NewEncoder(w).Encode(map[string]apiError{"error": {code, message}}) // fails only if the sender disconnected
 }
 
-// formBody reads a form-encoded body, and refuses any other.
+// formBody parses a form-encoded body. For other content it writes an error
+// and returns false.
 func (s *Slack) formBody(w http.ResponseWriter, r *http.Request, body []byte) (url.Values, bool) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err == nil && kind == "application/x-www-form-urlencoded" {
@@ -79,7 +80,7 @@ func (s *Slack) formBody(w http.ResponseWriter, r *http.Request, body []byte) (u
 func (s *Slack) serveCommand(w http.ResponseWriter, r *http.Request, body []byte) {
 	values, ok := s.formBody(w, r, body)
 	if !ok || values.Get("ssl_check") == "1" {
-		return // a probe of the certificate wants a 200 and nothing else
+		return // a certificate probe expects 200 without a body
 	}
 	writeReply(w, s.handleCommand(r.Context(), decodeForm(values)))
 }
@@ -110,19 +111,20 @@ func (s *Slack) serveEvent(w http.ResponseWriter, r *http.Request, body []byte) 
 	s.handleEvent(e)
 }
 
-// writeReply writes an answer as JSON; nil is a 200 without a body.
+// writeReply writes answer as JSON. If answer is nil, the response is 200
+// without a body.
 func writeReply(w http.ResponseWriter, answer any) {
 	if answer == nil {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(answer) // Slack went away; it will say so to the person itself
+	_ = json.NewEncoder(w).Encode(answer) // fails only if Slack disconnected and already shows an error
 }
 
-// authentication is how people who come through this door were authenticated.
+// authentication is the authentication method in commands from Slack.
 const authentication = "slack"
 
-// commandBy fills in who says a command, and through which door.
+// commandBy sets the key and the author of a command from Slack.
 func commandBy(user, key string, cmd incident.Command) incident.Command {
 	cmd.Key, cmd.By, cmd.Auth, cmd.Via = key, identity(user), authentication, incident.ViaSlack
 	return cmd

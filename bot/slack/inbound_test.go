@@ -21,7 +21,8 @@ import (
 
 const sharedData = "/work/shared/data/slack/"
 
-// read reads a payload from outside; without it the test is skipped, visibly.
+// readShared reads a recorded payload. It skips the test if the file does not
+// exist.
 func readShared(t testing.TB, name string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(sharedData + name)
@@ -36,7 +37,7 @@ func signed(secret, body string, at time.Time) http.Header {
 	return http.Header{"X-Slack-Request-Timestamp": {stamp}, "X-Slack-Signature": {chat.Sign(secret, stamp, []byte(body))}}
 }
 
-func TestVerifyKnownVectors(t *testing.T) {
+func TestVerify_KnownVectors(t *testing.T) {
 	var vectors []struct {
 		Secret    string `json:"signing_secret"`
 		Timestamp string `json:"timestamp"`
@@ -53,10 +54,10 @@ func TestVerifyKnownVectors(t *testing.T) {
 		}
 		h := http.Header{"X-Slack-Request-Timestamp": {v.Timestamp}, "X-Slack-Signature": {v.Signature}}
 		if err := verify(h, []byte(v.Body), secret.New(v.Secret), time.Unix(seconds+299, 0)); err != nil {
-			t.Errorf("%s: %v", v.Timestamp, err)
+			t.Errorf("%s: got error %v, want nil", v.Timestamp, err)
 		}
 		if err := verify(h, []byte(v.Body+" "), secret.New(v.Secret), time.Unix(seconds, 0)); !errors.Is(err, errSignature) {
-			t.Errorf("%s with another body: %v", v.Timestamp, err)
+			t.Errorf("%s with another body: got error %v, want %v", v.Timestamp, err, errSignature)
 		}
 	}
 }
@@ -75,14 +76,14 @@ func TestVerify(t *testing.T) {
 		now    time.Time
 		want   error
 	}{
-		{"good", good, noon, nil},
+		{"valid", good, noon, nil},
 		{"five minutes old", good, noon.Add(300 * time.Second), nil},
-		{"older", good, noon.Add(301 * time.Second), errStale},
+		{"too old", good, noon.Add(301 * time.Second), errStale},
 		{"from the future", good, noon.Add(-301 * time.Second), errStale},
 		{"no headers", http.Header{}, noon, errUnsigned},
-		{"no number", with("X-Slack-Request-Timestamp", "noon"), noon, errUnsigned},
+		{"malformed timestamp", with("X-Slack-Request-Timestamp", "noon"), noon, errUnsigned},
 		{"no version", with("X-Slack-Signature", strings.TrimPrefix(good.Get("X-Slack-Signature"), "v0=")), noon, errSignature},
-		{"another time", with("X-Slack-Request-Timestamp", strconv.FormatInt(noon.Unix()+1, 10)), noon, errSignature},
+		{"other timestamp", with("X-Slack-Request-Timestamp", strconv.FormatInt(noon.Unix()+1, 10)), noon, errSignature},
 		{"upper case", with("X-Slack-Signature", strings.ToUpper(good.Get("X-Slack-Signature"))), noon, errSignature},
 	}
 	for _, test := range tests {
@@ -93,12 +94,11 @@ func TestVerify(t *testing.T) {
 		})
 	}
 	if err := verify(signed("", body, noon), []byte(body), secret.String{}, noon); !errors.Is(err, errUnsigned) {
-		t.Errorf("without a signing secret: %v", err)
+		t.Errorf("without a signing secret: got error %v, want %v", err, errUnsigned)
 	}
 }
 
-// What is wrong with a request is said, and nothing of it is recorded.
-func TestBadRequests(t *testing.T) {
+func TestHandler_RejectsBadRequests(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	signing := e.ws.Config().SigningSecret
 	const form = "application/x-www-form-urlencoded"
@@ -107,7 +107,7 @@ func TestBadRequests(t *testing.T) {
 		name, path, media, body string
 		header                  http.Header
 		status                  int
-		says                    string
+		want                    string
 	}{
 		{"unsigned", "/slack/commands", form, command, http.Header{}, 401, "signature"},
 		{"wrong secret", "/slack/commands", form, command, signed("other", command, noon), 401, "signature"},
@@ -128,18 +128,17 @@ func TestBadRequests(t *testing.T) {
 			r.Header.Set("Content-Type", test.media)
 			w := httptest.NewRecorder()
 			e.slack.Handler().ServeHTTP(w, r)
-			if w.Code != test.status || !strings.Contains(w.Body.String(), test.says) {
-				t.Errorf("got %d %s, want %d saying %q", w.Code, w.Body, test.status, test.says)
+			if w.Code != test.status || !strings.Contains(w.Body.String(), test.want) {
+				t.Errorf("got %d %s, want %d with %q", w.Code, w.Body, test.status, test.want)
 			}
 		})
 	}
 	if n := e.desk.count(); n != 0 {
-		t.Errorf("%d commands were recorded", n)
+		t.Errorf("got %d recorded commands, want 0", n)
 	}
 }
 
-// The same request twice, as somebody who recorded it could send it, counts once.
-func TestReplayCountsOnce(t *testing.T) {
+func TestHandler_ReplayRecordsOnce(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	body := url.Values{"command": {"/incident"}, "text": {"note INC-42 x"}, "user_id": {"U0ADA"}, "trigger_id": {"1.2.3"}}.Encode()
 	for range 2 {
@@ -149,23 +148,23 @@ func TestReplayCountsOnce(t *testing.T) {
 		e.slack.Handler().ServeHTTP(httptest.NewRecorder(), r)
 	}
 	if n := e.desk.count(); n != 1 {
-		t.Errorf("recorded %d times", n)
+		t.Errorf("got %d recorded commands, want 1", n)
 	}
 }
 
 func TestCommands(t *testing.T) {
 	bothModes(t, func(t *testing.T, e *inboundTest) {
 		if got := e.typeCommand("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
-			t.Errorf("ack: %s", got)
+			t.Errorf("ack: got %s, want an acknowledgement", got)
 		}
 		cmd := e.desk.last()
 		if cmd.Verb != incident.VerbAcknowledge || cmd.For != 42 || cmd.By != identity("U0ADA") || cmd.Auth != "slack" || cmd.Via != incident.ViaSlack || cmd.Key == "" {
-			t.Errorf("recorded %+v", cmd)
+			t.Errorf("got command %+v, want ack of INC-42 by Ada", cmd)
 		}
 		if got := e.typeCommand("U0ADA", "ack"); !strings.Contains(got, "No change") {
-			t.Errorf("a second time: %s", got)
+			t.Errorf("second ack: got %s, want no change", got)
 		}
-		tests := []struct{ user, text, says string }{
+		tests := []struct{ user, text, want string }{
 			{"U0ADA", "note at 02:31 fish &amp; chips by <@U0BEN|ben>", "Recorded in"},
 			{"U0ADA", "notte x", `did you mean \"note\"`},
 			{"U0ADA", "sign leagl", `did you mean \"legal\"`},
@@ -175,58 +174,57 @@ func TestCommands(t *testing.T) {
 			{"U0ADA", "list", "INC-42"},
 			{"U0ADA", "list closed", "INC-42"},
 			{"U0ADA", "alerts", "A17 · sentry.issue"},
-			{"U0ADA", "alerts dropped", "alerts are for responders to see"},
+			{"U0ADA", "alerts dropped", "only responders can see alerts"},
 			{"U0ADA", "status", "Root key used"},
 			{"U0ADA", "status INC-99", "there is no INC-99"},
-			{"U0ADA", "record show", "closing record"},
+			{"U0ADA", "record show", "Closing record"},
 			{"U0ADA", "help", "`delegate`"},
 			{"U0ADA", "help evidence", "sha256"},
 			{"U0ADA", "open sev3 Another one", "INC-43"},
 			{"U0ADA", "dismiss a planned test", "from security, must dismiss"},
 		}
 		for _, test := range tests {
-			if got := e.typeCommand(test.user, test.text); !strings.Contains(got, test.says) {
-				t.Errorf("%s: %s\nwant it to say %s", test.text, got, test.says)
+			if got := e.typeCommand(test.user, test.text); !strings.Contains(got, test.want) {
+				t.Errorf("%s: got %s\nwant %s", test.text, got, test.want)
 			}
 		}
 		note := e.desk.commands[2]
 		if want := "fish & chips by @Ben Oduya"; note.Text != want || note.HappenedAt.Hour() != 2 {
-			t.Errorf("the note is %q at %s, want %q", note.Text, note.HappenedAt, want)
+			t.Errorf("got note %q at %s, want %q at 02:31", note.Text, note.HappenedAt, want)
 		}
 	})
 }
 
-// Longer answers than fit into an acknowledgement of Socket Mode come after it.
-func TestLargeAnswerInSocketMode(t *testing.T) {
+// A reply that is too large for an acknowledgement is sent separately.
+func TestRunSocket_LargeReply(t *testing.T) {
 	e := newInboundTest(t, chat.ModeSocket)
 	e.desk.change(func(inc *incident.Incident) {
 		inc.Record.Summary, inc.Record.Impact = strings.Repeat("界", 6000), strings.Repeat("界", 6000)
 	})
-	if got := e.typeCommand("U0ADA", "record show"); got != "" && !strings.Contains(got, "closing record") {
-		t.Errorf("got %.200s", got)
+	if got := e.typeCommand("U0ADA", "record show"); got != "" && !strings.Contains(got, "Closing record") {
+		t.Errorf("got reply %.200s, want none or the closing record", got)
 	}
-	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "closing record") {
-		t.Errorf("shown %q", m.Text)
+	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "Closing record") {
+		t.Errorf("got ephemeral %q, want the closing record", m.Text)
 	}
 }
 
-// deskError is an error of the Desk that does not know whether it committed.
-type deskError struct{ open bool }
+// deskError is an error of the Desk. If unknown is true, the command may have
+// been committed.
+type deskError struct{ unknown bool }
 
 func (deskError) Error() string          { return "the connection broke" }
-func (f deskError) OutcomeUnknown() bool { return f.open }
+func (f deskError) OutcomeUnknown() bool { return f.unknown }
 
-// A command is done, or the person knows that it may not be; and saying it
-// again cannot count twice.
-func TestWhatIsNotDoneIsSaid(t *testing.T) {
+func TestCommand_FailureIsReportedAndRepeatRecordsOnce(t *testing.T) {
 	tests := []struct {
 		name   string
 		before func(ctx context.Context) error
-		says   string
+		want   string
 	}{
 		{"unavailable", func(context.Context) error { return errors.New("no disk") }, "Not saved"},
 		{"slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, "Not saved"},
-		{"open", func(context.Context) error { return deskError{true} }, "did not answer in time"},
+		{"unknown outcome", func(context.Context) error { return deskError{true} }, "did not answer in time"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -234,78 +232,75 @@ func TestWhatIsNotDoneIsSaid(t *testing.T) {
 			e.slack.timeout = 50 * time.Millisecond
 			var keys []string
 			e.desk.beforeDo = test.before
-			if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, test.says) || strings.Contains(got, "no disk") {
-				t.Errorf("shown %s", got)
+			if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, test.want) || strings.Contains(got, "no disk") {
+				t.Errorf("got %s, want %q without details", got, test.want)
 			}
 			if e.desk.count() != 0 {
-				t.Error("it was recorded all the same")
+				t.Error("got a recorded command, want none")
 			}
-			for _, open := range e.slack.recent.open {
-				keys = append(keys, open.key)
+			for _, k := range e.slack.recent.open {
+				keys = append(keys, k.key)
 			}
 			e.desk.beforeDo = nil
 			e.slack.timeout = deskTimeout
 			if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, "Recorded in") {
-				t.Errorf("again: %s", got)
+				t.Errorf("repeat: got %s, want a recorded note", got)
 			}
 			if len(keys) != 1 || e.desk.last().Key != keys[0] {
-				t.Errorf("the second try has the key %s, the first had %v", e.desk.last().Key, keys)
+				t.Errorf("got key %s in the repeat, want the key of the first attempt, %v", e.desk.last().Key, keys)
 			}
 			if len(e.slack.recent.open) != 0 {
-				t.Error("the key is remembered although the outcome is known")
+				t.Error("got a remembered key after a known outcome, want none")
 			}
 		})
 	}
 }
 
-// A Desk that ignores its deadline: the person is told that nobody knows, and
-// then what came of it.
-func TestLateOutcomeIsTold(t *testing.T) {
+func TestCommand_LateResultIsSent(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.slack.timeout = 20 * time.Millisecond
 	release := make(chan struct{})
 	e.desk.beforeDo = func(context.Context) error { <-release; return nil }
 	if got := e.typeCommand("U0ADA", "note x"); !strings.Contains(got, "did not answer in time") {
-		t.Errorf("shown %s", got)
+		t.Errorf("got %s, want a timeout", got)
 	}
 	close(release)
 	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "Recorded in") {
-		t.Errorf("later %q", m.Text)
+		t.Errorf("late reply: got %q, want a recorded note", m.Text)
 	}
 }
 
-// A Desk that stands still while it is asked who speaks, or where: the person
-// is answered all the same, inside Slack's three seconds.
-func TestWhoAsksAStandingDeskIsAnswered(t *testing.T) {
-	for _, said := range []string{"note x", "status", "help", "nonsense"} {
-		for _, who := range []bool{true, false} {
-			t.Run(fmt.Sprint(said, who), func(t *testing.T) {
+// The Desk blocks while it resolves the person or the channel.
+func TestCommand_BlockedDeskTimesOut(t *testing.T) {
+	for _, text := range []string{"note x", "status", "help", "nonsense"} {
+		for _, blockDirectory := range []bool{true, false} {
+			t.Run(fmt.Sprint(text, blockDirectory), func(t *testing.T) {
 				e := newInboundTest(t, chat.ModeHTTP)
 				e.slack.timeout = 20 * time.Millisecond
 				release := make(chan struct{})
 				defer close(release)
-				stand := func() { <-release }
-				if who {
-					e.desk.onDirectory = stand
+				block := func() { <-release }
+				if blockDirectory {
+					e.desk.onDirectory = block
 				} else {
-					e.desk.onLookup = stand
+					e.desk.onLookup = block
 				}
-				if got := e.typeCommand("U0ADA", said); !strings.Contains(got, "Not saved") {
-					t.Errorf("shown %s", got)
+				if got := e.typeCommand("U0ADA", text); !strings.Contains(got, "Not saved") {
+					t.Errorf("got %s, want not saved", got)
 				}
 			})
 		}
 	}
 }
 
-func TestCheckNamesMissingScopes(t *testing.T) {
+func TestCheck_ListsMissingScopes(t *testing.T) {
 	f := newOutboundTest(t, func(c *chat.Config) { c.Scopes = []string{"chat:write"} })
 	err := f.slack.Check(f.ctx)
 	if err == nil || !strings.Contains(err.Error(), "groups:write") || strings.Contains(err.Error(), "chat:write,") {
-		t.Errorf("got %v", err)
+		t.Errorf("got error %v, want the missing scopes only", err)
 	}
 	if err := newOutboundTest(t).slack.Check(f.ctx); err != nil {
-		t.Errorf("with the usual scopes: %v", err)
+		t.Errorf("with all scopes: got error %v, want nil", err)
 	}
 }
 
@@ -313,33 +308,32 @@ func TestGroups(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	got, err := e.slack.Groups(context.Background(), []string{"S0SEC", "S0GONE"})
 	if err == nil || !strings.Contains(err.Error(), "S0GONE") {
-		t.Errorf("got %v", err)
+		t.Errorf("got error %v, want S0GONE in it", err)
 	}
 	if len(got) != 1 || len(got["S0SEC"]) != 2 {
-		t.Errorf("got %v", got)
+		t.Errorf("got groups %v, want S0SEC with 2 members", got)
 	}
 }
 
-func TestConfigNamesEveryFault(t *testing.T) {
+func TestNew_ReportsAllConfigErrors(t *testing.T) {
 	_, err := New(Config{CommandName: "incident"})
 	for _, want := range []string{"bot_token", "signing_secret", "slash"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s is not named in %v", want, err)
+			t.Errorf("got error %v, want %s in it", err, want)
 		}
 	}
 }
 
-func TestSocketModeReconnects(t *testing.T) {
+func TestRunSocket_Reconnects(t *testing.T) {
 	e := newInboundTest(t, chat.ModeSocket)
 	e.ws.Disconnect("refresh_requested")
 	e.waitUntil(func() bool { return e.ws.Connections() > 0 })
 	if got := e.typeCommand("U0ADA", "ack"); !strings.Contains(got, "You acknowledged") {
-		t.Errorf("after a new connection: %s", got)
+		t.Errorf("after reconnecting: got %s, want an acknowledgement", got)
 	}
 }
 
-// Whatever Slack may send is read or passed over.
-func TestDecodeInteractionsOfOthers(t *testing.T) {
+func TestDecodeInteraction_RecordedPayloads(t *testing.T) {
 	entries, err := os.ReadDir(sharedData + "slack-go-payloads")
 	if err != nil {
 		t.Skipf("needs the payloads: %v", err)
@@ -372,7 +366,7 @@ func FuzzDecodeInteraction(f *testing.F) {
 		}
 		for _, a := range in.Actions {
 			if id, _, err := parseValue(a.Value); err == nil && id <= 0 {
-				t.Fatalf("%q is read as %s", a.Value, id)
+				t.Fatalf("parseValue(%q) = %s, want a positive ID", a.Value, id)
 			}
 		}
 		var m formMeta
@@ -388,7 +382,7 @@ func FuzzDecodeInteraction(f *testing.F) {
 		for verb := range forms {
 			var refused *incident.Error
 			if _, err := sub.command(verb); err != nil && !errors.As(err, &refused) {
-				t.Fatalf("%s: %v is no refusal", verb, err)
+				t.Fatalf("%s: got error %v, want an incident.Error", verb, err)
 			}
 		}
 	})

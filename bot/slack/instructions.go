@@ -6,13 +6,12 @@ import (
 	"github.com/slack-go/slack"
 )
 
-// fullLine is how long a line of instructions is that was broken because it was full.
+// fullLine is the minimum length of a line that counts as wrapped.
 const fullLine = 100
 
-// instructions lays out instructions as their authors wrote them in a plain file:
-// indented lines are commands, to be copied, and keep their shape; a line that
-// was broken because it was full runs on into the next. Nothing in them is
-// mark-up.
+// instructions adds the instructions of a playbook step. Indented lines are
+// commands and preserve their layout. A line of at least fullLine characters
+// continues in the next line. Markup in the text has no effect.
 func (p *messageBuilder) instructions(text string) {
 	text = strings.Trim(clean(text), "\n ")
 	if text == "" {
@@ -36,16 +35,16 @@ func (p *messageBuilder) instructions(text string) {
 	p.blocks = append(p.blocks, slack.NewRichTextBlock("", parts...))
 }
 
-// instructionBlock is a stretch of instructions that is drawn in one way.
+// instructionBlock is a block of prose or of commands.
 type instructionBlock struct {
 	text    string
 	command bool
 }
 
-// splitInstructions tells the prose of instructions from the commands between.
+// splitInstructions splits instructions into prose and commands.
 func splitInstructions(text string) []instructionBlock {
 	var out []instructionBlock
-	before := "" // the line before, as it was written
+	before := "" // the previous line
 	for _, line := range strings.Split(text, "\n") {
 		line = strings.TrimRight(line, " \t")
 		words := strings.TrimLeft(line, " \t")
@@ -69,25 +68,26 @@ func splitInstructions(text string) []instructionBlock {
 		}
 		before = line
 	}
-	var kept []instructionBlock
+	var blocks []instructionBlock
 	for _, p := range out {
 		if p.text = strings.Trim(p.text, "\n"); p.command {
 			p.text = dedent(p.text)
 		}
 		if p.text != "" {
-			kept = append(kept, p)
+			blocks = append(blocks, p)
 		}
 	}
-	return kept
+	return blocks
 }
 
-// isListItem reports whether a line begins an item of a list: "- " or "1. ".
+// isListItem reports whether a line begins with "- " or a number such as "1.
+// ".
 func isListItem(line string) bool {
 	rest := strings.TrimLeft(line, "0123456789")
 	return strings.HasPrefix(line, "- ") || len(rest) < len(line) && strings.HasPrefix(rest, ". ")
 }
 
-// dedent moves lines to the left margin together.
+// dedent removes the common indentation of the lines.
 func dedent(text string) string {
 	lines := strings.Split(text, "\n")
 	margin := len(text)

@@ -8,21 +8,21 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestPieces(t *testing.T) {
+func TestSplitInstructions(t *testing.T) {
 	full := strings.Repeat("word ", 21) + "end"
 	tests := []struct {
 		name, text string
 		want       []instructionBlock
 	}{
 		{"a sentence", "Disable, do not delete.", []instructionBlock{{"Disable, do not delete.", false}}},
-		{"commands keep their shape", "In that account:\n  aws iam list --all\n    --more   # a remark\nThen go on.",
+		{"commands preserve their layout", "In that account:\n  aws iam list --all\n    --more   # a remark\nThen go on.",
 			[]instructionBlock{{"In that account:", false}, {"aws iam list --all\n  --more   # a remark", true}, {"Then go on.", false}}},
-		{"a full line runs on", full + "\nof it.\nThis is a new one.", []instructionBlock{{full + " of it.\nThis is a new one.", false}}},
-		{"an item runs on, the next does not", "- " + full + "\n  of it.\n- next", []instructionBlock{{"- " + full + " of it.\n- next", false}}},
+		{"a full line continues", full + "\nof it.\nThis is a new one.", []instructionBlock{{full + " of it.\nThis is a new one.", false}}},
+		{"a full item continues", "- " + full + "\n  of it.\n- next", []instructionBlock{{"- " + full + " of it.\n- next", false}}},
 		{"a command under a full item", "- " + full + ":\n  aws ec2", []instructionBlock{{"- " + full + ":", false}, {"aws ec2", true}}},
-		{"a command that is broken", "  aws '" + full + "\n    more'", []instructionBlock{{"aws '" + full + "\n  more'", true}}},
+		{"a wrapped command", "  aws '" + full + "\n    more'", []instructionBlock{{"aws '" + full + "\n  more'", true}}},
 		{"paragraphs", "One.\n\nTwo.\n  run\n\n  run again\n\nThree.", []instructionBlock{{"One.\n\nTwo.", false}, {"run\n\nrun again", true}, {"Three.", false}}},
-		{"nothing", " \n\n", nil},
+		{"blank", " \n\n", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -33,8 +33,7 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// No word of the instructions is lost or changed by their layout.
-func TestPiecesKeepEveryWord(t *testing.T) {
+func TestSplitInstructions_PreservesWords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := strings.Join(rapid.SliceOf(rapid.SampledFrom([]string{"word", " ", "  ", "\n", "\n  ", "- ", "1. ", ":", strings.Repeat("long ", 30)})).Draw(t, "text"), "")
 		var got []string

@@ -14,28 +14,29 @@ import (
 	"tocsin/bot/incident"
 )
 
-// eventType is the metadata type of every message of the bot. Metadata can be
-// read by any app in the workspace, so only ids stand in it.
+// eventType is the metadata type of every message of the bot. Any app in the
+// workspace can read metadata, so the payload contains only IDs.
 const eventType = "tocsin_event"
 
-// The keys of the metadata's payload.
+// The keys of the metadata payload.
 const (
-	metaKey      = "key"      // Brief.Mark, by which a message is found again
+	metaKey      = "key"      // Brief.Mark, which identifies the message
 	metaIncident = "incident" // "INC-42"
-	metaSeq      = "seq"      // of the event that is said
+	metaSeq      = "seq"      // sequence number of the event
 	metaCard     = "card"     // true on the card
 )
 
-// clockSkew is how far Slack's clock and ours may be apart before a message
-// that landed is no longer found.
+// clockSkew is the maximum difference between the clocks of Slack and Tocsin
+// that findMessage tolerates.
 const clockSkew = time.Hour
 
-// findMessage looks through a channel's messages since a moment, the newest first,
-// for one of ours whose metadata matches.
+// findMessage returns the newest message of the bot in a channel that was
+// posted after since and whose metadata matches. A zero since searches the
+// whole history.
 func (s *Slack) findMessage(ctx context.Context, channel string, since time.Time, match func(payload map[string]any) bool) (slack.Message, bool, error) {
 	self, err := s.Self(ctx)
 	if err != nil {
-		return slack.Message{}, false, classify("find an earlier message", err)
+		return slack.Message{}, false, classify("search for an earlier message", err)
 	}
 	params := slack.GetConversationHistoryParameters{ChannelID: channel, Limit: 200, IncludeAllMetadata: true}
 	if !since.IsZero() {
@@ -44,7 +45,7 @@ func (s *Slack) findMessage(ctx context.Context, channel string, since time.Time
 	for {
 		page, err := s.client.GetConversationHistoryContext(ctx, &params)
 		if err != nil {
-			return slack.Message{}, false, classify("find an earlier message", err)
+			return slack.Message{}, false, classify("search for an earlier message", err)
 		}
 		for _, m := range page.Messages {
 			if m.User == self && m.Metadata.EventType == eventType && match(m.Metadata.EventPayload) {
@@ -57,12 +58,13 @@ func (s *Slack) findMessage(ctx context.Context, channel string, since time.Time
 	}
 }
 
-// hasMark matches the message that carries a mark.
+// hasMark returns a matcher for the message with a mark.
 func hasMark(mark string) func(map[string]any) bool {
 	return func(payload map[string]any) bool { return payload[metaKey] == mark }
 }
 
-// searchStart is the moment before which the brief's effect cannot have landed.
+// searchStart returns a time before any attempt can have posted the message
+// of b.
 func searchStart(b incident.Brief) time.Time {
 	switch {
 	case !b.Event.RecordedAt.IsZero():
@@ -70,11 +72,12 @@ func searchStart(b incident.Brief) time.Time {
 	case !b.Incident.OpenedAt.IsZero():
 		return b.Incident.OpenedAt
 	}
-	return b.Now.Add(-24 * time.Hour) // an effect of no incident: a schedule's
+	return b.Now.Add(-24 * time.Hour) // an effect without an incident, from a schedule
 }
 
-// eachChannel lists every channel the bot can see until yes says that it has seen enough.
-func (s *Slack) eachChannel(ctx context.Context, yes func(slack.Channel) bool) error {
+// eachChannel calls yield for every channel that the bot can see, until yield
+// returns true.
+func (s *Slack) eachChannel(ctx context.Context, yield func(slack.Channel) bool) error {
 	params := slack.GetConversationsParameters{Types: []string{"public_channel", "private_channel"}, Limit: 200}
 	for {
 		list, next, err := s.client.GetConversationsContext(ctx, &params)
@@ -82,7 +85,7 @@ func (s *Slack) eachChannel(ctx context.Context, yes func(slack.Channel) bool) e
 			return classify("list the channels", err)
 		}
 		for _, c := range list {
-			if yes(c) {
+			if yield(c) {
 				return nil
 			}
 		}
@@ -93,7 +96,7 @@ func (s *Slack) eachChannel(ctx context.Context, yes func(slack.Channel) bool) e
 	}
 }
 
-// cachedID is an id that was looked up by name.
+// cachedID is an ID that was looked up by name.
 type cachedID struct {
 	mu sync.Mutex
 	id string
@@ -101,8 +104,8 @@ type cachedID struct {
 
 var channelID = regexp.MustCompile(`^[CG][A-Z0-9]{8,}$`)
 
-// announceChannel is the id of the channel that hears of every incident; ""
-// where none is configured.
+// announceChannel returns the ID of the announce channel, or "" if none is
+// configured.
 func (s *Slack) announceChannel(ctx context.Context) (string, error) {
 	name := strings.TrimPrefix(s.cfg.AnnounceChannel, "#")
 	if name == "" || channelID.MatchString(name) {
@@ -123,7 +126,7 @@ func (s *Slack) announceChannel(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if s.announceCache.id == "" {
-		return "", &incident.Permanent{Err: fmt.Errorf("the bot sees no channel #%s: create it, invite the bot, or correct slack.announce_channel", name)}
+		return "", &incident.Permanent{Err: fmt.Errorf("the bot cannot see the channel #%s: create the channel, invite the bot, or correct slack.announce_channel", name)}
 	}
 	return s.announceCache.id, nil
 }

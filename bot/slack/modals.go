@@ -13,95 +13,97 @@ import (
 	"tocsin/bot/incident"
 )
 
-// formRequest is a form to be opened: for which verb, and what was said already.
+// formRequest is a form to be opened for a verb, with values for its fields.
 type formRequest struct {
 	verb    incident.Verb
 	prefill incident.Command
-	prepare func(context.Context, *incident.Command) // looks up what takes too long before opening; may be nil
+	prepare func(context.Context, *incident.Command) // adds to prefill after the form was opened, or nil
 }
 
-// form is how a verb is asked for. Its callback id is the verb.
+// form describes the form of a verb. The callback ID of the form is the verb.
 type form struct {
 	title, submit string // at most 24 characters each
-	reads         bool   // its fields need the incident
+	reads         bool   // blocks needs the incident
 	blocks        func(*formBuilder) []slack.Block
 }
 
-// formBuilder is a form being made.
+// formBuilder holds the input for the blocks of a form.
 type formBuilder struct {
 	prefill incident.Command
-	b       incident.Brief // zero unless the form reads
+	b       incident.Brief // has no incident unless form.reads is true
 	meta    formMeta
 	zone    *time.Location
 }
 
-// formMeta travels with a form in its private_metadata, at most 3,000 characters.
+// formMeta is the private_metadata of a form, at most 3,000 characters.
 type formMeta struct {
 	Incident   incident.ID         `json:"i,omitempty"`
 	Department incident.Department `json:"d,omitempty"`
 	Step       string              `json:"s,omitempty"`
-	Expect     string              `json:"x,omitempty"` // the digest that the form shows
-	Shown      map[string]string   `json:"h,omitempty"` // record field → hash of what the form shows
+	Expect     string              `json:"x,omitempty"` // digest of the record in the form
+	Shown      map[string]string   `json:"h,omitempty"` // record field → fingerprint of the value in the form
 }
 
-// openForm opens a form with the trigger, which lives three seconds. A form
-// that has to look something up opens empty first and is filled in afterwards;
-// what goes wrong then is shown in it, or told.
-func (s *Slack) openForm(ctx context.Context, trigger, user string, a formRequest, tell func(*ephemeral)) error {
-	f, ok := forms[a.verb]
+// openForm opens a form. The trigger expires after three seconds, so a form
+// that needs data opens with a placeholder and is updated in the background.
+// Later errors appear in the form. If the update fails, notify receives the
+// error.
+func (s *Slack) openForm(ctx context.Context, trigger, user string, request formRequest, notify func(*ephemeral)) error {
+	f, ok := forms[request.verb]
 	if !ok {
-		return incident.Invalid("verb", "there is no form for %s; type it", a.verb)
+		return incident.Invalid("verb", "%s has no form: type the command", request.verb)
 	}
-	a.prefill.Verb = a.verb
-	if !f.reads && a.prepare == nil {
-		v, err := f.view(a, incident.Brief{Now: s.cfg.Clock()}, s.cfg.Zone)
+	request.prefill.Verb = request.verb
+	if !f.reads && request.prepare == nil {
+		v, err := f.view(request, incident.Brief{Now: s.cfg.Clock()}, s.cfg.Zone)
 		if err != nil {
 			return err
 		}
 		_, err = s.client.OpenViewContext(ctx, trigger, v)
 		return triggerError(err)
 	}
-	opened, err := s.client.OpenViewContext(ctx, trigger, textView(f.title, "One moment…"))
+	opened, err := s.client.OpenViewContext(ctx, trigger, textView(f.title, "Loading…"))
 	if err != nil {
 		return triggerError(err)
 	}
 	s.runInBackground(func(ctx context.Context) {
-		v, err := s.buildForm(ctx, user, f, a)
+		v, err := s.buildForm(ctx, user, f, request)
 		if err != nil {
 			v = textView(f.title, s.errorText(ctx, err))
 		}
 		if _, err := s.client.UpdateViewContext(ctx, v, "", "", opened.ID); err != nil {
-			s.log.WarnContext(ctx, "could not fill in a form", "verb", a.verb, "error", err)
-			tell(s.errorReply(ctx, incident.Conflict("Slack did not take the form; nothing was recorded. Try again.")))
+			s.log.WarnContext(ctx, "update form failed", "verb", request.verb, "err", err)
+			notify(s.errorReply(ctx, incident.Conflict("Nothing was saved: Slack did not accept the form. Try again.")))
 		}
 	})
 	return nil
 }
 
-// buildForm makes a form that needs looking up.
-func (s *Slack) buildForm(ctx context.Context, user string, f form, a formRequest) (slack.ModalViewRequest, error) {
+// buildForm returns the view of a form that needs data.
+func (s *Slack) buildForm(ctx context.Context, user string, f form, request formRequest) (slack.ModalViewRequest, error) {
 	b := incident.Brief{Now: s.cfg.Clock()}
 	if f.reads {
 		var err error
-		if b, err = s.show(ctx, user, a.prefill.For, "opened the form "+f.title+" in Slack"); err != nil {
+		if b, err = s.show(ctx, user, request.prefill.For, "opened the form "+f.title+" in Slack"); err != nil {
 			return slack.ModalViewRequest{}, err
 		}
 	}
-	if a.prepare != nil {
-		a.prepare(ctx, &a.prefill)
+	if request.prepare != nil {
+		request.prepare(ctx, &request.prefill)
 	}
-	return f.view(a, b, s.cfg.Zone)
+	return f.view(request, b, s.cfg.Zone)
 }
 
-// view makes the form's view.
-func (f form) view(a formRequest, b incident.Brief, zone *time.Location) (slack.ModalViewRequest, error) {
-	fill := &formBuilder{prefill: a.prefill, b: b, zone: zone, meta: formMeta{Incident: a.prefill.For, Department: a.prefill.Department, Step: a.prefill.Step}}
-	blocks := f.blocks(fill)
-	data, err := json.Marshal(fill.meta)
+// view returns the view of the form. A form without inputs has no submit
+// button.
+func (f form) view(request formRequest, b incident.Brief, zone *time.Location) (slack.ModalViewRequest, error) {
+	fb := &formBuilder{prefill: request.prefill, b: b, zone: zone, meta: formMeta{Incident: request.prefill.For, Department: request.prefill.Department, Step: request.prefill.Step}}
+	blocks := f.blocks(fb)
+	data, err := json.Marshal(fb.meta)
 	if err != nil {
 		return slack.ModalViewRequest{}, fmt.Errorf("encode the form's metadata: %w", err)
 	}
-	v := slack.ModalViewRequest{Type: slack.VTModal, CallbackID: string(a.verb), PrivateMetadata: string(data), Title: plainText(f.title),
+	v := slack.ModalViewRequest{Type: slack.VTModal, CallbackID: string(request.verb), PrivateMetadata: string(data), Title: plainText(f.title),
 		Close: plainText("Cancel"), Blocks: slack.Blocks{BlockSet: blocks}}
 	for _, block := range blocks {
 		if _, ok := block.(*slack.InputBlock); ok {
@@ -113,21 +115,21 @@ func (f form) view(a formRequest, b incident.Brief, zone *time.Location) (slack.
 	return v, nil
 }
 
-// textView is a view that only says something.
+// textView returns a view that contains only a text.
 func textView(title, text string) slack.ModalViewRequest {
 	text, _ = clip(clean(text), maxBlockText)
 	return slack.ModalViewRequest{Type: slack.VTModal, Title: plainText(title), Close: plainText("Close"),
 		Blocks: slack.Blocks{BlockSet: []slack.Block{slack.NewSectionBlock(plainText(text), nil, nil)}}}
 }
 
-// triggerError makes of Slack's ways to say that a trigger is too old one refusal
-// that people understand.
+// triggerError returns errTriggerExpired if err reports an expired trigger.
+// Slack has several error codes for this.
 func triggerError(err error) error {
 	var refused slack.SlackErrorResponse
 	switch errorCode(err) {
 	case "":
 		if err != nil {
-			return fmt.Errorf("open a form: %w", err)
+			return fmt.Errorf("open form: %w", err)
 		}
 		return nil
 	case "expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id":
@@ -137,14 +139,15 @@ func triggerError(err error) error {
 			return errTriggerExpired
 		}
 	}
-	return fmt.Errorf("open a form: %w", err)
+	return fmt.Errorf("open form: %w", err)
 }
 
-var errTriggerExpired = incident.Conflict("Slack waits three seconds for a form, and they were over; nothing was recorded. Try again.")
+var errTriggerExpired = incident.Conflict("Nothing was saved: the form did not open within the three seconds that Slack allows. Try again.")
 
-// openStatus shows how an incident stands, for one person's eyes.
+// openStatus shows the status of an incident to one person, in a view without
+// buttons.
 func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) error {
-	opened, err := s.client.OpenViewContext(ctx, in.TriggerID, textView(id.String(), "One moment…"))
+	opened, err := s.client.OpenViewContext(ctx, in.TriggerID, textView(id.String(), "Loading…"))
 	if err != nil {
 		return triggerError(err)
 	}
@@ -156,22 +159,22 @@ func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) 
 		} else {
 			v.Blocks.BlockSet = nil
 			for _, b := range m.blocks {
-				if _, row := b.(*slack.ActionBlock); !row { // a form cannot be opened over this one
+				if _, row := b.(*slack.ActionBlock); !row { // a button cannot open a form on top of this view
 					v.Blocks.BlockSet = append(v.Blocks.BlockSet, b)
 				}
 			}
 		}
 		if _, err := s.client.UpdateViewContext(ctx, v, "", "", opened.ID); err != nil {
-			s.log.WarnContext(ctx, "could not show a status", "error", err)
+			s.log.WarnContext(ctx, "update status view failed", "err", err)
 		}
 	})
 	return nil
 }
 
-// The inputs of forms. A block's id and its element's action id are the name
-// of the argument, so that a refusal finds its field.
-
-// inputText asks for words.
+// inputText returns a text input.
+//
+// Every input uses the name of its argument as block ID and action ID.
+// [Slack.fieldErrors] finds the field of an error by this name.
 func inputText(name, label, initial string, multiline bool) *slack.InputBlock {
 	e := slack.NewPlainTextInputBlockElement(nil, name)
 	e.Multiline, e.MaxLength = multiline, maxInputText
@@ -179,7 +182,7 @@ func inputText(name, label, initial string, multiline bool) *slack.InputBlock {
 	return slack.NewInputBlock(name, plainText(label), nil, e)
 }
 
-// maxInputText is what a text input takes.
+// maxInputText is the maximum length of a text input in Slack.
 const maxInputText = 3000
 
 func optional(b *slack.InputBlock) *slack.InputBlock {
@@ -187,15 +190,15 @@ func optional(b *slack.InputBlock) *slack.InputBlock {
 	return b
 }
 
-func hint(b *slack.InputBlock, says string) *slack.InputBlock {
-	b.Hint = plainText(says)
+func hint(b *slack.InputBlock, text string) *slack.InputBlock {
+	b.Hint = plainText(text)
 	return b
 }
 
-// inputSelect asks for one of some values.
+// inputSelect returns a menu of values.
 func inputSelect(name, label string, values []string, initial string) *slack.InputBlock {
 	var options []*slack.OptionBlockObject
-	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Choose"), name)
+	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Select an option"), name)
 	for _, v := range values {
 		shown, _ := clip(strings.ReplaceAll(v, "_", " "), 70)
 		o := slack.NewOptionBlockObject(v, plainText(shown), nil)
@@ -208,31 +211,31 @@ func inputSelect(name, label string, values []string, initial string) *slack.Inp
 	return slack.NewInputBlock(name, plainText(label), nil, e)
 }
 
-// inputCheckbox asks for one consent.
-func inputCheckbox(name, label, says string) *slack.InputBlock {
-	return slack.NewInputBlock(name, plainText(label), nil, slack.NewCheckboxGroupsBlockElement(name, slack.NewOptionBlockObject("yes", plainText(says), nil)))
+// inputCheckbox returns a single checkbox.
+func inputCheckbox(name, label, option string) *slack.InputBlock {
+	return slack.NewInputBlock(name, plainText(label), nil, slack.NewCheckboxGroupsBlockElement(name, slack.NewOptionBlockObject("yes", plainText(option), nil)))
 }
 
-// inputUser asks for a person.
+// inputUser returns a menu of the users in the workspace.
 func inputUser(name, label, initial string) *slack.InputBlock {
-	e := slack.NewOptionsSelectBlockElement(slack.OptTypeUser, plainText("Choose"), name)
+	e := slack.NewOptionsSelectBlockElement(slack.OptTypeUser, plainText("Select a person"), name)
 	e.InitialUser = initial
 	return slack.NewInputBlock(name, plainText(label), nil, e)
 }
 
-// happenedAtInput asks when it was, where that is not now.
+// happenedAtInput returns the optional input for the time of an event.
 func (f *formBuilder) happenedAtInput() *slack.InputBlock {
 	initial := ""
 	if !f.prefill.HappenedAt.IsZero() {
 		initial = f.prefill.HappenedAt.In(f.zone).Format(time.RFC3339)
 	}
-	return hint(optional(inputText("happened_at", "When was that?", initial, false)), "Empty means now. 02:31, yesterday 23:10, 2026-11-24 10:00; the time zone is "+f.zone.String()+".")
+	return hint(optional(inputText("happened_at", "When did this happen?", initial, false)), "Empty means the current time. Examples: 02:31, yesterday 23:10, 2026-11-24 10:00. Time zone: "+f.zone.String()+".")
 }
 
-// toStrings makes plain words of typed ones.
-func toStrings[T ~string](of []T) []string {
-	out := make([]string, len(of))
-	for n, v := range of {
+// toStrings converts a slice to strings.
+func toStrings[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for n, v := range values {
 		out[n] = string(v)
 	}
 	return out

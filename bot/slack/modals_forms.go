@@ -12,46 +12,47 @@ import (
 	"tocsin/bot/incident"
 )
 
-// forms are the verbs that can be asked for in a form. Opened, they show what
-// was said already; submitted, they make the command that could have been typed.
+// forms holds the forms by verb. An open form shows the values that the
+// person already gave. A submitted form becomes the command that the person
+// could also have typed.
 var forms = map[incident.Verb]form{
 	incident.VerbOpen:           {title: "Open an incident", submit: "Open", blocks: openBlocks},
 	incident.VerbAcknowledge:    {title: "Acknowledge", submit: "Acknowledge", blocks: severityBlocks},
-	incident.VerbSetSeverity:    {title: "Severity", submit: "Grade it", blocks: severityBlocks},
-	incident.VerbAssignRole:     {title: "Give a role", submit: "Give", blocks: roleBlocks},
+	incident.VerbSetSeverity:    {title: "Change the severity", submit: "Change", blocks: severityBlocks},
+	incident.VerbAssignRole:     {title: "Assign a role", submit: "Assign", blocks: roleBlocks},
 	incident.VerbSetFact:        {title: "Set a fact", submit: "Set", blocks: factBlocks},
-	incident.VerbStepDone:       {title: "Step done", submit: "Done", blocks: stepBlocks("What came of it?", true)},
-	incident.VerbStepSkip:       {title: "Skip a step", submit: "Skip", blocks: stepBlocks("Why is it not needed?", false)},
-	incident.VerbNote:           {title: "Write a note", submit: "Write", blocks: noteBlocks},
-	incident.VerbEvidence:       {title: "Keep evidence", submit: "Keep", blocks: evidenceBlocks},
-	incident.VerbUpdate:         {title: "Status update", submit: "Send", blocks: textForm("How does it stand?", false)},
-	incident.VerbContain:        {title: "Contained", submit: "Contained", blocks: textForm("How was the harm stopped?", true)},
-	incident.VerbResolve:        {title: "Resolved", submit: "Resolved", blocks: textForm("How were service and security restored?", true)},
-	incident.VerbReopen:         {title: "Reopen", submit: "Reopen", blocks: textForm("Why is it not over?", false)},
-	incident.VerbDismiss:        {title: "False alarm", submit: "Dismiss", blocks: dismissBlocks},
-	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: textForm("Why does the record have to change? Its signatures will be void.", false)},
-	incident.VerbEditRecord:     {title: "Closing record", submit: "Save", reads: true, blocks: recordBlocks},
+	incident.VerbStepDone:       {title: "Complete a step", submit: "Complete", blocks: stepBlocks("What was the result?", true)},
+	incident.VerbStepSkip:       {title: "Skip a step", submit: "Skip", blocks: stepBlocks("Why is the step not needed?", false)},
+	incident.VerbNote:           {title: "Add a note", submit: "Add", blocks: noteBlocks},
+	incident.VerbEvidence:       {title: "Add evidence", submit: "Add", blocks: evidenceBlocks},
+	incident.VerbUpdate:         {title: "Post a status update", submit: "Post", blocks: textForm("What is the current status?", false)},
+	incident.VerbContain:        {title: "Contain the incident", submit: "Mark as contained", blocks: textForm("How was the harm stopped?", true)},
+	incident.VerbResolve:        {title: "Resolve the incident", submit: "Mark as resolved", blocks: textForm("How were service and security restored?", true)},
+	incident.VerbReopen:         {title: "Reopen the incident", submit: "Reopen", blocks: textForm("Why is the incident not over?", false)},
+	incident.VerbDismiss:        {title: "Dismiss as false alarm", submit: "Dismiss", blocks: dismissBlocks},
+	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: textForm("Why must the record change? Amending voids its signatures.", false)},
+	incident.VerbEditRecord:     {title: "Edit the record", submit: "Save", reads: true, blocks: recordBlocks},
 	incident.VerbSubmit:         {title: "Submit the record", submit: "Submit for signing", reads: true, blocks: recordBlocks},
 	incident.VerbRevise:         {title: "Revise the record", submit: "Submit for signing", reads: true, blocks: recordBlocks},
 	incident.VerbSign:           {title: "Sign the record", submit: "Sign", reads: true, blocks: signBlocks},
 	incident.VerbObject:         {title: "Object to the record", submit: "Object", reads: true, blocks: signBlocks},
-	incident.VerbAnswer:         {title: "Answer", submit: "Answer", blocks: answerBlocks},
-	incident.VerbScheduleReview: {title: "Review meeting", submit: "Schedule", blocks: scheduleBlocks},
+	incident.VerbAnswer:         {title: "Answer for your team", submit: "Answer", blocks: answerBlocks},
+	incident.VerbScheduleReview: {title: "Schedule the review", submit: "Schedule", blocks: scheduleBlocks},
 	incident.VerbConclude:       {title: "Conclude the review", submit: "Conclude", reads: true, blocks: concludeBlocks},
-	incident.VerbAddAction:      {title: "Action item", submit: "Add", blocks: actionBlocks},
+	incident.VerbAddAction:      {title: "Add an action item", submit: "Add", blocks: actionBlocks},
 }
 
 func openBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
-		inputText("title", "What happened, in one line?", f.prefill.Title, false),
-		inputSelect("severity", "How grave is it?", toStrings(incident.Severities()), string(f.prefill.Severity)),
-		hint(optional(inputCheckbox("public", "Who may read it?", "The whole company")), "Otherwise only those involved may."),
+		inputText("title", "What happened? One line.", f.prefill.Title, false),
+		inputSelect("severity", "Severity", toStrings(incident.Severities()), string(f.prefill.Severity)),
+		hint(optional(inputCheckbox("public", "Who can read the incident?", "Everyone in the company")), "If unchecked, only the participants of the incident can read it."),
 	}
 }
 
 func severityBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
-		inputSelect("severity", "How grave is it?", toStrings(incident.Severities()), string(f.prefill.Severity)),
+		inputSelect("severity", "Severity", toStrings(incident.Severities()), string(f.prefill.Severity)),
 		optional(inputText("text", "Why?", f.prefill.Text, true)),
 	}
 }
@@ -63,27 +64,28 @@ func roleBlocks(f *formBuilder) []slack.Block {
 	}
 	return []slack.Block{
 		inputSelect("role", "Role", roles, string(f.prefill.Role)),
-		inputUser("person", "Who?", ""),
+		inputUser("person", "Person", ""),
 	}
 }
 
 func factBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
 		inputSelect("fact", "Fact", toStrings(incident.FactNames()), ""),
-		hint(inputText("value", "What is known?", "", false), `occurred: yesterday 23:10 · aware: gdpr 02:31 · personal data: suspected · affected: "Example SA" processor 1200 · time zone: Europe/Paris`),
+		hint(inputText("value", "Value", "", false), `Examples: occurred: yesterday 23:10 · aware: gdpr 02:31 · personal data: suspected · affected: "Example SA" processor 1200 · time zone: Europe/Paris`),
 		optional(inputText("text", "How is this known?", f.prefill.Text, true)),
 	}
 }
 
-func stepBlocks(label string, may bool) func(*formBuilder) []slack.Block {
+func stepBlocks(label string, optional bool) func(*formBuilder) []slack.Block {
 	return func(f *formBuilder) []slack.Block {
 		b := inputText("text", label, f.prefill.Text, true)
-		b.Optional = may
+		b.Optional = optional
 		return []slack.Block{slack.NewContextBlock("", plainText(stepName(f.prefill.Step))), b, f.happenedAtInput()}
 	}
 }
 
-// stepName is a step as people read it: "disable key, of leaked-aws-credentials".
+// stepName returns a step as people read it, such as "disable key
+// (leaked-aws-credentials)".
 func stepName(ref string) string {
 	playbook, id, found := strings.Cut(ref, "/")
 	if !found {
@@ -91,7 +93,7 @@ func stepName(ref string) string {
 	}
 	name := strings.ReplaceAll(id, "-", " ")
 	if playbook != "" {
-		name += ", of " + playbook
+		name += " (" + playbook + ")"
 	}
 	name, _ = clip(clean(name), 200)
 	return name
@@ -101,7 +103,7 @@ func noteBlocks(f *formBuilder) []slack.Block {
 	return []slack.Block{
 		inputText("text", "Note", f.prefill.Text, true),
 		f.happenedAtInput(),
-		inputSelect("audience", "For whom?", audiences, string(incident.AudienceResponders)),
+		inputSelect("audience", "Who can read the note?", audiences, string(incident.AudienceResponders)),
 	}
 }
 
@@ -113,18 +115,19 @@ func evidenceBlocks(f *formBuilder) []slack.Block {
 		e = *f.prefill.Evidence
 	}
 	return []slack.Block{
-		inputText("name", "What is it?", e.Name, false),
-		optional(inputText("where", "Where is it kept?", e.Where, false)),
-		hint(optional(inputText("sha256", "SHA-256", e.SHA256, false)), "64 hexadecimal digits. With it the record's signatures cover the thing itself."),
+		inputText("name", "Name of the evidence", e.Name, false),
+		optional(inputText("where", "Where is the evidence stored?", e.Where, false)),
+		hint(optional(inputText("sha256", "SHA-256", e.SHA256, false)), "64 hexadecimal digits. With the hash, the signatures of the closing record also cover the content of the evidence."),
 		f.happenedAtInput(),
 	}
 }
 
-// textForm is the form of a verb that says something in free words.
-func textForm(label string, settable bool) func(*formBuilder) []slack.Block {
+// textForm returns the form of a verb that takes a text. If withTime is true,
+// the form also has an input for the time.
+func textForm(label string, withTime bool) func(*formBuilder) []slack.Block {
 	return func(f *formBuilder) []slack.Block {
 		blocks := []slack.Block{inputText("text", label, f.prefill.Text, true)}
-		if settable {
+		if withTime {
 			blocks = append(blocks, f.happenedAtInput())
 		}
 		return blocks
@@ -132,23 +135,23 @@ func textForm(label string, settable bool) func(*formBuilder) []slack.Block {
 }
 
 func dismissBlocks(f *formBuilder) []slack.Block {
-	return []slack.Block{hint(optional(inputText("text", "Why is it a false alarm?", f.prefill.Text, true)),
-		"Who agrees with somebody's proposal may leave this empty.")}
+	return []slack.Block{hint(optional(inputText("text", "Why is the incident a false alarm?", f.prefill.Text, true)),
+		"Leave empty to agree with a proposal to dismiss the incident.")}
 }
 
 func answerBlocks(f *formBuilder) []slack.Block {
 	name, _ := clip(clean("For "+string(f.prefill.Department)), 200)
 	return []slack.Block{slack.NewContextBlock("", plainText(name)),
-		inputText("text", "What does it mean for you, and is anything missing?", f.prefill.Text, true)}
+		inputText("text", "How does the incident affect your team, and is anything missing?", f.prefill.Text, true)}
 }
 
-// recordBlocks are all fields of the record. What the Desk gave may be
-// redacted, so the form remembers what it showed: only what was changed is
-// sent, and an untouched field never overwrites the full text.
+// recordBlocks returns an input for each field of the record. The values may
+// be redacted, so the form stores fingerprints of them. Only changed fields
+// are submitted, and an untouched field never overwrites the full text.
 func recordBlocks(f *formBuilder) []slack.Block {
 	var blocks []slack.Block
 	if f.prefill.Verb == incident.VerbRevise {
-		blocks = append(blocks, inputText("text", "Why is it revised?", f.prefill.Text, true))
+		blocks = append(blocks, inputText("text", "Why is the record revised?", f.prefill.Text, true))
 	}
 	f.meta.Shown = map[string]string{}
 	for _, field := range incident.RecordFields() {
@@ -160,7 +163,7 @@ func recordBlocks(f *formBuilder) []slack.Block {
 		case units(now) > maxInputText:
 			start, _ := clip(now, 300)
 			blocks = append(blocks, slack.NewSectionBlock(plainText(field.Label+": "+start), nil, nil),
-				slack.NewContextBlock("", plainText("This is longer than a form in Slack may be. Change it with the command record set "+field.Name+" TEXT.")))
+				slack.NewContextBlock("", plainText("This field is too long for a form in Slack. To change the field, type the command record set "+field.Name+" TEXT.")))
 			continue
 		default:
 			b = inputText(field.Name, field.Label, now, field.Name != "language")
@@ -172,22 +175,25 @@ func recordBlocks(f *formBuilder) []slack.Block {
 	return blocks
 }
 
-// fingerprint tells whether a field was changed. Slack may hand back a text
-// with other line ends and without the space around it.
+// fingerprint returns a short hash that shows whether a field changed. It
+// ignores differences in line endings and surrounding space, which Slack may
+// change.
 func fingerprint(text string) string {
 	text = strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])
 }
 
-// A form may have 100 blocks and 250 KB. The record gets this much of it.
+// The limits for the record in a form. Slack allows 100 blocks and 250 KB for
+// the whole form.
 const (
 	maxReadBlocks = 60
 	maxFormBytes  = 200_000
 )
 
-// signBlocks show the frozen record, its digest and, for a signature, the
-// sentence that it attests. What is signed or objected to is what is shown.
+// signBlocks returns the submitted record with its digest and, for a
+// signature, the attestation. The command contains the digest from the form,
+// so people sign or object to exactly the record that they saw.
 func signBlocks(f *formBuilder) []slack.Block {
 	sub := f.b.Incident.Submission
 	if sub == nil {
@@ -202,17 +208,17 @@ func signBlocks(f *formBuilder) []slack.Block {
 		}
 	}
 	if fit := countFitting(blocks); fit < len(blocks) {
-		blocks = append(blocks[:fit], slack.NewSectionBlock(plainText("The record is longer than a form in Slack may be. Read the rest with tocsin incident record show "+f.b.Incident.ID.String()+" before you go on."), nil, nil))
+		blocks = append(blocks[:fit], slack.NewSectionBlock(plainText("The record is too long for a form in Slack. Read the rest before you continue: tocsin incident record show "+f.b.Incident.ID.String()), nil, nil))
 	}
-	choose := inputSelect("department", "For which department?", f.signers(), string(f.prefill.Department))
+	choose := inputSelect("department", "Department", f.signers(), string(f.prefill.Department))
 	blocks = append(blocks, slack.NewDividerBlock(), choose)
 	if f.prefill.Verb == incident.VerbObject {
-		return append(blocks, inputText("text", "What is wrong with it?", f.prefill.Text, true))
+		return append(blocks, inputText("text", "What is wrong with the record?", f.prefill.Text, true))
 	}
-	return append(blocks, slack.NewSectionBlock(plainText(incident.Attestation), nil, nil), inputCheckbox("attest", "Your signature", "I confirm this"))
+	return append(blocks, slack.NewSectionBlock(plainText(incident.Attestation), nil, nil), inputCheckbox("attest", "Your signature", "I confirm this statement"))
 }
 
-// countFitting is how many of the blocks a form has room for.
+// countFitting returns how many of the blocks fit into a form.
 func countFitting(blocks []slack.Block) int {
 	size := 0
 	for n, b := range blocks {
@@ -224,7 +230,8 @@ func countFitting(blocks []slack.Block) int {
 	return len(blocks)
 }
 
-// signers are the departments that sign and, for objections, the consulted teams.
+// signers returns the departments that sign and, for an objection, the
+// consulted teams.
 func (f *formBuilder) signers() []string {
 	names := toStrings(incident.RequiredDepartments())
 	if f.prefill.Verb == incident.VerbObject {
@@ -237,7 +244,7 @@ func (f *formBuilder) signers() []string {
 	return names
 }
 
-// textBlocks is a long text in as many blocks as it takes.
+// textBlocks splits a text into as many blocks as needed.
 func textBlocks(text string) []slack.Block {
 	var blocks []slack.Block
 	for text != "" {
@@ -252,28 +259,29 @@ func textBlocks(text string) []slack.Block {
 }
 
 func scheduleBlocks(*formBuilder) []slack.Block {
-	return []slack.Block{slack.NewInputBlock("when", plainText("When is the review meeting?"), plainText("In your own time zone."), slack.NewDateTimePickerBlockElement("when"))}
+	return []slack.Block{slack.NewInputBlock("when", plainText("When is the review meeting?"), plainText("In your time zone."), slack.NewDateTimePickerBlockElement("when"))}
 }
 
 func concludeBlocks(f *formBuilder) []slack.Block {
-	attendance := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, plainText("Choose"), "attendance")
+	attendance := slack.NewOptionsMultiSelectBlockElement(slack.MultiOptTypeUser, plainText("Select people"), "attendance")
 	blocks := []slack.Block{
-		slack.NewInputBlock("attendance", plainText("Who was there?"), nil, attendance),
+		slack.NewInputBlock("attendance", plainText("Who attended?"), nil, attendance),
 		inputText("text", "What was decided?", f.prefill.Text, true),
 	}
 	for _, kind := range requiredActions {
 		blocks = append(blocks, slack.NewHeaderBlock(plainText("Action item: "+string(kind))))
 		if have := f.existingAction(kind); have != "" {
-			blocks = append(blocks, slack.NewContextBlock("", plainText("There is one already: "+have)))
+			blocks = append(blocks, slack.NewContextBlock("", plainText("Already recorded: "+have)))
 		}
-		blocks = append(blocks, optional(inputText(string(kind), "What is to be done?", "", false)),
-			optional(inputUser(string(kind)+"_owner", "Who does it?", "")), optional(inputDate(string(kind)+"_due", "Until when?")))
+		blocks = append(blocks, optional(inputText(string(kind), "What must be done?", "", false)),
+			optional(inputUser(string(kind)+"_owner", "Owner", "")), optional(inputDate(string(kind)+"_due", "Due date")))
 	}
 	return append(blocks, slack.NewDividerBlock(),
-		hint(optional(inputText("exception", "Reason for closing without both", "", true)), "Somebody from security has to endorse it."))
+		hint(optional(inputText("waiver", "Reason for a waiver: why close without both action items?", "", true)), "A member of security must endorse the waiver."))
 }
 
-// requiredActions are the kinds of action items that closing needs.
+// requiredActions are the kinds of action items that an incident needs before
+// it can be closed.
 var requiredActions = []incident.ActionKind{incident.ActionDetection, incident.ActionPrevention}
 
 func (f *formBuilder) existingAction(kind incident.ActionKind) string {
@@ -292,9 +300,9 @@ func inputDate(name, label string) *slack.InputBlock {
 
 func actionBlocks(*formBuilder) []slack.Block {
 	return []slack.Block{
-		inputSelect("kind", "What is it for?", toStrings(incident.ActionKinds()), ""),
-		inputText("title", "What is to be done?", "", false),
-		inputUser("owner", "Who does it?", ""),
-		inputDate("due", "Until when?"),
+		inputSelect("kind", "Kind", toStrings(incident.ActionKinds()), ""),
+		inputText("title", "What must be done?", "", false),
+		inputUser("owner", "Owner", ""),
+		inputDate("due", "Due date"),
 	}
 }

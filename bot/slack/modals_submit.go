@@ -13,8 +13,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// handleSubmission answers a submitted form: nothing, and it closes; or what is
-// wrong, under the field it is about.
+// handleSubmission executes the command of a submitted form. It returns nil
+// to close the form, or a response that shows errors below their fields.
 func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	verb := incident.Verb(in.View.CallbackID)
 	if _, ok := forms[verb]; !ok {
@@ -29,7 +29,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 		return s.fieldErrors(ctx, in.View, err)
 	}
 	if verb == incident.VerbEditRecord && len(cmd.Record) == 0 {
-		return nil // nothing was changed
+		return nil // no field changed
 	}
 	state, err := json.Marshal(in.View.State.Values)
 	if err != nil {
@@ -48,14 +48,14 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 	return nil
 }
 
-// fields of a refusal that have another name in the form.
+// formFields maps the field of an [incident.Error] to inputs with another name.
 var formFields = map[string][]string{
 	"actions": {"detection", "prevention"}, "action": {"title"}, "reason": {"text"}, "outcome": {"text"}, "record": {"summary"},
-	"digest": {"attest", "text"}, "regime": {"value"}, "affected": {"value"}, "decisions": {"text"},
+	"digest": {"attest", "text"}, "regime": {"value"}, "affected": {"value"}, "decisions": {"text"}, "exception": {"waiver"},
 }
 
-// fieldErrors shows a refusal below the field that it names, and below the first
-// field where it names none that the form has.
+// fieldErrors shows an error below the field that it names, or below the
+// first field if the form does not have that field.
 func (s *Slack) fieldErrors(ctx context.Context, v viewPayload, err error) any {
 	message, _ := clip(clean(s.errorText(ctx, err)), 1000)
 	var refused *incident.Error
@@ -81,23 +81,24 @@ func (s *Slack) fieldErrors(ctx context.Context, v viewPayload, err error) any {
 	return slack.NewErrorsViewSubmissionResponse(map[string]string{field: message})
 }
 
-// submission is a submitted form being read.
+// submission is the content of a submitted form.
 type submission struct {
 	meta    formMeta
 	context incident.ParseContext
-	fields  map[string]formElement // by argument
+	fields  map[string]formElement // by name of the argument
 }
 
+// parseSubmission reads the metadata and the fields of a submitted form.
 func (s *Slack) parseSubmission(ctx context.Context, in interaction) (submission, error) {
 	sub := submission{fields: map[string]formElement{}}
 	if err := json.Unmarshal([]byte(in.View.PrivateMetadata), &sub.meta); err != nil {
-		return sub, incident.Invalid("", "this form is from an older version; close it and open it again")
+		return sub, incident.Invalid("", "an older version of Tocsin opened this form; close the form and open it again")
 	}
-	w, err := s.parseContext(ctx, in.User.ID, "")
+	pc, err := s.parseContext(ctx, in.User.ID, "")
 	if err != nil {
 		return sub, err
 	}
-	sub.context, sub.context.Incident = w, sub.meta.Incident
+	sub.context, sub.context.Incident = pc, sub.meta.Incident
 	for name, elements := range in.View.State.Values {
 		if e, ok := elements[name]; ok {
 			sub.fields[name] = e
@@ -106,13 +107,13 @@ func (s *Slack) parseSubmission(ctx context.Context, in interaction) (submission
 	return sub, nil
 }
 
-// text is what was typed into a field.
+// text returns the text in a field.
 func (sub submission) text(name string) string { return strings.TrimSpace(sub.fields[name].Value) }
 
-// selected is what was picked in a menu.
+// selected returns the selected value of a menu.
 func (sub submission) selected(name string) string { return sub.fields[name].Option.Value }
 
-// person is who was picked, or "" if nobody was.
+// person returns the selected person, or "" if none is selected.
 func (sub submission) person(name string) (incident.PersonID, error) {
 	if sub.fields[name].User == "" {
 		return "", nil
@@ -120,15 +121,16 @@ func (sub submission) person(name string) (incident.PersonID, error) {
 	return sub.resolvePerson(name, sub.fields[name].User)
 }
 
+// resolvePerson returns the person with a Slack user ID.
 func (sub submission) resolvePerson(field, user string) (incident.PersonID, error) {
 	p, ok := sub.context.Directory.Resolve(identity(user))
 	if !ok {
-		return "", incident.Unknown(field, "the configuration does not know everybody you chose; have an administrator add them under people")
+		return "", incident.Unknown(field, "a person you selected is not in the configuration; ask an administrator to add them under people")
 	}
 	return p.ID, nil
 }
 
-// command makes the command that the form stands for.
+// command returns the command of the form.
 func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 	cmd := incident.Command{Verb: verb, For: sub.meta.Incident, Department: sub.meta.Department, Step: sub.meta.Step, Expect: sub.meta.Expect,
 		Text: sub.text("text"), Severity: incident.Severity(sub.selected("severity")), Role: incident.Role(sub.selected("role"))}
@@ -171,37 +173,37 @@ func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 	return cmd, nil
 }
 
-// record holds the fields that differ from what the form showed.
+// record returns the fields that differ from the values in the form.
 func (sub submission) record() map[string]string {
 	changed := map[string]string{}
 	for name, shown := range sub.meta.Shown {
-		e, there := sub.fields[name]
+		e, ok := sub.fields[name]
 		now := e.Value
 		if name == "audience" {
 			now = e.Option.Value
-			there = there && now != ""
+			ok = ok && now != ""
 		}
-		if there && fingerprint(now) != shown {
+		if ok && fingerprint(now) != shown {
 			changed[name] = strings.TrimSpace(now)
 		}
 	}
 	return changed
 }
 
-// fact reads the form's value as it would be read if it were typed.
+// fact parses the value like the typed command "fact".
 func (sub submission) fact(cmd incident.Command) (incident.Command, error) {
-	words, err := incident.ParseCommandLine("fact "+sub.selected("fact")+" "+sub.text("value"), sub.context)
+	parsed, err := incident.ParseCommandLine("fact "+sub.selected("fact")+" "+sub.text("value"), sub.context)
 	if err != nil {
 		return cmd, err
 	}
-	cmd.Fact = words.Command.Fact
+	cmd.Fact = parsed.Command.Fact
 	if cmd.Text == "" {
-		cmd.Text = words.Command.Text
+		cmd.Text = parsed.Command.Text
 	}
 	return cmd, nil
 }
 
-// action reads an action item out of three fields.
+// action returns an action item from three fields.
 func (sub submission) action(kind incident.ActionKind, title, owner, due string) (incident.Action, error) {
 	a := incident.Action{Kind: kind, Title: sub.text(title)}
 	person, err := sub.person(owner)
@@ -212,17 +214,18 @@ func (sub submission) action(kind incident.ActionKind, title, owner, due string)
 	day, err := time.Parse(time.DateOnly, sub.fields[due].Date)
 	switch {
 	case a.Title == "":
-		return a, incident.Invalid(title, "say what is to be done")
+		return a, incident.Invalid(title, "describe the action item")
 	case a.Owner == "":
-		return a, incident.Invalid(owner, "an action item needs somebody who does it")
+		return a, incident.Invalid(owner, "select the owner of the action item")
 	case err != nil:
-		return a, incident.Invalid(due, "an action item needs a day until when")
+		return a, incident.Invalid(due, "select the due date of the action item")
 	}
 	a.Due = day
 	return a, nil
 }
 
-// conclusion reads the review: who was there, what was decided, what follows.
+// conclusion adds the attendance, the action items and the waiver to the
+// command.
 func (sub submission) conclusion(cmd incident.Command) (incident.Command, error) {
 	for _, user := range sub.fields["attendance"].Users {
 		person, err := sub.resolvePerson("attendance", user)
@@ -242,6 +245,6 @@ func (sub submission) conclusion(cmd incident.Command) (incident.Command, error)
 		}
 		cmd.Actions = append(cmd.Actions, a)
 	}
-	cmd.Waiver = sub.text("exception")
+	cmd.Waiver = sub.text("waiver")
 	return cmd, nil
 }

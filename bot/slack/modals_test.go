@@ -17,14 +17,15 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-// postBlocks puts a message with buttons into the incident's channel.
+// postBlocks posts a message in the channel of INC-42 and returns its
+// timestamp.
 func (e *inboundTest) postBlocks(blocks ...slack.Block) string {
 	e.Helper()
 	_, ts, err := e.slack.client.PostMessageContext(context.Background(), e.channel, slack.MsgOptionBlocks(blocks...), slack.MsgOptionText("x", false))
 	return e.must(ts, err)
 }
 
-// click is a person pressing a button of its own message.
+// click posts a message with one button and clicks the button.
 func (e *inboundTest) click(user, action, value string) {
 	e.Helper()
 	ts := e.postBlocks(slack.NewActionBlock("", button(action, "Press", value)))
@@ -33,7 +34,7 @@ func (e *inboundTest) click(user, action, value string) {
 	}
 }
 
-// completeRecord is an incident whose record is complete.
+// completeRecord resolves an incident and completes its record.
 func completeRecord(inc *incident.Incident) {
 	inc.Status = incident.Resolved
 	inc.Record = incident.ClosingRecord{Summary: "s", Impact: "call ada@example.com", RootCause: "r", Response: "w", DetectedBy: "d", WillDetect: "d", WillPrevent: "p",
@@ -46,7 +47,7 @@ func TestForms(t *testing.T) {
 		name, typed string
 		before      func(*incident.Incident)
 		fields      map[string]any
-		want        incident.Command // what matters of it
+		want        incident.Command // without key and author
 	}{
 		{"open", "open", nil, map[string]any{"title": "Leaked key", "severity": "sev1", "public": []string{"yes"}},
 			incident.Command{Verb: incident.VerbOpen, Title: "Leaked key", Severity: incident.Sev1, Public: true}},
@@ -82,42 +83,43 @@ func TestForms(t *testing.T) {
 			}
 			if test.typed != "" {
 				if got := e.typeCommand("U0ADA", test.typed); got != "" {
-					t.Fatalf("instead of a form: %s", got)
+					t.Fatalf("got reply %s, want a form", got)
 				}
 			} else {
 				e.click("U0ADA", ActSubmit, "INC-42")
 			}
 			out := e.submit("U0ADA", test.fields)
 			if out.Outcome == chat.SubmitErrors {
-				t.Fatalf("refused: %v", out.Errors)
+				t.Fatalf("got errors %v, want none", out.Errors)
 			}
 			got := e.desk.last()
 			got.Key, got.By, got.Auth, got.Via = "", incident.Identity{}, "", ""
 			if !got.When.Equal(test.want.When) || !got.HappenedAt.Equal(test.want.HappenedAt) {
-				t.Errorf("at %s and %s", got.When, got.HappenedAt)
+				t.Errorf("got times %s and %s, want %s and %s", got.When, got.HappenedAt, test.want.When, test.want.HappenedAt)
 			}
 			got.When, got.HappenedAt, test.want.When, test.want.HappenedAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 			if !reflect.DeepEqual(got, test.want) {
-				t.Errorf("recorded %+v\nwant     %+v", got, test.want)
+				t.Errorf("got  %+v\nwant %+v", got, test.want)
 			}
 		})
 	}
 }
 
-// submitRecord freezes the record of a complete incident.
+// submitRecord completes and submits the record of an incident.
 func submitRecord(inc *incident.Incident) {
 	completeRecord(inc)
 	events, err := incident.Decide(incident.Command{Verb: incident.VerbSubmit}, *inc, incident.Env{Now: noon, Actor: "p4", Directory: testDirectory()})
 	if err != nil {
-		panic(err) // the fixture is wrong
+		panic(err)
 	}
 	for _, ev := range events {
 		*inc = incident.Apply(*inc, ev)
 	}
 }
 
-// A field that was not touched is not sent: what Slack showed may be redacted.
-func TestRecordFormSendsOnlyWhatChanged(t *testing.T) {
+// The form may show redacted values, so unchanged fields must not be
+// submitted.
+func TestRecordForm_SubmitsOnlyChangedFields(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.desk.change(completeRecord)
 	e.desk.redact = func(inc incident.Incident) incident.Incident {
@@ -126,49 +128,47 @@ func TestRecordFormSendsOnlyWhatChanged(t *testing.T) {
 	}
 	e.typeCommand("U0ADA", "record")
 	if v := e.currentForm("U0ADA"); strings.Contains(string(v.Blocks), "ada@example.com") || !strings.Contains(string(v.Blocks), "[e-mail]") || len(v.PrivateMetadata) > 3000 {
-		t.Fatalf("the form is %s", v.Blocks)
+		t.Fatalf("got form %s, want the redacted impact", v.Blocks)
 	}
 	if out := e.submit("U0ADA", map[string]any{"summary": "a new summary", "audience": "responders"}); out.Outcome != chat.SubmitClosed {
-		t.Fatalf("%+v", out)
+		t.Fatalf("got %+v, want a closed form", out)
 	}
 	want := map[string]string{"summary": "a new summary", "audience": "responders"}
 	if got := e.desk.last().Record; !reflect.DeepEqual(got, want) {
-		t.Errorf("sent %v, want %v", got, want)
+		t.Errorf("got record %v, want %v", got, want)
 	}
 	if got := e.desk.incidents[42].Record.Impact; got != "call ada@example.com" {
-		t.Errorf("the impact is now %q", got)
+		t.Errorf("got impact %q, want the full text", got)
 	}
 }
 
-func TestRecordFormUntouchedRecordsNothing(t *testing.T) {
+func TestRecordForm_UnchangedRecordsNothing(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.desk.change(completeRecord)
 	e.typeCommand("U0ADA", "record")
 	if out := e.submit("U0ADA", nil); out.Outcome != chat.SubmitClosed || e.desk.count() != 0 {
-		t.Errorf("%+v, %d recorded", out, e.desk.count())
+		t.Errorf("got %+v and %d commands, want a closed form and 0", out, e.desk.count())
 	}
 }
 
-// What is too long for a form is shown as such and cannot be cut by it.
-func TestRecordFormLeavesLongFieldsAlone(t *testing.T) {
+func TestRecordForm_PreservesLongFields(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.desk.change(func(inc *incident.Incident) { completeRecord(inc); inc.Record.Impact = strings.Repeat("x", 5000) })
 	e.typeCommand("U0ADA", "record")
 	if v := e.currentForm("U0ADA"); !strings.Contains(string(v.Blocks), "record set impact") {
-		t.Fatalf("the form is %s", v.Blocks)
+		t.Fatalf("got form %s, want the command for the impact", v.Blocks)
 	}
 	e.submit("U0ADA", map[string]any{"summary": "new"})
 	if got := e.desk.incidents[42].Record.Impact; len(got) != 5000 {
-		t.Errorf("the impact has %d characters", len(got))
+		t.Errorf("got an impact of %d characters, want 5000", len(got))
 	}
 }
 
-// Whatever a field holds, a form that nobody touched changes nothing.
-func TestFingerprintOfAnUntouchedField(t *testing.T) {
+func TestFingerprint_IgnoresLineEndings(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := clean(rapid.String().Draw(t, "text"))
 		if fingerprint(text) != fingerprint(strings.ReplaceAll(strings.TrimSpace(text), "\n", "\r\n")) && !strings.Contains(text, "\r") {
-			t.Fatalf("%q counts as changed", text)
+			t.Fatalf("%q: got different fingerprints, want equal", text)
 		}
 	})
 }
@@ -181,36 +181,35 @@ func TestSignAndObject(t *testing.T) {
 	v := e.currentForm("U0ADA")
 	for _, want := range []string{digest, incident.Attestation, "Root cause", "call ada@example.com"} {
 		if !strings.Contains(string(v.Blocks), want) {
-			t.Errorf("the form does not show %q", want)
+			t.Errorf("got form %s, want %q", v.Blocks, want)
 		}
 	}
 	if out := e.submit("U0ADA", nil); out.Outcome != chat.SubmitErrors || !out.Client {
-		t.Errorf("without the attestation: %+v", out)
+		t.Errorf("without the attestation: got %+v, want errors of the client", out)
 	}
 	if out := e.submit("U0ADA", map[string]any{"attest": []string{"yes"}}); out.Outcome != chat.SubmitClosed {
-		t.Fatalf("%+v", out)
+		t.Fatalf("sign: got %+v, want a closed form", out)
 	}
 	if s := e.desk.incidents[42].SignedBy(incident.Engineering); s == nil || s.By != "p1" {
-		t.Errorf("the signature is %+v", s)
+		t.Errorf("got signature %+v, want one by p1", s)
 	}
 
 	e.typeCommand("U0CLEO", "object legal the impact leaves out the contractors")
 	if out := e.submit("U0CLEO", nil); out.Outcome != chat.SubmitClosed {
-		t.Fatalf("%+v", out)
+		t.Fatalf("object: got %+v, want a closed form", out)
 	}
 	cmd := e.desk.last()
 	if cmd.Verb != incident.VerbObject || cmd.Department != incident.Legal || cmd.Text != "the impact leaves out the contractors" || cmd.Expect != digest {
-		t.Errorf("recorded %+v", cmd)
+		t.Errorf("got command %+v, want the objection of legal", cmd)
 	}
 
 	e.click("U0CLEO", ActWithdraw, buttonValue(42, "O1"))
 	if got := e.desk.incidents[42].Objections[0]; got.Open() {
-		t.Errorf("the objection stands: %+v", got)
+		t.Errorf("got open objection %+v, want it withdrawn", got)
 	}
 }
 
-// Somebody signs what they saw, not what it became meanwhile.
-func TestSignWhatWasShown(t *testing.T) {
+func TestSign_RejectsChangedRecord(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.desk.change(submitRecord)
 	e.typeCommand("U0ADA", "sign engineering")
@@ -222,7 +221,7 @@ func TestSignWhatWasShown(t *testing.T) {
 	})
 	out := e.submit("U0ADA", map[string]any{"attest": []string{"yes"}})
 	if out.Outcome != chat.SubmitErrors || !strings.Contains(toJSON(out.Errors), "changed") {
-		t.Errorf("%+v", out)
+		t.Errorf("got %+v, want an error about the change", out)
 	}
 }
 
@@ -231,25 +230,24 @@ func toJSON(m map[string]string) string {
 	return string(out)
 }
 
-// A refusal stands under the field that is wrong.
-func TestRefusalsStandUnderTheirField(t *testing.T) {
+func TestFieldErrors_AppearBelowTheirField(t *testing.T) {
 	tests := []struct {
-		name, typed string
-		before      func(*incident.Incident)
-		fields      map[string]any
-		field, says string
+		name, typed    string
+		before         func(*incident.Incident)
+		fields         map[string]any
+		field, message string
 	}{
 		{"time", "note", nil, map[string]any{"text": "x", "happened_at": "noonish", "audience": "all"}, "happened_at", "noonish"},
 		{"fact", "fact", nil, map[string]any{"fact": "personal_data", "value": "suspcted", "text": "x"}, "value", "suspected"},
-		{"stranger", "role", nil, map[string]any{"role": "scribe", "person": "U0ZOE"}, "person", "configuration"},
+		{"unknown person", "role", nil, map[string]any{"role": "scribe", "person": "U0ZOE"}, "person", "configuration"},
 		{"hash", "evidence", nil, map[string]any{"name": "x", "sha256": "abc"}, "sha256", ""},
 		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "Possible now"},
 		{"empty record", "record submit form", func(i *incident.Incident) { completeRecord(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
 		{"action without owner", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
-			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "detection": "alarm"}, "detection_owner", "somebody"},
+			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "detection": "alarm"}, "detection_owner", "owner"},
 		{"no actions", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
 			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x"}, "detection", "detection"},
-		{"alone", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
+		{"one attendee", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
 			map[string]any{"attendance": []string{"U0ADA"}, "text": "x"}, "attendance", "two"},
 	}
 	for _, test := range tests {
@@ -264,46 +262,45 @@ func TestRefusalsStandUnderTheirField(t *testing.T) {
 				e.typeCommand("U0ADA", test.typed)
 			}
 			out := e.submit("U0ADA", test.fields)
-			if out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors[test.field], test.says) || out.Errors[test.field] == "" {
-				t.Errorf("got %+v, want %q under %s", out, test.says, test.field)
+			if out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors[test.field], test.message) || out.Errors[test.field] == "" {
+				t.Errorf("got %+v, want %q below %s", out, test.message, test.field)
 			}
 			if e.desk.count() != 0 {
-				t.Error("it was recorded")
+				t.Error("got a recorded command, want none")
 			}
 		})
 	}
 }
 
-func TestHaveIt(t *testing.T) {
+func TestAcknowledgeButton(t *testing.T) {
 	bothModes(t, func(t *testing.T, e *inboundTest) {
 		e.click("U0BEN", ActAcknowledge, "INC-42")
 		if inc := e.desk.incidents[42]; inc.Status != incident.Active || inc.Commander != "p2" {
-			t.Fatalf("the incident is %s with commander %s", inc.Status, inc.Commander)
+			t.Fatalf("got status %s and commander %s, want active and p2", inc.Status, inc.Commander)
 		}
 		m := e.lastEphemeral("U0BEN")
 		if !strings.Contains(m.Text, "You acknowledged") || !strings.Contains(string(m.Blocks), "Set the severity:") {
-			t.Fatalf("shown %s %s", m.Text, m.Blocks)
+			t.Fatalf("got %s %s, want an acknowledgement and the severity menu", m.Text, m.Blocks)
 		}
 		if err := e.ws.Act("U0BEN").Click(e.channel, m.TS, chat.Action{ID: ActSeverity, Value: "INC-42|sev1"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := e.desk.last(); got.Verb != incident.VerbSetSeverity || got.Severity != incident.Sev1 {
-			t.Errorf("recorded %+v", got)
+			t.Errorf("got command %+v, want sev1", got)
 		}
 	})
 }
 
-// Whoever may not is told, and only they are.
-func TestRefusedButton(t *testing.T) {
+func TestHandleAction_ErrorsGoToThePerson(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.click("U0EVE", ActAcknowledge, "INC-42")
 	if m := e.lastEphemeral("U0EVE"); !strings.Contains(m.Text, "restricted") {
-		t.Errorf("shown %q", m.Text)
+		t.Errorf("got %q, want a message about the restriction", m.Text)
 	}
 	e.click("U0ADA", "unknown_action", "INC-42")
 	e.click("U0ADA", ActAcknowledge, "nonsense")
 	if e.desk.count() != 0 {
-		t.Error("something was recorded")
+		t.Error("got a recorded command, want none")
 	}
 }
 
@@ -319,32 +316,31 @@ func TestStepButtons(t *testing.T) {
 	e.submit("U0ADA", map[string]any{"text": "no need"})
 	plan := e.desk.incidents[42].Runs[0].Plan
 	if plan[0].Status != incident.StepDone || plan[0].Outcome != "rotated" || plan[1].Status != incident.StepSkipped || plan[1].Outcome != "no need" {
-		t.Errorf("the plan is %+v", plan)
+		t.Errorf("got plan %+v, want one step done and one skipped", plan)
 	}
 }
 
-// Slack has two ways to say that a trigger is too old, and the sandbox uses
-// them in turn; the person hears one.
-func TestExpiredTriggers(t *testing.T) {
+// Slack has two error codes for an expired trigger, and the sandbox
+// alternates between them.
+func TestOpenForm_ExpiredTrigger(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.desk.onDirectory = func() { e.advance(4 * time.Second) }
 	for _, typed := range []string{"note", "record"} {
 		if got := e.typeCommand("U0ADA", typed); !strings.Contains(got, "three seconds") {
-			t.Errorf("%s: shown %s", typed, got)
+			t.Errorf("%s: got %s, want an expired trigger", typed, got)
 		}
 	}
 }
 
-// A form that cannot be filled in says so in itself.
-func TestFormOfARestrictedIncident(t *testing.T) {
+func TestOpenForm_RestrictedIncident(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.typeCommand("U0CLEO", "record")
 	if v := e.currentForm("U0CLEO"); !strings.Contains(string(v.Blocks), "restricted") || v.Submit != "" {
-		t.Errorf("the form is %s", v.Blocks)
+		t.Errorf("got form %s, want a message without submit button", v.Blocks)
 	}
 }
 
-func TestKeepAMessage(t *testing.T) {
+func TestMessageShortcuts(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	m, err := e.ws.Act("U0BEN").Post(e.channel, "the key of <@U0ADA> &lt;AKIA&gt;", "")
 	if err != nil {
@@ -355,14 +351,14 @@ func TestKeepAMessage(t *testing.T) {
 	}
 	e.submit("U0ADA", nil)
 	if got := e.desk.last(); got.Verb != incident.VerbNote || got.Text != "the key of @Ada Byron <AKIA>" || got.HappenedAt.IsZero() {
-		t.Errorf("recorded %+v", got)
+		t.Errorf("got %+v, want the message", got)
 	}
 	if err := e.ws.Act("U0ADA").MessageShortcut(ShortcutAddEvidence, e.channel, m.TS); err != nil {
 		t.Fatal(err)
 	}
 	e.submit("U0ADA", nil)
 	if got := e.desk.last().Evidence; got == nil || !strings.Contains(got.Where, "/archives/") || len(got.SHA256) != 64 {
-		t.Errorf("recorded %+v", got)
+		t.Errorf("got %+v, want the message", got)
 	}
 	file, err := e.ws.Act("U0BEN").Upload(e.channel, "auth.log", []byte("x"), "", "")
 	if err != nil {
@@ -373,7 +369,7 @@ func TestKeepAMessage(t *testing.T) {
 	}
 	e.submit("U0ADA", nil)
 	if got := e.desk.last().Evidence; got == nil || got.Name != "auth.log" {
-		t.Errorf("recorded %+v", got)
+		t.Errorf("got %+v, want the message", got)
 	}
 }
 
@@ -385,13 +381,13 @@ func TestHomeAndStatus(t *testing.T) {
 		e.waitUntil(func() bool { _, ok := e.ws.Home("U0ADA"); return ok })
 		home, _ := e.ws.Home("U0ADA")
 		if !strings.Contains(string(home.Blocks), "INC-42 · sev2 · triage · Root key used") {
-			t.Fatalf("the home tab is %s", home.Blocks)
+			t.Fatalf("got home tab %s, want INC-42", home.Blocks)
 		}
 		if err := e.ws.Act("U0ADA").ClickView(home.ID, chat.Action{ID: ActStatus}); err != nil {
 			t.Fatal(err)
 		}
 		if v := e.currentForm("U0ADA"); !strings.Contains(string(v.Blocks), "Root key used") {
-			t.Errorf("the status is %s", v.Blocks)
+			t.Errorf("got status %s, want the title", v.Blocks)
 		}
 	})
 }
@@ -407,13 +403,13 @@ func TestEvents(t *testing.T) {
 			}
 			e.waitUntil(func() bool { return len(e.ws.Ephemerals("U0ADA")) > 0 })
 			if m := e.lastEphemeral("U0ADA"); !strings.Contains(string(m.Blocks), "/incident ack") {
-				t.Errorf("shown %s", m.Text)
+				t.Errorf("got %s, want the help", m.Text)
 			}
 			e.ws.SetGroupMembers("S0SEC", []string{"U0BEN"})
 			select {
 			case <-changed:
 			case <-time.After(10 * time.Second):
-				t.Error("nobody heard of the changed group")
+				t.Error("got no call of OnGroupsChanged, want one")
 			}
 		})
 	}
@@ -426,30 +422,28 @@ func TestGlobalShortcut(t *testing.T) {
 		}
 		out := e.submit("U0ADA", map[string]any{"title": "Leaked key", "severity": "sev1"})
 		if out.Outcome != chat.SubmitUpdated || !strings.Contains(string(out.View.Blocks), "INC-43") {
-			t.Errorf("%+v", out)
+			t.Errorf("got %+v, want an updated form with INC-43", out)
 		}
 	})
 }
 
-// A form that the Desk could not record in time stays open and says so; sent
-// again as it is, it counts once.
-func TestSubmissionThatIsNotDone(t *testing.T) {
+// The form stays open, and a second submission is recorded once.
+func TestSubmission_UnknownOutcomeCanBeRepeated(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.typeCommand("U0ADA", "note")
 	e.desk.beforeDo = func(context.Context) error { return deskError{true} }
 	fields := map[string]any{"text": "x", "audience": "all"}
 	if out := e.submit("U0ADA", fields); out.Outcome != chat.SubmitErrors || !strings.Contains(out.Errors["text"], "did not answer in time") {
-		t.Fatalf("%+v", out)
+		t.Fatalf("got %+v, want a timeout", out)
 	}
 	e.desk.beforeDo = nil
 	if out := e.submit("U0ADA", fields); out.Outcome != chat.SubmitClosed || e.desk.count() != 1 {
-		t.Errorf("%+v, %d recorded", out, e.desk.count())
+		t.Errorf("got %+v and %d commands, want a closed form and 1", out, e.desk.count())
 	}
 }
 
-// A button whose outcome comes late is answered twice: that nobody knows, and
-// then what it was.
-func TestLateButton(t *testing.T) {
+// The person receives a timeout first and the result later.
+func TestHandleAction_LateResult(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.slack.timeout = 20 * time.Millisecond
 	release := make(chan struct{})
@@ -457,28 +451,27 @@ func TestLateButton(t *testing.T) {
 	e.click("U0ADA", ActAcknowledge, "INC-42")
 	e.waitUntil(func() bool { return len(e.ws.Ephemerals("U0ADA")) == 1 })
 	if m := e.ws.Ephemerals("U0ADA")[0]; !strings.Contains(m.Text, "did not answer in time") {
-		t.Errorf("first %q", m.Text)
+		t.Errorf("first reply: got %q, want a timeout", m.Text)
 	}
 	close(release)
 	if m := e.lastEphemeral("U0ADA"); !strings.Contains(m.Text, "You acknowledged") {
-		t.Errorf("then %q", m.Text)
+		t.Errorf("second reply: got %q, want an acknowledgement", m.Text)
 	}
 }
 
-// A response_url is a key to the channel: it stays out of the log.
-func TestResponseURLStaysOutOfTheLog(t *testing.T) {
+// Anyone who knows a response URL can post to the channel.
+func TestRespond_LogsNoResponseURL(t *testing.T) {
 	var log bytes.Buffer
 	e := newInboundTest(t, chat.ModeHTTP, func(c *Config) {
 		c.Logger, c.APIURL = slog.New(slog.NewTextHandler(&log, nil)), "http://127.0.0.1:1/api/"
 	})
 	e.slack.respond(context.Background(), "http://127.0.0.1:1/commands/T1/secret", *newEphemeral(message{text: "x"}))
-	if got := log.String(); !strings.Contains(got, "did not reach") || strings.Contains(got, "secret") {
-		t.Errorf("logged %s", got)
+	if got := log.String(); !strings.Contains(got, "send reply failed") || strings.Contains(got, "secret") {
+		t.Errorf("got log %s, want a failure without the URL", got)
 	}
 }
 
-// Only Slack is called back, whatever a request says.
-func TestResponseURLIsOfSlack(t *testing.T) {
+func TestIsSlackURL(t *testing.T) {
 	for api, cases := range map[string]map[string]bool{
 		"": {"https://hooks.slack.com/commands/T1/x": true, "http://hooks.slack.com/x": false, "https://hooks.slack.com.evil.example/x": false,
 			"https://evil.example/?hooks.slack.com": false, "https://hooks.slack.com@evil.example/": false, "http://169.254.169.254/latest": false, "": false, ":": false},
@@ -487,14 +480,13 @@ func TestResponseURLIsOfSlack(t *testing.T) {
 	} {
 		for address, want := range cases {
 			if got := (&Slack{cfg: Config{APIURL: api}}).isSlackURL(address); got != want {
-				t.Errorf("%q with the API at %q: %t", address, api, got)
+				t.Errorf("isSlackURL(%q) with the API at %q = %t, want %t", address, api, got, want)
 			}
 		}
 	}
 }
 
-// Every form of every verb fits into what Slack takes, with the longest texts.
-func TestFormsFit(t *testing.T) {
+func TestForms_WithinSlackLimits(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	long := strings.Repeat("\"界<&> ", 4000)
 	e.desk.change(func(inc *incident.Incident) {
@@ -505,20 +497,20 @@ func TestFormsFit(t *testing.T) {
 		inc.Submission.Document.Record = inc.Record
 		inc.Actions = []incident.Action{{ID: "A1", Kind: incident.ActionDetection, Title: long, Owner: "p1", Due: noon}}
 	})
-	said := incident.Command{For: 42, Text: long, Title: long, Step: strings.Repeat("s", 1000), Department: incident.Legal, HappenedAt: noon,
+	prefill := incident.Command{For: 42, Text: long, Title: long, Step: strings.Repeat("s", 1000), Department: incident.Legal, HappenedAt: noon,
 		Evidence: &incident.Evidence{Name: long, Where: long, SHA256: long}, Role: "custodian"}
 	b, err := e.slack.show(context.Background(), "U0ADA", 42, "test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for verb, f := range forms {
-		v, err := f.view(formRequest{verb: verb, prefill: said}, b, time.UTC)
+		v, err := f.view(formRequest{verb: verb, prefill: prefill}, b, time.UTC)
 		if err != nil {
 			t.Fatal(err)
 		}
 		data, _ := json.Marshal(v)
 		if len(data) > 250_000 || len(v.PrivateMetadata) > 3000 || units(f.title) > 24 || units(f.submit) > 24 {
-			t.Errorf("%s: %d bytes, %d of metadata", verb, len(data), len(v.PrivateMetadata))
+			t.Errorf("%s: got %d bytes, %d of metadata, title %q and submit %q, want them within the limits", verb, len(data), len(v.PrivateMetadata), f.title, f.submit)
 		}
 		ts := e.postBlocks(slack.NewActionBlock("", button("probe", "x", "x")))
 		if err := e.ws.Act("U0ADA").Click(e.channel, ts, chat.Action{ID: "probe"}); err != nil {
@@ -526,7 +518,7 @@ func TestFormsFit(t *testing.T) {
 		}
 		trigger := lastTrigger(t, e)
 		if _, err := e.slack.client.OpenView(trigger, v); err != nil {
-			t.Errorf("%s: Slack refuses the form: %v", verb, err)
+			t.Errorf("%s: open form: got error %v, want nil", verb, err)
 		}
 	}
 }

@@ -13,16 +13,18 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Handler performs one kind of effect. The command it returns (none if its
-// verb is empty) is committed together with the note that the effect is done.
+// Handler performs one kind of effect. The returned command is committed
+// together with the completion of the effect. A command without a verb is
+// ignored.
 //
-// An effect may be performed again after it landed, because the process died
-// or the answer was lost. From Brief.Attempt 2 on, and always where one effect
-// leaves several things in Slack, a handler therefore looks before it acts.
+// An effect may run again after it took effect, because the process crashed
+// or the response was lost. If Brief.Attempt is 2 or more, and always for
+// effects that create several things in Slack, the handler therefore searches
+// for the result of an earlier attempt first.
 type Handler = func(context.Context, incident.Brief, incident.Effect) (incident.Command, error)
 
-// Handlers are the effects that happen in Slack, by kind. Paging by a user
-// group stands apart, in PageGroup, because it needs to know which group.
+// Handlers returns the handlers by kind of effect, except the page of a user
+// group: [Slack.PageGroup] needs the group.
 func (s *Slack) Handlers() map[incident.EffectKind]Handler {
 	return map[incident.EffectKind]Handler{
 		incident.EffectOpenChannel:        s.OpenChannel,
@@ -41,7 +43,8 @@ func (s *Slack) Handlers() map[incident.EffectKind]Handler {
 	}
 }
 
-// errorCode is Slack's error code, or "" where err is not Slack's refusal.
+// errorCode returns the error code in Slack's response, or "" for other
+// errors.
 func errorCode(err error) string {
 	var refused slack.SlackErrorResponse
 	if errors.As(err, &refused) {
@@ -50,12 +53,14 @@ func errorCode(err error) string {
 	return ""
 }
 
-// defaultRetryAfter is how long we keep away when Slack asks for patience without saying how much.
+// defaultRetryAfter is the delay after a rate limit without a Retry-After
+// header.
 const defaultRetryAfter = 30 * time.Second
 
-// classify says what an error of a call means for the effect: wait as long as
-// Slack asks, give up because only a person can mend it, or try again. After
-// an error of the last kind the call may have taken effect all the same.
+// classify wraps an error of a call to Slack. The result is an
+// [incident.RetryAfter] for a rate limit and an [incident.Permanent] if only
+// an admin can fix the cause. After any other error the effect is retried,
+// although the call may have succeeded.
 func classify(what string, err error) error {
 	if err == nil {
 		return nil
@@ -77,13 +82,14 @@ func classify(what string, err error) error {
 	case "ratelimited", "rate_limited", "too_many_requests", "message_limit_exceeded":
 		return &incident.RetryAfter{After: defaultRetryAfter, Err: wrapped}
 	}
-	if advice, ok := adminHints[refused.Err]; ok {
-		return &incident.Permanent{Err: fmt.Errorf("%w; %s", wrapped, advice+errorDetails(refused))}
+	if hint, ok := adminHints[refused.Err]; ok {
+		return &incident.Permanent{Err: fmt.Errorf("%w; %s", wrapped, hint+errorDetails(refused))}
 	}
 	return wrapped
 }
 
-// errorDetails are what Slack says besides the code.
+// errorDetails returns the details in Slack's response after the error code,
+// in parentheses.
 func errorDetails(e slack.SlackErrorResponse) string {
 	var out string
 	if e.Needed != "" {
@@ -96,41 +102,42 @@ func errorDetails(e slack.SlackErrorResponse) string {
 }
 
 const (
-	hintToken  = "Slack does not accept the bot's token any more: install the app again and put the new bot token into slack.bot_token"
-	hintScope  = "the Slack app may not do this: add the scope under OAuth & Permissions and install the app again"
-	hintGone   = "the bot cannot see that channel: it was deleted, or the bot was removed from it; invite the bot again"
-	hintPolicy = "a setting of the workspace forbids it: a workspace admin has to allow the app to do this"
-	hintBug    = "Slack refuses what the bot wrote: this is a fault of the bot and should be reported"
-	hintFiles  = "the workspace takes no such file: a workspace admin has to allow uploads by apps, or make room"
+	hintToken  = "Slack no longer accepts the bot token: reinstall the app and set slack.bot_token to the new token"
+	hintScope  = "the Slack app lacks a permission: add the scope under OAuth & Permissions and reinstall the app"
+	hintGone   = "the channel was deleted or the bot was removed from the channel: invite the bot again"
+	hintPolicy = "a workspace setting forbids this action: a workspace admin must allow the app to perform it"
+	hintBug    = "Slack rejected the content of the request: this is a bug in Tocsin, please report it"
+	hintFiles  = "the workspace does not accept the file: a workspace admin must allow uploads by apps or free storage"
 )
 
-// adminHints are the refusals that repeating cannot mend, with what an admin can do.
+// adminHints maps error codes that a retry cannot fix to instructions for an
+// admin.
 var adminHints = map[string]string{
 	"not_authed": hintToken, "invalid_auth": hintToken, "account_inactive": hintToken, "token_revoked": hintToken,
 	"token_expired": hintToken, "not_allowed_token_type": hintToken, "org_login_required": hintToken,
 	"missing_scope": hintScope, "no_permission": hintScope, "access_denied": hintScope, "app_access_restricted": hintScope,
 	"channel_not_found": hintGone, "not_in_channel": hintGone, "channel_is_limited_access": hintGone,
-	"is_archived":       "the channel is archived: unarchive it and invite the bot again, if it is still needed",
+	"is_archived":       "the channel is archived: if you still need the channel, unarchive the channel and invite the bot again",
 	"restricted_action": hintPolicy, "restricted_action_read_only_channel": hintPolicy, "restricted_action_thread_only_channel": hintPolicy,
 	"posting_to_channel_denied": hintPolicy, "cannot_create_channel": hintPolicy, "accesslimited": hintPolicy, "ekm_access_denied": hintPolicy,
-	"edit_window_closed": "the workspace forbids editing messages after a while: a workspace admin has to lift that for the card to stay current",
+	"edit_window_closed": "the workspace forbids editing old messages, so the card is out of date: a workspace admin must lift the limit",
 	"invalid_blocks":     hintBug, "invalid_blocks_format": hintBug, "msg_blocks_too_long": hintBug, "msg_too_long": hintBug, "no_text": hintBug,
 	"invalid_arguments": hintBug, "invalid_metadata_format": hintBug, "invalid_metadata_schema": hintBug, "metadata_too_large": hintBug,
 	"unknown_method": hintBug, "too_long": hintBug, "invalid_name_specials": hintBug,
-	"messages_tab_disabled": "the app takes no direct messages: switch on the Messages tab under App Home",
-	"user_disabled":         "the person is deactivated in Slack: correct the configuration", "user_not_found": "Slack does not know the user id: correct the configuration",
+	"messages_tab_disabled": "the app does not accept direct messages: enable the Messages tab under App Home",
+	"user_disabled":         "the person is deactivated in Slack: correct the configuration", "user_not_found": "the Slack user ID does not exist: correct the configuration",
 	"file_uploads_disabled": hintFiles, "storage_limit_reached": hintFiles, "file_type_not_allowed": hintFiles,
 	"file_upload_size_restricted": hintFiles, "file_uploads_except_images_disabled": hintFiles,
 }
 
-// isPermanent reports whether trying again cannot help.
+// isPermanent reports whether a retry cannot help.
 func isPermanent(err error) bool {
 	var p *incident.Permanent
 	return errors.As(err, &p)
 }
 
-// channelOf is the incident's channel. Whatever needs it is asked for after it
-// was opened, so an incident without one has lost it.
+// channelOf returns the channel of the incident. Effects that need the
+// channel run after it was opened, so a missing channel is a permanent error.
 func channelOf(inc incident.Incident) (string, error) {
 	if c := inc.Links[incident.LinkChannel]; c != "" {
 		return c, nil
@@ -138,10 +145,11 @@ func channelOf(inc incident.Incident) (string, error) {
 	return "", &incident.Permanent{Err: fmt.Errorf("%s has no channel in Slack", inc.ID)}
 }
 
-// noCommand is the command of an effect that has nothing to report.
+// noCommand is returned by effects that have nothing to report.
 var noCommand incident.Command
 
-// resultCommand is a command by which the bot says what an effect came to.
+// resultCommand returns cmd as a command of the system that reports the
+// result of an effect.
 func resultCommand(b incident.Brief, e incident.Effect, cmd incident.Command) incident.Command {
 	cmd.Key, cmd.For, cmd.By, cmd.Via = e.Key, b.Incident.ID, incident.System, incident.ViaSystem
 	return cmd

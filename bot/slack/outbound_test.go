@@ -14,10 +14,11 @@ import (
 	"tocsin/bot/secret"
 )
 
-// noon is when everything in these tests happens, for the workspace and for us.
+// noon is the time in these tests, for the workspace and for Slack under
+// test.
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
-// outboundTest is a workspace of the sandbox and the outbound half that works on it.
+// outboundTest connects a Slack under test with a sandbox workspace.
 type outboundTest struct {
 	*testing.T
 	ws    *chat.Workspace
@@ -58,7 +59,7 @@ func newOutboundTest(t *testing.T, change ...func(*chat.Config)) *outboundTest {
 	return &outboundTest{T: t, ws: ws, slack: s, ctx: context.Background()}
 }
 
-// testDirectory is everybody the tests know. Dan has no Slack user.
+// testDirectory returns the people in the tests. Dan has no Slack user.
 func testDirectory() incident.Directory {
 	person := func(id, name, slack string, responder bool) incident.Person {
 		p := incident.Person{ID: incident.PersonID(id), Name: name, Responder: responder}
@@ -82,7 +83,7 @@ func testDirectory() incident.Directory {
 	}
 }
 
-// openedIncident is INC-42 as it is right after an alert opened it.
+// openedIncident returns INC-42 just after an alert opened it.
 func openedIncident() incident.Incident {
 	return incident.Incident{ID: 42, Status: incident.Triage, Severity: incident.Sev2, Title: "Root key used from an unknown address", Restricted: true,
 		OpenedAt: noon.Add(-time.Second), UpdatedAt: noon, Paging: incident.Paging{Round: 1}, Links: map[string]string{},
@@ -97,7 +98,7 @@ func brief(inc incident.Incident) incident.Brief {
 			Texts: map[string]incident.Text{"text": {Value: "the key is disabled"}}}}
 }
 
-// openChannel opens INC-42's channel and returns a brief of the incident with it.
+// openChannel opens the channel of INC-42 and returns a brief with it.
 func (f *outboundTest) openChannel() incident.Brief {
 	f.Helper()
 	b := brief(openedIncident())
@@ -126,13 +127,13 @@ func effectWithArgs(args []string) incident.Effect {
 	return e
 }
 
-// failThenRetry performs an effect whose first attempt meets a fault, and then again,
-// as the worker does. The first attempt has to ask for the second.
+// failThenRetry performs an effect that must fail with a retryable error, and
+// retries it like the worker.
 func (f *outboundTest) failThenRetry(h Handler, b incident.Brief, args ...string) incident.Command {
 	f.Helper()
 	_, err := h(f.ctx, b, effectWithArgs(args))
 	if err == nil || isPermanent(err) {
-		f.Fatalf("the first attempt ended with %v, want an error to be tried again", err)
+		f.Fatalf("first attempt: got error %v, want a retryable error", err)
 	}
 	var wait *incident.RetryAfter
 	if !errors.As(err, &wait) {
@@ -142,7 +143,7 @@ func (f *outboundTest) failThenRetry(h Handler, b incident.Brief, args ...string
 	return f.must(h, b, args...)
 }
 
-// botMessages are the messages of the bot in a channel, without Slack's own notices.
+// botMessages returns the messages of the bot in a channel.
 func (f *outboundTest) botMessages(channel string) []chat.Message {
 	return slices.DeleteFunc(f.ws.Messages(channel), func(m chat.Message) bool { return m.Subtype != "" || m.User != "U0BOT" })
 }
@@ -151,16 +152,19 @@ func (f *outboundTest) incidentChannels() []chat.Channel {
 	return slices.DeleteFunc(f.ws.Channels(""), func(c chat.Channel) bool { return !strings.HasPrefix(c.Name, "inc-") })
 }
 
-// lostReplyFaults are the ways in which an effect lands and its answer does not arrive.
+// lostReplyFaults are faults after which the call took effect but its
+// response was lost.
 var lostReplyFaults = []chat.FaultKind{chat.FaultDropAfter, chat.FaultServerAfter, chat.FaultInternalAfter}
 
-// rejectedFaults are the ways in which nothing happens and it has to be tried again.
+// rejectedFaults are faults after which nothing happened and the call must be
+// retried.
 var rejectedFaults = []chat.FaultKind{chat.FaultServerError, chat.FaultRateLimit}
 
+// eachFault runs a test with each fault in the first call of a method.
 func eachFault(t *testing.T, method string, test func(f *outboundTest)) {
 	for _, kind := range append(slices.Clone(lostReplyFaults), rejectedFaults...) {
 		if method == "upload_url" && kind == chat.FaultInternalAfter {
-			continue // it is no method of the Web API and has no such answer
+			continue // not a method of the Web API, so it has no such response
 		}
 		t.Run(method+" "+string(kind), func(t *testing.T) {
 			f := newOutboundTest(t)
@@ -170,41 +174,41 @@ func eachFault(t *testing.T, method string, test func(f *outboundTest)) {
 	}
 }
 
-func TestRateLimitWaitsAsLongAsSlackAsks(t *testing.T) {
+func TestPost_RateLimitUsesRetryAfter(t *testing.T) {
 	f := newOutboundTest(t)
 	b := f.openChannel()
 	f.ws.SetFault(chat.Fault{Method: "chat.postMessage", Kind: chat.FaultRateLimit, RetryAfter: 17})
 	_, err := f.slack.Post(f.ctx, b, effect)
 	var wait *incident.RetryAfter
 	if !errors.As(err, &wait) || wait.After != 17*time.Second {
-		t.Fatalf("got %v, want to wait 17 s", err)
+		t.Fatalf("got error %v, want a retry after 17 s", err)
 	}
 }
 
-func TestWhatOnlyAnAdminCanMendIsGivenUp(t *testing.T) {
+func TestPost_PermanentErrorsHaveHints(t *testing.T) {
 	cases := map[string]struct {
 		change func(*chat.Config)
-		spoil  func(*outboundTest, incident.Brief)
-		advice string
+		setup  func(*outboundTest, incident.Brief)
+		hint   string
 	}{
-		"archived": {spoil: func(f *outboundTest, b incident.Brief) {
+		"archived": {setup: func(f *outboundTest, b incident.Brief) {
 			if err := f.slack.client.ArchiveConversation(b.Incident.Links[incident.LinkChannel]); err != nil {
 				f.Fatal(err)
 			}
-		}, advice: "unarchive"},
-		"unknown channel": {spoil: func(_ *outboundTest, b incident.Brief) { b.Incident.Links[incident.LinkChannel] = "C0NOWHERE1" }, advice: "invite the bot again"},
-		"no channel":      {spoil: func(_ *outboundTest, b incident.Brief) { delete(b.Incident.Links, incident.LinkChannel) }, advice: "no channel"},
+		}, hint: "unarchive"},
+		"unknown channel": {setup: func(_ *outboundTest, b incident.Brief) { b.Incident.Links[incident.LinkChannel] = "C0NOWHERE1" }, hint: "invite the bot again"},
+		"no channel":      {setup: func(_ *outboundTest, b incident.Brief) { delete(b.Incident.Links, incident.LinkChannel) }, hint: "no channel"},
 		"scope": {change: func(c *chat.Config) {
 			c.Scopes = slices.DeleteFunc(slices.Clone(chat.DefaultScopes), func(s string) bool { return s == "chat:write" })
-		}, advice: "chat:write"},
-		"token": {spoil: func(f *outboundTest, _ incident.Brief) {
+		}, hint: "chat:write"},
+		"token": {setup: func(f *outboundTest, _ incident.Brief) {
 			other, err := New(Config{BotToken: secret.New("xoxb-wrong"), SigningSecret: secret.New("x"), APIURL: f.ws.BaseURL() + "/api/",
 				Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				f.Fatal(err)
 			}
 			f.slack = other
-		}, advice: "slack.bot_token"},
+		}, hint: "slack.bot_token"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -214,16 +218,16 @@ func TestWhatOnlyAnAdminCanMendIsGivenUp(t *testing.T) {
 			}
 			f := newOutboundTest(t, changes...)
 			b := f.openChannel()
-			if c.spoil != nil {
-				c.spoil(f, b)
+			if c.setup != nil {
+				c.setup(f, b)
 			}
 			_, err := f.slack.Post(f.ctx, b, effect)
-			if !isPermanent(err) || !strings.Contains(err.Error(), c.advice) {
-				t.Fatalf("got %v, want it given up with advice that says %q", err, c.advice)
+			if !isPermanent(err) || !strings.Contains(err.Error(), c.hint) {
+				t.Fatalf("got error %v, want a permanent error with the hint %q", err, c.hint)
 			}
 			b.Event.Kind = incident.EventEffectFailed
 			if _, err := f.slack.Post(f.ctx, b, effect); err != nil {
-				t.Fatalf("telling of a failure failed with %v, which would be told in turn", err)
+				t.Fatalf("post failure message: got error %v, want nil", err)
 			}
 		})
 	}

@@ -12,9 +12,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// The shapes below hold what this bot reads and nothing else. slack-go's own
-// decode every block of the message that a button stands in, and fail on a
-// kind of block they do not know; a button must work all the same.
+// The types below contain only the fields that Tocsin reads. The types of
+// slack-go also decode the blocks of the message around a button. They fail on
+// unknown kinds of blocks, and the button would not work.
 
 // slashCommand is a slash command.
 type slashCommand struct {
@@ -26,13 +26,13 @@ type slashCommand struct {
 	ResponseURL string `json:"response_url"`
 }
 
-// decodeForm reads a slash command as HTTP brings it.
+// decodeForm reads a slash command from an HTTP form.
 func decodeForm(form url.Values) slashCommand {
 	return slashCommand{Command: form.Get("command"), Text: form.Get("text"), User: form.Get("user_id"), Channel: form.Get("channel_id"),
 		TriggerID: form.Get("trigger_id"), ResponseURL: form.Get("response_url")}
 }
 
-// interaction is a button, a menu, a submitted form or a shortcut.
+// interaction is a click on a button or menu, a submitted form or a shortcut.
 type interaction struct {
 	Type        string   `json:"type"`
 	CallbackID  string   `json:"callback_id"`
@@ -76,7 +76,8 @@ type viewPayload struct {
 	} `json:"state"`
 }
 
-// formElement is one element with what was chosen or typed in it.
+// formElement is an element of a form or message with its selected or typed
+// value.
 type formElement struct {
 	Type     string         `json:"type"`
 	ActionID string         `json:"action_id"`
@@ -96,8 +97,8 @@ type selectOption struct {
 
 var errMalformed = errors.New("expected a Slack interaction: a JSON object with type and user")
 
-// decodeInteraction reads an interaction. An unknown type is no error: it is
-// acknowledged and passed over.
+// decodeInteraction decodes an interaction. It accepts unknown types, which
+// callers acknowledge and ignore.
 func decodeInteraction(payload []byte) (interaction, error) {
 	var in interaction
 	if err := json.Unmarshal(payload, &in); err != nil {
@@ -109,7 +110,8 @@ func decodeInteraction(payload []byte) (interaction, error) {
 	return in, nil
 }
 
-// channel is where the interaction happened, or "" in a form or on the home tab.
+// channel returns the channel of the interaction, or "" in a form and on the
+// home tab.
 func (in interaction) channel() string {
 	if in.Channel.ID != "" {
 		return in.Channel.ID
@@ -131,7 +133,8 @@ type eventPayload struct {
 	} `json:"event"`
 }
 
-// flexID is an id that Slack writes now as a string and now as an object.
+// flexID is an ID that Slack sends as a string or as an object, depending on
+// the event.
 type flexID string
 
 func (r *flexID) UnmarshalJSON(data []byte) error {
@@ -147,18 +150,17 @@ func (r *flexID) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// identity is how the Desk knows whoever is behind a Slack user id.
+// identity returns the identity of a Slack user.
 func identity(user string) incident.Identity {
 	return incident.Identity{Provider: incident.ProviderSlack, ID: user}
 }
 
-// idempotency makes a command's key: the parts that Slack repeats when it
-// brings the same thing twice.
+// idempotency returns the key of a command. The parts must be equal in every
+// repeat that Slack sends of a request.
 func idempotency(kind string, parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return "slack/" + kind + "/" + hex.EncodeToString(sum[:16])
 }
 
-// unescape undoes Slack's escaping. Mentions, in angle brackets, are what is
-// left of it.
+// unescape reverses Slack's escaping. Mentions stay in angle brackets.
 var unescape = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&amp;", "&").Replace

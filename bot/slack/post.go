@@ -10,7 +10,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Post says the event in the incident's channel.
+// Post posts the message about the event in the channel of the incident.
 func (s *Slack) Post(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	m, ok := render(b)
 	if !ok {
@@ -18,14 +18,14 @@ func (s *Slack) Post(ctx context.Context, b incident.Brief, e incident.Effect) (
 	}
 	_, err := s.postToChannel(ctx, b, m)
 	if b.Event.Kind == incident.EventEffectFailed && isPermanent(err) {
-		// Reporting that the report failed would go on for ever.
-		s.log.ErrorContext(ctx, "a failure could not be told in the channel", "incident", b.Incident.ID, "error", err)
+		// A failure event about this failure would cause an endless loop.
+		s.log.ErrorContext(ctx, "post failure message failed", "incident", b.Incident.ID, "err", err)
 		return noCommand, nil
 	}
 	return noCommand, err
 }
 
-// postToChannel says something once in the incident's channel.
+// postToChannel posts a message once in the channel of the incident.
 func (s *Slack) postToChannel(ctx context.Context, b incident.Brief, m message) (ts string, err error) {
 	channel, err := channelOf(b.Incident)
 	if err != nil {
@@ -34,10 +34,11 @@ func (s *Slack) postToChannel(ctx context.Context, b incident.Brief, m message) 
 	return s.postOnce(ctx, b, channel, b.Mark, m, b.Attempt > 1)
 }
 
-// postOnce posts a message that stands in the channel once, however often this is
-// called with the same mark: where look is set, it is searched for first.
-func (s *Slack) postOnce(ctx context.Context, b incident.Brief, channel, mark string, m message, look bool) (ts string, err error) {
-	if look {
+// postOnce posts a message with a mark. If search is true and the channel
+// already has a message with this mark, postOnce returns the timestamp of
+// that message instead.
+func (s *Slack) postOnce(ctx context.Context, b incident.Brief, channel, mark string, m message, search bool) (ts string, err error) {
+	if search {
 		found, ok, err := s.findMessage(ctx, channel, searchStart(b), hasMark(mark))
 		if err != nil || ok {
 			return found.Timestamp, err
@@ -57,7 +58,8 @@ func metadata(b incident.Brief, mark string) slack.SlackMetadata {
 	return slack.SlackMetadata{EventType: eventType, EventPayload: payload}
 }
 
-// post sends a message. A public channel the bot is not in is joined first.
+// post sends a message. If the bot is not a member of a public channel, post
+// joins the channel and tries again.
 func (s *Slack) post(ctx context.Context, channel string, m message, meta slack.SlackMetadata) (ts string, err error) {
 	send := func() error {
 		_, ts, err = s.client.PostMessageContext(ctx, channel, m.options(meta)...)
@@ -76,11 +78,12 @@ func (m message) options(meta slack.SlackMetadata) []slack.MsgOption {
 		slack.MsgOptionDisableLinkUnfurl(), slack.MsgOptionDisableMediaUnfurl()}
 }
 
-// sendToEach sends a message to several people, to each once. Somebody who cannot be
-// reached does not keep it from the others; it is an error when nobody was
-// reached, or when it is worth trying again.
+// sendToEach sends a direct message to each person once and returns the
+// number of recipients. It skips people without a Slack user. A permanent
+// error for one person does not stop the others. sendToEach returns an error
+// if a message should be retried, or if there were only permanent errors.
 func (s *Slack) sendToEach(ctx context.Context, b incident.Brief, persons []incident.PersonID, m message) (reached int, err error) {
-	var hopeless, again []error
+	var failed, retryable []error
 	for _, id := range persons {
 		user := slackID(b.Directory, id)
 		if user == "" {
@@ -91,25 +94,25 @@ func (s *Slack) sendToEach(ctx context.Context, b incident.Brief, persons []inci
 		case err == nil:
 			reached++
 		case isPermanent(err):
-			hopeless = append(hopeless, fmt.Errorf("%s: %w", b.Directory.Name(id), err))
+			failed = append(failed, fmt.Errorf("%s: %w", b.Directory.Name(id), err))
 		default:
-			again = append(again, err)
+			retryable = append(retryable, err)
 		}
 	}
 	switch {
-	case len(again) > 0:
-		return reached, errors.Join(again...)
-	case len(hopeless) > 0 && reached == 0:
-		return 0, &incident.Permanent{Err: errors.Join(hopeless...)}
-	case len(hopeless) > 0:
-		s.log.WarnContext(ctx, "somebody could not be reached", "incident", b.Incident.ID, "error", errors.Join(hopeless...))
+	case len(retryable) > 0:
+		return reached, errors.Join(retryable...)
+	case len(failed) > 0 && reached == 0:
+		return 0, &incident.Permanent{Err: errors.Join(failed...)}
+	case len(failed) > 0:
+		s.log.WarnContext(ctx, "send direct messages failed", "incident", b.Incident.ID, "err", errors.Join(failed...))
 	}
 	return reached, nil
 }
 
-// direct sends a direct message. It always looks first: of several that one
-// effect sends, some may have landed before another was told to wait, and
-// waiting is no attempt.
+// direct sends a direct message once. It always searches first: one effect
+// sends several messages, and a rate limit after some of them does not
+// increase Brief.Attempt.
 func (s *Slack) direct(ctx context.Context, b incident.Brief, user string, m message) error {
 	c, _, _, err := s.client.OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{user}})
 	if err != nil {

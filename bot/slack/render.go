@@ -8,8 +8,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// What one message may hold. Slack takes 50 blocks of 3,000 characters each and
-// about 13,200 in all; how it counts is not documented, so there is a margin.
+// The limits of a message, with a margin. Slack accepts 50 blocks of 3,000
+// characters each and about 13,200 characters in total. How Slack counts
+// characters is not documented.
 const (
 	maxBlocks       = 46
 	maxBlockText    = 2_900
@@ -18,24 +19,26 @@ const (
 	maxFallbackText = 2_000
 )
 
-// message is what goes to Slack: blocks, and the text that notifications and
-// screen readers use instead.
+// message is the content of a Slack message. Notifications and screen readers
+// use text instead of blocks.
 type message struct {
 	text   string
 	blocks []slack.Block
 }
 
-// messageBuilder collects the blocks of one message and keeps it within what Slack
-// takes. What does not fit is left out or cut, and the message says so.
+// messageBuilder collects the blocks of a message within the limits of Slack.
+// It cuts or leaves out content beyond the limits, and the message then
+// contains a note.
 type messageBuilder struct {
 	id        incident.ID
 	blocks    []slack.Block
-	text      string // the fallback: the first line and the beginning of the first quotation
+	text      string // fallback: the first line and the beginning of the first quotation
 	used      int
 	truncated bool
 }
 
-// reserve reports whether n more units of text fit into a block of at most limit.
+// reserve reports whether n more units of text fit into a block with a limit,
+// and counts them if they fit.
 func (p *messageBuilder) reserve(n, limit int) bool {
 	if n > limit || p.used+n > maxMessageText || len(p.blocks) >= maxBlocks {
 		p.truncated = true
@@ -45,7 +48,7 @@ func (p *messageBuilder) reserve(n, limit int) bool {
 	return true
 }
 
-// title is the heading, in plain text.
+// title adds a heading in plain text.
 func (p *messageBuilder) title(text string) {
 	text, _ = clip(strings.Join(strings.Fields(clean(text)), " "), 140)
 	if text != "" && p.reserve(units(text), 150) {
@@ -53,7 +56,7 @@ func (p *messageBuilder) title(text string) {
 	}
 }
 
-// line says a sentence.
+// line adds a paragraph.
 func (p *messageBuilder) line(m markup) {
 	if p.text == "" {
 		p.text = string(m)
@@ -63,8 +66,8 @@ func (p *messageBuilder) line(m markup) {
 	}
 }
 
-// quote says what a person or a source wrote, as they wrote it: no mark-up,
-// mention or link in it works.
+// quote adds the text of a person or a source. Markup, mentions and links in
+// it have no effect.
 func (p *messageBuilder) quote(text string) {
 	text = strings.TrimSpace(clean(text))
 	if text == "" {
@@ -83,12 +86,12 @@ func (p *messageBuilder) quote(text string) {
 		Elements: []slack.RichTextSectionElement{slack.NewRichTextSectionTextElement(short, nil)}}))
 }
 
-// quoteLimit is how long each of n quotations may be so that all of them fit.
+// quoteLimit returns the maximum length of each of n quotations.
 func (p *messageBuilder) quoteLimit(n int) int {
 	return max(100, (maxMessageText-p.used)*9/10/max(1, n))
 }
 
-// items is a bulleted list of plain texts.
+// items adds a bulleted list of plain texts.
 func (p *messageBuilder) items(texts []string) {
 	var lines []slack.RichTextElement
 	total := 0
@@ -109,21 +112,22 @@ func (p *messageBuilder) items(texts []string) {
 	}
 }
 
-// small is the grey line under a message. Empty parts are left out.
+// small adds a grey line. Empty parts are left out.
 func (p *messageBuilder) small(parts ...markup) {
-	var kept []string
+	var nonEmpty []string
 	for _, m := range parts {
 		if m != "" {
-			kept = append(kept, string(m))
+			nonEmpty = append(nonEmpty, string(m))
 		}
 	}
-	m := strings.Join(kept, " · ")
+	m := strings.Join(nonEmpty, " · ")
 	if m != "" && p.reserve(units(m), maxBlockText) {
 		p.blocks = append(p.blocks, slack.NewContextBlock("", mrkdwn(markup(m))))
 	}
 }
 
-// pairs are label and value in two columns; those without a value are left out.
+// pairs adds labels and values in two columns. Pairs without a value are left
+// out.
 func (p *messageBuilder) pairs(pairs ...[2]markup) {
 	var fields []*slack.TextBlockObject
 	flush := func() {
@@ -144,23 +148,23 @@ func (p *messageBuilder) pairs(pairs ...[2]markup) {
 	flush()
 }
 
-// buttons is a row of things to press. It is never left out: there is always
-// room for a row beyond what the texts may take.
+// buttons adds a row of buttons and menus. It never leaves them out, because
+// maxBlocks is below the limit of Slack.
 func (p *messageBuilder) buttons(elements ...slack.BlockElement) {
 	if len(elements) > 0 {
 		p.blocks = append(p.blocks, slack.NewActionBlock("", elements...))
 	}
 }
 
-// build ends the page.
+// build returns the message.
 func (p *messageBuilder) build() message {
 	if p.truncated {
-		note := markupf("Shortened to fit into a message. `/incident status %s` shows more.", markup(p.id.String()))
+		note := markupf("Shortened to fit into one message. Type `/incident status %s` to see more.", markup(p.id.String()))
 		p.blocks = append(p.blocks, slack.NewContextBlock("", mrkdwn(note)))
 	}
 	text := p.text
-	if text == "" || units(text) > maxFallbackText { // it cannot be cut: there may be a mention at the seam
-		text = "News of " + p.id.String()
+	if text == "" || units(text) > maxFallbackText { // not clipped, because a clip could split a mention
+		text = "Update about " + p.id.String()
 	}
 	return message{text: text, blocks: p.blocks}
 }
@@ -169,7 +173,8 @@ func plainText(s string) *slack.TextBlockObject {
 	return slack.NewTextBlockObject(slack.PlainTextType, s, false, false)
 }
 
-// mrkdwn is verbatim: Slack then makes no link or mention out of plain words.
+// mrkdwn returns a verbatim text object: Slack does not turn plain words into
+// links or mentions.
 func mrkdwn(m markup) *slack.TextBlockObject {
 	return slack.NewTextBlockObject(slack.MarkdownType, string(m), false, true)
 }
@@ -178,19 +183,20 @@ func button(action, label, value string) *slack.ButtonBlockElement {
 	return slack.NewButtonBlockElement(action, value, plainText(label))
 }
 
-// severities lets people say how grave it is; the present one is chosen.
+// severities returns the menu of severities. The current severity is
+// selected.
 func severities(inc incident.Incident) slack.BlockElement {
 	var options []*slack.OptionBlockObject
-	var chosen *slack.OptionBlockObject
+	var current *slack.OptionBlockObject
 	for _, s := range incident.Severities() {
 		o := slack.NewOptionBlockObject(buttonValue(inc.ID, string(s)), plainText(string(s)), nil)
 		if options = append(options, o); s == inc.Severity {
-			chosen = o
+			current = o
 		}
 	}
 	e := slack.NewOptionsSelectBlockElement(slack.OptTypeStatic, plainText("Severity"), ActSeverity, options...)
-	if chosen != nil {
-		e = e.WithInitialOption(chosen)
+	if current != nil {
+		e = e.WithInitialOption(current)
 	}
 	return e
 }

@@ -6,8 +6,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// record writes the closing record. The written fields share the room evenly;
-// audience and language follow in a small line.
+// record adds the closing record. Long texts share the space of the message
+// evenly.
 func (s renderer) record(r incident.ClosingRecord) {
 	var filled []incident.RecordField
 	for _, f := range incident.RecordFields() {
@@ -34,7 +34,7 @@ func (s renderer) frozen() {
 		s.record(sub.Document.Record)
 	}
 	s.small(markupf("revision %s", s.field("revision")), s.field("digest"))
-	s.buttons(s.button(incident.VerbAmend, ActAmend, "Amend")...)
+	s.buttons(s.button(incident.VerbAmend, ActAmend, "Amend the record")...)
 }
 
 func (s renderer) missing() { s.small(s.waiting()) }

@@ -133,10 +133,10 @@ func (s renderer) event() bool {
 // sentence writes the event's sentence and quotes its text. A short outcome of
 // a step that the bot did itself stays in one grey line.
 func (s renderer) sentence(icon string) {
-	said, text := s.e.Sentence()
-	line := markupf(":%s: %s.", markup(icon), s.fill(said))
+	sentence, text := s.e.Sentence()
+	line := markupf(":%s: %s.", markup(icon), s.fill(sentence))
 	if outcome := s.e.Text("outcome"); s.e.Kind == incident.EventStepDone && s.botStep() && units(outcome) <= 80 && !strings.Contains(outcome, "\n") {
-		line = markupf(":robot_face: %s: %s", s.fill(said), escape(outcome, 200))
+		line = markupf(":robot_face: %s: %s", s.fill(sentence), escape(outcome, 200))
 		s.text = string(line)
 		s.small(line)
 		return
@@ -145,10 +145,10 @@ func (s renderer) sentence(icon string) {
 	s.quoteText(text)
 }
 
-// fill puts a sentence's arguments into its format. A test keeps markup out of
-// formats.
-func (s renderer) fill(said incident.Sentence) markup {
-	return markup(said.Show(func(arg any) string { return string(s.arg(arg)) }).String())
+// fill inserts the arguments into the format of a sentence. A test ensures
+// that formats contain no markup.
+func (s renderer) fill(sentence incident.Sentence) markup {
+	return markup(sentence.Show(func(arg any) string { return string(s.arg(arg)) }).String())
 }
 
 // arg returns an argument of a sentence as markup.
@@ -193,8 +193,8 @@ func (s renderer) arg(arg any) markup {
 	return humanize(fmt.Sprint(arg))
 }
 
-// departments mentions the user groups of departments and marks those without
-// people.
+// departments mentions the user groups of departments. It marks departments
+// without members.
 func (s renderer) departments(names incident.Departments) markup {
 	var parts []markup
 	for _, name := range names {
@@ -221,9 +221,9 @@ func (s renderer) when(field string) markup {
 // quoteText quotes a text of the event. It withholds texts for legal and
 // security, because others read the channel, and marks erased texts.
 func (s renderer) quoteText(name string) {
-	t, there := s.e.Texts[name]
+	t, ok := s.e.Texts[name]
 	switch {
-	case !there, s.e.Audience == incident.AudienceLegalSecurity:
+	case !ok, s.e.Audience == incident.AudienceLegalSecurity:
 	case t.Value == "":
 		s.small("the text was erased")
 	default:
@@ -284,8 +284,8 @@ func (s renderer) alertDetail() {
 
 func (s renderer) statusUnchanged() { s.small("the incident's status is unchanged") }
 
-// severityButtons asks for the severity. An acknowledgement in Slack was
-// answered with the same question.
+// severityButtons adds the menu of severities. After an acknowledgement in
+// Slack, the ephemeral reply already contains this menu.
 func (s renderer) severityButtons() {
 	if s.e.Via != incident.ViaSlack && isAllowed(s.inc, incident.VerbSetSeverity) {
 		s.line("Set the severity:")
@@ -309,13 +309,13 @@ func (s renderer) nextStep() {
 }
 
 func (s renderer) effectFailed() {
-	s.line("Do it by hand, or ask an administrator.")
+	s.line("Complete the action by hand, or contact an administrator.")
 	s.small(s.field("effect"))
 }
 
 func (s renderer) channelVisibility() {
 	if s.e.Field("restricted") == "true" {
-		s.small("An app cannot make a public Slack channel private. Ask a workspace admin to do it.")
+		s.small("An app cannot make a public Slack channel private. Ask a workspace admin to convert the channel.")
 	} else {
 		s.small("A private channel stays private. Announcements may now show the title.")
 	}

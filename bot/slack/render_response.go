@@ -11,7 +11,7 @@ import (
 // recordDue offers to write and submit the closing record.
 func (s renderer) recordDue() {
 	s.line("Next: write the closing record and submit it for signing.")
-	s.buttons(append(s.button(incident.VerbEditRecord, ActRecord, "Write the record"), s.button(incident.VerbSubmit, ActSubmit, "Submit it")...)...)
+	s.buttons(append(s.button(incident.VerbEditRecord, ActRecord, "Edit the record"), s.button(incident.VerbSubmit, ActSubmit, "Submit the record")...)...)
 }
 
 func (s renderer) dismissalApproval() {
@@ -33,8 +33,8 @@ func (s renderer) legalHold() {
 	s.small("retention deletes nothing of this incident until the hold is released")
 }
 
-// step returns the step of the event. The pinned plan may have lost its texts
-// to an erasure: then the step has its id alone.
+// step returns the step of the event. After an erasure, the plan has no texts
+// and the ID serves as title.
 func (s renderer) step() (ref string, step incident.Step) {
 	ref = s.e.Field("run") + "/" + s.e.Field("step")
 	if _, found := s.inc.Step(ref); found != nil {
@@ -50,7 +50,7 @@ func (s renderer) stepTitle(r incident.StepRef) string {
 	return r.Step
 }
 
-// botStep reports whether the bot does the event's step itself.
+// botStep reports whether Tocsin performs the step of the event.
 func (s renderer) botStep() bool {
 	_, step := s.step()
 	return step.Action != ""
@@ -118,7 +118,7 @@ func dueText(step incident.Step) markup {
 func (s renderer) stepStarted() {
 	ref, step := s.step()
 	if step.Action != "" {
-		s.line("Tocsin does this step itself.")
+		s.line("Tocsin performs this step.")
 	} else {
 		s.line(s.assignee(step.Role))
 	}

@@ -22,7 +22,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// eventKinds reads the domain's source for every kind of event there is.
+// eventKinds returns every kind of event in the source of package incident.
 func eventKinds(t *testing.T) []incident.EventKind {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../incident/timeline.go", nil, 0)
@@ -39,23 +39,23 @@ func eventKinds(t *testing.T) []incident.EventKind {
 		return true
 	})
 	if len(out) < 50 {
-		t.Fatalf("found only %d kinds of events", len(out))
+		t.Fatalf("got %d kinds of events, want at least 50", len(out))
 	}
 	return out
 }
 
-func TestEveryKindOfEventHasAVoiceOrIsSilentOnPurpose(t *testing.T) {
+func TestLayouts_CoverEveryKindOfEvent(t *testing.T) {
 	for _, kind := range eventKinds(t) {
 		if _, known := layouts[kind]; !known {
-			t.Errorf("nobody decided how %q is told", kind)
+			t.Errorf("got no layout for %q, want one", kind)
 		}
 	}
 	if len(layouts) != len(eventKinds(t)) {
-		t.Errorf("%d voices for %d kinds", len(layouts), len(eventKinds(t)))
+		t.Errorf("got %d layouts for %d kinds, want equal numbers", len(layouts), len(eventKinds(t)))
 	}
 }
 
-// fullIncident is INC-42 with everything in it that a message can show.
+// fullIncident returns INC-42 with everything that a message can show.
 func fullIncident() incident.Incident {
 	inc := withSubmittedRecord(openedIncident(), incident.AudienceAll)
 	inc.Status, inc.Commander, inc.Paging.AcknowledgedBy = incident.InReview, "p1", "p1"
@@ -66,8 +66,8 @@ func fullIncident() incident.Incident {
 	inc.Runs = []incident.Run{{Playbook: "leaked-aws-credentials", Title: "Leaked AWS credentials", Digest: "sha256:0123456789abcdef", Plan: []incident.Step{
 		{ID: "disable-key", Title: "Disable the key", Detail: "Disable, do not delete: the key id is evidence.", Role: incident.OperationLead, Deadline: 30 * time.Minute,
 			Status: incident.StepOpen, Started: noon},
-		{ID: "involve-legal", Title: "Call legal", Action: "involve:legal", Status: incident.StepDone, Started: noon},
-		{ID: "write-scribe", Title: "Keep the log", Role: incident.Scribe, Status: incident.StepLate, Started: noon, Deadline: time.Hour},
+		{ID: "involve-legal", Title: "Involve legal", Action: "involve:legal", Status: incident.StepDone, Started: noon},
+		{ID: "write-scribe", Title: "Write the log", Role: incident.Scribe, Status: incident.StepLate, Started: noon, Deadline: time.Hour},
 	}}}
 	inc.Signatures = []incident.Signature{{Department: incident.Security, By: "p2", At: noon, Digest: inc.Submission.Digest}}
 	inc.Objections = []incident.Objection{{ID: "O1", Department: incident.Legal, By: "p3", At: noon, Reason: "The impact is understated.", Digest: inc.Submission.Digest}}
@@ -77,7 +77,7 @@ func fullIncident() incident.Incident {
 	return inc
 }
 
-// fixture is what one kind of event carries.
+// fixture is the content of an event.
 type fixture struct {
 	fields map[string]string
 	texts  map[string]string
@@ -85,8 +85,8 @@ type fixture struct {
 }
 
 func fixtures() map[incident.EventKind]fixture {
-	reason := map[string]string{"reason": "because of what we saw"}
-	text := map[string]string{"text": "what somebody wrote"}
+	reason := map[string]string{"reason": "the logs show it"}
+	text := map[string]string{"text": "a text by a responder"}
 	route := map[string]string{"round": "1", "escalation_step": "0", "next": "1"}
 	digest := "sha256:" + strings.Repeat("ab", 32)
 	step := map[string]string{"run": "leaked-aws-credentials", "step": "disable-key"}
@@ -98,7 +98,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventAlertAttached: {map[string]string{"source": "cloudtrail", "kind": "cloudtrail.StopLogging", "level": "high", "at": "2026-11-20T11:58:00Z"},
 			map[string]string{"title": "Trail stopped", "detail": "trail org-main", "rule": "AWS CloudTrail Important Change (vitaliy0x1)", "url": "https://console.example.com/e"}, true},
 		incident.EventAlertCounted:        {map[string]string{"count": "100"}, map[string]string{"title": "Root login"}, true},
-		incident.EventSourceNoted:         {map[string]string{"source": "sentry"}, map[string]string{"text": "resolved by somebody"}, true},
+		incident.EventSourceNoted:         {map[string]string{"source": "sentry"}, map[string]string{"text": "resolved by a person"}, true},
 		incident.EventAcknowledged:        {texts: text},
 		incident.EventAckTimedOut:         {fields: map[string]string{"person": "p1"}, system: true},
 		incident.EventRoundStarted:        {fields: map[string]string{"round": "2"}, system: true},
@@ -156,7 +156,8 @@ func fixtures() map[incident.EventKind]fixture {
 	}
 }
 
-// statusFor is a status in which people see such a message, so that its buttons are drawn.
+// statusFor returns a status in which the message about an event has its
+// buttons.
 func statusFor(kind incident.EventKind) incident.Status {
 	switch kind {
 	case incident.EventOpened, incident.EventChannelOpened, incident.EventPageFailed, incident.EventPageUnanswered, incident.EventAckTimedOut:
@@ -190,7 +191,7 @@ func (x fixture) brief(kind incident.EventKind) incident.Brief {
 	return b
 }
 
-// checkGolden compares what is sent with testdata/NAME.json.
+// checkGolden compares a message with testdata/NAME.json.
 func checkGolden(t *testing.T, name string, m message) {
 	t.Helper()
 	got, err := json.MarshalIndent(map[string]any{"text": m.text, "blocks": m.blocks}, "", "  ")
@@ -221,17 +222,17 @@ func TestMessages(t *testing.T) {
 	channel := f.openChannel().Incident.Links[incident.LinkChannel]
 	for _, kind := range slices.Sorted(maps.Keys(layouts)) {
 		t.Run(string(kind), func(t *testing.T) {
-			x, prepared := cases[kind]
-			m, told := render(x.brief(kind))
-			if told != prepared {
-				t.Fatalf("told is %v, a fixture exists: %v", told, prepared)
+			x, hasFixture := cases[kind]
+			m, ok := render(x.brief(kind))
+			if ok != hasFixture {
+				t.Fatalf("got message %v, want %v like the fixture", ok, hasFixture)
 			}
-			if !told {
+			if !ok {
 				return
 			}
 			checkGolden(t, "event_"+string(kind), m)
 			if _, err := f.slack.post(f.ctx, channel, m, metadata(x.brief(kind), "m")); err != nil {
-				t.Errorf("Slack refuses it: %v", err)
+				t.Errorf("post: got error %v, want nil", err)
 			}
 		})
 	}
@@ -250,31 +251,32 @@ func TestCardAndOtherMessages(t *testing.T) {
 		{ID: 10, Status: incident.Approved, Severity: incident.Sev1, Title: "a leak", ReviewAt: noon}}}
 	for name, m := range map[string]message{
 		"card_triage": card(open), "card_in_review": card(grown), "ask_sign": askSign(grown, incident.Security), "ask_consult": askConsult(grown, consult),
-		"announce_restricted": announcement(open), "announce_open": announcement(public), "postmortem_news": postmortemAnnouncement(grown, grown.Incident.Submission.Document.Record),
-		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "last_word_merged": archiveMessage(merged), "last_word_dismissed": archiveMessage(dismissed), "absent": notInvitedMessage(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
+		"announce_restricted": announcement(open), "announce_open": announcement(public), "announce_postmortem": postmortemAnnouncement(grown, grown.Incident.Submission.Document.Record),
+		"agenda": agenda(agendas), "group_page": groupPage(open, "S0SEC"), "archive_merged": archiveMessage(merged), "archive_dismissed": archiveMessage(dismissed), "not_invited": notInvitedMessage(open, map[incident.PersonID]string{"p4": "no Slack user in the configuration"}),
 	} {
 		t.Run(name, func(t *testing.T) { checkGolden(t, name, m) })
 	}
 }
 
-func TestATimeZoneKeepsItsName(t *testing.T) {
+func TestRender_TimeZoneUnchanged(t *testing.T) {
 	x := fixture{fields: map[string]string{"fact": "time_zone", "value": "America/New_York"}}
 	if m, _ := render(x.brief(incident.EventFactSet)); !strings.Contains(m.text, "America/New_York") || !strings.Contains(m.text, "time zone") {
-		t.Errorf("%s", m.text)
+		t.Errorf("got %s, want the time zone", m.text)
 	}
 }
 
-func TestTextsForLegalAndSecurityStayOutOfTheChannel(t *testing.T) {
+func TestRender_PrivilegedTextHidden(t *testing.T) {
 	b := fixture{texts: map[string]string{"text": "privileged advice"}}.brief(incident.EventNoted)
 	b.Event.Audience = incident.AudienceLegalSecurity
 	m, _ := render(b)
 	raw, _ := json.Marshal(m.blocks)
 	if strings.Contains(m.text+string(raw), "privileged") {
-		t.Fatalf("told %s", raw)
+		t.Fatalf("got %s, want no privileged text", raw)
 	}
 }
 
-// hostileText draws texts that attack Slack's mark-up, its limits, or the reader.
+// hostileText draws texts that attack the markup or limits of Slack, or the
+// reader.
 func hostileText() *rapid.Generator[string] {
 	nasty := rapid.SampledFrom([]string{"<!channel>", "<!here|x>", "<@U0ADA>", "<https://evil.example|your bank>", "&lt;!everyone&gt;", "```", "`", "*", "_", "&", "<", ">", "\u202e",
 		"\x00", "\r\n", "\u2028", "𝕏𝕏𝕏", "Ω", "🔥", "\xff\xfe", "@channel", "|", "^", strings.Repeat("&", 3001), strings.Repeat("𝕏", 2000), strings.Repeat("word ", 1200)})
@@ -283,7 +285,8 @@ func hostileText() *rapid.Generator[string] {
 	})
 }
 
-// hostileBrief puts hostile texts wherever somebody outside writes one.
+// hostileBrief returns a brief with hostile texts wherever people or sources
+// write text.
 func hostileBrief(t *rapid.T, kind incident.EventKind, x fixture) incident.Brief {
 	text := func(name string) string { return hostileText().Draw(t, name) }
 	b := x.brief(kind)
@@ -318,7 +321,7 @@ func hostileBrief(t *rapid.T, kind incident.EventKind, x fixture) incident.Brief
 	return b
 }
 
-// allowedMarkup are the only openings of Slack's own mark-up that our messages use.
+// allowedMarkup are the prefixes of Slack markup in our messages.
 var allowedMarkup = []string{"<@U0", "<!subteam^S0SEC>", "<!date^", "<https://", "<http://", "<#C0"}
 
 func checkMessage(t *rapid.T, m message) {
@@ -327,7 +330,7 @@ func checkMessage(t *rapid.T, m message) {
 		t.Fatal(err)
 	}
 	if len(m.blocks) > 50 || m.text == "" || units(m.text) > 3000 {
-		t.Fatalf("%d blocks, a fallback of %d", len(m.blocks), units(m.text))
+		t.Fatalf("got %d blocks and a fallback of %d units, want at most 50 and 1 to 3000", len(m.blocks), units(m.text))
 	}
 	var tree any
 	if err := json.Unmarshal(raw, &tree); err != nil {
@@ -345,7 +348,7 @@ func checkMessage(t *rapid.T, m message) {
 			if s, ok := v["text"].(string); ok {
 				total += units(s)
 				if units(s) > 3000 {
-					t.Fatalf("a text of %d", units(s))
+					t.Fatalf("got a text of %d units, want at most 3000", units(s))
 				}
 				if v["type"] == "mrkdwn" {
 					checkMarkup(t, s)
@@ -358,7 +361,7 @@ func checkMessage(t *rapid.T, m message) {
 	}
 	walk(tree)
 	if total >= 12_000 {
-		t.Fatalf("%d characters in all", total)
+		t.Fatalf("got %d characters in total, want less than 12000", total)
 	}
 	checkMarkup(t, m.text)
 }
@@ -366,21 +369,21 @@ func checkMessage(t *rapid.T, m message) {
 func checkMarkup(t *rapid.T, s string) {
 	for n, r := range s {
 		if r == '<' && !slices.ContainsFunc(allowedMarkup, func(p string) bool { return strings.HasPrefix(s[n:], p) }) {
-			t.Fatalf("mark-up of others in %q", s[n:min(len(s), n+40)])
+			t.Fatalf("got foreign markup in %q", s[n:min(len(s), n+40)])
 		}
 	}
 	if strings.Contains(s, "```") {
-		t.Fatal("a code fence of others")
+		t.Fatal("got a foreign code fence")
 	}
 }
 
-func TestHostileTextsFitAndDoNothing(t *testing.T) {
+func TestMessages_HostileTexts(t *testing.T) {
 	f := newOutboundTest(t)
 	channel := f.openChannel().Incident.Links[incident.LinkChannel]
 	cases := fixtures()
-	told := slices.Sorted(maps.Keys(cases))
+	kinds := slices.Sorted(maps.Keys(cases))
 	rapid.Check(t, func(t *rapid.T) {
-		kind := rapid.SampledFrom(told).Draw(t, "kind")
+		kind := rapid.SampledFrom(kinds).Draw(t, "kind")
 		b := hostileBrief(t, kind, cases[kind])
 		m, _ := render(b)
 		public := b
@@ -389,17 +392,17 @@ func TestHostileTextsFitAndDoNothing(t *testing.T) {
 			postmortemAnnouncement(b, b.Incident.Record), notInvitedMessage(b, map[incident.PersonID]string{"p4": "x"})} {
 			checkMessage(t, m)
 			if _, err := f.slack.post(f.ctx, channel, m, metadata(b, "m")); err != nil {
-				t.Fatalf("Slack refuses it: %v", err)
+				t.Fatalf("post: got error %v, want nil", err)
 			}
 		}
 	})
 }
 
-func TestEscKeepsItsLimit(t *testing.T) {
+func TestEscape_WithinLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		limit := rapid.IntRange(1, 400).Draw(t, "limit")
 		if out := escape(hostileText().Draw(t, "text"), limit); units(string(out)) > limit || strings.ContainsAny(string(out), "<>`\n") {
-			t.Fatalf("%d units, limit %d: %q", units(string(out)), limit, out)
+			t.Fatalf("got %d units, want at most %d: %q", units(string(out)), limit, out)
 		}
 	})
 }

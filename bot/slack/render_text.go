@@ -11,12 +11,12 @@ import (
 	"tocsin/bot/incident"
 )
 
-// markup is text in Slack's mrkdwn that is safe to send: whatever a person or a
-// source wrote went through esc on its way in. Only the functions of this file
-// and string constants make one.
+// markup is text in the mrkdwn format of Slack that is safe to send: texts
+// from people and sources have passed [escape]. Only the functions in this
+// file and string constants produce markup.
 type markup string
 
-// markupf fills a constant format with safe parts.
+// markupf formats markup. The format is a constant.
 func markupf(format string, parts ...markup) markup {
 	args := make([]any, len(parts))
 	for n, p := range parts {
@@ -25,11 +25,12 @@ func markupf(format string, parts ...markup) markup {
 	return markup(fmt.Sprintf(format, args...))
 }
 
-// formatNum writes a number.
+// formatNum returns a number as markup.
 func formatNum[N ~int | ~int64](n N) markup { return markup(fmt.Sprint(int64(n))) }
 
-// units is the length of a text as Slack may count it. Whether it counts code
-// points or UTF-16 units is not documented; this is the larger of the two.
+// units returns the length of a text in UTF-16 units. Slack does not document
+// whether it counts code points or UTF-16 units. The number of UTF-16 units
+// is the larger one.
 func units(s string) int {
 	n := 0
 	for _, r := range s {
@@ -38,8 +39,8 @@ func units(s string) int {
 	return n
 }
 
-// clean removes what no text of a person needs and what could deceive a
-// reader: control characters and switches of the writing direction.
+// clean removes control characters and bidirectional control characters,
+// which could deceive a reader.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -54,7 +55,8 @@ func clean(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// clip cuts a text to at most limit units and says with an ellipsis that it did.
+// clip shortens a text to limit units. A shortened text ends with an
+// ellipsis. The second result reports whether the text was shortened.
 func clip(s string, limit int) (string, bool) {
 	if units(s) <= limit {
 		return s, false
@@ -71,9 +73,8 @@ func clip(s string, limit int) (string, bool) {
 
 var escaper = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "`", "'")
 
-// escape makes one line of foreign text harmless inside mrkdwn: no mention, no
-// link, no code fence that would swallow what follows. The result is at most
-// limit units long.
+// escape returns s as one line without effective mentions, links and code
+// fences. The result is at most limit units long.
 func escape(s string, limit int) markup {
 	s = strings.Join(strings.Fields(clean(s)), " ")
 	for room := limit; ; room = room * 3 / 4 {
@@ -84,11 +85,12 @@ func escape(s string, limit int) markup {
 	}
 }
 
-// humanize makes an id, an enum or a name from our own tables readable: "in_review"
-// becomes "in review".
+// humanize returns an ID, a constant or a configured name as markup, with
+// spaces instead of underscores.
 func humanize[S ~string](s S) markup { return escape(strings.ReplaceAll(string(s), "_", " "), 80) }
 
-// joinLimited joins parts with commas within limit units and says how many were left out.
+// joinLimited joins parts with commas within limit units. It replaces parts
+// beyond the limit with their number.
 func joinLimited(parts []markup, limit int) markup {
 	var b strings.Builder
 	for n, p := range parts {
@@ -103,12 +105,12 @@ func joinLimited(parts []markup, limit int) markup {
 	return markup(b.String())
 }
 
-// joinMarkup joins parts that are few.
-func joinMarkup(parts []markup, by string) markup {
+// joinMarkup joins parts with a separator.
+func joinMarkup(parts []markup, sep string) markup {
 	var b strings.Builder
 	for n, p := range parts {
 		if n > 0 {
-			b.WriteString(by)
+			b.WriteString(sep)
 		}
 		b.WriteString(string(p))
 	}
@@ -120,7 +122,7 @@ var (
 	groupID = regexp.MustCompile(`^S[A-Z0-9]{1,30}$`)
 )
 
-// slackID is the person's Slack user id, or "".
+// slackID returns the Slack user ID of a person, or "".
 func slackID(d incident.Directory, id incident.PersonID) string {
 	p, _ := d.Person(id)
 	if h := p.IDAt(incident.ProviderSlack); userID.MatchString(h) {
@@ -129,7 +131,8 @@ func slackID(d incident.Directory, id incident.PersonID) string {
 	return ""
 }
 
-// mention names a person: a mention where Slack knows them, their name elsewhere.
+// mention returns a mention of a person, or the name if the person has no
+// Slack user ID.
 func mention(d incident.Directory, id incident.PersonID) markup {
 	if h := slackID(d, id); h != "" {
 		return markup("<@" + h + ">")
@@ -145,7 +148,8 @@ func mentionAll(d incident.Directory, ids []incident.PersonID, limit int) markup
 	return joinLimited(parts, limit)
 }
 
-// mentionTeam names a department: its user group where it has one.
+// mentionTeam returns a mention of the user group of a department, or the
+// name if the department has no group.
 func mentionTeam(d incident.Directory, name incident.Department) markup {
 	t, _ := d.Team(name)
 	if m := mentionGroup(t.Group); m != "" {
@@ -154,7 +158,7 @@ func mentionTeam(d incident.Directory, name incident.Department) markup {
 	return humanize(name)
 }
 
-// mentionGroup mentions a user group, or is "" for what is no group's id.
+// mentionGroup returns a mention of a user group, or "" for an invalid ID.
 func mentionGroup(id string) markup {
 	if !groupID.MatchString(id) {
 		return ""
@@ -162,12 +166,14 @@ func mentionGroup(id string) markup {
 	return markup("<!subteam^" + id + ">")
 }
 
-// dateMarkup shows an instant in each reader's own time zone, in UTC where that fails.
+// dateMarkup returns a time that Slack shows in the time zone of each reader.
+// The fallback is in UTC.
 func dateMarkup(t time.Time) markup {
 	return markup(fmt.Sprintf("<!date^%d^{date_short_pretty} {time}|%s>", t.Unix(), t.UTC().Format("2006-01-02 15:04 UTC")))
 }
 
-// linkMarkup is a link to somewhere else, or only its label where the address is none.
+// linkMarkup returns a link, or only the label if the URL is not valid for a
+// link.
 func linkMarkup(url, label string) markup {
 	text := escape(label, 80)
 	if !goodURL(url) {
@@ -178,8 +184,8 @@ func linkMarkup(url, label string) markup {
 
 var plainURL = regexp.MustCompile(`^https?://[A-Za-z0-9][^\s<>|"]*$`)
 
-// goodURL reports whether an address may stand in a link: http or https, and
-// nothing in it that would end the link early.
+// goodURL reports whether url is an http or https URL without characters that
+// would end a link early.
 func goodURL(url string) bool {
 	return len(url) <= 1000 && plainURL.MatchString(clean(url)) && clean(url) == url
 }

@@ -1,11 +1,15 @@
-// Package slack is the door through which most people come: slash commands,
-// buttons and forms come in, the incident's channel goes out.
+// Package slack connects Tocsin to one Slack workspace. [Slack] receives
+// slash commands, buttons, forms and events, and performs the effects that
+// post into channels.
 //
-// It is a door and not the house. What comes in becomes an incident.Command
-// for the Desk, and is answered within the three seconds Slack allows: done,
-// and then it is durable, or not recorded. What goes out are effects, which
-// survive being done twice. Requests arrive over HTTP or Socket Mode; both
-// end in the same functions.
+// Requests arrive over HTTP ([Slack.Handler]) or Socket Mode
+// ([Slack.RunSocket]), and the same functions handle both. A request becomes
+// an [incident.Command] for the [Desk]. The reply is sent within the three
+// seconds that Slack allows. It confirms only commands that are durable.
+//
+// Effects ([Slack.Handlers], [Slack.PageGroup]) may run more than once: a
+// handler searches for the result of an earlier attempt before it posts
+// again.
 package slack
 
 import (
@@ -23,11 +27,11 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Desk is what this door needs of the one write path.
+// Desk is the part of the write path that this package uses.
 //
-// An error of Do means that nothing was recorded. Where that cannot be known,
-// because the connection broke during the commit, the error has a method
-// OutcomeUnknown() bool that says so.
+// If Do returns an error, nothing was recorded. The exception is an error
+// with a method OutcomeUnknown() bool that returns true: the connection broke
+// during the commit, and the command may have been recorded.
 type Desk interface {
 	Do(ctx context.Context, cmd incident.Command) (incident.Result, error)
 	Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error)
@@ -37,14 +41,16 @@ type Desk interface {
 	IncidentByLink(ctx context.Context, name, value string) (incident.ID, error)
 }
 
-// deskTimeout is how long the Desk may take over a command. The rest of Slack's
-// three seconds is for the way there and back.
+// deskTimeout is how long the Desk may take for a command. The rest of the
+// three seconds that Slack waits is for the network.
 const deskTimeout = 2500 * time.Millisecond
 
-// deskGracePeriod is how long, after that, the Desk may take to say that it gave up.
+// deskGracePeriod is how long the Desk may take, after deskTimeout, to return
+// its error.
 const deskGracePeriod = 200 * time.Millisecond
 
-// Slack is one workspace.
+// Slack is a client and server for one workspace. It is safe for concurrent
+// use after Serve.
 type Slack struct {
 	cfg    Config
 	client *slack.Client
@@ -56,12 +62,13 @@ type Slack struct {
 	background background
 
 	mu   sync.Mutex
-	self slack.AuthTestResponse // who we are, once Check has asked
+	self slack.AuthTestResponse // the bot user, set by the first auth.test call
 
-	announceCache cachedID // the announce channel, once it was looked up by name
+	announceCache cachedID // the announce channel, if it is configured by name
 }
 
-// New makes a workspace out of its configuration. It calls nobody; Check does.
+// New returns a workspace with the given configuration. It makes no request;
+// [Slack.Check] does.
 func New(cfg Config) (*Slack, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -84,23 +91,22 @@ func New(cfg Config) (*Slack, error) {
 	return s, nil
 }
 
-// Serve gives the workspace its Desk. It is called once, before anything comes in.
+// Serve sets the Desk. Call Serve once, before requests arrive.
 func (s *Slack) Serve(desk Desk) { s.desk = desk }
 
-// Scopes are what the bot token has to be allowed.
+// Scopes returns the OAuth scopes that the bot token needs.
 func Scopes() []string {
 	return []string{"app_mentions:read", "bookmarks:read", "bookmarks:write", "channels:history", "channels:manage",
 		"channels:join", "channels:read", "chat:write", "commands", "files:read", "files:write", "groups:history", "groups:read",
 		"groups:write", "im:history", "im:write", "pins:write", "usergroups:read", "users:read"}
 }
 
-// Check asks Slack who we are and whether the token may do what we do. It
-// names what is missing. What a token cannot tell, because the answer has no
-// scopes header, is passed over.
+// Check identifies the bot user and returns an error that lists the scopes
+// that the token lacks. It returns nil if the response has no scopes header.
 func (s *Slack) Check(ctx context.Context) error {
 	self, err := s.client.AuthTestContext(ctx)
 	if err != nil {
-		return fmt.Errorf("ask slack who we are: %w", err)
+		return fmt.Errorf("call auth.test: %w", err)
 	}
 	s.mu.Lock()
 	s.self = *self
@@ -117,12 +123,12 @@ func (s *Slack) Check(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("slack.bot_token: lacks the scopes %s; add them to the app and install it again", strings.Join(missing, ", "))
+		return fmt.Errorf("slack.bot_token: missing scopes %s; add them to the Slack app and reinstall the app", strings.Join(missing, ", "))
 	}
 	return nil
 }
 
-// Self returns our own user id, asking for it the first time.
+// Self returns the user ID of the bot. The first call requests it from Slack.
 func (s *Slack) Self(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	id := s.self.UserID
@@ -132,7 +138,7 @@ func (s *Slack) Self(ctx context.Context) (string, error) {
 	}
 	self, err := s.client.AuthTestContext(ctx)
 	if err != nil {
-		return "", fmt.Errorf("ask slack who we are: %w", err)
+		return "", fmt.Errorf("call auth.test: %w", err)
 	}
 	s.mu.Lock()
 	s.self = *self
@@ -140,18 +146,19 @@ func (s *Slack) Self(ctx context.Context) (string, error) {
 	return self.UserID, nil
 }
 
-// Groups reads who is in each of the given user groups. A group that cannot
-// be read is left out of the map and named in the error; the others stand.
+// Groups returns the members of the given user groups. It leaves out groups
+// that cannot be read and names them in the error. The map is valid even if
+// the error is not nil.
 func (s *Slack) Groups(ctx context.Context, groups []string) (map[string][]string, error) {
 	members := map[string][]string{}
-	var faults []error
+	var errs []error
 	for _, group := range groups {
 		users, err := s.client.GetUserGroupMembersContext(ctx, group)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("read the members of the user group %s: %w", group, err))
+			errs = append(errs, fmt.Errorf("read members of user group %s: %w", group, err))
 			continue
 		}
 		members[group] = users
 	}
-	return members, errors.Join(faults...)
+	return members, errors.Join(errs...)
 }

@@ -11,21 +11,21 @@ import (
 	"github.com/slack-go/slack/socketmode"
 )
 
-// maxInFlight is how many requests of one connection are worked on at a time.
-// Slack sends each once and waits three seconds; more than these at once do
-// not come from people.
+// maxInFlight is the maximum number of requests of a connection that are
+// handled concurrently. Slack sends each request once and waits three
+// seconds.
 const maxInFlight = 32
 
-// maxAckSize is the largest answer that fits into an acknowledgement: Slack
-// ignores those of 20 KB or more without a word.
+// maxAckSize is the maximum size of a reply inside an acknowledgement, in
+// bytes. Slack silently ignores replies of 20 KB or more.
 const maxAckSize = 18 << 10
 
-// RunSocket takes requests in Socket Mode until ctx ends; it makes new
-// connections as Slack closes old ones. It returns an error only where trying
-// again cannot help: the token is refused.
+// RunSocket receives requests in Socket Mode until ctx ends. It reconnects
+// when Slack closes the connection. It returns an error only if a retry
+// cannot help, for example because Slack rejects the token.
 func (s *Slack) RunSocket(ctx context.Context) error {
 	if s.cfg.AppToken.IsZero() {
-		return errors.New("slack.app_token: is missing; Socket Mode needs it")
+		return errors.New("slack.app_token: is required for Socket Mode")
 	}
 	conn := socketmode.New(s.client, socketmode.OptionReadLimit(maxBody), socketmode.OptionLog(log.New(io.Discard, "", 0)))
 	ended := make(chan error, 1)
@@ -52,26 +52,26 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 	}
 }
 
-// socketRequest finds the request in what the connection reports. A request that
-// slack-go could not decode in full is still a request.
+// socketRequest returns the request in an event of the connection, or false.
+// It also returns requests that slack-go cannot decode completely.
 func (s *Slack) socketRequest(ctx context.Context, e socketmode.Event) (socketmode.Request, bool) {
 	switch data := e.Data.(type) {
 	case *socketmode.ErrorBadMessage:
 		var request socketmode.Request
 		if err := json.Unmarshal(data.Message, &request); err != nil || request.EnvelopeID == "" {
-			s.log.Warn("passed over a message in socket mode", "error", data.Cause)
+			s.log.Warn("socket mode message dropped", "err", data.Cause)
 			return socketmode.Request{}, false
 		}
 		return request, true
 	case *socketmode.ErrorWriteFailed:
-		s.log.Warn("an acknowledgement did not reach slack", "error", data.Cause)
+		s.log.Warn("send acknowledgement failed", "err", data.Cause)
 	}
 	switch e.Type {
 	case socketmode.EventTypeConnected:
-		s.log.Info("connected in socket mode")
+		s.log.Info("socket mode connected")
 	case socketmode.EventTypeConnectionError:
-		if ctx.Err() == nil { // else it was we who hung up
-			s.log.Warn("could not connect in socket mode; trying again")
+		if ctx.Err() == nil { // not a shutdown
+			s.log.Warn("socket mode connection failed")
 		}
 	}
 	if e.Request == nil || e.Request.EnvelopeID == "" {
@@ -80,8 +80,9 @@ func (s *Slack) socketRequest(ctx context.Context, e socketmode.Event) (socketmo
 	return *e.Request, true
 }
 
-// handleRequest works on one request and acknowledges it, with the answer where Slack
-// takes one.
+// handleRequest handles a request and acknowledges it. The acknowledgement
+// contains the reply if Slack accepts one. A reply above maxAckSize is sent
+// to the response URL instead, if there is one.
 func (s *Slack) handleRequest(ctx context.Context, conn *socketmode.Client, request socketmode.Request) {
 	answer, responseURL := s.dispatch(ctx, request)
 	if !request.AcceptsResponsePayload {
@@ -94,31 +95,32 @@ func (s *Slack) handleRequest(ctx context.Context, conn *socketmode.Client, requ
 		answer = nil
 	}
 	if err := conn.AckCtx(ctx, request.EnvelopeID, answer); err != nil {
-		s.log.WarnContext(ctx, "could not acknowledge a request of slack", "type", request.Type, "error", err)
+		s.log.WarnContext(ctx, "acknowledge request failed", "type", request.Type, "err", err)
 	}
 }
 
-// dispatch hands a request to the functions that HTTP requests end in.
+// dispatch calls the handler that the HTTP endpoint of the request type also
+// calls.
 func (s *Slack) dispatch(ctx context.Context, request socketmode.Request) (answer any, responseURL string) {
 	switch request.Type {
 	case socketmode.RequestTypeSlashCommands:
 		var c slashCommand
 		if err := json.Unmarshal(request.Payload, &c); err != nil {
-			s.log.WarnContext(ctx, "passed over a slash command", "error", err)
+			s.log.WarnContext(ctx, "slash command dropped", "err", err)
 			return nil, ""
 		}
 		return s.handleCommand(ctx, c), c.ResponseURL
 	case socketmode.RequestTypeInteractive:
 		in, err := decodeInteraction(request.Payload)
 		if err != nil {
-			s.log.WarnContext(ctx, "passed over an interaction", "error", err)
+			s.log.WarnContext(ctx, "interaction dropped", "err", err)
 			return nil, ""
 		}
 		return s.handleInteraction(ctx, in), in.ResponseURL
 	case socketmode.RequestTypeEventsAPI:
 		var e eventPayload
 		if err := json.Unmarshal(request.Payload, &e); err != nil {
-			s.log.WarnContext(ctx, "passed over an event", "error", err)
+			s.log.WarnContext(ctx, "event dropped", "err", err)
 			return nil, ""
 		}
 		s.handleEvent(e)

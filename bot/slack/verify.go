@@ -12,19 +12,20 @@ import (
 	"tocsin/bot/secret"
 )
 
-// maxRequestAge is how far a request's timestamp may be from our clock.
+// maxRequestAge is the maximum difference between the timestamp of a request
+// and the local clock.
 const maxRequestAge = 300 * time.Second
 
-// The reasons to turn a request away. All of them are a 401.
+// The errors of verify. The response to each is 401.
 var (
 	errUnsigned  = errors.New("the request has no Slack signature")
-	errStale     = errors.New("the request's timestamp is more than five minutes from now")
-	errSignature = errors.New("the signature is not the signing secret's")
+	errStale     = errors.New("the request timestamp differs from the server clock by more than five minutes")
+	errSignature = errors.New("the signature does not match the signing secret")
 )
 
-// verify checks that Slack sent this very body within the last five minutes.
-// slack-go's verifier reads the wall clock and takes a signature without its
-// version; this one does neither.
+// verify checks that Slack signed body within the last five minutes. Unlike
+// the verifier of slack-go, verify takes the current time as an argument and
+// requires the version prefix "v0=".
 func verify(header http.Header, body []byte, signing secret.String, now time.Time) error {
 	stamp, signature := header.Get("X-Slack-Request-Timestamp"), header.Get("X-Slack-Signature")
 	if stamp == "" || signature == "" || signing.IsZero() {

@@ -147,7 +147,7 @@ func (v *viewer) endsIt() {
 	v.reads("marked the incident as contained", "Both keys are inactive")
 	v.says("/incident resolve all credentials are replaced, nothing foreign is left")
 	v.reads("marked the incident as resolved", "nothing foreign is left")
-	v.sees("[data-action-id=record]", "Write the record")
+	v.sees("[data-action-id=record]", "Edit the record")
 	v.scrolls(true)
 	v.shot("resolved")
 	v.looksAt(".message.pinned")

@@ -609,7 +609,7 @@ func (s *survivor) insist(who company.Person, channel, words string) bool {
 		if answer, err = s.slash(who, channel, words); recorded(answer, err) {
 			return true
 		}
-		if again := strings.Contains(strings.ToLower(answer), "try again") || strings.Contains(answer, "Say the same again"); err == nil && !again { // the bot refused
+		if again := strings.Contains(strings.ToLower(answer), "try again") || strings.Contains(answer, "Run the command again"); err == nil && !again { // the bot refused
 			break
 		}
 		eventually(30*time.Second, func() bool { status, _ := s.get("/readyz"); return status == http.StatusOK })

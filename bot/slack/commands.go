@@ -33,7 +33,7 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.AlertRequest != nil:
-		parsed.AlertRequest.Key = idempotency("errand", c.TriggerID, c.User, c.Channel, c.Text)
+		parsed.AlertRequest.Key = idempotency("alerts", c.TriggerID, c.User, c.Channel, c.Text)
 		m, err := withDeadline(ctx, s, func() (message, error) { return s.alerts(ctx, c.User, *parsed.AlertRequest) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.Form != "":

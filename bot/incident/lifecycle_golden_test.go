@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write testdata/life.golden anew")
+var update = flag.Bool("update", false, "write testdata/lifecycle.golden anew")
 
 // said is one command of a story.
 type said struct {
@@ -147,11 +147,11 @@ func TestALife(t *testing.T) {
 	state, _ := json.MarshalIndent(w.inc, "", " ")
 	b.Write(append(state, '\n'))
 	if *update {
-		if err := os.WriteFile("testdata/life.golden", b.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile("testdata/lifecycle.golden", b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile("testdata/life.golden")
+	want, err := os.ReadFile("testdata/lifecycle.golden")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,11 @@ package incident
 
 import "time"
 
-// ActionKind says what an action item is for.
+// ActionKind is the purpose of an action item.
 type ActionKind string
 
-// The kinds of action items. Closing needs at least one detection and one prevention.
+// The kinds of action items. Closing an incident needs at least one detection and
+// one prevention, or a waiver.
 const (
 	ActionDetection  ActionKind = "detection"
 	ActionPrevention ActionKind = "prevention"
@@ -13,30 +14,31 @@ const (
 	ActionProcess    ActionKind = "process"
 )
 
-// ActionKinds lists them.
+// ActionKinds returns all kinds.
 func ActionKinds() []ActionKind {
 	return []ActionKind{ActionDetection, ActionPrevention, ActionMitigation, ActionProcess}
 }
 
-// Action is an action item: something the company does so that it does not happen again.
+// Action is an action item: follow-up work with an owner and a due date.
 type Action struct {
 	ID    string     `json:"id"` // "A1", in order
 	Kind  ActionKind `json:"kind"`
 	Title string     `json:"title"`
 	Owner PersonID   `json:"owner"`
-	Due   time.Time  `json:"due"` // the day, at midnight UTC
+	Due   time.Time  `json:"due"` // midnight UTC of the due day
 	Done  time.Time  `json:"done,omitzero"`
-	How   string     `json:"how,omitempty"` // what was done, for the one who checks
+	How   string     `json:"how,omitempty"` // how it was done
 }
 
-// closeBlocker says what still stands between a concluded review and closing, or "".
-func (i Incident) closeBlocker() string {
+// closeBlocker returns the kind of action item that is required for closing and
+// missing, or "" if none is missing or security endorsed a waiver.
+func (i Incident) closeBlocker() ActionKind {
 	if i.Review.EndorsedBy != "" {
 		return ""
 	}
 	for _, kind := range []ActionKind{ActionDetection, ActionPrevention} {
 		if !i.hasAction(kind) {
-			return "at least one action item for " + string(kind) + " with an owner and a due date (or a reasoned exception that security endorses)"
+			return kind
 		}
 	}
 	return ""

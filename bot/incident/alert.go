@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Severity grades an incident; sev1 is the worst.
+// Severity is the severity of an incident, from sev1, the most severe, to sev4.
 type Severity string
 
 // The four severities.
@@ -16,10 +16,10 @@ const (
 	Sev4 Severity = "sev4"
 )
 
-// Severities lists them, the worst first.
+// Severities returns all severities, the most severe first.
 func Severities() []Severity { return []Severity{Sev1, Sev2, Sev3, Sev4} }
 
-// ParseSeverity reads "sev2", "SEV-2", "2" and "p2".
+// ParseSeverity parses "sev2", "SEV-2", "2" and "p2". Its error is an [*Error].
 func ParseSeverity(s string) (Severity, error) {
 	t := strings.ToLower(strings.TrimSpace(s))
 	for _, prefix := range []string{"severity", "sev", "p"} {
@@ -29,16 +29,17 @@ func ParseSeverity(s string) (Severity, error) {
 	case Sev1, Sev2, Sev3, Sev4:
 		return v, nil
 	}
-	return "", Invalid("severity", "%q is no severity; use sev1 (worst), sev2, sev3 or sev4", s)
+	return "", Invalid("severity", "unknown severity %q; use sev1 (most severe), sev2, sev3 or sev4", s)
 }
 
-// MoreSevereThan reports whether s is graver than other.
+// MoreSevereThan reports whether s is more severe than other. An empty severity
+// is the least severe.
 func (s Severity) MoreSevereThan(other Severity) bool { return s != "" && (other == "" || s < other) }
 
-// Level is how loud a source shouted, normalised.
+// Level is the normalised level of an alert.
 type Level string
 
-// The levels, as Sigma names them.
+// The levels of Sigma.
 const (
 	LevelInformational Level = "informational"
 	LevelLow           Level = "low"
@@ -47,103 +48,104 @@ const (
 	LevelCritical      Level = "critical"
 )
 
-// Alert is one thing a source said, normalised. Everything in it but Source,
-// Kind and Level is the sender's text and is never to be trusted.
+// Alert is one normalised signal of a source. All fields except Source, Kind and
+// Level hold text of the sender and must not be trusted.
 type Alert struct {
 	Source      string            `json:"source"`                // "sentry", "cloudtrail", ...
-	Kind        string            `json:"kind"`                  // what sort of alert: "sentry.issue", "cloudtrail.StopLogging"
-	Level       Level             `json:"level"`                 // how grave the source finds it
+	Kind        string            `json:"kind"`                  // "sentry.issue", "cloudtrail.StopLogging", ...
+	Level       Level             `json:"level"`                 // level given by the source
 	Title       string            `json:"title"`                 // one line
-	Detail      string            `json:"detail,omitempty"`      // what a responder reads next
-	Fingerprint string            `json:"fingerprint"`           // copies of one alert share it
-	Correlation string            `json:"correlation,omitempty"` // alerts of one incident share it
-	EventID     string            `json:"event_id,omitempty"`    // the source's own id of this occurrence
-	At          time.Time         `json:"at"`                    // when it happened, by the source's clock
-	URL         string            `json:"url,omitempty"`         // where to look at the source
+	Detail      string            `json:"detail,omitempty"`      // more lines
+	Fingerprint string            `json:"fingerprint"`           // identity for deduplication
+	Correlation string            `json:"correlation,omitempty"` // correlation key, groups alerts into one incident
+	EventID     string            `json:"event_id,omitempty"`    // id of this occurrence at the source
+	At          time.Time         `json:"at"`                    // time of the occurrence by the source's clock
+	URL         string            `json:"url,omitempty"`         // page at the source
 	Project     string            `json:"project,omitempty"`
 	Release     string            `json:"release,omitempty"`
 	Environment string            `json:"environment,omitempty"`
 	Account     string            `json:"account,omitempty"`
 	Region      string            `json:"region,omitempty"`
-	Principal   string            `json:"principal,omitempty"` // who acted, as the source names them
-	Address     string            `json:"address,omitempty"`   // the network address that acted
+	Principal   string            `json:"principal,omitempty"` // acting identity, as named by the source
+	Address     string            `json:"address,omitempty"`   // acting network address
 	Tags        map[string]string `json:"tags,omitempty"`
-	Rule        string            `json:"rule,omitempty"`   // the detection rule that matched, with its author where the licence asks for it
-	Sample      bool              `json:"sample,omitempty"` // the source says it is a drill
-	Report      *VulnReport       `json:"report,omitempty"` // of an alert that a person sent
-	// Lasting: it tells of a state since At. A copy says that it lasts still, not that it happened again.
+	Rule        string            `json:"rule,omitempty"`   // detection rule that matched, with its author if the licence requires it
+	Sample      bool              `json:"sample,omitempty"` // marked as a sample by the source
+	Report      *VulnReport       `json:"report,omitempty"` // of a vulnerability report, otherwise nil
+	// Ongoing marks an alert about a state that lasts since At. A repeat means that
+	// the state still lasts, not that it began again.
 	Ongoing bool `json:"ongoing,omitempty"`
 }
 
-// HeaderDrill marks a delivery that is brought once more so that all of it counts
-// anew. No sender can set it.
+// HeaderDrill is the header of a delivery that is replayed as new, for drills.
+// All its events are counted again. Senders cannot set it.
 const HeaderDrill = "Tocsin-Drill"
 
-// HeaderRecorded marks a delivery that came out of a recording, and not by a door
-// of this instance: nobody outside is told of it. No sender can set it.
+// HeaderRecorded is the header of a delivery that was replayed from a recording
+// and not received from a sender. Its reporter gets no acknowledgement. Senders
+// cannot set it.
 const HeaderRecorded = "Tocsin-Recorded"
 
-// Signal is what one delivery meant: an alert, or something that somebody did
-// in the outside system (a PagerDuty acknowledgement is no alert).
+// Signal is one decoded part of a delivery: an alert, or a command for an action
+// in the outside system, such as an acknowledgement at PagerDuty.
 type Signal struct {
-	Row     int64    `json:"row"` // the inbox row it came in
+	Row     int64    `json:"row"` // id of the inbox row
 	Alert   *Alert   `json:"alert,omitempty"`
 	Command *Command `json:"command,omitempty"`
-	// Subject finds the incident of a Command that does not know its id: a
-	// pager's dedup key, or an alert's correlation key. The Desk resolves it.
+	// Subject identifies the incident of a Command without For. The Desk resolves it.
 	Subject IncidentRef `json:"subject,omitzero"`
-	// Event names what happened, where the outside system does. However often it
-	// comes, and by whichever door, it counts once. Empty: each delivery counts,
-	// as those of a drill do (HeaderDrill).
+	// Event is the id of the event in the outside system. An event is counted
+	// once, even if it is received several times or from several endpoints. If it
+	// is empty, or in a drill ([HeaderDrill]), every delivery counts.
 	Event string `json:"event,omitempty"`
-	// Observations are what an event means to rules about several of them.
+	// Observations are the event's contributions to correlation rules.
 	Observations []Observation `json:"observations,omitempty"`
 }
 
-// Observation is what one event means to one group of a rule about several
-// events. Whoever made it can tell what it does to the group's window; to the
-// Desk it is a step that is taken once, in the transaction that marks the row
-// handled.
+// Observation is the contribution of one event to one group of a correlation
+// rule. The source that made it applies it to the window of the group. The Desk
+// applies each observation once, in the transaction that marks the row handled.
 type Observation struct {
-	Window      string       `json:"window"`      // names the rule and the group; made of digests, holds no text
-	Rule        string       `json:"rule"`        // the rule's id
-	At          time.Time    `json:"at"`          // when it happened; zero: when it arrived
-	Event       string       `json:"event"`       // tells it from the other events of its window
-	Contributor int          `json:"contributor"` // what it is to the rule, if that tells several things apart
-	Value       string       `json:"value"`       // a digest of what the rule counts
+	Window      string       `json:"window"`      // key of rule and group, made of digests without text
+	Rule        string       `json:"rule"`        // id of the rule
+	At          time.Time    `json:"at"`          // time of the event, zero means time of arrival
+	Event       string       `json:"event"`       // unique in its window
+	Contributor int          `json:"contributor"` // index of the contribution if the rule distinguishes several
+	Value       string       `json:"value"`       // digest of the counted value
 	Group       []GroupField `json:"group"`
-	About       *Alert       `json:"-"` // what the event is by itself
+	About       *Alert       `json:"-"` // the event as an alert
 }
 
-// GroupField is a field by which events are grouped, and its text.
+// GroupField is a field used to group events, with its value.
 type GroupField struct {
 	Field  string `json:"field"`
 	Value  string `json:"value"`
-	Absent bool   `json:"absent,omitempty"` // the event does not have it
+	Absent bool   `json:"absent,omitempty"` // not in the event
 }
 
-// Firing is a rule about several events that came true.
+// Firing is a correlation rule whose condition became true.
 type Firing struct {
-	CompletedBy int // place of the observation that completed it
+	CompletedBy int // index of the completing observation
 	Alert       Alert
-	More        []Observation // what it means to the rules that build on it
+	More        []Observation // contributions to rules that build on this one
 }
 
-// IncidentRef is how an outside system names an incident.
+// IncidentRef identifies an incident by a key of an outside system.
 type IncidentRef struct {
 	PageKey     string `json:"page_key,omitempty"`    // "INC-42/1"
-	Correlation string `json:"correlation,omitempty"` // as in Alert
-	// Fingerprint is, where what is said is about one alert of the same source, that
-	// alert's. A command with a key is then another one when the alert has come
-	// again since: what is over, comes back and is over again is said twice.
+	Correlation string `json:"correlation,omitempty"` // Alert.Correlation
+	// Fingerprint is the fingerprint of the alert that a command is about, if it is
+	// about one alert of its source. The command's key then also depends on the
+	// alert's recurrences: an alert that resolves, recurs and resolves again yields
+	// two commands.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
-// DecodedDelivery is one inbox row and what it meant.
+// DecodedDelivery is one inbox row and its decoded signals.
 type DecodedDelivery struct {
 	Row         int64
 	Source      string
 	Signals     []Signal
-	Failed      string // why it could not be decoded, for a person; "" if it could
-	Reprocessed bool   // it is evaluated anew: its alerts were counted the first time
+	Failed      string // reason for a decode failure, empty if decoding succeeded
+	Reprocessed bool   // routed again, its alerts were counted before
 }

@@ -2,46 +2,46 @@ package incident
 
 import "time"
 
-// Disposition is where an alert is kept that belongs to no incident.
+// Disposition is the reason why an alert is suppressed: stored without an incident.
 type Disposition string
 
-// The shelves.
+// The dispositions.
 const (
-	DispositionWatched     Disposition = "watched"     // no rule calls for more
-	DispositionDropped     Disposition = "dropped"     // a rule drops it, with a reason
-	DispositionMaintenance Disposition = "maintenance" // it came in a maintenance window
+	DispositionWatched     Disposition = "watched"     // a routing rule watches it, or no rule matched
+	DispositionDropped     Disposition = "dropped"     // a routing rule drops it, with a reason
+	DispositionMaintenance Disposition = "maintenance" // it arrived in a maintenance window
 )
 
-// Dispositions lists them.
+// Dispositions returns all dispositions.
 func Dispositions() []Disposition {
 	return []Disposition{DispositionWatched, DispositionDropped, DispositionMaintenance}
 }
 
-// AlertRequest is what words ask of the Desk besides the life of one incident: to
-// show the alerts that are kept, to explain one, to keep maintenance windows.
+// AlertRequest is a request to the Desk that concerns no single incident: list
+// suppressed alerts, explain an alert, or manage maintenance windows.
 type AlertRequest struct {
 	Query       string      // QueryAlerts, QueryExplain or QueryMaintenance
 	Disposition Disposition // of QueryAlerts
-	Alert       int64       // of QueryExplain: an alert's id, or ...
-	Delivery    int64       // ... a delivery's
-	// Of QueryMaintenance; both empty: list the windows.
+	Alert       int64       // of QueryExplain: id of an alert, or ...
+	Delivery    int64       // ... id of a delivery
+	// Of QueryMaintenance. If both are empty, the windows are listed.
 	Add *MaintenanceWindow
-	End int64  // id of a window
-	Key string // idempotency key, from the door
+	End int64  // id of a maintenance window
+	Key string // idempotency key of the adapter
 }
 
-// AlertResult is what an errand came to.
+// AlertResult is the result of an [AlertRequest].
 type AlertResult struct {
 	Disposition        Disposition         `json:"disposition,omitempty"`
 	Alerts             []AlertLine         `json:"alerts,omitempty"`              // newest first
-	Kinds              int64               `json:"kinds,omitempty"`               // how many alerts are on the shelf, listed or not
-	Occurrences        int64               `json:"occurrences,omitempty"`         // and their copies together
-	MaintenanceWindows []MaintenanceWindow `json:"maintenance_windows,omitempty"` // of maintenance, the running and coming ones first
-	Done               string              `json:"done,omitempty"`                // what was done, in a sentence
+	Kinds              int64               `json:"kinds,omitempty"`               // number of alerts with the disposition, listed or not
+	Occurrences        int64               `json:"occurrences,omitempty"`         // sum of their occurrences
+	MaintenanceWindows []MaintenanceWindow `json:"maintenance_windows,omitempty"` // active and future ones first
+	Done               string              `json:"done,omitempty"`                // sentence about a completed action
 	Explanation        *Explanation        `json:"explanation,omitempty"`
 }
 
-// AlertLine is a kept alert in one line.
+// AlertLine is an alert in one line.
 type AlertLine struct {
 	ID      int64     `json:"id"`
 	Source  string    `json:"source"`
@@ -51,5 +51,5 @@ type AlertLine struct {
 	Count   int64     `json:"count"`
 	FirstAt time.Time `json:"first_at"`
 	LastAt  time.Time `json:"last_at"`
-	Reason  string    `json:"reason,omitempty"` // of one that was dropped
+	Reason  string    `json:"reason,omitempty"` // of a dropped alert
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Fold replays a timeline from nothing. What the store keeps as the state of
-// an incident is always equal to the fold of its events.
+// Fold replays a timeline and returns the resulting state. The state that the
+// store holds is always equal to the fold of the stored events.
 func Fold(id ID, events []Event) Incident {
 	inc := New(id)
 	for _, e := range events {
@@ -19,11 +19,12 @@ func Fold(id ID, events []Event) Incident {
 	return inc
 }
 
-// New is an incident before its first event.
+// New returns an incident before its first event.
 func New(id ID) Incident { return Incident{ID: id, Head: Genesis(id)} }
 
-// Apply folds one event into the incident. It never fails: what Decide let
-// pass can be applied, and an erased text reads as empty.
+// Apply folds one event into inc and returns the new state. It does not modify
+// inc. It never fails: unknown or malformed content is ignored, and an erased
+// text reads as empty.
 func Apply(inc Incident, e Event) Incident {
 	i := inc.clone()
 	if e.Seq > 0 {
@@ -88,7 +89,7 @@ func Apply(inc Incident, e Event) Incident {
 	case EventDelegated:
 		next := Delegation{Department: Department(e.Field("department")), From: e.By, To: PersonID(e.Field("person")), Until: parseInstant(e.Field("until"))}
 		i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.Department == next.Department && g.To == next.To })
-		i.Delegations = append(i.Delegations, next) // the last word counts, so that a date can be drawn nearer
+		i.Delegations = append(i.Delegations, next) // replaced, to allow an earlier end
 	case EventErasureProposed:
 		i.Erasure = &Erasure{By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Refs: textRefs(e)}
 	case EventErased:
@@ -103,7 +104,7 @@ func Apply(inc Incident, e Event) Incident {
 	return i
 }
 
-// clone copies the incident so deeply that Apply can work in place.
+// clone returns a copy deep enough for Apply to modify in place.
 func (i Incident) clone() Incident {
 	i.Roles, i.Links, i.Facts.Aware = maps.Clone(i.Roles), maps.Clone(i.Links), maps.Clone(i.Facts.Aware)
 	i.Access, i.InvolvedDepartments, i.Delegations = slices.Clone(i.Access), slices.Clone(i.InvolvedDepartments), slices.Clone(i.Delegations)
@@ -119,9 +120,9 @@ func (i Incident) clone() Incident {
 	return i
 }
 
-// applySeverity sets the severity and remembers the gravest.
+// applySeverity sets the severity and updates the peak severity.
 func (i *Incident) applySeverity(s Severity) {
-	for _, was := range []Severity{i.Severity, s} { // what was kept before the gravest was has its severity alone
+	for _, was := range []Severity{i.Severity, s} { // states stored before PeakSeverity existed have Severity only
 		if was.MoreSevereThan(i.PeakSeverity) {
 			i.PeakSeverity = was
 		}
@@ -142,7 +143,7 @@ func (i *Incident) opened(e Event) {
 func (i *Incident) attached(e Event) {
 	if e.Kind == EventMergedFrom || e.Kind == EventSplitFrom {
 		var alerts []AlertRef
-		_ = json.Unmarshal([]byte(e.Text("alerts")), &alerts) // erased: their titles are gone, the history stays
+		_ = json.Unmarshal([]byte(e.Text("alerts")), &alerts) // fails if the text was erased, which is acceptable
 		i.Alerts = append(i.Alerts, alerts...)
 		switch id, err := ParseID(e.Field("source")); {
 		case err != nil:
@@ -162,7 +163,7 @@ func (i *Incident) attached(e Event) {
 		Title: e.Text("title"), URL: e.Text("url"), Rule: e.Text("rule"), Fingerprint: e.Field("fingerprint"), At: parseInstant(e.Field("at"))})
 }
 
-// splitInto lets alerts go that are another incident's from now on.
+// splitInto removes the alerts that moved to another incident.
 func (i *Incident) splitInto(e Event) {
 	gone := splitList[string](e.Field("alerts"))
 	i.Alerts = slices.DeleteFunc(i.Alerts, func(a AlertRef) bool { return slices.Contains(gone, strconv.FormatInt(a.Alert, 10)) })
@@ -186,7 +187,7 @@ func (i *Incident) setRole(r Role, p PersonID) {
 }
 
 func (i *Incident) paged(e Event) {
-	route, next := atoi(e.Field("escalation_step")), e.Field("next")
+	step, next := atoi(e.Field("escalation_step")), e.Field("next")
 	p := &i.Paging
 	current := atoi(e.Field("round")) == p.Round
 	switch {
@@ -194,9 +195,9 @@ func (i *Incident) paged(e Event) {
 		*p = Paging{Round: atoi(e.Field("round")), EscalationStepAt: e.RecordedAt, LastAction: p.LastAction}
 	case !current:
 	case e.Kind == EventPageStarted:
-		p.Started = append(p.Started, route)
+		p.Started = append(p.Started, step)
 	case e.Kind == EventPageFailed:
-		p.Failed = append(p.Failed, route)
+		p.Failed = append(p.Failed, step)
 	}
 	if next != "" && current {
 		p.EscalationStep, p.EscalationStepAt = atoi(next), e.RecordedAt
@@ -230,7 +231,7 @@ func (i *Incident) factSet(e Event) {
 	}
 }
 
-// contained remembers when there was first something to contain.
+// contained sets ContainedAt if it is not set yet.
 func (i *Incident) contained(at time.Time) {
 	if i.ContainedAt.IsZero() {
 		i.ContainedAt = at
@@ -289,7 +290,7 @@ func splitList[T ~string](s string) []T {
 }
 
 func parseInstant(s string) time.Time {
-	t, err := time.Parse(time.RFC3339Nano, s) // written by Decide; "" is the zero time
+	t, err := time.Parse(time.RFC3339Nano, s) // written by Decide, "" yields the zero time
 	if t = t.UTC(); err != nil || t.Year() < 0 || t.Year() > 9999 {
 		return time.Time{}
 	}

@@ -2,7 +2,7 @@ package incident
 
 import "slices"
 
-// unfreeze forgets the submitted record and its signatures.
+// unfreeze discards the submission and its signatures.
 func (i *Incident) unfreeze() { i.Submission, i.Signatures = nil, nil }
 
 func (i *Incident) reopened() {
@@ -78,8 +78,8 @@ func (i *Incident) reviewed(e Event) {
 	}
 }
 
-// submitted freezes the record. The document is rebuilt from the state; head
-// and digest are the event's own, so that an erased text does not move them.
+// submitted freezes the record. It rebuilds the document from the state, and
+// takes head and digest from the event, where an erased text cannot change them.
 func (i *Incident) submitted(e Event) {
 	revision := atoi(e.Field("revision"))
 	doc := i.document(revision)

@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// Audience is who gets to read the postmortem.
+// Audience is the group of people who may read a postmortem or an event.
 type Audience string
 
-// The audiences of a record, and of an event.
+// The audiences.
 const (
 	AudienceAll           Audience = "all"        // the whole company
-	AudienceResponders    Audience = "responders" // who took part, and the departments that signed
+	AudienceResponders    Audience = "responders" // participants and the departments that signed
 	AudienceLegalSecurity Audience = "legal_and_security"
 )
 
-// ClosingRecord is the closing record: what four departments put their names to.
+// ClosingRecord is the text that the four required departments sign.
 type ClosingRecord struct {
 	Summary      string   `json:"summary"`
 	Impact       string   `json:"impact"`
@@ -31,14 +31,14 @@ type ClosingRecord struct {
 	Language     string   `json:"language"` // BCP 47
 }
 
-// RecordField names one field of the record.
+// RecordField describes one field of the closing record.
 type RecordField struct {
-	Name     string // as on the wire and in modals: "root_cause"
-	Label    string // as people read it
-	Required bool   // has to be filled in before submission
+	Name     string // in JSON and forms: "root_cause"
+	Label    string // for people
+	Required bool   // must be filled in before submission
 }
 
-// RecordFields lists the fields in the order they are written.
+// RecordFields returns all fields in display order.
 func RecordFields() []RecordField {
 	return []RecordField{
 		{"summary", "Summary", true},
@@ -54,7 +54,7 @@ func RecordFields() []RecordField {
 	}
 }
 
-// Get returns a field by name.
+// Get returns the field with a name, or "" if there is none.
 func (r ClosingRecord) Get(name string) string {
 	if p := r.field(name); p != nil {
 		return *p
@@ -65,7 +65,7 @@ func (r ClosingRecord) Get(name string) string {
 	return ""
 }
 
-// set writes a field by name; false for an unknown name.
+// set sets the field with a name. It returns false if there is none.
 func (r *ClosingRecord) set(name, value string) bool {
 	if p := r.field(name); p != nil {
 		*p = value
@@ -102,14 +102,14 @@ func (r *ClosingRecord) field(name string) *string {
 	return nil
 }
 
-// The document that is signed, and the version of its shape.
+// Kind and schema version of the signed document.
 const (
 	DocumentKind   = "postmortem"
 	DocumentSchema = "tocsin.record/1"
 )
 
-// SignedDocument is exactly what the digest covers. Its RFC 8785 JSON stands
-// in the postmortem, so that anybody can compute the digest again.
+// SignedDocument is the content that the digest covers. The postmortem contains its
+// RFC 8785 JSON, and every reader can recompute the digest.
 type SignedDocument struct {
 	Kind     string        `json:"kind"`
 	Schema   string        `json:"schema"`
@@ -118,21 +118,21 @@ type SignedDocument struct {
 	Record   ClosingRecord `json:"record"`
 	Facts    Facts         `json:"facts"`
 	Severity Severity      `json:"severity"`
-	Head     string        `json:"timeline_head"`   // chain head at submission
-	Events   int           `json:"timeline_events"` // number of events under that head
+	Head     string        `json:"timeline_head"`   // hash of the chain at submission
+	Events   int           `json:"timeline_events"` // number of events in the chain at submission
 	Evidence []string      `json:"evidence_sha256"` // sorted
 }
 
 // Canonical returns the RFC 8785 JSON of the document.
 func (d SignedDocument) Canonical() []byte { return canonical(d) }
 
-// Digest is "sha256:" and the hex SHA-256 of the canonical document.
+// Digest returns "sha256:" and the hexadecimal SHA-256 of [SignedDocument.Canonical].
 func (d SignedDocument) Digest() string {
 	sum := sha256.Sum256(d.Canonical())
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// Submission is the record as it was frozen for signing.
+// Submission is a closing record that is frozen for signing.
 type Submission struct {
 	By       PersonID       `json:"by"`
 	At       time.Time      `json:"at"`
@@ -140,7 +140,7 @@ type Submission struct {
 	Document SignedDocument `json:"document"`
 }
 
-// document builds what would be signed if the record were submitted now.
+// document returns the document to sign if the record were submitted now.
 func (i Incident) document(revision int) SignedDocument {
 	hashes := []string{}
 	for _, e := range i.Evidence {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Via is the way a command came.
+// Via is the channel of a command.
 type Via string
 
-// The ways in.
+// The channels of commands.
 const (
 	ViaSlack  Via = "slack"
 	ViaWeb    Via = "web"
@@ -20,19 +20,19 @@ const (
 	ViaSystem Via = "system"
 )
 
-// Command asks for one change of one incident. Every door makes one; the
-// Desk resolves By to a person and Decide judges it. Which arguments a verb
-// reads stands beside the verb in lifecycle.go.
+// Command requests one change of one incident. Adapters build it, the Desk
+// resolves By to a person, and [Decide] checks it. The comments of the verbs
+// list the arguments that each verb reads.
 type Command struct {
-	Key    string   `json:"key"`              // idempotency key, unique within the incident: a view's id and hash, a webhook's id
-	For    ID       `json:"for"`              // 0 for VerbOpen
-	Verb   Verb     `json:"verb"`             //
-	By     Identity `json:"by"`               //
-	Auth   string   `json:"auth,omitempty"`   // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
-	Via    Via      `json:"via"`              //
-	Expect string   `json:"expect,omitempty"` // the digest the person saw
-	// HappenedAt is when the thing was done, where that is not now
-	// ("disabled the key at 02:31", written at 03:00).
+	Key    string   `json:"key"` // idempotency key, unique within the incident, such as the id of a webhook
+	For    ID       `json:"for"` // 0 for VerbOpen
+	Verb   Verb     `json:"verb"`
+	By     Identity `json:"by"`
+	Auth   string   `json:"auth,omitempty"` // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
+	Via    Via      `json:"via"`
+	Expect string   `json:"expect,omitempty"` // the digest of the record that the person read
+	// HappenedAt is when the described action took place, if that is not now, as
+	// in "disabled the key at 02:31", typed at 03:00.
 	HappenedAt time.Time `json:"happened_at,omitzero"`
 
 	Text       string            `json:"text,omitempty"` // note, reason, answer, outcome, decisions
@@ -49,7 +49,7 @@ type Command struct {
 	Record     map[string]string `json:"record,omitempty"` // field name → text
 	Evidence   *Evidence         `json:"evidence,omitempty"`
 	Action     *Action           `json:"action,omitempty"`
-	Item       string            `json:"item,omitempty"` // an action's, objection's or evidence's id
+	Item       string            `json:"item,omitempty"` // id of an action item, objection or file
 	Target     ID                `json:"target,omitempty"`
 	Attendance []PersonID        `json:"attendance,omitempty"`
 	Actions    []Action          `json:"actions,omitempty"` // of a concluded review
@@ -57,28 +57,28 @@ type Command struct {
 	Waiver     string            `json:"waiver,omitempty"`
 	Audience   Audience          `json:"audience,omitempty"`
 	Erase      []TextRef         `json:"erase,omitempty"`
-	Alerts     []int64           `json:"alerts,omitempty"` // the store's ids of alerts
+	Alerts     []int64           `json:"alerts,omitempty"` // ids in the store
 
-	// What only the bot itself says.
+	// Arguments of the bot's verbs.
 	Alert          *AlertRef         `json:"alert,omitempty"`
-	Runs           []Run             `json:"runs,omitempty"`  // playbooks to start, pinned
-	Links          map[string]string `json:"links,omitempty"` // to remember
+	Runs           []Run             `json:"runs,omitempty"`  // playbooks to start, with their plans
+	Links          map[string]string `json:"links,omitempty"` // see [Incident.Links]
 	Round          int               `json:"round,omitempty"`
 	EscalationStep int               `json:"escalation_step,omitempty"`
 	Count          int64             `json:"count,omitempty"`
 	Document       string            `json:"document,omitempty"` // digest of a written document
 	Revision       int               `json:"revision,omitempty"`
 	People         []PersonID        `json:"people,omitempty"`
-	Effect         string            `json:"effect,omitempty"` // key of the effect this is the result of
+	Effect         string            `json:"effect,omitempty"` // key of the effect that failed
 }
 
-// argument is a free text or a date in a command, by the name of its field.
+// argument is a free text or a date of a command with the name of its field.
 type argument struct {
 	field, text string
 	at          time.Time
 }
 
-// freeTexts lists every free text in the command.
+// freeTexts returns every free text of the command.
 func (c Command) freeTexts() []argument {
 	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "exception", text: c.Waiver}}
 	for _, name := range slices.Sorted(maps.Keys(c.Record)) {
@@ -102,7 +102,8 @@ func (c Command) freeTexts() []argument {
 	return out
 }
 
-// dates lists every date in the command; a fact's instant is read where it is judged.
+// dates returns every date of the command except the value of a fact, which
+// setFact parses.
 func (c Command) dates() []argument {
 	out := []argument{{field: "happened_at", at: c.HappenedAt}, {field: "until", at: c.Until}, {field: "when", at: c.When}}
 	if c.Action != nil {
@@ -117,29 +118,29 @@ func (c Command) dates() []argument {
 	return out
 }
 
-// TextRef points at one text of one event.
+// TextRef identifies one text of one event.
 type TextRef struct {
 	Seq  int    `json:"seq"`
 	Name string `json:"name"`
 }
 
-// Env is everything Decide may know besides the command and the incidents.
+// Env is the context of a decision.
 type Env struct {
 	Now       time.Time
-	Actor     PersonID // who By resolved to; "" for the system, or for nobody
-	System    bool     // By is the bot itself, or a source it trusts
+	Actor     PersonID // the person of Command.By, empty for the system or if unknown
+	System    bool     // Command.By is the bot or a trusted source
 	Directory Directory
 	Policy    Policy
 }
 
-// Policy is what the company configured about the lifecycle. Nothing in it can
-// lower the four signatures.
+// Policy is the configuration of the lifecycle. No setting reduces the four
+// required signatures.
 type Policy struct {
-	EscalateAfter    time.Duration // until the next route of the alias is tried
-	AckTimeout       time.Duration // of a silent commander, at sev1 and sev2
-	EscalationSteps  int           // of the emergency alias; at least 1
-	NoPageFrom       Severity      // from this severity on, down to sev4, opening wakes nobody; "" wakes for each
-	SubmitterMaySign bool          // the switch for small companies; its use shows in the record
-	TimeZone         string        // default of the incident's
-	Language         string        // default of the record's
+	EscalateAfter    time.Duration // time until the next escalation step starts
+	AckTimeout       time.Duration // inactivity before a sev1 or sev2 acknowledgement expires, 0 means never
+	EscalationSteps  int           // number of steps of the escalation policy, at least 1
+	NoPageFrom       Severity      // this severity and less severe ones are not paged, empty means all are paged
+	SubmitterMaySign bool          // for small companies, marked in the signature
+	TimeZone         string        // default of the incident
+	Language         string        // default of the closing record
 }

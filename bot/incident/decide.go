@@ -9,16 +9,19 @@ import (
 	"unicode/utf8"
 )
 
-// Limits on what a person may write, in runes.
+// Maximum lengths of texts, in runes.
 const (
 	MaxTitle = 200
 	MaxText  = 20000
 )
 
-// Decide judges one command: it returns the events the command leads to, none
-// where what it asks for is already true, or an *Error that says why not and
-// what is possible now. inc is the incident the command is for (for VerbOpen
-// one that has only its ID and Genesis head). It is pure.
+// Decide checks one command and returns the events that it leads to. It returns
+// no events and no error if the command changes nothing. If the command is not
+// allowed or malformed, it returns an [*Error] for the person who gave it.
+//
+// inc is the incident of the command. For [VerbOpen] it is [New]. Decide is pure
+// and does not modify inc. It does not decide [VerbMerge] and [VerbSplit], which
+// change two incidents: see [DecideMerge] and [DecideSplit].
 func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 	j := newDecider(cmd, inc, env)
 	if err := j.authorize(); err != nil {
@@ -30,19 +33,19 @@ func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 	}
 	decide, ok := deciders[cmd.Verb]
 	if !ok {
-		return nil, Invalid("verb", "%q needs a second incident", cmd.Verb)
+		return nil, Invalid("verb", "%q needs a second incident; name both, such as INC-42 and INC-41", cmd.Verb)
 	}
 	if err := decide(&j); err != nil {
 		return nil, err
 	}
 	if len(j.events) > 0 && !line.allows(inc.Status, j.inc.Status) {
-		return nil, fmt.Errorf("the table has no way from %s to %s by %s", inc.Status, j.inc.Status, cmd.Verb)
+		return nil, fmt.Errorf("%s: no transition from %s to %s", cmd.Verb, inc.Status, j.inc.Status)
 	}
 	return j.events, nil
 }
 
-// deciders holds what each verb checks and leads to. VerbMerge and VerbSplit see
-// two incidents and stand apart, in DecideMerge and DecideSplit.
+// deciders maps each verb to the method that checks it and emits its events.
+// VerbMerge and VerbSplit change two incidents and have their own functions.
 var deciders = map[Verb]func(*decider) error{
 	VerbOpen: (*decider).open, VerbAcknowledge: (*decider).acknowledge,
 	VerbContain: (*decider).contain, VerbResolve: (*decider).resolve,
@@ -69,8 +72,8 @@ var deciders = map[Verb]func(*decider) error{
 	VerbPostmortemWritten: (*decider).written, VerbPostmortemShared: (*decider).shared, VerbEffectFailed: (*decider).effectFailed,
 }
 
-// decider is one command being judged: inc is a copy to which the events
-// found so far have been applied.
+// decider holds one command while it is checked. inc is a copy of the incident that
+// already contains the events emitted so far.
 type decider struct {
 	cmd    Command
 	env    Env
@@ -78,8 +81,8 @@ type decider struct {
 	events []Event
 }
 
-// newDecider begins a judgement. A department goes by the name the configuration
-// gives it, so that "Legal" and "legal" are one.
+// newDecider returns a decider for cmd. It replaces the department of cmd by its
+// configured spelling, which makes "Legal" and "legal" equal.
 func newDecider(cmd Command, inc Incident, env Env) decider {
 	if team, ok := env.Directory.Team(cmd.Department); ok {
 		cmd.Department = team.Name
@@ -87,13 +90,14 @@ func newDecider(cmd Command, inc Incident, env Env) decider {
 	return decider{cmd: cmd, env: env, inc: inc.clone()}
 }
 
-// fields and texts are the two halves of an event's content.
+// fields and texts are the content of an event: data for machines, prose of people.
 type (
 	fields map[string]string
 	texts  map[string]string
 )
 
-// emit adds an event and applies it, so that what follows sees its result.
+// emit appends an event and applies it to j.inc. Empty fields and texts are left
+// out. Invalid UTF-8 is replaced, as JSON encoding would do after sealing.
 func (j *decider) emit(kind EventKind, f fields, t texts) {
 	e := Event{Kind: kind, RecordedAt: stamp(j.env.Now), HappenedAt: stamp(j.env.Now), By: j.env.Actor,
 		Auth: j.cmd.Auth, Via: j.cmd.Via, Audience: AudienceResponders, Fields: map[string]string{}}
@@ -105,7 +109,7 @@ func (j *decider) emit(kind EventKind, f fields, t texts) {
 	}
 	for name, v := range f {
 		if v != "" {
-			e.Fields[name] = strings.ToValidUTF8(v, "\uFFFD") // what JSON would make of it, before it is sealed
+			e.Fields[name] = strings.ToValidUTF8(v, "\uFFFD")
 		}
 	}
 	for name, v := range t {
@@ -121,24 +125,24 @@ func (j *decider) emit(kind EventKind, f fields, t texts) {
 	j.inc = Apply(j.inc, e)
 }
 
-// authorize checks what holds for every verb: who speaks, and that the arguments
-// are of a sane size.
+// authorize makes the checks that apply to every verb: whether the actor may use
+// it on this incident, and whether texts and dates are within bounds.
 func (j *decider) authorize() error {
 	cmd, env := j.cmd, j.env
 	switch {
 	case env.System:
 		if !slices.Contains(botVerbs, cmd.Verb) && !slices.Contains(sharedVerbs, cmd.Verb) {
-			return Forbidden("%s is for a person to say, not for the bot", cmd.Verb)
+			return Forbidden("the bot may not use %q; ask a person to do it", cmd.Verb)
 		}
 	case slices.Contains(botVerbs, cmd.Verb):
-		return Forbidden("%s is for the bot itself to say", cmd.Verb)
+		return Forbidden("only the bot may use %q; type help for your commands", cmd.Verb)
 	case env.Actor == "" && cmd.Verb != VerbOpen:
-		return Forbidden("nobody the configuration knows stands behind %s; have an administrator add it under people", cmd.By)
+		return Forbidden("%s is not linked to a person; ask an administrator to add it under people", cmd.By)
 	case env.Actor != "" && cmd.Verb != VerbOpen && !j.inc.MayRead(env.Directory, env.Actor, env.Now):
 		return Forbidden("%s is restricted; ask its commander for access", j.inc.ID)
 	}
 	if cmd.HappenedAt.After(env.Now.Add(time.Minute)) {
-		return Invalid("happened_at", "%s is in the future", cmd.HappenedAt.Format(time.RFC3339))
+		return Invalid("happened_at", "%s is in the future; give a time that has passed", cmd.HappenedAt.Format(time.RFC3339))
 	}
 	for _, arg := range cmd.freeTexts() {
 		limit := MaxText
@@ -146,26 +150,27 @@ func (j *decider) authorize() error {
 			limit = MaxTitle
 		}
 		if n := utf8.RuneCountInString(arg.text); n > limit {
-			return Invalid(arg.field, "%s has %d characters, at most %d are kept; put the rest into a file and add it as evidence", arg.field, n, limit)
+			return Invalid(arg.field, "%s has %d characters, the maximum is %d; shorten it, or add a file as evidence", arg.field, n, limit)
 		}
 	}
 	for _, arg := range cmd.dates() {
 		if y := arg.at.UTC().Year(); !arg.at.IsZero() && (y < 1970 || y > 9999) {
-			return Invalid(arg.field, "the year %d is none of ours", y)
+			return Invalid(arg.field, "year %d is out of range; use a year from 1970 to 9999", y)
 		}
 	}
 	switch cmd.Audience {
 	case "", AudienceAll, AudienceResponders, AudienceLegalSecurity:
 	default:
-		return Invalid("audience", "%q is no audience; use all, responders or legal_and_security", cmd.Audience)
+		return Invalid("audience", "unknown audience %q; use all, responders or legal_and_security", cmd.Audience)
 	}
 	return nil
 }
 
-// notAllowed says that the lifecycle has no place for the verb now, and what it has.
+// notAllowed returns the error for a verb that is not possible in the current
+// status. It lists the commands that are.
 func (j *decider) notAllowed() error {
 	if j.inc.Status == Merged {
-		return Conflict("%s was merged into %s; go on there", j.inc.ID, j.inc.MergedInto)
+		return Conflict("%s was merged into %s; continue in %[2]s", j.inc.ID, j.inc.MergedInto)
 	}
 	var words []string
 	for _, v := range AllowedVerbs(j.inc.Status) {
@@ -173,43 +178,42 @@ func (j *decider) notAllowed() error {
 			words = append(words, word)
 		}
 	}
-	hint := ""
-	if (j.cmd.Verb == VerbSetFact || j.cmd.Verb == VerbEvidence || j.cmd.Verb == VerbEditRecord) && (j.inc.Status == Approved || j.inc.Status == Closed) {
-		hint = " The record is signed: revise it first."
-	}
-	if j.cmd.Verb == VerbEditRecord && j.inc.Status == InReview {
-		hint = " The record is frozen while departments sign: amend it."
-	}
-	return Conflict("%s is %s, so %s is not possible.%s Possible now: %s.", j.inc.ID, strings.ReplaceAll(string(j.inc.Status), "_", " "), j.cmd.Verb.CommandName(), hint, strings.Join(words, ", "))
-}
-
-// requireText returns an Invalid error when a text is missing.
-func (j *decider) requireText(field, value, what string) error {
+	id, status, name, possible := j.inc.ID, strings.ReplaceAll(string(j.inc.Status), "_", " "), j.cmd.Verb.CommandName(), strings.Join(words, ", ")
+	edits := j.cmd.Verb == VerbSetFact || j.cmd.Verb == VerbEvidence || j.cmd.Verb == VerbEditRecord
 	switch {
-	case strings.TrimSpace(value) != "":
-		return nil
-	case field == "text": // the verb's own words, which have no name for people
-		return Invalid(field, "%s", what)
+	case edits && (j.inc.Status == Approved || j.inc.Status == Closed):
+		return Conflict("%s is %s and its record is signed, so %s is not possible; revise the record first (possible now: %s)", id, status, name, possible)
+	case j.cmd.Verb == VerbEditRecord && j.inc.Status == InReview:
+		return Conflict("%s is %s and its record is frozen, so %s is not possible; amend the record first (possible now: %s)", id, status, name, possible)
 	}
-	return Invalid(field, "%s is missing: %s", field, what)
+	return Conflict("%s is %s, so %s is not possible; use one of: %s", id, status, name, possible)
 }
 
-// requireResponder checks that the actor may take hold of an incident.
+// requireText returns an Invalid error with the given message if value is blank.
+func (j *decider) requireText(field, value, format string, args ...any) error {
+	if strings.TrimSpace(value) != "" {
+		return nil
+	}
+	return Invalid(field, format, args...)
+}
+
+// requireResponder returns an error if the actor is not a responder.
 func (j *decider) requireResponder() error {
 	p, ok := j.env.Directory.Person(j.env.Actor)
 	if !ok || !p.Responder {
-		return Forbidden("only responders may do this; %s is not one of them", j.env.Directory.Name(j.env.Actor))
+		return Forbidden("only responders may do this and %s is not one; ask a responder to do it", j.env.Directory.Name(j.env.Actor))
 	}
 	return nil
 }
 
-// requireRepresentative checks that the actor may speak for a department now.
+// requireRepresentative returns an error if the actor may not sign, object, answer
+// or delegate for the team now.
 func (j *decider) requireRepresentative(team Department) error {
 	if _, ok := j.env.Directory.Team(team); !ok {
-		return Unknown("department", "there is no department %q; the configuration has %s", team, j.teams())
+		return Unknown("department", "unknown department %q; known departments: %s", team, j.teams())
 	}
 	if !j.inc.represents(j.env.Directory, j.env.Actor, team, j.env.Now) {
-		return Forbidden("%s belongs neither to %s nor to its deputies of today", j.env.Directory.Name(j.env.Actor), team)
+		return Forbidden("%s is not a member or current deputy of %s; ask one of them to do it", j.env.Directory.Name(j.env.Actor), team)
 	}
 	return nil
 }
@@ -222,15 +226,15 @@ func (j *decider) teams() string {
 	return strings.Join(names, ", ")
 }
 
-// requirePerson checks that a person named in an argument exists.
+// requirePerson returns an error if the person of an argument is unknown.
 func (j *decider) requirePerson(field string, p PersonID) error {
 	if _, ok := j.env.Directory.Person(p); !ok {
-		return Unknown(field, "%q is nobody the configuration knows", p)
+		return Unknown(field, "unknown person %q; mention them with @, or ask an administrator to add them under people", p)
 	}
 	return nil
 }
 
-// statusField is the field by which an event changes the status.
+// statusField returns the event field that changes the status.
 func statusField(s Status) fields { return fields{"status": string(s)} }
 
 func num(n int) string { return strconv.Itoa(n) }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// voidSubmission takes a frozen record back to writing: its digest and its signatures
-// count no longer. Outside of a review there is nothing to void.
+// voidSubmission returns a frozen record to editing and voids its signatures. It
+// does nothing unless the incident is in review.
 func (j *decider) voidSubmission(why string) {
 	if j.inc.Status != InReview {
 		return
@@ -23,7 +23,7 @@ func (j *decider) digest() string {
 	return j.inc.Submission.Digest
 }
 
-// recordEdits checks changes of the record and returns those that change something.
+// recordEdits checks edits of the record and returns the effective ones.
 func (j *decider) recordEdits(record map[string]string) (texts, fields, error) {
 	t, f := texts{}, fields{}
 	for _, field := range RecordFields() {
@@ -36,7 +36,7 @@ func (j *decider) recordEdits(record map[string]string) (texts, fields, error) {
 			switch Audience(v) {
 			case AudienceAll, AudienceResponders, AudienceLegalSecurity:
 			default:
-				return nil, nil, Invalid("audience", "%q is no audience; use all, responders or legal_and_security", v)
+				return nil, nil, Invalid("audience", "unknown audience %q; use all, responders or legal_and_security", v)
 			}
 			f["audience"] = v
 		case "language":
@@ -46,14 +46,14 @@ func (j *decider) recordEdits(record map[string]string) (texts, fields, error) {
 			f["language"] = v
 		default:
 			if strings.TrimSpace(v) == "" {
-				return nil, nil, Invalid(field.Name, "%s cannot be emptied", field.Label)
+				return nil, nil, Invalid(field.Name, "%s cannot be empty; type its text", field.Label)
 			}
 			t[field.Name] = v
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(record)) {
 		if !slices.ContainsFunc(RecordFields(), func(r RecordField) bool { return r.Name == name }) {
-			return nil, nil, Invalid("record", "the record has no field %q; it has %s", name, recordNames())
+			return nil, nil, Invalid("record", "unknown field %q of the closing record; known fields: %s", name, recordNames())
 		}
 	}
 	return t, f, nil
@@ -67,8 +67,8 @@ func recordNames() string {
 	return strings.Join(names, ", ")
 }
 
-// edit emits the change of the record, if there is any. What changed is what
-// the open objections were about.
+// edit emits the edits of the record, if any, and closes the open objections,
+// which were about the old text.
 func (j *decider) edit() error {
 	t, f, err := j.recordEdits(j.cmd.Record)
 	if err != nil {
@@ -83,7 +83,7 @@ func (j *decider) edit() error {
 
 func (j *decider) editRecord() error {
 	if len(j.cmd.Record) == 0 {
-		return Invalid("record", "name a field and its text; the fields are %s", recordNames())
+		return Invalid("record", "no field given; type record set FIELD TEXT with one of: %s", recordNames())
 	}
 	return j.edit()
 }
@@ -95,11 +95,12 @@ func (j *decider) submit() error {
 	return j.freeze(EventSubmitted, nil)
 }
 
-// freeze computes the digest that the departments are asked to sign.
+// freeze emits kind with the digest that the departments sign. It returns an error
+// if a required field is empty.
 func (j *decider) freeze(kind EventKind, t texts) error {
 	for _, f := range RecordFields() {
 		if f.Required && strings.TrimSpace(j.inc.Record.Get(f.Name)) == "" {
-			return Invalid(f.Name, "%s is still empty; four departments cannot sign it like this", f.Label)
+			return Invalid(f.Name, "%s is empty; fill it in, then submit the closing record", f.Label)
 		}
 	}
 	revision := j.inc.Approved + 1
@@ -109,20 +110,21 @@ func (j *decider) freeze(kind EventKind, t texts) error {
 	return nil
 }
 
-// checkDigest checks that the actor looked at the record that is current.
+// checkDigest returns an error if the actor did not read the current record.
 func (j *decider) checkDigest() error {
 	switch {
 	case j.inc.Submission == nil:
-		return Conflict("%s has no submitted record", j.inc.ID)
+		return Conflict("%s has no submitted closing record; type submit first", j.inc.ID)
 	case j.cmd.Expect == "":
-		return Invalid("digest", "name the digest you read: %s", j.inc.Submission.Digest)
+		return Invalid("digest", "the digest is missing; read the closing record, then add %s", j.inc.Submission.Digest)
 	case !sameDigest(j.cmd.Expect, j.inc.Submission.Digest):
-		return Stale("the record changed since you read it; read it again (%s)", j.inc.Submission.Digest)
+		return Stale("the closing record changed after you read it; read it again, then use the digest %s", j.inc.Submission.Digest)
 	}
 	return nil
 }
 
-// sameDigest accepts the digest in full, or shortened to no less than 12 hex digits.
+// sameDigest reports whether seen is digest, in full or its first 12 or more
+// hexadecimal digits.
 func sameDigest(seen, digest string) bool {
 	full := strings.TrimPrefix(digest, "sha256:")
 	seen = strings.TrimPrefix(strings.ToLower(strings.TrimSpace(seen)), "sha256:")
@@ -132,7 +134,7 @@ func sameDigest(seen, digest string) bool {
 func (j *decider) sign() error {
 	team, actor := j.cmd.Department, j.env.Actor
 	if !slices.Contains(RequiredDepartments(), team) {
-		return Invalid("department", "%q does not sign; engineering, security, legal and communications do (affected teams answer)", team)
+		return Invalid("department", "%q does not sign the closing record; engineering, security, legal and communications do, affected teams use answer", team)
 	}
 	if err := j.checkDigest(); err != nil {
 		return err
@@ -144,22 +146,22 @@ func (j *decider) sign() error {
 		if have.By == actor {
 			return nil
 		}
-		return Conflict("%s has signed for %s already", j.env.Directory.Name(have.By), team)
+		return Conflict("%s already signed for %s; one signature is enough", j.env.Directory.Name(have.By), team)
 	}
 	for _, s := range j.inc.Signatures {
 		if s.By == actor {
-			return Conflict("you have signed this record for %s; one person signs for one department", s.Department)
+			return Conflict("you already signed this record for %s; ask another person to sign for %s", s.Department, team)
 		}
 	}
 	for _, o := range j.inc.Objections {
 		if o.Open() && o.Department == team {
-			return Conflict("%s has an open objection (%s); withdraw it first", team, o.ID)
+			return Conflict("%s has the open objection %s; type withdraw %[2]s before you sign", team, o.ID)
 		}
 	}
 	f := fields{"department": string(team), "document": DocumentKind, "schema": DocumentSchema, "digest": j.inc.Submission.Digest}
 	if j.inc.Submission.By == actor {
 		if !j.env.Policy.SubmitterMaySign {
-			return Forbidden("whoever submitted the record does not sign it; have somebody else from %s sign", team)
+			return Forbidden("you submitted the closing record and cannot sign it; ask another member of %s to sign", team)
 		}
 		f["submitter"] = "true"
 	}
@@ -171,7 +173,7 @@ func (j *decider) sign() error {
 	return nil
 }
 
-// approve closes the review when nothing is missing any more.
+// approve emits the approval if no signature, answer or objection is outstanding.
 func (j *decider) approve() {
 	if j.inc.Status == InReview && j.inc.fullySigned() {
 		j.emit(EventApproved, fields{"status": string(Approved), "digest": j.inc.Submission.Digest, "revision": num(j.inc.Submission.Document.Revision)}, nil)
@@ -182,7 +184,7 @@ func (j *decider) object() error {
 	team := j.cmd.Department
 	asked := slices.ContainsFunc(j.inc.Consultations, func(c Consultation) bool { return c.Team == team })
 	if !slices.Contains(RequiredDepartments(), team) && !asked {
-		return Invalid("department", "%q is neither one of the four departments nor consulted on %s", team, j.inc.ID)
+		return Invalid("department", "%q does not sign and was not consulted on %s; type consult %[1]s first", team, j.inc.ID)
 	}
 	if err := j.checkDigest(); err != nil {
 		return err
@@ -190,7 +192,7 @@ func (j *decider) object() error {
 	if err := j.requireRepresentative(team); err != nil {
 		return err
 	}
-	if err := j.requireText("text", j.cmd.Text, "an objection needs a reason"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "an objection needs a reason; say what is wrong with the closing record"); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(j.inc.Objections, func(o Objection) bool { return o.Open() && o.Department == team && o.Reason == j.cmd.Text }) {
@@ -203,8 +205,8 @@ func (j *decider) object() error {
 	return nil
 }
 
-// withdraw takes back an objection, by anybody who may speak for its
-// department, or the actor's own signature.
+// withdraw withdraws objections of the departments that the actor represents, or
+// else the actor's own signature.
 func (j *decider) withdraw() error {
 	found := false
 	for _, o := range j.inc.Objections {
@@ -216,7 +218,7 @@ func (j *decider) withdraw() error {
 			if j.cmd.Item == "" {
 				continue
 			}
-			return Forbidden("only %s withdraws its objection", o.Department)
+			return Forbidden("only %s can withdraw the objection %s; ask one of its members", o.Department, o.ID)
 		}
 		found = true
 		j.emit(EventObjectionClosed, fields{"objection": o.ID, "how": "withdrawn"}, texts{"reason": j.cmd.Text})
@@ -231,7 +233,7 @@ func (j *decider) withdraw() error {
 		}
 	}
 	if !found {
-		return Unknown("objection", "there is nothing of yours to withdraw on %s", j.inc.ID)
+		return Unknown("objection", "you have no such objection or signature on %s; type record show to see them", j.inc.ID)
 	}
 	j.approve()
 	return nil
@@ -246,7 +248,7 @@ func (j *decider) closeObjections(how string) {
 }
 
 func (j *decider) amend() error {
-	if err := j.requireText("text", j.cmd.Text, "say why the record is amended"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the reason is missing; type amend WHY"); err != nil {
 		return err
 	}
 	j.emit(EventAmended, fields{"status": string(Resolved), "digest": j.digest()}, texts{"reason": j.cmd.Text})
@@ -254,7 +256,7 @@ func (j *decider) amend() error {
 }
 
 func (j *decider) revise() error {
-	if err := j.requireText("text", j.cmd.Text, "say why the signed record is revised"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the reason is missing; type revise because WHY"); err != nil {
 		return err
 	}
 	if err := j.edit(); err != nil {
@@ -263,10 +265,10 @@ func (j *decider) revise() error {
 	return j.freeze(EventRevised, texts{"reason": j.cmd.Text})
 }
 
-// written is said by the bot when the postmortem of the approved record stands.
+// written records that the postmortem of the approved record is written.
 func (j *decider) written() error {
 	if j.inc.Submission == nil || j.cmd.Document != j.inc.Submission.Digest || j.cmd.Revision != j.inc.Submission.Document.Revision {
-		return Stale("a postmortem of %s does not stand for the approved record", j.cmd.Document)
+		return Stale("the postmortem %s does not match the approved record of %s; write it again", j.cmd.Document, j.inc.ID)
 	}
 	if slices.ContainsFunc(j.inc.Postmortems, func(p Postmortem) bool { return p.Revision == j.cmd.Revision }) {
 		return nil

@@ -11,14 +11,14 @@ import (
 func (j *decider) setFact() error {
 	c := j.cmd.Fact
 	if c == nil {
-		return Invalid("fact", "name a fact: %s", joinFacts())
+		return Invalid("fact", "no fact given; type fact NAME VALUE with one of: %s", joinFacts())
 	}
 	f, t, err := j.fact(*c)
 	if err != nil || f == nil {
 		return err
 	}
 	if c.Name != FactTimeZone && c.Name != FactLanguage {
-		if err := j.requireText("text", j.cmd.Text, "say how this is known: … because REASON"); err != nil {
+		if err := j.requireText("text", j.cmd.Text, "a fact needs a reason; say how it is known: fact %s VALUE because REASON", c.Name); err != nil {
 			return err
 		}
 	}
@@ -29,14 +29,16 @@ func (j *decider) setFact() error {
 	return nil
 }
 
-// involvePrivacyTeams calls those who have to know about personal data as soon as it is suspected.
+// involvePrivacyTeams involves legal, communications and data protection if
+// personal data is suspected or confirmed.
 func (j *decider) involvePrivacyTeams() {
 	if p := j.inc.Facts.PersonalData; p == PersonalSuspected || p == PersonalConfirmed {
 		j.involve(Legal, Communications, DataProtection)
 	}
 }
 
-// fact checks one fact and returns what its event says, or nil where it is so already.
+// fact checks a fact and returns the content of its event, or nil fields if the
+// fact already has this value.
 func (j *decider) fact(c FactChange) (fields, texts, error) {
 	have, value := j.inc.Facts, strings.TrimSpace(c.Value)
 	f := fields{"fact": string(c.Name)}
@@ -45,10 +47,10 @@ func (j *decider) fact(c FactChange) (fields, texts, error) {
 	case FactOccurred, FactDetected, FactClassified, FactAware:
 		at, err := time.Parse(time.RFC3339, value)
 		if err != nil {
-			return nil, nil, Invalid("value", "%q is no instant; write it as 2026-11-24T02:31:00Z", value)
+			return nil, nil, Invalid("value", "%q is not a time; write it as 2026-11-24T02:31:00Z", value)
 		}
 		if at.After(j.env.Now.Add(time.Minute)) || at.UTC().Year() < 1970 {
-			return nil, nil, Invalid("value", "%s is in the future, or long before our time", value)
+			return nil, nil, Invalid("value", "%s is out of range; use a time between 1970 and now", value)
 		}
 		at = stamp(at)
 		var known *Instant
@@ -62,7 +64,7 @@ func (j *decider) fact(c FactChange) (fields, texts, error) {
 		case FactAware:
 			regime := strings.ToLower(strings.TrimSpace(c.Regime))
 			if !roleName.MatchString(regime) {
-				return nil, nil, Invalid("regime", "awareness is stated for one regime: gdpr, nis2, dora, cra, ...")
+				return nil, nil, Invalid("regime", "%q is not a law; name one, such as gdpr, nis2, dora or cra", truncate(c.Regime))
 			}
 			f["regime"] = regime
 			if in, ok := have.Aware[regime]; ok {
@@ -77,7 +79,7 @@ func (j *decider) fact(c FactChange) (fields, texts, error) {
 	case FactPersonalData:
 		v := PersonalData(strings.ToLower(value))
 		if !slices.Contains([]PersonalData{PersonalUnknown, PersonalNo, PersonalSuspected, PersonalConfirmed}, v) {
-			return nil, nil, Invalid("value", "personal data is unknown, no, suspected or confirmed, not %q", value)
+			return nil, nil, Invalid("value", "unknown value %q of personal_data; use unknown, no, suspected or confirmed", value)
 		}
 		if v == have.PersonalData {
 			return nil, nil, nil
@@ -88,7 +90,7 @@ func (j *decider) fact(c FactChange) (fields, texts, error) {
 		return j.affected(c.Affected)
 	case FactTimeZone:
 		if _, err := time.LoadLocation(value); err != nil || value == "" || value == "Local" {
-			return nil, nil, Invalid("value", "%q is no time zone; use a name such as Europe/Paris", value)
+			return nil, nil, Invalid("value", "unknown time zone %q; use a name such as Europe/Paris", value)
 		}
 		if value == have.TimeZone {
 			return nil, nil, nil
@@ -105,7 +107,7 @@ func (j *decider) fact(c FactChange) (fields, texts, error) {
 		f["value"] = value
 		return f, texts{}, nil
 	}
-	return nil, nil, Invalid("fact", "%q is no fact; the facts are %s", c.Name, joinFacts())
+	return nil, nil, Invalid("fact", "unknown fact %q; known facts: %s", c.Name, joinFacts())
 }
 
 func joinFacts() string {
@@ -116,21 +118,22 @@ func joinFacts() string {
 	return strings.Join(names, ", ")
 }
 
-// maxAffected is more people than there are, and fits into any JSON number.
+// maxAffected is the maximum of [Affected.Count]. It exceeds the world population
+// and is exact in any JSON number.
 const maxAffected = 100_000_000_000
 
 func (j *decider) affected(a *Affected) (fields, texts, error) {
 	if a == nil || strings.TrimSpace(a.Who) == "" {
-		return nil, nil, Invalid("affected", "say who is affected")
+		return nil, nil, Invalid("affected", "the affected party is missing; say who is affected")
 	}
 	if a.Capacity != Controller && a.Capacity != Processor {
-		return nil, nil, Invalid("capacity", "say whether the company is controller or processor of their data")
+		return nil, nil, Invalid("capacity", "the capacity is missing; say whether the company is controller or processor of their data")
 	}
 	if a.Count < 0 || a.Count > maxAffected {
-		return nil, nil, Invalid("count", "%d people cannot be affected", a.Count)
+		return nil, nil, Invalid("count", "%d is not a number of people; use 0 to %d", a.Count, int64(maxAffected))
 	}
 	if a.NotifiedAt.After(j.env.Now.Add(time.Minute)) {
-		return nil, nil, Invalid("notified_at", "%s is in the future", instant(a.NotifiedAt))
+		return nil, nil, Invalid("notified_at", "%s is in the future; give a time that has passed", instant(a.NotifiedAt))
 	}
 	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, NotifiedAt: stamp(a.NotifiedAt)}
 	for _, known := range j.inc.Facts.Affected {
@@ -143,7 +146,7 @@ func (j *decider) affected(a *Affected) (fields, texts, error) {
 		texts{"who": next.Who}, nil
 }
 
-// involve brings departments in that were not called yet.
+// involve involves the departments that are not involved yet.
 func (j *decider) involve(teams ...Department) {
 	var fresh []string
 	for _, team := range teams {
@@ -158,7 +161,7 @@ func (j *decider) involve(teams ...Department) {
 
 func (j *decider) involveDepartment() error {
 	if _, ok := j.env.Directory.Team(j.cmd.Department); !ok {
-		return Unknown("department", "there is no department %q; the configuration has %s", j.cmd.Department, j.teams())
+		return Unknown("department", "unknown department %q; known departments: %s", j.cmd.Department, j.teams())
 	}
 	j.involve(j.cmd.Department)
 	return nil
@@ -169,11 +172,11 @@ var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 func (j *decider) addEvidence() error {
 	e := j.cmd.Evidence
 	if e == nil || strings.TrimSpace(e.Name) == "" {
-		return Invalid("name", "give the evidence a name")
+		return Invalid("name", "the evidence has no name; type evidence NAME")
 	}
 	sum := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(e.SHA256)), "sha256:")
 	if sum != "" && !sha256Hex.MatchString(sum) {
-		return Invalid("sha256", "a SHA-256 has 64 hexadecimal digits")
+		return Invalid("sha256", "%q is not a SHA-256; use 64 hexadecimal digits", truncate(e.SHA256))
 	}
 	if slices.ContainsFunc(j.inc.Evidence, func(h Evidence) bool { return sum != "" && h.SHA256 == sum && h.Name == e.Name }) {
 		return nil
@@ -184,7 +187,7 @@ func (j *decider) addEvidence() error {
 	return nil
 }
 
-// startRuns starts playbooks that are not running yet.
+// startRuns starts the playbooks that were not started yet.
 func (j *decider) startRuns(runs []Run) {
 	for _, r := range runs {
 		if j.inc.Run(r.Playbook) != nil {
@@ -203,13 +206,14 @@ func (j *decider) startPlaybooks() error {
 	return nil
 }
 
-// step finds the step of the command.
+// step returns the step of the command and its run. It returns an error if the
+// step is unknown or ambiguous.
 func (j *decider) step() (*Run, *Step, error) {
 	run, step := j.inc.Step(j.cmd.Step)
 	for n := range j.inc.Runs {
 		other := &j.inc.Runs[n]
 		if step != nil && other.Playbook != run.Playbook && step.ID == j.cmd.Step && slices.ContainsFunc(other.Plan, func(s Step) bool { return s.ID == step.ID }) {
-			return nil, nil, Invalid("step", "two playbooks have a step %[1]q; write %[2]s/%[1]s or %[3]s/%[1]s", step.ID, run.Playbook, other.Playbook)
+			return nil, nil, Invalid("step", "two playbooks have a step %[1]q; type %[2]s/%[1]s or %[3]s/%[1]s", step.ID, run.Playbook, other.Playbook)
 		}
 	}
 	if step == nil {
@@ -223,13 +227,13 @@ func (j *decider) step() (*Run, *Step, error) {
 		}
 		switch near := Nearest(j.cmd.Step, open); {
 		case len(j.inc.Runs) == 0:
-			return nil, nil, Unknown("step", "%s has no playbook, so it has no step %q", j.inc.ID, j.cmd.Step)
+			return nil, nil, Unknown("step", "%s has no step %q because no playbook was started", j.inc.ID, j.cmd.Step)
 		case near != "":
-			return nil, nil, Unknown("step", "%s has no step %q; did you mean %q? Still open: %s", j.inc.ID, j.cmd.Step, near, strings.Join(open, ", "))
+			return nil, nil, Unknown("step", "%s has no step %q; did you mean %q? (open steps: %s)", j.inc.ID, j.cmd.Step, near, strings.Join(open, ", "))
 		case len(open) == 0:
-			return nil, nil, Unknown("step", "%s has no step %q; none is open any more", j.inc.ID, j.cmd.Step)
+			return nil, nil, Unknown("step", "%s has no step %q; all steps are finished", j.inc.ID, j.cmd.Step)
 		}
-		return nil, nil, Unknown("step", "%s has no step %q; still open: %s", j.inc.ID, j.cmd.Step, strings.Join(open, ", "))
+		return nil, nil, Unknown("step", "%s has no step %q; open steps: %s", j.inc.ID, j.cmd.Step, strings.Join(open, ", "))
 	}
 	return run, step, nil
 }
@@ -268,7 +272,7 @@ func (j *decider) stepSkip() error {
 	if err != nil || step.Finished() {
 		return err
 	}
-	if err := j.requireText("text", j.cmd.Text, "a skipped step needs a reason"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "a skipped step needs a reason; type step skip %s because REASON", step.ID); err != nil {
 		return err
 	}
 	j.emit(EventStepSkipped, stepFields(run, step), texts{"outcome": j.cmd.Text})
@@ -277,13 +281,14 @@ func (j *decider) stepSkip() error {
 
 func (j *decider) consult() error {
 	if _, ok := j.env.Directory.Team(j.cmd.Department); !ok {
-		return Unknown("department", "there is no team %q; the configuration has %s", j.cmd.Department, j.teams())
+		return Unknown("department", "unknown team %q; known teams: %s", j.cmd.Department, j.teams())
 	}
 	j.consulted(j.cmd.Department, j.cmd.Blocking)
 	return nil
 }
 
-// consulted asks a team once; that it blocks can be added but never taken back.
+// consulted consults a team once. A later call can make it blocking, but cannot
+// undo that.
 func (j *decider) consulted(team Department, blocking bool) {
 	if t, ok := j.env.Directory.Team(team); ok {
 		team = t.Name
@@ -304,12 +309,12 @@ func (j *decider) answer() error {
 	team := j.cmd.Department
 	asked := slices.IndexFunc(j.inc.Consultations, func(c Consultation) bool { return c.Team == team })
 	if asked < 0 {
-		return Unknown("department", "%q was not consulted on %s", team, j.inc.ID)
+		return Unknown("department", "%q was not consulted on %s; type consult %[1]s first", team, j.inc.ID)
 	}
 	if err := j.requireRepresentative(team); err != nil {
 		return err
 	}
-	if err := j.requireText("text", j.cmd.Text, "write the answer"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the answer is missing; type answer %s TEXT", team); err != nil {
 		return err
 	}
 	if have := j.inc.Consultations[asked]; have.By == j.env.Actor && have.Answer == j.cmd.Text {
@@ -320,7 +325,7 @@ func (j *decider) answer() error {
 	return nil
 }
 
-// maxDelegation is how long a deputy may be named for inside an incident.
+// maxDelegation is the maximum duration of a delegation in an incident.
 const maxDelegation = 90 * 24 * time.Hour
 
 func (j *decider) delegate() error {
@@ -329,18 +334,18 @@ func (j *decider) delegate() error {
 		return err
 	}
 	if !j.env.Directory.Member(j.env.Actor, c.Department) {
-		return Forbidden("a deputy cannot name another deputy")
+		return Forbidden("a deputy cannot delegate; ask a member of %s to delegate", c.Department)
 	}
 	if err := j.requirePerson("person", c.Person); err != nil {
 		return err
 	}
 	switch {
 	case c.Person == j.env.Actor:
-		return Invalid("person", "that is you")
+		return Invalid("person", "you cannot delegate to yourself; name another person")
 	case !c.Until.After(j.env.Now):
-		return Invalid("until", "say until when, as a date in the future")
+		return Invalid("until", "the end of the delegation is missing or has passed; add until DATE")
 	case c.Until.After(j.env.Now.Add(maxDelegation)):
-		return Invalid("until", "at most 90 days ahead; longer belongs into the configuration, under deputies")
+		return Invalid("until", "a delegation lasts at most 90 days; for longer, ask an administrator to add a deputy")
 	}
 	want := Delegation{Department: c.Department, From: j.env.Actor, To: c.Person, Until: stamp(c.Until)}
 	if slices.Contains(j.inc.Delegations, want) {

@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// page is said right before a page goes out, and committed before the call:
-// whether a page may start is decided here, under the incident's lock, and
-// nowhere else.
+// page records that a page starts. The caller commits it before it calls the
+// pager. The decision is made only here, while the incident is locked.
 func (j *decider) page() error {
 	p := j.inc.Paging
 	if !j.inc.NeedsPage() || j.cmd.Round != p.Round {
-		return Conflict("no page is owed for %s", PageKey(j.inc.ID, j.cmd.Round))
+		return Conflict("%s does not need a page", PageKey(j.inc.ID, j.cmd.Round))
 	}
 	if slices.Contains(p.Started, j.cmd.EscalationStep) {
 		return nil
@@ -30,7 +29,8 @@ func (j *decider) paged() error {
 	return nil
 }
 
-// pageFailed is said once for each route of a round; the next route goes at once.
+// pageFailed records the failure of an escalation step, once per round, and moves
+// on to the next step at once.
 func (j *decider) pageFailed() error {
 	p := j.inc.Paging
 	if j.cmd.Round == p.Round && slices.Contains(p.Failed, j.cmd.EscalationStep) {
@@ -44,8 +44,9 @@ func (j *decider) pageFailed() error {
 	return nil
 }
 
-// pageTimeout is said when a route's time is up. Past the last route a new
-// round begins: a page is owed for as long as nobody has it.
+// pageTimeout records that an escalation step was not acknowledged in time and
+// moves on to the next step. After the last step it starts a new round: paging
+// continues until a responder acknowledges.
 func (j *decider) pageTimeout() error {
 	p := j.inc.Paging
 	if !j.inc.NeedsPage() || j.cmd.Round != p.Round || j.cmd.EscalationStep != p.EscalationStep {
@@ -63,8 +64,8 @@ func (j *decider) pageTimeout() error {
 	return nil
 }
 
-// AckTimeoutAt is when the acknowledgement lapses if the commander stays silent;
-// false while there is nothing to lapse.
+// AckTimeoutAt returns when the acknowledgement times out if the commander stays
+// inactive. It returns false if there is no acknowledgement that can time out.
 func (i Incident) AckTimeoutAt(p Policy) (at time.Time, ok bool) {
 	if !i.Status.Responding() || !i.Paging.Acknowledged() || p.AckTimeout <= 0 || i.Severity != Sev1 && i.Severity != Sev2 {
 		return at, false
@@ -84,7 +85,7 @@ func (j *decider) ackTimeout() error {
 
 func (j *decider) attach() error {
 	if j.cmd.Alert == nil {
-		return Invalid("alert", "an alert is missing")
+		return Invalid("alert", "no alert given; name one, such as A17")
 	}
 	a := *j.cmd.Alert
 	fresh := !slices.ContainsFunc(j.inc.Alerts, func(r AlertRef) bool { return r.Kind == a.Kind })
@@ -94,7 +95,7 @@ func (j *decider) attach() error {
 	j.attached(a)
 	j.startRuns(j.cmd.Runs)
 	if j.cmd.Severity.MoreSevereThan(j.inc.Severity) {
-		if err := j.severity(j.cmd.Severity, "raised by an alert of the kind "+a.Kind); err != nil {
+		if err := j.severity(j.cmd.Severity, "raised by an alert of kind "+a.Kind); err != nil {
 			return err
 		}
 	}
@@ -109,10 +110,11 @@ func (j *decider) attached(a AlertRef) {
 		"fingerprint": a.Fingerprint, "at": instant(a.At)}, texts{"title": a.Title, "url": a.URL, "rule": a.Rule, "detail": j.cmd.Text})
 }
 
-// count is said at the 10th, 100th, ... copy; the counter itself is no history.
+// count records the 10th, 100th, ... occurrence of an alert. The store holds the
+// exact count.
 func (j *decider) count() error {
 	if j.cmd.Alert == nil {
-		return Invalid("alert", "an alert is missing")
+		return Invalid("alert", "no alert given; name one, such as A17")
 	}
 	j.emit(EventAlertCounted, fields{"alert": num(int(j.cmd.Alert.Alert)), "count": num(int(j.cmd.Count))}, texts{"title": j.cmd.Alert.Title})
 	return nil

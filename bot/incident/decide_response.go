@@ -12,7 +12,7 @@ import (
 func (j *decider) open() error {
 	c := j.cmd
 	title := strings.Join(strings.Fields(c.Title), " ")
-	if err := j.requireText("title", title, "say in one line what happened"); err != nil {
+	if err := j.requireText("title", title, "the title is missing; say in one line what happened"); err != nil {
 		return err
 	}
 	severity := c.Severity
@@ -37,14 +37,14 @@ func (j *decider) open() error {
 	return nil
 }
 
-// startPaging begins a round of paging, unless the severity is one that wakes nobody.
+// startPaging starts a paging round, unless the severity is not paged.
 func (j *decider) startPaging() {
 	if quiet := j.env.Policy.NoPageFrom; quiet == "" || j.inc.Severity.MoreSevereThan(quiet) {
 		j.startRound()
 	}
 }
 
-// startRound begins a new round of paging: whoever held it holds it no longer.
+// startRound starts a paging round. It ends an acknowledgement in force.
 func (j *decider) startRound() {
 	j.emit(EventRoundStarted, fields{"round": num(j.inc.Paging.Round + 1), "escalation_step": "0"}, nil)
 }
@@ -65,7 +65,8 @@ func (j *decider) acknowledge() error {
 	return nil
 }
 
-// setAcknowledgedBy makes the actor the one who has it, and commander if there is none.
+// setAcknowledgedBy records the actor's acknowledgement and makes the actor
+// commander if there is none.
 func (j *decider) setAcknowledgedBy() {
 	f := fields{"round": num(j.inc.Paging.Round)}
 	if j.inc.Status == Triage {
@@ -77,19 +78,19 @@ func (j *decider) setAcknowledgedBy() {
 	}
 }
 
-// ackImplicitly acknowledges on the way, when a responder acts while nobody has it.
-// That happens now, whenever it was that they contained or resolved it.
+// ackImplicitly acknowledges for a responder who acts on an unacknowledged
+// incident. The acknowledgement happens now, even if the command is backdated.
 func (j *decider) ackImplicitly() {
 	if !j.inc.Paging.Acknowledged() && j.requireResponder() == nil {
-		said := j.cmd
+		cmd := j.cmd
 		j.cmd.Text, j.cmd.HappenedAt = "", time.Time{}
 		j.setAcknowledgedBy()
-		j.cmd = said
+		j.cmd = cmd
 	}
 }
 
 func (j *decider) contain() error {
-	if err := j.requireText("text", j.cmd.Text, "say how the harm was stopped"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the text is missing; say how the harm was stopped: contain HOW"); err != nil {
 		return err
 	}
 	j.ackImplicitly()
@@ -98,7 +99,7 @@ func (j *decider) contain() error {
 }
 
 func (j *decider) resolve() error {
-	if err := j.requireText("text", j.cmd.Text, "say how service and security were restored"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the text is missing; say how service and security were restored: resolve HOW"); err != nil {
 		return err
 	}
 	j.ackImplicitly()
@@ -107,7 +108,7 @@ func (j *decider) resolve() error {
 }
 
 func (j *decider) reopen() error {
-	if err := j.requireText("text", j.cmd.Text, "say why it is not over"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the reason is missing; say why %s is not over: reopen WHY", j.inc.ID); err != nil {
 		return err
 	}
 	j.emit(EventReopened, statusField(Active), texts{"reason": j.cmd.Text})
@@ -115,9 +116,9 @@ func (j *decider) reopen() error {
 	return nil
 }
 
-// dismissalNeedsSecurity reports whether it takes two people to call it a false alarm. That
-// there was something to contain is not forgotten by reopening, nor how grave
-// it was by grading it lower.
+// dismissalNeedsSecurity reports whether a second person, from security, must
+// confirm a dismissal. Reopening does not undo that the incident was contained,
+// and lowering the severity does not undo its peak severity.
 func (i Incident) dismissalNeedsSecurity() bool {
 	return i.Severity.MoreSevereThan(Sev3) || i.PeakSeverity.MoreSevereThan(Sev3) || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
 }
@@ -129,22 +130,22 @@ func (j *decider) dismiss() error {
 	proposed := j.inc.Dismissal
 	if j.inc.dismissalNeedsSecurity() {
 		if proposed == nil {
-			if err := j.requireText("text", j.cmd.Text, "say why it is a false alarm"); err != nil {
+			if err := j.requireText("text", j.cmd.Text, "the reason is missing; say why %s is a false alarm: dismiss WHY", j.inc.ID); err != nil {
 				return err
 			}
 			j.emit(EventDismissProposed, nil, texts{"reason": j.cmd.Text})
 			return nil
 		}
 		if proposed.By == j.env.Actor {
-			return Conflict("at sev1 and sev2, after containment, and while personal data is not ruled out, a second person, from security, has to agree that %s is a false alarm", j.inc.ID)
+			return Conflict("you proposed to dismiss %s and a second person, from security, must confirm it with dismiss; that applies at sev1 and sev2, after containment, and unless personal data is ruled out", j.inc.ID)
 		}
 		if !j.inc.represents(j.env.Directory, j.env.Actor, Security, j.env.Now) {
-			return Forbidden("the second person has to be from security")
+			return Forbidden("only security can confirm the dismissal of %s; ask a member of security", j.inc.ID)
 		}
 		j.emit(EventDismissed, fields{"status": string(Dismissed), "person": string(proposed.By)}, texts{"reason": firstOf(j.cmd.Text, proposed.Reason)})
 		return nil
 	}
-	if err := j.requireText("text", firstOf(j.cmd.Text, reasonOf(proposed)), "say why it is a false alarm"); err != nil {
+	if err := j.requireText("text", firstOf(j.cmd.Text, reasonOf(proposed)), "the reason is missing; say why %s is a false alarm: dismiss WHY", j.inc.ID); err != nil {
 		return err
 	}
 	j.emit(EventDismissed, statusField(Dismissed), texts{"reason": firstOf(j.cmd.Text, reasonOf(proposed))})
@@ -176,7 +177,7 @@ func (j *decider) setSeverity() error {
 	return j.severity(j.cmd.Severity, j.cmd.Text)
 }
 
-// severity changes it; raised while it is fought, it pages anew.
+// severity changes the severity. Raising it during the response pages again.
 func (j *decider) severity(s Severity, reason string) error {
 	parsed, err := ParseSeverity(string(s))
 	if err != nil {
@@ -199,11 +200,11 @@ var roleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 func (j *decider) assignRole() error {
 	c := j.cmd
 	if !roleName.MatchString(string(c.Role)) {
-		return Invalid("role", "%q is no role; use commander, scribe, communicator, operations, or a playbook's own (a-z, 0-9, - and _)", c.Role)
+		return Invalid("role", "%q is not a role name; use commander, scribe, communicator, operations or a role of a playbook (a-z, 0-9, - and _)", c.Role)
 	}
 	if roles := j.inc.roles(); !slices.Contains(roles, string(c.Role)) {
 		if near := Nearest(string(c.Role), roles); near != "" {
-			return Invalid("role", "%q is no role; did you mean %q?", c.Role, near)
+			return Invalid("role", "unknown role %q; did you mean %q?", c.Role, near)
 		}
 	}
 	if err := j.requirePerson("person", c.Person); err != nil {
@@ -216,7 +217,8 @@ func (j *decider) assignRole() error {
 	return nil
 }
 
-// roles are those that everybody knows, and those of the incident's playbooks.
+// roles returns the names of the built-in roles, the assigned roles and the roles in
+// playbooks of the incident.
 func (i *Incident) roles() []string {
 	out := roleNames()
 	for r := range i.Roles {
@@ -234,7 +236,7 @@ func (i *Incident) roles() []string {
 }
 
 func (j *decider) note() error {
-	if err := j.requireText("text", j.cmd.Text, "write the note after the verb"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the note is empty; type note TEXT"); err != nil {
 		return err
 	}
 	j.emit(EventNoted, nil, texts{"text": j.cmd.Text})
@@ -242,7 +244,7 @@ func (j *decider) note() error {
 }
 
 func (j *decider) update() error {
-	if err := j.requireText("text", j.cmd.Text, "say how it stands"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the update is empty; type update TEXT"); err != nil {
 		return err
 	}
 	j.emit(EventUpdated, nil, texts{"text": j.cmd.Text})
@@ -253,7 +255,7 @@ func (j *decider) grant() error {
 	if err := j.requirePerson("person", j.cmd.Person); err != nil {
 		return err
 	}
-	if err := j.requireText("text", j.cmd.Text, "access to an incident needs a reason"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "access needs a reason; type grant PERSON because REASON"); err != nil {
 		return err
 	}
 	if slices.Contains(j.inc.Access, j.cmd.Person) {
@@ -268,50 +270,52 @@ func (j *decider) restrict() error {
 		return nil
 	}
 	if j.cmd.Public && j.inc.Commander != j.env.Actor && j.responderOrSecurity() != nil && !j.inc.represents(j.env.Directory, j.env.Actor, Legal, j.env.Now) {
-		return Forbidden("whoever may read along does not open %s to the company: its commander, responders, security and legal do", j.inc.ID)
+		return Forbidden("only the commander, responders, security or legal can make %s public; ask one of them", j.inc.ID)
 	}
 	j.emit(EventRestricted, fields{"restricted": strconv.FormatBool(!j.cmd.Public)}, texts{"reason": j.cmd.Text})
 	return nil
 }
 
-// erase takes one person from legal and one from security, who name the same texts.
+// erase needs one person from legal and one from security who name the same texts.
+// The first command proposes the erasure, the second one confirms it.
 func (j *decider) erase() error {
-	speaks := func(p PersonID, team Department) bool { return j.inc.represents(j.env.Directory, p, team, j.env.Now) }
+	represents := func(p PersonID, team Department) bool { return j.inc.represents(j.env.Directory, p, team, j.env.Now) }
 	actor := j.env.Actor
-	if !speaks(actor, Legal) && !speaks(actor, Security) {
-		return Forbidden("texts are erased by legal and security together")
+	if !represents(actor, Legal) && !represents(actor, Security) {
+		return Forbidden("only legal and security can erase texts, together; ask one of each")
 	}
 	if len(j.cmd.Erase) == 0 {
-		return Invalid("erase", "name the texts: the event's number and the text's name, as in 17/text")
+		return Invalid("erase", "no text given; name its event and its field, as in 17/text")
 	}
 	for _, ref := range j.cmd.Erase {
 		if ref.Seq < 1 || ref.Seq > j.inc.Head.Seq || ref.Name == "" {
-			return Unknown("erase", "event %d has no text %q", ref.Seq, ref.Name)
+			return Unknown("erase", "event %d of %s has no text %q; name an event and its field, as in 17/text", ref.Seq, j.inc.ID, ref.Name)
 		}
 	}
 	refs, _ := json.Marshal(j.cmd.Erase)
 	p := j.inc.Erasure
 	if p == nil || !slices.Equal(p.Refs, j.cmd.Erase) {
-		if err := j.requireText("text", j.cmd.Text, "say why the texts have to go"); err != nil {
+		if err := j.requireText("text", j.cmd.Text, "the reason is missing; add because REASON"); err != nil {
 			return err
 		}
 		j.emit(EventErasureProposed, fields{"refs": string(refs)}, texts{"reason": j.cmd.Text})
 		return nil
 	}
-	both := speaks(p.By, Legal) && speaks(actor, Security) || speaks(p.By, Security) && speaks(actor, Legal)
+	both := represents(p.By, Legal) && represents(actor, Security) || represents(p.By, Security) && represents(actor, Legal)
 	if p.By == actor || !both {
-		return Conflict("one person from legal and another from security have to ask for it")
+		return Conflict("one person from legal and another from security must confirm the erasure; ask the other department to type the same command")
 	}
 	j.emit(EventErased, fields{"refs": string(refs), "person": string(p.By)}, texts{"reason": p.Reason})
 	j.voidSubmission("a text was erased")
 	return nil
 }
 
-// DecideMerge judges VerbMerge, the one command that sees two incidents: the
-// events for the source, which ends, and for the target, which goes on with
-// its alerts and with the worst of both. The target's signatures fall. It ends
-// the source's paging and its life, so it is no matter for whoever may read along.
-func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTarget []Event, err error) {
+// DecideMerge decides [VerbMerge]. It returns the events of the source, which ends,
+// and of the target, which continues with the source's alerts. The target takes
+// the more severe severity and personal data fact of both, and a legal hold.
+// Signatures of the target are voided. Only responders and security may merge,
+// because merging ends the paging of the source.
+func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, targetEvents []Event, err error) {
 	s := newDecider(cmd, source, env)
 	if err := s.authorize(); err != nil {
 		return nil, nil, err
@@ -327,13 +331,13 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 	}
 	switch {
 	case source.ID == target.ID:
-		return nil, nil, Invalid("target", "%s cannot be merged into itself", source.ID)
+		return nil, nil, Invalid("target", "%s cannot be merged into itself; name another incident", source.ID)
 	case !target.Status.Live():
-		return nil, nil, Conflict("%s is %s; merge into an incident that is still alive", target.ID, target.Status)
+		return nil, nil, Conflict("%s is %s and cannot take over another incident; choose one that is not approved or ended", target.ID, target.Status)
 	case !target.MayRead(env.Directory, env.Actor, env.Now):
 		return nil, nil, Forbidden("%s is restricted; ask its commander for access", target.ID)
 	case source.Restricted && !target.Restricted:
-		return nil, nil, Conflict("%s is restricted and %s is open to everybody; restrict %[2]s first", source.ID, target.ID)
+		return nil, nil, Conflict("%s is restricted and %s is public; restrict %[2]s first", source.ID, target.ID)
 	}
 	s.emit(EventMergedInto, fields{"status": string(Merged), "target": target.ID.String()}, texts{"reason": cmd.Text})
 
@@ -349,7 +353,7 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "merged from " + source.ID.String()})
 		t.involvePrivacyTeams()
 	}
-	if source.LegalHold != nil { // also where the target is held: whoever releases it reads both reasons
+	if source.LegalHold != nil { // a held target gets both reasons, for the person who releases it
 		reason := firstOf(source.LegalHold.Reason, "merged from "+source.ID.String())
 		if target.LegalHold != nil {
 			reason = target.LegalHold.Reason + "; " + source.ID.String() + ": " + reason
@@ -360,12 +364,13 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (ofSource, ofTar
 	return s.events, t.events, nil
 }
 
-// originFields is what an incident that takes over alerts is told of where they were:
-// neither a merge nor a split makes them a matter for one alone.
+// originFields returns the properties of i that an incident inherits when it takes
+// over alerts of i. With them, a merge or split cannot bypass the second person
+// of a dismissal.
 func (i *Incident) originFields() fields {
-	gravest := i.PeakSeverity
-	if i.Severity.MoreSevereThan(gravest) {
-		gravest = i.Severity
+	peak := i.PeakSeverity
+	if i.Severity.MoreSevereThan(peak) {
+		peak = i.Severity
 	}
-	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "peak_severity": string(gravest)}
+	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "peak_severity": string(peak)}
 }

@@ -9,10 +9,10 @@ import (
 
 func (j *decider) scheduleReview() error {
 	if j.cmd.When.IsZero() {
-		return Invalid("when", "say when the review meeting is, as in 2026-11-24 10:00")
+		return Invalid("when", "the time of the review meeting is missing; type review 2026-11-24 10:00")
 	}
 	if j.cmd.When.Before(j.env.Now) {
-		return Invalid("when", "%s has passed", j.cmd.When.Format(time.RFC3339))
+		return Invalid("when", "%s has passed; give a time in the future", j.cmd.When.Format(time.RFC3339))
 	}
 	if j.inc.Review.At.Equal(stamp(j.cmd.When)) {
 		return nil
@@ -25,14 +25,14 @@ func (j *decider) conclude() error {
 	c := j.cmd
 	present := slices.Compact(slices.Sorted(slices.Values(c.Attendance)))
 	if len(present) < 2 {
-		return Invalid("attendance", "a review is held in person: name at least two who were there")
+		return Invalid("attendance", "a review needs at least two people; name the people who attended")
 	}
 	for _, p := range present {
 		if err := j.requirePerson("attendance", p); err != nil {
 			return err
 		}
 	}
-	if err := j.requireText("text", c.Text, "write down what was decided"); err != nil {
+	if err := j.requireText("text", c.Text, "the decisions are missing; write down the decisions of the review"); err != nil {
 		return err
 	}
 	for _, a := range c.Actions {
@@ -43,27 +43,28 @@ func (j *decider) conclude() error {
 	if strings.TrimSpace(c.Waiver) != "" && j.inc.Review.WaivedBy == "" {
 		j.emit(EventWaiverProposed, nil, texts{"reason": c.Waiver})
 	}
-	if open := j.inc.closeBlocker(); open != "" && j.inc.Review.WaivedBy == "" {
-		return Invalid("actions", "closing needs %s", open)
+	if kind := j.inc.closeBlocker(); kind != "" && j.inc.Review.WaivedBy == "" {
+		return Invalid("actions", "closing needs a %s action item with an owner and a due date; add one, or type review waive REASON", kind)
 	}
 	j.emit(EventReviewConcluded, fields{"people": joinPeople(present)}, texts{"decisions": c.Text})
 	j.close()
 	return nil
 }
 
-// close ends the incident once the review is concluded and its gate is passed.
+// close closes an approved incident if its review is concluded and the required
+// action items exist or are waived.
 func (j *decider) close() {
 	if j.inc.Status == Approved && !j.inc.Review.Concluded.IsZero() && j.inc.closeBlocker() == "" {
 		j.emit(EventClosed, statusField(Closed), nil)
 	}
 }
 
-// waiveActions proposes to close without both kinds of actions, and endorses it when
-// a second person, from security, says the same.
+// waiveActions proposes to close without the required action items. A second
+// person, from security, endorses the waiver with the same command.
 func (j *decider) waiveActions() error {
 	r := j.inc.Review
 	if r.WaivedBy == "" {
-		if err := j.requireText("text", j.cmd.Text, "an exception needs a reason"); err != nil {
+		if err := j.requireText("text", j.cmd.Text, "a waiver needs a reason; type review waive REASON"); err != nil {
 			return err
 		}
 		j.emit(EventWaiverProposed, nil, texts{"reason": j.cmd.Text})
@@ -73,7 +74,7 @@ func (j *decider) waiveActions() error {
 		return nil
 	}
 	if r.WaivedBy == j.env.Actor || !j.inc.represents(j.env.Directory, j.env.Actor, Security, j.env.Now) {
-		return Conflict("a second person, from security, endorses the exception")
+		return Conflict("the waiver needs a second person, from security; ask one to type review waive")
 	}
 	j.emit(EventWaiverEndorsed, nil, texts{"reason": j.cmd.Text})
 	j.close()
@@ -83,19 +84,19 @@ func (j *decider) waiveActions() error {
 // action checks and adds one action item.
 func (j *decider) action(a Action) error {
 	if !slices.Contains(ActionKinds(), a.Kind) {
-		return Invalid("kind", "%q is no kind of action item; use detection, prevention, mitigation or process", a.Kind)
+		return Invalid("kind", "unknown kind of action item %q; use detection, prevention, mitigation or process", a.Kind)
 	}
-	if err := j.requireText("title", a.Title, "say what is to be done"); err != nil {
+	if err := j.requireText("title", a.Title, "the action item has no title; say what must be done"); err != nil {
 		return err
 	}
 	if err := j.requirePerson("owner", a.Owner); err != nil {
 		return err
 	}
 	if a.Due.IsZero() {
-		return Invalid("due", "an action item has a due date, as in 2026-12-15")
+		return Invalid("due", "the action item has no due date; add one, such as due 2026-12-15")
 	}
-	if a.Due.Add(36 * time.Hour).Before(j.env.Now) { // a day is not over everywhere at once
-		return Invalid("due", "%s has passed; say until when it will be done", a.Due.UTC().Format(time.DateOnly))
+	if a.Due.Add(36 * time.Hour).Before(j.env.Now) { // the due day ends later in western time zones
+		return Invalid("due", "%s has passed; give a due date in the future", a.Due.UTC().Format(time.DateOnly))
 	}
 	j.emit(EventActionAdded, fields{"action": fmt.Sprintf("A%d", len(j.inc.Actions)+1), "kind": string(a.Kind), "owner": string(a.Owner), "due": instant(a.Due)}, texts{"title": a.Title})
 	return nil
@@ -103,7 +104,7 @@ func (j *decider) action(a Action) error {
 
 func (j *decider) addAction() error {
 	if j.cmd.Action == nil {
-		return Invalid("action", "say what is to be done, by whom and until when")
+		return Invalid("action", "the action item is missing; type action add KIND TITLE owner PERSON due DATE")
 	}
 	if err := j.action(*j.cmd.Action); err != nil {
 		return err
@@ -123,5 +124,5 @@ func (j *decider) finishAction() error {
 		j.emit(EventActionDone, fields{"action": a.ID}, texts{"text": j.cmd.Text})
 		return nil
 	}
-	return Unknown("action", "%s has no action item %q", j.inc.ID, j.cmd.Item)
+	return Unknown("action", "%s has no action item %q; use a number such as A1", j.inc.ID, j.cmd.Item)
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// promote brings in an alert that was only kept. That it belongs here is a
-// responder's word, and stands in the timeline as theirs.
+// promote attaches a suppressed alert on the decision of a responder, who is the
+// author of the event.
 func (j *decider) promote() error {
 	if err := j.requireResponder(); err != nil {
 		return err
@@ -16,8 +16,8 @@ func (j *decider) promote() error {
 	return j.attach()
 }
 
-// setLegalHold sets a legal hold. Legal and security may, each alone: too much kept is
-// mended, what is deleted is not.
+// setLegalHold sets a legal hold. One person from legal or security is enough,
+// because a needless hold can be released and a deletion cannot be undone.
 func (j *decider) setLegalHold() error {
 	if err := j.legalOrSecurity(); err != nil {
 		return err
@@ -25,7 +25,7 @@ func (j *decider) setLegalHold() error {
 	if j.inc.LegalHold != nil {
 		return nil
 	}
-	if err := j.requireText("text", j.cmd.Text, "say why nothing of it may be deleted"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "a legal hold needs a reason; type legal-hold because REASON"); err != nil {
 		return err
 	}
 	j.emit(EventLegalHoldSet, nil, texts{"reason": j.cmd.Text})
@@ -39,7 +39,7 @@ func (j *decider) releaseLegalHold() error {
 	if j.inc.LegalHold == nil {
 		return nil
 	}
-	if err := j.requireText("text", j.cmd.Text, "say why it may be deleted in its time again"); err != nil {
+	if err := j.requireText("text", j.cmd.Text, "the reason is missing; type legal-hold release because REASON"); err != nil {
 		return err
 	}
 	j.emit(EventLegalHoldReleased, nil, texts{"reason": j.cmd.Text})
@@ -52,13 +52,13 @@ func (j *decider) legalOrSecurity() error {
 			return nil
 		}
 	}
-	return Forbidden("a legal hold is for somebody from legal or security to set and to release")
+	return Forbidden("only legal or security can set or release a legal hold; ask one of them")
 }
 
-// DecideSplit judges VerbSplit, the inverse of a merge: alerts leave source
-// and open target, which has only its ID and Genesis head. Both histories are
-// kept. A record in review that told of them goes back to writing.
-func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env Env) (ofSource, ofTarget []Event, err error) {
+// DecideSplit decides [VerbSplit], the inverse of a merge. The alerts leave source
+// and open target, which must be [New]. The timeline of source stays complete. If
+// source is in review, its signatures are voided and it returns to resolved.
+func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env Env) (sourceEvents, targetEvents []Event, err error) {
 	s := newDecider(cmd, source, env)
 	if err := s.authorize(); err != nil {
 		return nil, nil, err
@@ -70,7 +70,7 @@ func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env En
 		return nil, nil, err
 	}
 	if len(alerts) == 0 {
-		return nil, nil, Invalid("alerts", "name the alerts that are another incident: split %s alerts A3,A4 TITLE", source.ID)
+		return nil, nil, Invalid("alerts", "no alerts given; type split %s alerts A3,A4 TITLE", source.ID)
 	}
 	ids := make([]string, len(alerts))
 	for n, a := range alerts {

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TestWhatIsAlreadyTrueIsNoEvent says everything twice: the second time
-// nothing happens and nobody is told off.
-func TestWhatIsAlreadyTrueIsNoEvent(t *testing.T) {
+// TestDecide_RepeatedCommandIsNoEvent gives each command twice. The second time
+// must return neither events nor an error.
+func TestDecide_RepeatedCommandIsNoEvent(t *testing.T) {
 	until := start.AddDate(0, 0, 3)
 	for _, c := range []struct {
 		in  Status
@@ -20,12 +20,12 @@ func TestWhatIsAlreadyTrueIsNoEvent(t *testing.T) {
 		{Active, "eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "eng2"}},
 		{Active, "eng1", Command{Verb: VerbGrant, Person: "out1", Text: "x"}},
 		{Active, "eng1", Command{Verb: VerbRestrict, Public: true}},
-		{Active, "eng1", fact(FactOccurred, "2026-11-24T01:00:00.0000001Z")},
-		{Active, "eng1", fact(FactDetected, "2026-11-24T01:00:00Z")},
-		{Active, "eng1", fact(FactClassified, "2026-11-24T02:00:00+01:00")},
-		{Active, "eng1", fact(FactPersonalData, "suspected")},
-		{Active, "eng1", fact(FactTimeZone, "Asia/Tokyo")},
-		{Active, "eng1", fact(FactLanguage, "de")},
+		{Active, "eng1", factCommand(FactOccurred, "2026-11-24T01:00:00.0000001Z")},
+		{Active, "eng1", factCommand(FactDetected, "2026-11-24T01:00:00Z")},
+		{Active, "eng1", factCommand(FactClassified, "2026-11-24T02:00:00+01:00")},
+		{Active, "eng1", factCommand(FactPersonalData, "suspected")},
+		{Active, "eng1", factCommand(FactTimeZone, "Asia/Tokyo")},
+		{Active, "eng1", factCommand(FactLanguage, "de")},
 		{Active, "eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactAware, Regime: "dora", Value: "2026-11-24T01:00:00Z"}}},
 		{Active, "eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "us", Capacity: Controller, NotifiedAt: start}}}},
 		{Active, "eng1", Command{Verb: VerbEvidence, Evidence: &Evidence{Name: "x", SHA256: strings.Repeat("ab", 32)}}},
@@ -49,27 +49,27 @@ func TestWhatIsAlreadyTrueIsNoEvent(t *testing.T) {
 		{Closed, "", Command{Verb: VerbPostmortemShared, Revision: 1, Item: "F1"}},
 		{Closed, "eng1", Command{Verb: VerbFinishAction, Item: "A1"}},
 	} {
-		w := given(t, c.in)
+		w := fixtureIn(t, c.in)
 		if c.cmd.Expect == "current" {
 			c.cmd.Expect = w.inc.Submission.Digest
 		}
 		w.must(c.by, c.cmd)
-		if events, err := w.as(c.by, c.cmd); len(events) > 0 || err != nil {
-			t.Errorf("%s again: %v, %v", c.cmd.Verb, events, err)
+		if events, err := w.decideAs(c.by, c.cmd); len(events) > 0 || err != nil {
+			t.Errorf("second %s: got %v, %v, want neither events nor an error", c.cmd.Verb, events, err)
 		}
 	}
-	w := given(t, InReview)
+	w := fixtureIn(t, InReview)
 	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
 	answer := Command{Verb: VerbAnswer, Department: "payments", Text: "fine"}
 	w.must("pay1", answer)
-	if events, err := w.as("pay1", answer); len(events) > 0 || err != nil {
-		t.Errorf("answered again: %v, %v", events, err)
+	if events, err := w.decideAs("pay1", answer); len(events) > 0 || err != nil {
+		t.Errorf("second answer: got %v, %v, want neither events nor an error", events, err)
 	}
-	w.must("pay2", answer) // another person's word is another word
+	w.must("pay2", answer) // an answer of another person counts
 	answer.Text = "not fine"
 	w.must("pay2", answer)
-	// Almost the same is not the same.
-	w = given(t, Active)
+	// Similar commands are not repeats.
+	w = fixtureIn(t, Active)
 	sum := strings.Repeat("ab", 32)
 	for _, e := range []Evidence{{Name: "x", SHA256: sum}, {Name: "y", SHA256: sum}, {Name: "x", SHA256: strings.Repeat("cd", 32)}, {Name: "x"}, {Name: "x"}} {
 		w.must("eng1", Command{Verb: VerbEvidence, Evidence: &e})
@@ -77,96 +77,95 @@ func TestWhatIsAlreadyTrueIsNoEvent(t *testing.T) {
 	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
 	w.must("eng1", Command{Verb: VerbConsult, Department: "PAYMENTS", Blocking: true})
 	if len(w.inc.Consultations) != 1 || !w.inc.Consultations[0].Blocking {
-		t.Errorf("%+v", w.inc.Consultations)
+		t.Errorf("got %+v, want one blocking consultation", w.inc.Consultations)
 	}
 }
 
-func TestOpening(t *testing.T) {
-	w := newWorld(t)
+func TestOpen(t *testing.T) {
+	w := newFixture(t)
 	w.must("", Command{Verb: VerbOpen, Title: "x\xff", Public: true, HappenedAt: start.Add(-time.Hour)})
 	if w.inc.Severity != Sev3 || w.inc.Restricted || len(w.inc.Alerts) != 0 || w.inc.Title != "x\uFFFD" || !w.events[0].HappenedAt.Equal(start.Add(-time.Hour)) {
-		t.Errorf("%+v", w.inc)
+		t.Errorf("got %+v, want a public sev3 without alerts", w.inc)
 	}
 	if !w.inc.MayRead(w.dir, "out1", w.now) || w.inc.MayRead(w.dir, "eve", w.now) {
-		t.Error("an open incident is for everybody the configuration knows, and nobody else")
+		t.Error("public incident: want access for every known person and no unknown one")
 	}
-	w = newWorld(t) // even somebody nobody knows may ring the bell
+	w = newFixture(t) // unknown people may open incidents
 	w.must("", Command{Verb: VerbOpen, Title: "x"})
-	env := Env{Now: start, Directory: people()}
+	env := Env{Now: start, Directory: testDirectory()}
 	if events, err := Decide(Command{Verb: VerbOpen, Title: "x", By: Identity{ProviderSlack, "U99"}}, New(9), env); err != nil || len(events) == 0 {
-		t.Errorf("%v", err)
+		t.Errorf("open by an unknown identity: got %d events, %v, want some", len(events), err)
 	}
 }
 
-// TestTakingHold: whoever contains or resolves what nobody has, has it.
-func TestTakingHold(t *testing.T) {
-	w := given(t, Triage)
+func TestContainAndResolve_AcknowledgeImplicitly(t *testing.T) {
+	w := fixtureIn(t, Triage)
 	w.inc.Restricted = false
 	w.must("pay1", Command{Verb: VerbContain, Text: "pulled the plug"})
 	if w.inc.Paging.Acknowledged() || w.inc.Commander != "" || !w.inc.NeedsPage() {
-		t.Errorf("no responder has it: %+v", w.inc.Paging)
+		t.Errorf("contained by a non-responder: got %+v, want no acknowledgement", w.inc.Paging)
 	}
 	w.must("eng2", Command{Verb: VerbResolve, Text: "restored"})
 	if w.inc.Paging.AcknowledgedBy != "eng2" || w.inc.Commander != "eng2" || w.inc.Status != Resolved || w.inc.NeedsPage() {
-		t.Errorf("%+v in %s", w.inc.Paging, w.inc.Status)
+		t.Errorf("resolved by a responder: got %+v in %s, want an acknowledgement", w.inc.Paging, w.inc.Status)
 	}
-	w = given(t, Triage)
+	w = fixtureIn(t, Triage)
 	w.must("eng3", Command{Verb: VerbContain, Text: "pulled the plug"})
 	if w.inc.Paging.AcknowledgedBy != "eng3" || w.inc.Status != Contained || len(w.inc.Roles) != 1 {
-		t.Errorf("%+v in %s", w.inc.Paging, w.inc.Status)
+		t.Errorf("contained by a responder: got %+v in %s, want an acknowledgement", w.inc.Paging, w.inc.Status)
 	}
 	w.must("eng1", Command{Verb: VerbResolve, Text: "restored"})
 	if w.inc.Paging.AcknowledgedBy != "eng3" {
-		t.Error("what somebody has is not taken from them")
+		t.Errorf("got acknowledgement by %q, want eng3", w.inc.Paging.AcknowledgedBy)
 	}
 }
 
-func TestPagingCorners(t *testing.T) {
-	w := given(t, Triage)
-	w.refused("", Command{Verb: VerbPage, Round: 2}, CodeConflict)
+func TestPaging_EdgeCases(t *testing.T) {
+	w := fixtureIn(t, Triage)
+	w.mustFail("", Command{Verb: VerbPage, Round: 2}, CodeConflict)
 	w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 1, Text: "early"})
 	if w.inc.Paging.EscalationStep != 0 {
-		t.Error("a route that is not tried now failed, and the next one goes")
+		t.Error("failure of another step: current step changed")
 	}
 	for _, late := range []Command{{Verb: VerbPageTimeout, Round: 2}, {Verb: VerbPageTimeout, Round: 1, EscalationStep: 1}} {
-		if events, err := w.as("", late); len(events) > 0 || err != nil {
-			t.Errorf("%+v: %v, %v", late, events, err)
+		if events, err := w.decideAs("", late); len(events) > 0 || err != nil {
+			t.Errorf("late %+v: got %v, %v, want neither events nor an error", late, events, err)
 		}
 	}
 	w.must("", Command{Verb: VerbPageTimeout, Round: 1})
 	w.must("", Command{Verb: VerbPageTimeout, Round: 1, EscalationStep: 1})
 	w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 2, Text: "500"})
 	if w.inc.Paging.EscalationStep != 2 || w.inc.Paging.Round != 1 {
-		t.Errorf("past the last route: %+v", w.inc.Paging)
+		t.Errorf("failure of the last step: got %+v, want step 2 of round 1", w.inc.Paging)
 	}
 	w.must("eng1", Command{Verb: VerbAcknowledge})
 	w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"})
 	if e := w.events[len(w.events)-1]; e.Field("next") != "" {
-		t.Error("a page goes on though somebody has it")
+		t.Error("failed page after an acknowledgement: got a next step, want none")
 	}
-	// Raised while somebody has it: they have it no longer, the commander stays.
+	// Raising the severity ends the acknowledgement and leaves the commander.
 	w.must("eng2", Command{Verb: VerbSetSeverity, Severity: Sev1})
 	w.must("eng2", Command{Verb: VerbAcknowledge})
 	if w.inc.Commander != "eng1" || w.inc.Paging.AcknowledgedBy != "eng2" || w.inc.Paging.Round != 2 {
-		t.Errorf("commander %s, %+v", w.inc.Commander, w.inc.Paging)
+		t.Errorf("got commander %s and %+v, want eng1, and eng2 in round 2", w.inc.Commander, w.inc.Paging)
 	}
-	// Both of them keep it from lapsing; nobody else does.
+	// Activity of either of them delays the timeout.
 	for _, who := range []PersonID{"eng1", "eng2"} {
 		w.now = w.now.Add(20 * time.Minute)
 		w.must(who, Command{Verb: VerbNote, Text: "on it"})
 	}
 	w.now = w.now.Add(29 * time.Minute)
-	if events, _ := w.as("", Command{Verb: VerbAckTimeout}); len(events) > 0 {
-		t.Error("lapsed too early")
+	if events, _ := w.decideAs("", Command{Verb: VerbAckTimeout}); len(events) > 0 {
+		t.Error("acknowledgement timed out too early")
 	}
 	w.must("eng1", Command{Verb: VerbResolve, Text: "restored"})
 	w.now = w.now.AddDate(0, 0, 1)
 	if _, ok := w.inc.AckTimeoutAt(w.policy); ok || w.inc.NeedsPage() {
-		t.Error("what is resolved lapses, or pages")
+		t.Error("resolved incident: got a timeout or a page, want neither")
 	}
-	w = given(t, Active)
+	w = fixtureIn(t, Active)
 	w.policy.AckTimeout = 0
 	if _, ok := w.inc.AckTimeoutAt(w.policy); ok {
-		t.Error("lapses though the company does not want it")
+		t.Error("AckTimeout 0: got a timeout, want none")
 	}
 }

@@ -6,57 +6,58 @@ import (
 	"time"
 )
 
-// Provider is a way into the house; a Handle is a name behind that door.
+// Provider is a system that has accounts of people.
 type Provider string
 
-// The doors a handle can stand behind.
+// The providers of identities.
 const (
 	ProviderSlack     Provider = "slack"     // a Slack user id
 	ProviderPagerDuty Provider = "pagerduty" // a PagerDuty user id
 	ProviderMail      Provider = "mail"      // an e-mail address
 	ProviderOIDC      Provider = "oidc"      // an OpenID Connect subject
-	ProviderLocal     Provider = "local"     // a user of the operating system
-	ProviderSystem    Provider = "system"    // the bot itself: clocks, effects, schedules
-	ProviderSource    Provider = "source"    // an alert source; the id is its name
+	ProviderLocal     Provider = "local"     // a user of the operating system, on the control socket
+	ProviderSystem    Provider = "system"    // the bot, for timers, effects and schedules
+	ProviderSource    Provider = "source"    // an alert source, the id is its name
 )
 
-// Identity is how a person, or the bot itself, is known behind one door.
+// Identity is the account of a person, a source or the bot at one provider.
 type Identity struct {
 	Provider Provider `json:"provider"`
 	ID       string   `json:"id"`
 }
 
-// System is the handle under which the bot records what it did.
+// System is the identity of the bot.
 var System = Identity{Provider: ProviderSystem, ID: "tocsin"}
 
 func (h Identity) String() string { return string(h.Provider) + ":" + h.ID }
 
-// PersonID names one human, whichever door they came through. It is opaque:
-// it never contains a name or an address.
+// PersonID identifies a person across providers. It is opaque and contains no name
+// or address.
 type PersonID string
 
-// Person is a human the configuration knows.
+// Person is a person of the configuration.
 type Person struct {
 	ID         PersonID   `json:"id"`
 	Name       string     `json:"name"`
 	Identities []Identity `json:"identities"`
-	Responder  bool       `json:"responder"` // may acknowledge and be paged
+	Responder  bool       `json:"responder"` // may acknowledge and is paged
 }
 
-// IDAt returns the person's id behind a door, or "".
-func (p Person) IDAt(door Provider) string {
+// IDAt returns the person's id at a provider, or "".
+func (p Person) IDAt(provider Provider) string {
 	for _, h := range p.Identities {
-		if h.Provider == door {
+		if h.Provider == provider {
 			return h.ID
 		}
 	}
 	return ""
 }
 
-// Department signs the closing record, or, as an affected team, is consulted on it.
+// Department is the name of a department or team. The four required departments
+// sign the closing record, other teams can be consulted on it.
 type Department string
 
-// The four departments whose signatures nothing can replace.
+// The four departments that must sign every closing record.
 const (
 	Engineering    Department = "engineering"
 	Security       Department = "security"
@@ -64,16 +65,17 @@ const (
 	Communications Department = "communications"
 )
 
-// DataProtection is called together with legal and communications as soon as
-// personal data is suspected, where the configuration has such a team.
+// DataProtection is involved with legal and communications if personal data is
+// suspected or confirmed.
 const DataProtection Department = "dpo"
 
-// RequiredDepartments are the four, in the order they are shown.
+// RequiredDepartments returns the four departments that sign, in display order.
 func RequiredDepartments() []Department {
 	return []Department{Engineering, Security, Legal, Communications}
 }
 
-// Membership lets a person sign for a department: always, or as a deputy between two dates.
+// Membership allows a person to sign for a department, permanently as a member or
+// between two dates as a deputy.
 type Membership struct {
 	Person PersonID  `json:"person"`
 	Deputy bool      `json:"deputy,omitempty"`
@@ -85,7 +87,7 @@ func (m Membership) activeAt(at time.Time) bool {
 	return !m.Deputy || !at.Before(m.From) && at.Before(m.Until)
 }
 
-// Team is a department or an affected team, with who speaks for it.
+// Team is a department or team with its members and deputies.
 type Team struct {
 	Name    Department   `json:"name"`
 	Head    PersonID     `json:"head,omitempty"`
@@ -93,14 +95,15 @@ type Team struct {
 	Members []Membership `json:"members"`
 }
 
-// Directory is everybody the bot knows, at one moment. It is a plain value,
-// read inside the transaction that judges a command.
+// Directory holds the people and teams of the configuration. It is a snapshot, read
+// in the transaction that decides a command.
 type Directory struct {
 	People []Person `json:"people"`
 	Teams  []Team   `json:"teams"`
 }
 
-// Resolve finds the person behind a handle. E-mail addresses compare without case.
+// Resolve returns the person with an identity. Mail addresses are compared without
+// regard to case.
 func (d Directory) Resolve(h Identity) (Person, bool) {
 	for _, p := range d.People {
 		for _, have := range p.Identities {
@@ -112,7 +115,7 @@ func (d Directory) Resolve(h Identity) (Person, bool) {
 	return Person{}, false
 }
 
-// Person returns the person with that id.
+// Person returns the person with an id.
 func (d Directory) Person(id PersonID) (Person, bool) {
 	for _, p := range d.People {
 		if p.ID == id {
@@ -122,7 +125,8 @@ func (d Directory) Person(id PersonID) (Person, bool) {
 	return Person{}, false
 }
 
-// Name returns a person's name, the system's own, or the id where nobody is known.
+// Name returns the name of a person. It returns "Tocsin" for an empty id, and the
+// id if the person is unknown.
 func (d Directory) Name(id PersonID) string {
 	if id == "" {
 		return "Tocsin"
@@ -133,7 +137,7 @@ func (d Directory) Name(id PersonID) string {
 	return string(id)
 }
 
-// Team returns a department or team by name, without regard to case.
+// Team returns the department or team with a name, without regard to case.
 func (d Directory) Team(name Department) (Team, bool) {
 	for _, t := range d.Teams {
 		if strings.EqualFold(string(t.Name), string(name)) {
@@ -143,19 +147,20 @@ func (d Directory) Team(name Department) (Team, bool) {
 	return Team{}, false
 }
 
-// Represents reports whether the person may sign or answer for the team at that moment.
+// Represents reports whether a person may sign and answer for a team at a time, as
+// a member or deputy.
 func (d Directory) Represents(p PersonID, name Department, at time.Time) bool {
 	t, ok := d.Team(name)
 	return ok && slices.ContainsFunc(t.Members, func(m Membership) bool { return m.Person == p && m.activeAt(at) })
 }
 
-// Member reports whether the person belongs to the team by right, not as a deputy.
+// Member reports whether a person is a member of a team, not a deputy.
 func (d Directory) Member(p PersonID, name Department) bool {
 	t, ok := d.Team(name)
 	return ok && slices.ContainsFunc(t.Members, func(m Membership) bool { return m.Person == p && !m.Deputy })
 }
 
-// Representatives lists who may speak for the team at that moment.
+// Representatives returns the members and deputies of a team at a time.
 func (d Directory) Representatives(name Department, at time.Time) []PersonID {
 	t, _ := d.Team(name)
 	var out []PersonID
@@ -167,7 +172,7 @@ func (d Directory) Representatives(name Department, at time.Time) []PersonID {
 	return out
 }
 
-// Responders lists who may be paged and may acknowledge.
+// Responders returns the people who are paged and may acknowledge.
 func (d Directory) Responders() []PersonID {
 	var out []PersonID
 	for _, p := range d.People {

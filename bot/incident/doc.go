@@ -1,9 +1,20 @@
-// Package incident is the domain: what an incident is, what may happen to it
-// and who may make it happen.
+// Package incident is the domain of Tocsin: the state of an incident, the
+// commands that change it, and the rules about who may give them.
 //
-// A Command is judged by Decide, which returns the events it leads to or the
-// reason why not; Apply folds events into an Incident. Both are pure: time,
-// ids, salts and the directory of people are parameters, and nothing here
-// knows a database, a chat or a clock. lifecycle.go shows the whole life of
-// an incident in one file.
+// [Decide] checks one [Command] against an [Incident]. It returns the events
+// to record, or an [Error] with the reason and the next thing to type. [Apply]
+// folds one [Event] into an Incident, and [Fold] replays a whole timeline:
+//
+//	events, err := incident.Decide(cmd, inc, env)
+//	if err != nil {
+//		return err
+//	}
+//	for _, e := range events {
+//		inc = incident.Apply(inc, e)
+//	}
+//
+// These functions are pure. Time, ids, salts and the [Directory] of people are
+// parameters, and the package never reads a database, a chat or a clock.
+// [Transitions] holds the complete lifecycle, and [ParseCommandLine] reads the
+// commands that people type.
 package incident

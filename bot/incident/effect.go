@@ -2,75 +2,76 @@ package incident
 
 import "time"
 
-// EffectKind names one thing the bot does outside its database.
+// EffectKind is a kind of work that follows from an event.
 type EffectKind string
 
-// The effects. Which event calls for which stands in response/effects.go.
+// The kinds of effects. Package response maps events to effects.
 const (
-	// Slack, in the incident's channel lane.
-	EffectOpenChannel EffectKind = "open_channel" // create the channel, post and pin the card, set topic and bookmark
+	// Slack, in the lane of the incident's channel.
+	EffectOpenChannel EffectKind = "open_channel" // create the channel, pin the card, set topic and bookmark
 	EffectInvite      EffectKind = "invite"       // invite Args "people" (comma-separated PersonIDs) to the channel
-	EffectPost        EffectKind = "post"         // say the calling event in the channel
-	EffectAskSign     EffectKind = "ask_sign"     // ask the speakers of Args "department" for their signature
-	EffectAskConsult  EffectKind = "ask_consult"  // ask the speakers of Args "department" for an answer
-	EffectUpload      EffectKind = "upload"       // share the postmortem, revision Args "revision", in the channel
-	EffectArchive     EffectKind = "archive"      // say the last word in the channel of a merged or dismissed incident
-	// Slack, elsewhere.
-	EffectAnnounce           EffectKind = "announce"            // bare announcement in the announce channel
-	EffectAnnouncePostmortem EffectKind = "announce_postmortem" // tell the signed audience
-	EffectAgenda             EffectKind = "agenda"              // post what awaits review (no incident)
-	// Slack, kept current.
+	EffectPost        EffectKind = "post"         // post the event in the channel
+	EffectAskSign     EffectKind = "ask_sign"     // request a signature from the representatives of Args "department"
+	EffectAskConsult  EffectKind = "ask_consult"  // request an answer from the representatives of Args "department"
+	EffectUpload      EffectKind = "upload"       // upload the postmortem of Args "revision" to the channel
+	EffectArchive     EffectKind = "archive"      // post a final message in the channel of a merged or dismissed incident
+	// Slack, in other channels.
+	EffectAnnounce           EffectKind = "announce"            // id and severity in the announce channel
+	EffectAnnouncePostmortem EffectKind = "announce_postmortem" // announce the postmortem to its audience
+	EffectAgenda             EffectKind = "agenda"              // post the review agenda, without an incident
+	// Slack, refreshed when the state changes.
 	EffectCard  EffectKind = "card"  // the pinned card
 	EffectTopic EffectKind = "topic" // the channel's topic
-	// Paging; Args "round" and "escalation_step".
-	EffectPage        EffectKind = "page"         // page by the route; the handler is chosen by the route's kind
-	EffectPageAck     EffectKind = "page_ack"     // tell the pager that somebody has it
-	EffectPageResolve EffectKind = "page_resolve" // tell the pager that it is over
+	// Paging. Args "round" and "escalation_step".
+	EffectPage        EffectKind = "page"         // page the target of the step, whose kind selects the handler
+	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
+	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
 	// Mail.
 	EffectMailPostmortem EffectKind = "mail_postmortem"
 	EffectMailInvitation EffectKind = "mail_invitation" // the review meeting, as iCalendar
-	EffectAcknowledge    EffectKind = "acknowledge"     // tell the reporter of Args "alert" that the report arrived
-	// About the house itself, without an incident; Args "about" and what it needs.
+	EffectAcknowledge    EffectKind = "acknowledge"     // acknowledge the vulnerability report of Args "alert" to its reporter
+	// Notices about Tocsin, without an incident. Args "about" selects the text.
 	EffectNotice     EffectKind = "notice"      // in the announce channel
 	EffectMailNotice EffectKind = "mail_notice" // to the security department
-	// Inside the house.
+	// Work inside Tocsin.
 	EffectWritePostmortem EffectKind = "write_postmortem"
-	EffectEscalationTimer EffectKind = "escalation_timer" // nobody acknowledged in time
-	EffectAckTimer        EffectKind = "ack_timer"        // the commander fell silent
-	EffectStepTimer       EffectKind = "step_timer"       // Args "run" and "step": the step's deadline passed
-	EffectBotStep         EffectKind = "bot_step"         // Args "run" and "step": an action of the playbook that the bot does itself
-	EffectStormTimer      EffectKind = "storm_timer"      // look whether a storm of alerts is over
+	EffectEscalationTimer EffectKind = "escalation_timer" // the escalation step was not acknowledged in time
+	EffectAckTimer        EffectKind = "ack_timer"        // the acknowledgement timed out
+	EffectStepTimer       EffectKind = "step_timer"       // Args "run" and "step": the deadline of the step passed
+	EffectBotStep         EffectKind = "bot_step"         // Args "run" and "step": perform the action of the step
+	EffectStormTimer      EffectKind = "storm_timer"      // check whether the alert storm is over
 )
 
-// Effect is one durable piece of follow-up work. It carries ids only.
+// Effect is one unit of work to be done after an event, stored with it. It holds
+// ids and numbers, no text of people.
 type Effect struct {
-	ID       int64             `json:"id"`  // the store's
-	Key      string            `json:"key"` // idempotency key, unique for ever: "INC-42/17/post"
+	ID       int64             `json:"id"`  // id in the store
+	Key      string            `json:"key"` // idempotency key, never reused: "INC-42/17/post"
 	Kind     EffectKind        `json:"kind"`
 	Incident ID                `json:"incident"`
-	Seq      int               `json:"seq"`               // the event that called for it
-	Lane     string            `json:"lane,omitempty"`    // effects of one lane happen in order, one at a time
-	Refresh  bool              `json:"refresh,omitempty"` // kept current: rendered from the present, at most one pending
+	Seq      int               `json:"seq"`               // number of the event that caused it
+	Lane     string            `json:"lane,omitempty"`    // effects of one lane run in order, one at a time
+	Refresh  bool              `json:"refresh,omitempty"` // rendered from the current state, at most one pending
 	Urgent   bool              `json:"urgent,omitempty"`
-	After    time.Time         `json:"after,omitzero"` // not before
-	Args     map[string]string `json:"args,omitempty"` // ids, numbers, never text
+	After    time.Time         `json:"after,omitzero"` // earliest start
+	Args     map[string]string `json:"args,omitempty"` // ids and numbers only
 }
 
-// Brief is everything an effect's handler may know, already redacted.
+// Brief is the redacted input of the handler of an effect.
 type Brief struct {
 	Incident         Incident
-	Event            Event       // the event that called for the effect (zero for kept-current ones)
-	Directory        Directory   // names and handles
+	Event            Event       // the event that caused the effect, zero for refresh effects
+	Directory        Directory   // names and identities
 	Document         *Document   // for effects about a document
 	Agenda           []Summary   // for EffectAgenda
-	SuppressedAlerts AlertResult // for EffectAgenda: what was dropped since the last one, and the maintenance windows
-	Reply            *Reply      // for EffectAcknowledge, as the reporter gave it: it is where the mail goes
+	SuppressedAlerts AlertResult // for EffectAgenda: dropped alerts since the last agenda, and maintenance windows
+	Reply            *Reply      // for EffectAcknowledge, not redacted: it holds the address of the mail
 	Now              time.Time
-	Attempt          int    // 1 the first time; from 2 on the handler looks before it acts
-	Mark             string // opaque; the handler puts it where it can find it again
+	Attempt          int    // from 1. From 2 on the handler first checks whether an earlier attempt succeeded
+	Mark             string // opaque text that the handler stores in the outside system to find its work again
 }
 
-// Document is a rendered document, redacted for the door it goes through.
+// Document is a rendered document, redacted for its recipient.
 type Document struct {
 	Revision int
 	Digest   string
@@ -78,12 +79,12 @@ type Document struct {
 	HTML     string
 }
 
-// Summary is one line about an incident, for lists.
+// Summary is an incident in one line, for lists.
 type Summary struct {
 	ID         ID        `json:"id"`
 	Status     Status    `json:"status"`
 	Severity   Severity  `json:"severity"`
-	Title      string    `json:"title"` // empty where the reader may not see it
+	Title      string    `json:"title"` // empty if the reader may not see it
 	Commander  PersonID  `json:"commander,omitempty"`
 	OpenedAt   time.Time `json:"opened_at"`
 	UpdatedAt  time.Time `json:"updated_at"`
@@ -91,7 +92,7 @@ type Summary struct {
 	ReviewAt   time.Time `json:"review_at,omitzero"`
 }
 
-// Filter narrows a list. Zero means everything still alive.
+// Filter selects incidents for a list. The zero Filter selects all live incidents.
 type Filter struct {
 	Statuses []Status
 	All      bool

@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// FactName names a typed fact.
+// FactName is the name of a fact.
 type FactName string
 
-// The facts. Instants are RFC 3339 on the wire.
+// The facts. Values of instants are in RFC 3339.
 const (
-	FactOccurred     FactName = "occurred"      // instant: when it began
-	FactDetected     FactName = "detected"      // instant: when something or somebody noticed
-	FactAware        FactName = "aware"         // instant, per regime: when the company knew in the sense of that law
-	FactClassified   FactName = "classified"    // instant: when it was classified (DORA: as major)
+	FactOccurred     FactName = "occurred"      // instant of the beginning
+	FactDetected     FactName = "detected"      // instant of the detection
+	FactAware        FactName = "aware"         // instant per regime: start of the company's awareness under that law
+	FactClassified   FactName = "classified"    // instant of the classification, under DORA as major
 	FactPersonalData FactName = "personal_data" // unknown, no, suspected, confirmed
-	FactAffected     FactName = "affected"      // an affected party
+	FactAffected     FactName = "affected"      // an affected party, see [Affected]
 	FactTimeZone     FactName = "time_zone"     // IANA name
 	FactLanguage     FactName = "language"      // BCP 47
 )
 
-// FactNames lists them in the order they are shown.
+// FactNames returns all facts in display order.
 func FactNames() []FactName {
 	return []FactName{FactOccurred, FactDetected, FactAware, FactClassified, FactPersonalData, FactAffected, FactTimeZone, FactLanguage}
 }
 
-// PersonalData says whether personal data is involved.
+// PersonalData is the state of knowledge about involved personal data.
 type PersonalData string
 
-// What is known about personal data.
+// The states of knowledge about personal data.
 const (
 	PersonalUnknown   PersonalData = "unknown"
 	PersonalNo        PersonalData = "no"
@@ -36,13 +36,14 @@ const (
 	PersonalConfirmed PersonalData = "confirmed"
 )
 
-// moreSeriousThan reports whether more is to be feared from p than from other.
+// moreSeriousThan reports whether p is more serious than other, in the order no,
+// unknown, suspected, confirmed.
 func (p PersonalData) moreSeriousThan(other PersonalData) bool {
 	order := []PersonalData{PersonalNo, PersonalUnknown, PersonalSuspected, PersonalConfirmed}
 	return slices.Index(order, p) > slices.Index(order, other)
 }
 
-// Capacity is in which role the company processed an affected party's data.
+// Capacity is the role of the company as it processed the data of a party.
 type Capacity string
 
 // The capacities of the GDPR.
@@ -51,17 +52,17 @@ const (
 	Processor  Capacity = "processor"
 )
 
-// Affected is a party the incident harmed or may have harmed.
+// Affected is a party that the incident harmed or may have harmed.
 type Affected struct {
 	Who        string    `json:"who"`
-	Capacity   Capacity  `json:"capacity"` // the company's, towards this party
-	Count      int       `json:"count"`    // how many people, 0 where unknown
+	Capacity   Capacity  `json:"capacity"` // of the company, towards this party
+	Count      int       `json:"count"`    // number of people, 0 if unknown
 	NotifiedAt time.Time `json:"notified_at,omitzero"`
-	By         PersonID  `json:"by,omitempty"` // who stated it last, and why
+	By         PersonID  `json:"by,omitempty"` // author of the last statement, with Reason
 	Reason     string    `json:"reason,omitempty"`
 }
 
-// Instant is a point in time somebody stated, with when, who and why.
+// Instant is a stated point in time, with the author and reason of the statement.
 type Instant struct {
 	At     time.Time `json:"at"`
 	SetAt  time.Time `json:"set_at"`
@@ -69,7 +70,7 @@ type Instant struct {
 	Reason string    `json:"reason"`
 }
 
-// Facts are what the clocks and the lawyers need to know.
+// Facts are the established facts, for reporting deadlines and the closing record.
 type Facts struct {
 	Occurred     *Instant           `json:"occurred,omitempty"`
 	Detected     *Instant           `json:"detected,omitempty"`
@@ -81,7 +82,7 @@ type Facts struct {
 	Language     string             `json:"language,omitempty"`
 }
 
-// FactChange is a fact to be set.
+// FactChange is the argument of [VerbSetFact].
 type FactChange struct {
 	Name     FactName  `json:"name"`
 	Regime   string    `json:"regime,omitempty"` // FactAware: "gdpr", "nis2", ...

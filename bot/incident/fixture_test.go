@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// world is one company with one incident, and a clock that a test turns.
-type world struct {
+// fixture is one company with one incident and a clock that the test sets.
+type fixture struct {
 	t      tester
 	dir    Directory
 	policy Policy
@@ -19,7 +19,7 @@ type world struct {
 
 var start = time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
 
-func people() Directory {
+func testDirectory() Directory {
 	names := []PersonID{"eng1", "eng2", "eng3", "eng4", "sec1", "sec2", "leg1", "leg2", "com1", "com2", "pay1", "pay2", "out1"}
 	var d Directory
 	team := map[Department][]PersonID{Engineering: {"eng1", "eng2", "eng3", "eng4"}, Security: {"sec1", "sec2"},
@@ -38,19 +38,20 @@ func people() Directory {
 	return d
 }
 
-func newWorld(t tester) *world {
-	return &world{t: t, dir: people(), now: start, inc: New(7),
+func newFixture(t tester) *fixture {
+	return &fixture{t: t, dir: testDirectory(), now: start, inc: New(7),
 		policy: Policy{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, EscalationSteps: 3, TimeZone: "Europe/Paris", Language: "en"}}
 }
 
-func (w *world) salt() []byte {
+func (w *fixture) salt() []byte {
 	w.salts++
 	sum := sha256.Sum256([]byte{byte(w.salts), byte(w.salts >> 8)})
 	return sum[:]
 }
 
-// as says a command as a person; "" is the bot.
-func (w *world) as(p PersonID, cmd Command) ([]Event, error) {
+// decideAs gives a command as a person, or as the bot if p is empty, and applies its
+// events.
+func (w *fixture) decideAs(p PersonID, cmd Command) ([]Event, error) {
 	env := Env{Now: w.now, Actor: p, System: p == "", Directory: w.dir, Policy: w.policy}
 	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, ViaSlack, "test"
 	events, err := Decide(cmd, w.inc, env)
@@ -59,7 +60,7 @@ func (w *world) as(p PersonID, cmd Command) ([]Event, error) {
 }
 
 // commit seals and applies events, as the desk does.
-func (w *world) commit(events []Event) {
+func (w *fixture) commit(events []Event) {
 	for _, e := range events {
 		e, _ = Seal(w.inc.Head, e, w.salt)
 		w.inc = Apply(w.inc, e)
@@ -68,48 +69,48 @@ func (w *world) commit(events []Event) {
 	w.now = w.now.Add(time.Second)
 }
 
-func (w *world) must(p PersonID, cmd Command) {
+func (w *fixture) must(p PersonID, cmd Command) {
 	w.t.Helper()
-	if events, err := w.as(p, cmd); err != nil || len(events) == 0 {
+	if events, err := w.decideAs(p, cmd); err != nil || len(events) == 0 {
 		w.t.Fatalf("%s by %q in %s: %d events, %v", cmd.Verb, p, w.inc.Status, len(events), err)
 	}
 }
 
-func (w *world) refused(p PersonID, cmd Command, code Code) {
+func (w *fixture) mustFail(p PersonID, cmd Command, code Code) {
 	w.t.Helper()
 	before := w.inc.Head
-	if _, err := w.as(p, cmd); CodeOf(err) != code {
+	if _, err := w.decideAs(p, cmd); CodeOf(err) != code {
 		w.t.Fatalf("%s by %q in %s: got %v, want an error %q", cmd.Verb, p, w.inc.Status, err, code)
 	}
 	if w.inc.Head != before {
-		w.t.Fatalf("%s by %q was refused and left events", cmd.Verb, p)
+		w.t.Fatalf("%s by %q failed and recorded events", cmd.Verb, p)
 	}
 }
 
-var fullRecord = map[string]string{"summary": "A key leaked.", "impact": "None seen.", "root_cause": "It stood in a log.", "contributing_factors": "No scanner.",
+var fullRecord = map[string]string{"summary": "A key leaked.", "impact": "None seen.", "root_cause": "It was in a log.", "contributing_factors": "No scanner.",
 	"what_was_done": "Rotated it.", "what_detected_it": "CloudTrail.", "what_will_detect_it": "A rule.", "what_will_prevent_it": "A scanner.", "audience": "all", "language": "en"}
 
-var twoActions = []Action{
+var requiredActions = []Action{
 	{Kind: ActionDetection, Title: "Alert on new keys", Owner: "sec1", Due: start.AddDate(0, 1, 0)},
 	{Kind: ActionPrevention, Title: "Scan logs", Owner: "eng1", Due: start.AddDate(0, 1, 0)},
 }
 
 var testRun = Run{Playbook: "leaked", Title: "Leaked key", Digest: "sha256:00", Plan: []Step{{ID: "rotate", Title: "Rotate it", Role: Commander}, {ID: "look", Title: "Look"}}}
 
-func (w *world) open() {
+func (w *fixture) open() {
 	w.must("", Command{Verb: VerbOpen, Title: "StopLogging by root", Severity: Sev2, Runs: []Run{testRun},
 		Alert: &AlertRef{Alert: 1, Source: "cloudtrail", Kind: "cloudtrail.StopLogging", Title: "StopLogging", At: start}})
 }
 
-func (w *world) signAll() {
+func (w *fixture) signAll() {
 	for team, p := range map[Department]PersonID{Engineering: "eng2", Security: "sec1", Legal: "leg1", Communications: "com1"} {
 		w.must(p, Command{Verb: VerbSign, Department: team, Expect: w.inc.Submission.Digest})
 	}
 }
 
-// given brings a fresh incident into a status by the ordinary way.
-func given(t tester, s Status) *world {
-	w := newWorld(t)
+// fixtureIn returns a fixture whose incident reached a status by ordinary commands.
+func fixtureIn(t tester, s Status) *fixture {
+	w := newFixture(t)
 	w.open()
 	if s == Triage {
 		return w
@@ -128,7 +129,7 @@ func given(t tester, s Status) *world {
 			w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 1})
 		}},
 		{Closed, func() {
-			w.must("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Actions: twoActions})
+			w.must("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1"}, Text: "we learned", Actions: requiredActions})
 		}},
 	}
 	switch s {
@@ -136,11 +137,11 @@ func given(t tester, s Status) *world {
 		w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
 		w.must("sec1", Command{Verb: VerbDismiss})
 	case Merged:
-		target := newWorld(t)
+		target := newFixture(t)
 		target.inc = New(8)
 		target.open()
 		env := Env{Now: w.now, Actor: "eng1", Directory: w.dir, Policy: w.policy}
-		mine, theirs, err := DecideMerge(Command{Verb: VerbMerge, For: 7, Target: 8, Text: "the same"}, w.inc, target.inc, env)
+		mine, theirs, err := DecideMerge(Command{Verb: VerbMerge, For: 7, Target: 8, Text: "duplicate"}, w.inc, target.inc, env)
 		if err != nil || len(theirs) == 0 {
 			t.Fatal(err)
 		}
@@ -154,22 +155,22 @@ func given(t tester, s Status) *world {
 		}
 	}
 	if w.inc.Status != s {
-		t.Fatalf("wanted an incident in %s, got %s", s, w.inc.Status)
+		t.Fatalf("got an incident in %s, want %s", w.inc.Status, s)
 	}
 	return w
 }
 
-// same compares two incidents by their JSON, which is what the store keeps.
-func sameIncident(t tester, a, b Incident) {
+// requireEqual compares two incidents by their JSON, which the store saves.
+func requireEqual(t tester, a, b Incident) {
 	t.Helper()
 	x, _ := json.Marshal(a)
 	y, _ := json.Marshal(b)
 	if string(x) != string(y) {
-		t.Fatalf("not the same:\n%s\n%s", x, y)
+		t.Fatalf("got  %s\nwant %s", x, y)
 	}
 }
 
-// tester is the half of testing.TB that rapid.T has too.
+// tester is the part of testing.TB that rapid.T implements.
 type tester interface {
 	Helper()
 	Fatal(args ...any)

@@ -6,24 +6,24 @@ import (
 	"unicode/utf8"
 )
 
-// FlexString is a text in what a source sends: a JSON string, a number or a boolean.
-// Anything else reads as absent. Sources send numbers where they document
-// strings, and a delivery must not be lost over that.
+// FlexString decodes a JSON string, number or boolean as text. Any other JSON value
+// decodes as empty. Some sources send numbers although they document strings, and
+// Tocsin must not reject their deliveries for that.
 type FlexString string
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (l *FlexString) UnmarshalJSON(b []byte) error {
+func (f *FlexString) UnmarshalJSON(b []byte) error {
 	switch b[0] {
 	case '"':
 		if text := b[1 : len(b)-1]; bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text) {
-			*l = FlexString(text) // as nearly all are: it was checked already, and there is nothing to take apart
+			*f = FlexString(text) // fast path: no escapes, and encoding/json checked the syntax
 			return nil
 		}
-		return json.Unmarshal(b, (*string)(l))
+		return json.Unmarshal(b, (*string)(f))
 	case '{', '[', 'n':
-		*l = ""
+		*f = ""
 	default:
-		*l = FlexString(b)
+		*f = FlexString(b)
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLoose(t *testing.T) {
+func TestFlexString(t *testing.T) {
 	for body, want := range map[string]FlexString{`"a\u00e9"`: "aé", `12.50`: "12.50", `-1e9`: "-1e9", `true`: "true", `null`: "", `{"a":"b"}`: "", `["a"]`: "", `""`: ""} {
 		got := struct{ V FlexString }{"before"}
 		if err := json.Unmarshal([]byte(`{"V":`+body+`}`), &got); err != nil || got.V != want {

@@ -10,9 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// canonical renders v as RFC 8785 JSON (JCS). v must marshal to JSON whose
-// numbers are integers below 2^53, which is all the domain has; anything else
-// is a programming error and panics.
+// canonical returns v as RFC 8785 JSON (JCS). All numbers in v must be integers of
+// at most 2^53 in magnitude. It panics on any other number and if v cannot be
+// marshalled.
 func canonical(v any) []byte {
 	raw, err := json.Marshal(v)
 	if err != nil {
@@ -36,7 +36,7 @@ func appendJCS(b []byte, v any) []byte {
 	case json.Number:
 		n, err := strconv.ParseInt(v.String(), 10, 64)
 		if err != nil || n > 1<<53 || n < -(1<<53) {
-			panic("incident: canonical form: number " + v.String() + " is no safe integer")
+			panic("incident: canonical form: number " + v.String() + " is not a safe integer")
 		}
 		return strconv.AppendInt(b, n, 10)
 	case string:
@@ -56,7 +56,7 @@ func appendJCS(b []byte, v any) []byte {
 	panic(fmt.Sprintf("incident: canonical form of %T", v))
 }
 
-// appendJCSObject orders the keys by their UTF-16 code units.
+// appendJCSObject appends m with its keys sorted by UTF-16 code units.
 func appendJCSObject(b []byte, m map[string]any) []byte {
 	keys := make([]string, 0, len(m))
 	for k := range m {

@@ -13,8 +13,8 @@ const iso639_1 = "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs
 	"or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr " +
 	"ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu"
 
-// iso639_2 are the codes of ISO 639-2 for the same languages, and those that stand
-// for none: one language has one code, and that is the short one.
+// iso639_2 are the codes of ISO 639-2 for these languages, and the codes that do
+// not identify a language. They are rejected: BCP 47 requires the shorter code.
 const iso639_2 = "aar abk afr aka alb amh ara arg arm asm ava ave aym aze bak bam baq bel ben bis bod bos bre bul bur cat ces cha che chi chu chv " +
 	"cor cos cre cym cze dan deu div dut dzo ell eng epo est eus ewe fao fas fij fin fra fre fry ful geo ger gla gle glg glv gre grn " +
 	"guj hat hau heb her hin hmo hrv hun hye ibo ice ido iii iku ile ina ind ipk isl ita jav jpn kal kan kas kat kau kaz khm kik kin " +
@@ -24,18 +24,16 @@ const iso639_2 = "aar abk afr aka alb amh ara arg arm asm ava ave aym aze bak ba
 	"vie vol wel wln wol xho yid yor zha zho zul " +
 	"mis mul und zxx"
 
-// languageTag is a language with the script and the country that it may be
-// written for, in the form of BCP 47.
+// languageTag matches a BCP 47 language with optional script and region.
 var languageTag = regexp.MustCompile(`^([A-Za-z]{2,3})(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?$`)
 
-// privateUse are the codes that everybody may give a meaning of their own.
+// privateUse matches the codes reserved for private use.
 var privateUse = regexp.MustCompile(`^q[a-t]`)
 
-// CheckLanguage refuses what is no tag of a language there is, and says which
-// there are. A record that claims a language nobody has is read out by no screen
-// reader and found by no search. Of the thousands with a code of three letters it
-// knows none by name: those are believed, if they are not another way to write a
-// short one.
+// CheckLanguage returns an [*Error] if tag is not a BCP 47 tag of an existing
+// language. Screen readers and searches do not work with an invalid one. Codes of
+// two letters are checked against ISO 639-1. Codes of three letters are accepted
+// unless the language has a shorter code or the code is for private use.
 func CheckLanguage(tag string) error { return checkLanguage("language", tag) }
 
 func checkLanguage(field, tag string) error {
@@ -46,5 +44,5 @@ func checkLanguage(field, tag string) error {
 			return nil
 		}
 	}
-	return Invalid(field, "%q is no language; write its code, with a country if need be, as in en or fr-CA; the codes are %s; what has none of these has one of three letters, such as fil", truncate(tag), iso639_1)
+	return Invalid(field, "unknown language %q; use a code such as en or fr-CA, or one of three letters such as fil if it has no short one (short codes: %s)", truncate(tag), iso639_1)
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestLanguagesThereAre(t *testing.T) {
+func TestCheckLanguage(t *testing.T) {
 	for _, tag := range []string{"en", "fr-CA", "de-CH", "zh-Hant-TW", "es-419", "EN-gb", "fil", "yue-Hant-HK", "FIL-ph", "gsw-CH"} {
 		if err := CheckLanguage(tag); err != nil {
 			t.Errorf("%s: %v", tag, err)

@@ -2,23 +2,23 @@ package incident
 
 import "slices"
 
-// Status is where an incident stands in its life.
+// Status is a state in the lifecycle of an incident.
 type Status string
 
-// The statuses. The database repeats them in a CHECK.
+// The statuses. A CHECK constraint of the database lists them too.
 const (
-	Triage    Status = "triage"    // opened; the alias is being paged; nobody has it yet
-	Active    Status = "active"    // someone has it; the playbook runs
+	Triage    Status = "triage"    // opened and paging, not acknowledged yet
+	Active    Status = "active"    // a responder acknowledged, the playbooks run
 	Contained Status = "contained" // the harm no longer spreads
-	Resolved  Status = "resolved"  // service and security are restored; the closing record is being written
-	InReview  Status = "in_review" // the record is frozen under its digest; departments sign
-	Approved  Status = "approved"  // every required department signed; a review meeting is due
-	Closed    Status = "closed"    // reviewed in person, with action items
+	Resolved  Status = "resolved"  // service and security are restored, the closing record is being written
+	InReview  Status = "in_review" // the closing record is frozen under its digest, departments sign it
+	Approved  Status = "approved"  // every required department signed, the review meeting is due
+	Closed    Status = "closed"    // the review meeting was held, action items are assigned
 	Dismissed Status = "dismissed" // a false alarm, with a reason
-	Merged    Status = "merged"    // goes on inside another incident
+	Merged    Status = "merged"    // continued in another incident
 )
 
-// Statuses lists them in the order of a life.
+// Statuses returns all statuses in the order of the lifecycle.
 func Statuses() []Status {
 	return []Status{Triage, Active, Contained, Resolved, InReview, Approved, Closed, Dismissed, Merged}
 }
@@ -30,25 +30,27 @@ var (
 	anyStatus            = Statuses()
 )
 
-// Responding reports whether the incident still needs a hand on it: pages are
-// owed while nobody holds it.
+// Responding reports whether s is [Triage], [Active] or [Contained]. An
+// unacknowledged incident in one of these statuses is paged.
 func (s Status) Responding() bool { return slices.Contains(responding, s) }
 
-// Live reports whether new alerts of the same correlation belong to it.
+// Live reports whether new alerts with a correlation key of the incident are
+// attached to it. An incident is live until its closing record is approved.
 func (s Status) Live() bool { return slices.Contains(live, s) }
 
-// Closing reports whether the four departments are asked to read along.
+// Closing reports whether the four required departments may read the incident
+// because they sign its closing record.
 func (s Status) Closing() bool {
 	return s == Resolved || s == InReview || s == Approved || s == Closed
 }
 
-// Ended reports whether only reopen, revise or nothing moves it on.
+// Ended reports whether only reopen, revise or no verb at all changes the status.
 func (s Status) Ended() bool { return s == Closed || s == Dismissed || s == Merged }
 
-// Verb is what a command asks for.
+// Verb is the action of a [Command].
 type Verb string
 
-// The verbs of people. Behind each, the arguments it reads besides Text.
+// The verbs of people. The comments list the arguments that each verb reads.
 const (
 	VerbOpen             Verb = "open"               // Title, Severity, Public, Alert, Runs
 	VerbAcknowledge      Verb = "acknowledge"        // Severity (optional)
@@ -59,8 +61,8 @@ const (
 	VerbSign             Verb = "sign"               // Department, Expect
 	VerbObject           Verb = "object"             // Department, Text, Expect
 	VerbWithdraw         Verb = "withdraw"           // Item (an objection) or Department (a signature)
-	VerbAmend            Verb = "amend"              // Text: why; Record (optional)
-	VerbRevise           Verb = "revise"             // Text: why; Record
+	VerbAmend            Verb = "amend"              // Text: why, Record (optional)
+	VerbRevise           Verb = "revise"             // Text: why, Record
 	VerbReopen           Verb = "reopen"             // Text: why
 	VerbDismiss          Verb = "dismiss"            // Text: why
 	VerbMerge            Verb = "merge"              // Target, Text
@@ -81,16 +83,16 @@ const (
 	VerbRestrict         Verb = "restrict"           // Public
 	VerbScheduleReview   Verb = "schedule_review"    // When
 	VerbConclude         Verb = "conclude_review"    // Attendance, Text: decisions, Actions
-	VerbWaiveActions     Verb = "waive_actions"      // Text: reason for closing without both actions; a second time, by security, endorses
-	VerbInvolve          Verb = "involve"            // Department: bring its people in now
-	VerbErase            Verb = "erase"              // Erase, Text: reason; legal and security together
-	VerbPromote          Verb = "promote"            // Alerts: one that was only kept; Severity (optional)
+	VerbWaiveActions     Verb = "waive_actions"      // Text: reason. The first use proposes, a second one by security endorses
+	VerbInvolve          Verb = "involve"            // Department
+	VerbErase            Verb = "erase"              // Erase, Text: reason. Legal and security each give the command once
+	VerbPromote          Verb = "promote"            // Alerts: one suppressed alert, Severity (optional)
 	VerbSplit            Verb = "split"              // Alerts, Title, Severity (optional), Text: why
-	VerbSetLegalHold     Verb = "set_legal_hold"     // Text: why nothing of it may be deleted
-	VerbReleaseLegalHold Verb = "release_legal_hold" // Text: why it may be deleted in its time again
+	VerbSetLegalHold     Verb = "set_legal_hold"     // Text: why retention must not delete the incident
+	VerbReleaseLegalHold Verb = "release_legal_hold" // Text: why retention may delete it again
 )
 
-// The verbs of the bot itself: what effects, clocks and sources report.
+// The verbs of the bot. Effects, timers and sources issue them.
 const (
 	VerbAttach            Verb = "attach"             // Alert, Severity (optional), Runs
 	VerbCount             Verb = "count"              // Alert, Count
@@ -98,10 +100,10 @@ const (
 	VerbStartPlaybook     Verb = "start_playbook"     // Runs
 	VerbStartStep         Verb = "start_step"         // Step
 	VerbStepLate          Verb = "step_late"          // Step
-	VerbPage              Verb = "page"               // Round, Route: the page starts now
-	VerbPaged             Verb = "paged"              // Round, Route
-	VerbPageFailed        Verb = "page_failed"        // Round, Route, Text
-	VerbPageTimeout       Verb = "page_timeout"       // Round, Route
+	VerbPage              Verb = "page"               // Round, EscalationStep: the page starts now
+	VerbPaged             Verb = "paged"              // Round, EscalationStep
+	VerbPageFailed        Verb = "page_failed"        // Round, EscalationStep, Text
+	VerbPageTimeout       Verb = "page_timeout"       // Round, EscalationStep
 	VerbAckTimeout        Verb = "ack_timeout"        //
 	VerbLink              Verb = "link"               // Links
 	VerbInvited           Verb = "invited"            // People
@@ -110,100 +112,100 @@ const (
 	VerbEffectFailed      Verb = "effect_failed"      // Effect, Text
 )
 
-// unchanged stands in a To for the status that the incident has already.
+// unchanged, as an element of [Transition.To], means the current status.
 const unchanged Status = ""
 
-// Transition is one line of the table: a verb, the statuses it is possible in
-// and those it may lead to. An empty To means that the status stays.
+// Transition is one row of the lifecycle table: a verb, the statuses that allow it
+// and the statuses that it may lead to.
 type Transition struct {
 	Verb Verb
 	From []Status
-	To   []Status
-	Why  string
+	To   []Status // empty: the status does not change
+	Why  string   // for readers of the table
 }
 
-// Transitions is the whole lifecycle. Decide refuses whatever does not stand here,
-// and the diagram in the README is drawn from it.
+// Transitions is the complete lifecycle. [Decide] rejects every command that is
+// not in the table, and the diagram in the README is generated from it.
 var Transitions = []Transition{
-	// What moves it on.
-	{VerbOpen, nil, []Status{Triage}, "an alert or a person opens it"},
-	{VerbAcknowledge, []Status{Triage}, []Status{Active}, "someone has it"},
-	{VerbAcknowledge, []Status{Active, Contained}, nil, "someone else has it, or it lapsed or was raised"},
+	// Verbs that change the status.
+	{VerbOpen, nil, []Status{Triage}, "an alert or a person opens an incident"},
+	{VerbAcknowledge, []Status{Triage}, []Status{Active}, "a responder takes responsibility"},
+	{VerbAcknowledge, []Status{Active, Contained}, nil, "a responder acknowledges again after a timeout or a raised severity"},
 	{VerbContain, []Status{Triage, Active}, []Status{Contained}, "the harm no longer spreads"},
 	{VerbResolve, []Status{Active, Contained}, []Status{Resolved}, "service and security are restored"},
-	{VerbSubmit, []Status{Resolved}, []Status{InReview}, "the record is frozen under its digest"},
-	{VerbSign, []Status{InReview}, []Status{InReview, Approved}, "the last signature, with nothing open, approves"},
-	{VerbObject, []Status{InReview}, nil, "an objection stays open until withdrawn or amended"},
-	{VerbWithdraw, []Status{InReview}, []Status{InReview, Approved}, "the last open objection may have been all that was missing"},
-	{VerbAmend, []Status{InReview}, []Status{Resolved}, "the record changes; its signatures are void"},
-	{VerbConclude, []Status{Approved}, []Status{Approved, Closed}, "reviewed in person, with action items"},
-	{VerbWaiveActions, []Status{Approved}, []Status{Approved, Closed}, "security endorses a reasoned exception"},
-	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, "a new revision is signed; the old one is kept, superseded"},
-	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, "it is not over"},
-	{VerbDismiss, responding, []Status{unchanged, Dismissed}, "a false alarm; where it is grave, two people say so"},
-	{VerbMerge, responding, []Status{Merged}, "it goes on inside another incident"},
+	{VerbSubmit, []Status{Resolved}, []Status{InReview}, "the closing record is frozen under its digest"},
+	{VerbSign, []Status{InReview}, []Status{InReview, Approved}, "the last missing signature approves the record"},
+	{VerbObject, []Status{InReview}, nil, "an objection is open until it is withdrawn or the record is amended"},
+	{VerbWithdraw, []Status{InReview}, []Status{InReview, Approved}, "withdrawing the last open objection can approve the record"},
+	{VerbAmend, []Status{InReview}, []Status{Resolved}, "the record is changed and its signatures are void"},
+	{VerbConclude, []Status{Approved}, []Status{Approved, Closed}, "the review meeting was held and action items are assigned"},
+	{VerbWaiveActions, []Status{Approved}, []Status{Approved, Closed}, "security endorses a waiver of the action items"},
+	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, "a new revision supersedes the signed one"},
+	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, "the incident is not over"},
+	{VerbDismiss, responding, []Status{unchanged, Dismissed}, "a false alarm, confirmed by security if the incident is severe"},
+	{VerbMerge, responding, []Status{Merged}, "the incident continues in another one"},
 
-	// What a frozen record cannot survive.
+	// Verbs that void the signatures of a frozen record.
 	{VerbSetFact, []Status{InReview}, []Status{Resolved}, "a changed fact voids the signatures"},
 	{VerbEvidence, []Status{InReview}, []Status{Resolved}, "new evidence voids the signatures"},
 	{VerbAttach, []Status{InReview}, []Status{InReview, Resolved}, "a new kind of alert voids the signatures"},
 	{VerbSetSeverity, []Status{InReview}, []Status{Resolved}, "a changed severity voids the signatures"},
-	{VerbErase, []Status{InReview}, []Status{unchanged, Resolved}, "a text that is gone is not the one that was signed"},
-	{VerbPromote, []Status{InReview}, []Status{InReview, Resolved}, "an alert that somebody brings in may be of a new kind"},
-	{VerbSplit, []Status{InReview}, []Status{Resolved}, "what was signed told of alerts that are another incident's now"},
+	{VerbErase, []Status{InReview}, []Status{unchanged, Resolved}, "an erased text voids the signatures"},
+	{VerbPromote, []Status{InReview}, []Status{InReview, Resolved}, "a promoted alert of a new kind voids the signatures"},
+	{VerbSplit, []Status{InReview}, []Status{Resolved}, "alerts that move to another incident void the signatures"},
 
-	// What happens along the way.
-	{VerbSetFact, []Status{Triage, Active, Contained, Resolved}, nil, "facts are found while it is fought and written up"},
-	{VerbEvidence, []Status{Triage, Active, Contained, Resolved}, nil, "evidence is kept as it is found"},
-	{VerbAttach, []Status{Triage, Active, Contained, Resolved}, nil, "an alert of the same correlation belongs to it"},
-	{VerbPromote, []Status{Triage, Active, Contained, Resolved}, nil, "an alert that was only watched belongs to it"},
-	{VerbSplit, []Status{Triage, Active, Contained, Resolved}, nil, "some of its alerts are another incident"},
-	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, "raised, it pages anew"},
-	{VerbAssignRole, live, nil, "people change places"},
-	{VerbNote, anyStatus, nil, "a note is always possible; after the signatures it stands in the appendix"},
-	{VerbUpdate, notDismissedOrMerged, nil, "stakeholders hear how it stands"},
-	{VerbEditRecord, []Status{Triage, Active, Contained, Resolved}, nil, "the record is written before it is frozen"},
+	// Verbs that rarely or never change the status.
+	{VerbSetFact, []Status{Triage, Active, Contained, Resolved}, nil, "facts are established during the response and the write-up"},
+	{VerbEvidence, []Status{Triage, Active, Contained, Resolved}, nil, "evidence is recorded when it is found"},
+	{VerbAttach, []Status{Triage, Active, Contained, Resolved}, nil, "an alert with the same correlation key is attached"},
+	{VerbPromote, []Status{Triage, Active, Contained, Resolved}, nil, "a suppressed alert is attached"},
+	{VerbSplit, []Status{Triage, Active, Contained, Resolved}, nil, "some alerts move to a new incident"},
+	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, "raising the severity pages again"},
+	{VerbAssignRole, live, nil, "roles move between people"},
+	{VerbNote, anyStatus, nil, "a note is always possible, after the signatures in the appendix"},
+	{VerbUpdate, notDismissedOrMerged, nil, "stakeholders get a status update"},
+	{VerbEditRecord, []Status{Triage, Active, Contained, Resolved}, nil, "the closing record is written before it is frozen"},
 	{VerbStepDone, []Status{Triage, Active, Contained, Resolved}, nil, "a step was done"},
 	{VerbStepSkip, []Status{Triage, Active, Contained, Resolved}, nil, "a step is not needed, with a reason"},
-	{VerbConsult, live, nil, "an affected team is asked"},
+	{VerbConsult, live, nil, "an affected team is consulted"},
 	{VerbAnswer, []Status{Triage, Active, Contained, Resolved}, nil, "the affected team answers"},
-	{VerbAnswer, []Status{InReview}, []Status{InReview, Approved}, "its answer may have been all that was missing"},
-	{VerbDelegate, notDismissedOrMerged, nil, "a department names a deputy"},
-	{VerbInvolve, live, nil, "a department is needed now, not at sign-off"},
-	{VerbAddAction, []Status{Triage, Active, Contained, Resolved, InReview, Closed, Dismissed}, nil, "what to do so that it does not happen again"},
-	{VerbAddAction, []Status{Approved}, []Status{Approved, Closed}, "the last action item that a concluded review asked for"},
+	{VerbAnswer, []Status{InReview}, []Status{InReview, Approved}, "the last missing answer can approve the record"},
+	{VerbDelegate, notDismissedOrMerged, nil, "a department delegates its signature"},
+	{VerbInvolve, live, nil, "a department is needed before sign-off"},
+	{VerbAddAction, []Status{Triage, Active, Contained, Resolved, InReview, Closed, Dismissed}, nil, "work that prevents or detects a repetition"},
+	{VerbAddAction, []Status{Approved}, []Status{Approved, Closed}, "the last required action item closes a reviewed incident"},
 	{VerbFinishAction, anyStatus, nil, "an action item is done"},
-	{VerbGrant, anyStatus, nil, "somebody may read along, with a reason"},
-	{VerbRestrict, notDismissedOrMerged, nil, "restricted or open"},
+	{VerbGrant, anyStatus, nil, "a person gets read access, with a reason"},
+	{VerbRestrict, notDismissedOrMerged, nil, "the incident becomes restricted or public"},
 	{VerbScheduleReview, []Status{Resolved, InReview, Approved, Dismissed}, nil, "the review meeting gets a time"},
 	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, "legal and security erase a text together"},
-	{VerbSetLegalHold, slices.Concat(notDismissedOrMerged, []Status{Dismissed}), nil, "a legal hold: nothing of it is deleted by schedule; one that was merged is held where its alerts are"},
-	{VerbReleaseLegalHold, anyStatus, nil, "it may be deleted in its time again"},
+	{VerbSetLegalHold, slices.Concat(notDismissedOrMerged, []Status{Dismissed}), nil, "retention deletes nothing of the incident, a merged one is held in its target"},
+	{VerbReleaseLegalHold, anyStatus, nil, "retention applies again"},
 
-	// What the bot itself reports.
-	{VerbCount, live, nil, "copies are counted"},
-	{VerbSourceNote, anyStatus, nil, "what outside systems say is noted and moves nothing"},
-	{VerbStartPlaybook, []Status{Triage, Active, Contained, Resolved}, nil, "a playbook begins"},
-	{VerbStartStep, []Status{Triage, Active, Contained, Resolved}, nil, "a step is due"},
+	// Verbs of the bot.
+	{VerbCount, live, nil, "repeated alerts are counted"},
+	{VerbSourceNote, anyStatus, nil, "a report of an outside system is noted"},
+	{VerbStartPlaybook, []Status{Triage, Active, Contained, Resolved}, nil, "a playbook starts"},
+	{VerbStartStep, []Status{Triage, Active, Contained, Resolved}, nil, "a step starts"},
 	{VerbStepLate, []Status{Triage, Active, Contained, Resolved}, nil, "a step's deadline passed"},
 	{VerbPage, responding, nil, "a page starts"},
-	{VerbPaged, anyStatus, nil, "a page went out"},
-	{VerbPageFailed, anyStatus, nil, "a page did not go out; the next route is tried at once"},
-	{VerbPageTimeout, responding, nil, "nobody acknowledged in time; the next route is tried"},
-	{VerbAckTimeout, responding, nil, "the commander fell silent; a new round pages"},
-	{VerbLink, anyStatus, nil, "what the outside systems call their half"},
-	{VerbInvited, anyStatus, nil, "people were brought into the channel"},
+	{VerbPaged, anyStatus, nil, "a page was sent"},
+	{VerbPageFailed, anyStatus, nil, "a page failed and the next escalation step starts at once"},
+	{VerbPageTimeout, responding, nil, "the page was not acknowledged in time and the next escalation step starts"},
+	{VerbAckTimeout, responding, nil, "the acknowledgement timed out and a new paging round starts"},
+	{VerbLink, anyStatus, nil, "ids of the incident in outside systems"},
+	{VerbInvited, anyStatus, nil, "people were invited to the channel"},
 	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, "the postmortem is written"},
 	{VerbPostmortemShared, anyStatus, nil, "the postmortem is in the channel"},
-	{VerbEffectFailed, anyStatus, nil, "something could not be done outside, and people must know"},
+	{VerbEffectFailed, anyStatus, nil, "an effect was discarded and people must know"},
 }
 
-// allows reports whether the line allows a move between two statuses.
+// allows reports whether the row allows the change from one status to another.
 func (t Transition) allows(from, to Status) bool {
 	return to == from && (len(t.To) == 0 || slices.Contains(t.To, unchanged)) || slices.Contains(t.To, to)
 }
 
-// transition finds the table's line for a verb in a status, or nil.
+// transition returns the row for verb v in status s, or nil.
 func transition(v Verb, s Status) *Transition {
 	for n := range Transitions {
 		if Transitions[n].Verb == v && (slices.Contains(Transitions[n].From, s) || v == VerbOpen && s == "") {
@@ -213,16 +215,16 @@ func transition(v Verb, s Status) *Transition {
 	return nil
 }
 
-// botVerbs are those only the bot itself may say.
+// botVerbs are the verbs that only the bot may use.
 var botVerbs = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged,
 	VerbPageFailed, VerbPageTimeout, VerbAckTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed}
 
-// sharedVerbs are those the bot may say as well as people: it opens incidents
-// from alerts, and playbooks have steps that it does itself.
+// sharedVerbs are the verbs that people and the bot may use. The bot opens
+// incidents from alerts and performs steps of playbooks.
 var sharedVerbs = []Verb{VerbOpen, VerbNote, VerbUpdate, VerbConsult, VerbInvolve, VerbStepDone}
 
-// AllowedVerbs lists the verbs of people that the table has for a status, so that a
-// refusal can say what is possible now.
+// AllowedVerbs returns the verbs that people may use in status s. Error
+// messages list them.
 func AllowedVerbs(s Status) []Verb {
 	var out []Verb
 	for _, t := range Transitions {

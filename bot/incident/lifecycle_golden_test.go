@@ -13,27 +13,27 @@ import (
 	"time"
 )
 
-var update = flag.Bool("update", false, "write testdata/lifecycle.golden anew")
+var update = flag.Bool("update", false, "rewrite testdata/lifecycle.golden")
 
-// said is one command of a story.
-type said struct {
+// step is one command with its author.
+type step struct {
 	by  PersonID
 	cmd Command
 }
 
-// fact is short for a command that sets one.
-func fact(name FactName, value string) Command {
+// factCommand returns a command that sets a fact.
+func factCommand(name FactName, value string) Command {
 	return Command{Verb: VerbSetFact, Text: "seen in the logs", Fact: &FactChange{Name: name, Value: value}}
 }
 
-// aLife is a story that leads through every verb but dismiss and merge.
-func aLife(w *world) []said {
+// lifecycleCommands returns a story with every verb except dismiss and merge.
+func lifecycleCommands(w *fixture) []step {
 	at := func(s string) string { return "2026-11-24T" + s + "Z" }
-	sign := func(by PersonID, team Department) said {
-		return said{by, Command{Verb: VerbSign, Department: team, Expect: "current"}}
+	sign := func(by PersonID, team Department) step {
+		return step{by, Command{Verb: VerbSign, Department: team, Expect: "current"}}
 	}
 	second := Run{Playbook: "data", Title: "Data", Digest: "sha256:01", Plan: []Step{{ID: "count", Title: "Count", Status: StepDone}}, Consult: []ConsultRequest{{Team: "payments", Blocking: true}}}
-	return []said{
+	return []step{
 		{"out1", Command{Verb: VerbOpen, Title: " Odd \n logins ", Text: "from the forum", Severity: Sev2, Runs: []Run{testRun}, By: Identity{ProviderSlack, "Uout1"}}},
 		{"", Command{Verb: VerbAttach, Alert: &AlertRef{Alert: 1, Source: "sentry", Kind: "sentry.issue", Level: LevelHigh, Title: "boom", URL: "https://x", Rule: "r", Fingerprint: "f", At: start}, Text: "trace", Severity: Sev1, Runs: []Run{second}}},
 		{"", Command{Verb: VerbCount, Alert: &AlertRef{Alert: 1, Title: "boom"}, Count: 10}},
@@ -51,12 +51,12 @@ func aLife(w *world) []said {
 		{"eng1", Command{Verb: VerbAcknowledge}},
 		{"eng2", Command{Verb: VerbAssignRole, Role: Commander, Person: "eng1", Text: "shift"}},
 		{"eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "pay2"}},
-		{"eng1", fact(FactOccurred, at("01:00:00"))},
-		{"eng1", fact(FactDetected, at("01:10:00"))},
-		{"eng1", fact(FactClassified, at("01:20:00"))},
+		{"eng1", factCommand(FactOccurred, at("01:00:00"))},
+		{"eng1", factCommand(FactDetected, at("01:10:00"))},
+		{"eng1", factCommand(FactClassified, at("01:20:00"))},
 		{"eng1", Command{Verb: VerbSetFact, Text: "the call", Fact: &FactChange{Name: FactAware, Regime: " GDPR ", Value: at("01:30:00")}}},
 		{"eng1", Command{Verb: VerbSetFact, Text: "the call", Fact: &FactChange{Name: FactAware, Regime: "nis2", Value: at("01:31:00")}}},
-		{"eng1", fact(FactPersonalData, "Confirmed")},
+		{"eng1", factCommand(FactPersonalData, "Confirmed")},
 		{"eng1", Command{Verb: VerbSetFact, Text: "their list", Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: " Acme ", Capacity: Processor, Count: 7}}}},
 		{"eng1", Command{Verb: VerbSetFact, Text: "our list", Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "Users", Capacity: Controller}}}},
 		{"eng1", Command{Verb: VerbSetFact, Text: "called", Fact: &FactChange{Name: FactAffected, Affected: &Affected{Who: "Acme", Capacity: Processor, Count: 9, NotifiedAt: start}}}},
@@ -95,9 +95,9 @@ func aLife(w *world) []said {
 		sign("eng2", Engineering), sign("sec1", Security), sign("com1", Communications), sign("leg1", Legal),
 		{"", Command{Verb: VerbPostmortemWritten, Document: "current", Revision: 1}},
 		{"", Command{Verb: VerbPostmortemShared, Revision: 1, Item: "F1"}},
-		{"eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1", "sec1"}, Text: "talked", Actions: twoActions[:1], Waiver: "nothing to prevent"}},
+		{"eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"sec1", "eng1", "sec1"}, Text: "talked", Actions: requiredActions[:1], Waiver: "nothing to prevent"}},
 		{"sec1", Command{Verb: VerbWaiveActions, Text: "agreed"}},
-		{"eng1", Command{Verb: VerbAddAction, Action: &twoActions[1]}},
+		{"eng1", Command{Verb: VerbAddAction, Action: &requiredActions[1]}},
 		{"sec1", Command{Verb: VerbFinishAction, Item: "a1", Text: "rule is live"}},
 		{"eng1", Command{Verb: VerbRevise, Text: "one more", Record: map[string]string{"impact": "10 people"}}},
 		sign("eng2", Engineering), sign("sec1", Security), sign("com1", Communications), sign("leg1", Legal),
@@ -107,8 +107,8 @@ func aLife(w *world) []said {
 	}
 }
 
-// tell plays a story; after each command see is shown what came of it.
-func tell(w *world, story []said, see func(said, []Event)) {
+// runStory gives the commands of a story and calls see with the events of each.
+func runStory(w *fixture, story []step, see func(step, []Event)) {
 	w.t.Helper()
 	for _, s := range story {
 		if w.inc.Submission != nil && s.cmd.Expect == "current" {
@@ -123,12 +123,12 @@ func tell(w *world, story []said, see func(said, []Event)) {
 	}
 }
 
-// TestALife holds a whole life, event by event, and what it adds up to,
-// against the golden file.
-func TestALife(t *testing.T) {
-	w := newWorld(t)
+// TestLifecycle_Golden compares the events of a complete lifecycle and the final
+// state with the golden file.
+func TestLifecycle_Golden(t *testing.T) {
+	w := newFixture(t)
 	var b bytes.Buffer
-	tell(w, aLife(w), func(s said, events []Event) {
+	runStory(w, lifecycleCommands(w), func(s step, events []Event) {
 		fmt.Fprintf(&b, "%s by %q:\n", s.cmd.Verb, s.by)
 		for _, e := range events {
 			fmt.Fprintf(&b, "  %d %s by %q via %s/%s for %s", e.Seq, e.Kind, e.By, e.Via, e.Auth, e.Audience)
@@ -155,46 +155,46 @@ func TestALife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, wanted := strings.Split(b.String(), "\n"), strings.Split(string(want), "\n")
-	for n := range have {
-		if n >= len(wanted) || have[n] != wanted[n] {
-			t.Fatalf("line %d:\n%s\nwant\n%s", n+1, have[n], append(wanted, "nothing")[min(n, len(wanted))])
+	got, wanted := strings.Split(b.String(), "\n"), strings.Split(string(want), "\n")
+	for n := range got {
+		if n >= len(wanted) || got[n] != wanted[n] {
+			t.Fatalf("line %d:\ngot\n%s\nwant\n%s", n+1, got[n], append(wanted, "end of file")[min(n, len(wanted))])
 		}
 	}
-	sameIncident(t, w.inc, Fold(w.inc.ID, w.events))
-	if faults := Verify(w.inc.ID, w.events, w.inc.Head); len(faults) > 0 {
-		t.Error(faults)
+	requireEqual(t, w.inc, Fold(w.inc.ID, w.events))
+	if errs := Verify(w.inc.ID, w.events, w.inc.Head); len(errs) > 0 {
+		t.Errorf("got chain errors %v, want none", errs)
 	}
 }
 
-// TestApplyLeavesItsArgumentAlone keeps every state of a life and finds them
-// unchanged at its end: what a reader holds does not move under it.
-func TestApplyLeavesItsArgumentAlone(t *testing.T) {
-	w := newWorld(t)
+// TestApply_DoesNotModifyItsArgument retains every state of a lifecycle and compares
+// them with their JSON of the time at the end.
+func TestApply_DoesNotModifyItsArgument(t *testing.T) {
+	w := newFixture(t)
 	var states []Incident
 	var written []string
-	tell(w, aLife(w), func(said, []Event) {
+	runStory(w, lifecycleCommands(w), func(step, []Event) {
 		j, _ := json.Marshal(w.inc)
 		states, written = append(states, w.inc), append(written, string(j))
 	})
 	for n, s := range states {
 		if j, _ := json.Marshal(s); string(j) != written[n] {
-			t.Fatalf("state %d changed afterwards:\n%s\n%s", n, written[n], j)
+			t.Fatalf("state %d changed afterwards:\ngot  %s\nwant %s", n, j, written[n])
 		}
-		// The store keeps the state as JSON; nothing may be lost on the way.
+		// The store saves the state as JSON and must not lose anything.
 		var back Incident
 		if err := json.Unmarshal([]byte(written[n]), &back); err != nil {
 			t.Fatal(err)
 		}
-		sameIncident(t, s, back)
+		requireEqual(t, s, back)
 	}
 }
 
-// FuzzFold replays timelines that nobody decided: Apply stands whatever a
-// hostile or an erased event says, and its state survives being stored.
+// FuzzFold replays timelines with an event that Decide did not emit. Apply must
+// accept any hostile or erased event, and its state must survive encoding.
 func FuzzFold(f *testing.F) {
-	w := newWorld(f)
-	tell(w, aLife(w), func(said, []Event) {})
+	w := newFixture(f)
+	runStory(w, lifecycleCommands(w), func(step, []Event) {})
 	for _, e := range w.events {
 		fields, _ := json.Marshal(e.Fields)
 		texts := map[string]string{}
@@ -217,11 +217,11 @@ func FuzzFold(f *testing.F) {
 		inc := Fold(7, slices.Insert(slices.Clone(w.events), at, hostile))
 		var back Incident
 		if j, err := json.Marshal(inc); err != nil {
-			t.Fatalf("cannot be stored: %v", err)
+			t.Fatalf("encode: %v", err)
 		} else if err := json.Unmarshal(j, &back); err != nil {
-			t.Fatalf("cannot be read again: %v", err)
+			t.Fatalf("decode: %v", err)
 		}
-		sameIncident(t, inc, back)
+		requireEqual(t, inc, back)
 		hostile.Texts = nil // erased
 		Fold(7, slices.Insert(slices.Clone(w.events), at, hostile))
 	})

@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// matrix is the lifecycle as a person wrote it down, independently of Table:
-// for each verb, in the order of the nine statuses, what a well-formed command
-// by somebody entitled to it leads to. "-" is a refusal by the lifecycle, "!"
-// one for another reason, "." leaves the status, "=" is neither event nor error (it is so already), a letter moves it on:
+// statusMatrix is the lifecycle, written by hand and independent of Transitions.
+// It maps each verb to the result of a valid command in each of the nine statuses:
+// "-" is an error of the lifecycle, "!" another conflict, "." leaves the status,
+// "=" is neither an event nor an error, and a letter is the new status:
 // t a c r i p(approved) x(closed) d(ismissed).
-var matrix = map[Verb]string{
+var statusMatrix = map[Verb]string{
 	//                  t a c r i p x d m
 	VerbAcknowledge:       "a = = - - - - - -",
 	VerbContain:           "c c - - - - - - -",
@@ -54,7 +54,7 @@ var matrix = map[Verb]string{
 	VerbStartPlaybook:     ". . . . - - - - -",
 	VerbStartStep:         ". . . . - - - - -",
 	VerbStepLate:          ". . . . - - - - -",
-	VerbPage:              ". ! ! - - - - - -", // held from active on
+	VerbPage:              ". ! ! - - - - - -", // acknowledged from active on
 	VerbPaged:             ". . . . . . . . .",
 	VerbPageFailed:        ". . . . . . . . .",
 	VerbPageTimeout:       ". = = - - - - - -",
@@ -66,10 +66,10 @@ var matrix = map[Verb]string{
 	VerbEffectFailed:      ". . . . . . . . .",
 }
 
-var letters = map[string]Status{"t": Triage, "a": Active, "c": Contained, "r": Resolved, "i": InReview, "p": Approved, "x": Closed, "d": Dismissed}
+var statusLetters = map[string]Status{"t": Triage, "a": Active, "c": Contained, "r": Resolved, "i": InReview, "p": Approved, "x": Closed, "d": Dismissed}
 
-// wellFormed returns a command that only the lifecycle could refuse, and who says it.
-func wellFormed(v Verb, w *world) (PersonID, Command) {
+// validCommand returns a command that only the lifecycle can reject, and its author.
+func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	c := Command{Verb: v, Text: "because"}
 	by := PersonID("eng1")
 	switch v {
@@ -110,7 +110,7 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 	case VerbInvolve:
 		c.Department = Communications
 	case VerbAddAction:
-		c.Action = &twoActions[0]
+		c.Action = &requiredActions[0]
 	case VerbFinishAction:
 		w.inc.Actions = append(w.inc.Actions, Action{ID: "A9"})
 		c.Item = "a9"
@@ -121,7 +121,7 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 	case VerbScheduleReview:
 		c.When = w.now.AddDate(0, 0, 7)
 	case VerbConclude:
-		c.Attendance, c.Actions = []PersonID{"eng1", "sec1"}, twoActions
+		c.Attendance, c.Actions = []PersonID{"eng1", "sec1"}, requiredActions
 	case VerbErase:
 		by, c.Erase = "leg1", []TextRef{{1, "title"}}
 		w.inc.Restricted = false
@@ -161,59 +161,59 @@ func wellFormed(v Verb, w *world) (PersonID, Command) {
 	return by, c
 }
 
-func TestEveryVerbInEveryStatus(t *testing.T) {
-	for v, row := range matrix {
+func TestDecide_EveryVerbInEveryStatus(t *testing.T) {
+	for v, row := range statusMatrix {
 		cells := strings.Fields(row)
 		if len(cells) != len(Statuses()) {
-			t.Fatalf("%s: %d cells", v, len(cells))
+			t.Fatalf("%s: got %d cells, want one per status", v, len(cells))
 		}
 		for n, status := range Statuses() {
-			w := given(t, status)
-			by, cmd := wellFormed(v, w)
-			events, err := w.as(by, cmd)
+			w := fixtureIn(t, status)
+			by, cmd := validCommand(v, w)
+			events, err := w.decideAs(by, cmd)
 			after := w.inc.Status
 			switch want := cells[n]; want {
 			case "-", "!":
 				byLifecycle := err != nil && (strings.Contains(err.Error(), "is not possible") || status == Merged)
 				if CodeOf(err) != CodeConflict || len(events) != 0 || byLifecycle != (want == "-") {
-					t.Errorf("%s in %s: want a refusal, got %v (%d events)", v, status, err, len(events))
+					t.Errorf("%s in %s: got %v (%d events), want a conflict", v, status, err, len(events))
 				}
 			case "=":
 				if err != nil || len(events) != 0 {
-					t.Errorf("%s in %s: want nothing to happen, got %v (%d events)", v, status, err, len(events))
+					t.Errorf("%s in %s: got %v (%d events), want neither", v, status, err, len(events))
 				}
 			default:
 				moved := status
 				if want != "." {
-					moved = letters[want]
+					moved = statusLetters[want]
 				}
 				if err != nil || len(events) == 0 || after != moved {
-					t.Errorf("%s in %s: want %s, got %s, %d events, %v", v, status, moved, after, len(events), err)
+					t.Errorf("%s in %s: got %s, %d events, %v, want %s", v, status, after, len(events), err, moved)
 				}
 			}
 		}
 	}
 }
 
-func TestMatrixKnowsEveryVerb(t *testing.T) {
+func TestTransitions_MatrixIsComplete(t *testing.T) {
 	apart := []Verb{VerbOpen, VerbMerge, VerbSplit}
 	for v := range deciders {
-		if _, ok := matrix[v]; !ok && !slices.Contains(apart, v) {
-			t.Errorf("the matrix has no row for %s", v)
+		if _, ok := statusMatrix[v]; !ok && !slices.Contains(apart, v) {
+			t.Errorf("%s: no row in statusMatrix", v)
 		}
 	}
 	for _, line := range Transitions {
 		if _, ok := deciders[line.Verb]; !ok && !slices.Contains(apart, line.Verb) {
-			t.Errorf("the table has %s, which nobody judges", line.Verb)
+			t.Errorf("%s: in Transitions without a decider", line.Verb)
 		}
 		if line.Why == "" {
-			t.Errorf("%s has no reason", line.Verb)
+			t.Errorf("%s: no reason in Transitions", line.Verb)
 		}
 	}
 }
 
-// moves is every way from one status to another, as a person wrote it down.
-var moves = map[Verb]string{
+// allowedMoves lists every change of the status by verb, written by hand.
+var allowedMoves = map[Verb]string{
 	VerbOpen:         ">t",
 	VerbAcknowledge:  "t>a",
 	VerbContain:      "t>c a>c",
@@ -239,12 +239,12 @@ var moves = map[Verb]string{
 	VerbSplit:        "i>r",
 }
 
-// TestTheTableSaysNoMore holds the table, from which the README's picture is
-// drawn, against moves: no way more, none less, and one line for each verb in
+// TestTransitions_MatchAllowedMoves compares Transitions, the source of the diagram
+// in the README, with allowedMoves. It also requires a single row for each verb in
 // each status.
-func TestTheTableSaysNoMore(t *testing.T) {
+func TestTransitions_MatchAllowedMoves(t *testing.T) {
 	letter := map[Status]string{Merged: "m"}
-	for l, s := range letters {
+	for l, s := range statusLetters {
 		letter[s] = l
 	}
 	drawn, lines := map[Verb][]string{}, map[string]bool{}
@@ -255,7 +255,7 @@ func TestTheTableSaysNoMore(t *testing.T) {
 		}
 		for _, f := range from {
 			if at := string(line.Verb) + " in " + string(f); lines[at] {
-				t.Errorf("two lines for %s", at)
+				t.Errorf("%s: two rows", at)
 			} else {
 				lines[at] = true
 			}
@@ -266,65 +266,65 @@ func TestTheTableSaysNoMore(t *testing.T) {
 			}
 			stays := len(line.To) == 0 || slices.Contains(line.To, unchanged) || slices.Contains(line.To, f)
 			for _, to := range Statuses() {
-				want := to == f && stays || slices.Contains(strings.Fields(moves[line.Verb]), letter[f]+">"+letter[to])
+				want := to == f && stays || slices.Contains(strings.Fields(allowedMoves[line.Verb]), letter[f]+">"+letter[to])
 				if line.allows(f, to) != want {
-					t.Errorf("%s leads from %q to %s: %v", line.Verb, f, to, !want)
+					t.Errorf("%s from %q to %s: got allowed %v, want %v", line.Verb, f, to, !want, want)
 				}
 			}
 		}
 	}
 	for _, line := range Transitions {
-		got, want := drawn[line.Verb], strings.Fields(moves[line.Verb])
+		got, want := drawn[line.Verb], strings.Fields(allowedMoves[line.Verb])
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
-			t.Errorf("%s: the table has %v, the hand has %v", line.Verb, got, want)
+			t.Errorf("%s: got %v, want %v", line.Verb, got, want)
 		}
 	}
 }
 
-func TestMergeInEveryStatus(t *testing.T) {
+func TestMerge_EveryStatus(t *testing.T) {
 	const from, to = "m m m - - - = - -", "m m m m m - - - -"
 	for n, status := range Statuses() {
-		env := Env{Now: start.AddDate(0, 0, 1), Actor: "eng1", Directory: people(), Policy: newWorld(t).policy}
+		env := Env{Now: start.AddDate(0, 0, 1), Actor: "eng1", Directory: testDirectory(), Policy: newFixture(t).policy}
 		cmd := Command{Verb: VerbMerge, Text: "the same"}
-		a, b := given(t, status), given(t, Active)
+		a, b := fixtureIn(t, status), fixtureIn(t, Active)
 		b.inc.ID = 8
 		_, _, err := DecideMerge(cmd, a.inc, b.inc, env)
 		wantErr := strings.Fields(from)[n] != "m"
-		if status == Closed { // "=": refused as well, it is over
+		if status == Closed { // an error as well
 			wantErr = true
 		}
-		if status == Merged { // into INC-8 already
+		if status == Merged { // into INC-8 already, no change
 			wantErr = false
 		}
 		if (err != nil) != wantErr {
-			t.Errorf("merging one that is %s: %v", status, err)
+			t.Errorf("source %s: got %v, want error %t", status, err, wantErr)
 		}
-		a, b = given(t, Active), given(t, status)
+		a, b = fixtureIn(t, Active), fixtureIn(t, status)
 		b.inc.ID = 8
 		mine, theirs, err := DecideMerge(cmd, a.inc, b.inc, env)
 		if (err == nil) != (strings.Fields(to)[n] == "m") {
-			t.Errorf("merging into one that is %s: %v", status, err)
+			t.Errorf("target %s: got %v", status, err)
 		}
 		if err == nil {
 			a.commit(mine)
 			b.commit(theirs)
 			if a.inc.Status != Merged || a.inc.MergedInto != 8 || len(b.inc.Alerts) != 2 || b.inc.Status == InReview || len(b.inc.Signatures) != 0 {
-				t.Errorf("merged into %s: source %s, target %s with %d alerts", status, a.inc.Status, b.inc.Status, len(b.inc.Alerts))
+				t.Errorf("target %s: got source %s, target %s with %d alerts", status, a.inc.Status, b.inc.Status, len(b.inc.Alerts))
 			}
 		}
 	}
-	w := given(t, Active)
+	w := fixtureIn(t, Active)
 	if _, _, err := DecideMerge(Command{Verb: VerbMerge}, w.inc, w.inc, Env{Now: w.now, Actor: "eng1", Directory: w.dir}); CodeOf(err) != CodeInvalid {
-		t.Errorf("merging into itself: %v", err)
+		t.Errorf("merge into itself: got %v, want invalid", err)
 	}
 }
 
-func TestRefusalSaysWhatIsPossible(t *testing.T) {
-	w := given(t, Approved)
-	_, err := w.as("eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
-	if err == nil || !strings.Contains(err.Error(), "revise it first") || !strings.Contains(err.Error(), "review conclude") {
-		t.Errorf("%v", err)
+func TestDecide_ErrorListsPossibleCommands(t *testing.T) {
+	w := fixtureIn(t, Approved)
+	_, err := w.decideAs("eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
+	if err == nil || !strings.Contains(err.Error(), "revise the record first") || !strings.Contains(err.Error(), "review conclude") {
+		t.Errorf("got %v, want advice to revise and the possible commands", err)
 	}
 }

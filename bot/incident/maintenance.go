@@ -2,22 +2,22 @@ package incident
 
 import "time"
 
-// MaintenanceWindow is a window in which the alerts for which When is true open
-// nothing. They are kept, counted and listed.
+// MaintenanceWindow suppresses the alerts that match When between From and To. They
+// are stored, counted and listed, and open no incident.
 type MaintenanceWindow struct {
 	ID         int64     `json:"id"`
-	When       string    `json:"when"` // expr over the alert, as in a routing rule
+	When       string    `json:"when"` // expr over the alert, like the condition of a routing rule
 	Reason     string    `json:"reason"`
 	Owner      PersonID  `json:"owner"`
 	From       time.Time `json:"from"`
 	To         time.Time `json:"to"`
-	Suppressed int64     `json:"suppressed"` // alerts that it kept from opening something
+	Suppressed int64     `json:"suppressed"` // number of suppressed alerts
 	EndedBy    PersonID  `json:"ended_by,omitempty"`
 }
 
-// MaxMaintenanceWindow is how long a window may be: what is longer is a routing
-// rule, which somebody reviews.
+// MaxMaintenanceWindow is the maximum length of a maintenance window. A longer
+// suppression belongs in a routing rule, which is reviewed.
 const MaxMaintenanceWindow = 7 * 24 * time.Hour
 
-// Active reports whether the window holds at a time.
+// Active reports whether the window suppresses alerts at a time. To is exclusive.
 func (m MaintenanceWindow) Active(at time.Time) bool { return !at.Before(m.From) && at.Before(m.To) }

@@ -6,18 +6,20 @@ import (
 	"time"
 )
 
-// ParsedCommand is what somebody typed, understood: a question (Query), a command, or
-// a command whose rest is better asked for in a form (Form).
+// ParsedCommand is the result of parsing a command line: a query, a command, or an
+// incomplete command that a form completes.
 type ParsedCommand struct {
-	Query        string        // QueryList, QueryStatus, ...; "" where it is a command
-	Form         Verb          // the form to open; Command holds what was already said
+	Query        string        // QueryList, QueryStatus, ..., empty for a command
+	Form         Verb          // the form to open, prefilled from Command
 	Topic        string        // of QueryHelp
 	Filter       Filter        // of QueryList
-	AlertRequest *AlertRequest // of the questions about alerts and maintenance windows
-	Command      Command       // For is also set for queries about one incident; the door fills in Key, By, Auth and Via
+	AlertRequest *AlertRequest // of queries about alerts and maintenance windows
+	// Command is complete except for Key, By, Auth and Via, which the adapter sets.
+	// For is also set for queries about one incident.
+	Command Command
 }
 
-// The questions that words can be.
+// The values of ParsedCommand.Query, with those about alerts below.
 const (
 	QueryHelp   = "help"
 	QueryList   = "list"
@@ -25,19 +27,21 @@ const (
 	QueryRecord = "record"
 )
 
-// ParseContext is what the words are read in.
+// ParseContext is the context of a command line.
 type ParseContext struct {
-	Incident  ID // of the channel they were typed in; 0 for none
-	Who       PersonID
+	Incident  ID       // of the channel, 0 outside of one
+	Who       PersonID // the author, for "me"
 	Directory Directory
 	Now       time.Time
-	Zone      *time.Location // in which "02:31" is read; nil means UTC
+	Zone      *time.Location // of times such as "02:31", nil means UTC
 }
 
-// ParseCommandLine reads a command as people type it behind every door: the text
-// after the slash command, or the arguments of the command line. It is pure.
-// What it cannot understand it answers with an *Error that names the nearest
-// word it knows; Field says which argument is meant.
+// ParseCommandLine parses a command as people type it in Slack or on the command
+// line, without the leading program name or slash command. An empty text is a query
+// for help. The function is pure.
+//
+// It returns an [*Error] if the text cannot be parsed. The error names the argument
+// in Field and suggests the nearest known word.
 func ParseCommandLine(text string, c ParseContext) (ParsedCommand, error) {
 	if c.Zone == nil {
 		c.Zone = time.UTC
@@ -50,7 +54,7 @@ func ParseCommandLine(text string, c ParseContext) (ParsedCommand, error) {
 	name := strings.ToLower(strings.TrimPrefix(first.text, "/"))
 	verb, ok := findVerb(name)
 	if !ok {
-		return ParsedCommand{}, Invalid("verb", "%s", unknownWord("a command", name, verbNames(), "help shows them all"))
+		return ParsedCommand{}, unknownCommand(name)
 	}
 	p.verb = verb
 	w := ParsedCommand{Command: Command{For: c.Incident}}
@@ -63,13 +67,14 @@ func ParseCommandLine(text string, c ParseContext) (ParsedCommand, error) {
 		return ParsedCommand{}, err
 	}
 	if verb.NeedsIncident && w.Command.For == 0 && w.Query != QueryHelp {
-		return ParsedCommand{}, Invalid("incident", "say which incident: %s INC-42 …, or write it in the incident's channel", verb.Name)
+		return ParsedCommand{}, Invalid("incident", "no incident given; type %s INC-42 …, or use the channel of the incident", verb.Name)
 	}
 	return w, nil
 }
 
-// JoinArgs makes one text of arguments that a shell has already split, such
-// that ParseWords reads each as it was given. A single argument is taken as it is.
+// JoinArgs joins arguments that a shell has split into a text that
+// [ParseCommandLine] splits in the same places. It returns a single argument
+// unchanged.
 func JoinArgs(args []string) string {
 	if len(args) == 1 {
 		return args[0]
@@ -84,19 +89,19 @@ func JoinArgs(args []string) string {
 	return strings.Join(out, " ")
 }
 
-// VerbSpec is one verb of the grammar, with what people are told about it.
+// VerbSpec is the grammar and the help of one verb that people can type.
 type VerbSpec struct {
 	Name          string
 	Aliases       []string
-	Usage         string   // after the verb
+	Usage         string   // arguments after the verb
 	Help          string   // one line
-	Examples      []string // whole, beginning with the verb
-	Next          []string // what may come next, for completion
-	NeedsIncident bool     // an incident, named or the channel's
+	Examples      []string // complete commands, starting with the verb
+	Next          []string // possible next words, for completion
+	NeedsIncident bool     // takes an incident, by default the one linked to the channel
 	read          func(*argParser, *ParsedCommand) error
 }
 
-// findVerb finds a verb by name or alias.
+// findVerb returns the verb with a name or alias.
 func findVerb(name string) (VerbSpec, bool) {
 	for _, v := range VerbSpecs() {
 		if v.Name == name || slices.Contains(v.Aliases, name) {
@@ -104,6 +109,14 @@ func findVerb(name string) (VerbSpec, bool) {
 		}
 	}
 	return VerbSpec{}, false
+}
+
+// unknownCommand returns the error for a verb that does not exist.
+func unknownCommand(name string) *Error {
+	if near := Nearest(name, verbNames()); near != "" {
+		return Invalid("verb", "unknown command %q; did you mean %q?", truncate(name), near)
+	}
+	return Invalid("verb", "unknown command %q; type help for all commands", truncate(name))
 }
 
 func verbNames() []string {
@@ -114,7 +127,7 @@ func verbNames() []string {
 	return out
 }
 
-// names turns typed words into plain ones, for messages and completion.
+// names converts a slice of a string type, for messages and completion.
 func names[T ~string](of []T) []string {
 	out := make([]string, len(of))
 	for n, s := range of {
@@ -123,82 +136,82 @@ func names[T ~string](of []T) []string {
 	return out
 }
 
-// VerbSpecs is the whole grammar. Help, completion and the command line are
-// made from it.
+// VerbSpecs returns the complete grammar, which help, completion and the command
+// line use.
 func VerbSpecs() []VerbSpec {
 	departments := names(RequiredDepartments())
 	return append([]VerbSpec{
 		{Name: "open", Aliases: []string{"new", "declare"}, Usage: "[sev1…sev4] [--public] TITLE", Help: "open an incident; restricted unless --public",
 			Examples: []string{"open sev2 Leaked AWS key in a public repository"}, Next: append(names(Severities()), "--public"), read: readOpen},
-		{Name: "list", Aliases: []string{"ls"}, Usage: "[all | STATUS …]", Help: "list the incidents that are not over, or all",
+		{Name: "list", Aliases: []string{"ls"}, Usage: "[all | STATUS …]", Help: "list live incidents, those with a status, or all",
 			Examples: []string{"list", "list approved"}, Next: append([]string{"all"}, names(Statuses())...), read: readList},
-		{Name: "status", Aliases: []string{"show"}, Usage: "[INC-42]", Help: "show how an incident stands",
+		{Name: "status", Aliases: []string{"show"}, Usage: "[INC-42]", Help: "show the state of an incident",
 			Examples: []string{"status INC-42"}, NeedsIncident: true, read: readStatus},
-		{Name: "ack", Aliases: []string{"acknowledge"}, Usage: "[INC-42] [sev1…sev4]", Help: "say that you have it; ends the paging and makes you commander if there is none",
+		{Name: "ack", Aliases: []string{"acknowledge"}, Usage: "[INC-42] [sev1…sev4]", Help: "acknowledge: stop paging; you become commander if there is none",
 			Examples: []string{"ack", "ack INC-42 sev2"}, Next: names(Severities()), NeedsIncident: true, read: readAck},
-		{Name: "severity", Aliases: []string{"sev"}, Usage: "sev1…sev4 [because REASON]", Help: "grade it anew; raised, it pages anew",
+		{Name: "severity", Aliases: []string{"sev"}, Usage: "sev1…sev4 [because REASON]", Help: "change the severity; raising it pages again",
 			Examples: []string{"severity sev1 because customers are locked out"}, Next: names(Severities()), NeedsIncident: true, read: readSeverity},
-		{Name: "role", Aliases: []string{"assign"}, Usage: "ROLE PERSON", Help: "give somebody a role; me is you",
+		{Name: "role", Aliases: []string{"assign"}, Usage: "ROLE PERSON", Help: "assign a role to a person, or to yourself with me",
 			Examples: []string{"role scribe @ada", "role commander me"}, Next: roleNames(), NeedsIncident: true, read: readRole},
 		{Name: "fact", Usage: "NAME VALUE [because REASON]", Help: "set a fact: occurred, detected, aware REGIME, classified, personal_data, affected, time_zone, language",
 			Examples: []string{"fact occurred yesterday 23:10 because the log shows the first call", "fact personal_data suspected because the dump held addresses",
 				"fact affected \"Example SA\" processor 1200 notified 2026-11-24 10:00", "fact aware gdpr 02:31"}, Next: names(FactNames()), NeedsIncident: true, read: readFact},
-		{Name: "step", Usage: "done | skip STEP [OUTCOME or REASON]", Help: "settle a step of a playbook",
+		{Name: "step", Usage: "done | skip STEP [OUTCOME or REASON]", Help: "mark a playbook step as done, or skip it",
 			Examples: []string{"step done rotate-key the old key is gone", "step skip leaked-aws-credentials/ask-aws because there is no support contract"}, Next: []string{"done", "skip"}, NeedsIncident: true, read: readStep},
-		{Name: "note", Usage: "[at TIME] [--audience all|responders|legal_and_security] TEXT", Help: "write into the timeline",
+		{Name: "note", Usage: "[at TIME] [--audience all|responders|legal_and_security] TEXT", Help: "add a note to the timeline",
 			Examples: []string{"note at 02:31 disabled the key"}, Next: []string{"at", "--audience"}, NeedsIncident: true, read: readNote},
-		{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", Help: "name a piece of evidence, where it is kept and its hash",
+		{Name: "evidence", Usage: "NAME [in PLACE] [sha256:HEX]", Help: "record a piece of evidence with its location and hash",
 			Examples: []string{`evidence "disk image of web-1" in s3://evidence/web-1.img sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`}, NeedsIncident: true, read: readEvidence},
-		{Name: "update", Usage: "TEXT", Help: "tell the stakeholders how it stands",
-			Examples: []string{"update logins work again, the cause is being looked for"}, NeedsIncident: true, read: readText(VerbUpdate)},
-		{Name: "contain", Aliases: []string{"contained"}, Usage: "[at TIME] HOW", Help: "say that the harm no longer spreads",
+		{Name: "update", Usage: "TEXT", Help: "post a status update for stakeholders",
+			Examples: []string{"update logins work again, we are looking for the cause"}, NeedsIncident: true, read: readText(VerbUpdate)},
+		{Name: "contain", Aliases: []string{"contained"}, Usage: "[at TIME] HOW", Help: "mark the incident as contained: the harm no longer spreads",
 			Examples: []string{"contain at 02:31 disabled the key"}, Next: []string{"at"}, NeedsIncident: true, read: readText(VerbContain)},
-		{Name: "resolve", Aliases: []string{"resolved"}, Usage: "[at TIME] HOW", Help: "say that service and security are restored; the closing record is due",
+		{Name: "resolve", Aliases: []string{"resolved"}, Usage: "[at TIME] HOW", Help: "mark the incident as resolved: service and security are restored",
 			Examples: []string{"resolve all keys rotated, logins work"}, Next: []string{"at"}, NeedsIncident: true, read: readText(VerbResolve)},
-		{Name: "record", Usage: "[show | set FIELD TEXT | submit]", Help: "write the closing record; submitted, it is frozen and four departments sign it",
-			Examples: []string{"record", "record set root_cause the key stood in a log line", "record submit"}, Next: []string{"show", "set", "submit"}, NeedsIncident: true, read: readRecord},
+		{Name: "record", Usage: "[show | set FIELD TEXT | submit]", Help: "show, edit or submit the closing record that four departments sign",
+			Examples: []string{"record", "record set root_cause the key was in a log line", "record submit"}, Next: []string{"show", "set", "submit"}, NeedsIncident: true, read: readRecord},
 		{Name: "submit", Help: "submit the closing record for signing", Examples: []string{"submit"}, NeedsIncident: true,
 			read: func(_ *argParser, w *ParsedCommand) error { w.Command.Verb = VerbSubmit; return nil }},
-		{Name: "sign", Usage: "[DEPARTMENT] [DIGEST]", Help: "sign the record for your department; the digest is the one you saw",
+		{Name: "sign", Usage: "[DEPARTMENT] [DIGEST]", Help: "sign the closing record for your department, under the digest you read",
 			Examples: []string{"sign", "sign legal sha256:…"}, Next: departments, NeedsIncident: true, read: readSign(VerbSign)},
-		{Name: "object", Usage: "[DEPARTMENT] [DIGEST] [REASON]", Help: "object to the record; nothing is approved until you withdraw or it is amended",
+		{Name: "object", Usage: "[DEPARTMENT] [DIGEST] [REASON]", Help: "object to the closing record; blocks approval until withdrawn or amended",
 			Examples: []string{"object legal", "object legal sha256:… the impact leaves out the contractors"}, Next: departments, NeedsIncident: true, read: readSign(VerbObject)},
-		{Name: "amend", Usage: "WHY", Help: "take the record back to change it; its signatures are void",
+		{Name: "amend", Usage: "WHY", Help: "reopen the closing record for changes; voids its signatures",
 			Examples: []string{"amend the impact left out the contractors"}, NeedsIncident: true, read: readText(VerbAmend)},
-		{Name: "withdraw", Usage: "[O1 | DEPARTMENT] [because REASON]", Help: "withdraw an objection, or your signature",
+		{Name: "withdraw", Usage: "[O1 | DEPARTMENT] [because REASON]", Help: "withdraw an objection or your signature",
 			Examples: []string{"withdraw", "withdraw O1", "withdraw legal"}, Next: departments, NeedsIncident: true, read: readWithdraw},
-		{Name: "delegate", Usage: "DEPARTMENT PERSON until DATE", Help: "let somebody sign for your department in this incident",
+		{Name: "delegate", Usage: "DEPARTMENT PERSON until DATE", Help: "let another person sign for your department in this incident",
 			Examples: []string{"delegate legal @ada until 2026-12-01"}, Next: departments, NeedsIncident: true, read: readDelegate},
-		{Name: "consult", Usage: "TEAM [blocking]", Help: "ask a team before closing; blocking: nothing is approved without its answer",
+		{Name: "consult", Usage: "TEAM [blocking]", Help: "consult a team before closing; blocking requires its answer for approval",
 			Examples: []string{"consult payroll blocking"}, NeedsIncident: true, read: readConsult},
-		{Name: "involve", Usage: "DEPARTMENT [because REASON]", Help: "bring a department in now, not at sign-off",
-			Examples: []string{"involve legal because a regulator must be notified"}, Next: departments, NeedsIncident: true, read: readCall},
-		{Name: "answer", Usage: "TEAM TEXT", Help: "answer for a team that was asked",
+		{Name: "involve", Usage: "DEPARTMENT [because REASON]", Help: "involve a department now, before sign-off",
+			Examples: []string{"involve legal because a regulator must be notified"}, Next: departments, NeedsIncident: true, read: readInvolve},
+		{Name: "answer", Usage: "TEAM TEXT", Help: "answer for a consulted team",
 			Examples: []string{"answer payroll no run was affected"}, NeedsIncident: true, read: readAnswer},
-		{Name: "revise", Usage: "[set FIELD TEXT …] because WHY", Help: "sign a new revision of an approved record; the old one is kept, superseded",
+		{Name: "revise", Usage: "[set FIELD TEXT …] because WHY", Help: "submit a new revision of an approved record for signing",
 			Examples: []string{"revise the forensics report changes the root cause", `revise set root_cause "the key was guessed" because the forensics report says so`}, Next: []string{"set"}, NeedsIncident: true, read: readRevise},
-		{Name: "reopen", Usage: "WHY", Help: "say that it is not over; pages anew",
+		{Name: "reopen", Usage: "WHY", Help: "reopen the incident and page again",
 			Examples: []string{"reopen the key was used again"}, NeedsIncident: true, read: readText(VerbReopen)},
-		{Name: "dismiss", Usage: "WHY", Help: "call it a false alarm; where it is grave, somebody from security has to say so too",
+		{Name: "dismiss", Usage: "WHY", Help: "dismiss the incident as a false alarm; security confirms if it is severe",
 			Examples: []string{"dismiss a planned penetration test"}, NeedsIncident: true, read: readText(VerbDismiss)},
-		{Name: "merge", Usage: "[INC-42] into INC-41 [WHY]", Help: "let it go on inside another incident",
+		{Name: "merge", Usage: "[INC-42] into INC-41 [WHY]", Help: "merge this incident into another",
 			Examples: []string{"merge into INC-41 same key", "merge INC-42 into INC-41"}, Next: []string{"into"}, NeedsIncident: true, read: readMerge},
-		{Name: "review", Usage: "TIME | conclude [with PERSON, … : DECISIONS] | waive REASON", Help: "set the review meeting, or conclude it",
+		{Name: "review", Usage: "TIME | conclude [with PERSON, … : DECISIONS] | waive REASON", Help: "schedule the review meeting, conclude it, or waive action items",
 			Examples: []string{"review 2026-11-24 10:00", "review conclude", "review waive there is nothing to detect"}, Next: []string{"conclude", "waive", "tomorrow"}, NeedsIncident: true, read: readReview},
-		{Name: "action", Usage: "add KIND TITLE owner PERSON due DATE | done A1 [HOW]", Help: "add an action item (detection, prevention, mitigation, process), or finish it",
+		{Name: "action", Usage: "add KIND TITLE owner PERSON due DATE | done A1 [HOW]", Help: "add an action item (detection, prevention, mitigation, process) or finish one",
 			Examples: []string{"action add detection alert on unused keys owner @ada due 2026-12-24", "action done A1 the rule is live"}, Next: []string{"add", "done"}, NeedsIncident: true, read: readAction},
-		{Name: "grant", Usage: "PERSON because REASON", Help: "let somebody read along",
+		{Name: "grant", Usage: "PERSON because REASON", Help: "grant a person read access to the incident",
 			Examples: []string{"grant @ada because she runs the cluster"}, NeedsIncident: true, read: readGrant},
-		{Name: "restrict", Help: "only those involved may read it", NeedsIncident: true, Examples: []string{"restrict"},
+		{Name: "restrict", Help: "restrict the incident to participants", NeedsIncident: true, Examples: []string{"restrict"},
 			read: func(_ *argParser, w *ParsedCommand) error { w.Command.Verb = VerbRestrict; return nil }},
-		{Name: "public", Help: "the whole company may read it", NeedsIncident: true, Examples: []string{"public"},
+		{Name: "public", Help: "make the incident readable by the whole company", NeedsIncident: true, Examples: []string{"public"},
 			read: func(_ *argParser, w *ParsedCommand) error {
 				w.Command.Verb, w.Command.Public = VerbRestrict, true
 				return nil
 			}},
-		{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …] because REASON", Help: "erase texts for good; legal and security together",
+		{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …] because REASON", Help: "erase texts permanently; needs legal and security",
 			Examples: []string{"erase 17/text because it holds a card number"}, NeedsIncident: true, read: readErase},
-		{Name: "help", Aliases: []string{"?"}, Usage: "[VERB]", Help: "show what you can type", Examples: []string{"help sign"}, Next: nil, read: readHelp},
+		{Name: "help", Aliases: []string{"?"}, Usage: "[VERB]", Help: "show all commands, or the help of one", Examples: []string{"help sign"}, Next: nil, read: readHelp},
 	}, alertVerbs()...)
 }
 

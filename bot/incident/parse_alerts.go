@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// The questions about alerts.
+// The values of [ParsedCommand.Query] about alerts.
 const (
 	QueryAlerts      = "alerts"
 	QueryExplain     = "explain"
 	QueryMaintenance = "maintenance"
 )
 
-// alertVerbs are the verbs about alerts, besides those about one incident.
+// alertVerbs returns the verbs about alerts, maintenance windows and legal holds.
 func alertVerbs() []VerbSpec {
 	return []VerbSpec{
-		{Name: "alerts", Usage: "[watched | dropped | maintenance] | promote A17 [sev1…sev4] [into INC-42]", Help: "list the alerts that opened nothing, or make an incident of one",
+		{Name: "alerts", Usage: "[watched | dropped | maintenance] | promote A17 [sev1…sev4] [into INC-42]", Help: "list suppressed alerts, or promote one to an incident",
 			Examples: []string{"alerts", "alerts dropped", "alerts promote A17 sev2", "alerts promote A17 into INC-42"}, Next: append(names(Dispositions()), "promote"), read: readAlerts},
-		{Name: "explain", Usage: "A17 | D2041", Help: "say why an alert, or a delivery, was treated as it was: each rule tried, and the values it compared",
+		{Name: "explain", Usage: "A17 | D2041", Help: "explain how an alert or delivery was routed: every rule evaluated, with the values compared",
 			Examples: []string{"explain A17", "explain D2041"}, read: readExplain},
-		{Name: "maintenance", Usage: "[add WHEN CONDITION because REASON | end ID]", Help: "keep alerts of planned work from opening anything, for at most 7 days; they are kept and listed",
+		{Name: "maintenance", Usage: "[add WHEN CONDITION because REASON | end ID]", Help: "list, add or end maintenance windows, which suppress alerts for at most 7 days",
 			Examples: []string{"maintenance", `maintenance add 2h project == "web" because the database moves`,
 				`maintenance add 22:00 to 23:30 source == "sentry" because of the release`, "maintenance end 3"}, Next: []string{"add", "list", "end"}, read: readMaintenance},
-		{Name: "split", Usage: "[INC-42] alerts A3,A4 [sev1…sev4] TITLE [because REASON]", Help: "let some alerts be another incident; both histories stay",
-			Examples: []string{"split alerts A3,A4 Somebody else uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"}, Next: []string{"alerts"}, NeedsIncident: true, read: readSplit},
-		{Name: "legal-hold", Usage: "[release] because REASON", Help: "a legal hold: nothing of the incident is deleted by schedule; legal and security may",
-			Examples: []string{"legal-hold because the regulator asked for it", "legal-hold release because the case is closed"}, Next: []string{"release"}, NeedsIncident: true, read: readHold},
+		{Name: "split", Usage: "[INC-42] alerts A3,A4 [sev1…sev4] TITLE [because REASON]", Help: "move alerts to a new incident; both timelines stay",
+			Examples: []string{"split alerts A3,A4 Another team uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"}, Next: []string{"alerts"}, NeedsIncident: true, read: readSplit},
+		{Name: "legal-hold", Usage: "[release] because REASON", Help: "set or release a legal hold, which exempts the incident from deletion; legal and security only",
+			Examples: []string{"legal-hold because the regulator asked for it", "legal-hold release because the case is closed"}, Next: []string{"release"}, NeedsIncident: true, read: readLegalHold},
 	}
 }
 
@@ -42,15 +42,16 @@ func readAlerts(p *argParser, w *ParsedCommand) error {
 	if !ok {
 		return nil
 	}
-	shelf := Disposition(strings.ToLower(word.text))
-	if !slices.Contains(Dispositions(), shelf) {
-		return Invalid("shelf", "%s", unknownWord("a kind of kept alerts", word.text, append(names(Dispositions()), "promote"), ""))
+	disposition := Disposition(strings.ToLower(word.text))
+	if !slices.Contains(Dispositions(), disposition) {
+		return unknownWord(Invalid, "disposition", word.text, append(names(Dispositions()), "promote"),
+			"unknown list of alerts %q; did you mean %q?", "unknown list of alerts %q; use one of: %s")
 	}
-	w.AlertRequest.Disposition = shelf
+	w.AlertRequest.Disposition = disposition
 	return nil
 }
 
-// readPromote reads "A17 [sev2] [into INC-42]".
+// readPromote parses "A17 [sev2] [into INC-42]".
 func readPromote(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb, w.Command.For = VerbPromote, 0
 	ids, err := p.alerts()
@@ -58,7 +59,7 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 		return err
 	}
 	if len(ids) != 1 {
-		return Invalid("alerts", "one alert at a time becomes an incident; the others of its kind come along")
+		return Invalid("alerts", "too many alerts; promote one, the others with its correlation key are attached with it")
 	}
 	w.Command.Alerts = ids
 	for {
@@ -68,7 +69,7 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 		case p.take("into", "in", "to"):
 			id, ok := p.incident()
 			if !ok {
-				return Invalid("incident", "say into which incident: alerts promote A17 into INC-42")
+				return Invalid("incident", "no incident given; type alerts promote A17 into INC-42")
 			}
 			w.Command.For = id
 			continue
@@ -76,14 +77,14 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 		break
 	}
 	if word, ok := p.peek(); ok {
-		return Invalid("severity", "what is %q? write alerts promote A17 sev2", truncate(word.text))
+		return Invalid("severity", "unexpected word %q; type alerts promote A17 sev2", truncate(word.text))
 	}
 	return nil
 }
 
 var alertWord = regexp.MustCompile(`(?i)^[a#]?(\d{1,18})$`)
 
-// alerts takes ids of alerts: "A3,A4", "A3, 4 and #5".
+// alerts consumes ids of alerts: "A3,A4", "A3, 4 and #5".
 func (p *argParser) alerts() ([]int64, error) {
 	var out []int64
 	for {
@@ -100,7 +101,7 @@ func (p *argParser) alerts() ([]int64, error) {
 			m := alertWord.FindStringSubmatch(part)
 			if m == nil || len(out) > 0 && strings.Trim(part, "0123456789") == "" && !strings.Contains(word.text, ",") {
 				found = nil
-				break // a title may begin with a number
+				break // a title may start with a number
 			}
 			id, _ := strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 			found = append(found, id)
@@ -116,7 +117,7 @@ func (p *argParser) alerts() ([]int64, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, Invalid("alerts", "say which alert by its number, such as A17; alerts lists them")
+		return nil, Invalid("alerts", "no alert given; type its number, such as A17, or type alerts for a list")
 	}
 	return out, nil
 }
@@ -125,7 +126,7 @@ func readExplain(p *argParser, w *ParsedCommand) error {
 	w.Query, w.AlertRequest = QueryExplain, &AlertRequest{Query: QueryExplain}
 	word, ok := p.next()
 	if !ok {
-		return p.missing("alert")
+		return p.missing("alert", "%s needs an alert or a delivery; type %s")
 	}
 	if m := deliveryWord.FindStringSubmatch(word.text); m != nil {
 		w.AlertRequest.Delivery, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
@@ -135,7 +136,7 @@ func readExplain(p *argParser, w *ParsedCommand) error {
 		w.AlertRequest.Alert, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 		return nil
 	}
-	return Invalid("alert", "%q is neither an alert, such as A17, nor a delivery, such as D2041", truncate(word.text))
+	return Invalid("alert", "%q is not an alert or a delivery; type a number such as A17 or D2041", truncate(word.text))
 }
 
 var deliveryWord = regexp.MustCompile(`(?i)^d(\d{1,18})$`)
@@ -151,22 +152,23 @@ func readMaintenance(p *argParser, w *ParsedCommand) error {
 		word, _ := p.next()
 		m := windowWord.FindStringSubmatch(word.text)
 		if m == nil {
-			return Invalid("id", "say which window by its number, such as maintenance end 3; maintenance lists them")
+			return Invalid("id", "no maintenance window given; type its number, such as maintenance end 3, or type maintenance for a list")
 		}
 		w.AlertRequest.End, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 		return nil
 	}
 	p.take("list")
 	if word, ok := p.peek(); ok {
-		return Invalid("maintenance", "%s", unknownWord("what can be done with maintenance windows", word.text, []string{"add", "list", "end"}, ""))
+		return unknownWord(Invalid, "maintenance", word.text, []string{"add", "list", "end"},
+			"unknown word %q after maintenance; did you mean %q?", "unknown word %q after maintenance; use one of: %s")
 	}
 	return nil
 }
 
 var windowWord = regexp.MustCompile(`(?i)^[m#]?(\d{1,18})$`)
 
-// maintenanceWindow reads "WHEN CONDITION because REASON". WHEN is "2h", "until 18:00",
-// or "22:00 to 23:30".
+// maintenanceWindow parses "WHEN CONDITION because REASON". WHEN is "2h", "until
+// 18:00" or "22:00 to 23:30".
 func (p *argParser) maintenanceWindow() (*MaintenanceWindow, error) {
 	m := &MaintenanceWindow{From: p.Now, Owner: p.Who}
 	at := p.pos
@@ -187,19 +189,19 @@ func (p *argParser) maintenanceWindow() (*MaintenanceWindow, error) {
 			return nil, p.notTime("when")
 		}
 		for m.To.Before(m.From) && m.From.Sub(m.To) < 24*time.Hour {
-			m.To = m.To.AddDate(0, 0, 1) // over midnight
+			m.To = m.To.AddDate(0, 0, 1) // past midnight
 		}
 	}
 	p.take("when", ":", "-")
 	condition, ok := p.cut("because")
 	if !ok {
-		return nil, Invalid("reason", "say why: %s", p.verb.Examples[1])
+		return nil, Invalid("reason", "the reason is missing; type %s", p.verb.Examples[1])
 	}
 	m.When, m.Reason = straightenQuotes(condition), p.freeText()
 	return m, nil
 }
 
-// straightenQuotes undoes the quotes that phones make of those people type.
+// straightenQuotes replaces the typographic quotes that phones insert.
 func straightenQuotes(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -212,7 +214,7 @@ func straightenQuotes(s string) string {
 	}, s)
 }
 
-// readSplit reads "alerts A3,A4 [sev2] TITLE [because REASON]".
+// readSplit parses "alerts A3,A4 [sev2] TITLE [because REASON]".
 func readSplit(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbSplit
 	p.take("alerts", "alert")
@@ -228,12 +230,12 @@ func readSplit(p *argParser, w *ParsedCommand) error {
 		w.Command.Title = p.freeText()
 	}
 	if w.Command.Title == "" {
-		return Invalid("title", "give the new incident a title: split alerts A3,A4 TITLE")
+		return Invalid("title", "the title of the new incident is missing; type split alerts A3,A4 TITLE")
 	}
 	return nil
 }
 
-func readHold(p *argParser, w *ParsedCommand) error {
+func readLegalHold(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbSetLegalHold
 	if p.take("release", "off", "end") {
 		w.Command.Verb = VerbReleaseLegalHold

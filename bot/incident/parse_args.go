@@ -10,7 +10,7 @@ import (
 
 var incidentWord = regexp.MustCompile(`(?i)^inc-\d+[,:]?$`)
 
-// incident takes "INC-42", if it comes.
+// incident consumes the next word if it is an incident, such as "INC-42".
 func (p *argParser) incident() (ID, bool) {
 	word, ok := p.peek()
 	if !ok || word.quoted || !incidentWord.MatchString(word.text) {
@@ -24,18 +24,19 @@ func (p *argParser) incident() (ID, bool) {
 	return id, true
 }
 
-// trailingIncident takes an incident that is named after the words that it could follow.
+// trailingIncident consumes an incident that is named after a subcommand.
 func (p *argParser) trailingIncident(w *ParsedCommand) {
 	if id, ok := p.incident(); ok {
 		w.Command.For = id
 	}
 }
 
-// department takes the name of a department or team, or its user group's mention.
+// department consumes the name of a department or team, or a mention of its user
+// group.
 func (p *argParser) department() (Department, error) {
 	word, ok := p.next()
 	if !ok {
-		return "", p.missing("department")
+		return "", p.missing("department", "%s needs a department; type %s")
 	}
 	name := strings.TrimRight(word.text, ",:")
 	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "subteam^") {
@@ -58,18 +59,18 @@ func (p *argParser) department() (Department, error) {
 			return Department(k), nil
 		}
 	}
-	return "", Unknown("department", "%s", unknownWord("a department", name, known, ""))
+	return "", unknownWord(Unknown, "department", name, known, "unknown department %q; did you mean %q?", "unknown department %q; use one of: %s")
 }
 
-// maxNameWords is how many words a person's name is looked for in.
+// maxNameWords is the maximum number of words in the name of a person.
 const maxNameWords = 5
 
-// person takes somebody: a mention, "@name", an e-mail address, a name of one
-// or more words, or "me".
+// person consumes a person: a mention, "@name", a mail address, a name of one or
+// more words, or "me". field names the argument in errors.
 func (p *argParser) person(field string) (PersonID, error) {
 	word, ok := p.peek()
 	if !ok {
-		return "", p.missing(field)
+		return "", p.missing(field, "%s needs a person; type %s")
 	}
 	if !word.quoted && p.Who != "" && strings.EqualFold(strings.Trim(word.text, ",."), "me") {
 		p.next()
@@ -80,7 +81,7 @@ func (p *argParser) person(field string) (PersonID, error) {
 		if person, ok := p.Directory.Resolve(Identity{ProviderSlack, m[2]}); ok {
 			return person.ID, nil
 		}
-		return "", Unknown(field, "%s is nobody the configuration knows; have an administrator add them under people", firstOf(m[3], m[2]))
+		return "", Unknown(field, "%s is not linked to a person; ask an administrator to add them under people", firstOf(m[3], m[2]))
 	}
 	at, end := p.pos, 0
 	var found []Person
@@ -110,22 +111,26 @@ func (p *argParser) person(field string) (PersonID, error) {
 				known = append(known, given)
 			}
 		}
-		return "", Unknown(field, "%s", unknownWord("somebody the configuration knows", strings.Trim(word.text, "@,;:"), known, "mention them with @, or write their e-mail address"))
+		name := truncate(strings.Trim(word.text, "@,;:"))
+		if near := Nearest(name, known); near != "" {
+			return "", Unknown(field, "unknown person %q; did you mean %q?", name, near)
+		}
+		return "", Unknown(field, "unknown person %q; mention them with @, or type their mail address", name)
 	}
-	var which []string
+	var matches []string
 	for _, person := range found {
-		which = append(which, person.Name+" ("+firstOf(person.IDAt(ProviderMail), string(person.ID))+")")
+		matches = append(matches, person.Name+" ("+firstOf(person.IDAt(ProviderMail), string(person.ID))+")")
 	}
-	return "", Invalid(field, "%q could be %s; write the e-mail address", strings.TrimFunc(p.text[at:end], isSpace), strings.Join(which, " or "))
+	return "", Invalid(field, "%q matches several people; type the mail address of one of: %s", strings.TrimFunc(p.text[at:end], isSpace), strings.Join(matches, ", "))
 }
 
-// peopleNamed lists who goes by a name: the whole one, an address, a handle, or, if
-// none of these, a given name.
+// peopleNamed returns the people with a full name, mail address or id equal to name.
+// If there are none, it returns the people with that given name or mailbox.
 func (p *argParser) peopleNamed(name string) []Person {
 	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "mailto:") {
 		name = strings.TrimPrefix(m[2], "mailto:")
 	}
-	var exact, loose []Person
+	var exact, partial []Person
 	if name == "" {
 		return nil
 	}
@@ -137,16 +142,16 @@ func (p *argParser) peopleNamed(name string) []Person {
 			person.IDAt(ProviderSlack) == name, person.IDAt(ProviderLocal) == name, string(person.ID) == name:
 			exact = append(exact, person)
 		case strings.EqualFold(given, name), strings.EqualFold(local, name):
-			loose = append(loose, person)
+			partial = append(partial, person)
 		}
 	}
 	if len(exact) > 0 {
 		return exact
 	}
-	return loose
+	return partial
 }
 
-// readFact reads "NAME VALUE [because REASON]".
+// readFact parses "NAME VALUE [because REASON]".
 func readFact(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbSetFact
 	word, ok := p.next()
@@ -165,7 +170,7 @@ func readFact(p *argParser, w *ParsedCommand) error {
 		name = string(FactTimeZone)
 	}
 	if !slices.Contains(FactNames(), FactName(name)) {
-		return Invalid("fact", "%s", unknownWord("a fact", name, names(FactNames()), ""))
+		return unknownWord(Invalid, "fact", name, names(FactNames()), "unknown fact %q; did you mean %q?", "unknown fact %q; use one of: %s")
 	}
 	p.take("is", "=", "at")
 	f := &FactChange{Name: FactName(name)}
@@ -185,18 +190,18 @@ func (p *argParser) factValue(f *FactChange) error {
 		if _, ok := p.when(past); !ok {
 			regime, ok := p.next()
 			if !ok {
-				return p.missing("regime")
+				return p.missing("regime", "%s aware needs the name of a law; type %s")
 			}
 			f.Regime = strings.ToLower(strings.Trim(regime.text, ",:"))
 			return p.factInstant(f)
 		}
-		return Invalid("regime", "say in the sense of which law: fact aware gdpr 02:31")
+		return Invalid("regime", "the law is missing; type fact aware gdpr 02:31")
 	case FactAffected:
 		return p.factAffected(f)
 	}
 	word, ok := p.next()
 	if !ok {
-		return p.missing("value")
+		return p.missing("value", "%s needs a value; type %s")
 	}
 	f.Value = word.text
 	switch f.Name {
@@ -204,11 +209,11 @@ func (p *argParser) factValue(f *FactChange) error {
 		f.Value = strings.ToLower(strings.Trim(f.Value, ",."))
 		known := []PersonalData{PersonalUnknown, PersonalNo, PersonalSuspected, PersonalConfirmed}
 		if !slices.Contains(known, PersonalData(f.Value)) {
-			return Invalid("value", "%s", unknownWord("what can be said of personal data", f.Value, names(known), ""))
+			return unknownWord(Invalid, "value", f.Value, names(known), "unknown value %q of personal_data; did you mean %q?", "unknown value %q of personal_data; use one of: %s")
 		}
 	case FactTimeZone:
 		if _, err := time.LoadLocation(f.Value); err != nil || f.Value == "Local" {
-			return Invalid("value", "%q is no time zone; write it as Europe/Paris", truncate(f.Value))
+			return Invalid("value", "unknown time zone %q; use a name such as Europe/Paris", truncate(f.Value))
 		}
 	}
 	return nil
@@ -223,7 +228,7 @@ func (p *argParser) factInstant(f *FactChange) error {
 	return nil
 }
 
-// factAffected reads "WHO controller|processor [COUNT] [told TIME]".
+// factAffected parses "WHO controller|processor [COUNT] [notified TIME]".
 func (p *argParser) factAffected(f *FactChange) error {
 	a := &Affected{}
 	f.Affected = a
@@ -231,12 +236,12 @@ func (p *argParser) factAffected(f *FactChange) error {
 	for a.Capacity == "" {
 		word, ok := p.next()
 		if !ok {
-			return Invalid("value", `say whether the company is their data's controller or processor: fact affected "Example SA" processor 1200`)
+			return Invalid("value", `the capacity is missing; type controller or processor after the party: fact affected "Example SA" processor 1200`)
 		}
 		switch c := Capacity(strings.ToLower(strings.Trim(word.text, ","))); {
 		case !word.quoted && len(who) > 0 && (c == Controller || c == Processor):
 			a.Capacity = c
-		case !word.quoted && len(who) > 0 && word.text == "as": // "Example SA as processor"
+		case !word.quoted && len(who) > 0 && word.text == "as": // as in "Example SA as processor"
 		default:
 			who = append(who, p.readable(word.text))
 		}
@@ -245,7 +250,7 @@ func (p *argParser) factAffected(f *FactChange) error {
 	if word, ok := p.peek(); ok {
 		if n, err := strconv.Atoi(strings.ReplaceAll(strings.Trim(word.text, ","), ",", "")); err == nil {
 			if n < 0 {
-				return Invalid("value", "%d people cannot be affected", n)
+				return Invalid("value", "%d is not a number of people; use 0 to %d", n, int64(maxAffected))
 			}
 			p.next()
 			p.take("people", "persons")

@@ -29,13 +29,14 @@ func readRecord(p *argParser, w *ParsedCommand) error {
 		return nil
 	}
 	if word, ok := p.next(); ok && word.text != "edit" {
-		return Invalid("record", "%s", unknownWord("what can be done with the record", word.text, []string{"show", "set", "submit", "edit"}, ""))
+		return unknownWord(Invalid, "record", word.text, []string{"show", "set", "submit", "edit"},
+			"unknown word %q after record; did you mean %q?", "unknown word %q after record; use one of: %s")
 	}
 	w.Command.Verb, w.Form = VerbEditRecord, VerbEditRecord
 	return nil
 }
 
-// recordField takes the name of a field of the record, as on the wire or as people read it.
+// recordField consumes the name or label of a field of the record.
 func (p *argParser) recordField() (string, error) {
 	known := []string{}
 	rest := strings.ToLower(p.text[p.pos:])
@@ -53,9 +54,9 @@ func (p *argParser) recordField() (string, error) {
 	if best == "" {
 		word, ok := p.next()
 		if !ok {
-			return "", p.missing("field")
+			return "", p.missing("field", "%s needs a field; type %s")
 		}
-		return "", Invalid("field", "%s", unknownWord("a field of the record", word.text, known, ""))
+		return "", unknownWord(Invalid, "field", word.text, known, "unknown field %q; did you mean %q?", "unknown field %q; use one of: %s")
 	}
 	p.skip()
 	p.pos += size
@@ -63,10 +64,10 @@ func (p *argParser) recordField() (string, error) {
 	return best, nil
 }
 
-var digestWord = regexp.MustCompile(`(?i)^(?:sha256:)?[0-9a-f]{12,64}$`) // shortened, too
+var digestWord = regexp.MustCompile(`(?i)^(?:sha256:)?[0-9a-f]{12,64}$`) // may be shortened
 
-// readSign reads "[DEPARTMENT] [DIGEST] [REASON]". Without the digest a form
-// shows the record first: nobody signs or objects to what they have not seen.
+// readSign parses "[DEPARTMENT] [DIGEST] [REASON]". Without a digest, a form shows
+// the record first, because people must read it before they sign or object.
 func readSign(verb Verb) func(*argParser, *ParsedCommand) error {
 	return func(p *argParser, w *ParsedCommand) error {
 		w.Command.Verb = verb
@@ -84,7 +85,7 @@ func readSign(verb Verb) func(*argParser, *ParsedCommand) error {
 		if verb == VerbObject {
 			w.Command.Text = p.reason()
 		} else if rest := p.rest(); rest != "" {
-			return Invalid("digest", "%q is not a digest; it is sha256: and 64 hexadecimal digits, as the record shows it", truncate(rest))
+			return Invalid("digest", "%q is not a digest; type sha256: and the 64 hexadecimal digits shown in the record", truncate(rest))
 		}
 		if w.Command.Department == "" || w.Command.Expect == "" || verb == VerbObject && w.Command.Text == "" {
 			w.Form = verb
@@ -114,8 +115,8 @@ func readWithdraw(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-// readRevise reads "[set FIELD TEXT …] because WHY". An approved record cannot
-// be edited before it is revised, so what changes is said here, or in the form.
+// readRevise parses "[set FIELD TEXT …] because WHY". It includes the edits, because
+// an approved record cannot be edited before it is revised.
 func readRevise(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbRevise
 	edits := map[string]string{}
@@ -129,9 +130,9 @@ func readRevise(p *argParser, w *ParsedCommand) error {
 			edits[field] = p.readable(word.text)
 			continue
 		}
-		text, ok := p.cut("because") // the last text may do without quotes
+		text, ok := p.cut("because") // the last text needs no quotes
 		if !ok {
-			return Invalid("text", "say why: revise set %s TEXT because WHY", field)
+			return Invalid("text", "the reason is missing; type revise set %s TEXT because WHY", field)
 		}
 		edits[field], w.Command.Record, w.Command.Text = p.readable(text), edits, p.freeText()
 		return nil
@@ -159,25 +160,25 @@ func readDelegate(p *argParser, w *ParsedCommand) error {
 	}
 	w.Command.Department, w.Command.Person = team, person
 	if !p.take("until", "till", "to") {
-		return Invalid("until", "say until when: delegate %s PERSON until 2026-12-01", team)
+		return Invalid("until", "the end date is missing; type delegate %s PERSON until 2026-12-01", team)
 	}
 	if at, ok := p.when(future); ok {
 		w.Command.Until = at
 	} else if day, ok := p.date(); ok {
-		w.Command.Until = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, p.Zone) // the day itself included
+		w.Command.Until = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, p.Zone) // the day is included
 	} else {
 		return p.notTime("until")
 	}
 	return nil
 }
 
-// notTime says that what comes next is no time.
+// notTime returns the error for a word that is not a date or time.
 func (p *argParser) notTime(field string) *Error {
 	rest := p.rest()
 	if rest == "" {
-		return p.missing(field)
+		return p.missing(field, "%s needs a date or time; type %s")
 	}
-	return Invalid(field, "%q is no date or time; write 02:31, tomorrow 10:00, or 2026-11-24 10:00", truncate(rest))
+	return Invalid(field, "%q is not a date or time; type 02:31, tomorrow 10:00 or 2026-11-24 10:00", truncate(rest))
 }
 
 func readConsult(p *argParser, w *ParsedCommand) error {
@@ -192,7 +193,7 @@ func readConsult(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-func readCall(p *argParser, w *ParsedCommand) error {
+func readInvolve(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbInvolve
 	team, err := p.department()
 	w.Command.Department, w.Command.Text = team, p.reason()
@@ -219,10 +220,10 @@ func readMerge(p *argParser, w *ParsedCommand) error {
 	case ok:
 		w.Command.Target = id
 	case p.ParseContext.Incident != 0 && w.Command.For != p.ParseContext.Incident && w.Command.For != 0:
-		// "merge INC-41", in the channel of INC-42: the one named is where it goes on.
+		// For "merge INC-41" in the channel of INC-42, INC-41 is the target.
 		w.Command.Target, w.Command.For = w.Command.For, p.ParseContext.Incident
 	default:
-		return Invalid("target", "say into which incident: merge into INC-41")
+		return Invalid("target", "the target is missing; type merge into INC-41")
 	}
 	w.Command.Text = p.reason()
 	return nil
@@ -246,8 +247,9 @@ func readReview(p *argParser, w *ParsedCommand) error {
 	p.take("on", "at")
 	at, ok := p.when(future)
 	if !ok {
-		if word, _ := p.peek(); Nearest(word.text, []string{"conclude", "waive"}) != "" {
-			return Invalid("when", "%s", unknownWord("a time", word.text, []string{"conclude", "waive"}, ""))
+		word, _ := p.peek()
+		if near := Nearest(word.text, []string{"conclude", "waive"}); near != "" {
+			return Invalid("when", "unknown word %q after review; did you mean %q?", truncate(word.text), near)
 		}
 		return p.notTime("when")
 	}
@@ -255,19 +257,19 @@ func readReview(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-// readConclude reads "with PERSON, PERSON: DECISIONS".
+// readConclude parses "with PERSON, PERSON: DECISIONS".
 func readConclude(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbConclude
 	if !p.take("with") {
 		if w.Command.Text = p.freeText(); w.Command.Text != "" {
-			return Invalid("attendance", "say who was there: review conclude with @ada, @ben: DECISIONS")
+			return Invalid("attendance", "the people who attended are missing; type review conclude with @ada, @ben: DECISIONS")
 		}
 		w.Form = VerbConclude
 		return nil
 	}
 	list, decisions, ok := strings.Cut(p.rest(), ":")
 	if !ok {
-		return Invalid("text", "say what was decided, after a colon: review conclude with @ada, @ben: DECISIONS")
+		return Invalid("text", "the decisions are missing; type them after a colon: review conclude with @ada, @ben: DECISIONS")
 	}
 	for name := range strings.SplitSeq(list, ",") {
 		one := &argParser{scanner: scanner{text: name}, ParseContext: p.ParseContext, verb: p.verb}
@@ -287,7 +289,7 @@ func readAction(p *argParser, w *ParsedCommand) error {
 		p.trailingIncident(w)
 		word, ok := p.next()
 		if !ok {
-			return p.missing("item")
+			return p.missing("item", "%s done needs the number of an action item; type %s")
 		}
 		w.Command.Verb, w.Command.Item, w.Command.Text = VerbFinishAction, strings.ToUpper(word.text), p.reason()
 		return nil
@@ -295,7 +297,8 @@ func readAction(p *argParser, w *ParsedCommand) error {
 		p.trailingIncident(w)
 	default:
 		if word, ok := p.next(); ok {
-			return Invalid("action", "%s", unknownWord("what can be done with actions", word.text, []string{"add", "done"}, ""))
+			return unknownWord(Invalid, "action", word.text, []string{"add", "done"},
+				"unknown word %q after action; did you mean %q?", "unknown word %q after action; use one of: %s")
 		}
 	}
 	w.Command.Verb = VerbAddAction
@@ -306,18 +309,19 @@ func readAction(p *argParser, w *ParsedCommand) error {
 	}
 	kind := ActionKind(strings.ToLower(strings.TrimSuffix(word.text, ":")))
 	if !slices.Contains(ActionKinds(), kind) {
-		return Invalid("kind", "%s", unknownWord("a kind of action", word.text, names(ActionKinds()), ""))
+		return unknownWord(Invalid, "kind", word.text, names(ActionKinds()),
+			"unknown kind of action item %q; did you mean %q?", "unknown kind of action item %q; use one of: %s")
 	}
 	title, ok := p.cut("owner")
 	if !ok {
-		return Invalid("owner", "say who does it: action add %s TITLE owner PERSON due DATE", kind)
+		return Invalid("owner", "the owner is missing; type action add %s TITLE owner PERSON due DATE", kind)
 	}
 	owner, err := p.person("owner")
 	if err != nil {
 		return err
 	}
 	if !p.take("due", "by", "until") {
-		return Invalid("due", "say until when: action add %s TITLE owner PERSON due DATE", kind)
+		return Invalid("due", "the due date is missing; type action add %s TITLE owner PERSON due DATE", kind)
 	}
 	due, ok := p.date()
 	if !ok {
@@ -338,7 +342,7 @@ func readGrant(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-// readErase reads "17/text, 18/text because REASON".
+// readErase parses "17/text, 18/text because REASON".
 func readErase(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbErase
 	for {
@@ -349,13 +353,13 @@ func readErase(p *argParser, w *ParsedCommand) error {
 		seq, name, ok := strings.Cut(strings.Trim(word.text, ",;"), "/")
 		n, err := strconv.Atoi(seq)
 		if !ok || err != nil || n < 1 || name == "" {
-			return Invalid("erase", "%q names no text; write the event's number and the text's name: 17/text", truncate(word.text))
+			return Invalid("erase", "%q is not a text; type the number of its event and its field, as in 17/text", truncate(word.text))
 		}
 		p.next()
 		w.Command.Erase = append(w.Command.Erase, TextRef{Seq: n, Name: name})
 	}
 	if len(w.Command.Erase) == 0 {
-		return p.missing("erase")
+		return p.missing("erase", "%s needs the texts to erase; type %s")
 	}
 	w.Command.Text = p.reason()
 	return nil

@@ -1,7 +1,6 @@
 package incident
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -9,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// scanner walks over words. What was quoted, with any quotes a phone may make of
-// them, is one word; what Slack wraps in angle brackets is one word, too.
+// scanner splits a text into words. A quoted phrase is one word, also in typographic
+// quotes, and so is a reference that Slack wraps in angle brackets.
 type scanner struct {
 	text string
 	pos  int
@@ -25,12 +24,13 @@ const quotes = "\"“”„‟«»"
 
 func isQuote(r rune) bool { return strings.ContainsRune(quotes, r) }
 
-// isSpace counts the spaces that editors and phones smuggle in.
+// isSpace reports whether r is a space, including the invisible ones that editors
+// and phones insert.
 func isSpace(r rune) bool {
 	return unicode.IsSpace(r) || r == '\u200b' || r == '\ufeff' || r == '\u2060'
 }
 
-// next takes one word.
+// next consumes one word.
 func (s *scanner) next() (word, bool) {
 	s.skip()
 	if s.pos >= len(s.text) {
@@ -58,7 +58,7 @@ func (s *scanner) next() (word, bool) {
 	return word{text: rest[:end]}, true
 }
 
-// peek looks at the next word without taking it.
+// peek returns the next word without consuming it.
 func (s *scanner) peek() (word, bool) {
 	at := s.pos
 	w, ok := s.next()
@@ -66,10 +66,11 @@ func (s *scanner) peek() (word, bool) {
 	return w, ok
 }
 
-// take takes the next word if it is one of those, without regard to case.
-func (s *scanner) take(any ...string) bool {
+// take consumes the next word if it is one of words, without regard to case. A
+// colon after the word is ignored.
+func (s *scanner) take(words ...string) bool {
 	w, ok := s.peek()
-	if !ok || w.quoted || !slices.Contains(any, strings.ToLower(strings.TrimSuffix(w.text, ":"))) {
+	if !ok || w.quoted || !slices.Contains(words, strings.ToLower(strings.TrimSuffix(w.text, ":"))) {
 		return false
 	}
 	s.next()
@@ -80,7 +81,7 @@ func (s *scanner) skip() {
 	s.pos += len(s.text[s.pos:]) - len(strings.TrimLeftFunc(s.text[s.pos:], isSpace))
 }
 
-// rest takes everything that is left, as it was written.
+// rest consumes and returns the remaining text.
 func (s *scanner) rest() string {
 	s.skip()
 	text := strings.TrimFunc(s.text[s.pos:], isSpace)
@@ -88,8 +89,9 @@ func (s *scanner) rest() string {
 	return text
 }
 
-// cut splits what is left at the last unquoted keyword and takes the part
-// before it; the part after it stays. False, and nothing taken, where there is none.
+// cut splits the remaining text at the last unquoted keyword. It returns the part
+// before the keyword and leaves the part after it. Without a keyword it returns
+// false and consumes nothing.
 func (s *scanner) cut(keywords ...string) (before string, ok bool) {
 	at := s.pos
 	from, to := -1, -1
@@ -112,33 +114,21 @@ func (s *scanner) cut(keywords ...string) (before string, ok bool) {
 	return strings.TrimFunc(s.text[at:from], isSpace), true
 }
 
-// argParser is a scan with what its words are read in, and the verb they follow.
+// argParser parses the arguments of one verb.
 type argParser struct {
 	scanner
 	ParseContext
 	verb VerbSpec
 }
 
-// missing says what the verb wants.
-func (p *argParser) missing(field string) *Error {
-	return Invalid(field, "%s is missing %s: write %s", p.verb.Name, article(field), strings.TrimSpace(p.verb.Name+" "+p.verb.Usage))
+// missing returns the error for a missing argument. format takes the verb and its
+// usage.
+func (p *argParser) missing(field, format string) *Error {
+	return Invalid(field, format, p.verb.Name, strings.TrimSpace(p.verb.Name+" "+p.verb.Usage))
 }
 
-func article(noun string) string {
-	switch noun {
-	case "text":
-		return "its text"
-	case "when", "until", "due":
-		return "a date or time"
-	}
-	if strings.ContainsRune("aeio", rune(noun[0])) {
-		return "an " + noun
-	}
-	return "a " + noun
-}
-
-// freeText takes the rest as text a person wrote: one pair of quotes around all
-// of it falls, and Slack's mentions become what people read.
+// freeText consumes the remaining text as prose. It removes one pair of quotes
+// around the whole text and makes Slack's references readable.
 func (p *argParser) freeText() string {
 	at := p.pos
 	if w, ok := p.next(); ok && w.quoted {
@@ -151,20 +141,21 @@ func (p *argParser) freeText() string {
 	return p.readable(p.rest())
 }
 
-// reason takes the rest as a reason, without the "because" that leads to it.
+// reason consumes the remaining text as a reason, without an introducing "because".
 func (p *argParser) reason() string {
 	p.take("because", "-", "–", "—", ":")
 	return p.freeText()
 }
 
-// Readable turns what Slack wraps in angle brackets into what people read.
+// Readable replaces the references that Slack wraps in angle brackets by readable
+// names and URLs.
 func Readable(text string, d Directory) string {
 	return (&argParser{ParseContext: ParseContext{Directory: d}}).readable(text)
 }
 
 var wrapped = regexp.MustCompile(`<([@#!]?)([^<>|\n]+)(?:\|([^<>\n]*))?>`)
 
-// readable turns what Slack wraps in angle brackets into what it stands for.
+// readable implements [Readable].
 func (p *argParser) readable(text string) string {
 	return wrapped.ReplaceAllStringFunc(text, func(m string) string {
 		part := wrapped.FindStringSubmatch(m)
@@ -184,22 +175,21 @@ func (p *argParser) readable(text string) string {
 		case strings.HasPrefix(ref, "mailto:"):
 			return strings.TrimPrefix(ref, "mailto:")
 		}
-		return m // no mention; somebody wrote it
+		return m // not a reference
 	})
 }
 
-// unknownWord says that a word is not known, and the nearest that is.
-func unknownWord(what, got string, known []string, hint string) string {
+// unknownWord returns the error for a word that is not in known. The format nearest
+// takes the word and the most similar known one, the format list the word and all
+// known ones. newError is [Invalid] or [Unknown].
+func unknownWord(newError func(field, format string, args ...any) *Error, field, got string, known []string, nearest, list string) *Error {
 	if best := Nearest(got, known); best != "" {
-		return fmt.Sprintf("%q is not %s; did you mean %q?", truncate(got), what, best)
+		return newError(field, nearest, truncate(got), best)
 	}
-	if hint == "" {
-		hint = "use " + strings.Join(known, ", ")
-	}
-	return fmt.Sprintf("%q is not %s; %s", truncate(got), what, hint)
+	return newError(field, list, truncate(got), strings.Join(known, ", "))
 }
 
-// truncate keeps what is quoted back short.
+// truncate shortens a quotation for an error message to 60 runes.
 func truncate(s string) string {
 	if r := []rune(s); len(r) > 60 {
 		return string(r[:60]) + "…"

@@ -10,8 +10,9 @@ import (
 	. "tocsin/bot/incident"
 )
 
-// wordContext is the channel of INC-42 on a Friday morning in Paris.
-func wordContext(t testing.TB) ParseContext {
+// testContext returns the context of the channel of INC-42 on a Friday morning in
+// Paris.
+func testContext(t testing.TB) ParseContext {
 	t.Helper()
 	paris, err := time.LoadLocation("Europe/Paris")
 	if err != nil {
@@ -30,7 +31,7 @@ func wordContext(t testing.TB) ParseContext {
 	}
 }
 
-func TestParseWords(t *testing.T) {
+func TestParseCommandLine(t *testing.T) {
 	at := func(s string) time.Time {
 		v, err := time.Parse(time.RFC3339, s)
 		if err != nil {
@@ -66,7 +67,7 @@ func TestParseWords(t *testing.T) {
 		{"role scribe <mailto:OKRI@example.com|OKRI@example.com>", ParsedCommand{Command: Command{For: 42, Verb: VerbAssignRole, Role: Scribe, Person: "p-ben2"}}},
 		{"fact occurred yesterday 23:10 because the log shows it", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "the log shows it",
 			Fact: &FactChange{Name: FactOccurred, Value: "2026-11-19T22:10:00Z"}}}},
-		{"fact aware GDPR 02:31 because legal said so", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "legal said so",
+		{"fact aware GDPR 02:31 because of a call from legal", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "of a call from legal",
 			Fact: &FactChange{Name: FactAware, Regime: "gdpr", Value: "2026-11-20T01:31:00Z"}}}},
 		{"fact detected 2026-11-20T01:31:00+01:00", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Fact: &FactChange{Name: FactDetected, Value: "2026-11-20T00:31:00Z"}}}},
 		{"fact personal data suspected because the dump held names", ParsedCommand{Command: Command{For: 42, Verb: VerbSetFact, Text: "the dump held names",
@@ -114,7 +115,7 @@ func TestParseWords(t *testing.T) {
 		{"withdraw legal", ParsedCommand{Command: Command{For: 42, Verb: VerbWithdraw, Department: Legal}}},
 		{"delegate legal to Ada Lovelace until 2026-12-01", ParsedCommand{Command: Command{For: 42, Verb: VerbDelegate, Department: Legal, Person: "p-ada", Until: at("2026-12-02T00:00:00+01:00")}}},
 		{"consult <!subteam^S07|payroll> blocking", ParsedCommand{Command: Command{For: 42, Verb: VerbConsult, Department: "payroll", Blocking: true}}},
-		{"involve legal because a regulator asks", ParsedCommand{Command: Command{For: 42, Verb: VerbInvolve, Department: Legal, Text: "a regulator asks"}}},
+		{"involve legal because of the regulator", ParsedCommand{Command: Command{For: 42, Verb: VerbInvolve, Department: Legal, Text: "of the regulator"}}},
 		{"answer payroll no run was affected", ParsedCommand{Command: Command{For: 42, Verb: VerbAnswer, Department: "payroll", Text: "no run was affected"}}},
 		{"merge into INC-41 same key", ParsedCommand{Command: Command{For: 42, Verb: VerbMerge, Target: 41, Text: "same key"}}},
 		{"merge INC-41", ParsedCommand{Command: Command{For: 42, Verb: VerbMerge, Target: 41}}},
@@ -138,7 +139,7 @@ func TestParseWords(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
-			got, err := ParseCommandLine(test.text, wordContext(t))
+			got, err := ParseCommandLine(test.text, testContext(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,12 +163,11 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
-// What cannot be understood names the argument and the nearest word.
-func TestParseWordsRefusals(t *testing.T) {
-	tests := []struct{ text, field, says string }{
+func TestParseCommandLine_Errors(t *testing.T) {
+	tests := []struct{ text, field, want string }{
 		{"akc", "verb", `did you mean "ack"?`},
 		{"sevrity sev1", "verb", `did you mean "severity"?`},
-		{"xyzzyplugh", "verb", "help shows them all"},
+		{"xyzzyplugh", "verb", "type help for all commands"},
 		{"help resovle", "verb", `did you mean "resolve"?`},
 		{"severity 7", "severity", "sev1"},
 		{"open --publik Leaked key", "flag", `did you mean "--public"?`},
@@ -175,20 +175,20 @@ func TestParseWordsRefusals(t *testing.T) {
 		{"list aproved", "status", `did you mean "approved"?`},
 		{"role scribe Ada Lovelase", "person", "Lovelase"},
 		{"role scribe adda", "person", `did you mean "Ada"?`},
-		{"role scribe ben", "person", "Ben van der Berg (ben@example.com) or Ben Okri"},
-		{"role scribe <@U99|zoe>", "person", "zoe is nobody the configuration knows"},
-		{"role scribe", "person", "missing"},
+		{"role scribe ben", "person", "Ben van der Berg (ben@example.com), Ben Okri"},
+		{"role scribe <@U99|zoe>", "person", "zoe is not linked to a person"},
+		{"role scribe", "person", "role needs a person; type role ROLE PERSON"},
 		{"fact ocurred 02:31", "fact", `did you mean "occurred"?`},
-		{"fact occurred noonish", "value", "is no date or time"},
+		{"fact occurred noonish", "value", "is not a date or time"},
 		{"fact aware 02:31", "regime", "aware gdpr"},
 		{"fact personal_data suspcted", "value", `did you mean "suspected"?`},
 		{"fact time_zone Paris", "value", "Europe/Paris"},
 		{"fact affected Example SA", "value", "controller"},
 		{"step don rotate-key", "step", `did you mean "done"?`},
-		{"step done", "step", "missing"},
+		{"step done", "step", "step needs the name of a step; type step done"},
 		{"note at 25:99 the log ends", "happened_at", "25:99"},
 		{"contain at 2026-02-30 10:00 it is out", "happened_at", "2026-02-30"},
-		{"note --audience everybody x", "audience", "responders"},
+		{"note --audience world x", "audience", "responders"},
 		{"record set root_caus x", "field", `did you mean "root_cause"?`},
 		{"sign leagl", "department", `did you mean "legal"?`},
 		{"sign legal yes", "digest", "sha256:"},
@@ -197,56 +197,55 @@ func TestParseWordsRefusals(t *testing.T) {
 		{"review conclud", "when", `did you mean "conclude"?`},
 		{"action add detecton x owner @ada due friday", "kind", `did you mean "detection"?`},
 		{"action add detection x", "owner", "owner PERSON"},
-		{"action add detection x owner @ada due soonish", "due", "is no date"},
+		{"action add detection x owner @ada due soonish", "due", "is not a date"},
 		{"erase everything", "erase", "17/text"},
 		{"merge because", "target", "INC-41"},
 	}
 	for _, test := range tests {
 		t.Run(test.text, func(t *testing.T) {
-			w, err := ParseCommandLine(test.text, wordContext(t))
-			var refusal *Error
-			if !errors.As(err, &refusal) {
-				t.Fatalf("got %+v, %v; want a refusal", w, err)
+			w, err := ParseCommandLine(test.text, testContext(t))
+			var e *Error
+			if !errors.As(err, &e) {
+				t.Fatalf("got %+v, %v, want an Error", w, err)
 			}
-			if refusal.Field != test.field || !strings.Contains(refusal.Error(), test.says) {
-				t.Errorf("got field %q: %s\nwant field %q, saying %q", refusal.Field, refusal.Error(), test.field, test.says)
+			if e.Field != test.field || !strings.Contains(e.Message, test.want) {
+				t.Errorf("got field %q: %s\nwant field %q: %s", e.Field, e.Message, test.field, test.want)
 			}
 		})
 	}
 }
 
-func TestParseWordsNeedsAnIncident(t *testing.T) {
-	c := wordContext(t)
+func TestParseCommandLine_NeedsIncident(t *testing.T) {
+	c := testContext(t)
 	c.Incident = 0
 	_, err := ParseCommandLine("contain disabled the key", c)
-	var refusal *Error
-	if !errors.As(err, &refusal) || refusal.Field != "incident" {
-		t.Fatalf("outside an incident's channel: got %v", err)
+	var e *Error
+	if !errors.As(err, &e) || e.Field != "incident" {
+		t.Fatalf("outside a channel: got %v, want an error in field incident", err)
 	}
 	if w, err := ParseCommandLine("contain INC-7 disabled the key", c); err != nil || w.Command.For != 7 {
 		t.Fatalf("with a number: got %+v, %v", w.Command, err)
 	}
 	if _, err := ParseCommandLine("list", c); err != nil {
-		t.Fatalf("list needs no incident: %v", err)
+		t.Fatalf("list without an incident: got %v, want no error", err)
 	}
 }
 
-// Every example that people are shown is understood.
-func TestWordVerbsExamples(t *testing.T) {
+func TestVerbSpecs_ExamplesParse(t *testing.T) {
 	seen := map[string]bool{}
 	for _, v := range VerbSpecs() {
 		for _, name := range append([]string{v.Name}, v.Aliases...) {
 			if seen[name] {
-				t.Errorf("two verbs are called %q", name)
+				t.Errorf("%q: two verbs with this name", name)
 			}
 			seen[name] = true
 		}
 		if v.Help == "" || len(v.Examples) == 0 {
-			t.Errorf("%s: no help or no example", v.Name)
+			t.Errorf("%s: want a help and an example", v.Name)
 		}
 		for _, example := range v.Examples {
 			text := strings.ReplaceAll(example, "sha256:…", "sha256:"+strings.Repeat("0", 64))
-			if _, err := ParseCommandLine(text, wordContext(t)); err != nil {
+			if _, err := ParseCommandLine(text, testContext(t)); err != nil {
 				t.Errorf("%s: %v", example, err)
 			}
 		}
@@ -254,27 +253,27 @@ func TestWordVerbsExamples(t *testing.T) {
 }
 
 func TestParseWhen(t *testing.T) {
-	got, err := ParseWhen("yesterday 23:10", "happened_at", wordContext(t))
+	got, err := ParseWhen("yesterday 23:10", "happened_at", testContext(t))
 	if want := time.Date(2026, 11, 19, 22, 10, 0, 0, time.UTC); err != nil || !got.Equal(want) {
 		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
-	_, err = ParseWhen("02:31 or so", "happened_at", wordContext(t))
-	var refusal *Error
-	if !errors.As(err, &refusal) || refusal.Field != "happened_at" {
-		t.Errorf("got %v", err)
+	_, err = ParseWhen("02:31 or so", "happened_at", testContext(t))
+	var e *Error
+	if !errors.As(err, &e) || e.Field != "happened_at" {
+		t.Errorf("got %v, want an error in field happened_at", err)
 	}
 }
 
-func TestJoinWords(t *testing.T) {
+func TestJoinArgs(t *testing.T) {
 	got := JoinArgs([]string{"evidence", "disk image", "in", "s3://x"})
 	if want := `evidence "disk image" in s3://x`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
 
-// Whatever is typed is understood or refused as a person can read it, and
-// text that was understood is never a longer one than was typed.
-func FuzzParseWords(f *testing.F) {
+// FuzzParseCommandLine checks that any text yields a query, a command or an [Error],
+// and that a title is not longer than the text plus expanded mentions.
+func FuzzParseCommandLine(f *testing.F) {
 	for _, v := range VerbSpecs() {
 		for _, example := range v.Examples {
 			f.Add(example)
@@ -284,15 +283,15 @@ func FuzzParseWords(f *testing.F) {
 	f.Add("fact affected \xff\xfe processor 99999999999999999999")
 	f.Add("contain at 99999999999h ago x")
 	f.Fuzz(func(t *testing.T, text string) {
-		w, err := ParseCommandLine(text, wordContext(t))
-		var refusal *Error
+		w, err := ParseCommandLine(text, testContext(t))
+		var e *Error
 		switch {
-		case err != nil && !errors.As(err, &refusal):
-			t.Fatalf("%q: %v is no refusal", text, err)
+		case err != nil && !errors.As(err, &e):
+			t.Fatalf("%q: got %v, want an Error", text, err)
 		case err == nil && w.Query == "" && w.Command.Verb == "":
-			t.Fatalf("%q: neither a question nor a command", text)
+			t.Fatalf("%q: got neither a query nor a command", text)
 		case err == nil && len(w.Command.Title) > len(text)+64*strings.Count(text, "<"):
-			t.Fatalf("%q: the title grew", text)
+			t.Fatalf("%q: title is longer than the text", text)
 		}
 	})
 }

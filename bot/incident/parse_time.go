@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// tense says which of two readings of a bare "10:00" is meant.
+// tense selects the day of a time without a date.
 type tense int
 
 const (
-	past   tense = iota // the last time it was that time
-	future              // the next time it will be
+	past   tense = iota // the most recent such time
+	future              // the next such time
 )
 
-// when takes a time: "02:31", "yesterday 23:10", "tomorrow 10:00",
-// "2026-11-24 10:00", RFC 3339, "5m ago", "in 2h", "monday 10:00", "now";
-// "UTC" behind it says in which zone. False, and nothing taken, where there is none.
+// when consumes a time: "02:31", "yesterday 23:10", "tomorrow 10:00",
+// "2026-11-24 10:00", RFC 3339, "5m ago", "in 2h", "monday 10:00" or "now". "UTC"
+// after it selects that zone. Without a time it returns false and consumes nothing.
 func (p *argParser) when(t tense) (time.Time, bool) {
 	at := p.pos
 	if v, ok := p.instant(t); ok {
@@ -26,8 +26,8 @@ func (p *argParser) when(t tense) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// ParseWhen reads a time that has been, as people type it; field names the
-// argument in the error.
+// ParseWhen parses a time in the past as people type it. field names the argument
+// in the error, which is an [*Error].
 func ParseWhen(text, field string, c ParseContext) (time.Time, error) {
 	if c.Zone == nil {
 		c.Zone = time.UTC
@@ -92,7 +92,7 @@ func (p *argParser) instant(t tense) (time.Time, bool) {
 	return v, ok
 }
 
-// clock puts a time of day on a day, in the zone that may be named behind it.
+// clock returns the time of day s on a day. It consumes a following zone.
 func (p *argParser) clock(day time.Time, s string) (time.Time, bool) {
 	s = strings.Trim(strings.ToLower(s), ",;:")
 	zone := p.Zone
@@ -109,7 +109,7 @@ func (p *argParser) clock(day time.Time, s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// zoneAhead is the zone a bare time is read in.
+// zoneAhead returns UTC if the next word is UTC or GMT, otherwise p.Zone.
 func (p *argParser) zoneAhead() *time.Location {
 	if w, ok := p.peek(); ok && (strings.EqualFold(w.text, "utc") || strings.EqualFold(w.text, "gmt")) {
 		return time.UTC
@@ -117,7 +117,7 @@ func (p *argParser) zoneAhead() *time.Location {
 	return p.Zone
 }
 
-// day reads a day by its name or date, as midnight UTC.
+// day parses the name or date of a day and returns its midnight in UTC.
 func (p *argParser) day(s string, t tense) (time.Time, bool) {
 	if d, ok := dateOnly(s); ok {
 		return d, true
@@ -149,7 +149,7 @@ func dateOnly(s string) (time.Time, bool) {
 	return d, err == nil && d.Year() > 0
 }
 
-// date takes a day to come: "2026-12-24", "tomorrow", "friday", "in 14 days".
+// date consumes a future day: "2026-12-24", "tomorrow", "friday" or "in 14 days".
 func (p *argParser) date() (time.Time, bool) {
 	at := p.pos
 	w, ok := p.next()
@@ -166,7 +166,7 @@ func (p *argParser) date() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// length takes "2h", "90m", "14 days".
+// length consumes a duration: "2h", "90m" or "14 days".
 func (p *argParser) length() (time.Duration, bool) {
 	w, ok := p.next()
 	if !ok {
@@ -186,7 +186,7 @@ func (p *argParser) length() (time.Duration, bool) {
 	return d, ok
 }
 
-// duration reads "5m", "2h", "3d", "2week". Beyond ten years it is a slip.
+// duration parses "5m", "2h", "3d" and "2week", up to ten years.
 func duration(s string) (time.Duration, bool) {
 	s = strings.ToLower(s)
 	digits := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyz")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// readOpen reads "[sev2] [--public] TITLE".
+// readOpen parses "[sev2] [--public] TITLE".
 func readOpen(p *argParser, w *ParsedCommand) error {
 	w.Command = Command{Verb: VerbOpen}
 	for {
@@ -29,11 +29,11 @@ func readOpen(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-// noFlag refuses a slip of a flag: taken for text, it would do the opposite of
-// what was meant, unnoticed.
+// noFlag returns an error if the next word is a misspelt flag. Parsed as text, it
+// would silently publish or restrict the wrong way.
 func (p *argParser) noFlag(flag string) error {
 	if word, _ := p.peek(); !word.quoted && strings.HasPrefix(word.text, "--") && Nearest(word.text, []string{flag}) != "" {
-		return Invalid("flag", "%s", unknownWord("a flag", word.text, []string{flag}, ""))
+		return Invalid("flag", "unknown flag %q; did you mean %q?", truncate(word.text), flag)
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func readList(p *argParser, w *ParsedCommand) error {
 		case slices.Contains(Statuses(), name):
 			w.Filter.Statuses = append(w.Filter.Statuses, name)
 		default:
-			return Invalid("status", "%s", unknownWord("a status", word.text, append(names(Statuses()), "all"), ""))
+			return unknownWord(Invalid, "status", word.text, append(names(Statuses()), "all"), "unknown status %q; did you mean %q?", "unknown status %q; use one of: %s")
 		}
 	}
 }
@@ -75,7 +75,7 @@ func readHelp(p *argParser, w *ParsedCommand) error {
 		name := strings.ToLower(topic.text)
 		verb, known := findVerb(name)
 		if !known {
-			return Invalid("verb", "%s", unknownWord("a command", name, verbNames(), "help shows them all"))
+			return unknownCommand(name)
 		}
 		w.Topic = verb.Name
 	}
@@ -94,7 +94,7 @@ func readAck(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-// severity takes a severity, if one comes.
+// severity consumes the next word if it is a severity.
 func (p *argParser) severity(c *Command) bool {
 	word, ok := p.peek()
 	if !ok || !severityWord.MatchString(word.text) {
@@ -140,7 +140,7 @@ func readRole(p *argParser, w *ParsedCommand) error {
 		return err
 	}
 	if next, ok := p.peek(); ok && !p.take("because") {
-		return Invalid("person", "what is %q? write role %s PERSON because REASON", truncate(next.text), w.Command.Role)
+		return Invalid("person", "unexpected word %q; type role %s PERSON because REASON", truncate(next.text), w.Command.Role)
 	}
 	w.Command.Person, w.Command.Text = person, p.freeText()
 	return nil
@@ -154,12 +154,15 @@ func readStep(p *argParser, w *ParsedCommand) error {
 		w.Command.Verb = VerbStepSkip
 	default:
 		word, _ := p.next()
-		return Invalid("step", "%s", unknownWord("what a step can be", word.text, []string{"done", "skip"}, "write step done STEP or step skip STEP"))
+		if near := Nearest(word.text, []string{"done", "skip"}); near != "" {
+			return Invalid("step", "unknown word %q after step; did you mean %q?", truncate(word.text), near)
+		}
+		return Invalid("step", "unknown word %q after step; type step done STEP or step skip STEP", truncate(word.text))
 	}
 	p.trailingIncident(w)
 	word, ok := p.next()
 	if !ok {
-		return p.missing("step")
+		return p.missing("step", "%s needs the name of a step; type %s")
 	}
 	w.Command.Step, w.Command.Text = word.text, p.reason()
 	if w.Command.Verb == VerbStepSkip && w.Command.Text == "" {
@@ -197,16 +200,16 @@ func parseAudience(s string) (Audience, error) {
 	a := Audience(strings.ReplaceAll(strings.ToLower(s), "-", "_"))
 	known := []Audience{AudienceAll, AudienceResponders, AudienceLegalSecurity}
 	if !slices.Contains(known, a) {
-		return "", Invalid("audience", "%s", unknownWord("an audience", s, names(known), ""))
+		return "", unknownWord(Invalid, "audience", s, names(known), "unknown audience %q; did you mean %q?", "unknown audience %q; use one of: %s")
 	}
 	return a, nil
 }
 
-// timeLike is what is meant as a time, right or not.
+// timeLike matches a word that is meant as a time, valid or not.
 var timeLike = regexp.MustCompile(`^(\d{1,2}:\d{2}|\d{4}-\d{1,2}-\d)`)
 
-// happenedAt takes "at TIME", if it comes. An "at" that nothing like a time
-// follows is a word like any other.
+// happenedAt consumes "at TIME", if present. If the word after "at" does not look
+// like a time, it consumes nothing.
 func (p *argParser) happenedAt(c *Command) error {
 	at := p.pos
 	if !p.take("at", "@") {
@@ -215,20 +218,20 @@ func (p *argParser) happenedAt(c *Command) error {
 	v, ok := p.when(past)
 	if !ok {
 		if word, _ := p.peek(); timeLike.MatchString(word.text) {
-			return Invalid("happened_at", "%q is no date or time; write 02:31, yesterday 23:10, or 2026-11-24 10:00", truncate(word.text))
+			return Invalid("happened_at", "%q is not a date or time; type 02:31, yesterday 23:10 or 2026-11-24 10:00", truncate(word.text))
 		}
 		p.pos = at
 		return nil
 	}
 	if v.After(p.Now.Add(time.Minute)) {
-		return Invalid("happened_at", "%s has not been yet", v.Format("2006-01-02 15:04 MST"))
+		return Invalid("happened_at", "%s is in the future; give a time that has passed", v.Format("2006-01-02 15:04 MST"))
 	}
 	p.take("-", "–", "—", ":")
 	c.HappenedAt = v
 	return nil
 }
 
-// readText reads the verbs that say something in free words.
+// readText returns the parser of a verb with a free text and an optional time.
 func readText(verb Verb) func(*argParser, *ParsedCommand) error {
 	return func(p *argParser, w *ParsedCommand) error {
 		w.Command.Verb = verb
@@ -244,7 +247,7 @@ func readText(verb Verb) func(*argParser, *ParsedCommand) error {
 
 var hash64 = regexp.MustCompile(`(?i)^(?:sha-?256[:=])?([0-9a-f]{64})$`)
 
-// readEvidence reads "NAME [in PLACE] [sha256:HEX]".
+// readEvidence parses "NAME [in PLACE] [sha256:HEX]".
 func readEvidence(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbEvidence
 	if err := p.happenedAt(&w.Command); err != nil {
@@ -270,7 +273,7 @@ func readEvidence(p *argParser, w *ParsedCommand) error {
 			continue
 		}
 		if strings.HasPrefix(strings.ToLower(word.text), "sha256:") {
-			return Invalid("sha256", "a SHA-256 has 64 hexadecimal digits")
+			return Invalid("sha256", "%q is not a SHA-256; use 64 hexadecimal digits", truncate(word.text))
 		}
 		*into = append(*into, p.readable(word.text))
 	}
@@ -282,7 +285,7 @@ func readEvidence(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-// commandNames are the words of verbs that people type otherwise than they are called.
+// commandNames maps verbs to the commands that people type, if they differ.
 var commandNames = map[Verb]string{
 	VerbAcknowledge: "ack", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
 	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant",
@@ -290,7 +293,7 @@ var commandNames = map[Verb]string{
 	VerbSetLegalHold: "legal-hold", VerbReleaseLegalHold: "legal-hold release",
 }
 
-// CommandName is what people type for a verb, at every door.
+// CommandName returns the command that people type for the verb.
 func (v Verb) CommandName() string {
 	if word, ok := commandNames[v]; ok {
 		return word

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Attestation is what a signature attests, word for word.
+// Attestation is the sentence that a signature attests.
 const Attestation = "I have read this record. On behalf of my department I confirm that it is complete and correct to the best of my knowledge."
 
-// Signature is one department's, under one digest.
+// Signature is the signature of a department on a digest.
 type Signature struct {
 	Department  Department `json:"department"`
 	By          PersonID   `json:"by"`
@@ -19,12 +19,12 @@ type Signature struct {
 	Attestation string     `json:"attestation"`
 	Auth        string     `json:"auth"` // how the signer was authenticated
 	Deputy      bool       `json:"deputy,omitempty"`
-	// Submitter marks a signature by whoever submitted the record, which only
-	// the switch for small companies allows.
+	// Submitter marks a signature by the submitter of the record, which is allowed
+	// only with [Policy.SubmitterMaySign].
 	Submitter bool `json:"submitter,omitempty"`
 }
 
-// Objection stops the approval until it is withdrawn or the record amended.
+// Objection prevents the approval until it is withdrawn or the record is amended.
 type Objection struct {
 	ID         string     `json:"id"` // "O1", in order
 	Department Department `json:"department"`
@@ -36,10 +36,10 @@ type Objection struct {
 	How        string     `json:"how,omitempty"` // "withdrawn" or "amended"
 }
 
-// Open reports whether the objection still stands.
+// Open reports whether the objection is neither withdrawn nor closed by an edit.
 func (o Objection) Open() bool { return o.Closed.IsZero() }
 
-// Consultation is an affected team that is asked before the record is closed.
+// Consultation is a request for the answer of an affected team.
 type Consultation struct {
 	Team     Department `json:"team"`
 	Blocking bool       `json:"blocking,omitempty"` // no approval without its answer
@@ -53,7 +53,7 @@ type Consultation struct {
 // Answered reports whether the team answered.
 func (c Consultation) Answered() bool { return !c.At.IsZero() }
 
-// Delegation lets a person sign for a department in this incident until a date.
+// Delegation allows a person to sign for a department in one incident until a date.
 type Delegation struct {
 	Department Department `json:"department"`
 	From       PersonID   `json:"from"`
@@ -61,15 +61,16 @@ type Delegation struct {
 	Until      time.Time  `json:"until"`
 }
 
-// represents reports whether a person may sign, object or answer for a team:
-// as member, as dated deputy, or by a delegation in this incident.
+// represents reports whether a person may sign, object or answer for a team at a
+// time: as a member, a deputy or by a delegation in this incident.
 func (i Incident) represents(d Directory, p PersonID, team Department, at time.Time) bool {
 	return d.Represents(p, team, at) || slices.ContainsFunc(i.Delegations, func(g Delegation) bool {
 		return g.To == p && g.Department == team && at.Before(g.Until)
 	})
 }
 
-// Representatives lists who may sign for a department in this incident now.
+// Representatives returns the people who may sign for a department in this incident
+// at a time.
 func (i Incident) Representatives(d Directory, team Department, at time.Time) []PersonID {
 	out := d.Representatives(team, at)
 	for _, g := range i.Delegations {
@@ -80,7 +81,8 @@ func (i Incident) Representatives(d Directory, team Department, at time.Time) []
 	return out
 }
 
-// SignedBy returns the valid signature of a department on the current digest, or nil.
+// SignedBy returns the signature of a department on the current digest, or nil. The
+// result points into i.Signatures.
 func (i Incident) SignedBy(team Department) *Signature {
 	for n := range i.Signatures {
 		s := &i.Signatures[n]
@@ -91,9 +93,9 @@ func (i Incident) SignedBy(team Department) *Signature {
 	return nil
 }
 
-// Missing lists what stands between the submitted record and its approval, in
-// words: departments without a signature, open objections, unanswered blocking
-// consultations.
+// Missing returns the obstacles to an approval of the submitted record:
+// departments without a signature, open objections and blocking consultations
+// without an answer.
 func (i Incident) Missing() (unsigned []Department, objections []Objection, unanswered []Consultation) {
 	for _, name := range RequiredDepartments() {
 		if i.SignedBy(name) == nil {
@@ -113,7 +115,8 @@ func (i Incident) Missing() (unsigned []Department, objections []Objection, unan
 	return unsigned, objections, unanswered
 }
 
-// fullySigned reports whether nothing is missing any more.
+// fullySigned reports whether a record is submitted and nothing is missing for its
+// approval.
 func (i Incident) fullySigned() bool {
 	unsigned, objections, unanswered := i.Missing()
 	return i.Submission != nil && len(unsigned)+len(objections)+len(unanswered) == 0

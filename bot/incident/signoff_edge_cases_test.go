@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-func TestWithdrawing(t *testing.T) {
-	open := func(w *world) string {
+func TestWithdraw(t *testing.T) {
+	open := func(w *fixture) string {
 		_, objections, _ := w.inc.Missing()
 		ids := ""
 		for _, o := range objections {
@@ -18,7 +18,7 @@ func TestWithdrawing(t *testing.T) {
 		}
 		return ids
 	}
-	w := given(t, InReview)
+	w := fixtureIn(t, InReview)
 	d := w.inc.Submission.Digest
 	for _, o := range []struct {
 		by   PersonID
@@ -27,183 +27,182 @@ func TestWithdrawing(t *testing.T) {
 	}{{"leg1", Legal, "a"}, {"leg2", Legal, "b"}, {"com1", Communications, "b"}, {"sec1", Security, "b"}} {
 		w.must(o.by, Command{Verb: VerbObject, Department: o.team, Text: o.text, Expect: d})
 	}
-	w.refused("com1", Command{Verb: VerbWithdraw, Item: "O1"}, CodeForbidden)
-	w.refused("com1", Command{Verb: VerbWithdraw, Item: "O9"}, CodeUnknown)
-	w.refused("com1", Command{Verb: VerbWithdraw, Department: Legal}, CodeUnknown)
+	w.mustFail("com1", Command{Verb: VerbWithdraw, Item: "O1"}, CodeForbidden)
+	w.mustFail("com1", Command{Verb: VerbWithdraw, Item: "O9"}, CodeUnknown)
+	w.mustFail("com1", Command{Verb: VerbWithdraw, Department: Legal}, CodeUnknown)
 	w.must("leg1", Command{Verb: VerbWithdraw, Item: "O2"})
 	if open(w) != "O1O3O4" {
-		t.Errorf("open: %s", open(w))
+		t.Errorf("got open objections %s, want O1O3O4", open(w))
 	}
-	w.refused("leg1", Command{Verb: VerbWithdraw, Item: "O2"}, CodeUnknown)
-	w.must("leg1", Command{Verb: VerbObject, Department: Legal, Text: "b", Expect: d}) // withdrawn, it may be said again
+	w.mustFail("leg1", Command{Verb: VerbWithdraw, Item: "O2"}, CodeUnknown)
+	w.must("leg1", Command{Verb: VerbObject, Department: Legal, Text: "b", Expect: d}) // a withdrawn objection may be repeated
 	w.must("leg1", Command{Verb: VerbWithdraw})
 	if open(w) != "O3O4" {
-		t.Errorf("open: %s", open(w))
+		t.Errorf("got open objections %s, want O3O4", open(w))
 	}
 	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: d})
 	w.must("eng2", Command{Verb: VerbSign, Department: Engineering, Expect: d})
-	w.refused("leg2", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeConflict)
-	w.refused("leg2", Command{Verb: VerbWithdraw}, CodeUnknown) // the signature is another's
-	w.refused("leg1", Command{Verb: VerbWithdraw, Department: Security}, CodeUnknown)
-	w.refused("leg1", Command{Verb: VerbWithdraw, Item: "legal"}, CodeUnknown)
+	w.mustFail("leg2", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeConflict)
+	w.mustFail("leg2", Command{Verb: VerbWithdraw}, CodeUnknown) // signed by leg1
+	w.mustFail("leg1", Command{Verb: VerbWithdraw, Department: Security}, CodeUnknown)
+	w.mustFail("leg1", Command{Verb: VerbWithdraw, Item: "legal"}, CodeUnknown)
 	w.must("leg1", Command{Verb: VerbWithdraw})
 	if w.inc.SignedBy(Legal) != nil || w.inc.SignedBy(Engineering) == nil {
-		t.Error("a signature was withdrawn, and not that one alone")
+		t.Error("want only the signature of legal withdrawn")
 	}
-	// Who withdraws the objection keeps the signature given beside it.
+	// Withdrawing an objection does not withdraw a signature.
 	w.dir.Teams[3].Members = append(w.dir.Teams[3].Members, Membership{Person: "leg1"})
 	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: d})
 	w.must("leg1", Command{Verb: VerbWithdraw})
 	if open(w) != "O4" || w.inc.SignedBy(Legal) == nil {
-		t.Errorf("open: %s", open(w))
+		t.Errorf("got open objections %s, want O4 and the signature of legal", open(w))
 	}
-	// The last open objection may be all that is missing.
+	// Withdrawing the last open objection approves.
 	w.must("sec1", Command{Verb: VerbWithdraw})
 	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
 	w.must("pay1", Command{Verb: VerbObject, Department: "payments", Text: "wait", Expect: d})
 	w.must("sec1", Command{Verb: VerbSign, Department: Security, Expect: d})
 	w.must("com1", Command{Verb: VerbSign, Department: Communications, Expect: d[:19]}) // "sha256:" and 12 digits
 	if w.inc.Status != InReview {
-		t.Fatal("approved over an objection")
+		t.Fatal("approved despite an open objection")
 	}
 	w.must("pay2", Command{Verb: VerbWithdraw})
 	if w.inc.Status != Approved {
-		t.Error(w.inc.Status)
+		t.Errorf("got status %s, want approved", w.inc.Status)
 	}
 }
 
-// TestAmendingWithoutAChange: only a changed record takes an objection away.
-func TestAmendingWithoutAChange(t *testing.T) {
-	w := given(t, InReview)
+func TestAmend_ObjectionsCloseOnlyWithAnEdit(t *testing.T) {
+	w := fixtureIn(t, InReview)
 	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
 	w.must("pay1", Command{Verb: VerbObject, Department: "payments", Text: "wrong", Expect: w.inc.Submission.Digest})
 	w.must("eng1", Command{Verb: VerbAmend, Text: "let us see"})
 	w.must("eng1", Command{Verb: VerbSubmit})
 	w.signAll()
 	if w.inc.Status != InReview {
-		t.Fatal("an objection was amended away without a word changed")
+		t.Fatal("an unedited record closed the objection")
 	}
 	w.must("eng1", Command{Verb: VerbAmend, Text: "payments is right"})
 	w.must("eng1", Command{Verb: VerbEditRecord, Record: map[string]string{"impact": "12 people"}})
 	w.must("eng1", Command{Verb: VerbSubmit})
 	w.signAll()
 	if w.inc.Status != Approved {
-		t.Error(w.inc.Status)
+		t.Errorf("got status %s, want approved", w.inc.Status)
 	}
-	// Signed anew after a reopening, the old postmortem is superseded.
+	// A new submission after a reopening supersedes the old postmortem.
 	w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 1})
 	w.must("eng1", Command{Verb: VerbReopen, Text: "it is back"})
 	w.must("eng1", Command{Verb: VerbResolve, Text: "gone"})
 	w.must("eng1", Command{Verb: VerbScheduleReview, When: w.now.AddDate(0, 0, 1)})
 	w.must("eng1", Command{Verb: VerbSubmit})
 	if w.inc.Revision != 2 || !w.inc.Postmortems[0].Superseded || w.inc.Review.At.IsZero() {
-		t.Errorf("revision %d, %+v, %+v", w.inc.Revision, w.inc.Postmortems, w.inc.Review)
+		t.Errorf("got revision %d, %+v, %+v, want revision 2, superseded, with a review time", w.inc.Revision, w.inc.Postmortems, w.inc.Review)
 	}
 }
 
-func TestDelegationsAreForOneAndForOnePersonAlone(t *testing.T) {
-	w := given(t, InReview)
+func TestDelegate_OneDepartmentOnePerson(t *testing.T) {
+	w := fixtureIn(t, InReview)
 	w.inc.Restricted = false
 	d := w.inc.Submission.Digest
 	w.must("leg1", Command{Verb: VerbDelegate, Department: "LEGAL", Person: "out1", Until: w.now.Add(time.Hour)})
 	w.must("sec1", Command{Verb: VerbDelegate, Department: Security, Person: "out1", Until: w.now.Add(2 * time.Hour)})
-	w.refused("pay1", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeForbidden)
-	w.refused("out1", Command{Verb: VerbSign, Department: Communications, Expect: d}, CodeForbidden)
+	w.mustFail("pay1", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeForbidden)
+	w.mustFail("out1", Command{Verb: VerbSign, Department: Communications, Expect: d}, CodeForbidden)
 	if got := fmt.Sprint(w.inc.Representatives(w.dir, Legal, w.now)); got != "[leg1 leg2 out1]" {
-		t.Error(got)
+		t.Errorf("got representatives %s, want leg1, leg2 and out1", got)
 	}
 	w.must("leg2", Command{Verb: VerbDelegate, Department: Legal, Person: "leg1", Until: w.now.Add(time.Hour)})
-	w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Minute)}) // drawn nearer
+	w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Minute)}) // shortened
 	w.now = w.now.Add(10 * time.Minute)
 	if got := fmt.Sprint(w.inc.Representatives(w.dir, Legal, w.now)); got != "[leg1 leg2]" {
-		t.Error(got)
+		t.Errorf("got representatives %s, want leg1 and leg2", got)
 	}
-	w.refused("out1", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeForbidden)
+	w.mustFail("out1", Command{Verb: VerbSign, Department: Legal, Expect: d}, CodeForbidden)
 	w.must("out1", Command{Verb: VerbSign, Department: Security, Expect: d})
-	// An answer, too, is the team's own.
+	// Only the team can answer.
 	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
-	w.refused("eng1", Command{Verb: VerbAnswer, Department: "payments", Text: "fine"}, CodeForbidden)
-	w.refused("pay1", Command{Verb: VerbAnswer, Department: "payments"}, CodeInvalid)
+	w.mustFail("eng1", Command{Verb: VerbAnswer, Department: "payments", Text: "fine"}, CodeForbidden)
+	w.mustFail("pay1", Command{Verb: VerbAnswer, Department: "payments"}, CodeInvalid)
 }
 
-func TestTheGateHasNoSideDoor(t *testing.T) {
-	w := given(t, Approved)
-	for n := range twoActions {
-		w.must("eng1", Command{Verb: VerbAddAction, Action: &twoActions[n]})
+func TestClose_GateCannotBeBypassed(t *testing.T) {
+	w := fixtureIn(t, Approved)
+	for n := range requiredActions {
+		w.must("eng1", Command{Verb: VerbAddAction, Action: &requiredActions[n]})
 	}
 	if w.inc.Status != Approved {
-		t.Fatal("closed without a review")
+		t.Fatal("closed without a review meeting")
 	}
-	w = given(t, Approved)
+	w = fixtureIn(t, Approved)
 	w.must("sec1", Command{Verb: VerbWaiveActions, Text: "a vendor's fault"})
-	w.refused("sec1", Command{Verb: VerbWaiveActions}, CodeConflict) // from security, and the same person
+	w.mustFail("sec1", Command{Verb: VerbWaiveActions}, CodeConflict) // same person, although of security
 	w.must("eng1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked", Waiver: "another"})
 	if w.inc.Review.WaivedBy != "sec1" || w.inc.Status != Approved {
-		t.Errorf("%+v in %s", w.inc.Review, w.inc.Status)
+		t.Errorf("got %+v in %s, want the first waiver, approved", w.inc.Review, w.inc.Status)
 	}
 	w.must("sec2", Command{Verb: VerbWaiveActions})
 	if w.inc.Status != Closed {
-		t.Fatal(w.inc.Status)
+		t.Fatalf("got status %s, want closed", w.inc.Status)
 	}
 	w.must("eng1", Command{Verb: VerbReopen, Text: "it is back"})
 	if w.inc.Review.EndorsedBy != "" {
-		t.Error("an old exception stands for what comes")
+		t.Error("reopened: got the old waiver endorsed, want none")
 	}
-	w = given(t, Approved)
+	w = fixtureIn(t, Approved)
 	w.must("eng1", Command{Verb: VerbWaiveActions, Text: "a vendor's fault"})
 	w.must("sec1", Command{Verb: VerbWaiveActions})
-	if events, err := w.as("sec2", Command{Verb: VerbWaiveActions}); len(events) > 0 || err != nil || w.inc.Status != Approved {
-		t.Errorf("endorsed twice, or closed without a review: %v in %s", err, w.inc.Status)
+	if events, err := w.decideAs("sec2", Command{Verb: VerbWaiveActions}); len(events) > 0 || err != nil || w.inc.Status != Approved {
+		t.Errorf("second endorsement: got %v in %s, want no events, approved", err, w.inc.Status)
 	}
 }
 
-func TestHolding(t *testing.T) {
-	w := given(t, Triage)
+func TestAcknowledge_AndTimeout(t *testing.T) {
+	w := fixtureIn(t, Triage)
 	w.inc.Restricted = false
-	w.refused("pay1", Command{Verb: VerbAcknowledge}, CodeForbidden)
+	w.mustFail("pay1", Command{Verb: VerbAcknowledge}, CodeForbidden)
 	w.must("eng1", Command{Verb: VerbAcknowledge})
 	w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"})
 	if e := w.events[len(w.events)-1]; e.Field("next") != "" {
-		t.Error("a page goes on though somebody has it")
+		t.Error("failed page after an acknowledgement: got a next step, want none")
 	}
 	w.must("eng1", Command{Verb: VerbAssignRole, Role: Commander, Person: "eng2"})
 	w.now = w.now.Add(29 * time.Minute)
 	w.must("eng2", Command{Verb: VerbNote, Text: "on it"})
 	w.now = w.now.Add(29 * time.Minute)
-	if events, _ := w.as("", Command{Verb: VerbAckTimeout}); len(events) > 0 {
-		t.Error("lapsed under a commander who acts")
+	if events, _ := w.decideAs("", Command{Verb: VerbAckTimeout}); len(events) > 0 {
+		t.Error("acknowledgement timed out despite activity of the commander")
 	}
 	w.now = w.now.Add(2 * time.Minute)
 	w.must("", Command{Verb: VerbAckTimeout})
 	if len(w.inc.Roles) != 0 {
-		t.Errorf("the silent commander stays: %v", w.inc.Roles)
+		t.Errorf("timed out: got roles %v, want none", w.inc.Roles)
 	}
-	w = given(t, Resolved)
+	w = fixtureIn(t, Resolved)
 	w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev1})
 	if w.inc.Paging.Round != 1 {
-		t.Error("raised when it was over, it pages")
+		t.Error("raised after resolving: got a page, want none")
 	}
 }
 
-func TestWhoMayRead(t *testing.T) {
-	w := newWorld(t)
+func TestMayRead(t *testing.T) {
+	w := newFixture(t)
 	w.must("out1", Command{Verb: VerbOpen, Title: "x"})
 	if !w.inc.MayRead(w.dir, "out1", w.now) {
-		t.Error("who opened it cannot read it")
+		t.Error("got no access for the opener, want some")
 	}
 	w.must("eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "pay1"})
 	w.must("eng1", Command{Verb: VerbAssignRole, Role: Communicator, Person: "pay1"})
 	if !w.inc.MayRead(w.dir, "pay1", w.now) || w.inc.MayRead(w.dir, "pay2", w.now) || fmt.Sprint(w.inc.RolesOf("pay1")) != "[communicator scribe]" {
-		t.Error("a role opens it for its holder alone")
+		t.Error("want access for the person with the role only")
 	}
 	for _, s := range Statuses() {
-		w := given(t, s)
+		w := fixtureIn(t, s)
 		want := slices.Contains([]Status{Resolved, InReview, Approved, Closed}, s)
 		if got := w.inc.MayRead(w.dir, "com1", w.now); got != want || s.Closing() != want {
-			t.Errorf("communications reads one in %s: %v", s, got)
+			t.Errorf("access of communications in %s: got %v, want %v", s, got, want)
 		}
 		if s.Ended() != slices.Contains([]Status{Closed, Dismissed, Merged}, s) || w.inc.NeedsPage() != (s == Triage) {
-			t.Errorf("%s: ended %v, owed %v", s, s.Ended(), w.inc.NeedsPage())
+			t.Errorf("%s: got ended %v and needs page %v", s, s.Ended(), w.inc.NeedsPage())
 		}
 	}
 }
@@ -216,55 +215,55 @@ func TestDirectory(t *testing.T) {
 	}
 	for h, want := range map[Identity]PersonID{{ProviderMail, "ann@example.COM"}: "a", {ProviderSlack, "U1"}: "a", {ProviderSlack, "u1"}: "", {ProviderPagerDuty, "U1"}: "", {ProviderSlack, "ann@example.com"}: "", {ProviderMail, "x"}: ""} {
 		if p, ok := d.Resolve(h); p.ID != want || ok != (want != "") {
-			t.Errorf("%s is %q, not %q", h, p.ID, want)
+			t.Errorf("resolve %s: got %q, want %q", h, p.ID, want)
 		}
 	}
 	if d.Name("") != "Tocsin" || d.Name("b") != "Bob" || d.Name("z") != "z" || d.People[0].IDAt(ProviderSlack) != "U1" || d.People[0].IDAt(ProviderOIDC) != "" {
-		t.Error("names")
+		t.Error("want names with fallbacks, and the id at Slack only")
 	}
 	if fmt.Sprint(d.Representatives(Legal, start)) != "[a b]" || fmt.Sprint(d.Representatives(Legal, start.Add(time.Hour))) != "[a]" || fmt.Sprint(d.Responders()) != "[a]" {
-		t.Errorf("%v %v %v", d.Representatives(Legal, start), d.Representatives(Legal, start.Add(time.Hour)), d.Responders())
+		t.Errorf("got representatives %v, then %v, and responders %v", d.Representatives(Legal, start), d.Representatives(Legal, start.Add(time.Hour)), d.Responders())
 	}
 }
 
-func TestNumbersAndKeys(t *testing.T) {
+func TestParseIDAndPageKey(t *testing.T) {
 	for s, want := range map[string]ID{"INC-42": 42, " inc-42": 42, "#42": 42, "42": 42, "INC-0": 0, "INC--1": 0, "INC-x": 0, "": 0} {
 		if id, err := ParseID(s); id != want || (err == nil) != (want > 0) {
-			t.Errorf("%q is %v, %v", s, id, err)
+			t.Errorf("ParseID(%q): got %v, %v, want %v", s, id, err, want)
 		}
 	}
 	for s, want := range map[string]bool{"INC-42/3": true, "INC-42": false, "INC-x/3": false, "INC-42/x": false, "42/3": false} {
 		if id, round, ok := ParsePageKey(s); ok != want || ok && (id != 42 || round != 3) {
-			t.Errorf("%q: %v %d %v", s, id, round, ok)
+			t.Errorf("ParsePageKey(%q): got %v %d %v, want ok %v", s, id, round, ok, want)
 		}
 	}
-	if !errors.Is(Stale("x"), &Error{Code: CodeStale}) || errors.Is(Stale("x"), &Error{Code: CodeInvalid}) || errors.Is(Stale("x"), &Error{Code: CodeStale, Sentence: Say("y")}) || errors.Is(Stale("x"), errors.ErrUnsupported) {
-		t.Error("errors are told apart by their code")
+	if !errors.Is(Stale("x"), &Error{Code: CodeStale}) || errors.Is(Stale("x"), &Error{Code: CodeInvalid}) || errors.Is(Stale("x"), &Error{Code: CodeStale, Message: "y"}) || errors.Is(Stale("x"), errors.ErrUnsupported) {
+		t.Error("errors.Is: want a match by code only")
 	}
 	if !Sev1.MoreSevereThan(Sev2) || Sev2.MoreSevereThan(Sev2) || Severity("").MoreSevereThan(Sev4) || !Sev4.MoreSevereThan("") {
-		t.Error("severities")
+		t.Error("MoreSevereThan: wrong order")
 	}
 	if got := string(canonical("\b\t\f\x01")); got != `"\b\t\f\u0001"` {
-		t.Error(got)
+		t.Errorf("got %s, want short escapes", got)
 	}
 }
 
-func TestRefusalsHelp(t *testing.T) {
+func TestDecide_ErrorsSuggestNextStep(t *testing.T) {
 	for _, c := range []struct {
 		in   Status
 		cmd  Command
-		says string
+		text string
 	}{
-		{Approved, Command{Verb: VerbEvidence}, "revise it first"},
-		{Closed, Command{Verb: VerbEditRecord}, "revise it first"},
-		{InReview, Command{Verb: VerbEditRecord}, "amend it"},
+		{Approved, Command{Verb: VerbEvidence}, "revise the record first"},
+		{Closed, Command{Verb: VerbEditRecord}, "revise the record first"},
+		{InReview, Command{Verb: VerbEditRecord}, "amend the record first"},
 		{Merged, Command{Verb: VerbContain}, "merged into INC-8"},
-		{Triage, Command{Verb: VerbResolve}, "so resolve is not possible. Possible now: ack, contain, dismiss, merge, fact"},
-		{Active, Command{Verb: VerbSign}, "so sign is not possible. Possible now: "},
-		{Resolved, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
-		{Dismissed, Command{Verb: VerbEditRecord}, "so record is not possible. Possible now: reopen,"},
-		{Approved, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
-		{InReview, Command{Verb: VerbContain}, "so contain is not possible. Possible now: "},
+		{Triage, Command{Verb: VerbResolve}, "so resolve is not possible; use one of: ack, contain, dismiss, merge, fact"},
+		{Active, Command{Verb: VerbSign}, "so sign is not possible; use one of: "},
+		{Resolved, Command{Verb: VerbContain}, "so contain is not possible; use one of: "},
+		{Dismissed, Command{Verb: VerbEditRecord}, "so record is not possible; use one of: reopen,"},
+		{Approved, Command{Verb: VerbContain}, "so contain is not possible; use one of: "},
+		{InReview, Command{Verb: VerbContain}, "so contain is not possible; use one of: "},
 		{InReview, Command{Verb: VerbContain}, "INC-7 is in review"},
 		{Active, Command{Verb: VerbAssignRole, Role: "comandr", Person: "eng1"}, `did you mean "commander"?`},
 		{Active, Command{Verb: VerbStepDone, Step: "rotat"}, `did you mean "rotate"?`},
@@ -273,83 +272,80 @@ func TestRefusalsHelp(t *testing.T) {
 		{Active, Command{Verb: VerbSetFact}, "occurred, detected, aware"},
 		{Active, Command{Verb: VerbEditRecord}, "summary, impact, root_cause"},
 	} {
-		if _, err := given(t, c.in).as("eng1", c.cmd); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s in %s: %v", c.cmd.Verb, c.in, err)
+		if _, err := fixtureIn(t, c.in).decideAs("eng1", c.cmd); err == nil || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s in %s: got %v, want %q", c.cmd.Verb, c.in, err, c.text)
 		}
 	}
 	for _, s := range Statuses() {
 		verbs := AllowedVerbs(s)
 		if once := slices.Compact(slices.Sorted(slices.Values(verbs))); len(once) != len(verbs) || slices.Contains(verbs, VerbPaged) {
-			t.Errorf("%s: %v", s, verbs)
+			t.Errorf("%s: got verbs %v, want no duplicates and no bot verbs", s, verbs)
 		}
 	}
 }
 
-// Whoever says afterwards when it was contained has it from now on, not since then.
-func TestContainmentOfThePastIsAcknowledgedNow(t *testing.T) {
-	w := given(t, Triage)
+func TestContain_BackdatedAcknowledgesNow(t *testing.T) {
+	w := fixtureIn(t, Triage)
 	then := w.now.Add(-time.Hour)
-	events, err := w.as("eng1", Command{Verb: VerbContain, Text: "the key is off", HappenedAt: then})
+	events, err := w.decideAs("eng1", Command{Verb: VerbContain, Text: "the key is off", HappenedAt: then})
 	for _, e := range events {
 		if past := e.HappenedAt.Equal(stamp(then)); past != (e.Kind == EventContained) {
-			t.Errorf("%s happened at %s", e.Kind, e.HappenedAt)
+			t.Errorf("%s: got time %s, want only contained backdated", e.Kind, e.HappenedAt)
 		}
 	}
 	if len(events) != 3 || err != nil {
-		t.Errorf("%d events, %v", len(events), err)
+		t.Errorf("got %d events, %v, want 3", len(events), err)
 	}
 }
 
-// What a refusal says is possible can be typed just so.
-func TestPossibleVerbsCanBeTyped(t *testing.T) {
+func TestAllowedVerbs_CanBeTyped(t *testing.T) {
 	for _, s := range Statuses() {
 		for _, v := range AllowedVerbs(s) {
 			word, more, _ := strings.Cut(v.CommandName(), " ")
 			verb, ok := findVerb(word)
 			if !ok || more != "" && !slices.Contains(verb.Next, more) {
-				t.Errorf("%s is called %q, which nobody can type", v, v.CommandName())
+				t.Errorf("%s: %q cannot be typed", v, v.CommandName())
 			}
 		}
 	}
 }
 
-// TestTheRightOne: where there are several, the one that was named is meant.
-func TestTheRightOne(t *testing.T) {
-	w := newWorld(t)
+func TestDecide_PicksTheNamedItem(t *testing.T) {
+	w := newFixture(t)
 	w.open()
 	if f := w.inc.Facts; f.PersonalData != PersonalUnknown || f.TimeZone != "Europe/Paris" || f.Language != "en" || w.inc.Record.Language != "en" || w.inc.Record.Audience != AudienceResponders {
-		t.Errorf("%+v, %+v", f, w.inc.Record)
+		t.Errorf("got %+v and %+v, want the defaults of the policy", f, w.inc.Record)
 	}
 	w.must("", Command{Verb: VerbStartPlaybook, Runs: []Run{{Playbook: "p", Consult: []ConsultRequest{{Team: "Payments"}, {Team: "payments"}, {Team: Security}}}}})
 	if len(w.inc.Consultations) != 2 {
-		t.Errorf("%+v", w.inc.Consultations)
+		t.Errorf("got %+v, want two consultations", w.inc.Consultations)
 	}
 	w.must("pay1", Command{Verb: VerbAnswer, Department: "PAYMENTS", Text: "fine"})
 	if w.inc.Consultations[1].Answered() {
-		t.Error("payments answers for security")
+		t.Error("an answer of payments counted for security")
 	}
-	w = given(t, InReview)
+	w = fixtureIn(t, InReview)
 	w.must("leg1", Command{Verb: VerbObject, Department: Legal, Text: "a", Expect: w.inc.Submission.Digest})
 	w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
 	w.must("leg1", Command{Verb: VerbWithdraw, Department: Legal})
-	w = given(t, Closed)
+	w = fixtureIn(t, Closed)
 	if r := w.inc.Review; fmt.Sprint(r.Attendance) != "[eng1 sec1]" || r.Decisions != "we learned" {
-		t.Errorf("%+v", r)
+		t.Errorf("got %+v, want the attendance and decisions", r)
 	}
 	w.must("eng1", Command{Verb: VerbFinishAction, Item: "A2"})
 	if !w.inc.Actions[0].Done.IsZero() || w.inc.Actions[1].Done.IsZero() {
-		t.Errorf("%+v", w.inc.Actions)
+		t.Errorf("got %+v, want only A2 done", w.inc.Actions)
 	}
 	w.must("eng1", Command{Verb: VerbRevise, Text: "more"})
 	w.signAll()
 	w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 2})
 	w.must("", Command{Verb: VerbPostmortemShared, Revision: 2, Item: "F2"})
 	if w.inc.Postmortems[0].Shared || w.inc.Postmortems[1].FileID != "F2" {
-		t.Errorf("%+v", w.inc.Postmortems)
+		t.Errorf("got %+v, want only the second one shared", w.inc.Postmortems)
 	}
 	a, b := New(1), New(1)
 	a.Evidence, b.Evidence = []Evidence{{SHA256: "b"}, {SHA256: "a"}}, []Evidence{{SHA256: "a"}, {SHA256: "b"}, {}}
 	if a.document(1).Digest() != b.document(1).Digest() {
-		t.Error("the order of the evidence is not the record")
+		t.Error("got different digests for another order of evidence, want equal ones")
 	}
 }

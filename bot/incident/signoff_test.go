@@ -11,9 +11,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestSignOffRefusals(t *testing.T) {
-	review := func(t *testing.T) (*world, string) {
-		w := given(t, InReview)
+func TestSignOff(t *testing.T) {
+	review := func(t *testing.T) (*fixture, string) {
+		w := fixtureIn(t, InReview)
 		return w, w.inc.Submission.Digest
 	}
 	sign := func(team Department, digest string) Command {
@@ -22,87 +22,87 @@ func TestSignOffRefusals(t *testing.T) {
 	t.Run("four engineers cannot close an incident", func(t *testing.T) {
 		w, d := review(t)
 		w.must("eng2", sign(Engineering, d))
-		w.refused("eng3", sign(Security, d), CodeForbidden)
-		w.refused("eng3", sign(Legal, d), CodeForbidden)
-		w.refused("eng4", sign(Communications, d), CodeForbidden)
+		w.mustFail("eng3", sign(Security, d), CodeForbidden)
+		w.mustFail("eng3", sign(Legal, d), CodeForbidden)
+		w.mustFail("eng4", sign(Communications, d), CodeForbidden)
 		if w.inc.Status != InReview {
-			t.Fatal(w.inc.Status)
+			t.Fatalf("got status %s, want in review", w.inc.Status)
 		}
 	})
-	t.Run("the submitter does not sign", func(t *testing.T) {
+	t.Run("submitter cannot sign", func(t *testing.T) {
 		w, d := review(t)
-		w.refused("eng1", sign(Engineering, d), CodeForbidden)
+		w.mustFail("eng1", sign(Engineering, d), CodeForbidden)
 		w.policy.SubmitterMaySign = true
 		w.must("eng1", sign(Engineering, d))
 		if !w.inc.Signatures[0].Submitter {
-			t.Error("the use of the switch does not show")
+			t.Error("got an unmarked signature of the submitter")
 		}
 	})
-	t.Run("one person signs once, though of two departments", func(t *testing.T) {
+	t.Run("one person signs for one department", func(t *testing.T) {
 		w, d := review(t)
 		w.dir.Teams[2].Members = append(w.dir.Teams[2].Members, Membership{Person: "sec1"})
 		w.must("sec1", sign(Security, d))
-		w.refused("sec1", sign(Legal, d), CodeConflict)
+		w.mustFail("sec1", sign(Legal, d), CodeConflict)
 	})
-	t.Run("a digest somebody did not see", func(t *testing.T) {
+	t.Run("another digest", func(t *testing.T) {
 		w, _ := review(t)
-		w.refused("leg1", sign(Legal, "sha256:"+strings.Repeat("0", 64)), CodeStale)
-		w.refused("leg1", sign(Legal, ""), CodeInvalid)
-		w.refused("leg1", sign(Legal, "sha256:"), CodeStale)
+		w.mustFail("leg1", sign(Legal, "sha256:"+strings.Repeat("0", 64)), CodeStale)
+		w.mustFail("leg1", sign(Legal, ""), CodeInvalid)
+		w.mustFail("leg1", sign(Legal, "sha256:"), CodeStale)
 	})
-	t.Run("a department that does not sign", func(t *testing.T) {
+	t.Run("department that does not sign", func(t *testing.T) {
 		w, d := review(t)
-		w.refused("pay1", sign("payments", d), CodeForbidden) // restricted, and not consulted
+		w.mustFail("pay1", sign("payments", d), CodeForbidden) // restricted, and not consulted
 		w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
-		w.refused("pay1", sign("payments", d), CodeInvalid)
+		w.mustFail("pay1", sign("payments", d), CodeInvalid)
 	})
-	t.Run("a deputy before, during and after the dates", func(t *testing.T) {
+	t.Run("deputy before, during and after the dates", func(t *testing.T) {
 		w, d := review(t)
 		w.inc.Restricted = false
 		w.dir.Teams[2].Members = append(w.dir.Teams[2].Members, Membership{Person: "out1", Deputy: true, From: w.now.Add(time.Hour), Until: w.now.Add(2 * time.Hour)})
-		w.refused("out1", sign(Legal, d), CodeForbidden)
+		w.mustFail("out1", sign(Legal, d), CodeForbidden)
 		w.now = w.now.Add(90 * time.Minute)
 		w.must("out1", sign(Legal, d))
 		if !w.inc.Signatures[0].Deputy {
-			t.Error("the deputy does not show")
+			t.Error("got an unmarked signature of a deputy")
 		}
 		w.must("out1", Command{Verb: VerbWithdraw, Department: Legal})
 		w.now = w.now.Add(time.Hour)
-		w.refused("out1", sign(Legal, d), CodeForbidden)
+		w.mustFail("out1", sign(Legal, d), CodeForbidden)
 	})
-	t.Run("a delegation ends", func(t *testing.T) {
+	t.Run("delegation ends", func(t *testing.T) {
 		w, d := review(t)
-		w.refused("eng2", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Hour)}, CodeForbidden)
+		w.mustFail("eng2", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Hour)}, CodeForbidden)
 		w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "out1", Until: w.now.Add(time.Hour)})
-		w.refused("out1", Command{Verb: VerbDelegate, Department: Legal, Person: "pay1", Until: w.now.Add(time.Hour)}, CodeForbidden)
+		w.mustFail("out1", Command{Verb: VerbDelegate, Department: Legal, Person: "pay1", Until: w.now.Add(time.Hour)}, CodeForbidden)
 		w.must("out1", sign(Legal, d))
 		w.must("out1", Command{Verb: VerbWithdraw})
 		w.now = w.now.Add(2 * time.Hour)
 		w.inc.Restricted = false
-		w.refused("out1", sign(Legal, d), CodeForbidden)
+		w.mustFail("out1", sign(Legal, d), CodeForbidden)
 	})
-	t.Run("an open objection holds the approval", func(t *testing.T) {
+	t.Run("open objection blocks the approval", func(t *testing.T) {
 		w, d := review(t)
 		w.must("leg2", Command{Verb: VerbObject, Department: Legal, Text: "the impact is unproven", Expect: d})
-		w.refused("leg1", sign(Legal, d), CodeConflict)
+		w.mustFail("leg1", sign(Legal, d), CodeConflict)
 		w.must("eng2", sign(Engineering, d))
 		w.must("sec1", sign(Security, d))
 		w.must("com1", sign(Communications, d))
-		w.refused("eng3", Command{Verb: VerbWithdraw, Item: "O1"}, CodeForbidden)
+		w.mustFail("eng3", Command{Verb: VerbWithdraw, Item: "O1"}, CodeForbidden)
 		w.must("leg1", Command{Verb: VerbWithdraw, Item: "O1"})
 		w.must("leg1", sign(Legal, d))
 		if w.inc.Status != Approved {
-			t.Fatal(w.inc.Status)
+			t.Fatalf("got status %s, want approved", w.inc.Status)
 		}
 	})
-	t.Run("an objection after the own signature takes it back", func(t *testing.T) {
+	t.Run("objection withdraws the signature of its department", func(t *testing.T) {
 		w, d := review(t)
 		w.must("leg1", sign(Legal, d))
 		w.must("leg2", Command{Verb: VerbObject, Department: Legal, Text: "wait", Expect: d})
 		if w.inc.SignedBy(Legal) != nil {
-			t.Error("legal objects and has signed")
+			t.Error("got a signature of legal after its objection, want none")
 		}
-		w.refused("leg2", Command{Verb: VerbObject, Department: Legal, Expect: d}, CodeInvalid)
+		w.mustFail("leg2", Command{Verb: VerbObject, Department: Legal, Expect: d}, CodeInvalid)
 	})
 	t.Run("amending voids signatures and closes objections", func(t *testing.T) {
 		w, d := review(t)
@@ -111,33 +111,33 @@ func TestSignOffRefusals(t *testing.T) {
 		w.must("eng1", Command{Verb: VerbAmend, Text: "legal is right", Record: map[string]string{"impact": "12 people"}})
 		w.must("eng1", Command{Verb: VerbSubmit})
 		if w.inc.Submission.Digest == d || len(w.inc.Signatures) != 0 || w.inc.Objections[0].How != "amended" {
-			t.Errorf("%+v", w.inc.Objections)
+			t.Errorf("got %d signatures and objections %+v, want none and an amended one", len(w.inc.Signatures), w.inc.Objections)
 		}
-		w.refused("com1", sign(Communications, d), CodeStale)
+		w.mustFail("com1", sign(Communications, d), CodeStale)
 		w.signAll()
 		if w.inc.Status != Approved {
-			t.Fatal(w.inc.Status)
+			t.Fatalf("got status %s, want approved", w.inc.Status)
 		}
 	})
-	t.Run("a blocking team holds the approval, one that does not block does not", func(t *testing.T) {
+	t.Run("only a blocking team blocks the approval", func(t *testing.T) {
 		w, _ := review(t)
 		w.must("eng1", Command{Verb: VerbConsult, Department: "payments", Blocking: true})
 		w.signAll()
 		if w.inc.Status != InReview {
-			t.Fatal("approved without payments")
+			t.Fatal("approved without the answer of payments")
 		}
 		w.must("pay1", Command{Verb: VerbAnswer, Department: "payments", Text: "fine by us"})
 		if w.inc.Status != Approved {
-			t.Fatal(w.inc.Status)
+			t.Fatalf("got status %s, want approved", w.inc.Status)
 		}
 		w, _ = review(t)
 		w.must("eng1", Command{Verb: VerbConsult, Department: "payments"})
 		w.signAll()
 		if w.inc.Status != Approved {
-			t.Fatal(w.inc.Status)
+			t.Fatalf("got status %s, want approved", w.inc.Status)
 		}
 	})
-	t.Run("whatever changes the record voids it", func(t *testing.T) {
+	t.Run("facts, evidence and severity void signatures", func(t *testing.T) {
 		for _, cmd := range []Command{
 			{Verb: VerbSetFact, Text: "seen in the log", Fact: &FactChange{Name: FactOccurred, Value: "2026-11-24T01:00:00Z"}},
 			{Verb: VerbEvidence, Evidence: &Evidence{Name: "disk.img"}},
@@ -147,7 +147,7 @@ func TestSignOffRefusals(t *testing.T) {
 			w.must("leg1", sign(Legal, d))
 			w.must("eng1", cmd)
 			if w.inc.Status != Resolved || w.inc.Submission != nil || len(w.inc.Signatures) != 0 {
-				t.Errorf("%s: %s, %d signatures", cmd.Verb, w.inc.Status, len(w.inc.Signatures))
+				t.Errorf("%s: got %s with %d signatures, want resolved with none", cmd.Verb, w.inc.Status, len(w.inc.Signatures))
 			}
 		}
 		w, d := review(t)
@@ -157,77 +157,76 @@ func TestSignOffRefusals(t *testing.T) {
 			t.Error("another alert of a known kind voided the signatures")
 		}
 	})
-	t.Run("an incomplete record cannot be submitted", func(t *testing.T) {
+	t.Run("incomplete record cannot be submitted", func(t *testing.T) {
 		for _, f := range RecordFields() {
 			if !f.Required || f.Name == "audience" || f.Name == "language" {
 				continue
 			}
-			w := given(t, Resolved)
+			w := fixtureIn(t, Resolved)
 			record := maps.Clone(fullRecord)
 			delete(record, f.Name)
-			_, err := w.as("eng1", Command{Verb: VerbSubmit, Record: record})
+			_, err := w.decideAs("eng1", Command{Verb: VerbSubmit, Record: record})
 			var e *Error
 			if !errors.As(err, &e) || e.Field != f.Name {
-				t.Errorf("without %s: %v", f.Name, err)
+				t.Errorf("submit without %s: got %v, want an error in that field", f.Name, err)
 			}
 		}
 	})
 }
 
-func TestRevisionKeepsTheOldOne(t *testing.T) {
-	w := given(t, Closed)
+func TestRevise_SupersedesOldRevision(t *testing.T) {
+	w := fixtureIn(t, Closed)
 	old := w.inc.Submission.Digest
 	w.must("eng1", Command{Verb: VerbRevise, Text: "more people", Record: map[string]string{"impact": "40 people"}})
 	if w.inc.Submission.Document.Revision != 2 || w.inc.Submission.Digest == old || !w.inc.Postmortems[0].Superseded || w.inc.NeedsPage() {
-		t.Errorf("%+v", w.inc.Submission)
+		t.Errorf("got %+v, want revision 2", w.inc.Submission)
 	}
 	w.signAll()
 	w.must("", Command{Verb: VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 2})
-	if _, err := w.as("", Command{Verb: VerbPostmortemWritten, Document: old, Revision: 1}); CodeOf(err) != CodeStale {
-		t.Errorf("a stale postmortem: %v", err)
+	if _, err := w.decideAs("", Command{Verb: VerbPostmortemWritten, Document: old, Revision: 1}); CodeOf(err) != CodeStale {
+		t.Errorf("old postmortem: got %v, want stale", err)
 	}
 	if len(w.inc.Postmortems) != 2 || w.inc.Postmortems[1].Superseded {
-		t.Errorf("%+v", w.inc.Postmortems)
+		t.Errorf("got %+v, want two, the second one not superseded", w.inc.Postmortems)
 	}
 }
 
-func TestClosingGate(t *testing.T) {
+func TestClose_NeedsActionItemsOrWaiver(t *testing.T) {
 	conclude := Command{Verb: VerbConclude, Attendance: []PersonID{"eng1", "sec1"}, Text: "talked"}
-	w := given(t, Approved)
-	w.refused("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1"}, Text: "alone", Actions: twoActions}, CodeInvalid)
-	w.refused("sec1", conclude, CodeInvalid)
+	w := fixtureIn(t, Approved)
+	w.mustFail("sec1", Command{Verb: VerbConclude, Attendance: []PersonID{"eng1"}, Text: "alone", Actions: requiredActions}, CodeInvalid)
+	w.mustFail("sec1", conclude, CodeInvalid)
 	one := conclude
-	one.Actions = twoActions[:1]
-	w.refused("sec1", one, CodeInvalid)
+	one.Actions = requiredActions[:1]
+	w.mustFail("sec1", one, CodeInvalid)
 	except := conclude
 	except.Waiver = "nothing to prevent: a vendor's fault"
 	w.must("eng1", except)
 	if w.inc.Status != Approved {
-		t.Fatal("closed without an endorsement")
+		t.Fatal("closed without an endorsed waiver")
 	}
-	w.refused("eng1", Command{Verb: VerbWaiveActions}, CodeConflict)
-	w.refused("eng2", Command{Verb: VerbWaiveActions}, CodeConflict)
+	w.mustFail("eng1", Command{Verb: VerbWaiveActions}, CodeConflict)
+	w.mustFail("eng2", Command{Verb: VerbWaiveActions}, CodeConflict)
 	w.must("sec1", Command{Verb: VerbWaiveActions})
 	if w.inc.Status != Closed {
-		t.Fatal(w.inc.Status)
+		t.Fatalf("got status %s, want closed", w.inc.Status)
 	}
-	w = given(t, Approved)
+	w = fixtureIn(t, Approved)
 	w.must("eng1", except)
-	w.must("eng1", Command{Verb: VerbAddAction, Action: &twoActions[0]})
-	w.must("eng1", Command{Verb: VerbAddAction, Action: &twoActions[1]})
+	w.must("eng1", Command{Verb: VerbAddAction, Action: &requiredActions[0]})
+	w.must("eng1", Command{Verb: VerbAddAction, Action: &requiredActions[1]})
 	if w.inc.Status != Closed {
-		t.Fatalf("both actions came later: %s", w.inc.Status)
+		t.Fatalf("both action items added later: got status %s, want closed", w.inc.Status)
 	}
 }
 
-// TestNoPostmortemWithoutFourSignatures throws random commands of random
-// people at Decide and checks every approval against the bare events, with
-// nothing of what Decide uses.
-func TestNoPostmortemWithoutFourSignatures(t *testing.T) {
+// TestApproval_NeedsFourSignatures gives random commands of random people to Decide.
+// It checks every approval against the events, without any code that Decide uses.
+func TestApproval_NeedsFourSignatures(t *testing.T) {
 	reached := map[Status]int{}
 	runs, written := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWorld(rt)
+		w := newFixture(rt)
 		w.open()
 		if rapid.Bool().Draw(rt, "public") {
 			w.must("eng1", Command{Verb: VerbRestrict, Public: true})
@@ -235,18 +234,18 @@ func TestNoPostmortemWithoutFourSignatures(t *testing.T) {
 		seen := map[Status]bool{Triage: true}
 		for range rapid.IntRange(30, 120).Draw(rt, "commands") {
 			by, cmd := randomCommand(rt, w)
-			if err := w.random(rt, by, cmd); err != nil && CodeOf(err) == "" {
+			if err := w.applyRandom(rt, by, cmd); err != nil && CodeOf(err) == "" {
 				rt.Fatalf("%s in %s: %v", cmd.Verb, w.inc.Status, err)
-			} // a refusal is as good as an event
+			} // domain errors are expected
 			seen[w.inc.Status] = true
 		}
 		if len(w.inc.Postmortems) > 0 {
 			written++
 		}
 		checkApprovals(rt, w)
-		sameIncident(rt, w.inc, Fold(w.inc.ID, w.events))
-		if faults := Verify(w.inc.ID, w.events, w.inc.Head); len(faults) > 0 {
-			rt.Fatalf("the chain: %v", faults)
+		requireEqual(rt, w.inc, Fold(w.inc.ID, w.events))
+		if errs := Verify(w.inc.ID, w.events, w.inc.Head); len(errs) > 0 {
+			rt.Fatalf("got chain errors %v, want none", errs)
 		}
 		runs++
 		for s := range seen {
@@ -258,17 +257,17 @@ func TestNoPostmortemWithoutFourSignatures(t *testing.T) {
 	}
 	t.Logf("a postmortem in %d of %d runs", written, runs)
 	if !t.Failed() && written*20 < runs {
-		t.Errorf("only %d of %d runs reached a postmortem: the test proves too little", written, runs)
+		t.Errorf("only %d of %d runs reached a postmortem, want at least 5 %%", written, runs)
 	}
 }
 
-// random says a command, or merges with a second incident, either way round.
-func (w *world) random(rt *rapid.T, by PersonID, cmd Command) error {
+// applyRandom gives a command, or merges with a second incident in either direction.
+func (w *fixture) applyRandom(rt *rapid.T, by PersonID, cmd Command) error {
 	if cmd.Verb != VerbMerge {
-		_, err := w.as(by, cmd)
+		_, err := w.decideAs(by, cmd)
 		return err
 	}
-	other := newWorld(rt)
+	other := newFixture(rt)
 	other.inc = New(8)
 	other.open()
 	env := Env{Now: w.now, Actor: by, System: by == "", Directory: w.dir, Policy: w.policy}
@@ -282,9 +281,9 @@ func (w *world) random(rt *rapid.T, by PersonID, cmd Command) error {
 	return err
 }
 
-// randomCommand leans towards what moves an incident on, so that the runs get
-// far, and says wrong things often enough.
-func randomCommand(rt *rapid.T, w *world) (PersonID, Command) {
+// randomCommand prefers verbs that advance the incident, to reach late statuses, and
+// also returns invalid commands.
+func randomCommand(rt *rapid.T, w *fixture) (PersonID, Command) {
 	by := rapid.SampledFrom(w.dir.People).Draw(rt, "by").ID
 	digest := ""
 	if w.inc.Submission != nil {
@@ -314,7 +313,7 @@ func randomCommand(rt *rapid.T, w *world) (PersonID, Command) {
 	case VerbWithdraw:
 		cmd.Department = ""
 	case VerbConclude:
-		cmd.Attendance, cmd.Actions = []PersonID{"eng1", "sec1"}, twoActions
+		cmd.Attendance, cmd.Actions = []PersonID{"eng1", "sec1"}, requiredActions
 	case VerbDismiss:
 		by = rapid.SampledFrom([]PersonID{"eng1", "sec1", "sec2", "leg1"}).Draw(rt, "dismisses")
 	case VerbErase:
@@ -336,8 +335,8 @@ func randomCommand(rt *rapid.T, w *world) (PersonID, Command) {
 	return by, cmd
 }
 
-// checkApprovals walks the bare events and judges every approval anew.
-func checkApprovals(rt *rapid.T, w *world) {
+// checkApprovals verifies every approval from the events alone.
+func checkApprovals(rt *rapid.T, w *fixture) {
 	type signature struct {
 		by     PersonID
 		digest string
@@ -384,6 +383,6 @@ func checkApprovals(rt *rapid.T, w *world) {
 		}
 	}
 	if s := w.inc.Submission; s != nil && s.Document.Digest() != s.Digest {
-		rt.Fatalf("the digest is not the document's")
+		rt.Fatalf("got a submission whose digest is not of its document")
 	}
 }

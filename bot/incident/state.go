@@ -8,39 +8,40 @@ import (
 	"time"
 )
 
-// ID is the number people say aloud, "INC-42".
+// ID is the number of an incident. It prints as "INC-42".
 type ID int64
 
 func (id ID) String() string { return fmt.Sprintf("INC-%d", int64(id)) }
 
-// ParseID reads "INC-42", "inc-42", "#42" and "42".
+// ParseID parses "INC-42", "inc-42", "#42" and "42".
 func ParseID(s string) (ID, error) {
 	t := strings.TrimLeft(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(s)), "inc-"), "#")
 	n, err := strconv.ParseInt(t, 10, 64)
 	if err != nil || n <= 0 {
-		return 0, Invalid("incident", "%q is no incident; write it as INC-42", s)
+		return 0, Invalid("incident", "%q is not an incident; type its number, such as INC-42", s)
 	}
 	return ID(n), nil
 }
 
-// Incident is the state that the events of one incident add up to.
+// Incident is the state of one incident, folded from its events.
 type Incident struct {
 	ID           ID        `json:"id"`
 	Status       Status    `json:"status"`
 	Severity     Severity  `json:"severity"`
-	PeakSeverity Severity  `json:"peak_severity,omitempty"` // that it ever had: grading it lower does not make it a matter for one alone
+	PeakSeverity Severity  `json:"peak_severity,omitempty"` // the most severe it ever had, which decides who may dismiss it
 	Title        string    `json:"title"`
 	Restricted   bool      `json:"restricted"`
 	OpenedAt     time.Time `json:"opened_at"`
 	OpenedBy     PersonID  `json:"opened_by,omitempty"`
 	UpdatedAt    time.Time `json:"updated_at"`
-	// ContainedAt is when there was first something to contain or restore: from then on it is hardly a false alarm.
+	// ContainedAt is when the incident was first contained or resolved. From then
+	// on, security must confirm a dismissal.
 	ContainedAt time.Time `json:"contained_at,omitzero"`
 
 	Commander           PersonID          `json:"commander,omitempty"`
 	Roles               map[Role]PersonID `json:"roles,omitempty"` // commander included
 	Access              []PersonID        `json:"access,omitempty"`
-	InvolvedDepartments []Department      `json:"involved_departments,omitempty"` // departments brought in before sign-off
+	InvolvedDepartments []Department      `json:"involved_departments,omitempty"` // before sign-off
 	Delegations         []Delegation      `json:"delegations,omitempty"`
 
 	Paging Paging     `json:"paging"`
@@ -51,9 +52,9 @@ type Incident struct {
 	Runs     []Run      `json:"runs,omitempty"` // playbooks, as pinned when they started
 
 	Record        ClosingRecord  `json:"record"`
-	Revision      int            `json:"revision"`             // of the record; 1 at the first submission
+	Revision      int            `json:"revision"`             // of the record, 1 at the first submission
 	Approved      int            `json:"approved"`             // the highest revision that was approved
-	Submission    *Submission    `json:"submission,omitempty"` // the frozen record, while there is one
+	Submission    *Submission    `json:"submission,omitempty"` // the frozen record, nil unless submitted
 	Signatures    []Signature    `json:"signatures,omitempty"`
 	Objections    []Objection    `json:"objections,omitempty"`
 	Consultations []Consultation `json:"consultations,omitempty"`
@@ -63,32 +64,32 @@ type Incident struct {
 	Review    Review     `json:"review"`
 	Dismissal *Dismissal `json:"dismissal,omitempty"`
 
-	Erasure *Erasure `json:"erasure,omitempty"` // proposed by legal or security, waiting for the other
+	Erasure *Erasure `json:"erasure,omitempty"` // proposed by legal or security and not confirmed yet
 
 	MergedInto ID   `json:"merged_into,omitempty"`
 	MergedFrom []ID `json:"merged_from,omitempty"`
 	SplitInto  []ID `json:"split_into,omitempty"`
 	SplitFrom  ID   `json:"split_from,omitempty"`
 
-	LegalHold *LegalHold `json:"legal_hold,omitempty"` // a legal hold, while there is one
+	LegalHold *LegalHold `json:"legal_hold,omitempty"` // nil if there is none
 
-	// Links are what the outside systems call their half: LinkChannel, LinkCard, ...
+	// Links holds ids in outside systems by name: [LinkChannel], [LinkCard], ...
 	Links map[string]string `json:"links,omitempty"`
 
 	Head Head `json:"head"` // of the timeline
 }
 
-// Keys of Incident.Links.
+// Keys of [Incident.Links].
 const (
 	LinkChannel  = "slack.channel"  // channel id
 	LinkCard     = "slack.card"     // ts of the pinned card
 	LinkBookmark = "slack.bookmark" // bookmark id
 )
 
-// Role is a job in the response.
+// Role is a responsibility in the response.
 type Role string
 
-// The roles the built-in playbooks use; a playbook may bring others.
+// The roles of the built-in playbooks. Other playbooks may define more.
 const (
 	Commander     Role = "commander"
 	Scribe        Role = "scribe"
@@ -99,25 +100,25 @@ const (
 	DPO           Role = "dpo" // data protection officer
 )
 
-// Paging says who, if anybody, has it.
+// Paging is the paging state of an incident and its acknowledgement.
 type Paging struct {
-	Round            int       `json:"round"`                       // each round pages anew, under its own dedup key
-	EscalationStep   int       `json:"escalation_step"`             // of the alias, from 0, now being tried
-	EscalationStepAt time.Time `json:"escalation_step_at,omitzero"` // when that route was asked for
-	AcknowledgedBy   PersonID  `json:"acknowledged_by,omitempty"`   // who acknowledged this round
+	Round            int       `json:"round"`                       // one pass through the escalation policy, with its own deduplication key
+	EscalationStep   int       `json:"escalation_step"`             // current step of the escalation policy, from 0
+	EscalationStepAt time.Time `json:"escalation_step_at,omitzero"` // when the step started
+	AcknowledgedBy   PersonID  `json:"acknowledged_by,omitempty"`   // empty if this round is not acknowledged
 	AcknowledgedAt   time.Time `json:"acknowledged_at,omitzero"`
-	LastAction       time.Time `json:"last_action,omitzero"` // of the commander or of whoever has it, for the lapse
-	Started          []int     `json:"started,omitempty"`    // routes of this round whose page has started
-	Failed           []int     `json:"failed,omitempty"`     // routes of this round that did not take the page
+	LastAction       time.Time `json:"last_action,omitzero"` // of the commander or of AcknowledgedBy, starts the acknowledgement timeout
+	Started          []int     `json:"started,omitempty"`    // escalation steps of this round whose page has started
+	Failed           []int     `json:"failed,omitempty"`     // escalation steps of this round whose page failed
 }
 
-// Acknowledged reports whether somebody has it.
+// Acknowledged reports whether a responder acknowledged the current round.
 func (p Paging) Acknowledged() bool { return p.AcknowledgedBy != "" }
 
-// PageKey is the pager's dedup key for a round: "INC-42/1".
+// PageKey returns the deduplication key of a round for pagers: "INC-42/1".
 func PageKey(id ID, round int) string { return fmt.Sprintf("%s/%d", id, round) }
 
-// ParsePageKey undoes PageKey.
+// ParsePageKey parses a key made by [PageKey].
 func ParsePageKey(s string) (ID, int, bool) {
 	left, right, ok := strings.Cut(s, "/")
 	id, err := ParseID(left)
@@ -125,16 +126,16 @@ func ParsePageKey(s string) (ID, int, bool) {
 	return id, round, ok && err == nil && err2 == nil && strings.HasPrefix(left, "INC-")
 }
 
-// NeedsPage reports whether somebody must be paged: the incident is still being
-// fought, somebody was to be woken for it, and nobody holds it.
+// NeedsPage reports whether a responder must be paged. The incident's status is
+// one of response, paging has started and no acknowledgement is in force.
 func (i Incident) NeedsPage() bool {
 	return i.Status.Responding() && !i.Paging.Acknowledged() && i.Paging.Round > 0
 }
 
-// AlertRef is an alert that belongs to the incident. Counting its copies is
-// not history; the store keeps the counter.
+// AlertRef is an alert that is attached to an incident. Its repeats are not
+// events. The store counts them.
 type AlertRef struct {
-	Alert       int64     `json:"alert"` // the store's id
+	Alert       int64     `json:"alert"` // id in the store
 	Source      string    `json:"source"`
 	Kind        string    `json:"kind"`
 	Level       Level     `json:"level"`
@@ -143,36 +144,37 @@ type AlertRef struct {
 	Rule        string    `json:"rule,omitempty"` // the detection rule and its author
 	Fingerprint string    `json:"fingerprint"`    // keyed hash
 	At          time.Time `json:"at"`
-	Count       int64     `json:"count,omitempty"` // filled in when shown
+	Count       int64     `json:"count,omitempty"` // of occurrences, set only in a View
 }
 
-// Evidence is something kept for later, with its hash: the chain of custody
-// starts when it is named here.
+// Evidence is a preserved item and its hash. Its chain of custody starts when
+// it is recorded.
 type Evidence struct {
 	ID     string    `json:"id"` // "E1", in order
 	Name   string    `json:"name"`
-	Where  string    `json:"where,omitempty"` // where the thing itself is kept
+	Where  string    `json:"where,omitempty"` // location of the item
 	SHA256 string    `json:"sha256,omitempty"`
 	By     PersonID  `json:"by"`
 	At     time.Time `json:"at"`
 }
 
-// Run is one playbook in this incident, pinned when it started.
+// Run is one playbook in an incident. Its plan is copied when it starts, and
+// later changes of the playbook do not affect it.
 type Run struct {
 	Playbook string           `json:"playbook"`
 	Title    string           `json:"title"`
 	Digest   string           `json:"digest"` // sha256 of the playbook's file
 	Plan     []Step           `json:"plan"`
-	Consult  []ConsultRequest `json:"consult,omitempty"` // affected teams to be asked before closing
+	Consult  []ConsultRequest `json:"consult,omitempty"` // affected teams to consult before closing
 }
 
-// ConsultRequest names an affected team that a playbook wants consulted.
+// ConsultRequest is a playbook's request to consult an affected team.
 type ConsultRequest struct {
 	Team     Department `json:"team"`
 	Blocking bool       `json:"blocking,omitempty"`
 }
 
-// StepStatus is where a step stands.
+// StepStatus is the state of a step.
 type StepStatus string
 
 // The states of a step.
@@ -180,7 +182,7 @@ const (
 	StepOpen    StepStatus = "open"
 	StepDone    StepStatus = "done"
 	StepSkipped StepStatus = "skipped"
-	StepLate    StepStatus = "late" // its deadline passed; it is still to be done
+	StepLate    StepStatus = "late" // its deadline passed, it can still be done
 )
 
 // Step is one step of a pinned playbook.
@@ -188,24 +190,24 @@ type Step struct {
 	ID       string        `json:"id"` // unique in its playbook
 	Title    string        `json:"title"`
 	Detail   string        `json:"detail,omitempty"`
-	Role     Role          `json:"role,omitempty"`     // who does it
-	Action   string        `json:"action,omitempty"`   // what the bot does itself, instead of a role
+	Role     Role          `json:"role,omitempty"`     // who performs it
+	Action   string        `json:"action,omitempty"`   // performed by the bot, instead of a role
 	Deadline time.Duration `json:"deadline,omitempty"` // from the start of the run
-	After    []string      `json:"after,omitempty"`    // steps that come first
+	After    []string      `json:"after,omitempty"`    // steps that must be finished first
 	Phase    Status        `json:"phase,omitempty"`    // not before the incident has this status
-	When     string        `json:"when,omitempty"`     // expr over the incident; empty means always
+	When     string        `json:"when,omitempty"`     // expr over the incident, empty means always
 
 	Status  StepStatus `json:"status"`
 	Started time.Time  `json:"started,omitzero"`
 	By      PersonID   `json:"by,omitempty"`
 	At      time.Time  `json:"at,omitzero"`
-	Outcome string     `json:"outcome,omitempty"` // what was done, or why it was skipped
+	Outcome string     `json:"outcome,omitempty"` // result, or the reason for skipping
 }
 
-// Finished reports whether nobody need look at the step again.
+// Finished reports whether the step is done or skipped.
 func (s Step) Finished() bool { return s.Status == StepDone || s.Status == StepSkipped }
 
-// Run returns the run of a playbook and its place, or nil.
+// Run returns the run of a playbook, or nil. The result points into i.
 func (i *Incident) Run(playbook string) *Run {
 	for n := range i.Runs {
 		if i.Runs[n].Playbook == playbook {
@@ -215,8 +217,9 @@ func (i *Incident) Run(playbook string) *Run {
 	return nil
 }
 
-// Step finds a step by id. Where two runs have a step of that name, the run is
-// named too: "data-exposure/preserve-logs".
+// Step returns the step with an id and its run, or nil. A reference may name the
+// playbook, as in "data-exposure/preserve-logs". Otherwise the first run with
+// such a step is used. The results point into i.
 func (i *Incident) Step(ref string) (*Run, *Step) {
 	playbook, id, qualified := strings.Cut(ref, "/")
 	if !qualified {
@@ -235,12 +238,12 @@ func (i *Incident) Step(ref string) (*Run, *Step) {
 	return nil, nil
 }
 
-// Dismissal is a proposal to call it a false alarm, or the decision.
+// Dismissal is a proposal or a decision to dismiss an incident as a false alarm.
 type Dismissal struct {
 	By     PersonID  `json:"by"`
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
-	Second PersonID  `json:"second,omitempty"`
+	Second PersonID  `json:"second,omitempty"` // who confirmed it
 }
 
 // Erasure is a proposal to erase texts.
@@ -251,8 +254,8 @@ type Erasure struct {
 	Reason string    `json:"reason"`
 }
 
-// LegalHold is a legal hold: as long as it stands, nothing of the incident is
-// deleted by schedule.
+// LegalHold exempts an incident from retention. While it is set, Tocsin deletes
+// nothing of the incident by schedule.
 type LegalHold struct {
 	By     PersonID  `json:"by"`
 	At     time.Time `json:"at"`
@@ -266,38 +269,39 @@ type Review struct {
 	By         PersonID   `json:"by,omitempty"`
 	Attendance []PersonID `json:"attendance,omitempty"`
 	Decisions  string     `json:"decisions,omitempty"`
-	// Exception is the reasoned exception to the actions gate that security endorsed.
+	// Waiver is the reason for closing without the required action items. It
+	// counts once EndorsedBy, a member of security, is set.
 	Waiver     string   `json:"waiver,omitempty"`
 	WaivedBy   PersonID `json:"waived_by,omitempty"`
 	EndorsedBy PersonID `json:"endorsed_by,omitempty"`
 }
 
-// Postmortem is a written document and the record it stands for.
+// Postmortem is the document written from one approved record.
 type Postmortem struct {
 	Revision   int       `json:"revision"`
 	Digest     string    `json:"digest"`
 	At         time.Time `json:"at"`
 	Superseded bool      `json:"superseded,omitempty"`
-	Shared     bool      `json:"shared,omitempty"` // its file is in the channel
+	Shared     bool      `json:"shared,omitempty"` // uploaded to the channel
 	FileID     string    `json:"file_id,omitempty"`
 }
 
-// Result is what a command came to.
+// Result is the outcome of a command.
 type Result struct {
 	Incident  Incident `json:"incident"`
 	Events    []Event  `json:"events"`
-	Unchanged bool     `json:"unchanged,omitempty"` // it was so already; nothing happened
+	Unchanged bool     `json:"unchanged,omitempty"` // the command had no effect
 }
 
-// View is everything a reader who may see it gets to see.
+// View is an incident with its timeline, for an authorized reader.
 type View struct {
 	Incident  Incident   `json:"incident"`
 	Timeline  []Event    `json:"timeline"`
-	Alerts    []AlertRef `json:"alerts"` // with their counters
+	Alerts    []AlertRef `json:"alerts"` // with Count set
 	Directory Directory  `json:"-"`
 }
 
-// RolesOf lists the roles a person holds.
+// RolesOf returns the roles of a person, sorted.
 func (i Incident) RolesOf(p PersonID) []Role {
 	var out []Role
 	for r, who := range i.Roles {
@@ -309,15 +313,15 @@ func (i Incident) RolesOf(p PersonID) []Role {
 	return out
 }
 
-// Summary is the incident in one line.
+// Summary returns the incident in one line.
 func (i Incident) Summary() Summary {
 	return Summary{ID: i.ID, Status: i.Status, Severity: i.Severity, Title: i.Title, Commander: i.Commander,
 		OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt, Restricted: i.Restricted, ReviewAt: i.Review.At}
 }
 
-// MayRead reports whether a person may read the incident. A restricted one is
-// for responders, for whoever holds a role or was granted access, and for the
-// people of departments that were called in or whose word is asked for.
+// MayRead reports whether a person may read the incident. Every known person may
+// read a public one. A restricted one is for responders, its opener, people with
+// a role or granted access, and representatives of involved departments.
 func (i Incident) MayRead(d Directory, p PersonID, now time.Time) bool {
 	person, known := d.Person(p)
 	switch {
@@ -334,7 +338,8 @@ func (i Incident) MayRead(d Directory, p PersonID, now time.Time) bool {
 	return false
 }
 
-// departmentsWithAccess lists the departments that may read along.
+// departmentsWithAccess returns the departments whose representatives may read a
+// restricted incident. It may contain duplicates.
 func (i Incident) departmentsWithAccess() []Department {
 	out := slices.Clone(i.InvolvedDepartments)
 	for _, c := range i.Consultations {

@@ -2,8 +2,9 @@ package incident
 
 import "strings"
 
-// Nearest returns the known word that is at most a third of its letters away
-// from what somebody wrote, or "".
+// Nearest returns the word of known that is most similar to got, or "" if none is
+// similar. A word is similar within an edit distance of a third of its length, or
+// if got has three or more letters and is its prefix. Case is ignored.
 func Nearest(got string, known []string) string {
 	got = strings.ToLower(truncate(got))
 	best, least := "", len(got)+1
@@ -19,7 +20,8 @@ func Nearest(got string, known []string) string {
 	return best
 }
 
-// distance is Levenshtein's, with two swapped letters as one slip.
+// distance returns the Levenshtein distance. Swapping two adjacent letters counts as
+// one edit.
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	before, last := make([]int, len(y)+1), make([]int, len(y)+1)

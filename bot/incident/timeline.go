@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// EventKind says what happened.
+// EventKind is the kind of an event.
 type EventKind string
 
-// Everything that can stand in a timeline.
+// The kinds of events.
 const (
 	EventOpened              EventKind = "opened"
 	EventAlertAttached       EventKind = "alert_attached"
-	EventAlertCounted        EventKind = "alert_counted" // the 10th, 100th, ... copy
-	EventSourceNoted         EventKind = "source_noted"  // an outside system says resolved, assigned, ...
+	EventAlertCounted        EventKind = "alert_counted" // the 10th, 100th, ... occurrence
+	EventSourceNoted         EventKind = "source_noted"  // an outside system reported resolved, assigned, ...
 	EventAcknowledged        EventKind = "acknowledged"
 	EventAckTimedOut         EventKind = "acknowledgement_timed_out"
-	EventRoundStarted        EventKind = "round_started" // a new round of paging begins
-	EventPageStarted         EventKind = "page_started"  // committed before the call goes out
+	EventRoundStarted        EventKind = "round_started" // a paging round starts
+	EventPageStarted         EventKind = "page_started"  // committed before the pager is called
 	EventPaged               EventKind = "paged"
 	EventPageFailed          EventKind = "page_failed"
 	EventPageUnanswered      EventKind = "page_unanswered"
@@ -49,9 +49,9 @@ const (
 	EventDismissProposed     EventKind = "dismissal_proposed"
 	EventDismissed           EventKind = "dismissed"
 	EventMergedInto          EventKind = "merged_into" // in the incident that ends
-	EventMergedFrom          EventKind = "merged_from" // in the incident that goes on
-	EventSplitInto           EventKind = "split_into"  // in the incident that some alerts left
-	EventSplitFrom           EventKind = "split_from"  // in the incident they opened
+	EventMergedFrom          EventKind = "merged_from" // in the incident that continues
+	EventSplitInto           EventKind = "split_into"  // in the incident that gave alerts away
+	EventSplitFrom           EventKind = "split_from"  // in the incident that the alerts opened
 	EventLegalHoldSet        EventKind = "legal_hold_set"
 	EventLegalHoldReleased   EventKind = "legal_hold_released"
 	EventPlaybookStarted     EventKind = "playbook_started"
@@ -81,42 +81,42 @@ const (
 	EventErased              EventKind = "texts_erased"
 )
 
-// Event is one entry of a timeline. What machines need stands in Fields (ids,
-// enums, numbers, times; never text); what people wrote stands in Texts.
+// Event is one entry of a timeline. Fields holds data for machines: ids, constants,
+// numbers and times. Texts holds the prose of people, which can be erased.
 type Event struct {
 	Seq        int               `json:"seq"`
 	Kind       EventKind         `json:"kind"`
 	HappenedAt time.Time         `json:"happened_at"`
 	RecordedAt time.Time         `json:"recorded_at"`
 	By         PersonID          `json:"by,omitempty"`   // "" for the bot
-	Auth       string            `json:"auth,omitempty"` // how that person was authenticated
+	Auth       string            `json:"auth,omitempty"` // how By was authenticated
 	Via        Via               `json:"via"`
 	Audience   Audience          `json:"audience"`
 	Fields     map[string]string `json:"fields,omitempty"`
 	Texts      map[string]Text   `json:"texts,omitempty"`
-	Hash       string            `json:"hash"` // of the chain up to and with this event
+	Hash       string            `json:"hash"` // of the chain up to and including this event
 }
 
-// Field returns a field, or "".
+// Field returns the field with a name, or "".
 func (e Event) Field(name string) string { return e.Fields[name] }
 
-// Text returns a text, or "" where there is none or it was erased.
+// Text returns the text with a name, or "" if there is none or it was erased.
 func (e Event) Text(name string) string { return e.Texts[name].Value }
 
-// Text is what a person wrote, with the commitment that stands for it in the
-// chain. Erasing it removes value and salt; the commitment stays, so the chain
-// still verifies and nobody can guess the text from it.
+// Text is prose with a salted commitment, which represents it in the hash chain.
+// Erasing a text removes value and salt. The commitment remains: the chain still
+// verifies, and without the salt the text cannot be guessed from it.
 type Text struct {
 	Value      string `json:"value,omitempty"`
 	Salt       []byte `json:"salt,omitempty"`
 	Commitment string `json:"commitment"`
 }
 
-// Erased reports whether the text is gone.
+// Erased reports whether the text was erased.
 func (t Text) Erased() bool { return len(t.Salt) == 0 }
 
-// valid reports whether the text is the one that was recorded, or was erased
-// by those who may.
+// valid reports whether the text matches its commitment, or was erased and allowed
+// is set.
 func (t Text) valid(name string, allowed bool) bool {
 	if t.Erased() {
 		return allowed && t.Value == ""
@@ -124,27 +124,27 @@ func (t Text) valid(name string, allowed bool) bool {
 	return commitment(t.Salt, name, t.Value) == t.Commitment
 }
 
-// Head is the end of a chain: how many events, and the hash over all of them.
-// Its MAC is made with a key that is not in the database.
+// Head is the end of a hash chain: the number of events and the hash over them.
+// The store holds a MAC of it, whose key is not in the database.
 type Head struct {
 	Seq  int    `json:"seq"`
 	Hash string `json:"hash"`
 }
 
-// Genesis is the head before the first event. It depends on the incident, so
-// that one incident's chain cannot stand in for another's.
+// Genesis returns the head before the first event. It depends on the incident: the
+// chain of one incident does not verify as the chain of another.
 func Genesis(id ID) Head {
 	sum := sha256.Sum256([]byte("tocsin timeline " + id.String()))
 	return Head{Hash: hex.EncodeToString(sum[:])}
 }
 
-// MACInput is what the head's MAC covers.
+// MACInput returns the bytes that the MAC of the head covers.
 func (h Head) MACInput(id ID) []byte {
 	return fmt.Appendf(nil, "tocsin head %s %d %s", id, h.Seq, h.Hash)
 }
 
-// Seal gives an event its place in the chain: number, commitments and hash.
-// salt returns 32 fresh random bytes at each call.
+// Seal appends an event to the chain. It returns e with number, commitments and
+// hash, and the new head. salt must return 32 fresh random bytes at each call.
 func Seal(prev Head, e Event, salt func() []byte) (Event, Head) {
 	e.Seq = prev.Seq + 1
 	e.HappenedAt, e.RecordedAt = stamp(e.HappenedAt), stamp(e.RecordedAt)
@@ -162,7 +162,7 @@ func Seal(prev Head, e Event, salt func() []byte) (Event, Head) {
 	return e, Head{Seq: e.Seq, Hash: e.Hash}
 }
 
-// stamp cuts a time to what every database keeps.
+// stamp truncates a time to UTC microseconds, the precision of every database.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func commitment(salt []byte, name, value string) string {
@@ -171,8 +171,8 @@ func commitment(salt []byte, name, value string) string {
 	return hex.EncodeToString(m.Sum(nil))
 }
 
-// chainHash covers everything of the event but the texts themselves, for which
-// their commitments stand.
+// chainHash returns the hash of the chain extended by e. It covers the whole event,
+// with the commitments in place of the texts.
 func chainHash(prev Head, e Event) string {
 	commitments := map[string]string{}
 	for name, t := range e.Texts {
@@ -190,19 +190,20 @@ func chainHash(prev Head, e Event) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ChainError is one thing that is wrong with a stored chain.
+// ChainError is one integrity violation in a stored chain.
 type ChainError struct {
 	Seq    int    `json:"seq"`
 	Reason string `json:"what"`
 }
 
-// Verify recomputes a stored chain up to the head that was kept (and whose MAC
-// the caller has checked). It finds a changed, removed, inserted or reordered
-// event, a changed text, one that is gone without an erasure on record, a cut
-// tail, and another incident's chain.
-func Verify(id ID, events []Event, kept Head) []ChainError {
-	var faults []ChainError
-	erased := map[TextRef]bool{} // what legal and security had erased, as the chain itself says
+// Verify recomputes a stored chain and compares it with the stored head, whose MAC
+// the caller must have verified. It returns an error for each changed text and each
+// text that is missing without a recorded erasure. It detects changed, removed,
+// inserted and reordered events, a cut tail and the chain of another incident, and
+// stops at the first such event.
+func Verify(id ID, events []Event, stored Head) []ChainError {
+	var found []ChainError
+	erased := map[TextRef]bool{} // by events of the chain
 	for _, e := range events {
 		if e.Kind == EventErased {
 			for _, ref := range textRefs(e) {
@@ -213,21 +214,21 @@ func Verify(id ID, events []Event, kept Head) []ChainError {
 	head := Genesis(id)
 	for n, e := range events {
 		if e.Seq != n+1 {
-			return append(faults, ChainError{n + 1, fmt.Sprintf("expected event %d, found %d: an event was removed, inserted or reordered", n+1, e.Seq)})
+			return append(found, ChainError{n + 1, fmt.Sprintf("expected event %d, got %d: an event was removed, inserted or reordered", n+1, e.Seq)})
 		}
 		for _, name := range slices.Sorted(maps.Keys(e.Texts)) {
 			t := e.Texts[name]
 			if !t.valid(name, erased[TextRef{e.Seq, name}]) {
-				faults = append(faults, ChainError{e.Seq, "text " + name + " is not the one that was recorded, or is gone though nobody erased it"})
+				found = append(found, ChainError{e.Seq, fmt.Sprintf("text %q was changed, or removed without an erasure", name)})
 			}
 		}
 		if want := chainHash(head, e); e.Hash != want {
-			return append(faults, ChainError{e.Seq, "the event was changed, or is not this incident's"})
+			return append(found, ChainError{e.Seq, "the event was changed, or belongs to another incident"})
 		}
 		head = Head{Seq: e.Seq, Hash: e.Hash}
 	}
-	if head != kept {
-		faults = append(faults, ChainError{head.Seq, fmt.Sprintf("the chain ends at event %d, the kept head is event %d: the tail was cut or replaced", head.Seq, kept.Seq)})
+	if head != stored {
+		found = append(found, ChainError{head.Seq, fmt.Sprintf("the chain ends at event %d, the stored head is event %d: the tail was cut or replaced", head.Seq, stored.Seq)})
 	}
-	return faults
+	return found
 }

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-func TestVerifyFindsWhatWasDone(t *testing.T) {
-	w := given(t, Closed)
-	if faults := Verify(7, w.events, w.inc.Head); len(faults) != 0 {
-		t.Fatalf("an honest chain: %v", faults)
+func TestVerify_DetectsTampering(t *testing.T) {
+	w := fixtureIn(t, Closed)
+	if errs := Verify(7, w.events, w.inc.Head); len(errs) != 0 {
+		t.Fatalf("intact chain: got %v, want no errors", errs)
 	}
-	another := newWorld(t)
+	another := newFixture(t)
 	another.inc = New(8)
 	another.open()
-	reseal := func(events []Event, id ID) []Event { // without the kept head
+	reseal := func(events []Event, id ID) []Event { // without the MAC of the head
 		head := Genesis(id)
 		out := slices.Clone(events)
 		for n := range out {
@@ -26,82 +26,82 @@ func TestVerifyFindsWhatWasDone(t *testing.T) {
 		return out
 	}
 	for name, tamper := range map[string]func(e []Event) []Event{
-		"a changed field": func(e []Event) []Event { e[4].Fields = map[string]string{"round": "9"}; return e },
-		"a changed text": func(e []Event) []Event {
-			e[0].Texts = map[string]Text{"title": changed(e[0].Texts["title"], "harmless")}
+		"changed field": func(e []Event) []Event { e[4].Fields = map[string]string{"round": "9"}; return e },
+		"changed text": func(e []Event) []Event {
+			e[0].Texts = map[string]Text{"title": withValue(e[0].Texts["title"], "harmless")}
 			return e
 		},
-		"a changed commitment": func(e []Event) []Event {
+		"changed commitment": func(e []Event) []Event {
 			e[0].Texts = map[string]Text{"title": {Commitment: strings.Repeat("0", 64)}}
 			return e
 		},
-		"a text changed, and its salt thrown away": func(e []Event) []Event {
+		"changed text without its salt": func(e []Event) []Event {
 			e[0].Texts = map[string]Text{"title": {Value: "harmless", Commitment: e[0].Texts["title"].Commitment}}
 			return e
 		},
-		"a text gone that nobody erased": func(e []Event) []Event {
+		"text missing without an erasure": func(e []Event) []Event {
 			e[0].Texts = map[string]Text{"title": {Commitment: e[0].Texts["title"].Commitment}}
 			return e
 		},
 		"another author":   func(e []Event) []Event { e[4].By = "sec1"; return e },
 		"another time":     func(e []Event) []Event { e[4].HappenedAt = e[4].HappenedAt.Add(time.Second); return e },
 		"another audience": func(e []Event) []Event { e[4].Audience = AudienceAll; return e },
-		"a removed event":  func(e []Event) []Event { return slices.Delete(e, 3, 4) },
-		"a removed event, renumbered": func(e []Event) []Event {
+		"removed event":    func(e []Event) []Event { return slices.Delete(e, 3, 4) },
+		"removed event, renumbered": func(e []Event) []Event {
 			e = slices.Delete(e, 3, 4)
 			for n := range e {
 				e[n].Seq = n + 1
 			}
 			return e
 		},
-		"an inserted event":          func(e []Event) []Event { return slices.Insert(e, 3, e[2]) },
+		"inserted event":             func(e []Event) []Event { return slices.Insert(e, 3, e[2]) },
 		"reordered events":           func(e []Event) []Event { e[3], e[4] = e[4], e[3]; return e },
-		"a cut tail":                 func(e []Event) []Event { return e[:len(e)-1] },
-		"everything cut":             func([]Event) []Event { return nil },
+		"cut tail":                   func(e []Event) []Event { return e[:len(e)-1] },
+		"all events cut":             func([]Event) []Event { return nil },
 		"recomputed without the key": func(e []Event) []Event { e[4].By = "sec1"; return reseal(e, 7) },
 		"another incident's chain":   func([]Event) []Event { return another.events },
 	} {
-		if faults := Verify(7, tamper(slices.Clone(w.events)), w.inc.Head); len(faults) == 0 {
-			t.Errorf("%s was not noticed", name)
+		if errs := Verify(7, tamper(slices.Clone(w.events)), w.inc.Head); len(errs) == 0 {
+			t.Errorf("%s: got no chain errors, want some", name)
 		}
 	}
 }
 
-func changed(t Text, value string) Text { t.Value = value; return t }
+func withValue(t Text, value string) Text { t.Value = value; return t }
 
-func TestAnErasedTextLeavesTheChainWhole(t *testing.T) {
-	w := given(t, Active)
+func TestVerify_AcceptsErasedText(t *testing.T) {
+	w := fixtureIn(t, Active)
 	w.must("eng1", Command{Verb: VerbNote, Text: "Jane Roe, +33 6 12 34 56 78"})
 	seq := w.inc.Head.Seq
-	w.refused("eng1", Command{Verb: VerbErase, Text: "x", Erase: []TextRef{{seq, "text"}}}, CodeForbidden)
+	w.mustFail("eng1", Command{Verb: VerbErase, Text: "x", Erase: []TextRef{{seq, "text"}}}, CodeForbidden)
 	w.must("sec1", Command{Verb: VerbErase, Text: "personal", Erase: []TextRef{{seq, "text"}}})
-	w.refused("sec2", Command{Verb: VerbErase, Erase: []TextRef{{seq, "text"}}}, CodeConflict)
+	w.mustFail("sec2", Command{Verb: VerbErase, Erase: []TextRef{{seq, "text"}}}, CodeConflict)
 	w.must("leg1", Command{Verb: VerbErase, Erase: []TextRef{{seq, "text"}}})
 	if last := w.events[len(w.events)-1]; last.Kind != EventErased {
 		t.Fatal(last.Kind)
 	}
 	w.events[seq-1].Texts = map[string]Text{"text": {Commitment: w.events[seq-1].Texts["text"].Commitment}}
-	if faults := Verify(7, w.events, w.inc.Head); len(faults) != 0 {
-		t.Errorf("%v", faults)
+	if errs := Verify(7, w.events, w.inc.Head); len(errs) != 0 {
+		t.Errorf("after erasing: got %v, want no errors", errs)
 	}
 	for ref, forged := range map[string]Text{"text": {Value: "harmless", Commitment: w.events[seq-1].Texts["text"].Commitment}, "reason": {}} {
 		events, at := slices.Clone(w.events), seq-1
-		if ref == "reason" { // of the proposal: nobody erased that one
+		if ref == "reason" { // of the proposal, which is not erased
 			at++
 			forged.Commitment = events[at].Texts[ref].Commitment
 		}
 		events[at].Texts = map[string]Text{ref: forged}
-		if faults := Verify(7, events, w.inc.Head); len(faults) == 0 {
-			t.Errorf("%s: an erasure covers more than it names", ref)
+		if errs := Verify(7, events, w.inc.Head); len(errs) == 0 {
+			t.Errorf("%s: got no chain errors, want some for a text that was not erased", ref)
 		}
 	}
 	folded := Fold(7, w.events)
 	folded.Title = w.inc.Title
-	sameIncident(t, folded, w.inc)
+	requireEqual(t, folded, w.inc)
 }
 
 func TestCanonicalJSON(t *testing.T) {
-	// RFC 8785, section 3.2.2 and 3.2.3, without its floating point numbers.
+	// RFC 8785, sections 3.2.2 and 3.2.3, without floating point numbers.
 	in := map[string]any{"\u20ac": "Euro Sign", "\r": "Carriage Return", "\ufb33": "Hebrew Letter Dalet With Dagesh", "1": "One",
 		"\U0001f600": "Emoji: Grinning Face", "\u0080": "Control", "\u00f6": "Latin Small Letter O With Diaeresis"}
 	want := "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\u0080\":\"Control\",\"\u00f6\":\"Latin Small Letter O With Diaeresis\"," +
@@ -116,18 +116,18 @@ func TestCanonicalJSON(t *testing.T) {
 }
 
 func TestPaging(t *testing.T) {
-	page := func(w *world, route int) Command {
-		return Command{Verb: VerbPage, Round: w.inc.Paging.Round, EscalationStep: route}
+	page := func(w *fixture, step int) Command {
+		return Command{Verb: VerbPage, Round: w.inc.Paging.Round, EscalationStep: step}
 	}
-	t.Run("routes follow each other, then a new round", func(t *testing.T) {
-		w := given(t, Triage)
+	t.Run("escalation steps in order, then a new round", func(t *testing.T) {
+		w := fixtureIn(t, Triage)
 		w.must("", page(w, 0))
 		w.must("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"})
 		if w.inc.Paging.EscalationStep != 1 {
-			t.Fatal("the next route does not go at once")
+			t.Fatalf("got step %d after a failed page, want 1", w.inc.Paging.EscalationStep)
 		}
-		if events, _ := w.as("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"}); len(events) != 0 {
-			t.Error("a second failure of one route was said again")
+		if events, _ := w.decideAs("", Command{Verb: VerbPageFailed, Round: 1, EscalationStep: 0, Text: "500"}); len(events) != 0 {
+			t.Error("second failure of a step: got events, want none")
 		}
 		w.must("", Command{Verb: VerbPageTimeout, Round: 1, EscalationStep: 1})
 		w.must("", Command{Verb: VerbPageTimeout, Round: 1, EscalationStep: 2})
@@ -138,61 +138,61 @@ func TestPaging(t *testing.T) {
 			t.Error(PageKey(w.inc.ID, 2))
 		}
 	})
-	t.Run("no page starts once somebody has it", func(t *testing.T) {
-		w := given(t, Triage)
-		w.refused("out1", Command{Verb: VerbAcknowledge}, CodeForbidden)
+	t.Run("no page after an acknowledgement", func(t *testing.T) {
+		w := fixtureIn(t, Triage)
+		w.mustFail("out1", Command{Verb: VerbAcknowledge}, CodeForbidden)
 		w.must("eng2", Command{Verb: VerbAcknowledge})
 		if w.inc.Commander != "eng2" {
 			t.Error(w.inc.Commander)
 		}
-		w.refused("", page(w, 0), CodeConflict)
-		if events, err := w.as("eng3", Command{Verb: VerbAcknowledge}); len(events) != 0 || err != nil {
-			t.Error("acknowledged twice")
+		w.mustFail("", page(w, 0), CodeConflict)
+		if events, err := w.decideAs("eng3", Command{Verb: VerbAcknowledge}); len(events) != 0 || err != nil {
+			t.Errorf("second acknowledgement: got %d events, %v, want none", len(events), err)
 		}
 	})
-	t.Run("raised, it pages anew; lowered, it does not", func(t *testing.T) {
-		w := given(t, Active)
+	t.Run("raising the severity pages again, lowering does not", func(t *testing.T) {
+		w := fixtureIn(t, Active)
 		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev3})
-		w.refused("", page(w, 0), CodeConflict)
+		w.mustFail("", page(w, 0), CodeConflict)
 		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev1})
 		w.must("", page(w, 0))
 	})
-	t.Run("the acknowledgement lapses, at sev1 and sev2 alone", func(t *testing.T) {
-		w := given(t, Active)
+	t.Run("acknowledgement times out at sev1 and sev2", func(t *testing.T) {
+		w := fixtureIn(t, Active)
 		w.now = w.now.Add(25 * time.Minute)
 		w.must("eng1", Command{Verb: VerbNote, Text: "still at it"})
 		w.now = w.now.Add(25 * time.Minute)
-		w.must("eng2", Command{Verb: VerbNote, Text: "somebody else"})
-		if events, _ := w.as("", Command{Verb: VerbAckTimeout}); len(events) != 0 {
-			t.Fatal("lapsed too early")
+		w.must("eng2", Command{Verb: VerbNote, Text: "another person"})
+		if events, _ := w.decideAs("", Command{Verb: VerbAckTimeout}); len(events) != 0 {
+			t.Fatal("acknowledgement timed out too early")
 		}
 		w.now = w.now.Add(5 * time.Minute)
 		w.must("", Command{Verb: VerbAckTimeout})
 		if !w.inc.NeedsPage() || w.inc.Commander != "" || w.inc.Paging.Round != 2 {
 			t.Errorf("%+v", w.inc.Paging)
 		}
-		w = given(t, Active)
+		w = fixtureIn(t, Active)
 		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev3})
 		w.now = w.now.AddDate(0, 0, 1)
-		if events, _ := w.as("", Command{Verb: VerbAckTimeout}); len(events) != 0 {
-			t.Error("a sev3 lapsed")
+		if events, _ := w.decideAs("", Command{Verb: VerbAckTimeout}); len(events) != 0 {
+			t.Error("acknowledgement of a sev3 timed out")
 		}
 	})
-	t.Run("a quiet severity wakes nobody, until it is raised", func(t *testing.T) {
-		w := newWorld(t)
+	t.Run("unpaged severity until it is raised", func(t *testing.T) {
+		w := newFixture(t)
 		w.policy.NoPageFrom = Sev4
 		w.must("eng1", Command{Verb: VerbOpen, Title: "a report", Severity: Sev4})
 		if w.inc.NeedsPage() || w.inc.Paging.Round != 0 {
 			t.Fatalf("%+v", w.inc.Paging)
 		}
-		w.refused("", page(w, 0), CodeConflict)
+		w.mustFail("", page(w, 0), CodeConflict)
 		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev3})
 		if !w.inc.NeedsPage() {
-			t.Error("raised, and nobody is paged")
+			t.Error("got no page after raising the severity, want one")
 		}
 	})
-	t.Run("reopened, it pages anew", func(t *testing.T) {
-		w := given(t, Closed)
+	t.Run("reopening pages again", func(t *testing.T) {
+		w := fixtureIn(t, Closed)
 		w.must("eng1", Command{Verb: VerbReopen, Text: "it is back"})
 		if !w.inc.NeedsPage() || w.inc.Submission != nil || len(w.inc.Signatures) != 0 {
 			t.Errorf("%+v", w.inc.Paging)
@@ -200,24 +200,24 @@ func TestPaging(t *testing.T) {
 	})
 }
 
-func TestDismissalTakesTwoWhereItIsGrave(t *testing.T) {
-	w := given(t, Active)
-	w.refused("eng1", Command{Verb: VerbDismiss}, CodeInvalid)
+func TestDismiss_SevereNeedsSecurity(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.mustFail("eng1", Command{Verb: VerbDismiss}, CodeInvalid)
 	w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
-	w.refused("eng1", Command{Verb: VerbDismiss, Text: "really"}, CodeConflict)
-	w.refused("eng2", Command{Verb: VerbDismiss, Text: "really"}, CodeForbidden)
+	w.mustFail("eng1", Command{Verb: VerbDismiss, Text: "really"}, CodeConflict)
+	w.mustFail("eng2", Command{Verb: VerbDismiss, Text: "really"}, CodeForbidden)
 	w.must("sec2", Command{Verb: VerbDismiss})
 	if w.inc.Status != Dismissed || w.inc.Dismissal.By != "eng1" || w.inc.Dismissal.Second != "sec2" {
 		t.Errorf("%+v", w.inc.Dismissal)
 	}
-	w = given(t, Active) // opened as sev2: grading it lower does not make it a matter for one alone
+	w = fixtureIn(t, Active) // opened at sev2, lowered afterwards
 	w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
 	w.must("eng1", Command{Verb: VerbSetFact, Text: "only our own", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
 	w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
 	if w.inc.Status != Active || w.inc.Dismissal == nil {
 		t.Error(w.inc.Status)
 	}
-	w = newWorld(t)
+	w = newFixture(t)
 	w.must("eng1", Command{Verb: VerbOpen, Title: "a probe", Severity: Sev4})
 	w.must("eng1", Command{Verb: VerbSetFact, Text: "only our own", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
 	w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
@@ -226,35 +226,35 @@ func TestDismissalTakesTwoWhereItIsGrave(t *testing.T) {
 	}
 }
 
-func TestSuspectedPersonalDataCallsAtOnce(t *testing.T) {
-	w := given(t, Active)
+func TestSetFact_PersonalDataInvolvesPrivacyTeams(t *testing.T) {
+	w := fixtureIn(t, Active)
 	if w.inc.MayRead(w.dir, "leg1", w.now) || w.inc.MayRead(w.dir, "out1", w.now) {
-		t.Error("a restricted incident is open")
+		t.Error("restricted incident: got access for legal or an outsider, want none")
 	}
-	w.refused("eng1", Command{Verb: VerbSetFact, Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}}, CodeInvalid)
+	w.mustFail("eng1", Command{Verb: VerbSetFact, Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}}, CodeInvalid)
 	w.must("eng1", Command{Verb: VerbSetFact, Text: "rows in the log", Fact: &FactChange{Name: FactPersonalData, Value: "suspected"}})
 	if fmt.Sprint(w.inc.InvolvedDepartments) != "[legal communications dpo]" || !w.inc.MayRead(w.dir, "leg1", w.now) || w.inc.MayRead(w.dir, "pay1", w.now) {
-		t.Errorf("called %v", w.inc.InvolvedDepartments)
+		t.Errorf("got involved departments %v, want legal, communications and dpo", w.inc.InvolvedDepartments)
 	}
 	w.must("eng1", Command{Verb: VerbGrant, Person: "pay1", Text: "owns the table"})
 	if !w.inc.MayRead(w.dir, "pay1", w.now) {
-		t.Error("access was granted and is not there")
+		t.Error("granted access: got no read access, want some")
 	}
 }
 
-func TestWhoMaySpeakAtAll(t *testing.T) {
-	w := given(t, Active)
+func TestDecide_Authorization(t *testing.T) {
+	w := fixtureIn(t, Active)
 	env := Env{Now: w.now, Directory: w.dir, Policy: w.policy}
 	if _, err := Decide(Command{Verb: VerbNote, Text: "x", By: Identity{ProviderSlack, "U99"}}, w.inc, env); CodeOf(err) != CodeForbidden {
-		t.Errorf("a handle that is nobody: %v", err)
+		t.Errorf("unknown identity: got %v, want forbidden", err)
 	}
-	w.refused("out1", Command{Verb: VerbNote, Text: "x"}, CodeForbidden)
-	w.refused("", Command{Verb: VerbSign}, CodeForbidden)
-	w.refused("", Command{Verb: VerbAcknowledge}, CodeForbidden)
-	w.refused("eng1", Command{Verb: VerbPaged}, CodeForbidden)
-	w.refused("eng1", Command{Verb: VerbNote, Text: strings.Repeat("x", MaxText+1)}, CodeInvalid)
-	w.refused("eng1", Command{Verb: VerbNote, Text: "x", HappenedAt: w.now.Add(time.Hour)}, CodeInvalid)
-	if _, err := w.as("nobody", Command{Verb: "fly"}); err == nil {
-		t.Error("a verb that is none")
+	w.mustFail("out1", Command{Verb: VerbNote, Text: "x"}, CodeForbidden)
+	w.mustFail("", Command{Verb: VerbSign}, CodeForbidden)
+	w.mustFail("", Command{Verb: VerbAcknowledge}, CodeForbidden)
+	w.mustFail("eng1", Command{Verb: VerbPaged}, CodeForbidden)
+	w.mustFail("eng1", Command{Verb: VerbNote, Text: strings.Repeat("x", MaxText+1)}, CodeInvalid)
+	w.mustFail("eng1", Command{Verb: VerbNote, Text: "x", HappenedAt: w.now.Add(time.Hour)}, CodeInvalid)
+	if _, err := w.decideAs("unknown", Command{Verb: "fly"}); err == nil {
+		t.Error("unknown verb: got no error")
 	}
 }

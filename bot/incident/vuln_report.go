@@ -12,56 +12,56 @@ import (
 	"unicode"
 )
 
-// VulnReport is what an alert that a person sent has besides: whom to tell that it
-// arrived, and by what it is known again. It is sealed like the alert it is part of.
+// VulnReport is the part of an alert that only a vulnerability report has. The
+// store encrypts it with the alert.
 type VulnReport struct {
-	Reply         *Reply         `json:"reply,omitempty"` // nil: nobody is told
+	Reply         *Reply         `json:"reply,omitempty"` // nil: no acknowledgement is sent
 	DuplicateKeys []DuplicateKey `json:"duplicate_keys,omitempty"`
 }
 
-// Reply is where the acknowledgement of a report goes. The address is the
-// reporter's own word; it leaves the house on that mail and nowhere else.
+// Reply holds the addressing of the acknowledgement of a report. The addresses are
+// claims of the reporter. Tocsin uses them for this mail only.
 type Reply struct {
-	Reference  string    `json:"reference"`             // the report's name for its reporter: "VR-K7Q2M-9XWDA"
+	Reference  string    `json:"reference"`             // reference for the reporter: "VR-K7Q2M-9XWDA"
 	To         string    `json:"to"`                    // one address
-	ReplyTo    string    `json:"reply_to,omitempty"`    // where an answer goes that is to join the report; empty: nowhere
-	InReplyTo  string    `json:"in_reply_to,omitempty"` // the Message-ID it answers, without brackets
-	References []string  `json:"references,omitempty"`  // of the thread, without brackets
-	At         time.Time `json:"at,omitzero"`           // when the report was taken; filled in when it is sent
+	ReplyTo    string    `json:"reply_to,omitempty"`    // address for answers that are attached to the report, may be empty
+	InReplyTo  string    `json:"in_reply_to,omitempty"` // Message-ID of the report, without brackets
+	References []string  `json:"references,omitempty"`  // Message-IDs of the thread, without brackets
+	At         time.Time `json:"at,omitzero"`           // time of receipt, set when the mail is sent
 }
 
-// AckKey is the key of the effect that acknowledges a report: one for each
-// report, for ever. The Message-ID is made of it, so a repeat has the same one,
-// and by it an answer to the acknowledgement is known.
+// AckKey returns the key of the effect that acknowledges the report. It is unique
+// for each report. The Message-ID of the acknowledgement is derived from it:
+// repeated mails share it, and answers refer to it.
 func (r Reply) AckKey() string { return "ack/" + r.Reference }
 
-// DuplicateKey is something that two reports of one weakness have in common.
+// DuplicateKey is a property that reports of one weakness share.
 type DuplicateKey struct {
 	Kind  string `json:"kind"`  // for people: "the same reporter and title"
-	Value string `json:"value"` // a digest; reports that share it may be the same
+	Value string `json:"value"` // digest, equal for possible duplicates
 }
 
-// maxDuplicateKeys bounds what is looked up for one report.
+// maxDuplicateKeys is the maximum number of keys of one report.
 const maxDuplicateKeys = 8
 
 var (
 	cve = regexp.MustCompile(`(?i)\bCVE-[0-9]{4}-[0-9]{4,7}\b`)
-	// assetLine is a line that says where the weakness is, as templates of reports have it.
+	// assetLine matches the line with the affected asset in common report templates.
 	assetLine = regexp.MustCompile(`(?im)^[ \t*_#>-]*(?:(?:affected|vulnerable)[ \t]+)?(?:url|uri|address|asset|endpoint|target|where)[ \t*_]*[:=][ \t*_]*(\S+)`)
-	// subjectPrefix is what mail programs and trackers put before a title.
+	// subjectPrefix matches the prefixes that mail programs and trackers add to a title.
 	subjectPrefix = regexp.MustCompile(`(?i)^(?:(?:re|fwd?|aw|wg)\s*:|\[[^\]]{0,40}\]|\s)+`)
 	number        = regexp.MustCompile(`^(?:[0-9]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{16,})$`)
 )
 
-// DuplicateKeys lists what a report is known again by: the CVEs it names, the addresses
-// it says are affected, its title, and its title with its reporter. asset is what
-// the reporter filled in as affected. A host alone, or a title of less than three
-// words, is shared by too many reports to mean anything, and is left out.
+// DuplicateKeys returns the properties that possible duplicates of a report share:
+// its CVEs, affected addresses, title, and title with reporter. asset is the
+// affected asset as entered by the reporter. A host without a path and a title of
+// less than three words are ignored, because too many reports share them.
 func DuplicateKeys(reporter, title, asset, text string) []DuplicateKey {
 	var out []DuplicateKey
-	add := func(what string, parts ...string) {
+	add := func(kind string, parts ...string) {
 		sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-		t := DuplicateKey{Kind: what, Value: hex.EncodeToString(sum[:16])}
+		t := DuplicateKey{Kind: kind, Value: hex.EncodeToString(sum[:16])}
 		if len(out) < maxDuplicateKeys && !slices.Contains(out, t) {
 			out = append(out, t)
 		}
@@ -74,7 +74,7 @@ func DuplicateKeys(reporter, title, asset, text string) []DuplicateKey {
 	if long {
 		add("the same title", "title", title)
 	}
-	for _, id := range cve.FindAllString(title+"\n"+text, 3) { // words keeps the hyphens
+	for _, id := range cve.FindAllString(title+"\n"+text, 3) { // normalizeTitle preserves hyphens
 		id = strings.ToUpper(id)
 		add("both name "+id, "cve", id)
 	}
@@ -90,16 +90,15 @@ func DuplicateKeys(reporter, title, asset, text string) []DuplicateKey {
 	return out
 }
 
-// normalizeTitle is a title in small letters without punctuation, so that two ways of
-// writing it are one.
+// normalizeTitle returns a title in lower case without punctuation except hyphens.
 func normalizeTitle(s string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && r != '-'
 	}), " ")
 }
 
-// normalizeURL is an address without what differs from try to try: scheme, query,
-// numbers and ids in its path; "" where it names no path.
+// normalizeURL returns host and path of a URL, with numbers and ids in the path
+// replaced, which differ between attempts. It returns "" if the path is empty.
 func normalizeURL(s string) string {
 	s = strings.Trim(strings.TrimSpace(s), "<>()[]`\"'*_,;.")
 	if !strings.Contains(s, "://") {

@@ -36,22 +36,22 @@ func Apply(inc Incident, e Event) Incident {
 	}
 	switch e.Kind {
 	case EventOpened:
-		i.opened(e)
+		i.applyOpened(e)
 	case EventAlertAttached, EventMergedFrom, EventSplitFrom:
-		i.attached(e)
+		i.applyAttached(e)
 	case EventAcknowledged:
 		i.Paging.AcknowledgedBy, i.Paging.AcknowledgedAt, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
 	case EventAckTimedOut:
 		i.Paging.AcknowledgedBy = ""
 		i.setRole(Commander, "")
 	case EventRoundStarted, EventPageStarted, EventPageFailed, EventPageUnanswered:
-		i.paged(e)
+		i.applyPaging(e)
 	case EventSeveritySet:
 		i.applySeverity(Severity(e.Field("severity")))
 	case EventRoleAssigned:
 		i.setRole(Role(e.Field("role")), PersonID(e.Field("person")))
 	case EventFactSet:
-		i.factSet(e)
+		i.applyFact(e)
 	case EventDepartmentsInvolved:
 		i.InvolvedDepartments = append(i.InvolvedDepartments, splitList[Department](e.Field("departments"))...)
 	case EventEvidence:
@@ -65,7 +65,7 @@ func Apply(inc Incident, e Event) Incident {
 	case EventMergedInto:
 		i.MergedInto, _ = ParseID(e.Field("target"))
 	case EventSplitInto:
-		i.splitInto(e)
+		i.applySplitInto(e)
 	case EventLegalHoldSet:
 		i.LegalHold = &LegalHold{By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
 	case EventLegalHoldReleased:
@@ -78,9 +78,9 @@ func Apply(inc Incident, e Event) Incident {
 			i.Dismissal.By, i.Dismissal.Second = first, e.By
 		}
 	case EventContained, EventResolved:
-		i.contained(e.RecordedAt)
+		i.setContainedAt(e.RecordedAt)
 	case EventReopened:
-		i.reopened()
+		i.applyReopened()
 	case EventChannelOpened, EventLinked:
 		if i.Links == nil {
 			i.Links = map[string]string{}
@@ -130,7 +130,7 @@ func (i *Incident) applySeverity(s Severity) {
 	i.Severity = s
 }
 
-func (i *Incident) opened(e Event) {
+func (i *Incident) applyOpened(e Event) {
 	i.Title = e.Text("title")
 	i.applySeverity(Severity(e.Field("severity")))
 	i.Restricted = e.Field("restricted") == "true"
@@ -140,7 +140,7 @@ func (i *Incident) opened(e Event) {
 	i.Record.Audience, i.Record.Language = AudienceResponders, e.Field("language")
 }
 
-func (i *Incident) attached(e Event) {
+func (i *Incident) applyAttached(e Event) {
 	if e.Kind == EventMergedFrom || e.Kind == EventSplitFrom {
 		var alerts []AlertRef
 		_ = json.Unmarshal([]byte(e.Text("alerts")), &alerts) // fails if the text was erased, which is acceptable
@@ -152,7 +152,7 @@ func (i *Incident) attached(e Event) {
 		default:
 			i.MergedFrom = append(i.MergedFrom, id)
 		}
-		i.contained(parseInstant(e.Field("contained_at")))
+		i.setContainedAt(parseInstant(e.Field("contained_at")))
 		if was := Severity(e.Field("peak_severity")); was.MoreSevereThan(i.PeakSeverity) {
 			i.PeakSeverity = was
 		}
@@ -163,8 +163,8 @@ func (i *Incident) attached(e Event) {
 		Title: e.Text("title"), URL: e.Text("url"), Rule: e.Text("rule"), Fingerprint: e.Field("fingerprint"), At: parseInstant(e.Field("at"))})
 }
 
-// splitInto removes the alerts that moved to another incident.
-func (i *Incident) splitInto(e Event) {
+// applySplitInto removes the alerts that moved to another incident.
+func (i *Incident) applySplitInto(e Event) {
 	gone := splitList[string](e.Field("alerts"))
 	i.Alerts = slices.DeleteFunc(i.Alerts, func(a AlertRef) bool { return slices.Contains(gone, strconv.FormatInt(a.Alert, 10)) })
 	if id, err := ParseID(e.Field("target")); err == nil {
@@ -186,7 +186,7 @@ func (i *Incident) setRole(r Role, p PersonID) {
 	}
 }
 
-func (i *Incident) paged(e Event) {
+func (i *Incident) applyPaging(e Event) {
 	step, next := atoi(e.Field("escalation_step")), e.Field("next")
 	p := &i.Paging
 	current := atoi(e.Field("round")) == p.Round
@@ -204,7 +204,7 @@ func (i *Incident) paged(e Event) {
 	}
 }
 
-func (i *Incident) factSet(e Event) {
+func (i *Incident) applyFact(e Event) {
 	set := Instant{At: parseInstant(e.Field("value")), SetAt: e.RecordedAt, By: e.By, Reason: e.Text("reason")}
 	switch FactName(e.Field("fact")) {
 	case FactOccurred:
@@ -231,8 +231,8 @@ func (i *Incident) factSet(e Event) {
 	}
 }
 
-// contained sets ContainedAt if it is not set yet.
-func (i *Incident) contained(at time.Time) {
+// setContainedAt sets ContainedAt if it is not set yet.
+func (i *Incident) setContainedAt(at time.Time) {
 	if i.ContainedAt.IsZero() {
 		i.ContainedAt = at
 	}

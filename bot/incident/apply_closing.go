@@ -5,7 +5,7 @@ import "slices"
 // unfreeze discards the submission and its signatures.
 func (i *Incident) unfreeze() { i.Submission, i.Signatures = nil, nil }
 
-func (i *Incident) reopened() {
+func (i *Incident) applyReopened() {
 	i.unfreeze()
 	i.Dismissal = nil
 	i.Review = Review{}
@@ -23,7 +23,7 @@ func (i *Incident) applyClosing(e Event) {
 			}
 		}
 	case EventSubmitted, EventRevised:
-		i.submitted(e)
+		i.applySubmission(e)
 	case EventSigned:
 		i.Signatures = append(i.Signatures, Signature{Department: Department(e.Field("department")), By: e.By, At: e.RecordedAt, Kind: e.Field("document"), Schema: e.Field("schema"),
 			Digest: e.Field("digest"), Attestation: e.Text("attestation"), Auth: e.Auth, Deputy: e.Field("deputy") == "true", Submitter: e.Field("submitter") == "true"})
@@ -42,7 +42,7 @@ func (i *Incident) applyClosing(e Event) {
 	case EventApproved:
 		i.Approved = atoi(e.Field("revision"))
 	case EventConsulted, EventAnswered:
-		i.consulted(e)
+		i.applyConsultation(e)
 	case EventActionAdded:
 		i.Actions = append(i.Actions, Action{ID: e.Field("action"), Kind: ActionKind(e.Field("kind")), Title: e.Text("title"), Owner: PersonID(e.Field("owner")), Due: parseInstant(e.Field("due"))})
 	case EventActionDone:
@@ -60,11 +60,11 @@ func (i *Incident) applyClosing(e Event) {
 			}
 		}
 	default:
-		i.reviewed(e)
+		i.applyReview(e)
 	}
 }
 
-func (i *Incident) reviewed(e Event) {
+func (i *Incident) applyReview(e Event) {
 	switch e.Kind {
 	case EventReviewScheduled:
 		i.Review.At = parseInstant(e.Field("when"))
@@ -78,9 +78,9 @@ func (i *Incident) reviewed(e Event) {
 	}
 }
 
-// submitted freezes the record. It rebuilds the document from the state, and
+// applySubmission freezes the record. It rebuilds the document from the state, and
 // takes head and digest from the event, where an erased text cannot change them.
-func (i *Incident) submitted(e Event) {
+func (i *Incident) applySubmission(e Event) {
 	revision := atoi(e.Field("revision"))
 	doc := i.document(revision)
 	doc.Head, doc.Events = e.Field("head"), atoi(e.Field("events"))
@@ -95,7 +95,7 @@ func (i *Incident) submitted(e Event) {
 	}
 }
 
-func (i *Incident) consulted(e Event) {
+func (i *Incident) applyConsultation(e Event) {
 	team := Department(e.Field("department"))
 	n := slices.IndexFunc(i.Consultations, func(c Consultation) bool { return c.Team == team })
 	if n < 0 {

@@ -23,25 +23,25 @@ const (
 // and does not modify inc. It does not decide [VerbMerge] and [VerbSplit], which
 // change two incidents: see [DecideMerge] and [DecideSplit].
 func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
-	j := newDecider(cmd, inc, env)
-	if err := j.authorize(); err != nil {
+	d := newDecider(cmd, inc, env)
+	if err := d.authorize(); err != nil {
 		return nil, err
 	}
 	line := transition(cmd.Verb, inc.Status)
 	if line == nil {
-		return nil, j.notAllowed()
+		return nil, d.notAllowed()
 	}
 	decide, ok := deciders[cmd.Verb]
 	if !ok {
 		return nil, Invalid("verb", "%q needs a second incident; name both, such as INC-42 and INC-41", cmd.Verb)
 	}
-	if err := decide(&j); err != nil {
+	if err := decide(&d); err != nil {
 		return nil, err
 	}
-	if len(j.events) > 0 && !line.allows(inc.Status, j.inc.Status) {
-		return nil, fmt.Errorf("%s: no transition from %s to %s", cmd.Verb, inc.Status, j.inc.Status)
+	if len(d.events) > 0 && !line.allows(inc.Status, d.inc.Status) {
+		return nil, fmt.Errorf("%s: no transition from %s to %s", cmd.Verb, inc.Status, d.inc.Status)
 	}
-	return j.events, nil
+	return d.events, nil
 }
 
 // deciders maps each verb to the method that checks it and emits its events.
@@ -66,10 +66,10 @@ var deciders = map[Verb]func(*decider) error{
 
 	VerbAttach: (*decider).attach, VerbCount: (*decider).count, VerbSourceNote: (*decider).sourceNote,
 	VerbStartPlaybook: (*decider).startPlaybooks, VerbStartStep: (*decider).startStep, VerbStepLate: (*decider).stepLate,
-	VerbPage: (*decider).page, VerbPaged: (*decider).paged, VerbPageFailed: (*decider).pageFailed,
+	VerbPage: (*decider).page, VerbPaged: (*decider).pageSent, VerbPageFailed: (*decider).pageFailed,
 	VerbPageTimeout: (*decider).pageTimeout, VerbAckTimeout: (*decider).ackTimeout,
-	VerbLink: (*decider).link, VerbInvited: (*decider).invited,
-	VerbPostmortemWritten: (*decider).written, VerbPostmortemShared: (*decider).shared, VerbEffectFailed: (*decider).effectFailed,
+	VerbLink: (*decider).link, VerbInvited: (*decider).peopleInvited,
+	VerbPostmortemWritten: (*decider).postmortemWritten, VerbPostmortemShared: (*decider).postmortemShared, VerbEffectFailed: (*decider).effectFailed,
 }
 
 // decider holds one command while it is checked. inc is a copy of the incident that
@@ -96,16 +96,16 @@ type (
 	texts  map[string]string
 )
 
-// emit appends an event and applies it to j.inc. Empty fields and texts are left
+// emit appends an event and applies it to d.inc. Empty fields and texts are left
 // out. Invalid UTF-8 is replaced, as JSON encoding would do after sealing.
-func (j *decider) emit(kind EventKind, f fields, t texts) {
-	e := Event{Kind: kind, RecordedAt: stamp(j.env.Now), HappenedAt: stamp(j.env.Now), By: j.env.Actor,
-		Auth: j.cmd.Auth, Via: j.cmd.Via, Audience: AudienceResponders, Fields: map[string]string{}}
-	if !j.cmd.HappenedAt.IsZero() {
-		e.HappenedAt = stamp(j.cmd.HappenedAt)
+func (d *decider) emit(kind EventKind, f fields, t texts) {
+	e := Event{Kind: kind, RecordedAt: stamp(d.env.Now), HappenedAt: stamp(d.env.Now), By: d.env.Actor,
+		Auth: d.cmd.Auth, Via: d.cmd.Via, Audience: AudienceResponders, Fields: map[string]string{}}
+	if !d.cmd.HappenedAt.IsZero() {
+		e.HappenedAt = stamp(d.cmd.HappenedAt)
 	}
-	if j.cmd.Audience != "" {
-		e.Audience = j.cmd.Audience
+	if d.cmd.Audience != "" {
+		e.Audience = d.cmd.Audience
 	}
 	for name, v := range f {
 		if v != "" {
@@ -121,25 +121,25 @@ func (j *decider) emit(kind EventKind, f fields, t texts) {
 		}
 		e.Texts[name] = Text{Value: strings.ToValidUTF8(v, "\uFFFD")}
 	}
-	j.events = append(j.events, e)
-	j.inc = Apply(j.inc, e)
+	d.events = append(d.events, e)
+	d.inc = Apply(d.inc, e)
 }
 
 // authorize makes the checks that apply to every verb: whether the actor may use
 // it on this incident, and whether texts and dates are within bounds.
-func (j *decider) authorize() error {
-	cmd, env := j.cmd, j.env
+func (d *decider) authorize() error {
+	cmd, env := d.cmd, d.env
 	switch {
 	case env.System:
 		if !slices.Contains(botVerbs, cmd.Verb) && !slices.Contains(sharedVerbs, cmd.Verb) {
-			return Forbidden("the bot may not use %q; ask a person to do it", cmd.Verb)
+			return Forbidden("the bot may not use %q; a person must use it", cmd.Verb)
 		}
 	case slices.Contains(botVerbs, cmd.Verb):
 		return Forbidden("only the bot may use %q; type help for your commands", cmd.Verb)
 	case env.Actor == "" && cmd.Verb != VerbOpen:
 		return Forbidden("%s is not linked to a person; ask an administrator to add it under people", cmd.By)
-	case env.Actor != "" && cmd.Verb != VerbOpen && !j.inc.MayRead(env.Directory, env.Actor, env.Now):
-		return Forbidden("%s is restricted; ask its commander for access", j.inc.ID)
+	case env.Actor != "" && cmd.Verb != VerbOpen && !d.inc.MayRead(env.Directory, env.Actor, env.Now):
+		return Forbidden("%s is restricted; ask its commander for access", d.inc.ID)
 	}
 	if cmd.HappenedAt.After(env.Now.Add(time.Minute)) {
 		return Invalid("happened_at", "%s is in the future; give a time that has passed", cmd.HappenedAt.Format(time.RFC3339))
@@ -168,29 +168,29 @@ func (j *decider) authorize() error {
 
 // notAllowed returns the error for a verb that is not possible in the current
 // status. It lists the commands that are.
-func (j *decider) notAllowed() error {
-	if j.inc.Status == Merged {
-		return Conflict("%s was merged into %s; continue in %[2]s", j.inc.ID, j.inc.MergedInto)
+func (d *decider) notAllowed() error {
+	if d.inc.Status == Merged {
+		return Conflict("%s was merged into %s; continue in %[2]s", d.inc.ID, d.inc.MergedInto)
 	}
 	var words []string
-	for _, v := range AllowedVerbs(j.inc.Status) {
+	for _, v := range AllowedVerbs(d.inc.Status) {
 		if word := v.CommandName(); !slices.Contains(words, word) {
 			words = append(words, word)
 		}
 	}
-	id, status, name, possible := j.inc.ID, strings.ReplaceAll(string(j.inc.Status), "_", " "), j.cmd.Verb.CommandName(), strings.Join(words, ", ")
-	edits := j.cmd.Verb == VerbSetFact || j.cmd.Verb == VerbEvidence || j.cmd.Verb == VerbEditRecord
+	id, status, name, possible := d.inc.ID, strings.ReplaceAll(string(d.inc.Status), "_", " "), d.cmd.Verb.CommandName(), strings.Join(words, ", ")
+	edits := d.cmd.Verb == VerbSetFact || d.cmd.Verb == VerbEvidence || d.cmd.Verb == VerbEditRecord
 	switch {
-	case edits && (j.inc.Status == Approved || j.inc.Status == Closed):
+	case edits && (d.inc.Status == Approved || d.inc.Status == Closed):
 		return Conflict("%s is %s and its record is signed, so %s is not possible; revise the record first (possible now: %s)", id, status, name, possible)
-	case j.cmd.Verb == VerbEditRecord && j.inc.Status == InReview:
+	case d.cmd.Verb == VerbEditRecord && d.inc.Status == InReview:
 		return Conflict("%s is %s and its record is frozen, so %s is not possible; amend the record first (possible now: %s)", id, status, name, possible)
 	}
 	return Conflict("%s is %s, so %s is not possible; use one of: %s", id, status, name, possible)
 }
 
 // requireText returns an Invalid error with the given message if value is blank.
-func (j *decider) requireText(field, value, format string, args ...any) error {
+func (d *decider) requireText(field, value, format string, args ...any) error {
 	if strings.TrimSpace(value) != "" {
 		return nil
 	}
@@ -198,37 +198,37 @@ func (j *decider) requireText(field, value, format string, args ...any) error {
 }
 
 // requireResponder returns an error if the actor is not a responder.
-func (j *decider) requireResponder() error {
-	p, ok := j.env.Directory.Person(j.env.Actor)
+func (d *decider) requireResponder() error {
+	p, ok := d.env.Directory.Person(d.env.Actor)
 	if !ok || !p.Responder {
-		return Forbidden("only responders may do this and %s is not one; ask a responder to do it", j.env.Directory.Name(j.env.Actor))
+		return Forbidden("only responders may do this and %s is not one; ask a responder", d.env.Directory.Name(d.env.Actor))
 	}
 	return nil
 }
 
 // requireRepresentative returns an error if the actor may not sign, object, answer
 // or delegate for the team now.
-func (j *decider) requireRepresentative(team Department) error {
-	if _, ok := j.env.Directory.Team(team); !ok {
-		return Unknown("department", "unknown department %q; known departments: %s", team, j.teams())
+func (d *decider) requireRepresentative(team Department) error {
+	if _, ok := d.env.Directory.Team(team); !ok {
+		return Unknown("department", "unknown department %q; known departments: %s", team, d.teams())
 	}
-	if !j.inc.represents(j.env.Directory, j.env.Actor, team, j.env.Now) {
-		return Forbidden("%s is not a member or current deputy of %s; ask one of them to do it", j.env.Directory.Name(j.env.Actor), team)
+	if !d.inc.represents(d.env.Directory, d.env.Actor, team, d.env.Now) {
+		return Forbidden("%s is not a member or current deputy of %s; ask one of them", d.env.Directory.Name(d.env.Actor), team)
 	}
 	return nil
 }
 
-func (j *decider) teams() string {
-	names := make([]string, 0, len(j.env.Directory.Teams))
-	for _, t := range j.env.Directory.Teams {
+func (d *decider) teams() string {
+	names := make([]string, 0, len(d.env.Directory.Teams))
+	for _, t := range d.env.Directory.Teams {
 		names = append(names, string(t.Name))
 	}
 	return strings.Join(names, ", ")
 }
 
 // requirePerson returns an error if the person of an argument is unknown.
-func (j *decider) requirePerson(field string, p PersonID) error {
-	if _, ok := j.env.Directory.Person(p); !ok {
+func (d *decider) requirePerson(field string, p PersonID) error {
+	if _, ok := d.env.Directory.Person(p); !ok {
 		return Unknown(field, "unknown person %q; mention them with @, or ask an administrator to add them under people", p)
 	}
 	return nil

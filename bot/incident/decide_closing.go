@@ -9,26 +9,26 @@ import (
 
 // voidSubmission returns a frozen record to editing and voids its signatures. It
 // does nothing unless the incident is in review.
-func (j *decider) voidSubmission(why string) {
-	if j.inc.Status != InReview {
+func (d *decider) voidSubmission(why string) {
+	if d.inc.Status != InReview {
 		return
 	}
-	j.emit(EventSignaturesVoided, fields{"status": string(Resolved), "signatures": num(len(j.inc.Signatures)), "digest": j.digest()}, texts{"reason": why})
+	d.emit(EventSignaturesVoided, fields{"status": string(Resolved), "signatures": num(len(d.inc.Signatures)), "digest": d.digest()}, texts{"reason": why})
 }
 
-func (j *decider) digest() string {
-	if j.inc.Submission == nil {
+func (d *decider) digest() string {
+	if d.inc.Submission == nil {
 		return ""
 	}
-	return j.inc.Submission.Digest
+	return d.inc.Submission.Digest
 }
 
 // recordEdits checks edits of the record and returns the effective ones.
-func (j *decider) recordEdits(record map[string]string) (texts, fields, error) {
+func (d *decider) recordEdits(record map[string]string) (texts, fields, error) {
 	t, f := texts{}, fields{}
 	for _, field := range RecordFields() {
 		v, ok := record[field.Name]
-		if !ok || v == j.inc.Record.Get(field.Name) {
+		if !ok || v == d.inc.Record.Get(field.Name) {
 			continue
 		}
 		switch field.Name {
@@ -69,56 +69,56 @@ func recordNames() string {
 
 // edit emits the edits of the record, if any, and closes the open objections,
 // which were about the old text.
-func (j *decider) edit() error {
-	t, f, err := j.recordEdits(j.cmd.Record)
+func (d *decider) edit() error {
+	t, f, err := d.recordEdits(d.cmd.Record)
 	if err != nil {
 		return err
 	}
 	if len(t)+len(f) > 0 {
-		j.emit(EventRecordEdited, f, t)
-		j.closeObjections("amended")
+		d.emit(EventRecordEdited, f, t)
+		d.closeObjections("amended")
 	}
 	return nil
 }
 
-func (j *decider) editRecord() error {
-	if len(j.cmd.Record) == 0 {
+func (d *decider) editRecord() error {
+	if len(d.cmd.Record) == 0 {
 		return Invalid("record", "no field given; type record set FIELD TEXT with one of: %s", recordNames())
 	}
-	return j.edit()
+	return d.edit()
 }
 
-func (j *decider) submit() error {
-	if err := j.edit(); err != nil {
+func (d *decider) submit() error {
+	if err := d.edit(); err != nil {
 		return err
 	}
-	return j.freeze(EventSubmitted, nil)
+	return d.freeze(EventSubmitted, nil)
 }
 
 // freeze emits kind with the digest that the departments sign. It returns an error
 // if a required field is empty.
-func (j *decider) freeze(kind EventKind, t texts) error {
+func (d *decider) freeze(kind EventKind, t texts) error {
 	for _, f := range RecordFields() {
-		if f.Required && strings.TrimSpace(j.inc.Record.Get(f.Name)) == "" {
+		if f.Required && strings.TrimSpace(d.inc.Record.Get(f.Name)) == "" {
 			return Invalid(f.Name, "%s is empty; fill it in, then submit the closing record", f.Label)
 		}
 	}
-	revision := j.inc.Approved + 1
-	doc := j.inc.document(revision)
-	j.emit(kind, fields{"status": string(InReview), "revision": num(revision), "digest": doc.Digest(),
+	revision := d.inc.Approved + 1
+	doc := d.inc.document(revision)
+	d.emit(kind, fields{"status": string(InReview), "revision": num(revision), "digest": doc.Digest(),
 		"head": doc.Head, "events": num(doc.Events)}, t)
 	return nil
 }
 
 // checkDigest returns an error if the actor did not read the current record.
-func (j *decider) checkDigest() error {
+func (d *decider) checkDigest() error {
 	switch {
-	case j.inc.Submission == nil:
-		return Conflict("%s has no submitted closing record; type submit first", j.inc.ID)
-	case j.cmd.Expect == "":
-		return Invalid("digest", "the digest is missing; read the closing record, then add %s", j.inc.Submission.Digest)
-	case !sameDigest(j.cmd.Expect, j.inc.Submission.Digest):
-		return Stale("the closing record changed after you read it; read it again, then use the digest %s", j.inc.Submission.Digest)
+	case d.inc.Submission == nil:
+		return Conflict("%s has no submitted closing record; type submit first", d.inc.ID)
+	case d.cmd.Expect == "":
+		return Invalid("digest", "the digest is missing; read the closing record, then add %s", d.inc.Submission.Digest)
+	case !sameDigest(d.cmd.Expect, d.inc.Submission.Digest):
+		return Stale("the closing record changed after you read it; read it again, then use the digest %s", d.inc.Submission.Digest)
 	}
 	return nil
 }
@@ -131,156 +131,156 @@ func sameDigest(seen, digest string) bool {
 	return seen == full || len(seen) >= 12 && strings.HasPrefix(full, seen)
 }
 
-func (j *decider) sign() error {
-	team, actor := j.cmd.Department, j.env.Actor
+func (d *decider) sign() error {
+	team, actor := d.cmd.Department, d.env.Actor
 	if !slices.Contains(RequiredDepartments(), team) {
 		return Invalid("department", "%q does not sign the closing record; engineering, security, legal and communications do, affected teams use answer", team)
 	}
-	if err := j.checkDigest(); err != nil {
+	if err := d.checkDigest(); err != nil {
 		return err
 	}
-	if err := j.requireRepresentative(team); err != nil {
+	if err := d.requireRepresentative(team); err != nil {
 		return err
 	}
-	if have := j.inc.SignedBy(team); have != nil {
+	if have := d.inc.SignedBy(team); have != nil {
 		if have.By == actor {
 			return nil
 		}
-		return Conflict("%s already signed for %s; one signature is enough", j.env.Directory.Name(have.By), team)
+		return Conflict("%s already signed for %s; one signature is enough", d.env.Directory.Name(have.By), team)
 	}
-	for _, s := range j.inc.Signatures {
+	for _, s := range d.inc.Signatures {
 		if s.By == actor {
 			return Conflict("you already signed this record for %s; ask another person to sign for %s", s.Department, team)
 		}
 	}
-	for _, o := range j.inc.Objections {
+	for _, o := range d.inc.Objections {
 		if o.Open() && o.Department == team {
 			return Conflict("%s has the open objection %s; type withdraw %[2]s before you sign", team, o.ID)
 		}
 	}
-	f := fields{"department": string(team), "document": DocumentKind, "schema": DocumentSchema, "digest": j.inc.Submission.Digest}
-	if j.inc.Submission.By == actor {
-		if !j.env.Policy.SubmitterMaySign {
+	f := fields{"department": string(team), "document": DocumentKind, "schema": DocumentSchema, "digest": d.inc.Submission.Digest}
+	if d.inc.Submission.By == actor {
+		if !d.env.Policy.SubmitterMaySign {
 			return Forbidden("you submitted the closing record and cannot sign it; ask another member of %s to sign", team)
 		}
 		f["submitter"] = "true"
 	}
-	if !j.env.Directory.Member(actor, team) {
+	if !d.env.Directory.Member(actor, team) {
 		f["deputy"] = "true"
 	}
-	j.emit(EventSigned, f, texts{"attestation": Attestation})
-	j.approve()
+	d.emit(EventSigned, f, texts{"attestation": Attestation})
+	d.approve()
 	return nil
 }
 
 // approve emits the approval if no signature, answer or objection is outstanding.
-func (j *decider) approve() {
-	if j.inc.Status == InReview && j.inc.fullySigned() {
-		j.emit(EventApproved, fields{"status": string(Approved), "digest": j.inc.Submission.Digest, "revision": num(j.inc.Submission.Document.Revision)}, nil)
+func (d *decider) approve() {
+	if d.inc.Status == InReview && d.inc.fullySigned() {
+		d.emit(EventApproved, fields{"status": string(Approved), "digest": d.inc.Submission.Digest, "revision": num(d.inc.Submission.Document.Revision)}, nil)
 	}
 }
 
-func (j *decider) object() error {
-	team := j.cmd.Department
-	asked := slices.ContainsFunc(j.inc.Consultations, func(c Consultation) bool { return c.Team == team })
+func (d *decider) object() error {
+	team := d.cmd.Department
+	asked := slices.ContainsFunc(d.inc.Consultations, func(c Consultation) bool { return c.Team == team })
 	if !slices.Contains(RequiredDepartments(), team) && !asked {
-		return Invalid("department", "%q does not sign and was not consulted on %s; type consult %[1]s first", team, j.inc.ID)
+		return Invalid("department", "%q does not sign and was not consulted on %s; type consult %[1]s first", team, d.inc.ID)
 	}
-	if err := j.checkDigest(); err != nil {
+	if err := d.checkDigest(); err != nil {
 		return err
 	}
-	if err := j.requireRepresentative(team); err != nil {
+	if err := d.requireRepresentative(team); err != nil {
 		return err
 	}
-	if err := j.requireText("text", j.cmd.Text, "an objection needs a reason; say what is wrong with the closing record"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "an objection needs a reason; describe the error in the closing record"); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(j.inc.Objections, func(o Objection) bool { return o.Open() && o.Department == team && o.Reason == j.cmd.Text }) {
+	if slices.ContainsFunc(d.inc.Objections, func(o Objection) bool { return o.Open() && o.Department == team && o.Reason == d.cmd.Text }) {
 		return nil
 	}
-	if j.inc.SignedBy(team) != nil {
-		j.emit(EventSignatureWithdrawn, fields{"department": string(team), "digest": j.digest()}, nil)
+	if d.inc.SignedBy(team) != nil {
+		d.emit(EventSignatureWithdrawn, fields{"department": string(team), "digest": d.digest()}, nil)
 	}
-	j.emit(EventObjected, fields{"objection": fmt.Sprintf("O%d", len(j.inc.Objections)+1), "department": string(team), "digest": j.digest()}, texts{"reason": j.cmd.Text})
+	d.emit(EventObjected, fields{"objection": fmt.Sprintf("O%d", len(d.inc.Objections)+1), "department": string(team), "digest": d.digest()}, texts{"reason": d.cmd.Text})
 	return nil
 }
 
 // withdraw withdraws objections of the departments that the actor represents, or
 // else the actor's own signature.
-func (j *decider) withdraw() error {
+func (d *decider) withdraw() error {
 	found := false
-	for _, o := range j.inc.Objections {
-		mine := j.inc.represents(j.env.Directory, j.env.Actor, o.Department, j.env.Now)
-		if !o.Open() || j.cmd.Item != "" && !strings.EqualFold(o.ID, j.cmd.Item) || j.cmd.Department != "" && o.Department != j.cmd.Department {
+	for _, o := range d.inc.Objections {
+		mine := d.inc.represents(d.env.Directory, d.env.Actor, o.Department, d.env.Now)
+		if !o.Open() || d.cmd.Item != "" && !strings.EqualFold(o.ID, d.cmd.Item) || d.cmd.Department != "" && o.Department != d.cmd.Department {
 			continue
 		}
 		if !mine {
-			if j.cmd.Item == "" {
+			if d.cmd.Item == "" {
 				continue
 			}
 			return Forbidden("only %s can withdraw the objection %s; ask one of its members", o.Department, o.ID)
 		}
 		found = true
-		j.emit(EventObjectionClosed, fields{"objection": o.ID, "how": "withdrawn"}, texts{"reason": j.cmd.Text})
+		d.emit(EventObjectionClosed, fields{"objection": o.ID, "how": "withdrawn"}, texts{"reason": d.cmd.Text})
 	}
-	if !found && j.cmd.Item == "" {
-		for _, s := range j.inc.Signatures {
-			if s.By == j.env.Actor && (j.cmd.Department == "" || s.Department == j.cmd.Department) {
+	if !found && d.cmd.Item == "" {
+		for _, s := range d.inc.Signatures {
+			if s.By == d.env.Actor && (d.cmd.Department == "" || s.Department == d.cmd.Department) {
 				found = true
-				j.emit(EventSignatureWithdrawn, fields{"department": string(s.Department), "digest": s.Digest}, texts{"reason": j.cmd.Text})
+				d.emit(EventSignatureWithdrawn, fields{"department": string(s.Department), "digest": s.Digest}, texts{"reason": d.cmd.Text})
 				break
 			}
 		}
 	}
 	if !found {
-		return Unknown("objection", "you have no such objection or signature on %s; type record show to see them", j.inc.ID)
+		return Unknown("objection", "you have no such objection or signature on %s; type record show to see them", d.inc.ID)
 	}
-	j.approve()
+	d.approve()
 	return nil
 }
 
-func (j *decider) closeObjections(how string) {
-	for _, o := range j.inc.Objections {
+func (d *decider) closeObjections(how string) {
+	for _, o := range d.inc.Objections {
 		if o.Open() {
-			j.emit(EventObjectionClosed, fields{"objection": o.ID, "how": how}, nil)
+			d.emit(EventObjectionClosed, fields{"objection": o.ID, "how": how}, nil)
 		}
 	}
 }
 
-func (j *decider) amend() error {
-	if err := j.requireText("text", j.cmd.Text, "the reason is missing; type amend WHY"); err != nil {
+func (d *decider) amend() error {
+	if err := d.requireText("text", d.cmd.Text, "the reason is missing; type amend WHY"); err != nil {
 		return err
 	}
-	j.emit(EventAmended, fields{"status": string(Resolved), "digest": j.digest()}, texts{"reason": j.cmd.Text})
-	return j.edit()
+	d.emit(EventAmended, fields{"status": string(Resolved), "digest": d.digest()}, texts{"reason": d.cmd.Text})
+	return d.edit()
 }
 
-func (j *decider) revise() error {
-	if err := j.requireText("text", j.cmd.Text, "the reason is missing; type revise because WHY"); err != nil {
+func (d *decider) revise() error {
+	if err := d.requireText("text", d.cmd.Text, "the reason is missing; type revise because WHY"); err != nil {
 		return err
 	}
-	if err := j.edit(); err != nil {
+	if err := d.edit(); err != nil {
 		return err
 	}
-	return j.freeze(EventRevised, texts{"reason": j.cmd.Text})
+	return d.freeze(EventRevised, texts{"reason": d.cmd.Text})
 }
 
-// written records that the postmortem of the approved record is written.
-func (j *decider) written() error {
-	if j.inc.Submission == nil || j.cmd.Document != j.inc.Submission.Digest || j.cmd.Revision != j.inc.Submission.Document.Revision {
-		return Stale("the postmortem %s does not match the approved record of %s; write it again", j.cmd.Document, j.inc.ID)
+// postmortemWritten records that the postmortem of the approved record is written.
+func (d *decider) postmortemWritten() error {
+	if d.inc.Submission == nil || d.cmd.Document != d.inc.Submission.Digest || d.cmd.Revision != d.inc.Submission.Document.Revision {
+		return Stale("the postmortem %s does not match the approved record of %s; write it again", d.cmd.Document, d.inc.ID)
 	}
-	if slices.ContainsFunc(j.inc.Postmortems, func(p Postmortem) bool { return p.Revision == j.cmd.Revision }) {
+	if slices.ContainsFunc(d.inc.Postmortems, func(p Postmortem) bool { return p.Revision == d.cmd.Revision }) {
 		return nil
 	}
-	j.emit(EventPostmortemWritten, fields{"revision": num(j.cmd.Revision), "digest": j.cmd.Document}, nil)
+	d.emit(EventPostmortemWritten, fields{"revision": num(d.cmd.Revision), "digest": d.cmd.Document}, nil)
 	return nil
 }
 
-func (j *decider) shared() error {
-	for _, p := range j.inc.Postmortems {
-		if p.Revision == j.cmd.Revision && !p.Shared {
-			j.emit(EventPostmortemShared, fields{"revision": num(p.Revision), "file": j.cmd.Item}, nil)
+func (d *decider) postmortemShared() error {
+	for _, p := range d.inc.Postmortems {
+		if p.Revision == d.cmd.Revision && !p.Shared {
+			d.emit(EventPostmortemShared, fields{"revision": num(p.Revision), "file": d.cmd.Item}, nil)
 		}
 	}
 	return nil

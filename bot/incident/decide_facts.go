@@ -8,39 +8,39 @@ import (
 	"time"
 )
 
-func (j *decider) setFact() error {
-	c := j.cmd.Fact
+func (d *decider) setFact() error {
+	c := d.cmd.Fact
 	if c == nil {
 		return Invalid("fact", "no fact given; type fact NAME VALUE with one of: %s", joinFacts())
 	}
-	f, t, err := j.fact(*c)
+	f, t, err := d.fact(*c)
 	if err != nil || f == nil {
 		return err
 	}
 	if c.Name != FactTimeZone && c.Name != FactLanguage {
-		if err := j.requireText("text", j.cmd.Text, "a fact needs a reason; say how it is known: fact %s VALUE because REASON", c.Name); err != nil {
+		if err := d.requireText("text", d.cmd.Text, "a fact needs a reason; type fact %s VALUE because REASON", c.Name); err != nil {
 			return err
 		}
 	}
-	t["reason"] = j.cmd.Text
-	j.emit(EventFactSet, f, t)
-	j.voidSubmission("the fact " + string(c.Name) + " changed")
-	j.involvePrivacyTeams()
+	t["reason"] = d.cmd.Text
+	d.emit(EventFactSet, f, t)
+	d.voidSubmission("the fact " + string(c.Name) + " changed")
+	d.involvePrivacyTeams()
 	return nil
 }
 
 // involvePrivacyTeams involves legal, communications and data protection if
 // personal data is suspected or confirmed.
-func (j *decider) involvePrivacyTeams() {
-	if p := j.inc.Facts.PersonalData; p == PersonalSuspected || p == PersonalConfirmed {
-		j.involve(Legal, Communications, DataProtection)
+func (d *decider) involvePrivacyTeams() {
+	if p := d.inc.Facts.PersonalData; p == PersonalSuspected || p == PersonalConfirmed {
+		d.involve(Legal, Communications, DataProtection)
 	}
 }
 
 // fact checks a fact and returns the content of its event, or nil fields if the
 // fact already has this value.
-func (j *decider) fact(c FactChange) (fields, texts, error) {
-	have, value := j.inc.Facts, strings.TrimSpace(c.Value)
+func (d *decider) fact(c FactChange) (fields, texts, error) {
+	have, value := d.inc.Facts, strings.TrimSpace(c.Value)
 	f := fields{"fact": string(c.Name)}
 	same := func(in *Instant, at time.Time) bool { return in != nil && in.At.Equal(at) }
 	switch c.Name {
@@ -49,7 +49,7 @@ func (j *decider) fact(c FactChange) (fields, texts, error) {
 		if err != nil {
 			return nil, nil, Invalid("value", "%q is not a time; write it as 2026-11-24T02:31:00Z", value)
 		}
-		if at.After(j.env.Now.Add(time.Minute)) || at.UTC().Year() < 1970 {
+		if at.After(d.env.Now.Add(time.Minute)) || at.UTC().Year() < 1970 {
 			return nil, nil, Invalid("value", "%s is out of range; use a time between 1970 and now", value)
 		}
 		at = stamp(at)
@@ -87,7 +87,7 @@ func (j *decider) fact(c FactChange) (fields, texts, error) {
 		f["value"] = string(v)
 		return f, texts{}, nil
 	case FactAffected:
-		return j.affected(c.Affected)
+		return d.affected(c.Affected)
 	case FactTimeZone:
 		if _, err := time.LoadLocation(value); err != nil || value == "" || value == "Local" {
 			return nil, nil, Invalid("value", "unknown time zone %q; use a name such as Europe/Paris", value)
@@ -122,21 +122,21 @@ func joinFacts() string {
 // and is exact in any JSON number.
 const maxAffected = 100_000_000_000
 
-func (j *decider) affected(a *Affected) (fields, texts, error) {
+func (d *decider) affected(a *Affected) (fields, texts, error) {
 	if a == nil || strings.TrimSpace(a.Who) == "" {
-		return nil, nil, Invalid("affected", "the affected party is missing; say who is affected")
+		return nil, nil, Invalid("affected", "the affected party is missing; name a group or a company")
 	}
 	if a.Capacity != Controller && a.Capacity != Processor {
-		return nil, nil, Invalid("capacity", "the capacity is missing; say whether the company is controller or processor of their data")
+		return nil, nil, Invalid("capacity", "the capacity is missing; use controller or processor")
 	}
 	if a.Count < 0 || a.Count > maxAffected {
 		return nil, nil, Invalid("count", "%d is not a number of people; use 0 to %d", a.Count, int64(maxAffected))
 	}
-	if a.NotifiedAt.After(j.env.Now.Add(time.Minute)) {
+	if a.NotifiedAt.After(d.env.Now.Add(time.Minute)) {
 		return nil, nil, Invalid("notified_at", "%s is in the future; give a time that has passed", instant(a.NotifiedAt))
 	}
 	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, NotifiedAt: stamp(a.NotifiedAt)}
-	for _, known := range j.inc.Facts.Affected {
+	for _, known := range d.inc.Facts.Affected {
 		known.By, known.Reason = "", ""
 		if known == next {
 			return nil, nil, nil
@@ -147,30 +147,30 @@ func (j *decider) affected(a *Affected) (fields, texts, error) {
 }
 
 // involve involves the departments that are not involved yet.
-func (j *decider) involve(teams ...Department) {
+func (d *decider) involve(teams ...Department) {
 	var fresh []string
 	for _, team := range teams {
-		if !slices.Contains(j.inc.InvolvedDepartments, team) {
+		if !slices.Contains(d.inc.InvolvedDepartments, team) {
 			fresh = append(fresh, string(team))
 		}
 	}
 	if len(fresh) > 0 {
-		j.emit(EventDepartmentsInvolved, fields{"departments": strings.Join(fresh, ",")}, texts{"reason": j.cmd.Text})
+		d.emit(EventDepartmentsInvolved, fields{"departments": strings.Join(fresh, ",")}, texts{"reason": d.cmd.Text})
 	}
 }
 
-func (j *decider) involveDepartment() error {
-	if _, ok := j.env.Directory.Team(j.cmd.Department); !ok {
-		return Unknown("department", "unknown department %q; known departments: %s", j.cmd.Department, j.teams())
+func (d *decider) involveDepartment() error {
+	if _, ok := d.env.Directory.Team(d.cmd.Department); !ok {
+		return Unknown("department", "unknown department %q; known departments: %s", d.cmd.Department, d.teams())
 	}
-	j.involve(j.cmd.Department)
+	d.involve(d.cmd.Department)
 	return nil
 }
 
 var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-func (j *decider) addEvidence() error {
-	e := j.cmd.Evidence
+func (d *decider) addEvidence() error {
+	e := d.cmd.Evidence
 	if e == nil || strings.TrimSpace(e.Name) == "" {
 		return Invalid("name", "the evidence has no name; type evidence NAME")
 	}
@@ -178,122 +178,122 @@ func (j *decider) addEvidence() error {
 	if sum != "" && !sha256Hex.MatchString(sum) {
 		return Invalid("sha256", "%q is not a SHA-256; use 64 hexadecimal digits", truncate(e.SHA256))
 	}
-	if slices.ContainsFunc(j.inc.Evidence, func(h Evidence) bool { return sum != "" && h.SHA256 == sum && h.Name == e.Name }) {
+	if slices.ContainsFunc(d.inc.Evidence, func(h Evidence) bool { return sum != "" && h.SHA256 == sum && h.Name == e.Name }) {
 		return nil
 	}
-	j.emit(EventEvidence, fields{"evidence": "E" + num(len(j.inc.Evidence)+1), "sha256": sum},
-		texts{"name": e.Name, "where": e.Where, "text": j.cmd.Text})
-	j.voidSubmission("new evidence was added")
+	d.emit(EventEvidence, fields{"evidence": "E" + num(len(d.inc.Evidence)+1), "sha256": sum},
+		texts{"name": e.Name, "where": e.Where, "text": d.cmd.Text})
+	d.voidSubmission("new evidence was added")
 	return nil
 }
 
 // startRuns starts the playbooks that were not started yet.
-func (j *decider) startRuns(runs []Run) {
+func (d *decider) startRuns(runs []Run) {
 	for _, r := range runs {
-		if j.inc.Run(r.Playbook) != nil {
+		if d.inc.Run(r.Playbook) != nil {
 			continue
 		}
 		plan, _ := json.Marshal(r)
-		j.emit(EventPlaybookStarted, fields{"run": r.Playbook, "digest": r.Digest}, texts{"run": string(plan)})
+		d.emit(EventPlaybookStarted, fields{"run": r.Playbook, "digest": r.Digest}, texts{"run": string(plan)})
 		for _, a := range r.Consult {
-			j.consulted(a.Team, a.Blocking)
+			d.consultTeam(a.Team, a.Blocking)
 		}
 	}
 }
 
-func (j *decider) startPlaybooks() error {
-	j.startRuns(j.cmd.Runs)
+func (d *decider) startPlaybooks() error {
+	d.startRuns(d.cmd.Runs)
 	return nil
 }
 
 // step returns the step of the command and its run. It returns an error if the
 // step is unknown or ambiguous.
-func (j *decider) step() (*Run, *Step, error) {
-	run, step := j.inc.Step(j.cmd.Step)
-	for n := range j.inc.Runs {
-		other := &j.inc.Runs[n]
-		if step != nil && other.Playbook != run.Playbook && step.ID == j.cmd.Step && slices.ContainsFunc(other.Plan, func(s Step) bool { return s.ID == step.ID }) {
+func (d *decider) step() (*Run, *Step, error) {
+	run, step := d.inc.Step(d.cmd.Step)
+	for n := range d.inc.Runs {
+		other := &d.inc.Runs[n]
+		if step != nil && other.Playbook != run.Playbook && step.ID == d.cmd.Step && slices.ContainsFunc(other.Plan, func(s Step) bool { return s.ID == step.ID }) {
 			return nil, nil, Invalid("step", "two playbooks have a step %[1]q; type %[2]s/%[1]s or %[3]s/%[1]s", step.ID, run.Playbook, other.Playbook)
 		}
 	}
 	if step == nil {
 		var open []string
-		for _, r := range j.inc.Runs {
+		for _, r := range d.inc.Runs {
 			for _, s := range r.Plan {
 				if !s.Finished() {
 					open = append(open, s.ID)
 				}
 			}
 		}
-		switch near := Nearest(j.cmd.Step, open); {
-		case len(j.inc.Runs) == 0:
-			return nil, nil, Unknown("step", "%s has no step %q because no playbook was started", j.inc.ID, j.cmd.Step)
+		switch near := Nearest(d.cmd.Step, open); {
+		case len(d.inc.Runs) == 0:
+			return nil, nil, Unknown("step", "%s has no step %q because no playbook was started", d.inc.ID, d.cmd.Step)
 		case near != "":
-			return nil, nil, Unknown("step", "%s has no step %q; did you mean %q? (open steps: %s)", j.inc.ID, j.cmd.Step, near, strings.Join(open, ", "))
+			return nil, nil, Unknown("step", "%s has no step %q; did you mean %q? (open steps: %s)", d.inc.ID, d.cmd.Step, near, strings.Join(open, ", "))
 		case len(open) == 0:
-			return nil, nil, Unknown("step", "%s has no step %q; all steps are finished", j.inc.ID, j.cmd.Step)
+			return nil, nil, Unknown("step", "%s has no step %q; all steps are finished", d.inc.ID, d.cmd.Step)
 		}
-		return nil, nil, Unknown("step", "%s has no step %q; open steps: %s", j.inc.ID, j.cmd.Step, strings.Join(open, ", "))
+		return nil, nil, Unknown("step", "%s has no step %q; open steps: %s", d.inc.ID, d.cmd.Step, strings.Join(open, ", "))
 	}
 	return run, step, nil
 }
 
 func stepFields(r *Run, s *Step) fields { return fields{"run": r.Playbook, "step": s.ID} }
 
-func (j *decider) startStep() error {
-	run, step, err := j.step()
+func (d *decider) startStep() error {
+	run, step, err := d.step()
 	if err != nil || step.Finished() || !step.Started.IsZero() {
 		return err
 	}
-	j.emit(EventStepStarted, stepFields(run, step), nil)
+	d.emit(EventStepStarted, stepFields(run, step), nil)
 	return nil
 }
 
-func (j *decider) stepLate() error {
-	run, step, err := j.step()
+func (d *decider) stepLate() error {
+	run, step, err := d.step()
 	if err != nil || step.Status != StepOpen {
 		return err
 	}
-	j.emit(EventStepLate, stepFields(run, step), nil)
+	d.emit(EventStepLate, stepFields(run, step), nil)
 	return nil
 }
 
-func (j *decider) stepDone() error {
-	run, step, err := j.step()
+func (d *decider) stepDone() error {
+	run, step, err := d.step()
 	if err != nil || step.Finished() {
 		return err
 	}
-	j.emit(EventStepDone, stepFields(run, step), texts{"outcome": j.cmd.Text})
+	d.emit(EventStepDone, stepFields(run, step), texts{"outcome": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) stepSkip() error {
-	run, step, err := j.step()
+func (d *decider) stepSkip() error {
+	run, step, err := d.step()
 	if err != nil || step.Finished() {
 		return err
 	}
-	if err := j.requireText("text", j.cmd.Text, "a skipped step needs a reason; type step skip %s because REASON", step.ID); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "a skipped step needs a reason; type step skip %s because REASON", step.ID); err != nil {
 		return err
 	}
-	j.emit(EventStepSkipped, stepFields(run, step), texts{"outcome": j.cmd.Text})
+	d.emit(EventStepSkipped, stepFields(run, step), texts{"outcome": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) consult() error {
-	if _, ok := j.env.Directory.Team(j.cmd.Department); !ok {
-		return Unknown("department", "unknown team %q; known teams: %s", j.cmd.Department, j.teams())
+func (d *decider) consult() error {
+	if _, ok := d.env.Directory.Team(d.cmd.Department); !ok {
+		return Unknown("department", "unknown team %q; known teams: %s", d.cmd.Department, d.teams())
 	}
-	j.consulted(j.cmd.Department, j.cmd.Blocking)
+	d.consultTeam(d.cmd.Department, d.cmd.Blocking)
 	return nil
 }
 
-// consulted consults a team once. A later call can make it blocking, but cannot
+// consultTeam consults a team once. A later call can make it blocking, but cannot
 // undo that.
-func (j *decider) consulted(team Department, blocking bool) {
-	if t, ok := j.env.Directory.Team(team); ok {
+func (d *decider) consultTeam(team Department, blocking bool) {
+	if t, ok := d.env.Directory.Team(team); ok {
 		team = t.Name
 	}
-	for _, c := range j.inc.Consultations {
+	for _, c := range d.inc.Consultations {
 		if c.Team == team && (c.Blocking || !blocking) {
 			return
 		}
@@ -302,55 +302,55 @@ func (j *decider) consulted(team Department, blocking bool) {
 	if blocking {
 		f["blocking"] = "true"
 	}
-	j.emit(EventConsulted, f, nil)
+	d.emit(EventConsulted, f, nil)
 }
 
-func (j *decider) answer() error {
-	team := j.cmd.Department
-	asked := slices.IndexFunc(j.inc.Consultations, func(c Consultation) bool { return c.Team == team })
+func (d *decider) answer() error {
+	team := d.cmd.Department
+	asked := slices.IndexFunc(d.inc.Consultations, func(c Consultation) bool { return c.Team == team })
 	if asked < 0 {
-		return Unknown("department", "%q was not consulted on %s; type consult %[1]s first", team, j.inc.ID)
+		return Unknown("department", "%q was not consulted on %s; type consult %[1]s first", team, d.inc.ID)
 	}
-	if err := j.requireRepresentative(team); err != nil {
+	if err := d.requireRepresentative(team); err != nil {
 		return err
 	}
-	if err := j.requireText("text", j.cmd.Text, "the answer is missing; type answer %s TEXT", team); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the answer is missing; type answer %s TEXT", team); err != nil {
 		return err
 	}
-	if have := j.inc.Consultations[asked]; have.By == j.env.Actor && have.Answer == j.cmd.Text {
+	if have := d.inc.Consultations[asked]; have.By == d.env.Actor && have.Answer == d.cmd.Text {
 		return nil
 	}
-	j.emit(EventAnswered, fields{"department": string(team)}, texts{"answer": j.cmd.Text})
-	j.approve()
+	d.emit(EventAnswered, fields{"department": string(team)}, texts{"answer": d.cmd.Text})
+	d.approve()
 	return nil
 }
 
 // maxDelegation is the maximum duration of a delegation in an incident.
 const maxDelegation = 90 * 24 * time.Hour
 
-func (j *decider) delegate() error {
-	c := j.cmd
-	if err := j.requireRepresentative(c.Department); err != nil {
+func (d *decider) delegate() error {
+	c := d.cmd
+	if err := d.requireRepresentative(c.Department); err != nil {
 		return err
 	}
-	if !j.env.Directory.Member(j.env.Actor, c.Department) {
+	if !d.env.Directory.Member(d.env.Actor, c.Department) {
 		return Forbidden("a deputy cannot delegate; ask a member of %s to delegate", c.Department)
 	}
-	if err := j.requirePerson("person", c.Person); err != nil {
+	if err := d.requirePerson("person", c.Person); err != nil {
 		return err
 	}
 	switch {
-	case c.Person == j.env.Actor:
+	case c.Person == d.env.Actor:
 		return Invalid("person", "you cannot delegate to yourself; name another person")
-	case !c.Until.After(j.env.Now):
+	case !c.Until.After(d.env.Now):
 		return Invalid("until", "the end of the delegation is missing or has passed; add until DATE")
-	case c.Until.After(j.env.Now.Add(maxDelegation)):
+	case c.Until.After(d.env.Now.Add(maxDelegation)):
 		return Invalid("until", "a delegation lasts at most 90 days; for longer, ask an administrator to add a deputy")
 	}
-	want := Delegation{Department: c.Department, From: j.env.Actor, To: c.Person, Until: stamp(c.Until)}
-	if slices.Contains(j.inc.Delegations, want) {
+	want := Delegation{Department: c.Department, From: d.env.Actor, To: c.Person, Until: stamp(c.Until)}
+	if slices.Contains(d.inc.Delegations, want) {
 		return nil
 	}
-	j.emit(EventDelegated, fields{"department": string(c.Department), "person": string(c.Person), "until": instant(c.Until)}, texts{"reason": c.Text})
+	d.emit(EventDelegated, fields{"department": string(c.Department), "person": string(c.Person), "until": instant(c.Until)}, texts{"reason": c.Text})
 	return nil
 }

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-func (j *decider) open() error {
-	c := j.cmd
+func (d *decider) open() error {
+	c := d.cmd
 	title := strings.Join(strings.Fields(c.Title), " ")
-	if err := j.requireText("title", title, "the title is missing; say in one line what happened"); err != nil {
+	if err := d.requireText("title", title, "the title is missing; describe the incident in one line"); err != nil {
 		return err
 	}
 	severity := c.Severity
@@ -26,93 +26,93 @@ func (j *decider) open() error {
 	if c.Public {
 		restricted = "false"
 	}
-	j.emit(EventOpened, fields{"status": string(Triage), "severity": string(severity), "restricted": restricted,
-		"time_zone": j.env.Policy.TimeZone, "language": j.env.Policy.Language, "handle": string(c.By.Provider)},
+	d.emit(EventOpened, fields{"status": string(Triage), "severity": string(severity), "restricted": restricted,
+		"time_zone": d.env.Policy.TimeZone, "language": d.env.Policy.Language, "handle": string(c.By.Provider)},
 		texts{"title": title, "text": c.Text})
 	if c.Alert != nil {
-		j.attached(*c.Alert)
+		d.attachAlert(*c.Alert)
 	}
-	j.startRuns(c.Runs)
-	j.startPaging()
+	d.startRuns(c.Runs)
+	d.startPaging()
 	return nil
 }
 
 // startPaging starts a paging round, unless the severity is not paged.
-func (j *decider) startPaging() {
-	if quiet := j.env.Policy.NoPageFrom; quiet == "" || j.inc.Severity.MoreSevereThan(quiet) {
-		j.startRound()
+func (d *decider) startPaging() {
+	if quiet := d.env.Policy.NoPageFrom; quiet == "" || d.inc.Severity.MoreSevereThan(quiet) {
+		d.startRound()
 	}
 }
 
 // startRound starts a paging round. It ends an acknowledgement in force.
-func (j *decider) startRound() {
-	j.emit(EventRoundStarted, fields{"round": num(j.inc.Paging.Round + 1), "escalation_step": "0"}, nil)
+func (d *decider) startRound() {
+	d.emit(EventRoundStarted, fields{"round": num(d.inc.Paging.Round + 1), "escalation_step": "0"}, nil)
 }
 
-func (j *decider) acknowledge() error {
-	if err := j.requireResponder(); err != nil {
+func (d *decider) acknowledge() error {
+	if err := d.requireResponder(); err != nil {
 		return err
 	}
-	if s := j.cmd.Severity; s != "" {
-		if err := j.severity(s, ""); err != nil {
+	if s := d.cmd.Severity; s != "" {
+		if err := d.severity(s, ""); err != nil {
 			return err
 		}
 	}
-	if j.inc.Paging.Acknowledged() {
+	if d.inc.Paging.Acknowledged() {
 		return nil
 	}
-	j.setAcknowledgedBy()
+	d.setAcknowledgedBy()
 	return nil
 }
 
 // setAcknowledgedBy records the actor's acknowledgement and makes the actor
 // commander if there is none.
-func (j *decider) setAcknowledgedBy() {
-	f := fields{"round": num(j.inc.Paging.Round)}
-	if j.inc.Status == Triage {
+func (d *decider) setAcknowledgedBy() {
+	f := fields{"round": num(d.inc.Paging.Round)}
+	if d.inc.Status == Triage {
 		f["status"] = string(Active)
 	}
-	j.emit(EventAcknowledged, f, texts{"text": j.cmd.Text})
-	if j.inc.Commander == "" {
-		j.emit(EventRoleAssigned, fields{"role": string(Commander), "person": string(j.env.Actor)}, nil)
+	d.emit(EventAcknowledged, f, texts{"text": d.cmd.Text})
+	if d.inc.Commander == "" {
+		d.emit(EventRoleAssigned, fields{"role": string(Commander), "person": string(d.env.Actor)}, nil)
 	}
 }
 
 // ackImplicitly acknowledges for a responder who acts on an unacknowledged
 // incident. The acknowledgement happens now, even if the command is backdated.
-func (j *decider) ackImplicitly() {
-	if !j.inc.Paging.Acknowledged() && j.requireResponder() == nil {
-		cmd := j.cmd
-		j.cmd.Text, j.cmd.HappenedAt = "", time.Time{}
-		j.setAcknowledgedBy()
-		j.cmd = cmd
+func (d *decider) ackImplicitly() {
+	if !d.inc.Paging.Acknowledged() && d.requireResponder() == nil {
+		cmd := d.cmd
+		d.cmd.Text, d.cmd.HappenedAt = "", time.Time{}
+		d.setAcknowledgedBy()
+		d.cmd = cmd
 	}
 }
 
-func (j *decider) contain() error {
-	if err := j.requireText("text", j.cmd.Text, "the text is missing; say how the harm was stopped: contain HOW"); err != nil {
+func (d *decider) contain() error {
+	if err := d.requireText("text", d.cmd.Text, "the text is missing; type contain HOW, such as contain disabled the key"); err != nil {
 		return err
 	}
-	j.ackImplicitly()
-	j.emit(EventContained, statusField(Contained), texts{"text": j.cmd.Text})
+	d.ackImplicitly()
+	d.emit(EventContained, statusField(Contained), texts{"text": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) resolve() error {
-	if err := j.requireText("text", j.cmd.Text, "the text is missing; say how service and security were restored: resolve HOW"); err != nil {
+func (d *decider) resolve() error {
+	if err := d.requireText("text", d.cmd.Text, "the text is missing; type resolve HOW, such as resolve rotated all keys"); err != nil {
 		return err
 	}
-	j.ackImplicitly()
-	j.emit(EventResolved, statusField(Resolved), texts{"text": j.cmd.Text})
+	d.ackImplicitly()
+	d.emit(EventResolved, statusField(Resolved), texts{"text": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) reopen() error {
-	if err := j.requireText("text", j.cmd.Text, "the reason is missing; say why %s is not over: reopen WHY", j.inc.ID); err != nil {
+func (d *decider) reopen() error {
+	if err := d.requireText("text", d.cmd.Text, "the reason for reopening %s is missing; type reopen WHY", d.inc.ID); err != nil {
 		return err
 	}
-	j.emit(EventReopened, statusField(Active), texts{"reason": j.cmd.Text})
-	j.startPaging()
+	d.emit(EventReopened, statusField(Active), texts{"reason": d.cmd.Text})
+	d.startPaging()
 	return nil
 }
 
@@ -123,40 +123,40 @@ func (i Incident) dismissalNeedsSecurity() bool {
 	return i.Severity.MoreSevereThan(Sev3) || i.PeakSeverity.MoreSevereThan(Sev3) || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
 }
 
-func (j *decider) dismiss() error {
-	if err := j.responderOrSecurity(); err != nil {
+func (d *decider) dismiss() error {
+	if err := d.responderOrSecurity(); err != nil {
 		return err
 	}
-	proposed := j.inc.Dismissal
-	if j.inc.dismissalNeedsSecurity() {
+	proposed := d.inc.Dismissal
+	if d.inc.dismissalNeedsSecurity() {
 		if proposed == nil {
-			if err := j.requireText("text", j.cmd.Text, "the reason is missing; say why %s is a false alarm: dismiss WHY", j.inc.ID); err != nil {
+			if err := d.requireText("text", d.cmd.Text, "the reason for dismissing %s is missing; type dismiss WHY", d.inc.ID); err != nil {
 				return err
 			}
-			j.emit(EventDismissProposed, nil, texts{"reason": j.cmd.Text})
+			d.emit(EventDismissProposed, nil, texts{"reason": d.cmd.Text})
 			return nil
 		}
-		if proposed.By == j.env.Actor {
-			return Conflict("you proposed to dismiss %s and a second person, from security, must confirm it with dismiss; that applies at sev1 and sev2, after containment, and unless personal data is ruled out", j.inc.ID)
+		if proposed.By == d.env.Actor {
+			return Conflict("you proposed to dismiss %s and a second person, from security, must confirm it with dismiss; that applies at sev1 and sev2, after containment, and unless personal data is ruled out", d.inc.ID)
 		}
-		if !j.inc.represents(j.env.Directory, j.env.Actor, Security, j.env.Now) {
-			return Forbidden("only security can confirm the dismissal of %s; ask a member of security", j.inc.ID)
+		if !d.inc.represents(d.env.Directory, d.env.Actor, Security, d.env.Now) {
+			return Forbidden("only security can confirm the dismissal of %s; ask a member of security", d.inc.ID)
 		}
-		j.emit(EventDismissed, fields{"status": string(Dismissed), "person": string(proposed.By)}, texts{"reason": firstOf(j.cmd.Text, proposed.Reason)})
+		d.emit(EventDismissed, fields{"status": string(Dismissed), "person": string(proposed.By)}, texts{"reason": firstOf(d.cmd.Text, proposed.Reason)})
 		return nil
 	}
-	if err := j.requireText("text", firstOf(j.cmd.Text, reasonOf(proposed)), "the reason is missing; say why %s is a false alarm: dismiss WHY", j.inc.ID); err != nil {
+	if err := d.requireText("text", firstOf(d.cmd.Text, reasonOf(proposed)), "the reason for dismissing %s is missing; type dismiss WHY", d.inc.ID); err != nil {
 		return err
 	}
-	j.emit(EventDismissed, statusField(Dismissed), texts{"reason": firstOf(j.cmd.Text, reasonOf(proposed))})
+	d.emit(EventDismissed, statusField(Dismissed), texts{"reason": firstOf(d.cmd.Text, reasonOf(proposed))})
 	return nil
 }
 
-func (j *decider) responderOrSecurity() error {
-	if j.inc.represents(j.env.Directory, j.env.Actor, Security, j.env.Now) {
+func (d *decider) responderOrSecurity() error {
+	if d.inc.represents(d.env.Directory, d.env.Actor, Security, d.env.Now) {
 		return nil
 	}
-	return j.requireResponder()
+	return d.requireResponder()
 }
 
 func reasonOf(d *Dismissal) string {
@@ -173,47 +173,47 @@ func firstOf(a, b string) string {
 	return b
 }
 
-func (j *decider) setSeverity() error {
-	return j.severity(j.cmd.Severity, j.cmd.Text)
+func (d *decider) setSeverity() error {
+	return d.severity(d.cmd.Severity, d.cmd.Text)
 }
 
 // severity changes the severity. Raising it during the response pages again.
-func (j *decider) severity(s Severity, reason string) error {
+func (d *decider) severity(s Severity, reason string) error {
 	parsed, err := ParseSeverity(string(s))
 	if err != nil {
 		return err
 	}
-	if parsed == j.inc.Severity {
+	if parsed == d.inc.Severity {
 		return nil
 	}
-	raised := parsed.MoreSevereThan(j.inc.Severity)
-	j.emit(EventSeveritySet, fields{"severity": string(parsed), "from": string(j.inc.Severity)}, texts{"reason": reason})
-	if raised && j.inc.Status.Responding() {
-		j.startPaging()
+	raised := parsed.MoreSevereThan(d.inc.Severity)
+	d.emit(EventSeveritySet, fields{"severity": string(parsed), "from": string(d.inc.Severity)}, texts{"reason": reason})
+	if raised && d.inc.Status.Responding() {
+		d.startPaging()
 	}
-	j.voidSubmission("the severity changed")
+	d.voidSubmission("the severity changed")
 	return nil
 }
 
 var roleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
-func (j *decider) assignRole() error {
-	c := j.cmd
+func (d *decider) assignRole() error {
+	c := d.cmd
 	if !roleName.MatchString(string(c.Role)) {
 		return Invalid("role", "%q is not a role name; use commander, scribe, communicator, operations or a role of a playbook (a-z, 0-9, - and _)", c.Role)
 	}
-	if roles := j.inc.roles(); !slices.Contains(roles, string(c.Role)) {
+	if roles := d.inc.roles(); !slices.Contains(roles, string(c.Role)) {
 		if near := Nearest(string(c.Role), roles); near != "" {
 			return Invalid("role", "unknown role %q; did you mean %q?", c.Role, near)
 		}
 	}
-	if err := j.requirePerson("person", c.Person); err != nil {
+	if err := d.requirePerson("person", c.Person); err != nil {
 		return err
 	}
-	if j.inc.Roles[c.Role] == c.Person {
+	if d.inc.Roles[c.Role] == c.Person {
 		return nil
 	}
-	j.emit(EventRoleAssigned, fields{"role": string(c.Role), "person": string(c.Person)}, texts{"reason": c.Text})
+	d.emit(EventRoleAssigned, fields{"role": string(c.Role), "person": string(c.Person)}, texts{"reason": c.Text})
 	return nil
 }
 
@@ -235,78 +235,78 @@ func (i *Incident) roles() []string {
 	return slices.Compact(out)
 }
 
-func (j *decider) note() error {
-	if err := j.requireText("text", j.cmd.Text, "the note is empty; type note TEXT"); err != nil {
+func (d *decider) note() error {
+	if err := d.requireText("text", d.cmd.Text, "the note is empty; type note TEXT"); err != nil {
 		return err
 	}
-	j.emit(EventNoted, nil, texts{"text": j.cmd.Text})
+	d.emit(EventNoted, nil, texts{"text": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) update() error {
-	if err := j.requireText("text", j.cmd.Text, "the update is empty; type update TEXT"); err != nil {
+func (d *decider) update() error {
+	if err := d.requireText("text", d.cmd.Text, "the update is empty; type update TEXT"); err != nil {
 		return err
 	}
-	j.emit(EventUpdated, nil, texts{"text": j.cmd.Text})
+	d.emit(EventUpdated, nil, texts{"text": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) grant() error {
-	if err := j.requirePerson("person", j.cmd.Person); err != nil {
+func (d *decider) grant() error {
+	if err := d.requirePerson("person", d.cmd.Person); err != nil {
 		return err
 	}
-	if err := j.requireText("text", j.cmd.Text, "access needs a reason; type grant PERSON because REASON"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "access needs a reason; type grant PERSON because REASON"); err != nil {
 		return err
 	}
-	if slices.Contains(j.inc.Access, j.cmd.Person) {
+	if slices.Contains(d.inc.Access, d.cmd.Person) {
 		return nil
 	}
-	j.emit(EventAccessGranted, fields{"person": string(j.cmd.Person)}, texts{"reason": j.cmd.Text})
+	d.emit(EventAccessGranted, fields{"person": string(d.cmd.Person)}, texts{"reason": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) restrict() error {
-	if j.inc.Restricted != j.cmd.Public {
+func (d *decider) restrict() error {
+	if d.inc.Restricted != d.cmd.Public {
 		return nil
 	}
-	if j.cmd.Public && j.inc.Commander != j.env.Actor && j.responderOrSecurity() != nil && !j.inc.represents(j.env.Directory, j.env.Actor, Legal, j.env.Now) {
-		return Forbidden("only the commander, responders, security or legal can make %s public; ask one of them", j.inc.ID)
+	if d.cmd.Public && d.inc.Commander != d.env.Actor && d.responderOrSecurity() != nil && !d.inc.represents(d.env.Directory, d.env.Actor, Legal, d.env.Now) {
+		return Forbidden("only the commander, responders, security or legal can make %s public; ask one of them", d.inc.ID)
 	}
-	j.emit(EventRestricted, fields{"restricted": strconv.FormatBool(!j.cmd.Public)}, texts{"reason": j.cmd.Text})
+	d.emit(EventRestricted, fields{"restricted": strconv.FormatBool(!d.cmd.Public)}, texts{"reason": d.cmd.Text})
 	return nil
 }
 
 // erase needs one person from legal and one from security who name the same texts.
 // The first command proposes the erasure, the second one confirms it.
-func (j *decider) erase() error {
-	represents := func(p PersonID, team Department) bool { return j.inc.represents(j.env.Directory, p, team, j.env.Now) }
-	actor := j.env.Actor
+func (d *decider) erase() error {
+	represents := func(p PersonID, team Department) bool { return d.inc.represents(d.env.Directory, p, team, d.env.Now) }
+	actor := d.env.Actor
 	if !represents(actor, Legal) && !represents(actor, Security) {
 		return Forbidden("only legal and security can erase texts, together; ask one of each")
 	}
-	if len(j.cmd.Erase) == 0 {
+	if len(d.cmd.Erase) == 0 {
 		return Invalid("erase", "no text given; name its event and its field, as in 17/text")
 	}
-	for _, ref := range j.cmd.Erase {
-		if ref.Seq < 1 || ref.Seq > j.inc.Head.Seq || ref.Name == "" {
-			return Unknown("erase", "event %d of %s has no text %q; name an event and its field, as in 17/text", ref.Seq, j.inc.ID, ref.Name)
+	for _, ref := range d.cmd.Erase {
+		if ref.Seq < 1 || ref.Seq > d.inc.Head.Seq || ref.Name == "" {
+			return Unknown("erase", "event %d of %s has no text %q; name an event and its field, as in 17/text", ref.Seq, d.inc.ID, ref.Name)
 		}
 	}
-	refs, _ := json.Marshal(j.cmd.Erase)
-	p := j.inc.Erasure
-	if p == nil || !slices.Equal(p.Refs, j.cmd.Erase) {
-		if err := j.requireText("text", j.cmd.Text, "the reason is missing; add because REASON"); err != nil {
+	refs, _ := json.Marshal(d.cmd.Erase)
+	p := d.inc.Erasure
+	if p == nil || !slices.Equal(p.Refs, d.cmd.Erase) {
+		if err := d.requireText("text", d.cmd.Text, "the reason is missing; add because REASON"); err != nil {
 			return err
 		}
-		j.emit(EventErasureProposed, fields{"refs": string(refs)}, texts{"reason": j.cmd.Text})
+		d.emit(EventErasureProposed, fields{"refs": string(refs)}, texts{"reason": d.cmd.Text})
 		return nil
 	}
 	both := represents(p.By, Legal) && represents(actor, Security) || represents(p.By, Security) && represents(actor, Legal)
 	if p.By == actor || !both {
 		return Conflict("one person from legal and another from security must confirm the erasure; ask the other department to type the same command")
 	}
-	j.emit(EventErased, fields{"refs": string(refs), "person": string(p.By)}, texts{"reason": p.Reason})
-	j.voidSubmission("a text was erased")
+	d.emit(EventErased, fields{"refs": string(refs), "person": string(p.By)}, texts{"reason": p.Reason})
+	d.voidSubmission("a text was erased")
 	return nil
 }
 

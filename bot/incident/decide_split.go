@@ -9,46 +9,46 @@ import (
 
 // promote attaches a suppressed alert on the decision of a responder, who is the
 // author of the event.
-func (j *decider) promote() error {
-	if err := j.requireResponder(); err != nil {
+func (d *decider) promote() error {
+	if err := d.requireResponder(); err != nil {
 		return err
 	}
-	return j.attach()
+	return d.attach()
 }
 
 // setLegalHold sets a legal hold. One person from legal or security is enough,
 // because a needless hold can be released and a deletion cannot be undone.
-func (j *decider) setLegalHold() error {
-	if err := j.legalOrSecurity(); err != nil {
+func (d *decider) setLegalHold() error {
+	if err := d.legalOrSecurity(); err != nil {
 		return err
 	}
-	if j.inc.LegalHold != nil {
+	if d.inc.LegalHold != nil {
 		return nil
 	}
-	if err := j.requireText("text", j.cmd.Text, "a legal hold needs a reason; type legal-hold because REASON"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "a legal hold needs a reason; type legal-hold because REASON"); err != nil {
 		return err
 	}
-	j.emit(EventLegalHoldSet, nil, texts{"reason": j.cmd.Text})
+	d.emit(EventLegalHoldSet, nil, texts{"reason": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) releaseLegalHold() error {
-	if err := j.legalOrSecurity(); err != nil {
+func (d *decider) releaseLegalHold() error {
+	if err := d.legalOrSecurity(); err != nil {
 		return err
 	}
-	if j.inc.LegalHold == nil {
+	if d.inc.LegalHold == nil {
 		return nil
 	}
-	if err := j.requireText("text", j.cmd.Text, "the reason is missing; type legal-hold release because REASON"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the reason is missing; type legal-hold release because REASON"); err != nil {
 		return err
 	}
-	j.emit(EventLegalHoldReleased, nil, texts{"reason": j.cmd.Text})
+	d.emit(EventLegalHoldReleased, nil, texts{"reason": d.cmd.Text})
 	return nil
 }
 
-func (j *decider) legalOrSecurity() error {
+func (d *decider) legalOrSecurity() error {
 	for _, team := range []Department{Legal, Security} {
-		if j.inc.represents(j.env.Directory, j.env.Actor, team, j.env.Now) {
+		if d.inc.represents(d.env.Directory, d.env.Actor, team, d.env.Now) {
 			return nil
 		}
 	}

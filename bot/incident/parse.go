@@ -143,7 +143,7 @@ func VerbSpecs() []VerbSpec {
 	return append([]VerbSpec{
 		{Name: "open", Aliases: []string{"new", "declare"}, Usage: "[sev1…sev4] [--public] TITLE", Help: "open an incident; restricted unless --public",
 			Examples: []string{"open sev2 Leaked AWS key in a public repository"}, Next: append(names(Severities()), "--public"), read: readOpen},
-		{Name: "list", Aliases: []string{"ls"}, Usage: "[all | STATUS …]", Help: "list live incidents, those with a status, or all",
+		{Name: "list", Aliases: []string{"ls"}, Usage: "[all | STATUS …]", Help: "list live incidents, all incidents, or the incidents with a status",
 			Examples: []string{"list", "list approved"}, Next: append([]string{"all"}, names(Statuses())...), read: readList},
 		{Name: "status", Aliases: []string{"show"}, Usage: "[INC-42]", Help: "show the state of an incident",
 			Examples: []string{"status INC-42"}, NeedsIncident: true, read: readStatus},

@@ -36,7 +36,7 @@ func (p *argParser) trailingIncident(w *ParsedCommand) {
 func (p *argParser) department() (Department, error) {
 	word, ok := p.next()
 	if !ok {
-		return "", p.missing("department", "%s needs a department; type %s")
+		return "", p.missing("department", "%s needs a department or team; type %s")
 	}
 	name := strings.TrimRight(word.text, ",:")
 	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "subteam^") {

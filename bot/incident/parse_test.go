@@ -185,6 +185,7 @@ func TestParseCommandLine_Errors(t *testing.T) {
 		{"fact time_zone Paris", "value", "Europe/Paris"},
 		{"fact affected Example SA", "value", "controller"},
 		{"step don rotate-key", "step", `did you mean "done"?`},
+		{"step", "step", "step needs done or skip; type step done"},
 		{"step done", "step", "step needs the name of a step; type step done"},
 		{"note at 25:99 the log ends", "happened_at", "25:99"},
 		{"contain at 2026-02-30 10:00 it is out", "happened_at", "2026-02-30"},

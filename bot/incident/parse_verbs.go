@@ -153,7 +153,10 @@ func readStep(p *argParser, w *ParsedCommand) error {
 	case p.take("skip", "skipped"):
 		w.Command.Verb = VerbStepSkip
 	default:
-		word, _ := p.next()
+		word, ok := p.next()
+		if !ok {
+			return p.missing("step", "%s needs done or skip; type %s")
+		}
 		if near := Nearest(word.text, []string{"done", "skip"}); near != "" {
 			return Invalid("step", "unknown word %q after step; did you mean %q?", truncate(word.text), near)
 		}

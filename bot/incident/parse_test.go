@@ -209,8 +209,8 @@ func TestParseCommandLine_Errors(t *testing.T) {
 			if !errors.As(err, &e) {
 				t.Fatalf("got %+v, %v, want an Error", w, err)
 			}
-			if e.Field != test.field || !strings.Contains(e.Message, test.want) {
-				t.Errorf("got field %q: %s\nwant field %q: %s", e.Field, e.Message, test.field, test.want)
+			if e.Field != test.field || !strings.Contains(e.Error(), test.want) {
+				t.Errorf("got field %q: %s\nwant field %q: %s", e.Field, e.Error(), test.field, test.want)
 			}
 		})
 	}

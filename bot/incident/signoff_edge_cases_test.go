@@ -237,7 +237,7 @@ func TestParseIDAndPageKey(t *testing.T) {
 			t.Errorf("ParsePageKey(%q): got %v %d %v, want ok %v", s, id, round, ok, want)
 		}
 	}
-	if !errors.Is(Stale("x"), &Error{Code: CodeStale}) || errors.Is(Stale("x"), &Error{Code: CodeInvalid}) || errors.Is(Stale("x"), &Error{Code: CodeStale, Message: "y"}) || errors.Is(Stale("x"), errors.ErrUnsupported) {
+	if !errors.Is(Stale("x"), &Error{Code: CodeStale}) || errors.Is(Stale("x"), &Error{Code: CodeInvalid}) || errors.Is(Stale("x"), &Error{Code: CodeStale, Sentence: Say("y")}) || errors.Is(Stale("x"), errors.ErrUnsupported) {
 		t.Error("errors.Is: want a match by code only")
 	}
 	if !Sev1.MoreSevereThan(Sev2) || Sev2.MoreSevereThan(Sev2) || Severity("").MoreSevereThan(Sev4) || !Sev4.MoreSevereThan("") {

@@ -242,7 +242,7 @@ func TestFieldErrors_AppearBelowTheirField(t *testing.T) {
 		{"unknown person", "role", nil, map[string]any{"role": "scribe", "person": "U0ZOE"}, "person", "configuration"},
 		{"hash", "evidence", nil, map[string]any{"name": "x", "sha256": "abc"}, "sha256", ""},
 		{"lifecycle", "amend", nil, map[string]any{"text": "x"}, "text", "is not possible; use one of"},
-		{"empty record", "record submit form", func(i *incident.Incident) { written(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
+		{"empty record", "record submit form", func(i *incident.Incident) { completeRecord(i); i.Record.Impact = "" }, map[string]any{"impact": "  "}, "impact", ""},
 		{"action without owner", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },
 			map[string]any{"attendance": []string{"U0ADA", "U0BEN"}, "text": "x", "detection": "alarm"}, "detection_owner", "owner"},
 		{"no actions", "review conclude", func(i *incident.Incident) { i.Status = incident.Approved },

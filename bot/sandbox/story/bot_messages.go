@@ -8,8 +8,8 @@ const (
 	msgOutcomeUnknown = "Run the command again"
 	msgNotSaved       = "Not saved"
 	msgYouAcknowledge = "You acknowledged"
-	msgNotAMember     = "belongs neither to legal"
-	msgRecordChanged  = "the record changed since you read it"
+	msgNotAMember     = "is not a member or current deputy of legal"
+	msgRecordChanged  = "the closing record changed after you read it"
 	msgOpenSteps      = "Open steps"
 
 	// Messages in the channel of the incident.

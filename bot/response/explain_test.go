@@ -162,3 +162,28 @@ func TestExplainTellsByWhichDetectionRules(t *testing.T) {
 		})
 	}
 }
+
+func TestExplainNamesTheValuesThatDidNotFit(t *testing.T) {
+	rules := []Rule{{When: `source == "cloudtrail" && level in ["high", "critical"] && tags["team"] == "web"`, Open: "sev2"},
+		{When: `level == "low"`, Drop: "noise"}, {When: "true", Watch: true}}
+	w := newWorld(t, func(o *Options) { o.Routing = routing(t, rules...) })
+	a := leveled("medium", "f1", "AKIA")
+	a.Tags = map[string]string{"team": "pay"}
+	w.report(t, reported(1, a))
+	then := w.Routing.Digest()
+	x := w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryExplain, Alert: 1}).Explanation
+	if len(x.Rules) != 3 || !x.Rules[2].Matched || x.Digest != then || x.CurrentDigest != then || x.CurrentRules != nil || !strings.HasPrefix(x.Outcome, "watched") {
+		t.Fatalf("%+v", x)
+	}
+	why := strings.Join(x.Rules[0].Why, "\n")
+	if strings.Contains(why, "source ==") || !strings.Contains(why, `level = "medium"`) || !strings.Contains(why, `tags["team"] = "pay"`) {
+		t.Errorf("why not:\n%s", why)
+	}
+	// The configuration changes: the old rules still explain it, the new ones say what would be.
+	w.Routing = routing(t, Rule{When: `level == "medium"`, Open: "sev3"})
+	w.Desk.routing.Store(0)
+	x = w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryExplain, Delivery: 1}).Explanation
+	if x.Digest != then || x.CurrentDigest == then || len(x.Rules) != 3 || len(x.CurrentRules) != 1 || !x.CurrentRules[0].Matched || x.Delivery == nil {
+		t.Errorf("%+v", x)
+	}
+}

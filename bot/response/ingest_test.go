@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
+
+	"pgregory.net/rapid"
 
 	"tocsin/bot/incident"
 	"tocsin/playbooks"
@@ -272,4 +275,105 @@ func TestOneBrokenRowDoesNotHoldUpTheRest(t *testing.T) {
 	if got := w.outcomes(1, 2, 3); !slices.Equal(got, []string{"opened", "", "counted"}) {
 		t.Errorf("outcomes %v", got)
 	}
+}
+
+// TestEvaluatedAnew has deliveries routed again by other rules: what was counted is not counted twice.
+func TestEvaluatedAnew(t *testing.T) {
+	w := routed(t, nil)
+	quiet := leveled("informational", "f1", "AKIA1")
+	w.report(t, reported(1, quiet), reported(2, quiet), reported(3, leveled("low", "f2", "AKIA2")))
+	anew := func(rows ...incident.DecodedDelivery) {
+		for n := range rows {
+			rows[n].Reprocessed = true
+			delete(w.store.handled, rows[n].Row)
+		}
+		w.report(t, rows...)
+	}
+	anew(reported(1, quiet), reported(2, quiet))
+	if row := w.store.alerts[0]; row.Count != 2 || row.Incident != WatchedAlerts {
+		t.Errorf("by the same rules: %+v", row)
+	}
+	w.Routing = routing(t, Rule{When: "true", Open: "sev3"})
+	w.Desk.routing.Store(0)
+	anew(reported(1, quiet))
+	anew(reported(2, quiet), reported(3, leveled("low", "f2", "AKIA2")))
+	if row := w.store.alerts[0]; row.Count != 2 || row.Incident != 1 {
+		t.Errorf("by other rules: %+v", row)
+	}
+	if row := w.store.alerts[1]; row.Count != 1 || row.Incident != 2 {
+		t.Errorf("what was dropped: %+v", row)
+	}
+	if got := w.outcomes(1, 2, 3); !slices.Equal(got, []string{"opened", "counted", "opened"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestNothingIsLostWhateverIsConfigured throws alerts at storms, windows of maintenance and false alarms: every delivery
+// is settled once, and every copy is counted once, somewhere.
+func TestNothingIsLostWhateverIsConfigured(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(t, func(o *Options) {
+			o.Storm = StormLimit{Incidents: rapid.IntRange(0, 3).Draw(t, "storm"), Per: 5 * time.Minute}
+			o.Routing = routing(t, Rule{When: `level == "critical"`, Open: "sev1"}, Rule{When: `level == "high"`, Open: "sev3", RecurrenceWindow: time.Hour},
+				Rule{When: `level == "medium"`, Attach: true}, Rule{When: `level == "low"`, Drop: "noise"})
+		})
+		row := int64(0)
+		for range rapid.IntRange(1, 30).Draw(t, "steps") {
+			switch rapid.IntRange(0, 10).Draw(t, "step") {
+			case 0:
+				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 90).Draw(t, "minutes")) * time.Minute)
+			case 1:
+				_, _ = w.Alerts(context.Background(), slack("p1"), incident.AlertRequest{Query: incident.QueryMaintenance, Add: &incident.MaintenanceWindow{When: `level == "high"`, Reason: "x",
+					From: w.now, To: w.now.Add(10 * time.Minute)}})
+			case 2:
+				for id, inc := range w.store.incidents {
+					if inc.Status.Responding() {
+						_, _ = w.Do(context.Background(), incident.Command{Verb: incident.VerbSetFact, For: id, By: slack("p1"), Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+						_, _ = w.Do(context.Background(), incident.Command{Verb: incident.VerbDismiss, For: id, By: slack("p1"), Text: "a drill"})
+					}
+				}
+			case 3:
+				for _, a := range slices.Clone(w.store.alerts) {
+					_, _ = w.Do(context.Background(), incident.Command{Verb: incident.VerbPromote, Alerts: []int64{a.ID}, By: slack("p1")})
+				}
+			case 4:
+				w.settle(t)
+			case 10:
+				if rows := slices.DeleteFunc(slices.Clone(w.store.alerts), func(a AlertRow) bool { return a.Incident <= 0 }); len(rows) > 0 {
+					moved := rapid.SampledFrom(rows).Draw(t, "moved")
+					_, _ = w.Do(context.Background(), incident.Command{Verb: incident.VerbSplit, For: moved.Incident, Alerts: []int64{moved.ID}, Title: "another", By: slack("p1")})
+				}
+			default:
+				var batch []incident.DecodedDelivery
+				for range rapid.IntRange(1, 8).Draw(t, "batch") {
+					row++
+					level := rapid.SampledFrom([]incident.Level{"critical", "high", "high", "medium", "low", "informational"}).Draw(t, "level")
+					n := rapid.IntRange(0, 6).Draw(t, "which")
+					batch = append(batch, reported(row, leveled(level, fmt.Sprint("f", n), fmt.Sprint("c", n/2))))
+				}
+				if err := w.Ingest(context.Background(), batch); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		copies := int64(0)
+		for _, a := range w.store.alerts {
+			if a.Incident != -9 { // added up
+				copies += a.Count
+			}
+		}
+		if copies != row || len(w.store.handled) != int(row) {
+			t.Fatalf("%d deliveries came, %d are settled, %d copies are counted", row, len(w.store.handled), copies)
+		}
+		for key, id := range w.store.correlate {
+			if !w.store.incidents[id].Status.Live() {
+				t.Fatalf("%s still leads to %s, which is %s", key, id, w.store.incidents[id].Status)
+			}
+		}
+		for n, s := range w.store.handled {
+			if s.Outcome == "" || s.Routing == 0 {
+				t.Fatalf("delivery %d: %+v", n, s)
+			}
+		}
+	})
 }

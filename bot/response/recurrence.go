@@ -6,40 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/vm"
-
 	"tocsin/bot/incident"
 )
-
-// maintenanceWindow returns the maintenance window that an alert falls into, or 0. Of
-// several the one that ends first is named.
-func (r *ingestion) maintenanceWindow(a incident.Alert) int64 {
-	for _, m := range r.windows {
-		program, err := r.d.compileWindow(m)
-		if err != nil {
-			r.d.Log.Warn("the condition of a maintenance window cannot be compiled any more", "window", m.ID)
-			continue
-		}
-		if fits, err := expr.Run(program, newAlertEnv(a)); err == nil && fits == true {
-			return m.ID
-		}
-	}
-	return 0
-}
-
-// compileWindow compiles the condition of a window once. A window's words
-// never change.
-func (d *Desk) compileWindow(m incident.MaintenanceWindow) (*vm.Program, error) {
-	if have, ok := d.conditions.Load(m.ID); ok {
-		return have.(*vm.Program), nil
-	}
-	program, err := compileCondition(m.When)
-	if err == nil {
-		d.conditions.Store(m.ID, program)
-	}
-	return program, err
-}
 
 // endedIncident finds the incident that had the alert's correlation and ended within
 // the rule's window. quiet says that the alert is a copy of what was dismissed

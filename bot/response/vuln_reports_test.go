@@ -1,7 +1,6 @@
 package response
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -189,18 +188,5 @@ func TestAnAcknowledgementThatIsRepeatedIsTheSameMail(t *testing.T) {
 	}
 	if said := w.remarks(1); len(said) != 1 || !strings.Contains(said[0], "VR-00001-00000") {
 		t.Errorf("the timeline says %q", said)
-	}
-}
-
-func TestWhatIsToldHasOneKey(t *testing.T) {
-	w := newWorld(t, nil)
-	for range 2 {
-		if err := w.Notify(context.Background(), "security.txt/2027-06-01/30", map[string]string{"about": "security_txt"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	w.settle(t)
-	if count(w.calls, "notice") != 1 || count(w.calls, "mail_notice") != 1 {
-		t.Errorf("told %v", w.calls)
 	}
 }

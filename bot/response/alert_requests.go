@@ -8,14 +8,15 @@ import (
 	"tocsin/bot/incident"
 )
 
-// maxListed is how many alerts of a shelf are shown at once.
+// maxListed is the maximum number of alerts in one list.
 const maxListed = 50
 
-// dispositionIDs are where the store keeps what people call by these names.
+// dispositionIDs maps dispositions to the ids that stand for them in the store.
 var dispositionIDs = map[incident.Disposition]incident.ID{incident.DispositionWatched: WatchedAlerts, incident.DispositionDropped: DroppedAlerts, incident.DispositionMaintenance: MaintenanceAlerts}
 
-// Alerts does what words ask about alerts and maintenance windows. Responders
-// may, and whoever speaks for security or legal; each access is audited.
+// Alerts answers a request about suppressed alerts, explanations or maintenance
+// windows. Only responders and representatives of security and legal may use it.
+// Every attempt is written to the audit log.
 func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
 	var answer incident.AlertResult
 	person, err := d.AuthorizeAlertAccess(ctx, who, e.Query)
@@ -35,17 +36,18 @@ func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.Ale
 		answer, err = d.listMaintenanceWindows(ctx)
 	}
 	if err != nil {
-		return incident.AlertResult{}, fmt.Errorf("answer about %s: %w", e.Query, d.redactError(who.Provider, err))
+		return incident.AlertResult{}, fmt.Errorf("answer %s request: %w", e.Query, d.redactError(who.Provider, err))
 	}
 	if isExternal(who.Provider) {
-		answer = redacted(d.Redact, answer)
+		answer = redactedCopy(d.Redact, answer)
 	}
 	return answer, nil
 }
 
-// AuthorizeAlertAccess checks that a person may see every alert and what it was made of, and
-// writes it to the audit log.
-func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, what string) (incident.PersonID, error) {
+// AuthorizeAlertAccess returns an error unless who may read all alerts and
+// deliveries. It writes the attempt to the audit log under the name action. It
+// returns the person, "" for [incident.System].
+func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, action string) (incident.PersonID, error) {
 	dir, err := d.Directory(ctx)
 	if err != nil {
 		return "", fmt.Errorf("read directory: %w", err)
@@ -53,50 +55,51 @@ func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, 
 	person, known := dir.Resolve(who)
 	allowed := person.Responder || known && mayReadPrivileged(who, person.ID, dir, d.Now()) || who.Provider == incident.ProviderSystem
 	err = d.Store.Tx(ctx, func(tx Tx) error {
-		return tx.Audit(Access{At: d.Now(), Person: person.ID, Handle: who, Action: what, Allowed: allowed})
+		return tx.Audit(Access{At: d.Now(), Person: person.ID, Handle: who, Action: action, Allowed: allowed})
 	})
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("audit %s: %w", what, err)
+		return "", fmt.Errorf("audit %s: %w", action, err)
 	case !allowed && !known:
 		return "", errUnknownIdentity(who)
 	case !allowed:
-		return "", incident.Forbidden("alerts and deliveries are for responders, and for security and legal")
+		return "", incident.Forbidden("only responders, security and legal may read alerts and deliveries; ask one of them")
 	}
 	return person.ID, nil
 }
 
-// listSuppressed lists kept alerts, the newest first.
+// listSuppressed lists suppressed alerts, the newest first.
 func (d *Desk) listSuppressed(ctx context.Context, name incident.Disposition) (a incident.AlertResult, err error) {
-	shelf, ok := dispositionIDs[name]
+	id, ok := dispositionIDs[name]
 	if !ok {
-		return a, incident.Invalid("shelf", "there are no %q alerts; there are watched, dropped and maintenance", name)
+		return a, incident.Invalid("disposition", "unknown disposition %q; use watched, dropped or maintenance", name)
 	}
 	err = d.Store.View(ctx, func(r Reader) error {
-		a, err = d.readSuppressed(r, name, shelf, time.Time{}, maxListed)
+		a, err = d.readSuppressed(r, name, id, time.Time{}, maxListed)
 		return err
 	})
 	return a, err
 }
 
-// readSuppressed reads a shelf, since a time.
-func (d *Desk) readSuppressed(r Reader, name incident.Disposition, shelf incident.ID, since time.Time, most int) (incident.AlertResult, error) {
+// readSuppressed counts the alerts of a disposition since a time and returns the
+// newest of them, at most limit.
+func (d *Desk) readSuppressed(r Reader, name incident.Disposition, id incident.ID, since time.Time, limit int) (incident.AlertResult, error) {
 	a := incident.AlertResult{Disposition: name}
 	var err error
-	if a.Kinds, a.Occurrences, err = r.CountSuppressed(shelf, since); err != nil {
-		return a, fmt.Errorf("count the %s alerts: %w", name, err)
+	if a.Kinds, a.Occurrences, err = r.CountSuppressed(id, since); err != nil {
+		return a, fmt.Errorf("count %s alerts: %w", name, err)
 	}
-	rows, err := r.Alerts(shelf, most)
+	rows, err := r.Alerts(id, limit)
 	if err != nil {
 		return a, err
 	}
 	rules := map[int64]*Routing{}
 	for _, row := range rows {
 		if row.LastAt.Before(since) {
-			break // they come newest first
+			break // the newest are first
 		}
 		l := alertLine(row)
-		if shelf == DroppedAlerts {
+		if id == DroppedAlerts {
 			if l.Reason, err = d.dropReason(r, row.Decision, rules); err != nil {
 				return a, err
 			}
@@ -106,23 +109,24 @@ func (d *Desk) readSuppressed(r Reader, name incident.Disposition, shelf inciden
 	return a, nil
 }
 
-// dropReason reads why an alert was dropped out of the routing of that time.
-func (d *Desk) dropReason(r Reader, made RoutingDecision, known map[int64]*Routing) (string, error) {
-	routing, ok := known[made.Routing]
+// dropReason returns why an alert was dropped, from the rule that decided. It
+// returns "" if that rule is no longer stored. known caches the configurations.
+func (d *Desk) dropReason(r Reader, decision RoutingDecision, known map[int64]*Routing) (string, error) {
+	routing, ok := known[decision.Routing]
 	if !ok {
-		then, err := r.Configuration(made.Routing)
+		config, err := r.Configuration(decision.Routing)
 		if err == nil {
-			routing, err = restoreRouting(then.Routing.Source)
+			routing, err = restoreRouting(config.Routing.Source)
 		}
 		if err != nil && incident.CodeOf(err) == "" {
 			return "", err
 		}
-		known[made.Routing] = routing
+		known[decision.Routing] = routing
 	}
-	if routing == nil || made.Rule < 1 || made.Rule > len(routing.rules) {
+	if routing == nil || decision.Rule < 1 || decision.Rule > len(routing.rules) {
 		return "", nil
 	}
-	return routing.rules[made.Rule-1].Drop, nil
+	return routing.rules[decision.Rule-1].Drop, nil
 }
 
 func alertLine(row AlertRow) incident.AlertLine {
@@ -130,9 +134,9 @@ func alertLine(row AlertRow) incident.AlertLine {
 		Count: row.Count, FirstAt: row.FirstAt, LastAt: row.LastAt}
 }
 
-// agendaAlerts is what a review meeting hears of alerts that became no incident:
-// what was dropped since the last one, without the senders' words, which are
-// not for everybody, and the maintenance windows since.
+// agendaAlerts returns the dropped alerts and the maintenance windows for the
+// review agenda. Titles and conditions are removed, because not everyone at the
+// meeting may read the texts of senders.
 func (s *session) agendaAlerts(since time.Time) (incident.AlertResult, error) {
 	a, err := s.d.readSuppressed(s.tx, incident.DispositionDropped, DroppedAlerts, since, 10)
 	if err != nil {
@@ -142,7 +146,7 @@ func (s *session) agendaAlerts(since time.Time) (incident.AlertResult, error) {
 		a.Alerts[n].Title = ""
 	}
 	if a.MaintenanceWindows, err = s.tx.Maintenance(since); err != nil {
-		return a, fmt.Errorf("read the maintenance windows: %w", err)
+		return a, fmt.Errorf("read maintenance windows: %w", err)
 	}
 	for n := range a.MaintenanceWindows {
 		a.MaintenanceWindows[n].When = ""

@@ -7,24 +7,26 @@ import (
 	"tocsin/bot/incident"
 )
 
-// routeAlert routes one alert and its copies. The live incident of its correlation
-// always wins; then a maintenance window; then what the rule says.
+// routeAlert decides about one alert and its repeats, in this order. A rule may
+// drop the alert. Unless the rule only watches, a live incident with the
+// correlation key takes it. An active maintenance window suppresses it. Otherwise
+// the rule decides.
 func (r *ingestion) routeAlert(g *alertGroup) error {
-	if g.undecodable { // what it says is not known, so no rule can be meant for it
+	if g.undecodable { // its content is unknown, so no rule applies
 		g.decision = RoutingDecision{Routing: r.routing}
 		return r.suppress(WatchedAlerts, g, outcomeUndecodable)
 	}
-	place, rule := r.d.Routing.route(g.alert, r.d.Log)
-	g.decision = RoutingDecision{Rule: place, Routing: r.routing}
+	position, rule := r.d.Routing.route(g.alert, r.d.Log)
+	g.decision = RoutingDecision{Rule: position, Routing: r.routing}
 	if rule.Drop != "" {
 		return r.suppress(DroppedAlerts, g, outcomeDropped)
 	}
 	if !rule.Watch {
-		id := g.joins // alerts end no incident
-		if id == 0 {  // but one before it in the batch may have opened its own
+		id := g.incident // still live: alerts do not end incidents
+		if id == 0 {     // an earlier alert of the batch may have opened one
 			var err error
 			if id, err = r.tx.IncidentByCorrelation(fingerprintKey(g.alert), g.alert.Correlation); err != nil {
-				return fmt.Errorf("find the incident of an alert: %w", err)
+				return fmt.Errorf("find the incident of the alert: %w", err)
 			}
 		}
 		if id != 0 {
@@ -39,26 +41,27 @@ func (r *ingestion) routeAlert(g *alertGroup) error {
 	if rule.Open == "" {
 		return r.suppress(WatchedAlerts, g, outcomeWatched)
 	}
-	before, quiet, err := r.endedIncident(g, rule)
+	ended, suppress, err := r.endedIncident(g, rule)
 	switch {
 	case err != nil:
 		return err
-	case quiet:
-		return r.suppressRecurrence(before, g)
+	case suppress:
+		return r.suppressRecurrence(ended, g)
 	}
-	stormy, err := r.stormExceeded()
+	exceeded, err := r.stormExceeded()
 	switch {
 	case err != nil:
 		return err
-	case stormy:
+	case exceeded:
 		return r.groupIntoStorm(g, rule)
 	}
-	return r.openIncident(g, rule, before)
+	return r.openIncident(g, rule, ended)
 }
 
-// suppress keeps an alert that opens nothing.
-func (r *ingestion) suppress(shelf incident.ID, g *alertGroup, outcome string) error {
-	row, _, err := r.countAlert(shelf, g)
+// suppress stores an alert that opens no incident. disposition is
+// [WatchedAlerts], [DroppedAlerts] or [MaintenanceAlerts].
+func (r *ingestion) suppress(disposition incident.ID, g *alertGroup, outcome string) error {
+	row, _, err := r.countAlert(disposition, g)
 	if err != nil {
 		return err
 	}
@@ -66,13 +69,15 @@ func (r *ingestion) suppress(shelf incident.ID, g *alertGroup, outcome string) e
 	return nil
 }
 
-// countAlert counts the copies where they belong. Those that were counted before are
-// moved from their shelf instead; before is 0 where the alert is new there.
+// countAlert adds the occurrences of an alert to an incident or a disposition. It
+// moves the alert instead if its deliveries are reprocessed, because they were
+// counted the first time. before is the count there until now, 0 if the alert is
+// new there.
 func (r *ingestion) countAlert(id incident.ID, g *alertGroup) (row AlertRow, before int64, err error) {
 	if g.reprocessed {
 		row, known, err := r.tx.MoveAlert(id, g.alert, g.decision)
 		if err != nil {
-			return row, 0, fmt.Errorf("recall an alert: %w", err)
+			return row, 0, fmt.Errorf("move the alert: %w", err)
 		}
 		if known {
 			before = row.Count
@@ -82,31 +87,34 @@ func (r *ingestion) countAlert(id incident.ID, g *alertGroup) (row AlertRow, bef
 		}
 	}
 	if row, before, err = r.tx.CountAlert(id, g.alert, int64(len(g.rows)), r.now, g.decision); err != nil {
-		return row, 0, fmt.Errorf("count an alert: %w", err)
+		return row, 0, fmt.Errorf("count the alert: %w", err)
 	}
 	return row, before, nil
 }
 
-func (r *ingestion) setOutcomes(g *alertGroup, s DeliveryOutcome) {
-	g.outcome = s
-	s.Rule, s.Routing = g.decision.Rule, g.decision.Routing
+// setOutcomes sets the outcome of every delivery of the group. Only the first
+// delivery opens, attaches or groups. The others are counted.
+func (r *ingestion) setOutcomes(g *alertGroup, o DeliveryOutcome) {
+	g.outcome = o
+	o.Rule, o.Routing = g.decision.Rule, g.decision.Routing
 	for _, row := range g.rows {
-		s.Row = row
-		r.setOutcome(s)
-		if s.Outcome == outcomeOpened || s.Outcome == outcomeAttached || s.Outcome == outcomeGrouped {
-			s.Outcome = outcomeCounted // the copies that came with it
+		o.Row = row
+		r.setOutcome(o)
+		if o.Outcome == outcomeOpened || o.Outcome == outcomeAttached || o.Outcome == outcomeGrouped {
+			o.Outcome = outcomeCounted
 		}
 	}
 }
 
-// openIncident opens an incident for an alert that belongs to none. before is the
-// one that had its correlation and ended a while ago, or 0.
-func (r *ingestion) openIncident(g *alertGroup, rule Rule, before incident.ID) error {
+// openIncident opens an incident for an alert without a live incident. ended is
+// an earlier incident with its correlation key that ended within the recurrence
+// window, or 0. Watched alerts with the correlation key are attached as well.
+func (r *ingestion) openIncident(g *alertGroup, rule Rule, ended incident.ID) error {
 	id, err := r.tx.NewID()
 	if err != nil {
-		return fmt.Errorf("take a number: %w", err)
+		return fmt.Errorf("allocate an incident number: %w", err)
 	}
-	row, was, err := r.countAlert(id, g)
+	row, before, err := r.countAlert(id, g)
 	if err != nil {
 		return err
 	}
@@ -117,20 +125,22 @@ func (r *ingestion) openIncident(g *alertGroup, rule Rule, before incident.ID) e
 	if err != nil {
 		return err
 	}
-	if err := r.tx.MoveAlerts(WatchedAlerts, id); err != nil { // what was only watched so far
-		return fmt.Errorf("bring watched alerts into %s: %w", id, err)
+	if err := r.tx.MoveAlerts(WatchedAlerts, id); err != nil {
+		return fmt.Errorf("attach watched alerts to %s: %w", id, err)
 	}
-	if before != 0 {
-		if err := r.notePredecessor(id, before); err != nil {
+	if ended != 0 {
+		if err := r.notePredecessor(id, ended); err != nil {
 			return err
 		}
 	}
 	r.setOutcomes(g, DeliveryOutcome{Outcome: outcomeOpened, Incident: id, Alert: row.ID})
-	return r.noteMilestone(id, row, was)
+	return r.noteMilestone(id, row, before)
 }
 
-// attachAlert adds an alert to the live incident of its correlation: a new one is
-// attached, copies of a known one are counted.
+// attachAlert adds an alert to a live incident. A new alert becomes part of the
+// timeline, raises the severity if the rule is more severe, and starts playbooks.
+// Repeats only add to the count. So does a new alert beyond maxAttached if it has
+// a known kind and changes neither severity nor playbooks.
 func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error {
 	if err := r.lockIncident(id); err != nil {
 		return err
@@ -153,7 +163,7 @@ func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error 
 		}
 		known := slices.ContainsFunc(dr.inc.Alerts, func(a incident.AlertRef) bool { return a.Kind == alert.Kind })
 		if !known || len(cmd.Runs) > 0 || cmd.Severity != "" || len(dr.inc.Alerts) < maxAttached {
-			if _, err := r.judge(cmd); err != nil {
+			if _, err := r.decide(cmd); err != nil {
 				return fmt.Errorf("attach to %s: %w", id, err)
 			}
 			outcome = outcomeAttached
@@ -166,21 +176,22 @@ func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error 
 	return r.noteMilestone(id, row, before)
 }
 
-// lockIncident keeps an incident from being changed by others without reading it: most
-// of what joins one is a copy, and changes nothing but a counter beside it.
+// lockIncident locks an incident without reading it. Most alerts of an incident
+// are repeats, which only change a counter, so reading the incident would be
+// wasted work.
 func (r *ingestion) lockIncident(id incident.ID) error {
-	if r.drafts[id] != nil || r.held[id] {
+	if r.drafts[id] != nil || r.locked[id] {
 		return nil
 	}
 	if err := r.tx.LockIncident(id); err != nil {
 		return err
 	}
-	r.held[id] = true
+	r.locked[id] = true
 	return nil
 }
 
-// noteMilestone marks the 10th, 100th, 1000th … copy in the timeline, of an alert that
-// is named there.
+// noteMilestone records the 10th, 100th, 1000th … occurrence of an alert in the
+// timeline. It does nothing if the alert is not part of the timeline.
 func (r *ingestion) noteMilestone(id incident.ID, row AlertRow, before int64) error {
 	mark := milestone(before, row.Count)
 	if mark == 0 {
@@ -189,7 +200,7 @@ func (r *ingestion) noteMilestone(id incident.ID, row AlertRow, before int64) er
 	if before > 0 {
 		var err error
 		if row, err = r.tx.Alert(row.ID); err != nil {
-			return fmt.Errorf("read the alert that is counted: %w", err)
+			return fmt.Errorf("read the counted alert: %w", err)
 		}
 	}
 	dr, err := r.draft(id)
@@ -200,14 +211,14 @@ func (r *ingestion) noteMilestone(id incident.ID, row AlertRow, before int64) er
 		return nil
 	}
 	alert := alertRef(row)
-	if _, err := r.judge(incident.Command{Verb: incident.VerbCount, For: id, By: incident.System, Via: incident.ViaSystem, Alert: &alert, Count: mark}); err != nil {
+	if _, err := r.decide(incident.Command{Verb: incident.VerbCount, For: id, By: incident.System, Via: incident.ViaSystem, Alert: &alert, Count: mark}); err != nil {
 		return fmt.Errorf("count for %s: %w", id, err)
 	}
 	return nil
 }
 
-// milestone is the highest of 10, 100, 1000 … that lies behind before and not
-// behind after, or 0.
+// milestone returns the highest of 10, 100, 1000 … that is greater than before
+// and at most after, or 0.
 func milestone(before, after int64) (mark int64) {
 	for n := int64(10); n <= after; n *= 10 {
 		if n > before {
@@ -217,8 +228,9 @@ func milestone(before, after int64) (mark int64) {
 	return mark
 }
 
-// playbookRuns pins the playbooks that an alert starts: the rule's, and those that
-// match by themselves, but none that runs already.
+// playbookRuns returns the playbooks that an alert starts, pinned. They are the
+// playbook of the rule and the matching ones, except playbooks that the incident
+// already runs.
 func (s *session) playbookRuns(inc incident.Incident, a incident.Alert, rule Rule) []incident.Run {
 	if s.d.Playbooks == nil {
 		return nil

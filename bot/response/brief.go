@@ -9,19 +9,21 @@ import (
 	"tocsin/bot/incident"
 )
 
-// The effects that speak in an incident's channel. Without one there is
-// nothing to speak in: opening it was given up, or nobody is there to do it.
+// channelEffects are the effects that need the incident's channel. They are
+// skipped if there is none because opening it was discarded or no chat provider
+// is configured.
 var channelEffects = []incident.EffectKind{incident.EffectInvite, incident.EffectPost, incident.EffectAskSign, incident.EffectAskConsult,
 	incident.EffectUpload, incident.EffectArchive, incident.EffectCard, incident.EffectTopic}
 
-// The effects whose readers may be anybody: of a restricted incident they get
-// its id and severity, nothing more.
+// publicEffects are the effects that may reach anyone in the company. Of a
+// restricted incident they receive no texts, only [publicView].
 var publicEffects = []incident.EffectKind{incident.EffectAnnounce, incident.EffectPage, incident.EffectPageAck, incident.EffectPageResolve}
 
-// The effects that are about a written document.
+// documentEffects are the effects about a written document.
 var documentEffects = []incident.EffectKind{incident.EffectUpload, incident.EffectAnnouncePostmortem, incident.EffectMailPostmortem}
 
-// brief gathers, and redacts, what an effect's handler may know.
+// brief collects and redacts the data for the handler of an effect. attempt is 1
+// the first time.
 func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) {
 	b := incident.Brief{Directory: s.dir, Now: s.now, Attempt: attempt, Mark: e.Key}
 	if e.Kind == incident.EffectAgenda {
@@ -30,7 +32,7 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 			return b, err
 		}
 		b.SuppressedAlerts, err = s.agendaAlerts(s.now.Add(-dismissalLookback))
-		return redacted(s.d.Redact, b), err
+		return redactedCopy(s.d.Redact, b), err
 	}
 	switch e.Kind {
 	case incident.EffectAcknowledge:
@@ -61,10 +63,10 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 	if b.Event.Audience == incident.AudienceLegalSecurity {
 		b.Event.Texts = nil
 	}
-	return redacted(s.d.Redact, b), nil
+	return redactedCopy(s.d.Redact, b), nil
 }
 
-// event loads the event that called for an effect.
+// event loads the event that produced an effect.
 func (s *session) event(e incident.Effect) (incident.Event, error) {
 	event, err := s.tx.Event(e.Incident, e.Seq)
 	if err != nil {
@@ -73,21 +75,23 @@ func (s *session) event(e incident.Effect) (incident.Event, error) {
 	return event, nil
 }
 
-// publicView is what anybody may know about a restricted incident.
+// publicView returns the part of a restricted incident that anyone may see.
 func publicView(i incident.Incident) incident.Incident {
 	return incident.Incident{ID: i.ID, Status: i.Status, Severity: i.Severity, Restricted: true, OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt,
 		Paging: i.Paging, Links: i.Links, Head: i.Head}
 }
 
-// dismissalLookback is how far back the agenda looks for dismissed incidents.
+// dismissalLookback is how far back the review agenda looks for dismissed
+// incidents.
 const dismissalLookback = 7 * 24 * time.Hour
 
-// agenda lists what awaits a review: approved records, and what was called a
-// false alarm since the last meeting.
+// agenda lists the incidents for the review meeting: with an approved closing
+// record, or dismissed since the last meeting. Restricted incidents have no
+// title.
 func (s *session) agenda() ([]incident.Summary, error) {
 	rows, err := s.tx.Summaries(incident.Filter{Statuses: []incident.Status{incident.Approved, incident.Dismissed}, Limit: 200})
 	if err != nil {
-		return nil, fmt.Errorf("list what awaits review: %w", err)
+		return nil, fmt.Errorf("list incidents for review: %w", err)
 	}
 	rows = slices.DeleteFunc(rows, func(r incident.Summary) bool {
 		return r.Status == incident.Dismissed && r.UpdatedAt.Before(s.now.Add(-dismissalLookback))
@@ -100,8 +104,8 @@ func (s *session) agenda() ([]incident.Summary, error) {
 	return rows, nil
 }
 
-// intArg reads a number among an effect's arguments.
+// intArg returns a numeric argument of an effect, or 0.
 func intArg(e incident.Effect, name string) int {
-	n, _ := strconv.Atoi(e.Args[name]) // written by effects.go
+	n, _ := strconv.Atoi(e.Args[name]) // effects.go wrote it
 	return n
 }

@@ -8,19 +8,22 @@ import (
 	"tocsin/bot/incident"
 )
 
-// maxChain bounds how many rules may build on each other.
+// maxChain is the maximum number of correlation rules that may build on each
+// other.
 const maxChain = 16
 
-// rowObservation is an observation and the row that it came in.
+// rowObservation is an observation with the delivery that contains it.
 type rowObservation struct {
 	incident.Observation
 	row incident.DecodedDelivery
 }
 
-// correlate takes what the batch means to rules about several events into their
-// windows, each step once: the rows are marked handled in the same transaction,
-// and one that is evaluated anew was counted the first time. It returns what
-// came true as alerts of the rows that completed it.
+// correlate adds the observations of the batch to their correlation windows. It
+// returns an alert for each rule that fired, as a delivery with the row of the
+// completing observation.
+//
+// Each observation counts once, because the transaction also marks the rows as
+// handled. Reprocessed deliveries are left out: they were counted the first time.
 func (r *ingestion) correlate(batch []incident.DecodedDelivery) ([]incident.DecodedDelivery, error) {
 	if r.d.Correlate == nil {
 		return nil, nil
@@ -50,8 +53,9 @@ func (r *ingestion) correlate(batch []incident.DecodedDelivery) ([]incident.Deco
 	return out, nil
 }
 
-// advance takes observations into their windows. The windows are locked in one
-// order for everybody.
+// advance adds observations to their correlation windows. It locks the windows in
+// sorted order, which prevents deadlocks between batches. more are the
+// observations for rules that build on the rules that fired.
 func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDelivery, more []rowObservation, err error) {
 	byWindow := map[string][]rowObservation{}
 	for _, o := range seen {
@@ -60,7 +64,7 @@ func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDeli
 	keys := slices.Sorted(maps.Keys(byWindow))
 	windows, err := r.tx.Windows(keys)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the windows of correlations: %w", err)
+		return nil, nil, fmt.Errorf("read correlation windows: %w", err)
 	}
 	for _, key := range keys {
 		steps := byWindow[key]
@@ -73,7 +77,7 @@ func (r *ingestion) advance(seen []rowObservation) (fired []incident.DecodedDeli
 			return nil, nil, fmt.Errorf("correlate: %w", err)
 		}
 		if err := r.tx.PutWindow(key, next, expires); err != nil {
-			return nil, nil, fmt.Errorf("keep the window of a correlation: %w", err)
+			return nil, nil, fmt.Errorf("store correlation window: %w", err)
 		}
 		for _, f := range firings {
 			row := steps[f.CompletedBy].row

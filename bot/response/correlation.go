@@ -7,7 +7,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// syncCorrelations keeps the correlation keys with the incidents that are alive.
+// syncCorrelations updates the correlation keys of an incident after its status
+// changed. Only live incidents have keys: a merge moves them, an end releases
+// them and a reopening restores them.
 func (s *session) syncCorrelations(dr *draft) error {
 	id, live := dr.inc.ID, dr.inc.Status.Live()
 	switch {
@@ -22,23 +24,25 @@ func (s *session) syncCorrelations(dr *draft) error {
 		if err := s.tx.ReleaseCorrelations(id); err != nil {
 			return fmt.Errorf("release the correlation keys of %s: %w", id, err)
 		}
-	case !dr.wasLive && live && dr.events[0].Seq > 1: // it came back to life
+	case !dr.wasLive && live && dr.events[0].Seq > 1: // reopened
 		if err := s.restoreCorrelations(dr.inc); err != nil {
 			return err
 		}
-		if err := s.tx.MoveAlerts(WatchedAlerts, id); err != nil { // what came while it was thought to be over
-			return fmt.Errorf("bring late alerts back into %s: %w", id, err)
+		if err := s.tx.MoveAlerts(WatchedAlerts, id); err != nil { // recurrences since its end
+			return fmt.Errorf("attach recurrences to %s: %w", id, err)
 		}
 	}
 	return nil
 }
 
-// restoreBatch is how many alerts of an incident that lives again are read at once.
+// restoreBatch is the number of alerts of a reopened incident that are read at
+// once.
 const restoreBatch = 500
 
-// restoreCorrelations gives an incident that lives again the keys by which the copies of its
-// alerts find it. One that was split off has those of its own alerts; that of
-// their correlation it has only where it was the last to have it.
+// restoreCorrelations binds the correlation keys of a reopened incident again. An
+// incident that was split from another one gets the fingerprint keys of its
+// alerts. It gets a shared correlation key only if it was the last incident with
+// it.
 func (s *session) restoreCorrelations(inc incident.Incident) error {
 	seen := map[string]bool{}
 	for after := int64(0); ; {
@@ -64,28 +68,28 @@ func (s *session) restoreCorrelations(inc incident.Incident) error {
 	}
 }
 
-// correlationKeys returns the keys that one alert has an incident reclaim, each of them
-// once.
+// correlationKeys returns the keys of an alert that a reopened incident binds
+// again. Keys in seen are skipped, and new ones are added to it.
 func (s *session) correlationKeys(inc incident.Incident, a incident.Alert, seen map[string]bool) (keys []string, err error) {
-	fresh := func(key string) bool {
+	isNew := func(key string) bool {
 		known := seen[key]
 		seen[key] = true
 		return !known
 	}
 	shared := correlationKey(a)
 	if inc.SplitFrom == 0 {
-		if fresh(shared) {
+		if isNew(shared) {
 			keys = append(keys, shared)
 		}
 		return keys, nil
 	}
-	if key := fingerprintKey(a); fresh(key) {
+	if key := fingerprintKey(a); isNew(key) {
 		keys = append(keys, key)
 	}
-	if fresh(shared) {
+	if isNew(shared) {
 		last, _, err := s.tx.EndedIncident(shared, incident.Alert{}, time.Time{})
 		if err != nil {
-			return nil, fmt.Errorf("find who had a correlation key: %w", err)
+			return nil, fmt.Errorf("find the last incident with a correlation key: %w", err)
 		}
 		if last == inc.ID {
 			keys = append(keys, shared)
@@ -94,7 +98,7 @@ func (s *session) correlationKeys(inc incident.Incident, a incident.Alert, seen 
 	return keys, nil
 }
 
-// bindCorrelation binds a key again unless another incident has it by now.
+// bindCorrelation binds a key to an incident unless another live incident has it.
 func (s *session) bindCorrelation(key string, id incident.ID) error {
 	holder, err := s.tx.IncidentByCorrelation(key)
 	if err != nil || holder != 0 {

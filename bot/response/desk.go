@@ -15,85 +15,92 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Handler carries out one effect. The command it returns (Verb "" for none) is
-// committed together with the ledger. *incident.RetryAfter waits,
-// *incident.Permanent gives up, any other error is tried again.
+// Handler carries out one effect. The Desk commits the returned command with the
+// ledger entry. An empty Verb means that there is no command.
+//
+// An [*incident.RetryAfter] error snoozes the effect, an [*incident.Permanent]
+// error discards it, and any other error is retried.
 type Handler func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error)
 
-// Redactor takes personal data and secrets out of a text.
+// Redactor replaces personal data and secrets in a text.
 type Redactor interface{ Text(string) string }
 
-// Playbooks is what the desk needs of the playbook library.
+// Playbooks is the part of the playbook library that the Desk uses.
 type Playbooks interface {
-	// Pin returns a playbook as it is pinned when it starts.
+	// Pin returns a playbook as the Desk stores it when it starts, and whether it
+	// exists.
 	Pin(name string) (incident.Run, bool)
-	// Match returns the playbooks that fit an incident that alert opens or joins
-	// (nil: a person opens it), pinned.
+	// Match returns the pinned playbooks that match an incident. alert is the
+	// alert that opens the incident or is attached to it, or nil if a person
+	// opens it.
 	Match(inc incident.Incident, alert *incident.Alert) []incident.Run
 }
 
-// Correlator knows the rules about several events.
+// Correlator evaluates the rules about several events.
 type Correlator interface {
-	// Advance takes observations, all of one window, into it. The window is what
-	// was returned the last time, nil for the first, and nobody needs it after
-	// expires. It may be called again with the same if a transaction is repeated.
+	// Advance adds observations of one correlation window to it. window is the
+	// previous result, or nil the first time. next may be deleted after expires.
+	// The Desk calls Advance again with equal arguments if it repeats a
+	// transaction.
 	Advance(window []byte, seen []incident.Observation, now time.Time) (next []byte, expires time.Time, fired []incident.Firing, err error)
 }
 
-// Detector knows the rules that judge the records of some sources.
+// Detector evaluates detection rules on the records of some sources.
 type Detector interface {
-	// Rules returns what the rules in force are known by, and what they can be
-	// restored from.
+	// Rules returns the digest of the current rules and the source to restore
+	// them from.
 	Rules() (digest string, source []byte)
-	// Judges reports whether the alerts and deliveries of a source hold records for
-	// the rules.
+	// Evaluates reports whether deliveries of a source contain records for the
+	// rules.
 	Evaluates(source string) bool
-	// Explain holds records of a delivery against rules that were kept (nil: those
-	// in force): that of the event alone where it is among them, else the first
-	// most of them. more counts the rest, which no rule was held against.
+	// Explain evaluates the records of a delivery with stored rules, or with the
+	// current ones if rules is nil. It returns only the record of the event if
+	// the body contains it, and otherwise the first most records. more is the
+	// number of records left out.
 	Explain(rules, body []byte, event string, most int) (records []incident.RecordTrace, more int, err error)
-	// Counted says by which of these rules, and of which events, an alert about
-	// several events was made; "" for any other.
+	// ExplainCorrelation names the rules and events that made an alert about
+	// several events. It returns "" for any other alert.
 	ExplainCorrelation(rules []byte, a incident.Alert) (string, error)
 }
 
-// PostmortemRenderer renders the postmortem of an incident as it stands under its signed digest.
+// PostmortemRenderer renders the postmortem of an incident for its signed digest.
 type PostmortemRenderer func(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error)
 
-// Observer is told what the desk did, for metrics.
+// Observer receives the Desk's metrics. Its methods must be safe for concurrent
+// use.
 type Observer interface {
-	// EffectDone counts one attempt at an effect: "completed", "skipped",
-	// "failed", "snoozed" or "discarded".
+	// EffectDone counts one attempt at an effect. outcome is "completed",
+	// "skipped", "failed", "snoozed" or "discarded".
 	EffectDone(kind, outcome string, took time.Duration)
-	// Reported says what became of n deliveries.
+	// Ingested counts n deliveries with an outcome.
 	Ingested(outcome string, n int)
 }
 
-// DiscardedEffect is an effect that will never be done.
+// DiscardedEffect is an effect that failed and will not be retried.
 type DiscardedEffect struct {
 	Effect incident.Effect
-	Err    error // may quote an outside system: redact before it leaves the house
+	Err    error // may quote an outside system: redact it before sending it out of Tocsin
 }
 
-// Options are the desk's settings and what it works with.
+// Options configure a [Desk]. Store, Redact and RenderPostmortem are required.
 type Options struct {
 	Store            Store
-	Policy           incident.Policy // Routes is taken from Pages where there are any; English and UTC unless said otherwise
-	Routing          *Routing        // nil: everything is only watched
-	Storm            StormLimit      // the zero value: every correlation opens its own incident
-	Playbooks        Playbooks       // nil: none
-	Correlate        Correlator      // nil: nobody counts observations
-	Detect           Detector        // nil: no rules judge records
-	Sources          []string        // the names that conditions may compare an alert's source with; nil: any
+	Policy           incident.Policy // len(Pages) overrides EscalationSteps, Language is "en" and TimeZone "UTC" by default
+	Routing          *Routing        // nil: every alert is only watched
+	Storm            StormLimit      // zero: no limit
+	Playbooks        Playbooks       // nil: no playbooks
+	Correlate        Correlator      // nil: observations are ignored
+	Detect           Detector        // nil: explanations contain no detection rules
+	Sources          []string        // valid values of source in conditions, nil for any
 	Redact           Redactor
 	RenderPostmortem PostmortemRenderer
 
-	Handlers map[incident.EffectKind]Handler // a kind without one is skipped: nobody is connected to do it
-	Pages    []Handler                       // the routes of the emergency alias, in their order
+	Handlers map[incident.EffectKind]Handler // effects of other kinds are skipped
+	Pages    []Handler                       // the steps of the escalation policy, in order
 
-	DiscardAfter  time.Duration // how long an effect is tried; 24 h if zero
-	PageTimeout   time.Duration // how long one call to a pager may take before the next route goes; 10 s if zero
-	EffectTimeout time.Duration // how long any other call may take; 40 s if zero
+	DiscardAfter  time.Duration // age at which a failing effect is discarded, 24 h if zero
+	PageTimeout   time.Duration // limit of one page call before the next escalation step is paged, 10 s if zero
+	EffectTimeout time.Duration // limit of any other handler call, 40 s if zero
 
 	OnDiscard func(DiscardedEffect) // may be nil
 	Observer  Observer              // may be nil
@@ -102,22 +109,22 @@ type Options struct {
 	Log       *slog.Logger
 }
 
-// Desk is the one place where incidents change. It is safe for concurrent use.
+// Desk is the only writer of incidents. It is safe for concurrent use.
 type Desk struct {
 	Options
-	routing    atomic.Int64 // id under which the store keeps the rules in force
-	conditions sync.Map     // of maintenance windows, compiled, by their ids
+	routing    atomic.Int64 // id of the current configuration in the store, 0 until it is stored
+	conditions sync.Map     // compiled conditions of maintenance windows, by window id
 }
 
-// New checks the options and returns a Desk.
+// New returns a Desk, or an error if a required option is missing.
 func New(o Options) (*Desk, error) {
 	switch {
 	case o.Store == nil:
-		return nil, errors.New("make desk: a store is missing")
+		return nil, errors.New("create desk: store is missing")
 	case o.Redact == nil:
-		return nil, errors.New("make desk: a redactor is missing")
+		return nil, errors.New("create desk: redactor is missing")
 	case o.RenderPostmortem == nil:
-		return nil, errors.New("make desk: a writer of postmortems is missing")
+		return nil, errors.New("create desk: postmortem renderer is missing")
 	}
 	if len(o.Pages) > 0 {
 		o.Policy.EscalationSteps = len(o.Pages)
@@ -147,10 +154,12 @@ func setDefault(d *time.Duration, standard time.Duration) {
 	}
 }
 
-// Do judges one command and commits what it leads to. The error is an
-// *incident.Error where the lifecycle refuses it. After an error nothing was
-// written, unless one in its chain has a method OutcomeUnknown() bool that says
-// so: then the same command under the same key finds out, and counts once.
+// Do decides about one command and commits the result. It returns an
+// [*incident.Error] if the lifecycle rejects the command.
+//
+// After an error nothing was written, unless an error in its chain has a method
+// OutcomeUnknown() bool that returns true. In that case repeat the command with
+// its key: Do then reports the state, and the command takes effect only once.
 func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
 	var result incident.Result
 	var last *session
@@ -166,30 +175,31 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 		result.Incident = dr.inc // with the steps that became due
 	}
 	if isExternal(cmd.By.Provider) {
-		result = redacted(d.Redact, result)
+		result = redactedCopy(d.Redact, result)
 	}
 	return result, nil
 }
 
-// isExternal reports whether what is answered behind the door leaves the house.
-func isExternal(door incident.Provider) bool {
-	return door == incident.ProviderSlack || door == incident.ProviderPagerDuty || door == incident.ProviderMail
+// isExternal reports whether answers to a provider leave Tocsin and must be
+// redacted.
+func isExternal(p incident.Provider) bool {
+	return p == incident.ProviderSlack || p == incident.ProviderPagerDuty || p == incident.ProviderMail
 }
 
-// redactError is an error as it may be told behind the door: what a refusal quotes is
-// redacted as everything else that leaves the house.
-func (d *Desk) redactError(door incident.Provider, err error) error {
-	var refused *incident.Error
-	if !isExternal(door) || !errors.As(err, &refused) {
+// redactError returns err for a caller at a provider. The text of an
+// [*incident.Error] may quote input, so it is redacted for an external provider.
+func (d *Desk) redactError(p incident.Provider, err error) error {
+	var rejection *incident.Error
+	if !isExternal(p) || !errors.As(err, &rejection) {
 		return err
 	}
-	out := *refused
+	out := *rejection
 	out.Sentence = redactSentence(d.Redact, out.Sentence)
 	return &out
 }
 
-// Show returns everything about an incident that the reader may see, and
-// writes the access to the audit log, refused ones too.
+// Show returns the parts of an incident that the reader may see. Every attempt,
+// rejected or not, is written to the audit log.
 func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error) {
 	var v incident.View
 	err := d.Store.View(ctx, func(r Reader) error {
@@ -220,12 +230,13 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		v.Timeline = withoutPrivileged(v.Timeline)
 	}
 	if isExternal(who.Provider) {
-		v = redacted(d.Redact, v)
+		v = redactedCopy(d.Redact, v)
 	}
 	return v, nil
 }
 
-// authorizeRead applies the restriction of an incident and audits the access.
+// authorizeRead returns an error unless who may read an incident. It writes the
+// attempt to the audit log and returns the reader, "" for [incident.System].
 func (d *Desk) authorizeRead(ctx context.Context, who incident.Identity, inc incident.Incident, dir incident.Directory, action, reason string) (incident.PersonID, error) {
 	person, _ := dir.Resolve(who)
 	allowed := who.Provider == incident.ProviderSystem || inc.MayRead(dir, person.ID, d.Now())
@@ -243,18 +254,20 @@ func (d *Desk) authorizeRead(ctx context.Context, who incident.Identity, inc inc
 	return person.ID, nil
 }
 
-// errUnknownIdentity refuses somebody whom the configuration does not know.
+// errUnknownIdentity returns the error for an identity that belongs to no known
+// person.
 func errUnknownIdentity(who incident.Identity) error {
-	return incident.Forbidden("nobody the configuration knows stands behind %s; have an administrator add it under people", who)
+	return incident.Forbidden("%s is not linked to a person; ask an administrator to add it under people", who)
 }
 
-// mayReadPrivileged reports whether the reader sees what was said to legal and security alone.
+// mayReadPrivileged reports whether the reader may see notes for legal and
+// security only.
 func mayReadPrivileged(who incident.Identity, reader incident.PersonID, dir incident.Directory, now time.Time) bool {
 	return who.Provider == incident.ProviderSystem || dir.Represents(reader, incident.Legal, now) || dir.Represents(reader, incident.Security, now)
 }
 
-// withoutPrivileged returns a timeline in which what was said to legal and
-// security alone has lost its texts, unless legal and security is the reader.
+// withoutPrivileged returns a copy of the timeline without the texts of events
+// for legal and security only.
 func withoutPrivileged(timeline []incident.Event) []incident.Event {
 	out := slices.Clone(timeline)
 	for n := range out {
@@ -265,7 +278,7 @@ func withoutPrivileged(timeline []incident.Event) []incident.Event {
 	return out
 }
 
-// alertRefs shows stored alerts as an incident refers to them, with their counters.
+// alertRefs returns references to stored alerts, with their occurrence counts.
 func alertRefs(rows []AlertRow) []incident.AlertRef {
 	out := make([]incident.AlertRef, len(rows))
 	for n, row := range rows {
@@ -275,14 +288,15 @@ func alertRefs(rows []AlertRow) []incident.AlertRef {
 	return out
 }
 
+// alertRef returns a reference to a stored alert, without its count.
 func alertRef(row AlertRow) incident.AlertRef {
 	a := row.Alert
 	return incident.AlertRef{Alert: row.ID, Source: a.Source, Kind: a.Kind, Level: a.Level, Title: alertTitle(a), URL: a.URL,
 		Rule: a.Rule, Fingerprint: row.Hash, At: a.At}
 }
 
-// List returns the incidents of a filter, one line each. Of a restricted one
-// that the reader may not see there is no title.
+// List returns one summary for each incident that matches f. Title and commander
+// of an incident that the reader may not see are empty.
 func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error) {
 	var out []incident.Summary
 	var reader incident.Person
@@ -320,12 +334,13 @@ func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filte
 		return nil, fmt.Errorf("audit list: %w", err)
 	}
 	if isExternal(who.Provider) {
-		out = redacted(d.Redact, out)
+		out = redactedCopy(d.Redact, out)
 	}
 	return out, nil
 }
 
-// Document returns a written postmortem to a reader who may see the incident.
+// Document returns a revision of the postmortem if the reader may see the
+// incident. It writes the attempt to the audit log.
 func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.ID, revision int, reason string) (incident.Document, error) {
 	var doc incident.Document
 	var inc incident.Incident
@@ -347,12 +362,12 @@ func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.
 		return incident.Document{}, err
 	}
 	if isExternal(who.Provider) {
-		doc = redacted(d.Redact, doc)
+		doc = redactedCopy(d.Redact, doc)
 	}
 	return doc, nil
 }
 
-// Directory returns everybody the bot knows.
+// Directory returns the people and teams that Tocsin knows.
 func (d *Desk) Directory(ctx context.Context) (dir incident.Directory, err error) {
 	err = d.Store.View(ctx, func(r Reader) error {
 		dir, err = r.Directory()
@@ -361,16 +376,16 @@ func (d *Desk) Directory(ctx context.Context) (dir incident.Directory, err error
 	return dir, err
 }
 
-// PutDirectory replaces everybody the bot knows.
+// PutDirectory replaces the people and teams that Tocsin knows.
 func (d *Desk) PutDirectory(ctx context.Context, dir incident.Directory) error {
 	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.PutDirectory(dir) }); err != nil {
-		return fmt.Errorf("put directory: %w", err)
+		return fmt.Errorf("store directory: %w", err)
 	}
 	return nil
 }
 
-// IncidentByLink returns the incident whose half in an outside system has that name,
-// such as the one of a Slack channel, or 0.
+// IncidentByLink returns the incident with a link of that name and value, or 0. A
+// Slack channel is linked under [incident.LinkChannel].
 func (d *Desk) IncidentByLink(ctx context.Context, name, value string) (id incident.ID, err error) {
 	err = d.Store.View(ctx, func(r Reader) error {
 		id, err = r.IncidentByLink(name, value)

@@ -10,9 +10,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// effectsByEvent is the whole list: which effects each event calls for. An event that
-// effectsByEvent for none stands here too, so that a new kind cannot be forgotten.
-// Effects of the channel wait in its lane behind open_channel.
+// effectsByEvent lists the effects of every kind of event. Kinds without effects
+// are listed too: a test fails if a new kind is missing. Effects of the channel
+// share one lane, which starts with open_channel.
 var effectsByEvent = map[incident.EventKind][]effectFunc{
 	incident.EventOpened:        {openChannel, announce},
 	incident.EventAlertAttached: {post, card},
@@ -87,51 +87,53 @@ var effectsByEvent = map[incident.EventKind][]effectFunc{
 	incident.EventErased:          {post, card},
 }
 
-// effectBuilder is one event as the list sees it: the incident stands as it was
-// after the whole command.
+// effectBuilder builds the effects of one event.
 type effectBuilder struct {
-	inc    incident.Incident
-	from   incident.Incident // the one that was merged into inc, or that inc was split from, where the event is about that
+	inc    incident.Incident // after the whole command
+	other  incident.Incident // of a merge or split: the incident that was merged into inc or that inc was split from
 	event  incident.Event
 	dir    incident.Directory
 	policy incident.Policy
 	now    time.Time
 }
 
+// effectFunc builds the effects of one kind for an event.
 type effectFunc func(effectBuilder) []incident.Effect
 
-// effects lists the effects one event calls for.
+// effects returns the effects of the event.
 func (c effectBuilder) effects() []incident.Effect {
 	var out []incident.Effect
-	for _, call := range effectsByEvent[c.event.Kind] {
-		out = append(out, call(c)...)
+	for _, build := range effectsByEvent[c.event.Kind] {
+		out = append(out, build(c)...)
 	}
 	return out
 }
 
-// effect makes one effect of the event, with a key that is the event's own.
+// effect returns an effect whose key contains the incident, the event and more.
 func (c effectBuilder) effect(kind incident.EffectKind, args map[string]string, more ...string) incident.Effect {
 	key := append([]string{c.inc.ID.String(), strconv.Itoa(c.event.Seq), string(kind)}, more...)
 	return incident.Effect{Key: strings.Join(key, "/"), Kind: kind, Incident: c.inc.ID, Seq: c.event.Seq, Args: args}
 }
 
-// inChannel puts an effect into the lane of the incident's channel.
+// inChannel returns an effect in the lane of the incident's channel.
 func (c effectBuilder) inChannel(kind incident.EffectKind, args map[string]string, more ...string) incident.Effect {
 	e := c.effect(kind, args, more...)
 	e.Lane = c.inc.ID.String() + "/channel"
 	return e
 }
 
-// plainEffect is an effect without arguments, outside the channel or inside.
+// plainEffect builds an effect without arguments and without a lane.
 func plainEffect(kind incident.EffectKind) effectFunc {
 	return func(c effectBuilder) []incident.Effect { return []incident.Effect{c.effect(kind, nil)} }
 }
 
-func channel(kind incident.EffectKind) effectFunc {
+// channelEffect builds an effect without arguments in the channel's lane.
+func channelEffect(kind incident.EffectKind) effectFunc {
 	return func(c effectBuilder) []incident.Effect { return []incident.Effect{c.inChannel(kind, nil)} }
 }
 
-// refreshEffect is an effect that is rendered from the present.
+// refreshEffect builds an effect that shows the current state. It has one key for
+// each incident and kind, so it runs again instead of being queued twice.
 func refreshEffect(kind incident.EffectKind) effectFunc {
 	return func(c effectBuilder) []incident.Effect {
 		e := c.effect(kind, nil)
@@ -140,30 +142,30 @@ func refreshEffect(kind incident.EffectKind) effectFunc {
 	}
 }
 
-// revision is an effect about a document.
+// revision returns the arguments of an effect about a document.
 func (c effectBuilder) revision() map[string]string {
 	return map[string]string{"revision": c.event.Field("revision"), "digest": c.event.Field("digest")}
 }
 
 var (
-	openChannel    = channel(incident.EffectOpenChannel)
-	post           = channel(incident.EffectPost)
-	archive        = channel(incident.EffectArchive)
+	openChannel    = channelEffect(incident.EffectOpenChannel)
+	post           = channelEffect(incident.EffectPost)
+	archive        = channelEffect(incident.EffectArchive)
 	card           = refreshEffect(incident.EffectCard)
 	topic          = refreshEffect(incident.EffectTopic)
 	mailInvitation = plainEffect(incident.EffectMailInvitation)
 )
 
-// announce tells the company, in order for each incident. It need not wait for
-// the channel.
+// announce builds a post in the announce channel. The posts of one incident have
+// their own lane: they stay in order and do not wait for its channel.
 func announce(c effectBuilder) []incident.Effect {
 	e := c.effect(incident.EffectAnnounce, nil)
 	e.Lane = c.inc.ID.String() + "/announce"
 	return []incident.Effect{e}
 }
 
-// announceOpen tells more, where the incident is not restricted: of one that is
-// nothing but its id and severity is heard outside.
+// announceOpen announces an incident that is not restricted. Of a restricted one
+// only id and severity are announced, by announce.
 func announceOpen(c effectBuilder) []incident.Effect {
 	if c.inc.Restricted {
 		return nil
@@ -187,28 +189,30 @@ func writePostmortem(c effectBuilder) []incident.Effect {
 	return []incident.Effect{c.effect(incident.EffectWritePostmortem, c.revision())}
 }
 
-// page pages the route whose turn it is, and sets its clock. Keys by round and
-// route: whatever calls for a page, each goes out once.
+// page builds the page of the next escalation step and its timer. Their keys
+// contain round and step, so each page is sent once even if several events
+// require it.
 func page(c effectBuilder) []incident.Effect {
-	route := c.event.Field("next")
+	step := c.event.Field("next")
 	if c.event.Kind == incident.EventRoundStarted {
-		route = c.event.Field("escalation_step")
+		step = c.event.Field("escalation_step")
 	}
 	round := c.event.Field("round")
-	if route == "" || round != strconv.Itoa(c.inc.Paging.Round) {
+	if step == "" || round != strconv.Itoa(c.inc.Paging.Round) {
 		return nil
 	}
 	out := []incident.Effect{c.effect(incident.EffectPage, nil), c.effect(incident.EffectEscalationTimer, nil)}
 	for n := range out {
-		out[n].Key = fmt.Sprintf("%s/%s/%s/%s", c.inc.ID, out[n].Kind, round, route)
+		out[n].Key = fmt.Sprintf("%s/%s/%s/%s", c.inc.ID, out[n].Kind, round, step)
 		out[n].Urgent = true
-		out[n].Args = map[string]string{"round": round, "escalation_step": route}
+		out[n].Args = map[string]string{"round": round, "escalation_step": step}
 	}
 	out[1].After = c.now.Add(c.policy.EscalateAfter)
 	return out
 }
 
-// forEachRound tells the pager about every round: an older one may still ring.
+// forEachRound builds one effect for every round, because a page of an earlier
+// round may still be open at the pager.
 func (c effectBuilder) forEachRound(kind incident.EffectKind) []incident.Effect {
 	var out []incident.Effect
 	for round := 1; round <= c.inc.Paging.Round; round++ {
@@ -225,8 +229,9 @@ func pageResolve(c effectBuilder) []incident.Effect {
 	return c.forEachRound(incident.EffectPageResolve)
 }
 
-// ackLatePage silences a page that landed after somebody had acknowledged, or
-// after it was over: the acknowledgement may have reached the pager before it.
+// ackLatePage acknowledges or resolves a page that was sent after the incident
+// stopped needing one. The acknowledgement may have reached the pager before the
+// page.
 func ackLatePage(c effectBuilder) []incident.Effect {
 	kind := incident.EffectPageAck
 	switch {
@@ -240,8 +245,8 @@ func ackLatePage(c effectBuilder) []incident.Effect {
 	return []incident.Effect{e}
 }
 
-// ackTimer watches over the one who has it, once in each round: a timer that
-// rings too early is put off.
+// ackTimer builds the timer of the acknowledgement timeout, once per round. If
+// the commander was active since, the timer is set again when it fires.
 func ackTimer(c effectBuilder) []incident.Effect {
 	at, ok := c.inc.AckTimeoutAt(c.policy)
 	if !ok {
@@ -254,22 +259,22 @@ func ackTimer(c effectBuilder) []incident.Effect {
 	return []incident.Effect{e}
 }
 
-// invite brings people into the channel.
+// invite builds the invitation of people to the channel.
 func (c effectBuilder) invite(people []incident.PersonID) []incident.Effect {
 	slices.Sort(people)
 	people = slices.DeleteFunc(slices.Compact(people), func(p incident.PersonID) bool { return p == "" })
 	if len(people) == 0 {
 		return nil
 	}
-	words := make([]string, len(people))
+	ids := make([]string, len(people))
 	for n, p := range people {
-		words[n] = string(p)
+		ids[n] = string(p)
 	}
-	return []incident.Effect{c.inChannel(incident.EffectInvite, map[string]string{"people": strings.Join(words, ",")})}
+	return []incident.Effect{c.inChannel(incident.EffectInvite, map[string]string{"people": strings.Join(ids, ",")})}
 }
 
-// inviteResponders invites everybody who belongs in the channel by now. They
-// are not kept waiting behind what is said in it: the channel is there.
+// inviteResponders invites the responders and participants to a new channel. It
+// has no lane because the channel exists: the invitations do not wait for posts.
 func inviteResponders(c effectBuilder) []incident.Effect {
 	effects := c.invite(append(c.dir.Responders(), c.participants(c.inc)...))
 	for n := range effects {
@@ -278,11 +283,12 @@ func inviteResponders(c effectBuilder) []incident.Effect {
 	return effects
 }
 
-// inviteMerged brings along whoever worked on the incident that ended, or that
-// this one was split from.
-func inviteMerged(c effectBuilder) []incident.Effect { return c.invite(c.participants(c.from)) }
+// inviteMerged invites the participants of the other incident of a merge or
+// split.
+func inviteMerged(c effectBuilder) []incident.Effect { return c.invite(c.participants(c.other)) }
 
-// participants lists who has to do with an incident by name.
+// participants returns the people with access or a role, the opener, the
+// commander and the representatives of involved departments.
 func (c effectBuilder) participants(inc incident.Incident) []incident.PersonID {
 	people := append(slices.Clone(inc.Access), inc.OpenedBy, inc.Commander)
 	for _, p := range inc.Roles {
@@ -291,7 +297,8 @@ func (c effectBuilder) participants(inc incident.Incident) []incident.PersonID {
 	return append(people, c.representatives(inc.InvolvedDepartments...)...)
 }
 
-// postRoundStarted says that paging begins anew. The first round goes without saying.
+// postRoundStarted posts that another paging round started. The first is not
+// posted.
 func postRoundStarted(c effectBuilder) []incident.Effect {
 	if c.event.Field("round") == "1" {
 		return nil
@@ -333,7 +340,7 @@ func departments(list string) []incident.Department {
 	return out
 }
 
-// ask asks one department, in the channel.
+// ask builds a request to one department in the channel.
 func (c effectBuilder) ask(kind incident.EffectKind, team incident.Department) incident.Effect {
 	return c.inChannel(kind, map[string]string{"department": string(team)}, string(team))
 }
@@ -350,7 +357,7 @@ func askConsult(c effectBuilder) []incident.Effect {
 	return []incident.Effect{c.ask(incident.EffectAskConsult, incident.Department(c.event.Field("department")))}
 }
 
-// repeatConsult asks again the teams whose answer is still missing.
+// repeatConsult repeats the question to teams that have not answered.
 func repeatConsult(c effectBuilder) []incident.Effect {
 	var out []incident.Effect
 	for _, consulted := range c.inc.Consultations {
@@ -361,14 +368,15 @@ func repeatConsult(c effectBuilder) []incident.Effect {
 	return out
 }
 
-// step finds the step an event is about.
+// step returns the step of the event, or nil, and the arguments of an effect
+// about it.
 func (c effectBuilder) step() (*incident.Step, map[string]string) {
 	args := map[string]string{"run": c.event.Field("run"), "step": c.event.Field("step")}
 	_, step := c.inc.Step(args["run"] + "/" + args["step"])
 	return step, args
 }
 
-// botStep does a step that the playbook gives to the bot.
+// botStep builds the effect that carries out an automated step.
 func botStep(c effectBuilder) []incident.Effect {
 	step, args := c.step()
 	if step == nil || step.Action == "" {
@@ -377,7 +385,7 @@ func botStep(c effectBuilder) []incident.Effect {
 	return []incident.Effect{c.effect(incident.EffectBotStep, args)}
 }
 
-// postTask shows a step that the playbook gives to a person.
+// postTask posts a step that a person must carry out.
 func postTask(c effectBuilder) []incident.Effect {
 	if step, _ := c.step(); step == nil || step.Action != "" {
 		return nil
@@ -385,7 +393,8 @@ func postTask(c effectBuilder) []incident.Effect {
 	return post(c)
 }
 
-// stepTimer watches over a step's deadline, which counts from its start.
+// stepTimer builds the timer for the deadline of a step, which counts from its
+// start.
 func stepTimer(c effectBuilder) []incident.Effect {
 	step, args := c.step()
 	if step == nil || step.Action != "" || step.Deadline <= 0 {

@@ -9,14 +9,16 @@ import (
 	"tocsin/bot/incident"
 )
 
-// dedupTTL is for how long an event is known again. None of its doors holds
-// one back for longer: a queue, with its dead letters, keeps a message 14 days.
+// dedupTTL is how long an event is recognised as a duplicate. No source delays an
+// event for longer: a queue with its dead-letter queue retains a message for 14
+// days.
 const dedupTTL = 15 * 24 * time.Hour
 
-// dedupeEvents takes out of a batch what came before by another delivery: the same
-// record by two doors is counted once, whatever each door calls its deliveries.
-// That it is known is written in the transaction that counts it. What is
-// evaluated anew was counted the first time and stays.
+// dedupeEvents returns the batch without signals of events that another delivery
+// reported. A record that arrives from two sources counts once, even though their
+// delivery ids differ. The store records the events in the transaction that
+// counts them. Reprocessed deliveries are left unchanged, because they were
+// counted the first time.
 func (r *ingestion) dedupeEvents(batch []incident.DecodedDelivery) ([]incident.DecodedDelivery, error) {
 	events := map[string]int64{}
 	for _, row := range batch {
@@ -31,9 +33,9 @@ func (r *ingestion) dedupeEvents(batch []incident.DecodedDelivery) ([]incident.D
 	}
 	first, err := r.tx.DedupeEvents(events, r.now.Add(dedupTTL))
 	if err != nil {
-		return nil, fmt.Errorf("look whether events came before: %w", err)
+		return nil, fmt.Errorf("find duplicate events: %w", err)
 	}
-	out, taken := slices.Clone(batch), map[string]bool{}
+	out, seen := slices.Clone(batch), map[string]bool{}
 	for n, row := range out {
 		if row.Reprocessed {
 			continue
@@ -42,37 +44,37 @@ func (r *ingestion) dedupeEvents(batch []incident.DecodedDelivery) ([]incident.D
 		var before int64
 		for _, signal := range row.Signals {
 			if e := signal.Event; e != "" {
-				if taken[e] || first[e] != row.Row {
+				if seen[e] || first[e] != row.Row {
 					before = first[e]
 					continue
 				}
-				taken[e] = true
+				seen[e] = true
 			}
 			fresh = append(fresh, signal)
 		}
 		out[n].Signals = fresh
 		if before != 0 && before != row.Row && len(fresh) == 0 {
-			r.repeats[row.Row] = before
+			r.duplicates[row.Row] = before
 		}
 	}
 	return out, nil
 }
 
-// markDuplicates settles deliveries of which everything came before, with what became of
-// it then.
+// markDuplicates sets the outcome of deliveries whose events were all reported
+// before. They get the alert and incident of the first delivery.
 func (r *ingestion) markDuplicates() error {
-	elsewhere := slices.DeleteFunc(slices.Sorted(maps.Values(r.repeats)), func(row int64) bool { _, here := r.outcomes[row]; return here })
-	became, err := r.tx.DeliveryOutcomes(slices.Compact(elsewhere))
+	elsewhere := slices.DeleteFunc(slices.Sorted(maps.Values(r.duplicates)), func(row int64) bool { _, ok := r.outcomes[row]; return ok })
+	outcomes, err := r.tx.DeliveryOutcomes(slices.Compact(elsewhere))
 	if err != nil {
-		return fmt.Errorf("find what became of the first delivery: %w", err)
+		return fmt.Errorf("read outcomes of first deliveries: %w", err)
 	}
-	for row, before := range r.repeats {
-		first, here := r.outcomes[before]
-		if !here {
-			first = became[before]
+	for row, before := range r.duplicates {
+		first, ok := r.outcomes[before]
+		if !ok {
+			first = outcomes[before]
 		}
 		r.setOutcome(DeliveryOutcome{Row: row, Outcome: outcomeCounted, Incident: first.Incident, Alert: first.Alert, Rule: first.Rule, Routing: first.Routing,
-			Reason: fmt.Sprintf("the same event came before, with delivery D%d; it counts once", before)})
+			Reason: fmt.Sprintf("duplicate of an event in delivery D%d, which is counted once", before)})
 	}
 	return nil
 }

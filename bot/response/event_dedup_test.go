@@ -47,7 +47,7 @@ func TestAnEventCountsOnceByWhicheverDoor(t *testing.T) {
 		}
 	}
 	answer, err := w.Alerts(t.Context(), slack("p1"), incident.AlertRequest{Query: incident.QueryExplain, Delivery: 4})
-	if err != nil || !strings.Contains(answer.Explanation.Outcome, "the same event came before, with delivery D3") || answer.Explanation.Alert.ID != 1 {
+	if err != nil || !strings.Contains(answer.Explanation.Outcome, "duplicate of an event in delivery D3, which is counted once") || answer.Explanation.Alert.ID != 1 {
 		t.Errorf("%+v, %v", answer.Explanation, err)
 	}
 }

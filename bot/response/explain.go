@@ -8,25 +8,24 @@ import (
 	"tocsin/bot/incident"
 )
 
-// explanation is what an explanation is made of.
+// explanation is an [incident.Explanation] with the data to complete it.
 type explanation struct {
 	incident.Explanation
-	row     AlertRow // the alert, if there is one
-	made    RoutingDecision
-	outcome string
-	then    Configuration           // the rules by which it was decided; zero: they were not kept
-	body    incident.StoredDelivery // the delivery that is held against the detection rules
+	row      AlertRow // the alert, if there is one
+	decision RoutingDecision
+	outcome  string
+	config   Configuration           // in force at the decision, zero if it was not stored
+	stored   incident.StoredDelivery // the delivery to evaluate with detection rules
 }
 
-// explain says why an alert, or the alert of a delivery, was treated as it was:
-// by the rules that were in force then, and by those of today where they have
-// changed.
+// explain returns how an alert, or the alert of a delivery, was routed: by the
+// rules in force at that time, and by the current ones if they differ.
 func (d *Desk) explain(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
 	var x explanation
 	if err := d.Store.View(ctx, func(r Reader) error { return d.loadExplanation(r, &x, e) }); err != nil {
 		return incident.AlertResult{}, err
 	}
-	// The alert may have moved on from where its delivery brought it.
+	// The alert may have moved to another incident since its delivery was handled.
 	for _, id := range slices.Compact([]incident.ID{x.Incident, max(x.row.Incident, 0)}) {
 		if id == 0 {
 			continue
@@ -46,37 +45,38 @@ func (d *Desk) explain(ctx context.Context, who incident.Identity, e incident.Al
 	return incident.AlertResult{Explanation: &x.Explanation}, nil
 }
 
-// loadExplanation reads what is to be explained.
+// loadExplanation reads the alert, its delivery and the configuration at the
+// time.
 func (d *Desk) loadExplanation(r Reader, x *explanation, e incident.AlertRequest) (err error) {
 	*x = explanation{}
 	if e.Delivery != 0 {
-		received, settled, err := r.Delivery(e.Delivery)
+		received, outcome, err := r.Delivery(e.Delivery)
 		if err != nil {
 			return err
 		}
-		x.body, x.Delivery, x.outcome = received, &received, settled.Outcome
+		x.stored, x.Delivery, x.outcome = received, &received, outcome.Outcome
 		x.Delivery.Body = nil
-		e.Alert, x.made = settled.Alert, RoutingDecision{Rule: settled.Rule, Routing: settled.Routing}
-		x.Incident = settled.Incident
+		e.Alert, x.decision = outcome.Alert, RoutingDecision{Rule: outcome.Rule, Routing: outcome.Routing}
+		x.Incident = outcome.Incident
 	}
 	if e.Alert != 0 {
 		if x.row, err = r.Alert(e.Alert); err != nil {
 			return err
 		}
 		if e.Delivery == 0 {
-			x.made, x.Incident = x.row.Decision, max(x.row.Incident, 0)
+			x.decision, x.Incident = x.row.Decision, max(x.row.Incident, 0)
 			x.outcome = outcomeOf(x.row)
 		} else {
-			x.made.Maintenance, x.made.RecurrenceOf = x.row.Decision.Maintenance, x.row.Decision.RecurrenceOf
+			x.decision.Maintenance, x.decision.RecurrenceOf = x.row.Decision.Maintenance, x.row.Decision.RecurrenceOf
 		}
 		x.Alert = alertLine(x.row)
 	}
-	x.Outcome = describeOutcome(x.outcome, x.Incident, x.made)
+	x.Outcome = describeOutcome(x.outcome, x.Incident, x.decision)
 	if x.Delivery != nil && x.outcome == outcomeCounted && x.Delivery.Reason != "" {
-		x.Outcome = x.Delivery.Reason // another delivery brought it first
+		x.Outcome = x.Delivery.Reason // names the delivery that reported the event first
 	}
-	if x.made.Routing != 0 {
-		if x.then, err = r.Configuration(x.made.Routing); err != nil {
+	if x.decision.Routing != 0 {
+		if x.config, err = r.Configuration(x.decision.Routing); err != nil {
 			return err
 		}
 	}
@@ -92,12 +92,15 @@ func (d *Desk) loadExplanation(r Reader, x *explanation, e incident.AlertRequest
 	return nil
 }
 
-// maxUndecodable is how many of the newest deliveries that cannot be read an
-// explanation looks at, and mostReasons how many reasons it tells.
-const maxUndecodable, maxReasons = 200, 10
+// Limits of the decode failures in an explanation.
+const (
+	maxUndecodable = 200 // newest undecodable deliveries that an explanation reads
+	maxReasons     = 10  // distinct reasons that it lists
+)
 
-// loadDecodeFailures adds why deliveries cannot be read. They are one alert, whatever the
-// reason, so that a sender's whims do not fill the list.
+// loadDecodeFailures adds the reasons why deliveries of the source are
+// undecodable. All reasons share one alert, because otherwise a sender could fill
+// the list of alerts.
 func loadDecodeFailures(r Reader, x *explanation) error {
 	rows, err := r.UndecodableDeliveries(x.row.Alert.Source, maxUndecodable)
 	if err != nil {
@@ -115,28 +118,29 @@ func loadDecodeFailures(r Reader, x *explanation) error {
 	return nil
 }
 
-// traceRouting holds the alert against the routing rules of then and of now.
+// traceRouting evaluates the routing rules at the time and the current ones, if
+// they differ.
 func (d *Desk) traceRouting(x *explanation) error {
-	then := d.Routing
-	if x.made.Routing != 0 {
+	original := d.Routing
+	if x.decision.Routing != 0 {
 		var err error
-		if then, err = restoreRouting(x.then.Routing.Source); err != nil {
+		if original, err = restoreRouting(x.config.Routing.Source); err != nil {
 			return err
 		}
-		x.Since = x.then.Since
+		x.Since = x.config.Since
 	}
-	x.Digest, x.CurrentDigest = then.Digest(), d.Routing.Digest()
-	if x.row.ID == 0 { // it was no alert, or could not be read
-		x.Digest = x.then.Routing.Digest
+	x.Digest, x.CurrentDigest = original.Digest(), d.Routing.Digest()
+	if x.row.ID == 0 { // the delivery contained no alert
+		x.Digest = x.config.Routing.Digest
 		return nil
 	}
-	if x.Rules = then.trace(x.row.Alert); x.Digest != x.CurrentDigest {
+	if x.Rules = original.trace(x.row.Alert); x.Digest != x.CurrentDigest {
 		x.CurrentRules = d.Routing.trace(x.row.Alert)
 	}
 	return nil
 }
 
-// outcomeOf is the outcome that an alert's place tells.
+// outcomeOf returns the outcome that corresponds to where an alert is stored.
 func outcomeOf(row AlertRow) string {
 	switch {
 	case row.Incident > 0 && row.Decision.Storm:
@@ -153,29 +157,30 @@ func outcomeOf(row AlertRow) string {
 	return outcomeWatched
 }
 
-// describeOutcome says what was decided.
-func describeOutcome(outcome string, id incident.ID, made RoutingDecision) string {
+// describeOutcome returns the outcome for people, as a phrase without a full
+// stop.
+func describeOutcome(outcome string, id incident.ID, decision RoutingDecision) string {
 	switch outcome {
 	case outcomeOpened:
 		return fmt.Sprintf("opened %s", id)
 	case outcomeAttached, outcomeCounted:
-		return fmt.Sprintf("belongs to %s", id)
+		return fmt.Sprintf("attached to %s", id)
 	case outcomeGrouped:
-		return fmt.Sprintf("gathered into %s, which holds a storm of alerts: too many correlations would have opened incidents of their own", id)
+		return fmt.Sprintf("grouped into %s, the incident of an alert storm, because too many incidents had been opened", id)
 	case outcomeRecurred:
-		return fmt.Sprintf("watched: a copy of what %s ended with: a false alarm, within the rule's window, or a state that is told again", made.RecurrenceOf)
+		return fmt.Sprintf("watched: a recurrence of an alert of %s, which was a false alarm or an ongoing condition", decision.RecurrenceOf)
 	case outcomeMaintenance:
-		return fmt.Sprintf("kept without opening anything, in the maintenance window M%d", made.Maintenance)
+		return fmt.Sprintf("suppressed by maintenance window M%d", decision.Maintenance)
 	case outcomeDropped:
-		return "dropped by the rule that fits; kept and listed for the review meeting"
+		return "dropped by the matching rule and listed for the review meeting"
 	case outcomeWatched:
-		return "watched: counted and shown, nobody was woken"
+		return "watched: counted and listed, no one was paged"
 	case outcomeCommand:
-		return fmt.Sprintf("no alert: it said what somebody did about %s elsewhere", id)
+		return fmt.Sprintf("not an alert: it reported an action on %s in another system", id)
 	case outcomeUndecodable:
-		return "it could not be read; its body is kept"
+		return "undecodable: only the body is stored"
 	case outcomeIgnored:
-		return "nothing followed from it"
+		return "ignored: it changed nothing"
 	}
 	return "not handled yet"
 }

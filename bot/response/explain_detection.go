@@ -9,10 +9,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-// maxTraced is how many records of a delivery an explanation goes through.
+// maxTraced is the maximum number of records of a delivery in an explanation.
 const maxTraced = 10
 
-// currentConfiguration is the rules in force.
+// currentConfiguration returns the routing and detection rules in force.
 func (d *Desk) currentConfiguration() Configuration {
 	c := Configuration{Routing: Ruleset{d.Routing.digest, d.Routing.source}}
 	if d.Detect != nil {
@@ -21,33 +21,33 @@ func (d *Desk) currentConfiguration() Configuration {
 	return c
 }
 
-// loadFirstDelivery finds the delivery that brought an alert first, and reads it where
-// detection rules judge it. An alert about several events has none.
+// loadFirstDelivery finds the first delivery of an alert, and reads it if
+// detection rules evaluate its source. An alert about several events has none.
 func (d *Desk) loadFirstDelivery(r Reader, x *explanation) (err error) {
 	if x.FirstDelivery, err = r.FirstDelivery(x.row.ID); err != nil || x.FirstDelivery == 0 || d.Detect == nil || !d.Detect.Evaluates(x.row.Alert.Source) {
 		return err
 	}
-	x.body, _, err = r.Delivery(x.FirstDelivery)
+	x.stored, _, err = r.Delivery(x.FirstDelivery)
 	return err
 }
 
-// traceDetection holds what was received against the detection rules of then and of
-// now. Whatever is missing for it, the explanation says so.
+// traceDetection evaluates the detection rules at the time and the current ones.
+// The explanation notes everything that is missing for it.
 func (d *Desk) traceDetection(ctx context.Context, who incident.Identity, x *explanation) error {
 	if d.Detect == nil {
 		return nil
 	}
 	out := &x.Detection
-	out.Digest = x.then.Detection.Digest
+	out.Digest = x.config.Detection.Digest
 	out.CurrentDigest, _ = d.Detect.Rules()
-	source := x.body.Source
-	if x.body.ID == 0 {
+	source := x.stored.Source
+	if x.stored.ID == 0 {
 		source = x.row.Alert.Source
 	}
 	if !d.Detect.Evaluates(source) {
 		return nil
 	}
-	if x.body.ID == 0 {
+	if x.stored.ID == 0 {
 		d.traceBothRulesets(x, func(rules []byte) ([]incident.RecordTrace, error) {
 			counted, err := d.Detect.ExplainCorrelation(rules, x.row.Alert)
 			if err == nil {
@@ -56,35 +56,36 @@ func (d *Desk) traceDetection(ctx context.Context, who incident.Identity, x *exp
 			return nil, err
 		})
 		if out.Counted == "" && out.Note == "" {
-			out.Note = "What was received is not kept any more, so that no detection rule can be held against it."
+			out.Note = "The delivery is no longer stored, so its records cannot be evaluated."
 		}
 		return nil
 	}
-	// Beside the alert's own record a delivery has others, which may be part of any
-	// incident that was there to be reached.
-	every, err := d.mayReadAll(ctx, who, x.body.At)
+	// The delivery may contain records of other alerts, which may be attached to any
+	// incident that was live at the time.
+	all, err := d.mayReadAll(ctx, who, x.stored.At)
 	if err != nil {
 		return err
 	}
-	most := 0
-	if every {
-		most = maxTraced
+	limit := 0
+	if all {
+		limit = maxTraced
 	}
-	out.Delivery = x.body.ID
+	out.Delivery = x.stored.ID
 	d.traceBothRulesets(x, func(rules []byte) ([]incident.RecordTrace, error) {
-		list, more, err := d.Detect.Explain(rules, x.body.Body, x.row.Alert.EventID, most)
+		list, more, err := d.Detect.Explain(rules, x.stored.Body, x.row.Alert.EventID, limit)
 		if err == nil {
 			out.More = max(out.More, more)
 		}
 		return list, err
 	})
-	if !every && len(out.Records)+len(out.CurrentRecords) == 0 && out.More > 0 && out.Note == "" {
-		out.Note = "Its records are not shown: they may belong to incidents that you may not read."
+	if !all && len(out.Records)+len(out.CurrentRecords) == 0 && out.More > 0 && out.Note == "" {
+		out.Note = "Its records are not shown because they may belong to incidents that you may not read."
 	}
 	return nil
 }
 
-// traceBothRulesets has explain hold what was received against the rules of then and of now.
+// traceBothRulesets calls explain for the detection rules at the time and for the
+// current ones (nil).
 func (d *Desk) traceBothRulesets(x *explanation, explain func(rules []byte) ([]incident.RecordTrace, error)) {
 	out := &x.Detection
 	var err error
@@ -92,37 +93,38 @@ func (d *Desk) traceBothRulesets(x *explanation, explain func(rules []byte) ([]i
 	case out.Digest == out.CurrentDigest:
 		out.Records, err = explain(nil)
 	case out.Digest == "":
-		out.Note = "The detection rules of then were not kept; what follows is by those of today."
+		out.Note = "The detection rules at the time were not stored. The current rules are shown instead."
 		out.CurrentRecords, err = explain(nil)
 	default:
 		if out.CurrentRecords, err = explain(nil); err != nil {
 			break
 		}
-		var unusable error
-		if out.Records, unusable = explain(x.then.Detection.Source); unusable != nil {
-			d.Log.Warn("detection rules of the past cannot be used", "digest", out.Digest, "error", unusable)
-			out.Note = "The detection rules of then cannot be compiled by this version any more; what follows is by those of today."
+		var compileErr error
+		if out.Records, compileErr = explain(x.config.Detection.Source); compileErr != nil {
+			d.Log.Warn("compile stored detection rules failed", "digest", out.Digest, "err", compileErr)
+			out.Note = "This version cannot compile the detection rules at the time. The current rules are shown instead."
 		}
 	}
 	if err != nil {
-		out.Note = fmt.Sprintf("It cannot be held against the detection rules: %v.", err)
+		out.Note = fmt.Sprintf("Evaluating the detection rules failed: %v.", err)
 	}
 }
 
-// maxClockSkew is by how much the clocks of replicas may differ.
+// maxClockSkew is the maximum difference between the clocks of replicas.
 const maxClockSkew = time.Hour
 
-// mayReadAll reports whether somebody may read every incident that what was
-// received at a time can be part of. Which those are nobody wrote down for each
-// record, so it asks about all but those that had ended by then.
-func (d *Desk) mayReadAll(ctx context.Context, who incident.Identity, received time.Time) (every bool, err error) {
+// mayReadAll reports whether a person may read every incident that can have
+// records received at a time. The store does not know the incident of each
+// record, so mayReadAll checks all incidents except those already ended at that
+// time.
+func (d *Desk) mayReadAll(ctx context.Context, who incident.Identity, received time.Time) (all bool, err error) {
 	err = d.Store.View(ctx, func(r Reader) error {
 		dir, err := r.Directory()
 		if err != nil {
 			return err
 		}
 		person, _ := dir.Resolve(who)
-		if every = who.Provider == incident.ProviderSystem || person.Responder; every {
+		if all = who.Provider == incident.ProviderSystem || person.Responder; all {
 			return nil
 		}
 		list, err := r.Summaries(incident.Filter{All: true, Limit: math.MaxInt32})
@@ -138,11 +140,11 @@ func (d *Desk) mayReadAll(ctx context.Context, who incident.Identity, received t
 				return err
 			}
 		}
-		every = true
+		all = true
 		return nil
 	})
 	if err != nil {
-		return false, fmt.Errorf("find what the reader may see: %w", err)
+		return false, fmt.Errorf("check access to incidents: %w", err)
 	}
-	return every, nil
+	return all, nil
 }

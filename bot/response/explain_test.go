@@ -127,15 +127,15 @@ func TestExplainTellsByWhichDetectionRules(t *testing.T) {
 	}{
 		"unchanged":      {source: "cloudtrail", then: "sha256:stop", records: "stop!", judged: true},
 		"changed":        {change: func(w *world) { w.Detect = detector{word: "start"} }, source: "cloudtrail", then: "sha256:stop", records: "stop!", today: "start", judged: true},
-		"of the past":    {change: func(w *world) { w.Detect = detector{word: "start", gone: true} }, source: "cloudtrail", then: "sha256:stop", today: "start", note: "cannot be compiled", judged: true},
-		"not kept":       {change: func(w *world) { w.store.routings[0].Detection = Ruleset{} }, source: "cloudtrail", today: "stop!", note: "were not kept", judged: true},
+		"of the past":    {change: func(w *world) { w.Detect = detector{word: "start", gone: true} }, source: "cloudtrail", then: "sha256:stop", today: "start", note: "cannot compile", judged: true},
+		"not kept":       {change: func(w *world) { w.store.routings[0].Detection = Ruleset{} }, source: "cloudtrail", today: "stop!", note: "were not stored", judged: true},
 		"another source": {source: "sentry", then: "sha256:stop"},
 		"several events": {change: func(w *world) {
 			delete(w.store.handled, 1)
 			w.store.alerts[0].Alert.Title = "several"
 			w.Detect = detector{word: "start"}
 		}, source: "cloudtrail", then: "sha256:stop", counted: "counted by stop"},
-		"deleted": {change: func(w *world) { delete(w.store.handled, 1) }, source: "cloudtrail", then: "sha256:stop", note: "not kept any more"},
+		"deleted": {change: func(w *world) { delete(w.store.handled, 1) }, source: "cloudtrail", then: "sha256:stop", note: "no longer stored"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, func(o *Options) {

@@ -14,34 +14,39 @@ import (
 	"tocsin/bot/incident"
 )
 
-// What became of a delivery.
+// Outcomes of a delivery.
 const (
 	outcomeOpened      = "opened"
 	outcomeAttached    = "attached"
-	outcomeGrouped     = "grouped" // into the incident of a storm
+	outcomeGrouped     = "grouped" // into the incident of an alert storm
 	outcomeCounted     = "counted"
 	outcomeCommand     = "command"
-	outcomeRecurred    = "recurred"    // a copy of what an incident ended with, which is no news
-	outcomeMaintenance = "maintenance" // kept, in a maintenance window
+	outcomeRecurred    = "recurred"    // suppressed: its incident has ended
+	outcomeMaintenance = "maintenance" // suppressed by a maintenance window
 	outcomeWatched     = "watched"
 	outcomeDropped     = "dropped"
 	outcomeIgnored     = "ignored"
 	outcomeUndecodable = "undecodable"
 )
 
-// outcomePriority orders them: of a delivery with several signals the first counts.
+// outcomePriority orders the outcomes. A delivery with several signals gets the
+// first in this order.
 var outcomePriority = []string{outcomeOpened, outcomeAttached, outcomeGrouped, outcomeCounted, outcomeCommand, outcomeRecurred, outcomeMaintenance, outcomeWatched, outcomeDropped, outcomeIgnored, outcomeUndecodable}
 
-// maxAttached is how many alerts of kinds it has already an incident names one
-// by one. Further ones are kept and counted beside its timeline: a storm of
-// alerts that all differ a little must not become its history.
+// maxAttached is the number of alerts of known kinds that the timeline of an
+// incident lists. Further ones are stored and counted outside of it, because a
+// flood of slightly different alerts must not fill the timeline.
 const maxAttached = 25
 
-// Ingest takes what deliveries meant. Everything that follows from a batch is
-// committed at once, with the marks that the rows are handled; rows that were
-// handled before are skipped. Where a batch fails, its rows are tried one by
-// one, so that one that cannot be worked does not hold up the rest. A panic is
-// left to the store's worker, which narrows the deliveries of a drain down.
+// Ingest routes the alerts and applies the commands of a batch of deliveries. It
+// commits the results together with the marks that the deliveries are handled,
+// and skips deliveries that are already handled.
+//
+// If a batch fails, Ingest tries its deliveries one by one: one that cannot be
+// handled does not block the rest. A rejected delivery is marked as ignored. The
+// error joins the failures of the others, which stay unhandled. Ingest does not
+// recover from a panic: the worker of the store does, and bisects the deliveries
+// of the drain.
 func (d *Desk) Ingest(ctx context.Context, batch []incident.DecodedDelivery) error {
 	err := d.ingestBatch(ctx, batch)
 	if err == nil || len(batch) < 2 && incident.CodeOf(err) == "" || ctx.Err() != nil {
@@ -63,44 +68,44 @@ func (d *Desk) Ingest(ctx context.Context, batch []incident.DecodedDelivery) err
 	return errors.Join(failed...)
 }
 
-func (d *Desk) markHandled(ctx context.Context, settled DeliveryOutcome) error {
+func (d *Desk) markHandled(ctx context.Context, outcome DeliveryOutcome) error {
 	err := d.write(ctx, func(s *session) error {
-		rows, err := s.tx.Claim([]int64{settled.Row})
+		rows, err := s.tx.Claim([]int64{outcome.Row})
 		if err != nil || len(rows) == 0 {
 			return err
 		}
-		return s.tx.MarkHandled([]DeliveryOutcome{settled})
+		return s.tx.MarkHandled([]DeliveryOutcome{outcome})
 	})
 	if err == nil {
-		d.observe(settled)
+		d.observe(outcome)
 	}
 	return err
 }
 
-// ingestBatch works one batch in one transaction.
+// ingestBatch handles one batch in one transaction.
 func (d *Desk) ingestBatch(ctx context.Context, batch []incident.DecodedDelivery) error {
-	var settled []DeliveryOutcome
+	var outcomes []DeliveryOutcome
 	var routing int64
 	err := d.write(ctx, func(s *session) (err error) {
-		r := ingestion{session: s, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]int64{}, held: map[incident.ID]bool{}, again: map[incident.ID][]recurrence{}, repeats: map[int64]int64{}, routing: d.routing.Load()}
-		settled, err = r.batch(batch)
+		r := ingestion{session: s, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]int64{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, routing: d.routing.Load()}
+		outcomes, err = r.process(batch)
 		routing = r.routing
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return fmt.Errorf("ingest deliveries: %w", err)
 	}
 	d.routing.Store(routing)
-	d.observe(settled...)
+	d.observe(outcomes...)
 	return nil
 }
 
-func (d *Desk) observe(settled ...DeliveryOutcome) {
+func (d *Desk) observe(outcomes ...DeliveryOutcome) {
 	if d.Observer == nil {
 		return
 	}
 	count := map[string]int{}
-	for _, row := range settled {
+	for _, row := range outcomes {
 		count[row.Outcome]++
 	}
 	for outcome, n := range count {
@@ -108,43 +113,43 @@ func (d *Desk) observe(settled ...DeliveryOutcome) {
 	}
 }
 
-// ingestion is a session that works a batch of deliveries.
+// ingestion is a session that handles a batch of deliveries.
 type ingestion struct {
 	*session
-	outcomes   map[int64]DeliveryOutcome
-	routing    int64                        // id of the rules in force
-	windows    []incident.MaintenanceWindow // those that hold now
-	suppressed map[int64]int64              // alerts by the window that kept them
-	held       map[incident.ID]bool         // incidents that are locked and were not read
-	again      map[incident.ID][]recurrence
-	reports    map[string][]byte // what is known about reports by people
-	repeats    map[int64]int64   // deliveries that bring nothing new, and those that brought it first
+	outcomes    map[int64]DeliveryOutcome
+	routing     int64                        // id of the current configuration
+	maintenance []incident.MaintenanceWindow // the active ones
+	suppressed  map[int64]int64              // alerts by maintenance window
+	locked      map[incident.ID]bool         // incidents that are locked but were not read
+	recurrences map[incident.ID][]recurrence // to be noted in their ended incidents
+	reportState map[string][]byte            // state of the vulnerability reports of the batch
+	duplicates  map[int64]int64              // deliveries without a new event, with the first delivery of their event
 }
 
-// alertGroup are the deliveries of a batch that carry one and the same alert.
+// alertGroup is one alert with all deliveries of the batch that contain it.
 type alertGroup struct {
-	alert       incident.Alert // the earliest, always with a correlation key
+	alert       incident.Alert // the earliest occurrence, always with a correlation key
 	rows        []int64
-	reprocessed bool        // these deliveries are evaluated anew: they were counted the first time
-	undecodable bool        // it tells of deliveries that could not be read
-	joins       incident.ID // the live incident of its correlation when the batch began
+	reprocessed bool        // the deliveries are routed again and were counted the first time
+	undecodable bool        // the alert is about undecodable deliveries
+	incident    incident.ID // the live incident with its correlation key before the batch, or 0
 	decision    RoutingDecision
-	outcome     DeliveryOutcome // where it is now
+	outcome     DeliveryOutcome // of its first delivery
 }
 
-func (r *ingestion) batch(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
+func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
 	ids := make([]int64, len(batch))
 	for n, row := range batch {
 		ids[n] = row.Row
 	}
 	claimed, err := r.tx.Claim(ids)
 	if err != nil {
-		return nil, fmt.Errorf("claim: %w", err)
+		return nil, fmt.Errorf("claim deliveries: %w", err)
 	}
 	slices.Sort(claimed)
 	batch = slices.DeleteFunc(slices.Clone(batch), func(row incident.DecodedDelivery) bool {
-		_, mine := slices.BinarySearch(claimed, row.Row)
-		return !mine
+		_, ok := slices.BinarySearch(claimed, row.Row)
+		return !ok
 	})
 	if err := r.prepare(); err != nil {
 		return nil, err
@@ -154,7 +159,7 @@ func (r *ingestion) batch(batch []incident.DecodedDelivery) ([]DeliveryOutcome, 
 		case row.Failed != "":
 			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeUndecodable, Reason: row.Failed})
 		case len(row.Signals) == 0:
-			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: "nothing to do"})
+			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: "the delivery contains no alert and no command"})
 		}
 	}
 	if batch, err = r.dedupeEvents(batch); err != nil {
@@ -201,43 +206,46 @@ func (r *ingestion) batch(batch []incident.DecodedDelivery) ([]DeliveryOutcome, 
 	}
 	for _, window := range slices.Sorted(maps.Keys(r.suppressed)) {
 		if err := r.tx.AddSuppressed(window, r.suppressed[window]); err != nil {
-			return nil, fmt.Errorf("count for a maintenance window: %w", err)
+			return nil, fmt.Errorf("count alerts of a maintenance window: %w", err)
 		}
 	}
 	if err := r.tx.MarkHandled(out); err != nil {
-		return nil, fmt.Errorf("settle: %w", err)
+		return nil, fmt.Errorf("mark deliveries handled: %w", err)
 	}
 	return out, nil
 }
 
-// prepare reads what every alert of the batch is held against.
+// prepare stores the current configuration if necessary and reads the active
+// maintenance windows.
 func (r *ingestion) prepare() (err error) {
 	if r.routing == 0 && r.d.Routing != nil {
 		if r.routing, err = r.tx.PutConfiguration(r.d.currentConfiguration()); err != nil {
-			return fmt.Errorf("keep the rules: %w", err)
+			return fmt.Errorf("store configuration: %w", err)
 		}
 	}
-	if r.windows, err = r.tx.Maintenance(r.now); err != nil {
-		return fmt.Errorf("read the maintenance windows: %w", err)
+	if r.maintenance, err = r.tx.Maintenance(r.now); err != nil {
+		return fmt.Errorf("read maintenance windows: %w", err)
 	}
-	r.windows = slices.DeleteFunc(r.windows, func(m incident.MaintenanceWindow) bool { return !m.Active(r.now) })
+	r.maintenance = slices.DeleteFunc(r.maintenance, func(m incident.MaintenanceWindow) bool { return !m.Active(r.now) })
 	return nil
 }
 
-// setOutcome notes what became of a row, unless something weightier did already.
+// setOutcome sets the outcome of a delivery, unless it has one of higher
+// priority.
 func (r *ingestion) setOutcome(next DeliveryOutcome) {
 	next.Routing = cmp.Or(next.Routing, r.routing)
-	have, ok := r.outcomes[next.Row]
-	if !ok || slices.Index(outcomePriority, next.Outcome) < slices.Index(outcomePriority, have.Outcome) {
+	previous, ok := r.outcomes[next.Row]
+	if !ok || slices.Index(outcomePriority, next.Outcome) < slices.Index(outcomePriority, previous.Outcome) {
 		r.outcomes[next.Row] = next
 	}
 }
 
-// groupAlerts gathers the copies of each alert, in the order of their first.
+// groupAlerts groups the occurrences of each alert, in the order of their first
+// occurrence.
 func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
 	type identity struct {
 		key, source, fingerprint string
-		again, unread            bool
+		reprocessed, undecodable bool
 	}
 	groups := map[identity]*alertGroup{}
 	var order []*alertGroup
@@ -267,80 +275,82 @@ func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
 	return order
 }
 
-// lockOrder puts the groups into one order for everybody who works a batch: first
-// what joins an incident, by its number, then what may open one, as it came.
-// Two batches that took the same incidents, or the counter, in different orders
-// would wait for each other until the database breaks one of them off.
+// lockOrder sorts the groups into one order for all batches. Groups with a live
+// incident are first, sorted by its number, and groups that may open one follow
+// in their order of arrival. Two batches that locked incidents or the counter in
+// different orders would wait for each other until the database aborts one of
+// them.
 func (r *ingestion) lockOrder(groups []*alertGroup) ([]*alertGroup, error) {
 	keys := make([]string, 0, 2*len(groups))
 	for _, g := range groups {
 		keys = append(keys, fingerprintKey(g.alert), g.alert.Correlation)
 	}
-	holders, err := r.tx.IncidentsByCorrelation(keys)
+	incidents, err := r.tx.IncidentsByCorrelation(keys)
 	if err != nil {
-		return nil, fmt.Errorf("find the incidents of alerts: %w", err)
+		return nil, fmt.Errorf("find incidents of alerts: %w", err)
 	}
 	for _, g := range groups {
-		g.joins = cmp.Or(holders[fingerprintKey(g.alert)], holders[g.alert.Correlation])
+		g.incident = cmp.Or(incidents[fingerprintKey(g.alert)], incidents[g.alert.Correlation])
 	}
 	slices.SortStableFunc(groups, func(a, b *alertGroup) int {
-		return cmp.Compare(cmp.Or(a.joins, math.MaxInt64), cmp.Or(b.joins, math.MaxInt64))
+		return cmp.Compare(cmp.Or(a.incident, math.MaxInt64), cmp.Or(b.incident, math.MaxInt64))
 	})
 	return groups, nil
 }
 
-// correlationKey is the key under which alerts find their incident. One without
-// a key belongs to its own copies alone.
+// correlationKey returns the correlation key of an alert. An alert without one
+// groups only with its own repeats.
 func correlationKey(a incident.Alert) string {
 	return cmp.Or(a.Correlation, fingerprintKey(a))
 }
 
-// fingerprintKey is the key of an alert's copies alone. It binds them to an incident that
-// was split off from the one its correlation belongs to.
+// fingerprintKey returns the correlation key of one alert alone. It binds the
+// alert to an incident that was split from the incident with its correlation key.
 func fingerprintKey(a incident.Alert) string { return a.Source + ":" + a.Fingerprint }
 
-// applyCommand judges what somebody did in an outside system. A refusal by the
-// lifecycle is an outcome like another.
+// applyCommand decides about a command from an outside system. A rejection by the
+// lifecycle makes the delivery ignored and is not an error.
 func (r *ingestion) applyCommand(row incident.DecodedDelivery, signal incident.Signal) error {
 	cmd := *signal.Command
-	settled := DeliveryOutcome{Row: row.Row, Outcome: outcomeCommand}
+	outcome := DeliveryOutcome{Row: row.Row, Outcome: outcomeCommand}
 	if cmd.For == 0 && cmd.Verb != incident.VerbOpen {
 		id, round, err := r.resolveRef(signal.Subject, cmd.By.ID)
 		if err != nil {
 			return err
 		}
 		if id == 0 {
-			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: "no incident of ours is meant"})
+			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: "the command does not refer to an incident of Tocsin"})
 			return nil
 		}
 		cmd.For, cmd.Round = id, cmp.Or(cmd.Round, round)
 	}
-	if about := signal.Subject.Fingerprint; about != "" && cmd.Key != "" {
-		n, err := r.tx.CountOccurrences(cmd.For, incident.Alert{Source: cmd.By.ID, Fingerprint: about})
+	if fingerprint := signal.Subject.Fingerprint; fingerprint != "" && cmd.Key != "" {
+		n, err := r.tx.CountOccurrences(cmd.For, incident.Alert{Source: cmd.By.ID, Fingerprint: fingerprint})
 		if err != nil {
-			return fmt.Errorf("count the alert that a command is about: %w", err)
+			return fmt.Errorf("count occurrences for a command: %w", err)
 		}
 		cmd.Key += fmt.Sprintf("|%d", n)
 	}
-	settled.Incident = cmd.For
+	outcome.Incident = cmd.For
 	result, err := r.do(cmd)
 	switch {
 	case incident.CodeOf(err) != "":
-		settled.Outcome, settled.Reason = outcomeIgnored, err.Error()
+		outcome.Outcome, outcome.Reason = outcomeIgnored, err.Error()
 		if incident.CodeOf(err) == incident.CodeUnknown && r.drafts[cmd.For] == nil {
-			settled.Incident = 0
+			outcome.Incident = 0
 		}
 	case err != nil:
-		return fmt.Errorf("judge %s from %s: %w", cmd.Verb, row.Source, err)
+		return fmt.Errorf("decide %s from %s: %w", cmd.Verb, row.Source, err)
 	default:
-		settled.Incident = result.Incident.ID
+		outcome.Incident = result.Incident.ID
 	}
-	r.setOutcome(settled)
+	r.setOutcome(outcome)
 	return nil
 }
 
-// resolveRef resolves how an outside system names an incident. An alert that was split
-// off has one of its own.
+// resolveRef returns the incident that an outside system refers to, or 0. The
+// fingerprint takes precedence, because an alert may have been split to another
+// incident. round is the paging round of a page key.
 func (r *ingestion) resolveRef(s incident.IncidentRef, source string) (id incident.ID, round int, err error) {
 	if s.PageKey != "" {
 		id, round, _ = incident.ParsePageKey(s.PageKey)
@@ -361,12 +371,13 @@ func sourceIdentity(a incident.Alert) incident.Identity {
 	return incident.Identity{Provider: incident.ProviderSource, ID: a.Source}
 }
 
-// alertTitle makes one line of what a sender calls its alert.
+// alertTitle returns the title of an alert as one line, shortened to
+// incident.MaxTitle.
 func alertTitle(a incident.Alert) string {
 	return truncateTo(cmp.Or(strings.Join(strings.Fields(strings.ToValidUTF8(a.Title, "�")), " "), a.Kind, "alert from "+a.Source), incident.MaxTitle)
 }
 
-// truncate cuts a sender's text to what an event may carry.
+// truncate shortens a text from outside to the limit of an event.
 func truncate(text string) string {
 	return truncateTo(strings.ToValidUTF8(text, "�"), incident.MaxText)
 }

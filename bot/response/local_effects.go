@@ -8,8 +8,9 @@ import (
 	"tocsin/playbooks"
 )
 
-// localHandler returns what does an effect that needs nobody outside, or nil. Each
-// ends the job in the transaction that writes what came of it.
+// localHandler returns the function for an effect that needs no outside system,
+// or nil for any other effect. It commits the result and completes the job in one
+// transaction.
 func (a *attempt) localHandler() func(*session) error {
 	do := map[incident.EffectKind]func(*session) (string, error){
 		incident.EffectEscalationTimer: a.pageTimer,
@@ -26,51 +27,51 @@ func (a *attempt) localHandler() func(*session) error {
 		result, err := do(s)
 		switch {
 		case incident.CodeOf(err) != "":
-			result = "refused: " + err.Error()
+			result = "rejected: " + err.Error()
 		case err != nil:
 			return err
 		case result == "":
-			return nil // put off
+			return nil // snoozed
 		}
 		return s.finish(a.job, result)
 	}
 }
 
-// pageTimer asks the next route when nobody has acknowledged in time.
+// pageTimer pages the next escalation step if no one acknowledged in time.
 func (a *attempt) pageTimer(s *session) (string, error) {
 	err := s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbPageTimeout, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "escalation_step")})
-	return "rang", err
+	return "timer fired", err
 }
 
-// ackTimer takes the incident from a commander who fell silent. A sign of
-// life puts it off.
+// ackTimer ends the acknowledgement of an inactive commander and restarts paging.
+// If the commander was active, it sets the timer again.
 func (a *attempt) ackTimer(s *session) (string, error) {
 	dr, err := s.draft(a.effect.Incident)
 	if err != nil {
 		return "", err
 	}
-	at, holds := dr.inc.AckTimeoutAt(s.d.Policy)
+	at, acknowledged := dr.inc.AckTimeoutAt(s.d.Policy)
 	switch {
-	case !holds || dr.inc.Paging.Round != intArg(a.effect, "round"):
-		return "nothing to watch over any more", nil
+	case !acknowledged || dr.inc.Paging.Round != intArg(a.effect, "round"):
+		return "no longer acknowledged in this round", nil
 	case s.now.Before(at):
 		if err := s.tx.SnoozeEffect(a.job, at); err != nil {
-			return "", fmt.Errorf("put the timer off: %w", err)
+			return "", fmt.Errorf("snooze timer: %w", err)
 		}
 		return "", nil
 	}
-	return "rang", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbAckTimeout})
+	return "timer fired", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbAckTimeout})
 }
 
-// stepTimer says that a step is late.
+// stepTimer records that a step is late.
 func (a *attempt) stepTimer(s *session) (string, error) {
-	return "rang", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbStepLate, Step: a.stepRef()})
+	return "timer fired", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbStepLate, Step: a.stepRef()})
 }
 
 func (a *attempt) stepRef() string { return a.effect.Args["run"] + "/" + a.effect.Args["step"] }
 
-// botStep does a step of a playbook that needs nobody: it is said as a command
-// like any other, and then it is done.
+// botStep carries out an automated step: it decides about the step's command like
+// about any other, and then completes the step.
 func (a *attempt) botStep(s *session) (string, error) {
 	dr, err := s.draft(a.effect.Incident)
 	if err != nil {
@@ -78,18 +79,18 @@ func (a *attempt) botStep(s *session) (string, error) {
 	}
 	_, step := dr.inc.Step(a.stepRef())
 	if step == nil || step.Finished() {
-		return "nothing to do any more", nil
+		return "the step is finished", nil
 	}
 	action, err := playbooks.ParseAction(step.Action)
 	if err != nil {
-		return "", incident.Invalid("action", "%s", err)
+		return "", incident.Invalid("action", "the action of step %s is not valid: %v", a.effect.Args["step"], err)
 	}
 	outcome := action.Outcome()
 	if cmd := action.Command(a.effect.Incident); cmd.Verb != "" {
 		err := s.doAsBot(a.effect.Incident, cmd)
 		switch {
 		case incident.CodeOf(err) != "":
-			outcome = truncate("The bot could not do it: " + err.Error())
+			outcome = truncate("Tocsin could not do this: " + err.Error())
 		case err != nil:
 			return "", err
 		}
@@ -97,8 +98,8 @@ func (a *attempt) botStep(s *session) (string, error) {
 	return "done", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbStepDone, Step: a.stepRef(), Text: outcome})
 }
 
-// writePostmortem renders the document of the record that was approved. One
-// whose record changed meanwhile is not written.
+// writePostmortem renders and stores the postmortem of the approved closing
+// record. It writes nothing if the record has changed since.
 func (a *attempt) writePostmortem(s *session) (string, error) {
 	id, revision := a.effect.Incident, intArg(a.effect, "revision")
 	dr, err := s.draft(id)
@@ -106,10 +107,10 @@ func (a *attempt) writePostmortem(s *session) (string, error) {
 		return "", err
 	}
 	if sub := dr.inc.Submission; sub == nil || sub.Digest != a.effect.Args["digest"] || len(dr.inc.Signatures) < len(incident.RequiredDepartments()) {
-		return "the record changed; this revision is not written", nil
+		return "the closing record changed, so this revision was not written", nil
 	}
 	if slices.ContainsFunc(dr.inc.Postmortems, func(p incident.Postmortem) bool { return p.Revision == revision }) {
-		return "written before", nil
+		return "already written", nil
 	}
 	timeline, err := s.tx.Timeline(id)
 	if err != nil {
@@ -125,7 +126,7 @@ func (a *attempt) writePostmortem(s *session) (string, error) {
 		return "", err
 	}
 	if err := s.tx.PutDocument(id, doc); err != nil {
-		return "", fmt.Errorf("keep the postmortem: %w", err)
+		return "", fmt.Errorf("store the postmortem: %w", err)
 	}
 	return "written", nil
 }

@@ -14,27 +14,27 @@ import (
 	"tocsin/bot/incident"
 )
 
-// maintenanceWindow returns the maintenance window that an alert falls into, or 0. Of
-// several the one that ends first is named.
+// maintenanceWindow returns the id of the active maintenance window that matches
+// an alert, or 0. If several match, the first to end is returned.
 func (r *ingestion) maintenanceWindow(a incident.Alert) int64 {
-	for _, m := range r.windows {
+	for _, m := range r.maintenance {
 		program, err := r.d.compileWindow(m)
 		if err != nil {
-			r.d.Log.Warn("the condition of a maintenance window cannot be compiled any more", "window", m.ID)
+			r.d.Log.Warn("compile maintenance window failed", "window", m.ID)
 			continue
 		}
-		if fits, err := expr.Run(program, newAlertEnv(a)); err == nil && fits == true {
+		if matches, err := expr.Run(program, newAlertEnv(a)); err == nil && matches == true {
 			return m.ID
 		}
 	}
 	return 0
 }
 
-// compileWindow compiles the condition of a window once. A window's words
-// never change.
+// compileWindow compiles the condition of a maintenance window and caches it. The
+// condition of a window never changes.
 func (d *Desk) compileWindow(m incident.MaintenanceWindow) (*vm.Program, error) {
-	if have, ok := d.conditions.Load(m.ID); ok {
-		return have.(*vm.Program), nil
+	if cached, ok := d.conditions.Load(m.ID); ok {
+		return cached.(*vm.Program), nil
 	}
 	program, err := compileCondition(m.When)
 	if err == nil {
@@ -43,27 +43,28 @@ func (d *Desk) compileWindow(m incident.MaintenanceWindow) (*vm.Program, error) 
 	return program, err
 }
 
-// addMaintenanceWindow begins a maintenance window.
+// addMaintenanceWindow checks and stores a maintenance window. A repeat with a
+// known key changes nothing.
 func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m incident.MaintenanceWindow, key string) (a incident.AlertResult, err error) {
 	m.Owner, m.Suppressed, m.EndedBy = by, 0, ""
 	now := d.Now()
 	switch {
 	case by == "":
-		return a, incident.Forbidden("a maintenance window has an owner: somebody the configuration knows")
+		return a, incident.Forbidden("a maintenance window needs an owner; ask an administrator to add you under people")
 	case m.Reason == "":
-		return a, incident.Invalid("reason", "say why alerts may be kept back")
+		return a, incident.Invalid("reason", "reason is missing; write why these alerts may be suppressed")
 	case len([]rune(m.Reason)) > incident.MaxTitle:
-		return a, incident.Invalid("reason", "say it in %d characters", incident.MaxTitle)
+		return a, incident.Invalid("reason", "reason is too long; use at most %d characters", incident.MaxTitle)
 	case !m.To.After(m.From) || !m.To.After(now):
-		return a, incident.Invalid("when", "the window ends before it begins, or has passed")
+		return a, incident.Invalid("when", "the maintenance window ends before it starts or is already over; give an end in the future")
 	case m.To.Sub(m.From) > incident.MaxMaintenanceWindow || m.From.Sub(now) > 90*24*time.Hour:
-		return a, incident.Invalid("when", "a window lasts 7 days at most and begins within 90; what is longer belongs into the routing, where it is reviewed")
+		return a, incident.Invalid("when", "a maintenance window lasts at most 7 days and starts within 90 days; for a longer time, use a routing rule")
 	}
 	if _, err := compileCondition(m.When); err != nil {
-		return a, incident.Invalid("condition", "%v", err)
+		return a, incident.Invalid("condition", "the condition is not valid: %v", err)
 	}
-	if none := UnknownSources(m.When, d.Sources); len(none) > 0 && d.Sources != nil {
-		return a, incident.Invalid("condition", "%q is no source, so that it holds for no alert as it is meant; there are %s", none[0], strings.Join(d.Sources, ", "))
+	if unknown := UnknownSources(m.When, d.Sources); len(unknown) > 0 && d.Sources != nil {
+		return a, incident.Invalid("condition", "unknown source %q; known sources: %s", unknown[0], strings.Join(d.Sources, ", "))
 	}
 	err = d.Store.Tx(ctx, func(tx Tx) error {
 		if key != "" {
@@ -80,14 +81,14 @@ func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m
 		return a, err
 	}
 	a, err = d.listMaintenanceWindows(ctx)
-	a.Done = "It was so already; nothing changed."
+	a.Done = "No change: this maintenance window already exists."
 	if m.ID != 0 {
-		a.Done = fmt.Sprintf("M%d: matching alerts open nothing until %s; they are kept and listed.", m.ID, m.To.UTC().Format("2006-01-02 15:04 UTC"))
+		a.Done = fmt.Sprintf("M%d was added. Matching alerts are suppressed until %s. List them with: alerts maintenance", m.ID, m.To.UTC().Format("2006-01-02 15:04 UTC"))
 	}
 	return a, err
 }
 
-// endMaintenanceWindow ends a window before its time.
+// endMaintenanceWindow ends a maintenance window early.
 func (d *Desk) endMaintenanceWindow(ctx context.Context, by incident.PersonID, id int64) (incident.AlertResult, error) {
 	err := d.Store.Tx(ctx, func(tx Tx) error {
 		if err := tx.EndMaintenance(id, by, d.Now()); err != nil {
@@ -99,23 +100,24 @@ func (d *Desk) endMaintenanceWindow(ctx context.Context, by incident.PersonID, i
 		return incident.AlertResult{}, err
 	}
 	a, err := d.listMaintenanceWindows(ctx)
-	a.Done = fmt.Sprintf("M%d has ended. What it kept back stays listed: alerts maintenance.", id)
+	a.Done = fmt.Sprintf("M%d has ended. List the alerts it suppressed with: alerts maintenance", id)
 	return a, err
 }
 
-// listMaintenanceWindows shows those that hold or are to come, and those of the last month.
+// listMaintenanceWindows lists active and future maintenance windows, followed by
+// windows that ended within the last 30 days.
 func (d *Desk) listMaintenanceWindows(ctx context.Context) (a incident.AlertResult, err error) {
 	now := d.Now()
 	err = d.Store.View(ctx, func(r Reader) error {
 		a.MaintenanceWindows, err = r.Maintenance(now.Add(-30 * 24 * time.Hour))
 		return err
 	})
-	over := func(m incident.MaintenanceWindow) int {
+	ended := func(m incident.MaintenanceWindow) int {
 		if m.To.After(now) {
 			return 0
 		}
 		return 1
 	}
-	slices.SortStableFunc(a.MaintenanceWindows, func(x, y incident.MaintenanceWindow) int { return cmp.Or(over(x)-over(y), x.From.Compare(y.From)) })
+	slices.SortStableFunc(a.MaintenanceWindows, func(x, y incident.MaintenanceWindow) int { return cmp.Or(ended(x)-ended(y), x.From.Compare(y.From)) })
 	return a, err
 }

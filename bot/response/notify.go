@@ -7,10 +7,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Notify tells people, in the announce channel and by mail to the security
-// department, about something in the house itself that needs them. What has the
-// same key is told once. about names what, args what its words need: ids, dates
-// and numbers.
+// Notify notifies people about a problem of Tocsin: it posts in the announce
+// channel and mails the security department. It sends one notice per key.
+// args["about"] names the problem, and the other args are the ids, dates and
+// numbers of its text.
 func (d *Desk) Notify(ctx context.Context, key string, args map[string]string) error {
 	now := d.Now()
 	notices := []incident.Effect{
@@ -18,7 +18,7 @@ func (d *Desk) Notify(ctx context.Context, key string, args map[string]string) e
 		{Key: "notice/" + key + "/mail", Kind: incident.EffectMailNotice, After: now, Args: args},
 	}
 	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.Enqueue(notices...) }); err != nil {
-		return fmt.Errorf("tell about %s: %w", args["about"], err)
+		return fmt.Errorf("enqueue notice about %s: %w", args["about"], err)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// How an attempt at an effect ended.
+// Outcomes of an attempt at an effect, for metrics.
 const (
 	effectCompleted = "completed"
 	effectSkipped   = "skipped"
@@ -19,16 +19,19 @@ const (
 	effectDiscarded = "discarded"
 )
 
-// Perform makes one attempt at an effect. It looks at the ledger, redacts the
-// brief, calls the handler, and commits the result, the ledger row and the end
-// of the job together. An error means: call again, after the time that an
-// *incident.RetryAfter inside it names. nil means that the job is ended.
+// Perform makes one attempt at an effect. It checks the ledger, redacts the
+// brief, calls the handler, and commits the result, the ledger entry and the end
+// of the job together.
+//
+// It returns nil if the job is finished: completed, skipped or discarded. After
+// any error call it again, after the delay of an [*incident.RetryAfter] in the
+// chain if there is one.
 func (d *Desk) Perform(ctx context.Context, job Job) error {
-	began := d.Now()
+	started := d.Now()
 	a := &attempt{desk: d, job: job}
 	outcome, err := a.perform(ctx)
 	if d.Observer != nil && a.effect.Kind != "" {
-		d.Observer.EffectDone(string(a.effect.Kind), outcome, d.Now().Sub(began))
+		d.Observer.EffectDone(string(a.effect.Kind), outcome, d.Now().Sub(started))
 	}
 	if err != nil {
 		return fmt.Errorf("perform %s of %s: %w", a.effect.Kind, a.effect.Incident, err)
@@ -42,43 +45,43 @@ type attempt struct {
 	job      Job
 	effect   incident.Effect
 	brief    incident.Brief
-	finished bool // nothing is left to do outside
+	finished bool // the job is finished, the handler must not be called
 }
 
 func (a *attempt) perform(ctx context.Context) (outcome string, err error) {
-	if err := a.desk.write(ctx, a.begin); err != nil {
+	if err := a.desk.write(ctx, a.prepare); err != nil {
 		return effectFailed, err
 	}
 	if a.finished {
 		return effectSkipped, nil
 	}
-	if inside := a.localHandler(); inside != nil {
-		return effectCompleted, a.desk.write(ctx, inside)
+	if local := a.localHandler(); local != nil {
+		return effectCompleted, a.desk.write(ctx, local)
 	}
-	cmd, err := a.call(ctx)
+	cmd, err := a.callHandler(ctx)
 	if err != nil {
-		return a.failed(ctx, err)
+		return a.handleError(ctx, err)
 	}
 	return effectCompleted, a.desk.write(ctx, func(s *session) error { return a.commitResult(s, cmd) })
 }
 
-// begin looks whether there is anything to do and gathers the brief. For a page
-// it commits that the page starts now, before the call goes out.
-func (a *attempt) begin(s *session) error {
+// prepare loads the effect and the brief. It finishes the job if the effect is
+// not needed. The start of a page is committed before the call.
+func (a *attempt) prepare(s *session) error {
 	e, done, err := s.tx.Effect(a.job)
 	if err != nil {
-		return fmt.Errorf("read the effect: %w", err)
+		return fmt.Errorf("read effect: %w", err)
 	}
 	a.effect, a.finished = e, done
 	if done || a.localHandler() != nil {
 		return nil
 	}
-	skip := func(why string) error {
+	skip := func(reason string) error {
 		a.finished = true
-		return s.tx.CompleteEffect(a.job, why)
+		return s.tx.CompleteEffect(a.job, reason)
 	}
 	if a.handler() == nil {
-		return skip("nobody is connected to do this")
+		return skip("no provider is configured for this effect")
 	}
 	if slices.Contains(channelEffects, e.Kind) {
 		dr, err := s.draft(e.Incident)
@@ -86,13 +89,13 @@ func (a *attempt) begin(s *session) error {
 			return err
 		}
 		if dr.inc.Links[incident.LinkChannel] == "" {
-			return skip("there is no channel")
+			return skip("the incident has no channel")
 		}
 	}
 	if e.Kind == incident.EffectPage {
 		err := s.doAsBot(e.Incident, incident.Command{Verb: incident.VerbPage, Round: intArg(e, "round"), EscalationStep: intArg(e, "escalation_step")})
 		if incident.CodeOf(err) != "" {
-			return skip("not owed any more")
+			return skip("the page is no longer needed")
 		}
 		if err != nil {
 			return err
@@ -102,33 +105,36 @@ func (a *attempt) begin(s *session) error {
 	return err
 }
 
-// handler finds who carries the effect out; pages by their route.
+// handler returns the handler of the effect, or nil if none is configured. Each
+// escalation step has its own handler for pages.
 func (a *attempt) handler() Handler {
 	if a.effect.Kind != incident.EffectPage {
 		return a.desk.Handlers[a.effect.Kind]
 	}
-	if route := intArg(a.effect, "escalation_step"); route < len(a.desk.Pages) {
-		return a.desk.Pages[route]
+	if step := intArg(a.effect, "escalation_step"); step < len(a.desk.Pages) {
+		return a.desk.Pages[step]
 	}
 	return nil
 }
 
-// call lets the handler act. It gets less time than the job has, so that what
-// came of it can still be written down.
-func (a *attempt) call(ctx context.Context) (incident.Command, error) {
-	limit := a.desk.EffectTimeout
+// callHandler calls the handler with a time limit shorter than the limit of the
+// job, which leaves time to commit the result.
+func (a *attempt) callHandler(ctx context.Context) (incident.Command, error) {
+	timeout := a.desk.EffectTimeout
 	if a.effect.Kind == incident.EffectPage {
-		limit = a.desk.PageTimeout
+		timeout = a.desk.PageTimeout
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return a.handler()(ctx, a.brief, a.effect)
 }
 
-// commitResult records what the handler brought back. The effect has happened: a
-// result that the lifecycle refuses by now is noted in the ledger, no more. An
-// attempt that no longer holds its job is stopped by Finish. The effect is not
-// read again here: what a kept-current one missed since is found by that.
+// commitResult commits the result of the handler. The effect has happened, so a
+// result that the lifecycle rejects is only noted in the ledger.
+//
+// CompleteEffect returns an error if another attempt has taken over the job. The
+// effect is not read again: CompleteEffect also finds a refresh effect that
+// became due during the call.
 func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 	if cmd.Verb == "" && a.effect.Kind == incident.EffectPage {
 		cmd = incident.Command{Verb: incident.VerbPaged, Round: intArg(a.effect, "round"), EscalationStep: intArg(a.effect, "escalation_step")}
@@ -139,7 +145,7 @@ func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 		err := s.doAsBot(a.effect.Incident, cmd)
 		switch {
 		case incident.CodeOf(err) != "":
-			result = "done; the result was refused: " + err.Error()
+			result = "done, but the result was rejected: " + err.Error()
 		case err != nil:
 			return err
 		}
@@ -147,32 +153,32 @@ func (a *attempt) commitResult(s *session, cmd incident.Command) error {
 	return s.finish(a.job, result)
 }
 
-// finish writes the ledger row and ends the job.
+// finish writes the ledger entry and completes the job.
 func (s *session) finish(job Job, result string) error {
 	if err := s.tx.CompleteEffect(job, result); err != nil {
-		return fmt.Errorf("finish: %w", err)
+		return fmt.Errorf("complete effect: %w", err)
 	}
 	return nil
 }
 
-// failed decides what a failure means: wait, try again or give up. A page that
-// failed is said at once, so that the next route goes; its own route is tried
-// on for as long as the page is owed.
-func (a *attempt) failed(ctx context.Context, cause error) (string, error) {
+// handleError decides whether an effect is snoozed, retried or discarded after an
+// error of its handler. A failed page is recorded at once, which pages the next
+// escalation step. The page itself is retried while the incident needs it.
+func (a *attempt) handleError(ctx context.Context, cause error) (string, error) {
 	if ctx.Err() != nil {
-		return effectFailed, cause // interrupted: nothing is known about the other side
+		return effectFailed, cause // interrupted: the result of the call is unknown
 	}
 	permanent := new(incident.Permanent)
-	var giveUp bool
+	var discard bool
 	err := a.desk.write(ctx, func(s *session) error {
-		giveUp = errors.As(cause, &permanent) || a.expired(s.now)
+		discard = errors.As(cause, &permanent) || a.expired(s.now)
 		a.finished = false
 		if a.effect.Kind == incident.EffectPage {
-			if owed, err := a.pageFailed(s, cause); !owed || err != nil {
+			if needed, err := a.pageFailed(s, cause); !needed || err != nil {
 				return err
 			}
 		}
-		if !giveUp {
+		if !discard {
 			return nil
 		}
 		if a.shouldAnnounce() {
@@ -182,7 +188,7 @@ func (a *attempt) failed(ctx context.Context, cause error) (string, error) {
 			}
 		}
 		if err := s.tx.DiscardEffect(a.job, cause.Error()); err != nil {
-			return fmt.Errorf("give up: %w", err)
+			return fmt.Errorf("discard effect: %w", err)
 		}
 		return nil
 	})
@@ -192,7 +198,7 @@ func (a *attempt) failed(ctx context.Context, cause error) (string, error) {
 	if a.finished {
 		return effectSkipped, nil
 	}
-	if giveUp {
+	if discard {
 		if a.desk.OnDiscard != nil {
 			a.desk.OnDiscard(DiscardedEffect{Effect: a.effect, Err: cause})
 		}
@@ -204,9 +210,9 @@ func (a *attempt) failed(ctx context.Context, cause error) (string, error) {
 	return effectFailed, cause
 }
 
-// pageFailed says that a route did not take the page. One that nobody waits for
-// any more is ended instead.
-func (a *attempt) pageFailed(s *session, cause error) (owed bool, err error) {
+// pageFailed records that paging an escalation step failed, and reports whether
+// the page is still needed. If it is not, pageFailed finishes the job.
+func (a *attempt) pageFailed(s *session, cause error) (needed bool, err error) {
 	dr, err := s.draft(a.effect.Incident)
 	if err != nil {
 		return false, err
@@ -214,7 +220,7 @@ func (a *attempt) pageFailed(s *session, cause error) (owed bool, err error) {
 	round := intArg(a.effect, "round")
 	if !dr.inc.NeedsPage() || dr.inc.Paging.Round != round {
 		a.finished = true
-		return false, s.finish(a.job, "failed, and not owed any more")
+		return false, s.finish(a.job, "failed, and the page is no longer needed")
 	}
 	err = s.doAsBot(dr.inc.ID, incident.Command{Verb: incident.VerbPageFailed, Round: round, EscalationStep: intArg(a.effect, "escalation_step"),
 		Text: truncate(cause.Error()), Effect: a.effect.Key})
@@ -224,8 +230,9 @@ func (a *attempt) pageFailed(s *session, cause error) (owed bool, err error) {
 	return true, err
 }
 
-// expired reports whether the effect was tried for long enough. Age counts, not
-// attempts: an outage of a night must not cost a message.
+// expired reports whether the effect is too old to be retried. Age decides
+// instead of the number of attempts, because an outage of one night must not lose
+// a message.
 func (a *attempt) expired(now time.Time) bool {
 	since := a.brief.Event.RecordedAt
 	if a.effect.Refresh {
@@ -237,10 +244,9 @@ func (a *attempt) expired(now time.Time) bool {
 	return !since.IsZero() && now.Sub(since) > a.desk.DiscardAfter
 }
 
-// shouldAnnounce reports whether the channel is told that the effect was given up.
-// Not about a page, whose failure is said by itself, nor what is kept current
-// and comes again; and the failure to say a failure ends here, or it would go
-// round for ever.
+// shouldAnnounce reports whether the timeline records that the effect was
+// discarded. A failed page has an event already, and a refresh effect runs again.
+// A failed post about a failure is left out, because it would cause the next one.
 func (a *attempt) shouldAnnounce() bool {
 	return a.effect.Incident != 0 && a.effect.Kind != incident.EffectPage && !a.effect.Refresh && a.brief.Event.Kind != incident.EventEffectFailed
 }

@@ -7,11 +7,11 @@ import (
 	"tocsin/bot/incident"
 )
 
-// promote makes an incident of an alert that was only kept, or brings it into
-// the live one of its correlation. Said twice, it is so already.
+// promote opens an incident for a suppressed alert, or attaches it to the live
+// incident of its correlation key. A repeat changes nothing.
 func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 	if len(cmd.Alerts) != 1 {
-		return incident.Result{}, incident.Invalid("alerts", "say which alert: alerts promote A17")
+		return incident.Result{}, incident.Invalid("alerts", "name one alert, for example: alerts promote A17")
 	}
 	row, err := s.tx.Alert(cmd.Alerts[0])
 	if err != nil {
@@ -19,38 +19,39 @@ func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 	}
 	person, _ := s.dir.Person(s.env(cmd).Actor)
 	if !person.Responder {
-		return incident.Result{}, incident.Forbidden("only responders may do this; %s is not one of them", s.dir.Name(person.ID))
+		return incident.Result{}, incident.Forbidden("only responders may do this and %s is not one; ask a responder to do it", s.dir.Name(person.ID))
 	}
 	if row.Incident > 0 {
 		return s.promotedResult(cmd, row, person.ID)
 	}
-	alert, into := alertRef(row), cmd.For
+	alert, id := alertRef(row), cmd.For
 	cmd.Alert, cmd.Text = &alert, truncate(row.Alert.Detail)
-	if into == 0 {
-		if into, err = s.tx.IncidentByCorrelation(fingerprintKey(row.Alert), correlationKey(row.Alert)); err != nil {
-			return incident.Result{}, fmt.Errorf("find the incident of an alert: %w", err)
+	if id == 0 {
+		if id, err = s.tx.IncidentByCorrelation(fingerprintKey(row.Alert), correlationKey(row.Alert)); err != nil {
+			return incident.Result{}, fmt.Errorf("find the incident of the alert: %w", err)
 		}
 	}
-	if into == 0 {
+	if id == 0 {
 		return s.promoteToNew(cmd, row)
 	}
-	dr, err := s.draft(into)
+	dr, err := s.draft(id)
 	if err != nil {
 		return incident.Result{}, err
 	}
-	cmd.For, cmd.Runs = into, s.playbookRuns(dr.inc, row.Alert, Rule{})
-	result, err := s.judge(cmd)
+	cmd.For, cmd.Runs = id, s.playbookRuns(dr.inc, row.Alert, Rule{})
+	result, err := s.decide(cmd)
 	if err != nil {
 		return result, err
 	}
-	return result, s.moveAlertsIn(into, row)
+	return result, s.moveAlertsIn(id, row)
 }
 
-// promoteToNew opens an incident for the alert, in the name of whoever promotes it.
+// promoteToNew opens an incident for the alert, opened by the author of the
+// command.
 func (s *session) promoteToNew(cmd incident.Command, row AlertRow) (incident.Result, error) {
 	id, err := s.tx.NewID()
 	if err != nil {
-		return incident.Result{}, fmt.Errorf("take a number: %w", err)
+		return incident.Result{}, fmt.Errorf("allocate an incident number: %w", err)
 	}
 	if cmd.Severity == "" {
 		cmd.Severity = incident.Sev3
@@ -65,36 +66,37 @@ func (s *session) promoteToNew(cmd incident.Command, row AlertRow) (incident.Res
 	return result, s.moveAlertsIn(id, row)
 }
 
-// promotedResult answers for an alert that has an incident.
+// promotedResult returns the result for an alert that is already attached to an
+// incident.
 func (s *session) promotedResult(cmd incident.Command, row AlertRow, reader incident.PersonID) (incident.Result, error) {
 	dr, err := s.draft(row.Incident)
 	switch {
 	case err != nil:
 		return incident.Result{}, err
 	case !dr.inc.MayRead(s.dir, reader, s.now):
-		return incident.Result{}, incident.Forbidden("A%d is part of an incident that is restricted", row.ID)
+		return incident.Result{}, incident.Forbidden("A%d is attached to a restricted incident; ask the commander of that incident for access", row.ID)
 	case cmd.For != 0 && cmd.For != row.Incident:
-		return incident.Result{}, incident.Conflict("A%d belongs to %s; split it off there first", row.ID, row.Incident)
+		return incident.Result{}, incident.Conflict("A%d is attached to %s; split it from there first", row.ID, row.Incident)
 	}
 	return incident.Result{Incident: dr.inc, Unchanged: true}, nil
 }
 
-// moveAlertsIn takes the alert from its shelf, and what else was watched under its
-// correlation, into its incident.
+// moveAlertsIn moves a suppressed alert into an incident, with the watched alerts
+// that have its correlation key.
 func (s *session) moveAlertsIn(id incident.ID, row AlertRow) error {
 	if _, _, err := s.tx.MoveAlert(id, row.Alert, row.Decision); err != nil {
-		return fmt.Errorf("bring A%d into %s: %w", row.ID, id, err)
+		return fmt.Errorf("attach A%d to %s: %w", row.ID, id, err)
 	}
 	if err := s.bindCorrelation(correlationKey(row.Alert), id); err != nil {
 		return err
 	}
 	if err := s.tx.MoveAlerts(WatchedAlerts, id); err != nil {
-		return fmt.Errorf("bring watched alerts into %s: %w", id, err)
+		return fmt.Errorf("attach watched alerts to %s: %w", id, err)
 	}
 	return nil
 }
 
-// split lets some alerts of an incident be another one.
+// split moves alerts of an incident to a new one.
 func (s *session) split(cmd incident.Command) (incident.Result, error) {
 	dr, err := s.draft(cmd.For)
 	if err != nil {
@@ -108,13 +110,13 @@ func (s *session) split(cmd incident.Command) (incident.Result, error) {
 			return incident.Result{}, err
 		}
 		if rows[n].Incident != cmd.For {
-			return incident.Result{}, incident.Conflict("A%d is no alert of %s", id, cmd.For)
+			return incident.Result{}, incident.Conflict("A%d is not attached to %s; name alerts of that incident", id, cmd.For)
 		}
 		refs[n] = alertRef(rows[n])
 	}
 	id, err := s.tx.NewID()
 	if err != nil {
-		return incident.Result{}, fmt.Errorf("take a number: %w", err)
+		return incident.Result{}, fmt.Errorf("allocate an incident number: %w", err)
 	}
 	if len(rows) > 0 {
 		cmd.Runs = s.playbookRuns(incident.Incident{ID: id, Status: incident.Triage, Severity: dr.inc.Severity, Title: cmd.Title}, rows[0].Alert, Rule{})

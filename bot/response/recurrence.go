@@ -9,18 +9,21 @@ import (
 	"tocsin/bot/incident"
 )
 
-// endedIncident finds the incident that had the alert's correlation and ended within
-// the rule's window. quiet says that the alert is a copy of what was dismissed
-// there as a false alarm, or tells again of a state that was dealt with there,
-// and is no graver than that: it wakes nobody again.
-func (r *ingestion) endedIncident(g *alertGroup, rule Rule) (id incident.ID, quiet bool, err error) {
+// endedIncident returns the incident with the correlation key of the alert that
+// ended within the recurrence window of the rule, or 0. For an ongoing condition
+// that an incident dealt with, the end may be any time ago.
+//
+// suppress reports whether the recurrence pages no one. Three conditions must
+// hold: that incident has the alert, it was dismissed or the alert reports an
+// ongoing condition, and the rule is not more severe than the incident.
+func (r *ingestion) endedIncident(g *alertGroup, rule Rule) (id incident.ID, suppress bool, err error) {
 	if rule.RecurrenceWindow <= 0 && !g.alert.Ongoing {
 		return 0, false, nil
 	}
 	known := false
 	for _, key := range []string{fingerprintKey(g.alert), g.alert.Correlation} {
 		if id, known, err = r.tx.EndedIncident(key, g.alert, r.now.Add(-rule.RecurrenceWindow)); err != nil {
-			return 0, false, fmt.Errorf("find the incident an alert comes after: %w", err)
+			return 0, false, fmt.Errorf("find the ended incident of an alert: %w", err)
 		}
 		if id != 0 {
 			break
@@ -33,12 +36,12 @@ func (r *ingestion) endedIncident(g *alertGroup, rule Rule) (id incident.ID, qui
 	if err != nil {
 		return 0, false, err
 	}
-	dealt := g.alert.Ongoing || dr.inc.Status == incident.Dismissed
-	return id, known && dealt && !rule.Open.MoreSevereThan(dr.inc.Severity), nil
+	handled := g.alert.Ongoing || dr.inc.Status == incident.Dismissed
+	return id, known && handled && !rule.Open.MoreSevereThan(dr.inc.Severity), nil
 }
 
-// suppressRecurrence keeps a copy of what an incident ended with as watched. The first, the
-// 10th, the 100th … copy is to be told there.
+// suppressRecurrence stores a recurrence as a watched alert. The first, 10th,
+// 100th … occurrence is noted in the ended incident.
 func (r *ingestion) suppressRecurrence(id incident.ID, g *alertGroup) error {
 	g.decision.RecurrenceOf = id
 	row, before, err := r.countAlert(WatchedAlerts, g)
@@ -47,20 +50,21 @@ func (r *ingestion) suppressRecurrence(id incident.ID, g *alertGroup) error {
 	}
 	r.setOutcomes(g, DeliveryOutcome{Outcome: outcomeRecurred, Incident: id, Alert: row.ID})
 	if mark := milestone(before, row.Count); before == 0 || mark != 0 {
-		r.again[id] = append(r.again[id], recurrence{row.ID, row.Count})
+		r.recurrences[id] = append(r.recurrences[id], recurrence{row.ID, row.Count})
 	}
 	return nil
 }
 
-// recurrence is an alert that came again after its incident's end.
+// recurrence is an alert that occurred again after its incident ended.
 type recurrence struct {
 	alert int64
-	times int64
+	count int64
 }
 
-// noteRecurrences says once in the timeline of each incident what of it came again.
+// noteRecurrences adds one note about the recurrences of the batch to each
+// incident.
 func (r *ingestion) noteRecurrences() error {
-	for _, id := range slices.Sorted(maps.Keys(r.again)) {
+	for _, id := range slices.Sorted(maps.Keys(r.recurrences)) {
 		dr, err := r.draft(id)
 		if err != nil {
 			return err
@@ -69,36 +73,36 @@ func (r *ingestion) noteRecurrences() error {
 		if dr.inc.Status != incident.Dismissed {
 			after = string(dr.inc.Status)
 		}
-		first, n := r.again[id][0], len(r.again[id])
-		text := fmt.Sprintf("The same alert came again after this was %s, %d times by now. It is kept as A%d and wakes nobody; reopen, or promote it, if that is wrong.",
-			after, first.times, first.alert)
+		first, n := r.recurrences[id][0], len(r.recurrences[id])
+		text := fmt.Sprintf("Alert A%d recurred after this incident was %s (occurrence %d). It is suppressed and pages no one. If that is wrong, reopen this incident or run: alerts promote A%d",
+			first.alert, after, first.count, first.alert)
 		if n > 1 {
-			text = fmt.Sprintf("%d of the same alerts came again after this was %s, A%d among them. They are kept and wake nobody; reopen, or promote them, if that is wrong.",
-				n, after, first.alert)
+			text = fmt.Sprintf("%d alerts recurred after this incident was %s, A%d among them. They are suppressed and page no one. If that is wrong, reopen this incident or promote an alert with: alerts promote A%d",
+				n, after, first.alert, first.alert)
 		}
 		if err := r.addNote(id, incident.Alert{Source: "routing"}, text); err != nil {
-			return fmt.Errorf("note late alerts in %s: %w", id, err)
+			return fmt.Errorf("note recurrences in %s: %w", id, err)
 		}
 	}
 	return nil
 }
 
-// notePredecessor says in a new incident which one it comes after.
-func (r *ingestion) notePredecessor(id, before incident.ID) error {
-	dr, err := r.draft(before)
+// notePredecessor adds a note to a new incident about the ended one before it.
+func (r *ingestion) notePredecessor(id, ended incident.ID) error {
+	dr, err := r.draft(ended)
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("Alerts of the same correlation belonged to %s, which is %s since %s.", before, dr.inc.Status, dr.inc.UpdatedAt.Format(time.RFC3339))
+	text := fmt.Sprintf("Earlier alerts with this correlation key were attached to %s, which has been %s since %s.", ended, dr.inc.Status, dr.inc.UpdatedAt.Format(time.RFC3339))
 	if err := r.addNote(id, incident.Alert{Source: "routing"}, text); err != nil {
-		return fmt.Errorf("note in %s what it follows: %w", id, err)
+		return fmt.Errorf("note the predecessor of %s: %w", id, err)
 	}
 	return nil
 }
 
-// addNote puts what is known about the alerts of an incident into its timeline
-// and its channel.
+// addNote adds a note of the source of a to the timeline of an incident, which
+// also posts it in the channel.
 func (s *session) addNote(id incident.ID, a incident.Alert, text string) error {
-	_, err := s.judge(incident.Command{Verb: incident.VerbSourceNote, For: id, By: sourceIdentity(a), Via: incident.ViaSystem, Text: text})
+	_, err := s.decide(incident.Command{Verb: incident.VerbSourceNote, For: id, By: sourceIdentity(a), Via: incident.ViaSystem, Text: text})
 	return err
 }

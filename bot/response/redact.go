@@ -8,10 +8,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-// unredactedFields names the plain strings that are no text: ids, digests, and words
-// that the lifecycle has checked against a list. Everything else of type string
-// that hangs on what leaves the house is redacted, also what somebody adds
-// tomorrow. Named string types (Status, PersonID, …) are ids or enums.
+// unredactedFields are the string fields that contain no free text: ids, digests,
+// and words that the lifecycle has checked against a list. Every other field of
+// type string is redacted, including fields added later. Named string types
+// (Status, PersonID, …) are never redacted because they hold ids or enums.
 var unredactedFields = map[string]bool{
 	"Incident.Links": true, "Head.Hash": true,
 	"Event.Fields": true, "Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
@@ -31,13 +31,13 @@ var unredactedFields = map[string]bool{
 
 var (
 	plainString = reflect.TypeFor[string]()
-	// unredactedTypes are copied as they are: times, and the directory, whose names and
-	// addresses the adapters need to reach people.
+	// unredactedTypes are copied unchanged. Adapters need the names and addresses
+	// of the directory to reach people.
 	unredactedTypes = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[incident.Directory](): true}
 )
 
-// redacted returns a deep copy of v in which every text is redacted.
-func redacted[T any](r Redactor, v T) T {
+// redactedCopy returns a deep copy of v with every text redacted.
+func redactedCopy[T any](r Redactor, v T) T {
 	out := reflect.New(reflect.TypeFor[T]()).Elem()
 	redactInto(r, out, reflect.ValueOf(&v).Elem(), "")
 	return out.Interface().(T)
@@ -54,7 +54,8 @@ func redactSentence(r Redactor, s incident.Sentence) incident.Sentence {
 	return out
 }
 
-// redactInto writes the redacted copy of from; field is where it stands.
+// redactInto writes the redacted copy of from into to. field is the name of the
+// field, as "Type.Field".
 func redactInto(r Redactor, to, from reflect.Value, field string) {
 	switch {
 	case unredactedTypes[from.Type()]:

@@ -97,16 +97,16 @@ func TestEveryTextIsRedacted(t *testing.T) {
 	}
 	var brief incident.Brief
 	fill(reflect.ValueOf(&brief).Elem(), "", 0)
-	check("Brief", reflect.ValueOf(brief), reflect.ValueOf(redacted(blots{}, brief)))
+	check("Brief", reflect.ValueOf(brief), reflect.ValueOf(redactedCopy(blots{}, brief)))
 	var view incident.View
 	fill(reflect.ValueOf(&view).Elem(), "", 0)
-	check("View", reflect.ValueOf(view), reflect.ValueOf(redacted(blots{}, view)))
+	check("View", reflect.ValueOf(view), reflect.ValueOf(redactedCopy(blots{}, view)))
 	var result incident.Result
 	fill(reflect.ValueOf(&result).Elem(), "", 0)
-	check("Result", reflect.ValueOf(result), reflect.ValueOf(redacted(blots{}, result)))
+	check("Result", reflect.ValueOf(result), reflect.ValueOf(redactedCopy(blots{}, result)))
 	var list []incident.Summary
 	fill(reflect.ValueOf(&list).Elem(), "", 0)
-	check("Summary", reflect.ValueOf(list), reflect.ValueOf(redacted(blots{}, list)))
+	check("Summary", reflect.ValueOf(list), reflect.ValueOf(redactedCopy(blots{}, list)))
 	for field := range unredactedFields {
 		if !seen[field] {
 			t.Errorf("%s is on the list of what is kept and does not exist", field)
@@ -116,7 +116,7 @@ func TestEveryTextIsRedacted(t *testing.T) {
 
 func TestRedactionLeavesTheOriginalAlone(t *testing.T) {
 	inc := incident.Incident{Title: "a", Alerts: []incident.AlertRef{{Title: "b"}}, Submission: &incident.Submission{Document: incident.SignedDocument{Record: incident.ClosingRecord{Summary: "c"}}}}
-	redacted(blots{}, inc)
+	redactedCopy(blots{}, inc)
 	if inc.Title != "a" || inc.Alerts[0].Title != "b" || inc.Submission.Document.Record.Summary != "c" {
 		t.Errorf("the original changed: %+v", inc)
 	}

@@ -17,28 +17,28 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Rule says what to do with an alert for which When is true. The first rule
-// that fits wins; without one the alert is watched. Exactly one of Open, Attach,
-// Watch and Drop is given.
+// Rule is a routing rule: the action for an alert that matches When. The first
+// rule that matches decides. An alert without a matching rule is watched. Exactly
+// one of Open, Attach, Watch and Drop must be set.
 type Rule struct {
 	// When is an expr-lang expression over the alert: source, kind, level, title,
 	// detail, project, release, environment, account, region, principal, address,
 	// rule, url, sample and tags["..."].
 	When   string            `yaml:"when" json:"when"`
-	Open   incident.Severity `yaml:"open" json:"open,omitempty"`     // join the live incident of its correlation, or open one
-	Attach bool              `yaml:"attach" json:"attach,omitempty"` // join the live incident; where there is none, watch
-	Watch  bool              `yaml:"watch" json:"watch,omitempty"`   // count it and show it, wake nobody
-	Drop   string            `yaml:"drop" json:"drop,omitempty"`     // keep it apart, for the review meeting; the reason why
-	// Playbook is started in the incident besides those that match by themselves.
+	Open   incident.Severity `yaml:"open" json:"open,omitempty"`     // attach to the live incident of the correlation key, or open one
+	Attach bool              `yaml:"attach" json:"attach,omitempty"` // attach to the live incident, or watch if there is none
+	Watch  bool              `yaml:"watch" json:"watch,omitempty"`   // count and list, but page no one
+	Drop   string            `yaml:"drop" json:"drop,omitempty"`     // store separately for the review meeting, with this reason
+	// Playbook starts in the incident, in addition to the playbooks that match.
 	Playbook string `yaml:"playbook" json:"playbook,omitempty"`
-	// Window is how long after the end of its incident an alert is still counted as
-	// one of its copies: within it, what was dismissed as a false alarm wakes nobody
-	// again, and what was real and comes back opens an incident that names the one
-	// before. Only beside Open. Zero: every end is final.
+	// RecurrenceWindow is how long after the end of its incident an alert is a
+	// recurrence. A recurrence of a false alarm is suppressed. Any other
+	// recurrence opens an incident that names its predecessor. It requires Open.
+	// Zero disables recurrences.
 	RecurrenceWindow time.Duration `yaml:"recurrence_window" json:"recurrence_window,omitempty"`
 }
 
-// describe says in words what the rule does.
+// describe returns the action of the rule in words.
 func (r Rule) describe() string {
 	switch {
 	case r.Drop != "":
@@ -53,10 +53,11 @@ func (r Rule) describe() string {
 	return "open " + string(r.Open)
 }
 
-// maxWindow bounds Rule.Window: an incident of last quarter explains nothing.
+// maxWindow is the maximum of Rule.RecurrenceWindow. An older incident explains
+// nothing.
 const maxWindow = 30 * 24 * time.Hour
 
-// alertEnv is an alert as a rule sees it.
+// alertEnv is an alert in the conditions of rules.
 type alertEnv struct {
 	Source      string            `expr:"source"`
 	Kind        string            `expr:"kind"`
@@ -82,37 +83,37 @@ func newAlertEnv(a incident.Alert) alertEnv {
 		Address: a.Address, Rule: a.Rule, URL: a.URL, Sample: a.Sample, Tags: a.Tags}
 }
 
-// Routing is a checked list of rules.
+// Routing is a compiled list of routing rules. It is safe for concurrent use.
 type Routing struct {
 	rules    []Rule
 	programs []*vm.Program
-	source   []byte // the rules as JSON, to be kept
-	digest   string // over source
+	source   []byte // the rules as JSON, for the store
+	digest   string // of source
 }
 
-// maxNodes bounds the size of one condition.
+// maxNodes is the maximum number of syntax nodes of a condition.
 const maxNodes = 500
 
-// NewRouting checks and compiles the rules. The error names every rule that is
-// wrong, by its place from 0, and what would be right. playbooks are the names
-// that exist.
+// NewRouting compiles the rules. The error lists every invalid rule, numbered
+// from 0, and how to correct it. playbooks are the names of the existing
+// playbooks.
 func NewRouting(rules []Rule, playbooks []string) (*Routing, error) {
 	r := &Routing{rules: slices.Clone(rules)}
-	var faults []error
+	var errs []error
 	for n := range r.rules {
 		program, err := r.rules[n].compile(playbooks)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("routing[%d]: %w", n, err))
+			errs = append(errs, fmt.Errorf("routing[%d]: %w", n, err))
 		}
 		r.programs = append(r.programs, program)
 	}
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	return r, r.encode()
 }
 
-// encode makes what the routing is kept and known by.
+// encode sets the source and the digest of the routing.
 func (r *Routing) encode() (err error) {
 	if r.source, err = json.Marshal(r.rules); err != nil {
 		return fmt.Errorf("encode routing: %w", err)
@@ -122,12 +123,12 @@ func (r *Routing) encode() (err error) {
 	return nil
 }
 
-// restoreRouting is a routing of the past as it was kept. It was checked when it was
-// in force; a condition that cannot be compiled any more fits nothing.
+// restoreRouting decodes a routing from the store. Its rules were valid when they
+// were in force. A condition that does not compile any more matches no alert.
 func restoreRouting(source []byte) (*Routing, error) {
 	r := &Routing{}
 	if err := json.Unmarshal(source, &r.rules); err != nil {
-		return nil, fmt.Errorf("decode a kept routing: %w", err)
+		return nil, fmt.Errorf("decode stored routing: %w", err)
 	}
 	for _, rule := range r.rules {
 		program, _ := compileCondition(rule.When)
@@ -136,7 +137,7 @@ func restoreRouting(source []byte) (*Routing, error) {
 	return r, r.encode()
 }
 
-// Digest is what the rules are known by.
+// Digest returns the digest of the rules, "" for a nil routing.
 func (r *Routing) Digest() string {
 	if r == nil {
 		return ""
@@ -145,25 +146,25 @@ func (r *Routing) Digest() string {
 }
 
 func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
-	given := 0
-	for _, is := range []bool{r.Open != "", r.Attach, r.Watch, r.Drop != ""} {
-		if is {
-			given++
+	actions := 0
+	for _, set := range []bool{r.Open != "", r.Attach, r.Watch, r.Drop != ""} {
+		if set {
+			actions++
 		}
 	}
 	switch {
-	case given != 1:
-		return nil, errors.New("give exactly one of open: SEVERITY, attach: true, watch: true and drop: REASON")
+	case actions != 1:
+		return nil, errors.New("give exactly one of open: SEVERITY, attach: true, watch: true or drop: REASON")
 	case r.Playbook != "" && r.Open == "" && !r.Attach:
-		return nil, errors.New("playbook needs open or attach beside it: without an incident nothing can run")
+		return nil, errors.New("playbook requires open or attach, because it runs in an incident")
 	case r.Playbook != "" && !slices.Contains(playbooks, r.Playbook):
-		return nil, fmt.Errorf("there is no playbook %q; there are %s", r.Playbook, strings.Join(playbooks, ", "))
+		return nil, fmt.Errorf("unknown playbook %q; known playbooks: %s", r.Playbook, strings.Join(playbooks, ", "))
 	case r.RecurrenceWindow != 0 && r.Open == "":
-		return nil, errors.New("window needs open beside it: nothing else opens an incident")
+		return nil, errors.New("recurrence_window requires open, because only open opens an incident")
 	case r.RecurrenceWindow < 0 || r.RecurrenceWindow > maxWindow:
-		return nil, errors.New("window is between 0 and 720h")
+		return nil, errors.New("recurrence_window must be between 0 and 720h")
 	case strings.TrimSpace(r.When) == "":
-		return nil, errors.New(`when is missing; write 'true' for every alert`)
+		return nil, errors.New(`when is missing; use 'true' to match every alert`)
 	}
 	if r.Open != "" {
 		severity, err := incident.ParseSeverity(string(r.Open))
@@ -179,17 +180,18 @@ func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
 	return program, nil
 }
 
-// compileCondition compiles what a rule or a maintenance window is true for.
+// compileCondition compiles the condition of a routing rule or maintenance
+// window.
 func compileCondition(when string) (*vm.Program, error) {
 	return expr.Compile(when, expr.Env(alertEnv{}), expr.AsBool(), expr.MaxNodes(maxNodes))
 }
 
-// defaultRule is what happens to an alert that no rule names.
+// defaultRule decides about alerts that no rule matches.
 var defaultRule = Rule{Watch: true}
 
-// route finds the rule for an alert and its place, from 1; 0 is the one behind
-// them all. A condition that fails on this alert (it parses a number out of a
-// tag that has none, say) does not fit it.
+// route returns the rule that decides about an alert and its position from 1, or
+// 0 for the default rule. A condition that fails does not match, for example if
+// it parses a number from a tag that contains none.
 func (r *Routing) route(a incident.Alert, log *slog.Logger) (int, Rule) {
 	if r == nil {
 		return 0, defaultRule
@@ -199,12 +201,12 @@ func (r *Routing) route(a incident.Alert, log *slog.Logger) (int, Rule) {
 		if program == nil {
 			continue
 		}
-		fits, err := expr.Run(program, env)
+		matches, err := expr.Run(program, env)
 		if err != nil {
-			log.Warn("a routing condition could not be computed for an alert", "rule", n, "kind", a.Kind)
+			log.Warn("evaluate routing rule failed", "rule", n, "kind", a.Kind)
 			continue
 		}
-		if fits == true {
+		if matches == true {
 			return n + 1, r.rules[n]
 		}
 	}

@@ -18,9 +18,9 @@ func TestRoutingRefusesBrokenRules(t *testing.T) {
 		"unknown name":      {Rule{When: `sauce == "sentry"`, Watch: true}, "unknown name sauce"},
 		"no bool":           {Rule{When: `source`, Watch: true}, "expected bool"},
 		"syntax":            {Rule{When: `source ==`, Watch: true}, "when:"},
-		"wrong severity":    {Rule{When: "true", Open: "sev9"}, "sev1 (most severe)"},
-		"unknown playbook":  {Rule{When: "true", Open: "sev1", Playbook: "leak"}, `no playbook "leak"; there are data-exposure`},
-		"playbook in watch": {Rule{When: "true", Watch: true, Playbook: "data-exposure"}, "needs open or attach"},
+		"wrong severity":    {Rule{When: "true", Open: "sev9"}, "sev1 (worst)"},
+		"unknown playbook":  {Rule{When: "true", Open: "sev1", Playbook: "leak"}, `unknown playbook "leak"; known playbooks: data-exposure`},
+		"playbook in watch": {Rule{When: "true", Watch: true, Playbook: "data-exposure"}, "requires open or attach"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewRouting([]Rule{{When: "true", Drop: "noise"}, c.rule}, []string{"data-exposure"})

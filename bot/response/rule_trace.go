@@ -13,7 +13,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// trace holds the rules against an alert, up to the one that decides.
+// trace evaluates the rules for an alert, up to and including the first that
+// matches.
 func (r *Routing) trace(a incident.Alert) []incident.RuleTrace {
 	var out []incident.RuleTrace
 	if r != nil {
@@ -27,24 +28,24 @@ func (r *Routing) trace(a incident.Alert) []incident.RuleTrace {
 			}
 		}
 	}
-	return append(out, incident.RuleTrace{When: "no rule fits", Action: defaultRule.describe(), Matched: true})
+	return append(out, incident.RuleTrace{When: "no rule matches", Action: defaultRule.describe(), Matched: true})
 }
 
-// evaluateClauses evaluates a condition. Where it is not true, why names each of its
-// parts that is not, with the values that the part compared.
-func evaluateClauses(when string, env alertEnv) (fits bool, why []string) {
+// evaluateClauses evaluates each clause of a condition. why lists the clauses
+// that are not true, with the values that they compare.
+func evaluateClauses(when string, env alertEnv) (matches bool, why []string) {
 	tree, err := parser.Parse(when)
 	if err != nil {
-		return false, []string{"it cannot be read any more: " + err.Error()}
+		return false, []string{"the condition does not parse: " + err.Error()}
 	}
-	for _, part := range conjuncts(tree.Node) {
-		text := part.String()
+	for _, clause := range conjuncts(tree.Node) {
+		text := clause.String()
 		value, err := evaluate(text, env)
 		switch {
 		case err != nil:
-			why = append(why, fmt.Sprintf("%s cannot be computed: %v", text, err))
+			why = append(why, fmt.Sprintf("%s failed: %v", text, err))
 		case !value:
-			why = append(why, text+" is false"+comparedValues(part, env))
+			why = append(why, text+" is false"+comparedValues(clause, env))
 		}
 	}
 	return len(why) == 0, why
@@ -59,7 +60,7 @@ func evaluate(text string, env alertEnv) (bool, error) {
 	return value == true, err
 }
 
-// conjuncts takes "a and b and c" apart.
+// conjuncts returns the clauses of "a and b and c".
 func conjuncts(n ast.Node) []ast.Node {
 	if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "&&" || b.Operator == "and") {
 		return append(conjuncts(b.Left), conjuncts(b.Right)...)
@@ -67,17 +68,18 @@ func conjuncts(n ast.Node) []ast.Node {
 	return []ast.Node{n}
 }
 
-// comparedValues lists what a part of a condition reads of the alert.
+// comparedValues returns the values of the alert that a clause uses, as ": a = 1,
+// b = 2".
 func comparedValues(n ast.Node, env alertEnv) string {
-	seen := &valueCollector{env: env}
-	ast.Walk(&n, seen)
+	values := &valueCollector{env: env}
+	ast.Walk(&n, values)
 	out := ""
-	for k, read := range seen.found {
+	for k, value := range values.found {
 		sep := ", "
 		if k == 0 {
 			sep = ": "
 		}
-		out += sep + read
+		out += sep + value
 	}
 	return out
 }
@@ -116,7 +118,8 @@ func (r *valueCollector) note(name string, value any) {
 	}
 }
 
-// alertField reads a field of the alert by the name it has in conditions.
+// alertField returns a field of the alert by its name in conditions, and whether
+// it exists.
 func alertField(env alertEnv, name string) (any, bool) {
 	v := reflect.ValueOf(env)
 	for n := range v.NumField() {

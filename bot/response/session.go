@@ -12,33 +12,34 @@ import (
 	"tocsin/playbooks"
 )
 
-// maxAttempts bounds how often a transaction that lost a race is read and judged again.
+// maxAttempts is how often a transaction runs if other transactions change its
+// incidents.
 const maxAttempts = 10
 
-// session is one transaction at work: the incidents it has read, what was
-// decided about them, and the follow-up work that calls for. Nothing is written
-// until flush, so a command that is refused leaves no trace.
+// session is one transaction: the incidents that it has read, the decisions about
+// them and their effects. Nothing is written before flush, so a rejected command
+// changes nothing.
 type session struct {
 	d      *Desk
 	tx     Tx
 	now    time.Time
 	dir    incident.Directory
 	drafts map[incident.ID]*draft
-	order  []incident.ID // of the drafts, as they were read
+	order  []incident.ID // of the drafts, in the order of reading
 }
 
-// draft is an incident with what was decided about it in this transaction.
+// draft is an incident with the events of this transaction.
 type draft struct {
 	inc     incident.Incident
-	wasLive bool // as it was read
-	merged  bool // its correlation keys went to another incident
+	wasLive bool // when it was read
+	merged  bool // its correlation keys move to another incident
 	events  []incident.Event
 	effects []incident.Effect
 	erase   []incident.TextRef
 }
 
-// write runs f in a transaction and commits what it decided. Where somebody was
-// faster, everything is read and judged again.
+// write runs f in a transaction and commits its decisions. If another transaction
+// was faster, it repeats f with new reads, at most maxAttempts times.
 func (d *Desk) write(ctx context.Context, f func(*session) error) error {
 	var err error
 	for range maxAttempts {
@@ -60,7 +61,7 @@ func (d *Desk) write(ctx context.Context, f func(*session) error) error {
 	return err
 }
 
-// draft reads an incident once.
+// draft returns the draft of an incident and reads the incident the first time.
 func (s *session) draft(id incident.ID) (*draft, error) {
 	if dr := s.drafts[id]; dr != nil {
 		return dr, nil
@@ -79,7 +80,7 @@ func (s *session) addDraft(inc incident.Incident) *draft {
 	return dr
 }
 
-// do judges a command unless its key is known already.
+// do decides about a command, unless the store has its key.
 func (s *session) do(cmd incident.Command) (incident.Result, error) {
 	switch cmd.Verb {
 	case incident.VerbOpen:
@@ -94,17 +95,17 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 	if cmd.Key != "" {
 		fresh, err := s.tx.RecordCommandKey(cmd.For, cmd.Key)
 		if err != nil {
-			return incident.Result{}, fmt.Errorf("remember the command's key: %w", err)
+			return incident.Result{}, fmt.Errorf("store command key: %w", err)
 		}
 		if !fresh {
 			return s.repeatedResult(cmd, dr), nil
 		}
 	}
-	return s.judge(cmd)
+	return s.decide(cmd)
 }
 
-// repeatedResult answers a command that was said before. A key is no pass: who may not
-// read the incident hears no more of it than anybody.
+// repeatedResult returns the result of a repeated command. Callers who may not
+// read the incident get only its public view: knowing a key grants no access.
 func (s *session) repeatedResult(cmd incident.Command, dr *draft) incident.Result {
 	inc := dr.inc
 	if env := s.env(cmd); !env.System && !inc.MayRead(s.dir, env.Actor, s.now) {
@@ -113,8 +114,8 @@ func (s *session) repeatedResult(cmd incident.Command, dr *draft) incident.Resul
 	return incident.Result{Incident: inc, Unchanged: true}
 }
 
-// judge decides about a command for an incident that exists.
-func (s *session) judge(cmd incident.Command) (incident.Result, error) {
+// decide decides about a command for an existing incident and records the events.
+func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 	switch cmd.Verb {
 	case incident.VerbMerge:
 		return s.merge(cmd)
@@ -132,14 +133,15 @@ func (s *session) judge(cmd incident.Command) (incident.Result, error) {
 	return s.record(dr, events), nil
 }
 
-// doAsBot judges what the bot itself has to say about an incident.
+// doAsBot decides about a command of Tocsin itself.
 func (s *session) doAsBot(id incident.ID, cmd incident.Command) error {
 	cmd.For, cmd.By, cmd.Via = id, incident.System, incident.ViaSystem
-	_, err := s.judge(cmd)
+	_, err := s.decide(cmd)
 	return err
 }
 
-// env resolves who is speaking.
+// env returns the environment of a decision, with the person who gave the
+// command.
 func (s *session) env(cmd incident.Command) incident.Env {
 	env := incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy,
 		System: cmd.By.Provider == incident.ProviderSystem || cmd.By.Provider == incident.ProviderSource}
@@ -149,7 +151,7 @@ func (s *session) env(cmd incident.Command) incident.Env {
 	return env
 }
 
-// record seals and applies events, and notes the effects they call for.
+// record seals and applies events, and adds their effects to the draft.
 func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 	result := incident.Result{Unchanged: len(events) == 0}
 	for _, e := range events {
@@ -167,7 +169,7 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 	for _, e := range result.Events {
 		c := effectBuilder{inc: dr.inc, event: e, dir: s.dir, policy: s.d.Policy, now: s.now}
 		if id, err := incident.ParseID(e.Field("source")); err == nil && s.drafts[id] != nil && (e.Kind == incident.EventMergedFrom || e.Kind == incident.EventSplitFrom) {
-			c.from = s.drafts[id].inc
+			c.other = s.drafts[id].inc
 		}
 		dr.effects = append(dr.effects, c.effects()...)
 	}
@@ -175,16 +177,16 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 	return result
 }
 
-// openKey is the correlation key of an incident that a command opened: it
-// finds the incident again when the command is repeated.
+// openKey returns the correlation key of an incident that a command opened. It
+// finds the incident if the command is repeated.
 func openKey(key string) string { return "command:" + key }
 
-// open opens an incident for a person.
+// open opens an incident by command of a person.
 func (s *session) open(cmd incident.Command) (incident.Result, error) {
 	if cmd.Key != "" {
 		fresh, err := s.tx.RecordCommandKey(0, cmd.Key)
 		if err != nil {
-			return incident.Result{}, fmt.Errorf("remember the command's key: %w", err)
+			return incident.Result{}, fmt.Errorf("store command key: %w", err)
 		}
 		if !fresh {
 			return s.repeatedOpen(cmd)
@@ -192,7 +194,7 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 	}
 	id, err := s.tx.NewID()
 	if err != nil {
-		return incident.Result{}, fmt.Errorf("take a number: %w", err)
+		return incident.Result{}, fmt.Errorf("allocate an incident number: %w", err)
 	}
 	cmd.Alert, cmd.Runs = nil, nil
 	if p := s.d.Playbooks; p != nil {
@@ -205,14 +207,14 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 	return s.create(id, cmd, keys...)
 }
 
-// repeatedOpen answers a repeated command with the incident it opened.
+// repeatedOpen returns the incident that an earlier run of the command opened.
 func (s *session) repeatedOpen(cmd incident.Command) (incident.Result, error) {
 	id, err := s.tx.IncidentByCorrelation(openKey(cmd.Key))
 	if err != nil {
 		return incident.Result{}, err
 	}
 	if id == 0 {
-		return incident.Result{}, incident.Conflict("this command opened an incident before, and that one has ended")
+		return incident.Result{}, incident.Conflict("this command has opened an incident, which has ended; send a new command to open another")
 	}
 	dr, err := s.draft(id)
 	if err != nil {
@@ -221,7 +223,7 @@ func (s *session) repeatedOpen(cmd incident.Command) (incident.Result, error) {
 	return s.repeatedResult(cmd, dr), nil
 }
 
-// create records a new incident under its correlation keys.
+// create records a new incident with its correlation keys.
 func (s *session) create(id incident.ID, cmd incident.Command, keys ...string) (incident.Result, error) {
 	inc := incident.Incident{ID: id, Head: incident.Genesis(id)}
 	events, err := incident.Decide(cmd, inc, s.env(cmd))
@@ -237,8 +239,8 @@ func (s *session) create(id incident.ID, cmd incident.Command, keys ...string) (
 	return result, nil
 }
 
-// merge locks both incidents in the order of their numbers, so that two merges
-// cannot wait for each other.
+// merge merges one incident into another. It locks both in the order of their
+// numbers, which prevents deadlocks between merges.
 func (s *session) merge(cmd incident.Command) (incident.Result, error) {
 	for _, id := range slices.Sorted(slices.Values([]incident.ID{cmd.For, cmd.Target})) {
 		if _, err := s.draft(id); err != nil {
@@ -256,7 +258,7 @@ func (s *session) merge(cmd incident.Command) (incident.Result, error) {
 	return result, nil
 }
 
-// flush starts the steps that became due and writes everything.
+// flush starts the steps that became due and writes all drafts.
 func (s *session) flush() error {
 	for _, id := range s.order {
 		if dr := s.drafts[id]; len(dr.events) > 0 {
@@ -275,7 +277,8 @@ func (s *session) flush() error {
 	return nil
 }
 
-// advance starts steps until none is due: what one step ends may begin another.
+// advance starts playbook steps until no more are due, because the end of one
+// step may start another.
 func (s *session) advance(dr *draft) error {
 	for {
 		before := len(dr.events)
@@ -301,7 +304,7 @@ func (s *session) save(dr *draft) error {
 		return fmt.Errorf("save %s: %w", id, err)
 	}
 	if err := s.tx.Enqueue(dropRepeatedKeys(dr.effects)...); err != nil {
-		return fmt.Errorf("enqueue the effects of %s: %w", id, err)
+		return fmt.Errorf("enqueue effects of %s: %w", id, err)
 	}
 	if len(dr.erase) > 0 {
 		if err := s.tx.Erase(id, dr.erase); err != nil {
@@ -316,8 +319,8 @@ func (s *session) save(dr *draft) error {
 	return s.syncCorrelations(dr)
 }
 
-// dropRepeatedKeys drops repeated keys, which a transaction with many commands has for
-// what is kept current.
+// dropRepeatedKeys removes effects with a repeated key. A transaction with
+// several commands has repeated refresh effects.
 func dropRepeatedKeys(effects []incident.Effect) []incident.Effect {
 	seen := map[string]bool{}
 	out := effects[:0:0]

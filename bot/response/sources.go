@@ -7,9 +7,9 @@ import (
 	"github.com/expr-lang/expr/parser"
 )
 
-// UnknownSources returns the names that a condition compares an alert's source with
-// and that are none of these: such a comparison can never be what was meant. A
-// condition that cannot be read has none.
+// UnknownSources returns the names that a condition compares with the source of
+// an alert and that are not in sources. Such a comparison is always a mistake.
+// For a condition that does not parse it returns nil.
 func UnknownSources(when string, sources []string) []string {
 	tree, err := parser.Parse(when)
 	if err != nil {
@@ -20,7 +20,7 @@ func UnknownSources(when string, sources []string) []string {
 	return slices.DeleteFunc(seen.names, func(name string) bool { return slices.Contains(sources, name) })
 }
 
-// sourceCollector collects the texts that a condition compares the source with.
+// sourceCollector collects the strings that a condition compares with source.
 type sourceCollector struct{ names []string }
 
 // Visit implements ast.Visitor.

@@ -27,7 +27,7 @@ func TestStormGathersIntoOneIncidentAndPasses(t *testing.T) {
 	}
 	storm := w.store.incidents[4]
 	alerts, _ := w.store.Alerts(4, 0)
-	if len(alerts) != 147 || w.store.storms[4].Grouped != 147 || storm.Title != "Storm of alerts: more than 3 incidents within 5m" {
+	if len(alerts) != 147 || w.store.storms[4].Grouped != 147 || storm.Title != "Alert storm: more than 3 incidents within 5m" {
 		t.Errorf("%d alerts, %+v, %q", len(alerts), w.store.storms[4], storm.Title)
 	}
 	pages := 0

@@ -12,9 +12,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// What bounds acknowledgements. Anybody may write a stranger's address into a
-// report: no stranger gets many mails from us, and nobody a mail about a report
-// that is old, because it was replayed or lay for long.
+// Limits of acknowledgements. A reporter may give the address of someone else, who
+// must not receive many mails. Old reports, for example replayed ones, are not
+// acknowledged.
 const (
 	maxReportAge         = 72 * time.Hour
 	maxAcksPerAddress    = 3
@@ -24,36 +24,35 @@ const (
 	acksKey              = "ack/all"
 )
 
-// duplicateLookback is how long a report is remembered by its traits, and maxAlike how
-// many earlier ones are named.
+// Limits of the search for possible duplicates.
 const (
-	duplicateLookback = 180 * 24 * time.Hour
-	maxDuplicates     = 3
+	duplicateLookback = 180 * 24 * time.Hour // age of the reports that are found
+	maxDuplicates     = 3                    // earlier incidents that are named
 )
 
-// quota counts what happened since a time.
+// quota counts events since a time.
 type quota struct {
 	Since time.Time `json:"since"`
 	N     int       `json:"n"`
 }
 
-// firstSeen is the incident that a trait was first seen in.
+// firstSeen is the incident of the first report with a duplicate key.
 type firstSeen struct {
 	Incident incident.ID `json:"incident"`
 }
 
-func duplicateStateKey(t incident.DuplicateKey) string { return "alike/" + t.Value }
+func duplicateStateKey(k incident.DuplicateKey) string { return "alike/" + k.Value }
 
-// addressKey is that of an address, by whatever tag it is written: those all
-// reach one person.
+// addressKey returns the key of the quota of an address. Tags ("+x") are removed
+// because they all reach one person.
 func addressKey(address string) string {
 	local, domain, _ := strings.Cut(strings.ToLower(address), "@")
 	local, _, _ = strings.Cut(local, "+")
 	return "ack/to/" + local + "@" + domain
 }
 
-// loadReportState locks what is kept about the reports of a batch, all at once and
-// before any incident, so that two batches cannot wait for each other.
+// loadReportState locks and reads the state of all reports in a batch. It runs
+// before any incident is locked, which prevents deadlocks between batches.
 func (r *ingestion) loadReportState(groups []*alertGroup) (err error) {
 	var keys []string
 	for _, g := range groups {
@@ -61,8 +60,8 @@ func (r *ingestion) loadReportState(groups []*alertGroup) (err error) {
 		if report == nil {
 			continue
 		}
-		for _, t := range report.DuplicateKeys {
-			keys = append(keys, duplicateStateKey(t))
+		for _, k := range report.DuplicateKeys {
+			keys = append(keys, duplicateStateKey(k))
 		}
 		if report.Reply != nil {
 			keys = append(keys, addressKey(report.Reply.To), acksKey)
@@ -71,125 +70,126 @@ func (r *ingestion) loadReportState(groups []*alertGroup) (err error) {
 	if len(keys) == 0 {
 		return nil
 	}
-	if r.reports, err = r.tx.Windows(keys); err != nil {
-		return fmt.Errorf("read what is known about reports: %w", err)
+	if r.reportState, err = r.tx.Windows(keys); err != nil {
+		return fmt.Errorf("read report state: %w", err)
 	}
 	return nil
 }
 
-// getState decodes what remember read; what is new stays zero.
-func (r *ingestion) getState(key string, into any) error {
-	raw := r.reports[key]
+// getState decodes the state with a key into v, and leaves v unchanged if there
+// is none.
+func (r *ingestion) getState(key string, v any) error {
+	raw := r.reportState[key]
 	if len(raw) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("decode what is known about reports: %w", err)
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("decode report state: %w", err)
 	}
 	return nil
 }
 
-func (r *ingestion) putState(key string, v any, expires time.Time) error {
+// setState stores the state with a key until expires.
+func (r *ingestion) setState(key string, v any, expires time.Time) error {
 	raw, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("encode what is known about reports: %w", err)
+		return fmt.Errorf("encode report state: %w", err)
 	}
 	if err := r.tx.PutWindow(key, raw, expires); err != nil {
-		return fmt.Errorf("keep what is known about reports: %w", err)
+		return fmt.Errorf("store report state: %w", err)
 	}
-	r.reports[key] = raw
+	r.reportState[key] = raw
 	return nil
 }
 
-// handleVulnReport does what a report calls for besides its routing: it names earlier ones
-// that it may be the same as, and owes the reporter an acknowledgement. What a
-// rule drops is not answered.
+// handleVulnReport notes possible duplicates of a report and acknowledges it. A
+// dropped report is not acknowledged.
 func (r *ingestion) handleVulnReport(g *alertGroup) error {
-	report, landed := g.alert.Report, g.outcome
-	if report == nil || landed.Outcome == outcomeDropped {
+	report, outcome := g.alert.Report, g.outcome
+	if report == nil || outcome.Outcome == outcomeDropped {
 		return nil
 	}
-	if slices.Contains([]string{outcomeOpened, outcomeAttached, outcomeGrouped}, landed.Outcome) {
-		if err := r.noteDuplicates(landed.Incident, report.DuplicateKeys); err != nil {
+	if slices.Contains([]string{outcomeOpened, outcomeAttached, outcomeGrouped}, outcome.Outcome) {
+		if err := r.noteDuplicates(outcome.Incident, report.DuplicateKeys); err != nil {
 			return err
 		}
 	}
 	if report.Reply == nil {
 		return nil
 	}
-	return r.acknowledge(*report.Reply, landed, g.alert.At)
+	return r.acknowledge(*report.Reply, outcome, g.alert.At)
 }
 
-// acknowledge makes the acknowledgement of a report durable: one for each
-// reference, whatever mails of its thread follow. Whether it is sent is decided
-// once, too.
-func (r *ingestion) acknowledge(reply incident.Reply, landed DeliveryOutcome, at time.Time) error {
+// acknowledge enqueues the acknowledgement of a report. It decides once for each
+// reference, so further mails of the thread are not acknowledged.
+func (r *ingestion) acknowledge(reply incident.Reply, outcome DeliveryOutcome, at time.Time) error {
 	if !at.IsZero() && r.now.Sub(at) > maxReportAge {
 		return nil
 	}
 	fresh, err := r.tx.RecordCommandKey(0, reply.AckKey())
 	if err != nil {
-		return fmt.Errorf("remember an acknowledgement: %w", err)
+		return fmt.Errorf("store the key of an acknowledgement: %w", err)
 	}
 	if !fresh {
 		return nil
 	}
-	id := max(landed.Incident, 0)
-	why, err := r.allowAck(reply.To)
+	id := max(outcome.Incident, 0)
+	reason, err := r.allowAck(reply.To)
 	if err != nil {
 		return err
 	}
-	if why != "" {
-		r.d.Log.Warn("a report is not acknowledged", "reference", reply.Reference, "why", why)
+	if reason != "" {
+		r.d.Log.Warn("report not acknowledged", "reference", reply.Reference, "reason", reason)
 		if id == 0 {
 			return nil
 		}
-		return r.addNote(id, incident.Alert{Source: "report"}, "The reporter gets no acknowledgement: "+why+".")
+		return r.addNote(id, incident.Alert{Source: "report"}, fmt.Sprintf("The reporter receives no acknowledgement: %s.", reason))
 	}
 	return r.tx.Enqueue(incident.Effect{Key: reply.AckKey(), Kind: incident.EffectAcknowledge, Incident: id, After: r.now,
-		Args: map[string]string{"alert": strconv.FormatInt(landed.Alert, 10)}})
+		Args: map[string]string{"alert": strconv.FormatInt(outcome.Alert, 10)}})
 }
 
-// allowAck counts one more acknowledgement, or says why there must be none.
-func (r *ingestion) allowAck(to string) (why string, err error) {
-	bounds := []struct {
-		key, why string
-		n        int
-		in       time.Duration
+// allowAck adds an acknowledgement to the quotas and returns "". It returns the
+// reason if a quota is used up.
+func (r *ingestion) allowAck(to string) (reason string, err error) {
+	limits := []struct {
+		key, reason string
+		n           int
+		window      time.Duration
 	}{
-		{addressKey(to), fmt.Sprintf("%d went to that address within a day already", maxAcksPerAddress), maxAcksPerAddress, acksPerAddressWindow},
-		{acksKey, fmt.Sprintf("%d went out within an hour already", maxAcks), maxAcks, acksWindow},
+		{addressKey(to), fmt.Sprintf("the limit of %d per day to one address is reached", maxAcksPerAddress), maxAcksPerAddress, acksPerAddressWindow},
+		{acksKey, fmt.Sprintf("the limit of %d per hour is reached", maxAcks), maxAcks, acksWindow},
 	}
-	spent := make([]quota, len(bounds))
-	for n, b := range bounds {
-		if err := r.getState(b.key, &spent[n]); err != nil {
+	used := make([]quota, len(limits))
+	for n, l := range limits {
+		if err := r.getState(l.key, &used[n]); err != nil {
 			return "", err
 		}
-		if r.now.Sub(spent[n].Since) >= b.in {
-			spent[n] = quota{Since: r.now}
+		if r.now.Sub(used[n].Since) >= l.window {
+			used[n] = quota{Since: r.now}
 		}
-		if spent[n].N >= b.n {
-			return b.why, nil
+		if used[n].N >= l.n {
+			return l.reason, nil
 		}
 	}
-	for n, b := range bounds {
-		spent[n].N++
-		if err := r.putState(b.key, spent[n], spent[n].Since.Add(b.in)); err != nil {
+	for n, l := range limits {
+		used[n].N++
+		if err := r.setState(l.key, used[n], used[n].Since.Add(l.window)); err != nil {
 			return "", err
 		}
 	}
 	return "", nil
 }
 
-// noteDuplicates says in an incident which earlier ones its report may be the same as,
-// and why. It suggests and never merges: two reports with one title may be two
-// weaknesses. A trait stays with the first report that had it.
-func (r *ingestion) noteDuplicates(id incident.ID, traits []incident.DuplicateKey) error {
+// noteDuplicates notes in an incident which earlier incidents its report may
+// duplicate, and why. It never merges, because two reports with one title may be
+// about two weaknesses. A duplicate key stays with the first report that had it.
+func (r *ingestion) noteDuplicates(id incident.ID, keys []incident.DuplicateKey) error {
 	reasons := map[incident.ID][]string{}
 	var earlier []incident.ID
-	for _, t := range traits {
+	for _, k := range keys {
 		first := firstSeen{}
-		if err := r.getState(duplicateStateKey(t), &first); err != nil {
+		if err := r.getState(duplicateStateKey(k), &first); err != nil {
 			return err
 		}
 		switch first.Incident {
@@ -200,9 +200,9 @@ func (r *ingestion) noteDuplicates(id incident.ID, traits []incident.DuplicateKe
 			if reasons[first.Incident] == nil {
 				earlier = append(earlier, first.Incident)
 			}
-			reasons[first.Incident] = append(reasons[first.Incident], t.Kind)
+			reasons[first.Incident] = append(reasons[first.Incident], k.Kind)
 		}
-		if err := r.putState(duplicateStateKey(t), first, r.now.Add(duplicateLookback)); err != nil {
+		if err := r.setState(duplicateStateKey(k), first, r.now.Add(duplicateLookback)); err != nil {
 			return err
 		}
 	}
@@ -212,26 +212,26 @@ func (r *ingestion) noteDuplicates(id incident.ID, traits []incident.DuplicateKe
 	for _, other := range earlier[:min(len(earlier), maxDuplicates)] {
 		fresh, err := r.tx.RecordCommandKey(id, "alike/"+other.String())
 		if err != nil {
-			return fmt.Errorf("remember a suggestion: %w", err)
+			return fmt.Errorf("store the key of a possible duplicate: %w", err)
 		}
 		if !fresh {
 			continue
 		}
-		text := fmt.Sprintf("Possibly the same as %s: %s. Nothing was merged; if it is the same, write: /incident merge %s into %s",
+		text := fmt.Sprintf("Possible duplicate of %s: %s. Nothing was merged. To merge the two, run: /incident merge %s into %s",
 			other, strings.Join(reasons[other], "; "), id, other)
 		if err := r.addNote(id, incident.Alert{Source: "report"}, text); err != nil {
-			return fmt.Errorf("suggest in %s that it is %s: %w", id, other, err)
+			return fmt.Errorf("note in %s a possible duplicate of %s: %w", id, other, err)
 		}
 	}
 	return nil
 }
 
-// ackBrief is what the handler of an acknowledgement may know: the address, and
-// nothing of the incident, so that nothing of it can get into the mail.
+// ackBrief adds the address of the reporter to the brief of an acknowledgement.
+// The brief has no incident, because nothing of the incident may reach the mail.
 func (s *session) ackBrief(e incident.Effect, b incident.Brief) (incident.Brief, error) {
 	row, err := s.tx.Alert(int64(intArg(e, "alert")))
 	if incident.CodeOf(err) == incident.CodeUnknown || err == nil && (row.Alert.Report == nil || row.Alert.Report.Reply == nil) {
-		return b, nil // it was deleted meanwhile
+		return b, nil // the alert was deleted
 	}
 	if err != nil {
 		return b, fmt.Errorf("read the report to acknowledge: %w", err)

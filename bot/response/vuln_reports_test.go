@@ -120,8 +120,8 @@ func TestAReportIsSaidToBeLikeAnEarlierOne(t *testing.T) {
 	again.Fingerprint = "the next mail of the thread"
 	w.report(t, reported(6, again))
 	for id, want := range map[incident.ID][]string{1: nil, 2: nil, 4: nil,
-		3: {"Possibly the same as INC-1: both name CVE-2026-1. ", "Possibly the same as INC-2: the same title. "},
-		5: {"Possibly the same as INC-1: both name CVE-2026-1. ", "Possibly the same as INC-2: the same title. "}} {
+		3: {"Possible duplicate of INC-1: both name CVE-2026-1. ", "Possible duplicate of INC-2: the same title. "},
+		5: {"Possible duplicate of INC-1: both name CVE-2026-1. ", "Possible duplicate of INC-2: the same title. "}} {
 		said := w.remarks(id)
 		if len(said) != len(want) {
 			t.Errorf("%s says %q", id, said)

@@ -121,7 +121,7 @@ func TestExplainNamesTheDetectionRules(t *testing.T) {
 		`line 8, userIdentity.userName|expand: asks for "ada", the record has "ada"`, `line 10, userAgent|contains: leaves out "terraform", the record has "aws-cli"`, "they have not changed since", "other rules ask for other events")
 	e.expect(watched, "Decided: watched", "does not match: high · A user came from elsewhere · own-user · "+own, `line 8, userIdentity.userName|expand: asks for "ada", the record has "bob"`,
 		`line 10, userAgent|contains: leaves out "terraform", the record has "terraform/1.9"`, "No rule makes it more than informational")
-	e.expect(dropped, "Decided: dropped by the rule that fits", "fits: rule 2", "ListUsers of iam.amazonaws.com in "+dropped, "No rule makes it more than informational")
+	e.expect(dropped, "Decided: dropped by the matching rule", "fits: rule 2", "ListUsers of iam.amazonaws.com in "+dropped, "No rule makes it more than informational")
 }
 
 // TestExplainOfWhatIsNoRecord: what could not be read names each delivery and
@@ -141,7 +141,7 @@ func TestExplainOfWhatIsNoRecord(t *testing.T) {
 	e.expect(kind("cloudtrail.unreadable"), `Not read: decode cloudtrail event: detail-type "Scheduled Event"`, "1 times, last "+unread+" at ",
 		`Not read: decode cloudtrail event: detail-type "Another Event"`, "1 times, last "+again+" at ", "Decided: watched")
 	e.expect(kind("sentry.issue"), "It came first with "+elsewhere+".")
-	e.expect(unread, "Decided: it could not be read", "The routing was sha256:", unread+" holds no record that detection rules judge.")
+	e.expect(unread, "Decided: undecodable", "The routing was sha256:", unread+" holds no record that detection rules judge.")
 	e.expect(elsewhere, "sentry", "The routing has not changed since.", "Detection rules sha256:")
 }
 

@@ -81,7 +81,7 @@ func TestFiringsAreDealtWithOnce(t *testing.T) {
 		group[0].status = "resolved"
 		send(0, group...)
 		handled(3, 1)
-		if !told(s.view(1), "299 of the same alerts came again after this was dismissed") {
+		if !told(s.view(1), "299 alerts recurred after this incident was dismissed") {
 			t.Error("nobody is told that it fires still")
 		}
 		group[0] = firing{group[0].name, "firing", second}

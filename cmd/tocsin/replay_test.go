@@ -146,7 +146,7 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 	if said := s.must("incident", "alerts", "promote", "A1"); !strings.Contains(said, "it was so already") {
 		t.Errorf("promoted twice: %s", said)
 	}
-	if said := s.must("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(said, "M1: matching alerts open nothing") {
+	if said := s.must("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(said, "M1 was added. Matching alerts are suppressed") {
 		t.Errorf("%s", said)
 	}
 	send(feed.RootConsoleLogin(2), 1)

@@ -218,7 +218,7 @@ func TestAReportThatNamesTheSameIsSaidToBeAlike(t *testing.T) {
 			"Affected URL: http://api.payroll.example/v1/payslips/7")
 		s.until(30*time.Second, "Bob was told", func() bool { return len(s.got("bob@example.org")) == 1 })
 		s.quiet(time.Minute)
-		const like = "Possibly the same as INC-1: both name CVE-2026-12345"
+		const like = "Possible duplicate of INC-1: both name CVE-2026-12345"
 		if said := s.notes(2); !slices.ContainsFunc(said, func(n string) bool { return strings.HasPrefix(n, like+"; the same affected address. ") }) {
 			t.Errorf("nothing is said to be like INC-1: %q", said)
 		}

@@ -11,15 +11,16 @@ import (
 	"tocsin/bot/incident"
 )
 
-// every is a correlator that fires at each third observation of a window, and
-// whose firings are observations of the window "all", which fires at the second.
-type every struct{}
+// everyThird is a correlator that fires at every third observation of a window. A
+// firing is also an observation of the window "all", which fires at every second
+// one.
+type everyThird struct{}
 
-func (every) Advance(window []byte, seen []incident.Observation, now time.Time) (next []byte, expires time.Time, fired []incident.Firing, err error) {
+func (everyThird) Advance(window []byte, seen []incident.Observation, now time.Time) (next []byte, expires time.Time, fired []incident.Firing, err error) {
 	n, _ := strconv.Atoi(string(window))
 	for place, o := range seen {
 		if o.Event == "poison" {
-			return nil, now, nil, errors.New("it does not go down")
+			return nil, now, nil, errors.New("poisoned observation")
 		}
 		n++
 		limit := 3
@@ -29,7 +30,7 @@ func (every) Advance(window []byte, seen []incident.Observation, now time.Time) 
 		if n%limit != 0 {
 			continue
 		}
-		f := incident.Firing{CompletedBy: place, Alert: alert("correlation", "c/"+o.Window, o.Window)}
+		f := incident.Firing{CompletedBy: place, Alert: testAlert("correlation", "c/"+o.Window, o.Window)}
 		if o.Window != "all" {
 			f.More = []incident.Observation{{Window: "all", Event: fmt.Sprint(o.Window, n)}}
 		}
@@ -38,62 +39,62 @@ func (every) Advance(window []byte, seen []incident.Observation, now time.Time) 
 	return []byte(strconv.Itoa(n)), now.Add(time.Hour), fired, nil
 }
 
-func seenIn(row int64, windows ...string) incident.DecodedDelivery {
-	a := alert("GetSecretValue", fmt.Sprint(row), "AKIA")
+func observedIn(row int64, windows ...string) incident.DecodedDelivery {
+	a := testAlert("GetSecretValue", fmt.Sprint(row), "AKIA")
 	a.Level = incident.LevelLow
-	r := reported(row, a)
-	for _, w := range windows {
-		r.Signals[0].Observations = append(r.Signals[0].Observations, incident.Observation{Window: w, Event: fmt.Sprint(row)})
+	r := delivery(row, a)
+	for _, key := range windows {
+		r.Signals[0].Observations = append(r.Signals[0].Observations, incident.Observation{Window: key, Event: fmt.Sprint(row)})
 	}
 	return r
 }
 
-func TestObservationsAreCountedOnce(t *testing.T) {
-	w := routed(t, func(o *Options) { o.Correlate = every{} })
-	w.report(t, seenIn(1, "a", "b"), seenIn(2, "a"))
-	w.report(t, seenIn(1, "a", "b"), seenIn(2, "a")) // handled already
-	again := seenIn(3, "a")
+func TestCorrelate_CountsObservationsOnce(t *testing.T) {
+	fx := newRoutedFixture(t, func(o *Options) { o.Correlate = everyThird{} })
+	fx.ingest(t, observedIn(1, "a", "b"), observedIn(2, "a"))
+	fx.ingest(t, observedIn(1, "a", "b"), observedIn(2, "a")) // handled already
+	again := observedIn(3, "a")
 	again.Reprocessed = true
-	w.report(t, again) // counted the first time
-	if got := w.outcomes(1, 2, 3); !slices.Equal(got, []string{outcomeDropped, outcomeDropped, outcomeDropped}) || string(w.store.counting["a"]) != "2" {
-		t.Fatalf("%v, window %s", got, w.store.counting["a"])
+	fx.ingest(t, again) // counted the first time
+	if got := fx.outcomes(1, 2, 3); !slices.Equal(got, []string{outcomeDropped, outcomeDropped, outcomeDropped}) || string(fx.store.correlationWindows["a"]) != "2" {
+		t.Fatalf("got outcomes %v, window %s, want 2 observations", got, fx.store.correlationWindows["a"])
 	}
-	w.report(t, seenIn(4, "a"), seenIn(5, "b"))
-	if got := w.outcomes(4, 5); got[0] != outcomeOpened || got[1] != outcomeDropped {
-		t.Errorf("the row that completed it %s, another %s", got[0], got[1])
+	fx.ingest(t, observedIn(4, "a"), observedIn(5, "b"))
+	if got := fx.outcomes(4, 5); got[0] != outcomeOpened || got[1] != outcomeDropped {
+		t.Errorf("got %s for the completing delivery and %s for the other, want opened and dropped", got[0], got[1])
 	}
-	inc := w.store.incidents[1]
-	if len(w.store.incidents) != 1 || inc.Alerts[0].Kind != "correlation" || inc.Severity != incident.Sev2 {
-		t.Errorf("%d incidents, %+v", len(w.store.incidents), inc)
+	inc := fx.store.incidents[1]
+	if len(fx.store.incidents) != 1 || inc.Alerts[0].Kind != "correlation" || inc.Severity != incident.Sev2 {
+		t.Errorf("got %d incidents, %+v, want one of the correlation", len(fx.store.incidents), inc)
 	}
-	w.report(t, seenIn(6, "b"), seenIn(7, "a"), seenIn(8, "a"), seenIn(9, "a")) // b for the first time, a again, and so both together
-	if got := w.outcomes(6, 9); !slices.Equal(got, []string{outcomeOpened, outcomeOpened}) || len(w.store.incidents) != 3 || string(w.store.counting["all"]) != "3" {
-		t.Errorf("%v, %d incidents, window %s", got, len(w.store.incidents), w.store.counting["all"])
+	fx.ingest(t, observedIn(6, "b"), observedIn(7, "a"), observedIn(8, "a"), observedIn(9, "a")) // completes b, then a, then the rule on both
+	if got := fx.outcomes(6, 9); !slices.Equal(got, []string{outcomeOpened, outcomeOpened}) || len(fx.store.incidents) != 3 || string(fx.store.correlationWindows["all"]) != "3" {
+		t.Errorf("got outcomes %v, %d incidents, window %s", got, len(fx.store.incidents), fx.store.correlationWindows["all"])
 	}
 }
 
-func TestAWindowThatFailsHoldsUpItsOwnRowsOnly(t *testing.T) {
-	w := routed(t, func(o *Options) { o.Correlate = every{} })
-	bad := seenIn(2, "a")
+func TestCorrelate_FailureBlocksOnlyItsDelivery(t *testing.T) {
+	fx := newRoutedFixture(t, func(o *Options) { o.Correlate = everyThird{} })
+	bad := observedIn(2, "a")
 	bad.Signals[0].Observations[0].Event = "poison"
-	if err := w.Ingest(t.Context(), []incident.DecodedDelivery{seenIn(1, "a"), bad, seenIn(3, "b")}); err == nil {
-		t.Fatal("nobody was told")
+	if err := fx.Ingest(t.Context(), []incident.DecodedDelivery{observedIn(1, "a"), bad, observedIn(3, "b")}); err == nil {
+		t.Fatal("got no error for a failing window")
 	}
-	if got := w.outcomes(1, 2, 3); !slices.Equal(got, []string{outcomeDropped, "", outcomeDropped}) {
-		t.Errorf("%v", got)
+	if got := fx.outcomes(1, 2, 3); !slices.Equal(got, []string{outcomeDropped, "", outcomeDropped}) {
+		t.Errorf("got outcomes %v", got)
 	}
 }
 
-func TestAFailedCommitCountsNothing(t *testing.T) {
-	w := routed(t, func(o *Options) { o.Correlate = every{} })
+func TestCorrelate_FailedCommitCountsNothing(t *testing.T) {
+	fx := newRoutedFixture(t, func(o *Options) { o.Correlate = everyThird{} })
 	for range 5 {
-		w.store.crash = 1
-		if err := w.Ingest(t.Context(), []incident.DecodedDelivery{seenIn(1, "a")}); !errors.Is(err, errCrash) {
+		fx.store.crash = 1
+		if err := fx.Ingest(t.Context(), []incident.DecodedDelivery{observedIn(1, "a")}); !errors.Is(err, errCrash) {
 			t.Fatal(err)
 		}
 	}
-	w.report(t, seenIn(1, "a"))
-	if string(w.store.counting["a"]) != "1" {
-		t.Errorf("counted %s times", w.store.counting["a"])
+	fx.ingest(t, observedIn(1, "a"))
+	if string(fx.store.correlationWindows["a"]) != "1" {
+		t.Errorf("got %s observations, want 1", fx.store.correlationWindows["a"])
 	}
 }

@@ -9,88 +9,88 @@ import (
 	"tocsin/bot/incident"
 )
 
-func TestSplitSendsLaterCopiesToTheNewIncident(t *testing.T) {
-	w := routed(t, nil)
-	w.report(t, reported(1, alert("A", "f1", "AKIA")), reported(2, alert("B", "f2", "AKIA")), reported(3, alert("C", "f3", "AKIA")))
+func TestSplit_RoutesLaterOccurrencesToNewIncident(t *testing.T) {
+	fx := newRoutedFixture(t, nil)
+	fx.ingest(t, delivery(1, testAlert("A", "f1", "AKIA")), delivery(2, testAlert("B", "f2", "AKIA")), delivery(3, testAlert("C", "f3", "AKIA")))
 	var moved []int64
-	for _, row := range w.store.alerts[1:] {
+	for _, row := range fx.store.alerts[1:] {
 		moved = append(moved, row.ID)
 	}
-	w.say(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: moved, Title: "another key", Text: "another account"})
-	source, target := w.store.incidents[1], w.store.incidents[2]
+	fx.do(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: moved, Title: "another key", Text: "another account"})
+	source, target := fx.store.incidents[1], fx.store.incidents[2]
 	if len(source.Alerts) != 1 || len(target.Alerts) != 2 || target.SplitFrom != 1 || !slices.Contains(source.SplitInto, 2) || target.Severity != source.Severity {
-		t.Fatalf("%+v\n%+v", source.Alerts, target.Alerts)
+		t.Fatalf("got alerts %+v and %+v, want 1 and 2", source.Alerts, target.Alerts)
 	}
-	w.report(t, reported(4, alert("B", "f2", "AKIA")), reported(5, alert("A", "f1", "AKIA")), reported(6, alert("D", "f4", "AKIA")))
+	fx.ingest(t, delivery(4, testAlert("B", "f2", "AKIA")), delivery(5, testAlert("A", "f1", "AKIA")), delivery(6, testAlert("D", "f4", "AKIA")))
 	for row, want := range map[int64]incident.ID{4: 2, 5: 1, 6: 1} {
-		if got := w.store.handled[row].Incident; got != want {
-			t.Errorf("delivery %d went to %s, not %s", row, got, want)
+		if got := fx.store.handled[row].Incident; got != want {
+			t.Errorf("delivery %d: got %s, want %s", row, got, want)
 		}
 	}
-	if result := w.say(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: moved, Title: "another key"}); !result.Unchanged || len(w.store.incidents) != 2 {
-		t.Errorf("said twice: %+v", result)
+	if result := fx.do(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: moved, Title: "another key"}); !result.Unchanged || len(fx.store.incidents) != 2 {
+		t.Errorf("repeated split: got %+v, want unchanged", result)
 	}
-	if _, err := w.Do(context.Background(), incident.Command{Verb: incident.VerbSplit, For: 1, Alerts: moved, Title: "x", By: slack("p1")}); incident.CodeOf(err) != incident.CodeConflict {
-		t.Errorf("alerts of another incident: %v", err)
+	if _, err := fx.Do(context.Background(), incident.Command{Verb: incident.VerbSplit, For: 1, Alerts: moved, Title: "x", By: slackIdentity("p1")}); incident.CodeOf(err) != incident.CodeConflict {
+		t.Errorf("split of another incident's alerts: got %v, want conflict", err)
 	}
 }
 
-// dismissed ends an incident as a false alarm.
-func (w *world) dismissed(t tester, id incident.ID) {
+// dismiss dismisses an incident as a false alarm, with the required second
+// person.
+func (fx *fixture) dismiss(t testingT, id incident.ID) {
 	t.Helper()
-	w.say(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "a drill"})
-	w.say(t, "p3", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "yes"})
+	fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "a drill"})
+	fx.do(t, "p3", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "yes"})
 }
 
-// TestReopenedSplitOffHasItsOwnAlertsAlone: what was split off is not the whole
-// group's incident when it is opened again, whether or not the other one lives.
-func TestReopenedSplitOffHasItsOwnAlertsAlone(t *testing.T) {
-	for name, endedToo := range map[string]bool{"the other one lives": false, "the other one has ended": true} {
+// An incident that was split off has only its own alerts after it is reopened,
+// whether or not the source incident is live.
+func TestReopen_SplitIncidentKeepsOnlyItsAlerts(t *testing.T) {
+	for name, sourceEnded := range map[string]bool{"source live": false, "source ended": true} {
 		t.Run(name, func(t *testing.T) {
-			w := routed(t, nil)
-			w.report(t, reported(1, alert("A", "f1", "AKIA")), reported(2, alert("B", "f2", "AKIA")))
-			w.say(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: []int64{w.store.alerts[1].ID}, Title: "another key", Text: "another account"})
-			w.dismissed(t, 2)
-			if endedToo {
-				w.dismissed(t, 1)
+			fx := newRoutedFixture(t, nil)
+			fx.ingest(t, delivery(1, testAlert("A", "f1", "AKIA")), delivery(2, testAlert("B", "f2", "AKIA")))
+			fx.do(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: []int64{fx.store.alerts[1].ID}, Title: "another key", Text: "another account"})
+			fx.dismiss(t, 2)
+			if sourceEnded {
+				fx.dismiss(t, 1)
 			}
-			w.say(t, "p1", incident.Command{For: 2, Verb: incident.VerbReopen, Text: "it was none"})
-			w.report(t, reported(3, alert("B", "f2", "AKIA")))
-			w.report(t, reported(4, alert("A", "f1", "AKIA")))
-			if got := w.store.handled[3].Incident; got != 2 {
-				t.Errorf("a copy of its own went to %s", got)
+			fx.do(t, "p1", incident.Command{For: 2, Verb: incident.VerbReopen, Text: "not a false alarm"})
+			fx.ingest(t, delivery(3, testAlert("B", "f2", "AKIA")))
+			fx.ingest(t, delivery(4, testAlert("A", "f1", "AKIA")))
+			if got := fx.store.handled[3].Incident; got != 2 {
+				t.Errorf("own alert: got %s, want INC-2", got)
 			}
-			if got := w.store.handled[4]; got.Incident == 2 || !endedToo && got.Incident != 1 {
-				t.Errorf("a copy of what stayed: %+v", got)
+			if got := fx.store.handled[4]; got.Incident == 2 || !sourceEnded && got.Incident != 1 {
+				t.Errorf("alert of the source: got %+v", got)
 			}
 		})
 	}
-	t.Run("it took all of the correlation", func(t *testing.T) {
-		w := routed(t, nil)
-		w.report(t, reported(1, alert("A", "f1", "AKIA")))
-		w.store.alerts = append(w.store.alerts, AlertRow{ID: 2, Incident: 1, Alert: alert("B", "f2", "ASIA"), Count: 1})
-		w.store.correlate["ASIA"] = 1
-		w.say(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: []int64{2}, Title: "another key", Text: "another account"})
-		w.dismissed(t, 2)
-		w.say(t, "p1", incident.Command{For: 2, Verb: incident.VerbReopen, Text: "it was none"})
-		w.report(t, reported(3, alert("C", "f3", "ASIA")))
-		if got := w.store.handled[3].Incident; got != 2 {
-			t.Errorf("what is new of its correlation went to %s", got)
+	t.Run("split took the whole correlation key", func(t *testing.T) {
+		fx := newRoutedFixture(t, nil)
+		fx.ingest(t, delivery(1, testAlert("A", "f1", "AKIA")))
+		fx.store.alerts = append(fx.store.alerts, AlertRow{ID: 2, Incident: 1, Alert: testAlert("B", "f2", "ASIA"), Count: 1})
+		fx.store.correlate["ASIA"] = 1
+		fx.do(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: []int64{2}, Title: "another key", Text: "another account"})
+		fx.dismiss(t, 2)
+		fx.do(t, "p1", incident.Command{For: 2, Verb: incident.VerbReopen, Text: "not a false alarm"})
+		fx.ingest(t, delivery(3, testAlert("C", "f3", "ASIA")))
+		if got := fx.store.handled[3].Incident; got != 2 {
+			t.Errorf("new alert with its correlation key: got %s, want INC-2", got)
 		}
 	})
 }
 
-// TestReopenedIncidentHasAllItsKeys, however many they are.
-func TestReopenedIncidentHasAllItsKeys(t *testing.T) {
-	w := routed(t, nil)
-	w.report(t, reported(1, alert("A", "f1", "AKIA")))
+func TestReopen_RestoresAllCorrelationKeys(t *testing.T) {
+	fx := newRoutedFixture(t, nil)
+	fx.ingest(t, delivery(1, testAlert("A", "f1", "AKIA")))
 	for n := range restoreBatch + 100 {
-		w.store.alerts = append(w.store.alerts, AlertRow{ID: int64(n + 2), Incident: 1, Alert: alert("A", fmt.Sprint("g", n), fmt.Sprint("key", n)), Count: 1})
+		fx.store.alerts = append(fx.store.alerts, AlertRow{ID: int64(n + 2), Incident: 1, Alert: testAlert("A", fmt.Sprint("g", n), fmt.Sprint("key", n)), Count: 1})
 	}
-	w.dismissed(t, 1)
-	w.say(t, "p1", incident.Command{For: 1, Verb: incident.VerbReopen, Text: "it was none"})
-	w.report(t, reported(2, alert("B", "new", fmt.Sprint("key", restoreBatch+99))))
-	if got := w.store.handled[2].Incident; got != 1 {
-		t.Errorf("an alert of its last correlation went to %s", got)
+	fx.dismiss(t, 1)
+	fx.do(t, "p1", incident.Command{For: 1, Verb: incident.VerbReopen, Text: "not a false alarm"})
+	fx.ingest(t, delivery(2, testAlert("B", "new", fmt.Sprint("key", restoreBatch+99))))
+	if got := fx.store.handled[2].Incident; got != 1 {
+		t.Errorf("alert with the last correlation key: got %s, want INC-1", got)
 	}
 }

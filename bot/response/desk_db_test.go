@@ -16,15 +16,15 @@ import (
 	"tocsin/store/storetest"
 )
 
-// house is a desk on a real database, its queue worked, its outside a channel
-// of what the handlers were called for.
-type house struct {
+// runningDesk is a desk on a real database with a running queue. calls receives
+// handler calls.
+type runningDesk struct {
 	*response.Desk
 	store *store.Store
-	saw   chan string
+	calls chan string
 }
 
-func directory() incident.Directory {
+func testDirectory() incident.Directory {
 	var d incident.Directory
 	for n, team := range incident.RequiredDepartments() {
 		t := incident.Team{Name: team}
@@ -39,16 +39,16 @@ func directory() incident.Directory {
 	return d
 }
 
-// moveIn opens the database and starts the work. drain is called with ranges
-// of inbox rows; nil leaves them alone.
-func moveIn(t *testing.T, url string, keys *store.Keyset, drain func(h *house, from, to int64) error) *house {
+// openDesk opens the database and starts the queue. drain handles ranges of inbox
+// rows, or ignores them if nil.
+func openDesk(t *testing.T, url string, keys *store.Keyset, drain func(h *runningDesk, from, to int64) error) *runningDesk {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Config{URL: url, Keyset: keys, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	h := &house{store: s, saw: make(chan string, 1000)}
+	h := &runningDesk{store: s, calls: make(chan string, 1000)}
 	handle := func(result incident.Command) response.Handler {
 		return func(_ context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 			name := string(e.Kind)
@@ -56,7 +56,7 @@ func moveIn(t *testing.T, url string, keys *store.Keyset, drain func(h *house, f
 				name += " " + string(b.Event.Kind)
 			}
 			if !e.Refresh {
-				h.saw <- name
+				h.calls <- name
 			}
 			return result, nil
 		}
@@ -80,45 +80,45 @@ func moveIn(t *testing.T, url string, keys *store.Keyset, drain func(h *house, f
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PutDirectory(t.Context(), directory()); err != nil {
+	if err := h.PutDirectory(t.Context(), testDirectory()); err != nil {
 		t.Fatal(err)
 	}
-	work := store.JobFuncs{Perform: h.Perform, Drain: func(ctx context.Context, from, to int64) error {
+	jobs := store.JobFuncs{Perform: h.Perform, Drain: func(ctx context.Context, from, to int64) error {
 		if drain == nil {
 			return nil
 		}
 		return drain(h, from, to)
 	}}
-	if err := s.Run(t.Context(), work); err != nil {
+	if err := s.Run(t.Context(), jobs); err != nil {
 		t.Fatal(err)
 	}
 	return h
 }
 
-// expect waits until each of the names was seen and returns all that came before.
-func (h *house) expect(t *testing.T, names ...string) []string {
+// waitFor waits for calls with these names and returns all calls until then.
+func (h *runningDesk) waitFor(t *testing.T, names ...string) []string {
 	t.Helper()
 	missing := map[string]int{}
 	for _, name := range names {
 		missing[name]++
 	}
-	var saw []string
+	var calls []string
 	limit := time.After(30 * time.Second)
 	for len(missing) > 0 {
 		select {
-		case name := <-h.saw:
-			saw = append(saw, name)
+		case name := <-h.calls:
+			calls = append(calls, name)
 			if missing[name]--; missing[name] <= 0 {
 				delete(missing, name)
 			}
 		case <-limit:
-			t.Fatalf("still missing %v after %v", missing, saw)
+			t.Fatalf("missing calls %v after %v", missing, calls)
 		}
 	}
-	return saw
+	return calls
 }
 
-func (h *house) say(t *testing.T, person string, cmd incident.Command) incident.Result {
+func (h *runningDesk) do(t *testing.T, person string, cmd incident.Command) incident.Result {
 	t.Helper()
 	cmd.By, cmd.Via, cmd.Auth = incident.Identity{Provider: incident.ProviderLocal, ID: person}, incident.ViaCLI, "unix socket"
 	result, err := h.Do(t.Context(), cmd)
@@ -128,81 +128,80 @@ func (h *house) say(t *testing.T, person string, cmd incident.Command) incident.
 	return result
 }
 
-func TestLifeOnARealDatabase(t *testing.T) {
+func TestDeskDB_Lifecycle(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		keys, err := store.Ephemeral()
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := moveIn(t, url, keys, nil)
-		id := h.say(t, "p1", incident.Command{Key: "k", Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
-		h.expect(t, "page", "open_channel", "announce", "invite", "post channel_opened")
+		h := openDesk(t, url, keys, nil)
+		id := h.do(t, "p1", incident.Command{Key: "k", Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
+		h.waitFor(t, "page", "open_channel", "announce", "invite", "post channel_opened")
 		if found, err := h.IncidentByLink(t.Context(), incident.LinkChannel, "C1"); err != nil || found != id {
-			t.Errorf("the channel leads to %v, %v", found, err)
+			t.Errorf("incident of the channel: got %v, %v, want %v", found, err, id)
 		}
-		h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
-		h.expect(t, "page_ack", "post acknowledged")
-		h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbResolve, Text: "rotated"})
+		h.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+		h.waitFor(t, "page_ack", "post acknowledged")
+		h.do(t, "p1", incident.Command{For: id, Verb: incident.VerbResolve, Text: "rotated"})
 		record := map[string]string{}
 		for _, f := range incident.RecordFields() {
 			if f.Name != "audience" && f.Name != "language" {
 				record[f.Name] = f.Label
 			}
 		}
-		digest := h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbSubmit, Record: record}).Incident.Submission.Digest
-		h.expect(t, "page_resolve", "ask_sign", "ask_sign", "ask_sign", "ask_sign")
+		digest := h.do(t, "p1", incident.Command{For: id, Verb: incident.VerbSubmit, Record: record}).Incident.Submission.Digest
+		h.waitFor(t, "page_resolve", "ask_sign", "ask_sign", "ask_sign", "ask_sign")
 
-		// A restart in the middle changes nothing.
+		// Restart the process.
 		if err := h.store.Close(); err != nil {
 			t.Fatal(err)
 		}
-		h = moveIn(t, url, keys, nil)
+		h = openDesk(t, url, keys, nil)
 		for n, team := range incident.RequiredDepartments() {
-			h.say(t, []string{"p2", "p3", "p5", "p7"}[n], incident.Command{For: id, Verb: incident.VerbSign, Department: team, Expect: digest})
+			h.do(t, []string{"p2", "p3", "p5", "p7"}[n], incident.Command{For: id, Verb: incident.VerbSign, Department: team, Expect: digest})
 		}
-		h.expect(t, "upload", "announce_postmortem", "mail_postmortem")
+		h.waitFor(t, "upload", "announce_postmortem", "mail_postmortem")
 		who := incident.Identity{Provider: incident.ProviderLocal, ID: "p5"}
 		view, err := h.Show(t.Context(), who, id, "to check")
 		if err != nil || view.Incident.Status != incident.Approved {
-			t.Fatalf("it is %s, %v", view.Incident.Status, err)
+			t.Fatalf("got status %s, %v, want approved", view.Incident.Status, err)
 		}
-		if faults := incident.Verify(id, view.Timeline, view.Incident.Head); len(faults) > 0 {
-			t.Errorf("the chain: %v", faults)
+		if problems := incident.Verify(id, view.Timeline, view.Incident.Head); len(problems) > 0 {
+			t.Errorf("verify chain: %v", problems)
 		}
 		if doc, err := h.Document(t.Context(), who, id, 1, ""); err != nil || doc.Digest != digest {
-			t.Errorf("the postmortem: %+v, %v", doc, err)
+			t.Errorf("got postmortem %+v, %v", doc, err)
 		}
 	})
 }
 
-func TestAnErasedTextIsGoneAndTheChainHolds(t *testing.T) {
+func TestDeskDB_ErasedTextKeepsChainValid(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		keys, err := store.Ephemeral()
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := moveIn(t, url, keys, nil)
-		id := h.say(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
-		noted := h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "the victim's name"})
-		h.say(t, "p1", incident.Command{For: id, Verb: incident.VerbInvolve, Department: incident.Legal})
+		h := openDesk(t, url, keys, nil)
+		id := h.do(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
+		noted := h.do(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "the victim's name"})
+		h.do(t, "p1", incident.Command{For: id, Verb: incident.VerbInvolve, Department: incident.Legal})
 		erase := incident.Command{For: id, Verb: incident.VerbErase, Text: "a request", Erase: []incident.TextRef{{Seq: noted.Events[0].Seq, Name: "text"}}}
-		h.say(t, "p5", erase)
-		h.say(t, "p3", erase)
+		h.do(t, "p5", erase)
+		h.do(t, "p3", erase)
 		view, err := h.Show(t.Context(), incident.System, id, "")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if text := view.Timeline[noted.Events[0].Seq-1].Texts["text"]; !text.Erased() || text.Value != "" {
-			t.Errorf("the text is still there: %+v", text)
+			t.Errorf("got text %+v, want it erased", text)
 		}
-		if faults := incident.Verify(id, view.Timeline, view.Incident.Head); len(faults) > 0 {
-			t.Errorf("the chain: %v", faults)
+		if problems := incident.Verify(id, view.Timeline, view.Incident.Head); len(problems) > 0 {
+			t.Errorf("verify chain: %v", problems)
 		}
 	})
 }
 
-// TestStormOnARealDatabase sends copies from many sides at once.
-func TestStormOnARealDatabase(t *testing.T) {
+func TestDeskDB_ConcurrentRepeatsOpenOneIncident(t *testing.T) {
 	const senders, each = 8, 25
 	storetest.Databases(t, func(t *testing.T, url string) {
 		keys, err := store.Ephemeral()
@@ -210,7 +209,7 @@ func TestStormOnARealDatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 		drained := make(chan int, senders*each)
-		h := moveIn(t, url, keys, func(h *house, from, to int64) error {
+		h := openDesk(t, url, keys, func(h *runningDesk, from, to int64) error {
 			rows, err := h.store.Rows(context.Background(), from, to)
 			if err != nil {
 				return err
@@ -223,7 +222,7 @@ func TestStormOnARealDatabase(t *testing.T) {
 			if err := h.Ingest(context.Background(), batch); err != nil {
 				return err
 			}
-			if err := h.Ingest(context.Background(), batch); err != nil { // a drain that was repeated
+			if err := h.Ingest(context.Background(), batch); err != nil { // a repeated drain
 				return err
 			}
 			drained <- len(rows)
@@ -246,25 +245,25 @@ func TestStormOnARealDatabase(t *testing.T) {
 			case rows := <-drained:
 				n += rows
 			case <-time.After(30 * time.Second):
-				t.Fatalf("only %d rows were drained", n)
+				t.Fatalf("got %d drained rows", n)
 			}
 		}
 		list, err := h.List(t.Context(), incident.System, incident.Filter{All: true})
 		if err != nil || len(list) != 1 {
-			t.Fatalf("%d incidents, %v", len(list), err)
+			t.Fatalf("got %d incidents, %v, want 1", len(list), err)
 		}
 		view, err := h.Show(t.Context(), incident.System, list[0].ID, "")
 		if err != nil || len(view.Alerts) != 1 || view.Alerts[0].Count != senders*each {
-			t.Errorf("alerts %+v, %v", view.Alerts, err)
+			t.Errorf("got alerts %+v, %v, want one", view.Alerts, err)
 		}
 		pages := 0
-		for _, name := range h.expect(t, "open_channel", "post channel_opened", "post alert_counted") {
+		for _, name := range h.waitFor(t, "open_channel", "post channel_opened", "post alert_counted") {
 			if name == "page" {
 				pages++
 			}
 		}
 		if pages != 1 {
-			t.Errorf("paged %d times", pages)
+			t.Errorf("got %d pages, want 1", pages)
 		}
 	})
 }

@@ -11,9 +11,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// declared reads the constants of a type out of a file of the domain, so that
-// one that is added tomorrow is found.
-func declared(t *testing.T, file, typeName string) []string {
+// declaredConstants returns the constants of a type in a source file, which
+// includes constants added later.
+func declaredConstants(t *testing.T, file, typeName string) []string {
 	t.Helper()
 	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 	if err != nil {
@@ -41,46 +41,46 @@ func declared(t *testing.T, file, typeName string) []string {
 		}
 	}
 	if len(out) == 0 {
-		t.Fatalf("%s declares no %s", file, typeName)
+		t.Fatalf("%s declares no constant of type %s", file, typeName)
 	}
 	return out
 }
 
-func TestEveryEventKindIsInTheList(t *testing.T) {
-	kinds := declared(t, "../incident/timeline.go", "EventKind")
+func TestEffectsByEvent_ListsEveryEventKind(t *testing.T) {
+	kinds := declaredConstants(t, "../incident/timeline.go", "EventKind")
 	for _, kind := range kinds {
 		if _, ok := effectsByEvent[incident.EventKind(kind)]; !ok {
-			t.Errorf("effects.go does not say what %q calls for", kind)
+			t.Errorf("effectsByEvent has no entry for %q", kind)
 		}
 	}
 	if len(effectsByEvent) != len(kinds) {
-		t.Errorf("effects.go lists %d kinds of events, the domain has %d", len(effectsByEvent), len(kinds))
+		t.Errorf("effectsByEvent has %d kinds of events, want %d", len(effectsByEvent), len(kinds))
 	}
 }
 
-func TestEveryEffectKindIsCalledFor(t *testing.T) {
-	called := map[incident.EffectKind]bool{incident.EffectAgenda: true, incident.EffectStormTimer: true, // by a schedule, and by a storm,
-		incident.EffectAcknowledge: true, incident.EffectNotice: true, incident.EffectMailNotice: true} // by a report, and about the house
+func TestEffectsByEvent_UsesEveryEffectKind(t *testing.T) {
+	used := map[incident.EffectKind]bool{incident.EffectAgenda: true, incident.EffectStormTimer: true, // from a schedule and a storm
+		incident.EffectAcknowledge: true, incident.EffectNotice: true, incident.EffectMailNotice: true} // from a report and a notice
 	inc := incident.Incident{ID: 1, Status: incident.Active, Severity: incident.Sev1,
-		Paging:        incident.Paging{Round: 1, AcknowledgedBy: "p1", LastAction: at},
+		Paging:        incident.Paging{Round: 1, AcknowledgedBy: "p1", LastAction: startTime},
 		Consultations: []incident.Consultation{{Team: "payments"}},
 		Runs: []incident.Run{{Playbook: "r", Plan: []incident.Step{
 			{ID: "bot", Action: "involve legal"}, {ID: "person", Deadline: time.Hour}}}}}
 	for kind := range effectsByEvent {
 		for _, step := range []string{"bot", "person"} {
-			e := incident.Event{Seq: 1, Kind: kind, RecordedAt: at, Fields: map[string]string{"round": "1", "escalation_step": "0", "next": "1",
+			e := incident.Event{Seq: 1, Kind: kind, RecordedAt: startTime, Fields: map[string]string{"round": "1", "escalation_step": "0", "next": "1",
 				"person": "p1", "department": "legal", "departments": "legal", "run": "r", "step": step}}
-			for _, effect := range (effectBuilder{inc: inc, event: e, dir: people(), policy: policy, now: at}).effects() {
-				called[effect.Kind] = true
+			for _, effect := range (effectBuilder{inc: inc, event: e, dir: testDirectory(), policy: testPolicy, now: startTime}).effects() {
+				used[effect.Kind] = true
 				if effect.Key == "" || effect.Incident != 1 || effect.Refresh && effect.Lane != "" {
-					t.Errorf("%s calls for a malformed effect: %+v", kind, effect)
+					t.Errorf("%s: malformed effect %+v", kind, effect)
 				}
 			}
 		}
 	}
-	for _, kind := range declared(t, "../incident/effect.go", "EffectKind") {
-		if !called[incident.EffectKind(kind)] {
-			t.Errorf("no event calls for %q", kind)
+	for _, kind := range declaredConstants(t, "../incident/effect.go", "EffectKind") {
+		if !used[incident.EffectKind(kind)] {
+			t.Errorf("no event has the effect %q", kind)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (d *Desk) traceRouting(x *explanation) error {
 		x.Since = x.config.Since
 	}
 	x.Digest, x.CurrentDigest = original.Digest(), d.Routing.Digest()
-	if x.row.ID == 0 { // the delivery contained no alert
+	if x.row.ID == 0 { // there is no alert to evaluate
 		x.Digest = x.config.Routing.Digest
 		return nil
 	}
@@ -178,7 +178,7 @@ func describeOutcome(outcome string, id incident.ID, decision RoutingDecision) s
 	case outcomeCommand:
 		return fmt.Sprintf("not an alert: it reported an action on %s in another system", id)
 	case outcomeUndecodable:
-		return "undecodable: only the body is stored"
+		return "undecodable: its body is stored"
 	case outcomeIgnored:
 		return "ignored: it changed nothing"
 	}

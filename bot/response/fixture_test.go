@@ -9,12 +9,13 @@ import (
 	"tocsin/bot/incident"
 )
 
-var at = time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)
+var startTime = time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)
 
-var policy = incident.Policy{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, EscalationSteps: 3, TimeZone: "Europe/Paris", Language: "en"}
+var testPolicy = incident.Policy{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, EscalationSteps: 3, TimeZone: "Europe/Paris", Language: "en"}
 
-// people are two in each department; those of engineering and security respond.
-func people() incident.Directory {
+// testDirectory has two people in each department. Engineers and security are
+// responders.
+func testDirectory() incident.Directory {
 	var d incident.Directory
 	for n, team := range incident.RequiredDepartments() {
 		members := []incident.Membership{}
@@ -29,23 +30,24 @@ func people() incident.Directory {
 	return d
 }
 
-// blots replaces every text, so that one that slipped through is seen.
-type blots struct{}
+// redactEverything replaces every text, which reveals texts that are not
+// redacted.
+type redactEverything struct{}
 
-func (blots) Text(s string) string {
+func (redactEverything) Text(s string) string {
 	if s == "" {
 		return ""
 	}
 	return "[gone]"
 }
 
-// clear lets texts through, for tests that read them.
-type clear struct{}
+// redactNothing returns texts unchanged, for tests that read them.
+type redactNothing struct{}
 
-func (clear) Text(s string) string { return s }
+func (redactNothing) Text(s string) string { return s }
 
-// salts is a source of salts that differ and are the same in each run.
-func salts() func() []byte {
+// sequentialSalts returns a source of distinct, reproducible salts.
+func sequentialSalts() func() []byte {
 	n := uint64(0)
 	return func() []byte {
 		n++
@@ -53,42 +55,42 @@ func salts() func() []byte {
 	}
 }
 
-// tester is what *testing.T and *rapid.T have in common.
-type tester interface {
+// testingT is implemented by *testing.T and *rapid.T.
+type testingT interface {
 	Helper()
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// world is a desk on a memory store, with a clock.
-type world struct {
+// fixture is a desk on an in-memory store with a clock.
+type fixture struct {
 	*Desk
 	store *memory
 	now   time.Time
-	calls []string // of handlers: "kind" or "page round/route"
+	calls []string // of handlers: "kind" or "page round/step"
 }
 
-// newWorld makes a desk whose handlers succeed and write down that they were called.
-func newWorld(t tester, change func(*Options)) *world {
+// newFixture returns a desk whose handlers succeed and record their calls.
+func newFixture(t testingT, change func(*Options)) *fixture {
 	t.Helper()
-	w := &world{store: newMemory(people()), now: at}
-	note := func(result incident.Command) Handler {
+	fx := &fixture{store: newMemory(testDirectory()), now: startTime}
+	record := func(result incident.Command) Handler {
 		return func(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
-			w.calls = append(w.calls, string(e.Kind))
+			fx.calls = append(fx.calls, string(e.Kind))
 			return result, nil
 		}
 	}
-	o := Options{Store: w.store, Policy: policy, Redact: clear{}, Now: func() time.Time { return w.now }, Salt: salts(),
+	o := Options{Store: fx.store, Policy: testPolicy, Redact: redactNothing{}, Now: func() time.Time { return fx.now }, Salt: sequentialSalts(),
 		RenderPostmortem: func(inc incident.Incident, _ []incident.Event, _ incident.Directory, _ int, _ time.Time) (incident.Document, error) {
 			return incident.Document{Markdown: "# " + inc.Title}, nil
 		},
 		Handlers: map[incident.EffectKind]Handler{}}
-	for _, kind := range outsideKinds() {
-		o.Handlers[kind] = note(incident.Command{})
+	for _, kind := range handledKinds() {
+		o.Handlers[kind] = record(incident.Command{})
 	}
-	o.Handlers[incident.EffectOpenChannel] = note(incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: "C1", incident.LinkCard: "1.1"}})
+	o.Handlers[incident.EffectOpenChannel] = record(incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: "C1", incident.LinkCard: "1.1"}})
 	page := func(_ context.Context, _ incident.Brief, e incident.Effect) (incident.Command, error) {
-		w.calls = append(w.calls, "page "+e.Args["round"]+"/"+e.Args["escalation_step"])
+		fx.calls = append(fx.calls, "page "+e.Args["round"]+"/"+e.Args["escalation_step"])
 		return incident.Command{}, nil
 	}
 	o.Pages = []Handler{page, page, page}
@@ -99,59 +101,59 @@ func newWorld(t tester, change func(*Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Desk = d
-	return w
+	fx.Desk = d
+	return fx
 }
 
-// outsideKinds lists the effects that somebody outside carries out.
-func outsideKinds() []incident.EffectKind {
+// handledKinds returns the kinds of effects that need a handler.
+func handledKinds() []incident.EffectKind {
 	return []incident.EffectKind{incident.EffectOpenChannel, incident.EffectInvite, incident.EffectPost, incident.EffectAskSign, incident.EffectAskConsult,
 		incident.EffectUpload, incident.EffectArchive, incident.EffectAnnounce, incident.EffectAnnouncePostmortem, incident.EffectAgenda, incident.EffectCard,
 		incident.EffectTopic, incident.EffectPageAck, incident.EffectPageResolve, incident.EffectMailPostmortem, incident.EffectMailInvitation,
 		incident.EffectAcknowledge, incident.EffectNotice, incident.EffectMailNotice}
 }
 
-// slack is how a person speaks in these tests.
-func slack(person string) incident.Identity {
+// slackIdentity returns the Slack identity of a person.
+func slackIdentity(person string) incident.Identity {
 	return incident.Identity{Provider: incident.ProviderSlack, ID: "U" + person}
 }
 
-// say has a person say something about an incident and fails the test when it is refused.
-func (w *world) say(t tester, person string, cmd incident.Command) incident.Result {
+// do carries out a command of a person and fails the test on an error.
+func (fx *fixture) do(t testingT, person string, cmd incident.Command) incident.Result {
 	t.Helper()
-	cmd.By, cmd.Via, cmd.Auth = slack(person), incident.ViaSlack, "slack"
-	result, err := w.Do(context.Background(), cmd)
+	cmd.By, cmd.Via, cmd.Auth = slackIdentity(person), incident.ViaSlack, "slack"
+	result, err := fx.Do(context.Background(), cmd)
 	if err != nil {
 		t.Fatalf("%s: %v", cmd.Verb, err)
 	}
 	return result
 }
 
-// open opens an incident by a person.
-func (w *world) open(t tester, severity incident.Severity) incident.ID {
+// open opens an incident as p1.
+func (fx *fixture) open(t testingT, severity incident.Severity) incident.ID {
 	t.Helper()
-	return w.say(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: severity}).Incident.ID
+	return fx.do(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: severity}).Incident.ID
 }
 
-// settle works the queue until nothing is due at this time.
-func (w *world) settle(t tester) {
+// runQueue performs effects until none is due.
+func (fx *fixture) runQueue(t testingT) {
 	t.Helper()
 	for range 10000 {
-		due := w.store.runnable(w.now)
+		due := fx.store.runnable(fx.now)
 		if len(due) == 0 {
 			return
 		}
-		if err := w.Perform(context.Background(), w.store.start(due[0])); err != nil {
+		if err := fx.Perform(context.Background(), fx.store.start(due[0])); err != nil {
 			t.Fatalf("perform: %v", err)
 		}
 	}
-	t.Fatal("the queue does not come to rest")
+	t.Fatal("queue is not empty after 10,000 effects")
 }
 
-// kinds lists the events of an incident.
-func (w *world) kinds(id incident.ID) []incident.EventKind {
+// eventKinds returns the kinds of the events of an incident.
+func (fx *fixture) eventKinds(id incident.ID) []incident.EventKind {
 	var out []incident.EventKind
-	for _, e := range w.store.events[id] {
+	for _, e := range fx.store.events[id] {
 		out = append(out, e.Kind)
 	}
 	return out

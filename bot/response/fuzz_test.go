@@ -9,9 +9,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// FuzzRouting: a condition is refused with its place, the same each time, or
-// compiled; what was compiled gives every alert the same answer twice, is known
-// by the same digest, and means the same when it is read back from what is kept.
+// FuzzRouting checks that a condition is rejected with its position, or compiled.
+// A compiled one must give every alert one answer and one digest, also after it
+// was stored and restored.
 func FuzzRouting(f *testing.F) {
 	for _, when := range []string{"true", `source == "sentry" && level in ["high", "critical"]`, `tags["env"] == "prod"`, `title matches "(?i)root"`, `int(tags["n"]) > 3`, `any(tags, # == "x")`,
 		`let x = title; len(x) > 3`, `detail contains "a" or not sample`, `url startsWith "https://" and date("2026-01-01").Year() == 2026`, `source ==`, `now().Unix() > 0`, `fromJSON(detail).a == 1`,
@@ -20,31 +20,31 @@ func FuzzRouting(f *testing.F) {
 	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	f.Fuzz(func(t *testing.T, when, title, detail string) {
-		when = strings.ToValidUTF8(when, "") // YAML has no other
+		when = strings.ToValidUTF8(when, "") // YAML contains only valid UTF-8
 		rules := []Rule{{When: when, Open: incident.Sev2}, {When: "true", Drop: "noise"}}
 		r, err := NewRouting(rules, nil)
 		again, err2 := NewRouting(rules, nil)
 		if err != nil {
 			if err2 == nil || err.Error() != err2.Error() || !strings.HasPrefix(err.Error(), "routing[0]: when") {
-				t.Fatalf("refused with %v and then with %v", err, err2)
+				t.Fatalf("got errors %v and %v, want equal errors about routing[0]", err, err2)
 			}
 			return
 		}
-		kept, err := restoreRouting(r.source)
-		if err != nil || r.Digest() != again.Digest() || kept.Digest() != r.Digest() {
-			t.Fatalf("one condition is known by %s, %s and %s: %v", r.Digest(), again.Digest(), kept.Digest(), err)
+		restored, err := restoreRouting(r.source)
+		if err != nil || r.Digest() != again.Digest() || restored.Digest() != r.Digest() {
+			t.Fatalf("got digests %s, %s and %s, %v", r.Digest(), again.Digest(), restored.Digest(), err)
 		}
 		a := incident.Alert{Source: "sentry", Kind: "sentry.issue", Level: incident.LevelHigh, Title: title, Detail: detail, Principal: title, Account: detail, Tags: map[string]string{"env": title, "n": detail}}
 		first, rule := r.route(a, log)
 		if first != 1 && first != 2 || rule.When != rules[first-1].When {
-			t.Fatalf("rule %d: %+v", first, rule)
+			t.Fatalf("got rule %d: %+v", first, rule)
 		}
-		if strings.Contains(when, "now(") { // the one function that knows more than the alert
+		if strings.Contains(when, "now(") { // the only function that uses more than the alert
 			return
 		}
-		for _, other := range []*Routing{r, again, kept} {
+		for _, other := range []*Routing{r, again, restored} {
 			if second, _ := other.route(a, log); second != first {
-				t.Fatalf("rule %d and then rule %d", first, second)
+				t.Fatalf("got rule %d, then rule %d", first, second)
 			}
 		}
 	})

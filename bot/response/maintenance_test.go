@@ -9,43 +9,43 @@ import (
 	"tocsin/bot/incident"
 )
 
-func TestMaintenanceWindowKeepsAlertsBack(t *testing.T) {
-	w := routed(t, func(o *Options) { o.Sources = []string{"cloudtrail", "sentry"} })
-	w.report(t, reported(1, alert("A", "before", "live")))
-	add := incident.MaintenanceWindow{When: `source == "cloudtrail"`, Reason: "planned work", From: w.now, To: w.now.Add(2 * time.Hour)}
+func TestMaintenanceWindow_SuppressesAlerts(t *testing.T) {
+	fx := newRoutedFixture(t, func(o *Options) { o.Sources = []string{"cloudtrail", "sentry"} })
+	fx.ingest(t, delivery(1, testAlert("A", "before", "live")))
+	add := incident.MaintenanceWindow{When: `source == "cloudtrail"`, Reason: "planned work", From: fx.now, To: fx.now.Add(2 * time.Hour)}
 	for name, c := range map[string]func(*incident.MaintenanceWindow){
-		"too long":       func(m *incident.MaintenanceWindow) { m.To = m.From.Add(8 * 24 * time.Hour) },
-		"without reason": func(m *incident.MaintenanceWindow) { m.Reason = "" },
-		"no source":      func(m *incident.MaintenanceWindow) { m.When = `source == "eventbridge"` },
-		"no condition":   func(m *incident.MaintenanceWindow) { m.When = "sauce" },
-		"passed":         func(m *incident.MaintenanceWindow) { m.From, m.To = w.now.Add(-2*time.Hour), w.now.Add(-time.Hour) },
+		"too long":          func(m *incident.MaintenanceWindow) { m.To = m.From.Add(8 * 24 * time.Hour) },
+		"no reason":         func(m *incident.MaintenanceWindow) { m.Reason = "" },
+		"unknown source":    func(m *incident.MaintenanceWindow) { m.When = `source == "eventbridge"` },
+		"invalid condition": func(m *incident.MaintenanceWindow) { m.When = "sauce" },
+		"over":              func(m *incident.MaintenanceWindow) { m.From, m.To = fx.now.Add(-2*time.Hour), fx.now.Add(-time.Hour) },
 	} {
 		m := add
 		c(&m)
-		if _, err := w.Alerts(context.Background(), slack("p1"), incident.AlertRequest{Query: incident.QueryMaintenance, Add: &m}); incident.CodeOf(err) != incident.CodeInvalid {
-			t.Errorf("%s: %v", name, err)
+		if _, err := fx.Alerts(context.Background(), slackIdentity("p1"), incident.AlertRequest{Query: incident.QueryMaintenance, Add: &m}); incident.CodeOf(err) != incident.CodeInvalid {
+			t.Errorf("%s: got %v, want invalid", name, err)
 		}
 	}
-	if _, err := w.Alerts(context.Background(), slack("p7"), incident.AlertRequest{Query: incident.QueryMaintenance, Add: &add}); incident.CodeOf(err) != incident.CodeForbidden {
-		t.Errorf("by communications: %v", err)
+	if _, err := fx.Alerts(context.Background(), slackIdentity("p7"), incident.AlertRequest{Query: incident.QueryMaintenance, Add: &add}); incident.CodeOf(err) != incident.CodeForbidden {
+		t.Errorf("add by communications: got %v, want forbidden", err)
 	}
-	for range 2 { // the second time is the same click
-		w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryMaintenance, Add: &add, Key: "k"})
+	for range 2 { // the second has a known key
+		fx.alertRequest(t, "p1", incident.AlertRequest{Query: incident.QueryMaintenance, Add: &add, Key: "k"})
 	}
-	w.report(t, reported(2, alert("B", "new", "other")), reported(3, alert("C", "more", "live")), reported(4, leveled("low", "x", "y")))
-	if got := w.outcomes(2, 3, 4); !slices.Equal(got, []string{"maintenance", "attached", "dropped"}) {
-		t.Errorf("%v", got)
+	fx.ingest(t, delivery(2, testAlert("B", "new", "other")), delivery(3, testAlert("C", "more", "live")), delivery(4, alertWithLevel("low", "x", "y")))
+	if got := fx.outcomes(2, 3, 4); !slices.Equal(got, []string{"maintenance", "attached", "dropped"}) {
+		t.Errorf("got outcomes %v", got)
 	}
-	windows := w.errand(t, "p1", incident.AlertRequest{Query: incident.QueryMaintenance}).MaintenanceWindows
+	windows := fx.alertRequest(t, "p1", incident.AlertRequest{Query: incident.QueryMaintenance}).MaintenanceWindows
 	if len(windows) != 1 || windows[0].Suppressed != 1 || windows[0].Owner != "p1" {
-		t.Errorf("%+v", windows)
+		t.Errorf("got windows %+v", windows)
 	}
-	w.errand(t, "p2", incident.AlertRequest{Query: incident.QueryMaintenance, End: windows[0].ID})
-	w.report(t, reported(5, alert("B", "newer", "another")))
-	if got := w.outcomes(5); got[0] != "opened" {
-		t.Errorf("after its end: %v", got)
+	fx.alertRequest(t, "p2", incident.AlertRequest{Query: incident.QueryMaintenance, End: windows[0].ID})
+	fx.ingest(t, delivery(5, testAlert("B", "newer", "another")))
+	if got := fx.outcomes(5); got[0] != "opened" {
+		t.Errorf("after the end of the window: got %v, want opened", got)
 	}
-	if audited := slices.ContainsFunc(w.store.audit, func(a Access) bool { return a.Action == "maintenance end" && a.Person == "p2" }); !audited {
-		t.Error("its end is not in the audit log")
+	if audited := slices.ContainsFunc(fx.store.audit, func(a Access) bool { return a.Action == "maintenance end" && a.Person == "p2" }); !audited {
+		t.Error("end of the window is not in the audit log")
 	}
 }

@@ -12,46 +12,46 @@ import (
 	"tocsin/bot/incident"
 )
 
-// memory is a Store in memory whose queue the test turns by hand, so that it
-// can choose orders, delays and the moments of a crash. The real stores are
-// tested by their own conformance suite, and with the desk in desk_test.go.
+// memory is a Store in memory. Tests run its queue by hand, so they choose
+// orders, delays and crashes. The database stores are tested in package store,
+// and with the desk in desk_db_test.go.
 type memory struct {
 	memoryState
-	crash int // the Tx after that many more never commits; 0 is off
+	crash int // number of the Tx from now that fails to commit, 0 for none
 }
 
-// errCrash is a process that died before its commit.
+// errCrash simulates a process that dies before its commit.
 var errCrash = errors.New("crashed")
 
 type memoryState struct {
-	next      incident.ID
-	incidents map[incident.ID]incident.Incident
-	events    map[incident.ID][]incident.Event
-	directory incident.Directory
-	keys      map[string]bool
-	correlate map[string]incident.ID
-	alerts    []AlertRow
-	handled   map[int64]DeliveryOutcome
-	effects   []queued
-	documents map[string]incident.Document
-	audit     []Access
-	ended     map[string][]ending
-	routings  []Configuration
-	windows   []incident.MaintenanceWindow
-	openings  []time.Time
-	storms    map[incident.ID]Storm
-	counting  map[string][]byte // windows of correlations
-	sighted   map[string]int64
-	bodies    map[int64]string // of deliveries, where a test has any
+	next               incident.ID
+	incidents          map[incident.ID]incident.Incident
+	events             map[incident.ID][]incident.Event
+	directory          incident.Directory
+	keys               map[string]bool
+	correlate          map[string]incident.ID
+	alerts             []AlertRow
+	handled            map[int64]DeliveryOutcome
+	effects            []queuedEffect
+	documents          map[string]incident.Document
+	audit              []Access
+	ended              map[string][]releasedKey
+	configurations     []Configuration
+	maintenance        []incident.MaintenanceWindow
+	openings           []time.Time
+	storms             map[incident.ID]Storm
+	correlationWindows map[string][]byte
+	seenEvents         map[string]int64
+	bodies             map[int64]string // of deliveries
 }
 
-// ending is a correlation key that was released.
-type ending struct {
+// releasedKey is the incident that released a correlation key, and when.
+type releasedKey struct {
 	id incident.ID
 	at time.Time
 }
 
-type queued struct {
+type queuedEffect struct {
 	incident.Effect
 	attempts int
 	done     bool
@@ -61,16 +61,16 @@ type queued struct {
 func newMemory(d incident.Directory) *memory {
 	return &memory{memoryState: memoryState{incidents: map[incident.ID]incident.Incident{}, events: map[incident.ID][]incident.Event{},
 		directory: d, keys: map[string]bool{}, correlate: map[string]incident.ID{}, handled: map[int64]DeliveryOutcome{}, documents: map[string]incident.Document{},
-		ended: map[string][]ending{}, storms: map[incident.ID]Storm{}, counting: map[string][]byte{}, sighted: map[string]int64{}}}
+		ended: map[string][]releasedKey{}, storms: map[incident.ID]Storm{}, correlationWindows: map[string][]byte{}, seenEvents: map[string]int64{}}}
 }
 
 func (m *memoryState) clone() memoryState {
 	c := *m
 	c.incidents, c.events, c.keys, c.correlate = maps.Clone(m.incidents), maps.Clone(m.events), maps.Clone(m.keys), maps.Clone(m.correlate)
 	c.handled, c.documents = maps.Clone(m.handled), maps.Clone(m.documents)
-	c.ended, c.storms, c.counting = maps.Clone(m.ended), maps.Clone(m.storms), maps.Clone(m.counting)
-	c.sighted = maps.Clone(m.sighted)
-	c.routings, c.windows, c.openings = slices.Clone(m.routings), slices.Clone(m.windows), slices.Clone(m.openings)
+	c.ended, c.storms, c.correlationWindows = maps.Clone(m.ended), maps.Clone(m.storms), maps.Clone(m.correlationWindows)
+	c.seenEvents = maps.Clone(m.seenEvents)
+	c.configurations, c.maintenance, c.openings = slices.Clone(m.configurations), slices.Clone(m.maintenance), slices.Clone(m.openings)
 	c.alerts, c.effects, c.audit = slices.Clone(m.alerts), slices.Clone(m.effects), slices.Clone(m.audit)
 	for id, events := range c.events {
 		c.events[id] = slices.Clone(events)
@@ -94,7 +94,7 @@ func (m *memory) Tx(_ context.Context, f func(Tx) error) error {
 
 func (m *memory) View(_ context.Context, f func(Reader) error) error { return f(m) }
 
-// runnable lists the effects that a queue would start at that time.
+// runnable returns the ids of the effects that a queue would run at a time.
 func (m *memory) runnable(now time.Time) []int64 {
 	var out []int64
 	busy := map[string]bool{}
@@ -110,7 +110,7 @@ func (m *memory) runnable(now time.Time) []int64 {
 	return out
 }
 
-// start begins an attempt.
+// start starts an attempt.
 func (m *memory) start(id int64) Job {
 	m.effects[id-1].attempts++
 	return Job{Effect: id, Attempt: m.effects[id-1].attempts}
@@ -119,7 +119,7 @@ func (m *memory) start(id int64) Job {
 func (m *memory) Incident(id incident.ID) (incident.Incident, error) {
 	inc, ok := m.incidents[id]
 	if !ok {
-		return inc, incident.Unknown("incident", "there is no %s", id)
+		return inc, incident.Unknown("incident", "unknown incident %s", id)
 	}
 	return inc, nil
 }
@@ -161,18 +161,18 @@ func (m *memory) Summaries(f incident.Filter) ([]incident.Summary, error) {
 
 func (m *memory) Directory() (incident.Directory, error)      { return m.directory, nil }
 func (m *memory) PutDirectory(d incident.Directory) error     { m.directory = d; return nil }
-func (m *memory) Windows([]string) (map[string][]byte, error) { return m.counting, nil }
+func (m *memory) Windows([]string) (map[string][]byte, error) { return m.correlationWindows, nil }
 func (m *memory) PutWindow(key string, w []byte, _ time.Time) error {
-	m.counting[key] = w
+	m.correlationWindows[key] = w
 	return nil
 }
 func (m *memory) DedupeEvents(events map[string]int64, _ time.Time) (map[string]int64, error) {
 	first := map[string]int64{}
 	for event, row := range events {
-		if m.sighted[event] == 0 {
-			m.sighted[event] = row
+		if m.seenEvents[event] == 0 {
+			m.seenEvents[event] = row
 		}
-		first[event] = m.sighted[event]
+		first[event] = m.seenEvents[event]
 	}
 	return first, nil
 }
@@ -215,7 +215,7 @@ func (m *memory) AlertsAfter(id incident.ID, after int64, limit int) ([]AlertRow
 func (m *memory) Document(id incident.ID, revision int) (incident.Document, error) {
 	d, ok := m.documents[fmt.Sprint(id, revision)]
 	if !ok {
-		return d, incident.Unknown("revision", "no such document")
+		return d, incident.Unknown("revision", "unknown revision")
 	}
 	return d, nil
 }
@@ -237,7 +237,7 @@ func (m *memory) RecordCommandKey(id incident.ID, key string) (bool, error) {
 }
 
 func (m *memory) Correlate(key string, id incident.ID) error {
-	if holder := m.correlate[key]; holder != 0 && holder != id {
+	if owner := m.correlate[key]; owner != 0 && owner != id {
 		return ErrCorrelated
 	}
 	m.correlate[key] = id
@@ -254,18 +254,18 @@ func (m *memory) IncidentByCorrelation(keys ...string) (incident.ID, error) {
 }
 
 func (m *memory) ReleaseCorrelations(id incident.ID) error {
-	for key, holder := range m.correlate {
-		if holder == id {
-			m.ended[key] = append(slices.Clone(m.ended[key]), ending{id, m.incidents[id].UpdatedAt})
+	for key, owner := range m.correlate {
+		if owner == id {
+			m.ended[key] = append(slices.Clone(m.ended[key]), releasedKey{id, m.incidents[id].UpdatedAt})
 		}
 	}
-	maps.DeleteFunc(m.correlate, func(_ string, holder incident.ID) bool { return holder == id })
+	maps.DeleteFunc(m.correlate, func(_ string, owner incident.ID) bool { return owner == id })
 	return nil
 }
 
 func (m *memory) MoveCorrelations(from, to incident.ID) error {
-	for key, holder := range m.correlate {
-		if holder == from {
+	for key, owner := range m.correlate {
+		if owner == from {
 			m.correlate[key] = to
 		}
 	}
@@ -317,7 +317,7 @@ func (m *memory) Alert(id int64) (AlertRow, error) {
 			return row, nil
 		}
 	}
-	return AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
+	return AlertRow{}, incident.Unknown("alert", "unknown alert A%d", id)
 }
 
 func (m *memory) CountOccurrences(id incident.ID, a incident.Alert) (int64, error) {
@@ -329,19 +329,19 @@ func (m *memory) CountOccurrences(id incident.ID, a incident.Alert) (int64, erro
 	return 0, nil
 }
 
-func (m *memory) CountSuppressed(shelf incident.ID, since time.Time) (kinds, copies int64, err error) {
+func (m *memory) CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error) {
 	for _, row := range m.alerts {
-		if row.Incident == shelf && !row.LastAt.Before(since) {
-			kinds, copies = kinds+1, copies+row.Count
+		if row.Incident == disposition && !row.LastAt.Before(since) {
+			kinds, occurrences = kinds+1, occurrences+row.Count
 		}
 	}
-	return kinds, copies, nil
+	return kinds, occurrences, nil
 }
 
 func (m *memory) Delivery(row int64) (incident.StoredDelivery, DeliveryOutcome, error) {
 	s, ok := m.handled[row]
 	if !ok {
-		return incident.StoredDelivery{}, s, incident.Unknown("delivery", "there is no delivery D%d", row)
+		return incident.StoredDelivery{}, s, incident.Unknown("delivery", "unknown delivery D%d", row)
 	}
 	return incident.StoredDelivery{ID: row, Source: "cloudtrail", Outcome: s.Outcome, Reason: s.Reason, Body: []byte(m.bodies[row])}, s, nil
 }
@@ -365,44 +365,44 @@ func (m *memory) FirstDelivery(alert int64) (row int64, err error) {
 }
 
 func (m *memory) Configuration(id int64) (Configuration, error) {
-	if id < 1 || int(id) > len(m.routings) {
-		return Configuration{}, incident.Unknown("configuration", "there is no configuration %d", id)
+	if id < 1 || int(id) > len(m.configurations) {
+		return Configuration{}, incident.Unknown("configuration", "unknown configuration %d", id)
 	}
-	c := m.routings[id-1]
-	c.Since = at
+	c := m.configurations[id-1]
+	c.Since = startTime
 	return c, nil
 }
 
 func (m *memory) PutConfiguration(c Configuration) (int64, error) {
-	for n, r := range m.routings {
+	for n, r := range m.configurations {
 		if r.Routing.Digest == c.Routing.Digest && r.Detection.Digest == c.Detection.Digest {
 			return int64(n + 1), nil
 		}
 	}
-	m.routings = append(m.routings, c)
-	return int64(len(m.routings)), nil
+	m.configurations = append(m.configurations, c)
+	return int64(len(m.configurations)), nil
 }
 
 func (m *memory) Maintenance(after time.Time) ([]incident.MaintenanceWindow, error) {
-	return slices.DeleteFunc(slices.Clone(m.windows), func(w incident.MaintenanceWindow) bool { return !w.To.After(after) }), nil
+	return slices.DeleteFunc(slices.Clone(m.maintenance), func(w incident.MaintenanceWindow) bool { return !w.To.After(after) }), nil
 }
 
 func (m *memory) PutMaintenance(w incident.MaintenanceWindow) (int64, error) {
-	w.ID = int64(len(m.windows) + 1)
-	m.windows = append(m.windows, w)
+	w.ID = int64(len(m.maintenance) + 1)
+	m.maintenance = append(m.maintenance, w)
 	return w.ID, nil
 }
 
 func (m *memory) EndMaintenance(id int64, by incident.PersonID, at time.Time) error {
-	if id < 1 || int(id) > len(m.windows) {
-		return incident.Unknown("id", "there is no M%d", id)
+	if id < 1 || int(id) > len(m.maintenance) {
+		return incident.Unknown("id", "unknown maintenance window M%d", id)
 	}
-	m.windows[id-1].To, m.windows[id-1].EndedBy = at, by
+	m.maintenance[id-1].To, m.maintenance[id-1].EndedBy = at, by
 	return nil
 }
 
 func (m *memory) AddSuppressed(window, n int64) error {
-	m.windows[window-1].Suppressed += n
+	m.maintenance[window-1].Suppressed += n
 	return nil
 }
 
@@ -428,15 +428,15 @@ func (m *memory) MoveAlert(id incident.ID, a incident.Alert, d RoutingDecision) 
 		return slices.IndexFunc(m.alerts, func(r AlertRow) bool { return r.Incident == at && r.Alert.Fingerprint == a.Fingerprint })
 	}
 	known := find(id) >= 0
-	for _, shelf := range []incident.ID{WatchedAlerts, DroppedAlerts, MaintenanceAlerts} {
-		from, to := find(shelf), find(id)
+	for _, disposition := range []incident.ID{WatchedAlerts, DroppedAlerts, MaintenanceAlerts} {
+		from, to := find(disposition), find(id)
 		switch {
-		case from < 0 || shelf == id:
+		case from < 0 || disposition == id:
 		case to < 0:
 			m.alerts[from].Incident = id
 		default:
 			m.alerts[to].Count += m.alerts[from].Count
-			m.alerts[from].Incident = -9 // added up
+			m.alerts[from].Incident = -9 // added to another row
 		}
 	}
 	n := find(id)
@@ -478,11 +478,11 @@ func (m *memory) MarkHandled(rows []DeliveryOutcome) error {
 
 func (m *memory) Enqueue(effects ...incident.Effect) error {
 	for _, e := range effects {
-		n := slices.IndexFunc(m.effects, func(have queued) bool { return have.Key == e.Key })
+		n := slices.IndexFunc(m.effects, func(have queuedEffect) bool { return have.Key == e.Key })
 		switch {
 		case n < 0:
 			e.ID = int64(len(m.effects) + 1)
-			m.effects = append(m.effects, queued{Effect: e})
+			m.effects = append(m.effects, queuedEffect{Effect: e})
 		case e.Refresh:
 			m.effects[n].done = false
 		}
@@ -495,18 +495,18 @@ func (m *memory) Effect(job Job) (incident.Effect, bool, error) {
 	return e.Effect, e.done, nil
 }
 
-func (m *memory) settle(job Job, result string) error {
+func (m *memory) finish(job Job, result string) error {
 	e := &m.effects[job.Effect-1]
 	if e.done || e.attempts != job.Attempt {
-		return errors.New("the job is held by another attempt")
+		return errors.New("another attempt has the job")
 	}
 	e.done, e.result = true, result
 	return nil
 }
 
-func (m *memory) CompleteEffect(job Job, result string) error { return m.settle(job, result) }
+func (m *memory) CompleteEffect(job Job, result string) error { return m.finish(job, result) }
 func (m *memory) DiscardEffect(job Job, reason string) error {
-	return m.settle(job, "discarded: "+reason)
+	return m.finish(job, "discarded: "+reason)
 }
 
 func (m *memory) SnoozeEffect(job Job, until time.Time) error {
@@ -514,18 +514,18 @@ func (m *memory) SnoozeEffect(job Job, until time.Time) error {
 	return nil
 }
 
-// kinds lists the effects of an incident by kind, as "kind" or "kind arg".
-func (m *memory) kinds(id incident.ID) []string {
+// effectNames returns the effects of an incident as "kind" or "kind argument…".
+func (m *memory) effectNames(id incident.ID) []string {
 	var out []string
 	for _, e := range m.effects {
 		if e.Incident == id {
-			words := []string{string(e.Kind)}
+			parts := []string{string(e.Kind)}
 			for _, name := range []string{"round", "escalation_step", "department", "people", "step"} {
 				if v := e.Args[name]; v != "" {
-					words = append(words, v)
+					parts = append(parts, v)
 				}
 			}
-			out = append(out, strings.Join(words, " "))
+			out = append(out, strings.Join(parts, " "))
 		}
 	}
 	return out

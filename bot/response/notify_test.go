@@ -5,15 +5,15 @@ import (
 	"testing"
 )
 
-func TestWhatIsToldHasOneKey(t *testing.T) {
-	w := newWorld(t, nil)
+func TestNotify_OncePerKey(t *testing.T) {
+	fx := newFixture(t, nil)
 	for range 2 {
-		if err := w.Notify(context.Background(), "security.txt/2027-06-01/30", map[string]string{"about": "security_txt"}); err != nil {
+		if err := fx.Notify(context.Background(), "security.txt/2027-06-01/30", map[string]string{"about": "security_txt"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.settle(t)
-	if count(w.calls, "notice") != 1 || count(w.calls, "mail_notice") != 1 {
-		t.Errorf("told %v", w.calls)
+	fx.runQueue(t)
+	if countOf(fx.calls, "notice") != 1 || countOf(fx.calls, "mail_notice") != 1 {
+		t.Errorf("got calls %v, want one notice and one mail", fx.calls)
 	}
 }

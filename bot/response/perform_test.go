@@ -10,138 +10,139 @@ import (
 	"tocsin/bot/incident"
 )
 
-// attemptOn performs the first effect of a kind that is not done.
-func (w *world) attemptOn(t *testing.T, kind incident.EffectKind) error {
+// performFirst performs the first pending effect of a kind.
+func (fx *fixture) performFirst(t *testing.T, kind incident.EffectKind) error {
 	t.Helper()
-	for _, e := range w.store.effects {
+	for _, e := range fx.store.effects {
 		if e.Kind == kind && !e.done {
-			return w.Perform(context.Background(), w.store.start(e.ID))
+			return fx.Perform(context.Background(), fx.store.start(e.ID))
 		}
 	}
-	t.Fatalf("no %s is to be done", kind)
+	t.Fatalf("no %s effect is pending", kind)
 	return nil
 }
 
-// failing returns a world whose handler of a kind fails with *err while it is set.
-func failing(t *testing.T, kind incident.EffectKind, err *error, gaveUp *[]DiscardedEffect) *world {
-	return newWorld(t, func(o *Options) {
-		works := o.Handlers[kind]
+// newFailingFixture returns a fixture whose handler of a kind fails with *err
+// unless it is nil.
+func newFailingFixture(t *testing.T, kind incident.EffectKind, err *error, discarded *[]DiscardedEffect) *fixture {
+	return newFixture(t, func(o *Options) {
+		succeed := o.Handlers[kind]
 		o.Handlers[kind] = func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 			if *err != nil {
 				return incident.Command{}, *err
 			}
-			return works(ctx, b, e)
+			return succeed(ctx, b, e)
 		}
-		o.OnDiscard = func(g DiscardedEffect) { *gaveUp = append(*gaveUp, g) }
+		o.OnDiscard = func(g DiscardedEffect) { *discarded = append(*discarded, g) }
 	})
 }
 
-func TestErrorsAreClassified(t *testing.T) {
+func TestPerform_ClassifiesErrors(t *testing.T) {
 	for name, c := range map[string]struct {
-		err    error
-		age    time.Duration
-		giveUp bool
+		err     error
+		age     time.Duration
+		discard bool
 	}{
-		"busy":                         {&incident.RetryAfter{After: time.Minute, Err: errDown}, 0, false},
-		"down":                         {errDown, 0, false},
-		"down for long":                {errDown, 25 * time.Hour, true},
-		"busy for long":                {&incident.RetryAfter{After: time.Minute, Err: errDown}, 25 * time.Hour, true},
-		"refused":                      {&incident.Permanent{Err: errDown}, 0, true},
-		"refused, and said in a frame": {errors.Join(errors.New("post"), &incident.Permanent{Err: errDown}), 0, true},
+		"busy":              {&incident.RetryAfter{After: time.Minute, Err: errUnavailable}, 0, false},
+		"down":              {errUnavailable, 0, false},
+		"down for long":     {errUnavailable, 25 * time.Hour, true},
+		"busy for long":     {&incident.RetryAfter{After: time.Minute, Err: errUnavailable}, 25 * time.Hour, true},
+		"rejected":          {&incident.Permanent{Err: errUnavailable}, 0, true},
+		"rejected, wrapped": {errors.Join(errors.New("post"), &incident.Permanent{Err: errUnavailable}), 0, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var gaveUp []DiscardedEffect
-			w := failing(t, incident.EffectAnnounce, &c.err, &gaveUp)
-			id := w.open(t, incident.Sev3)
-			w.now = w.now.Add(c.age)
-			err := w.attemptOn(t, incident.EffectAnnounce)
-			if (err == nil) != c.giveUp || (len(gaveUp) == 1) != c.giveUp {
-				t.Fatalf("error %v, gave up %v", err, gaveUp)
+			var discarded []DiscardedEffect
+			fx := newFailingFixture(t, incident.EffectAnnounce, &c.err, &discarded)
+			id := fx.open(t, incident.Sev3)
+			fx.now = fx.now.Add(c.age)
+			err := fx.performFirst(t, incident.EffectAnnounce)
+			if (err == nil) != c.discard || (len(discarded) == 1) != c.discard {
+				t.Fatalf("got error %v, discarded %v", err, discarded)
 			}
 			var wait *incident.RetryAfter
-			if want := errors.As(c.err, &wait); !c.giveUp && errors.As(err, &wait) != want {
-				t.Errorf("the wish to wait was lost: %v", err)
+			if want := errors.As(c.err, &wait); !c.discard && errors.As(err, &wait) != want {
+				t.Errorf("got %v, RetryAfter was lost", err)
 			}
-			if said := count(w.kinds(id), incident.EventEffectFailed); (said == 1) != c.giveUp {
-				t.Errorf("said %d times", said)
+			if n := countOf(fx.eventKinds(id), incident.EventEffectFailed); (n == 1) != c.discard {
+				t.Errorf("got %d effect_failed events", n)
 			}
 		})
 	}
 }
 
-func TestGivingUpAPostDoesNotGoRound(t *testing.T) {
-	var down error = &incident.Permanent{Err: errDown}
-	var gaveUp []DiscardedEffect
-	w := failing(t, incident.EffectPost, &down, &gaveUp)
-	id := w.open(t, incident.Sev3)
-	w.say(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "x"})
-	w.settle(t)
-	posts := len(gaveUp)
-	if posts == 0 || posts > 2*(1+count(w.kinds(id), incident.EventEffectFailed)) {
-		t.Errorf("gave up %d posts", posts)
+func TestPerform_DiscardedPostDoesNotLoop(t *testing.T) {
+	var down error = &incident.Permanent{Err: errUnavailable}
+	var discarded []DiscardedEffect
+	fx := newFailingFixture(t, incident.EffectPost, &down, &discarded)
+	id := fx.open(t, incident.Sev3)
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbNote, Text: "x"})
+	fx.runQueue(t)
+	posts := len(discarded)
+	if posts == 0 || posts > 2*(1+countOf(fx.eventKinds(id), incident.EventEffectFailed)) {
+		t.Errorf("got %d discarded posts", posts)
 	}
-	for _, g := range gaveUp {
+	for _, g := range discarded {
 		if g.Effect.Kind != incident.EffectPost {
-			t.Errorf("gave up %s", g.Effect.Kind)
+			t.Errorf("discarded %s", g.Effect.Kind)
 		}
 	}
 }
 
-func TestWithoutAChannelNothingIsPosted(t *testing.T) {
-	var down error = &incident.Permanent{Err: errDown}
-	var gaveUp []DiscardedEffect
-	w := failing(t, incident.EffectOpenChannel, &down, &gaveUp)
-	id := w.open(t, incident.Sev3)
-	w.settle(t)
-	if count(w.calls, "post") != 0 || count(w.calls, "card") != 0 {
-		t.Errorf("posted into nothing: %v", w.calls)
+func TestPerform_SkipsPostsWithoutChannel(t *testing.T) {
+	var down error = &incident.Permanent{Err: errUnavailable}
+	var discarded []DiscardedEffect
+	fx := newFailingFixture(t, incident.EffectOpenChannel, &down, &discarded)
+	id := fx.open(t, incident.Sev3)
+	fx.runQueue(t)
+	if countOf(fx.calls, "post") != 0 || countOf(fx.calls, "card") != 0 {
+		t.Errorf("posted without a channel: %v", fx.calls)
 	}
-	if count(w.calls, "page 1/0") != 1 || count(w.kinds(id), incident.EventEffectFailed) != 1 {
-		t.Errorf("the page waited for the channel: %v", w.calls)
+	if countOf(fx.calls, "page 1/0") != 1 || countOf(fx.eventKinds(id), incident.EventEffectFailed) != 1 {
+		t.Errorf("page did not start without the channel: %v", fx.calls)
 	}
 }
 
-func TestAnAttemptThatCrashedIsRepeatedAndLooksFirst(t *testing.T) {
+func TestPerform_CrashRepeatsAttempt(t *testing.T) {
 	var attempts []int
-	w := newWorld(t, func(o *Options) {
+	fx := newFixture(t, func(o *Options) {
 		o.Handlers[incident.EffectAnnounce] = func(_ context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 			attempts = append(attempts, b.Attempt)
 			return incident.Command{}, nil
 		}
 	})
-	w.open(t, incident.Sev3)
-	w.store.crash = 2 // the transaction after the call
-	if err := w.attemptOn(t, incident.EffectAnnounce); !errors.Is(err, errCrash) {
+	fx.open(t, incident.Sev3)
+	fx.store.crash = 2 // the commit after the call
+	if err := fx.performFirst(t, incident.EffectAnnounce); !errors.Is(err, errCrash) {
 		t.Fatal(err)
 	}
-	if err := w.attemptOn(t, incident.EffectAnnounce); err != nil || !slices.Equal(attempts, []int{1, 2}) {
-		t.Errorf("attempts %v, %v", attempts, err)
+	if err := fx.performFirst(t, incident.EffectAnnounce); err != nil || !slices.Equal(attempts, []int{1, 2}) {
+		t.Errorf("got attempts %v, %v", attempts, err)
 	}
 }
 
-func TestARestrictedIncidentIsAnnouncedBare(t *testing.T) {
+func TestAnnounce_RestrictedHasNoTitle(t *testing.T) {
 	for _, public := range []bool{false, true} {
 		var title string
-		w := newWorld(t, func(o *Options) {
+		fx := newFixture(t, func(o *Options) {
 			o.Handlers[incident.EffectAnnounce] = func(_ context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 				title = b.Incident.Title + b.Event.Text("title")
 				if b.Incident.ID == 0 || b.Incident.Severity != incident.Sev2 {
-					t.Errorf("the brief lost its id or severity: %+v", b.Incident)
+					t.Errorf("brief without id or severity: %+v", b.Incident)
 				}
 				return incident.Command{}, nil
 			}
 		})
-		w.say(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2, Public: public})
-		w.settle(t)
+		fx.do(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2, Public: public})
+		fx.runQueue(t)
 		if (title != "") != public {
-			t.Errorf("public %v: announced with the title %q", public, title)
+			t.Errorf("public %v: got title %q", public, title)
 		}
 	}
 }
 
-func TestConfidentialNotesAreNotPosted(t *testing.T) {
+func TestPost_PrivilegedNoteHasNoText(t *testing.T) {
 	var posted []string
-	w := newWorld(t, func(o *Options) {
+	fx := newFixture(t, func(o *Options) {
 		o.Handlers[incident.EffectPost] = func(_ context.Context, b incident.Brief, _ incident.Effect) (incident.Command, error) {
 			if b.Event.Kind == incident.EventNoted {
 				posted = append(posted, b.Event.Text("text"))
@@ -149,11 +150,11 @@ func TestConfidentialNotesAreNotPosted(t *testing.T) {
 			return incident.Command{}, nil
 		}
 	})
-	id := w.open(t, incident.Sev2)
-	w.say(t, "p3", incident.Command{For: id, Verb: incident.VerbNote, Text: "privileged", Audience: incident.AudienceLegalSecurity})
-	w.say(t, "p3", incident.Command{For: id, Verb: incident.VerbNote, Text: "for all here"})
-	w.settle(t)
+	id := fx.open(t, incident.Sev2)
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbNote, Text: "privileged", Audience: incident.AudienceLegalSecurity})
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbNote, Text: "for all here"})
+	fx.runQueue(t)
 	if !slices.Equal(posted, []string{"", "for all here"}) {
-		t.Errorf("posted %q", posted)
+		t.Errorf("got posts %q", posted)
 	}
 }

@@ -8,100 +8,100 @@ import (
 	"tocsin/bot/incident"
 )
 
-func TestLateCopiesOfAFalseAlarmWakeNobody(t *testing.T) {
-	windowed := func(o *Options) {
-		o.Routing = routing(t, Rule{When: `level == "critical"`, Open: "sev1", RecurrenceWindow: 24 * time.Hour}, Rule{When: `true`, Open: "sev3", RecurrenceWindow: 24 * time.Hour})
+func TestRecurrence_FalseAlarmIsSuppressed(t *testing.T) {
+	withWindow := func(o *Options) {
+		o.Routing = mustRouting(t, Rule{When: `level == "critical"`, Open: "sev1", RecurrenceWindow: 24 * time.Hour}, Rule{When: `true`, Open: "sev3", RecurrenceWindow: 24 * time.Hour})
 	}
-	w := newWorld(t, windowed)
-	a := leveled("high", "f1", "AKIA1")
-	w.report(t, reported(1, a))
-	first := w.store.handled[1].Incident
-	w.say(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: first, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-	w.say(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: first, Text: "a drill"})
+	fx := newFixture(t, withWindow)
+	a := alertWithLevel("high", "f1", "AKIA1")
+	fx.ingest(t, delivery(1, a))
+	first := fx.store.handled[1].Incident
+	fx.do(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: first, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+	fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: first, Text: "a drill"})
 	var rows []incident.DecodedDelivery
 	for n := range 12 {
-		rows = append(rows, reported(int64(n+2), a))
+		rows = append(rows, delivery(int64(n+2), a))
 	}
-	w.report(t, rows[0])
-	w.report(t, rows[1:]...)
-	if got := w.outcomes(2, 3, 13); !slices.Equal(got, []string{"recurred", "recurred", "recurred"}) || len(w.store.incidents) != 1 {
-		t.Errorf("%v, %d incidents", got, len(w.store.incidents))
+	fx.ingest(t, rows[0])
+	fx.ingest(t, rows[1:]...)
+	if got := fx.outcomes(2, 3, 13); !slices.Equal(got, []string{"recurred", "recurred", "recurred"}) || len(fx.store.incidents) != 1 {
+		t.Errorf("got outcomes %v, %d incidents", got, len(fx.store.incidents))
 	}
-	if n := count(w.kinds(first), incident.EventSourceNoted); n != 2 {
-		t.Errorf("said %d times, want at the first and the 10th", n)
+	if n := countOf(fx.eventKinds(first), incident.EventSourceNoted); n != 2 {
+		t.Errorf("got %d notes, want 2: for the first and the 10th occurrence", n)
 	}
-	// A graver one, and another fingerprint, are news.
-	w.report(t, reported(20, leveled("critical", "f1", "AKIA1")))
-	next := w.store.handled[20].Incident
-	if w.outcomes(20)[0] != "opened" || !slices.Contains(w.kinds(next), incident.EventSourceNoted) {
-		t.Errorf("%v %v", w.outcomes(20), w.kinds(next))
+	// A more severe occurrence opens an incident.
+	fx.ingest(t, delivery(20, alertWithLevel("critical", "f1", "AKIA1")))
+	next := fx.store.handled[20].Incident
+	if fx.outcomes(20)[0] != "opened" || !slices.Contains(fx.eventKinds(next), incident.EventSourceNoted) {
+		t.Errorf("got outcomes %v, events %v", fx.outcomes(20), fx.eventKinds(next))
 	}
-	// Beyond the window so is the same one.
-	w = newWorld(t, windowed)
-	w.report(t, reported(1, a))
-	w.say(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: 1, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-	w.say(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill"})
-	w.now = w.now.Add(25 * time.Hour)
-	w.report(t, reported(2, a))
-	if got := w.outcomes(2); got[0] != "opened" {
-		t.Errorf("after a day it is %v", got)
+	// So does an occurrence after the recurrence window.
+	fx = newFixture(t, withWindow)
+	fx.ingest(t, delivery(1, a))
+	fx.do(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: 1, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+	fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill"})
+	fx.now = fx.now.Add(25 * time.Hour)
+	fx.ingest(t, delivery(2, a))
+	if got := fx.outcomes(2); got[0] != "opened" {
+		t.Errorf("after 25 h: got %v, want opened", got)
 	}
 }
 
-// TestAStateToldAgainOpensNothing: what an incident dealt with and is merely
-// told again stays with it, however long ago that ended and whatever came since.
-func TestAStateToldAgainOpensNothing(t *testing.T) {
-	w := newWorld(t, func(o *Options) { o.Routing = routing(t, Rule{When: `true`, Open: "sev3"}) })
+// An ongoing condition stays with the incident that dealt with it, regardless of
+// the time since its end and of later alerts.
+func TestRecurrence_OngoingConditionOpensNothing(t *testing.T) {
+	fx := newFixture(t, func(o *Options) { o.Routing = mustRouting(t, Rule{When: `true`, Open: "sev3"}) })
 	dismiss := func(id incident.ID) {
-		w.say(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: id, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-		w.say(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "a drill"})
+		fx.do(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: id, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+		fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "a drill"})
 	}
-	lasting := func(fingerprint string) incident.Alert {
-		a := leveled("high", fingerprint, "group")
+	ongoing := func(fingerprint string) incident.Alert {
+		a := alertWithLevel("high", fingerprint, "group")
 		a.Ongoing = true
 		return a
 	}
-	a, b := lasting("a since 1"), lasting("b since 1")
-	w.report(t, reported(1, a))
+	a, b := ongoing("a since 1"), ongoing("b since 1")
+	fx.ingest(t, delivery(1, a))
 	dismiss(1)
-	w.now = w.now.Add(1000 * time.Hour)
-	w.report(t, reported(2, a))
-	if got := w.outcomes(2); got[0] != "recurred" || len(w.store.incidents) != 1 || !slices.Contains(w.kinds(1), incident.EventSourceNoted) {
-		t.Fatalf("told again: %v, %d incidents", got, len(w.store.incidents))
+	fx.now = fx.now.Add(1000 * time.Hour)
+	fx.ingest(t, delivery(2, a))
+	if got := fx.outcomes(2); got[0] != "recurred" || len(fx.store.incidents) != 1 || !slices.Contains(fx.eventKinds(1), incident.EventSourceNoted) {
+		t.Fatalf("reported again: got %v, %d incidents", got, len(fx.store.incidents))
 	}
-	w.report(t, reported(3, b))
-	if got := w.outcomes(3); got[0] != "opened" || len(w.store.incidents) != 2 {
-		t.Fatalf("another of the group: %v", got)
+	fx.ingest(t, delivery(3, b))
+	if got := fx.outcomes(3); got[0] != "opened" || len(fx.store.incidents) != 2 {
+		t.Fatalf("another condition of the group: got %v, want opened", got)
 	}
 	dismiss(2)
-	w.report(t, reported(4, a), reported(5, b))
-	if got := w.outcomes(4, 5); !slices.Equal(got, []string{"recurred", "recurred"}) || len(w.store.incidents) != 2 {
-		t.Errorf("the group again: %v", got)
+	fx.ingest(t, delivery(4, a), delivery(5, b))
+	if got := fx.outcomes(4, 5); !slices.Equal(got, []string{"recurred", "recurred"}) || len(fx.store.incidents) != 2 {
+		t.Errorf("both reported again: got %v", got)
 	}
-	if n := count(w.kinds(2), incident.EventSourceNoted); n != 1 {
-		t.Errorf("said %d times", n)
+	if n := countOf(fx.eventKinds(2), incident.EventSourceNoted); n != 1 {
+		t.Errorf("got %d notes, want 1", n)
 	}
-	w.report(t, reported(6, lasting("a since 2")))
-	if got := w.outcomes(6); got[0] != "opened" {
-		t.Errorf("from a new start on: %v", got)
+	fx.ingest(t, delivery(6, ongoing("a since 2")))
+	if got := fx.outcomes(6); got[0] != "opened" {
+		t.Errorf("new start: got %v, want opened", got)
 	}
-	apart := lasting("apart since 1")
-	apart.Correlation = "another group"
-	beside := lasting("beside since 1")
-	beside.Correlation = apart.Correlation
-	w.report(t, reported(9, beside), reported(10, apart))
-	w.say(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: w.store.handled[10].Incident, Alerts: []int64{w.store.handled[10].Alert}, Title: "another"})
-	dismiss(w.store.handled[9].Incident)
-	dismiss(w.store.handled[9].Incident + 1)
-	w.report(t, reported(11, beside), reported(12, apart))
-	if got := w.outcomes(11, 12); !slices.Equal(got, []string{"recurred", "recurred"}) {
-		t.Errorf("split off, and told again after its end: %v", got)
+	moved := ongoing("moved since 1")
+	moved.Correlation = "another group"
+	remaining := ongoing("remaining since 1")
+	remaining.Correlation = moved.Correlation
+	fx.ingest(t, delivery(9, remaining), delivery(10, moved))
+	fx.do(t, "p1", incident.Command{Key: "k", Verb: incident.VerbSplit, For: fx.store.handled[10].Incident, Alerts: []int64{fx.store.handled[10].Alert}, Title: "another"})
+	dismiss(fx.store.handled[9].Incident)
+	dismiss(fx.store.handled[9].Incident + 1)
+	fx.ingest(t, delivery(11, remaining), delivery(12, moved))
+	if got := fx.outcomes(11, 12); !slices.Equal(got, []string{"recurred", "recurred"}) {
+		t.Errorf("reported again after split and end: got %v", got)
 	}
-	plain := leveled("high", "p", "other")
-	w.report(t, reported(7, plain))
-	dismiss(w.store.handled[7].Incident)
-	w.report(t, reported(8, plain))
-	if got := w.outcomes(8); got[0] != "opened" {
-		t.Errorf("what happened again, without a window: %v", got)
+	plain := alertWithLevel("high", "p", "other")
+	fx.ingest(t, delivery(7, plain))
+	dismiss(fx.store.handled[7].Incident)
+	fx.ingest(t, delivery(8, plain))
+	if got := fx.outcomes(8); got[0] != "opened" {
+		t.Errorf("recurrence without a window: got %v, want opened", got)
 	}
 }

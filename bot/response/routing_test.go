@@ -7,7 +7,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-func TestRoutingRefusesBrokenRules(t *testing.T) {
+func TestNewRouting_RejectsInvalidRules(t *testing.T) {
 	for name, c := range map[string]struct {
 		rule Rule
 		want string
@@ -16,7 +16,7 @@ func TestRoutingRefusesBrokenRules(t *testing.T) {
 		"two actions":       {Rule{When: "true", Watch: true, Open: "sev1"}, "give exactly one of"},
 		"no condition":      {Rule{Watch: true}, "when is missing"},
 		"unknown name":      {Rule{When: `sauce == "sentry"`, Watch: true}, "unknown name sauce"},
-		"no bool":           {Rule{When: `source`, Watch: true}, "expected bool"},
+		"not bool":          {Rule{When: `source`, Watch: true}, "expected bool"},
 		"syntax":            {Rule{When: `source ==`, Watch: true}, "when:"},
 		"wrong severity":    {Rule{When: "true", Open: "sev9"}, "sev1 (worst)"},
 		"unknown playbook":  {Rule{When: "true", Open: "sev1", Playbook: "leak"}, `unknown playbook "leak"; known playbooks: data-exposure`},
@@ -25,18 +25,18 @@ func TestRoutingRefusesBrokenRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, err := NewRouting([]Rule{{When: "true", Drop: "noise"}, c.rule}, []string{"data-exposure"})
 			if err == nil || !strings.Contains(err.Error(), "routing[1]") || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want routing[1] and %q", err, c.want)
 			}
 		})
 	}
 	_, err := NewRouting([]Rule{{When: "true"}, {Watch: true}}, nil)
 	if err == nil || !strings.Contains(err.Error(), "routing[0]") || !strings.Contains(err.Error(), "routing[1]") {
-		t.Errorf("not every fault is named: %v", err)
+		t.Errorf("got %v, want an error for each rule", err)
 	}
 }
 
-func TestRoutingTakesTheFirstRuleThatFits(t *testing.T) {
-	r := routing(t,
+func TestRoute_FirstMatchDecides(t *testing.T) {
+	r := mustRouting(t,
 		Rule{When: `sample`, Drop: "a drill"},
 		Rule{When: `int(tags["users"]) > 100`, Open: "SEV-1"},
 		Rule{When: `source == "cloudtrail" && level in ["high", "critical"]`, Open: "sev2"},
@@ -46,15 +46,15 @@ func TestRoutingTakesTheFirstRuleThatFits(t *testing.T) {
 		alert incident.Alert
 		want  Rule
 	}{
-		"a drill":                        {incident.Alert{Sample: true, Source: "cloudtrail", Level: "high"}, Rule{Drop: "a drill"}},
-		"by a tag":                       {incident.Alert{Tags: map[string]string{"users": "500"}}, Rule{Open: "sev1"}},
-		"a tag that is no number":        {incident.Alert{Tags: map[string]string{"users": "many"}, Title: "login failed"}, Rule{Attach: true}},
-		"by level":                       {incident.Alert{Source: "cloudtrail", Level: incident.LevelHigh}, Rule{Open: "sev2"}},
-		"by region":                      {incident.Alert{Region: "eu-west-1"}, Rule{Attach: true}},
-		"nothing fits, so it is watched": {incident.Alert{Source: "cloudtrail", Level: "low"}, Rule{Watch: true}},
+		"a drill":                {incident.Alert{Sample: true, Source: "cloudtrail", Level: "high"}, Rule{Drop: "a drill"}},
+		"by a tag":               {incident.Alert{Tags: map[string]string{"users": "500"}}, Rule{Open: "sev1"}},
+		"a tag without a number": {incident.Alert{Tags: map[string]string{"users": "many"}, Title: "login failed"}, Rule{Attach: true}},
+		"by level":               {incident.Alert{Source: "cloudtrail", Level: incident.LevelHigh}, Rule{Open: "sev2"}},
+		"by region":              {incident.Alert{Region: "eu-west-1"}, Rule{Attach: true}},
+		"no match":               {incident.Alert{Source: "cloudtrail", Level: "low"}, Rule{Watch: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, got := r.route(c.alert, newWorld(t, nil).Log)
+			_, got := r.route(c.alert, newFixture(t, nil).Log)
 			if got.When = ""; got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
@@ -62,7 +62,7 @@ func TestRoutingTakesTheFirstRuleThatFits(t *testing.T) {
 	}
 }
 
-func routing(t tester, rules ...Rule) *Routing {
+func mustRouting(t testingT, rules ...Rule) *Routing {
 	t.Helper()
 	r, err := NewRouting(rules, []string{"data-exposure", "leaked-aws-credentials"})
 	if err != nil {

@@ -9,55 +9,55 @@ import (
 	"tocsin/bot/incident"
 )
 
-func TestStormGathersIntoOneIncidentAndPasses(t *testing.T) {
-	w := routed(t, func(o *Options) { o.Storm = StormLimit{Incidents: 3, Per: 5 * time.Minute} })
+func TestStorm_GroupsAlertsUntilItEnds(t *testing.T) {
+	fx := newRoutedFixture(t, func(o *Options) { o.Storm = StormLimit{Incidents: 3, Per: 5 * time.Minute} })
 	row := int64(0)
-	come := func(n int) {
+	deliver := func(n int) {
 		var batch []incident.DecodedDelivery
 		for range n {
 			row++
-			batch = append(batch, reported(row, alert(fmt.Sprint("kind", row), fmt.Sprint("f", row), fmt.Sprint("c", row))))
+			batch = append(batch, delivery(row, testAlert(fmt.Sprint("kind", row), fmt.Sprint("f", row), fmt.Sprint("c", row))))
 		}
-		w.report(t, batch...)
+		fx.ingest(t, batch...)
 	}
-	come(150)
-	w.settle(t)
-	if len(w.store.incidents) != 4 {
-		t.Fatalf("%d incidents", len(w.store.incidents))
+	deliver(150)
+	fx.runQueue(t)
+	if len(fx.store.incidents) != 4 {
+		t.Fatalf("got %d incidents, want 4", len(fx.store.incidents))
 	}
-	storm := w.store.incidents[4]
-	alerts, _ := w.store.Alerts(4, 0)
-	if len(alerts) != 147 || w.store.storms[4].Grouped != 147 || storm.Title != "Alert storm: more than 3 incidents within 5m" {
-		t.Errorf("%d alerts, %+v, %q", len(alerts), w.store.storms[4], storm.Title)
+	storm := fx.store.incidents[4]
+	alerts, _ := fx.store.Alerts(4, 0)
+	if len(alerts) != 147 || fx.store.storms[4].Grouped != 147 || storm.Title != "Alert storm: more than 3 incidents within 5m" {
+		t.Errorf("got %d alerts, storm %+v, title %q", len(alerts), fx.store.storms[4], storm.Title)
 	}
 	pages := 0
-	for _, call := range w.calls {
+	for _, call := range fx.calls {
 		if strings.HasPrefix(call, "page ") {
 			pages++
 		}
 	}
 	if pages != 4 {
-		t.Errorf("%d pages for 150 incidents' worth of alerts", pages)
+		t.Errorf("got %d pages for 150 alerts, want 4", pages)
 	}
-	// It is said at the 10th and 100th, and again when it is over.
-	if n := count(w.kinds(4), incident.EventSourceNoted); n != 2 {
-		t.Errorf("said %d times", n)
+	// Notes are added at the 10th and 100th correlation key and at the end.
+	if n := countOf(fx.eventKinds(4), incident.EventSourceNoted); n != 2 {
+		t.Errorf("got %d notes, want 2", n)
 	}
-	w.now = w.now.Add(6 * time.Minute)
-	w.settle(t)
-	if n := count(w.kinds(4), incident.EventSourceNoted); n != 3 || !w.store.storms[4].Ended {
-		t.Errorf("its end was said: %d notes, %+v", n, w.store.storms[4])
+	fx.now = fx.now.Add(6 * time.Minute)
+	fx.runQueue(t)
+	if n := countOf(fx.eventKinds(4), incident.EventSourceNoted); n != 3 || !fx.store.storms[4].Ended {
+		t.Errorf("after the end: got %d notes, storm %+v", n, fx.store.storms[4])
 	}
-	come(2)
-	if len(w.store.incidents) != 6 {
-		t.Errorf("%d incidents after the storm", len(w.store.incidents))
+	deliver(2)
+	if len(fx.store.incidents) != 6 {
+		t.Errorf("got %d incidents after the storm, want 6", len(fx.store.incidents))
 	}
-	w.report(t, reported(9000, alert("kind100", "f100", "c100")))
-	if got := w.store.handled[9000]; got.Outcome != "counted" || got.Incident != 4 {
-		t.Errorf("a copy of what the storm brought: %+v", got)
+	fx.ingest(t, delivery(9000, testAlert("kind100", "f100", "c100")))
+	if got := fx.store.handled[9000]; got.Outcome != "counted" || got.Incident != 4 {
+		t.Errorf("later occurrence of a grouped alert: got %+v", got)
 	}
-	come(5)
-	if s := w.store.storms[4]; s.Ended || s.Round != 2 || len(w.store.incidents) != 7 {
-		t.Errorf("a second storm: %+v, %d incidents", s, len(w.store.incidents))
+	deliver(5)
+	if s := fx.store.storms[4]; s.Ended || s.Round != 2 || len(fx.store.incidents) != 7 {
+		t.Errorf("second storm: got %+v, %d incidents", s, len(fx.store.incidents))
 	}
 }

@@ -17,8 +17,8 @@ import (
 	"tocsin/store/storetest"
 )
 
-// shelf is a desk on a real database whose queue nobody works: what it decides is looked at, not what follows.
-type shelf struct {
+// testDesk is a desk on a real database whose queue does not run.
+type testDesk struct {
 	*response.Desk
 	t     *testing.T
 	store *store.Store
@@ -26,13 +26,13 @@ type shelf struct {
 	last  int64
 }
 
-func newShelf(t *testing.T, url string, storm response.StormLimit, rules ...response.Rule) *shelf {
+func newTestDesk(t *testing.T, url string, storm response.StormLimit, rules ...response.Rule) *testDesk {
 	t.Helper()
 	keys, err := store.Ephemeral()
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &shelf{t: t, now: time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)}
+	h := &testDesk{t: t, now: time.Date(2026, 11, 20, 3, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return h.now }
 	if h.store, err = store.Open(t.Context(), store.Config{URL: url, Keyset: keys, Logger: slog.New(slog.DiscardHandler), Clock: clock}); err != nil {
 		t.Fatal(err)
@@ -49,14 +49,15 @@ func newShelf(t *testing.T, url string, storm response.StormLimit, rules ...resp
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PutDirectory(t.Context(), directory()); err != nil {
+	if err := h.PutDirectory(t.Context(), testDirectory()); err != nil {
 		t.Fatal(err)
 	}
 	return h
 }
 
-// come brings alerts, each in a delivery of its own, in one batch, and says what became of them.
-func (h *shelf) come(alerts ...incident.Alert) []response.DeliveryOutcome {
+// deliver ingests one delivery for each alert, as one batch, and returns their
+// outcomes.
+func (h *testDesk) deliver(alerts ...incident.Alert) []response.DeliveryOutcome {
 	h.t.Helper()
 	var ds []intake.Delivery
 	for n := range alerts {
@@ -88,7 +89,7 @@ func (h *shelf) come(alerts ...incident.Alert) []response.DeliveryOutcome {
 	return out
 }
 
-func (h *shelf) say(cmd incident.Command) incident.Incident {
+func (h *testDesk) do(cmd incident.Command) incident.Incident {
 	h.t.Helper()
 	cmd.By, cmd.Via, cmd.Auth = incident.Identity{Provider: incident.ProviderLocal, ID: "p1"}, incident.ViaCLI, "unix socket"
 	result, err := h.Do(h.t.Context(), cmd)
@@ -98,7 +99,7 @@ func (h *shelf) say(cmd incident.Command) incident.Incident {
 	return result.Incident
 }
 
-func (h *shelf) ask(e incident.AlertRequest) incident.AlertResult {
+func (h *testDesk) alertRequest(e incident.AlertRequest) incident.AlertResult {
 	h.t.Helper()
 	a, err := h.Alerts(context.Background(), incident.Identity{Provider: incident.ProviderLocal, ID: "p1"}, e)
 	if err != nil {
@@ -107,7 +108,7 @@ func (h *shelf) ask(e incident.AlertRequest) incident.AlertResult {
 	return a
 }
 
-func (h *shelf) alerts(id incident.ID) []response.AlertRow {
+func (h *testDesk) alerts(id incident.ID) []response.AlertRow {
 	h.t.Helper()
 	var rows []response.AlertRow
 	err := h.store.View(h.t.Context(), func(r response.Reader) (err error) { rows, err = r.Alerts(id, 0); return err })
@@ -117,129 +118,131 @@ func (h *shelf) alerts(id incident.ID) []response.AlertRow {
 	return rows
 }
 
-func some(level incident.Level, n int, correlation string) incident.Alert {
+func testAlert(level incident.Level, n int, correlation string) incident.Alert {
 	return incident.Alert{Source: "sentry", Kind: fmt.Sprint("kind", n), Level: level, Title: "it broke", Fingerprint: fmt.Sprint("f", n), Correlation: correlation}
 }
 
-func outcomes(settled []response.DeliveryOutcome) string {
+func outcomeList(list []response.DeliveryOutcome) string {
 	var out []string
-	for _, s := range settled {
-		out = append(out, fmt.Sprintf("%s/%d", s.Outcome, s.Incident))
+	for _, o := range list {
+		out = append(out, fmt.Sprintf("%s/%d", o.Outcome, o.Incident))
 	}
 	return strings.Join(out, " ")
 }
 
-func TestKeptAlertsOnARealDatabase(t *testing.T) {
+func TestDeskDB_SuppressedAlerts(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		h := newShelf(t, url, response.StormLimit{}, response.Rule{When: `level == "high"`, Open: incident.Sev3, RecurrenceWindow: time.Hour},
+		h := newTestDesk(t, url, response.StormLimit{}, response.Rule{When: `level == "high"`, Open: incident.Sev3, RecurrenceWindow: time.Hour},
 			response.Rule{When: `level == "low"`, Drop: "noise"}, response.Rule{When: `level == "medium"`, Attach: true})
-		if got := outcomes(h.come(some("informational", 1, "a"), some("informational", 1, "a"), some("low", 2, "a"), some("medium", 3, "b"))); got != "watched/0 watched/0 dropped/0 watched/0" {
-			t.Fatal(got)
+		if got := outcomeList(h.deliver(testAlert("informational", 1, "a"), testAlert("informational", 1, "a"), testAlert("low", 2, "a"), testAlert("medium", 3, "b"))); got != "watched/0 watched/0 dropped/0 watched/0" {
+			t.Fatalf("got %s", got)
 		}
-		dropped := h.ask(incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionDropped})
+		dropped := h.alertRequest(incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionDropped})
 		if dropped.Occurrences != 1 || dropped.Alerts[0].Reason != "noise" {
-			t.Errorf("%+v", dropped)
+			t.Errorf("got dropped alerts %+v", dropped)
 		}
-		watched := h.ask(incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionWatched})
+		watched := h.alertRequest(incident.AlertRequest{Query: incident.QueryAlerts, Disposition: incident.DispositionWatched})
 		if watched.Kinds != 2 || watched.Occurrences != 3 {
-			t.Errorf("%+v", watched)
+			t.Errorf("got watched alerts %+v", watched)
 		}
 		one := watched.Alerts[slices.IndexFunc(watched.Alerts, func(l incident.AlertLine) bool { return l.Kind == "kind1" })].ID
-		first := h.say(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{one}})
-		if again := h.say(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{one}}); again.ID != first.ID {
-			t.Errorf("promoted twice: %s and %s", first.ID, again.ID)
+		first := h.do(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{one}})
+		if again := h.do(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{one}}); again.ID != first.ID {
+			t.Errorf("second promote: got %s after %s", first.ID, again.ID)
 		}
-		h.say(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{dropped.Alerts[0].ID}, For: first.ID})
-		if got := outcomes(h.come(some("medium", 1, "a"), some("high", 4, "a"), some("medium", 5, "b"))); got != "counted/1 attached/1 watched/0" {
-			t.Error(got)
+		h.do(incident.Command{Verb: incident.VerbPromote, Alerts: []int64{dropped.Alerts[0].ID}, For: first.ID})
+		if got := outcomeList(h.deliver(testAlert("medium", 1, "a"), testAlert("high", 4, "a"), testAlert("medium", 5, "b"))); got != "counted/1 attached/1 watched/0" {
+			t.Errorf("got %s", got)
 		}
 		rows := h.alerts(1)
 		if len(rows) != 3 || rows[0].Count != 3 {
-			t.Fatalf("%+v", rows)
+			t.Fatalf("got alerts %+v", rows)
 		}
 
-		// Split: what moved, and its copies, are another incident; the rest and its correlation stay.
-		second := h.say(incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: []int64{rows[2].ID}, Title: "another", Text: "another key"})
+		// After a split, the moved alert and its repeats belong to the new incident. The
+		// correlation key stays with the source.
+		second := h.do(incident.Command{Key: "k", Verb: incident.VerbSplit, For: 1, Alerts: []int64{rows[2].ID}, Title: "another", Text: "another key"})
 		if second.ID != 1 || len(h.alerts(2)) != 1 || len(h.alerts(1)) != 2 {
-			t.Errorf("%+v", h.alerts(2))
+			t.Errorf("got alerts %+v", h.alerts(2))
 		}
 		moved, stays := rows[2].Alert.Fingerprint, rows[0].Alert.Fingerprint
-		for fingerprint, want := range map[string]incident.ID{moved: 2, stays: 1, "unheard of": 1} {
-			a := some("medium", 0, "a")
+		for fingerprint, want := range map[string]incident.ID{moved: 2, stays: 1, "new": 1} {
+			a := testAlert("medium", 0, "a")
 			a.Fingerprint = fingerprint
-			if got := h.come(a); got[0].Incident != want {
-				t.Errorf("%s went to %s, not %s", fingerprint, got[0].Incident, want)
+			if got := h.deliver(a); got[0].Incident != want {
+				t.Errorf("%s: got %s, want %s", fingerprint, got[0].Incident, want)
 			}
 		}
 
-		// A window of maintenance.
-		h.ask(incident.AlertRequest{Query: incident.QueryMaintenance, Key: "w", Add: &incident.MaintenanceWindow{When: `level == "high"`, Reason: "planned", From: h.now, To: h.now.Add(time.Hour)}})
-		if got := outcomes(h.come(some("high", 10, "c"), some("high", 10, "c"), some("high", 11, "a"))); got != "maintenance/0 maintenance/0 attached/1" {
-			t.Error(got)
+		// A maintenance window suppresses alerts.
+		h.alertRequest(incident.AlertRequest{Query: incident.QueryMaintenance, Key: "w", Add: &incident.MaintenanceWindow{When: `level == "high"`, Reason: "planned", From: h.now, To: h.now.Add(time.Hour)}})
+		if got := outcomeList(h.deliver(testAlert("high", 10, "c"), testAlert("high", 10, "c"), testAlert("high", 11, "a"))); got != "maintenance/0 maintenance/0 attached/1" {
+			t.Errorf("got %s", got)
 		}
-		if w := h.ask(incident.AlertRequest{Query: incident.QueryMaintenance, End: 1}).MaintenanceWindows; len(w) != 1 || w[0].Suppressed != 2 || w[0].EndedBy != "p1" {
-			t.Errorf("%+v", w)
+		if w := h.alertRequest(incident.AlertRequest{Query: incident.QueryMaintenance, End: 1}).MaintenanceWindows; len(w) != 1 || w[0].Suppressed != 2 || w[0].EndedBy != "p1" {
+			t.Errorf("got windows %+v", w)
 		}
-		x := h.ask(incident.AlertRequest{Query: incident.QueryExplain, Alert: h.alerts(response.MaintenanceAlerts)[0].ID}).Explanation
+		x := h.alertRequest(incident.AlertRequest{Query: incident.QueryExplain, Alert: h.alerts(response.MaintenanceAlerts)[0].ID}).Explanation
 		if !strings.Contains(x.Outcome, "M1") || !x.Rules[0].Matched || x.Digest != x.CurrentDigest {
-			t.Errorf("%+v", x)
+			t.Errorf("got explanation %+v", x)
 		}
 
-		// A false alarm stays one for an hour.
-		opened := h.come(some("high", 20, "d"))[0].Incident
-		h.say(incident.Command{Verb: incident.VerbSetFact, For: opened, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-		h.say(incident.Command{Verb: incident.VerbDismiss, For: opened, Text: "a drill"})
-		if got := h.come(some("high", 20, "d"))[0]; got.Outcome != "recurred" || got.Incident != opened {
-			t.Errorf("%+v", got)
+		// A false alarm is suppressed within its recurrence window of an hour.
+		opened := h.deliver(testAlert("high", 20, "d"))[0].Incident
+		h.do(incident.Command{Verb: incident.VerbSetFact, For: opened, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+		h.do(incident.Command{Verb: incident.VerbDismiss, For: opened, Text: "a drill"})
+		if got := h.deliver(testAlert("high", 20, "d"))[0]; got.Outcome != "recurred" || got.Incident != opened {
+			t.Errorf("got outcome %+v", got)
 		}
 		h.now = h.now.Add(2 * time.Hour)
-		if got := h.come(some("high", 20, "d"))[0]; got.Outcome != "opened" || got.Incident == opened {
-			t.Errorf("%+v", got)
+		if got := h.deliver(testAlert("high", 20, "d"))[0]; got.Outcome != "opened" || got.Incident == opened {
+			t.Errorf("got outcome %+v", got)
 		}
 
-		// What was split off is opened again: its own alerts, and what came of them meanwhile, are its; the rest is not.
-		h.say(incident.Command{Verb: incident.VerbSetFact, For: 2, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-		h.say(incident.Command{Verb: incident.VerbDismiss, For: 2, Text: "a drill"})
-		own, other := rows[2].Alert, some("high", 0, "a")
+		// The split incident is reopened and gets its alerts with their recurrences, but
+		// no alerts of the source.
+		h.do(incident.Command{Verb: incident.VerbSetFact, For: 2, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+		h.do(incident.Command{Verb: incident.VerbDismiss, For: 2, Text: "a drill"})
+		own, other := rows[2].Alert, testAlert("high", 0, "a")
 		own.Level, other.Fingerprint = "high", stays
-		h.say(incident.Command{Verb: incident.VerbSetFact, For: 1, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-		h.say(incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill"})
-		if got := outcomes(h.come(own)); got != "recurred/2" {
-			t.Error(got)
+		h.do(incident.Command{Verb: incident.VerbSetFact, For: 1, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
+		h.do(incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill"})
+		if got := outcomeList(h.deliver(own)); got != "recurred/2" {
+			t.Errorf("got %s", got)
 		}
-		h.say(incident.Command{Verb: incident.VerbReopen, For: 2, Text: "it was none"})
-		if kept := h.alerts(2); len(kept) != 1 || kept[0].Count != 3 {
-			t.Errorf("%+v", kept)
+		h.do(incident.Command{Verb: incident.VerbReopen, For: 2, Text: "not a false alarm"})
+		if alerts := h.alerts(2); len(alerts) != 1 || alerts[0].Count != 3 {
+			t.Errorf("got alerts %+v", alerts)
 		}
-		if got := outcomes(h.come(own, other)); got != "counted/2 recurred/1" {
-			t.Error(got)
+		if got := outcomeList(h.deliver(own, other)); got != "counted/2 recurred/1" {
+			t.Errorf("got %s", got)
 		}
 		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
-			t.Errorf("%+v, %v", v.Problems, err)
+			t.Errorf("verify: got %+v, %v", v.Problems, err)
 		}
 	})
 }
 
-func TestStormIsGatheredOnARealDatabase(t *testing.T) {
+func TestDeskDB_Storm(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		h := newShelf(t, url, response.StormLimit{Incidents: 5, Per: 10 * time.Minute}, response.Rule{When: "true", Open: incident.Sev2})
+		h := newTestDesk(t, url, response.StormLimit{Incidents: 5, Per: 10 * time.Minute}, response.Rule{When: "true", Open: incident.Sev2})
 		var alerts []incident.Alert
 		for n := range 200 {
-			alerts = append(alerts, some("high", n, fmt.Sprint("c", n)))
+			alerts = append(alerts, testAlert("high", n, fmt.Sprint("c", n)))
 		}
-		h.come(alerts...)
+		h.deliver(alerts...)
 		if rows := h.alerts(6); len(rows) != 195 {
-			t.Errorf("%d alerts are gathered", len(rows))
+			t.Errorf("got %d grouped alerts, want 195", len(rows))
 		}
-		if got := outcomes(h.come(alerts[0], alerts[199], some("high", 900, "new"))); got != "counted/1 counted/6 grouped/6" {
-			t.Error(got)
+		if got := outcomeList(h.deliver(alerts[0], alerts[199], testAlert("high", 900, "new"))); got != "counted/1 counted/6 grouped/6" {
+			t.Errorf("got %s", got)
 		}
 		h.now = h.now.Add(11 * time.Minute)
-		if got := outcomes(h.come(some("high", 901, "newer"), alerts[150])); got != "opened/7 counted/6" {
-			t.Error(got)
+		if got := outcomeList(h.deliver(testAlert("high", 901, "newer"), alerts[150])); got != "opened/7 counted/6" {
+			t.Errorf("got %s", got)
 		}
 		if v, err := h.store.Verify(t.Context()); err != nil || len(v.Problems) > 0 {
-			t.Errorf("%+v, %v", v.Problems, err)
+			t.Errorf("verify: got %+v, %v", v.Problems, err)
 		}
 	})
 }

@@ -14,20 +14,20 @@ import (
 	"tocsin/bot/sandbox/mailbox"
 )
 
-// vulnerability is a report by a person.
-func vulnerability(n int, to string, traits ...incident.DuplicateKey) incident.Alert {
+// reportAlert is the alert of a vulnerability report.
+func reportAlert(n int, to string, keys ...incident.DuplicateKey) incident.Alert {
 	reference := fmt.Sprintf("VR-%05d-00000", n)
-	a := incident.Alert{Source: "report", Kind: "report.mail", Level: incident.LevelHigh, Title: "a hole", Fingerprint: fmt.Sprint(reference, "/", len(to)), Correlation: "report:" + reference, At: at,
-		Report: &incident.VulnReport{DuplicateKeys: traits}}
+	a := incident.Alert{Source: "report", Kind: "report.mail", Level: incident.LevelHigh, Title: "a hole", Fingerprint: fmt.Sprint(reference, "/", len(to)), Correlation: "report:" + reference, At: startTime,
+		Report: &incident.VulnReport{DuplicateKeys: keys}}
 	if to != "" {
 		a.Report.Reply = &incident.Reply{Reference: reference, To: to}
 	}
 	return a
 }
 
-// owed lists the acknowledgements that are to be sent, or were.
-func (w *world) owed() (out []incident.Effect) {
-	for _, e := range w.store.effects {
+// acknowledgements returns the effects that acknowledge reports.
+func (fx *fixture) acknowledgements() (out []incident.Effect) {
+	for _, e := range fx.store.effects {
 		if e.Kind == incident.EffectAcknowledge {
 			out = append(out, e.Effect)
 		}
@@ -35,9 +35,9 @@ func (w *world) owed() (out []incident.Effect) {
 	return out
 }
 
-// remarks lists what was noted in an incident.
-func (w *world) remarks(id incident.ID) (out []string) {
-	for _, e := range w.store.events[id] {
+// sourceNotes returns the source notes of an incident.
+func (fx *fixture) sourceNotes(id incident.ID) (out []string) {
+	for _, e := range fx.store.events[id] {
 		if e.Kind == incident.EventSourceNoted {
 			out = append(out, e.Text("text"))
 		}
@@ -45,102 +45,102 @@ func (w *world) remarks(id incident.ID) (out []string) {
 	return out
 }
 
-func TestEachReportIsAcknowledgedOnce(t *testing.T) {
-	w := routed(t, nil)
-	first, next := vulnerability(1, "ann@example.org"), vulnerability(1, "ann@example.org")
+func TestAcknowledge_OncePerReport(t *testing.T) {
+	fx := newRoutedFixture(t, nil)
+	first, next := reportAlert(1, "ann@example.org"), reportAlert(1, "ann@example.org")
 	next.Fingerprint = "the next mail of the thread"
-	watched := vulnerability(2, "bob@example.org")
+	watched := reportAlert(2, "bob@example.org")
 	watched.Level = incident.LevelInformational
-	dropped := vulnerability(3, "cy@example.org")
+	dropped := reportAlert(3, "cy@example.org")
 	dropped.Level = incident.LevelLow
-	w.report(t, reported(1, first), reported(2, first))
-	w.report(t, reported(3, next), reported(4, watched), reported(5, dropped), reported(6, vulnerability(4, "")))
-	w.report(t, reported(7, watched))
-	owed := w.owed()
-	if len(owed) != 2 || owed[0].Key != "ack/VR-00001-00000" || owed[0].Incident != 1 || owed[1].Key != "ack/VR-00002-00000" || owed[1].Incident != 0 {
-		t.Errorf("owed %+v, outcomes %v", owed, w.outcomes(1, 2, 3, 4, 5, 6, 7))
+	fx.ingest(t, delivery(1, first), delivery(2, first))
+	fx.ingest(t, delivery(3, next), delivery(4, watched), delivery(5, dropped), delivery(6, reportAlert(4, "")))
+	fx.ingest(t, delivery(7, watched))
+	acks := fx.acknowledgements()
+	if len(acks) != 2 || acks[0].Key != "ack/VR-00001-00000" || acks[0].Incident != 1 || acks[1].Key != "ack/VR-00002-00000" || acks[1].Incident != 0 {
+		t.Errorf("got acknowledgements %+v, outcomes %v", acks, fx.outcomes(1, 2, 3, 4, 5, 6, 7))
 	}
-	for _, e := range owed {
+	for _, e := range acks {
 		if len(e.Args) != 1 || strings.Contains(fmt.Sprint(e), "@") {
-			t.Errorf("an effect carries more than ids: %+v", e)
+			t.Errorf("effect contains more than ids: %+v", e)
 		}
 	}
 }
 
-func TestAnOldReportIsNotAcknowledged(t *testing.T) {
-	w := routed(t, nil)
-	w.now = at.Add(maxReportAge + time.Minute)
-	w.report(t, reported(1, vulnerability(1, "ann@example.org")))
-	if len(w.owed()) != 0 || w.outcomes(1)[0] != outcomeOpened {
-		t.Errorf("owed %+v, %v", w.owed(), w.outcomes(1))
+func TestAcknowledge_SkipsOldReport(t *testing.T) {
+	fx := newRoutedFixture(t, nil)
+	fx.now = startTime.Add(maxReportAge + time.Minute)
+	fx.ingest(t, delivery(1, reportAlert(1, "ann@example.org")))
+	if len(fx.acknowledgements()) != 0 || fx.outcomes(1)[0] != outcomeOpened {
+		t.Errorf("got acknowledgements %+v, outcomes %v", fx.acknowledgements(), fx.outcomes(1))
 	}
 }
 
-// Whoever forges a sender cannot have a stranger flooded, nor the world; and
-// those who get nothing are named in their incidents.
-func TestAcknowledgementsAreBounded(t *testing.T) {
-	w := routed(t, nil)
+// A forged sender address must not flood its owner. An incident without an
+// acknowledgement has a note about it.
+func TestAcknowledge_HonoursLimits(t *testing.T) {
+	fx := newRoutedFixture(t, nil)
 	for n := range 5 {
-		w.report(t, reported(int64(n+1), vulnerability(n, fmt.Sprintf("Victim+%d@example.org", n))))
+		fx.ingest(t, delivery(int64(n+1), reportAlert(n, fmt.Sprintf("Victim+%d@example.org", n))))
 	}
-	if n := len(w.owed()); n != maxAcksPerAddress {
-		t.Errorf("%d to one person", n)
+	if n := len(fx.acknowledgements()); n != maxAcksPerAddress {
+		t.Errorf("got %d acknowledgements for one address", n)
 	}
-	if said := w.remarks(5); len(said) != 1 || !strings.Contains(said[0], "no acknowledgement") {
-		t.Errorf("said %q", said)
+	if notes := fx.sourceNotes(5); len(notes) != 1 || !strings.Contains(notes[0], "no acknowledgement") {
+		t.Errorf("got notes %q", notes)
 	}
-	w.now = at.Add(acksPerAddressWindow)
-	w.report(t, reported(100, vulnerability(100, "victim@example.org")))
-	if n := len(w.owed()); n != maxAcksPerAddress+1 {
-		t.Errorf("a day later: %d", n)
+	fx.now = startTime.Add(acksPerAddressWindow)
+	fx.ingest(t, delivery(100, reportAlert(100, "victim@example.org")))
+	if n := len(fx.acknowledgements()); n != maxAcksPerAddress+1 {
+		t.Errorf("a day later: got %d acknowledgements", n)
 	}
 	var batch []incident.DecodedDelivery
 	for n := range 2 * maxAcks {
-		batch = append(batch, reported(int64(1000+n), vulnerability(1000+n, fmt.Sprintf("v%d@example.org", n))))
+		batch = append(batch, delivery(int64(1000+n), reportAlert(1000+n, fmt.Sprintf("v%d@example.org", n))))
 	}
-	w.report(t, batch...)
-	if n := len(w.owed()); n != maxAcksPerAddress+maxAcks {
-		t.Errorf("%d in all", n)
+	fx.ingest(t, batch...)
+	if n := len(fx.acknowledgements()); n != maxAcksPerAddress+maxAcks {
+		t.Errorf("got %d acknowledgements in an hour", n)
 	}
-	w.now = w.now.Add(acksWindow)
-	w.report(t, reported(5000, vulnerability(5000, "new@example.org")))
-	if n := len(w.owed()); n != maxAcksPerAddress+maxAcks+1 {
-		t.Errorf("an hour later: %d", n)
+	fx.now = fx.now.Add(acksWindow)
+	fx.ingest(t, delivery(5000, reportAlert(5000, "new@example.org")))
+	if n := len(fx.acknowledgements()); n != maxAcksPerAddress+maxAcks+1 {
+		t.Errorf("an hour later: got %d acknowledgements", n)
 	}
 }
 
-func TestAReportIsSaidToBeLikeAnEarlierOne(t *testing.T) {
-	w := routed(t, nil)
+func TestNoteDuplicates(t *testing.T) {
+	fx := newRoutedFixture(t, nil)
 	cve, title := incident.DuplicateKey{Kind: "both name CVE-2026-1", Value: "c"}, incident.DuplicateKey{Kind: "the same title", Value: "t"}
-	w.report(t, reported(1, vulnerability(1, "", cve)))
-	w.report(t, reported(2, vulnerability(2, "", title)))
-	w.report(t, reported(3, vulnerability(3, "", title, cve)), reported(4, vulnerability(4, "", incident.DuplicateKey{Kind: "the same", Value: "other"})))
-	w.report(t, reported(5, vulnerability(5, "", title, cve, incident.DuplicateKey{Value: "new"})))
-	again := vulnerability(5, "", title, cve)
+	fx.ingest(t, delivery(1, reportAlert(1, "", cve)))
+	fx.ingest(t, delivery(2, reportAlert(2, "", title)))
+	fx.ingest(t, delivery(3, reportAlert(3, "", title, cve)), delivery(4, reportAlert(4, "", incident.DuplicateKey{Kind: "the same", Value: "other"})))
+	fx.ingest(t, delivery(5, reportAlert(5, "", title, cve, incident.DuplicateKey{Value: "new"})))
+	again := reportAlert(5, "", title, cve)
 	again.Fingerprint = "the next mail of the thread"
-	w.report(t, reported(6, again))
+	fx.ingest(t, delivery(6, again))
 	for id, want := range map[incident.ID][]string{1: nil, 2: nil, 4: nil,
 		3: {"Possible duplicate of INC-1: both name CVE-2026-1. ", "Possible duplicate of INC-2: the same title. "},
 		5: {"Possible duplicate of INC-1: both name CVE-2026-1. ", "Possible duplicate of INC-2: the same title. "}} {
-		said := w.remarks(id)
-		if len(said) != len(want) {
-			t.Errorf("%s says %q", id, said)
+		notes := fx.sourceNotes(id)
+		if len(notes) != len(want) {
+			t.Errorf("%s: got notes %q, want %d", id, notes, len(want))
 			continue
 		}
 		for n := range want {
-			if !strings.HasPrefix(said[n], want[n]) || !strings.HasSuffix(said[n], fmt.Sprintf("/incident merge %s into INC-%d", id, n+1)) {
-				t.Errorf("%s says %q", id, said[n])
+			if !strings.HasPrefix(notes[n], want[n]) || !strings.HasSuffix(notes[n], fmt.Sprintf("/incident merge %s into INC-%d", id, n+1)) {
+				t.Errorf("%s: got note %q", id, notes[n])
 			}
 		}
 	}
-	if n := len(w.store.incidents); n != 5 {
-		t.Errorf("%d incidents: something was merged", n)
+	if n := len(fx.store.incidents); n != 5 {
+		t.Errorf("got %d incidents, want 5: nothing is merged", n)
 	}
 }
 
-// The relay took the mail, and the process died before that was written down.
-// The repeat is the same message, and the timeline knows of one.
-func TestAnAcknowledgementThatIsRepeatedIsTheSameMail(t *testing.T) {
+// A repeat after a crash between sending and commit sends an identical mail, and
+// the timeline has one entry.
+func TestAcknowledge_RepeatSendsIdenticalMail(t *testing.T) {
 	box := mailbox.New(mailbox.Config{})
 	addr, err := box.Start("127.0.0.1:0")
 	if err != nil {
@@ -153,40 +153,40 @@ func TestAnAcknowledgementThatIsRepeatedIsTheSameMail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := routed(t, func(o *Options) {
-		o.Redact = blots{} // the address reaches the mail and nothing else
+	fx := newRoutedFixture(t, func(o *Options) {
+		o.Redact = redactEverything{} // only the mail has the address
 		o.Handlers[incident.EffectAcknowledge] = mailer.Acknowledge
 	})
-	a := vulnerability(1, "ann@example.org")
+	a := reportAlert(1, "ann@example.org")
 	a.Title, a.Detail, a.Report.Reply.InReplyTo, a.Report.Reply.ReplyTo = "a secret title", "a secret text", "1@example.org", "security@example.com"
-	w.report(t, reported(1, a))
-	w.now = w.now.Add(time.Minute)
-	w.store.crash = 2 // what begins the attempt commits, what ends it does not
-	if err := w.attemptOn(t, incident.EffectAcknowledge); err == nil {
-		t.Fatal("a crash was taken for success")
+	fx.ingest(t, delivery(1, a))
+	fx.now = fx.now.Add(time.Minute)
+	fx.store.crash = 2 // the commit after the call
+	if err := fx.performFirst(t, incident.EffectAcknowledge); err == nil {
+		t.Fatal("got no error after a crash")
 	}
-	w.now = w.now.Add(time.Hour)
-	if err := w.attemptOn(t, incident.EffectAcknowledge); err != nil {
+	fx.now = fx.now.Add(time.Hour)
+	if err := fx.performFirst(t, incident.EffectAcknowledge); err != nil {
 		t.Fatal(err)
 	}
 	if c := box.Counts(); len(c) != 1 || c["ack.VR-00001-00000@example.com"] != 2 {
-		t.Errorf("messages by id: %v", c)
+		t.Errorf("got messages by id %v", c)
 	}
 	all := box.Messages()
 	if len(all) != 2 || all[0].Header["Date"][0] != all[1].Header["Date"][0] || all[0].Text != all[1].Text {
-		t.Fatalf("%d messages", len(all))
+		t.Fatalf("got %d messages, want 2 identical ones", len(all))
 	}
 	m := all[0]
 	if m.Problem != "" || m.Recipients[0] != "ann@example.org" || m.Header["Auto-Submitted"][0] != "auto-replied" || m.Header["In-Reply-To"][0] != "<1@example.org>" ||
 		!strings.Contains(m.Header["Reply-To"][0], "security@example.com") || !strings.Contains(m.Text, "VR-00001-00000") {
-		t.Errorf("%+v", m)
+		t.Errorf("got message %+v", m)
 	}
-	for _, inside := range []string{"secret", "INC-1", "SEV", "X-Tocsin"} {
-		if strings.Contains(string(m.Raw), inside) {
-			t.Errorf("the mail tells %q:\n%s", inside, m.Raw)
+	for _, internal := range []string{"secret", "INC-1", "SEV", "X-Tocsin"} {
+		if strings.Contains(string(m.Raw), internal) {
+			t.Errorf("mail contains %q:\n%s", internal, m.Raw)
 		}
 	}
-	if said := w.remarks(1); len(said) != 1 || !strings.Contains(said[0], "VR-00001-00000") {
-		t.Errorf("the timeline says %q", said)
+	if notes := fx.sourceNotes(1); len(notes) != 1 || !strings.Contains(notes[0], "VR-00001-00000") {
+		t.Errorf("got notes %q", notes)
 	}
 }

@@ -133,6 +133,13 @@ type Rule struct {
 	RecurrenceWindow Duration `koanf:"recurrence_window"`
 }
 
+// Storm says how many incidents alerts may open within a time before one
+// incident gathers the rest.
+type Storm struct {
+	Incidents int           `koanf:"incidents"`
+	Per       time.Duration `koanf:"per"`
+}
+
 // Playbooks adds folders to the built-in library.
 type Playbooks struct {
 	Folders []string `koanf:"folders"`

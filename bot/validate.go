@@ -29,6 +29,7 @@ func (c Config) Validate() ConfigErrors {
 	c.validateSources(&f)
 	c.Detection.validate(&f)
 	c.validateRouting(&f)
+	c.validateStorm(&f)
 	c.validateRetention(&f)
 	return f
 }
@@ -286,5 +287,14 @@ func (c Config) validateRouting(f *ConfigErrors) {
 		if _, err := response.NewRouting([]response.Rule{rule}, library.Names()); err != nil {
 			f.add(key+".when", "%s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "routing[0]: "), "when: "))
 		}
+	}
+}
+
+func (c Config) validateStorm(f *ConfigErrors) {
+	if c.Storm.Incidents < 0 {
+		f.add("storm.incidents", "write how many incidents alerts may open, or 0 for no limit")
+	}
+	if c.Storm.Incidents != 0 && (c.Storm.Per < time.Second || c.Storm.Per > 24*time.Hour) {
+		f.add("storm.per", "write within what time, between 1s and 24h")
 	}
 }

@@ -29,7 +29,7 @@ var (
 	htmlFuncs     = htmltemplate.FuncMap{"prose": proseHTML, "short": short}
 
 	markdownPage = template.Must(template.New("postmortem.md.tmpl").Funcs(markdownFuncs).ParseFS(files, "postmortem.md.tmpl"))
-	htmlPage     = htmltemplate.Must(htmltemplate.New("postmortem.html.tmpl").Funcs(htmlFuncs).ParseFS(files, "postmortem.html.tmpl", "drawing.svg.tmpl"))
+	htmlPage     = htmltemplate.Must(htmltemplate.New("postmortem.html.tmpl").Funcs(htmlFuncs).ParseFS(files, "postmortem.html.tmpl", "timeline.svg.tmpl"))
 )
 
 // Postmortem renders the document of a record that every required department

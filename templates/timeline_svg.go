@@ -363,7 +363,7 @@ func (d *drawing) column(w writer, in int, events []incident.Event, s scale) {
 		for n, e := range events {
 			kind := "ordinary"
 			if w.isRestricted(e) {
-				kind = "dark"
+				kind = "restricted"
 			}
 			d.Dots = append(d.Dots, dot{X: s.x(e.HappenedAt), Y: base - n*8, Kind: kind, Title: title(e)})
 		}

@@ -11,13 +11,6 @@ import (
 	"tocsin/store"
 )
 
-// Storm says how many incidents alerts may open within a time before one
-// incident gathers the rest.
-type Storm struct {
-	Incidents int           `koanf:"incidents"`
-	Per       time.Duration `koanf:"per"`
-}
-
 // Retention says how long what is kept. The minimum is a year.
 type Retention struct {
 	Alerts Duration `koanf:"alerts"`
@@ -46,12 +39,6 @@ func (s *Duration) UnmarshalText(b []byte) error {
 }
 
 func (c Config) validateRetention(f *ConfigErrors) {
-	if c.Storm.Incidents < 0 {
-		f.add("storm.incidents", "write how many incidents alerts may open, or 0 for no limit")
-	}
-	if c.Storm.Incidents != 0 && (c.Storm.Per < time.Second || c.Storm.Per > 24*time.Hour) {
-		f.add("storm.per", "write within what time, between 1s and 24h")
-	}
 	for key, keep := range map[string]Duration{"alerts": c.Retention.Alerts, "inbox": c.Retention.Inbox, "audit": c.Retention.Audit} {
 		if keep.Duration < store.MinRetention {
 			f.add("retention."+key, "is too short: evidence is kept for a year at least; write 365d or more")

@@ -23,50 +23,54 @@ import (
 	"tocsin/store"
 )
 
-// Bot is the whole program, put together.
+// Bot is the assembled program.
 type Bot struct {
 	config      Config
 	clock       func() time.Time
 	zone        *time.Location
 	log         *slog.Logger
 	reportError errorReporter
-	flush       func()
+	flushSentry func()
 
-	store   *store.Store
-	library *playbooks.Library
-	records *cloudtrail.Source
-	redact  *redact.Redactor
-	slack   *slack.Slack
-	mail    *mail.Mailer
-	desk    *response.Desk
-	edge    *intake.Edge
-	form    *vulnreport.Form         // nil: there is none
-	txt     *vulnreport.SecurityFile // nil: there is none
-	mailbox *vulnreport.Mailbox      // nil: none is read
-	reports *vulnreport.Source       // nil: none are taken
-	trail   *trail.Source            // nil: no queue is read
-	metrics *metrics
-	ready   *readiness
+	store        *store.Store
+	library      *playbooks.Library
+	cloudtrail   *cloudtrail.Source
+	redact       *redact.Redactor
+	slack        *slack.Slack
+	mail         *mail.Mailer
+	desk         *response.Desk
+	edge         *intake.Edge
+	reportForm   *vulnreport.Form         // nil without sources.report.form
+	securityTxt  *vulnreport.SecurityFile // nil without sources.report.security_txt
+	mailbox      *vulnreport.Mailbox      // nil without sources.report.mailbox
+	reportSource *vulnreport.Source       // nil without a form and a mailbox
+	trail        *trail.Source            // nil without sources.trail
+	metrics      *metrics
+	readiness    *readiness
 
 	server          *http.Server
 	listener        net.Listener
 	controlListener net.Listener
 
-	groups sync.Mutex // one synchronisation of the user groups at a time
-	closed sync.Once
+	syncMu    sync.Mutex // serialises syncDirectory
+	closeOnce sync.Once
 }
 
-// Addr is the address it listens on, with the port that was chosen for ":0".
+// Addr returns the address that b listens on. If the configuration names port
+// 0, Addr contains the port that the operating system chose.
 func (b *Bot) Addr() string { return b.listener.Addr().String() }
 
-// Desk is the write path, for whoever embeds the bot.
+// Desk returns the write path, for programs that embed the bot.
 func (b *Bot) Desk() *response.Desk { return b.desk }
 
-// Store is the database, for whoever embeds the bot.
+// Store returns the database, for programs that embed the bot.
 func (b *Bot) Store() *store.Store { return b.store }
 
-// Run works until ctx ends, then lets what is under way finish. The directory
-// of people is in place before the first request is answered.
+// Run serves until ctx ends or a component fails, then stops the servers and
+// waits up to 15 seconds for running jobs. It returns nil if ctx ended, and
+// otherwise the error of the component.
+//
+// Run stores the directory of people before it answers the first request.
 func (b *Bot) Run(ctx context.Context) error {
 	if err := b.syncDirectory(ctx); err != nil {
 		return err
@@ -88,17 +92,17 @@ func (b *Bot) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
-	run := func(what string, f func() error) {
+	run := func(name string, f func() error) {
 		wg.Go(func() {
 			if err := f(); err != nil && ctx.Err() == nil {
-				cancel(fmt.Errorf("%s: %w", what, err))
+				cancel(fmt.Errorf("%s: %w", name, err))
 			}
 		})
 	}
-	run("serve", func() error { return ended(b.server.Serve(b.listener)) })
+	run("serve", func() error { return ignoreServerClosed(b.server.Serve(b.listener)) })
 	controls := (&control{desk: b.desk, store: b.store, edge: b.edge, zone: b.zone, now: b.clock}).server()
 	if b.controlListener != nil {
-		run("control socket", func() error { return ended(controls.Serve(b.controlListener)) })
+		run("control socket", func() error { return ignoreServerClosed(controls.Serve(b.controlListener)) })
 	}
 	if !b.config.Slack.AppToken.IsZero() {
 		wg.Go(func() { b.runSocket(ctx) })
@@ -110,11 +114,11 @@ func (b *Bot) Run(ctx context.Context) error {
 	if b.trail != nil {
 		run("trail", func() error { return b.trail.Run(ctx) })
 	}
-	run("watch", func() error { b.ready.watch(ctx); return nil })
-	if err := b.remind(ctx, b.clock()); err != nil { // who was away for the hour of the schedule is told now
-		b.log.Warn("people could not be reminded; trying again within an hour", "component", "bot", "error", err)
+	run("readiness", func() error { b.readiness.watch(ctx); return nil })
+	if err := b.remind(ctx, b.clock()); err != nil { // the process may have been down at the scheduled time
+		b.log.Warn("send reminders failed", "component", "bot", "retry_in", time.Hour, "err", err)
 	}
-	b.log.Info("tocsin is up", "component", "bot", "address", b.Addr())
+	b.log.Info("server started", "component", "bot", "address", b.Addr())
 
 	<-ctx.Done()
 	b.stop(controls)
@@ -125,14 +129,15 @@ func (b *Bot) Run(ctx context.Context) error {
 	return nil
 }
 
-func ended(err error) error {
+func ignoreServerClosed(err error) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
 }
 
-// stop closes the doors first, then finishes what came through them.
+// stop closes the servers first, then waits for the requests and jobs that they
+// started.
 func (b *Bot) stop(controls *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
@@ -141,13 +146,14 @@ func (b *Bot) stop(controls *http.Server) {
 	_ = b.edge.Close()
 	b.slack.Wait()
 	if err := b.store.Stop(ctx); err != nil {
-		b.log.Warn("stopped with work under way; it goes on at the next start", "component", "bot", "error", err)
+		b.log.Warn("stop jobs failed", "component", "bot", "err", err) // the next start requeues them
 	}
 }
 
-// Close lets go of everything. It is safe after a New that failed half-way.
+// Close closes the listeners and the database, and sends pending error reports.
+// Repeated calls do nothing.
 func (b *Bot) Close() {
-	b.closed.Do(func() {
+	b.closeOnce.Do(func() {
 		for _, l := range []net.Listener{b.listener, b.controlListener} {
 			if l != nil {
 				_ = l.Close()
@@ -159,23 +165,24 @@ func (b *Bot) Close() {
 		if b.store != nil {
 			_ = b.store.Close()
 		}
-		b.flush()
+		b.flushSentry()
 	})
 }
 
-// syncDirectory puts the people of the configuration and of its user groups into
-// the database. A department of fewer than two people stops the start: nothing
-// could ever be signed. With Slack down the groups of last time stay.
+// syncDirectory stores the people of the configuration and of its Slack user
+// groups. It returns [ConfigErrors] if a department has fewer than two people,
+// because its sign-off would be impossible. If Slack is unavailable, the
+// stored directory stays in effect, if there is one.
 func (b *Bot) syncDirectory(ctx context.Context) error {
-	b.groups.Lock()
-	defer b.groups.Unlock()
+	b.syncMu.Lock()
+	defer b.syncMu.Unlock()
 	var members map[string][]string
-	if names := b.config.groups(); len(names) > 0 {
-		asked, cancel := context.WithTimeout(ctx, 10*time.Second)
+	if names := b.config.slackGroups(); len(names) > 0 {
+		groupsCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		var err error
-		if members, err = b.slack.Groups(asked, names); err != nil {
-			b.log.Warn("user groups could not be read; the people known so far stay", "component", "bot", "error", err)
+		if members, err = b.slack.Groups(groupsCtx, names); err != nil {
+			b.log.Warn("read user groups failed", "component", "bot", "err", err)
 			known, readErr := b.desk.Directory(ctx)
 			if readErr != nil || len(known.Teams) > 0 {
 				return readErr
@@ -183,32 +190,33 @@ func (b *Bot) syncDirectory(ctx context.Context) error {
 		}
 	}
 	dir := b.config.Directory(members)
-	var faults ConfigErrors
+	var problems ConfigErrors
 	for _, name := range incident.RequiredDepartments() {
 		team, _ := dir.Team(name)
 		if n := len(team.Members); n < 2 {
-			faults.add("departments."+string(name), "has %d people with its Slack user group; four departments of at least two sign", n)
+			problems.add("departments."+string(name), "has %d people, including its Slack user group; it needs at least 2 to sign, so add members or fill the user group", n)
 		}
 	}
-	if len(faults) > 0 {
-		return faults
+	if len(problems) > 0 {
+		return problems
 	}
 	return b.desk.PutDirectory(ctx, dir)
 }
 
-// socketRetryInterval is how long after Slack refused us we ask again.
+// socketRetryInterval is the delay before Tocsin connects again after Slack
+// rejected the connection.
 const socketRetryInterval = 30 * time.Second
 
-// runSocket stays connected to Slack. A token that Slack refuses, revoked in
-// the very incident perhaps, does not end the bot: alerts are taken and people
-// paged without Slack.
+// runSocket connects to Slack again and again until ctx ends. A rejected token
+// does not stop the bot, because it still ingests alerts and pages people
+// without Slack. The token may have been revoked during the incident.
 func (b *Bot) runSocket(ctx context.Context) {
 	for {
 		err := b.slack.RunSocket(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		b.log.Error("slack refuses the connection; trying again", "component", "bot", "again_in", socketRetryInterval, "error", err)
+		b.log.Error("connect to Slack failed", "component", "bot", "retry_in", socketRetryInterval, "err", err)
 		select {
 		case <-ctx.Done():
 			return
@@ -217,19 +225,19 @@ func (b *Bot) runSocket(ctx context.Context) {
 	}
 }
 
-// checkSlack says once what the token lacks. It does not stop the start: the
-// rest of the house works without Slack.
+// checkSlack logs the permissions that the token lacks. It does not stop the
+// bot, because everything else works without Slack.
 func (b *Bot) checkSlack(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if err := b.slack.Check(ctx); err != nil && ctx.Err() == nil {
-		b.log.Error("slack cannot be used as it is", "component", "bot", "error", err)
+		b.log.Error("check Slack token failed", "component", "bot", "err", err)
 	}
 }
 
-// groupsChanged is told by Slack; it reads the groups anew.
-func (b *Bot) groupsChanged(ctx context.Context) {
+// resyncDirectory reads the user groups again. Slack calls it when one changed.
+func (b *Bot) resyncDirectory(ctx context.Context) {
 	if err := b.syncDirectory(ctx); err != nil {
-		b.log.Error("people could not be brought up to date", "component", "bot", "error", err)
+		b.log.Error("sync directory failed", "component", "bot", "err", err)
 	}
 }

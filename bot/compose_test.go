@@ -9,9 +9,9 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// TestTheComposeFileNamesWhatThereIs holds the variables of docker-compose.yml
-// against the keys of the configuration and the variables of its example.
-func TestTheComposeFileNamesWhatThereIs(t *testing.T) {
+// TestComposeFile_VariablesExist compares the variables in docker-compose.yml
+// with the keys of the configuration and the variables in the example.
+func TestComposeFile_VariablesExist(t *testing.T) {
 	raw, err := os.ReadFile("../docker-compose.yml")
 	if err != nil {
 		t.Fatal(err)
@@ -29,18 +29,18 @@ func TestTheComposeFileNamesWhatThereIs(t *testing.T) {
 		key, overrides := strings.CutPrefix(name, envPrefix)
 		key = strings.ToLower(strings.ReplaceAll(key, "__", "."))
 		switch {
-		case overrides && !slices.Contains(knownKeys(), key):
-			t.Errorf("%s: the configuration has no key %s", name, key)
+		case overrides && !slices.Contains(singleValueKeys(), key):
+			t.Errorf("%s: got unknown key %s", name, key)
 		case overrides && value == nil:
-			t.Errorf("%s: has no value", name)
+			t.Errorf("%s: got no value, want one", name)
 		case !overrides && !strings.Contains(Example, "${"+name+"}"):
-			t.Errorf("%s: no key of the example reads it", name)
+			t.Errorf("%s: no key of the example uses the variable", name)
 		}
 		set[key] = overrides
 	}
 	for _, key := range []string{"listen", "database", "keyset_file", "control_socket"} {
 		if !set[key] {
-			t.Errorf("%s is left to a file that was written for a process on the host", key)
+			t.Errorf("%s is not set, so the container would use a path of the host", key)
 		}
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"tocsin/bot/secret"
 )
 
-// Config is the whole configuration, as `tocsin config example` prints it.
+// Config is the configuration. `tocsin config example` prints one with every
+// key.
 type Config struct {
 	Listen     string `koanf:"listen"`
 	Database   string `koanf:"database"`
@@ -35,7 +36,7 @@ type Config struct {
 	Telemetry   Telemetry       `koanf:"telemetry"`
 }
 
-// Slack is the workspace.
+// Slack configures the Slack workspace and app.
 type Slack struct {
 	BotToken        secret.String `koanf:"bot_token"`
 	AppToken        secret.String `koanf:"app_token"`
@@ -45,12 +46,12 @@ type Slack struct {
 	APIURL          string        `koanf:"api_url"`
 }
 
-// PagerDuty says where the pager is; each route of the alias has its own key.
+// PagerDuty configures the Events API. Each escalation step has its own key.
 type PagerDuty struct {
 	EventsURL string `koanf:"events_url"`
 }
 
-// Mail is the relay that takes the bot's mail.
+// Mail configures the SMTP relay and the sender.
 type Mail struct {
 	Host        string        `koanf:"host"`
 	Port        int           `koanf:"port"`
@@ -61,7 +62,8 @@ type Mail struct {
 	Postmortems []string      `koanf:"postmortems"`
 }
 
-// Person is somebody with a name at each door.
+// Person is a person with an id at each identity provider. Responder overrides
+// the default: members of engineering and security are responders.
 type Person struct {
 	Name      string `koanf:"name"`
 	Email     string `koanf:"email"`
@@ -72,8 +74,8 @@ type Person struct {
 	Responder *bool  `koanf:"responder"`
 }
 
-// Team is a department or an affected team. Members are named by e-mail
-// address, Slack id or name; a Slack user group adds its members.
+// Team is a department or an affected team. Head, Members and Deputies refer to
+// people by e-mail address, Slack id or name. SlackGroup adds its members.
 type Team struct {
 	SlackGroup string   `koanf:"slack_group"`
 	Head       string   `koanf:"head"`
@@ -81,23 +83,23 @@ type Team struct {
 	Deputies   []Deputy `koanf:"deputies"`
 }
 
-// Deputy speaks for a department from a day to a day, both included.
+// Deputy may sign for a department from the first day to the last, inclusive.
 type Deputy struct {
 	Person string `koanf:"person"`
 	From   Day    `koanf:"from"`
 	To     Day    `koanf:"to"`
 }
 
-// Day is a calendar day, 2026-12-20.
+// Day is a calendar day, such as 2026-12-20.
 type Day struct{ time.Time }
 
-// UnmarshalText reads a day.
+// UnmarshalText parses a day in the form 2006-01-02.
 func (d *Day) UnmarshalText(b []byte) (err error) {
 	d.Time, err = time.Parse(time.DateOnly, string(b))
 	return err
 }
 
-// Escalation is the emergency alias: who is paged, how, and for how long.
+// Escalation is the escalation policy: the steps and their timeouts.
 type Escalation struct {
 	EscalateAfter time.Duration    `koanf:"escalate_after"`
 	AckTimeout    time.Duration    `koanf:"ack_timeout"`
@@ -105,14 +107,14 @@ type Escalation struct {
 	Steps         []EscalationStep `koanf:"steps"`
 }
 
-// EscalationStep is one way to page; exactly one of its keys is set.
+// EscalationStep is one page target. Exactly one field is set.
 type EscalationStep struct {
 	PagerDuty  *PagerDutyStep `koanf:"pagerduty"`
 	Mail       *MailStep      `koanf:"mail"`
 	SlackGroup string         `koanf:"slack_group"`
 }
 
-// PagerDutyStep pages through an Events API v2 integration.
+// PagerDutyStep pages with an Events API v2 integration.
 type PagerDutyStep struct {
 	RoutingKey secret.String `koanf:"routing_key"`
 }
@@ -122,7 +124,7 @@ type MailStep struct {
 	To []string `koanf:"to"`
 }
 
-// Rule is one line of the routing: the first whose condition is true decides.
+// Rule is a routing rule. The first rule whose condition is true decides.
 type Rule struct {
 	When             string   `koanf:"when"`
 	Open             string   `koanf:"open"`
@@ -133,35 +135,36 @@ type Rule struct {
 	RecurrenceWindow Duration `koanf:"recurrence_window"`
 }
 
-// Storm says how many incidents alerts may open within a time before one
-// incident gathers the rest.
+// Storm limits how many incidents alerts may open within a duration. Above the
+// limit, one incident groups the rest. Zero Incidents means no limit.
 type Storm struct {
 	Incidents int           `koanf:"incidents"`
 	Per       time.Duration `koanf:"per"`
 }
 
-// Playbooks adds folders to the built-in library.
+// Playbooks adds folders to the built-in playbooks.
 type Playbooks struct {
 	Folders []string `koanf:"folders"`
 }
 
-// SignOff has the one switch there is about signatures. It never lowers their number.
+// SignOff configures signatures. No setting reduces the number required.
 type SignOff struct {
 	SubmitterMaySign bool `koanf:"submitter_may_sign"`
 }
 
-// Redaction is what leaves the house all the same, and what never does.
+// Redaction configures redaction of outgoing text. KeepEmails are addresses and
+// domains that stay readable. Literals are always redacted.
 type Redaction struct {
 	KeepEmails []string `koanf:"keep_emails"`
 	Literals   []string `koanf:"literals"`
 }
 
-// Review is when the agenda of what awaits review is posted.
+// Review configures the agenda of incidents that await review.
 type Review struct {
 	Agenda string `koanf:"agenda"`
 }
 
-// Telemetry is how the bot reports its own faults.
+// Telemetry configures the bot's own logs and error reports.
 type Telemetry struct {
 	SentryDSN   secret.String `koanf:"sentry_dsn"`
 	LogFormat   string        `koanf:"log_format"`
@@ -169,7 +172,8 @@ type Telemetry struct {
 	Environment string        `koanf:"environment"`
 }
 
-// Defaults is what stands where the configuration says nothing.
+// Defaults returns the configuration that [Load] starts from. The routing rules
+// apply only if the file has no key routing.
 func Defaults() Config {
 	return Config{
 		Listen: "127.0.0.1:8080", Database: "sqlite:tocsin.db", ReplicaID: "tocsin-1", TimeZone: "UTC", Language: "en",

@@ -6,7 +6,8 @@ import (
 	"tocsin/bot/secret"
 )
 
-// Sources are the systems that raise alerts; one without its secret is off.
+// Sources configures the systems that send alerts. A source without a secret is
+// off.
 type Sources struct {
 	TrustedProxies []string `koanf:"trusted_proxies"`
 
@@ -21,7 +22,8 @@ type Sources struct {
 	Report       ReportSource       `koanf:"report"`
 }
 
-// Limits bound what one source may take.
+// Limits bounds the requests to one source. Rate is in requests per second and
+// sender. MaxBody is in bytes. Zero values mean the default.
 type Limits struct {
 	Off        bool     `koanf:"off"`
 	Networks   []string `koanf:"networks"`
@@ -31,27 +33,28 @@ type Limits struct {
 	MaxWaiting int      `koanf:"max_waiting"`
 }
 
-// SentrySource takes Sentry's integration webhooks.
+// SentrySource receives the webhooks of a Sentry integration.
 type SentrySource struct {
 	ClientSecrets []secret.String `koanf:"client_secrets"`
 	Limits        Limits          `koanf:"limits"`
 }
 
-// CloudTrailSource takes CloudTrail events from an EventBridge API destination.
+// CloudTrailSource receives CloudTrail events from an EventBridge API
+// destination.
 type CloudTrailSource struct {
 	APIKeys []secret.String `koanf:"api_keys"`
 	Header  string          `koanf:"header"`
 	Limits  Limits          `koanf:"limits"`
 }
 
-// SNSSource takes what SNS topics send.
+// SNSSource receives the messages of SNS topics.
 type SNSSource struct {
 	Topics  []string `koanf:"topics"`
 	AllowV1 bool     `koanf:"allow_v1"`
 	Limits  Limits   `koanf:"limits"`
 }
 
-// TrailSource reads CloudTrail's files by way of a queue.
+// TrailSource reads CloudTrail log files that a queue announces.
 type TrailSource struct {
 	QueueURL string `koanf:"queue_url"`
 	Region   string `koanf:"region"`
@@ -59,26 +62,27 @@ type TrailSource struct {
 	Pollers  int    `koanf:"pollers"`
 }
 
-// PagerDutySource takes PagerDuty's v3 webhooks.
+// PagerDutySource receives PagerDuty's v3 webhooks.
 type PagerDutySource struct {
 	WebhookSecrets []secret.String `koanf:"webhook_secrets"`
 	Limits         Limits          `koanf:"limits"`
 }
 
-// AlertmanagerSource takes Prometheus Alertmanager's webhooks.
+// AlertmanagerSource receives the webhooks of Prometheus Alertmanager.
 type AlertmanagerSource struct {
 	Tokens []secret.String `koanf:"tokens"`
 	Basic  []Basic         `koanf:"basic"`
 	Limits Limits          `koanf:"limits"`
 }
 
-// Basic is a pair for basic authentication.
+// Basic holds credentials for basic authentication.
 type Basic struct {
 	Username string        `koanf:"username"`
 	Password secret.String `koanf:"password"`
 }
 
-// GenericSource takes JSON that a mapping makes alerts of, at /hooks/NAME.
+// GenericSource receives JSON at /hooks/NAME. Its mapping converts the JSON to
+// alerts.
 type GenericSource struct {
 	Name           string            `koanf:"name"`
 	Tokens         []secret.String   `koanf:"tokens"`
@@ -90,20 +94,20 @@ type GenericSource struct {
 	Limits         Limits            `koanf:"limits"`
 }
 
-// HMAC is a signature of the raw body.
+// HMAC configures the signature of the raw body.
 type HMAC struct {
 	Header  string          `koanf:"header"`
 	Prefix  string          `koanf:"prefix"`
 	Secrets []secret.String `koanf:"secrets"`
 }
 
-// HackerOneSource takes HackerOne's webhooks.
+// HackerOneSource receives HackerOne's webhooks.
 type HackerOneSource struct {
 	Secrets []secret.String `koanf:"secrets"`
 	Limits  Limits          `koanf:"limits"`
 }
 
-// ReportSource takes vulnerability reports: by a form and by mail.
+// ReportSource receives vulnerability reports from a form and by mail.
 type ReportSource struct {
 	Form        *ReportForm    `koanf:"form"`
 	Mailbox     *ReportMailbox `koanf:"mailbox"`
@@ -122,7 +126,7 @@ type ReportForm struct {
 	Acknowledge    bool     `koanf:"acknowledge"`
 }
 
-// ReportMailbox is the vulnerability alias, read over IMAP.
+// ReportMailbox is the mailbox for vulnerability reports, read over IMAP.
 type ReportMailbox struct {
 	Address     string        `koanf:"address"`
 	TLS         string        `koanf:"tls"`
@@ -135,7 +139,7 @@ type ReportMailbox struct {
 	Acknowledge bool          `koanf:"acknowledge"`
 }
 
-// SecurityTxt is what /.well-known/security.txt says.
+// SecurityTxt holds the fields of /.well-known/security.txt.
 type SecurityTxt struct {
 	Contacts        []string `koanf:"contacts"`
 	Expires         Day      `koanf:"expires"`
@@ -147,7 +151,7 @@ type SecurityTxt struct {
 	Hiring          []string `koanf:"hiring"`
 }
 
-// PGPKey is a file with an armored private key.
+// PGPKey names a file with an armored private key.
 type PGPKey struct {
 	File       string        `koanf:"file"`
 	Passphrase secret.String `koanf:"passphrase"`

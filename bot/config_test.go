@@ -18,21 +18,21 @@ import (
 	"tocsin/bot/secret"
 )
 
-const planted = "planted-secret-0123456789abcdef0" // 32 characters, as a routing key has
+const canary = "canary-secret-0123456789abcdef01" // 32 characters, the length of a routing key
 
-// exampleEnv sets the variables that the example names.
+// exampleEnv returns the values of the variables in the example.
 func exampleEnv(name string) (string, bool) {
 	switch {
 	case name == "SENTRY_DSN":
-		return "https://planted-secret@sentry.example.com/1", true
+		return "https://canary-secret@sentry.example.com/1", true
 	case strings.HasPrefix(name, "SLACK_"), strings.HasSuffix(name, "_KEY"), strings.HasSuffix(name, "_SECRET"), strings.HasSuffix(name, "_PASSWORD"), strings.HasSuffix(name, "_TOKEN"):
-		return planted[:32], true
+		return canary[:32], true
 	}
 	return "", false
 }
 
-// tree parses the example anew, for a test to break.
-func tree(t *testing.T) map[string]any {
+// exampleTree returns a new tree of the example, which the test may change.
+func exampleTree(t *testing.T) map[string]any {
 	t.Helper()
 	var raw map[string]any
 	if err := yaml.Unmarshal([]byte(Example), &raw); err != nil {
@@ -41,22 +41,22 @@ func tree(t *testing.T) map[string]any {
 	return raw
 }
 
-func TestTheExampleIsValid(t *testing.T) {
-	c, err := decode(tree(t), exampleEnv)
+func TestExample_IsValid(t *testing.T) {
+	c, err := decode(exampleTree(t), exampleEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Escalation.Steps[0].PagerDuty.RoutingKey.Reveal() != planted[:32] || c.People[1].Responder == nil || *c.People[1].Responder {
-		t.Errorf("%+v", c.Escalation.Steps[0])
+	if c.Escalation.Steps[0].PagerDuty.RoutingKey.Reveal() != canary[:32] || c.People[1].Responder == nil || *c.People[1].Responder {
+		t.Errorf("got step %+v and person %+v", c.Escalation.Steps[0], c.People[1])
 	}
 }
 
-// broken has, for every key of the configuration, a value that cannot stand
-// there, and the key under which the fault is named where that is another.
-var broken = []struct {
-	path  string
-	value any
-	named string
+// brokenValues has an invalid value for every key of the configuration. wantKey is
+// the key of the error if it is not path.
+var brokenValues = []struct {
+	path    string
+	value   any
+	wantKey string
 }{
 	{"listen", "8080", ""}, {"database", "mysql:x", ""}, {"keyset_file", "", ""}, {"control_socket", []any{}, ""}, {"replica_id", "", ""},
 	{"time_zone", "Paris", ""}, {"language", "zz-notalang", ""},
@@ -111,8 +111,8 @@ var broken = []struct {
 	{"slack.bot_tokn", "x", ""}, {"listn", "x", ""}, {"people.0.e-mail", "x", "people[0].e-mail"},
 }
 
-// set puts a value at a dotted path; numbers are places in lists.
-func set(t *testing.T, at any, path []string, value any) {
+// setPath sets the value at a dotted path. Numbers are indexes of lists.
+func setPath(t *testing.T, at any, path []string, value any) {
 	t.Helper()
 	switch at := at.(type) {
 	case map[string]any:
@@ -124,94 +124,93 @@ func set(t *testing.T, at any, path []string, value any) {
 			}
 			return
 		}
-		set(t, at[path[0]], path[1:], value)
+		setPath(t, at[path[0]], path[1:], value)
 	case []any:
 		n, err := strconv.Atoi(path[0])
 		if err != nil || n >= len(at) {
-			t.Fatalf("no place %v", path)
+			t.Fatalf("got path %v, want an existing index", path)
 		}
 		if len(path) == 1 {
 			at[n] = value
 			return
 		}
-		set(t, at[n], path[1:], value)
+		setPath(t, at[n], path[1:], value)
 	default:
-		t.Fatalf("no path %v", path)
+		t.Fatalf("got path %v, want an existing path", path)
 	}
 }
 
-func TestEveryKeyBrokenInTurn(t *testing.T) {
-	for _, b := range broken {
-		raw := tree(t)
-		set(t, raw, strings.Split(b.path, "."), b.value)
-		named := b.named
-		if named == "" {
-			named = b.path
+func TestDecode_ReportsEachBrokenKey(t *testing.T) {
+	for _, b := range brokenValues {
+		raw := exampleTree(t)
+		setPath(t, raw, strings.Split(b.path, "."), b.value)
+		wantKey := b.wantKey
+		if wantKey == "" {
+			wantKey = b.path
 		}
 		_, err := decode(raw, exampleEnv)
-		var faults ConfigErrors
-		if !errors.As(err, &faults) {
-			t.Errorf("%s = %v: no fault (%v)", b.path, b.value, err)
+		var problems ConfigErrors
+		if !errors.As(err, &problems) {
+			t.Errorf("%s = %v: got %v, want ConfigErrors", b.path, b.value, err)
 			continue
 		}
-		if !slices.ContainsFunc(faults, func(f ConfigError) bool { return strings.HasPrefix(f.Key, named) && f.Fix != "" }) {
-			t.Errorf("%s = %v: named otherwise: %v", b.path, b.value, faults)
+		if !slices.ContainsFunc(problems, func(f ConfigError) bool { return strings.HasPrefix(f.Key, wantKey) && f.Fix != "" }) {
+			t.Errorf("%s = %v: got %v, want an error for %s", b.path, b.value, problems, wantKey)
 		}
-		if strings.Contains(err.Error(), planted[:20]) {
-			t.Errorf("%s: the message shows a secret: %v", b.path, err)
+		if strings.Contains(err.Error(), canary[:20]) {
+			t.Errorf("%s: the error contains a secret: %v", b.path, err)
 		}
 	}
 }
 
-// A rule of which several things are wrong is told all of them, each once.
-func TestARuleWrongInSeveralWays(t *testing.T) {
-	raw := tree(t)
+func TestDecode_ReportsAllErrorsOfARule(t *testing.T) {
+	raw := exampleTree(t)
 	rules := raw["routing"].([]any)
 	n := len(rules) - 1
 	rules[n] = map[string]any{"when": "source ==", "open": "sev9", "playbook": "nope"}
 	delete(raw["departments"].(map[string]any), "legal")
 	_, err := decode(raw, exampleEnv)
-	var faults ConfigErrors
-	if !errors.As(err, &faults) {
+	var problems ConfigErrors
+	if !errors.As(err, &problems) {
 		t.Fatal(err)
 	}
 	at := fmt.Sprintf("routing[%d]", n)
 	for _, want := range []string{at + ".when", at + ".open", at + ".playbook", "departments.legal"} {
-		if !slices.ContainsFunc(faults, func(f ConfigError) bool { return f.Key == want }) {
-			t.Errorf("%s is not named:\n%v", want, err)
+		if !slices.ContainsFunc(problems, func(f ConfigError) bool { return f.Key == want }) {
+			t.Errorf("got no error for %s:\n%v", want, err)
 		}
 	}
-	for _, f := range faults {
+	for _, f := range problems {
 		if strings.Contains(f.Fix, "routing[") || strings.HasPrefix(f.Key, "teams.") || f.Key == at+".when" && strings.Contains(f.Fix, "nope") {
-			t.Errorf("%s: %s", f.Key, f.Fix)
+			t.Errorf("got unexpected error %s: %s", f.Key, f.Fix)
 		}
 	}
 }
 
-func TestEveryKeyBrokenAtOnce(t *testing.T) {
-	raw := tree(t)
+func TestDecode_ReportsAllBrokenKeysAtOnce(t *testing.T) {
+	raw := exampleTree(t)
 	want := 0
-	for _, b := range broken {
+	for _, b := range brokenValues {
 		if strings.Count(b.path, ".") > 1 || b.value == nil || strings.HasPrefix(b.path, "people.") || strings.HasPrefix(b.path, "departments.") {
-			continue // their parents are broken as a whole already, or would hide them
+			continue // another broken value replaces or hides the parent
 		}
-		set(t, raw, strings.Split(b.path, "."), b.value)
+		setPath(t, raw, strings.Split(b.path, "."), b.value)
 		want++
 	}
 	_, err := decode(raw, exampleEnv)
-	var faults ConfigErrors
-	if !errors.As(err, &faults) || len(faults) < want {
-		t.Errorf("%d keys are broken, and %d faults are named:\n%v", want, len(faults), err)
+	var problems ConfigErrors
+	if !errors.As(err, &problems) || len(problems) < want {
+		t.Errorf("got %d errors, want at least %d:\n%v", len(problems), want, err)
 	}
-	for _, b := range broken[:7] {
-		if !slices.ContainsFunc(faults, func(f ConfigError) bool { return f.Key == b.path }) {
-			t.Errorf("%s is not among them", b.path)
+	for _, b := range brokenValues[:7] {
+		if !slices.ContainsFunc(problems, func(f ConfigError) bool { return f.Key == b.path }) {
+			t.Errorf("got no error for %s", b.path)
 		}
 	}
 }
 
-// TestTheTableHasEveryKey fails when a key is added and nobody breaks it.
-func TestTheTableHasEveryKey(t *testing.T) {
+// TestBrokenValues_CoverEveryKey fails if a new key is missing from brokenValues.
+func TestBrokenValues_CoverEveryKey(t *testing.T) {
 	var missing []string
 	var walk func(rt reflect.Type, path string)
 	walk = func(rt reflect.Type, path string) {
@@ -232,14 +231,14 @@ func TestTheTableHasEveryKey(t *testing.T) {
 		}
 		last := path[strings.LastIndex(path, ".")+1:]
 		top := strings.SplitN(path, ".", 2)[0]
-		if !slices.ContainsFunc(broken, func(b struct {
-			path  string
-			value any
-			named string
+		if !slices.ContainsFunc(brokenValues, func(b struct {
+			path    string
+			value   any
+			wantKey string
 		}) bool {
 			parts := strings.Split(b.path, ".")
 			if len(parts) > 1 && strings.Contains(path, ".limits.") {
-				return slices.Contains(parts, "limits") && slices.Contains(parts, last) // the same for every source
+				return slices.Contains(parts, "limits") && slices.Contains(parts, last) // all sources have the same limits
 			}
 			return parts[0] == top && slices.Contains(parts, last)
 		}) {
@@ -247,111 +246,108 @@ func TestTheTableHasEveryKey(t *testing.T) {
 		}
 	}
 	walk(reflect.TypeFor[Config](), "")
-	excused := []string{"slack.app_token", "slack.signing_secret", "mail.username", "mail.password", "teams.slack_group", "teams.deputies.person", "teams.deputies.from", "teams.deputies.to", "sources.report.pgp_keys.file", "sources.report.pgp_keys.passphrase"}
+	exempt := []string{"slack.app_token", "slack.signing_secret", "mail.username", "mail.password", "teams.slack_group", "teams.deputies.person", "teams.deputies.from", "teams.deputies.to", "sources.report.pgp_keys.file", "sources.report.pgp_keys.passphrase"}
 	for _, path := range missing {
-		if !slices.Contains(excused, path) {
-			t.Errorf("%s is broken nowhere", path)
+		if !slices.Contains(exempt, path) {
+			t.Errorf("%s has no broken value", path)
 		}
 	}
 }
 
-// What is said about a key names the key itself, and how it is written.
-func TestFaultsSayHowAKeyIsWritten(t *testing.T) {
+func TestDecode_ErrorNamesKeyAndFix(t *testing.T) {
 	for _, tt := range []struct {
 		path  string
 		value any
 		want  string
 	}{
-		{"sources.sentry.limits.max_body", "2KB", "sources.sentry.limits.max_body: has the wrong type or form: write a whole number"},
-		{"sources.sentry.limits.rate", "many", "sources.sentry.limits.rate: has the wrong type or form: write a number"},
-		{"sources.sentry.limits.off", "perhaps", "sources.sentry.limits.off: has the wrong type or form: write true or false"},
-		{"sources.sentry.limits.burst", 3, "sources.sentry.limits.burst: limits nothing without a rate beside it"},
-		{"routing.0.recurrence_window", "24 hours", "routing[0].recurrence_window: has the wrong type or form: write a duration such as 24h or 400d"},
-		{"routing.0.when", `level == "low" || !(source in ["sentry", "sauce"])`, `routing[0].when: "sauce" is no source; there are alertmanager, cloudtrail, `},
-		{"routing.0.when", " true ", "routing[1].when: is never asked: routing[0] is true for every alert"},
-		{"storm.per", "24 hours", "storm.per: has the wrong type or form: write a duration such as 5m or 24h"},
-		{"retention.alerts", "a year", "retention.alerts: has the wrong type or form: write a duration such as 24h or 400d"},
+		{"sources.sentry.limits.max_body", "2KB", "sources.sentry.limits.max_body: has the wrong type or format; write a whole number"},
+		{"sources.sentry.limits.rate", "many", "sources.sentry.limits.rate: has the wrong type or format; write a number"},
+		{"sources.sentry.limits.off", "perhaps", "sources.sentry.limits.off: has the wrong type or format; write true or false"},
+		{"sources.sentry.limits.burst", 3, "sources.sentry.limits.burst: has no effect without a rate; set rate"},
+		{"routing.0.recurrence_window", "24 hours", "routing[0].recurrence_window: has the wrong type or format; write a duration such as 24h or 400d"},
+		{"routing.0.when", `level == "low" || !(source in ["sentry", "sauce"])`, `routing[0].when: unknown source "sauce"; use one of alertmanager, cloudtrail, `},
+		{"routing.0.when", " true ", "routing[1].when: is never evaluated because routing[0] matches every alert"},
+		{"storm.per", "24 hours", "storm.per: has the wrong type or format; write a duration such as 5m or 24h"},
+		{"retention.alerts", "a year", "retention.alerts: has the wrong type or format; write a duration such as 24h or 400d"},
 		{"departments.security.deputies.0.until", "soon", "departments.security.deputies[0].until: "},
-		{"departments.security.deputies.0.to", "soon", "departments.security.deputies[0].to: has the wrong type or form: write a day such as 2026-12-20"},
-		{"people.0.responder", "perhaps", "people[0].responder: has the wrong type or form: write true or false"},
-		{"slack.bot_token", map[string]any{"a": 1}, "slack.bot_token: has the wrong type or form: write one value"},
-		{"sources.generic.0.tokens.0", "short", "sources.generic[0].tokens[0]: is too short for a secret"},
-		{"sources.generic.1.hmac.secrets.0", "short", "sources.generic[1].hmac.secrets[0]: is too short for a secret"},
-		{"sources.generic.0.delivery_header", "a b", `sources.generic[0].delivery_header: "a b" is no name of a header`},
-		{"sources.generic.0.headers.0", "a b", `sources.generic[0].headers[0]: "a b" is no name of a header`},
-		{"sources.generic.0.mapping.titel", "item.title", "sources.generic[0].mapping.titel: is no field of an alert; the nearest is title"},
-		{"sources.generic.0.mapping.colour", "item.title", "sources.generic[0].mapping.colour: is no field of an alert; there are account, address, at,"},
+		{"departments.security.deputies.0.to", "soon", "departments.security.deputies[0].to: has the wrong type or format; write a day such as 2026-12-20"},
+		{"people.0.responder", "perhaps", "people[0].responder: has the wrong type or format; write true or false"},
+		{"slack.bot_token", map[string]any{"a": 1}, "slack.bot_token: has the wrong type or format; write one value"},
+		{"sources.generic.0.tokens.0", "short", "sources.generic[0].tokens[0]: is too short; use at least 16"},
+		{"sources.generic.1.hmac.secrets.0", "short", "sources.generic[1].hmac.secrets[0]: is too short; use at least 16"},
+		{"sources.generic.0.delivery_header", "a b", `sources.generic[0].delivery_header: "a b" is not a valid header name`},
+		{"sources.generic.0.headers.0", "a b", `sources.generic[0].headers[0]: "a b" is not a valid header name`},
+		{"sources.generic.0.mapping.titel", "item.title", "sources.generic[0].mapping.titel: unknown field; did you mean title?"},
+		{"sources.generic.0.mapping.colour", "item.title", "sources.generic[0].mapping.colour: unknown field; use one of account, address, at,"},
 		{"sources.generic.0.mapping.title", "itm.title", "sources.generic[0].mapping.title: unknown name itm"},
 		{"sources.generic.0.mapping.title", `header["X-Other"]`, "sources.generic[0].mapping.title: reads header X-Other, which is not stored: add it to headers"},
 	} {
-		raw := tree(t)
-		set(t, raw, strings.Split(tt.path, "."), tt.value)
+		raw := exampleTree(t)
+		setPath(t, raw, strings.Split(tt.path, "."), tt.value)
 		if _, err := decode(raw, exampleEnv); err == nil || !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("%s = %v: %v\nwant %s", tt.path, tt.value, err, tt.want)
+			t.Errorf("%s = %v: got %v\nwant %s", tt.path, tt.value, err, tt.want)
 		}
 	}
 }
 
-// Faults in several places of one source are all named at once.
-func TestASourceWrongInSeveralWays(t *testing.T) {
-	raw := tree(t)
+func TestDecode_ReportsAllErrorsOfASource(t *testing.T) {
+	raw := exampleTree(t)
 	for path, value := range map[string]any{"tokens.0": "short", "mapping.title": "itm.title", "mapping.level": "item.", "tags.tool": "body."} {
-		set(t, raw, strings.Split("sources.generic.0."+path, "."), value)
+		setPath(t, raw, strings.Split("sources.generic.0."+path, "."), value)
 	}
 	_, err := decode(raw, exampleEnv)
 	for _, key := range []string{"tokens[0]", "mapping.title", "mapping.level", "mapping.tags.tool"} {
 		if err == nil || !strings.Contains(err.Error(), "sources.generic[0]."+key+": ") {
-			t.Errorf("%s is not named:\n%v", key, err)
+			t.Errorf("got no error for %s:\n%v", key, err)
 		}
 	}
-	if err != nil && !strings.HasPrefix(err.Error(), "the configuration has 4 faults:") {
-		t.Error(err)
+	if err != nil && !strings.HasPrefix(err.Error(), "the configuration has 4 errors:") {
+		t.Errorf("got %v", err)
 	}
 }
 
-func TestUnknownKeysNameTheNearest(t *testing.T) {
-	raw := tree(t)
-	set(t, raw, []string{"slack", "bot_tokn"}, "x")
+func TestDecode_UnknownKeySuggestsSimilar(t *testing.T) {
+	raw := exampleTree(t)
+	setPath(t, raw, []string{"slack", "bot_tokn"}, "x")
 	_, err := decode(raw, exampleEnv)
-	if err == nil || !strings.Contains(err.Error(), "slack.bot_tokn: there is no such key; the nearest is bot_token") {
-		t.Error(err)
+	if err == nil || !strings.Contains(err.Error(), "slack.bot_tokn: unknown key; did you mean bot_token?") {
+		t.Errorf("got %v", err)
 	}
 }
 
-func TestAVariableThatIsNotSet(t *testing.T) {
-	_, err := decode(tree(t), func(string) (string, bool) { return "", false })
+func TestDecode_VariableNotSet(t *testing.T) {
+	_, err := decode(exampleTree(t), func(string) (string, bool) { return "", false })
 	if err == nil || !strings.Contains(err.Error(), "slack.bot_token: the environment variable SLACK_BOT_TOKEN is not set") {
-		t.Error(err)
+		t.Errorf("got %v", err)
 	}
 }
 
-func TestLoadTakesOverridesFromTheEnvironment(t *testing.T) {
+func TestLoad_EnvironmentOverridesFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tocsin.yaml")
 	if err := os.WriteFile(path, []byte(Example), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range variable.FindAllStringSubmatch(Example, -1) {
+	for _, m := range envRef.FindAllStringSubmatch(Example, -1) {
 		value, _ := exampleEnv(m[1])
 		t.Setenv(m[1], value)
 	}
 	t.Setenv("TOCSIN_DATABASE", "sqlite:elsewhere.db")
 	t.Setenv("TOCSIN_SLACK__ANNOUNCE_CHANNEL", "security")
-	t.Setenv("TOCSIN_TEST_POSTGRES", "is no setting")
+	t.Setenv("TOCSIN_TEST_POSTGRES", "not a key")
 	c, err := Load(path)
 	if err != nil || c.Database != "sqlite:elsewhere.db" || c.Slack.AnnounceChannel != "security" {
-		t.Errorf("%v %q %q", err, c.Database, c.Slack.AnnounceChannel)
+		t.Errorf("got %v, database %q, channel %q", err, c.Database, c.Slack.AnnounceChannel)
 	}
 }
 
-// A variable that sets nothing is a fault: an override that is misspelt would
-// leave the file's value in force, and nobody would know.
-func TestLoadRefusesVariablesThatSetNothing(t *testing.T) {
+// With a misspelt variable the value of the file would stay in effect unnoticed.
+func TestLoad_RejectsVariablesWithoutKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tocsin.yaml")
 	own := strings.Replace(Example, "${SLACK_BOT_TOKEN}", "${TOCSIN_OWN_NAME}", 1)
 	if err := os.WriteFile(path, []byte(own), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range variable.FindAllStringSubmatch(own, -1) {
+	for _, m := range envRef.FindAllStringSubmatch(own, -1) {
 		value, ok := exampleEnv(m[1])
 		if !ok {
 			value, _ = exampleEnv("SLACK_BOT_TOKEN")
@@ -363,7 +359,7 @@ func TestLoadRefusesVariablesThatSetNothing(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	if _, err := Load(path); err != nil {
-		t.Fatalf("variables that are none of ours: %v", err)
+		t.Fatalf("variables of Kubernetes and of tests: got %v, want nil", err)
 	}
 	for name, near := range map[string]string{"TOCSIN_DATABSE": "TOCSIN_DATABASE", "TOCSIN_SLACK_BOT_TOKEN": "TOCSIN_SLACK__BOT_TOKEN", "TOCSIN_PORT": "two underscores for a dot",
 		"TOCSIN_SOURCES__REPORT__MAILBOX__PASWORD": "TOCSIN_SOURCES__REPORT__MAILBOX__PASSWORD", "TOCSIN_PEOPLE": "two underscores for a dot", "TOCSIN_": "two underscores",
@@ -371,64 +367,64 @@ func TestLoadRefusesVariablesThatSetNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, "8025-secret")
 			_, err := Load(path)
-			var faults ConfigErrors
-			if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Key != name || !strings.Contains(faults[0].Fix, near) || strings.Contains(err.Error(), "8025-secret") {
-				t.Errorf("got %v", err)
+			var problems ConfigErrors
+			if !errors.As(err, &problems) || len(problems) != 1 || problems[0].Key != name || !strings.Contains(problems[0].Fix, near) || strings.Contains(err.Error(), "8025-secret") {
+				t.Errorf("got %v, want one error for %s with %q", err, name, near)
 			}
 		})
 	}
 }
 
-func TestAConfigurationIsNeverPrintedWithItsSecrets(t *testing.T) {
-	c, err := decode(tree(t), exampleEnv)
+func TestConfig_PrintsNoSecrets(t *testing.T) {
+	c, err := decode(exampleTree(t), exampleEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.PagerDuty, c.Telemetry.SentryDSN = PagerDuty{}, secret.New(planted)
+	c.PagerDuty, c.Telemetry.SentryDSN = PagerDuty{}, secret.New(canary)
 	asYAML, err := yaml.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "config", c, "pointer", &c)
-	for how, text := range map[string]string{"%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", &c), "%v": fmt.Sprint(c.Escalation.Steps), "yaml": string(asYAML), "slog": log.String()} {
-		if strings.Contains(text, planted[:20]) {
-			t.Errorf("%s shows a secret", how)
+	for format, text := range map[string]string{"%+v": fmt.Sprintf("%+v", c), "%#v": fmt.Sprintf("%#v", &c), "%v": fmt.Sprint(c.Escalation.Steps), "yaml": string(asYAML), "slog": log.String()} {
+		if strings.Contains(text, canary[:20]) {
+			t.Errorf("%s prints a secret", format)
 		}
 	}
 }
 
-func TestDirectory(t *testing.T) {
-	c, err := decode(tree(t), exampleEnv)
+func TestConfigDirectory(t *testing.T) {
+	c, err := decode(exampleTree(t), exampleEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := c.Directory(map[string][]string{"S01AAAAAAA1": {"U01AAAAAAA3", "U0STRANGER1"}})
-	at := func(door incident.Provider, id string) incident.PersonID {
-		p, ok := d.Resolve(incident.Identity{Provider: door, ID: id})
+	personID := func(provider incident.Provider, id string) incident.PersonID {
+		p, ok := d.Resolve(incident.Identity{Provider: provider, ID: id})
 		if !ok {
-			t.Errorf("nobody behind %s %s", door, id)
+			t.Errorf("no person has the identity %s %s", provider, id)
 		}
 		return p.ID
 	}
-	ada := at(incident.ProviderSlack, "U01AAAAAAA1")
-	if ada != at(incident.ProviderMail, "ADA@example.com") || ada != at(incident.ProviderPagerDuty, "PAAAAA1") || ada != at(incident.ProviderLocal, "ada") {
-		t.Error("one human through several doors is several people")
+	ada := personID(incident.ProviderSlack, "U01AAAAAAA1")
+	if ada != personID(incident.ProviderMail, "ADA@example.com") || ada != personID(incident.ProviderPagerDuty, "PAAAAA1") || ada != personID(incident.ProviderLocal, "ada") {
+		t.Error("several identities of one person resolve to several people")
 	}
-	if !d.Member(at(incident.ProviderSlack, "U0STRANGER1"), incident.Engineering) || !d.Member(at(incident.ProviderSlack, "U01AAAAAAA3"), incident.Engineering) {
-		t.Error("the user group's members are not in the department")
+	if !d.Member(personID(incident.ProviderSlack, "U0STRANGER1"), incident.Engineering) || !d.Member(personID(incident.ProviderSlack, "U01AAAAAAA3"), incident.Engineering) {
+		t.Error("members of the user group are not in the department")
 	}
-	from, _ := c.Departments["security"].Deputies[0], 0
-	if d.Represents(ada, incident.Security, from.From.AddDate(0, 0, -1)) || !d.Represents(ada, incident.Security, from.To.Add(23*60*60*1e9)) || d.Represents(ada, incident.Security, from.To.AddDate(0, 0, 1)) {
-		t.Error("the deputy's dates do not hold")
+	deputy := c.Departments["security"].Deputies[0]
+	if d.Represents(ada, incident.Security, deputy.From.AddDate(0, 0, -1)) || !d.Represents(ada, incident.Security, deputy.To.Add(23*60*60*1e9)) || d.Represents(ada, incident.Security, deputy.To.AddDate(0, 0, 1)) {
+		t.Error("the deputy represents security on the wrong days")
 	}
-	bruno, _ := d.Person(at(incident.ProviderSlack, "U01AAAAAAA2"))
-	chloe, _ := d.Person(at(incident.ProviderSlack, "U01AAAAAAA3"))
-	esra, _ := d.Person(at(incident.ProviderSlack, "U01AAAAAAA5"))
+	bruno, _ := d.Person(personID(incident.ProviderSlack, "U01AAAAAAA2"))
+	chloe, _ := d.Person(personID(incident.ProviderSlack, "U01AAAAAAA3"))
+	esra, _ := d.Person(personID(incident.ProviderSlack, "U01AAAAAAA5"))
 	if bruno.Responder || !chloe.Responder || esra.Responder {
-		t.Error("the wrong people are responders")
+		t.Errorf("got responders bruno %v, chloe %v, esra %v, want only chloe", bruno.Responder, chloe.Responder, esra.Responder)
 	}
 	if strings.Contains(string(ada), "ada") {
-		t.Errorf("the id %s tells a name", ada)
+		t.Errorf("the id %s contains the name", ada)
 	}
 }

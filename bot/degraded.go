@@ -10,45 +10,46 @@ import (
 	"tocsin/templates"
 )
 
-// degradedWatch watches parts whose faults people must hear of, and without which the bot
-// keeps its promises all the same: it stays ready. They are asked every second
-// and answer from memory.
+// degradedWatch checks the optional parts of the bot and notifies people if one
+// stays impaired. The bot is ready without these parts. Their checks run every
+// second, so they must return at once.
 type degradedWatch struct {
 	parts map[string]func(now time.Time) error
-	// silent parts are shown and not told of: something else tells.
-	onlyAfterDelay map[string]bool
-	clock          func() time.Time
-	tell           func(ctx context.Context, key string, args map[string]string) error
+	// withoutNotice parts set the metric and /readyz but send no notices, because
+	// reminders cover them.
+	withoutNotice map[string]bool
+	clock         func() time.Time
+	send          func(ctx context.Context, key string, args map[string]string) error
 
-	since map[string]time.Time // of the present fault
-	next  map[string]time.Time // when people are told, if it lasts
+	since      map[string]time.Time // start of the current impairment, by part
+	nextNotice map[string]time.Time // time of the next notice, by part
 }
 
-// A fault is told of when it has lasted for a while, then once a day; and again
-// soon where that could not be written.
+// degradedWatch sends the first notice after notifyAfter and repeats it every
+// notifyInterval. If a notice cannot be stored, it retries after notifyRetry.
 const (
 	notifyAfter    = 15 * time.Minute
 	notifyInterval = 24 * time.Hour
 	notifyRetry    = time.Minute
 )
 
-// degradedWatch lists the parts there are.
+// degradedWatch returns the watch for the configured optional parts.
 func (b *Bot) degradedWatch() *degradedWatch {
-	s := &degradedWatch{parts: map[string]func(time.Time) error{}, onlyAfterDelay: map[string]bool{"security.txt": true}, clock: b.clock, tell: b.desk.Notify}
+	s := &degradedWatch{parts: map[string]func(time.Time) error{}, withoutNotice: map[string]bool{"security.txt": true}, clock: b.clock, send: b.desk.Notify}
 	if b.mailbox != nil {
 		s.parts["vulnerability mailbox"] = func(time.Time) error { _, err := b.mailbox.Err(); return err }
 	}
 	if b.trail != nil {
 		s.parts["trail queue"] = func(time.Time) error { return b.trail.Err() }
 	}
-	if b.reports != nil {
-		s.parts["pgp key"] = func(time.Time) error { return b.reports.Err() }
+	if b.reportSource != nil {
+		s.parts["pgp key"] = func(time.Time) error { return b.reportSource.Err() }
 	}
-	if b.txt != nil {
-		b.metrics.expires.Set(float64(b.txt.Expires().Unix()))
+	if b.securityTxt != nil {
+		b.metrics.securityTxtExpires.Set(float64(b.securityTxt.Expires().Unix()))
 		s.parts["security.txt"] = func(now time.Time) error {
-			if says := b.txt.ExpiryWarning(now); says != "" {
-				return errors.New(says)
+			if warning := b.securityTxt.ExpiryWarning(now); warning != "" {
+				return errors.New(warning)
 			}
 			return nil
 		}
@@ -56,40 +57,40 @@ func (b *Bot) degradedWatch() *degradedWatch {
 	return s
 }
 
-// check asks every part and returns the names of those that are out of order.
-// What people cannot be told now is tried again; the error says so.
+// check runs all checks, sends the notices that are due and returns the names of
+// the impaired parts, sorted. It returns an error if it could not store a notice.
 func (s *degradedWatch) check(ctx context.Context, m *metrics) (degraded []string, err error) {
 	if s.since == nil {
-		s.since, s.next = map[string]time.Time{}, map[string]time.Time{}
+		s.since, s.nextNotice = map[string]time.Time{}, map[string]time.Time{}
 	}
 	now := s.clock()
 	for _, part := range slices.Sorted(maps.Keys(s.parts)) {
 		if s.parts[part](now) == nil {
 			m.degraded.WithLabelValues(part).Set(0)
 			delete(s.since, part)
-			delete(s.next, part)
+			delete(s.nextNotice, part)
 			continue
 		}
 		m.degraded.WithLabelValues(part).Set(1)
 		degraded = append(degraded, part)
 		if s.since[part].IsZero() {
-			s.since[part], s.next[part] = now, now.Add(notifyAfter)
+			s.since[part], s.nextNotice[part] = now, now.Add(notifyAfter)
 		}
-		if !s.onlyAfterDelay[part] && !now.Before(s.next[part]) {
+		if !s.withoutNotice[part] && !now.Before(s.nextNotice[part]) {
 			err = errors.Join(err, s.notify(ctx, part, now))
 		}
 	}
 	return degraded, err
 }
 
-// notify tells of a fault. The key has the day: a bot that is started again and
-// again, and each time waits anew, tells it once a day all the same.
+// notify sends a notice about an impaired part. Its key contains the day, so a
+// bot that restarts repeatedly sends at most one notice per part and day.
 func (s *degradedWatch) notify(ctx context.Context, part string, now time.Time) error {
-	err := s.tell(ctx, "fault/"+part+"/"+now.UTC().Format(time.DateOnly),
+	err := s.send(ctx, "fault/"+part+"/"+now.UTC().Format(time.DateOnly),
 		map[string]string{"about": templates.AboutFault, "part": part, "since": s.since[part].UTC().Format(time.RFC3339)})
-	s.next[part] = now.Add(notifyInterval)
+	s.nextNotice[part] = now.Add(notifyInterval)
 	if err != nil {
-		s.next[part] = now.Add(notifyRetry)
+		s.nextNotice[part] = now.Add(notifyRetry)
 	}
 	return err
 }

@@ -12,82 +12,82 @@ import (
 	"time"
 )
 
-// A fault beside the bot is shown at once and leaves it ready; people are told
-// when it has lasted, and once a day then, however often the bot is started.
-func TestAFaultBesideIsShownAndToldOf(t *testing.T) {
+// An impaired optional part appears in /readyz at once, but the bot stays ready.
+// Notices start after notifyAfter and repeat daily, even if the bot restarts.
+func TestDegradedWatch_NotifiesAfterDelayAndDaily(t *testing.T) {
 	now := time.Date(2026, 11, 3, 12, 0, 0, 0, time.UTC)
-	var fault, refused error
-	told := map[string]map[string]string{}
+	var mailboxErr, notifyErr error
+	sent := map[string]map[string]string{}
 	var keys []string
-	started := func() *degradedWatch {
-		return &degradedWatch{clock: func() time.Time { return now }, onlyAfterDelay: map[string]bool{"security.txt": true}, parts: map[string]func(time.Time) error{
-			"vulnerability mailbox": func(time.Time) error { return fault },
+	newWatch := func() *degradedWatch {
+		return &degradedWatch{clock: func() time.Time { return now }, withoutNotice: map[string]bool{"security.txt": true}, parts: map[string]func(time.Time) error{
+			"vulnerability mailbox": func(time.Time) error { return mailboxErr },
 			"security.txt":          func(time.Time) error { return errors.New("expires soon") },
-		}, tell: func(_ context.Context, key string, args map[string]string) error {
-			if refused != nil {
-				return refused
+		}, send: func(_ context.Context, key string, args map[string]string) error {
+			if notifyErr != nil {
+				return notifyErr
 			}
-			if told[key] == nil {
+			if sent[key] == nil {
 				keys = append(keys, key)
 			}
-			told[key] = args
+			sent[key] = args
 			return nil
 		}}
 	}
 	m := newMetrics()
-	r := &readiness{metrics: m, log: slog.New(slog.DiscardHandler), faults: map[string]string{}, upkeep: started()}
-	look := func() string {
+	r := &readiness{metrics: m, log: slog.New(slog.DiscardHandler), failing: map[string]bool{}, degradedWatch: newWatch()}
+	check := func() string {
 		r.check(t.Context())
 		w := httptest.NewRecorder()
 		r.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 		if w.Code != http.StatusOK {
-			t.Errorf("answered %d: %s", w.Code, w.Body)
+			t.Errorf("got %d %s, want 200", w.Code, w.Body)
 		}
 		return strings.TrimSpace(w.Body.String())
 	}
-	if got := look(); got != `{"status":"ready","degraded":["security.txt"]}` {
-		t.Error(got)
+	if got := check(); got != `{"status":"ready","degraded":["security.txt"]}` {
+		t.Errorf("got /readyz %s", got)
 	}
-	fault = errors.New("login refused for imap.internal")
-	if got := look(); got != `{"status":"ready","degraded":["security.txt","vulnerability mailbox"]}` {
-		t.Error(got)
+	mailboxErr = errors.New("login rejected by imap.internal")
+	if got := check(); got != `{"status":"ready","degraded":["security.txt","vulnerability mailbox"]}` {
+		t.Errorf("got /readyz %s", got)
 	}
 	w := httptest.NewRecorder()
 	m.handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	if !strings.Contains(w.Body.String(), `tocsin_degraded{part="vulnerability mailbox"} 1`) {
-		t.Error("the gauge does not show it")
+		t.Error("the gauge tocsin_degraded is not 1")
 	}
 	now = now.Add(notifyAfter - time.Second)
-	if look(); len(keys) != 0 {
-		t.Errorf("told too early: %v", keys)
+	if check(); len(keys) != 0 {
+		t.Errorf("got notices %v before the delay, want none", keys)
 	}
-	refused = errors.New("the database is away")
+	notifyErr = errors.New("database unavailable")
 	now = now.Add(time.Second)
-	look()
-	refused = nil
-	look()
+	check()
+	notifyErr = nil
+	check()
 	now = now.Add(notifyRetry)
-	look()
-	if !slices.Equal(keys, []string{"fault/vulnerability mailbox/2026-11-03"}) || told[keys[0]]["since"] != "2026-11-03T12:00:00Z" {
-		t.Fatalf("told %v", told)
+	check()
+	if !slices.Equal(keys, []string{"fault/vulnerability mailbox/2026-11-03"}) || sent[keys[0]]["since"] != "2026-11-03T12:00:00Z" {
+		t.Fatalf("got notices %v, want one since 12:00", sent)
 	}
-	r.upkeep = started() // it was started anew, and does not know that it told
-	look()
+	r.degradedWatch = newWatch() // after a restart it does not remember the notice
+	check()
 	now = now.Add(notifyAfter)
-	look()
+	check()
 	now = now.Add(notifyInterval)
-	look()
+	check()
 	if !slices.Equal(keys, []string{"fault/vulnerability mailbox/2026-11-03", "fault/vulnerability mailbox/2026-11-04"}) {
-		t.Errorf("told %v", keys)
+		t.Errorf("got notices %v, want one per day", keys)
 	}
-	fault = nil
-	if got := look(); got != `{"status":"ready","degraded":["security.txt"]}` {
-		t.Error(got)
+	mailboxErr = nil
+	if got := check(); got != `{"status":"ready","degraded":["security.txt"]}` {
+		t.Errorf("got /readyz %s", got)
 	}
-	fault = errors.New("again")
-	look()
+	mailboxErr = errors.New("again")
+	check()
 	now = now.Add(notifyAfter / 2)
-	if look(); len(keys) != 2 {
-		t.Errorf("a new fault is told of at once: %v", keys)
+	if check(); len(keys) != 2 {
+		t.Errorf("got notices %v, want none for the new failure yet", keys)
 	}
 }

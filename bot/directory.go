@@ -10,21 +10,22 @@ import (
 	"tocsin/bot/incident"
 )
 
-// identities lists a person's names at the doors.
+// identities returns the person's identities, sorted by provider.
 func (p Person) identities() []incident.Identity {
 	var out []incident.Identity
-	for door, id := range map[incident.Provider]string{incident.ProviderSlack: p.Slack, incident.ProviderPagerDuty: p.PagerDuty,
+	for provider, id := range map[incident.Provider]string{incident.ProviderSlack: p.Slack, incident.ProviderPagerDuty: p.PagerDuty,
 		incident.ProviderMail: strings.ToLower(p.Email), incident.ProviderLocal: p.Local, incident.ProviderOIDC: p.OIDC} {
 		if id != "" {
-			out = append(out, incident.Identity{Provider: door, ID: id})
+			out = append(out, incident.Identity{Provider: provider, ID: id})
 		}
 	}
 	slices.SortFunc(out, func(a, b incident.Identity) int { return strings.Compare(string(a.Provider), string(b.Provider)) })
 	return out
 }
 
-// id is opaque and stays the same as long as the address, or without one the
-// Slack id, does. It stands in the clear in the database, so it tells nothing.
+// id returns a hash of the e-mail address, or of the Slack id if the person has
+// no address. It is stable while that value does not change. The database stores
+// it unencrypted, and it does not reveal the name.
 func (p Person) id() incident.PersonID {
 	key := strings.ToLower(p.Email)
 	if key == "" {
@@ -34,8 +35,8 @@ func (p Person) id() incident.PersonID {
 	return incident.PersonID("p-" + hex.EncodeToString(sum[:6]))
 }
 
-// find returns the person somebody is named by: address, Slack id or name.
-func (c Config) find(ref string) *Person {
+// findPerson returns the person with an e-mail address, Slack id or name, or nil.
+func (c Config) findPerson(ref string) *Person {
 	for n := range c.People {
 		if p := &c.People[n]; ref != "" && (strings.EqualFold(p.Email, ref) || p.Slack == ref || p.Name == ref) {
 			return p
@@ -44,19 +45,20 @@ func (c Config) find(ref string) *Person {
 	return nil
 }
 
-// members returns the distinct people a team names.
-func (c Config) members(t Team) []incident.PersonID {
+// teamMembers returns the members and the head of t, without duplicates.
+func (c Config) teamMembers(t Team) []incident.PersonID {
 	var out []incident.PersonID
 	for _, ref := range append(slices.Clone(t.Members), t.Head) {
-		if p := c.find(ref); p != nil && !slices.Contains(out, p.id()) {
+		if p := c.findPerson(ref); p != nil && !slices.Contains(out, p.id()) {
 			out = append(out, p.id())
 		}
 	}
 	return out
 }
 
-// groups lists the Slack user groups the configuration names.
-func (c Config) groups() []string {
+// slackGroups returns the configured Slack user groups, sorted, without
+// duplicates.
+func (c Config) slackGroups() []string {
 	var out []string
 	for _, teams := range []map[string]Team{c.Departments, c.Teams} {
 		for _, t := range teams {
@@ -69,9 +71,9 @@ func (c Config) groups() []string {
 	return out
 }
 
-// Directory is everybody the bot knows: the people of the configuration, and
-// the members of the Slack user groups it names. A group's member who is not
-// under people is known by the Slack id alone.
+// Directory returns the configured people and the members of the Slack user
+// groups. The argument maps the id of a group to the Slack ids of its members. A
+// member who is not listed under people has only a Slack identity.
 func (c Config) Directory(groups map[string][]string) incident.Directory {
 	var d incident.Directory
 	bySlack := map[string]incident.PersonID{}
@@ -83,17 +85,17 @@ func (c Config) Directory(groups map[string][]string) incident.Directory {
 	}
 	add := func(name string, t Team) {
 		team := incident.Team{Name: incident.Department(name), Group: t.SlackGroup}
-		if head := c.find(t.Head); head != nil {
+		if head := c.findPerson(t.Head); head != nil {
 			team.Head = head.id()
 		}
-		people := c.members(t)
+		people := c.teamMembers(t)
 		for _, user := range groups[t.SlackGroup] {
 			id, known := bySlack[user]
 			if !known {
-				stranger := Person{Name: user, Slack: user}
-				id = stranger.id()
+				unlisted := Person{Name: user, Slack: user}
+				id = unlisted.id()
 				bySlack[user] = id
-				d.People = append(d.People, incident.Person{ID: id, Name: user, Identities: stranger.identities()})
+				d.People = append(d.People, incident.Person{ID: id, Name: user, Identities: unlisted.identities()})
 			}
 			if !slices.Contains(people, id) {
 				people = append(people, id)
@@ -103,7 +105,7 @@ func (c Config) Directory(groups map[string][]string) incident.Directory {
 			team.Members = append(team.Members, incident.Membership{Person: p})
 		}
 		for _, deputy := range t.Deputies {
-			if p := c.find(deputy.Person); p != nil {
+			if p := c.findPerson(deputy.Person); p != nil {
 				team.Members = append(team.Members, incident.Membership{Person: p.id(), Deputy: true, From: deputy.From.Time, Until: deputy.To.AddDate(0, 0, 1)})
 			}
 		}
@@ -119,13 +121,13 @@ func (c Config) Directory(groups map[string][]string) incident.Directory {
 	return d
 }
 
-// markResponders makes responders of engineering and security, except for those whose
-// entry says otherwise.
+// markResponders marks the members of engineering and security as responders,
+// except people whose entry sets responder.
 func (c Config) markResponders(d *incident.Directory) {
 	for n := range d.People {
 		p := &d.People[n]
-		at := slices.IndexFunc(c.People, func(q Person) bool { return q.id() == p.ID })
-		if at >= 0 && c.People[at].Responder != nil {
+		n := slices.IndexFunc(c.People, func(q Person) bool { return q.id() == p.ID })
+		if n >= 0 && c.People[n].Responder != nil {
 			continue
 		}
 		p.Responder = d.Member(p.ID, incident.Engineering) || d.Member(p.ID, incident.Security)

@@ -1,7 +1,8 @@
-// Package bot puts the program together: Config says what to connect to, New
-// builds it, Run works until its context ends, Close lets go.
+// Package bot assembles the program. [Load] reads a [Config], [New] builds a
+// [Bot] from it, [Bot.Run] serves until its context ends, and [Bot.Close]
+// releases the database and the listeners.
 //
-// Nothing is decided here. setup.go is a list of who gets whom; the lifecycle
-// is in package incident, the write path in package response, and each outside
-// system in a package of its own.
+// This package makes no decisions about incidents. Package incident implements
+// the lifecycle, package response the write path, and each external system has
+// an adapter package. setup.go connects them.
 package bot

@@ -13,9 +13,8 @@ import (
 	"tocsin/bot/secret"
 )
 
-// FuzzConfig: whatever stands in the file is a configuration, or has faults that
-// each name a key and what to do; the same file says the same twice; and no
-// secret is repeated.
+// FuzzConfig checks that decode accepts a file or returns errors with a key and a
+// fix, that its result is deterministic, and that no error contains a secret.
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(Example))
 	f.Add([]byte("people: [{id: a}, 7, null]\ndepartments: {legal: [a], security: {members: [{person: a, from: 2026-01-01}]}}\n"))
@@ -25,36 +24,36 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte("slack: {bot_token: ${SLACK_BOT_TOKEN}, botoken: ${X}}\nlanguage: zz\n\xff: \"\\ud800\"\n"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		if _, err := yaml.Parser().Unmarshal(file); err != nil {
-			return // the parser has said so
+			return // not YAML
 		}
-		say := func() (Config, ConfigErrors) {
+		decodeFile := func() (Config, ConfigErrors) {
 			raw, err := yaml.Parser().Unmarshal(file)
 			if err != nil {
-				t.Fatalf("the second time it is no YAML: %v", err)
+				t.Fatalf("parse the file again: %v", err)
 			}
-			for key, paths := range map[string]string{"detection": "rules", "playbooks": "folders"} { // they would be looked for on this disk
+			for key, paths := range map[string]string{"detection": "rules", "playbooks": "folders"} { // decode would read these folders from disk
 				if section, ok := raw[key].(map[string]any); ok {
 					delete(section, paths)
 				}
 			}
 			c, err := decode(raw, exampleEnv)
-			var faults ConfigErrors
-			if err != nil && !errors.As(err, &faults) {
-				t.Fatalf("%v names no key", err)
+			var problems ConfigErrors
+			if err != nil && !errors.As(err, &problems) {
+				t.Fatalf("got %v, want ConfigErrors", err)
 			}
-			return c, faults
+			return c, problems
 		}
-		one, faults := say()
-		two, again := say()
-		if !reflect.DeepEqual(faults, again) {
-			t.Fatalf("%v and then %v", faults, again)
+		first, problems := decodeFile()
+		second, again := decodeFile()
+		if !reflect.DeepEqual(problems, again) {
+			t.Fatalf("got %v, then %v", problems, again)
 		}
-		if len(faults) == 0 && !cmp.Equal(one, two, cmp.Comparer(func(a, b secret.String) bool { return a.Reveal() == b.Reveal() })) {
-			t.Fatal("the same file is two configurations")
+		if len(problems) == 0 && !cmp.Equal(first, second, cmp.Comparer(func(a, b secret.String) bool { return a.Reveal() == b.Reveal() })) {
+			t.Fatal("decoding the file twice gives different configurations")
 		}
-		for _, fault := range faults {
-			if fault.Key == "" || fault.Fix == "" || strings.Contains(fault.Fix, planted[:20]) || utf8.Valid(file) && !utf8.ValidString(fault.String()) {
-				t.Fatalf("%q: %q", fault.Key, fault.Fix)
+		for _, e := range problems {
+			if e.Key == "" || e.Fix == "" || strings.Contains(e.Fix, canary[:20]) || utf8.Valid(file) && !utf8.ValidString(e.String()) {
+				t.Fatalf("got invalid error %q: %q", e.Key, e.Fix)
 			}
 		}
 	})

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// arrows says, literally, which of our packages each package may import. A
-// trailing "..." stands for a folder and everything in it.
-var arrows = map[string][]string{
+// allowedImports lists the packages of this module that each package may import.
+// A trailing "..." matches a folder and everything below it.
+var allowedImports = map[string][]string{
 	"bot/incident": {}, "bot/secret": {}, "bot/redact": {},
 
 	"playbooks":  {"bot/incident"},
@@ -46,8 +46,8 @@ var arrows = map[string][]string{
 	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/secret"},
 }
 
-// owners are the libraries that one package alone may import.
-var owners = map[string][]string{
+// libraryOwners lists the only packages that may import a library.
+var libraryOwners = map[string][]string{
 	"gorm.io/":                         {"store"},
 	"github.com/riverqueue/":           {"store"},
 	"github.com/slack-go/":             {"bot/slack"},
@@ -60,11 +60,11 @@ var owners = map[string][]string{
 	"github.com/bradleyjkemp/sigma-go": {"bot/detect"},
 }
 
-// standardOnly import nothing but the standard library.
+// standardOnly lists the packages that may import only the standard library.
 var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact"}
 
-// TestArrows holds who may import whom against every file that is not a test.
-func TestArrows(t *testing.T) {
+// TestImportRules checks the imports of every file that is not a test.
+func TestImportRules(t *testing.T) {
 	seen := 0
 	root := ".."
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -88,7 +88,7 @@ func TestArrows(t *testing.T) {
 		seen++
 		for _, spec := range file.Imports {
 			name, _ := strconv.Unquote(spec.Path.Value)
-			check(t, filepath.ToSlash(rel), path, name)
+			checkImport(t, filepath.ToSlash(rel), path, name)
 		}
 		return nil
 	})
@@ -96,51 +96,50 @@ func TestArrows(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seen < 100 {
-		t.Fatalf("only %d files were looked at", seen)
+		t.Fatalf("checked %d files, want at least 100", seen)
 	}
 }
 
-func check(t *testing.T, from, file, imported string) {
+func checkImport(t *testing.T, from, file, imported string) {
 	if ours, ok := strings.CutPrefix(imported, "tocsin/"); ok {
-		allowed, known := lookup(from)
+		allowed, known := importsOf(from)
 		if !known {
-			t.Errorf("%s: the package %s has no line in the arrows", file, from)
-		} else if !slices.ContainsFunc(allowed, func(a string) bool { return covers(a, ours) }) {
-			t.Errorf("%s: %s may not import %s", file, from, ours)
+			t.Errorf("%s: package %s is missing in allowedImports", file, from)
+		} else if !slices.ContainsFunc(allowed, func(a string) bool { return matchesPackage(a, ours) }) {
+			t.Errorf("%s: %s must not import %s", file, from, ours)
 		}
 		return
 	}
-	for library, who := range owners {
-		if strings.HasPrefix(imported, library) && !slices.Contains(who, from) {
-			t.Errorf("%s: only %v may import %s", file, who, imported)
+	for library, packages := range libraryOwners {
+		if strings.HasPrefix(imported, library) && !slices.Contains(packages, from) {
+			t.Errorf("%s: only %v may import %s", file, packages, imported)
 		}
 	}
 	if slices.Contains(standardOnly, from) && strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") {
-		t.Errorf("%s: %s imports the standard library only, not %s", file, from, imported)
+		t.Errorf("%s: %s may import only the standard library, not %s", file, from, imported)
 	}
 }
 
-func lookup(from string) ([]string, bool) {
-	if allowed, ok := arrows[from]; ok {
+func importsOf(from string) ([]string, bool) {
+	if allowed, ok := allowedImports[from]; ok {
 		return allowed, true
 	}
-	for name, allowed := range arrows {
-		if strings.HasSuffix(name, "...") && covers(name, from) {
+	for name, allowed := range allowedImports {
+		if strings.HasSuffix(name, "...") && matchesPackage(name, from) {
 			return allowed, true
 		}
 	}
 	return nil, false
 }
 
-func covers(pattern, name string) bool {
+func matchesPackage(pattern, name string) bool {
 	if folder, ok := strings.CutSuffix(pattern, "/..."); ok {
 		return name == folder || strings.HasPrefix(name, folder+"/")
 	}
 	return pattern == name
 }
 
-// TestTopLevel keeps the house at its five folders.
-func TestTopLevel(t *testing.T) {
+func TestTopLevelFolders(t *testing.T) {
 	folders := []string{"bot", "cmd", "playbooks", "store", "templates"}
 	entries, err := os.ReadDir("..")
 	if err != nil {
@@ -149,7 +148,7 @@ func TestTopLevel(t *testing.T) {
 	for _, e := range entries {
 		ignored := e.Name() == "screenshots" || e.Name() == "out" || strings.HasPrefix(e.Name(), ".")
 		if e.IsDir() && !ignored && !slices.Contains(folders, e.Name()) {
-			t.Errorf("%s is no folder of this house", e.Name())
+			t.Errorf("unexpected folder %s at the top level", e.Name())
 		}
 	}
 }

@@ -20,7 +20,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// ConfigError is one thing wrong with the configuration: which key, and what to do.
+// ConfigError is a problem with one key of the configuration. Fix describes the
+// problem and its fix, without secrets.
 type ConfigError struct {
 	Key string
 	Fix string
@@ -28,17 +29,18 @@ type ConfigError struct {
 
 func (f ConfigError) String() string { return f.Key + ": " + f.Fix }
 
-// ConfigErrors are all the things wrong with a configuration.
+// ConfigErrors are all problems of a configuration. [Load] returns the errors of
+// environment variables first, then the errors of the file, sorted by key.
 type ConfigErrors []ConfigError
 
 func (f ConfigErrors) Error() string {
 	lines := make([]string, len(f))
-	for n, fault := range f {
-		lines[n] = "  " + fault.String()
+	for n, e := range f {
+		lines[n] = "  " + e.String()
 	}
-	count := fmt.Sprintf("%d faults", len(f))
+	count := fmt.Sprintf("%d errors", len(f))
 	if len(f) == 1 {
-		count = "a fault"
+		count = "1 error"
 	}
 	return fmt.Sprintf("the configuration has %s:\n%s", count, strings.Join(lines, "\n"))
 }
@@ -47,25 +49,26 @@ func (f *ConfigErrors) add(key, format string, args ...any) {
 	*f = append(*f, ConfigError{key, fmt.Sprintf(format, args...)})
 }
 
-// envPrefix starts the environment variables that override the file:
+// envPrefix is the prefix of the environment variables that override the file:
 // TOCSIN_DATABASE, TOCSIN_SLACK__BOT_TOKEN.
 const envPrefix = "TOCSIN_"
 
-// Load reads a configuration file. ${NAME} stands for an environment variable,
-// and TOCSIN_… variables override single keys. It reports every fault at once,
-// as Faults.
+// Load reads and validates a configuration file. It replaces ${NAME} with the
+// environment variable NAME, and TOCSIN_… variables override single keys. It
+// returns all problems of the configuration as [ConfigErrors], and another error
+// if the file cannot be read or parsed.
 func Load(path string) (Config, error) {
 	k := koanf.New(".")
 	if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
 		return Config{}, fmt.Errorf("read configuration %s: %w", path, err)
 	}
-	named := map[string]bool{} // variables that the file itself asks for
-	expand(k.Raw(), "", func(name string) (string, bool) { named[name] = true; return "", true }, &ConfigErrors{})
-	var faults ConfigErrors
+	named := map[string]bool{} // variables that the file refers to
+	expandVars(k.Raw(), "", func(name string) (string, bool) { named[name] = true; return "", true }, &ConfigErrors{})
+	var problems ConfigErrors
 	overrides := env.Provider(".", env.Opt{Prefix: envPrefix, TransformFunc: func(variable, value string) (string, any) {
 		name, ok := envKey(variable)
 		if !ok && !named[variable] && !kubernetesVars.MatchString(variable+"="+value) {
-			faults.add(variable, "%s", suggestVar(variable))
+			problems.add(variable, "%s", suggestVar(variable))
 		}
 		return name, value
 	}})
@@ -77,47 +80,50 @@ func Load(path string) (Config, error) {
 	if err != nil && !errors.As(err, &found) {
 		return c, err
 	}
-	if faults = append(faults, found...); len(faults) > 0 {
-		return c, faults
+	if problems = append(problems, found...); len(problems) > 0 {
+		return c, problems
 	}
 	return c, nil
 }
 
-// kubernetesVars are the variables that begin like ours and are none of our settings:
-// what Kubernetes tells every container about services that are called tocsin or
-// tocsin-…, and what begins with TOCSIN_TEST_, for tests that start this program.
+// kubernetesVars matches NAME=VALUE of variables that have the prefix but set no
+// key. Kubernetes sets them in every container if a service is named tocsin or
+// tocsin-…. TOCSIN_TEST_… is reserved for tests that start this program.
 var kubernetesVars = regexp.MustCompile(`^TOCSIN_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=` +
 	`|^TOCSIN_([A-Z0-9_]+_)?PORT=(tcp|udp|sctp)://|^TOCSIN_TEST_`)
 
-// envKey is the key that a TOCSIN_… variable sets; "" and false for none.
+// envKey returns the key that a TOCSIN_… variable sets. If it sets none, ok is
+// false.
 func envKey(variable string) (key string, ok bool) {
 	key = strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(variable, envPrefix), "__", "."))
-	if !slices.Contains(knownKeys(), key) {
+	if !slices.Contains(singleValueKeys(), key) {
 		return "", false
 	}
 	return key, true
 }
 
-// suggestVar says what was meant by a variable that sets nothing.
+// suggestVar returns the error for a variable that sets no key, with the most
+// similar variable that does.
 func suggestVar(variable string) string {
 	var known []string
-	for _, key := range knownKeys() {
+	for _, key := range singleValueKeys() {
 		known = append(known, strings.ToUpper(strings.ReplaceAll(key, ".", "__")))
 	}
 	if near := incident.Nearest(strings.TrimPrefix(variable, envPrefix), known); near != "" {
-		return "this variable sets nothing; the nearest that does is " + envPrefix + near
+		return "does not set any key; did you mean " + envPrefix + near + "?"
 	}
-	return "this variable sets nothing: it is named after a key that holds one value, with two underscores for a dot, as in TOCSIN_SLACK__BOT_TOKEN; what is your own, call otherwise"
+	return "does not set any key; write the name of a key with two underscores for a dot, such as TOCSIN_SLACK__BOT_TOKEN, or choose a name without the prefix TOCSIN_. Only keys with a single value can be set"
 }
 
-// decode turns the raw tree into a Config and collects what is wrong with it.
+// decode converts a YAML tree to a Config. It returns all problems as
+// [ConfigErrors], sorted by key, with one problem for each key.
 func decode(raw map[string]any, lookup func(string) (string, bool)) (Config, error) {
-	var faults ConfigErrors
-	tree := expand(raw, "", lookup, &faults)
-	findUnknownKeys(tree, reflect.TypeFor[Config](), "", &faults)
+	var problems ConfigErrors
+	tree := expandVars(raw, "", lookup, &problems)
+	findUnknownKeys(tree, reflect.TypeFor[Config](), "", &problems)
 	c := Defaults()
 	if _, given := raw["routing"]; given {
-		c.Routing = nil // the first match wins: defaults must not stay behind it
+		c.Routing = nil // the first match decides, so the default rules must not follow the configured ones
 	}
 	decoder, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{TagName: "koanf", Result: &c, WeaklyTypedInput: true,
 		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), dayHook, mapstructure.TextUnmarshallerHookFunc())})
@@ -125,18 +131,19 @@ func decode(raw map[string]any, lookup func(string) (string, bool)) (Config, err
 		return c, err
 	}
 	if err := decoder.Decode(tree); err != nil {
-		typeFaults(err, &faults)
+		addTypeErrors(err, &problems)
 	}
-	faults = append(faults, withoutParents(c.Validate(), faults)...)
-	if len(faults) > 0 {
-		slices.SortStableFunc(faults, func(a, b ConfigError) int { return strings.Compare(a.Key, b.Key) })
-		return c, slices.CompactFunc(faults, func(a, b ConfigError) bool { return a.Key == b.Key })
+	problems = append(problems, withoutParents(c.Validate(), problems)...)
+	if len(problems) > 0 {
+		slices.SortStableFunc(problems, func(a, b ConfigError) int { return strings.Compare(a.Key, b.Key) })
+		return c, slices.CompactFunc(problems, func(a, b ConfigError) bool { return a.Key == b.Key })
 	}
 	return c, nil
 }
 
-// withoutParents leaves out what is said about the parents of keys that are wrong
-// already: where a day cannot be read, its department is not missing.
+// withoutParents returns the errors in found, except those about a parent of a
+// key in known. If a day cannot be parsed, for example, its department is
+// incomplete only for that reason.
 func withoutParents(found, known ConfigErrors) ConfigErrors {
 	return slices.DeleteFunc(found, func(f ConfigError) bool {
 		return slices.ContainsFunc(known, func(k ConfigError) bool {
@@ -145,7 +152,7 @@ func withoutParents(found, known ConfigErrors) ConfigErrors {
 	})
 }
 
-// dayHook takes a day that YAML has read as a time already.
+// dayHook converts a date that the YAML parser decoded as a [time.Time].
 func dayHook(from, to reflect.Type, v any) (any, error) {
 	if at, ok := v.(time.Time); ok && to == reflect.TypeFor[Day]() && from == reflect.TypeFor[time.Time]() {
 		return Day{at}, nil
@@ -153,29 +160,30 @@ func dayHook(from, to reflect.Type, v any) (any, error) {
 	return v, nil
 }
 
-var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+var envRef = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
-// expand replaces ${NAME} everywhere; one that is not set is a fault.
-func expand(v any, key string, lookup func(string) (string, bool), faults *ConfigErrors) any {
+// expandVars replaces ${NAME} in all strings of v. It adds an error for each
+// variable that is not set.
+func expandVars(v any, key string, lookup func(string) (string, bool), problems *ConfigErrors) any {
 	switch v := v.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for name, e := range v {
-			out[name] = expand(e, join(key, name), lookup, faults)
+			out[name] = expandVars(e, joinKey(key, name), lookup, problems)
 		}
 		return out
 	case []any:
 		out := make([]any, len(v))
 		for n, e := range v {
-			out[n] = expand(e, fmt.Sprintf("%s[%d]", key, n), lookup, faults)
+			out[n] = expandVars(e, fmt.Sprintf("%s[%d]", key, n), lookup, problems)
 		}
 		return out
 	case string:
-		return variable.ReplaceAllStringFunc(v, func(m string) string {
-			name := variable.FindStringSubmatch(m)[1]
+		return envRef.ReplaceAllStringFunc(v, func(m string) string {
+			name := envRef.FindStringSubmatch(m)[1]
 			value, ok := lookup(name)
 			if !ok {
-				faults.add(key, "the environment variable %s is not set", name)
+				problems.add(key, "the environment variable %s is not set; set it or write the value", name)
 			}
 			return value
 		})
@@ -183,16 +191,16 @@ func expand(v any, key string, lookup func(string) (string, bool), faults *Confi
 	return v
 }
 
-func join(key, name string) string {
+func joinKey(key, name string) string {
 	if key == "" {
 		return name
 	}
 	return key + "." + name
 }
 
-// findUnknownKeys reports keys that the configuration does not have, with the nearest
-// one that it has.
-func findUnknownKeys(v any, t reflect.Type, key string, faults *ConfigErrors) {
+// findUnknownKeys adds an error for each key that t does not have, with the most
+// similar key or all keys.
+func findUnknownKeys(v any, t reflect.Type, key string, problems *ConfigErrors) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -200,7 +208,7 @@ func findUnknownKeys(v any, t reflect.Type, key string, faults *ConfigErrors) {
 	case reflect.Struct:
 		tree, ok := v.(map[string]any)
 		if !ok {
-			return // a secret, a day; or a type fault that the decoder reports
+			return // a single value, or a type error that the decoder reports
 		}
 		fields := map[string]reflect.Type{}
 		for n := range t.NumField() {
@@ -208,61 +216,64 @@ func findUnknownKeys(v any, t reflect.Type, key string, faults *ConfigErrors) {
 				fields[tag] = t.Field(n).Type
 			}
 		}
-		if len(fields) == 0 { // a secret, a day
-			faults.add(key, "has the wrong type or form: write one value, in quotes if need be")
+		if len(fields) == 0 { // a type with one value, such as secret.String or Day
+			problems.add(key, "has the wrong type or format; write one value, in quotes if necessary")
 			return
 		}
 		for _, name := range slices.Sorted(maps.Keys(tree)) {
 			if ft, ok := fields[name]; ok {
-				findUnknownKeys(tree[name], ft, join(key, name), faults)
+				findUnknownKeys(tree[name], ft, joinKey(key, name), problems)
 				continue
 			}
 			known := slices.Sorted(maps.Keys(fields))
 			if near := incident.Nearest(name, known); near != "" {
-				faults.add(join(key, name), "there is no such key; the nearest is %s", near)
+				problems.add(joinKey(key, name), "unknown key; did you mean %s?", near)
 			} else {
-				faults.add(join(key, name), "there is no such key; here are %s", strings.Join(known, ", "))
+				problems.add(joinKey(key, name), "unknown key; use one of %s", strings.Join(known, ", "))
 			}
 		}
 	case reflect.Map:
 		tree, _ := v.(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(tree)) {
-			findUnknownKeys(tree[name], t.Elem(), join(key, name), faults)
+			findUnknownKeys(tree[name], t.Elem(), joinKey(key, name), problems)
 		}
 	case reflect.Slice:
 		list, _ := v.([]any)
 		for n, e := range list {
-			findUnknownKeys(e, t.Elem(), fmt.Sprintf("%s[%d]", key, n), faults)
+			findUnknownKeys(e, t.Elem(), fmt.Sprintf("%s[%d]", key, n), problems)
 		}
 	}
 }
 
-// typeFaults takes the decoder's errors apart. It does not repeat the values,
-// which may be secrets.
-func typeFaults(err error, faults *ConfigErrors) {
+// addTypeErrors adds an error for each error of the decoder. It omits the values,
+// because they may be secrets.
+func addTypeErrors(err error, problems *ConfigErrors) {
 	var one *mapstructure.DecodeError
 	var many interface{ Unwrap() []error }
 	switch {
 	case errors.As(err, &many):
 		for _, e := range many.Unwrap() {
-			typeFaults(e, faults)
+			addTypeErrors(e, problems)
 		}
 	case errors.As(err, &one):
-		key := lower(one.Name())
-		faults.add(key, "has the wrong type or form: %s", describeType(typeOf(key)))
+		key := configKey(one.Name())
+		problems.add(key, "has the wrong type or format; %s", describeType(keyType(key)))
 	default:
-		faults.add("configuration", "cannot be read")
+		problems.add("configuration", "cannot be decoded; compare it with `tocsin config example`")
 	}
 }
 
-// lower turns the decoder's path into the key as it is written.
-func lower(name string) string { return mapKey.ReplaceAllString(strings.ToLower(name), ".$1") }
+// configKey converts a path of the decoder to a key of the configuration.
+func configKey(name string) string {
+	return mapKeyPattern.ReplaceAllString(strings.ToLower(name), ".$1")
+}
 
-// mapKey is how the decoder writes the key of a map: departments[legal].
-var mapKey = regexp.MustCompile(`\[([^\]]*[^\]0-9][^\]]*)\]`)
+// mapKeyPattern matches a map key in a path of the decoder, such as
+// departments[legal].
+var mapKeyPattern = regexp.MustCompile(`\[([^\]]*[^\]0-9][^\]]*)\]`)
 
-// typeOf is what a key holds; nil where there is no such key.
-func typeOf(key string) reflect.Type {
+// keyType returns the type of a key's value, or nil if the key does not exist.
+func keyType(key string) reflect.Type {
 	t := reflect.TypeFor[Config]()
 	for _, name := range strings.FieldsFunc(key, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
 		for t.Kind() == reflect.Pointer {
@@ -289,7 +300,7 @@ func typeOf(key string) reflect.Type {
 	return t
 }
 
-// describeType says how what a key holds is written.
+// describeType returns how to write a value of type t.
 func describeType(t reflect.Type) string {
 	if t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -312,15 +323,16 @@ func describeType(t reflect.Type) string {
 	case reflect.Float64:
 		return "write a number"
 	case reflect.String:
-		return "write a text"
+		return "write text"
 	case reflect.Slice:
 		return "write a list, such as [a, b]"
 	}
 	return "compare it with `tocsin config example`"
 }
 
-// knownKeys lists the keys that an environment variable may set: those that hold one value.
-func knownKeys() []string {
+// singleValueKeys returns the keys with a single value. Environment variables
+// can set only these keys.
+func singleValueKeys() []string {
 	var out []string
 	var walk func(t reflect.Type, key string)
 	walk = func(t reflect.Type, key string) {
@@ -332,9 +344,9 @@ func knownKeys() []string {
 			switch {
 			case tag == "":
 			case ft.Kind() == reflect.Struct && hasKeys(ft):
-				walk(ft, join(key, tag))
+				walk(ft, joinKey(key, tag))
 			case ft.Kind() != reflect.Map && ft.Kind() != reflect.Slice:
-				out = append(out, join(key, tag))
+				out = append(out, joinKey(key, tag))
 			}
 		}
 	}

@@ -11,29 +11,31 @@ import (
 	"tocsin/bot/redact"
 )
 
-// reporter sends the bot's own errors to sentry-go, scrubbed.
-type reporter struct {
+// sentryHandler is a [slog.Handler] that also sends redacted records of level
+// error to Sentry.
+type sentryHandler struct {
 	slog.Handler
 	hub       *sentry.Hub
 	redact    *redact.Redactor
 	component string
 }
 
-// errorReporter takes an error to Sentry that is not fit for the log, because it may
-// quote what an outside system said. It is redacted on the way.
+// errorReporter redacts an error and sends it to Sentry. It is for errors that do
+// not belong in the log because they may quote responses of external systems.
 type errorReporter func(component string, err error)
 
-// newLogger builds the logger of the configuration. With a DSN every record of
-// level error goes to Sentry as well. flush waits for what is on its way.
-func newLogger(c Telemetry, out io.Writer, red *redact.Redactor) (log *slog.Logger, tell errorReporter, flush func(), err error) {
+// newLogger returns a logger that writes redacted records to out. With a DSN it
+// also sends records of level error to Sentry. flush waits up to 2 seconds for
+// pending reports.
+func newLogger(c Telemetry, out io.Writer, red *redact.Redactor) (log *slog.Logger, report errorReporter, flush func(), err error) {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.LogLevel)) // validated; info otherwise
+	_ = level.UnmarshalText([]byte(c.LogLevel)) // Validate checks the level. The zero value is info.
 	options := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewTextHandler(out, options)
 	if c.LogFormat == "json" {
 		h = slog.NewJSONHandler(out, options)
 	}
-	h = &scrubber{Handler: h, redact: red}
+	h = &redactingHandler{Handler: h, redact: red}
 	if c.SentryDSN.IsZero() {
 		return slog.New(h), func(string, error) {}, func() {}, nil
 	}
@@ -45,18 +47,18 @@ func newLogger(c Telemetry, out io.Writer, red *redact.Redactor) (log *slog.Logg
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	r := &reporter{Handler: h, hub: sentry.NewHub(client, sentry.NewScope()), redact: red}
+	r := &sentryHandler{Handler: h, hub: sentry.NewHub(client, sentry.NewScope()), redact: red}
 	return slog.New(r), r.report, func() { client.Flush(2 * time.Second) }, nil
 }
 
-func (r *reporter) report(component string, err error) {
+func (r *sentryHandler) report(component string, err error) {
 	hub := r.hub.Clone()
 	hub.Scope().SetTag("component", component)
 	hub.CaptureMessage(r.redact.Text(err.Error()))
 }
 
-// Handle logs, and reports what is an error.
-func (r *reporter) Handle(ctx context.Context, rec slog.Record) error {
+// Handle logs the record and, if its level is error, sends it to Sentry.
+func (r *sentryHandler) Handle(ctx context.Context, rec slog.Record) error {
 	if rec.Level >= slog.LevelError {
 		hub := r.hub.Clone()
 		hub.Scope().SetTag("component", r.component)
@@ -74,8 +76,8 @@ func (r *reporter) Handle(ctx context.Context, rec slog.Record) error {
 	return r.Handler.Handle(ctx, rec)
 }
 
-// WithAttrs keeps the component for the report.
-func (r *reporter) WithAttrs(attrs []slog.Attr) slog.Handler {
+// WithAttrs implements [slog.Handler]. It stores the component as a Sentry tag.
+func (r *sentryHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	next := *r
 	for _, a := range attrs {
 		if a.Key == "component" {
@@ -86,31 +88,32 @@ func (r *reporter) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &next
 }
 
-// WithGroup implements slog.Handler.
-func (r *reporter) WithGroup(name string) slog.Handler {
+// WithGroup implements [slog.Handler].
+func (r *sentryHandler) WithGroup(name string) slog.Handler {
 	next := *r
 	next.Handler = r.Handler.WithGroup(name)
 	return &next
 }
 
-// scrubber takes personal data and secrets out of what is logged: errors quote
-// outside systems, and those quote people.
-type scrubber struct {
+// redactingHandler is a [slog.Handler] that removes personal data and secrets
+// from records. Errors may quote external systems, whose responses may quote
+// people.
+type redactingHandler struct {
 	slog.Handler
 	redact *redact.Redactor
 }
 
-// Handle redacts the texts of a record.
-func (s *scrubber) Handle(ctx context.Context, rec slog.Record) error {
+// Handle redacts the message and the attributes of the record.
+func (s *redactingHandler) Handle(ctx context.Context, rec slog.Record) error {
 	clean := slog.NewRecord(rec.Time, rec.Level, s.redact.Text(rec.Message), rec.PC)
 	rec.Attrs(func(a slog.Attr) bool {
-		clean.AddAttrs(s.scrub(a))
+		clean.AddAttrs(s.redactAttr(a))
 		return true
 	})
 	return s.Handler.Handle(ctx, clean)
 }
 
-func (s *scrubber) scrub(a slog.Attr) slog.Attr {
+func (s *redactingHandler) redactAttr(a slog.Attr) slog.Attr {
 	switch v := a.Value.Resolve(); v.Kind() {
 	case slog.KindString:
 		return slog.String(a.Key, s.redact.Text(v.String()))
@@ -119,7 +122,7 @@ func (s *scrubber) scrub(a slog.Attr) slog.Attr {
 	case slog.KindGroup:
 		inner := make([]any, 0, len(v.Group()))
 		for _, g := range v.Group() {
-			inner = append(inner, s.scrub(g))
+			inner = append(inner, s.redactAttr(g))
 		}
 		return slog.Group(a.Key, inner...)
 	default:
@@ -127,16 +130,16 @@ func (s *scrubber) scrub(a slog.Attr) slog.Attr {
 	}
 }
 
-// WithAttrs implements slog.Handler.
-func (s *scrubber) WithAttrs(attrs []slog.Attr) slog.Handler {
+// WithAttrs implements [slog.Handler].
+func (s *redactingHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	clean := make([]slog.Attr, len(attrs))
 	for n, a := range attrs {
-		clean[n] = s.scrub(a)
+		clean[n] = s.redactAttr(a)
 	}
-	return &scrubber{Handler: s.Handler.WithAttrs(clean), redact: s.redact}
+	return &redactingHandler{Handler: s.Handler.WithAttrs(clean), redact: s.redact}
 }
 
-// WithGroup implements slog.Handler.
-func (s *scrubber) WithGroup(name string) slog.Handler {
-	return &scrubber{Handler: s.Handler.WithGroup(name), redact: s.redact}
+// WithGroup implements [slog.Handler].
+func (s *redactingHandler) WithGroup(name string) slog.Handler {
+	return &redactingHandler{Handler: s.Handler.WithGroup(name), redact: s.redact}
 }

@@ -13,22 +13,23 @@ import (
 	"tocsin/bot/trail"
 )
 
-// metrics counts what the bot does; it is the Observer of intake and response.
+// metrics holds the Prometheus metrics. It implements the Observer interfaces of
+// packages intake, response, sns and trail, and is safe for concurrent use.
 type metrics struct {
-	registry   *prometheus.Registry
-	deliveries *prometheus.CounterVec
-	answer     *prometheus.HistogramVec
-	commits    *prometheus.CounterVec
-	batch      prometheus.Histogram
-	decoded    *prometheus.CounterVec
-	ingested   *prometheus.CounterVec
-	effects    *prometheus.CounterVec
-	effectTime *prometheus.HistogramVec
-	ready      *prometheus.GaugeVec
-	slack      *prometheus.CounterVec
-	pulled     *prometheus.CounterVec
-	degraded   *prometheus.GaugeVec
-	expires    prometheus.Gauge
+	registry           *prometheus.Registry
+	deliveries         *prometheus.CounterVec
+	requestTime        *prometheus.HistogramVec
+	commits            *prometheus.CounterVec
+	commitSize         prometheus.Histogram
+	decoded            *prometheus.CounterVec
+	ingested           *prometheus.CounterVec
+	effects            *prometheus.CounterVec
+	effectTime         *prometheus.HistogramVec
+	ready              *prometheus.GaugeVec
+	slackRejected      *prometheus.CounterVec
+	operations         *prometheus.CounterVec
+	degraded           *prometheus.GaugeVec
+	securityTxtExpires prometheus.Gauge
 }
 
 func newMetrics() *metrics {
@@ -36,11 +37,11 @@ func newMetrics() *metrics {
 		registry: prometheus.NewRegistry(),
 		deliveries: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_deliveries_total",
 			Help: "Total number of webhook requests, by source and outcome."}, []string{"source", "outcome"}),
-		answer: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_intake_request_duration_seconds",
+		requestTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_intake_request_duration_seconds",
 			Help: "Time from a webhook request to its response, in seconds.", Buckets: prometheus.ExponentialBuckets(.001, 2, 13)}, []string{"source"}),
 		commits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_commits_total",
 			Help: "Total number of commits of delivery batches, by outcome."}, []string{"outcome"}),
-		batch: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tocsin_intake_commit_deliveries",
+		commitSize: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tocsin_intake_commit_deliveries",
 			Help: "Number of deliveries in one committed batch.", Buckets: prometheus.ExponentialBuckets(1, 2, 11)}),
 		decoded: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_decoded_total",
 			Help: "Total number of stored deliveries decoded, by source and outcome."}, []string{"source", "outcome"}),
@@ -52,21 +53,23 @@ func newMetrics() *metrics {
 			Help: "Time from the start to the end of one effect attempt, in seconds.", Buckets: prometheus.ExponentialBuckets(.005, 2, 13)}, []string{"kind"}),
 		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_ready",
 			Help: "Whether the required part works: 1 or 0."}, []string{"part"}),
-		slack: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_slack_rejected_requests_total",
+		slackRejected: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_slack_rejected_requests_total",
 			Help: "Total number of inbound Slack requests rejected, by HTTP status."}, []string{"status"}),
-		pulled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_source_operations_total",
+		operations: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_source_operations_total",
 			Help: "Total number of operations on certificates, queues and files, by source, operation and outcome."}, []string{"source", "operation", "outcome"}),
 		degraded: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "tocsin_degraded",
 			Help: "Whether the optional part is impaired: 1 or 0."}, []string{"part"}),
-		expires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
+		securityTxtExpires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
 			Help: "Unix time at which /.well-known/security.txt expires, in seconds, or 0 without one."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.answer, m.commits, m.batch, m.decoded, m.ingested, m.effects, m.effectTime, m.ready, m.slack, m.pulled, m.degraded, m.expires,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.commits, m.commitSize, m.decoded, m.ingested, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.securityTxtExpires,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-func (m *metrics) refusedSlack(status int) { m.slack.WithLabelValues(strconv.Itoa(status)).Inc() }
+func (m *metrics) countSlackRejection(status int) {
+	m.slackRejected.WithLabelValues(strconv.Itoa(status)).Inc()
+}
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
@@ -74,7 +77,7 @@ func (m *metrics) handler() http.Handler {
 
 func (m *metrics) Delivery(source string, outcome intake.Outcome, took time.Duration) {
 	m.deliveries.WithLabelValues(source, string(outcome)).Inc()
-	m.answer.WithLabelValues(source).Observe(took.Seconds())
+	m.requestTime.WithLabelValues(source).Observe(took.Seconds())
 }
 
 func (m *metrics) Commit(deliveries int, _ time.Duration, err error) {
@@ -83,7 +86,7 @@ func (m *metrics) Commit(deliveries int, _ time.Duration, err error) {
 		return
 	}
 	m.commits.WithLabelValues("ok").Inc()
-	m.batch.Observe(float64(deliveries))
+	m.commitSize.Observe(float64(deliveries))
 }
 
 func (m *metrics) Decoded(source string, _ int, failed bool) {
@@ -103,35 +106,35 @@ func (m *metrics) Ingested(outcome string, n int) {
 	m.ingested.WithLabelValues(outcome).Add(float64(n))
 }
 
-// Certificate counts the certificates of SNS that were fetched and judged.
+// Certificate counts fetched and checked SNS signing certificates.
 func (m *metrics) Certificate(err error) {
-	m.pulled.WithLabelValues("sns", "certificate", outcomeLabel(err)).Inc()
+	m.operations.WithLabelValues("sns", "certificate", outcomeLabel(err)).Inc()
 }
 
-// Subscription counts the attempts to confirm a subscription.
+// Subscription counts attempts to confirm an SNS subscription.
 func (m *metrics) Subscription(_ string, err error) {
-	m.pulled.WithLabelValues("sns", "subscription", outcomeLabel(err)).Inc()
+	m.operations.WithLabelValues("sns", "subscription", outcomeLabel(err)).Inc()
 }
 
-// Polled counts the questions to the queue of the trail.
+// Polled counts receive requests to the trail queue.
 func (m *metrics) Polled(_ int, err error) {
-	m.pulled.WithLabelValues("trail", "poll", outcomeLabel(err)).Inc()
+	m.operations.WithLabelValues("trail", "poll", outcomeLabel(err)).Inc()
 }
 
-// Message counts the messages of that queue.
+// Message counts messages of the trail queue.
 func (m *metrics) Message(o trail.MessageOutcome) {
-	m.pulled.WithLabelValues("trail", "message", string(o)).Inc()
+	m.operations.WithLabelValues("trail", "message", string(o)).Inc()
 }
 
-// Object counts the files that it told of.
+// Object counts the log files that the messages announce.
 func (m *metrics) Object(o trail.ObjectOutcome, _ time.Duration) {
-	m.pulled.WithLabelValues("trail", "object", string(o)).Inc()
+	m.operations.WithLabelValues("trail", "object", string(o)).Inc()
 }
 
-// Records counts the records in those files.
-func (m *metrics) Records(kept, skipped, bad int) {
-	for outcome, n := range map[string]int{"stored": kept, "skipped": skipped, "malformed": bad} {
-		m.pulled.WithLabelValues("trail", "record", outcome).Add(float64(n))
+// Records counts the records in the log files.
+func (m *metrics) Records(stored, skipped, malformed int) {
+	for outcome, n := range map[string]int{"stored": stored, "skipped": skipped, "malformed": malformed} {
+		m.operations.WithLabelValues("trail", "record", outcome).Add(float64(n))
 	}
 }
 

@@ -9,28 +9,30 @@ import (
 	"time"
 )
 
-// readiness watches the parts without which nothing can be promised.
+// readiness checks the required parts of the bot and serves /readyz. It is safe
+// for concurrent use.
 type readiness struct {
-	parts   map[string]func(context.Context) error
-	upkeep  *degradedWatch // nil: there is none
-	metrics *metrics
-	log     *slog.Logger
+	parts         map[string]func(context.Context) error
+	degradedWatch *degradedWatch // nil if there are no optional parts
+	metrics       *metrics
+	log           *slog.Logger
 
 	mu       sync.Mutex
-	faults   map[string]string
-	degraded []string              // parts that are out of order and not needed
-	inFlight map[string]chan error // parts that were asked and have not answered yet
+	failing  map[string]bool
+	degraded []string              // optional parts that are impaired
+	inFlight map[string]chan error // running checks by part
 }
 
-// checkEvery and checkWithin keep the time from a loss to a 503 below 5 s.
+// With checkInterval and checkTimeout, /readyz responds 503 within 5 seconds of a
+// failure.
 const (
-	checkEvery  = time.Second
-	checkWithin = 2 * time.Second
+	checkInterval = time.Second
+	checkTimeout  = 2 * time.Second
 )
 
-// watch checks until ctx ends.
+// watch runs check every checkInterval until ctx ends.
 func (r *readiness) watch(ctx context.Context) {
-	tick := time.NewTicker(checkEvery)
+	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
 	for {
 		r.check(ctx)
@@ -42,18 +44,19 @@ func (r *readiness) watch(ctx context.Context) {
 	}
 }
 
-// check asks every part. One that stands still may not even notice that its time
-// is over: it is lost as well, and is not asked again before it has answered.
+// check runs the checks of all parts and waits up to checkTimeout. A check that
+// ignores its context and does not return in time counts as failed, and does not
+// start again before it returns.
 func (r *readiness) check(ctx context.Context) {
-	within, cancel := context.WithTimeout(ctx, checkWithin)
+	within, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
 	for part := range r.parts {
-		answer := r.ask(within, part)
+		answer := r.startCheck(within, part)
 		wg.Go(func() {
 			select {
 			case err := <-answer:
-				r.answered(part)
+				r.finishCheck(part)
 				r.set(ctx, part, err)
 			case <-within.Done():
 				r.set(ctx, part, within.Err())
@@ -61,19 +64,19 @@ func (r *readiness) check(ctx context.Context) {
 		})
 	}
 	wg.Wait()
-	if r.upkeep == nil || ctx.Err() != nil {
+	if r.degradedWatch == nil || ctx.Err() != nil {
 		return
 	}
-	degraded, err := r.upkeep.check(within, r.metrics)
+	degraded, err := r.degradedWatch.check(within, r.metrics)
 	if err != nil {
-		r.log.ErrorContext(ctx, "people could not be told of a fault; trying again", "error", err)
+		r.log.ErrorContext(ctx, "send notice of degraded part failed", "retry_in", notifyRetry, "err", err)
 	}
 	r.mu.Lock()
 	r.degraded = degraded
 	r.mu.Unlock()
 }
 
-func (r *readiness) ask(ctx context.Context, part string) chan error {
+func (r *readiness) startCheck(ctx context.Context, part string) chan error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.inFlight == nil {
@@ -87,7 +90,7 @@ func (r *readiness) ask(ctx context.Context, part string) chan error {
 	return r.inFlight[part]
 }
 
-func (r *readiness) answered(part string) {
+func (r *readiness) finishCheck(part string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.inFlight, part)
@@ -99,14 +102,14 @@ func (r *readiness) set(ctx context.Context, part string, err error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, was := r.faults[part]
+	wasFailing := r.failing[part]
 	switch {
-	case err != nil && !was:
-		r.log.ErrorContext(ctx, "not ready", "part", part, "error", err)
-		r.faults[part] = "does not answer"
-	case err == nil && was:
-		r.log.InfoContext(ctx, "ready again", "part", part)
-		delete(r.faults, part)
+	case err != nil && !wasFailing:
+		r.log.ErrorContext(ctx, "part failed", "part", part, "err", err)
+		r.failing[part] = true
+	case err == nil && wasFailing:
+		r.log.InfoContext(ctx, "part recovered", "part", part)
+		delete(r.failing, part)
 	}
 	value := 1.0
 	if err != nil {
@@ -115,13 +118,13 @@ func (r *readiness) set(ctx context.Context, part string, err error) {
 	r.metrics.ready.WithLabelValues(part).Set(value)
 }
 
-// ServeHTTP answers /readyz: 200, with the parts that are out of order and not
-// needed for it, or 503 with those that are lost.
+// ServeHTTP serves /readyz. It responds 200 with the names of impaired optional
+// parts, or 503 with the names of failed required parts.
 func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	if len(r.faults) == 0 {
+	if len(r.failing) == 0 {
 		_ = json.NewEncoder(w).Encode(struct {
 			Status   string   `json:"status"`
 			Degraded []string `json:"degraded,omitempty"`
@@ -129,11 +132,11 @@ func (r *readiness) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	message := ""
-	for part, fault := range r.faults {
+	for part := range r.failing {
 		if message != "" {
 			message += "; "
 		}
-		message += "the " + part + " " + fault
+		message += "the " + part + " does not respond"
 	}
 	w.WriteHeader(http.StatusServiceUnavailable)
 	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": "not_ready", "message": message}})

@@ -10,9 +10,9 @@ import (
 	"tocsin/templates"
 )
 
-var update = flag.Bool("update", false, "write what is generated into the README")
+var update = flag.Bool("update", false, "update the generated parts of the README")
 
-// TestReadme compares what stands between two markers with what it is made of.
+// TestReadme checks the generated parts of the README, which are between markers.
 func TestReadme(t *testing.T) {
 	raw, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -25,7 +25,7 @@ func TestReadme(t *testing.T) {
 	before, rest, ok := strings.Cut(manifest, "    bot: [")
 	_, after, ok2 := strings.Cut(rest, "]\n")
 	if !ok || !ok2 {
-		t.Fatal("the manifest names no bot scopes")
+		t.Fatal("the manifest has no bot scopes")
 	}
 	text = compare(t, text, "manifest", before+line+after)
 	if *update {
@@ -35,27 +35,27 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-func marks(name string) (begin, end string) {
+func markers(name string) (begin, end string) {
 	return "<!-- " + name + ":begin -->\n", "<!-- " + name + ":end -->"
 }
 
 func between(t *testing.T, text, name string) string {
 	t.Helper()
-	begin, end := marks(name)
+	begin, end := markers(name)
 	_, rest, ok := strings.Cut(text, begin)
 	inside, _, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		t.Fatalf("the README has no %s between markers", name)
+		t.Fatalf("the README has no markers for %s", name)
 	}
 	return inside
 }
 
 func compare(t *testing.T, text, name, want string) string {
 	t.Helper()
-	have := between(t, text, name)
-	if have != want && !*update {
-		t.Errorf("the README's %s is out of date; go test ./bot -run TestReadme -update\nhave:\n%s\nwant:\n%s", name, have, want)
+	got := between(t, text, name)
+	if got != want && !*update {
+		t.Errorf("the %s of the README is out of date; run go test ./bot -run TestReadme -update\ngot:\n%s\nwant:\n%s", name, got, want)
 	}
-	begin, end := marks(name)
-	return strings.Replace(text, begin+have+end, begin+want+end, 1)
+	begin, end := markers(name)
+	return strings.Replace(text, begin+got+end, begin+want+end, 1)
 }

@@ -7,19 +7,19 @@ import (
 	"tocsin/templates"
 )
 
-// The reminders of what people have to look after in time.
+// The schedule that sends reminders.
 const (
 	scheduleReminders = "reminders"
 	remindersCron     = "11 * * * *"
 )
 
-// remind tells people that security.txt ends soon, or has: 30, 7 and 1 days
-// before and behind it, each once for each date.
+// remind notifies people 30, 7 and 1 days before security.txt expires, and when
+// it has expired. It sends each reminder once per expiry date.
 func (b *Bot) remind(ctx context.Context, _ time.Time) error {
-	if b.txt == nil {
+	if b.securityTxt == nil {
 		return nil
 	}
-	left, day := b.txt.Reminder(b.clock()), b.txt.Expires().UTC().Format(time.DateOnly)
+	left, day := b.securityTxt.Reminder(b.clock()), b.securityTxt.Expires().UTC().Format(time.DateOnly)
 	if left == "" {
 		return nil
 	}

@@ -11,60 +11,62 @@ import (
 	"tocsin/store"
 )
 
-// Retention says how long what is kept. The minimum is a year.
+// Retention configures how long records are stored. The minimum is one year.
 type Retention struct {
 	Alerts Duration `koanf:"alerts"`
 	Inbox  Duration `koanf:"inbox"`
 	Audit  Duration `koanf:"audit"`
 }
 
-// Duration is a duration that may be given in days: 400d, 24h.
+// Duration is a duration that may also be written in days, such as 400d.
 type Duration struct{ time.Duration }
 
 func days(n int) Duration { return Duration{time.Duration(n) * 24 * time.Hour} }
 
-// UnmarshalText reads a span.
-func (s *Duration) UnmarshalText(b []byte) error {
+// UnmarshalText parses a number of days or a duration of package time.
+func (d *Duration) UnmarshalText(b []byte) error {
 	if count, ok := strings.CutSuffix(string(b), "d"); ok {
 		n, err := strconv.Atoi(count)
 		if err != nil || n < 0 || n > 100*365 {
-			return fmt.Errorf("%q is no number of days", b)
+			return fmt.Errorf("%q is not a number of days from 0 to 36500", b)
 		}
-		*s = days(n)
+		*d = days(n)
 		return nil
 	}
 	var err error
-	s.Duration, err = time.ParseDuration(string(b))
+	d.Duration, err = time.ParseDuration(string(b))
 	return err
 }
 
 func (c Config) validateRetention(f *ConfigErrors) {
 	for key, keep := range map[string]Duration{"alerts": c.Retention.Alerts, "inbox": c.Retention.Inbox, "audit": c.Retention.Audit} {
 		if keep.Duration < store.MinRetention {
-			f.add("retention."+key, "is too short: evidence is kept for a year at least; write 365d or more")
+			f.add("retention."+key, "is too short; evidence must be stored for at least a year, so write 365d or more")
 		}
 	}
 }
 
-// The schedule of what is deleted when its time is over.
+// The schedule that deletes expired records.
 const (
 	scheduleRetention = "retention"
 	retentionCron     = "23 3 * * *"
-	// pruneTimeout is how long one run goes on; a job may take a minute.
+	// pruneTimeout bounds one run. It is shorter than the minute that a job may
+	// take.
 	pruneTimeout = 40 * time.Second
-	// pruneRetryDelay is when the rest is taken on.
+	// pruneRetryDelay is the delay before the next run if records remain.
 	pruneRetryDelay = 5 * time.Second
 )
 
-// prune deletes what was kept long enough, and comes again until it is through.
+// prune deletes expired records. If some remain, it returns an
+// [*incident.RetryAfter], and the job runs again.
 func (b *Bot) prune(ctx context.Context, _ time.Time) error {
 	keep := store.Retention{Alerts: b.config.Retention.Alerts.Duration, Inbox: b.config.Retention.Inbox.Duration, Audit: b.config.Retention.Audit.Duration}
 	done, err := b.store.Prune(ctx, keep, pruneTimeout)
-	for what, n := range done.Deleted {
-		b.log.Info("deleted what was kept long enough", "component", "retention", "what", what, "rows", n)
+	for table, n := range done.Deleted {
+		b.log.Info("pruned expired rows", "component", "retention", "table", table, "rows", n)
 	}
 	if err != nil {
-		return fmt.Errorf("delete what was kept long enough: %w", err)
+		return fmt.Errorf("prune expired rows: %w", err)
 	}
 	if done.More {
 		return &incident.RetryAfter{After: pruneRetryDelay}

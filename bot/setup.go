@@ -22,18 +22,19 @@ import (
 	"tocsin/templates"
 )
 
-// Options are what a process brings besides its configuration. The zero value
-// is right for the real thing.
+// Options are the dependencies of a [Bot] that are not in its configuration. Use
+// the zero value outside of tests.
 type Options struct {
 	Clock  func() time.Time // time.Now if nil
-	Logger *slog.Logger     // made from the configuration if nil
-	Keyset *store.Keyset    // read from keyset_file if nil
+	Logger *slog.Logger     // from telemetry if nil
+	Keyset *store.Keyset    // from keyset_file if nil
 }
 
-// New connects everything. It opens the database and the listener, so that an
-// address in use or a locked file is an error here, but nothing works before Run.
+// New assembles a bot. It opens the database, the listener and the control
+// socket, and returns an error if one is in use. The bot serves no requests
+// before [Bot.Run]. If New succeeds, the caller must call [Bot.Close].
 func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
-	b := &Bot{config: c, clock: o.Clock, log: o.Logger, reportError: func(string, error) {}, flush: func() {}, metrics: newMetrics(), redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
+	b := &Bot{config: c, clock: o.Clock, log: o.Logger, reportError: func(string, error) {}, flushSentry: func() {}, metrics: newMetrics(), redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -43,7 +44,7 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 		b.clock = time.Now
 	}
 	if b.log == nil {
-		if b.log, b.reportError, b.flush, err = newLogger(c.Telemetry, os.Stderr, b.redact); err != nil {
+		if b.log, b.reportError, b.flushSentry, err = newLogger(c.Telemetry, os.Stderr, b.redact); err != nil {
 			return nil, fmt.Errorf("telemetry.sentry_dsn: %w", err)
 		}
 	}
@@ -76,12 +77,12 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 	return nil
 }
 
-// openAdapters makes the adapters of the outside systems.
+// openAdapters creates the adapters of the external systems.
 func (b *Bot) openAdapters() (err error) {
 	c := b.config
 	b.slack, err = slack.New(slack.Config{BotToken: c.Slack.BotToken, AppToken: c.Slack.AppToken, SigningSecret: c.Slack.SigningSecret,
 		APIURL: c.Slack.APIURL, AnnounceChannel: c.Slack.AnnounceChannel, CommandName: c.Slack.Command, Zone: b.zone,
-		OnGroupsChanged: b.groupsChanged, OnRejected: b.metrics.refusedSlack, Clock: b.clock, Logger: b.log})
+		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.countSlackRejection, Clock: b.clock, Logger: b.log})
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,7 @@ func (b *Bot) openAdapters() (err error) {
 	if err != nil {
 		return err
 	}
-	b.records = cloudtrail.New(c.Sources.CloudTrail.config(rules))
+	b.cloudtrail = cloudtrail.New(c.Sources.CloudTrail.config(rules))
 	if b.library, err = playbooks.Load(c.Playbooks.Folders...); err != nil {
 		return fmt.Errorf("playbooks.folders: %w", err)
 	}
@@ -103,7 +104,7 @@ func (b *Bot) openAdapters() (err error) {
 	return nil
 }
 
-// openDesk makes the write path, and gives it to the doors.
+// openDesk creates the desk and connects Slack and the sources to it.
 func (b *Bot) openDesk() (err error) {
 	c := b.config
 	rules := make([]response.Rule, len(c.Routing))
@@ -118,12 +119,12 @@ func (b *Bot) openDesk() (err error) {
 	if err != nil {
 		return err
 	}
-	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.records, Detect: b.records, Sources: c.Sources.names(), Redact: b.redact, RenderPostmortem: renderPostmortem,
+	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.cloudtrail, Detect: b.cloudtrail, Sources: c.Sources.names(), Redact: b.redact, RenderPostmortem: renderPostmortem,
 		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
 		OnDiscard: func(g response.DiscardedEffect) {
-			b.log.Error("gave up on an effect", "component", "desk", "effect", g.Effect.Key, "kind", string(g.Effect.Kind))
+			b.log.Error("effect discarded", "component", "desk", "kind", string(g.Effect.Kind), "effect", g.Effect.Key)
 		}})
 	if err != nil {
 		return err
@@ -132,7 +133,7 @@ func (b *Bot) openDesk() (err error) {
 	return b.openSources()
 }
 
-// renderPostmortem is how the desk has its postmortems written.
+// renderPostmortem adapts [templates.Postmortem] to the desk.
 func renderPostmortem(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error) {
 	return templates.Postmortem(templates.Input{Incident: inc, Timeline: timeline, Directory: d, Revision: revision, Written: written})
 }
@@ -142,7 +143,8 @@ func (r Rule) rule() response.Rule {
 		RecurrenceWindow: r.RecurrenceWindow.Duration}
 }
 
-// handlers lists who carries out which effect, and the routes of the alias in their order.
+// handlers returns the handler of each effect kind, and the page handlers of the
+// escalation steps in order.
 func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.Handler, error) {
 	out := map[incident.EffectKind]response.Handler{}
 	for kind, h := range b.slack.Handlers() {
@@ -178,7 +180,8 @@ func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.H
 	return out, pages, nil
 }
 
-// forEachPager tells every pager; what one was told already it ignores.
+// forEachPager returns a handler that calls do for every pager. A retry calls all
+// of them again, and PagerDuty ignores a repeated event.
 func forEachPager(pagers []*pagerduty.Client, do func(*pagerduty.Client, context.Context, incident.Brief, incident.Effect) (incident.Command, error)) response.Handler {
 	return func(ctx context.Context, brief incident.Brief, e incident.Effect) (cmd incident.Command, err error) {
 		for _, p := range pagers {
@@ -191,17 +194,17 @@ func forEachPager(pagers []*pagerduty.Client, do func(*pagerduty.Client, context
 }
 
 func (b *Bot) listen(ctx context.Context) (err error) {
-	b.ready = &readiness{metrics: b.metrics, log: b.log.With("component", "watch"), faults: map[string]string{},
-		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}, upkeep: b.degradedWatch()}
+	b.readiness = &readiness{metrics: b.metrics, log: b.log.With("component", "readiness"), failing: map[string]bool{},
+		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}, degradedWatch: b.degradedWatch()}
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", b.edge)
-	b.public(mux)
+	b.registerPublic(mux)
 	mux.Handle("/slack/", b.slack.Handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.Handle("GET /readyz", b.ready)
+	mux.Handle("GET /readyz", b.readiness)
 	mux.Handle("GET /metrics", b.metrics.handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, incident.Unknown("", "there is no %s here", r.URL.Path))
+		writeError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s; check the URL", r.URL.Path))
 	})
 	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
@@ -217,8 +220,8 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 	return nil
 }
 
-// ControlPath is the control socket: the one configured, or, for SQLite, the
-// one beside the database.
+// ControlPath returns the path of the control socket. Without control_socket it
+// is FILE.sock for the database sqlite:FILE, and tocsin.sock for PostgreSQL.
 func (c Config) ControlPath() string {
 	if c.Control != "" {
 		return c.Control

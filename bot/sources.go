@@ -26,12 +26,12 @@ import (
 	"tocsin/bot/trail"
 )
 
-// openSources makes the alert sources that are switched on, and the edge they
-// stand behind.
+// openSources creates the configured alert sources and the edge that serves
+// them.
 func (b *Bot) openSources() error {
 	c := b.config.Sources
 	all := c.webhooks()
-	records := b.records // decodes for the other two ways of CloudTrail, too
+	records := b.cloudtrail // also decodes the records of SNS and of trail files
 	if len(c.CloudTrail.APIKeys) > 0 || c.Trail.QueueURL != "" {
 		all = append(all, records)
 	}
@@ -63,10 +63,10 @@ func (b *Bot) openSources() error {
 		if err != nil {
 			return err
 		}
-		b.reports = source
+		b.reportSource = source
 		all = append(all, source)
 	}
-	proxies, err := networks(c.TrustedProxies)
+	proxies, err := parseNetworks(c.TrustedProxies)
 	if err != nil {
 		return fmt.Errorf("sources.trusted_proxies: %w", err)
 	}
@@ -78,7 +78,7 @@ func (b *Bot) openSources() error {
 	return b.openReports()
 }
 
-// webhooks lists the sources that a secret alone switches on.
+// webhooks returns the sources that need only a secret.
 func (c Sources) webhooks() []intake.Source {
 	var out []intake.Source
 	if len(c.Sentry.ClientSecrets) > 0 {
@@ -113,7 +113,7 @@ func (g GenericSource) config() generic.Config {
 		Headers: g.Headers, DeliveryHeader: g.DeliveryHeader, Mapping: m}
 }
 
-// mappingFields names the expressions of a mapping as the configuration does.
+// mappingFields returns the expressions of m by their key in the configuration.
 func mappingFields(m *generic.Mapping) map[string]*string {
 	return map[string]*string{"when": &m.When, "each": &m.Each, "resolved": &m.Resolved, "title": &m.Title, "kind": &m.Kind, "level": &m.Level,
 		"fingerprint": &m.Fingerprint, "correlation": &m.Correlation, "detail": &m.Detail, "url": &m.URL, "event_id": &m.EventID, "at": &m.At,
@@ -121,8 +121,9 @@ func mappingFields(m *generic.Mapping) map[string]*string {
 		"principal": &m.Principal, "address": &m.Address, "rule": &m.Rule, "sample": &m.Sample}
 }
 
-// each lists the limits of every source by its name on the wire and its key.
-func (c Sources) each(do func(name, key string, l Limits)) {
+// forEachLimits calls do with the limits of each source, its name in the webhook
+// URL and its key in the configuration.
+func (c Sources) forEachLimits(do func(name, key string, l Limits)) {
 	do("sentry", "sources.sentry", c.Sentry.Limits)
 	do("cloudtrail", "sources.cloudtrail", c.CloudTrail.Limits)
 	do("sns", "sources.sns", c.SNS.Limits)
@@ -138,21 +139,22 @@ func (c Sources) each(do func(name, key string, l Limits)) {
 	}
 }
 
-// names lists the sources that an alert may have, switched on or not: reports by
-// way of HackerOne are those of report, and what SNS carries is cloudtrail's.
+// names returns the sources that an alert may have, sorted, including sources
+// that are off. Alerts from SNS have the source cloudtrail, and reports from
+// HackerOne have the source report.
 func (c Sources) names() []string {
 	names := []string{"report", "trail"}
-	c.each(func(name, _ string, _ Limits) { names = append(names, name) })
+	c.forEachLimits(func(name, _ string, _ Limits) { names = append(names, name) })
 	slices.Sort(names)
 	return names
 }
 
-// limits translates what every source is allowed.
+// limits returns the limits by source.
 func (c Sources) limits() (map[string]intake.Limits, error) {
 	out := map[string]intake.Limits{}
 	var errs []error
-	c.each(func(name, key string, l Limits) {
-		allowed, err := networks(l.Networks)
+	c.forEachLimits(func(name, key string, l Limits) {
+		allowed, err := parseNetworks(l.Networks)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s.limits.networks: %w", key, err))
 		}
@@ -161,8 +163,9 @@ func (c Sources) limits() (map[string]intake.Limits, error) {
 	return out, errors.Join(errs...)
 }
 
-// networks reads prefixes, and addresses as prefixes of their whole length.
-func networks(list []string) ([]netip.Prefix, error) {
+// parseNetworks parses prefixes and addresses. An address becomes a prefix of
+// its full length.
+func parseNetworks(list []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, s := range list {
 		if addr, err := netip.ParseAddr(s); err == nil {
@@ -171,66 +174,67 @@ func networks(list []string) ([]netip.Prefix, error) {
 		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			return nil, fmt.Errorf("%q is no network; write 192.0.2.0/24 or an address", s)
+			return nil, fmt.Errorf("%q is not a network; write a prefix such as 192.0.2.0/24, or an address", s)
 		}
 		out = append(out, p.Masked())
 	}
 	return out, nil
 }
 
-// trailSink hands the records of files to the edge, one commit for what waits together.
+// trailSink stores the records of trail files. It writes each batch in one
+// transaction.
 type trailSink struct{ b *Bot }
 
-// Accept returns when every delivery is on disk.
+// Accept returns nil when all deliveries are committed.
 func (d trailSink) Accept(ctx context.Context, ds []trail.Delivery) error {
 	batch := make([]intake.Delivery, len(ds))
 	for n, r := range ds {
 		batch[n] = intake.Delivery{Source: r.Source, ID: r.ID, Body: r.Body, Received: r.Received, Sender: r.Sender,
-			Verified: "read from the trail's bucket with our own credentials"}
+			Verified: "read from the trail's bucket with the credentials of Tocsin"}
 	}
 	return d.b.store.Accept(ctx, batch)
 }
 
-// public serves what the world may see.
-func (b *Bot) public(mux *http.ServeMux) {
-	if b.form != nil {
-		mux.Handle("/report", b.form)
+// registerPublic registers the report form and security.txt, if configured.
+func (b *Bot) registerPublic(mux *http.ServeMux) {
+	if b.reportForm != nil {
+		mux.Handle("/report", b.reportForm)
 	}
-	if b.txt != nil {
-		mux.Handle("GET /.well-known/security.txt", b.txt)
+	if b.securityTxt != nil {
+		mux.Handle("GET /.well-known/security.txt", b.securityTxt)
 	}
 }
 
-var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+var headerNamePattern = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-// validateSources makes every source that is switched on, as the start does,
-// and reports what each refuses.
+// validateSources creates each configured source, as startup does, and adds its
+// errors.
 func (c Config) validateSources(f *ConfigErrors) {
 	s := c.Sources
 	for key, secrets := range map[string][]secret.String{"sources.sentry.client_secrets": s.Sentry.ClientSecrets, "sources.cloudtrail.api_keys": s.CloudTrail.APIKeys,
 		"sources.pagerduty.webhook_secrets": s.PagerDuty.WebhookSecrets, "sources.alertmanager.tokens": s.Alertmanager.Tokens, "sources.hackerone.secrets": s.HackerOne.Secrets} {
 		for n, one := range secrets {
 			if len(one.Reveal()) < 16 {
-				f.add(fmt.Sprintf("%s[%d]", key, n), "is too short for a secret; at least 16 characters")
+				f.add(fmt.Sprintf("%s[%d]", key, n), "is too short; use at least 16 characters")
 			}
 		}
 	}
-	if !headerName.MatchString(s.CloudTrail.Header) {
-		f.add("sources.cloudtrail.header", "write the name of a header, such as X-Api-Key")
+	if !headerNamePattern.MatchString(s.CloudTrail.Header) {
+		f.add("sources.cloudtrail.header", "is not a valid header name; write one such as X-Api-Key")
 	}
 	for n, p := range s.Alertmanager.Basic {
 		if p.Username == "" || len(p.Password.Reveal()) < 16 {
-			f.add(fmt.Sprintf("sources.alertmanager.basic[%d]", n), "needs a username and a password of at least 16 characters")
+			f.add(fmt.Sprintf("sources.alertmanager.basic[%d]", n), "is incomplete; set a username and a password of at least 16 characters")
 		}
 	}
-	if _, err := networks(s.TrustedProxies); err != nil {
+	if _, err := parseNetworks(s.TrustedProxies); err != nil {
 		f.add("sources.trusted_proxies", "%v", err)
 	}
 	taken := map[string]string{"trail": "sources.trail", "report": "sources.report"}
-	s.each(func(name, key string, l Limits) {
+	s.forEachLimits(func(name, key string, l Limits) {
 		l.validate(key+".limits", f)
 		if other, twice := taken[name]; twice {
-			f.add(key+".name", "%q is the name of %s already; give it another", name, other)
+			f.add(key+".name", "the name %q is already used by %s; choose another", name, other)
 		}
 		taken[name] = key
 	})
@@ -247,15 +251,15 @@ func (c Config) validateSources(f *ConfigErrors) {
 				continue
 			}
 			if near := incident.Nearest(name, known); near != "" {
-				f.add(key+".mapping."+name, "is no field of an alert; the nearest is %s", near)
+				f.add(key+".mapping."+name, "unknown field; did you mean %s?", near)
 			} else {
-				f.add(key+".mapping."+name, "is no field of an alert; there are %s", strings.Join(known, ", "))
+				f.add(key+".mapping."+name, "unknown field; use one of %s", strings.Join(known, ", "))
 			}
 		}
 		for list, secrets := range map[string][]secret.String{"tokens": g.Tokens, "hmac.secrets": g.HMAC.Secrets} {
 			for n, one := range secrets {
 				if len(one.Reveal()) < 16 {
-					f.add(fmt.Sprintf("%s.%s[%d]", key, list, n), "is too short for a secret; at least 16 characters")
+					f.add(fmt.Sprintf("%s.%s[%d]", key, list, n), "is too short; use at least 16 characters")
 				}
 			}
 		}
@@ -263,9 +267,9 @@ func (c Config) validateSources(f *ConfigErrors) {
 		for n, h := range g.Headers {
 			headers[fmt.Sprintf("headers[%d]", n)] = h
 		}
-		for at, h := range headers {
-			if h != "" && !headerName.MatchString(h) {
-				f.add(key+"."+at, "%q is no name of a header", h)
+		for name, h := range headers {
+			if h != "" && !headerNamePattern.MatchString(h) {
+				f.add(key+"."+name, "%q is not a valid header name; use letters, digits and hyphens", h)
 			}
 		}
 		if _, err := generic.New(g.config()); err != nil {
@@ -280,16 +284,16 @@ func (c Config) validateSources(f *ConfigErrors) {
 			f.add("sources.trail.queue_url", "%v", err)
 		}
 		if u, err := url.Parse(t.Endpoint); t.Endpoint != "" && (err != nil || u.Host == "") {
-			f.add("sources.trail.endpoint", "write a whole address, or leave it out")
+			f.add("sources.trail.endpoint", "is not a URL; write one such as https://sqs.example.com, or omit the key")
 		}
 		if t.Pollers < 0 {
-			f.add("sources.trail.pollers", "cannot be negative")
+			f.add("sources.trail.pollers", "is negative; write 0 or more")
 		}
 	}
 	s.Report.validate(c.Mail.Host != "", f)
 }
 
-// splitJoined gives the errors that were joined, one by one.
+// splitJoined returns the errors that [errors.Join] combined, or err itself.
 func splitJoined(err error) []error {
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		return many.Unwrap()
@@ -298,18 +302,18 @@ func splitJoined(err error) []error {
 }
 
 func (l Limits) validate(key string, f *ConfigErrors) {
-	if _, err := networks(l.Networks); err != nil {
+	if _, err := parseNetworks(l.Networks); err != nil {
 		f.add(key+".networks", "%v", err)
 	}
 	if l.MaxBody < 0 || l.MaxBody > 16<<20 {
-		f.add(key+".max_body", "write a number of bytes up to 16777216")
+		f.add(key+".max_body", "is out of range; write a number of bytes from 0 to 16777216")
 	}
 	for name, n := range map[string]float64{"rate": l.Rate, "burst": float64(l.Burst), "max_waiting": float64(l.MaxWaiting)} {
 		if n < 0 {
-			f.add(key+"."+name, "cannot be negative")
+			f.add(key+"."+name, "is negative; write 0 or more")
 		}
 	}
 	if l.Burst > 0 && l.Rate == 0 {
-		f.add(key+".burst", "limits nothing without a rate beside it: say how many requests a second one sender may make")
+		f.add(key+".burst", "has no effect without a rate; set rate, in requests per second and sender")
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"tocsin/bot/vulnreport"
 )
 
-// source makes the reader of reports; its keys stand in files. from is the
-// address the bot sends from.
+// source returns the source of vulnerability reports. It reads the PGP keys from
+// their files. from is the sender address of the bot, which is never answered.
 func (c ReportSource) source(from string, clock func() time.Time) (*vulnreport.Source, error) {
 	cfg := vulnreport.Config{AuthServID: c.AuthServID, Clock: clock, AnswerForm: c.Form != nil && c.Form.Acknowledge}
 	if m := c.Mailbox; m != nil {
@@ -49,22 +49,23 @@ func (c ReportSource) source(from string, clock func() time.Time) (*vulnreport.S
 	return s, nil
 }
 
-// openReports makes the doors through which reports come.
+// openReports creates the report form, security.txt and the mailbox, if
+// configured.
 func (b *Bot) openReports() (err error) {
 	c := b.config.Sources.Report
 	deliver := func(ctx context.Context, id string, header map[string]string, body []byte, sender string) error {
 		return b.edge.Deliver(ctx, intake.Delivery{Source: "report", ID: id, Header: header, Body: body, Sender: sender,
-			Verified: "by nobody: anybody may report"})
+			Verified: "not authenticated, because anyone may send a report"})
 	}
 	if f := c.Form; f != nil {
-		b.form, err = vulnreport.NewForm(vulnreport.FormConfig{Deliver: deliver, Company: f.Company, Policy: f.Policy, Contact: f.Contact, TrustedOrigins: f.TrustedOrigins,
+		b.reportForm, err = vulnreport.NewForm(vulnreport.FormConfig{Deliver: deliver, Company: f.Company, Policy: f.Policy, Contact: f.Contact, TrustedOrigins: f.TrustedOrigins,
 			Sender: func(r *http.Request) string { return b.edge.Sender(r).String() }, Clock: b.clock, Logger: b.log})
 		if err != nil {
 			return fmt.Errorf("sources.report.form: %w", err)
 		}
 	}
 	if c.SecurityTxt != nil {
-		if b.txt, err = vulnreport.NewSecurityFile(c.SecurityTxt.config(), b.clock); err != nil {
+		if b.securityTxt, err = vulnreport.NewSecurityFile(c.SecurityTxt.config(), b.clock); err != nil {
 			return fmt.Errorf("sources.report.security_txt: %w", err)
 		}
 	}
@@ -88,29 +89,29 @@ func (m ReportMailbox) config(deliver vulnreport.Deliver) vulnreport.MailboxConf
 		MaxMessage: m.MaxMessage, Deliver: deliver}
 }
 
-func (c ReportSource) validate(mails bool, f *ConfigErrors) {
-	if c.Form != nil && c.Form.Acknowledge && !mails {
-		f.add("sources.report.form.acknowledge", "is done by mail: fill in mail, or leave it out")
+func (c ReportSource) validate(hasMail bool, f *ConfigErrors) {
+	if c.Form != nil && c.Form.Acknowledge && !hasMail {
+		f.add("sources.report.form.acknowledge", "needs mail; configure mail, or omit the key")
 	}
-	if c.Mailbox != nil && c.Mailbox.Acknowledge && !mails {
-		f.add("sources.report.mailbox.acknowledge", "is done by mail: fill in mail, or leave it out")
+	if c.Mailbox != nil && c.Mailbox.Acknowledge && !hasMail {
+		f.add("sources.report.mailbox.acknowledge", "needs mail; configure mail, or omit the key")
 	}
 	if c.Form != nil || c.Mailbox != nil {
 		if _, err := c.source("", time.Now); err != nil {
 			f.add("sources.report.pgp_keys", "%v", err)
 		}
 	}
-	nowhere := func(context.Context, string, map[string]string, []byte, string) error { return nil }
+	discard := func(context.Context, string, map[string]string, []byte, string) error { return nil }
 	if c.Form != nil {
 		if c.Form.Company == "" {
-			f.add("sources.report.form.company", "say whose form it is")
+			f.add("sources.report.form.company", "is missing; write the name of the company, which the form shows")
 		}
 		for key, address := range map[string]string{"policy": c.Form.Policy, "contact": c.Form.Contact} {
 			if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "https" && u.Scheme != "mailto") {
-				f.add("sources.report.form."+key, "write an address that begins with https: or mailto:")
+				f.add("sources.report.form."+key, "is not an https: or mailto: URL; write one such as https://example.com/security")
 			}
 		}
-		if _, err := vulnreport.NewForm(vulnreport.FormConfig{Deliver: nowhere, Company: c.Form.Company, Policy: c.Form.Policy, Contact: c.Form.Contact, TrustedOrigins: c.Form.TrustedOrigins}); err != nil {
+		if _, err := vulnreport.NewForm(vulnreport.FormConfig{Deliver: discard, Company: c.Form.Company, Policy: c.Form.Policy, Contact: c.Form.Contact, TrustedOrigins: c.Form.TrustedOrigins}); err != nil {
 			f.add("sources.report.form", "%v", err)
 		}
 	}
@@ -122,10 +123,10 @@ func (c ReportSource) validate(mails bool, f *ConfigErrors) {
 	if c.Mailbox != nil {
 		for n, alias := range c.Mailbox.Aliases {
 			if a, err := netmail.ParseAddress(alias); err != nil || a.Address != alias {
-				f.add(fmt.Sprintf("sources.report.mailbox.aliases[%d]", n), "write an address alone, such as security@example.com: answers to us go to the first of them")
+				f.add(fmt.Sprintf("sources.report.mailbox.aliases[%d]", n), "is not a plain mail address; write one such as security@example.com, without a name")
 			}
 		}
-		if _, err := vulnreport.NewMailbox(c.Mailbox.config(nowhere)); err != nil {
+		if _, err := vulnreport.NewMailbox(c.Mailbox.config(discard)); err != nil {
 			f.add("sources.report.mailbox", "%v", err)
 		}
 	}

@@ -17,8 +17,8 @@ import (
 	"tocsin/playbooks"
 )
 
-// Validate reports everything that is wrong, each with its key and what to do.
-// It reads the playbooks, and compiles the routing and the rules, but connects to nothing.
+// Validate returns all problems of the configuration, or nil. It reads playbooks,
+// rules and key files and compiles them, but makes no connections.
 func (c Config) Validate() ConfigErrors {
 	var f ConfigErrors
 	c.validateGeneral(&f)
@@ -36,35 +36,35 @@ func (c Config) Validate() ConfigErrors {
 
 func (c Config) validateGeneral(f *ConfigErrors) {
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
-		f.add("listen", "write an address and a port, such as 127.0.0.1:8080")
+		f.add("listen", "is not an address with a port; write one such as 127.0.0.1:8080")
 	}
 	if path, ok := strings.CutPrefix(c.Database, "sqlite:"); !(ok && path != "") && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
-		f.add("database", "write sqlite:FILE or postgres://USER@HOST/NAME")
+		f.add("database", "is not a database URL; write sqlite:FILE or postgres://USER@HOST/NAME")
 	}
 	if c.KeysetFile == "" {
-		f.add("keyset_file", "name the file with the keys; `tocsin keys create FILE` makes one")
+		f.add("keyset_file", "is missing; run `tocsin keys create FILE` and write the path of the file")
 	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "" || c.TimeZone == "Local" {
-		f.add("time_zone", "write a zone's name, such as Europe/Paris")
+		f.add("time_zone", "is not an IANA time zone; write one such as Europe/Paris")
 	}
 	if err := incident.CheckLanguage(c.Language); err != nil {
 		f.add("language", "%s", err)
 	}
 	if c.ReplicaID == "" {
-		f.add("replica_id", "give this process a name that stays the same over restarts")
+		f.add("replica_id", "is missing; write a name that does not change when the process restarts")
 	}
 	if _, err := cron.ParseStandard(c.Review.Agenda); err != nil {
-		f.add("review.agenda", "write five cron fields, such as \"0 9 * * MON\"")
+		f.add("review.agenda", "is not a cron schedule; write five fields, such as \"0 9 * * MON\"")
 	}
 	if !slices.Contains([]string{"text", "json"}, c.Telemetry.LogFormat) {
-		f.add("telemetry.log_format", "write text or json")
+		f.add("telemetry.log_format", "unknown format; write text or json")
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Telemetry.LogLevel) {
-		f.add("telemetry.log_level", "write debug, info, warn or error")
+		f.add("telemetry.log_level", "unknown level; write debug, info, warn or error")
 	}
 	if dsn := c.Telemetry.SentryDSN; !dsn.IsZero() {
 		if u, err := url.Parse(dsn.Reveal()); err != nil || u.User == nil || u.Host == "" {
-			f.add("telemetry.sentry_dsn", "copy the DSN from the project's client keys")
+			f.add("telemetry.sentry_dsn", "is not a DSN; copy it from Client Keys in the settings of the Sentry project")
 		}
 	}
 }
@@ -72,42 +72,42 @@ func (c Config) validateGeneral(f *ConfigErrors) {
 func (c Config) validateAdapters(f *ConfigErrors) {
 	s := c.Slack
 	if s.BotToken.IsZero() {
-		f.add("slack.bot_token", "is missing; it begins with xoxb- and stands under OAuth & Permissions of the app")
+		f.add("slack.bot_token", "is missing; copy the token that begins with xoxb- from OAuth & Permissions in the settings of the Slack app")
 	}
 	if s.AppToken.IsZero() && s.SigningSecret.IsZero() {
-		f.add("slack.app_token", "is missing; set it for Socket Mode, or slack.signing_secret for HTTP")
+		f.add("slack.app_token", "is missing; set it to use Socket Mode, or set slack.signing_secret to use HTTP")
 	}
 	if s.AnnounceChannel == "" {
-		f.add("slack.announce_channel", "name the channel that hears of every incident")
+		f.add("slack.announce_channel", "is missing; write the name of the channel for incident announcements")
 	}
 	if !strings.HasPrefix(s.Command, "/") || strings.ContainsAny(s.Command, " \t") || len(s.Command) > 32 {
-		f.add("slack.command", "write the slash command of the app, such as /incident")
+		f.add("slack.command", "is not a slash command; write the command of the Slack app, such as /incident")
 	}
 	for key, address := range map[string]string{"slack.api_url": s.APIURL, "pagerduty.events_url": c.PagerDuty.EventsURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "") {
-			f.add(key, "write a whole address with https://, or leave it out")
+			f.add(key, "is not a URL; write one that begins with https://, or omit the key")
 		}
 	}
 	m := c.Mail
 	if m.Host == "" {
-		if m.From == "" && len(m.Postmortems) == 0 && c.mailRoutes() == 0 {
+		if m.From == "" && len(m.Postmortems) == 0 && c.countMailSteps() == 0 {
 			return
 		}
-		f.add("mail.host", "is missing, and mail is to be sent")
+		f.add("mail.host", "is missing, but other keys use mail; write the host of the SMTP relay")
 	}
 	if _, err := mail.ParseAddress(m.From); err != nil {
-		f.add("mail.from", "write the address the bot sends from")
+		f.add("mail.from", "is not a mail address; write one such as Tocsin <tocsin@example.com>")
 	}
 	if m.Port < 1 || m.Port > 65535 {
-		f.add("mail.port", "write a port, such as 587")
+		f.add("mail.port", "is out of range; write a port such as 587")
 	}
 	if !slices.Contains([]string{"mandatory", "opportunistic", "implicit", "none"}, m.TLS) {
-		f.add("mail.tls", "write mandatory, implicit, opportunistic or none")
+		f.add("mail.tls", "unknown mode; write mandatory, implicit, opportunistic or none")
 	}
-	addresses("mail.postmortems", m.Postmortems, f)
+	validateAddresses("mail.postmortems", m.Postmortems, f)
 }
 
-func (c Config) mailRoutes() (n int) {
+func (c Config) countMailSteps() (n int) {
 	for _, r := range c.Escalation.Steps {
 		if r.Mail != nil {
 			n++
@@ -116,33 +116,33 @@ func (c Config) mailRoutes() (n int) {
 	return n
 }
 
-func addresses(key string, list []string, f *ConfigErrors) {
+func validateAddresses(key string, list []string, f *ConfigErrors) {
 	for n, a := range list {
 		if _, err := mail.ParseAddress(a); err != nil {
-			f.add(fmt.Sprintf("%s[%d]", key, n), "is no e-mail address")
+			f.add(fmt.Sprintf("%s[%d]", key, n), "is not a mail address; write one such as ada@example.com")
 		}
 	}
 }
 
 func (c Config) validatePeople(f *ConfigErrors) {
 	if len(c.People) == 0 {
-		f.add("people", "name the people who respond and who sign")
+		f.add("people", "is empty; add the people who respond and sign")
 	}
 	seen := map[incident.Identity]int{}
 	for n, p := range c.People {
 		key := fmt.Sprintf("people[%d]", n)
 		if strings.TrimSpace(p.Name) == "" {
-			f.add(key+".name", "is missing")
+			f.add(key+".name", "is missing; write the name of the person")
 		}
 		if p.Email != "" {
-			addresses(key+".email", []string{p.Email}, f)
+			validateAddresses(key+".email", []string{p.Email}, f)
 		}
 		if p.Email == "" && p.Slack == "" {
-			f.add(key+".email", "is missing, and so is slack: give at least one of them")
+			f.add(key+".email", "is missing; set email or slack")
 		}
 		for _, h := range p.identities() {
 			if other, taken := seen[h]; taken {
-				f.add(fmt.Sprintf("%s.%s", key, providerKey(h.Provider)), "is people[%d]'s already; one handle is one person", other)
+				f.add(fmt.Sprintf("%s.%s", key, providerKey(h.Provider)), "already belongs to people[%d]; remove it from one of them", other)
 			}
 			seen[h] = n
 		}
@@ -161,62 +161,62 @@ func (c Config) validateTeams(f *ConfigErrors) {
 		key := "departments." + string(name)
 		t, ok := c.Departments[string(name)]
 		if !ok {
-			f.add(key, "is missing; engineering, security, legal and communications all sign")
+			f.add(key, "is missing; add it, because engineering, security, legal and communications must sign")
 			continue
 		}
-		if people := c.members(t); t.SlackGroup == "" && len(people) < 2 {
-			f.add(key+".members", "has %d people; name at least two, or a slack_group", len(people))
+		if people := c.teamMembers(t); t.SlackGroup == "" && len(people) < 2 {
+			f.add(key+".members", "has %d people; add at least 2, or set slack_group", len(people))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Departments)) {
 		if !slices.Contains(incident.RequiredDepartments(), incident.Department(name)) {
-			f.add("departments."+name, "is none of the four; put affected teams under teams")
+			f.add("departments."+name, "is not a department that signs; move it to teams")
 		}
 		c.validateTeam("departments."+name, c.Departments[name], f)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Teams)) {
 		if _, twice := c.Departments[name]; twice {
-			f.add("teams."+name, "stands under departments already")
+			f.add("teams."+name, "is also a department; rename it or remove it")
 		}
 		c.validateTeam("teams."+name, c.Teams[name], f)
 	}
 }
 
 func (c Config) validateTeam(key string, t Team, f *ConfigErrors) {
-	if t.Head != "" && c.find(t.Head) == nil {
-		f.add(key+".head", "is nobody under people")
+	if t.Head != "" && c.findPerson(t.Head) == nil {
+		f.add(key+".head", "is not listed under people; write an e-mail address, Slack id or name from there")
 	}
 	for n, m := range t.Members {
-		if c.find(m) == nil {
-			f.add(fmt.Sprintf("%s.members[%d]", key, n), "is nobody under people; name them by e-mail address, Slack id or name")
+		if c.findPerson(m) == nil {
+			f.add(fmt.Sprintf("%s.members[%d]", key, n), "is not listed under people; write an e-mail address, Slack id or name from there")
 		}
 	}
 	for n, d := range t.Deputies {
 		at := fmt.Sprintf("%s.deputies[%d]", key, n)
-		if c.find(d.Person) == nil {
-			f.add(at+".person", "is nobody under people")
+		if c.findPerson(d.Person) == nil {
+			f.add(at+".person", "is not listed under people; write an e-mail address, Slack id or name from there")
 		}
 		if d.From.IsZero() {
 			f.add(at+".from", "is missing; write the first day, such as 2026-12-20")
 		}
 		if d.To.IsZero() || d.To.Before(d.From.Time) {
-			f.add(at+".to", "write the last day, not before the first")
+			f.add(at+".to", "is missing or before from; write the last day, such as 2027-01-03")
 		}
 	}
 }
 
 func (c Config) validateEscalation(f *ConfigErrors) {
 	if c.Escalation.EscalateAfter < 30*time.Second || c.Escalation.EscalateAfter > time.Hour {
-		f.add("escalation.escalate_after", "write how long one route has, between 30s and 1h")
+		f.add("escalation.escalate_after", "is out of range; write a duration between 30s and 1h")
 	}
 	if c.Escalation.AckTimeout < time.Minute {
-		f.add("escalation.ack_timeout", "write after how much silence of the commander the alias is paged anew, at least 1m")
+		f.add("escalation.ack_timeout", "is too short; write a duration of at least 1m")
 	}
 	if q := c.Escalation.NoPageFrom; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
-		f.add("escalation.no_page_from", "write sev4, sev3 or sev2, or leave it empty to wake somebody for every incident")
+		f.add("escalation.no_page_from", "unknown severity; write sev2, sev3 or sev4, or \"\" to page for every incident")
 	}
 	if len(c.Escalation.Steps) == 0 {
-		f.add("escalation.steps", "name at least one way to page: pagerduty, mail or slack_group")
+		f.add("escalation.steps", "is empty; add at least one step with pagerduty, mail or slack_group")
 	}
 	for n, r := range c.Escalation.Steps {
 		key := fmt.Sprintf("escalation.steps[%d]", n)
@@ -224,21 +224,21 @@ func (c Config) validateEscalation(f *ConfigErrors) {
 		if r.PagerDuty != nil {
 			set++
 			if k := r.PagerDuty.RoutingKey; len(k.Reveal()) != 32 {
-				f.add(key+".pagerduty.routing_key", "an Events API v2 integration key has 32 characters")
+				f.add(key+".pagerduty.routing_key", "does not have 32 characters; copy the key of an Events API v2 integration")
 			}
 		}
 		if r.Mail != nil {
 			set++
 			if len(r.Mail.To) == 0 {
-				f.add(key+".mail.to", "name at least one address")
+				f.add(key+".mail.to", "is empty; add at least one address")
 			}
-			addresses(key+".mail.to", r.Mail.To, f)
+			validateAddresses(key+".mail.to", r.Mail.To, f)
 		}
 		if r.SlackGroup != "" {
 			set++
 		}
 		if set != 1 {
-			f.add(key, "a route is exactly one of pagerduty, mail and slack_group")
+			f.add(key, "is not a valid step; set exactly one of pagerduty, mail and slack_group")
 		}
 	}
 }
@@ -253,36 +253,36 @@ func (c Config) validateRouting(f *ConfigErrors) {
 		p, _ := library.Get(name)
 		for _, team := range p.Teams() {
 			if _, ok := c.Departments[string(team)]; ok || slices.Contains(incident.RequiredDepartments(), team) {
-				continue // a missing one of the four was named above
+				continue // validateTeams reports a missing department
 			}
 			if _, ok := c.Teams[string(team)]; !ok {
-				f.add("teams."+string(team), "is missing; the playbook %s asks it", name)
+				f.add("teams."+string(team), "is missing; add the team, because the playbook %s uses it", name)
 			}
 		}
 	}
-	always := -1 // the first rule that is true for every alert
+	always := -1 // index of the first rule that matches every alert
 	for n, r := range c.Routing {
 		key, rule := fmt.Sprintf("routing[%d]", n), r.rule()
 		switch {
 		case always >= 0:
-			f.add(key+".when", "is never asked: routing[%d] is true for every alert, and the first that is true decides; move it up, or leave it out", always)
+			f.add(key+".when", "is never evaluated because routing[%d] matches every alert; move this rule up or remove it", always)
 		case strings.TrimSpace(r.When) == "true":
 			always = n
 		}
 		if r.Open != "" {
 			if _, err := incident.ParseSeverity(r.Open); err != nil {
-				f.add(key+".open", "write sev1, sev2, sev3 or sev4")
-				rule.Open = incident.Sev3 // said already; the rest of the rule may be wrong as well
+				f.add(key+".open", "unknown severity; write sev1, sev2, sev3 or sev4")
+				rule.Open = incident.Sev3 // reported above, so check the rest of the rule with a valid severity
 			}
 		}
 		if r.Playbook != "" {
 			if _, ok := library.Get(r.Playbook); !ok {
-				f.add(key+".playbook", "there is no playbook of that name; there are %s", strings.Join(library.Names(), ", "))
+				f.add(key+".playbook", "unknown playbook; use one of %s", strings.Join(library.Names(), ", "))
 				rule.Playbook = ""
 			}
 		}
 		for _, name := range response.UnknownSources(r.When, c.Sources.names()) {
-			f.add(key+".when", "%q is no source; there are %s", name, strings.Join(c.Sources.names(), ", "))
+			f.add(key+".when", "unknown source %q; use one of %s", name, strings.Join(c.Sources.names(), ", "))
 		}
 		if _, err := response.NewRouting([]response.Rule{rule}, library.Names()); err != nil {
 			f.add(key+".when", "%s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "routing[0]: "), "when: "))
@@ -292,9 +292,9 @@ func (c Config) validateRouting(f *ConfigErrors) {
 
 func (c Config) validateStorm(f *ConfigErrors) {
 	if c.Storm.Incidents < 0 {
-		f.add("storm.incidents", "write how many incidents alerts may open, or 0 for no limit")
+		f.add("storm.incidents", "is negative; write a number of incidents, or 0 for no limit")
 	}
 	if c.Storm.Incidents != 0 && (c.Storm.Per < time.Second || c.Storm.Per > 24*time.Hour) {
-		f.add("storm.per", "write within what time, between 1s and 24h")
+		f.add("storm.per", "is out of range; write a duration between 1s and 24h")
 	}
 }

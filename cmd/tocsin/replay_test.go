@@ -350,7 +350,7 @@ func TestAReplaySaysWhatIsWrong(t *testing.T) {
 		{"deliveries of sns cannot be posted", recording + " --to " + s.url + " --secret sns=x"},
 		{"how osquery signs is not known here", recording + " --to " + s.url + " --secret osquery=x"},
 		{"no bot is running", recording + " --to unix:/nowhere.sock"},
-		{"no such source is configured", s.file("osquery.body", "{}") + " --source osquery --to unix:" + s.socket},
+		{"source osquery is not configured", s.file("osquery.body", "{}") + " --source osquery --to unix:" + s.socket},
 		{"--secret signs", recording + " --to unix:" + s.socket + " --secret sentry=x"},
 		{"--to is the address", recording + " --to staging.example.com"},
 		{"write https://", recording + " --to http://staging.example.com --secret sentry=x"},

@@ -7,11 +7,11 @@ import (
 	"tocsin/bot/incident"
 )
 
-// answerTime is how an answer writes a time, in UTC.
-const answerTime = "2006-01-02 15:04 UTC"
+// timeLayout is the format of times in replies about alerts, in UTC.
+const timeLayout = "2006-01-02 15:04 UTC"
 
-// AlertResult tells what an errand came to, a line each, in plain text: whoever puts
-// it into a message escapes it.
+// AlertResult returns the result of an alert request as lines of plain text. The
+// caller must escape them for its format.
 func AlertResult(a incident.AlertResult, dir incident.Directory, now time.Time) []string {
 	var out []string
 	if a.Done != "" {
@@ -19,7 +19,7 @@ func AlertResult(a incident.AlertResult, dir incident.Directory, now time.Time) 
 	}
 	switch {
 	case a.Explanation != nil:
-		return append(out, explanation(*a.Explanation)...)
+		return append(out, explanationLines(*a.Explanation)...)
 	case a.Disposition != "":
 		return append(out, suppressedAlerts(a)...)
 	}
@@ -32,10 +32,10 @@ func suppressedAlerts(a incident.AlertResult) []string {
 	}
 	head := plural(int(a.Kinds), string(a.Disposition)+" alert")
 	if a.Occurrences != a.Kinds {
-		head += fmt.Sprintf(", which came %d times", a.Occurrences)
+		head += ", " + plural(int(a.Occurrences), "occurrence")
 	}
 	if int64(len(a.Alerts)) < a.Kinds {
-		head += fmt.Sprintf("; the newest %d", len(a.Alerts))
+		head += fmt.Sprintf(", newest %d", len(a.Alerts))
 	}
 	out := []string{head + ":"}
 	for _, l := range a.Alerts {
@@ -44,13 +44,13 @@ func suppressedAlerts(a incident.AlertResult) []string {
 	return out
 }
 
-// AlertLine tells of a kept alert in one line.
+// AlertLine returns one line of plain text about a stored alert.
 func AlertLine(l incident.AlertLine) string {
 	text := fmt.Sprintf("A%d · %s · %s", l.ID, oneLine(l.Kind), oneLine(string(l.Level)))
 	if l.Title != "" {
 		text += " · " + clip(oneLine(l.Title), 120)
 	}
-	text += " · " + plural(int(l.Count), "time") + ", last " + l.LastAt.UTC().Format(answerTime)
+	text += " · " + plural(int(l.Count), "time") + ", last " + l.LastAt.UTC().Format(timeLayout)
 	if l.Reason != "" {
 		text += " · " + clip(oneLine(l.Reason), 120)
 	}
@@ -59,7 +59,7 @@ func AlertLine(l incident.AlertLine) string {
 
 func maintenanceWindows(list []incident.MaintenanceWindow, dir incident.Directory, now time.Time) []string {
 	if len(list) == 0 {
-		return []string{"There is no maintenance window."}
+		return []string{"There are no maintenance windows."}
 	}
 	var out []string
 	for _, m := range list {
@@ -68,16 +68,17 @@ func maintenanceWindows(list []incident.MaintenanceWindow, dir incident.Director
 	return out
 }
 
-// MaintenanceWindowLine tells of a maintenance window in one line.
+// MaintenanceWindowLine returns one line of plain text about a maintenance window
+// and its state at now.
 func MaintenanceWindowLine(m incident.MaintenanceWindow, dir incident.Directory, now time.Time) string {
 	state := "ended"
 	switch {
 	case m.Active(now):
-		state = "holds"
+		state = "active"
 	case now.Before(m.From):
-		state = "is to come"
+		state = "scheduled"
 	}
-	text := fmt.Sprintf("M%d %s · %s to %s · owner %s · kept back %d", m.ID, state, m.From.UTC().Format(answerTime), m.To.UTC().Format(answerTime),
+	text := fmt.Sprintf("M%d %s · %s to %s · owner %s · %d suppressed", m.ID, state, m.From.UTC().Format(timeLayout), m.To.UTC().Format(timeLayout),
 		oneLine(dir.Name(m.Owner)), m.Suppressed)
 	if m.EndedBy != "" {
 		text += " · ended by " + oneLine(dir.Name(m.EndedBy))
@@ -85,7 +86,7 @@ func MaintenanceWindowLine(m incident.MaintenanceWindow, dir incident.Directory,
 	if m.When != "" {
 		text += " · when " + clip(oneLine(m.When), 200)
 	}
-	return text + " · because " + clip(oneLine(m.Reason), 200)
+	return text + " · reason: " + clip(oneLine(m.Reason), 200)
 }
 
 func orUnknown(s string) string {

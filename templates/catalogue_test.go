@@ -14,7 +14,7 @@ import (
 // The English format is the key of a catalogue, and a translation may reorder
 // the arguments.
 func TestSentence_CatalogueTranslates(t *testing.T) {
-	dir := newWorld(t).dir
+	dir := newTestIncident(t).dir
 	c := catalog.NewBuilder()
 	for key, translation := range map[string]string{
 		"%s assigned the role %s to %s": "%[3]s a reçu le rôle %[2]s de %[1]s",

@@ -8,8 +8,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Diagram draws the lifecycle's table as a mermaid state diagram. The README
-// holds a copy between two markers, and a test compares them.
+// Diagram returns the transitions of the lifecycle as a mermaid state diagram. A
+// test compares it with the copy in the README.
 func Diagram() string {
 	type edge struct{ from, to incident.Status }
 	verbs := map[edge][]string{}

@@ -1,11 +1,12 @@
-// Package templates writes every document that leaves the house: the
-// postmortem, mails, invitations and agendas, the sentence that tells an event,
-// and the picture of the lifecycle.
+// Package templates renders the documents and messages of Tocsin: the postmortem,
+// mails, notices, the sentence for a timeline event, replies about alerts, and
+// the diagram of the lifecycle.
 //
-// It is pure: what it needs is in its arguments, and the same arguments give
-// the same bytes. Everything that people or alert sources wrote is untrusted.
-// In Markdown it is escaped or quoted, so that it can be read but forms no
-// heading, table, link or tag; in HTML html/template escapes it, and the fields
-// of the record, which may be written in Markdown, are rendered by a parser
-// that knows no headings, links or raw HTML, and sanitised afterwards.
+// Its functions are pure. They depend only on their arguments, and equal arguments
+// produce equal bytes.
+//
+// Text from people and alert sources is untrusted. In Markdown it is escaped or
+// quoted, and cannot form a heading, table, link or tag. In HTML it is escaped by
+// html/template. The fields of the closing record may contain Markdown. A parser
+// without headings, links and raw HTML renders them, and the result is sanitised.
 package templates

@@ -8,8 +8,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// world is one company with one incident, played through the domain itself.
-type world struct {
+// testIncident is a company with one incident. Its events are the results of
+// commands.
+type testIncident struct {
 	t      testing.TB
 	dir    incident.Directory
 	now    time.Time
@@ -18,10 +19,10 @@ type world struct {
 	salts  int
 }
 
-var start = time.Date(2026, 11, 24, 1, 58, 0, 0, time.UTC)
+var startTime = time.Date(2026, 11, 24, 1, 58, 0, 0, time.UTC)
 
-func newWorld(t testing.TB) *world {
-	w := &world{t: t, now: start, inc: incident.New(42)}
+func newTestIncident(t testing.TB) *testIncident {
+	w := &testIncident{t: t, now: startTime, inc: incident.New(42)}
 	people := []struct {
 		id   incident.PersonID
 		name string
@@ -48,20 +49,21 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-func (w *world) salt() []byte {
+func (w *testIncident) salt() []byte {
 	w.salts++
 	sum := sha256.Sum256([]byte{byte(w.salts), byte(w.salts >> 8)})
 	return sum[:]
 }
 
-// at turns the clock to minutes after the start.
-func (w *world) at(minutes int) *world {
-	w.now = start.Add(time.Duration(minutes) * time.Minute)
+// at sets the clock to minutes after startTime.
+func (w *testIncident) at(minutes int) *testIncident {
+	w.now = startTime.Add(time.Duration(minutes) * time.Minute)
 	return w
 }
 
-// says has a person ("" is the bot) say a command that is accepted.
-func (w *world) says(p incident.PersonID, cmd incident.Command) {
+// do executes a command of a person, or of the bot if p is "". It fails the test if
+// the command is rejected.
+func (w *testIncident) do(p incident.PersonID, cmd incident.Command) {
 	w.t.Helper()
 	env := incident.Env{Now: w.now, Actor: p, System: p == "", Directory: w.dir,
 		Policy: incident.Policy{EscalateAfter: 5 * time.Minute, AckTimeout: 30 * time.Minute, EscalationSteps: 3, TimeZone: "Europe/Paris", Language: "en"}}
@@ -81,7 +83,7 @@ func (w *world) says(p incident.PersonID, cmd incident.Command) {
 	w.now = w.now.Add(7 * time.Second)
 }
 
-var record = map[string]string{
+var sampleRecord = map[string]string{
 	"summary":              "An AWS access key of the payroll exporter was pushed to a public repository and used by somebody else for 52 minutes to list buckets and to try to create users. It was disabled 26 minutes after the first alert.",
 	"impact":               "- Names and bank accounts of **1,200 employees of one customer** could be read in `s3://payroll-exports`.\n- 14 objects were listed, none was downloaded: data events were on, and complete, for the whole time.\n- No change to the account survived.",
 	"root_cause":           "The exporter ran with a long-lived user key, because its old build host could not assume a role. The key stood in a `.env` file, and nothing stopped that file from being pushed.\n\nReview did not see it: the file came with a generated commit of 3,100 lines.",
@@ -93,75 +95,76 @@ var record = map[string]string{
 	"audience":             "all", "language": "en",
 }
 
-// plan is the playbook of the sample.
-var plan = incident.Run{Playbook: "leaked-aws-credentials", Title: "Leaked AWS credentials", Digest: "sha256:4be1c2", Plan: []incident.Step{
+// samplePlaybook is the playbook run of the sample incident.
+var samplePlaybook = incident.Run{Playbook: "leaked-aws-credentials", Title: "Leaked AWS credentials", Digest: "sha256:4be1c2", Plan: []incident.Step{
 	{ID: "ground-rules", Title: "Agree on how to work", Action: "post Nobody tries the key out."},
 	{ID: "identify-key", Title: "Find out which key", Role: "security", Deadline: 10 * time.Minute},
 	{ID: "disable-key", Title: "Disable the key", Role: "operations", Deadline: 15 * time.Minute},
 	{ID: "answer-aws", Title: "Answer AWS", Role: "operations"}}}
 
-// fought plays an incident until its record is submitted for the second time.
-func fought(t testing.TB, title string) *world {
-	w := newWorld(t)
-	w.says("", incident.Command{Verb: incident.VerbOpen, Title: title, Severity: incident.Sev2, Runs: []incident.Run{plan},
+// submittedIncident returns an incident with a record that was submitted, amended
+// and submitted again.
+func submittedIncident(t testing.TB, title string) *testIncident {
+	w := newTestIncident(t)
+	w.do("", incident.Command{Verb: incident.VerbOpen, Title: title, Severity: incident.Sev2, Runs: []incident.Run{samplePlaybook},
 		Alert: &incident.AlertRef{Alert: 1, Source: "cloudtrail", Kind: "cloudtrail.GetCallerIdentity", Level: incident.LevelHigh, Title: "GetCallerIdentity from an unknown network by payroll-exporter",
-			Rule: "Unknown network (Tocsin)", At: start.Add(-time.Minute)}})
-	w.says("", incident.Command{Verb: incident.VerbPage, Round: 1})
-	w.says("", incident.Command{Verb: incident.VerbPaged, Round: 1})
-	w.at(1).says("", incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: "C0123456789"}})
-	w.says("", incident.Command{Verb: incident.VerbInvited, People: []incident.PersonID{"ada", "ben", "chloe"}})
-	w.says("", incident.Command{Verb: incident.VerbStepDone, Step: "ground-rules", Text: "Nobody tries the key out."})
-	w.at(5).says("", incident.Command{Verb: incident.VerbPageTimeout, Round: 1})
-	w.says("", incident.Command{Verb: incident.VerbPage, Round: 1, EscalationStep: 1})
-	w.says("", incident.Command{Verb: incident.VerbPaged, Round: 1, EscalationStep: 1})
-	w.at(6).says("ada", incident.Command{Verb: incident.VerbAcknowledge})
-	w.at(8).says("ada", incident.Command{Verb: incident.VerbAssignRole, Role: incident.Scribe, Person: "ben"})
-	w.says("chloe", incident.Command{Verb: incident.VerbAssignRole, Role: incident.SecurityLead, Person: "chloe"})
-	w.at(11).says("chloe", incident.Command{Verb: incident.VerbStepDone, Step: "identify-key", Text: "AKIAEXAMPLE of payroll-exporter, account 123456789012, last used 02:04 from 203.0.113.7"})
-	w.at(30).says("ada", incident.Command{Verb: incident.VerbNote, Text: "disabled the key", HappenedAt: start.Add(26 * time.Minute)})
-	w.says("ada", incident.Command{Verb: incident.VerbStepDone, Step: "disable-key", Text: "update-access-key, then list-access-keys:\n\n    AKIAEXAMPLE  Inactive\n    (no other key)"})
-	w.at(33).says("chloe", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "suspected"}, Text: "the key could read the payroll exports"})
-	w.says("chloe", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactOccurred, Value: "2026-11-24T01:32:00Z"}, Text: "the commit was pushed then"})
-	w.says("chloe", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactDetected, Value: "2026-11-24T01:58:00Z"}, Text: "the alert arrived then"})
-	w.at(41).says("chloe", incident.Command{Verb: incident.VerbEvidence, Evidence: &incident.Evidence{Name: "lookup-events AKIAEXAMPLE eu-west-1", Where: "s3://evidence/INC-42/",
+			Rule: "Unknown network (Tocsin)", At: startTime.Add(-time.Minute)}})
+	w.do("", incident.Command{Verb: incident.VerbPage, Round: 1})
+	w.do("", incident.Command{Verb: incident.VerbPaged, Round: 1})
+	w.at(1).do("", incident.Command{Verb: incident.VerbLink, Links: map[string]string{incident.LinkChannel: "C0123456789"}})
+	w.do("", incident.Command{Verb: incident.VerbInvited, People: []incident.PersonID{"ada", "ben", "chloe"}})
+	w.do("", incident.Command{Verb: incident.VerbStepDone, Step: "ground-rules", Text: "Nobody tries the key out."})
+	w.at(5).do("", incident.Command{Verb: incident.VerbPageTimeout, Round: 1})
+	w.do("", incident.Command{Verb: incident.VerbPage, Round: 1, EscalationStep: 1})
+	w.do("", incident.Command{Verb: incident.VerbPaged, Round: 1, EscalationStep: 1})
+	w.at(6).do("ada", incident.Command{Verb: incident.VerbAcknowledge})
+	w.at(8).do("ada", incident.Command{Verb: incident.VerbAssignRole, Role: incident.Scribe, Person: "ben"})
+	w.do("chloe", incident.Command{Verb: incident.VerbAssignRole, Role: incident.SecurityLead, Person: "chloe"})
+	w.at(11).do("chloe", incident.Command{Verb: incident.VerbStepDone, Step: "identify-key", Text: "AKIAEXAMPLE of payroll-exporter, account 123456789012, last used 02:04 from 203.0.113.7"})
+	w.at(30).do("ada", incident.Command{Verb: incident.VerbNote, Text: "disabled the key", HappenedAt: startTime.Add(26 * time.Minute)})
+	w.do("ada", incident.Command{Verb: incident.VerbStepDone, Step: "disable-key", Text: "update-access-key, then list-access-keys:\n\n    AKIAEXAMPLE  Inactive\n    (no other key)"})
+	w.at(33).do("chloe", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "suspected"}, Text: "the key could read the payroll exports"})
+	w.do("chloe", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactOccurred, Value: "2026-11-24T01:32:00Z"}, Text: "the commit was pushed then"})
+	w.do("chloe", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactDetected, Value: "2026-11-24T01:58:00Z"}, Text: "the alert arrived then"})
+	w.at(41).do("chloe", incident.Command{Verb: incident.VerbEvidence, Evidence: &incident.Evidence{Name: "lookup-events AKIAEXAMPLE eu-west-1", Where: "s3://evidence/INC-42/",
 		SHA256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}})
-	w.at(52).says("ada", incident.Command{Verb: incident.VerbContain, Text: "key disabled, sessions revoked, one foreign user disabled"})
-	w.at(60).says("grace", incident.Command{Verb: incident.VerbUpdate, Text: "A credential was misused and is disabled. We are checking what it could read. Next update at 04:00 UTC."})
-	w.at(75).says("elena", incident.Command{Verb: incident.VerbNote, Text: "Privileged: counsel's first assessment of the duty to notify.", Audience: incident.AudienceLegalSecurity})
-	w.at(80).says("elena", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactAware, Regime: "gdpr", Value: "2026-11-24T02:31:00Z"}, Text: "reasonable certainty from the log"})
-	w.says("elena", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactAffected, Affected: &incident.Affected{Who: "Example SA", Capacity: incident.Processor, Count: 1200, NotifiedAt: start.Add(75 * time.Minute)}}, Text: "their export was in reach"})
-	w.at(90).says("ada", incident.Command{Verb: incident.VerbConsult, Department: "payroll", Blocking: true})
-	w.at(95).says("ada", incident.Command{Verb: incident.VerbStepSkip, Step: "answer-aws", Text: "no case and no mail from AWS"})
-	w.at(260).says("ada", incident.Command{Verb: incident.VerbResolve, Text: "exporter runs on a role, six secrets rotated, watched for two hours"})
-	w.at(300).says("ines", incident.Command{Verb: incident.VerbAnswer, Department: "payroll", Text: "No run was affected; the November run went out on time."})
+	w.at(52).do("ada", incident.Command{Verb: incident.VerbContain, Text: "key disabled, sessions revoked, one foreign user disabled"})
+	w.at(60).do("grace", incident.Command{Verb: incident.VerbUpdate, Text: "A credential was misused and is disabled. We are checking what it could read. Next update at 04:00 UTC."})
+	w.at(75).do("elena", incident.Command{Verb: incident.VerbNote, Text: "Privileged: counsel's first assessment of the duty to notify.", Audience: incident.AudienceLegalSecurity})
+	w.at(80).do("elena", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactAware, Regime: "gdpr", Value: "2026-11-24T02:31:00Z"}, Text: "reasonable certainty from the log"})
+	w.do("elena", incident.Command{Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactAffected, Affected: &incident.Affected{Who: "Example SA", Capacity: incident.Processor, Count: 1200, NotifiedAt: startTime.Add(75 * time.Minute)}}, Text: "their export was in reach"})
+	w.at(90).do("ada", incident.Command{Verb: incident.VerbConsult, Department: "payroll", Blocking: true})
+	w.at(95).do("ada", incident.Command{Verb: incident.VerbStepSkip, Step: "answer-aws", Text: "no case and no mail from AWS"})
+	w.at(260).do("ada", incident.Command{Verb: incident.VerbResolve, Text: "exporter runs on a role, six secrets rotated, watched for two hours"})
+	w.at(300).do("ines", incident.Command{Verb: incident.VerbAnswer, Department: "payroll", Text: "No run was affected; the November run went out on time."})
 	draft := map[string]string{}
-	for k, v := range record {
+	for k, v := range sampleRecord {
 		draft[k] = v
 	}
 	draft["impact"] = "None."
-	w.at(24*60).says("ben", incident.Command{Verb: incident.VerbEditRecord, Record: draft})
-	w.says("ben", incident.Command{Verb: incident.VerbSubmit})
-	w.at(25*60).says("elena", incident.Command{Verb: incident.VerbObject, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: "The impact leaves out what could be read."})
-	w.at(26*60).says("ben", incident.Command{Verb: incident.VerbAmend, Text: "the impact says what could be read", Record: map[string]string{"impact": record["impact"]}})
-	w.at(26*60+10).says("ben", incident.Command{Verb: incident.VerbSubmit})
+	w.at(24*60).do("ben", incident.Command{Verb: incident.VerbEditRecord, Record: draft})
+	w.do("ben", incident.Command{Verb: incident.VerbSubmit})
+	w.at(25*60).do("elena", incident.Command{Verb: incident.VerbObject, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: "The impact leaves out what could be read."})
+	w.at(26*60).do("ben", incident.Command{Verb: incident.VerbAmend, Text: "the impact says what could be read", Record: map[string]string{"impact": sampleRecord["impact"]}})
+	w.at(26*60+10).do("ben", incident.Command{Verb: incident.VerbSubmit})
 	return w
 }
 
-// signed plays on until every department has signed.
-func (w *world) signed() *world {
+// sign lets every department sign the submitted record.
+func (w *testIncident) sign() *testIncident {
 	digest := w.inc.Submission.Digest
-	w.at(26*60+30).says("ada", incident.Command{Verb: incident.VerbSign, Department: incident.Engineering, Expect: digest})
-	w.says("dev", incident.Command{Verb: incident.VerbSign, Department: incident.Security, Expect: digest})
-	w.at(27*60).says("grace", incident.Command{Verb: incident.VerbDelegate, Department: incident.Communications, Person: "jan", Until: start.Add(72 * time.Hour), Text: "on leave from noon"})
-	w.says("elena", incident.Command{Verb: incident.VerbSign, Department: incident.Legal, Expect: digest})
-	w.at(28*60).says("jan", incident.Command{Verb: incident.VerbSign, Department: incident.Communications, Expect: digest})
+	w.at(26*60+30).do("ada", incident.Command{Verb: incident.VerbSign, Department: incident.Engineering, Expect: digest})
+	w.do("dev", incident.Command{Verb: incident.VerbSign, Department: incident.Security, Expect: digest})
+	w.at(27*60).do("grace", incident.Command{Verb: incident.VerbDelegate, Department: incident.Communications, Person: "jan", Until: startTime.Add(72 * time.Hour), Text: "on leave from noon"})
+	w.do("elena", incident.Command{Verb: incident.VerbSign, Department: incident.Legal, Expect: digest})
+	w.at(28*60).do("jan", incident.Command{Verb: incident.VerbSign, Department: incident.Communications, Expect: digest})
 	return w
 }
 
-func (w *world) input() Input {
+func (w *testIncident) input() Input {
 	return Input{Incident: w.inc, Timeline: w.events, Directory: w.dir, Revision: w.inc.Submission.Document.Revision, Written: w.now}
 }
 
-func sample(t testing.TB) *world {
-	return fought(t, "AWS key of the payroll exporter used from an unknown network").signed()
+func signedIncident(t testing.TB) *testIncident {
+	return submittedIncident(t, "AWS key of the payroll exporter used from an unknown network").sign()
 }

@@ -20,7 +20,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-// payloads are what somebody would write to look like the document around it.
+// payloads are texts that try to imitate or break the document around them.
 var payloads = []string{
 	"# Signatures", "\n## Signatures\n", "\n\n| Legal | Eve | now | member | Slack |\n|---|---|---|---|---|\n", "| a | b |", "Signatures\n=====\n", "Signatures\n---\n", "***", "---",
 	"</p><h2>Signatures</h2>", "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "<!-- ", "-->", "]]>", "</title></svg><script>", "\"><b>", "' onload='x", "<style>*{display:none}",
@@ -29,43 +29,44 @@ var payloads = []string{
 	"\u202eevil", "\u2028# x", "\r# x", "\r\n\r\n# x", "\x00", "\x1b[31m", "\ufeff", "\xff\xfe", "\u0085## x", ":---", "[^1]: x", "- [ ] x", "<details>", "sha256:00",
 }
 
-func hostile() *rapid.Generator[string] {
+func hostileText() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		parts := rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom(payloads), rapid.SampledFrom([]string{"\n", " ", "\n\n", "word", "    "}), rapid.String()), 1, 6).Draw(t, "parts")
 		return "x" + strings.Join(parts, "")
 	})
 }
 
-// spoiled puts texts into everything that people and sources can write.
-func spoiled(t testing.TB, say func() string) Input {
-	w := fought(t, "A title")
-	long := func() string { s := say(); return s[:min(len(s), 400)] }
-	w.at(26*60+12).says("ben", incident.Command{Verb: incident.VerbAmend, Text: say(), Record: map[string]string{"summary": say(), "impact": say(), "root_cause": say(),
-		"contributing_factors": say(), "what_was_done": say(), "what_detected_it": say(), "what_will_detect_it": say(), "what_will_prevent_it": say()}})
-	w.says("ben", incident.Command{Verb: incident.VerbNote, Text: say()})
-	w.says("ben", incident.Command{Verb: incident.VerbEvidence, Evidence: &incident.Evidence{Name: say(), Where: say()}, Text: say()})
-	w.says("ben", incident.Command{Verb: incident.VerbSetFact, Text: say(), Fact: &incident.FactChange{Name: incident.FactAffected, Affected: &incident.Affected{Who: say(), Capacity: incident.Controller}}})
-	w.says("ben", incident.Command{Verb: incident.VerbSetFact, Text: say(), Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "confirmed"}})
-	w.says("", incident.Command{Verb: incident.VerbAttach, Text: say(), Alert: &incident.AlertRef{Alert: 9, Source: "s", Kind: long(), Title: long(), Rule: say(), URL: say(), At: start}})
-	w.says("ben", incident.Command{Verb: incident.VerbAddAction, Action: &incident.Action{Kind: incident.ActionProcess, Title: long(), Owner: "ben", Due: start.AddDate(0, 1, 0)}})
-	w.says("", incident.Command{Verb: incident.VerbEffectFailed, Effect: "INC-42/1/post", Text: say()})
-	w.says("ben", incident.Command{Verb: incident.VerbSubmit})
-	w.says("elena", incident.Command{Verb: incident.VerbObject, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: say()})
-	w.says("elena", incident.Command{Verb: incident.VerbWithdraw, Item: "O2", Text: say()})
-	w.signed()
-	w.says("ben", incident.Command{Verb: incident.VerbScheduleReview, When: w.now.Add(48 * time.Hour), Text: say()})
+// hostileInput returns an input with a text of newText in every field that people
+// and sources can write.
+func hostileInput(t testing.TB, newText func() string) Input {
+	w := submittedIncident(t, "A title")
+	long := func() string { s := newText(); return s[:min(len(s), 400)] }
+	w.at(26*60+12).do("ben", incident.Command{Verb: incident.VerbAmend, Text: newText(), Record: map[string]string{"summary": newText(), "impact": newText(), "root_cause": newText(),
+		"contributing_factors": newText(), "what_was_done": newText(), "what_detected_it": newText(), "what_will_detect_it": newText(), "what_will_prevent_it": newText()}})
+	w.do("ben", incident.Command{Verb: incident.VerbNote, Text: newText()})
+	w.do("ben", incident.Command{Verb: incident.VerbEvidence, Evidence: &incident.Evidence{Name: newText(), Where: newText()}, Text: newText()})
+	w.do("ben", incident.Command{Verb: incident.VerbSetFact, Text: newText(), Fact: &incident.FactChange{Name: incident.FactAffected, Affected: &incident.Affected{Who: newText(), Capacity: incident.Controller}}})
+	w.do("ben", incident.Command{Verb: incident.VerbSetFact, Text: newText(), Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "confirmed"}})
+	w.do("", incident.Command{Verb: incident.VerbAttach, Text: newText(), Alert: &incident.AlertRef{Alert: 9, Source: "s", Kind: long(), Title: long(), Rule: newText(), URL: newText(), At: startTime}})
+	w.do("ben", incident.Command{Verb: incident.VerbAddAction, Action: &incident.Action{Kind: incident.ActionProcess, Title: long(), Owner: "ben", Due: startTime.AddDate(0, 1, 0)}})
+	w.do("", incident.Command{Verb: incident.VerbEffectFailed, Effect: "INC-42/1/post", Text: newText()})
+	w.do("ben", incident.Command{Verb: incident.VerbSubmit})
+	w.do("elena", incident.Command{Verb: incident.VerbObject, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: newText()})
+	w.do("elena", incident.Command{Verb: incident.VerbWithdraw, Item: "O2", Text: newText()})
+	w.sign()
+	w.do("ben", incident.Command{Verb: incident.VerbScheduleReview, When: w.now.Add(48 * time.Hour), Text: newText()})
 	w.inc.Title = long()
 	for n := range w.dir.People {
 		w.dir.People[n].Name = w.dir.People[n].Name + long()
 	}
 	in := w.input()
-	in.Incident.Signatures[0].Auth = say()
+	in.Incident.Signatures[0].Auth = newText()
 	return in
 }
 
-// shape is what Markdown makes of a document: its headings, and how many
-// tables, rows, links, tags and quotations it has.
-func shape(md string) (headings []string, count map[string]int) {
+// markdownShape returns the headings of a Markdown document and the number of its
+// tables, rows, links, tags and other elements.
+func markdownShape(md string) (headings []string, count map[string]int) {
 	count = map[string]int{}
 	src := []byte(md)
 	root := goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser().Parse(text.NewReader(src))
@@ -100,9 +101,8 @@ func shape(md string) (headings []string, count map[string]int) {
 	return headings, count
 }
 
-// tags lists the tags of a page, each with its attributes' names. The prose of
-// the record may add those that it is allowed.
-func tags(t interface{ Fatalf(string, ...any) }, page string) map[string]int {
+// htmlTags counts the tags of a page by name and attribute names.
+func htmlTags(t interface{ Fatalf(string, ...any) }, page string) map[string]int {
 	out := map[string]int{}
 	d := xml.NewDecoder(strings.NewReader(page))
 	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
@@ -112,7 +112,7 @@ func tags(t interface{ Fatalf(string, ...any) }, page string) map[string]int {
 			return out
 		}
 		if err != nil {
-			t.Fatalf("the page cannot be read: %v", err)
+			t.Fatalf("parse page: %v", err)
 		}
 		if e, ok := tok.(xml.StartElement); ok {
 			var attrs []string
@@ -125,46 +125,45 @@ func tags(t interface{ Fatalf(string, ...any) }, page string) map[string]int {
 	}
 }
 
-// What people write never makes a heading, a table, a link or a tag, and never
-// a line that looks like one of the document's own.
-func TestHostileTexts(t *testing.T) {
-	calm, err := Postmortem(spoiled(t, func() string { return "xcalm" }))
+// Hostile texts in every field do not change the structure of the documents.
+func TestPostmortem_HostileTextChangesNoStructure(t *testing.T) {
+	plain, err := Postmortem(hostileInput(t, func() string { return "xplain" }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	headings, count := shape(calm.Markdown)
-	want := tags(t, calm.HTML)
+	headings, count := markdownShape(plain.Markdown)
+	want := htmlTags(t, plain.HTML)
 	rapid.Check(t, func(rt *rapid.T) {
-		in := spoiled(t, func() string { return hostile().Draw(rt, "text") })
+		in := hostileInput(t, func() string { return hostileText().Draw(rt, "text") })
 		doc, err := Postmortem(in)
 		if err != nil {
 			rt.Fatal(err)
 		}
-		got, n := shape(doc.Markdown)
+		got, n := markdownShape(doc.Markdown)
 		if !slices.Equal(got[1:], headings[1:]) { // the first is the title
-			rt.Fatalf("headings: %q", got)
+			rt.Fatalf("got headings %q, want %q", got, headings)
 		}
-		for what, v := range n {
-			if v != count[what] {
-				rt.Fatalf("%s: %d, not %d\n%s", what, v, count[what], doc.Markdown)
+		for element, v := range n {
+			if v != count[element] {
+				rt.Fatalf("got %d %s, want %d\n%s", v, element, count[element], doc.Markdown)
 			}
 		}
 		prose := []string{"p ", "br ", "ul ", "ol ", "li ", "blockquote ", "code ", "pre ", "em ", "strong "}
-		for tag, v := range tags(rt, doc.HTML) {
+		for tag, v := range htmlTags(rt, doc.HTML) {
 			if v != want[tag] && !slices.Contains(prose, tag) && !strings.HasPrefix(tag, "div class") {
-				rt.Fatalf("tag %q: %d, not %d", tag, v, want[tag])
+				rt.Fatalf("got %d tags %q, want %d", v, tag, want[tag])
 			}
 		}
-		if strings.Count(doc.HTML, `class="signature"`) != 4 || strings.Count(doc.HTML, "<h2") != strings.Count(calm.HTML, "<h2") {
-			rt.Fatalf("signatures: %d", strings.Count(doc.HTML, `class="signature"`))
+		if strings.Count(doc.HTML, `class="signature"`) != 4 || strings.Count(doc.HTML, "<h2") != strings.Count(plain.HTML, "<h2") {
+			rt.Fatalf("got %d signatures, want 4, or another number of headings", strings.Count(doc.HTML, `class="signature"`))
 		}
-		for _, m := range []Message{PageMail(brief(in), 0), PostmortemMail(brief(in)), InvitationMail(brief(in))} {
+		for _, m := range []Message{PageMail(mailBrief(in), 0), PostmortemMail(mailBrief(in)), InvitationMail(mailBrief(in))} {
 			if strings.ContainsAny(m.Subject, "\r\n") {
-				rt.Fatalf("a subject of several lines: %q", m.Subject)
+				rt.Fatalf("got subject %q, want one line", m.Subject)
 			}
-			_ = tags(rt, m.HTML)
+			_ = htmlTags(rt, m.HTML)
 			if strings.Contains(m.HTML, "<script") || strings.Contains(m.HTML, "<img") {
-				rt.Fatal("a mail with a foreign tag")
+				rt.Fatal("the mail contains a tag of the hostile text")
 			}
 		}
 	})

@@ -11,20 +11,20 @@ import (
 	"tocsin/bot/incident"
 )
 
-// Message is a mail, in both of its forms.
+// Message is a mail as plain text and as HTML.
 type Message struct{ Subject, Text, HTML string }
 
 var (
-	mailText = template.Must(template.New("mail").Funcs(template.FuncMap{"quoted": quoted}).ParseFS(files, "mail.txt.tmpl"))
-	mailHTML = htmltemplate.Must(htmltemplate.New("mail").Funcs(htmltemplate.FuncMap{"prose": proseHTML}).ParseFS(files, "mail.html.tmpl"))
+	mailText = template.Must(template.New("mail").Funcs(template.FuncMap{"quoted": quoteMail}).ParseFS(templateFiles, "mail.txt.tmpl"))
+	mailHTML = htmltemplate.Must(htmltemplate.New("mail").Funcs(htmltemplate.FuncMap{"prose": proseHTML}).ParseFS(templateFiles, "mail.html.tmpl"))
 )
 
-// mailLayout is what the mails are laid out from. Its strings are raw.
+// mailLayout is the data of the mail templates. Its strings are not escaped.
 type mailLayout struct {
 	ID, Severity, Title string
 	Heading             string
 	Lines               []string
-	Facts               []pair
+	Facts               []labelValue
 	List                []string
 	Blocks              []section
 	Small               string
@@ -32,7 +32,7 @@ type mailLayout struct {
 
 func (l mailLayout) message(subject string) Message {
 	var text, page bytes.Buffer
-	// The templates are our own and l has every field they name.
+	// Execution fails only if a template is wrong.
 	if err := mailText.ExecuteTemplate(&text, "mail.txt.tmpl", l); err != nil {
 		panic("templates: mail.txt.tmpl: " + err.Error())
 	}
@@ -42,11 +42,12 @@ func (l mailLayout) message(subject string) Message {
 	return Message{Subject: clip(oneLine(subject), 180), Text: tidy(text.String()), HTML: tidy(page.String())}
 }
 
-// quoted marks each line of a text, so that none of them reads as the mail's own.
-func quoted(s string) string { return "> " + strings.ReplaceAll(clean(s), "\n", "\n> ") }
+// quoteMail prefixes each line of untrusted text with "> " to set it apart from
+// the text of the mail.
+func quoteMail(s string) string { return "> " + strings.ReplaceAll(cleanText(s), "\n", "\n> ") }
 
-// newMailLayout says which incident it is about: of a restricted one only its
-// number and severity.
+// newMailLayout returns a layout with the id and severity of the incident, and the
+// title unless the incident is restricted.
 func newMailLayout(b incident.Brief) mailLayout {
 	l := mailLayout{ID: b.Incident.ID.String(), Severity: strings.ToUpper(string(b.Incident.Severity))}
 	if !b.Incident.Restricted {
@@ -55,36 +56,37 @@ func newMailLayout(b incident.Brief) mailLayout {
 	return l
 }
 
-func (l mailLayout) subject(what string) string {
+func (l mailLayout) subject(text string) string {
 	if l.Title != "" {
-		what += ": " + l.Title
+		text += ": " + l.Title
 	}
-	return "[" + l.Severity + "] " + l.ID + " " + what
+	return "[" + l.Severity + "] " + l.ID + " " + text
 }
 
-// PageMail pages by mail. route counts from 0, as in the alias.
-func PageMail(b incident.Brief, route int) Message {
+// PageMail returns the mail that pages a responder. step is the index of the
+// escalation step, from 0.
+func PageMail(b incident.Brief, step int) Message {
 	l := newMailLayout(b)
-	l.Heading = l.ID + " needs somebody now"
+	l.Heading = l.ID + " needs a responder"
 	l.Lines = []string{
-		"You are paged because you are on the emergency alias, and nobody has acknowledged this incident yet.",
-		"Write /incident ack " + l.ID + " in Slack, or run: tocsin incident ack " + l.ID,
-		"Whoever acknowledges first becomes incident commander and stops the paging. If you cannot take it, do nothing: the next one is paged.",
+		"Tocsin pages you because you are part of the escalation policy and the incident is not acknowledged.",
+		"To acknowledge, type /incident ack " + l.ID + " in Slack or run: tocsin incident ack " + l.ID,
+		"The first person to acknowledge becomes incident commander and stops the paging. If you cannot respond, do nothing. Tocsin then pages the next escalation step.",
 	}
-	l.Facts = []pair{{Label: "Severity", Value: l.Severity}, {Label: "Opened", Value: utc(b.Incident.OpenedAt)}, {Label: "Page", Value: fmt.Sprintf("round %d, route %d", max(b.Incident.Paging.Round, 1), route+1)}}
+	l.Facts = []labelValue{{Label: "Severity", Value: l.Severity}, {Label: "Opened", Value: formatUTC(b.Incident.OpenedAt)}, {Label: "Page", Value: fmt.Sprintf("round %d, step %d", max(b.Incident.Paging.Round, 1), step+1)}}
 	if l.Title != "" {
-		l.Facts = append(l.Facts, pair{Label: "What", Value: l.Title})
+		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
 		for _, a := range b.Incident.Alerts[:min(len(b.Incident.Alerts), 5)] {
-			l.Facts = append(l.Facts, pair{Label: "Alert", Value: oneLine(a.Source) + ", " + string(a.Level) + ": " + clip(oneLine(a.Title), 200)})
+			l.Facts = append(l.Facts, labelValue{Label: "Alert", Value: oneLine(a.Source) + ", " + string(a.Level) + ": " + clip(oneLine(a.Title), 200)})
 		}
 	} else {
-		l.Small = "The incident is restricted: what it is about is only shown to those who take part. Do not forward this mail."
+		l.Small = "The incident is restricted. Only participants can see its details. Do not forward this mail."
 	}
-	return l.message(l.subject("needs somebody now"))
+	return l.message(l.subject("needs a responder"))
 }
 
-// PostmortemMail sends the approved postmortem round. The document itself,
-// b.Document, is attached by whoever sends the mail.
+// PostmortemMail returns the mail that distributes an approved postmortem. The
+// caller attaches the document, b.Document.
 func PostmortemMail(b incident.Brief) Message {
 	l := newMailLayout(b)
 	sub := b.Incident.Submission
@@ -96,78 +98,78 @@ func PostmortemMail(b incident.Brief) Message {
 	if b.Document != nil {
 		revision, digest = b.Document.Revision, b.Document.Digest
 	}
-	l.Title = oneLine(b.Incident.Title) // the list is the audience that was signed
+	l.Title = oneLine(b.Incident.Title) // the recipients are the signed audience
 	l.Heading = "Postmortem of " + l.ID
-	l.Lines = []string{fmt.Sprintf("Engineering, security, legal and communications have signed revision %d of this record. The whole document is attached.", revision)}
+	l.Lines = []string{fmt.Sprintf("Engineering, security, legal and communications signed revision %d of this record. The full document is attached.", revision)}
 	if revision > 1 {
-		l.Lines = append(l.Lines, fmt.Sprintf("It replaces revision %d, which is kept and marked as superseded.", revision-1))
+		l.Lines = append(l.Lines, fmt.Sprintf("This revision replaces revision %d. Tocsin retains the old revision and marks it as superseded.", revision-1))
 	}
-	l.Facts = []pair{{Label: "What", Value: l.Title}, {Label: "Severity", Value: l.Severity}, {Label: "For", Value: audience(record.Audience)}, {Label: "Opened", Value: utc(b.Incident.OpenedAt)}, {Label: "Digest", Value: digest}}
+	l.Facts = []labelValue{{Label: "Title", Value: l.Title}, {Label: "Severity", Value: l.Severity}, {Label: "Audience", Value: audience(record.Audience)}, {Label: "Opened", Value: formatUTC(b.Incident.OpenedAt)}, {Label: "Digest", Value: digest}}
 	for _, s := range b.Incident.Signatures {
 		if s.Digest == sub.Digest {
-			l.Facts = append(l.Facts, pair{Label: "Signed for " + label(s.Department), Value: name(b.Directory, s.By) + ", " + utc(s.At)})
+			l.Facts = append(l.Facts, labelValue{Label: "Signed for " + label(s.Department), Value: personName(b.Directory, s.By) + ", " + formatUTC(s.At)})
 		}
 	}
 	for _, f := range []string{"summary", "impact", "root_cause", "what_will_prevent_it"} {
 		for _, known := range incident.RecordFields() {
-			if text := strings.TrimSpace(clean(record.Get(f))); known.Name == f && text != "" {
+			if text := strings.TrimSpace(cleanText(record.Get(f))); known.Name == f && text != "" {
 				l.Blocks = append(l.Blocks, section{known.Label, text})
 			}
 		}
 	}
 	if at := b.Incident.Review.At; !at.IsZero() {
-		l.Lines = append(l.Lines, "The review meeting is on "+localTime(b, at)+".")
+		l.Lines = append(l.Lines, "The review meeting is on "+formatLocal(b, at)+".")
 	} else {
-		l.Lines = append(l.Lines, "A review meeting follows.")
+		l.Lines = append(l.Lines, "The review meeting is not scheduled yet.")
 	}
-	l.Small = "For the audience named above. The attached document tells how to check the digest."
+	l.Small = "This mail is for the audience above. The attached document explains how to verify the digest."
 	if b.Incident.Restricted {
-		l.Title = "" // a subject shows on locked screens
+		l.Title = "" // locked screens show subjects
 	}
 	return l.message(l.subject(fmt.Sprintf("postmortem, revision %d", revision)))
 }
 
-// InvitationMail invites to the review meeting: what, when, where, the agenda
-// and how it is concluded. The sender attaches the calendar entry.
+// InvitationMail returns the invitation to the review meeting, with its time,
+// place, agenda and how to conclude it. The caller attaches the calendar entry.
 func InvitationMail(b incident.Brief) Message {
 	l := newMailLayout(b)
 	l.Heading = "Postmortem review of " + l.ID
-	l.Lines = []string{"You are invited to the review meeting of this incident. It is held in person, without blame, and ends in action items."}
+	l.Lines = []string{"You are invited to the review meeting of this incident. The review is blameless, takes place in person and ends with action items."}
 	where := clip(oneLine(b.Event.Text("text")), 300)
 	if b.Event.Kind != incident.EventReviewScheduled || where == "" {
-		where = "in the incident's channel, unless the organiser says otherwise"
+		where = "the incident's channel, unless the organiser names another place"
 	}
 	organiser := "Tocsin"
 	if b.Event.By != "" {
-		organiser = name(b.Directory, b.Event.By)
+		organiser = personName(b.Directory, b.Event.By)
 	}
-	l.Facts = []pair{{Label: "When", Value: localTime(b, b.Incident.Review.At)}, {Label: "Where", Value: where}, {Label: "Organiser", Value: organiser}, {Label: "Severity", Value: l.Severity}}
+	l.Facts = []labelValue{{Label: "When", Value: formatLocal(b, b.Incident.Review.At)}, {Label: "Where", Value: where}, {Label: "Organiser", Value: organiser}, {Label: "Severity", Value: l.Severity}}
 	if l.Title != "" {
-		l.Facts = append(l.Facts, pair{Label: "What", Value: l.Title})
+		l.Facts = append(l.Facts, labelValue{Label: "Title", Value: l.Title})
 	}
 	l.List = []string{
-		"The timeline: what happened, in whose eyes, and what surprised us (10 minutes)",
-		"Detection: what told us, how late, and what would have told us at once (10 minutes)",
+		"Timeline: events, perspectives and surprises (10 minutes)",
+		"Detection: which signals arrived, how late, and which would have been faster (10 minutes)",
 		"Response: which playbook steps helped, were late or were skipped (10 minutes)",
-		"Cause and contributing factors: what made it possible (10 minutes)",
+		"Root cause and contributing factors (10 minutes)",
 		"Action items: at least one for detection and one for prevention, each with an owner and a date (15 minutes)",
-		"Decisions, and who tells whom (5 minutes)",
+		"Decisions, and who informs which people (5 minutes)",
 	}
 	if n := len(b.Incident.Actions); n > 0 {
 		l.Lines = append(l.Lines, "So far there "+map[bool]string{true: "is ", false: "are "}[n == 1]+plural(n, "action item")+".")
 	}
-	l.Lines = append(l.Lines, "To conclude it, one of those present writes /incident review conclude in the incident's channel and fills in who was there, what was decided and the action items. The incident closes when there is one item for detection and one for prevention, or an exception that security endorses.")
+	l.Lines = append(l.Lines, "To conclude the review, an attendee types /incident review conclude in the incident's channel and enters the attendees, the decisions and the action items. The incident closes with one action item for detection and one for prevention, or with a waiver that security endorses.")
 	if l.Title == "" {
-		l.Small = "The incident is restricted: read the postmortem in its channel, and do not forward this invitation."
+		l.Small = "The incident is restricted. Read the postmortem in its channel, and do not forward this invitation."
 	}
-	return l.message("Review of " + l.ID + ", " + localTime(b, b.Incident.Review.At))
+	return l.message("Review of " + l.ID + ", " + formatLocal(b, b.Incident.Review.At))
 }
 
-// localTime writes a time in UTC and the incident's zone.
-func localTime(b incident.Brief, t time.Time) string {
+// formatLocal formats a time in the zone of the incident and in UTC.
+func formatLocal(b incident.Brief, t time.Time) string {
 	zone, err := time.LoadLocation(b.Incident.Facts.TimeZone)
 	if t.IsZero() || err != nil || b.Incident.Facts.TimeZone == "" || zone == time.UTC {
-		return utc(t)
+		return formatUTC(t)
 	}
 	return t.In(zone).Format("Monday, 2 January 2006, 15:04 MST") + " (" + t.UTC().Format("15:04 UTC") + ")"
 }

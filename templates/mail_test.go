@@ -8,8 +8,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// brief is what a mail's effect is told about the incident of an input.
-func brief(in Input) incident.Brief {
+// mailBrief returns the brief of a mail effect for the incident of an input.
+func mailBrief(in Input) incident.Brief {
 	b := incident.Brief{Incident: in.Incident, Directory: in.Directory, Now: in.Written, Attempt: 1}
 	for _, e := range in.Timeline {
 		if e.Kind == incident.EventReviewScheduled {
@@ -19,24 +19,26 @@ func brief(in Input) incident.Brief {
 	return b
 }
 
-func (m Message) file() string { return "Subject: " + m.Subject + "\n\n" + m.Text + "\n\n" + m.HTML }
+func (m Message) goldenText() string {
+	return "Subject: " + m.Subject + "\n\n" + m.Text + "\n\n" + m.HTML
+}
 
 func TestMails(t *testing.T) {
-	w := sample(t)
-	w.says("chloe", incident.Command{Verb: incident.VerbScheduleReview, When: start.Add(80 * time.Hour), Text: "Room Curie"})
-	b := brief(w.input())
-	golden(t, "page-restricted.txt", PageMail(b, 1).file())
-	golden(t, "postmortem-mail.txt", PostmortemMail(b).file())
-	golden(t, "invitation-restricted.txt", InvitationMail(b).file())
-	for what, m := range map[string]Message{"page": PageMail(b, 0), "invitation": InvitationMail(b)} {
-		if text := m.file(); strings.Contains(text, "exporter") || strings.Contains(text, "CloudTrail") {
-			t.Errorf("the %s of a restricted incident says what it is about", what)
+	w := signedIncident(t)
+	w.do("chloe", incident.Command{Verb: incident.VerbScheduleReview, When: startTime.Add(80 * time.Hour), Text: "Room Curie"})
+	b := mailBrief(w.input())
+	golden(t, "page-restricted.txt", PageMail(b, 1).goldenText())
+	golden(t, "postmortem-mail.txt", PostmortemMail(b).goldenText())
+	golden(t, "invitation-restricted.txt", InvitationMail(b).goldenText())
+	for kind, m := range map[string]Message{"page": PageMail(b, 0), "invitation": InvitationMail(b)} {
+		if text := m.goldenText(); strings.Contains(text, "exporter") || strings.Contains(text, "CloudTrail") {
+			t.Errorf("the %s of a restricted incident contains details", kind)
 		}
 	}
 	if strings.Contains(PostmortemMail(b).Subject, "exporter") {
-		t.Error("the subject of a restricted incident's postmortem says what it is about")
+		t.Error("the postmortem subject of a restricted incident contains details")
 	}
 	b.Incident.Restricted = false
-	golden(t, "page.txt", PageMail(b, 0).file())
-	golden(t, "invitation.txt", InvitationMail(b).file())
+	golden(t, "page.txt", PageMail(b, 0).goldenText())
+	golden(t, "invitation.txt", InvitationMail(b).goldenText())
 }

@@ -13,25 +13,25 @@ import (
 )
 
 var (
-	// A backslash is written as an entity: not every parser gets "\\\" at the end of a line right.
-	markup    = strings.NewReplacer(`\`, `&#92;`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "&", `\&`, "|", `\|`, "~", `\~`, "#", `\#`, "$", `\$`, "@", `\@`)
-	lineStart = regexp.MustCompile(`^([-+=:]|\d+[.)])`)
-	autolink  = regexp.MustCompile(`(?i)(https?|ftp|www)(://|\.)`)
+	// A backslash becomes an entity, because some parsers misread "\\\" at the end of a line.
+	markdownEscaper = strings.NewReplacer(`\`, `&#92;`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", `\<`, ">", `\>`, "&", `\&`, "|", `\|`, "~", `\~`, "#", `\#`, "$", `\$`, "@", `\@`)
+	lineStartMarker = regexp.MustCompile(`^([-+=:]|\d+[.)])`)
+	autolink        = regexp.MustCompile(`(?i)(https?|ftp|www)(://|\.)`)
 )
 
-// md writes a text on one line such that Markdown shows it as it is: it forms
-// no heading, list, table, link, tag or emphasis wherever it is put.
-func md(s string) string { return escapeLine(oneLine(s)) }
+// escapeMarkdown returns s on one line, escaped for Markdown. The result cannot
+// form a heading, list, table, link, tag or emphasis in any position.
+func escapeMarkdown(s string) string { return escapeLine(oneLine(s)) }
 
 func escapeLine(s string) string {
-	s = autolink.ReplaceAllString(markup.Replace(s), `$1\$2`)
-	return lineStart.ReplaceAllStringFunc(s, func(m string) string { return m[:len(m)-1] + `\` + m[len(m)-1:] })
+	s = autolink.ReplaceAllString(markdownEscaper.Replace(s), `$1\$2`)
+	return lineStartMarker.ReplaceAllStringFunc(s, func(m string) string { return m[:len(m)-1] + `\` + m[len(m)-1:] })
 }
 
-// quote writes a text of several lines as a block quotation, after an indent.
-// Its own lines stay lines, its own markup is shown, not obeyed.
-func quote(indent, s string) string {
-	lines := strings.Split(strings.Trim(clean(s), "\n"), "\n")
+// blockQuote returns s as a Markdown block quotation. It preserves line breaks,
+// escapes markup and prefixes all lines but the first with indent.
+func blockQuote(indent, s string) string {
+	lines := strings.Split(strings.Trim(cleanText(s), "\n"), "\n")
 	var b strings.Builder
 	for n, line := range lines {
 		text := strings.TrimLeft(strings.TrimRight(line, " "), " ")
@@ -51,10 +51,10 @@ func quote(indent, s string) string {
 	return b.String()
 }
 
-// prose is the Markdown of record fields: paragraphs, lists, quotations, code
-// and emphasis. It has no headings, links, images or raw HTML, because a record
-// must not be able to look like the document around it.
-var prose = goldmark.New(goldmark.WithParser(parser.NewParser(
+// recordMarkdown parses the Markdown of record fields: paragraphs, lists,
+// quotations, code and emphasis. It does not support headings, links, images and
+// raw HTML, because a record must not imitate the document around it.
+var recordMarkdown = goldmark.New(goldmark.WithParser(parser.NewParser(
 	parser.WithBlockParsers(
 		util.Prioritized(parser.NewListParser(), 300),
 		util.Prioritized(parser.NewListItemParser(), 400),
@@ -74,10 +74,10 @@ var sanitizer = func() *bluemonday.Policy {
 	return p
 }()
 
-// proseHTML renders the Markdown of a record field.
+// proseHTML renders the Markdown of a record field as sanitised HTML.
 func proseHTML(s string) template.HTML {
 	var b bytes.Buffer
-	if err := prose.Convert([]byte(clean(s)), &b); err != nil {
+	if err := recordMarkdown.Convert([]byte(cleanText(s)), &b); err != nil {
 		return template.HTML("<p>" + template.HTMLEscapeString(s) + "</p>") // #nosec G203 -- escaped
 	}
 	return template.HTML(sanitizer.SanitizeBytes(b.Bytes())) // #nosec G203 -- sanitised

@@ -2,48 +2,49 @@ package templates
 
 import "time"
 
-// What a notice may be about, as its "about" says.
+// Values of the argument "about" of a notice.
 const (
-	AboutSecurityTxt = "security_txt" // "left": 30, 7, 1 or expired; "expires": a date
-	AboutFault       = "fault"        // "part": a key of parts; "since": an instant
+	AboutSecurityTxt = "security_txt" // with "left" (30, 7, 1 or expired) and "expires" (a date)
+	AboutFault       = "fault"        // with "part" (a key of degradedParts) and "since" (RFC 3339)
 )
 
-// parts are the parts of the house whose faults people are told of.
-var parts = map[string]struct{ what, means string }{
-	"vulnerability mailbox": {"The vulnerability mailbox cannot be read", "Reports by mail stay in the mailbox until it can; nobody hears of them. The log of the bot says why: whether the server is down, refuses the login, or the folder is gone."},
-	"trail queue":           {"The queue of CloudTrail's files cannot be read", "No rule sees what the trail writes; nothing is lost for as long as the queue keeps its messages. The log of the bot says why: whether the credentials are missing or refused, or the queue is gone."},
-	"pgp key":               {"The PGP key of the vulnerability alias is not valid any more", "Reporters cannot encrypt to us. Make a new key or prolong this one, publish it where security.txt says, and put it under sources.report.pgp_keys."},
+// degradedParts are the optional parts that notices cover. They match the checks
+// in package bot.
+var degradedParts = map[string]struct{ problem, advice string }{
+	"vulnerability mailbox": {"The vulnerability mailbox has been unreadable", "Reports stay in the mailbox unread until this is fixed. Check the log for the cause: the server is down or rejects the login, or the folder is missing."},
+	"trail queue":           {"The queue of CloudTrail log files has been unreadable", "Detection rules do not evaluate these files until this is fixed. No data is lost while the queue retains its messages. Check the log for the cause: the credentials are missing or rejected, or the queue is missing."},
+	"pgp key":               {"The PGP key for vulnerability reports has been invalid", "Reporters cannot encrypt their mail. Create a new key or extend this one, publish it at the URL in security.txt, and add it to sources.report.pgp_keys."},
 }
 
-// NoticeText is what people are told about the house itself, in two sentences:
-// what it is, and what to do.
-func NoticeText(args map[string]string) (what, means string) {
+// NoticeText returns the text of a notice about Tocsin: the problem, without a full
+// stop, and the advice.
+func NoticeText(args map[string]string) (problem, advice string) {
 	switch args["about"] {
 	case AboutSecurityTxt:
-		what = "/.well-known/security.txt expires on " + args["expires"]
+		problem = "/.well-known/security.txt expires on " + args["expires"]
 		switch args["left"] {
 		case "expired":
-			what = "/.well-known/security.txt expired on " + args["expires"]
+			problem = "/.well-known/security.txt expired on " + args["expires"]
 		case "1":
-			what += ", within a day"
+			problem += ", within a day"
 		default:
-			what += ", in " + args["left"] + " days or less"
+			problem += ", in " + args["left"] + " days or less"
 		}
-		return what, "Somebody has to check its fields and set a new date under sources.report.security_txt.expires; researchers must not use a file that has expired."
+		return problem, "Check its fields and set a new date in sources.report.security_txt.expires. Researchers must not use an expired file."
 	case AboutFault:
-		p := parts[args["part"]]
+		p := degradedParts[args["part"]]
 		since := args["since"]
 		if at, err := time.Parse(time.RFC3339, since); err == nil {
-			since = utc(at)
+			since = formatUTC(at)
 		}
-		return p.what + ", since " + since, p.means
+		return p.problem + " since " + since, p.advice
 	}
-	return "Something in the house needs you: " + args["about"], "The log of the bot says more."
+	return "Tocsin needs attention: " + args["about"], "Check the log for details."
 }
 
-// NoticeMail is the same as a mail.
+// NoticeMail returns a notice as a mail, with the text of [NoticeText].
 func NoticeMail(args map[string]string) Message {
-	what, means := NoticeText(args)
-	l := mailLayout{Heading: what, Lines: []string{means}, Small: "You get this because you speak for security. /readyz and /metrics show how it stands now."}
-	return l.message("Tocsin: " + what)
+	problem, advice := NoticeText(args)
+	l := mailLayout{Heading: problem, Lines: []string{advice}, Small: "You receive this mail because you represent security. /readyz and /metrics show the current state."}
+	return l.message("Tocsin: " + problem)
 }

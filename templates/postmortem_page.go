@@ -9,105 +9,106 @@ import (
 	"tocsin/bot/incident"
 )
 
-// page is the postmortem, ready to be laid out. Its strings are raw: each
-// template escapes them in its own way.
-type page struct {
+// postmortemPage is the data of the postmortem templates. Its strings are not
+// escaped, because each template escapes them for its format.
+type postmortemPage struct {
 	ID, Title, Severity      string
 	Audience, Language, Zone string
 	Revision                 int
-	Superseded               []line
+	Superseded               []datedLine
 	Digest                   string
-	Submitted                act
-	Written                  when
-	Glance                   []pair
+	Submitted                byline
+	Written                  timestamp
+	Overview                 []labelValue
 	Sections                 []section
 	Facts                    []fact
-	Alerts                   []line
-	Playbooks                []line
+	Alerts                   []datedLine
+	Playbooks                []datedLine
 	Evidence                 []evidence
-	Signed                   []day
+	Signed                   []timelineDay
 	Signatures               []signature
 	Objections               []objection
 	Consultations            []consultation
 	Actions                  []action
 	Review                   *review
-	Later                    []day
+	Appendix                 []timelineDay
 	Events                   int
 	Head                     string
-	Canonical                string // "" where it holds something restricted
-	Drawing                  drawing
+	Canonical                string // JSON of the record, or "" if it contains restricted facts
+	TimelineSVG              timelineSVG
 }
 
 type (
-	pair    struct{ Label, Value, Note string }
-	line    struct{ At, Text string }
-	section struct{ Label, Text string }
-	act     struct {
+	labelValue struct{ Label, Value, Note string }
+	datedLine  struct{ At, Text string }
+	section    struct{ Label, Text string }
+	byline     struct {
 		By string
-		At when
+		At timestamp
 	}
 	fact      struct{ Name, Value, Reason, By string }
 	evidence  struct{ ID, Name, Where, SHA256, By, At string }
 	signature struct {
-		act
+		byline
 		Department, Auth, Sentence, Digest string
 		Deputy, Submitter                  bool
 	}
 	objection struct {
-		act
+		byline
 		ID, Department, Reason, Digest, Closed string
 	}
 	consultation struct {
-		Team, Asked, Answer string
-		Blocking            bool
-		act
+		Team, ConsultedAt, Answer string
+		Blocking                  bool
+		byline
 	}
-	action struct{ ID, Kind, Title, Owner, Due, Done string }
-	review struct{ At, Concluded, Attendance, Decisions, Exception string }
-	day    struct {
+	action      struct{ ID, Kind, Title, Owner, Due, Done string }
+	review      struct{ At, Concluded, Attendance, Decisions, Waiver string }
+	timelineDay struct {
 		Date string
-		Rows []row
+		Rows []timelineRow
 	}
-	row struct {
+	timelineRow struct {
 		Seq               int
 		UTC, Local        string
 		Line, Text        string
-		Recorded          string // where it was written down later than it happened
-		Minor, Restricted bool   // little to see; restricted
+		Recorded          string // time of recording, if it is at least a minute later
+		Minor, Restricted bool   // less important, or not for the audience
 	}
 )
 
-// when is an instant in both of a reader's clocks.
-type when struct{ UTC, Local string }
+// timestamp is a time in UTC and in the zone of the incident. Local is "" if the
+// zone is UTC.
+type timestamp struct{ UTC, Local string }
 
-func (w when) String() string {
+func (w timestamp) String() string {
 	if w.Local == "" {
 		return w.UTC
 	}
 	return w.UTC + " (" + w.Local + ")"
 }
 
-const restricted = "Recorded, restricted to legal and security."
+const restrictedText = "Recorded, restricted to legal and security."
 
-// writer makes a page of its input.
-type writer struct {
+// pageBuilder builds a [postmortemPage] from its input.
+type pageBuilder struct {
 	Input
-	zone   *time.Location // nil: UTC alone
-	open   bool           // the audience may read what is for legal and security
-	hidden map[string]bool
+	zone           *time.Location // nil if the zone is UTC
+	showRestricted bool           // the audience is legal and security
+	hidden         map[string]bool
 }
 
-func newPage(in Input) page {
+func newPage(in Input) postmortemPage {
 	sub := in.Incident.Submission
 	doc := sub.Document
-	w := writer{Input: in, open: doc.Record.Audience == incident.AudienceLegalSecurity}
+	w := pageBuilder{Input: in, showRestricted: doc.Record.Audience == incident.AudienceLegalSecurity}
 	if z, err := time.LoadLocation(doc.Facts.TimeZone); err == nil && doc.Facts.TimeZone != "" && z != time.UTC {
 		w.zone = z
 	}
 	w.collectRestricted()
-	p := page{ID: in.Incident.ID.String(), Title: oneLine(in.Incident.Title), Severity: string(doc.Severity),
+	p := postmortemPage{ID: in.Incident.ID.String(), Title: oneLine(in.Incident.Title), Severity: string(doc.Severity),
 		Audience: audience(doc.Record.Audience), Language: doc.Record.Language,
-		Revision: doc.Revision, Digest: sub.Digest, Submitted: w.act(sub.By, sub.At), Written: w.when(in.Written),
+		Revision: doc.Revision, Digest: sub.Digest, Submitted: w.byline(sub.By, sub.At), Written: w.timestamp(in.Written),
 		Events: doc.Events, Head: doc.Head, Canonical: string(doc.Canonical())}
 	if w.zone != nil {
 		p.Zone = doc.Facts.TimeZone
@@ -117,28 +118,28 @@ func newPage(in Input) page {
 	}
 	for _, f := range incident.RecordFields() {
 		if f.Name != "audience" && f.Name != "language" {
-			p.Sections = append(p.Sections, section{f.Label, clean(doc.Record.Get(f.Name))})
+			p.Sections = append(p.Sections, section{f.Label, cleanText(doc.Record.Get(f.Name))})
 		}
 	}
 	for _, old := range in.Incident.Postmortems {
 		if old.Revision < doc.Revision {
-			p.Superseded = append(p.Superseded, line{utc(old.At), "revision " + itoa(old.Revision) + ", " + old.Digest})
+			p.Superseded = append(p.Superseded, datedLine{formatUTC(old.At), "revision " + itoa(old.Revision) + ", " + old.Digest})
 		}
 	}
-	signed, later := w.split()
-	p.Glance = w.overview(doc, signed)
+	signed, later := w.splitTimeline()
+	p.Overview = w.overview(doc, signed)
 	p.Facts = w.facts(doc.Facts)
 	p.Alerts, p.Playbooks, p.Evidence = w.alerts(), w.playbooks(), w.evidence()
 	p.Signatures, p.Objections, p.Consultations = w.signatures(sub.Digest), w.objections(), w.consultations()
 	p.Actions, p.Review = w.actions(), w.review()
-	p.Signed, p.Later = w.days(signed), w.days(later)
-	p.Drawing = w.draw(in.Timeline)
+	p.Signed, p.Appendix = w.days(signed), w.days(later)
+	p.TimelineSVG = w.drawTimeline(in.Timeline)
 	return p
 }
 
-// split tells the signed part of the timeline from the rest, each in the order
-// in which things happened.
-func (w writer) split() (signed, later []incident.Event) {
+// splitTimeline returns the signed part of the timeline and the later events, each
+// sorted by the time of the event.
+func (w pageBuilder) splitTimeline() (signed, later []incident.Event) {
 	for _, e := range w.Timeline {
 		if e.Seq <= w.Incident.Submission.Document.Events {
 			signed = append(signed, e)
@@ -152,14 +153,14 @@ func (w writer) split() (signed, later []incident.Event) {
 	return signed, later
 }
 
-// isRestricted reports whether an event is not for the readers of this document.
-func (w writer) isRestricted(e incident.Event) bool {
-	return e.Audience == incident.AudienceLegalSecurity && !w.open
+// isRestricted reports whether the audience of the document must not read e.
+func (w pageBuilder) isRestricted(e incident.Event) bool {
+	return e.Audience == incident.AudienceLegalSecurity && !w.showRestricted
 }
 
-// collectRestricted notes what restricted events brought in, so that it is not shown where
-// the state repeats it.
-func (w *writer) collectRestricted() {
+// collectRestricted collects the keys of the items that restricted events added.
+// The state of the incident repeats these items, so the page must hide them there.
+func (w *pageBuilder) collectRestricted() {
 	w.hidden = map[string]bool{}
 	for _, e := range w.Timeline {
 		if !w.isRestricted(e) {
@@ -182,19 +183,20 @@ func (w *writer) collectRestricted() {
 	}
 }
 
-// shown is a text, unless it came in with a restricted event.
-func (w writer) shown(key, text string) string {
+// textOrRestricted returns text, or restrictedText if a restricted event added the
+// item with this key.
+func (w pageBuilder) textOrRestricted(key, text string) string {
 	if w.hidden[key] {
-		return restricted
+		return restrictedText
 	}
-	return clean(text)
+	return cleanText(text)
 }
 
-func (w writer) when(t time.Time) when {
+func (w pageBuilder) timestamp(t time.Time) timestamp {
 	if t.IsZero() {
-		return when{UTC: "not set"}
+		return timestamp{UTC: "not set"}
 	}
-	out := when{UTC: utc(t)}
+	out := timestamp{UTC: formatUTC(t)}
 	if w.zone != nil {
 		l := t.In(w.zone)
 		layout := "15:04 MST"
@@ -206,32 +208,32 @@ func (w writer) when(t time.Time) when {
 	return out
 }
 
-func (w writer) act(by incident.PersonID, at time.Time) act {
-	return act{By: name(w.Directory, by), At: w.when(at)}
+func (w pageBuilder) byline(by incident.PersonID, at time.Time) byline {
+	return byline{By: personName(w.Directory, by), At: w.timestamp(at)}
 }
 
-// minor kinds are there for completeness.
-var minor = []incident.EventKind{incident.EventLinked, incident.EventPageStarted, incident.EventStepStarted, incident.EventInvited, incident.EventRoundStarted,
+// minorKinds are the kinds of less important events.
+var minorKinds = []incident.EventKind{incident.EventLinked, incident.EventPageStarted, incident.EventStepStarted, incident.EventInvited, incident.EventRoundStarted,
 	incident.EventAlertCounted, incident.EventChannelOpened, incident.EventPostmortemShared, incident.EventRecordEdited, incident.EventPlaybookStarted}
 
-func (w writer) days(events []incident.Event) []day {
-	var out []day
+func (w pageBuilder) days(events []incident.Event) []timelineDay {
+	var out []timelineDay
 	for _, e := range events {
 		at := e.HappenedAt.UTC()
 		if date := at.Format("Monday, 2 January 2006"); len(out) == 0 || out[len(out)-1].Date != date {
-			out = append(out, day{Date: date})
+			out = append(out, timelineDay{Date: date})
 		}
-		r := row{Seq: e.Seq, UTC: at.Format("15:04:05"), Minor: slices.Contains(minor, e.Kind)}
+		r := timelineRow{Seq: e.Seq, UTC: at.Format("15:04:05"), Minor: slices.Contains(minorKinds, e.Kind)}
 		if w.zone != nil {
 			r.Local = at.In(w.zone).Format("15:04 MST")
 		}
 		if late := e.RecordedAt.Sub(e.HappenedAt); late >= time.Minute {
-			r.Recorded = "recorded " + utc(e.RecordedAt)
+			r.Recorded = "recorded " + formatUTC(e.RecordedAt)
 		}
 		if w.isRestricted(e) {
-			r.Line, r.Restricted = restricted, true
+			r.Line, r.Restricted = restrictedText, true
 		} else {
-			r.Line, r.Text = w.words(e)
+			r.Line, r.Text = w.eventLine(e)
 		}
 		d := &out[len(out)-1]
 		d.Rows = append(d.Rows, r)
@@ -239,11 +241,11 @@ func (w writer) days(events []incident.Event) []day {
 	return out
 }
 
-// words returns an event's line. A short text is part of the line, a long one
-// goes below it.
-func (w writer) words(e incident.Event) (line, text string) {
+// eventLine returns the line of an event. A short text is part of the line, a long
+// one is returned separately.
+func (w pageBuilder) eventLine(e incident.Event) (line, text string) {
 	line, text = phrase(e, w.Directory)
-	text = strings.Trim(clean(text), "\n ")
+	text = strings.Trim(cleanText(text), "\n ")
 	if text == "" {
 		return line, ""
 	}
@@ -260,5 +262,5 @@ func audience(a incident.Audience) string {
 	case incident.AudienceLegalSecurity:
 		return "Legal and security only"
 	}
-	return "Responders and the departments that sign"
+	return "Responders and the signing departments"
 }

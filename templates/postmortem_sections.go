@@ -9,8 +9,8 @@ import (
 	"tocsin/bot/incident"
 )
 
-// overview is what a reader wants to know first.
-func (w writer) overview(doc incident.SignedDocument, signed []incident.Event) []pair {
+// overview returns the key times and roles.
+func (w pageBuilder) overview(doc incident.SignedDocument, signed []incident.Event) []labelValue {
 	inc := w.Incident
 	at := func(kinds ...incident.EventKind) (first, last time.Time) {
 		for _, e := range signed {
@@ -27,73 +27,73 @@ func (w writer) overview(doc incident.SignedDocument, signed []incident.Event) [
 	acknowledged, _ := at(incident.EventAcknowledged)
 	_, contained := at(incident.EventContained)
 	_, resolved := at(incident.EventResolved)
-	out := []pair{{Label: "Severity", Value: string(doc.Severity)}}
-	add := func(what string, t time.Time, since time.Time) {
+	out := []labelValue{{Label: "Severity", Value: string(doc.Severity)}}
+	add := func(label string, t time.Time, since time.Time) {
 		if t.IsZero() {
 			return
 		}
-		p := pair{Label: what, Value: w.when(t).String()}
+		p := labelValue{Label: label, Value: w.timestamp(t).String()}
 		if !since.IsZero() && t.After(since) {
 			p.Note = "after " + formatDuration(t.Sub(since))
 		}
 		out = append(out, p)
 	}
 	if f := doc.Facts.Occurred; f != nil {
-		add("Began", f.At, time.Time{})
+		add("Occurred", f.At, time.Time{})
 		if d := doc.Facts.Detected; d != nil {
-			add("Noticed", d.At, f.At)
+			add("Detected", d.At, f.At)
 		}
 	} else if d := doc.Facts.Detected; d != nil {
-		add("Noticed", d.At, time.Time{})
+		add("Detected", d.At, time.Time{})
 	}
 	add("Opened", opened, time.Time{})
 	add("Acknowledged", acknowledged, opened)
 	add("Contained", contained, opened)
 	add("Resolved", resolved, opened)
 	add("Record frozen", inc.Submission.At, time.Time{})
-	out = append(out, pair{Label: "Personal data", Value: humanize(doc.Facts.PersonalData)})
+	out = append(out, labelValue{Label: "Personal data", Value: humanize(doc.Facts.PersonalData)})
 	if inc.Commander != "" {
-		out = append(out, pair{Label: "Commander", Value: name(w.Directory, inc.Commander)})
+		out = append(out, labelValue{Label: "Commander", Value: personName(w.Directory, inc.Commander)})
 	}
 	for _, role := range slices.Sorted(maps.Keys(inc.Roles)) {
 		if role != incident.Commander {
-			out = append(out, pair{Label: label(role), Value: name(w.Directory, inc.Roles[role])})
+			out = append(out, labelValue{Label: label(role), Value: personName(w.Directory, inc.Roles[role])})
 		}
 	}
 	return out
 }
 
-// facts lists the typed facts as they were signed.
-func (w writer) facts(f incident.Facts) []fact {
+// facts returns the signed facts.
+func (w pageBuilder) facts(f incident.Facts) []fact {
 	var out []fact
-	instant := func(what string, key string, in *incident.Instant) {
+	instant := func(name string, key string, in *incident.Instant) {
 		if in != nil {
-			out = append(out, fact{what, w.when(in.At).String(), w.shown("fact/"+key, in.Reason), name(w.Directory, in.By)})
+			out = append(out, fact{name, w.timestamp(in.At).String(), w.textOrRestricted("fact/"+key, in.Reason), personName(w.Directory, in.By)})
 		}
 	}
-	instant("Began", "occurred/", f.Occurred)
-	instant("Noticed", "detected/", f.Detected)
+	instant("Occurred", "occurred/", f.Occurred)
+	instant("Detected", "detected/", f.Detected)
 	for _, regime := range slices.Sorted(maps.Keys(f.Aware)) {
 		in := f.Aware[regime]
 		instant("Aware, "+label(regime), "aware/"+regime, &in)
 	}
 	instant("Classified", "classified/", f.Classified)
 	reason, by := w.lastFact(incident.FactPersonalData)
-	out = append(out, fact{"Personal data", humanize(f.PersonalData), w.shown("fact/personal_data/", reason), by})
+	out = append(out, fact{"Personal data", humanize(f.PersonalData), w.textOrRestricted("fact/personal_data/", reason), by})
 	for _, a := range f.Affected {
 		value := oneLine(a.Who)
 		if w.hidden["fact/affected/"+a.Who] {
-			value = restricted
+			value = restrictedText
 		} else {
-			value += ", we are " + string(a.Capacity)
+			value += ", we are the " + string(a.Capacity)
 			if a.Count > 0 {
 				value += ", " + itoa(a.Count) + " people"
 			}
 			if !a.NotifiedAt.IsZero() {
-				value += ", told " + w.when(a.NotifiedAt).String()
+				value += ", notified " + w.timestamp(a.NotifiedAt).String()
 			}
 		}
-		out = append(out, fact{"Affected", value, w.shown("fact/affected/"+a.Who, a.Reason), name(w.Directory, a.By)})
+		out = append(out, fact{"Affected", value, w.textOrRestricted("fact/affected/"+a.Who, a.Reason), personName(w.Directory, a.By)})
 	}
 	if f.TimeZone != "" {
 		out = append(out, fact{Name: "Time zone", Value: f.TimeZone})
@@ -101,18 +101,19 @@ func (w writer) facts(f incident.Facts) []fact {
 	return out
 }
 
-// lastFact finds why a fact was last set, within what is signed.
-func (w writer) lastFact(n incident.FactName) (reason, by string) {
+// lastFact returns the reason and the person of the last signed event that set a
+// fact.
+func (w pageBuilder) lastFact(n incident.FactName) (reason, by string) {
 	for _, e := range w.Timeline {
 		if e.Kind == incident.EventFactSet && e.Field("fact") == string(n) && e.Seq <= w.Incident.Submission.Document.Events {
-			reason, by = e.Text("reason"), name(w.Directory, e.By)
+			reason, by = e.Text("reason"), personName(w.Directory, e.By)
 		}
 	}
 	return reason, by
 }
 
-func (w writer) alerts() []line {
-	var out []line
+func (w pageBuilder) alerts() []datedLine {
+	var out []datedLine
 	for _, a := range w.Incident.Alerts {
 		text := fmt.Sprintf("%s, %s, %s: %s", oneLine(a.Source), oneLine(a.Kind), a.Level, oneLine(a.Title))
 		if a.Rule != "" {
@@ -121,42 +122,42 @@ func (w writer) alerts() []line {
 		if a.Count > 1 {
 			text += fmt.Sprintf(", %d times", a.Count)
 		}
-		out = append(out, line{utc(a.At), text})
+		out = append(out, datedLine{formatUTC(a.At), text})
 	}
 	return out
 }
 
-func (w writer) playbooks() []line {
-	var out []line
+func (w pageBuilder) playbooks() []datedLine {
+	var out []datedLine
 	for _, r := range w.Incident.Runs {
 		n := map[incident.StepStatus]int{}
 		for _, s := range r.Plan {
 			n[s.Status]++
 		}
-		out = append(out, line{Text: fmt.Sprintf("%s (%s): %s done, %d skipped, %d not settled; plan %s", oneLine(r.Title), oneLine(r.Playbook),
+		out = append(out, datedLine{Text: fmt.Sprintf("%s (%s): %s done, %d skipped, %d unfinished, plan %s", oneLine(r.Title), oneLine(r.Playbook),
 			plural(n[incident.StepDone], "step"), n[incident.StepSkipped], n[incident.StepOpen]+n[incident.StepLate], oneLine(r.Digest))})
 	}
 	return out
 }
 
-func (w writer) evidence() []evidence {
+func (w pageBuilder) evidence() []evidence {
 	var out []evidence
 	for _, e := range w.Incident.Evidence {
-		row := evidence{ID: oneLine(e.ID), Name: oneLine(e.Name), Where: oneLine(e.Where), SHA256: oneLine(e.SHA256), By: name(w.Directory, e.By), At: utc(e.At)}
+		row := evidence{ID: oneLine(e.ID), Name: oneLine(e.Name), Where: oneLine(e.Where), SHA256: oneLine(e.SHA256), By: personName(w.Directory, e.By), At: formatUTC(e.At)}
 		if w.hidden["evidence/"+e.ID] {
-			row.Name, row.Where, row.By = restricted, "", ""
+			row.Name, row.Where, row.By = restrictedText, "", ""
 		}
 		out = append(out, row)
 	}
 	return out
 }
 
-func (w writer) signatures(digest string) []signature {
+func (w pageBuilder) signatures(digest string) []signature {
 	var out []signature
 	for _, team := range incident.RequiredDepartments() {
 		for _, s := range w.Incident.Signatures {
 			if s.Department == team && s.Digest == digest {
-				out = append(out, signature{act: w.act(s.By, s.At), Department: label(s.Department), Auth: oneLine(s.Auth), Sentence: oneLine(s.Attestation),
+				out = append(out, signature{byline: w.byline(s.By, s.At), Department: label(s.Department), Auth: oneLine(s.Auth), Sentence: oneLine(s.Attestation),
 					Digest: s.Digest, Deputy: s.Deputy, Submitter: s.Submitter})
 			}
 		}
@@ -164,17 +165,17 @@ func (w writer) signatures(digest string) []signature {
 	return out
 }
 
-func (w writer) objections() []objection {
+func (w pageBuilder) objections() []objection {
 	var out []objection
 	for _, o := range w.Incident.Objections {
-		row := objection{act: w.act(o.By, o.At), ID: oneLine(o.ID), Department: label(o.Department), Reason: w.shown("objection/"+o.ID, o.Reason), Digest: o.Digest, Closed: "Still open"}
+		row := objection{byline: w.byline(o.By, o.At), ID: oneLine(o.ID), Department: label(o.Department), Reason: w.textOrRestricted("objection/"+o.ID, o.Reason), Digest: o.Digest, Closed: "Open"}
 		if !o.Open() {
-			row.Closed = map[string]string{"amended": "Met by amending the record"}[o.How]
+			row.Closed = map[string]string{"amended": "Closed by amending the record"}[o.How]
 			if row.Closed == "" {
 				row.Closed = label(o.How)
 			}
-			row.Closed += ", " + w.when(o.Closed).String()
-			if why := w.whyWithdrawn(o.ID); why != "" {
+			row.Closed += ", " + w.timestamp(o.Closed).String()
+			if why := w.withdrawalReason(o.ID); why != "" {
 				row.Closed += ": “" + clip(why, 300) + "”"
 			}
 		}
@@ -183,7 +184,7 @@ func (w writer) objections() []objection {
 	return out
 }
 
-func (w writer) whyWithdrawn(id string) string {
+func (w pageBuilder) withdrawalReason(id string) string {
 	for _, e := range w.Timeline {
 		if e.Kind == incident.EventObjectionClosed && e.Field("objection") == id && !w.isRestricted(e) && !w.hidden["objection/"+id] {
 			return oneLine(e.Text("reason"))
@@ -192,22 +193,22 @@ func (w writer) whyWithdrawn(id string) string {
 	return ""
 }
 
-func (w writer) consultations() []consultation {
+func (w pageBuilder) consultations() []consultation {
 	var out []consultation
 	for _, c := range w.Incident.Consultations {
-		row := consultation{Team: label(c.Team), Asked: w.when(c.AskedAt).String(), Blocking: c.Blocking, Answer: "No answer."}
+		row := consultation{Team: label(c.Team), ConsultedAt: w.timestamp(c.AskedAt).String(), Blocking: c.Blocking, Answer: "No answer."}
 		if c.Answered() {
-			row.act, row.Answer = w.act(c.By, c.At), w.shown("answer/"+string(c.Team), c.Answer)
+			row.byline, row.Answer = w.byline(c.By, c.At), w.textOrRestricted("answer/"+string(c.Team), c.Answer)
 		}
 		out = append(out, row)
 	}
 	return out
 }
 
-func (w writer) actions() []action {
+func (w pageBuilder) actions() []action {
 	var out []action
 	for _, a := range w.Incident.Actions {
-		row := action{ID: oneLine(a.ID), Kind: label(a.Kind), Title: w.shown("action/"+a.ID, a.Title), Owner: name(w.Directory, a.Owner), Due: a.Due.UTC().Format(time.DateOnly), Done: "open"}
+		row := action{ID: oneLine(a.ID), Kind: label(a.Kind), Title: w.textOrRestricted("action/"+a.ID, a.Title), Owner: personName(w.Directory, a.Owner), Due: a.Due.UTC().Format(time.DateOnly), Done: "open"}
 		if !a.Done.IsZero() {
 			row.Done = "done " + a.Done.UTC().Format(time.DateOnly)
 		}
@@ -216,26 +217,26 @@ func (w writer) actions() []action {
 	return out
 }
 
-func (w writer) review() *review {
+func (w pageBuilder) review() *review {
 	r := w.Incident.Review
 	if r.At.IsZero() && r.Concluded.IsZero() {
 		return nil
 	}
-	out := &review{Decisions: w.shown("review/", r.Decisions), Exception: w.shown("review/", r.Waiver)}
+	out := &review{Decisions: w.textOrRestricted("review/", r.Decisions), Waiver: w.textOrRestricted("review/", r.Waiver)}
 	if !r.At.IsZero() {
-		out.At = w.when(r.At).String()
+		out.At = w.timestamp(r.At).String()
 	}
 	if r.Decisions == "" {
 		out.Decisions = ""
 	}
 	if r.Waiver == "" {
-		out.Exception = ""
+		out.Waiver = ""
 	}
 	if !r.Concluded.IsZero() {
-		out.Concluded = w.when(r.Concluded).String()
+		out.Concluded = w.timestamp(r.Concluded).String()
 		var names []string
 		for _, p := range r.Attendance {
-			names = append(names, name(w.Directory, p))
+			names = append(names, personName(w.Directory, p))
 		}
 		out.Attendance = joinAnd(names)
 	}

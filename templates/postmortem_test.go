@@ -14,7 +14,7 @@ import (
 	"tocsin/bot/incident"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "update the golden files")
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
@@ -35,44 +35,43 @@ func golden(t *testing.T, name, got string) {
 	g, w := strings.Split(got, "\n"), strings.Split(string(want), "\n")
 	for n := range min(len(g), len(w)) {
 		if g[n] != w[n] {
-			t.Fatalf("%s, line %d:\ngot  %s\nwant %s\n(go test -update writes it anew)", name, n+1, g[n], w[n])
+			t.Fatalf("%s, line %d:\ngot  %s\nwant %s\n(run go test ./templates -update)", name, n+1, g[n], w[n])
 		}
 	}
-	t.Fatalf("%s: %d lines, want %d", name, len(g), len(w))
+	t.Fatalf("%s: got %d lines, want %d", name, len(g), len(w))
 }
 
 func TestPostmortem(t *testing.T) {
-	w := sample(t)
+	w := signedIncident(t)
 	doc, err := Postmortem(w.input())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if doc.Digest != w.inc.Submission.Digest || doc.Revision != 1 {
-		t.Errorf("document of revision %d under %s", doc.Revision, doc.Digest)
+		t.Errorf("got revision %d and digest %s, want 1 and %s", doc.Revision, doc.Digest, w.inc.Submission.Digest)
 	}
 	golden(t, "postmortem.md", doc.Markdown)
 	golden(t, "postmortem.html", doc.HTML)
 	if again, _ := Postmortem(w.input()); again != doc {
-		t.Error("the same input gives another document")
+		t.Error("equal inputs give different documents")
 	}
-	for _, outside := range []string{"<script", "http://", "https://", "src=", "@import", "url("} {
-		if strings.Contains(doc.HTML, outside) {
-			t.Errorf("the page is not self-contained: it has %q", outside)
+	for _, external := range []string{"<script", "http://", "https://", "src=", "@import", "url("} {
+		if strings.Contains(doc.HTML, external) {
+			t.Errorf("the page contains the external reference %q", external)
 		}
 	}
-	for what, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
+	for format, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
 		if strings.Contains(text, "Privileged") {
-			t.Errorf("%s shows a note for legal and security to everybody", what)
+			t.Errorf("%s contains a note for legal and security", format)
 		}
 		if !strings.Contains(text, "Recorded, restricted") {
-			t.Errorf("%s does not say that something restricted was recorded", what)
+			t.Errorf("%s does not mention the restricted note", format)
 		}
 	}
 }
 
-// The digest can be recomputed from the file, in the way that the file says.
-func TestDigestFromTheFile(t *testing.T) {
-	w := sample(t)
+func TestPostmortem_DigestMatchesEmbeddedJSON(t *testing.T) {
+	w := signedIncident(t)
 	doc, err := Postmortem(w.input())
 	if err != nil {
 		t.Fatal(err)
@@ -81,72 +80,72 @@ func TestDigestFromTheFile(t *testing.T) {
 	line, _, ok := strings.Cut(rest, "\n```\n")
 	sum := sha256.Sum256([]byte(line))
 	if got := "sha256:" + hex.EncodeToString(sum[:]); !ok || got != doc.Digest {
-		t.Errorf("the JSON in the file has the digest %s, not %s", got, doc.Digest)
+		t.Errorf("got digest %s of the JSON in the file, want %s", got, doc.Digest)
 	}
 	if strings.Count(doc.Markdown, "```json\n") != 1 {
-		t.Error("there is more than one block of JSON")
+		t.Error("got more than one block of JSON, want 1")
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestPostmortem_RejectsUnsignedInput(t *testing.T) {
 	for name, c := range map[string]struct {
-		spoil func(*Input)
-		code  incident.Code
+		change func(*Input)
+		code   incident.Code
 	}{
 		"no submission":     {func(in *Input) { in.Incident.Submission = nil }, incident.CodeConflict},
 		"another record":    {func(in *Input) { in.Incident.Submission.Document.Record.Impact = "None." }, incident.CodeStale},
 		"another fact":      {func(in *Input) { in.Incident.Submission.Document.Facts.PersonalData = incident.PersonalNo }, incident.CodeStale},
 		"another revision":  {func(in *Input) { in.Revision = 2 }, incident.CodeStale},
-		"a signature gone":  {func(in *Input) { in.Incident.Signatures = in.Incident.Signatures[1:] }, incident.CodeConflict},
-		"an older digest":   {func(in *Input) { in.Incident.Signatures[0].Digest = "sha256:00" }, incident.CodeConflict},
+		"signature missing": {func(in *Input) { in.Incident.Signatures = in.Incident.Signatures[1:] }, incident.CodeConflict},
+		"older digest":      {func(in *Input) { in.Incident.Signatures[0].Digest = "sha256:00" }, incident.CodeConflict},
 		"timeline cut":      {func(in *Input) { in.Timeline = in.Timeline[:10] }, incident.CodeStale},
 		"timeline replaced": {func(in *Input) { in.Timeline[in.Incident.Submission.Document.Events-1].Hash = "00" }, incident.CodeStale},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := sample(t).input()
-			c.spoil(&in)
+			in := signedIncident(t).input()
+			c.change(&in)
 			if doc, err := Postmortem(in); incident.CodeOf(err) != c.code {
-				t.Errorf("got %v and %d bytes, want an error %q", err, len(doc.Markdown), c.code)
+				t.Errorf("got %v and %d bytes, want code %q", err, len(doc.Markdown), c.code)
 			}
 		})
 	}
 }
 
-// What legal and security alone may read is shown when the document is for
-// them, and nowhere in it otherwise, the JSON included.
-func TestRestrictedEvents(t *testing.T) {
+// The document and its JSON contain restricted texts only if its audience is legal
+// and security.
+func TestPostmortem_RestrictedEvents(t *testing.T) {
 	for _, audience := range []incident.Audience{incident.AudienceAll, incident.AudienceResponders, incident.AudienceLegalSecurity} {
-		w := fought(t, "A title")
-		w.at(26*60+12).says("ben", incident.Command{Verb: incident.VerbAmend, Text: "audience", Record: map[string]string{"audience": string(audience)}})
+		w := submittedIncident(t, "A title")
+		w.at(26*60+12).do("ben", incident.Command{Verb: incident.VerbAmend, Text: "audience", Record: map[string]string{"audience": string(audience)}})
 		secret := incident.AudienceLegalSecurity
-		w.says("elena", incident.Command{Verb: incident.VerbSetFact, Audience: secret, Text: "whisper-fact", Fact: &incident.FactChange{Name: incident.FactAware, Regime: "nis2", Value: "2026-11-24T02:31:00Z"}})
-		w.says("elena", incident.Command{Verb: incident.VerbEvidence, Audience: secret, Evidence: &incident.Evidence{Name: "whisper-evidence", Where: "whisper-place"}})
-		w.says("elena", incident.Command{Verb: incident.VerbAddAction, Audience: secret, Action: &incident.Action{Kind: incident.ActionProcess, Title: "whisper-action", Owner: "elena", Due: start.AddDate(0, 1, 0)}})
-		w.says("ben", incident.Command{Verb: incident.VerbSubmit})
-		w.says("elena", incident.Command{Verb: incident.VerbObject, Audience: secret, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: "whisper-objection"})
-		w.says("elena", incident.Command{Verb: incident.VerbWithdraw, Audience: secret, Item: "O2", Text: "whisper-withdrawal"})
-		w.signed()
+		w.do("elena", incident.Command{Verb: incident.VerbSetFact, Audience: secret, Text: "whisper-fact", Fact: &incident.FactChange{Name: incident.FactAware, Regime: "nis2", Value: "2026-11-24T02:31:00Z"}})
+		w.do("elena", incident.Command{Verb: incident.VerbEvidence, Audience: secret, Evidence: &incident.Evidence{Name: "whisper-evidence", Where: "whisper-place"}})
+		w.do("elena", incident.Command{Verb: incident.VerbAddAction, Audience: secret, Action: &incident.Action{Kind: incident.ActionProcess, Title: "whisper-action", Owner: "elena", Due: startTime.AddDate(0, 1, 0)}})
+		w.do("ben", incident.Command{Verb: incident.VerbSubmit})
+		w.do("elena", incident.Command{Verb: incident.VerbObject, Audience: secret, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: "whisper-objection"})
+		w.do("elena", incident.Command{Verb: incident.VerbWithdraw, Audience: secret, Item: "O2", Text: "whisper-withdrawal"})
+		w.sign()
 		doc, err := Postmortem(w.input())
 		if err != nil {
 			t.Fatal(err)
 		}
-		for what, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
+		for format, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
 			if got, want := strings.Contains(text, "whisper"), audience == secret; got != want {
 				n := max(strings.Index(text, "whisper"), 0)
-				t.Errorf("%s for %s: restricted texts shown: %v; %q", what, audience, got, text[n:min(n+80, len(text))])
+				t.Errorf("%s for %s: got restricted texts %v, want %v: %q", format, audience, got, want, text[n:min(n+80, len(text))])
 			}
 		}
 	}
 }
 
-// A revision says what it replaces, and what happened after it stands apart.
-func TestRevision(t *testing.T) {
-	w := sample(t)
-	w.says("", incident.Command{Verb: incident.VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 1})
+// A revision names the revision that it replaces. Later events are in the appendix.
+func TestPostmortem_Revision(t *testing.T) {
+	w := signedIncident(t)
+	w.do("", incident.Command{Verb: incident.VerbPostmortemWritten, Document: w.inc.Submission.Digest, Revision: 1})
 	first := w.inc.Submission.Digest
-	w.at(29*60).says("chloe", incident.Command{Verb: incident.VerbRevise, Text: "the forensics report", Record: map[string]string{"root_cause": "Another one."}})
-	w.signed()
-	w.says("chloe", incident.Command{Verb: incident.VerbNote, Text: "said afterwards"})
+	w.at(29*60).do("chloe", incident.Command{Verb: incident.VerbRevise, Text: "the forensics report", Record: map[string]string{"root_cause": "Another one."}})
+	w.sign()
+	w.do("chloe", incident.Command{Verb: incident.VerbNote, Text: "later note"})
 	doc, err := Postmortem(w.input())
 	if err != nil {
 		t.Fatal(err)
@@ -154,23 +153,23 @@ func TestRevision(t *testing.T) {
 	if doc.Revision != 2 || !strings.Contains(doc.Markdown, first) || !strings.Contains(doc.Markdown, "(superseded)") || !strings.Contains(doc.HTML, "(superseded)") {
 		t.Error("the second revision does not name the first")
 	}
-	body, appendix, ok := strings.Cut(doc.Markdown, "## Appendix: after the record was frozen")
-	if !ok || strings.Contains(body, "said afterwards") || !strings.Contains(appendix, "said afterwards") {
-		t.Error("a later note does not stand in the appendix")
+	body, appendix, ok := strings.Cut(doc.Markdown, "## Appendix: events after the record was frozen")
+	if !ok || strings.Contains(body, "later note") || !strings.Contains(appendix, "later note") {
+		t.Error("the later note is not only in the appendix")
 	}
 }
 
-func TestDrawing(t *testing.T) {
-	few := newWorld(t)
-	few.says("ada", incident.Command{Verb: incident.VerbOpen, Title: "x", Severity: incident.Sev4})
+func TestDrawTimeline(t *testing.T) {
+	few := newTestIncident(t)
+	few.do("ada", incident.Command{Verb: incident.VerbOpen, Title: "x", Severity: incident.Sev4})
 	few.inc.Submission = &incident.Submission{Digest: "none"}
-	many := sample(t)
+	many := signedIncident(t)
 	for n := range 300 {
-		at := start.Add(time.Duration(n*n) * time.Second)
-		many.says("ada", incident.Command{Verb: incident.VerbNote, Text: "note", HappenedAt: at})
+		at := startTime.Add(time.Duration(n*n) * time.Second)
+		many.do("ada", incident.Command{Verb: incident.VerbNote, Text: "note", HappenedAt: at})
 	}
-	for name, w := range map[string]*world{"few": few, "many": many, "one": {inc: few.inc, events: few.events[:1], dir: few.dir}, "none": {inc: few.inc}} {
-		d := writer{Input: Input{Incident: w.inc, Timeline: w.events, Directory: w.dir}, open: true}.draw(w.events)
+	for name, w := range map[string]*testIncident{"few": few, "many": many, "one": {inc: few.inc, events: few.events[:1], dir: few.dir}, "none": {inc: few.inc}} {
+		d := pageBuilder{Input: Input{Incident: w.inc, Timeline: w.events, Directory: w.dir}, showRestricted: true}.drawTimeline(w.events)
 		drawn := len(d.Dots) + len(d.Milestones)
 		for _, c := range d.Clusters {
 			drawn += c.Count
@@ -182,31 +181,31 @@ func TestDrawing(t *testing.T) {
 			}
 		}
 		if drawn != events {
-			t.Errorf("%s: %d events drawn of %d", name, drawn, events)
+			t.Errorf("%s: got %d drawn events, want %d", name, drawn, events)
 		}
 		for _, s := range d.Milestones {
-			if s.X < drawLeft || s.X > drawRight {
-				t.Errorf("%s: a stone at %d", name, s.X)
+			if s.X < svgLeft || s.X > svgRight {
+				t.Errorf("%s: got a milestone at %d, want it from %d to %d", name, s.X, svgLeft, svgRight)
 			}
 		}
 		for n := 1; n < len(d.Ticks); n++ {
 			if d.Ticks[n].X-d.Ticks[n-1].X < 60 {
-				t.Errorf("%s: ticks at %d and %d", name, d.Ticks[n-1].X, d.Ticks[n].X)
+				t.Errorf("%s: got ticks at %d and %d, want at least 60 between", name, d.Ticks[n-1].X, d.Ticks[n].X)
 			}
 		}
 	}
 }
 
-func TestProse(t *testing.T) {
+func TestProseHTML_AllowsOnlyHarmlessMarkup(t *testing.T) {
 	got := string(proseHTML("# no heading\n\n- **bold** [link](https://example.com) <b>raw</b> ![i](x)\n- `code`\n\n<script>alert(1)</script>\n\n| a | b |\n|---|---|\n\nhttps://example.com"))
 	for _, bad := range []string{"<h1", "<a", "<b>", "<script", "<img", "<table"} {
 		if strings.Contains(got, bad) {
-			t.Errorf("prose has %s: %s", bad, got)
+			t.Errorf("got %s in %s", bad, got)
 		}
 	}
 	for _, good := range []string{"# no heading", "<strong>bold</strong>", "<code>code</code>", "<li>", "[link](https://example.com)"} {
 		if !strings.Contains(got, good) {
-			t.Errorf("prose lost %s: %s", good, got)
+			t.Errorf("got no %s in %s", good, got)
 		}
 	}
 }
@@ -216,7 +215,7 @@ func TestDiagram(t *testing.T) {
 	golden(t, "lifecycle.mmd", got)
 	for _, s := range incident.Statuses() {
 		if !bytes.Contains([]byte(got), []byte(" "+string(s))) {
-			t.Errorf("the diagram leaves out %s", s)
+			t.Errorf("the diagram does not contain %s", s)
 		}
 	}
 }

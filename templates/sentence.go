@@ -7,15 +7,15 @@ import (
 	"tocsin/bot/incident"
 )
 
-// sentenceText is the maximum length of a text in [Sentence], in runes.
-const sentenceText = 400
+// maxSentenceText is the maximum length of a text in [Sentence], in runes.
+const maxSentenceText = 400
 
 // Sentence returns an event as one line of plain English, with the text that a
 // person wrote about it. The line is plain text: callers escape it for their
 // format.
 func Sentence(e incident.Event, dir incident.Directory) string {
 	line, text := phrase(e, dir)
-	if text := clip(oneLine(text), sentenceText); text != "" {
+	if text := clip(oneLine(text), maxSentenceText); text != "" {
 		return line + ": “" + text + "”"
 	}
 	return line + "."
@@ -37,7 +37,7 @@ func phrase(e incident.Event, dir incident.Directory) (line, text string) {
 func plainArg(dir incident.Directory, arg any) string {
 	switch v := arg.(type) {
 	case incident.PersonID:
-		return name(dir, v)
+		return personName(dir, v)
 	case incident.People:
 		return personNames(dir, v)
 	case incident.Department:
@@ -51,7 +51,7 @@ func plainArg(dir incident.Directory, arg any) string {
 	case incident.Labels:
 		return joinAnd(v)
 	case time.Time:
-		return utc(v)
+		return formatUTC(v)
 	case incident.StepRef:
 		// The brackets keep the redactor from reading a playbook's name such as
 		// leaked-aws-credentials as the name of a secret, and the step as its value.

@@ -11,9 +11,9 @@ import (
 	"tocsin/bot/incident"
 )
 
-// kinds reads every kind of event out of the domain's source, so that a new
-// one cannot be forgotten here.
-func kinds(t *testing.T) []incident.EventKind {
+// eventKinds parses all event kinds from the source of package incident, to include
+// new ones.
+func eventKinds(t *testing.T) []incident.EventKind {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../bot/incident/timeline.go", nil, 0)
 	if err != nil {
@@ -39,15 +39,15 @@ func kinds(t *testing.T) []incident.EventKind {
 		return true
 	})
 	if len(out) < 50 {
-		t.Fatalf("only %d kinds of events were found", len(out))
+		t.Fatalf("got %d event kinds, want at least 50", len(out))
 	}
 	return out
 }
 
-// Every kind of event has its sentence, its lane, and is told in one line,
-// whether it has all of its fields or none.
-func TestSentences(t *testing.T) {
-	dir := newWorld(t).dir
+// Every event kind has a lane and a sentence of one line, with all fields and with
+// none.
+func TestSentence_EveryEventKind(t *testing.T) {
+	dir := newTestIncident(t).dir
 	fields := map[string]string{"severity": "sev1", "from": "sev2", "restricted": "true", "source": "sentry", "kind": "sentry.issue", "level": "high", "count": "100",
 		"person": "ben", "round": "2", "escalation_step": "0", "role": "scribe", "fact": "occurred", "value": "2026-11-24T02:31:00Z", "departments": "legal,dpo", "evidence": "E1",
 		"sha256": strings.Repeat("a", 64), "target": "INC-7", "run": "leaked-aws-credentials", "step": "disable-key", "revision": "2", "digest": "sha256:ab", "department": "legal",
@@ -58,16 +58,16 @@ func TestSentences(t *testing.T) {
 		text[name] = incident.Text{Value: "written\nby <somebody>"}
 	}
 	var b strings.Builder
-	for _, kind := range kinds(t) {
+	for _, kind := range eventKinds(t) {
 		if _, ok := laneOf[kind]; !ok {
 			t.Errorf("%s has no lane", kind)
 		}
-		for what, e := range map[string]incident.Event{"full": {Kind: kind, By: "ada", Fields: fields, Texts: text}, "bare": {Kind: kind}} {
+		for name, e := range map[string]incident.Event{"full": {Kind: kind, By: "ada", Fields: fields, Texts: text}, "bare": {Kind: kind}} {
 			s := Sentence(e, dir)
 			if strings.ContainsAny(s, "\n\r") || len(s) < 10 || strings.Contains(s, "%!") {
-				t.Errorf("%s, %s: %q", kind, what, s)
+				t.Errorf("%s, %s: got %q", kind, name, s)
 			}
-			if what == "full" {
+			if name == "full" {
 				b.WriteString(string(kind) + ": " + s + "\n")
 			}
 		}
@@ -79,9 +79,9 @@ func TestSentences(t *testing.T) {
 	golden(t, "sentences.txt", b.String())
 }
 
-func TestSentenceOfAnErasedText(t *testing.T) {
+func TestSentence_ErasedText(t *testing.T) {
 	e := incident.Event{Kind: incident.EventNoted, By: "ada", Texts: map[string]incident.Text{"text": {Commitment: "ab"}}}
-	if got := Sentence(e, newWorld(t).dir); got != "Ada Okafor added a note: “(erased)”" {
+	if got := Sentence(e, newTestIncident(t).dir); got != "Ada Okafor added a note: “(erased)”" {
 		t.Error(got)
 	}
 }

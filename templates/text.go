@@ -5,15 +5,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // documents show local times wherever they are written
+	_ "time/tzdata" // for local times on hosts without a time zone database
 	"unicode"
 
 	"tocsin/bot/incident"
 )
 
-// clean removes what no text needs and what could deceive a reader: control
-// characters and switches of the writing direction. Line breaks stay.
-func clean(s string) string {
+// cleanText removes control characters and changes of the writing direction, which
+// could deceive a reader. It normalises line breaks to \n and tabs to spaces.
+func cleanText(s string) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, "\ufffd"), "\r\n", "\n")
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -30,10 +30,10 @@ func clean(s string) string {
 	}, s)
 }
 
-// oneLine is a text on one line.
-func oneLine(s string) string { return strings.Join(strings.Fields(clean(s)), " ") }
+// oneLine returns s cleaned, with each run of white space replaced by one space.
+func oneLine(s string) string { return strings.Join(strings.Fields(cleanText(s)), " ") }
 
-// clip cuts a text to at most limit runes and says so with an ellipsis.
+// clip shortens s to at most limit runes. A shortened text ends with an ellipsis.
 func clip(s string, limit int) string {
 	r := []rune(s)
 	if len(r) <= limit {
@@ -42,13 +42,14 @@ func clip(s string, limit int) string {
 	return strings.TrimRight(string(r[:limit-1]), " ") + "…"
 }
 
-// humanize makes a word of ours readable: "in_review" becomes "in review".
+// humanize replaces underscores with spaces, as in "in review".
 func humanize[S ~string](s S) string { return strings.ReplaceAll(string(s), "_", " ") }
 
-// lawNames are the names of the laws that a fact may name.
+// lawNames are the display names of laws.
 var lawNames = map[string]string{"gdpr": "GDPR", "nis2": "NIS2", "dora": "DORA", "cra": "CRA", "psd2": "PSD2"}
 
-// label is humanize with a capital.
+// label returns s with spaces for underscores and an initial capital. Laws and
+// teams with a display name are replaced by it.
 func label[S ~string](s S) string {
 	switch string(s) {
 	case "dpo":
@@ -64,11 +65,11 @@ func label[S ~string](s S) string {
 	return string(r)
 }
 
-// joinAnd joins words as in "a, b and c".
+// joinAnd joins words as in "a, b and c". For an empty list it returns "no one".
 func joinAnd(list []string) string {
 	switch len(list) {
 	case 0:
-		return "nobody"
+		return "no one"
 	case 1:
 		return list[0]
 	}
@@ -82,26 +83,28 @@ func plural(n int, one string) string {
 	return strconv.Itoa(n) + " " + one + "s"
 }
 
-// personNames joins the names of persons.
+// personNames joins the names of people with [joinAnd].
 func personNames(d incident.Directory, ids []incident.PersonID) string {
 	names := make([]string, len(ids))
 	for n, id := range ids {
-		names[n] = name(d, id)
+		names[n] = personName(d, id)
 	}
 	return joinAnd(names)
 }
 
-func name(d incident.Directory, id incident.PersonID) string { return oneLine(d.Name(id)) }
+func personName(d incident.Directory, id incident.PersonID) string { return oneLine(d.Name(id)) }
 
-// utc writes a time to the minute.
-func utc(t time.Time) string {
+// formatUTC formats a time in UTC, to the minute. For the zero time it returns
+// "not set".
+func formatUTC(t time.Time) string {
 	if t.IsZero() {
 		return "not set"
 	}
 	return t.UTC().Format("2006-01-02 15:04 UTC")
 }
 
-// formatDuration writes a duration as people say it: "2 h 05 min", "3 d 4 h".
+// formatDuration formats a duration with at most two units, such as "2 h 05 min"
+// or "3 d 4 h". For a negative duration it returns a dash.
 func formatDuration(d time.Duration) string {
 	if d < 0 {
 		return "–"

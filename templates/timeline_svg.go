@@ -10,10 +10,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-// drawing is the timeline as a picture. Its numbers are pixels of the viewBox;
-// they stand in attributes of their own, never in path data, so that nothing
-// that looks for telephone or card numbers finds one.
-type drawing struct {
+// timelineSVG is the data of the timeline picture. Numbers are pixels of the
+// viewBox. The template writes each into a separate attribute and uses no path
+// data, because a redactor could mistake path data for telephone or card numbers.
+type timelineSVG struct {
 	Width, Height, Left, Right int
 	Top, Bottom                int // of the lanes
 	Lanes                      []swimlane
@@ -23,7 +23,7 @@ type drawing struct {
 	Dots                       []dot
 	Clusters                   []cluster
 	Milestones                 []milestoneMark
-	Frozen                     int // x of the record's submission; 0 for none
+	Frozen                     int // x of the submission of the record, or 0
 	Summary                    string
 }
 
@@ -34,7 +34,7 @@ type (
 	}
 	band struct {
 		X, Width, TextX int
-		Status, Label   string // Label is "" where it has no room
+		Status, Label   string // Label is "" if the band is too narrow
 	}
 	tick struct {
 		X         int
@@ -59,16 +59,16 @@ type (
 )
 
 const (
-	drawWidth  = 960
-	drawLeft   = 118
-	drawRight  = 944
-	drawTop    = 30
-	laneHeight = 54
-	column     = 20 // pixels; events closer than this are stacked
-	stack      = 3  // dots in a column; more become a number
+	svgWidth    = 960
+	svgLeft     = 118
+	svgRight    = 944
+	svgTop      = 30
+	laneHeight  = 54
+	columnWidth = 20 // pixels. Events in one column are stacked
+	maxStack    = 3  // dots in a column. More become a cluster
 )
 
-// lanes of the picture, and which events stand in which.
+// The lanes of the picture, as indexes of laneNames.
 const (
 	laneDetection = iota
 	laneResponse
@@ -106,20 +106,22 @@ var laneOf = map[incident.EventKind]int{
 	incident.EventWaiverEndorsed: laneSignOff, incident.EventClosed: laneSignOff, incident.EventPostmortemWritten: laneSignOff,
 }
 
-// milestones are numbered in the picture and named below it.
+// milestones are the kinds of events that the picture numbers and its key names.
 var milestones = map[incident.EventKind]string{
-	incident.EventOpened: "Opened", incident.EventAcknowledged: "Acknowledged", incident.EventAckTimedOut: "Acknowledgement lapsed",
+	incident.EventOpened: "Opened", incident.EventAcknowledged: "Acknowledged", incident.EventAckTimedOut: "Acknowledgement timed out",
 	incident.EventContained: "Contained", incident.EventResolved: "Resolved", incident.EventReopened: "Reopened",
-	incident.EventDepartmentsInvolved: "Departments called in", incident.EventSubmitted: "Record submitted", incident.EventRevised: "Record revised",
-	incident.EventObjected: "Objection", incident.EventAmended: "Record amended", incident.EventSignaturesVoided: "Signatures void",
+	incident.EventDepartmentsInvolved: "Departments involved", incident.EventSubmitted: "Record submitted", incident.EventRevised: "Record revised",
+	incident.EventObjected: "Objection", incident.EventAmended: "Record amended", incident.EventSignaturesVoided: "Signatures voided",
 	incident.EventSigned: "Signed", incident.EventApproved: "Approved",
 }
 
-// maxMilestones bounds the numbered events; a fight over the record can be long.
+// maxMilestones limits the numbered events. A record with many objections and
+// amendments has more.
 const maxMilestones = 24
 
-// draw places the events up to the approval of this revision.
-func (w writer) draw(events []incident.Event) drawing {
+// drawTimeline returns the picture of the events up to the approval of the
+// submitted revision.
+func (w pageBuilder) drawTimeline(events []incident.Event) timelineSVG {
 	events = slices.Clone(events)
 	for n, e := range events {
 		if e.Kind == incident.EventApproved && e.Field("digest") == w.Incident.Submission.Digest {
@@ -128,35 +130,34 @@ func (w writer) draw(events []incident.Event) drawing {
 		}
 	}
 	slices.SortStableFunc(events, func(a, b incident.Event) int { return a.HappenedAt.Compare(b.HappenedAt) })
-	d := drawing{Width: drawWidth, Left: drawLeft, Right: drawRight, Top: drawTop, Bottom: drawTop + laneHeight*len(laneNames)}
+	d := timelineSVG{Width: svgWidth, Left: svgLeft, Right: svgRight, Top: svgTop, Bottom: svgTop + laneHeight*len(laneNames)}
 	d.Height = d.Bottom + 40
 	for n, name := range laneNames {
-		y := drawTop + n*laneHeight
+		y := svgTop + n*laneHeight
 		d.Lanes = append(d.Lanes, swimlane{name, y, laneHeight, y + laneHeight/2 + 4})
 	}
 	if len(events) == 0 {
 		return d
 	}
 	s := newScale(events)
-	d.bands(events, s)
-	d.ticks(s)
-	d.gaps(s)
+	d.placeBands(events, s)
+	d.placeTicks(s)
+	d.placeGaps(s)
 	d.placeEvents(w, events, s)
 	for _, e := range events {
 		if (e.Kind == incident.EventSubmitted || e.Kind == incident.EventRevised) && e.Field("digest") == w.Incident.Submission.Digest {
-			d.Frozen = s.x(e.HappenedAt)
+			d.Frozen = s.xAt(e.HappenedAt)
 		}
 	}
 	first, last := events[0].HappenedAt, events[len(events)-1].HappenedAt
-	d.Summary = fmt.Sprintf("%s from %s to %s, %s in all.", plural(len(events), "event"), utc(first), utc(last), formatDuration(last.Sub(first)))
+	d.Summary = fmt.Sprintf("%s from %s to %s, %s in all.", plural(len(events), "event"), formatUTC(first), formatUTC(last), formatDuration(last.Sub(first)))
 	return d
 }
 
-// scale maps times to pixels. Hours in which nothing happened are drawn
-// shorter than they were, and marked.
+// scale maps times to pixels. It shortens long periods without events.
 type scale struct {
 	times []time.Time // distinct, ascending
-	at    []float64   // their x
+	xs    []float64   // x of each time
 	limit time.Duration
 }
 
@@ -167,9 +168,9 @@ func newScale(events []incident.Event) scale {
 			s.times = append(s.times, e.HappenedAt)
 		}
 	}
-	const left, right = drawLeft + 20, drawRight - 20
+	const left, right = svgLeft + 20, svgRight - 20
 	if len(s.times) == 1 {
-		s.at = []float64{(left + right) / 2}
+		s.xs = []float64{(left + right) / 2}
 		return s
 	}
 	var gaps []time.Duration
@@ -188,45 +189,45 @@ func newScale(events []incident.Event) scale {
 		total += width[n]
 	}
 	x := float64(left)
-	s.at = append(s.at, x)
+	s.xs = append(s.xs, x)
 	for _, v := range width {
 		x += v / total * (right - left)
-		s.at = append(s.at, x)
+		s.xs = append(s.xs, x)
 	}
 	return s
 }
 
-func (s scale) x(t time.Time) int {
+func (s scale) xAt(t time.Time) int {
 	n, found := slices.BinarySearchFunc(s.times, t, time.Time.Compare)
 	switch {
 	case found:
-		return int(math.Round(s.at[n]))
+		return int(math.Round(s.xs[n]))
 	case n == 0:
-		return int(math.Round(s.at[0]))
+		return int(math.Round(s.xs[0]))
 	case n == len(s.times):
-		return int(math.Round(s.at[n-1]))
+		return int(math.Round(s.xs[n-1]))
 	}
 	part := float64(t.Sub(s.times[n-1])) / float64(s.times[n].Sub(s.times[n-1]))
-	return int(math.Round(s.at[n-1] + part*(s.at[n]-s.at[n-1])))
+	return int(math.Round(s.xs[n-1] + part*(s.xs[n]-s.xs[n-1])))
 }
 
-// back is the time at a pixel.
-func (s scale) back(x float64) time.Time {
-	n, found := slices.BinarySearch(s.at, x)
+// timeAt returns the time at a pixel.
+func (s scale) timeAt(x float64) time.Time {
+	n, found := slices.BinarySearch(s.xs, x)
 	switch {
 	case found:
 		return s.times[n]
 	case n == 0:
 		return s.times[0]
-	case n == len(s.at):
+	case n == len(s.xs):
 		return s.times[n-1]
 	}
-	part := (x - s.at[n-1]) / (s.at[n] - s.at[n-1])
+	part := (x - s.xs[n-1]) / (s.xs[n] - s.xs[n-1])
 	return s.times[n-1].Add(time.Duration(part * float64(s.times[n].Sub(s.times[n-1]))))
 }
 
-// bands colours the statuses the incident went through.
-func (d *drawing) bands(events []incident.Event, s scale) {
+// placeBands adds a band for each status of the incident.
+func (d *timelineSVG) placeBands(events []incident.Event, s scale) {
 	var now incident.Status
 	from := d.Left
 	end := func(x int) {
@@ -241,7 +242,7 @@ func (d *drawing) bands(events []incident.Event, s scale) {
 	}
 	for _, e := range events {
 		if to := incident.Status(e.Field("status")); to != "" && to != now {
-			x := s.x(e.HappenedAt)
+			x := s.xAt(e.HappenedAt)
 			if now == "" {
 				x = d.Left
 			}
@@ -252,8 +253,8 @@ func (d *drawing) bands(events []incident.Event, s scale) {
 	end(d.Right)
 }
 
-// ticks writes times below the lanes, about every 120 pixels.
-func (d *drawing) ticks(s scale) {
+// placeTicks adds times below the lanes, about every 120 pixels.
+func (d *timelineSVG) placeTicks(s scale) {
 	span := s.times[len(s.times)-1].Sub(s.times[0])
 	step, layout := time.Minute, "15:04"
 	switch {
@@ -263,12 +264,12 @@ func (d *drawing) ticks(s scale) {
 		step = 5 * time.Minute
 	}
 	day, last := "", -100
-	for x := drawLeft + 20; x <= drawRight-20; x += 119 {
-		t := s.back(float64(x)).UTC().Round(step)
+	for x := svgLeft + 20; x <= svgRight-20; x += 119 {
+		t := s.timeAt(float64(x)).UTC().Round(step)
 		if t.Before(s.times[0]) {
 			t = t.Add(step)
 		}
-		at := s.x(t)
+		at := s.xAt(t)
 		if at-last < 60 {
 			continue
 		}
@@ -280,104 +281,104 @@ func (d *drawing) ticks(s scale) {
 	}
 }
 
-// gaps names the longest shortened pauses that have room for it.
-func (d *drawing) gaps(s scale) {
-	type pause struct {
+// placeGaps adds labels for the longest shortened periods, if there is room.
+func (d *timelineSVG) placeGaps(s scale) {
+	type period struct {
 		n    int
 		long time.Duration
 	}
-	var all []pause
+	var all []period
 	for n := 1; n < len(s.times); n++ {
-		if long := s.times[n].Sub(s.times[n-1]); long > 2*s.limit && s.at[n]-s.at[n-1] > 40 {
-			all = append(all, pause{n, long})
+		if long := s.times[n].Sub(s.times[n-1]); long > 2*s.limit && s.xs[n]-s.xs[n-1] > 40 {
+			all = append(all, period{n, long})
 		}
 	}
-	slices.SortStableFunc(all, func(a, b pause) int { return cmp.Compare(b.long, a.long) })
+	slices.SortStableFunc(all, func(a, b period) int { return cmp.Compare(b.long, a.long) })
 	for _, p := range all[:min(len(all), 6)] {
-		x := int((s.at[p.n] + s.at[p.n-1]) / 2)
+		x := int((s.xs[p.n] + s.xs[p.n-1]) / 2)
 		d.Gaps = append(d.Gaps, gap{X: x, Label: formatDuration(p.long)})
 	}
 	slices.SortFunc(d.Gaps, func(a, b gap) int { return a.X - b.X })
 }
 
-// placeEvents draws each event: a milestone as a numbered stone, others as dots, and
-// where too many fall together, as one number.
-func (d *drawing) placeEvents(w writer, events []incident.Event, s scale) {
+// placeEvents adds each event: milestones as numbered marks, other events as dots,
+// and more than maxStack events in a column as a cluster.
+func (d *timelineSVG) placeEvents(w pageBuilder, events []incident.Event, s scale) {
 	type key struct{ lane, column int }
 	columns := map[key][]incident.Event{}
 	var order []key
-	stones := make([][]milestoneMark, len(laneNames))
+	marks := make([][]milestoneMark, len(laneNames))
 	n := 0
 	for _, e := range events {
-		in, x := laneOf[e.Kind], s.x(e.HappenedAt)
-		what, milestone := milestones[e.Kind]
+		in, x := laneOf[e.Kind], s.xAt(e.HappenedAt)
+		title, milestone := milestones[e.Kind]
 		if milestone && !w.isRestricted(e) && n < maxMilestones {
 			n++
 			if e.Kind == incident.EventSigned || e.Kind == incident.EventObjected {
-				what += ", " + label(e.Field("department"))
+				title += ", " + label(e.Field("department"))
 			}
-			stones[in] = append(stones[in], milestoneMark{X: x, Y: drawTop + in*laneHeight + 17, N: n, Kind: string(e.Kind), Title: what, Time: utc(e.HappenedAt)})
+			marks[in] = append(marks[in], milestoneMark{X: x, Y: svgTop + in*laneHeight + 17, N: n, Kind: string(e.Kind), Title: title, Time: formatUTC(e.HappenedAt)})
 			continue
 		}
-		k := key{in, x / column}
+		k := key{in, x / columnWidth}
 		if columns[k] == nil {
 			order = append(order, k)
 		}
 		columns[k] = append(columns[k], e)
 	}
-	for _, row := range stones {
+	for _, row := range marks {
 		d.Milestones = append(d.Milestones, spreadMarks(row)...)
 	}
 	slices.SortFunc(d.Milestones, func(a, b milestoneMark) int { return a.N - b.N })
 	for _, k := range order {
-		d.column(w, k.lane, columns[k], s)
+		d.placeColumn(w, k.lane, columns[k], s)
 	}
 }
 
-// spreadMarks moves the stones of a lane apart.
+// spreadMarks moves overlapping marks of a lane apart.
 func spreadMarks(row []milestoneMark) []milestoneMark {
-	const apart = 19
+	const spacing = 19
 	for n := 1; n < len(row); n++ {
-		row[n].X = max(row[n].X, row[n-1].X+apart)
+		row[n].X = max(row[n].X, row[n-1].X+spacing)
 	}
 	for n := len(row) - 1; n >= 0; n-- {
-		most := drawRight - 10
+		limit := svgRight - 10
 		if n+1 < len(row) {
-			most = row[n+1].X - apart
+			limit = row[n+1].X - spacing
 		}
-		row[n].X = min(row[n].X, most)
+		row[n].X = min(row[n].X, limit)
 	}
 	return row
 }
 
-func (d *drawing) column(w writer, in int, events []incident.Event, s scale) {
-	base := drawTop + (in+1)*laneHeight - 10
+func (d *timelineSVG) placeColumn(w pageBuilder, in int, events []incident.Event, s scale) {
+	base := svgTop + (in+1)*laneHeight - 10
 	title := func(e incident.Event) string {
 		at := e.HappenedAt.UTC().Format("15:04 ")
 		if w.isRestricted(e) {
-			return at + restricted
+			return at + restrictedText
 		}
 		return at + clip(Sentence(e, w.Directory), 160)
 	}
-	if len(events) <= stack {
+	if len(events) <= maxStack {
 		for n, e := range events {
 			kind := "ordinary"
 			if w.isRestricted(e) {
 				kind = "restricted"
 			}
-			d.Dots = append(d.Dots, dot{X: s.x(e.HappenedAt), Y: base - n*8, Kind: kind, Title: title(e)})
+			d.Dots = append(d.Dots, dot{X: s.xAt(e.HappenedAt), Y: base - n*8, Kind: kind, Title: title(e)})
 		}
 		return
 	}
-	x := min(max(s.x(events[0].HappenedAt)/column*column, drawLeft), drawRight-column)
-	d.Clusters = append(d.Clusters, cluster{X: x + 1, Y: base - 9, Width: column - 2, TextX: x + column/2, Count: len(events),
+	x := min(max(s.xAt(events[0].HappenedAt)/columnWidth*columnWidth, svgLeft), svgRight-columnWidth)
+	d.Clusters = append(d.Clusters, cluster{X: x + 1, Y: base - 9, Width: columnWidth - 2, TextX: x + columnWidth/2, Count: len(events),
 		Title: fmt.Sprintf("%s until %s", plural(len(events), "event"), events[len(events)-1].HappenedAt.UTC().Format("15:04"))})
 }
 
-// Where text stands below or beside what it names.
-func (d drawing) TickEnd() int     { return d.Bottom + 5 }
-func (d drawing) TimeY() int       { return d.Bottom + 18 }
-func (d drawing) DayY() int        { return d.Bottom + 32 }
-func (d drawing) GapY() int        { return d.Bottom - 4 }
+// Positions of text relative to its mark.
+func (d timelineSVG) TickEnd() int { return d.Bottom + 5 }
+func (d timelineSVG) TimeY() int   { return d.Bottom + 18 }
+func (d timelineSVG) DayY() int    { return d.Bottom + 32 }
+func (d timelineSVG) GapY() int    { return d.Bottom - 4 }
 func (s milestoneMark) TextY() int { return s.Y + 4 }
 func (c cluster) TextY() int       { return c.Y + 11 }

@@ -22,8 +22,8 @@ func TestNotice_SentToSecurity(t *testing.T) {
 		t.Errorf("got messages by id %v, want one id", c)
 	}
 	msg := server.Messages()[0]
-	if strings.Join(msg.Recipients, " ") != "ben@example.com" || !strings.HasPrefix(msg.Subject, "Tocsin: The vulnerability mailbox cannot be read, since ") ||
-		!strings.Contains(msg.Text, "nobody hears of them") || msg.Header["Auto-Submitted"][0] != "auto-generated" {
+	if strings.Join(msg.Recipients, " ") != "ben@example.com" || !strings.HasPrefix(msg.Subject, "Tocsin: The vulnerability mailbox has been unreadable since ") ||
+		!strings.Contains(msg.Text, "unread until this is fixed") || msg.Header["Auto-Submitted"][0] != "auto-generated" {
 		t.Errorf("%+v\n%s", msg, msg.Text)
 	}
 }

@@ -117,11 +117,11 @@ func TestExplainNamesTheDetectionRules(t *testing.T) {
 	watched := e.post(record("e2", "TagUser", "bob", "terraform/1.9"))
 	dropped := e.post(record("e3", "ListUsers", "bob", "aws-cli"))
 	own := filepath.Join(e.folder, "own.yml") + ":2"
-	e.expect(opened, "Decided: opened INC-1", "fits: rule 1", "TagUser of iam.amazonaws.com in "+opened+", event e1:", "matches: high · A user came from elsewhere · own-user · "+own,
-		`line 8, userIdentity.userName|expand: asks for "ada", the record has "ada"`, `line 10, userAgent|contains: leaves out "terraform", the record has "aws-cli"`, "they have not changed since", "other rules ask for other events")
-	e.expect(watched, "Decided: watched", "does not match: high · A user came from elsewhere · own-user · "+own, `line 8, userIdentity.userName|expand: asks for "ada", the record has "bob"`,
-		`line 10, userAgent|contains: leaves out "terraform", the record has "terraform/1.9"`, "No rule makes it more than informational")
-	e.expect(dropped, "Decided: dropped by the matching rule", "fits: rule 2", "ListUsers of iam.amazonaws.com in "+dropped, "No rule makes it more than informational")
+	e.expect(opened, "Outcome: opened INC-1", "matches: rule 1", "TagUser of iam.amazonaws.com in "+opened+", event e1:", "matches: high · A user came from elsewhere · own-user · "+own,
+		`line 8, userIdentity.userName|expand: expects "ada", the record has "ada"`, `line 10, userAgent|contains: excludes "terraform", the record has "aws-cli"`, "They have not changed since", "other rules apply to other events")
+	e.expect(watched, "Outcome: watched", "does not match: high · A user came from elsewhere · own-user · "+own, `line 8, userIdentity.userName|expand: expects "ada", the record has "bob"`,
+		`line 10, userAgent|contains: excludes "terraform", the record has "terraform/1.9"`, "No rule rates the record above informational")
+	e.expect(dropped, "Outcome: dropped by the rule that fits", "matches: rule 2", "ListUsers of iam.amazonaws.com in "+dropped, "No rule rates the record above informational")
 }
 
 // TestExplainOfWhatIsNoRecord: what could not be read names each delivery and
@@ -138,10 +138,10 @@ func TestExplainOfWhatIsNoRecord(t *testing.T) {
 	kind := func(kind string) string {
 		return fmt.Sprintf("A%d", e.count("SELECT id FROM alerts WHERE kind = '"+kind+"'"))
 	}
-	e.expect(kind("cloudtrail.unreadable"), `Not read: decode cloudtrail event: detail-type "Scheduled Event"`, "1 times, last "+unread+" at ",
-		`Not read: decode cloudtrail event: detail-type "Another Event"`, "1 times, last "+again+" at ", "Decided: watched")
-	e.expect(kind("sentry.issue"), "It came first with "+elsewhere+".")
-	e.expect(unread, "Decided: undecodable", "The routing was sha256:", unread+" holds no record that detection rules judge.")
+	e.expect(kind("cloudtrail.unreadable"), `Undecodable: decode cloudtrail event: detail-type "Scheduled Event"`, "1 time, last "+unread+" at ",
+		`Undecodable: decode cloudtrail event: detail-type "Another Event"`, "1 time, last "+again+" at ", "Outcome: watched")
+	e.expect(kind("sentry.issue"), "First delivery: "+elsewhere)
+	e.expect(unread, "Outcome: it could not be read", "Routing sha256:", unread+" contains no record that detection rules evaluate.")
 	e.expect(elsewhere, "sentry", "The routing has not changed since.", "Detection rules sha256:")
 }
 
@@ -157,8 +157,8 @@ func TestExplainTellsTheRulesOfThatTime(t *testing.T) {
 	e.stop()
 	e.rewrite(e.detection("bob"))
 	e.start()
-	e.expect("A1", "The routing has not changed since.", "Detection rules "+then.Digest+"; they have changed since", "event e1:\nmatches: high · A user came from elsewhere", "in "+opened+", by today's rules, event e1:",
-		`asks for "bob", the record has "ada"`)
+	e.expect("A1", "The routing has not changed since.", "Detection rules "+then.Digest+". They have changed since", "event e1:\nmatches: high · A user came from elsewhere", "in "+opened+", with the current rules, event e1:",
+		`expects "bob", the record has "ada"`)
 	now := e.explain(opened)
 	if now.Digest != then.Digest || now.CurrentDigest == then.CurrentDigest || !now.Records[0].Rules[0].Matched || len(now.CurrentRecords) != 1 || now.CurrentRecords[0].Rules[0].Matched {
 		t.Errorf("%+v", now)

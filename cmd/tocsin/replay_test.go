@@ -46,10 +46,10 @@ func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 		}
 	}
 	s.until(time.Minute, "three are watched", func() bool { return s.count("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == 3 })
-	if listed := s.must("incident", "alerts"); !strings.Contains(listed, "1 watched alert, which came 3 times") || !strings.Contains(listed, "cloudtrail.StopLogging") {
+	if listed := s.must("incident", "alerts"); !strings.Contains(listed, "1 watched alert, 3 occurrences") || !strings.Contains(listed, "cloudtrail.StopLogging") {
 		t.Errorf("listed:\n%s", listed)
 	}
-	for what, want := range map[string]string{"A1": "does not fit: rule 1", "D1": "SHA-256"} {
+	for what, want := range map[string]string{"A1": "does not match: rule 1", "D1": "SHA-256"} {
 		if told := s.must("explain", what); !strings.Contains(told, want) || !strings.Contains(told, `source = "cloudtrail"`) || !strings.Contains(told, "has not changed since") {
 			t.Errorf("explain %s:\n%s", what, told)
 		}

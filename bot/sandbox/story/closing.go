@@ -97,8 +97,8 @@ func (p *player) signForOtherDepartment() {
 		reply = p.submit(who, v, formValues{"department": "legal", "attest": []string{"yes"}})
 		p.closeForm(who, v.ID)
 	}
-	if p.err == nil && !strings.Contains(told, "is not a member or current deputy of legal") {
-		p.fail("%s of %s signs for legal and is told: %q", who.Name, who.Department, told)
+	if p.err == nil && !strings.Contains(reply, msgNotAMember) {
+		p.fail("sign for legal as %s of %s: got reply %q", who.Name, who.Department, reply)
 	}
 	p.log(p.channelName(), "%s tried to sign for legal and was rejected: %s", nameAndDepartment(who), reply)
 }
@@ -150,8 +150,8 @@ func (p *player) signStaleDigest(who company.Person, team string) {
 	} else {
 		reply = p.typeCommand(who, "sign %s %s", team, p.result.Stale)
 	}
-	if p.err == nil && !strings.Contains(told, "the closing record changed after you read it") {
-		p.fail("%s signs the digest of the record before its amendment and is told: %q", who.Name, told)
+	if p.err == nil && !strings.Contains(reply, msgRecordChanged) {
+		p.fail("sign the digest before the amendment as %s: got reply %q", who.Name, reply)
 	}
 	p.log(p.channelName(), "%s tried to sign the previous version and was rejected because the record changed", nameAndDepartment(who))
 }

@@ -194,7 +194,7 @@ func (b *Bot) syncDirectory(ctx context.Context) error {
 	for _, name := range incident.RequiredDepartments() {
 		team, _ := dir.Team(name)
 		if n := len(team.Members); n < 2 {
-			problems.add("departments."+string(name), "has %d people, including its Slack user group; it needs at least 2 to sign, so add members or fill the user group", n)
+			problems.add("departments."+string(name), "has %d people, including its Slack user group. It needs at least 2 to sign, so add members or fill the user group", n)
 		}
 	}
 	if len(problems) > 0 {

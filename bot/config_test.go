@@ -260,25 +260,25 @@ func TestDecode_ErrorNamesKeyAndFix(t *testing.T) {
 		value any
 		want  string
 	}{
-		{"sources.sentry.limits.max_body", "2KB", "sources.sentry.limits.max_body: has the wrong type or format; write a whole number"},
-		{"sources.sentry.limits.rate", "many", "sources.sentry.limits.rate: has the wrong type or format; write a number"},
-		{"sources.sentry.limits.off", "perhaps", "sources.sentry.limits.off: has the wrong type or format; write true or false"},
-		{"sources.sentry.limits.burst", 3, "sources.sentry.limits.burst: has no effect without a rate; set rate"},
-		{"routing.0.recurrence_window", "24 hours", "routing[0].recurrence_window: has the wrong type or format; write a duration such as 24h or 400d"},
-		{"routing.0.when", `level == "low" || !(source in ["sentry", "sauce"])`, `routing[0].when: unknown source "sauce"; use one of alertmanager, cloudtrail, `},
+		{"sources.sentry.limits.max_body", "2KB", "sources.sentry.limits.max_body: has the wrong type or format. Write a whole number"},
+		{"sources.sentry.limits.rate", "many", "sources.sentry.limits.rate: has the wrong type or format. Write a number"},
+		{"sources.sentry.limits.off", "perhaps", "sources.sentry.limits.off: has the wrong type or format. Write true or false"},
+		{"sources.sentry.limits.burst", 3, "sources.sentry.limits.burst: has no effect without a rate. Set rate"},
+		{"routing.0.recurrence_window", "24 hours", "routing[0].recurrence_window: has the wrong type or format. Write a duration such as 24h or 400d"},
+		{"routing.0.when", `level == "low" || !(source in ["sentry", "sauce"])`, `routing[0].when: unknown source "sauce". Use one of alertmanager, cloudtrail, `},
 		{"routing.0.when", " true ", "routing[1].when: is never evaluated because routing[0] matches every alert"},
-		{"storm.per", "24 hours", "storm.per: has the wrong type or format; write a duration such as 5m or 24h"},
-		{"retention.alerts", "a year", "retention.alerts: has the wrong type or format; write a duration such as 24h or 400d"},
+		{"storm.per", "24 hours", "storm.per: has the wrong type or format. Write a duration such as 5m or 24h"},
+		{"retention.alerts", "a year", "retention.alerts: has the wrong type or format. Write a duration such as 24h or 400d"},
 		{"departments.security.deputies.0.until", "soon", "departments.security.deputies[0].until: "},
-		{"departments.security.deputies.0.to", "soon", "departments.security.deputies[0].to: has the wrong type or format; write a day such as 2026-12-20"},
-		{"people.0.responder", "perhaps", "people[0].responder: has the wrong type or format; write true or false"},
-		{"slack.bot_token", map[string]any{"a": 1}, "slack.bot_token: has the wrong type or format; write one value"},
-		{"sources.generic.0.tokens.0", "short", "sources.generic[0].tokens[0]: is too short; use at least 16"},
-		{"sources.generic.1.hmac.secrets.0", "short", "sources.generic[1].hmac.secrets[0]: is too short; use at least 16"},
+		{"departments.security.deputies.0.to", "soon", "departments.security.deputies[0].to: has the wrong type or format. Write a day such as 2026-12-20"},
+		{"people.0.responder", "perhaps", "people[0].responder: has the wrong type or format. Write true or false"},
+		{"slack.bot_token", map[string]any{"a": 1}, "slack.bot_token: has the wrong type or format. Write one value"},
+		{"sources.generic.0.tokens.0", "short", "sources.generic[0].tokens[0]: is too short. Use at least 16"},
+		{"sources.generic.1.hmac.secrets.0", "short", "sources.generic[1].hmac.secrets[0]: is too short. Use at least 16"},
 		{"sources.generic.0.delivery_header", "a b", `sources.generic[0].delivery_header: "a b" is not a valid header name`},
 		{"sources.generic.0.headers.0", "a b", `sources.generic[0].headers[0]: "a b" is not a valid header name`},
-		{"sources.generic.0.mapping.titel", "item.title", "sources.generic[0].mapping.titel: unknown field; did you mean title?"},
-		{"sources.generic.0.mapping.colour", "item.title", "sources.generic[0].mapping.colour: unknown field; use one of account, address, at,"},
+		{"sources.generic.0.mapping.titel", "item.title", "sources.generic[0].mapping.titel: unknown field. Did you mean title?"},
+		{"sources.generic.0.mapping.colour", "item.title", "sources.generic[0].mapping.colour: unknown field. Use one of account, address, at,"},
 		{"sources.generic.0.mapping.title", "itm.title", "sources.generic[0].mapping.title: unknown name itm"},
 		{"sources.generic.0.mapping.title", `header["X-Other"]`, "sources.generic[0].mapping.title: reads header X-Other, which is not stored: add it to headers"},
 	} {
@@ -310,7 +310,7 @@ func TestDecode_UnknownKeySuggestsSimilar(t *testing.T) {
 	raw := exampleTree(t)
 	setPath(t, raw, []string{"slack", "bot_tokn"}, "x")
 	_, err := decode(raw, exampleEnv)
-	if err == nil || !strings.Contains(err.Error(), "slack.bot_tokn: unknown key; did you mean bot_token?") {
+	if err == nil || !strings.Contains(err.Error(), "slack.bot_tokn: unknown key. Did you mean bot_token?") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -73,13 +73,13 @@ func listenControl(path string) (net.Listener, error) {
 	case err != nil:
 		return nil, fmt.Errorf("inspect control socket: %w", err)
 	case info.Mode().Type() != os.ModeSocket:
-		return nil, fmt.Errorf("control_socket: %s exists and is not a socket; choose another path or remove the file", path)
+		return nil, fmt.Errorf("control_socket: %s exists and is not a socket. Choose another path or remove the file", path)
 	default:
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
 			_ = conn.Close()
-			return nil, fmt.Errorf("control_socket: another process listens on %s; stop it or choose another path", path)
+			return nil, fmt.Errorf("control_socket: another process listens on %s. Stop it or choose another path", path)
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("replace control socket: %w", err)
@@ -140,7 +140,7 @@ func (c *control) handleJSON(do func(context.Context, incident.Identity, Control
 	return func(w http.ResponseWriter, r *http.Request) {
 		var ask ControlRequest
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlRequest)).Decode(&ask); err != nil {
-			writeError(w, http.StatusBadRequest, incident.Invalid("body", "the request is not a JSON object with a command; use the tocsin command of the same version"))
+			writeError(w, http.StatusBadRequest, incident.Invalid("body", "the request is not a JSON object with a command. Use the tocsin command of the same version"))
 			return
 		}
 		who, _ := r.Context().Value(peerKey{}).(incident.Identity)
@@ -153,9 +153,9 @@ func (c *control) handleJSON(do func(context.Context, incident.Identity, Control
 			writeError(w, http.StatusConflict, rejected)
 		case errors.As(err, &unknown) && unknown.OutcomeUnknown():
 			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "outcome_unknown",
-				Sentence: incident.Say("Tocsin does not know whether the command was saved; run it again with --key %s (a repeat is recorded only once)", ask.Key)})
+				Sentence: incident.Say("Tocsin does not know whether the command was saved. Run it again with --key %s (a repeat is recorded only once)", ask.Key)})
 		case err != nil:
-			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("not saved: %s; run the command again", err)})
+			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("not saved: %s. Run the command again", err)})
 		default:
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(reply)
@@ -201,7 +201,7 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 		reply.View = &view
 		return reply, err
 	case words.Form != "":
-		return nil, incident.Invalid("arguments", "arguments are missing; add them to the command:\n%s", helpText(string(words.Form)))
+		return nil, incident.Invalid("arguments", "arguments are missing. Add them to the command:\n%s", helpText(string(words.Form)))
 	default:
 		cmd := words.Command
 		cmd.By, cmd.Auth, cmd.Via, cmd.Key = who, "user of the operating system", incident.ViaCLI, ask.Key
@@ -304,4 +304,4 @@ func (c *Client) post(ctx context.Context, endpoint string, ask ControlRequest) 
 }
 
 // ErrNotRunning reports that no bot listens on the control socket.
-var ErrNotRunning = errors.New("no bot is running on this control socket; start `tocsin serve` first")
+var ErrNotRunning = errors.New("no bot is running on this control socket. Start `tocsin serve` first")

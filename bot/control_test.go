@@ -62,7 +62,7 @@ func TestControl_ReportsOutcome(t *testing.T) {
 	}{
 		{"done", nil, http.StatusOK, "null"},
 		{"rejected", fmt.Errorf("do: %w", incident.Conflict("it is over")), http.StatusConflict, "it is over"},
-		{"failed", errors.New("no disk"), http.StatusServiceUnavailable, "not saved: no disk; run the command again"},
+		{"failed", errors.New("no disk"), http.StatusServiceUnavailable, "not saved: no disk. Run the command again"},
 		{"unknown", fmt.Errorf("do: %w", unknownOutcome{errors.New("the connection broke")}), http.StatusServiceUnavailable, "--key k1 "},
 	} {
 		w := httptest.NewRecorder()

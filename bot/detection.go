@@ -63,7 +63,7 @@ func (d Detection) validate(f *ConfigErrors) {
 			lines = append(lines, r.Error())
 		}
 		if n := len(refused) - maxListedRules; n > 0 {
-			lines = append(lines, fmt.Sprintf("and %d more; run `tocsin detect lint` to list them", n))
+			lines = append(lines, fmt.Sprintf("and %d more. Run `tocsin detect lint` to list them", n))
 		}
 		f.add("detection.rules", "%s", strings.Join(lines, "\n    "))
 	}
@@ -82,7 +82,7 @@ func (d Detection) validate(f *ConfigErrors) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Levels)) {
 		if why := reasons[name]; why != "" {
-			f.add("detection.levels."+name, "%s; levels are informational, low, medium, high and critical", why)
+			f.add("detection.levels."+name, "%s. Levels are informational, low, medium, high and critical", why)
 		}
 	}
 }

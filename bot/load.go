@@ -110,9 +110,9 @@ func suggestVar(variable string) string {
 		known = append(known, strings.ToUpper(strings.ReplaceAll(key, ".", "__")))
 	}
 	if near := incident.Nearest(strings.TrimPrefix(variable, envPrefix), known); near != "" {
-		return "does not set any key; did you mean " + envPrefix + near + "?"
+		return "does not set any key. Did you mean " + envPrefix + near + "?"
 	}
-	return "does not set any key; write the name of a key with two underscores for a dot, such as TOCSIN_SLACK__BOT_TOKEN, or choose a name without the prefix TOCSIN_. Only keys with a single value can be set"
+	return "does not set any key. Write the name of a key with two underscores for a dot, such as TOCSIN_SLACK__BOT_TOKEN, or choose a name without the prefix TOCSIN_. Only keys with a single value can be set"
 }
 
 // decode converts a YAML tree to a Config. It returns all problems as
@@ -183,7 +183,7 @@ func expandVars(v any, key string, lookup func(string) (string, bool), problems 
 			name := envRef.FindStringSubmatch(m)[1]
 			value, ok := lookup(name)
 			if !ok {
-				problems.add(key, "the environment variable %s is not set; set it or write the value", name)
+				problems.add(key, "the environment variable %s is not set. Set it or write the value", name)
 			}
 			return value
 		})
@@ -217,7 +217,7 @@ func findUnknownKeys(v any, t reflect.Type, key string, problems *ConfigErrors) 
 			}
 		}
 		if len(fields) == 0 { // a type with one value, such as secret.String or Day
-			problems.add(key, "has the wrong type or format; write one value, in quotes if necessary")
+			problems.add(key, "has the wrong type or format. Write one value, in quotes if necessary")
 			return
 		}
 		for _, name := range slices.Sorted(maps.Keys(tree)) {
@@ -227,9 +227,9 @@ func findUnknownKeys(v any, t reflect.Type, key string, problems *ConfigErrors) 
 			}
 			known := slices.Sorted(maps.Keys(fields))
 			if near := incident.Nearest(name, known); near != "" {
-				problems.add(joinKey(key, name), "unknown key; did you mean %s?", near)
+				problems.add(joinKey(key, name), "unknown key. Did you mean %s?", near)
 			} else {
-				problems.add(joinKey(key, name), "unknown key; use one of %s", strings.Join(known, ", "))
+				problems.add(joinKey(key, name), "unknown key. Use one of %s", strings.Join(known, ", "))
 			}
 		}
 	case reflect.Map:
@@ -257,9 +257,9 @@ func addTypeErrors(err error, problems *ConfigErrors) {
 		}
 	case errors.As(err, &one):
 		key := configKey(one.Name())
-		problems.add(key, "has the wrong type or format; %s", describeType(keyType(key)))
+		problems.add(key, "has the wrong type or format. %s", describeType(keyType(key)))
 	default:
-		problems.add("configuration", "cannot be decoded; compare it with `tocsin config example`")
+		problems.add("configuration", "cannot be decoded. Compare it with `tocsin config example`")
 	}
 }
 
@@ -307,27 +307,27 @@ func describeType(t reflect.Type) string {
 	}
 	switch t {
 	case nil:
-		return "compare it with `tocsin config example`"
+		return "Compare it with `tocsin config example`"
 	case reflect.TypeFor[time.Duration]():
-		return "write a duration such as 5m or 24h"
+		return "Write a duration such as 5m or 24h"
 	case reflect.TypeFor[Duration]():
-		return "write a duration such as 24h or 400d"
+		return "Write a duration such as 24h or 400d"
 	case reflect.TypeFor[Day]():
-		return "write a day such as 2026-12-20"
+		return "Write a day such as 2026-12-20"
 	}
 	switch t.Kind() {
 	case reflect.Bool:
-		return "write true or false"
+		return "Write true or false"
 	case reflect.Int, reflect.Int64:
-		return "write a whole number"
+		return "Write a whole number"
 	case reflect.Float64:
-		return "write a number"
+		return "Write a number"
 	case reflect.String:
-		return "write text"
+		return "Write text"
 	case reflect.Slice:
-		return "write a list, such as [a, b]"
+		return "Write a list, such as [a, b]"
 	}
-	return "compare it with `tocsin config example`"
+	return "Compare it with `tocsin config example`"
 }
 
 // singleValueKeys returns the keys with a single value. Environment variables

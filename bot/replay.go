@@ -57,7 +57,7 @@ func (c *control) retention(ctx context.Context, _ incident.Identity, _ ControlR
 // or if their alerts were suppressed.
 func (c *control) reprocess(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
 	if ask.Filter == nil {
-		return nil, incident.Invalid("since", "no start time; add --since, such as --since 2h")
+		return nil, incident.Invalid("since", "no start time. Add --since, such as --since 2h")
 	}
 	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "reconsider"); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (c *control) reprocess(ctx context.Context, who incident.Identity, ask Cont
 // replayAsNew ingests stored deliveries again, as new deliveries.
 func (c *control) replayAsNew(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
 	if ask.Filter == nil {
-		return nil, incident.Invalid("since", "no start time; add --since, such as --since 2h")
+		return nil, incident.Invalid("since", "no start time. Add --since, such as --since 2h")
 	}
 	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "replay"); err != nil {
 		return nil, err
@@ -141,7 +141,7 @@ func (c *control) ingestRecorded(ctx context.Context, who incident.Identity, lis
 			}
 			errs[n] = c.edge.Deliver(ctx, d)
 			if incident.CodeOf(errs[n]) == incident.CodeUnknown {
-				errs[n] = incident.Unknown("source", "source %s is not configured in this instance; add it under sources, or replay only other sources with --source", r.Source)
+				errs[n] = incident.Unknown("source", "source %s is not configured in this instance. Add it under sources, or replay only other sources with --source", r.Source)
 			}
 		})
 	}
@@ -169,7 +169,7 @@ func newRecorded(row int64, d intake.Delivery, hash string) Recorded {
 func (c *control) export(w http.ResponseWriter, r *http.Request) {
 	var ask ControlRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlRequest)).Decode(&ask); err != nil || ask.Filter == nil {
-		writeError(w, http.StatusBadRequest, incident.Invalid("since", "no start time; add --since, such as --since 2h"))
+		writeError(w, http.StatusBadRequest, incident.Invalid("since", "no start time. Add --since, such as --since 2h"))
 		return
 	}
 	who, _ := r.Context().Value(peerKey{}).(incident.Identity)
@@ -179,7 +179,7 @@ func (c *control) export(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusConflict, rejected)
 		return
 	case err != nil:
-		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("the export did not start: %s; run the command again", err)})
+		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("the export did not start: %s. Run the command again", err)})
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")

@@ -41,7 +41,7 @@ func (d *Duration) UnmarshalText(b []byte) error {
 func (c Config) validateRetention(f *ConfigErrors) {
 	for key, keep := range map[string]Duration{"alerts": c.Retention.Alerts, "inbox": c.Retention.Inbox, "audit": c.Retention.Audit} {
 		if keep.Duration < store.MinRetention {
-			f.add("retention."+key, "is too short; evidence must be stored for at least a year, so write 365d or more")
+			f.add("retention."+key, "is too short. Evidence must be stored for at least a year, so write 365d or more")
 		}
 	}
 }

@@ -204,7 +204,7 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 	mux.Handle("GET /readyz", b.readiness)
 	mux.Handle("GET /metrics", b.metrics.handler())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s; check the URL", r.URL.Path))
+		writeError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
 	})
 	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}

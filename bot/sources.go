@@ -174,7 +174,7 @@ func parseNetworks(list []string) ([]netip.Prefix, error) {
 		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			return nil, fmt.Errorf("%q is not a network; write a prefix such as 192.0.2.0/24, or an address", s)
+			return nil, fmt.Errorf("%q is not a network. Write a prefix such as 192.0.2.0/24, or an address", s)
 		}
 		out = append(out, p.Masked())
 	}
@@ -215,16 +215,16 @@ func (c Config) validateSources(f *ConfigErrors) {
 		"sources.pagerduty.webhook_secrets": s.PagerDuty.WebhookSecrets, "sources.alertmanager.tokens": s.Alertmanager.Tokens, "sources.hackerone.secrets": s.HackerOne.Secrets} {
 		for n, one := range secrets {
 			if len(one.Reveal()) < 16 {
-				f.add(fmt.Sprintf("%s[%d]", key, n), "is too short; use at least 16 characters")
+				f.add(fmt.Sprintf("%s[%d]", key, n), "is too short. Use at least 16 characters")
 			}
 		}
 	}
 	if !headerNamePattern.MatchString(s.CloudTrail.Header) {
-		f.add("sources.cloudtrail.header", "is not a valid header name; write one such as X-Api-Key")
+		f.add("sources.cloudtrail.header", "is not a valid header name. Write one such as X-Api-Key")
 	}
 	for n, p := range s.Alertmanager.Basic {
 		if p.Username == "" || len(p.Password.Reveal()) < 16 {
-			f.add(fmt.Sprintf("sources.alertmanager.basic[%d]", n), "is incomplete; set a username and a password of at least 16 characters")
+			f.add(fmt.Sprintf("sources.alertmanager.basic[%d]", n), "is incomplete. Set a username and a password of at least 16 characters")
 		}
 	}
 	if _, err := parseNetworks(s.TrustedProxies); err != nil {
@@ -234,7 +234,7 @@ func (c Config) validateSources(f *ConfigErrors) {
 	s.forEachLimits(func(name, key string, l Limits) {
 		l.validate(key+".limits", f)
 		if other, twice := taken[name]; twice {
-			f.add(key+".name", "the name %q is already used by %s; choose another", name, other)
+			f.add(key+".name", "the name %q is already used by %s. Choose another", name, other)
 		}
 		taken[name] = key
 	})
@@ -251,15 +251,15 @@ func (c Config) validateSources(f *ConfigErrors) {
 				continue
 			}
 			if near := incident.Nearest(name, known); near != "" {
-				f.add(key+".mapping."+name, "unknown field; did you mean %s?", near)
+				f.add(key+".mapping."+name, "unknown field. Did you mean %s?", near)
 			} else {
-				f.add(key+".mapping."+name, "unknown field; use one of %s", strings.Join(known, ", "))
+				f.add(key+".mapping."+name, "unknown field. Use one of %s", strings.Join(known, ", "))
 			}
 		}
 		for list, secrets := range map[string][]secret.String{"tokens": g.Tokens, "hmac.secrets": g.HMAC.Secrets} {
 			for n, one := range secrets {
 				if len(one.Reveal()) < 16 {
-					f.add(fmt.Sprintf("%s.%s[%d]", key, list, n), "is too short; use at least 16 characters")
+					f.add(fmt.Sprintf("%s.%s[%d]", key, list, n), "is too short. Use at least 16 characters")
 				}
 			}
 		}
@@ -269,7 +269,7 @@ func (c Config) validateSources(f *ConfigErrors) {
 		}
 		for name, h := range headers {
 			if h != "" && !headerNamePattern.MatchString(h) {
-				f.add(key+"."+name, "%q is not a valid header name; use letters, digits and hyphens", h)
+				f.add(key+"."+name, "%q is not a valid header name. Use letters, digits and hyphens", h)
 			}
 		}
 		if _, err := generic.New(g.config()); err != nil {
@@ -284,10 +284,10 @@ func (c Config) validateSources(f *ConfigErrors) {
 			f.add("sources.trail.queue_url", "%v", err)
 		}
 		if u, err := url.Parse(t.Endpoint); t.Endpoint != "" && (err != nil || u.Host == "") {
-			f.add("sources.trail.endpoint", "is not a URL; write one such as https://sqs.example.com, or omit the key")
+			f.add("sources.trail.endpoint", "is not a URL. Write one such as https://sqs.example.com, or omit the key")
 		}
 		if t.Pollers < 0 {
-			f.add("sources.trail.pollers", "is negative; write 0 or more")
+			f.add("sources.trail.pollers", "is negative. Write 0 or more")
 		}
 	}
 	s.Report.validate(c.Mail.Host != "", f)
@@ -306,14 +306,14 @@ func (l Limits) validate(key string, f *ConfigErrors) {
 		f.add(key+".networks", "%v", err)
 	}
 	if l.MaxBody < 0 || l.MaxBody > 16<<20 {
-		f.add(key+".max_body", "is out of range; write a number of bytes from 0 to 16777216")
+		f.add(key+".max_body", "is out of range. Write a number of bytes from 0 to 16777216")
 	}
 	for name, n := range map[string]float64{"rate": l.Rate, "burst": float64(l.Burst), "max_waiting": float64(l.MaxWaiting)} {
 		if n < 0 {
-			f.add(key+"."+name, "is negative; write 0 or more")
+			f.add(key+"."+name, "is negative. Write 0 or more")
 		}
 	}
 	if l.Burst > 0 && l.Rate == 0 {
-		f.add(key+".burst", "has no effect without a rate; set rate, in requests per second and sender")
+		f.add(key+".burst", "has no effect without a rate. Set rate, in requests per second and sender")
 	}
 }

@@ -91,10 +91,10 @@ func (m ReportMailbox) config(deliver vulnreport.Deliver) vulnreport.MailboxConf
 
 func (c ReportSource) validate(hasMail bool, f *ConfigErrors) {
 	if c.Form != nil && c.Form.Acknowledge && !hasMail {
-		f.add("sources.report.form.acknowledge", "needs mail; configure mail, or omit the key")
+		f.add("sources.report.form.acknowledge", "needs mail. Configure mail, or omit the key")
 	}
 	if c.Mailbox != nil && c.Mailbox.Acknowledge && !hasMail {
-		f.add("sources.report.mailbox.acknowledge", "needs mail; configure mail, or omit the key")
+		f.add("sources.report.mailbox.acknowledge", "needs mail. Configure mail, or omit the key")
 	}
 	if c.Form != nil || c.Mailbox != nil {
 		if _, err := c.source("", time.Now); err != nil {
@@ -104,11 +104,11 @@ func (c ReportSource) validate(hasMail bool, f *ConfigErrors) {
 	discard := func(context.Context, string, map[string]string, []byte, string) error { return nil }
 	if c.Form != nil {
 		if c.Form.Company == "" {
-			f.add("sources.report.form.company", "is missing; write the name of the company, which the form shows")
+			f.add("sources.report.form.company", "is missing. Write the name of the company, which the form shows")
 		}
 		for key, address := range map[string]string{"policy": c.Form.Policy, "contact": c.Form.Contact} {
 			if u, err := url.Parse(address); address != "" && (err != nil || u.Scheme != "https" && u.Scheme != "mailto") {
-				f.add("sources.report.form."+key, "is not an https: or mailto: URL; write one such as https://example.com/security")
+				f.add("sources.report.form."+key, "is not an https: or mailto: URL. Write one such as https://example.com/security")
 			}
 		}
 		if _, err := vulnreport.NewForm(vulnreport.FormConfig{Deliver: discard, Company: c.Form.Company, Policy: c.Form.Policy, Contact: c.Form.Contact, TrustedOrigins: c.Form.TrustedOrigins}); err != nil {
@@ -123,7 +123,7 @@ func (c ReportSource) validate(hasMail bool, f *ConfigErrors) {
 	if c.Mailbox != nil {
 		for n, alias := range c.Mailbox.Aliases {
 			if a, err := netmail.ParseAddress(alias); err != nil || a.Address != alias {
-				f.add(fmt.Sprintf("sources.report.mailbox.aliases[%d]", n), "is not a plain mail address; write one such as security@example.com, without a name")
+				f.add(fmt.Sprintf("sources.report.mailbox.aliases[%d]", n), "is not a plain mail address. Write one such as security@example.com, without a name")
 			}
 		}
 		if _, err := vulnreport.NewMailbox(c.Mailbox.config(discard)); err != nil {

@@ -36,35 +36,35 @@ func (c Config) Validate() ConfigErrors {
 
 func (c Config) validateGeneral(f *ConfigErrors) {
 	if host, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" || strings.Contains(host, "/") {
-		f.add("listen", "is not an address with a port; write one such as 127.0.0.1:8080")
+		f.add("listen", "is not an address with a port. Write one such as 127.0.0.1:8080")
 	}
 	if path, ok := strings.CutPrefix(c.Database, "sqlite:"); !(ok && path != "") && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://") {
-		f.add("database", "is not a database URL; write sqlite:FILE or postgres://USER@HOST/NAME")
+		f.add("database", "is not a database URL. Write sqlite:FILE or postgres://USER@HOST/NAME")
 	}
 	if c.KeysetFile == "" {
-		f.add("keyset_file", "is missing; run `tocsin keys create FILE` and write the path of the file")
+		f.add("keyset_file", "is missing. Run `tocsin keys create FILE` and write the path of the file")
 	}
 	if _, err := time.LoadLocation(c.TimeZone); err != nil || c.TimeZone == "" || c.TimeZone == "Local" {
-		f.add("time_zone", "is not an IANA time zone; write one such as Europe/Paris")
+		f.add("time_zone", "is not an IANA time zone. Write one such as Europe/Paris")
 	}
 	if err := incident.CheckLanguage(c.Language); err != nil {
 		f.add("language", "%s", err)
 	}
 	if c.ReplicaID == "" {
-		f.add("replica_id", "is missing; write a name that does not change when the process restarts")
+		f.add("replica_id", "is missing. Write a name that does not change when the process restarts")
 	}
 	if _, err := cron.ParseStandard(c.Review.Agenda); err != nil {
-		f.add("review.agenda", "is not a cron schedule; write five fields, such as \"0 9 * * MON\"")
+		f.add("review.agenda", "is not a cron schedule. Write five fields, such as \"0 9 * * MON\"")
 	}
 	if !slices.Contains([]string{"text", "json"}, c.Telemetry.LogFormat) {
-		f.add("telemetry.log_format", "unknown format; write text or json")
+		f.add("telemetry.log_format", "unknown format. Write text or json")
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Telemetry.LogLevel) {
-		f.add("telemetry.log_level", "unknown level; write debug, info, warn or error")
+		f.add("telemetry.log_level", "unknown level. Write debug, info, warn or error")
 	}
 	if dsn := c.Telemetry.SentryDSN; !dsn.IsZero() {
 		if u, err := url.Parse(dsn.Reveal()); err != nil || u.User == nil || u.Host == "" {
-			f.add("telemetry.sentry_dsn", "is not a DSN; copy it from Client Keys in the settings of the Sentry project")
+			f.add("telemetry.sentry_dsn", "is not a DSN. Copy it from Client Keys in the settings of the Sentry project")
 		}
 	}
 }
@@ -72,20 +72,20 @@ func (c Config) validateGeneral(f *ConfigErrors) {
 func (c Config) validateAdapters(f *ConfigErrors) {
 	s := c.Slack
 	if s.BotToken.IsZero() {
-		f.add("slack.bot_token", "is missing; copy the token that begins with xoxb- from OAuth & Permissions in the settings of the Slack app")
+		f.add("slack.bot_token", "is missing. Copy the token that begins with xoxb- from OAuth & Permissions in the settings of the Slack app")
 	}
 	if s.AppToken.IsZero() && s.SigningSecret.IsZero() {
-		f.add("slack.app_token", "is missing; set it to use Socket Mode, or set slack.signing_secret to use HTTP")
+		f.add("slack.app_token", "is missing. Set it to use Socket Mode, or set slack.signing_secret to use HTTP")
 	}
 	if s.AnnounceChannel == "" {
-		f.add("slack.announce_channel", "is missing; write the name of the channel for incident announcements")
+		f.add("slack.announce_channel", "is missing. Write the name of the channel for incident announcements")
 	}
 	if !strings.HasPrefix(s.Command, "/") || strings.ContainsAny(s.Command, " \t") || len(s.Command) > 32 {
-		f.add("slack.command", "is not a slash command; write the command of the Slack app, such as /incident")
+		f.add("slack.command", "is not a slash command. Write the command of the Slack app, such as /incident")
 	}
 	for key, address := range map[string]string{"slack.api_url": s.APIURL, "pagerduty.events_url": c.PagerDuty.EventsURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "") {
-			f.add(key, "is not a URL; write one that begins with https://, or omit the key")
+			f.add(key, "is not a URL. Write one that begins with https://, or omit the key")
 		}
 	}
 	m := c.Mail
@@ -93,16 +93,16 @@ func (c Config) validateAdapters(f *ConfigErrors) {
 		if m.From == "" && len(m.Postmortems) == 0 && c.countMailSteps() == 0 {
 			return
 		}
-		f.add("mail.host", "is missing, but other keys use mail; write the host of the SMTP relay")
+		f.add("mail.host", "is missing, but other keys use mail. Write the host of the SMTP relay")
 	}
 	if _, err := mail.ParseAddress(m.From); err != nil {
-		f.add("mail.from", "is not a mail address; write one such as Tocsin <tocsin@example.com>")
+		f.add("mail.from", "is not a mail address. Write one such as Tocsin <tocsin@example.com>")
 	}
 	if m.Port < 1 || m.Port > 65535 {
-		f.add("mail.port", "is out of range; write a port such as 587")
+		f.add("mail.port", "is out of range. Write a port such as 587")
 	}
 	if !slices.Contains([]string{"mandatory", "opportunistic", "implicit", "none"}, m.TLS) {
-		f.add("mail.tls", "unknown mode; write mandatory, implicit, opportunistic or none")
+		f.add("mail.tls", "unknown mode. Write mandatory, implicit, opportunistic or none")
 	}
 	validateAddresses("mail.postmortems", m.Postmortems, f)
 }
@@ -119,30 +119,30 @@ func (c Config) countMailSteps() (n int) {
 func validateAddresses(key string, list []string, f *ConfigErrors) {
 	for n, a := range list {
 		if _, err := mail.ParseAddress(a); err != nil {
-			f.add(fmt.Sprintf("%s[%d]", key, n), "is not a mail address; write one such as ada@example.com")
+			f.add(fmt.Sprintf("%s[%d]", key, n), "is not a mail address. Write one such as ada@example.com")
 		}
 	}
 }
 
 func (c Config) validatePeople(f *ConfigErrors) {
 	if len(c.People) == 0 {
-		f.add("people", "is empty; add the people who respond and sign")
+		f.add("people", "is empty. Add the people who respond and sign")
 	}
 	seen := map[incident.Identity]int{}
 	for n, p := range c.People {
 		key := fmt.Sprintf("people[%d]", n)
 		if strings.TrimSpace(p.Name) == "" {
-			f.add(key+".name", "is missing; write the name of the person")
+			f.add(key+".name", "is missing. Write the name of the person")
 		}
 		if p.Email != "" {
 			validateAddresses(key+".email", []string{p.Email}, f)
 		}
 		if p.Email == "" && p.Slack == "" {
-			f.add(key+".email", "is missing; set email or slack")
+			f.add(key+".email", "is missing. Set email or slack")
 		}
 		for _, h := range p.identities() {
 			if other, taken := seen[h]; taken {
-				f.add(fmt.Sprintf("%s.%s", key, providerKey(h.Provider)), "already belongs to people[%d]; remove it from one of them", other)
+				f.add(fmt.Sprintf("%s.%s", key, providerKey(h.Provider)), "already belongs to people[%d]. Remove it from one of them", other)
 			}
 			seen[h] = n
 		}
@@ -161,22 +161,22 @@ func (c Config) validateTeams(f *ConfigErrors) {
 		key := "departments." + string(name)
 		t, ok := c.Departments[string(name)]
 		if !ok {
-			f.add(key, "is missing; add it, because engineering, security, legal and communications must sign")
+			f.add(key, "is missing. Add it, because engineering, security, legal and communications must sign")
 			continue
 		}
 		if people := c.teamMembers(t); t.SlackGroup == "" && len(people) < 2 {
-			f.add(key+".members", "has %d people; add at least 2, or set slack_group", len(people))
+			f.add(key+".members", "has %d people. Add at least 2, or set slack_group", len(people))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Departments)) {
 		if !slices.Contains(incident.RequiredDepartments(), incident.Department(name)) {
-			f.add("departments."+name, "is not a department that signs; move it to teams")
+			f.add("departments."+name, "is not a department that signs. Move it to teams")
 		}
 		c.validateTeam("departments."+name, c.Departments[name], f)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Teams)) {
 		if _, twice := c.Departments[name]; twice {
-			f.add("teams."+name, "is also a department; rename it or remove it")
+			f.add("teams."+name, "is also a department. Rename it or remove it")
 		}
 		c.validateTeam("teams."+name, c.Teams[name], f)
 	}
@@ -184,39 +184,39 @@ func (c Config) validateTeams(f *ConfigErrors) {
 
 func (c Config) validateTeam(key string, t Team, f *ConfigErrors) {
 	if t.Head != "" && c.findPerson(t.Head) == nil {
-		f.add(key+".head", "is not listed under people; write an e-mail address, Slack id or name from there")
+		f.add(key+".head", "is not listed under people. Write an e-mail address, Slack id or name from there")
 	}
 	for n, m := range t.Members {
 		if c.findPerson(m) == nil {
-			f.add(fmt.Sprintf("%s.members[%d]", key, n), "is not listed under people; write an e-mail address, Slack id or name from there")
+			f.add(fmt.Sprintf("%s.members[%d]", key, n), "is not listed under people. Write an e-mail address, Slack id or name from there")
 		}
 	}
 	for n, d := range t.Deputies {
 		at := fmt.Sprintf("%s.deputies[%d]", key, n)
 		if c.findPerson(d.Person) == nil {
-			f.add(at+".person", "is not listed under people; write an e-mail address, Slack id or name from there")
+			f.add(at+".person", "is not listed under people. Write an e-mail address, Slack id or name from there")
 		}
 		if d.From.IsZero() {
-			f.add(at+".from", "is missing; write the first day, such as 2026-12-20")
+			f.add(at+".from", "is missing. Write the first day, such as 2026-12-20")
 		}
 		if d.To.IsZero() || d.To.Before(d.From.Time) {
-			f.add(at+".to", "is missing or before from; write the last day, such as 2027-01-03")
+			f.add(at+".to", "is missing or before from. Write the last day, such as 2027-01-03")
 		}
 	}
 }
 
 func (c Config) validateEscalation(f *ConfigErrors) {
 	if c.Escalation.EscalateAfter < 30*time.Second || c.Escalation.EscalateAfter > time.Hour {
-		f.add("escalation.escalate_after", "is out of range; write a duration between 30s and 1h")
+		f.add("escalation.escalate_after", "is out of range. Write a duration between 30s and 1h")
 	}
 	if c.Escalation.AckTimeout < time.Minute {
-		f.add("escalation.ack_timeout", "is too short; write a duration of at least 1m")
+		f.add("escalation.ack_timeout", "is too short. Write a duration of at least 1m")
 	}
 	if q := c.Escalation.NoPageFrom; q != "" && q != "sev2" && q != "sev3" && q != "sev4" {
-		f.add("escalation.no_page_from", "unknown severity; write sev2, sev3 or sev4, or \"\" to page for every incident")
+		f.add("escalation.no_page_from", "unknown severity. Write sev2, sev3 or sev4, or \"\" to page for every incident")
 	}
 	if len(c.Escalation.Steps) == 0 {
-		f.add("escalation.steps", "is empty; add at least one step with pagerduty, mail or slack_group")
+		f.add("escalation.steps", "is empty. Add at least one step with pagerduty, mail or slack_group")
 	}
 	for n, r := range c.Escalation.Steps {
 		key := fmt.Sprintf("escalation.steps[%d]", n)
@@ -224,13 +224,13 @@ func (c Config) validateEscalation(f *ConfigErrors) {
 		if r.PagerDuty != nil {
 			set++
 			if k := r.PagerDuty.RoutingKey; len(k.Reveal()) != 32 {
-				f.add(key+".pagerduty.routing_key", "does not have 32 characters; copy the key of an Events API v2 integration")
+				f.add(key+".pagerduty.routing_key", "does not have 32 characters. Copy the key of an Events API v2 integration")
 			}
 		}
 		if r.Mail != nil {
 			set++
 			if len(r.Mail.To) == 0 {
-				f.add(key+".mail.to", "is empty; add at least one address")
+				f.add(key+".mail.to", "is empty. Add at least one address")
 			}
 			validateAddresses(key+".mail.to", r.Mail.To, f)
 		}
@@ -238,7 +238,7 @@ func (c Config) validateEscalation(f *ConfigErrors) {
 			set++
 		}
 		if set != 1 {
-			f.add(key, "is not a valid step; set exactly one of pagerduty, mail and slack_group")
+			f.add(key, "is not a valid step. Set exactly one of pagerduty, mail and slack_group")
 		}
 	}
 }
@@ -256,7 +256,7 @@ func (c Config) validateRouting(f *ConfigErrors) {
 				continue // validateTeams reports a missing department
 			}
 			if _, ok := c.Teams[string(team)]; !ok {
-				f.add("teams."+string(team), "is missing; add the team, because the playbook %s uses it", name)
+				f.add("teams."+string(team), "is missing. Add the team, because the playbook %s uses it", name)
 			}
 		}
 	}
@@ -265,24 +265,24 @@ func (c Config) validateRouting(f *ConfigErrors) {
 		key, rule := fmt.Sprintf("routing[%d]", n), r.rule()
 		switch {
 		case always >= 0:
-			f.add(key+".when", "is never evaluated because routing[%d] matches every alert; move this rule up or remove it", always)
+			f.add(key+".when", "is never evaluated because routing[%d] matches every alert. Move this rule up or remove it", always)
 		case strings.TrimSpace(r.When) == "true":
 			always = n
 		}
 		if r.Open != "" {
 			if _, err := incident.ParseSeverity(r.Open); err != nil {
-				f.add(key+".open", "unknown severity; write sev1, sev2, sev3 or sev4")
+				f.add(key+".open", "unknown severity. Write sev1, sev2, sev3 or sev4")
 				rule.Open = incident.Sev3 // reported above, so check the rest of the rule with a valid severity
 			}
 		}
 		if r.Playbook != "" {
 			if _, ok := library.Get(r.Playbook); !ok {
-				f.add(key+".playbook", "unknown playbook; use one of %s", strings.Join(library.Names(), ", "))
+				f.add(key+".playbook", "unknown playbook. Use one of %s", strings.Join(library.Names(), ", "))
 				rule.Playbook = ""
 			}
 		}
 		for _, name := range response.UnknownSources(r.When, c.Sources.names()) {
-			f.add(key+".when", "unknown source %q; use one of %s", name, strings.Join(c.Sources.names(), ", "))
+			f.add(key+".when", "unknown source %q. Use one of %s", name, strings.Join(c.Sources.names(), ", "))
 		}
 		if _, err := response.NewRouting([]response.Rule{rule}, library.Names()); err != nil {
 			f.add(key+".when", "%s", strings.TrimPrefix(strings.TrimPrefix(err.Error(), "routing[0]: "), "when: "))
@@ -292,9 +292,9 @@ func (c Config) validateRouting(f *ConfigErrors) {
 
 func (c Config) validateStorm(f *ConfigErrors) {
 	if c.Storm.Incidents < 0 {
-		f.add("storm.incidents", "is negative; write a number of incidents, or 0 for no limit")
+		f.add("storm.incidents", "is negative. Write a number of incidents, or 0 for no limit")
 	}
 	if c.Storm.Incidents != 0 && (c.Storm.Per < time.Second || c.Storm.Per > 24*time.Hour) {
-		f.add("storm.per", "is out of range; write a duration between 1s and 24h")
+		f.add("storm.per", "is out of range. Write a duration between 1s and 24h")
 	}
 }

@@ -104,7 +104,7 @@ func LoadKeyset(path string) (*Keyset, error) {
 		return nil, fmt.Errorf("inspect keyset: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("keyset %s is accessible to other users (mode %#o); run chmod 600 %s", path, mode, path)
+		return nil, fmt.Errorf("keyset %s is accessible to other users (mode %#o). Run chmod 600 %s", path, mode, path)
 	}
 	var file keysetFile
 	decoder := json.NewDecoder(f)

@@ -138,7 +138,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	case "postgres", "postgresql":
 		s.backend, err = openPostgres(ctx, c.URL, s.log)
 	default:
-		return nil, fmt.Errorf("open store: unknown database scheme %q; use sqlite:PATH or postgres://…", scheme)
+		return nil, fmt.Errorf("open store: unknown database scheme %q. Use sqlite:PATH or postgres://…", scheme)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", wrapUnavailable(err))
@@ -179,7 +179,7 @@ func (s *Store) checkKeyset(ctx context.Context) error {
 			return ErrKeyset
 		}
 		if err := s.unseal("keyset", "1", "sealed_mark", known.SealedMark, &opened); err != nil || opened != mark {
-			return fmt.Errorf("%w: its keys were rotated; use the keyset file from after the rotation", ErrKeyset)
+			return fmt.Errorf("%w: its keys were rotated. Use the keyset file from after the rotation", ErrKeyset)
 		}
 		return nil
 	})

@@ -18,7 +18,7 @@ func TestSentence_CatalogueTranslates(t *testing.T) {
 	c := catalog.NewBuilder()
 	for key, translation := range map[string]string{
 		"%s assigned the role %s to %s": "%[3]s a reçu le rôle %[2]s de %[1]s",
-		"unknown severity %q; use sev1": "gravité inconnue : %q ; utilisez sev1",
+		"unknown severity %q. Use sev1": "gravité inconnue : %q ; utilisez sev1",
 	} {
 		if err := c.SetString(language.French, key, translation); err != nil {
 			t.Fatal(err)
@@ -29,7 +29,7 @@ func TestSentence_CatalogueTranslates(t *testing.T) {
 		Fields: map[string]string{"role": "scribe", "person": "ben"}}).Sentence()
 	for want, s := range map[string]incident.Sentence{
 		"Ben Lindqvist a reçu le rôle scribe de Ada Okafor": event.Show(func(arg any) string { return plainArg(dir, arg) }),
-		`gravité inconnue : "x" ; utilisez sev1`:            incident.Invalid("severity", "unknown severity %q; use sev1", "x").Sentence,
+		`gravité inconnue : "x" ; utilisez sev1`:            incident.Invalid("severity", "unknown severity %q. Use sev1", "x").Sentence,
 	} {
 		if got := printer.Sprintf(s.Format, s.Args...); got != want {
 			t.Errorf("got %q, want %q", got, want)

@@ -57,18 +57,18 @@ func checkSigned(in Input) error {
 	sub := in.Incident.Submission
 	switch {
 	case sub == nil:
-		return incident.Conflict("%s has no submitted record; submit it first", in.Incident.ID)
+		return incident.Conflict("%s has no submitted record. Submit it first", in.Incident.ID)
 	case sub.Document.Digest() != sub.Digest:
-		return incident.Stale("the record does not match the signed digest %s; submit and sign it again", sub.Digest)
+		return incident.Stale("the record does not match the signed digest %s. Submit and sign it again", sub.Digest)
 	case in.Revision != 0 && in.Revision != sub.Document.Revision:
-		return incident.Stale("revision %d is not the signed revision; use revision %d", in.Revision, sub.Document.Revision)
+		return incident.Stale("revision %d is not the signed revision. Use revision %d", in.Revision, sub.Document.Revision)
 	}
 	if unsigned, objections, unanswered := in.Incident.Missing(); len(unsigned)+len(objections)+len(unanswered) > 0 {
-		return incident.Conflict("the record of %s is not fully signed; all four departments must sign, and all objections and required consultations must be closed", in.Incident.ID)
+		return incident.Conflict("the record of %s is not fully signed. All four departments must sign, and all objections and required consultations must be closed", in.Incident.ID)
 	}
 	events := sub.Document.Events
 	if len(in.Timeline) < events || events > 0 && (in.Timeline[events-1].Seq != events || in.Timeline[events-1].Hash != sub.Document.Head) {
-		return incident.Stale("the timeline does not match the signed head; run `tocsin verify` to find the change")
+		return incident.Stale("the timeline does not match the signed head. Run `tocsin verify` to find the change")
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 	case !known:
 		return "", errNoKey
 	case !genuine:
-		return "", incident.Forbidden("the header %s is missing or has a wrong key; set a key from sources.cloudtrail.api_keys in the EventBridge connection", s.header)
+		return "", incident.Forbidden("the header %s is missing or has a wrong key. Set a key from sources.cloudtrail.api_keys in the EventBridge connection", s.header)
 	}
 	return deliveryID(body), nil
 }

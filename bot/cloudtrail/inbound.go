@@ -111,7 +111,7 @@ func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {
 	}
 	switch {
 	case env.DetailType != "" && !isKnownDetailType(env.DetailType):
-		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is not supported; remove it from the EventBridge rule", env.DetailType, env.Source)
+		return nil, fmt.Errorf("decode cloudtrail event: detail-type %q of %s is not supported. Remove it from the EventBridge rule", env.DetailType, env.Source)
 	case len(env.Detail) > 0:
 		if env.Detail[0] != '{' {
 			return nil, fmt.Errorf("decode cloudtrail event: detail: %w", errNoObject)
@@ -171,5 +171,5 @@ func (s *Source) decodeDetail(body []byte, env envelope) ([]incident.Signal, err
 	if w.isComplete() {
 		return []incident.Signal{w.signal(env)}, nil
 	}
-	return nil, errors.New("decode cloudtrail event: unknown shape; expected a CloudTrail record (eventName, eventSource), a GuardDuty finding (id, type, severity) or a CloudWatch alarm")
+	return nil, errors.New("decode cloudtrail event: unknown shape. Expected a CloudTrail record (eventName, eventSource), a GuardDuty finding (id, type, severity) or a CloudWatch alarm")
 }

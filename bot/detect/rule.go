@@ -127,7 +127,7 @@ func readMetadata(d *document) (*Rule, error) {
 		r.Level = Medium
 	}
 	if !slices.Contains(levels, r.Level) {
-		return r, parseErrorf(v.get("level").line, "unknown level %q; use informational, low, medium, high or critical", r.Level)
+		return r, parseErrorf(v.get("level").line, "unknown level %q. Use informational, low, medium, high or critical", r.Level)
 	}
 	switch r.Status {
 	case "deprecated", "unsupported":

@@ -29,7 +29,7 @@ func ParseSeverity(s string) (Severity, error) {
 	case Sev1, Sev2, Sev3, Sev4:
 		return v, nil
 	}
-	return "", Invalid("severity", "unknown severity %q; use sev1 (most severe), sev2, sev3 or sev4", s)
+	return "", Invalid("severity", "unknown severity %q. Use sev1 (most severe), sev2, sev3 or sev4", s)
 }
 
 // MoreSevereThan reports whether s is more severe than other. An empty severity

@@ -80,7 +80,7 @@ type argument struct {
 
 // freeTexts returns every free text of the command.
 func (c Command) freeTexts() []argument {
-	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "exception", text: c.Waiver}}
+	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "waiver", text: c.Waiver}}
 	for _, name := range slices.Sorted(maps.Keys(c.Record)) {
 		out = append(out, argument{field: name, text: c.Record[name]})
 	}

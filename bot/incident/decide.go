@@ -33,7 +33,7 @@ func Decide(cmd Command, inc Incident, env Env) ([]Event, error) {
 	}
 	decide, ok := deciders[cmd.Verb]
 	if !ok {
-		return nil, Invalid("verb", "%q needs a second incident; name both, such as INC-42 and INC-41", cmd.Verb)
+		return nil, Invalid("verb", "%q needs a second incident. Name both, such as INC-42 and INC-41", cmd.Verb)
 	}
 	if err := decide(&d); err != nil {
 		return nil, err
@@ -132,17 +132,17 @@ func (d *decider) authorize() error {
 	switch {
 	case env.System:
 		if !slices.Contains(botVerbs, cmd.Verb) && !slices.Contains(sharedVerbs, cmd.Verb) {
-			return Forbidden("the bot may not use %q; a person must use it", cmd.Verb)
+			return Forbidden("the bot may not use %q. A person must use it", cmd.Verb)
 		}
 	case slices.Contains(botVerbs, cmd.Verb):
-		return Forbidden("only the bot may use %q; type help for your commands", cmd.Verb)
+		return Forbidden("only the bot may use %q. Type help for your commands", cmd.Verb)
 	case env.Actor == "" && cmd.Verb != VerbOpen:
-		return Forbidden("%s is not linked to a person; ask an administrator to add it under people", cmd.By)
+		return Forbidden("%s is not linked to a person. Ask an administrator to add it under people", cmd.By)
 	case env.Actor != "" && cmd.Verb != VerbOpen && !d.inc.MayRead(env.Directory, env.Actor, env.Now):
-		return Forbidden("%s is restricted; ask its commander for access", d.inc.ID)
+		return Forbidden("%s is restricted. Ask its commander for access", d.inc.ID)
 	}
 	if cmd.HappenedAt.After(env.Now.Add(time.Minute)) {
-		return Invalid("happened_at", "%s is in the future; give a time that has passed", cmd.HappenedAt.Format(time.RFC3339))
+		return Invalid("happened_at", "%s is in the future. Give a time that has passed", cmd.HappenedAt.Format(time.RFC3339))
 	}
 	for _, arg := range cmd.freeTexts() {
 		limit := MaxText
@@ -150,18 +150,18 @@ func (d *decider) authorize() error {
 			limit = MaxTitle
 		}
 		if n := utf8.RuneCountInString(arg.text); n > limit {
-			return Invalid(arg.field, "%s has %d characters, the maximum is %d; shorten it, or add a file as evidence", arg.field, n, limit)
+			return Invalid(arg.field, "%s has %d characters, the maximum is %d. Shorten it, or add a file as evidence", arg.field, n, limit)
 		}
 	}
 	for _, arg := range cmd.dates() {
 		if y := arg.at.UTC().Year(); !arg.at.IsZero() && (y < 1970 || y > 9999) {
-			return Invalid(arg.field, "year %d is out of range; use a year from 1970 to 9999", y)
+			return Invalid(arg.field, "year %d is out of range. Use a year from 1970 to 9999", y)
 		}
 	}
 	switch cmd.Audience {
 	case "", AudienceAll, AudienceResponders, AudienceLegalSecurity:
 	default:
-		return Invalid("audience", "unknown audience %q; use all, responders or legal_and_security", cmd.Audience)
+		return Invalid("audience", "unknown audience %q. Use all, responders or legal_and_security", cmd.Audience)
 	}
 	return nil
 }
@@ -170,7 +170,7 @@ func (d *decider) authorize() error {
 // status. It lists the commands that are.
 func (d *decider) notAllowed() error {
 	if d.inc.Status == Merged {
-		return Conflict("%s was merged into %s; continue in %[2]s", d.inc.ID, d.inc.MergedInto)
+		return Conflict("%s was merged into %s. Continue in %[2]s", d.inc.ID, d.inc.MergedInto)
 	}
 	var words []string
 	for _, v := range AllowedVerbs(d.inc.Status) {
@@ -182,11 +182,11 @@ func (d *decider) notAllowed() error {
 	edits := d.cmd.Verb == VerbSetFact || d.cmd.Verb == VerbEvidence || d.cmd.Verb == VerbEditRecord
 	switch {
 	case edits && (d.inc.Status == Approved || d.inc.Status == Closed):
-		return Conflict("%s is %s and its record is signed, so %s is not possible; revise the record first (possible now: %s)", id, status, name, possible)
+		return Conflict("%s is %s and its record is signed, so %s is not possible. Revise the record first (possible now: %s)", id, status, name, possible)
 	case d.cmd.Verb == VerbEditRecord && d.inc.Status == InReview:
-		return Conflict("%s is %s and its record is frozen, so %s is not possible; amend the record first (possible now: %s)", id, status, name, possible)
+		return Conflict("%s is %s and its record is frozen, so %s is not possible. Amend the record first (possible now: %s)", id, status, name, possible)
 	}
-	return Conflict("%s is %s, so %s is not possible; use one of: %s", id, status, name, possible)
+	return Conflict("%s is %s, so %s is not possible. Use one of: %s", id, status, name, possible)
 }
 
 // requireText returns an Invalid error with the given message if value is blank.
@@ -201,7 +201,7 @@ func (d *decider) requireText(field, value, format string, args ...any) error {
 func (d *decider) requireResponder() error {
 	p, ok := d.env.Directory.Person(d.env.Actor)
 	if !ok || !p.Responder {
-		return Forbidden("only responders may do this and %s is not one; ask a responder", d.env.Directory.Name(d.env.Actor))
+		return Forbidden("only responders may do this and %s is not one. Ask a responder", d.env.Directory.Name(d.env.Actor))
 	}
 	return nil
 }
@@ -210,10 +210,10 @@ func (d *decider) requireResponder() error {
 // or delegate for the team now.
 func (d *decider) requireRepresentative(team Department) error {
 	if _, ok := d.env.Directory.Team(team); !ok {
-		return Unknown("department", "unknown department %q; known departments: %s", team, d.teams())
+		return Unknown("department", "unknown department %q. Known departments: %s", team, d.teams())
 	}
 	if !d.inc.represents(d.env.Directory, d.env.Actor, team, d.env.Now) {
-		return Forbidden("%s is not a member or current deputy of %s; ask one of them", d.env.Directory.Name(d.env.Actor), team)
+		return Forbidden("%s is not a member or current deputy of %s. Ask one of them", d.env.Directory.Name(d.env.Actor), team)
 	}
 	return nil
 }
@@ -229,7 +229,7 @@ func (d *decider) teams() string {
 // requirePerson returns an error if the person of an argument is unknown.
 func (d *decider) requirePerson(field string, p PersonID) error {
 	if _, ok := d.env.Directory.Person(p); !ok {
-		return Unknown(field, "unknown person %q; mention them with @, or ask an administrator to add them under people", p)
+		return Unknown(field, "unknown person %q. Mention them with @, or ask an administrator to add them under people", p)
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (d *decider) recordEdits(record map[string]string) (texts, fields, error) {
 			switch Audience(v) {
 			case AudienceAll, AudienceResponders, AudienceLegalSecurity:
 			default:
-				return nil, nil, Invalid("audience", "unknown audience %q; use all, responders or legal_and_security", v)
+				return nil, nil, Invalid("audience", "unknown audience %q. Use all, responders or legal_and_security", v)
 			}
 			f["audience"] = v
 		case "language":
@@ -46,14 +46,14 @@ func (d *decider) recordEdits(record map[string]string) (texts, fields, error) {
 			f["language"] = v
 		default:
 			if strings.TrimSpace(v) == "" {
-				return nil, nil, Invalid(field.Name, "%s cannot be empty; type its text", field.Label)
+				return nil, nil, Invalid(field.Name, "%s cannot be empty. Type its text", field.Label)
 			}
 			t[field.Name] = v
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(record)) {
 		if !slices.ContainsFunc(RecordFields(), func(r RecordField) bool { return r.Name == name }) {
-			return nil, nil, Invalid("record", "unknown field %q of the closing record; known fields: %s", name, recordNames())
+			return nil, nil, Invalid("record", "unknown field %q of the closing record. Known fields: %s", name, recordNames())
 		}
 	}
 	return t, f, nil
@@ -83,7 +83,7 @@ func (d *decider) edit() error {
 
 func (d *decider) editRecord() error {
 	if len(d.cmd.Record) == 0 {
-		return Invalid("record", "no field given; type record set FIELD TEXT with one of: %s", recordNames())
+		return Invalid("record", "no field given. Type record set FIELD TEXT with one of: %s", recordNames())
 	}
 	return d.edit()
 }
@@ -100,7 +100,7 @@ func (d *decider) submit() error {
 func (d *decider) freeze(kind EventKind, t texts) error {
 	for _, f := range RecordFields() {
 		if f.Required && strings.TrimSpace(d.inc.Record.Get(f.Name)) == "" {
-			return Invalid(f.Name, "%s is empty; fill it in, then submit the closing record", f.Label)
+			return Invalid(f.Name, "%s is empty. Fill it in, then submit the closing record", f.Label)
 		}
 	}
 	revision := d.inc.Approved + 1
@@ -114,11 +114,11 @@ func (d *decider) freeze(kind EventKind, t texts) error {
 func (d *decider) checkDigest() error {
 	switch {
 	case d.inc.Submission == nil:
-		return Conflict("%s has no submitted closing record; type submit first", d.inc.ID)
+		return Conflict("%s has no submitted closing record. Type submit first", d.inc.ID)
 	case d.cmd.Expect == "":
-		return Invalid("digest", "the digest is missing; read the closing record, then add %s", d.inc.Submission.Digest)
+		return Invalid("digest", "the digest is missing. Read the closing record, then add %s", d.inc.Submission.Digest)
 	case !sameDigest(d.cmd.Expect, d.inc.Submission.Digest):
-		return Stale("the closing record changed after you read it; read it again, then use the digest %s", d.inc.Submission.Digest)
+		return Stale("the closing record changed after you read it. Read it again, then use the digest %s", d.inc.Submission.Digest)
 	}
 	return nil
 }
@@ -134,7 +134,7 @@ func sameDigest(seen, digest string) bool {
 func (d *decider) sign() error {
 	team, actor := d.cmd.Department, d.env.Actor
 	if !slices.Contains(RequiredDepartments(), team) {
-		return Invalid("department", "%q does not sign the closing record; engineering, security, legal and communications do, affected teams use answer", team)
+		return Invalid("department", "%q does not sign the closing record. Engineering, security, legal and communications do, affected teams use answer", team)
 	}
 	if err := d.checkDigest(); err != nil {
 		return err
@@ -146,22 +146,22 @@ func (d *decider) sign() error {
 		if have.By == actor {
 			return nil
 		}
-		return Conflict("%s already signed for %s; one signature is enough", d.env.Directory.Name(have.By), team)
+		return Conflict("%s already signed for %s. One signature is enough", d.env.Directory.Name(have.By), team)
 	}
 	for _, s := range d.inc.Signatures {
 		if s.By == actor {
-			return Conflict("you already signed this record for %s; ask another person to sign for %s", s.Department, team)
+			return Conflict("you already signed this record for %s. Ask another person to sign for %s", s.Department, team)
 		}
 	}
 	for _, o := range d.inc.Objections {
 		if o.Open() && o.Department == team {
-			return Conflict("%s has the open objection %s; type withdraw %[2]s before you sign", team, o.ID)
+			return Conflict("%s has the open objection %s. Type withdraw %[2]s before you sign", team, o.ID)
 		}
 	}
 	f := fields{"department": string(team), "document": DocumentKind, "schema": DocumentSchema, "digest": d.inc.Submission.Digest}
 	if d.inc.Submission.By == actor {
 		if !d.env.Policy.SubmitterMaySign {
-			return Forbidden("you submitted the closing record and cannot sign it; ask another member of %s to sign", team)
+			return Forbidden("you submitted the closing record and cannot sign it. Ask another member of %s to sign", team)
 		}
 		f["submitter"] = "true"
 	}
@@ -184,7 +184,7 @@ func (d *decider) object() error {
 	team := d.cmd.Department
 	asked := slices.ContainsFunc(d.inc.Consultations, func(c Consultation) bool { return c.Team == team })
 	if !slices.Contains(RequiredDepartments(), team) && !asked {
-		return Invalid("department", "%q does not sign and was not consulted on %s; type consult %[1]s first", team, d.inc.ID)
+		return Invalid("department", "%q does not sign and was not consulted on %s. Type consult %[1]s first", team, d.inc.ID)
 	}
 	if err := d.checkDigest(); err != nil {
 		return err
@@ -192,7 +192,7 @@ func (d *decider) object() error {
 	if err := d.requireRepresentative(team); err != nil {
 		return err
 	}
-	if err := d.requireText("text", d.cmd.Text, "an objection needs a reason; describe the error in the closing record"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "an objection needs a reason. Describe the error in the closing record"); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(d.inc.Objections, func(o Objection) bool { return o.Open() && o.Department == team && o.Reason == d.cmd.Text }) {
@@ -218,7 +218,7 @@ func (d *decider) withdraw() error {
 			if d.cmd.Item == "" {
 				continue
 			}
-			return Forbidden("only %s can withdraw the objection %s; ask one of its members", o.Department, o.ID)
+			return Forbidden("only %s can withdraw the objection %s. Ask one of its members", o.Department, o.ID)
 		}
 		found = true
 		d.emit(EventObjectionClosed, fields{"objection": o.ID, "how": "withdrawn"}, texts{"reason": d.cmd.Text})
@@ -233,7 +233,7 @@ func (d *decider) withdraw() error {
 		}
 	}
 	if !found {
-		return Unknown("objection", "you have no such objection or signature on %s; type record show to see them", d.inc.ID)
+		return Unknown("objection", "you have no such objection or signature on %s. Type record show to see them", d.inc.ID)
 	}
 	d.approve()
 	return nil
@@ -248,7 +248,7 @@ func (d *decider) closeObjections(how string) {
 }
 
 func (d *decider) amend() error {
-	if err := d.requireText("text", d.cmd.Text, "the reason is missing; type amend WHY"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the reason is missing. Type amend WHY"); err != nil {
 		return err
 	}
 	d.emit(EventAmended, fields{"status": string(Resolved), "digest": d.digest()}, texts{"reason": d.cmd.Text})
@@ -256,7 +256,7 @@ func (d *decider) amend() error {
 }
 
 func (d *decider) revise() error {
-	if err := d.requireText("text", d.cmd.Text, "the reason is missing; type revise because WHY"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the reason is missing. Type revise because WHY"); err != nil {
 		return err
 	}
 	if err := d.edit(); err != nil {
@@ -268,7 +268,7 @@ func (d *decider) revise() error {
 // postmortemWritten records that the postmortem of the approved record is written.
 func (d *decider) postmortemWritten() error {
 	if d.inc.Submission == nil || d.cmd.Document != d.inc.Submission.Digest || d.cmd.Revision != d.inc.Submission.Document.Revision {
-		return Stale("the postmortem %s does not match the approved record of %s; write it again", d.cmd.Document, d.inc.ID)
+		return Stale("the postmortem %s does not match the approved record of %s. Write it again", d.cmd.Document, d.inc.ID)
 	}
 	if slices.ContainsFunc(d.inc.Postmortems, func(p Postmortem) bool { return p.Revision == d.cmd.Revision }) {
 		return nil

@@ -191,7 +191,7 @@ func TestDecide_InvalidReviews(t *testing.T) {
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Attendance = []PersonID{"eng1", "eng1"} }), CodeInvalid, "attendance"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Attendance[1] = "eve" }), CodeUnknown, "attendance"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Text = "" }), CodeInvalid, "text"},
-		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Waiver = tooLongText }), CodeInvalid, "exception"},
+		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Waiver = tooLongText }), CodeInvalid, "waiver"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: "wish"}} }), CodeInvalid, "kind"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: good.Kind, Title: tooLongText}} }), CodeInvalid, "actions"},
 		errorCase{Approved, "eng1", conclude(func(c *Command) { c.Actions = []Action{{Kind: good.Kind, Title: "x", Due: farFuture}} }), CodeInvalid, "actions"},

@@ -11,14 +11,14 @@ import (
 func (d *decider) setFact() error {
 	c := d.cmd.Fact
 	if c == nil {
-		return Invalid("fact", "no fact given; type fact NAME VALUE with one of: %s", joinFacts())
+		return Invalid("fact", "no fact given. Type fact NAME VALUE with one of: %s", joinFacts())
 	}
 	f, t, err := d.fact(*c)
 	if err != nil || f == nil {
 		return err
 	}
 	if c.Name != FactTimeZone && c.Name != FactLanguage {
-		if err := d.requireText("text", d.cmd.Text, "a fact needs a reason; type fact %s VALUE because REASON", c.Name); err != nil {
+		if err := d.requireText("text", d.cmd.Text, "a fact needs a reason. Type fact %s VALUE because REASON", c.Name); err != nil {
 			return err
 		}
 	}
@@ -47,10 +47,10 @@ func (d *decider) fact(c FactChange) (fields, texts, error) {
 	case FactOccurred, FactDetected, FactClassified, FactAware:
 		at, err := time.Parse(time.RFC3339, value)
 		if err != nil {
-			return nil, nil, Invalid("value", "%q is not a time; write it as 2026-11-24T02:31:00Z", value)
+			return nil, nil, Invalid("value", "%q is not a time. Write it as 2026-11-24T02:31:00Z", value)
 		}
 		if at.After(d.env.Now.Add(time.Minute)) || at.UTC().Year() < 1970 {
-			return nil, nil, Invalid("value", "%s is out of range; use a time between 1970 and now", value)
+			return nil, nil, Invalid("value", "%s is out of range. Use a time between 1970 and now", value)
 		}
 		at = stamp(at)
 		var known *Instant
@@ -64,7 +64,7 @@ func (d *decider) fact(c FactChange) (fields, texts, error) {
 		case FactAware:
 			regime := strings.ToLower(strings.TrimSpace(c.Regime))
 			if !roleName.MatchString(regime) {
-				return nil, nil, Invalid("regime", "%q is not a law; name one, such as gdpr, nis2, dora or cra", truncate(c.Regime))
+				return nil, nil, Invalid("regime", "%q is not a law. Name one, such as gdpr, nis2, dora or cra", truncate(c.Regime))
 			}
 			f["regime"] = regime
 			if in, ok := have.Aware[regime]; ok {
@@ -79,7 +79,7 @@ func (d *decider) fact(c FactChange) (fields, texts, error) {
 	case FactPersonalData:
 		v := PersonalData(strings.ToLower(value))
 		if !slices.Contains([]PersonalData{PersonalUnknown, PersonalNo, PersonalSuspected, PersonalConfirmed}, v) {
-			return nil, nil, Invalid("value", "unknown value %q of personal_data; use unknown, no, suspected or confirmed", value)
+			return nil, nil, Invalid("value", "unknown value %q of personal_data. Use unknown, no, suspected or confirmed", value)
 		}
 		if v == have.PersonalData {
 			return nil, nil, nil
@@ -90,7 +90,7 @@ func (d *decider) fact(c FactChange) (fields, texts, error) {
 		return d.affected(c.Affected)
 	case FactTimeZone:
 		if _, err := time.LoadLocation(value); err != nil || value == "" || value == "Local" {
-			return nil, nil, Invalid("value", "unknown time zone %q; use a name such as Europe/Paris", value)
+			return nil, nil, Invalid("value", "unknown time zone %q. Use a name such as Europe/Paris", value)
 		}
 		if value == have.TimeZone {
 			return nil, nil, nil
@@ -107,7 +107,7 @@ func (d *decider) fact(c FactChange) (fields, texts, error) {
 		f["value"] = value
 		return f, texts{}, nil
 	}
-	return nil, nil, Invalid("fact", "unknown fact %q; known facts: %s", c.Name, joinFacts())
+	return nil, nil, Invalid("fact", "unknown fact %q. Known facts: %s", c.Name, joinFacts())
 }
 
 func joinFacts() string {
@@ -124,16 +124,16 @@ const maxAffected = 100_000_000_000
 
 func (d *decider) affected(a *Affected) (fields, texts, error) {
 	if a == nil || strings.TrimSpace(a.Who) == "" {
-		return nil, nil, Invalid("affected", "the affected party is missing; name a group or a company")
+		return nil, nil, Invalid("affected", "the affected party is missing. Name a group or a company")
 	}
 	if a.Capacity != Controller && a.Capacity != Processor {
-		return nil, nil, Invalid("capacity", "the capacity is missing; use controller or processor")
+		return nil, nil, Invalid("capacity", "the capacity is missing. Use controller or processor")
 	}
 	if a.Count < 0 || a.Count > maxAffected {
-		return nil, nil, Invalid("count", "%d is not a number of people; use 0 to %d", a.Count, int64(maxAffected))
+		return nil, nil, Invalid("count", "%d is not a number of people. Use 0 to %d", a.Count, int64(maxAffected))
 	}
 	if a.NotifiedAt.After(d.env.Now.Add(time.Minute)) {
-		return nil, nil, Invalid("notified_at", "%s is in the future; give a time that has passed", instant(a.NotifiedAt))
+		return nil, nil, Invalid("notified_at", "%s is in the future. Give a time that has passed", instant(a.NotifiedAt))
 	}
 	next := Affected{Who: strings.TrimSpace(a.Who), Capacity: a.Capacity, Count: a.Count, NotifiedAt: stamp(a.NotifiedAt)}
 	for _, known := range d.inc.Facts.Affected {
@@ -161,7 +161,7 @@ func (d *decider) involve(teams ...Department) {
 
 func (d *decider) involveDepartment() error {
 	if _, ok := d.env.Directory.Team(d.cmd.Department); !ok {
-		return Unknown("department", "unknown department %q; known departments: %s", d.cmd.Department, d.teams())
+		return Unknown("department", "unknown department %q. Known departments: %s", d.cmd.Department, d.teams())
 	}
 	d.involve(d.cmd.Department)
 	return nil
@@ -172,11 +172,11 @@ var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
 func (d *decider) addEvidence() error {
 	e := d.cmd.Evidence
 	if e == nil || strings.TrimSpace(e.Name) == "" {
-		return Invalid("name", "the evidence has no name; type evidence NAME")
+		return Invalid("name", "the evidence has no name. Type evidence NAME")
 	}
 	sum := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(e.SHA256)), "sha256:")
 	if sum != "" && !sha256Hex.MatchString(sum) {
-		return Invalid("sha256", "%q is not a SHA-256; use 64 hexadecimal digits", truncate(e.SHA256))
+		return Invalid("sha256", "%q is not a SHA-256. Use 64 hexadecimal digits", truncate(e.SHA256))
 	}
 	if slices.ContainsFunc(d.inc.Evidence, func(h Evidence) bool { return sum != "" && h.SHA256 == sum && h.Name == e.Name }) {
 		return nil
@@ -213,7 +213,7 @@ func (d *decider) step() (*Run, *Step, error) {
 	for n := range d.inc.Runs {
 		other := &d.inc.Runs[n]
 		if step != nil && other.Playbook != run.Playbook && step.ID == d.cmd.Step && slices.ContainsFunc(other.Plan, func(s Step) bool { return s.ID == step.ID }) {
-			return nil, nil, Invalid("step", "two playbooks have a step %[1]q; type %[2]s/%[1]s or %[3]s/%[1]s", step.ID, run.Playbook, other.Playbook)
+			return nil, nil, Invalid("step", "two playbooks have a step %[1]q. Type %[2]s/%[1]s or %[3]s/%[1]s", step.ID, run.Playbook, other.Playbook)
 		}
 	}
 	if step == nil {
@@ -229,11 +229,11 @@ func (d *decider) step() (*Run, *Step, error) {
 		case len(d.inc.Runs) == 0:
 			return nil, nil, Unknown("step", "%s has no step %q because no playbook was started", d.inc.ID, d.cmd.Step)
 		case near != "":
-			return nil, nil, Unknown("step", "%s has no step %q; did you mean %q? (open steps: %s)", d.inc.ID, d.cmd.Step, near, strings.Join(open, ", "))
+			return nil, nil, Unknown("step", "%s has no step %q. Did you mean %q? (open steps: %s)", d.inc.ID, d.cmd.Step, near, strings.Join(open, ", "))
 		case len(open) == 0:
-			return nil, nil, Unknown("step", "%s has no step %q; all steps are finished", d.inc.ID, d.cmd.Step)
+			return nil, nil, Unknown("step", "%s has no step %q. All steps are finished", d.inc.ID, d.cmd.Step)
 		}
-		return nil, nil, Unknown("step", "%s has no step %q; open steps: %s", d.inc.ID, d.cmd.Step, strings.Join(open, ", "))
+		return nil, nil, Unknown("step", "%s has no step %q. Open steps: %s", d.inc.ID, d.cmd.Step, strings.Join(open, ", "))
 	}
 	return run, step, nil
 }
@@ -272,7 +272,7 @@ func (d *decider) stepSkip() error {
 	if err != nil || step.Finished() {
 		return err
 	}
-	if err := d.requireText("text", d.cmd.Text, "a skipped step needs a reason; type step skip %s because REASON", step.ID); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "a skipped step needs a reason. Type step skip %s because REASON", step.ID); err != nil {
 		return err
 	}
 	d.emit(EventStepSkipped, stepFields(run, step), texts{"outcome": d.cmd.Text})
@@ -281,7 +281,7 @@ func (d *decider) stepSkip() error {
 
 func (d *decider) consult() error {
 	if _, ok := d.env.Directory.Team(d.cmd.Department); !ok {
-		return Unknown("department", "unknown team %q; known teams: %s", d.cmd.Department, d.teams())
+		return Unknown("department", "unknown team %q. Known teams: %s", d.cmd.Department, d.teams())
 	}
 	d.consultTeam(d.cmd.Department, d.cmd.Blocking)
 	return nil
@@ -309,12 +309,12 @@ func (d *decider) answer() error {
 	team := d.cmd.Department
 	asked := slices.IndexFunc(d.inc.Consultations, func(c Consultation) bool { return c.Team == team })
 	if asked < 0 {
-		return Unknown("department", "%q was not consulted on %s; type consult %[1]s first", team, d.inc.ID)
+		return Unknown("department", "%q was not consulted on %s. Type consult %[1]s first", team, d.inc.ID)
 	}
 	if err := d.requireRepresentative(team); err != nil {
 		return err
 	}
-	if err := d.requireText("text", d.cmd.Text, "the answer is missing; type answer %s TEXT", team); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the answer is missing. Type answer %s TEXT", team); err != nil {
 		return err
 	}
 	if have := d.inc.Consultations[asked]; have.By == d.env.Actor && have.Answer == d.cmd.Text {
@@ -334,18 +334,18 @@ func (d *decider) delegate() error {
 		return err
 	}
 	if !d.env.Directory.Member(d.env.Actor, c.Department) {
-		return Forbidden("a deputy cannot delegate; ask a member of %s to delegate", c.Department)
+		return Forbidden("a deputy cannot delegate. Ask a member of %s to delegate", c.Department)
 	}
 	if err := d.requirePerson("person", c.Person); err != nil {
 		return err
 	}
 	switch {
 	case c.Person == d.env.Actor:
-		return Invalid("person", "you cannot delegate to yourself; name another person")
+		return Invalid("person", "you cannot delegate to yourself. Name another person")
 	case !c.Until.After(d.env.Now):
-		return Invalid("until", "the end of the delegation is missing or has passed; add until DATE")
+		return Invalid("until", "the end of the delegation is missing or has passed. Add until DATE")
 	case c.Until.After(d.env.Now.Add(maxDelegation)):
-		return Invalid("until", "a delegation lasts at most 90 days; for longer, ask an administrator to add a deputy")
+		return Invalid("until", "a delegation lasts at most 90 days. For longer, ask an administrator to add a deputy")
 	}
 	want := Delegation{Department: c.Department, From: d.env.Actor, To: c.Person, Until: stamp(c.Until)}
 	if slices.Contains(d.inc.Delegations, want) {

@@ -85,7 +85,7 @@ func (d *decider) ackTimeout() error {
 
 func (d *decider) attach() error {
 	if d.cmd.Alert == nil {
-		return Invalid("alert", "no alert given; name one, such as A17")
+		return Invalid("alert", "no alert given. Name one, such as A17")
 	}
 	a := *d.cmd.Alert
 	fresh := !slices.ContainsFunc(d.inc.Alerts, func(r AlertRef) bool { return r.Kind == a.Kind })
@@ -114,7 +114,7 @@ func (d *decider) attachAlert(a AlertRef) {
 // exact count.
 func (d *decider) count() error {
 	if d.cmd.Alert == nil {
-		return Invalid("alert", "no alert given; name one, such as A17")
+		return Invalid("alert", "no alert given. Name one, such as A17")
 	}
 	d.emit(EventAlertCounted, fields{"alert": num(int(d.cmd.Alert.Alert)), "count": num(int(d.cmd.Count))}, texts{"title": d.cmd.Alert.Title})
 	return nil

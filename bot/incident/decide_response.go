@@ -12,7 +12,7 @@ import (
 func (d *decider) open() error {
 	c := d.cmd
 	title := strings.Join(strings.Fields(c.Title), " ")
-	if err := d.requireText("title", title, "the title is missing; describe the incident in one line"); err != nil {
+	if err := d.requireText("title", title, "the title is missing. Describe the incident in one line"); err != nil {
 		return err
 	}
 	severity := c.Severity
@@ -27,7 +27,7 @@ func (d *decider) open() error {
 		restricted = "false"
 	}
 	d.emit(EventOpened, fields{"status": string(Triage), "severity": string(severity), "restricted": restricted,
-		"time_zone": d.env.Policy.TimeZone, "language": d.env.Policy.Language, "handle": string(c.By.Provider)},
+		"time_zone": d.env.Policy.TimeZone, "language": d.env.Policy.Language, "provider": string(c.By.Provider)},
 		texts{"title": title, "text": c.Text})
 	if c.Alert != nil {
 		d.attachAlert(*c.Alert)
@@ -90,7 +90,7 @@ func (d *decider) ackImplicitly() {
 }
 
 func (d *decider) contain() error {
-	if err := d.requireText("text", d.cmd.Text, "the text is missing; type contain HOW, such as contain disabled the key"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the text is missing. Type contain HOW, such as contain disabled the key"); err != nil {
 		return err
 	}
 	d.ackImplicitly()
@@ -99,7 +99,7 @@ func (d *decider) contain() error {
 }
 
 func (d *decider) resolve() error {
-	if err := d.requireText("text", d.cmd.Text, "the text is missing; type resolve HOW, such as resolve rotated all keys"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the text is missing. Type resolve HOW, such as resolve rotated all keys"); err != nil {
 		return err
 	}
 	d.ackImplicitly()
@@ -108,7 +108,7 @@ func (d *decider) resolve() error {
 }
 
 func (d *decider) reopen() error {
-	if err := d.requireText("text", d.cmd.Text, "the reason for reopening %s is missing; type reopen WHY", d.inc.ID); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the reason for reopening %s is missing. Type reopen WHY", d.inc.ID); err != nil {
 		return err
 	}
 	d.emit(EventReopened, statusField(Active), texts{"reason": d.cmd.Text})
@@ -130,22 +130,22 @@ func (d *decider) dismiss() error {
 	proposed := d.inc.Dismissal
 	if d.inc.dismissalNeedsSecurity() {
 		if proposed == nil {
-			if err := d.requireText("text", d.cmd.Text, "the reason for dismissing %s is missing; type dismiss WHY", d.inc.ID); err != nil {
+			if err := d.requireText("text", d.cmd.Text, "the reason for dismissing %s is missing. Type dismiss WHY", d.inc.ID); err != nil {
 				return err
 			}
 			d.emit(EventDismissProposed, nil, texts{"reason": d.cmd.Text})
 			return nil
 		}
 		if proposed.By == d.env.Actor {
-			return Conflict("you proposed to dismiss %s and a second person, from security, must confirm it with dismiss; that applies at sev1 and sev2, after containment, and unless personal data is ruled out", d.inc.ID)
+			return Conflict("you proposed to dismiss %s and a second person, from security, must confirm it with dismiss. That applies at sev1 and sev2, after containment, and unless personal data is ruled out", d.inc.ID)
 		}
 		if !d.inc.represents(d.env.Directory, d.env.Actor, Security, d.env.Now) {
-			return Forbidden("only security can confirm the dismissal of %s; ask a member of security", d.inc.ID)
+			return Forbidden("only security can confirm the dismissal of %s. Ask a member of security", d.inc.ID)
 		}
 		d.emit(EventDismissed, fields{"status": string(Dismissed), "person": string(proposed.By)}, texts{"reason": firstOf(d.cmd.Text, proposed.Reason)})
 		return nil
 	}
-	if err := d.requireText("text", firstOf(d.cmd.Text, reasonOf(proposed)), "the reason for dismissing %s is missing; type dismiss WHY", d.inc.ID); err != nil {
+	if err := d.requireText("text", firstOf(d.cmd.Text, reasonOf(proposed)), "the reason for dismissing %s is missing. Type dismiss WHY", d.inc.ID); err != nil {
 		return err
 	}
 	d.emit(EventDismissed, statusField(Dismissed), texts{"reason": firstOf(d.cmd.Text, reasonOf(proposed))})
@@ -200,11 +200,11 @@ var roleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 func (d *decider) assignRole() error {
 	c := d.cmd
 	if !roleName.MatchString(string(c.Role)) {
-		return Invalid("role", "%q is not a role name; use commander, scribe, communicator, operations or a role of a playbook (a-z, 0-9, - and _)", c.Role)
+		return Invalid("role", "%q is not a role name. Use commander, scribe, communicator, operations or a role of a playbook (a-z, 0-9, - and _)", c.Role)
 	}
 	if roles := d.inc.roles(); !slices.Contains(roles, string(c.Role)) {
 		if near := Nearest(string(c.Role), roles); near != "" {
-			return Invalid("role", "unknown role %q; did you mean %q?", c.Role, near)
+			return Invalid("role", "unknown role %q. Did you mean %q?", c.Role, near)
 		}
 	}
 	if err := d.requirePerson("person", c.Person); err != nil {
@@ -236,7 +236,7 @@ func (i *Incident) roles() []string {
 }
 
 func (d *decider) note() error {
-	if err := d.requireText("text", d.cmd.Text, "the note is empty; type note TEXT"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the note is empty. Type note TEXT"); err != nil {
 		return err
 	}
 	d.emit(EventNoted, nil, texts{"text": d.cmd.Text})
@@ -244,7 +244,7 @@ func (d *decider) note() error {
 }
 
 func (d *decider) update() error {
-	if err := d.requireText("text", d.cmd.Text, "the update is empty; type update TEXT"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the update is empty. Type update TEXT"); err != nil {
 		return err
 	}
 	d.emit(EventUpdated, nil, texts{"text": d.cmd.Text})
@@ -255,7 +255,7 @@ func (d *decider) grant() error {
 	if err := d.requirePerson("person", d.cmd.Person); err != nil {
 		return err
 	}
-	if err := d.requireText("text", d.cmd.Text, "access needs a reason; type grant PERSON because REASON"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "access needs a reason. Type grant PERSON because REASON"); err != nil {
 		return err
 	}
 	if slices.Contains(d.inc.Access, d.cmd.Person) {
@@ -270,7 +270,7 @@ func (d *decider) restrict() error {
 		return nil
 	}
 	if d.cmd.Public && d.inc.Commander != d.env.Actor && d.responderOrSecurity() != nil && !d.inc.represents(d.env.Directory, d.env.Actor, Legal, d.env.Now) {
-		return Forbidden("only the commander, responders, security or legal can make %s public; ask one of them", d.inc.ID)
+		return Forbidden("only the commander, responders, security or legal can make %s public. Ask one of them", d.inc.ID)
 	}
 	d.emit(EventRestricted, fields{"restricted": strconv.FormatBool(!d.cmd.Public)}, texts{"reason": d.cmd.Text})
 	return nil
@@ -282,20 +282,20 @@ func (d *decider) erase() error {
 	represents := func(p PersonID, team Department) bool { return d.inc.represents(d.env.Directory, p, team, d.env.Now) }
 	actor := d.env.Actor
 	if !represents(actor, Legal) && !represents(actor, Security) {
-		return Forbidden("only legal and security can erase texts, together; ask one of each")
+		return Forbidden("only legal and security can erase texts, together. Ask one of each")
 	}
 	if len(d.cmd.Erase) == 0 {
-		return Invalid("erase", "no text given; name its event and its field, as in 17/text")
+		return Invalid("erase", "no text given. Name its event and its field, as in 17/text")
 	}
 	for _, ref := range d.cmd.Erase {
 		if ref.Seq < 1 || ref.Seq > d.inc.Head.Seq || ref.Name == "" {
-			return Unknown("erase", "event %d of %s has no text %q; name an event and its field, as in 17/text", ref.Seq, d.inc.ID, ref.Name)
+			return Unknown("erase", "event %d of %s has no text %q. Name an event and its field, as in 17/text", ref.Seq, d.inc.ID, ref.Name)
 		}
 	}
 	refs, _ := json.Marshal(d.cmd.Erase)
 	p := d.inc.Erasure
 	if p == nil || !slices.Equal(p.Refs, d.cmd.Erase) {
-		if err := d.requireText("text", d.cmd.Text, "the reason is missing; add because REASON"); err != nil {
+		if err := d.requireText("text", d.cmd.Text, "the reason is missing. Add because REASON"); err != nil {
 			return err
 		}
 		d.emit(EventErasureProposed, fields{"refs": string(refs)}, texts{"reason": d.cmd.Text})
@@ -303,7 +303,7 @@ func (d *decider) erase() error {
 	}
 	both := represents(p.By, Legal) && represents(actor, Security) || represents(p.By, Security) && represents(actor, Legal)
 	if p.By == actor || !both {
-		return Conflict("one person from legal and another from security must confirm the erasure; ask the other department to type the same command")
+		return Conflict("one person from legal and another from security must confirm the erasure. Ask the other department to type the same command")
 	}
 	d.emit(EventErased, fields{"refs": string(refs), "person": string(p.By)}, texts{"reason": p.Reason})
 	d.voidSubmission("a text was erased")
@@ -331,13 +331,13 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 	}
 	switch {
 	case source.ID == target.ID:
-		return nil, nil, Invalid("target", "%s cannot be merged into itself; name another incident", source.ID)
+		return nil, nil, Invalid("target", "%s cannot be merged into itself. Name another incident", source.ID)
 	case !target.Status.Live():
-		return nil, nil, Conflict("%s is %s and cannot take over another incident; choose one that is not approved or ended", target.ID, target.Status)
+		return nil, nil, Conflict("%s is %s and cannot take over another incident. Choose one that is not approved or ended", target.ID, target.Status)
 	case !target.MayRead(env.Directory, env.Actor, env.Now):
-		return nil, nil, Forbidden("%s is restricted; ask its commander for access", target.ID)
+		return nil, nil, Forbidden("%s is restricted. Ask its commander for access", target.ID)
 	case source.Restricted && !target.Restricted:
-		return nil, nil, Conflict("%s is restricted and %s is public; restrict %[2]s first", source.ID, target.ID)
+		return nil, nil, Conflict("%s is restricted and %s is public. Restrict %[2]s first", source.ID, target.ID)
 	}
 	s.emit(EventMergedInto, fields{"status": string(Merged), "target": target.ID.String()}, texts{"reason": cmd.Text})
 

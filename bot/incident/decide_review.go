@@ -9,10 +9,10 @@ import (
 
 func (d *decider) scheduleReview() error {
 	if d.cmd.When.IsZero() {
-		return Invalid("when", "the time of the review meeting is missing; type review 2026-11-24 10:00")
+		return Invalid("when", "the time of the review meeting is missing. Type review 2026-11-24 10:00")
 	}
 	if d.cmd.When.Before(d.env.Now) {
-		return Invalid("when", "%s has passed; give a time in the future", d.cmd.When.Format(time.RFC3339))
+		return Invalid("when", "%s has passed. Give a time in the future", d.cmd.When.Format(time.RFC3339))
 	}
 	if d.inc.Review.At.Equal(stamp(d.cmd.When)) {
 		return nil
@@ -25,14 +25,14 @@ func (d *decider) conclude() error {
 	c := d.cmd
 	present := slices.Compact(slices.Sorted(slices.Values(c.Attendance)))
 	if len(present) < 2 {
-		return Invalid("attendance", "a review needs at least two people; name the people who attended")
+		return Invalid("attendance", "a review needs at least two people. Name the people who attended")
 	}
 	for _, p := range present {
 		if err := d.requirePerson("attendance", p); err != nil {
 			return err
 		}
 	}
-	if err := d.requireText("text", c.Text, "the decisions are missing; write down the decisions of the review"); err != nil {
+	if err := d.requireText("text", c.Text, "the decisions are missing. Write down the decisions of the review"); err != nil {
 		return err
 	}
 	for _, a := range c.Actions {
@@ -44,7 +44,7 @@ func (d *decider) conclude() error {
 		d.emit(EventWaiverProposed, nil, texts{"reason": c.Waiver})
 	}
 	if kind := d.inc.closeBlocker(); kind != "" && d.inc.Review.WaivedBy == "" {
-		return Invalid("actions", "closing needs a %s action item with an owner and a due date; add one, or type review waive REASON", kind)
+		return Invalid("actions", "closing needs a %s action item with an owner and a due date. Add one, or type review waive REASON", kind)
 	}
 	d.emit(EventReviewConcluded, fields{"people": joinPeople(present)}, texts{"decisions": c.Text})
 	d.close()
@@ -64,7 +64,7 @@ func (d *decider) close() {
 func (d *decider) waiveActions() error {
 	r := d.inc.Review
 	if r.WaivedBy == "" {
-		if err := d.requireText("text", d.cmd.Text, "a waiver needs a reason; type review waive REASON"); err != nil {
+		if err := d.requireText("text", d.cmd.Text, "a waiver needs a reason. Type review waive REASON"); err != nil {
 			return err
 		}
 		d.emit(EventWaiverProposed, nil, texts{"reason": d.cmd.Text})
@@ -74,7 +74,7 @@ func (d *decider) waiveActions() error {
 		return nil
 	}
 	if r.WaivedBy == d.env.Actor || !d.inc.represents(d.env.Directory, d.env.Actor, Security, d.env.Now) {
-		return Conflict("the waiver needs a second person, from security; ask one to type review waive")
+		return Conflict("the waiver needs a second person, from security. Ask one to type review waive")
 	}
 	d.emit(EventWaiverEndorsed, nil, texts{"reason": d.cmd.Text})
 	d.close()
@@ -84,19 +84,19 @@ func (d *decider) waiveActions() error {
 // action checks and adds one action item.
 func (d *decider) action(a Action) error {
 	if !slices.Contains(ActionKinds(), a.Kind) {
-		return Invalid("kind", "unknown kind of action item %q; use detection, prevention, mitigation or process", a.Kind)
+		return Invalid("kind", "unknown kind of action item %q. Use detection, prevention, mitigation or process", a.Kind)
 	}
-	if err := d.requireText("title", a.Title, "the action item has no title; type action add KIND TITLE owner PERSON due DATE"); err != nil {
+	if err := d.requireText("title", a.Title, "the action item has no title. Type action add KIND TITLE owner PERSON due DATE"); err != nil {
 		return err
 	}
 	if err := d.requirePerson("owner", a.Owner); err != nil {
 		return err
 	}
 	if a.Due.IsZero() {
-		return Invalid("due", "the action item has no due date; add one, such as due 2026-12-15")
+		return Invalid("due", "the action item has no due date. Add one, such as due 2026-12-15")
 	}
 	if a.Due.Add(36 * time.Hour).Before(d.env.Now) { // the due day ends later in western time zones
-		return Invalid("due", "%s has passed; give a due date in the future", a.Due.UTC().Format(time.DateOnly))
+		return Invalid("due", "%s has passed. Give a due date in the future", a.Due.UTC().Format(time.DateOnly))
 	}
 	d.emit(EventActionAdded, fields{"action": fmt.Sprintf("A%d", len(d.inc.Actions)+1), "kind": string(a.Kind), "owner": string(a.Owner), "due": instant(a.Due)}, texts{"title": a.Title})
 	return nil
@@ -104,7 +104,7 @@ func (d *decider) action(a Action) error {
 
 func (d *decider) addAction() error {
 	if d.cmd.Action == nil {
-		return Invalid("action", "the action item is missing; type action add KIND TITLE owner PERSON due DATE")
+		return Invalid("action", "the action item is missing. Type action add KIND TITLE owner PERSON due DATE")
 	}
 	if err := d.action(*d.cmd.Action); err != nil {
 		return err
@@ -124,5 +124,5 @@ func (d *decider) finishAction() error {
 		d.emit(EventActionDone, fields{"action": a.ID}, texts{"text": d.cmd.Text})
 		return nil
 	}
-	return Unknown("action", "%s has no action item %q; use a number such as A1", d.inc.ID, d.cmd.Item)
+	return Unknown("action", "%s has no action item %q. Use a number such as A1", d.inc.ID, d.cmd.Item)
 }

@@ -25,7 +25,7 @@ func (d *decider) setLegalHold() error {
 	if d.inc.LegalHold != nil {
 		return nil
 	}
-	if err := d.requireText("text", d.cmd.Text, "a legal hold needs a reason; type legal-hold because REASON"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "a legal hold needs a reason. Type legal-hold because REASON"); err != nil {
 		return err
 	}
 	d.emit(EventLegalHoldSet, nil, texts{"reason": d.cmd.Text})
@@ -39,7 +39,7 @@ func (d *decider) releaseLegalHold() error {
 	if d.inc.LegalHold == nil {
 		return nil
 	}
-	if err := d.requireText("text", d.cmd.Text, "the reason is missing; type legal-hold release because REASON"); err != nil {
+	if err := d.requireText("text", d.cmd.Text, "the reason is missing. Type legal-hold release because REASON"); err != nil {
 		return err
 	}
 	d.emit(EventLegalHoldReleased, nil, texts{"reason": d.cmd.Text})
@@ -52,7 +52,7 @@ func (d *decider) legalOrSecurity() error {
 			return nil
 		}
 	}
-	return Forbidden("only legal or security can set or release a legal hold; ask one of them")
+	return Forbidden("only legal or security can set or release a legal hold. Ask one of them")
 }
 
 // DecideSplit decides [VerbSplit], the inverse of a merge. The alerts leave source
@@ -70,7 +70,7 @@ func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env En
 		return nil, nil, err
 	}
 	if len(alerts) == 0 {
-		return nil, nil, Invalid("alerts", "no alerts given; type split %s alerts A3,A4 TITLE", source.ID)
+		return nil, nil, Invalid("alerts", "no alerts given. Type split %s alerts A3,A4 TITLE", source.ID)
 	}
 	ids := make([]string, len(alerts))
 	for n, a := range alerts {

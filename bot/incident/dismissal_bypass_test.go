@@ -228,7 +228,7 @@ func TestSteps(t *testing.T) {
 	if events, err := w.decideAs("", Command{Verb: VerbStartStep, Step: "more"}); len(events) > 0 || err != nil {
 		t.Errorf("start of a finished step: got %d events, %v, want none", len(events), err)
 	}
-	if _, err := w.decideAs("eng1", Command{Verb: VerbStepDone, Step: "dance"}); !strings.Contains(err.Error(), "open steps: rotate, look") {
+	if _, err := w.decideAs("eng1", Command{Verb: VerbStepDone, Step: "dance"}); !strings.Contains(err.Error(), "Open steps: rotate, look") {
 		t.Errorf("unknown step: got %v, want the open steps", err)
 	}
 	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})

@@ -75,7 +75,7 @@ func ExampleDecide_conflict() {
 	fmt.Println(err)
 	// Output:
 	// conflict
-	// INC-42 is dismissed, so contain is not possible; use one of: reopen, note, action, grant, review, erase, legal-hold, legal-hold release
+	// INC-42 is dismissed, so contain is not possible. Use one of: reopen, note, action, grant, review, erase, legal-hold, legal-hold release
 }
 
 // The context supplies the incident of the channel and the current time.
@@ -96,5 +96,5 @@ func ExampleParseCommandLine() {
 	fmt.Println(err)
 	// Output:
 	// INC-42 contain 2026-11-24T02:31:00Z disabled the key
-	// unknown command "sevrity"; did you mean "severity"?
+	// unknown command "sevrity". Did you mean "severity"?
 }

@@ -44,5 +44,5 @@ func checkLanguage(field, tag string) error {
 			return nil
 		}
 	}
-	return Invalid(field, "unknown language %q; use a code such as en or fr-CA, or one of three letters such as fil if it has no short one (short codes: %s)", truncate(tag), iso639_1)
+	return Invalid(field, "unknown language %q. Use a code such as en or fr-CA, or one of three letters such as fil if it has no short one (short codes: %s)", truncate(tag), iso639_1)
 }

@@ -324,7 +324,7 @@ func TestMerge_EveryStatus(t *testing.T) {
 func TestDecide_ErrorListsPossibleCommands(t *testing.T) {
 	w := fixtureIn(t, Approved)
 	_, err := w.decideAs("eng1", Command{Verb: VerbSetFact, Text: "x", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
-	if err == nil || !strings.Contains(err.Error(), "revise the record first") || !strings.Contains(err.Error(), "review conclude") {
+	if err == nil || !strings.Contains(err.Error(), "Revise the record first") || !strings.Contains(err.Error(), "review conclude") {
 		t.Errorf("got %v, want advice to revise and the possible commands", err)
 	}
 }

@@ -67,7 +67,7 @@ func ParseCommandLine(text string, c ParseContext) (ParsedCommand, error) {
 		return ParsedCommand{}, err
 	}
 	if verb.NeedsIncident && w.Command.For == 0 && w.Query != QueryHelp {
-		return ParsedCommand{}, Invalid("incident", "no incident given; type %s INC-42 …, or use the channel of the incident", verb.Name)
+		return ParsedCommand{}, Invalid("incident", "no incident given. Type %s INC-42 …, or use the channel of the incident", verb.Name)
 	}
 	return w, nil
 }
@@ -114,9 +114,9 @@ func findVerb(name string) (VerbSpec, bool) {
 // unknownCommand returns the error for a verb that does not exist.
 func unknownCommand(name string) *Error {
 	if near := Nearest(name, verbNames()); near != "" {
-		return Invalid("verb", "unknown command %q; did you mean %q?", truncate(name), near)
+		return Invalid("verb", "unknown command %q. Did you mean %q?", truncate(name), near)
 	}
-	return Invalid("verb", "unknown command %q; type help for all commands", truncate(name))
+	return Invalid("verb", "unknown command %q. Type help for all commands", truncate(name))
 }
 
 func verbNames() []string {
@@ -141,15 +141,15 @@ func names[T ~string](of []T) []string {
 func VerbSpecs() []VerbSpec {
 	departments := names(RequiredDepartments())
 	return append([]VerbSpec{
-		{Name: "open", Aliases: []string{"new", "declare"}, Usage: "[sev1…sev4] [--public] TITLE", Help: "open an incident; restricted unless --public",
+		{Name: "open", Aliases: []string{"new", "declare"}, Usage: "[sev1…sev4] [--public] TITLE", Help: "open an incident, restricted unless --public",
 			Examples: []string{"open sev2 Leaked AWS key in a public repository"}, Next: append(names(Severities()), "--public"), read: readOpen},
 		{Name: "list", Aliases: []string{"ls"}, Usage: "[all | STATUS …]", Help: "list live incidents, all incidents, or the incidents with a status",
 			Examples: []string{"list", "list approved"}, Next: append([]string{"all"}, names(Statuses())...), read: readList},
 		{Name: "status", Aliases: []string{"show"}, Usage: "[INC-42]", Help: "show the state of an incident",
 			Examples: []string{"status INC-42"}, NeedsIncident: true, read: readStatus},
-		{Name: "ack", Aliases: []string{"acknowledge"}, Usage: "[INC-42] [sev1…sev4]", Help: "acknowledge: stop paging; you become commander if there is none",
+		{Name: "ack", Aliases: []string{"acknowledge"}, Usage: "[INC-42] [sev1…sev4]", Help: "acknowledge: stop paging and become commander if there is none",
 			Examples: []string{"ack", "ack INC-42 sev2"}, Next: names(Severities()), NeedsIncident: true, read: readAck},
-		{Name: "severity", Aliases: []string{"sev"}, Usage: "sev1…sev4 [because REASON]", Help: "change the severity; raising it pages again",
+		{Name: "severity", Aliases: []string{"sev"}, Usage: "sev1…sev4 [because REASON]", Help: "change the severity, which pages again if raised",
 			Examples: []string{"severity sev1 because customers are locked out"}, Next: names(Severities()), NeedsIncident: true, read: readSeverity},
 		{Name: "role", Aliases: []string{"assign"}, Usage: "ROLE PERSON", Help: "assign a role to a person, or to yourself with me",
 			Examples: []string{"role scribe @ada", "role commander me"}, Next: roleNames(), NeedsIncident: true, read: readRole},
@@ -174,15 +174,15 @@ func VerbSpecs() []VerbSpec {
 			read: func(_ *argParser, w *ParsedCommand) error { w.Command.Verb = VerbSubmit; return nil }},
 		{Name: "sign", Usage: "[DEPARTMENT] [DIGEST]", Help: "sign the closing record for your department, under the digest you read",
 			Examples: []string{"sign", "sign legal sha256:…"}, Next: departments, NeedsIncident: true, read: readSign(VerbSign)},
-		{Name: "object", Usage: "[DEPARTMENT] [DIGEST] [REASON]", Help: "object to the closing record; blocks approval until withdrawn or amended",
+		{Name: "object", Usage: "[DEPARTMENT] [DIGEST] [REASON]", Help: "object to the closing record and block approval",
 			Examples: []string{"object legal", "object legal sha256:… the impact leaves out the contractors"}, Next: departments, NeedsIncident: true, read: readSign(VerbObject)},
-		{Name: "amend", Usage: "WHY", Help: "reopen the closing record for changes; voids its signatures",
+		{Name: "amend", Usage: "WHY", Help: "reopen the closing record for changes and void its signatures",
 			Examples: []string{"amend the impact left out the contractors"}, NeedsIncident: true, read: readText(VerbAmend)},
 		{Name: "withdraw", Usage: "[O1 | DEPARTMENT] [because REASON]", Help: "withdraw an objection or your signature",
 			Examples: []string{"withdraw", "withdraw O1", "withdraw legal"}, Next: departments, NeedsIncident: true, read: readWithdraw},
 		{Name: "delegate", Usage: "DEPARTMENT PERSON until DATE", Help: "let another person sign for your department in this incident",
 			Examples: []string{"delegate legal @ada until 2026-12-01"}, Next: departments, NeedsIncident: true, read: readDelegate},
-		{Name: "consult", Usage: "TEAM [blocking]", Help: "consult a team before closing; blocking requires its answer for approval",
+		{Name: "consult", Usage: "TEAM [blocking]", Help: "consult a team before closing (blocking: approval needs its answer)",
 			Examples: []string{"consult payroll blocking"}, NeedsIncident: true, read: readConsult},
 		{Name: "involve", Usage: "DEPARTMENT [because REASON]", Help: "involve a department now, before sign-off",
 			Examples: []string{"involve legal because a regulator must be notified"}, Next: departments, NeedsIncident: true, read: readInvolve},
@@ -192,7 +192,7 @@ func VerbSpecs() []VerbSpec {
 			Examples: []string{"revise the forensics report changes the root cause", `revise set root_cause "the key was guessed" because the forensics report says so`}, Next: []string{"set"}, NeedsIncident: true, read: readRevise},
 		{Name: "reopen", Usage: "WHY", Help: "reopen the incident and page again",
 			Examples: []string{"reopen the key was used again"}, NeedsIncident: true, read: readText(VerbReopen)},
-		{Name: "dismiss", Usage: "WHY", Help: "dismiss the incident as a false alarm; security confirms if it is severe",
+		{Name: "dismiss", Usage: "WHY", Help: "dismiss the incident as a false alarm (security confirms if it is severe)",
 			Examples: []string{"dismiss a planned penetration test"}, NeedsIncident: true, read: readText(VerbDismiss)},
 		{Name: "merge", Usage: "[INC-42] into INC-41 [WHY]", Help: "merge this incident into another",
 			Examples: []string{"merge into INC-41 same key", "merge INC-42 into INC-41"}, Next: []string{"into"}, NeedsIncident: true, read: readMerge},
@@ -209,7 +209,7 @@ func VerbSpecs() []VerbSpec {
 				w.Command.Verb, w.Command.Public = VerbRestrict, true
 				return nil
 			}},
-		{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …] because REASON", Help: "erase texts permanently; needs legal and security",
+		{Name: "erase", Usage: "EVENT/TEXT [EVENT/TEXT …] because REASON", Help: "erase texts permanently (legal and security together)",
 			Examples: []string{"erase 17/text because it holds a card number"}, NeedsIncident: true, read: readErase},
 		{Name: "help", Aliases: []string{"?"}, Usage: "[VERB]", Help: "show all commands, or the help of one", Examples: []string{"help sign"}, Next: nil, read: readHelp},
 	}, alertVerbs()...)

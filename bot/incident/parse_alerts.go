@@ -25,9 +25,9 @@ func alertVerbs() []VerbSpec {
 		{Name: "maintenance", Usage: "[add WHEN CONDITION because REASON | end ID]", Help: "list, add or end maintenance windows, which suppress alerts for at most 7 days",
 			Examples: []string{"maintenance", `maintenance add 2h project == "web" because the database moves`,
 				`maintenance add 22:00 to 23:30 source == "sentry" because of the release`, "maintenance end 3"}, Next: []string{"add", "list", "end"}, read: readMaintenance},
-		{Name: "split", Usage: "[INC-42] alerts A3,A4 [sev1…sev4] TITLE [because REASON]", Help: "move alerts to a new incident; both timelines stay",
+		{Name: "split", Usage: "[INC-42] alerts A3,A4 [sev1…sev4] TITLE [because REASON]", Help: "move alerts to a new incident (both timelines stay)",
 			Examples: []string{"split alerts A3,A4 Another team uses the old key too", "split INC-42 alerts A3 sev3 The staging key because it is another account"}, Next: []string{"alerts"}, NeedsIncident: true, read: readSplit},
-		{Name: "legal-hold", Usage: "[release] because REASON", Help: "set or release a legal hold, which exempts the incident from deletion; legal and security only",
+		{Name: "legal-hold", Usage: "[release] because REASON", Help: "set or release a legal hold, which exempts the incident from deletion (legal and security only)",
 			Examples: []string{"legal-hold because the regulator asked for it", "legal-hold release because the case is closed"}, Next: []string{"release"}, NeedsIncident: true, read: readLegalHold},
 	}
 }
@@ -45,7 +45,7 @@ func readAlerts(p *argParser, w *ParsedCommand) error {
 	disposition := Disposition(strings.ToLower(word.text))
 	if !slices.Contains(Dispositions(), disposition) {
 		return unknownWord(Invalid, "disposition", word.text, append(names(Dispositions()), "promote"),
-			"unknown list of alerts %q; did you mean %q?", "unknown list of alerts %q; use one of: %s")
+			"unknown list of alerts %q. Did you mean %q?", "unknown list of alerts %q. Use one of: %s")
 	}
 	w.AlertRequest.Disposition = disposition
 	return nil
@@ -59,7 +59,7 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 		return err
 	}
 	if len(ids) != 1 {
-		return Invalid("alerts", "too many alerts; promote one, the others with its correlation key are attached with it")
+		return Invalid("alerts", "too many alerts. Promote one, the others with its correlation key are attached with it")
 	}
 	w.Command.Alerts = ids
 	for {
@@ -69,7 +69,7 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 		case p.take("into", "in", "to"):
 			id, ok := p.incident()
 			if !ok {
-				return Invalid("incident", "no incident given; type alerts promote A17 into INC-42")
+				return Invalid("incident", "no incident given. Type alerts promote A17 into INC-42")
 			}
 			w.Command.For = id
 			continue
@@ -77,7 +77,7 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 		break
 	}
 	if word, ok := p.peek(); ok {
-		return Invalid("severity", "unexpected word %q; type alerts promote A17 sev2", truncate(word.text))
+		return Invalid("severity", "unexpected word %q. Type alerts promote A17 sev2", truncate(word.text))
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (p *argParser) alerts() ([]int64, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, Invalid("alerts", "no alert given; type its number, such as A17, or type alerts for a list")
+		return nil, Invalid("alerts", "no alert given. Type its number, such as A17, or type alerts for a list")
 	}
 	return out, nil
 }
@@ -126,7 +126,7 @@ func readExplain(p *argParser, w *ParsedCommand) error {
 	w.Query, w.AlertRequest = QueryExplain, &AlertRequest{Query: QueryExplain}
 	word, ok := p.next()
 	if !ok {
-		return p.missing("alert", "%s needs an alert or a delivery; type %s")
+		return p.missing("alert", "%s needs an alert or a delivery. Type %s")
 	}
 	if m := deliveryWord.FindStringSubmatch(word.text); m != nil {
 		w.AlertRequest.Delivery, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
@@ -136,7 +136,7 @@ func readExplain(p *argParser, w *ParsedCommand) error {
 		w.AlertRequest.Alert, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 		return nil
 	}
-	return Invalid("alert", "%q is not an alert or a delivery; type a number such as A17 or D2041", truncate(word.text))
+	return Invalid("alert", "%q is not an alert or a delivery. Type a number such as A17 or D2041", truncate(word.text))
 }
 
 var deliveryWord = regexp.MustCompile(`(?i)^d(\d{1,18})$`)
@@ -152,7 +152,7 @@ func readMaintenance(p *argParser, w *ParsedCommand) error {
 		word, _ := p.next()
 		m := windowWord.FindStringSubmatch(word.text)
 		if m == nil {
-			return Invalid("id", "no maintenance window given; type its number, such as maintenance end 3, or type maintenance for a list")
+			return Invalid("id", "no maintenance window given. Type its number, such as maintenance end 3, or type maintenance for a list")
 		}
 		w.AlertRequest.End, _ = strconv.ParseInt(m[1], 10, 64) // at most 18 digits
 		return nil
@@ -160,7 +160,7 @@ func readMaintenance(p *argParser, w *ParsedCommand) error {
 	p.take("list")
 	if word, ok := p.peek(); ok {
 		return unknownWord(Invalid, "maintenance", word.text, []string{"add", "list", "end"},
-			"unknown word %q after maintenance; did you mean %q?", "unknown word %q after maintenance; use one of: %s")
+			"unknown word %q after maintenance. Did you mean %q?", "unknown word %q after maintenance. Use one of: %s")
 	}
 	return nil
 }
@@ -195,7 +195,7 @@ func (p *argParser) maintenanceWindow() (*MaintenanceWindow, error) {
 	p.take("when", ":", "-")
 	condition, ok := p.cut("because")
 	if !ok {
-		return nil, Invalid("reason", "the reason is missing; type %s", p.verb.Examples[1])
+		return nil, Invalid("reason", "the reason is missing. Type %s", p.verb.Examples[1])
 	}
 	m.When, m.Reason = straightenQuotes(condition), p.freeText()
 	return m, nil
@@ -230,7 +230,7 @@ func readSplit(p *argParser, w *ParsedCommand) error {
 		w.Command.Title = p.freeText()
 	}
 	if w.Command.Title == "" {
-		return Invalid("title", "the title of the new incident is missing; type split alerts A3,A4 TITLE")
+		return Invalid("title", "the title of the new incident is missing. Type split alerts A3,A4 TITLE")
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func (p *argParser) trailingIncident(w *ParsedCommand) {
 func (p *argParser) department() (Department, error) {
 	word, ok := p.next()
 	if !ok {
-		return "", p.missing("department", "%s needs a department or team; type %s")
+		return "", p.missing("department", "%s needs a department or team. Type %s")
 	}
 	name := strings.TrimRight(word.text, ",:")
 	if m := wrapped.FindStringSubmatch(name); m != nil && strings.HasPrefix(m[2], "subteam^") {
@@ -59,7 +59,7 @@ func (p *argParser) department() (Department, error) {
 			return Department(k), nil
 		}
 	}
-	return "", unknownWord(Unknown, "department", name, known, "unknown department %q; did you mean %q?", "unknown department %q; use one of: %s")
+	return "", unknownWord(Unknown, "department", name, known, "unknown department %q. Did you mean %q?", "unknown department %q. Use one of: %s")
 }
 
 // maxNameWords is the maximum number of words in the name of a person.
@@ -70,7 +70,7 @@ const maxNameWords = 5
 func (p *argParser) person(field string) (PersonID, error) {
 	word, ok := p.peek()
 	if !ok {
-		return "", p.missing(field, "%s needs a person; type %s")
+		return "", p.missing(field, "%s needs a person. Type %s")
 	}
 	if !word.quoted && p.Who != "" && strings.EqualFold(strings.Trim(word.text, ",."), "me") {
 		p.next()
@@ -81,7 +81,7 @@ func (p *argParser) person(field string) (PersonID, error) {
 		if person, ok := p.Directory.Resolve(Identity{ProviderSlack, m[2]}); ok {
 			return person.ID, nil
 		}
-		return "", Unknown(field, "%s is not linked to a person; ask an administrator to add them under people", firstOf(m[3], m[2]))
+		return "", Unknown(field, "%s is not linked to a person. Ask an administrator to add them under people", firstOf(m[3], m[2]))
 	}
 	at, end := p.pos, 0
 	var found []Person
@@ -113,15 +113,15 @@ func (p *argParser) person(field string) (PersonID, error) {
 		}
 		name := truncate(strings.Trim(word.text, "@,;:"))
 		if near := Nearest(name, known); near != "" {
-			return "", Unknown(field, "unknown person %q; did you mean %q?", name, near)
+			return "", Unknown(field, "unknown person %q. Did you mean %q?", name, near)
 		}
-		return "", Unknown(field, "unknown person %q; mention them with @, or type their mail address", name)
+		return "", Unknown(field, "unknown person %q. Mention them with @, or type their mail address", name)
 	}
 	var matches []string
 	for _, person := range found {
 		matches = append(matches, person.Name+" ("+firstOf(person.IDAt(ProviderMail), string(person.ID))+")")
 	}
-	return "", Invalid(field, "%q matches several people; type the mail address of one of: %s", strings.TrimFunc(p.text[at:end], isSpace), strings.Join(matches, ", "))
+	return "", Invalid(field, "%q matches several people. Type the mail address of one of: %s", strings.TrimFunc(p.text[at:end], isSpace), strings.Join(matches, ", "))
 }
 
 // peopleNamed returns the people with a full name, mail address or id equal to name.
@@ -170,7 +170,7 @@ func readFact(p *argParser, w *ParsedCommand) error {
 		name = string(FactTimeZone)
 	}
 	if !slices.Contains(FactNames(), FactName(name)) {
-		return unknownWord(Invalid, "fact", name, names(FactNames()), "unknown fact %q; did you mean %q?", "unknown fact %q; use one of: %s")
+		return unknownWord(Invalid, "fact", name, names(FactNames()), "unknown fact %q. Did you mean %q?", "unknown fact %q. Use one of: %s")
 	}
 	p.take("is", "=", "at")
 	f := &FactChange{Name: FactName(name)}
@@ -190,18 +190,18 @@ func (p *argParser) factValue(f *FactChange) error {
 		if _, ok := p.when(past); !ok {
 			regime, ok := p.next()
 			if !ok {
-				return p.missing("regime", "%s aware needs the name of a law; type %s")
+				return p.missing("regime", "%s aware needs the name of a law. Type %s")
 			}
 			f.Regime = strings.ToLower(strings.Trim(regime.text, ",:"))
 			return p.factInstant(f)
 		}
-		return Invalid("regime", "the law is missing; type fact aware gdpr 02:31")
+		return Invalid("regime", "the law is missing. Type fact aware gdpr 02:31")
 	case FactAffected:
 		return p.factAffected(f)
 	}
 	word, ok := p.next()
 	if !ok {
-		return p.missing("value", "%s needs a value; type %s")
+		return p.missing("value", "%s needs a value. Type %s")
 	}
 	f.Value = word.text
 	switch f.Name {
@@ -209,11 +209,11 @@ func (p *argParser) factValue(f *FactChange) error {
 		f.Value = strings.ToLower(strings.Trim(f.Value, ",."))
 		known := []PersonalData{PersonalUnknown, PersonalNo, PersonalSuspected, PersonalConfirmed}
 		if !slices.Contains(known, PersonalData(f.Value)) {
-			return unknownWord(Invalid, "value", f.Value, names(known), "unknown value %q of personal_data; did you mean %q?", "unknown value %q of personal_data; use one of: %s")
+			return unknownWord(Invalid, "value", f.Value, names(known), "unknown value %q of personal_data. Did you mean %q?", "unknown value %q of personal_data. Use one of: %s")
 		}
 	case FactTimeZone:
 		if _, err := time.LoadLocation(f.Value); err != nil || f.Value == "Local" {
-			return Invalid("value", "unknown time zone %q; use a name such as Europe/Paris", truncate(f.Value))
+			return Invalid("value", "unknown time zone %q. Use a name such as Europe/Paris", truncate(f.Value))
 		}
 	}
 	return nil
@@ -236,7 +236,7 @@ func (p *argParser) factAffected(f *FactChange) error {
 	for a.Capacity == "" {
 		word, ok := p.next()
 		if !ok {
-			return Invalid("value", `the capacity is missing; type controller or processor after the party: fact affected "Example SA" processor 1200`)
+			return Invalid("value", `the capacity is missing. Type controller or processor after the party: fact affected "Example SA" processor 1200`)
 		}
 		switch c := Capacity(strings.ToLower(strings.Trim(word.text, ","))); {
 		case !word.quoted && len(who) > 0 && (c == Controller || c == Processor):
@@ -250,7 +250,7 @@ func (p *argParser) factAffected(f *FactChange) error {
 	if word, ok := p.peek(); ok {
 		if n, err := strconv.Atoi(strings.ReplaceAll(strings.Trim(word.text, ","), ",", "")); err == nil {
 			if n < 0 {
-				return Invalid("value", "%d is not a number of people; use 0 to %d", n, int64(maxAffected))
+				return Invalid("value", "%d is not a number of people. Use 0 to %d", n, int64(maxAffected))
 			}
 			p.next()
 			p.take("people", "persons")

@@ -30,7 +30,7 @@ func readRecord(p *argParser, w *ParsedCommand) error {
 	}
 	if word, ok := p.next(); ok && word.text != "edit" {
 		return unknownWord(Invalid, "record", word.text, []string{"show", "set", "submit", "edit"},
-			"unknown word %q after record; did you mean %q?", "unknown word %q after record; use one of: %s")
+			"unknown word %q after record. Did you mean %q?", "unknown word %q after record. Use one of: %s")
 	}
 	w.Command.Verb, w.Form = VerbEditRecord, VerbEditRecord
 	return nil
@@ -54,9 +54,9 @@ func (p *argParser) recordField() (string, error) {
 	if best == "" {
 		word, ok := p.next()
 		if !ok {
-			return "", p.missing("field", "%s needs a field; type %s")
+			return "", p.missing("field", "%s needs a field. Type %s")
 		}
-		return "", unknownWord(Invalid, "field", word.text, known, "unknown field %q; did you mean %q?", "unknown field %q; use one of: %s")
+		return "", unknownWord(Invalid, "field", word.text, known, "unknown field %q. Did you mean %q?", "unknown field %q. Use one of: %s")
 	}
 	p.skip()
 	p.pos += size
@@ -85,7 +85,7 @@ func readSign(verb Verb) func(*argParser, *ParsedCommand) error {
 		if verb == VerbObject {
 			w.Command.Text = p.reason()
 		} else if rest := p.rest(); rest != "" {
-			return Invalid("digest", "%q is not a digest; type sha256: and the 64 hexadecimal digits shown in the record", truncate(rest))
+			return Invalid("digest", "%q is not a digest. Type sha256: and the 64 hexadecimal digits shown in the record", truncate(rest))
 		}
 		if w.Command.Department == "" || w.Command.Expect == "" || verb == VerbObject && w.Command.Text == "" {
 			w.Form = verb
@@ -132,7 +132,7 @@ func readRevise(p *argParser, w *ParsedCommand) error {
 		}
 		text, ok := p.cut("because") // the last text needs no quotes
 		if !ok {
-			return Invalid("text", "the reason is missing; type revise set %s TEXT because WHY", field)
+			return Invalid("text", "the reason is missing. Type revise set %s TEXT because WHY", field)
 		}
 		edits[field], w.Command.Record, w.Command.Text = p.readable(text), edits, p.freeText()
 		return nil
@@ -160,7 +160,7 @@ func readDelegate(p *argParser, w *ParsedCommand) error {
 	}
 	w.Command.Department, w.Command.Person = team, person
 	if !p.take("until", "till", "to") {
-		return Invalid("until", "the end date is missing; type delegate %s PERSON until 2026-12-01", team)
+		return Invalid("until", "the end date is missing. Type delegate %s PERSON until 2026-12-01", team)
 	}
 	if at, ok := p.when(future); ok {
 		w.Command.Until = at
@@ -176,9 +176,9 @@ func readDelegate(p *argParser, w *ParsedCommand) error {
 func (p *argParser) notTime(field string) *Error {
 	rest := p.rest()
 	if rest == "" {
-		return p.missing(field, "%s needs a date or time; type %s")
+		return p.missing(field, "%s needs a date or time. Type %s")
 	}
-	return Invalid(field, "%q is not a date or time; type 02:31, tomorrow 10:00 or 2026-11-24 10:00", truncate(rest))
+	return Invalid(field, "%q is not a date or time. Type 02:31, tomorrow 10:00 or 2026-11-24 10:00", truncate(rest))
 }
 
 func readConsult(p *argParser, w *ParsedCommand) error {
@@ -223,7 +223,7 @@ func readMerge(p *argParser, w *ParsedCommand) error {
 		// For "merge INC-41" in the channel of INC-42, INC-41 is the target.
 		w.Command.Target, w.Command.For = w.Command.For, p.ParseContext.Incident
 	default:
-		return Invalid("target", "the target is missing; type merge into INC-41")
+		return Invalid("target", "the target is missing. Type merge into INC-41")
 	}
 	w.Command.Text = p.reason()
 	return nil
@@ -249,7 +249,7 @@ func readReview(p *argParser, w *ParsedCommand) error {
 	if !ok {
 		word, _ := p.peek()
 		if near := Nearest(word.text, []string{"conclude", "waive"}); near != "" {
-			return Invalid("when", "unknown word %q after review; did you mean %q?", truncate(word.text), near)
+			return Invalid("when", "unknown word %q after review. Did you mean %q?", truncate(word.text), near)
 		}
 		return p.notTime("when")
 	}
@@ -262,14 +262,14 @@ func readConclude(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb = VerbConclude
 	if !p.take("with") {
 		if w.Command.Text = p.freeText(); w.Command.Text != "" {
-			return Invalid("attendance", "the people who attended are missing; type review conclude with @ada, @ben: DECISIONS")
+			return Invalid("attendance", "the people who attended are missing. Type review conclude with @ada, @ben: DECISIONS")
 		}
 		w.Form = VerbConclude
 		return nil
 	}
 	list, decisions, ok := strings.Cut(p.rest(), ":")
 	if !ok {
-		return Invalid("text", "the decisions are missing; type them after a colon: review conclude with @ada, @ben: DECISIONS")
+		return Invalid("text", "the decisions are missing. Type them after a colon: review conclude with @ada, @ben: DECISIONS")
 	}
 	for name := range strings.SplitSeq(list, ",") {
 		one := &argParser{scanner: scanner{text: name}, ParseContext: p.ParseContext, verb: p.verb}
@@ -289,7 +289,7 @@ func readAction(p *argParser, w *ParsedCommand) error {
 		p.trailingIncident(w)
 		word, ok := p.next()
 		if !ok {
-			return p.missing("item", "%s done needs the number of an action item; type %s")
+			return p.missing("item", "%s done needs the number of an action item. Type %s")
 		}
 		w.Command.Verb, w.Command.Item, w.Command.Text = VerbFinishAction, strings.ToUpper(word.text), p.reason()
 		return nil
@@ -298,7 +298,7 @@ func readAction(p *argParser, w *ParsedCommand) error {
 	default:
 		if word, ok := p.next(); ok {
 			return unknownWord(Invalid, "action", word.text, []string{"add", "done"},
-				"unknown word %q after action; did you mean %q?", "unknown word %q after action; use one of: %s")
+				"unknown word %q after action. Did you mean %q?", "unknown word %q after action. Use one of: %s")
 		}
 	}
 	w.Command.Verb = VerbAddAction
@@ -310,18 +310,18 @@ func readAction(p *argParser, w *ParsedCommand) error {
 	kind := ActionKind(strings.ToLower(strings.TrimSuffix(word.text, ":")))
 	if !slices.Contains(ActionKinds(), kind) {
 		return unknownWord(Invalid, "kind", word.text, names(ActionKinds()),
-			"unknown kind of action item %q; did you mean %q?", "unknown kind of action item %q; use one of: %s")
+			"unknown kind of action item %q. Did you mean %q?", "unknown kind of action item %q. Use one of: %s")
 	}
 	title, ok := p.cut("owner")
 	if !ok {
-		return Invalid("owner", "the owner is missing; type action add %s TITLE owner PERSON due DATE", kind)
+		return Invalid("owner", "the owner is missing. Type action add %s TITLE owner PERSON due DATE", kind)
 	}
 	owner, err := p.person("owner")
 	if err != nil {
 		return err
 	}
 	if !p.take("due", "by", "until") {
-		return Invalid("due", "the due date is missing; type action add %s TITLE owner PERSON due DATE", kind)
+		return Invalid("due", "the due date is missing. Type action add %s TITLE owner PERSON due DATE", kind)
 	}
 	due, ok := p.date()
 	if !ok {
@@ -353,13 +353,13 @@ func readErase(p *argParser, w *ParsedCommand) error {
 		seq, name, ok := strings.Cut(strings.Trim(word.text, ",;"), "/")
 		n, err := strconv.Atoi(seq)
 		if !ok || err != nil || n < 1 || name == "" {
-			return Invalid("erase", "%q is not a text; type the number of its event and its field, as in 17/text", truncate(word.text))
+			return Invalid("erase", "%q is not a text. Type the number of its event and its field, as in 17/text", truncate(word.text))
 		}
 		p.next()
 		w.Command.Erase = append(w.Command.Erase, TextRef{Seq: n, Name: name})
 	}
 	if len(w.Command.Erase) == 0 {
-		return p.missing("erase", "%s needs the texts to erase; type %s")
+		return p.missing("erase", "%s needs the texts to erase. Type %s")
 	}
 	w.Command.Text = p.reason()
 	return nil

@@ -33,7 +33,7 @@ func readOpen(p *argParser, w *ParsedCommand) error {
 // would silently publish or restrict the wrong way.
 func (p *argParser) noFlag(flag string) error {
 	if word, _ := p.peek(); !word.quoted && strings.HasPrefix(word.text, "--") && Nearest(word.text, []string{flag}) != "" {
-		return Invalid("flag", "unknown flag %q; did you mean %q?", truncate(word.text), flag)
+		return Invalid("flag", "unknown flag %q. Did you mean %q?", truncate(word.text), flag)
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func readList(p *argParser, w *ParsedCommand) error {
 		case slices.Contains(Statuses(), name):
 			w.Filter.Statuses = append(w.Filter.Statuses, name)
 		default:
-			return unknownWord(Invalid, "status", word.text, append(names(Statuses()), "all"), "unknown status %q; did you mean %q?", "unknown status %q; use one of: %s")
+			return unknownWord(Invalid, "status", word.text, append(names(Statuses()), "all"), "unknown status %q. Did you mean %q?", "unknown status %q. Use one of: %s")
 		}
 	}
 }
@@ -140,7 +140,7 @@ func readRole(p *argParser, w *ParsedCommand) error {
 		return err
 	}
 	if next, ok := p.peek(); ok && !p.take("because") {
-		return Invalid("person", "unexpected word %q; type role %s PERSON because REASON", truncate(next.text), w.Command.Role)
+		return Invalid("person", "unexpected word %q. Type role %s PERSON because REASON", truncate(next.text), w.Command.Role)
 	}
 	w.Command.Person, w.Command.Text = person, p.freeText()
 	return nil
@@ -155,17 +155,17 @@ func readStep(p *argParser, w *ParsedCommand) error {
 	default:
 		word, ok := p.next()
 		if !ok {
-			return p.missing("step", "%s needs done or skip; type %s")
+			return p.missing("step", "%s needs done or skip. Type %s")
 		}
 		if near := Nearest(word.text, []string{"done", "skip"}); near != "" {
-			return Invalid("step", "unknown word %q after step; did you mean %q?", truncate(word.text), near)
+			return Invalid("step", "unknown word %q after step. Did you mean %q?", truncate(word.text), near)
 		}
-		return Invalid("step", "unknown word %q after step; type step done STEP or step skip STEP", truncate(word.text))
+		return Invalid("step", "unknown word %q after step. Type step done STEP or step skip STEP", truncate(word.text))
 	}
 	p.trailingIncident(w)
 	word, ok := p.next()
 	if !ok {
-		return p.missing("step", "%s needs the name of a step; type %s")
+		return p.missing("step", "%s needs the name of a step. Type %s")
 	}
 	w.Command.Step, w.Command.Text = word.text, p.reason()
 	if w.Command.Verb == VerbStepSkip && w.Command.Text == "" {
@@ -203,7 +203,7 @@ func parseAudience(s string) (Audience, error) {
 	a := Audience(strings.ReplaceAll(strings.ToLower(s), "-", "_"))
 	known := []Audience{AudienceAll, AudienceResponders, AudienceLegalSecurity}
 	if !slices.Contains(known, a) {
-		return "", unknownWord(Invalid, "audience", s, names(known), "unknown audience %q; did you mean %q?", "unknown audience %q; use one of: %s")
+		return "", unknownWord(Invalid, "audience", s, names(known), "unknown audience %q. Did you mean %q?", "unknown audience %q. Use one of: %s")
 	}
 	return a, nil
 }
@@ -221,13 +221,13 @@ func (p *argParser) happenedAt(c *Command) error {
 	v, ok := p.when(past)
 	if !ok {
 		if word, _ := p.peek(); timeLike.MatchString(word.text) {
-			return Invalid("happened_at", "%q is not a date or time; type 02:31, yesterday 23:10 or 2026-11-24 10:00", truncate(word.text))
+			return Invalid("happened_at", "%q is not a date or time. Type 02:31, yesterday 23:10 or 2026-11-24 10:00", truncate(word.text))
 		}
 		p.pos = at
 		return nil
 	}
 	if v.After(p.Now.Add(time.Minute)) {
-		return Invalid("happened_at", "%s is in the future; give a time that has passed", v.Format("2006-01-02 15:04 MST"))
+		return Invalid("happened_at", "%s is in the future. Give a time that has passed", v.Format("2006-01-02 15:04 MST"))
 	}
 	p.take("-", "–", "—", ":")
 	c.HappenedAt = v
@@ -276,7 +276,7 @@ func readEvidence(p *argParser, w *ParsedCommand) error {
 			continue
 		}
 		if strings.HasPrefix(strings.ToLower(word.text), "sha256:") {
-			return Invalid("sha256", "%q is not a SHA-256; use 64 hexadecimal digits", truncate(word.text))
+			return Invalid("sha256", "%q is not a SHA-256. Use 64 hexadecimal digits", truncate(word.text))
 		}
 		*into = append(*into, p.readable(word.text))
 	}

@@ -146,9 +146,9 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 		return Say("%s withdrew the signature of %s", e.By, e.department()), "reason"
 	},
 	EventSignaturesVoided: func(e Event) (Sentence, string) {
-		return Say("The closing record changed; its signatures are void"), "reason"
+		return Say("The closing record changed. Its signatures are void"), "reason"
 	},
-	EventAmended: say("reason", "%s reopened the closing record to amend it; its signatures are void"),
+	EventAmended: say("reason", "%s reopened the closing record to amend it. Its signatures are void"),
 	EventObjected: func(e Event) (Sentence, string) {
 		return Say("%s objected for %s (%s)", e.By, e.department(), e.literal("objection")), "reason"
 	},
@@ -159,14 +159,14 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 		return Say("%s withdrew objection %s", e.By, e.literal("objection")), "reason"
 	},
 	EventApproved: func(e Event) (Sentence, string) {
-		return Say("Every required department signed; revision %s of the closing record is approved", e.literal("revision")), ""
+		return Say("Every required department signed. Revision %s of the closing record is approved", e.literal("revision")), ""
 	},
 	EventRevised: func(e Event) (Sentence, string) {
 		return Say("%s submitted revision %s of the closing record, which supersedes the signed one (%s)", e.By, e.literal("revision"), e.literal("digest")), "reason"
 	},
 	EventConsulted: func(e Event) (Sentence, string) {
 		if e.is("blocking") {
-			return Say("%s consulted %s; the record cannot be approved without an answer", e.By, e.department()), ""
+			return Say("%s consulted %s. The record cannot be approved without an answer", e.By, e.department()), ""
 		}
 		return Say("%s consulted %s", e.By, e.department()), ""
 	},
@@ -194,7 +194,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 		return Say("%s scheduled the review meeting for %s", e.By, parseInstant(e.Field("when"))), "text"
 	},
 	EventReviewConcluded: func(e Event) (Sentence, string) {
-		return Say("%s concluded the review; attendance: %s", e.By, e.People("people")), "decisions"
+		return Say("%s concluded the review. Attendance: %s", e.By, e.People("people")), "decisions"
 	},
 	EventWaiverProposed: say("reason", "%s proposed to close without both a detection and a prevention action item"),
 	EventWaiverEndorsed: say("reason", "%s endorsed for security closing without both action items"),
@@ -214,7 +214,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventEffectFailed: func(e Event) (Sentence, string) {
 		return Say("Failed and will not be retried: %s", effectKind(e.Field("effect"))), "reason"
 	},
-	EventErasureProposed: say("reason", "%s proposed to erase texts; legal and security must both agree"),
+	EventErasureProposed: say("reason", "%s proposed to erase texts. Legal and security must both agree"),
 	EventErased: func(e Event) (Sentence, string) {
 		return Say("%s and %s erased texts, for legal and security", e.By, e.person("person")), "reason"
 	},

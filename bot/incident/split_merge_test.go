@@ -88,7 +88,7 @@ func TestSplit_Errors(t *testing.T) {
 		"no read access":          {func(e *Env) { e.Actor = "pay1" }, split, alertRefs(1), CodeForbidden, "", "is restricted"},
 		"reader, not a responder": {func(e *Env) { e.Actor = "out1" }, split, alertRefs(1), CodeForbidden, "", "only responders"},
 		"no alert":                {func(*Env) {}, split, nil, CodeInvalid, "alerts", "split INC-7 alerts"},
-		"no title":                {func(*Env) {}, Command{Title: " \n"}, alertRefs(1), CodeInvalid, "title", "describe the incident in one line"},
+		"no title":                {func(*Env) {}, Command{Title: " \n"}, alertRefs(1), CodeInvalid, "title", "Describe the incident in one line"},
 		"title too long":          {func(*Env) {}, Command{Title: strings.Repeat("x", MaxTitle+1)}, alertRefs(1), CodeInvalid, "title", "201 characters"},
 		"reason too long":         {func(*Env) {}, Command{Title: "x", Text: strings.Repeat("x", MaxText+1)}, alertRefs(1), CodeInvalid, "text", "characters"},
 		"invalid severity":        {func(*Env) {}, Command{Title: "x", Severity: "sev9"}, alertRefs(1), CodeInvalid, "severity", "sev9"},

@@ -18,7 +18,7 @@ func ParseID(s string) (ID, error) {
 	t := strings.TrimLeft(strings.TrimPrefix(strings.ToLower(strings.TrimSpace(s)), "inc-"), "#")
 	n, err := strconv.ParseInt(t, 10, 64)
 	if err != nil || n <= 0 {
-		return 0, Invalid("incident", "%q is not an incident; type its number, such as INC-42", s)
+		return 0, Invalid("incident", "%q is not an incident. Type its number, such as INC-42", s)
 	}
 	return ID(n), nil
 }

@@ -193,7 +193,7 @@ func chainHash(prev Head, e Event) string {
 // ChainError is one integrity violation in a stored chain.
 type ChainError struct {
 	Seq    int    `json:"seq"`
-	Reason string `json:"what"`
+	Reason string `json:"reason"`
 }
 
 // Verify recomputes a stored chain and compares it with the stored head, whose MAC

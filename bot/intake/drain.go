@@ -90,7 +90,7 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	out := incident.DecodedDelivery{Row: row.ID, Source: row.Source, Reprocessed: row.Reprocessed}
 	source, known := e.sources[row.Source]
 	if !known {
-		return undecodable(out, row, fmt.Sprintf("the source %s is not configured; enable it again to decode its deliveries", row.Source))
+		return undecodable(out, row, fmt.Sprintf("the source %s is not configured. Enable it again to decode its deliveries", row.Source))
 	}
 	header := make(http.Header, len(row.Header))
 	for k, v := range row.Header {

@@ -156,26 +156,26 @@ func clientGone(message string) reply {
 func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 	switch {
 	case ep == nil:
-		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "this path belongs to no source; post deliveries to " + pathPrefix + "{source}"}
+		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "this path belongs to no source. Post deliveries to " + pathPrefix + "{source}"}
 	case ep.limits.Off:
-		return reply{outcome: Disabled, status: http.StatusNotFound, code: "disabled", message: "the source " + ep.Name() + " is disabled; set limits.off to false in its configuration"}
+		return reply{outcome: Disabled, status: http.StatusNotFound, code: "disabled", message: "the source " + ep.Name() + " is disabled. Set limits.off to false in its configuration"}
 	case r.Method != http.MethodPost:
-		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method " + truncate(r.Method, 20) + " is not allowed; use POST"}
+		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method " + truncate(r.Method, 20) + " is not allowed. Use POST"}
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + truncate(strings.ToValidUTF8(encoding, "?"), 20) + "); send it uncompressed"}
+		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + truncate(strings.ToValidUTF8(encoding, "?"), 20) + "). Send it uncompressed"}
 	}
 	now, from := e.clock(), e.Sender(r)
 	if !isAllowed(ep.limits.Networks, from) {
-		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "network_denied", message: "the address of the sender is not allowed; add its network to limits.networks of this source"}
+		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "network_denied", message: "the address of the sender is not allowed. Add its network to limits.networks of this source"}
 	}
 	sender := ep.senders.get(from)
 	if wait := sender.countRequest(now); wait > 0 {
-		return reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address exceeds the rate limit of the source; wait for Retry-After, then send the delivery again", retryAfter: wait}
+		return reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address exceeds the rate limit of the source. Wait for Retry-After, then send the delivery again", retryAfter: wait}
 	}
 	if wait := sender.suspendedFor(now); wait > 0 && !e.behindUnknownProxy(r, from) {
 		e.tarpit.wait(r.Context())
-		return reply{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address failed verification; correct the secret, wait for Retry-After, then send again", retryAfter: wait}
+		return reply{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address failed verification. Correct the secret, wait for Retry-After, then send again", retryAfter: wait}
 	}
 	p := &pending{queue: ep.queue, result: make(chan error, 1)}
 	body, bad := e.read(ep, r)
@@ -200,7 +200,7 @@ func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 // endpoint's queue.
 func (e *Edge) read(ep *endpoint, r *http.Request) ([]byte, *reply) {
 	limit := ep.limits.MaxBody
-	tooLarge := &reply{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes; send less or raise limits.max_body of this source", limit)}
+	tooLarge := &reply{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes. Send less or raise limits.max_body of this source", limit)}
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
@@ -217,10 +217,10 @@ func (e *Edge) read(ep *endpoint, r *http.Request) ([]byte, *reply) {
 	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
 	if _, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1)); err != nil {
 		if r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			late := clientGone("the body did not arrive in time; send the delivery again")
+			late := clientGone("the body did not arrive in time. Send the delivery again")
 			return nil, &late
 		}
-		return nil, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body is incomplete; send the whole body"}
+		return nil, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body is incomplete. Send the whole body"}
 	}
 	if int64(buf.Len()) > reserved {
 		return nil, tooLarge
@@ -292,13 +292,13 @@ func (e *Edge) commit(ctx context.Context, p *pending) reply {
 	select {
 	case err := <-p.result:
 		if err != nil {
-			return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery could not be stored; send it again"}
+			return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "not_stored", message: "the delivery could not be stored. Send it again"}
 		}
 		return reply{outcome: Accepted, status: http.StatusAccepted}
 	case <-timeout.C:
-		return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long; send it again"}
+		return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long. Send it again"}
 	case <-ctx.Done():
-		return clientGone("storing the delivery takes too long; send it again") // its batch is still committed
+		return clientGone("storing the delivery takes too long. Send it again") // its batch is still committed
 	}
 }
 
@@ -312,7 +312,7 @@ func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 	start := time.Now()
 	ep, known := e.sources[v.Source]
 	if !known {
-		return incident.Unknown("source", "unknown source %q; enable it under sources in the configuration", v.Source)
+		return incident.Unknown("source", "unknown source %q. Enable it under sources in the configuration", v.Source)
 	}
 	v.ID = deliveryID(v.ID, v.Body)
 	if v.Received.IsZero() {
@@ -329,7 +329,7 @@ func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 func (e *Edge) deliver(ctx context.Context, ep *endpoint, v Delivery) (Outcome, error) {
 	size := int64(len(v.Body))
 	if ep.limits.Off {
-		return Disabled, incident.Conflict("the source %s is disabled; set limits.off to false in its configuration", v.Source)
+		return Disabled, incident.Conflict("the source %s is disabled. Set limits.off to false in its configuration", v.Source)
 	}
 	if !e.queue.reserve(ep.queue, size) {
 		return QueueFull, ErrFull

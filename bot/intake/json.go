@@ -24,7 +24,7 @@ const (
 // position and the fix.
 func validateJSON(body []byte) error {
 	if !utf8.Valid(body) {
-		return fmt.Errorf("the body is not valid UTF-8 (byte %d); encode it as UTF-8", firstInvalidByte(body))
+		return fmt.Errorf("the body is not valid UTF-8 (byte %d). Encode it as UTF-8", firstInvalidByte(body))
 	}
 	// An escaped lone surrogate is valid JSON, and JavaScript produces it.
 	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true))
@@ -34,20 +34,20 @@ func validateJSON(body []byte) error {
 		case errors.Is(err, io.EOF) && documents == 1:
 			return nil
 		case errors.Is(err, io.EOF):
-			return errors.New("the body is empty; send one JSON document")
+			return errors.New("the body is empty. Send one JSON document")
 		case err != nil:
 			return describeSyntaxError(err)
 		case d.StackDepth() > maxDepth:
-			return fmt.Errorf("the body is nested deeper than %d levels%s; send a flatter document", maxDepth, position(d.StackPointer(), d.InputOffset()))
+			return fmt.Errorf("the body is nested deeper than %d levels%s. Send a flatter document", maxDepth, position(d.StackPointer(), d.InputOffset()))
 		}
 		if token.Kind() == '0' {
 			if number := token.String(); (len(number) > maxNumber || strings.ContainsAny(number, "eE")) && overflows(number) {
-				return fmt.Errorf("a number is too large%s; the maximum is 1e308", position(d.StackPointer(), d.InputOffset()))
+				return fmt.Errorf("a number is too large%s. The maximum is 1e308", position(d.StackPointer(), d.InputOffset()))
 			}
 		}
 		if d.StackDepth() == 0 {
 			if documents++; documents > 1 {
-				return fmt.Errorf("the body contains more than one JSON document (byte %d); send one for each request", d.InputOffset())
+				return fmt.Errorf("the body contains more than one JSON document (byte %d). Send one for each request", d.InputOffset())
 			}
 		}
 	}
@@ -75,16 +75,16 @@ func overflows(number string) bool {
 func describeSyntaxError(err error) error {
 	var syntax *jsontext.SyntacticError
 	if !errors.As(err, &syntax) {
-		return errors.New("the body is not JSON; send one JSON document")
+		return errors.New("the body is not JSON. Send one JSON document")
 	}
 	where := position(syntax.JSONPointer, syntax.ByteOffset)
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return fmt.Errorf("a key is repeated%s; use each key once in an object", where)
+		return fmt.Errorf("a key is repeated%s. Use each key once in an object", where)
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("the JSON ends early%s; send the whole document", where)
+		return fmt.Errorf("the JSON ends early%s. Send the whole document", where)
 	}
-	return fmt.Errorf("the body is not JSON%s; send one JSON document", where)
+	return fmt.Errorf("the body is not JSON%s. Send one JSON document", where)
 }
 
 // maxPositionText is the maximum length of a JSON pointer in a message, in runes.

@@ -195,7 +195,7 @@ func (e *Edge) behindUnknownProxy(r *http.Request, from netip.Addr) bool {
 		return false
 	}
 	e.warnProxyOnce.Do(func() {
-		e.log.Warn("request from untrusted proxy; rate limits apply to the proxy", "proxy", from)
+		e.log.Warn("request from untrusted proxy. Rate limits apply to the proxy", "proxy", from)
 	})
 	return true
 }

@@ -60,7 +60,7 @@ func (e *Edge) verifyError(source Source, err error) reply {
 		return reply{outcome: Malformed, status: http.StatusBadRequest, code: "invalid", message: errorMessage(err)}
 	}
 	e.log.Error("verify delivery failed", "source", source.Name(), "err", err)
-	return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "Tocsin cannot verify the delivery at the moment; send it again"}
+	return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "unavailable", message: "Tocsin cannot verify the delivery at the moment. Send it again"}
 }
 
 // errorMessage returns the message of the incident.Error in err, without its code.
@@ -72,7 +72,7 @@ func errorMessage(err error) string {
 
 // capacityError returns the 503 for ErrFull and ErrStopped.
 func capacityError(err error) *reply {
-	r := &reply{outcome: QueueFull, status: http.StatusServiceUnavailable, code: "queue_full", message: err.Error() + "; send the delivery again"}
+	r := &reply{outcome: QueueFull, status: http.StatusServiceUnavailable, code: "queue_full", message: err.Error() + ". Send the delivery again"}
 	if errors.Is(err, ErrStopped) {
 		r.outcome, r.code = Failed, "stopping"
 	}

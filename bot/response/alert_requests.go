@@ -63,7 +63,7 @@ func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, 
 	case !allowed && !known:
 		return "", errUnknownIdentity(who)
 	case !allowed:
-		return "", incident.Forbidden("only responders, security and legal may read alerts and deliveries; ask one of them")
+		return "", incident.Forbidden("only responders, security and legal may read alerts and deliveries. Ask one of them")
 	}
 	return person.ID, nil
 }
@@ -72,7 +72,7 @@ func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, 
 func (d *Desk) listSuppressed(ctx context.Context, name incident.Disposition) (a incident.AlertResult, err error) {
 	id, ok := dispositionIDs[name]
 	if !ok {
-		return a, incident.Invalid("disposition", "unknown disposition %q; use watched, dropped or maintenance", name)
+		return a, incident.Invalid("disposition", "unknown disposition %q. Use watched, dropped or maintenance", name)
 	}
 	err = d.Store.View(ctx, func(r Reader) error {
 		a, err = d.readSuppressed(r, name, id, time.Time{}, maxListed)

@@ -249,7 +249,7 @@ func (d *Desk) authorizeRead(ctx context.Context, who incident.Identity, inc inc
 	case !allowed && person.ID == "":
 		return "", errUnknownIdentity(who)
 	case !allowed:
-		return "", incident.Forbidden("%s is restricted; ask its commander for access", inc.ID)
+		return "", incident.Forbidden("%s is restricted. Ask its commander for access", inc.ID)
 	}
 	return person.ID, nil
 }
@@ -257,7 +257,7 @@ func (d *Desk) authorizeRead(ctx context.Context, who incident.Identity, inc inc
 // errUnknownIdentity returns the error for an identity that belongs to no known
 // person.
 func errUnknownIdentity(who incident.Identity) error {
-	return incident.Forbidden("%s is not linked to a person; ask an administrator to add it under people", who)
+	return incident.Forbidden("%s is not linked to a person. Ask an administrator to add it under people", who)
 }
 
 // mayReadPrivileged reports whether the reader may see notes for legal and

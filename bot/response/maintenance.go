@@ -50,21 +50,21 @@ func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m
 	now := d.Now()
 	switch {
 	case by == "":
-		return a, incident.Forbidden("a maintenance window needs an owner; ask an administrator to add you under people")
+		return a, incident.Forbidden("a maintenance window needs an owner. Ask an administrator to add you under people")
 	case m.Reason == "":
-		return a, incident.Invalid("reason", "reason is missing; write why these alerts may be suppressed")
+		return a, incident.Invalid("reason", "reason is missing. Write why these alerts may be suppressed")
 	case len([]rune(m.Reason)) > incident.MaxTitle:
-		return a, incident.Invalid("reason", "reason is too long; use at most %d characters", incident.MaxTitle)
+		return a, incident.Invalid("reason", "reason is too long. Use at most %d characters", incident.MaxTitle)
 	case !m.To.After(m.From) || !m.To.After(now):
-		return a, incident.Invalid("when", "the maintenance window ends before it starts or is already over; give an end in the future")
+		return a, incident.Invalid("when", "the maintenance window ends before it starts or is already over. Give an end in the future")
 	case m.To.Sub(m.From) > incident.MaxMaintenanceWindow || m.From.Sub(now) > 90*24*time.Hour:
-		return a, incident.Invalid("when", "a maintenance window lasts at most 7 days and starts within 90 days; for a longer time, use a routing rule")
+		return a, incident.Invalid("when", "a maintenance window lasts at most 7 days and starts within 90 days. For a longer time, use a routing rule")
 	}
 	if _, err := compileCondition(m.When); err != nil {
 		return a, incident.Invalid("condition", "the condition is not valid: %v", err)
 	}
 	if unknown := UnknownSources(m.When, d.Sources); len(unknown) > 0 && d.Sources != nil {
-		return a, incident.Invalid("condition", "unknown source %q; known sources: %s", unknown[0], strings.Join(d.Sources, ", "))
+		return a, incident.Invalid("condition", "unknown source %q. Known sources: %s", unknown[0], strings.Join(d.Sources, ", "))
 	}
 	err = d.Store.Tx(ctx, func(tx Tx) error {
 		if key != "" {

@@ -19,7 +19,7 @@ func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 	}
 	person, _ := s.dir.Person(s.env(cmd).Actor)
 	if !person.Responder {
-		return incident.Result{}, incident.Forbidden("only responders may do this and %s is not one; ask a responder to do it", s.dir.Name(person.ID))
+		return incident.Result{}, incident.Forbidden("only responders may do this and %s is not one. Ask a responder to do it", s.dir.Name(person.ID))
 	}
 	if row.Incident > 0 {
 		return s.promotedResult(cmd, row, person.ID)
@@ -74,9 +74,9 @@ func (s *session) promotedResult(cmd incident.Command, row AlertRow, reader inci
 	case err != nil:
 		return incident.Result{}, err
 	case !dr.inc.MayRead(s.dir, reader, s.now):
-		return incident.Result{}, incident.Forbidden("A%d is attached to a restricted incident; ask the commander of that incident for access", row.ID)
+		return incident.Result{}, incident.Forbidden("A%d is attached to a restricted incident. Ask the commander of that incident for access", row.ID)
 	case cmd.For != 0 && cmd.For != row.Incident:
-		return incident.Result{}, incident.Conflict("A%d is attached to %s; split it from there first", row.ID, row.Incident)
+		return incident.Result{}, incident.Conflict("A%d is attached to %s. Split it from there first", row.ID, row.Incident)
 	}
 	return incident.Result{Incident: dr.inc, Unchanged: true}, nil
 }
@@ -110,7 +110,7 @@ func (s *session) split(cmd incident.Command) (incident.Result, error) {
 			return incident.Result{}, err
 		}
 		if rows[n].Incident != cmd.For {
-			return incident.Result{}, incident.Conflict("A%d is not attached to %s; name alerts of that incident", id, cmd.For)
+			return incident.Result{}, incident.Conflict("A%d is not attached to %s. Name alerts of that incident", id, cmd.For)
 		}
 		refs[n] = alertRef(rows[n])
 	}

@@ -158,13 +158,13 @@ func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
 	case r.Playbook != "" && r.Open == "" && !r.Attach:
 		return nil, errors.New("playbook requires open or attach, because it runs in an incident")
 	case r.Playbook != "" && !slices.Contains(playbooks, r.Playbook):
-		return nil, fmt.Errorf("unknown playbook %q; known playbooks: %s", r.Playbook, strings.Join(playbooks, ", "))
+		return nil, fmt.Errorf("unknown playbook %q. Known playbooks: %s", r.Playbook, strings.Join(playbooks, ", "))
 	case r.RecurrenceWindow != 0 && r.Open == "":
 		return nil, errors.New("recurrence_window requires open, because only open opens an incident")
 	case r.RecurrenceWindow < 0 || r.RecurrenceWindow > maxWindow:
 		return nil, errors.New("recurrence_window must be between 0 and 720h")
 	case strings.TrimSpace(r.When) == "":
-		return nil, errors.New(`when is missing; use 'true' to match every alert`)
+		return nil, errors.New(`when is missing. Use 'true' to match every alert`)
 	}
 	if r.Open != "" {
 		severity, err := incident.ParseSeverity(string(r.Open))

@@ -18,7 +18,7 @@ func TestNewRouting_RejectsInvalidRules(t *testing.T) {
 		"unknown name":      {Rule{When: `sauce == "sentry"`, Watch: true}, "unknown name sauce"},
 		"not bool":          {Rule{When: `source`, Watch: true}, "expected bool"},
 		"syntax":            {Rule{When: `source ==`, Watch: true}, "when:"},
-		"wrong severity":    {Rule{When: "true", Open: "sev9"}, "sev1 (worst)"},
+		"wrong severity":    {Rule{When: "true", Open: "sev9"}, "sev1 (most severe)"},
 		"unknown playbook":  {Rule{When: "true", Open: "sev1", Playbook: "leak"}, `unknown playbook "leak"; known playbooks: data-exposure`},
 		"playbook in watch": {Rule{When: "true", Watch: true, Playbook: "data-exposure"}, "requires open or attach"},
 	} {

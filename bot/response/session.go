@@ -214,7 +214,7 @@ func (s *session) repeatedOpen(cmd incident.Command) (incident.Result, error) {
 		return incident.Result{}, err
 	}
 	if id == 0 {
-		return incident.Result{}, incident.Conflict("this command has opened an incident, which has ended; send a new command to open another")
+		return incident.Result{}, incident.Conflict("this command has opened an incident, which has ended. Send a new command to open another")
 	}
 	dr, err := s.draft(id)
 	if err != nil {

@@ -136,7 +136,7 @@ func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 		return err
 	}
 	if pc.Incident == 0 {
-		return incident.Invalid("incident", "this channel does not belong to an incident; use the shortcut in the channel of an incident")
+		return incident.Invalid("incident", "this channel does not belong to an incident. Use the shortcut in the channel of an incident")
 	}
 	text := incident.Readable(unescape(in.Message.Text), pc.Directory)
 	prefill := incident.Command{For: pc.Incident, Text: text, HappenedAt: sentAt(in.Message.TS)}

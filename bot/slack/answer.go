@@ -52,7 +52,7 @@ func (s *Slack) errorText(ctx context.Context, err error) string {
 	}
 	s.log.ErrorContext(ctx, "answer command failed", "err", err)
 	if errors.Is(err, errNoReply) {
-		return "Tocsin did not answer in time. Run the command again; a repeat is recorded only once."
+		return "Tocsin did not answer in time. Run the command again. A repeat is recorded only once."
 	}
 	return "Not saved: the database is unavailable. Try again in a minute."
 }

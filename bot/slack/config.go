@@ -35,7 +35,7 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	var errs []error
 	if c.BotToken.IsZero() {
-		errs = append(errs, errors.New("slack.bot_token: is missing; copy the token that begins with xoxb- from OAuth & Permissions"))
+		errs = append(errs, errors.New("slack.bot_token: is missing. Copy the token that begins with xoxb- from OAuth & Permissions"))
 	}
 	if c.AppToken.IsZero() && c.SigningSecret.IsZero() {
 		errs = append(errs, errors.New("slack: set app_token for Socket Mode, or signing_secret for HTTP"))

@@ -81,7 +81,7 @@ func (c *fakeDesk) Show(_ context.Context, who incident.Identity, id incident.ID
 	}
 	person, _ := testDirectory().Resolve(who)
 	if !inc.MayRead(testDirectory(), person.ID, c.now()) {
-		return incident.View{}, incident.Forbidden("%s is restricted; ask its commander for access", id)
+		return incident.View{}, incident.Forbidden("%s is restricted. Ask its commander for access", id)
 	}
 	if c.redact != nil {
 		inc = c.redact(inc)

@@ -166,9 +166,9 @@ func TestCommands(t *testing.T) {
 		}
 		tests := []struct{ user, text, want string }{
 			{"U0ADA", "note at 02:31 fish &amp; chips by <@U0BEN|ben>", "Recorded in"},
-			{"U0ADA", "notte x", `did you mean \"note\"`},
-			{"U0ADA", "sign leagl", `did you mean \"legal\"`},
-			{"U0ADA", "submit", "is not possible; use one of"},
+			{"U0ADA", "notte x", `Did you mean \"note\"`},
+			{"U0ADA", "sign leagl", `Did you mean \"legal\"`},
+			{"U0ADA", "submit", "is not possible. Use one of"},
 			{"U0ADA", "role scribe <@U0ZOE|zoe>", "is not linked to a person"},
 			{"U0ZOE", "note hello", "is not linked to a person"},
 			{"U0ADA", "list", "INC-42"},

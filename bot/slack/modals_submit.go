@@ -51,7 +51,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 // formFields maps the field of an [incident.Error] to inputs with another name.
 var formFields = map[string][]string{
 	"actions": {"detection", "prevention"}, "action": {"title"}, "reason": {"text"}, "outcome": {"text"}, "record": {"summary"},
-	"digest": {"attest", "text"}, "regime": {"value"}, "affected": {"value"}, "decisions": {"text"}, "exception": {"waiver"},
+	"digest": {"attest", "text"}, "regime": {"value"}, "affected": {"value"}, "decisions": {"text"},
 }
 
 // fieldErrors shows an error below the field that it names, or below the
@@ -92,7 +92,7 @@ type submission struct {
 func (s *Slack) parseSubmission(ctx context.Context, in interaction) (submission, error) {
 	sub := submission{fields: map[string]formElement{}}
 	if err := json.Unmarshal([]byte(in.View.PrivateMetadata), &sub.meta); err != nil {
-		return sub, incident.Invalid("", "an older version of Tocsin opened this form; close the form and open it again")
+		return sub, incident.Invalid("", "an older version of Tocsin opened this form. Close the form and open it again")
 	}
 	pc, err := s.parseContext(ctx, in.User.ID, "")
 	if err != nil {
@@ -125,7 +125,7 @@ func (sub submission) person(name string) (incident.PersonID, error) {
 func (sub submission) resolvePerson(field, user string) (incident.PersonID, error) {
 	p, ok := sub.context.Directory.Resolve(identity(user))
 	if !ok {
-		return "", incident.Unknown(field, "a person you selected is not in the configuration; ask an administrator to add them under people")
+		return "", incident.Unknown(field, "a person you selected is not in the configuration. Ask an administrator to add them under people")
 	}
 	return p.ID, nil
 }

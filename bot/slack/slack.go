@@ -123,7 +123,7 @@ func (s *Slack) Check(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("slack.bot_token: missing scopes %s; add them to the Slack app and reinstall the app", strings.Join(missing, ", "))
+		return fmt.Errorf("slack.bot_token: missing scopes %s. Add them to the Slack app and reinstall the app", strings.Join(missing, ", "))
 	}
 	return nil
 }

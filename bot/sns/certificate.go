@@ -124,7 +124,7 @@ func (c *certificates) publicKey(ctx context.Context, u *url.URL, now time.Time)
 }
 
 func invalidCertificate(err error) error {
-	return incident.Forbidden("the signing certificate is invalid: %v; forward messages as SNS sent them", err)
+	return incident.Forbidden("the signing certificate is invalid: %v. Forward messages as SNS sent them", err)
 }
 
 // chain returns the cached chain of u, or fetches it. Concurrent callers share one
@@ -231,7 +231,7 @@ var errBadResponse = errors.New("unexpected response")
 // only adds the object to them.
 func fetchError(object string, err error) error {
 	if errors.Is(err, errBadResponse) {
-		return incident.Forbidden("the URL of the %s is wrong: %v; forward messages as SNS sent them", object, err)
+		return incident.Forbidden("the URL of the %s is wrong: %v. Forward messages as SNS sent them", object, err)
 	}
 	return fmt.Errorf("fetch %s: %w", object, err)
 }

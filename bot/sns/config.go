@@ -78,7 +78,7 @@ func newSource(c Config, client *http.Client, roots *x509.CertPool) (*Source, er
 	s := &Source{topics: map[string]bool{}, allowV1: c.AllowV1, decoder: c.Decoder, observer: c.Observer, log: c.Logger}
 	for _, topic := range c.Topics {
 		if !topicARN.MatchString(topic) {
-			return nil, incident.Invalid("topics", "%q is not the ARN of a topic; use the form arn:aws:sns:eu-west-1:111122223333:security", topic)
+			return nil, incident.Invalid("topics", "%q is not the ARN of a topic. Use the form arn:aws:sns:eu-west-1:111122223333:security", topic)
 		}
 		s.topics[topic] = true
 	}

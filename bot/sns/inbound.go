@@ -96,7 +96,7 @@ func (e envelope) stringToSign() (string, error) {
 			continue
 		}
 		if !ok {
-			return "", incident.Invalid(k, "the message has no %s; forward messages as SNS sent them", k)
+			return "", incident.Invalid(k, "the message has no %s. Forward messages as SNS sent them", k)
 		}
 		b.WriteString(k + "\n" + v + "\n")
 	}
@@ -120,11 +120,11 @@ var errNoTopic = errors.New("sns: no topic is configured")
 // block for up to verifyTimeout while it calls Amazon.
 func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
 	if strings.EqualFold(h.Get("X-Amz-Sns-Rawdelivery"), "true") {
-		return "", incident.Forbidden("raw message delivery has no signature; disable it for this subscription")
+		return "", incident.Forbidden("raw message delivery has no signature. Disable it for this subscription")
 	}
 	env, err := parseEnvelope(body)
 	if err != nil {
-		return "", incident.Invalid("body", "the body is not a message of SNS: %v; forward messages as SNS sent them", err)
+		return "", incident.Invalid("body", "the body is not a message of SNS: %v. Forward messages as SNS sent them", err)
 	}
 	if err := s.checkEnvelope(h, env, now); err != nil {
 		return "", err
@@ -150,25 +150,25 @@ func (s *Source) checkEnvelope(h http.Header, env envelope, now time.Time) error
 		return incident.Invalid("Type", "unknown message type %q; SNS sends Notification, SubscriptionConfirmation or UnsubscribeConfirmation", truncate(env["Type"]))
 	}
 	if got := h.Get("X-Amz-Sns-Message-Type"); got != env["Type"] {
-		return incident.Invalid("Type", "the header x-amz-sns-message-type is %q, but the body has type %q; forward the header as SNS sent it", truncate(got), env["Type"])
+		return incident.Invalid("Type", "the header x-amz-sns-message-type is %q, but the body has type %q. Forward the header as SNS sent it", truncate(got), env["Type"])
 	}
 	if env["MessageId"] == "" {
-		return incident.Invalid("MessageId", "the message has no MessageId; forward messages as SNS sent them")
+		return incident.Invalid("MessageId", "the message has no MessageId. Forward messages as SNS sent them")
 	}
 	if len(s.topics) == 0 {
 		return errNoTopic
 	}
 	if !s.topics[env["TopicArn"]] {
-		return incident.Forbidden("the topic %q is not allowed; add it to sources.sns.topics", truncate(env["TopicArn"]))
+		return incident.Forbidden("the topic %q is not allowed. Add it to sources.sns.topics", truncate(env["TopicArn"]))
 	}
 	at, err := time.Parse(time.RFC3339Nano, env["Timestamp"])
 	switch {
 	case err != nil:
-		return incident.Invalid("Timestamp", "the Timestamp is not in the form of RFC 3339; forward messages as SNS sent them")
+		return incident.Invalid("Timestamp", "the Timestamp is not in the form of RFC 3339. Forward messages as SNS sent them")
 	case now.Sub(at) > maxAge:
-		return incident.Forbidden("the message is older than an hour; do not replay messages, and check the clock of this server")
+		return incident.Forbidden("the message is older than an hour. Do not replay messages, and check the clock of this server")
 	case at.Sub(now) > maxAhead:
-		return incident.Forbidden("the message has a time in the future; check the clock of this server")
+		return incident.Forbidden("the message has a time in the future. Check the clock of this server")
 	}
 	return nil
 }
@@ -189,24 +189,24 @@ func (s *Source) verifySignature(ctx context.Context, env envelope, now time.Tim
 		d := sha1.Sum([]byte(text)) //nolint:gosec // see the import
 		hash, sum = crypto.SHA1, d[:]
 	case v == "1":
-		return incident.Forbidden("signature version 1 (SHA-1) is not allowed; set SignatureVersion to 2 on the topic")
+		return incident.Forbidden("signature version 1 (SHA-1) is not allowed. Set SignatureVersion to 2 on the topic")
 	default:
-		return incident.Forbidden("unknown signature version %q; set SignatureVersion to 2 on the topic", truncate(v))
+		return incident.Forbidden("unknown signature version %q. Set SignatureVersion to 2 on the topic", truncate(v))
 	}
 	signature, err := base64.StdEncoding.DecodeString(env["Signature"])
 	if err != nil || len(signature) == 0 {
-		return incident.Forbidden("the signature is not base64; forward messages as SNS sent them")
+		return incident.Forbidden("the signature is not base64. Forward messages as SNS sent them")
 	}
 	u, err := parseCertificateURL(env.certURL())
 	if err != nil {
-		return incident.Forbidden("the SigningCertURL is not allowed: %v; forward messages as SNS sent them", err)
+		return incident.Forbidden("the SigningCertURL is not allowed: %v. Forward messages as SNS sent them", err)
 	}
 	key, err := s.certs.publicKey(ctx, u, now)
 	if err != nil {
 		return err
 	}
 	if rsa.VerifyPKCS1v15(key, hash, sum, signature) != nil {
-		return incident.Forbidden("the signature does not match the message; forward messages as SNS sent them")
+		return incident.Forbidden("the signature does not match the message. Forward messages as SNS sent them")
 	}
 	return nil
 }
@@ -220,7 +220,7 @@ func (s *Source) confirmSubscription(ctx context.Context, env envelope) error {
 		err = errors.New("the URL does not confirm this topic")
 	}
 	if err != nil {
-		return incident.Forbidden("the SubscribeURL is not allowed: %v; forward messages as SNS sent them", err)
+		return incident.Forbidden("the SubscribeURL is not allowed: %v. Forward messages as SNS sent them", err)
 	}
 	err = s.certs.get(ctx, u, func([]byte) error { return nil })
 	s.observer.Subscription(topic, err)

@@ -48,7 +48,7 @@ type topicMessage struct {
 	} `json:"Records"`
 }
 
-var errObjectNotice = errors.New("decode sns message: it announces an S3 object; subscribe an SQS queue to the topic and set it as sources.trail.queue_url")
+var errObjectNotice = errors.New("decode sns message: it announces an S3 object. Subscribe an SQS queue to the topic and set it as sources.trail.queue_url")
 
 // unwrap decodes a message with up to depth further levels of nesting.
 func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Signal, error) {

@@ -110,16 +110,16 @@ var (
 func New(c Config) (*Source, error) {
 	u, err := url.Parse(c.QueueURL)
 	if err != nil || u.Host == "" || u.Path == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return nil, incident.Invalid("queue_url", "%q is not the URL of a queue; use the form https://sqs.eu-west-1.amazonaws.com/111122223333/trail", c.QueueURL)
+		return nil, incident.Invalid("queue_url", "%q is not the URL of a queue. Use the form https://sqs.eu-west-1.amazonaws.com/111122223333/trail", c.QueueURL)
 	}
 	if m := queueHost.FindStringSubmatch(u.Hostname()); c.Region == "" && m != nil {
 		c.Region = m[1]
 	}
 	switch {
 	case !regionName.MatchString(c.Region):
-		return nil, incident.Invalid("region", "%q is not a region; use a name such as eu-west-1", c.Region)
+		return nil, incident.Invalid("region", "%q is not a region. Use a name such as eu-west-1", c.Region)
 	case c.Visibility != 0 && (c.Visibility < 3*time.Second || c.Visibility > maxVisibility):
-		return nil, incident.Invalid("visibility", "the visibility timeout %s is out of range; use 3s to %s", c.Visibility, maxVisibility)
+		return nil, incident.Invalid("visibility", "the visibility timeout %s is out of range. Use 3s to %s", c.Visibility, maxVisibility)
 	case c.Sink == nil:
 		return nil, fmt.Errorf("trail: Config.Sink is nil")
 	}

@@ -57,7 +57,7 @@ func (*Source) Headers() []string { return nil }
 
 // Verify rejects every request, because this source has no webhook.
 func (*Source) Verify(http.Header, []byte, time.Time) (string, error) {
-	return "", incident.Forbidden("the source trail accepts no webhooks; send the notifications of the bucket to its SQS queue")
+	return "", incident.Forbidden("the source trail accepts no webhooks. Send the notifications of the bucket to its SQS queue")
 }
 
 // accountInKey matches the account and the region in the key of a log file.
@@ -83,7 +83,7 @@ func (*Source) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
 	case noticeRemoved:
 		a.Kind, a.Level, a.Title = "trail.log_removed", incident.LevelHigh, "CloudTrail log files were deleted from the bucket "+b.Bucket
 		a.Detail = "A file of the audit log was deleted by " + cmp.Or(b.Principal, "an unknown principal") + " (" + b.Event + "). A lifecycle rule causes a different event. " +
-			"Find out who deleted the file, and what happened in the period of its records.\n" + object
+			"Find out who deleted the file, and review that period.\n" + object
 		a.Fingerprint = strings.Join([]string{a.Kind, b.Bucket, b.Principal}, "|")
 	case noticeUnreadable:
 		a.Kind, a.Level, a.Title = "trail.unreadable", incident.LevelMedium, "Log files in the bucket "+b.Bucket+" cannot be read: "+b.Reason

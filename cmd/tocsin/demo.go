@@ -195,7 +195,7 @@ func showDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr strin
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "\n  Tocsin is up, with a sandbox of Slack, PagerDuty and mail around it. Open\n\n    %s\n\n  Ctrl-C ends it; nothing is kept.\n\n", w.URL)
+	fmt.Fprintf(cmd.OutOrStdout(), "\n  Tocsin is up, with a sandbox of Slack, PagerDuty and mail around it. Open\n\n    %s\n\n  Ctrl-C ends it. Nothing is kept.\n\n", w.URL)
 	var ended error
 	select {
 	case <-ctx.Done():

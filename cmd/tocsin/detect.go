@@ -55,7 +55,7 @@ func detectCommand() *cobra.Command {
 		Use: "detect [FILE…]", Short: "Run Sigma rules over CloudTrail files",
 		Long: "Run Sigma rules over CloudTrail files and print each hit.\n\n" +
 			"A file holds {\"Records\": […]}, an array, one record a line or EventBridge envelopes, plain or compressed with\n" +
-			"gzip; a folder stands for the files in it, - for the standard input. What is no record is reported and passed\n" +
+			"gzip. A folder stands for the files in it, - for the standard input. What is no record is reported and passed\n" +
 			"over. Without --rules the built-in rules run, except those that are off because ordinary work makes them hit;\n" +
 			"with --rules every rule of the folders runs. A rule that cannot be used is reported with file, line and reason.",
 		Example: "  tocsin detect AWSLogs/\n" +
@@ -80,11 +80,11 @@ func detectCommand() *cobra.Command {
 		},
 	}
 	p := cmd.PersistentFlags()
-	p.StringSliceVar(&f.rules, "rules", nil, "folder or file with Sigma rules instead of the built-in ones; repeatable")
+	p.StringSliceVar(&f.rules, "rules", nil, "folder or file with Sigma rules instead of the built-in ones. Repeatable")
 	p.BoolVar(&f.builtin, "builtin", false, "with --rules: the built-in rules too")
 	p.StringSliceVar(&f.enable, "enable", nil, "id or name of a rule to switch on")
 	p.StringSliceVar(&f.disable, "disable", nil, "id or name of a rule to switch off")
-	p.StringArrayVar(&f.placeholders, "placeholder", nil, "name=value,value of a %name% in rules that expand it; repeatable")
+	p.StringArrayVar(&f.placeholders, "placeholder", nil, "name=value,value of a %name% in rules that expand it. Repeatable")
 	p.StringVar(&f.format, "format", "text", "json (one line a hit) or text")
 	p.BoolVar(&f.all, "all", false, "run the built-in rules that are off by default too")
 	cmd.Flags().BoolVar(&f.detail, "detail", false, "with json: the author of the rule, and the events of a correlation, in each line too")
@@ -164,7 +164,7 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "test [FOLDER…]", Short: "Run the fixtures of the rules",
 		Long: "Run the fixtures that stand in folders named fixtures beside the rules: records that match, and near misses\n" +
-			"that differ in one field. Then drop every condition from every rule in turn; a fixture has to notice.",
+			"that differ in one field. Then drop every condition from every rule in turn. A fixture has to notice.",
 		Example: "  # rules/fixtures/any-name.yaml, one document a rule:\n" +
 			"  rule: trail-stopped                                  # its id or name\n" +
 			"  records: [{eventName: StopLogging, errorCode: null}] # each matches\n" +

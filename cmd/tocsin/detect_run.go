@@ -141,7 +141,7 @@ func (d *detection) list(args []string) (names []string, total int64) {
 		case err != nil:
 			d.fail(arg, err)
 		case len(names) == before && d.failed == failed:
-			d.fail(arg, errors.New("no file in this folder may hold records; they end in .json, .jsonl, .ndjson, .log or .gz"))
+			d.fail(arg, errors.New("no file in this folder may hold records. They end in .json, .jsonl, .ndjson, .log or .gz"))
 		}
 	}
 	return names, total

@@ -57,7 +57,7 @@ func verbCommand(g *global, v incident.VerbSpec) *cobra.Command {
 			ask := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + incident.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
 			err = bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", ask, &reply)
 			if replyLost(err) {
-				return fmt.Errorf("%w; if it was to record something, nobody knows whether it did: said again with --key %s it counts once", err, ask.Key)
+				return fmt.Errorf("%w. If it was to record something, nobody knows whether it did: said again with --key %s it counts once", err, ask.Key)
 			}
 			if err != nil {
 				return g.refusal(cmd.OutOrStdout(), err)
@@ -189,7 +189,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 
 func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]string) error {
 	if len(r.Events) == 0 {
-		_, err := fmt.Fprintf(w, "%s is %s; it was so already\n", r.Incident.ID, r.Incident.Status)
+		_, err := fmt.Fprintf(w, "%s is %s. It was so already\n", r.Incident.ID, r.Incident.Status)
 		return err
 	}
 	fmt.Fprintf(w, "%s is %s\n", r.Incident.ID, r.Incident.Status)

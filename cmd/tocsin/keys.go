@@ -47,7 +47,7 @@ func keysCommand(g *global) *cobra.Command {
 			if err := store.CreateKeyset(args[0]); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: created; keep a copy of it apart from the database\n", args[0])
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: created. Keep a copy of it apart from the database\n", args[0])
 			return err
 		},
 	})
@@ -116,7 +116,7 @@ func (g *global) print(w io.Writer, v any, text string) error {
 func healthCommand(g *global) *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
-		Use: "health", Short: "Ask a running bot whether it is ready; for container health checks", Args: cobra.NoArgs,
+		Use: "health", Short: "Ask a running bot whether it is ready. For container health checks", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
 			defer cancel()
@@ -144,6 +144,6 @@ func healthCommand(g *global) *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "", "address of /readyz; without it, where the configuration listens")
+	cmd.Flags().StringVar(&url, "url", "", "address of /readyz. Without it, where the configuration listens")
 	return cmd
 }

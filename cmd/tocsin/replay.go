@@ -39,10 +39,10 @@ func replayCommand(g *global) *cobra.Command {
 			"verified.\n\n" +
 			"FILE is such a recording, or, with --source, a body as a sender would post it (of report: what the form stored, or a\n" +
 			"mail). It goes into the running bot over the control socket, in your name.\n\n" +
-			"With --to they go to another instance; a delivery that it knows counts once there. To an address they are posted,\n" +
-			"signed with --secret as their sources sign; there, what has no id of its own – Alertmanager, and generic sources\n" +
+			"With --to they go to another instance. A delivery that it knows counts once there. To an address they are posted,\n" +
+			"signed with --secret as their sources sign. There, what has no id of its own – Alertmanager, and generic sources\n" +
 			"without delivery_header – is known for an hour or ten minutes, as when its sender repeats it. SNS, reports and what\n" +
-			"the trail's reader found cannot be signed by anybody but their senders; they, and everything else, go to a control\n" +
+			"the trail's reader found cannot be signed by anybody but their senders. They, and everything else, go to a control\n" +
 			"socket: unix:PATH, over ssh -L if it is on another machine. There you are whoever you are on that machine, and it\n" +
 			"stands in its audit log.",
 		Example: "  tocsin replay --since 2h\n  tocsin replay --since 2026-11-20T00:00:00Z --source sentry --out sentry.ndjson\n" +
@@ -63,11 +63,11 @@ func replayCommand(g *global) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.since, "since", "", "stored deliveries since a time (RFC 3339) or for a span (2h, 3d)")
-	f.StringVar(&r.until, "until", "", "up to a time or a span ago; now if empty")
-	f.StringVar(&r.source, "source", "", "only those of a source; for raw files, the source they come from")
+	f.StringVar(&r.until, "until", "", "up to a time or a span ago. Now if empty")
+	f.StringVar(&r.source, "source", "", "only those of a source. For raw files, the source they come from")
 	f.StringVar(&r.out, "out", "", "write them to this file and send nothing")
 	f.StringVar(&r.to, "to", "", "send them to the instance under this address, or on this control socket (unix:PATH)")
-	f.StringArrayVar(&r.secrets, "secret", nil, "SOURCE=SECRET to sign with, for an address; may be repeated (alertmanager=USER:PASSWORD, too)")
+	f.StringArrayVar(&r.secrets, "secret", nil, "SOURCE=SECRET to sign with, for an address. May be repeated (alertmanager=USER:PASSWORD, too)")
 	f.BoolVar(&r.asNew, "as-new", false, "as new deliveries, which count anew")
 	cmd.MarkFlagsMutuallyExclusive("out", "to")
 	return cmd
@@ -80,7 +80,7 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 		return bot.Replayed{}, errors.New("name recordings, or say --since when the stored deliveries are meant")
 	}
 	if r.out != "" && len(files) > 0 {
-		return bot.Replayed{}, errors.New("--out writes stored deliveries; give --since")
+		return bot.Replayed{}, errors.New("--out writes stored deliveries. Give --since")
 	}
 	c, err := bot.Load(r.config)
 	if err != nil {
@@ -171,7 +171,7 @@ func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bo
 	case r.out != "":
 		return newFileSink(r.out)
 	case socket && len(r.secrets) > 0:
-		return sink{}, errors.New("--secret signs what is posted to an address; on a control socket you are known to the operating system")
+		return sink{}, errors.New("--secret signs what is posted to an address. On a control socket you are known to the operating system")
 	case socket:
 		client = bot.NewClient(path)
 	case r.to != "":
@@ -251,7 +251,7 @@ func readRecording(name, source string, each func(bot.Recorded) error) error {
 
 func readBody(name, source string, each func(bot.Recorded) error) error {
 	if source == "" {
-		return fmt.Errorf("%s is no recording; if it is a body as a sender posts it, name the --source", name)
+		return fmt.Errorf("%s is no recording. If it is a body as a sender posts it, name the --source", name)
 	}
 	body, err := os.ReadFile(name)
 	if err != nil {

@@ -109,7 +109,7 @@ func newInstanceSink(ctx context.Context, to string, given []string, sources bot
 		return sink{}, errors.New("--to is the address of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
 	}
 	if base.Scheme == "http" && !loopback(base.Hostname()) {
-		return sink{}, fmt.Errorf("--to %s: alerts, and the secrets that go with them, do not travel in the clear; write https://, or hand them to its control socket: --to unix:PATH", base.Redacted())
+		return sink{}, fmt.Errorf("--to %s: alerts, and the secrets that go with them, do not travel in the clear. Write https://, or hand them to its control socket: --to unix:PATH", base.Redacted())
 	}
 	i := instance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, again: again,
 		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
@@ -138,7 +138,7 @@ func (i *instance) signs(source string) error {
 		return fmt.Errorf("deliveries of %s cannot be posted: %s; %s", source, why, useSocketHint)
 	}
 	if _, ok := i.signers[source]; !ok {
-		return fmt.Errorf("how %s signs is not known here, for this configuration has no such source; add it under sources.generic (there are %s), or %s",
+		return fmt.Errorf("how %s signs is not known here, for this configuration has no such source. Add it under sources.generic (there are %s), or %s",
 			source, strings.Join(slices.Sorted(maps.Keys(i.signers)), ", "), useSocketHint)
 	}
 	return nil

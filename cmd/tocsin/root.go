@@ -40,7 +40,7 @@ func group(cmd *cobra.Command) *cobra.Command {
 		}
 		hint := ""
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = "; the nearest is " + near[0]
+			hint = ". The nearest is " + near[0]
 		}
 		return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
 	}

@@ -50,7 +50,7 @@ func Postgres(t testing.TB) string {
 	t.Helper()
 	admin, err := serverURL()
 	if errors.Is(err, errNoPostgres) && os.Getenv("CI") == "" {
-		t.Skipf("%v; install PostgreSQL or set %s", err, AdminEnv)
+		t.Skipf("%v. Install PostgreSQL or set %s", err, AdminEnv)
 	}
 	if err != nil {
 		t.Fatalf("start PostgreSQL: %v", err)

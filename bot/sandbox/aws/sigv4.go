@@ -48,7 +48,7 @@ func (a *Account) verifySignature(r *http.Request, body []byte, service, region 
 	case scope[3] != service:
 		return denied("SignatureDoesNotMatch", "signed for another service")
 	case scope[2] != region:
-		return badRequest("AuthorizationHeaderMalformed", "the region is wrong; expecting "+region)
+		return badRequest("AuthorizationHeaderMalformed", "the region is wrong. Expecting "+region)
 	}
 	sum := sha256.Sum256(body)
 	payload := hex.EncodeToString(sum[:])

@@ -140,7 +140,7 @@ func matchesPackage(pattern, name string) bool {
 }
 
 func TestTopLevelFolders(t *testing.T) {
-	folders := []string{"bot", "cmd", "playbooks", "store", "templates"}
+	folders := []string{"bot", "cmd", "docs", "playbooks", "store", "templates"}
 	entries, err := os.ReadDir("..")
 	if err != nil {
 		t.Fatal(err)

@@ -141,6 +141,13 @@ func TestDocs_Manifest(t *testing.T) {
 	}
 }
 
+// TestDocs_ReadmeLength holds README.md to one screen of facts.
+func TestDocs_ReadmeLength(t *testing.T) {
+	if got := strings.Count(openPage(t, "README.md").text, "\n"); got > 120 {
+		t.Errorf("README.md: got %d lines, want at most 120; move details to docs", got)
+	}
+}
+
 var (
 	linkPattern = regexp.MustCompile(`\[([^\]\n]*)\]\(([^)\s]+)\)`)
 	codePattern = regexp.MustCompile("^`([A-Za-z_][A-Za-z0-9_]*(?:\\.[A-Za-z_][A-Za-z0-9_]*)?)`$")

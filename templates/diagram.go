@@ -9,7 +9,7 @@ import (
 )
 
 // Diagram returns the transitions of the lifecycle as a mermaid state diagram. A
-// test compares it with the copy in the README.
+// test compares it with the copy in docs/architecture.md.
 func Diagram() string {
 	type edge struct{ from, to incident.Status }
 	verbs := map[edge][]string{}

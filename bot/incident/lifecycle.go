@@ -125,7 +125,7 @@ type Transition struct {
 }
 
 // Transitions is the complete lifecycle. [Decide] rejects every command that is
-// not in the table, and the diagram in the README is generated from it.
+// not in the table, and the diagram in docs/architecture.md is generated from it.
 var Transitions = []Transition{
 	// Verbs that change the status.
 	{VerbOpen, nil, []Status{Triage}, "an alert or a person opens an incident"},

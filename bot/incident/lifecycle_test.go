@@ -240,7 +240,7 @@ var allowedMoves = map[Verb]string{
 }
 
 // TestTransitions_MatchAllowedMoves compares Transitions, the source of the diagram
-// in the README, with allowedMoves. It also requires a single row for each verb in
+// in docs/architecture.md, with allowedMoves. It also requires a single row for each verb in
 // each status.
 func TestTransitions_MatchAllowedMoves(t *testing.T) {
 	letter := map[Status]string{Merged: "m"}

@@ -19,7 +19,7 @@ func TestNewRouting_RejectsInvalidRules(t *testing.T) {
 		"not bool":          {Rule{When: `source`, Watch: true}, "expected bool"},
 		"syntax":            {Rule{When: `source ==`, Watch: true}, "when:"},
 		"wrong severity":    {Rule{When: "true", Open: "sev9"}, "sev1 (most severe)"},
-		"unknown playbook":  {Rule{When: "true", Open: "sev1", Playbook: "leak"}, `unknown playbook "leak"; known playbooks: data-exposure`},
+		"unknown playbook":  {Rule{When: "true", Open: "sev1", Playbook: "leak"}, `unknown playbook "leak". Known playbooks: data-exposure`},
 		"playbook in watch": {Rule{When: "true", Watch: true, Playbook: "data-exposure"}, "requires open or attach"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -129,12 +129,6 @@ func findInvalidText(v reflect.Value, path string) string {
 	return ""
 }
 
-// Payload is a recorded body.
-type Payload struct {
-	Name string // of its file
-	Body []byte
-}
-
 // longest is the largest payload that a fuzz target begins with.
 const longest = 32 << 10
 
@@ -155,7 +149,7 @@ func Recorded(t testing.TB, patterns ...string) []Payload {
 		files, _ := filepath.Glob(filepath.Join(root, "..", "shared", "data", filepath.FromSlash(pattern)))
 		for _, file := range files {
 			if b, err := os.ReadFile(file); err == nil && len(b) <= longest {
-				out = append(out, Payload{filepath.Base(file), b})
+				out = append(out, Payload{Name: filepath.Base(file), Path: file, Body: b})
 			}
 		}
 	}

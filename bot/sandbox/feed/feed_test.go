@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/sandbox/feed"
 )
 
@@ -220,39 +220,37 @@ func TestSend_Timeout(t *testing.T) {
 	}
 }
 
-// Every key of the documented samples must occur in ours, so that a decoder
-// written against ours is not surprised by the real ones.
-func TestShapeOfTheRealPayloads(t *testing.T) {
-	const dir = "/work/shared/data/"
-	if _, err := os.Stat(dir); err != nil {
-		t.Skip("no sample payloads here: ", err)
-	}
+// TestPayloads_KeysOfTheSamples compares the upper levels of our payloads with
+// samples. Ours must have every key of the samples, because decoders are written
+// against ours.
+func TestPayloads_KeysOfTheSamples(t *testing.T) {
 	i := feed.NewIssue(feed.DataLeak, 1)
-	for file, tc := range map[string]struct {
-		ours []byte
-		path []string
+	for fixture, tc := range map[string]struct {
+		corpus string
+		ours   []byte
+		path   []string
 	}{
-		"sentry/event_alert-triggered.json":                              {feed.SentryEventAlert(i, feed.Copy{At: at}), []string{"data", "event"}},
-		"sentry/error-created.json":                                      {feed.SentryError(i, feed.Copy{At: at}), []string{"data", "error"}},
-		"sentry/issue-created.json":                                      {feed.SentryIssue("created", i, feed.Copy{At: at}), []string{"data", "issue"}},
-		"sentry/metric_alert-resolved.json":                              {feed.SentryMetricAlert("resolved", i, feed.Copy{At: at}), []string{"data", "metric_alert"}},
-		"aws-eventbridge/envelopes/event-cloud-trail-create-bucket.json": {feed.PublicBucketPolicy(1).Envelope(feed.Copy{At: at}), []string{"detail"}},
+		"sentry/event_alert-triggered.json": {"sentry/event_alert-triggered.json", feed.SentryEventAlert(i, feed.Copy{At: at}), []string{"data", "event"}},
+		"sentry/error-created.json":         {"sentry/error-created.json", feed.SentryError(i, feed.Copy{At: at}), []string{"data", "error"}},
+		"sentry/issue-created.json":         {"sentry/issue-created.json", feed.SentryIssue("created", i, feed.Copy{At: at}), []string{"data", "issue"}},
+		"sentry/metric_alert-resolved.json": {"sentry/metric_alert-resolved.json", feed.SentryMetricAlert("resolved", i, feed.Copy{At: at}), []string{"data", "metric_alert"}},
+		"cloudtrail/create-bucket.json":     {"aws-eventbridge/envelopes/event-cloud-trail-create-bucket.json", feed.PublicBucketPolicy(1).Envelope(feed.Copy{At: at}), []string{"detail"}},
 	} {
-		raw, err := os.ReadFile(dir + file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		theirs := decode(t, raw)
-		ours := decode(t, tc.ours)
-		for _, path := range [][]string{nil, {"data"}, tc.path} {
-			if theirsHere, ok := dig(t, theirs, path...).(map[string]any); ok {
-				oursHere := dig(t, ours, path...).(map[string]any)
-				for _, key := range slices.Sorted(maps.Keys(theirsHere)) {
-					if _, ok := oursHere[key]; !ok {
-						t.Errorf("%s: %v lacks %q", file, path, key)
+		t.Run(fixture, func(t *testing.T) {
+			intaketest.OnBoth(t, []string{"testdata/" + fixture}, []string{tc.corpus}, func(t *testing.T, payloads []intaketest.Payload) {
+				theirs := decode(t, payloads[0].Body)
+				ours := decode(t, tc.ours)
+				for _, path := range [][]string{nil, {"data"}, tc.path} {
+					if theirsHere, ok := dig(t, theirs, path...).(map[string]any); ok {
+						oursHere := dig(t, ours, path...).(map[string]any)
+						for _, key := range slices.Sorted(maps.Keys(theirsHere)) {
+							if _, ok := oursHere[key]; !ok {
+								t.Errorf("%s: got %v without %q", payloads[0].Path, path, key)
+							}
+						}
 					}
 				}
-			}
-		}
+			})
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/PagerDuty/go-pagerduty/webhookv3"
 	"go.uber.org/goleak"
 
+	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/sandbox/pager"
 )
 
@@ -537,27 +539,26 @@ func TestSeed_DeterminesIDs(t *testing.T) {
 	}
 }
 
-// The signature is checked against the published vector where that is at hand.
-func TestSignatureVector(t *testing.T) {
-	const dir = "/work/shared/data/pagerduty/"
-	body, err := os.ReadFile(dir + "webhook-v3-incident.priority_updated.json")
-	if err != nil {
-		t.Skip("no published vectors here: ", err)
-	}
-	raw, err := os.ReadFile(dir + "webhook-v3-signature-cases.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v struct {
-		Secret string
-		Cases  []struct{ Name, Value, Expect string }
-	}
-	if err := json.Unmarshal(raw, &v); err != nil {
-		t.Fatal(err)
-	}
-	if got := pager.Sign(body, v.Secret); got != v.Cases[0].Value {
-		t.Fatalf("got %s, want %s", got, v.Cases[0].Value)
-	}
+// TestSign_ComputedElsewhere compares signatures with those that another
+// implementation computed.
+func TestSign_ComputedElsewhere(t *testing.T) {
+	intaketest.OnBoth(t, []string{"testdata/webhook/signature-cases.json"}, []string{"pagerduty/webhook-v3-signature-cases.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		var v struct {
+			Secret string
+			File   string `json:"body_file"`
+			Cases  []struct{ Name, Value, Expect string }
+		}
+		if err := json.Unmarshal(payloads[0].Body, &v); err != nil {
+			t.Fatal(err)
+		}
+		body, err := os.ReadFile(filepath.Join(filepath.Dir(payloads[0].Path), v.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pager.Sign(body, v.Secret); got != v.Cases[0].Value {
+			t.Fatalf("got %s, want %s", got, v.Cases[0].Value)
+		}
+	})
 }
 
 func FuzzEnqueue(f *testing.F) {

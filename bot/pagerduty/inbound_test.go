@@ -98,45 +98,60 @@ func TestVerify(t *testing.T) {
 	})
 }
 
-func TestVerifyPublishedCases(t *testing.T) {
-	const dir = "/work/shared/data/pagerduty"
-	raw, err := os.ReadFile(dir + "/webhook-v3-signature-cases.json")
-	if err != nil {
-		t.Skipf("no samples in %s", dir)
-	}
-	var v struct {
-		Secret string
-		File   string `json:"body_file"`
-		Cases  []struct {
-			Name   string
-			Value  *string
-			Body   *string
-			Expect string
+// TestVerify_SignaturesComputedElsewhere verifies signatures that another
+// implementation computed.
+func TestVerify_SignaturesComputedElsewhere(t *testing.T) {
+	intaketest.OnBoth(t, []string{"testdata/webhook/signature-cases.json"}, []string{"pagerduty/webhook-v3-signature-cases.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		var v struct {
+			Secret string
+			File   string `json:"body_file"`
+			Cases  []struct {
+				Name   string
+				Value  *string
+				Body   *string
+				Expect string
+			}
 		}
-	}
-	if err := json.Unmarshal(raw, &v); err != nil {
-		t.Fatal(err)
-	}
-	body, err := os.ReadFile(filepath.Join(dir, v.File))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := pagerduty.NewSource([]secret.String{secret.New(v.Secret)})
-	for _, c := range v.Cases {
-		h, b := http.Header{}, body
-		if c.Value != nil {
-			h.Set("X-PagerDuty-Signature", *c.Value)
+		if err := json.Unmarshal(payloads[0].Body, &v); err != nil {
+			t.Fatal(err)
 		}
-		if c.Body != nil {
-			b = []byte(*c.Body)
+		if len(v.Cases) != 6 {
+			t.Fatalf("got %d cases, want 6", len(v.Cases))
 		}
-		if _, err := s.Verify(h, b, time.Time{}); (err == nil) != (c.Expect == "accept") {
-			t.Errorf("%s: error %v", c.Name, err)
+		body, err := os.ReadFile(filepath.Join(filepath.Dir(payloads[0].Path), v.File))
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if s := decodeOne(t, body); s.Command == nil || s.Command.Text != "PagerDuty: priority changed by Tenex Engineer to P1" || s.Subject.Correlation != "pagerduty:PGR0VU2" {
-		t.Errorf("decoded %+v %+v", s.Command, s.Subject)
-	}
+		s := pagerduty.NewSource([]secret.String{secret.New(v.Secret)})
+		for _, c := range v.Cases {
+			h, b := http.Header{}, body
+			if c.Value != nil {
+				h.Set("X-PagerDuty-Signature", *c.Value)
+			}
+			if c.Body != nil {
+				b = []byte(*c.Body)
+			}
+			if _, err := s.Verify(h, b, time.Time{}); (err == nil) != (c.Expect == "accept") {
+				t.Errorf("%s: got error %v, want %s", c.Name, err, c.Expect)
+			}
+		}
+		var sent struct {
+			Event struct {
+				Agent struct{ Summary string }
+				Data  struct {
+					ID       string
+					Priority struct{ Summary string }
+				}
+			}
+		}
+		if err := json.Unmarshal(body, &sent); err != nil {
+			t.Fatal(err)
+		}
+		text, correlation := "PagerDuty: priority changed by "+sent.Event.Agent.Summary+" to "+sent.Event.Data.Priority.Summary, "pagerduty:"+sent.Event.Data.ID
+		if s := decodeOne(t, body); s.Command == nil || s.Command.Text != text || s.Subject.Correlation != correlation {
+			t.Errorf("got %+v %+v, want %q for %s", s.Command, s.Subject, text, correlation)
+		}
+	})
 }
 
 func TestDecode_TriggeredInPagerDuty(t *testing.T) {
@@ -243,7 +258,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(fixture(f, "triggered.json"))
 	f.Add([]byte(`{"event":{"event_type":"incident.acknowledged","agent":{"id":1,"type":"user"},"data":{"incident_key":"INC-1/1"}}}`))
 	f.Add([]byte(`{"event":{"event_type":"incident.responder.added","data":{"incident":{"id":"P"},"user":{"summary":"x"}}}}`))
-	for _, p := range intaketest.Recorded(f, "pagerduty/*.json") {
+	for _, p := range append(intaketest.Fixtures(f, "testdata/webhook/*.json"), intaketest.Corpus(f, "pagerduty/*.json")...) {
 		f.Add(p.Body)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

@@ -265,34 +265,28 @@ func TestDecode_InvalidURLs(t *testing.T) {
 	}
 }
 
-// The samples of Sentry's documentation.
-func TestDecodePublishedSamples(t *testing.T) {
-	const dir = "/work/shared/data/sentry"
-	files, _ := filepath.Glob(dir + "/*-*.json")
-	if len(files) == 0 {
-		t.Skipf("no samples in %s", dir)
-	}
-	for _, f := range files {
-		resource, _, _ := strings.Cut(filepath.Base(f), "-")
-		if resource == "headers" {
-			continue
-		}
-		t.Run(resource, func(t *testing.T) {
-			body, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
+// TestDecode_DocumentedSamples decodes one payload of each resource that Sentry
+// documents.
+func TestDecode_DocumentedSamples(t *testing.T) {
+	intaketest.OnBoth(t, []string{"testdata/documented/*-*.json"}, []string{"sentry/*-*.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		for _, p := range payloads {
+			resource, _, _ := strings.Cut(p.Name, "-")
+			if resource == "headers" {
+				continue
 			}
-			got, err := source.Decode(header(resource), body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, s := range got {
-				if a := s.Alert; a != nil && (a.Title == "" || a.At.IsZero() || a.Fingerprint == "" || a.URL == "" || a.Project == "" || strings.Contains(a.Correlation, "//")) {
-					t.Errorf("alert %+v", a)
+			t.Run(resource, func(t *testing.T) {
+				got, err := source.Decode(header(resource), p.Body)
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-		})
-	}
+				for _, s := range got {
+					if a := s.Alert; a != nil && (a.Title == "" || a.At.IsZero() || a.Fingerprint == "" || a.URL == "" || a.Project == "" || strings.Contains(a.Correlation, "//")) {
+						t.Errorf("got alert %+v, want a title, a time, a fingerprint, a link, a project and a correlation", a)
+					}
+				}
+			})
+		}
+	})
 }
 
 func TestSource_HostileBodies(t *testing.T) {
@@ -311,7 +305,7 @@ func FuzzDecode(f *testing.F) {
 		resource, _, _ := strings.Cut(n, "-")
 		f.Add(resource, fixture(f, n))
 	}
-	for _, p := range intaketest.Recorded(f, "sentry/*-*.json") {
+	for _, p := range append(intaketest.Fixtures(f, "testdata/documented/*-*.json"), intaketest.Corpus(f, "sentry/*-*.json")...) {
 		resource, _, _ := strings.Cut(p.Name, "-")
 		f.Add(resource, p.Body)
 	}

@@ -244,48 +244,41 @@ func TestDecodeShapes(t *testing.T) {
 	}
 }
 
-// Public data sets of an attack lab and of EventBridge.
-func TestDecodePublishedRecords(t *testing.T) {
-	const dir = "/work/shared/data"
-	files, _ := filepath.Glob(dir + "/cloudtrail-invictus/records/*.json")
-	bare, _ := filepath.Glob(dir + "/aws-guardduty/*.json")
-	if len(files) == 0 {
-		t.Skipf("no records in %s", dir)
-	}
-	levels := map[incident.Level]int{}
-	rules := map[string]int{}
-	for _, f := range append(files, bare...) {
-		body, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var file struct{ Records []json.RawMessage }
-		if err := json.Unmarshal(body, &file); err != nil {
-			t.Fatal(err)
-		}
-		got, err := source.Decode(nil, body)
-		if err != nil || len(got) != max(len(file.Records), 1) {
-			t.Fatalf("%s: %d signals of %d records, error %v", f, len(got), len(file.Records), err)
-		}
-		for _, s := range got {
-			levels[s.Alert.Level]++
-			rules[s.Alert.Tags["rule_id"]]++
-			if s.Alert.At.IsZero() || s.Alert.Account == "" || s.Alert.EventID == "" || s.Alert.URL == "" {
-				t.Errorf("incomplete: %+v", s.Alert)
+// TestDecode_RecordedIntrusion decodes the records of an intrusion. The built-in
+// rules have to see its steps.
+func TestDecode_RecordedIntrusion(t *testing.T) {
+	intaketest.OnBoth(t, []string{"testdata/records/*.json", "testdata/guardduty/*.json"}, []string{"cloudtrail-invictus/records/*.json", "aws-guardduty/*.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		levels := map[incident.Level]int{}
+		rules := map[string]int{}
+		for _, p := range payloads {
+			var file struct{ Records []json.RawMessage }
+			if err := json.Unmarshal(p.Body, &file); err != nil {
+				t.Fatal(err)
+			}
+			got, err := source.Decode(nil, p.Body)
+			if err != nil || len(got) != max(len(file.Records), 1) {
+				t.Fatalf("%s: got %d signals, %v, want %d", p.Name, len(got), err, max(len(file.Records), 1))
+			}
+			for _, s := range got {
+				levels[s.Alert.Level]++
+				rules[s.Alert.Tags["rule_id"]]++
+				if s.Alert.At.IsZero() || s.Alert.Account == "" || s.Alert.EventID == "" || s.Alert.URL == "" {
+					t.Errorf("got %+v, want a time, an account, an event and a link", s.Alert)
+				}
 			}
 		}
-	}
-	t.Logf("levels %v", levels)
-	seen := map[string]bool{}
-	for _, r := range builtin().Rules() {
-		seen[r.Name] = rules[r.ID] > 0
-	}
-	for _, want := range []string{"trail-stopped", "access-key-for-another-user", "administrator-policy-attached", "snapshot-shared",
-		"console-login-without-mfa", "severe-call-refused", "trail-blinded", "identity-provider-changed"} {
-		if !seen[want] {
-			t.Errorf("%s was not seen in the attack lab's records; seen: %v", want, rules)
+		t.Logf("levels %v", levels)
+		seen := map[string]bool{}
+		for _, r := range builtin().Rules() {
+			seen[r.Name] = rules[r.ID] > 0
 		}
-	}
+		for _, want := range []string{"trail-stopped", "access-key-for-another-user", "administrator-policy-attached", "snapshot-shared",
+			"console-login-without-mfa", "severe-call-refused", "trail-blinded", "identity-provider-changed"} {
+			if !seen[want] {
+				t.Errorf("got hits of %v, want %s among them", rules, want)
+			}
+		}
+	})
 }
 
 func TestHostileBodies(t *testing.T) {
@@ -302,7 +295,9 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`[{"eventName":"A","eventSource":"s","requestParameters":{"ipPermissions":{"items":[{"fromPort":22,"x":"0.0.0.0/0"}]}}},1]`))
 	f.Add([]byte(`{"eventName":"PutBucketPolicy","eventSource":"s3.amazonaws.com","requestParameters":{"bucketPolicy":{"Statement":[{"Effect":"Allow","Principal":{"AWS":["*"]}}]}}}`))
 	f.Add([]byte(`{"Records":[{"eventName":"CreateRole","eventSource":"iam.amazonaws.com","requestParameters":"{\"assumeRolePolicyDocument\":\"%7B%7D\"}"}]}`))
-	for _, p := range intaketest.Recorded(f, "aws-eventbridge/*/*.json", "aws-guardduty/*.json", "cloudtrail-invictus/records/*.json", "aws-lambda-go/*.json") {
+	seeds := intaketest.Fixtures(f, "testdata/eventbridge/*/*.json", "testdata/guardduty/*.json", "testdata/records/*.json", "testdata/others/*.json")
+	seeds = append(seeds, intaketest.Corpus(f, "aws-eventbridge/*/*.json", "aws-guardduty/*.json", "cloudtrail-invictus/records/*.json", "aws-lambda-go/*.json")...)
+	for _, p := range seeds {
 		f.Add(p.Body)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {

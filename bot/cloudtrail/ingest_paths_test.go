@@ -3,8 +3,6 @@ package cloudtrail_test
 import (
 	"bytes"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake/intaketest"
 )
 
 func decodeOne(t *testing.T, body []byte) incident.Signal {
@@ -186,29 +185,29 @@ func TestDecodeSecurityHub(t *testing.T) {
 	}
 }
 
-func TestDecodePublishedEvents(t *testing.T) {
-	files, _ := filepath.Glob("/work/shared/data/aws-eventbridge/envelopes/*.json")
-	if len(files) == 0 {
-		t.Skip("no published events are there")
-	}
-	kinds := map[string]int{}
-	for _, f := range files {
-		body, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := source.Decode(nil, body)
-		hub := strings.Contains(f, "finding-action") || strings.Contains(f, "lambda-cross")
-		if hub && (err != nil || len(got) == 0) {
-			t.Errorf("%s: %v", f, err)
-		}
-		for _, s := range got {
-			kind, _, _ := strings.Cut(s.Alert.Kind, ".")
-			kinds[kind]++
-			if hub && (s.Event == "" || s.Alert.At.IsZero() || s.Alert.Account == "") {
-				t.Errorf("%s: %+v", f, s)
+func TestDecode_RecordedEvents(t *testing.T) {
+	intaketest.OnBoth(t, []string{"testdata/eventbridge/envelopes/*.json"}, []string{"aws-eventbridge/envelopes/*.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		kinds, hubs := map[string]int{}, 0
+		for _, p := range payloads {
+			got, err := source.Decode(nil, p.Body)
+			hub := strings.Contains(p.Name, "finding-action") || strings.Contains(p.Name, "lambda-cross")
+			if hub {
+				hubs++
+			}
+			if hub && (err != nil || len(got) == 0) {
+				t.Errorf("%s: got %d signals, %v, want at least one", p.Name, len(got), err)
+			}
+			for _, s := range got {
+				kind, _, _ := strings.Cut(s.Alert.Kind, ".")
+				kinds[kind]++
+				if hub && (s.Event == "" || s.Alert.At.IsZero() || s.Alert.Account == "") {
+					t.Errorf("%s: got %+v, want an event, a time and an account", p.Name, s)
+				}
 			}
 		}
-	}
-	t.Logf("%v of %d files", kinds, len(files))
+		if hubs != 3 {
+			t.Errorf("got %d files with findings of Security Hub, want 3", hubs)
+		}
+		t.Logf("%v of %d files", kinds, len(payloads))
+	})
 }

@@ -1,7 +1,6 @@
 package sns_test
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -16,8 +15,6 @@ import (
 	"io"
 	"math/big"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +22,7 @@ import (
 
 	"tocsin/bot/cloudtrail"
 	"tocsin/bot/incident"
+	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/secret"
 	"tocsin/bot/sns"
 )
@@ -251,46 +249,73 @@ func TestStringToSign(t *testing.T) {
 	}
 }
 
-// Four messages that Amazon signed, on a day when its certificate was good and
-// on one when it is not.
-func TestAmazonsOwnMessages(t *testing.T) {
-	const dir = "/work/shared/data/aws-sns"
-	files, err := filepath.Glob(filepath.Join(dir, "notification-*.json"))
-	if err != nil || len(files) != 4 {
-		t.Skip("the recorded messages are not here")
+// TestVerify_MessagesSignedElsewhere verifies messages that another
+// implementation signed, on a day when the certificate is good.
+func TestVerify_MessagesSignedElsewhere(t *testing.T) {
+	intaketest.OnBoth(t, []string{"testdata/signed/certificate.pem", "testdata/signed/notification-*.json"}, []string{"aws-sns/*.pem", "aws-sns/notification-*.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		certificate, messages := payloads[0].Body, payloads[1:]
+		if len(messages) != 4 {
+			t.Fatalf("got %d messages, want 4", len(messages))
+		}
+		for _, p := range messages {
+			s, m, at := signedElsewhere(t, certificate, p.Body)
+			id, err := s.Verify(header("Notification"), p.Body, at.Add(time.Second))
+			if err != nil || id != m["MessageId"] {
+				t.Errorf("%s: got id %q, %v, want %q", p.Name, id, err, m["MessageId"])
+			}
+			for _, field := range []string{"Message", "Subject"} {
+				text, ok := m[field]
+				if !ok {
+					continue
+				}
+				m[field] = text + "."
+				changed, err := json.Marshal(m)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m[field] = text
+				if _, err := s.Verify(header("Notification"), changed, at); incident.CodeOf(err) != incident.CodeForbidden {
+					t.Errorf("%s, %s changed: got %v, want forbidden", p.Name, field, err)
+				}
+			}
+		}
+	})
+}
+
+// TestVerify_SignedWhileCertificateIsNotValid verifies messages that were signed
+// with the same key before the certificate begins and after it ends.
+func TestVerify_SignedWhileCertificateIsNotValid(t *testing.T) {
+	certificate := intaketest.Fixtures(t, "testdata/signed/certificate.pem")[0].Body
+	for _, p := range intaketest.Fixtures(t, "testdata/signed/early-*.json", "testdata/signed/late-*.json") {
+		s, _, at := signedElsewhere(t, certificate, p.Body)
+		if _, err := s.Verify(header("Notification"), p.Body, at.Add(time.Second)); incident.CodeOf(err) != incident.CodeForbidden || !strings.Contains(err.Error(), "expired or is not yet valid") {
+			t.Errorf("%s: got %v, want forbidden because of the date", p.Name, err)
+		}
 	}
-	certificate, err := os.ReadFile(filepath.Join(dir, "SimpleNotificationService-7ff5318490ec183fbaddaa2a969abfda.pem"))
+}
+
+// signedElsewhere returns a source that trusts certificate and serves it, the
+// fields of a message, and the time when the message was signed.
+func signedElsewhere(t *testing.T, certificate, message []byte) (*sns.Source, map[string]string, time.Time) {
+	t.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(certificate) { // the issuer is not available
+		t.Fatal("got no certificate, want one")
+	}
+	var m map[string]string
+	if err := json.Unmarshal(message, &m); err != nil {
+		t.Fatal(err)
+	}
+	at, err := time.Parse(time.RFC3339, m["Timestamp"])
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(certificate) // its issuer is not at hand
-	for _, file := range files {
-		body, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var m map[string]string
-		if err := json.Unmarshal(body, &m); err != nil {
-			t.Fatal(err)
-		}
-		at, err := time.Parse(time.RFC3339, m["Timestamp"])
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := &web{pages: map[string]page{m["SigningCertURL"]: {status: 200, body: string(certificate)}}}
-		s, err := sns.NewWith(sns.Config{Topics: []string{m["TopicArn"]}, AllowV1: true, Decoder: cloudtrail.New(cloudtrail.Config{})}, &http.Client{Transport: w}, roots)
-		if err != nil {
-			t.Fatal(err)
-		}
-		id, err := s.Verify(header("Notification"), body, at.Add(time.Second))
-		if err != nil || id != m["MessageId"] {
-			t.Errorf("%s: id %q, %v", filepath.Base(file), id, err)
-		}
-		if _, err := s.Verify(header("Notification"), bytes.Replace(body, []byte("Hello world"), []byte("Hello w0rld"), 1), at); incident.CodeOf(err) != incident.CodeForbidden {
-			t.Errorf("%s, changed: %v", filepath.Base(file), err)
-		}
+	w := &web{pages: map[string]page{m["SigningCertURL"]: {status: 200, body: string(certificate)}}}
+	s, err := sns.NewWith(sns.Config{Topics: []string{m["TopicArn"]}, AllowV1: true, Decoder: cloudtrail.New(cloudtrail.Config{})}, &http.Client{Transport: w}, roots)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return s, m, at
 }
 
 func TestVerify_CachesCertificate(t *testing.T) {

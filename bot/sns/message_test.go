@@ -122,7 +122,8 @@ func FuzzMessage(f *testing.F) {
 	f.Add(sign(f, notice("UnsubscribeConfirmation")), "UnsubscribeConfirmation")
 	f.Add(notificationOf(f, readTestdata(f, "alarm.json")), "Notification")
 	f.Add([]byte(`{"Type":"Notification","Message":"\"{}\""}`), "Notification")
-	for _, p := range intaketest.Recorded(f, "aws-sns/*.json", "aws-guardduty/*.json", "aws-eventbridge/envelopes/*.json") {
+	seeds := intaketest.Fixtures(f, "testdata/signed/*.json", "../cloudtrail/testdata/guardduty/*.json", "../cloudtrail/testdata/eventbridge/envelopes/*.json")
+	for _, p := range append(seeds, intaketest.Corpus(f, "aws-sns/*.json", "aws-guardduty/*.json", "aws-eventbridge/envelopes/*.json")...) {
 		f.Add(p.Body, "Notification")
 		f.Add(notificationOf(f, string(p.Body)), "Notification")
 	}

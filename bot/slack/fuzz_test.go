@@ -53,7 +53,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(uint8(1), []byte(`{"type":"message_action","trigger_id":"1","user":{"id":"U0BEN"},"channel":{"id":"C42"},"callback_id":"add_note","response_url":"https://evil.example/","message":{"ts":"1.2","text":"<@U1>"}}`))
 	f.Add(uint8(2), []byte(`{"type":"event_callback","event_id":"E1","event":{"type":"app_home_opened","user":"U0ADA","tab":"home"}}`))
 	f.Add(uint8(2), []byte(`{"type":"url_verification","challenge":"x"}`))
-	for _, p := range intaketest.Recorded(f, "slack/slack-go-payloads/*.json", "slack/payload-shapes/*/*.json") {
+	for _, p := range append(intaketest.Fixtures(f, "testdata/payloads/*.json"), intaketest.Corpus(f, "slack/slack-go-payloads/*.json", "slack/payload-shapes/*/*.json")...) {
 		f.Add(uint8(1), p.Body)
 		f.Add(uint8(2), p.Body)
 	}
@@ -119,7 +119,7 @@ func FuzzRequest(f *testing.F) {
 
 // FuzzShapes checks that decoding is deterministic and leaves its input unchanged.
 func FuzzShapes(f *testing.F) {
-	for _, p := range intaketest.Recorded(f, "slack/slack-go-payloads/*.json", "slack/payload-shapes/*/*.json") {
+	for _, p := range append(intaketest.Fixtures(f, "testdata/payloads/*.json"), intaketest.Corpus(f, "slack/slack-go-payloads/*.json", "slack/payload-shapes/*/*.json")...) {
 		f.Add(p.Body)
 	}
 	f.Add([]byte(`{"type":"x","actions":[{"selected_options":[{"value":"a"}]}]}`))

@@ -8,58 +8,52 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/intake/intaketest"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/secret"
 )
-
-const sharedData = "/work/shared/data/slack/"
-
-// readShared reads a recorded payload. It skips the test if the file does not
-// exist.
-func readShared(t testing.TB, name string) []byte {
-	t.Helper()
-	data, err := os.ReadFile(sharedData + name)
-	if err != nil {
-		t.Skipf("needs %s: %v", name, err)
-	}
-	return data
-}
 
 func signed(secret, body string, at time.Time) http.Header {
 	stamp := strconv.FormatInt(at.Unix(), 10)
 	return http.Header{"X-Slack-Request-Timestamp": {stamp}, "X-Slack-Signature": {chat.Sign(secret, stamp, []byte(body))}}
 }
 
-func TestVerify_KnownVectors(t *testing.T) {
-	var vectors []struct {
-		Secret    string `json:"signing_secret"`
-		Timestamp string `json:"timestamp"`
-		Body      string `json:"body"`
-		Signature string `json:"signature"`
-	}
-	if err := json.Unmarshal(readShared(t, "signature-vectors.json"), &vectors); err != nil {
-		t.Fatal(err)
-	}
-	for _, v := range vectors {
-		seconds, err := strconv.ParseInt(v.Timestamp, 10, 64)
-		if err != nil {
+// TestVerify_SignaturesComputedElsewhere verifies signatures that another
+// implementation computed.
+func TestVerify_SignaturesComputedElsewhere(t *testing.T) {
+	intaketest.OnBoth(t, []string{"testdata/signature-vectors.json"}, []string{"slack/signature-vectors.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		var vectors []struct {
+			Secret    string `json:"signing_secret"`
+			Timestamp string `json:"timestamp"`
+			Body      string `json:"body"`
+			Signature string `json:"signature"`
+		}
+		if err := json.Unmarshal(payloads[0].Body, &vectors); err != nil {
 			t.Fatal(err)
 		}
-		h := http.Header{"X-Slack-Request-Timestamp": {v.Timestamp}, "X-Slack-Signature": {v.Signature}}
-		if err := verify(h, []byte(v.Body), secret.New(v.Secret), time.Unix(seconds+299, 0)); err != nil {
-			t.Errorf("%s: got error %v, want nil", v.Timestamp, err)
+		if len(vectors) != 2 {
+			t.Fatalf("got %d vectors, want 2", len(vectors))
 		}
-		if err := verify(h, []byte(v.Body+" "), secret.New(v.Secret), time.Unix(seconds, 0)); !errors.Is(err, errSignature) {
-			t.Errorf("%s with another body: got error %v, want %v", v.Timestamp, err, errSignature)
+		for _, v := range vectors {
+			seconds, err := strconv.ParseInt(v.Timestamp, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := http.Header{"X-Slack-Request-Timestamp": {v.Timestamp}, "X-Slack-Signature": {v.Signature}}
+			if err := verify(h, []byte(v.Body), secret.New(v.Secret), time.Unix(seconds+299, 0)); err != nil {
+				t.Errorf("%s: got error %v, want none", v.Timestamp, err)
+			}
+			if err := verify(h, []byte(v.Body+" "), secret.New(v.Secret), time.Unix(seconds, 0)); !errors.Is(err, errSignature) {
+				t.Errorf("%s with another body: got %v, want %v", v.Timestamp, err, errSignature)
+			}
 		}
-	}
+	})
 }
 
 func TestVerify(t *testing.T) {
@@ -334,25 +328,22 @@ func TestRunSocket_Reconnects(t *testing.T) {
 }
 
 func TestDecodeInteraction_RecordedPayloads(t *testing.T) {
-	entries, err := os.ReadDir(sharedData + "slack-go-payloads")
-	if err != nil {
-		t.Skipf("needs the payloads: %v", err)
-	}
-	e := newInboundTest(t, chat.ModeHTTP)
-	for _, entry := range entries {
-		data := readShared(t, "slack-go-payloads/"+entry.Name())
-		if strings.HasPrefix(entry.Name(), "interactions-") {
-			in, err := decodeInteraction(data)
-			if err != nil {
-				t.Errorf("%s: %v", entry.Name(), err)
+	intaketest.OnBoth(t, []string{"testdata/payloads/*.json"}, []string{"slack/slack-go-payloads/*.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		e := newInboundTest(t, chat.ModeHTTP)
+		for _, p := range payloads {
+			if strings.HasPrefix(p.Name, "interactions-") {
+				in, err := decodeInteraction(p.Body)
+				if err != nil {
+					t.Errorf("%s: got error %v, want none", p.Name, err)
+				}
+				e.slack.handleInteraction(context.Background(), in)
 			}
-			e.slack.handleInteraction(context.Background(), in)
+			var ev eventPayload
+			if json.Unmarshal(p.Body, &ev) == nil {
+				e.slack.handleEvent(ev)
+			}
 		}
-		var ev eventPayload
-		if json.Unmarshal(data, &ev) == nil {
-			e.slack.handleEvent(ev)
-		}
-	}
+	})
 }
 
 func FuzzDecodeInteraction(f *testing.F) {

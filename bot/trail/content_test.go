@@ -217,39 +217,45 @@ func TestUnwrap(t *testing.T) {
 	}
 }
 
-// Messages and files as others recorded them.
-func TestRecordedData(t *testing.T) {
-	const data = "/work/shared/data/"
-	for file, want := range map[string]trail.MessageOutcome{"aws-sqs-s3/s3-cloudtrail-1.json": trail.MessageDone, "aws-sqs-s3/s3-testevent.json": trail.MessageTest,
-		"aws-sqs-s3/empty-object.json": trail.MessageEmpty, "aws-lambda-go/s3-event.json": trail.MessageDone, "aws-lambda-go/s3-event-with-decoded.json": trail.MessageDone,
-		"aws-lambda-go/codebuild-state-change.json": trail.MessageUnknown, "aws-lambda-go/sqs-event.json": trail.MessageUnknown} {
-		body, err := os.ReadFile(data + file)
-		if err != nil {
-			t.Skip("the recorded messages are not here")
-		}
-		if _, outcome := trail.Unwrap(body); outcome != want {
-			t.Errorf("%s: %s, want %s", file, outcome, want)
-		}
+func TestUnwrap_RecordedMessages(t *testing.T) {
+	for fixture, tt := range map[string]struct {
+		corpus string
+		want   trail.MessageOutcome
+	}{
+		"s3-cloudtrail.json":          {"aws-sqs-s3/s3-cloudtrail-1.json", trail.MessageDone},
+		"s3-testevent.json":           {"aws-sqs-s3/s3-testevent.json", trail.MessageTest},
+		"empty-object.json":           {"aws-sqs-s3/empty-object.json", trail.MessageEmpty},
+		"s3-event.json":               {"aws-lambda-go/s3-event.json", trail.MessageDone},
+		"s3-event-with-decoded.json":  {"aws-lambda-go/s3-event-with-decoded.json", trail.MessageDone},
+		"codebuild-state-change.json": {"aws-lambda-go/codebuild-state-change.json", trail.MessageUnknown},
+		"sqs-event.json":              {"aws-lambda-go/sqs-event.json", trail.MessageUnknown},
+	} {
+		t.Run(fixture, func(t *testing.T) {
+			intaketest.OnBoth(t, []string{"testdata/messages/" + fixture}, []string{tt.corpus}, func(t *testing.T, payloads []intaketest.Payload) {
+				if _, outcome := trail.Unwrap(payloads[0].Body); outcome != tt.want {
+					t.Errorf("%s: got %s, want %s", payloads[0].Path, outcome, tt.want)
+				}
+			})
+		})
 	}
-	files, _ := filepath.Glob(data + "cloudtrail-invictus/*.json")
-	deeper, _ := filepath.Glob(data + "cloudtrail-invictus/*/*.json")
-	all := 0
-	for _, file := range append(files, deeper...) {
-		body, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
+}
+
+func TestSplit_RecordedFiles(t *testing.T) {
+	intaketest.OnBoth(t, []string{"testdata/records/*.json"}, []string{"cloudtrail-invictus/records/*.json"}, func(t *testing.T, payloads []intaketest.Payload) {
+		all := 0
+		for _, p := range payloads {
+			var whole struct{ Records []json.RawMessage }
+			if err := json.Unmarshal(p.Body, &whole); err != nil {
+				t.Fatalf("%s: %v", p.Path, err)
+			}
+			got, broken, err := taken(bytes.NewReader(p.Body))
+			if err != nil || broken > 0 || len(got) != len(whole.Records) {
+				t.Errorf("%s: got %d records, %d broken, %v, want %d", p.Path, len(got), broken, err, len(whole.Records))
+			}
+			all += len(got)
 		}
-		var whole struct{ Records []json.RawMessage }
-		if json.Unmarshal(body, &whole) != nil {
-			continue
-		}
-		got, broken, err := taken(bytes.NewReader(body))
-		if err != nil || broken > 0 || len(got) != len(whole.Records) {
-			t.Errorf("%s: %d records, %d broken, %v; want %d", file, len(got), broken, err, len(whole.Records))
-		}
-		all += len(got)
-	}
-	t.Logf("%d records", all)
+		t.Logf("%d records", all)
+	})
 }
 
 // FuzzFile checks that every file ends, that no record exceeds MaxRecord, and that
@@ -259,7 +265,8 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(record(1) + "\n" + record(2) + "\n{"))
 	f.Add(logFile(0, 3))
 	f.Add([]byte("[1,2"))
-	for _, p := range intaketest.Recorded(f, "cloudtrail-invictus/records/*.json", "cloudtrail-otrf/*", "aws-sqs-s3/*.json") {
+	seeds := intaketest.Fixtures(f, "testdata/records/*", "testdata/messages/s3-*.json")
+	for _, p := range append(seeds, intaketest.Corpus(f, "cloudtrail-invictus/records/*.json", "cloudtrail-otrf/*", "aws-sqs-s3/*.json")...) {
 		f.Add(p.Body)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -296,7 +303,8 @@ func FuzzMessage(f *testing.F) {
 	f.Add([]byte(`{"Type":"Notification","Message":"{}"}`))
 	f.Add([]byte(`{"source":"aws.s3","detail-type":"Object Deleted","detail":{"bucket":{"name":"b"},"object":{"key":"k"}}}`))
 	f.Add([]byte(`{"s3Bucket":"b","s3ObjectKey":["k"]}`))
-	for _, p := range intaketest.Recorded(f, "aws-sqs-s3/*.json", "aws-lambda-go/s3*.json", "aws-lambda-go/sqs*.json", "aws-lambda-go/sns*.json") {
+	seeds := intaketest.Fixtures(f, "testdata/messages/*.json")
+	for _, p := range append(seeds, intaketest.Corpus(f, "aws-sqs-s3/*.json", "aws-lambda-go/s3*.json", "aws-lambda-go/sqs*.json", "aws-lambda-go/sns*.json")...) {
 		f.Add(p.Body)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

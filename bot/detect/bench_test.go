@@ -2,12 +2,22 @@ package detect_test
 
 import (
 	"bytes"
-	"os"
 	"syscall"
 	"testing"
 
 	"tocsin/bot/detect"
+	"tocsin/bot/intake/intaketest"
 )
+
+// benchmarkData returns the folder of rules and the files with records of the
+// recorded corpus, or the fixtures if there is no corpus.
+func benchmarkData(b *testing.B) (string, []intaketest.Payload) {
+	b.Helper()
+	if intaketest.HasCorpus() {
+		return sigmaCorpus() + "/rules", intaketest.Corpus(b, trailCorpus...)
+	}
+	return sigmaDir + "/rules", intaketest.Fixtures(b, trailFixtures...)
+}
 
 // cpuSeconds returns the CPU time of the process in seconds. On a busy machine it varies
 // less than wall-clock time.
@@ -19,23 +29,19 @@ func cpuSeconds() float64 {
 
 // BenchmarkFiles decodes files and matches SigmaHQ's rules.
 func BenchmarkFiles(b *testing.B) {
-	rs, _ := detect.Load(detect.Options{All: true}, sigmaDir)
-	var files [][]byte
+	rules, files := benchmarkData(b)
+	rs, _ := detect.Load(detect.Options{All: true}, rules)
 	size := 0
-	for _, name := range trailFiles(b) {
-		src, err := os.ReadFile(name)
-		if err != nil {
-			b.Fatal(err)
-		}
-		files, size = append(files, src), size+len(src)
+	for _, file := range files {
+		size += len(file.Body)
 	}
 	records, hits := 0, 0
 	b.ReportAllocs()
 	b.SetBytes(int64(size))
 	start := cpuSeconds()
 	for b.Loop() {
-		for _, src := range files {
-			counts, err := detect.Read(bytes.NewReader(src), func(r *detect.Record) error {
+		for _, file := range files {
+			counts, err := detect.Read(bytes.NewReader(file.Body), func(r *detect.Record) error {
 				rs.Match(r, func(detect.Hit) { hits++ })
 				return nil
 			}, func(detect.Problem) {})
@@ -55,13 +61,14 @@ func BenchmarkFiles(b *testing.B) {
 func BenchmarkMatch(b *testing.B) {
 	for name, o := range map[string]detect.Options{"sigmahq": {All: true}, "own": {All: true, Builtin: true}} {
 		b.Run(name, func(b *testing.B) {
+			rules, files := benchmarkData(b)
 			var paths []string
 			if name == "sigmahq" {
-				paths = []string{sigmaDir}
+				paths = []string{rules}
 			}
 			rs, _ := detect.Load(o, paths...)
 			var records []*detect.Record
-			for _, file := range trailFiles(b) {
+			for _, file := range files {
 				for _, raw := range recordsByEncodingJSON(b, file) {
 					r, err := detect.DecodeRecord(raw)
 					if err != nil {
@@ -87,7 +94,8 @@ func BenchmarkMatch(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	var raws [][]byte
 	size := 0
-	for _, file := range trailFiles(b) {
+	_, files := benchmarkData(b)
+	for _, file := range files {
 		for _, raw := range recordsByEncodingJSON(b, file) {
 			raws, size = append(raws, raw), size+len(raw)
 		}

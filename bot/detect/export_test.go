@@ -6,3 +6,6 @@ func LoadText(o Options, src []byte) (*Ruleset, LoadResult) {
 	l.loadFile("rule.yml", src, nil)
 	return l.link()
 }
+
+// OffByDefault exports offByDefault.
+var OffByDefault = offByDefault

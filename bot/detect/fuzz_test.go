@@ -21,7 +21,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	for _, s := range []string{`{}`, `{"a":[1,{"b":null}],"c":"\u00e9\ud83d\ude00\n"}`, ` {"a" : 1.50e-3 } `, `{"a":{"a":{}}}`, `{"a.b":{"c":true},"a":[[]]}`} {
 		f.Add([]byte(s))
 	}
-	for _, p := range intaketest.Recorded(f, "aws-eventbridge/*/*.json", "aws-guardduty/*.json") {
+	for _, p := range append(intaketest.Fixtures(f, "testdata/trail/*/*.json"), intaketest.Corpus(f, "aws-eventbridge/*/*.json", "aws-guardduty/*.json")...) {
 		f.Add(p.Body)
 	}
 	rs, _ := detect.Load(detect.Options{All: true, Builtin: true})
@@ -73,7 +73,7 @@ func FuzzCompile(f *testing.F) {
 	}
 	f.Add(rule("a") + "---\n" + correlationHead + indent("type: event_count\nrules: [a]\ntimespan: 1m\ncondition: {gte: 3}"))
 	f.Add(rule("a") + "---\nfilter:\n  rules: any\n  s: {f: 1}\n  condition: not s\n")
-	for _, p := range intaketest.Recorded(f, "sigma-cloudtrail/*/*.yml") {
+	for _, p := range append(intaketest.Fixtures(f, sigmaDir+"/*/*.yml"), intaketest.Corpus(f, "sigma-cloudtrail/*/*.yml")...) {
 		f.Add(string(p.Body))
 	}
 	r, err := detect.DecodeRecord([]byte(operatorRecord(`"abc"`)))
@@ -113,7 +113,7 @@ func FuzzRead(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	for _, p := range intaketest.Recorded(f, "cloudtrail-invictus/records/*.json", "cloudtrail-otrf/*", "aws-eventbridge/envelopes/*.json") {
+	for _, p := range append(intaketest.Fixtures(f, trailFixtures...), intaketest.Corpus(f, "cloudtrail-invictus/records/*.json", "cloudtrail-otrf/*", "aws-eventbridge/envelopes/*.json")...) {
 		f.Add(p.Body)
 		f.Add([]byte(gzipped(string(p.Body))))
 	}

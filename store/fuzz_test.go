@@ -28,7 +28,8 @@ func FuzzEvidence(f *testing.F) {
 	f.Add("", "", []byte{})
 	f.Add("\x00\xff", "\xff'; --", []byte("\x00\x1f\x8b\xff"))
 	f.Add("big", "x", bytes.Repeat([]byte("abc"), 30_000))
-	for _, p := range intaketest.Recorded(f, "sentry/*.json", "aws-eventbridge/*/*.json") {
+	seeds := intaketest.Fixtures(f, "../bot/sentry/testdata/documented/*.json", "../bot/cloudtrail/testdata/eventbridge/*/*.json")
+	for _, p := range append(seeds, intaketest.Corpus(f, "sentry/*.json", "aws-eventbridge/*/*.json")...) {
 		f.Add("", "issue", p.Body)
 	}
 	f.Fuzz(func(t *testing.T, id, header string, body []byte) {

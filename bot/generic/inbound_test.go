@@ -282,7 +282,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(body)
 	f.Add([]byte(`{"alerts":[1,null,{"name":1e999}]}`))
 	f.Add([]byte(`{"alerts":{"a":1}}`))
-	for _, p := range intaketest.Recorded(f, "aws-lambda-go/*.json", "aws-eventbridge/*/*.json") {
+	for _, p := range append(intaketest.Fixtures(f, "testdata/events/*.json"), intaketest.Corpus(f, "aws-lambda-go/*.json", "aws-eventbridge/*/*.json")...) {
 		f.Add(p.Body)
 	}
 	list, one := source(f, monitor), source(f, simple("body.title"))

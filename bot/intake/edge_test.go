@@ -380,7 +380,9 @@ func FuzzEdge(f *testing.F) {
 	f.Add("\x00", []byte("[[[[[["), true)
 	f.Add("", []byte(strings.Repeat("[", 300)), true)
 	f.Add("d", []byte("\xff\xfe"), false)
-	for _, p := range intaketest.Recorded(f, "sentry/*.json", "pagerduty/*.json", "aws-eventbridge/*/*.json", "aws-guardduty/*.json", "aws-sns/*.json", "slack/payload-shapes/*/*.json") {
+	seeds := intaketest.Fixtures(f, "../sentry/testdata/*/*.json", "../pagerduty/testdata/*/*.json", "../cloudtrail/testdata/*/*/*.json", "../cloudtrail/testdata/guardduty/*.json", "../sns/testdata/*/*.json", "../slack/testdata/payloads/*.json")
+	seeds = append(seeds, intaketest.Corpus(f, "sentry/*.json", "pagerduty/*.json", "aws-eventbridge/*/*.json", "aws-guardduty/*.json", "aws-sns/*.json", "slack/payload-shapes/*/*.json")...)
+	for _, p := range seeds {
 		f.Add("", p.Body, true)
 	}
 	f.Fuzz(func(t *testing.T, id string, body []byte, genuine bool) {

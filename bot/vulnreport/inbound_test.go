@@ -336,7 +336,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(pgpMIME(encrypted(f, recipient, recipient, "Content-Type: text/plain\r\n\r\nThe finding.", pgpConfig))))
 	f.Add([]byte(mail("Content-Type: multipart/signed; boundary=s", "", "--s", "", "x", "--s", "Content-Type: application/pgp-signature", "", "y", "--s--")))
 	f.Add([]byte(mail("", "-----BEGIN PGP SIGNED MESSAGE-----", "", "x", "-----BEGIN PGP SIGNATURE-----", "", "-----END PGP SIGNATURE-----")))
-	for _, p := range intaketest.Recorded(f, "aws-lambda-go/ses*.json") {
+	for _, p := range append(intaketest.Fixtures(f, "testdata/ses-*.json"), intaketest.Corpus(f, "aws-lambda-go/ses*.json")...) {
 		f.Add(p.Body)
 	}
 	s := source(f, vulnreport.Config{Keys: []vulnreport.Key{privateKey(f, recipient, "")}, AuthServID: "mx", Clock: pgpConfig.Time})

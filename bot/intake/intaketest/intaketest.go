@@ -1,15 +1,13 @@
 // Package intaketest contains test helpers for implementations of
 // [intake.Source]. [Decode] checks properties that hold for every body, and fuzz
-// targets call it. [Hostile] posts malformed bodies to a source. [Recorded] loads
-// recorded payloads as seeds of a fuzz target.
+// targets call it. [Hostile] posts malformed bodies to a source. [Fixtures] and
+// [Corpus] load fixtures and recorded payloads.
 package intaketest
 
 import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 	"unicode/utf8"
@@ -127,34 +125,4 @@ func findInvalidText(v reflect.Value, path string) string {
 		}
 	}
 	return ""
-}
-
-// longest is the largest payload that a fuzz target begins with.
-const longest = 32 << 10
-
-// Recorded returns the payloads that lie in ../shared/data beside the
-// repository: test data that is not ours to pass on. Where there are none it
-// says so, and the target begins with its own fixtures alone.
-func Recorded(t testing.TB, patterns ...string) []Payload {
-	t.Helper()
-	root, err := filepath.Abs(".")
-	for err == nil && root != filepath.Dir(root) {
-		if _, found := os.Stat(filepath.Join(root, "go.mod")); found == nil {
-			break
-		}
-		root = filepath.Dir(root)
-	}
-	var out []Payload
-	for _, pattern := range patterns {
-		files, _ := filepath.Glob(filepath.Join(root, "..", "shared", "data", filepath.FromSlash(pattern)))
-		for _, file := range files {
-			if b, err := os.ReadFile(file); err == nil && len(b) <= longest {
-				out = append(out, Payload{Name: filepath.Base(file), Path: file, Body: b})
-			}
-		}
-	}
-	if len(out) == 0 {
-		t.Logf("no recorded payloads at ../shared/data/%v: the corpus is our own fixtures", patterns)
-	}
-	return out
 }

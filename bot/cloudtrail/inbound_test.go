@@ -70,7 +70,7 @@ func TestVerify(t *testing.T) {
 func TestDeliveryID(t *testing.T) {
 	tests := []struct{ name, body, want string }{
 		{"envelope", string(fixture(t, "envelope.json")), "111122223333/22222222-2222-2222-2222-222222222222"},
-		{"finding", string(fixture(t, "guardduty.json")), "8f5fa7d9-0000-0000-0000-c890a0c38127/b4b01b60fc24a199139f8f5f490edd81/2026-11-03T02:39:00Z"},
+		{"finding", string(fixture(t, "guardduty.json")), "51184813-0000-0000-0000-c751b2b3be6c/8a160d1cf407d30366a02402f6d2c624/2026-11-03T02:39:00Z"},
 		{"bare record", `{"eventID":"e","recipientAccountId":"1","eventName":"x"}`, "1/e"},
 		{"bare finding", `{"id":"f","updatedAt":"u"}`, "f/u"},
 		{"bare finding with a count", `{"id":"f","updatedAt":"u","service":{"count":2}}`, "f/u/2"},

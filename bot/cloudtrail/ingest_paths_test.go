@@ -52,7 +52,7 @@ func TestDecode_EventNames(t *testing.T) {
 	for name, same := range map[string][2][]byte{
 		"record in its envelope and bare":          {record, detail(t, record)},
 		"record in an envelope of another account": {record, replaced(t, record, `"account":"111122223333"`, `"account":"999900009999"`)},
-		"finding on two buses":                     {finding, replaced(t, finding, `"id":"8f5fa7d9-0000-0000-0000-c890a0c38127"`, `"id":"another"`)},
+		"finding on two buses":                     {finding, replaced(t, finding, `"id":"51184813-0000-0000-0000-c751b2b3be6c"`, `"id":"another"`)},
 		"finding in its envelope and bare":         {finding, detail(t, finding)},
 		"alarm from EventBridge and from SNS":      {alarm, fixture(t, "alarm-sns.json")},
 		"Security Hub finding sent twice":          {hub, replaced(t, hub, `"id":"8e5622f9`, `"id":"9e5622f9`)},

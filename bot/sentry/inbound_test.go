@@ -124,8 +124,8 @@ func TestDecode_EventAlert(t *testing.T) {
 		Detail: "Alert rule: Personal data in a response\nCulprit: payroll.api in export\nRequest: GET https://api.acme.example/export\n" +
 			"LeakDetected: salary in public response\n  at write_row (payroll/export.py:12)\n  at export (payroll/api.py:88)",
 		Fingerprint: "sentry.event_alert:acme:4711:Personal data in a response", Correlation: "sentry:acme/payroll-api",
-		EventID: "e4874d664c3540c1a32eab185f12c5ab", At: time.Date(2026, 11, 3, 2, 31, 7, 677e6, time.UTC),
-		URL:     "https://acme.sentry.io/organizations/acme/issues/4711/events/e4874d664c3540c1a32eab185f12c5ab/",
+		EventID: "eb8450ae2a1c5ed5571342c3967d286c", At: time.Date(2026, 11, 3, 2, 31, 7, 677e6, time.UTC),
+		URL:     "https://acme.sentry.io/organizations/acme/issues/4711/events/eb8450ae2a1c5ed5571342c3967d286c/",
 		Project: "payroll-api", Release: "payroll@1.4.2", Environment: "production", Principal: "17", Address: "198.51.100.7",
 		Tags: map[string]string{"data_leak": "true", "environment": "production"}, Rule: "Personal data in a response",
 	}
@@ -136,7 +136,7 @@ func TestDecode_EventAlert(t *testing.T) {
 
 func TestDecode_OccurrencesShareFingerprint(t *testing.T) {
 	body := fixture(t, "event_alert-triggered.json")
-	other := bytes.ReplaceAll(body, []byte("e4874d664c3540c1a32eab185f12c5ab"), []byte("00000000000000000000000000000001"))
+	other := bytes.ReplaceAll(body, []byte("eb8450ae2a1c5ed5571342c3967d286c"), []byte("00000000000000000000000000000001"))
 	other = bytes.ReplaceAll(other, []byte("2026-11-03T02:31:07.677000Z"), []byte("2026-11-03T02:32:00Z"))
 	a, b := decodeAlert(t, "event_alert", body), decodeAlert(t, "event_alert", other)
 	if a.Fingerprint != b.Fingerprint || a.EventID == b.EventID || a.At.Equal(b.At) {

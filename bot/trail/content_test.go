@@ -175,8 +175,8 @@ func TestUnwrap(t *testing.T) {
 	}
 	quote := func(s string) string { b, _ := json.Marshal(s); return string(b) }
 	s3, bridge := read("s3.json"), read("eventbridge.json")
-	object := trail.Object{Bucket: "audit-logs", Key: "my logs/AWSLogs/111122223333/CloudTrail/eu-west-1/a+b.json.gz", Region: "eu-west-1", ETag: "0cdef888", Event: "ObjectCreated:Put"}
-	plain := trail.Object{Bucket: "audit-logs", Key: "my+logs/AWSLogs/111122223333/CloudTrail/eu-west-1/a%20b.json.gz", Region: "eu-west-1", ETag: "0cdef888", Version: "v1", Event: "ObjectCreated:PutObject"}
+	object := trail.Object{Bucket: "audit-logs", Key: "my logs/AWSLogs/111122223333/CloudTrail/eu-west-1/a+b.json.gz", Region: "eu-west-1", ETag: "10cdfb72", Event: "ObjectCreated:Put"}
+	plain := trail.Object{Bucket: "audit-logs", Key: "my+logs/AWSLogs/111122223333/CloudTrail/eu-west-1/a%20b.json.gz", Region: "eu-west-1", ETag: "10cdfb72", Version: "v1", Event: "ObjectCreated:PutObject"}
 	for _, tt := range []struct {
 		name, in string
 		want     []trail.Object

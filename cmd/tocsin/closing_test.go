@@ -17,15 +17,15 @@ import (
 // the other departments have signed.
 func TestFourEngineersCannotClose(t *testing.T) {
 	t.Parallel()
-	s := raise(t, storetest.SQLite(t), company.Options{Seed: 47, HTTP: true, Limits: chat.Limits{Off: true}})
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 47, HTTP: true, Limits: chat.Limits{Off: true}})
 	engineers := s.company.In("engineering")
 	if len(engineers) != 4 {
 		t.Fatalf("%d engineers", len(engineers))
 	}
 	first := engineers[0] // who runs the tests is the first of them, too
-	s.must("incident", "open", "sev3", "--public", "a key in a log line")
+	s.mustRun("incident", "open", "sev3", "--public", "a key in a log line")
 	channel := s.channelOf(1).ID
-	s.until(time.Minute, "the engineers are in the channel", func() bool {
+	s.waitFor(time.Minute, "the engineers are in the channel", func() bool {
 		c, _ := s.company.Chat.Channel(channel)
 		return !slices.ContainsFunc(engineers, func(p company.Person) bool { return !slices.Contains(c.Members, p.ID) })
 	})
@@ -34,18 +34,18 @@ func TestFourEngineersCannotClose(t *testing.T) {
 		words = append(words, "record set "+field+" said about "+field)
 	}
 	for _, w := range append(words, "submit") {
-		if !s.insist(first, channel, w) {
+		if !s.slashUntilRecorded(first, channel, w) {
 			return
 		}
 	}
 	digest := s.view(1).Incident.Submission.Digest
-	if !s.insist(engineers[1], channel, "sign engineering "+digest) {
+	if !s.slashUntilRecorded(engineers[1], channel, "sign engineering "+digest) {
 		return
 	}
 	refused := 0
 	try := func(who company.Person, words string) {
 		t.Helper()
-		if answer, err := s.slash(who, channel, words); recorded(answer, err) {
+		if answer, err := s.slash(who, channel, words); isRecorded(answer, err) {
 			t.Errorf("%s: %q was answered with %q", who.Name, words, answer)
 		}
 		refused++
@@ -78,10 +78,10 @@ func TestFourEngineersCannotClose(t *testing.T) {
 
 	digest = v.Incident.Submission.Digest
 	for _, department := range []string{"security", "legal", "communications"} {
-		s.insist(s.company.In(department)[0], channel, "sign "+department+" "+digest)
+		s.slashUntilRecorded(s.company.In(department)[0], channel, "sign "+department+" "+digest)
 	}
-	s.until(time.Minute, "the postmortem is out", func() bool { return len(s.company.Mail.For(company.EveryoneMail)) == 1 })
-	if out := s.must("incident", "status", "INC-1"); !strings.Contains(out, string(incident.Approved)) {
+	s.waitFor(time.Minute, "the postmortem is out", func() bool { return len(s.company.Mail.For(company.EveryoneMail)) == 1 })
+	if out := s.mustRun("incident", "status", "INC-1"); !strings.Contains(out, string(incident.Approved)) {
 		t.Errorf("with all four signatures:\n%s", out)
 	}
 }

@@ -172,9 +172,9 @@ func demoCommand() *cobra.Command {
 			defer func() { _ = os.RemoveAll(dir) }()
 			o := demoOptions{Dir: dir, Seed: seed, HTTP: http}
 			if auto {
-				return playDemo(cmd.Context(), cmd.OutOrStdout(), o, out)
+				return runDemoStory(cmd.Context(), cmd.OutOrStdout(), o, out)
 			}
-			return showDemo(cmd.Context(), cmd, o, addr)
+			return serveDemo(cmd.Context(), cmd, o, addr)
 		},
 	}
 	cmd.Flags().BoolVar(&auto, "auto", false, "play a whole incident and exit")
@@ -185,13 +185,13 @@ func demoCommand() *cobra.Command {
 	return cmd
 }
 
-// showDemo serves the page until it is interrupted.
-func showDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr string) error {
+// serveDemo serves the page until it is interrupted.
+func serveDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr string) error {
 	d, err := startDemo(ctx, o)
 	if err != nil {
 		return err
 	}
-	w, err := d.open(addr)
+	w, err := d.servePage(addr)
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
@@ -205,28 +205,28 @@ func showDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr strin
 	return errors.Join(ended, w.Close(), d.Close())
 }
 
-// window is the page through which people look at the demo.
-type window struct {
+// demoPage is the page through which people look at the demo.
+type demoPage struct {
 	URL    string
 	page   *page.Page
 	server *http.Server
 }
 
-// open serves the demo's page. Whoever opens it closes it before the demo.
-func (d *demo) open(addr string) (*window, error) {
+// servePage serves the demo's page. Whoever opens it closes it before the demo.
+func (d *demo) servePage(addr string) (*demoPage, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("serve the page: %w", err)
 	}
 	p := page.New(page.Config{Workspace: d.Company.Chat, Pager: d.Company.Pager, Mailbox: d.Company.Mail, Sentry: d.Company.Sentry, CloudTrail: d.Company.Trail, People: demoPeople(d.Company)})
-	w := &window{URL: "http://" + l.Addr().String(), page: p, server: &http.Server{Handler: p.Handler(), ReadHeaderTimeout: 5 * time.Second}}
+	w := &demoPage{URL: "http://" + l.Addr().String(), page: p, server: &http.Server{Handler: p.Handler(), ReadHeaderTimeout: 5 * time.Second}}
 	go func() { _ = w.server.Serve(l) }()
 	return w, nil
 }
 
 // Close ends the viewers' streams, waits a little for answers under way, and
 // stops serving.
-func (w *window) Close() error {
+func (w *demoPage) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if err := errors.Join(w.page.Close(), w.server.Shutdown(ctx)); err != nil {

@@ -15,10 +15,10 @@ import (
 	"tocsin/bot/sandbox/story"
 )
 
-// playDemo plays a whole incident by itself and leaves in dir what is left of
+// runDemoStory plays a whole incident by itself and leaves in dir what is left of
 // it: the transcript and the postmortem. People are quicker here than Slack
 // lets an app be, so the workspace has no rate limits.
-func playDemo(ctx context.Context, out io.Writer, o demoOptions, dir string) (err error) {
+func runDemoStory(ctx context.Context, out io.Writer, o demoOptions, dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("make the folder for the transcript: %w", err)
 	}
@@ -32,7 +32,7 @@ func playDemo(ctx context.Context, out io.Writer, o demoOptions, dir string) (er
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	report, err := d.play(ctx, o, out, dir, 0)
+	report, err := d.playStory(ctx, o, out, dir, 0)
 	if err != nil {
 		return fmt.Errorf("the story broke off (%s shows how far it came): %w", filepath.Join(dir, "transcript.md"), err)
 	}
@@ -41,9 +41,9 @@ func playDemo(ctx context.Context, out io.Writer, o demoOptions, dir string) (er
 	return err
 }
 
-// play plays the seed's incident with this bot. patience is for each thing
+// playStory plays the seed's incident with this bot. patience is for each thing
 // that has to happen; zero is the story's own.
-func (d *demo) play(ctx context.Context, o demoOptions, out io.Writer, dir string, patience time.Duration) (story.Result, error) {
+func (d *demo) playStory(ctx context.Context, o demoOptions, out io.Writer, dir string, patience time.Duration) (story.Result, error) {
 	zone, err := time.LoadLocation(cmp.Or(d.Config.TimeZone, "UTC"))
 	if err != nil {
 		return story.Result{}, fmt.Errorf("time zone: %w", err)

@@ -42,17 +42,17 @@ func TestStories(t *testing.T) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			s := &played{seed: seed, dir: root}
-			if err := s.play(t.Context()); err != nil {
-				s.fault("%v", err)
+			s := &storyCheck{seed: seed, dir: root}
+			if err := s.run(t.Context()); err != nil {
+				s.errorf("%v", err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, f := range s.faults {
+			for _, f := range s.errors {
 				t.Errorf("seed %d: %s", seed, f)
 			}
-			for _, way := range []string{s.report.Source, "acked by " + s.report.AckedBy, "objection of " + s.report.Objecting, "for " + s.report.Audience,
-				s.report.Severity, fmt.Sprintf("http %t", s.report.HTTP), fmt.Sprintf("%d rounds", s.report.Rounds)} {
+			for _, way := range []string{s.result.Source, "acked by " + s.result.AckedBy, "objection of " + s.result.Objecting, "for " + s.result.Audience,
+				s.result.Severity, fmt.Sprintf("http %t", s.result.HTTP), fmt.Sprintf("%d rounds", s.result.Rounds)} {
 				saw[way]++
 			}
 		})
@@ -70,22 +70,22 @@ func TestStories(t *testing.T) {
 	}
 }
 
-// played is one seed's story with everything that is left of it.
-type played struct {
+// storyCheck is one seed's story with everything that is left of it.
+type storyCheck struct {
 	seed       uint64
 	dir        string
 	demo       *demo
-	report     story.Result
+	result     story.Result
 	view       incident.View
-	transcript []line
-	faults     []string
+	transcript []transcriptEntry
+	errors     []string
 }
 
-func (s *played) fault(format string, args ...any) {
-	s.faults = append(s.faults, fmt.Sprintf(format, args...))
+func (s *storyCheck) errorf(format string, args ...any) {
+	s.errors = append(s.errors, fmt.Sprintf(format, args...))
 }
 
-func (s *played) play(ctx context.Context) (err error) {
+func (s *storyCheck) run(ctx context.Context) (err error) {
 	o := demoOptions{Dir: s.dir, Seed: s.seed, HTTP: story.OverHTTP(s.seed), Limits: chat.Limits{Off: true}, Logger: slog.New(slog.DiscardHandler)}
 	if s.demo, err = startDemo(ctx, o); err != nil {
 		return err
@@ -95,10 +95,10 @@ func (s *played) play(ctx context.Context) (err error) {
 			err = closed
 		}
 	}()
-	if s.report, err = s.demo.play(ctx, o, io.Discard, s.dir, time.Minute); err != nil {
+	if s.result, err = s.demo.playStory(ctx, o, io.Discard, s.dir, time.Minute); err != nil {
 		return err
 	}
-	id, err := incident.ParseID(s.report.Incident)
+	id, err := incident.ParseID(s.result.Incident)
 	if err != nil {
 		return err
 	}
@@ -109,69 +109,69 @@ func (s *played) play(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.transcript = lines(string(text))
-	s.database(ctx)
-	s.workspace()
-	s.pager()
-	s.mailbox()
-	s.document()
+	s.transcript = parseTranscript(string(text))
+	s.checkDatabase(ctx)
+	s.checkSlack()
+	s.checkPagerDuty()
+	s.checkMail()
+	s.checkPostmortem()
 	return nil
 }
 
-// line is the head of an entry in the transcript, with its place in the sandbox's log.
-type line struct{ head, place string }
+// transcriptEntry is the head of an entry in the transcript, with its place in the sandbox's log.
+type transcriptEntry struct{ head, position string }
 
 var entryHead = regexp.MustCompile("(?m)^\\*\\*\\d\\d:\\d\\d:\\d\\d\\*\\* (.*?)(?: `([^`\\n]+)`)?$")
 
-func lines(transcript string) []line {
-	var out []line
+func parseTranscript(transcript string) []transcriptEntry {
+	var out []transcriptEntry
 	for _, m := range entryHead.FindAllStringSubmatch(transcript, -1) {
-		out = append(out, line{m[1], m[2]})
+		out = append(out, transcriptEntry{m[1], m[2]})
 	}
 	return out
 }
 
-// places are where the transcript's entries of one sort stand in the sandbox's log.
-func (s *played) places(fits func(head string) bool) []string {
+// positions are where the transcript's entries of one sort stand in the sandbox's log.
+func (s *storyCheck) positions(fits func(head string) bool) []string {
 	var out []string
 	for _, l := range s.transcript {
 		if fits(l.head) {
-			out = append(out, l.place)
+			out = append(out, l.position)
 		}
 	}
 	return out
 }
 
-// same holds two lists against each other, in any order.
-func (s *played) same(what string, told, logged []string) {
+// compareLists holds two lists against each other, in any order.
+func (s *storyCheck) compareLists(what string, told, logged []string) {
 	slices.Sort(told)
 	slices.Sort(logged)
 	if !slices.Equal(told, logged) {
-		s.fault("%s: the transcript has %d, the sandbox's log has %d\ntranscript %v\nlog        %v", what, len(told), len(logged), told, logged)
+		s.errorf("%s: the transcript has %d, the sandbox's log has %d\ntranscript %v\nlog        %v", what, len(told), len(logged), told, logged)
 	}
 }
 
-// database looks at the incident as the bot keeps it.
-func (s *played) database(ctx context.Context) {
+// checkDatabase looks at the incident as the bot keeps it.
+func (s *storyCheck) checkDatabase(ctx context.Context) {
 	inc := s.view.Incident
-	if inc.Status != incident.Closed || string(inc.Severity) != s.report.Severity || string(inc.Record.Audience) != s.report.Audience {
-		s.fault("it is %s, %s, for %s", inc.Status, inc.Severity, inc.Record.Audience)
+	if inc.Status != incident.Closed || string(inc.Severity) != s.result.Severity || string(inc.Record.Audience) != s.result.Audience {
+		s.errorf("it is %s, %s, for %s", inc.Status, inc.Severity, inc.Record.Audience)
 	}
-	if inc.Submission == nil || inc.Submission.Digest != s.report.Digest || inc.Submission.Document.Digest() != s.report.Digest {
-		s.fault("the digest is %s in the story; the submission is %+v", s.report.Digest, inc.Submission)
+	if inc.Submission == nil || inc.Submission.Digest != s.result.Digest || inc.Submission.Document.Digest() != s.result.Digest {
+		s.errorf("the digest is %s in the story; the submission is %+v", s.result.Digest, inc.Submission)
 	}
 	for _, d := range incident.RequiredDepartments() {
 		sig := inc.SignedBy(d)
-		signer, ok := s.view.Directory.Resolve(incident.Identity{Provider: incident.ProviderSlack, ID: s.report.Signers[string(d)]})
+		signer, ok := s.view.Directory.Resolve(incident.Identity{Provider: incident.ProviderSlack, ID: s.result.Signers[string(d)]})
 		if sig == nil || !ok || sig.By != signer.ID {
-			s.fault("%s: signed by %s in the story, %+v in the database", d, s.report.Signers[string(d)], sig)
+			s.errorf("%s: signed by %s in the story, %+v in the database", d, s.result.Signers[string(d)], sig)
 		}
 	}
-	if len(inc.Objections) != 1 || string(inc.Objections[0].Department) != s.report.Objecting || inc.Objections[0].How != "amended" || inc.Objections[0].Digest != s.report.Stale {
-		s.fault("objections: %+v", inc.Objections)
+	if len(inc.Objections) != 1 || string(inc.Objections[0].Department) != s.result.Objecting || inc.Objections[0].How != "amended" || inc.Objections[0].Digest != s.result.Stale {
+		s.errorf("objections: %+v", inc.Objections)
 	}
-	if len(inc.Postmortems) != 1 || !inc.Postmortems[0].Shared || inc.Postmortems[0].FileID != s.report.Files["postmortem.md"] {
-		s.fault("postmortems: %+v, uploaded: %v", inc.Postmortems, s.report.Files)
+	if len(inc.Postmortems) != 1 || !inc.Postmortems[0].Shared || inc.Postmortems[0].FileID != s.result.Files["postmortem.md"] {
+		s.errorf("postmortems: %+v, uploaded: %v", inc.Postmortems, s.result.Files)
 	}
 	steps := map[string]string{}
 	for _, run := range inc.Runs {
@@ -180,45 +180,45 @@ func (s *played) database(ctx context.Context) {
 				continue
 			}
 			if !step.Finished() {
-				s.fault("the step %s/%s is %s", run.Playbook, step.ID, step.Status)
+				s.errorf("the step %s/%s is %s", run.Playbook, step.ID, step.Status)
 			}
 			if step.Action == "" {
 				steps[run.Playbook+"/"+step.ID] = string(step.Status)
 			}
 		}
 	}
-	if fmt.Sprint(steps) != fmt.Sprint(s.report.Steps) {
-		s.fault("steps in the database %v\nin the story %v", steps, s.report.Steps)
+	if fmt.Sprint(steps) != fmt.Sprint(s.result.Steps) {
+		s.errorf("steps in the database %v\nin the story %v", steps, s.result.Steps)
 	}
 	count := int64(0)
 	for _, a := range s.view.Alerts {
 		count += a.Count
 	}
-	if count != int64(s.report.Alerts) || len(s.view.Alerts) != 2 {
-		s.fault("%d deliveries were answered 2xx, %d are counted in %d alerts", s.report.Alerts, count, len(s.view.Alerts))
+	if count != int64(s.result.Alerts) || len(s.view.Alerts) != 2 {
+		s.errorf("%d deliveries were answered 2xx, %d are counted in %d alerts", s.result.Alerts, count, len(s.view.Alerts))
 	}
 	if v, err := s.demo.Bot.Store().Verify(ctx); err != nil || len(v.Problems) > 0 || v.Events != len(s.view.Timeline) {
-		s.fault("verify: %+v %v; %d events", v, err, len(s.view.Timeline))
+		s.errorf("verify: %+v %v; %d events", v, err, len(s.view.Timeline))
 	}
 	if b, err := s.demo.Bot.Store().Backlog(ctx); err != nil || b.Inbox > 0 {
-		s.fault("backlog: %+v %v", b, err)
+		s.errorf("backlog: %+v %v", b, err)
 	}
 	for _, e := range s.view.Timeline {
 		if e.Kind == incident.EventEffectFailed || e.Kind == incident.EventPageFailed {
-			s.fault("%s: %s %s", e.Kind, e.Field("effect"), e.Text("reason"))
+			s.errorf("%s: %s %s", e.Kind, e.Field("effect"), e.Text("reason"))
 		}
 	}
 }
 
-// told are kinds of events of which each stands in the channel in one message.
-var told = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventRoleAssigned,
+// postedKinds are kinds of events of which each stands in the channel in one message.
+var postedKinds = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventRoleAssigned,
 	incident.EventFactSet, incident.EventDepartmentsInvolved, incident.EventNoted, incident.EventEvidence, incident.EventUpdated, incident.EventContained, incident.EventResolved,
 	incident.EventRecordEdited, incident.EventSubmitted, incident.EventSigned, incident.EventAmended, incident.EventObjected, incident.EventObjectionClosed, incident.EventApproved,
 	incident.EventStepDone, incident.EventStepSkipped, incident.EventConsulted, incident.EventAnswered, incident.EventActionAdded, incident.EventReviewScheduled,
 	incident.EventReviewConcluded, incident.EventClosed}
 
-// workspace holds Slack's log against the transcript and the timeline.
-func (s *played) workspace() {
+// checkSlack holds Slack's log against the transcript and the timeline.
+func (s *storyCheck) checkSlack() {
 	ws := s.demo.Company.Chat
 	var posted, edited, whispered []string
 	marks := map[string]int{}
@@ -242,14 +242,14 @@ func (s *played) workspace() {
 				Key string `json:"key"`
 			}
 			if err := json.Unmarshal(m.Metadata.EventPayload, &mark); err != nil {
-				s.fault("metadata: %v", err)
+				s.errorf("metadata: %v", err)
 			}
 			key := mark.Key
 			if marks[key]++; marks[key] > 1 {
-				s.fault("the message %s stands %d times", key, marks[key])
+				s.errorf("the message %s stands %d times", key, marks[key])
 			}
 			var seq int
-			if n, _ := fmt.Sscanf(key, s.report.Incident+"/%d/post", &seq); n == 1 && strings.HasSuffix(key, "/post") {
+			if n, _ := fmt.Sscanf(key, s.result.Incident+"/%d/post", &seq); n == 1 && strings.HasSuffix(key, "/post") {
 				posts[seq]++
 			}
 		}
@@ -259,29 +259,29 @@ func (s *played) workspace() {
 			whispered = append(whispered, m.Channel+"/"+m.TS)
 		}
 	}
-	s.same("messages", s.places(func(h string) bool { return strings.HasSuffix(h, "· **tocsin**") }), posted)
-	s.same("edits", s.places(func(h string) bool { return strings.HasSuffix(h, "**tocsin** edited a message") }), edited)
-	s.same("whispers", s.places(func(h string) bool { return strings.Contains(h, "only visible to") }), whispered)
+	s.compareLists("messages", s.positions(func(h string) bool { return strings.HasSuffix(h, "· **tocsin**") }), posted)
+	s.compareLists("edits", s.positions(func(h string) bool { return strings.HasSuffix(h, "**tocsin** edited a message") }), edited)
+	s.compareLists("whispers", s.positions(func(h string) bool { return strings.Contains(h, "only visible to") }), whispered)
 	for _, e := range s.view.Timeline {
-		if slices.Contains(told, e.Kind) && posts[e.Seq] != 1 {
-			s.fault("event %d, %s, stands %d times in the channel", e.Seq, e.Kind, posts[e.Seq])
+		if slices.Contains(postedKinds, e.Kind) && posts[e.Seq] != 1 {
+			s.errorf("event %d, %s, stands %d times in the channel", e.Seq, e.Kind, posts[e.Seq])
 		}
 	}
 	if made := ws.Counts()["conversations.create"]; made.Landed != 1 || made.Calls != 1 {
-		s.fault("channels were created %d times in %d calls", made.Landed, made.Calls)
+		s.errorf("channels were created %d times in %d calls", made.Landed, made.Calls)
 	}
 	if unknown := ws.UnknownMethods(); len(unknown) > 0 {
-		s.fault("unknown methods: %v", unknown)
+		s.errorf("unknown methods: %v", unknown)
 	}
 	for _, m := range ws.Messages("C0INCIDENTS") {
-		if m.BotID != "" && s.report.Audience != "all" && strings.Contains(string(m.Blocks), s.view.Incident.Title) {
-			s.fault("the announce channel tells the title of a restricted incident")
+		if m.BotID != "" && s.result.Audience != "all" && strings.Contains(string(m.Blocks), s.view.Incident.Title) {
+			s.errorf("the announce channel tells the title of a restricted incident")
 		}
 	}
 }
 
-// pager holds PagerDuty's log against the rounds and routes that were started.
-func (s *played) pager() {
+// checkPagerDuty holds PagerDuty's log against the rounds and routes that were started.
+func (s *storyCheck) checkPagerDuty() {
 	account := s.demo.Company.Pager
 	triggers, rounds := map[string]int{}, map[string]int{}
 	for _, r := range account.Requests() {
@@ -291,32 +291,32 @@ func (s *played) pager() {
 	}
 	for _, e := range s.view.Timeline {
 		if e.Kind == incident.EventPageStarted {
-			rounds[s.report.Incident+"/"+e.Field("round")]++
+			rounds[s.result.Incident+"/"+e.Field("round")]++
 			if e.Field("escalation_step") != "0" {
-				s.fault("route %s was paged, though somebody answered", e.Field("escalation_step"))
+				s.errorf("route %s was paged, though somebody answered", e.Field("escalation_step"))
 			}
 		}
 	}
-	if fmt.Sprint(triggers) != fmt.Sprint(rounds) || len(triggers) != s.report.Rounds {
-		s.fault("pages at PagerDuty %v, started %v, told %d", triggers, rounds, s.report.Rounds)
+	if fmt.Sprint(triggers) != fmt.Sprint(rounds) || len(triggers) != s.result.Rounds {
+		s.errorf("pages at PagerDuty %v, started %v, told %d", triggers, rounds, s.result.Rounds)
 	}
 	var rang []string
 	for _, p := range account.Snapshot().Pages {
 		rang = append(rang, p.Key)
 	}
-	s.same("pages", s.places(func(h string) bool { return strings.HasPrefix(h, "📟") }), rang)
+	s.compareLists("pages", s.positions(func(h string) bool { return strings.HasPrefix(h, "📟") }), rang)
 }
 
-func (s *played) mailbox() {
+func (s *storyCheck) checkMail() {
 	var kept []string
 	for id, n := range s.demo.Company.Mail.Counts() {
 		kept = append(kept, id)
 		if n != 1 || id == "" {
-			s.fault("the mail %q came %d times", id, n)
+			s.errorf("the mail %q came %d times", id, n)
 		}
 	}
-	s.same("mails", s.places(func(h string) bool { return strings.HasPrefix(h, "✉") }), kept)
-	s.same("mails of the report", slices.Clone(s.report.Mails), kept)
+	s.compareLists("mails", s.positions(func(h string) bool { return strings.HasPrefix(h, "✉") }), kept)
+	s.compareLists("mails of the report", slices.Clone(s.result.Mails), kept)
 }
 
 var (
@@ -324,27 +324,27 @@ var (
 	digestLine = regexp.MustCompile(`(?m)^ {4}(sha256:[0-9a-f]{64})$`)
 )
 
-// document computes the digest again from what stands in postmortem.md.
-func (s *played) document() {
+// checkPostmortem computes the digest again from what stands in postmortem.md.
+func (s *storyCheck) checkPostmortem() {
 	md, err := os.ReadFile(filepath.Join(s.dir, "postmortem.md"))
 	if err != nil {
-		s.fault("%v", err)
+		s.errorf("%v", err)
 		return
 	}
 	block, stated := jsonBlock.FindSubmatch(md), digestLine.FindSubmatch(md)
 	if block == nil || stated == nil {
-		s.fault("postmortem.md has no record or no digest")
+		s.errorf("postmortem.md has no record or no digest")
 		return
 	}
 	sum := sha256.Sum256(block[1])
 	digest := "sha256:" + hex.EncodeToString(sum[:])
 	signed := s.view.Incident.Submission
-	if digest != string(stated[1]) || digest != signed.Digest || digest != signed.Document.Digest() || digest != s.report.Digest || string(block[1]) != string(signed.Document.Canonical()) {
-		s.fault("the digest of the record in postmortem.md is %s; it states %s, the database %s", digest, stated[1], signed.Digest)
+	if digest != string(stated[1]) || digest != signed.Digest || digest != signed.Document.Digest() || digest != s.result.Digest || string(block[1]) != string(signed.Document.Canonical()) {
+		s.errorf("the digest of the record in postmortem.md is %s; it states %s, the database %s", digest, stated[1], signed.Digest)
 	}
 	html, err := os.ReadFile(filepath.Join(s.dir, "postmortem.html"))
 	if err != nil || !strings.Contains(string(html), digest) || !strings.Contains(string(html), "<svg") {
-		s.fault("postmortem.html: %v", err)
+		s.errorf("postmortem.html: %v", err)
 	}
 }
 

@@ -74,7 +74,7 @@ func detectCommand() *cobra.Command {
 			printLoadErrors(cmd.ErrOrStderr(), report)
 			if report.Usable == 0 {
 				return fmt.Errorf("none of the rules can be used: %d are off, %d are for something else, %s",
-					len(report.Off), len(report.Skipped), faults(len(report.Refused)))
+					len(report.Off), len(report.Skipped), countErrors(len(report.Refused)))
 			}
 			return newDetection(cmd, rs, f).run(args, stats)
 		},
@@ -148,12 +148,12 @@ func lintText(w io.Writer, report detect.LoadResult) error {
 	}
 	printLoadErrors(w, report)
 	_, err := fmt.Fprintf(w, "%d files: %d rules to use, %d off, %d for something else, %s\n",
-		report.Files, report.Usable, len(report.Off), len(report.Skipped), faults(len(report.Refused)))
+		report.Files, report.Usable, len(report.Off), len(report.Skipped), countErrors(len(report.Refused)))
 	return err
 }
 
-// faults counts them in words.
-func faults(n int) string {
+// countErrors counts them in words.
+func countErrors(n int) string {
 	if n == 1 {
 		return "1 fault"
 	}
@@ -191,7 +191,7 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 					fmt.Fprintf(out, "no fixtures: rule %s\n", id)
 				}
 				_, err = fmt.Fprintf(out, "%d rules, %d records, %d conditions dropped in turn: %s, %d rules without fixtures\n",
-					report.Rules, report.Records, report.Mutants, faults(len(report.Problems)), len(report.Untested))
+					report.Rules, report.Records, report.Mutants, countErrors(len(report.Problems)), len(report.Untested))
 			}
 			switch {
 			case err != nil:

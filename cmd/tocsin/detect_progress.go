@@ -10,7 +10,7 @@ import (
 
 // progress is a bar on a terminal, and nothing anywhere else.
 type progress struct {
-	to    io.Writer // nil where there is no terminal
+	out   io.Writer // nil where there is no terminal
 	total int64
 	done  int64
 	drawn time.Time
@@ -21,7 +21,7 @@ func newProgress(w io.Writer) *progress {
 	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
 		return &progress{}
 	}
-	return &progress{to: w}
+	return &progress{out: w}
 }
 
 // isTerminal reports whether a person reads what is written.
@@ -36,7 +36,7 @@ func isTerminal(w io.Writer) bool {
 
 // reader counts what is read of a file.
 func (p *progress) reader(src io.Reader) io.Reader {
-	if p.to == nil {
+	if p.out == nil {
 		return src
 	}
 	return &progressReader{src, p}
@@ -62,17 +62,17 @@ const barWidth = 40
 func (p *progress) draw() {
 	p.shown = true
 	if p.total == 0 { // the standard input: nobody knows how much there is
-		fmt.Fprintf(p.to, "\r\x1b[K%d MB", p.done>>20)
+		fmt.Fprintf(p.out, "\r\x1b[K%d MB", p.done>>20)
 		return
 	}
 	full := min(int(p.done*barWidth/p.total), barWidth)
-	fmt.Fprintf(p.to, "\r\x1b[K[%s%s] %3d %%", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), min(p.done*100/p.total, 100))
+	fmt.Fprintf(p.out, "\r\x1b[K[%s%s] %3d %%", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), min(p.done*100/p.total, 100))
 }
 
 // clear makes room for a line.
 func (p *progress) clear() {
 	if p.shown {
-		fmt.Fprint(p.to, "\r\x1b[K")
+		fmt.Fprint(p.out, "\r\x1b[K")
 		p.shown = false
 	}
 }

@@ -34,13 +34,13 @@ type detection struct {
 	eager    bool // write each hit at once
 	detail   bool // JSON with the author, and the events of a correlation
 
-	file    string
-	counts  detect.Counts
-	files   int
-	failed  int // files that could not be read to their end
-	hits    map[*detect.Rule]int
-	problem int // within the present file
-	err     error
+	file         string
+	counts       detect.Counts
+	files        int
+	failed       int // files that could not be read to their end
+	hits         map[*detect.Rule]int
+	fileProblems int // within the present file
+	err          error
 }
 
 func newDetection(cmd *cobra.Command, rules *detect.Ruleset, f *detectFlags) *detection {
@@ -73,13 +73,13 @@ type hitLine struct {
 // run looks at every file. One that cannot be read does not stop the others.
 func (d *detection) run(args []string, stats bool) error {
 	began := time.Now()
-	names, total := d.list(args)
+	names, total := d.findFiles(args)
 	d.progress.total = total
 	for _, name := range names {
 		if d.ctx.Err() != nil || d.err != nil {
 			break
 		}
-		d.read(name)
+		d.readFile(name)
 	}
 	d.progress.clear()
 	if err := cmp.Or(d.err, d.out.Flush(), d.ctx.Err()); err != nil {
@@ -103,18 +103,18 @@ func (d *detection) run(args []string, stats bool) error {
 // printAuthors names the authors of the rules that matched, once each. SigmaHQ's
 // licence asks that they stay with what a rule finds.
 func (d *detection) printAuthors() {
-	for _, r := range d.ranked() {
-		if r.Author != "" && r.Author != ours {
+	for _, r := range d.rankedRules() {
+		if r.Author != "" && r.Author != builtinAuthor {
 			fmt.Fprintf(d.errs, "%s (%s) is by %s\n", r.Title, r.ID, r.Author)
 		}
 	}
 }
 
-// ours is the author of the built-in rules.
-const ours = "Tocsin"
+// builtinAuthor is the author of the built-in rules.
+const builtinAuthor = "Tocsin"
 
-// list finds the files behind the arguments, and how many bytes they have.
-func (d *detection) list(args []string) (names []string, total int64) {
+// findFiles finds the files behind the arguments, and how many bytes they have.
+func (d *detection) findFiles(args []string) (names []string, total int64) {
 	for _, arg := range args {
 		if arg == "-" {
 			names = append(names, arg)
@@ -167,7 +167,7 @@ func (d *detection) fail(name string, err error) {
 // maxProblems is how many invalid records of one file are shown.
 const maxProblems = 10
 
-func (d *detection) read(name string) {
+func (d *detection) readFile(name string) {
 	src := d.in
 	if name != "-" {
 		f, err := os.Open(name)
@@ -179,13 +179,13 @@ func (d *detection) read(name string) {
 		src = f
 	}
 	d.files++
-	d.file, d.problem = name, 0
+	d.file, d.fileProblems = name, 0
 	counts, err := detect.Read(d.progress.reader(src), d.record, d.invalid)
 	d.counts.Records += counts.Records
 	d.counts.Invalid += counts.Invalid
 	d.counts.Other += counts.Other
-	if d.problem > maxProblems {
-		fmt.Fprintf(d.errs, "%s: %d more that are no records\n", name, d.problem-maxProblems)
+	if d.fileProblems > maxProblems {
+		fmt.Fprintf(d.errs, "%s: %d more that are no records\n", name, d.fileProblems-maxProblems)
 	}
 	if err != nil && d.err == nil && d.ctx.Err() == nil {
 		d.fail(name, err)
@@ -193,7 +193,7 @@ func (d *detection) read(name string) {
 }
 
 func (d *detection) invalid(p detect.Problem) {
-	if d.problem++; d.problem <= maxProblems {
+	if d.fileProblems++; d.fileProblems <= maxProblems {
 		d.progress.clear()
 		fmt.Fprintf(d.errs, "%s: %v\n", d.file, p)
 	}
@@ -237,8 +237,8 @@ func (d *detection) print(rule *detect.Rule, l hitLine) {
 	d.err = cmp.Or(d.err, err)
 }
 
-// ranked are the rules that matched, the gravest and most frequent first.
-func (d *detection) ranked() []*detect.Rule {
+// rankedRules are the rules that matched, the gravest and most frequent first.
+func (d *detection) rankedRules() []*detect.Rule {
 	grade := map[detect.Level]int{detect.Critical: 5, detect.High: 4, detect.Medium: 3, detect.Low: 2, detect.Informational: 1}
 	return slices.SortedFunc(maps.Keys(d.hits), func(a, b *detect.Rule) int {
 		return cmp.Or(grade[b.Level]-grade[a.Level], d.hits[b]-d.hits[a], cmp.Compare(a.ID, b.ID))
@@ -247,11 +247,11 @@ func (d *detection) ranked() []*detect.Rule {
 
 // printSummary prints what was found.
 func (d *detection) printSummary(took time.Duration) {
-	rules, hits := d.ranked(), 0
+	rules, hits := d.rankedRules(), 0
 	for _, r := range rules {
 		hits += d.hits[r]
 		by := ""
-		if r.Author != "" && r.Author != ours {
+		if r.Author != "" && r.Author != builtinAuthor {
 			by = ", by " + r.Author
 		}
 		fmt.Fprintf(d.errs, "%8d  %-13s %s (%s%s)\n", d.hits[r], r.Level, r.Title, r.ID, by)

@@ -12,7 +12,7 @@ import (
 
 func TestProgress(t *testing.T) {
 	var b strings.Builder
-	p := &progress{to: &b, total: 200}
+	p := &progress{out: &b, total: 200}
 	if _, err := io.Copy(io.Discard, p.reader(strings.NewReader(strings.Repeat("x", 100)))); err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if newProgress(file).to != nil || newProgress(&b).to != nil {
+	if newProgress(file).out != nil || newProgress(&b).out != nil {
 		t.Error("a bar is drawn where nobody looks")
 	}
 	src := strings.NewReader("x")

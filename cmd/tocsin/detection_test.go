@@ -20,7 +20,7 @@ import (
 // though the bot dies in the middle and everything is told twice.
 func TestSecretsReadInBulk(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
-		s := raise(t, url, company.Options{Seed: 11, Limits: chat.Limits{Off: true}}, shipped)
+		s := startBot(t, url, company.Options{Seed: 11, Limits: chat.Limits{Off: true}}, useDefaultRouting)
 		calls, at := feed.SecretBurst(11, 20), time.Now()
 		tell := func(from, to int) {
 			t.Helper()
@@ -33,13 +33,13 @@ func TestSecretsReadInBulk(t *testing.T) {
 		}
 		handled := func(want int) {
 			t.Helper()
-			s.until(time.Minute, "all is handled", func() bool {
-				return s.count("SELECT count(*) FROM inbox WHERE source = 'cloudtrail' AND handled_at IS NOT NULL") == want
+			s.waitFor(time.Minute, "all is handled", func() bool {
+				return s.queryInt("SELECT count(*) FROM inbox WHERE source = 'cloudtrail' AND handled_at IS NOT NULL") == want
 			})
 		}
 		tell(0, 8)
 		handled(8)
-		if n := s.count("SELECT count(*) FROM incidents"); n != 0 {
+		if n := s.queryInt("SELECT count(*) FROM incidents"); n != 0 {
 			t.Fatalf("%d incidents of eight reads", n)
 		}
 		s.kill()
@@ -47,27 +47,27 @@ func TestSecretsReadInBulk(t *testing.T) {
 		tell(0, 20)
 		handled(20)
 		tell(10, 20)
-		s.quiet(time.Minute)
-		if n := s.count("SELECT count(*) FROM incidents"); n != 1 {
+		s.waitIdle(time.Minute)
+		if n := s.queryInt("SELECT count(*) FROM incidents"); n != 1 {
 			t.Fatalf("%d incidents", n)
 		}
 		v := s.view(1)
 		if a := v.Incident.Alerts[0]; a.Kind != "cloudtrail.correlation.secrets-read-in-bulk" || !strings.HasSuffix(a.Rule, "by Tocsin") {
 			t.Errorf("alert %+v", a)
 		}
-		if !told(v, "Events (10): ") {
+		if !timelineContains(v, "Events (10): ") {
 			t.Errorf("the events are not named: %+v", v.Timeline)
 		}
 		if pages := s.company.Pager.Snapshot().Incidents; len(pages) != 1 {
 			t.Errorf("%d pages", len(pages))
 		}
 		s.stop()
-		s.intact()
+		s.checkVerify()
 	})
 }
 
-// told reports whether a text of the timeline says so.
-func told(v incident.View, what string) bool {
+// timelineContains reports whether a text of the timeline says so.
+func timelineContains(v incident.View, what string) bool {
 	return slices.ContainsFunc(v.Timeline, func(e incident.Event) bool {
 		for _, text := range e.Texts {
 			if strings.Contains(text.Value, what) {
@@ -78,8 +78,8 @@ func told(v incident.View, what string) bool {
 	})
 }
 
-// shipped is the routing that stands where the configuration says nothing.
-func shipped(config map[string]any) { delete(config, "routing") }
+// useDefaultRouting is the routing that stands where the configuration says nothing.
+func useDefaultRouting(config map[string]any) { delete(config, "routing") }
 
 // TestGraveCallsOpenIncidents sends what the sandbox can do in AWS, and a rule
 // of somebody else's that is shown with its author.
@@ -95,7 +95,7 @@ detection: {sel: {eventName: CreateLogGroup}, condition: sel}
 	if err := os.WriteFile(filepath.Join(dir, "own.yml"), []byte(rule), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := raise(t, storetest.SQLite(t), company.Options{Seed: 12, Limits: chat.Limits{Off: true}}, shipped, func(config map[string]any) {
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 12, Limits: chat.Limits{Off: true}}, useDefaultRouting, func(config map[string]any) {
 		config["detection"] = map[string]any{"rules": []string{dir}, "levels": map[string]any{"11111111-2222-3333-4444-555555555555": "critical"}}
 	})
 	own := feed.StopLogging(99)
@@ -106,16 +106,16 @@ detection: {sel: {eventName: CreateLogGroup}, condition: sel}
 		if a, err := s.company.Trail.Deliver(t.Context(), call, feed.Copy{}); err != nil || a.Status != 202 {
 			t.Fatalf("%+v, %v", a, err)
 		}
-		s.until(time.Minute, fmt.Sprintf("%s has opened an incident", call.Name), func() bool { return s.count("SELECT count(*) FROM incidents") == n+1 })
+		s.waitFor(time.Minute, fmt.Sprintf("%s has opened an incident", call.Name), func() bool { return s.queryInt("SELECT count(*) FROM incidents") == n+1 })
 	}
 	v := s.view(6)
 	if a := v.Alerts[0]; a.Rule != "Somebody did something (11111111-2222-3333-4444-555555555555) by Ada Lovelace" {
 		t.Errorf("alert %+v", a)
 	}
-	if !told(v, "by Ada Lovelace") {
+	if !timelineContains(v, "by Ada Lovelace") {
 		t.Errorf("the author is not named: %+v", v.Timeline)
 	}
-	s.quiet(time.Minute)
+	s.waitIdle(time.Minute)
 	s.stop()
-	s.intact()
+	s.checkVerify()
 }

@@ -11,7 +11,7 @@ import (
 
 // explainCommand is `tocsin incident explain`, for whoever asks about an alert
 // and not about an incident.
-func explainCommand(g *global) *cobra.Command {
+func explainCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "explain ALERT", Short: "Why an alert was treated as it was: each rule tried, and the values it compared",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -34,7 +34,7 @@ func explainCommand(g *global) *cobra.Command {
 			}
 			var reply bot.ControlReply
 			if err := bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", bot.ControlRequest{Command: "explain " + args[0]}, &reply); err != nil {
-				return g.refusal(cmd.OutOrStdout(), err)
+				return g.replyError(cmd.OutOrStdout(), err)
 			}
 			if g.json {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(reply.Alerts)

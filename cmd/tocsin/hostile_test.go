@@ -21,11 +21,11 @@ import (
 	"tocsin/store"
 )
 
-const hostileKey = "0123456789abcdef-token"
+const sourceToken = "0123456789abcdef-token"
 
-// openDoors runs the bot as it is put together, with every door that takes what
+// startWithEndpoints runs the bot as it is put together, with every door that takes what
 // the world sends, until the test ends. It returns its address.
-func openDoors(t *testing.T) string {
+func startWithEndpoints(t *testing.T) string {
 	t.Helper()
 	world, err := company.Open(company.Options{Seed: 6, HTTP: true})
 	if err != nil {
@@ -36,7 +36,7 @@ func openDoors(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := secret.New(hostileKey)
+	key := secret.New(sourceToken)
 	cfg.Sources.Alertmanager.Tokens = []secret.String{key}
 	cfg.Sources.HackerOne.Secrets = []secret.String{key}
 	cfg.Sources.Generic = []bot.GenericSource{{Name: "siem", Tokens: []secret.String{key}, Mapping: map[string]string{"title": "body.title"}}}
@@ -73,7 +73,7 @@ func credentials() map[string]func(body string) []string {
 		_, _ = io.WriteString(m, body)
 		return hex.EncodeToString(m.Sum(nil))
 	}
-	bearer := func(string) []string { return []string{"Authorization", "Bearer " + hostileKey} }
+	bearer := func(string) []string { return []string{"Authorization", "Bearer " + sourceToken} }
 	toSlack := func(kind string) func(string) []string {
 		return func(body string) []string {
 			at := strconv.FormatInt(time.Now().Unix(), 10)
@@ -91,7 +91,7 @@ func credentials() map[string]func(body string) []string {
 		"/hooks/alertmanager": bearer,
 		"/hooks/siem":         bearer,
 		"/hooks/hackerone": func(body string) []string {
-			return []string{"X-H1-Event", "x", "X-H1-Signature", "sha256=" + sum(hostileKey, body)}
+			return []string{"X-H1-Event", "x", "X-H1-Signature", "sha256=" + sum(sourceToken, body)}
 		},
 		"/hooks/sns":          func(string) []string { return []string{"x-amz-sns-message-type", "Notification"} },
 		"/slack/events":       toSlack("application/json"),
@@ -101,14 +101,14 @@ func credentials() map[string]func(body string) []string {
 	}
 }
 
-// hand posts a body with headers, and returns what is answered.
-func hand(t *testing.T, url, body string, header ...string) (int, string) {
+// post posts a body with headers, and returns what is answered.
+func post(t *testing.T, url, body string, header ...string) (int, string) {
 	t.Helper()
-	return ask(t.Context(), t, http.MethodPost, url, body, header...)
+	return request(t.Context(), t, http.MethodPost, url, body, header...)
 }
 
-// ask sends a request with headers, and returns what is answered.
-func ask(ctx context.Context, t *testing.T, method, url, body string, header ...string) (int, string) {
+// request sends a request with headers, and returns what is answered.
+func request(ctx context.Context, t *testing.T, method, url, body string, header ...string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
@@ -129,15 +129,15 @@ func ask(ctx context.Context, t *testing.T, method, url, body string, header ...
 	return res.StatusCode, string(text)
 }
 
-// insides are what no answer may show.
-var insides = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime|panic|%!|<nil>|tocsin/bot|/root|/work`)
+// internalsPattern are what no answer may show.
+var internalsPattern = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime|panic|%!|<nil>|tocsin/bot|/root|/work`)
 
 // TestHostileBodiesAtEveryDoor posts bodies that no sender sends, each with the
 // right credential, to every door of the bot as it is put together. They are
 // refused in words that name the fault, show nothing of our insides, and leave
 // the bot as it was.
 func TestHostileBodiesAtEveryDoor(t *testing.T) {
-	base, doors := openDoors(t), credentials()
+	base, doors := startWithEndpoints(t), credentials()
 	for name, c := range map[string]struct{ body, says string }{
 		"deep nesting":     {`{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}", "nested deeper than 200 levels at /a"},
 		"a huge number":    {`{"a":{"b":1e999999}}`, "a number is too large at /a/b"},
@@ -149,10 +149,10 @@ func TestHostileBodiesAtEveryDoor(t *testing.T) {
 		"a form of a form": {url.Values{"payload": {strings.Repeat("[", 10_000)}}.Encode(), "is not JSON"},
 	} {
 		for path, credential := range doors {
-			status, said := hand(t, base+path, c.body, credential(c.body)...)
+			status, said := post(t, base+path, c.body, credential(c.body)...)
 			hook := strings.HasPrefix(path, "/hooks/") && path != "/hooks/sns" // SNS messages carry their signature inside
 			switch {
-			case insides.MatchString(said):
+			case internalsPattern.MatchString(said):
 				t.Errorf("%s to %s: our insides are shown: %.300s", name, path, said)
 			case hook && (status != http.StatusBadRequest || !strings.Contains(said, c.says)):
 				t.Errorf("%s to %s: %d %.300s, want %q", name, path, status, said, c.says)
@@ -161,7 +161,7 @@ func TestHostileBodiesAtEveryDoor(t *testing.T) {
 			}
 		}
 	}
-	if status, said := hand(t, base+"/hooks/siem", `{"title":"all is as it was"}`, doors["/hooks/siem"]("")...); status != http.StatusAccepted {
+	if status, said := post(t, base+"/hooks/siem", `{"title":"all is as it was"}`, doors["/hooks/siem"]("")...); status != http.StatusAccepted {
 		t.Errorf("afterwards a good one is answered %d %s", status, said)
 	}
 }

@@ -26,8 +26,8 @@ const maxShownAlerts = 50
 // incidentCommand has one subcommand for each verb of the grammar, so that
 // help and completion know them all. What follows the verb is read by the
 // same grammar as the slash command's text.
-func incidentCommand(g *global) *cobra.Command {
-	cmd := group(&cobra.Command{Use: "incident", Aliases: []string{"inc"}, Short: "Everything the slash command can do, over the socket of the running bot",
+func incidentCommand(g *globalFlags) *cobra.Command {
+	cmd := commandGroup(&cobra.Command{Use: "incident", Aliases: []string{"inc"}, Short: "Everything the slash command can do, over the socket of the running bot",
 		Long: "Everything the slash command can do, over the control socket of the running bot. You act as the person whose\n" +
 			"`local` name in the configuration is your user name on this machine."})
 	for _, v := range incident.VerbSpecs() {
@@ -36,7 +36,7 @@ func incidentCommand(g *global) *cobra.Command {
 	return cmd
 }
 
-func verbCommand(g *global, v incident.VerbSpec) *cobra.Command {
+func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 	var key, audience string
 	var public bool
 	cmd := &cobra.Command{
@@ -60,7 +60,7 @@ func verbCommand(g *global, v incident.VerbSpec) *cobra.Command {
 				return fmt.Errorf("%w. If it was to record something, nobody knows whether it did: said again with --key %s it counts once", err, ask.Key)
 			}
 			if err != nil {
-				return g.refusal(cmd.OutOrStdout(), err)
+				return g.replyError(cmd.OutOrStdout(), err)
 			}
 			if g.json {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(reply)
@@ -93,8 +93,8 @@ func afterIncident(args []string) int {
 	return 0
 }
 
-// refusal prints a refusal as JSON where that was asked for; either way it fails.
-func (g *global) refusal(w io.Writer, err error) error {
+// replyError prints a refusal as JSON where that was asked for; either way it fails.
+func (g *globalFlags) replyError(w io.Writer, err error) error {
 	var refused *incident.Error
 	if g.json && errors.As(err, &refused) {
 		return errors.Join(json.NewEncoder(w).Encode(map[string]*incident.Error{"error": refused}), exitCode(1))

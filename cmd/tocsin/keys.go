@@ -16,8 +16,8 @@ import (
 	"tocsin/store"
 )
 
-func keysCommand(g *global) *cobra.Command {
-	cmd := group(&cobra.Command{Use: "keys", Short: "Create or rotate the keys that seal what is stored"})
+func keysCommand(g *globalFlags) *cobra.Command {
+	cmd := commandGroup(&cobra.Command{Use: "keys", Short: "Create or rotate the keys that seal what is stored"})
 	var prune bool
 	rotate := &cobra.Command{
 		Use: "rotate", Short: "Add a new key and seal everything with it anew", Args: cobra.NoArgs,
@@ -29,7 +29,7 @@ func keysCommand(g *global) *cobra.Command {
 				words = "prune"
 			}
 			var done bot.Rotated
-			err := g.ask(cmd.Context(), "rotate", bot.ControlRequest{Command: words}, &done, func(ctx context.Context, s *store.Store) (err error) {
+			err := g.callOrOpen(cmd.Context(), "rotate", bot.ControlRequest{Command: words}, &done, func(ctx context.Context, s *store.Store) (err error) {
 				done.Resealed, err = s.Rotate(ctx, prune)
 				return err
 			})
@@ -54,14 +54,14 @@ func keysCommand(g *global) *cobra.Command {
 	return cmd
 }
 
-func verifyCommand(g *global) *cobra.Command {
+func verifyCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "verify", Short: "Check every timeline, its head and every ciphertext", Args: cobra.NoArgs,
 		Long: "Check that every timeline is the one that was written: that no event was changed, removed, inserted or reordered,\n" +
 			"that no tail was cut, that every head carries a MAC of our key, and that every ciphertext opens. Exits 1 where it does not.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v store.Verification
-			err := g.ask(cmd.Context(), "verify", bot.ControlRequest{}, &v, func(ctx context.Context, s *store.Store) (err error) {
+			err := g.callOrOpen(cmd.Context(), "verify", bot.ControlRequest{}, &v, func(ctx context.Context, s *store.Store) (err error) {
 				v, err = s.Verify(ctx)
 				return err
 			})
@@ -72,7 +72,7 @@ func verifyCommand(g *global) *cobra.Command {
 			if len(v.Problems) == 0 {
 				return g.print(cmd.OutOrStdout(), v, text+"everything is as it was written")
 			}
-			text += faults(len(v.Problems))
+			text += countErrors(len(v.Problems))
 			for _, f := range v.Problems {
 				text += "\n  " + f.String()
 			}
@@ -81,9 +81,9 @@ func verifyCommand(g *global) *cobra.Command {
 	}
 }
 
-// ask puts a question to the running bot, or, where none is running, to the
+// callOrOpen puts a question to the running bot, or, where none is running, to the
 // database itself.
-func (g *global) ask(ctx context.Context, what string, ask bot.ControlRequest, out any, alone func(context.Context, *store.Store) error) error {
+func (g *globalFlags) callOrOpen(ctx context.Context, what string, ask bot.ControlRequest, out any, alone func(context.Context, *store.Store) error) error {
 	c, err := bot.Load(g.config)
 	if err != nil {
 		return err
@@ -105,7 +105,7 @@ func (g *global) ask(ctx context.Context, what string, ask bot.ControlRequest, o
 }
 
 // print writes v as JSON, or the text.
-func (g *global) print(w io.Writer, v any, text string) error {
+func (g *globalFlags) print(w io.Writer, v any, text string) error {
 	if g.json {
 		return json.NewEncoder(w).Encode(v)
 	}
@@ -113,7 +113,7 @@ func (g *global) print(w io.Writer, v any, text string) error {
 	return err
 }
 
-func healthCommand(g *global) *cobra.Command {
+func healthCommand(g *globalFlags) *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
 		Use: "health", Short: "Ask a running bot whether it is ready. For container health checks", Args: cobra.NoArgs,

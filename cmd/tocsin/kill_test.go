@@ -36,48 +36,48 @@ func TestKill(t *testing.T) {
 		}
 		// One database hears of people over HTTP, the other over Socket Mode.
 		o := company.Options{Seed: 11, HTTP: strings.HasPrefix(url, "sqlite:"), Limits: chat.Limits{Off: true}}
-		k := &killing{survivor: raise(t, url, o), random: rand.New(rand.NewPCG(2, uint64(kills))), kills: kills, notes: map[string]bool{}}
-		k.barrage = newBarrage(k.survivor, 96, k.alert)
+		k := &killTest{botProcess: startBot(t, url, o), random: rand.New(rand.NewPCG(2, uint64(kills))), kills: kills, notes: map[string]bool{}}
+		k.load = newLoadGenerator(k.botProcess, 96, k.nextAlert)
 		k.run()
 	})
 }
 
-// ourself is the bot's user in the workspace.
-const ourself = "U0TOCSIN"
+// botUser is the bot's user in the workspace.
+const botUser = "U0TOCSIN"
 
-// newsEachKill is how many new incidents begin between two kills.
-const newsEachKill = 4
+// storiesPerKill is how many new incidents begin between two kills.
+const storiesPerKill = 4
 
-type killing struct {
-	*survivor
-	barrage *barrage
-	random  *rand.Rand
-	kills   int
+type killTest struct {
+	*botProcess
+	load   *loadGenerator
+	random *rand.Rand
+	kills  int
 
-	mu      sync.Mutex
-	stories []story // what alerts are told about
-	told    int     // of them, those that began
-	number  int     // of alerts made
-	again   []parcel
+	mu         sync.Mutex
+	stories    []story // what alerts are told about
+	introduced int     // of them, those that began
+	alertCount int     // of alerts made
+	repeats    []sentAlert
 
-	people   sync.WaitGroup  // who gives up when the bot is not there
-	dead     func()          // lets people know that it makes no sense
-	lives    sync.WaitGroup  // who goes on when it is back
-	notes    map[string]bool // what people wrote, and whether the bot said that it is recorded
-	acks     []string        // dedup keys that somebody acknowledged in PagerDuty
-	approved incident.ID     // lived by people to its postmortem
+	people     sync.WaitGroup  // who gives up when the bot is not there
+	stopPeople func()          // lets people know that it makes no sense
+	background sync.WaitGroup  // who goes on when it is back
+	notes      map[string]bool // what people wrote, and whether the bot said that it is recorded
+	acks       []string        // dedup keys that somebody acknowledged in PagerDuty
+	approvedID incident.ID     // lived by people to its postmortem
 
-	aim     aim
-	figures figures
+	trap  callTrap
+	stats killStats
 }
 
-type figures struct {
-	aimed, hit  int
-	targets     []string
-	inFlight    []int64
-	landedLate  int
-	mailRepeats int
-	gone        int
+type killStats struct {
+	aimed, hits  int
+	targets      []string
+	inFlight     []int64
+	acceptedLate int
+	mailRepeats  int
+	doubledPosts int
 }
 
 // story is one thing that goes wrong: all its alerts belong to one incident.
@@ -101,48 +101,48 @@ func newStory(n int) story {
 	return s
 }
 
-// alert makes the next one: first one of each new story, then any.
-func (k *killing) alert() parcel {
+// nextAlert makes the next one: first one of each new story, then any.
+func (k *killTest) nextAlert() sentAlert {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.number++
-	if k.number%20 == 0 && len(k.again) > 0 {
-		return k.again[k.random.IntN(len(k.again))] // one that was delivered, delivered again
+	k.alertCount++
+	if k.alertCount%20 == 0 && len(k.repeats) > 0 {
+		return k.repeats[k.random.IntN(len(k.repeats))] // one that was delivered, delivered again
 	}
 	var s story
-	if k.told < len(k.stories) {
-		s = k.stories[k.told]
-		k.told++
+	if k.introduced < len(k.stories) {
+		s = k.stories[k.introduced]
+		k.introduced++
 	} else {
 		s = k.stories[k.random.IntN(len(k.stories))]
 	}
-	c := feed.Copy{N: k.number}
+	c := feed.Copy{N: k.alertCount}
 	if s.calls != nil {
-		p := parcel{story: s.name, trail: true, Delivery: k.company.Trail.Delivery(s.calls[k.random.IntN(2)], c)}
-		if k.number%7 == 0 {
-			k.again = append(k.again, p)
+		p := sentAlert{story: s.name, trail: true, Delivery: k.company.Trail.Delivery(s.calls[k.random.IntN(2)], c)}
+		if k.alertCount%7 == 0 {
+			k.repeats = append(k.repeats, p)
 		}
 		return p
 	}
 	c.At = time.Now()
 	if k.random.IntN(2) == 0 {
-		return parcel{story: s.name, Delivery: k.company.Sentry.EventAlertDelivery(s.issue, c)}
+		return sentAlert{story: s.name, Delivery: k.company.Sentry.EventAlertDelivery(s.issue, c)}
 	}
 	d := k.company.Sentry.EventAlertDelivery(s.issue, c)
-	return parcel{story: s.name, Delivery: k.company.Sentry.NewDelivery("error", feed.SentryError(s.issue, c), d.ID)}
+	return sentAlert{story: s.name, Delivery: k.company.Sentry.NewDelivery("error", feed.SentryError(s.issue, c), d.ID)}
 }
 
-func (k *killing) run() {
+func (k *killTest) run() {
 	began := time.Now()
 	k.company.Chat.Subscribe(func(e chat.Entry) {
 		if e.Call != nil && e.Call.Landed {
-			k.aim.landed("slack " + e.Call.Method)
+			k.trap.onCall("slack " + e.Call.Method)
 		}
 	})
-	k.pages.onLanded(func(_, body string) {
+	k.pagerProxy.setAfterCall(func(_, body string) {
 		for _, action := range []string{"trigger", "acknowledge", "resolve"} {
 			if strings.Contains(body, `"event_action":"`+action+`"`) {
-				k.aim.landed("pager " + action)
+				k.trap.onCall("pager " + action)
 			}
 		}
 	})
@@ -152,7 +152,7 @@ func (k *killing) run() {
 		targets = append(targets[2:], targets[:2]...) // so that few kills see most of them on one of the databases
 	}
 	for n := range k.kills {
-		k.news()
+		k.addStories()
 		if n%2 == 0 {
 			k.aimedKill(targets[n/2%len(targets)])
 		} else {
@@ -160,33 +160,33 @@ func (k *killing) run() {
 		}
 		k.people.Wait()
 		k.start()
-		k.barrage.open()
+		k.load.resume()
 	}
 	killed := time.Now()
-	k.lives.Wait()
-	k.barrage.drain()
-	k.judge()
+	k.background.Wait()
+	k.load.drain()
+	k.checkOutcome()
 	k.t.Logf("everything was done %v after the last kill", time.Since(killed).Round(time.Second))
 	t := k.t
 	t.Logf("%d kills in %v: %d aimed, %d of them hit (%s); in flight at each: %v", k.kills, time.Since(began).Round(time.Second),
-		k.figures.aimed, k.figures.hit, strings.Join(k.figures.targets, ", "), k.figures.inFlight)
+		k.stats.aimed, k.stats.hits, strings.Join(k.stats.targets, ", "), k.stats.inFlight)
 }
 
-// crowd is people who write notes, take incidents over and acknowledge pages
+// startPeople is people who write notes, take incidents over and acknowledge pages
 // until the bot is dead.
-func (k *killing) crowd() {
+func (k *killTest) startPeople() {
 	ctx, cancel := context.WithCancel(k.t.Context())
-	k.dead = cancel
+	k.stopPeople = cancel
 	for n := range 3 {
 		r, who := rand.New(rand.NewPCG(k.random.Uint64(), 3)), k.company.In("engineering")[n]
 		k.people.Go(func() {
 			for range 15 {
 				var channels []string
-				if k.company.Chat.WaitFor(ctx, func() bool { channels = k.rooms(who); return len(channels) > 0 }) != nil || ctx.Err() != nil {
+				if k.company.Chat.WaitFor(ctx, func() bool { channels = k.incidentChannels(who); return len(channels) > 0 }) != nil || ctx.Err() != nil {
 					return
 				}
 				channel := channels[r.IntN(len(channels))]
-				k.note(who, channel, fmt.Sprintf("remark %016x", r.Uint64()))
+				k.addNote(who, channel, fmt.Sprintf("remark %016x", r.Uint64()))
 				if r.IntN(10) == 0 {
 					_, _ = k.slash(who, channel, "ack") // what came of it is seen in the end
 				}
@@ -212,92 +212,92 @@ func (k *killing) crowd() {
 	})
 }
 
-// rooms are the incidents' channels that somebody is in, but for the one whose
+// incidentChannels are the incidents' channels that somebody is in, but for the one whose
 // people must not be disturbed.
-func (k *killing) rooms(who company.Person) []string {
+func (k *killTest) incidentChannels(who company.Person) []string {
 	var out []string
 	for _, c := range k.company.Chat.Channels(who.ID) {
-		if c.Creator == ourself && c.Kind == chat.KindPrivate && slices.Contains(c.Members, who.ID) {
+		if c.Creator == botUser && c.Kind == chat.KindPrivate && slices.Contains(c.Members, who.ID) {
 			out = append(out, c.ID)
 		}
 	}
 	return out
 }
 
-// note writes a note, and into the books whether the bot said that it has it.
-func (k *killing) note(who company.Person, channel, text string) {
-	done := recorded(k.slash(who, channel, "note "+text))
+// addNote writes a note, and into the books whether the bot said that it has it.
+func (k *killTest) addNote(who company.Person, channel, text string) {
+	done := isRecorded(k.slash(who, channel, "note "+text))
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.notes[text] = done
 }
 
-func (k *killing) randomKill() {
-	k.crowd()
-	k.barrage.allow(80)
+func (k *killTest) randomKill() {
+	k.startPeople()
+	k.load.allow(80)
 	k.mu.Lock()
 	written := len(k.notes) + k.random.IntN(10)
 	k.mu.Unlock()
 	eventually(20*time.Second, func() bool { k.mu.Lock(); defer k.mu.Unlock(); return len(k.notes) > written })
-	k.strike(int64(k.random.IntN(120)))
+	k.killUnderLoad(int64(k.random.IntN(120)))
 }
 
 // aimedKill waits until an effect of the given kind has landed, keeps its
 // answer back, fills the wire with alerts, and kills.
-func (k *killing) aimedKill(target string) {
-	k.figures.aimed++
-	hit := k.aim.at(target)
+func (k *killTest) aimedKill(target string) {
+	k.stats.aimed++
+	hit := k.trap.arm(target)
 	undo := k.provoke(target)
-	k.crowd()
-	k.barrage.allow(60)
+	k.startPeople()
+	k.load.allow(60)
 	select {
 	case <-hit:
 	case <-time.After(25 * time.Second): // nothing of that kind is due; take whatever comes next
-		k.aim.disarm()
+		k.trap.disarm()
 		target = "anything instead of " + target
-		hit = k.aim.at("slack ")
-		k.news()
-		k.barrage.allow(20)
+		hit = k.trap.arm("slack ")
+		k.addStories()
+		k.load.allow(20)
 		select {
 		case <-hit:
 		case <-time.After(25 * time.Second):
 			k.t.Fatal("no effect landed")
 		}
 	}
-	k.figures.hit++
-	k.figures.targets = append(k.figures.targets, target)
-	k.strike(0)
-	k.aim.release()
+	k.stats.hits++
+	k.stats.targets = append(k.stats.targets, target)
+	k.killUnderLoad(0)
+	k.trap.release()
 	undo()
 }
 
-// strike fills the wire, kills after so many more answers, and waits for the end.
-func (k *killing) strike(after int64) {
+// killUnderLoad fills the wire, kills after so many more answers, and waits for the end.
+func (k *killTest) killUnderLoad(after int64) {
 	p := k.current()
-	n := k.barrage.killWhenFull(after, func() { _ = p.cmd.Process.Kill() })
-	k.dead()
+	n := k.load.killWhenFull(after, func() { _ = p.cmd.Process.Kill() })
+	k.stopPeople()
 	<-p.ended
-	k.figures.inFlight = append(k.figures.inFlight, n)
+	k.stats.inFlight = append(k.stats.inFlight, n)
 }
 
-// news lets new things go wrong.
-func (k *killing) news() {
+// addStories lets new things go wrong.
+func (k *killTest) addStories() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for range newsEachKill {
+	for range storiesPerKill {
 		k.stories = append(k.stories, newStory(len(k.stories)))
 	}
 }
 
 // provoke brings about what would not happen by itself.
-func (k *killing) provoke(target string) (undo func()) {
+func (k *killTest) provoke(target string) (undo func()) {
 	switch target {
 	case "mail":
 		// PagerDuty is down, so the alias is paged by mail; the mail server takes the
 		// message and is slow to say so.
 		before := len(k.company.Mail.Messages())
 		k.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultLate, Delay: 5 * time.Second})
-		k.pages.answerWith(func(_ *http.Request, body string) (int, string) {
+		k.pagerProxy.setOverride(func(_ *http.Request, body string) (int, string) {
 			if strings.Contains(body, `"event_action":"trigger"`) {
 				return http.StatusInternalServerError, "{}"
 			}
@@ -306,10 +306,10 @@ func (k *killing) provoke(target string) (undo func()) {
 		ctx, cancel := context.WithCancel(context.Background())
 		go func() {
 			if k.company.Mail.Until(ctx, func() bool { return len(k.company.Mail.Messages()) > before }) == nil {
-				k.aim.landed("mail")
+				k.trap.onCall("mail")
 			}
 		}()
-		return func() { cancel(); k.company.Mail.SetFaults(); k.pages.answerWith(nil) }
+		return func() { cancel(); k.company.Mail.SetFaults(); k.pagerProxy.setOverride(nil) }
 	case "pager acknowledge":
 		k.people.Go(func() {
 			for _, in := range k.company.Pager.Snapshot().Incidents {
@@ -320,19 +320,19 @@ func (k *killing) provoke(target string) (undo func()) {
 			}
 		})
 	case "slack files.completeUploadExternal":
-		k.lives.Go(func() {
-			id := k.declare("the backup key was in a screenshot")
-			k.approved = id
-			k.live(id)
+		k.background.Go(func() {
+			id := k.openIncident("the backup key was in a screenshot")
+			k.approvedID = id
+			k.completeIncident(id)
 		})
 	}
 	return func() {}
 }
 
-// declare opens an incident by hand. A question that was not answered is asked
+// openIncident opens an incident by hand. A question that was not answered is asked
 // again only if nothing came of it.
-func (k *killing) declare(title string) incident.ID {
-	reply, err := k.ask("open sev3 --public " + title)
+func (k *killTest) openIncident(title string) incident.ID {
+	reply, err := k.sendCommand("open sev3 --public " + title)
 	if err != nil {
 		k.t.Errorf("open: %v", err)
 		return 0
@@ -340,8 +340,8 @@ func (k *killing) declare(title string) incident.ID {
 	return reply.Result.Incident.ID
 }
 
-// live takes an incident to the last signature.
-func (k *killing) live(id incident.ID) {
+// completeIncident takes an incident to the last signature.
+func (k *killTest) completeIncident(id incident.ID) {
 	channel := k.channelOf(id).ID
 	first, departments := k.company.In("engineering")[1], []string{"engineering", "security", "legal", "communications"}
 	if !eventually(30*time.Second, func() bool {
@@ -357,14 +357,14 @@ func (k *killing) live(id incident.ID) {
 	}
 	words = append(words, "record set audience all")
 	for _, w := range append(words, "submit") {
-		if !k.insist(first, channel, w) {
+		if !k.slashUntilRecorded(first, channel, w) {
 			return
 		}
 	}
 	asked := func() bool { // nobody signs before they were asked
 		n := 0
 		for _, m := range k.company.Chat.Messages(channel) {
-			if key, _ := markOf(m); strings.Contains(key, "/ask_sign/") {
+			if key, _ := messageKey(m); strings.Contains(key, "/ask_sign/") {
 				n++
 			}
 		}
@@ -374,40 +374,40 @@ func (k *killing) live(id incident.ID) {
 		k.t.Error("the departments were not asked to sign")
 		return
 	}
-	reply, err := k.ask("status " + id.String())
+	reply, err := k.sendCommand("status " + id.String())
 	if err != nil {
 		k.t.Error(err)
 		return
 	}
 	digest := reply.View.Incident.Submission.Digest
 	for _, d := range departments {
-		k.insist(k.company.In(d)[0], channel, "sign "+d+" "+digest)
+		k.slashUntilRecorded(k.company.In(d)[0], channel, "sign "+d+" "+digest)
 	}
 }
 
-// aim waits for a call to land whose name begins with a target. The call's
+// callTrap waits for a call to land whose name begins with a target. The call's
 // answer is kept back until release.
-type aim struct {
-	mu     sync.Mutex
-	target string
-	hit    chan struct{}
-	free   chan struct{}
+type callTrap struct {
+	mu       sync.Mutex
+	target   string
+	hit      chan struct{}
+	released chan struct{}
 }
 
-func (a *aim) at(target string) (hit <-chan struct{}) {
+func (a *callTrap) arm(target string) (hit <-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.target, a.hit, a.free = target, make(chan struct{}), make(chan struct{})
+	a.target, a.hit, a.released = target, make(chan struct{}), make(chan struct{})
 	return a.hit
 }
 
-func (a *aim) disarm() {
+func (a *callTrap) disarm() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.target = ""
 }
 
-func (a *aim) landed(what string) {
+func (a *callTrap) onCall(what string) {
 	a.mu.Lock()
 	if a.target == "" || !strings.HasPrefix(what, a.target) {
 		a.mu.Unlock()
@@ -415,13 +415,13 @@ func (a *aim) landed(what string) {
 	}
 	a.target = ""
 	close(a.hit)
-	free := a.free
+	free := a.released
 	a.mu.Unlock()
 	<-free
 }
 
-func (a *aim) release() {
+func (a *callTrap) release() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	close(a.free)
+	close(a.released)
 }

@@ -36,96 +36,96 @@ import (
 func TestLeak(t *testing.T) {
 	t.Parallel()
 	storetest.Databases(t, func(t *testing.T, url string) {
-		l := &leak{marks: map[string]string{}}
-		post := newSourPost(t, l.mark("answer of the mail server"))
-		name := l.mark("name of a person")
-		var slack *wire
+		l := &leakTest{canaries: map[string]string{}}
+		post := newFailingMailServer(t, l.canary("answer of the mail server"))
+		name := l.canary("name of a person")
+		var slack *faultProxy
 		o := company.Options{Seed: 31, HTTP: true, Limits: chat.Limits{Off: true}}
-		l.survivor = raise(t, url, o, func(c map[string]any) {
+		l.botProcess = startBot(t, url, o, func(c map[string]any) {
 			c["people"].([]any)[0].(map[string]any)["name"] = "Ada " + name
 			host, port, _ := net.SplitHostPort(post)
 			c["mail"].(map[string]any)["host"], c["mail"].(map[string]any)["port"] = host, port
 			api := c["slack"].(map[string]any)
-			slack = newWire(t, strings.TrimSuffix(api["api_url"].(string), "/api/"))
+			slack = newFaultProxy(t, strings.TrimSuffix(api["api_url"].(string), "/api/"))
 			api["api_url"] = slack.url + "/api/"
 		})
-		l.slack = slack
-		l.plant()
-		l.readable()
-		l.search("while it runs")
-		l.rotate()
+		l.slackProxy = slack
+		l.plantCanaries()
+		l.checkReadable()
+		l.searchCanaries("while it runs")
+		l.rotateKeys()
 	})
 }
 
-type leak struct {
-	*survivor
-	slack *wire
+type leakTest struct {
+	*botProcess
+	slackProxy *faultProxy
 
-	mu    sync.Mutex
-	marks map[string]string // the string, and where it was planted
+	mu       sync.Mutex
+	canaries map[string]string // the string, and where it was planted
 }
 
-// mark makes a string to plant: a word that nothing redacts and no chance repeats.
-func (l *leak) mark(where string) string {
+// canary makes a string to plant: a word that nothing redacts and no chance repeats.
+func (l *leakTest) canary(where string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := "Qz" + strings.ToLower(rand.Text()[:14]) + "zq"
-	l.marks[m] = where
+	l.canaries[m] = where
 	return m
 }
 
-func (l *leak) plant() {
+func (l *leakTest) plantCanaries() {
 	t := l.t
 	issue := feed.NewIssue(feed.DataLeak, 31)
-	issue.Value, issue.Culprit = issue.Value+" "+l.mark("title of an alert"), "views "+l.mark("culprit of an alert")
-	issue.Tags = append(issue.Tags, [2]string{"customer", l.mark("tag of an alert")})
-	issue.Frames[len(issue.Frames)-1].Line = "raise " + l.mark("stack of an alert")
-	issue.User.Email = l.mark("address of a user") + "@customer.example"
-	issue.URL += "?q=" + l.mark("address of a request")
-	copied := feed.Copy{Marker: []string{l.mark("deep in an alert")}}
-	l.taken(l.company.Sentry.EventAlert(t.Context(), issue, copied))
-	l.taken(l.company.Sentry.ErrorCreated(t.Context(), issue, copied))
+	issue.Value, issue.Culprit = issue.Value+" "+l.canary("title of an alert"), "views "+l.canary("culprit of an alert")
+	issue.Tags = append(issue.Tags, [2]string{"customer", l.canary("tag of an alert")})
+	issue.Frames[len(issue.Frames)-1].Line = "raise " + l.canary("stack of an alert")
+	issue.User.Email = l.canary("address of a user") + "@customer.example"
+	issue.URL += "?q=" + l.canary("address of a request")
+	copied := feed.Copy{Marker: []string{l.canary("deep in an alert")}}
+	l.requireAccepted(l.company.Sentry.EventAlert(t.Context(), issue, copied))
+	l.requireAccepted(l.company.Sentry.ErrorCreated(t.Context(), issue, copied))
 	call := feed.CreateAccessKey(31)
-	call.Identity["userName"], call.UserAgent = l.mark("user of a call"), l.mark("agent of a call")
-	call.Request["userName"] = l.mark("argument of a call")
-	l.taken(l.company.Trail.Deliver(t.Context(), call, copied))
-	odd := fmt.Sprintf(`{"action":"%s","data":{"%s":1}}`, l.mark("action nobody knows"), l.mark("shape nobody knows"))
-	l.taken(l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte(odd), l.mark("id of a delivery"))))
-	if a, _ := l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte("no json "+l.mark("body that is no JSON")), "x")); a.Status != http.StatusBadRequest {
+	call.Identity["userName"], call.UserAgent = l.canary("user of a call"), l.canary("agent of a call")
+	call.Request["userName"] = l.canary("argument of a call")
+	l.requireAccepted(l.company.Trail.Deliver(t.Context(), call, copied))
+	odd := fmt.Sprintf(`{"action":"%s","data":{"%s":1}}`, l.canary("action nobody knows"), l.canary("shape nobody knows"))
+	l.requireAccepted(l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte(odd), l.canary("id of a delivery"))))
+	if a, _ := l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte("no json "+l.canary("body that is no JSON")), "x")); a.Status != http.StatusBadRequest {
 		t.Errorf("a body that is not JSON was answered %d", a.Status)
 	}
-	l.quiet(2 * time.Minute)
-	l.sour()
+	l.waitIdle(2 * time.Minute)
+	l.failServices()
 	ada, second := l.company.In("engineering")[0], l.company.In("engineering")[1]
 	channel := l.channelOf(1).ID
 	for _, words := range []string{
-		"note " + l.mark("note"), "fact personal_data suspected because " + l.mark("reason of a fact"),
-		`fact affected "` + l.mark("party that is affected") + ` SA" processor 12 because they wrote`,
-		`evidence "` + l.mark("name of evidence") + `" in s3://` + strings.ToLower(l.mark("place of evidence")) + `/x`,
-		"update " + l.mark("update"), "severity sev2 because " + l.mark("reason of a severity"), "contain " + l.mark("containment"),
-		"consult payments blocking", "resolve " + l.mark("resolution"),
+		"note " + l.canary("note"), "fact personal_data suspected because " + l.canary("reason of a fact"),
+		`fact affected "` + l.canary("party that is affected") + ` SA" processor 12 because they wrote`,
+		`evidence "` + l.canary("name of evidence") + `" in s3://` + strings.ToLower(l.canary("place of evidence")) + `/x`,
+		"update " + l.canary("update"), "severity sev2 because " + l.canary("reason of a severity"), "contain " + l.canary("containment"),
+		"consult payments blocking", "resolve " + l.canary("resolution"),
 	} {
-		if _, err := l.ask(strings.Replace(words, " ", " INC-1 ", 1)); err != nil {
+		if _, err := l.sendCommand(strings.Replace(words, " ", " INC-1 ", 1)); err != nil {
 			t.Errorf("over the socket: %q: %v", words, err)
 		}
 	}
 	payments := l.company.In("payments")[0]
-	l.until(time.Minute, "the team was asked", func() bool {
-		return l.count(`SELECT count(*) FROM effects WHERE kind = 'ask_consult' AND state = 'completed'`) == 1
+	l.waitFor(time.Minute, "the team was asked", func() bool {
+		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'ask_consult' AND state = 'completed'`) == 1
 	})
-	l.insist(payments, channel, "answer payments "+l.mark("answer of a team"))
-	_, _ = l.slash(ada, channel, "nonsense "+l.mark("words that were not understood"))
-	_, _ = l.slash(ada, channel, "role scribe "+l.mark("person that nobody is"))
-	_, _ = l.ask("open sev3 --public " + l.mark("title that a person gave"))
+	l.slashUntilRecorded(payments, channel, "answer payments "+l.canary("answer of a team"))
+	_, _ = l.slash(ada, channel, "nonsense "+l.canary("words that were not understood"))
+	_, _ = l.slash(ada, channel, "role scribe "+l.canary("person that nobody is"))
+	_, _ = l.sendCommand("open sev3 --public " + l.canary("title that a person gave"))
 	for _, field := range []string{"summary", "impact", "root_cause", "contributing_factors", "what_was_done", "what_detected_it", "what_will_detect_it", "what_will_prevent_it"} {
-		l.insist(second, channel, "record set "+field+" "+l.mark("record's "+field))
+		l.slashUntilRecorded(second, channel, "record set "+field+" "+l.canary("record's "+field))
 	}
-	l.insist(second, channel, "record set audience all")
-	l.insist(second, channel, "submit")
-	l.insist(l.company.In("legal")[0], channel, "object legal "+l.view(1).Incident.Submission.Digest+" "+l.mark("objection"))
-	l.insist(l.company.In("legal")[0], channel, "withdraw O1 because "+l.mark("withdrawal"))
-	l.until(time.Minute, "the departments were asked", func() bool {
-		return l.count(`SELECT count(*) FROM effects WHERE kind = 'ask_sign' AND state = 'completed'`) >= 4
+	l.slashUntilRecorded(second, channel, "record set audience all")
+	l.slashUntilRecorded(second, channel, "submit")
+	l.slashUntilRecorded(l.company.In("legal")[0], channel, "object legal "+l.view(1).Incident.Submission.Digest+" "+l.canary("objection"))
+	l.slashUntilRecorded(l.company.In("legal")[0], channel, "withdraw O1 because "+l.canary("withdrawal"))
+	l.waitFor(time.Minute, "the departments were asked", func() bool {
+		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'ask_sign' AND state = 'completed'`) >= 4
 	})
 	digest := l.view(1).Incident.Submission.Digest
 	for n, d := range []string{"engineering", "security", "legal", "communications"} {
@@ -133,21 +133,21 @@ func (l *leak) plant() {
 		if n == 0 {
 			who = l.company.In(d)[2]
 		}
-		l.insist(who, channel, "sign "+d+" "+digest)
+		l.slashUntilRecorded(who, channel, "sign "+d+" "+digest)
 	}
-	l.until(time.Minute, "the postmortem is shared", func() bool {
-		return l.count(`SELECT count(*) FROM effects WHERE kind = 'upload' AND state = 'completed'`) == 1
+	l.waitFor(time.Minute, "the postmortem is shared", func() bool {
+		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'upload' AND state = 'completed'`) == 1
 	})
-	l.insist(second, channel, "action add detection "+l.mark("action item")+" owner me due 2027-12-24")
-	l.until(time.Minute, "the mail was tried", func() bool {
-		return l.count(`SELECT count(*) FROM river_job WHERE state IN ('retryable', 'scheduled') AND attempt > 0`)+
-			l.count(`SELECT count(*) FROM effects WHERE kind = 'mail_postmortem' AND state IN ('discarded', 'completed')`) > 0
+	l.slashUntilRecorded(second, channel, "action add detection "+l.canary("action item")+" owner me due 2027-12-24")
+	l.waitFor(time.Minute, "the mail was tried", func() bool {
+		return l.queryInt(`SELECT count(*) FROM river_job WHERE state IN ('retryable', 'scheduled') AND attempt > 0`)+
+			l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'mail_postmortem' AND state IN ('discarded', 'completed')`) > 0
 	})
 }
 
-// sour lets Slack and PagerDuty fail for a while, in words that quote things.
-func (l *leak) sour() {
-	html, code, pager := l.mark("HTML of Slack's error"), l.mark("code of Slack's refusal"), l.mark("words of PagerDuty's refusal")
+// failServices lets Slack and PagerDuty fail for a while, in words that quote things.
+func (l *leakTest) failServices() {
+	html, code, pager := l.canary("HTML of Slack's error"), l.canary("code of Slack's refusal"), l.canary("words of PagerDuty's refusal")
 	answered := map[string]int{}
 	var mu sync.Mutex
 	first := func(what string, n int) bool {
@@ -156,7 +156,7 @@ func (l *leak) sour() {
 		answered[what]++
 		return answered[what] <= n
 	}
-	l.slack.answerWith(func(r *http.Request, _ string) (int, string) {
+	l.slackProxy.setOverride(func(r *http.Request, _ string) (int, string) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "chat.postMessage") && first("post", 3):
 			return http.StatusOK, `{"ok":false,"error":"` + code + `","response_metadata":{"messages":["[ERROR] ` + code + `"]}}`
@@ -167,7 +167,7 @@ func (l *leak) sour() {
 		}
 		return 0, ""
 	})
-	l.pages.answerWith(func(_ *http.Request, body string) (int, string) {
+	l.pagerProxy.setOverride(func(_ *http.Request, body string) (int, string) {
 		if strings.Contains(body, `"event_action":"trigger"`) && first("page", 4) {
 			return http.StatusBadRequest, `{"status":"invalid event","message":"` + pager + `","errors":["` + pager + `"]}`
 		}
@@ -176,25 +176,25 @@ func (l *leak) sour() {
 		}
 		return 0, ""
 	})
-	l.taken(l.company.Trail.Deliver(l.t.Context(), feed.StopLogging(77), feed.Copy{}))
-	l.until(time.Minute, "the page was refused", func() bool {
-		return l.count(`SELECT count(*) FROM effects WHERE kind = 'page' AND state = 'discarded'`) > 0
+	l.requireAccepted(l.company.Trail.Deliver(l.t.Context(), feed.StopLogging(77), feed.Copy{}))
+	l.waitFor(time.Minute, "the page was refused", func() bool {
+		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'page' AND state = 'discarded'`) > 0
 	})
 }
 
-func (l *leak) taken(a feed.Answer, err error) {
+func (l *leakTest) requireAccepted(a feed.Answer, err error) {
 	l.t.Helper()
 	if err != nil || a.Status != http.StatusAccepted {
 		l.t.Errorf("an alert was answered %d: %v", a.Status, err)
 	}
 }
 
-// readable makes sure that what was planted did arrive: with the key, it reads.
-func (l *leak) readable() {
+// checkReadable makes sure that what was planted did arrive: with the key, it reads.
+func (l *leakTest) checkReadable() {
 	l.t.Helper()
 	var all []byte
-	for n := range l.count("SELECT count(*) FROM incidents") {
-		reply, err := l.ask("status " + incident.ID(n+1).String())
+	for n := range l.queryInt("SELECT count(*) FROM incidents") {
+		reply, err := l.sendCommand("status " + incident.ID(n+1).String())
 		if err != nil {
 			l.t.Fatal(err)
 		}
@@ -205,7 +205,7 @@ func (l *leak) readable() {
 		all = append(all, raw...)
 	}
 	missing := []string{}
-	for mark, where := range l.marks {
+	for mark, where := range l.canaries {
 		if !bytes.Contains(bytes.ToLower(all), []byte(strings.ToLower(mark))) {
 			missing = append(missing, where)
 		}
@@ -220,20 +220,20 @@ func (l *leak) readable() {
 			l.t.Errorf("the %s cannot be read", where)
 		}
 	}
-	l.t.Logf("%d strings planted, %d of them are shown with the incidents", len(l.marks), len(l.marks)-len(missing))
+	l.t.Logf("%d strings planted, %d of them are shown with the incidents", len(l.canaries), len(l.canaries)-len(missing))
 }
 
-// search looks for every string, in every spelling, in everything that is kept
+// searchCanaries looks for every string, in every spelling, in everything that is kept
 // or printed.
-func (l *leak) search(when string) {
+func (l *leakTest) searchCanaries(when string) {
 	l.t.Helper()
-	places := l.places()
+	places := l.exposedData()
 	found, size := 0, 0
 	for place, content := range places {
 		size += len(content)
 		lower := bytes.ToLower(content)
-		for mark, where := range l.marks {
-			for _, spelling := range spellings(mark) {
+		for mark, where := range l.canaries {
+			for _, spelling := range encodings(mark) {
 				if bytes.Contains(content, []byte(spelling)) || bytes.Contains(lower, []byte(strings.ToLower(mark))) {
 					found++
 					at := max(bytes.Index(lower, []byte(strings.ToLower(mark))), 0)
@@ -243,12 +243,12 @@ func (l *leak) search(when string) {
 			}
 		}
 	}
-	l.t.Logf("%s: %d strings, %d places, %d bytes: found %d", when, len(l.marks), len(places), size, found)
+	l.t.Logf("%s: %d strings, %d places, %d bytes: found %d", when, len(l.canaries), len(places), size, found)
 }
 
-// spellings of a string in bytes, as hexadecimal digits, and in the three
+// encodings of a string in bytes, as hexadecimal digits, and in the three
 // alignments of base64.
-func spellings(mark string) []string {
+func encodings(mark string) []string {
 	out := []string{mark, hex.EncodeToString([]byte(mark)), hex.EncodeToString([]byte(strings.ToLower(mark)))}
 	for skip := range 3 {
 		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat(" ", skip) + mark))
@@ -257,10 +257,10 @@ func spellings(mark string) []string {
 	return out
 }
 
-// places are what somebody may get hold of who has no key.
-func (l *leak) places() map[string][]byte {
+// exposedData are what somebody may get hold of who has no key.
+func (l *leakTest) exposedData() map[string][]byte {
 	l.t.Helper()
-	out := map[string][]byte{"the log": []byte(l.logged())}
+	out := map[string][]byte{"the log": []byte(l.logText())}
 	if path, ok := strings.CutPrefix(l.database, "sqlite:"); ok {
 		files, err := filepath.Glob(path + "*")
 		if err != nil {
@@ -280,10 +280,10 @@ func (l *leak) places() map[string][]byte {
 			l.t.Errorf("no database file among %v", files)
 		}
 	} else {
-		out["the dump"] = dump(l.t, l.database)
+		out["the dump"] = pgDump(l.t, l.database)
 	}
 	var jobs []byte
-	for _, row := range l.rows("SELECT kind, args, errors, metadata, tags, state FROM river_job") {
+	for _, row := range l.queryRows("SELECT kind, args, errors, metadata, tags, state FROM river_job") {
 		jobs = fmt.Appendln(jobs, row)
 	}
 	if len(jobs) == 0 {
@@ -293,8 +293,8 @@ func (l *leak) places() map[string][]byte {
 	return out
 }
 
-// dump is what pg_dump makes of a database.
-func dump(t *testing.T, url string) []byte {
+// pgDump is what pg_dump makes of a database.
+func pgDump(t *testing.T, url string) []byte {
 	t.Helper()
 	command := "pg_dump"
 	if _, err := exec.LookPath(command); err != nil {
@@ -314,31 +314,31 @@ func dump(t *testing.T, url string) []byte {
 	return out
 }
 
-// rotate gives the database new keys, twice: by the running bot and without one.
-func (l *leak) rotate() {
+// rotateKeys gives the database new keys, twice: by the running bot and without one.
+func (l *leakTest) rotateKeys() {
 	t := l.t
 	old, err := os.ReadFile(l.keyset)
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := l.shown()
-	l.whileItPours(func() {
+	before := l.incidentTexts()
+	l.whileLoaded(func() {
 		for range 3 {
-			t.Log(strings.TrimSpace(l.must("keys", "rotate", "--prune")))
+			t.Log(strings.TrimSpace(l.mustRun("keys", "rotate", "--prune")))
 		}
 	})
-	l.intact()
-	if l.shown() != before {
+	l.checkVerify()
+	if l.incidentTexts() != before {
 		t.Error("after the rotation by the running bot something reads otherwise")
 	}
-	if _, err := l.ask("note INC-2 " + l.mark("note after the rotation")); err != nil {
+	if _, err := l.sendCommand("note INC-2 " + l.canary("note after the rotation")); err != nil {
 		t.Error(err)
 	}
-	before = l.shown()
+	before = l.incidentTexts()
 	l.stop()
-	l.search("after its end")
-	t.Log(strings.TrimSpace(l.must("keys", "rotate", "--prune")))
-	l.intact()
+	l.searchCanaries("after its end")
+	t.Log(strings.TrimSpace(l.mustRun("keys", "rotate", "--prune")))
+	l.checkVerify()
 
 	current, err := os.ReadFile(l.keyset)
 	if err != nil {
@@ -347,7 +347,7 @@ func (l *leak) rotate() {
 	if err := os.WriteFile(l.keyset, old, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := l.launch()
+	p := l.startProcess()
 	select {
 	case <-p.ended:
 		if p.err == nil {
@@ -364,43 +364,43 @@ func (l *leak) rotate() {
 		t.Fatal(err)
 	}
 	l.start()
-	l.intact()
-	if l.shown() != before {
+	l.checkVerify()
+	if l.incidentTexts() != before {
 		t.Error("after the rotation without a bot something reads otherwise")
 	}
-	l.search("after the rotations")
+	l.searchCanaries("after the rotations")
 }
 
-// whileItPours does something while alerts come in, of incidents that are known
+// whileLoaded does something while alerts come in, of incidents that are known
 // and of new ones. Each has to be taken, and to be read afterwards.
-func (l *leak) whileItPours(do func()) {
+func (l *leakTest) whileLoaded(do func()) {
 	l.t.Helper()
 	var number atomic.Int64
 	call := feed.StopLogging(77)
-	b := newBarrage(l.survivor, 8, func() parcel {
+	b := newLoadGenerator(l.botProcess, 8, func() sentAlert {
 		n := int(number.Add(1))
 		if n%50 == 0 && n <= 500 {
-			return parcel{story: "new", trail: true, Delivery: l.company.Trail.Delivery(newStory(2 * n).calls[0], feed.Copy{N: n})}
+			return sentAlert{story: "new", trail: true, Delivery: l.company.Trail.Delivery(newStory(2 * n).calls[0], feed.Copy{N: n})}
 		}
-		return parcel{story: "known", trail: true, Delivery: l.company.Trail.Delivery(call, feed.Copy{N: n})}
+		return sentAlert{story: "known", trail: true, Delivery: l.company.Trail.Delivery(call, feed.Copy{N: n})}
 	})
-	b.pour(true)
-	l.until(time.Minute, "it pours", func() bool { return number.Load() > 50 })
+	b.setUnlimited(true)
+	l.waitFor(time.Minute, "it pours", func() bool { return number.Load() > 50 })
 	do()
-	b.pour(false)
+	b.setUnlimited(false)
 	b.drain()
-	l.until(2*time.Minute, "every alert is worked", func() bool { return l.count("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
-	if bad := l.count("SELECT CAST(coalesce(sum(count), 0) AS bigint) FROM alerts WHERE kind LIKE '%.unreadable'"); bad != 1 { // the one that was planted
+	l.waitFor(2*time.Minute, "every alert is worked", func() bool { return l.queryInt("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+	if bad := l.queryInt("SELECT CAST(coalesce(sum(count), 0) AS bigint) FROM alerts WHERE kind LIKE '%.unreadable'"); bad != 1 { // the one that was planted
 		l.t.Errorf("%d deliveries could not be read", bad)
 	}
-	if b.books.statuses[http.StatusAccepted] != b.books.sent {
-		l.t.Errorf("%d alerts during the rotation, answered %v", b.books.sent, b.books.statuses)
+	if b.results.statuses[http.StatusAccepted] != b.results.sent {
+		l.t.Errorf("%d alerts during the rotation, answered %v", b.results.sent, b.results.statuses)
 	}
-	l.t.Logf("%d alerts came in meanwhile", b.books.sent)
+	l.t.Logf("%d alerts came in meanwhile", b.results.sent)
 }
 
-// shown is what people read of every incident, but for what goes on meanwhile.
-func (l *leak) shown() string {
+// incidentTexts is what people read of every incident, but for what goes on meanwhile.
+func (l *leakTest) incidentTexts() string {
 	l.t.Helper()
 	var b strings.Builder
 	for n := range 4 { // what poured in later belongs to others
@@ -418,8 +418,8 @@ func (l *leak) shown() string {
 	return b.String()
 }
 
-// newSourPost is a mail server that refuses everybody for now, and says why in words of its own.
-func newSourPost(t *testing.T, mark string) string {
+// newFailingMailServer is a mail server that refuses everybody for now, and says why in words of its own.
+func newFailingMailServer(t *testing.T, mark string) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -460,7 +460,7 @@ func TestSpellings(t *testing.T) {
 	for _, kept := range []string{"…" + mark + "…", hex.EncodeToString([]byte("x" + mark + "y")),
 		base64.StdEncoding.EncodeToString([]byte(mark + "…")), base64.StdEncoding.EncodeToString([]byte("1" + mark + "…")),
 		base64.StdEncoding.EncodeToString([]byte("12" + mark + "…")), base64.StdEncoding.EncodeToString([]byte("123" + mark))} {
-		if !slices.ContainsFunc(spellings(mark), func(s string) bool { return strings.Contains(kept, s) }) {
+		if !slices.ContainsFunc(encodings(mark), func(s string) bool { return strings.Contains(kept, s) }) {
 			t.Errorf("%s would not be found in %s", mark, kept)
 		}
 	}

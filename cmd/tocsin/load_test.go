@@ -40,12 +40,12 @@ const (
 // is counted in its incident.
 func BenchmarkSentry7KB(b *testing.B) {
 	for b.Loop() {
-		p := plantBot(b)
-		letters := p.letters(loadFingerprints, loadProjects)
+		p := startTarget(b)
+		letters := p.signedRequests(loadFingerprints, loadProjects)
 		rate, micros := p.measure("alerts", *loadAlerts, func() {
-			p.mail(*loadAlerts, func(n int) (letter, string) { return letters[n%len(letters)], "load-" + strconv.Itoa(n) })
+			p.postAll(*loadAlerts, func(n int) (rawRequest, string) { return letters[n%len(letters)], "load-" + strconv.Itoa(n) })
 		})
-		p.counted(*loadAlerts)
+		p.checkCount(*loadAlerts)
 		b.ReportMetric(rate, "alerts/s")
 		b.ReportMetric(micros, "µs-cpu/alert")
 		b.ReportMetric(float64(p.usage().peak>>20), "MiB-peak")
@@ -56,14 +56,14 @@ func BenchmarkSentry7KB(b *testing.B) {
 // BenchmarkSameDelivery posts deliveries that are known already.
 func BenchmarkSameDelivery(b *testing.B) {
 	for b.Loop() {
-		p := plantBot(b)
-		letters := p.letters(loadFingerprints, loadProjects)
-		same := func(n int) (letter, string) { return letters[0], "the-same" }
-		p.mail(1, same)
-		p.rested()
+		p := startTarget(b)
+		letters := p.signedRequests(loadFingerprints, loadProjects)
+		same := func(n int) (rawRequest, string) { return letters[0], "the-same" }
+		p.postAll(1, same)
+		p.waitNoBacklog()
 		n := 2 * *loadAlerts
-		rate, micros := p.measure("repeats", n, func() { p.mail(n, same) })
-		p.counted(1)
+		rate, micros := p.measure("repeats", n, func() { p.postAll(n, same) })
+		p.checkCount(1)
 		b.ReportMetric(rate, "deliveries/s")
 		b.ReportMetric(micros, "µs-cpu/delivery")
 		p.kill()
@@ -75,24 +75,24 @@ func BenchmarkSameDelivery(b *testing.B) {
 // was said in each channel is held against the order of its timeline.
 func BenchmarkOpenIncidents(b *testing.B) {
 	for b.Loop() {
-		p := plantBot(b, calm)
+		p := startTarget(b, openEveryAlert)
 		n := *loadOpenings
-		letters := p.letters(n, n)
+		letters := p.signedRequests(n, n)
 		before, began, average := p.usage(), time.Now(), loadAverage()
-		p.mail(n, func(k int) (letter, string) { return letters[k], "open-" + strconv.Itoa(k) })
-		p.drained()
+		p.postAll(n, func(k int) (rawRequest, string) { return letters[k], "open-" + strconv.Itoa(k) })
+		p.waitInboxEmpty()
 		opened := time.Since(began)
-		p.within(5*time.Minute, "every incident is paged for", func() bool { return len(p.arrivals()) == n })
+		p.requireWithin(5*time.Minute, "every incident is paged for", func() bool { return len(p.pageTimes()) == n })
 		paged := time.Since(began)
-		p.rested()
+		p.waitNoBacklog()
 		quiet, after := time.Since(began), p.usage()
-		if have := p.number("SELECT count(*) FROM incidents"); have != n {
+		if have := p.queryNumber("SELECT count(*) FROM incidents"); have != n {
 			b.Errorf("%d incidents of %d alerts", have, n)
 		}
 		if pages := len(p.company.Pager.Snapshot().Incidents); pages != n {
 			b.Errorf("%d pages for %d incidents", pages, n)
 		}
-		if late := p.number("SELECT count(*) FROM effects AS a JOIN effects AS b ON a.lane = b.lane AND a.lane_pos < b.lane_pos AND a.lane <> '' AND NOT a.refresh AND NOT b.refresh AND a.ran_at > b.ran_at"); late != 0 {
+		if late := p.queryNumber("SELECT count(*) FROM effects AS a JOIN effects AS b ON a.lane = b.lane AND a.lane_pos < b.lane_pos AND a.lane <> '' AND NOT a.refresh AND NOT b.refresh AND a.ran_at > b.ran_at"); late != 0 {
 			b.Errorf("%d effects overtook another of their lane", late)
 		}
 		b.Logf("%d incidents opened in %v, paged in %v, all said in %v; load average before: %s", n, opened.Round(time.Millisecond),
@@ -105,15 +105,15 @@ func BenchmarkOpenIncidents(b *testing.B) {
 	}
 }
 
-// calm lets alerts open as many incidents as they want.
-func calm(config map[string]any) {
+// openEveryAlert lets alerts open as many incidents as they want.
+func openEveryAlert(config map[string]any) {
 	config["routing"] = []any{map[string]any{"when": `source == "sentry"`, "open": "sev1"}}
 	config["storm"] = map[string]any{"incidents": 0}
 }
 
-// arrivals are the times at which the first page of each incident came, by the
+// pageTimes are the times at which the first page of each incident came, by the
 // pager's clock.
-func (p *plant) arrivals() map[incident.ID]time.Time {
+func (p *target) pageTimes() map[incident.ID]time.Time {
 	out := map[incident.ID]time.Time{}
 	for _, in := range p.company.Pager.Snapshot().Incidents {
 		if id, round, ok := incident.ParsePageKey(in.Key); ok && round == 1 {
@@ -128,21 +128,21 @@ func (p *plant) arrivals() map[incident.ID]time.Time {
 // moment in which the alert is sent to the arrival of its page.
 func BenchmarkAcceptToPage(b *testing.B) {
 	for b.Loop() {
-		p := plantBot(b, calm)
+		p := startTarget(b, openEveryAlert)
 		const tick, share = 5 * time.Millisecond, 100 // 200/s, every hundredth opens
 		n := *loadPages
-		opening := p.strangers(n)
-		copies := p.letters(loadFingerprints, loadProjects) // of projects 0 to 3, which are open by then
-		p.mail(loadProjects, func(k int) (letter, string) { return copies[k], "first-" + strconv.Itoa(k) })
-		p.rested()
-		first := p.number("SELECT count(*) FROM incidents")
+		opening := p.unrelatedRequests(n)
+		copies := p.signedRequests(loadFingerprints, loadProjects) // of projects 0 to 3, which are open by then
+		p.postAll(loadProjects, func(k int) (rawRequest, string) { return copies[k], "first-" + strconv.Itoa(k) })
+		p.waitNoBacklog()
+		first := p.queryNumber("SELECT count(*) FROM incidents")
 		if first != loadProjects {
 			b.Fatalf("%d incidents for %d projects", first, loadProjects)
 		}
 		p.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultSlow, Delay: 2 * time.Second})
 		sent, accepted := make([]time.Time, n), make([]time.Time, n)
 		before, average := p.usage(), loadAverage()
-		p.pace(n*share, tick, func(m *postman, k int) error {
+		p.sendAtRate(n*share, tick, func(m *rawConn, k int) error {
 			l, id := copies[k%len(copies)], "copy-"+strconv.Itoa(k)
 			which := k / share
 			opens := k%share == share/2
@@ -155,12 +155,12 @@ func BenchmarkAcceptToPage(b *testing.B) {
 				accepted[which] = time.Now()
 			}
 			if err == nil && status != http.StatusAccepted {
-				err = fmt.Errorf("%s was answered %d; %s", id, status, tail(p.logged(), 1000))
+				err = fmt.Errorf("%s was answered %d; %s", id, status, tail(p.logText(), 1000))
 			}
 			return err
 		})
-		p.within(time.Minute, "every incident is paged for", func() bool { return len(p.arrivals()) == n+loadProjects })
-		after, arrived := p.usage(), p.arrivals()
+		p.requireWithin(time.Minute, "every incident is paged for", func() bool { return len(p.pageTimes()) == n+loadProjects })
+		after, arrived := p.usage(), p.pageTimes()
 		var fromSent, fromAccepted []time.Duration
 		for k := range n { // half a second apart, so the numbers are in the order of the alerts
 			at := arrived[incident.ID(loadProjects+k+1)]
@@ -170,7 +170,7 @@ func BenchmarkAcceptToPage(b *testing.B) {
 		slices.Sort(fromAccepted)
 		b.Logf("%d pages: sent to page p50 %v p99 %v max %v; accepted to page p50 %v p99 %v max %v; %d effects wait for Slack; load average before: %s, after: %s", n,
 			quantile(fromSent, .5), quantile(fromSent, .99), fromSent[n-1], quantile(fromAccepted, .5), quantile(fromAccepted, .99), fromAccepted[n-1],
-			p.number(backlog), average, loadAverage())
+			p.queryNumber(backlogQuery), average, loadAverage())
 		b.ReportMetric(float64(quantile(fromSent, .5).Microseconds())/1000, "ms-p50")
 		b.ReportMetric(float64(quantile(fromSent, .99).Microseconds())/1000, "ms-p99")
 		b.ReportMetric(float64((after.cpu-before.cpu).Microseconds())/float64(n*share), "µs-cpu/alert")
@@ -182,26 +182,26 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))].Round(100 * time.Microsecond)
 }
 
-// strangers are alerts of projects that nothing else is about.
-func (p *plant) strangers(n int) []letter {
-	out := make([]letter, n)
+// unrelatedRequests are alerts of projects that nothing else is about.
+func (p *target) unrelatedRequests(n int) []rawRequest {
+	out := make([]rawRequest, n)
 	for k := range out {
 		i := feed.NewIssue(feed.DataLeak, uint64(k))
 		i.ID, i.Org, i.Project.Slug = strconv.Itoa(9_000_000+k), "strangers", "stranger-"+strconv.Itoa(k)
-		out[k] = p.letter(feed.SentryEventAlert(i, feed.Copy{N: k, At: time.Now(), PadKB: 7}))
+		out[k] = p.signedRequest(feed.SentryEventAlert(i, feed.Copy{N: k, At: time.Now(), PadKB: 7}))
 	}
 	return out
 }
 
-// pace sends one delivery each tick, whatever becomes of the one before.
-func (p *plant) pace(n int, tick time.Duration, send func(m *postman, k int) error) {
+// sendAtRate sends one delivery each tick, whatever becomes of the one before.
+func (p *target) sendAtRate(n int, tick time.Duration, send func(m *rawConn, k int) error) {
 	p.b.Helper()
 	due := make(chan int, n)
 	var all sync.WaitGroup
 	var fault atomic.Value
 	for range loadConnections {
 		all.Go(func() {
-			m, err := p.postman()
+			m, err := p.dial()
 			if err != nil {
 				fault.Store(err)
 				return
@@ -232,11 +232,11 @@ func (p *plant) pace(n int, tick time.Duration, send func(m *postman, k int) err
 // after many alerts, all different, came in through intake.
 func BenchmarkFullStore(b *testing.B) {
 	for b.Loop() {
-		p := plantBot(b)
-		letters := p.letters(loadFingerprints, loadProjects)
+		p := startTarget(b)
+		letters := p.signedRequests(loadFingerprints, loadProjects)
 		round := func(what string) (rate, micros float64) {
 			return p.measure(what, *loadAlerts, func() {
-				p.mail(*loadAlerts, func(n int) (letter, string) { return letters[n%len(letters)], what + "-" + strconv.Itoa(n) })
+				p.postAll(*loadAlerts, func(n int) (rawRequest, string) { return letters[n%len(letters)], what + "-" + strconv.Itoa(n) })
 			})
 		}
 		rate, micros := round("empty")
@@ -246,12 +246,12 @@ func BenchmarkFullStore(b *testing.B) {
 			return i
 		}(), feed.Copy{At: time.Now(), PadKB: 7})
 		p.measure("filling", *loadMillion, func() {
-			p.mail(*loadMillion, func(n int) (letter, string) {
-				return p.letter(bytes.ReplaceAll(body, []byte("40000000"), fmt.Appendf(nil, "5%07d", n))), "fill-" + strconv.Itoa(n)
+			p.postAll(*loadMillion, func(n int) (rawRequest, string) {
+				return p.signedRequest(bytes.ReplaceAll(body, []byte("40000000"), fmt.Appendf(nil, "5%07d", n))), "fill-" + strconv.Itoa(n)
 			})
 		})
 		full, fullMicros := round("full")
-		p.counted(2**loadAlerts + *loadMillion)
+		p.checkCount(2**loadAlerts + *loadMillion)
 		b.ReportMetric(full/rate, "rate-full/empty")
 		b.ReportMetric(fullMicros/micros, "cpu-full/empty")
 		b.ReportMetric(full, "alerts/s")

@@ -28,72 +28,72 @@ import (
 // databases; otherwise twelve seconds and thirty, on SQLite.
 func TestOutage(t *testing.T) {
 	t.Parallel()
-	if !heavy {
-		(&outage{incidents: 30, lasts: 12 * time.Second, acknowledge: 30 * time.Second}).run(t, storetest.SQLite(t))
+	if !fullSize {
+		(&outageTest{incidents: 30, duration: 12 * time.Second, escalateAfter: 30 * time.Second}).run(t, storetest.SQLite(t))
 		return
 	}
 	storetest.Databases(t, func(t *testing.T, url string) {
 		t.Parallel()
-		(&outage{incidents: 100, lasts: time.Minute, acknowledge: 45 * time.Second}).run(t, url)
+		(&outageTest{incidents: 100, duration: time.Minute, escalateAfter: 45 * time.Second}).run(t, url)
 	})
 }
 
-type outage struct {
-	*survivor
-	incidents   int
-	lasts       time.Duration
-	acknowledge time.Duration // 30 s is the least that the configuration allows
-	over        chan struct{}
+type outageTest struct {
+	*botProcess
+	incidents     int
+	duration      time.Duration
+	escalateAfter time.Duration // 30 s is the least that the configuration allows
+	ended         chan struct{}
 }
 
 // The ways in which PagerDuty fails, by the incident's number.
 var pagerFaults = []string{"500", "400", "silence", "202 and nobody hears of it"}
 
-func (o *outage) run(t *testing.T, url string) {
-	o.survivor = raise(t, url, company.Options{Seed: 23, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
-		c["escalation"].(map[string]any)["escalate_after"] = o.acknowledge.String()
+func (o *outageTest) run(t *testing.T, url string) {
+	o.botProcess = startBot(t, url, company.Options{Seed: 23, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
+		c["escalation"].(map[string]any)["escalate_after"] = o.escalateAfter.String()
 	})
 	half := o.incidents / 2
 	for n := range half {
-		o.tell(newStory(2 * n).calls[0], n)
+		o.sendAlert(newStory(2 * n).calls[0], n)
 	}
-	o.quiet(2 * time.Minute)
+	o.waitIdle(2 * time.Minute)
 	for n := range half {
-		if _, err := o.ask("ack " + incident.ID(n+1).String()); err != nil {
+		if _, err := o.sendCommand("ack " + incident.ID(n+1).String()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	o.quiet(time.Minute)
+	o.waitIdle(time.Minute)
 
-	began := o.begin()
+	began := o.startOutage()
 	for n := range half { // what goes on meanwhile in the incidents that are known
 		id := incident.ID(n + 1).String()
-		o.tell(newStory(2 * n).calls[1], 1000+n)
+		o.sendAlert(newStory(2 * n).calls[1], 1000+n)
 		for m := range 3 {
-			if _, err := o.ask(fmt.Sprintf("note %s remark %d", id, m)); err != nil {
+			if _, err := o.sendCommand(fmt.Sprintf("note %s remark %d", id, m)); err != nil {
 				t.Errorf("note while Slack is down: %v", err)
 			}
 		}
 	}
 	for n := half; n < o.incidents; n++ {
-		o.tell(newStory(2 * n).calls[0], n)
+		o.sendAlert(newStory(2 * n).calls[0], n)
 	}
-	<-time.After(time.Until(began.Add(o.lasts))) // the outage lasts as long as it lasts
-	o.end()
-	o.mails(half)
+	<-time.After(time.Until(began.Add(o.duration))) // the outage lasts as long as it lasts
+	o.endOutage()
+	o.waitForMails(half)
 	for n := half; n < o.incidents; n++ {
-		if _, err := o.ask("ack " + incident.ID(n+1).String()); err != nil {
+		if _, err := o.sendCommand("ack " + incident.ID(n+1).String()); err != nil {
 			t.Errorf("acknowledge: %v", err)
 		}
 	}
 	over := time.Now()
-	o.quiet(4 * time.Minute)
-	t.Logf("%d incidents, an outage of %v; all had caught up %v after it", o.incidents, o.lasts, time.Since(over).Round(100*time.Millisecond))
-	o.judge(half)
+	o.waitIdle(4 * time.Minute)
+	t.Logf("%d incidents, an outage of %v; all had caught up %v after it", o.incidents, o.duration, time.Since(over).Round(100*time.Millisecond))
+	o.checkOutcome(half)
 }
 
-// tell sends an alert, which has to be taken.
-func (o *outage) tell(call feed.Call, n int) {
+// sendAlert sends an alert, which has to be taken.
+func (o *outageTest) sendAlert(call feed.Call, n int) {
 	o.t.Helper()
 	answer, err := o.company.Trail.Deliver(o.t.Context(), call, feed.Copy{N: n})
 	if err != nil || answer.Status != http.StatusAccepted {
@@ -101,16 +101,16 @@ func (o *outage) tell(call feed.Call, n int) {
 	}
 }
 
-func (o *outage) begin() time.Time {
-	o.over = make(chan struct{})
+func (o *outageTest) startOutage() time.Time {
+	o.ended = make(chan struct{})
 	o.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultRateLimit, RetryAfter: 2})
-	change := time.AfterFunc(o.lasts/2, func() {
+	change := time.AfterFunc(o.duration/2, func() {
 		o.company.Chat.ClearFaults()
 		o.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
 	})
 	o.t.Cleanup(func() { change.Stop() })
-	over := o.over
-	o.pages.answerWith(func(r *http.Request, body string) (int, string) {
+	over := o.ended
+	o.pagerProxy.setOverride(func(r *http.Request, body string) (int, string) {
 		var event struct {
 			Key string `json:"dedup_key"`
 		}
@@ -134,58 +134,58 @@ func (o *outage) begin() time.Time {
 	return time.Now()
 }
 
-func (o *outage) end() {
-	close(o.over)
+func (o *outageTest) endOutage() {
+	close(o.ended)
 	o.company.Chat.ClearFaults()
-	o.pages.answerWith(nil)
+	o.pagerProxy.setOverride(nil)
 }
 
-// mails waits until every page that PagerDuty did not deliver went out by mail.
-func (o *outage) mails(half int) {
+// waitForMails waits until every page that PagerDuty did not deliver went out by mail.
+func (o *outageTest) waitForMails(half int) {
 	o.t.Helper()
-	ctx, cancel := context.WithTimeout(o.t.Context(), o.acknowledge+time.Minute)
+	ctx, cancel := context.WithTimeout(o.t.Context(), o.escalateAfter+time.Minute)
 	defer cancel()
 	if err := o.company.Mail.Until(ctx, func() bool { return len(o.company.Mail.Counts()) >= o.incidents-half }); err != nil {
 		o.t.Errorf("%d of %d pages went out by mail: %v", len(o.company.Mail.Counts()), o.incidents-half, err)
 	}
 }
 
-func (o *outage) judge(half int) {
+func (o *outageTest) checkOutcome(half int) {
 	t := o.t
 	var views []incident.View
-	for n := range o.count("SELECT count(*) FROM incidents") {
+	for n := range o.queryInt("SELECT count(*) FROM incidents") {
 		views = append(views, o.view(incident.ID(n+1)))
 	}
 	if len(views) != o.incidents {
 		t.Fatalf("%d incidents, want %d", len(views), o.incidents)
 	}
 	o.stop()
-	o.intact()
+	o.checkVerify()
 	var refused []string
 	for n := half; n < o.incidents; n++ {
 		if pagerFaults[(n+1)%4] == "400" { // PagerDuty said never; the next route has it
 			refused = append(refused, fmt.Sprintf("INC-%d/page/1/0", n+1))
 		}
 	}
-	effects := o.effects(refused...)
-	if gone := o.messages(effects); gone != 0 {
+	effects := o.checkEffects(refused...)
+	if gone := o.checkMessages(effects); gone != 0 {
 		t.Errorf("%d messages were doubled", gone)
 	}
-	o.channels(views)
-	o.order()
-	o.routes(views[half:])
-	if n := o.count("SELECT count(*) FROM river_job WHERE state IN ('discarded', 'cancelled')"); n != 0 {
+	o.checkChannels(views)
+	o.checkOrder()
+	o.checkEscalation(views[half:])
+	if n := o.queryInt("SELECT count(*) FROM river_job WHERE state IN ('discarded', 'cancelled')"); n != 0 {
 		t.Errorf("%d jobs were discarded", n)
 	}
 }
 
-// order: within each channel, what is said once is said in the order in which
+// checkOrder: within each channel, what is said once is said in the order in which
 // it happened, for each incident.
-func (o *outage) order() {
+func (o *outageTest) checkOrder() {
 	for _, c := range o.company.Chat.Channels("") {
 		last := map[string]int{}
 		for _, m := range o.company.Chat.Messages(c.ID) {
-			key, card := markOf(m)
+			key, card := messageKey(m)
 			part := strings.Split(key, "/")
 			if card || len(part) < 3 || part[1] == "page" {
 				continue
@@ -202,9 +202,9 @@ func (o *outage) order() {
 	}
 }
 
-// routes: each page that PagerDuty failed to deliver went to the mailbox once,
+// checkEscalation: each page that PagerDuty failed to deliver went to the mailbox once,
 // and how long that took.
-func (o *outage) routes(views []incident.View) {
+func (o *outageTest) checkEscalation(views []incident.View) {
 	t := o.t
 	arrived := map[string]time.Time{}
 	for _, m := range o.company.Mail.Messages() {

@@ -21,14 +21,14 @@ import (
 
 // replayOptions is what `tocsin replay` was told.
 type replayOptions struct {
-	*global
+	*globalFlags
 	since, until, source, out, to string
 	secrets                       []string
 	asNew                         bool
 }
 
-func replayCommand(g *global) *cobra.Command {
-	r := &replayOptions{global: g}
+func replayCommand(g *globalFlags) *cobra.Command {
+	r := &replayOptions{globalFlags: g}
 	cmd := &cobra.Command{
 		Use: "replay [FILE…]", Short: "Send stored or recorded deliveries through intake again, here or on another instance",
 		Long: "Send deliveries through intake again.\n\n" +
@@ -52,7 +52,7 @@ func replayCommand(g *global) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			done, err := r.run(cmd.Context(), args)
 			if err != nil {
-				return g.refusal(cmd.OutOrStdout(), err)
+				return g.replyError(cmd.OutOrStdout(), err)
 			}
 			said := fmt.Sprintf("%d deliveries", done.Deliveries)
 			if done.Deliveries == 1 {
@@ -96,14 +96,14 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 	}
 	n := 0
 	each := func(d bot.Recorded) error {
-		if err := sink.take(d); err != nil {
+		if err := sink.write(d); err != nil {
 			return err
 		}
 		n++
 		return nil
 	}
 	if r.since != "" {
-		span, spanErr := r.span(time.Now())
+		span, spanErr := r.filter(time.Now())
 		if err = spanErr; err == nil {
 			err = client.Export(ctx, span, each)
 		}
@@ -113,14 +113,14 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 			err = readRecording(file, r.source, each)
 		}
 	}
-	err = errors.Join(err, sink.end(err == nil))
+	err = errors.Join(err, sink.close(err == nil))
 	return bot.Replayed{Deliveries: n}, err
 }
 
 // reprocess has the running bot do it with what it has stored.
 func (r *replayOptions) reprocess(ctx context.Context, client *bot.Client) (bot.Replayed, error) {
 	var done bot.Replayed
-	span, err := r.span(time.Now())
+	span, err := r.filter(time.Now())
 	if err != nil {
 		return done, err
 	}
@@ -131,7 +131,7 @@ func (r *replayOptions) reprocess(ctx context.Context, client *bot.Client) (bot.
 	return done, client.Do(ctx, what, bot.ControlRequest{Filter: &span}, &done)
 }
 
-func (r *replayOptions) span(now time.Time) (store.DeliveryFilter, error) {
+func (r *replayOptions) filter(now time.Time) (store.DeliveryFilter, error) {
 	span := store.DeliveryFilter{Source: r.source}
 	var err error
 	if span.From, err = parseTimeOrAge(r.since, now); err != nil {
@@ -161,8 +161,8 @@ func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
 
 // sink takes deliveries somewhere. end is told whether all of them came.
 type sink struct {
-	take func(bot.Recorded) error
-	end  func(whole bool) error
+	write func(bot.Recorded) error
+	close func(whole bool) error
 }
 
 func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bot.Sources) (sink, error) {
@@ -191,7 +191,7 @@ func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bo
 		}
 		return err
 	}
-	return sink{end: func(bool) error { return send() }, take: func(d bot.Recorded) error {
+	return sink{close: func(bool) error { return send() }, write: func(d bot.Recorded) error {
 		some, size = append(some, d), size+len(d.Body)
 		if size < 4<<20 && len(some) < 500 {
 			return nil
@@ -209,8 +209,8 @@ func newFileSink(name string) (sink, error) {
 	w := bufio.NewWriter(f)
 	encoder := json.NewEncoder(w)
 	return sink{
-		take: func(d bot.Recorded) error { return encoder.Encode(d) },
-		end: func(whole bool) error {
+		write: func(d bot.Recorded) error { return encoder.Encode(d) },
+		close: func(whole bool) error {
 			if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil || !whole {
 				return errors.Join(err, os.Remove(name+".part"))
 			}

@@ -17,8 +17,8 @@ import (
 	"tocsin/store/storetest"
 )
 
-// routes sets the routing of a configuration.
-func routes(rules ...map[string]any) settings {
+// withRouting sets the routing of a configuration.
+func withRouting(rules ...map[string]any) configChange {
 	return func(config map[string]any) {
 		list := make([]any, len(rules))
 		for n, rule := range rules {
@@ -33,7 +33,7 @@ func routes(rules ...map[string]any) settings {
 // counted once; recorded, they come into another instance through its own door.
 func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 	o := company.Options{Seed: 7, Limits: chat.Limits{Off: true}}
-	s := raise(t, storetest.SQLite(t), o, routes(
+	s := startBot(t, storetest.SQLite(t), o, withRouting(
 		map[string]any{"when": `source == "cloudtrail" && environment == "staging"`, "drop": "everyday noise"},
 		map[string]any{"when": `source == "sentry"`, "open": "sev1"}))
 	call := feed.StopLogging(7)
@@ -45,17 +45,17 @@ func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 			}
 		}
 	}
-	s.until(time.Minute, "three are watched", func() bool { return s.count("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == 3 })
-	if listed := s.must("incident", "alerts"); !strings.Contains(listed, "1 watched alert, 3 occurrences") || !strings.Contains(listed, "cloudtrail.StopLogging") {
+	s.waitFor(time.Minute, "three are watched", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == 3 })
+	if listed := s.mustRun("incident", "alerts"); !strings.Contains(listed, "1 watched alert, 3 occurrences") || !strings.Contains(listed, "cloudtrail.StopLogging") {
 		t.Errorf("listed:\n%s", listed)
 	}
 	for what, want := range map[string]string{"A1": "does not match: rule 1", "D1": "SHA-256"} {
-		if told := s.must("explain", what); !strings.Contains(told, want) || !strings.Contains(told, `source = "cloudtrail"`) || !strings.Contains(told, "has not changed since") {
+		if told := s.mustRun("explain", what); !strings.Contains(told, want) || !strings.Contains(told, `source = "cloudtrail"`) || !strings.Contains(told, "has not changed since") {
 			t.Errorf("explain %s:\n%s", what, told)
 		}
 	}
 	recording := filepath.Join(s.dir, "all.ndjson")
-	if said := s.must("replay", "--since", "1h", "--out", recording); said != "3 deliveries\n" {
+	if said := s.mustRun("replay", "--since", "1h", "--out", recording); said != "3 deliveries\n" {
 		t.Errorf("recorded: %s", said)
 	}
 	if info, err := os.Stat(recording); err != nil || info.Mode().Perm() != 0o600 {
@@ -63,8 +63,8 @@ func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 	}
 
 	// Elsewhere, where such alerts open incidents.
-	opens := routes(map[string]any{"when": `source == "cloudtrail"`, "open": "sev2"})
-	other := raise(t, storetest.SQLite(t), company.Options{Seed: 8, Limits: chat.Limits{Off: true}}, opens)
+	opens := withRouting(map[string]any{"when": `source == "cloudtrail"`, "open": "sev2"})
+	other := startBot(t, storetest.SQLite(t), company.Options{Seed: 8, Limits: chat.Limits{Off: true}}, opens)
 	if _, err := s.run("replay", recording, "--to", other.url, "--secret", "sentry=0123456789abcdef"); err == nil {
 		t.Error("deliveries were posted without a secret of their source")
 	}
@@ -72,47 +72,47 @@ func TestWatchedIsExplainedAndReplayed(t *testing.T) {
 		t.Errorf("with a wrong key: %v", err)
 	}
 	for range 2 { // what is known there counts once
-		s.must("replay", recording, "--to", other.url, "--secret", "cloudtrail="+company.TrailKey)
+		s.mustRun("replay", recording, "--to", other.url, "--secret", "cloudtrail="+company.TrailKey)
 	}
-	counted := func(s *survivor, want int64) {
+	counted := func(s *botProcess, want int64) {
 		t.Helper()
-		s.until(time.Minute, "the copies are counted", func() bool {
+		s.waitFor(time.Minute, "the copies are counted", func() bool {
 			v := s.view(1)
 			return len(v.Alerts) == 1 && v.Alerts[0].Count == want
 		})
 	}
-	other.until(time.Minute, "the incident is open", func() bool { return other.count("SELECT count(*) FROM incidents") == 1 })
+	other.waitFor(time.Minute, "the incident is open", func() bool { return other.queryInt("SELECT count(*) FROM incidents") == 1 })
 	counted(other, 3)
-	if said := other.must("replay", recording); said != "3 deliveries\n" { // over the socket, and known as well
+	if said := other.mustRun("replay", recording); said != "3 deliveries\n" { // over the socket, and known as well
 		t.Errorf("replayed: %s", said)
 	}
-	other.must("replay", recording, "--as-new")
+	other.mustRun("replay", recording, "--as-new")
 	counted(other, 6)
 
 	// Here the rules change, and what was watched is evaluated anew.
 	s.stop()
-	s.rewrite(opens)
+	s.updateConfig(opens)
 	s.start()
-	if told := s.must("explain", "A1"); !strings.Contains(told, "The routing has changed since") || !strings.Contains(told, "→ open sev2") {
+	if told := s.mustRun("explain", "A1"); !strings.Contains(told, "The routing has changed since") || !strings.Contains(told, "→ open sev2") {
 		t.Errorf("explained under other rules:\n%s", told)
 	}
-	if said := s.must("replay", "--since", "1h"); said != "3 deliveries\n" {
+	if said := s.mustRun("replay", "--since", "1h"); said != "3 deliveries\n" {
 		t.Errorf("evaluated anew: %s", said)
 	}
-	s.until(time.Minute, "the incident is open", func() bool { return s.count("SELECT count(*) FROM incidents") == 1 })
+	s.waitFor(time.Minute, "the incident is open", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 1 })
 	counted(s, 3)
-	if said := s.must("replay", "--since", "1h", "--source", "cloudtrail"); said != "0 deliveries\n" {
+	if said := s.mustRun("replay", "--since", "1h", "--source", "cloudtrail"); said != "0 deliveries\n" {
 		t.Errorf("what belongs to an incident was touched: %s", said)
 	}
-	s.must("replay", "--since", "1h", "--source", "cloudtrail", "--as-new")
+	s.mustRun("replay", "--since", "1h", "--source", "cloudtrail", "--as-new")
 	counted(s, 6)
-	s.must("verify")
+	s.mustRun("verify")
 }
 
 // A bare body of Sentry has lost the header that says what it is; it is taken
 // for that all the same.
 func TestABareBodyOfSentryIsRead(t *testing.T) {
-	s := raise(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, routes(map[string]any{"when": "true", "watch": true}))
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, withRouting(map[string]any{"when": "true", "watch": true}))
 	for n, data := range []string{
 		`"triggered","data":{"issue":{"id":"7","title":"it broke"},"activity":{"type":"set_unresolved"},"alert":{"title":"a rule"}}`,
 		`"deleted","data":{"installation":{"uuid":"u"}}`,
@@ -122,16 +122,16 @@ func TestABareBodyOfSentryIsRead(t *testing.T) {
 		if err := os.WriteFile(body, []byte(`{"action":`+data+`}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if said := s.must("replay", body, "--source", "sentry"); said != "1 delivery\n" {
+		if said := s.mustRun("replay", body, "--source", "sentry"); said != "1 delivery\n" {
 			t.Errorf("replayed: %s", said)
 		}
-		s.until(time.Minute, "it is read", func() bool { return s.count("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == n+1 })
+		s.waitFor(time.Minute, "it is read", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == n+1 })
 	}
 }
 
 // TestKeptAlertsAtTheCommandLine promotes, splits, holds back and holds.
 func TestKeptAlertsAtTheCommandLine(t *testing.T) {
-	s := raise(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, routes(map[string]any{"when": "true", "watch": true}))
+	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, withRouting(map[string]any{"when": "true", "watch": true}))
 	send := func(call feed.Call, n int) {
 		t.Helper()
 		if a, err := s.company.Trail.Send(t.Context(), s.company.Trail.Delivery(call, feed.Copy{N: n})); err != nil || a.Status != 202 {
@@ -139,32 +139,32 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 		}
 	}
 	send(feed.StopLogging(1), 1)
-	s.until(time.Minute, "it is watched", func() bool { return s.count("SELECT count(*) FROM alerts") == 1 })
-	if said := s.must("incident", "alerts", "promote", "A1", "sev2"); !strings.Contains(said, "INC-1 is triage") {
+	s.waitFor(time.Minute, "it is watched", func() bool { return s.queryInt("SELECT count(*) FROM alerts") == 1 })
+	if said := s.mustRun("incident", "alerts", "promote", "A1", "sev2"); !strings.Contains(said, "INC-1 is triage") {
 		t.Errorf("promoted: %s", said)
 	}
-	if said := s.must("incident", "alerts", "promote", "A1"); !strings.Contains(said, "it was so already") {
+	if said := s.mustRun("incident", "alerts", "promote", "A1"); !strings.Contains(said, "it was so already") {
 		t.Errorf("promoted twice: %s", said)
 	}
-	if said := s.must("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(said, "M1 was added. Matching alerts are suppressed") {
+	if said := s.mustRun("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(said, "M1 was added. Matching alerts are suppressed") {
 		t.Errorf("%s", said)
 	}
 	send(feed.RootConsoleLogin(2), 1)
-	s.until(time.Minute, "it is kept back", func() bool { return s.count("SELECT count(*) FROM inbox WHERE outcome = 'maintenance'") == 1 })
-	if said := s.must("incident", "alerts", "maintenance"); !strings.Contains(said, "1 maintenance alert:") {
+	s.waitFor(time.Minute, "it is kept back", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'maintenance'") == 1 })
+	if said := s.mustRun("incident", "alerts", "maintenance"); !strings.Contains(said, "1 maintenance alert:") {
 		t.Errorf("%s", said)
 	}
-	if said := s.must("explain", "A2"); !strings.Contains(said, "in the maintenance window M1") {
+	if said := s.mustRun("explain", "A2"); !strings.Contains(said, "in the maintenance window M1") {
 		t.Errorf("%s", said)
 	}
-	s.must("incident", "maintenance", "end", "M1")
-	s.must("incident", "alerts", "promote", "A2", "into", "INC-1")
-	s.must("incident", "split", "INC-1", "alerts", "A2", "Root signs in", "because", "it is another matter")
+	s.mustRun("incident", "maintenance", "end", "M1")
+	s.mustRun("incident", "alerts", "promote", "A2", "into", "INC-1")
+	s.mustRun("incident", "split", "INC-1", "alerts", "A2", "Root signs in", "because", "it is another matter")
 	if v := s.view(2); v.Incident.SplitFrom != 1 || len(v.Alerts) != 1 || v.Incident.Title != "Root signs in" {
 		t.Errorf("%+v", v.Incident)
 	}
-	s.must("incident", "merge", "INC-2", "into", "INC-1", "after all it is not")
-	if said := s.must("incident", "status", "INC-2"); !strings.Contains(said, "goes on in") || !strings.Contains(said, "INC-1") {
+	s.mustRun("incident", "merge", "INC-2", "into", "INC-1", "after all it is not")
+	if said := s.mustRun("incident", "status", "INC-2"); !strings.Contains(said, "goes on in") || !strings.Contains(said, "INC-1") {
 		t.Errorf("the merged one says:\n%s", said)
 	}
 	if _, err := s.run("incident", "legal-hold", "INC-1", "because", "the regulator asked"); err == nil { // the tests run as engineering
@@ -173,27 +173,27 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 	if v := s.view(1); v.Incident.LegalHold != nil || len(v.Incident.SplitInto) != 1 || v.Incident.Status != incident.Triage {
 		t.Errorf("%+v", v.Incident)
 	}
-	s.must("verify")
+	s.mustRun("verify")
 }
 
-const doorKey = "0123456789abcdef-token"
+const sourceToken = "0123456789abcdef-token"
 
-// everySource switches on whatever can take something in.
-func everySource(config map[string]any) {
+// enableAllSources switches on whatever can take something in.
+func enableAllSources(config map[string]any) {
 	sources := config["sources"].(map[string]any)
 	title := map[string]any{"title": "body.title"}
-	sources["alertmanager"] = map[string]any{"basic": []any{map[string]any{"username": "prometheus", "password": doorKey}}}
-	sources["hackerone"] = map[string]any{"secrets": []string{doorKey}}
-	sources["generic"] = []any{map[string]any{"name": "scanner", "tokens": []string{doorKey}, "delivery_header": "X-Delivery", "mapping": title},
-		map[string]any{"name": "siem", "hmac": map[string]any{"header": "X-Siem-Signature", "prefix": "sha256=", "secrets": []string{doorKey}}, "delivery_header": "X-Delivery", "mapping": title}}
+	sources["alertmanager"] = map[string]any{"basic": []any{map[string]any{"username": "prometheus", "password": sourceToken}}}
+	sources["hackerone"] = map[string]any{"secrets": []string{sourceToken}}
+	sources["generic"] = []any{map[string]any{"name": "scanner", "tokens": []string{sourceToken}, "delivery_header": "X-Delivery", "mapping": title},
+		map[string]any{"name": "siem", "hmac": map[string]any{"header": "X-Siem-Signature", "prefix": "sha256=", "secrets": []string{sourceToken}}, "delivery_header": "X-Delivery", "mapping": title}}
 	sources["sns"] = map[string]any{"topics": []string{"arn:aws:sns:eu-west-3:123456789012:security-events"}}
 	sources["report"] = map[string]any{"form": map[string]any{"company": "Payroll"}}
 	sources["trail"] = map[string]any{"queue_url": "http://127.0.0.1:1/123456789012/trail", "region": "eu-west-3", "endpoint": "http://127.0.0.1:1"}
 	config["routing"] = []any{map[string]any{"when": "true", "watch": true}}
 }
 
-// bodies are one delivery of every source, as their senders post them.
-func bodies(t *testing.T) map[string]string {
+// sampleBodies are one delivery of every source, as their senders post them.
+func sampleBodies(t *testing.T) map[string]string {
 	record := `{"eventVersion":"1.08","eventID":"e-%s","eventTime":"2026-11-20T02:31:00Z","eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","awsRegion":"eu-west-3","recipientAccountId":"123456789012","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::123456789012:user/jo","accountId":"123456789012","userName":"jo"},"requestParameters":{"name":"trail"}}`
 	message, err := json.Marshal(strings.Replace(record, "e-%s", "e-sns", 1))
 	if err != nil {
@@ -213,20 +213,20 @@ func bodies(t *testing.T) map[string]string {
 	}
 }
 
-// replaySecrets are those of the sources that a door takes, as everySource has them.
-var replaySecrets = map[string]string{"sentry": company.SentrySecret, "cloudtrail": company.TrailKey, "pagerduty": company.PagerSecret,
-	"alertmanager": "prometheus:" + doorKey, "hackerone": doorKey, "scanner": doorKey, "siem": doorKey}
+// signingSecrets are those of the sources that a door takes, as everySource has them.
+var signingSecrets = map[string]string{"sentry": company.SentrySecret, "cloudtrail": company.TrailKey, "pagerduty": company.PagerSecret,
+	"alertmanager": "prometheus:" + sourceToken, "hackerone": sourceToken, "scanner": sourceToken, "siem": sourceToken}
 
-// everywhere starts the bot with every source.
-func everywhere(t *testing.T, seed uint64) *survivor {
+// startWithAllSources starts the bot with every source.
+func startWithAllSources(t *testing.T, seed uint64) *botProcess {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "none") // the reader of the trail finds no queue, and looks for no credentials
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
-	return raise(t, storetest.SQLite(t), company.Options{Seed: seed, Limits: chat.Limits{Off: true}}, everySource)
+	return startBot(t, storetest.SQLite(t), company.Options{Seed: seed, Limits: chat.Limits{Off: true}}, enableAllSources)
 }
 
-// file writes what a replay is to read.
-func (s *survivor) file(name, text string) string {
+// writeFile writes what a replay is to read.
+func (s *botProcess) writeFile(name, text string) string {
 	s.t.Helper()
 	name = filepath.Join(s.dir, name)
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -235,8 +235,8 @@ func (s *survivor) file(name, text string) string {
 	return name
 }
 
-// line is a delivery as a recording has it, with the id that its sender gave.
-func line(t *testing.T, source, body string) string {
+// recordedLine is a delivery as a recording has it, with the id that its sender gave.
+func recordedLine(t *testing.T, source, body string) string {
 	t.Helper()
 	line, err := json.Marshal(bot.Recorded{Source: source, ID: "id-" + source, Body: []byte(body)})
 	if err != nil {
@@ -245,41 +245,41 @@ func line(t *testing.T, source, body string) string {
 	return string(line) + "\n"
 }
 
-// holds fails unless there are so many deliveries of a source.
-func (s *survivor) holds(source string, want int) {
+// checkDeliveries fails unless there are so many deliveries of a source.
+func (s *botProcess) checkDeliveries(source string, want int) {
 	s.t.Helper()
-	if n := s.count("SELECT count(*) FROM inbox WHERE source = '" + source + "'"); n != want {
+	if n := s.queryInt("SELECT count(*) FROM inbox WHERE source = '" + source + "'"); n != want {
 		s.t.Errorf("%d deliveries of %s are here, want %d", n, source, want)
 	}
 }
 
-// handled waits until all deliveries are, and fails where one could not be read.
-func (s *survivor) handled(sources map[string]string) {
+// waitHandled waits until all deliveries are, and fails where one could not be read.
+func (s *botProcess) waitHandled(sources map[string]string) {
 	s.t.Helper()
-	s.until(time.Minute, "all are handled", func() bool { return s.count("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+	s.waitFor(time.Minute, "all are handled", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
 	for source := range sources {
-		if n := s.count("SELECT count(*) FROM inbox WHERE outcome = 'undecodable' AND source = '" + source + "'"); n != 0 {
+		if n := s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'undecodable' AND source = '" + source + "'"); n != 0 {
 			s.t.Errorf("%d deliveries of %s could not be read", n, source)
 		}
 	}
 }
 
-// bring brings one delivery of each source into an instance: through its door, as
+// ingestAll brings one delivery of each source into an instance: through its door, as
 // the sender would come, where that can be signed.
-func (s *survivor) bring(all map[string]string) {
+func (s *botProcess) ingestAll(all map[string]string) {
 	s.t.Helper()
 	for source, body := range all {
-		switch secret, door := replaySecrets[source]; {
+		switch secret, door := signingSecrets[source]; {
 		case source == "scanner" || source == "siem": // whose door takes the id from a header
-			s.must("replay", s.file(source+".body", line(s.t, source, body)), "--to", s.url, "--secret", source+"="+secret)
+			s.mustRun("replay", s.writeFile(source+".body", recordedLine(s.t, source, body)), "--to", s.url, "--secret", source+"="+secret)
 		case door:
-			s.must("replay", s.file(source+".body", body), "--source", source, "--to", s.url, "--secret", source+"="+secret)
+			s.mustRun("replay", s.writeFile(source+".body", body), "--source", source, "--to", s.url, "--secret", source+"="+secret)
 		default:
-			s.must("replay", s.file(source+".body", body), "--source", source)
+			s.mustRun("replay", s.writeFile(source+".body", body), "--source", source)
 		}
 	}
 	for source := range all {
-		s.holds(source, 1)
+		s.checkDeliveries(source, 1)
 	}
 }
 
@@ -287,15 +287,15 @@ func (s *survivor) bring(all map[string]string) {
 // and from there into another: what can be signed through its door, everything
 // over the control socket. Each counts once there, whatever the ways.
 func TestEverySourceIsReplayed(t *testing.T) {
-	s, other, all := everywhere(t, 11), everywhere(t, 12), bodies(t)
-	s.bring(all)
+	s, other, all := startWithAllSources(t, 11), startWithAllSources(t, 12), sampleBodies(t)
+	s.ingestAll(all)
 	total := fmt.Sprintf("%d deliveries\n", len(all))
 	recording := filepath.Join(s.dir, "all.ndjson")
-	if said := s.must("replay", "--since", "1h", "--out", recording); said != total {
+	if said := s.mustRun("replay", "--since", "1h", "--out", recording); said != total {
 		t.Errorf("recorded: %s", said)
 	}
 	for source := range all {
-		secret, door := replaySecrets[source]
+		secret, door := signingSecrets[source]
 		if !door {
 			_, err := s.run("replay", recording, "--source", source, "--to", other.url)
 			if err == nil || !strings.Contains(err.Error(), "deliveries of "+source+" cannot be posted") || !strings.Contains(err.Error(), "--to unix:PATH") {
@@ -303,46 +303,46 @@ func TestEverySourceIsReplayed(t *testing.T) {
 			}
 			continue
 		}
-		s.must("replay", "--since", "1h", "--source", source, "--to", other.url, "--secret", source+"="+secret)
-		other.holds(source, 1)
+		s.mustRun("replay", "--since", "1h", "--source", source, "--to", other.url, "--secret", source+"="+secret)
+		other.checkDeliveries(source, 1)
 	}
 	for range 2 {
-		if said := s.must("replay", recording, "--to", "unix:"+other.socket); said != total {
+		if said := s.mustRun("replay", recording, "--to", "unix:"+other.socket); said != total {
 			t.Errorf("over the socket: %s", said)
 		}
 	}
 	for source := range all {
-		other.holds(source, 1)
+		other.checkDeliveries(source, 1)
 	}
-	s.handled(all)
-	other.handled(all)
-	s.must("replay", recording, "--to", "unix:"+other.socket, "--as-new", "--source", "sns")
-	other.holds("sns", 2)
-	other.must("verify")
+	s.waitHandled(all)
+	other.waitHandled(all)
+	s.mustRun("replay", recording, "--to", "unix:"+other.socket, "--as-new", "--source", "sns")
+	other.checkDeliveries("sns", 2)
+	other.mustRun("verify")
 }
 
 // What led nowhere is evaluated anew, and counts no second time.
 func TestEverySourceIsEvaluatedAnew(t *testing.T) {
-	s, all := everywhere(t, 13), bodies(t)
-	s.bring(all)
-	s.handled(all)
-	before := s.count("SELECT sum(count) FROM alerts")
-	if said := s.must("replay", "--since", "1h"); said != fmt.Sprintf("%d deliveries\n", len(all)) {
+	s, all := startWithAllSources(t, 13), sampleBodies(t)
+	s.ingestAll(all)
+	s.waitHandled(all)
+	before := s.queryInt("SELECT sum(count) FROM alerts")
+	if said := s.mustRun("replay", "--since", "1h"); said != fmt.Sprintf("%d deliveries\n", len(all)) {
 		t.Errorf("evaluated anew: %s", said)
 	}
-	s.handled(all)
-	if n := s.count("SELECT sum(count) FROM alerts"); n != before {
+	s.waitHandled(all)
+	if n := s.queryInt("SELECT sum(count) FROM alerts"); n != before {
 		t.Errorf("%d copies were counted, and %d when they were evaluated anew", before, n)
 	}
 }
 
 func TestAReplaySaysWhatIsWrong(t *testing.T) {
-	s, all := everywhere(t, 14), bodies(t)
+	s, all := startWithAllSources(t, 14), sampleBodies(t)
 	text := ""
 	for _, source := range []string{"cloudtrail", "scanner", "siem", "sns"} {
-		text += line(t, source, all[source])
+		text += recordedLine(t, source, all[source])
 	}
-	recording := s.file("all.ndjson", text)
+	recording := s.writeFile("all.ndjson", text)
 	for _, wrong := range []struct{ want, args string }{
 		{"--secret scanner=", recording + " --source scanner --to " + s.url},
 		{"401", recording + " --source siem --to " + s.url + " --secret siem=another-secret-of-ours"},
@@ -350,7 +350,7 @@ func TestAReplaySaysWhatIsWrong(t *testing.T) {
 		{"deliveries of sns cannot be posted", recording + " --to " + s.url + " --secret sns=x"},
 		{"how osquery signs is not known here", recording + " --to " + s.url + " --secret osquery=x"},
 		{"no bot is running", recording + " --to unix:/nowhere.sock"},
-		{"source osquery is not configured", s.file("osquery.body", "{}") + " --source osquery --to unix:" + s.socket},
+		{"source osquery is not configured", s.writeFile("osquery.body", "{}") + " --source osquery --to unix:" + s.socket},
 		{"--secret signs", recording + " --to unix:" + s.socket + " --secret sentry=x"},
 		{"--to is the address", recording + " --to staging.example.com"},
 		{"write https://", recording + " --to http://staging.example.com --secret sentry=x"},

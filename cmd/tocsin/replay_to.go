@@ -28,12 +28,12 @@ import (
 type signer struct {
 	addSignature func(h http.Header, secret, id string, body []byte)
 	// names: the door takes the delivery's id from a header, and not from the body.
-	names bool
+	hasDeliveryID bool
 }
 
-// unsigned are the sources whose deliveries nobody but their senders can post,
+// unsignable are the sources whose deliveries nobody but their senders can post,
 // and why.
-var unsigned = map[string]string{
+var unsignable = map[string]string{
 	"sns":    "Amazon alone can sign them",
 	"trail":  "they are what the reader of the trail found, and no door takes them",
 	"report": "they come by form and mail, and no door takes them signed",
@@ -43,11 +43,11 @@ var unsigned = map[string]string{
 // instance is taken to be configured as this one.
 func signers(c bot.Sources) map[string]signer {
 	out := map[string]signer{
-		"sentry": {names: true, addSignature: func(h http.Header, secret, id string, body []byte) {
+		"sentry": {hasDeliveryID: true, addSignature: func(h http.Header, secret, id string, body []byte) {
 			h.Set("Sentry-Hook-Signature", signature(secret, body))
 			h.Set("Request-ID", id)
 		}},
-		"pagerduty": {names: true, addSignature: func(h http.Header, secret, id string, body []byte) {
+		"pagerduty": {hasDeliveryID: true, addSignature: func(h http.Header, secret, id string, body []byte) {
 			h.Set("X-PagerDuty-Signature", "v1="+signature(secret, body))
 			h.Set("X-Webhook-Id", id)
 		}},
@@ -66,7 +66,7 @@ func signers(c bot.Sources) map[string]signer {
 		}},
 	}
 	for _, g := range c.Generic {
-		out[cmp.Or(g.Name, "generic")] = signer{names: g.DeliveryHeader != "", addSignature: func(h http.Header, secret, id string, body []byte) {
+		out[cmp.Or(g.Name, "generic")] = signer{hasDeliveryID: g.DeliveryHeader != "", addSignature: func(h http.Header, secret, id string, body []byte) {
 			if len(g.HMAC.Secrets) > 0 {
 				h.Set(cmp.Or(g.HMAC.Header, "X-Signature-256"), g.HMAC.Prefix+signature(secret, body))
 			} else {
@@ -91,13 +91,13 @@ func signature(secret string, body []byte) string {
 // useSocketHint is the way that is open to every source.
 const useSocketHint = "hand them to the other instance's control socket: --to unix:PATH (ssh -L forwards one)"
 
-// instance is another instance and how to speak to it over HTTP.
-type instance struct {
+// remoteInstance is another instance and how to speak to it over HTTP.
+type remoteInstance struct {
 	hooks   *url.URL
 	client  *http.Client
 	signers map[string]signer
 	secrets map[string]string
-	again   bool
+	asNew   bool
 }
 
 // newInstanceSink posts deliveries to another instance, one after the other, so that
@@ -108,33 +108,33 @@ func newInstanceSink(ctx context.Context, to string, given []string, sources bot
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return sink{}, errors.New("--to is the address of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
 	}
-	if base.Scheme == "http" && !loopback(base.Hostname()) {
-		return sink{}, fmt.Errorf("--to %s: alerts, and the secrets that go with them, do not travel in the clear. Write https://, or hand them to its control socket: --to unix:PATH", base.Redacted())
+	if base.Scheme == "http" && !isLoopback(base.Hostname()) {
+		return sink{}, fmt.Errorf("--to %s: alerts, and the secrets that go with them, do not travel in the clear; write https://, or hand them to its control socket: --to unix:PATH", base.Redacted())
 	}
-	i := instance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, again: again,
+	i := remoteInstance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, asNew: again,
 		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	for _, s := range given {
 		source, secret, ok := strings.Cut(s, "=")
 		if !ok || secret == "" {
 			return sink{}, errors.New("--secret is SOURCE=SECRET")
 		}
-		if err := i.signs(source); err != nil {
+		if err := i.checkSource(source); err != nil {
 			return sink{}, fmt.Errorf("--secret: %w", err)
 		}
 		i.secrets[source] = secret
 	}
-	return sink{end: func(bool) error { return nil }, take: func(d bot.Recorded) error { return i.take(ctx, d) }}, nil
+	return sink{close: func(bool) error { return nil }, write: func(d bot.Recorded) error { return i.send(ctx, d) }}, nil
 }
 
-// loopback: what is sent to the host does not leave this machine.
-func loopback(host string) bool {
+// isLoopback: what is sent to the host does not leave this machine.
+func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// signs says why deliveries of a source cannot be posted, and what to do.
-func (i *instance) signs(source string) error {
-	if why, ok := unsigned[source]; ok {
+// checkSource says why deliveries of a source cannot be posted, and what to do.
+func (i *remoteInstance) checkSource(source string) error {
+	if why, ok := unsignable[source]; ok {
 		return fmt.Errorf("deliveries of %s cannot be posted: %s; %s", source, why, useSocketHint)
 	}
 	if _, ok := i.signers[source]; !ok {
@@ -144,8 +144,8 @@ func (i *instance) signs(source string) error {
 	return nil
 }
 
-func (i *instance) take(ctx context.Context, d bot.Recorded) error {
-	if err := i.signs(d.Source); err != nil {
+func (i *remoteInstance) send(ctx context.Context, d bot.Recorded) error {
+	if err := i.checkSource(d.Source); err != nil {
 		return err
 	}
 	secret, ok := i.secrets[d.Source]
@@ -153,8 +153,8 @@ func (i *instance) take(ctx context.Context, d bot.Recorded) error {
 		return fmt.Errorf("a delivery of %s needs --secret %s=…, a secret that the other instance has for it", d.Source, d.Source)
 	}
 	id := d.ID
-	if i.again {
-		if !i.signers[d.Source].names {
+	if i.asNew {
+		if !i.signers[d.Source].hasDeliveryID {
 			return fmt.Errorf("a door knows deliveries of %s by their bodies, so that --as-new would change nothing; %s", d.Source, useSocketHint)
 		}
 		id += "#" + rand.Text()
@@ -173,7 +173,7 @@ func (i *instance) take(ctx context.Context, d bot.Recorded) error {
 }
 
 // post sends one delivery; wait says when to try again, if that makes sense.
-func (i *instance) post(ctx context.Context, secret, id string, d bot.Recorded) (wait time.Duration, err error) {
+func (i *remoteInstance) post(ctx context.Context, secret, id string, d bot.Recorded) (wait time.Duration, err error) {
 	at := i.hooks.JoinPath(d.Source).String()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(d.Body))
 	if err != nil {

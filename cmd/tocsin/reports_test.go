@@ -25,17 +25,17 @@ import (
 	"tocsin/store/storetest"
 )
 
-// alias is the vulnerability alias: an IMAP server with one mailbox.
-type alias struct {
+// imapServer is the vulnerability alias: an IMAP server with one mailbox.
+type imapServer struct {
 	*memory.Backend
 	mu    sync.Mutex
 	addr  string
 	close func()
 }
 
-func newAlias(t *testing.T) *alias {
+func newIMAPServer(t *testing.T) *imapServer {
 	t.Helper()
-	a := &alias{Backend: memory.New()}
+	a := &imapServer{Backend: memory.New()}
 	s := server.New(a)
 	s.AllowInsecureAuth, s.ErrorLog = true, log.New(io.Discard, "", 0)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -50,59 +50,59 @@ func newAlias(t *testing.T) *alias {
 	return a
 }
 
-func (a *alias) Login(c *imap.ConnInfo, user, password string) (backend.User, error) {
+func (a *imapServer) Login(c *imap.ConnInfo, user, password string) (backend.User, error) {
 	u, err := a.Backend.Login(c, user, password)
-	return aliasUser{u, a}, err
+	return imapUser{u, a}, err
 }
 
-type aliasUser struct {
+type imapUser struct {
 	backend.User
-	alias *alias
+	server *imapServer
 }
 
-func (u aliasUser) GetMailbox(name string) (backend.Mailbox, error) {
+func (u imapUser) GetMailbox(name string) (backend.Mailbox, error) {
 	m, err := u.User.GetMailbox(name)
-	return aliasBox{m, u.alias}, err
+	return lockedMailbox{m, u.server}, err
 }
 
-// aliasBox makes the memory mailbox safe for several connections.
-type aliasBox struct {
+// lockedMailbox makes the memory mailbox safe for several connections.
+type lockedMailbox struct {
 	backend.Mailbox
-	alias *alias
+	server *imapServer
 }
 
-func (b aliasBox) Status(items []imap.StatusItem) (*imap.MailboxStatus, error) {
-	b.alias.mu.Lock()
-	defer b.alias.mu.Unlock()
+func (b lockedMailbox) Status(items []imap.StatusItem) (*imap.MailboxStatus, error) {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
 	return b.Mailbox.Status(items)
 }
 
-func (b aliasBox) ListMessages(uid bool, set *imap.SeqSet, items []imap.FetchItem, ch chan<- *imap.Message) error {
-	b.alias.mu.Lock()
-	defer b.alias.mu.Unlock()
+func (b lockedMailbox) ListMessages(uid bool, set *imap.SeqSet, items []imap.FetchItem, ch chan<- *imap.Message) error {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
 	return b.Mailbox.ListMessages(uid, set, items, ch)
 }
 
-func (b aliasBox) SearchMessages(uid bool, c *imap.SearchCriteria) ([]uint32, error) {
-	b.alias.mu.Lock()
-	defer b.alias.mu.Unlock()
+func (b lockedMailbox) SearchMessages(uid bool, c *imap.SearchCriteria) ([]uint32, error) {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
 	return b.Mailbox.SearchMessages(uid, c)
 }
 
-func (b aliasBox) UpdateMessagesFlags(uid bool, set *imap.SeqSet, op imap.FlagsOp, flags []string) error {
-	b.alias.mu.Lock()
-	defer b.alias.mu.Unlock()
+func (b lockedMailbox) UpdateMessagesFlags(uid bool, set *imap.SeqSet, op imap.FlagsOp, flags []string) error {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
 	return b.Mailbox.UpdateMessagesFlags(uid, set, op, flags)
 }
 
-func (b aliasBox) CreateMessage(flags []string, date time.Time, body imap.Literal) error {
-	b.alias.mu.Lock()
-	defer b.alias.mu.Unlock()
+func (b lockedMailbox) CreateMessage(flags []string, date time.Time, body imap.Literal) error {
+	b.server.mu.Lock()
+	defer b.server.mu.Unlock()
 	return b.Mailbox.CreateMessage(flags, date, body)
 }
 
-// put appends a mail as a mail server does, and says what is not seen yet.
-func (a *alias) put(t *testing.T, lines ...string) {
+// appendMail appends a mail as a mail server does, and says what is not seen yet.
+func (a *imapServer) appendMail(t *testing.T, lines ...string) {
 	t.Helper()
 	c, err := client.Dial(a.addr)
 	if err != nil {
@@ -117,21 +117,21 @@ func (a *alias) put(t *testing.T, lines ...string) {
 	}
 }
 
-// reported is an instance that takes reports by form and from an alias, and
+// reportTest is an instance that takes reports by form and from an alias, and
 // acknowledges them; its security.txt ends in five days.
-type reported struct {
-	*survivor
-	box     *alias
+type reportTest struct {
+	*botProcess
+	imap    *imapServer
 	expires string
 }
 
-// reporters runs a test on both databases.
-func reporters(t *testing.T, test func(t *testing.T, s *reported)) {
+// runReportTest runs a test on both databases.
+func runReportTest(t *testing.T, test func(t *testing.T, s *reportTest)) {
 	t.Parallel()
 	storetest.Databases(t, func(t *testing.T, url string) {
 		t.Parallel()
-		box, expires := newAlias(t), time.Now().AddDate(0, 0, 5).Format(time.DateOnly)
-		s := raise(t, url, company.Options{Seed: 51, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
+		box, expires := newIMAPServer(t), time.Now().AddDate(0, 0, 5).Format(time.DateOnly)
+		s := startBot(t, url, company.Options{Seed: 51, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
 			c["sources"].(map[string]any)["report"] = map[string]any{
 				"form": map[string]any{"company": "Payroll", "acknowledge": true},
 				"mailbox": map[string]any{"address": box.addr, "tls": "none", "username": "username", "password": "password", "poll": "1s",
@@ -140,17 +140,17 @@ func reporters(t *testing.T, test func(t *testing.T, s *reported)) {
 			}
 			c["routing"] = []any{map[string]any{"when": `source == "report"`, "open": "sev4"}}
 		})
-		test(t, &reported{s, box, expires})
+		test(t, &reportTest{s, box, expires})
 		s.stop()
-		s.intact()
+		s.checkVerify()
 	})
 }
 
-// got is what somebody was mailed.
-func (s *reported) got(to string) []mailbox.Message { return s.company.Mail.For(to) }
+// mailsTo is what somebody was mailed.
+func (s *reportTest) mailsTo(to string) []mailbox.Message { return s.company.Mail.For(to) }
 
-// notes is what the timeline of an incident notes of its reports.
-func (s *reported) notes(id incident.ID) (out []string) {
+// reportNotes is what the timeline of an incident notes of its reports.
+func (s *reportTest) reportNotes(id incident.ID) (out []string) {
 	for _, e := range s.view(id).Timeline {
 		if e.Kind == incident.EventSourceNoted {
 			out = append(out, e.Text("text"))
@@ -159,23 +159,23 @@ func (s *reported) notes(id incident.ID) (out []string) {
 	return out
 }
 
-// ann is a report by mail.
-var ann = []string{"From: Ann <ann@example.org>", "To: security@payroll.example", "Subject: Payslips of others can be read", "Message-ID: <1@example.org>", "",
+// annReport is a report by mail.
+var annReport = []string{"From: Ann <ann@example.org>", "To: security@payroll.example", "Subject: Payslips of others can be read", "Message-ID: <1@example.org>", "",
 	"URL: https://api.payroll.example/v1/payslips/123", "CVE-2026-12345 is not mended."}
 
 // The bot is killed between the moment in which the relay took an acknowledgement
 // and the one in which that is written down: the reporter gets the same message.
 func TestAnAcknowledgementIsOneMessageThroughAKill(t *testing.T) {
-	reporters(t, func(t *testing.T, s *reported) {
+	runReportTest(t, func(t *testing.T, s *reportTest) {
 		// The relay keeps the first answer to itself until the bot is dead.
 		s.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultLate, To: "ann@example.org", Delay: time.Minute, Times: 1})
-		s.box.put(t, ann...)
-		s.until(30*time.Second, "the relay took the acknowledgement", func() bool { return len(s.got("ann@example.org")) == 1 })
+		s.imap.appendMail(t, annReport...)
+		s.waitFor(30*time.Second, "the relay took the acknowledgement", func() bool { return len(s.mailsTo("ann@example.org")) == 1 })
 		s.kill()
 		s.start()
-		s.until(time.Minute, "it was sent again", func() bool { return len(s.got("ann@example.org")) == 2 })
-		s.quiet(time.Minute)
-		all := s.got("ann@example.org")
+		s.waitFor(time.Minute, "it was sent again", func() bool { return len(s.mailsTo("ann@example.org")) == 2 })
+		s.waitIdle(time.Minute)
+		all := s.mailsTo("ann@example.org")
 		first := all[0]
 		if len(all) != 2 || all[0].MessageID != all[1].MessageID || all[0].Text != all[1].Text || all[0].Header["Date"][0] != all[1].Header["Date"][0] {
 			t.Errorf("the repeat is another mail: %+v", all)
@@ -185,41 +185,41 @@ func TestAnAcknowledgementIsOneMessageThroughAKill(t *testing.T) {
 			t.Errorf("the acknowledgement:\n%s", first.Raw)
 		}
 		t.Logf("what the reporter reads:\n%s", first.Text)
-		if said := s.notes(1); len(said) != 1 || !strings.Contains(said[0], "sent an acknowledgement") {
+		if said := s.reportNotes(1); len(said) != 1 || !strings.Contains(said[0], "sent an acknowledgement") {
 			t.Errorf("INC-1 says %q", said)
 		}
-		if n := s.count("SELECT count(*) FROM ledger WHERE key LIKE 'ack/%'"); n != 1 {
+		if n := s.queryInt("SELECT count(*) FROM ledger WHERE key LIKE 'ack/%'"); n != 1 {
 			t.Errorf("%d acknowledgements in the ledger", n)
 		}
 	})
 }
 
 func TestAnAnswerJoinsItsReportAndMachinesAreNotAnswered(t *testing.T) {
-	reporters(t, func(t *testing.T, s *reported) {
-		s.box.put(t, ann...)
-		s.until(30*time.Second, "Ann was told", func() bool { return len(s.got("ann@example.org")) == 1 })
-		s.box.put(t, "From: ann@example.org", "Subject: Re: Your vulnerability report", "Message-ID: <2@example.org>",
-			"In-Reply-To: <"+s.got("ann@example.org")[0].MessageID+">", "", "More.")
-		s.until(30*time.Second, "the answer joined", func() bool { return len(s.view(1).Alerts) == 2 })
-		s.box.put(t, "From: no-reply@example.org", "Subject: A scan", "Message-ID: <4@example.org>", "", "See the attachment.")
-		s.until(30*time.Second, "the scan is an incident", func() bool { return s.count("SELECT count(*) FROM incidents") == 2 })
-		s.quiet(time.Minute)
-		if n, machine := len(s.got("ann@example.org")), len(s.got("no-reply@example.org")); n != 1 || machine != 0 {
+	runReportTest(t, func(t *testing.T, s *reportTest) {
+		s.imap.appendMail(t, annReport...)
+		s.waitFor(30*time.Second, "Ann was told", func() bool { return len(s.mailsTo("ann@example.org")) == 1 })
+		s.imap.appendMail(t, "From: ann@example.org", "Subject: Re: Your vulnerability report", "Message-ID: <2@example.org>",
+			"In-Reply-To: <"+s.mailsTo("ann@example.org")[0].MessageID+">", "", "More.")
+		s.waitFor(30*time.Second, "the answer joined", func() bool { return len(s.view(1).Alerts) == 2 })
+		s.imap.appendMail(t, "From: no-reply@example.org", "Subject: A scan", "Message-ID: <4@example.org>", "", "See the attachment.")
+		s.waitFor(30*time.Second, "the scan is an incident", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 2 })
+		s.waitIdle(time.Minute)
+		if n, machine := len(s.mailsTo("ann@example.org")), len(s.mailsTo("no-reply@example.org")); n != 1 || machine != 0 {
 			t.Errorf("%d mails to Ann, %d to a machine", n, machine)
 		}
 	})
 }
 
 func TestAReportThatNamesTheSameIsSaidToBeAlike(t *testing.T) {
-	reporters(t, func(t *testing.T, s *reported) {
-		s.box.put(t, ann...)
-		s.until(30*time.Second, "the first is an incident", func() bool { return s.count("SELECT count(*) FROM incidents") == 1 })
-		s.box.put(t, "From: bob@example.org", "Subject: An old library", "Message-ID: <3@example.org>", "", "It still has cve-2026-12345.",
+	runReportTest(t, func(t *testing.T, s *reportTest) {
+		s.imap.appendMail(t, annReport...)
+		s.waitFor(30*time.Second, "the first is an incident", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 1 })
+		s.imap.appendMail(t, "From: bob@example.org", "Subject: An old library", "Message-ID: <3@example.org>", "", "It still has cve-2026-12345.",
 			"Affected URL: http://api.payroll.example/v1/payslips/7")
-		s.until(30*time.Second, "Bob was told", func() bool { return len(s.got("bob@example.org")) == 1 })
-		s.quiet(time.Minute)
+		s.waitFor(30*time.Second, "Bob was told", func() bool { return len(s.mailsTo("bob@example.org")) == 1 })
+		s.waitIdle(time.Minute)
 		const like = "Possible duplicate of INC-1: both name CVE-2026-12345"
-		if said := s.notes(2); !slices.ContainsFunc(said, func(n string) bool { return strings.HasPrefix(n, like+"; the same affected address. ") }) {
+		if said := s.reportNotes(2); !slices.ContainsFunc(said, func(n string) bool { return strings.HasPrefix(n, like+"; the same affected address. ") }) {
 			t.Errorf("nothing is said to be like INC-1: %q", said)
 		}
 		if !slices.ContainsFunc(s.company.Chat.Messages(s.channelOf(2).ID), func(m chat.Message) bool { return strings.Contains(string(m.Blocks), like) }) {
@@ -230,32 +230,32 @@ func TestAReportThatNamesTheSameIsSaidToBeAlike(t *testing.T) {
 
 // Colleagues hear that security.txt ends, once, whatever was started anew.
 func TestSecurityHearsOnceThatSecurityTxtEnds(t *testing.T) {
-	reporters(t, func(t *testing.T, s *reported) {
+	runReportTest(t, func(t *testing.T, s *reportTest) {
 		security := s.company.In("security")[0].Email
-		s.until(30*time.Second, "security was told", func() bool { return len(s.got(security)) > 0 })
+		s.waitFor(30*time.Second, "security was told", func() bool { return len(s.mailsTo(security)) > 0 })
 		s.kill() // before it is written down, perhaps
 		s.start()
-		s.quiet(time.Minute)
-		for _, m := range s.got(security) {
-			if m.MessageID != s.got(security)[0].MessageID || !strings.Contains(m.Subject, "security.txt expires on "+s.expires+", in 7 days or less") {
+		s.waitIdle(time.Minute)
+		for _, m := range s.mailsTo(security) {
+			if m.MessageID != s.mailsTo(security)[0].MessageID || !strings.Contains(m.Subject, "security.txt expires on "+s.expires+", in 7 days or less") {
 				t.Errorf("security got %+v", m)
 			}
 		}
-		s.until(30*time.Second, "/readyz names security.txt alone", func() bool {
-			status, body := s.get("/readyz")
+		s.waitFor(30*time.Second, "/readyz names security.txt alone", func() bool {
+			status, body := s.httpGet("/readyz")
 			return status == 200 && strings.Contains(body, `"degraded":["security.txt"]`)
 		})
-		if _, body := s.get("/metrics"); !strings.Contains(body, "tocsin_security_txt_expires_timestamp_seconds 1.") || !strings.Contains(body, `tocsin_degraded{part="vulnerability mailbox"} 0`) {
+		if _, body := s.httpGet("/metrics"); !strings.Contains(body, "tocsin_security_txt_expires_timestamp_seconds 1.") || !strings.Contains(body, `tocsin_degraded{part="vulnerability mailbox"} 0`) {
 			t.Error("/metrics does not show when security.txt expires, or how the mailbox is")
 		}
 	})
 }
 
 func TestWithoutItsMailboxTheBotIsReadyAndSaysSo(t *testing.T) {
-	reporters(t, func(t *testing.T, s *reported) {
-		s.box.close()
-		s.until(30*time.Second, "/readyz names the mailbox", func() bool {
-			status, body := s.get("/readyz")
+	runReportTest(t, func(t *testing.T, s *reportTest) {
+		s.imap.close()
+		s.waitFor(30*time.Second, "/readyz names the mailbox", func() bool {
+			status, body := s.httpGet("/readyz")
 			return status == 200 && strings.Contains(body, "vulnerability mailbox")
 		})
 	})
@@ -264,11 +264,11 @@ func TestWithoutItsMailboxTheBotIsReadyAndSaysSo(t *testing.T) {
 // A recording is taken in with the time at which its reports arrived elsewhere.
 // They open incidents here, and nobody outside hears of it.
 func TestARecordedReportIsNotAcknowledged(t *testing.T) {
-	reporters(t, func(t *testing.T, s *reported) {
+	runReportTest(t, func(t *testing.T, s *reportTest) {
 		at := time.Now().UTC().Format(time.RFC3339)
 		var recording strings.Builder
 		for _, r := range []bot.Recorded{
-			{Source: "report", ID: "mail:1", Header: map[string]string{"X-Report-Via": "mail", "X-Report-At": at}, Body: []byte(strings.Join(ann, "\r\n"))},
+			{Source: "report", ID: "mail:1", Header: map[string]string{"X-Report-Via": "mail", "X-Report-At": at}, Body: []byte(strings.Join(annReport, "\r\n"))},
 			{Source: "report", ID: "form:1", Header: map[string]string{"X-Report-Via": "form", "X-Report-At": at},
 				Body: []byte(`{"reference":"VR-00000-00000","title":"A hole","contact":"cora@example.org","description":"It is open."}`)},
 		} {
@@ -276,12 +276,12 @@ func TestARecordedReportIsNotAcknowledged(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.must("replay", s.file("all.ndjson", recording.String()))
-		s.until(30*time.Second, "both are incidents", func() bool { return s.count("SELECT count(*) FROM incidents") == 2 })
-		s.box.put(t, "From: bob@example.org", "Subject: A wide door", "Message-ID: <3@example.org>", "", "It stands open.")
-		s.until(30*time.Second, "Bob was told", func() bool { return len(s.got("bob@example.org")) == 1 })
-		s.quiet(time.Minute)
-		if n := len(s.got("ann@example.org")) + len(s.got("cora@example.org")); n != 0 {
+		s.mustRun("replay", s.writeFile("all.ndjson", recording.String()))
+		s.waitFor(30*time.Second, "both are incidents", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 2 })
+		s.imap.appendMail(t, "From: bob@example.org", "Subject: A wide door", "Message-ID: <3@example.org>", "", "It stands open.")
+		s.waitFor(30*time.Second, "Bob was told", func() bool { return len(s.mailsTo("bob@example.org")) == 1 })
+		s.waitIdle(time.Minute)
+		if n := len(s.mailsTo("ann@example.org")) + len(s.mailsTo("cora@example.org")); n != 0 {
 			t.Errorf("%d mails to those whose reports were recorded elsewhere", n)
 		}
 	})

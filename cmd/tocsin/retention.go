@@ -15,14 +15,14 @@ import (
 // maxTombstones is how many proofs of deletion are shown.
 const maxTombstones = 100
 
-func retentionCommand(g *global) *cobra.Command {
+func retentionCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "retention", Short: "Show what was deleted by schedule, with the proof that stays", Args: cobra.NoArgs,
 		Long: "Show what was deleted by schedule, the newest first: when, under which policy, how many rows of which range of ids, and\n" +
 			"a keyed hash over what they held. Nothing of an incident that is open or held, or within its time, is ever among them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []store.Tombstone
-			err := g.ask(cmd.Context(), "retention", bot.ControlRequest{}, &list, func(ctx context.Context, s *store.Store) (err error) {
+			err := g.callOrOpen(cmd.Context(), "retention", bot.ControlRequest{}, &list, func(ctx context.Context, s *store.Store) (err error) {
 				list, err = s.Tombstones(ctx, maxTombstones)
 				return err
 			})

@@ -9,14 +9,14 @@ import (
 	"tocsin/bot"
 )
 
-// global are the flags that every subcommand has.
-type global struct {
+// globalFlags are the flags that every subcommand has.
+type globalFlags struct {
 	config string
 	json   bool
 }
 
-func root() *cobra.Command {
-	g := &global{}
+func rootCommand() *cobra.Command {
+	g := &globalFlags{}
 	cmd := &cobra.Command{
 		Use:   "tocsin",
 		Short: "Security incident response: from the first alert to a postmortem that four departments signed",
@@ -31,9 +31,9 @@ func root() *cobra.Command {
 	return cmd
 }
 
-// group makes a command that only has subcommands: alone it shows its help,
+// commandGroup makes a command that only has subcommands: alone it shows its help,
 // with a word it does not know it fails and names the nearest.
-func group(cmd *cobra.Command) *cobra.Command {
+func commandGroup(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
@@ -58,7 +58,7 @@ func version() string {
 	return info.Main.Version
 }
 
-func serveCommand(g *global) *cobra.Command {
+func serveCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the bot", Args: cobra.NoArgs,
 		Long: "Run the bot until it is told to stop. A configuration with faults is refused, with every fault named at once.",
@@ -78,8 +78,8 @@ func serveCommand(g *global) *cobra.Command {
 	}
 }
 
-func configCommand(g *global) *cobra.Command {
-	cmd := group(&cobra.Command{Use: "config", Short: "Show an example configuration, or check one"})
+func configCommand(g *globalFlags) *cobra.Command {
+	cmd := commandGroup(&cobra.Command{Use: "config", Short: "Show an example configuration, or check one"})
 	cmd.AddCommand(&cobra.Command{
 		Use: "example", Short: "Print a commented configuration with every key", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -14,15 +14,15 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tocsin": main})
 }
 
-// variables are those that the example names.
-var variables = regexp.MustCompile(`\$\{(\w+)\}`)
+// envVariables are those that the example names.
+var envVariables = regexp.MustCompile(`\$\{(\w+)\}`)
 
 // TestScripts runs the command line as people and shells do.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			for _, name := range variables.FindAllStringSubmatch(bot.Example, -1) {
+			for _, name := range envVariables.FindAllStringSubmatch(bot.Example, -1) {
 				env.Setenv(name[1], "0123456789abcdef0123456789abcdef")
 			}
 			env.Setenv("SENTRY_DSN", "https://0123456789abcdef@sentry.example.com/1")

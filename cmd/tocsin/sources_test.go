@@ -67,7 +67,7 @@ func TestEverySourceHasItsDoor(t *testing.T) {
 
 	send := func(method, path, body string, header ...string) (int, string) {
 		t.Helper()
-		return ask(ctx, t, method, base+path, body, header...)
+		return request(ctx, t, method, base+path, body, header...)
 	}
 	expect := func(want int, method, path, body string, header ...string) string {
 		t.Helper()

@@ -21,36 +21,36 @@ import (
 func TestStorm(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		copies := int64(3000)
-		if heavy {
+		if fullSize {
 			copies = 10_000
 		}
-		s := raise(t, url, company.Options{Seed: 5, Limits: chat.Limits{Off: true}})
+		s := startBot(t, url, company.Options{Seed: 5, Limits: chat.Limits{Off: true}})
 		call, begin := feed.StopLogging(5), time.Now()
 		var made atomic.Int64
-		storm := newBarrage(s, 16, func() parcel {
+		storm := newLoadGenerator(s, 16, func() sentAlert {
 			n := made.Add(1)
-			return parcel{story: "storm", trail: true, Delivery: s.company.Trail.Delivery(call, feed.Copy{N: int(n), At: begin.Add(time.Duration(n) * time.Second)})}
+			return sentAlert{story: "storm", trail: true, Delivery: s.company.Trail.Delivery(call, feed.Copy{N: int(n), At: begin.Add(time.Duration(n) * time.Second)})}
 		})
-		storm.full = 8
+		storm.minInFlight = 8
 		storm.allow(int(copies / 2))
-		s.until(2*time.Minute, "half of the copies are answered", func() bool { return storm.answered.Load() >= copies/2 })
+		s.waitFor(2*time.Minute, "half of the copies are answered", func() bool { return storm.answered.Load() >= copies/2 })
 		inFlight := storm.killWhenFull(0, func() { _ = s.current().cmd.Process.Kill() })
 		s.kill()
 		t.Logf("killed with %d of %d copies sent, %d in flight", made.Load(), copies, inFlight)
 		s.start()
-		storm.open()
+		storm.resume()
 		storm.allow(int(copies - made.Load()))
-		s.until(2*time.Minute, "every copy is answered", func() bool { return storm.isIdle() })
+		s.waitFor(2*time.Minute, "every copy is answered", func() bool { return storm.isIdle() })
 		storm.drain()
-		s.quiet(2 * time.Minute)
+		s.waitIdle(2 * time.Minute)
 		took := time.Since(begin)
 
-		b := storm.books
-		if n := len(b.accepted["storm"]); int64(n) != copies || total(b.gaveUp) != 0 {
+		b := storm.results
+		if n := len(b.accepted["storm"]); int64(n) != copies || countIDs(b.gaveUp) != 0 {
 			t.Errorf("%d of %d copies were answered 2xx", n, copies)
 		}
 		v := s.view(1)
-		if n := s.count("SELECT count(*) FROM incidents"); n != 1 {
+		if n := s.queryInt("SELECT count(*) FROM incidents"); n != 1 {
 			t.Errorf("%d incidents", n)
 		}
 		if len(v.Alerts) != 1 || v.Alerts[0].Count != copies {
@@ -60,7 +60,7 @@ func TestStorm(t *testing.T) {
 		if len(pages) != 1 || pages[0].Key != incident.PageKey(1, 1) || len(s.company.Mail.Messages()) != 0 {
 			t.Errorf("%d pages and %d mails", len(pages), len(s.company.Mail.Messages()))
 		}
-		channels := slices.DeleteFunc(s.company.Chat.Channels(""), func(c chat.Channel) bool { return c.Creator != ourself || c.Kind == chat.KindDM })
+		channels := slices.DeleteFunc(s.company.Chat.Channels(""), func(c chat.Channel) bool { return c.Creator != botUser || c.Kind == chat.KindDM })
 		if len(channels) != 1 {
 			t.Errorf("%d channels", len(channels))
 		}
@@ -74,7 +74,7 @@ func TestStorm(t *testing.T) {
 			t.Errorf("the last mark of the count in the timeline is %q, want %s", last, want)
 		}
 		s.stop()
-		s.intact()
+		s.checkVerify()
 		t.Logf("%d copies (%d repeated) in %v: one incident of %d events, one page, one channel, counted %d times",
 			copies, b.repeats, took.Round(time.Millisecond), len(v.Timeline), v.Alerts[0].Count)
 	})

@@ -53,13 +53,13 @@ func TestKillWhileReadingTheTrail(t *testing.T) {
 		account.AddQueue(aws.Queue{Name: "dead"})
 		account.AddQueue(aws.Queue{Name: "trail", MaxReceiveCount: 40, DeadLetter: "dead"})
 		account.AddBucket(aws.Bucket{Name: auditLogs, Notify: "trail"})
-		s := raise(t, url, company.Options{Seed: 17, Limits: chat.Limits{Off: true}}, func(config map[string]any) {
+		s := startBot(t, url, company.Options{Seed: 17, Limits: chat.Limits{Off: true}}, func(config map[string]any) {
 			config["sources"].(map[string]any)["trail"] = map[string]any{"queue_url": account.QueueURL("trail"), "region": "eu-west-1", "endpoint": endpoint}
 		})
-		f := &fetching{survivor: s, aws: account, random: rand.New(rand.NewPCG(7, uint64(kills))), raised: map[string]int{}}
+		f := &trailTest{botProcess: s, aws: account, random: rand.New(rand.NewPCG(7, uint64(kills))), expected: map[string]int{}}
 		f.run(kills)
 	}
-	if heavy {
+	if fullSize {
 		storetest.Databases(t, run)
 		return
 	}
@@ -70,29 +70,29 @@ const (
 	auditLogs = "audit-logs"
 	logFolder = "AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/20/"
 
-	identities   = 6   // whose records are one incident each
-	filesEach    = 6   // files of records between two kills
-	recordsEach  = 400 // records of a file
-	noticedEvery = 2   // of which every second one has to raise an alert
+	identityCount  = 6   // whose records are one incident each
+	filesPerWave   = 6   // files of records between two kills
+	recordsPerFile = 400 // records of a file
+	alertEvery     = 2   // of which every second one has to raise an alert
 )
 
-// fetching is a bot that reads a trail, and what the test knows of the trail.
-type fetching struct {
-	*survivor
+// trailTest is a bot that reads a trail, and what the test knows of the trail.
+type trailTest struct {
+	*botProcess
 	aws    *aws.Account
 	random *rand.Rand
 
-	number int            // of records made
-	raised map[string]int // records that have to raise an alert, by who did it
-	poison int            // files that cannot be read
-	hits   []string       // of the kills: what they hit
+	recordCount int            // of records made
+	expected    map[string]int // records that have to raise an alert, by who did it
+	unreadable  int            // files that cannot be read
+	killPoints  []string       // of the kills: what they hit
 }
 
-func (f *fetching) run(kills int) {
+func (f *trailTest) run(kills int) {
 	began := time.Now()
 	for n := range kills {
-		f.misbehave()
-		f.wave(n)
+		f.injectFaults()
+		f.addFiles(n)
 		if n%2 == 0 {
 			f.killWhileReading()
 		} else {
@@ -104,39 +104,39 @@ func (f *fetching) run(kills int) {
 	f.aws.Heal()
 	last := time.Now()
 	var again time.Time
-	f.until(3*time.Minute, "all that can be read is read", func() bool {
+	f.waitFor(3*time.Minute, "all that can be read is read", func() bool {
 		// Not at every look: whoever reads a file while its message comes again cannot delete it.
 		if time.Since(again) > 3*time.Second {
 			f.aws.Duplicate("trail")
 			again = time.Now()
 		}
-		return !slices.ContainsFunc(f.aws.Messages("trail"), func(m aws.Message) bool { return !poisonous(m.Body) })
+		return !slices.ContainsFunc(f.aws.Messages("trail"), func(m aws.Message) bool { return !isUnreadable(m.Body) })
 	})
-	f.until(3*time.Minute, "what cannot be read is put aside", func() bool {
+	f.waitFor(3*time.Minute, "what cannot be read is put aside", func() bool {
 		f.aws.Duplicate("trail")
 		return len(f.aws.Messages("trail")) == 0
 	})
-	f.quiet(3 * time.Minute)
-	f.judge()
+	f.waitIdle(3 * time.Minute)
+	f.checkOutcome()
 	f.t.Logf("%d kills in %v (%s), the rest within %v; %d records of %d raised alerts, %d receipts, %d files got, %d messages deleted", kills,
-		time.Since(began).Round(time.Second), strings.Join(f.hits, ", "), time.Since(last).Round(time.Second), sum(f.raised), f.number,
+		time.Since(began).Round(time.Second), strings.Join(f.killPoints, ", "), time.Since(last).Round(time.Second), sumCounts(f.expected), f.recordCount,
 		f.aws.Count("sqs:ReceiveMessage", 200), f.aws.Count("s3:GetObject", 200), f.aws.Deleted("trail"))
 }
 
-// poisonous is a message about a file that cannot be read.
-func poisonous(body string) bool {
+// isUnreadable is a message about a file that cannot be read.
+func isUnreadable(body string) bool {
 	return slices.ContainsFunc([]string{"cut_", "bomb_", "gone_"}, func(file string) bool { return strings.Contains(body, file) })
 }
 
-func sum(m map[string]int) (n int) {
+func sumCounts(m map[string]int) (n int) {
 	for _, v := range m {
 		n += v
 	}
 	return n
 }
 
-// misbehave switches on what the services are known for.
-func (f *fetching) misbehave() {
+// injectFaults switches on what the services are known for.
+func (f *trailTest) injectFaults() {
 	f.aws.Heal()
 	for _, fault := range []aws.Fault{
 		{Op: "s3:GetObject", Times: 4, Status: 500, Code: "InternalError"}, // more than the SDK tries by itself
@@ -153,13 +153,13 @@ func (f *fetching) misbehave() {
 	}
 }
 
-// wave puts files of all sorts into the bucket and tells of some of them again.
-func (f *fetching) wave(n int) {
+// addFiles puts files of all sorts into the bucket and tells of some of them again.
+func (f *trailTest) addFiles(n int) {
 	var before []string
-	for k := range filesEach {
+	for k := range filesPerWave {
 		records := f.records()
 		key := fmt.Sprintf("%s111122223333_CloudTrail_eu-west-1_%03d_%d.json.gz", logFolder, n, k)
-		f.aws.Put(auditLogs, key, packed(`{"Records":[`+strings.Join(records, ",")+`]}`))
+		f.aws.Put(auditLogs, key, gzipped(`{"Records":[`+strings.Join(records, ",")+`]}`))
 		switch k {
 		case 0: // told of twice more, and in two other ways
 			f.aws.Send("trail", f.aws.Event(auditLogs, "ObjectCreated:Put", key))
@@ -167,31 +167,31 @@ func (f *fetching) wave(n int) {
 			f.aws.Send("trail", `{"Type":"Notification","MessageId":"m","Message":`+string(event)+`}`)
 			f.aws.Send("trail", fmt.Sprintf(`{"s3Bucket":%q,"s3ObjectKey":[%q]}`, auditLogs, key))
 		case 1: // a second trail has some of the same records
-			f.aws.Put(auditLogs, strings.Replace(key, "AWSLogs/", "AWSLogs/o-abc123/", 1), packed(`{"Records":[`+strings.Join(records[:recordsEach/2], ",")+`]}`))
+			f.aws.Put(auditLogs, strings.Replace(key, "AWSLogs/", "AWSLogs/o-abc123/", 1), gzipped(`{"Records":[`+strings.Join(records[:recordsPerFile/2], ",")+`]}`))
 		case 2: // EventBridge brings some of the same, and an array does
-			for n := 0; n < len(records); n += noticedEvery {
+			for n := 0; n < len(records); n += alertEvery {
 				before = append(before, records[n])
 			}
-			f.aws.Put(auditLogs, key+".bad", packed(`{"Records":[`+records[0]+`,{"eventName":]},`+records[1]+`]}`)) // one bad record
+			f.aws.Put(auditLogs, key+".bad", gzipped(`{"Records":[`+records[0]+`,{"eventName":]},`+records[1]+`]}`)) // one bad record
 		}
 	}
-	f.aws.Put(auditLogs, strings.Replace(logFolder, "/CloudTrail/", "/CloudTrail-Digest/", 1)+fmt.Sprintf("digest_%d.json.gz", n), packed(`{"digestS3Object":"x"}`))
-	f.aws.Put(auditLogs, fmt.Sprintf("%sdigest_%d.json.gz", logFolder, n), packed(`{"digestS3Object":"x","eventSource":"a","eventName":"b"}`))
-	f.aws.Put(auditLogs, fmt.Sprintf("%sempty_%d.json.gz", logFolder, n), packed(`{}`))
+	f.aws.Put(auditLogs, strings.Replace(logFolder, "/CloudTrail/", "/CloudTrail-Digest/", 1)+fmt.Sprintf("digest_%d.json.gz", n), gzipped(`{"digestS3Object":"x"}`))
+	f.aws.Put(auditLogs, fmt.Sprintf("%sdigest_%d.json.gz", logFolder, n), gzipped(`{"digestS3Object":"x","eventSource":"a","eventName":"b"}`))
+	f.aws.Put(auditLogs, fmt.Sprintf("%sempty_%d.json.gz", logFolder, n), gzipped(`{}`))
 	for _, message := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"audit-logs"}`, `{}`, "hello", `{"x":1}`} {
 		f.aws.Send("trail", message)
 	}
-	whole := packed(`{"Records":[` + strings.Join(f.records(), ",") + `,` + strings.Join(f.chatter(4000), ",") + `]}`)
+	whole := gzipped(`{"Records":[` + strings.Join(f.records(), ",") + `,` + strings.Join(f.irrelevantRecords(4000), ",") + `]}`)
 	f.aws.Put(auditLogs, fmt.Sprintf("%scut_%d.json.gz", logFolder, n), whole[:len(whole)-200]) // behind what matters
-	f.aws.Put(auditLogs, fmt.Sprintf("%sbomb_%d.json.gz", logFolder, n), packed(strings.Repeat(" ", 24<<20)))
+	f.aws.Put(auditLogs, fmt.Sprintf("%sbomb_%d.json.gz", logFolder, n), gzipped(strings.Repeat(" ", 24<<20)))
 	f.aws.Send("trail", fmt.Sprintf(`{"s3Bucket":%q,"s3ObjectKey":["%sgone_%d.json.gz"]}`, auditLogs, logFolder, n))
-	f.poison += 3
-	go f.otherDoors(before) // it may be killed meanwhile
+	f.unreadable += 3
+	go f.postRecords(before) // it may be killed meanwhile
 }
 
-// otherDoors posts records that stand in a file as well. Nobody repeats what was
+// postRecords posts records that stand in a file as well. Nobody repeats what was
 // not answered.
-func (f *fetching) otherDoors(records []string) {
+func (f *trailTest) postRecords(records []string) {
 	post := func(body string) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -212,26 +212,26 @@ func (f *fetching) otherDoors(records []string) {
 }
 
 // records makes those of one file. Each that matters stops another trail.
-func (f *fetching) records() []string {
-	out := make([]string, recordsEach)
+func (f *trailTest) records() []string {
+	out := make([]string, recordsPerFile)
 	for n := range out {
-		f.number++
-		who := fmt.Sprintf("case-%03d", f.random.IntN(identities))
-		event := fmt.Sprintf(`"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","requestParameters":{"name":"trail-%d"}`, f.number)
-		if n%noticedEvery != 0 {
+		f.recordCount++
+		who := fmt.Sprintf("case-%03d", f.random.IntN(identityCount))
+		event := fmt.Sprintf(`"eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","requestParameters":{"name":"trail-%d"}`, f.recordCount)
+		if n%alertEvery != 0 {
 			event = `"eventSource":"s3.amazonaws.com","eventName":"ListBuckets","requestParameters":null,"readOnly":true`
 		} else {
-			f.raised[who]++
+			f.expected[who]++
 		}
 		out[n] = fmt.Sprintf(`{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","userName":%q,"arn":"arn:aws:iam::111122223333:user/%s"},"eventTime":%q,%s,`+
 			`"awsRegion":"eu-west-1","sourceIPAddress":"203.0.113.7","eventID":"%08x-0000-4000-8000-%012x","eventType":"AwsApiCall","recipientAccountId":"111122223333"}`,
-			who, who, time.Now().UTC().Format(time.RFC3339), event, f.random.Uint32(), f.number)
+			who, who, time.Now().UTC().Format(time.RFC3339), event, f.random.Uint32(), f.recordCount)
 	}
 	return out
 }
 
-// chatter makes records that nobody is interested in.
-func (f *fetching) chatter(n int) []string {
+// irrelevantRecords makes records that nobody is interested in.
+func (f *trailTest) irrelevantRecords(n int) []string {
 	out := make([]string, n)
 	for k := range out {
 		out[k] = fmt.Sprintf(`{"eventSource":"s3.amazonaws.com","eventName":"ListBuckets","eventID":"%x"}`, f.random.Uint64())
@@ -239,7 +239,7 @@ func (f *fetching) chatter(n int) []string {
 	return out
 }
 
-func packed(text string) []byte {
+func gzipped(text string) []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	_, _ = z.Write([]byte(text)) // a buffer takes everything
@@ -250,21 +250,21 @@ func packed(text string) []byte {
 const storedRecords = `SELECT count(*) FROM inbox WHERE source = 'cloudtrail'`
 
 // killWhileReading kills after some more records are in the inbox.
-func (f *fetching) killWhileReading() {
-	want := f.count(storedRecords) + 1 + f.random.IntN(filesEach*recordsEach/noticedEvery/2)
+func (f *trailTest) killWhileReading() {
+	want := f.queryInt(storedRecords) + 1 + f.random.IntN(filesPerWave*recordsPerFile/alertEvery/2)
 	again := 0
-	f.until(time.Minute, "the records come", func() bool {
+	f.waitFor(time.Minute, "the records come", func() bool {
 		if again++; again%25 == 0 { // every half second their time-outs are over, whoever works on them
 			f.aws.Duplicate("trail")
 		}
-		return f.count(storedRecords) >= want
+		return f.queryInt(storedRecords) >= want
 	})
-	f.hits = append(f.hits, "while reading")
+	f.killPoints = append(f.killPoints, "while reading")
 	f.kill()
 }
 
 // killBeforeDeletion kills when a message is to be deleted and is not.
-func (f *fetching) killBeforeDeletion() {
+func (f *trailTest) killBeforeDeletion() {
 	before := f.aws.Count("sqs:DeleteMessage", 500)
 	f.aws.Fail(aws.Fault{Op: "sqs:DeleteMessage", Status: 500, Code: "InternalFailure"})
 	more := 1 + f.random.IntN(3)
@@ -273,18 +273,18 @@ func (f *fetching) killBeforeDeletion() {
 	if err := f.aws.Until(ctx, func() bool { return f.aws.Count("sqs:DeleteMessage", 500) >= before+more }); err != nil {
 		f.t.Fatal("no message came to its deletion")
 	}
-	f.hits = append(f.hits, "before a deletion")
+	f.killPoints = append(f.killPoints, "before a deletion")
 	f.kill()
 	f.aws.Heal()
 }
 
-func (f *fetching) judge() {
+func (f *trailTest) checkOutcome() {
 	t := f.t
-	if n := f.count(`SELECT count(*) FROM alerts WHERE source = 'cloudtrail' AND incident_id <= 0`); n != 0 {
+	if n := f.queryInt(`SELECT count(*) FROM alerts WHERE source = 'cloudtrail' AND incident_id <= 0`); n != 0 {
 		t.Errorf("%d alerts are in no incident", n)
 	}
 	found := map[string]int{}
-	for n := range f.count("SELECT count(*) FROM incidents") {
+	for n := range f.queryInt("SELECT count(*) FROM incidents") {
 		v := f.view(incident.ID(n + 1))
 		at := strings.Index(v.Incident.Title, "case-")
 		if at < 0 {
@@ -295,39 +295,39 @@ func (f *fetching) judge() {
 		if found[who] != 0 {
 			t.Errorf("%s has two incidents", who)
 		}
-		counts := f.rows(fmt.Sprintf("SELECT count(*), sum(count), max(count) FROM alerts WHERE incident_id = %d", n+1))[0]
+		counts := f.queryRows(fmt.Sprintf("SELECT count(*), sum(count), max(count) FROM alerts WHERE incident_id = %d", n+1))[0]
 		found[who], _ = strconv.Atoi(counts[0])
-		if counts[0] != counts[1] || counts[2] != "1" || found[who] != f.raised[who] {
-			t.Errorf("%s: %d records have to raise an alert; %s alerts, counted %s times, one of them %s times", who, f.raised[who], counts[0], counts[1], counts[2])
+		if counts[0] != counts[1] || counts[2] != "1" || found[who] != f.expected[who] {
+			t.Errorf("%s: %d records have to raise an alert; %s alerts, counted %s times, one of them %s times", who, f.expected[who], counts[0], counts[1], counts[2])
 		}
 	}
-	if len(found) != len(f.raised) {
-		t.Errorf("%d incidents for %d identities", len(found), len(f.raised))
+	if len(found) != len(f.expected) {
+		t.Errorf("%d incidents for %d identities", len(found), len(f.expected))
 	}
-	if pages := len(f.company.Pager.Snapshot().Incidents); pages != len(f.raised) {
-		t.Errorf("%d pages for %d incidents", pages, len(f.raised))
+	if pages := len(f.company.Pager.Snapshot().Incidents); pages != len(f.expected) {
+		t.Errorf("%d pages for %d incidents", pages, len(f.expected))
 	}
-	for _, row := range f.rows(`SELECT outcome, count(*), sum(CASE WHEN incident_id = 0 THEN 1 ELSE 0 END) FROM inbox WHERE source = 'cloudtrail' GROUP BY outcome`) {
+	for _, row := range f.queryRows(`SELECT outcome, count(*), sum(CASE WHEN incident_id = 0 THEN 1 ELSE 0 END) FROM inbox WHERE source = 'cloudtrail' GROUP BY outcome`) {
 		if row[0] != "opened" && row[0] != "attached" && row[0] != "counted" || row[2] != "0" {
 			t.Errorf("%s deliveries became %q, %s of them in no incident", row[1], row[0], row[2])
 		}
 	}
 	dead := f.aws.Messages("dead")
 	for _, m := range dead {
-		if !poisonous(m.Body) {
+		if !isUnreadable(m.Body) {
 			t.Errorf("received %d times and given up: %s", m.Received, m.Body)
 		}
 	}
-	if len(dead) != f.poison {
-		t.Errorf("%d messages were put aside, want %d", len(dead), f.poison)
+	if len(dead) != f.unreadable {
+		t.Errorf("%d messages were put aside, want %d", len(dead), f.unreadable)
 	}
 	reported := map[string]int{}
-	for _, row := range f.rows(`SELECT kind, sum(count) FROM alerts WHERE source = 'trail' GROUP BY kind`) {
+	for _, row := range f.queryRows(`SELECT kind, sum(count) FROM alerts WHERE source = 'trail' GROUP BY kind`) {
 		reported[row[0]], _ = strconv.Atoi(row[1])
 	}
 	// A file that S3 did not give away three times is reported as well, for another reason.
-	if n := f.poison / 3; reported["trail.unreadable"] < f.poison || reported["trail.records"] != n {
-		t.Errorf("reported %v, want each of %d files, and %d bad records", reported, f.poison, n)
+	if n := f.unreadable / 3; reported["trail.unreadable"] < f.unreadable || reported["trail.records"] != n {
+		t.Errorf("reported %v, want each of %d files, and %d bad records", reported, f.unreadable, n)
 	}
-	f.intact()
+	f.checkVerify()
 }

@@ -25,8 +25,8 @@ import (
 )
 
 var (
-	floodLasts = flag.Duration("tocsin.flood", 10*time.Second, "how long each flood lasts")
-	floodPace  = flag.Int("tocsin.floodrate", 1500, "deliveries a second of the floods that are held back")
+	floodDuration = flag.Duration("tocsin.flood", 10*time.Second, "how long each flood lasts")
+	floodRate     = flag.Int("tocsin.floodrate", 1500, "deliveries a second of the floods that are held back")
 )
 
 // BenchmarkOthersUnderFlood sends 20 deliveries a second from one source and
@@ -43,35 +43,35 @@ func BenchmarkOthersUnderFlood(b *testing.B) {
 		flood flood
 	}{
 		{"good", flood{Connections: loadConnections}},
-		{"good-held-back", flood{Connections: loadConnections, Rate: *floodPace}},
+		{"good-held-back", flood{Connections: loadConnections, Rate: *floodRate}},
 		{"bad", flood{Connections: 1000, Bad: true}},
-		{"bad-held-back", flood{Connections: 1000, Bad: true, Rate: *floodPace}},
+		{"bad-held-back", flood{Connections: 1000, Bad: true, Rate: *floodRate}},
 	} {
 		b.Run(f.name, func(b *testing.B) {
 			for b.Loop() {
-				p := plantBot(b)
-				p.paced(time.Second) // connections, statements and caches are there
-				b.ReportMetric(p.phase("alone", nil), "ms-p99-alone")
-				b.ReportMetric(p.phase("under the flood", &f.flood), "ms-p99-flood")
-				p.drained()
-				b.ReportMetric(p.phase("alone again", nil), "ms-p99-after")
+				p := startTarget(b)
+				p.probe(time.Second) // connections, statements and caches are there
+				b.ReportMetric(p.measureLatency("alone", nil), "ms-p99-alone")
+				b.ReportMetric(p.measureLatency("under the flood", &f.flood), "ms-p99-flood")
+				p.waitInboxEmpty()
+				b.ReportMetric(p.measureLatency("alone again", nil), "ms-p99-after")
 				p.kill()
 			}
 		})
 	}
 }
 
-// phase measures while a flood goes on, and returns the 99th percentile in
+// measureLatency measures while a flood goes on, and returns the 99th percentile in
 // milliseconds.
-func (p *plant) phase(name string, f *flood) float64 {
+func (p *target) measureLatency(name string, f *flood) float64 {
 	p.b.Helper()
 	var stop func() string
 	if f != nil {
-		f.To, f.Letters = strings.TrimPrefix(p.url, "http://"), filepath.Join(p.dir, "letters")
-		stop = p.unleash(f)
+		f.To, f.RequestsFile = strings.TrimPrefix(p.url, "http://"), filepath.Join(p.dir, "letters")
+		stop = p.startFlood(f)
 	}
 	before, began := p.usage(), time.Now()
-	took := p.paced(*floodLasts)
+	took := p.probe(*floodDuration)
 	cpu := float64((p.usage().cpu - before.cpu).Milliseconds()) / float64(time.Since(began).Milliseconds()) * 100
 	said := "no flood"
 	if stop != nil {
@@ -82,31 +82,31 @@ func (p *plant) phase(name string, f *flood) float64 {
 	return float64(quantile(took, .99).Microseconds()) / 1000
 }
 
-// paced sends 20 records a second to the CloudTrail door, each when it is due
+// probe sends 20 records a second to the CloudTrail door, each when it is due
 // whatever becomes of the others, and returns the times to the answers, sorted.
-func (p *plant) paced(lasts time.Duration) []time.Duration {
+func (p *target) probe(lasts time.Duration) []time.Duration {
 	p.b.Helper()
 	const tick = 50 * time.Millisecond
 	n := int(lasts / tick)
 	took, faults := make([]time.Duration, n), make(chan error, n)
-	idle := make(chan *postman, n+1)
+	idle := make(chan *rawConn, n+1)
 	var all sync.WaitGroup
 	clock := time.NewTicker(tick)
 	defer clock.Stop()
 	for k := range n {
 		due := <-clock.C
 		all.Go(func() {
-			var m *postman
+			var m *rawConn
 			select {
 			case m = <-idle:
 			default:
 				var err error
-				if m, err = p.postman(); err != nil {
+				if m, err = p.dial(); err != nil {
 					faults <- err
 					return
 				}
 			}
-			status, err := m.post(p.record(rand.Uint64()), "")
+			status, err := m.post(p.cloudTrailRequest(rand.Uint64()), "")
 			took[k] = time.Since(due)
 			if err == nil && status != http.StatusAccepted {
 				err = fmt.Errorf("answered %d", status)
@@ -132,40 +132,40 @@ func (p *plant) paced(lasts time.Duration) []time.Duration {
 	return took
 }
 
-// record is a CloudTrail record in its envelope, as it stands on the wire.
-func (p *plant) record(n uint64) letter {
+// cloudTrailRequest is a CloudTrail record in its envelope, as it stands on the wire.
+func (p *target) cloudTrailRequest(n uint64) rawRequest {
 	id := fmt.Sprintf("%016x", n)
 	body := `{"version":"0","id":"` + id + `","detail-type":"AWS API Call via CloudTrail","source":"aws.s3","account":"111122223333","time":"2026-11-20T03:00:00Z","region":"eu-west-1","detail":` +
 		`{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","userName":"ada","arn":"arn:aws:iam::111122223333:user/ada"},"eventTime":"2026-11-20T03:00:00Z","eventSource":"s3.amazonaws.com",` +
 		`"eventName":"PutObject","awsRegion":"eu-west-1","eventID":"` + id + `","recipientAccountId":"111122223333","requestParameters":{"bucketName":"payslips"},"additionalEventData":{"pad":"` + strings.Repeat("x", 2000) + `"}}}`
 	head := fmt.Sprintf("POST /hooks/cloudtrail HTTP/1.1\r\nHost: bot\r\nContent-Type: application/json\r\nX-Api-Key: %s\r\nContent-Length: %d\r\nX-Nothing: ", company.TrailKey, len(body))
-	return letter{[]byte(head), []byte("\r\n\r\n" + body)}
+	return rawRequest{[]byte(head), []byte("\r\n\r\n" + body)}
 }
 
 // flood is what the flooding process is told to do.
 type flood struct {
-	To          string
-	Letters     string // a file of letters
-	Connections int
-	Bad         bool // signatures are, and every connection has an address of its own
-	Rate        int  // deliveries a second; 0: as fast as it goes
+	To           string
+	RequestsFile string // a file of letters
+	Connections  int
+	Bad          bool // signatures are, and every connection has an address of its own
+	Rate         int  // deliveries a second; 0: as fast as it goes
 }
 
-// unleash starts the flood, and returns what ends it and tells how it was
+// startFlood starts the flood, and returns what ends it and tells how it was
 // answered.
-func (p *plant) unleash(f *flood) (stop func() string) {
+func (p *target) startFlood(f *flood) (stop func() string) {
 	p.b.Helper()
-	letters := p.letters(100, loadProjects)
+	letters := p.signedRequests(100, loadProjects)
 	wire := make([][2][]byte, len(letters))
 	for n, l := range letters {
 		if f.Bad {
-			l.head = forged(l.head)
+			l.head = withBadSignature(l.head)
 		}
 		wire[n] = [2][]byte{l.head, l.tail}
 	}
 	raw, err := json.Marshal(wire)
 	if err == nil {
-		err = os.WriteFile(f.Letters, raw, 0o600)
+		err = os.WriteFile(f.RequestsFile, raw, 0o600)
 	}
 	if err != nil {
 		p.b.Fatal(err)
@@ -200,8 +200,8 @@ func (p *plant) unleash(f *flood) (stop func() string) {
 	}
 }
 
-// forged spoils the signature in a head.
-func forged(head []byte) []byte {
+// withBadSignature spoils the signature in a head.
+func withBadSignature(head []byte) []byte {
 	const name = "Sentry-Hook-Signature: "
 	out := bytes.Clone(head)
 	at := bytes.Index(out, []byte(name)) + len(name)
@@ -226,7 +226,7 @@ func init() {
 
 // run floods until its standard input ends.
 func (f *flood) run() error {
-	raw, err := os.ReadFile(f.Letters)
+	raw, err := os.ReadFile(f.RequestsFile)
 	if err != nil {
 		return err
 	}
@@ -244,7 +244,7 @@ func (f *flood) run() error {
 	var all sync.WaitGroup
 	for c := range f.Connections {
 		all.Go(func() {
-			mine := f.flow(c, wire, ended)
+			mine := f.runConnection(c, wire, ended)
 			mu.Lock()
 			defer mu.Unlock()
 			for status, n := range mine {
@@ -263,8 +263,8 @@ func (f *flood) run() error {
 	return nil
 }
 
-// flow is one connection of the flood; status 0 counts those that were not answered.
-func (f *flood) flow(c int, wire [][2][]byte, ended <-chan struct{}) map[int]int {
+// runConnection is one connection of the flood; status 0 counts those that were not answered.
+func (f *flood) runConnection(c int, wire [][2][]byte, ended <-chan struct{}) map[int]int {
 	answers := map[int]int{}
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	if f.Bad {
@@ -276,7 +276,7 @@ func (f *flood) flow(c int, wire [][2][]byte, ended <-chan struct{}) map[int]int
 	}
 	timer := time.NewTimer(pause * time.Duration(c) / time.Duration(f.Connections)) // they do not begin all at once
 	defer timer.Stop()
-	var m *postman
+	var m *rawConn
 	for n := 0; ; n++ {
 		select {
 		case <-ended:
@@ -297,10 +297,10 @@ func (f *flood) flow(c int, wire [][2][]byte, ended <-chan struct{}) map[int]int
 				answers[0]++
 				continue
 			}
-			m = &postman{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}
+			m = &rawConn{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}
 		}
 		l := wire[(c+n)%len(wire)]
-		status, err := m.post(letter{l[0], l[1]}, "flood-"+strconv.Itoa(c)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
+		status, err := m.post(rawRequest{l[0], l[1]}, "flood-"+strconv.Itoa(c)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
 		answers[status]++
 		if err != nil {
 			_ = m.conn.Close()

@@ -14,9 +14,9 @@ import (
 	"tocsin/bot/sandbox/pager"
 )
 
-// judge waits until everything is done, and compares what stands in the
+// checkOutcome waits until everything is done, and compares what stands in the
 // database with what stands outside, and both with the books of the senders.
-func (k *killing) judge() {
+func (k *killTest) checkOutcome() {
 	t := k.t
 	ctx := t.Context()
 	if err := k.company.Pager.Until(ctx, func() bool {
@@ -24,38 +24,38 @@ func (k *killing) judge() {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	k.quiet(4 * time.Minute)
+	k.waitIdle(4 * time.Minute)
 	if !strings.HasPrefix(k.database, "sqlite:") {
 		// Whoever waits in a circle loses a second before PostgreSQL breaks it.
-		n := k.count("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+		n := k.queryInt("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
 		if t.Logf("%d deadlocks", n); n > 5 {
 			t.Error("locks are taken in different orders")
 		}
 	}
 	var views []incident.View
-	for n := range k.count("SELECT count(*) FROM incidents") {
+	for n := range k.queryInt("SELECT count(*) FROM incidents") {
 		views = append(views, k.view(incident.ID(n+1)))
 	}
 	k.stop()
-	k.intact()
-	k.alerts(views)
-	effects := k.effects()
-	k.figures.gone = k.messages(effects)
-	k.channels(views)
-	k.pagesAndMail(views, effects)
-	k.said(views)
-	k.lived(views)
+	k.checkVerify()
+	k.checkAlerts(views)
+	effects := k.checkEffects()
+	k.stats.doubledPosts = k.checkMessages(effects)
+	k.checkChannels(views)
+	k.checkPagesAndMail(views, effects)
+	k.checkNotes(views)
+	k.checkApproved(views)
 
-	b := k.barrage.books
+	b := k.load.results
 	t.Logf("alerts: %d sent, %d repeated, %d answered 2xx, %d given up by a sender that does not repeat, of which %d landed all the same; answers by status %v",
-		b.sent, b.repeats, total(b.accepted), total(b.gaveUp), k.figures.landedLate, b.statuses)
+		b.sent, b.repeats, countIDs(b.accepted), countIDs(b.gaveUp), k.stats.acceptedLate, b.statuses)
 	t.Logf("%d incidents and channels, %d effects; calls to Slack that landed after their sender was dead and doubled something: %d; mails that were handed over twice under one Message-ID: %d",
-		len(views), len(effects), k.figures.gone, k.figures.mailRepeats)
+		len(views), len(effects), k.stats.doubledPosts, k.stats.mailRepeats)
 }
 
-// alerts: every 2xx is in the incident of its story, once.
-func (k *killing) alerts(views []incident.View) {
-	t, books := k.t, k.barrage.books
+// checkAlerts: every 2xx is in the incident of its story, once.
+func (k *killTest) checkAlerts(views []incident.View) {
+	t, books := k.t, k.load.results
 	owner := map[string]incident.ID{}
 	counted := map[string]int{}
 	for _, v := range views {
@@ -83,27 +83,27 @@ func (k *killing) alerts(views []incident.View) {
 		case n > sure+perhaps:
 			t.Errorf("%s: %d alerts are counted, and no more than %d can have arrived", s.name, n, sure+perhaps)
 		default:
-			k.figures.landedLate += n - sure
+			k.stats.acceptedLate += n - sure
 		}
 	}
-	for _, row := range k.rows(`SELECT source, outcome, count(*), sum(CASE WHEN incident_id = 0 THEN 1 ELSE 0 END) FROM inbox WHERE source <> 'pagerduty' GROUP BY source, outcome`) {
+	for _, row := range k.queryRows(`SELECT source, outcome, count(*), sum(CASE WHEN incident_id = 0 THEN 1 ELSE 0 END) FROM inbox WHERE source <> 'pagerduty' GROUP BY source, outcome`) {
 		if !slices.Contains([]string{"opened", "attached", "counted"}, row[1]) || row[3] != "0" {
 			t.Errorf("deliveries from %s: %s became %q, %s of them in no incident", row[0], row[2], row[1], row[3])
 		}
 	}
-	if n := k.count(`SELECT count(*) FROM inbox WHERE source <> 'pagerduty'`); n != total(books.accepted)+k.figures.landedLate {
-		t.Errorf("%d deliveries are kept; %d were answered 2xx and %d landed after their sender gave up", n, total(books.accepted), k.figures.landedLate)
+	if n := k.queryInt(`SELECT count(*) FROM inbox WHERE source <> 'pagerduty'`); n != countIDs(books.accepted)+k.stats.acceptedLate {
+		t.Errorf("%d deliveries are kept; %d were answered 2xx and %d landed after their sender gave up", n, countIDs(books.accepted), k.stats.acceptedLate)
 	}
 }
 
-// settled is an effect that is done for good.
-type settled struct{ kind, incident string }
+// effectInfo is an effect that is done for good.
+type effectInfo struct{ kind, incident string }
 
-// effects reads the ledger of what is said once. Nothing may have been given
+// checkEffects reads the ledger of what is said once. Nothing may have been given
 // up but what is expected to be.
-func (s *survivor) effects(givenUp ...string) map[string]settled {
-	out := map[string]settled{}
-	for _, row := range s.rows(`SELECT e.key, e.kind, e.incident_id, e.state, coalesce(l.outcome, '') FROM effects e LEFT JOIN ledger l ON l.effect_id = e.id
+func (s *botProcess) checkEffects(givenUp ...string) map[string]effectInfo {
+	out := map[string]effectInfo{}
+	for _, row := range s.queryRows(`SELECT e.key, e.kind, e.incident_id, e.state, coalesce(l.outcome, '') FROM effects e LEFT JOIN ledger l ON l.effect_id = e.id
 		WHERE NOT e.refresh AND e.kind NOT IN ('escalation_timer', 'ack_timer', 'step_timer')`) {
 		want := "completed"
 		if slices.Contains(givenUp, row[0]) {
@@ -112,16 +112,16 @@ func (s *survivor) effects(givenUp ...string) map[string]settled {
 		if row[3] != want || row[4] != want {
 			s.t.Errorf("the effect %s is %s, in the ledger %q", row[0], row[3], row[4])
 		}
-		out[row[0]] = settled{row[1], row[2]}
+		out[row[0]] = effectInfo{row[1], row[2]}
 	}
-	for _, row := range s.rows(`SELECT kind, state, count(*) FROM river_job WHERE state NOT IN ('completed', 'available', 'scheduled') GROUP BY kind, state`) {
+	for _, row := range s.queryRows(`SELECT kind, state, count(*) FROM river_job WHERE state NOT IN ('completed', 'available', 'scheduled') GROUP BY kind, state`) {
 		s.t.Errorf("%s jobs %s are %s", row[2], row[0], row[1])
 	}
 	return out
 }
 
-// markOf is the key in a message's metadata, and whether it is a card.
-func markOf(m chat.Message) (key string, card bool) {
+// messageKey is the key in a message's metadata, and whether it is a card.
+func messageKey(m chat.Message) (key string, card bool) {
 	if m.Metadata == nil || m.Metadata.EventType != "tocsin_event" {
 		return "", false
 	}
@@ -133,11 +133,11 @@ func markOf(m chat.Message) (key string, card bool) {
 	return payload.Key, payload.Card
 }
 
-// spoken are the effects that leave one message each.
-var spoken = []string{"post", "announce", "ask_sign", "ask_consult", "upload", "archive", "announce_postmortem"}
+// postingEffects are the effects that leave one message each.
+var postingEffects = []string{"post", "announce", "ask_sign", "ask_consult", "upload", "archive", "announce_postmortem"}
 
-// messages: what the ledger says was said stands in Slack once, and nothing else.
-func (s *survivor) messages(effects map[string]settled) (gone int) {
+// checkMessages: what the ledger says was said stands in Slack once, and nothing else.
+func (s *botProcess) checkMessages(effects map[string]effectInfo) (gone int) {
 	t := s.t
 	late := map[string]bool{} // posts that landed when nobody was there to hear of it
 	for _, call := range s.company.Chat.Calls() {
@@ -149,7 +149,7 @@ func (s *survivor) messages(effects map[string]settled) (gone int) {
 	for _, c := range s.company.Chat.Channels("") {
 		cards := 0
 		for _, m := range s.company.Chat.Messages(c.ID) {
-			key, card := markOf(m)
+			key, card := messageKey(m)
 			switch {
 			case card:
 				cards++
@@ -166,22 +166,22 @@ func (s *survivor) messages(effects map[string]settled) (gone int) {
 				stand[key]++
 			}
 		}
-		if c.Creator == ourself && cards != 1 {
+		if c.Creator == botUser && cards != 1 {
 			t.Errorf("#%s has %d cards", c.Name, cards)
 		}
 	}
 	owed := map[string]int{}
 	for key, e := range effects {
-		if slices.Contains(spoken, e.kind) {
+		if slices.Contains(postingEffects, e.kind) {
 			owed[key] = 1
 		}
 	}
-	s.compare("message", owed, stand)
+	s.compareCounts("message", owed, stand)
 	return gone
 }
 
-// compare says what is missing and what is too much.
-func (s *survivor) compare(what string, owed, stand map[string]int) {
+// compareCounts says what is missing and what is too much.
+func (s *botProcess) compareCounts(what string, owed, stand map[string]int) {
 	s.t.Helper()
 	missing, doubled := 0, 0
 	keys := map[string]bool{}
@@ -201,13 +201,13 @@ func (s *survivor) compare(what string, owed, stand map[string]int) {
 	s.t.Logf("%ss: %d owed, %d stand, %d missing, %d doubled or not owed", what, len(owed), len(stand), missing, doubled)
 }
 
-// channels: each incident has one, made by us, with its card pinned, and the
+// checkChannels: each incident has one, made by us, with its card pinned, and the
 // responders in it.
-func (s *survivor) channels(views []incident.View) {
+func (s *botProcess) checkChannels(views []incident.View) {
 	t := s.t
 	ours := map[string][]chat.Channel{}
 	for _, c := range s.company.Chat.Channels("") {
-		if c.Creator == ourself && (c.Kind == chat.KindPrivate || c.Kind == chat.KindPublic) {
+		if c.Creator == botUser && (c.Kind == chat.KindPrivate || c.Kind == chat.KindPublic) {
 			ours[c.Name] = append(ours[c.Name], c)
 		}
 	}
@@ -243,9 +243,9 @@ func (s *survivor) channels(views []incident.View) {
 	}
 }
 
-// pagesAndMail: what the timelines say went out stands at the pager and in the
+// checkPagesAndMail: what the timelines say went out stands at the pager and in the
 // mailbox, once; and what stands there was owed when it started.
-func (k *killing) pagesAndMail(views []incident.View, effects map[string]settled) {
+func (k *killTest) checkPagesAndMail(views []incident.View, effects map[string]effectInfo) {
 	pages, started, mails, mayMail := map[string]int{}, map[string]bool{}, map[string]int{}, map[string]bool{}
 	for _, v := range views {
 		for _, e := range v.Timeline {
@@ -275,7 +275,7 @@ func (k *killing) pagesAndMail(views []incident.View, effects map[string]settled
 		}
 		stand[in.Key]++
 	}
-	k.compare("page", pages, stand)
+	k.compareCounts("page", pages, stand)
 	// A mail server cannot be asked what it took: a repeat has the same Message-ID,
 	// and it is those that count.
 	stood := map[string]int{}
@@ -285,14 +285,14 @@ func (k *killing) pagesAndMail(views []incident.View, effects map[string]settled
 			mails[id] = 1
 		}
 		stood[id] = 1
-		k.figures.mailRepeats += n - 1
+		k.stats.mailRepeats += n - 1
 	}
-	k.compare("mail", mails, stood)
+	k.compareCounts("mail", mails, stood)
 }
 
-// said: what a person was told is recorded stands in a timeline once; what
+// checkNotes: what a person was told is recorded stands in a timeline once; what
 // they were not told stands there at most once.
-func (k *killing) said(views []incident.View) {
+func (k *killTest) checkNotes(views []incident.View) {
 	found := map[string]int{}
 	for _, v := range views {
 		for _, e := range v.Timeline {
@@ -322,12 +322,12 @@ func (k *killing) said(views []incident.View) {
 	k.t.Logf("people: %d notes, %d answered as done, %d acknowledgements in PagerDuty", len(k.notes), sure, len(k.acks))
 }
 
-// lived: the incident that people took through its whole life has its postmortem.
-func (k *killing) lived(views []incident.View) {
-	if k.approved == 0 {
+// checkApproved: the incident that people took through its whole life has its postmortem.
+func (k *killTest) checkApproved(views []incident.View) {
+	if k.approvedID == 0 {
 		return
 	}
-	in := views[k.approved-1].Incident
+	in := views[k.approvedID-1].Incident
 	if in.Status != incident.Approved || len(in.Postmortems) != 1 {
 		k.t.Errorf("%s is %s with %d postmortems", in.ID, in.Status, len(in.Postmortems))
 	}

@@ -38,13 +38,13 @@ import (
 // life, its disk, its database, Slack, PagerDuty. Who sends alerts keeps books
 // of its own, apart from the bot.
 
-// heavy runs the tests at the size that the release is judged by.
-var heavy = os.Getenv("TOCSIN_TEST_HEAVY") == "1"
+// fullSize runs the tests at the size that the release is judged by.
+var fullSize = os.Getenv("TOCSIN_TEST_HEAVY") == "1"
 
-// built is the binary, built once for the whole test process. Its folder is
+// buildBinary is the binary, built once for the whole test process. Its folder is
 // removed by a shell that waits for the end of its standard input, which the
 // kernel brings about when this process is gone, however it went.
-var built = sync.OnceValues(func() (string, error) {
+var buildBinary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "tocsin-binary-")
 	if err != nil {
 		return "", err
@@ -59,7 +59,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	_ = in.Close()
-	heldOpen = append(heldOpen, hold)
+	cleanupPipes = append(cleanupPipes, hold)
 	binary := filepath.Join(dir, "tocsin")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
@@ -67,60 +67,60 @@ var built = sync.OnceValues(func() (string, error) {
 	return binary, nil
 })
 
-// heldOpen keeps the sweeper's pipe open until the process ends.
-var heldOpen []*os.File
+// cleanupPipes keeps the sweeper's pipe open until the process ends.
+var cleanupPipes []*os.File
 
-// survivor is a bot in a process of its own, and the world around it.
-type survivor struct {
-	t       *testing.T
-	binary  string
-	dir     string
-	url     string // where the bot listens
-	config  string // its configuration file
-	keyset  string
-	socket  string
-	company *company.Company
-	pages   *wire // between the bot and PagerDuty
+// botProcess is a bot in a process of its own, and the world around it.
+type botProcess struct {
+	t          *testing.T
+	binary     string
+	dir        string
+	url        string // where the bot listens
+	config     string // its configuration file
+	keyset     string
+	socket     string
+	company    *company.Company
+	pagerProxy *faultProxy // between the bot and PagerDuty
 
 	database string // as configured
 	db       *sql.DB
 
 	mu   sync.Mutex
-	proc *process
+	proc *childProcess
 	log  *os.File
 }
 
-// process is one life of the bot.
-type process struct {
+// childProcess is one life of the bot.
+type childProcess struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when it is gone and its resources with it
 	err   error
 }
 
-// settings change the configuration before it is written.
-type settings func(config map[string]any)
+// configChange change the configuration before it is written.
+type configChange func(config map[string]any)
 
-// raise writes a configuration and a keyset and starts the bot in it.
-func raise(t *testing.T, database string, o company.Options, change ...settings) *survivor {
+// startBot writes a configuration and a keyset and starts the bot in it.
+func startBot(t *testing.T, database string, o company.Options, change ...configChange) *botProcess {
 	t.Helper()
-	binary, err := built()
+	binary, err := buildBinary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &survivor{t: t, binary: binary, dir: t.TempDir(), database: database}
+	s := &botProcess{t: t, binary: binary, dir: t.TempDir(), database: database}
 	s.config, s.keyset, s.socket = filepath.Join(s.dir, "tocsin.yaml"), filepath.Join(s.dir, "keyset"), filepath.Join(s.dir, "control.sock")
 	if s.company, err = company.Open(o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.company.Close() })
-	s.pages = newWire(t, s.company.PageURL)
+	s.pagerProxy = newFaultProxy(t, s.company.PageURL)
 	s.url = "http://" + freeAddress(t)
 	if s.log, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the end of the bot's log:\n%s", tail(s.logged(), 2500))
+			t.Logf("the end of the bot's log:\n%s", tail(s.logText(), 2500))
 		}
 		_ = s.log.Close()
 	})
@@ -131,7 +131,7 @@ func raise(t *testing.T, database string, o company.Options, change ...settings)
 	for _, c := range change {
 		c(config)
 	}
-	s.write(config)
+	s.writeConfig(config)
 	s.company.Connect(s.url)
 	t.Cleanup(s.kill)
 	s.start()
@@ -139,7 +139,7 @@ func raise(t *testing.T, database string, o company.Options, change ...settings)
 }
 
 // configuration is an ordinary one with the sandbox's addresses.
-func (s *survivor) configuration(http bool) map[string]any {
+func (s *botProcess) configuration(http bool) map[string]any {
 	c := s.company
 	host, port, err := net.SplitHostPort(c.MailAt)
 	if err != nil {
@@ -180,7 +180,7 @@ func (s *survivor) configuration(http bool) map[string]any {
 	return map[string]any{
 		"listen": strings.TrimPrefix(s.url, "http://"), "database": s.database, "keyset_file": s.keyset, "control_socket": s.socket,
 		"replica_id": "survivor", "time_zone": "Europe/Paris", "slack": slack,
-		"pagerduty": map[string]any{"events_url": s.pages.url},
+		"pagerduty": map[string]any{"events_url": s.pagerProxy.url},
 		"mail": map[string]any{"host": host, "port": number, "tls": "none", "from": "tocsin@payroll.example",
 			"postmortems": []string{company.EveryoneMail}},
 		"people": people, "departments": departments, "teams": teams,
@@ -199,8 +199,8 @@ func (s *survivor) configuration(http bool) map[string]any {
 	}
 }
 
-// write puts the configuration into its file. JSON is YAML, too.
-func (s *survivor) write(config map[string]any) {
+// writeConfig puts the configuration into its file. JSON is YAML, too.
+func (s *botProcess) writeConfig(config map[string]any) {
 	s.t.Helper()
 	raw, err := json.MarshalIndent(config, "", "  ")
 	if err == nil {
@@ -211,8 +211,8 @@ func (s *survivor) write(config map[string]any) {
 	}
 }
 
-// rewrite changes the configuration file.
-func (s *survivor) rewrite(change settings) {
+// updateConfig changes the configuration file.
+func (s *botProcess) updateConfig(change configChange) {
 	s.t.Helper()
 	raw, err := os.ReadFile(s.config)
 	config := map[string]any{}
@@ -223,14 +223,14 @@ func (s *survivor) rewrite(change settings) {
 		s.t.Fatal(err)
 	}
 	change(config)
-	s.write(config)
+	s.writeConfig(config)
 }
 
-// launch starts a process that dies with this one. The kernel ties that to the
+// startProcess starts a process that dies with this one. The kernel ties that to the
 // thread that started it, so a thread stays with it to its end.
-func (s *survivor) launch() *process {
+func (s *botProcess) startProcess() *childProcess {
 	s.t.Helper()
-	p := &process{cmd: exec.Command(s.binary, "serve", "-c", s.config), ended: make(chan struct{})}
+	p := &childProcess{cmd: exec.Command(s.binary, "serve", "-c", s.config), ended: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = s.dir, s.log, s.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -254,31 +254,31 @@ func (s *survivor) launch() *process {
 }
 
 // start launches the bot and returns once it is ready.
-func (s *survivor) start() {
+func (s *botProcess) start() {
 	s.t.Helper()
-	p := s.launch()
+	p := s.startProcess()
 	// A process gives no signal that it is ready but its own door, so that is asked.
-	s.until(60*time.Second, "the bot is ready", func() bool {
+	s.waitFor(60*time.Second, "the bot is ready", func() bool {
 		select {
 		case <-p.ended:
-			s.t.Fatalf("the bot ended at its start: %v\n%s", p.err, tail(s.logged(), 3000))
+			s.t.Fatalf("the bot ended at its start: %v\n%s", p.err, tail(s.logText(), 3000))
 		default:
 		}
-		status, _ := s.get("/readyz")
+		status, _ := s.httpGet("/readyz")
 		return status == http.StatusOK && (!s.socketMode() || s.company.Chat.Connections() > 0)
 	})
 }
 
-func (s *survivor) socketMode() bool { return s.company.Chat.Config().Mode == chat.ModeSocket }
+func (s *botProcess) socketMode() bool { return s.company.Chat.Config().Mode == chat.ModeSocket }
 
-func (s *survivor) current() *process {
+func (s *botProcess) current() *childProcess {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.proc
 }
 
 // kill sends SIGKILL and waits until the process is gone.
-func (s *survivor) kill() {
+func (s *botProcess) kill() {
 	if p := s.current(); p != nil {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
@@ -286,7 +286,7 @@ func (s *survivor) kill() {
 }
 
 // stop ends the bot as an operator does.
-func (s *survivor) stop() {
+func (s *botProcess) stop() {
 	s.t.Helper()
 	p := s.current()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
@@ -301,8 +301,8 @@ func (s *survivor) stop() {
 	}
 }
 
-// get asks one of the bot's own addresses.
-func (s *survivor) get(path string) (status int, body string) {
+// httpGet asks one of the bot's own addresses.
+func (s *botProcess) httpGet(path string) (status int, body string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
@@ -318,9 +318,9 @@ func (s *survivor) get(path string) (status int, body string) {
 	return res.StatusCode, string(raw)
 }
 
-// until looks again and again until a condition of another process holds,
+// waitFor looks again and again until a condition of another process holds,
 // which has no way to tell us, and fails after the time that is allowed.
-func (s *survivor) until(within time.Duration, what string, holds func() bool) {
+func (s *botProcess) waitFor(within time.Duration, what string, holds func() bool) {
 	s.t.Helper()
 	if !eventually(within, holds) {
 		s.t.Fatalf("not within %v: %s", within, what)
@@ -342,7 +342,7 @@ func eventually(within time.Duration, holds func() bool) bool {
 }
 
 // run runs a subcommand to its end.
-func (s *survivor) run(args ...string) (string, error) {
+func (s *botProcess) run(args ...string) (string, error) {
 	cmd := exec.Command(s.binary, append(args, "-c", s.config)...)
 	cmd.Dir = s.dir
 	var out, faults bytes.Buffer
@@ -353,8 +353,8 @@ func (s *survivor) run(args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// must runs a subcommand that has to succeed.
-func (s *survivor) must(args ...string) string {
+// mustRun runs a subcommand that has to succeed.
+func (s *botProcess) mustRun(args ...string) string {
 	s.t.Helper()
 	out, err := s.run(args...)
 	if err != nil {
@@ -363,8 +363,8 @@ func (s *survivor) must(args ...string) string {
 	return out
 }
 
-// ask says words over the control socket, as the command line does.
-func (s *survivor) ask(words string) (bot.ControlReply, error) {
+// sendCommand says words over the control socket, as the command line does.
+func (s *botProcess) sendCommand(words string) (bot.ControlReply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var reply bot.ControlReply
@@ -373,17 +373,17 @@ func (s *survivor) ask(words string) (bot.ControlReply, error) {
 }
 
 // view reads an incident whole.
-func (s *survivor) view(id incident.ID) incident.View {
+func (s *botProcess) view(id incident.ID) incident.View {
 	s.t.Helper()
-	reply, err := s.ask("status " + id.String())
+	reply, err := s.sendCommand("status " + id.String())
 	if err != nil {
 		s.t.Fatalf("status %s: %v", id, err)
 	}
 	return *reply.View
 }
 
-// logged is everything the bot printed in all of its lives.
-func (s *survivor) logged() string {
+// logText is everything the bot printed in all of its lives.
+func (s *botProcess) logText() string {
 	raw, _ := os.ReadFile(s.log.Name())
 	return string(raw)
 }
@@ -405,9 +405,9 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// open gives the database to the test, which reads it with an ordinary driver
+// openDB gives the database to the test, which reads it with an ordinary driver
 // while the bot works on it.
-func (s *survivor) open() *sql.DB {
+func (s *botProcess) openDB() *sql.DB {
 	s.t.Helper()
 	if s.db != nil {
 		return s.db
@@ -426,20 +426,20 @@ func (s *survivor) open() *sql.DB {
 	return db
 }
 
-// count asks for one number.
-func (s *survivor) count(query string) int {
+// queryInt asks for one number.
+func (s *botProcess) queryInt(query string) int {
 	s.t.Helper()
 	var n int
-	if err := s.open().QueryRow(query).Scan(&n); err != nil {
+	if err := s.openDB().QueryRow(query).Scan(&n); err != nil {
 		s.t.Fatalf("%s: %v", query, err)
 	}
 	return n
 }
 
-// rows asks for columns of text.
-func (s *survivor) rows(query string) [][]string {
+// queryRows asks for columns of text.
+func (s *botProcess) queryRows(query string) [][]string {
 	s.t.Helper()
-	rows, err := s.open().Query(query)
+	rows, err := s.openDB().Query(query)
 	if err != nil {
 		s.t.Fatalf("%s: %v", query, err)
 	}
@@ -469,29 +469,29 @@ func (s *survivor) rows(query string) [][]string {
 	return out
 }
 
-// backlog says what is still to be done: deliveries not handled, effects due
+// backlogQuery says what is still to be done: deliveries not handled, effects due
 // or waiting for others of their lane. Timers are meant to wait.
-const backlog = `SELECT (SELECT count(*) FROM inbox WHERE handled_at IS NULL) +
+const backlogQuery = `SELECT (SELECT count(*) FROM inbox WHERE handled_at IS NULL) +
 	(SELECT count(*) FROM effects WHERE state IN ('available', 'pending') AND kind NOT IN ('escalation_timer', 'ack_timer', 'step_timer'))`
 
-// quiet waits until the bot has nothing left to do. The commit of the last
+// waitIdle waits until the bot has nothing left to do. The commit of the last
 // effect is visible nowhere but in the database.
-func (s *survivor) quiet(within time.Duration) {
+func (s *botProcess) waitIdle(within time.Duration) {
 	s.t.Helper()
-	if eventually(within, func() bool { return s.count(backlog) == 0 }) {
+	if eventually(within, func() bool { return s.queryInt(backlogQuery) == 0 }) {
 		return
 	}
-	for _, row := range s.rows(`SELECT key, state, lane, after FROM effects WHERE state IN ('available', 'pending') AND kind NOT LIKE '%timer' ORDER BY id LIMIT 40`) {
+	for _, row := range s.queryRows(`SELECT key, state, lane, after FROM effects WHERE state IN ('available', 'pending') AND kind NOT LIKE '%timer' ORDER BY id LIMIT 40`) {
 		s.t.Log("still to be done: ", row)
 	}
-	for _, row := range s.rows(`SELECT id, state, attempt, kind, args, scheduled_at FROM river_job WHERE state NOT IN ('completed') ORDER BY id LIMIT 20`) {
+	for _, row := range s.queryRows(`SELECT id, state, attempt, kind, args, scheduled_at FROM river_job WHERE state NOT IN ('completed') ORDER BY id LIMIT 20`) {
 		s.t.Log("job: ", row)
 	}
 	s.t.Fatalf("after %v there is still work", within)
 }
 
-// intact holds the bot's own verification.
-func (s *survivor) intact() {
+// checkVerify holds the bot's own verification.
+func (s *botProcess) checkVerify() {
 	s.t.Helper()
 	out, err := s.run("verify")
 	if err != nil {
@@ -499,23 +499,23 @@ func (s *survivor) intact() {
 	}
 }
 
-// wire stands between the bot and an outside system, and can do something after
+// faultProxy stands between the bot and an outside system, and can do something after
 // a call took its effect and before the bot hears of it, or spoil the answer.
-type wire struct {
+type faultProxy struct {
 	url string
 
-	mu     sync.Mutex
-	landed func(method, body string)
-	answer func(r *http.Request, body string) (status int, text string) // instead of the real one; status 0: pass on, -1: hang up
+	mu        sync.Mutex
+	afterCall func(method, body string)
+	override  func(r *http.Request, body string) (status int, text string) // instead of the real one; status 0: pass on, -1: hang up
 }
 
-func newWire(t *testing.T, upstream string) *wire {
+func newFaultProxy(t *testing.T, upstream string) *faultProxy {
 	t.Helper()
 	to, err := url.Parse(upstream)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{}
+	w := &faultProxy{}
 	type key struct{}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -523,7 +523,7 @@ func newWire(t *testing.T, upstream string) *wire {
 			r.Out.Host = r.In.Host // Slack names this host where it wants files
 		},
 		ModifyResponse: func(res *http.Response) error {
-			if landed := w.hook(); landed != nil && res.StatusCode < 300 {
+			if landed := w.getAfterCall(); landed != nil && res.StatusCode < 300 {
 				body, _ := res.Request.Context().Value(key{}).(string)
 				landed(res.Request.URL.Path, body)
 			}
@@ -541,7 +541,7 @@ func newWire(t *testing.T, upstream string) *wire {
 			panic(http.ErrAbortHandler)
 		}
 		w.mu.Lock()
-		answer := w.answer
+		answer := w.override
 		w.mu.Unlock()
 		if answer != nil {
 			status, text := answer(r, string(raw))
@@ -564,27 +564,27 @@ func newWire(t *testing.T, upstream string) *wire {
 	return w
 }
 
-func (w *wire) hook() func(method, body string) {
+func (w *faultProxy) getAfterCall() func(method, body string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.landed
+	return w.afterCall
 }
 
-func (w *wire) onLanded(f func(method, body string)) {
+func (w *faultProxy) setAfterCall(f func(method, body string)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.landed = f
+	w.afterCall = f
 }
 
-func (w *wire) answerWith(f func(r *http.Request, body string) (int, string)) {
+func (w *faultProxy) setOverride(f func(r *http.Request, body string) (int, string)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.answer = f
+	w.override = f
 }
 
 // slash says words to the bot as a person of the workspace, in a channel, and
 // returns what was shown to them.
-func (s *survivor) slash(who company.Person, channel, words string) (string, error) {
+func (s *botProcess) slash(who company.Person, channel, words string) (string, error) {
 	m, err := s.company.Chat.Act(who.ID).Command(channel, "/incident", words)
 	if err != nil {
 		return "", err
@@ -595,31 +595,31 @@ func (s *survivor) slash(who company.Person, channel, words string) (string, err
 	return m.Text + string(m.Blocks), nil
 }
 
-// recorded reports whether the bot said that something is done.
-func recorded(answer string, err error) bool {
+// isRecorded reports whether the bot said that something is done.
+func isRecorded(answer string, err error) bool {
 	return err == nil && strings.Contains(answer, "white_check_mark")
 }
 
-// insist says words until the bot says that they are recorded. It may be called
+// slashUntilRecorded says words until the bot says that they are recorded. It may be called
 // from any goroutine.
-func (s *survivor) insist(who company.Person, channel, words string) bool {
+func (s *botProcess) slashUntilRecorded(who company.Person, channel, words string) bool {
 	var answer string
 	var err error
 	for range 40 {
-		if answer, err = s.slash(who, channel, words); recorded(answer, err) {
+		if answer, err = s.slash(who, channel, words); isRecorded(answer, err) {
 			return true
 		}
 		if again := strings.Contains(strings.ToLower(answer), "try again") || strings.Contains(answer, "Run the command again"); err == nil && !again { // the bot refused
 			break
 		}
-		eventually(30*time.Second, func() bool { status, _ := s.get("/readyz"); return status == http.StatusOK })
+		eventually(30*time.Second, func() bool { status, _ := s.httpGet("/readyz"); return status == http.StatusOK })
 	}
 	s.t.Errorf("%s: %q was answered with %q, %v", who.Name, words, answer, err)
 	return false
 }
 
 // channelOf waits for an incident's channel.
-func (s *survivor) channelOf(id incident.ID) chat.Channel {
+func (s *botProcess) channelOf(id incident.ID) chat.Channel {
 	s.t.Helper()
 	name := strings.ToLower(id.String())
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)

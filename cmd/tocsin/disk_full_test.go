@@ -36,7 +36,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("unmount: %v", err)
 		}
 	})
-	s := raise(t, "sqlite:"+filepath.Join(disk, "tocsin.db"), company.Options{Seed: 41, HTTP: true, Limits: chat.Limits{Off: true}})
+	s := startBot(t, "sqlite:"+filepath.Join(disk, "tocsin.db"), company.Options{Seed: 41, HTTP: true, Limits: chat.Limits{Off: true}})
 	n, kept := 0, 0
 	send := func() int {
 		n++
@@ -54,10 +54,10 @@ func TestFullDisk(t *testing.T) {
 	if send() != http.StatusAccepted {
 		t.Fatal("not even the first alert was taken")
 	}
-	s.quiet(time.Minute)
+	s.waitIdle(time.Minute)
 
 	ballast := filepath.Join(disk, "ballast")
-	fill(t, ballast)
+	fillDisk(t, ballast)
 	refused := 0
 	for range 60 { // the first may find room in the journal
 		if send() == http.StatusServiceUnavailable {
@@ -67,27 +67,27 @@ func TestFullDisk(t *testing.T) {
 	if refused < 30 {
 		t.Errorf("on a full disk %d of 60 alerts were refused", refused)
 	}
-	took := s.unready("database")
+	took := s.waitNotReady("database")
 	t.Logf("on a full disk: %d of 60 refused with 503; /readyz said so %v later", refused, took.Round(time.Millisecond))
 
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	s.until(10*time.Second, "the bot is ready again", func() bool { status, _ := s.get("/readyz"); return status == http.StatusOK })
+	s.waitFor(10*time.Second, "the bot is ready again", func() bool { status, _ := s.httpGet("/readyz"); return status == http.StatusOK })
 	if status := send(); status != http.StatusAccepted {
 		t.Errorf("with room again an alert was answered %d", status)
 	}
-	s.quiet(time.Minute)
+	s.waitIdle(time.Minute)
 	v := s.view(1)
 	if len(v.Alerts) != 1 || int(v.Alerts[0].Count) != kept {
 		t.Errorf("%d alerts were answered 202; counted %+v", kept, v.Alerts)
 	}
 	s.stop()
-	s.intact()
+	s.checkVerify()
 }
 
-// fill writes until there is no room for another byte.
-func fill(t *testing.T, path string) {
+// fillDisk writes until there is no room for another byte.
+func fillDisk(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
@@ -106,15 +106,15 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// unready waits until /readyz names a part, and returns how long that took.
+// waitNotReady waits until /readyz names a part, and returns how long that took.
 // It may take five seconds.
-func (s *survivor) unready(part string) time.Duration {
+func (s *botProcess) waitNotReady(part string) time.Duration {
 	s.t.Helper()
 	began := time.Now()
 	var status int
 	var body string
 	if !eventually(5*time.Second, func() bool {
-		status, body = s.get("/readyz")
+		status, body = s.httpGet("/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, part)
 	}) {
 		s.t.Errorf("after 5 s /readyz says %d %s", status, body)
@@ -131,9 +131,9 @@ func TestLostPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(t, u.Host)
+	g := newTCPProxy(t, u.Host)
 	u.Host = g.addr
-	s := raise(t, u.String(), company.Options{Seed: 43, HTTP: true, Limits: chat.Limits{Off: true}})
+	s := startBot(t, u.String(), company.Options{Seed: 43, HTTP: true, Limits: chat.Limits{Off: true}})
 	trail, n, kept := s.company.Trail, 0, 0
 	trail.Timeout = 15 * time.Second
 	send := func() int {
@@ -150,59 +150,59 @@ func TestLostPostgres(t *testing.T) {
 	if send() != http.StatusAccepted {
 		t.Fatal("not even the first alert was taken")
 	}
-	s.quiet(time.Minute)
+	s.waitIdle(time.Minute)
 	channel := s.channelOf(1).ID
-	for name, how := range map[string]gateMode{"cut off": gateShut, "silent": gateSilent} {
-		g.set(how)
-		took := s.unready("database")
+	for name, how := range map[string]proxyMode{"cut off": proxyCut, "silent": proxySilent} {
+		g.setMode(how)
+		took := s.waitNotReady("database")
 		if status := send(); status != http.StatusServiceUnavailable {
 			t.Errorf("%s: an alert was answered %d", name, status)
 		}
-		if answer, err := s.slash(s.company.In("engineering")[0], channel, "note while it is "+name); recorded(answer, err) {
+		if answer, err := s.slash(s.company.In("engineering")[0], channel, "note while it is "+name); isRecorded(answer, err) {
 			t.Errorf("%s: a note was answered with %q", name, answer)
 		}
-		g.set(gateOpen)
+		g.setMode(proxyOpen)
 		back := time.Now()
-		s.until(20*time.Second, "the bot is ready again", func() bool { status, _ := s.get("/readyz"); return status == http.StatusOK })
+		s.waitFor(20*time.Second, "the bot is ready again", func() bool { status, _ := s.httpGet("/readyz"); return status == http.StatusOK })
 		t.Logf("%s: /readyz said so after %v, and was ready %v after the way was free", name, took.Round(time.Millisecond), time.Since(back).Round(time.Millisecond))
-		s.until(20*time.Second, "alerts are taken again", func() bool { return send() == http.StatusAccepted })
+		s.waitFor(20*time.Second, "alerts are taken again", func() bool { return send() == http.StatusAccepted })
 	}
-	s.quiet(time.Minute)
+	s.waitIdle(time.Minute)
 	v := s.view(1)
 	if len(v.Alerts) != 1 || int(v.Alerts[0].Count) < kept || int(v.Alerts[0].Count) > n {
 		t.Errorf("%d alerts were answered 202 of %d; counted %+v", kept, n, v.Alerts)
 	}
 	s.stop()
-	s.intact()
+	s.checkVerify()
 }
 
-// gate is a way to a server that can be shut.
-type gate struct {
+// tcpProxy is a way to a server that can be shut.
+type tcpProxy struct {
 	addr string
 
 	mu     sync.Mutex
 	change *sync.Cond
-	mode   gateMode
+	mode   proxyMode
 	conns  map[net.Conn]bool
 }
 
-type gateMode int
+type proxyMode int
 
 const (
-	gateOpen   gateMode = iota
-	gateShut            // connections break, and new ones are refused
-	gateSilent          // nothing breaks, and nothing comes through
+	proxyOpen   proxyMode = iota
+	proxyCut              // connections break, and new ones are refused
+	proxySilent           // nothing breaks, and nothing comes through
 )
 
-func newGate(t *testing.T, upstream string) *gate {
+func newTCPProxy(t *testing.T, upstream string) *tcpProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{addr: l.Addr().String(), conns: map[net.Conn]bool{}}
+	g := &tcpProxy{addr: l.Addr().String(), conns: map[net.Conn]bool{}}
 	g.change = sync.NewCond(&g.mu)
-	t.Cleanup(func() { _ = l.Close(); g.set(gateShut) })
+	t.Cleanup(func() { _ = l.Close(); g.setMode(proxyCut) })
 	go func() {
 		for {
 			in, err := l.Accept()
@@ -210,36 +210,36 @@ func newGate(t *testing.T, upstream string) *gate {
 				return
 			}
 			out, err := net.Dial("tcp", upstream)
-			if err != nil || !g.admit(in, out) {
+			if err != nil || !g.track(in, out) {
 				_ = in.Close()
 				if out != nil {
 					_ = out.Close()
 				}
 				continue
 			}
-			go g.carry(in, out)
-			go g.carry(out, in)
+			go g.forward(in, out)
+			go g.forward(out, in)
 		}
 	}()
 	return g
 }
 
-func (g *gate) admit(conns ...net.Conn) bool {
+func (g *tcpProxy) track(conns ...net.Conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, c := range conns {
 		g.conns[c] = true
 	}
-	return g.mode != gateShut
+	return g.mode != proxyCut
 }
 
-func (g *gate) carry(from, to net.Conn) {
+func (g *tcpProxy) forward(from, to net.Conn) {
 	defer func() { _, _ = from.Close(), to.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
 		g.mu.Lock()
-		for g.mode == gateSilent {
+		for g.mode == proxySilent {
 			g.change.Wait()
 		}
 		g.mu.Unlock()
@@ -254,11 +254,11 @@ func (g *gate) carry(from, to net.Conn) {
 	}
 }
 
-func (g *gate) set(mode gateMode) {
+func (g *tcpProxy) setMode(mode proxyMode) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.mode = mode
-	if mode == gateShut {
+	if mode == proxyCut {
 		for c := range g.conns {
 			_ = c.Close()
 		}

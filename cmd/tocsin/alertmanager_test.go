@@ -20,7 +20,7 @@ import (
 func TestFiringsAreDealtWithOnce(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		const token = "0123456789abcdef-token"
-		s := raise(t, url, company.Options{Seed: 13, Limits: chat.Limits{Off: true}}, func(config map[string]any) {
+		s := startBot(t, url, company.Options{Seed: 13, Limits: chat.Limits{Off: true}}, func(config map[string]any) {
 			config["sources"].(map[string]any)["alertmanager"] = map[string]any{"tokens": []string{token}}
 			config["routing"] = []any{map[string]any{"when": `source == "alertmanager"`, "open": "sev4"}}
 		})
@@ -51,10 +51,10 @@ func TestFiringsAreDealtWithOnce(t *testing.T) {
 		}
 		handled := func(deliveries, incidents int) {
 			t.Helper()
-			s.until(time.Minute, "all is handled", func() bool {
-				return s.count("SELECT count(*) FROM inbox WHERE source = 'alertmanager' AND handled_at IS NOT NULL") == deliveries
+			s.waitFor(time.Minute, "all is handled", func() bool {
+				return s.queryInt("SELECT count(*) FROM inbox WHERE source = 'alertmanager' AND handled_at IS NOT NULL") == deliveries
 			})
-			if n := s.count("SELECT count(*) FROM incidents"); n != incidents {
+			if n := s.queryInt("SELECT count(*) FROM incidents"); n != incidents {
 				t.Fatalf("%d incidents after %d deliveries, want %d", n, deliveries, incidents)
 			}
 		}
@@ -67,11 +67,11 @@ func TestFiringsAreDealtWithOnce(t *testing.T) {
 		handled(1, 1)
 		send(4, group[:296]...)
 		handled(2, 1)
-		if n := s.count("SELECT count(*) FROM alerts WHERE incident_id = 1"); n != 300 {
+		if n := s.queryInt("SELECT count(*) FROM alerts WHERE incident_id = 1"); n != 300 {
 			t.Errorf("%d alerts in the incident", n)
 		}
 		for _, words := range []string{"fact INC-1 personal_data no because it is a test", "dismiss INC-1 a full disk of a test"} {
-			if _, err := s.ask(words); err != nil {
+			if _, err := s.sendCommand(words); err != nil {
 				t.Fatalf("%s: %v", words, err)
 			}
 		}
@@ -81,13 +81,13 @@ func TestFiringsAreDealtWithOnce(t *testing.T) {
 		group[0].status = "resolved"
 		send(0, group...)
 		handled(3, 1)
-		if !told(s.view(1), "299 alerts recurred after this incident was dismissed") {
+		if !timelineContains(s.view(1), "299 alerts recurred after this incident was dismissed") {
 			t.Error("nobody is told that it fires still")
 		}
 		group[0] = firing{group[0].name, "firing", second}
 		send(0, group...)
 		handled(4, 2)
 		s.stop()
-		s.intact()
+		s.checkVerify()
 	})
 }

@@ -27,33 +27,33 @@ import (
 	"tocsin/bot/sandbox/feed"
 )
 
-// plant is a bot under load. Of the survivor it has the configuration and what
+// target is a bot under load. Of the survivor it has the configuration and what
 // asks the bot; a survivor belongs to a test, and this to a benchmark.
-type plant struct {
-	*survivor
-	b    *testing.B
-	file *sql.DB // the database, read while the bot works on it
+type target struct {
+	*botProcess
+	b      *testing.B
+	readDB *sql.DB // the database, read while the bot works on it
 }
 
-// plantBot starts the bot in an ordinary configuration that logs as it does in
+// startTarget starts the bot in an ordinary configuration that logs as it does in
 // production, and reads from its log how it writes to its disk.
-func plantBot(b *testing.B, change ...settings) *plant {
+func startTarget(b *testing.B, change ...configChange) *target {
 	b.Helper()
-	binary, err := built()
+	binary, err := buildBinary()
 	if err != nil {
 		b.Fatal(err)
 	}
 	dir := b.TempDir()
-	onDisk(b, dir)
+	requireDisk(b, dir)
 	path := filepath.Join(dir, "tocsin.db")
-	s := &survivor{binary: binary, dir: dir, database: "sqlite:" + path, config: filepath.Join(dir, "tocsin.yaml"),
+	s := &botProcess{binary: binary, dir: dir, database: "sqlite:" + path, config: filepath.Join(dir, "tocsin.yaml"),
 		keyset: filepath.Join(dir, "keyset"), socket: filepath.Join(dir, "control.sock")}
-	p := &plant{survivor: s, b: b}
+	p := &target{botProcess: s, b: b}
 	if s.company, err = company.Open(company.Options{Seed: 3, Limits: chat.Limits{Off: true}}); err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.company.Close() })
-	s.pages = &wire{url: s.company.PageURL}
+	s.pagerProxy = &faultProxy{url: s.company.PageURL}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -80,20 +80,20 @@ func plantBot(b *testing.B, change ...settings) *plant {
 		b.Fatal(err)
 	}
 	s.company.Connect(s.url)
-	p.raise()
-	if p.file, err = sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)"); err != nil {
+	p.launchBot()
+	if p.readDB, err = sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)"); err != nil {
 		b.Fatal(err)
 	}
-	p.file.SetMaxOpenConns(1)
-	b.Cleanup(func() { _ = p.file.Close() })
+	p.readDB.SetMaxOpenConns(1)
+	b.Cleanup(func() { _ = p.readDB.Close() })
 	return p
 }
 
-// raise launches the bot, which dies with this process, and waits until it is
+// launchBot launches the bot, which dies with this process, and waits until it is
 // ready and has said how it writes.
-func (p *plant) raise() {
+func (p *target) launchBot() {
 	p.b.Helper()
-	proc := &process{cmd: exec.Command(p.binary, "serve", "-c", p.config), ended: make(chan struct{})}
+	proc := &childProcess{cmd: exec.Command(p.binary, "serve", "-c", p.config), ended: make(chan struct{})}
 	proc.cmd.Dir, proc.cmd.Stdout, proc.cmd.Stderr = p.dir, p.log, p.log
 	proc.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -112,39 +112,39 @@ func (p *plant) raise() {
 	}
 	p.proc = proc
 	p.b.Cleanup(p.kill)
-	p.within(time.Minute, "the bot is ready", func() bool {
+	p.requireWithin(time.Minute, "the bot is ready", func() bool {
 		select {
 		case <-proc.ended:
-			p.b.Fatalf("the bot ended at its start: %v\n%s", proc.err, tail(p.logged(), 3000))
+			p.b.Fatalf("the bot ended at its start: %v\n%s", proc.err, tail(p.logText(), 3000))
 		default:
 		}
-		status, _ := p.get("/readyz")
+		status, _ := p.httpGet("/readyz")
 		return status == http.StatusOK && p.company.Chat.Connections() > 0
 	})
-	said := regexp.MustCompile(`engine=sqlite journal_mode=wal synchronous=FULL`).FindString(p.logged())
+	said := regexp.MustCompile(`engine=sqlite journal_mode=wal synchronous=FULL`).FindString(p.logText())
 	if said == "" {
-		p.b.Fatalf("the bot did not say that it writes with synchronous=FULL:\n%s", tail(p.logged(), 3000))
+		p.b.Fatalf("the bot did not say that it writes with synchronous=FULL:\n%s", tail(p.logText(), 3000))
 	}
 	p.b.Logf("the running bot says: %s; its database is in %s", said, p.dir)
 }
 
-func (p *plant) within(d time.Duration, what string, holds func() bool) {
+func (p *target) requireWithin(d time.Duration, what string, holds func() bool) {
 	p.b.Helper()
 	if !eventually(d, holds) {
-		p.b.Fatalf("not within %v: %s\n%s", d, what, tail(p.logged(), 2000))
+		p.b.Fatalf("not within %v: %s\n%s", d, what, tail(p.logText(), 2000))
 	}
 }
 
-func (p *plant) number(query string) (n int) {
+func (p *target) queryNumber(query string) (n int) {
 	p.b.Helper()
-	if err := p.file.QueryRow(query).Scan(&n); err != nil {
+	if err := p.readDB.QueryRow(query).Scan(&n); err != nil {
 		p.b.Fatalf("%s: %v", query, err)
 	}
 	return n
 }
 
-// onDisk refuses a file system that only is memory.
-func onDisk(b *testing.B, dir string) {
+// requireDisk refuses a file system that only is memory.
+func requireDisk(b *testing.B, dir string) {
 	b.Helper()
 	const tmpfs, ramfs = 0x01021994, 0x858458f6
 	var fs syscall.Statfs_t
@@ -162,7 +162,7 @@ type usage struct {
 	peak int64         // bytes of memory at most
 }
 
-func (p *plant) usage() usage {
+func (p *target) usage() usage {
 	p.b.Helper()
 	pid := strconv.Itoa(p.current().cmd.Process.Pid)
 	stat, err := os.ReadFile("/proc/" + pid + "/stat")
@@ -190,36 +190,36 @@ func loadAverage() string {
 	return strings.Join(strings.Fields(string(raw))[:3], " ")
 }
 
-// drained waits until every delivery is handled: counted in its incident.
-func (p *plant) drained() {
+// waitInboxEmpty waits until every delivery is handled: counted in its incident.
+func (p *target) waitInboxEmpty() {
 	p.b.Helper()
-	p.within(10*time.Minute, "every delivery is handled", func() bool {
-		return p.number("SELECT EXISTS (SELECT 1 FROM inbox WHERE handled_at IS NULL)") == 0
+	p.requireWithin(10*time.Minute, "every delivery is handled", func() bool {
+		return p.queryNumber("SELECT EXISTS (SELECT 1 FROM inbox WHERE handled_at IS NULL)") == 0
 	})
 }
 
-// rested waits until nothing at all is left to do.
-func (p *plant) rested() {
+// waitNoBacklog waits until nothing at all is left to do.
+func (p *target) waitNoBacklog() {
 	p.b.Helper()
-	p.within(10*time.Minute, "nothing is left to do", func() bool { return p.number(backlog) == 0 })
+	p.requireWithin(10*time.Minute, "nothing is left to do", func() bool { return p.queryNumber(backlogQuery) == 0 })
 }
 
-// letter is a delivery as it stands on the wire, but for its id.
-type letter struct{ head, tail []byte }
+// rawRequest is a delivery as it stands on the wire, but for its id.
+type rawRequest struct{ head, tail []byte }
 
-// letters signs the alerts of so many issues in so many projects.
-func (p *plant) letters(issues, projects int) []letter {
-	out := make([]letter, issues)
+// signedRequests signs the alerts of so many issues in so many projects.
+func (p *target) signedRequests(issues, projects int) []rawRequest {
+	out := make([]rawRequest, issues)
 	for n := range out {
 		i := feed.NewIssue(feed.DataLeak, uint64(n))
 		i.ID, i.ShortID = strconv.Itoa(4_000_000+n), "LOAD-"+strconv.Itoa(n)
 		i.Org, i.Project.Slug = "payroll", "project-"+strconv.Itoa(n%projects)
-		out[n] = p.letter(feed.SentryEventAlert(i, feed.Copy{N: n, At: time.Now(), PadKB: 7}))
+		out[n] = p.signedRequest(feed.SentryEventAlert(i, feed.Copy{N: n, At: time.Now(), PadKB: 7}))
 	}
 	return out
 }
 
-func (p *plant) letter(body []byte) letter {
+func (p *target) signedRequest(body []byte) rawRequest {
 	d := p.company.Sentry.NewDelivery("event_alert", body, "")
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "POST /hooks/sentry HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", strings.TrimPrefix(p.url, "http://"), len(body))
@@ -229,26 +229,26 @@ func (p *plant) letter(body []byte) letter {
 		}
 	}
 	head.WriteString("Request-Id: ")
-	return letter{head.Bytes(), append([]byte("\r\n\r\n"), body...)}
+	return rawRequest{head.Bytes(), append([]byte("\r\n\r\n"), body...)}
 }
 
-// postman is one connection to the bot.
-type postman struct {
+// rawConn is one connection to the bot.
+type rawConn struct {
 	conn net.Conn
 	in   *bufio.Reader
 	out  *bufio.Writer
 }
 
-func (p *plant) postman() (*postman, error) {
+func (p *target) dial() (*rawConn, error) {
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
 	if err != nil {
 		return nil, err
 	}
-	return &postman{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}, nil
+	return &rawConn{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}, nil
 }
 
 // post sends a letter under an id and reads the answer.
-func (m *postman) post(l letter, id string) (status int, err error) {
+func (m *rawConn) post(l rawRequest, id string) (status int, err error) {
 	_, _ = m.out.Write(l.head)
 	_, _ = m.out.WriteString(id)
 	_, _ = m.out.Write(l.tail)
@@ -263,16 +263,16 @@ func (m *postman) post(l letter, id string) (status int, err error) {
 	return res.StatusCode, err
 }
 
-// mail posts n deliveries over all connections; pick says which letter goes
+// postAll posts n deliveries over all connections; pick says which letter goes
 // out under which id. All of them have to be accepted.
-func (p *plant) mail(n int, pick func(n int) (letter, string)) {
+func (p *target) postAll(n int, pick func(n int) (rawRequest, string)) {
 	p.b.Helper()
 	var next atomic.Int64
 	var all sync.WaitGroup
 	faults := make(chan error, loadConnections)
 	for range loadConnections {
 		all.Go(func() {
-			m, err := p.postman()
+			m, err := p.dial()
 			if err != nil {
 				faults <- err
 				return
@@ -302,14 +302,14 @@ func (p *plant) mail(n int, pick func(n int) (letter, string)) {
 
 // measure runs a load to the end of which every delivery is counted, and says
 // how many alerts went through in a second and what each cost.
-func (p *plant) measure(what string, n int, load func()) (rate, micros float64) {
+func (p *target) measure(what string, n int, load func()) (rate, micros float64) {
 	p.b.Helper()
 	before, began, average := p.usage(), time.Now(), loadAverage()
 	load()
 	accepted := time.Since(began)
-	p.drained()
+	p.waitInboxEmpty()
 	took := time.Since(began)
-	p.rested()
+	p.waitNoBacklog()
 	after := p.usage()
 	rate = float64(n) / took.Seconds()
 	micros = float64((after.cpu - before.cpu).Microseconds()) / float64(n)
@@ -318,10 +318,10 @@ func (p *plant) measure(what string, n int, load func()) (rate, micros float64) 
 	return rate, micros
 }
 
-// counted holds the sum of all counters against what was sent.
-func (p *plant) counted(want int) {
+// checkCount holds the sum of all counters against what was sent.
+func (p *target) checkCount(want int) {
 	p.b.Helper()
-	if n := p.number("SELECT coalesce(sum(count), 0) FROM alerts"); n != want {
+	if n := p.queryNumber("SELECT coalesce(sum(count), 0) FROM alerts"); n != want {
 		p.b.Errorf("%d alerts are counted, %d were sent", n, want)
 	}
 }

@@ -22,9 +22,9 @@ import (
 	"tocsin/store"
 )
 
-// demoOptions say what to start.
+// demoOptions configures a demo.
 type demoOptions struct {
-	Dir    string // for the database
+	Dir    string // folder of the database
 	Seed   uint64
 	HTTP   bool // Slack over HTTP instead of Socket Mode
 	Limits chat.Limits
@@ -32,8 +32,8 @@ type demoOptions struct {
 	Clock  func() time.Time
 }
 
-// demo is the bot and the outside world in one process. The bot cannot tell:
-// it is given other addresses, nothing more.
+// demo runs the bot and the sandbox in one process. For the bot, only the
+// addresses in its configuration differ from production.
 type demo struct {
 	Company *company.Company
 	Bot     *bot.Bot
@@ -42,6 +42,8 @@ type demo struct {
 	cancel  context.CancelFunc
 }
 
+// startDemo starts the sandbox and the bot, and waits until the bot is connected
+// to Slack. The caller must call Close.
 func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
 	d := &demo{ended: make(chan error, 1), cancel: func() {}}
 	defer func() {
@@ -69,18 +71,19 @@ func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
 	return d, d.awaitSocket(ctx)
 }
 
-// awaitSocket waits until the workspace has somebody to deliver to.
+// awaitSocket waits until the bot has opened its Socket Mode connection. With
+// HTTP it returns at once.
 func (d *demo) awaitSocket(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	up := func() bool { return d.Config.Slack.AppToken.IsZero() || d.Company.Chat.Connections() > 0 }
 	if err := d.Company.Chat.WaitFor(ctx, up); err != nil {
-		return fmt.Errorf("the bot did not connect to the workspace: %w", err)
+		return fmt.Errorf("wait for the bot to connect to Slack: %w", err)
 	}
 	return nil
 }
 
-// Close stops the bot, then the world around it.
+// Close stops the bot, then the sandbox.
 func (d *demo) Close() error {
 	var errs []error
 	d.cancel()
@@ -90,7 +93,7 @@ func (d *demo) Close() error {
 			case err := <-d.ended:
 				errs = append(errs, err)
 			case <-time.After(20 * time.Second):
-				errs = append(errs, errors.New("the bot did not stop"))
+				errs = append(errs, errors.New("the bot did not stop within 20 s"))
 			}
 		}
 		d.Bot.Close()
@@ -101,12 +104,12 @@ func (d *demo) Close() error {
 	return errors.Join(errs...)
 }
 
-// demoConfig is an ordinary configuration with the sandbox's addresses.
+// demoConfig returns an ordinary configuration with the sandbox's addresses.
 func demoConfig(c *company.Company, o demoOptions) (bot.Config, error) {
 	cfg := bot.Defaults()
 	cfg.Listen, cfg.TimeZone = "127.0.0.1:0", "Europe/Paris"
 	cfg.Database = "sqlite:" + filepath.Join(o.Dir, "tocsin.db")
-	cfg.KeysetFile = filepath.Join(o.Dir, "keyset") // the demo's keys live in memory alone
+	cfg.KeysetFile = filepath.Join(o.Dir, "keyset") // only named: the demo's keys stay in memory
 	cfg.Slack.APIURL, cfg.Slack.BotToken = c.ChatURL+"/api/", secret.New(company.BotToken)
 	cfg.Slack.AnnounceChannel = company.AnnounceChannel
 	if o.HTTP {
@@ -161,9 +164,11 @@ func demoCommand() *cobra.Command {
 		http bool
 	)
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Try everything on this machine: the bot and a sandbox of Slack, PagerDuty and mail", Args: cobra.NoArgs,
-		Long: "Start the bot together with a sandbox that speaks Slack's, PagerDuty's and the mail's real protocols, and print the\n" +
-			"address of a page on which you can be any of the people. With --auto a whole incident plays by itself.",
+		Use: "demo", Short: "Try Tocsin on this machine with a sandbox of Slack, PagerDuty and mail", Args: cobra.NoArgs,
+		Long: "Start the bot with a sandbox that implements the protocols of Slack, PagerDuty and mail, and print the address of a\n" +
+			"web page. On the page you can act as any person of a sandbox company. With --auto, the sandbox plays a complete\n" +
+			"incident and writes the transcript and the postmortem to a folder. Nothing else is stored.",
+		Example: "  tocsin demo\n  tocsin demo --addr 127.0.0.1:8081 --seed 3\n  tocsin demo --auto --out out",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			dir, err := os.MkdirTemp("", "tocsin-demo-")
 			if err != nil {
@@ -177,15 +182,15 @@ func demoCommand() *cobra.Command {
 			return serveDemo(cmd.Context(), cmd, o, addr)
 		},
 	}
-	cmd.Flags().BoolVar(&auto, "auto", false, "play a whole incident and exit")
-	cmd.Flags().StringVar(&out, "out", "out", "with --auto: folder for transcript.md, postmortem.md and postmortem.html")
-	cmd.Flags().Uint64Var(&seed, "seed", 1, "changes the company's people and, with --auto, what happens")
-	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:0", "address of the page")
-	cmd.Flags().BoolVar(&http, "http", false, "have Slack deliver over HTTP instead of Socket Mode")
+	cmd.Flags().BoolVar(&auto, "auto", false, "play a complete incident and exit")
+	cmd.Flags().StringVar(&out, "out", "out", "with --auto: `folder` for transcript.md, postmortem.md and postmortem.html")
+	cmd.Flags().Uint64Var(&seed, "seed", 1, "`number` that determines the company's people and, with --auto, the course of the incident")
+	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:0", "`address` of the page (port 0 selects a free port)")
+	cmd.Flags().BoolVar(&http, "http", false, "use Slack over HTTP instead of Socket Mode")
 	return cmd
 }
 
-// serveDemo serves the page until it is interrupted.
+// serveDemo serves the page until ctx or the bot ends.
 func serveDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr string) error {
 	d, err := startDemo(ctx, o)
 	if err != nil {
@@ -195,7 +200,7 @@ func serveDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr stri
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "\n  Tocsin is up, with a sandbox of Slack, PagerDuty and mail around it. Open\n\n    %s\n\n  Ctrl-C ends it. Nothing is kept.\n\n", w.URL)
+	fmt.Fprintf(cmd.OutOrStdout(), "\n  Tocsin is running with a sandbox of Slack, PagerDuty and mail. Open\n\n    %s\n\n  Press Ctrl-C to stop. Nothing is stored.\n\n", w.URL)
 	var ended error
 	select {
 	case <-ctx.Done():
@@ -205,18 +210,19 @@ func serveDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr stri
 	return errors.Join(ended, w.Close(), d.Close())
 }
 
-// demoPage is the page through which people look at the demo.
+// demoPage is the running web server of a demo's page.
 type demoPage struct {
 	URL    string
 	page   *page.Page
 	server *http.Server
 }
 
-// servePage serves the demo's page. Whoever opens it closes it before the demo.
+// servePage serves the demo's page at addr. The caller must close the page before
+// the demo.
 func (d *demo) servePage(addr string) (*demoPage, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("serve the page: %w", err)
+		return nil, fmt.Errorf("serve page: %w", err)
 	}
 	p := page.New(page.Config{Workspace: d.Company.Chat, Pager: d.Company.Pager, Mailbox: d.Company.Mail, Sentry: d.Company.Sentry, CloudTrail: d.Company.Trail, People: demoPeople(d.Company)})
 	w := &demoPage{URL: "http://" + l.Addr().String(), page: p, server: &http.Server{Handler: p.Handler(), ReadHeaderTimeout: 5 * time.Second}}
@@ -224,8 +230,8 @@ func (d *demo) servePage(addr string) (*demoPage, error) {
 	return w, nil
 }
 
-// Close ends the viewers' streams, waits a little for answers under way, and
-// stops serving.
+// Close ends all event streams of the page, waits up to 2 seconds for requests in
+// progress, and stops the server.
 func (w *demoPage) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
@@ -235,7 +241,7 @@ func (w *demoPage) Close() error {
 	return nil
 }
 
-// demoPeople tells the page who is who.
+// demoPeople returns the company's people as the page shows them.
 func demoPeople(c *company.Company) []page.Person {
 	out := make([]page.Person, len(c.People))
 	for n, p := range c.People {

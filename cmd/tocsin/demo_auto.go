@@ -15,12 +15,12 @@ import (
 	"tocsin/bot/sandbox/story"
 )
 
-// runDemoStory plays a whole incident by itself and leaves in dir what is left of
-// it: the transcript and the postmortem. People are quicker here than Slack
-// lets an app be, so the workspace has no rate limits.
+// runDemoStory plays a complete incident and writes the transcript and the
+// postmortem to dir. The workspace has no rate limits, because the simulated
+// people act faster than Slack lets an app respond.
 func runDemoStory(ctx context.Context, out io.Writer, o demoOptions, dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return fmt.Errorf("make the folder for the transcript: %w", err)
+		return fmt.Errorf("create output folder: %w", err)
 	}
 	o.HTTP, o.Limits = o.HTTP || story.OverHTTP(o.Seed), chat.Limits{Off: true}
 	if o.Logger == nil {
@@ -32,21 +32,21 @@ func runDemoStory(ctx context.Context, out io.Writer, o demoOptions, dir string)
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	report, err := d.playStory(ctx, o, out, dir, 0)
+	result, err := d.playStory(ctx, o, out, dir, 0)
 	if err != nil {
-		return fmt.Errorf("the story broke off (%s shows how far it came): %w", filepath.Join(dir, "transcript.md"), err)
+		return fmt.Errorf("play incident (see %s for the steps until then): %w", filepath.Join(dir, "transcript.md"), err)
 	}
-	_, err = fmt.Fprintf(out, "\n%s went from the first alert to closed in %s. Left in %s: transcript.md, postmortem.md, postmortem.html\n",
-		report.Incident, time.Since(began).Round(time.Second/10), dir)
+	_, err = fmt.Fprintf(out, "\n%s is closed, %s after the first alert. Wrote transcript.md, postmortem.md and postmortem.html to %s\n",
+		result.Incident, time.Since(began).Round(time.Second/10), dir)
 	return err
 }
 
-// playStory plays the seed's incident with this bot. patience is for each thing
-// that has to happen; zero is the story's own.
-func (d *demo) playStory(ctx context.Context, o demoOptions, out io.Writer, dir string, patience time.Duration) (story.Result, error) {
+// playStory plays the incident of o.Seed with this bot. timeout limits the wait
+// for each step. Zero means the default of [story.Config].
+func (d *demo) playStory(ctx context.Context, o demoOptions, out io.Writer, dir string, timeout time.Duration) (story.Result, error) {
 	zone, err := time.LoadLocation(cmp.Or(d.Config.TimeZone, "UTC"))
 	if err != nil {
 		return story.Result{}, fmt.Errorf("time zone: %w", err)
 	}
-	return story.Run(ctx, story.Config{Company: d.Company, Seed: o.Seed, Out: out, Dir: dir, Now: o.Clock, Zone: zone, WaitTimeout: patience})
+	return story.Run(ctx, story.Config{Company: d.Company, Seed: o.Seed, Out: out, Dir: dir, Now: o.Clock, Zone: zone, WaitTimeout: timeout})
 }

@@ -13,7 +13,7 @@ import (
 	"tocsin/bot/detect"
 )
 
-// detectFlags are what detect and its subcommands have in common.
+// detectFlags are the flags shared by detect and its subcommands.
 type detectFlags struct {
 	rules        []string
 	builtin      bool
@@ -25,11 +25,12 @@ type detectFlags struct {
 	detail       bool
 }
 
-// fileLateness is the lateness of correlations over files, which come in any order.
+// fileLateness is the lateness of correlations over files. It is long because
+// files can contain records of any age in any order.
 const fileLateness = 20 * 365 * 24 * time.Hour
 
-// options is how to load the rules. Rules that somebody names in person run even
-// where they are off by default.
+// options returns the options for loading the rules. Rules from --rules run even
+// if they are off by default.
 func (f *detectFlags) options() (detect.Options, error) {
 	o := detect.Options{
 		Builtin: f.builtin || len(f.rules) == 0, All: f.all || len(f.rules) > 0,
@@ -38,12 +39,12 @@ func (f *detectFlags) options() (detect.Options, error) {
 	for _, p := range f.placeholders {
 		name, values, ok := strings.Cut(p, "=")
 		if !ok || name == "" || values == "" {
-			return o, fmt.Errorf("--placeholder %q: write name=value,value", p)
+			return o, fmt.Errorf("invalid --placeholder %q; write name=value,value", p)
 		}
 		o.Placeholders[name] = append(o.Placeholders[name], strings.Split(values, ",")...)
 	}
 	if f.format != "json" && f.format != "text" {
-		return o, fmt.Errorf("--format %q: choose json or text", f.format)
+		return o, fmt.Errorf("unknown --format %q; use json or text", f.format)
 	}
 	return o, nil
 }
@@ -54,17 +55,19 @@ func detectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "detect [FILE…]", Short: "Run Sigma rules over CloudTrail files",
 		Long: "Run Sigma rules over CloudTrail files and print each hit.\n\n" +
-			"A file holds {\"Records\": […]}, an array, one record a line or EventBridge envelopes, plain or compressed with\n" +
-			"gzip. A folder stands for the files in it, - for the standard input. What is no record is reported and passed\n" +
-			"over. Without --rules the built-in rules run, except those that are off because ordinary work makes them hit;\n" +
-			"with --rules every rule of the folders runs. A rule that cannot be used is reported with file, line and reason.",
+			"A file contains {\"Records\": […]}, an array, one record per line, or EventBridge envelopes, optionally compressed with\n" +
+			"gzip. For a folder, all log files in it are read. For -, the standard input is read. Invalid records are reported and\n" +
+			"skipped. By default the built-in rules run, except rules that often match ordinary work and are therefore off. With\n" +
+			"--rules, every rule in the given files and folders runs instead. A rule that cannot be loaded is reported with file,\n" +
+			"line and reason.\n\n" +
+			"The exit status is 1 if a file cannot be read or no rule can be loaded. Matches do not change it.",
 		Example: "  tocsin detect AWSLogs/\n" +
 			"  tocsin detect --rules sigma/rules/cloud/aws --format json trail.json.gz\n" +
 			"  zcat *.gz | tocsin detect --stats -",
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return fmt.Errorf("name the files to look at, or - for the standard input")
+				return fmt.Errorf("no files: name files or folders with CloudTrail records, or - for the standard input")
 			}
 			o, err := f.parse(cmd)
 			if err != nil {
@@ -73,27 +76,28 @@ func detectCommand() *cobra.Command {
 			rs, report := detect.Load(o, f.rules...)
 			printLoadErrors(cmd.ErrOrStderr(), report)
 			if report.Usable == 0 {
-				return fmt.Errorf("none of the rules can be used: %d are off, %d are for something else, %s",
+				return fmt.Errorf("no rule can run: %d are off, %d are for other logs, %s",
 					len(report.Off), len(report.Skipped), countErrors(len(report.Refused)))
 			}
 			return newDetection(cmd, rs, f).run(args, stats)
 		},
 	}
 	p := cmd.PersistentFlags()
-	p.StringSliceVar(&f.rules, "rules", nil, "folder or file with Sigma rules instead of the built-in ones. Repeatable")
-	p.BoolVar(&f.builtin, "builtin", false, "with --rules: the built-in rules too")
-	p.StringSliceVar(&f.enable, "enable", nil, "id or name of a rule to switch on")
-	p.StringSliceVar(&f.disable, "disable", nil, "id or name of a rule to switch off")
-	p.StringArrayVar(&f.placeholders, "placeholder", nil, "name=value,value of a %name% in rules that expand it. Repeatable")
-	p.StringVar(&f.format, "format", "text", "json (one line a hit) or text")
-	p.BoolVar(&f.all, "all", false, "run the built-in rules that are off by default too")
-	cmd.Flags().BoolVar(&f.detail, "detail", false, "with json: the author of the rule, and the events of a correlation, in each line too")
-	cmd.Flags().BoolVar(&stats, "stats", false, "sum up at the end, on the standard error")
+	p.StringSliceVar(&f.rules, "rules", nil, "`folder` or file with Sigma rules to run instead of the built-in ones (repeatable)")
+	p.BoolVar(&f.builtin, "builtin", false, "with --rules: run the built-in rules too")
+	p.StringSliceVar(&f.enable, "enable", nil, "`id` or name of a rule to enable (repeatable)")
+	p.StringSliceVar(&f.disable, "disable", nil, "`id` or name of a rule to disable (repeatable)")
+	p.StringArrayVar(&f.placeholders, "placeholder", nil, "`name=value,value` for %name% in rules with the expand modifier (repeatable)")
+	p.StringVar(&f.format, "format", "text", "output `format`: text, or json with one line per match")
+	p.BoolVar(&f.all, "all", false, "also run the built-in rules that are off by default")
+	cmd.Flags().BoolVar(&f.detail, "detail", false, "with JSON output: add the rule's author and the events of a correlation to each line")
+	cmd.Flags().BoolVar(&stats, "stats", false, "print a summary to the standard error at the end")
 	cmd.AddCommand(detectLintCommand(f), detectTestCommand(f))
 	return cmd
 }
 
-// parse reads the flags; --json of the root means the format too.
+// parse returns the options from the flags. The global flag --json selects the
+// JSON format, too.
 func (f *detectFlags) parse(cmd *cobra.Command) (detect.Options, error) {
 	if asJSON, err := cmd.Flags().GetBool("json"); err == nil && asJSON {
 		f.format = "json"
@@ -101,7 +105,7 @@ func (f *detectFlags) parse(cmd *cobra.Command) (detect.Options, error) {
 	return f.options()
 }
 
-// printLoadErrors says which rules are not used.
+// printLoadErrors prints the rules that cannot be used, and the warnings.
 func printLoadErrors(w io.Writer, report detect.LoadResult) {
 	for _, r := range report.Refused {
 		fmt.Fprintln(w, "not used:", r)
@@ -113,9 +117,10 @@ func printLoadErrors(w io.Writer, report detect.LoadResult) {
 
 func detectLintCommand(f *detectFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "lint [FOLDER…]", Short: "Say which rules cannot be used, and why",
-		Long: "Compile every rule and list those that cannot be used, with file, line and reason. Rules for other logs are\n" +
-			"counted and passed over. The exit code is 1 when a rule cannot be used.",
+		Use: "lint [FOLDER…]", Short: "List the rules that cannot be used, with the reason",
+		Long: "Compile every rule and list the rules that cannot be used, with file, line and reason. Rules that are off are listed\n" +
+			"too. Rules for other logs are only counted. The exit status is 1 if a rule cannot be used.",
+		Example: "  tocsin detect lint\n  tocsin detect lint sigma/rules/cloud/aws",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.rules = append(f.rules, args...)
 			o, err := f.parse(cmd)
@@ -135,7 +140,7 @@ func detectLintCommand(f *detectFlags) *cobra.Command {
 			case len(report.Refused) > 0:
 				return exitCode(1)
 			case report.Files == 0:
-				return errors.New("there is no .yml or .yaml file to look at")
+				return errors.New("no .yml or .yaml file found")
 			}
 			return nil
 		},
@@ -147,30 +152,32 @@ func lintText(w io.Writer, report detect.LoadResult) error {
 		fmt.Fprintln(w, "off:", r)
 	}
 	printLoadErrors(w, report)
-	_, err := fmt.Fprintf(w, "%d files: %d rules to use, %d off, %d for something else, %s\n",
+	_, err := fmt.Fprintf(w, "%d files: %d usable rules, %d off, %d for other logs, %s\n",
 		report.Files, report.Usable, len(report.Off), len(report.Skipped), countErrors(len(report.Refused)))
 	return err
 }
 
-// countErrors counts them in words.
+// countErrors returns n with the noun.
 func countErrors(n int) string {
 	if n == 1 {
-		return "1 fault"
+		return "1 error"
 	}
-	return fmt.Sprintf("%d faults", n)
+	return fmt.Sprintf("%d errors", n)
 }
 
 func detectTestCommand(f *detectFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "test [FOLDER…]", Short: "Run the fixtures of the rules",
-		Long: "Run the fixtures that stand in folders named fixtures beside the rules: records that match, and near misses\n" +
-			"that differ in one field. Then drop every condition from every rule in turn. A fixture has to notice.",
-		Example: "  # rules/fixtures/any-name.yaml, one document a rule:\n" +
-			"  rule: trail-stopped                                  # its id or name\n" +
-			"  records: [{eventName: StopLogging, errorCode: null}] # each matches\n" +
-			"  also: [{eventName: DeleteTrail}]                     # so does the first record with this one field changed\n" +
-			"  not: [{of: 1, errorCode: AccessDenied}]              # and so it does not; <absent> takes a field away\n\n" +
-			"  # of a correlation: the records, repeated with new ids and times\n" +
+		Use: "test [FOLDER…]", Short: "Test the rules with their fixtures",
+		Long: "Run the fixtures in folders named fixtures next to the rules. A fixture contains records that match, and records\n" +
+			"that differ from them in one field and do not match. Then every condition is removed from every rule in turn, and at\n" +
+			"least one fixture must fail without it. The exit status is 1 if a fixture fails or a condition is not tested.",
+		Example: "  tocsin detect test\n  tocsin detect test rules\n\n" +
+			"  # rules/fixtures/any-name.yaml, one document per rule:\n" +
+			"  rule: trail-stopped                                  # id or name of the rule\n" +
+			"  records: [{eventName: StopLogging, errorCode: null}] # each record matches\n" +
+			"  also: [{eventName: DeleteTrail}]                     # the first record matches with this field changed, too\n" +
+			"  not: [{of: 1, errorCode: AccessDenied}]              # the first record does not match like this; <absent> removes a field\n\n" +
+			"  # for a correlation: the records, repeated with new ids and times\n" +
 			"  fires: [{times: 10, every: 30s, vary: requestParameters.secretId}]\n" +
 			"  quiet: [{times: 9, every: 30s, vary: requestParameters.secretId}]",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -184,13 +191,13 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 			if f.format == "json" {
 				err = json.NewEncoder(out).Encode(report)
 			} else {
-				for _, fault := range report.Problems {
-					fmt.Fprintln(out, fault)
+				for _, problem := range report.Problems {
+					fmt.Fprintln(out, problem)
 				}
 				for _, id := range report.Untested {
 					fmt.Fprintf(out, "no fixtures: rule %s\n", id)
 				}
-				_, err = fmt.Fprintf(out, "%d rules, %d records, %d conditions dropped in turn: %s, %d rules without fixtures\n",
+				_, err = fmt.Fprintf(out, "%d rules, %d records, %d conditions removed in turn: %s, %d rules without fixtures\n",
 					report.Rules, report.Records, report.Mutants, countErrors(len(report.Problems)), len(report.Untested))
 			}
 			switch {
@@ -199,7 +206,7 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 			case len(report.Problems) > 0:
 				return exitCode(1)
 			case report.Rules+len(report.Untested) == 0:
-				return errors.New("there is no rule to test")
+				return errors.New("no rule to test")
 			}
 			return nil
 		},

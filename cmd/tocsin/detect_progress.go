@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// progress is a bar on a terminal, and nothing anywhere else.
+// progress draws a progress bar on a terminal. It does nothing if the output is not
+// a terminal.
 type progress struct {
-	out   io.Writer // nil where there is no terminal
+	out   io.Writer // nil if not a terminal
 	total int64
 	done  int64
 	drawn time.Time
@@ -24,7 +25,7 @@ func newProgress(w io.Writer) *progress {
 	return &progress{out: w}
 }
 
-// isTerminal reports whether a person reads what is written.
+// isTerminal reports whether w is a terminal.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
@@ -34,7 +35,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
 }
 
-// reader counts what is read of a file.
+// reader returns a reader of src that advances the progress bar.
 func (p *progress) reader(src io.Reader) io.Reader {
 	if p.out == nil {
 		return src
@@ -61,7 +62,7 @@ const barWidth = 40
 
 func (p *progress) draw() {
 	p.shown = true
-	if p.total == 0 { // the standard input: nobody knows how much there is
+	if p.total == 0 { // the size of the standard input is unknown
 		fmt.Fprintf(p.out, "\r\x1b[K%d MB", p.done>>20)
 		return
 	}
@@ -69,7 +70,7 @@ func (p *progress) draw() {
 	fmt.Fprintf(p.out, "\r\x1b[K[%s%s] %3d %%", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), min(p.done*100/p.total, 100))
 }
 
-// clear makes room for a line.
+// clear erases the bar before a line is printed.
 func (p *progress) clear() {
 	if p.shown {
 		fmt.Fprint(p.out, "\r\x1b[K")

@@ -21,7 +21,7 @@ import (
 	"tocsin/bot/detect"
 )
 
-// detection is one run of rules over files.
+// detection is one run of rules over log files.
 type detection struct {
 	ctx      context.Context
 	in       io.Reader
@@ -31,15 +31,15 @@ type detection struct {
 	rules    *detect.Ruleset
 	tracker  detect.Tracker
 	progress *progress
-	eager    bool // write each hit at once
-	detail   bool // JSON with the author, and the events of a correlation
+	eager    bool // flush after each match
+	detail   bool // include the author and the events of a correlation in JSON
 
 	file         string
 	counts       detect.Counts
 	files        int
-	failed       int // files that could not be read to their end
+	failed       int // files that could not be read completely
 	hits         map[*detect.Rule]int
-	fileProblems int // within the present file
+	fileProblems int // invalid records in the current file
 	err          error
 }
 
@@ -57,8 +57,8 @@ func newDetection(cmd *cobra.Command, rules *detect.Ruleset, f *detectFlags) *de
 	return d
 }
 
-// hitLine is one hit. The author and the events of a correlation stand in it
-// where they are asked for: others read lines of six fields.
+// hitLine is the JSON of one match. The author and the events are present only
+// with --detail, because existing readers expect six fields.
 type hitLine struct {
 	RuleID    string   `json:"rule_id"`
 	RuleTitle string   `json:"rule_title"`
@@ -70,7 +70,8 @@ type hitLine struct {
 	Events    []string `json:"events,omitempty"` // of a correlation
 }
 
-// run looks at every file. One that cannot be read does not stop the others.
+// run reads every file and prints the matches. A file that cannot be read does not
+// stop the run, but run then returns exit status 1.
 func (d *detection) run(args []string, stats bool) error {
 	began := time.Now()
 	names, total := d.findFiles(args)
@@ -92,7 +93,7 @@ func (d *detection) run(args []string, stats bool) error {
 		d.printAuthors()
 	}
 	if d.tracker.Forgotten > 0 {
-		fmt.Fprintf(d.errs, "correlations had too many groups: %d were given up\n", d.tracker.Forgotten)
+		fmt.Fprintf(d.errs, "too many correlation groups: %d were discarded\n", d.tracker.Forgotten)
 	}
 	if d.failed > 0 {
 		return exitCode(1)
@@ -100,12 +101,12 @@ func (d *detection) run(args []string, stats bool) error {
 	return nil
 }
 
-// printAuthors names the authors of the rules that matched, once each. SigmaHQ's
-// licence asks that they stay with what a rule finds.
+// printAuthors prints the author of each matched rule once. SigmaHQ's licence
+// requires the author to be named with the findings of a rule.
 func (d *detection) printAuthors() {
 	for _, r := range d.rankedRules() {
 		if r.Author != "" && r.Author != builtinAuthor {
-			fmt.Fprintf(d.errs, "%s (%s) is by %s\n", r.Title, r.ID, r.Author)
+			fmt.Fprintf(d.errs, "%s (%s) was written by %s\n", r.Title, r.ID, r.Author)
 		}
 	}
 }
@@ -113,7 +114,8 @@ func (d *detection) printAuthors() {
 // builtinAuthor is the author of the built-in rules.
 const builtinAuthor = "Tocsin"
 
-// findFiles finds the files behind the arguments, and how many bytes they have.
+// findFiles returns the log files that the arguments name, and their total size in
+// bytes. It reports files and folders that cannot be read.
 func (d *detection) findFiles(args []string) (names []string, total int64) {
 	for _, arg := range args {
 		if arg == "-" {
@@ -141,18 +143,19 @@ func (d *detection) findFiles(args []string) (names []string, total int64) {
 		case err != nil:
 			d.fail(arg, err)
 		case len(names) == before && d.failed == failed:
-			d.fail(arg, errors.New("no file in this folder may hold records. They end in .json, .jsonl, .ndjson, .log or .gz"))
+			d.fail(arg, errors.New("no log files in this folder: their names must end in .json, .jsonl, .ndjson, .log or .gz"))
 		}
 	}
 	return names, total
 }
 
-// isDigestFolder names the folders of a trail's bucket that hold something else.
+// isDigestFolder reports whether a folder of a trail's bucket contains no records.
+// These are hidden folders, digests, Insights, AWS Config and VPC flow logs.
 func isDigestFolder(folder string) bool {
 	return strings.HasPrefix(folder, ".") || slices.Contains([]string{"CloudTrail-Digest", "CloudTrail-Insight", "Config", "vpcflowlogs"}, folder)
 }
 
-// isLogFile tells the files of a folder that may hold records.
+// isLogFile reports whether a file of this name may contain records.
 func isLogFile(name string) bool {
 	ext := strings.ToLower(filepath.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")))
 	return !strings.HasPrefix(name, ".") && (slices.Contains([]string{".json", ".ndjson", ".jsonl", ".log"}, ext) || ext == "" && strings.HasSuffix(strings.ToLower(name), ".gz"))
@@ -164,7 +167,7 @@ func (d *detection) fail(name string, err error) {
 	fmt.Fprintf(d.errs, "%s: %v\n", name, err)
 }
 
-// maxProblems is how many invalid records of one file are shown.
+// maxProblems is the maximum number of invalid records reported per file.
 const maxProblems = 10
 
 func (d *detection) readFile(name string) {
@@ -175,7 +178,7 @@ func (d *detection) readFile(name string) {
 			d.fail(name, err)
 			return
 		}
-		defer func() { _ = f.Close() }() // it was read only
+		defer func() { _ = f.Close() }() // only read
 		src = f
 	}
 	d.files++
@@ -185,7 +188,7 @@ func (d *detection) readFile(name string) {
 	d.counts.Invalid += counts.Invalid
 	d.counts.Other += counts.Other
 	if d.fileProblems > maxProblems {
-		fmt.Fprintf(d.errs, "%s: %d more that are no records\n", name, d.fileProblems-maxProblems)
+		fmt.Fprintf(d.errs, "%s: %d more invalid records\n", name, d.fileProblems-maxProblems)
 	}
 	if err != nil && d.err == nil && d.ctx.Err() == nil {
 		d.fail(name, err)
@@ -228,7 +231,7 @@ func (d *detection) print(rule *detect.Rule, l hitLine) {
 	if d.json != nil {
 		err = d.json.Encode(l)
 	} else {
-		_, err = fmt.Fprintf(d.out, "%-13s %s  %s  %s  (%s, by %s)  %s\n", l.Level, cmp.Or(l.EventTime, "no time"), l.RuleTitle, cmp.Or(l.EventID, "no id"), l.RuleID, cmp.Or(rule.Author, "nobody named"), l.File)
+		_, err = fmt.Fprintf(d.out, "%-13s %s  %s  %s  (%s, by %s)  %s\n", l.Level, cmp.Or(l.EventTime, "no time"), l.RuleTitle, cmp.Or(l.EventID, "no id"), l.RuleID, cmp.Or(rule.Author, "unknown author"), l.File)
 	}
 	if d.eager || d.file == "-" {
 		d.progress.clear()
@@ -237,7 +240,8 @@ func (d *detection) print(rule *detect.Rule, l hitLine) {
 	d.err = cmp.Or(d.err, err)
 }
 
-// rankedRules are the rules that matched, the gravest and most frequent first.
+// rankedRules returns the rules that matched, by descending level and then by
+// descending number of matches.
 func (d *detection) rankedRules() []*detect.Rule {
 	grade := map[detect.Level]int{detect.Critical: 5, detect.High: 4, detect.Medium: 3, detect.Low: 2, detect.Informational: 1}
 	return slices.SortedFunc(maps.Keys(d.hits), func(a, b *detect.Rule) int {
@@ -245,7 +249,7 @@ func (d *detection) rankedRules() []*detect.Rule {
 	})
 }
 
-// printSummary prints what was found.
+// printSummary prints the matches per rule and the totals.
 func (d *detection) printSummary(took time.Duration) {
 	rules, hits := d.rankedRules(), 0
 	for _, r := range rules {
@@ -256,7 +260,7 @@ func (d *detection) printSummary(took time.Duration) {
 		}
 		fmt.Fprintf(d.errs, "%8d  %-13s %s (%s%s)\n", d.hits[r], r.Level, r.Title, r.ID, by)
 	}
-	fmt.Fprintf(d.errs, "%d hits of %d of %d rules in %d records of %d files; %d invalid, %d other; %s, %.0f records/s\n",
+	fmt.Fprintf(d.errs, "%d matches of %d of %d rules in %d records of %d files, %d invalid, %d other, in %s, %.0f records/s\n",
 		hits, len(rules), len(d.rules.Rules()), d.counts.Records, d.files, d.counts.Invalid, d.counts.Other,
 		took.Round(time.Millisecond), float64(d.counts.Records)/max(took.Seconds(), 1e-9))
 }

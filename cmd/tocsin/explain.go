@@ -9,23 +9,23 @@ import (
 	"tocsin/bot"
 )
 
-// explainCommand is `tocsin incident explain`, for whoever asks about an alert
-// and not about an incident.
+// explainCommand is `tocsin incident explain` at the top level, because an alert or
+// delivery need not have an incident.
 func explainCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "explain ALERT", Short: "Why an alert was treated as it was: each rule tried, and the values it compared",
+		Use: "explain ALERT", Short: "Explain how an alert or delivery was routed",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return errors.New("say which alert, such as A17 as `tocsin incident alerts` lists it, or which delivery, such as D2041")
+				return errors.New("name one alert, such as A17, or one delivery, such as D2041; `tocsin incident alerts` lists alerts")
 			}
 			return nil
 		},
-		Long: "Say why an alert (A17, as `tocsin incident alerts` lists it) or a delivery (D2041) was treated as it was: each routing\n" +
-			"rule that was tried, where it does not fit the values it compared, and what was decided. Of a CloudTrail record, each\n" +
-			"detection rule that asks for such events: its id, level, file and line, whether it matches, and the lines of the rule\n" +
-			"that decide, with what the record has there.\n\n" +
-			"Both are told by the rules of that time, which are kept with their digests. Where they have changed since, what today's\n" +
-			"would say stands beside it.",
+		Long: "Explain how an alert (A17) or a delivery (D2041) was routed: every routing rule evaluated, the values of the conditions\n" +
+			"that did not match, and the decision. `tocsin incident alerts` lists alerts. For a CloudTrail record, also print each\n" +
+			"detection rule for this kind of event: id, level, file and line, whether it matches, and the deciding conditions with\n" +
+			"the values in the record.\n\n" +
+			"The explanation uses the rules in force at the time, which are stored with their digests. If the rules have changed\n" +
+			"since, the result of the current rules is printed as well.",
 		Example: "  tocsin explain A17\n  tocsin explain D2041\n  tocsin explain D2041 --json | jq .explanation.detection",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := bot.Load(g.config)

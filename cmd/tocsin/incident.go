@@ -20,16 +20,17 @@ import (
 	"tocsin/templates"
 )
 
-// maxShownAlerts are listed of an incident; a storm brings a thousand.
+// maxShownAlerts is the maximum number of alerts shown per incident. An alert storm
+// can attach a thousand.
 const maxShownAlerts = 50
 
-// incidentCommand has one subcommand for each verb of the grammar, so that
-// help and completion know them all. What follows the verb is read by the
-// same grammar as the slash command's text.
+// incidentCommand has one subcommand per verb, for help and completion. The
+// arguments are parsed by the bot exactly as the text of the slash command.
 func incidentCommand(g *globalFlags) *cobra.Command {
-	cmd := commandGroup(&cobra.Command{Use: "incident", Aliases: []string{"inc"}, Short: "Everything the slash command can do, over the socket of the running bot",
-		Long: "Everything the slash command can do, over the control socket of the running bot. You act as the person whose\n" +
-			"`local` name in the configuration is your user name on this machine."})
+	cmd := commandGroup(&cobra.Command{Use: "incident", Aliases: []string{"inc"}, Short: "Run a command of the slash command on the running bot",
+		Long: "Run any command of Slack's /incident over the control socket of the running bot. You act as the person whose `local`\n" +
+			"name in the configuration is your user name on this machine.",
+		Example: "  tocsin incident list\n  tocsin incident open sev2 customer data in a public bucket\n  tocsin incident status INC-42"})
 	for _, v := range incident.VerbSpecs() {
 		cmd.AddCommand(verbCommand(g, v))
 	}
@@ -54,10 +55,10 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 			if audience != "" {
 				args = slices.Insert(args, afterIncident(args), "--audience", audience)
 			}
-			ask := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + incident.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
-			err = bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", ask, &reply)
+			request := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + incident.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
+			err = bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", request, &reply)
 			if replyLost(err) {
-				return fmt.Errorf("%w. If it was to record something, nobody knows whether it did: said again with --key %s it counts once", err, ask.Key)
+				return fmt.Errorf("%w (the command may have been recorded: run it again with --key %s, which records it only once)", err, request.Key)
 			}
 			if err != nil {
 				return g.replyError(cmd.OutOrStdout(), err)
@@ -68,24 +69,24 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 			return show(cmd.OutOrStdout(), reply)
 		},
 	}
-	cmd.Flags().StringVar(&key, "key", "", "idempotency key: the same key never does the same thing twice")
-	// The grammar's own options, so that the shell's user may write them as flags.
+	cmd.Flags().StringVar(&key, "key", "", "idempotency `key`: a command repeated with the same key is recorded only once (default a random key)")
+	// Options of the command itself. As flags they can be written in any position.
 	if strings.Contains(v.Usage, "--public") {
-		cmd.Flags().BoolVar(&public, "public", false, "the whole company may read it")
+		cmd.Flags().BoolVar(&public, "public", false, "let the whole company read the incident")
 	}
 	if strings.Contains(v.Usage, "--audience") {
-		cmd.Flags().StringVar(&audience, "audience", "", "all, responders or legal_and_security")
+		cmd.Flags().StringVar(&audience, "audience", "", "`audience` of the note: all, responders or legal_and_security")
 	}
 	return cmd
 }
 
-// replyLost reports whether the bot was asked and its answer did not come.
+// replyLost reports whether the command was sent to the bot but the reply was lost.
 func replyLost(err error) bool {
 	var refused *incident.Error
 	return err != nil && !errors.As(err, &refused) && !errors.Is(err, bot.ErrNotRunning)
 }
 
-// afterIncident is the place behind a leading INC-42.
+// afterIncident returns the index after a leading incident such as INC-42.
 func afterIncident(args []string) int {
 	if len(args) > 0 && strings.HasPrefix(strings.ToUpper(args[0]), "INC-") {
 		return 1
@@ -93,7 +94,8 @@ func afterIncident(args []string) int {
 	return 0
 }
 
-// replyError prints a refusal as JSON where that was asked for; either way it fails.
+// replyError prints an error of the bot as JSON with --json. In every case it
+// returns an error.
 func (g *globalFlags) replyError(w io.Writer, err error) error {
 	var refused *incident.Error
 	if g.json && errors.As(err, &refused) {
@@ -102,7 +104,7 @@ func (g *globalFlags) replyError(w io.Writer, err error) error {
 	return err
 }
 
-// show prints a reply for people.
+// show prints a reply as text.
 func show(w io.Writer, r bot.ControlReply) error {
 	switch {
 	case r.Help != "":
@@ -143,13 +145,13 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	fmt.Fprintf(w, "%s  %s  %s  %s\n", i.ID, i.Severity, i.Status, i.Title)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	if i.MergedInto != 0 {
-		fmt.Fprintf(t, "goes on in\t%s\n", i.MergedInto)
+		fmt.Fprintf(t, "merged into\t%s\n", i.MergedInto)
 	}
 	if i.SplitFrom != 0 {
 		fmt.Fprintf(t, "split from\t%s\n", i.SplitFrom)
 	}
 	for _, id := range i.SplitInto {
-		fmt.Fprintf(t, "alerts went to\t%s\n", id)
+		fmt.Fprintf(t, "split into\t%s\n", id)
 	}
 	if i.LegalHold != nil {
 		fmt.Fprintf(t, "legal hold\tby %s: %s\n", dir.Name(i.LegalHold.By), i.LegalHold.Reason)
@@ -161,7 +163,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		fmt.Fprintf(t, "alert\tA%d %s (%s, %d×)\n", a.Alert, a.Title, a.Source, a.Count)
 	}
 	if more := len(v.Alerts) - maxShownAlerts; more > 0 {
-		fmt.Fprintf(t, "alert\tand %d more; --json has them all\n", more)
+		fmt.Fprintf(t, "alert\t%d more alerts (--json lists all)\n", more)
 	}
 	for _, r := range i.Runs {
 		for _, s := range r.Plan {
@@ -189,7 +191,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 
 func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]string) error {
 	if len(r.Events) == 0 {
-		_, err := fmt.Fprintf(w, "%s is %s. It was so already\n", r.Incident.ID, r.Incident.Status)
+		_, err := fmt.Fprintf(w, "No change: %s is %s\n", r.Incident.ID, r.Incident.Status)
 		return err
 	}
 	fmt.Fprintf(w, "%s is %s\n", r.Incident.ID, r.Incident.Status)
@@ -205,7 +207,8 @@ func showEvents(w io.Writer, events []incident.Event, dir incident.Directory) er
 	return nil
 }
 
-// directory makes people of their names, for sentences.
+// directory returns a directory with the names of people, for the sentences of
+// the timeline.
 func directory(names map[incident.PersonID]string) incident.Directory {
 	var d incident.Directory
 	for id, name := range names {

@@ -17,12 +17,12 @@ import (
 )
 
 func keysCommand(g *globalFlags) *cobra.Command {
-	cmd := commandGroup(&cobra.Command{Use: "keys", Short: "Create or rotate the keys that seal what is stored"})
+	cmd := commandGroup(&cobra.Command{Use: "keys", Short: "Create or rotate the encryption keys of the database"})
 	var prune bool
 	rotate := &cobra.Command{
-		Use: "rotate", Short: "Add a new key and seal everything with it anew", Args: cobra.NoArgs,
-		Long: "Add a new key to the keyset and seal everything that is stored with it anew. With --prune the old keys are\n" +
-			"removed afterwards: what was sealed with them (a backup, say) can then be read only with a copy of the old keyset.",
+		Use: "rotate", Short: "Add a new key and re-encrypt all values with it", Args: cobra.NoArgs,
+		Long: "Add a new key to the keyset and re-encrypt all stored values with it. With --prune, the old keys are removed\n" +
+			"afterwards. Data encrypted with them, such as a backup, can then be read only with a copy of the old keyset.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			words := ""
 			if prune {
@@ -36,18 +36,20 @@ func keysCommand(g *globalFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return g.print(cmd.OutOrStdout(), done, fmt.Sprintf("a new key is in force; %d values were sealed with it", done.Resealed))
+			return g.print(cmd.OutOrStdout(), done, fmt.Sprintf("keyset rotated; %d values re-encrypted", done.Resealed))
 		},
 	}
-	rotate.Flags().BoolVar(&prune, "prune", false, "remove the old keys afterwards")
+	rotate.Flags().BoolVar(&prune, "prune", false, "remove the old keys after the rotation")
 	cmd.AddCommand(rotate, &cobra.Command{
-		Use: "create FILE", Short: "Create the file with the first keys", Args: cobra.ExactArgs(1),
-		Long: "Create a keyset. Keep a copy of the file apart from the backups of the database: without it nothing that was\nwritten can be read again, and with both together anybody can.",
+		Use: "create FILE", Short: "Create a keyset file", Args: cobra.ExactArgs(1),
+		Long: "Create a keyset in a new file. Keep a copy of the file apart from the backups of the database. Without the keyset\n" +
+			"the stored data cannot be read. With both the keyset and a backup, anyone can read it.",
+		Example: "  tocsin keys create keyset.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := store.CreateKeyset(args[0]); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: created. Keep a copy of it apart from the database\n", args[0])
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "created %s: store a copy of it apart from the database\n", args[0])
 			return err
 		},
 	})
@@ -56,9 +58,10 @@ func keysCommand(g *globalFlags) *cobra.Command {
 
 func verifyCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "verify", Short: "Check every timeline, its head and every ciphertext", Args: cobra.NoArgs,
-		Long: "Check that every timeline is the one that was written: that no event was changed, removed, inserted or reordered,\n" +
-			"that no tail was cut, that every head carries a MAC of our key, and that every ciphertext opens. Exits 1 where it does not.",
+		Use: "verify", Short: "Check that the stored data was not changed", Args: cobra.NoArgs,
+		Long: "Check every timeline, its head and every ciphertext. No event of a timeline may have been changed, removed, inserted or\n" +
+			"reordered, and no timeline truncated. Every head must carry a MAC made with a key of the keyset. Every ciphertext must\n" +
+			"decrypt. The exit status is 1 if a check fails.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var v store.Verification
 			err := g.callOrOpen(cmd.Context(), "verify", bot.ControlRequest{}, &v, func(ctx context.Context, s *store.Store) (err error) {
@@ -70,7 +73,7 @@ func verifyCommand(g *globalFlags) *cobra.Command {
 			}
 			text := fmt.Sprintf("%d incidents, %d events, %d ciphertexts: ", v.Incidents, v.Events, v.Ciphertexts)
 			if len(v.Problems) == 0 {
-				return g.print(cmd.OutOrStdout(), v, text+"everything is as it was written")
+				return g.print(cmd.OutOrStdout(), v, text+"all valid")
 			}
 			text += countErrors(len(v.Problems))
 			for _, f := range v.Problems {
@@ -81,14 +84,14 @@ func verifyCommand(g *globalFlags) *cobra.Command {
 	}
 }
 
-// callOrOpen puts a question to the running bot, or, where none is running, to the
-// database itself.
-func (g *globalFlags) callOrOpen(ctx context.Context, what string, ask bot.ControlRequest, out any, alone func(context.Context, *store.Store) error) error {
+// callOrOpen sends a request to the running bot and decodes the reply into out. If
+// no bot is running, it opens the database and calls offline instead.
+func (g *globalFlags) callOrOpen(ctx context.Context, name string, request bot.ControlRequest, out any, offline func(context.Context, *store.Store) error) error {
 	c, err := bot.Load(g.config)
 	if err != nil {
 		return err
 	}
-	err = bot.NewClient(c.ControlPath()).Do(ctx, what, ask, out)
+	err = bot.NewClient(c.ControlPath()).Do(ctx, name, request, out)
 	if !errors.Is(err, bot.ErrNotRunning) {
 		return err
 	}
@@ -101,10 +104,10 @@ func (g *globalFlags) callOrOpen(ctx context.Context, what string, ask bot.Contr
 		return fmt.Errorf("database: %w", err)
 	}
 	defer func() { _ = s.Close() }()
-	return alone(ctx, s)
+	return offline(ctx, s)
 }
 
-// print writes v as JSON, or the text.
+// print prints v as JSON with --json, and otherwise the text.
 func (g *globalFlags) print(w io.Writer, v any, text string) error {
 	if g.json {
 		return json.NewEncoder(w).Encode(v)
@@ -116,7 +119,9 @@ func (g *globalFlags) print(w io.Writer, v any, text string) error {
 func healthCommand(g *globalFlags) *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
-		Use: "health", Short: "Ask a running bot whether it is ready. For container health checks", Args: cobra.NoArgs,
+		Use: "health", Short: "Check whether the running bot is ready", Args: cobra.NoArgs,
+		Long: "Request /readyz of the running bot, for example as the health check of a container. The exit status is 0 if the bot is\n" +
+			"ready and 1 if it is not or does not answer within 5 seconds.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
 			defer cancel()
@@ -133,17 +138,17 @@ func healthCommand(g *globalFlags) *cobra.Command {
 			}
 			res, err := http.DefaultClient.Do(req)
 			if err != nil {
-				return fmt.Errorf("not reachable: %w", err)
+				return fmt.Errorf("bot not reachable: %w", err)
 			}
 			defer func() { _ = res.Body.Close() }()
 			body, _ := io.ReadAll(io.LimitReader(res.Body, 4096))
 			if res.StatusCode != http.StatusOK {
-				return fmt.Errorf("not ready: %s", body)
+				return fmt.Errorf("bot not ready: %s", body)
 			}
 			_, err = cmd.OutOrStdout().Write(body)
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&url, "url", "", "address of /readyz. Without it, where the configuration listens")
+	cmd.Flags().StringVar(&url, "url", "", "`URL` of /readyz (default the listen address in the configuration)")
 	return cmd
 }

@@ -1,4 +1,8 @@
-// Command tocsin is a self-hosted security incident response bot.
+// Command tocsin is a self-hosted security incident response chatbot.
+//
+// It exits with status 0 on success and 1 on failure, which includes a wrong
+// command line. The commands verify, detect lint and detect test also exit
+// with 1 if they find a problem.
 package main
 
 import (
@@ -12,7 +16,7 @@ import (
 
 func main() { os.Exit(run()) }
 
-// run is the whole program but for the exit: 0 done, 1 failed, 2 wrongly called.
+// run runs the command line and returns the exit status.
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -28,7 +32,7 @@ func run() int {
 	return 1
 }
 
-// exitCode is an error that was said already.
+// exitCode is an error that has already been printed. It is the exit status.
 type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }

@@ -19,7 +19,7 @@ import (
 	"tocsin/store"
 )
 
-// replayOptions is what `tocsin replay` was told.
+// replayOptions are the flags of `tocsin replay`.
 type replayOptions struct {
 	*globalFlags
 	since, until, source, out, to string
@@ -30,21 +30,20 @@ type replayOptions struct {
 func replayCommand(g *globalFlags) *cobra.Command {
 	r := &replayOptions{globalFlags: g}
 	cmd := &cobra.Command{
-		Use: "replay [FILE…]", Short: "Send stored or recorded deliveries through intake again, here or on another instance",
-		Long: "Send deliveries through intake again.\n\n" +
-			"--since alone has the stored deliveries that led to nothing – watched, dropped, kept back, late, undecodable, ignored –\n" +
-			"decoded and routed anew, as the configuration is now. What was counted is not counted twice, and what belongs to an\n" +
-			"incident is history and stays as it is. With --as-new all of them come in as new deliveries and count anew: for drills.\n" +
-			"With --out they are only written to a file, one JSON line each: the raw body, its SHA-256, sender, time and how it was\n" +
-			"verified.\n\n" +
-			"FILE is such a recording, or, with --source, a body as a sender would post it (of report: what the form stored, or a\n" +
-			"mail). It goes into the running bot over the control socket, in your name.\n\n" +
-			"With --to they go to another instance. A delivery that it knows counts once there. To an address they are posted,\n" +
-			"signed with --secret as their sources sign. There, what has no id of its own – Alertmanager, and generic sources\n" +
-			"without delivery_header – is known for an hour or ten minutes, as when its sender repeats it. SNS, reports and what\n" +
-			"the trail's reader found cannot be signed by anybody but their senders. They, and everything else, go to a control\n" +
-			"socket: unix:PATH, over ssh -L if it is on another machine. There you are whoever you are on that machine, and it\n" +
-			"stands in its audit log.",
+		Use: "replay [FILE…]", Short: "Process stored or recorded deliveries again, here or on another instance",
+		Long: "Process deliveries again: stored ones with --since, or recorded ones from files.\n\n" +
+			"--since alone reprocesses the stored deliveries that led to no incident: watched, dropped, suppressed by maintenance,\n" +
+			"recurred, undecodable and ignored ones. They are decoded and routed again with the current configuration. Alerts are not\n" +
+			"counted twice, and deliveries of an incident are not touched. With --as-new, all stored deliveries are ingested as new\n" +
+			"ones and counted again, for drills. With --out, they are only written to a file, one JSON object per line: the raw body,\n" +
+			"its SHA-256, sender, time and verification.\n\n" +
+			"FILE is such a recording or, with --source, a body as the source posts it. For the source report it is a body that the\n" +
+			"form stored, or a mail. It is sent to the running bot over the control socket, under your name.\n\n" +
+			"With --to, deliveries are sent to another instance, which ingests a known delivery only once. To a URL they are posted\n" +
+			"and signed with --secret as their source signs them. Deliveries without an id are known there only for a while:\n" +
+			"one hour for Alertmanager, ten minutes for a generic source without delivery_header. Deliveries of sns, trail\n" +
+			"and report cannot be signed for a URL. Send them to the control socket of the other instance with unix:PATH, forwarded\n" +
+			"with ssh -L from another machine. There you act as your user on that machine, and the replay is in its audit log.",
 		Example: "  tocsin replay --since 2h\n  tocsin replay --since 2026-11-20T00:00:00Z --source sentry --out sentry.ndjson\n" +
 			"  tocsin replay sentry.ndjson --to https://staging.example.com --secret sentry=$SENTRY_CLIENT_SECRET\n" +
 			"  ssh -fNL /tmp/staging.sock:/var/lib/tocsin/tocsin.db.sock staging && tocsin replay sns.ndjson --to unix:/tmp/staging.sock\n" +
@@ -54,33 +53,33 @@ func replayCommand(g *globalFlags) *cobra.Command {
 			if err != nil {
 				return g.replyError(cmd.OutOrStdout(), err)
 			}
-			said := fmt.Sprintf("%d deliveries", done.Deliveries)
+			text := fmt.Sprintf("%d deliveries", done.Deliveries)
 			if done.Deliveries == 1 {
-				said = "1 delivery"
+				text = "1 delivery"
 			}
-			return g.print(cmd.OutOrStdout(), done, said)
+			return g.print(cmd.OutOrStdout(), done, text)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.since, "since", "", "stored deliveries since a time (RFC 3339) or for a span (2h, 3d)")
-	f.StringVar(&r.until, "until", "", "up to a time or a span ago. Now if empty")
-	f.StringVar(&r.source, "source", "", "only those of a source. For raw files, the source they come from")
-	f.StringVar(&r.out, "out", "", "write them to this file and send nothing")
-	f.StringVar(&r.to, "to", "", "send them to the instance under this address, or on this control socket (unix:PATH)")
-	f.StringArrayVar(&r.secrets, "secret", nil, "SOURCE=SECRET to sign with, for an address. May be repeated (alertmanager=USER:PASSWORD, too)")
-	f.BoolVar(&r.asNew, "as-new", false, "as new deliveries, which count anew")
+	f.StringVar(&r.since, "since", "", "replay stored deliveries since this `time` (RFC 3339, or an age such as 2h or 3d)")
+	f.StringVar(&r.until, "until", "", "replay stored deliveries until this `time` (default now)")
+	f.StringVar(&r.source, "source", "", "replay only deliveries of this `source` (required for a file with a bare body)")
+	f.StringVar(&r.out, "out", "", "write the stored deliveries to this `file` and send nothing")
+	f.StringVar(&r.to, "to", "", "`URL` of the instance to send to, or its control socket as unix:PATH (default the running bot)")
+	f.StringArrayVar(&r.secrets, "secret", nil, "`SOURCE=SECRET` to sign with for a URL (also alertmanager=USER:PASSWORD, repeatable)")
+	f.BoolVar(&r.asNew, "as-new", false, "ingest as new deliveries and count them again (for drills)")
 	cmd.MarkFlagsMutuallyExclusive("out", "to")
 	return cmd
 }
 
-// run picks the way: from files or from the store, to here, to a file or to
-// another instance.
+// run replays stored deliveries or files, to the running bot, to a file or to
+// another instance. It returns how many deliveries were replayed.
 func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, error) {
 	if (r.since == "") == (len(files) == 0) {
-		return bot.Replayed{}, errors.New("name recordings, or say --since when the stored deliveries are meant")
+		return bot.Replayed{}, errors.New("name either files or, for stored deliveries, --since")
 	}
 	if r.out != "" && len(files) > 0 {
-		return bot.Replayed{}, errors.New("--out writes stored deliveries. Give --since")
+		return bot.Replayed{}, errors.New("--out requires --since, because it writes stored deliveries")
 	}
 	c, err := bot.Load(r.config)
 	if err != nil {
@@ -117,18 +116,18 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 	return bot.Replayed{Deliveries: n}, err
 }
 
-// reprocess has the running bot do it with what it has stored.
+// reprocess makes the running bot process its stored deliveries again.
 func (r *replayOptions) reprocess(ctx context.Context, client *bot.Client) (bot.Replayed, error) {
 	var done bot.Replayed
 	span, err := r.filter(time.Now())
 	if err != nil {
 		return done, err
 	}
-	what := "reprocess"
+	name := "reprocess"
 	if r.asNew {
-		what = "replay-as-new"
+		name = "replay-as-new"
 	}
-	return done, client.Do(ctx, what, bot.ControlRequest{Filter: &span}, &done)
+	return done, client.Do(ctx, name, bot.ControlRequest{Filter: &span}, &done)
 }
 
 func (r *replayOptions) filter(now time.Time) (store.DeliveryFilter, error) {
@@ -145,7 +144,7 @@ func (r *replayOptions) filter(now time.Time) (store.DeliveryFilter, error) {
 	return span, nil
 }
 
-// parseTimeOrAge reads a time, or how long ago it was.
+// parseTimeOrAge parses a time in RFC 3339, a date, or an age before now.
 func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if at, err := time.Parse(layout, s); err == nil {
@@ -154,15 +153,16 @@ func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
 	}
 	var span bot.Duration
 	if err := span.UnmarshalText([]byte(s)); err != nil || span.Duration < 0 {
-		return time.Time{}, fmt.Errorf("%q is neither a time, such as 2026-11-20T02:31:00Z, nor a span, such as 2h or 3d", s)
+		return time.Time{}, fmt.Errorf("invalid time %q; write a time such as 2026-11-20T02:31:00Z, or an age such as 2h or 3d", s)
 	}
 	return now.Add(-span.Duration), nil
 }
 
-// sink takes deliveries somewhere. end is told whether all of them came.
+// sink is a destination of deliveries. complete reports whether all deliveries were
+// written. If not, close discards an unfinished file.
 type sink struct {
 	write func(bot.Recorded) error
-	close func(whole bool) error
+	close func(complete bool) error
 }
 
 func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bot.Sources) (sink, error) {
@@ -171,36 +171,37 @@ func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bo
 	case r.out != "":
 		return newFileSink(r.out)
 	case socket && len(r.secrets) > 0:
-		return sink{}, errors.New("--secret signs what is posted to an address. On a control socket you are known to the operating system")
+		return sink{}, errors.New("--secret is only for a URL, because the operating system identifies you on a control socket")
 	case socket:
 		client = bot.NewClient(path)
 	case r.to != "":
 		return newInstanceSink(ctx, r.to, r.secrets, sources, r.asNew)
 	}
-	var some []bot.Recorded
+	var batch []bot.Recorded
 	size := 0
 	send := func() error {
-		if len(some) == 0 {
+		if len(batch) == 0 {
 			return nil
 		}
 		var done bot.Replayed
-		err := client.Do(ctx, "deliver", bot.ControlRequest{Recorded: some, AsNew: r.asNew}, &done)
-		some, size = nil, 0
+		err := client.Do(ctx, "deliver", bot.ControlRequest{Recorded: batch, AsNew: r.asNew}, &done)
+		batch, size = nil, 0
 		if err != nil && socket {
 			err = fmt.Errorf("--to %s: %w", r.to, err)
 		}
 		return err
 	}
 	return sink{close: func(bool) error { return send() }, write: func(d bot.Recorded) error {
-		some, size = append(some, d), size+len(d.Body)
-		if size < 4<<20 && len(some) < 500 {
+		batch, size = append(batch, d), size+len(d.Body)
+		if size < 4<<20 && len(batch) < 500 {
 			return nil
 		}
 		return send()
 	}}, nil
 }
 
-// newFileSink writes a recording that only its owner may read. It appears whole, or not at all.
+// newFileSink returns a sink that writes a recording readable only by its owner.
+// The file appears under its name only when it is complete.
 func newFileSink(name string) (sink, error) {
 	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -210,8 +211,8 @@ func newFileSink(name string) (sink, error) {
 	encoder := json.NewEncoder(w)
 	return sink{
 		write: func(d bot.Recorded) error { return encoder.Encode(d) },
-		close: func(whole bool) error {
-			if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil || !whole {
+		close: func(complete bool) error {
+			if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil || !complete {
 				return errors.Join(err, os.Remove(name+".part"))
 			}
 			return os.Rename(name+".part", name)
@@ -219,8 +220,9 @@ func newFileSink(name string) (sink, error) {
 	}, nil
 }
 
-// readRecording reads a recording, or, where a source is named and it is none,
-// a body as a sender posts it.
+// readRecording calls each for every delivery in a recording. If source is set, it
+// skips deliveries of other sources. A file that is not a recording is read as one
+// bare body of source.
 func readRecording(name, source string, each func(bot.Recorded) error) error {
 	raw, err := os.Open(name)
 	if err != nil {
@@ -249,17 +251,19 @@ func readRecording(name, source string, each func(bot.Recorded) error) error {
 	}
 }
 
+// readBody calls each with a delivery made of a bare body. It sets the headers that
+// a bare body lacks and the source's decoder needs.
 func readBody(name, source string, each func(bot.Recorded) error) error {
 	if source == "" {
-		return fmt.Errorf("%s is no recording. If it is a body as a sender posts it, name the --source", name)
+		return fmt.Errorf("%s is not a recording (to replay a bare body, name its source with --source)", name)
 	}
 	body, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	document := json.Valid(body)
-	if !document && source != "report" {
-		return fmt.Errorf("%s is not one JSON document", name)
+	isJSON := json.Valid(body)
+	if !isJSON && source != "report" {
+		return fmt.Errorf("%s is not a JSON document", name)
 	}
 	d := bot.Recorded{Source: source, Body: body, Received: time.Now()}
 	sum := sha256.Sum256(body)
@@ -267,7 +271,7 @@ func readBody(name, source string, each func(bot.Recorded) error) error {
 	switch {
 	case source == "sentry":
 		d.Header = map[string]string{"Sentry-Hook-Resource": sentryResource(d.Body)}
-	case source == "report" && document:
+	case source == "report" && isJSON:
 		d.Header = map[string]string{"X-Report-Via": "form"}
 	case source == "report":
 		d.Header = map[string]string{"X-Report-Via": "mail"}
@@ -275,13 +279,13 @@ func readBody(name, source string, each func(bot.Recorded) error) error {
 	return each(d)
 }
 
-// sentryResource guesses what the header of a Sentry webhook said that a bare
-// body has lost.
+// sentryResource guesses the resource of a Sentry webhook from its body. The
+// original webhook has it in a header.
 func sentryResource(body []byte) string {
 	var shape struct {
 		Data map[string]json.RawMessage `json:"data"`
 	}
-	_ = json.Unmarshal(body, &shape) // valid JSON; another shape has no data
+	_ = json.Unmarshal(body, &shape) // body is valid JSON, and other shapes leave Data empty
 	for _, known := range []struct{ key, resource string }{{"metric_alert", "metric_alert"}, {"event", "event_alert"}, {"error", "error"},
 		{"comment_id", "comment"}, {"activity", "activity_alert"}, {"issue", "issue"}, {"installation", "installation"}} {
 		if _, ok := shape.Data[known.key]; ok {

@@ -143,7 +143,7 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 	if said := s.mustRun("incident", "alerts", "promote", "A1", "sev2"); !strings.Contains(said, "INC-1 is triage") {
 		t.Errorf("promoted: %s", said)
 	}
-	if said := s.mustRun("incident", "alerts", "promote", "A1"); !strings.Contains(said, "it was so already") {
+	if said := s.mustRun("incident", "alerts", "promote", "A1"); !strings.Contains(said, "No change: INC-1 is triage") {
 		t.Errorf("promoted twice: %s", said)
 	}
 	if said := s.mustRun("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(said, "M1 was added. Matching alerts are suppressed") {
@@ -164,7 +164,7 @@ func TestKeptAlertsAtTheCommandLine(t *testing.T) {
 		t.Errorf("%+v", v.Incident)
 	}
 	s.mustRun("incident", "merge", "INC-2", "into", "INC-1", "after all it is not")
-	if said := s.mustRun("incident", "status", "INC-2"); !strings.Contains(said, "goes on in") || !strings.Contains(said, "INC-1") {
+	if said := s.mustRun("incident", "status", "INC-2"); !strings.Contains(said, "merged into") || !strings.Contains(said, "INC-1") {
 		t.Errorf("the merged one says:\n%s", said)
 	}
 	if _, err := s.run("incident", "legal-hold", "INC-1", "because", "the regulator asked"); err == nil { // the tests run as engineering
@@ -346,13 +346,13 @@ func TestAReplaySaysWhatIsWrong(t *testing.T) {
 	for _, wrong := range []struct{ want, args string }{
 		{"--secret scanner=", recording + " --source scanner --to " + s.url},
 		{"401", recording + " --source siem --to " + s.url + " --secret siem=another-secret-of-ours"},
-		{"--as-new would change nothing", recording + " --source cloudtrail --as-new --to " + s.url + " --secret cloudtrail=" + company.TrailKey},
+		{"--as-new has no effect", recording + " --source cloudtrail --as-new --to " + s.url + " --secret cloudtrail=" + company.TrailKey},
 		{"deliveries of sns cannot be posted", recording + " --to " + s.url + " --secret sns=x"},
-		{"how osquery signs is not known here", recording + " --to " + s.url + " --secret osquery=x"},
+		{"source osquery is not in this configuration", recording + " --to " + s.url + " --secret osquery=x"},
 		{"no bot is running", recording + " --to unix:/nowhere.sock"},
 		{"source osquery is not configured", s.writeFile("osquery.body", "{}") + " --source osquery --to unix:" + s.socket},
-		{"--secret signs", recording + " --to unix:" + s.socket + " --secret sentry=x"},
-		{"--to is the address", recording + " --to staging.example.com"},
+		{"--secret is only for a URL", recording + " --to unix:" + s.socket + " --secret sentry=x"},
+		{"invalid --to", recording + " --to staging.example.com"},
 		{"write https://", recording + " --to http://staging.example.com --secret sentry=x"},
 	} {
 		if _, err := s.run(append([]string{"replay"}, strings.Fields(wrong.args)...)...); err == nil || !strings.Contains(err.Error(), wrong.want) {

@@ -23,24 +23,25 @@ import (
 	"tocsin/bot"
 )
 
-// signer proves that a delivery is its source's own, so that another instance
-// takes it through its ordinary door.
+// signer signs deliveries as their source does. Another instance then accepts them
+// at its ordinary endpoint.
 type signer struct {
 	addSignature func(h http.Header, secret, id string, body []byte)
-	// names: the door takes the delivery's id from a header, and not from the body.
+	// hasDeliveryID reports whether the endpoint reads the id of a delivery from a
+	// header. If not, it derives the id from the body.
 	hasDeliveryID bool
 }
 
-// unsignable are the sources whose deliveries nobody but their senders can post,
-// and why.
+// unsignable lists the sources whose deliveries cannot be posted by Tocsin, with
+// the reason.
 var unsignable = map[string]string{
-	"sns":    "Amazon alone can sign them",
-	"trail":  "they are what the reader of the trail found, and no door takes them",
-	"report": "they come by form and mail, and no door takes them signed",
+	"sns":    "only AWS can sign them",
+	"trail":  "the reader of the trail produces them, and no endpoint accepts them",
+	"report": "they arrive by form and mail, and no endpoint accepts them signed",
 }
 
-// signers say how each source signs. Where that is configured, the other
-// instance is taken to be configured as this one.
+// signers returns the signer of each source. Configurable headers and schemes are
+// taken from c, on the assumption that the other instance has the same values.
 func signers(c bot.Sources) map[string]signer {
 	out := map[string]signer{
 		"sentry": {hasDeliveryID: true, addSignature: func(h http.Header, secret, id string, body []byte) {
@@ -88,10 +89,10 @@ func signature(secret string, body []byte) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// useSocketHint is the way that is open to every source.
-const useSocketHint = "hand them to the other instance's control socket: --to unix:PATH (ssh -L forwards one)"
+// useSocketHint names the way that works for every source.
+const useSocketHint = "send them to the control socket of the other instance with --to unix:PATH (ssh -L can forward it)"
 
-// remoteInstance is another instance and how to speak to it over HTTP.
+// remoteInstance is another instance of Tocsin, reached over HTTP.
 type remoteInstance struct {
 	hooks   *url.URL
 	client  *http.Client
@@ -100,23 +101,23 @@ type remoteInstance struct {
 	asNew   bool
 }
 
-// newInstanceSink posts deliveries to another instance, one after the other, so that
-// they keep their order. It waits when it is told to, and stops at the first
-// that is refused.
+// newInstanceSink returns a sink that posts deliveries to another instance. It posts
+// one after the other to preserve their order, and retries after Retry-After. Its
+// write returns an error for the first delivery that is rejected.
 func newInstanceSink(ctx context.Context, to string, given []string, sources bot.Sources, again bool) (sink, error) {
 	base, err := url.Parse(to)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return sink{}, errors.New("--to is the address of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
+		return sink{}, errors.New("invalid --to; write the URL of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
 	}
 	if base.Scheme == "http" && !isLoopback(base.Hostname()) {
-		return sink{}, fmt.Errorf("--to %s: alerts, and the secrets that go with them, do not travel in the clear; write https://, or hand them to its control socket: --to unix:PATH", base.Redacted())
+		return sink{}, fmt.Errorf("--to %s: alerts and their secrets must not be sent in the clear; write https://, or use the control socket with --to unix:PATH", base.Redacted())
 	}
 	i := remoteInstance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, asNew: again,
 		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	for _, s := range given {
 		source, secret, ok := strings.Cut(s, "=")
 		if !ok || secret == "" {
-			return sink{}, errors.New("--secret is SOURCE=SECRET")
+			return sink{}, errors.New("invalid --secret; write SOURCE=SECRET")
 		}
 		if err := i.checkSource(source); err != nil {
 			return sink{}, fmt.Errorf("--secret: %w", err)
@@ -126,19 +127,19 @@ func newInstanceSink(ctx context.Context, to string, given []string, sources bot
 	return sink{close: func(bool) error { return nil }, write: func(d bot.Recorded) error { return i.send(ctx, d) }}, nil
 }
 
-// isLoopback: what is sent to the host does not leave this machine.
+// isLoopback reports whether traffic to host stays on this machine.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
 }
 
-// checkSource says why deliveries of a source cannot be posted, and what to do.
+// checkSource returns an error if deliveries of source cannot be posted.
 func (i *remoteInstance) checkSource(source string) error {
 	if why, ok := unsignable[source]; ok {
 		return fmt.Errorf("deliveries of %s cannot be posted: %s; %s", source, why, useSocketHint)
 	}
 	if _, ok := i.signers[source]; !ok {
-		return fmt.Errorf("how %s signs is not known here, for this configuration has no such source. Add it under sources.generic (there are %s), or %s",
+		return fmt.Errorf("source %s is not in this configuration (known: %s): add it under sources.generic, or %s",
 			source, strings.Join(slices.Sorted(maps.Keys(i.signers)), ", "), useSocketHint)
 	}
 	return nil
@@ -150,12 +151,12 @@ func (i *remoteInstance) send(ctx context.Context, d bot.Recorded) error {
 	}
 	secret, ok := i.secrets[d.Source]
 	if !ok {
-		return fmt.Errorf("a delivery of %s needs --secret %s=…, a secret that the other instance has for it", d.Source, d.Source)
+		return fmt.Errorf("missing --secret %s=… (a secret that the other instance has for this source)", d.Source)
 	}
 	id := d.ID
 	if i.asNew {
 		if !i.signers[d.Source].hasDeliveryID {
-			return fmt.Errorf("a door knows deliveries of %s by their bodies, so that --as-new would change nothing; %s", d.Source, useSocketHint)
+			return fmt.Errorf("--as-new has no effect for %s, because its endpoint deduplicates by body; %s", d.Source, useSocketHint)
 		}
 		id += "#" + rand.Text()
 	}
@@ -172,10 +173,11 @@ func (i *remoteInstance) send(ctx context.Context, d bot.Recorded) error {
 	}
 }
 
-// post sends one delivery; wait says when to try again, if that makes sense.
+// post sends one delivery. If a retry makes sense, wait is the time until then, and
+// otherwise 0.
 func (i *remoteInstance) post(ctx context.Context, secret, id string, d bot.Recorded) (wait time.Duration, err error) {
-	at := i.hooks.JoinPath(d.Source).String()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, bytes.NewReader(d.Body))
+	target := i.hooks.JoinPath(d.Source).String()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(d.Body))
 	if err != nil {
 		return 0, fmt.Errorf("--to: %w", err)
 	}
@@ -186,14 +188,14 @@ func (i *remoteInstance) post(ctx context.Context, secret, id string, d bot.Reco
 	i.signers[d.Source].addSignature(req.Header, secret, id, d.Body)
 	res, err := i.client.Do(req)
 	if err != nil {
-		return 2 * time.Second, fmt.Errorf("post to %s: %w", at, err)
+		return 2 * time.Second, fmt.Errorf("post to %s: %w", target, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode == http.StatusAccepted {
 		return 0, nil
 	}
-	said, _ := io.ReadAll(io.LimitReader(res.Body, 2048))
-	err = fmt.Errorf("%s answered %d: %s", at, res.StatusCode, bytes.TrimSpace(said))
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 2048))
+	err = fmt.Errorf("%s answered %d: %s", target, res.StatusCode, bytes.TrimSpace(text))
 	if res.StatusCode != http.StatusTooManyRequests && res.StatusCode < 500 {
 		return 0, err
 	}

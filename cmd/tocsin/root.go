@@ -9,7 +9,7 @@ import (
 	"tocsin/bot"
 )
 
-// globalFlags are the flags that every subcommand has.
+// globalFlags are the flags of every subcommand.
 type globalFlags struct {
 	config string
 	json   bool
@@ -19,20 +19,24 @@ func rootCommand() *cobra.Command {
 	g := &globalFlags{}
 	cmd := &cobra.Command{
 		Use:   "tocsin",
-		Short: "Security incident response: from the first alert to a postmortem that four departments signed",
-		Long: "Tocsin takes alerts from Sentry and AWS CloudTrail, pages the emergency alias, opens a Slack channel, walks the team\n" +
-			"through a playbook, and lets nobody close an incident before engineering, security, legal and communications have\n" +
-			"signed the same record.",
+		Short: "Respond to security incidents, from the first alert to a signed postmortem",
+		Long: "Tocsin receives alerts from Sentry, AWS CloudTrail and other sources. It opens an incident with a Slack channel, pages\n" +
+			"responders by the escalation policy and guides them through a playbook. An incident closes only after engineering,\n" +
+			"security, legal and communications have signed the same closing record.\n\n" +
+			"Exit status: 0 on success, 1 on failure. A wrong command line, an invalid configuration and a refused command are\n" +
+			"failures. `verify`, `detect lint` and `detect test` exit with 1 if they find a problem, and `detect` if it cannot read\n" +
+			"a file. Rules that match do not change the exit status of `detect`.",
 		SilenceUsage: true, SilenceErrors: true, Version: version(),
 	}
-	cmd.PersistentFlags().StringVarP(&g.config, "config", "c", "tocsin.yaml", "configuration file")
-	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON")
+	cmd.PersistentFlags().StringVarP(&g.config, "config", "c", "tocsin.yaml", "configuration `file`")
+	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON instead of text")
 	cmd.AddCommand(demoCommand(), serveCommand(g), incidentCommand(g), explainCommand(g), replayCommand(g), retentionCommand(g), verifyCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g))
 	return cmd
 }
 
-// commandGroup makes a command that only has subcommands: alone it shows its help,
-// with a word it does not know it fails and names the nearest.
+// commandGroup prepares cmd as a command with only subcommands. Without an
+// argument it prints its help. With an unknown one it returns an error that
+// suggests the nearest subcommand.
 func commandGroup(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -40,7 +44,7 @@ func commandGroup(cmd *cobra.Command) *cobra.Command {
 		}
 		hint := ""
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			hint = ". The nearest is " + near[0]
+			hint = " (did you mean " + near[0] + "?)"
 		}
 		return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), hint)
 	}
@@ -49,7 +53,7 @@ func commandGroup(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// version is what the module system says this binary was built from.
+// version returns the module version of this binary, or (devel).
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
@@ -61,7 +65,8 @@ func version() string {
 func serveCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the bot", Args: cobra.NoArgs,
-		Long: "Run the bot until it is told to stop. A configuration with faults is refused, with every fault named at once.",
+		Long: "Run the bot until it receives SIGINT or SIGTERM. It does not start with an invalid configuration and reports all\n" +
+			"errors in the file at once.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			tuneMemory()
 			c, err := bot.Load(g.config)
@@ -79,7 +84,7 @@ func serveCommand(g *globalFlags) *cobra.Command {
 }
 
 func configCommand(g *globalFlags) *cobra.Command {
-	cmd := commandGroup(&cobra.Command{Use: "config", Short: "Show an example configuration, or check one"})
+	cmd := commandGroup(&cobra.Command{Use: "config", Short: "Print an example configuration or check yours"})
 	cmd.AddCommand(&cobra.Command{
 		Use: "example", Short: "Print a commented configuration with every key", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -87,12 +92,12 @@ func configCommand(g *globalFlags) *cobra.Command {
 			return err
 		},
 	}, &cobra.Command{
-		Use: "check", Short: "Check the configuration and name every fault", Args: cobra.NoArgs,
+		Use: "check", Short: "Check the configuration and report every error", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := bot.Load(g.config); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: no faults\n", g.config)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: valid\n", g.config)
 			return err
 		},
 	})

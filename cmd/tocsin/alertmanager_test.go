@@ -14,10 +14,10 @@ import (
 	"tocsin/store/storetest"
 )
 
-// TestFiringsAreDealtWithOnce: a large group of Alertmanager's is one incident;
-// what changes of it joins; after its end, what is merely told again opens no
-// other, and what begins to fire anew does.
-func TestFiringsAreDealtWithOnce(t *testing.T) {
+// TestAlertmanager_OneIncidentPerFiring sends a large group of alerts, which must open
+// one incident and attach its changes. After the end of the incident, repeated alerts
+// must not open another, but alerts with a new start must.
+func TestAlertmanager_OneIncidentPerFiring(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		const token = "0123456789abcdef-token"
 		s := startBot(t, url, company.Options{Seed: 13, Limits: chat.Limits{Off: true}}, func(config map[string]any) {
@@ -46,16 +46,16 @@ func TestFiringsAreDealtWithOnce(t *testing.T) {
 			}
 			_ = res.Body.Close()
 			if res.StatusCode != http.StatusAccepted {
-				t.Fatalf("answered %d", res.StatusCode)
+				t.Fatalf("got status %d, want 202", res.StatusCode)
 			}
 		}
 		handled := func(deliveries, incidents int) {
 			t.Helper()
-			s.waitFor(time.Minute, "all is handled", func() bool {
+			s.waitFor(time.Minute, "every delivery to be handled", func() bool {
 				return s.queryInt("SELECT count(*) FROM inbox WHERE source = 'alertmanager' AND handled_at IS NOT NULL") == deliveries
 			})
 			if n := s.queryInt("SELECT count(*) FROM incidents"); n != incidents {
-				t.Fatalf("%d incidents after %d deliveries, want %d", n, deliveries, incidents)
+				t.Fatalf("got %d incidents after %d deliveries, want %d", n, deliveries, incidents)
 			}
 		}
 		const first, second = "2026-11-20T02:00:00Z", "2026-11-20T09:00:00Z"
@@ -68,21 +68,21 @@ func TestFiringsAreDealtWithOnce(t *testing.T) {
 		send(4, group[:296]...)
 		handled(2, 1)
 		if n := s.queryInt("SELECT count(*) FROM alerts WHERE incident_id = 1"); n != 300 {
-			t.Errorf("%d alerts in the incident", n)
+			t.Errorf("got %d alerts in the incident, want 300", n)
 		}
-		for _, words := range []string{"fact INC-1 personal_data no because it is a test", "dismiss INC-1 a full disk of a test"} {
-			if _, err := s.sendCommand(words); err != nil {
-				t.Fatalf("%s: %v", words, err)
+		for _, command := range []string{"fact INC-1 personal_data no because it is a test", "dismiss INC-1 a full disk of a test"} {
+			if _, err := s.sendCommand(command); err != nil {
+				t.Fatalf("%s: %v", command, err)
 			}
 		}
 		if v := s.view(1); v.Incident.Status != incident.Dismissed {
-			t.Fatalf("it is %s", v.Incident.Status)
+			t.Fatalf("got status %s, want dismissed", v.Incident.Status)
 		}
 		group[0].status = "resolved"
 		send(0, group...)
 		handled(3, 1)
 		if !timelineContains(s.view(1), "299 alerts recurred after this incident was dismissed") {
-			t.Error("nobody is told that it fires still")
+			t.Error("got no note that the alerts are still firing")
 		}
 		group[0] = firing{group[0].name, "firing", second}
 		send(0, group...)

@@ -33,33 +33,32 @@ import (
 	"tocsin/bot/sandbox/company"
 )
 
-// The survival tests run the real binary as a process of its own, with the
-// sandbox's company around it, and take from it what a bad night takes: its
-// life, its disk, its database, Slack, PagerDuty. Who sends alerts keeps books
-// of its own, apart from the bot.
+// The crash tests run the real binary in a separate process against the sandbox.
+// They kill the process, or make its disk, its database, Slack or PagerDuty fail.
+// The senders of alerts record the responses independently of the bot.
 
-// fullSize runs the tests at the size that the release is judged by.
+// fullSize selects the test sizes required for a release.
 var fullSize = os.Getenv("TOCSIN_TEST_HEAVY") == "1"
 
-// buildBinary is the binary, built once for the whole test process. Its folder is
-// removed by a shell that waits for the end of its standard input, which the
-// kernel brings about when this process is gone, however it went.
+// buildBinary builds the binary once per test process. A shell removes its folder
+// when its standard input ends. The kernel closes the pipe when this process ends,
+// even after a crash.
 var buildBinary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "tocsin-binary-")
 	if err != nil {
 		return "", err
 	}
-	in, hold, err := os.Pipe()
+	in, out, err := os.Pipe()
 	if err != nil {
 		return "", err
 	}
-	sweeper := exec.Command("/bin/sh", "-c", `cat >/dev/null; rm -rf "$1"`, "sweeper", dir)
-	sweeper.Stdin, sweeper.SysProcAttr = in, &syscall.SysProcAttr{Setpgid: true}
-	if err := sweeper.Start(); err != nil {
+	cleanup := exec.Command("/bin/sh", "-c", `cat >/dev/null; rm -rf "$1"`, "cleanup", dir)
+	cleanup.Stdin, cleanup.SysProcAttr = in, &syscall.SysProcAttr{Setpgid: true}
+	if err := cleanup.Start(); err != nil {
 		return "", err
 	}
 	_ = in.Close()
-	cleanupPipes = append(cleanupPipes, hold)
+	cleanupPipes = append(cleanupPipes, out)
 	binary := filepath.Join(dir, "tocsin")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
@@ -67,22 +66,23 @@ var buildBinary = sync.OnceValues(func() (string, error) {
 	return binary, nil
 })
 
-// cleanupPipes keeps the sweeper's pipe open until the process ends.
+// cleanupPipes references the write end of the pipe, which must stay open until
+// this process ends.
 var cleanupPipes []*os.File
 
-// botProcess is a bot in a process of its own, and the world around it.
+// botProcess is a bot in a separate process, with the sandbox around it.
 type botProcess struct {
 	t          *testing.T
 	binary     string
 	dir        string
-	url        string // where the bot listens
-	config     string // its configuration file
+	url        string // base URL of the bot
+	config     string // configuration file
 	keyset     string
 	socket     string
 	company    *company.Company
-	pagerProxy *faultProxy // between the bot and PagerDuty
+	pagerProxy *faultProxy // proxy between the bot and PagerDuty
 
-	database string // as configured
+	database string // configured URL
 	db       *sql.DB
 
 	mu   sync.Mutex
@@ -90,18 +90,19 @@ type botProcess struct {
 	log  *os.File
 }
 
-// childProcess is one life of the bot.
+// childProcess is one run of the bot.
 type childProcess struct {
 	cmd   *exec.Cmd
-	ended chan struct{} // closed when it is gone and its resources with it
+	ended chan struct{} // closed after the process has ended
 	err   error
 }
 
-// configChange change the configuration before it is written.
+// configChange changes a configuration before it is written.
 type configChange func(config map[string]any)
 
-// startBot writes a configuration and a keyset and starts the bot in it.
-func startBot(t *testing.T, database string, o company.Options, change ...configChange) *botProcess {
+// startBot starts the bot with a new keyset and configuration, and waits until it is
+// ready. It stops the bot at the end of the test.
+func startBot(t *testing.T, database string, o company.Options, changes ...configChange) *botProcess {
 	t.Helper()
 	binary, err := buildBinary()
 	if err != nil {
@@ -120,7 +121,7 @@ func startBot(t *testing.T, database string, o company.Options, change ...config
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the end of the bot's log:\n%s", tail(s.logText(), 2500))
+			t.Logf("end of the bot's log:\n%s", tail(s.logText(), 2500))
 		}
 		_ = s.log.Close()
 	})
@@ -128,8 +129,8 @@ func startBot(t *testing.T, database string, o company.Options, change ...config
 		t.Fatal(err)
 	}
 	config := s.configuration(o.HTTP)
-	for _, c := range change {
-		c(config)
+	for _, change := range changes {
+		change(config)
 	}
 	s.writeConfig(config)
 	s.company.Connect(s.url)
@@ -138,7 +139,7 @@ func startBot(t *testing.T, database string, o company.Options, change ...config
 	return s
 }
 
-// configuration is an ordinary one with the sandbox's addresses.
+// configuration returns an ordinary configuration with the sandbox's addresses.
 func (s *botProcess) configuration(http bool) map[string]any {
 	c := s.company
 	host, port, err := net.SplitHostPort(c.MailAt)
@@ -164,7 +165,7 @@ func (s *botProcess) configuration(http bool) map[string]any {
 			person["pagerduty"] = p.Pager
 		}
 		if n == 0 {
-			person["local"] = me.Username // the first engineer is whoever runs the tests
+			person["local"] = me.Username // the first engineer is the user who runs the tests
 		}
 		people = append(people, person)
 		members[p.Department] = append(members[p.Department], p.Email)
@@ -179,7 +180,7 @@ func (s *botProcess) configuration(http bool) map[string]any {
 	}
 	return map[string]any{
 		"listen": strings.TrimPrefix(s.url, "http://"), "database": s.database, "keyset_file": s.keyset, "control_socket": s.socket,
-		"replica_id": "survivor", "time_zone": "Europe/Paris", "slack": slack,
+		"replica_id": "test", "time_zone": "Europe/Paris", "slack": slack,
 		"pagerduty": map[string]any{"events_url": s.pagerProxy.url},
 		"mail": map[string]any{"host": host, "port": number, "tls": "none", "from": "tocsin@payroll.example",
 			"postmortems": []string{company.EveryoneMail}},
@@ -194,12 +195,12 @@ func (s *botProcess) configuration(http bool) map[string]any {
 		"routing": []any{map[string]any{"when": `source == "cloudtrail"`, "open": "sev2", "playbook": "leaked-aws-credentials"},
 			map[string]any{"when": `source == "sentry"`, "open": "sev1", "playbook": "data-exposure"},
 			map[string]any{"when": "true", "watch": true}},
-		"storm":     map[string]any{"incidents": 0}, // each alert's own incident is what is counted here
+		"storm":     map[string]any{"incidents": 0}, // every alert may open an incident
 		"telemetry": map[string]any{"log_level": "debug"},
 	}
 }
 
-// writeConfig puts the configuration into its file. JSON is YAML, too.
+// writeConfig writes the configuration file as JSON, which is valid YAML.
 func (s *botProcess) writeConfig(config map[string]any) {
 	s.t.Helper()
 	raw, err := json.MarshalIndent(config, "", "  ")
@@ -211,7 +212,7 @@ func (s *botProcess) writeConfig(config map[string]any) {
 	}
 }
 
-// updateConfig changes the configuration file.
+// updateConfig applies change to the configuration file.
 func (s *botProcess) updateConfig(change configChange) {
 	s.t.Helper()
 	raw, err := os.ReadFile(s.config)
@@ -226,8 +227,8 @@ func (s *botProcess) updateConfig(change configChange) {
 	s.writeConfig(config)
 }
 
-// startProcess starts a process that dies with this one. The kernel ties that to the
-// thread that started it, so a thread stays with it to its end.
+// startProcess starts a bot that dies with this process. The kernel sends the signal
+// when the thread that started the child ends, so a goroutine locks that thread.
 func (s *botProcess) startProcess() *childProcess {
 	s.t.Helper()
 	p := &childProcess{cmd: exec.Command(s.binary, "serve", "-c", s.config), ended: make(chan struct{})}
@@ -253,15 +254,15 @@ func (s *botProcess) startProcess() *childProcess {
 	return p
 }
 
-// start launches the bot and returns once it is ready.
+// start starts the bot and waits until it is ready.
 func (s *botProcess) start() {
 	s.t.Helper()
 	p := s.startProcess()
-	// A process gives no signal that it is ready but its own door, so that is asked.
-	s.waitFor(60*time.Second, "the bot is ready", func() bool {
+	// The bot reports readiness only at /readyz, so poll it.
+	s.waitFor(60*time.Second, "the bot to be ready", func() bool {
 		select {
 		case <-p.ended:
-			s.t.Fatalf("the bot ended at its start: %v\n%s", p.err, tail(s.logText(), 3000))
+			s.t.Fatalf("bot exited during its start: %v\n%s", p.err, tail(s.logText(), 3000))
 		default:
 		}
 		status, _ := s.httpGet("/readyz")
@@ -277,7 +278,7 @@ func (s *botProcess) current() *childProcess {
 	return s.proc
 }
 
-// kill sends SIGKILL and waits until the process is gone.
+// kill sends SIGKILL and waits until the process has ended.
 func (s *botProcess) kill() {
 	if p := s.current(); p != nil {
 		_ = p.cmd.Process.Kill()
@@ -285,7 +286,7 @@ func (s *botProcess) kill() {
 	}
 }
 
-// stop ends the bot as an operator does.
+// stop sends SIGTERM and requires the bot to exit without an error within 40 s.
 func (s *botProcess) stop() {
 	s.t.Helper()
 	p := s.current()
@@ -293,15 +294,16 @@ func (s *botProcess) stop() {
 	select {
 	case <-p.ended:
 		if p.err != nil {
-			s.t.Errorf("the bot stopped with %v", p.err)
+			s.t.Errorf("bot stopped with %v", p.err)
 		}
 	case <-time.After(40 * time.Second):
 		s.kill()
-		s.t.Error("the bot did not stop when it was told to")
+		s.t.Error("bot did not stop within 40 s of SIGTERM")
 	}
 }
 
-// httpGet asks one of the bot's own addresses.
+// httpGet requests a path of the bot. Without a response, status is 0 and body is
+// the error.
 func (s *botProcess) httpGet(path string) (status int, body string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
@@ -318,42 +320,44 @@ func (s *botProcess) httpGet(path string) (status int, body string) {
 	return res.StatusCode, string(raw)
 }
 
-// waitFor looks again and again until a condition of another process holds,
-// which has no way to tell us, and fails after the time that is allowed.
-func (s *botProcess) waitFor(within time.Duration, what string, holds func() bool) {
+// waitFor polls a condition of another process until it is true. It fails the test
+// after timeout.
+func (s *botProcess) waitFor(timeout time.Duration, what string, condition func() bool) {
 	s.t.Helper()
-	if !eventually(within, holds) {
-		s.t.Fatalf("not within %v: %s", within, what)
+	if !eventually(timeout, condition) {
+		s.t.Fatalf("waited %v for %s", timeout, what)
 	}
 }
 
-func eventually(within time.Duration, holds func() bool) bool {
-	deadline := time.After(within)
+// eventually polls condition every 20 ms and reports whether it became true before
+// the timeout.
+func eventually(timeout time.Duration, condition func() bool) bool {
+	deadline := time.After(timeout)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !holds() {
+	for !condition() {
 		select {
 		case <-deadline:
-			return holds()
+			return condition()
 		case <-tick.C:
 		}
 	}
 	return true
 }
 
-// run runs a subcommand to its end.
+// run runs a subcommand with the bot's configuration and returns its output.
 func (s *botProcess) run(args ...string) (string, error) {
 	cmd := exec.Command(s.binary, append(args, "-c", s.config)...)
 	cmd.Dir = s.dir
-	var out, faults bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &faults
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
-		return out.String(), fmt.Errorf("tocsin %s: %w: %s", strings.Join(args, " "), err, faults.String())
+		return out.String(), fmt.Errorf("tocsin %s: %w: %s", strings.Join(args, " "), err, errOut.String())
 	}
 	return out.String(), nil
 }
 
-// mustRun runs a subcommand that has to succeed.
+// mustRun runs a subcommand and fails the test if it fails.
 func (s *botProcess) mustRun(args ...string) string {
 	s.t.Helper()
 	out, err := s.run(args...)
@@ -363,16 +367,16 @@ func (s *botProcess) mustRun(args ...string) string {
 	return out
 }
 
-// sendCommand says words over the control socket, as the command line does.
-func (s *botProcess) sendCommand(words string) (bot.ControlReply, error) {
+// sendCommand sends a command over the control socket, as the command line does.
+func (s *botProcess) sendCommand(command string) (bot.ControlReply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	var reply bot.ControlReply
-	err := bot.NewClient(s.socket).Do(ctx, "incident", bot.ControlRequest{Command: words}, &reply)
+	err := bot.NewClient(s.socket).Do(ctx, "incident", bot.ControlRequest{Command: command}, &reply)
 	return reply, err
 }
 
-// view reads an incident whole.
+// view returns a complete incident.
 func (s *botProcess) view(id incident.ID) incident.View {
 	s.t.Helper()
 	reply, err := s.sendCommand("status " + id.String())
@@ -382,12 +386,13 @@ func (s *botProcess) view(id incident.ID) incident.View {
 	return *reply.View
 }
 
-// logText is everything the bot printed in all of its lives.
+// logText returns the output of all runs of the bot.
 func (s *botProcess) logText() string {
 	raw, _ := os.ReadFile(s.log.Name())
 	return string(raw)
 }
 
+// tail returns at most the last n bytes of text.
 func tail(text string, n int) string {
 	if len(text) > n {
 		return "…" + text[len(text)-n:]
@@ -395,6 +400,7 @@ func tail(text string, n int) string {
 	return text
 }
 
+// freeAddress returns a loopback address with a port that is currently free.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -405,8 +411,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// openDB gives the database to the test, which reads it with an ordinary driver
-// while the bot works on it.
+// openDB returns a connection to the database of the running bot.
 func (s *botProcess) openDB() *sql.DB {
 	s.t.Helper()
 	if s.db != nil {
@@ -426,7 +431,7 @@ func (s *botProcess) openDB() *sql.DB {
 	return db
 }
 
-// queryInt asks for one number.
+// queryInt returns the single number of a query.
 func (s *botProcess) queryInt(query string) int {
 	s.t.Helper()
 	var n int
@@ -436,7 +441,7 @@ func (s *botProcess) queryInt(query string) int {
 	return n
 }
 
-// queryRows asks for columns of text.
+// queryRows returns the rows of a query with all columns as text.
 func (s *botProcess) queryRows(query string) [][]string {
 	s.t.Helper()
 	rows, err := s.openDB().Query(query)
@@ -469,28 +474,28 @@ func (s *botProcess) queryRows(query string) [][]string {
 	return out
 }
 
-// backlogQuery says what is still to be done: deliveries not handled, effects due
-// or waiting for others of their lane. Timers are meant to wait.
+// backlogQuery counts unhandled deliveries, and effects that are available or
+// pending. It excludes timers, which are meant to wait.
 const backlogQuery = `SELECT (SELECT count(*) FROM inbox WHERE handled_at IS NULL) +
 	(SELECT count(*) FROM effects WHERE state IN ('available', 'pending') AND kind NOT IN ('escalation_timer', 'ack_timer', 'step_timer'))`
 
-// waitIdle waits until the bot has nothing left to do. The commit of the last
-// effect is visible nowhere but in the database.
-func (s *botProcess) waitIdle(within time.Duration) {
+// waitIdle waits until the backlog is empty. It polls the database, because the
+// commit of the last effect is visible only there.
+func (s *botProcess) waitIdle(timeout time.Duration) {
 	s.t.Helper()
-	if eventually(within, func() bool { return s.queryInt(backlogQuery) == 0 }) {
+	if eventually(timeout, func() bool { return s.queryInt(backlogQuery) == 0 }) {
 		return
 	}
 	for _, row := range s.queryRows(`SELECT key, state, lane, after FROM effects WHERE state IN ('available', 'pending') AND kind NOT LIKE '%timer' ORDER BY id LIMIT 40`) {
-		s.t.Log("still to be done: ", row)
+		s.t.Log("effect: ", row)
 	}
 	for _, row := range s.queryRows(`SELECT id, state, attempt, kind, args, scheduled_at FROM river_job WHERE state NOT IN ('completed') ORDER BY id LIMIT 20`) {
 		s.t.Log("job: ", row)
 	}
-	s.t.Fatalf("after %v there is still work", within)
+	s.t.Fatalf("waited %v for an empty backlog", timeout)
 }
 
-// checkVerify holds the bot's own verification.
+// checkVerify requires `tocsin verify` to succeed.
 func (s *botProcess) checkVerify() {
 	s.t.Helper()
 	out, err := s.run("verify")
@@ -499,14 +504,15 @@ func (s *botProcess) checkVerify() {
 	}
 }
 
-// faultProxy stands between the bot and an outside system, and can do something after
-// a call took its effect and before the bot hears of it, or spoil the answer.
+// faultProxy is an HTTP proxy between the bot and an external system. It can run a
+// hook after a call took effect and before the bot gets the response, or replace
+// the response.
 type faultProxy struct {
 	url string
 
 	mu        sync.Mutex
 	afterCall func(method, body string)
-	override  func(r *http.Request, body string) (status int, text string) // instead of the real one; status 0: pass on, -1: hang up
+	override  func(r *http.Request, body string) (status int, text string) // replaces the response; status 0 forwards the request, -1 closes the connection
 }
 
 func newFaultProxy(t *testing.T, upstream string) *faultProxy {
@@ -520,7 +526,7 @@ func newFaultProxy(t *testing.T, upstream string) *faultProxy {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
-			r.Out.Host = r.In.Host // Slack names this host where it wants files
+			r.Out.Host = r.In.Host // the Slack sandbox returns upload URLs with this host
 		},
 		ModifyResponse: func(res *http.Response) error {
 			if landed := w.getAfterCall(); landed != nil && res.StatusCode < 300 {
@@ -529,7 +535,7 @@ func newFaultProxy(t *testing.T, upstream string) *faultProxy {
 			}
 			return nil
 		},
-		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // the bot sees what PagerDuty does
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // close the connection as the external system did
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -582,43 +588,43 @@ func (w *faultProxy) setOverride(f func(r *http.Request, body string) (int, stri
 	w.override = f
 }
 
-// slash says words to the bot as a person of the workspace, in a channel, and
-// returns what was shown to them.
-func (s *botProcess) slash(who company.Person, channel, words string) (string, error) {
-	m, err := s.company.Chat.Act(who.ID).Command(channel, "/incident", words)
+// slash runs /incident as a person in a channel and returns the ephemeral reply.
+func (s *botProcess) slash(who company.Person, channel, text string) (string, error) {
+	m, err := s.company.Chat.Act(who.ID).Command(channel, "/incident", text)
 	if err != nil {
 		return "", err
 	}
 	if m == nil {
-		return "", errors.New("nothing was shown")
+		return "", errors.New("no reply")
 	}
 	return m.Text + string(m.Blocks), nil
 }
 
-// isRecorded reports whether the bot said that something is done.
-func isRecorded(answer string, err error) bool {
-	return err == nil && strings.Contains(answer, "white_check_mark")
+// isRecorded reports whether a reply confirms that the command was recorded.
+func isRecorded(reply string, err error) bool {
+	return err == nil && strings.Contains(reply, "white_check_mark")
 }
 
-// slashUntilRecorded says words until the bot says that they are recorded. It may be called
-// from any goroutine.
-func (s *botProcess) slashUntilRecorded(who company.Person, channel, words string) bool {
-	var answer string
+// slashUntilRecorded repeats a command until the bot confirms or rejects it. It
+// reports whether the command was confirmed, and is safe for concurrent use.
+func (s *botProcess) slashUntilRecorded(who company.Person, channel, text string) bool {
+	var reply string
 	var err error
 	for range 40 {
-		if answer, err = s.slash(who, channel, words); isRecorded(answer, err) {
+		if reply, err = s.slash(who, channel, text); isRecorded(reply, err) {
 			return true
 		}
-		if again := strings.Contains(strings.ToLower(answer), "try again") || strings.Contains(answer, "Run the command again"); err == nil && !again { // the bot refused
+		retry := strings.Contains(strings.ToLower(reply), "try again") || strings.Contains(reply, "Run the command again")
+		if err == nil && !retry { // the bot rejected the command
 			break
 		}
 		eventually(30*time.Second, func() bool { status, _ := s.httpGet("/readyz"); return status == http.StatusOK })
 	}
-	s.t.Errorf("%s: %q was answered with %q, %v", who.Name, words, answer, err)
+	s.t.Errorf("%s: %q: got reply %q, %v", who.Name, text, reply, err)
 	return false
 }
 
-// channelOf waits for an incident's channel.
+// channelOf waits up to a minute for an incident's channel.
 func (s *botProcess) channelOf(id incident.ID) chat.Channel {
 	s.t.Helper()
 	name := strings.ToLower(id.String())
@@ -630,7 +636,7 @@ func (s *botProcess) channelOf(id incident.ID) chat.Channel {
 		return ok
 	})
 	if err != nil {
-		s.t.Errorf("no channel %s: %v", name, err)
+		s.t.Errorf("get channel %s: %v", name, err)
 	}
 	return found
 }

@@ -20,16 +20,17 @@ import (
 	"tocsin/store/storetest"
 )
 
-// TestFullDisk takes the room on the disk away and gives it back. An alert that
-// cannot be kept is answered 503, never 202; with room again it goes on.
-func TestFullDisk(t *testing.T) {
+// TestFullDisk_AlertsRejected fills the disk and frees it again. An alert that cannot
+// be stored must be answered 503. With free space, the bot must accept alerts again
+// without a restart.
+func TestFullDisk_AlertsRejected(t *testing.T) {
 	t.Parallel()
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=6m"); err != nil {
 		if os.Getenv("CI") != "" {
-			t.Fatalf("a small disk cannot be mounted: %v", err)
+			t.Fatalf("mount a small disk: %v", err)
 		}
-		t.Skipf("skipped: a small disk cannot be mounted (%v); run as root", err)
+		t.Skipf("mount a small disk: %v (run as root)", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
@@ -37,7 +38,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	})
 	s := startBot(t, "sqlite:"+filepath.Join(disk, "tocsin.db"), company.Options{Seed: 41, HTTP: true, Limits: chat.Limits{Off: true}})
-	n, kept := 0, 0
+	n, accepted := 0, 0
 	send := func() int {
 		n++
 		answer, err := s.company.Trail.Deliver(t.Context(), feed.StopLogging(41), feed.Copy{N: n, PadKB: 100})
@@ -45,48 +46,48 @@ func TestFullDisk(t *testing.T) {
 		case err != nil:
 			t.Fatal(err)
 		case answer.Status == http.StatusAccepted:
-			kept++
+			accepted++
 		case answer.Status != http.StatusServiceUnavailable:
-			t.Fatalf("an alert was answered %d: %s", answer.Status, answer.Body)
+			t.Fatalf("got status %d, want 202 or 503: %s", answer.Status, answer.Body)
 		}
 		return answer.Status
 	}
 	if send() != http.StatusAccepted {
-		t.Fatal("not even the first alert was taken")
+		t.Fatal("first alert was not accepted")
 	}
 	s.waitIdle(time.Minute)
 
 	ballast := filepath.Join(disk, "ballast")
 	fillDisk(t, ballast)
-	refused := 0
-	for range 60 { // the first may find room in the journal
+	rejected := 0
+	for range 60 { // the first alerts may fit into the journal
 		if send() == http.StatusServiceUnavailable {
-			refused++
+			rejected++
 		}
 	}
-	if refused < 30 {
-		t.Errorf("on a full disk %d of 60 alerts were refused", refused)
+	if rejected < 30 {
+		t.Errorf("full disk: got %d of 60 alerts rejected, want at least 30", rejected)
 	}
 	took := s.waitNotReady("database")
-	t.Logf("on a full disk: %d of 60 refused with 503; /readyz said so %v later", refused, took.Round(time.Millisecond))
+	t.Logf("full disk: %d of 60 alerts rejected, /readyz not ready after %v", rejected, took.Round(time.Millisecond))
 
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	s.waitFor(10*time.Second, "the bot is ready again", func() bool { status, _ := s.httpGet("/readyz"); return status == http.StatusOK })
+	s.waitFor(10*time.Second, "the bot to be ready again", func() bool { status, _ := s.httpGet("/readyz"); return status == http.StatusOK })
 	if status := send(); status != http.StatusAccepted {
-		t.Errorf("with room again an alert was answered %d", status)
+		t.Errorf("free disk: got status %d, want 202", status)
 	}
 	s.waitIdle(time.Minute)
 	v := s.view(1)
-	if len(v.Alerts) != 1 || int(v.Alerts[0].Count) != kept {
-		t.Errorf("%d alerts were answered 202; counted %+v", kept, v.Alerts)
+	if len(v.Alerts) != 1 || int(v.Alerts[0].Count) != accepted {
+		t.Errorf("got alerts %+v, want one with count %d", v.Alerts, accepted)
 	}
 	s.stop()
 	s.checkVerify()
 }
 
-// fillDisk writes until there is no room for another byte.
+// fillDisk writes to path until the disk is full.
 func fillDisk(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Create(path)
@@ -106,8 +107,8 @@ func fillDisk(t *testing.T, path string) {
 	}
 }
 
-// waitNotReady waits until /readyz names a part, and returns how long that took.
-// It may take five seconds.
+// waitNotReady waits up to 5 seconds until /readyz fails and names part. It returns
+// the time that took.
 func (s *botProcess) waitNotReady(part string) time.Duration {
 	s.t.Helper()
 	began := time.Now()
@@ -117,15 +118,15 @@ func (s *botProcess) waitNotReady(part string) time.Duration {
 		status, body = s.httpGet("/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(body, part)
 	}) {
-		s.t.Errorf("after 5 s /readyz says %d %s", status, body)
+		s.t.Errorf("/readyz after 5 s: got %d %s, want 503 with %s", status, body, part)
 	}
 	return time.Since(began)
 }
 
-// TestLostPostgres cuts the way to PostgreSQL, and then lets it fall silent,
-// which is worse. /readyz says so within five seconds; nothing is answered 202;
-// afterwards everything goes on by itself.
-func TestLostPostgres(t *testing.T) {
+// TestPostgresLost_AlertsRejected breaks the connections to PostgreSQL, and in
+// another case stalls them. /readyz must fail within five seconds, and no alert may
+// be answered 202. When the connection works again, the bot must recover.
+func TestPostgresLost_AlertsRejected(t *testing.T) {
 	t.Parallel()
 	u, err := url.Parse(storetest.Postgres(t))
 	if err != nil {
@@ -134,7 +135,7 @@ func TestLostPostgres(t *testing.T) {
 	g := newTCPProxy(t, u.Host)
 	u.Host = g.addr
 	s := startBot(t, u.String(), company.Options{Seed: 43, HTTP: true, Limits: chat.Limits{Off: true}})
-	trail, n, kept := s.company.Trail, 0, 0
+	trail, n, accepted := s.company.Trail, 0, 0
 	trail.Timeout = 15 * time.Second
 	send := func() int {
 		n++
@@ -143,40 +144,40 @@ func TestLostPostgres(t *testing.T) {
 			t.Fatal(err)
 		}
 		if answer.Status == http.StatusAccepted {
-			kept++
+			accepted++
 		}
 		return answer.Status
 	}
 	if send() != http.StatusAccepted {
-		t.Fatal("not even the first alert was taken")
+		t.Fatal("first alert was not accepted")
 	}
 	s.waitIdle(time.Minute)
 	channel := s.channelOf(1).ID
-	for name, how := range map[string]proxyMode{"cut off": proxyCut, "silent": proxySilent} {
-		g.setMode(how)
+	for name, mode := range map[string]proxyMode{"cut": proxyCut, "silent": proxySilent} {
+		g.setMode(mode)
 		took := s.waitNotReady("database")
 		if status := send(); status != http.StatusServiceUnavailable {
-			t.Errorf("%s: an alert was answered %d", name, status)
+			t.Errorf("%s: got status %d, want 503", name, status)
 		}
 		if answer, err := s.slash(s.company.In("engineering")[0], channel, "note while it is "+name); isRecorded(answer, err) {
-			t.Errorf("%s: a note was answered with %q", name, answer)
+			t.Errorf("%s: got note recorded: %q", name, answer)
 		}
 		g.setMode(proxyOpen)
 		back := time.Now()
-		s.waitFor(20*time.Second, "the bot is ready again", func() bool { status, _ := s.httpGet("/readyz"); return status == http.StatusOK })
-		t.Logf("%s: /readyz said so after %v, and was ready %v after the way was free", name, took.Round(time.Millisecond), time.Since(back).Round(time.Millisecond))
-		s.waitFor(20*time.Second, "alerts are taken again", func() bool { return send() == http.StatusAccepted })
+		s.waitFor(20*time.Second, "the bot to be ready again", func() bool { status, _ := s.httpGet("/readyz"); return status == http.StatusOK })
+		t.Logf("%s: /readyz failed after %v and succeeded %v after the connection worked", name, took.Round(time.Millisecond), time.Since(back).Round(time.Millisecond))
+		s.waitFor(20*time.Second, "an accepted alert", func() bool { return send() == http.StatusAccepted })
 	}
 	s.waitIdle(time.Minute)
 	v := s.view(1)
-	if len(v.Alerts) != 1 || int(v.Alerts[0].Count) < kept || int(v.Alerts[0].Count) > n {
-		t.Errorf("%d alerts were answered 202 of %d; counted %+v", kept, n, v.Alerts)
+	if len(v.Alerts) != 1 || int(v.Alerts[0].Count) < accepted || int(v.Alerts[0].Count) > n {
+		t.Errorf("got alerts %+v, want one with a count from %d to %d", v.Alerts, accepted, n)
 	}
 	s.stop()
 	s.checkVerify()
 }
 
-// tcpProxy is a way to a server that can be shut.
+// tcpProxy is a TCP proxy that can break or stall its connections.
 type tcpProxy struct {
 	addr string
 
@@ -190,8 +191,8 @@ type proxyMode int
 
 const (
 	proxyOpen   proxyMode = iota
-	proxyCut              // connections break, and new ones are refused
-	proxySilent           // nothing breaks, and nothing comes through
+	proxyCut              // connections are closed and new ones rejected
+	proxySilent           // connections stay open without forwarding data
 )
 
 func newTCPProxy(t *testing.T, upstream string) *tcpProxy {

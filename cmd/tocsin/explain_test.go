@@ -31,19 +31,20 @@ detection:
 level: high
 `
 
-// explainTest is an instance whose records are judged by a rule of its own.
+// explainTest is a bot with one custom detection rule.
 type explainTest struct {
 	*botProcess
-	rulesDir string // of the rule
+	rulesDir string // folder of the custom rule
 }
 
-// detectionConfig has the rule look for a person.
+// detectionConfig makes the custom rule match the given user.
 func (e *explainTest) detectionConfig(admin string) configChange {
 	return func(config map[string]any) {
 		config["detection"] = map[string]any{"rules": []string{e.rulesDir}, "placeholders": map[string]any{"admins": []string{admin}}}
 	}
 }
 
+// startExplainTest starts a bot whose custom rule matches the user ada.
 func startExplainTest(t *testing.T) *explainTest {
 	t.Helper()
 	e := &explainTest{rulesDir: t.TempDir()}
@@ -56,14 +57,15 @@ func startExplainTest(t *testing.T) *explainTest {
 	return e
 }
 
-// lastDelivery names the newest delivery of a source; the pager speaks up in between.
+// lastDelivery returns the newest delivery of a source. PagerDuty's webhooks may have
+// added others in between.
 func (e *explainTest) lastDelivery(source string) string {
 	e.t.Helper()
-	e.waitFor(time.Minute, "all are handled", func() bool { return e.queryInt("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+	e.waitFor(time.Minute, "every delivery to be handled", func() bool { return e.queryInt("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
 	return fmt.Sprintf("D%d", e.queryInt("SELECT max(id) FROM inbox WHERE source = '"+source+"'"))
 }
 
-// post hands a body to CloudTrail's door and names the delivery.
+// post posts a body to the CloudTrail endpoint and returns the delivery.
 func (e *explainTest) post(body string) string {
 	e.t.Helper()
 	req, err := http.NewRequestWithContext(e.t.Context(), http.MethodPost, e.url+"/hooks/cloudtrail", strings.NewReader(body))
@@ -77,41 +79,41 @@ func (e *explainTest) post(body string) string {
 	}
 	_ = res.Body.Close()
 	if res.StatusCode != http.StatusAccepted {
-		e.t.Fatalf("%s: %d", body, res.StatusCode)
+		e.t.Fatalf("post %s: got status %d, want 202", body, res.StatusCode)
 	}
 	return e.lastDelivery("cloudtrail")
 }
 
-// cloudTrailRecord is what somebody called, as EventBridge brings it.
+// cloudTrailRecord returns the record of a call in its EventBridge envelope.
 func cloudTrailRecord(id, call, user, agent string) string {
 	return `{"detail-type":"AWS API Call via CloudTrail","source":"aws.iam","id":"d-` + id + `","account":"123456789012","region":"us-east-1","detail":{"eventVersion":"1.08","eventID":"` + id +
 		`","eventTime":"2026-11-20T02:31:00Z","eventSource":"iam.amazonaws.com","eventName":"` + call + `","awsRegion":"us-east-1","recipientAccountId":"123456789012","userAgent":"` + agent +
 		`","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::123456789012:user/` + user + `","accountId":"123456789012","userName":"` + user + `"}}}`
 }
 
-// expectOutput has something explained, and each of these said.
-func (e *explainTest) expectOutput(what string, want ...string) {
+// expectOutput requires `tocsin explain` of an alert or delivery to print each text.
+func (e *explainTest) expectOutput(ref string, want ...string) {
 	e.t.Helper()
-	told := e.mustRun("explain", what)
+	got := e.mustRun("explain", ref)
 	for _, w := range want {
-		if !strings.Contains(told, w) {
-			e.t.Errorf("explain %s lacks %q:\n%s", what, w, told)
+		if !strings.Contains(got, w) {
+			e.t.Errorf("explain %s: want %q, got:\n%s", ref, w, got)
 		}
 	}
 }
 
-func (e *explainTest) explain(what string) incident.Detection {
+// explain returns the detection part of `tocsin explain --json`.
+func (e *explainTest) explain(ref string) incident.Detection {
 	e.t.Helper()
-	var answer incident.AlertResult
-	if err := json.Unmarshal([]byte(e.mustRun("explain", what, "--json")), &answer); err != nil || answer.Explanation == nil {
-		e.t.Fatalf("%v: %+v", err, answer)
+	var result incident.AlertResult
+	if err := json.Unmarshal([]byte(e.mustRun("explain", ref, "--json")), &result); err != nil || result.Explanation == nil {
+		e.t.Fatalf("explain %s: got %+v, %v", ref, result, err)
 	}
-	return answer.Explanation.Detection
+	return result.Explanation.Detection
 }
 
-// TestExplainNamesTheDetectionRules follows records that were opened, dropped and
-// watched: each is explained by the rules that judged it.
-func TestExplainNamesTheDetectionRules(t *testing.T) {
+// TestExplain_DetectionRules explains records that were opened, watched and dropped.
+func TestExplain_DetectionRules(t *testing.T) {
 	e := startExplainTest(t)
 	opened := e.post(cloudTrailRecord("e1", "TagUser", "ada", "aws-cli"))
 	watched := e.post(cloudTrailRecord("e2", "TagUser", "bob", "terraform/1.9"))
@@ -124,9 +126,9 @@ func TestExplainNamesTheDetectionRules(t *testing.T) {
 	e.expectOutput(dropped, "Outcome: dropped by the rule that fits", "matches: rule 2", "ListUsers of iam.amazonaws.com in "+dropped, "No rule rates the record above informational")
 }
 
-// TestExplainOfWhatIsNoRecord: what could not be read names each delivery and
-// reason, and what no detection rule judges says so.
-func TestExplainOfWhatIsNoRecord(t *testing.T) {
+// TestExplain_UndecodableAndOtherSources explains deliveries that were undecodable, and
+// one of a source without detection rules.
+func TestExplain_UndecodableAndOtherSources(t *testing.T) {
 	e := startExplainTest(t)
 	unread := e.post(`{"detail-type":"Scheduled Event","source":"aws.events","detail":{}}`)
 	issue, err := e.company.Sentry.IssueCreated(t.Context(), feed.NewIssue(feed.Crash, 7), feed.Copy{N: 1})
@@ -145,9 +147,9 @@ func TestExplainOfWhatIsNoRecord(t *testing.T) {
 	e.expectOutput(elsewhere, "sentry", "The routing has not changed since.", "Detection rules sha256:")
 }
 
-// TestExplainTellsTheRulesOfThatTime changes a placeholder, and nothing else: what
-// was judged before is explained by the rules of then and of today.
-func TestExplainTellsTheRulesOfThatTime(t *testing.T) {
+// TestExplain_ChangedRules changes a placeholder. An earlier record must be explained
+// with the rules of that time and with the current ones.
+func TestExplain_ChangedRules(t *testing.T) {
 	e := startExplainTest(t)
 	opened := e.post(cloudTrailRecord("e1", "TagUser", "ada", "aws-cli"))
 	then := e.explain("A1")
@@ -167,7 +169,7 @@ func TestExplainTellsTheRulesOfThatTime(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	if n := e.queryInt("SELECT count(*) FROM configurations"); n != 2 {
-		t.Errorf("%d configurations were kept", n)
+		t.Errorf("got %d stored configurations, want 2", n)
 	}
 	e.mustRun("verify")
 }

@@ -25,16 +25,16 @@ import (
 )
 
 var (
-	floodDuration = flag.Duration("tocsin.flood", 10*time.Second, "how long each flood lasts")
-	floodRate     = flag.Int("tocsin.floodrate", 1500, "deliveries a second of the floods that are held back")
+	floodDuration = flag.Duration("tocsin.flood", 10*time.Second, "duration of each flood")
+	floodRate     = flag.Int("tocsin.floodrate", 1500, "deliveries per second of the floods with a limited rate")
 )
 
-// BenchmarkOthersUnderFlood sends 20 deliveries a second from one source and
-// takes the time to each 202: alone, while one sender of another source floods it
-// with good signatures, and while 1,000 addresses flood it with bad ones; each
-// flood as fast as it goes, and held back to a rate that leaves the processor
-// time to spare. The flood comes from a process of its own of the lowest
-// priority, so that it takes what the bot and the clock leave over.
+// BenchmarkOthersUnderFlood sends 20 deliveries per second from one source and
+// measures the time to each 202: without a flood, during a flood with valid
+// signatures from one sender of another source, and during a flood with bad signatures
+// from 1,000 addresses. Each flood runs at full speed, and at a limited rate that
+// leaves CPU time to spare. The flood runs in a separate process with the lowest
+// priority, to use only CPU time that the bot and the measurement leave.
 //
 //	go test ./cmd/tocsin -run '^$' -bench OthersUnderFlood -benchtime 1x -tocsin.flood 60s
 func BenchmarkOthersUnderFlood(b *testing.B) {
@@ -50,7 +50,7 @@ func BenchmarkOthersUnderFlood(b *testing.B) {
 		b.Run(f.name, func(b *testing.B) {
 			for b.Loop() {
 				p := startTarget(b)
-				p.probe(time.Second) // connections, statements and caches are there
+				p.probe(time.Second) // warm up connections, statements and caches
 				b.ReportMetric(p.measureLatency("alone", nil), "ms-p99-alone")
 				b.ReportMetric(p.measureLatency("under the flood", &f.flood), "ms-p99-flood")
 				p.waitInboxEmpty()
@@ -61,34 +61,34 @@ func BenchmarkOthersUnderFlood(b *testing.B) {
 	}
 }
 
-// measureLatency measures while a flood goes on, and returns the 99th percentile in
-// milliseconds.
+// measureLatency measures during a flood, or without one if f is nil. It returns the
+// 99th percentile in milliseconds.
 func (p *target) measureLatency(name string, f *flood) float64 {
 	p.b.Helper()
 	var stop func() string
 	if f != nil {
-		f.To, f.RequestsFile = strings.TrimPrefix(p.url, "http://"), filepath.Join(p.dir, "letters")
+		f.To, f.RequestsFile = strings.TrimPrefix(p.url, "http://"), filepath.Join(p.dir, "requests")
 		stop = p.startFlood(f)
 	}
 	before, began := p.usage(), time.Now()
 	took := p.probe(*floodDuration)
 	cpu := float64((p.usage().cpu - before.cpu).Milliseconds()) / float64(time.Since(began).Milliseconds()) * 100
-	said := "no flood"
+	answers := "no flood"
 	if stop != nil {
-		said = stop()
+		answers = stop()
 	}
-	p.b.Logf("%s: %d answers, p50 %v p99 %v max %v; %s; the bot took %.0f %% of a processor, %d MiB at most; load average %s", name, len(took),
-		quantile(took, .5), quantile(took, .99), took[len(took)-1].Round(100*time.Microsecond), said, cpu, p.usage().peak>>20, loadAverage())
+	p.b.Logf("%s: %d responses, p50 %v p99 %v max %v, %s, bot used %.0f %% of a CPU and at most %d MiB, load average %s", name, len(took),
+		quantile(took, .5), quantile(took, .99), took[len(took)-1].Round(100*time.Microsecond), answers, cpu, p.usage().peak>>20, loadAverage())
 	return float64(quantile(took, .99).Microseconds()) / 1000
 }
 
-// probe sends 20 records a second to the CloudTrail door, each when it is due
-// whatever becomes of the others, and returns the times to the answers, sorted.
-func (p *target) probe(lasts time.Duration) []time.Duration {
+// probe sends 20 records per second to the CloudTrail endpoint, each on schedule even
+// if others have no response yet. It returns the sorted response times.
+func (p *target) probe(duration time.Duration) []time.Duration {
 	p.b.Helper()
 	const tick = 50 * time.Millisecond
-	n := int(lasts / tick)
-	took, faults := make([]time.Duration, n), make(chan error, n)
+	n := int(duration / tick)
+	took, errs := make([]time.Duration, n), make(chan error, n)
 	idle := make(chan *rawConn, n+1)
 	var all sync.WaitGroup
 	clock := time.NewTicker(tick)
@@ -102,17 +102,17 @@ func (p *target) probe(lasts time.Duration) []time.Duration {
 			default:
 				var err error
 				if m, err = p.dial(); err != nil {
-					faults <- err
+					errs <- err
 					return
 				}
 			}
 			status, err := m.post(p.cloudTrailRequest(rand.Uint64()), "")
 			took[k] = time.Since(due)
 			if err == nil && status != http.StatusAccepted {
-				err = fmt.Errorf("answered %d", status)
+				err = fmt.Errorf("got status %d, want 202", status)
 			}
 			if err != nil {
-				faults <- err
+				errs <- err
 				return
 			}
 			idle <- m
@@ -124,15 +124,16 @@ func (p *target) probe(lasts time.Duration) []time.Duration {
 		_ = m.conn.Close()
 	}
 	select {
-	case err := <-faults:
-		p.b.Errorf("the quiet source: %v", err)
+	case err := <-errs:
+		p.b.Errorf("measured source: %v", err)
 	default:
 	}
 	slices.Sort(took)
 	return took
 }
 
-// cloudTrailRequest is a CloudTrail record in its envelope, as it stands on the wire.
+// cloudTrailRequest returns the request with a CloudTrail record in its EventBridge
+// envelope.
 func (p *target) cloudTrailRequest(n uint64) rawRequest {
 	id := fmt.Sprintf("%016x", n)
 	body := `{"version":"0","id":"` + id + `","detail-type":"AWS API Call via CloudTrail","source":"aws.s3","account":"111122223333","time":"2026-11-20T03:00:00Z","region":"eu-west-1","detail":` +
@@ -142,35 +143,35 @@ func (p *target) cloudTrailRequest(n uint64) rawRequest {
 	return rawRequest{[]byte(head), []byte("\r\n\r\n" + body)}
 }
 
-// flood is what the flooding process is told to do.
+// flood configures the flooding process.
 type flood struct {
 	To           string
-	RequestsFile string // a file of letters
+	RequestsFile string // file with the requests as JSON
 	Connections  int
-	Bad          bool // signatures are, and every connection has an address of its own
-	Rate         int  // deliveries a second; 0: as fast as it goes
+	Bad          bool // bad signatures, from a different address per connection
+	Rate         int  // deliveries per second, 0 for full speed
 }
 
-// startFlood starts the flood, and returns what ends it and tells how it was
-// answered.
+// startFlood starts the flood. The returned function stops it and returns a summary
+// of the responses.
 func (p *target) startFlood(f *flood) (stop func() string) {
 	p.b.Helper()
-	letters := p.signedRequests(100, loadProjects)
-	wire := make([][2][]byte, len(letters))
-	for n, l := range letters {
+	requests := p.signedRequests(100, loadProjects)
+	parts := make([][2][]byte, len(requests))
+	for n, r := range requests {
 		if f.Bad {
-			l.head = withBadSignature(l.head)
+			r.head = withBadSignature(r.head)
 		}
-		wire[n] = [2][]byte{l.head, l.tail}
+		parts[n] = [2][]byte{r.head, r.tail}
 	}
-	raw, err := json.Marshal(wire)
+	raw, err := json.Marshal(parts)
 	if err == nil {
 		err = os.WriteFile(f.RequestsFile, raw, 0o600)
 	}
 	if err != nil {
 		p.b.Fatal(err)
 	}
-	spec, _ := json.Marshal(f) // its fields cannot fail
+	spec, _ := json.Marshal(f) // only strings, numbers and booleans
 	cmd := exec.Command("nice", "-n", "19", os.Args[0])
 	cmd.Env = append(os.Environ(), "TOCSIN_TEST_FLOOD="+string(spec))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -186,21 +187,21 @@ func (p *target) startFlood(f *flood) (stop func() string) {
 	if err := cmd.Start(); err != nil {
 		p.b.Fatal(err)
 	}
-	said := bufio.NewReader(out)
-	if line, err := said.ReadString('\n'); err != nil || line != "flooding\n" {
-		p.b.Fatalf("the flood does not begin: %q, %v", line, err)
+	output := bufio.NewReader(out)
+	if line, err := output.ReadString('\n'); err != nil || line != "flooding\n" {
+		p.b.Fatalf("start flood: got %q, %v", line, err)
 	}
 	return func() string {
-		_ = in.Close() // is how it is told to stop
-		answers, _ := said.ReadString('\n')
+		_ = in.Close() // stops the flood
+		answers, _ := output.ReadString('\n')
 		if err := cmd.Wait(); err != nil {
-			p.b.Errorf("the flood: %v", err)
+			p.b.Errorf("flood: %v", err)
 		}
 		return strings.TrimSpace(answers)
 	}
 }
 
-// withBadSignature spoils the signature in a head.
+// withBadSignature returns head with an invalid signature.
 func withBadSignature(head []byte) []byte {
 	const name = "Sentry-Hook-Signature: "
 	out := bytes.Clone(head)
@@ -209,7 +210,7 @@ func withBadSignature(head []byte) []byte {
 	return out
 }
 
-// The flooding process is this one, told so by its environment.
+// init runs the flood in a process started with TOCSIN_TEST_FLOOD.
 func init() {
 	var f flood
 	if spec := os.Getenv("TOCSIN_TEST_FLOOD"); spec == "" {
@@ -230,8 +231,8 @@ func (f *flood) run() error {
 	if err != nil {
 		return err
 	}
-	var wire [][2][]byte
-	if err := json.Unmarshal(raw, &wire); err != nil {
+	var requests [][2][]byte
+	if err := json.Unmarshal(raw, &requests); err != nil {
 		return err
 	}
 	ended := make(chan struct{})
@@ -244,10 +245,10 @@ func (f *flood) run() error {
 	var all sync.WaitGroup
 	for c := range f.Connections {
 		all.Go(func() {
-			mine := f.runConnection(c, wire, ended)
+			counts := f.runConnection(c, requests, ended)
 			mu.Lock()
 			defer mu.Unlock()
-			for status, n := range mine {
+			for status, n := range counts {
 				answers[status] += n
 			}
 		})
@@ -259,12 +260,13 @@ func (f *flood) run() error {
 		out = append(out, fmt.Sprintf("%d: %.0f/s", status, float64(n)/took))
 	}
 	slices.Sort(out)
-	fmt.Println("the flood was answered", strings.Join(out, ", "))
+	fmt.Println("responses to the flood:", strings.Join(out, ", "))
 	return nil
 }
 
-// runConnection is one connection of the flood; status 0 counts those that were not answered.
-func (f *flood) runConnection(c int, wire [][2][]byte, ended <-chan struct{}) map[int]int {
+// runConnection floods over connection c until ended is closed. It returns the number
+// of responses by status, and without a response under status 0.
+func (f *flood) runConnection(c int, requests [][2][]byte, ended <-chan struct{}) map[int]int {
 	answers := map[int]int{}
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	if f.Bad {
@@ -274,7 +276,7 @@ func (f *flood) runConnection(c int, wire [][2][]byte, ended <-chan struct{}) ma
 	if f.Rate > 0 {
 		pause = time.Duration(f.Connections) * time.Second / time.Duration(f.Rate)
 	}
-	timer := time.NewTimer(pause * time.Duration(c) / time.Duration(f.Connections)) // they do not begin all at once
+	timer := time.NewTimer(pause * time.Duration(c) / time.Duration(f.Connections)) // spread the starts of the connections
 	defer timer.Stop()
 	var m *rawConn
 	for n := 0; ; n++ {
@@ -299,8 +301,8 @@ func (f *flood) runConnection(c int, wire [][2][]byte, ended <-chan struct{}) ma
 			}
 			m = &rawConn{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}
 		}
-		l := wire[(c+n)%len(wire)]
-		status, err := m.post(rawRequest{l[0], l[1]}, "flood-"+strconv.Itoa(c)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
+		r := requests[(c+n)%len(requests)]
+		status, err := m.post(rawRequest{r[0], r[1]}, "flood-"+strconv.Itoa(c)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
 		answers[status]++
 		if err != nil {
 			_ = m.conn.Close()

@@ -13,9 +13,9 @@ import (
 	"tocsin/bot"
 )
 
-// FuzzRecording: whatever file `tocsin replay` is given, what it hands on has a
-// source and a body with the hash that was recorded; the same file gives the same
-// deliveries; and a body alone is handed on as it is.
+// FuzzRecording reads arbitrary files as `tocsin replay` does. Every delivery must
+// have a source and a body with the recorded hash, and reading a file twice must
+// return the same deliveries.
 func FuzzRecording(f *testing.F) {
 	line := func(body string) string {
 		sum := sha256.Sum256([]byte(body))
@@ -34,24 +34,24 @@ func FuzzRecording(f *testing.F) {
 		if err := os.WriteFile(file, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		read := func() (out []bot.Recorded, said string) {
+		read := func() (out []bot.Recorded, message string) {
 			err := readRecording(file, source, func(d bot.Recorded) error {
 				d.Received = d.Received.UTC()
 				out = append(out, d)
 				return nil
 			})
 			if err != nil {
-				said = err.Error()
+				message = err.Error()
 			}
-			return out, said
+			return out, message
 		}
-		one, said := read()
-		two, again := read()
-		if said != again || len(one) != len(two) {
-			t.Fatalf("%d deliveries (%s) and then %d (%s)", len(one), said, len(two), again)
+		first, firstErr := read()
+		second, secondErr := read()
+		if firstErr != secondErr || len(first) != len(second) {
+			t.Fatalf("got %d deliveries (%s) and then %d (%s)", len(first), firstErr, len(second), secondErr)
 		}
-		for n, d := range one {
-			if d.Source == "" || d.Check() != nil || source != "" && d.Source != source || !cmp.Equal(d.Body, two[n].Body) || d.ID != two[n].ID {
+		for n, d := range first {
+			if d.Source == "" || d.Check() != nil || source != "" && d.Source != source || !cmp.Equal(d.Body, second[n].Body) || d.ID != second[n].ID {
 				t.Fatalf("delivery %d: %+v", n, d)
 			}
 		}

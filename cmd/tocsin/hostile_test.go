@@ -23,16 +23,16 @@ import (
 
 const sourceToken = "0123456789abcdef-token"
 
-// startWithEndpoints runs the bot as it is put together, with every door that takes what
-// the world sends, until the test ends. It returns its address.
+// startWithEndpoints runs the bot with every endpoint enabled until the end of the
+// test. It returns the base URL.
 func startWithEndpoints(t *testing.T) string {
 	t.Helper()
-	world, err := company.Open(company.Options{Seed: 6, HTTP: true})
+	sandbox, err := company.Open(company.Options{Seed: 6, HTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = world.Close() })
-	cfg, err := demoConfig(world, demoOptions{Dir: t.TempDir(), HTTP: true})
+	t.Cleanup(func() { _ = sandbox.Close() })
+	cfg, err := demoConfig(sandbox, demoOptions{Dir: t.TempDir(), HTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func startWithEndpoints(t *testing.T) string {
 		t.Fatal(err)
 	}
 	base := "http://" + b.Addr()
-	world.Connect(base)
+	sandbox.Connect(base)
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(run) }()
 	t.Cleanup(func() {
@@ -66,7 +66,8 @@ func startWithEndpoints(t *testing.T) string {
 	return base
 }
 
-// credentials are the headers by which each door takes a body for its sender's own.
+// credentials returns, for each endpoint, a function that returns the headers that
+// authenticate a body.
 func credentials() map[string]func(body string) []string {
 	sum := func(key, body string) string {
 		m := hmac.New(sha256.New, []byte(key))
@@ -101,13 +102,13 @@ func credentials() map[string]func(body string) []string {
 	}
 }
 
-// post posts a body with headers, and returns what is answered.
+// post posts a body with headers and returns the status and the response.
 func post(t *testing.T, url, body string, header ...string) (int, string) {
 	t.Helper()
 	return request(t.Context(), t, http.MethodPost, url, body, header...)
 }
 
-// request sends a request with headers, and returns what is answered.
+// request sends a request with headers and returns the status and the response.
 func request(ctx context.Context, t *testing.T, method, url, body string, header ...string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
@@ -129,39 +130,38 @@ func request(ctx context.Context, t *testing.T, method, url, body string, header
 	return res.StatusCode, string(text)
 }
 
-// internalsPattern are what no answer may show.
+// internalsPattern matches internal details that no response may contain.
 var internalsPattern = regexp.MustCompile(`json:|cannot unmarshal|Go (struct|value|type)|\.go\b|goroutine|runtime|panic|%!|<nil>|tocsin/bot|/root|/work`)
 
-// TestHostileBodiesAtEveryDoor posts bodies that no sender sends, each with the
-// right credential, to every door of the bot as it is put together. They are
-// refused in words that name the fault, show nothing of our insides, and leave
-// the bot as it was.
-func TestHostileBodiesAtEveryDoor(t *testing.T) {
-	base, doors := startWithEndpoints(t), credentials()
-	for name, c := range map[string]struct{ body, says string }{
+// TestEndpoints_HostileBodies posts malformed bodies with valid credentials to every
+// endpoint of the bot. The response must name the problem without internal details,
+// and the bot must accept valid bodies afterwards.
+func TestEndpoints_HostileBodies(t *testing.T) {
+	base, endpoints := startWithEndpoints(t), credentials()
+	for name, c := range map[string]struct{ body, want string }{
 		"deep nesting":     {`{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}", "nested deeper than 200 levels at /a"},
 		"a huge number":    {`{"a":{"b":1e999999}}`, "a number is too large at /a/b"},
 		"a huge int":       {`{"a":` + strings.Repeat("9", 400) + "}", "a number is too large at /a"},
 		"bad UTF-8":        {"{\"a\":\"\xff\"}", "not valid UTF-8"},
 		"a repeated key":   {`{"a":1,"a":2}`, "a key is repeated at /a"},
-		"no JSON":          {"<xml/>", "is not JSON"},
-		"nothing":          {"", "the body is empty"},
+		"not JSON":         {"<xml/>", "is not JSON"},
+		"an empty body":    {"", "the body is empty"},
 		"a form of a form": {url.Values{"payload": {strings.Repeat("[", 10_000)}}.Encode(), "is not JSON"},
 	} {
-		for path, credential := range doors {
-			status, said := post(t, base+path, c.body, credential(c.body)...)
+		for path, credential := range endpoints {
+			status, text := post(t, base+path, c.body, credential(c.body)...)
 			hook := strings.HasPrefix(path, "/hooks/") && path != "/hooks/sns" // SNS messages carry their signature inside
 			switch {
-			case internalsPattern.MatchString(said):
-				t.Errorf("%s to %s: our insides are shown: %.300s", name, path, said)
-			case hook && (status != http.StatusBadRequest || !strings.Contains(said, c.says)):
-				t.Errorf("%s to %s: %d %.300s, want %q", name, path, status, said, c.says)
+			case internalsPattern.MatchString(text):
+				t.Errorf("%s to %s: got internal details: %.300s", name, path, text)
+			case hook && (status != http.StatusBadRequest || !strings.Contains(text, c.want)):
+				t.Errorf("%s to %s: got %d %.300s, want 400 and %q", name, path, status, text, c.want)
 			case status/100 == 5 || !hook && status == http.StatusAccepted:
-				t.Errorf("%s to %s: %d %.300s", name, path, status, said)
+				t.Errorf("%s to %s: got %d %.300s", name, path, status, text)
 			}
 		}
 	}
-	if status, said := post(t, base+"/hooks/siem", `{"title":"all is as it was"}`, doors["/hooks/siem"]("")...); status != http.StatusAccepted {
-		t.Errorf("afterwards a good one is answered %d %s", status, said)
+	if status, text := post(t, base+"/hooks/siem", `{"title":"a valid body"}`, endpoints["/hooks/siem"]("")...); status != http.StatusAccepted {
+		t.Errorf("valid body afterwards: got %d %s, want 202", status, text)
 	}
 }

@@ -22,19 +22,19 @@ import (
 	"tocsin/store/storetest"
 )
 
-// TestKill kills the bot again and again while alerts pour in: half of the
-// times right between an outside effect's landing and the commit that writes it
-// down, half of the times at random. What was answered 2xx must be in an
-// incident, and everything owed must stand outside exactly once.
+// TestKill_NothingLostOrDoubled kills the bot repeatedly under a load of alerts.
+// Half of the kills happen between an external effect and the commit that records
+// it, the others at random times. Every alert answered 2xx must be in an incident,
+// and every effect must have happened exactly once.
 //
-// TOCSIN_TEST_KILLS is how often; 3 if unset.
-func TestKill(t *testing.T) {
+// TOCSIN_TEST_KILLS sets the number of kills, by default 3.
+func TestKill_NothingLostOrDoubled(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		kills := 3
 		if n, err := strconv.Atoi(os.Getenv("TOCSIN_TEST_KILLS")); err == nil && n > 0 {
 			kills = n
 		}
-		// One database hears of people over HTTP, the other over Socket Mode.
+		// SQLite is tested with Slack over HTTP, PostgreSQL with Socket Mode.
 		o := company.Options{Seed: 11, HTTP: strings.HasPrefix(url, "sqlite:"), Limits: chat.Limits{Off: true}}
 		k := &killTest{botProcess: startBot(t, url, o), random: rand.New(rand.NewPCG(2, uint64(kills))), kills: kills, notes: map[string]bool{}}
 		k.load = newLoadGenerator(k.botProcess, 96, k.nextAlert)
@@ -42,10 +42,10 @@ func TestKill(t *testing.T) {
 	})
 }
 
-// botUser is the bot's user in the workspace.
+// botUser is the ID of the bot's user in Slack.
 const botUser = "U0TOCSIN"
 
-// storiesPerKill is how many new incidents begin between two kills.
+// storiesPerKill is the number of new stories between two kills.
 const storiesPerKill = 4
 
 type killTest struct {
@@ -55,17 +55,17 @@ type killTest struct {
 	kills  int
 
 	mu         sync.Mutex
-	stories    []story // what alerts are told about
-	introduced int     // of them, those that began
-	alertCount int     // of alerts made
+	stories    []story // subjects of the alerts
+	introduced int     // number of stories with at least one alert
+	alertCount int     // number of alerts made
 	repeats    []sentAlert
 
-	people     sync.WaitGroup  // who gives up when the bot is not there
-	stopPeople func()          // lets people know that it makes no sense
-	background sync.WaitGroup  // who goes on when it is back
-	notes      map[string]bool // what people wrote, and whether the bot said that it is recorded
-	acks       []string        // dedup keys that somebody acknowledged in PagerDuty
-	approvedID incident.ID     // lived by people to its postmortem
+	people     sync.WaitGroup  // people who stop at the kill
+	stopPeople func()          // stops people
+	background sync.WaitGroup  // people who continue after a restart
+	notes      map[string]bool // text of each note, and whether the bot confirmed it
+	acks       []string        // dedup keys acknowledged in PagerDuty
+	approvedID incident.ID     // incident that people complete
 
 	trap  callTrap
 	stats killStats
@@ -80,13 +80,15 @@ type killStats struct {
 	doubledPosts int
 }
 
-// story is one thing that goes wrong: all its alerts belong to one incident.
+// story is the subject of alerts that belong to one incident.
 type story struct {
 	name  string
-	calls []feed.Call // of CloudTrail, of two kinds
-	issue feed.Issue  // of Sentry, otherwise
+	calls []feed.Call // for CloudTrail, of two kinds
+	issue feed.Issue  // for Sentry, if calls is nil
 }
 
+// newStory returns a story named case-n. Even stories are CloudTrail's, odd ones are
+// Sentry's.
 func newStory(n int) story {
 	s := story{name: fmt.Sprintf("case-%03d", n)}
 	if n%2 == 0 {
@@ -101,13 +103,14 @@ func newStory(n int) story {
 	return s
 }
 
-// nextAlert makes the next one: first one of each new story, then any.
+// nextAlert returns an alert of the next new story, or else of a random story. Every
+// twentieth alert is a repeated delivery.
 func (k *killTest) nextAlert() sentAlert {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.alertCount++
 	if k.alertCount%20 == 0 && len(k.repeats) > 0 {
-		return k.repeats[k.random.IntN(len(k.repeats))] // one that was delivered, delivered again
+		return k.repeats[k.random.IntN(len(k.repeats))]
 	}
 	var s story
 	if k.introduced < len(k.stories) {
@@ -149,7 +152,7 @@ func (k *killTest) run() {
 	targets := []string{"slack conversations.create", "slack files.completeUploadExternal", "slack chat.postMessage", "mail", "pager trigger",
 		"slack conversations.invite", "slack pins.add", "pager acknowledge", "slack chat.update", "slack bookmarks.add"}
 	if !k.socketMode() {
-		targets = append(targets[2:], targets[:2]...) // so that few kills see most of them on one of the databases
+		targets = append(targets[2:], targets[:2]...) // a few kills then cover most targets on one of the databases
 	}
 	for n := range k.kills {
 		k.addStories()
@@ -166,14 +169,14 @@ func (k *killTest) run() {
 	k.background.Wait()
 	k.load.drain()
 	k.checkOutcome()
-	k.t.Logf("everything was done %v after the last kill", time.Since(killed).Round(time.Second))
+	k.t.Logf("idle %v after the last kill", time.Since(killed).Round(time.Second))
 	t := k.t
-	t.Logf("%d kills in %v: %d aimed, %d of them hit (%s); in flight at each: %v", k.kills, time.Since(began).Round(time.Second),
+	t.Logf("%d kills in %v: %d targeted, %d of them hit (%s), alerts in flight %v", k.kills, time.Since(began).Round(time.Second),
 		k.stats.aimed, k.stats.hits, strings.Join(k.stats.targets, ", "), k.stats.inFlight)
 }
 
-// startPeople is people who write notes, take incidents over and acknowledge pages
-// until the bot is dead.
+// startPeople starts people who write notes, acknowledge incidents and acknowledge
+// pages until the bot is killed.
 func (k *killTest) startPeople() {
 	ctx, cancel := context.WithCancel(k.t.Context())
 	k.stopPeople = cancel
@@ -188,7 +191,7 @@ func (k *killTest) startPeople() {
 				channel := channels[r.IntN(len(channels))]
 				k.addNote(who, channel, fmt.Sprintf("remark %016x", r.Uint64()))
 				if r.IntN(10) == 0 {
-					_, _ = k.slash(who, channel, "ack") // what came of it is seen in the end
+					_, _ = k.slash(who, channel, "ack") // the outcome is checked at the end
 				}
 			}
 		})
@@ -212,8 +215,8 @@ func (k *killTest) startPeople() {
 	})
 }
 
-// incidentChannels are the incidents' channels that somebody is in, but for the one whose
-// people must not be disturbed.
+// incidentChannels returns the restricted incident channels with who as a member.
+// The channel of the incident that people complete is public and excluded.
 func (k *killTest) incidentChannels(who company.Person) []string {
 	var out []string
 	for _, c := range k.company.Chat.Channels(who.ID) {
@@ -224,14 +227,15 @@ func (k *killTest) incidentChannels(who company.Person) []string {
 	return out
 }
 
-// addNote writes a note, and into the books whether the bot said that it has it.
+// addNote writes a note and records whether the bot confirmed it.
 func (k *killTest) addNote(who company.Person, channel, text string) {
-	done := isRecorded(k.slash(who, channel, "note "+text))
+	confirmed := isRecorded(k.slash(who, channel, "note "+text))
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.notes[text] = done
+	k.notes[text] = confirmed
 }
 
+// randomKill kills the bot at a random time under load.
 func (k *killTest) randomKill() {
 	k.startPeople()
 	k.load.allow(80)
@@ -242,8 +246,8 @@ func (k *killTest) randomKill() {
 	k.killUnderLoad(int64(k.random.IntN(120)))
 }
 
-// aimedKill waits until an effect of the given kind has landed, keeps its
-// answer back, fills the wire with alerts, and kills.
+// aimedKill waits until an effect of the given kind took place, withholds its
+// response, loads the bot with alerts, and kills it.
 func (k *killTest) aimedKill(target string) {
 	k.stats.aimed++
 	hit := k.trap.arm(target)
@@ -252,16 +256,16 @@ func (k *killTest) aimedKill(target string) {
 	k.load.allow(60)
 	select {
 	case <-hit:
-	case <-time.After(25 * time.Second): // nothing of that kind is due; take whatever comes next
+	case <-time.After(25 * time.Second): // no effect of that kind is due: take the next one of any kind
 		k.trap.disarm()
-		target = "anything instead of " + target
+		target = "any instead of " + target
 		hit = k.trap.arm("slack ")
 		k.addStories()
 		k.load.allow(20)
 		select {
 		case <-hit:
 		case <-time.After(25 * time.Second):
-			k.t.Fatal("no effect landed")
+			k.t.Fatal("no effect within 50 s")
 		}
 	}
 	k.stats.hits++
@@ -271,16 +275,17 @@ func (k *killTest) aimedKill(target string) {
 	undo()
 }
 
-// killUnderLoad fills the wire, kills after so many more answers, and waits for the end.
-func (k *killTest) killUnderLoad(after int64) {
+// killUnderLoad kills the bot after minAnswered more responses, with enough alerts
+// in flight, and waits until the process has ended.
+func (k *killTest) killUnderLoad(minAnswered int64) {
 	p := k.current()
-	n := k.load.killWhenFull(after, func() { _ = p.cmd.Process.Kill() })
+	n := k.load.killWhenFull(minAnswered, func() { _ = p.cmd.Process.Kill() })
 	k.stopPeople()
 	<-p.ended
 	k.stats.inFlight = append(k.stats.inFlight, n)
 }
 
-// addStories lets new things go wrong.
+// addStories adds new stories for nextAlert.
 func (k *killTest) addStories() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -289,12 +294,12 @@ func (k *killTest) addStories() {
 	}
 }
 
-// provoke brings about what would not happen by itself.
+// provoke causes an effect that alerts alone do not cause.
 func (k *killTest) provoke(target string) (undo func()) {
 	switch target {
 	case "mail":
-		// PagerDuty is down, so the alias is paged by mail; the mail server takes the
-		// message and is slow to say so.
+		// PagerDuty fails, so the page goes by mail. The mail server accepts the
+		// message and responds late.
 		before := len(k.company.Mail.Messages())
 		k.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultLate, Delay: 5 * time.Second})
 		k.pagerProxy.setOverride(func(_ *http.Request, body string) (int, string) {
@@ -329,8 +334,7 @@ func (k *killTest) provoke(target string) (undo func()) {
 	return func() {}
 }
 
-// openIncident opens an incident by hand. A question that was not answered is asked
-// again only if nothing came of it.
+// openIncident opens a public incident over the control socket.
 func (k *killTest) openIncident(title string) incident.ID {
 	reply, err := k.sendCommand("open sev3 --public " + title)
 	if err != nil {
@@ -340,7 +344,7 @@ func (k *killTest) openIncident(title string) incident.ID {
 	return reply.Result.Incident.ID
 }
 
-// completeIncident takes an incident to the last signature.
+// completeIncident takes an incident to its last signature.
 func (k *killTest) completeIncident(id incident.ID) {
 	channel := k.channelOf(id).ID
 	first, departments := k.company.In("engineering")[1], []string{"engineering", "security", "legal", "communications"}
@@ -348,20 +352,20 @@ func (k *killTest) completeIncident(id incident.ID) {
 		c, _ := k.company.Chat.Channel(channel)
 		return slices.Contains(c.Members, first.ID)
 	}) {
-		k.t.Errorf("%s was not invited", first.Name)
+		k.t.Errorf("%s was not invited within 30 s", first.Name)
 		return
 	}
-	words := []string{"ack", "resolve the key is dead"}
+	commands := []string{"ack", "resolve the key is disabled"}
 	for _, field := range []string{"summary", "impact", "root_cause", "what_was_done", "what_detected_it", "what_will_detect_it", "what_will_prevent_it"} {
-		words = append(words, "record set "+field+" said about "+field)
+		commands = append(commands, "record set "+field+" text of "+field)
 	}
-	words = append(words, "record set audience all")
-	for _, w := range append(words, "submit") {
-		if !k.slashUntilRecorded(first, channel, w) {
+	commands = append(commands, "record set audience all")
+	for _, command := range append(commands, "submit") {
+		if !k.slashUntilRecorded(first, channel, command) {
 			return
 		}
 	}
-	asked := func() bool { // nobody signs before they were asked
+	asked := func() bool { // people sign after the request
 		n := 0
 		for _, m := range k.company.Chat.Messages(channel) {
 			if key, _ := messageKey(m); strings.Contains(key, "/ask_sign/") {
@@ -371,7 +375,7 @@ func (k *killTest) completeIncident(id incident.ID) {
 		return n == len(departments)
 	}
 	if !eventually(60*time.Second, asked) {
-		k.t.Error("the departments were not asked to sign")
+		k.t.Error("departments were not asked to sign within 60 s")
 		return
 	}
 	reply, err := k.sendCommand("status " + id.String())
@@ -385,8 +389,8 @@ func (k *killTest) completeIncident(id incident.ID) {
 	}
 }
 
-// callTrap waits for a call to land whose name begins with a target. The call's
-// answer is kept back until release.
+// callTrap waits for the first call whose name begins with target, and withholds its
+// response until release.
 type callTrap struct {
 	mu       sync.Mutex
 	target   string

@@ -28,31 +28,31 @@ import (
 	"tocsin/store/storetest"
 )
 
-// TestLeak plants strings wherever people and outside systems can put some,
-// and looks for them wherever somebody could read who has no key: in the
-// database's files or its dump, in the arguments, errors and metadata of jobs,
-// and in the logs at level debug. Then the keys are rotated, the old ones
-// pruned, and everything has to read as before.
-func TestLeak(t *testing.T) {
+// TestStorage_NoPlaintext puts unique strings, the canaries, into every input of
+// people and external systems. It searches them in all data that is readable without
+// a key: the files or dump of the database, the arguments, errors and metadata of
+// jobs, and the log at level debug. Then it rotates and prunes the keys, after which
+// all incidents must read as before.
+func TestStorage_NoPlaintext(t *testing.T) {
 	t.Parallel()
 	storetest.Databases(t, func(t *testing.T, url string) {
 		l := &leakTest{canaries: map[string]string{}}
-		post := newFailingMailServer(t, l.canary("answer of the mail server"))
+		smtp := newFailingMailServer(t, l.canary("answer of the mail server"))
 		name := l.canary("name of a person")
-		var slack *faultProxy
+		var slackProxy *faultProxy
 		o := company.Options{Seed: 31, HTTP: true, Limits: chat.Limits{Off: true}}
 		l.botProcess = startBot(t, url, o, func(c map[string]any) {
 			c["people"].([]any)[0].(map[string]any)["name"] = "Ada " + name
-			host, port, _ := net.SplitHostPort(post)
+			host, port, _ := net.SplitHostPort(smtp)
 			c["mail"].(map[string]any)["host"], c["mail"].(map[string]any)["port"] = host, port
 			api := c["slack"].(map[string]any)
-			slack = newFaultProxy(t, strings.TrimSuffix(api["api_url"].(string), "/api/"))
-			api["api_url"] = slack.url + "/api/"
+			slackProxy = newFaultProxy(t, strings.TrimSuffix(api["api_url"].(string), "/api/"))
+			api["api_url"] = slackProxy.url + "/api/"
 		})
-		l.slackProxy = slack
+		l.slackProxy = slackProxy
 		l.plantCanaries()
 		l.checkReadable()
-		l.searchCanaries("while it runs")
+		l.searchCanaries("running")
 		l.rotateKeys()
 	})
 }
@@ -62,18 +62,19 @@ type leakTest struct {
 	slackProxy *faultProxy
 
 	mu       sync.Mutex
-	canaries map[string]string // the string, and where it was planted
+	canaries map[string]string // where each canary was put, by its text
 }
 
-// canary makes a string to plant: a word that nothing redacts and no chance repeats.
+// canary returns a new canary. No redaction rule matches it, and it is unique.
 func (l *leakTest) canary(where string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := "Qz" + strings.ToLower(rand.Text()[:14]) + "zq"
-	l.canaries[m] = where
-	return m
+	c := "Qz" + strings.ToLower(rand.Text()[:14]) + "zq"
+	l.canaries[c] = where
+	return c
 }
 
+// plantCanaries sends alerts and runs commands with a canary in every text.
 func (l *leakTest) plantCanaries() {
 	t := l.t
 	issue := feed.NewIssue(feed.DataLeak, 31)
@@ -89,42 +90,42 @@ func (l *leakTest) plantCanaries() {
 	call.Identity["userName"], call.UserAgent = l.canary("user of a call"), l.canary("agent of a call")
 	call.Request["userName"] = l.canary("argument of a call")
 	l.requireAccepted(l.company.Trail.Deliver(t.Context(), call, copied))
-	odd := fmt.Sprintf(`{"action":"%s","data":{"%s":1}}`, l.canary("action nobody knows"), l.canary("shape nobody knows"))
+	odd := fmt.Sprintf(`{"action":"%s","data":{"%s":1}}`, l.canary("unknown action"), l.canary("unknown shape"))
 	l.requireAccepted(l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte(odd), l.canary("id of a delivery"))))
-	if a, _ := l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte("no json "+l.canary("body that is no JSON")), "x")); a.Status != http.StatusBadRequest {
-		t.Errorf("a body that is not JSON was answered %d", a.Status)
+	if a, _ := l.company.Sentry.Send(t.Context(), l.company.Sentry.NewDelivery("issue", []byte("no json "+l.canary("body that is not JSON")), "x")); a.Status != http.StatusBadRequest {
+		t.Errorf("body that is not JSON: got status %d, want 400", a.Status)
 	}
 	l.waitIdle(2 * time.Minute)
 	l.failServices()
 	ada, second := l.company.In("engineering")[0], l.company.In("engineering")[1]
 	channel := l.channelOf(1).ID
-	for _, words := range []string{
+	for _, command := range []string{
 		"note " + l.canary("note"), "fact personal_data suspected because " + l.canary("reason of a fact"),
-		`fact affected "` + l.canary("party that is affected") + ` SA" processor 12 because they wrote`,
+		`fact affected "` + l.canary("affected party") + ` SA" processor 12 because they wrote`,
 		`evidence "` + l.canary("name of evidence") + `" in s3://` + strings.ToLower(l.canary("place of evidence")) + `/x`,
 		"update " + l.canary("update"), "severity sev2 because " + l.canary("reason of a severity"), "contain " + l.canary("containment"),
 		"consult payments blocking", "resolve " + l.canary("resolution"),
 	} {
-		if _, err := l.sendCommand(strings.Replace(words, " ", " INC-1 ", 1)); err != nil {
-			t.Errorf("over the socket: %q: %v", words, err)
+		if _, err := l.sendCommand(strings.Replace(command, " ", " INC-1 ", 1)); err != nil {
+			t.Errorf("over the socket: %q: %v", command, err)
 		}
 	}
 	payments := l.company.In("payments")[0]
-	l.waitFor(time.Minute, "the team was asked", func() bool {
+	l.waitFor(time.Minute, "the request to the team", func() bool {
 		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'ask_consult' AND state = 'completed'`) == 1
 	})
 	l.slashUntilRecorded(payments, channel, "answer payments "+l.canary("answer of a team"))
-	_, _ = l.slash(ada, channel, "nonsense "+l.canary("words that were not understood"))
-	_, _ = l.slash(ada, channel, "role scribe "+l.canary("person that nobody is"))
-	_, _ = l.sendCommand("open sev3 --public " + l.canary("title that a person gave"))
+	_, _ = l.slash(ada, channel, "nonsense "+l.canary("unknown command"))
+	_, _ = l.slash(ada, channel, "role scribe "+l.canary("unknown person"))
+	_, _ = l.sendCommand("open sev3 --public " + l.canary("title from a person"))
 	for _, field := range []string{"summary", "impact", "root_cause", "contributing_factors", "what_was_done", "what_detected_it", "what_will_detect_it", "what_will_prevent_it"} {
-		l.slashUntilRecorded(second, channel, "record set "+field+" "+l.canary("record's "+field))
+		l.slashUntilRecorded(second, channel, "record set "+field+" "+l.canary("closing record's "+field))
 	}
 	l.slashUntilRecorded(second, channel, "record set audience all")
 	l.slashUntilRecorded(second, channel, "submit")
 	l.slashUntilRecorded(l.company.In("legal")[0], channel, "object legal "+l.view(1).Incident.Submission.Digest+" "+l.canary("objection"))
 	l.slashUntilRecorded(l.company.In("legal")[0], channel, "withdraw O1 because "+l.canary("withdrawal"))
-	l.waitFor(time.Minute, "the departments were asked", func() bool {
+	l.waitFor(time.Minute, "the requests to sign", func() bool {
 		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'ask_sign' AND state = 'completed'`) >= 4
 	})
 	digest := l.view(1).Incident.Submission.Digest
@@ -135,26 +136,26 @@ func (l *leakTest) plantCanaries() {
 		}
 		l.slashUntilRecorded(who, channel, "sign "+d+" "+digest)
 	}
-	l.waitFor(time.Minute, "the postmortem is shared", func() bool {
+	l.waitFor(time.Minute, "the upload of the postmortem", func() bool {
 		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'upload' AND state = 'completed'`) == 1
 	})
 	l.slashUntilRecorded(second, channel, "action add detection "+l.canary("action item")+" owner me due 2027-12-24")
-	l.waitFor(time.Minute, "the mail was tried", func() bool {
+	l.waitFor(time.Minute, "an attempt to send the mail", func() bool {
 		return l.queryInt(`SELECT count(*) FROM river_job WHERE state IN ('retryable', 'scheduled') AND attempt > 0`)+
 			l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'mail_postmortem' AND state IN ('discarded', 'completed')`) > 0
 	})
 }
 
-// failServices lets Slack and PagerDuty fail for a while, in words that quote things.
+// failServices makes Slack and PagerDuty fail for a while with canaries in the errors.
 func (l *leakTest) failServices() {
-	html, code, pager := l.canary("HTML of Slack's error"), l.canary("code of Slack's refusal"), l.canary("words of PagerDuty's refusal")
-	answered := map[string]int{}
+	html, code, pager := l.canary("HTML of Slack's error"), l.canary("code of Slack's error"), l.canary("text of PagerDuty's error")
+	calls := map[string]int{}
 	var mu sync.Mutex
-	first := func(what string, n int) bool {
+	first := func(kind string, n int) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		answered[what]++
-		return answered[what] <= n
+		calls[kind]++
+		return calls[kind] <= n
 	}
 	l.slackProxy.setOverride(func(r *http.Request, _ string) (int, string) {
 		switch {
@@ -163,7 +164,7 @@ func (l *leakTest) failServices() {
 		case strings.HasSuffix(r.URL.Path, "chat.update") && first("update", 2):
 			return http.StatusInternalServerError, "<html>" + html + "</html>"
 		case strings.HasSuffix(r.URL.Path, "conversations.setTopic") && first("topic", 2):
-			return http.StatusOK, "{ " + html // no JSON
+			return http.StatusOK, "{ " + html // invalid JSON
 		}
 		return 0, ""
 	})
@@ -177,19 +178,21 @@ func (l *leakTest) failServices() {
 		return 0, ""
 	})
 	l.requireAccepted(l.company.Trail.Deliver(l.t.Context(), feed.StopLogging(77), feed.Copy{}))
-	l.waitFor(time.Minute, "the page was refused", func() bool {
+	l.waitFor(time.Minute, "the discarded page", func() bool {
 		return l.queryInt(`SELECT count(*) FROM effects WHERE kind = 'page' AND state = 'discarded'`) > 0
 	})
 }
 
+// requireAccepted fails the test unless the response is 202.
 func (l *leakTest) requireAccepted(a feed.Answer, err error) {
 	l.t.Helper()
 	if err != nil || a.Status != http.StatusAccepted {
-		l.t.Errorf("an alert was answered %d: %v", a.Status, err)
+		l.t.Errorf("send alert: got status %d, %v, want 202", a.Status, err)
 	}
 }
 
-// checkReadable makes sure that what was planted did arrive: with the key, it reads.
+// checkReadable requires the canaries to have arrived: the bot, which has the key,
+// shows them with the incidents.
 func (l *leakTest) checkReadable() {
 	l.t.Helper()
 	var all []byte
@@ -205,26 +208,25 @@ func (l *leakTest) checkReadable() {
 		all = append(all, raw...)
 	}
 	missing := []string{}
-	for mark, where := range l.canaries {
-		if !bytes.Contains(bytes.ToLower(all), []byte(strings.ToLower(mark))) {
+	for canary, where := range l.canaries {
+		if !bytes.Contains(bytes.ToLower(all), []byte(strings.ToLower(canary))) {
 			missing = append(missing, where)
 		}
 	}
 	slices.Sort(missing)
-	// What is not shown with the incident is in the kept delivery, or was not kept.
-	unseen := []string{"action nobody knows", "address of a user", "answer of the mail server", "argument of a call", "body that is no JSON",
-		"deep in an alert", "HTML of Slack's error", "id of a delivery", "person that nobody is", "shape nobody knows", "tag of an alert", "address of a request",
-		"code of Slack's refusal", "stack of an alert", "user of a call", "words that were not understood", "agent of a call", "culprit of an alert"}
+	// These are only in the stored delivery, or not stored at all.
+	notShown := []string{"unknown action", "address of a user", "answer of the mail server", "argument of a call", "body that is not JSON",
+		"deep in an alert", "HTML of Slack's error", "id of a delivery", "unknown person", "unknown shape", "tag of an alert", "address of a request",
+		"code of Slack's error", "stack of an alert", "user of a call", "unknown command", "agent of a call", "culprit of an alert"}
 	for _, where := range missing {
-		if !slices.Contains(unseen, where) {
-			l.t.Errorf("the %s cannot be read", where)
+		if !slices.Contains(notShown, where) {
+			l.t.Errorf("%s is not shown with any incident", where)
 		}
 	}
-	l.t.Logf("%d strings planted, %d of them are shown with the incidents", len(l.canaries), len(l.canaries)-len(missing))
+	l.t.Logf("%d canaries, %d of them shown with the incidents", len(l.canaries), len(l.canaries)-len(missing))
 }
 
-// searchCanaries looks for every string, in every spelling, in everything that is kept
-// or printed.
+// searchCanaries requires that no canary is in the exposed data, in any encoding.
 func (l *leakTest) searchCanaries(when string) {
 	l.t.Helper()
 	places := l.exposedData()
@@ -232,32 +234,32 @@ func (l *leakTest) searchCanaries(when string) {
 	for place, content := range places {
 		size += len(content)
 		lower := bytes.ToLower(content)
-		for mark, where := range l.canaries {
-			for _, spelling := range encodings(mark) {
-				if bytes.Contains(content, []byte(spelling)) || bytes.Contains(lower, []byte(strings.ToLower(mark))) {
+		for canary, where := range l.canaries {
+			for _, encoded := range encodings(canary) {
+				if bytes.Contains(content, []byte(encoded)) || bytes.Contains(lower, []byte(strings.ToLower(canary))) {
 					found++
-					at := max(bytes.Index(lower, []byte(strings.ToLower(mark))), 0)
-					l.t.Errorf("%s: the %s stands in %s: …%q…", when, where, place, content[max(0, at-160):min(len(content), at+80)])
+					at := max(bytes.Index(lower, []byte(strings.ToLower(canary))), 0)
+					l.t.Errorf("%s: got %s in %s: …%q…", when, where, place, content[max(0, at-160):min(len(content), at+80)])
 					break
 				}
 			}
 		}
 	}
-	l.t.Logf("%s: %d strings, %d places, %d bytes: found %d", when, len(l.canaries), len(places), size, found)
+	l.t.Logf("%s: searched %d canaries in %d places with %d bytes, found %d", when, len(l.canaries), len(places), size, found)
 }
 
-// encodings of a string in bytes, as hexadecimal digits, and in the three
+// encodings returns the canary as plain text, as hexadecimal digits, and in the three
 // alignments of base64.
-func encodings(mark string) []string {
-	out := []string{mark, hex.EncodeToString([]byte(mark)), hex.EncodeToString([]byte(strings.ToLower(mark)))}
+func encodings(canary string) []string {
+	out := []string{canary, hex.EncodeToString([]byte(canary)), hex.EncodeToString([]byte(strings.ToLower(canary)))}
 	for skip := range 3 {
-		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat(" ", skip) + mark))
+		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat(" ", skip) + canary))
 		out = append(out, strings.TrimRight(encoded, "=")[4:len(encoded)-6])
 	}
 	return out
 }
 
-// exposedData are what somebody may get hold of who has no key.
+// exposedData returns all data readable without a key, by place.
 func (l *leakTest) exposedData() map[string][]byte {
 	l.t.Helper()
 	out := map[string][]byte{"the log": []byte(l.logText())}
@@ -277,7 +279,7 @@ func (l *leakTest) exposedData() map[string][]byte {
 			out[filepath.Base(f)] = raw
 		}
 		if len(out["tocsin.db"]) == 0 {
-			l.t.Errorf("no database file among %v", files)
+			l.t.Errorf("got files %v, want tocsin.db with data", files)
 		}
 	} else {
 		out["the dump"] = pgDump(l.t, l.database)
@@ -287,20 +289,20 @@ func (l *leakTest) exposedData() map[string][]byte {
 		jobs = fmt.Appendln(jobs, row)
 	}
 	if len(jobs) == 0 {
-		l.t.Error("no jobs to look at")
+		l.t.Error("got no jobs")
 	}
 	out["the jobs"] = jobs
 	return out
 }
 
-// pgDump is what pg_dump makes of a database.
+// pgDump returns the output of pg_dump.
 func pgDump(t *testing.T, url string) []byte {
 	t.Helper()
 	command := "pg_dump"
 	if _, err := exec.LookPath(command); err != nil {
 		found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/pg_dump")
 		if len(found) == 0 {
-			t.Fatal("there is no pg_dump")
+			t.Fatal("pg_dump is not installed")
 		}
 		command = found[len(found)-1]
 	}
@@ -309,12 +311,13 @@ func pgDump(t *testing.T, url string) []byte {
 		t.Fatalf("pg_dump: %v", err)
 	}
 	if !bytes.Contains(out, []byte("COPY public.inbox")) {
-		t.Error("the dump holds no deliveries")
+		t.Error("dump contains no deliveries")
 	}
 	return out
 }
 
-// rotateKeys gives the database new keys, twice: by the running bot and without one.
+// rotateKeys rotates the keys with the running bot and again without one. It requires
+// that the old keys no longer open the database.
 func (l *leakTest) rotateKeys() {
 	t := l.t
 	old, err := os.ReadFile(l.keyset)
@@ -329,14 +332,14 @@ func (l *leakTest) rotateKeys() {
 	})
 	l.checkVerify()
 	if l.incidentTexts() != before {
-		t.Error("after the rotation by the running bot something reads otherwise")
+		t.Error("incidents differ after the rotation by the running bot")
 	}
 	if _, err := l.sendCommand("note INC-2 " + l.canary("note after the rotation")); err != nil {
 		t.Error(err)
 	}
 	before = l.incidentTexts()
 	l.stop()
-	l.searchCanaries("after its end")
+	l.searchCanaries("stopped")
 	t.Log(strings.TrimSpace(l.mustRun("keys", "rotate", "--prune")))
 	l.checkVerify()
 
@@ -351,14 +354,14 @@ func (l *leakTest) rotateKeys() {
 	select {
 	case <-p.ended:
 		if p.err == nil {
-			t.Error("with the old keys the bot ended without an error")
+			t.Error("bot with the old keys exited without an error")
 		}
 	case <-time.After(30 * time.Second):
-		t.Error("the bot starts with the keys that were pruned")
+		t.Error("bot started with pruned keys")
 		l.kill()
 	}
 	if out, err := l.run("verify"); err == nil {
-		t.Errorf("with the old keys the verification passes: %s", out)
+		t.Errorf("verify with the old keys succeeded: %s", out)
 	}
 	if err := os.WriteFile(l.keyset, current, 0o600); err != nil {
 		t.Fatal(err)
@@ -366,13 +369,13 @@ func (l *leakTest) rotateKeys() {
 	l.start()
 	l.checkVerify()
 	if l.incidentTexts() != before {
-		t.Error("after the rotation without a bot something reads otherwise")
+		t.Error("incidents differ after the rotation without a bot")
 	}
-	l.searchCanaries("after the rotations")
+	l.searchCanaries("restarted")
 }
 
-// whileLoaded does something while alerts come in, of incidents that are known
-// and of new ones. Each has to be taken, and to be read afterwards.
+// whileLoaded calls do under a load of alerts for existing and new incidents. Every
+// alert must be accepted and decoded.
 func (l *leakTest) whileLoaded(do func()) {
 	l.t.Helper()
 	var number atomic.Int64
@@ -385,30 +388,31 @@ func (l *leakTest) whileLoaded(do func()) {
 		return sentAlert{story: "known", trail: true, Delivery: l.company.Trail.Delivery(call, feed.Copy{N: n})}
 	})
 	b.setUnlimited(true)
-	l.waitFor(time.Minute, "it pours", func() bool { return number.Load() > 50 })
+	l.waitFor(time.Minute, "50 alerts", func() bool { return number.Load() > 50 })
 	do()
 	b.setUnlimited(false)
 	b.drain()
-	l.waitFor(2*time.Minute, "every alert is worked", func() bool { return l.queryInt("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
-	if bad := l.queryInt("SELECT CAST(coalesce(sum(count), 0) AS bigint) FROM alerts WHERE kind LIKE '%.unreadable'"); bad != 1 { // the one that was planted
-		l.t.Errorf("%d deliveries could not be read", bad)
+	l.waitFor(2*time.Minute, "every alert to be handled", func() bool { return l.queryInt("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+	if bad := l.queryInt("SELECT CAST(coalesce(sum(count), 0) AS bigint) FROM alerts WHERE kind LIKE '%.unreadable'"); bad != 1 { // sent by plantCanaries
+		l.t.Errorf("got %d undecodable deliveries, want 1", bad)
 	}
 	if b.results.statuses[http.StatusAccepted] != b.results.sent {
-		l.t.Errorf("%d alerts during the rotation, answered %v", b.results.sent, b.results.statuses)
+		l.t.Errorf("got statuses %v for %d alerts, want only 202", b.results.statuses, b.results.sent)
 	}
-	l.t.Logf("%d alerts came in meanwhile", b.results.sent)
+	l.t.Logf("%d alerts received during the rotation", b.results.sent)
 }
 
-// incidentTexts is what people read of every incident, but for what goes on meanwhile.
+// incidentTexts returns the texts of the first incidents, without events of the bot,
+// which still change.
 func (l *leakTest) incidentTexts() string {
 	l.t.Helper()
 	var b strings.Builder
-	for n := range 4 { // what poured in later belongs to others
+	for n := range 4 { // later alerts belong to other incidents
 		v := l.view(incident.ID(n + 1))
 		fmt.Fprintln(&b, v.Incident.Title, v.Incident.Record)
 		for _, e := range v.Timeline {
 			if e.By == "" {
-				continue // the bot's own words go on: what failed is tried again
+				continue // the bot still adds events, because it retries
 			}
 			for _, name := range []string{"title", "text", "reason", "detail"} {
 				fmt.Fprintln(&b, e.Kind, name, e.Text(name))
@@ -418,8 +422,9 @@ func (l *leakTest) incidentTexts() string {
 	return b.String()
 }
 
-// newFailingMailServer is a mail server that refuses everybody for now, and says why in words of its own.
-func newFailingMailServer(t *testing.T, mark string) string {
+// newFailingMailServer starts a mail server that rejects every recipient temporarily
+// with an error that contains canary. It returns the address.
+func newFailingMailServer(t *testing.T, canary string) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -435,12 +440,12 @@ func newFailingMailServer(t *testing.T, mark string) string {
 			go func() {
 				defer func() { _ = c.Close() }()
 				_ = c.SetDeadline(time.Now().Add(time.Minute))
-				fmt.Fprint(c, "220 sour ESMTP\r\n")
+				fmt.Fprint(c, "220 failing ESMTP\r\n")
 				in := bufio.NewScanner(c)
 				for in.Scan() {
 					switch verb, _, _ := strings.Cut(strings.ToUpper(in.Text()), " "); verb {
 					case "RCPT":
-						fmt.Fprintf(c, "451 4.7.1 <%s>: %s is greylisted\r\n", in.Text(), mark)
+						fmt.Fprintf(c, "451 4.7.1 <%s>: %s is greylisted\r\n", in.Text(), canary)
 					case "QUIT":
 						fmt.Fprint(c, "221 bye\r\n")
 						return
@@ -454,14 +459,14 @@ func newFailingMailServer(t *testing.T, mark string) string {
 	return l.Addr().String()
 }
 
-// TestSpellings makes sure that the search would find something.
-func TestSpellings(t *testing.T) {
-	const mark = "Qzabcdefghijklmnzq"
-	for _, kept := range []string{"…" + mark + "…", hex.EncodeToString([]byte("x" + mark + "y")),
-		base64.StdEncoding.EncodeToString([]byte(mark + "…")), base64.StdEncoding.EncodeToString([]byte("1" + mark + "…")),
-		base64.StdEncoding.EncodeToString([]byte("12" + mark + "…")), base64.StdEncoding.EncodeToString([]byte("123" + mark))} {
-		if !slices.ContainsFunc(encodings(mark), func(s string) bool { return strings.Contains(kept, s) }) {
-			t.Errorf("%s would not be found in %s", mark, kept)
+// TestEncodings_FindCanary requires the search to find a canary in each encoding.
+func TestEncodings_FindCanary(t *testing.T) {
+	const canary = "Qzabcdefghijklmnzq"
+	for _, stored := range []string{"…" + canary + "…", hex.EncodeToString([]byte("x" + canary + "y")),
+		base64.StdEncoding.EncodeToString([]byte(canary + "…")), base64.StdEncoding.EncodeToString([]byte("1" + canary + "…")),
+		base64.StdEncoding.EncodeToString([]byte("12" + canary + "…")), base64.StdEncoding.EncodeToString([]byte("123" + canary))} {
+		if !slices.ContainsFunc(encodings(canary), func(s string) bool { return strings.Contains(stored, s) }) {
+			t.Errorf("no encoding of %s found in %s", canary, stored)
 		}
 	}
 }

@@ -11,26 +11,25 @@ import (
 	"tocsin/bot/sandbox/feed"
 )
 
-// sentAlert is one delivery of an alert.
+// sentAlert is a delivery that contains an alert.
 type sentAlert struct {
 	feed.Delivery
 	story string
-	trail bool // by EventBridge, which repeats what was not answered; Sentry does not
+	trail bool // sent by EventBridge, which retries after errors; Sentry does not
 }
 
-// loadGenerator is the sender of alerts: many at once, with books of its own about
-// what it was answered.
+// loadGenerator sends alerts from many goroutines and records the bot's responses.
 type loadGenerator struct {
 	*botProcess
 	next        func() sentAlert
 	trail       *feed.CloudTrail
 	sentry      *feed.Sentry
-	minInFlight int64 // how many have to be in flight at a kill
+	minInFlight int64 // minimum number of alerts in flight at a kill
 	senders     sync.WaitGroup
-	senderCount int // of senders
+	senderCount int
 
-	inFlight    atomic.Int64 // written to the wire, and not answered
-	answered    atomic.Int64 // since it was last said when to strike
+	inFlight    atomic.Int64 // written to the connection and not answered
+	answered    atomic.Int64 // since the last call of killWhenFull
 	armed       atomic.Bool
 	minAnswered atomic.Int64
 	killBot     func()
@@ -38,22 +37,22 @@ type loadGenerator struct {
 
 	mu        sync.Mutex
 	change    *sync.Cond
-	ready     bool // the bot is there to be sent to
-	waiting   int  // senders with nothing to send
-	tokens    int  // alerts that may still be sent before it pours
-	unlimited bool // send without end
+	ready     bool // the bot accepts deliveries
+	waiting   int  // senders that wait for a token
+	tokens    int  // alerts that may still be sent
+	unlimited bool // send without tokens
 	ended     bool
 	results   sendLog
 }
 
-// minInFlightAtKill is how many alerts have to be under way when the bot is killed.
+// minInFlightAtKill is the default of loadGenerator.minInFlight.
 const minInFlightAtKill = 50
 
-// sendLog are what the sender knows.
+// sendLog is the senders' record of deliveries and responses.
 type sendLog struct {
 	sent     int                        // deliveries, not counting repeats
-	accepted map[string]map[string]bool // by story: ids of deliveries that were answered 2xx
-	gaveUp   map[string]map[string]bool // those that were not, and are not repeated
+	accepted map[string]map[string]bool // ids of deliveries answered 2xx, by story
+	gaveUp   map[string]map[string]bool // ids of deliveries that failed and are not retried, by story
 	repeats  int
 	statuses map[int]int
 }
@@ -66,11 +65,12 @@ func countIDs(of map[string]map[string]bool) (n int) {
 	return n
 }
 
-func newLoadGenerator(s *botProcess, senders int, make_ func() sentAlert) *loadGenerator {
+// newLoadGenerator starts the senders. They call next for each alert.
+func newLoadGenerator(s *botProcess, senders int, next func() sentAlert) *loadGenerator {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: senders}}
 	trail, sentry := s.company.Trail, s.company.Sentry
 	trail.Client, sentry.Client = client, client
-	b := &loadGenerator{botProcess: s, next: make_, trail: &trail, sentry: &sentry, minInFlight: minInFlightAtKill, senderCount: senders, ready: true, killed: make(chan int64, 1),
+	b := &loadGenerator{botProcess: s, next: next, trail: &trail, sentry: &sentry, minInFlight: minInFlightAtKill, senderCount: senders, ready: true, killed: make(chan int64, 1),
 		results: sendLog{accepted: map[string]map[string]bool{}, gaveUp: map[string]map[string]bool{}, statuses: map[int]int{}}}
 	b.change = sync.NewCond(&b.mu)
 	for range senders {
@@ -80,7 +80,8 @@ func newLoadGenerator(s *botProcess, senders int, make_ func() sentAlert) *loadG
 	return b
 }
 
-// send is one sender.
+// send is the loop of one sender. It retries an alert until record reports that the
+// sender is done with it.
 func (b *loadGenerator) send() {
 	for b.acquireToken() {
 		p := b.next()
@@ -93,7 +94,8 @@ func (b *loadGenerator) send() {
 	}
 }
 
-// acquireToken waits for leave to send another alert; false when there is no more to send.
+// acquireToken waits until another alert may be sent. It returns false after the
+// end of the test.
 func (b *loadGenerator) acquireToken() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +111,8 @@ func (b *loadGenerator) acquireToken() bool {
 	return b.unlimited && !b.ended
 }
 
-// awaitReady waits for the bot; false when the test is over.
+// awaitReady waits until the bot is ready. It returns false after the end of the
+// test.
 func (b *loadGenerator) awaitReady() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,15 +122,15 @@ func (b *loadGenerator) awaitReady() bool {
 	return b.ready
 }
 
-// isIdle reports whether everything that was allowed is sent and answered.
+// isIdle reports whether all allowed alerts are sent and answered.
 func (b *loadGenerator) isIdle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.tokens == 0 && b.waiting == b.senderCount
 }
 
-// deliver sends a parcel once. It is in flight from the moment in which it was
-// written until there is an answer, or none to be had.
+// deliver sends an alert once and returns the status, or 0 without a response. The
+// alert is in flight from the end of writing until the response or an error.
 func (b *loadGenerator) deliver(p sentAlert) (status int) {
 	var written atomic.Bool
 	ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) {
@@ -139,7 +142,7 @@ func (b *loadGenerator) deliver(p sentAlert) (status int) {
 	}})
 	var answer feed.Answer
 	if p.trail {
-		answer, _ = b.trail.Send(ctx, p.Delivery) // no answer is status 0
+		answer, _ = b.trail.Send(ctx, p.Delivery) // without a response, the status is 0
 	} else {
 		answer, _ = b.sentry.Send(ctx, p.Delivery)
 	}
@@ -150,8 +153,7 @@ func (b *loadGenerator) deliver(p sentAlert) (status int) {
 	return answer.Status
 }
 
-// record writes into the books what was answered, and says whether the sender
-// is done with the parcel.
+// record records a response and reports whether the sender is done with the alert.
 func (b *loadGenerator) record(p sentAlert, status int, first bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -178,7 +180,7 @@ func (b *loadGenerator) record(p sentAlert, status int, first bool) bool {
 	return false
 }
 
-// allow lets so many more alerts out.
+// allow permits n more alerts.
 func (b *loadGenerator) allow(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -186,7 +188,7 @@ func (b *loadGenerator) allow(n int) {
 	b.change.Broadcast()
 }
 
-// setUnlimited sends without end until it is told to stop.
+// setUnlimited permits alerts without a limit, or stops permitting them.
 func (b *loadGenerator) setUnlimited(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -194,8 +196,8 @@ func (b *loadGenerator) setUnlimited(on bool) {
 	b.change.Broadcast()
 }
 
-// killIfFull kills in the very moment in which enough alerts are in flight,
-// here and not in another goroutine, which would come too late.
+// killIfFull kills the bot if it is armed and enough alerts are in flight. The
+// sender's goroutine calls it, because another goroutine would run too late.
 func (b *loadGenerator) killIfFull() {
 	if b.answered.Load() < b.minAnswered.Load() || b.inFlight.Load() < b.minInFlight || !b.armed.CompareAndSwap(true, false) {
 		return
@@ -209,19 +211,19 @@ func (b *loadGenerator) killIfFull() {
 	b.killed <- n
 }
 
-// killWhenFull sends without end; after so many answers strike is called in the
-// moment in which enough alerts are in flight. It returns how many those were.
-func (b *loadGenerator) killWhenFull(after int64, strike func()) (inFlight int64) {
+// killWhenFull sends without a limit. After minAnswered responses it calls kill as
+// soon as enough alerts are in flight, and returns their number.
+func (b *loadGenerator) killWhenFull(minAnswered int64, kill func()) (inFlight int64) {
 	b.t.Helper()
 	b.answered.Store(0)
-	b.minAnswered.Store(after)
-	b.killBot = strike // read by whoever disarms, and armed below
+	b.minAnswered.Store(minAnswered)
+	b.killBot = kill // read only by the sender that disarms, after arming below
 	b.armed.Store(true)
 	b.setUnlimited(true)
 	select {
 	case inFlight = <-b.killed:
 	case <-time.After(60 * time.Second):
-		b.t.Fatalf("the wire did not fill: %d alerts in flight", b.inFlight.Load())
+		b.t.Fatalf("got %d alerts in flight within 60 s, want %d", b.inFlight.Load(), b.minInFlight)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -229,7 +231,7 @@ func (b *loadGenerator) killWhenFull(after int64, strike func()) (inFlight int64
 	return inFlight
 }
 
-// resume says that the bot is there again; what was not answered is repeated.
+// resume reports that the bot is ready again. The senders then retry.
 func (b *loadGenerator) resume() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -237,7 +239,7 @@ func (b *loadGenerator) resume() {
 	b.change.Broadcast()
 }
 
-// drain ends the barrage once everything that is repeated was answered.
+// drain waits until every retried alert is answered, and stops the senders.
 func (b *loadGenerator) drain() {
 	b.t.Helper()
 	b.mu.Lock()
@@ -249,11 +251,11 @@ func (b *loadGenerator) drain() {
 	select {
 	case <-done:
 	case <-time.After(2 * time.Minute):
-		b.t.Fatal("the senders did not come to an end")
+		b.t.Fatal("senders did not finish within 2 minutes")
 	}
 }
 
-// abort lets senders go that a failed test left behind.
+// abort stops the senders that a failed test left running.
 func (b *loadGenerator) abort() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -17,16 +17,18 @@ import (
 	"tocsin/store/storetest"
 )
 
-// TestOutage takes Slack and PagerDuty away together: Slack answers 429, then
-// 500, to everything, and PagerDuty answers 500 for a quarter of the incidents,
-// 400 for another, nothing at all for the third, and takes the page and tells
-// nobody for the last. Half of the incidents are being worked on by then, the
-// other half begins. Pages have to go by mail, nothing may be discarded or said
-// in the wrong order, and everything has to catch up.
+// TestOutage_SlackAndPagerDuty makes Slack and PagerDuty fail at once. Slack answers
+// all calls with 429 and later with 500. PagerDuty fails in one of four ways per
+// incident: it answers 500, answers 400, does not answer, or accepts the page without
+// notifying anyone. Half of the incidents exist before the outage, the others are
+// opened during it.
 //
-// It is a real minute and a hundred incidents with TOCSIN_TEST_HEAVY=1, on both
-// databases; otherwise twelve seconds and thirty, on SQLite.
-func TestOutage(t *testing.T) {
+// Pages must go out by mail. No effect may be discarded, except pages answered 400.
+// Messages must stay in order, and all effects must complete after the outage.
+//
+// With TOCSIN_TEST_HEAVY=1, the test runs for a minute with 100 incidents on both
+// databases, and otherwise for 12 seconds with 30 incidents on SQLite.
+func TestOutage_SlackAndPagerDuty(t *testing.T) {
 	t.Parallel()
 	if !fullSize {
 		(&outageTest{incidents: 30, duration: 12 * time.Second, escalateAfter: 30 * time.Second}).run(t, storetest.SQLite(t))
@@ -42,12 +44,12 @@ type outageTest struct {
 	*botProcess
 	incidents     int
 	duration      time.Duration
-	escalateAfter time.Duration // 30 s is the least that the configuration allows
+	escalateAfter time.Duration // at least the minimum of 30 s
 	ended         chan struct{}
 }
 
-// The ways in which PagerDuty fails, by the incident's number.
-var pagerFaults = []string{"500", "400", "silence", "202 and nobody hears of it"}
+// pagerFaults are the ways in which PagerDuty fails, by incident ID modulo 4.
+var pagerFaults = []string{"500", "400", "silence", "202 without a page"}
 
 func (o *outageTest) run(t *testing.T, url string) {
 	o.botProcess = startBot(t, url, company.Options{Seed: 23, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
@@ -66,19 +68,19 @@ func (o *outageTest) run(t *testing.T, url string) {
 	o.waitIdle(time.Minute)
 
 	began := o.startOutage()
-	for n := range half { // what goes on meanwhile in the incidents that are known
+	for n := range half { // activity in the existing incidents
 		id := incident.ID(n + 1).String()
 		o.sendAlert(newStory(2 * n).calls[1], 1000+n)
 		for m := range 3 {
 			if _, err := o.sendCommand(fmt.Sprintf("note %s remark %d", id, m)); err != nil {
-				t.Errorf("note while Slack is down: %v", err)
+				t.Errorf("note during the outage: %v", err)
 			}
 		}
 	}
 	for n := half; n < o.incidents; n++ {
 		o.sendAlert(newStory(2 * n).calls[0], n)
 	}
-	<-time.After(time.Until(began.Add(o.duration))) // the outage lasts as long as it lasts
+	<-time.After(time.Until(began.Add(o.duration))) // remaining duration of the outage
 	o.endOutage()
 	o.waitForMails(half)
 	for n := half; n < o.incidents; n++ {
@@ -88,19 +90,20 @@ func (o *outageTest) run(t *testing.T, url string) {
 	}
 	over := time.Now()
 	o.waitIdle(4 * time.Minute)
-	t.Logf("%d incidents, an outage of %v; all had caught up %v after it", o.incidents, o.duration, time.Since(over).Round(100*time.Millisecond))
+	t.Logf("%d incidents, outage of %v, idle %v after its end", o.incidents, o.duration, time.Since(over).Round(100*time.Millisecond))
 	o.checkOutcome(half)
 }
 
-// sendAlert sends an alert, which has to be taken.
+// sendAlert sends an alert, which must be accepted.
 func (o *outageTest) sendAlert(call feed.Call, n int) {
 	o.t.Helper()
 	answer, err := o.company.Trail.Deliver(o.t.Context(), call, feed.Copy{N: n})
 	if err != nil || answer.Status != http.StatusAccepted {
-		o.t.Errorf("an alert was answered %d, %v", answer.Status, err)
+		o.t.Errorf("send alert: got status %d, %v, want 202", answer.Status, err)
 	}
 }
 
+// startOutage starts the faults and returns the start time.
 func (o *outageTest) startOutage() time.Time {
 	o.ended = make(chan struct{})
 	o.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultRateLimit, RetryAfter: 2})
@@ -109,7 +112,7 @@ func (o *outageTest) startOutage() time.Time {
 		o.company.Chat.SetFault(chat.Fault{Method: "*", Kind: chat.FaultServerError})
 	})
 	o.t.Cleanup(func() { change.Stop() })
-	over := o.ended
+	ended := o.ended
 	o.pagerProxy.setOverride(func(r *http.Request, body string) (int, string) {
 		var event struct {
 			Key string `json:"dedup_key"`
@@ -124,7 +127,7 @@ func (o *outageTest) startOutage() time.Time {
 		case "silence":
 			select {
 			case <-r.Context().Done():
-			case <-over:
+			case <-ended:
 			}
 			return -1, ""
 		default:
@@ -140,16 +143,17 @@ func (o *outageTest) endOutage() {
 	o.pagerProxy.setOverride(nil)
 }
 
-// waitForMails waits until every page that PagerDuty did not deliver went out by mail.
+// waitForMails waits until every page that PagerDuty did not deliver was mailed.
 func (o *outageTest) waitForMails(half int) {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(o.t.Context(), o.escalateAfter+time.Minute)
 	defer cancel()
 	if err := o.company.Mail.Until(ctx, func() bool { return len(o.company.Mail.Counts()) >= o.incidents-half }); err != nil {
-		o.t.Errorf("%d of %d pages went out by mail: %v", len(o.company.Mail.Counts()), o.incidents-half, err)
+		o.t.Errorf("got %d pages by mail, want %d: %v", len(o.company.Mail.Counts()), o.incidents-half, err)
 	}
 }
 
+// checkOutcome compares the incidents with Slack, PagerDuty and the mailbox.
 func (o *outageTest) checkOutcome(half int) {
 	t := o.t
 	var views []incident.View
@@ -157,30 +161,30 @@ func (o *outageTest) checkOutcome(half int) {
 		views = append(views, o.view(incident.ID(n+1)))
 	}
 	if len(views) != o.incidents {
-		t.Fatalf("%d incidents, want %d", len(views), o.incidents)
+		t.Fatalf("got %d incidents, want %d", len(views), o.incidents)
 	}
 	o.stop()
 	o.checkVerify()
-	var refused []string
+	var discarded []string
 	for n := half; n < o.incidents; n++ {
-		if pagerFaults[(n+1)%4] == "400" { // PagerDuty said never; the next route has it
-			refused = append(refused, fmt.Sprintf("INC-%d/page/1/0", n+1))
+		if pagerFaults[(n+1)%4] == "400" { // a permanent error: the page goes to the next escalation step
+			discarded = append(discarded, fmt.Sprintf("INC-%d/page/1/0", n+1))
 		}
 	}
-	effects := o.checkEffects(refused...)
-	if gone := o.checkMessages(effects); gone != 0 {
-		t.Errorf("%d messages were doubled", gone)
+	effects := o.checkEffects(discarded...)
+	if doubled := o.checkMessages(effects); doubled != 0 {
+		t.Errorf("got %d doubled messages, want 0", doubled)
 	}
 	o.checkChannels(views)
 	o.checkOrder()
 	o.checkEscalation(views[half:])
 	if n := o.queryInt("SELECT count(*) FROM river_job WHERE state IN ('discarded', 'cancelled')"); n != 0 {
-		t.Errorf("%d jobs were discarded", n)
+		t.Errorf("got %d discarded or cancelled jobs, want 0", n)
 	}
 }
 
-// checkOrder: within each channel, what is said once is said in the order in which
-// it happened, for each incident.
+// checkOrder requires the messages of an incident to be in the order of its timeline
+// within each channel. Cards and pages are excluded.
 func (o *outageTest) checkOrder() {
 	for _, c := range o.company.Chat.Channels("") {
 		last := map[string]int{}
@@ -195,55 +199,55 @@ func (o *outageTest) checkOrder() {
 				continue
 			}
 			if seq < last[part[0]] {
-				o.t.Errorf("#%s: %s was said after event %d of the same incident", c.Name, key, last[part[0]])
+				o.t.Errorf("#%s: got message %s after event %d of the incident", c.Name, key, last[part[0]])
 			}
 			last[part[0]] = seq
 		}
 	}
 }
 
-// checkEscalation: each page that PagerDuty failed to deliver went to the mailbox once,
-// and how long that took.
+// checkEscalation requires one mail per page that PagerDuty failed to deliver, within
+// 15 seconds of the failure. It logs the times.
 func (o *outageTest) checkEscalation(views []incident.View) {
 	t := o.t
 	arrived := map[string]time.Time{}
 	for _, m := range o.company.Mail.Messages() {
 		id, _, _ := strings.Cut(m.MessageID, "@")
 		if !arrived[id].IsZero() {
-			t.Errorf("the mail %s came twice", id)
+			t.Errorf("got mail %s twice", id)
 		}
 		arrived[id] = m.At
 	}
-	longest, whole := map[string]time.Duration{}, map[string]time.Duration{}
+	afterFailure, afterAlert := map[string]time.Duration{}, map[string]time.Duration{}
 	for _, v := range views {
 		id := v.Incident.ID
 		fault := pagerFaults[int(id)%4]
 		mail, ok := arrived[fmt.Sprintf("%s.page.1.1", id)]
 		if !ok {
-			t.Errorf("%s (%s): no page by mail", id, fault)
+			t.Errorf("%s (%s): got no page by mail", id, fault)
 			continue
 		}
-		var called, failed time.Time
+		var started, failed time.Time
 		for _, e := range v.Timeline {
 			switch {
-			case e.Kind == incident.EventRoundStarted && called.IsZero():
-				called = e.RecordedAt
+			case e.Kind == incident.EventRoundStarted && started.IsZero():
+				started = e.RecordedAt
 			case (e.Kind == incident.EventPageFailed || e.Kind == incident.EventPageUnanswered) && e.Field("escalation_step") == "0" && failed.IsZero():
 				failed = e.RecordedAt
 			}
 		}
 		if failed.IsZero() {
-			t.Errorf("%s (%s): the timeline does not say that the page failed", id, fault)
+			t.Errorf("%s (%s): got no failed page in the timeline", id, fault)
 			continue
 		}
-		longest[fault], whole[fault] = max(longest[fault], mail.Sub(failed)), max(whole[fault], mail.Sub(called))
+		afterFailure[fault], afterAlert[fault] = max(afterFailure[fault], mail.Sub(failed)), max(afterAlert[fault], mail.Sub(started))
 	}
 	for _, fault := range pagerFaults {
-		t.Logf("PagerDuty %s: longest from the failure to the page by mail %v, from the alert %v", fault,
-			longest[fault].Round(time.Millisecond), whole[fault].Round(time.Millisecond))
+		t.Logf("PagerDuty %s: page by mail at most %v after the failure, %v after the alert", fault,
+			afterFailure[fault].Round(time.Millisecond), afterAlert[fault].Round(time.Millisecond))
 		limit := 15 * time.Second
-		if longest[fault] > limit {
-			t.Errorf("%s: the next route went only after %v", fault, longest[fault])
+		if afterFailure[fault] > limit {
+			t.Errorf("%s: got the page by mail %v after the failure, want at most %v", fault, afterFailure[fault], limit)
 		}
 	}
 }

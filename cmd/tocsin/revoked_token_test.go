@@ -13,17 +13,17 @@ import (
 	"tocsin/store"
 )
 
-// TestARevokedSlackTokenStopsNeitherAlertsNorPages: Slack may be what was
-// broken into.
-func TestARevokedSlackTokenStopsNeitherAlertsNorPages(t *testing.T) {
+// TestRevokedSlackToken_AlertsStillPage covers an attack on Slack itself, in which the
+// tokens are revoked.
+func TestRevokedSlackToken_AlertsStillPage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	world, err := company.Open(company.Options{Seed: 6})
+	sandbox, err := company.Open(company.Options{Seed: 6})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = world.Close() }()
-	cfg, err := demoConfig(world, demoOptions{Dir: t.TempDir()})
+	defer func() { _ = sandbox.Close() }()
+	cfg, err := demoConfig(sandbox, demoOptions{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +32,11 @@ func TestARevokedSlackTokenStopsNeitherAlertsNorPages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused := make(chan struct{}, 100)
-	defer world.Chat.Subscribe(func(e chat.Entry) {
+	rejected := make(chan struct{}, 100)
+	defer sandbox.Chat.Subscribe(func(e chat.Entry) {
 		if e.Call != nil && e.Call.Method == "apps.connections.open" {
 			select {
-			case refused <- struct{}{}:
+			case rejected <- struct{}{}:
 			default:
 			}
 		}
@@ -46,25 +46,25 @@ func TestARevokedSlackTokenStopsNeitherAlertsNorPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	world.Connect("http://" + b.Addr())
+	sandbox.Connect("http://" + b.Addr())
 	run, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(run) }()
 	select {
-	case <-refused:
+	case <-rejected:
 	case err := <-ended:
-		t.Fatalf("the bot ended: %v", err)
+		t.Fatalf("bot stopped: %v", err)
 	case <-ctx.Done():
-		t.Fatal("the bot did not try to connect")
+		t.Fatal("bot did not try to connect to Slack")
 	}
-	if a, err := world.Trail.Deliver(ctx, feed.StopLogging(6), feed.Copy{}); err != nil || a.Status != 202 {
-		t.Fatalf("%+v, %v", a, err)
+	if a, err := sandbox.Trail.Deliver(ctx, feed.StopLogging(6), feed.Copy{}); err != nil || a.Status != 202 {
+		t.Fatalf("got response %+v, %v, want 202", a, err)
 	}
-	if err := world.Pager.Until(ctx, func() bool { return len(world.Pager.Snapshot().Pages) > 0 }); err != nil {
-		t.Errorf("nobody was paged: %v", err)
+	if err := sandbox.Pager.Until(ctx, func() bool { return len(sandbox.Pager.Snapshot().Pages) > 0 }); err != nil {
+		t.Errorf("got no page: %v", err)
 	}
 	stop()
 	if err := <-ended; err != nil {
-		t.Errorf("the bot ended with %v", err)
+		t.Errorf("bot stopped with %v", err)
 	}
 }

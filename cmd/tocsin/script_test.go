@@ -14,10 +14,10 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tocsin": main})
 }
 
-// envVariables are those that the example names.
+// envVariables matches the environment variables in the example configuration.
 var envVariables = regexp.MustCompile(`\$\{(\w+)\}`)
 
-// TestScripts runs the command line as people and shells do.
+// TestScripts runs the scripts in testdata/script with the real command line.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",

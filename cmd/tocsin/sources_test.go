@@ -19,17 +19,17 @@ import (
 	"tocsin/store"
 )
 
-// TestEverySourceHasItsDoor switches every source on that takes what the world
-// sends, and goes through each door of the bot as it is put together.
-func TestEverySourceHasItsDoor(t *testing.T) {
+// TestEndpoints_EverySource enables every source with a webhook and sends valid and
+// invalid requests to each endpoint of the bot.
+func TestEndpoints_EverySource(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	world, err := company.Open(company.Options{Seed: 5, HTTP: true})
+	sandbox, err := company.Open(company.Options{Seed: 5, HTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = world.Close() }()
-	cfg, err := demoConfig(world, demoOptions{Dir: t.TempDir(), HTTP: true})
+	defer func() { _ = sandbox.Close() }()
+	cfg, err := demoConfig(sandbox, demoOptions{Dir: t.TempDir(), HTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +41,8 @@ func TestEverySourceHasItsDoor(t *testing.T) {
 	cfg.Sources.Report.Form = &bot.ReportForm{Company: "Payroll"}
 	cfg.Sources.Report.SecurityTxt = &bot.SecurityTxt{Contacts: []string{"mailto:security@payroll.example"}, Expires: bot.Day{Time: time.Now().AddDate(0, 6, 0)}}
 	cfg.Sources.SNS.Topics = []string{"arn:aws:sns:eu-west-3:123456789012:security-events"}
-	if faults := cfg.Validate(); len(faults) > 0 {
-		t.Fatal(faults)
+	if errs := cfg.Validate(); len(errs) > 0 {
+		t.Fatal(errs)
 	}
 	keys, err := store.Ephemeral()
 	if err != nil {
@@ -54,7 +54,7 @@ func TestEverySourceHasItsDoor(t *testing.T) {
 	}
 	defer b.Close()
 	base := "http://" + b.Addr()
-	world.Connect(base)
+	sandbox.Connect(base)
 	run, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(run) }()
@@ -73,7 +73,7 @@ func TestEverySourceHasItsDoor(t *testing.T) {
 		t.Helper()
 		status, text := send(method, path, body, header...)
 		if status != want {
-			t.Errorf("%s %s: %d, want %d: %s", method, path, status, want, text)
+			t.Errorf("%s %s: got %d, want %d: %s", method, path, status, want, text)
 		}
 		return text
 	}
@@ -93,20 +93,20 @@ func TestEverySourceHasItsDoor(t *testing.T) {
 	expect(401, "POST", "/hooks/hackerone", filed, "X-H1-Signature", sign("x"))
 	expect(401, "POST", "/hooks/report", `{}`)
 	if status, _ := send("POST", "/hooks/sns", `{"Type":"Notification"}`); status/100 != 4 {
-		t.Errorf("an unsigned SNS message was answered %d", status)
+		t.Errorf("unsigned SNS message: got status %d, want 4xx", status)
 	}
 	if txt := expect(200, "GET", "/.well-known/security.txt", ""); !strings.Contains(txt, "Contact: mailto:security@payroll.example") {
-		t.Errorf("security.txt: %s", txt)
+		t.Errorf("got security.txt %s, want the contact", txt)
 	}
 	expect(200, "GET", "/report", "")
 	form := url.Values{"title": {"Payslips of others"}, "description": {"Change the number in the address."}}.Encode()
-	if said := expect(200, "POST", "/report", form, "Content-Type", "application/x-www-form-urlencoded"); !strings.Contains(said, "reference") {
-		t.Errorf("the form said: %s", said)
+	if text := expect(200, "POST", "/report", form, "Content-Type", "application/x-www-form-urlencoded"); !strings.Contains(text, "reference") {
+		t.Errorf("got response of the form %s, want a reference", text)
 	}
 
-	// The reports and the alert become incidents that wake nobody, or are kept.
+	// The two reports open incidents of sev4, which do not page. The alerts are stored.
 	system := incident.Identity{Provider: incident.ProviderSystem, ID: "test"}
-	tick := time.NewTicker(50 * time.Millisecond) // the bot tells nobody when its queue is empty
+	tick := time.NewTicker(50 * time.Millisecond) // poll, because the bot does not notify of an empty queue
 	defer tick.Stop()
 	for {
 		list, err := b.Desk().List(ctx, system, incident.Filter{All: true})
@@ -116,18 +116,18 @@ func TestEverySourceHasItsDoor(t *testing.T) {
 		if len(list) == 2 {
 			for _, s := range list {
 				if s.Severity != incident.Sev4 {
-					t.Errorf("%s is %s", s.ID, s.Severity)
+					t.Errorf("%s: got %s, want sev4", s.ID, s.Severity)
 				}
 			}
 			break
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%d incidents, want the form's and HackerOne's", len(list))
+			t.Fatalf("got %d incidents, want 2 (form and HackerOne)", len(list))
 		case <-tick.C:
 		}
 	}
-	if pages := world.Pager.Snapshot().Pages; len(pages) != 0 {
-		t.Errorf("a report woke somebody: %+v", pages)
+	if pages := sandbox.Pager.Snapshot().Pages; len(pages) != 0 {
+		t.Errorf("got pages %+v, want none", pages)
 	}
 }

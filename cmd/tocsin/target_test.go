@@ -27,17 +27,17 @@ import (
 	"tocsin/bot/sandbox/feed"
 )
 
-// target is a bot under load. Of the survivor it has the configuration and what
-// asks the bot; a survivor belongs to a test, and this to a benchmark.
+// target is a bot under load. It uses the configuration and the queries of
+// [botProcess], which belongs to a test, whereas a target belongs to a benchmark.
 type target struct {
 	*botProcess
 	b      *testing.B
-	readDB *sql.DB // the database, read while the bot works on it
+	readDB *sql.DB // the bot's database, opened for reading
 }
 
-// startTarget starts the bot in an ordinary configuration that logs as it does in
-// production, and reads from its log how it writes to its disk.
-func startTarget(b *testing.B, change ...configChange) *target {
+// startTarget starts the bot with an ordinary configuration that logs as in
+// production, and requires a database that syncs every commit to a disk.
+func startTarget(b *testing.B, changes ...configChange) *target {
 	b.Helper()
 	binary, err := buildBinary()
 	if err != nil {
@@ -69,8 +69,8 @@ func startTarget(b *testing.B, change ...configChange) *target {
 	}
 	config := s.configuration(false)
 	config["telemetry"] = map[string]any{"log_level": "info"}
-	for _, c := range change {
-		c(config)
+	for _, change := range changes {
+		change(config)
 	}
 	raw, err := json.Marshal(config)
 	if err == nil {
@@ -89,8 +89,8 @@ func startTarget(b *testing.B, change ...configChange) *target {
 	return p
 }
 
-// launchBot launches the bot, which dies with this process, and waits until it is
-// ready and has said how it writes.
+// launchBot starts the bot, which dies with this process, and waits until it is
+// ready and has logged synchronous=FULL.
 func (p *target) launchBot() {
 	p.b.Helper()
 	proc := &childProcess{cmd: exec.Command(p.binary, "serve", "-c", p.config), ended: make(chan struct{})}
@@ -98,7 +98,7 @@ func (p *target) launchBot() {
 	proc.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // the kernel ties the child's life to the thread that started it
+		runtime.LockOSThread() // Pdeathsig is sent when the thread that started the child ends
 		defer runtime.UnlockOSThread()
 		defer close(proc.ended)
 		err := proc.cmd.Start()
@@ -112,26 +112,27 @@ func (p *target) launchBot() {
 	}
 	p.proc = proc
 	p.b.Cleanup(p.kill)
-	p.requireWithin(time.Minute, "the bot is ready", func() bool {
+	p.requireWithin(time.Minute, "the bot to be ready", func() bool {
 		select {
 		case <-proc.ended:
-			p.b.Fatalf("the bot ended at its start: %v\n%s", proc.err, tail(p.logText(), 3000))
+			p.b.Fatalf("bot exited during its start: %v\n%s", proc.err, tail(p.logText(), 3000))
 		default:
 		}
 		status, _ := p.httpGet("/readyz")
 		return status == http.StatusOK && p.company.Chat.Connections() > 0
 	})
-	said := regexp.MustCompile(`engine=sqlite journal_mode=wal synchronous=FULL`).FindString(p.logText())
-	if said == "" {
-		p.b.Fatalf("the bot did not say that it writes with synchronous=FULL:\n%s", tail(p.logText(), 3000))
+	mode := regexp.MustCompile(`engine=sqlite journal_mode=wal synchronous=FULL`).FindString(p.logText())
+	if mode == "" {
+		p.b.Fatalf("bot did not log synchronous=FULL:\n%s", tail(p.logText(), 3000))
 	}
-	p.b.Logf("the running bot says: %s; its database is in %s", said, p.dir)
+	p.b.Logf("bot logged %s, database in %s", mode, p.dir)
 }
 
-func (p *target) requireWithin(d time.Duration, what string, holds func() bool) {
+// requireWithin waits until condition is true. It fails the benchmark after d.
+func (p *target) requireWithin(d time.Duration, what string, condition func() bool) {
 	p.b.Helper()
-	if !eventually(d, holds) {
-		p.b.Fatalf("not within %v: %s\n%s", d, what, tail(p.logText(), 2000))
+	if !eventually(d, condition) {
+		p.b.Fatalf("waited %v for %s\n%s", d, what, tail(p.logText(), 2000))
 	}
 }
 
@@ -143,7 +144,7 @@ func (p *target) queryNumber(query string) (n int) {
 	return n
 }
 
-// requireDisk refuses a file system that only is memory.
+// requireDisk fails if dir is on a file system in memory.
 func requireDisk(b *testing.B, dir string) {
 	b.Helper()
 	const tmpfs, ramfs = 0x01021994, 0x858458f6
@@ -152,14 +153,14 @@ func requireDisk(b *testing.B, dir string) {
 		b.Fatal(err)
 	}
 	if fs.Type == tmpfs || fs.Type == ramfs {
-		b.Fatalf("%s is no disk; name one in TMPDIR", dir)
+		b.Fatalf("%s is not on a disk; set TMPDIR to a folder on one", dir)
 	}
 }
 
-// usage is what the bot's process took so far.
+// usage is the resource usage of the bot's process since its start.
 type usage struct {
 	cpu  time.Duration // user and system
-	peak int64         // bytes of memory at most
+	peak int64         // maximum resident memory in bytes
 }
 
 func (p *target) usage() usage {
@@ -190,24 +191,27 @@ func loadAverage() string {
 	return strings.Join(strings.Fields(string(raw))[:3], " ")
 }
 
-// waitInboxEmpty waits until every delivery is handled: counted in its incident.
+// waitInboxEmpty waits until every delivery is handled, that is, counted in its
+// incident.
 func (p *target) waitInboxEmpty() {
 	p.b.Helper()
-	p.requireWithin(10*time.Minute, "every delivery is handled", func() bool {
+	p.requireWithin(10*time.Minute, "every delivery to be handled", func() bool {
 		return p.queryNumber("SELECT EXISTS (SELECT 1 FROM inbox WHERE handled_at IS NULL)") == 0
 	})
 }
 
-// waitNoBacklog waits until nothing at all is left to do.
+// waitNoBacklog waits until the bot has no deliveries and no effects left to do.
 func (p *target) waitNoBacklog() {
 	p.b.Helper()
-	p.requireWithin(10*time.Minute, "nothing is left to do", func() bool { return p.queryNumber(backlogQuery) == 0 })
+	p.requireWithin(10*time.Minute, "an empty backlog", func() bool { return p.queryNumber(backlogQuery) == 0 })
 }
 
-// rawRequest is a delivery as it stands on the wire, but for its id.
+// rawRequest is the raw HTTP request of a delivery. The id goes between head and
+// tail.
 type rawRequest struct{ head, tail []byte }
 
-// signedRequests signs the alerts of so many issues in so many projects.
+// signedRequests returns one signed alert per issue. The issues are spread over the
+// projects.
 func (p *target) signedRequests(issues, projects int) []rawRequest {
 	out := make([]rawRequest, issues)
 	for n := range out {
@@ -232,7 +236,7 @@ func (p *target) signedRequest(body []byte) rawRequest {
 	return rawRequest{head.Bytes(), append([]byte("\r\n\r\n"), body...)}
 }
 
-// rawConn is one connection to the bot.
+// rawConn is an HTTP connection to the bot.
 type rawConn struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -247,11 +251,11 @@ func (p *target) dial() (*rawConn, error) {
 	return &rawConn{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}, nil
 }
 
-// post sends a letter under an id and reads the answer.
-func (m *rawConn) post(l rawRequest, id string) (status int, err error) {
-	_, _ = m.out.Write(l.head)
+// post sends r with an id and reads the response.
+func (m *rawConn) post(r rawRequest, id string) (status int, err error) {
+	_, _ = m.out.Write(r.head)
 	_, _ = m.out.WriteString(id)
-	_, _ = m.out.Write(l.tail)
+	_, _ = m.out.Write(r.tail)
 	if err := m.out.Flush(); err != nil {
 		return 0, err
 	}
@@ -263,18 +267,18 @@ func (m *rawConn) post(l rawRequest, id string) (status int, err error) {
 	return res.StatusCode, err
 }
 
-// postAll posts n deliveries over all connections; pick says which letter goes
-// out under which id. All of them have to be accepted.
+// postAll posts n deliveries over all connections. pick returns the request and id
+// of the n-th delivery. It fails unless every delivery is accepted.
 func (p *target) postAll(n int, pick func(n int) (rawRequest, string)) {
 	p.b.Helper()
 	var next atomic.Int64
 	var all sync.WaitGroup
-	faults := make(chan error, loadConnections)
+	errs := make(chan error, loadConnections)
 	for range loadConnections {
 		all.Go(func() {
 			m, err := p.dial()
 			if err != nil {
-				faults <- err
+				errs <- err
 				return
 			}
 			defer func() { _ = m.conn.Close() }()
@@ -283,10 +287,10 @@ func (p *target) postAll(n int, pick func(n int) (rawRequest, string)) {
 				if k >= n {
 					return
 				}
-				l, id := pick(k)
-				status, err := m.post(l, id)
+				r, id := pick(k)
+				status, err := m.post(r, id)
 				if err != nil || status != http.StatusAccepted {
-					faults <- fmt.Errorf("delivery %s: status %d, %w", id, status, err)
+					errs <- fmt.Errorf("delivery %s: status %d, %w", id, status, err)
 					return
 				}
 			}
@@ -294,14 +298,14 @@ func (p *target) postAll(n int, pick func(n int) (rawRequest, string)) {
 	}
 	all.Wait()
 	select {
-	case err := <-faults:
+	case err := <-errs:
 		p.b.Fatal(err)
 	default:
 	}
 }
 
-// measure runs a load to the end of which every delivery is counted, and says
-// how many alerts went through in a second and what each cost.
+// measure runs load and waits until every delivery is counted. It returns the
+// alerts per second and the CPU time per alert in microseconds.
 func (p *target) measure(what string, n int, load func()) (rate, micros float64) {
 	p.b.Helper()
 	before, began, average := p.usage(), time.Now(), loadAverage()
@@ -313,15 +317,15 @@ func (p *target) measure(what string, n int, load func()) (rate, micros float64)
 	after := p.usage()
 	rate = float64(n) / took.Seconds()
 	micros = float64((after.cpu - before.cpu).Microseconds()) / float64(n)
-	p.b.Logf("%s: %d in %v (accepted in %v): %.0f/s, %.0f µs of CPU each, memory %d MiB at most, load average before: %s",
+	p.b.Logf("%s: %d in %v (accepted in %v): %.0f/s, %.0f µs of CPU each, peak memory %d MiB, load average before %s",
 		what, n, took.Round(time.Millisecond), accepted.Round(time.Millisecond), rate, micros, after.peak>>20, average)
 	return rate, micros
 }
 
-// checkCount holds the sum of all counters against what was sent.
+// checkCount compares the sum of all alert counters with the number of alerts sent.
 func (p *target) checkCount(want int) {
 	p.b.Helper()
 	if n := p.queryNumber("SELECT coalesce(sum(count), 0) FROM alerts"); n != want {
-		p.b.Errorf("%d alerts are counted, %d were sent", n, want)
+		p.b.Errorf("got %d counted alerts, want %d", n, want)
 	}
 }

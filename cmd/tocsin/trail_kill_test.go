@@ -23,17 +23,18 @@ import (
 	"tocsin/store/storetest"
 )
 
-// TestKillWhileReadingTheTrail kills the bot again and again while it fetches
-// CloudTrail's files by way of their queue: half of the times while a file is
-// read, half of the times between the commit and the deletion of the message.
-// S3 fails, thinks for long and breaks off; SQS fails, loses answers and brings
-// messages again while they are worked on; the same records are in several files
-// and come by EventBridge and in arrays as well. In the end every record that
-// has to raise an alert is counted once, in one incident for each identity, and
-// the queue is empty but for what cannot be read, which is reported.
+// TestTrail_KilledWhileReading kills the bot repeatedly while it reads CloudTrail
+// files announced by a queue. Half of the kills happen while a file is read, the
+// others between the commit and the deletion of the message.
 //
-// TOCSIN_TEST_KILLS is how often; 3 if unset.
-func TestKillWhileReadingTheTrail(t *testing.T) {
+// S3 fails, responds late and truncates responses. SQS fails, loses responses and
+// redelivers messages in progress. Some records are in several files, and are also
+// delivered by EventBridge and in arrays. At the end, every record that raises an
+// alert must be counted once, in one incident per identity. The queue must be empty.
+// Unreadable files must be reported and their messages be in the dead-letter queue.
+//
+// TOCSIN_TEST_KILLS sets the number of kills, by default 3.
+func TestTrail_KilledWhileReading(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIASANDBOX")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "sandbox-secret")
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -70,22 +71,22 @@ const (
 	auditLogs = "audit-logs"
 	logFolder = "AWSLogs/111122223333/CloudTrail/eu-west-1/2026/11/20/"
 
-	identityCount  = 6   // whose records are one incident each
-	filesPerWave   = 6   // files of records between two kills
-	recordsPerFile = 400 // records of a file
-	alertEvery     = 2   // of which every second one has to raise an alert
+	identityCount  = 6   // number of identities, each with one incident
+	filesPerWave   = 6   // files with records between two kills
+	recordsPerFile = 400 // records per file
+	alertEvery     = 2   // every second record raises an alert
 )
 
-// trailTest is a bot that reads a trail, and what the test knows of the trail.
+// trailTest is a bot that reads a trail, with the expected results.
 type trailTest struct {
 	*botProcess
 	aws    *aws.Account
 	random *rand.Rand
 
-	recordCount int            // of records made
-	expected    map[string]int // records that have to raise an alert, by who did it
-	unreadable  int            // files that cannot be read
-	killPoints  []string       // of the kills: what they hit
+	recordCount int            // number of records made
+	expected    map[string]int // number of records that raise an alert, by identity
+	unreadable  int            // number of files that cannot be read
+	killPoints  []string       // moment of each kill
 }
 
 func (f *trailTest) run(kills int) {
@@ -99,31 +100,31 @@ func (f *trailTest) run(kills int) {
 			f.killBeforeDeletion()
 		}
 		f.start()
-		f.aws.Duplicate("trail") // what the dead one had in its hands is visible again
+		f.aws.Duplicate("trail") // make the killed bot's messages visible
 	}
 	f.aws.Heal()
 	last := time.Now()
 	var again time.Time
-	f.waitFor(3*time.Minute, "all that can be read is read", func() bool {
-		// Not at every look: whoever reads a file while its message comes again cannot delete it.
+	f.waitFor(3*time.Minute, "every readable file to be read", func() bool {
+		// Redeliver rarely: a message redelivered while its file is read cannot be deleted.
 		if time.Since(again) > 3*time.Second {
 			f.aws.Duplicate("trail")
 			again = time.Now()
 		}
 		return !slices.ContainsFunc(f.aws.Messages("trail"), func(m aws.Message) bool { return !isUnreadable(m.Body) })
 	})
-	f.waitFor(3*time.Minute, "what cannot be read is put aside", func() bool {
+	f.waitFor(3*time.Minute, "messages of unreadable files in the dead-letter queue", func() bool {
 		f.aws.Duplicate("trail")
 		return len(f.aws.Messages("trail")) == 0
 	})
 	f.waitIdle(3 * time.Minute)
 	f.checkOutcome()
-	f.t.Logf("%d kills in %v (%s), the rest within %v; %d records of %d raised alerts, %d receipts, %d files got, %d messages deleted", kills,
+	f.t.Logf("%d kills in %v (%s), idle %v after the last, %d of %d records raise alerts, %d receives, %d files read, %d messages deleted", kills,
 		time.Since(began).Round(time.Second), strings.Join(f.killPoints, ", "), time.Since(last).Round(time.Second), sumCounts(f.expected), f.recordCount,
 		f.aws.Count("sqs:ReceiveMessage", 200), f.aws.Count("s3:GetObject", 200), f.aws.Deleted("trail"))
 }
 
-// isUnreadable is a message about a file that cannot be read.
+// isUnreadable reports whether a message is about an unreadable file.
 func isUnreadable(body string) bool {
 	return slices.ContainsFunc([]string{"cut_", "bomb_", "gone_"}, func(file string) bool { return strings.Contains(body, file) })
 }
@@ -135,11 +136,11 @@ func sumCounts(m map[string]int) (n int) {
 	return n
 }
 
-// injectFaults switches on what the services are known for.
+// injectFaults replaces the faults of S3 and SQS.
 func (f *trailTest) injectFaults() {
 	f.aws.Heal()
 	for _, fault := range []aws.Fault{
-		{Op: "s3:GetObject", Times: 4, Status: 500, Code: "InternalError"}, // more than the SDK tries by itself
+		{Op: "s3:GetObject", Times: 4, Status: 500, Code: "InternalError"}, // more often than the SDK retries
 		{Op: "s3:GetObject", Times: 1, Delay: 700 * time.Millisecond},
 		{Op: "s3:GetObject", Times: 1, CutAfter: 500 + f.random.IntN(4000)},
 		{Op: "s3:GetObject", Times: 1, Status: 503, Code: "SlowDown"},
@@ -153,24 +154,24 @@ func (f *trailTest) injectFaults() {
 	}
 }
 
-// addFiles puts files of all sorts into the bucket and tells of some of them again.
+// addFiles puts files of all kinds into the bucket and repeats some notifications.
 func (f *trailTest) addFiles(n int) {
-	var before []string
+	var duplicates []string
 	for k := range filesPerWave {
 		records := f.records()
 		key := fmt.Sprintf("%s111122223333_CloudTrail_eu-west-1_%03d_%d.json.gz", logFolder, n, k)
 		f.aws.Put(auditLogs, key, gzipped(`{"Records":[`+strings.Join(records, ",")+`]}`))
 		switch k {
-		case 0: // told of twice more, and in two other ways
+		case 0: // announced three more times, in three formats
 			f.aws.Send("trail", f.aws.Event(auditLogs, "ObjectCreated:Put", key))
 			event, _ := json.Marshal(f.aws.Event(auditLogs, "ObjectCreated:Put", key))
 			f.aws.Send("trail", `{"Type":"Notification","MessageId":"m","Message":`+string(event)+`}`)
 			f.aws.Send("trail", fmt.Sprintf(`{"s3Bucket":%q,"s3ObjectKey":[%q]}`, auditLogs, key))
-		case 1: // a second trail has some of the same records
+		case 1: // a second trail contains half of the records
 			f.aws.Put(auditLogs, strings.Replace(key, "AWSLogs/", "AWSLogs/o-abc123/", 1), gzipped(`{"Records":[`+strings.Join(records[:recordsPerFile/2], ",")+`]}`))
-		case 2: // EventBridge brings some of the same, and an array does
+		case 2: // some records are also delivered by EventBridge and in arrays
 			for n := 0; n < len(records); n += alertEvery {
-				before = append(before, records[n])
+				duplicates = append(duplicates, records[n])
 			}
 			f.aws.Put(auditLogs, key+".bad", gzipped(`{"Records":[`+records[0]+`,{"eventName":]},`+records[1]+`]}`)) // one bad record
 		}
@@ -181,16 +182,15 @@ func (f *trailTest) addFiles(n int) {
 	for _, message := range []string{`{"Service":"Amazon S3","Event":"s3:TestEvent","Bucket":"audit-logs"}`, `{}`, "hello", `{"x":1}`} {
 		f.aws.Send("trail", message)
 	}
-	whole := gzipped(`{"Records":[` + strings.Join(f.records(), ",") + `,` + strings.Join(f.irrelevantRecords(4000), ",") + `]}`)
-	f.aws.Put(auditLogs, fmt.Sprintf("%scut_%d.json.gz", logFolder, n), whole[:len(whole)-200]) // behind what matters
+	complete := gzipped(`{"Records":[` + strings.Join(f.records(), ",") + `,` + strings.Join(f.irrelevantRecords(4000), ",") + `]}`)
+	f.aws.Put(auditLogs, fmt.Sprintf("%scut_%d.json.gz", logFolder, n), complete[:len(complete)-200]) // truncated after the records that matter
 	f.aws.Put(auditLogs, fmt.Sprintf("%sbomb_%d.json.gz", logFolder, n), gzipped(strings.Repeat(" ", 24<<20)))
 	f.aws.Send("trail", fmt.Sprintf(`{"s3Bucket":%q,"s3ObjectKey":["%sgone_%d.json.gz"]}`, auditLogs, logFolder, n))
 	f.unreadable += 3
-	go f.postRecords(before) // it may be killed meanwhile
+	go f.postRecords(duplicates) // the bot may be killed during this
 }
 
-// postRecords posts records that stand in a file as well. Nobody repeats what was
-// not answered.
+// postRecords posts records that are also in a file. It does not retry.
 func (f *trailTest) postRecords(records []string) {
 	post := func(body string) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -211,7 +211,8 @@ func (f *trailTest) postRecords(records []string) {
 	}
 }
 
-// records makes those of one file. Each that matters stops another trail.
+// records returns the records of one file. A record that raises an alert stops a
+// trail with a unique name.
 func (f *trailTest) records() []string {
 	out := make([]string, recordsPerFile)
 	for n := range out {
@@ -230,7 +231,7 @@ func (f *trailTest) records() []string {
 	return out
 }
 
-// irrelevantRecords makes records that nobody is interested in.
+// irrelevantRecords returns n records that match no rule.
 func (f *trailTest) irrelevantRecords(n int) []string {
 	out := make([]string, n)
 	for k := range out {
@@ -239,22 +240,23 @@ func (f *trailTest) irrelevantRecords(n int) []string {
 	return out
 }
 
+// gzipped returns the compressed text.
 func gzipped(text string) []byte {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
-	_, _ = z.Write([]byte(text)) // a buffer takes everything
+	_, _ = z.Write([]byte(text)) // a bytes.Buffer does not fail
 	_ = z.Close()
 	return b.Bytes()
 }
 
 const storedRecords = `SELECT count(*) FROM inbox WHERE source = 'cloudtrail'`
 
-// killWhileReading kills after some more records are in the inbox.
+// killWhileReading kills the bot when some more records are in the inbox.
 func (f *trailTest) killWhileReading() {
 	want := f.queryInt(storedRecords) + 1 + f.random.IntN(filesPerWave*recordsPerFile/alertEvery/2)
-	again := 0
-	f.waitFor(time.Minute, "the records come", func() bool {
-		if again++; again%25 == 0 { // every half second their time-outs are over, whoever works on them
+	polls := 0
+	f.waitFor(time.Minute, "more records in the inbox", func() bool {
+		if polls++; polls%25 == 0 { // every half second, the visibility timeouts end
 			f.aws.Duplicate("trail")
 		}
 		return f.queryInt(storedRecords) >= want
@@ -263,7 +265,7 @@ func (f *trailTest) killWhileReading() {
 	f.kill()
 }
 
-// killBeforeDeletion kills when a message is to be deleted and is not.
+// killBeforeDeletion kills the bot while deletions of messages fail.
 func (f *trailTest) killBeforeDeletion() {
 	before := f.aws.Count("sqs:DeleteMessage", 500)
 	f.aws.Fail(aws.Fault{Op: "sqs:DeleteMessage", Status: 500, Code: "InternalFailure"})
@@ -271,63 +273,65 @@ func (f *trailTest) killBeforeDeletion() {
 	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	defer cancel()
 	if err := f.aws.Until(ctx, func() bool { return f.aws.Count("sqs:DeleteMessage", 500) >= before+more }); err != nil {
-		f.t.Fatal("no message came to its deletion")
+		f.t.Fatal("no deletion of a message within a minute")
 	}
 	f.killPoints = append(f.killPoints, "before a deletion")
 	f.kill()
 	f.aws.Heal()
 }
 
+// checkOutcome compares the incidents, pages, deliveries and reports with the
+// records and files.
 func (f *trailTest) checkOutcome() {
 	t := f.t
 	if n := f.queryInt(`SELECT count(*) FROM alerts WHERE source = 'cloudtrail' AND incident_id <= 0`); n != 0 {
-		t.Errorf("%d alerts are in no incident", n)
+		t.Errorf("got %d alerts without an incident, want 0", n)
 	}
 	found := map[string]int{}
 	for n := range f.queryInt("SELECT count(*) FROM incidents") {
 		v := f.view(incident.ID(n + 1))
 		at := strings.Index(v.Incident.Title, "case-")
 		if at < 0 {
-			t.Errorf("%s: %s", v.Incident.ID, v.Incident.Title)
+			t.Errorf("%s: title without an identity: %s", v.Incident.ID, v.Incident.Title)
 			continue
 		}
 		who := v.Incident.Title[at : at+len("case-000")]
 		if found[who] != 0 {
-			t.Errorf("%s has two incidents", who)
+			t.Errorf("%s: got two incidents, want one", who)
 		}
 		counts := f.queryRows(fmt.Sprintf("SELECT count(*), sum(count), max(count) FROM alerts WHERE incident_id = %d", n+1))[0]
 		found[who], _ = strconv.Atoi(counts[0])
 		if counts[0] != counts[1] || counts[2] != "1" || found[who] != f.expected[who] {
-			t.Errorf("%s: %d records have to raise an alert; %s alerts, counted %s times, one of them %s times", who, f.expected[who], counts[0], counts[1], counts[2])
+			t.Errorf("%s: got %s alerts with total count %s and maximum count %s, want %d alerts counted once", who, counts[0], counts[1], counts[2], f.expected[who])
 		}
 	}
 	if len(found) != len(f.expected) {
-		t.Errorf("%d incidents for %d identities", len(found), len(f.expected))
+		t.Errorf("got %d incidents, want %d", len(found), len(f.expected))
 	}
 	if pages := len(f.company.Pager.Snapshot().Incidents); pages != len(f.expected) {
-		t.Errorf("%d pages for %d incidents", pages, len(f.expected))
+		t.Errorf("got %d pages, want %d", pages, len(f.expected))
 	}
 	for _, row := range f.queryRows(`SELECT outcome, count(*), sum(CASE WHEN incident_id = 0 THEN 1 ELSE 0 END) FROM inbox WHERE source = 'cloudtrail' GROUP BY outcome`) {
 		if row[0] != "opened" && row[0] != "attached" && row[0] != "counted" || row[2] != "0" {
-			t.Errorf("%s deliveries became %q, %s of them in no incident", row[1], row[0], row[2])
+			t.Errorf("%s deliveries have outcome %q, %s of them without an incident", row[1], row[0], row[2])
 		}
 	}
 	dead := f.aws.Messages("dead")
 	for _, m := range dead {
 		if !isUnreadable(m.Body) {
-			t.Errorf("received %d times and given up: %s", m.Received, m.Body)
+			t.Errorf("got dead letter of a readable file after %d receives: %s", m.Received, m.Body)
 		}
 	}
 	if len(dead) != f.unreadable {
-		t.Errorf("%d messages were put aside, want %d", len(dead), f.unreadable)
+		t.Errorf("got %d dead letters, want %d", len(dead), f.unreadable)
 	}
 	reported := map[string]int{}
 	for _, row := range f.queryRows(`SELECT kind, sum(count) FROM alerts WHERE source = 'trail' GROUP BY kind`) {
 		reported[row[0]], _ = strconv.Atoi(row[1])
 	}
-	// A file that S3 did not give away three times is reported as well, for another reason.
+	// A file that S3 failed to return three times is reported, too.
 	if n := f.unreadable / 3; reported["trail.unreadable"] < f.unreadable || reported["trail.records"] != n {
-		t.Errorf("reported %v, want each of %d files, and %d bad records", reported, f.unreadable, n)
+		t.Errorf("got reports %v, want at least %d files and %d with bad records", reported, f.unreadable, n)
 	}
 	f.checkVerify()
 }

@@ -16,11 +16,11 @@ import (
 	"tocsin/bot/sandbox/company"
 )
 
-// browserTimeout is how long the page may take to show what should happen.
+// browserTimeout is the time within which the page must show a change.
 const browserTimeout = 15 * time.Second
 
-// browserDriver is somebody before the demo's page in a real browser: they press what
-// can be seen and is not covered, type, and look.
+// browserDriver controls the demo's page in a real browser. It presses only visible
+// elements that are not covered by others.
 type browserDriver struct {
 	testing.TB
 	ctx     context.Context
@@ -29,7 +29,8 @@ type browserDriver struct {
 	shots   int
 }
 
-// findChromium finds a browser. In CI a missing one is a failure.
+// findChromium returns the path of Chromium. Without it, the test is skipped, or fails
+// in CI.
 func findChromium(t *testing.T) string {
 	t.Helper()
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "headless-shell"} {
@@ -38,13 +39,13 @@ func findChromium(t *testing.T) string {
 		}
 	}
 	if os.Getenv("CI") != "" {
-		t.Fatal("there is no Chromium, and in CI there has to be one")
+		t.Fatal("Chromium is not installed, which CI requires")
 	}
-	t.Skip("there is no Chromium on this machine")
+	t.Skip("Chromium is not installed")
 	return ""
 }
 
-// openBrowser opens a page of 1400 by 950 in a browser of its own.
+// openBrowser opens url in a new browser with a viewport of 1400 by 950 pixels.
 func openBrowser(t *testing.T, url string, c *company.Company) *browserDriver {
 	t.Helper()
 	flags := []chromedp.ExecAllocatorOption{chromedp.ExecPath(findChromium(t)), chromedp.UserDataDir(t.TempDir()),
@@ -63,7 +64,7 @@ func openBrowser(t *testing.T, url string, c *company.Company) *browserDriver {
 	}
 	listening := v.watchConsole()
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // closes the browser in order; the others do what that left
+		_ = chromedp.Cancel(ctx) // closes the browser cleanly, the other functions clean up after it
 		cancel()
 		stop()
 		<-listening
@@ -72,8 +73,9 @@ func openBrowser(t *testing.T, url string, c *company.Company) *browserDriver {
 	return v
 }
 
-// watchConsole holds every error that the page writes to the console against it.
-// What the bot refuses is answered with a status that the console tells of too.
+// watchConsole fails the test on every exception and error in the page's console. It
+// ignores failed requests, because rejected forms cause them. The returned channel is
+// closed when the browser has ended.
 func (v *browserDriver) watchConsole() <-chan struct{} {
 	messages := chromedp.Console(v.ctx)
 	done := make(chan struct{})
@@ -84,14 +86,14 @@ func (v *browserDriver) watchConsole() <-chan struct{} {
 				return
 			}
 			if m.IsException() || m.Type == chromedp.ConsoleError && m.Source != "network" {
-				v.Errorf("the page says: %s", m)
+				v.Errorf("got console message: %s", m)
 			}
 		}
 	}()
 	return done
 }
 
-// run does something in the browser, within the patience.
+// run runs actions in the browser and fails the test on an error.
 func (v *browserDriver) run(what string, steps ...chromedp.Action[chromedp.Void]) {
 	v.Helper()
 	if err := chromedp.Do(v.ctx, steps...); err != nil {
@@ -99,7 +101,7 @@ func (v *browserDriver) run(what string, steps ...chromedp.Action[chromedp.Void]
 	}
 }
 
-// waitTrue waits until a function in the page, given arguments, is true.
+// waitTrue waits until a JavaScript function returns true for the arguments.
 func (v *browserDriver) waitTrue(what, function string, args ...any) {
 	v.Helper()
 	if args == nil {
@@ -115,7 +117,7 @@ func (v *browserDriver) waitTrue(what, function string, args ...any) {
 	}
 }
 
-// fail ends the test with a picture of what was there instead.
+// fail ends the test and stores a screenshot as failure.png.
 func (v *browserDriver) fail(what string, err error) {
 	v.Helper()
 	if png, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot()); err == nil {
@@ -124,10 +126,10 @@ func (v *browserDriver) fail(what string, err error) {
 	v.Fatalf("%s: %v (screenshots/failure.png shows the page)", what, err)
 }
 
-// screenshot keeps a picture of this moment.
+// screenshot waits until the page is not busy and stores a numbered screenshot.
 func (v *browserDriver) screenshot(name string) {
 	v.Helper()
-	v.waitTrue("the page coming to rest", `() => !document.querySelector("[aria-busy=true]")`)
+	v.waitTrue("the page to be idle", `() => !document.querySelector("[aria-busy=true]")`)
 	png, err := chromedp.Run(v.ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		v.Fatal(err)
@@ -138,8 +140,8 @@ func (v *browserDriver) screenshot(name string) {
 	}
 }
 
-// findClickable is JavaScript that finds what can be pressed now: shown, enabled, and
-// not behind something else. Of several it takes the latest.
+// findClickable is a JavaScript function that returns the last element that is
+// visible, enabled and not covered.
 const findClickable = `(css, text) => [...document.querySelectorAll(css)].reverse().find((el) => {
   if (el.disabled || (text && !el.textContent.replace(/\s+/g, " ").includes(text) && !(el.dataset.value || "").includes(text))) return false;
   el.scrollIntoView({ block: "nearest", behavior: "instant" });
@@ -148,19 +150,19 @@ const findClickable = `(css, text) => [...document.querySelectorAll(css)].revers
   return box.width > 0 && top && (el === top || el.contains(top));
 })`
 
-// press presses the latest thing of a selector that shows or carries a text.
+// press clicks the last element of a selector with a text or value that contains text.
 func (v *browserDriver) press(css, text string) {
 	v.Helper()
 	v.waitTrue("press "+css+" "+text, `(css, text) => { const el = (`+findClickable+`)(css, text); el?.focus(); el?.click(); return Boolean(el); }`, css, text)
 }
 
-// pressAction presses a button of the app by its action.
+// pressAction clicks a button of the app by its action ID and value.
 func (v *browserDriver) pressAction(action, value string) {
 	v.Helper()
 	v.press(`[data-action-id="`+action+`"]`, value)
 }
 
-// selectOption picks from a menu outside a form.
+// selectOption selects an option of a menu outside a form.
 func (v *browserDriver) selectOption(css, value string) {
 	v.Helper()
 	v.waitTrue("choose "+value, `(css, value) => {
@@ -170,14 +172,14 @@ func (v *browserDriver) selectOption(css, value string) {
 		return true; }`, css, value)
 }
 
-// switchPerson turns the viewer into another person.
+// switchPerson makes the page act as p.
 func (v *browserDriver) switchPerson(p company.Person) {
 	v.Helper()
 	v.selectOption("#person", p.ID)
-	v.waitTrue("be "+p.Name, `(id) => document.getElementById("person").value === id && document.body.dataset.shown?.startsWith(id + "/")`, p.ID)
+	v.waitTrue("switch to "+p.Name, `(id) => document.getElementById("person").value === id && document.body.dataset.shown?.startsWith(id + "/")`, p.ID)
 }
 
-// openChannel opens a channel, or the app's home.
+// openChannel opens a channel or the app's home.
 func (v *browserDriver) openChannel(name string) {
 	v.Helper()
 	v.press(`[data-testid=channel][data-name="`+name+`"]`, "")
@@ -186,17 +188,17 @@ func (v *browserDriver) openChannel(name string) {
 		return here?.dataset.name === name && document.body.dataset.shown?.endsWith("/" + here.dataset.channelId); }`, name)
 }
 
-// sendMessage types into the message box and sends it.
+// sendMessage types a message and sends it.
 func (v *browserDriver) sendMessage(text string) {
 	v.Helper()
 	v.waitTrue("the message box", `(text) => { const el = (`+findClickable+`)("#composer-text", ""); el?.focus(); return Boolean(el) && document.execCommand("insertText", false, text); }`, text)
 	v.run("send "+text, pressEnter)
-	v.waitTrue("it being sent: "+text, `() => document.getElementById("composer-text").value === ""`)
+	v.waitTrue("the message to be sent: "+text, `() => document.getElementById("composer-text").value === ""`)
 }
 
-// pressEnter presses the key as a keyboard does: the character belongs to the
-// key going down, so a page that takes the key gets no line break after it.
-// chromedp sends the two apart, and the page may be done with the key between.
+// pressEnter presses Enter as a keyboard does, with the character as part of the
+// keydown event. chromedp sends the character separately. A page that handles the
+// keydown event could then receive a line break after it.
 var pressEnter = chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 	key := map[string]any{"type": "keyDown", "key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
 	if err := t.Call(ctx, "Input.dispatchKeyEvent", key, nil); err != nil {
@@ -207,25 +209,25 @@ var pressEnter = chromedp.Func(func(ctx context.Context, t *chromedp.Target) err
 	return t.Call(ctx, "Input.dispatchKeyEvent", key, nil)
 })
 
-// waitMessage waits until a message holds all of the texts.
+// waitMessage waits until a message contains all texts.
 func (v *browserDriver) waitMessage(texts ...string) {
 	v.Helper()
 	v.waitTrue("a message: "+strings.Join(texts, " … "), `(texts) => [...document.querySelectorAll("#messages .message")].some((m) => texts.every((t) => m.textContent.replace(/\s+/g, " ").includes(t)))`, texts)
 }
 
-// waitText waits until a selector shows something with a text.
+// waitText waits until an element of a selector is visible and contains text.
 func (v *browserDriver) waitText(css, text string) {
 	v.Helper()
 	v.waitTrue(css+" with "+text, `(css, text) => [...document.querySelectorAll(css)].some((el) => el.getClientRects().length && el.textContent.replace(/\s+/g, " ").includes(text))`, css, text)
 }
 
-// waitForm waits for the form of a verb.
+// waitForm waits until the form of a verb is open.
 func (v *browserDriver) waitForm(verb string) {
 	v.Helper()
 	v.waitTrue("the form "+verb, `(verb) => document.querySelector("#modal[open] form")?.dataset.callback === verb`, verb)
 }
 
-// fill writes into the field of a form, or chooses in it.
+// fill sets the field of a form, or selects its options.
 func (v *browserDriver) fill(block string, values ...string) {
 	v.Helper()
 	v.waitTrue("fill in "+block, `(block, values) => {
@@ -247,28 +249,28 @@ func (v *browserDriver) fill(block string, values ...string) {
 	}`, block, values)
 }
 
-// submitForm sends the form, and waits until it is gone.
+// submitForm submits the form and waits until it is closed.
 func (v *browserDriver) submitForm() {
 	v.Helper()
 	v.press("[data-testid=modal-submit]", "")
-	v.waitTrue("the form being taken", `() => !document.getElementById("modal").open`)
+	v.waitTrue("the form to be accepted", `() => !document.getElementById("modal").open`)
 }
 
-// closeForm leaves a form as it is.
+// closeForm closes the form without submitting it.
 func (v *browserDriver) closeForm() {
 	v.Helper()
 	v.press("[data-testid=modal-close]", "")
-	v.waitTrue("the form being closed", `() => !document.getElementById("modal").open`)
+	v.waitTrue("the form to be closed", `() => !document.getElementById("modal").open`)
 }
 
-// openTab opens a tab beside the chat.
+// openTab opens a tab next to the chat.
 func (v *browserDriver) openTab(name string) {
 	v.Helper()
 	v.press("[data-testid=tab-"+name+"]", "")
 	v.waitTrue("the tab "+name, `(name) => document.getElementById("tab-" + name).getAttribute("aria-selected") === "true"`, name)
 }
 
-// scrollToEnd goes to the end of the conversation, or to its beginning.
+// scrollToEnd scrolls to the end of the conversation, or to its start if end is false.
 func (v *browserDriver) scrollToEnd(end bool) {
 	v.Helper()
 	v.waitTrue("the end of the conversation", `(end) => {
@@ -278,19 +280,19 @@ func (v *browserDriver) scrollToEnd(end bool) {
 		return there; }`, end)
 }
 
-// scrollTo scrolls something of the conversation to the top.
+// scrollTo scrolls an element of the conversation to the top.
 func (v *browserDriver) scrollTo(css string) {
 	v.Helper()
-	v.waitTrue("look at "+css, `(css) => {
+	v.waitTrue("scroll to "+css, `(css) => {
 		const box = document.getElementById("messages"), el = box.querySelector(css), before = box.scrollTop;
 		el?.scrollIntoView({ block: "start", behavior: "instant" });
 		return Boolean(el) && box.scrollTop === before; }`, css)
 }
 
-// setScreen makes the screen that wide, and dark or light.
+// setScreen sets the size of the viewport and the color scheme, light or dark.
 func (v *browserDriver) setScreen(width, height int64, scheme string) {
 	v.Helper()
-	v.run("change the screen", chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+	v.run("set the screen", chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		return t.Call(ctx, "Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
 	}))
 }

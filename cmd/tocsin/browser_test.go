@@ -8,10 +8,10 @@ import (
 	"tocsin/bot/sandbox/chat"
 )
 
-// TestDemoInBrowser lives the demo as a newcomer does, with their eyes and
-// hands: one incident from the first alert to the end of the review. It leaves
-// a picture of each stage in the folder screenshots, which git ignores.
-func TestDemoInBrowser(t *testing.T) {
+// TestDemo_InBrowser takes an incident from the first alert to the end of the review on
+// the demo's page. It stores screenshots of each stage in the folder screenshots,
+// which git ignores.
+func TestDemo_InBrowser(t *testing.T) {
 	findChromium(t)
 	d, err := startDemo(t.Context(), demoOptions{Dir: t.TempDir(), Seed: 1, Limits: chat.Limits{Off: true}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -40,7 +40,7 @@ func TestDemoInBrowser(t *testing.T) {
 	}
 }
 
-// openStartPage sees the page for the first time.
+// openStartPage checks the page before any action.
 func (v *browserDriver) openStartPage() {
 	v.waitText("#team-name", "Payroll")
 	v.waitText("#panel h2", "What to try")
@@ -48,7 +48,7 @@ func (v *browserDriver) openStartPage() {
 	v.screenshot("start")
 }
 
-// triggerAlert has an alert sent, sees the page at the pager, and finds the channel.
+// triggerAlert sends an alert and finds the page at PagerDuty and the channel.
 func (v *browserDriver) triggerAlert() {
 	v.switchPerson(v.company.In("engineering")[0])
 	v.openTab("alerts")
@@ -59,7 +59,7 @@ func (v *browserDriver) triggerAlert() {
 	v.screenshot("alert-sent")
 	v.openTab("pager")
 	v.waitText("[data-testid=pager-incident][data-status=triggered]", "INC-1")
-	v.screenshot("pager-rings")
+	v.screenshot("pager-triggered")
 	v.openChannel("inc-1")
 	v.waitText(".message.pinned", "INC-1")
 	v.waitText("[data-action-id=step_done][data-value*=preserve-evidence]", "Done")
@@ -69,8 +69,8 @@ func (v *browserDriver) triggerAlert() {
 	v.screenshot("channel-end")
 }
 
-// acknowledge presses "Acknowledge" and grades it; graded worse it rings anew, and
-// somebody else acknowledges that at the pager.
+// acknowledge acknowledges the incident in Slack and raises the severity, which pages
+// again. Another person acknowledges that page in PagerDuty.
 func (v *browserDriver) acknowledge() {
 	first, second := v.company.In("engineering")[0], v.company.In("security")[0]
 	v.pressAction("ack", "INC-1")
@@ -78,9 +78,9 @@ func (v *browserDriver) acknowledge() {
 	v.waitText(".message[data-ephemeral=true]", "You acknowledged")
 	v.waitText(".message.pinned", first.Name)
 	v.scrollTo(".message.pinned")
-	v.screenshot("card-taken")
+	v.screenshot("card-acknowledged")
 	v.scrollToEnd(true)
-	v.screenshot("i-have-it")
+	v.screenshot("acknowledged")
 	v.selectOption(".message[data-ephemeral=true] [data-action-id=severity]", "INC-1|sev1")
 	v.waitMessage("changed the severity", "sev1", first.Name)
 	v.switchPerson(second)
@@ -89,11 +89,11 @@ func (v *browserDriver) acknowledge() {
 	v.waitText("[data-testid=pager-incident][data-status=acknowledged]", "INC-1/2")
 	v.waitMessage(second.Name, "acknowledged the incident")
 	v.scrollToEnd(true)
-	v.screenshot("graver-and-acknowledged-at-the-pager")
+	v.screenshot("severity-raised-and-page-acknowledged")
 	v.switchPerson(first)
 }
 
-// finishSteps does one step of the playbook and skips another.
+// finishSteps completes one step of the playbook and skips another.
 func (v *browserDriver) finishSteps() {
 	v.pressAction("step_done", "identify-key")
 	v.waitForm("step_done")
@@ -106,14 +106,14 @@ func (v *browserDriver) finishSteps() {
 	v.press("[data-testid=modal-submit]", "")
 	v.waitText("[data-testid=field-error]", "")
 	v.screenshot("step-skip-without-reason")
-	v.fill("text", "The vault disabled it by itself the moment it was seen.")
+	v.fill("text", "The vault disabled the key automatically.")
 	v.submitForm()
-	v.waitMessage("skipped step", "The vault disabled it")
+	v.waitMessage("skipped step", "The vault disabled the key")
 	v.scrollToEnd(true)
 	v.screenshot("steps")
 }
 
-// typeCommands sets facts, asks for help, and mistypes.
+// typeCommands types commands: facts, a misspelled verb, help and status.
 func (v *browserDriver) typeCommands() {
 	v.sendMessage("/incident fact occurred yesterday 23:10 because CloudTrail has the first foreign call then")
 	v.waitMessage("set the time of occurrence", "first foreign call")
@@ -137,7 +137,7 @@ func (v *browserDriver) typeCommands() {
 	v.screenshot("status")
 }
 
-// containAndResolve says that it is contained and resolved.
+// containAndResolve marks the incident as contained and resolved.
 func (v *browserDriver) containAndResolve() {
 	v.pressAction("contain", "")
 	v.waitForm("contain")
@@ -145,8 +145,8 @@ func (v *browserDriver) containAndResolve() {
 	v.screenshot("contain-form")
 	v.submitForm()
 	v.waitMessage("marked the incident as contained", "Both keys are inactive")
-	v.sendMessage("/incident resolve all credentials are replaced, nothing foreign is left")
-	v.waitMessage("marked the incident as resolved", "nothing foreign is left")
+	v.sendMessage("/incident resolve all credentials are replaced, no unknown key is left")
+	v.waitMessage("marked the incident as resolved", "no unknown key is left")
 	v.waitText("[data-action-id=record]", "Edit the record")
 	v.scrollToEnd(true)
 	v.screenshot("resolved")
@@ -156,20 +156,20 @@ func (v *browserDriver) containAndResolve() {
 
 var closingRecord = [][2]string{
 	{"summary", "A long-lived access key was used from outside to make another key for an administrator. Both were disabled within minutes of the alert."},
-	{"impact", "The key could read the bucket with payslips; its access log shows what was read."},
-	{"root_cause", "A long-lived key of a deployment user stood in a build log that everybody in the company could read."},
+	{"impact", "The key could read the bucket with payslips. Its access log shows the files read."},
+	{"root_cause", "A build log that all employees could read contained a long-lived key of a deployment user."},
 	{"contributing_factors", "The user had more rights than the deployment needed."},
 	{"what_was_done", "The keys were disabled, sessions revoked, logs saved, and every secret within reach was replaced."},
 	{"what_detected_it", "The rule on access keys made for another user, a minute after it happened."},
 	{"what_will_detect_it", "An alarm on any use of a long-lived key from an unknown network."},
-	{"what_will_prevent_it", "The build gets short-lived credentials; long-lived keys are forbidden by policy."},
+	{"what_will_prevent_it", "The build gets short-lived credentials. A policy forbids long-lived keys."},
 	{"audience", "all"},
 	{"language", "en"},
 }
 
-// writeRecord forgets a field at first, and is told under it.
+// writeRecord submits the closing record, at first without a required field.
 func (v *browserDriver) writeRecord() {
-	v.switchPerson(v.company.In("engineering")[3]) // who submits does not sign
+	v.switchPerson(v.company.In("engineering")[3]) // the submitter does not sign
 	v.pressAction("submit", "INC-1")
 	v.waitForm("submit")
 	v.screenshot("record-form")
@@ -181,7 +181,7 @@ func (v *browserDriver) writeRecord() {
 	v.press("[data-testid=modal-submit]", "")
 	v.waitText("[data-block-id=root_cause] [data-testid=field-error]", "")
 	v.screenshot("record-field-error")
-	v.fill("root_cause", "A long-lived key of a deployment user stood in a build log that everybody in the company could read.")
+	v.fill("root_cause", "A build log that all employees could read contained a long-lived key of a deployment user.")
 	v.submitForm()
 	v.waitMessage("of the closing record for signing")
 	v.waitText("[data-action-id=sign][data-value*='|communications|']", "Sign")
@@ -189,12 +189,12 @@ func (v *browserDriver) writeRecord() {
 	v.screenshot("asked-to-sign")
 }
 
-// objectAndAmend is legal objecting, and the record changing for it.
+// objectAndAmend objects for legal and amends the closing record.
 func (v *browserDriver) objectAndAmend() {
 	v.switchPerson(v.company.In("legal")[0])
 	v.pressAction("object", "|legal|")
 	v.waitForm("object")
-	v.fill("text", "The impact does not say how many employees are concerned.")
+	v.fill("text", "The impact does not say how many employees are affected.")
 	v.screenshot("object-form")
 	v.submitForm()
 	v.waitMessage("objected for legal", "how many employees")
@@ -203,20 +203,20 @@ func (v *browserDriver) objectAndAmend() {
 	v.switchPerson(v.company.In("engineering")[3])
 	v.pressAction("amend", "INC-1")
 	v.waitForm("amend")
-	v.fill("text", "To say how many employees are concerned.")
+	v.fill("text", "To say how many employees are affected.")
 	v.submitForm()
 	v.waitMessage("reopened the closing record to amend it")
 	v.pressAction("submit", "INC-1")
 	v.waitForm("submit")
-	v.fill("impact", "The key could read the bucket with payslips of 1200 employees; its access log shows that three were read.")
+	v.fill("impact", "The key could read the bucket with payslips of 1200 employees. Its access log shows that three were read.")
 	v.submitForm()
 	v.waitMessage("Objection O1 was closed")
-	v.waitTrue("four requests for the amended record", `() => document.querySelectorAll("[data-action-id=sign]").length === 8`)
+	v.waitTrue("four requests to sign the amended record", `() => document.querySelectorAll("[data-action-id=sign]").length === 8`)
 	v.scrollToEnd(true)
 	v.screenshot("amended")
 }
 
-// signForEachDepartment signs as one person of each department.
+// signForEachDepartment signs as one representative per department.
 func (v *browserDriver) signForEachDepartment() {
 	for n, department := range []string{"engineering", "security", "legal", "communications"} {
 		who := v.company.In(department)[0]
@@ -237,7 +237,7 @@ func (v *browserDriver) signForEachDepartment() {
 	v.screenshot("approved")
 }
 
-// readPostmortem opens the files in the channel, and the mail.
+// readPostmortem opens the files in the channel and the mail.
 func (v *browserDriver) readPostmortem() {
 	v.press("[data-testid=file][data-name$='.md'] [data-testid=file-open]", "")
 	v.waitText("[data-testid=file][data-name$='.md'] pre", "sha256:")
@@ -257,7 +257,7 @@ func (v *browserDriver) readPostmortem() {
 	v.openChannel("inc-1")
 }
 
-// holdReview sets the meeting, sees the invitation, and concludes it.
+// holdReview schedules the meeting, reads the invitation and concludes the review.
 func (v *browserDriver) holdReview() {
 	chair := v.company.In("engineering")[0]
 	v.switchPerson(chair)
@@ -276,7 +276,7 @@ func (v *browserDriver) holdReview() {
 	v.pressAction("review_conclude", "INC-1")
 	v.waitForm("conclude_review")
 	v.fill("attendance", chair.ID, v.company.In("security")[0].ID, v.company.In("legal")[0].ID)
-	v.fill("text", "Long-lived keys end this quarter; build logs are scanned before anybody can read them.")
+	v.fill("text", "Long-lived keys end this quarter. Build logs are scanned before publication.")
 	v.screenshot("conclude-form")
 	v.fill("detection", "Alarm on any use of a long-lived key from an unknown network")
 	v.fill("detection_owner", v.company.In("security")[0].ID)
@@ -293,8 +293,8 @@ func (v *browserDriver) holdReview() {
 	v.screenshot("card-closed")
 }
 
-// checkOtherViews is the rest of the page: the home of the app with an incident in
-// it, the switches and the log, in the dark, and on a telephone.
+// checkOtherViews checks the app's home, the fault switches, the log, the dark scheme
+// and a narrow screen.
 func (v *browserDriver) checkOtherViews() {
 	v.openTab("alerts")
 	v.press("[data-testid=alert-sentry-data-leak]", "")

@@ -512,7 +512,7 @@ type faultProxy struct {
 
 	mu        sync.Mutex
 	afterCall func(method, body string)
-	override  func(r *http.Request, body string) (status int, text string) // replaces the response; status 0 forwards the request, -1 closes the connection
+	override  func(r *http.Request, body string) (status int, text string) // replaces the response (status 0 forwards the request, -1 closes the connection)
 }
 
 func newFaultProxy(t *testing.T, upstream string) *faultProxy {
@@ -529,9 +529,9 @@ func newFaultProxy(t *testing.T, upstream string) *faultProxy {
 			r.Out.Host = r.In.Host // the Slack sandbox returns upload URLs with this host
 		},
 		ModifyResponse: func(res *http.Response) error {
-			if landed := w.getAfterCall(); landed != nil && res.StatusCode < 300 {
+			if hook := w.getAfterCall(); hook != nil && res.StatusCode < 300 {
 				body, _ := res.Request.Context().Value(key{}).(string)
-				landed(res.Request.URL.Path, body)
+				hook(res.Request.URL.Path, body)
 			}
 			return nil
 		},

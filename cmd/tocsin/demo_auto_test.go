@@ -22,20 +22,19 @@ import (
 	"tocsin/bot/sandbox/story"
 )
 
-// TestStories plays twenty seeds' incidents, a few at a time, each with its own
-// bot and world, and holds against each other what three sides say about it:
-// the transcript, the database, and the sandbox's own logs. With -short, as the
-// race detector is run, it is four of them.
-func TestStories(t *testing.T) {
-	seeds, atOnce := 20, 6
+// TestDemo_Stories plays the incidents of 20 seeds, up to six at a time, each with a
+// separate bot and sandbox. It compares the transcript, the database and the logs of
+// the sandbox. With -short, it plays four, for runs with the race detector.
+func TestDemo_Stories(t *testing.T) {
+	seeds, parallel := 20, 6
 	if testing.Short() {
-		seeds, atOnce = 4, 2
+		seeds, parallel = 4, 2
 	}
 	var (
 		wg    sync.WaitGroup
 		mu    sync.Mutex
-		saw   = map[string]int{}
-		slots = make(chan struct{}, atOnce)
+		seen  = map[string]int{}
+		slots = make(chan struct{}, parallel)
 	)
 	for seed := range uint64(seeds) {
 		root := t.TempDir()
@@ -51,9 +50,9 @@ func TestStories(t *testing.T) {
 			for _, f := range s.errors {
 				t.Errorf("seed %d: %s", seed, f)
 			}
-			for _, way := range []string{s.result.Source, "acked by " + s.result.AckedBy, "objection of " + s.result.Objecting, "for " + s.result.Audience,
+			for _, variant := range []string{s.result.Source, "acked by " + s.result.AckedBy, "objection of " + s.result.Objecting, "for " + s.result.Audience,
 				s.result.Severity, fmt.Sprintf("http %t", s.result.HTTP), fmt.Sprintf("%d rounds", s.result.Rounds)} {
-				saw[way]++
+				seen[variant]++
 			}
 		})
 	}
@@ -61,16 +60,16 @@ func TestStories(t *testing.T) {
 	if testing.Short() {
 		return
 	}
-	for _, way := range []string{"Sentry: data leak", "CloudTrail: access key", "CloudTrail: audit trail stopped", "acked by pagerduty", "acked by button", "acked by command",
+	for _, variant := range []string{"Sentry: data leak", "CloudTrail: access key", "CloudTrail: audit trail stopped", "acked by pagerduty", "acked by button", "acked by command",
 		"objection of engineering", "objection of security", "objection of legal", "objection of communications", "for all", "for responders", "for legal_and_security",
 		"http true", "http false", "1 rounds", "2 rounds"} {
-		if saw[way] == 0 {
-			t.Errorf("none of %d seeds told of: %s (%v)", seeds, way, saw)
+		if seen[variant] == 0 {
+			t.Errorf("got no story of %d seeds with %s (%v)", seeds, variant, seen)
 		}
 	}
 }
 
-// storyCheck is one seed's story with everything that is left of it.
+// storyCheck compares the results of one seed's story and collects the differences.
 type storyCheck struct {
 	seed       uint64
 	dir        string
@@ -118,7 +117,8 @@ func (s *storyCheck) run(ctx context.Context) (err error) {
 	return nil
 }
 
-// transcriptEntry is the head of an entry in the transcript, with its place in the sandbox's log.
+// transcriptEntry is the headline of an entry in the transcript, with its position in
+// the sandbox's log.
 type transcriptEntry struct{ head, position string }
 
 var entryHead = regexp.MustCompile("(?m)^\\*\\*\\d\\d:\\d\\d:\\d\\d\\*\\* (.*?)(?: `([^`\\n]+)`)?$")
@@ -131,47 +131,48 @@ func parseTranscript(transcript string) []transcriptEntry {
 	return out
 }
 
-// positions are where the transcript's entries of one sort stand in the sandbox's log.
-func (s *storyCheck) positions(fits func(head string) bool) []string {
+// positions returns the log positions of the transcript's entries that match.
+func (s *storyCheck) positions(matches func(head string) bool) []string {
 	var out []string
 	for _, l := range s.transcript {
-		if fits(l.head) {
+		if matches(l.head) {
 			out = append(out, l.position)
 		}
 	}
 	return out
 }
 
-// compareLists holds two lists against each other, in any order.
-func (s *storyCheck) compareLists(what string, told, logged []string) {
-	slices.Sort(told)
+// compareLists compares positions in the transcript and in the sandbox's log,
+// regardless of order. It sorts both lists.
+func (s *storyCheck) compareLists(what string, transcript, logged []string) {
+	slices.Sort(transcript)
 	slices.Sort(logged)
-	if !slices.Equal(told, logged) {
-		s.errorf("%s: the transcript has %d, the sandbox's log has %d\ntranscript %v\nlog        %v", what, len(told), len(logged), told, logged)
+	if !slices.Equal(transcript, logged) {
+		s.errorf("%s: the transcript has %d, the sandbox's log has %d\ntranscript %v\nlog        %v", what, len(transcript), len(logged), transcript, logged)
 	}
 }
 
-// checkDatabase looks at the incident as the bot keeps it.
+// checkDatabase compares the stored incident with the result of the story.
 func (s *storyCheck) checkDatabase(ctx context.Context) {
 	inc := s.view.Incident
 	if inc.Status != incident.Closed || string(inc.Severity) != s.result.Severity || string(inc.Record.Audience) != s.result.Audience {
-		s.errorf("it is %s, %s, for %s", inc.Status, inc.Severity, inc.Record.Audience)
+		s.errorf("got status %s, severity %s and audience %s, want closed, %s and %s", inc.Status, inc.Severity, inc.Record.Audience, s.result.Severity, s.result.Audience)
 	}
 	if inc.Submission == nil || inc.Submission.Digest != s.result.Digest || inc.Submission.Document.Digest() != s.result.Digest {
-		s.errorf("the digest is %s in the story; the submission is %+v", s.result.Digest, inc.Submission)
+		s.errorf("got submission %+v, want digest %s", inc.Submission, s.result.Digest)
 	}
 	for _, d := range incident.RequiredDepartments() {
 		sig := inc.SignedBy(d)
 		signer, ok := s.view.Directory.Resolve(incident.Identity{Provider: incident.ProviderSlack, ID: s.result.Signers[string(d)]})
 		if sig == nil || !ok || sig.By != signer.ID {
-			s.errorf("%s: signed by %s in the story, %+v in the database", d, s.result.Signers[string(d)], sig)
+			s.errorf("%s: got signature %+v, want signer %s", d, sig, s.result.Signers[string(d)])
 		}
 	}
 	if len(inc.Objections) != 1 || string(inc.Objections[0].Department) != s.result.Objecting || inc.Objections[0].How != "amended" || inc.Objections[0].Digest != s.result.Stale {
-		s.errorf("objections: %+v", inc.Objections)
+		s.errorf("got objections %+v, want one amended of %s", inc.Objections, s.result.Objecting)
 	}
 	if len(inc.Postmortems) != 1 || !inc.Postmortems[0].Shared || inc.Postmortems[0].FileID != s.result.Files["postmortem.md"] {
-		s.errorf("postmortems: %+v, uploaded: %v", inc.Postmortems, s.result.Files)
+		s.errorf("got postmortems %+v, want one with a file of %v", inc.Postmortems, s.result.Files)
 	}
 	steps := map[string]string{}
 	for _, run := range inc.Runs {
@@ -180,7 +181,7 @@ func (s *storyCheck) checkDatabase(ctx context.Context) {
 				continue
 			}
 			if !step.Finished() {
-				s.errorf("the step %s/%s is %s", run.Playbook, step.ID, step.Status)
+				s.errorf("step %s/%s: got %s, want done or skipped", run.Playbook, step.ID, step.Status)
 			}
 			if step.Action == "" {
 				steps[run.Playbook+"/"+step.ID] = string(step.Status)
@@ -188,20 +189,20 @@ func (s *storyCheck) checkDatabase(ctx context.Context) {
 		}
 	}
 	if fmt.Sprint(steps) != fmt.Sprint(s.result.Steps) {
-		s.errorf("steps in the database %v\nin the story %v", steps, s.result.Steps)
+		s.errorf("got steps %v\nwant %v", steps, s.result.Steps)
 	}
 	count := int64(0)
 	for _, a := range s.view.Alerts {
 		count += a.Count
 	}
 	if count != int64(s.result.Alerts) || len(s.view.Alerts) != 2 {
-		s.errorf("%d deliveries were answered 2xx, %d are counted in %d alerts", s.result.Alerts, count, len(s.view.Alerts))
+		s.errorf("got count %d in %d alerts, want %d in 2", count, len(s.view.Alerts), s.result.Alerts)
 	}
 	if v, err := s.demo.Bot.Store().Verify(ctx); err != nil || len(v.Problems) > 0 || v.Events != len(s.view.Timeline) {
-		s.errorf("verify: %+v %v; %d events", v, err, len(s.view.Timeline))
+		s.errorf("verify: got %+v, %v, want %d events", v, err, len(s.view.Timeline))
 	}
 	if b, err := s.demo.Bot.Store().Backlog(ctx); err != nil || b.Inbox > 0 {
-		s.errorf("backlog: %+v %v", b, err)
+		s.errorf("got backlog %+v, %v, want an empty inbox", b, err)
 	}
 	for _, e := range s.view.Timeline {
 		if e.Kind == incident.EventEffectFailed || e.Kind == incident.EventPageFailed {
@@ -210,19 +211,19 @@ func (s *storyCheck) checkDatabase(ctx context.Context) {
 	}
 }
 
-// postedKinds are kinds of events of which each stands in the channel in one message.
+// postedKinds are the kinds of events that are posted to the channel in one message.
 var postedKinds = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventRoleAssigned,
 	incident.EventFactSet, incident.EventDepartmentsInvolved, incident.EventNoted, incident.EventEvidence, incident.EventUpdated, incident.EventContained, incident.EventResolved,
 	incident.EventRecordEdited, incident.EventSubmitted, incident.EventSigned, incident.EventAmended, incident.EventObjected, incident.EventObjectionClosed, incident.EventApproved,
 	incident.EventStepDone, incident.EventStepSkipped, incident.EventConsulted, incident.EventAnswered, incident.EventActionAdded, incident.EventReviewScheduled,
 	incident.EventReviewConcluded, incident.EventClosed}
 
-// checkSlack holds Slack's log against the transcript and the timeline.
+// checkSlack compares the log of Slack with the transcript and the timeline.
 func (s *storyCheck) checkSlack() {
 	ws := s.demo.Company.Chat
-	var posted, edited, whispered []string
-	marks := map[string]int{}
-	posts := map[int]int{} // messages in the channel that tell an event, by its number
+	var posted, edited, ephemeral []string
+	messages := map[string]int{}
+	posts := map[int]int{} // messages in the channel by event number
 	for _, c := range ws.Calls() {
 		at := c.Result["channel"] + "/" + c.Result["ts"]
 		switch {
@@ -238,15 +239,15 @@ func (s *storyCheck) checkSlack() {
 			if m.Metadata == nil {
 				continue
 			}
-			var mark struct {
+			var metadata struct {
 				Key string `json:"key"`
 			}
-			if err := json.Unmarshal(m.Metadata.EventPayload, &mark); err != nil {
+			if err := json.Unmarshal(m.Metadata.EventPayload, &metadata); err != nil {
 				s.errorf("metadata: %v", err)
 			}
-			key := mark.Key
-			if marks[key]++; marks[key] > 1 {
-				s.errorf("the message %s stands %d times", key, marks[key])
+			key := metadata.Key
+			if messages[key]++; messages[key] > 1 {
+				s.errorf("message %s: got %d, want 1", key, messages[key])
 			}
 			var seq int
 			if n, _ := fmt.Sscanf(key, s.result.Incident+"/%d/post", &seq); n == 1 && strings.HasSuffix(key, "/post") {
@@ -256,31 +257,31 @@ func (s *storyCheck) checkSlack() {
 	}
 	for _, p := range s.demo.Company.People {
 		for _, m := range ws.Ephemerals(p.ID) {
-			whispered = append(whispered, m.Channel+"/"+m.TS)
+			ephemeral = append(ephemeral, m.Channel+"/"+m.TS)
 		}
 	}
 	s.compareLists("messages", s.positions(func(h string) bool { return strings.HasSuffix(h, "· **tocsin**") }), posted)
 	s.compareLists("edits", s.positions(func(h string) bool { return strings.HasSuffix(h, "**tocsin** edited a message") }), edited)
-	s.compareLists("whispers", s.positions(func(h string) bool { return strings.Contains(h, "only visible to") }), whispered)
+	s.compareLists("ephemeral messages", s.positions(func(h string) bool { return strings.Contains(h, "only visible to") }), ephemeral)
 	for _, e := range s.view.Timeline {
 		if slices.Contains(postedKinds, e.Kind) && posts[e.Seq] != 1 {
-			s.errorf("event %d, %s, stands %d times in the channel", e.Seq, e.Kind, posts[e.Seq])
+			s.errorf("event %d, %s: got %d messages in the channel, want 1", e.Seq, e.Kind, posts[e.Seq])
 		}
 	}
-	if made := ws.Counts()["conversations.create"]; made.Landed != 1 || made.Calls != 1 {
-		s.errorf("channels were created %d times in %d calls", made.Landed, made.Calls)
+	if created := ws.Counts()["conversations.create"]; created.Landed != 1 || created.Calls != 1 {
+		s.errorf("got %d channels created in %d calls, want 1 in 1", created.Landed, created.Calls)
 	}
 	if unknown := ws.UnknownMethods(); len(unknown) > 0 {
-		s.errorf("unknown methods: %v", unknown)
+		s.errorf("got calls of unknown methods %v", unknown)
 	}
 	for _, m := range ws.Messages("C0INCIDENTS") {
 		if m.BotID != "" && s.result.Audience != "all" && strings.Contains(string(m.Blocks), s.view.Incident.Title) {
-			s.errorf("the announce channel tells the title of a restricted incident")
+			s.errorf("got the title of a restricted incident in the announcement channel")
 		}
 	}
 }
 
-// checkPagerDuty holds PagerDuty's log against the rounds and routes that were started.
+// checkPagerDuty compares the log of PagerDuty with the rounds in the timeline.
 func (s *storyCheck) checkPagerDuty() {
 	account := s.demo.Company.Pager
 	triggers, rounds := map[string]int{}, map[string]int{}
@@ -293,30 +294,31 @@ func (s *storyCheck) checkPagerDuty() {
 		if e.Kind == incident.EventPageStarted {
 			rounds[s.result.Incident+"/"+e.Field("round")]++
 			if e.Field("escalation_step") != "0" {
-				s.errorf("route %s was paged, though somebody answered", e.Field("escalation_step"))
+				s.errorf("got page to escalation step %s, want only step 0", e.Field("escalation_step"))
 			}
 		}
 	}
 	if fmt.Sprint(triggers) != fmt.Sprint(rounds) || len(triggers) != s.result.Rounds {
-		s.errorf("pages at PagerDuty %v, started %v, told %d", triggers, rounds, s.result.Rounds)
+		s.errorf("got pages %v at PagerDuty and %v in the timeline, want %d rounds", triggers, rounds, s.result.Rounds)
 	}
-	var rang []string
+	var pages []string
 	for _, p := range account.Snapshot().Pages {
-		rang = append(rang, p.Key)
+		pages = append(pages, p.Key)
 	}
-	s.compareLists("pages", s.positions(func(h string) bool { return strings.HasPrefix(h, "📟") }), rang)
+	s.compareLists("pages", s.positions(func(h string) bool { return strings.HasPrefix(h, "📟") }), pages)
 }
 
+// checkMail compares the mailbox with the transcript and the result of the story.
 func (s *storyCheck) checkMail() {
-	var kept []string
+	var received []string
 	for id, n := range s.demo.Company.Mail.Counts() {
-		kept = append(kept, id)
+		received = append(received, id)
 		if n != 1 || id == "" {
-			s.errorf("the mail %q came %d times", id, n)
+			s.errorf("mail %q: got it %d times, want 1", id, n)
 		}
 	}
-	s.compareLists("mails", s.positions(func(h string) bool { return strings.HasPrefix(h, "✉") }), kept)
-	s.compareLists("mails of the report", slices.Clone(s.result.Mails), kept)
+	s.compareLists("mails", s.positions(func(h string) bool { return strings.HasPrefix(h, "✉") }), received)
+	s.compareLists("mails of the result", slices.Clone(s.result.Mails), received)
 }
 
 var (
@@ -324,7 +326,8 @@ var (
 	digestLine = regexp.MustCompile(`(?m)^ {4}(sha256:[0-9a-f]{64})$`)
 )
 
-// checkPostmortem computes the digest again from what stands in postmortem.md.
+// checkPostmortem computes the digest of the closing record in postmortem.md and
+// compares it with the stated and the signed one.
 func (s *storyCheck) checkPostmortem() {
 	md, err := os.ReadFile(filepath.Join(s.dir, "postmortem.md"))
 	if err != nil {
@@ -333,24 +336,24 @@ func (s *storyCheck) checkPostmortem() {
 	}
 	block, stated := jsonBlock.FindSubmatch(md), digestLine.FindSubmatch(md)
 	if block == nil || stated == nil {
-		s.errorf("postmortem.md has no record or no digest")
+		s.errorf("got postmortem.md without a record or a digest")
 		return
 	}
 	sum := sha256.Sum256(block[1])
 	digest := "sha256:" + hex.EncodeToString(sum[:])
 	signed := s.view.Incident.Submission
 	if digest != string(stated[1]) || digest != signed.Digest || digest != signed.Document.Digest() || digest != s.result.Digest || string(block[1]) != string(signed.Document.Canonical()) {
-		s.errorf("the digest of the record in postmortem.md is %s; it states %s, the database %s", digest, stated[1], signed.Digest)
+		s.errorf("postmortem.md: got digest %s, want the stated %s and the signed %s", digest, stated[1], signed.Digest)
 	}
 	html, err := os.ReadFile(filepath.Join(s.dir, "postmortem.html"))
 	if err != nil || !strings.Contains(string(html), digest) || !strings.Contains(string(html), "<svg") {
-		s.errorf("postmortem.html: %v", err)
+		s.errorf("got postmortem.html without the digest or the timeline, error %v", err)
 	}
 }
 
-// TestStoryThatBreaksOff asks for what cannot happen: without its pager the
-// story says what it waited for, and leaves the transcript of what there was.
-func TestStoryThatBreaksOff(t *testing.T) {
+// TestDemo_StoryFails makes Slack fail to create channels. The story must return an
+// error that names the missing channel, and write the transcript until then.
+func TestDemo_StoryFails(t *testing.T) {
 	dir := t.TempDir()
 	o := demoOptions{Dir: dir, Seed: 1, Limits: chat.Limits{Off: true}, Logger: slog.New(slog.DiscardHandler)}
 	d, err := startDemo(t.Context(), o)
@@ -365,9 +368,9 @@ func TestStoryThatBreaksOff(t *testing.T) {
 	d.Company.Chat.SetFault(chat.Fault{Method: "conversations.create", Kind: chat.FaultServerError})
 	_, err = story.Run(t.Context(), story.Config{Company: d.Company, Seed: 1, Dir: dir, WaitTimeout: time.Second})
 	if err == nil || !strings.Contains(err.Error(), "wait up to 1s for the channel inc-1") {
-		t.Errorf("it broke off with: %v", err)
+		t.Errorf("got error %v, want the wait for the channel", err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "transcript.md")); err != nil || !strings.Contains(string(text), "**The story failed:**") {
-		t.Errorf("transcript: %v", err)
+		t.Errorf("got transcript without the failure, error %v", err)
 	}
 }

@@ -62,7 +62,7 @@ type leakTest struct {
 	slackProxy *faultProxy
 
 	mu       sync.Mutex
-	canaries map[string]string // where each canary was put, by its text
+	canaries map[string]string // input of each canary, by its text
 }
 
 // canary returns a new canary. No redaction rule matches it, and it is unique.

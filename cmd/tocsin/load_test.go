@@ -123,7 +123,7 @@ func (p *target) pageTimes() map[incident.ID]time.Time {
 	return out
 }
 
-// BenchmarkAcceptToPage posts 200 alerts per second, of which two open an incident,
+// BenchmarkAcceptToPage posts 200 alerts per second, two of them opening an incident,
 // while every call to Slack takes two seconds. It measures the time from sending
 // an alert to the arrival of its page.
 func BenchmarkAcceptToPage(b *testing.B) {

@@ -15,7 +15,7 @@ import (
 type sentAlert struct {
 	feed.Delivery
 	story string
-	trail bool // sent by EventBridge, which retries after errors; Sentry does not
+	trail bool // sent by EventBridge, which retries after errors, unlike Sentry
 }
 
 // loadGenerator sends alerts from many goroutines and records the bot's responses.

@@ -48,7 +48,7 @@ type outageTest struct {
 	ended         chan struct{}
 }
 
-// pagerFaults are the ways in which PagerDuty fails, by incident ID modulo 4.
+// pagerFaults are the faults of PagerDuty, by incident ID modulo 4.
 var pagerFaults = []string{"500", "400", "silence", "202 without a page"}
 
 func (o *outageTest) run(t *testing.T, url string) {

@@ -17,7 +17,7 @@ import (
 	"tocsin/store/storetest"
 )
 
-// withRouting sets the routing of a configuration.
+// withRouting sets the routing rules of a configuration.
 func withRouting(rules ...map[string]any) configChange {
 	return func(config map[string]any) {
 		list := make([]any, len(rules))
@@ -28,90 +28,90 @@ func withRouting(rules ...map[string]any) configChange {
 	}
 }
 
-// TestWatchedIsExplainedAndReplayed follows alerts that nobody was woken for:
-// they are listed and explained; by other rules they are evaluated anew and
-// counted once; recorded, they come into another instance through its own door.
-func TestWatchedIsExplainedAndReplayed(t *testing.T) {
+// TestReplay_WatchedAlerts follows watched alerts. They are listed and explained. After
+// a change of the rules they are reprocessed and counted once. As a recording, they
+// are replayed to another instance over HTTP and over its control socket.
+func TestReplay_WatchedAlerts(t *testing.T) {
 	o := company.Options{Seed: 7, Limits: chat.Limits{Off: true}}
 	s := startBot(t, storetest.SQLite(t), o, withRouting(
-		map[string]any{"when": `source == "cloudtrail" && environment == "staging"`, "drop": "everyday noise"},
+		map[string]any{"when": `source == "cloudtrail" && environment == "staging"`, "drop": "routine calls"},
 		map[string]any{"when": `source == "sentry"`, "open": "sev1"}))
 	call := feed.StopLogging(7)
 	for n := range 3 {
 		d := s.company.Trail.Delivery(call, feed.Copy{N: n + 1})
-		for range 2 { // EventBridge repeats itself
+		for range 2 { // EventBridge can deliver twice
 			if a, err := s.company.Trail.Send(t.Context(), d); err != nil || a.Status != 202 {
-				t.Fatalf("%+v, %v", a, err)
+				t.Fatalf("got response %+v, %v, want 202", a, err)
 			}
 		}
 	}
-	s.waitFor(time.Minute, "three are watched", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == 3 })
+	s.waitFor(time.Minute, "three watched deliveries", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == 3 })
 	if listed := s.mustRun("incident", "alerts"); !strings.Contains(listed, "1 watched alert, 3 occurrences") || !strings.Contains(listed, "cloudtrail.StopLogging") {
-		t.Errorf("listed:\n%s", listed)
+		t.Errorf("got list:\n%s", listed)
 	}
-	for what, want := range map[string]string{"A1": "does not match: rule 1", "D1": "SHA-256"} {
-		if told := s.mustRun("explain", what); !strings.Contains(told, want) || !strings.Contains(told, `source = "cloudtrail"`) || !strings.Contains(told, "has not changed since") {
-			t.Errorf("explain %s:\n%s", what, told)
+	for ref, want := range map[string]string{"A1": "does not match: rule 1", "D1": "SHA-256"} {
+		if got := s.mustRun("explain", ref); !strings.Contains(got, want) || !strings.Contains(got, `source = "cloudtrail"`) || !strings.Contains(got, "has not changed since") {
+			t.Errorf("explain %s: got:\n%s", ref, got)
 		}
 	}
 	recording := filepath.Join(s.dir, "all.ndjson")
-	if said := s.mustRun("replay", "--since", "1h", "--out", recording); said != "3 deliveries\n" {
-		t.Errorf("recorded: %s", said)
+	if got := s.mustRun("replay", "--since", "1h", "--out", recording); got != "3 deliveries\n" {
+		t.Errorf("replay --out: got %s", got)
 	}
 	if info, err := os.Stat(recording); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("%v, %v", info, err)
+		t.Errorf("got %v, %v, want mode 0600", info, err)
 	}
 
-	// Elsewhere, where such alerts open incidents.
+	// Replay to an instance with rules that open incidents.
 	opens := withRouting(map[string]any{"when": `source == "cloudtrail"`, "open": "sev2"})
 	other := startBot(t, storetest.SQLite(t), company.Options{Seed: 8, Limits: chat.Limits{Off: true}}, opens)
 	if _, err := s.run("replay", recording, "--to", other.url, "--secret", "sentry=0123456789abcdef"); err == nil {
-		t.Error("deliveries were posted without a secret of their source")
+		t.Error("got no error without a secret of the source")
 	}
 	if _, err := s.run("replay", recording, "--to", other.url, "--secret", "cloudtrail=not-the-right-key"); err == nil || !strings.Contains(err.Error(), "401") {
-		t.Errorf("with a wrong key: %v", err)
+		t.Errorf("wrong key: got error %v, want 401", err)
 	}
-	for range 2 { // what is known there counts once
+	for range 2 { // known deliveries are counted once
 		s.mustRun("replay", recording, "--to", other.url, "--secret", "cloudtrail="+company.TrailKey)
 	}
 	counted := func(s *botProcess, want int64) {
 		t.Helper()
-		s.waitFor(time.Minute, "the copies are counted", func() bool {
+		s.waitFor(time.Minute, "the count of the alert", func() bool {
 			v := s.view(1)
 			return len(v.Alerts) == 1 && v.Alerts[0].Count == want
 		})
 	}
-	other.waitFor(time.Minute, "the incident is open", func() bool { return other.queryInt("SELECT count(*) FROM incidents") == 1 })
+	other.waitFor(time.Minute, "an incident", func() bool { return other.queryInt("SELECT count(*) FROM incidents") == 1 })
 	counted(other, 3)
-	if said := other.mustRun("replay", recording); said != "3 deliveries\n" { // over the socket, and known as well
-		t.Errorf("replayed: %s", said)
+	if got := other.mustRun("replay", recording); got != "3 deliveries\n" { // over the control socket, also known deliveries
+		t.Errorf("replay: got %s", got)
 	}
 	other.mustRun("replay", recording, "--as-new")
 	counted(other, 6)
 
-	// Here the rules change, and what was watched is evaluated anew.
+	// Change the rules and reprocess the watched deliveries.
 	s.stop()
 	s.updateConfig(opens)
 	s.start()
-	if told := s.mustRun("explain", "A1"); !strings.Contains(told, "The routing has changed since") || !strings.Contains(told, "→ open sev2") {
-		t.Errorf("explained under other rules:\n%s", told)
+	if got := s.mustRun("explain", "A1"); !strings.Contains(got, "The routing has changed since") || !strings.Contains(got, "→ open sev2") {
+		t.Errorf("explain with changed rules: got:\n%s", got)
 	}
-	if said := s.mustRun("replay", "--since", "1h"); said != "3 deliveries\n" {
-		t.Errorf("evaluated anew: %s", said)
+	if got := s.mustRun("replay", "--since", "1h"); got != "3 deliveries\n" {
+		t.Errorf("reprocess: got %s", got)
 	}
-	s.waitFor(time.Minute, "the incident is open", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 1 })
+	s.waitFor(time.Minute, "an incident", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 1 })
 	counted(s, 3)
-	if said := s.mustRun("replay", "--since", "1h", "--source", "cloudtrail"); said != "0 deliveries\n" {
-		t.Errorf("what belongs to an incident was touched: %s", said)
+	if got := s.mustRun("replay", "--since", "1h", "--source", "cloudtrail"); got != "0 deliveries\n" {
+		t.Errorf("reprocess deliveries of an incident: got %s, want 0", got)
 	}
 	s.mustRun("replay", "--since", "1h", "--source", "cloudtrail", "--as-new")
 	counted(s, 6)
 	s.mustRun("verify")
 }
 
-// A bare body of Sentry has lost the header that says what it is; it is taken
-// for that all the same.
-func TestABareBodyOfSentryIsRead(t *testing.T) {
+// TestReplay_SentryBody replays bare bodies of Sentry webhooks, which lack the header
+// with the resource.
+func TestReplay_SentryBody(t *testing.T) {
 	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, withRouting(map[string]any{"when": "true", "watch": true}))
 	for n, data := range []string{
 		`"triggered","data":{"issue":{"id":"7","title":"it broke"},"activity":{"type":"set_unresolved"},"alert":{"title":"a rule"}}`,
@@ -122,63 +122,64 @@ func TestABareBodyOfSentryIsRead(t *testing.T) {
 		if err := os.WriteFile(body, []byte(`{"action":`+data+`}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if said := s.mustRun("replay", body, "--source", "sentry"); said != "1 delivery\n" {
-			t.Errorf("replayed: %s", said)
+		if got := s.mustRun("replay", body, "--source", "sentry"); got != "1 delivery\n" {
+			t.Errorf("replay: got %s", got)
 		}
-		s.waitFor(time.Minute, "it is read", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == n+1 })
+		s.waitFor(time.Minute, "a watched delivery", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'watched'") == n+1 })
 	}
 }
 
-// TestKeptAlertsAtTheCommandLine promotes, splits, holds back and holds.
-func TestKeptAlertsAtTheCommandLine(t *testing.T) {
+// TestIncidentCommand_SuppressedAlerts promotes, splits and merges alerts, and
+// suppresses alerts with a maintenance window.
+func TestIncidentCommand_SuppressedAlerts(t *testing.T) {
 	s := startBot(t, storetest.SQLite(t), company.Options{Seed: 9, Limits: chat.Limits{Off: true}}, withRouting(map[string]any{"when": "true", "watch": true}))
 	send := func(call feed.Call, n int) {
 		t.Helper()
 		if a, err := s.company.Trail.Send(t.Context(), s.company.Trail.Delivery(call, feed.Copy{N: n})); err != nil || a.Status != 202 {
-			t.Fatalf("%+v, %v", a, err)
+			t.Fatalf("got response %+v, %v, want 202", a, err)
 		}
 	}
 	send(feed.StopLogging(1), 1)
-	s.waitFor(time.Minute, "it is watched", func() bool { return s.queryInt("SELECT count(*) FROM alerts") == 1 })
-	if said := s.mustRun("incident", "alerts", "promote", "A1", "sev2"); !strings.Contains(said, "INC-1 is triage") {
-		t.Errorf("promoted: %s", said)
+	s.waitFor(time.Minute, "a watched alert", func() bool { return s.queryInt("SELECT count(*) FROM alerts") == 1 })
+	if got := s.mustRun("incident", "alerts", "promote", "A1", "sev2"); !strings.Contains(got, "INC-1 is triage") {
+		t.Errorf("promote: got %s", got)
 	}
-	if said := s.mustRun("incident", "alerts", "promote", "A1"); !strings.Contains(said, "No change: INC-1 is triage") {
-		t.Errorf("promoted twice: %s", said)
+	if got := s.mustRun("incident", "alerts", "promote", "A1"); !strings.Contains(got, "No change: INC-1 is triage") {
+		t.Errorf("promote again: got %s", got)
 	}
-	if said := s.mustRun("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(said, "M1 was added. Matching alerts are suppressed") {
-		t.Errorf("%s", said)
+	if got := s.mustRun("incident", "maintenance", "add", "2h", `source == "cloudtrail"`, "because", "the auditors sign in"); !strings.Contains(got, "M1 was added. Matching alerts are suppressed") {
+		t.Errorf("got %s", got)
 	}
 	send(feed.RootConsoleLogin(2), 1)
-	s.waitFor(time.Minute, "it is kept back", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'maintenance'") == 1 })
-	if said := s.mustRun("incident", "alerts", "maintenance"); !strings.Contains(said, "1 maintenance alert:") {
-		t.Errorf("%s", said)
+	s.waitFor(time.Minute, "a suppressed alert", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'maintenance'") == 1 })
+	if got := s.mustRun("incident", "alerts", "maintenance"); !strings.Contains(got, "1 maintenance alert:") {
+		t.Errorf("got %s", got)
 	}
-	if said := s.mustRun("explain", "A2"); !strings.Contains(said, "in the maintenance window M1") {
-		t.Errorf("%s", said)
+	if got := s.mustRun("explain", "A2"); !strings.Contains(got, "in the maintenance window M1") {
+		t.Errorf("got %s", got)
 	}
 	s.mustRun("incident", "maintenance", "end", "M1")
 	s.mustRun("incident", "alerts", "promote", "A2", "into", "INC-1")
 	s.mustRun("incident", "split", "INC-1", "alerts", "A2", "Root signs in", "because", "it is another matter")
 	if v := s.view(2); v.Incident.SplitFrom != 1 || len(v.Alerts) != 1 || v.Incident.Title != "Root signs in" {
-		t.Errorf("%+v", v.Incident)
+		t.Errorf("got incident %+v", v.Incident)
 	}
 	s.mustRun("incident", "merge", "INC-2", "into", "INC-1", "after all it is not")
-	if said := s.mustRun("incident", "status", "INC-2"); !strings.Contains(said, "merged into") || !strings.Contains(said, "INC-1") {
-		t.Errorf("the merged one says:\n%s", said)
+	if got := s.mustRun("incident", "status", "INC-2"); !strings.Contains(got, "merged into") || !strings.Contains(got, "INC-1") {
+		t.Errorf("status of the merged incident: got:\n%s", got)
 	}
 	if _, err := s.run("incident", "legal-hold", "INC-1", "because", "the regulator asked"); err == nil { // the tests run as engineering
-		t.Error("engineering set a legal hold")
+		t.Error("got a legal hold set by engineering")
 	}
 	if v := s.view(1); v.Incident.LegalHold != nil || len(v.Incident.SplitInto) != 1 || v.Incident.Status != incident.Triage {
-		t.Errorf("%+v", v.Incident)
+		t.Errorf("got incident %+v", v.Incident)
 	}
 	s.mustRun("verify")
 }
 
 const sourceToken = "0123456789abcdef-token"
 
-// enableAllSources switches on whatever can take something in.
+// enableAllSources configures every source and watches all alerts.
 func enableAllSources(config map[string]any) {
 	sources := config["sources"].(map[string]any)
 	title := map[string]any{"title": "body.title"}
@@ -192,7 +193,7 @@ func enableAllSources(config map[string]any) {
 	config["routing"] = []any{map[string]any{"when": "true", "watch": true}}
 }
 
-// sampleBodies are one delivery of every source, as their senders post them.
+// sampleBodies returns one body per source, as the source posts it.
 func sampleBodies(t *testing.T) map[string]string {
 	record := `{"eventVersion":"1.08","eventID":"e-%s","eventTime":"2026-11-20T02:31:00Z","eventSource":"cloudtrail.amazonaws.com","eventName":"StopLogging","awsRegion":"eu-west-3","recipientAccountId":"123456789012","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::123456789012:user/jo","accountId":"123456789012","userName":"jo"},"requestParameters":{"name":"trail"}}`
 	message, err := json.Marshal(strings.Replace(record, "e-%s", "e-sns", 1))
@@ -213,19 +214,20 @@ func sampleBodies(t *testing.T) map[string]string {
 	}
 }
 
-// signingSecrets are those of the sources that a door takes, as everySource has them.
+// signingSecrets are the secrets of the sources that can be signed, as configured by
+// enableAllSources.
 var signingSecrets = map[string]string{"sentry": company.SentrySecret, "cloudtrail": company.TrailKey, "pagerduty": company.PagerSecret,
 	"alertmanager": "prometheus:" + sourceToken, "hackerone": sourceToken, "scanner": sourceToken, "siem": sourceToken}
 
-// startWithAllSources starts the bot with every source.
+// startWithAllSources starts the bot with every source configured.
 func startWithAllSources(t *testing.T, seed uint64) *botProcess {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", "none") // the reader of the trail finds no queue, and looks for no credentials
+	t.Setenv("AWS_ACCESS_KEY_ID", "none") // the reader of the trail then does not search for credentials
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "none")
 	return startBot(t, storetest.SQLite(t), company.Options{Seed: seed, Limits: chat.Limits{Off: true}}, enableAllSources)
 }
 
-// writeFile writes what a replay is to read.
+// writeFile writes a file into the bot's folder and returns its path.
 func (s *botProcess) writeFile(name, text string) string {
 	s.t.Helper()
 	name = filepath.Join(s.dir, name)
@@ -235,7 +237,8 @@ func (s *botProcess) writeFile(name, text string) string {
 	return name
 }
 
-// recordedLine is a delivery as a recording has it, with the id that its sender gave.
+// recordedLine returns the line of a delivery in a recording, with the id of the
+// sender.
 func recordedLine(t *testing.T, source, body string) string {
 	t.Helper()
 	line, err := json.Marshal(bot.Recorded{Source: source, ID: "id-" + source, Body: []byte(body)})
@@ -245,34 +248,35 @@ func recordedLine(t *testing.T, source, body string) string {
 	return string(line) + "\n"
 }
 
-// checkDeliveries fails unless there are so many deliveries of a source.
+// checkDeliveries requires the number of stored deliveries of a source.
 func (s *botProcess) checkDeliveries(source string, want int) {
 	s.t.Helper()
 	if n := s.queryInt("SELECT count(*) FROM inbox WHERE source = '" + source + "'"); n != want {
-		s.t.Errorf("%d deliveries of %s are here, want %d", n, source, want)
+		s.t.Errorf("got %d deliveries of %s, want %d", n, source, want)
 	}
 }
 
-// waitHandled waits until all deliveries are, and fails where one could not be read.
+// waitHandled waits until all deliveries are handled. It requires that none of the
+// sources has an undecodable one.
 func (s *botProcess) waitHandled(sources map[string]string) {
 	s.t.Helper()
-	s.waitFor(time.Minute, "all are handled", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
+	s.waitFor(time.Minute, "every delivery to be handled", func() bool { return s.queryInt("SELECT count(*) FROM inbox WHERE handled_at IS NULL") == 0 })
 	for source := range sources {
 		if n := s.queryInt("SELECT count(*) FROM inbox WHERE outcome = 'undecodable' AND source = '" + source + "'"); n != 0 {
-			s.t.Errorf("%d deliveries of %s could not be read", n, source)
+			s.t.Errorf("got %d undecodable deliveries of %s, want 0", n, source)
 		}
 	}
 }
 
-// ingestAll brings one delivery of each source into an instance: through its door, as
-// the sender would come, where that can be signed.
+// ingestAll replays one delivery of each source to the instance. If it can be signed,
+// it is posted to the endpoint, and otherwise sent over the control socket.
 func (s *botProcess) ingestAll(all map[string]string) {
 	s.t.Helper()
 	for source, body := range all {
-		switch secret, door := signingSecrets[source]; {
-		case source == "scanner" || source == "siem": // whose door takes the id from a header
+		switch secret, signable := signingSecrets[source]; {
+		case source == "scanner" || source == "siem": // their endpoints read the id from a header
 			s.mustRun("replay", s.writeFile(source+".body", recordedLine(s.t, source, body)), "--to", s.url, "--secret", source+"="+secret)
-		case door:
+		case signable:
 			s.mustRun("replay", s.writeFile(source+".body", body), "--source", source, "--to", s.url, "--secret", source+"="+secret)
 		default:
 			s.mustRun("replay", s.writeFile(source+".body", body), "--source", source)
@@ -283,23 +287,23 @@ func (s *botProcess) ingestAll(all map[string]string) {
 	}
 }
 
-// TestEverySourceIsReplayed brings one delivery of each source into an instance,
-// and from there into another: what can be signed through its door, everything
-// over the control socket. Each counts once there, whatever the ways.
-func TestEverySourceIsReplayed(t *testing.T) {
+// TestReplay_EverySource replays one delivery of each source from one instance to
+// another. It posts signable deliveries over HTTP and sends all of them over the
+// control socket. Each must be stored once.
+func TestReplay_EverySource(t *testing.T) {
 	s, other, all := startWithAllSources(t, 11), startWithAllSources(t, 12), sampleBodies(t)
 	s.ingestAll(all)
 	total := fmt.Sprintf("%d deliveries\n", len(all))
 	recording := filepath.Join(s.dir, "all.ndjson")
-	if said := s.mustRun("replay", "--since", "1h", "--out", recording); said != total {
-		t.Errorf("recorded: %s", said)
+	if got := s.mustRun("replay", "--since", "1h", "--out", recording); got != total {
+		t.Errorf("replay --out: got %s", got)
 	}
 	for source := range all {
-		secret, door := signingSecrets[source]
-		if !door {
+		secret, signable := signingSecrets[source]
+		if !signable {
 			_, err := s.run("replay", recording, "--source", source, "--to", other.url)
 			if err == nil || !strings.Contains(err.Error(), "deliveries of "+source+" cannot be posted") || !strings.Contains(err.Error(), "--to unix:PATH") {
-				t.Errorf("posting %s: %v", source, err)
+				t.Errorf("post %s: got error %v", source, err)
 			}
 			continue
 		}
@@ -307,8 +311,8 @@ func TestEverySourceIsReplayed(t *testing.T) {
 		other.checkDeliveries(source, 1)
 	}
 	for range 2 {
-		if said := s.mustRun("replay", recording, "--to", "unix:"+other.socket); said != total {
-			t.Errorf("over the socket: %s", said)
+		if got := s.mustRun("replay", recording, "--to", "unix:"+other.socket); got != total {
+			t.Errorf("over the socket: got %s, want %s", got, total)
 		}
 	}
 	for source := range all {
@@ -321,22 +325,22 @@ func TestEverySourceIsReplayed(t *testing.T) {
 	other.mustRun("verify")
 }
 
-// What led nowhere is evaluated anew, and counts no second time.
-func TestEverySourceIsEvaluatedAnew(t *testing.T) {
+// TestReplay_Reprocess reprocesses watched deliveries, which must not be counted again.
+func TestReplay_Reprocess(t *testing.T) {
 	s, all := startWithAllSources(t, 13), sampleBodies(t)
 	s.ingestAll(all)
 	s.waitHandled(all)
 	before := s.queryInt("SELECT sum(count) FROM alerts")
-	if said := s.mustRun("replay", "--since", "1h"); said != fmt.Sprintf("%d deliveries\n", len(all)) {
-		t.Errorf("evaluated anew: %s", said)
+	if got := s.mustRun("replay", "--since", "1h"); got != fmt.Sprintf("%d deliveries\n", len(all)) {
+		t.Errorf("reprocess: got %s", got)
 	}
 	s.waitHandled(all)
 	if n := s.queryInt("SELECT sum(count) FROM alerts"); n != before {
-		t.Errorf("%d copies were counted, and %d when they were evaluated anew", before, n)
+		t.Errorf("got total count %d after reprocessing, want %d", n, before)
 	}
 }
 
-func TestAReplaySaysWhatIsWrong(t *testing.T) {
+func TestReplay_Errors(t *testing.T) {
 	s, all := startWithAllSources(t, 14), sampleBodies(t)
 	text := ""
 	for _, source := range []string{"cloudtrail", "scanner", "siem", "sns"} {
@@ -356,7 +360,7 @@ func TestAReplaySaysWhatIsWrong(t *testing.T) {
 		{"write https://", recording + " --to http://staging.example.com --secret sentry=x"},
 	} {
 		if _, err := s.run(append([]string{"replay"}, strings.Fields(wrong.args)...)...); err == nil || !strings.Contains(err.Error(), wrong.want) {
-			t.Errorf("replay %s: %v", wrong.args, err)
+			t.Errorf("replay %s: got error %v, want %q", wrong.args, err, wrong.want)
 		}
 	}
 }

@@ -104,7 +104,7 @@ type remoteInstance struct {
 // newInstanceSink returns a sink that posts deliveries to another instance. It posts
 // one after the other to preserve their order, and retries after Retry-After. Its
 // write returns an error for the first delivery that is rejected.
-func newInstanceSink(ctx context.Context, to string, given []string, sources bot.Sources, again bool) (sink, error) {
+func newInstanceSink(ctx context.Context, to string, given []string, sources bot.Sources, asNew bool) (sink, error) {
 	base, err := url.Parse(to)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 		return sink{}, errors.New("invalid --to; write the URL of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
@@ -112,7 +112,7 @@ func newInstanceSink(ctx context.Context, to string, given []string, sources bot
 	if base.Scheme == "http" && !isLoopback(base.Hostname()) {
 		return sink{}, fmt.Errorf("--to %s: alerts and their secrets must not be sent in the clear; write https://, or use the control socket with --to unix:PATH", base.Redacted())
 	}
-	i := remoteInstance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, asNew: again,
+	i := remoteInstance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, asNew: asNew,
 		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	for _, s := range given {
 		source, secret, ok := strings.Cut(s, "=")

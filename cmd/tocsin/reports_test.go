@@ -25,7 +25,7 @@ import (
 	"tocsin/store/storetest"
 )
 
-// imapServer is the vulnerability alias: an IMAP server with one mailbox.
+// imapServer is an IMAP server with the mailbox for vulnerability reports.
 type imapServer struct {
 	*memory.Backend
 	mu    sync.Mutex
@@ -65,7 +65,7 @@ func (u imapUser) GetMailbox(name string) (backend.Mailbox, error) {
 	return lockedMailbox{m, u.server}, err
 }
 
-// lockedMailbox makes the memory mailbox safe for several connections.
+// lockedMailbox makes a mailbox in memory safe for concurrent connections.
 type lockedMailbox struct {
 	backend.Mailbox
 	server *imapServer
@@ -101,7 +101,7 @@ func (b lockedMailbox) CreateMessage(flags []string, date time.Time, body imap.L
 	return b.Mailbox.CreateMessage(flags, date, body)
 }
 
-// appendMail appends a mail as a mail server does, and says what is not seen yet.
+// appendMail appends an unseen mail to the mailbox.
 func (a *imapServer) appendMail(t *testing.T, lines ...string) {
 	t.Helper()
 	c, err := client.Dial(a.addr)
@@ -117,15 +117,15 @@ func (a *imapServer) appendMail(t *testing.T, lines ...string) {
 	}
 }
 
-// reportTest is an instance that takes reports by form and from an alias, and
-// acknowledges them; its security.txt ends in five days.
+// reportTest is a bot that receives vulnerability reports by form and mail, and
+// acknowledges them. Its security.txt expires in five days.
 type reportTest struct {
 	*botProcess
 	imap    *imapServer
 	expires string
 }
 
-// runReportTest runs a test on both databases.
+// runReportTest runs a test on both databases, and then requires a valid database.
 func runReportTest(t *testing.T, test func(t *testing.T, s *reportTest)) {
 	t.Parallel()
 	storetest.Databases(t, func(t *testing.T, url string) {
@@ -146,10 +146,10 @@ func runReportTest(t *testing.T, test func(t *testing.T, s *reportTest)) {
 	})
 }
 
-// mailsTo is what somebody was mailed.
+// mailsTo returns the mails to an address.
 func (s *reportTest) mailsTo(to string) []mailbox.Message { return s.company.Mail.For(to) }
 
-// reportNotes is what the timeline of an incident notes of its reports.
+// reportNotes returns the notes about reports in the timeline of an incident.
 func (s *reportTest) reportNotes(id incident.ID) (out []string) {
 	for _, e := range s.view(id).Timeline {
 		if e.Kind == incident.EventSourceNoted {
@@ -159,111 +159,115 @@ func (s *reportTest) reportNotes(id incident.ID) (out []string) {
 	return out
 }
 
-// annReport is a report by mail.
+// annReport is a report by mail, from Ann.
 var annReport = []string{"From: Ann <ann@example.org>", "To: security@payroll.example", "Subject: Payslips of others can be read", "Message-ID: <1@example.org>", "",
-	"URL: https://api.payroll.example/v1/payslips/123", "CVE-2026-12345 is not mended."}
+	"URL: https://api.payroll.example/v1/payslips/123", "CVE-2026-12345 is not fixed."}
 
-// The bot is killed between the moment in which the relay took an acknowledgement
-// and the one in which that is written down: the reporter gets the same message.
-func TestAnAcknowledgementIsOneMessageThroughAKill(t *testing.T) {
+// TestAcknowledgement_SameMailAfterKill kills the bot after the relay accepted an
+// acknowledgement and before the bot recorded that. The repeated mail must be
+// identical.
+func TestAcknowledgement_SameMailAfterKill(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
-		// The relay keeps the first answer to itself until the bot is dead.
+		// The relay withholds its response until the bot is killed.
 		s.company.Mail.SetFaults(mailbox.Rule{Fault: mailbox.FaultLate, To: "ann@example.org", Delay: time.Minute, Times: 1})
 		s.imap.appendMail(t, annReport...)
-		s.waitFor(30*time.Second, "the relay took the acknowledgement", func() bool { return len(s.mailsTo("ann@example.org")) == 1 })
+		s.waitFor(30*time.Second, "the acknowledgement at the relay", func() bool { return len(s.mailsTo("ann@example.org")) == 1 })
 		s.kill()
 		s.start()
-		s.waitFor(time.Minute, "it was sent again", func() bool { return len(s.mailsTo("ann@example.org")) == 2 })
+		s.waitFor(time.Minute, "the repeated acknowledgement", func() bool { return len(s.mailsTo("ann@example.org")) == 2 })
 		s.waitIdle(time.Minute)
 		all := s.mailsTo("ann@example.org")
 		first := all[0]
 		if len(all) != 2 || all[0].MessageID != all[1].MessageID || all[0].Text != all[1].Text || all[0].Header["Date"][0] != all[1].Header["Date"][0] {
-			t.Errorf("the repeat is another mail: %+v", all)
+			t.Errorf("got mails %+v, want two identical ones", all)
 		}
 		if first.Problem != "" || !strings.HasPrefix(first.MessageID, "ack.VR-") || first.Header["In-Reply-To"][0] != "<1@example.org>" ||
 			!strings.Contains(first.Header["Reply-To"][0], "security@payroll.example") || strings.Contains(string(first.Raw), "INC-") || strings.Contains(string(first.Raw), "ayslips") {
-			t.Errorf("the acknowledgement:\n%s", first.Raw)
+			t.Errorf("got acknowledgement:\n%s", first.Raw)
 		}
-		t.Logf("what the reporter reads:\n%s", first.Text)
-		if said := s.reportNotes(1); len(said) != 1 || !strings.Contains(said[0], "sent an acknowledgement") {
-			t.Errorf("INC-1 says %q", said)
+		t.Logf("acknowledgement:\n%s", first.Text)
+		if notes := s.reportNotes(1); len(notes) != 1 || !strings.Contains(notes[0], "sent an acknowledgement") {
+			t.Errorf("INC-1: got notes %q, want one about the acknowledgement", notes)
 		}
 		if n := s.queryInt("SELECT count(*) FROM ledger WHERE key LIKE 'ack/%'"); n != 1 {
-			t.Errorf("%d acknowledgements in the ledger", n)
+			t.Errorf("got %d acknowledgements in the ledger, want 1", n)
 		}
 	})
 }
 
-func TestAnAnswerJoinsItsReportAndMachinesAreNotAnswered(t *testing.T) {
+// TestReports_ReplyAttached attaches a reporter's reply to the incident. Mail from a
+// no-reply address gets no acknowledgement.
+func TestReports_ReplyAttached(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
 		s.imap.appendMail(t, annReport...)
-		s.waitFor(30*time.Second, "Ann was told", func() bool { return len(s.mailsTo("ann@example.org")) == 1 })
+		s.waitFor(30*time.Second, "the acknowledgement to Ann", func() bool { return len(s.mailsTo("ann@example.org")) == 1 })
 		s.imap.appendMail(t, "From: ann@example.org", "Subject: Re: Your vulnerability report", "Message-ID: <2@example.org>",
 			"In-Reply-To: <"+s.mailsTo("ann@example.org")[0].MessageID+">", "", "More.")
-		s.waitFor(30*time.Second, "the answer joined", func() bool { return len(s.view(1).Alerts) == 2 })
+		s.waitFor(30*time.Second, "the attached reply", func() bool { return len(s.view(1).Alerts) == 2 })
 		s.imap.appendMail(t, "From: no-reply@example.org", "Subject: A scan", "Message-ID: <4@example.org>", "", "See the attachment.")
-		s.waitFor(30*time.Second, "the scan is an incident", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 2 })
+		s.waitFor(30*time.Second, "an incident for the scan", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 2 })
 		s.waitIdle(time.Minute)
 		if n, machine := len(s.mailsTo("ann@example.org")), len(s.mailsTo("no-reply@example.org")); n != 1 || machine != 0 {
-			t.Errorf("%d mails to Ann, %d to a machine", n, machine)
+			t.Errorf("got %d mails to Ann and %d to a no-reply address, want 1 and 0", n, machine)
 		}
 	})
 }
 
-func TestAReportThatNamesTheSameIsSaidToBeAlike(t *testing.T) {
+func TestReports_PossibleDuplicateNoted(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
 		s.imap.appendMail(t, annReport...)
-		s.waitFor(30*time.Second, "the first is an incident", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 1 })
+		s.waitFor(30*time.Second, "an incident for the first report", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 1 })
 		s.imap.appendMail(t, "From: bob@example.org", "Subject: An old library", "Message-ID: <3@example.org>", "", "It still has cve-2026-12345.",
 			"Affected URL: http://api.payroll.example/v1/payslips/7")
-		s.waitFor(30*time.Second, "Bob was told", func() bool { return len(s.mailsTo("bob@example.org")) == 1 })
+		s.waitFor(30*time.Second, "the acknowledgement to Bob", func() bool { return len(s.mailsTo("bob@example.org")) == 1 })
 		s.waitIdle(time.Minute)
-		const like = "Possible duplicate of INC-1: both name CVE-2026-12345"
-		if said := s.reportNotes(2); !slices.ContainsFunc(said, func(n string) bool { return strings.HasPrefix(n, like+"; the same affected address. ") }) {
-			t.Errorf("nothing is said to be like INC-1: %q", said)
+		const note = "Possible duplicate of INC-1: both name CVE-2026-12345"
+		if notes := s.reportNotes(2); !slices.ContainsFunc(notes, func(n string) bool { return strings.HasPrefix(n, note+"; the same affected address. ") }) {
+			t.Errorf("INC-2: got notes %q, want a possible duplicate of INC-1", notes)
 		}
-		if !slices.ContainsFunc(s.company.Chat.Messages(s.channelOf(2).ID), func(m chat.Message) bool { return strings.Contains(string(m.Blocks), like) }) {
-			t.Error("the channel of the second report does not say that it is like the first")
+		if !slices.ContainsFunc(s.company.Chat.Messages(s.channelOf(2).ID), func(m chat.Message) bool { return strings.Contains(string(m.Blocks), note) }) {
+			t.Error("got no message about the possible duplicate in the channel of INC-2")
 		}
 	})
 }
 
-// Colleagues hear that security.txt ends, once, whatever was started anew.
-func TestSecurityHearsOnceThatSecurityTxtEnds(t *testing.T) {
+// TestSecurityTxt_ExpiryMailedOnce requires one mail about the expiry of security.txt,
+// even if the bot is killed and restarted.
+func TestSecurityTxt_ExpiryMailedOnce(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
 		security := s.company.In("security")[0].Email
-		s.waitFor(30*time.Second, "security was told", func() bool { return len(s.mailsTo(security)) > 0 })
-		s.kill() // before it is written down, perhaps
+		s.waitFor(30*time.Second, "a mail to security", func() bool { return len(s.mailsTo(security)) > 0 })
+		s.kill() // possibly before the mail is recorded
 		s.start()
 		s.waitIdle(time.Minute)
 		for _, m := range s.mailsTo(security) {
 			if m.MessageID != s.mailsTo(security)[0].MessageID || !strings.Contains(m.Subject, "security.txt expires on "+s.expires+", in 7 days or less") {
-				t.Errorf("security got %+v", m)
+				t.Errorf("got mail to security %+v", m)
 			}
 		}
-		s.waitFor(30*time.Second, "/readyz names security.txt alone", func() bool {
+		s.waitFor(30*time.Second, "only security.txt degraded in /readyz", func() bool {
 			status, body := s.httpGet("/readyz")
 			return status == 200 && strings.Contains(body, `"degraded":["security.txt"]`)
 		})
 		if _, body := s.httpGet("/metrics"); !strings.Contains(body, "tocsin_security_txt_expires_timestamp_seconds 1.") || !strings.Contains(body, `tocsin_degraded{part="vulnerability mailbox"} 0`) {
-			t.Error("/metrics does not show when security.txt expires, or how the mailbox is")
+			t.Error("got /metrics without the expiry of security.txt or the state of the mailbox")
 		}
 	})
 }
 
-func TestWithoutItsMailboxTheBotIsReadyAndSaysSo(t *testing.T) {
+func TestReadyz_MailboxDegraded(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
 		s.imap.close()
-		s.waitFor(30*time.Second, "/readyz names the mailbox", func() bool {
+		s.waitFor(30*time.Second, "the mailbox degraded in /readyz", func() bool {
 			status, body := s.httpGet("/readyz")
 			return status == 200 && strings.Contains(body, "vulnerability mailbox")
 		})
 	})
 }
 
-// A recording is taken in with the time at which its reports arrived elsewhere.
-// They open incidents here, and nobody outside hears of it.
-func TestARecordedReportIsNotAcknowledged(t *testing.T) {
+// TestReplay_ReportNotAcknowledged replays recorded reports. They open incidents, but
+// their reporters get no acknowledgement.
+func TestReplay_ReportNotAcknowledged(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
 		at := time.Now().UTC().Format(time.RFC3339)
 		var recording strings.Builder
@@ -277,12 +281,12 @@ func TestARecordedReportIsNotAcknowledged(t *testing.T) {
 			}
 		}
 		s.mustRun("replay", s.writeFile("all.ndjson", recording.String()))
-		s.waitFor(30*time.Second, "both are incidents", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 2 })
-		s.imap.appendMail(t, "From: bob@example.org", "Subject: A wide door", "Message-ID: <3@example.org>", "", "It stands open.")
-		s.waitFor(30*time.Second, "Bob was told", func() bool { return len(s.mailsTo("bob@example.org")) == 1 })
+		s.waitFor(30*time.Second, "an incident for each report", func() bool { return s.queryInt("SELECT count(*) FROM incidents") == 2 })
+		s.imap.appendMail(t, "From: bob@example.org", "Subject: A second report", "Message-ID: <3@example.org>", "", "The port is open.")
+		s.waitFor(30*time.Second, "the acknowledgement to Bob", func() bool { return len(s.mailsTo("bob@example.org")) == 1 })
 		s.waitIdle(time.Minute)
 		if n := len(s.mailsTo("ann@example.org")) + len(s.mailsTo("cora@example.org")); n != 0 {
-			t.Errorf("%d mails to those whose reports were recorded elsewhere", n)
+			t.Errorf("got %d mails to the reporters of replayed reports, want 0", n)
 		}
 	})
 }

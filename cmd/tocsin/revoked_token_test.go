@@ -13,8 +13,8 @@ import (
 	"tocsin/store"
 )
 
-// TestRevokedSlackToken_AlertsStillPage covers an attack on Slack itself, in which the
-// tokens are revoked.
+// TestRevokedSlackToken_AlertsStillPage covers an attack on Slack itself: the bot must
+// page although its Slack tokens are revoked.
 func TestRevokedSlackToken_AlertsStillPage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

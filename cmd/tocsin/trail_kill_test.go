@@ -104,12 +104,12 @@ func (f *trailTest) run(kills int) {
 	}
 	f.aws.Heal()
 	last := time.Now()
-	var again time.Time
+	var lastRedelivery time.Time
 	f.waitFor(3*time.Minute, "every readable file to be read", func() bool {
 		// Redeliver rarely: a message redelivered while its file is read cannot be deleted.
-		if time.Since(again) > 3*time.Second {
+		if time.Since(lastRedelivery) > 3*time.Second {
 			f.aws.Duplicate("trail")
-			again = time.Now()
+			lastRedelivery = time.Now()
 		}
 		return !slices.ContainsFunc(f.aws.Messages("trail"), func(m aws.Message) bool { return !isUnreadable(m.Body) })
 	})

@@ -169,14 +169,15 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "test [FOLDER…]", Short: "Test the rules with their fixtures",
 		Long: "Run the fixtures in folders named fixtures next to the rules. A fixture contains records that match, and records\n" +
-			"that differ from them in one field and do not match. Then every condition is removed from every rule in turn, and at\n" +
-			"least one fixture must fail without it. The exit status is 1 if a fixture fails or a condition is not tested.",
+			"that differ from them in one field and do not match. Then every condition and every value of a list is removed from its\n" +
+			"rule in turn, and at least one fixture must fail without it. The exit status is 1 if a fixture fails or a condition is\n" +
+			"not tested.",
 		Example: "  tocsin detect test\n  tocsin detect test rules\n\n" +
 			"  # rules/fixtures/any-name.yaml, one document per rule:\n" +
 			"  rule: trail-stopped                                  # id or name of the rule\n" +
 			"  records: [{eventName: StopLogging, errorCode: null}] # each record matches\n" +
 			"  also: [{eventName: DeleteTrail}]                     # the first record matches with this field changed, too\n" +
-			"  not: [{of: 1, errorCode: AccessDenied}]              # the first record does not match like this; <absent> removes a field\n\n" +
+			"  not: [{of: 1, errorCode: AccessDenied}]              # record 1 does not match with this field changed (<absent> removes it)\n\n" +
 			"  # for a correlation: the records, repeated with new ids and times\n" +
 			"  fires: [{times: 10, every: 30s, vary: requestParameters.secretId}]\n" +
 			"  quiet: [{times: 9, every: 30s, vary: requestParameters.secretId}]",

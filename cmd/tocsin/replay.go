@@ -40,10 +40,10 @@ func replayCommand(g *globalFlags) *cobra.Command {
 			"FILE is such a recording or, with --source, a body as the source posts it. For the source report it is a body that the\n" +
 			"form stored, or a mail. It is sent to the running bot over the control socket, under your name.\n\n" +
 			"With --to, deliveries are sent to another instance, which ingests a known delivery only once. To a URL they are posted\n" +
-			"and signed with --secret as their source signs them. Deliveries without an id are known there only for a while:\n" +
-			"one hour for Alertmanager, ten minutes for a generic source without delivery_header. Deliveries of sns, trail\n" +
-			"and report cannot be signed for a URL. Send them to the control socket of the other instance with unix:PATH, forwarded\n" +
-			"with ssh -L from another machine. There you act as your user on that machine, and the replay is in its audit log.",
+			"and signed with --secret as their source signs them. Deliveries without an id are known there only for a while: one hour\n" +
+			"for Alertmanager, ten minutes for a generic source without delivery_header. Deliveries of sns, trail and report cannot be\n" +
+			"signed for a URL. Send them to the control socket of the other instance with unix:PATH, forwarded with ssh -L from\n" +
+			"another machine. There you act as your user on that machine, and the replay is in its audit log.",
 		Example: "  tocsin replay --since 2h\n  tocsin replay --since 2026-11-20T00:00:00Z --source sentry --out sentry.ndjson\n" +
 			"  tocsin replay sentry.ndjson --to https://staging.example.com --secret sentry=$SENTRY_CLIENT_SECRET\n" +
 			"  ssh -fNL /tmp/staging.sock:/var/lib/tocsin/tocsin.db.sock staging && tocsin replay sns.ndjson --to unix:/tmp/staging.sock\n" +

@@ -100,7 +100,7 @@ var brokenValues = []struct {
 	{"sources.report.mailbox.aliases.0", "security", "sources.report.mailbox.aliases[0]"}, {"sources.report.mailbox.aliases.0", "Security <security@example.com>", "sources.report.mailbox.aliases[0]"},
 	{"sources.report.pgp_keys", []any{map[string]any{"file": "/nowhere", "passphrase": "x"}}, ""}, {"sources.report.pgp_signers", []any{"/nowhere"}, "sources.report"}, {"sources.report.auth_serv_id", []any{}, ""}, {"sources.pagerduty.webhook_secrets", []any{""}, "sources.pagerduty.webhook_secrets[0]"},
 	{"detection.rules", []any{"/nowhere"}, ""}, {"detection.disable", []any{"root-usd"}, ""}, {"detection.enable", []any{"root-usd"}, ""},
-	{"detection.levels", map[string]any{"root-used": "grave"}, "detection.levels.root-used"}, {"detection.placeholders", []any{"ada"}, ""},
+	{"detection.levels", map[string]any{"root-used": "dire"}, "detection.levels.root-used"}, {"detection.placeholders", []any{"ada"}, ""},
 	{"routing.0.when", "source ==", "routing[0].when"}, {"routing.0.open", "sev9", "routing[0].open"}, {"routing.0.playbook", "leaked", "routing[0].playbook"},
 	{"routing.0.attach", true, "routing[0].when"}, {"routing.0.watch", true, "routing[0].when"}, {"routing.0.drop", "why", "routing[0].when"},
 	{"routing.0.recurrence_window", "900h", "routing[0].when"}, {"storm.incidents", -1, ""}, {"storm.per", "1ms", ""},

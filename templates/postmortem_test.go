@@ -118,20 +118,20 @@ func TestPostmortem_RestrictedEvents(t *testing.T) {
 		w := submittedIncident(t, "A title")
 		w.at(26*60+12).do("ben", incident.Command{Verb: incident.VerbAmend, Text: "audience", Record: map[string]string{"audience": string(audience)}})
 		secret := incident.AudienceLegalSecurity
-		w.do("elena", incident.Command{Verb: incident.VerbSetFact, Audience: secret, Text: "whisper-fact", Fact: &incident.FactChange{Name: incident.FactAware, Regime: "nis2", Value: "2026-11-24T02:31:00Z"}})
-		w.do("elena", incident.Command{Verb: incident.VerbEvidence, Audience: secret, Evidence: &incident.Evidence{Name: "whisper-evidence", Where: "whisper-place"}})
-		w.do("elena", incident.Command{Verb: incident.VerbAddAction, Audience: secret, Action: &incident.Action{Kind: incident.ActionProcess, Title: "whisper-action", Owner: "elena", Due: startTime.AddDate(0, 1, 0)}})
+		w.do("elena", incident.Command{Verb: incident.VerbSetFact, Audience: secret, Text: "canary-fact", Fact: &incident.FactChange{Name: incident.FactAware, Regime: "nis2", Value: "2026-11-24T02:31:00Z"}})
+		w.do("elena", incident.Command{Verb: incident.VerbEvidence, Audience: secret, Evidence: &incident.Evidence{Name: "canary-evidence", Where: "canary-place"}})
+		w.do("elena", incident.Command{Verb: incident.VerbAddAction, Audience: secret, Action: &incident.Action{Kind: incident.ActionProcess, Title: "canary-action", Owner: "elena", Due: startTime.AddDate(0, 1, 0)}})
 		w.do("ben", incident.Command{Verb: incident.VerbSubmit})
-		w.do("elena", incident.Command{Verb: incident.VerbObject, Audience: secret, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: "whisper-objection"})
-		w.do("elena", incident.Command{Verb: incident.VerbWithdraw, Audience: secret, Item: "O2", Text: "whisper-withdrawal"})
+		w.do("elena", incident.Command{Verb: incident.VerbObject, Audience: secret, Department: incident.Legal, Expect: w.inc.Submission.Digest, Text: "canary-objection"})
+		w.do("elena", incident.Command{Verb: incident.VerbWithdraw, Audience: secret, Item: "O2", Text: "canary-withdrawal"})
 		w.sign()
 		doc, err := Postmortem(w.input())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for format, text := range map[string]string{"Markdown": doc.Markdown, "HTML": doc.HTML} {
-			if got, want := strings.Contains(text, "whisper"), audience == secret; got != want {
-				n := max(strings.Index(text, "whisper"), 0)
+			if got, want := strings.Contains(text, "canary"), audience == secret; got != want {
+				n := max(strings.Index(text, "canary"), 0)
 				t.Errorf("%s for %s: got restricted texts %v, want %v: %q", format, audience, got, want, text[n:min(n+80, len(text))])
 			}
 		}

@@ -39,12 +39,12 @@ func (f *detectFlags) options() (detect.Options, error) {
 	for _, p := range f.placeholders {
 		name, values, ok := strings.Cut(p, "=")
 		if !ok || name == "" || values == "" {
-			return o, fmt.Errorf("invalid --placeholder %q; write name=value,value", p)
+			return o, fmt.Errorf("invalid --placeholder %q. Write name=value,value", p)
 		}
 		o.Placeholders[name] = append(o.Placeholders[name], strings.Split(values, ",")...)
 	}
 	if f.format != "json" && f.format != "text" {
-		return o, fmt.Errorf("unknown --format %q; use json or text", f.format)
+		return o, fmt.Errorf("unknown --format %q. Use json or text", f.format)
 	}
 	return o, nil
 }

@@ -82,7 +82,7 @@ func commandTable() string {
 			}
 		}
 	}
-	walk(root())
+	walk(rootCommand())
 	return b.String()
 }
 
@@ -128,7 +128,7 @@ func checkExample(line string) error {
 	for _, arg := range argPattern.FindAllString(line, -1) {
 		args = append(args, strings.Trim(arg, `"'`))
 	}
-	cmd, rest, err := root().Find(args)
+	cmd, rest, err := rootCommand().Find(args)
 	if err != nil {
 		return err
 	}

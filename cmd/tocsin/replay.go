@@ -153,7 +153,7 @@ func parseTimeOrAge(s string, now time.Time) (time.Time, error) {
 	}
 	var span bot.Duration
 	if err := span.UnmarshalText([]byte(s)); err != nil || span.Duration < 0 {
-		return time.Time{}, fmt.Errorf("invalid time %q; write a time such as 2026-11-20T02:31:00Z, or an age such as 2h or 3d", s)
+		return time.Time{}, fmt.Errorf("invalid time %q. Write a time such as 2026-11-20T02:31:00Z, or an age such as 2h or 3d", s)
 	}
 	return now.Add(-span.Duration), nil
 }

@@ -107,17 +107,17 @@ type remoteInstance struct {
 func newInstanceSink(ctx context.Context, to string, given []string, sources bot.Sources, asNew bool) (sink, error) {
 	base, err := url.Parse(to)
 	if err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
-		return sink{}, errors.New("invalid --to; write the URL of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
+		return sink{}, errors.New("invalid --to. Write the URL of an instance, such as https://tocsin.example.com, or its control socket, such as unix:/run/tocsin.sock")
 	}
 	if base.Scheme == "http" && !isLoopback(base.Hostname()) {
-		return sink{}, fmt.Errorf("--to %s: alerts and their secrets must not be sent in the clear; write https://, or use the control socket with --to unix:PATH", base.Redacted())
+		return sink{}, fmt.Errorf("--to %s: alerts and their secrets must not be sent in the clear. Write https://, or use the control socket with --to unix:PATH", base.Redacted())
 	}
 	i := remoteInstance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, asNew: asNew,
 		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 	for _, s := range given {
 		source, secret, ok := strings.Cut(s, "=")
 		if !ok || secret == "" {
-			return sink{}, errors.New("invalid --secret; write SOURCE=SECRET")
+			return sink{}, errors.New("invalid --secret. Write SOURCE=SECRET")
 		}
 		if err := i.checkSource(source); err != nil {
 			return sink{}, fmt.Errorf("--secret: %w", err)

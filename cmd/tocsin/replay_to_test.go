@@ -13,7 +13,7 @@ func TestNewInstanceSink_HTTPOnlyToLoopback(t *testing.T) {
 		"http://staging.example.com": false, "http://10.0.0.1:8080": false, "http://localhost.example.com": false, "http://127.0.0.1.example.com": false, "http://0.0.0.0": false,
 	} {
 		_, err := newInstanceSink(t.Context(), to, []string{"sentry=0123456789abcdef"}, bot.Sources{}, false)
-		if (err == nil) != accepted || err != nil && (!strings.Contains(err.Error(), "in the clear; write https://") || strings.Contains(err.Error(), "0123456789abcdef")) {
+		if (err == nil) != accepted || err != nil && (!strings.Contains(err.Error(), "in the clear. Write https://") || strings.Contains(err.Error(), "0123456789abcdef")) {
 			t.Errorf("%s: got error %v, want accepted %t", to, err, accepted)
 		}
 	}

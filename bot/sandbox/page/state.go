@@ -25,7 +25,7 @@ type channel struct {
 	chat.Channel
 	Member      bool   `json:"member"`
 	With        string `json:"with,omitempty"`       // other member of a direct conversation
-	EphemeralTS string `json:"whisper_ts,omitempty"` // timestamp of the latest ephemeral message
+	EphemeralTS string `json:"ephemeral_ts,omitempty"` // timestamp of the latest ephemeral message
 }
 
 func (p *Page) addReads(mux *http.ServeMux) {

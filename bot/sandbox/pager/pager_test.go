@@ -539,8 +539,8 @@ func TestSeed_DeterminesIDs(t *testing.T) {
 	}
 }
 
-// TestSign_ComputedElsewhere compares signatures with those that another
-// implementation computed.
+// TestSign_ComputedElsewhere compares signatures with the output of another
+// implementation.
 func TestSign_ComputedElsewhere(t *testing.T) {
 	intaketest.OnBoth(t, []string{"testdata/webhook/signature-cases.json"}, []string{"pagerduty/webhook-v3-signature-cases.json"}, func(t *testing.T, payloads []intaketest.Payload) {
 		var v struct {

@@ -110,7 +110,7 @@ function drawPeople() {
 }
 
 const seenKey = (id) => "seen." + world.user + "." + id;
-const newest = (c) => [c.last_ts || "", c.whisper_ts || ""].sort().pop();
+const newest = (c) => [c.last_ts || "", c.ephemeral_ts || ""].sort().pop();
 
 function drawChannels() {
   const here = channelOf(world.channel);

@@ -123,7 +123,7 @@ func TestExplain_DetectionRules(t *testing.T) {
 		`line 8, userIdentity.userName|expand: expects "ada", the record has "ada"`, `line 10, userAgent|contains: excludes "terraform", the record has "aws-cli"`, "They have not changed since", "other rules apply to other events")
 	e.expectOutput(watched, "Outcome: watched", "does not match: high · A user came from elsewhere · own-user · "+own, `line 8, userIdentity.userName|expand: expects "ada", the record has "bob"`,
 		`line 10, userAgent|contains: excludes "terraform", the record has "terraform/1.9"`, "No rule rates the record above informational")
-	e.expectOutput(dropped, "Outcome: dropped by the rule that fits", "matches: rule 2", "ListUsers of iam.amazonaws.com in "+dropped, "No rule rates the record above informational")
+	e.expectOutput(dropped, "Outcome: dropped by the matching rule", "matches: rule 2", "ListUsers of iam.amazonaws.com in "+dropped, "No rule rates the record above informational")
 }
 
 // TestExplain_UndecodableAndOtherSources explains deliveries that were undecodable, and
@@ -143,7 +143,7 @@ func TestExplain_UndecodableAndOtherSources(t *testing.T) {
 	e.expectOutput(kind("cloudtrail.unreadable"), `Undecodable: decode cloudtrail event: detail-type "Scheduled Event"`, "1 time, last "+unread+" at ",
 		`Undecodable: decode cloudtrail event: detail-type "Another Event"`, "1 time, last "+again+" at ", "Outcome: watched")
 	e.expectOutput(kind("sentry.issue"), "First delivery: "+elsewhere)
-	e.expectOutput(unread, "Outcome: it could not be read", "Routing sha256:", unread+" contains no record that detection rules evaluate.")
+	e.expectOutput(unread, "Outcome: undecodable", "Routing sha256:", unread+" contains no record that detection rules evaluate.")
 	e.expectOutput(elsewhere, "sentry", "The routing has not changed since.", "Detection rules sha256:")
 }
 

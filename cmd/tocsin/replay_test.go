@@ -155,7 +155,7 @@ func TestIncidentCommand_SuppressedAlerts(t *testing.T) {
 	if got := s.mustRun("incident", "alerts", "maintenance"); !strings.Contains(got, "1 maintenance alert:") {
 		t.Errorf("got %s", got)
 	}
-	if got := s.mustRun("explain", "A2"); !strings.Contains(got, "in the maintenance window M1") {
+	if got := s.mustRun("explain", "A2"); !strings.Contains(got, "suppressed by maintenance window M1") {
 		t.Errorf("got %s", got)
 	}
 	s.mustRun("incident", "maintenance", "end", "M1")
@@ -357,7 +357,7 @@ func TestReplay_Errors(t *testing.T) {
 		{"source osquery is not configured", s.writeFile("osquery.body", "{}") + " --source osquery --to unix:" + s.socket},
 		{"--secret is only for a URL", recording + " --to unix:" + s.socket + " --secret sentry=x"},
 		{"invalid --to", recording + " --to staging.example.com"},
-		{"write https://", recording + " --to http://staging.example.com --secret sentry=x"},
+		{"Write https://", recording + " --to http://staging.example.com --secret sentry=x"},
 	} {
 		if _, err := s.run(append([]string{"replay"}, strings.Fields(wrong.args)...)...); err == nil || !strings.Contains(err.Error(), wrong.want) {
 			t.Errorf("replay %s: got error %v, want %q", wrong.args, err, wrong.want)

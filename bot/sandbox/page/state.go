@@ -24,7 +24,7 @@ type person struct {
 type channel struct {
 	chat.Channel
 	Member      bool   `json:"member"`
-	With        string `json:"with,omitempty"`       // other member of a direct conversation
+	With        string `json:"with,omitempty"`         // other member of a direct conversation
 	EphemeralTS string `json:"ephemeral_ts,omitempty"` // timestamp of the latest ephemeral message
 }
 

@@ -37,12 +37,11 @@ var allowedImports = map[string][]string{
 	"bot/trail":        {"bot/incident", "bot/secret"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret"},
 	"bot/slack":        {"bot/incident", "playbooks", "templates", "bot/secret"},
-	"bot/web":          {"bot/incident", "playbooks", "templates", "bot/secret"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
 	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
-		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/web", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport"},
+		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport"},
 	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/secret"},
 }
 

@@ -153,7 +153,7 @@ func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.H
 	if b.mail != nil {
 		out[incident.EffectMailPostmortem] = b.mail.Postmortem
 		out[incident.EffectMailInvitation] = b.mail.Invitation
-		out[incident.EffectAcknowledge] = b.mail.Acknowledge
+		out[incident.EffectAcknowledgeReport] = b.mail.AcknowledgeReport
 		out[incident.EffectMailNotice] = b.mail.Notice
 	}
 	var pages []response.Handler

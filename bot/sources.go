@@ -30,7 +30,7 @@ import (
 // them.
 func (b *Bot) openSources() error {
 	c := b.config.Sources
-	all := c.webhooks()
+	all := c.simpleWebhooks()
 	records := b.cloudtrail // also decodes the records of SNS and of trail files
 	if len(c.CloudTrail.APIKeys) > 0 || c.Trail.QueueURL != "" {
 		all = append(all, records)
@@ -78,8 +78,9 @@ func (b *Bot) openSources() error {
 	return b.openReports()
 }
 
-// webhooks returns the sources that need only a secret.
-func (c Sources) webhooks() []intake.Source {
+// simpleWebhooks returns the configured webhook sources whose constructors cannot
+// fail.
+func (c Sources) simpleWebhooks() []intake.Source {
 	var out []intake.Source
 	if len(c.Sentry.ClientSecrets) > 0 {
 		out = append(out, sentry.New(sentry.Config{ClientSecrets: c.Sentry.ClientSecrets}))

@@ -127,7 +127,7 @@ func (d *decider) affected(a *Affected) (fields, texts, error) {
 		return nil, nil, Invalid("affected", "the affected party is missing. Name a group or a company")
 	}
 	if a.Capacity != Controller && a.Capacity != Processor {
-		return nil, nil, Invalid("capacity", "the capacity is missing. Use controller or processor")
+		return nil, nil, Invalid("capacity", "the capacity of the company is missing. Use controller or processor of the personal data")
 	}
 	if a.Count < 0 || a.Count > maxAffected {
 		return nil, nil, Invalid("count", "%d is not a number of people. Use 0 to %d", a.Count, int64(maxAffected))
@@ -343,7 +343,7 @@ func (d *decider) delegate() error {
 	case c.Person == d.env.Actor:
 		return Invalid("person", "you cannot delegate to yourself. Name another person")
 	case !c.Until.After(d.env.Now):
-		return Invalid("until", "the end of the delegation is missing or has passed. Add until DATE")
+		return Invalid("until", "the end of the delegation is missing or has passed. Type until and a date in the future, such as until 2026-12-01")
 	case c.Until.After(d.env.Now.Add(maxDelegation)):
 		return Invalid("until", "a delegation lasts at most 90 days. For longer, ask an administrator to add a deputy")
 	}

@@ -61,13 +61,13 @@ func (d *decider) acknowledge() error {
 	if d.inc.Paging.Acknowledged() {
 		return nil
 	}
-	d.setAcknowledgedBy()
+	d.recordAcknowledgement()
 	return nil
 }
 
-// setAcknowledgedBy records the actor's acknowledgement and makes the actor
+// recordAcknowledgement records the actor's acknowledgement and makes the actor
 // commander if there is none.
-func (d *decider) setAcknowledgedBy() {
+func (d *decider) recordAcknowledgement() {
 	f := fields{"round": num(d.inc.Paging.Round)}
 	if d.inc.Status == Triage {
 		f["status"] = string(Active)
@@ -84,7 +84,7 @@ func (d *decider) ackImplicitly() {
 	if !d.inc.Paging.Acknowledged() && d.requireResponder() == nil {
 		cmd := d.cmd
 		d.cmd.Text, d.cmd.HappenedAt = "", time.Time{}
-		d.setAcknowledgedBy()
+		d.recordAcknowledgement()
 		d.cmd = cmd
 	}
 }
@@ -116,10 +116,10 @@ func (d *decider) reopen() error {
 	return nil
 }
 
-// dismissalNeedsSecurity reports whether a second person, from security, must
+// dismissalNeedsSecondPerson reports whether a second person, from security, must
 // confirm a dismissal. Reopening does not undo that the incident was contained,
 // and lowering the severity does not undo its peak severity.
-func (i Incident) dismissalNeedsSecurity() bool {
+func (i Incident) dismissalNeedsSecondPerson() bool {
 	return i.Severity.MoreSevereThan(Sev3) || i.PeakSeverity.MoreSevereThan(Sev3) || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
 }
 
@@ -128,7 +128,7 @@ func (d *decider) dismiss() error {
 		return err
 	}
 	proposed := d.inc.Dismissal
-	if d.inc.dismissalNeedsSecurity() {
+	if d.inc.dismissalNeedsSecondPerson() {
 		if proposed == nil {
 			if err := d.requireText("text", d.cmd.Text, "the reason for dismissing %s is missing. Type dismiss WHY", d.inc.ID); err != nil {
 				return err

@@ -74,8 +74,8 @@ func RequiredDepartments() []Department {
 	return []Department{Engineering, Security, Legal, Communications}
 }
 
-// Membership allows a person to sign for a department, permanently as a member or
-// between two dates as a deputy.
+// Membership lets a person act for a department: sign, and everything else that
+// its members may do. A member does so permanently, a deputy between two dates.
 type Membership struct {
 	Person PersonID  `json:"person"`
 	Deputy bool      `json:"deputy,omitempty"`

@@ -27,9 +27,9 @@ const (
 	EffectPageAck     EffectKind = "page_ack"     // acknowledge at the pager
 	EffectPageResolve EffectKind = "page_resolve" // resolve at the pager
 	// Mail.
-	EffectMailPostmortem EffectKind = "mail_postmortem"
-	EffectMailInvitation EffectKind = "mail_invitation" // the review meeting, as iCalendar
-	EffectAcknowledge    EffectKind = "acknowledge"     // acknowledge the vulnerability report of Args "alert" to its reporter
+	EffectMailPostmortem    EffectKind = "mail_postmortem"
+	EffectMailInvitation    EffectKind = "mail_invitation"    // the review meeting, as iCalendar
+	EffectAcknowledgeReport EffectKind = "acknowledge_report" // acknowledge the vulnerability report of Args "alert" to its reporter
 	// Notices about Tocsin, without an incident. Args "about" selects the text.
 	EffectNotice     EffectKind = "notice"      // in the announce channel
 	EffectMailNotice EffectKind = "mail_notice" // to the security department

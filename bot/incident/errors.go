@@ -96,8 +96,9 @@ func CodeOf(err error) Code {
 	return ""
 }
 
-// RetryAfter is an adapter's error for an outside system that asked for a
-// pause. The runner waits that long and does not count the attempt.
+// RetryAfter is an adapter's error for an outside system that requested a
+// pause. The runner waits that long. The wait uses up none of the job's
+// retries, but [Brief.Attempt] still rises.
 type RetryAfter struct {
 	After time.Duration
 	Err   error

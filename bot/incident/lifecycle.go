@@ -38,13 +38,13 @@ func (s Status) Responding() bool { return slices.Contains(responding, s) }
 // attached to it. An incident is live until its closing record is approved.
 func (s Status) Live() bool { return slices.Contains(live, s) }
 
-// Closing reports whether the four required departments may read the incident
-// because they sign its closing record.
+// Closing reports whether the incident is resolved, in review, approved or
+// closed. The four signing departments may then read it.
 func (s Status) Closing() bool {
 	return s == Resolved || s == InReview || s == Approved || s == Closed
 }
 
-// Ended reports whether only reopen, revise or no verb at all changes the status.
+// Ended reports whether the incident is closed, dismissed or merged.
 func (s Status) Ended() bool { return s == Closed || s == Dismissed || s == Merged }
 
 // Verb is the action of a [Command].
@@ -142,7 +142,7 @@ var Transitions = []Transition{
 	{VerbWaiveActions, []Status{Approved}, []Status{Approved, Closed}, "security endorses a waiver of the action items"},
 	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, "a new revision supersedes the signed one"},
 	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, "the incident is not over"},
-	{VerbDismiss, responding, []Status{unchanged, Dismissed}, "a false alarm, confirmed by security if the incident is severe"},
+	{VerbDismiss, responding, []Status{unchanged, Dismissed}, "a false alarm, which usually a second person from security must confirm"},
 	{VerbMerge, responding, []Status{Merged}, "the incident continues in another one"},
 
 	// Verbs that void the signatures of a frozen record.

@@ -67,7 +67,7 @@ func ParseCommandLine(text string, c ParseContext) (ParsedCommand, error) {
 		return ParsedCommand{}, err
 	}
 	if verb.NeedsIncident && w.Command.For == 0 && w.Query != QueryHelp {
-		return ParsedCommand{}, Invalid("incident", "no incident given. Type %s INC-42 …, or use the channel of the incident", verb.Name)
+		return ParsedCommand{}, Invalid("incident", "no incident given. Type %s and its ID, such as INC-42, or use the channel of the incident. Type list for the open incidents", verb.Name)
 	}
 	return w, nil
 }
@@ -153,7 +153,7 @@ func VerbSpecs() []VerbSpec {
 			Examples: []string{"severity sev1 because customers are locked out"}, Next: names(Severities()), NeedsIncident: true, read: readSeverity},
 		{Name: "role", Aliases: []string{"assign"}, Usage: "ROLE PERSON", Help: "assign a role to a person, or to yourself with me",
 			Examples: []string{"role scribe @ada", "role commander me"}, Next: roleNames(), NeedsIncident: true, read: readRole},
-		{Name: "fact", Usage: "NAME VALUE [because REASON]", Help: "set a fact: occurred, detected, aware REGIME, classified, personal_data, affected, time_zone, language",
+		{Name: "fact", Usage: "NAME VALUE because REASON", Help: "set a fact: occurred, detected, aware REGIME, classified, personal_data, affected, time_zone, language",
 			Examples: []string{"fact occurred yesterday 23:10 because the log shows the first call", "fact personal_data suspected because the dump held addresses",
 				"fact affected \"Example SA\" processor 1200 notified 2026-11-24 10:00", "fact aware gdpr 02:31"}, Next: names(FactNames()), NeedsIncident: true, read: readFact},
 		{Name: "step", Usage: "done | skip STEP [OUTCOME or REASON]", Help: "mark a playbook step as done, or skip it",
@@ -180,7 +180,7 @@ func VerbSpecs() []VerbSpec {
 			Examples: []string{"amend the impact left out the contractors"}, NeedsIncident: true, read: readText(VerbAmend)},
 		{Name: "withdraw", Usage: "[O1 | DEPARTMENT] [because REASON]", Help: "withdraw an objection or your signature",
 			Examples: []string{"withdraw", "withdraw O1", "withdraw legal"}, Next: departments, NeedsIncident: true, read: readWithdraw},
-		{Name: "delegate", Usage: "DEPARTMENT PERSON until DATE", Help: "let another person sign for your department in this incident",
+		{Name: "delegate", Usage: "DEPARTMENT PERSON until DATE", Help: "let another person act for your department in this incident",
 			Examples: []string{"delegate legal @ada until 2026-12-01"}, Next: departments, NeedsIncident: true, read: readDelegate},
 		{Name: "consult", Usage: "TEAM [blocking]", Help: "consult a team before closing (blocking: approval needs its answer)",
 			Examples: []string{"consult payroll blocking"}, NeedsIncident: true, read: readConsult},
@@ -192,7 +192,7 @@ func VerbSpecs() []VerbSpec {
 			Examples: []string{"revise the forensics report changes the root cause", `revise set root_cause "the key was guessed" because the forensics report says so`}, Next: []string{"set"}, NeedsIncident: true, read: readRevise},
 		{Name: "reopen", Usage: "WHY", Help: "reopen the incident and page again",
 			Examples: []string{"reopen the key was used again"}, NeedsIncident: true, read: readText(VerbReopen)},
-		{Name: "dismiss", Usage: "WHY", Help: "dismiss the incident as a false alarm (security confirms if it is severe)",
+		{Name: "dismiss", Usage: "WHY", Help: "dismiss the incident as a false alarm (security confirms at sev1 or sev2, after containment, and until personal data is ruled out)",
 			Examples: []string{"dismiss a planned penetration test"}, NeedsIncident: true, read: readText(VerbDismiss)},
 		{Name: "merge", Usage: "[INC-42] into INC-41 [WHY]", Help: "merge this incident into another",
 			Examples: []string{"merge into INC-41 same key", "merge INC-42 into INC-41"}, Next: []string{"into"}, NeedsIncident: true, read: readMerge},

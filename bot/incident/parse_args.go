@@ -236,7 +236,7 @@ func (p *argParser) factAffected(f *FactChange) error {
 	for a.Capacity == "" {
 		word, ok := p.next()
 		if !ok {
-			return Invalid("value", `the capacity is missing. Type controller or processor after the party: fact affected "Example SA" processor 1200`)
+			return Invalid("value", `the capacity of the company is missing. After the party, type controller or processor of the personal data: fact affected "Example SA" processor 1200`)
 		}
 		switch c := Capacity(strings.ToLower(strings.Trim(word.text, ","))); {
 		case !word.quoted && len(who) > 0 && (c == Controller || c == Processor):

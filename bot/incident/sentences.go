@@ -57,7 +57,7 @@ func (e Event) People(field string) People {
 var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventOpened: sayOpened,
 	EventAlertAttached: func(e Event) (Sentence, string) {
-		return Say("Alert %s from %s, level %s, was attached", e.literal("kind"), e.literal("source"), e.Field("level")), "title"
+		return Say("Alert %s from %s, level %s, was attached to the incident", e.literal("kind"), e.literal("source"), e.Field("level")), "title"
 	},
 	EventAlertCounted: func(e Event) (Sentence, string) {
 		return Say("The alert occurred %s times", e.literal("count")), "title"
@@ -237,13 +237,13 @@ func sayFact(e Event) (Sentence, string) {
 	value, at := e.Field("value"), parseInstant(e.Field("value"))
 	switch FactName(e.Field("fact")) {
 	case FactOccurred:
-		return Say("%s set the time of occurrence to %s", e.By, at), "reason"
+		return Say("%s recorded that the incident began at %s", e.By, at), "reason"
 	case FactDetected:
-		return Say("%s set the time of detection to %s", e.By, at), "reason"
+		return Say("%s recorded that the incident was detected at %s", e.By, at), "reason"
 	case FactClassified:
-		return Say("%s set the time of classification to %s", e.By, at), "reason"
+		return Say("%s recorded that the incident was classified at %s", e.By, at), "reason"
 	case FactAware:
-		return Say("%s set the time of awareness under %s to %s", e.By, e.Field("regime"), at), "reason"
+		return Say("%s recorded awareness under %s at %s", e.By, e.Field("regime"), at), "reason"
 	case FactPersonalData:
 		return Say("%s set personal data to %s", e.By, value), "reason"
 	case FactAffected:

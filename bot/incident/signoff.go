@@ -53,7 +53,8 @@ type Consultation struct {
 // Answered reports whether the team answered.
 func (c Consultation) Answered() bool { return !c.At.IsZero() }
 
-// Delegation allows a person to sign for a department in one incident until a date.
+// Delegation lets a person act for a department in one incident until a date:
+// sign, and everything else that its members may do.
 type Delegation struct {
 	Department Department `json:"department"`
 	From       PersonID   `json:"from"`

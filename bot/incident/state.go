@@ -28,7 +28,7 @@ type Incident struct {
 	ID           ID        `json:"id"`
 	Status       Status    `json:"status"`
 	Severity     Severity  `json:"severity"`
-	PeakSeverity Severity  `json:"peak_severity,omitempty"` // the most severe it ever had, which decides who may dismiss it
+	PeakSeverity Severity  `json:"peak_severity,omitempty"` // the most severe that it ever had
 	Title        string    `json:"title"`
 	Restricted   bool      `json:"restricted"`
 	OpenedAt     time.Time `json:"opened_at"`

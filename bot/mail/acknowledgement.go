@@ -10,11 +10,11 @@ import (
 	"tocsin/templates"
 )
 
-// Acknowledge mails a reporter that the vulnerability report has arrived. The mail
+// AcknowledgeReport mails a reporter that the vulnerability report has arrived. The mail
 // is marked as automatic, because an automatic reply to it could start a mail loop.
 // If the report has an incident, Acknowledge returns a note for its timeline. The
 // error is [incident.Permanent] if the report was deleted or its address is invalid.
-func (m *Mailer) Acknowledge(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+func (m *Mailer) AcknowledgeReport(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	if b.Reply == nil {
 		return incident.Command{}, &incident.Permanent{Err: errors.New("acknowledge report: the report has been deleted")}
 	}

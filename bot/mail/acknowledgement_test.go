@@ -30,7 +30,7 @@ func TestNotice_SentToSecurity(t *testing.T) {
 
 func TestAcknowledge_DeletedReport(t *testing.T) {
 	_, m := relay(t, mailbox.Config{}, nil)
-	if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1"}, incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
+	if _, err := m.AcknowledgeReport(t.Context(), incident.Brief{Mark: "ack/VR-1"}, incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
 		t.Errorf("got error %v, want a permanent one", err)
 	}
 }
@@ -39,7 +39,7 @@ func TestAcknowledge_InvalidAddress(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	for _, r := range []incident.Reply{{To: ""}, {To: "ann"}, {To: "ann\r\nb@example.org"}, {To: "ann@exa mple.org"},
 		{To: "ann@example.org", ReplyTo: "security"}, {To: "ann@example.org", ReplyTo: "a@example.com, b@example.com"}} {
-		if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &r}, incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
+		if _, err := m.AcknowledgeReport(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &r}, incident.Effect{}); !errors.As(err, new(*incident.Permanent)) {
 			t.Errorf("%+v: got error %v, want a permanent one", r, err)
 		}
 	}
@@ -47,7 +47,7 @@ func TestAcknowledge_InvalidAddress(t *testing.T) {
 		t.Errorf("got %d mails, want none", n)
 	}
 	quoted := incident.Reply{To: `a..b@example.org`, At: at} // valid only as a quoted local part
-	if _, err := m.Acknowledge(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &quoted}, incident.Effect{}); err != nil {
+	if _, err := m.AcknowledgeReport(t.Context(), incident.Brief{Mark: "ack/VR-1", Reply: &quoted}, incident.Effect{}); err != nil {
 		t.Error(err)
 	}
 }
@@ -55,7 +55,7 @@ func TestAcknowledge_InvalidAddress(t *testing.T) {
 func TestAcknowledge_FormReport(t *testing.T) {
 	server, m := relay(t, mailbox.Config{}, nil)
 	b := incident.Brief{Mark: "ack/VR-00000-00000", Reply: &incident.Reply{Reference: "VR-00000-00000", To: "ann@example.org", At: at}}
-	cmd, err := m.Acknowledge(t.Context(), b, incident.Effect{})
+	cmd, err := m.AcknowledgeReport(t.Context(), b, incident.Effect{})
 	if err != nil || cmd.Verb != "" {
 		t.Fatalf("got command %+v, error %v; want neither", cmd, err)
 	}

@@ -35,7 +35,7 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 		return redactedCopy(s.d.Redact, b), err
 	}
 	switch e.Kind {
-	case incident.EffectAcknowledge:
+	case incident.EffectAcknowledgeReport:
 		return s.ackBrief(e, b)
 	case incident.EffectNotice, incident.EffectMailNotice:
 		return b, nil

@@ -163,7 +163,8 @@ func (s *session) finish(job Job, result string) error {
 
 // handleError decides whether an effect is snoozed, retried or discarded after an
 // error of its handler. A failed page is recorded at once, which pages the next
-// escalation step. The page itself is retried while the incident needs it.
+// escalation step. The page itself is retried while the incident needs it, for at most 24 hours,
+// unless the error is permanent.
 func (a *attempt) handleError(ctx context.Context, cause error) (string, error) {
 	if ctx.Err() != nil {
 		return effectFailed, cause // interrupted: the result of the call is unknown

@@ -145,7 +145,7 @@ func (r *ingestion) acknowledge(reply incident.Reply, outcome DeliveryOutcome, a
 		}
 		return r.addNote(id, incident.Alert{Source: "report"}, fmt.Sprintf("The reporter receives no acknowledgement: %s.", reason))
 	}
-	return r.tx.Enqueue(incident.Effect{Key: reply.AckKey(), Kind: incident.EffectAcknowledge, Incident: id, After: r.now,
+	return r.tx.Enqueue(incident.Effect{Key: reply.AckKey(), Kind: incident.EffectAcknowledgeReport, Incident: id, After: r.now,
 		Args: map[string]string{"alert": strconv.FormatInt(outcome.Alert, 10)}})
 }
 

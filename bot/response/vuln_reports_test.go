@@ -28,7 +28,7 @@ func reportAlert(n int, to string, keys ...incident.DuplicateKey) incident.Alert
 // acknowledgements returns the effects that acknowledge reports.
 func (fx *fixture) acknowledgements() (out []incident.Effect) {
 	for _, e := range fx.store.effects {
-		if e.Kind == incident.EffectAcknowledge {
+		if e.Kind == incident.EffectAcknowledgeReport {
 			out = append(out, e.Effect)
 		}
 	}
@@ -155,18 +155,18 @@ func TestAcknowledge_RepeatSendsIdenticalMail(t *testing.T) {
 	}
 	fx := newRoutedFixture(t, func(o *Options) {
 		o.Redact = redactEverything{} // only the mail has the address
-		o.Handlers[incident.EffectAcknowledge] = mailer.Acknowledge
+		o.Handlers[incident.EffectAcknowledgeReport] = mailer.AcknowledgeReport
 	})
 	a := reportAlert(1, "ann@example.org")
 	a.Title, a.Detail, a.Report.Reply.InReplyTo, a.Report.Reply.ReplyTo = "a secret title", "a secret text", "1@example.org", "security@example.com"
 	fx.ingest(t, delivery(1, a))
 	fx.now = fx.now.Add(time.Minute)
 	fx.store.crash = 2 // the commit after the call
-	if err := fx.performFirst(t, incident.EffectAcknowledge); err == nil {
+	if err := fx.performFirst(t, incident.EffectAcknowledgeReport); err == nil {
 		t.Fatal("got no error after a crash")
 	}
 	fx.now = fx.now.Add(time.Hour)
-	if err := fx.performFirst(t, incident.EffectAcknowledge); err != nil {
+	if err := fx.performFirst(t, incident.EffectAcknowledgeReport); err != nil {
 		t.Fatal(err)
 	}
 	if c := box.Counts(); len(c) != 1 || c["ack.VR-00001-00000@example.com"] != 2 {

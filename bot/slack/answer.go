@@ -54,7 +54,7 @@ func (s *Slack) errorText(ctx context.Context, err error) string {
 	if errors.Is(err, errNoReply) {
 		return "Tocsin did not answer in time. Run the command again. A repeat is recorded only once."
 	}
-	return "Not saved: the database is unavailable. Try again in a minute."
+	return "Not saved: Tocsin could not complete the request. Try again in a minute."
 }
 
 // resultMessage returns the reply to a command: its result, events that the
@@ -69,7 +69,9 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 	number, format := markupf("*%s*", markup(id.String())), resultTexts[cmd.Verb]
 	switch {
 	case r.Unchanged:
-		p.line(markupf(":white_check_mark: No change: %s is already *%s* at *%s*.", number, humanize(r.Incident.Status), humanize(r.Incident.Severity)))
+		p.line(markupf(":white_check_mark: No change: the timeline of %s already has this. Its status is *%s*, its severity *%s*.", number, humanize(r.Incident.Status), humanize(r.Incident.Severity)))
+	case cmd.Verb == incident.VerbRestrict && cmd.Public:
+		p.line(markupf(":white_check_mark: The whole company can now read %s.", number))
 	case cmd.Verb == incident.VerbSetSeverity:
 		p.line(markupf(":white_check_mark: The severity of %s is now *%s*.", number, humanize(r.Incident.Severity)))
 	case format != "":
@@ -100,6 +102,10 @@ var resultTexts = map[incident.Verb]string{
 	incident.VerbObject:           ":white_check_mark: You objected to the closing record of %s. Approval waits until you withdraw the objection or the record is amended.",
 	incident.VerbAmend:            ":white_check_mark: You can edit the closing record of %s again. Its signatures are void.",
 	incident.VerbReopen:           ":white_check_mark: %s is open again. A new paging round starts.",
+	incident.VerbRestrict:         ":white_check_mark: Only participants can now read %s.",
+	incident.VerbGrant:            ":white_check_mark: The person can now read %s.",
+	incident.VerbAssignRole:       ":white_check_mark: The role in %s is assigned.",
+	incident.VerbConsult:          ":white_check_mark: Tocsin is requesting an answer from the team in %s.",
 	incident.VerbMerge:            ":white_check_mark: %s is merged. Continue in the other incident.",
 	incident.VerbPromote:          ":white_check_mark: The alert is attached to %s.",
 	incident.VerbSplit:            ":white_check_mark: The alerts of %s moved to a new incident. The timeline has its number.",
@@ -111,7 +117,7 @@ var resultTexts = map[incident.Verb]string{
 // eventTexts explain events that a person may not expect of a command.
 var eventTexts = map[incident.EventKind]markup{
 	incident.EventApproved:         "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
-	incident.EventDismissProposed:  "At this severity a second person, from security, must dismiss the incident too.",
+	incident.EventDismissProposed:  "A second person, from security, must confirm the dismissal.",
 	incident.EventDismissed:        "The incident is dismissed as a false alarm.",
 	incident.EventErasureProposed:  "Legal and security erase together: the other department must now erase the same texts.",
 	incident.EventWaiverProposed:   "A member of security must now endorse the waiver.",
@@ -136,7 +142,7 @@ func (s *Slack) help(topic string) *ephemeral {
 		}
 		return newEphemeral(p.build())
 	}
-	p.line(markupf("*Commands.* In the channel of an incident, a command applies to that incident. Elsewhere, add its number after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
+	p.line(markupf("*Commands.* In the channel of an incident, a command applies to that incident. Elsewhere, add its ID after the verb: `%s status INC-42`.", markup(s.cfg.CommandName)))
 	var rest []markup
 	lines := make([]markup, len(commonVerbs))
 	for _, v := range verbs {

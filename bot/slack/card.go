@@ -45,8 +45,8 @@ func (s *Slack) Card(ctx context.Context, b incident.Brief, e incident.Effect) (
 }
 
 // firstCard posts and pins the card, unless an earlier attempt posted it. It
-// always searches first, because a rate limit between posting and pinning
-// does not increase Brief.Attempt.
+// always searches first, because an earlier attempt may have stopped between
+// posting and pinning.
 func (s *Slack) firstCard(ctx context.Context, b incident.Brief, channel string, m message, meta slack.SlackMetadata) (string, error) {
 	found, ok, err := s.findMessage(ctx, channel, b.Incident.OpenedAt, func(payload map[string]any) bool {
 		return payload[metaCard] == true && payload[metaIncident] == b.Incident.ID.String()

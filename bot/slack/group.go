@@ -26,7 +26,8 @@ func (s *Slack) PageGroup(group string) Handler {
 		}
 		channel, problem := s.announceChannel(ctx)
 		if problem == nil && channel != "" {
-			// Always search: a rate-limited attempt does not increase Brief.Attempt.
+			// Always search: the direct messages come first, so an earlier attempt may
+			// have stopped between two messages.
 			if _, problem = s.postOnce(ctx, b, channel, b.Mark, m, true); problem == nil {
 				reached++
 			}

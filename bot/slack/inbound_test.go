@@ -175,7 +175,7 @@ func TestCommands(t *testing.T) {
 			{"U0ADA", "help", "`delegate`"},
 			{"U0ADA", "help evidence", "sha256"},
 			{"U0ADA", "open sev3 Another one", "INC-43"},
-			{"U0ADA", "dismiss a planned test", "from security, must dismiss"},
+			{"U0ADA", "dismiss a planned test", "from security, must confirm the dismissal"},
 		}
 		for _, test := range tests {
 			if got := e.typeCommand(test.user, test.text); !strings.Contains(got, test.want) {

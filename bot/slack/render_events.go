@@ -303,7 +303,7 @@ func (s renderer) nextStep() {
 	if next := s.e.Field("next"); next != "" {
 		var n int
 		_, _ = fmt.Sscan(next, &n)
-		s.small(markupf("escalation step %s is paged now", formatNum(n+1)))
+		s.line(markupf("Tocsin is paging escalation step %s now. Press *Acknowledge* to stop paging.", formatNum(n+1)))
 	}
 	s.buttons(s.ackButtons()...)
 }
@@ -315,8 +315,8 @@ func (s renderer) effectFailed() {
 
 func (s renderer) channelVisibility() {
 	if s.e.Field("restricted") == "true" {
-		s.small("An app cannot make a public Slack channel private. Ask a workspace admin to convert the channel.")
+		s.small("If its Slack channel is public, ask a workspace admin to make it private: an app cannot.")
 	} else {
-		s.small("A private channel stays private. Announcements may now show the title.")
+		s.small("The whole company can now read the incident. Its channel stays private. Announcements may now show the title.")
 	}
 }

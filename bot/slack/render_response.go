@@ -73,7 +73,7 @@ func (s renderer) assignee(r incident.Role) markup {
 	case s.inc.Commander != "":
 		return markupf("Assigned to %s until the role %s is filled.", mention(s.b.Directory, s.inc.Commander), humanize(r))
 	}
-	return markupf("Unassigned: the role %s is not filled.", humanize(r))
+	return markupf("No one has the role %s. Take it with `/incident role %s me`.", humanize(r), escape(string(r), 40))
 }
 
 func (s renderer) playbookDetail() {

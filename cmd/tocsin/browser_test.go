@@ -116,11 +116,11 @@ func (v *browserDriver) finishSteps() {
 // typeCommands types commands: facts, a misspelled verb, help and status.
 func (v *browserDriver) typeCommands() {
 	v.sendMessage("/incident fact occurred yesterday 23:10 because CloudTrail has the first foreign call then")
-	v.waitMessage("set the time of occurrence", "first foreign call")
+	v.waitMessage("recorded that the incident began", "first foreign call")
 	v.sendMessage("/incident fact personal_data suspected because the user's policy reaches the bucket with payslips")
 	v.waitMessage("set personal data to", "suspected")
 	v.sendMessage("/incident fact aware gdpr today 00:01 because the bucket's own log shows a download")
-	v.waitMessage("set the time of awareness under", "gdpr")
+	v.waitMessage("recorded awareness under", "gdpr")
 	v.scrollToEnd(true)
 	v.screenshot("facts")
 	v.sendMessage("/incident sevrity sev2")

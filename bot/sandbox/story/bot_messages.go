@@ -49,6 +49,6 @@ const (
 // stepMessages and factMessages are parts of sentences about steps and facts.
 var (
 	stepMessages = map[string]string{"done": "completed step", "skipped": "skipped step"}
-	factMessages = map[string]string{"occurred": "set the time of occurrence", "detected": "set the time of detection",
-		"aware (gdpr)": "set the time of awareness under gdpr", "affected": "added the affected party", "personal data": "set personal data to"}
+	factMessages = map[string]string{"occurred": "recorded that the incident began", "detected": "recorded that the incident was detected",
+		"aware (gdpr)": "recorded awareness under gdpr", "affected": "added the affected party", "personal data": "set personal data to"}
 )

@@ -258,7 +258,8 @@ func TestSecurityTxt_ExpiryMailedOnce(t *testing.T) {
 func TestReadyz_MailboxDegraded(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
 		s.imap.close()
-		s.waitFor(30*time.Second, "the mailbox degraded in /readyz", func() bool {
+		// A command in flight may wait for the client's timeout of one minute.
+		s.waitFor(2*time.Minute, "the mailbox degraded in /readyz", func() bool {
 			status, body := s.httpGet("/readyz")
 			return status == 200 && strings.Contains(body, "vulnerability mailbox")
 		})

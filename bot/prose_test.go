@@ -203,14 +203,22 @@ func TestProse_FewTelltalePhrases(t *testing.T) {
 	for dir, p := range tests {
 		p.check(t, "comments in tests of "+dir, maxInComments)
 	}
+	sentences := 0
 	for dir, p := range texts {
 		p.check(t, "strings of "+dir, maxInStrings)
+		sentences += p.units
+	}
+	if sentences < 2000 {
+		t.Errorf("got %d sentences in strings, want at least 2,000", sentences)
 	}
 }
 
 // The words are banned in comments, strings, names, documents and templates.
 func TestProse_NoBannedWords(t *testing.T) {
+	endings := []string{".go", ".sql", ".md", ".yaml", ".tmpl", ".html", ".css", ".js", ".txtar"}
+	files := map[string]int{}
 	sources(t, func(path string, content []byte) {
+		files[filepath.Ext(path)]++
 		if strings.HasSuffix(path, "prose_test.go") {
 			return
 		}
@@ -224,7 +232,12 @@ func TestProse_NoBannedWords(t *testing.T) {
 				}
 			}
 		}
-	}, ".go", ".sql", ".md", ".yaml", ".yml", ".tmpl", ".html", ".css", ".js", ".txtar")
+	}, append(endings, ".yml")...)
+	for _, ending := range endings {
+		if files[ending] == 0 || files[".go"] < 400 {
+			t.Errorf("got %d files %s and %d .go files, want some and at least 400", files[ending], ending, files[".go"])
+		}
+	}
 }
 
 // splitWords returns the words of a line in lower case, with names in camel

@@ -59,7 +59,7 @@ func (c *control) reprocess(ctx context.Context, who incident.Identity, ask Cont
 	if ask.Filter == nil {
 		return nil, incident.Invalid("since", "no start time. Add --since, such as --since 2h")
 	}
-	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "reconsider"); err != nil {
+	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "reprocess"); err != nil {
 		return nil, err
 	}
 	n, err := c.store.Reprocess(ctx, *ask.Filter)

@@ -31,7 +31,7 @@ func migrateUp(ctx context.Context, db *sql.DB, d dialect) error {
 	if err != nil {
 		return fmt.Errorf("find migrations: %w", err)
 	}
-	provider, err := goose.NewProvider(d.goose, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_version"))
+	provider, err := goose.NewProvider(d.goose, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_migrations"))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -22,7 +22,7 @@ func TestMigrateUp_PreservesRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := goose.NewProvider(dialectSQLite.goose, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_version"))
+	old, err := goose.NewProvider(dialectSQLite.goose, db, files, goose.WithDisableGlobalRegistry(true), goose.WithTableName("schema_migrations"))
 	if err != nil {
 		t.Fatal(err)
 	}

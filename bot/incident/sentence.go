@@ -14,9 +14,14 @@ type Sentence struct {
 	Args   []any
 }
 
-// Say returns the sentence with a format and its arguments. Lint checks the two
+// Say returns the sentence with a format and its arguments. Vet checks the two
 // against each other, as for [fmt.Sprintf].
-func Say(format string, args ...any) Sentence { return Sentence{Format: format, Args: args} }
+func Say(format string, args ...any) Sentence {
+	if false {
+		_ = fmt.Sprintf(format, args...) // marks Say and its callers as printf wrappers
+	}
+	return Sentence{Format: format, Args: args}
+}
 
 // String returns the sentence in English, with each argument in its default form.
 func (s Sentence) String() string { return fmt.Sprintf(s.Format, s.Args...) }

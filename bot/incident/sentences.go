@@ -146,7 +146,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 		return Say("%s withdrew the signature of %s", e.By, e.department()), "reason"
 	},
 	EventSignaturesVoided: func(e Event) (Sentence, string) {
-		return Say("The closing record changed. Its signatures are void"), "reason"
+		return Say("The closing record changed. Signatures voided: %d", e.number("signatures", 0)), "reason"
 	},
 	EventAmended: say("reason", "%s reopened the closing record to amend it. Its signatures are void"),
 	EventObjected: func(e Event) (Sentence, string) {
@@ -212,7 +212,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 		return Say("The postmortem, revision %s, was shared in the channel", e.literal("revision")), ""
 	},
 	EventEffectFailed: func(e Event) (Sentence, string) {
-		return Say("Failed and will not be retried: %s", effectKind(e.Field("effect"))), "reason"
+		return Say("Failed and will not be retried: %s (%s)", effectKind(e.Field("effect")), e.literal("effect")), "reason"
 	},
 	EventErasureProposed: say("reason", "%s proposed to erase texts. Legal and security must both agree"),
 	EventErased: func(e Event) (Sentence, string) {

@@ -158,7 +158,7 @@ func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 	case ep == nil:
 		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "this path belongs to no source. Post deliveries to " + pathPrefix + "{source}"}
 	case ep.limits.Off:
-		return reply{outcome: Disabled, status: http.StatusNotFound, code: "disabled", message: "the source " + ep.Name() + " is disabled. Set limits.off to false in its configuration"}
+		return reply{outcome: Disabled, status: http.StatusNotFound, code: "disabled", message: "the source " + ep.Name() + " is disabled. Enable it in the configuration of Tocsin"}
 	case r.Method != http.MethodPost:
 		return reply{outcome: WrongMethod, status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "the method " + truncate(r.Method, 20) + " is not allowed. Use POST"}
 	}
@@ -167,7 +167,7 @@ func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 	}
 	now, from := e.clock(), e.Sender(r)
 	if !isAllowed(ep.limits.Networks, from) {
-		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "network_denied", message: "the address of the sender is not allowed. Add its network to limits.networks of this source"}
+		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "network_denied", message: "the network of the sender is not allowed. Allow it in the configuration of Tocsin"}
 	}
 	sender := ep.senders.get(from)
 	if wait := sender.countRequest(now); wait > 0 {
@@ -329,7 +329,7 @@ func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 func (e *Edge) deliver(ctx context.Context, ep *endpoint, v Delivery) (Outcome, error) {
 	size := int64(len(v.Body))
 	if ep.limits.Off {
-		return Disabled, incident.Conflict("the source %s is disabled. Set limits.off to false in its configuration", v.Source)
+		return Disabled, incident.Conflict("the source %s is disabled. Enable it in the configuration of Tocsin", v.Source)
 	}
 	if !e.queue.reserve(ep.queue, size) {
 		return QueueFull, ErrFull

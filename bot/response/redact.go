@@ -44,12 +44,12 @@ func redactedCopy[T any](r Redactor, v T) T {
 }
 
 // redactSentence returns s with redacted arguments. A secret may need its
-// context to be recognised: if redacting the whole sentence finds more, the
-// result is that text, and no translation applies.
+// context to be recognised: if redacting the whole sentence gives another
+// text, the result is that text, and no translation applies.
 func redactSentence(r Redactor, s incident.Sentence) incident.Sentence {
 	out := s.Show(func(arg any) string { return r.Text(fmt.Sprint(arg)) })
-	if text := out.String(); r.Text(text) != text {
-		return incident.Say("%s", r.Text(s.String()))
+	if whole := r.Text(s.String()); whole != out.String() {
+		return incident.Say("%s", whole)
 	}
 	return out
 }

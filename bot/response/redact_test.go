@@ -175,3 +175,22 @@ func TestDesk_RedactsEveryOutput(t *testing.T) {
 		}
 	}
 }
+
+// A sentence must never show more than redaction of its whole text would.
+func TestRedactSentence_AsStrongAsTheWholeText(t *testing.T) {
+	r := redact.New(redact.Options{})
+	for name, s := range map[string]incident.Sentence{
+		"secret in one argument":    incident.Say("unknown person %q", "ada@example.com"),
+		"context in the format":     incident.Say("the password: %s is wrong", "correct-horse-battery"),
+		"secret over two arguments": incident.Say("%q %q", "-----BEGIN PRIVATE KEY-----", "hunter2hunter2"),
+		"card number as a number":   incident.Say("%d is not a count", 4111111111111111),
+		"nothing to redact":         incident.Say("unknown step %q", "rotate-key"),
+	} {
+		if got, want := redactSentence(r, s).String(), r.Text(s.String()); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	if s := redactSentence(r, incident.Say("unknown step %q", "rotate-key")); s.Format != "unknown step %q" {
+		t.Errorf("got format %q, want the catalogue key", s.Format)
+	}
+}

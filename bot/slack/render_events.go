@@ -2,6 +2,7 @@ package slack
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ var silent = layout{}
 
 // layouts holds every kind of event. A test compares it with the domain.
 var layouts = map[incident.EventKind]layout{
-	incident.EventOpened:              {"rotating_light", renderer.restrictedNotice},
+	incident.EventOpened:              {"rotating_light", renderer.openedNotice},
 	incident.EventAlertAttached:       {"bell", renderer.alertDetail},
 	incident.EventAlertCounted:        {"repeat", nil},
 	incident.EventSourceNoted:         {"memo", renderer.statusUnchanged},
@@ -134,6 +135,9 @@ func (s renderer) event() bool {
 // a step that the bot did itself stays in one grey line.
 func (s renderer) sentence(icon string) {
 	sentence, text := s.e.Sentence()
+	if s.e.Kind == incident.EventRestricted && s.e.Field("restricted") != "true" {
+		icon = "unlock"
+	}
 	line := markupf(":%s: %s.", markup(icon), s.fill(sentence))
 	if outcome := s.e.Text("outcome"); s.e.Kind == incident.EventStepDone && s.botStep() && units(outcome) <= 80 && !strings.Contains(outcome, "\n") {
 		line = markupf(":robot_face: %s: %s", s.fill(sentence), escape(outcome, 200))
@@ -142,7 +146,9 @@ func (s renderer) sentence(icon string) {
 		return
 	}
 	s.line(line)
-	s.quoteText(text)
+	if s.e.Kind != incident.EventErasureProposed && s.e.Kind != incident.EventErased { // the reason may repeat the text
+		s.quoteText(text)
+	}
 }
 
 // fill inserts the arguments into the format of a sentence. A test ensures
@@ -176,7 +182,7 @@ func (s renderer) arg(arg any) markup {
 		if s.e.Audience == incident.AudienceLegalSecurity {
 			return "…"
 		}
-		return escape(string(v), 300)
+		return s.inert(string(v))
 	case incident.Day:
 		return markup(v.String())
 	case incident.Literal:
@@ -192,6 +198,23 @@ func (s renderer) arg(arg any) markup {
 	}
 	return humanize(fmt.Sprint(arg))
 }
+
+// inert returns text of a person or a source for use inside a sentence. Text
+// that Slack would format becomes code, which readers can also copy.
+func (s renderer) inert(text string) markup {
+	short, cut := clip(text, maxInlineText)
+	s.truncated = s.truncated || cut
+	if formatted.MatchString(short) {
+		return markupf("`%s`", escape(short, maxInlineText))
+	}
+	return escape(short, maxInlineText)
+}
+
+// maxInlineText is the maximum length of a quoted text inside a sentence.
+const maxInlineText = 1000
+
+// formatted matches text that Slack formats or replaces by an emoji.
+var formatted = regexp.MustCompile(`[*_~]|:[a-zA-Z0-9+-]+:`)
 
 // departments mentions the user groups of departments. It marks departments
 // without members.
@@ -253,8 +276,10 @@ func (s renderer) ackButtons() []slack.BlockElement {
 	return []slack.BlockElement{button(ActAcknowledge, "Acknowledge", buttonValue(s.inc.ID)).WithStyle(slack.StylePrimary)}
 }
 
-func (s renderer) restrictedNotice() {
-	if s.inc.Restricted {
+func (s renderer) openedNotice() { s.restrictedNotice(s.e.Field("restricted") == "true") }
+
+func (s renderer) restrictedNotice(restricted bool) {
+	if restricted {
 		s.small("restricted: outside this channel, Tocsin shows only the number and severity")
 	}
 }
@@ -264,7 +289,7 @@ func (s renderer) welcome() {
 	s.line(markupf("This is the channel of *%s* (*%s*). Every `/incident` command and button here is recorded in the timeline.",
 		markup(s.inc.ID.String()), humanize(s.inc.Severity)))
 	s.quote(s.inc.Title)
-	s.restrictedNotice()
+	s.restrictedNotice(s.inc.Restricted)
 	if s.inc.NeedsPage() {
 		s.buttons(s.ackButtons()...)
 	}
@@ -310,7 +335,6 @@ func (s renderer) nextStep() {
 
 func (s renderer) effectFailed() {
 	s.line("Complete the action by hand, or contact an administrator.")
-	s.small(s.field("effect"))
 }
 
 func (s renderer) channelVisibility() {

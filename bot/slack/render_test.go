@@ -191,6 +191,34 @@ func (x fixture) brief(kind incident.EventKind) incident.Brief {
 	return b
 }
 
+// The reason of an erasure may repeat the erased text.
+func TestRender_ErasureReasonStaysOutOfTheChannel(t *testing.T) {
+	for _, kind := range []incident.EventKind{incident.EventErasureProposed, incident.EventErased} {
+		x := fixtures()[kind]
+		x.texts = map[string]string{"reason": "it names Jane Roe"}
+		m, ok := render(x.brief(kind))
+		sent, err := json.Marshal(m.blocks)
+		if err != nil || !ok {
+			t.Fatalf("%s: got %v, %v", kind, ok, err)
+		}
+		if strings.Contains(string(sent)+m.text, "Jane Roe") {
+			t.Errorf("%s: got the reason in %s", kind, sent)
+		}
+	}
+}
+
+// Slack must not format text of a person inside a sentence of Tocsin.
+func TestRender_QuotedTextIsNotFormatted(t *testing.T) {
+	x := fixtures()[incident.EventEvidence]
+	x.texts = map[string]string{"name": "*Approved by legal* :white_check_mark:", "where": "s3://evidence/web_1.img"}
+	m, _ := render(x.brief(incident.EventEvidence))
+	for _, want := range []string{"`*Approved by legal* :white_check_mark:`", "`s3://evidence/web_1.img`"} {
+		if !strings.Contains(m.text, want) {
+			t.Errorf("got %q, want %q as code", m.text, want)
+		}
+	}
+}
+
 // checkGolden compares a message with testdata/NAME.json.
 func checkGolden(t *testing.T, name string, m message) {
 	t.Helper()

@@ -142,7 +142,7 @@ func TestExplain_UndecodableAndOtherSources(t *testing.T) {
 	}
 	e.expectOutput(kind("cloudtrail.unreadable"), `Undecodable: decode cloudtrail event: detail-type "Scheduled Event"`, "1 time, last "+unread+" at ",
 		`Undecodable: decode cloudtrail event: detail-type "Another Event"`, "1 time, last "+again+" at ", "Outcome: watched")
-	e.expectOutput(kind("sentry.issue"), "First delivery: "+elsewhere)
+	e.expectOutput(kind("sentry.issue"), "First delivery: "+elsewhere+"\n")
 	e.expectOutput(unread, "Outcome: undecodable", "Routing sha256:", unread+" contains no record that detection rules evaluate.")
 	e.expectOutput(elsewhere, "sentry", "The routing has not changed since.", "Detection rules sha256:")
 }

@@ -1,4 +1,4 @@
-# The build needs nothing but the sources and the module proxy.
+# The build needs only the sources and the module proxy.
 FROM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -10,7 +10,7 @@ RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/tocsin ./cmd/tocsi
 # No shell, no package manager, no root: certificates, zones and one binary.
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/tocsin /tocsin
-# The folder of an SQLite database or a control socket, owned by the one who runs.
+# The folder of the SQLite database and the control socket. The user of the process owns it.
 COPY --from=build --chown=nonroot:nonroot /out/data /data
 USER nonroot:nonroot
 WORKDIR /data

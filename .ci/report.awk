@@ -1,8 +1,7 @@
-# Reads the events of go test -json, one per line, and prints what a person wants
-# to see of them. Exits 1 if a test or a package failed or a test was skipped.
+# Reads the events of go test -json, one per line, and prints a short report. Exits 1 if a test or a package failed or a test was skipped.
 #
-# A key of an event cannot be mistaken for text inside its output: there the
-# quotes are escaped.
+# A key of an event differs from text inside its output, because quotes in the
+# output are escaped.
 
 function field(name,    at, rest) {
   at = index($0, "\"" name "\":\"")
@@ -41,7 +40,7 @@ action == "fail" && test != "" {
 }
 action == "fail" {
   broken++; printf "FAIL    %s (%.1f s)\n", pkg, seconds()
-  # A test that is not over by now is where the process died.
+  # The process died in a test without a result.
   for (k in said) if (index(k, pkg " ") == 1 && (k != key || !failedIn[pkg])) { print "UNFINISHED " k; show(said[k], 60) }
 }
 action == "pass" { printf "ok      %s (%.1f s)\n", pkg, seconds() }

@@ -319,3 +319,41 @@ func TestDocs_PlaybookExample(t *testing.T) {
 		}
 	}
 }
+
+// Operators search the log by these messages.
+func TestDocs_LogMessages(t *testing.T) {
+	page, err := os.ReadFile("../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, found := strings.Cut(string(page), "<!-- messages:begin -->")
+	table, _, ended := strings.Cut(table, "<!-- messages:end -->")
+	if !found || !ended {
+		t.Fatal("got no table of messages in docs/operations.md")
+	}
+	var code strings.Builder
+	sources(t, func(path string, content []byte) {
+		if !strings.HasSuffix(path, "_test.go") {
+			code.Write(content)
+		}
+	}, ".go")
+	messages := 0
+	for _, row := range strings.Split(table, "\n") {
+		cells := strings.Split(row, "|")
+		if len(cells) < 3 {
+			continue
+		}
+		for n, message := range strings.Split(cells[1], "`") {
+			if n%2 == 0 {
+				continue
+			}
+			messages++
+			if !strings.Contains(code.String(), strconv.Quote(message)) {
+				t.Errorf("docs/operations.md: no code logs %q, correct or remove it", message)
+			}
+		}
+	}
+	if messages < 10 {
+		t.Errorf("got %d messages, want at least 10", messages)
+	}
+}

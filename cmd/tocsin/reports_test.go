@@ -28,9 +28,8 @@ import (
 // imapServer is an IMAP server with the mailbox for vulnerability reports.
 type imapServer struct {
 	*memory.Backend
-	mu    sync.Mutex
-	addr  string
-	close func()
+	mu   sync.Mutex
+	addr string
 }
 
 func newIMAPServer(t *testing.T) *imapServer {
@@ -45,8 +44,7 @@ func newIMAPServer(t *testing.T) *imapServer {
 	a.addr = l.Addr().String()
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(l) }()
-	a.close = sync.OnceFunc(func() { _ = s.Close(); <-done })
-	t.Cleanup(a.close)
+	t.Cleanup(func() { _ = s.Close(); <-done })
 	return a
 }
 
@@ -121,8 +119,9 @@ func (a *imapServer) appendMail(t *testing.T, lines ...string) {
 // acknowledges them. Its security.txt expires in five days.
 type reportTest struct {
 	*botProcess
-	imap    *imapServer
-	expires string
+	imap      *imapServer
+	imapProxy *tcpProxy // between the bot and imap
+	expires   string
 }
 
 // runReportTest runs a test on both databases, and then requires a valid database.
@@ -131,16 +130,17 @@ func runReportTest(t *testing.T, test func(t *testing.T, s *reportTest)) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		t.Parallel()
 		box, expires := newIMAPServer(t), time.Now().AddDate(0, 0, 5).Format(time.DateOnly)
+		proxy := newTCPProxy(t, box.addr)
 		s := startBot(t, url, company.Options{Seed: 51, HTTP: true, Limits: chat.Limits{Off: true}}, func(c map[string]any) {
 			c["sources"].(map[string]any)["report"] = map[string]any{
 				"form": map[string]any{"company": "Payroll", "acknowledge": true},
-				"mailbox": map[string]any{"address": box.addr, "tls": "none", "username": "username", "password": "password", "poll": "1s",
+				"mailbox": map[string]any{"address": proxy.addr, "tls": "none", "username": "username", "password": "password", "poll": "1s",
 					"aliases": []string{"security@payroll.example"}, "acknowledge": true},
 				"security_txt": map[string]any{"contacts": []string{"mailto:security@payroll.example"}, "expires": expires},
 			}
 			c["routing"] = []any{map[string]any{"when": `source == "report"`, "open": "sev4"}}
 		})
-		test(t, &reportTest{s, box, expires})
+		test(t, &reportTest{s, box, proxy, expires})
 		s.stop()
 		s.checkVerify()
 	})
@@ -257,9 +257,9 @@ func TestSecurityTxt_ExpiryMailedOnce(t *testing.T) {
 
 func TestReadyz_MailboxDegraded(t *testing.T) {
 	runReportTest(t, func(t *testing.T, s *reportTest) {
-		s.imap.close()
-		// A command in flight may wait for the client's timeout of one minute.
-		s.waitFor(2*time.Minute, "the mailbox degraded in /readyz", func() bool {
+		// The IMAP server's own Close races with a command in flight.
+		s.imapProxy.setMode(proxyCut)
+		s.waitFor(30*time.Second, "the mailbox degraded in /readyz", func() bool {
 			status, body := s.httpGet("/readyz")
 			return status == 200 && strings.Contains(body, "vulnerability mailbox")
 		})

@@ -69,7 +69,7 @@ func (p *runState) isDue(s *incident.Step) bool {
 	return phaseReached(p.status, s.Phase) && p.conditionHolds(s) && p.dependenciesMet(s)
 }
 
-// dependenciesMet reports whether no step that s waits for is still to be done.
+// dependenciesMet reports whether every step that s waits for is met.
 func (p *runState) dependenciesMet(s *incident.Step) bool {
 	for _, id := range s.After {
 		n := slices.IndexFunc(p.run.Plan, func(o incident.Step) bool { return o.ID == id })
@@ -81,8 +81,8 @@ func (p *runState) dependenciesMet(s *incident.Step) bool {
 }
 
 func (p *runState) dependencyMet(s *incident.Step) bool {
-	if clear, known := p.met[s.ID]; known {
-		return clear
+	if met, known := p.met[s.ID]; known {
+		return met
 	}
 	p.met[s.ID] = false
 	p.met[s.ID] = s.Finished() || s.Started.IsZero() && !p.conditionHolds(s) && p.dependenciesMet(s)

@@ -159,7 +159,7 @@ func (t domainTx) appendToLane(row *effectRow) error {
 // requestRefresh makes a refresh effect run again. If the effect is not finished, raising its request count is enough:
 // the next run, or the end of the current run, reads the count.
 func (t domainTx) requestRefresh(row effectRow) ([]job, error) {
-	known, err := t.effectRow("refresh AND incident_id = ? AND kind = ?", row.IncidentID, row.Kind)
+	known, err := t.selectEffect("refresh AND incident_id = ? AND kind = ?", row.IncidentID, row.Kind)
 	if err != nil {
 		return nil, err
 	}
@@ -186,8 +186,8 @@ func (t domainTx) nextRun(row effectRow, after time.Time) time.Time {
 	return after
 }
 
-// effectRow reads and locks the effect that matches a condition.
-func (t domainTx) effectRow(where string, args ...any) (effectRow, error) {
+// selectEffect reads and locks the effect that matches a condition.
+func (t domainTx) selectEffect(where string, args ...any) (effectRow, error) {
 	var rows []effectRow
 	if err := t.db.Raw("SELECT * FROM effects WHERE "+where+t.lockClause, args...).Scan(&rows).Error; err != nil {
 		return effectRow{}, fmt.Errorf("read effect: %w", err)
@@ -207,7 +207,7 @@ func (t domainTx) Effect(job response.Job) (incident.Effect, bool, error) {
 	if err != nil {
 		return incident.Effect{}, false, fmt.Errorf("lock incident of effect: %w", err)
 	}
-	row, err := t.effectRow("id = ?", job.Effect)
+	row, err := t.selectEffect("id = ?", job.Effect)
 	if err != nil {
 		return incident.Effect{}, false, err
 	}
@@ -327,10 +327,10 @@ func (t domainTx) lockEffect(id int64) (effectRow, error) {
 	if err := t.lockLane(lane); err != nil {
 		return effectRow{}, err
 	}
-	return t.effectRow("id = ?", id)
+	return t.selectEffect("id = ?", id)
 }
 
-// effectHandler adapts [response.Desk.Perform] to the queue. It discards the effect if the last attempt fails.
+// effectHandler adapts [response.Desk.Perform] to the queue. It discards the effect if the last attempt fails, unless the error is an [incident.RetryAfter].
 func (s *Store) effectHandler(perform func(context.Context, response.Job) error) handler {
 	return func(ctx context.Context, task Task) error {
 		job := response.Job{Effect: task.IDs[0], Attempt: task.Attempt, Token: &jobToken{task: task}}

@@ -64,8 +64,8 @@ func (d *decider) pageTimeout() error {
 	return nil
 }
 
-// AckTimeoutAt returns when the acknowledgement times out if the commander stays
-// inactive. It returns false if there is no acknowledgement that can time out.
+// AckTimeoutAt returns when the acknowledgement times out if neither the
+// commander nor the person who acknowledged is active. It returns false if there is no acknowledgement that can time out.
 func (i Incident) AckTimeoutAt(p Policy) (at time.Time, ok bool) {
 	if !i.Status.Responding() || !i.Paging.Acknowledged() || p.AckTimeout <= 0 || i.Severity != Sev1 && i.Severity != Sev2 {
 		return at, false

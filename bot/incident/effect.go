@@ -65,7 +65,7 @@ type Brief struct {
 	Document         *Document   // for effects about a document
 	Agenda           []Summary   // for EffectAgenda
 	SuppressedAlerts AlertResult // for EffectAgenda: dropped alerts since the last agenda, and maintenance windows
-	Reply            *Reply      // for EffectAcknowledge, not redacted: it holds the address of the mail
+	Reply            *Reply      // for EffectAcknowledgeReport, not redacted: it holds the address of the mail
 	Now              time.Time
 	Attempt          int    // from 1. From 2 on the handler first checks whether an earlier attempt succeeded
 	Mark             string // opaque text that the handler stores in the outside system to find its work again

@@ -142,7 +142,7 @@ var Transitions = []Transition{
 	{VerbWaiveActions, []Status{Approved}, []Status{Approved, Closed}, "security endorses a waiver of the action items"},
 	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, "a new revision supersedes the signed one"},
 	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, "the incident is not over"},
-	{VerbDismiss, responding, []Status{unchanged, Dismissed}, "a false alarm, which usually a second person from security must confirm"},
+	{VerbDismiss, responding, []Status{unchanged, Dismissed}, "a false alarm, confirmed by a second person from security in most cases"},
 	{VerbMerge, responding, []Status{Merged}, "the incident continues in another one"},
 
 	// Verbs that void the signatures of a frozen record.

@@ -35,7 +35,7 @@ type Incident struct {
 	OpenedBy     PersonID  `json:"opened_by,omitempty"`
 	UpdatedAt    time.Time `json:"updated_at"`
 	// ContainedAt is when the incident was first contained or resolved. From then
-	// on, security must confirm a dismissal.
+	// on, security must confirm a dismissal at any severity.
 	ContainedAt time.Time `json:"contained_at,omitzero"`
 
 	Commander           PersonID          `json:"commander,omitempty"`
@@ -126,8 +126,9 @@ func ParsePageKey(s string) (ID, int, bool) {
 	return id, round, ok && err == nil && err2 == nil && strings.HasPrefix(left, "INC-")
 }
 
-// NeedsPage reports whether a responder must be paged. The incident's status is
-// one of response, paging has started and no acknowledgement is in force.
+// NeedsPage reports whether a responder must be paged: the status is triage,
+// active or contained, paging has started, and no acknowledgement of the current
+// round is in force.
 func (i Incident) NeedsPage() bool {
 	return i.Status.Responding() && !i.Paging.Acknowledged() && i.Paging.Round > 0
 }
@@ -192,7 +193,7 @@ type Step struct {
 	Detail   string        `json:"detail,omitempty"`
 	Role     Role          `json:"role,omitempty"`     // who performs it
 	Action   string        `json:"action,omitempty"`   // performed by the bot, instead of a role
-	Deadline time.Duration `json:"deadline,omitempty"` // from the start of the run
+	Deadline time.Duration `json:"deadline,omitempty"` // from the start of the step
 	After    []string      `json:"after,omitempty"`    // steps that must be finished first
 	Phase    Status        `json:"phase,omitempty"`    // not before the incident has this status
 	When     string        `json:"when,omitempty"`     // expr over the incident, empty means always

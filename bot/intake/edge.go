@@ -196,8 +196,8 @@ func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 }
 
 // read returns the raw body, or a reply if the body is too large, incomplete or
-// late. The caller must release the returned bytes, which are reserved in the
-// endpoint's queue.
+// late. The size of the body stays reserved in the memory budget of the
+// endpoint's queue until the caller releases it.
 func (e *Edge) read(ep *endpoint, r *http.Request) ([]byte, *reply) {
 	limit := ep.limits.MaxBody
 	tooLarge := &reply{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes. Send less or raise limits.max_body of this source", limit)}
@@ -298,7 +298,7 @@ func (e *Edge) commit(ctx context.Context, p *pending) reply {
 	case <-timeout.C:
 		return reply{outcome: Failed, status: http.StatusServiceUnavailable, code: "too_slow", message: "storing the delivery takes too long. Send it again"}
 	case <-ctx.Done():
-		return clientGone("storing the delivery takes too long. Send it again") // its batch is still committed
+		return clientGone("storing the delivery takes too long. Send it again") // the delivery may still be committed
 	}
 }
 

@@ -55,9 +55,9 @@ type Detector interface {
 	Evaluates(source string) bool
 	// Explain evaluates the records of a delivery with stored rules, or with the
 	// current ones if rules is nil. It returns only the record of the event if
-	// the body contains it, and otherwise the first most records. more is the
+	// the body contains it, and otherwise at most limit records. more is the
 	// number of records left out.
-	Explain(rules, body []byte, event string, most int) (records []incident.RecordTrace, more int, err error)
+	Explain(rules, body []byte, event string, limit int) (records []incident.RecordTrace, more int, err error)
 	// ExplainCorrelation names the rules and events that made an alert about
 	// several events. It returns "" for any other alert.
 	ExplainCorrelation(rules []byte, a incident.Alert) (string, error)
@@ -155,7 +155,8 @@ func setDefault(d *time.Duration, standard time.Duration) {
 }
 
 // Do decides about one command and commits the result. It returns an
-// [*incident.Error] if the lifecycle rejects the command.
+// [*incident.Error] if the command is malformed, not allowed or not possible in
+// the present status.
 //
 // After an error nothing was written, unless an error in its chain has a method
 // OutcomeUnknown() bool that returns true. In that case repeat the command with
@@ -198,8 +199,8 @@ func (d *Desk) redactError(p incident.Provider, err error) error {
 	return &out
 }
 
-// Show returns the parts of an incident that the reader may see. Every attempt,
-// rejected or not, is written to the audit log.
+// Show returns the parts of an incident that the reader may see. Every attempt
+// to read an existing incident, rejected or not, is written to the audit log.
 func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error) {
 	var v incident.View
 	err := d.Store.View(ctx, func(r Reader) error {

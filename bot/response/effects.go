@@ -246,7 +246,7 @@ func ackLatePage(c effectBuilder) []incident.Effect {
 }
 
 // ackTimer builds the timer of the acknowledgement timeout, once per round. If
-// the commander was active since, the timer is set again when it fires.
+// the commander or the person who acknowledged was active since, the timer is set again when it fires.
 func ackTimer(c effectBuilder) []incident.Effect {
 	at, ok := c.inc.AckTimeoutAt(c.policy)
 	if !ok {

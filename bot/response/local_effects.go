@@ -43,8 +43,8 @@ func (a *attempt) pageTimer(s *session) (string, error) {
 	return "timer fired", err
 }
 
-// ackTimer ends the acknowledgement of an inactive commander and restarts paging.
-// If the commander was active, it sets the timer again.
+// ackTimer ends an acknowledgement without activity and restarts paging. If the
+// commander or the person who acknowledged was active, it sets the timer again.
 func (a *attempt) ackTimer(s *session) (string, error) {
 	dr, err := s.draft(a.effect.Incident)
 	if err != nil {

@@ -42,15 +42,15 @@ type Reader interface {
 	Event(id incident.ID, seq int) (incident.Event, error)
 	Summaries(f incident.Filter) ([]incident.Summary, error)
 	Directory() (incident.Directory, error)
-	// IncidentByCorrelation returns the live incident with the first of the
-	// correlation keys that any incident has, or 0.
+	// IncidentByCorrelation tries the correlation keys in order. It returns the
+	// live incident of the first key that has one, or 0.
 	IncidentByCorrelation(keys ...string) (incident.ID, error)
 	// IncidentsByCorrelation returns the live incidents by correlation key.
 	IncidentsByCorrelation(keys []string) (map[string]incident.ID, error)
-	// EndedIncident returns the last incident with the correlation key if it
-	// ended at or after since, or 0. known reports whether it has the alert. If
-	// the alert reports an ongoing condition, the last incident that has it takes
-	// precedence, no matter when it ended.
+	// EndedIncident returns the last incident with the correlation key if that
+	// incident ended at or after since, or 0. known reports whether the incident
+	// already has alert a. If a reports an ongoing condition, the last incident
+	// with a takes precedence, no matter when that incident ended.
 	EndedIncident(key string, a incident.Alert, since time.Time) (id incident.ID, known bool, err error)
 	// IncidentByLink returns the incident whose Links contain the value under
 	// that name, for example a Slack channel id under LinkChannel, or 0.
@@ -179,7 +179,7 @@ type Tx interface {
 	// discarded.
 	DiscardEffect(job Job, reason string) error
 	// SnoozeEffect completes the job and makes the effect due again at a time,
-	// for a timer that was set too early.
+	// for a timer whose deadline has moved.
 	SnoozeEffect(job Job, until time.Time) error
 
 	PutDirectory(d incident.Directory) error

@@ -110,9 +110,8 @@ func (s *Slack) sendToEach(ctx context.Context, b incident.Brief, persons []inci
 	return reached, nil
 }
 
-// direct sends a direct message once. It always searches first: one effect
-// sends several messages, and a rate limit after some of them does not
-// increase Brief.Attempt.
+// direct sends a direct message once. It always searches first, because an
+// earlier attempt may have stopped between two messages.
 func (s *Slack) direct(ctx context.Context, b incident.Brief, user string, m message) error {
 	c, _, _, err := s.client.OpenConversationContext(ctx, &slack.OpenConversationParameters{Users: []string{user}})
 	if err != nil {

@@ -41,17 +41,6 @@ func (e Event) escalationStep() (step, round int) {
 	return e.number("escalation_step", 1), e.number("round", 0)
 }
 
-// People returns the persons that a field lists.
-func (e Event) People(field string) People {
-	var out People
-	for _, id := range strings.Split(e.Field(field), ",") {
-		if id != "" {
-			out = append(out, PersonID(id))
-		}
-	}
-	return out
-}
-
 // eventSentences holds one sentence for every kind of event. Steps of the
 // escalation policy count from 1 for people.
 var eventSentences = map[EventKind]func(Event) (Sentence, string){
@@ -97,11 +86,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	},
 	EventFactSet: sayFact,
 	EventDepartmentsInvolved: func(e Event) (Sentence, string) {
-		var involved Departments
-		for _, name := range strings.Split(e.Field("departments"), ",") {
-			involved = append(involved, Department(name))
-		}
-		return Say("%s involved %s", e.By, involved), "reason"
+		return Say("%s involved %s", e.By, Departments(splitList[Department](e.Field("departments")))), "reason"
 	},
 	EventNoted:           say("text", "%s added a note"),
 	EventEvidence:        sayEvidence,
@@ -194,7 +179,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 		return Say("%s scheduled the review meeting for %s", e.By, parseInstant(e.Field("when"))), "text"
 	},
 	EventReviewConcluded: func(e Event) (Sentence, string) {
-		return Say("%s concluded the review. Attendance: %s", e.By, e.People("people")), "decisions"
+		return Say("%s concluded the review. Attendance: %s", e.By, People(splitList[PersonID](e.Field("people")))), "decisions"
 	},
 	EventWaiverProposed: say("reason", "%s proposed to close without both a detection and a prevention action item"),
 	EventWaiverEndorsed: say("reason", "%s endorsed for security closing without both action items"),
@@ -202,7 +187,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 
 	EventChannelOpened: func(Event) (Sentence, string) { return Say("The incident's channel was opened"), "" },
 	EventInvited: func(e Event) (Sentence, string) {
-		return Say("Tocsin invited %s to the channel", e.People("people")), ""
+		return Say("Tocsin invited %s to the channel", People(splitList[PersonID](e.Field("people")))), ""
 	},
 	EventLinked: sayLinked,
 	EventPostmortemWritten: func(e Event) (Sentence, string) {

@@ -102,6 +102,10 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventPostmortemShared:   silent,
 }
 
+// withheldTexts are the events whose text stays out of the channel: the reason
+// of an erasure may repeat the erased text.
+var withheldTexts = map[incident.EventKind]bool{incident.EventErasureProposed: true, incident.EventErased: true}
+
 // render returns the message about the brief's event, and false for events
 // without a message.
 func render(b incident.Brief) (message, bool) {
@@ -146,7 +150,7 @@ func (s renderer) sentence(icon string) {
 		return
 	}
 	s.line(line)
-	if s.e.Kind != incident.EventErasureProposed && s.e.Kind != incident.EventErased { // the reason may repeat the text
+	if !withheldTexts[s.e.Kind] {
 		s.quoteText(text)
 	}
 }

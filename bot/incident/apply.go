@@ -77,8 +77,14 @@ func Apply(inc Incident, e Event) Incident {
 		if first := PersonID(e.Field("person")); first != "" {
 			i.Dismissal.By, i.Dismissal.Second = first, e.By
 		}
-	case EventContained, EventResolved:
+	case EventContained:
 		i.setContainedAt(e.RecordedAt)
+	case EventResolved:
+		i.setContainedAt(e.RecordedAt)
+		i.Unfinished = nil
+		if steps := splitList[string](e.Field("open_steps")); len(steps) > 0 {
+			i.Unfinished = &Unfinished{Steps: steps, By: e.By, At: e.RecordedAt, Reason: e.Text("reason")}
+		}
 	case EventReopened:
 		i.applyReopened()
 	case EventChannelOpened, EventLinked:

@@ -7,7 +7,7 @@ func (i *Incident) unfreeze() { i.Submission, i.Signatures = nil, nil }
 
 func (i *Incident) applyReopened() {
 	i.unfreeze()
-	i.Dismissal = nil
+	i.Dismissal, i.Unfinished = nil, nil
 	i.Review = Review{}
 }
 

@@ -121,6 +121,8 @@ type SignedDocument struct {
 	Head     string        `json:"timeline_head"`   // hash of the chain at submission
 	Events   int           `json:"timeline_events"` // number of events in the chain at submission
 	Evidence []string      `json:"evidence_sha256"` // sorted
+	// Unfinished lists the steps that were open at the resolution, with the reason.
+	Unfinished *Unfinished `json:"unfinished_steps,omitempty"`
 }
 
 // Canonical returns the RFC 8785 JSON of the document.
@@ -150,5 +152,5 @@ func (i Incident) document(revision int) SignedDocument {
 	}
 	slices.Sort(hashes)
 	return SignedDocument{Kind: DocumentKind, Schema: DocumentSchema, Incident: i.ID.String(), Revision: revision,
-		Record: i.Record, Facts: i.Facts, Severity: i.Severity, Head: i.Head.Hash, Events: i.Head.Seq, Evidence: hashes}
+		Record: i.Record, Facts: i.Facts, Severity: i.Severity, Head: i.Head.Hash, Events: i.Head.Seq, Evidence: hashes, Unfinished: i.Unfinished}
 }

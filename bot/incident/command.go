@@ -35,7 +35,8 @@ type Command struct {
 	// in "disabled the key at 02:31", typed at 03:00.
 	HappenedAt time.Time `json:"happened_at,omitzero"`
 
-	Text       string            `json:"text,omitempty"` // note, reason, answer, outcome, decisions
+	Text       string            `json:"text,omitempty"`   // note, reason, answer, outcome, decisions
+	Reason     string            `json:"reason,omitempty"` // of VerbResolve: why steps stay open
 	Title      string            `json:"title,omitempty"`
 	Severity   Severity          `json:"severity,omitempty"`
 	Public     bool              `json:"public,omitempty"`
@@ -80,7 +81,7 @@ type argument struct {
 
 // freeTexts returns every free text of the command.
 func (c Command) freeTexts() []argument {
-	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "waiver", text: c.Waiver}}
+	out := []argument{{field: "title", text: c.Title}, {field: "text", text: c.Text}, {field: "reason", text: c.Reason}, {field: "waiver", text: c.Waiver}}
 	for _, name := range slices.Sorted(maps.Keys(c.Record)) {
 		out = append(out, argument{field: name, text: c.Record[name]})
 	}
@@ -131,6 +132,9 @@ type Env struct {
 	System    bool     // Command.By is the bot or a trusted source
 	Directory Directory
 	Policy    Policy
+	// Administrator is set if the command came from an administrator over the
+	// control socket.
+	Administrator bool
 }
 
 // Policy is the configuration of the lifecycle. No setting reduces the four

@@ -139,9 +139,6 @@ func (d *decider) sign() error {
 	if err := d.checkDigest(); err != nil {
 		return err
 	}
-	if err := d.requireRepresentative(team); err != nil {
-		return err
-	}
 	if have := d.inc.SignedBy(team); have != nil {
 		if have.By == actor {
 			return nil
@@ -187,9 +184,6 @@ func (d *decider) object() error {
 		return Invalid("department", "%q does not sign and was not consulted on %s. Type consult %[1]s first", team, d.inc.ID)
 	}
 	if err := d.checkDigest(); err != nil {
-		return err
-	}
-	if err := d.requireRepresentative(team); err != nil {
 		return err
 	}
 	if err := d.requireText("text", d.cmd.Text, "an objection needs a reason. Describe the error in the closing record"); err != nil {

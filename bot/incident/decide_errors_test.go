@@ -167,7 +167,7 @@ func TestDecide_InvalidRecordsAndObjections(t *testing.T) {
 		errorCase{InReview, "eng1", Command{Verb: VerbAmend}, CodeInvalid, "text"},
 		errorCase{InReview, "eng1", Command{Verb: VerbAmend, Text: "x", Record: map[string]string{"mood": "x"}}, CodeInvalid, "record"},
 		errorCase{InReview, "eng1", Command{Verb: VerbWithdraw, Department: Engineering}, CodeUnknown, "objection"},
-		errorCase{InReview, "pay1", Command{Verb: VerbObject, Department: "payments", Text: "x", Expect: "current"}, CodeForbidden, ""},
+		errorCase{InReview, "pay1", Command{Verb: VerbObject, Department: "payments", Text: "x", Expect: "current"}, CodeUnknown, "incident"},
 		errorCase{InReview, "leg1", Command{Verb: VerbObject, Department: "payments", Text: "x", Expect: "current"}, CodeInvalid, "department"},
 		errorCase{InReview, "leg1", Command{Verb: VerbObject, Department: Legal, Text: "x", Expect: "sha256:12"}, CodeStale, ""},
 		errorCase{InReview, "leg1", Command{Verb: VerbObject, Department: Security, Text: "x", Expect: "current"}, CodeForbidden, ""},

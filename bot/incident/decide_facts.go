@@ -160,8 +160,8 @@ func (d *decider) involve(teams ...Department) {
 }
 
 func (d *decider) involveDepartment() error {
-	if _, ok := d.env.Directory.Team(d.cmd.Department); !ok {
-		return Unknown("department", "unknown department %q. Known departments: %s", d.cmd.Department, d.teams())
+	if err := d.requireTeam(); err != nil {
+		return err
 	}
 	d.involve(d.cmd.Department)
 	return nil
@@ -311,9 +311,6 @@ func (d *decider) answer() error {
 	if asked < 0 {
 		return Unknown("department", "%q was not consulted on %s. Type consult %[1]s first", team, d.inc.ID)
 	}
-	if err := d.requireRepresentative(team); err != nil {
-		return err
-	}
 	if err := d.requireText("text", d.cmd.Text, "the answer is missing. Type answer %s TEXT", team); err != nil {
 		return err
 	}
@@ -330,7 +327,7 @@ const maxDelegation = 90 * 24 * time.Hour
 
 func (d *decider) delegate() error {
 	c := d.cmd
-	if err := d.requireRepresentative(c.Department); err != nil {
+	if err := d.requireTeam(); err != nil {
 		return err
 	}
 	if !d.env.Directory.Member(d.env.Actor, c.Department) {

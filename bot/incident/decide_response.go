@@ -50,9 +50,6 @@ func (d *decider) startRound() {
 }
 
 func (d *decider) acknowledge() error {
-	if err := d.requireResponder(); err != nil {
-		return err
-	}
 	if s := d.cmd.Severity; s != "" {
 		if err := d.severity(s, ""); err != nil {
 			return err
@@ -78,10 +75,10 @@ func (d *decider) recordAcknowledgement() {
 	}
 }
 
-// ackImplicitly acknowledges for a responder who acts on an unacknowledged
-// incident. The acknowledgement happens now, even if the command is backdated.
+// ackImplicitly acknowledges for the actor, who contains or resolves an
+// unacknowledged incident. The acknowledgement happens now, even if the command is backdated.
 func (d *decider) ackImplicitly() {
-	if !d.inc.Paging.Acknowledged() && d.requireResponder() == nil {
+	if !d.inc.Paging.Acknowledged() {
 		cmd := d.cmd
 		d.cmd.Text, d.cmd.HappenedAt = "", time.Time{}
 		d.recordAcknowledgement()
@@ -102,9 +99,28 @@ func (d *decider) resolve() error {
 	if err := d.requireText("text", d.cmd.Text, "the text is missing. Type resolve HOW, such as resolve rotated all keys"); err != nil {
 		return err
 	}
+	how, why, open := d.cmd.Text, d.cmd.Reason, d.inc.openSteps()
+	switch {
+	case len(open) == 0 && why != "":
+		how, why = how+" because "+why, ""
+	case len(open) > 0 && strings.TrimSpace(why) == "":
+		return Invalid("reason", "required steps are open: %s. Finish or skip them, or type resolve HOW because WHY. The four departments read the reason before they sign", strings.Join(open, ", "))
+	}
 	d.ackImplicitly()
-	d.emit(EventResolved, statusField(Resolved), texts{"text": d.cmd.Text})
+	d.emit(EventResolved, fields{"status": string(Resolved), "open_steps": strings.Join(open, ",")}, texts{"text": how, "reason": why})
 	return nil
+}
+
+// openSteps returns the steps that people started and did not finish.
+func (i Incident) openSteps() (out []string) {
+	for _, r := range i.Runs {
+		for _, s := range r.Plan {
+			if s.Action == "" && !s.Started.IsZero() && !s.Finished() {
+				out = append(out, s.ID)
+			}
+		}
+	}
+	return out
 }
 
 func (d *decider) reopen() error {
@@ -124,9 +140,6 @@ func (i Incident) dismissalNeedsSecondPerson() bool {
 }
 
 func (d *decider) dismiss() error {
-	if err := d.responderOrSecurity(); err != nil {
-		return err
-	}
 	proposed := d.inc.Dismissal
 	if d.inc.dismissalNeedsSecondPerson() {
 		if proposed == nil {
@@ -150,13 +163,6 @@ func (d *decider) dismiss() error {
 	}
 	d.emit(EventDismissed, statusField(Dismissed), texts{"reason": firstOf(d.cmd.Text, reasonOf(proposed))})
 	return nil
-}
-
-func (d *decider) responderOrSecurity() error {
-	if d.inc.represents(d.env.Directory, d.env.Actor, Security, d.env.Now) {
-		return nil
-	}
-	return d.requireResponder()
 }
 
 func reasonOf(d *Dismissal) string {
@@ -209,6 +215,9 @@ func (d *decider) assignRole() error {
 	}
 	if err := d.requirePerson("person", c.Person); err != nil {
 		return err
+	}
+	if (c.Role == Commander || c.Person != d.env.Actor) && !d.isA(Responders) && !d.isA(TheCommander) {
+		return Forbidden("only responders and the commander give roles to others or take command. Ask one of them, or take another role for yourself")
 	}
 	if d.inc.Roles[c.Role] == c.Person {
 		return nil
@@ -269,9 +278,6 @@ func (d *decider) restrict() error {
 	if d.inc.Restricted != d.cmd.Public {
 		return nil
 	}
-	if d.cmd.Public && d.inc.Commander != d.env.Actor && d.responderOrSecurity() != nil && !d.inc.represents(d.env.Directory, d.env.Actor, Legal, d.env.Now) {
-		return Forbidden("only the commander, responders, security or legal can make %s public. Ask one of them", d.inc.ID)
-	}
 	d.emit(EventRestricted, fields{"restricted": strconv.FormatBool(!d.cmd.Public)}, texts{"reason": d.cmd.Text})
 	return nil
 }
@@ -281,9 +287,6 @@ func (d *decider) restrict() error {
 func (d *decider) erase() error {
 	represents := func(p PersonID, team Department) bool { return d.inc.represents(d.env.Directory, p, team, d.env.Now) }
 	actor := d.env.Actor
-	if !represents(actor, Legal) && !represents(actor, Security) {
-		return Forbidden("only legal and security can erase texts, together. Ask one of each")
-	}
 	if len(d.cmd.Erase) == 0 {
 		return Invalid("erase", "no text given. Name its event and its field, as in 17/text")
 	}
@@ -313,11 +316,10 @@ func (d *decider) erase() error {
 // DecideMerge decides [VerbMerge]. It returns the events of the source, which ends,
 // and of the target, which continues with the source's alerts. The target takes
 // the more severe severity and personal data fact of both, and a legal hold.
-// Signatures of the target are voided. Only responders and security may merge,
-// because merging ends the paging of the source.
+// Signatures of the target are voided. Merging ends the paging of the source.
 func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, targetEvents []Event, err error) {
 	s := newDecider(cmd, source, env)
-	if err := s.authorize(); err != nil {
+	if err := s.check(); err != nil {
 		return nil, nil, err
 	}
 	if source.Status == Merged && source.MergedInto == target.ID {
@@ -326,16 +328,13 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 	if transition(VerbMerge, source.Status) == nil {
 		return nil, nil, s.notAllowed()
 	}
-	if err := s.responderOrSecurity(); err != nil {
-		return nil, nil, err
-	}
 	switch {
 	case source.ID == target.ID:
 		return nil, nil, Invalid("target", "%s cannot be merged into itself. Name another incident", source.ID)
 	case !target.Status.Live():
 		return nil, nil, Conflict("%s is %s and cannot take over another incident. Choose one that is not approved or ended", target.ID, target.Status)
 	case !target.MayRead(env.Directory, env.Actor, env.Now):
-		return nil, nil, Forbidden("%s is restricted. Ask its commander for access", target.ID)
+		return nil, nil, errNoAccess(target.ID)
 	case source.Restricted && !target.Restricted:
 		return nil, nil, Conflict("%s is restricted and %s is public. Restrict %[2]s first", source.ID, target.ID)
 	}

@@ -101,10 +101,12 @@ func TestOpen(t *testing.T) {
 func TestContainAndResolve_AcknowledgeImplicitly(t *testing.T) {
 	w := fixtureIn(t, Triage)
 	w.inc.Restricted = false
-	w.must("pay1", Command{Verb: VerbContain, Text: "pulled the plug"})
-	if w.inc.Paging.Acknowledged() || w.inc.Commander != "" || !w.inc.NeedsPage() {
-		t.Errorf("contained by a non-responder: got %+v, want no acknowledgement", w.inc.Paging)
+	w.mustFail("pay1", Command{Verb: VerbContain, Text: "pulled the plug"}, CodeForbidden)
+	w.must("eng2", Command{Verb: VerbContain, Text: "pulled the plug"})
+	if w.inc.Paging.AcknowledgedBy != "eng2" || w.inc.Commander != "eng2" || w.inc.NeedsPage() {
+		t.Errorf("contained by a responder: got %+v, want an acknowledgement", w.inc.Paging)
 	}
+	w.inc.Paging.AcknowledgedBy = ""
 	w.must("eng2", Command{Verb: VerbResolve, Text: "restored"})
 	if w.inc.Paging.AcknowledgedBy != "eng2" || w.inc.Commander != "eng2" || w.inc.Status != Resolved || w.inc.NeedsPage() {
 		t.Errorf("resolved by a responder: got %+v in %s, want an acknowledgement", w.inc.Paging, w.inc.Status)

@@ -172,6 +172,12 @@ func (d Directory) Representatives(name Department, at time.Time) []PersonID {
 	return out
 }
 
+// Responder reports whether a person is a responder.
+func (d Directory) Responder(id PersonID) bool {
+	p, ok := d.Person(id)
+	return ok && p.Responder
+}
+
 // Responders returns the people who are paged and may acknowledge.
 func (d Directory) Responders() []PersonID {
 	var out []PersonID

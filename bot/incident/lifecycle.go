@@ -55,7 +55,7 @@ const (
 	VerbOpen             Verb = "open"               // Title, Severity, Public, Alert, Runs
 	VerbAcknowledge      Verb = "acknowledge"        // Severity (optional)
 	VerbContain          Verb = "contain"            // Text: how
-	VerbResolve          Verb = "resolve"            // Text: how
+	VerbResolve          Verb = "resolve"            // Text: how, Reason: why steps stay open
 	VerbEditRecord       Verb = "edit_record"        // Record
 	VerbSubmit           Verb = "submit"             // Record (optional last edits)
 	VerbSign             Verb = "sign"               // Department, Expect
@@ -115,89 +115,90 @@ const (
 // unchanged, as an element of [Transition.To], means the current status.
 const unchanged Status = ""
 
-// Transition is one row of the lifecycle table: a verb, the statuses that allow it
-// and the statuses that it may lead to.
+// Transition is one row of the lifecycle table: a verb, the statuses that allow it,
+// the statuses that it may lead to and the people who may issue it.
 type Transition struct {
 	Verb Verb
 	From []Status
-	To   []Status // empty: the status does not change
-	Why  string   // for readers of the table
+	To   []Status  // empty: the status does not change
+	Who  Authority // who may issue the verb: one of these is enough
+	Why  string    // for readers of the table
 }
 
 // Transitions is the complete lifecycle. [Decide] rejects every command that is
 // not in the table, and the diagram in docs/architecture.md is generated from it.
 var Transitions = []Transition{
 	// Verbs that change the status.
-	{VerbOpen, nil, []Status{Triage}, "an alert or a person opens an incident"},
-	{VerbAcknowledge, []Status{Triage}, []Status{Active}, "a responder takes responsibility"},
-	{VerbAcknowledge, []Status{Active, Contained}, nil, "a responder acknowledges again after a timeout or a raised severity"},
-	{VerbContain, []Status{Triage, Active}, []Status{Contained}, "the harm no longer spreads"},
-	{VerbResolve, []Status{Active, Contained}, []Status{Resolved}, "service and security are restored"},
-	{VerbSubmit, []Status{Resolved}, []Status{InReview}, "the closing record is frozen under its digest"},
-	{VerbSign, []Status{InReview}, []Status{InReview, Approved}, "the last missing signature approves the record"},
-	{VerbObject, []Status{InReview}, nil, "an objection is open until it is withdrawn or the record is amended"},
-	{VerbWithdraw, []Status{InReview}, []Status{InReview, Approved}, "withdrawing the last open objection can approve the record"},
-	{VerbAmend, []Status{InReview}, []Status{Resolved}, "the record is changed and its signatures are void"},
-	{VerbConclude, []Status{Approved}, []Status{Approved, Closed}, "the review meeting was held and action items are assigned"},
-	{VerbWaiveActions, []Status{Approved}, []Status{Approved, Closed}, "security endorses a waiver of the action items"},
-	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, "a new revision supersedes the signed one"},
-	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, "the incident is not over"},
-	{VerbDismiss, responding, []Status{unchanged, Dismissed}, "a false alarm, confirmed by a second person from security in most cases"},
-	{VerbMerge, responding, []Status{Merged}, "the incident continues in another one"},
+	{VerbOpen, nil, []Status{Triage}, Anyone | TheBot, "an alert or a person opens an incident"},
+	{VerbAcknowledge, []Status{Triage}, []Status{Active}, Responders, "a responder takes responsibility"},
+	{VerbAcknowledge, []Status{Active, Contained}, nil, Responders, "a responder acknowledges again after a timeout or a raised severity"},
+	{VerbContain, []Status{Triage, Active}, []Status{Contained}, Responders | TheCommander, "the harm no longer spreads"},
+	{VerbResolve, []Status{Active, Contained}, []Status{Resolved}, Responders | TheCommander, "service and security are restored"},
+	{VerbSubmit, []Status{Resolved}, []Status{InReview}, Participants, "the closing record is frozen under its digest"},
+	{VerbSign, []Status{InReview}, []Status{InReview, Approved}, DepartmentMembers, "the last missing signature approves the record"},
+	{VerbObject, []Status{InReview}, nil, DepartmentMembers, "an objection is open until it is withdrawn or the record is amended"},
+	{VerbWithdraw, []Status{InReview}, []Status{InReview, Approved}, DepartmentMembers, "withdrawing the last open objection can approve the record"},
+	{VerbAmend, []Status{InReview}, []Status{Resolved}, Participants, "the record is changed and its signatures are void"},
+	{VerbConclude, []Status{Approved}, []Status{Approved, Closed}, Participants, "the review meeting was held and action items are assigned"},
+	{VerbWaiveActions, []Status{Approved}, []Status{Approved, Closed}, Participants, "security endorses a waiver of the action items"},
+	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, Participants, "a new revision supersedes the signed one"},
+	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, Responders | TheCommander | LegalOrSecurity, "the incident is not over"},
+	{VerbDismiss, responding, []Status{unchanged, Dismissed}, Responders | SecurityTeam, "a false alarm, confirmed by a second person from security in most cases"},
+	{VerbMerge, responding, []Status{Merged}, Responders | SecurityTeam, "the incident continues in another one"},
 
 	// Verbs that void the signatures of a frozen record.
-	{VerbSetFact, []Status{InReview}, []Status{Resolved}, "a changed fact voids the signatures"},
-	{VerbEvidence, []Status{InReview}, []Status{Resolved}, "new evidence voids the signatures"},
-	{VerbAttach, []Status{InReview}, []Status{InReview, Resolved}, "a new kind of alert voids the signatures"},
-	{VerbSetSeverity, []Status{InReview}, []Status{Resolved}, "a changed severity voids the signatures"},
-	{VerbErase, []Status{InReview}, []Status{unchanged, Resolved}, "an erased text voids the signatures"},
-	{VerbPromote, []Status{InReview}, []Status{InReview, Resolved}, "a promoted alert of a new kind voids the signatures"},
-	{VerbSplit, []Status{InReview}, []Status{Resolved}, "alerts that move to another incident void the signatures"},
+	{VerbSetFact, []Status{InReview}, []Status{Resolved}, Participants, "a changed fact voids the signatures"},
+	{VerbEvidence, []Status{InReview}, []Status{Resolved}, Participants, "new evidence voids the signatures"},
+	{VerbAttach, []Status{InReview}, []Status{InReview, Resolved}, TheBot, "a new kind of alert voids the signatures"},
+	{VerbSetSeverity, []Status{InReview}, []Status{Resolved}, Responders | TheCommander, "a changed severity voids the signatures"},
+	{VerbErase, []Status{InReview}, []Status{unchanged, Resolved}, LegalOrSecurity, "an erased text voids the signatures"},
+	{VerbPromote, []Status{InReview}, []Status{InReview, Resolved}, Responders, "a promoted alert of a new kind voids the signatures"},
+	{VerbSplit, []Status{InReview}, []Status{Resolved}, Responders, "alerts that move to another incident void the signatures"},
 
 	// Verbs that rarely or never change the status.
-	{VerbSetFact, []Status{Triage, Active, Contained, Resolved}, nil, "facts are established during the response and the write-up"},
-	{VerbEvidence, []Status{Triage, Active, Contained, Resolved}, nil, "evidence is recorded when it is found"},
-	{VerbAttach, []Status{Triage, Active, Contained, Resolved}, nil, "an alert with the same correlation key is attached"},
-	{VerbPromote, []Status{Triage, Active, Contained, Resolved}, nil, "a suppressed alert is attached"},
-	{VerbSplit, []Status{Triage, Active, Contained, Resolved}, nil, "some alerts move to a new incident"},
-	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, "raising the severity pages again"},
-	{VerbAssignRole, live, nil, "roles move between people"},
-	{VerbNote, anyStatus, nil, "a note is always possible, after the signatures in the appendix"},
-	{VerbUpdate, notDismissedOrMerged, nil, "stakeholders get a status update"},
-	{VerbEditRecord, []Status{Triage, Active, Contained, Resolved}, nil, "the closing record is written before it is frozen"},
-	{VerbStepDone, []Status{Triage, Active, Contained, Resolved}, nil, "a step was done"},
-	{VerbStepSkip, []Status{Triage, Active, Contained, Resolved}, nil, "a step is not needed, with a reason"},
-	{VerbConsult, live, nil, "an affected team is consulted"},
-	{VerbAnswer, []Status{Triage, Active, Contained, Resolved}, nil, "the affected team answers"},
-	{VerbAnswer, []Status{InReview}, []Status{InReview, Approved}, "the last missing answer can approve the record"},
-	{VerbDelegate, notDismissedOrMerged, nil, "a department delegates its signature"},
-	{VerbInvolve, live, nil, "a department is needed before sign-off"},
-	{VerbAddAction, []Status{Triage, Active, Contained, Resolved, InReview, Closed, Dismissed}, nil, "work that prevents or detects a repetition"},
-	{VerbAddAction, []Status{Approved}, []Status{Approved, Closed}, "the last required action item closes a reviewed incident"},
-	{VerbFinishAction, anyStatus, nil, "an action item is done"},
-	{VerbGrant, anyStatus, nil, "a person gets read access, with a reason"},
-	{VerbRestrict, notDismissedOrMerged, nil, "the incident becomes restricted or public"},
-	{VerbScheduleReview, []Status{Resolved, InReview, Approved, Dismissed}, nil, "the review meeting gets a time"},
-	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, "legal and security erase a text together"},
-	{VerbSetLegalHold, slices.Concat(notDismissedOrMerged, []Status{Dismissed}), nil, "retention deletes nothing of the incident, a merged one is held in its target"},
-	{VerbReleaseLegalHold, anyStatus, nil, "retention applies again"},
+	{VerbSetFact, []Status{Triage, Active, Contained, Resolved}, nil, Participants, "facts are established during the response and the write-up"},
+	{VerbEvidence, []Status{Triage, Active, Contained, Resolved}, nil, Participants, "evidence is recorded when it is found"},
+	{VerbAttach, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "an alert with the same correlation key is attached"},
+	{VerbPromote, []Status{Triage, Active, Contained, Resolved}, nil, Responders, "a suppressed alert is attached"},
+	{VerbSplit, []Status{Triage, Active, Contained, Resolved}, nil, Responders, "some alerts move to a new incident"},
+	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander, "raising the severity pages again"},
+	{VerbAssignRole, live, nil, Participants, "roles move between people"},
+	{VerbNote, anyStatus, nil, Readers | TheBot, "a note is always possible, after the signatures in the appendix"},
+	{VerbUpdate, notDismissedOrMerged, nil, Participants | TheBot, "stakeholders get a status update"},
+	{VerbEditRecord, []Status{Triage, Active, Contained, Resolved}, nil, Participants, "the closing record is written before it is frozen"},
+	{VerbStepDone, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander | StepHolders | TheBot, "a step was done"},
+	{VerbStepSkip, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander | StepHolders, "a step is not needed, with a reason"},
+	{VerbConsult, live, nil, Participants | TheBot, "an affected team is consulted"},
+	{VerbAnswer, []Status{Triage, Active, Contained, Resolved}, nil, DepartmentMembers, "the affected team answers"},
+	{VerbAnswer, []Status{InReview}, []Status{InReview, Approved}, DepartmentMembers, "the last missing answer can approve the record"},
+	{VerbDelegate, notDismissedOrMerged, nil, DepartmentMembers, "a department delegates its signature"},
+	{VerbInvolve, live, nil, Participants | TheBot, "a department is needed before sign-off"},
+	{VerbAddAction, []Status{Triage, Active, Contained, Resolved, InReview, Closed, Dismissed}, nil, Participants, "work that prevents or detects a repetition"},
+	{VerbAddAction, []Status{Approved}, []Status{Approved, Closed}, Participants, "the last required action item closes a reviewed incident"},
+	{VerbFinishAction, anyStatus, nil, Responders | TheCommander | ItemOwners, "an action item is done"},
+	{VerbGrant, anyStatus, nil, Responders | TheCommander | LegalOrSecurity, "a person gets read access, with a reason"},
+	{VerbRestrict, notDismissedOrMerged, nil, Responders | TheCommander | LegalOrSecurity, "the incident becomes restricted or public"},
+	{VerbScheduleReview, []Status{Resolved, InReview, Approved, Dismissed}, nil, Participants, "the review meeting gets a time"},
+	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, LegalOrSecurity, "legal and security erase a text together"},
+	{VerbSetLegalHold, slices.Concat(notDismissedOrMerged, []Status{Dismissed}), nil, LegalOrSecurity, "retention deletes nothing of the incident, a merged one is held in its target"},
+	{VerbReleaseLegalHold, anyStatus, nil, LegalOrSecurity, "retention applies again"},
 
 	// Verbs of the bot.
-	{VerbCount, live, nil, "repeated alerts are counted"},
-	{VerbSourceNote, anyStatus, nil, "a report of an outside system is noted"},
-	{VerbStartPlaybook, []Status{Triage, Active, Contained, Resolved}, nil, "a playbook starts"},
-	{VerbStartStep, []Status{Triage, Active, Contained, Resolved}, nil, "a step starts"},
-	{VerbStepLate, []Status{Triage, Active, Contained, Resolved}, nil, "a step's deadline passed"},
-	{VerbPage, responding, nil, "a page starts"},
-	{VerbPaged, anyStatus, nil, "a page was sent"},
-	{VerbPageFailed, anyStatus, nil, "a page failed and the next escalation step starts at once"},
-	{VerbPageTimeout, responding, nil, "the page was not acknowledged in time and the next escalation step starts"},
-	{VerbAckTimeout, responding, nil, "the acknowledgement timed out and a new paging round starts"},
-	{VerbLink, anyStatus, nil, "ids of the incident in outside systems"},
-	{VerbInvited, anyStatus, nil, "people were invited to the channel"},
-	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, "the postmortem is written"},
-	{VerbPostmortemShared, anyStatus, nil, "the postmortem is in the channel"},
-	{VerbEffectFailed, anyStatus, nil, "an effect was discarded and people must know"},
+	{VerbCount, live, nil, TheBot, "repeated alerts are counted"},
+	{VerbSourceNote, anyStatus, nil, TheBot, "a report of an outside system is noted"},
+	{VerbStartPlaybook, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "a playbook starts"},
+	{VerbStartStep, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "a step starts"},
+	{VerbStepLate, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "a step's deadline passed"},
+	{VerbPage, responding, nil, TheBot, "a page starts"},
+	{VerbPaged, anyStatus, nil, TheBot, "a page was sent"},
+	{VerbPageFailed, anyStatus, nil, TheBot, "a page failed and the next escalation step starts at once"},
+	{VerbPageTimeout, responding, nil, TheBot, "the page was not acknowledged in time and the next escalation step starts"},
+	{VerbAckTimeout, responding, nil, TheBot, "the acknowledgement timed out and a new paging round starts"},
+	{VerbLink, anyStatus, nil, TheBot, "ids of the incident in outside systems"},
+	{VerbInvited, anyStatus, nil, TheBot, "people were invited to the channel"},
+	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, TheBot, "the postmortem is written"},
+	{VerbPostmortemShared, anyStatus, nil, TheBot, "the postmortem is in the channel"},
+	{VerbEffectFailed, anyStatus, nil, TheBot, "an effect was discarded and people must know"},
 }
 
 // allows reports whether the row allows the change from one status to another.
@@ -215,20 +216,22 @@ func transition(v Verb, s Status) *Transition {
 	return nil
 }
 
-// botVerbs are the verbs that only the bot may use.
-var botVerbs = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged,
-	VerbPageFailed, VerbPageTimeout, VerbAckTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed}
-
-// sharedVerbs are the verbs that people and the bot may use. The bot opens
-// incidents from alerts and performs steps of playbooks.
-var sharedVerbs = []Verb{VerbOpen, VerbNote, VerbUpdate, VerbConsult, VerbInvolve, VerbStepDone}
+// who returns who may issue a verb in any status.
+func (v Verb) who() (w Authority) {
+	for n := range Transitions {
+		if Transitions[n].Verb == v {
+			w |= Transitions[n].Who
+		}
+	}
+	return w
+}
 
 // AllowedVerbs returns the verbs that people may use in status s. Error
 // messages list them.
 func AllowedVerbs(s Status) []Verb {
 	var out []Verb
 	for _, t := range Transitions {
-		if slices.Contains(t.From, s) && !slices.Contains(out, t.Verb) && !slices.Contains(botVerbs, t.Verb) {
+		if slices.Contains(t.From, s) && !slices.Contains(out, t.Verb) && t.Who != TheBot {
 			out = append(out, t.Verb)
 		}
 	}

@@ -155,7 +155,7 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 			w.inc.Postmortems = nil
 		}
 	}
-	if slices.Contains(botVerbs, v) {
+	if v.who() == TheBot {
 		by = ""
 	}
 	return by, c

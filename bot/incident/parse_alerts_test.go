@@ -124,8 +124,8 @@ func TestSplit_Rejected(t *testing.T) {
 	}
 	env := responderEnv(w)
 	env.Actor = "leg1"
-	if _, _, err := DecideSplit(cmd, w.inc, New(99), moved, env); CodeOf(err) != CodeForbidden {
-		t.Errorf("by a non-responder: got %v, want forbidden", err)
+	if _, _, err := DecideSplit(cmd, w.inc, New(99), moved, env); CodeOf(err) != CodeUnknown {
+		t.Errorf("by an outsider: got %v, want unknown", err)
 	}
 	cmd.Title = strings.Repeat("x", MaxTitle+1)
 	if _, _, err := DecideSplit(cmd, w.inc, New(99), moved, responderEnv(w)); CodeOf(err) != CodeInvalid {

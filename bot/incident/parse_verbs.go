@@ -244,8 +244,20 @@ func readText(verb Verb) func(*argParser, *ParsedCommand) error {
 		if w.Command.Text = p.reason(); w.Command.Text == "" {
 			w.Form = verb
 		}
+		if how, why, ok := cutLast(w.Command.Text, " because "); ok && verb == VerbResolve {
+			w.Command.Text, w.Command.Reason = how, why
+		}
 		return nil
 	}
+}
+
+// cutLast cuts s around the last occurrence of sep.
+func cutLast(s, sep string) (before, after string, found bool) {
+	n := strings.LastIndex(s, sep)
+	if n < 0 {
+		return s, "", false
+	}
+	return strings.TrimSpace(s[:n]), strings.TrimSpace(s[n+len(sep):]), true
 }
 
 var hash64 = regexp.MustCompile(`(?i)^(?:sha-?256[:=])?([0-9a-f]{64})$`)

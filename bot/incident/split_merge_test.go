@@ -85,8 +85,8 @@ func TestSplit_Errors(t *testing.T) {
 	}{
 		"unknown identity":        {func(e *Env) { e.Actor = "" }, split, alertRefs(1), CodeForbidden, "", "is not linked to a person"},
 		"the bot":                 {func(e *Env) { e.Actor, e.System = "", true }, split, alertRefs(1), CodeForbidden, "", "the bot may not use"},
-		"no read access":          {func(e *Env) { e.Actor = "pay1" }, split, alertRefs(1), CodeForbidden, "", "is restricted"},
-		"reader, not a responder": {func(e *Env) { e.Actor = "out1" }, split, alertRefs(1), CodeForbidden, "", "only responders"},
+		"no read access":          {func(e *Env) { e.Actor = "pay1" }, split, alertRefs(1), CodeUnknown, "incident", "you may not read it"},
+		"reader, not a responder": {func(e *Env) { e.Actor = "out1" }, split, alertRefs(1), CodeForbidden, "", "is for responders"},
 		"no alert":                {func(*Env) {}, split, nil, CodeInvalid, "alerts", "split INC-7 alerts"},
 		"no title":                {func(*Env) {}, Command{Title: " \n"}, alertRefs(1), CodeInvalid, "title", "Describe the incident in one line"},
 		"title too long":          {func(*Env) {}, Command{Title: strings.Repeat("x", MaxTitle+1)}, alertRefs(1), CodeInvalid, "title", "201 characters"},
@@ -158,6 +158,7 @@ func TestPromote_EveryStatus(t *testing.T) {
 			w.mustFail("eng1", promote, CodeConflict)
 			continue
 		}
+		w.inc.Restricted = false
 		w.mustFail("leg1", promote, CodeForbidden)
 		w.mustFail("pay1", promote, CodeForbidden)
 		w.must("eng1", promote)

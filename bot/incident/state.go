@@ -51,6 +51,7 @@ type Incident struct {
 	Evidence []Evidence `json:"evidence,omitempty"`
 	Runs     []Run      `json:"runs,omitempty"` // playbooks, as pinned when they started
 
+	Unfinished    *Unfinished    `json:"unfinished,omitempty"` // nil if no step was open at the resolution
 	Record        ClosingRecord  `json:"record"`
 	Revision      int            `json:"revision"`             // of the record, 1 at the first submission
 	Approved      int            `json:"approved"`             // the highest revision that was approved
@@ -207,6 +208,14 @@ type Step struct {
 
 // Finished reports whether the step is done or skipped.
 func (s Step) Finished() bool { return s.Status == StepDone || s.Status == StepSkipped }
+
+// Unfinished lists the steps that were open when the incident was resolved.
+type Unfinished struct {
+	Steps  []string  `json:"steps"`
+	By     PersonID  `json:"by"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+}
 
 // Run returns the run of a playbook, or nil. The result points into i.
 func (i *Incident) Run(playbook string) *Run {

@@ -140,7 +140,7 @@ func TestPaging(t *testing.T) {
 	})
 	t.Run("no page after an acknowledgement", func(t *testing.T) {
 		w := fixtureIn(t, Triage)
-		w.mustFail("out1", Command{Verb: VerbAcknowledge}, CodeForbidden)
+		w.mustFail("out1", Command{Verb: VerbAcknowledge}, CodeUnknown)
 		w.must("eng2", Command{Verb: VerbAcknowledge})
 		if w.inc.Commander != "eng2" {
 			t.Error(w.inc.Commander)
@@ -248,7 +248,7 @@ func TestDecide_Authorization(t *testing.T) {
 	if _, err := Decide(Command{Verb: VerbNote, Text: "x", By: Identity{ProviderSlack, "U99"}}, w.inc, env); CodeOf(err) != CodeForbidden {
 		t.Errorf("unknown identity: got %v, want forbidden", err)
 	}
-	w.mustFail("out1", Command{Verb: VerbNote, Text: "x"}, CodeForbidden)
+	w.mustFail("out1", Command{Verb: VerbNote, Text: "x"}, CodeUnknown)
 	w.mustFail("", Command{Verb: VerbSign}, CodeForbidden)
 	w.mustFail("", Command{Verb: VerbAcknowledge}, CodeForbidden)
 	w.mustFail("eng1", Command{Verb: VerbPaged}, CodeForbidden)

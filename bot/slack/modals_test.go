@@ -294,8 +294,8 @@ func TestAcknowledgeButton(t *testing.T) {
 func TestHandleAction_ErrorsGoToThePerson(t *testing.T) {
 	e := newInboundTest(t, chat.ModeHTTP)
 	e.click("U0EVE", ActAcknowledge, "INC-42")
-	if m := e.lastEphemeral("U0EVE"); !strings.Contains(m.Text, "restricted") {
-		t.Errorf("got %q, want a message about the restriction", m.Text)
+	if m := e.lastEphemeral("U0EVE"); !strings.Contains(m.Text, "you may not read it") {
+		t.Errorf("got %q, want the refusal", m.Text)
 	}
 	e.click("U0ADA", "unknown_action", "INC-42")
 	e.click("U0ADA", ActAcknowledge, "nonsense")

@@ -56,10 +56,6 @@ func Apply(inc Incident, e Event) Incident {
 		i.InvolvedDepartments = append(i.InvolvedDepartments, splitList[Department](e.Field("departments"))...)
 	case EventEvidence:
 		i.Evidence = append(i.Evidence, Evidence{ID: e.Field("evidence"), Name: e.Text("name"), Where: e.Text("where"), SHA256: e.Field("sha256"), By: e.By, At: e.RecordedAt})
-	case EventAccessGranted:
-		i.Access = append(i.Access, PersonID(e.Field("person")))
-	case EventInvited:
-		i.Access = append(i.Access, splitList[PersonID](e.Field("people"))...)
 	case EventRestricted:
 		i.Restricted = e.Field("restricted") == "true"
 	case EventMergedInto:
@@ -87,20 +83,19 @@ func Apply(inc Incident, e Event) Incident {
 		}
 	case EventReopened:
 		i.applyReopened()
-	case EventChannelOpened, EventLinked:
+	case EventChannelOpened, EventChannelReplaced, EventLinked:
 		if i.Links == nil {
 			i.Links = map[string]string{}
 		}
 		i.Links[e.Field("name")] = e.Field("value")
 	case EventDelegated:
-		next := Delegation{Department: Department(e.Field("department")), From: e.By, To: PersonID(e.Field("person")), Until: parseInstant(e.Field("until"))}
-		i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.Department == next.Department && g.To == next.To })
-		i.Delegations = append(i.Delegations, next) // replaced, to allow an earlier end
+		i.addDelegation(Delegation{Department: Department(e.Field("department")), From: e.By, To: PersonID(e.Field("person")), Until: parseInstant(e.Field("until"))})
 	case EventErasureProposed:
 		i.Erasure = &Erasure{By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Refs: textRefs(e)}
 	case EventErased:
 		i.Erasure = nil
 	default:
+		i.applyAccess(e)
 		i.applyPlaybook(e)
 		i.applyClosing(e)
 	}
@@ -114,6 +109,7 @@ func Apply(inc Incident, e Event) Incident {
 func (i Incident) clone() Incident {
 	i.Roles, i.Links, i.Facts.Aware = maps.Clone(i.Roles), maps.Clone(i.Links), maps.Clone(i.Facts.Aware)
 	i.Access, i.InvolvedDepartments, i.Delegations = slices.Clone(i.Access), slices.Clone(i.InvolvedDepartments), slices.Clone(i.Delegations)
+	i.Revoked, i.Exclusions = slices.Clone(i.Revoked), slices.Clone(i.Exclusions)
 	i.Paging.Started, i.Paging.Failed = slices.Clone(i.Paging.Started), slices.Clone(i.Paging.Failed)
 	i.Alerts, i.Evidence, i.Facts.Affected = slices.Clone(i.Alerts), slices.Clone(i.Evidence), slices.Clone(i.Facts.Affected)
 	i.Signatures, i.Objections, i.Consultations = slices.Clone(i.Signatures), slices.Clone(i.Objections), slices.Clone(i.Consultations)

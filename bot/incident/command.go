@@ -50,7 +50,8 @@ type Command struct {
 	Record     map[string]string `json:"record,omitempty"` // field name → text
 	Evidence   *Evidence         `json:"evidence,omitempty"`
 	Action     *Action           `json:"action,omitempty"`
-	Item       string            `json:"item,omitempty"` // id of an action item, objection or file
+	Channel    string            `json:"channel,omitempty"` // of VerbExclude: ChannelRemove or ChannelNew
+	Item       string            `json:"item,omitempty"`    // id of an action item, objection or file
 	Target     ID                `json:"target,omitempty"`
 	Attendance []PersonID        `json:"attendance,omitempty"`
 	Actions    []Action          `json:"actions,omitempty"` // of a concluded review

@@ -52,6 +52,7 @@ var deciders = map[Verb]func(*decider) error{
 	VerbReopen: (*decider).reopen, VerbDismiss: (*decider).dismiss,
 	VerbSetSeverity: (*decider).setSeverity, VerbAssignRole: (*decider).assignRole,
 	VerbNote: (*decider).note, VerbUpdate: (*decider).update,
+	VerbRevoke: (*decider).revokeAccess, VerbExclude: (*decider).exclude, VerbReadmit: (*decider).readmit, VerbReplacement: (*decider).nameReplacement,
 	VerbGrant: (*decider).grant, VerbRestrict: (*decider).restrict, VerbErase: (*decider).erase,
 	VerbPromote: (*decider).promote, VerbSetLegalHold: (*decider).setLegalHold, VerbReleaseLegalHold: (*decider).releaseLegalHold,
 
@@ -213,10 +214,14 @@ func (d *decider) teams() string {
 	return strings.Join(names, ", ")
 }
 
-// requirePerson returns an error if the person of an argument is unknown.
+// requirePerson returns an error if the person of an argument is unknown or may not
+// take part.
 func (d *decider) requirePerson(field string, p PersonID) error {
 	if _, ok := d.env.Directory.Person(p); !ok {
 		return Unknown(field, "unknown person %q. Mention them with @, or ask an administrator to add them under people", p)
+	}
+	if d.inc.Excludes(p) {
+		return Invalid(field, "%s cannot take part in %s. Name another person, or ask legal or security", d.env.Directory.Name(p), d.inc.ID)
 	}
 	return nil
 }

@@ -132,8 +132,11 @@ func (d *decider) link() error {
 			continue
 		}
 		kind := EventLinked
-		if name == LinkChannel && d.inc.Links[LinkChannel] == "" {
+		switch before := d.inc.Links[LinkChannel]; {
+		case name == LinkChannel && before == "":
 			kind = EventChannelOpened
+		case name == LinkChannel:
+			kind = EventChannelReplaced
 		}
 		d.emit(kind, fields{"name": name, "value": value}, nil)
 	}

@@ -260,20 +260,6 @@ func (d *decider) update() error {
 	return nil
 }
 
-func (d *decider) grant() error {
-	if err := d.requirePerson("person", d.cmd.Person); err != nil {
-		return err
-	}
-	if err := d.requireText("text", d.cmd.Text, "access needs a reason. Type grant PERSON because REASON"); err != nil {
-		return err
-	}
-	if slices.Contains(d.inc.Access, d.cmd.Person) {
-		return nil
-	}
-	d.emit(EventAccessGranted, fields{"person": string(d.cmd.Person)}, texts{"reason": d.cmd.Text})
-	return nil
-}
-
 func (d *decider) restrict() error {
 	if d.inc.Restricted != d.cmd.Public {
 		return nil

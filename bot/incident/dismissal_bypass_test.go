@@ -233,8 +233,8 @@ func TestSteps(t *testing.T) {
 	}
 	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})
 	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C2"}})
-	if e := w.events[len(w.events)-1]; e.Kind != EventLinked {
-		t.Errorf("second channel: got event %s, want linked", e.Kind)
+	if e := w.events[len(w.events)-1]; e.Kind != EventChannelReplaced {
+		t.Errorf("second channel: got event %s, want channel_replaced", e.Kind)
 	}
 }
 

@@ -8,13 +8,15 @@ type EffectKind string
 // The kinds of effects. Package response maps events to effects.
 const (
 	// Slack, in the lane of the incident's channel.
-	EffectOpenChannel EffectKind = "open_channel" // create the channel, pin the card, set topic and bookmark
-	EffectInvite      EffectKind = "invite"       // invite Args "people" (comma-separated PersonIDs) to the channel
-	EffectPost        EffectKind = "post"         // post the event in the channel
-	EffectAskSign     EffectKind = "ask_sign"     // request a signature from the representatives of Args "department"
-	EffectAskConsult  EffectKind = "ask_consult"  // request an answer from the representatives of Args "department"
-	EffectUpload      EffectKind = "upload"       // upload the postmortem of Args "revision" to the channel
-	EffectArchive     EffectKind = "archive"      // post a final message in the channel of a merged or dismissed incident
+	EffectOpenChannel    EffectKind = "open_channel"    // create the channel, pin the card, set topic and bookmark
+	EffectInvite         EffectKind = "invite"          // invite Args "people" (comma-separated PersonIDs) to the channel
+	EffectRemove         EffectKind = "remove"          // remove Args "person" from the channel
+	EffectReplaceChannel EffectKind = "replace_channel" // continue in a new channel instead of Args "channel"
+	EffectPost           EffectKind = "post"            // post the event in the channel
+	EffectAskSign        EffectKind = "ask_sign"        // request a signature from the representatives of Args "department"
+	EffectAskConsult     EffectKind = "ask_consult"     // request an answer from the representatives of Args "department"
+	EffectUpload         EffectKind = "upload"          // upload the postmortem of Args "revision" to the channel
+	EffectArchive        EffectKind = "archive"         // post a final message in the channel of a merged or dismissed incident
 	// Slack, in other channels.
 	EffectAnnounce           EffectKind = "announce"            // id and severity in the announce channel
 	EffectAnnouncePostmortem EffectKind = "announce_postmortem" // announce the postmortem to its audience

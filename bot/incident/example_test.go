@@ -75,7 +75,7 @@ func ExampleDecide_conflict() {
 	fmt.Println(err)
 	// Output:
 	// conflict
-	// INC-42 is dismissed, so contain is not possible. Use one of: reopen, note, action, grant, review
+	// INC-42 is dismissed, so contain is not possible. Use one of: reopen, note, action, grant, revoke, review
 }
 
 // The context supplies the incident of the channel and the current time.

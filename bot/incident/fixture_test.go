@@ -17,6 +17,10 @@ type fixture struct {
 	salts  int
 }
 
+// administrator gives a command as an administrator whom the configuration does not
+// list under people.
+const administrator PersonID = "administrator"
+
 var start = time.Date(2026, 11, 24, 2, 0, 0, 0, time.UTC)
 
 func testDirectory() Directory {
@@ -28,7 +32,7 @@ func testDirectory() Directory {
 		d.People = append(d.People, Person{ID: n, Name: "Name of " + string(n), Identities: []Identity{{ProviderSlack, "U" + string(n)}},
 			Responder: n[:3] == "eng" || n[:3] == "sec"})
 	}
-	for _, name := range append(RequiredDepartments(), "payments") {
+	for _, name := range append(RequiredDepartments(), "payments", "operations") {
 		t := Team{Name: name}
 		for _, p := range team[name] {
 			t.Members = append(t.Members, Membership{Person: p})
@@ -53,6 +57,9 @@ func (w *fixture) salt() []byte {
 // events.
 func (w *fixture) decideAs(p PersonID, cmd Command) ([]Event, error) {
 	env := Env{Now: w.now, Actor: p, System: p == "", Directory: w.dir, Policy: w.policy}
+	if p == administrator {
+		env.Actor, env.Administrator, cmd.By = "", true, Identity{ProviderLocal, "root"}
+	}
 	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, ViaSlack, "test"
 	events, err := Decide(cmd, w.inc, env)
 	w.commit(events)

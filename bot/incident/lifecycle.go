@@ -89,6 +89,10 @@ const (
 	VerbPromote          Verb = "promote"            // Alerts: one suppressed alert, Severity (optional)
 	VerbSplit            Verb = "split"              // Alerts, Title, Severity (optional), Text: why
 	VerbSetLegalHold     Verb = "set_legal_hold"     // Text: why retention must not delete the incident
+	VerbRevoke           Verb = "revoke_access"      // Person, Text: reason
+	VerbExclude          Verb = "exclude"            // Person, Text: reason, Channel
+	VerbReadmit          Verb = "readmit"            // Person, Text: reason
+	VerbReplacement      Verb = "name_replacement"   // Department, Person, Text: reason
 	VerbReleaseLegalHold Verb = "release_legal_hold" // Text: why retention may delete it again
 )
 
@@ -177,6 +181,10 @@ var Transitions = []Transition{
 	{VerbAddAction, []Status{Approved}, []Status{Approved, Closed}, Participants, "the last required action item closes a reviewed incident"},
 	{VerbFinishAction, anyStatus, nil, Responders | TheCommander | ItemOwners, "an action item is done"},
 	{VerbGrant, anyStatus, nil, Responders | TheCommander | LegalOrSecurity, "a person gets read access, with a reason"},
+	{VerbRevoke, anyStatus, nil, Responders | TheCommander | LegalOrSecurity, "read access ends, with a reason"},
+	{VerbExclude, anyStatus, nil, LegalOrSecurity, "a suspected insider is shut out"},
+	{VerbReadmit, anyStatus, nil, LegalOrSecurity, "an exclusion ends"},
+	{VerbReplacement, notDismissedOrMerged, nil, Administrators, "somebody acts for a department that has at most one person"},
 	{VerbRestrict, notDismissedOrMerged, nil, Responders | TheCommander | LegalOrSecurity, "the incident becomes restricted or public"},
 	{VerbScheduleReview, []Status{Resolved, InReview, Approved, Dismissed}, nil, Participants, "the review meeting gets a time"},
 	{VerbErase, []Status{Triage, Active, Contained, Resolved, Approved, Closed, Dismissed, Merged}, nil, LegalOrSecurity, "legal and security erase a text together"},

@@ -48,6 +48,10 @@ var statusMatrix = map[Verb]string{
 	VerbPromote:           ". . . . r - - - -",
 	VerbSetLegalHold:      ". . . . . . . . -",
 	VerbReleaseLegalHold:  ". . . . . . . . .",
+	VerbRevoke:            ". . . . . . . . .",
+	VerbExclude:           ". . . . . . . . .",
+	VerbReadmit:           ". . . . . . . . .",
+	VerbReplacement:       ". . . . . . . - -",
 	VerbAttach:            ". . . . r - - - -",
 	VerbCount:             ". . . . . - - - -",
 	VerbSourceNote:        ". . . . . . . . .",
@@ -116,6 +120,16 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		c.Item = "a9"
 	case VerbGrant:
 		c.Person = "out1"
+	case VerbRevoke:
+		w.must("eng1", Command{Verb: VerbGrant, Person: "out1", Text: "knows the table"})
+		c.Person = "out1"
+	case VerbExclude, VerbReadmit:
+		by, c.Person = "sec1", "eng4"
+		if v == VerbReadmit {
+			w.must("sec2", Command{Verb: VerbExclude, Person: "eng4", Text: "a suspect"})
+		}
+	case VerbReplacement:
+		by, c.Department, c.Person = administrator, "operations", "out1"
 	case VerbRestrict:
 		c.Public = true
 	case VerbScheduleReview:

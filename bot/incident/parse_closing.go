@@ -332,13 +332,44 @@ func readAction(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-func readGrant(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbGrant
+// readPersonVerb returns the parser of a verb with a person and a reason.
+func readPersonVerb(verb Verb) func(*argParser, *ParsedCommand) error {
+	return func(p *argParser, w *ParsedCommand) error {
+		w.Command.Verb = verb
+		person, err := p.person("person")
+		if err != nil {
+			return err
+		}
+		if verb == VerbExclude {
+			switch {
+			case p.take("--remove", "-remove", "—remove", "–remove"):
+				w.Command.Channel = ChannelRemove
+			case p.take("--new-channel", "-new-channel", "—new-channel", "–new-channel"):
+				w.Command.Channel = ChannelNew
+			}
+			for _, flag := range []string{"--remove", "--new-channel"} {
+				if err := p.noFlag(flag); err != nil {
+					return err
+				}
+			}
+		}
+		w.Command.Person, w.Command.Text = person, p.reason()
+		return nil
+	}
+}
+
+// readReplacement parses "DEPARTMENT PERSON because REASON".
+func readReplacement(p *argParser, w *ParsedCommand) error {
+	w.Command.Verb = VerbReplacement
+	team, err := p.department()
+	if err != nil {
+		return err
+	}
 	person, err := p.person("person")
 	if err != nil {
 		return err
 	}
-	w.Command.Person, w.Command.Text = person, p.reason()
+	w.Command.Department, w.Command.Person, w.Command.Text = team, person, p.reason()
 	return nil
 }
 

@@ -303,7 +303,7 @@ func readEvidence(p *argParser, w *ParsedCommand) error {
 // commandNames maps verbs to the commands that people type, if they differ.
 var commandNames = map[Verb]string{
 	VerbAcknowledge: "ack", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
-	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant",
+	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant", VerbRevoke: "revoke", VerbReplacement: "replacement",
 	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review waive", VerbPromote: "alerts promote",
 	VerbSetLegalHold: "legal-hold", VerbReleaseLegalHold: "legal-hold release",
 }

@@ -169,6 +169,19 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventAccessGranted: func(e Event) (Sentence, string) {
 		return Say("%s granted %s access", e.By, e.person("person")), "reason"
 	},
+	EventAccessRevoked: func(e Event) (Sentence, string) {
+		return Say("%s revoked the access of %s", e.By, e.person("person")), "reason"
+	},
+	EventExclusionProposed: func(e Event) (Sentence, string) {
+		return Say("%s proposed to exclude %s. The other one of legal and security must type the same command", e.By, e.person("person")), "reason"
+	},
+	EventExcluded: sayExcluded,
+	EventReadmitted: func(e Event) (Sentence, string) {
+		return Say("%s readmitted %s", e.By, e.person("person")), "reason"
+	},
+	EventReplacementNamed: func(e Event) (Sentence, string) {
+		return Say("The administrator %s named %s to act for %s until %s", e.literal("administrator"), e.person("person"), e.department(), parseInstant(e.Field("until"))), "reason"
+	},
 	EventRestricted: func(e Event) (Sentence, string) {
 		if e.is("restricted") {
 			return Say("%s restricted the incident to its participants", e.By), "reason"
@@ -185,7 +198,8 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventWaiverEndorsed: say("reason", "%s endorsed for security closing without both action items"),
 	EventClosed:         func(Event) (Sentence, string) { return Say("The incident was closed"), "" },
 
-	EventChannelOpened: func(Event) (Sentence, string) { return Say("The incident's channel was opened"), "" },
+	EventChannelReplaced: func(Event) (Sentence, string) { return Say("The incident continues in a new channel"), "" },
+	EventChannelOpened:   func(Event) (Sentence, string) { return Say("The incident's channel was opened"), "" },
 	EventInvited: func(e Event) (Sentence, string) {
 		return Say("Tocsin invited %s to the channel", People(splitList[PersonID](e.Field("people")))), ""
 	},
@@ -305,4 +319,19 @@ func sayLinked(e Event) (Sentence, string) {
 func effectKind(key string) string {
 	parts := strings.SplitN(key, "/", 4)
 	return parts[min(2, len(parts)-1)]
+}
+
+// sayExcluded tells what became of the person's place in the channel, because Slack
+// shows a removal to everybody in it.
+func sayExcluded(e Event) (Sentence, string) {
+	p := e.person("person")
+	switch {
+	case e.Field("channel") == ChannelRemove:
+		return Say("%s excluded %s. Tocsin removes them from the channel, which Slack shows there", e.By, p), "reason"
+	case e.Field("channel") == ChannelNew:
+		return Say("%s excluded %s. The incident continues in a new channel without them", e.By, p), "reason"
+	case e.is("in_channel"):
+		return Say("%s excluded %s, who can still read the Slack channel. Slack shows a removal to everybody in it. Type exclude PERSON --remove to remove them, or exclude PERSON --new-channel to continue in a new channel", e.By, p), "reason"
+	}
+	return Say("%s excluded %s", e.By, p), "reason"
 }

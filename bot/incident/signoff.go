@@ -65,9 +65,9 @@ type Delegation struct {
 // represents reports whether a person may sign, object or answer for a team at a
 // time: as a member, a deputy or by a delegation in this incident.
 func (i Incident) represents(d Directory, p PersonID, team Department, at time.Time) bool {
-	return d.Represents(p, team, at) || slices.ContainsFunc(i.Delegations, func(g Delegation) bool {
+	return !i.Excludes(p) && (d.Represents(p, team, at) || slices.ContainsFunc(i.Delegations, func(g Delegation) bool {
 		return g.To == p && g.Department == team && at.Before(g.Until)
-	})
+	}))
 }
 
 // Representatives returns the people who may sign for a department in this incident
@@ -79,7 +79,7 @@ func (i Incident) Representatives(d Directory, team Department, at time.Time) []
 			out = append(out, g.To)
 		}
 	}
-	return out
+	return slices.DeleteFunc(out, i.Excludes)
 }
 
 // SignedBy returns the signature of a department on the current digest, or nil. The

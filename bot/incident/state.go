@@ -43,6 +43,9 @@ type Incident struct {
 	Access              []PersonID        `json:"access,omitempty"`
 	InvolvedDepartments []Department      `json:"involved_departments,omitempty"` // before sign-off
 	Delegations         []Delegation      `json:"delegations,omitempty"`
+	Revoked             []PersonID        `json:"revoked,omitempty"`    // their access was revoked, also as the opener
+	Exclusions          []Exclusion       `json:"exclusions,omitempty"` // for legal and security only
+	ExclusionProposed   *Exclusion        `json:"exclusion_proposed,omitempty"`
 
 	Paging Paging     `json:"paging"`
 	Alerts []AlertRef `json:"alerts,omitempty"`
@@ -335,9 +338,9 @@ func (i Incident) Summary() Summary {
 func (i Incident) MayRead(d Directory, p PersonID, now time.Time) bool {
 	person, known := d.Person(p)
 	switch {
-	case !known:
+	case !known, i.Excludes(p):
 		return false
-	case !i.Restricted, person.Responder, i.OpenedBy == p, slices.Contains(i.Access, p), len(i.RolesOf(p)) > 0:
+	case !i.Restricted, person.Responder, i.OpenedBy == p && !slices.Contains(i.Revoked, p), slices.Contains(i.Access, p), len(i.RolesOf(p)) > 0:
 		return true
 	}
 	for _, name := range i.departmentsWithAccess() {

@@ -79,6 +79,12 @@ const (
 	EventEffectFailed        EventKind = "effect_failed"
 	EventErasureProposed     EventKind = "erasure_proposed"
 	EventErased              EventKind = "texts_erased"
+	EventAccessRevoked       EventKind = "access_revoked"
+	EventExclusionProposed   EventKind = "exclusion_proposed" // for legal and security only, with the next two
+	EventExcluded            EventKind = "excluded"
+	EventReadmitted          EventKind = "readmitted"
+	EventReplacementNamed    EventKind = "replacement_named" // by an administrator
+	EventChannelReplaced     EventKind = "channel_replaced"  // the incident continues in another channel
 )
 
 // Event is one entry of a timeline. Fields holds data for machines: ids, constants,

@@ -13,7 +13,7 @@ import (
 // skipped if there is none because opening it was discarded or no chat provider
 // is configured.
 var channelEffects = []incident.EffectKind{incident.EffectInvite, incident.EffectPost, incident.EffectAskSign, incident.EffectAskConsult,
-	incident.EffectUpload, incident.EffectArchive, incident.EffectCard, incident.EffectTopic}
+	incident.EffectUpload, incident.EffectArchive, incident.EffectRemove, incident.EffectReplaceChannel, incident.EffectCard, incident.EffectTopic}
 
 // publicEffects are the effects that may reach anyone in the company. Of a
 // restricted incident they receive no texts, only [publicView].

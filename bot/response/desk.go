@@ -175,6 +175,9 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 	if dr := last.drafts[result.Incident.ID]; dr != nil && !result.Unchanged {
 		result.Incident = dr.inc // with the steps that became due
 	}
+	if person, _ := last.dir.Resolve(cmd.By); !mayReadPrivileged(cmd.By, person.ID, last.dir, last.now) {
+		result.Incident, result.Events = result.Incident.WithoutExclusions(), withoutSecret(result.Events)
+	}
 	if isExternal(cmd.By.Provider) {
 		result = redactedCopy(d.Redact, result)
 	}
@@ -228,7 +231,7 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		return incident.View{}, err
 	}
 	if !mayReadPrivileged(who, reader, v.Directory, d.Now()) {
-		v.Timeline = withoutPrivileged(v.Timeline)
+		v.Timeline, v.Incident = withoutPrivileged(v.Timeline), v.Incident.WithoutExclusions()
 	}
 	if isExternal(who.Provider) {
 		v = redactedCopy(d.Redact, v)
@@ -268,15 +271,21 @@ func mayReadPrivileged(who incident.Identity, reader incident.PersonID, dir inci
 }
 
 // withoutPrivileged returns a copy of the timeline without the texts of events
-// for legal and security only.
+// for legal and security only, and without the events that only they may know.
 func withoutPrivileged(timeline []incident.Event) []incident.Event {
-	out := slices.Clone(timeline)
+	out := withoutSecret(timeline)
 	for n := range out {
 		if out[n].Audience == incident.AudienceLegalSecurity {
 			out[n].Texts = nil
 		}
 	}
 	return out
+}
+
+// withoutSecret returns a copy of the timeline without the events that only legal
+// and security may know.
+func withoutSecret(timeline []incident.Event) []incident.Event {
+	return slices.DeleteFunc(slices.Clone(timeline), func(e incident.Event) bool { return e.Kind.Secret() })
 }
 
 // alertRefs returns references to stored alerts, with their occurrence counts.
@@ -312,9 +321,6 @@ func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filte
 			return err
 		}
 		for n, s := range out {
-			if !s.Restricted && known || reader.Responder {
-				continue
-			}
 			inc, err := r.Incident(s.ID)
 			if err != nil {
 				return err

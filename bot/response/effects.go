@@ -39,6 +39,11 @@ var effectsByEvent = map[incident.EventKind][]effectFunc{
 	incident.EventReopened:            {announceOpen, post, card, topic},
 	incident.EventAccessGranted:       {invitePerson, post},
 	incident.EventRestricted:          {post, card},
+	incident.EventAccessRevoked:       {removePerson, post},
+	incident.EventExclusionProposed:   {},
+	incident.EventExcluded:            {excludeFromChannel, card, topic},
+	incident.EventReadmitted:          {},
+	incident.EventReplacementNamed:    {invitePerson, post},
 
 	incident.EventDismissProposed:   {post, card},
 	incident.EventDismissed:         {announceOpen, pageResolve, archive, card, topic},
@@ -80,6 +85,7 @@ var effectsByEvent = map[incident.EventKind][]effectFunc{
 	incident.EventClosed:            {announceOpen, pageResolve, post, card, topic},
 
 	incident.EventChannelOpened:   {inviteResponders, post, card, topic},
+	incident.EventChannelReplaced: {inviteResponders, post, card, topic},
 	incident.EventInvited:         {},
 	incident.EventLinked:          {},
 	incident.EventEffectFailed:    {post, card},
@@ -262,7 +268,7 @@ func ackTimer(c effectBuilder) []incident.Effect {
 // invite builds the invitation of people to the channel.
 func (c effectBuilder) invite(people []incident.PersonID) []incident.Effect {
 	slices.Sort(people)
-	people = slices.DeleteFunc(slices.Compact(people), func(p incident.PersonID) bool { return p == "" })
+	people = slices.DeleteFunc(slices.Compact(people), func(p incident.PersonID) bool { return p == "" || c.inc.Excludes(p) })
 	if len(people) == 0 {
 		return nil
 	}
@@ -308,6 +314,25 @@ func postRoundStarted(c effectBuilder) []incident.Effect {
 
 func invitePerson(c effectBuilder) []incident.Effect {
 	return c.invite([]incident.PersonID{incident.PersonID(c.event.Field("person"))})
+}
+
+// removePerson builds the removal of a person from the channel.
+func removePerson(c effectBuilder) []incident.Effect {
+	return []incident.Effect{c.inChannel(incident.EffectRemove, map[string]string{"person": c.event.Field("person")})}
+}
+
+// excludeFromChannel ends the place of an excluded person in the channel, in the
+// way that legal or security chose.
+func excludeFromChannel(c effectBuilder) []incident.Effect {
+	switch c.event.Field("channel") {
+	case incident.ChannelRemove:
+		return removePerson(c)
+	case incident.ChannelNew:
+		if old := c.inc.Links[incident.LinkChannel]; old != "" {
+			return []incident.Effect{c.inChannel(incident.EffectReplaceChannel, map[string]string{"channel": old})}
+		}
+	}
+	return nil
 }
 
 func inviteDepartments(c effectBuilder) []incident.Effect {

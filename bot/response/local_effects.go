@@ -116,7 +116,7 @@ func (a *attempt) writePostmortem(s *session) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the timeline of %s: %w", id, err)
 	}
-	doc, err := s.d.RenderPostmortem(dr.inc, timeline, s.dir, revision, s.now)
+	doc, err := s.d.RenderPostmortem(dr.inc.WithoutExclusions(), withoutSecret(timeline), s.dir, revision, s.now)
 	if err != nil {
 		return "", fmt.Errorf("render the postmortem: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -130,7 +131,30 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 	if err != nil {
 		return incident.Result{}, err
 	}
+	if err := s.auditAccess(cmd, events); err != nil {
+		return incident.Result{}, err
+	}
 	return s.record(dr, events), nil
+}
+
+// accessVerbs are the verbs that change who may read or act. The audit log has
+// them besides the timeline.
+var accessVerbs = []incident.Verb{incident.VerbGrant, incident.VerbRevoke, incident.VerbExclude, incident.VerbReadmit, incident.VerbReplacement, incident.VerbRestrict}
+
+// auditAccess writes a command about access to the audit log.
+func (s *session) auditAccess(cmd incident.Command, events []incident.Event) error {
+	if len(events) == 0 || !slices.Contains(accessVerbs, cmd.Verb) {
+		return nil
+	}
+	reason := cmd.Text
+	if cmd.Person != "" {
+		reason = fmt.Sprintf("%s: %s", s.dir.Name(cmd.Person), cmd.Text)
+	}
+	err := s.tx.Audit(Access{At: s.now, Person: s.env(cmd).Actor, Handle: cmd.By, Action: strings.ReplaceAll(string(cmd.Verb), "_", " "), Incident: cmd.For, Reason: reason, Allowed: true})
+	if err != nil {
+		return fmt.Errorf("audit %s: %w", cmd.Verb, err)
+	}
+	return nil
 }
 
 // doAsBot decides about a command of Tocsin itself.

@@ -81,12 +81,29 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 	}
 	for _, e := range r.Events {
 		p.line(eventTexts[e.Kind])
+		if e.Kind == incident.EventExcluded {
+			p.line(exclusionText(e))
+		}
 	}
 	if cmd.Verb == incident.VerbAcknowledge && cmd.Severity == "" && !r.Unchanged {
 		p.line("Set the severity:")
 		p.buttons(severities(r.Incident))
 	}
 	return p.build()
+}
+
+// exclusionText tells legal or security what became of the excluded person's place
+// in the channel.
+func exclusionText(e incident.Event) markup {
+	switch {
+	case e.Field("channel") == incident.ChannelRemove:
+		return "Tocsin removes them from the channel. Slack shows that to everybody in it."
+	case e.Field("channel") == incident.ChannelNew:
+		return "The incident continues in a new channel without them. The old channel stays as it is."
+	case e.Field("in_channel") == "true":
+		return ":warning: They can still read the channel, and Slack shows a removal to everybody in it. Type the command again with `--remove` after the person to remove them, or with `--new-channel` to continue in a new channel."
+	}
+	return ""
 }
 
 // resultTexts holds the replies to verbs. The argument is the number of the
@@ -104,6 +121,9 @@ var resultTexts = map[incident.Verb]string{
 	incident.VerbReopen:           ":white_check_mark: %s is open again. A new paging round starts.",
 	incident.VerbRestrict:         ":white_check_mark: Only participants can now read %s.",
 	incident.VerbGrant:            ":white_check_mark: The person can now read %s.",
+	incident.VerbRevoke:           ":white_check_mark: The person can no longer read %s.",
+	incident.VerbExclude:          ":lock: Recorded for %s. Only legal and security see this.",
+	incident.VerbReadmit:          ":white_check_mark: The person is no longer excluded from %s. Grants and roles do not come back by themselves.",
 	incident.VerbAssignRole:       ":white_check_mark: The role in %s is assigned.",
 	incident.VerbConsult:          ":white_check_mark: Tocsin is requesting an answer from the team in %s.",
 	incident.VerbMerge:            ":white_check_mark: %s is merged. Continue in the other incident.",
@@ -116,13 +136,15 @@ var resultTexts = map[incident.Verb]string{
 
 // eventTexts explain events that a person may not expect of a command.
 var eventTexts = map[incident.EventKind]markup{
-	incident.EventApproved:         "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
-	incident.EventDismissProposed:  "A second person, from security, must confirm the dismissal.",
-	incident.EventDismissed:        "The incident is dismissed as a false alarm.",
-	incident.EventErasureProposed:  "Legal and security erase together: the other department must now erase the same texts.",
-	incident.EventWaiverProposed:   "A member of security must now endorse the waiver.",
-	incident.EventSignaturesVoided: "The record changed, so its signatures are void.",
-	incident.EventClosed:           "The incident is closed.",
+	incident.EventApproved:          "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
+	incident.EventDismissProposed:   "A second person, from security, must confirm the dismissal.",
+	incident.EventDismissed:         "The incident is dismissed as a false alarm.",
+	incident.EventExclusionProposed: "Excluding this person takes legal and security together. Ask the other department, in a direct message, to type the same command.",
+	incident.EventExcluded:          "The person is excluded: no reading, signing or acting in this incident.",
+	incident.EventErasureProposed:   "Legal and security erase together: the other department must now erase the same texts.",
+	incident.EventWaiverProposed:    "A member of security must now endorse the waiver.",
+	incident.EventSignaturesVoided:  "The record changed, so its signatures are void.",
+	incident.EventClosed:            "The incident is closed.",
 }
 
 // commonVerbs are the verbs that the help explains in full, in the order of

@@ -82,14 +82,14 @@ func (s *Slack) findByName(ctx context.Context, names []string) (map[string]slac
 }
 
 // isOurChannel reports whether the bot created a channel for this incident.
-// The channel must not be archived and must be as private as the incident
-// requires.
+// The channel must not be the current one, which a new one replaces. It must not
+// be archived and must be as private as the incident requires.
 //
 // The channel must not be older than the incident, because numbers start at 1
 // again with a new database. Otherwise responders could join the channel of
 // another incident.
 func (s *Slack) isOurChannel(ctx context.Context, inc incident.Incident, c slack.Channel) (bool, error) {
-	if c.ID == "" || c.IsArchived || c.IsPrivate != inc.Restricted {
+	if c.ID == "" || c.ID == inc.Links[incident.LinkChannel] || c.IsArchived || c.IsPrivate != inc.Restricted {
 		return false, nil
 	}
 	self, err := s.Self(ctx)
@@ -154,6 +154,7 @@ func (s *Slack) Invite(ctx context.Context, b incident.Brief, e incident.Effect)
 	for _, id := range strings.FieldsFunc(e.Args["people"], func(r rune) bool { return r == ',' }) {
 		id := incident.PersonID(strings.TrimSpace(id))
 		switch user := slackID(b.Directory, id); {
+		case b.Incident.Excludes(id): // since the effect was queued
 		case user == "":
 			refused[id] = "no Slack user in the configuration"
 		case person[user] == "":

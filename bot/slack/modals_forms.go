@@ -27,7 +27,7 @@ var forms = map[incident.Verb]form{
 	incident.VerbEvidence:       {title: "Add evidence", submit: "Add", blocks: evidenceBlocks},
 	incident.VerbUpdate:         {title: "Post a status update", submit: "Post", blocks: textForm("What is the current status?", false)},
 	incident.VerbContain:        {title: "Contain the incident", submit: "Mark as contained", blocks: textForm("How was the harm stopped?", true)},
-	incident.VerbResolve:        {title: "Resolve the incident", submit: "Mark as resolved", blocks: textForm("How were service and security restored?", true)},
+	incident.VerbResolve:        {title: "Resolve the incident", submit: "Mark as resolved", blocks: resolveBlocks},
 	incident.VerbReopen:         {title: "Reopen the incident", submit: "Reopen", blocks: textForm("Why is the incident not over?", false)},
 	incident.VerbDismiss:        {title: "Dismiss as false alarm", submit: "Dismiss", blocks: dismissBlocks},
 	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: textForm("Why must the record change? Amending voids its signatures.", false)},
@@ -131,6 +131,15 @@ func textForm(label string, withTime bool) func(*formBuilder) []slack.Block {
 			blocks = append(blocks, f.happenedAtInput())
 		}
 		return blocks
+	}
+}
+
+func resolveBlocks(f *formBuilder) []slack.Block {
+	return []slack.Block{
+		inputText("text", "How were service and security restored?", f.prefill.Text, true),
+		hint(optional(inputText("reason", "Why can steps stay open?", f.prefill.Reason, true)),
+			"Needed while steps of a playbook are open. The four departments read it before they sign."),
+		f.happenedAtInput(),
 	}
 }
 

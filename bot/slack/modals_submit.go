@@ -149,6 +149,8 @@ func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 		cmd.Title, cmd.Public = sub.text("title"), len(sub.fields["public"].Options) > 0
 	case incident.VerbNote:
 		cmd.Audience = incident.Audience(sub.selected("audience"))
+	case incident.VerbResolve:
+		cmd.Reason = sub.text("reason")
 	case incident.VerbEvidence:
 		cmd.Evidence = &incident.Evidence{Name: sub.text("name"), Where: sub.text("where"), SHA256: strings.ToLower(sub.text("sha256"))}
 	case incident.VerbEditRecord, incident.VerbSubmit, incident.VerbRevise:

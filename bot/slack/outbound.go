@@ -29,6 +29,8 @@ func (s *Slack) Handlers() map[incident.EffectKind]Handler {
 	return map[incident.EffectKind]Handler{
 		incident.EffectOpenChannel:        s.OpenChannel,
 		incident.EffectInvite:             s.Invite,
+		incident.EffectRemove:             s.Remove,
+		incident.EffectReplaceChannel:     s.ReplaceChannel,
 		incident.EffectTopic:              s.Topic,
 		incident.EffectCard:               s.Card,
 		incident.EffectPost:               s.Post,

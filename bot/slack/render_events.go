@@ -71,6 +71,12 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventStepLate:            {"alarm_clock", renderer.stepLate},
 	incident.EventAccessGranted:       {"key", nil},
 	incident.EventRestricted:          {"lock", renderer.channelVisibility},
+	incident.EventAccessRevoked:       {"key", nil},
+	incident.EventExclusionProposed:   silent, // only legal and security may know
+	incident.EventExcluded:            silent,
+	incident.EventReadmitted:          silent,
+	incident.EventReplacementNamed:    {"handshake", nil},
+	incident.EventChannelReplaced:     {"wave", renderer.welcome},
 	incident.EventChannelOpened:       {"wave", renderer.welcome},
 	incident.EventInvited:             silent, // Slack shows who joined
 	incident.EventLinked:              silent,

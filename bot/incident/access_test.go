@@ -1,0 +1,166 @@
+package incident
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+var excludeEng3 = Command{Verb: VerbExclude, Person: "eng3", Text: "the key was used from her laptop"}
+
+func TestExclude_EndsEverything(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	digest := w.inc.Submission.Digest
+	w.must("eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "eng3"})
+	w.must("eng1", Command{Verb: VerbGrant, Person: "eng3", Text: "x"})
+	w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "eng3", Until: w.now.AddDate(0, 0, 3)})
+	w.must("eng3", Command{Verb: VerbSign, Department: Engineering, Expect: digest})
+	w.must("sec1", excludeEng3)
+	switch i := w.inc; {
+	case i.MayRead(w.dir, "eng3", w.now):
+		t.Error("got read access, want none")
+	case i.Participates(w.dir, "eng3", w.now), i.represents(w.dir, "eng3", Legal, w.now), i.represents(w.dir, "eng3", Engineering, w.now):
+		t.Error("got a part in the incident, want none")
+	case slices.Contains(i.Representatives(w.dir, Engineering, w.now), "eng3"), i.Roles[Scribe] == "eng3", len(i.Delegations) != 0:
+		t.Errorf("got roles %v and delegations %v, want none of the person", i.Roles, i.Delegations)
+	case i.SignedBy(Engineering) != nil:
+		t.Error("got the signature of the person, want it withdrawn")
+	}
+	for _, cmd := range []Command{{Verb: VerbNote, Text: "x"}, {Verb: VerbSign, Department: Engineering, Expect: digest}, {Verb: VerbExclude, Person: "eng2", Text: "x"}} {
+		w.mustFail("eng3", cmd, CodeUnknown)
+	}
+	for _, cmd := range []Command{{Verb: VerbGrant, Person: "eng3", Text: "x"}, {Verb: VerbAssignRole, Role: Scribe, Person: "eng3"}} {
+		w.mustFail("eng1", cmd, CodeInvalid)
+	}
+	w.mustFail("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "eng3", Until: w.now.AddDate(0, 0, 3)}, CodeInvalid)
+	for _, e := range w.events {
+		if secret := e.Kind.Secret(); secret != (e.Audience == AudienceLegalSecurity) || !secret && e.Kind == EventSignatureWithdrawn && e.By != "" {
+			t.Errorf("%s by %q for %s: only legal and security may see who excluded whom", e.Kind, e.By, e.Audience)
+		}
+	}
+	w.must("leg1", Command{Verb: VerbReadmit, Person: "eng3", Text: "the laptop was stolen"})
+	if !w.inc.MayRead(w.dir, "eng3", w.now) || w.inc.Roles[Scribe] != "" {
+		t.Error("readmitted: want read access as a responder, and no role")
+	}
+}
+
+func TestExclude_CommanderTakesLegalAndSecurity(t *testing.T) {
+	w := fixtureIn(t, Active) // eng1 is commander
+	cmd := Command{Verb: VerbExclude, Person: "eng1", Text: "a suspect"}
+	w.inc.InvolvedDepartments = []Department{Legal}
+	round := w.inc.Paging.Round
+	w.must("sec1", cmd)
+	if w.inc.Excludes("eng1") {
+		t.Fatal("got an exclusion by security alone, want a proposal")
+	}
+	w.mustFail("sec1", cmd, CodeConflict)
+	w.mustFail("sec2", cmd, CodeConflict)
+	w.must("leg1", Command{Verb: VerbExclude, Person: "eng1"})
+	if !w.inc.Excludes("eng1") || w.inc.Commander != "" || w.inc.Paging.Round != round+1 || !w.inc.NeedsPage() {
+		t.Errorf("got commander %q and %+v, want nobody and a new paging round", w.inc.Commander, w.inc.Paging)
+	}
+	if x := w.inc.Exclusions[0]; x.Second != "sec1" || x.By != "leg1" || x.Reason != "a suspect" {
+		t.Errorf("got %+v, want both people and the first reason", x)
+	}
+	w.must("eng2", Command{Verb: VerbAcknowledge})
+}
+
+func TestExclude_LastSignerNeedsAReplacement(t *testing.T) {
+	w := fixtureIn(t, InReview)
+	for n := range w.dir.Teams {
+		if w.dir.Teams[n].Name == Legal {
+			w.dir.Teams[n].Members = w.dir.Teams[n].Members[:1]
+		}
+	}
+	cmd := Command{Verb: VerbExclude, Person: "leg1", Text: "a suspect"}
+	w.mustFail("sec1", cmd, CodeConflict)
+	replace := Command{Verb: VerbReplacement, Department: Legal, Person: "out1", Text: "the only signer is a suspect"}
+	w.mustFail("sec1", replace, CodeForbidden)
+	w.must(administrator, replace)
+	w.must("sec1", cmd) // legal has two people now
+	w.mustFail("leg1", Command{Verb: VerbSign, Department: Legal, Expect: w.inc.Submission.Digest}, CodeUnknown)
+	w.must("out1", Command{Verb: VerbSign, Department: Legal, Expect: w.inc.Submission.Digest})
+	w.mustFail(administrator, Command{Verb: VerbReplacement, Department: Security, Person: "out1", Text: "x"}, CodeConflict)
+}
+
+func TestExclude_ChannelIsAChoice(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.must("", Command{Verb: VerbLink, Links: map[string]string{LinkChannel: "C1"}})
+	w.must("", Command{Verb: VerbInvited, People: []PersonID{"eng3"}})
+	events, _ := w.decideAs("sec1", excludeEng3)
+	if len(events) != 1 || events[0].Field("in_channel") != "true" || events[0].Field("channel") != "" {
+		t.Fatalf("got %+v, want a warning that the person is in the channel", events)
+	}
+	again := excludeEng3
+	again.Channel = ChannelNew
+	w.must("sec1", again)
+	if len(w.inc.Exclusions) != 1 || w.inc.Exclusions[0].Channel != ChannelNew {
+		t.Errorf("got %+v, want one exclusion with a new channel", w.inc.Exclusions)
+	}
+	w.mustFail("sec1", Command{Verb: VerbExclude, Person: "eng4", Text: "x", Channel: "blast"}, CodeInvalid)
+	w.mustFail("sec1", Command{Verb: VerbExclude, Person: "sec1", Text: "x"}, CodeInvalid)
+	w.mustFail("sec1", Command{Verb: VerbExclude, Person: "eng4"}, CodeInvalid)
+	w.mustFail("sec1", Command{Verb: VerbReadmit, Person: "eng4", Text: "x"}, CodeUnknown)
+}
+
+func TestExclude_ProposalsOfThePersonEnd(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.inc.Facts.PersonalData = PersonalSuspected
+	w.must("eng3", Command{Verb: VerbDismiss, Text: "nothing"})
+	w.must("sec1", excludeEng3)
+	if w.inc.Dismissal != nil {
+		t.Error("got the dismissal that the person proposed, want none")
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.inc.OpenedBy = "out1"
+	w.must("eng1", Command{Verb: VerbGrant, Person: "pay1", Text: "owns the table"})
+	for _, p := range []PersonID{"out1", "pay1"} {
+		w.mustFail("eng1", Command{Verb: VerbRevoke, Person: p}, CodeInvalid)
+		w.must("eng1", Command{Verb: VerbRevoke, Person: p, Text: "changed teams"})
+		if w.inc.MayRead(w.dir, p, w.now) {
+			t.Errorf("%s: got read access after revoke, want none", p)
+		}
+		w.must("eng1", Command{Verb: VerbGrant, Person: p, Text: "back"})
+		if !w.inc.MayRead(w.dir, p, w.now) {
+			t.Errorf("%s: got no read access after another grant, want some", p)
+		}
+	}
+	w.mustFail("eng1", Command{Verb: VerbRevoke, Person: "eng2", Text: "x"}, CodeConflict)
+	w.mustFail("eng1", Command{Verb: VerbRevoke, Person: "eve", Text: "x"}, CodeUnknown)
+}
+
+// TestExclude_NothingLetsThePersonIn gives random commands after an exclusion. No
+// role, department, grant or order of commands may give the person a part.
+func TestExclude_NothingLetsThePersonIn(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newFixture(rt)
+		w.must("eng2", Command{Verb: VerbOpen, Title: "x", Severity: Sev2, Runs: []Run{testRun}, By: Identity{ProviderSlack, "Ueng2"}})
+		w.must("sec1", excludeEng3)
+		people := []PersonID{"eng1", "eng2", "eng3", "sec1", "leg1", "com1", "", administrator}
+		for range rapid.IntRange(1, 25).Draw(rt, "commands") {
+			verb := rapid.SampledFrom([]Verb{VerbGrant, VerbAssignRole, VerbDelegate, VerbInvolve, VerbConsult, VerbInvited, VerbReplacement, VerbRestrict,
+				VerbAcknowledge, VerbResolve, VerbSubmit, VerbSign, VerbDismiss, VerbReopen, VerbRevoke, VerbNote}).Draw(rt, "verb")
+			by := rapid.SampledFrom(people).Draw(rt, "by")
+			cmd := Command{Verb: verb, Text: "x", Reason: "x", Person: "eng3", People: []PersonID{"eng3"}, Role: rapid.SampledFrom([]Role{Commander, Scribe}).Draw(rt, "role"),
+				Department: rapid.SampledFrom(RequiredDepartments()).Draw(rt, "team"), Until: w.now.AddDate(0, 0, 3), Public: rapid.Bool().Draw(rt, "public"), Record: map[string]string{}}
+			if verb == VerbSubmit {
+				cmd.Record = fullRecord
+			}
+			if w.inc.Submission != nil {
+				cmd.Expect = w.inc.Submission.Digest
+			}
+			before := len(w.events)
+			_, err := w.decideAs(by, cmd)
+			if by == "eng3" && (err == nil || len(w.events) > before) {
+				rt.Fatalf("%s by the excluded person: got %v, want an error", verb, err)
+			}
+			if w.inc.MayRead(w.dir, "eng3", w.now) || w.inc.Commander == "eng3" || len(w.inc.RolesOf("eng3")) > 0 || w.inc.Paging.AcknowledgedBy == "eng3" {
+				rt.Fatalf("after %s: the excluded person has a part: %+v", verb, w.inc)
+			}
+		}
+	})
+}

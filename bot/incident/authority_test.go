@@ -1,0 +1,292 @@
+package incident
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// actors are the columns of actorMatrix: one person for each way to have authority
+// in a restricted incident, and nothing else.
+var actors = []PersonID{"unknown", "outsider", "reader", "opener", "holder", "owner", "consulted", "legal", "guard", "lead", "responder", administrator, ""}
+
+// actorMatrix is who may issue which verb, written by hand and independent of
+// Transitions. A cell is the answer to one actor, in the columns of actors:
+//
+//	"+"  not refused for who gives it
+//	"x"  refused: the actor may read the incident and is told who may do this
+//	"r"  like x for its arguments, in the statuses that allow the verb
+//	"0"  refused as if the incident did not exist
+//	"L"  like 0, or + once the four departments may read (resolved to closed)
+//	"l"  like 0, or x once the four departments may read
+//	"S"  like L, and + after a proposed dismissal or erasure, which security may read
+//	"s"  like l, and x after a proposed dismissal or erasure
+//	"!"  refused: only a linked person, or only the bot, may do this
+var actorMatrix = map[Verb]string{
+	//                     unk out red opn hld own con leg grd led rsp adm bot
+	VerbAcknowledge:      " !   0   x   x   x   x   x   l   s   x   +   !   !",
+	VerbContain:          " !   0   x   x   x   x   x   l   s   +   +   !   !",
+	VerbResolve:          " !   0   x   x   x   x   x   l   s   +   +   !   !",
+	VerbEditRecord:       " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbSubmit:           " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbSign:             " !   0   x   x   x   x   x   L   s   x   x   !   !",
+	VerbObject:           " !   0   x   x   x   x   x   L   s   x   x   !   !",
+	VerbWithdraw:         " !   0   x   x   x   x   +   L   S   x   x   !   !",
+	VerbAmend:            " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbRevise:           " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbReopen:           " !   0   x   x   x   x   x   L   S   +   +   !   !",
+	VerbDismiss:          " !   0   x   x   x   x   x   l   S   x   +   !   !",
+	VerbMerge:            " !   0   x   x   x   x   x   l   S   x   +   !   !",
+	VerbSplit:            " !   0   x   x   x   x   x   l   s   x   +   !   !",
+	VerbPromote:          " !   0   x   x   x   x   x   l   s   x   +   !   !",
+	VerbSetSeverity:      " !   0   x   x   x   x   x   l   s   +   +   !   !",
+	VerbAssignRole:       " !   0   x   x   r   x   r   L   S   +   +   !   !", // to somebody else
+	VerbSetFact:          " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbEvidence:         " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbNote:             " !   0   +   +   +   +   +   L   S   +   +   !   +",
+	VerbUpdate:           " !   0   x   x   +   x   +   L   S   +   +   !   +",
+	VerbStepDone:         " !   0   x   x   +   x   x   l   s   +   +   !   +",
+	VerbStepSkip:         " !   0   x   x   +   x   x   l   s   +   +   !   !",
+	VerbConsult:          " !   0   x   x   +   x   +   L   S   +   +   !   +",
+	VerbInvolve:          " !   0   x   x   +   x   +   L   S   +   +   !   +",
+	VerbAnswer:           " !   0   x   x   x   x   +   l   s   x   x   !   !",
+	VerbDelegate:         " !   0   x   x   x   x   x   l   S   x   x   !   !",
+	VerbAddAction:        " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbFinishAction:     " !   0   x   x   x   +   x   l   s   +   +   !   !",
+	VerbGrant:            " !   0   x   x   x   x   x   L   S   +   +   !   !",
+	VerbRevoke:           " !   0   x   x   x   x   x   L   S   +   +   !   !",
+	VerbExclude:          " !   0   x   x   x   x   x   L   S   x   x   !   !",
+	VerbReadmit:          " !   0   x   x   x   x   x   L   S   x   x   !   !",
+	VerbReplacement:      " !   0   x   x   x   x   x   l   s   x   x   +   !",
+	VerbRestrict:         " !   0   x   x   x   x   x   L   S   +   +   !   !",
+	VerbScheduleReview:   " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbConclude:         " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbWaiveActions:     " !   0   x   x   +   x   +   L   S   +   +   !   !",
+	VerbErase:            " !   0   x   x   x   x   x   L   S   x   x   !   !",
+	VerbSetLegalHold:     " !   0   x   x   x   x   x   L   S   x   x   !   !",
+	VerbReleaseLegalHold: " !   0   x   x   x   x   x   L   S   x   x   !   !",
+}
+
+// botMatrix lists the verbs of the bot. Nobody else may issue them.
+var botMatrix = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
+	VerbPageTimeout, VerbAckTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed}
+
+// actorFixture returns an incident in a status with all actors.
+func actorFixture(t *testing.T, status Status) *fixture {
+	w := fixtureIn(t, status)
+	for _, p := range []PersonID{"outsider", "reader", "opener", "holder", "owner", "consulted", "legal", "guard", "lead", "responder"} {
+		w.dir.People = append(w.dir.People, Person{ID: p, Name: string(p), Responder: p == "responder"})
+	}
+	w.dir.Teams = append(w.dir.Teams, Team{Name: "billing", Members: []Membership{{Person: "consulted"}}})
+	for n := range w.dir.Teams {
+		switch w.dir.Teams[n].Name {
+		case Legal:
+			w.dir.Teams[n].Members = append(w.dir.Teams[n].Members, Membership{Person: "legal"})
+		case Security:
+			w.dir.Teams[n].Members = append(w.dir.Teams[n].Members, Membership{Person: "guard"})
+		}
+	}
+	w.inc.Restricted, w.inc.OpenedBy = true, "opener"
+	w.inc.Access = append(w.inc.Access, "reader", "owner")
+	w.inc.setRole(Scribe, "holder")
+	w.inc.setRole(Commander, "lead")
+	w.inc.Consultations = append(w.inc.Consultations, Consultation{Team: "billing"})
+	w.inc.Actions = append(w.inc.Actions, Action{ID: "A9", Owner: "owner"})
+	for n := range w.inc.Runs {
+		for k := range w.inc.Runs[n].Plan {
+			w.inc.Runs[n].Plan[k].Role = Scribe
+		}
+	}
+	return w
+}
+
+// matrixCommand returns the command of a cell.
+func matrixCommand(v Verb, w *fixture) Command {
+	_, cmd := validCommand(v, w)
+	switch v {
+	case VerbAnswer:
+		cmd.Department = "billing"
+	case VerbFinishAction:
+		w.inc.Actions = w.inc.Actions[:len(w.inc.Actions)-1]
+	case VerbWithdraw:
+		cmd.Item, cmd.Department = "", ""
+	case VerbAssignRole:
+		cmd.Role = OperationLead
+	case VerbExclude, VerbReadmit:
+		w.inc.Commander = "lead"
+	}
+	w.inc.Restricted = true
+	cmd.For, cmd.Via, cmd.Auth = w.inc.ID, ViaSlack, "test"
+	return cmd
+}
+
+// decideMatrix decides a command as an actor.
+func decideMatrix(w *fixture, actor PersonID, cmd Command) error {
+	env := Env{Now: w.now, Actor: actor, System: actor == "", Directory: w.dir, Policy: w.policy}
+	cmd.By = Identity{ProviderSlack, "U" + string(actor)}
+	switch actor {
+	case "unknown":
+		env.Actor = ""
+	case administrator:
+		env.Actor, env.Administrator = "", true
+	}
+	switch cmd.Verb {
+	case VerbMerge:
+		other := fixtureIn(w.t, Active)
+		other.inc.ID = 8
+		other.inc.Access = append(other.inc.Access, actor)
+		other.inc.Restricted = w.inc.Restricted
+		_, _, err := DecideMerge(cmd, w.inc, other.inc, env)
+		return err
+	case VerbSplit:
+		cmd.Title = "another"
+		_, _, err := DecideSplit(cmd, w.inc, New(99), w.inc.Alerts, env)
+		return err
+	}
+	_, err := Decide(cmd, w.inc, env)
+	return err
+}
+
+// answer classifies an error like a cell of the matrix.
+func answer(err error, id ID) string {
+	switch {
+	case err == nil, CodeOf(err) != CodeForbidden && err.Error() != NoAccess(id).Error():
+		return "+"
+	case CodeOf(err) == CodeUnknown:
+		return "0"
+	case strings.Contains(err.Error(), "not linked to a person"), strings.Contains(err.Error(), "only the bot may"), strings.Contains(err.Error(), "the bot may not"):
+		return "!"
+	}
+	return "x"
+}
+
+// TestDecide_EveryActorAndVerbInEveryStatus gives each verb as each actor in each
+// status and compares the refusals with actorMatrix.
+func TestDecide_EveryActorAndVerbInEveryStatus(t *testing.T) {
+	for v, row := range actorMatrix {
+		cells := strings.Fields(row)
+		if len(cells) != len(actors) {
+			t.Fatalf("%s: got %d cells, want one for each actor", v, len(cells))
+		}
+		for _, status := range Statuses() {
+			for n, actor := range actors {
+				w := actorFixture(t, status)
+				cmd := matrixCommand(v, w)
+				want := cells[n]
+				switch reads := status.Closing() || strings.EqualFold(want, "s") && w.inc.Dismissal != nil; {
+				case want == "L" || want == "S":
+					want = map[bool]string{true: "+", false: "0"}[reads || v == VerbErase && w.inc.Erasure != nil]
+				case want == "l" || want == "s":
+					want = map[bool]string{true: "x", false: "0"}[reads]
+				case want == "r":
+					want = "+"
+				}
+				if v == VerbAssignRole && want == "+" && status.Live() && actor != "lead" && actor != "responder" {
+					want = "x" // a participant takes a role only for themselves
+				}
+				if got := answer(decideMatrix(w, actor, cmd), w.inc.ID); got != want {
+					t.Errorf("%s by %q in %s: got %s (%v), want %s", v, actor, status, got, decideMatrix(w, actor, cmd), want)
+				}
+			}
+		}
+	}
+}
+
+// TestDecide_BotVerbsByActors gives each verb of the bot as each person.
+func TestDecide_BotVerbsByActors(t *testing.T) {
+	for _, v := range botMatrix {
+		for _, actor := range actors {
+			w := actorFixture(t, Active)
+			if got := answer(decideMatrix(w, actor, matrixCommand(v, w)), w.inc.ID); got != map[bool]string{true: "+", false: "!"}[actor == ""] {
+				t.Errorf("%s by %q: got %s", v, actor, got)
+			}
+		}
+	}
+}
+
+// TestActorMatrix_IsComplete requires a row for every verb, except for open, which
+// anybody may issue.
+func TestActorMatrix_IsComplete(t *testing.T) {
+	for _, line := range Transitions {
+		_, people := actorMatrix[line.Verb]
+		if bot := slices.Contains(botMatrix, line.Verb); line.Verb != VerbOpen && people == bot {
+			t.Errorf("%s: got row %t in actorMatrix and %t in botMatrix, want one", line.Verb, people, bot)
+		}
+		if line.Who == 0 {
+			t.Errorf("%s: nobody may issue it", line.Verb)
+		}
+	}
+}
+
+// TestResponders_AreNeverLockedOut gives the commands of the night as a responder
+// without a part in the incident.
+func TestResponders_AreNeverLockedOut(t *testing.T) {
+	for _, c := range []struct {
+		in  Status
+		cmd Command
+	}{
+		{Triage, Command{Verb: VerbAcknowledge}},
+		{Triage, Command{Verb: VerbContain, Text: "pulled the plug"}},
+		{Active, Command{Verb: VerbResolve, Text: "restored", Reason: "no time for the steps"}},
+		{Active, Command{Verb: VerbAssignRole, Role: Commander, Person: "responder"}},
+		{Active, Command{Verb: VerbStepDone, Step: "rotate"}},
+		{Active, Command{Verb: VerbStepSkip, Step: "rotate", Text: "not needed"}},
+		{Contained, Command{Verb: VerbSetSeverity, Severity: Sev1, Text: "worse"}},
+		{Closed, Command{Verb: VerbReopen, Text: "it is back"}},
+	} {
+		w := actorFixture(t, c.in)
+		w.must("responder", c.cmd)
+	}
+}
+
+func TestAssignRole_ParticipantsTakeRolesForThemselves(t *testing.T) {
+	w := actorFixture(t, Active)
+	w.must("consulted", Command{Verb: VerbAssignRole, Role: Communicator, Person: "consulted"})
+	w.mustFail("consulted", Command{Verb: VerbAssignRole, Role: Commander, Person: "consulted"}, CodeForbidden)
+	w.mustFail("consulted", Command{Verb: VerbAssignRole, Role: Communicator, Person: "reader"}, CodeForbidden)
+	w.mustFail("reader", Command{Verb: VerbAssignRole, Role: Communicator, Person: "reader"}, CodeForbidden)
+}
+
+func TestStepHolders_DepartmentOfAnUnassignedRole(t *testing.T) {
+	w := actorFixture(t, Active)
+	w.inc.InvolvedDepartments = append(w.inc.InvolvedDepartments, Legal)
+	w.inc.Runs[0].Plan[0].Role = LegalLead
+	step := Command{Verb: VerbStepDone, Step: w.inc.Runs[0].Plan[0].ID}
+	w.mustFail("consulted", step, CodeForbidden)
+	w.must("legal", step)
+	w = actorFixture(t, Active)
+	w.inc.InvolvedDepartments = append(w.inc.InvolvedDepartments, Legal)
+	w.inc.Runs[0].Plan[0].Role = LegalLead
+	w.inc.setRole(LegalLead, "holder")
+	w.mustFail("legal", step, CodeForbidden)
+	w.must("holder", step)
+}
+
+func TestResolve_OpenStepsNeedAReason(t *testing.T) {
+	w := fixtureIn(t, Active)
+	w.must("", Command{Verb: VerbStartStep, Step: "rotate"})
+	w.mustFail("eng1", Command{Verb: VerbResolve, Text: "restored"}, CodeInvalid)
+	_, err := w.decideAs("eng1", Command{Verb: VerbResolve, Text: "restored"})
+	if err == nil || !strings.Contains(err.Error(), "rotate") {
+		t.Errorf("got %v, want the open step", err)
+	}
+	w.must("eng1", Command{Verb: VerbResolve, Text: "restored", Reason: "the vendor rotates on Monday"})
+	if u := w.inc.Unfinished; u == nil || fmt.Sprint(u.Steps) != "[rotate]" || u.Reason != "the vendor rotates on Monday" || u.By != "eng1" {
+		t.Fatalf("got %+v, want the open step and the reason", u)
+	}
+	w.must("eng1", Command{Verb: VerbSubmit, Record: fullRecord})
+	if u := w.inc.Submission.Document.Unfinished; u == nil || u.Reason != "the vendor rotates on Monday" {
+		t.Errorf("got %+v, want the reason in the document that the departments sign", u)
+	}
+	with := w.inc.Submission.Document
+	without := with
+	without.Unfinished = nil
+	if with.Digest() == without.Digest() {
+		t.Error("got the same digest with and without the reason, want the digest to cover it")
+	}
+	w.must("eng1", Command{Verb: VerbReopen, Text: "again"})
+	if w.inc.Unfinished != nil {
+		t.Error("got open steps of the first resolution after a reopening, want none")
+	}
+}

@@ -1,0 +1,287 @@
+package incident
+
+import (
+	"slices"
+	"time"
+)
+
+// Values of [Command.Channel]: what happens to the place in the incident's channel
+// of a person who is excluded.
+const (
+	ChannelRemove = "remove" // remove the person, which Slack shows to everybody in the channel
+	ChannelNew    = "new"    // continue in a new channel without the person
+)
+
+// Exclusion shuts a suspected insider out of an incident. Its events and its
+// content are for legal and security only.
+type Exclusion struct {
+	Person  PersonID  `json:"person"`
+	By      PersonID  `json:"by"`
+	At      time.Time `json:"at"`
+	Reason  string    `json:"reason"`
+	Second  PersonID  `json:"second,omitempty"`  // who confirmed it, if it took legal and security
+	Channel string    `json:"channel,omitempty"` // ChannelRemove, ChannelNew or "": still in the channel, if it was before
+}
+
+// Excludes reports whether a person is excluded from the incident. An excluded
+// person is not invited, and may not read, sign or act, whatever role,
+// department or grant the person has.
+func (i Incident) Excludes(p PersonID) bool {
+	return p != "" && slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p })
+}
+
+// WithoutExclusions returns the incident as people outside legal and security see
+// it.
+func (i Incident) WithoutExclusions() Incident {
+	i.Exclusions, i.ExclusionProposed = nil, nil
+	return i
+}
+
+// Secret reports whether only legal and security may know that the event exists.
+func (k EventKind) Secret() bool {
+	return k == EventExclusionProposed || k == EventExcluded || k == EventReadmitted
+}
+
+// grant gives a person read access, with a reason.
+func (d *decider) grant() error {
+	if err := d.requirePerson("person", d.cmd.Person); err != nil {
+		return err
+	}
+	if err := d.requireText("text", d.cmd.Text, "access needs a reason. Type grant PERSON because REASON"); err != nil {
+		return err
+	}
+	if slices.Contains(d.inc.Access, d.cmd.Person) {
+		return nil
+	}
+	d.emit(EventAccessGranted, fields{"person": string(d.cmd.Person)}, texts{"reason": d.cmd.Text})
+	return nil
+}
+
+// revokeAccess ends the read access of a person who was granted it, was invited or
+// opened the incident.
+func (d *decider) revokeAccess() error {
+	p := d.cmd.Person
+	if _, ok := d.env.Directory.Person(p); !ok {
+		return Unknown("person", "unknown person %q. Mention them with @", p)
+	}
+	if err := d.requireText("text", d.cmd.Text, "revoking access needs a reason. Type revoke PERSON because REASON"); err != nil {
+		return err
+	}
+	after := d.inc.clone()
+	after.revoke(p)
+	if d.inc.Restricted && after.MayRead(d.env.Directory, p, d.env.Now) {
+		return Conflict("%s reads %s as a responder, by a role or for a department, which revoke does not end. Change the role, or ask legal or security to exclude them", d.env.Directory.Name(p), d.inc.ID)
+	}
+	if !slices.Contains(d.inc.Access, p) && (d.inc.OpenedBy != p || slices.Contains(d.inc.Revoked, p)) {
+		return nil
+	}
+	d.emit(EventAccessRevoked, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
+	return nil
+}
+
+// revoke removes the access that a person was granted or has as the opener.
+func (i *Incident) revoke(p PersonID) {
+	i.Access = slices.DeleteFunc(i.Access, func(have PersonID) bool { return have == p })
+	if !slices.Contains(i.Revoked, p) {
+		i.Revoked = append(i.Revoked, p)
+	}
+}
+
+// exclude shuts a suspected insider out. One person from legal or security is
+// enough, unless the incident then has no commander or a department no signer:
+// that takes one person from each. A repeat with a value of Channel ends the
+// place of the person in the channel.
+func (d *decider) exclude() error {
+	p := d.cmd.Person
+	if _, ok := d.env.Directory.Person(p); !ok {
+		return Unknown("person", "unknown person %q. Mention them with @", p)
+	}
+	switch d.cmd.Channel {
+	case "", ChannelRemove, ChannelNew:
+	default:
+		return Invalid("channel", "unknown choice %q for the channel. Use remove or new", d.cmd.Channel)
+	}
+	if p == d.env.Actor {
+		return Invalid("person", "you cannot exclude yourself. Name another person")
+	}
+	if n := slices.IndexFunc(d.inc.Exclusions, func(x Exclusion) bool { return x.Person == p }); n >= 0 {
+		if d.cmd.Channel != "" && d.inc.Exclusions[n].Channel == "" {
+			d.emitSecret(EventExcluded, fields{"person": string(p), "channel": d.cmd.Channel}, texts{"reason": firstOf(d.cmd.Text, d.inc.Exclusions[n].Reason)})
+		}
+		return nil
+	}
+	proposed := d.inc.ExclusionProposed
+	if proposed != nil && proposed.Person != p {
+		proposed = nil
+	}
+	if proposed == nil {
+		if err := d.requireText("text", d.cmd.Text, "excluding a person needs a reason. Type exclude PERSON because REASON"); err != nil {
+			return err
+		}
+	}
+	f, t := fields{"person": string(p), "channel": d.cmd.Channel}, texts{"reason": d.cmd.Text}
+	if d.inc.Links[LinkChannel] != "" && slices.Contains(d.inc.Access, p) {
+		f["in_channel"] = "true"
+	}
+	if d.exclusionTakesTwo(p) {
+		if without := d.withoutSigner(p); without != "" && slices.Contains([]Department{Legal, Security}, without) {
+			return Conflict("%s is the only one who acts for %s in %s. An administrator must name a replacement first: replacement %[2]s PERSON because REASON", d.env.Directory.Name(p), without, d.inc.ID)
+		}
+		if proposed == nil {
+			d.emitSecret(EventExclusionProposed, f, t)
+			return nil
+		}
+		if !d.completes(proposed.By) {
+			return Conflict("legal and security must exclude %s together. Ask the other department to type the same command", d.env.Directory.Name(p))
+		}
+		f["second"], f["channel"] = string(proposed.By), firstOf(d.cmd.Channel, proposed.Channel)
+		t["reason"] = firstOf(d.cmd.Text, proposed.Reason)
+	}
+	answerable := d.inc.Paging.AcknowledgedBy == p || d.inc.Commander == p
+	signatures := slices.DeleteFunc(slices.Clone(d.inc.Signatures), func(s Signature) bool { return s.By != p || d.inc.Status != InReview })
+	d.emitSecret(EventExcluded, f, t)
+	d.env.Actor = "" // what others see of it comes from the bot
+	for _, s := range signatures {
+		d.emit(EventSignatureWithdrawn, fields{"department": string(s.Department), "digest": s.Digest}, nil)
+	}
+	if answerable && d.inc.Status.Responding() {
+		d.startPaging()
+	}
+	return nil
+}
+
+// completes reports whether the actor is the independent second person, from the
+// other one of legal and security than the first.
+func (d *decider) completes(first PersonID) bool {
+	represents := func(p PersonID, team Department) bool { return d.inc.represents(d.env.Directory, p, team, d.env.Now) }
+	actor := d.env.Actor
+	return first != actor && (represents(first, Legal) && represents(actor, Security) || represents(first, Security) && represents(actor, Legal))
+}
+
+// exclusionTakesTwo reports whether legal and security must exclude a person
+// together: the commander, and the last signer of a department.
+func (d *decider) exclusionTakesTwo(p PersonID) bool {
+	return d.inc.Commander == p || d.withoutSigner(p) != ""
+}
+
+// withoutSigner returns the required department that nobody but p represents, or "".
+func (d *decider) withoutSigner(p PersonID) Department {
+	for _, team := range RequiredDepartments() {
+		if who := d.inc.Representatives(d.env.Directory, team, d.env.Now); len(who) == 1 && who[0] == p {
+			return team
+		}
+	}
+	return ""
+}
+
+// readmit ends the exclusion of a person, or a proposal of it. Grants and roles do
+// not come back.
+func (d *decider) readmit() error {
+	p := d.cmd.Person
+	proposed := d.inc.ExclusionProposed != nil && d.inc.ExclusionProposed.Person == p
+	if !d.inc.Excludes(p) && !proposed {
+		return Unknown("person", "this person is not excluded from %s. Type status %[1]s to see who is", d.inc.ID)
+	}
+	if err := d.requireText("text", d.cmd.Text, "readmitting a person needs a reason. Type readmit PERSON because REASON"); err != nil {
+		return err
+	}
+	d.emitSecret(EventReadmitted, fields{"person": string(p)}, texts{"reason": d.cmd.Text})
+	return nil
+}
+
+// nameReplacement lets an administrator name a person who acts for a department in
+// this incident. It is possible only while at most one person does, so that
+// nobody can outvote a department from the command line of the host.
+func (d *decider) nameReplacement() error {
+	if err := d.requireTeam(); err != nil {
+		return err
+	}
+	p, team := d.cmd.Person, d.cmd.Department
+	if err := d.requirePerson("person", p); err != nil {
+		return err
+	}
+	if err := d.requireText("text", d.cmd.Text, "a replacement needs a reason. Type replacement %s PERSON because REASON", team); err != nil {
+		return err
+	}
+	who := d.inc.Representatives(d.env.Directory, team, d.env.Now)
+	switch {
+	case slices.Contains(who, p):
+		return nil
+	case len(who) > 1:
+		return Conflict("%d people act for %s in %s. A replacement is possible only while at most one does", len(who), team, d.inc.ID)
+	}
+	d.emit(EventReplacementNamed, fields{"department": string(team), "person": string(p), "until": instant(d.env.Now.Add(maxDelegation)), "administrator": d.cmd.By.ID},
+		texts{"reason": d.cmd.Text})
+	return nil
+}
+
+// emitSecret emits an event that only legal and security may see.
+func (d *decider) emitSecret(kind EventKind, f fields, t texts) {
+	cmd := d.cmd
+	d.cmd.Audience = AudienceLegalSecurity
+	d.emit(kind, f, t)
+	d.cmd = cmd
+}
+
+// applyAccess applies the events about who may read the incident.
+func (i *Incident) applyAccess(e Event) {
+	p := PersonID(e.Field("person"))
+	switch e.Kind {
+	case EventAccessGranted:
+		i.addAccess(p)
+	case EventInvited:
+		i.addAccess(splitList[PersonID](e.Field("people"))...)
+	case EventAccessRevoked:
+		i.revoke(p)
+	case EventExclusionProposed:
+		i.ExclusionProposed = &Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Channel: e.Field("channel")}
+	case EventExcluded:
+		i.applyExcluded(e, p)
+	case EventReadmitted:
+		i.Exclusions = slices.DeleteFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p })
+		if i.ExclusionProposed != nil && i.ExclusionProposed.Person == p {
+			i.ExclusionProposed = nil
+		}
+	case EventReplacementNamed:
+		i.addDelegation(Delegation{Department: Department(e.Field("department")), To: p, Until: parseInstant(e.Field("until"))})
+	}
+}
+
+func (i *Incident) addAccess(people ...PersonID) {
+	i.Access = append(i.Access, people...)
+	i.Revoked = slices.DeleteFunc(i.Revoked, func(p PersonID) bool { return slices.Contains(people, p) })
+}
+
+// applyExcluded ends everything that the person has in the incident.
+func (i *Incident) applyExcluded(e Event, p PersonID) {
+	if n := slices.IndexFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p }); n >= 0 {
+		i.Exclusions[n].Channel = e.Field("channel")
+		return
+	}
+	i.Exclusions = append(i.Exclusions, Exclusion{Person: p, By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Second: PersonID(e.Field("second")), Channel: e.Field("channel")})
+	i.ExclusionProposed = nil
+	i.Access = slices.DeleteFunc(i.Access, func(have PersonID) bool { return have == p })
+	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.To == p || g.From == p })
+	for _, r := range i.RolesOf(p) {
+		i.setRole(r, "")
+	}
+	if i.Paging.AcknowledgedBy == p {
+		i.Paging.AcknowledgedBy = ""
+	}
+	if d := i.Dismissal; d != nil && d.By == p && i.Status != Dismissed {
+		i.Dismissal = nil
+	}
+	if i.Erasure != nil && i.Erasure.By == p {
+		i.Erasure = nil
+	}
+	if i.Review.WaivedBy == p && i.Review.EndorsedBy == "" {
+		i.Review.Waiver, i.Review.WaivedBy = "", ""
+	}
+}
+
+// addDelegation adds a delegation. It replaces one to the same person, to allow an
+// earlier end.
+func (i *Incident) addDelegation(next Delegation) {
+	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.Department == next.Department && g.To == next.To })
+	i.Delegations = append(i.Delegations, next)
+}

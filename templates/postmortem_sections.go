@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -52,6 +53,9 @@ func (w pageBuilder) overview(doc incident.SignedDocument, signed []incident.Eve
 	add("Resolved", resolved, opened)
 	add("Record frozen", inc.Submission.At, time.Time{})
 	out = append(out, labelValue{Label: "Personal data", Value: humanize(doc.Facts.PersonalData)})
+	if open := doc.Unfinished; open != nil {
+		out = append(out, labelValue{Label: "Steps left open", Value: strings.Join(open.Steps, ", "), Note: oneLine(open.Reason)})
+	}
 	if inc.Commander != "" {
 		out = append(out, labelValue{Label: "Commander", Value: personName(w.Directory, inc.Commander)})
 	}

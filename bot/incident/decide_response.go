@@ -111,6 +111,14 @@ func (d *decider) resolve() error {
 	return nil
 }
 
+// Text returns the steps and the reason as one text for readers of the record.
+func (u *Unfinished) Text() string {
+	if u == nil {
+		return ""
+	}
+	return strings.Join(u.Steps, ", ") + ": " + u.Reason
+}
+
 // openSteps returns the steps that people started and did not finish.
 func (i Incident) openSteps() (out []string) {
 	for _, r := range i.Runs {

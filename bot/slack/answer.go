@@ -260,7 +260,27 @@ func (s *Slack) status(ctx context.Context, user string, id incident.ID) (messag
 	if err != nil {
 		return message{}, err
 	}
-	return card(b), nil
+	m := card(b)
+	m.blocks = append(exclusionBlocks(b), m.blocks...)
+	return m, nil
+}
+
+// exclusionBlocks lists the people who are excluded. The Desk shows exclusions to
+// legal and security only.
+func exclusionBlocks(b incident.Brief) []slack.Block {
+	p := &messageBuilder{id: b.Incident.ID}
+	var lines []string
+	for _, x := range b.Incident.Exclusions {
+		lines = append(lines, fmt.Sprintf("%s: %s", b.Directory.Name(x.Person), x.Reason))
+	}
+	if x := b.Incident.ExclusionProposed; x != nil {
+		lines = append(lines, fmt.Sprintf("%s (proposed by %s, the other one of legal and security must confirm): %s", b.Directory.Name(x.Person), b.Directory.Name(x.By), x.Reason))
+	}
+	if len(lines) > 0 {
+		p.line(":lock: *Excluded people.* Only legal and security see this.")
+		p.items(lines)
+	}
+	return p.blocks
 }
 
 // record returns the current closing record.

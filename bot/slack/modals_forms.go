@@ -210,6 +210,10 @@ func signBlocks(f *formBuilder) []slack.Block {
 	}
 	f.meta.Expect = sub.Digest
 	blocks := []slack.Block{slack.NewContextBlock("", plainText("revision "+string(formatNum(sub.Document.Revision))+" · "+sub.Digest))}
+	if open := sub.Document.Unfinished; open != nil {
+		blocks = append(blocks, slack.NewHeaderBlock(plainText(openStepsLabel)))
+		blocks = append(blocks, textBlocks(clean(open.Text()))...)
+	}
 	for _, field := range incident.RecordFields() {
 		if v := strings.TrimSpace(clean(sub.Document.Record.Get(field.Name))); v != "" {
 			blocks = append(blocks, slack.NewHeaderBlock(plainText(field.Label)))

@@ -6,7 +6,10 @@ import (
 	"tocsin/bot/incident"
 )
 
-// record adds the closing record. Long texts share the space of the message
+// openStepsLabel is the heading of the steps that were open at the resolution.
+const openStepsLabel = "Steps left open at the resolution"
+
+// record adds the closing record and the steps that were left open. Long texts share the space of the message
 // evenly.
 func (s renderer) record(r incident.ClosingRecord) {
 	var filled []incident.RecordField
@@ -15,7 +18,13 @@ func (s renderer) record(r incident.ClosingRecord) {
 			filled = append(filled, f)
 		}
 	}
-	share := s.quoteLimit(len(filled))
+	if open := s.inc.Unfinished; open != nil {
+		text, cut := clip(clean(open.Text()), 600)
+		s.truncated = s.truncated || cut
+		s.line(markupf(":warning: *%s*", openStepsLabel))
+		s.quote(text)
+	}
+	share := s.quoteLimit(len(filled) + 1)
 	for _, f := range filled {
 		text, cut := clip(strings.TrimSpace(clean(r.Get(f.Name))), share)
 		s.truncated = s.truncated || cut

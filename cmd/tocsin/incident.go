@@ -178,6 +178,15 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		unsigned, objections, unanswered := i.Missing()
 		fmt.Fprintf(t, "missing\t%v unsigned, %d objections, %d unanswered\n", unsigned, len(objections), len(unanswered))
 	}
+	if i.Unfinished != nil {
+		fmt.Fprintf(t, "open steps\t%s\n", i.Unfinished.Text())
+	}
+	for _, x := range i.Exclusions {
+		fmt.Fprintf(t, "excluded\t%s\t%s\n", dir.Name(x.Person), x.Reason)
+	}
+	if x := i.ExclusionProposed; x != nil {
+		fmt.Fprintf(t, "exclusion proposed\t%s\t%s\n", dir.Name(x.Person), x.Reason)
+	}
 	for _, f := range incident.RecordFields() {
 		if text := i.Record.Get(f.Name); text != "" {
 			fmt.Fprintf(t, "%s\t%s\n", f.Name, text)

@@ -30,6 +30,28 @@ func (i Incident) Excludes(p PersonID) bool {
 	return p != "" && slices.ContainsFunc(i.Exclusions, func(x Exclusion) bool { return x.Person == p })
 }
 
+// Reachable returns the directory for whoever writes to people about the incident.
+// Excluded people keep their names and have neither accounts nor duties, so that
+// nothing can be sent to them.
+func (i Incident) Reachable(d Directory) Directory {
+	if len(i.Exclusions) == 0 {
+		return d
+	}
+	out := Directory{People: slices.Clone(d.People), Teams: slices.Clone(d.Teams)}
+	for n, p := range out.People {
+		if i.Excludes(p.ID) {
+			out.People[n] = Person{ID: p.ID, Name: p.Name}
+		}
+	}
+	for n, t := range out.Teams {
+		out.Teams[n].Members = slices.DeleteFunc(slices.Clone(t.Members), func(m Membership) bool { return i.Excludes(m.Person) })
+		if i.Excludes(t.Head) {
+			out.Teams[n].Head = ""
+		}
+	}
+	return out
+}
+
 // WithoutExclusions returns the incident as people outside legal and security see
 // it.
 func (i Incident) WithoutExclusions() Incident {

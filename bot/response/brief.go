@@ -45,6 +45,9 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 		return b, err
 	}
 	b.Incident = dr.inc
+	if e.Kind != incident.EffectRemove { // which needs the account of the person
+		b.Directory = b.Incident.Reachable(b.Directory)
+	}
 	if !e.Refresh {
 		if b.Event, err = s.event(e); err != nil {
 			return b, err

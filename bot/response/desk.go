@@ -253,7 +253,7 @@ func (d *Desk) authorizeRead(ctx context.Context, who incident.Identity, inc inc
 	case !allowed && person.ID == "":
 		return "", errUnknownIdentity(who)
 	case !allowed:
-		return "", incident.Forbidden("%s is restricted. Ask its commander for access", inc.ID)
+		return "", incident.NoAccess(inc.ID)
 	}
 	return person.ID, nil
 }

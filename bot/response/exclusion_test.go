@@ -1,0 +1,82 @@
+package response
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	"tocsin/bot/incident"
+)
+
+// TestExclude_OnlyLegalAndSecuritySeeIt reads the incident, the list and the
+// results of commands as different people after a responder was excluded.
+func TestExclude_OnlyLegalAndSecuritySeeIt(t *testing.T) {
+	fx := newFixture(t, nil)
+	id := fx.open(t, incident.Sev2)
+	fx.runQueue(t)
+	fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p2", Text: "a suspect"})
+	ctx := context.Background()
+	local := func(p string) incident.Identity { return incident.Identity{Provider: incident.ProviderLocal, ID: p} }
+
+	secret := func(v incident.View) (seen bool) {
+		for _, e := range v.Timeline {
+			seen = seen || e.Kind.Secret()
+		}
+		return seen || len(v.Incident.Exclusions) > 0
+	}
+	for p, want := range map[string]bool{"p1": false, "p3": true} {
+		v, err := fx.Show(ctx, local(p), id, "on call")
+		if err != nil || secret(v) != want {
+			t.Errorf("show by %s: got the exclusion %t, %v, want %t", p, secret(v), err, want)
+		}
+	}
+	if _, err := fx.Show(ctx, local("p2"), id, "on call"); incident.CodeOf(err) != incident.CodeUnknown || err.Error() != incident.NoAccess(id).Error() {
+		t.Errorf("show by the excluded person: got %v, want the refusal of an unknown incident", err)
+	}
+	list, err := fx.List(ctx, local("p2"), incident.Filter{All: true})
+	if err != nil || list[0].Title != "" || list[0].Commander != "" {
+		t.Errorf("list by the excluded person: got %+v, %v, want no title", list, err)
+	}
+	result, err := fx.Do(ctx, incident.Command{For: id, Verb: incident.VerbNote, Text: "x", By: local("p1"), Via: incident.ViaCLI})
+	if err != nil || len(result.Incident.Exclusions) > 0 {
+		t.Errorf("note by a responder: got %+v, %v, want no exclusion in the result", result.Incident.Exclusions, err)
+	}
+	if !slices.ContainsFunc(fx.store.audit, func(a Access) bool {
+		return a.Action == "exclude" && a.Person == "p3" && a.Incident == id && strings.Contains(a.Reason, "a suspect")
+	}) {
+		t.Errorf("got audit log %+v, want the exclusion", fx.store.audit)
+	}
+}
+
+// TestExclude_NothingIsSentToThePerson looks at the brief of every effect after an
+// exclusion: no handler can address the person.
+func TestExclude_NothingIsSentToThePerson(t *testing.T) {
+	for _, channel := range []string{"", incident.ChannelRemove, incident.ChannelNew} {
+		var reached []string
+		fx := newFixture(t, func(o *Options) {
+			for kind := range o.Handlers {
+				next := o.Handlers[kind]
+				o.Handlers[kind] = func(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+					p, known := b.Directory.Person("p2")
+					addressable := len(p.Identities) > 0 || p.Responder || b.Directory.Represents("p2", incident.Engineering, b.Now)
+					if b.Incident.ID != 0 && b.Incident.Excludes("p2") && (addressable || !known) && kind != incident.EffectRemove || slices.Contains(strings.Split(e.Args["people"], ","), "p2") {
+						reached = append(reached, string(kind))
+					}
+					return next(ctx, b, e)
+				}
+			}
+		})
+		id := fx.open(t, incident.Sev2)
+		fx.do(t, "p3", incident.Command{For: id, Verb: incident.VerbExclude, Person: "p2", Text: "a suspect", Channel: channel})
+		fx.runQueue(t)
+		fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbUpdate, Text: "x"})
+		fx.runQueue(t)
+		if len(reached) > 0 {
+			t.Errorf("channel %q: effects %v can reach the excluded person", channel, reached)
+		}
+		if got := slices.Contains(fx.store.effectNames(id), "remove"); got != (channel == incident.ChannelRemove) {
+			t.Errorf("channel %q: got a removal %t", channel, got)
+		}
+	}
+}

@@ -1,0 +1,78 @@
+package slack
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"tocsin/bot/incident"
+)
+
+// members returns the members of a channel.
+func (f *outboundTest) members(channel string) []string {
+	f.Helper()
+	c, ok := f.ws.Channel(channel)
+	if !ok {
+		f.Fatalf("no channel %q", channel)
+	}
+	return c.Members
+}
+
+func TestRemove_IsDoneOnceAfterAFault(t *testing.T) {
+	eachFault(t, "conversations.kick", func(f *outboundTest) {
+		b := f.openChannel()
+		f.must(f.slack.Invite, b, "people", "p1,p2")
+		channel := b.Incident.Links[incident.LinkChannel]
+		user := slackID(b.Directory, "p2")
+		if !slices.Contains(f.members(channel), user) {
+			f.Fatalf("got members %v, want %s among them", f.members(channel), user)
+		}
+		f.failThenRetry(f.slack.Remove, b, "person", "p2")
+		if got := f.members(channel); slices.Contains(got, user) || !slices.Contains(got, slackID(b.Directory, "p1")) {
+			f.Errorf("got members %v, want only %s removed", got, user)
+		}
+	})
+}
+
+func TestRemove_PersonWithoutAccount(t *testing.T) {
+	f := newOutboundTest(t)
+	f.must(f.slack.Remove, f.openChannel(), "person", "nobody")
+}
+
+func TestReplaceChannel_CreatesOneChannelAfterAFault(t *testing.T) {
+	eachFault(t, "conversations.create", func(f *outboundTest) {
+		b := brief(openedIncident())
+		b.Incident.Links = map[string]string{incident.LinkChannel: "C0OLD", incident.LinkCard: "1.1"}
+		cmd := f.failThenRetry(f.slack.ReplaceChannel, b, "channel", "C0OLD")
+		channels := f.incidentChannels()
+		if len(channels) != 1 || cmd.Links[incident.LinkChannel] != channels[0].ID {
+			f.Fatalf("got %+v for channels %+v, want a link to one new channel", cmd.Links, channels)
+		}
+		for _, name := range []string{incident.LinkCard, incident.LinkBookmark} {
+			if old, ok := cmd.Links[name]; !ok || old != "" {
+				f.Errorf("%s: got %q, want it cleared, because it is in the old channel", name, old)
+			}
+		}
+		b.Incident.Links = cmd.Links
+		if again := f.must(f.slack.ReplaceChannel, b, "channel", "C0OLD"); again.Verb != "" {
+			f.Errorf("got %+v after the replacement, want no command", again)
+		}
+	})
+}
+
+// TestReplaceChannel_LeavesTheOldOne continues in a second channel and invites
+// everybody but the excluded person there.
+func TestReplaceChannel_LeavesTheOldOne(t *testing.T) {
+	f := newOutboundTest(t)
+	b := f.openChannel()
+	old := b.Incident.Links[incident.LinkChannel]
+	b.Incident.Exclusions = []incident.Exclusion{{Person: "p2", Channel: incident.ChannelNew}}
+	cmd := f.must(f.slack.ReplaceChannel, b, "channel", old)
+	b.Incident.Links = cmd.Links
+	f.must(f.slack.Invite, b, "people", "p1,p2")
+	next := cmd.Links[incident.LinkChannel]
+	c, _ := f.ws.Channel(next)
+	if next == old || !strings.HasPrefix(c.Name, "inc-42-") || slices.Contains(f.members(next), slackID(b.Directory, "p2")) {
+		t.Errorf("got channel %q with members %v, want a new one without the excluded person", c.Name, f.members(next))
+	}
+}

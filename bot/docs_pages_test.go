@@ -72,6 +72,37 @@ func TestDocs_Statuses(t *testing.T) {
 	openPage(t, "docs/commands.md").generated("statuses", b.String())
 }
 
+// TestDocs_Authority compares the table of who may give which command with the
+// lifecycle.
+func TestDocs_Authority(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("| Command | Who may give it |\n|---|---|\n")
+	verbs := map[string]map[incident.Verb]bool{} // by command
+	for _, line := range incident.Transitions {
+		name := line.Verb.CommandName()
+		if verbs[name] == nil {
+			verbs[name] = map[incident.Verb]bool{}
+		}
+		verbs[name][line.Verb] = true
+	}
+	seen := map[string]bool{}
+	for _, line := range incident.Transitions {
+		name, who := line.Verb.CommandName(), line.Who&^incident.TheBot
+		if who == 0 {
+			continue
+		}
+		if len(verbs[name]) > 1 {
+			name = strings.ReplaceAll(string(line.Verb), "_", " ")
+		}
+		words := regexp.MustCompile(` \(.*\)`).ReplaceAllString(strings.Join(who.Words(), ", "), "")
+		if row := fmt.Sprintf("| `%s` | %s |\n", name, words); !seen[row] {
+			seen[row] = true
+			b.WriteString(row)
+		}
+	}
+	openPage(t, "docs/security.md").generated("authority", b.String())
+}
+
 // incidentLine is an example of a typed command, for example "/incident ack".
 var incidentLine = regexp.MustCompile(`(?m)^/incident (.+)$`)
 

@@ -94,8 +94,8 @@ func TestExplain_HonoursRestriction(t *testing.T) {
 	if x, err := explain("p5", incident.AlertRequest{Delivery: 2}); err != nil || len(x.Detection.Records) != 0 || !strings.Contains(x.Detection.Note, "not shown") {
 		t.Errorf("legal: got %+v, %v, want no records", x, err)
 	}
-	if x, err := explain("p5", incident.AlertRequest{Delivery: 3}); incident.CodeOf(err) != incident.CodeForbidden {
-		t.Errorf("legal, delivery about a restricted incident: got %+v, %v, want forbidden", x, err)
+	if x, err := explain("p5", incident.AlertRequest{Delivery: 3}); incident.CodeOf(err) != incident.CodeUnknown {
+		t.Errorf("legal, delivery about a restricted incident: got %+v, %v, want unknown", x, err)
 	}
 	if x, err := explain("p1", incident.AlertRequest{Delivery: 3}); err != nil || x.Incident != 1 {
 		t.Errorf("responder: got %+v, %v", x, err)

@@ -99,7 +99,7 @@ func (d *decider) resolve() error {
 	if err := d.requireText("text", d.cmd.Text, "the text is missing. Type resolve HOW, such as resolve rotated all keys"); err != nil {
 		return err
 	}
-	how, why, open := d.cmd.Text, d.cmd.Reason, d.inc.openSteps()
+	how, why, open := d.cmd.Text, d.cmd.Reason, d.inc.OpenSteps()
 	switch {
 	case len(open) == 0 && why != "":
 		how, why = how+" because "+why, ""
@@ -119,8 +119,8 @@ func (u *Unfinished) Text() string {
 	return strings.Join(u.Steps, ", ") + ": " + u.Reason
 }
 
-// openSteps returns the steps that people started and did not finish.
-func (i Incident) openSteps() (out []string) {
+// OpenSteps returns the steps that people started and did not finish.
+func (i Incident) OpenSteps() (out []string) {
 	for _, r := range i.Runs {
 		for _, s := range r.Plan {
 			if s.Action == "" && !s.Started.IsZero() && !s.Finished() {

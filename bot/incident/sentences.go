@@ -88,11 +88,16 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventDepartmentsInvolved: func(e Event) (Sentence, string) {
 		return Say("%s involved %s", e.By, Departments(splitList[Department](e.Field("departments")))), "reason"
 	},
-	EventNoted:           say("text", "%s added a note"),
-	EventEvidence:        sayEvidence,
-	EventUpdated:         say("text", "%s posted a status update"),
-	EventContained:       say("text", "%s marked the incident as contained"),
-	EventResolved:        say("text", "%s marked the incident as resolved"),
+	EventNoted:     say("text", "%s added a note"),
+	EventEvidence:  sayEvidence,
+	EventUpdated:   say("text", "%s posted a status update"),
+	EventContained: say("text", "%s marked the incident as contained"),
+	EventResolved: func(e Event) (Sentence, string) {
+		if e.Field("open_steps") != "" {
+			return Say("%s marked the incident as resolved. Steps left open: %s", e.By, strings.ReplaceAll(e.Field("open_steps"), ",", ", ")), "text"
+		}
+		return Say("%s marked the incident as resolved", e.By), "text"
+	},
 	EventReopened:        say("reason", "%s reopened the incident"),
 	EventDismissProposed: say("reason", "%s proposed to dismiss the incident as a false alarm"),
 	EventDismissed: func(e Event) (Sentence, string) {

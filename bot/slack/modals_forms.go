@@ -27,7 +27,7 @@ var forms = map[incident.Verb]form{
 	incident.VerbEvidence:       {title: "Add evidence", submit: "Add", blocks: evidenceBlocks},
 	incident.VerbUpdate:         {title: "Post a status update", submit: "Post", blocks: textForm("What is the current status?", false)},
 	incident.VerbContain:        {title: "Contain the incident", submit: "Mark as contained", blocks: textForm("How was the harm stopped?", true)},
-	incident.VerbResolve:        {title: "Resolve the incident", submit: "Mark as resolved", blocks: resolveBlocks},
+	incident.VerbResolve:        {title: "Resolve the incident", submit: "Mark as resolved", reads: true, blocks: resolveBlocks},
 	incident.VerbReopen:         {title: "Reopen the incident", submit: "Reopen", blocks: textForm("Why is the incident not over?", false)},
 	incident.VerbDismiss:        {title: "Dismiss as false alarm", submit: "Dismiss", blocks: dismissBlocks},
 	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: textForm("Why must the record change? Amending voids its signatures.", false)},
@@ -135,12 +135,14 @@ func textForm(label string, withTime bool) func(*formBuilder) []slack.Block {
 }
 
 func resolveBlocks(f *formBuilder) []slack.Block {
-	return []slack.Block{
-		inputText("text", "How were service and security restored?", f.prefill.Text, true),
-		hint(optional(inputText("reason", "Why can steps stay open?", f.prefill.Reason, true)),
-			"Needed while steps of a playbook are open. The four departments read it before they sign."),
-		f.happenedAtInput(),
+	blocks := []slack.Block{inputText("text", "How were service and security restored?", f.prefill.Text, true)}
+	if open := f.b.Incident.OpenSteps(); len(open) > 0 {
+		list, _ := clip("Steps are still open: "+strings.Join(open, ", "), 1000)
+		blocks = append([]slack.Block{slack.NewSectionBlock(plainText(list), nil, nil)}, blocks...)
+		blocks = append(blocks, hint(inputText("reason", "Why can these steps stay open?", f.prefill.Reason, true),
+			"The four departments read the reason before they sign."))
 	}
+	return append(blocks, f.happenedAtInput())
 }
 
 func dismissBlocks(f *formBuilder) []slack.Block {

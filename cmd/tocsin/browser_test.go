@@ -145,7 +145,7 @@ func (v *browserDriver) containAndResolve() {
 	v.screenshot("contain-form")
 	v.submitForm()
 	v.waitMessage("marked the incident as contained", "Both keys are inactive")
-	v.sendMessage("/incident resolve all credentials are replaced, no unknown key is left")
+	v.sendMessage("/incident resolve all credentials are replaced, no unknown key is left because the open steps belong to other teams")
 	v.waitMessage("marked the incident as resolved", "no unknown key is left")
 	v.waitText("[data-action-id=record]", "Edit the record")
 	v.scrollToEnd(true)

@@ -104,7 +104,7 @@ func (l *leakTest) plantCanaries() {
 		`fact affected "` + l.canary("affected party") + ` SA" processor 12 because they wrote`,
 		`evidence "` + l.canary("name of evidence") + `" in s3://` + strings.ToLower(l.canary("place of evidence")) + `/x`,
 		"update " + l.canary("update"), "severity sev2 because " + l.canary("reason of a severity"), "contain " + l.canary("containment"),
-		"consult payments blocking", "resolve " + l.canary("resolution"),
+		"consult payments blocking", "resolve " + l.canary("resolution") + " because " + l.canary("open steps"),
 	} {
 		if _, err := l.sendCommand(strings.Replace(command, " ", " INC-1 ", 1)); err != nil {
 			t.Errorf("over the socket: %q: %v", command, err)

@@ -40,6 +40,7 @@ var actorMatrix = map[Verb]string{
 	VerbMerge:            " !   0   x   x   x   x   x   l   S   x   +   !   !",
 	VerbSplit:            " !   0   x   x   x   x   x   l   s   x   +   !   !",
 	VerbPromote:          " !   0   x   x   x   x   x   l   s   x   +   !   !",
+	VerbPageAgain:        " !   0   x   x   x   x   x   l   s   +   +   !   !",
 	VerbSetSeverity:      " !   0   x   x   x   x   x   l   s   +   +   !   !",
 	VerbAssignRole:       " !   0   x   x   r   x   r   L   S   +   +   !   !", // to somebody else
 	VerbSetFact:          " !   0   x   x   +   x   +   L   S   +   +   !   !",
@@ -232,6 +233,7 @@ func TestResponders_AreNeverLockedOut(t *testing.T) {
 		{Active, Command{Verb: VerbAssignRole, Role: Commander, Person: "responder"}},
 		{Active, Command{Verb: VerbStepDone, Step: "rotate"}},
 		{Active, Command{Verb: VerbStepSkip, Step: "rotate", Text: "not needed"}},
+		{Contained, Command{Verb: VerbPageAgain, Text: "more hands"}},
 		{Contained, Command{Verb: VerbSetSeverity, Severity: Sev1, Text: "worse"}},
 		{Closed, Command{Verb: VerbReopen, Text: "it is back"}},
 	} {

@@ -52,7 +52,8 @@ var deciders = map[Verb]func(*decider) error{
 	VerbReopen: (*decider).reopen, VerbDismiss: (*decider).dismiss,
 	VerbSetSeverity: (*decider).setSeverity, VerbAssignRole: (*decider).assignRole,
 	VerbNote: (*decider).note, VerbUpdate: (*decider).update,
-	VerbRevoke: (*decider).revokeAccess, VerbExclude: (*decider).exclude, VerbReadmit: (*decider).readmit, VerbReplacement: (*decider).nameReplacement,
+	VerbPageAgain: (*decider).pageAgain,
+	VerbRevoke:    (*decider).revokeAccess, VerbExclude: (*decider).exclude, VerbReadmit: (*decider).readmit, VerbReplacement: (*decider).nameReplacement,
 	VerbGrant: (*decider).grant, VerbRestrict: (*decider).restrict, VerbErase: (*decider).erase,
 	VerbPromote: (*decider).promote, VerbSetLegalHold: (*decider).setLegalHold, VerbReleaseLegalHold: (*decider).releaseLegalHold,
 

@@ -6,6 +6,16 @@ import (
 	"time"
 )
 
+// pageAgain starts a new paging round, at any severity. While a round is not
+// acknowledged, paging goes on by itself.
+func (d *decider) pageAgain() error {
+	if d.inc.NeedsPage() {
+		return nil
+	}
+	d.startRound(d.cmd.Text)
+	return nil
+}
+
 // page records that a page starts. The caller commits it before it calls the
 // pager. The decision is made only here, while the incident is locked.
 func (d *decider) page() error {
@@ -59,7 +69,7 @@ func (d *decider) pageTimeout() error {
 	}
 	d.emit(EventPageUnanswered, f, nil)
 	if next >= d.env.Policy.EscalationSteps {
-		d.startRound()
+		d.startRound("")
 	}
 	return nil
 }
@@ -79,7 +89,7 @@ func (d *decider) ackTimeout() error {
 		return nil
 	}
 	d.emit(EventAckTimedOut, fields{"person": string(d.inc.Paging.AcknowledgedBy)}, nil)
-	d.startRound()
+	d.startRound("")
 	return nil
 }
 

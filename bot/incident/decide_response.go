@@ -40,13 +40,13 @@ func (d *decider) open() error {
 // startPaging starts a paging round, unless the severity is not paged.
 func (d *decider) startPaging() {
 	if quiet := d.env.Policy.NoPageFrom; quiet == "" || d.inc.Severity.MoreSevereThan(quiet) {
-		d.startRound()
+		d.startRound("")
 	}
 }
 
 // startRound starts a paging round. It ends an acknowledgement in force.
-func (d *decider) startRound() {
-	d.emit(EventRoundStarted, fields{"round": num(d.inc.Paging.Round + 1), "escalation_step": "0"}, nil)
+func (d *decider) startRound(reason string) {
+	d.emit(EventRoundStarted, fields{"round": num(d.inc.Paging.Round + 1), "escalation_step": "0"}, texts{"reason": reason})
 }
 
 func (d *decider) acknowledge() error {

@@ -89,6 +89,7 @@ const (
 	VerbPromote          Verb = "promote"            // Alerts: one suppressed alert, Severity (optional)
 	VerbSplit            Verb = "split"              // Alerts, Title, Severity (optional), Text: why
 	VerbSetLegalHold     Verb = "set_legal_hold"     // Text: why retention must not delete the incident
+	VerbPageAgain        Verb = "page_again"         // Text: why
 	VerbRevoke           Verb = "revoke_access"      // Person, Text: reason
 	VerbExclude          Verb = "exclude"            // Person, Text: reason, Channel
 	VerbReadmit          Verb = "readmit"            // Person, Text: reason
@@ -166,6 +167,7 @@ var Transitions = []Transition{
 	{VerbPromote, []Status{Triage, Active, Contained, Resolved}, nil, Responders, "a suppressed alert is attached"},
 	{VerbSplit, []Status{Triage, Active, Contained, Resolved}, nil, Responders, "some alerts move to a new incident"},
 	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander, "raising the severity pages again"},
+	{VerbPageAgain, responding, nil, Responders | TheCommander, "more help is needed: a new paging round starts"},
 	{VerbAssignRole, live, nil, Participants, "roles move between people"},
 	{VerbNote, anyStatus, nil, Readers | TheBot, "a note is always possible, after the signatures in the appendix"},
 	{VerbUpdate, notDismissedOrMerged, nil, Participants | TheBot, "stakeholders get a status update"},

@@ -48,6 +48,7 @@ var statusMatrix = map[Verb]string{
 	VerbPromote:           ". . . . r - - - -",
 	VerbSetLegalHold:      ". . . . . . . . -",
 	VerbReleaseLegalHold:  ". . . . . . . . .",
+	VerbPageAgain:         "= . . - - - - - -", // triage pages already
 	VerbRevoke:            ". . . . . . . . .",
 	VerbExclude:           ". . . . . . . . .",
 	VerbReadmit:           ". . . . . . . . .",

@@ -149,6 +149,8 @@ func VerbSpecs() []VerbSpec {
 			Examples: []string{"status INC-42"}, NeedsIncident: true, read: readStatus},
 		{Name: "ack", Aliases: []string{"acknowledge"}, Usage: "[INC-42] [sev1…sev4]", Help: "acknowledge: stop paging and become commander if there is none",
 			Examples: []string{"ack", "ack INC-42 sev2"}, Next: names(Severities()), NeedsIncident: true, read: readAck},
+		{Name: "page", Usage: "[because REASON]", Help: "page again because more help is needed: starts a new paging round until somebody acknowledges",
+			Examples: []string{"page", "page because the database needs a second pair of hands"}, NeedsIncident: true, read: readPage},
 		{Name: "severity", Aliases: []string{"sev"}, Usage: "sev1…sev4 [because REASON]", Help: "change the severity, which pages again if raised",
 			Examples: []string{"severity sev1 because customers are locked out"}, Next: names(Severities()), NeedsIncident: true, read: readSeverity},
 		{Name: "role", Aliases: []string{"assign"}, Usage: "ROLE PERSON", Help: "assign a role to a person, or to yourself with me",

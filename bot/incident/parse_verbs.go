@@ -94,6 +94,11 @@ func readAck(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
+func readPage(p *argParser, w *ParsedCommand) error {
+	w.Command.Verb, w.Command.Text = VerbPageAgain, p.reason()
+	return nil
+}
+
 // severity consumes the next word if it is a severity.
 func (p *argParser) severity(c *Command) bool {
 	word, ok := p.peek()
@@ -303,7 +308,7 @@ func readEvidence(p *argParser, w *ParsedCommand) error {
 // commandNames maps verbs to the commands that people type, if they differ.
 var commandNames = map[Verb]string{
 	VerbAcknowledge: "ack", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
-	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant", VerbRevoke: "revoke", VerbReplacement: "replacement",
+	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant", VerbPageAgain: "page", VerbRevoke: "revoke", VerbReplacement: "replacement",
 	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review waive", VerbPromote: "alerts promote",
 	VerbSetLegalHold: "legal-hold", VerbReleaseLegalHold: "legal-hold release",
 }

@@ -57,7 +57,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventAckTimedOut: func(e Event) (Sentence, string) {
 		return Say("The acknowledgement by %s timed out without further activity", e.person("person")), ""
 	},
-	EventRoundStarted: func(e Event) (Sentence, string) { return Say("Paging round %s started", e.literal("round")), "" },
+	EventRoundStarted: func(e Event) (Sentence, string) { return Say("Paging round %s started", e.literal("round")), "reason" },
 	EventPageStarted: func(e Event) (Sentence, string) {
 		step, round := e.escalationStep()
 		return Say("Paging of escalation step %d started (round %d)", step, round), ""

@@ -121,6 +121,7 @@ var resultTexts = map[incident.Verb]string{
 	incident.VerbReopen:           ":white_check_mark: %s is open again. A new paging round starts.",
 	incident.VerbRestrict:         ":white_check_mark: Only participants can now read %s.",
 	incident.VerbGrant:            ":white_check_mark: The person can now read %s.",
+	incident.VerbPageAgain:        ":pager: A new paging round of %s starts. It goes on until somebody acknowledges.",
 	incident.VerbRevoke:           ":white_check_mark: The person can no longer read %s.",
 	incident.VerbExclude:          ":lock: Recorded for %s. Only legal and security see this.",
 	incident.VerbReadmit:          ":white_check_mark: The person is no longer excluded from %s. Grants and roles do not come back by themselves.",

@@ -15,21 +15,21 @@ import (
 // allowedImports lists the packages of this module that each package may import.
 // A trailing "..." matches a folder and everything below it.
 var allowedImports = map[string][]string{
-	"bot/incident": {}, "bot/secret": {}, "bot/redact": {},
+	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {},
 
-	"playbooks":  {"bot/incident"},
+	"playbooks":  {"bot/expression", "bot/incident"},
 	"templates":  {"bot/incident"},
 	"bot/detect": {"bot/incident"},
 
 	"bot/intake":            {"bot/incident"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
-	"bot/response":          {"bot/incident", "playbooks", "templates", "bot/detect", "bot/redact"},
+	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "templates", "bot/detect", "bot/redact"},
 
 	"store":            {"bot/incident", "bot/response", "bot/intake", "bot/secret"},
 	"bot/sentry":       {"bot/incident", "bot/secret"},
 	"bot/pagerduty":    {"bot/incident", "bot/secret"},
 	"bot/alertmanager": {"bot/incident", "bot/secret"},
-	"bot/generic":      {"bot/incident", "bot/secret"},
+	"bot/generic":      {"bot/expression", "bot/incident", "bot/secret"},
 	"bot/hackerone":    {"bot/incident", "bot/secret"},
 	"bot/vulnreport":   {"bot/incident", "bot/secret"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret"},
@@ -50,6 +50,7 @@ var libraryOwners = map[string][]string{
 	"gorm.io/":                         {"store"},
 	"github.com/riverqueue/":           {"store"},
 	"github.com/slack-go/":             {"bot/slack"},
+	"github.com/expr-lang/":            {"bot/expression"},
 	"github.com/PagerDuty/":            {"bot/pagerduty"},
 	"github.com/tink-crypto/":          {"store"},
 	"github.com/wneessen/go-mail":      {"bot/mail"},

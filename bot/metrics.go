@@ -23,6 +23,7 @@ type metrics struct {
 	commitSize         prometheus.Histogram
 	decoded            *prometheus.CounterVec
 	ingested           *prometheus.CounterVec
+	conditionFailures  *prometheus.CounterVec
 	effects            *prometheus.CounterVec
 	effectTime         *prometheus.HistogramVec
 	ready              *prometheus.GaugeVec
@@ -47,6 +48,8 @@ func newMetrics() *metrics {
 			Help: "Total number of stored deliveries decoded, by source and outcome."}, []string{"source", "outcome"}),
 		ingested: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_ingested_total",
 			Help: "Total number of decoded deliveries ingested, by outcome."}, []string{"outcome"}),
+		conditionFailures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_condition_failures_total",
+			Help: "Total number of conditions that could not be evaluated on an alert, by kind of condition."}, []string{"of"}),
 		effects: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_effects_total",
 			Help: "Total number of effect attempts, by kind and outcome."}, []string{"kind", "outcome"}),
 		effectTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_effect_duration_seconds",
@@ -62,7 +65,7 @@ func newMetrics() *metrics {
 		securityTxtExpires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
 			Help: "Unix time at which /.well-known/security.txt expires, in seconds, or 0 without one."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.requestTime, m.commits, m.commitSize, m.decoded, m.ingested, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.securityTxtExpires,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.commits, m.commitSize, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.securityTxtExpires,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -104,6 +107,11 @@ func (m *metrics) EffectDone(kind, outcome string, took time.Duration) {
 
 func (m *metrics) Ingested(outcome string, n int) {
 	m.ingested.WithLabelValues(outcome).Add(float64(n))
+}
+
+// ConditionFailed counts conditions that could not be evaluated.
+func (m *metrics) ConditionFailed(of string) {
+	m.conditionFailures.WithLabelValues(of).Inc()
 }
 
 // Certificate counts fetched and checked SNS signing certificates.

@@ -6,12 +6,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/vm"
-
+	"tocsin/bot/expression"
 	"tocsin/bot/incident"
 )
 
@@ -46,8 +43,8 @@ type matchEnv struct {
 	Source       string            `expr:"source"`
 	Kind         string            `expr:"kind"`
 	Level        string            `expr:"level"`
-	Title        string            `expr:"title"` // of the alert, or of the incident if there is no alert
-	Detail       string            `expr:"detail"`
+	Title        string            `expr:"title"` // of the alert, shortened, or of the incident if there is no alert
+	Detail       string            `expr:"detail" size:"long"`
 	Project      string            `expr:"project"`
 	Release      string            `expr:"release"`
 	Environment  string            `expr:"environment"`
@@ -99,13 +96,22 @@ func newMatchEnv(i incident.Incident, a *incident.Alert) matchEnv {
 	if a == nil {
 		return o
 	}
-	o.Source, o.Kind, o.Level, o.Title, o.Detail = a.Source, a.Kind, string(a.Level), a.Title, a.Detail
+	o.Source, o.Kind, o.Level, o.Title, o.Detail = a.Source, a.Kind, string(a.Level), title(a.Title), a.Detail
 	o.Project, o.Release, o.Environment, o.Account, o.Region = a.Project, a.Release, a.Environment, a.Account, a.Region
 	o.Principal, o.Address, o.Rule, o.Sample = a.Principal, a.Address, a.Rule, a.Sample
 	if a.Tags != nil {
 		o.Tags = a.Tags
 	}
 	return o
+}
+
+// title returns the title of an alert as incidents show it: of bounded length.
+func title(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), utf8.UTFMax*incident.MaxTitle)], "\uFFFD")
+	if utf8.RuneCountInString(s) > incident.MaxTitle {
+		s = string([]rune(s)[:incident.MaxTitle])
+	}
+	return s
 }
 
 // knownValues are the values that a name in a condition can have.
@@ -125,7 +131,7 @@ func toStrings[T ~string](list []T) []string {
 }
 
 // condition is a compiled expression. A nil condition is never true.
-type condition = *vm.Program
+type condition = *expression.Program
 
 // conditionError is an error in an expression. Line and Column are its
 // position, counted from 0.
@@ -137,18 +143,20 @@ type conditionError struct {
 // compile compiles an expression over the fields of env. It returns all invalid
 // values and the first syntax or type error.
 func compile(src string, env any) (condition, []conditionError) {
-	check := &valueChecker{src: []rune(src)}
-	program, err := expr.Compile(src, expr.Env(env), expr.AsBool(), expr.DisableBuiltin("now"), expr.MaxNodes(500), expr.Patch(check))
+	found := impossibleValues(src)
+	program, err := expression.Compile(src, env, expression.Condition)
 	if err == nil {
-		return program, check.found
+		return program, found
 	}
-	var located *file.Error
-	if !errors.As(err, &located) {
-		return nil, append(check.found, conditionError{Message: fmt.Sprintf("the condition must be true or false, add a comparison such as severity == \"sev1\" (%v)", err)})
+	var located *expression.Error
+	if !errors.As(err, &located) || located.Syntax() && located.Line == 0 {
+		return nil, append(found, conditionError{Message: fmt.Sprintf("the condition must be true or false, add a comparison such as severity == \"sev1\" (%v)", err)})
 	}
-	bad := conditionError{Line: max(located.Line-1, 0), Column: located.Column}
+	bad := conditionError{Line: max(located.Line-1, 0), Column: max(located.Column-1, 0)}
 	name, unknown := strings.CutPrefix(located.Message, "unknown name ")
 	switch {
+	case !located.Syntax():
+		bad.Message = located.Message
 	case unknown:
 		bad.Message = fmt.Sprintf("unknown name %q%s", name, suggestion(name, fieldNames(env)))
 	case strings.HasPrefix(located.Message, "unexpected token EOF"):
@@ -158,16 +166,16 @@ func compile(src string, env any) (condition, []conditionError) {
 	default:
 		bad.Message = "invalid expression, correct it here (" + located.Message + ")"
 	}
-	return nil, append(check.found, bad)
+	return nil, append(found, bad)
 }
 
 // evaluate returns the value of a condition.
 func evaluate(c condition, env any) (bool, error) {
-	out, err := expr.Run(c, env)
+	holds, err := c.Matches(env)
 	if err != nil {
 		return false, fmt.Errorf("evaluate condition: %w", err)
 	}
-	return out.(bool), nil // guaranteed by expr.AsBool
+	return holds, nil
 }
 
 func fieldNames(env any) []string {
@@ -179,51 +187,19 @@ func fieldNames(env any) []string {
 	return out
 }
 
-// valueChecker finds comparisons with impossible values, such as severity ==
+// impossibleValues finds comparisons with impossible values, such as severity ==
 // "sve1".
-type valueChecker struct {
-	src   []rune
-	found []conditionError
-	seen  []int
-}
-
-// Visit checks one node. The compiler may visit a node more than once.
-func (v *valueChecker) Visit(node *ast.Node) {
-	b, ok := (*node).(*ast.BinaryNode)
-	if !ok {
-		return
-	}
-	switch b.Operator {
-	case "==", "!=", "<", "<=", ">", ">=":
-		v.compare(b.Left, b.Right)
-		v.compare(b.Right, b.Left)
-	case "in":
-		if list, ok := b.Right.(*ast.ArrayNode); ok {
-			for _, item := range list.Nodes {
-				v.compare(b.Left, item)
-			}
+func impossibleValues(src string) []conditionError {
+	var found []conditionError
+	for _, c := range expression.Comparisons(src) {
+		known := knownValues[c.Name]
+		if known == nil || slices.Contains(known, c.Text) {
+			continue
+		}
+		bad := conditionError{Line: c.Line - 1, Column: c.Column - 1, Message: fmt.Sprintf("%s cannot be %q%s", c.Name, c.Text, suggestion(c.Text, known))}
+		if !slices.Contains(found, bad) {
+			found = append(found, bad)
 		}
 	}
-}
-
-func (v *valueChecker) compare(name, value ast.Node) {
-	id, ok := name.(*ast.IdentifierNode)
-	word, isText := value.(*ast.StringNode)
-	if !ok || !isText || knownValues[id.Value] == nil || slices.Contains(knownValues[id.Value], word.Value) {
-		return
-	}
-	from := word.Location().From
-	if slices.Contains(v.seen, from) {
-		return
-	}
-	v.seen = append(v.seen, from)
-	before := v.src[:min(from, len(v.src))]
-	line, column := 0, 0
-	for _, r := range before {
-		column++
-		if r == '\n' {
-			line, column = line+1, 0
-		}
-	}
-	v.found = append(v.found, conditionError{Line: line, Column: column, Message: fmt.Sprintf("%s cannot be %q%s", id.Value, word.Value, suggestion(word.Value, knownValues[id.Value]))})
+	return found
 }

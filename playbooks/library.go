@@ -90,19 +90,25 @@ func (l *Library) Pin(name string) (incident.Run, bool) {
 }
 
 // Match returns the plans of all playbooks whose match condition is true,
-// sorted by name. The alert is nil if a person opens the incident. A condition
-// that cannot be evaluated counts as false.
-func (l *Library) Match(inc incident.Incident, alert *incident.Alert) []incident.Run {
-	var out []incident.Run
+// sorted by name. The alert is nil if a person opens the incident. failed lists the
+// playbooks whose condition cannot be evaluated, with the reason. They are not
+// among the plans.
+func (l *Library) Match(inc incident.Incident, alert *incident.Alert) (out []incident.Run, failed map[string]error) {
 	env := newMatchEnv(inc, alert)
 	for _, name := range l.Names() {
 		p := l.byName[name]
 		if p.match == nil {
 			continue
 		}
-		if fits, err := evaluate(p.match, env); err == nil && fits {
+		fits, err := evaluate(p.match, env)
+		switch {
+		case err != nil && failed == nil:
+			failed = map[string]error{name: err}
+		case err != nil:
+			failed[name] = err
+		case fits:
 			out = append(out, p.Pin())
 		}
 	}
-	return out
+	return out, failed
 }

@@ -152,7 +152,11 @@ func TestLibrary_Match(t *testing.T) {
 	} {
 		inc.Title = c.title
 		var got []string
-		for _, run := range l.Match(inc, c.alert) {
+		runs, failed := l.Match(inc, c.alert)
+		if len(failed) > 0 {
+			t.Errorf("got failures %v", failed)
+		}
+		for _, run := range runs {
 			got = append(got, run.Playbook)
 		}
 		if strings.Join(got, " ") != c.want {

@@ -90,7 +90,7 @@ func TestParse_Errors(t *testing.T) {
 		"condition values":          {`match: severity == "sev1"`, `match: severity in ["sev1", "critical"]`, `5:29: match: severity cannot be "critical" (use one of sev1, sev2, sev3, sev4)`},
 		"condition type":            {`when: personal_data != "no"`, `when: evidence != "no"`, `23:20: when: values of different types, compare values of one type (invalid operation: != (mismatched types int and string))`},
 		"condition is not a bool":   {`when: personal_data != "no"`, `when: severity`, `23:11: when: the condition must be true or false, add a comparison such as severity == "sev1" (expected bool, but got string)`},
-		"condition with clock":      {`when: personal_data != "no"`, `when: now().Year() > 1`, `23:11: when: unknown name "now" (use one of `},
+		"condition with clock":      {`when: personal_data != "no"`, `when: now().Year() > 1`, `23:11: when: the function now is not allowed, because the result must depend on the values alone. Use one of: abs, `},
 		"condition syntax":          {`when: personal_data != "no"`, `when: severity ==`, `23:21: when: the expression is incomplete, add the missing part (unexpected token EOF)`},
 		"alert name in a step":      {`when: personal_data != "no"`, `when: source == "sentry"`, `23:11: when: unknown name "source" (did you mean sources?)`},
 		"role not declared":         {"    role: operations", "    role: operation", `16:11: role "operation" is not declared under roles (did you mean operations?)`},

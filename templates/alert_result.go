@@ -86,6 +86,9 @@ func MaintenanceWindowLine(m incident.MaintenanceWindow, dir incident.Directory,
 	if m.When != "" {
 		text += " · when " + clip(oneLine(m.When), 200)
 	}
+	if m.Failing != "" {
+		text += " · " + clip(oneLine(m.Failing), 300)
+	}
 	return text + " · reason: " + clip(oneLine(m.Reason), 200)
 }
 

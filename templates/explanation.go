@@ -26,6 +26,9 @@ func explanationLines(x incident.Explanation) []string {
 		out = append(out, fmt.Sprintf("Undecodable: %s · %s, last D%d at %s", oneLine(u.Reason), plural(u.Count, "time"), u.Last, u.At.UTC().Format(timeLayout)))
 	}
 	out = append(out, "Outcome: "+oneLine(x.Outcome))
+	for _, line := range x.FailedWindows {
+		out = append(out, clip(oneLine(line), 400))
+	}
 	return append(append(out, routingLines(x)...), detectionLines(x.Detection)...)
 }
 
@@ -60,7 +63,17 @@ func ruleLines(rules []incident.RuleTrace) []string {
 			out = append(out, "matches: "+name+" → "+oneLine(r.Action))
 			continue
 		}
-		out = append(out, "does not match: "+name)
+		switch {
+		case r.Applied:
+			out = append(out, "failed: "+name+" → "+oneLine(r.Action)+", because a failing rule may not hide an alert")
+		case r.Failed != "":
+			out = append(out, "failed: "+name)
+		default:
+			out = append(out, "does not match: "+name)
+		}
+		if r.Failed != "" {
+			out = append(out, "  "+clip(oneLine(r.Failed), 400))
+		}
 		for _, why := range r.Why {
 			out = append(out, "  "+clip(oneLine(why), 400))
 		}

@@ -10,7 +10,8 @@
 // [New] compiles and type-checks them. An expression that fails on a body, for
 // example because it reads a field of a missing object, leaves its field empty.
 // The alert is still raised and its detail contains the error: a mistake in the
-// mapping never loses an alert.
+// mapping never loses an alert. All expressions on one delivery share a budget. If
+// it is used up, one alert stands for the items that are left.
 package generic
 
 import (
@@ -19,15 +20,11 @@ import (
 	"iter"
 	"maps"
 	"net/http"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/vm"
-
+	"tocsin/bot/expression"
 	"tocsin/bot/secret"
 )
 
@@ -84,9 +81,9 @@ type Source struct {
 	cfg     Config
 	headers []string
 
-	when, each, resolved, sample *vm.Program
-	texts                        map[string]*vm.Program // by field name
-	tags                         map[string]*vm.Program
+	when, each, resolved, sample *expression.Program
+	texts                        map[string]*expression.Program // by field name
+	tags                         map[string]*expression.Program
 }
 
 // env holds the variables of an expression.
@@ -95,9 +92,6 @@ type env struct {
 	Item   any               `expr:"item"`
 	Header map[string]string `expr:"header"`
 }
-
-// maxNodes is the maximum number of syntax nodes of one expression.
-const maxNodes = 500
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
 
@@ -110,7 +104,7 @@ func New(c Config) (*Source, error) {
 	if c.HMAC.Header == "" {
 		c.HMAC.Header = "X-Signature-256"
 	}
-	s := &Source{cfg: c, texts: map[string]*vm.Program{}, tags: map[string]*vm.Program{}}
+	s := &Source{cfg: c, texts: map[string]*expression.Program{}, tags: map[string]*expression.Program{}}
 	var errs []error
 	add := func(field string, err error) {
 		if err != nil {
@@ -129,20 +123,20 @@ func New(c Config) (*Source, error) {
 	var err error
 	for field, to := range map[string]struct {
 		code string
-		out  **vm.Program
+		out  **expression.Program
 	}{"when": {c.Mapping.When, &s.when}, "resolved": {c.Mapping.Resolved, &s.resolved}, "sample": {c.Mapping.Sample, &s.sample}} {
-		*to.out, err = compile(to.code, expr.AsBool())
+		*to.out, err = compile(to.code, expression.Condition)
 		add("mapping."+field, err)
 	}
-	s.each, err = compile(c.Mapping.Each, expr.AsKind(reflect.Slice))
+	s.each, err = compile(c.Mapping.Each, expression.List)
 	add("mapping.each", err)
 	texts := c.Mapping.textExpressions()
 	for _, field := range slices.Sorted(maps.Keys(texts)) {
-		s.texts[field], err = compileText(texts[field])
+		s.texts[field], err = compile(texts[field], expression.Text)
 		add("mapping."+field, err)
 	}
 	for _, tag := range slices.Sorted(maps.Keys(c.Mapping.Tags)) {
-		s.tags[tag], err = compileText(c.Mapping.Tags[tag])
+		s.tags[tag], err = compile(c.Mapping.Tags[tag], expression.Text)
 		add("mapping.tags."+tag, err)
 	}
 	for _, h := range c.Headers {
@@ -159,9 +153,9 @@ func New(c Config) (*Source, error) {
 }
 
 // programs yields each expression with its configuration key, sorted by key.
-func (s *Source) programs() iter.Seq2[string, *vm.Program] {
-	return func(yield func(string, *vm.Program) bool) {
-		all := map[string]*vm.Program{"when": s.when, "each": s.each, "resolved": s.resolved, "sample": s.sample}
+func (s *Source) programs() iter.Seq2[string, *expression.Program] {
+	return func(yield func(string, *expression.Program) bool) {
+		all := map[string]*expression.Program{"when": s.when, "each": s.each, "resolved": s.resolved, "sample": s.sample}
 		maps.Copy(all, s.texts)
 		for tag, program := range s.tags {
 			all["tags."+tag] = program
@@ -176,35 +170,19 @@ func (s *Source) programs() iter.Seq2[string, *vm.Program] {
 
 // checkHeaders returns an error if the expression reads a header that is not
 // stored. At run time that header would always be empty, without any error.
-func (s *Source) checkHeaders(program *vm.Program) error {
-	v := headerCollector{}
-	node := program.Node()
-	ast.Walk(&node, &v)
-	for _, name := range v.names {
-		switch canonical := http.CanonicalHeaderKey(name); {
+func (s *Source) checkHeaders(program *expression.Program) error {
+	for _, read := range program.Reads() {
+		if read.Name != "header" || !read.Keyed {
+			continue
+		}
+		switch canonical := http.CanonicalHeaderKey(read.Key); {
 		case !slices.Contains(s.headers, canonical):
-			return fmt.Errorf("reads header %s, which is not stored: add it to headers", name)
-		case name != canonical:
-			return fmt.Errorf("reads header %s: write header[%q]", name, canonical)
+			return fmt.Errorf("reads header %s, which is not stored: add it to headers", read.Key)
+		case read.Key != canonical:
+			return fmt.Errorf("reads header %s: write header[%q]", read.Key, canonical)
 		}
 	}
 	return nil
-}
-
-// headerCollector collects the names of the headers that an expression reads.
-type headerCollector struct{ names []string }
-
-// Visit implements ast.Visitor.
-func (v *headerCollector) Visit(node *ast.Node) {
-	member, ok := (*node).(*ast.MemberNode)
-	if !ok {
-		return
-	}
-	object, isName := member.Node.(*ast.IdentifierNode)
-	name, isText := member.Property.(*ast.StringNode)
-	if isName && isText && object.Value == "header" {
-		v.names = append(v.names, name.Value)
-	}
 }
 
 // textExpressions returns the expressions with a text result, by field name.
@@ -216,28 +194,11 @@ func (m Mapping) textExpressions() map[string]string {
 }
 
 // compile returns nil if code is empty.
-func compile(code string, result expr.Option) (*vm.Program, error) {
+func compile(code string, result expression.Result) (*expression.Program, error) {
 	if strings.TrimSpace(code) == "" {
 		return nil, nil
 	}
-	return expr.Compile(code, expr.Env(env{}), expr.MaxNodes(maxNodes), result)
-}
-
-// compileText compiles an expression with a text result. It rejects static types
-// that cannot become text. Fields of the body have no static type, so they are
-// checked when a body is decoded.
-func compileText(code string) (*vm.Program, error) {
-	program, err := compile(code, expr.AsAny())
-	if err != nil || program == nil {
-		return nil, err
-	}
-	if t := program.Node().Type(); t != nil {
-		switch t.Kind() {
-		case reflect.Map, reflect.Slice, reflect.Array, reflect.Struct, reflect.Func:
-			return nil, fmt.Errorf("returns a %s, want a string, a number or a boolean", t.Kind())
-		}
-	}
-	return program, nil
+	return expression.Compile(code, env{}, result)
 }
 
 // Name returns the last element of the webhook's path.

@@ -15,9 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/vm"
-
+	"tocsin/bot/expression"
 	"tocsin/bot/incident"
 	"tocsin/bot/secret"
 )
@@ -85,41 +83,66 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	for _, name := range s.headers {
 		e.Header[name] = h.Get(name)
 	}
-	items := []any{doc}
-	if s.each != nil {
-		list, err := expr.Run(s.each, e)
-		if err != nil {
-			return nil, fmt.Errorf("decode %s: mapping.each: %s", s.cfg.Name, firstLine(err))
-		}
-		var ok bool
-		if items, ok = list.([]any); !ok {
-			return nil, fmt.Errorf("decode %s: mapping.each returns %s, want a list", s.cfg.Name, jsonType(list))
-		}
-	}
+	budget := expression.NewBudget(expression.MappingSteps)
+	items, failure := s.items(e, budget)
 	var out []incident.Signal
-	for _, item := range items {
-		e.Item = item
-		if signal, ok := s.signal(e); ok {
+	for n, item := range items {
+		if budget.Exhausted() {
+			out = append(out, incident.Signal{Alert: s.unmapped(len(items) - n)})
+			break
+		}
+		r := &evaluation{env: e, budget: budget}
+		if r.env.Item = item; failure != "" {
+			r.failed = append(r.failed, failure)
+		}
+		if signal, ok := s.signal(r); ok {
 			out = append(out, signal)
 		}
 	}
 	return out, nil
 }
 
+// items returns the elements of Mapping.Each. If it fails, the only item is the
+// body, and failure is the reason.
+func (s *Source) items(e env, budget *expression.Budget) (items []any, failure string) {
+	if s.each == nil {
+		return []any{e.Body}, ""
+	}
+	list, err := s.each.Run(e, budget)
+	if err != nil {
+		return []any{e.Body}, "mapping.each failed: " + err.Error()
+	}
+	items, ok := list.([]any)
+	if !ok {
+		return []any{e.Body}, fmt.Sprintf("mapping.each failed: got %s, want a list", jsonType(list))
+	}
+	return items, ""
+}
+
+// unmapped returns the alert for the items that are left when the budget of a
+// delivery is used up. Its level is high, because theirs are unknown.
+func (s *Source) unmapped(items int) *incident.Alert {
+	a := &incident.Alert{Source: s.cfg.Name, Level: incident.LevelHigh, Title: fmt.Sprintf("%d items from %s were not read", items, s.cfg.Name),
+		Fingerprint: "unread items", Detail: fmt.Sprintf("The expressions of the mapping need more than %d steps for this delivery. Read its body, send fewer items in one delivery, or use cheaper expressions.", expression.MappingSteps)}
+	s.fillDefaults(a)
+	return a
+}
+
 // evaluation evaluates the expressions for one item and collects their errors.
 type evaluation struct {
 	env    env
+	budget *expression.Budget
 	failed []string
 }
 
 // run evaluates p. It returns nil if p is nil or fails.
-func (r *evaluation) run(field string, p *vm.Program) any {
+func (r *evaluation) run(field string, p *expression.Program) any {
 	if p == nil {
 		return nil
 	}
-	v, err := expr.Run(p, r.env)
+	v, err := p.Run(r.env, r.budget)
 	if err != nil {
-		r.fail(field, firstLine(err))
+		r.fail(field, err.Error())
 		return nil
 	}
 	return v
@@ -129,7 +152,7 @@ func (r *evaluation) fail(field, reason string) {
 	r.failed = append(r.failed, fmt.Sprintf("mapping.%s failed: %s", field, reason))
 }
 
-func (r *evaluation) text(field string, p *vm.Program) string {
+func (r *evaluation) text(field string, p *expression.Program) string {
 	switch v := r.run(field, p).(type) {
 	case nil:
 		return ""
@@ -147,8 +170,7 @@ func (r *evaluation) text(field string, p *vm.Program) string {
 
 // signal returns one alert, or a note that the alert has ended. It returns false if
 // Mapping.When is false. A condition that fails does not suppress the alert.
-func (s *Source) signal(e env) (incident.Signal, bool) {
-	r := &evaluation{env: e}
+func (s *Source) signal(r *evaluation) (incident.Signal, bool) {
 	if v := r.run("when", s.when); v == false {
 		return incident.Signal{}, false
 	}
@@ -248,13 +270,6 @@ func webURL(s string) string {
 		return ""
 	}
 	return s
-}
-
-// firstLine returns the first line of an expr error. The other lines draw the
-// position within the expression.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return strings.ReplaceAll(line, "<nil>", "nothing")
 }
 
 // jsonType returns the JSON type of an expression's result.

@@ -16,6 +16,7 @@ type Explanation struct {
 	Rules          []RuleTrace     `json:"rules"`                     // the evaluated rules
 	CurrentRules   []RuleTrace     `json:"current_rules,omitempty"`   // evaluated under the current routing, if it changed
 	Detection      Detection       `json:"detection"`
+	FailedWindows  []string        `json:"failed_windows,omitempty"` // maintenance windows whose condition fails on the alert
 }
 
 // UndecodableKind returns the kind of the alert about undecodable deliveries of a
@@ -96,5 +97,7 @@ type RuleTrace struct {
 	When    string   `json:"when"`
 	Action  string   `json:"action"`
 	Matched bool     `json:"matched"`
-	Why     []string `json:"why,omitempty"` // if it did not match: the false clauses, with the compared values
+	Why     []string `json:"why,omitempty"`     // if it did not match: the false clauses, with the compared values
+	Failed  string   `json:"failed,omitempty"`  // why the condition could not be evaluated
+	Applied bool     `json:"applied,omitempty"` // the rule failed and its action applies, because it may not hide the alert
 }

@@ -149,6 +149,11 @@ func (s *session) agendaAlerts(since time.Time) (incident.AlertResult, error) {
 		return a, fmt.Errorf("read maintenance windows: %w", err)
 	}
 	for n := range a.MaintenanceWindows {
+		if m := &a.MaintenanceWindows[n]; s.d.compileWindow(*m).err != nil {
+			m.Failing = "suppresses nothing, because its condition is not allowed"
+		} else {
+			s.d.describeFailures(a.MaintenanceWindows[n : n+1])
+		}
 		a.MaintenanceWindows[n].When = ""
 	}
 	return a, nil

@@ -2,6 +2,7 @@ package response
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"tocsin/bot/incident"
@@ -16,8 +17,8 @@ func (r *ingestion) routeAlert(g *alertGroup) error {
 		g.decision = RoutingDecision{Routing: r.routing}
 		return r.suppress(WatchedAlerts, g, outcomeUndecodable)
 	}
-	position, rule := r.d.Routing.route(g.alert, r.d.Log)
-	g.decision = RoutingDecision{Rule: position, Routing: r.routing}
+	rule := g.verdict.rule
+	g.decision = RoutingDecision{Rule: g.verdict.position, Routing: r.routing}
 	if rule.Drop != "" {
 		return r.suppress(DroppedAlerts, g, outcomeDropped)
 	}
@@ -33,7 +34,7 @@ func (r *ingestion) routeAlert(g *alertGroup) error {
 			return r.attachAlert(id, g, rule)
 		}
 	}
-	if window := r.maintenanceWindow(g.alert); window != 0 {
+	if window := r.maintenanceWindow(g); window != 0 {
 		g.decision.Maintenance = window
 		r.suppressed[window] += int64(len(g.rows))
 		return r.suppress(MaintenanceAlerts, g, outcomeMaintenance)
@@ -120,8 +121,9 @@ func (r *ingestion) openIncident(g *alertGroup, rule Rule, ended incident.ID) er
 	}
 	alert := alertRef(row)
 	preview := incident.Incident{ID: id, Status: incident.Triage, Severity: rule.Open, Title: alert.Title}
+	runs, failed := r.playbookRuns(preview, g.alert, rule)
 	_, err = r.create(id, incident.Command{Verb: incident.VerbOpen, For: id, By: sourceIdentity(g.alert), Via: incident.ViaSource, Title: alert.Title,
-		Text: truncate(g.alert.Detail), Severity: rule.Open, Alert: &alert, Runs: r.playbookRuns(preview, g.alert, rule)}, g.alert.Correlation)
+		Text: alertText(g, failed...), Severity: rule.Open, Alert: &alert, Runs: runs}, g.alert.Correlation)
 	if err != nil {
 		return err
 	}
@@ -156,8 +158,9 @@ func (r *ingestion) attachAlert(id incident.ID, g *alertGroup, rule Rule) error 
 			return err
 		}
 		alert := alertRef(row)
+		runs, failed := r.playbookRuns(dr.inc, g.alert, rule)
 		cmd := incident.Command{Verb: incident.VerbAttach, For: id, By: sourceIdentity(g.alert), Via: incident.ViaSource, Alert: &alert,
-			Text: truncate(g.alert.Detail), Runs: r.playbookRuns(dr.inc, g.alert, rule)}
+			Text: alertText(g, failed...), Runs: runs}
 		if rule.Open.MoreSevereThan(dr.inc.Severity) {
 			cmd.Severity = rule.Open
 		}
@@ -230,12 +233,11 @@ func milestone(before, after int64) (mark int64) {
 
 // playbookRuns returns the playbooks that an alert starts, pinned. They are the
 // playbook of the rule and the matching ones, except playbooks that the incident
-// already runs.
-func (s *session) playbookRuns(inc incident.Incident, a incident.Alert, rule Rule) []incident.Run {
+// already runs. failed has a line for each playbook whose condition failed.
+func (s *session) playbookRuns(inc incident.Incident, a incident.Alert, rule Rule) (out []incident.Run, failed []string) {
 	if s.d.Playbooks == nil {
-		return nil
+		return nil, nil
 	}
-	var out []incident.Run
 	add := func(run incident.Run) {
 		if inc.Run(run.Playbook) == nil && !slices.ContainsFunc(out, func(have incident.Run) bool { return have.Playbook == run.Playbook }) {
 			out = append(out, run)
@@ -244,8 +246,13 @@ func (s *session) playbookRuns(inc incident.Incident, a incident.Alert, rule Rul
 	if run, ok := s.d.Playbooks.Pin(rule.Playbook); ok {
 		add(run)
 	}
-	for _, run := range s.d.Playbooks.Match(inc, &a) {
+	matching, errs := s.d.Playbooks.Match(inc, &a)
+	for _, run := range matching {
 		add(run)
 	}
-	return out
+	for _, name := range slices.Sorted(maps.Keys(errs)) {
+		s.d.reportFailure("playbook", name, errs[name], a.Kind)
+		failed = append(failed, fmt.Sprintf("Playbook %s was not started, because its condition failed on this alert: %v. Start it by hand if it applies.", name, errs[name]))
+	}
+	return out, failed
 }

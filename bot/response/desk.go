@@ -33,7 +33,8 @@ type Playbooks interface {
 	// Match returns the pinned playbooks that match an incident. alert is the
 	// alert that opens the incident or is attached to it, or nil if a person
 	// opens it.
-	Match(inc incident.Incident, alert *incident.Alert) []incident.Run
+	// failed has the playbooks whose condition could not be evaluated.
+	Match(inc incident.Incident, alert *incident.Alert) (runs []incident.Run, failed map[string]error)
 }
 
 // Correlator evaluates the rules about several events.
@@ -74,6 +75,9 @@ type Observer interface {
 	EffectDone(kind, outcome string, took time.Duration)
 	// Ingested counts n deliveries with an outcome.
 	Ingested(outcome string, n int)
+	// ConditionFailed counts a condition that could not be evaluated on an alert.
+	// of is "rule", "window" or "playbook".
+	ConditionFailed(of string)
 }
 
 // DiscardedEffect is an effect that failed and will not be retried.
@@ -113,7 +117,8 @@ type Options struct {
 type Desk struct {
 	Options
 	routing    atomic.Int64 // id of the current configuration in the store, 0 until it is stored
-	conditions sync.Map     // compiled conditions of maintenance windows, by window id
+	conditions sync.Map     // compiledWindow by id of the maintenance window
+	failures   sync.Map     // failureKey of conditions whose failure was logged
 }
 
 // New returns a Desk, or an error if a required option is missing.

@@ -39,6 +39,9 @@ func (d *Desk) explain(ctx context.Context, who incident.Identity, e incident.Al
 	if err := d.traceRouting(&x); err != nil {
 		return incident.AlertResult{}, err
 	}
+	if err := d.traceWindows(ctx, &x); err != nil {
+		return incident.AlertResult{}, err
+	}
 	if err := d.traceDetection(ctx, who, &x); err != nil {
 		return incident.AlertResult{}, err
 	}
@@ -136,6 +139,37 @@ func (d *Desk) traceRouting(x *explanation) error {
 	}
 	if x.Rules = original.trace(x.row.Alert); x.Digest != x.CurrentDigest {
 		x.CurrentRules = d.Routing.trace(x.row.Alert)
+	}
+	return nil
+}
+
+// traceWindows adds the maintenance windows that were active at the last occurrence
+// of the alert and whose condition fails on it.
+func (d *Desk) traceWindows(ctx context.Context, x *explanation) error {
+	if x.row.ID == 0 {
+		return nil
+	}
+	var windows []incident.MaintenanceWindow
+	err := d.Store.View(ctx, func(r Reader) (err error) {
+		windows, err = r.Maintenance(x.row.LastAt)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read maintenance windows: %w", err)
+	}
+	env := newAlertEnv(x.row.Alert)
+	for _, m := range windows {
+		if !m.Active(x.row.LastAt) {
+			continue
+		}
+		c := d.compileWindow(m)
+		err := c.err
+		if err == nil {
+			_, err = c.program.Matches(env)
+		}
+		if err != nil {
+			x.FailedWindows = append(x.FailedWindows, fmt.Sprintf("Maintenance window M%d failed on this alert and did not suppress it: %v.", m.ID, err))
+		}
 	}
 	return nil
 }

@@ -86,10 +86,15 @@ func (d *Desk) markHandled(ctx context.Context, outcome DeliveryOutcome) error {
 func (d *Desk) ingestBatch(ctx context.Context, batch []incident.DecodedDelivery) error {
 	var outcomes []DeliveryOutcome
 	var routing int64
-	err := d.write(ctx, func(s *session) (err error) {
-		r := ingestion{session: s, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]int64{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, routing: d.routing.Load()}
+	evaluated, err := d.evaluateBatch(ctx, batch)
+	if err != nil {
+		return fmt.Errorf("ingest deliveries: %w", err)
+	}
+	var groups []*alertGroup
+	err = d.writeEvaluated(ctx, evaluated, func(s *session) (err error) {
+		r := ingestion{session: s, evaluations: evaluated, outcomes: map[int64]DeliveryOutcome{}, suppressed: map[int64]int64{}, locked: map[incident.ID]bool{}, recurrences: map[incident.ID][]recurrence{}, duplicates: map[int64]int64{}, routing: d.routing.Load()}
 		outcomes, err = r.process(batch)
-		routing = r.routing
+		routing, groups = r.routing, r.groups
 		return err
 	})
 	if err != nil {
@@ -97,6 +102,7 @@ func (d *Desk) ingestBatch(ctx context.Context, batch []incident.DecodedDelivery
 	}
 	d.routing.Store(routing)
 	d.observe(outcomes...)
+	d.reportFailures(groups)
 	return nil
 }
 
@@ -116,6 +122,8 @@ func (d *Desk) observe(outcomes ...DeliveryOutcome) {
 // ingestion is a session that handles a batch of deliveries.
 type ingestion struct {
 	*session
+	evaluations *evaluations
+	groups      []*alertGroup
 	outcomes    map[int64]DeliveryOutcome
 	routing     int64                        // id of the current configuration
 	maintenance []incident.MaintenanceWindow // the active ones
@@ -128,13 +136,18 @@ type ingestion struct {
 
 // alertGroup is one alert with all deliveries of the batch that contain it.
 type alertGroup struct {
-	alert       incident.Alert // the earliest occurrence, always with a correlation key
-	rows        []int64
-	reprocessed bool        // the deliveries are routed again and were counted the first time
-	undecodable bool        // the alert is about undecodable deliveries
-	incident    incident.ID // the live incident with its correlation key before the batch, or 0
-	decision    RoutingDecision
-	outcome     DeliveryOutcome // of its first delivery
+	alert   incident.Alert  // the earliest occurrence, always with a correlation key
+	origin  *incident.Alert // alert as decoded, the key of its verdict
+	verdict verdict
+	// failedWindows are the maintenance windows whose condition failed and which
+	// therefore did not suppress the alert.
+	failedWindows []int64
+	rows          []int64
+	reprocessed   bool        // the deliveries are routed again and were counted the first time
+	undecodable   bool        // the alert is about undecodable deliveries
+	incident      incident.ID // the live incident with its correlation key before the batch, or 0
+	decision      RoutingDecision
+	outcome       DeliveryOutcome // of its first delivery
 }
 
 func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
@@ -176,6 +189,10 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 	if groups, err = r.lockOrder(groups); err != nil {
 		return nil, err
 	}
+	if err := r.applyVerdicts(groups); err != nil {
+		return nil, err
+	}
+	r.groups = groups
 	for _, group := range groups {
 		if err := r.routeAlert(group); err != nil {
 			return nil, err
@@ -262,12 +279,12 @@ func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
 			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Reprocessed, row.Failed != ""}
 			g := groups[id]
 			if g == nil {
-				g = &alertGroup{alert: a, reprocessed: row.Reprocessed, undecodable: row.Failed != ""}
+				g = &alertGroup{alert: a, origin: signal.Alert, reprocessed: row.Reprocessed, undecodable: row.Failed != ""}
 				groups[id] = g
 				order = append(order, g)
 			}
 			if a.At.Before(g.alert.At) {
-				g.alert = a
+				g.alert, g.origin = a, signal.Alert
 			}
 			g.rows = append(g.rows, row.Row)
 		}

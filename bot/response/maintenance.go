@@ -6,41 +6,78 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/vm"
-
+	"tocsin/bot/expression"
 	"tocsin/bot/incident"
 )
 
 // maintenanceWindow returns the id of the active maintenance window that matches
-// an alert, or 0. If several match, the first to end is returned.
-func (r *ingestion) maintenanceWindow(a incident.Alert) int64 {
+// an alert, or 0. If several match, the first to end is returned. A window whose
+// condition fails on the alert is noted and does not match. Whether a window matches
+// was decided before the transaction, and the severity that routing opens is
+// g.verdict.rule.Open.
+func (r *ingestion) maintenanceWindow(g *alertGroup) int64 {
 	for _, m := range r.maintenance {
-		program, err := r.d.compileWindow(m)
-		if err != nil {
-			r.d.Log.Warn("compile maintenance window failed", "window", m.ID)
-			continue
+		match := g.verdict.windows[m.ID]
+		if match.err != nil {
+			g.failedWindows = append(g.failedWindows, m.ID)
 		}
-		if matches, err := expr.Run(program, newAlertEnv(a)); err == nil && matches == true {
+		if match.matches {
 			return m.ID
 		}
 	}
 	return 0
 }
 
+// compiledWindow is the condition of a maintenance window, or the reason why it is
+// refused. A window that was stored before a limit existed can have such a condition.
+type compiledWindow struct {
+	program *expression.Program
+	err     error
+	failed  atomic.Int64 // alerts on which the condition failed since the start
+}
+
 // compileWindow compiles the condition of a maintenance window and caches it. The
 // condition of a window never changes.
-func (d *Desk) compileWindow(m incident.MaintenanceWindow) (*vm.Program, error) {
+func (d *Desk) compileWindow(m incident.MaintenanceWindow) *compiledWindow {
 	if cached, ok := d.conditions.Load(m.ID); ok {
-		return cached.(*vm.Program), nil
+		return cached.(*compiledWindow)
 	}
-	program, err := compileCondition(m.When)
-	if err == nil {
-		d.conditions.Store(m.ID, program)
+	c := &compiledWindow{}
+	c.program, c.err = compileCondition(m.When)
+	cached, _ := d.conditions.LoadOrStore(m.ID, c)
+	return cached.(*compiledWindow)
+}
+
+// matchWindow evaluates the condition of a window on an alert.
+func (d *Desk) matchWindow(m incident.MaintenanceWindow, env alertEnv) windowMatch {
+	c := d.compileWindow(m)
+	if c.err != nil {
+		return windowMatch{err: c.err}
 	}
-	return program, err
+	matches, err := c.program.Matches(env)
+	if err != nil {
+		c.failed.Add(1)
+	}
+	return windowMatch{matches, err}
+}
+
+// describeFailures sets why the windows do not suppress alerts. The texts contain
+// nothing of an alert.
+func (d *Desk) describeFailures(windows []incident.MaintenanceWindow) {
+	for n := range windows {
+		c := d.compileWindow(windows[n])
+		switch failed := c.failed.Load(); {
+		case c.err != nil:
+			windows[n].Failing = fmt.Sprintf("suppresses nothing, because its condition is not allowed: %v", c.err)
+		case failed == 1:
+			windows[n].Failing = "its condition failed on 1 alert, which it did not suppress"
+		case failed > 1:
+			windows[n].Failing = fmt.Sprintf("its condition failed on %d alerts, which it did not suppress", failed)
+		}
+	}
 }
 
 // addMaintenanceWindow checks and stores a maintenance window. A repeat with a
@@ -71,6 +108,13 @@ func (d *Desk) addMaintenanceWindow(ctx context.Context, by incident.PersonID, m
 			if fresh, err := tx.RecordCommandKey(0, key); err != nil || !fresh {
 				return err
 			}
+		}
+		open, err := tx.Maintenance(now)
+		switch {
+		case err != nil:
+			return fmt.Errorf("read maintenance windows: %w", err)
+		case len(open) >= incident.MaxOpenWindows:
+			return incident.Conflict("there are already %d maintenance windows that are active or scheduled. End one of them first", incident.MaxOpenWindows)
 		}
 		if m.ID, err = tx.PutMaintenance(m); err != nil {
 			return err
@@ -112,6 +156,7 @@ func (d *Desk) listMaintenanceWindows(ctx context.Context) (a incident.AlertResu
 		a.MaintenanceWindows, err = r.Maintenance(now.Add(-30 * 24 * time.Hour))
 		return err
 	})
+	d.describeFailures(a.MaintenanceWindows)
 	ended := func(m incident.MaintenanceWindow) int {
 		if m.To.After(now) {
 			return 0

@@ -38,7 +38,8 @@ func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 	if err != nil {
 		return incident.Result{}, err
 	}
-	cmd.For, cmd.Runs = id, s.playbookRuns(dr.inc, row.Alert, Rule{})
+	cmd.For = id
+	cmd.Runs, _ = s.playbookRuns(dr.inc, row.Alert, Rule{})
 	result, err := s.decide(cmd)
 	if err != nil {
 		return result, err
@@ -58,7 +59,7 @@ func (s *session) promoteToNew(cmd incident.Command, row AlertRow) (incident.Res
 	}
 	cmd.Verb, cmd.For, cmd.Title = incident.VerbOpen, id, cmd.Alert.Title
 	preview := incident.Incident{ID: id, Status: incident.Triage, Severity: cmd.Severity, Title: cmd.Title}
-	cmd.Runs = s.playbookRuns(preview, row.Alert, Rule{})
+	cmd.Runs, _ = s.playbookRuns(preview, row.Alert, Rule{})
 	result, err := s.create(id, cmd, correlationKey(row.Alert))
 	if err != nil {
 		return result, err
@@ -119,7 +120,7 @@ func (s *session) split(cmd incident.Command) (incident.Result, error) {
 		return incident.Result{}, fmt.Errorf("allocate an incident number: %w", err)
 	}
 	if len(rows) > 0 {
-		cmd.Runs = s.playbookRuns(incident.Incident{ID: id, Status: incident.Triage, Severity: dr.inc.Severity, Title: cmd.Title}, rows[0].Alert, Rule{})
+		cmd.Runs, _ = s.playbookRuns(incident.Incident{ID: id, Status: incident.Triage, Severity: dr.inc.Severity, Title: cmd.Title}, rows[0].Alert, Rule{})
 	}
 	ofSource, ofTarget, err := incident.DecideSplit(cmd, dr.inc, incident.New(id), refs, s.env(cmd))
 	if err != nil {

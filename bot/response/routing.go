@@ -6,14 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/vm"
-
+	"tocsin/bot/expression"
 	"tocsin/bot/incident"
 )
 
@@ -63,7 +60,7 @@ type alertEnv struct {
 	Kind        string            `expr:"kind"`
 	Level       string            `expr:"level"`
 	Title       string            `expr:"title"`
-	Detail      string            `expr:"detail"`
+	Detail      string            `expr:"detail" size:"long"`
 	Project     string            `expr:"project"`
 	Release     string            `expr:"release"`
 	Environment string            `expr:"environment"`
@@ -86,13 +83,10 @@ func newAlertEnv(a incident.Alert) alertEnv {
 // Routing is a compiled list of routing rules. It is safe for concurrent use.
 type Routing struct {
 	rules    []Rule
-	programs []*vm.Program
+	programs []*expression.Program
 	source   []byte // the rules as JSON, for the store
 	digest   string // of source
 }
-
-// maxNodes is the maximum number of syntax nodes of a condition.
-const maxNodes = 500
 
 // NewRouting compiles the rules. The error lists every invalid rule, numbered
 // from 0, and how to correct it. playbooks are the names of the existing
@@ -123,16 +117,12 @@ func (r *Routing) encode() (err error) {
 	return nil
 }
 
-// restoreRouting decodes a routing from the store. Its rules were valid when they
-// were in force. A condition that does not compile any more matches no alert.
+// restoreRouting decodes a routing from the store. It compiles no conditions,
+// because it may run in a transaction.
 func restoreRouting(source []byte) (*Routing, error) {
 	r := &Routing{}
 	if err := json.Unmarshal(source, &r.rules); err != nil {
 		return nil, fmt.Errorf("decode stored routing: %w", err)
-	}
-	for _, rule := range r.rules {
-		program, _ := compileCondition(rule.When)
-		r.programs = append(r.programs, program)
 	}
 	return r, r.encode()
 }
@@ -145,7 +135,7 @@ func (r *Routing) Digest() string {
 	return r.digest
 }
 
-func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
+func (r *Rule) compile(playbooks []string) (*expression.Program, error) {
 	actions := 0
 	for _, set := range []bool{r.Open != "", r.Attach, r.Watch, r.Drop != ""} {
 		if set {
@@ -182,33 +172,9 @@ func (r *Rule) compile(playbooks []string) (*vm.Program, error) {
 
 // compileCondition compiles the condition of a routing rule or maintenance
 // window.
-func compileCondition(when string) (*vm.Program, error) {
-	return expr.Compile(when, expr.Env(alertEnv{}), expr.AsBool(), expr.MaxNodes(maxNodes))
+func compileCondition(when string) (*expression.Program, error) {
+	return expression.Compile(when, alertEnv{}, expression.Condition)
 }
 
 // defaultRule decides about alerts that no rule matches.
 var defaultRule = Rule{Watch: true}
-
-// route returns the rule that decides about an alert and its position from 1, or
-// 0 for the default rule. A condition that fails does not match, for example if
-// it parses a number from a tag that contains none.
-func (r *Routing) route(a incident.Alert, log *slog.Logger) (int, Rule) {
-	if r == nil {
-		return 0, defaultRule
-	}
-	env := newAlertEnv(a)
-	for n, program := range r.programs {
-		if program == nil {
-			continue
-		}
-		matches, err := expr.Run(program, env)
-		if err != nil {
-			log.Warn("evaluate routing rule failed", "rule", n, "kind", a.Kind)
-			continue
-		}
-		if matches == true {
-			return n + 1, r.rules[n]
-		}
-	}
-	return 0, defaultRule
-}

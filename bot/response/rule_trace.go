@@ -6,10 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/expr-lang/expr"
-	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/parser"
-
+	"tocsin/bot/expression"
 	"tocsin/bot/incident"
 )
 
@@ -18,12 +15,20 @@ import (
 func (r *Routing) trace(a incident.Alert) []incident.RuleTrace {
 	var out []incident.RuleTrace
 	if r != nil {
-		env := newAlertEnv(a)
+		env, decided := newAlertEnv(a), r.route(a)
 		for n, rule := range r.rules {
 			t := incident.RuleTrace{Index: n + 1, When: rule.When, Action: rule.describe()}
-			t.Matched, t.Why = evaluateClauses(rule.When, env)
-			out = append(out, t)
-			if t.Matched {
+			matches, err := r.matches(n, env)
+			switch {
+			case err != nil:
+				t.Failed, t.Applied = err.Error(), decided.position == n+1
+			case matches:
+				t.Matched = true
+			}
+			if !matches {
+				t.Why = evaluateClauses(rule.When, env)
+			}
+			if out = append(out, t); matches {
 				return out
 			}
 		}
@@ -31,48 +36,42 @@ func (r *Routing) trace(a incident.Alert) []incident.RuleTrace {
 	return append(out, incident.RuleTrace{When: "no rule matches", Action: defaultRule.describe(), Matched: true})
 }
 
-// evaluateClauses evaluates each clause of a condition. why lists the clauses
-// that are not true, with the values that they compare.
-func evaluateClauses(when string, env alertEnv) (matches bool, why []string) {
-	tree, err := parser.Parse(when)
+// evaluateClauses evaluates each clause of a condition. It returns the clauses that
+// are not true, with the values that they compare.
+func evaluateClauses(when string, env alertEnv) (why []string) {
+	clauses, err := expression.Clauses(when, env)
 	if err != nil {
-		return false, []string{"the condition does not parse: " + err.Error()}
+		return nil
 	}
-	for _, clause := range conjuncts(tree.Node) {
-		text := clause.String()
-		value, err := evaluate(text, env)
+	for _, clause := range clauses {
+		holds, err := false, clause.Err
+		if err == nil {
+			holds, err = clause.Program.Matches(env)
+		}
 		switch {
 		case err != nil:
-			why = append(why, fmt.Sprintf("%s failed: %v", text, err))
-		case !value:
-			why = append(why, text+" is false"+comparedValues(clause, env))
+			why = append(why, fmt.Sprintf("%s failed: %v", clause.Text, err))
+		case !holds:
+			why = append(why, clause.Text+" is false"+comparedValues(clause.Reads, env))
 		}
 	}
-	return len(why) == 0, why
-}
-
-func evaluate(text string, env alertEnv) (bool, error) {
-	program, err := compileCondition(text)
-	if err != nil {
-		return false, err
-	}
-	value, err := expr.Run(program, env)
-	return value == true, err
-}
-
-// conjuncts returns the clauses of "a and b and c".
-func conjuncts(n ast.Node) []ast.Node {
-	if b, ok := n.(*ast.BinaryNode); ok && (b.Operator == "&&" || b.Operator == "and") {
-		return append(conjuncts(b.Left), conjuncts(b.Right)...)
-	}
-	return []ast.Node{n}
+	return why
 }
 
 // comparedValues returns the values of the alert that a clause uses, as ": a = 1,
 // b = 2".
-func comparedValues(n ast.Node, env alertEnv) string {
-	values := &valueCollector{env: env}
-	ast.Walk(&n, values)
+func comparedValues(reads []expression.Reference, env alertEnv) string {
+	var values valueCollector
+	for _, read := range reads {
+		switch {
+		case read.Keyed && read.Name == "tags":
+			values.note(read.String(), env.Tags[read.Key])
+		case read.Name != "tags":
+			if v, ok := alertField(env, read.Name); ok {
+				values.note(read.Name, v)
+			}
+		}
+	}
 	out := ""
 	for k, value := range values.found {
 		sep := ", "
@@ -85,28 +84,7 @@ func comparedValues(n ast.Node, env alertEnv) string {
 }
 
 // valueCollector collects the values of an alert that a condition names.
-type valueCollector struct {
-	env   alertEnv
-	found []string
-}
-
-// Visit implements ast.Visitor.
-func (r *valueCollector) Visit(node *ast.Node) {
-	switch n := (*node).(type) {
-	case *ast.MemberNode:
-		of, ok := n.Node.(*ast.IdentifierNode)
-		key, literal := n.Property.(*ast.StringNode)
-		if ok && of.Value == "tags" && literal {
-			r.note("tags["+strconv.Quote(key.Value)+"]", r.env.Tags[key.Value])
-		}
-	case *ast.IdentifierNode:
-		if n.Value != "tags" {
-			if v, ok := alertField(r.env, n.Value); ok {
-				r.note(n.Value, v)
-			}
-		}
-	}
-}
+type valueCollector struct{ found []string }
 
 func (r *valueCollector) note(name string, value any) {
 	text := fmt.Sprintf("%s = %v", name, value)

@@ -222,7 +222,7 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 	}
 	cmd.Alert, cmd.Runs = nil, nil
 	if p := s.d.Playbooks; p != nil {
-		cmd.Runs = p.Match(incident.Incident{ID: id, Status: incident.Triage, Title: cmd.Title, Severity: cmd.Severity}, nil)
+		cmd.Runs, _ = p.Match(incident.Incident{ID: id, Status: incident.Triage, Title: cmd.Title, Severity: cmd.Severity}, nil)
 	}
 	var keys []string
 	if cmd.Key != "" {

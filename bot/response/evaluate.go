@@ -1,0 +1,198 @@
+package response
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"tocsin/bot/expression"
+	"tocsin/bot/incident"
+)
+
+// evaluations holds the verdicts about the alerts of a batch. They are decided
+// before the transaction, because conditions take time and the transaction blocks
+// all other writers. Inside the transaction a window is only looked up by its id: it
+// suppresses nothing if it has ended meanwhile.
+type evaluations struct {
+	windows map[int64]incident.MaintenanceWindow
+	alerts  map[*incident.Alert]verdict // alerts of the batch
+	fired   []evaluatedAlert            // alerts of correlation rules, which exist only inside the transaction
+}
+
+// evaluatedAlert is the verdict about the values that conditions read of an alert.
+type evaluatedAlert struct {
+	env     alertEnv
+	verdict verdict
+}
+
+// notEvaluatedError ends a transaction that needs a verdict which was not decided
+// before it: about an alert of a correlation rule, or with a new maintenance window.
+type notEvaluatedError struct {
+	alerts  []incident.Alert
+	windows []incident.MaintenanceWindow
+}
+
+func (*notEvaluatedError) Error() string { return "routing conditions are not evaluated" }
+
+// maxEvaluations is how often a batch is evaluated again. Twice suffices unless
+// maintenance windows are added all the time.
+const maxEvaluations = 10
+
+// evaluateBatch decides about the alerts of a batch with the active maintenance
+// windows.
+func (d *Desk) evaluateBatch(ctx context.Context, batch []incident.DecodedDelivery) (*evaluations, error) {
+	e := &evaluations{windows: map[int64]incident.MaintenanceWindow{}, alerts: map[*incident.Alert]verdict{}}
+	groups := groupAlerts(batch)
+	if len(groups) == 0 {
+		return e, nil
+	}
+	err := d.Store.View(ctx, func(r Reader) error {
+		windows, err := r.Maintenance(d.Now())
+		for _, m := range windows {
+			if m.Active(d.Now()) {
+				e.windows[m.ID] = m
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read maintenance windows: %w", err)
+	}
+	for _, g := range groups {
+		if !g.undecodable {
+			e.alerts[g.origin] = d.evaluate(g.alert, e.windows)
+		}
+	}
+	return e, nil
+}
+
+// evaluate evaluates the routing rules and the windows for one alert.
+func (d *Desk) evaluate(a incident.Alert, windows map[int64]incident.MaintenanceWindow) verdict {
+	v := d.Routing.route(a)
+	v.windows = make(map[int64]windowMatch, len(windows))
+	env := newAlertEnv(a)
+	for id, m := range windows {
+		v.windows[id] = d.matchWindow(m, env)
+	}
+	return v
+}
+
+// addEvaluations decides about the alerts and windows that a transaction needed.
+func (d *Desk) addEvaluations(e *evaluations, missing *notEvaluatedError) {
+	added := map[int64]incident.MaintenanceWindow{}
+	for _, m := range missing.windows {
+		added[m.ID], e.windows[m.ID] = m, m
+	}
+	for alert, v := range e.alerts {
+		for id, m := range added {
+			v.windows[id] = d.matchWindow(m, newAlertEnv(*alert))
+		}
+	}
+	for _, known := range e.fired {
+		for id, m := range added {
+			known.verdict.windows[id] = d.matchWindow(m, known.env)
+		}
+	}
+	for _, a := range missing.alerts {
+		e.fired = append(e.fired, evaluatedAlert{newAlertEnv(a), d.evaluate(a, e.windows)})
+	}
+}
+
+// find returns the verdict about an alert, if it was decided.
+func (e *evaluations) find(g *alertGroup) (verdict, bool) {
+	if v, ok := e.alerts[g.origin]; ok {
+		return v, true
+	}
+	env := newAlertEnv(g.alert)
+	for _, known := range e.fired {
+		if reflect.DeepEqual(known.env, env) {
+			return known.verdict, true
+		}
+	}
+	return verdict{}, false
+}
+
+// applyVerdicts sets the verdicts of the groups. It returns a [*notEvaluatedError]
+// if some are missing.
+func (r *ingestion) applyVerdicts(groups []*alertGroup) error {
+	var missing notEvaluatedError
+	for _, g := range groups {
+		if g.undecodable {
+			continue
+		}
+		var ok bool
+		if g.verdict, ok = r.evaluations.find(g); !ok {
+			missing.alerts = append(missing.alerts, g.alert)
+		}
+	}
+	for _, m := range r.maintenance {
+		if _, ok := r.evaluations.windows[m.ID]; !ok {
+			missing.windows = append(missing.windows, m)
+		}
+	}
+	if len(missing.alerts) > 0 || len(missing.windows) > 0 && len(groups) > 0 {
+		return &missing
+	}
+	return nil
+}
+
+// writeEvaluated runs f in a transaction like write. If the transaction needs other
+// verdicts, it is rolled back and repeated with them.
+func (d *Desk) writeEvaluated(ctx context.Context, e *evaluations, f func(*session) error) error {
+	var err error
+	for range maxEvaluations {
+		err = d.write(ctx, f)
+		var missing *notEvaluatedError
+		if !errors.As(err, &missing) || ctx.Err() != nil {
+			return err
+		}
+		d.addEvaluations(e, missing)
+	}
+	return err
+}
+
+// reportFailures logs the first failure of each rule and window, and counts all.
+func (d *Desk) reportFailures(groups []*alertGroup) {
+	for _, g := range groups {
+		for _, f := range g.verdict.failed {
+			d.reportFailure("rule", int64(f.position), f.err, g.alert.Kind)
+		}
+		for _, id := range g.failedWindows {
+			d.reportFailure("window", id, g.verdict.windows[id].err, g.alert.Kind)
+		}
+	}
+}
+
+// failureKey identifies a rule, window or playbook whose condition failed.
+type failureKey struct {
+	what string
+	id   any
+}
+
+// reportFailure counts a failure and logs the first one. The log has no text of the
+// alert: err may quote it, so only the cost is logged.
+func (d *Desk) reportFailure(what string, id any, err error, kind string) {
+	if d.Observer != nil {
+		d.Observer.ConditionFailed(what)
+	}
+	if _, logged := d.failures.LoadOrStore(failureKey{what, id}, true); logged {
+		return
+	}
+	var cost *expression.CostError
+	d.Log.Warn("evaluate condition failed", "of", what, "id", id, "kind", kind, "too_expensive", errors.As(err, &cost))
+}
+
+// alertText returns the detail of an alert for its incident, with the failures of
+// conditions in front.
+func alertText(g *alertGroup, more ...string) string {
+	lines := more
+	if failed := g.verdict.describe(); failed != "" {
+		lines = append(lines, failed)
+	}
+	for _, id := range g.failedWindows {
+		lines = append(lines, fmt.Sprintf("Maintenance window M%d failed on this alert and did not suppress it: %s.", id, g.verdict.windows[id].err))
+	}
+	return truncate(strings.Join(append(lines, g.alert.Detail), "\n"))
+}

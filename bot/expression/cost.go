@@ -12,15 +12,15 @@ import (
 // Costs in steps. BenchmarkWorst measures that each is at least the time in
 // nanoseconds on a slow machine.
 const (
-	runSteps     = 1000 // starting a program
-	nodeSteps    = 60   // one node
-	memberSteps  = 150  // reading a field of a map
-	stateSteps   = 5    // one instruction of a pattern on one character
-	caseSteps    = 16   // changing the case of one byte
-	elementSteps = 60   // one element of a list
-	deepSteps    = 25   // comparing or printing one unit of [value].total
-	compareBytes = 4    // bytes of two texts compared in one step
-	pieceSteps   = 20   // one piece of a text that split or replace makes
+	runSteps     = 500 // starting a program
+	nodeSteps    = 60  // one node
+	memberSteps  = 150 // reading a field of a map
+	stateSteps   = 5   // one instruction of a pattern on one character
+	caseSteps    = 16  // changing the case of one byte
+	elementSteps = 60  // one element of a list
+	deepSteps    = 25  // comparing or printing one unit of [value].total
+	compareBytes = 4   // bytes of two texts compared in one step
+	pieceSteps   = 20  // one piece of a text that split or replace makes
 	minSteps     = runSteps + nodeSteps
 	maxSize      = 1 << 40 // of every size, so that products do not overflow
 )
@@ -72,7 +72,7 @@ type estimator struct {
 	assumed  bool           // only the types of env are known
 	patterns map[string]int
 	steps    int
-	visits   int
+	work     int // steps of the computation itself
 	limit    int
 	element  value // of the list of the predicate
 	vars     []variable
@@ -149,6 +149,7 @@ func (e *estimator) measure(v any, out *value) {
 	if e.exceeded() {
 		return
 	}
+	e.work += elementSteps
 	e.charge(elementSteps)
 	out.total = min(out.total+elementSize, maxSize)
 	text := func(s string) {
@@ -190,16 +191,17 @@ func textOf(v value) int {
 	return v.text
 }
 
-// runesOf returns the characters of a value that a pattern reads.
+// runesOf returns the characters of a value that a pattern reads. It does not count
+// those of a long text, because counting takes time too.
 func runesOf(v value) int {
-	if s, ok := v.v.(string); ok {
+	if s, ok := v.v.(string); ok && len(s) < 1<<16 {
 		return utf8.RuneCountInString(s)
 	}
 	return textOf(v)
 }
 
 func (e *estimator) visit(n ast.Node) value {
-	e.visits++
+	e.work += nodeSteps
 	e.charge(nodeSteps)
 	if e.exceeded() {
 		return value{}

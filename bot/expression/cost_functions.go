@@ -92,7 +92,7 @@ func (e *estimator) textFunction(name string, args []value) value {
 	case "split":
 		e.search(args[0], scalar(second))
 		e.charge(product(text, pieceSteps))
-		return value{text: text, total: product(text+1, elementSize+1), list: text + 1}
+		return value{text: text, total: product(text+2, elementSize+1), list: text + 1}
 	case "replace":
 		e.search(args[0], scalar(second))
 		out := product(text+1, 1+third)
@@ -108,10 +108,10 @@ func (e *estimator) textFunction(name string, args []value) value {
 		return number
 	case "toBase64", "fromBase64":
 		e.charge(product(text, 6))
-		return scalar(product(text, 2))
+		return scalar(product(text, 2) + 4)
 	case "fromJSON":
 		e.charge(product(text, 200))
-		return value{text: product(text, 3), total: product(text, elementSize+3), list: text}
+		return value{text: product(text, 3), total: product(text+1, elementSize+3), list: text}
 	}
 	return scalar(text)
 }

@@ -10,8 +10,8 @@ import (
 // Limits of the cost, in steps of about a nanosecond. The time of a run is at most
 // about twice the cost: as long as the computation of the cost and the run itself.
 const (
-	ConditionSteps = 400_000    // of a condition
-	MappingSteps   = 20_000_000 // of all expressions on one delivery
+	ConditionSteps = 300_000    // of a condition
+	MappingSteps   = 15_000_000 // of all expressions on one delivery
 )
 
 // Budget is the number of steps that expressions may still use. It is not safe for
@@ -43,7 +43,7 @@ func (p *Program) Run(env any, b *Budget) (any, error) {
 	e.charge(runSteps)
 	e.visit(p.node)
 	if e.exceeded() {
-		b.left = max(b.left-e.visits*nodeSteps, 0)
+		b.left = max(b.left-e.work, 0)
 		return nil, &CostError{Limit: b.limit}
 	}
 	b.left -= e.steps

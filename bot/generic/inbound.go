@@ -79,6 +79,11 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode %s: %w", s.cfg.Name, err)
 	}
+	return s.signals(h, doc), nil
+}
+
+// signals applies the mapping to a document.
+func (s *Source) signals(h http.Header, doc any) []incident.Signal {
 	e := env{Body: doc, Item: doc, Header: map[string]string{}}
 	for _, name := range s.headers {
 		e.Header[name] = h.Get(name)
@@ -99,7 +104,7 @@ func (s *Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 			out = append(out, signal)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // items returns the elements of Mapping.Each. If it fails, the only item is the

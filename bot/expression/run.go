@@ -10,7 +10,7 @@ import (
 // Limits of the cost, in steps of about a nanosecond. The time of a run is at most
 // about twice the cost: as long as the computation of the cost and the run itself.
 const (
-	ConditionSteps = 300_000    // of a condition
+	ConditionSteps = 400_000    // of a condition
 	MappingSteps   = 15_000_000 // of all expressions on one delivery
 )
 

@@ -148,3 +148,17 @@ func cpuTime() time.Duration {
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
+
+// BenchmarkUsual reports the time of a usual condition.
+func BenchmarkUsual(b *testing.B) {
+	program, err := Compile(`title == "cloudtrail" && tags["level"] in ["high", "critical"] && detail contains "root"`, testAlert{}, Condition)
+	if err != nil {
+		b.Fatal(err)
+	}
+	a := testAlert{Title: "cloudtrail", Detail: "by root", Tags: map[string]string{"level": "high"}}
+	for b.Loop() {
+		if _, err := program.Matches(a); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

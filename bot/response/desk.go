@@ -75,8 +75,7 @@ type Observer interface {
 	EffectDone(kind, outcome string, took time.Duration)
 	// Ingested counts n deliveries with an outcome.
 	Ingested(outcome string, n int)
-	// ConditionFailed counts a condition that could not be evaluated on an alert.
-	// of is "rule", "window" or "playbook".
+	// ConditionFailed counts a failed condition of a "rule", "window" or "playbook".
 	ConditionFailed(of string)
 }
 

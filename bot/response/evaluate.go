@@ -117,6 +117,7 @@ func (e *evaluations) find(g *alertGroup) (verdict, bool) {
 // applyVerdicts sets the verdicts of the groups. It returns a [*notEvaluatedError]
 // if some are missing.
 func (r *ingestion) applyVerdicts(groups []*alertGroup) error {
+	r.groups = groups
 	var missing notEvaluatedError
 	for _, g := range groups {
 		if g.undecodable {

@@ -134,22 +134,6 @@ type ingestion struct {
 	duplicates  map[int64]int64              // deliveries without a new event, with the first delivery of their event
 }
 
-// alertGroup is one alert with all deliveries of the batch that contain it.
-type alertGroup struct {
-	alert   incident.Alert  // the earliest occurrence, always with a correlation key
-	origin  *incident.Alert // alert as decoded, the key of its verdict
-	verdict verdict
-	// failedWindows are the maintenance windows whose condition failed and which
-	// therefore did not suppress the alert.
-	failedWindows []int64
-	rows          []int64
-	reprocessed   bool        // the deliveries are routed again and were counted the first time
-	undecodable   bool        // the alert is about undecodable deliveries
-	incident      incident.ID // the live incident with its correlation key before the batch, or 0
-	decision      RoutingDecision
-	outcome       DeliveryOutcome // of its first delivery
-}
-
 func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome, error) {
 	ids := make([]int64, len(batch))
 	for n, row := range batch {
@@ -192,7 +176,6 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 	if err := r.applyVerdicts(groups); err != nil {
 		return nil, err
 	}
-	r.groups = groups
 	for _, group := range groups {
 		if err := r.routeAlert(group); err != nil {
 			return nil, err
@@ -255,41 +238,6 @@ func (r *ingestion) setOutcome(next DeliveryOutcome) {
 	if !ok || slices.Index(outcomePriority, next.Outcome) < slices.Index(outcomePriority, previous.Outcome) {
 		r.outcomes[next.Row] = next
 	}
-}
-
-// groupAlerts groups the occurrences of each alert, in the order of their first
-// occurrence.
-func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
-	type identity struct {
-		key, source, fingerprint string
-		reprocessed, undecodable bool
-	}
-	groups := map[identity]*alertGroup{}
-	var order []*alertGroup
-	for _, row := range batch {
-		for _, signal := range row.Signals {
-			if signal.Alert == nil {
-				continue
-			}
-			a := *signal.Alert
-			if a.Fingerprint == "" {
-				a.Fingerprint = a.Kind + "\n" + a.Title
-			}
-			a.Correlation = correlationKey(a)
-			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Reprocessed, row.Failed != ""}
-			g := groups[id]
-			if g == nil {
-				g = &alertGroup{alert: a, origin: signal.Alert, reprocessed: row.Reprocessed, undecodable: row.Failed != ""}
-				groups[id] = g
-				order = append(order, g)
-			}
-			if a.At.Before(g.alert.At) {
-				g.alert, g.origin = a, signal.Alert
-			}
-			g.rows = append(g.rows, row.Row)
-		}
-	}
-	return order
 }
 
 // lockOrder sorts the groups into one order for all batches. Groups with a live

@@ -1,0 +1,54 @@
+package response
+
+import "tocsin/bot/incident"
+
+// alertGroup is one alert with all deliveries of the batch that contain it.
+type alertGroup struct {
+	alert   incident.Alert  // the earliest occurrence, always with a correlation key
+	origin  *incident.Alert // alert as decoded, the key of its verdict
+	verdict verdict
+	// failedWindows are the maintenance windows whose condition failed and which
+	// therefore did not suppress the alert.
+	failedWindows []int64
+	rows          []int64
+	reprocessed   bool        // the deliveries are routed again and were counted the first time
+	undecodable   bool        // the alert is about undecodable deliveries
+	incident      incident.ID // the live incident with its correlation key before the batch, or 0
+	decision      RoutingDecision
+	outcome       DeliveryOutcome // of its first delivery
+}
+
+// groupAlerts groups the occurrences of each alert, in the order of their first
+// occurrence.
+func groupAlerts(batch []incident.DecodedDelivery) []*alertGroup {
+	type identity struct {
+		key, source, fingerprint string
+		reprocessed, undecodable bool
+	}
+	groups := map[identity]*alertGroup{}
+	var order []*alertGroup
+	for _, row := range batch {
+		for _, signal := range row.Signals {
+			if signal.Alert == nil {
+				continue
+			}
+			a := *signal.Alert
+			if a.Fingerprint == "" {
+				a.Fingerprint = a.Kind + "\n" + a.Title
+			}
+			a.Correlation = correlationKey(a)
+			id := identity{a.Correlation, a.Source, a.Fingerprint, row.Reprocessed, row.Failed != ""}
+			g := groups[id]
+			if g == nil {
+				g = &alertGroup{alert: a, origin: signal.Alert, reprocessed: row.Reprocessed, undecodable: row.Failed != ""}
+				groups[id] = g
+				order = append(order, g)
+			}
+			if a.At.Before(g.alert.At) {
+				g.alert, g.origin = a, signal.Alert
+			}
+			g.rows = append(g.rows, row.Row)
+		}
+	}
+	return order
+}

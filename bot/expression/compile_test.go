@@ -163,6 +163,9 @@ func TestRun_ErrorHasNoDrawing(t *testing.T) {
 	if _, err := program.Matches(testAlert{}); err == nil || strings.Contains(err.Error(), "\n") {
 		t.Errorf("got %v, want an error of one line", err)
 	}
+	if got := (&Error{Message: "x"}).Error(); got != "x" {
+		t.Errorf("got %q, want no position", got)
+	}
 }
 
 func TestComparisons(t *testing.T) {

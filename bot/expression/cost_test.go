@@ -42,13 +42,13 @@ func TestCost_GrowsWithValues(t *testing.T) {
 		`hasSuffix(detail, title)`:                           size / 4,
 		`len(detail)`:                                        size,
 		`int(detail)`:                                        size,
-		`len(split(detail, ""))`:                             20 * size,
-		`replace(detail, "x", "yyyy")`:                       25 * size,
+		`len(split(detail, ""))`:                             24 * size,
+		`replace(detail, "x", "yyyy")`:                       27 * size,
 		`indexOf(detail, "x")`:                               2 * size,
 		`lastIndexOf(detail, "x")`:                           2 * size,
 		`toBase64(detail)`:                                   6 * size,
 		`fromBase64(detail)`:                                 6 * size,
-		`string(fromJSON(detail))`:                           200 * size,
+		`string(fromJSON(detail))`:                           670 * size,
 		`string(detail)`:                                     25 * size,
 		`toJSON(detail)`:                                     500 * size,
 		`let d = detail + detail; d contains "x"`:            6 * size,
@@ -61,11 +61,13 @@ func TestCost_GrowsWithValues(t *testing.T) {
 		`any(kinds, # == "x")`:                               200 * size,
 		`string(map(kinds, # + "x"))`:                        400 * size,
 		`string(filter(kinds, # != "x"))`:                    400 * size,
-		`join(kinds, "xx")`:                                  60 * size,
-		`count(kinds)`:                                       60 * size,
+		`join(kinds, "xx")`:                                  155 * size,
+		`count(kinds)`:                                       455 * size,
 		`"x" in kinds`:                                       60 * size,
 		`string(kinds)`:                                      400 * size,
 		`toJSON(kinds)`:                                      8000 * size,
+		`any(kinds, sample)`:                                 120 * size,
+		`kinds in [kinds, kinds]`:                            900 * size,
 		`kinds == kinds`:                                     400 * size,
 		`max(kinds) == nil`:                                  400 * size,
 		`string(kinds == [kinds, kinds])`:                    60 * size,
@@ -78,6 +80,32 @@ func TestCost_GrowsWithValues(t *testing.T) {
 		}
 		if got := costOf(t, source, a); got < want {
 			t.Errorf("%s: got a cost of %d, want at least %d", source, got, want)
+		}
+	}
+}
+
+// TestRun_CountsEachNode checks the steps of small expressions.
+func TestRun_CountsEachNode(t *testing.T) {
+	a := testAlert{Title: "abcdefgh", Kinds: []string{"a"}, Tags: map[string]string{"key": "b", "other": "c"}}
+	for source, want := range map[string]int{
+		`sample`:              runSteps + nodeSteps,
+		`tags["key"]`:         runSteps + 3*nodeSteps + memberSteps + 3,
+		`title[1:2]`:          runSteps + 4*nodeSteps + memberSteps,
+		`"key" in tags`:       runSteps + 3*nodeSteps + memberSteps + 3,
+		`len([1, 2])`:         runSteps + 4*nodeSteps + 2*elementSteps + memberSteps,
+		`len({"k": 1})`:       runSteps + 5*nodeSteps + elementSteps + 2*memberSteps + 1 + 2,
+		`len(values(tags))`:   runSteps + 3*nodeSteps + 2*memberSteps + 3*elementSteps + 2*3*elementSteps + 2*5,
+		`any(kinds, sample)`:  runSteps + 4*nodeSteps + elementSteps,
+		`round(1.5)`:          runSteps + 2*nodeSteps + memberSteps,
+		`tags?.key ?? "none"`: runSteps + 6*nodeSteps + memberSteps + 3,
+	} {
+		program, err := Compile(source, testAlert{}, Text)
+		if err != nil {
+			t.Fatalf("%s: %v", source, err)
+		}
+		b := NewBudget(ConditionSteps)
+		if _, err := program.Run(a, b); err != nil || b.Used() != want {
+			t.Errorf("%s: got %d steps, %v; want %d", source, b.Used(), err, want)
 		}
 	}
 }

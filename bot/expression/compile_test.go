@@ -3,6 +3,7 @@ package expression
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -197,4 +198,41 @@ func TestClauses(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+func TestCompile_TextResult(t *testing.T) {
+	for source, want := range map[string]string{`title`: "", `1`: "", `tags`: "returns a map", `kinds`: "returns a slice"} {
+		if _, err := Compile(source, testAlert{}, Text); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: got %v, want %q", source, err, want)
+		}
+	}
+	if _, err := Compile(`kinds`, testAlert{}, List); err != nil {
+		t.Errorf("got %v, want a list accepted", err)
+	}
+}
+
+// TestDocs_NameTheLimits compares the page about expressions with the limits.
+func TestDocs_NameTheLimits(t *testing.T) {
+	page, err := os.ReadFile("../../docs/configure.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(string(page), "`", "")
+	for _, want := range []string{"| functions | " + FunctionNames() + " |", fmt.Sprintf("| length | %d bytes, %d nodes |", MaxSource, maxNodes),
+		fmt.Sprintf("| text in quotes | %d bytes |", maxLiteral), fmt.Sprintf("| in quotes, %d bytes, %d states |", maxPattern, maxStates),
+		fmt.Sprintf("| %d elements |", maxList), fmt.Sprintf("| cost of a condition | %s steps |", thousands(ConditionSteps)),
+		fmt.Sprintf("| cost of a mapping | %s steps", thousands(MappingSteps)), fmt.Sprintf("texts of %d characters and a detail of %d", assumedText, assumedLong)} {
+		if !strings.Contains(text, want) {
+			t.Errorf("docs/configure.md: got no %q", want)
+		}
+	}
+}
+
+// thousands returns n with commas between its groups of three digits.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for k := len(s) - 3; k > 0; k -= 3 {
+		s = s[:k] + "," + s[k:]
+	}
+	return s
 }

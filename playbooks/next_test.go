@@ -149,6 +149,7 @@ func TestLibrary_Match(t *testing.T) {
 		"person, leaked key":   {"Leaked AWS key in a public repository", nil, "leaked-aws-credentials"},
 		"person, exposed data": {"Customer data exposed in a bucket", nil, "data-exposure"},
 		"unrelated title":      {"The site is slow", nil, ""},
+		"title of 1 MiB":       {"", &incident.Alert{Source: "sentry", Title: "data leak" + strings.Repeat("Ж ", 1<<18)}, "data-exposure"},
 	} {
 		inc.Title = c.title
 		var got []string
@@ -162,5 +163,27 @@ func TestLibrary_Match(t *testing.T) {
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+func TestLibrary_MatchFails(t *testing.T) {
+	match, bad := compile(`int(tags["users"]) > 1`, matchEnv{})
+	if len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	l := &Library{byName: map[string]*Playbook{"users": {Name: "users", match: match}}}
+	runs, failed := l.Match(incident.New(1), &incident.Alert{})
+	if len(runs) > 0 || len(failed) != 1 || failed["users"] == nil {
+		t.Errorf("got runs %v, failures %v; want the failure of users", runs, failed)
+	}
+}
+
+func TestParse_UnboundedCondition(t *testing.T) {
+	_, bad := compile(`any(kinds, any(sources, # == "x"))`, stepEnv{})
+	if len(bad) != 1 || bad[0].Column != 24 || !strings.Contains(bad[0].Message, "a predicate inside a predicate is not allowed") {
+		t.Errorf("got %+v, want the predicate refused at column 24", bad)
+	}
+	if run := (&runState{}); !run.conditionHolds(&incident.Step{When: `all(1..900000, # > 0)`}) {
+		t.Error("got a step hidden by a stored condition that is refused, want it shown")
 	}
 }

@@ -200,6 +200,17 @@ func TestClauses(t *testing.T) {
 	}
 }
 
+func TestCompile_SyntaxAndTypes(t *testing.T) {
+	for source, want := range map[string]string{`title ==`: "unexpected token EOF", `sauce == "x"`: "unknown name sauce (line 1, column 1)", `title`: "expected bool",
+		"sample and\n title > 1": "mismatched types string and int) (line 2, column 8)"} {
+		_, err := Compile(source, testAlert{}, Condition)
+		var bad *Error
+		if !errors.As(err, &bad) || !bad.Syntax() || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", source, err, want)
+		}
+	}
+}
+
 func TestCompile_TextResult(t *testing.T) {
 	for source, want := range map[string]string{`title`: "", `1`: "", `tags`: "returns a map", `kinds`: "returns a slice"} {
 		if _, err := Compile(source, testAlert{}, Text); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {

@@ -15,7 +15,7 @@ import (
 // allowedImports lists the packages of this module that each package may import.
 // A trailing "..." matches a folder and everything below it.
 var allowedImports = map[string][]string{
-	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {},
+	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {},
 
 	"playbooks":  {"bot/expression", "bot/incident"},
 	"templates":  {"bot/incident"},
@@ -27,22 +27,22 @@ var allowedImports = map[string][]string{
 
 	"store":            {"bot/incident", "bot/response", "bot/intake", "bot/secret"},
 	"bot/sentry":       {"bot/incident", "bot/secret"},
-	"bot/pagerduty":    {"bot/incident", "bot/secret"},
+	"bot/pagerduty":    {"bot/incident", "bot/secret", "bot/outbound"},
 	"bot/alertmanager": {"bot/incident", "bot/secret"},
 	"bot/generic":      {"bot/expression", "bot/incident", "bot/secret"},
 	"bot/hackerone":    {"bot/incident", "bot/secret"},
 	"bot/vulnreport":   {"bot/incident", "bot/secret"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret"},
-	"bot/sns":          {"bot/incident", "bot/secret"},
-	"bot/trail":        {"bot/incident", "bot/secret"},
+	"bot/sns":          {"bot/incident", "bot/secret", "bot/outbound"},
+	"bot/trail":        {"bot/incident", "bot/secret", "bot/outbound"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret"},
-	"bot/slack":        {"bot/incident", "playbooks", "templates", "bot/secret"},
+	"bot/slack":        {"bot/incident", "playbooks", "templates", "bot/secret", "bot/outbound"},
 
 	"bot/sandbox/...": {"bot/sandbox/..."},
 
 	"bot": {"bot/incident", "bot/secret", "bot/redact", "playbooks", "templates", "bot/detect", "bot/intake", "bot/response", "store",
-		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport"},
-	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/secret"},
+		"bot/sentry", "bot/pagerduty", "bot/cloudtrail", "bot/mail", "bot/slack", "bot/sns", "bot/trail", "bot/alertmanager", "bot/generic", "bot/hackerone", "bot/vulnreport", "bot/outbound", "bot/terminal"},
+	"cmd/tocsin": {"bot", "bot/sandbox/...", "store", "playbooks", "templates", "bot/detect", "bot/incident", "bot/secret", "bot/outbound", "bot/terminal"},
 }
 
 // libraryOwners lists the only packages that may import a library.
@@ -61,7 +61,7 @@ var libraryOwners = map[string][]string{
 }
 
 // standardOnly lists the packages that may import only the standard library.
-var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact"}
+var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal"}
 
 // TestImportRules checks the imports of every file that is not a test.
 func TestImportRules(t *testing.T) {

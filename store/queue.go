@@ -37,6 +37,7 @@ const (
 	jobTimeout         = 60 * time.Second
 	rescueAfter        = 15 * time.Minute // fallback, because requeueOrphans and the rescuer handle most jobs
 	minSnooze          = 50 * time.Millisecond
+	maxSnooze          = 5 * time.Minute // an outside system must not delay a page for longer
 	minRetry           = time.Second
 	maxRetry           = 5 * time.Minute
 	maxAttempts        = 3000 // about ten days at maxRetry, to survive long outages of other systems
@@ -189,7 +190,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 		}
 		return nil
 	case errors.As(err, &later):
-		return river.JobSnooze(max(later.After, minSnooze))
+		return river.JobSnooze(min(max(later.After, minSnooze), maxSnooze))
 	case errors.Is(err, errStale):
 		w.log.Warn("job completed by a later attempt", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt)
 		return nil

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/outbound"
 	"tocsin/bot/secret"
 )
 
@@ -49,7 +50,7 @@ func New(c Config) (*Client, error) {
 		c.EventsURL = "https://events.pagerduty.com"
 	}
 	if c.HTTPClient == nil {
-		c.HTTPClient = &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+		c.HTTPClient = outbound.NewClient(callTimeout, outbound.Limits{MaxResponse: maxResponseBytes})
 	}
 	return &Client{key: c.RoutingKey, url: strings.TrimRight(c.EventsURL, "/"), http: c.HTTPClient}, nil
 }

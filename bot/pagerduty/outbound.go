@@ -15,6 +15,7 @@ import (
 	"github.com/PagerDuty/go-pagerduty"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/outbound"
 )
 
 // maxSummary is PagerDuty's limit for a summary, in characters.
@@ -202,8 +203,8 @@ func (r *responseRecorder) classify(err error) error {
 	switch api.StatusCode {
 	case http.StatusTooManyRequests:
 		after := defaultRetryAfter
-		if s, e := strconv.Atoi(r.retryAfter); e == nil && s > 0 && s <= 3600 {
-			after = time.Duration(s) * time.Second
+		if d, ok := outbound.ParseRetryAfter(r.retryAfter, time.Now()); ok && d > 0 {
+			after = d
 		}
 		return &incident.RetryAfter{After: after, Err: err}
 	case http.StatusBadRequest:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/outbound"
 	"tocsin/bot/secret"
 )
 
@@ -53,7 +54,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.Zone = time.UTC
 	}
 	if c.HTTPClient == nil {
-		c.HTTPClient = &http.Client{Timeout: 15 * time.Second}
+		c.HTTPClient = outbound.NewClient(15*time.Second, outbound.Limits{})
 	}
 	if c.Clock == nil {
 		c.Clock = time.Now

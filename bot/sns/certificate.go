@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/outbound"
 )
 
 const (
@@ -37,7 +38,7 @@ const (
 func newClient() *http.Client {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true
-	return &http.Client{Transport: t}
+	return outbound.NewClient(callTimeout, outbound.Limits{MaxResponse: 2 * maxResponse, Base: t}) // certificates.get reports more than maxResponse
 }
 
 // snsHost matches the hosts of SNS. issuerHost matches the hosts of Amazon's

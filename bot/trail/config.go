@@ -149,6 +149,7 @@ func New(c Config) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
+	loaded.HTTPClient = newBoundedClient(loaded.HTTPClient, c.MaxObject)
 	return &Source{Config: c, queue: sqs.NewFromConfig(loaded), recent: newRecentObjects(4096), bucket: s3.NewFromConfig(loaded, func(o *s3.Options) {
 		o.UsePathStyle = c.Endpoint != ""
 		o.DisableLogOutputChecksumValidationSkipped = true

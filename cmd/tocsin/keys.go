@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tocsin/bot"
+	"tocsin/bot/outbound"
 	"tocsin/store"
 )
 
@@ -116,6 +117,9 @@ func (g *globalFlags) print(w io.Writer, v any, text string) error {
 	return err
 }
 
+// healthTimeout is how long the bot may take to answer.
+const healthTimeout = 5 * time.Second
+
 func healthCommand(g *globalFlags) *cobra.Command {
 	var url string
 	cmd := &cobra.Command{
@@ -123,7 +127,7 @@ func healthCommand(g *globalFlags) *cobra.Command {
 		Long: "Request /readyz of the running bot, for example as the health check of a container. The exit status is 0 if the bot is\n" +
 			"ready and 1 if it is not or does not answer within 5 seconds.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(cmd.Context(), healthTimeout)
 			defer cancel()
 			if url == "" {
 				c, err := bot.Load(g.config)
@@ -136,7 +140,7 @@ func healthCommand(g *globalFlags) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("--url: %w", err)
 			}
-			res, err := http.DefaultClient.Do(req)
+			res, err := outbound.NewClient(healthTimeout, outbound.Limits{}).Do(req)
 			if err != nil {
 				return fmt.Errorf("bot not reachable: %w", err)
 			}

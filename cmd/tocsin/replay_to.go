@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"tocsin/bot"
+	"tocsin/bot/outbound"
 )
 
 // signer signs deliveries as their source does. Another instance then accepts them
@@ -113,7 +114,8 @@ func newInstanceSink(ctx context.Context, to string, given []string, sources bot
 		return sink{}, fmt.Errorf("--to %s: alerts and their secrets must not be sent in the clear. Write https://, or use the control socket with --to unix:PATH", base.Redacted())
 	}
 	i := remoteInstance{hooks: base.JoinPath("hooks"), signers: signers(sources), secrets: map[string]string{}, asNew: asNew,
-		client: &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+		client: outbound.NewClient(30*time.Second, outbound.Limits{})}
+	i.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	for _, s := range given {
 		source, secret, ok := strings.Cut(s, "=")
 		if !ok || secret == "" {
@@ -199,7 +201,7 @@ func (i *remoteInstance) post(ctx context.Context, secret, id string, d bot.Reco
 	if res.StatusCode != http.StatusTooManyRequests && res.StatusCode < 500 {
 		return 0, err
 	}
-	if wait, parseErr := time.ParseDuration(res.Header.Get("Retry-After") + "s"); parseErr == nil && wait > 0 && wait <= time.Minute {
+	if wait, ok := outbound.ParseRetryAfter(res.Header.Get("Retry-After"), time.Now()); ok && wait > 0 {
 		return wait, err
 	}
 	return 5 * time.Second, err

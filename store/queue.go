@@ -177,6 +177,11 @@ func retryDelay(attempt int, random func(int64) int64) time.Duration {
 	return max(delay/2+time.Duration(random(int64(delay/2)+1)), minRetry)
 }
 
+// snoozeDelay returns the delay of a job whose handler requested requested.
+func snoozeDelay(requested time.Duration) time.Duration {
+	return min(max(requested, minSnooze), maxSnooze)
+}
+
 // Work implements [river.Worker].
 func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 	defer w.inFlight.begin(j.ID)()
@@ -190,7 +195,7 @@ func (w *worker) Work(ctx context.Context, j *river.Job[jobArgs]) error {
 		}
 		return nil
 	case errors.As(err, &later):
-		return river.JobSnooze(min(max(later.After, minSnooze), maxSnooze))
+		return river.JobSnooze(snoozeDelay(later.After))
 	case errors.Is(err, errStale):
 		w.log.Warn("job completed by a later attempt", "kind", j.Kind, "job", j.ID, "attempt", task.Attempt)
 		return nil

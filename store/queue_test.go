@@ -3,10 +3,12 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"syscall"
 	"testing"
+	"time"
 
 	"tocsin/bot/incident"
 )
@@ -24,6 +26,17 @@ func TestErrorClass_OmitsErrorText(t *testing.T) {
 	} {
 		if got := errorClass(err); got != want {
 			t.Errorf("%v: got %q, want %q", err, got, want)
+		}
+	}
+}
+
+func TestSnoozeDelay_Bounded(t *testing.T) {
+	for requested, want := range map[time.Duration]time.Duration{
+		math.MinInt64: minSnooze, -time.Second: minSnooze, 0: minSnooze, time.Second: time.Second, 5 * time.Minute: 5 * time.Minute,
+		time.Hour: 5 * time.Minute, math.MaxInt64: 5 * time.Minute,
+	} {
+		if got := snoozeDelay(requested); got != want {
+			t.Errorf("%v: got %v, want %v", requested, got, want)
 		}
 	}
 }

@@ -222,6 +222,26 @@ func TestClient_RetryAfterHeader(t *testing.T) {
 	}
 }
 
+func TestClient_RetryAfterBounded(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"3000": 5 * time.Minute, "99999999999": 5 * time.Minute, "Fri, 31 Dec 9999 23:59:59 GMT": 5 * time.Minute, "-1": 30 * time.Second, "soon": 30 * time.Second,
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", value)
+			w.WriteHeader(http.StatusTooManyRequests)
+		}))
+		c, err := pagerduty.New(pagerduty.Config{RoutingKey: secret.New("k"), EventsURL: s.URL, HTTPClient: s.Client()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wait *incident.RetryAfter
+		if _, err := c.Resolve(t.Context(), brief(), effect("1", "0")); !errors.As(err, &wait) || wait.After != want {
+			t.Errorf("Retry-After %q: got error %v, want a retry after %v", value, err, want)
+		}
+		s.Close()
+	}
+}
+
 func TestNew_RoutingKeyRequired(t *testing.T) {
 	if _, err := pagerduty.New(pagerduty.Config{}); err == nil {
 		t.Error("no routing key: got no error, want one")

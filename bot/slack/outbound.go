@@ -59,6 +59,9 @@ func errorCode(err error) string {
 // header.
 const defaultRetryAfter = 30 * time.Second
 
+// minRetryAfter is the least delay after a rate limit.
+const minRetryAfter = time.Second
+
 // classify wraps an error of a call to Slack. The result is an
 // [incident.RetryAfter] for a rate limit and an [incident.Permanent] if only
 // an admin can fix the cause. After any other error the effect is retried,
@@ -70,7 +73,7 @@ func classify(what string, err error) error {
 	wrapped := fmt.Errorf("%s: %w", what, err)
 	var limited *slack.RateLimitedError
 	if errors.As(err, &limited) {
-		return &incident.RetryAfter{After: limited.RetryAfter, Err: wrapped}
+		return &incident.RetryAfter{After: max(limited.RetryAfter, minRetryAfter), Err: wrapped}
 	}
 	var status slack.StatusCodeError
 	if errors.As(err, &status) && status.Code == http.StatusTooManyRequests {

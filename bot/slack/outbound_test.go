@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/outbound"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/secret"
 )
@@ -182,6 +185,29 @@ func TestPost_RateLimitUsesRetryAfter(t *testing.T) {
 	var wait *incident.RetryAfter
 	if !errors.As(err, &wait) || wait.After != 17*time.Second {
 		t.Fatalf("got error %v, want a retry after 17 s", err)
+	}
+}
+
+// TestCheck_RetryAfterBounded covers values that overflow a duration or are not a
+// number of seconds.
+func TestCheck_RetryAfterBounded(t *testing.T) {
+	for value, want := range map[string]time.Duration{
+		"17": 17 * time.Second, "99999999999": outbound.MaxRetryAfter, "18446744073": outbound.MaxRetryAfter, "-7": minRetryAfter, "0": minRetryAfter,
+		"Fri, 31 Dec 9999 23:59:59 GMT": outbound.MaxRetryAfter, "soon": defaultRetryAfter, "": defaultRetryAfter,
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", value)
+			w.WriteHeader(http.StatusTooManyRequests)
+		}))
+		s, err := New(Config{BotToken: secret.New("xoxb-1"), SigningSecret: secret.New("s"), APIURL: server.URL + "/api/", Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wait *incident.RetryAfter
+		if err := classify("check", s.Check(t.Context())); !errors.As(err, &wait) || wait.After != want {
+			t.Errorf("Retry-After %q: got error %v, want a retry after %v", value, err, want)
+		}
+		server.Close()
 	}
 }
 

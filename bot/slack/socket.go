@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"time"
 
 	"github.com/slack-go/slack/socketmode"
 )
@@ -19,6 +20,10 @@ const maxInFlight = 32
 // maxAckSize is the maximum size of a reply inside an acknowledgement, in
 // bytes. Slack silently ignores replies of 20 KB or more.
 const maxAckSize = 18 << 10
+
+// ackTimeout is the maximum duration of an acknowledgement. Slack no longer accepts
+// it after three seconds.
+const ackTimeout = 10 * time.Second
 
 // RunSocket receives requests in Socket Mode until ctx ends. It reconnects
 // when Slack closes the connection. It returns an error only if a retry
@@ -43,7 +48,11 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 			if !ok {
 				continue
 			}
-			slots <- struct{}{}
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
 			s.background.start(func() {
 				defer func() { <-slots }()
 				s.handleRequest(ctx, conn, request)
@@ -94,6 +103,8 @@ func (s *Slack) handleRequest(ctx context.Context, conn *socketmode.Client, requ
 		}
 		answer = nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout) // Slack may stop reading from the connection
+	defer cancel()
 	if err := conn.AckCtx(ctx, request.EnvelopeID, answer); err != nil {
 		s.log.WarnContext(ctx, "acknowledge request failed", "type", request.Type, "err", err)
 	}

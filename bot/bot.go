@@ -31,6 +31,7 @@ type Bot struct {
 	log         *slog.Logger
 	reportError errorReporter
 	flushSentry func()
+	closeLog    func()
 
 	store        *store.Store
 	library      *playbooks.Library
@@ -166,6 +167,7 @@ func (b *Bot) Close() {
 			_ = b.store.Close()
 		}
 		b.flushSentry()
+		b.closeLog()
 	})
 }
 

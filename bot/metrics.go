@@ -31,6 +31,7 @@ type metrics struct {
 	operations         *prometheus.CounterVec
 	degraded           *prometheus.GaugeVec
 	securityTxtExpires prometheus.Gauge
+	droppedLines       prometheus.Counter
 }
 
 func newMetrics() *metrics {
@@ -64,8 +65,10 @@ func newMetrics() *metrics {
 			Help: "Whether the optional part is impaired: 1 or 0."}, []string{"part"}),
 		securityTxtExpires: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_security_txt_expires_timestamp_seconds",
 			Help: "Unix time at which /.well-known/security.txt expires, in seconds, or 0 without one."}),
+		droppedLines: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_log_lines_dropped_total",
+			Help: "Total number of log lines dropped because the reader of the log stalled or went away."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.requestTime, m.commits, m.commitSize, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.securityTxtExpires,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.commits, m.commitSize, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.securityTxtExpires, m.droppedLines,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -73,6 +76,8 @@ func newMetrics() *metrics {
 func (m *metrics) countSlackRejection(status int) {
 	m.slackRejected.WithLabelValues(strconv.Itoa(status)).Inc()
 }
+
+func (m *metrics) countDroppedLines(lines int) { m.droppedLines.Add(float64(lines)) }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})

@@ -3,6 +3,7 @@ package bot
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -27,14 +28,17 @@ import (
 type Options struct {
 	Clock  func() time.Time // time.Now if nil
 	Logger *slog.Logger     // from telemetry if nil
-	Keyset *store.Keyset    // from keyset_file if nil
+	// LogOutput is the destination of the log, os.Stderr if nil. If it blocks or
+	// fails, log lines are dropped and the bot continues.
+	LogOutput io.Writer
+	Keyset    *store.Keyset // from keyset_file if nil
 }
 
 // New assembles a bot. It opens the database, the listener and the control
 // socket, and returns an error if one is in use. The bot serves no requests
 // before [Bot.Run]. If New succeeds, the caller must call [Bot.Close].
 func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
-	b := &Bot{config: c, clock: o.Clock, log: o.Logger, reportError: func(string, error) {}, flushSentry: func() {}, metrics: newMetrics(), redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
+	b := &Bot{config: c, clock: o.Clock, log: o.Logger, reportError: func(string, error) {}, flushSentry: func() {}, closeLog: func() {}, metrics: newMetrics(), redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -44,7 +48,12 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 		b.clock = time.Now
 	}
 	if b.log == nil {
-		if b.log, b.reportError, b.flushSentry, err = newLogger(c.Telemetry, os.Stderr, b.redact); err != nil {
+		if o.LogOutput == nil {
+			o.LogOutput = os.Stderr
+		}
+		var lines io.Writer
+		lines, b.closeLog = openLog(c.Telemetry, o.LogOutput, b.metrics.countDroppedLines)
+		if b.log, b.reportError, b.flushSentry, err = newLogger(c.Telemetry, lines, b.redact); err != nil {
 			return nil, fmt.Errorf("telemetry.sentry_dsn: %w", err)
 		}
 	}
@@ -96,7 +105,7 @@ func (b *Bot) openAdapters() (err error) {
 	}
 	if c.Mail.Host != "" {
 		b.mail, err = mail.New(mail.Config{Host: c.Mail.Host, Port: c.Mail.Port, TLS: mail.TLS(c.Mail.TLS), Username: c.Mail.Username,
-			Password: c.Mail.Password, From: c.Mail.From, PostmortemTo: c.Mail.Postmortems, Clock: b.clock})
+			Password: c.Mail.Password, From: c.Mail.From, PostmortemTo: c.Mail.Postmortems, Clock: b.clock, Logger: b.log})
 		if err != nil {
 			return fmt.Errorf("mail: %w", err)
 		}

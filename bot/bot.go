@@ -102,6 +102,7 @@ func (b *Bot) Run(ctx context.Context) error {
 	}
 	run("serve", func() error { return ignoreServerClosed(b.server.Serve(b.listener)) })
 	controls := (&control{desk: b.desk, store: b.store, edge: b.edge, zone: b.zone, now: b.clock}).server()
+	controls.ErrorLog = b.server.ErrorLog
 	if b.controlListener != nil {
 		run("control socket", func() error { return ignoreServerClosed(controls.Serve(b.controlListener)) })
 	}

@@ -104,7 +104,7 @@ func (c *control) server() *http.Server {
 	mux.HandleFunc("POST /replay-as-new", c.handleJSON(c.replayAsNew))
 	mux.HandleFunc("POST /deliver", c.handleJSON(c.deliver))
 	mux.HandleFunc("POST /export", c.export)
-	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+	return &http.Server{Handler: withDeadlines(mux, controlReadTimeout, controlWriteTimeout), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: controlReadTimeout, ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, peerKey{}, peerIdentity(conn))
 	}}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/getsentry/sentry-go"
 
+	"tocsin/bot/outbound"
 	"tocsin/bot/redact"
 )
 
@@ -23,6 +24,9 @@ type sentryHandler struct {
 // errorReporter redacts an error and sends it to Sentry. It is for errors that do
 // not belong in the log because they may quote responses of external systems.
 type errorReporter func(component string, err error)
+
+// maxSentryResponse is the maximum size of a response of Sentry, in bytes.
+const maxSentryResponse = 1 << 20
 
 // newLogger returns a logger that writes redacted records to out. With a DSN it
 // also sends records of level error to Sentry. flush waits up to 2 seconds for
@@ -40,7 +44,7 @@ func newLogger(c Telemetry, out io.Writer, red *redact.Redactor) (log *slog.Logg
 		return slog.New(h), func(string, error) {}, func() {}, nil
 	}
 	client, err := sentry.NewClient(sentry.ClientOptions{Dsn: c.SentryDSN.Reveal(), Environment: c.Environment, ServerName: "tocsin",
-		AttachStacktrace: true, BeforeSend: func(e *sentry.Event, _ *sentry.EventHint) *sentry.Event {
+		AttachStacktrace: true, HTTPTransport: outbound.NewTransport(outbound.Limits{MaxResponse: maxSentryResponse}), BeforeSend: func(e *sentry.Event, _ *sentry.EventHint) *sentry.Event {
 			e.User, e.Request, e.Breadcrumbs = sentry.User{}, nil, nil
 			return e
 		}})

@@ -79,8 +79,18 @@ func (m *metrics) countSlackRejection(status int) {
 
 func (m *metrics) countDroppedLines(lines int) { m.droppedLines.Add(float64(lines)) }
 
+const (
+	maxScrapes    = 8 // concurrent requests of /metrics, others receive 503
+	scrapeTimeout = 10 * time.Second
+)
+
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+	h := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: maxScrapes})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A scraper that does not read occupies one of the maxScrapes until then.
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scrapeTimeout)) // the server has a longer one
+		h.ServeHTTP(w, r)
+	})
 }
 
 func (m *metrics) Delivery(source string, outcome intake.Outcome, took time.Duration) {

@@ -87,7 +87,9 @@ type botProcess struct {
 
 	mu   sync.Mutex
 	proc *childProcess
-	log  *os.File
+
+	stderr *os.File // standard error of the next process, or nil for log
+	log    *os.File
 }
 
 // childProcess is one run of the bot.
@@ -233,6 +235,9 @@ func (s *botProcess) startProcess() *childProcess {
 	s.t.Helper()
 	p := &childProcess{cmd: exec.Command(s.binary, "serve", "-c", s.config), ended: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = s.dir, s.log, s.log
+	if s.stderr != nil {
+		p.cmd.Stderr = s.stderr
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {

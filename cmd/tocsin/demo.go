@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -29,6 +31,8 @@ type demoOptions struct {
 	HTTP   bool // Slack over HTTP instead of Socket Mode
 	Limits chat.Limits
 	Logger *slog.Logger
+	Log    io.Writer // destination of the bot's log without Logger
+	Level  string    // least level of the bot's log, or "" for the default
 	Clock  func() time.Time
 }
 
@@ -61,7 +65,7 @@ func startDemo(ctx context.Context, o demoOptions) (_ *demo, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if d.Bot, err = bot.New(ctx, d.Config, bot.Options{Clock: o.Clock, Logger: o.Logger, Keyset: keys}); err != nil {
+	if d.Bot, err = bot.New(ctx, d.Config, bot.Options{Clock: o.Clock, Logger: o.Logger, LogOutput: o.Log, Keyset: keys}); err != nil {
 		return nil, err
 	}
 	d.Company.Connect("http://" + d.Bot.Addr())
@@ -108,6 +112,7 @@ func (d *demo) Close() error {
 func demoConfig(c *company.Company, o demoOptions) (bot.Config, error) {
 	cfg := bot.Defaults()
 	cfg.Listen, cfg.TimeZone = "127.0.0.1:0", "Europe/Paris"
+	cfg.Telemetry.LogLevel = cmp.Or(o.Level, cfg.Telemetry.LogLevel)
 	cfg.Database = "sqlite:" + filepath.Join(o.Dir, "tocsin.db")
 	cfg.KeysetFile = filepath.Join(o.Dir, "keyset") // only named: the demo's keys stay in memory
 	cfg.Slack.APIURL, cfg.Slack.BotToken = c.ChatURL+"/api/", secret.New(company.BotToken)
@@ -175,7 +180,9 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			defer func() { _ = os.RemoveAll(dir) }()
-			o := demoOptions{Dir: dir, Seed: seed, HTTP: http}
+			log, stop := guardSideChannels()
+			defer stop()
+			o := demoOptions{Dir: dir, Seed: seed, HTTP: http, Log: log}
 			if auto {
 				return runDemoStory(cmd.Context(), cmd.OutOrStdout(), o, out)
 			}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -23,9 +22,7 @@ func runDemoStory(ctx context.Context, out io.Writer, o demoOptions, dir string)
 		return fmt.Errorf("create output folder: %w", err)
 	}
 	o.HTTP, o.Limits = o.HTTP || story.OverHTTP(o.Seed), chat.Limits{Off: true}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	}
+	o.Level = "warn"
 	began := time.Now()
 	d, err := startDemo(ctx, o)
 	if err != nil {

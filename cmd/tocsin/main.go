@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() { os.Exit(run()) }
@@ -20,6 +21,12 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second signal ends the process at once. One signal is enough, even if
+	// nothing reads the output and a write blocks.
+	context.AfterFunc(ctx, func() {
+		stop()
+		time.AfterFunc(exitTimeout, func() { os.Exit(1) })
+	})
 	err := rootCommand().ExecuteContext(ctx)
 	var code exitCode
 	switch {
@@ -31,6 +38,10 @@ func run() int {
 	fmt.Fprintln(os.Stderr, "tocsin:", err)
 	return 1
 }
+
+// exitTimeout is how long a command may take to end after a signal. A shutdown of
+// the bot waits for requests and jobs, and takes less.
+const exitTimeout = time.Minute
 
 // exitCode is an error that has already been printed. It is the exit status.
 type exitCode int

@@ -66,14 +66,17 @@ func serveCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the bot", Args: cobra.NoArgs,
 		Long: "Run the bot until it receives SIGINT or SIGTERM. It does not start with an invalid configuration and reports all\n" +
-			"errors in the file at once.",
+			"errors in the file at once. A second signal ends it at once. SIGQUIT prints the stacks of all goroutines to the\n" +
+			"standard error.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			tuneMemory()
 			c, err := bot.Load(g.config)
 			if err != nil {
 				return err
 			}
-			b, err := bot.New(cmd.Context(), c, bot.Options{})
+			log, stop := guardSideChannels()
+			defer stop()
+			b, err := bot.New(cmd.Context(), c, bot.Options{LogOutput: log})
 			if err != nil {
 				return fmt.Errorf("start: %w", err)
 			}

@@ -207,7 +207,10 @@ func serveDemo(ctx context.Context, cmd *cobra.Command, o demoOptions, addr stri
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "\n  Tocsin is running with a sandbox of Slack, PagerDuty and mail. Open\n\n    %s\n\n  Press Ctrl-C to stop. Nothing is stored.\n\n", w.URL)
+	text := fmt.Sprintf("\n  Tocsin is running with a sandbox of Slack, PagerDuty and mail. Open\n\n    %s\n\n  Press Ctrl-C to stop. Nothing is stored.\n\n", w.URL)
+	if err := writeText(cmd.OutOrStdout(), text); err != nil {
+		return errors.Join(err, w.Close(), d.Close())
+	}
 	var ended error
 	select {
 	case <-ctx.Done():

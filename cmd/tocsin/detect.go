@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -108,10 +107,10 @@ func (f *detectFlags) parse(cmd *cobra.Command) (detect.Options, error) {
 // printLoadErrors prints the rules that cannot be used, and the warnings.
 func printLoadErrors(w io.Writer, report detect.LoadResult) {
 	for _, r := range report.Refused {
-		fmt.Fprintln(w, "not used:", r)
+		_ = writeLine(w, "not used: %v", r)
 	}
 	for _, r := range report.Warnings {
-		fmt.Fprintln(w, "warning:", r)
+		_ = writeLine(w, "warning: %v", r)
 	}
 }
 
@@ -130,7 +129,7 @@ func detectLintCommand(f *detectFlags) *cobra.Command {
 			o.All = f.all
 			_, report := detect.Load(o, f.rules...)
 			if f.format == "json" {
-				err = json.NewEncoder(cmd.OutOrStdout()).Encode(report)
+				err = writeJSON(cmd.OutOrStdout(), report)
 			} else {
 				err = lintText(cmd.OutOrStdout(), report)
 			}
@@ -149,12 +148,11 @@ func detectLintCommand(f *detectFlags) *cobra.Command {
 
 func lintText(w io.Writer, report detect.LoadResult) error {
 	for _, r := range report.Off {
-		fmt.Fprintln(w, "off:", r)
+		_ = writeLine(w, "off: %v", r)
 	}
 	printLoadErrors(w, report)
-	_, err := fmt.Fprintf(w, "%d files: %d usable rules, %d off, %d for other logs, %s\n",
+	return writeLine(w, "%d files: %d usable rules, %d off, %d for other logs, %s",
 		report.Files, report.Usable, len(report.Off), len(report.Skipped), countErrors(len(report.Refused)))
-	return err
 }
 
 // countErrors returns n with the noun.
@@ -190,15 +188,15 @@ func detectTestCommand(f *detectFlags) *cobra.Command {
 			report := detect.Check(o, f.rules...)
 			out := cmd.OutOrStdout()
 			if f.format == "json" {
-				err = json.NewEncoder(out).Encode(report)
+				err = writeJSON(out, report)
 			} else {
 				for _, problem := range report.Problems {
-					fmt.Fprintln(out, problem)
+					_ = writeLine(out, "%v", problem)
 				}
 				for _, id := range report.Untested {
-					fmt.Fprintf(out, "no fixtures: rule %s\n", id)
+					_ = writeLine(out, "no fixtures: rule %s", id)
 				}
-				_, err = fmt.Fprintf(out, "%d rules, %d records, %d conditions removed in turn: %s, %d rules without fixtures\n",
+				err = writeLine(out, "%d rules, %d records, %d conditions removed in turn: %s, %d rules without fixtures",
 					report.Rules, report.Records, report.Mutants, countErrors(len(report.Problems)), len(report.Untested))
 			}
 			switch {

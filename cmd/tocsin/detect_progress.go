@@ -19,20 +19,11 @@ type progress struct {
 }
 
 func newProgress(w io.Writer) *progress {
-	if !isTerminal(w) || os.Getenv("TERM") == "dumb" {
+	f := terminalFile(w)
+	if f == nil || os.Getenv("TERM") == "dumb" {
 		return &progress{}
 	}
-	return &progress{out: w}
-}
-
-// isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+	return &progress{out: f}
 }
 
 // reader returns a reader of src that advances the progress bar.

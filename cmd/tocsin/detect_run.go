@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -27,7 +25,7 @@ type detection struct {
 	in       io.Reader
 	out      *bufio.Writer
 	errs     io.Writer
-	json     *json.Encoder // nil for text
+	json     bool
 	rules    *detect.Ruleset
 	tracker  detect.Tracker
 	progress *progress
@@ -48,12 +46,9 @@ func newDetection(cmd *cobra.Command, rules *detect.Ruleset, f *detectFlags) *de
 		ctx: cmd.Context(), in: cmd.InOrStdin(), out: bufio.NewWriter(cmd.OutOrStdout()), errs: cmd.ErrOrStderr(),
 		rules: rules, hits: map[*detect.Rule]int{}, detail: f.detail,
 	}
-	if f.format == "json" {
-		d.json = json.NewEncoder(d.out)
-		d.json.SetEscapeHTML(false)
-	}
+	d.json = f.format == "json"
 	d.progress = newProgress(cmd.ErrOrStderr())
-	d.eager = isTerminal(cmd.OutOrStdout())
+	d.eager = terminalFile(cmd.OutOrStdout()) != nil
 	return d
 }
 
@@ -89,11 +84,11 @@ func (d *detection) run(args []string, stats bool) error {
 	switch {
 	case stats:
 		d.printSummary(time.Since(began))
-	case d.json != nil && !d.detail:
+	case d.json && !d.detail:
 		d.printAuthors()
 	}
 	if d.tracker.Forgotten > 0 {
-		fmt.Fprintf(d.errs, "too many correlation groups: %d were discarded\n", d.tracker.Forgotten)
+		_ = writeLine(d.errs, "too many correlation groups: %d were discarded", d.tracker.Forgotten)
 	}
 	if d.failed > 0 {
 		return exitCode(1)
@@ -106,7 +101,7 @@ func (d *detection) run(args []string, stats bool) error {
 func (d *detection) printAuthors() {
 	for _, r := range d.rankedRules() {
 		if r.Author != "" && r.Author != builtinAuthor {
-			fmt.Fprintf(d.errs, "%s (%s) was written by %s\n", r.Title, r.ID, r.Author)
+			_ = writeLine(d.errs, "%s (%s) was written by %s", r.Title, r.ID, r.Author)
 		}
 	}
 }
@@ -164,7 +159,7 @@ func isLogFile(name string) bool {
 func (d *detection) fail(name string, err error) {
 	d.failed++
 	d.progress.clear()
-	fmt.Fprintf(d.errs, "%s: %v\n", name, err)
+	_ = writeLine(d.errs, "%s: %v", name, err)
 }
 
 // maxProblems is the maximum number of invalid records reported per file.
@@ -188,7 +183,7 @@ func (d *detection) readFile(name string) {
 	d.counts.Invalid += counts.Invalid
 	d.counts.Other += counts.Other
 	if d.fileProblems > maxProblems {
-		fmt.Fprintf(d.errs, "%s: %d more invalid records\n", name, d.fileProblems-maxProblems)
+		_ = writeLine(d.errs, "%s: %d more invalid records", name, d.fileProblems-maxProblems)
 	}
 	if err != nil && d.err == nil && d.ctx.Err() == nil {
 		d.fail(name, err)
@@ -198,7 +193,7 @@ func (d *detection) readFile(name string) {
 func (d *detection) invalid(p detect.Problem) {
 	if d.fileProblems++; d.fileProblems <= maxProblems {
 		d.progress.clear()
-		fmt.Fprintf(d.errs, "%s: %v\n", d.file, p)
+		_ = writeLine(d.errs, "%s: %v", d.file, p)
 	}
 }
 
@@ -228,10 +223,10 @@ func (d *detection) print(rule *detect.Rule, l hitLine) {
 		l.Events = nil
 	}
 	var err error
-	if d.json != nil {
-		err = d.json.Encode(l)
+	if d.json {
+		err = writeJSON(d.out, l)
 	} else {
-		_, err = fmt.Fprintf(d.out, "%-13s %s  %s  %s  (%s, by %s)  %s\n", l.Level, cmp.Or(l.EventTime, "no time"), l.RuleTitle, cmp.Or(l.EventID, "no id"), l.RuleID, cmp.Or(rule.Author, "unknown author"), l.File)
+		err = writeLine(d.out, "%-13s %s  %s  %s  (%s, by %s)  %s", l.Level, cmp.Or(l.EventTime, "no time"), l.RuleTitle, cmp.Or(l.EventID, "no id"), l.RuleID, cmp.Or(rule.Author, "unknown author"), l.File)
 	}
 	if d.eager || d.file == "-" {
 		d.progress.clear()
@@ -258,9 +253,9 @@ func (d *detection) printSummary(took time.Duration) {
 		if r.Author != "" && r.Author != builtinAuthor {
 			by = ", by " + r.Author
 		}
-		fmt.Fprintf(d.errs, "%8d  %-13s %s (%s%s)\n", d.hits[r], r.Level, r.Title, r.ID, by)
+		_ = writeLine(d.errs, "%8d  %-13s %s (%s%s)", d.hits[r], r.Level, r.Title, r.ID, by)
 	}
-	fmt.Fprintf(d.errs, "%d matches of %d of %d rules in %d records of %d files, %d invalid, %d other, in %s, %.0f records/s\n",
+	_ = writeLine(d.errs, "%d matches of %d of %d rules in %d records of %d files, %d invalid, %d other, in %s, %.0f records/s",
 		hits, len(rules), len(d.rules.Rules()), d.counts.Records, d.files, d.counts.Invalid, d.counts.Other,
 		took.Round(time.Millisecond), float64(d.counts.Records)/max(took.Seconds(), 1e-9))
 }

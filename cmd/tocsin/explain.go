@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -37,7 +36,7 @@ func explainCommand(g *globalFlags) *cobra.Command {
 				return g.replyError(cmd.OutOrStdout(), err)
 			}
 			if g.json {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(reply.Alerts)
+				return writeJSON(cmd.OutOrStdout(), reply.Alerts)
 			}
 			return show(cmd.OutOrStdout(), reply)
 		},

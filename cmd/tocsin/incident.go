@@ -3,14 +3,12 @@ package main
 import (
 	"cmp"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,7 +62,7 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 				return g.replyError(cmd.OutOrStdout(), err)
 			}
 			if g.json {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(reply)
+				return writeJSON(cmd.OutOrStdout(), reply)
 			}
 			return show(cmd.OutOrStdout(), reply)
 		},
@@ -99,7 +97,7 @@ func afterIncident(args []string) int {
 func (g *globalFlags) replyError(w io.Writer, err error) error {
 	var refused *incident.Error
 	if g.json && errors.As(err, &refused) {
-		return errors.Join(json.NewEncoder(w).Encode(map[string]*incident.Error{"error": refused}), exitCode(1))
+		return errors.Join(writeJSON(w, map[string]*incident.Error{"error": refused}), exitCode(1))
 	}
 	return err
 }
@@ -108,15 +106,14 @@ func (g *globalFlags) replyError(w io.Writer, err error) error {
 func show(w io.Writer, r bot.ControlReply) error {
 	switch {
 	case r.Help != "":
-		_, err := io.WriteString(w, r.Help)
-		return err
+		return writeText(w, r.Help)
 	case r.List != nil:
 		return showList(w, *r.List, r.Names)
 	case r.View != nil:
 		return showView(w, *r.View, r.Names)
 	case r.Alerts != nil:
 		for _, line := range templates.AlertResult(*r.Alerts, directory(r.Names), time.Now()) {
-			if _, err := fmt.Fprintln(w, line); err != nil {
+			if err := writeLine(w, "%s", line); err != nil {
 				return err
 			}
 		}
@@ -128,55 +125,57 @@ func show(w io.Writer, r bot.ControlReply) error {
 }
 
 func showList(w io.Writer, list []incident.Summary, names map[incident.PersonID]string) error {
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "INCIDENT\tSEVERITY\tSTATUS\tCOMMANDER\tOPENED (UTC)\tTITLE")
+	t := newTable(w)
+	t.row("INCIDENT", "SEVERITY", "STATUS", "COMMANDER", "OPENED (UTC)", "TITLE")
 	for _, s := range list {
 		title := s.Title
 		if title == "" {
 			title = "(restricted)"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Severity, s.Status, orDash(names[s.Commander]), s.OpenedAt.UTC().Format("2006-01-02 15:04"), title)
+		t.row(s.ID, s.Severity, s.Status, orDash(names[s.Commander]), s.OpenedAt.UTC().Format("2006-01-02 15:04"), title)
 	}
-	return t.Flush()
+	return t.flush()
 }
 
 func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) error {
 	i, dir := v.Incident, directory(names)
-	fmt.Fprintf(w, "%s  %s  %s  %s\n", i.ID, i.Severity, i.Status, i.Title)
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	if err := writeLine(w, "%s  %s  %s  %s", i.ID, i.Severity, i.Status, i.Title); err != nil {
+		return err
+	}
+	t := newTable(w)
 	if i.MergedInto != 0 {
-		fmt.Fprintf(t, "merged into\t%s\n", i.MergedInto)
+		t.row("merged into", i.MergedInto)
 	}
 	if i.SplitFrom != 0 {
-		fmt.Fprintf(t, "split from\t%s\n", i.SplitFrom)
+		t.row("split from", i.SplitFrom)
 	}
 	for _, id := range i.SplitInto {
-		fmt.Fprintf(t, "split into\t%s\n", id)
+		t.row("split into", id)
 	}
 	if i.LegalHold != nil {
-		fmt.Fprintf(t, "legal hold\tby %s: %s\n", dir.Name(i.LegalHold.By), i.LegalHold.Reason)
+		t.row("legal hold", fmt.Sprintf("by %s: %s", dir.Name(i.LegalHold.By), i.LegalHold.Reason))
 	}
 	for _, role := range slices.Sorted(maps.Keys(i.Roles)) {
-		fmt.Fprintf(t, "%s\t%s\n", role, dir.Name(i.Roles[role]))
+		t.row(role, dir.Name(i.Roles[role]))
 	}
 	for _, a := range v.Alerts[:min(len(v.Alerts), maxShownAlerts)] {
-		fmt.Fprintf(t, "alert\tA%d %s (%s, %d×)\n", a.Alert, a.Title, a.Source, a.Count)
+		t.row("alert", fmt.Sprintf("A%d %s (%s, %d×)", a.Alert, a.Title, a.Source, a.Count))
 	}
 	if more := len(v.Alerts) - maxShownAlerts; more > 0 {
-		fmt.Fprintf(t, "alert\t%d more alerts (--json lists all)\n", more)
+		t.row("alert", fmt.Sprintf("%d more alerts (--json lists all)", more))
 	}
 	for _, r := range i.Runs {
 		for _, s := range r.Plan {
-			fmt.Fprintf(t, "step\t%s/%s\t%s\t%s\n", r.Playbook, s.ID, s.Status, s.Title)
+			t.row("step", r.Playbook+"/"+s.ID, s.Status, s.Title)
 		}
 	}
 	for _, a := range i.Actions {
-		fmt.Fprintf(t, "action\t%s %s\t%s, due %s\t%s\n", a.ID, a.Kind, dir.Name(a.Owner), a.Due.Format(time.DateOnly), a.Title)
+		t.row("action", fmt.Sprintf("%s %s", a.ID, a.Kind), dir.Name(a.Owner)+", due "+a.Due.Format(time.DateOnly), a.Title)
 	}
 	if i.Submission != nil {
-		fmt.Fprintf(t, "record\t%s\n", i.Submission.Digest)
+		t.row("record", i.Submission.Digest)
 		unsigned, objections, unanswered := i.Missing()
-		fmt.Fprintf(t, "missing\t%v unsigned, %d objections, %d unanswered\n", unsigned, len(objections), len(unanswered))
+		t.row("missing", fmt.Sprintf("%v unsigned, %d objections, %d unanswered", unsigned, len(objections), len(unanswered)))
 	}
 	if i.Unfinished != nil {
 		fmt.Fprintf(t, "open steps\t%s\n", i.Unfinished.Text())
@@ -189,10 +188,10 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	}
 	for _, f := range incident.RecordFields() {
 		if text := i.Record.Get(f.Name); text != "" {
-			fmt.Fprintf(t, "%s\t%s\n", f.Name, text)
+			t.row(f.Name, text)
 		}
 	}
-	if err := t.Flush(); err != nil {
+	if err := t.flush(); err != nil {
 		return err
 	}
 	return showEvents(w, v.Timeline, dir)
@@ -200,16 +199,17 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 
 func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]string) error {
 	if len(r.Events) == 0 {
-		_, err := fmt.Fprintf(w, "No change: %s is %s\n", r.Incident.ID, r.Incident.Status)
+		return writeLine(w, "No change: %s is %s", r.Incident.ID, r.Incident.Status)
+	}
+	if err := writeLine(w, "%s is %s", r.Incident.ID, r.Incident.Status); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s is %s\n", r.Incident.ID, r.Incident.Status)
 	return showEvents(w, r.Events, directory(names))
 }
 
 func showEvents(w io.Writer, events []incident.Event, dir incident.Directory) error {
 	for _, e := range events {
-		if _, err := fmt.Fprintf(w, "%4d  %s  %s\n", e.Seq, e.HappenedAt.UTC().Format("2006-01-02 15:04:05Z"), templates.Sentence(e, dir)); err != nil {
+		if err := writeLine(w, "%4d  %s  %s", e.Seq, e.HappenedAt.UTC().Format("2006-01-02 15:04:05Z"), templates.Sentence(e, dir)); err != nil {
 			return err
 		}
 	}

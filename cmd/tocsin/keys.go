@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 
 	"tocsin/bot"
 	"tocsin/bot/outbound"
+	"tocsin/bot/terminal"
 	"tocsin/store"
 )
 
@@ -50,8 +50,7 @@ func keysCommand(g *globalFlags) *cobra.Command {
 			if err := store.CreateKeyset(args[0]); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "created %s: store a copy of it apart from the database\n", args[0])
-			return err
+			return writeLine(cmd.OutOrStdout(), "created %s: store a copy of it apart from the database", args[0])
 		},
 	})
 	return cmd
@@ -78,7 +77,7 @@ func verifyCommand(g *globalFlags) *cobra.Command {
 			}
 			text += countErrors(len(v.Problems))
 			for _, f := range v.Problems {
-				text += "\n  " + f.String()
+				text += "\n  " + terminal.Line(f.String())
 			}
 			return errors.Join(g.print(cmd.OutOrStdout(), v, text), exitCode(1))
 		},
@@ -111,10 +110,9 @@ func (g *globalFlags) callOrOpen(ctx context.Context, name string, request bot.C
 // print prints v as JSON with --json, and otherwise the text.
 func (g *globalFlags) print(w io.Writer, v any, text string) error {
 	if g.json {
-		return json.NewEncoder(w).Encode(v)
+		return writeJSON(w, v)
 	}
-	_, err := fmt.Fprintln(w, text)
-	return err
+	return writeText(w, text+"\n")
 }
 
 // healthTimeout is how long the bot may take to answer.
@@ -149,8 +147,7 @@ func healthCommand(g *globalFlags) *cobra.Command {
 			if res.StatusCode != http.StatusOK {
 				return fmt.Errorf("bot not ready: %s", body)
 			}
-			_, err = cmd.OutOrStdout().Write(body)
-			return err
+			return writeText(cmd.OutOrStdout(), string(body))
 		},
 	}
 	cmd.Flags().StringVar(&url, "url", "", "`URL` of /readyz (default the listen address in the configuration)")

@@ -27,7 +27,10 @@ func run() int {
 		stop()
 		time.AfterFunc(exitTimeout, func() { os.Exit(1) })
 	})
-	err := rootCommand().ExecuteContext(ctx)
+	root := rootCommand()
+	flush := escapeOutput(root, os.Stdout, os.Stderr)
+	err := root.ExecuteContext(ctx)
+	defer flush()
 	var code exitCode
 	switch {
 	case err == nil:
@@ -35,7 +38,7 @@ func run() int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintln(os.Stderr, "tocsin:", err)
+	_ = writeText(root.ErrOrStderr(), fmt.Sprintf("tocsin: %v\n", err)) // nothing can report an error of the last line
 	return 1
 }
 

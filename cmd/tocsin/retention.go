@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -34,13 +33,13 @@ func retentionCommand(g *globalFlags) *cobra.Command {
 				return g.print(cmd.OutOrStdout(), list, "no deletions yet")
 			}
 			var text strings.Builder
-			t := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
-			fmt.Fprintln(t, "DELETED (UTC)\tTABLE\tROWS\tIDS\tOLDER THAN\tPOLICY\tHASH")
+			t := newTable(&text)
+			t.row("DELETED (UTC)", "TABLE", "ROWS", "IDS", "OLDER THAN", "POLICY", "HASH")
 			for _, s := range list {
-				fmt.Fprintf(t, "%s\t%s\t%d\t%d–%d\t%s\t%s\t%s\n", s.At.Format("2006-01-02 15:04"), s.TableName, s.Deleted, s.FirstID, s.LastID,
+				t.row(s.At.Format("2006-01-02 15:04"), s.TableName, s.Deleted, fmt.Sprintf("%d–%d", s.FirstID, s.LastID),
 					s.OlderThan.Format("2006-01-02"), s.Policy, s.Hash)
 			}
-			_ = t.Flush() // a strings.Builder does not fail
+			_ = t.flush() // a strings.Builder does not fail
 			return g.print(cmd.OutOrStdout(), list, strings.TrimSuffix(text.String(), "\n"))
 		},
 	}

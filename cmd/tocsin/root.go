@@ -91,8 +91,7 @@ func configCommand(g *globalFlags) *cobra.Command {
 	cmd.AddCommand(&cobra.Command{
 		Use: "example", Short: "Print a commented configuration with every key", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprint(cmd.OutOrStdout(), bot.Example)
-			return err
+			return writeText(cmd.OutOrStdout(), bot.Example)
 		},
 	}, &cobra.Command{
 		Use: "check", Short: "Check the configuration and report every error", Args: cobra.NoArgs,
@@ -100,8 +99,7 @@ func configCommand(g *globalFlags) *cobra.Command {
 			if _, err := bot.Load(g.config); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: valid\n", g.config)
-			return err
+			return writeLine(cmd.OutOrStdout(), "%s: valid", g.config)
 		},
 	})
 	return cmd

@@ -13,6 +13,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 func main() { os.Exit(run()) }
@@ -38,8 +40,13 @@ func run() int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	_ = writeText(root.ErrOrStderr(), fmt.Sprintf("tocsin: %v\n", err)) // nothing can report an error of the last line
+	printError(root, err)
 	return 1
+}
+
+// printError prints the error of a command.
+func printError(cmd *cobra.Command, err error) {
+	_ = writeText(cmd.ErrOrStderr(), fmt.Sprintf("tocsin: %v\n", err)) // nothing can report an error of the last line
 }
 
 // exitTimeout is how long a command may take to end after a signal. A shutdown of

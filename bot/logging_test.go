@@ -7,12 +7,30 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
+	"tocsin/bot/outbound"
 	"tocsin/bot/redact"
 	"tocsin/bot/secret"
 )
+
+// TestLogger_BoundsSentryResponses covers Retry-After, which sentry-go obeys without
+// a limit.
+func TestLogger_BoundsSentryResponses(t *testing.T) {
+	log, _, _, err := newLogger(Telemetry{SentryDSN: secret.New("http://key@127.0.0.1:1/1")}, io.Discard, redact.New(redact.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, ok := log.Handler().(*sentryHandler)
+	if !ok {
+		t.Fatalf("got handler %T, want one that reports to Sentry", log.Handler())
+	}
+	if transport := handler.hub.Client().Options().HTTPTransport; reflect.TypeOf(transport) != reflect.TypeFor[*outbound.Transport]() {
+		t.Errorf("got transport %T, want bounded responses", transport)
+	}
+}
 
 func TestLogger_SendsRedactedErrorsToSentry(t *testing.T) {
 	reports := make(chan string, 10)

@@ -1,11 +1,11 @@
-// Package terminal makes text harmless before it reaches a terminal. Stored text
-// and file names come from outside. They can contain escape sequences that
+// Package terminal makes text harmless before it reaches a terminal. Senders
+// choose stored text and file names. Both can contain escape sequences that
 // overwrite the screen, change the title or the clipboard, and characters that
 // reorder or hide text.
 //
 // [Writer] escapes the output of a whole command. It passes line feeds, because
 // it cannot distinguish them from line feeds in stored text. [Line] escapes
-// those too, so that stored text cannot forge a row of a table.
+// those too, because stored text must not forge a row of a table.
 //
 //	out := terminal.NewWriter(os.Stdout)
 //	fmt.Fprintln(out, terminal.Line(title))
@@ -109,7 +109,7 @@ type Writer struct {
 // NewWriter returns a Writer that writes to out.
 func NewWriter(out io.Writer) *Writer { return &Writer{out: out} }
 
-// Unwrap returns the writer below w, which shows every character as it is.
+// Unwrap returns the writer below w, which does not escape.
 func (w *Writer) Unwrap() io.Writer { return w.out }
 
 // Write implements [io.Writer].

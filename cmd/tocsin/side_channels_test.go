@@ -166,6 +166,7 @@ func TestServe_LogReaderStalls(t *testing.T) {
 			sink := open(t)
 			s := startWithSink(t, sink)
 			sink.fill(t)
+			s.company.Chat.SetFault(chat.Fault{Method: "chat.postMessage", Kind: chat.FaultServerError, Count: 3}) // is logged
 			s.checkWork(2)
 			s.stop()
 		})

@@ -178,13 +178,13 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		t.row("missing", fmt.Sprintf("%v unsigned, %d objections, %d unanswered", unsigned, len(objections), len(unanswered)))
 	}
 	if i.Unfinished != nil {
-		fmt.Fprintf(t, "open steps\t%s\n", i.Unfinished.Text())
+		t.row("open steps", i.Unfinished.Text())
 	}
 	for _, x := range i.Exclusions {
-		fmt.Fprintf(t, "excluded\t%s\t%s\n", dir.Name(x.Person), x.Reason)
+		t.row("excluded", dir.Name(x.Person), x.Reason)
 	}
 	if x := i.ExclusionProposed; x != nil {
-		fmt.Fprintf(t, "exclusion proposed\t%s\t%s\n", dir.Name(x.Person), x.Reason)
+		t.row("exclusion proposed", dir.Name(x.Person), x.Reason)
 	}
 	for _, f := range incident.RecordFields() {
 		if text := i.Record.Get(f.Name); text != "" {

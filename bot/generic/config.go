@@ -36,7 +36,9 @@ type Config struct {
 	HMAC    HMAC
 	Headers []string // request headers that the mapping reads
 	// DeliveryHeader is a request header with an ID that stays equal when the sender
-	// retries. Without it, an identical body within ten minutes is a duplicate.
+	// retries. Without it, an identical body within ten minutes is a duplicate. With a
+	// signature, which does not cover headers, an identical body is also a duplicate if
+	// the header differs.
 	DeliveryHeader string
 	Mapping        Mapping
 }
@@ -204,5 +206,12 @@ func compile(code string, result expression.Result) (*expression.Program, error)
 // Name returns the last element of the webhook's path.
 func (s *Source) Name() string { return s.cfg.Name }
 
-// Headers returns the names of the request headers to store for the mapping.
-func (s *Source) Headers() []string { return s.headers }
+// Headers returns the names of the request headers to store: those of the mapping and
+// Config.DeliveryHeader.
+func (s *Source) Headers() []string {
+	name := http.CanonicalHeaderKey(s.cfg.DeliveryHeader)
+	if name == "" || slices.Contains(s.headers, name) {
+		return s.headers
+	}
+	return append(slices.Clone(s.headers), name)
+}

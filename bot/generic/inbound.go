@@ -27,7 +27,10 @@ const dedupWindow = 10 * time.Minute
 // errNoSecret is a configuration error. The edge answers it with a 5xx status.
 var errNoSecret = errors.New("generic: no secret is configured")
 
-// Verify checks the bearer token or the signature and returns the delivery ID.
+// Verify checks the bearer token or the signature and returns the delivery ID. A
+// signature covers the body but not the headers, so the body of a signed delivery
+// identifies it within [dedupWindow], and never Config.DeliveryHeader. A token covers
+// the whole request.
 func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
 	check := s.verifyToken
 	if len(s.cfg.HMAC.Secrets) > 0 {
@@ -36,11 +39,19 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 	if err := check(h, body); err != nil {
 		return "", err
 	}
-	if id := h.Get(s.cfg.DeliveryHeader); s.cfg.DeliveryHeader != "" && id != "" {
+	if id := s.deliveryHeader(h); id != "" && len(s.cfg.HMAC.Secrets) == 0 {
 		return id, nil
 	}
 	sum := sha256.Sum256(body)
 	return fmt.Sprintf("%x@%d", sum, now.Truncate(dedupWindow).Unix()), nil
+}
+
+// deliveryHeader returns the value of Config.DeliveryHeader, or "".
+func (s *Source) deliveryHeader(h http.Header) string {
+	if s.cfg.DeliveryHeader == "" {
+		return ""
+	}
+	return h.Get(s.cfg.DeliveryHeader)
 }
 
 func (s *Source) verifyToken(h http.Header, _ []byte) error {
@@ -101,6 +112,7 @@ func (s *Source) signals(h http.Header, doc any) []incident.Signal {
 			r.failed = append(r.failed, failure)
 		}
 		if signal, ok := s.signal(r); ok {
+			signal.Event = s.event(h, n)
 			out = append(out, signal)
 		}
 	}
@@ -131,6 +143,17 @@ func (s *Source) unmapped(items int) *incident.Alert {
 		Fingerprint: "unread items", Detail: fmt.Sprintf("The expressions of the mapping need more than %d steps for this delivery. Read its body, send fewer items in one delivery, or use cheaper expressions.", expression.MappingSteps)}
 	s.fillDefaults(a)
 	return a
+}
+
+// event returns the name of the n-th item of a signed delivery with a delivery header,
+// or "". A retry after [dedupWindow] is another delivery, and its items are recognised
+// by this name. In a drill every delivery counts.
+func (s *Source) event(h http.Header, n int) string {
+	id := s.deliveryHeader(h)
+	if id == "" || len(s.cfg.HMAC.Secrets) == 0 || h.Get(incident.HeaderDrill) != "" {
+		return ""
+	}
+	return fmt.Sprintf("%s|%d|%s", s.cfg.Name, n, id)
 }
 
 // evaluation evaluates the expressions for one item and collects their errors.

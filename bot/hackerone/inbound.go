@@ -14,6 +14,9 @@ import (
 	"tocsin/bot/secret"
 )
 
+// SignsTimes returns true because the signature covers the whole body.
+func (*Source) SignsTimes() bool { return true }
+
 // errNoSecret is a configuration error. The edge answers it with a 5xx status.
 var errNoSecret = errors.New("hackerone: no webhook secret is configured")
 

@@ -147,5 +147,6 @@ type DecodedDelivery struct {
 	Source      string
 	Signals     []Signal
 	Failed      string // reason for a decode failure, empty if decoding succeeded
+	Ignored     string // reason to ignore the delivery, empty if it has an ordinary result
 	Reprocessed bool   // routed again, its alerts were counted before
 }

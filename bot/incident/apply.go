@@ -194,7 +194,7 @@ func (i *Incident) applyPaging(e Event) {
 	current := atoi(e.Field("round")) == p.Round
 	switch {
 	case e.Kind == EventRoundStarted:
-		*p = Paging{Round: atoi(e.Field("round")), EscalationStepAt: e.RecordedAt, LastAction: p.LastAction}
+		*p = Paging{Round: atoi(e.Field("round")), StartedAt: parseInstant(e.Field("started_at")), EscalationStepAt: e.RecordedAt, LastAction: p.LastAction}
 	case !current:
 	case e.Kind == EventPageStarted:
 		p.Started = append(p.Started, step)

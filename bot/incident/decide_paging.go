@@ -130,7 +130,12 @@ func (d *decider) count() error {
 	return nil
 }
 
+// sourceNote records a note of an outside system. A note about a page of Tocsin cannot
+// be older than the incident: such a note is a replay and belongs to another incident.
 func (d *decider) sourceNote() error {
+	if d.cmd.Round != 0 && !d.cmd.HappenedAt.IsZero() && d.cmd.HappenedAt.Add(maxPagerSkew).Before(d.inc.OpenedAt) {
+		return Conflict("this note is from %s, before %s opened. Add it with note if it belongs to the incident", d.cmd.HappenedAt.UTC().Format(time.RFC3339), d.inc.ID)
+	}
 	d.emit(EventSourceNoted, fields{"source": d.cmd.By.ID}, texts{"text": d.cmd.Text})
 	return nil
 }

@@ -107,6 +107,7 @@ const (
 // Paging is the paging state of an incident and its acknowledgement.
 type Paging struct {
 	Round            int       `json:"round"`                       // one pass through the escalation policy, with its own deduplication key
+	StartedAt        time.Time `json:"started_at,omitzero"`         // when the round started, zero for old rounds
 	EscalationStep   int       `json:"escalation_step"`             // current step of the escalation policy, from 0
 	EscalationStepAt time.Time `json:"escalation_step_at,omitzero"` // when the step started
 	AcknowledgedBy   PersonID  `json:"acknowledged_by,omitempty"`   // empty if this round is not acknowledged

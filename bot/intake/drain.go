@@ -100,12 +100,38 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	if err != nil {
 		return undecodable(out, row, cleanText(err.Error(), maxLine))
 	}
+	if at := staleTime(source.Source, row, signals); !at.IsZero() {
+		out.Ignored = fmt.Sprintf("the event is from %s. Tocsin does not act on events older than a year, because it cannot recognise their repeats", at.UTC().Format(time.DateOnly))
+		return out
+	}
 	for i := range signals {
 		signals[i].Row = row.ID
 		signals[i] = normalize(signals[i], row)
 	}
 	out.Signals = signals
 	return out
+}
+
+// maxEventAge is the shortest time for which the inbox recognises a repeated delivery.
+const maxEventAge = 365 * 24 * time.Hour
+
+// staleTime returns the time of a signal whose signed time is older than maxEventAge,
+// or the zero time. Replays by an administrator may be of any age.
+func staleTime(source Source, row Row, signals []incident.Signal) time.Time {
+	dated, ok := source.(Dated)
+	if !ok || !dated.SignsTimes() || row.Header[incident.HeaderDrill] != "" || row.Header[incident.HeaderRecorded] != "" {
+		return time.Time{}
+	}
+	limit := row.Received.Add(-maxEventAge)
+	for _, s := range signals {
+		if s.Alert != nil && !s.Alert.At.IsZero() && s.Alert.At.Before(limit) {
+			return s.Alert.At
+		}
+		if s.Command != nil && !s.Command.HappenedAt.IsZero() && s.Command.HappenedAt.Before(limit) {
+			return s.Command.HappenedAt
+		}
+	}
+	return time.Time{}
 }
 
 // undecodable sets the reason for a decode failure. It adds an alert of the

@@ -128,3 +128,42 @@ func TestDrain_BoundsTexts(t *testing.T) {
 		t.Errorf("got time %v, want the one of the source", one.At)
 	}
 }
+
+// dated is a source whose signature covers the times of its events.
+type dated struct{ signed }
+
+func (dated) SignsTimes() bool { return true }
+
+func (dated) Decode(_ http.Header, body []byte) ([]incident.Signal, error) {
+	at, err := time.Parse(time.RFC3339, strings.Trim(string(body), `"`))
+	return []incident.Signal{{Alert: &incident.Alert{Source: "signed", Kind: "k", Title: "t", At: at}}}, err
+}
+
+// An event older than the memory of deliveries may be a replay, except in a replay by
+// an administrator.
+func TestDrain_IgnoresSignedEventsOlderThanAYear(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		age     time.Duration
+		header  string
+		ignored bool
+	}{
+		{"today", 0, "", false},
+		{"a year less a day", 364 * 24 * time.Hour, "", false},
+		{"older than a year", 366 * 24 * time.Hour, "", true},
+		{"in a drill", 366 * 24 * time.Hour, incident.HeaderDrill, false},
+		{"from a recording", 366 * 24 * time.Hour, incident.HeaderRecorded, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newTestEdge(t, func(o *intake.Options) { o.Sources = []intake.Source{dated{}} })
+			r.store.rows = []intake.Row{{ID: 1, Delivery: intake.Delivery{Source: "signed", Received: testTime, Header: map[string]string{tt.header: "yes"},
+				Body: []byte(`"` + testTime.Add(-tt.age).Format(time.RFC3339) + `"`)}}}
+			if err := r.Drain(t.Context(), 1, 1); err != nil {
+				t.Fatal(err)
+			}
+			if b := r.desk.batch[0]; (b.Ignored != "") != tt.ignored || (len(b.Signals) == 0) != tt.ignored {
+				t.Errorf("got %+v, want ignored %v", b, tt.ignored)
+			}
+		})
+	}
+}

@@ -27,6 +27,14 @@ type Source interface {
 	Decode(header http.Header, body []byte) ([]incident.Signal, error)
 }
 
+// Dated is a [Source] whose signature covers the times of its events. Such a source
+// cannot prevent that a recorded delivery is sent again years later, and the inbox
+// recognises a repeat only while it stores the first delivery.
+type Dated interface {
+	// SignsTimes reports whether the times of the decoded signals are signed.
+	SignsTimes() bool
+}
+
 // Delivery is one verified webhook request, or one mail or record that an
 // adapter received in another way.
 type Delivery struct {

@@ -30,6 +30,9 @@ func (*Source) Name() string { return sourceName }
 // Headers returns nil because Decode needs only the body.
 func (*Source) Headers() []string { return nil }
 
+// SignsTimes returns true because the signature covers the whole body.
+func (*Source) SignsTimes() bool { return true }
+
 // errNoSecret is a configuration error. The edge answers it with a 5xx status, and
 // PagerDuty retries the event for up to 48 hours. Three 4xx responses in a row would
 // disable the subscription.
@@ -37,8 +40,12 @@ var errNoSecret = errors.New("pagerduty: no webhook secret is configured")
 
 // Verify accepts a body if any of its v1 signatures matches any configured secret.
 // PagerDuty sends one signature for each secret of the subscription, separated by
-// commas and optional spaces. The returned ID is X-Webhook-Id, otherwise the ID of
-// the event, otherwise empty.
+// commas and optional spaces. The returned ID is the ID of the event in the signed
+// body, or empty if there is none, and then the edge uses the hash of the body.
+// Verify ignores X-Webhook-Id because the signatures do not cover it.
+//
+// Verify accepts an event of any age, because PagerDuty disables a subscription after
+// three rejections.
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
 	var signatures [][]byte
 	for _, value := range h.Values("X-Pagerduty-Signature") {
@@ -55,9 +62,6 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 		return "", errNoSecret
 	case !genuine:
 		return "", incident.Forbidden("no v1 signature in X-PagerDuty-Signature matches the body")
-	}
-	if id := h.Get("X-Webhook-Id"); id != "" {
-		return id, nil
 	}
 	var v struct {
 		Event struct {

@@ -71,8 +71,8 @@ func TestVerify(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := http.Header{"X-Pagerduty-Signature": {tt.header}, "X-Webhook-Id": {"W1"}}
 			id, err := source.Verify(h, body, time.Time{})
-			if tt.ok && (err != nil || id != "W1") {
-				t.Errorf("got id %q, error %v; want id W1", id, err)
+			if tt.ok && (err != nil || id != "E1") {
+				t.Errorf("got id %q, error %v; want id E1", id, err)
 			}
 			if !tt.ok && incident.CodeOf(err) != incident.CodeForbidden {
 				t.Errorf("got error %v, want forbidden", err)
@@ -84,9 +84,11 @@ func TestVerify(t *testing.T) {
 			t.Errorf("got error %v, want none", err)
 		}
 	})
-	t.Run("no X-Webhook-Id", func(t *testing.T) {
-		if id, err := source.Verify(http.Header{"X-Pagerduty-Signature": {good}}, body, time.Time{}); id != "E1" || err != nil {
-			t.Errorf("got id %q, error %v; want id E1", id, err)
+	t.Run("no event id", func(t *testing.T) {
+		body := []byte(`{"event":{}}`)
+		h := http.Header{"X-Pagerduty-Signature": {pager.Sign(body, "new")}, "X-Webhook-Id": {"W1"}}
+		if id, err := source.Verify(h, body, time.Time{}); id != "" || err != nil {
+			t.Errorf("got id %q, error %v; want an empty id", id, err)
 		}
 	})
 	t.Run("no secret configured", func(t *testing.T) {

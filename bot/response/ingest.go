@@ -155,6 +155,8 @@ func (r *ingestion) process(batch []incident.DecodedDelivery) ([]DeliveryOutcome
 		switch {
 		case row.Failed != "":
 			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeUndecodable, Reason: row.Failed})
+		case row.Ignored != "":
+			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: row.Ignored})
 		case len(row.Signals) == 0:
 			r.setOutcome(DeliveryOutcome{Row: row.Row, Outcome: outcomeIgnored, Reason: "the delivery contains no alert and no command"})
 		}

@@ -47,16 +47,19 @@ func (*Source) Headers() []string { return []string{headerResource} }
 const (
 	headerResource  = "Sentry-Hook-Resource"
 	headerSignature = "Sentry-Hook-Signature"
-	headerRequest   = "Request-Id"
 )
+
+// SignsTimes returns true because the signature covers the whole body.
+func (*Source) SignsTimes() bool { return true }
 
 // errNoSecret is a configuration error. The edge answers it with a 5xx status.
 var errNoSecret = errors.New("sentry: no client secret is configured")
 
 // Verify checks the HMAC of the raw body against every configured secret. It returns
-// Sentry's request ID, or an empty ID if there is none, and then the edge uses the
-// hash of the body. Verify ignores Sentry-Hook-Timestamp because the signature does
-// not cover it.
+// an empty ID, and the edge identifies the delivery by the hash of the body. The
+// signature covers neither Request-ID nor Sentry-Hook-Timestamp, so an attacker could
+// replay a body with other values. The event ID does not identify a delivery, because
+// two alert rules may fire on one event.
 func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error) {
 	got, err := hex.DecodeString(strings.TrimSpace(h.Get(headerSignature)))
 	if err != nil || len(got) != sha256.Size {
@@ -69,5 +72,5 @@ func (s *Source) Verify(h http.Header, body []byte, _ time.Time) (string, error)
 	case !genuine:
 		return "", incident.Forbidden("%s does not match the body", headerSignature)
 	}
-	return strings.TrimSpace(h.Get(headerRequest)), nil
+	return "", nil
 }

@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -140,7 +139,7 @@ func (p *target) cloudTrailRequest(n uint64) rawRequest {
 		`{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","userName":"ada","arn":"arn:aws:iam::111122223333:user/ada"},"eventTime":"2026-11-20T03:00:00Z","eventSource":"s3.amazonaws.com",` +
 		`"eventName":"PutObject","awsRegion":"eu-west-1","eventID":"` + id + `","recipientAccountId":"111122223333","requestParameters":{"bucketName":"payslips"},"additionalEventData":{"pad":"` + strings.Repeat("x", 2000) + `"}}}`
 	head := fmt.Sprintf("POST /hooks/cloudtrail HTTP/1.1\r\nHost: bot\r\nContent-Type: application/json\r\nX-Api-Key: %s\r\nContent-Length: %d\r\nX-Nothing: ", company.TrailKey, len(body))
-	return rawRequest{[]byte(head), []byte("\r\n\r\n" + body)}
+	return rawRequest{head: []byte(head), tail: []byte("\r\n\r\n" + body)}
 }
 
 // flood configures the flooding process.
@@ -157,12 +156,12 @@ type flood struct {
 func (p *target) startFlood(f *flood) (stop func() string) {
 	p.b.Helper()
 	requests := p.signedRequests(100, loadProjects)
-	parts := make([][2][]byte, len(requests))
+	parts := make([][3][]byte, len(requests))
 	for n, r := range requests {
 		if f.Bad {
-			r.head = withBadSignature(r.head)
+			r.secret = "wrong"
 		}
-		parts[n] = [2][]byte{r.head, r.tail}
+		parts[n] = [3][]byte{r.head, r.tail, []byte(r.secret)}
 	}
 	raw, err := json.Marshal(parts)
 	if err == nil {
@@ -201,15 +200,6 @@ func (p *target) startFlood(f *flood) (stop func() string) {
 	}
 }
 
-// withBadSignature returns head with an invalid signature.
-func withBadSignature(head []byte) []byte {
-	const name = "Sentry-Hook-Signature: "
-	out := bytes.Clone(head)
-	at := bytes.Index(out, []byte(name)) + len(name)
-	copy(out[at:], strings.Repeat("0", 64))
-	return out
-}
-
 // init runs the flood in a process started with TOCSIN_TEST_FLOOD.
 func init() {
 	var f flood
@@ -231,7 +221,7 @@ func (f *flood) run() error {
 	if err != nil {
 		return err
 	}
-	var requests [][2][]byte
+	var requests [][3][]byte
 	if err := json.Unmarshal(raw, &requests); err != nil {
 		return err
 	}
@@ -266,7 +256,7 @@ func (f *flood) run() error {
 
 // runConnection floods over connection c until ended is closed. It returns the number
 // of responses by status, and without a response under status 0.
-func (f *flood) runConnection(c int, requests [][2][]byte, ended <-chan struct{}) map[int]int {
+func (f *flood) runConnection(c int, requests [][3][]byte, ended <-chan struct{}) map[int]int {
 	answers := map[int]int{}
 	dialer := net.Dialer{Timeout: 5 * time.Second}
 	if f.Bad {
@@ -302,7 +292,7 @@ func (f *flood) runConnection(c int, requests [][2][]byte, ended <-chan struct{}
 			m = &rawConn{conn, bufio.NewReader(conn), bufio.NewWriterSize(conn, 16<<10)}
 		}
 		r := requests[(c+n)%len(requests)]
-		status, err := m.post(rawRequest{r[0], r[1]}, "flood-"+strconv.Itoa(c)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
+		status, err := m.post(rawRequest{r[0], r[1], string(r[2])}, "flood-"+strconv.Itoa(c)+"-"+strconv.FormatInt(time.Now().UnixNano(), 36))
 		answers[status]++
 		if err != nil {
 			_ = m.conn.Close()

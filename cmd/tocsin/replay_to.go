@@ -45,13 +45,11 @@ var unsignable = map[string]string{
 // taken from c, on the assumption that the other instance has the same values.
 func signers(c bot.Sources) map[string]signer {
 	out := map[string]signer{
-		"sentry": {hasDeliveryID: true, addSignature: func(h http.Header, secret, id string, body []byte) {
+		"sentry": {addSignature: func(h http.Header, secret, _ string, body []byte) {
 			h.Set("Sentry-Hook-Signature", signature(secret, body))
-			h.Set("Request-ID", id)
 		}},
-		"pagerduty": {hasDeliveryID: true, addSignature: func(h http.Header, secret, id string, body []byte) {
+		"pagerduty": {addSignature: func(h http.Header, secret, _ string, body []byte) {
 			h.Set("X-PagerDuty-Signature", "v1="+signature(secret, body))
-			h.Set("X-Webhook-Id", id)
 		}},
 		"hackerone": {addSignature: func(h http.Header, secret, _ string, body []byte) {
 			h.Set("X-H1-Signature", "sha256="+signature(secret, body))
@@ -68,7 +66,7 @@ func signers(c bot.Sources) map[string]signer {
 		}},
 	}
 	for _, g := range c.Generic {
-		out[cmp.Or(g.Name, "generic")] = signer{hasDeliveryID: g.DeliveryHeader != "", addSignature: func(h http.Header, secret, id string, body []byte) {
+		out[cmp.Or(g.Name, "generic")] = signer{hasDeliveryID: g.DeliveryHeader != "" && len(g.HMAC.Secrets) == 0, addSignature: func(h http.Header, secret, id string, body []byte) {
 			if len(g.HMAC.Secrets) > 0 {
 				h.Set(cmp.Or(g.HMAC.Header, "X-Signature-256"), g.HMAC.Prefix+signature(secret, body))
 			} else {

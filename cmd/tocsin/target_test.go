@@ -207,8 +207,12 @@ func (p *target) waitNoBacklog() {
 }
 
 // rawRequest is the raw HTTP request of a delivery. The id goes between head and
-// tail.
-type rawRequest struct{ head, tail []byte }
+// tail. With a secret it is a request of Sentry: the id goes into its body, because
+// only the signed body makes a delivery unique.
+type rawRequest struct {
+	head, tail []byte
+	secret     string
+}
 
 // signedRequests returns one signed alert per issue. The issues are spread over the
 // projects.
@@ -226,14 +230,13 @@ func (p *target) signedRequests(issues, projects int) []rawRequest {
 func (p *target) signedRequest(body []byte) rawRequest {
 	d := p.company.Sentry.NewDelivery("event_alert", body, "")
 	var head bytes.Buffer
-	fmt.Fprintf(&head, "POST /hooks/sentry HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", strings.TrimPrefix(p.url, "http://"), len(body))
+	fmt.Fprintf(&head, "POST /hooks/sentry HTTP/1.1\r\nHost: %s\r\n", strings.TrimPrefix(p.url, "http://"))
 	for name, values := range d.Header {
-		if name != "Request-Id" {
+		if name != "Sentry-Hook-Signature" {
 			fmt.Fprintf(&head, "%s: %s\r\n", name, values[0])
 		}
 	}
-	head.WriteString("Request-Id: ")
-	return rawRequest{head.Bytes(), append([]byte("\r\n\r\n"), body...)}
+	return rawRequest{head.Bytes(), body, p.company.Sentry.Secret}
 }
 
 // rawConn is an HTTP connection to the bot.
@@ -254,8 +257,13 @@ func (p *target) dial() (*rawConn, error) {
 // post sends r with an id and reads the response.
 func (m *rawConn) post(r rawRequest, id string) (status int, err error) {
 	_, _ = m.out.Write(r.head)
-	_, _ = m.out.WriteString(id)
-	_, _ = m.out.Write(r.tail)
+	if r.secret == "" {
+		_, _ = m.out.WriteString(id)
+		_, _ = m.out.Write(r.tail)
+	} else {
+		body := append([]byte(`{"delivery":"`+id+`",`), r.tail[1:]...)
+		fmt.Fprintf(m.out, "Sentry-Hook-Signature: %s\r\nContent-Length: %d\r\n\r\n%s", feed.SignSentry(r.secret, body), len(body), body)
+	}
 	if err := m.out.Flush(); err != nil {
 		return 0, err
 	}

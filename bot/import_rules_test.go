@@ -15,7 +15,7 @@ import (
 // allowedImports lists the packages of this module that each package may import.
 // A trailing "..." matches a folder and everything below it.
 var allowedImports = map[string][]string{
-	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {},
+	"bot/incident": {}, "bot/secret": {}, "bot/redact": {}, "bot/expression": {}, "bot/outbound": {}, "bot/terminal": {}, "bot/bounds": {},
 
 	"playbooks":  {"bot/expression", "bot/incident"},
 	"templates":  {"bot/incident"},
@@ -31,7 +31,7 @@ var allowedImports = map[string][]string{
 	"bot/alertmanager": {"bot/incident", "bot/secret"},
 	"bot/generic":      {"bot/expression", "bot/incident", "bot/secret"},
 	"bot/hackerone":    {"bot/incident", "bot/secret"},
-	"bot/vulnreport":   {"bot/incident", "bot/secret"},
+	"bot/vulnreport":   {"bot/incident", "bot/secret", "bot/bounds"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret"},
 	"bot/sns":          {"bot/incident", "bot/secret", "bot/outbound"},
 	"bot/trail":        {"bot/incident", "bot/secret", "bot/outbound"},
@@ -61,7 +61,7 @@ var libraryOwners = map[string][]string{
 }
 
 // standardOnly lists the packages that may import only the standard library.
-var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal"}
+var standardOnly = []string{"bot/incident", "bot/secret", "bot/redact", "bot/outbound", "bot/terminal", "bot/bounds"}
 
 // TestImportRules checks the imports of every file that is not a test.
 func TestImportRules(t *testing.T) {

@@ -75,7 +75,7 @@ func (s *Source) formAlert(e entry, at time.Time) *incident.Alert {
 // such as an out-of-office reply or a bounce. A problem with the mail or with its
 // encryption does not prevent the alert. It appears in the detail of the alert.
 func (s *Source) mailSignals(h http.Header, raw []byte) []incident.Signal {
-	l := &parsedMail{source: s}
+	l := &parsedMail{source: s, budget: newBudget()}
 	l.read(raw)
 	t := threadOf(l.header, raw)
 	if t.automatic {
@@ -93,6 +93,7 @@ func (s *Source) mailSignals(h http.Header, raw []byte) []incident.Signal {
 	checks := l.authentication()
 	facts := []string{field("Reference", t.reference), field("Reporter", l.from), field("Stated severity", stated),
 		field("Sender checks", checks), field("Mail", "SHA-256 "+stored)}
+	facts = append(facts, l.budget.omissions()...) // before texts of the sender, which may be cut
 	for _, f := range l.files {
 		facts = append(facts, field("Attachment", f.String()))
 	}

@@ -1,34 +1,29 @@
 package vulnreport
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"html"
 	"io"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
-	"github.com/emersion/go-message"
 	_ "github.com/emersion/go-message/charset" // decodes charsets other than UTF-8
 	"github.com/emersion/go-message/mail"
 	"github.com/microcosm-cc/bluemonday"
-)
 
-// Limits for one mail. They bound the cost of a hostile mail.
-const (
-	maxParts     = 100
-	maxNesting   = 10
-	maxTextBytes = 64 << 10 // of the whole text and of each text part
-	maxFileBytes = 32 << 20 // of an attachment, after decoding its transfer encoding
+	"tocsin/bot/bounds"
 )
 
 // parsedMail collects the content of one mail.
 type parsedMail struct {
 	source  *Source
+	budget  *budget
 	header  mail.Header // of the outer message, not of an encrypted one
 	from    string
 	subject string // the protected subject of an encrypted message, otherwise the outer one
@@ -36,7 +31,6 @@ type parsedMail struct {
 	html    strings.Builder
 	files   []file
 	notes   []string // about encryption, signatures and unreadable parts, for the detail of the alert
-	parts   int
 }
 
 // file describes an attachment. The alert contains only its name, type, size and hash.
@@ -55,18 +49,20 @@ func (f file) String() string {
 	return s
 }
 
+// note adds a sentence to the detail of the alert, once.
 func (l *parsedMail) note(format string, args ...any) {
-	if len(l.notes) < 20 {
-		l.notes = append(l.notes, strings.ToValidUTF8(fmt.Sprintf(format, args...), "\uFFFD"))
+	text := strings.ToValidUTF8(fmt.Sprintf(format, args...), "\uFFFD")
+	if len(l.notes) < maxNotes && !slices.Contains(l.notes, text) {
+		l.notes = append(l.notes, text)
 	}
 }
 
 // read parses a whole message. If raw is not a mail, read treats it as text.
 func (l *parsedMail) read(raw []byte) {
-	e, err := message.Read(bytes.NewReader(raw))
-	if e == nil {
+	e, err := l.parsePart(raw, maxHeaderBytes)
+	if e.Entity == nil {
 		l.note("The mail cannot be parsed (%v). Its beginning follows as text.", err)
-		l.plain.Write(raw[:min(len(raw), maxTextBytes)])
+		l.plain.Write(raw[:l.budget.text.TakeUpTo(int64(len(raw)))])
 		return
 	}
 	l.header = mail.Header{Header: e.Header}
@@ -84,16 +80,23 @@ func subject(h mail.Header) string {
 	if err != nil {
 		s = h.Get("Subject")
 	}
+	if runes := []rune(s[:min(len(s), 4*maxSubject)]); len(runes) > maxSubject {
+		s = string(runes[:maxSubject]) + "…"
+	}
 	return strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
 }
 
+// maxSubject is the maximum length of a subject, in characters.
+const maxSubject = 1000
+
 // walk reads an entity and its children. err is the error from parsing the header of
 // e: an entity with an unknown charset or encoding is read undecoded.
-func (l *parsedMail) walk(e *message.Entity, err error, depth int) {
-	if l.parts++; l.parts > maxParts || depth > maxNesting {
-		if l.parts == maxParts+1 || depth == maxNesting+1 {
-			l.note("The mail has more parts or deeper nesting than Tocsin reads.")
-		}
+func (l *parsedMail) walk(e part, err error, depth int) {
+	if depth > maxNesting {
+		l.budget.parts.Refuse(1)
+		return
+	}
+	if !l.budget.parts.Take(1) {
 		return
 	}
 	if err != nil {
@@ -105,86 +108,126 @@ func (l *parsedMail) walk(e *message.Entity, err error, depth int) {
 	case kind == "multipart/signed":
 		l.readSigned(e, params["boundary"], depth)
 	case strings.HasPrefix(kind, "multipart/"):
-		l.walkParts(e, depth)
+		l.walkParts(e, params["boundary"], depth)
 	case disposition != "attachment" && (kind == "" || kind == "text/plain"):
-		l.addText(l.readPart(e, maxTextBytes))
+		l.addText(l.readText(e, l.budget.text))
 	case disposition != "attachment" && kind == "text/html":
-		l.html.Write(l.readPart(e, maxTextBytes))
+		html := l.readText(e, l.budget.html)
+		l.budget.html.Take(int64(len(html)))
+		l.html.Write(html)
 	case kind == "application/pgp-encrypted": // only announces the next part
 	default:
 		l.addFile(e, kind, depth)
 	}
 }
 
-func (l *parsedMail) walkParts(e *message.Entity, depth int) {
-	parts := e.MultipartReader()
-	if parts == nil {
-		l.note("A part is declared as multipart but has no parts.")
-		return
-	}
-	for l.parts <= maxParts {
-		part, err := parts.NextPart()
-		if part == nil {
-			if !errors.Is(err, io.EOF) {
-				l.note("The mail is truncated or malformed: %v.", err)
-			}
-			return
+func (l *parsedMail) walkParts(e part, boundary string, depth int) {
+	found := false
+	for raw, ended := range splitParts(e.raw, boundary) {
+		found = true
+		if !ended {
+			l.note("The mail is truncated or malformed: the last part has no end.")
 		}
-		l.walk(part, err, depth+1)
+		l.walkRaw(raw, depth)
+	}
+	if !found {
+		l.note("A part is declared as multipart but has no parts.")
 	}
 }
 
-// readPart returns at most the first n bytes of a part.
-func (l *parsedMail) readPart(e *message.Entity, n int64) []byte {
-	b, err := io.ReadAll(io.LimitReader(e.Body, n+1))
+// walkRaw parses a part of an entity at depth and reads it.
+func (l *parsedMail) walkRaw(raw []byte, depth int) {
+	if l.budget.parts.Left() == 0 || l.budget.header.Left() == 0 {
+		l.budget.parts.Refuse(1)
+		return
+	}
+	e, err := l.parsePart(raw, maxPartHeader)
+	if e.Entity == nil {
+		l.budget.parts.Take(1)
+		l.note("A part of the mail cannot be parsed: %v.", err)
+		return
+	}
+	l.walk(e, err, depth+1)
+}
+
+// readText returns the beginning of a text part, as far as the budget allows. It takes
+// nothing from the budget except what it leaves out.
+func (l *parsedMail) readText(e part, b *bounds.Budget) []byte {
+	text, err := io.ReadAll(io.LimitReader(e.Body, b.Left()))
 	if err != nil {
 		l.note("A part is truncated or malformed: %v.", err)
 	}
-	if int64(len(b)) > n {
-		l.note("A part is longer than %d bytes. Tocsin reads only its beginning.", n)
-		b = b[:n]
+	if left, _ := io.Copy(io.Discard, e.Body); left > 0 { // an error was noted above
+		b.Refuse(left)
 	}
-	return b
+	return text
 }
 
 // addText appends a text part after decrypting and verifying its PGP blocks.
 func (l *parsedMail) addText(text []byte) {
-	text = l.openInline(text)
-	if l.plain.Len()+len(text) > maxTextBytes {
-		text = text[:max(0, maxTextBytes-l.plain.Len())]
-	}
+	text = bytes.TrimSpace(l.openInline(text))
+	text = text[:l.budget.text.TakeUpTo(int64(len(text)))]
 	if l.plain.Len() > 0 && len(text) > 0 {
 		l.plain.WriteString("\n\n")
 	}
-	l.plain.Write(bytes.TrimSpace(text))
+	l.plain.Write(text)
 }
 
 // addFile lists an attachment. If it is encrypted, addFile tries to decrypt it, and
-// reads a decrypted MIME message as part of the mail.
-func (l *parsedMail) addFile(e *message.Entity, kind string, depth int) {
+// reads a decrypted MIME message as part of the mail. It never holds the attachment in
+// memory, only its decrypted content.
+func (l *parsedMail) addFile(e part, kind string, depth int) {
 	header := mail.AttachmentHeader{Header: e.Header}
 	filename, err := header.Filename()
 	if err != nil || filename == "" {
 		filename = "unnamed"
 	}
-	content := l.readPart(e, maxFileBytes)
 	f := file{name: baseName(filename), contentType: printable(kind)}
-	if looksEncrypted(filename, content) {
-		plain, err := l.source.decrypt(content, l.note)
+	sum := sha256.New()
+	body := bufio.NewReader(io.TeeReader(e.Body, io.MultiWriter(sum, (*counter)(&f.size))))
+	if looksEncrypted(filename, body) {
+		plain, err := l.decrypt(body)
 		if err != nil {
 			l.note("%s is encrypted and could not be decrypted: %v.", f.name, err)
-		} else if inner, err := message.Read(bytes.NewReader(plain)); inner != nil && inner.Header.Has("Content-Type") {
-			if s := subject(mail.Header{Header: inner.Header}); s != "" {
-				l.subject = s
-			}
-			l.walk(inner, err, depth+1)
+		} else if l.walkDecrypted(plain, depth) {
 			return
 		} else {
-			content, f.decrypted = plain, true
+			f.size, f.sum, f.decrypted = int64(len(plain)), fmt.Sprintf("%x", sha256.Sum256(plain)), true
 		}
 	}
-	f.size, f.sum = int64(len(content)), fmt.Sprintf("%x", sha256.Sum256(content))
+	if !f.decrypted {
+		if _, err := io.Copy(io.Discard, body); err != nil {
+			l.note("A part is truncated or malformed: %v.", err)
+		}
+		f.sum = fmt.Sprintf("%x", sum.Sum(nil))
+	}
+	if len(l.files) == maxFiles {
+		l.budget.files++
+		return
+	}
 	l.files = append(l.files, f)
+}
+
+// walkDecrypted reads a decrypted MIME message as part of the mail. It reports false
+// if plain is not a MIME message.
+func (l *parsedMail) walkDecrypted(plain []byte, depth int) bool {
+	inner, err := l.parsePart(plain, maxPartHeader)
+	if inner.Entity == nil || !inner.Header.Has("Content-Type") {
+		return false
+	}
+	if s := subject(mail.Header{Header: inner.Header}); s != "" {
+		l.subject = s
+	}
+	l.walk(inner, err, depth+1)
+	return true
+}
+
+// counter counts the bytes written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
 }
 
 // baseName returns the printable last element of a path.

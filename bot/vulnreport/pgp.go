@@ -1,6 +1,7 @@
 package vulnreport
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -8,15 +9,12 @@ import (
 	"strings"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
-	"github.com/emersion/go-message"
-)
 
-// maxPlainBytes is the maximum size of one decrypted part, after decompression.
-const maxPlainBytes = 8 << 20
+	"tocsin/bot/bounds"
+)
 
 const (
 	messageBegin = "-----BEGIN PGP MESSAGE-----"
@@ -24,63 +22,85 @@ const (
 	signedBegin  = "-----BEGIN PGP SIGNED MESSAGE-----"
 )
 
+// config returns the configuration for all PGP operations. The library must decompress
+// nothing, because its limit holds for each layer. [parsedMail.decompress] does it.
 func (s *Source) config() *packet.Config {
-	limit := int64(maxPlainBytes)
-	return &packet.Config{Time: s.clock, MaxDecompressedMessageSize: &limit}
+	return &packet.Config{Time: s.clock, MaxDecompressedMessageSize: new(int64)}
 }
 
 // looksEncrypted reports whether a part has PGP armor or the file extension of an
 // encrypted file.
-func looksEncrypted(filename string, content []byte) bool {
+func looksEncrypted(filename string, content *bufio.Reader) bool {
 	filename = strings.ToLower(filename)
-	return bytes.HasPrefix(bytes.TrimSpace(content), []byte(messageBegin)) || strings.HasSuffix(filename, ".pgp") || strings.HasSuffix(filename, ".gpg")
+	head, _ := content.Peek(1024)
+	return bytes.HasPrefix(bytes.TrimSpace(head), []byte(messageBegin)) || strings.HasSuffix(filename, ".pgp") || strings.HasSuffix(filename, ".gpg")
 }
 
-// decrypt decrypts a message, armored or not, in memory. It calls note with the key and
-// the state of the signature.
-func (s *Source) decrypt(content []byte, note func(string, ...any)) ([]byte, error) {
-	var r io.Reader = bytes.NewReader(content)
-	if block, err := armor.Decode(bytes.NewReader(content)); err == nil {
-		r = block.Body
+// errLimit marks content that was left encrypted because of a limit for the mail.
+var errLimit = errors.New("the mail has more encrypted content than Tocsin decrypts")
+
+// decrypt decrypts a message, armored or not, in memory. It notes the key and the state
+// of the signature.
+func (l *parsedMail) decrypt(content *bufio.Reader) ([]byte, error) {
+	plain, err := l.tryDecrypt(content)
+	if errors.Is(err, errLimit) || errors.Is(err, bounds.ErrExceeded) {
+		l.budget.undecrypted++
+		return nil, errLimit
 	}
-	if len(s.keys) == 0 {
+	return plain, err
+}
+
+func (l *parsedMail) tryDecrypt(content *bufio.Reader) ([]byte, error) {
+	if len(l.source.keys) == 0 {
 		return nil, errors.New("no key is configured")
 	}
-	md, err := openpgp.ReadMessage(r, s.keys, nil, s.config())
+	if l.budget.plain.Left() == 0 || !l.budget.encrypted.Take(1) {
+		return nil, errLimit
+	}
+	content, err := unarmor(content)
 	if err != nil {
-		return nil, decryptError(err, md)
+		return nil, err
 	}
-	plain, err := io.ReadAll(io.LimitReader(md.UnverifiedBody, maxPlainBytes+1))
-	switch {
-	case err != nil:
+	message, key, err := l.openEncrypted(content)
+	if err != nil {
+		return nil, err
+	}
+	packets, err := l.decompress(message)
+	if err == nil && key != nil {
+		_, _ = io.Copy(io.Discard, message) // up to the authentication code
+		err = message.Close()               // checks it
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read decrypted content: %w", err)
-	case len(plain) > maxPlainBytes:
-		return nil, fmt.Errorf("the content is larger than %d bytes", maxPlainBytes)
 	}
-	if md.IsEncrypted {
-		note("The content was encrypted to key %016X.", md.DecryptedWith.PublicKey.KeyId)
+	if err := checkPackets(packets); err != nil {
+		return nil, err
 	}
+	md, err := openpgp.ReadMessage(bytes.NewReader(packets), l.source.keys, nil, l.source.config())
+	if err != nil {
+		return nil, fmt.Errorf("read decrypted content: %w", err)
+	}
+	plain := bytes.NewBuffer(make([]byte, 0, len(packets)))
+	if _, err := plain.ReadFrom(md.UnverifiedBody); err != nil {
+		return nil, fmt.Errorf("read decrypted content: %w", err)
+	}
+	if key != nil {
+		l.note("The content was encrypted to key %016X.", key.KeyId)
+	}
+	l.noteMessageSignature(md)
+	return plain.Bytes(), nil
+}
+
+func (l *parsedMail) noteMessageSignature(md *openpgp.MessageDetails) {
 	switch {
 	case !md.IsSigned:
 	case md.SignedBy == nil:
-		note("The signature by %016X is unverified because the key is unknown.", md.SignedByKeyId)
+		l.note("The signature by %016X is unverified because the key is unknown.", md.SignedByKeyId)
 	case md.SignatureError != nil:
-		note("The signature is BAD: %v.", md.SignatureError)
+		l.note("The signature is BAD: %v.", md.SignatureError)
 	default:
-		note("The signature is good: %s.", keyOwner(md.SignedBy.Entity))
+		l.note("The signature is good: %s.", keyOwner(md.SignedBy.Entity))
 	}
-	return plain, nil
-}
-
-// decryptError adds the ID of the recipient's key to a decryption error.
-func decryptError(err error, md *openpgp.MessageDetails) error {
-	if errors.Is(err, pgperrors.ErrKeyIncorrect) {
-		return errors.New("no configured key matches")
-	}
-	if md != nil && len(md.EncryptedToKeyIds) > 0 {
-		return fmt.Errorf("encrypted to key %016X: %w", md.EncryptedToKeyIds[0], err)
-	}
-	return err
 }
 
 func keyOwner(e *openpgp.Entity) string {
@@ -95,13 +115,12 @@ func keyOwner(e *openpgp.Entity) string {
 func (l *parsedMail) openInline(text []byte) []byte {
 	if bytes.Contains(text, []byte(signedBegin)) {
 		if block, _ := clearsign.Decode(text); block != nil {
-			signer, err := block.VerifySignature(l.source.keys, l.source.config())
-			l.noteSignature(signer, err)
+			l.verify(func() (*openpgp.Entity, error) { return block.VerifySignature(l.source.keys, l.source.config()) })
 			text = block.Plaintext
 		}
 	}
 	var out bytes.Buffer
-	for {
+	for out.Len() <= maxTextBytes { // the budget cuts the text after this
 		start := bytes.Index(text, []byte(messageBegin))
 		if start < 0 {
 			break
@@ -113,41 +132,77 @@ func (l *parsedMail) openInline(text []byte) []byte {
 		}
 		end := start + length + len(messageEnd)
 		out.Write(text[:start])
-		if plain, err := l.source.decrypt(text[start:end], l.note); err != nil {
+		plain, err := l.decrypt(bufio.NewReader(bytes.NewReader(text[start:end])))
+		if err != nil {
 			l.note("The text is encrypted and could not be decrypted: %v.", err)
-			out.Write(text[start:end])
-		} else {
-			out.Write(plain)
+			plain = text[start:end]
 		}
+		kept := min(len(plain), maxTextBytes)
+		l.budget.text.Refuse(int64(len(plain) - kept))
+		out.Write(plain[:kept])
 		text = text[end:]
 	}
 	out.Write(text)
 	return out.Bytes()
 }
 
+// verify runs a verification and notes its result, unless the mail has too many
+// signatures.
+func (l *parsedMail) verify(check func() (*openpgp.Entity, error)) {
+	if !l.budget.signatures.Take(1) {
+		l.budget.unverified++
+		return
+	}
+	l.noteSignature(check())
+}
+
 // readSigned reads a multipart/signed entity. The signature in the second part covers
 // the bytes of the first part including its headers.
-func (l *parsedMail) readSigned(e *message.Entity, boundary string, depth int) {
-	parts := splitParts(l.readPart(e, maxFileBytes), boundary)
-	if len(parts) < 2 {
+func (l *parsedMail) readSigned(e part, boundary string, depth int) {
+	var signed []byte
+	n := 0
+	for raw := range splitParts(e.raw, boundary) {
+		if n++; n == 1 {
+			signed = raw
+		}
+		if n != 2 || !l.readSignature(signed, raw) {
+			l.walkRaw(raw, depth)
+		}
+	}
+	if n < 2 {
 		l.note("The mail is declared as signed but has no signature.")
 	}
-	for n, raw := range parts {
-		part, err := message.Read(bytes.NewReader(raw))
-		if part == nil {
-			l.note("A part of the mail cannot be parsed: %v.", err)
-			continue
-		}
-		kind, _, _ := part.Header.ContentType()
-		if n == 1 && kind == "application/pgp-signature" {
-			signature := l.readPart(part, maxTextBytes)
-			signer, err := openpgp.CheckArmoredDetachedSignature(l.source.keys, bytes.NewReader(toCRLF(parts[0])), bytes.NewReader(signature), l.source.config())
-			l.noteSignature(signer, err)
-			continue
-		}
-		l.walk(part, err, depth+1)
-	}
 }
+
+// readSignature verifies the detached signature in raw. It reports false if raw is
+// another part.
+func (l *parsedMail) readSignature(signed, raw []byte) bool {
+	if l.budget.header.Left() == 0 {
+		return false
+	}
+	p, _ := l.parsePart(raw, maxPartHeader)
+	if p.Entity == nil {
+		return false
+	}
+	if kind, _, _ := p.Header.ContentType(); kind != "application/pgp-signature" {
+		return false
+	}
+	signature, err := io.ReadAll(io.LimitReader(p.Body, maxSignatureBytes))
+	if err != nil {
+		l.note("A part is truncated or malformed: %v.", err)
+	}
+	if !l.budget.hashed.Take(int64(len(signed))) {
+		l.budget.unverified++
+		return true
+	}
+	l.verify(func() (*openpgp.Entity, error) {
+		return openpgp.CheckArmoredDetachedSignature(l.source.keys, bytes.NewReader(toCRLF(signed)), bytes.NewReader(signature), l.source.config())
+	})
+	return true
+}
+
+// maxSignatureBytes is the maximum size of an armored detached signature.
+const maxSignatureBytes = 16 << 10
 
 func (l *parsedMail) noteSignature(signer *openpgp.Entity, err error) {
 	switch {
@@ -160,28 +215,11 @@ func (l *parsedMail) noteSignature(signer *openpgp.Entity, err error) {
 	}
 }
 
-// splitParts splits a multipart body into its parts, at most ten. The line break before
-// a boundary belongs to the boundary.
-func splitParts(body []byte, boundary string) [][]byte {
-	if boundary == "" {
-		return nil
-	}
-	mark := []byte("\r\n--" + boundary)
-	chunks := bytes.Split(append([]byte("\r\n"), toCRLF(body)...), mark)
-	var out [][]byte
-	for _, c := range chunks[1:] {
-		if bytes.HasPrefix(c, []byte("--")) || len(out) == 10 {
-			break
-		}
-		if _, after, found := bytes.Cut(c, []byte("\r\n")); found {
-			out = append(out, after)
-		}
-	}
-	return out
-}
-
 // toCRLF converts line endings to CRLF, which signatures cover.
 func toCRLF(b []byte) []byte {
+	if bytes.Count(b, []byte("\n")) == bytes.Count(b, []byte("\r\n")) {
+		return b
+	}
 	return bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
 }
 

@@ -28,7 +28,7 @@ const (
 // is JSON. One bad record therefore does not affect the others. split returns
 // errBroken if the file ends inside a record.
 func split(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
-	s := &splitter{r: r, emit: emit}
+	s := &splitter{r: r, emit: emit, newLine: true}
 	for {
 		c, err := s.nextNonSpace()
 		if errors.Is(err, io.EOF) {
@@ -37,7 +37,12 @@ func split(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
 		if err != nil {
 			return err
 		}
-		line, ended := s.peekLine(c)
+		var line []byte
+		ended := false
+		if s.newLine { // once for each line, because a line may have any number of values
+			line, ended = s.peekLine(c)
+		}
+		s.newLine = false
 		switch {
 		case ended && c == '{' && json.Valid(line):
 			s.lines = true
@@ -59,17 +64,19 @@ func split(r *bufio.Reader, emit func(raw []byte, broken bool) error) error {
 }
 
 type splitter struct {
-	r     *bufio.Reader
-	emit  func([]byte, bool) error
-	buf   []byte // last value read
-	large bool   // the value is larger than maxRecord, and buf holds only its beginning
-	lines bool   // the file has one record per line
+	r       *bufio.Reader
+	emit    func([]byte, bool) error
+	buf     []byte    // last value read
+	large   bool      // the value is larger than maxRecord, and buf holds only its beginning
+	lines   bool      // the file has one record per line
+	newLine bool      // a line has begun since the last value
+	line    *splitter // reads one line, reused
 }
 
 // peekLine returns the line that begins with c, without consuming it. It reports
 // false if the line does not end within the buffer. The bytes are a copy.
 func (s *splitter) peekLine(c byte) ([]byte, bool) {
-	ahead, err := s.r.Peek(maxLine)
+	ahead, err := s.peekLines(1)
 	end := bytes.IndexByte(ahead, '\n')
 	if end < 0 {
 		if err == nil || !errors.Is(err, io.EOF) {
@@ -80,6 +87,21 @@ func (s *splitter) peekLine(c byte) ([]byte, bool) {
 	return append([]byte{c}, ahead[:end]...), true
 }
 
+// peekLines returns at least n whole lines, without consuming them, or all that fit in
+// the buffer. It fills the buffer only if necessary, because that moves all its bytes.
+func (s *splitter) peekLines(n int) ([]byte, error) {
+	ahead, _ := s.r.Peek(s.r.Buffered())
+	rest := ahead
+	for ; n > 0; n-- {
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 {
+			return s.r.Peek(maxLine)
+		}
+		rest = rest[end+1:]
+	}
+	return ahead, nil
+}
+
 // linesFollow reports whether the file has one record per line although its first
 // line is broken. It is true if the next line is a JSON object. Otherwise the first
 // line belongs to a value with several lines.
@@ -88,7 +110,7 @@ func (s *splitter) linesFollow(first []byte) bool {
 	if bytes.HasSuffix(first, []byte("[")) || bytes.HasSuffix(first, []byte("{")) || bytes.HasSuffix(first, []byte(",")) || bytes.HasSuffix(first, []byte(":")) {
 		return false
 	}
-	ahead, _ := s.r.Peek(maxLine) // the next read returns the error
+	ahead, _ := s.peekLines(2) // the next read returns the error
 	_, rest, _ := bytes.Cut(ahead, []byte("\n"))
 	second, _, ended := bytes.Cut(rest, []byte("\n"))
 	second = bytes.TrimSpace(second)
@@ -105,7 +127,11 @@ func (s *splitter) skip(n int) error {
 // splitLine emits the records of one line. A broken line does not affect the next
 // one.
 func (s *splitter) splitLine(line []byte) error {
-	in := &splitter{r: bufio.NewReader(bytes.NewReader(line)), emit: s.emit}
+	if s.line == nil {
+		s.line = &splitter{r: bufio.NewReader(nil), emit: s.emit}
+	}
+	in := s.line
+	in.r.Reset(bytes.NewReader(line))
 	for {
 		c, err := in.nextNonSpace()
 		if errors.Is(err, io.EOF) {
@@ -286,6 +312,7 @@ func (s *splitter) nextNonSpace() (byte, error) {
 		if err != nil || c != ' ' && c != '\t' && c != '\r' && c != '\n' {
 			return c, err
 		}
+		s.newLine = s.newLine || c == '\n'
 	}
 }
 

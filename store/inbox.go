@@ -105,6 +105,10 @@ func (d sealedDelivery) encode() ([]byte, error) {
 	return out[:len(out)+len(s2.Encode(out[len(out):cap(out)], body))], nil
 }
 
+// maxStoredBody is the maximum size of a body in bytes. It is far above every limit of a source, and bounds the memory
+// for a row that was damaged or written with a stolen key.
+const maxStoredBody = 256 << 20
+
 // The first byte of an encoded delivery is its format. The oldest rows are JSON and begin with a brace.
 const (
 	formatUncompressed = 1 // old rows, with the body as received
@@ -127,9 +131,13 @@ func (d *sealedDelivery) decode(data []byte) (err error) {
 	if err := json.Unmarshal(metadata, d); err != nil {
 		return err
 	}
-	if d.Body = body; data[0] == formatCompressed {
-		d.Body, err = s2.Decode(nil, body)
+	if d.Body = body; data[0] != formatCompressed {
+		return nil
 	}
+	if n, err := s2.DecodedLen(body); err != nil || n > maxStoredBody {
+		return errors.New("delivery is malformed or too large")
+	}
+	d.Body, err = s2.Decode(nil, body)
 	return err
 }
 

@@ -64,12 +64,12 @@ func (s *Source) checkCredentials(h http.Header) (genuine, configured bool) {
 // message holds the fields of the body that Tocsin reads. Unknown keys are
 // ignored.
 type message struct {
-	Version     text        `json:"version"`
-	GroupKey    text        `json:"groupKey"`
-	Truncated   text        `json:"truncatedAlerts"`
-	Receiver    text        `json:"receiver"`
-	ExternalURL text        `json:"externalURL"`
-	Alerts      []alertItem `json:"alerts"`
+	Version     text      `json:"version"`
+	GroupKey    text      `json:"groupKey"`
+	Truncated   text      `json:"truncatedAlerts"`
+	Receiver    text      `json:"receiver"`
+	ExternalURL text      `json:"externalURL"`
+	Alerts      alertList `json:"alerts"`
 }
 
 type alertItem struct {
@@ -93,14 +93,14 @@ func parse(body []byte) (*message, error) {
 		return nil, fmt.Errorf("not JSON: %w", err)
 	case mismatch != nil:
 		return nil, fmt.Errorf("custom payload templates are not supported: %s has the unexpected type %s", cmp.Or(mismatch.Field, "the body"), mismatch.Value)
-	case m.Version == "" && m.GroupKey == "" && len(m.Alerts) == 0:
+	case m.Version == "" && m.GroupKey == "" && len(m.Alerts.items) == 0:
 		return nil, errors.New("custom payload templates are not supported: version, groupKey and alerts are missing")
 	case m.Version != "4":
 		return nil, fmt.Errorf("version is %q, want 4", clip(string(m.Version)))
 	case m.GroupKey == "":
 		return nil, errors.New("groupKey is missing")
 	}
-	for n, a := range m.Alerts {
+	for n, a := range m.Alerts.items {
 		switch {
 		case a.Status != "firing" && a.Status != "resolved":
 			return nil, fmt.Errorf("alerts[%d].status is %q, want firing or resolved", n, clip(string(a.Status)))
@@ -115,14 +115,17 @@ func parse(body []byte) (*message, error) {
 // one [dedupWindow], regardless of order and annotations. A changed count of
 // truncated alerts changes the ID.
 func (m *message) deliveryID(now time.Time) string {
-	states := make([]string, len(m.Alerts))
-	for n, a := range m.Alerts {
+	states := make([]string, len(m.Alerts.items))
+	for n, a := range m.Alerts.items {
 		states[n] = a.firingID() + " " + string(a.Status)
 		if a.Status == "resolved" {
 			states[n] += " " + string(a.EndsAt)
 		}
 	}
 	slices.Sort(states)
+	if m.Alerts.digest != "" {
+		states = append(states, m.Alerts.digest)
+	}
 	hour := now.UTC().Truncate(dedupWindow).Format(time.RFC3339)
 	return digest(append([]string{hour, string(m.GroupKey), string(m.Receiver), string(m.Truncated)}, states...)...)
 }
@@ -159,9 +162,9 @@ func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode alertmanager webhook: %w", err)
 	}
-	out := make([]incident.Signal, 0, len(m.Alerts))
+	out := make([]incident.Signal, 0, len(m.Alerts.items)+1)
 	var resolved []alertItem
-	for _, a := range m.Alerts {
+	for _, a := range m.Alerts.items {
 		if a.Status == "firing" {
 			alert := m.alert(a)
 			alert.Ongoing = alert.Ongoing && h.Get(incident.HeaderDrill) == ""
@@ -169,6 +172,9 @@ func (*Source) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
 		} else {
 			resolved = append(resolved, a)
 		}
+	}
+	if m.Alerts.unread > 0 {
+		out = append(out, incident.Signal{Alert: m.unreadAlert()})
 	}
 	if len(resolved) > maxResolvedNotes {
 		return append(out, m.resolved(resolved...)), nil

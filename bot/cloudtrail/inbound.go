@@ -72,8 +72,8 @@ func (s *Source) Notable(record json.RawMessage) bool {
 }
 
 func (s *Source) decodeList(body []byte) ([]incident.Signal, error) {
-	var items []json.RawMessage
-	if err := json.Unmarshal(body, &items); err != nil {
+	items, unread, err := readItems(body)
+	if err != nil {
 		return nil, fmt.Errorf("decode cloudtrail array: %w", err)
 	}
 	var out []incident.Signal
@@ -87,6 +87,14 @@ func (s *Source) decodeList(body []byte) ([]incident.Signal, error) {
 		}
 		out = append(out, signals...)
 	}
+	if unread > 0 {
+		out = append(out, incident.Signal{Alert: &incident.Alert{
+			Source: sourceName, Kind: "cloudtrail.unread", Level: incident.LevelMedium,
+			Title:       fmt.Sprintf("%d more records of one CloudTrail delivery were not read", unread),
+			Detail:      fmt.Sprintf("Tocsin reads %d records of one delivery. Search the others in CloudTrail, and send fewer records in each delivery.", maxItems),
+			Fingerprint: "cloudtrail.unread",
+		}})
+	}
 	switch {
 	case bad > 0 && len(out) == 0:
 		return nil, fmt.Errorf("decode cloudtrail array: all %d elements failed: %w", len(items), lastErr)
@@ -99,6 +107,31 @@ func (s *Source) decodeList(body []byte) ([]incident.Signal, error) {
 		}})
 	}
 	return out, nil
+}
+
+// maxItems is the maximum number of records that are read of one delivery. EventBridge
+// sends one in each, and log files are read record by record.
+const maxItems = 2000
+
+// readItems returns the first elements of an array, and the number of the others.
+func readItems(body []byte) (items []json.RawMessage, unread int, err error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if _, err := d.Token(); err != nil {
+		return nil, 0, err
+	}
+	for d.More() {
+		var item json.RawMessage
+		if err := d.Decode(&item); err != nil {
+			return nil, 0, err
+		}
+		if len(items) == maxItems {
+			unread++
+			continue
+		}
+		items = append(items, item)
+	}
+	_, err = d.Token()
+	return items, unread, err
 }
 
 func (s *Source) decodeItem(body []byte) ([]incident.Signal, error) {

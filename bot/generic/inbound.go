@@ -102,6 +102,10 @@ func (s *Source) signals(h http.Header, doc any) []incident.Signal {
 	budget := expression.NewBudget(expression.MappingSteps)
 	items, failure := s.items(e, budget)
 	var out []incident.Signal
+	if unread := len(items) - maxItems; unread > 0 {
+		items = items[:maxItems]
+		out = append(out, incident.Signal{Alert: s.unreadAlert(unread), Event: s.event(h, -1)})
+	}
 	for n, item := range items {
 		if budget.Exhausted() {
 			out = append(out, incident.Signal{Alert: s.unmapped(len(items) - n)})
@@ -143,6 +147,21 @@ func (s *Source) unmapped(items int) *incident.Alert {
 		Fingerprint: "unread items", Detail: fmt.Sprintf("The expressions of the mapping need more than %d steps for this delivery. Read its body, send fewer items in one delivery, or use cheaper expressions.", expression.MappingSteps)}
 	s.fillDefaults(a)
 	return a
+}
+
+// maxItems is the maximum number of items that are read of one delivery. Each costs an
+// evaluation of the mapping and a write to the database.
+const maxItems = 1000
+
+// unreadAlert returns the alert for the items beyond maxItems.
+func (s *Source) unreadAlert(n int) *incident.Alert {
+	key := s.cfg.Name + ":unread"
+	return &incident.Alert{
+		Source: s.cfg.Name, Kind: s.cfg.Name + ".unread", Level: incident.LevelMedium,
+		Title:       fmt.Sprintf("%d more items of one delivery from %s were not read", n, s.cfg.Name),
+		Detail:      fmt.Sprintf("Tocsin reads %d items of one delivery. Look at the others in the sending system, and send fewer in each delivery.", maxItems),
+		Fingerprint: key, Correlation: key,
+	}
 }
 
 // event returns the name of the n-th item of a signed delivery with a delivery header,

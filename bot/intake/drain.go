@@ -96,6 +96,9 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	for k, v := range row.Header {
 		header.Set(k, v)
 	}
+	if hasTooManyTokens(row.Body) {
+		return undecodable(out, row, fmt.Sprintf("the body has more than %d names and values. Tocsin stores it but does not decode it. Send fewer in one delivery", maxTokens))
+	}
 	signals, err := source.Decode(header, row.Body)
 	if err != nil {
 		return undecodable(out, row, cleanText(err.Error(), maxLine))

@@ -35,6 +35,10 @@ const (
 // because an unsigned key must not replace a signed one that differs only in case.
 type envelope map[string]string
 
+// maxMembers is the maximum number of members of a message. Those of SNS have a dozen.
+// Anyone can send an unsigned message, so it must be cheap to parse.
+const maxMembers = 64
+
 // parseEnvelope parses a message. It ignores members that are not strings, such as
 // message attributes, because they are not signed.
 func parseEnvelope(body []byte) (envelope, error) {
@@ -52,6 +56,9 @@ func parseEnvelope(body []byte) (envelope, error) {
 			return nil, fmt.Errorf("the body is not JSON: %w", err)
 		}
 		k, _ := t.(string)
+		if len(seen) == maxMembers {
+			return nil, fmt.Errorf("the message has more than %d members", maxMembers)
+		}
 		if seen[k] {
 			return nil, fmt.Errorf("the key %q is repeated", truncate(k))
 		}

@@ -14,6 +14,7 @@ import (
 
 	"tocsin/bot/alertmanager"
 	"tocsin/bot/cloudtrail"
+	"tocsin/bot/detect"
 	"tocsin/bot/generic"
 	"tocsin/bot/hackerone"
 	"tocsin/bot/incident"
@@ -44,7 +45,8 @@ func hookSource(t testing.TB, name string) intake.Source {
 	case "alertmanager":
 		return alertmanager.New(alertmanager.Config{Tokens: keys})
 	case "cloudtrail":
-		return cloudtrail.New(cloudtrail.Config{APIKeys: keys})
+		rules, _ := detect.Load(detect.Options{Builtin: true})
+		return cloudtrail.New(cloudtrail.Config{APIKeys: keys, Rules: rules})
 	case "siem":
 		s, err := generic.New(generic.Config{Name: "siem", Tokens: keys, Mapping: generic.Mapping{Each: "body", Title: `"x"`}})
 		if err != nil {
@@ -79,6 +81,7 @@ func hookBombs() []bomb {
 	const pd = `{"event":{"id":"E","event_type":"incident.triggered","data":{"id":"P","title":"x"`
 	const h1 = `{"data":{"activity":{"type":"activity-bug-filed","id":"1"},"report":{"id":"7","attributes":{"title":"x"`
 	const event = `{"action":"triggered","data":{"event":{"event_id":"1","issue_id":"1","title":"x",`
+	const record = `{"eventName":"PutBucketPolicy","eventSource":"s3.amazonaws.com","userIdentity":{"type":"IAMUser","userName":"ada"},"requestParameters":`
 	tooMany := "names and values"
 	all := []struct{ name, source, body, omitted string }{
 		{"sentry: numbers", "sentry", filled(issue+`,"x":[`, "0", "]}}}"), tooMany},
@@ -95,6 +98,11 @@ func hookBombs() []bomb {
 		{"alertmanager: alerts", "alertmanager", filled(am, `{"status":"firing","labels":{"severity":"critical","alertname":"a"}}`, "]}"), "1000 alerts of one delivery"},
 		{"alertmanager: labels", "alertmanager", unique(am+`{"status":"firing","labels":{`, "}}]}"), ""},
 		{"cloudtrail: records", "cloudtrail", filled("[", `{"eventName":"a","eventSource":"b"}`, "]"), "2000 records of one delivery"},
+		{"cloudtrail: records of rules", "cloudtrail", filled("[", record+`{"policy":"{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"*\",\"Resource\":\"*\"}}"}}`, "]"), "2000 records of one delivery"},
+		{"cloudtrail: policy texts", "cloudtrail", filled(record+`{"a":[`, `"{\"Statement\":{\"Effect\":\"Allow\"}}"`, `]}}`), ""},
+		{"cloudtrail: statements", "cloudtrail", filled(record+`{"policy":{"Statement":[`, `{"Effect":"Allow","Principal":{"AWS":["1","*"]},"Action":["a:*","*"],"Resource":"*","Condition":{"StringLike":{"aws:x":["a","b"]}}}`, `]}}}`), ""},
+		{"cloudtrail: nested policies", "cloudtrail", record + strings.Repeat(`{"Statement":`, 150) + `[{"Effect":"Allow"}` + strings.Repeat(`,{"Effect":"Allow","Principal":"*"}`, 20_000) + "]" + strings.Repeat("}", 151), ""},
+		{"cloudtrail: long texts", "cloudtrail", record + `{"a":"` + strings.Repeat("a*?%7B", 90_000) + `"},"userAgent":"` + strings.Repeat("aws-cli/kali", 20_000) + `","sourceIPAddress":"` + strings.Repeat("1.", 100_000) + `"}`, ""},
 		{"cloudtrail: parameters", "cloudtrail", unique(`{"eventName":"a","eventSource":"b","requestParameters":{`, "}}"), ""},
 		{"cloudtrail: resources", "cloudtrail", filled(`{"eventName":"a","eventSource":"b","resources":[`, `{}`, "]}"), tooMany},
 		{"generic: maps", "siem", filled("[", `{"":0}`, "]"), tooMany},

@@ -21,7 +21,7 @@ var allowedImports = map[string][]string{
 	"templates":  {"bot/incident"},
 	"bot/detect": {"bot/incident"},
 
-	"bot/intake":            {"bot/incident"},
+	"bot/intake":            {"bot/incident", "bot/bounds"},
 	"bot/intake/intaketest": {"bot/incident", "bot/intake"},
 	"bot/response":          {"bot/expression", "bot/incident", "playbooks", "templates", "bot/detect", "bot/redact"},
 
@@ -33,7 +33,7 @@ var allowedImports = map[string][]string{
 	"bot/hackerone":    {"bot/incident", "bot/secret"},
 	"bot/vulnreport":   {"bot/incident", "bot/secret", "bot/bounds"},
 	"bot/cloudtrail":   {"bot/incident", "bot/detect", "bot/secret"},
-	"bot/sns":          {"bot/incident", "bot/secret", "bot/outbound"},
+	"bot/sns":          {"bot/incident", "bot/secret", "bot/bounds", "bot/outbound"},
 	"bot/trail":        {"bot/incident", "bot/secret", "bot/outbound"},
 	"bot/mail":         {"bot/incident", "templates", "bot/secret"},
 	"bot/slack":        {"bot/incident", "playbooks", "templates", "bot/secret", "bot/outbound"},

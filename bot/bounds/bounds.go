@@ -20,7 +20,7 @@ import (
 var ErrExceeded = errors.New("the message exceeds a limit")
 
 // Budget counts bytes, parts or operations of one message down to zero. It also counts
-// the units that were refused, to report what was left out.
+// the refused units, to report the omitted content.
 type Budget struct{ left, used, refused int64 }
 
 // New returns a budget of n units.
@@ -53,8 +53,8 @@ func (b *Budget) Left() int64 { return b.left }
 // Used returns the number of units taken.
 func (b *Budget) Used() int64 { return b.used }
 
-// Refused returns the number of units that were asked for and not given. Bytes behind
-// the end of a [Budget.Reader] are not included.
+// Refused returns the number of refused units. It does not include the bytes after the
+// end of a [Budget.Reader].
 func (b *Budget) Refused() int64 { return b.refused }
 
 // Reader returns a reader of r that takes each byte from the budget. It fails with

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"tocsin/bot/bounds"
 	"tocsin/bot/incident"
 )
 
@@ -96,8 +97,8 @@ func (e *Edge) decode(row Row) incident.DecodedDelivery {
 	for k, v := range row.Header {
 		header.Set(k, v)
 	}
-	if hasTooManyTokens(row.Body) {
-		return undecodable(out, row, fmt.Sprintf("the body has more than %d names and values. Tocsin stores it but does not decode it. Send fewer in one delivery", maxTokens))
+	if bounds.TooManyTokens(row.Body) {
+		return undecodable(out, row, fmt.Sprintf("the body has more than %d names and values. Tocsin stores it but does not decode it. Send fewer in one delivery", bounds.MaxJSONTokens))
 	}
 	signals, err := source.Decode(header, row.Body)
 	if err != nil {

@@ -18,33 +18,6 @@ const (
 	maxNumber = 40  // length of a number that needs no range check, without an exponent
 )
 
-// maxTokens is the maximum number of names and values in a document. Each costs up to
-// 150 bytes when it is decoded, and in genuine documents each has more than 5 bytes.
-const maxTokens = 200_000
-
-// hasTooManyTokens reports whether a JSON document has more than maxTokens names and
-// values. For nearly all documents the number of punctuation marks already answers
-// that.
-func hasTooManyTokens(body []byte) bool {
-	most := 1
-	for _, c := range []byte(",:[{") {
-		most += bytes.Count(body, []byte{c})
-	}
-	if most <= maxTokens {
-		return false
-	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-	for n := 0; n <= maxTokens; {
-		if kind := d.PeekKind(); kind != ']' && kind != '}' {
-			n++
-		}
-		if _, err := d.ReadToken(); err != nil {
-			return false // the end of the document, or not JSON
-		}
-	}
-	return true
-}
-
 // validateJSON checks that body is one JSON document that every parser reads
 // identically. It must be valid UTF-8, without repeated keys and without numbers
 // that overflow a float64. The error is a message to the sender, with the

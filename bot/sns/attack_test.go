@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/json"
+	"fmt"
 	"math/big"
 	"net/http"
 	"strings"
@@ -260,5 +261,32 @@ func TestVerify_RejectsInvalidCertificates(t *testing.T) {
 	m["SignatureVersion"], m["Subject"] = "1", "x"
 	if _, err := v1.Verify(header("Notification"), sign(t, m), now); err != nil {
 		t.Errorf("AllowV1: got error %v, want none", err)
+	}
+}
+
+// Anyone can post an unsigned message, which must be rejected before all its members
+// are stored.
+func TestVerify_RejectsManyMembers(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("{")
+	for n := range 100_000 {
+		fmt.Fprintf(&b, "\"%x\":\"\",", n)
+	}
+	body := []byte(strings.TrimSuffix(b.String(), ",") + "}")
+	s := newSource(t, nil)
+	_, err := s.Verify(http.Header{}, body, time.Time{})
+	if incident.CodeOf(err) != incident.CodeInvalid || !strings.Contains(err.Error(), "more than 64 members") {
+		t.Fatalf("got error %v, want a message about the members", err)
+	}
+	if allocs := testing.AllocsPerRun(1, func() { _, _ = s.Verify(http.Header{}, body, time.Time{}) }); allocs > 2000 {
+		t.Errorf("got %v allocations, want at most 2000", allocs)
+	}
+}
+
+func TestDecode_RejectsManyValues(t *testing.T) {
+	message := `{"Records":[` + strings.TrimSuffix(strings.Repeat("{},", 150_000), ",") + "]}"
+	_, err := newSource(t, nil).Decode(http.Header{}, notificationOf(t, message))
+	if err == nil || !strings.Contains(err.Error(), "names and values") {
+		t.Errorf("got error %v, want a message about the values", err)
 	}
 }

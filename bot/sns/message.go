@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"tocsin/bot/bounds"
 	"tocsin/bot/incident"
 )
 
@@ -54,6 +55,9 @@ var errObjectNotice = errors.New("decode sns message: it announces an S3 object.
 func (s *Source) unwrap(h http.Header, message []byte, depth int) ([]incident.Signal, error) {
 	if depth == 0 {
 		return nil, fmt.Errorf("decode sns message: nested deeper than %d levels", maxDepth)
+	}
+	if bounds.TooManyTokens(message) {
+		return nil, fmt.Errorf("decode sns message: it has more than %d names and values. Send fewer in one message", bounds.MaxJSONTokens)
 	}
 	if !json.Valid(message) {
 		return nil, errors.New("decode sns message: not JSON")

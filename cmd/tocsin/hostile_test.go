@@ -146,6 +146,8 @@ func TestEndpoints_HostileBodies(t *testing.T) {
 		"a repeated key":   {`{"a":1,"a":2}`, "a key is repeated at /a"},
 		"not JSON":         {"<xml/>", "is not JSON"},
 		"an empty body":    {"", "the body is empty"},
+		"many parameters":  {strings.Repeat("a&", 50_000), "is not JSON"},
+		"many members":     {"{" + strings.TrimSuffix(strings.Repeat(`"x":0,`, 20_000), ",") + "}", "a key is repeated"},
 		"a form of a form": {url.Values{"payload": {strings.Repeat("[", 10_000)}}.Encode(), "is not JSON"},
 	} {
 		for path, credential := range endpoints {

@@ -2,7 +2,10 @@ package vulnreport_test
 
 import (
 	"bytes"
+	"compress/zlib"
+	"encoding/binary"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -148,5 +151,82 @@ func TestDecode_PGPChangedContent(t *testing.T) {
 		if strings.Contains(got.Detail, "finding") {
 			t.Errorf("byte %d: got changed content in\n%s", at, got.Detail)
 		}
+	}
+}
+
+// compressedMessage encrypts a text of n equal bytes, compressed to few.
+func compressedMessage(t *testing.T, to *openpgp.Entity, n int) string {
+	t.Helper()
+	return armored(t, openpgp.MessageType, func(b *bytes.Buffer) error {
+		var literal, compressed bytes.Buffer
+		literal.Write(binary.BigEndian.AppendUint32([]byte{0xCB, 0xFF}, uint32(n+6)))
+		literal.WriteString("b\x00\x00\x00\x00\x00" + strings.Repeat("x", n))
+		compressed.WriteByte(2)
+		z := zlib.NewWriter(&compressed)
+		_, _ = z.Write(literal.Bytes())
+		_ = z.Close()
+		key := bytes.Repeat([]byte{7}, 16)
+		k, _ := to.EncryptionKey(now)
+		if err := packet.SerializeEncryptedKey(b, k.PublicKey, packet.CipherAES128, key, pgpConfig); err != nil {
+			return err
+		}
+		w, err := packet.SerializeSymmetricallyEncrypted(b, packet.CipherAES128, false, packet.CipherSuite{}, key, pgpConfig)
+		if err != nil {
+			return err
+		}
+		_, _ = w.Write(binary.BigEndian.AppendUint32([]byte{0xC8, 0xFF}, uint32(compressed.Len())))
+		_, _ = w.Write(compressed.Bytes())
+		return w.Close()
+	})
+}
+
+// exceeds returns the names of the costs above the limit.
+func exceeds(got, limit vulnreport.Cost) (names []string) {
+	g, l := reflect.ValueOf(got), reflect.ValueOf(limit)
+	for n := range g.NumField() {
+		if g.Field(n).Int() > l.Field(n).Int() {
+			names = append(names, g.Type().Field(n).Name)
+		}
+	}
+	return names
+}
+
+// TestMailbox_HostileMails reads hostile mails over IMAP and decodes them. It counts
+// the parts, bytes and operations of each. The limits are totals of a mail.
+func TestMailbox_HostileMails(t *testing.T) {
+	recipient := entity(t, "security")
+	s := source(t, vulnreport.Config{Keys: []vulnreport.Key{privateKey(t, recipient, "")}, Clock: pgpConfig.Time})
+	zeros := compressedMessage(t, recipient, 4<<20)
+	small := encrypted(t, recipient, nil, "x", pgpConfig)
+	part := func(kind, body string) string { return "--b\r\nContent-Type: " + kind + "\r\n\r\n" + body + "\r\n" }
+	head := "From: a@example.org\r\nMessage-ID: <1@example.org>\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+	signed := "multipart/signed; boundary=s\r\n\r\n--s\r\n\r\nx\r\n--s\r\nContent-Type: application/pgp-signature\r\n\r\ny\r\n--s--\r\n"
+	for _, tt := range []struct {
+		name, raw, omitted string
+		reaches            func(vulnreport.Cost) bool // a limit
+	}{
+		{"blocks of 4 MiB", head + strings.Repeat(part("application/octet-stream; name=a.gpg", zeros), 60), "encrypted parts were not decrypted", func(c vulnreport.Cost) bool { return c.Plain == vulnreport.Limits.Plain }},
+		{"small blocks in one part", head + part("text/plain", strings.Repeat(small+"\r\n", 100)), "encrypted parts were not decrypted", func(c vulnreport.Cost) bool { return c.Encrypted == vulnreport.Limits.Encrypted }},
+		{"small blocks in parts", head + strings.Repeat(part("application/octet-stream; name=a.gpg", small), 90), "encrypted parts were not decrypted", func(c vulnreport.Cost) bool { return c.Encrypted == vulnreport.Limits.Encrypted }},
+		{"signatures", head + strings.Repeat("--b\r\nContent-Type: "+signed+"\r\n", 40), "signatures were not verified", func(c vulnreport.Cost) bool { return c.Signatures == vulnreport.Limits.Signatures }},
+		{"parts", head + strings.Repeat(part("text/plain", "x"), 20_000), "19901 parts were not read", func(c vulnreport.Cost) bool { return c.Parts == vulnreport.Limits.Parts }},
+		{"headers of parts", head + strings.Repeat("--b\r\n"+strings.Repeat("a: b\r\n", 10_000)+"\r\nx\r\n", 50), "bytes of the headers were not read", func(c vulnreport.Cost) bool { return c.Header == vulnreport.Limits.Header }},
+		{"text of parts", head + strings.Repeat(part("text/plain", strings.Repeat("x", 60<<10)), 50), "the text is longer", func(c vulnreport.Cost) bool { return c.Text >= 64<<10 }},
+		{"HTML of parts", head + strings.Repeat(part("text/html", strings.Repeat("x", 60<<10)), 50), "the HTML is longer", func(c vulnreport.Cost) bool { return c.HTML == vulnreport.Limits.HTML }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := &mailboxTest{imapServer: newIMAPServer(t, nil)}
+			a.put(t, nil, tt.raw)
+			a.run(t, nil)
+			a.expect(t, "stored", `+\Seen`)
+			raw := a.stored[0].body
+			if raw != tt.raw {
+				t.Fatalf("got a stored mail of %d bytes, want %d", len(raw), len(tt.raw))
+			}
+			if over := exceeds(s.CostOf([]byte(raw)), vulnreport.Limits); len(over) > 0 || !tt.reaches(s.CostOf([]byte(raw))) {
+				t.Errorf("got cost %+v above %v, want the limits %+v to be reached and kept", s.CostOf([]byte(raw)), over, vulnreport.Limits)
+			}
+			checkDetail(t, decode(t, s, raw), tt.omitted)
+		})
 	}
 }

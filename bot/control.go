@@ -180,10 +180,7 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 	if err != nil {
 		return nil, err
 	}
-	reply := ControlReply{Names: map[incident.PersonID]string{}}
-	for _, p := range dir.People {
-		reply.Names[p.ID] = p.Name
-	}
+	reply := ControlReply{Names: dir.Names()}
 	switch {
 	case words.Query == incident.QueryHelp:
 		reply.Help = helpText(words.Topic)

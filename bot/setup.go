@@ -164,6 +164,7 @@ func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.H
 		out[incident.EffectMailInvitation] = b.mail.Invitation
 		out[incident.EffectAcknowledgeReport] = b.mail.AcknowledgeReport
 		out[incident.EffectMailNotice] = b.mail.Notice
+		out[incident.EffectMailHandover] = b.mail.Handover
 	}
 	var pages []response.Handler
 	var pagers []*pagerduty.Client

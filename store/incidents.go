@@ -85,6 +85,14 @@ func (r reader) Summaries(f incident.Filter) ([]incident.Summary, error) {
 	return out, nil
 }
 
+func (r reader) IncidentIDs() ([]incident.ID, error) {
+	var out []incident.ID
+	if err := r.db.Raw("SELECT id FROM incidents ORDER BY id DESC").Scan(&out).Error; err != nil {
+		return nil, fmt.Errorf("list incidents: %w", err)
+	}
+	return out, nil
+}
+
 // filterStatuses returns the statuses that match f. Nil means all.
 func filterStatuses(f incident.Filter) []string {
 	if f.All {

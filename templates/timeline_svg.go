@@ -90,7 +90,7 @@ var laneOf = map[incident.EventKind]int{
 	incident.EventPlaybookStarted: laneResponse, incident.EventStepStarted: laneResponse, incident.EventStepDone: laneResponse,
 	incident.EventStepSkipped: laneResponse, incident.EventStepLate: laneResponse, incident.EventEffectFailed: laneResponse,
 	incident.EventLegalHoldSet: laneResponse, incident.EventLegalHoldReleased: laneResponse,
-	incident.EventErasureProposed: laneResponse, incident.EventErased: laneResponse, incident.EventLinked: laneResponse,
+	incident.EventErasureProposed: laneResponse, incident.EventErased: laneResponse, incident.EventPersonLeft: laneResponse, incident.EventLinked: laneResponse,
 
 	incident.EventRoundStarted: laneCommunication, incident.EventPageStarted: laneCommunication, incident.EventPaged: laneCommunication,
 	incident.EventPageFailed: laneCommunication, incident.EventPageUnanswered: laneCommunication, incident.EventDepartmentsInvolved: laneCommunication,

@@ -94,6 +94,8 @@ func Apply(inc Incident, e Event) Incident {
 		i.Erasure = &Erasure{By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Refs: textRefs(e)}
 	case EventErased:
 		i.Erasure = nil
+	case EventPersonLeft:
+		i.applyPersonLeft(e)
 	default:
 		i.applyAccess(e)
 		i.applyPlaybook(e)

@@ -72,6 +72,7 @@ var deciders = map[Verb]func(*decider) error{
 	VerbPageTimeout: (*decider).pageTimeout, VerbAckTimeout: (*decider).ackTimeout,
 	VerbLink: (*decider).link, VerbInvited: (*decider).peopleInvited,
 	VerbPostmortemWritten: (*decider).postmortemWritten, VerbPostmortemShared: (*decider).postmortemShared, VerbEffectFailed: (*decider).effectFailed,
+	VerbPersonLeft: (*decider).personLeft,
 }
 
 // decider holds one command while it is checked. inc is a copy of the incident that

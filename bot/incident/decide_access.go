@@ -37,7 +37,7 @@ func (i Incident) Reachable(d Directory) Directory {
 	if len(i.Exclusions) == 0 {
 		return d
 	}
-	out := Directory{People: slices.Clone(d.People), Teams: slices.Clone(d.Teams)}
+	out := Directory{People: slices.Clone(d.People), Teams: slices.Clone(d.Teams), Former: d.Former}
 	for n, p := range out.People {
 		if i.Excludes(p.ID) {
 			out.People[n] = Person{ID: p.ID, Name: p.Name}

@@ -89,10 +89,13 @@ func (m Membership) activeAt(at time.Time) bool {
 
 // Team is a department or team with its members and deputies.
 type Team struct {
-	Name    Department   `json:"name"`
-	Head    PersonID     `json:"head,omitempty"`
-	Group   string       `json:"group,omitempty"` // Slack user group to mention
-	Members []Membership `json:"members"`
+	Name  Department `json:"name"`
+	Head  PersonID   `json:"head,omitempty"`
+	Group string     `json:"group,omitempty"` // Slack user group to mention
+	// GroupMembers are the Slack ids of the members of Group when it was last
+	// read. They stay in effect while Slack is unavailable.
+	GroupMembers []string     `json:"group_members,omitempty"`
+	Members      []Membership `json:"members"`
 }
 
 // Directory holds the people and teams of the configuration. It is a snapshot, read
@@ -100,6 +103,9 @@ type Team struct {
 type Directory struct {
 	People []Person `json:"people"`
 	Teams  []Team   `json:"teams"`
+	// Former are the people who left the configuration. They have a name and no
+	// authority: Person and Resolve do not return them.
+	Former []FormerPerson `json:"former,omitempty"`
 }
 
 // Resolve returns the person with an identity. Mail addresses are compared without
@@ -125,8 +131,8 @@ func (d Directory) Person(id PersonID) (Person, bool) {
 	return Person{}, false
 }
 
-// Name returns the name of a person. It returns "Tocsin" for an empty id, and the
-// id if the person is unknown.
+// Name returns the name of a person, marked if the person left the configuration.
+// It returns "Tocsin" for an empty id, and the id if the person is unknown.
 func (d Directory) Name(id PersonID) string {
 	if id == "" {
 		return "Tocsin"
@@ -134,7 +140,22 @@ func (d Directory) Name(id PersonID) string {
 	if p, ok := d.Person(id); ok {
 		return p.Name
 	}
+	if p, ok := d.FormerPerson(id); ok {
+		return p.Name + " (former)"
+	}
 	return string(id)
+}
+
+// Names returns the names of all people, former ones included, by id.
+func (d Directory) Names() map[PersonID]string {
+	out := map[PersonID]string{}
+	for _, p := range d.Former {
+		out[p.ID] = d.Name(p.ID)
+	}
+	for _, p := range d.People {
+		out[p.ID] = p.Name
+	}
+	return out
 }
 
 // Team returns the department or team with a name, without regard to case.

@@ -35,6 +35,10 @@ const (
 	// Notices about Tocsin, without an incident. Args "about" selects the text.
 	EffectNotice     EffectKind = "notice"      // in the announce channel
 	EffectMailNotice EffectKind = "mail_notice" // to the security department
+	// Handing over the open work of Args "person", who left the configuration, to
+	// Args "successors" (comma-separated PersonIDs). Args "held" lists the work.
+	EffectHandover     EffectKind = "handover"      // as a direct message
+	EffectMailHandover EffectKind = "mail_handover" // by mail
 	// Work inside Tocsin.
 	EffectWritePostmortem EffectKind = "write_postmortem"
 	EffectEscalationTimer EffectKind = "escalation_timer" // the escalation step was not acknowledged in time

@@ -115,6 +115,7 @@ const (
 	VerbPostmortemWritten Verb = "postmortem_written" // Document, Revision
 	VerbPostmortemShared  Verb = "postmortem_shared"  // Revision, Item: file id
 	VerbEffectFailed      Verb = "effect_failed"      // Effect, Text
+	VerbPersonLeft        Verb = "person_left"        // Person, People: who takes over
 )
 
 // unchanged, as an element of [Transition.To], means the current status.
@@ -209,6 +210,7 @@ var Transitions = []Transition{
 	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, TheBot, "the postmortem is written"},
 	{VerbPostmortemShared, anyStatus, nil, TheBot, "the postmortem is in the channel"},
 	{VerbEffectFailed, anyStatus, nil, TheBot, "an effect was discarded and people must know"},
+	{VerbPersonLeft, anyStatus, nil, TheBot, "a person left the configuration and gives up roles, access and open work"},
 }
 
 // allows reports whether the row allows the change from one status to another.

@@ -69,6 +69,7 @@ var statusMatrix = map[Verb]string{
 	VerbPostmortemWritten: "- - - - - . = - -",
 	VerbPostmortemShared:  "= = = = = . . = =",
 	VerbEffectFailed:      ". . . . . . . . .",
+	VerbPersonLeft:        ". . . . . . . . .",
 }
 
 var statusLetters = map[string]Status{"t": Triage, "a": Active, "c": Contained, "r": Resolved, "i": InReview, "p": Approved, "x": Closed, "d": Dismissed}
@@ -78,6 +79,9 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 	c := Command{Verb: v, Text: "because"}
 	by := PersonID("eng1")
 	switch v {
+	case VerbPersonLeft:
+		w.must("", Command{Verb: VerbInvited, People: []PersonID{"out1"}})
+		c.Person = "out1"
 	case VerbEditRecord, VerbRevise, VerbSubmit:
 		c.Record = map[string]string{"summary": "Another summary.", "impact": "b", "root_cause": "c", "what_was_done": "d",
 			"what_detected_it": "e", "what_will_detect_it": "f", "what_will_prevent_it": "g", "audience": "all", "language": "en"}

@@ -1,6 +1,9 @@
 package incident
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Erased replaces a text that was erased, in every sentence.
 const Erased Quoted = "(erased)"
@@ -222,6 +225,36 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventErased: func(e Event) (Sentence, string) {
 		return Say("%s and %s erased texts, for legal and security", e.By, e.person("person")), "reason"
 	},
+	EventPersonLeft: func(e Event) (Sentence, string) {
+		if next := e.person("successor"); next != "" && e.Field(HeldAction) != "" {
+			return Say("%s left the configuration. Ended: %s. %s takes over the action items", e.person("person"), e.ended(), next), ""
+		}
+		return Say("%s left the configuration. Ended: %s", e.person("person"), e.ended()), ""
+	},
+}
+
+// ended returns everything that ended because a person left.
+func (e Event) ended() Labels {
+	var out Labels
+	add := func(format, field string) {
+		for _, ref := range splitList[string](e.Field(field)) {
+			out = append(out, fmt.Sprintf(format, ref))
+		}
+	}
+	add("role %s", HeldRole)
+	if e.is(HeldAccess) {
+		out = append(out, "access")
+	}
+	add("delegation for %s", HeldDelegation)
+	add("signature for %s", "signatures")
+	add("proposed %s", "proposals")
+	if e.Field("acknowledgement") != "" {
+		out = append(out, "acknowledgement")
+	}
+	if len(out) == 0 {
+		out = Labels{"nothing"}
+	}
+	return out
 }
 
 func sayOpened(e Event) (Sentence, string) {

@@ -65,7 +65,8 @@ type Delegation struct {
 // represents reports whether a person may sign, object or answer for a team at a
 // time: as a member, a deputy or by a delegation in this incident.
 func (i Incident) represents(d Directory, p PersonID, team Department, at time.Time) bool {
-	return !i.Excludes(p) && (d.Represents(p, team, at) || slices.ContainsFunc(i.Delegations, func(g Delegation) bool {
+	_, known := d.Person(p)
+	return !i.Excludes(p) && (d.Represents(p, team, at) || known && slices.ContainsFunc(i.Delegations, func(g Delegation) bool {
 		return g.To == p && g.Department == team && at.Before(g.Until)
 	}))
 }
@@ -75,7 +76,7 @@ func (i Incident) represents(d Directory, p PersonID, team Department, at time.T
 func (i Incident) Representatives(d Directory, team Department, at time.Time) []PersonID {
 	out := d.Representatives(team, at)
 	for _, g := range i.Delegations {
-		if g.Department == team && at.Before(g.Until) && !slices.Contains(out, g.To) {
+		if _, known := d.Person(g.To); known && g.Department == team && at.Before(g.Until) && !slices.Contains(out, g.To) {
 			out = append(out, g.To)
 		}
 	}

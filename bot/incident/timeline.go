@@ -85,6 +85,7 @@ const (
 	EventReadmitted          EventKind = "readmitted"
 	EventReplacementNamed    EventKind = "replacement_named" // by an administrator
 	EventChannelReplaced     EventKind = "channel_replaced"  // the incident continues in another channel
+	EventPersonLeft          EventKind = "person_left"
 )
 
 // Event is one entry of a timeline. Fields holds data for machines: ids, constants,

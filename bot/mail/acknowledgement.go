@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"strings"
 
 	"tocsin/bot/incident"
 	"tocsin/templates"
@@ -39,4 +40,15 @@ func (m *Mailer) AcknowledgeReport(ctx context.Context, b incident.Brief, e inci
 func (m *Mailer) Notice(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
 	l := outgoing{Message: templates.NoticeMail(e.Args), id: m.messageID(b.Mark), date: e.After.UTC()}
 	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, b.Directory.Representatives(incident.Security, b.Now)...))
+}
+
+// Handover mails the open work of a person who left the configuration to the
+// people who take over.
+func (m *Mailer) Handover(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	var people []incident.PersonID
+	for _, id := range strings.Split(e.Args["successors"], ",") {
+		people = append(people, incident.PersonID(id))
+	}
+	l := outgoing{Message: templates.HandoverMail(e.Args, b.Directory), id: m.messageID(b.Mark), date: e.After.UTC()}
+	return incident.Command{}, m.send(ctx, l, m.addressesOf(b.Directory, people...))
 }

@@ -37,7 +37,7 @@ func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) 
 	switch e.Kind {
 	case incident.EffectAcknowledgeReport:
 		return s.ackBrief(e, b)
-	case incident.EffectNotice, incident.EffectMailNotice:
+	case incident.EffectNotice, incident.EffectMailNotice, incident.EffectHandover, incident.EffectMailHandover:
 		return b, nil
 	}
 	dr, err := s.draft(e.Incident)

@@ -387,9 +387,18 @@ func (d *Desk) Directory(ctx context.Context) (dir incident.Directory, err error
 	return dir, err
 }
 
-// PutDirectory replaces the people and teams that Tocsin knows.
+// PutDirectory replaces the people and teams that Tocsin knows. People who are no
+// longer in the directory have no authority from then on. Their names stay
+// stored, and [Desk.EndDepartures] ends everything that they hold.
 func (d *Desk) PutDirectory(ctx context.Context, dir incident.Directory) error {
-	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.PutDirectory(dir) }); err != nil {
+	err := d.Store.Tx(ctx, func(tx Tx) error {
+		before, err := tx.Directory()
+		if err != nil {
+			return err
+		}
+		return tx.PutDirectory(before.Succeed(dir, d.Now()))
+	})
+	if err != nil {
 		return fmt.Errorf("store directory: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package response
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,6 +135,10 @@ func (m *memory) Event(id incident.ID, seq int) (incident.Event, error) {
 		return incident.Event{}, err
 	}
 	return events[seq-1], nil
+}
+
+func (m *memory) IncidentIDs() ([]incident.ID, error) {
+	return slices.SortedFunc(maps.Keys(m.incidents), func(a, b incident.ID) int { return cmp.Compare(b, a) }), nil
 }
 
 func (m *memory) LockIncident(incident.ID) error { return nil }

@@ -41,6 +41,8 @@ type Reader interface {
 	// exist.
 	Event(id incident.ID, seq int) (incident.Event, error)
 	Summaries(f incident.Filter) ([]incident.Summary, error)
+	// IncidentIDs returns all incidents, the newest first.
+	IncidentIDs() ([]incident.ID, error)
 	Directory() (incident.Directory, error)
 	// IncidentByCorrelation tries the correlation keys in order. It returns the
 	// live incident of the first key that has one, or 0.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"tocsin/bot/incident"
 	"tocsin/templates"
@@ -176,4 +177,25 @@ func (s *Slack) Notice(ctx context.Context, b incident.Brief, e incident.Effect)
 	p.line(markupf(":wrench: *%s*", escape(what, 300)))
 	p.small(escape(means, 1000))
 	return noCommand, s.postAnnouncement(ctx, b, p.build())
+}
+
+// Handover sends the open work of a person who left the configuration to the
+// people who take over.
+func (s *Slack) Handover(ctx context.Context, b incident.Brief, e incident.Effect) (incident.Command, error) {
+	heading, lines := templates.HandoverText(e.Args, b.Directory)
+	p := &messageBuilder{}
+	p.line(markupf(":wave: *%s*", escape(heading, 300)))
+	p.items(lines)
+	p.small(escape(templates.HandoverAdvice, 1000))
+	_, err := s.sendToEach(ctx, b, successors(e), p.build())
+	return noCommand, err
+}
+
+// successors returns the people who take over from a person who left.
+func successors(e incident.Effect) []incident.PersonID {
+	var out []incident.PersonID
+	for _, id := range strings.Split(e.Args["successors"], ",") {
+		out = append(out, incident.PersonID(id))
+	}
+	return out
 }

@@ -42,6 +42,7 @@ func (s *Slack) Handlers() map[incident.EffectKind]Handler {
 		incident.EffectAnnouncePostmortem: s.AnnouncePostmortem,
 		incident.EffectAgenda:             s.Agenda,
 		incident.EffectNotice:             s.Notice,
+		incident.EffectHandover:           s.Handover,
 	}
 }
 

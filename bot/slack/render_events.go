@@ -83,6 +83,7 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventEffectFailed:        {"x", renderer.effectFailed},
 	incident.EventErasureProposed:     {"wastebasket", nil},
 	incident.EventErased:              {"wastebasket", nil},
+	incident.EventPersonLeft:          {"wave", renderer.personLeft},
 
 	incident.EventRecordEdited:       {"pencil2", nil},
 	incident.EventSubmitted:          {"lock_with_ink_pen", renderer.frozen},

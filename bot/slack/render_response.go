@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/slack-go/slack"
@@ -17,6 +18,13 @@ func (s renderer) recordDue() {
 func (s renderer) dismissalApproval() {
 	s.line(markupf("A second person, from %s, must agree.", mentionTeam(s.b.Directory, incident.Security)))
 	s.buttons(s.button(incident.VerbDismiss, ActDismiss, "Agree and dismiss")...)
+}
+
+func (s renderer) personLeft() {
+	if !slices.Contains(strings.Split(s.e.Field(incident.HeldRole), ","), string(incident.Commander)) || s.inc.Status.Ended() {
+		return
+	}
+	s.small("the incident has no commander: take command with `role commander me`, or name another person")
 }
 
 func (s renderer) dismissalReview() { s.small("the next review meeting will list the dismissal") }

@@ -136,6 +136,7 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventEffectFailed:        {map[string]string{"effect": "INC-42/9/invite"}, reason, true},
 		incident.EventErasureProposed:     {texts: reason},
 		incident.EventErased:              {map[string]string{"person": "p2"}, reason, false},
+		incident.EventPersonLeft:          {map[string]string{"person": "p2", "role": "commander", "access": "true", "action": "A1", "successor": "p3"}, nil, true},
 		incident.EventRecordEdited:        {map[string]string{"audience": "all"}, map[string]string{"summary": "A root key leaked.", "root_cause": "It was in an image."}, false},
 		incident.EventSubmitted:           {fields: frozen},
 		incident.EventRevised:             {frozen, reason, false},

@@ -1,0 +1,160 @@
+package incident
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// leave removes a person from the directory and ends what the person holds.
+func (w *fixture) leave(p PersonID) []Event {
+	w.t.Helper()
+	next := w.dir
+	next.People = slices.DeleteFunc(slices.Clone(w.dir.People), func(q Person) bool { return q.ID == p })
+	next.Teams = slices.Clone(w.dir.Teams)
+	for n := range next.Teams {
+		next.Teams[n].Members = slices.DeleteFunc(slices.Clone(next.Teams[n].Members), func(m Membership) bool { return m.Person == p })
+	}
+	w.dir = w.dir.Succeed(next, w.now)
+	left, _ := w.dir.FormerPerson(p)
+	events, err := w.decideAs("", Command{Verb: VerbPersonLeft, Person: p, People: w.dir.Successors(left, w.now)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return events
+}
+
+func kinds(events []Event) []EventKind {
+	var out []EventKind
+	for _, e := range events {
+		out = append(out, e.Kind)
+	}
+	return out
+}
+
+// TestPersonLeft_LiveIncidentFindsACommander covers every combination of who holds
+// a live incident. Paging starts again only if nobody holds it.
+func TestPersonLeft_LiveIncidentFindsACommander(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		severity  Severity
+		ack       PersonID
+		commander PersonID
+		want      []EventKind
+	}{
+		{"commander who acknowledged", Sev2, "eng1", "eng1", []EventKind{EventPersonLeft, EventRoundStarted}},
+		{"commander, another acknowledged", Sev2, "eng2", "eng1", []EventKind{EventPersonLeft}},
+		{"acknowledged, another commands", Sev2, "eng1", "eng2", nil},
+		{"unpaged severity", Sev4, "eng1", "eng1", []EventKind{EventPersonLeft}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newFixture(t)
+			w.policy.NoPageFrom = Sev4
+			w.must("eng3", Command{Verb: VerbOpen, Title: "a leaked key", Severity: test.severity})
+			w.must(test.ack, Command{Verb: VerbAcknowledge})
+			if w.inc.Commander != test.commander {
+				w.must(test.ack, Command{Verb: VerbAssignRole, Role: Commander, Person: test.commander})
+			}
+			got := kinds(w.leave("eng1"))
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+			if w.inc.Commander == "eng1" || w.inc.Roles[Commander] == "eng1" {
+				t.Error("the person who left still commands")
+			}
+			if slices.Contains(test.want, EventRoundStarted) != w.inc.NeedsPage() {
+				t.Errorf("got NeedsPage %t, want %t", w.inc.NeedsPage(), !w.inc.NeedsPage())
+			}
+			if again := w.leave("eng1"); len(again) > 0 {
+				t.Errorf("a repeat recorded %v", kinds(again))
+			}
+		})
+	}
+}
+
+// TestPersonLeft_EverythingEnds gives one person each thing that can be held,
+// and checks that the person holds nothing afterwards, also after a return.
+func TestPersonLeft_EverythingEnds(t *testing.T) {
+	w := newFixture(t)
+	before := w.dir
+	w.must("eng3", Command{Verb: VerbOpen, Title: "a leaked key", Severity: Sev2})
+	w.must("eng1", Command{Verb: VerbAcknowledge})
+	w.must("eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "leg1"})
+	w.must("eng1", Command{Verb: VerbGrant, Person: "leg1", Text: "asked"})
+	w.must("sec1", Command{Verb: VerbDelegate, Department: Security, Person: "leg1", Until: w.now.AddDate(0, 0, 3), Text: "away"})
+	w.must("leg1", Command{Verb: VerbDelegate, Department: Legal, Person: "eng4", Until: w.now.AddDate(0, 0, 3), Text: "away"})
+	w.must("eng1", Command{Verb: VerbAddAction, Action: &Action{Kind: ActionDetection, Title: "alarm", Owner: "leg1", Due: w.now.AddDate(0, 1, 0)}})
+	w.must("leg1", Command{Verb: VerbErase, Erase: []TextRef{{Seq: 1, Name: "title"}}, Text: "a name"})
+	w.must("eng1", Command{Verb: VerbResolve, Text: "rotated"})
+	w.must("eng1", Command{Verb: VerbSubmit, Record: map[string]string{"summary": "a", "impact": "b", "root_cause": "c", "what_was_done": "d",
+		"what_detected_it": "e", "what_will_detect_it": "f", "what_will_prevent_it": "g", "audience": "all", "language": "en"}})
+	w.must("leg1", Command{Verb: VerbSign, Department: Legal, Expect: w.inc.Submission.Digest})
+	w.must("com1", Command{Verb: VerbSign, Department: Communications, Expect: w.inc.Submission.Digest})
+
+	events := w.leave("leg1")
+	if got := kinds(events); !slices.Equal(got, []EventKind{EventPersonLeft}) {
+		t.Fatalf("got %v, want one event", got)
+	}
+	if held := w.inc.HeldBy("leg1", w.now); len(held) > 0 {
+		t.Errorf("still held: %v", held)
+	}
+	if w.inc.SignedBy(Legal) != nil || w.inc.SignedBy(Communications) == nil || w.inc.Status != InReview {
+		t.Errorf("got signatures %v in %s, want that of communications alone", w.inc.Signatures, w.inc.Status)
+	}
+	if w.inc.Erasure != nil {
+		t.Error("the proposed erasure waits for a second person, although the first left")
+	}
+	if got := w.inc.Actions[0].Owner; got != "sec1" && got != "sec2" {
+		t.Errorf("got owner %q of the action item, want a member of security, because legal has no head", got)
+	}
+	for _, c := range []Command{{Verb: VerbNote, Text: "x"}, {Verb: VerbSign, Department: Legal, Expect: w.inc.Submission.Digest}} {
+		w.mustFail("leg1", c, CodeForbidden)
+	}
+	w.mustFail("eng1", Command{Verb: VerbGrant, Person: "leg1", Text: "again"}, CodeUnknown)
+	w.mustFail("eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "leg1"}, CodeUnknown)
+	if got := w.dir.Name("leg1"); got != "Name of leg1 (former)" {
+		t.Errorf("got name %q", got)
+	}
+	if got, want := Fold(7, w.events), w.inc; len(got.Signatures) != len(want.Signatures) || len(got.Access) != len(want.Access) {
+		t.Error("the fold of the events differs from the state")
+	}
+	if problems := Verify(7, w.events, w.inc.Head); len(problems) > 0 {
+		t.Errorf("the chain does not verify: %v", problems)
+	}
+
+	w.dir.Former[0].Pending = false
+	w.dir = w.dir.Succeed(before, w.now) // the person returns
+	if got := w.dir.Name("leg1"); got != "Name of leg1" || len(w.dir.Former) != 0 {
+		t.Errorf("after the return: got name %q and %d former people", got, len(w.dir.Former))
+	}
+	if slices.Contains(w.inc.Access, "leg1") || w.inc.represents(w.dir, "leg1", Security, w.now) {
+		t.Error("a grant came back with the person")
+	}
+}
+
+// TestDirectorySucceed_KeepsPendingDepartures checks that a return before the end
+// of the departure does not keep what the person held.
+func TestDirectorySucceed_KeepsPendingDepartures(t *testing.T) {
+	before := testDirectory()
+	without := before
+	without.People = before.People[1:]
+	now := start.Add(time.Hour)
+	left := before.Succeed(without, now)
+	if len(left.Former) != 1 || left.Former[0].ID != before.People[0].ID || !left.Former[0].Pending || !left.Former[0].LeftAt.Equal(now) {
+		t.Fatalf("got former people %+v", left.Former)
+	}
+	if !slices.Contains(left.Former[0].Teams, Engineering) {
+		t.Errorf("got teams %v, want engineering", left.Former[0].Teams)
+	}
+	back := left.Succeed(before, now)
+	if len(back.Former) != 1 || !back.Former[0].Pending {
+		t.Errorf("got former people %+v, want the pending departure", back.Former)
+	}
+	if got := back.Name(before.People[0].ID); got != before.People[0].Name {
+		t.Errorf("got name %q, want it without a mark", got)
+	}
+	again := left.Succeed(without, now.Add(time.Hour))
+	if len(again.Former) != 1 || !again.Former[0].LeftAt.Equal(now) {
+		t.Errorf("got former people %+v, want one with the first time", again.Former)
+	}
+}

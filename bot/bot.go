@@ -7,25 +7,25 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"tocsin/bot/cloudtrail"
-	"tocsin/bot/incident"
 	"tocsin/bot/intake"
-	"tocsin/bot/mail"
-	"tocsin/bot/redact"
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
 	"tocsin/bot/trail"
 	"tocsin/bot/vulnreport"
-	"tocsin/playbooks"
 	"tocsin/store"
 )
 
 // Bot is the assembled program.
 type Bot struct {
-	config      Config
+	start       Config // the configuration at the start, for the keys that a reload cannot change
+	load        func() (Config, error)
+	hangup      <-chan os.Signal
+	current     atomic.Pointer[generation]
 	clock       func() time.Time
 	zone        *time.Location
 	log         *slog.Logger
@@ -34,12 +34,8 @@ type Bot struct {
 	closeLog    func()
 
 	store        *store.Store
-	library      *playbooks.Library
-	cloudtrail   *cloudtrail.Source
-	redact       *redact.Redactor
 	slack        *slack.Slack
-	mail         *mail.Mailer
-	desk         *response.Desk
+	fixedSources map[string]intake.Source // sources that a reload cannot change
 	edge         *intake.Edge
 	reportForm   *vulnreport.Form         // nil without sources.report.form
 	securityTxt  *vulnreport.SecurityFile // nil without sources.report.security_txt
@@ -53,7 +49,8 @@ type Bot struct {
 	listener        net.Listener
 	controlListener net.Listener
 
-	syncMu    sync.Mutex // serialises syncDirectory
+	syncMu    sync.Mutex // serialises the writers of the directory and of current
+	reloads   reloads
 	closeOnce sync.Once
 }
 
@@ -61,8 +58,9 @@ type Bot struct {
 // 0, Addr contains the port that the operating system chose.
 func (b *Bot) Addr() string { return b.listener.Addr().String() }
 
-// Desk returns the write path, for programs that embed the bot.
-func (b *Bot) Desk() *response.Desk { return b.desk }
+// Desk returns the write path of the current configuration, for programs that
+// embed the bot.
+func (b *Bot) Desk() *response.Desk { return b.current.Load().desk }
 
 // Store returns the database, for programs that embed the bot.
 func (b *Bot) Store() *store.Store { return b.store }
@@ -76,14 +74,15 @@ func (b *Bot) Run(ctx context.Context) error {
 	if err := b.syncDirectory(ctx); err != nil {
 		return err
 	}
-	err := b.store.SetSchedules(ctx, []store.Schedule{{Name: response.ScheduleAgenda, Kind: response.ScheduleAgenda, Cron: b.config.Review.Agenda, Zone: b.config.TimeZone},
-		{Name: scheduleRetention, Kind: scheduleRetention, Cron: retentionCron, Zone: b.config.TimeZone},
-		{Name: scheduleReminders, Kind: scheduleReminders, Cron: remindersCron, Zone: b.config.TimeZone}})
+	err := b.store.SetSchedules(ctx, []store.Schedule{{Name: response.ScheduleAgenda, Kind: response.ScheduleAgenda, Cron: b.start.Review.Agenda, Zone: b.start.TimeZone},
+		{Name: scheduleRetention, Kind: scheduleRetention, Cron: retentionCron, Zone: b.start.TimeZone},
+		{Name: scheduleReminders, Kind: scheduleReminders, Cron: remindersCron, Zone: b.start.TimeZone}})
 	if err != nil {
 		return fmt.Errorf("review.agenda: %w", err)
 	}
-	err = b.store.Run(ctx, store.JobFuncs{Drain: b.edge.Drain, Perform: b.desk.Perform, Scheduled: map[string]func(context.Context, time.Time) error{
-		response.ScheduleAgenda: func(ctx context.Context, at time.Time) error { return b.desk.Sweep(ctx, response.ScheduleAgenda, at) },
+	live := liveDesk{&b.current}
+	err = b.store.Run(ctx, store.JobFuncs{Drain: b.edge.Drain, Perform: live.Perform, Scheduled: map[string]func(context.Context, time.Time) error{
+		response.ScheduleAgenda: func(ctx context.Context, at time.Time) error { return live.Sweep(ctx, response.ScheduleAgenda, at) },
 		scheduleRetention:       b.prune,
 		scheduleReminders:       b.remind,
 	}})
@@ -101,12 +100,12 @@ func (b *Bot) Run(ctx context.Context) error {
 		})
 	}
 	run("serve", func() error { return ignoreServerClosed(b.server.Serve(b.listener)) })
-	controls := (&control{desk: b.desk, store: b.store, edge: b.edge, zone: b.zone, now: b.clock}).server()
+	controls := b.control().server()
 	controls.ErrorLog = b.server.ErrorLog
 	if b.controlListener != nil {
 		run("control socket", func() error { return ignoreServerClosed(controls.Serve(b.controlListener)) })
 	}
-	if !b.config.Slack.AppToken.IsZero() {
+	if !b.start.Slack.AppToken.IsZero() {
 		wg.Go(func() { b.runSocket(ctx) })
 	}
 	wg.Go(func() { b.checkSlack(ctx) })
@@ -116,6 +115,8 @@ func (b *Bot) Run(ctx context.Context) error {
 	if b.trail != nil {
 		run("trail", func() error { return b.trail.Run(ctx) })
 	}
+	wg.Go(func() { b.watchHangup(ctx) })
+	wg.Go(func() { b.endDepartures(ctx) }) // of people who left while the process was down
 	run("readiness", func() error { b.readiness.watch(ctx); return nil })
 	if err := b.remind(ctx, b.clock()); err != nil { // the process may have been down at the scheduled time
 		b.log.Warn("send reminders failed", "component", "bot", "retry_in", time.Hour, "err", err)
@@ -172,40 +173,6 @@ func (b *Bot) Close() {
 	})
 }
 
-// syncDirectory stores the people of the configuration and of its Slack user
-// groups. It returns [ConfigErrors] if a department has fewer than two people,
-// because its sign-off would be impossible. If Slack is unavailable, the
-// stored directory stays in effect, if there is one.
-func (b *Bot) syncDirectory(ctx context.Context) error {
-	b.syncMu.Lock()
-	defer b.syncMu.Unlock()
-	var members map[string][]string
-	if names := b.config.slackGroups(); len(names) > 0 {
-		groupsCtx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		var err error
-		if members, err = b.slack.Groups(groupsCtx, names); err != nil {
-			b.log.Warn("read user groups failed", "component", "bot", "err", err)
-			known, readErr := b.desk.Directory(ctx)
-			if readErr != nil || len(known.Teams) > 0 {
-				return readErr
-			}
-		}
-	}
-	dir := b.config.Directory(members)
-	var problems ConfigErrors
-	for _, name := range incident.RequiredDepartments() {
-		team, _ := dir.Team(name)
-		if n := len(team.Members); n < 2 {
-			problems.add("departments."+string(name), "has %d people, including its Slack user group. It needs at least 2 to sign, so add members or fill the user group", n)
-		}
-	}
-	if len(problems) > 0 {
-		return problems
-	}
-	return b.desk.PutDirectory(ctx, dir)
-}
-
 // socketRetryInterval is the delay before Tocsin connects again after Slack
 // rejected the connection.
 const socketRetryInterval = 30 * time.Second
@@ -235,12 +202,5 @@ func (b *Bot) checkSlack(ctx context.Context) {
 	defer cancel()
 	if err := b.slack.Check(ctx); err != nil && ctx.Err() == nil {
 		b.log.Error("check Slack token failed", "component", "bot", "err", err)
-	}
-}
-
-// resyncDirectory reads the user groups again. Slack calls it when one changed.
-func (b *Bot) resyncDirectory(ctx context.Context) {
-	if err := b.syncDirectory(ctx); err != nil {
-		b.log.Error("sync directory failed", "component", "bot", "err", err)
 	}
 }

@@ -13,27 +13,33 @@ type Config struct {
 	Database   string `koanf:"database"`
 	KeysetFile string `koanf:"keyset_file"`
 	Control    string `koanf:"control_socket"`
-	ReplicaID  string `koanf:"replica_id"`
-	TimeZone   string `koanf:"time_zone"`
-	Language   string `koanf:"language"`
+	// ControlGroup is the group, by name or number, whose members may connect to
+	// the control socket. Empty: only the user that runs the bot and root.
+	ControlGroup string `koanf:"control_socket_group"`
+	ReplicaID    string `koanf:"replica_id"`
+	TimeZone     string `koanf:"time_zone"`
+	Language     string `koanf:"language"`
 
-	Slack       Slack           `koanf:"slack"`
-	PagerDuty   PagerDuty       `koanf:"pagerduty"`
-	Mail        Mail            `koanf:"mail"`
-	People      []Person        `koanf:"people"`
-	Departments map[string]Team `koanf:"departments"`
-	Teams       map[string]Team `koanf:"teams"`
-	Escalation  Escalation      `koanf:"escalation"`
-	Sources     Sources         `koanf:"sources"`
-	Detection   Detection       `koanf:"detection"`
-	Routing     []Rule          `koanf:"routing"`
-	Storm       Storm           `koanf:"storm"`
-	Retention   Retention       `koanf:"retention"`
-	Playbooks   Playbooks       `koanf:"playbooks"`
-	SignOff     SignOff         `koanf:"sign_off"`
-	Review      Review          `koanf:"review"`
-	Redaction   Redaction       `koanf:"redaction"`
-	Telemetry   Telemetry       `koanf:"telemetry"`
+	Slack     Slack     `koanf:"slack"`
+	PagerDuty PagerDuty `koanf:"pagerduty"`
+	Mail      Mail      `koanf:"mail"`
+	People    []Person  `koanf:"people"`
+	// Administrators are the local users who may operate the instance through the
+	// control socket. Empty: the user that runs the bot.
+	Administrators []string        `koanf:"administrators"`
+	Departments    map[string]Team `koanf:"departments"`
+	Teams          map[string]Team `koanf:"teams"`
+	Escalation     Escalation      `koanf:"escalation"`
+	Sources        Sources         `koanf:"sources"`
+	Detection      Detection       `koanf:"detection"`
+	Routing        []Rule          `koanf:"routing"`
+	Storm          Storm           `koanf:"storm"`
+	Retention      Retention       `koanf:"retention"`
+	Playbooks      Playbooks       `koanf:"playbooks"`
+	SignOff        SignOff         `koanf:"sign_off"`
+	Review         Review          `koanf:"review"`
+	Redaction      Redaction       `koanf:"redaction"`
+	Telemetry      Telemetry       `koanf:"telemetry"`
 }
 
 // Slack configures the Slack workspace and app.

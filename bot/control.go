@@ -2,36 +2,33 @@ package bot
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"os/user"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
-	"tocsin/bot/response"
 	"tocsin/store"
 )
 
 // control serves the Unix socket that the command line uses. The kernel
 // identifies the user of each connection, so a client cannot claim another name.
 type control struct {
-	desk  *response.Desk
-	store *store.Store
-	edge  *intake.Edge
-	zone  *time.Location
-	now   func() time.Time
+	current func() *generation
+	store   *store.Store
+	edge    *intake.Edge
+	zone    *time.Location
+	now     func() time.Time
+	reload  func(ctx context.Context, by incident.Identity) (ReloadReport, error)
+	status  func(ctx context.Context) (ReloadReport, error)
 }
 
 // ControlRequest is a request of the command line to the running process.
@@ -43,6 +40,7 @@ type ControlRequest struct {
 	Filter   *store.DeliveryFilter `json:"filter,omitempty"`   // selects stored deliveries
 	Recorded []Recorded            `json:"recorded,omitempty"` // deliveries to ingest
 	AsNew    bool                  `json:"as_new,omitempty"`   // ingest as new deliveries and count them again
+	Reason   string                `json:"reason,omitempty"`   // why, for the audit log
 }
 
 // ControlReply is the reply to a command. Exactly one of the pointers is set,
@@ -57,16 +55,24 @@ type ControlReply struct {
 	Unchanged bool                         `json:"unchanged,omitempty"`
 }
 
-// maxControlRequest is the maximum size of a request in bytes. It has room for
-// a batch of deliveries that ends with one of the maximum size, in base64.
-const maxControlRequest = 32 << 20
+// listenControl opens a socket that only its owner and the members of group can
+// use. An empty group has no members. listenControl replaces the socket of a
+// process that was killed. It returns an error if another process accepts
+// connections at path, or if path is not a socket.
+func listenControl(path, group string) (net.Listener, error) {
+	l, err := listenPrivate(path)
+	if err != nil || group == "" {
+		return l, err
+	}
+	if err := openToGroup(path, group); err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return l, nil
+}
 
-type peerKey struct{}
-
-// listenControl opens a socket that only its owner can use. It replaces the
-// socket of a process that was killed. It returns an error if another process
-// accepts connections at path, or if path is not a socket.
-func listenControl(path string) (net.Listener, error) {
+// listenPrivate opens a socket that only its owner can use.
+func listenPrivate(path string) (net.Listener, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -94,75 +100,6 @@ func listenControl(path string) (net.Listener, error) {
 	return l, nil
 }
 
-func (c *control) server() *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /incident", c.handleJSON(c.incident))
-	mux.HandleFunc("POST /verify", c.handleJSON(c.verify))
-	mux.HandleFunc("POST /rotate", c.handleJSON(c.rotate))
-	mux.HandleFunc("POST /retention", c.handleJSON(c.retention))
-	mux.HandleFunc("POST /reprocess", c.handleJSON(c.reprocess))
-	mux.HandleFunc("POST /replay-as-new", c.handleJSON(c.replayAsNew))
-	mux.HandleFunc("POST /deliver", c.handleJSON(c.deliver))
-	mux.HandleFunc("POST /export", c.export)
-	return &http.Server{Handler: withDeadlines(mux, controlReadTimeout, controlWriteTimeout), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: controlReadTimeout, ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-		return context.WithValue(ctx, peerKey{}, peerIdentity(conn))
-	}}
-}
-
-// peerIdentity returns the local user at the other end of the socket, as the
-// kernel reports it. The ID is empty if the kernel does not report a user.
-func peerIdentity(conn net.Conn) incident.Identity {
-	h := incident.Identity{Provider: incident.ProviderLocal}
-	u, ok := conn.(*net.UnixConn)
-	if !ok {
-		return h
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return h
-	}
-	_ = raw.Control(func(fd uintptr) {
-		cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
-		if err != nil {
-			return
-		}
-		h.ID = strconv.Itoa(int(cred.Uid))
-		if known, err := user.LookupId(h.ID); err == nil {
-			h.ID = known.Username
-		}
-	})
-	return h
-}
-
-// handleJSON returns a handler that decodes a request, calls do and writes its
-// result or error as JSON.
-func (c *control) handleJSON(do func(context.Context, incident.Identity, ControlRequest) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var ask ControlRequest
-		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlRequest)).Decode(&ask); err != nil {
-			writeError(w, http.StatusBadRequest, incident.Invalid("body", "the request is not a JSON object with a command. Use the tocsin command of the same version"))
-			return
-		}
-		who, _ := r.Context().Value(peerKey{}).(incident.Identity)
-		ask.Key = cmp.Or(ask.Key, "cli/"+rand.Text())
-		reply, err := do(r.Context(), who, ask)
-		var rejected *incident.Error
-		var unknown interface{ OutcomeUnknown() bool }
-		switch {
-		case errors.As(err, &rejected):
-			writeError(w, http.StatusConflict, rejected)
-		case errors.As(err, &unknown) && unknown.OutcomeUnknown():
-			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "outcome_unknown",
-				Sentence: incident.Say("Tocsin does not know whether the command was saved. Run it again with --key %s (a repeat is recorded only once)", ask.Key)})
-		case err != nil:
-			writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("not saved: %s. Run the command again", err)})
-		default:
-			w.Header().Set("Content-Type", "application/json")
-			_ = json.NewEncoder(w).Encode(reply)
-		}
-	}
-}
-
 func writeError(w http.ResponseWriter, status int, e *incident.Error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -171,7 +108,7 @@ func writeError(w http.ResponseWriter, status int, e *incident.Error) {
 
 // incident runs a command or query, as the slash command does.
 func (c *control) incident(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
-	dir, err := c.desk.Directory(ctx)
+	dir, err := c.current().desk.Directory(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -185,16 +122,16 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 	case words.Query == incident.QueryHelp:
 		reply.Help = helpText(words.Topic)
 	case words.Query == incident.QueryList:
-		list, err := c.desk.List(ctx, who, words.Filter)
+		list, err := c.current().desk.List(ctx, who, words.Filter)
 		reply.List = &list
 		return reply, err
 	case words.AlertRequest != nil:
 		words.AlertRequest.Key = ask.Key
-		answer, err := c.desk.Alerts(ctx, who, *words.AlertRequest)
+		answer, err := c.current().desk.Alerts(ctx, who, *words.AlertRequest)
 		reply.Alerts = &answer
 		return reply, err
 	case words.Query != "":
-		view, err := c.desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
+		view, err := c.current().desk.Show(ctx, who, words.Command.For, "command line: "+words.Query)
 		reply.View = &view
 		return reply, err
 	case words.Form != "":
@@ -202,7 +139,7 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 	default:
 		cmd := words.Command
 		cmd.By, cmd.Auth, cmd.Via, cmd.Key = who, "user of the operating system", incident.ViaCLI, ask.Key
-		result, err := c.desk.Do(ctx, cmd)
+		result, err := c.current().desk.Do(ctx, cmd)
 		reply.Result = &result
 		return reply, err
 	}

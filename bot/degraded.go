@@ -35,7 +35,8 @@ const (
 
 // degradedWatch returns the watch for the configured optional parts.
 func (b *Bot) degradedWatch() *degradedWatch {
-	s := &degradedWatch{parts: map[string]func(time.Time) error{}, withoutNotice: map[string]bool{"security.txt": true}, clock: b.clock, send: b.desk.Notify}
+	s := &degradedWatch{parts: map[string]func(time.Time) error{}, withoutNotice: map[string]bool{"security.txt": true}, clock: b.clock, send: liveDesk{&b.current}.Notify}
+	s.parts["configuration"] = func(time.Time) error { return b.reloads.Err() }
 	if b.mailbox != nil {
 		s.parts["vulnerability mailbox"] = func(time.Time) error { _, err := b.mailbox.Err(); return err }
 	}

@@ -84,7 +84,7 @@ func (c Config) Directory(groups map[string][]string) incident.Directory {
 		}
 	}
 	add := func(name string, t Team) {
-		team := incident.Team{Name: incident.Department(name), Group: t.SlackGroup}
+		team := incident.Team{Name: incident.Department(name), Group: t.SlackGroup, GroupMembers: groups[t.SlackGroup]}
 		if head := c.findPerson(t.Head); head != nil {
 			team.Head = head.id()
 		}

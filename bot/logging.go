@@ -9,15 +9,17 @@ import (
 	"github.com/getsentry/sentry-go"
 
 	"tocsin/bot/outbound"
-	"tocsin/bot/redact"
 )
+
+// textRedactor removes personal data and secrets from a text.
+type textRedactor interface{ Text(string) string }
 
 // sentryHandler is a [slog.Handler] that also sends redacted records of level
 // error to Sentry.
 type sentryHandler struct {
 	slog.Handler
 	hub       *sentry.Hub
-	redact    *redact.Redactor
+	redact    textRedactor
 	component string
 }
 
@@ -31,7 +33,7 @@ const maxSentryResponse = 1 << 20
 // newLogger returns a logger that writes redacted records to out. With a DSN it
 // also sends records of level error to Sentry. flush waits up to 2 seconds for
 // pending reports.
-func newLogger(c Telemetry, out io.Writer, red *redact.Redactor) (log *slog.Logger, report errorReporter, flush func(), err error) {
+func newLogger(c Telemetry, out io.Writer, red textRedactor) (log *slog.Logger, report errorReporter, flush func(), err error) {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(c.LogLevel)) // Validate checks the level. The zero value is info.
 	options := &slog.HandlerOptions{Level: level}
@@ -104,7 +106,7 @@ func (r *sentryHandler) WithGroup(name string) slog.Handler {
 // people.
 type redactingHandler struct {
 	slog.Handler
-	redact *redact.Redactor
+	redact textRedactor
 }
 
 // Handle redacts the message and the attributes of the record.

@@ -16,6 +16,7 @@ const (
 // remind notifies people 30, 7 and 1 days before security.txt expires, and when
 // it has expired. It sends each reminder once per expiry date.
 func (b *Bot) remind(ctx context.Context, _ time.Time) error {
+	b.endDepartures(ctx) // if an earlier call failed
 	if b.securityTxt == nil {
 		return nil
 	}
@@ -23,5 +24,5 @@ func (b *Bot) remind(ctx context.Context, _ time.Time) error {
 	if left == "" {
 		return nil
 	}
-	return b.desk.Notify(ctx, "security.txt/"+day+"/"+left, map[string]string{"about": templates.AboutSecurityTxt, "left": left, "expires": day})
+	return b.Desk().Notify(ctx, "security.txt/"+day+"/"+left, map[string]string{"about": templates.AboutSecurityTxt, "left": left, "expires": day})
 }

@@ -15,6 +15,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
+	"tocsin/bot/response"
 	"tocsin/store"
 )
 
@@ -45,6 +46,9 @@ func (r Recorded) Check() error {
 // Replayed is the result of `tocsin replay`.
 type Replayed struct {
 	Deliveries int `json:"deliveries"`
+	// LeftOut is the number of deliveries of restricted incidents that the user
+	// may not read.
+	LeftOut int `json:"left_out,omitempty"`
 }
 
 // retention returns the newest tombstones: the proofs of deletion, which contain
@@ -55,15 +59,12 @@ func (c *control) retention(ctx context.Context, _ incident.Identity, _ ControlR
 
 // reprocess routes stored deliveries again if they were undecodable or ignored,
 // or if their alerts were suppressed.
-func (c *control) reprocess(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
+func (c *control) reprocess(ctx context.Context, _ incident.Identity, ask ControlRequest) (any, error) {
 	if ask.Filter == nil {
 		return nil, incident.Invalid("since", "no start time. Add --since, such as --since 2h")
 	}
-	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "reprocess"); err != nil {
-		return nil, err
-	}
 	n, err := c.store.Reprocess(ctx, *ask.Filter)
-	return Replayed{n}, err
+	return Replayed{Deliveries: n}, err
 }
 
 // replayAsNew ingests stored deliveries again, as new deliveries.
@@ -71,38 +72,94 @@ func (c *control) replayAsNew(ctx context.Context, who incident.Identity, ask Co
 	if ask.Filter == nil {
 		return nil, incident.Invalid("since", "no start time. Add --since, such as --since 2h")
 	}
-	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "replay"); err != nil {
-		return nil, err
-	}
 	filter := *ask.Filter
 	if now := c.now(); filter.To.IsZero() || filter.To.After(now) {
 		filter.To = now // exclude the deliveries that this call creates
 	}
-	var some []Recorded
-	total, size := 0, 0
-	flush := func() error {
-		n, err := c.ingestRecorded(ctx, who, some, true)
-		total, some, size = total+n, nil, 0
-		return err
-	}
-	err := c.store.Deliveries(ctx, filter, func(row int64, d intake.Delivery, hash string) error {
-		some, size = append(some, newRecorded(row, d, hash)), size+len(d.Body)
-		if len(some) < ingestBatch && size < ingestBatchBytes {
-			return nil
+	out := Replayed{}
+	left, err := c.readable(ctx, who, filter, "replay-as-new", ask.Reason, func(batch []Recorded) error {
+		for _, part := range splitBatch(batch) {
+			n, err := c.ingestRecorded(ctx, who, part, true)
+			out.Deliveries += n
+			if err != nil {
+				return err
+			}
 		}
-		return flush()
+		return nil
 	})
-	return Replayed{total}, errors.Join(err, flush())
+	out.LeftOut = left
+	return out, err
+}
+
+// splitBatch splits deliveries into batches of at most ingestBatch deliveries,
+// which end when their bodies reach ingestBatchBytes.
+func splitBatch(all []Recorded) [][]Recorded {
+	var out [][]Recorded
+	start, size := 0, 0
+	for n, r := range all {
+		size += len(r.Body)
+		if n+1-start == ingestBatch || size >= ingestBatchBytes || n == len(all)-1 {
+			out = append(out, all[start:n+1])
+			start, size = n+1, 0
+		}
+	}
+	return out
+}
+
+// readable calls fn with the stored deliveries of a filter that a person may
+// read, and returns how many others there are.
+func (c *control) readable(ctx context.Context, who incident.Identity, filter store.DeliveryFilter, action, reason string, fn func([]Recorded) error) (leftOut int, err error) {
+	g := c.current()
+	export := g.desk.NewExport(who, action, reason)
+	err = c.store.Deliveries(ctx, filter, func(batch []store.StoredDelivery) error {
+		rows := make([]response.ExportedDelivery, len(batch))
+		for n, d := range batch {
+			rows[n] = response.ExportedDelivery{Handled: d.Handled, Outcome: d.Outcome, Alerts: g.severalAlerts(d.Delivery)}
+		}
+		allowed, err := export.Allowed(ctx, rows)
+		if err != nil {
+			return err
+		}
+		var out []Recorded
+		for n, d := range batch {
+			if allowed[n] {
+				out = append(out, newRecorded(d.Row, d.Delivery, d.SHA256))
+			}
+		}
+		return fn(out)
+	})
+	return export.LeftOut, err
+}
+
+// severalAlerts returns the alerts of a delivery that has more than one. The
+// inbox stores the incident of only one of them.
+func (g *generation) severalAlerts(d intake.Delivery) []incident.Alert {
+	source, known := g.sources[d.Source]
+	if !known {
+		return nil
+	}
+	header := http.Header{}
+	for name, value := range d.Header {
+		header.Set(name, value)
+	}
+	signals, err := source.Decode(header, d.Body)
+	if err != nil || len(signals) < 2 {
+		return nil
+	}
+	var out []incident.Alert
+	for _, s := range signals {
+		if s.Alert != nil {
+			out = append(out, *s.Alert)
+		}
+	}
+	return out
 }
 
 // deliver ingests recorded deliveries. A delivery that is already stored changes
 // nothing, unless the request sets AsNew.
 func (c *control) deliver(ctx context.Context, who incident.Identity, ask ControlRequest) (any, error) {
-	if _, err := c.desk.AuthorizeAlertAccess(ctx, who, "replay"); err != nil {
-		return nil, err
-	}
 	n, err := c.ingestRecorded(ctx, who, ask.Recorded, ask.AsNew)
-	return Replayed{n}, err
+	return Replayed{Deliveries: n}, err
 }
 
 // replayAsNew ingests a batch when it reaches ingestBatch deliveries or
@@ -164,53 +221,66 @@ func newRecorded(row int64, d intake.Delivery, hash string) Recorded {
 	return Recorded{Row: row, Source: d.Source, ID: d.ID, Header: d.Header, Body: d.Body, SHA256: hash, Received: d.Received, Sender: d.Sender, Verified: d.Verified}
 }
 
-// export writes stored deliveries as JSON lines, with the exact bytes received.
-// An error aborts the connection, because a partial export must not look complete.
-func (c *control) export(w http.ResponseWriter, r *http.Request) {
-	var ask ControlRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlRequest)).Decode(&ask); err != nil || ask.Filter == nil {
+// exportLine is a line of an export: a delivery, or the end with the number of
+// deliveries that were left out.
+type exportLine struct {
+	*Recorded
+	End     bool `json:"end,omitempty"`
+	LeftOut int  `json:"left_out,omitempty"`
+}
+
+// export writes the stored deliveries that the user may read as JSON lines, with
+// the exact bytes received. An error aborts the connection, because a partial
+// export must not look complete.
+func (c *control) export(w http.ResponseWriter, r *http.Request, who incident.Identity, ask ControlRequest) {
+	if ask.Filter == nil {
 		writeError(w, http.StatusBadRequest, incident.Invalid("since", "no start time. Add --since, such as --since 2h"))
-		return
-	}
-	who, _ := r.Context().Value(peerKey{}).(incident.Identity)
-	var rejected *incident.Error
-	switch _, err := c.desk.AuthorizeAlertAccess(r.Context(), who, "export"); {
-	case errors.As(err, &rejected):
-		writeError(w, http.StatusConflict, rejected)
-		return
-	case err != nil:
-		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("the export did not start: %s. Run the command again", err)})
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
-	err := c.store.Deliveries(r.Context(), *ask.Filter, func(row int64, d intake.Delivery, hash string) error {
-		return out.Encode(newRecorded(row, d, hash))
+	left, err := c.readable(r.Context(), who, *ask.Filter, "export", ask.Reason, func(batch []Recorded) error {
+		for _, d := range batch {
+			if err := out.Encode(exportLine{Recorded: &d}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+	if err == nil {
+		err = out.Encode(exportLine{End: true, LeftOut: left})
+	}
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// Export calls fn for each stored delivery that the filter selects, in the order
-// of their ids. It stops at the first error.
-func (c *Client) Export(ctx context.Context, filter store.DeliveryFilter, fn func(Recorded) error) error {
-	res, err := c.post(ctx, "export", ControlRequest{Filter: &filter})
+// Export calls fn for each stored delivery that the filter selects and the user
+// may read, in the order of their ids. It stops at the first error. leftOut is
+// the number of deliveries that the user may not read. reason is written to the
+// audit log.
+func (c *Client) Export(ctx context.Context, filter store.DeliveryFilter, reason string, fn func(Recorded) error) (leftOut int, err error) {
+	res, err := c.post(ctx, "export", ControlRequest{Filter: &filter, Reason: reason})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = res.Body.Close() }()
-	for in := json.NewDecoder(res.Body); in.More(); {
-		var r Recorded
-		if err := in.Decode(&r); err != nil {
-			return fmt.Errorf("read deliveries: %w", err)
+	for in := json.NewDecoder(res.Body); ; {
+		var line exportLine
+		if err := in.Decode(&line); err != nil {
+			return 0, fmt.Errorf("read deliveries: %w", err)
 		}
-		if err := r.Check(); err != nil {
-			return err
+		if line.End {
+			return line.LeftOut, nil
 		}
-		if err := fn(r); err != nil {
-			return err
+		if line.Recorded == nil {
+			continue
+		}
+		if err := line.Check(); err != nil {
+			return 0, err
+		}
+		if err := fn(*line.Recorded); err != nil {
+			return 0, err
 		}
 	}
-	return nil
 }

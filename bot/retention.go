@@ -60,7 +60,8 @@ const (
 // prune deletes expired records. If some remain, it returns an
 // [*incident.RetryAfter], and the job runs again.
 func (b *Bot) prune(ctx context.Context, _ time.Time) error {
-	keep := store.Retention{Alerts: b.config.Retention.Alerts.Duration, Inbox: b.config.Retention.Inbox.Duration, Audit: b.config.Retention.Audit.Duration}
+	c := b.current.Load().config.Retention
+	keep := store.Retention{Alerts: c.Alerts.Duration, Inbox: c.Inbox.Duration, Audit: c.Audit.Duration}
 	done, err := b.store.Prune(ctx, keep, pruneTimeout)
 	for table, n := range done.Deleted {
 		b.log.Info("pruned expired rows", "component", "retention", "table", table, "rows", n)

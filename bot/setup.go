@@ -11,14 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"tocsin/bot/cloudtrail"
 	"tocsin/bot/incident"
-	"tocsin/bot/mail"
+	"tocsin/bot/intake"
 	"tocsin/bot/pagerduty"
 	"tocsin/bot/redact"
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
-	"tocsin/playbooks"
 	"tocsin/store"
 	"tocsin/templates"
 )
@@ -32,13 +30,19 @@ type Options struct {
 	// fails, log lines are dropped and the bot continues.
 	LogOutput io.Writer
 	Keyset    *store.Keyset // from keyset_file if nil
+	// Load reads the configuration again, for a reload. Without it a reload is
+	// refused.
+	Load func() (Config, error)
+	// Hangup receives a value for each request to reload the configuration, such
+	// as a SIGHUP. A value that arrives before [Bot.Run] waits.
+	Hangup <-chan os.Signal
 }
 
 // New assembles a bot. It opens the database, the listener and the control
 // socket, and returns an error if one is in use. The bot serves no requests
 // before [Bot.Run]. If New succeeds, the caller must call [Bot.Close].
 func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
-	b := &Bot{config: c, clock: o.Clock, log: o.Logger, reportError: func(string, error) {}, flushSentry: func() {}, closeLog: func() {}, metrics: newMetrics(), redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
+	b := &Bot{start: c, load: o.Load, hangup: o.Hangup, clock: o.Clock, log: o.Logger, reportError: func(string, error) {}, flushSentry: func() {}, closeLog: func() {}, metrics: newMetrics(), fixedSources: map[string]intake.Source{}}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -53,7 +57,7 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 		}
 		var lines io.Writer
 		lines, b.closeLog = openLog(c.Telemetry, o.LogOutput, b.metrics.countDroppedLines)
-		if b.log, b.reportError, b.flushSentry, err = newLogger(c.Telemetry, lines, b.redact); err != nil {
+		if b.log, b.reportError, b.flushSentry, err = newLogger(c.Telemetry, lines, liveRedactor{&b.current, redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}); err != nil {
 			return nil, fmt.Errorf("telemetry.sentry_dsn: %w", err)
 		}
 	}
@@ -63,10 +67,20 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 	if err = b.openStore(ctx, o.Keyset); err != nil {
 		return nil, err
 	}
-	if err = b.openAdapters(); err != nil {
+	if err = b.openSlack(); err != nil {
 		return nil, err
 	}
-	if err = b.openDesk(); err != nil {
+	if err = b.openFixedSources(); err != nil {
+		return nil, err
+	}
+	first, err := b.newGeneration(c)
+	if err != nil {
+		return nil, err
+	}
+	b.current.Store(first)
+	b.reloads.loadedAt = b.clock()
+	b.slack.Serve(liveDesk{&b.current})
+	if err = b.openEdge(); err != nil {
 		return nil, err
 	}
 	return b, b.listen(ctx)
@@ -74,11 +88,11 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 
 func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 	if keys == nil {
-		if keys, err = store.LoadKeyset(b.config.KeysetFile); err != nil {
+		if keys, err = store.LoadKeyset(b.start.KeysetFile); err != nil {
 			return fmt.Errorf("keyset_file: %w", err)
 		}
 	}
-	b.store, err = store.Open(ctx, store.Config{URL: b.config.Database, Keyset: keys, ReplicaID: b.config.ReplicaID,
+	b.store, err = store.Open(ctx, store.Config{URL: b.start.Database, Keyset: keys, ReplicaID: b.start.ReplicaID,
 		Logger: b.log, Clock: b.clock, OnFailure: func(f store.Failure) { b.reportError(f.Kind, f.Err) }})
 	if err != nil {
 		return fmt.Errorf("database: %w", err)
@@ -86,60 +100,39 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 	return nil
 }
 
-// openAdapters creates the adapters of the external systems.
-func (b *Bot) openAdapters() (err error) {
-	c := b.config
-	b.slack, err = slack.New(slack.Config{BotToken: c.Slack.BotToken, AppToken: c.Slack.AppToken, SigningSecret: c.Slack.SigningSecret,
-		APIURL: c.Slack.APIURL, AnnounceChannel: c.Slack.AnnounceChannel, CommandName: c.Slack.Command, Zone: b.zone,
+// openSlack creates the client of Slack, which does not change in a running
+// process.
+func (b *Bot) openSlack() (err error) {
+	c := b.start.Slack
+	b.slack, err = slack.New(slack.Config{BotToken: c.BotToken, AppToken: c.AppToken, SigningSecret: c.SigningSecret,
+		APIURL: c.APIURL, AnnounceChannel: c.AnnounceChannel, CommandName: c.Command, Zone: b.zone,
 		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.countSlackRejection, Clock: b.clock, Logger: b.log})
-	if err != nil {
-		return err
-	}
-	rules, err := openDetection(c.Detection, b.log)
-	if err != nil {
-		return err
-	}
-	b.cloudtrail = cloudtrail.New(c.Sources.CloudTrail.config(rules))
-	if b.library, err = playbooks.Load(c.Playbooks.Folders...); err != nil {
-		return fmt.Errorf("playbooks.folders: %w", err)
-	}
-	if c.Mail.Host != "" {
-		b.mail, err = mail.New(mail.Config{Host: c.Mail.Host, Port: c.Mail.Port, TLS: mail.TLS(c.Mail.TLS), Username: c.Mail.Username,
-			Password: c.Mail.Password, From: c.Mail.From, PostmortemTo: c.Mail.Postmortems, Clock: b.clock, Logger: b.log})
-		if err != nil {
-			return fmt.Errorf("mail: %w", err)
-		}
-	}
-	return nil
+	return err
 }
 
-// openDesk creates the desk and connects Slack and the sources to it.
-func (b *Bot) openDesk() (err error) {
-	c := b.config
+// openDesk creates the desk of a generation.
+func (b *Bot) openDesk(g *generation) (err error) {
+	c := g.config
 	rules := make([]response.Rule, len(c.Routing))
 	for n, r := range c.Routing {
 		rules[n] = r.rule()
 	}
-	routing, err := response.NewRouting(rules, b.library.Names())
+	routing, err := response.NewRouting(rules, g.library.Names())
 	if err != nil {
 		return err
 	}
-	handlers, pages, err := b.handlers()
+	handlers, pages, err := b.handlers(g)
 	if err != nil {
 		return err
 	}
-	b.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: b.library, Correlate: b.cloudtrail, Detect: b.cloudtrail, Sources: c.Sources.names(), Redact: b.redact, RenderPostmortem: renderPostmortem,
+	g.desk, err = response.New(response.Options{Store: b.store, Routing: routing, Storm: response.StormLimit{Incidents: c.Storm.Incidents, Per: c.Storm.Per}, Playbooks: g.library, Correlate: g.cloudtrail, Detect: g.cloudtrail, Sources: c.Sources.names(), Redact: g.redact, RenderPostmortem: renderPostmortem, Administrators: c.administrators(),
 		Policy: incident.Policy{EscalateAfter: c.Escalation.EscalateAfter, AckTimeout: c.Escalation.AckTimeout, NoPageFrom: incident.Severity(c.Escalation.NoPageFrom), EscalationSteps: len(pages),
 			SubmitterMaySign: c.SignOff.SubmitterMaySign, TimeZone: c.TimeZone, Language: c.Language},
 		Handlers: handlers, Pages: pages, Observer: b.metrics, Now: b.clock, Log: b.log,
 		OnDiscard: func(g response.DiscardedEffect) {
 			b.log.Error("effect discarded", "component", "desk", "kind", string(g.Effect.Kind), "effect", g.Effect.Key)
 		}})
-	if err != nil {
-		return err
-	}
-	b.slack.Serve(b.desk)
-	return b.openSources()
+	return err
 }
 
 // renderPostmortem adapts [templates.Postmortem] to the desk.
@@ -154,31 +147,31 @@ func (r Rule) rule() response.Rule {
 
 // handlers returns the handler of each effect kind, and the page handlers of the
 // escalation steps in order.
-func (b *Bot) handlers() (map[incident.EffectKind]response.Handler, []response.Handler, error) {
+func (b *Bot) handlers(g *generation) (map[incident.EffectKind]response.Handler, []response.Handler, error) {
 	out := map[incident.EffectKind]response.Handler{}
 	for kind, h := range b.slack.Handlers() {
 		out[kind] = h
 	}
-	if b.mail != nil {
-		out[incident.EffectMailPostmortem] = b.mail.Postmortem
-		out[incident.EffectMailInvitation] = b.mail.Invitation
-		out[incident.EffectAcknowledgeReport] = b.mail.AcknowledgeReport
-		out[incident.EffectMailNotice] = b.mail.Notice
-		out[incident.EffectMailHandover] = b.mail.Handover
+	if g.mail != nil {
+		out[incident.EffectMailPostmortem] = g.mail.Postmortem
+		out[incident.EffectMailInvitation] = g.mail.Invitation
+		out[incident.EffectAcknowledgeReport] = g.mail.AcknowledgeReport
+		out[incident.EffectMailNotice] = g.mail.Notice
+		out[incident.EffectMailHandover] = g.mail.Handover
 	}
 	var pages []response.Handler
 	var pagers []*pagerduty.Client
-	for n, r := range b.config.Escalation.Steps {
+	for n, r := range g.config.Escalation.Steps {
 		switch {
 		case r.PagerDuty != nil:
-			pager, err := pagerduty.New(pagerduty.Config{RoutingKey: r.PagerDuty.RoutingKey, EventsURL: b.config.PagerDuty.EventsURL})
+			pager, err := pagerduty.New(pagerduty.Config{RoutingKey: r.PagerDuty.RoutingKey, EventsURL: g.config.PagerDuty.EventsURL})
 			if err != nil {
 				return nil, nil, fmt.Errorf("escalation.steps[%d]: %w", n, err)
 			}
 			pagers = append(pagers, pager)
 			pages = append(pages, pager.Page)
 		case r.Mail != nil:
-			pages = append(pages, b.mail.PageTo(r.Mail.To))
+			pages = append(pages, g.mail.PageTo(r.Mail.To))
 		default:
 			pages = append(pages, b.slack.PageGroup(r.SlackGroup))
 		}
@@ -219,11 +212,11 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
 	var lc net.ListenConfig
-	if b.listener, err = lc.Listen(ctx, "tcp", b.config.Listen); err != nil {
+	if b.listener, err = lc.Listen(ctx, "tcp", b.start.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	if path := b.config.ControlPath(); path != "" {
-		if b.controlListener, err = listenControl(path); err != nil {
+	if path := b.start.ControlPath(); path != "" {
+		if b.controlListener, err = listenControl(path, b.start.ControlGroup); err != nil {
 			return err
 		}
 	}

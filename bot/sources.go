@@ -26,28 +26,17 @@ import (
 	"tocsin/bot/trail"
 )
 
-// openSources creates the configured alert sources and the edge that serves
-// them.
-func (b *Bot) openSources() error {
-	c := b.config.Sources
-	all := c.simpleWebhooks()
-	records := b.cloudtrail // also decodes the records of SNS and of trail files
-	if len(c.CloudTrail.APIKeys) > 0 || c.Trail.QueueURL != "" {
-		all = append(all, records)
-	}
+// openFixedSources creates the sources that do not change in a running process,
+// because they poll a queue or a mailbox or cache certificates.
+func (b *Bot) openFixedSources() error {
+	c := b.start.Sources
+	records := liveRecords{&b.current}
 	if len(c.SNS.Topics) > 0 {
 		topics, err := sns.New(sns.Config{Topics: c.SNS.Topics, AllowV1: c.SNS.AllowV1, Decoder: records, Observer: b.metrics, Logger: b.log})
 		if err != nil {
 			return fmt.Errorf("sources.sns: %w", err)
 		}
-		all = append(all, topics)
-	}
-	for n, g := range c.Generic {
-		source, err := generic.New(g.config())
-		if err != nil {
-			return fmt.Errorf("sources.generic[%d]: %w", n, err)
-		}
-		all = append(all, source)
+		b.fixedSources[topics.Name()] = topics
 	}
 	if c.Trail.QueueURL != "" {
 		files, err := trail.New(trail.Config{QueueURL: c.Trail.QueueURL, Region: c.Trail.Region, Endpoint: c.Trail.Endpoint, Pollers: c.Trail.Pollers,
@@ -56,15 +45,25 @@ func (b *Bot) openSources() error {
 			return fmt.Errorf("sources.trail: %w", err)
 		}
 		b.trail = files
-		all = append(all, files)
+		b.fixedSources[files.Name()] = files
 	}
 	if c.Report.Form != nil || c.Report.Mailbox != nil {
-		source, err := c.Report.source(b.config.Mail.From, b.clock)
+		source, err := c.Report.source(b.start.Mail.From, b.clock)
 		if err != nil {
 			return err
 		}
 		b.reportSource = source
-		all = append(all, source)
+		b.fixedSources[source.Name()] = source
+	}
+	return nil
+}
+
+// openEdge creates the edge that serves the sources of the current generation.
+func (b *Bot) openEdge() error {
+	c := b.start.Sources
+	var all []intake.Source
+	for _, name := range slices.Sorted(maps.Keys(b.current.Load().sources)) {
+		all = append(all, liveSource{&b.current, name})
 	}
 	proxies, err := parseNetworks(c.TrustedProxies)
 	if err != nil {
@@ -74,8 +73,29 @@ func (b *Bot) openSources() error {
 	if err != nil {
 		return err
 	}
-	b.edge = intake.New(intake.Options{Store: b.store, Desk: b.desk, Sources: all, Limits: limits, TrustedProxies: proxies, Clock: b.clock, Logger: b.log, Observer: b.metrics})
+	b.edge = intake.New(intake.Options{Store: b.store, Desk: liveDesk{&b.current}, Sources: all, Limits: limits, TrustedProxies: proxies, Clock: b.clock, Logger: b.log, Observer: b.metrics})
 	return b.openReports()
+}
+
+// webhooks returns the configured sources that a reload replaces, by name.
+// records decodes CloudTrail events.
+func (c Sources) webhooks(records *cloudtrail.Source) (map[string]intake.Source, error) {
+	all := c.simpleWebhooks()
+	if len(c.CloudTrail.APIKeys) > 0 || c.Trail.QueueURL != "" {
+		all = append(all, records)
+	}
+	for n, g := range c.Generic {
+		source, err := generic.New(g.config())
+		if err != nil {
+			return nil, fmt.Errorf("sources.generic[%d]: %w", n, err)
+		}
+		all = append(all, source)
+	}
+	out := map[string]intake.Source{}
+	for _, s := range all {
+		out[s.Name()] = s
+	}
+	return out, nil
 }
 
 // simpleWebhooks returns the configured webhook sources whose constructors cannot

@@ -52,7 +52,7 @@ func (c ReportSource) source(from string, clock func() time.Time) (*vulnreport.S
 // openReports creates the report form, security.txt and the mailbox, if
 // configured.
 func (b *Bot) openReports() (err error) {
-	c := b.config.Sources.Report
+	c := b.start.Sources.Report
 	deliver := func(ctx context.Context, id string, header map[string]string, body []byte, sender string) error {
 		return b.edge.Deliver(ctx, intake.Delivery{Source: "report", ID: id, Header: header, Body: body, Sender: sender,
 			Verified: "not authenticated, because anyone may send a report"})

@@ -128,6 +128,9 @@ func (c Config) validatePeople(f *ConfigErrors) {
 	if len(c.People) == 0 {
 		f.add("people", "is empty. Add the people who respond and sign")
 	}
+	for n, name := range c.Administrators {
+		validateLocal(fmt.Sprintf("administrators[%d]", n), name, f)
+	}
 	seen := map[incident.Identity]int{}
 	for n, p := range c.People {
 		key := fmt.Sprintf("people[%d]", n)
@@ -139,6 +142,9 @@ func (c Config) validatePeople(f *ConfigErrors) {
 		}
 		if p.Email == "" && p.Slack == "" {
 			f.add(key+".email", "is missing. Set email or slack")
+		}
+		if p.Local != "" {
+			validateLocal(key+".local", p.Local, f)
 		}
 		for _, h := range p.identities() {
 			if other, taken := seen[h]; taken {

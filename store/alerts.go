@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -93,6 +94,63 @@ func (r reader) Alert(id int64) (response.AlertRow, error) {
 		return response.AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
 	}
 	return r.Alert(next)
+}
+
+// AlertIncidents scans the alerts for fingerprints, because an index would slow every alert and only exports need it.
+func (r reader) AlertIncidents(ids []int64, alerts []incident.Alert) (map[int64]incident.ID, [][]incident.ID, error) {
+	byID := map[int64]incident.ID{}
+	for chunk := range slices.Chunk(ids, listChunk) {
+		if err := r.alertIncidentsByID(chunk, byID); err != nil {
+			return nil, nil, err
+		}
+	}
+	byAlert, positions := make([][]incident.ID, len(alerts)), map[string][]int{}
+	for n, a := range alerts {
+		hash := r.s.fingerprint(a)
+		positions[hash] = append(positions[hash], n)
+	}
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(positions)), listChunk) {
+		var rows []alertRow
+		if err := r.db.Raw("SELECT incident_id, hash FROM alerts WHERE incident_id > 0 AND hash IN ?", padToPowerOfTwo(chunk)).Scan(&rows).Error; err != nil {
+			return nil, nil, fmt.Errorf("find incidents of alerts: %w", err)
+		}
+		for _, row := range rows {
+			for _, n := range positions[row.Hash] {
+				byAlert[n] = append(byAlert[n], incident.ID(row.IncidentID))
+			}
+		}
+	}
+	return byID, byAlert, nil
+}
+
+// alertIncidentsByID adds the incidents of alerts to byID. It follows alerts that were merged into others.
+func (r reader) alertIncidentsByID(ids []int64, byID map[int64]incident.ID) error {
+	original := map[int64][]int64{} // ids of the request, by the id that replaced them
+	for _, id := range ids {
+		original[id] = append(original[id], id)
+	}
+	for len(original) > 0 {
+		current := padToPowerOfTwo(slices.Sorted(maps.Keys(original)))
+		var rows []alertRow
+		if err := r.db.Raw("SELECT id, incident_id FROM alerts WHERE incident_id > 0 AND id IN ?", current).Scan(&rows).Error; err != nil {
+			return fmt.Errorf("find incidents of alerts: %w", err)
+		}
+		for _, row := range rows {
+			for _, id := range original[row.ID] {
+				byID[id] = incident.ID(row.IncidentID)
+			}
+		}
+		var moved []struct{ ID, MovedTo int64 }
+		if err := r.db.Raw("SELECT id, moved_to FROM moved_alerts WHERE id IN ?", current).Scan(&moved).Error; err != nil {
+			return fmt.Errorf("find moved alerts: %w", err)
+		}
+		next := map[int64][]int64{}
+		for _, m := range moved {
+			next[m.MovedTo] = append(next[m.MovedTo], original[m.ID]...)
+		}
+		original = next
+	}
+	return nil
 }
 
 func (r reader) CountSuppressed(disposition incident.ID, since time.Time) (kinds, occurrences int64, err error) {

@@ -46,7 +46,7 @@ func FuzzEvidence(f *testing.F) {
 			t.Fatal("Accept changed the body")
 		}
 		seen := 0
-		err := s.Deliveries(t.Context(), DeliveryFilter{}, func(row int64, d intake.Delivery, sha256 string) error {
+		err := s.Deliveries(t.Context(), DeliveryFilter{}, eachDelivery(func(row int64, d intake.Delivery, sha256 string) error {
 			if d.ID != id {
 				return nil
 			}
@@ -55,7 +55,7 @@ func FuzzEvidence(f *testing.F) {
 				t.Errorf("row %d: got body %q, header %q, SHA-256 %s", row, d.Body, d.Header, sha256)
 			}
 			return nil
-		})
+		}))
 		if err != nil || seen != 1 {
 			t.Fatalf("got %d deliveries, %v, want 1", seen, err)
 		}

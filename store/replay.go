@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"tocsin/bot/intake"
+	"tocsin/bot/response"
 )
 
 // DeliveryFilter selects stored deliveries that were received at From or later and before To, from Source. A zero To
@@ -35,16 +36,18 @@ const (
 	batchBytes  = 8 << 20 // maximum bytes of one read of bodies or ciphertexts, without the last one
 )
 
-// storedDelivery is a delivery as received, with its inbox row.
-type storedDelivery struct {
-	row      int64
-	delivery intake.Delivery
-	sha256   string
+// StoredDelivery is a delivery as received, with its inbox row and its outcome.
+type StoredDelivery struct {
+	Row      int64
+	Delivery intake.Delivery
+	SHA256   string                   // of the body
+	Handled  bool                     // false if it waits for its first or another outcome
+	Outcome  response.DeliveryOutcome // the last one, without the reason
 }
 
-// Deliveries calls fn with the stored deliveries that match filter, as received and in the order of their rows. sha256
-// is the digest of the body. It returns the first error of fn.
-func (s *Store) Deliveries(ctx context.Context, filter DeliveryFilter, fn func(row int64, d intake.Delivery, sha256 string) error) error {
+// Deliveries calls fn with batches of the stored deliveries that match filter, as received and in the order of their
+// rows. It returns the first error of fn.
+func (s *Store) Deliveries(ctx context.Context, filter DeliveryFilter, fn func([]StoredDelivery) error) error {
 	for after := int64(0); ; {
 		batch, err := s.readDeliveries(ctx, filter, after)
 		if err != nil {
@@ -53,22 +56,20 @@ func (s *Store) Deliveries(ctx context.Context, filter DeliveryFilter, fn func(r
 		if len(batch) == 0 {
 			return nil
 		}
-		for _, r := range batch {
-			if err := fn(r.row, r.delivery, r.sha256); err != nil {
-				return err
-			}
+		if err := fn(batch); err != nil {
+			return err
 		}
-		after = batch[len(batch)-1].row
+		after = batch[len(batch)-1].Row
 	}
 }
 
 // readDeliveries reads the next batch of deliveries after a row.
-func (s *Store) readDeliveries(ctx context.Context, filter DeliveryFilter, after int64) ([]storedDelivery, error) {
+func (s *Store) readDeliveries(ctx context.Context, filter DeliveryFilter, after int64) ([]StoredDelivery, error) {
 	where, args := filter.sqlCondition()
-	var out []storedDelivery
+	var out []StoredDelivery
 	err := s.view(ctx, func(db *gorm.DB) error {
 		out = nil
-		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
+		rows, err := db.Raw("SELECT id, source, delivery_hash, received_at, sealed_body, handled_at, outcome, incident_id, alert_id FROM inbox JOIN delivery_bodies ON inbox_id = id WHERE id > ? AND "+where+" ORDER BY id LIMIT ?",
 			slices.Concat([]any{after}, args, []any{replayBatch})...).Rows()
 		if err != nil {
 			return fmt.Errorf("read deliveries: %w", err)
@@ -76,7 +77,7 @@ func (s *Store) readDeliveries(ctx context.Context, filter DeliveryFilter, after
 		defer func() { _ = rows.Close() }()
 		for size := 0; size < batchBytes && rows.Next(); {
 			var row inboxRow
-			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.SealedBody); err != nil {
+			if err := rows.Scan(&row.ID, &row.Source, &row.DeliveryHash, &row.ReceivedAt, &row.SealedBody, &row.HandledAt, &row.Outcome, &row.IncidentID, &row.AlertID); err != nil {
 				return fmt.Errorf("read deliveries: %w", err)
 			}
 			var d sealedDelivery
@@ -84,7 +85,8 @@ func (s *Store) readDeliveries(ctx context.Context, filter DeliveryFilter, after
 				return err
 			}
 			size += len(d.Body)
-			out = append(out, storedDelivery{row.ID, d.delivery(row), d.sha256()})
+			one := StoredDelivery{Row: row.ID, Delivery: d.delivery(row), SHA256: d.sha256(), Handled: row.HandledAt != nil, Outcome: row.deliveryOutcome()}
+			out = append(out, one)
 		}
 		if err := rows.Err(); err != nil {
 			return fmt.Errorf("read deliveries: %w", err)

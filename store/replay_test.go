@@ -29,13 +29,25 @@ func heapBytes() uint64 {
 	return m.HeapAlloc
 }
 
+// eachDelivery returns a callback for Deliveries that calls fn for each delivery.
+func eachDelivery(fn func(row int64, d intake.Delivery, sha256 string) error) func([]StoredDelivery) error {
+	return func(batch []StoredDelivery) error {
+		for _, d := range batch {
+			if err := fn(d.Row, d.Delivery, d.SHA256); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 func TestDeliveries_BoundsMemory(t *testing.T) {
 	storetest.Databases(t, func(t *testing.T, url string) {
 		s := openTest(t, url)
 		const n, size = 40, 1 << 20
 		acceptLarge(t, s, n, size)
 		read, before := 0, heapBytes()
-		err := s.Deliveries(t.Context(), DeliveryFilter{}, func(row int64, d intake.Delivery, _ string) error {
+		err := s.Deliveries(t.Context(), DeliveryFilter{}, eachDelivery(func(row int64, d intake.Delivery, _ string) error {
 			if read++; int(row) != read || len(d.Body) != size {
 				t.Fatalf("delivery %d: got row %d with %d bytes", read, row, len(d.Body))
 			}
@@ -43,7 +55,7 @@ func TestDeliveries_BoundsMemory(t *testing.T) {
 				t.Errorf("got %d MiB of heap for a batch", (now-before)>>20)
 			}
 			return nil
-		})
+		}))
 		if err != nil || read != n {
 			t.Errorf("got %d deliveries, %v, want %d", read, err, n)
 		}

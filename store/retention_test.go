@@ -215,13 +215,13 @@ func TestDelivery_StoredAsReceived(t *testing.T) {
 			return tx.MarkHandled([]response.DeliveryOutcome{{Row: 1, Outcome: "undecodable", Reason: "not text", Rule: 2, Routing: 7}})
 		})
 		seen := 0
-		err := s.Deliveries(t.Context(), DeliveryFilter{From: noon.Add(-time.Hour)}, func(row int64, d intake.Delivery, sha256 string) error {
+		err := s.Deliveries(t.Context(), DeliveryFilter{From: noon.Add(-time.Hour)}, eachDelivery(func(row int64, d intake.Delivery, sha256 string) error {
 			seen++
 			if row != 1 || !bytes.Equal(d.Body, in.Body) || sha256 != bodyHash(in.Body) || d.Verified != in.Verified || d.Sender != in.Sender || !d.Received.Equal(in.Received) {
 				t.Errorf("row %d: got %+v, SHA-256 %s", row, d, sha256)
 			}
 			return nil
-		})
+		}))
 		if err != nil || seen != 1 {
 			t.Errorf("got %d deliveries, %v, want 1", seen, err)
 		}

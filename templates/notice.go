@@ -11,6 +11,7 @@ const (
 // degradedParts are the optional parts that notices cover. They match the checks
 // in package bot.
 var degradedParts = map[string]struct{ problem, advice string }{
+	"configuration":         {"The last reload of the configuration has been refused", "The earlier configuration stays in force, and people, rules and secrets of the new one do not apply. `tocsin reload --status` shows the error."},
 	"vulnerability mailbox": {"The vulnerability mailbox has been unreadable", "Reports stay in the mailbox unread until this is fixed. Check the log for the cause: the server is down or rejects the login, or the folder is missing."},
 	"trail queue":           {"The queue of CloudTrail log files has been unreadable", "Detection rules do not evaluate these files until this is fixed. No data is lost while the queue retains its messages. Check the log for the cause: the credentials are missing or rejected, or the queue is missing."},
 	"pgp key":               {"The PGP key for vulnerability reports has been invalid", "Reporters cannot encrypt their mail. Create a new key or extend this one, publish it at the URL in security.txt, and add it to sources.report.pgp_keys."},

@@ -71,7 +71,7 @@ var actorMatrix = map[Verb]string{
 
 // botMatrix lists the verbs of the bot. Nobody else may issue them.
 var botMatrix = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
-	VerbPageTimeout, VerbAckTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed}
+	VerbPageTimeout, VerbAckTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed, VerbPersonLeft}
 
 // actorFixture returns an incident in a status with all actors.
 func actorFixture(t *testing.T, status Status) *fixture {

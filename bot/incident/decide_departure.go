@@ -116,13 +116,20 @@ type Held struct {
 	Incident ID     `json:"incident"`
 	Kind     string `json:"kind"`
 	Ref      string `json:"ref,omitempty"`
+	// Withheld means that somebody who takes over is excluded from the incident
+	// and must not learn about it.
+	Withheld bool `json:"withheld,omitempty"`
 }
 
-// HeldBy returns everything that a person holds in the incident.
+// HeldBy returns everything that a person holds in the incident. Roles in an
+// ended incident are history.
 func (i Incident) HeldBy(p PersonID, now time.Time) []Held {
 	var out []Held
-	add := func(kind, ref string) { out = append(out, Held{i.ID, kind, ref}) }
-	roles := i.RolesOf(p)
+	add := func(kind, ref string) { out = append(out, Held{Incident: i.ID, Kind: kind, Ref: ref}) }
+	var roles []Role
+	if !i.Status.Ended() {
+		roles = i.RolesOf(p)
+	}
 	for _, r := range roles {
 		add(HeldRole, string(r))
 	}
@@ -130,7 +137,7 @@ func (i Incident) HeldBy(p PersonID, now time.Time) []Held {
 		add(HeldAccess, "")
 	}
 	for _, g := range i.Delegations {
-		if g.To == p || g.From == p {
+		if (g.To == p || g.From == p) && now.Before(g.Until) {
 			add(HeldDelegation, string(g.Department))
 		}
 	}
@@ -145,12 +152,10 @@ func (i Incident) HeldBy(p PersonID, now time.Time) []Held {
 	for _, name := range i.proposalsOf(p) {
 		add(HeldProposal, name)
 	}
-	if !i.Status.Ended() {
-		for _, run := range i.Runs {
-			for _, s := range run.Plan {
-				if s.Action == "" && !s.Started.IsZero() && !s.Finished() && slices.Contains(roles, s.Role) {
-					add(HeldStep, StepRef{run.Playbook, s.ID}.String())
-				}
+	for _, run := range i.Runs {
+		for _, s := range run.Plan {
+			if s.Action == "" && !s.Started.IsZero() && !s.Finished() && slices.Contains(roles, s.Role) {
+				add(HeldStep, StepRef{run.Playbook, s.ID}.String())
 			}
 		}
 	}
@@ -199,6 +204,9 @@ func (d *decider) personLeft() error {
 	if p == "" {
 		return Invalid("person", "no person given. Name the person who left")
 	}
+	if x := d.inc.ExclusionProposed; x != nil && x.By == p {
+		d.emitSecret(EventReadmitted, fields{"person": string(x.Person)}, texts{"reason": "the person who proposed the exclusion left the configuration"})
+	}
 	held := d.inc.HeldBy(p, d.env.Now)
 	acknowledged := d.inc.Status.Responding() && d.inc.Paging.AcknowledgedBy == p && !d.present(d.inc.Commander)
 	if len(held) == 0 && !acknowledged {
@@ -214,8 +222,10 @@ func (d *decider) personLeft() error {
 		}
 		f[kind] = joinList(refs)
 	}
-	if len(d.cmd.People) > 0 {
-		f["successor"] = string(d.cmd.People[0])
+	for _, successor := range d.cmd.People {
+		if f["successor"] == "" && !d.inc.Excludes(successor) {
+			f["successor"] = string(successor)
+		}
 	}
 	command := d.inc.Commander == p
 	abandoned := acknowledged || command && d.inc.Status.Responding() && !d.present(d.inc.Paging.AcknowledgedBy)
@@ -227,7 +237,7 @@ func (d *decider) personLeft() error {
 	switch {
 	case !abandoned || paging: // somebody is responsible, or is being paged
 	case d.inc.Paging.Round > 0:
-		d.startRound()
+		d.startRound("")
 	default:
 		d.startPaging()
 	}
@@ -237,7 +247,7 @@ func (d *decider) personLeft() error {
 // present reports whether a person is known and did not just leave.
 func (d *decider) present(p PersonID) bool {
 	_, known := d.env.Directory.Person(p)
-	return known && p != d.cmd.Person
+	return known && p != d.cmd.Person && !d.inc.Excludes(p)
 }
 
 // applyPersonLeft removes the authority of a person and passes open action items

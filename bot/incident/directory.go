@@ -93,8 +93,8 @@ type Team struct {
 	Head  PersonID   `json:"head,omitempty"`
 	Group string     `json:"group,omitempty"` // Slack user group to mention
 	// GroupMembers are the Slack ids of the members of Group when it was last
-	// read. They stay in effect while Slack is unavailable.
-	GroupMembers []string     `json:"group_members,omitempty"`
+	// read, nil if it never was. They stay in effect while Slack is unavailable.
+	GroupMembers []string     `json:"group_members,omitzero"`
 	Members      []Membership `json:"members"`
 }
 

@@ -65,3 +65,27 @@ func TestAcknowledge_FormReport(t *testing.T) {
 		t.Errorf("%+v\n%s", msg, msg.Text)
 	}
 }
+
+func TestHandover_SentToTheSuccessors(t *testing.T) {
+	server, m := relay(t, mailbox.Config{}, nil)
+	dir := brief().Directory
+	ben, known := dir.Resolve(incident.Identity{Provider: incident.ProviderMail, ID: "ben@example.com"})
+	if !known {
+		t.Fatal("ben is not in the directory")
+	}
+	dir.Former = []incident.FormerPerson{{ID: "p-gone", Name: "Cleo Former"}}
+	b := incident.Brief{Directory: dir, Now: at, Attempt: 1, Mark: "handover/p-gone/1/mail"}
+	e := incident.Effect{Kind: incident.EffectMailHandover, After: at, Args: map[string]string{"person": "p-gone", "successors": string(ben.ID), "held": "INC-4 role commander"}}
+	for range 2 {
+		if _, err := m.Handover(t.Context(), b, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c := server.Counts(); len(c) != 1 {
+		t.Errorf("got messages by id %v, want one id", c)
+	}
+	msg := server.Messages()[0]
+	if strings.Join(msg.Recipients, " ") != "ben@example.com" || !strings.Contains(msg.Subject, "Cleo Former left the configuration") || !strings.Contains(msg.Text, "INC-4: the role commander") {
+		t.Errorf("%+v\n%s", msg, msg.Text)
+	}
+}

@@ -10,6 +10,32 @@ import (
 	"tocsin/bot/incident"
 )
 
+// Directory returns the people and teams that Tocsin knows.
+func (d *Desk) Directory(ctx context.Context) (dir incident.Directory, err error) {
+	err = d.Store.View(ctx, func(r Reader) error {
+		dir, err = r.Directory()
+		return err
+	})
+	return dir, err
+}
+
+// PutDirectory replaces the people and teams that Tocsin knows. People who are no
+// longer in the directory have no authority from then on. Their names stay
+// stored, and [Desk.EndDepartures] ends everything that they hold.
+func (d *Desk) PutDirectory(ctx context.Context, dir incident.Directory) error {
+	err := d.Store.Tx(ctx, func(tx Tx) error {
+		before, err := tx.Directory()
+		if err != nil {
+			return err
+		}
+		return tx.PutDirectory(before.Succeed(dir, d.Now()))
+	})
+	if err != nil {
+		return fmt.Errorf("store directory: %w", err)
+	}
+	return nil
+}
+
 // EndDepartures ends everything that people hold who left the configuration, and
 // hands their open work over. It returns these people with everything they held.
 //
@@ -61,7 +87,8 @@ func (d *Desk) endHeldIn(ctx context.Context, id incident.ID, people []incident.
 	err := d.Store.View(ctx, func(r Reader) error {
 		inc, err := r.Incident(id)
 		concerned = err == nil && slices.ContainsFunc(people, func(p incident.PersonID) bool {
-			return len(inc.HeldBy(p, d.Now())) > 0 || inc.Paging.AcknowledgedBy == p
+			proposed := inc.ExclusionProposed != nil && inc.ExclusionProposed.By == p
+			return len(inc.HeldBy(p, d.Now())) > 0 || inc.Paging.AcknowledgedBy == p || proposed
 		})
 		return err
 	})
@@ -84,6 +111,13 @@ func (d *Desk) endHeldIn(ctx context.Context, id incident.ID, people []incident.
 			if err != nil {
 				return err
 			}
+			if dr.inc.Status.Ended() { // everybody who was ever invited has access
+				held = slices.DeleteFunc(held, func(h incident.Held) bool { return h.Kind == incident.HeldAccess })
+			}
+			withheld := slices.ContainsFunc(s.dir.Successors(*left, s.now), dr.inc.Excludes)
+			for n := range held {
+				held[n].Withheld = withheld
+			}
 			left.AddHeld(held...)
 		}
 		return s.tx.PutDirectory(s.dir)
@@ -104,8 +138,9 @@ func (d *Desk) finishDeparture(ctx context.Context, id incident.PersonID) (left 
 		left = s.dir.Former[n]
 		held := encodeHeld(left.Held)
 		successors := s.dir.Successors(left, s.now)
-		if len(left.Held) > 0 {
-			if err := s.tx.Enqueue(handover(left, held, successors, s.now)...); err != nil {
+		told := slices.DeleteFunc(slices.Clone(left.Held), func(h incident.Held) bool { return h.Withheld })
+		if slices.ContainsFunc(told, func(h incident.Held) bool { return h.Kind != incident.HeldAccess }) {
+			if err := s.tx.Enqueue(handover(left, encodeHeld(told), successors, s.now)...); err != nil {
 				return fmt.Errorf("enqueue handover: %w", err)
 			}
 		}
@@ -146,4 +181,25 @@ func encodeHeld(held []incident.Held) string {
 		lines[n] = strings.TrimSpace(fmt.Sprintf("%s %s %s", h.Incident, h.Kind, h.Ref))
 	}
 	return strings.Join(lines, "; ")
+}
+
+// postDeparture posts that a person left, except in an ended incident that loses
+// only a reader. Everybody who was ever invited is a reader.
+func postDeparture(c effectBuilder) []incident.Effect {
+	if !c.inc.Status.Ended() {
+		return slices.Concat(post(c), card(c), topic(c))
+	}
+	if c.event.Field(incident.HeldAction) == "" {
+		return nil
+	}
+	return slices.Concat(post(c), card(c))
+}
+
+// askSignAgain asks the departments again whose signature ended with the person.
+func askSignAgain(c effectBuilder) []incident.Effect {
+	var out []incident.Effect
+	for _, team := range departments(c.event.Field("signatures")) {
+		out = append(out, c.ask(incident.EffectAskSign, team))
+	}
+	return out
 }

@@ -94,6 +94,7 @@ type Options struct {
 	Playbooks        Playbooks       // nil: no playbooks
 	Correlate        Correlator      // nil: observations are ignored
 	Detect           Detector        // nil: explanations contain no detection rules
+	Administrators   []string        // local users who operate the instance
 	Sources          []string        // valid values of source in conditions, nil for any
 	Redact           Redactor
 	RenderPostmortem PostmortemRenderer
@@ -376,32 +377,6 @@ func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.
 		doc = redactedCopy(d.Redact, doc)
 	}
 	return doc, nil
-}
-
-// Directory returns the people and teams that Tocsin knows.
-func (d *Desk) Directory(ctx context.Context) (dir incident.Directory, err error) {
-	err = d.Store.View(ctx, func(r Reader) error {
-		dir, err = r.Directory()
-		return err
-	})
-	return dir, err
-}
-
-// PutDirectory replaces the people and teams that Tocsin knows. People who are no
-// longer in the directory have no authority from then on. Their names stay
-// stored, and [Desk.EndDepartures] ends everything that they hold.
-func (d *Desk) PutDirectory(ctx context.Context, dir incident.Directory) error {
-	err := d.Store.Tx(ctx, func(tx Tx) error {
-		before, err := tx.Directory()
-		if err != nil {
-			return err
-		}
-		return tx.PutDirectory(before.Succeed(dir, d.Now()))
-	})
-	if err != nil {
-		return fmt.Errorf("store directory: %w", err)
-	}
-	return nil
 }
 
 // IncidentByLink returns the incident with a link of that name and value, or 0. A

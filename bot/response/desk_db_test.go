@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -264,6 +265,46 @@ func TestDeskDB_ConcurrentRepeatsOpenOneIncident(t *testing.T) {
 		}
 		if pages != 1 {
 			t.Errorf("got %d pages, want 1", pages)
+		}
+	})
+}
+
+func TestDeskDB_PersonLeaves(t *testing.T) {
+	storetest.Databases(t, func(t *testing.T, url string) {
+		keys, err := store.Ephemeral()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := openDesk(t, url, keys, nil)
+		id := h.do(t, "p1", incident.Command{Verb: incident.VerbOpen, Title: "a key leaked", Severity: incident.Sev2}).Incident.ID
+		h.do(t, "p1", incident.Command{For: id, Verb: incident.VerbAcknowledge})
+		next := testDirectory()
+		next.People = next.People[1:]
+		for n := range next.Teams {
+			next.Teams[n].Members = slices.DeleteFunc(next.Teams[n].Members, func(m incident.Membership) bool { return m.Person == "p1" })
+		}
+		if err := h.PutDirectory(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		left, err := h.EndDepartures(t.Context())
+		if err != nil || len(left) != 1 || left[0].Name != "p1" || len(left[0].Held) == 0 {
+			t.Fatalf("got departures %+v, %v", left, err)
+		}
+		view, err := h.Show(t.Context(), incident.System, id, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if view.Incident.Commander != "" || !view.Incident.NeedsPage() {
+			t.Errorf("got commander %q, want a search for one", view.Incident.Commander)
+		}
+		if got := view.Directory.Name("p1"); got != "p1 (former)" {
+			t.Errorf("got name %q, want it readable", got)
+		}
+		if problems := incident.Verify(id, view.Timeline, view.Incident.Head); len(problems) > 0 {
+			t.Errorf("verify chain: %v", problems)
+		}
+		if again, err := h.EndDepartures(t.Context()); err != nil || len(again) != 0 {
+			t.Errorf("a repeat: got %+v, %v", again, err)
 		}
 	})
 }

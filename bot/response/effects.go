@@ -91,7 +91,7 @@ var effectsByEvent = map[incident.EventKind][]effectFunc{
 	incident.EventEffectFailed:    {post, card},
 	incident.EventErasureProposed: {post},
 	incident.EventErased:          {post, card},
-	incident.EventPersonLeft:      {post, askSignAgain, card, topic},
+	incident.EventPersonLeft:      {postDeparture, askSignAgain},
 }
 
 // effectBuilder builds the effects of one event.
@@ -374,15 +374,6 @@ func (c effectBuilder) ask(kind incident.EffectKind, team incident.Department) i
 func askSigners(c effectBuilder) []incident.Effect {
 	var out []incident.Effect
 	for _, team := range incident.RequiredDepartments() {
-		out = append(out, c.ask(incident.EffectAskSign, team))
-	}
-	return out
-}
-
-// askSignAgain asks the departments again whose signature ended with the person.
-func askSignAgain(c effectBuilder) []incident.Effect {
-	var out []incident.Effect
-	for _, team := range departments(c.event.Field("signatures")) {
 		out = append(out, c.ask(incident.EffectAskSign, team))
 	}
 	return out

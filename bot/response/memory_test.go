@@ -141,6 +141,24 @@ func (m *memory) IncidentIDs() ([]incident.ID, error) {
 	return slices.SortedFunc(maps.Keys(m.incidents), func(a, b incident.ID) int { return cmp.Compare(b, a) }), nil
 }
 
+func (m *memory) AlertIncidents(ids []int64, alerts []incident.Alert) (map[int64]incident.ID, [][]incident.ID, error) {
+	byID, byAlert := map[int64]incident.ID{}, make([][]incident.ID, len(alerts))
+	for _, row := range m.alerts {
+		if row.Incident <= 0 {
+			continue
+		}
+		if slices.Contains(ids, row.ID) {
+			byID[row.ID] = row.Incident
+		}
+		for n, a := range alerts {
+			if a.Source == row.Alert.Source && a.Fingerprint == row.Alert.Fingerprint {
+				byAlert[n] = append(byAlert[n], row.Incident)
+			}
+		}
+	}
+	return byID, byAlert, nil
+}
+
 func (m *memory) LockIncident(incident.ID) error { return nil }
 
 func (m *memory) IncidentsByCorrelation(keys []string) (map[string]incident.ID, error) {

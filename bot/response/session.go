@@ -168,7 +168,8 @@ func (s *session) doAsBot(id incident.ID, cmd incident.Command) error {
 // command.
 func (s *session) env(cmd incident.Command) incident.Env {
 	env := incident.Env{Now: s.now, Directory: s.dir, Policy: s.d.Policy,
-		System: cmd.By.Provider == incident.ProviderSystem || cmd.By.Provider == incident.ProviderSource}
+		System:        cmd.By.Provider == incident.ProviderSystem || cmd.By.Provider == incident.ProviderSource,
+		Administrator: s.d.Administers(cmd.By)}
 	if person, ok := s.dir.Resolve(cmd.By); ok && !env.System {
 		env.Actor = person.ID
 	}

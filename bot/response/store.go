@@ -66,6 +66,9 @@ type Reader interface {
 	AlertsAfter(id incident.ID, after int64, limit int) ([]AlertRow, error)
 	// Alert returns one alert.
 	Alert(id int64) (AlertRow, error)
+	// AlertIncidents returns the incidents that have one of the given alerts: by
+	// id, also after a move, and for each element of alerts by its fingerprint.
+	AlertIncidents(ids []int64, alerts []incident.Alert) (byID map[int64]incident.ID, byAlert [][]incident.ID, err error)
 	// CountOccurrences returns how often an alert occurred in an incident.
 	CountOccurrences(id incident.ID, a incident.Alert) (int64, error)
 	// CountSuppressed returns the number of suppressed alerts with a disposition

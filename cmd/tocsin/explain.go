@@ -27,12 +27,12 @@ func explainCommand(g *globalFlags) *cobra.Command {
 			"since, the result of the current rules is printed as well.",
 		Example: "  tocsin explain A17\n  tocsin explain D2041\n  tocsin explain D2041 --json | jq .explanation.detection",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := bot.Load(g.config)
+			client, err := g.client()
 			if err != nil {
 				return err
 			}
 			var reply bot.ControlReply
-			if err := bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", bot.ControlRequest{Command: "explain " + args[0]}, &reply); err != nil {
+			if err := client.Do(cmd.Context(), "incident", bot.ControlRequest{Command: "explain " + args[0]}, &reply); err != nil {
 				return g.replyError(cmd.OutOrStdout(), err)
 			}
 			if g.json {

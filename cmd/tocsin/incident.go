@@ -42,7 +42,7 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 		Use: v.Name + " " + v.Usage, Aliases: v.Aliases, Short: v.Help, Example: "  tocsin incident " + strings.Join(v.Examples, "\n  tocsin incident "),
 		ValidArgs: v.Next,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := bot.Load(g.config)
+			client, err := g.client()
 			if err != nil {
 				return err
 			}
@@ -54,7 +54,7 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 				args = slices.Insert(args, afterIncident(args), "--audience", audience)
 			}
 			request := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + incident.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
-			err = bot.NewClient(c.ControlPath()).Do(cmd.Context(), "incident", request, &reply)
+			err = client.Do(cmd.Context(), "incident", request, &reply)
 			if replyLost(err) {
 				return fmt.Errorf("%w (the command may have been recorded: run it again with --key %s, which records it only once)", err, request.Key)
 			}

@@ -87,6 +87,9 @@ func verifyCommand(g *globalFlags) *cobra.Command {
 // callOrOpen sends a request to the running bot and decodes the reply into out. If
 // no bot is running, it opens the database and calls offline instead.
 func (g *globalFlags) callOrOpen(ctx context.Context, name string, request bot.ControlRequest, out any, offline func(context.Context, *store.Store) error) error {
+	if g.socket != "" {
+		return bot.NewClient(g.socket).Do(ctx, name, request, out)
+	}
 	c, err := bot.Load(g.config)
 	if err != nil {
 		return err

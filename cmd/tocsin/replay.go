@@ -22,9 +22,9 @@ import (
 // replayOptions are the flags of `tocsin replay`.
 type replayOptions struct {
 	*globalFlags
-	since, until, source, out, to string
-	secrets                       []string
-	asNew                         bool
+	since, until, source, out, to, reason string
+	secrets                               []string
+	asNew                                 bool
 }
 
 func replayCommand(g *globalFlags) *cobra.Command {
@@ -43,7 +43,9 @@ func replayCommand(g *globalFlags) *cobra.Command {
 			"and signed with --secret as their source signs them. Deliveries without an id are known there only for a while: one hour\n" +
 			"for Alertmanager, ten minutes for a generic source without delivery_header. Deliveries of sns, trail and report cannot be\n" +
 			"signed for a URL. Send them to the control socket of the other instance with unix:PATH, forwarded with ssh -L from\n" +
-			"another machine. There you act as your user on that machine, and the replay is in its audit log.",
+			"another machine. There you act as your user on that machine, and the replay is in its audit log.\n\n" +
+			"Only administrators can replay. Deliveries of a restricted incident are exported only to people who may read it. The\n" +
+			"number of the others is printed.",
 		Example: "  tocsin replay --since 2h\n  tocsin replay --since 2026-11-20T00:00:00Z --source sentry --out sentry.ndjson\n" +
 			"  tocsin replay sentry.ndjson --to https://staging.example.com --secret sentry=$SENTRY_CLIENT_SECRET\n" +
 			"  ssh -fNL /tmp/staging.sock:/var/lib/tocsin/tocsin.db.sock staging && tocsin replay sns.ndjson --to unix:/tmp/staging.sock\n" +
@@ -53,9 +55,9 @@ func replayCommand(g *globalFlags) *cobra.Command {
 			if err != nil {
 				return g.replyError(cmd.OutOrStdout(), err)
 			}
-			text := fmt.Sprintf("%d deliveries", done.Deliveries)
-			if done.Deliveries == 1 {
-				text = "1 delivery"
+			text := countDeliveries(done.Deliveries)
+			if done.LeftOut > 0 {
+				text += fmt.Sprintf("\n%s left out, because you may not read the restricted incidents they belong to", countDeliveries(done.LeftOut))
 			}
 			return g.print(cmd.OutOrStdout(), done, text)
 		},
@@ -67,6 +69,7 @@ func replayCommand(g *globalFlags) *cobra.Command {
 	f.StringVar(&r.out, "out", "", "write the stored deliveries to this `file` and send nothing")
 	f.StringVar(&r.to, "to", "", "`URL` of the instance to send to, or its control socket as unix:PATH (default the running bot)")
 	f.StringArrayVar(&r.secrets, "secret", nil, "`SOURCE=SECRET` to sign with for a URL (also alertmanager=USER:PASSWORD, repeatable)")
+	f.StringVar(&r.reason, "reason", "", "`reason` for the audit log")
 	f.BoolVar(&r.asNew, "as-new", false, "ingest as new deliveries and count them again (for drills)")
 	cmd.MarkFlagsMutuallyExclusive("out", "to")
 	return cmd
@@ -81,11 +84,14 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 	if r.out != "" && len(files) > 0 {
 		return bot.Replayed{}, errors.New("--out requires --since, because it writes stored deliveries")
 	}
-	c, err := bot.Load(r.config)
+	var c bot.Config
+	client, err := r.client()
+	if url := r.to != "" && !strings.HasPrefix(r.to, "unix:"); err == nil && (r.socket == "" || url) {
+		c, err = bot.Load(r.config)
+	}
 	if err != nil {
 		return bot.Replayed{}, err
 	}
-	client := bot.NewClient(c.ControlPath())
 	if r.since != "" && r.out == "" && r.to == "" {
 		return r.reprocess(ctx, client)
 	}
@@ -93,7 +99,7 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 	if err != nil {
 		return bot.Replayed{}, err
 	}
-	n := 0
+	n, leftOut := 0, 0
 	each := func(d bot.Recorded) error {
 		if err := sink.write(d); err != nil {
 			return err
@@ -104,7 +110,7 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 	if r.since != "" {
 		span, spanErr := r.filter(time.Now())
 		if err = spanErr; err == nil {
-			err = client.Export(ctx, span, each)
+			leftOut, err = client.Export(ctx, span, r.reason, each)
 		}
 	}
 	for _, file := range files {
@@ -113,7 +119,14 @@ func (r *replayOptions) run(ctx context.Context, files []string) (bot.Replayed, 
 		}
 	}
 	err = errors.Join(err, sink.close(err == nil))
-	return bot.Replayed{Deliveries: n}, err
+	return bot.Replayed{Deliveries: n, LeftOut: leftOut}, err
+}
+
+func countDeliveries(n int) string {
+	if n == 1 {
+		return "1 delivery"
+	}
+	return fmt.Sprintf("%d deliveries", n)
 }
 
 // reprocess makes the running bot process its stored deliveries again.
@@ -127,7 +140,7 @@ func (r *replayOptions) reprocess(ctx context.Context, client *bot.Client) (bot.
 	if r.asNew {
 		name = "replay-as-new"
 	}
-	return done, client.Do(ctx, name, bot.ControlRequest{Filter: &span}, &done)
+	return done, client.Do(ctx, name, bot.ControlRequest{Filter: &span, Reason: r.reason}, &done)
 }
 
 func (r *replayOptions) filter(now time.Time) (store.DeliveryFilter, error) {
@@ -184,7 +197,7 @@ func (r *replayOptions) sink(ctx context.Context, client *bot.Client, sources bo
 			return nil
 		}
 		var done bot.Replayed
-		err := client.Do(ctx, "deliver", bot.ControlRequest{Recorded: batch, AsNew: r.asNew}, &done)
+		err := client.Do(ctx, "deliver", bot.ControlRequest{Recorded: batch, AsNew: r.asNew, Reason: r.reason}, &done)
 		batch, size = nil, 0
 		if err != nil && socket {
 			err = fmt.Errorf("--to %s: %w", r.to, err)

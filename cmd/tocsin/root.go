@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +15,21 @@ import (
 // globalFlags are the flags of every subcommand.
 type globalFlags struct {
 	config string
+	socket string
 	json   bool
+}
+
+// client returns a client of the control socket. With --socket it needs no
+// configuration, which only the user of the bot may be able to read.
+func (g *globalFlags) client() (*bot.Client, error) {
+	if g.socket != "" {
+		return bot.NewClient(g.socket), nil
+	}
+	c, err := bot.Load(g.config)
+	if err != nil {
+		return nil, err
+	}
+	return bot.NewClient(c.ControlPath()), nil
 }
 
 func rootCommand() *cobra.Command {
@@ -29,8 +46,9 @@ func rootCommand() *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true, Version: version(),
 	}
 	cmd.PersistentFlags().StringVarP(&g.config, "config", "c", "tocsin.yaml", "configuration `file`")
+	cmd.PersistentFlags().StringVar(&g.socket, "socket", "", "control `socket` of the running bot, to use it without the configuration file")
 	cmd.PersistentFlags().BoolVar(&g.json, "json", false, "print JSON instead of text")
-	cmd.AddCommand(demoCommand(), serveCommand(g), incidentCommand(g), explainCommand(g), replayCommand(g), retentionCommand(g), verifyCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g))
+	cmd.AddCommand(demoCommand(), serveCommand(g), reloadCommand(g), incidentCommand(g), explainCommand(g), replayCommand(g), retentionCommand(g), verifyCommand(g), keysCommand(g), configCommand(g), detectCommand(), healthCommand(g))
 	return cmd
 }
 
@@ -66,9 +84,12 @@ func serveCommand(g *globalFlags) *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the bot", Args: cobra.NoArgs,
 		Long: "Run the bot until it receives SIGINT or SIGTERM. It does not start with an invalid configuration and reports all\n" +
-			"errors in the file at once. A second signal ends it at once. SIGQUIT prints the stacks of all goroutines to the\n" +
-			"standard error.",
+			"errors in the file at once. SIGHUP reloads the configuration, as `tocsin reload` does. A second signal to stop ends it\n" +
+			"at once. SIGQUIT prints the stacks of all goroutines to the standard error.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			hangup := make(chan os.Signal, 1) // keeps a SIGHUP that arrives during the start
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
 			tuneMemory()
 			c, err := bot.Load(g.config)
 			if err != nil {
@@ -76,7 +97,7 @@ func serveCommand(g *globalFlags) *cobra.Command {
 			}
 			log, stop := guardSideChannels()
 			defer stop()
-			b, err := bot.New(cmd.Context(), c, bot.Options{LogOutput: log})
+			b, err := bot.New(cmd.Context(), c, bot.Options{LogOutput: log, Load: func() (bot.Config, error) { return bot.Load(g.config) }, Hangup: hangup})
 			if err != nil {
 				return fmt.Errorf("start: %w", err)
 			}

@@ -1,0 +1,150 @@
+package bot
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"tocsin/bot/cloudtrail"
+	"tocsin/bot/incident"
+	"tocsin/bot/intake"
+	"tocsin/bot/mail"
+	"tocsin/bot/redact"
+	"tocsin/bot/response"
+	"tocsin/playbooks"
+)
+
+// generation is everything that follows from a configuration and that a reload
+// replaces. It never changes after it is in force. A command, delivery or effect
+// reads the current generation once, when it starts, and finishes with it.
+type generation struct {
+	config     Config
+	library    *playbooks.Library
+	cloudtrail *cloudtrail.Source
+	redact     *redact.Redactor
+	mail       *mail.Mailer // nil without mail.host
+	desk       *response.Desk
+	sources    map[string]intake.Source // by name
+}
+
+// newGeneration builds everything that follows from a configuration. It changes
+// nothing outside the result.
+func (b *Bot) newGeneration(c Config) (_ *generation, err error) {
+	g := &generation{config: c, redact: redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}
+	rules, err := openDetection(c.Detection, b.log)
+	if err != nil {
+		return nil, err
+	}
+	g.cloudtrail = cloudtrail.New(c.Sources.CloudTrail.config(rules))
+	if g.library, err = playbooks.Load(c.Playbooks.Folders...); err != nil {
+		return nil, fmt.Errorf("playbooks.folders: %w", err)
+	}
+	if c.Mail.Host != "" {
+		g.mail, err = mail.New(mail.Config{Host: c.Mail.Host, Port: c.Mail.Port, TLS: mail.TLS(c.Mail.TLS), Username: c.Mail.Username,
+			Password: c.Mail.Password, From: c.Mail.From, PostmortemTo: c.Mail.Postmortems, Clock: b.clock, Logger: b.log})
+		if err != nil {
+			return nil, fmt.Errorf("mail: %w", err)
+		}
+	}
+	if g.sources, err = c.Sources.webhooks(g.cloudtrail); err != nil {
+		return nil, err
+	}
+	for name, source := range b.fixedSources {
+		g.sources[name] = source
+	}
+	return g, b.openDesk(g)
+}
+
+// liveDesk is the desk of the current generation.
+type liveDesk struct{ current *atomic.Pointer[generation] }
+
+func (d liveDesk) desk() *response.Desk { return d.current.Load().desk }
+
+func (d liveDesk) Do(ctx context.Context, cmd incident.Command) (incident.Result, error) {
+	return d.desk().Do(ctx, cmd)
+}
+
+func (d liveDesk) Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error) {
+	return d.desk().Show(ctx, who, id, reason)
+}
+
+func (d liveDesk) List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error) {
+	return d.desk().List(ctx, who, f)
+}
+
+func (d liveDesk) Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
+	return d.desk().Alerts(ctx, who, e)
+}
+
+func (d liveDesk) Directory(ctx context.Context) (incident.Directory, error) {
+	return d.desk().Directory(ctx)
+}
+
+func (d liveDesk) IncidentByLink(ctx context.Context, name, value string) (incident.ID, error) {
+	return d.desk().IncidentByLink(ctx, name, value)
+}
+
+func (d liveDesk) Ingest(ctx context.Context, batch []incident.DecodedDelivery) error {
+	return d.desk().Ingest(ctx, batch)
+}
+
+func (d liveDesk) Perform(ctx context.Context, job response.Job) error {
+	return d.desk().Perform(ctx, job)
+}
+
+func (d liveDesk) Sweep(ctx context.Context, name string, at time.Time) error {
+	return d.desk().Sweep(ctx, name, at)
+}
+
+func (d liveDesk) Notify(ctx context.Context, key string, args map[string]string) error {
+	return d.desk().Notify(ctx, key, args)
+}
+
+// liveSource is a source of the current generation. The set of sources is the
+// same in every generation.
+type liveSource struct {
+	current *atomic.Pointer[generation]
+	name    string
+}
+
+func (s liveSource) source() intake.Source { return s.current.Load().sources[s.name] }
+
+func (s liveSource) Name() string { return s.name }
+
+func (s liveSource) Headers() []string { return s.source().Headers() }
+
+func (s liveSource) Verify(h http.Header, body []byte, now time.Time) (string, error) {
+	return s.source().Verify(h, body, now)
+}
+
+func (s liveSource) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
+	return s.source().Decode(h, body)
+}
+
+// liveRecords decodes and filters the records of the sources that do not change,
+// with the detection rules of the current generation.
+type liveRecords struct{ current *atomic.Pointer[generation] }
+
+func (r liveRecords) Decode(h http.Header, body []byte) ([]incident.Signal, error) {
+	return r.current.Load().cloudtrail.Decode(h, body)
+}
+
+func (r liveRecords) Notable(record json.RawMessage) bool {
+	return r.current.Load().cloudtrail.Notable(record)
+}
+
+// liveRedactor redacts with the current generation, for the log.
+type liveRedactor struct {
+	current *atomic.Pointer[generation]
+	first   *redact.Redactor // before the first generation exists
+}
+
+func (r liveRedactor) Text(s string) string {
+	if g := r.current.Load(); g != nil {
+		return g.redact.Text(s)
+	}
+	return r.first.Text(s)
+}

@@ -1,0 +1,143 @@
+package bot
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// access is who may use an operation of the control socket. The zero value lets
+// nobody in, so an operation that declares nothing is refused.
+type access int
+
+const (
+	// accessEverybody lets every user in who can connect. The operation itself
+	// decides, as it does for Slack: the lifecycle table and the restriction.
+	accessEverybody access = iota + 1
+	// accessAdministrators lets the administrators of the instance in, and writes
+	// every use and every refusal to the audit log.
+	accessAdministrators
+)
+
+// operation is an operation of the control socket. Either do or stream is set.
+type operation struct {
+	access  access
+	maxBody int64
+	do      func(*control, context.Context, incident.Identity, ControlRequest) (any, error)
+	stream  func(*control, http.ResponseWriter, *http.Request, incident.Identity, ControlRequest)
+}
+
+// operations are all operations of the control socket by name. The server serves
+// only these.
+var operations = map[string]operation{
+	"incident":      {access: accessEverybody, maxBody: maxCommandRequest, do: (*control).incident},
+	"verify":        {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).verify},
+	"rotate":        {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).rotate},
+	"retention":     {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).retention},
+	"reload":        {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).reloadConfig},
+	"reload-status": {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).reloadStatus},
+	"reprocess":     {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).reprocess},
+	"replay-as-new": {access: accessAdministrators, maxBody: maxCommandRequest, do: (*control).replayAsNew},
+	"deliver":       {access: accessAdministrators, maxBody: maxControlRequest, do: (*control).deliver},
+	"export":        {access: accessAdministrators, maxBody: maxCommandRequest, stream: (*control).export},
+}
+
+const (
+	// maxControlRequest is the maximum size of a request in bytes. It has room for
+	// a batch of deliveries that ends with one of the maximum size, in base64.
+	maxControlRequest = 32 << 20
+	// maxCommandRequest is the maximum size of a request without deliveries.
+	maxCommandRequest = 1 << 20
+)
+
+func (c *control) server() *http.Server {
+	mux := http.NewServeMux()
+	for name, op := range operations {
+		mux.HandleFunc("POST /"+name, c.serve(name, op))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, http.StatusNotFound, incident.Unknown("operation", "unknown operation %s. Use the tocsin command of the same version", strings.TrimPrefix(r.URL.Path, "/")))
+	})
+	return &http.Server{Handler: withDeadlines(mux, controlReadTimeout, controlWriteTimeout), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: controlReadTimeout, ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, peerKey{}, readPeer(conn))
+	}}
+}
+
+// serve returns the handler of an operation. It checks the user before it reads
+// the request.
+func (c *control) serve(name string, op operation) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		p := peerOf(r.Context())
+		if err := c.authorize(r.Context(), name, op, p); err != nil {
+			writeControlError(w, err, "")
+			return
+		}
+		var ask ControlRequest
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, op.maxBody)).Decode(&ask); err != nil {
+			writeError(w, http.StatusBadRequest, incident.Invalid("body", "the request is not a JSON object with a command. Use the tocsin command of the same version"))
+			return
+		}
+		ask.Key = cmp.Or(ask.Key, "cli/"+rand.Text())
+		if op.access == accessAdministrators {
+			if err := c.current().desk.AuditOperation(r.Context(), p.identity, name, ask.Reason, true); err != nil {
+				writeControlError(w, err, ask.Key)
+				return
+			}
+		}
+		if op.stream != nil {
+			op.stream(c, w, r, p.identity, ask)
+			return
+		}
+		reply, err := op.do(c, r.Context(), p.identity, ask)
+		if err != nil {
+			writeControlError(w, err, ask.Key)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(reply)
+	}
+}
+
+// authorize returns an error unless a peer may use an operation. It writes the
+// refusal to the audit log.
+func (c *control) authorize(ctx context.Context, name string, op operation, p peer) error {
+	switch {
+	case op.access == accessEverybody:
+		return nil
+	case op.access == accessAdministrators && c.current().config.administers(p):
+		return nil
+	}
+	if err := c.current().desk.AuditOperation(ctx, p.identity, name, fmt.Sprintf("refused to user id %d", p.uid), false); err != nil {
+		return err
+	}
+	who := p.identity.ID
+	if who == "" {
+		who = fmt.Sprintf("user id %d", p.uid)
+	}
+	return incident.Forbidden("only administrators may use %s and %s is not one. Ask an administrator, or to be added under administrators", name, who)
+}
+
+// writeControlError writes an error of an operation. key is the idempotency key
+// of the request.
+func writeControlError(w http.ResponseWriter, err error, key string) {
+	var rejected *incident.Error
+	var unknown interface{ OutcomeUnknown() bool }
+	switch {
+	case errors.As(err, &rejected):
+		writeError(w, http.StatusConflict, rejected)
+	case errors.As(err, &unknown) && unknown.OutcomeUnknown() && key != "":
+		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "outcome_unknown",
+			Sentence: incident.Say("Tocsin does not know whether the command was saved. Run it again with --key %s (a repeat is recorded only once)", key)})
+	default:
+		writeError(w, http.StatusServiceUnavailable, &incident.Error{Code: "unavailable", Sentence: incident.Say("not saved: %s. Run the command again", err)})
+	}
+}

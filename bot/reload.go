@@ -1,0 +1,267 @@
+package bot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tocsin/bot/incident"
+	"tocsin/bot/secret"
+)
+
+// reloads is the state of the last reload.
+type reloads struct {
+	mu       sync.Mutex
+	loadedAt time.Time
+	err      error // of the last reload, nil if it succeeded
+	failedAt time.Time
+}
+
+func (r *reloads) set(now time.Time, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case err == nil:
+		r.loadedAt, r.err, r.failedAt = now, nil, time.Time{}
+	case r.err == nil:
+		r.err, r.failedAt = err, now
+	default:
+		r.err = err // failedAt stays: nothing has been in order since
+	}
+}
+
+// Err returns the error of the last reload, or nil if it succeeded.
+func (r *reloads) Err() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
+// ReloadReport is the state of the configuration of a running process.
+type ReloadReport struct {
+	LoadedAt time.Time `json:"loaded_at"` // when the configuration in force was loaded
+	// Changed are the keys that the last reload changed.
+	Changed []string `json:"changed,omitempty"`
+	// Error is why the last reload was refused, and FailedAt when the first of
+	// the refused reloads was. Empty if the file is in force.
+	Error    string    `json:"error,omitempty"`
+	FailedAt time.Time `json:"failed_at,omitzero"`
+	// Left are the people who left the configuration, with everything they held:
+	// after a reload those whom it removed, in a status all of them.
+	Left []incident.FormerPerson `json:"left,omitempty"`
+}
+
+func (b *Bot) control() *control {
+	return &control{current: b.current.Load, store: b.store, edge: b.edge, zone: b.zone, now: b.clock, reload: b.reload, status: b.reloadStatus}
+}
+
+func (c *control) reloadConfig(ctx context.Context, by incident.Identity, _ ControlRequest) (any, error) {
+	report, err := c.reload(context.WithoutCancel(ctx), by) // a client that hangs up does not stop it halfway
+	if err != nil {
+		return nil, incident.Invalid("configuration", "the old configuration stays in force. %s", err)
+	}
+	return report, nil
+}
+
+func (c *control) reloadStatus(ctx context.Context, _ incident.Identity, _ ControlRequest) (any, error) {
+	return c.status(ctx)
+}
+
+// watchHangup reloads the configuration at each hangup until ctx ends.
+func (b *Bot) watchHangup(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.hangup:
+			_, _ = b.reload(ctx, incident.System) // logged, audited and shown by /readyz
+		}
+	}
+}
+
+// Reload reads the configuration again and puts it in force. If it is invalid, or
+// if it changes a key that a running process cannot change, the old one stays in
+// force. Running commands, deliveries and effects finish with the old one.
+func (b *Bot) Reload(ctx context.Context) error {
+	_, err := b.reload(ctx, incident.System)
+	return err
+}
+
+func (b *Bot) reload(ctx context.Context, by incident.Identity) (ReloadReport, error) {
+	changed, err := b.replaceGeneration(ctx)
+	b.reloads.set(b.clock(), err)
+	reason := "changed: " + strings.Join(changed, ", ")
+	if err != nil {
+		reason = "refused: " + err.Error()
+		b.log.Error("reload configuration failed", "component", "bot", "err", err)
+	} else {
+		b.log.Info("configuration reloaded", "component", "bot", "changed", strings.Join(changed, ", "))
+	}
+	if auditErr := b.Desk().AuditOperation(ctx, by, "reload", reason, err == nil); auditErr != nil {
+		b.log.Error("audit reload failed", "component", "bot", "err", auditErr)
+	}
+	if err != nil {
+		return ReloadReport{}, err
+	}
+	report := ReloadReport{Changed: changed, Left: b.endDepartures(ctx)}
+	b.reloads.mu.Lock()
+	report.LoadedAt = b.reloads.loadedAt
+	b.reloads.mu.Unlock()
+	return report, nil
+}
+
+// replaceGeneration loads the configuration, checks it and puts it in force. It
+// returns the changed keys. After an error nothing has changed.
+func (b *Bot) replaceGeneration(ctx context.Context) (changed []string, err error) {
+	if b.load == nil {
+		return nil, errors.New("this process was started without a configuration file. Restart it")
+	}
+	c, err := b.load()
+	if err != nil {
+		return nil, err
+	}
+	b.syncMu.Lock()
+	defer b.syncMu.Unlock()
+	old := b.current.Load()
+	changed = changedKeys(old.config, c)
+	if problems := needRestart(changed); len(problems) > 0 {
+		return nil, problems
+	}
+	next, err := b.newGeneration(c)
+	if err != nil {
+		return nil, err
+	}
+	if problems := sameSources(old, next); len(problems) > 0 {
+		return nil, problems
+	}
+	if err := b.putDirectory(ctx, c, next); err != nil {
+		return nil, err
+	}
+	b.current.Store(next)
+	return changed, nil
+}
+
+// reloadStatus returns the state of the configuration and all former people.
+func (b *Bot) reloadStatus(ctx context.Context) (ReloadReport, error) {
+	dir, err := b.Desk().Directory(ctx)
+	if err != nil {
+		return ReloadReport{}, fmt.Errorf("read directory: %w", err)
+	}
+	b.reloads.mu.Lock()
+	defer b.reloads.mu.Unlock()
+	report := ReloadReport{LoadedAt: b.reloads.loadedAt, FailedAt: b.reloads.failedAt, Left: dir.Former}
+	if b.reloads.err != nil {
+		report.Error = b.reloads.err.Error()
+	}
+	return report, nil
+}
+
+// reloadable are the keys that a running process can change, with everything below
+// them. All others need a restart.
+var reloadable = []string{"administrators", "people", "departments", "teams", "language", "pagerduty", "mail", "escalation", "routing", "storm",
+	"retention", "playbooks", "sign_off", "redaction", "detection", "sources.sentry.client_secrets", "sources.cloudtrail.api_keys", "sources.cloudtrail.header",
+	"sources.pagerduty.webhook_secrets", "sources.alertmanager.tokens", "sources.alertmanager.basic", "sources.hackerone.secrets", "sources.generic"}
+
+// fixedBelow are the keys below [reloadable] that need a restart: the webhooks
+// keep their limits, and the reader of the report mailbox keeps the sender.
+var fixedBelow = []string{"mail.from", "sources.generic.limits", "sources.generic.name"}
+
+var indexPattern = regexp.MustCompile(`\[[0-9]+\]`)
+
+// canReload reports whether a running process can change a key.
+func canReload(key string) bool {
+	key = indexPattern.ReplaceAllString(key, "")
+	within := func(parent string) bool { return key == parent || strings.HasPrefix(key, parent+".") }
+	return slices.ContainsFunc(reloadable, within) && !slices.ContainsFunc(fixedBelow, within)
+}
+
+// needRestart returns an error for each key that a running process cannot change.
+func needRestart(keys []string) ConfigErrors {
+	var problems ConfigErrors
+	for _, key := range keys {
+		if !canReload(key) {
+			problems.add(key, "cannot change while Tocsin runs. Restart Tocsin, or restore the old value")
+		}
+	}
+	return problems
+}
+
+// sameSources returns an error for each source that only one generation has. The
+// webhooks of a running process do not change.
+func sameSources(old, next *generation) ConfigErrors {
+	var problems ConfigErrors
+	for _, name := range slices.Sorted(maps.Keys(next.sources)) {
+		if _, known := old.sources[name]; !known {
+			problems.add("sources."+name, "cannot be added while Tocsin runs. Restart Tocsin, or remove the source again")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(old.sources)) {
+		if _, stays := next.sources[name]; !stays {
+			problems.add("sources."+name, "cannot be removed while Tocsin runs. Restart Tocsin, or add the source again")
+		}
+	}
+	return problems
+}
+
+// changedKeys returns the keys whose values differ, sorted. A list or map whose
+// length differs is one key.
+func changedKeys(old, next Config) []string {
+	var out []string
+	compareValues("", reflect.ValueOf(old), reflect.ValueOf(next), &out)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// compareValues adds the keys below key whose values differ.
+func compareValues(key string, a, b reflect.Value, out *[]string) {
+	switch {
+	case a.Type() == reflect.TypeFor[secret.String]():
+		if a.Interface().(secret.String).Reveal() != b.Interface().(secret.String).Reveal() {
+			*out = append(*out, key)
+		}
+	case a.Type() == reflect.TypeFor[time.Time]():
+		if !a.Interface().(time.Time).Equal(b.Interface().(time.Time)) {
+			*out = append(*out, key)
+		}
+	case a.Kind() == reflect.Pointer:
+		switch {
+		case a.IsNil() != b.IsNil():
+			*out = append(*out, key)
+		case !a.IsNil():
+			compareValues(key, a.Elem(), b.Elem(), out)
+		}
+	case a.Kind() == reflect.Struct:
+		for n := range a.NumField() {
+			name := key
+			if tag := a.Type().Field(n).Tag.Get("koanf"); tag != "" {
+				name = joinKey(key, tag)
+			}
+			compareValues(name, a.Field(n), b.Field(n), out)
+		}
+	case a.Kind() == reflect.Slice:
+		if a.Len() != b.Len() {
+			*out = append(*out, key)
+			return
+		}
+		for n := range a.Len() {
+			compareValues(fmt.Sprintf("%s[%d]", key, n), a.Index(n), b.Index(n), out)
+		}
+	case a.Kind() == reflect.Map:
+		for _, name := range append(a.MapKeys(), b.MapKeys()...) {
+			if in, also := a.MapIndex(name), b.MapIndex(name); in.IsValid() && also.IsValid() {
+				compareValues(joinKey(key, name.String()), in, also, out)
+				continue
+			}
+			*out = append(*out, joinKey(key, name.String()))
+		}
+	case !a.Equal(b):
+		*out = append(*out, key)
+	}
+}

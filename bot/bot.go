@@ -37,6 +37,7 @@ type Bot struct {
 	slack        *slack.Slack
 	fixedSources map[string]intake.Source // sources that a reload cannot change
 	edge         *intake.Edge
+	admission    *intake.Admission
 	reportForm   *vulnreport.Form         // nil without sources.report.form
 	securityTxt  *vulnreport.SecurityFile // nil without sources.report.security_txt
 	mailbox      *vulnreport.Mailbox      // nil without sources.report.mailbox
@@ -99,7 +100,7 @@ func (b *Bot) Run(ctx context.Context) error {
 			}
 		})
 	}
-	run("serve", func() error { return ignoreServerClosed(b.server.Serve(b.listener)) })
+	run("serve", func() error { return ignoreServerClosed(b.server.Serve(b.admission.Listener(b.listener))) })
 	controls := b.control().server()
 	controls.ErrorLog = b.server.ErrorLog
 	if b.controlListener != nil {

@@ -19,6 +19,8 @@ type metrics struct {
 	registry           *prometheus.Registry
 	deliveries         *prometheus.CounterVec
 	requestTime        *prometheus.HistogramVec
+	evictions          *prometheus.CounterVec
+	refusals           *prometheus.CounterVec
 	commits            *prometheus.CounterVec
 	commitSize         prometheus.Histogram
 	decoded            *prometheus.CounterVec
@@ -41,6 +43,10 @@ func newMetrics() *metrics {
 			Help: "Total number of webhook requests, by source and outcome."}, []string{"source", "outcome"}),
 		requestTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tocsin_intake_request_duration_seconds",
 			Help: "Time from a webhook request to its response, in seconds.", Buckets: prometheus.ExponentialBuckets(.001, 2, 13)}, []string{"source"}),
+		evictions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_admission_evictions_total",
+			Help: "Total number of stalled connections and bodies that gave way to another sender, by resource."}, []string{"resource"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_admission_refusals_total",
+			Help: "Total number of connections and bodies refused because nothing could give way, by resource."}, []string{"resource"}),
 		commits: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tocsin_intake_commits_total",
 			Help: "Total number of commits of delivery batches, by outcome."}, []string{"outcome"}),
 		commitSize: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "tocsin_intake_commit_deliveries",
@@ -68,7 +74,7 @@ func newMetrics() *metrics {
 		droppedLines: prometheus.NewCounter(prometheus.CounterOpts{Name: "tocsin_log_lines_dropped_total",
 			Help: "Total number of log lines dropped because the reader of the log stalled or went away."}),
 	}
-	m.registry.MustRegister(m.deliveries, m.requestTime, m.commits, m.commitSize, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.securityTxtExpires, m.droppedLines,
+	m.registry.MustRegister(m.deliveries, m.requestTime, m.evictions, m.refusals, m.commits, m.commitSize, m.decoded, m.ingested, m.conditionFailures, m.effects, m.effectTime, m.ready, m.slackRejected, m.operations, m.degraded, m.securityTxtExpires, m.droppedLines,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -97,6 +103,12 @@ func (m *metrics) Delivery(source string, outcome intake.Outcome, took time.Dura
 	m.deliveries.WithLabelValues(source, string(outcome)).Inc()
 	m.requestTime.WithLabelValues(source).Observe(took.Seconds())
 }
+
+// Evicted implements [intake.AdmissionObserver].
+func (m *metrics) Evicted(r intake.Resource) { m.evictions.WithLabelValues(string(r)).Inc() }
+
+// Refused implements [intake.AdmissionObserver].
+func (m *metrics) Refused(r intake.Resource) { m.refusals.WithLabelValues(string(r)).Inc() }
 
 func (m *metrics) Commit(deliveries int, _ time.Duration, err error) {
 	if err != nil {

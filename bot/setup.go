@@ -106,7 +106,7 @@ func (b *Bot) openSlack() (err error) {
 	c := b.start.Slack
 	b.slack, err = slack.New(slack.Config{BotToken: c.BotToken, AppToken: c.AppToken, SigningSecret: c.SigningSecret,
 		APIURL: c.APIURL, AnnounceChannel: c.AnnounceChannel, CommandName: c.Command, Zone: b.zone,
-		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.countSlackRejection, Clock: b.clock, Logger: b.log})
+		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.countSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
 	return err
 }
 
@@ -196,13 +196,19 @@ func forEachPager(pagers []*pagerduty.Client, do func(*pagerduty.Client, context
 	}
 }
 
+// maxHeaderBytes is the maximum size of the header of a request. Each connection
+// can hold one in memory before its sender is known.
+const maxHeaderBytes = 16 << 10
+
 func (b *Bot) listen(ctx context.Context) (err error) {
 	b.readiness = &readiness{metrics: b.metrics, log: b.log.With("component", "readiness"), failing: map[string]bool{},
 		parts: map[string]func(context.Context) error{"database": b.store.Ping, "queue": b.store.PingQueue}, degradedWatch: b.degradedWatch()}
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", b.edge)
 	b.registerPublic(mux)
-	mux.Handle("/slack/", b.slack.Handler())
+	if !b.start.Slack.SigningSecret.IsZero() {
+		mux.Handle("/slack/", b.admission.Limit(slack.MaxBody, b.slack.Handler()))
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.Handle("GET /readyz", b.readiness)
 	mux.Handle("GET /metrics", b.metrics.handler())
@@ -210,7 +216,7 @@ func (b *Bot) listen(ctx context.Context) (err error) {
 		writeError(w, http.StatusNotFound, incident.Unknown("", "unknown path %s. Check the URL", r.URL.Path))
 	})
 	b.server = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
+		MaxHeaderBytes: maxHeaderBytes, ConnContext: b.admission.ConnContext, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelWarn)}
 	var lc net.ListenConfig
 	if b.listener, err = lc.Listen(ctx, "tcp", b.start.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)

@@ -24,6 +24,7 @@ import (
 	"tocsin/bot/sentry"
 	"tocsin/bot/sns"
 	"tocsin/bot/trail"
+	"tocsin/bot/vulnreport"
 )
 
 // openFixedSources creates the sources that do not change in a running process,
@@ -73,7 +74,12 @@ func (b *Bot) openEdge() error {
 	if err != nil {
 		return err
 	}
-	b.edge = intake.New(intake.Options{Store: b.store, Desk: liveDesk{&b.current}, Sources: all, Limits: limits, TrustedProxies: proxies, Clock: b.clock, Logger: b.log, Observer: b.metrics})
+	largest := int64(0)
+	for _, l := range limits {
+		largest = max(largest, l.MaxBody)
+	}
+	b.admission = intake.NewAdmission(intake.AdmissionOptions{LargestBody: largest, TrustedProxies: proxies, Observer: b.metrics})
+	b.edge = intake.New(intake.Options{Store: b.store, Desk: liveDesk{&b.current}, Sources: all, Limits: limits, Admission: b.admission, Clock: b.clock, Logger: b.log, Observer: b.metrics})
 	return b.openReports()
 }
 
@@ -219,7 +225,7 @@ func (d trailSink) Accept(ctx context.Context, ds []trail.Delivery) error {
 // registerPublic registers the report form and security.txt, if configured.
 func (b *Bot) registerPublic(mux *http.ServeMux) {
 	if b.reportForm != nil {
-		mux.Handle("/report", b.reportForm)
+		mux.Handle("/report", b.admission.Limit(vulnreport.MaxFormBytes, b.reportForm))
 	}
 	if b.securityTxt != nil {
 		mux.Handle("GET /.well-known/security.txt", b.securityTxt)

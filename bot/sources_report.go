@@ -59,7 +59,7 @@ func (b *Bot) openReports() (err error) {
 	}
 	if f := c.Form; f != nil {
 		b.reportForm, err = vulnreport.NewForm(vulnreport.FormConfig{Deliver: deliver, Company: f.Company, Policy: f.Policy, Contact: f.Contact, TrustedOrigins: f.TrustedOrigins,
-			Sender: func(r *http.Request) string { return b.edge.Sender(r).String() }, Clock: b.clock, Logger: b.log})
+			Sender: func(r *http.Request) string { return b.admission.Sender(r).String() }, Clock: b.clock, Logger: b.log})
 		if err != nil {
 			return fmt.Errorf("sources.report.form: %w", err)
 		}

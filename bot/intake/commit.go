@@ -34,7 +34,7 @@ type pending struct {
 type sourceQueue struct {
 	max       int // length of pending
 	pending   []*pending
-	heldBytes int64 // reserved for bodies of the source, queued or being read
+	heldBytes int64 // bytes of the deliveries of the source, until they are committed
 }
 
 // queue holds the uncommitted deliveries of all sources. It is safe for
@@ -44,7 +44,7 @@ type queue struct {
 	notEmpty  sync.Cond
 	sources   []*sourceQueue
 	first     int   // number of rounds so far, modulo len(sources) the source that is served first
-	freeBytes int64 // not reserved by any source
+	freeBytes int64 // not held by any source
 	closed    bool
 }
 
@@ -64,43 +64,35 @@ func (q *queue) addSource(maxPending int) *sourceQueue {
 	return s
 }
 
-// reserve sets aside n bytes for a body of s and reports whether there was room.
+// put appends a delivery and counts its bytes. It returns [ErrStopped] or
+// [ErrFull] if it cannot.
+//
 // A source may hold as many bytes as remain free for the others. One flooding
-// source therefore gets half of the memory and a second one a quarter, and
-// memory is always left for the next source.
-func (q *queue) reserve(s *sourceQueue, n int64) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if s.heldBytes+n > q.freeBytes-n {
-		return false
-	}
-	s.heldBytes += n
-	q.freeBytes -= n
-	return true
-}
-
-// release returns n reserved bytes.
-func (q *queue) release(s *sourceQueue, n int64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s.heldBytes -= n
-	q.freeBytes += n
-}
-
-// put appends a delivery whose bytes are already reserved. It returns
-// [ErrStopped] or [ErrFull] if it cannot.
+// source therefore gets half of the memory and a second one a quarter, and memory
+// is always left for the next source.
 func (q *queue) put(p *pending) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	n := int64(len(p.Body))
 	switch {
 	case q.closed:
 		return ErrStopped
-	case len(p.queue.pending) >= p.queue.max:
+	case len(p.queue.pending) >= p.queue.max || p.queue.heldBytes+n > q.freeBytes-n:
 		return ErrFull
 	}
+	p.queue.heldBytes += n
+	q.freeBytes -= n
 	p.queue.pending = append(p.queue.pending, p)
 	q.notEmpty.Signal()
 	return nil
+}
+
+// release stops counting the bytes of a delivery.
+func (q *queue) release(p *pending) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p.queue.heldBytes -= int64(len(p.Body))
+	q.freeBytes += int64(len(p.Body))
 }
 
 // close makes put return [ErrStopped]. nextBatch still returns the queued
@@ -182,7 +174,7 @@ func (e *Edge) commitBatch(batch []*pending) {
 		e.log.Error("store deliveries failed", "deliveries", len(ds), "err", err)
 	}
 	for _, p := range batch {
-		e.queue.release(p.queue, int64(len(p.Body)))
+		e.queue.release(p)
 		p.result <- err
 	}
 }

@@ -1,13 +1,11 @@
 package intake
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -49,9 +47,9 @@ type Options struct {
 	MaxBody  int64             // maximum size of a request body in bytes, default 1 MiB
 	MaxQueue int               // maximum of uncommitted deliveries per source, default 1024
 	Limits   map[string]Limits // by name of the source
-	// TrustedProxies are the networks of the proxies whose X-Forwarded-For header
-	// names the sender.
-	TrustedProxies []netip.Prefix
+	// Admission bounds the bodies that are being read. The default has no trusted
+	// proxies.
+	Admission *Admission
 }
 
 // Edge is the [http.Handler] of POST /hooks/{source}. It answers 202 only after
@@ -61,7 +59,7 @@ type Edge struct {
 	store         Store
 	desk          Desk
 	sources       map[string]*endpoint
-	proxies       []netip.Prefix
+	admission     *Admission
 	clock         func() time.Time
 	log           *slog.Logger
 	observer      Observer
@@ -78,13 +76,14 @@ type endpoint struct {
 	limits  Limits
 	senders *senders
 	queue   *sourceQueue
+	slots   chan struct{} // one element for each delivery of a stranger that is being verified
 }
 
 // New returns an Edge and starts its commit loop. The caller must call
 // [Edge.Close].
 func New(o Options) *Edge {
 	e := &Edge{
-		store: o.Store, desk: o.Desk, sources: make(map[string]*endpoint, len(o.Sources)), proxies: o.TrustedProxies,
+		store: o.Store, desk: o.Desk, sources: make(map[string]*endpoint, len(o.Sources)), admission: o.Admission,
 		clock: o.Clock, log: o.Logger, observer: o.Observer, stopped: make(chan struct{}), tarpit: make(tarpit, maxTarpitted),
 	}
 	if e.clock == nil {
@@ -113,7 +112,10 @@ func New(o Options) *Edge {
 			l.MaxWaiting = o.MaxQueue
 		}
 		largest = max(largest, l.MaxBody)
-		e.sources[s.Name()] = &endpoint{Source: s, limits: l, senders: newSenders(l)}
+		e.sources[s.Name()] = &endpoint{Source: s, limits: l, senders: newSenders(l), slots: make(chan struct{}, maxStrangers)}
+	}
+	if e.admission == nil {
+		e.admission = NewAdmission(AdmissionOptions{LargestBody: largest})
 	}
 	e.queue = newQueue(largest)
 	for _, ep := range e.sources {
@@ -139,7 +141,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !known {
 		name = "" // a stranger must not be able to create metric labels
 	}
-	answer := e.handle(source, r)
+	answer := e.handle(source, w, r)
 	e.observer.Delivery(name, answer.outcome, time.Since(start))
 	answer.write(w)
 }
@@ -151,9 +153,14 @@ func clientGone(message string) reply {
 	return reply{outcome: ClientGone, status: http.StatusServiceUnavailable, code: "too_slow", message: message}
 }
 
+// evictedReply returns the reply for a body that gave way to another one.
+func evictedReply() reply {
+	return reply{outcome: Evicted, status: http.StatusServiceUnavailable, code: "busy", message: "Tocsin receives too many bodies at the moment. Send this one again"}
+}
+
 // handle checks, verifies and commits one request and returns the reply. The
 // cheapest checks run first, to reject a flood before its bodies are read.
-func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
+func (e *Edge) handle(ep *endpoint, w http.ResponseWriter, r *http.Request) reply {
 	switch {
 	case ep == nil:
 		return reply{outcome: UnknownSource, status: http.StatusNotFound, code: "unknown_source", message: "this path belongs to no source. Post deliveries to " + pathPrefix + "{source}"}
@@ -165,80 +172,87 @@ func (e *Edge) handle(ep *endpoint, r *http.Request) reply {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return reply{outcome: Malformed, status: http.StatusUnsupportedMediaType, code: "compressed", message: "the body is compressed (" + truncate(strings.ToValidUTF8(encoding, "?"), 20) + "). Send it uncompressed"}
 	}
-	now, from := e.clock(), e.Sender(r)
+	now, from := e.clock(), e.admission.Sender(r)
 	if !isAllowed(ep.limits.Networks, from) {
 		return reply{outcome: NetworkDenied, status: http.StatusForbidden, code: "network_denied", message: "the network of the sender is not allowed. Allow it in the configuration of Tocsin"}
 	}
-	sender := ep.senders.get(from)
-	if wait := sender.countRequest(now); wait > 0 {
-		return reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address exceeds the rate limit of the source. Wait for Retry-After, then send the delivery again", retryAfter: wait}
+	v, bad := e.receive(ep, w, r, Delivery{Source: ep.Name(), Received: now, Sender: senderName(from, r)})
+	if bad == nil {
+		return e.commit(r.Context(), ep, v)
 	}
-	if wait := sender.suspendedFor(now); wait > 0 && !e.behindUnknownProxy(r, from) {
-		e.tarpit.wait(r.Context())
-		return reply{outcome: Suspended, status: http.StatusTooManyRequests, code: "too_many_failures", message: "too many deliveries from this address failed verification. Correct the secret, wait for Retry-After, then send again", retryAfter: wait}
+	if bad.outcome == Refused && ep.senders.get(from).countFailure(now) {
+		e.warnUnknownProxy(r, from)
+		e.tarpit.wait(r.Context()) // without the body in memory
 	}
-	p := &pending{queue: ep.queue, result: make(chan error, 1)}
-	body, bad := e.read(ep, r)
-	if bad != nil {
-		return *bad
-	}
-	p.Delivery = Delivery{Source: ep.Name(), Header: selectHeaders(r.Header, ep.Headers()), Body: body, Received: now, Sender: senderName(from, r)}
-	if bad := e.verify(ep, r.Header, &p.Delivery); bad != nil {
-		e.queue.release(ep.queue, int64(len(body)))
-		if bad.outcome == Refused {
-			if sender.countFailure(now) {
-				e.tarpit.wait(r.Context())
-			}
-		}
-		return *bad
-	}
-	return e.commit(r.Context(), p)
+	return *bad
 }
 
-// read returns the raw body, or a reply if the body is too large, incomplete or
-// late. The size of the body stays reserved in the memory budget of the
-// endpoint's queue until the caller releases it.
-func (e *Edge) read(ep *endpoint, r *http.Request) ([]byte, *reply) {
+// receive reads and verifies the body of v, and counts v against the rate of its
+// sender.
+func (e *Edge) receive(ep *endpoint, w http.ResponseWriter, r *http.Request, v Delivery) (Delivery, *reply) {
+	b, bad := e.read(ep, w, r)
+	defer b.release()
+	if bad != nil {
+		return v, bad
+	}
+	v.Header, v.Body = selectHeaders(r.Header, ep.Headers()), b.bytes
+	if bad := e.verify(ep, r, &v, b); bad != nil {
+		return v, bad
+	}
+	e.admission.Verified(r)
+	if err := validateJSON(v.Body); err != nil {
+		return v, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
+	}
+	if wait := ep.senders.get(e.admission.Sender(r)).countDelivery(v.Received); wait > 0 {
+		return v, &reply{outcome: RateLimited, status: http.StatusTooManyRequests, code: "too_many_requests", message: "this address exceeds the rate limit of the source. Wait for Retry-After, then send the delivery again", retryAfter: wait}
+	}
+	return v, nil
+}
+
+// read returns the raw body, or a reply if the body is too large, incomplete, late
+// or evicted. The caller must release the body in any case.
+func (e *Edge) read(ep *endpoint, w http.ResponseWriter, r *http.Request) (*body, *reply) {
 	limit := ep.limits.MaxBody
 	tooLarge := &reply{outcome: TooLarge, status: http.StatusRequestEntityTooLarge, code: "too_large", message: fmt.Sprintf("the body is larger than %d bytes. Send less or raise limits.max_body of this source", limit)}
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
-	reserved := limit
-	if r.ContentLength >= 0 {
-		reserved = r.ContentLength
+	b, err := e.admission.read(w, r, e.admission.Sender(r), limit)
+	switch {
+	case errors.Is(err, errEvicted):
+		evicted := evictedReply()
+		return b, &evicted
+	case err != nil && (r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded)):
+		late := clientGone("the body did not arrive in time. Send the delivery again")
+		return b, &late
+	case err != nil:
+		return b, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body is incomplete. Send the whole body"}
+	case int64(len(b.bytes)) > limit:
+		return b, tooLarge
 	}
-	if !e.queue.reserve(ep.queue, reserved) {
-		return nil, capacityError(ErrFull)
-	}
-	used := int64(0)
-	defer func() { e.queue.release(ep.queue, reserved-used) }()
-	var buf bytes.Buffer
-	buf.Grow(int(min(max(r.ContentLength, 0), 64<<10)) + bytes.MinRead)
-	if _, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1)); err != nil {
-		if r.Context().Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) {
-			late := clientGone("the body did not arrive in time. Send the delivery again")
-			return nil, &late
-		}
-		return nil, &reply{outcome: Malformed, status: http.StatusBadRequest, code: "unreadable", message: "the body is incomplete. Send the whole body"}
-	}
-	if int64(buf.Len()) > reserved {
-		return nil, tooLarge
-	}
-	used = int64(buf.Len())
-	return buf.Bytes(), nil
+	return b, nil
 }
 
-// verify authenticates a delivery, checks that its body is JSON, and sets its
-// ID. It returns nil on success.
-func (e *Edge) verify(ep *endpoint, h http.Header, v *Delivery) *reply {
-	id, err := ep.Verify(h, v.Body, v.Received)
+// verify authenticates a delivery and sets its ID. It returns nil on success.
+// Deliveries of strangers wait until fewer than maxStrangers are being verified.
+func (e *Edge) verify(ep *endpoint, r *http.Request, v *Delivery, b *body) *reply {
+	if !e.admission.isVerified(e.admission.Sender(r)) {
+		select {
+		case ep.slots <- struct{}{}:
+			defer func() { <-ep.slots }()
+		case <-r.Context().Done():
+			gone := clientGone("verifying the delivery takes too long. Send the delivery again")
+			return &gone
+		}
+		if !b.alive() {
+			evicted := evictedReply()
+			return &evicted
+		}
+	}
+	id, err := ep.Verify(r.Header, v.Body, v.Received)
 	if err != nil {
 		rejected := e.verifyError(ep, err)
 		return &rejected
-	}
-	if err := validateJSON(v.Body); err != nil {
-		return &reply{outcome: Malformed, status: http.StatusBadRequest, code: "not_json", message: err.Error()}
 	}
 	v.ID, v.Verified = deliveryID(id, v.Body), "by the source's credential"
 	return nil
@@ -279,12 +293,12 @@ func senderName(from netip.Addr, r *http.Request) string {
 	return from.String()
 }
 
-// commit queues a delivery and waits until its batch is committed or has failed,
-// responseTimeout has passed, or ctx ends. It releases the bytes of the delivery if
-// it cannot queue it.
-func (e *Edge) commit(ctx context.Context, p *pending) reply {
+// commit queues a verified delivery and waits until its batch is committed or has
+// failed, responseTimeout has passed, or ctx ends.
+func (e *Edge) commit(ctx context.Context, ep *endpoint, v Delivery) reply {
+	p := &pending{Delivery: v, queue: ep.queue, result: make(chan error, 1)}
+	defer e.admission.hold(ctx)()
 	if err := e.queue.put(p); err != nil {
-		e.queue.release(p.queue, int64(len(p.Body)))
 		return *capacityError(err)
 	}
 	timeout := time.NewTimer(responseTimeout)
@@ -327,16 +341,11 @@ func (e *Edge) Deliver(ctx context.Context, v Delivery) error {
 }
 
 func (e *Edge) deliver(ctx context.Context, ep *endpoint, v Delivery) (Outcome, error) {
-	size := int64(len(v.Body))
 	if ep.limits.Off {
 		return Disabled, incident.Conflict("the source %s is disabled. Enable it in the configuration of Tocsin", v.Source)
 	}
-	if !e.queue.reserve(ep.queue, size) {
-		return QueueFull, ErrFull
-	}
 	p := &pending{Delivery: v, queue: ep.queue, result: make(chan error, 1)}
 	if err := e.queue.put(p); err != nil {
-		e.queue.release(ep.queue, size)
 		return capacityError(err).outcome, err
 	}
 	select {

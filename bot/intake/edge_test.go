@@ -476,7 +476,7 @@ func FuzzSender(f *testing.F) {
 	f.Add("[::ffff:10.0.0.1%eth0]:80", "::1%lo0, 2001:db8::1")
 	f.Add("@", "unknown")
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	r := newTestEdge(f, func(o *intake.Options) { o.TrustedProxies = trusted })
+	r := intake.NewAdmission(intake.AdmissionOptions{TrustedProxies: trusted})
 	proxy := func(a netip.Addr) bool {
 		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(a) })
 	}

@@ -21,32 +21,30 @@ type Limits struct {
 	Off      bool           // reject new deliveries, but still decode stored ones
 	Networks []netip.Prefix // networks of the senders, default all
 	MaxBody  int64          // maximum size of a body in bytes, default Options.MaxBody
-	// Rate is the sustained number of requests per second of one sender. Zero means
-	// no limit. A limit loses deliveries of a system that does not retry after
+	// Rate is the sustained number of verified deliveries per second of one sender.
+	// Zero means no limit. A limit loses deliveries of a system that does not retry after
 	// status 429, such as Sentry.
 	Rate       float64
-	Burst      int // requests of one sender at once, default Rate × 2 s
+	Burst      int // deliveries of one sender at once, default Rate × 2 s
 	MaxWaiting int // maximum of uncommitted deliveries, default Options.MaxQueue
 }
 
-// An address may fail verification maxFailures times and later once every
-// failureInterval. In between it is suspended, and its requests are rejected
-// without verification. A flood from 1,000 addresses therefore costs at most 1,000
-// × maxFailures HMACs at first, and few afterwards. The limit is high enough for
-// the minutes in which an administrator replaces a secret.
-const (
-	maxFailures     = 20
-	failureInterval = 5 * time.Second
-)
+// Every delivery is verified, because genuine senders may share an address with a
+// stranger. At most maxStrangers deliveries of one source are verified at the same
+// time, apart from those of verified addresses. A flood therefore leaves processor
+// time to genuine senders, and one verification costs at most an HMAC of the largest
+// body.
+const maxStrangers = 16
 
 // After freeFailures failed verifications, each rejection to an address is delayed
 // by about tarpitDelay. Without a delay, an attacker sends the next request at
 // once, and many attackers delay genuine requests. The delay is random, because
 // attackers must not send in step.
 const (
-	freeFailures = 3 // failures without a delay, for administrators who set up a source
-	tarpitDelay  = time.Second
-	maxTarpitted = 2048 // delayed rejections at one time, because each uses memory
+	freeFailures    = 3               // failures without a delay, for administrators who set up a source
+	failureInterval = 5 * time.Second // one more failure without a delay
+	tarpitDelay     = time.Second
+	maxTarpitted    = 2048 // delayed rejections at one time, because each uses memory
 )
 
 // tarpit contains one element for each rejection that is being delayed.
@@ -75,8 +73,8 @@ const maxSenders = 4096
 
 // senderState holds the rate limits of one sender.
 type senderState struct {
-	rate     *rate.Limiter // for requests, nil without a limit
-	failures *rate.Limiter // for failed verifications
+	rate     *rate.Limiter // for verified deliveries, nil without a limit
+	failures *rate.Limiter // for failed verifications that are rejected without a delay
 }
 
 // senders stores the state of recent senders in two generations. A full recent
@@ -102,10 +100,7 @@ func newSenders(l Limits) *senders {
 // get returns the state of an address, and creates it if necessary. All addresses
 // of an IPv6 /64 have one state.
 func (s *senders) get(from netip.Addr) *senderState {
-	if from.Is6() {
-		// One host usually controls a whole /64.
-		from = netip.PrefixFrom(from, 64).Masked().Addr()
-	}
+	from = groupAddr(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := s.recent[from]
@@ -113,7 +108,7 @@ func (s *senders) get(from netip.Addr) *senderState {
 		return state
 	}
 	if state = s.previous[from]; state == nil {
-		state = &senderState{failures: rate.NewLimiter(rate.Every(failureInterval), maxFailures)}
+		state = &senderState{failures: rate.NewLimiter(rate.Every(failureInterval), freeFailures)}
 		if s.limit > 0 {
 			state.rate = rate.NewLimiter(s.limit, s.burst)
 		}
@@ -125,29 +120,19 @@ func (s *senders) get(from netip.Addr) *senderState {
 	return state
 }
 
-// countRequest counts a request against the sender's rate. It returns 0, or the
-// time until the next request if this one exceeds the rate.
-func (s *senderState) countRequest(now time.Time) time.Duration {
+// countDelivery counts a verified delivery against the sender's rate. It returns 0,
+// or the time until the next delivery if this one exceeds the rate.
+func (s *senderState) countDelivery(now time.Time) time.Duration {
 	if s.rate == nil || s.rate.AllowN(now, 1) {
 		return 0
 	}
 	return tokenDelay(s.rate, now)
 }
 
-// suspendedFor returns the time until requests of the sender are verified again,
-// or 0 if the sender is not suspended.
-func (s *senderState) suspendedFor(now time.Time) time.Duration {
-	if s.failures.TokensAt(now) >= 1 {
-		return 0
-	}
-	return tokenDelay(s.failures, now)
-}
-
 // countFailure counts a failed verification and reports whether the sender has
 // exceeded freeFailures.
 func (s *senderState) countFailure(now time.Time) (repeated bool) {
-	s.failures.AllowN(now, 1)
-	return s.failures.TokensAt(now) < maxFailures-freeFailures
+	return !s.failures.AllowN(now, 1)
 }
 
 // tokenDelay returns the time until l has a whole token, at least 1 ms.
@@ -166,11 +151,11 @@ func isAllowed(networks []netip.Prefix, from netip.Addr) bool {
 // proxy, the client is the last address in X-Forwarded-For that does not belong to
 // a trusted proxy. Sender returns the zero Addr if the peer has no address, for
 // example on a unix socket.
-func (e *Edge) Sender(r *http.Request) netip.Addr {
+func (a *Admission) Sender(r *http.Request) netip.Addr {
 	from := parseAddr(r.RemoteAddr)
 	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(forwarded) {
-		if !e.isTrusted(from) {
+		if !a.isTrusted(from) {
 			break
 		}
 		next := parseAddr(strings.TrimSpace(hop))
@@ -182,22 +167,20 @@ func (e *Edge) Sender(r *http.Request) netip.Addr {
 	return from
 }
 
-func (e *Edge) isTrusted(peer netip.Addr) bool {
-	return slices.ContainsFunc(e.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
+func (a *Admission) isTrusted(peer netip.Addr) bool {
+	return slices.ContainsFunc(a.proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// behindUnknownProxy reports whether r probably arrived through a proxy that is
-// not configured as trusted. All clients of such a proxy have one address, and the
-// failures of one client must not suspend the others. The first time, it logs a
-// warning.
-func (e *Edge) behindUnknownProxy(r *http.Request, from netip.Addr) bool {
-	if r.Header.Get("X-Forwarded-For") == "" || from != parseAddr(r.RemoteAddr) || !from.IsPrivate() && !from.IsLoopback() || e.isTrusted(from) {
-		return false
+// warnUnknownProxy logs a warning if a rejected request probably arrived through a
+// proxy that is not configured as trusted. All clients of such a proxy have one
+// address and share its connections.
+func (e *Edge) warnUnknownProxy(r *http.Request, from netip.Addr) {
+	if r.Header.Get("X-Forwarded-For") == "" || from != parseAddr(r.RemoteAddr) || !from.IsPrivate() && !from.IsLoopback() || e.admission.isTrusted(from) {
+		return
 	}
 	e.warnProxyOnce.Do(func() {
-		e.log.Warn("request from untrusted proxy. Rate limits apply to the proxy", "proxy", from)
+		e.log.Warn("request from untrusted proxy. Limits apply to the proxy", "proxy", from)
 	})
-	return true
 }
 
 // parseAddr parses an IP address with or without a port. It returns the zero Addr

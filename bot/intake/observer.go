@@ -11,13 +11,13 @@ const (
 	Refused       Outcome = "refused"        // 401: verification failed
 	NetworkDenied Outcome = "network_denied" // 403: the sender is not in an allowed network
 	RateLimited   Outcome = "rate_limited"   // 429: the sender exceeded its rate
-	Suspended     Outcome = "suspended"      // 429: too many failed verifications from this address
 	Disabled      Outcome = "disabled"       // 404: the source is disabled
 	Malformed     Outcome = "malformed"      // 400, 415: the body cannot be read
 	TooLarge      Outcome = "too_large"      // 413
 	UnknownSource Outcome = "unknown_source" // 404
 	WrongMethod   Outcome = "wrong_method"   // 405
 	QueueFull     Outcome = "queue_full"     // 503: too many deliveries are waiting
+	Evicted       Outcome = "evicted"        // 503: the body gave way to another sender
 	Failed        Outcome = "failed"         // 503: verification or storage is unavailable
 	ClientGone    Outcome = "client_gone"    // 503: the sender disconnected or was too slow
 )
@@ -34,6 +34,9 @@ type Observer interface {
 }
 
 type noopObserver struct{}
+
+func (noopObserver) Evicted(Resource) {}
+func (noopObserver) Refused(Resource) {}
 
 func (noopObserver) Delivery(string, Outcome, time.Duration) {}
 func (noopObserver) Commit(int, time.Duration, error)        {}

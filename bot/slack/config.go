@@ -26,6 +26,7 @@ type Config struct {
 	Zone            *time.Location        // time zone of times without a zone, such as "02:31" (default UTC)
 	OnGroupsChanged func(context.Context) // called when the members of a user group change, or nil
 	OnRejected      func(status int)      // called for each rejected request, with its HTTP status, or nil
+	OnVerified      func(*http.Request)   // called for each request that Slack signed, or nil
 
 	HTTPClient *http.Client
 	Clock      func() time.Time

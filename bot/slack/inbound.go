@@ -1,18 +1,20 @@
 package slack
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"time"
 
 	"tocsin/bot/incident"
 )
 
-// maxBody is the maximum size of a request body, in bytes.
-const maxBody = 1 << 20
+// MaxBody is the maximum size of a request body, in bytes. The caller of
+// [Slack.Handler] bounds the bodies of all requests together.
+const MaxBody = 1 << 20
 
 // Handler serves the three request URLs of the Slack app: /slack/commands,
 // /slack/interactions and /slack/events.
@@ -31,7 +33,9 @@ func (s *Slack) Handler() http.Handler {
 // valid. Rejected requests are counted and not stored.
 func (s *Slack) requireSignature(next func(http.ResponseWriter, *http.Request, []byte)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), MaxBody)+bytes.MinRead))
+		_, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
+		body := buf.Bytes()
 		var large *http.MaxBytesError
 		switch {
 		case errors.As(err, &large):
@@ -42,12 +46,26 @@ func (s *Slack) requireSignature(next func(http.ResponseWriter, *http.Request, [
 			return
 		}
 		if err := verify(r.Header, body, s.cfg.SigningSecret, s.cfg.Clock()); err != nil {
-			s.log.WarnContext(r.Context(), "request rejected", "path", r.URL.Path, "err", err)
-			s.reject(w, http.StatusUnauthorized, "unauthorized", err.Error())
+			s.refuse(w, r, err)
 			return
+		}
+		if s.cfg.OnVerified != nil {
+			s.cfg.OnVerified(r)
 		}
 		next(w, r, body)
 	}
+}
+
+// rejectionLogInterval is the minimum time between two log records about rejected
+// requests, because strangers can send many. The metric counts all of them.
+const rejectionLogInterval = 10 * time.Second
+
+// refuse rejects a request that Slack did not sign.
+func (s *Slack) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	s.rejections.Do(func() {
+		s.log.WarnContext(r.Context(), "request rejected", "path", r.URL.Path, "err", err)
+	})
+	s.reject(w, http.StatusUnauthorized, "unauthorized", err.Error())
 }
 
 // reject writes an error as JSON and reports it to Config.OnRejected.

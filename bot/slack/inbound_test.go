@@ -106,7 +106,7 @@ func TestHandler_RejectsBadRequests(t *testing.T) {
 		{"unsigned", "/slack/commands", form, command, http.Header{}, 401, "signature"},
 		{"wrong secret", "/slack/commands", form, command, signed("other", command, noon), 401, "signature"},
 		{"stale", "/slack/commands", form, command, signed(signing, command, noon.Add(-time.Hour)), 401, "five minutes"},
-		{"too large", "/slack/interactions", form, strings.Repeat("x", maxBody+1), http.Header{}, 413, "1 MiB"},
+		{"too large", "/slack/interactions", form, strings.Repeat("x", MaxBody+1), http.Header{}, 413, "1 MiB"},
 		{"not a form", "/slack/commands", "application/json", command, signed(signing, command, noon), 400, "urlencoded"},
 		{"no payload", "/slack/interactions", form, "payload=", signed(signing, "payload=", noon), 400, "interaction"},
 		{"event is not JSON", "/slack/events", "application/json", "hello", signed(signing, "hello", noon), 400, "JSON"},

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/slack-go/slack"
+	"golang.org/x/time/rate"
 
 	"tocsin/bot/incident"
 )
@@ -60,6 +61,7 @@ type Slack struct {
 	timeout    time.Duration
 	recent     recentKeys
 	background background
+	rejections rate.Sometimes // limits the log records about rejected requests
 
 	mu   sync.Mutex
 	self slack.AuthTestResponse // the bot user, set by the first auth.test call
@@ -82,10 +84,11 @@ func New(cfg Config) (*Slack, error) {
 		options = append(options, slack.OptionAppLevelToken(cfg.AppToken.Reveal()))
 	}
 	s := &Slack{
-		cfg:     cfg,
-		client:  slack.New(cfg.BotToken.Reveal(), options...),
-		log:     cfg.Logger.With("component", "slack"),
-		timeout: deskTimeout,
+		rejections: rate.Sometimes{Interval: rejectionLogInterval},
+		cfg:        cfg,
+		client:     slack.New(cfg.BotToken.Reveal(), options...),
+		log:        cfg.Logger.With("component", "slack"),
+		timeout:    deskTimeout,
 	}
 	s.background.ended.L = &s.background.mu
 	return s, nil

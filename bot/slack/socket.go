@@ -32,7 +32,7 @@ func (s *Slack) RunSocket(ctx context.Context) error {
 	if s.cfg.AppToken.IsZero() {
 		return errors.New("slack.app_token: is required for Socket Mode")
 	}
-	conn := socketmode.New(s.client, socketmode.OptionReadLimit(maxBody), socketmode.OptionLog(log.New(io.Discard, "", 0)))
+	conn := socketmode.New(s.client, socketmode.OptionReadLimit(MaxBody), socketmode.OptionLog(log.New(io.Discard, "", 0)))
 	ended := make(chan error, 1)
 	go func() { ended <- conn.RunContext(ctx) }()
 	slots := make(chan struct{}, maxInFlight)

@@ -49,7 +49,8 @@ const (
 	maxSenders        = 4096             // remembered senders
 )
 
-const maxFormBytes = 128 << 10
+// MaxFormBytes is the maximum size of a posted form in bytes.
+const MaxFormBytes = 128 << 10
 
 // maxFieldLen is the maximum length of each field, in characters.
 var maxFieldLen = map[string]int{"title": 200, "asset": 300, "contact": 200, "description": 20000}
@@ -156,7 +157,7 @@ var formIDPattern = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 // disk. After an error the page contains the submitted text again, unless the request
 // could not be parsed.
 func (f *Form) submit(w http.ResponseWriter, r *http.Request) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	r.Body = http.MaxBytesReader(w, r.Body, MaxFormBytes)
 	v := view{ID: rand.Text()}
 	if err := r.ParseForm(); err != nil {
 		status := http.StatusBadRequest

@@ -42,8 +42,11 @@ var fullSize = os.Getenv("TOCSIN_TEST_HEAVY") == "1"
 
 // buildBinary builds the binary once per test process. A shell removes its folder
 // when its standard input ends. The kernel closes the pipe when this process ends,
-// even after a crash.
+// even after a crash. TOCSIN_TEST_BINARY names another binary to test instead.
 var buildBinary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("TOCSIN_TEST_BINARY"); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "tocsin-binary-")
 	if err != nil {
 		return "", err

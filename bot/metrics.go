@@ -3,11 +3,13 @@ package bot
 import (
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"tocsin/bot/intake"
 	"tocsin/bot/trail"
@@ -86,14 +88,27 @@ func (m *metrics) countSlackRejection(status int) {
 func (m *metrics) countDroppedLines(lines int) { m.droppedLines.Add(float64(lines)) }
 
 const (
-	maxScrapes    = 8 // concurrent requests of /metrics, others receive 503
-	scrapeTimeout = 10 * time.Second
+	// gatherTTL is how long collected values are served again. Anyone can request
+	// /metrics, and collecting the values costs more than sending them.
+	gatherTTL     = time.Second
+	scrapeTimeout = 10 * time.Second // for a scraper that does not read
 )
 
 func (m *metrics) handler() http.Handler {
-	h := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, MaxRequestsInFlight: maxScrapes})
+	var mu sync.Mutex
+	var families []*dto.MetricFamily
+	var expires time.Time
+	gather := prometheus.GathererFunc(func() (_ []*dto.MetricFamily, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Now().After(expires) {
+			families, err = m.registry.Gather()
+			expires = time.Now().Add(gatherTTL)
+		}
+		return families, err
+	})
+	h := promhttp.HandlerFor(gather, promhttp.HandlerOpts{Registry: m.registry})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// A scraper that does not read occupies one of the maxScrapes until then.
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(scrapeTimeout)) // the server has a longer one
 		h.ServeHTTP(w, r)
 	})

@@ -114,7 +114,22 @@ var errEvicted = errors.New("the body gave way to another sender")
 // body is a request body that counts towards Admission.bodies until it is released.
 type body struct {
 	*lease
-	bytes []byte
+	bytes  []byte
+	chunks []*chunk
+}
+
+// chunk is a part of a body that is being read. Chunks are reused, because a flood
+// of evicted bodies would otherwise grow the heap far beyond the limit.
+type chunk [8 << 10]byte
+
+var chunkPool = sync.Pool{New: func() any { return new(chunk) }}
+
+// freeChunks returns the chunks to the pool.
+func (b *body) freeChunks() {
+	for _, c := range b.chunks {
+		chunkPool.Put(c)
+	}
+	b.chunks = nil
 }
 
 // release stops counting b. Repeated calls, and a call for nil, do nothing.
@@ -124,9 +139,6 @@ func (b *body) release() {
 	}
 }
 
-// initialBuffer is the size of the first buffer of a body, in bytes.
-const initialBuffer = 4 << 10
-
 // read reads at most limit+1 bytes of the body of r. The caller must release the
 // result, which is not nil even with an error. The error is errEvicted if the body
 // gave way to another one. Memory is counted when bytes arrive, not when they are
@@ -135,44 +147,57 @@ func (a *Admission) read(w http.ResponseWriter, r *http.Request, from netip.Addr
 	control := http.NewResponseController(w)
 	interrupt := func() { _ = control.SetReadDeadline(time.Unix(1, 0)) } // unsupported only in tests
 	b := &body{lease: a.bodies.take(a.clock(), groupAddr(from), 0, interrupt)}
+	defer b.freeChunks()
 	size := limit + 1
 	if r.ContentLength >= 0 {
 		size = min(size, r.ContentLength)
 	}
-	for int64(len(b.bytes)) < size {
-		if len(b.bytes) == cap(b.bytes) {
-			if err := a.enlarge(b, size); err != nil {
-				return b, err
+	length := int64(0)
+	for length < size {
+		offset := length % int64(len(chunk{}))
+		if offset == 0 {
+			if !b.grow(a.clock(), int64(len(chunk{}))) {
+				return b, a.noRoom(b)
 			}
+			b.chunks = append(b.chunks, chunkPool.Get().(*chunk))
 		}
-		n, err := r.Body.Read(b.bytes[len(b.bytes):cap(b.bytes)])
-		b.bytes = b.bytes[:len(b.bytes)+n]
+		part := b.chunks[len(b.chunks)-1][offset:]
+		n, err := r.Body.Read(part[:min(int64(len(part)), size-length)])
+		length += int64(n)
 		if !b.progress(a.clock(), n) {
 			return b, errEvicted
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return b, nil
+			size = length
 		case err != nil:
 			return b, err
 		}
 	}
-	return b, nil
+	return b, a.join(b, length)
 }
 
-// enlarge doubles the buffer of b, up to size bytes.
-func (a *Admission) enlarge(b *body, size int64) error {
-	old := int64(cap(b.bytes))
-	next := min(size, max(initialBuffer, 2*old))
-	if !b.grow(a.clock(), next) {
-		a.observer.Refused(BodyBytes)
-		return errEvicted
+// join copies the chunks into one slice.
+func (a *Admission) join(b *body, length int64) error {
+	if !b.grow(a.clock(), length) {
+		return a.noRoom(b)
 	}
-	b.bytes = append(make([]byte, 0, next), b.bytes...)
-	if !b.grow(a.clock(), -old) {
+	b.bytes = make([]byte, 0, length)
+	for _, c := range b.chunks {
+		b.bytes = append(b.bytes, c[:min(len(c), int(length)-len(b.bytes))]...)
+	}
+	if !b.grow(a.clock(), -int64(len(b.chunks)*len(chunk{}))) {
 		return errEvicted
 	}
 	return nil
+}
+
+// noRoom counts a body for which none gave way, unless b itself was evicted.
+func (a *Admission) noRoom(b *body) error {
+	if b.alive() {
+		a.observer.Refused(BodyBytes)
+	}
+	return errEvicted
 }
 
 // Limit returns a handler that reads up to maxBody+1 bytes of the request's body

@@ -171,7 +171,7 @@ func status(c net.Conn) int {
 
 // Announced bytes do not count, and stalled bodies give way to genuine deliveries.
 func TestAdmission_StalledBodiesGiveWay(t *testing.T) {
-	s := startAdmitted(t, intake.AdmissionOptions{MaxBodies: 256 << 10, LargestBody: 128 << 10})
+	s := startAdmitted(t, intake.AdmissionOptions{MaxBodies: 512 << 10, LargestBody: 128 << 10})
 	var stalled []net.Conn
 	for n := range 40 {
 		stalled = append(stalled, s.stall(fmt.Sprintf("127.0.1.%d", n%4+1), 1<<20, 1))
@@ -181,7 +181,7 @@ func TestAdmission_StalledBodiesGiveWay(t *testing.T) {
 			t.Fatalf("got status %d beside announced bodies, want 202", got)
 		}
 	}
-	stalled = append(stalled, s.stall("127.0.1.9", 1<<20, 60<<10))
+	stalled = append(stalled, s.stall("127.0.1.9", 1<<20, 120<<10))
 	s.clock.add(time.Minute)
 	if got := s.deliver("127.0.2.1", "large", jsonString(100<<10)); got != 202 {
 		t.Errorf("got status %d for a large body beside stalled ones, want 202", got)

@@ -249,7 +249,13 @@ func (e *Edge) verify(ep *endpoint, r *http.Request, v *Delivery, b *body) *repl
 			return &evicted
 		}
 	}
-	id, err := ep.Verify(r.Header, v.Body, v.Received)
+	var id string
+	var err error
+	if source, ok := ep.Source.(SenderVerifier); ok {
+		id, err = source.VerifyFrom(groupAddr(e.admission.Sender(r)), r.Header, v.Body, v.Received)
+	} else {
+		id, err = ep.Verify(r.Header, v.Body, v.Received)
+	}
 	if err != nil {
 		rejected := e.verifyError(ep, err)
 		return &rejected

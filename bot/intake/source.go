@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"tocsin/bot/incident"
@@ -33,6 +34,13 @@ type Source interface {
 type Dated interface {
 	// SignsTimes reports whether the times of the decoded signals are signed.
 	SignsTimes() bool
+}
+
+// SenderVerifier is implemented by a [Source] whose verification can cause requests
+// to other systems. The edge calls VerifyFrom instead of Verify, so the source can
+// limit the requests of each sender.
+type SenderVerifier interface {
+	VerifyFrom(from netip.Addr, header http.Header, body []byte, now time.Time) (delivery string, err error)
 }
 
 // Delivery is one verified webhook request, or one mail or record that an

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -32,6 +33,12 @@ const (
 	// maxCached is the maximum number of cached chains, maxChain of certificates in
 	// one chain.
 	maxCached, maxChain = 64, 5
+	// senderFetches is how many certificates one address can make Tocsin fetch at
+	// once, and then one every senderInterval. maxFetches and fetchesPerSecond are the
+	// limits of all addresses.
+	senderFetches, senderInterval = 10, 10 * time.Second
+	maxFetches, fetchesPerSecond  = 500, 5
+	maxSenders                    = 4096 // remembered addresses
 )
 
 // newClient returns an HTTP client without cookies and connection reuse.
@@ -86,15 +93,17 @@ func parseCertificateURL(raw string) (*url.URL, error) {
 
 // certificates fetches, verifies and caches signing certificates. It caches only
 // valid ones, because an attacker with made-up URLs must not fill or flush the
-// cache. The limiter bounds the calls that an attacker can cause. It is safe for
-// concurrent use.
+// cache. The limits bound the calls that strangers can cause. Strangers cannot use up
+// the limit of a genuine sender, unless they have more than fifty addresses. It
+// is safe for concurrent use.
 type certificates struct {
 	client   *http.Client
 	roots    *x509.CertPool // nil means the roots of the system
 	observer Observer
-	limiter  *rate.Limiter
+	limiter  *rate.Limiter // for all senders
 
 	mu       sync.Mutex
+	senders  map[netip.Addr]*rate.Limiter
 	cached   map[string][]*x509.Certificate // chains by URL, leaf first
 	fetching map[string]chan struct{}       // by URL, closed when the fetch ends
 }
@@ -102,7 +111,7 @@ type certificates struct {
 func newCertificates(client *http.Client, roots *x509.CertPool, o Observer) *certificates {
 	noRedirects := *client
 	noRedirects.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &certificates{client: &noRedirects, roots: roots, observer: o, limiter: rate.NewLimiter(1, 20),
+	return &certificates{client: &noRedirects, roots: roots, observer: o, limiter: rate.NewLimiter(fetchesPerSecond, maxFetches), senders: map[netip.Addr]*rate.Limiter{},
 		cached: map[string][]*x509.Certificate{}, fetching: map[string]chan struct{}{}}
 }
 
@@ -177,11 +186,31 @@ func (c *certificates) fetchAndCache(ctx context.Context, u *url.URL, now time.T
 	return chain, nil
 }
 
+// senderKey is the context key of the address that sent a message.
+type senderKey struct{}
+
+// allow counts a fetch against the limits of its sender and of all senders. It
+// reports whether the fetch is allowed.
+func (c *certificates) allow(ctx context.Context, now time.Time) bool {
+	from, _ := ctx.Value(senderKey{}).(netip.Addr)
+	c.mu.Lock()
+	if len(c.senders) >= maxSenders {
+		clear(c.senders)
+	}
+	sender := c.senders[from]
+	if sender == nil {
+		sender = rate.NewLimiter(rate.Every(senderInterval), senderFetches)
+		c.senders[from] = sender
+	}
+	c.mu.Unlock()
+	return sender.AllowN(now, 1) && c.limiter.AllowN(now, 1)
+}
+
 // fetch downloads the file at u and returns its certificates. If they do not lead to
 // a root, it also downloads the issuers that the certificates name. Amazon's files
 // contain only the leaf.
 func (c *certificates) fetch(ctx context.Context, u *url.URL, now time.Time) ([]*x509.Certificate, error) {
-	if !c.limiter.AllowN(now, 1) {
+	if !c.allow(ctx, now) {
 		return nil, errors.New("fetch signing certificate: rate limit exceeded")
 	}
 	var chain []*x509.Certificate

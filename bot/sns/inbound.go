@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -126,6 +127,12 @@ var errNoTopic = errors.New("sns: no topic is configured")
 // subscription. It returns the message's ID, which SNS repeats in a retry. It can
 // block for up to verifyTimeout while it calls Amazon.
 func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, error) {
+	return s.VerifyFrom(netip.Addr{}, h, body, now)
+}
+
+// VerifyFrom is Verify for a message from an address. It limits the certificates
+// that an address can make it fetch.
+func (s *Source) VerifyFrom(from netip.Addr, h http.Header, body []byte, now time.Time) (string, error) {
 	if strings.EqualFold(h.Get("X-Amz-Sns-Rawdelivery"), "true") {
 		return "", incident.Forbidden("raw message delivery has no signature. Disable it for this subscription")
 	}
@@ -136,7 +143,7 @@ func (s *Source) Verify(h http.Header, body []byte, now time.Time) (string, erro
 	if err := s.checkEnvelope(h, env, now); err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), verifyTimeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(context.Background(), senderKey{}, from), verifyTimeout)
 	defer cancel()
 	if err := s.verifySignature(ctx, env, now); err != nil {
 		return "", err

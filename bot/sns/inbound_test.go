@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -380,6 +381,26 @@ func TestVerify_FloodOfCertificateURLs(t *testing.T) {
 	}
 	if _, err := s.Verify(header("Notification"), sign(t, notice("Notification")), now); err != nil {
 		t.Errorf("got error %v for the cached certificate, want none", err)
+	}
+}
+
+// A stranger who makes up certificate URLs must not prevent the fetch for a genuine
+// sender.
+func TestVerifyFrom_FloodDoesNotDelayGenuineSender(t *testing.T) {
+	s := newSource(t, nil)
+	stranger, genuine := netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("192.0.2.1")
+	for n := range 100 {
+		m := notice("Notification")
+		m["SigningCertURL"] = "https://sns.eu-west-3.amazonaws.com/" + strings.Repeat("x", n+1) + ".pem"
+		if _, err := s.VerifyFrom(stranger, header("Notification"), sign(t, m), now); err == nil {
+			t.Fatal("got no error for a made-up certificate URL")
+		}
+	}
+	if n := len(s.web.requests); n > 20 {
+		t.Errorf("got %d requests for one stranger, want at most 20", n)
+	}
+	if _, err := s.VerifyFrom(genuine, header("Notification"), sign(t, notice("Notification")), now); err != nil {
+		t.Errorf("got error %v for the genuine sender, want none", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,14 +40,17 @@ type FormConfig struct {
 	Logger         *slog.Logger     // default slog.Default
 }
 
-// The rate limits of the form. They prevent a flood of reports. A reporter with more
-// reports can use mail.
+// The rate limits of the form. They prevent a flood of reports. The reports of one
+// network cannot use up the limit for all, because a stranger may control every
+// address of a network. A reporter with more reports can use mail.
 const (
-	perSender         = 5                // burst of one sender
-	perSenderInterval = 10 * time.Minute // one more report of a sender
-	maxTotal          = 60               // burst of all senders
-	totalInterval     = time.Minute      // one more report of any sender
-	maxSenders        = 4096             // remembered senders
+	perSender          = 5                // burst of one sender
+	perSenderInterval  = 10 * time.Minute // one more report of a sender
+	perNetwork         = 20               // burst of one network, an IPv4 /24 or an IPv6 /48
+	perNetworkInterval = 3 * time.Minute  // one more report of a network
+	maxTotal           = 240              // burst of all senders
+	totalInterval      = 15 * time.Second // one more report of any sender
+	maxSenders         = 4096             // remembered senders, and remembered networks
 )
 
 // MaxFormBytes is the maximum size of a posted form in bytes.
@@ -62,9 +66,10 @@ type Form struct {
 	log     *slog.Logger
 	handler http.Handler
 
-	mu      sync.Mutex
-	senders map[string]*rate.Limiter // by sender
-	total   *rate.Limiter
+	mu       sync.Mutex
+	senders  map[string]*rate.Limiter // by sender
+	networks map[string]*rate.Limiter // by network
+	total    *rate.Limiter
 }
 
 //go:embed form.html.tmpl
@@ -101,7 +106,7 @@ func NewForm(c FormConfig) (*Form, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	f := &Form{cfg: c, log: c.Logger.With("component", sourceName), senders: map[string]*rate.Limiter{},
+	f := &Form{cfg: c, log: c.Logger.With("component", sourceName), senders: map[string]*rate.Limiter{}, networks: map[string]*rate.Limiter{},
 		total: rate.NewLimiter(rate.Every(totalInterval), maxTotal)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /report", func(w http.ResponseWriter, _ *http.Request) { f.render(w, http.StatusOK, view{ID: rand.Text()}) })
@@ -232,22 +237,48 @@ func (f *Form) reserve(sender string) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.cfg.Clock()
-	if len(f.senders) >= maxSenders {
-		clear(f.senders) // the total limit still applies
+	limiters := []*rate.Limiter{
+		limiterOf(f.senders, sender, perSenderInterval, perSender),
+		limiterOf(f.networks, networkOf(sender), perNetworkInterval, perNetwork),
+		f.total,
 	}
-	limiter := f.senders[sender]
-	if limiter == nil {
-		limiter = rate.NewLimiter(rate.Every(perSenderInterval), perSender)
-		f.senders[sender] = limiter
+	for _, l := range limiters {
+		if l.TokensAt(now) < 1 {
+			return tokenDelay(l, now)
+		}
 	}
-	switch {
-	case limiter.TokensAt(now) < 1:
-		return tokenDelay(limiter, now)
-	case !f.total.AllowN(now, 1):
-		return tokenDelay(f.total, now)
+	for _, l := range limiters {
+		l.AllowN(now, 1)
 	}
-	limiter.AllowN(now, 1)
 	return 0
+}
+
+// limiterOf returns the limiter of key, and creates it if necessary. A full map is
+// cleared, and the limit for all senders still applies.
+func limiterOf(limiters map[string]*rate.Limiter, key string, interval time.Duration, burst int) *rate.Limiter {
+	if len(limiters) >= maxSenders {
+		clear(limiters)
+	}
+	l := limiters[key]
+	if l == nil {
+		l = rate.NewLimiter(rate.Every(interval), burst)
+		limiters[key] = l
+	}
+	return l
+}
+
+// networkOf returns the network of an address, or the text itself if it is not an
+// address.
+func networkOf(sender string) string {
+	addr, err := netip.ParseAddr(sender)
+	if err != nil {
+		return sender
+	}
+	bits := 24
+	if addr.Unmap().Is6() {
+		bits = 48
+	}
+	return netip.PrefixFrom(addr.Unmap(), bits).Masked().String()
 }
 
 // tokenDelay returns the time until l has a whole token, at least one second.

@@ -223,12 +223,24 @@ func TestForm_RateLimits(t *testing.T) {
 	if w := from("192.0.2.1:9"); w.Code != 429 || w.Header().Get("Retry-After") != "600" || !strings.Contains(w.Body.String(), "GET /payslips/2") {
 		t.Errorf("sixth report: got status %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 	}
-	codes := []int{}
-	for n := range 100 {
-		codes = append(codes, from(fmt.Sprintf("198.51.100.%d:9", n)).Code)
+	for network, want := range map[string]int{"198.51.100.%d:9": 20, "[2001:db8::%x:1]:9": 20} {
+		codes := []int{}
+		for n := range 100 {
+			codes = append(codes, from(fmt.Sprintf(network, n)).Code)
+		}
+		if i := slices.Index(codes, 429); i != want {
+			t.Errorf("senders of one network: got the first rejection at index %d, want %d", i, want)
+		}
 	}
-	if i := slices.Index(codes, 429); i != 55 {
-		t.Errorf("different senders: got the first rejection at index %d, want 55", i)
+	if w := from("203.0.113.1:9"); w.Code != 200 {
+		t.Errorf("sender of another network: got status %d, want 200", w.Code)
+	}
+	codes := []int{}
+	for n := range 250 {
+		codes = append(codes, from(fmt.Sprintf("100.64.%d.1:9", n)).Code)
+	}
+	if i := slices.Index(codes, 429); i != 240-46 {
+		t.Errorf("senders of all networks: got the first rejection at index %d, want 194", i)
 	}
 	f.now = f.now.Add(10 * time.Minute)
 	if w := from("192.0.2.1:9"); w.Code != 200 {

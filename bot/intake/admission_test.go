@@ -70,12 +70,17 @@ type admittedServer struct {
 	read    map[string]int // bytes of bodies that the server has read, by address of the client
 }
 
-func startAdmitted(t *testing.T, o intake.AdmissionOptions) *admittedServer {
+func startAdmitted(t *testing.T, o intake.AdmissionOptions, changes ...func(*intake.Options)) *admittedServer {
 	s := &admittedServer{t: t, clock: &skewedClock{}, counter: &admissionCounter{}, read: map[string]int{}}
 	s.arrived.L = &s.mu
 	o.Clock, o.Observer = s.clock.now, s.counter
 	a := intake.NewAdmission(o)
-	s.edge = newTestEdge(t, func(e *intake.Options) { e.Admission = a })
+	s.edge = newTestEdge(t, func(e *intake.Options) {
+		e.Admission = a
+		for _, change := range changes {
+			change(e)
+		}
+	})
 	mux := http.NewServeMux()
 	mux.Handle("/hooks/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = &signalledBody{r.Body, s, r.RemoteAddr}
@@ -270,6 +275,27 @@ func TestAdmission_VerifiedAddressKeepsItsReserve(t *testing.T) {
 	_, _ = slow.Write(body[10:])
 	if got := status(slow); got != 202 {
 		t.Errorf("got status %d for the slow delivery of a verified address, want 202", got)
+	}
+}
+
+// A connection is not closed while its verified delivery is being committed, even if
+// its address has no reserve left.
+func TestAdmission_CommitIsNotInterrupted(t *testing.T) {
+	s := startAdmitted(t, intake.AdmissionOptions{MaxConnections: 20}, func(o *intake.Options) {
+		o.Store = &memoryStore{entered: make(chan int), hold: make(chan struct{})}
+	})
+	waiting := s.dial("127.0.0.1")
+	body := []byte(`{}`)
+	_, _ = fmt.Fprintf(waiting, "POST /hooks/signed HTTP/1.1\r\nHost: x\r\nX-Delivery: d\r\nX-Signature: %s\r\nContent-Length: %d\r\n\r\n%s", sign(body), len(body), body)
+	<-s.edge.store.entered
+	s.clock.add(25 * time.Hour) // the address is not verified any more
+	for n := range 60 {
+		s.stall(fmt.Sprintf("127.0.1.%d", n+1), 1<<20, 1)
+		s.clock.add(10 * time.Second)
+	}
+	s.edge.store.hold <- struct{}{}
+	if got := status(waiting); got != 202 {
+		t.Errorf("got status %d, want 202", got)
 	}
 }
 

@@ -57,7 +57,10 @@ func attacks() []attack {
 				return strings.Repeat("GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n", 20)
 			}, nil)
 		}},
-		{name: "wrong secrets of the same address", run: sendWrongSecrets},
+		{name: "wrong secrets of the same address", run: func(ctx context.Context, a *arena) { sendWrongSecrets(ctx, a, `{"a":1}`) }},
+		{name: "wrong secrets of large bodies", run: func(ctx context.Context, a *arena) {
+			sendWrongSecrets(ctx, a, `{"a":"`+strings.Repeat("a", 1<<20-20)+`"}`)
+		}},
 		{name: "PGP bomb by mail", run: mailBomb},
 		{name: "endless expression by command", run: func(_ context.Context, a *arena) {
 			_, _ = a.slash(a.company.People[0], "C0GENERAL", "maintenance add 2h "+longExpression+" because tests")
@@ -116,14 +119,14 @@ func (a *arena) connect(ctx context.Context, count, addresses int, paths []strin
 	all.Wait()
 }
 
-// sendWrongSecrets posts deliveries with a wrong signature, from the address of the
+// sendWrongSecrets posts a body with a wrong signature repeatedly, from the address of the
 // genuine sender.
-func sendWrongSecrets(ctx context.Context, a *arena) {
+func sendWrongSecrets(ctx context.Context, a *arena, body string) {
 	var all sync.WaitGroup
 	for range 32 {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/hooks/sentry", strings.NewReader(`{"a":1}`))
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.url+"/hooks/sentry", strings.NewReader(body))
 				if err != nil {
 					return
 				}

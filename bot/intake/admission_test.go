@@ -2,11 +2,13 @@ package intake_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -207,12 +209,12 @@ func TestAdmission_StalledBodiesGiveWay(t *testing.T) {
 // stalled: before the request, in its header, in its body or after a response.
 func TestAdmission_StalledConnectionsGiveWay(t *testing.T) {
 	s := startAdmitted(t, intake.AdmissionOptions{MaxConnections: 8, ConnectionsPerAddress: 4})
+	var stalled []net.Conn
 	for n := range 2 {
 		from := fmt.Sprintf("127.0.1.%d", n+1)
-		s.dial(from)
-		_, _ = io.WriteString(s.dial(from), "POST /hooks/signed HTTP/1.1\r\nHost: x\r\nX-A")
-		s.stall(from, 1<<20, 1)
-		idle := s.dial(from)
+		header, idle := s.dial(from), s.dial(from)
+		_, _ = io.WriteString(header, "POST /hooks/signed HTTP/1.1\r\nHost: x\r\nX-A")
+		stalled = append(stalled, header, idle, s.dial(from), s.stall(from, 1<<20, 1))
 		_, _ = io.WriteString(idle, "GET /hooks/none HTTP/1.1\r\nHost: x\r\n\r\n")
 		if got := status(idle); got != http.StatusNotFound {
 			t.Fatalf("got status %d, want 404", got)
@@ -226,6 +228,17 @@ func TestAdmission_StalledConnectionsGiveWay(t *testing.T) {
 	}
 	if n := s.counter.count("evicted connections"); n == 0 {
 		t.Error("got no eviction, want some")
+	}
+	// The evicted connections end, although nothing arrives on them.
+	ended := make(chan error, len(stalled))
+	for _, c := range stalled {
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			ended <- err
+		}()
+	}
+	if err := <-ended; errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("got no closed connection, want the evicted one closed")
 	}
 }
 

@@ -312,12 +312,15 @@ func TestQueue_MemoryIsShared(t *testing.T) {
 			send("b", n+1)
 		}
 		synctest.Wait()
-		if a, b := r.metrics.count("a/queue_full"), r.metrics.count("b/queue_full"); a < 60 || b < 60 {
+		rejected := func(source string) int {
+			return r.metrics.count(source+"/queue_full") + r.metrics.count(source+"/evicted")
+		}
+		if a, b := rejected("a"), rejected("b"); a < 60 || b < 60 {
 			t.Errorf("got %d and %d rejections of 100 bodies each, want at least 60", a, b)
 		}
 		send("c", 0)
 		synctest.Wait()
-		if n := r.metrics.count("c/queue_full"); n != 0 {
+		if n := rejected("c"); n != 0 {
 			t.Errorf("got %d rejections of the third source, want none", n)
 		}
 		go func() {

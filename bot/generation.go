@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -118,6 +119,20 @@ func (s liveSource) Headers() []string { return s.source().Headers() }
 
 func (s liveSource) Verify(h http.Header, body []byte, now time.Time) (string, error) {
 	return s.source().Verify(h, body, now)
+}
+
+// VerifyFrom is [intake.SenderVerifier], for the sources that implement it.
+func (s liveSource) VerifyFrom(from netip.Addr, h http.Header, body []byte, now time.Time) (string, error) {
+	if source, ok := s.source().(intake.SenderVerifier); ok {
+		return source.VerifyFrom(from, h, body, now)
+	}
+	return s.source().Verify(h, body, now)
+}
+
+// SignsTimes is [intake.Dated], for the sources that implement it.
+func (s liveSource) SignsTimes() bool {
+	source, ok := s.source().(intake.Dated)
+	return ok && source.SignsTimes()
 }
 
 func (s liveSource) Decode(h http.Header, body []byte) ([]incident.Signal, error) {

@@ -113,11 +113,14 @@ func (c *control) incident(ctx context.Context, who incident.Identity, ask Contr
 		return nil, err
 	}
 	person, _ := dir.Resolve(who)
-	words, err := incident.ParseCommandLine(ask.Command, incident.ParseContext{Who: person.ID, Directory: dir, Now: c.now(), Zone: c.zone})
+	words, err := incident.ParseCommandLine(ask.Command, incident.ParseContext{Who: person.ID, By: who, Directory: dir, Now: c.now(), Zone: c.zone})
 	if err != nil {
 		return nil, err
 	}
-	reply := ControlReply{Names: dir.Names()}
+	reply := ControlReply{Names: map[incident.PersonID]string{}}
+	if person.ID != "" {
+		reply.Names = dir.Names()
+	}
 	switch {
 	case words.Query == incident.QueryHelp:
 		reply.Help = helpText(words.Topic)

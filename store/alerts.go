@@ -91,7 +91,7 @@ func (r reader) Alert(id int64) (response.AlertRow, error) {
 		return response.AlertRow{}, fmt.Errorf("read moved alert: %w", err)
 	}
 	if next == 0 {
-		return response.AlertRow{}, incident.Unknown("alert", "there is no alert A%d", id)
+		return response.AlertRow{}, incident.NoAlert(id)
 	}
 	return r.Alert(next)
 }

@@ -41,7 +41,7 @@ func (r reader) Delivery(id int64) (out incident.StoredDelivery, outcome respons
 		return out, outcome, fmt.Errorf("read delivery: %w", err)
 	}
 	if len(rows) == 0 {
-		return out, outcome, incident.Unknown("delivery", "there is no delivery D%d", id)
+		return out, outcome, incident.NoDelivery(id)
 	}
 	row := rows[0]
 	var d sealedDelivery

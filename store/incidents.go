@@ -44,7 +44,7 @@ func (r reader) Incident(id incident.ID) (incident.Incident, error) {
 		return inc, fmt.Errorf("read %s: %w", id, err)
 	}
 	if len(rows) == 0 {
-		return inc, incident.Unknown("incident", "there is no %s", id)
+		return inc, incident.NoAccess(id)
 	}
 	err = r.s.unseal("incidents", rows[0].stateKey(), "sealed_state", rows[0].SealedState, &inc)
 	return inc, err

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -80,9 +81,71 @@ func errNoAccess(id ID) *Error {
 // incident that does not exist.
 func NoAccess(id ID) error { return errNoAccess(id) }
 
+// NoAlert is [NoAccess] for an alert.
+func NoAlert(id int64) error {
+	return Unknown("alert", "A%d does not exist, or you may not read it. Check the number, or ask a responder for access", id)
+}
+
+// NoDelivery is [NoAccess] for a stored delivery.
+func NoDelivery(id int64) error {
+	return Unknown("delivery", "D%d does not exist, or you may not read it. Check the number, or ask a responder for access", id)
+}
+
+// NotLinked returns the error for an account that belongs to no person of the
+// configuration.
+func NotLinked(by Identity) error {
+	return Forbidden("%s is not linked to a person. Ask an administrator to add it under people. To report an incident, use open", by)
+}
+
+// IsDenied reports whether err denies access or authority. Such attempts are in the
+// audit log.
+func IsDenied(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Code == CodeForbidden || e.Code == CodeUnknown && slices.Contains([]string{"incident", "alert", "delivery"}, e.Field)
+}
+
+// Admit makes the checks of authority that need no incident. Callers make them
+// before they read anything, so that an account without a person cannot find out
+// which incidents exist.
+func Admit(cmd Command, env Env) error {
+	switch who := cmd.Verb.who(); {
+	case env.System && !who.Has(TheBot):
+		return Forbidden("the bot may not use %q. A person must use it", cmd.Verb)
+	case env.System:
+		return nil
+	case who == TheBot:
+		return Forbidden("only the bot may use %q. Type help for your commands", cmd.Verb)
+	case who.Has(Anyone), who.Has(Administrators) && env.Administrator:
+		return nil
+	case env.Actor == "":
+		return NotLinked(cmd.By)
+	}
+	return nil
+}
+
+// MayAddress reports whether the author of a command, who is admitted, may name the
+// incident: the bot, people who may read it, and administrators with a verb of
+// theirs. For anybody else it does not exist.
+func MayAddress(cmd Command, inc Incident, env Env) bool {
+	return env.System || cmd.Verb.who().Has(Administrators) && env.Administrator || inc.MayRead(env.Directory, env.Actor, env.Now)
+}
+
+// Authorize checks that the author of a command may use its verb on an incident.
+// [Decide] does so too. Callers that read more than the incident do it before.
+func Authorize(cmd Command, inc Incident, env Env) error {
+	d := newDecider(cmd, inc, env)
+	return d.authorize()
+}
+
 // authorize checks that the actor may use the verb on the incident. It is the only
 // place that does. Deciders add only what depends on the arguments of the verb.
 func (d *decider) authorize() error {
+	if err := Admit(d.cmd, d.env); err != nil {
+		return err
+	}
 	who := d.cmd.Verb.who()
 	if row := transition(d.cmd.Verb, d.inc.Status); row != nil {
 		who = row.Who
@@ -93,12 +156,8 @@ func (d *decider) authorize() error {
 			return Forbidden("the bot may not use %q. A person must use it", d.cmd.Verb)
 		}
 		return nil
-	case who == TheBot:
-		return Forbidden("only the bot may use %q. Type help for your commands", d.cmd.Verb)
 	case who.Has(Anyone), who.Has(Administrators) && d.env.Administrator:
 		return nil
-	case d.env.Actor == "":
-		return Forbidden("%s is not linked to a person. Ask an administrator to add it under people", d.cmd.By)
 	case !d.inc.MayRead(d.env.Directory, d.env.Actor, d.env.Now):
 		return errNoAccess(d.inc.ID)
 	case !d.holds(who):

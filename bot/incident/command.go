@@ -31,6 +31,8 @@ type Command struct {
 	Auth   string   `json:"auth,omitempty"` // how By was authenticated: "slack", "unix socket", "pagerduty webhook"
 	Via    Via      `json:"via"`
 	Expect string   `json:"expect,omitempty"` // the digest of the record that the person read
+	// Reporter describes the account in By if it belongs to no person.
+	Reporter *Reporter `json:"reporter,omitempty"`
 	// HappenedAt is when the described action took place, if that is not now, as
 	// in "disabled the key at 02:31", typed at 03:00.
 	HappenedAt time.Time `json:"happened_at,omitzero"`

@@ -136,7 +136,9 @@ func (d *decider) sourceNote() error {
 	if d.cmd.Round != 0 && !d.cmd.HappenedAt.IsZero() && d.cmd.HappenedAt.Add(maxPagerSkew).Before(d.inc.OpenedAt) {
 		return Conflict("this note is from %s, before %s opened. Add it with note if it belongs to the incident", d.cmd.HappenedAt.UTC().Format(time.RFC3339), d.inc.ID)
 	}
-	d.emit(EventSourceNoted, fields{"source": d.cmd.By.ID}, texts{"text": d.cmd.Text})
+	t := texts{"text": d.cmd.Text}
+	maps.Copy(t, d.cmd.Reporter.texts())
+	d.emit(EventSourceNoted, fields{"source": d.cmd.By.ID}, t)
 	return nil
 }
 

@@ -22,6 +22,10 @@ func (d *decider) open() error {
 	if _, err := ParseSeverity(string(severity)); err != nil {
 		return err
 	}
+	if d.byOutsider() {
+		d.openReport(title, severity)
+		return nil
+	}
 	restricted := "true"
 	if c.Public {
 		restricted = "false"
@@ -76,6 +80,9 @@ func (d *decider) recordAcknowledgement() {
 		f["status"] = string(Active)
 	}
 	d.emit(EventAcknowledged, f, texts{"text": d.cmd.Text})
+	if d.inc.Reported {
+		d.startRuns(d.cmd.Runs)
+	}
 	if d.inc.Commander == "" {
 		d.emit(EventRoleAssigned, fields{"role": string(Commander), "person": string(d.env.Actor)}, nil)
 	}
@@ -316,7 +323,8 @@ func (d *decider) erase() error {
 // DecideMerge decides [VerbMerge]. It returns the events of the source, which ends,
 // and of the target, which continues with the source's alerts. The target takes
 // the more severe severity and personal data fact of both, and a legal hold.
-// Signatures of the target are voided. Merging ends the paging of the source.
+// Signatures of the target are voided. Merging ends the paging of the source. A
+// target that does not exist is [New].
 func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, targetEvents []Event, err error) {
 	s := newDecider(cmd, source, env)
 	if err := s.check(); err != nil {
@@ -331,10 +339,10 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 	switch {
 	case source.ID == target.ID:
 		return nil, nil, Invalid("target", "%s cannot be merged into itself. Name another incident", source.ID)
+	case target.Status == "" || !target.MayRead(env.Directory, env.Actor, env.Now):
+		return nil, nil, errNoAccess(target.ID)
 	case !target.Status.Live():
 		return nil, nil, Conflict("%s is %s and cannot take over another incident. Choose one that is not approved or ended", target.ID, target.Status)
-	case !target.MayRead(env.Directory, env.Actor, env.Now):
-		return nil, nil, errNoAccess(target.ID)
 	case source.Restricted && !target.Restricted:
 		return nil, nil, Conflict("%s is restricted and %s is public. Restrict %[2]s first", source.ID, target.ID)
 	}

@@ -29,8 +29,11 @@ const (
 
 // ParseContext is the context of a command line.
 type ParseContext struct {
-	Incident  ID       // of the channel, 0 outside of one
-	Who       PersonID // the author, for "me"
+	Incident ID       // of the channel, 0 outside of one
+	Who      PersonID // the author, for "me"
+	// By is the account of the author. If it is set and Who is empty, only help and
+	// open are parsed, because errors about other commands may name people.
+	By        Identity
 	Directory Directory
 	Now       time.Time
 	Zone      *time.Location // of times such as "02:31", nil means UTC
@@ -55,6 +58,9 @@ func ParseCommandLine(text string, c ParseContext) (ParsedCommand, error) {
 	verb, ok := findVerb(name)
 	if !ok {
 		return ParsedCommand{}, unknownCommand(name)
+	}
+	if c.By != (Identity{}) && c.Who == "" && verb.Name != "open" && verb.Name != "help" {
+		return ParsedCommand{}, NotLinked(c.By)
 	}
 	p.verb = verb
 	w := ParsedCommand{Command: Command{For: c.Incident}}

@@ -54,7 +54,7 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventAlertCounted: func(e Event) (Sentence, string) {
 		return Say("The alert occurred %s times", e.literal("count")), "title"
 	},
-	EventSourceNoted: func(e Event) (Sentence, string) { return Say("%s sent an update", e.literal("source")), "text" },
+	EventSourceNoted: saySourceNoted,
 
 	EventAcknowledged: say("text", "%s acknowledged the incident"),
 	EventAckTimedOut: func(e Event) (Sentence, string) {
@@ -259,6 +259,9 @@ func (e Event) ended() Labels {
 
 func sayOpened(e Event) (Sentence, string) {
 	title, severity := e.quoted("title"), e.severity("severity")
+	if e.is("reported") {
+		return sayReported(e)
+	}
 	switch restricted := e.is("restricted"); {
 	case e.By == "" && restricted:
 		return Say("An alert opened this restricted incident at %s, “%s”", severity, title), "text"

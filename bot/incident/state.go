@@ -33,6 +33,7 @@ type Incident struct {
 	Restricted   bool      `json:"restricted"`
 	OpenedAt     time.Time `json:"opened_at"`
 	OpenedBy     PersonID  `json:"opened_by,omitempty"`
+	Reported     bool      `json:"reported,omitempty"` // opened by an account that belongs to no person
 	UpdatedAt    time.Time `json:"updated_at"`
 	// ContainedAt is when the incident was first contained or resolved. From then
 	// on, security must confirm a dismissal at any severity.
@@ -305,6 +306,9 @@ type Result struct {
 	Incident  Incident `json:"incident"`
 	Events    []Event  `json:"events"`
 	Unchanged bool     `json:"unchanged,omitempty"` // the command had no effect
+	// Reported is set if the author is unknown to the configuration. Then Incident
+	// and Events are empty, and the answer is [ReportReceived].
+	Reported bool `json:"reported,omitempty"`
 }
 
 // View is an incident with its timeline, for an authorized reader.

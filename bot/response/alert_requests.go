@@ -61,7 +61,7 @@ func (d *Desk) AuthorizeAlertAccess(ctx context.Context, who incident.Identity, 
 	case err != nil:
 		return "", fmt.Errorf("audit %s: %w", action, err)
 	case !allowed && !known:
-		return "", errUnknownIdentity(who)
+		return "", incident.NotLinked(who)
 	case !allowed:
 		return "", incident.Forbidden("only responders, security and legal may read alerts and deliveries. Ask one of them")
 	}

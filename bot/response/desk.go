@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,6 +174,9 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 		return err
 	})
 	if err != nil {
+		if audit := d.auditDenied(ctx, last, cmd, err); audit != nil {
+			return incident.Result{}, audit
+		}
 		return incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, d.redactError(cmd.By.Provider, err))
 	}
 	if dr := last.drafts[result.Incident.ID]; dr != nil && !result.Unchanged {
@@ -187,6 +189,17 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 		result = redactedCopy(d.Redact, result)
 	}
 	return result, nil
+}
+
+// auditDenied writes a command that was denied to the audit log.
+func (d *Desk) auditDenied(ctx context.Context, s *session, cmd incident.Command, err error) error {
+	if s == nil || !incident.IsDenied(err) {
+		return nil
+	}
+	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.Audit(s.denied(cmd)) }); err != nil {
+		return fmt.Errorf("audit %s of %s: %w", cmd.Verb, cmd.For, err)
+	}
+	return nil
 }
 
 // isExternal reports whether answers to a provider leave Tocsin and must be
@@ -205,178 +218,6 @@ func (d *Desk) redactError(p incident.Provider, err error) error {
 	out := *rejection
 	out.Sentence = redactSentence(d.Redact, out.Sentence)
 	return &out
-}
-
-// Show returns the parts of an incident that the reader may see. Every attempt
-// to read an existing incident, rejected or not, is written to the audit log.
-func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error) {
-	var v incident.View
-	err := d.Store.View(ctx, func(r Reader) error {
-		inc, err := r.Incident(id)
-		if err != nil {
-			return err
-		}
-		timeline, err := r.Timeline(id)
-		if err != nil {
-			return err
-		}
-		alerts, err := r.Alerts(id, 1000)
-		if err != nil {
-			return err
-		}
-		dir, err := r.Directory()
-		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), Directory: dir}
-		return err
-	})
-	if err != nil {
-		return incident.View{}, fmt.Errorf("show %s: %w", id, err)
-	}
-	reader, err := d.authorizeRead(ctx, who, v.Incident, v.Directory, "show", reason)
-	if err != nil {
-		return incident.View{}, err
-	}
-	if !mayReadPrivileged(who, reader, v.Directory, d.Now()) {
-		v.Timeline, v.Incident = withoutPrivileged(v.Timeline), v.Incident.WithoutExclusions()
-	}
-	if isExternal(who.Provider) {
-		v = redactedCopy(d.Redact, v)
-	}
-	return v, nil
-}
-
-// authorizeRead returns an error unless who may read an incident. It writes the
-// attempt to the audit log and returns the reader, "" for [incident.System].
-func (d *Desk) authorizeRead(ctx context.Context, who incident.Identity, inc incident.Incident, dir incident.Directory, action, reason string) (incident.PersonID, error) {
-	person, _ := dir.Resolve(who)
-	allowed := who.Provider == incident.ProviderSystem || inc.MayRead(dir, person.ID, d.Now())
-	err := d.Store.Tx(ctx, func(tx Tx) error {
-		return tx.Audit(Access{At: d.Now(), Person: person.ID, Handle: who, Action: action, Incident: inc.ID, Reason: reason, Allowed: allowed})
-	})
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("audit %s of %s: %w", action, inc.ID, err)
-	case !allowed && person.ID == "":
-		return "", errUnknownIdentity(who)
-	case !allowed:
-		return "", incident.NoAccess(inc.ID)
-	}
-	return person.ID, nil
-}
-
-// errUnknownIdentity returns the error for an identity that belongs to no known
-// person.
-func errUnknownIdentity(who incident.Identity) error {
-	return incident.Forbidden("%s is not linked to a person. Ask an administrator to add it under people", who)
-}
-
-// mayReadPrivileged reports whether the reader may see notes for legal and
-// security only.
-func mayReadPrivileged(who incident.Identity, reader incident.PersonID, dir incident.Directory, now time.Time) bool {
-	return who.Provider == incident.ProviderSystem || dir.Represents(reader, incident.Legal, now) || dir.Represents(reader, incident.Security, now)
-}
-
-// withoutPrivileged returns a copy of the timeline without the texts of events
-// for legal and security only, and without the events that only they may know.
-func withoutPrivileged(timeline []incident.Event) []incident.Event {
-	out := withoutSecret(timeline)
-	for n := range out {
-		if out[n].Audience == incident.AudienceLegalSecurity {
-			out[n].Texts = nil
-		}
-	}
-	return out
-}
-
-// withoutSecret returns a copy of the timeline without the events that only legal
-// and security may know.
-func withoutSecret(timeline []incident.Event) []incident.Event {
-	return slices.DeleteFunc(slices.Clone(timeline), func(e incident.Event) bool { return e.Kind.Secret() })
-}
-
-// alertRefs returns references to stored alerts, with their occurrence counts.
-func alertRefs(rows []AlertRow) []incident.AlertRef {
-	out := make([]incident.AlertRef, len(rows))
-	for n, row := range rows {
-		out[n] = alertRef(row)
-		out[n].Count = row.Count
-	}
-	return out
-}
-
-// alertRef returns a reference to a stored alert, without its count.
-func alertRef(row AlertRow) incident.AlertRef {
-	a := row.Alert
-	return incident.AlertRef{Alert: row.ID, Source: a.Source, Kind: a.Kind, Level: a.Level, Title: alertTitle(a), URL: a.URL,
-		Rule: a.Rule, Fingerprint: row.Hash, At: a.At}
-}
-
-// List returns one summary for each incident that matches f. Title and commander
-// of an incident that the reader may not see are empty.
-func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error) {
-	var out []incident.Summary
-	var reader incident.Person
-	var known bool
-	err := d.Store.View(ctx, func(r Reader) error {
-		dir, err := r.Directory()
-		if err != nil {
-			return err
-		}
-		reader, known = dir.Resolve(who)
-		if out, err = r.Summaries(f); err != nil || who.Provider == incident.ProviderSystem {
-			return err
-		}
-		for n, s := range out {
-			inc, err := r.Incident(s.ID)
-			if err != nil {
-				return err
-			}
-			if !inc.MayRead(dir, reader.ID, d.Now()) {
-				out[n].Title, out[n].Commander = "", ""
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list incidents: %w", err)
-	}
-	err = d.Store.Tx(ctx, func(tx Tx) error {
-		return tx.Audit(Access{At: d.Now(), Person: reader.ID, Handle: who, Action: "list", Allowed: known || who.Provider == incident.ProviderSystem})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("audit list: %w", err)
-	}
-	if isExternal(who.Provider) {
-		out = redactedCopy(d.Redact, out)
-	}
-	return out, nil
-}
-
-// Document returns a revision of the postmortem if the reader may see the
-// incident. It writes the attempt to the audit log.
-func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.ID, revision int, reason string) (incident.Document, error) {
-	var doc incident.Document
-	var inc incident.Incident
-	var dir incident.Directory
-	err := d.Store.View(ctx, func(r Reader) (err error) {
-		if inc, err = r.Incident(id); err != nil {
-			return err
-		}
-		if dir, err = r.Directory(); err != nil {
-			return err
-		}
-		doc, err = r.Document(id, revision)
-		return err
-	})
-	if err != nil {
-		return incident.Document{}, fmt.Errorf("read postmortem of %s: %w", id, err)
-	}
-	if _, err := d.authorizeRead(ctx, who, inc, dir, "document", reason); err != nil {
-		return incident.Document{}, err
-	}
-	if isExternal(who.Provider) {
-		doc = redactedCopy(d.Redact, doc)
-	}
-	return doc, nil
 }
 
 // IncidentByLink returns the incident with a link of that name and value, or 0. A

@@ -31,7 +31,12 @@ func (d *Desk) explain(ctx context.Context, who incident.Identity, e incident.Al
 			continue
 		}
 		v, err := d.Show(ctx, who, id, "explain")
-		if err != nil {
+		switch {
+		case incident.CodeOf(err) == incident.CodeUnknown && e.Delivery != 0:
+			return incident.AlertResult{}, incident.NoDelivery(e.Delivery)
+		case incident.CodeOf(err) == incident.CodeUnknown:
+			return incident.AlertResult{}, incident.NoAlert(e.Alert)
+		case err != nil:
 			return incident.AlertResult{}, err
 		}
 		x.Incident = v.Incident.ID

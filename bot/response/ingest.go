@@ -303,6 +303,11 @@ func (r *ingestion) applyCommand(row incident.DecodedDelivery, signal incident.S
 	switch {
 	case incident.CodeOf(err) != "":
 		outcome.Outcome, outcome.Reason = outcomeIgnored, err.Error()
+		if incident.IsDenied(err) {
+			if err := r.tx.Audit(r.denied(cmd)); err != nil {
+				return fmt.Errorf("audit %s of %s: %w", cmd.Verb, cmd.For, err)
+			}
+		}
 		if incident.CodeOf(err) == incident.CodeUnknown && r.drafts[cmd.For] == nil {
 			outcome.Incident = 0
 		}

@@ -13,13 +13,13 @@ func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 	if len(cmd.Alerts) != 1 {
 		return incident.Result{}, incident.Invalid("alerts", "name one alert, for example: alerts promote A17")
 	}
-	row, err := s.tx.Alert(cmd.Alerts[0])
-	if err != nil {
-		return incident.Result{}, err
-	}
 	person, _ := s.dir.Person(s.env(cmd).Actor)
 	if !person.Responder {
 		return incident.Result{}, incident.Forbidden("only responders may do this and %s is not one. Ask a responder to do it", s.dir.Name(person.ID))
+	}
+	row, err := s.tx.Alert(cmd.Alerts[0])
+	if err != nil {
+		return incident.Result{}, err
 	}
 	if row.Incident > 0 {
 		return s.promotedResult(cmd, row, person.ID)
@@ -35,8 +35,11 @@ func (s *session) promote(cmd incident.Command) (incident.Result, error) {
 		return s.promoteToNew(cmd, row)
 	}
 	dr, err := s.draft(id)
-	if err != nil {
+	switch {
+	case err != nil:
 		return incident.Result{}, err
+	case cmd.For == 0 && !s.mayRead(cmd, dr.inc): // the author named only the alert
+		return incident.Result{}, incident.NoAlert(row.ID)
 	}
 	cmd.For = id
 	cmd.Runs, _ = s.playbookRuns(dr.inc, row.Alert, Rule{})
@@ -75,7 +78,7 @@ func (s *session) promotedResult(cmd incident.Command, row AlertRow, reader inci
 	case err != nil:
 		return incident.Result{}, err
 	case !dr.inc.MayRead(s.dir, reader, s.now):
-		return incident.Result{}, incident.Forbidden("A%d is attached to a restricted incident. Ask the commander of that incident for access", row.ID)
+		return incident.Result{}, incident.NoAlert(row.ID)
 	case cmd.For != 0 && cmd.For != row.Incident:
 		return incident.Result{}, incident.Conflict("A%d is attached to %s. Split it from there first", row.ID, row.Incident)
 	}
@@ -103,14 +106,18 @@ func (s *session) split(cmd incident.Command) (incident.Result, error) {
 	if err != nil {
 		return incident.Result{}, err
 	}
+	if err := incident.Authorize(cmd, dr.inc, s.env(cmd)); err != nil {
+		return incident.Result{}, err
+	}
 	ids := slices.Compact(slices.Sorted(slices.Values(cmd.Alerts)))
 	refs := make([]incident.AlertRef, len(ids))
 	rows := make([]AlertRow, len(ids))
 	for n, id := range ids {
-		if rows[n], err = s.tx.Alert(id); err != nil {
+		rows[n], err = s.tx.Alert(id)
+		if err != nil && incident.CodeOf(err) != incident.CodeUnknown {
 			return incident.Result{}, err
 		}
-		if rows[n].Incident != cmd.For {
+		if err != nil || rows[n].Incident != cmd.For { // one answer, because A-numbers of other incidents are not public
 			return incident.Result{}, incident.Conflict("A%d is not attached to %s. Name alerts of that incident", id, cmd.For)
 		}
 		refs[n] = alertRef(rows[n])

@@ -83,6 +83,9 @@ func (s *session) addDraft(inc incident.Incident) *draft {
 
 // do decides about a command, unless the store has its key.
 func (s *session) do(cmd incident.Command) (incident.Result, error) {
+	if err := incident.Admit(cmd, s.env(cmd)); err != nil {
+		return incident.Result{}, err
+	}
 	switch cmd.Verb {
 	case incident.VerbOpen:
 		return s.open(cmd)
@@ -93,26 +96,30 @@ func (s *session) do(cmd incident.Command) (incident.Result, error) {
 	if err != nil {
 		return incident.Result{}, err
 	}
+	if !s.mayRead(cmd, dr.inc) {
+		return incident.Result{}, incident.NoAccess(cmd.For)
+	}
 	if cmd.Key != "" {
 		fresh, err := s.tx.RecordCommandKey(cmd.For, cmd.Key)
 		if err != nil {
 			return incident.Result{}, fmt.Errorf("store command key: %w", err)
 		}
 		if !fresh {
-			return s.repeatedResult(cmd, dr), nil
+			return incident.Result{Incident: dr.inc, Unchanged: true}, nil
 		}
 	}
 	return s.decide(cmd)
 }
 
-// repeatedResult returns the result of a repeated command. Callers who may not
-// read the incident get only its public view: knowing a key grants no access.
-func (s *session) repeatedResult(cmd incident.Command, dr *draft) incident.Result {
-	inc := dr.inc
-	if env := s.env(cmd); !env.System && !inc.MayRead(s.dir, env.Actor, s.now) {
-		inc = publicView(inc)
-	}
-	return incident.Result{Incident: inc, Unchanged: true}
+// mayRead reports whether the author of a command may read an incident. Authors who
+// may not get no other answer, whether they repeat a command or not.
+func (s *session) mayRead(cmd incident.Command, inc incident.Incident) bool {
+	return incident.MayAddress(cmd, inc, s.env(cmd))
+}
+
+// denied returns the entry of the audit log for a command that was denied.
+func (s *session) denied(cmd incident.Command) Access {
+	return Access{At: s.now, Person: s.env(cmd).Actor, Handle: cmd.By, Action: "command " + string(cmd.Verb), Incident: cmd.For}
 }
 
 // decide decides about a command for an existing incident and records the events.
@@ -126,6 +133,9 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 	dr, err := s.draft(cmd.For)
 	if err != nil {
 		return incident.Result{}, err
+	}
+	if p := s.d.Playbooks; dr.inc.Reported && p != nil && (cmd.Verb == incident.VerbAcknowledge || cmd.Verb == incident.VerbContain) {
+		cmd.Runs = p.Match(dr.inc, nil) // the report of an outsider started none
 	}
 	events, err := incident.Decide(cmd, dr.inc, s.env(cmd))
 	if err != nil {
@@ -202,14 +212,21 @@ func (s *session) record(dr *draft, events []incident.Event) incident.Result {
 	return result
 }
 
+// openingKey returns the key of a command that opens an incident. It contains the
+// author: a key that another account used reveals nothing.
+func openingKey(cmd incident.Command) string { return cmd.By.String() + "/" + cmd.Key }
+
 // openKey returns the correlation key of an incident that a command opened. It
 // finds the incident if the command is repeated.
-func openKey(key string) string { return "command:" + key }
+func openKey(cmd incident.Command) string { return "command:" + openingKey(cmd) }
 
 // open opens an incident by command of a person.
 func (s *session) open(cmd incident.Command) (incident.Result, error) {
+	if s.env(cmd).ByOutsider() {
+		return s.report(cmd)
+	}
 	if cmd.Key != "" {
-		fresh, err := s.tx.RecordCommandKey(0, cmd.Key)
+		fresh, err := s.tx.RecordCommandKey(0, openingKey(cmd))
 		if err != nil {
 			return incident.Result{}, fmt.Errorf("store command key: %w", err)
 		}
@@ -227,25 +244,29 @@ func (s *session) open(cmd incident.Command) (incident.Result, error) {
 	}
 	var keys []string
 	if cmd.Key != "" {
-		keys = append(keys, openKey(cmd.Key))
+		keys = append(keys, openKey(cmd))
 	}
 	return s.create(id, cmd, keys...)
 }
 
 // repeatedOpen returns the incident that an earlier run of the command opened.
 func (s *session) repeatedOpen(cmd incident.Command) (incident.Result, error) {
-	id, err := s.tx.IncidentByCorrelation(openKey(cmd.Key))
+	id, err := s.tx.IncidentByCorrelation(openKey(cmd))
 	if err != nil {
 		return incident.Result{}, err
 	}
+	ended := incident.Conflict("this command has opened an incident, which has ended or which you may not read. Send a new command to open another")
 	if id == 0 {
-		return incident.Result{}, incident.Conflict("this command has opened an incident, which has ended. Send a new command to open another")
+		return incident.Result{}, ended
 	}
 	dr, err := s.draft(id)
 	if err != nil {
 		return incident.Result{}, err
 	}
-	return s.repeatedResult(cmd, dr), nil
+	if !s.mayRead(cmd, dr.inc) {
+		return incident.Result{}, ended
+	}
+	return incident.Result{Incident: dr.inc, Unchanged: true}, nil
 }
 
 // create records a new incident with its correlation keys.
@@ -265,14 +286,24 @@ func (s *session) create(id incident.ID, cmd incident.Command, keys ...string) (
 }
 
 // merge merges one incident into another. It locks both in the order of their
-// numbers, which prevents deadlocks between merges.
+// numbers, which prevents deadlocks between merges. The error about a target that
+// does not exist is the one about a target that the author may not read.
 func (s *session) merge(cmd incident.Command) (incident.Result, error) {
+	missing := map[incident.ID]error{}
 	for _, id := range slices.Sorted(slices.Values([]incident.ID{cmd.For, cmd.Target})) {
-		if _, err := s.draft(id); err != nil {
+		if _, err := s.draft(id); incident.CodeOf(err) == incident.CodeUnknown {
+			missing[id] = err
+		} else if err != nil {
 			return incident.Result{}, err
 		}
 	}
+	if err := missing[cmd.For]; err != nil {
+		return incident.Result{}, err
+	}
 	source, target := s.drafts[cmd.For], s.drafts[cmd.Target]
+	if target == nil {
+		target = &draft{inc: incident.New(cmd.Target)}
+	}
 	ofSource, ofTarget, err := incident.DecideMerge(cmd, source.inc, target.inc, s.env(cmd))
 	if err != nil {
 		return incident.Result{}, err

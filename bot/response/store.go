@@ -262,12 +262,12 @@ type Job struct {
 	Token   any
 }
 
-// Access is an entry of the audit log: an attempt to read.
+// Access is an entry of the audit log: an attempt to read, or a command that was denied.
 type Access struct {
 	At       time.Time
 	Person   incident.PersonID
 	Handle   incident.Identity
-	Action   string // "show", "list", "document", "alerts", "explain", "maintenance", "export"
+	Action   string // "show", "list", "document", "alerts", "explain", "maintenance", "export", or the verb of a denied command after "command "
 	Incident incident.ID
 	Reason   string // stored encrypted
 	Allowed  bool

@@ -30,7 +30,7 @@ func (s *Slack) handleInteraction(ctx context.Context, in interaction) any {
 		}
 	case "shortcut":
 		if in.CallbackID == ShortcutOpen {
-			if err := s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: incident.VerbOpen}, s.notifier(in)); err != nil {
+			if err := s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: incident.VerbOpen}, s.notifier(in)); err != nil {
 				s.notify(in, s.errorReply(ctx, err))
 			}
 		}
@@ -96,7 +96,7 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 		if opened.arg != nil {
 			opened.arg(&cmd, arg)
 		}
-		return s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: opened.verb, prefill: cmd}, s.notifier(in))
+		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: opened.verb, prefill: cmd}, s.notifier(in))
 	case a.ActionID == ActStatus:
 		return s.openStatus(ctx, in, id)
 	case a.ActionID == ActAcknowledge:
@@ -106,7 +106,7 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 	case a.ActionID == ActWithdraw:
 		cmd.Verb, cmd.Item = incident.VerbWithdraw, arg
 	}
-	cmd = commandBy(in.User.ID, idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)
+	cmd = s.commandBy(in.account(), idempotency("action", in.TriggerID, in.User.ID, a.ActionID, raw), cmd)
 	result, err := s.attempt(ctx, idempotency("pressed", in.User.ID, a.ActionID, raw), cmd, func(ctx context.Context, cmd incident.Command, o outcome) {
 		s.replyToAction(ctx, in, cmd, o)
 	})
@@ -131,9 +131,12 @@ func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 	if in.CallbackID != ShortcutAddNote && in.CallbackID != ShortcutAddEvidence {
 		return nil
 	}
-	pc, err := s.parseContext(ctx, in.User.ID, in.channel())
-	if err != nil {
+	pc, err := s.parseContext(ctx, s.identityOf(in.account()), in.channel())
+	switch {
+	case err != nil:
 		return err
+	case pc.Who == "":
+		return incident.NotLinked(pc.By)
 	}
 	if pc.Incident == 0 {
 		return incident.Invalid("incident", "this channel does not belong to an incident. Use the shortcut in the channel of an incident")
@@ -141,7 +144,7 @@ func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 	text := incident.Readable(unescape(in.Message.Text), pc.Directory)
 	prefill := incident.Command{For: pc.Incident, Text: text, HappenedAt: sentAt(in.Message.TS)}
 	if in.CallbackID == ShortcutAddNote {
-		return s.openForm(ctx, in.TriggerID, in.User.ID, formRequest{verb: incident.VerbNote, prefill: prefill}, s.notifier(in))
+		return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), formRequest{verb: incident.VerbNote, prefill: prefill}, s.notifier(in))
 	}
 	sum := sha256.Sum256([]byte(text))
 	prefill.Text, prefill.Evidence = "", &incident.Evidence{Name: evidenceName(text), SHA256: hex.EncodeToString(sum[:])}
@@ -158,7 +161,7 @@ func (s *Slack) handleShortcut(ctx context.Context, in interaction) error {
 			cmd.Evidence.Where = link
 		}
 	}
-	return s.openForm(ctx, in.TriggerID, in.User.ID, request, s.notifier(in))
+	return s.openForm(ctx, in.TriggerID, s.identityOf(in.account()), request, s.notifier(in))
 }
 
 // sentAt returns the time in the timestamp of a message, or the zero time if

@@ -66,6 +66,10 @@ func resultMessage(cmd incident.Command, r incident.Result) message {
 		id = cmd.For
 	}
 	p := &messageBuilder{id: id}
+	if r.Reported {
+		p.line(markupf(":white_check_mark: %s.", escape(incident.ReportReceived.String(), 1000)))
+		return p.build()
+	}
 	number, format := markupf("*%s*", markup(id.String())), resultTexts[cmd.Verb]
 	switch {
 	case r.Unchanged:
@@ -187,8 +191,8 @@ func (s *Slack) usage(v incident.VerbSpec) markup {
 }
 
 // list returns the incidents that a person may see.
-func (s *Slack) list(ctx context.Context, user string, f incident.Filter) (message, error) {
-	found, err := s.desk.List(ctx, identity(user), f)
+func (s *Slack) list(ctx context.Context, who incident.Identity, f incident.Filter) (message, error) {
+	found, err := s.desk.List(ctx, who, f)
 	if err != nil {
 		return message{}, err
 	}
@@ -218,8 +222,8 @@ func incidentCount(n int, adjective string) string {
 }
 
 // alerts returns the reply to a request about alerts or maintenance windows.
-func (s *Slack) alerts(ctx context.Context, user string, e incident.AlertRequest) (message, error) {
-	a, err := s.desk.Alerts(ctx, identity(user), e)
+func (s *Slack) alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (message, error) {
+	a, err := s.desk.Alerts(ctx, who, e)
 	if err != nil {
 		return message{}, err
 	}
@@ -247,8 +251,8 @@ func summaryLine(i incident.Summary) string {
 
 // show reads an incident as a person may see it. The audit log stores the
 // reason.
-func (s *Slack) show(ctx context.Context, user string, id incident.ID, reason string) (incident.Brief, error) {
-	v, err := s.desk.Show(ctx, identity(user), id, reason)
+func (s *Slack) show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.Brief, error) {
+	v, err := s.desk.Show(ctx, who, id, reason)
 	if err != nil {
 		return incident.Brief{}, err
 	}
@@ -256,8 +260,8 @@ func (s *Slack) show(ctx context.Context, user string, id incident.ID, reason st
 }
 
 // status returns the card of an incident.
-func (s *Slack) status(ctx context.Context, user string, id incident.ID) (message, error) {
-	b, err := s.show(ctx, user, id, "opened the status in Slack")
+func (s *Slack) status(ctx context.Context, who incident.Identity, id incident.ID) (message, error) {
+	b, err := s.show(ctx, who, id, "opened the status in Slack")
 	if err != nil {
 		return message{}, err
 	}
@@ -285,8 +289,8 @@ func exclusionBlocks(b incident.Brief) []slack.Block {
 }
 
 // record returns the current closing record.
-func (s *Slack) record(ctx context.Context, user string, id incident.ID) (message, error) {
-	b, err := s.show(ctx, user, id, "opened the closing record in Slack")
+func (s *Slack) record(ctx context.Context, who incident.Identity, id incident.ID) (message, error) {
+	b, err := s.show(ctx, who, id, "opened the closing record in Slack")
 	if err != nil {
 		return message{}, err
 	}

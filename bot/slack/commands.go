@@ -19,30 +19,30 @@ func (s *Slack) handleCommand(ctx context.Context, c slashCommand) any {
 	if err != nil {
 		return s.errorReply(ctx, err)
 	}
-	cmd := parsed.Command
+	cmd, who := parsed.Command, s.identityOf(c.account())
 	switch {
 	case parsed.Query == incident.QueryHelp:
 		return s.help(parsed.Topic)
 	case parsed.Query == incident.QueryList:
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.list(ctx, c.User, parsed.Filter) })
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.list(ctx, who, parsed.Filter) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.Query == incident.QueryStatus:
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.status(ctx, c.User, cmd.For) })
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.status(ctx, who, cmd.For) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.Query == incident.QueryRecord:
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.record(ctx, c.User, cmd.For) })
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.record(ctx, who, cmd.For) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.AlertRequest != nil:
 		parsed.AlertRequest.Key = idempotency("alerts", c.TriggerID, c.User, c.Channel, c.Text)
-		m, err := withDeadline(ctx, s, func() (message, error) { return s.alerts(ctx, c.User, *parsed.AlertRequest) })
+		m, err := withDeadline(ctx, s, func() (message, error) { return s.alerts(ctx, who, *parsed.AlertRequest) })
 		return s.replyOrError(ctx, m, err)
 	case parsed.Form != "":
-		if err := s.openForm(ctx, c.TriggerID, c.User, formRequest{verb: parsed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
+		if err := s.openForm(ctx, c.TriggerID, who, formRequest{verb: parsed.Form, prefill: cmd}, s.responseURLNotifier(c.ResponseURL)); err != nil {
 			return s.errorReply(ctx, err)
 		}
 		return nil
 	}
-	cmd = commandBy(c.User, idempotency("command", c.TriggerID, c.User, c.Channel, c.Text), cmd)
+	cmd = s.commandBy(c.account(), idempotency("command", c.TriggerID, c.User, c.Channel, c.Text), cmd)
 	result, err := s.attempt(ctx, idempotency("typed", c.User, c.Channel, c.Text), cmd, s.lateResultNotifier(c.ResponseURL))
 	if err != nil {
 		return s.errorReply(ctx, err)
@@ -77,7 +77,7 @@ func withDeadline[T any](ctx context.Context, s *Slack, read func() (T, error)) 
 
 // parseCommand parses the text of a slash command.
 func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (incident.ParsedCommand, error) {
-	pc, err := s.parseContext(ctx, c.User, c.Channel)
+	pc, err := s.parseContext(ctx, s.identityOf(c.account()), c.Channel)
 	if err != nil {
 		return incident.ParsedCommand{}, err
 	}
@@ -86,7 +86,7 @@ func (s *Slack) parseCommand(ctx context.Context, c slashCommand) (incident.Pars
 
 // parseContext returns the context for parsing the input of a user in a
 // channel.
-func (s *Slack) parseContext(ctx context.Context, user, channel string) (incident.ParseContext, error) {
+func (s *Slack) parseContext(ctx context.Context, who incident.Identity, channel string) (incident.ParseContext, error) {
 	return withDeadline(ctx, s, func() (none incident.ParseContext, err error) {
 		d, err := s.desk.Directory(ctx)
 		if err != nil {
@@ -96,8 +96,8 @@ func (s *Slack) parseContext(ctx context.Context, user, channel string) (inciden
 		if err != nil {
 			return none, err
 		}
-		person, _ := d.Resolve(identity(user))
-		return incident.ParseContext{Incident: id, Who: person.ID, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
+		person, _ := d.Resolve(who)
+		return incident.ParseContext{Incident: id, Who: person.ID, By: who, Directory: d, Now: s.cfg.Clock(), Zone: s.cfg.Zone}, nil
 	})
 }
 

@@ -23,7 +23,7 @@ func (s *Slack) handleEvent(e eventPayload) {
 		}
 	case "app_mention":
 		if e.Event.BotID == "" && channel != "" {
-			s.notify(interaction{User: idObject{person}, Channel: idObject{channel}}, s.help(""))
+			s.notify(interaction{User: userObject{ID: person}, Channel: idObject{channel}}, s.help(""))
 		}
 	case "subteam_members_changed", "subteam_updated":
 		if s.cfg.OnGroupsChanged != nil {

@@ -143,7 +143,10 @@ func writeReply(w http.ResponseWriter, answer any) {
 const authentication = "slack"
 
 // commandBy sets the key and the author of a command from Slack.
-func commandBy(user, key string, cmd incident.Command) incident.Command {
-	cmd.Key, cmd.By, cmd.Auth, cmd.Via = key, identity(user), authentication, incident.ViaSlack
+func (s *Slack) commandBy(a account, key string, cmd incident.Command) incident.Command {
+	cmd.Key, cmd.By, cmd.Auth, cmd.Via = key, s.identityOf(a), authentication, incident.ViaSlack
+	if cmd.Verb == incident.VerbOpen {
+		cmd.Reporter = &incident.Reporter{User: a.user, Team: a.team, Name: a.name}
+	}
 	return cmd
 }

@@ -48,7 +48,7 @@ type formMeta struct {
 // that needs data opens with a placeholder and is updated in the background.
 // Later errors appear in the form. If the update fails, notify receives the
 // error.
-func (s *Slack) openForm(ctx context.Context, trigger, user string, request formRequest, notify func(*ephemeral)) error {
+func (s *Slack) openForm(ctx context.Context, trigger string, who incident.Identity, request formRequest, notify func(*ephemeral)) error {
 	f, ok := forms[request.verb]
 	if !ok {
 		return incident.Invalid("verb", "%s has no form: type the command", request.verb)
@@ -67,7 +67,7 @@ func (s *Slack) openForm(ctx context.Context, trigger, user string, request form
 		return triggerError(err)
 	}
 	s.runInBackground(func(ctx context.Context) {
-		v, err := s.buildForm(ctx, user, f, request)
+		v, err := s.buildForm(ctx, who, f, request)
 		if err != nil {
 			v = textView(f.title, s.errorText(ctx, err))
 		}
@@ -80,11 +80,11 @@ func (s *Slack) openForm(ctx context.Context, trigger, user string, request form
 }
 
 // buildForm returns the view of a form that needs data.
-func (s *Slack) buildForm(ctx context.Context, user string, f form, request formRequest) (slack.ModalViewRequest, error) {
+func (s *Slack) buildForm(ctx context.Context, who incident.Identity, f form, request formRequest) (slack.ModalViewRequest, error) {
 	b := incident.Brief{Now: s.cfg.Clock()}
 	if f.reads {
 		var err error
-		if b, err = s.show(ctx, user, request.prefill.For, "opened the form "+f.title+" in Slack"); err != nil {
+		if b, err = s.show(ctx, who, request.prefill.For, "opened the form "+f.title+" in Slack"); err != nil {
 			return slack.ModalViewRequest{}, err
 		}
 	}
@@ -152,7 +152,7 @@ func (s *Slack) openStatus(ctx context.Context, in interaction, id incident.ID) 
 		return triggerError(err)
 	}
 	s.runInBackground(func(ctx context.Context) {
-		m, err := s.status(ctx, in.User.ID, id)
+		m, err := s.status(ctx, s.identityOf(in.account()), id)
 		v := textView(id.String(), "")
 		if err != nil {
 			v = textView(id.String(), s.errorText(ctx, err))

@@ -36,7 +36,7 @@ func (s *Slack) handleSubmission(ctx context.Context, in interaction) any {
 		return s.fieldErrors(ctx, in.View, err)
 	}
 	key := idempotency("view", in.View.ID, in.View.Hash, string(state))
-	result, err := s.attempt(ctx, key, commandBy(in.User.ID, key, cmd), nil)
+	result, err := s.attempt(ctx, key, s.commandBy(in.account(), key, cmd), nil)
 	if err != nil {
 		return s.fieldErrors(ctx, in.View, err)
 	}
@@ -94,9 +94,12 @@ func (s *Slack) parseSubmission(ctx context.Context, in interaction) (submission
 	if err := json.Unmarshal([]byte(in.View.PrivateMetadata), &sub.meta); err != nil {
 		return sub, incident.Invalid("", "an older version of Tocsin opened this form. Close the form and open it again")
 	}
-	pc, err := s.parseContext(ctx, in.User.ID, "")
-	if err != nil {
+	pc, err := s.parseContext(ctx, s.identityOf(in.account()), "")
+	switch {
+	case err != nil:
 		return sub, err
+	case pc.Who == "" && incident.Verb(in.View.CallbackID) != incident.VerbOpen: // errors about fields may name people
+		return sub, incident.NotLinked(pc.By)
 	}
 	sub.context, sub.context.Incident = pc, sub.meta.Incident
 	for name, elements := range in.View.State.Values {

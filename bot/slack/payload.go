@@ -1,6 +1,7 @@
 package slack
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -21,6 +22,9 @@ type slashCommand struct {
 	Command     string `json:"command"`
 	Text        string `json:"text"`
 	User        string `json:"user_id"`
+	UserName    string `json:"user_name"`
+	Team        string `json:"team_id"`
+	Enterprise  string `json:"enterprise_id"`
 	Channel     string `json:"channel_id"`
 	TriggerID   string `json:"trigger_id"`
 	ResponseURL string `json:"response_url"`
@@ -28,18 +32,21 @@ type slashCommand struct {
 
 // decodeForm reads a slash command from an HTTP form.
 func decodeForm(form url.Values) slashCommand {
-	return slashCommand{Command: form.Get("command"), Text: form.Get("text"), User: form.Get("user_id"), Channel: form.Get("channel_id"),
+	return slashCommand{Command: form.Get("command"), Text: form.Get("text"), User: form.Get("user_id"), UserName: form.Get("user_name"),
+		Team: form.Get("team_id"), Enterprise: form.Get("enterprise_id"), Channel: form.Get("channel_id"),
 		TriggerID: form.Get("trigger_id"), ResponseURL: form.Get("response_url")}
 }
 
 // interaction is a click on a button or menu, a submitted form or a shortcut.
 type interaction struct {
-	Type        string   `json:"type"`
-	CallbackID  string   `json:"callback_id"`
-	TriggerID   string   `json:"trigger_id"`
-	ResponseURL string   `json:"response_url"`
-	User        idObject `json:"user"`
-	Channel     idObject `json:"channel"`
+	Type        string     `json:"type"`
+	CallbackID  string     `json:"callback_id"`
+	TriggerID   string     `json:"trigger_id"`
+	ResponseURL string     `json:"response_url"`
+	User        userObject `json:"user"`
+	Team        idObject   `json:"team"`
+	Enterprise  idObject   `json:"enterprise"`
+	Channel     idObject   `json:"channel"`
 	Container   struct {
 		Type        string `json:"type"`
 		ChannelID   string `json:"channel_id"`
@@ -60,6 +67,43 @@ type interaction struct {
 
 type idObject struct {
 	ID string `json:"id"`
+}
+
+// userObject is the person behind an interaction. Slack sends the name in one of
+// two fields.
+type userObject struct {
+	ID       string `json:"id"`
+	Team     string `json:"team_id"`
+	UserName string `json:"username"`
+	Name     string `json:"name"`
+}
+
+// account is the author of a request, as Slack describes it.
+type account struct{ user, name, team, enterprise string }
+
+func (c slashCommand) account() account {
+	return account{user: c.User, name: c.UserName, team: c.Team, enterprise: c.Enterprise}
+}
+
+// account returns the author of an interaction. In a shared channel, the workspace
+// of the user differs from the workspace of the interaction.
+func (in interaction) account() account {
+	return account{user: in.User.ID, name: cmp.Or(in.User.UserName, in.User.Name), team: cmp.Or(in.User.Team, in.Team.ID), enterprise: in.Enterprise.ID}
+}
+
+// identityOf returns the identity of the author of a request. The ID of a user of
+// another workspace contains the workspace: it never belongs to a person of the
+// configuration. Workspaces of the same organization count as one. If the workspace
+// of Tocsin or of the user is not known, the ID of the user decides, which is unique
+// in Slack.
+func (s *Slack) identityOf(a account) incident.Identity {
+	s.mu.Lock()
+	own, organization := s.self.TeamID, s.self.EnterpriseID
+	s.mu.Unlock()
+	if own == "" || a.team == "" || a.team == own || organization != "" && a.enterprise == organization {
+		return identity(a.user)
+	}
+	return identity(a.team + "/" + a.user)
 }
 
 type viewPayload struct {

@@ -132,7 +132,11 @@ func showList(w io.Writer, list []incident.Summary, names map[incident.PersonID]
 		if title == "" {
 			title = "(restricted)"
 		}
-		t.row(s.ID, s.Severity, s.Status, orDash(names[s.Commander]), s.OpenedAt.UTC().Format("2006-01-02 15:04"), title)
+		openedAt := "-" // not shown to people who may not read the incident
+		if !s.OpenedAt.IsZero() {
+			openedAt = s.OpenedAt.UTC().Format("2006-01-02 15:04")
+		}
+		t.row(s.ID, s.Severity, s.Status, orDash(names[s.Commander]), openedAt, title)
 	}
 	return t.flush()
 }
@@ -198,6 +202,9 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 }
 
 func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]string) error {
+	if r.Reported {
+		return writeLine(w, "%s.", incident.ReportReceived)
+	}
 	if len(r.Events) == 0 {
 		return writeLine(w, "No change: %s is %s", r.Incident.ID, r.Incident.Status)
 	}

@@ -1,0 +1,195 @@
+package response
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"tocsin/bot/incident"
+)
+
+// Show returns the parts of an incident that the reader may see.
+func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, reason string) (incident.View, error) {
+	var v incident.View
+	person, err := d.read(ctx, Access{Handle: who, Action: "show", Incident: id, Reason: reason}, func(r Reader, inc incident.Incident, dir incident.Directory) error {
+		timeline, err := r.Timeline(id)
+		if err != nil {
+			return err
+		}
+		alerts, err := r.Alerts(id, 1000)
+		v = incident.View{Incident: inc, Timeline: timeline, Alerts: alertRefs(alerts), Directory: dir}
+		return err
+	})
+	if err != nil {
+		return incident.View{}, fmt.Errorf("show %s: %w", id, err)
+	}
+	if !mayReadPrivileged(who, person, v.Directory, d.Now()) {
+		v.Timeline, v.Incident = withoutPrivileged(v.Timeline), v.Incident.WithoutExclusions()
+	}
+	if isExternal(who.Provider) {
+		v = redactedCopy(d.Redact, v)
+	}
+	return v, nil
+}
+
+// read calls more if the reader may read the incident, and writes the attempt to
+// the audit log. The error is equal for an incident that does not exist and one
+// that the reader may not read. For an account that belongs to no person, read does
+// not look for the incident. read returns the reader, "" for [incident.System].
+func (d *Desk) read(ctx context.Context, a Access, more func(Reader, incident.Incident, incident.Directory) error) (incident.PersonID, error) {
+	var known bool
+	a.At = d.Now()
+	failed := d.Store.View(ctx, func(r Reader) error {
+		dir, err := r.Directory()
+		if err != nil {
+			return err
+		}
+		var person incident.Person
+		person, known = dir.Resolve(a.Handle)
+		known = known || a.Handle.Provider == incident.ProviderSystem
+		a.Person, a.Allowed = person.ID, false
+		if !known {
+			return nil
+		}
+		inc, err := r.Incident(a.Incident)
+		if err != nil {
+			return err
+		}
+		if a.Allowed = a.Handle.Provider == incident.ProviderSystem || inc.MayRead(dir, person.ID, a.At); !a.Allowed {
+			return nil
+		}
+		return more(r, inc, dir)
+	})
+	if failed != nil && incident.CodeOf(failed) == "" {
+		return "", failed
+	}
+	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.Audit(a) }); err != nil {
+		return "", fmt.Errorf("audit %s of %s: %w", a.Action, a.Incident, err)
+	}
+	switch {
+	case failed != nil:
+		return "", failed
+	case !known:
+		return "", incident.NotLinked(a.Handle)
+	case !a.Allowed:
+		return "", incident.NoAccess(a.Incident)
+	}
+	return a.Person, nil
+}
+
+// mayReadPrivileged reports whether the reader may see notes for legal and
+// security only.
+func mayReadPrivileged(who incident.Identity, reader incident.PersonID, dir incident.Directory, now time.Time) bool {
+	return who.Provider == incident.ProviderSystem || dir.Represents(reader, incident.Legal, now) || dir.Represents(reader, incident.Security, now)
+}
+
+// withoutPrivileged returns a copy of the timeline without the texts of events
+// for legal and security only, and without the events that only they may know.
+func withoutPrivileged(timeline []incident.Event) []incident.Event {
+	out := withoutSecret(timeline)
+	for n := range out {
+		if out[n].Audience == incident.AudienceLegalSecurity {
+			out[n].Texts = nil
+		}
+	}
+	return out
+}
+
+// withoutSecret returns a copy of the timeline without the events that only legal
+// and security may know.
+func withoutSecret(timeline []incident.Event) []incident.Event {
+	return slices.DeleteFunc(slices.Clone(timeline), func(e incident.Event) bool { return e.Kind.Secret() })
+}
+
+// alertRefs returns references to stored alerts, with their occurrence counts.
+func alertRefs(rows []AlertRow) []incident.AlertRef {
+	out := make([]incident.AlertRef, len(rows))
+	for n, row := range rows {
+		out[n] = alertRef(row)
+		out[n].Count = row.Count
+	}
+	return out
+}
+
+// alertRef returns a reference to a stored alert, without its count.
+func alertRef(row AlertRow) incident.AlertRef {
+	a := row.Alert
+	return incident.AlertRef{Alert: row.ID, Source: a.Source, Kind: a.Kind, Level: a.Level, Title: alertTitle(a), URL: a.URL,
+		Rule: a.Rule, Fingerprint: row.Hash, At: a.At}
+}
+
+// List returns one summary for each incident that matches f. The summary of an
+// incident that the reader may not see has only ID, status and severity.
+func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filter) ([]incident.Summary, error) {
+	var out []incident.Summary
+	var reader incident.Person
+	var known bool
+	err := d.Store.View(ctx, func(r Reader) error {
+		dir, err := r.Directory()
+		if err != nil {
+			return err
+		}
+		reader, known = dir.Resolve(who)
+		if who.Provider == incident.ProviderSystem {
+			out, err = r.Summaries(f)
+			return err
+		}
+		if known {
+			out, err = d.summaries(r, dir, reader, f)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list incidents: %w", err)
+	}
+	known = known || who.Provider == incident.ProviderSystem
+	err = d.Store.Tx(ctx, func(tx Tx) error {
+		return tx.Audit(Access{At: d.Now(), Person: reader.ID, Handle: who, Action: "list", Allowed: known})
+	})
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("audit list: %w", err)
+	case !known:
+		return nil, incident.NotLinked(who)
+	}
+	if isExternal(who.Provider) {
+		out = redactedCopy(d.Redact, out)
+	}
+	return out, nil
+}
+
+// summaries returns the incidents that match f as a person may see them.
+func (d *Desk) summaries(r Reader, dir incident.Directory, reader incident.Person, f incident.Filter) ([]incident.Summary, error) {
+	out, err := r.Summaries(f)
+	if err != nil {
+		return nil, err
+	}
+	for n, s := range out {
+		inc, err := r.Incident(s.ID)
+		if err != nil {
+			return nil, err
+		}
+		if !inc.MayRead(dir, reader.ID, d.Now()) {
+			out[n] = incident.Summary{ID: s.ID, Status: s.Status, Severity: s.Severity, Restricted: true}
+		}
+	}
+	return out, nil
+}
+
+// Document returns a revision of the postmortem if the reader may see the
+// incident.
+func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.ID, revision int, reason string) (incident.Document, error) {
+	var doc incident.Document
+	_, err := d.read(ctx, Access{Handle: who, Action: "document", Incident: id, Reason: reason}, func(r Reader, _ incident.Incident, _ incident.Directory) (err error) {
+		doc, err = r.Document(id, revision)
+		return err
+	})
+	if err != nil {
+		return incident.Document{}, fmt.Errorf("read postmortem of %s: %w", id, err)
+	}
+	if isExternal(who.Provider) {
+		doc = redactedCopy(d.Redact, doc)
+	}
+	return doc, nil
+}

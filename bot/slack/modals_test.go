@@ -93,7 +93,7 @@ func TestForms(t *testing.T) {
 				t.Fatalf("got errors %v, want none", out.Errors)
 			}
 			got := e.desk.last()
-			got.Key, got.By, got.Auth, got.Via = "", incident.Identity{}, "", ""
+			got.Key, got.By, got.Auth, got.Via, got.Reporter = "", incident.Identity{}, "", "", nil
 			if !got.When.Equal(test.want.When) || !got.HappenedAt.Equal(test.want.HappenedAt) {
 				t.Errorf("got times %s and %s, want %s and %s", got.When, got.HappenedAt, test.want.When, test.want.HappenedAt)
 			}

@@ -137,7 +137,7 @@ func TestDecide_OutsiderLearnsNothingInAnyStatus(t *testing.T) {
 		for _, status := range Statuses() {
 			w := fixtureIn(t, status)
 			_, cmd := validCommand(v, w)
-			w.inc.Restricted = true
+			w.inc.Restricted, w.inc.Access = true, nil
 			before := w.inc.Head
 			_, err := w.decideAs("out1", cmd)
 			if err == nil || err.Error() != NoAccess(w.inc.ID).Error() || CodeOf(err) != CodeUnknown || w.inc.Head != before {

@@ -124,7 +124,7 @@ func (d *Desk) mayReadAll(ctx context.Context, who incident.Identity, received t
 			return err
 		}
 		person, _ := dir.Resolve(who)
-		if all = who.Provider == incident.ProviderSystem || person.Responder; all {
+		if all = who.Provider == incident.ProviderSystem; all {
 			return nil
 		}
 		list, err := r.Summaries(incident.Filter{All: true, Limit: math.MaxInt32})
@@ -132,7 +132,7 @@ func (d *Desk) mayReadAll(ctx context.Context, who incident.Identity, received t
 			return err
 		}
 		for _, s := range list {
-			if !s.Restricted || !s.Status.Live() && s.UpdatedAt.Before(received.Add(-maxClockSkew)) {
+			if !s.Status.Live() && s.UpdatedAt.Before(received.Add(-maxClockSkew)) {
 				continue
 			}
 			inc, err := r.Incident(s.ID)

@@ -22,7 +22,7 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		return err
 	})
 	if err != nil {
-		return incident.View{}, fmt.Errorf("show %s: %w", id, err)
+		return incident.View{}, err
 	}
 	if !mayReadPrivileged(who, person, v.Directory, d.Now()) {
 		v.Timeline, v.Incident = withoutPrivileged(v.Timeline), v.Incident.WithoutExclusions()
@@ -62,7 +62,7 @@ func (d *Desk) read(ctx context.Context, a Access, more func(Reader, incident.In
 		return more(r, inc, dir)
 	})
 	if failed != nil && incident.CodeOf(failed) == "" {
-		return "", failed
+		return "", fmt.Errorf("%s %s: %w", a.Action, a.Incident, failed)
 	}
 	if err := d.Store.Tx(ctx, func(tx Tx) error { return tx.Audit(a) }); err != nil {
 		return "", fmt.Errorf("audit %s of %s: %w", a.Action, a.Incident, err)
@@ -186,7 +186,7 @@ func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.
 		return err
 	})
 	if err != nil {
-		return incident.Document{}, fmt.Errorf("read postmortem of %s: %w", id, err)
+		return incident.Document{}, err
 	}
 	if isExternal(who.Provider) {
 		doc = redactedCopy(d.Redact, doc)

@@ -321,3 +321,29 @@ func TestSlackOutsider_OtherWorkspace(t *testing.T) {
 		}
 	}
 }
+
+// TestControlOutsider gives commands as a local user who is no person: the answers
+// name nobody.
+func TestControlOutsider(t *testing.T) {
+	e := newSlackOutsiders(t)
+	c := &control{desk: e.desk, store: e.store, zone: time.UTC, now: time.Now}
+	mallory := incident.Identity{Provider: incident.ProviderLocal, ID: "mallory"}
+	ask := func(command string) (string, error) {
+		reply, err := c.incident(t.Context(), mallory, ControlRequest{Command: command, Key: "cli/" + command})
+		out, _ := json.Marshal(reply)
+		return string(out), err
+	}
+	for _, command := range []string{"status INC-1", "status INC-99", "list", "note INC-1 x", "sign leagl", "role scribe @aba", "alerts", "explain A1", "maintenance"} {
+		if out, err := ask(command); err == nil || err.Error() != incident.NotLinked(mallory).Error() || strings.Contains(out, "Name of") {
+			t.Errorf("%s: got %s, %v, want only that the account has no person", command, out, err)
+		}
+	}
+	out, err := ask("open sev1 a key leaked")
+	if err != nil || !strings.Contains(out, `"reported":true`) || strings.Contains(out, "Name of") || strings.Contains(out, "leaked") {
+		t.Errorf("open: got %s, %v", out, err)
+	}
+	v, err := e.desk.Show(t.Context(), incident.Identity{Provider: incident.ProviderSlack, ID: "U0ADA"}, 2, "on call")
+	if err != nil || v.Incident.Severity != incident.Sev4 || v.Incident.Reporter == nil || v.Incident.Reporter.User != "mallory" {
+		t.Errorf("got %+v, %v", v.Incident, err)
+	}
+}

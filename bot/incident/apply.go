@@ -138,7 +138,10 @@ func (i *Incident) applyOpened(e Event) {
 	i.Title = e.Text("title")
 	i.applySeverity(Severity(e.Field("severity")))
 	i.Restricted = e.Field("restricted") == "true"
-	i.OpenedAt, i.OpenedBy, i.Reported = e.RecordedAt, e.By, e.is("reported")
+	i.OpenedAt, i.OpenedBy = e.RecordedAt, e.By
+	if e.is("reported") {
+		i.Reporter = &Reporter{User: e.Text("reporter_user"), Team: e.Text("reporter_team"), Name: e.Text("reporter_name")}
+	}
 	i.Facts.PersonalData = PersonalUnknown
 	i.Facts.TimeZone, i.Facts.Language = e.Field("time_zone"), e.Field("language")
 	i.Record.Audience, i.Record.Language = AudienceResponders, e.Field("language")

@@ -80,7 +80,7 @@ func (d *decider) recordAcknowledgement() {
 		f["status"] = string(Active)
 	}
 	d.emit(EventAcknowledged, f, texts{"text": d.cmd.Text})
-	if d.inc.Reported {
+	if d.inc.Reporter != nil {
 		d.startRuns(d.cmd.Runs)
 	}
 	if d.inc.Commander == "" {

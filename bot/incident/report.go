@@ -15,6 +15,17 @@ type Reporter struct {
 	Name string `json:"name,omitempty"`
 }
 
+// Sentence describes the reporter of an incident.
+func (r Reporter) Sentence() Sentence {
+	if r.Name == "" {
+		r.Name = r.User
+	}
+	if r.Team == "" {
+		return Say("“%s” (account %s, unknown to Tocsin, name not verified)", Quoted(r.Name), Quoted(r.User))
+	}
+	return Say("“%s” of team %s (account %s, unknown to Tocsin, name not verified)", Quoted(r.Name), Quoted(r.Team), Quoted(r.User))
+}
+
 // maxReporterText is the maximum length of a part of a [Reporter], in runes.
 const maxReporterText = 100
 

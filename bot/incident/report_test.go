@@ -26,7 +26,7 @@ func TestOpen_ReportOfOutsiderWaitsWithoutPage(t *testing.T) {
 			_, err := w.decideAsOutsider(Command{Verb: VerbOpen, Title: "all is lost", Severity: asked, Public: true, Runs: []Run{testRun},
 				Alert: &AlertRef{Alert: 1, Title: "made up"}, Reporter: &Reporter{User: "U0EVE", Team: "T0OUT", Name: "Eve\n*the* boss\u202e"}})
 			inc := w.inc
-			if err != nil || inc.Status != Triage || inc.Severity != want || !inc.Restricted || inc.NeedsPage() || inc.Paging.Round != 0 || !inc.Reported ||
+			if err != nil || inc.Status != Triage || inc.Severity != want || !inc.Restricted || inc.NeedsPage() || inc.Paging.Round != 0 || inc.Reporter == nil || inc.Reporter.Team != "T0OUT" ||
 				inc.OpenedBy != "" || len(inc.Runs) != 0 || len(inc.Alerts) != 0 {
 				t.Fatalf("%q, asked for %q: got %+v, %v", quiet, asked, inc, err)
 			}

@@ -33,7 +33,7 @@ type Incident struct {
 	Restricted   bool      `json:"restricted"`
 	OpenedAt     time.Time `json:"opened_at"`
 	OpenedBy     PersonID  `json:"opened_by,omitempty"`
-	Reported     bool      `json:"reported,omitempty"` // opened by an account that belongs to no person
+	Reporter     *Reporter `json:"reporter,omitempty"` // nil unless somebody unknown to the configuration opened it
 	UpdatedAt    time.Time `json:"updated_at"`
 	// ContainedAt is when the incident was first contained or resolved. From then
 	// on, security must confirm a dismissal at any severity.

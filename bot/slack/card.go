@@ -132,6 +132,7 @@ func card(b incident.Brief) message {
 	p.quote(inc.Title)
 	s := renderer{messageBuilder: p, b: b, inc: inc}
 	p.pairs(
+		[2]markup{"Reported by", s.reporter()},
 		[2]markup{"Commander", s.commander()},
 		[2]markup{"Opened", dateMarkup(inc.OpenedAt)},
 		[2]markup{"Roles", s.roles()},
@@ -163,6 +164,14 @@ func latest(a, b time.Time) time.Time {
 		return a
 	}
 	return b
+}
+
+// reporter returns the reporter of an incident that somebody unknown opened, or "".
+func (s renderer) reporter() markup {
+	if s.inc.Reporter == nil {
+		return ""
+	}
+	return s.fill(s.inc.Reporter.Sentence())
 }
 
 func (s renderer) commander() markup {

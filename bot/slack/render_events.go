@@ -300,8 +300,11 @@ func (s renderer) welcome() {
 	s.line(markupf("This is the channel of *%s* (*%s*). Every `/incident` command and button here is recorded in the timeline.",
 		markup(s.inc.ID.String()), humanize(s.inc.Severity)))
 	s.quote(s.inc.Title)
+	if s.inc.Reporter != nil {
+		s.line(markupf("Reported by %s. The report paged no one. Raise the severity to page, or press *Acknowledge* to start the playbooks.", s.reporter()))
+	}
 	s.restrictedNotice(s.inc.Restricted)
-	if s.inc.NeedsPage() {
+	if s.inc.NeedsPage() || s.inc.Reporter != nil {
 		s.buttons(s.ackButtons()...)
 	}
 }

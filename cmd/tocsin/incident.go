@@ -153,6 +153,9 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	if i.SplitFrom != 0 {
 		t.row("split from", i.SplitFrom)
 	}
+	if i.Reporter != nil {
+		fmt.Fprintf(t, "reported by\t%s\n", i.Reporter.Sentence())
+	}
 	for _, id := range i.SplitInto {
 		t.row("split into", id)
 	}

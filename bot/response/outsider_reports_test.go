@@ -119,8 +119,8 @@ func TestReport_PlaybooksStartWithTheAcknowledgement(t *testing.T) {
 type everyPlaybook struct{}
 
 func (everyPlaybook) Pin(string) (incident.Run, bool) { return incident.Run{}, false }
-func (everyPlaybook) Match(incident.Incident, *incident.Alert) []incident.Run {
-	return []incident.Run{{Playbook: "every", Plan: []incident.Step{{ID: "look", Title: "Look"}}}}
+func (everyPlaybook) Match(incident.Incident, *incident.Alert) ([]incident.Run, map[string]error) {
+	return []incident.Run{{Playbook: "every", Plan: []incident.Step{{ID: "look", Title: "Look"}}}}, nil
 }
 
 // readCounter counts the reads of incidents, alerts, deliveries and documents.

@@ -135,7 +135,7 @@ func (s *session) decide(cmd incident.Command) (incident.Result, error) {
 		return incident.Result{}, err
 	}
 	if p := s.d.Playbooks; dr.inc.Reporter != nil && p != nil && (cmd.Verb == incident.VerbAcknowledge || cmd.Verb == incident.VerbContain) {
-		cmd.Runs = p.Match(dr.inc, nil) // the report of an outsider started none
+		cmd.Runs, _ = p.Match(dr.inc, nil) // the report of an outsider started none
 	}
 	events, err := incident.Decide(cmd, dr.inc, s.env(cmd))
 	if err != nil {

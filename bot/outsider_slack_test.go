@@ -120,7 +120,7 @@ func (e *slackOutsiders) post(path string, form url.Values) string {
 	return w.Body.String()
 }
 
-// answers returns what a person has seen since the last call: ephemeral messages
+// answers returns the new answers to a person since the last call: ephemeral messages
 // and open forms, which it closes.
 func (e *slackOutsiders) answers(user string, seen int) string {
 	e.Helper()
@@ -300,7 +300,7 @@ func TestSlackOutsider_Reports(t *testing.T) {
 }
 
 // TestSlackOutsider_OtherWorkspace sends commands of a user of another workspace
-// whose ID is configured for somebody else.
+// whose ID is configured for another person.
 func TestSlackOutsider_OtherWorkspace(t *testing.T) {
 	e := newSlackOutsiders(t)
 	own := e.ws.Config().Team.ID
@@ -322,8 +322,8 @@ func TestSlackOutsider_OtherWorkspace(t *testing.T) {
 	}
 }
 
-// TestControlOutsider gives commands as a local user who is no person: the answers
-// name nobody.
+// TestControlOutsider gives commands as a local user without a person. The answers
+// contain no names.
 func TestControlOutsider(t *testing.T) {
 	e := newSlackOutsiders(t)
 	c := &control{desk: e.desk, store: e.store, zone: time.UTC, now: time.Now}

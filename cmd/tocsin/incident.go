@@ -154,7 +154,7 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 		t.row("split from", i.SplitFrom)
 	}
 	if i.Reporter != nil {
-		fmt.Fprintf(t, "reported by\t%s\n", i.Reporter.Sentence())
+		t.row("reported by", i.Reporter.Sentence())
 	}
 	for _, id := range i.SplitInto {
 		t.row("split into", id)

@@ -84,6 +84,7 @@ var laneOf = map[incident.EventKind]int{
 	incident.EventSplitFrom: laneDetection, incident.EventSplitInto: laneDetection,
 
 	incident.EventAcknowledged: laneResponse, incident.EventAckTimedOut: laneResponse, incident.EventSeveritySet: laneResponse,
+	incident.EventSeverityProposed: laneResponse, incident.EventSeverityKept: laneResponse,
 	incident.EventRoleAssigned: laneResponse, incident.EventFactSet: laneResponse, incident.EventNoted: laneResponse,
 	incident.EventEvidence: laneResponse, incident.EventContained: laneResponse, incident.EventResolved: laneResponse,
 	incident.EventDismissProposed: laneResponse, incident.EventDismissed: laneResponse, incident.EventMergedInto: laneResponse,

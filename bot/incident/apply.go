@@ -41,13 +41,19 @@ func Apply(inc Incident, e Event) Incident {
 		i.applyAttached(e)
 	case EventAcknowledged:
 		i.Paging.AcknowledgedBy, i.Paging.AcknowledgedAt, i.Paging.LastAction = e.By, e.RecordedAt, e.RecordedAt
+		i.Paging.AcknowledgedSeverity = i.Severity
 	case EventAckTimedOut:
-		i.Paging.AcknowledgedBy = ""
+		i.Paging.AcknowledgedBy, i.Paging.AcknowledgedSeverity = "", ""
 		i.setRole(Commander, "")
 	case EventRoundStarted, EventPageStarted, EventPageFailed, EventPageUnanswered:
 		i.applyPaging(e)
 	case EventSeveritySet:
-		i.applySeverity(Severity(e.Field("severity")))
+		i.applySeveritySet(e)
+	case EventSeverityProposed:
+		i.applySeverityProposed(e)
+	case EventSeverityKept:
+		i.SeverityProposal = nil
+		i.recordLowering(e.By)
 	case EventRoleAssigned:
 		i.setRole(Role(e.Field("role")), PersonID(e.Field("person")))
 	case EventFactSet:
@@ -89,7 +95,7 @@ func Apply(inc Incident, e Event) Incident {
 		}
 		i.Links[e.Field("name")] = e.Field("value")
 	case EventDelegated:
-		i.addDelegation(Delegation{Department: Department(e.Field("department")), From: e.By, To: PersonID(e.Field("person")), Until: parseInstant(e.Field("until"))})
+		i.addDelegation(Delegation{Department: e.department(), From: e.By, To: e.person("person"), Until: parseInstant(e.Field("until"))}, e.RecordedAt)
 	case EventErasureProposed:
 		i.Erasure = &Erasure{By: e.By, At: e.RecordedAt, Reason: e.Text("reason"), Refs: textRefs(e)}
 	case EventErased:
@@ -104,6 +110,9 @@ func Apply(inc Incident, e Event) Incident {
 	if s := e.Field("status"); s != "" {
 		i.Status = Status(s)
 	}
+	if !i.Status.Live() {
+		i.SeverityProposal = nil // the severity does not change any more
+	}
 	return i
 }
 
@@ -116,22 +125,12 @@ func (i Incident) clone() Incident {
 	i.Alerts, i.Evidence, i.Facts.Affected = slices.Clone(i.Alerts), slices.Clone(i.Evidence), slices.Clone(i.Facts.Affected)
 	i.Signatures, i.Objections, i.Consultations = slices.Clone(i.Signatures), slices.Clone(i.Objections), slices.Clone(i.Consultations)
 	i.Postmortems, i.Actions, i.MergedFrom = slices.Clone(i.Postmortems), slices.Clone(i.Actions), slices.Clone(i.MergedFrom)
-	i.SplitInto = slices.Clone(i.SplitInto)
+	i.SplitInto, i.LoweredBy = slices.Clone(i.SplitInto), slices.Clone(i.LoweredBy)
 	i.Runs = slices.Clone(i.Runs)
 	for n := range i.Runs {
 		i.Runs[n].Plan = slices.Clone(i.Runs[n].Plan)
 	}
 	return i
-}
-
-// applySeverity sets the severity and updates the peak severity.
-func (i *Incident) applySeverity(s Severity) {
-	for _, was := range []Severity{i.Severity, s} { // states stored before PeakSeverity existed have Severity only
-		if was.MoreSevereThan(i.PeakSeverity) {
-			i.PeakSeverity = was
-		}
-	}
-	i.Severity = s
 }
 
 func (i *Incident) applyOpened(e Event) {
@@ -159,10 +158,7 @@ func (i *Incident) applyAttached(e Event) {
 		default:
 			i.MergedFrom = append(i.MergedFrom, id)
 		}
-		i.setContainedAt(parseInstant(e.Field("contained_at")))
-		if was := Severity(e.Field("peak_severity")); was.MoreSevereThan(i.PeakSeverity) {
-			i.PeakSeverity = was
-		}
+		i.inheritOrigin(e)
 		return
 	}
 	id, _ := strconv.ParseInt(e.Field("alert"), 10, 64)
@@ -226,7 +222,7 @@ func (i *Incident) applyFact(e Event) {
 		}
 		i.Facts.Aware[e.Field("regime")] = set
 	case FactPersonalData:
-		i.Facts.PersonalData = PersonalData(e.Field("value"))
+		i.applyPersonalData(PersonalData(e.Field("value")), e.By)
 	case FactTimeZone:
 		i.Facts.TimeZone = e.Field("value")
 	case FactLanguage:

@@ -63,6 +63,9 @@ type Command struct {
 	Erase      []TextRef         `json:"erase,omitempty"`
 	Alerts     []int64           `json:"alerts,omitempty"` // ids in the store
 
+	// NoPersonalData states, for VerbDismiss, that no personal data is involved.
+	NoPersonalData bool `json:"no_personal_data,omitempty"`
+
 	// Arguments of the bot's verbs.
 	Alert          *AlertRef         `json:"alert,omitempty"`
 	Runs           []Run             `json:"runs,omitempty"`  // playbooks to start, with their plans

@@ -177,7 +177,7 @@ func (d *decider) exclude() error {
 func (d *decider) completes(first PersonID) bool {
 	represents := func(p PersonID, team Department) bool { return d.inc.represents(d.env.Directory, p, team, d.env.Now) }
 	actor := d.env.Actor
-	return first != actor && (represents(first, Legal) && represents(actor, Security) || represents(first, Security) && represents(actor, Legal))
+	return d.inc.Independent(d.env.Directory, first, actor) && (represents(first, Legal) && represents(actor, Security) || represents(first, Security) && represents(actor, Legal))
 }
 
 // exclusionTakesTwo reports whether legal and security must exclude a person
@@ -265,7 +265,7 @@ func (i *Incident) applyAccess(e Event) {
 			i.ExclusionProposed = nil
 		}
 	case EventReplacementNamed:
-		i.addDelegation(Delegation{Department: Department(e.Field("department")), To: p, Until: parseInstant(e.Field("until"))})
+		i.addDelegation(Delegation{Department: e.department(), From: e.By, To: p, Until: parseInstant(e.Field("until"))}, e.RecordedAt)
 	}
 }
 
@@ -301,9 +301,16 @@ func (i *Incident) applyExcluded(e Event, p PersonID) {
 	}
 }
 
-// addDelegation adds a delegation. It replaces one to the same person, to allow an
-// earlier end.
-func (i *Incident) addDelegation(next Delegation) {
-	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return g.Department == next.Department && g.To == next.To })
+// addDelegation adds a delegation. It replaces one of the same person and ends one
+// of another person, to allow an earlier end. The ended one still shows who named
+// the deputy: see [Independent].
+func (i *Incident) addDelegation(next Delegation, now time.Time) {
+	same := func(g Delegation) bool { return g.Department == next.Department && g.To == next.To }
+	i.Delegations = slices.DeleteFunc(i.Delegations, func(g Delegation) bool { return same(g) && g.From == next.From })
+	for n := range i.Delegations {
+		if g := &i.Delegations[n]; same(*g) && g.Until.After(now) {
+			g.Until = now
+		}
+	}
 	i.Delegations = append(i.Delegations, next)
 }

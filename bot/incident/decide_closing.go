@@ -149,6 +149,9 @@ func (d *decider) sign() error {
 		if s.By == actor {
 			return Conflict("you already signed this record for %s. Ask another person to sign for %s", s.Department, team)
 		}
+		if err := d.secondPerson(s.By, "sign for "+string(s.Department)+" and "+string(team)); err != nil {
+			return err
+		}
 	}
 	for _, o := range d.inc.Objections {
 		if o.Open() && o.Department == team {
@@ -156,7 +159,7 @@ func (d *decider) sign() error {
 		}
 	}
 	f := fields{"department": string(team), "document": DocumentKind, "schema": DocumentSchema, "digest": d.inc.Submission.Digest}
-	if d.inc.Submission.By == actor {
+	if d.env.Directory.SameHuman(d.inc.Submission.By, actor) {
 		if !d.env.Policy.SubmitterMaySign {
 			return Forbidden("you submitted the closing record and cannot sign it. Ask another member of %s to sign", team)
 		}
@@ -170,9 +173,10 @@ func (d *decider) sign() error {
 	return nil
 }
 
-// approve emits the approval if no signature, answer or objection is outstanding.
+// approve emits the approval if no signature, answer or objection is outstanding,
+// and no proposal of an alert to raise the severity.
 func (d *decider) approve() {
-	if d.inc.Status == InReview && d.inc.fullySigned() {
+	if d.inc.Status == InReview && d.inc.fullySigned() && d.inc.SeverityProposal == nil {
 		d.emit(EventApproved, fields{"status": string(Approved), "digest": d.inc.Submission.Digest, "revision": num(d.inc.Submission.Document.Revision)}, nil)
 	}
 }

@@ -337,7 +337,7 @@ func (d *decider) delegate() error {
 		return err
 	}
 	switch {
-	case c.Person == d.env.Actor:
+	case d.env.Directory.SameHuman(c.Person, d.env.Actor):
 		return Invalid("person", "you cannot delegate to yourself. Name another person")
 	case !c.Until.After(d.env.Now):
 		return Invalid("until", "the end of the delegation is missing or has passed. Type until and a date in the future, such as until 2026-12-01")

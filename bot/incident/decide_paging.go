@@ -104,10 +104,8 @@ func (d *decider) attach() error {
 	}
 	d.attachAlert(a)
 	d.startRuns(d.cmd.Runs)
-	if d.cmd.Severity.MoreSevereThan(d.inc.Severity) {
-		if err := d.severity(d.cmd.Severity, "raised by an alert of kind "+a.Kind); err != nil {
-			return err
-		}
+	if err := d.raiseByAlert(a); err != nil {
+		return err
 	}
 	if fresh {
 		d.voidSubmission("an alert of a new kind arrived")

@@ -19,7 +19,8 @@ func (d *decider) open() error {
 	if severity == "" {
 		severity = Sev3
 	}
-	if _, err := ParseSeverity(string(severity)); err != nil {
+	severity, err := ParseSeverity(string(severity))
+	if err != nil {
 		return err
 	}
 	if d.byOutsider() {
@@ -153,73 +154,11 @@ func (d *decider) reopen() error {
 	return nil
 }
 
-// dismissalNeedsSecondPerson reports whether a second person, from security, must
-// confirm a dismissal. Reopening does not undo that the incident was contained,
-// and lowering the severity does not undo its peak severity.
-func (i Incident) dismissalNeedsSecondPerson() bool {
-	return i.Severity.MoreSevereThan(Sev3) || i.PeakSeverity.MoreSevereThan(Sev3) || !i.ContainedAt.IsZero() || i.Facts.PersonalData != PersonalNo
-}
-
-func (d *decider) dismiss() error {
-	proposed := d.inc.Dismissal
-	if d.inc.dismissalNeedsSecondPerson() {
-		if proposed == nil {
-			if err := d.requireText("text", d.cmd.Text, "the reason for dismissing %s is missing. Type dismiss WHY", d.inc.ID); err != nil {
-				return err
-			}
-			d.emit(EventDismissProposed, nil, texts{"reason": d.cmd.Text})
-			return nil
-		}
-		if proposed.By == d.env.Actor {
-			return Conflict("you proposed to dismiss %s and a second person, from security, must confirm it with dismiss. That applies at sev1 and sev2, after containment, and unless personal data is ruled out", d.inc.ID)
-		}
-		if !d.inc.represents(d.env.Directory, d.env.Actor, Security, d.env.Now) {
-			return Forbidden("only security can confirm the dismissal of %s. Ask a member of security", d.inc.ID)
-		}
-		d.emit(EventDismissed, fields{"status": string(Dismissed), "person": string(proposed.By)}, texts{"reason": firstOf(d.cmd.Text, proposed.Reason)})
-		return nil
-	}
-	if err := d.requireText("text", firstOf(d.cmd.Text, reasonOf(proposed)), "the reason for dismissing %s is missing. Type dismiss WHY", d.inc.ID); err != nil {
-		return err
-	}
-	d.emit(EventDismissed, statusField(Dismissed), texts{"reason": firstOf(d.cmd.Text, reasonOf(proposed))})
-	return nil
-}
-
-func reasonOf(d *Dismissal) string {
-	if d == nil {
-		return ""
-	}
-	return d.Reason
-}
-
 func firstOf(a, b string) string {
 	if strings.TrimSpace(a) != "" {
 		return a
 	}
 	return b
-}
-
-func (d *decider) setSeverity() error {
-	return d.severity(d.cmd.Severity, d.cmd.Text)
-}
-
-// severity changes the severity. Raising it during the response pages again.
-func (d *decider) severity(s Severity, reason string) error {
-	parsed, err := ParseSeverity(string(s))
-	if err != nil {
-		return err
-	}
-	if parsed == d.inc.Severity {
-		return nil
-	}
-	raised := parsed.MoreSevereThan(d.inc.Severity)
-	d.emit(EventSeveritySet, fields{"severity": string(parsed), "from": string(d.inc.Severity)}, texts{"reason": reason})
-	if raised && d.inc.Status.Responding() {
-		d.startPaging()
-	}
-	d.voidSubmission("the severity changed")
-	return nil
 }
 
 var roleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
@@ -292,8 +231,6 @@ func (d *decider) restrict() error {
 // erase needs one person from legal and one from security who name the same texts.
 // The first command proposes the erasure, the second one confirms it.
 func (d *decider) erase() error {
-	represents := func(p PersonID, team Department) bool { return d.inc.represents(d.env.Directory, p, team, d.env.Now) }
-	actor := d.env.Actor
 	if len(d.cmd.Erase) == 0 {
 		return Invalid("erase", "no text given. Name its event and its field, as in 17/text")
 	}
@@ -311,8 +248,10 @@ func (d *decider) erase() error {
 		d.emit(EventErasureProposed, fields{"refs": string(refs)}, texts{"reason": d.cmd.Text})
 		return nil
 	}
-	both := represents(p.By, Legal) && represents(actor, Security) || represents(p.By, Security) && represents(actor, Legal)
-	if p.By == actor || !both {
+	if err := d.secondPerson(p.By, "erase the texts, one from legal and another from security"); err != nil {
+		return err
+	}
+	if !d.completes(p.By) {
 		return Conflict("one person from legal and another from security must confirm the erasure. Ask the other department to type the same command")
 	}
 	d.emit(EventErased, fields{"refs": string(refs), "person": string(p.By)}, texts{"reason": p.Reason})
@@ -322,9 +261,9 @@ func (d *decider) erase() error {
 
 // DecideMerge decides [VerbMerge]. It returns the events of the source, which ends,
 // and of the target, which continues with the source's alerts. The target takes
-// the more severe severity and personal data fact of both, and a legal hold.
-// Signatures of the target are voided. Merging ends the paging of the source. A
-// target that does not exist is [New].
+// the more severe severity and personal data fact of both, a legal hold and an
+// alert's proposal of a severity. Signatures of the target are voided. Merging ends
+// the paging of the source. A target that does not exist is [New].
 func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, targetEvents []Event, err error) {
 	s := newDecider(cmd, source, env)
 	if err := s.check(); err != nil {
@@ -356,6 +295,7 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 			return nil, nil, err
 		}
 	}
+	t.inheritProposal(source)
 	if p := source.Facts.PersonalData; p.moreSeriousThan(target.Facts.PersonalData) {
 		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "merged from " + source.ID.String()})
 		t.involvePrivacyTeams()
@@ -373,11 +313,12 @@ func DecideMerge(cmd Command, source, target Incident, env Env) (sourceEvents, t
 
 // originFields returns the properties of i that an incident inherits when it takes
 // over alerts of i. With them, a merge or split cannot bypass the second person
-// of a dismissal.
+// of a dismissal, or undo that a person lowered the severity.
 func (i *Incident) originFields() fields {
 	peak := i.PeakSeverity
 	if i.Severity.MoreSevereThan(peak) {
 		peak = i.Severity
 	}
-	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "peak_severity": string(peak)}
+	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "peak_severity": string(peak),
+		"peak_personal_data": string(i.peakPersonalData()), "lowered_by": joinPeople(i.LoweredBy), "lowered_from": string(i.LoweredFrom)}
 }

@@ -24,7 +24,7 @@ func (d *decider) scheduleReview() error {
 func (d *decider) conclude() error {
 	c := d.cmd
 	present := slices.Compact(slices.Sorted(slices.Values(c.Attendance)))
-	if len(present) < 2 {
+	if !d.env.Directory.severalHumans(present) {
 		return Invalid("attendance", "a review needs at least two people. Name the people who attended")
 	}
 	for _, p := range present {
@@ -73,8 +73,11 @@ func (d *decider) waiveActions() error {
 	if r.EndorsedBy != "" {
 		return nil
 	}
-	if r.WaivedBy == d.env.Actor || !d.inc.represents(d.env.Directory, d.env.Actor, Security, d.env.Now) {
+	if !d.inc.represents(d.env.Directory, d.env.Actor, Security, d.env.Now) {
 		return Conflict("the waiver needs a second person, from security. Ask one to type review waive")
+	}
+	if err := d.secondPerson(r.WaivedBy, "waive the action items, the second from security"); err != nil {
+		return err
 	}
 	d.emit(EventWaiverEndorsed, nil, texts{"reason": d.cmd.Text})
 	d.close()

@@ -66,7 +66,17 @@ func DecideSplit(cmd Command, source, target Incident, alerts []AlertRef, env En
 		return nil, nil, err
 	}
 	data, _ := json.Marshal(slices.Clone(alerts)) // plain data
-	t.emit(EventSplitFrom, source.originFields(), texts{"reason": cmd.Text, "alerts": string(data)})
+	origin := source.originFields()
+	if source.Severity.MoreSevereThan(t.inc.Severity) { // the split lowers the severity
+		lowered := source
+		lowered.recordLowering(env.Actor)
+		origin["lowered_by"], origin["lowered_from"] = joinPeople(lowered.LoweredBy), string(source.Severity)
+		if source.LoweredFrom.MoreSevereThan(source.Severity) {
+			origin["lowered_from"] = string(source.LoweredFrom)
+		}
+	}
+	t.emit(EventSplitFrom, origin, texts{"reason": cmd.Text, "alerts": string(data)})
+	t.inheritProposal(source)
 	if p := source.Facts.PersonalData; p.moreSeriousThan(t.inc.Facts.PersonalData) {
 		t.emit(EventFactSet, fields{"fact": string(FactPersonalData), "value": string(p)}, texts{"reason": "split from " + source.ID.String()})
 		t.involvePrivacyTeams()

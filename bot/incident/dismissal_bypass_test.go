@@ -7,12 +7,11 @@ import (
 	"testing"
 )
 
-// sev4Fixture returns a sev4 incident without personal data, which one person can dismiss.
+// sev4Fixture returns a sev4 incident, which one person can dismiss.
 func sev4Fixture(t *testing.T, s Status) *fixture {
 	w := newFixture(t)
 	w.must("", Command{Verb: VerbOpen, Title: "a port scan", Severity: Sev4, Alert: &AlertRef{Alert: 1, Kind: "scan", Title: "a port scan"}})
 	w.must("eng1", Command{Verb: VerbAcknowledge})
-	w.must("eng1", factCommand(FactPersonalData, "no"))
 	if s == Contained {
 		w.must("eng1", Command{Verb: VerbContain, Text: "blocked"})
 	}
@@ -53,13 +52,10 @@ func splitTarget(t *testing.T, from *fixture) *fixture {
 		t.Fatal(err)
 	}
 	into.commit(theirs)
-	if into.inc.Facts.PersonalData != PersonalNo {
-		into.must("eng1", factCommand(FactPersonalData, "no"))
-	}
 	return into
 }
 
-var dismissCommand = Command{Verb: VerbDismiss, Text: "a drill"}
+var dismissCommand = Command{Verb: VerbDismiss, Text: "a drill", NoPersonalData: true}
 
 // TestDismiss_SecondPersonRequired tries to bypass the second person.
 func TestDismiss_SecondPersonRequired(t *testing.T) {
@@ -71,28 +67,36 @@ func TestDismiss_SecondPersonRequired(t *testing.T) {
 	}
 	again := Command{Verb: VerbReopen, Text: "again"}
 	for name, w := range map[string]*fixture{
-		"sev1":                        fixtureWithSeverities(t, Sev1),
-		"sev2":                        fixtureWithSeverities(t, Sev2),
-		"sev1 lowered to sev4":        fixtureWithSeverities(t, Sev1, Sev4),
-		"sev2 lowered to sev4":        fixtureWithSeverities(t, Sev2, Sev4),
-		"personal data":               after(sev4Fixture(t, Active), factCommand(FactPersonalData, "unknown")),
-		"contained":                   sev4Fixture(t, Contained),
-		"contained and reopened":      after(sev4Fixture(t, Contained), again),
-		"resolved and reopened":       after(sev4Fixture(t, Active), Command{Verb: VerbResolve, Text: "done"}, again),
-		"merged from a contained one": mergeTarget(t, sev4Fixture(t, Contained)),
-		"merged from a sev2":          mergeTarget(t, fixtureWithSeverities(t, Sev2)),
-		"merged from a lowered sev1":  mergeTarget(t, fixtureWithSeverities(t, Sev1, Sev4)),
-		"split from a contained one":  splitTarget(t, sev4Fixture(t, Contained)),
-		"split from a sev1":           splitTarget(t, fixtureWithSeverities(t, Sev1)),
-		"split from a lowered sev2":   splitTarget(t, fixtureWithSeverities(t, Sev2, Sev4)),
+		"sev1":                                          fixtureWithSeverities(t, Sev1),
+		"sev2":                                          fixtureWithSeverities(t, Sev2),
+		"sev1 lowered to sev4":                          fixtureWithSeverities(t, Sev1, Sev4),
+		"sev2 lowered to sev4":                          fixtureWithSeverities(t, Sev2, Sev4),
+		"personal data ruled out":                       after(sev4Fixture(t, Active), factCommand(FactPersonalData, "suspected"), factCommand(FactPersonalData, "no")),
+		"personal data unknown again":                   after(sev4Fixture(t, Active), factCommand(FactPersonalData, "confirmed"), factCommand(FactPersonalData, "unknown")),
+		"merged from personal data":                     mergeTarget(t, after(sev4Fixture(t, Active), factCommand(FactPersonalData, "suspected"), factCommand(FactPersonalData, "no"))),
+		"split from personal data":                      splitTarget(t, after(sev4Fixture(t, Active), factCommand(FactPersonalData, "suspected"), factCommand(FactPersonalData, "no"))),
+		"an alert proposed sev1":                        after(fixtureWithProposal(t, Sev3, Sev4), Command{Verb: VerbKeepSeverity}),
+		"contained":                                     sev4Fixture(t, Contained),
+		"contained and reopened":                        after(sev4Fixture(t, Contained), again),
+		"resolved and reopened":                         after(sev4Fixture(t, Active), Command{Verb: VerbResolve, Text: "done"}, again),
+		"merged from a contained one":                   mergeTarget(t, sev4Fixture(t, Contained)),
+		"merged from a sev2":                            mergeTarget(t, fixtureWithSeverities(t, Sev2)),
+		"merged from a lowered sev1":                    mergeTarget(t, fixtureWithSeverities(t, Sev1, Sev4)),
+		"split from a contained one":                    splitTarget(t, sev4Fixture(t, Contained)),
+		"split from a sev1":                             splitTarget(t, fixtureWithSeverities(t, Sev1)),
+		"split from a lowered sev2":                     splitTarget(t, fixtureWithSeverities(t, Sev2, Sev4)),
 		"split from a lowered sev1, merged into a sev4": mergeTarget(t, splitTarget(t, fixtureWithSeverities(t, Sev1, Sev4))),
 	} {
-		w.must("eng1", dismissCommand)
+		w.must("eng2", dismissCommand)
 		if w.inc.Status == Dismissed {
 			t.Errorf("%s: dismissed by one person, want two", name)
 			continue
 		}
-		w.mustFail("eng1", dismissCommand, CodeConflict)
+		w.mustFail("eng2", dismissCommand, CodeConflict)
+		w.mustFail("eng3", dismissCommand, CodeForbidden)
+		if len(w.inc.LoweredBy) > 0 {
+			w.mustFail("eng1", dismissCommand, CodeConflict)
+		}
 		w.must("sec1", dismissCommand)
 		if w.inc.Status != Dismissed {
 			t.Errorf("%s: got status %s, want dismissed", name, w.inc.Status)
@@ -100,10 +104,24 @@ func TestDismiss_SecondPersonRequired(t *testing.T) {
 	}
 }
 
+// fixtureWithProposal returns an incident whose severity a person lowered, and to
+// which an alert of sev1 was attached then.
+func fixtureWithProposal(t *testing.T, from, to Severity) *fixture {
+	w := fixtureWithSeverities(t, from, to)
+	w.must("", Command{Verb: VerbAttach, Alert: &AlertRef{Alert: 2, Kind: "root.login", Title: "root login"}, Severity: Sev1})
+	return w
+}
+
 func TestDismiss_OnePersonSuffices(t *testing.T) {
-	for name, w := range map[string]*fixture{"sev4": sev4Fixture(t, Active), "merged": mergeTarget(t, sev4Fixture(t, Active)), "split": splitTarget(t, sev4Fixture(t, Active)), "sev3": fixtureWithSeverities(t, Sev3)} {
-		if w.must("eng1", dismissCommand); w.inc.Status != Dismissed {
-			t.Errorf("%s: got status %s after one person, want dismissed", name, w.inc.Status)
+	ruledOut := sev4Fixture(t, Active)
+	ruledOut.must("eng1", factCommand(FactPersonalData, "no"))
+	for name, w := range map[string]*fixture{"sev4": sev4Fixture(t, Active), "no personal data": ruledOut, "merged": mergeTarget(t, sev4Fixture(t, Active)), "split": splitTarget(t, sev4Fixture(t, Active)), "sev3": fixtureWithSeverities(t, Sev3)} {
+		w.mustFail("eng1", Command{Verb: VerbDismiss, Text: "a drill"}, CodeInvalid)
+		if _, err := w.decideAs("eng1", Command{Verb: VerbDismiss, Text: "a drill"}); !strings.Contains(err.Error(), "dismiss no-personal-data because WHY") {
+			t.Errorf("%s without the statement: got %v, want how to state it", name, err)
+		}
+		if w.must("eng1", dismissCommand); w.inc.Status != Dismissed || w.inc.Facts.PersonalData != PersonalNo {
+			t.Errorf("%s: got status %s and personal data %s after one person, want dismissed and no", name, w.inc.Status, w.inc.Facts.PersonalData)
 		}
 	}
 }
@@ -242,7 +260,7 @@ func TestDecide_BotVerbs(t *testing.T) {
 	w := fixtureIn(t, Active)
 	w.inc.Restricted = false
 	bots := []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
-		VerbPageTimeout, VerbAckTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed, VerbPersonLeft}
+		VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed, VerbPersonLeft}
 	for _, v := range bots {
 		w.mustFail("eng1", Command{Verb: v, Text: "x", Links: map[string]string{"a": "b"}, People: []PersonID{"out1"}, Step: "look", Item: "F", Effect: "e"}, CodeForbidden)
 	}

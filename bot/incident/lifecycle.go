@@ -64,9 +64,10 @@ const (
 	VerbAmend            Verb = "amend"              // Text: why, Record (optional)
 	VerbRevise           Verb = "revise"             // Text: why, Record
 	VerbReopen           Verb = "reopen"             // Text: why
-	VerbDismiss          Verb = "dismiss"            // Text: why
+	VerbDismiss          Verb = "dismiss"            // Text: why, NoPersonalData
 	VerbMerge            Verb = "merge"              // Target, Text
 	VerbSetSeverity      Verb = "set_severity"       // Severity, Text
+	VerbKeepSeverity     Verb = "keep_severity"      // Text: why an alert does not raise the severity
 	VerbAssignRole       Verb = "assign_role"        // Role, Person
 	VerbSetFact          Verb = "set_fact"           // Fact, Text: reason
 	VerbNote             Verb = "note"               // Text, Audience
@@ -110,6 +111,7 @@ const (
 	VerbPageFailed        Verb = "page_failed"        // Round, EscalationStep, Text
 	VerbPageTimeout       Verb = "page_timeout"       // Round, EscalationStep
 	VerbAckTimeout        Verb = "ack_timeout"        //
+	VerbSeverityTimeout   Verb = "severity_timeout"   // nobody answered the proposal of an alert
 	VerbLink              Verb = "link"               // Links
 	VerbInvited           Verb = "invited"            // People
 	VerbPostmortemWritten Verb = "postmortem_written" // Document, Revision
@@ -149,14 +151,15 @@ var Transitions = []Transition{
 	{VerbWaiveActions, []Status{Approved}, []Status{Approved, Closed}, Participants, "security endorses a waiver of the action items"},
 	{VerbRevise, []Status{Approved, Closed}, []Status{InReview}, Participants, "a new revision supersedes the signed one"},
 	{VerbReopen, []Status{Contained, Resolved, InReview, Approved, Closed, Dismissed}, []Status{Active}, Responders | TheCommander | LegalOrSecurity, "the incident is not over"},
-	{VerbDismiss, responding, []Status{unchanged, Dismissed}, Responders | SecurityTeam, "a false alarm, confirmed by a second person from security in most cases"},
+	{VerbDismiss, responding, []Status{unchanged, Dismissed}, Responders | SecurityTeam, "a false alarm, by two people in most cases, one of them from security"},
 	{VerbMerge, responding, []Status{Merged}, Responders | SecurityTeam, "the incident continues in another one"},
 
 	// Verbs that void the signatures of a frozen record.
 	{VerbSetFact, []Status{InReview}, []Status{Resolved}, Participants, "a changed fact voids the signatures"},
 	{VerbEvidence, []Status{InReview}, []Status{Resolved}, Participants, "new evidence voids the signatures"},
 	{VerbAttach, []Status{InReview}, []Status{InReview, Resolved}, TheBot, "a new kind of alert voids the signatures"},
-	{VerbSetSeverity, []Status{InReview}, []Status{Resolved}, Responders | TheCommander, "a changed severity voids the signatures"},
+	{VerbSetSeverity, []Status{InReview}, []Status{InReview, Resolved, Approved}, Responders | TheCommander, "a changed severity voids the signatures, the present one rejects a proposal"},
+	{VerbSeverityTimeout, []Status{InReview}, []Status{Resolved}, TheBot, "a raised severity voids the signatures"},
 	{VerbErase, []Status{InReview}, []Status{unchanged, Resolved}, LegalOrSecurity, "an erased text voids the signatures"},
 	{VerbPromote, []Status{InReview}, []Status{InReview, Resolved}, Responders, "a promoted alert of a new kind voids the signatures"},
 	{VerbSplit, []Status{InReview}, []Status{Resolved}, Responders, "alerts that move to another incident void the signatures"},
@@ -167,7 +170,9 @@ var Transitions = []Transition{
 	{VerbAttach, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "an alert with the same correlation key is attached"},
 	{VerbPromote, []Status{Triage, Active, Contained, Resolved}, nil, Responders, "a suppressed alert is attached"},
 	{VerbSplit, []Status{Triage, Active, Contained, Resolved}, nil, Responders, "some alerts move to a new incident"},
-	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander, "raising the severity pages again"},
+	{VerbSetSeverity, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander, "raising the severity pages again, unless it was acknowledged at that severity"},
+	{VerbKeepSeverity, []Status{Triage, Active, Contained, Resolved}, nil, Responders | TheCommander, "a person rejects the severity that an alert proposes"},
+	{VerbKeepSeverity, []Status{InReview}, []Status{InReview, Approved}, Responders | TheCommander, "rejecting the proposal can approve the record"},
 	{VerbPageAgain, responding, nil, Responders | TheCommander, "more help is needed: a new paging round starts"},
 	{VerbAssignRole, live, nil, Participants, "roles move between people"},
 	{VerbNote, anyStatus, nil, Readers | TheBot, "a note is always possible, after the signatures in the appendix"},
@@ -205,6 +210,7 @@ var Transitions = []Transition{
 	{VerbPageFailed, anyStatus, nil, TheBot, "a page failed and the next escalation step starts at once"},
 	{VerbPageTimeout, responding, nil, TheBot, "the page was not acknowledged in time and the next escalation step starts"},
 	{VerbAckTimeout, responding, nil, TheBot, "the acknowledgement timed out and a new paging round starts"},
+	{VerbSeverityTimeout, []Status{Triage, Active, Contained, Resolved}, nil, TheBot, "nobody answered the severity that an alert proposes"},
 	{VerbLink, anyStatus, nil, TheBot, "ids of the incident in outside systems"},
 	{VerbInvited, anyStatus, nil, TheBot, "people were invited to the channel"},
 	{VerbPostmortemWritten, []Status{Approved, Closed}, nil, TheBot, "the postmortem is written"},

@@ -48,6 +48,8 @@ func lifecycleCommands(w *fixture) []step {
 		{"eng2", Command{Verb: VerbReopen, Text: "another range"}},
 		{"eng3", Command{Verb: VerbAcknowledge, Text: "mine", Severity: Sev3}},
 		{"eng3", Command{Verb: VerbSetSeverity, Severity: "SEV-2", Text: "more of them"}},
+		{"", Command{Verb: VerbAttach, Alert: &AlertRef{Alert: 2, Source: "sentry", Kind: "sentry.spike", Level: LevelHigh, Title: "spike", At: start}, Severity: Sev1}},
+		{"eng3", Command{Verb: VerbKeepSeverity, Text: "the same range"}},
 		{"eng1", Command{Verb: VerbAcknowledge}},
 		{"eng2", Command{Verb: VerbAssignRole, Role: Commander, Person: "eng1", Text: "shift"}},
 		{"eng1", Command{Verb: VerbAssignRole, Role: Scribe, Person: "pay2"}},

@@ -26,6 +26,7 @@ var statusMatrix = map[Verb]string{
 	VerbReopen:            "- - a a a a a a -",
 	VerbDismiss:           ". . . - - - - - -",
 	VerbSetSeverity:       ". . . . r - - - -",
+	VerbKeepSeverity:      ". . . . . - - - -",
 	VerbAssignRole:        ". . . . . - - - -",
 	VerbSetFact:           ". . . . r - - - -",
 	VerbEvidence:          ". . . . r - - - -",
@@ -64,6 +65,7 @@ var statusMatrix = map[Verb]string{
 	VerbPageFailed:        ". . . . . . . . .",
 	VerbPageTimeout:       ". = = - - - - - -",
 	VerbAckTimeout:        "= . . - - - - - -",
+	VerbSeverityTimeout:   ". . . . r - - - -",
 	VerbLink:              ". . . . . . . . .",
 	VerbInvited:           ". . . . . . . . .",
 	VerbPostmortemWritten: "- - - - - . = - -",
@@ -98,6 +100,8 @@ func validCommand(v Verb, w *fixture) (PersonID, Command) {
 		}
 	case VerbSetSeverity:
 		c.Severity = Sev1
+	case VerbKeepSeverity, VerbSeverityTimeout:
+		w.inc.SeverityProposal = &SeverityProposal{Severity: Sev1, Kind: "sentry.issue", Until: w.now}
 	case VerbAssignRole:
 		c.Role, c.Person = Scribe, "eng3"
 	case VerbSetFact:
@@ -252,10 +256,14 @@ var allowedMoves = map[Verb]string{
 	VerbSetFact:      "i>r",
 	VerbEvidence:     "i>r",
 	VerbAttach:       "i>r",
-	VerbSetSeverity:  "i>r",
-	VerbErase:        "i>r",
-	VerbPromote:      "i>r",
-	VerbSplit:        "i>r",
+	VerbSetSeverity:  "i>r i>p",
+	VerbKeepSeverity: "i>p",
+
+	VerbSeverityTimeout: "i>r",
+
+	VerbErase:   "i>r",
+	VerbPromote: "i>r",
+	VerbSplit:   "i>r",
 }
 
 // TestTransitions_MatchAllowedMoves compares Transitions, the source of the diagram

@@ -63,8 +63,11 @@ func readPromote(p *argParser, w *ParsedCommand) error {
 	}
 	w.Command.Alerts = ids
 	for {
+		found, err := p.severity(&w.Command)
 		switch {
-		case p.severity(&w.Command):
+		case err != nil:
+			return err
+		case found:
 			continue
 		case p.take("into", "in", "to"):
 			id, ok := p.incident()
@@ -223,11 +226,16 @@ func readSplit(p *argParser, w *ParsedCommand) error {
 		return err
 	}
 	w.Command.Alerts = ids
-	p.severity(&w.Command)
+	if _, err := p.severity(&w.Command); err != nil {
+		return err
+	}
 	if title, ok := p.cut("because"); ok {
-		w.Command.Title, w.Command.Text = p.readable(strings.Trim(title, quotes)), p.freeText()
-	} else {
-		w.Command.Title = p.freeText()
+		reason := p.freeText()
+		p.scanner = scanner{text: title}
+		w.Command.Text = reason
+	}
+	if w.Command.Title, err = p.title(&w.Command); err != nil {
+		return err
 	}
 	if w.Command.Title == "" {
 		return Invalid("title", "the title of the new incident is missing. Type split alerts A3,A4 TITLE")

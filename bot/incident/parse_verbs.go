@@ -15,18 +15,23 @@ func readOpen(p *argParser, w *ParsedCommand) error {
 		case p.take("--public", "-public", "—public", "–public"):
 			w.Command.Public = true
 			continue
-		case p.severity(&w.Command):
-			continue
 		}
-		break
+		found, err := p.severity(&w.Command)
+		if err != nil {
+			return err
+		}
+		if !found {
+			break
+		}
 	}
 	if err := p.noFlag("--public"); err != nil {
 		return err
 	}
-	if w.Command.Title = p.freeText(); w.Command.Title == "" {
+	title, err := p.title(&w.Command)
+	if w.Command.Title = title; title == "" {
 		w.Form = VerbOpen
 	}
-	return nil
+	return err
 }
 
 // noFlag returns an error if the next word is a misspelt flag. Parsed as text, it
@@ -82,52 +87,8 @@ func readHelp(p *argParser, w *ParsedCommand) error {
 	return nil
 }
 
-func readAck(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbAcknowledge
-	if !p.severity(&w.Command) {
-		if word, ok := p.peek(); ok && strings.HasPrefix(strings.ToLower(word.text), "sev") {
-			_, err := ParseSeverity(word.text)
-			return err
-		}
-	}
-	w.Command.Text = p.freeText()
-	return nil
-}
-
 func readPage(p *argParser, w *ParsedCommand) error {
 	w.Command.Verb, w.Command.Text = VerbPageAgain, p.reason()
-	return nil
-}
-
-// severity consumes the next word if it is a severity.
-func (p *argParser) severity(c *Command) bool {
-	word, ok := p.peek()
-	if !ok || !severityWord.MatchString(word.text) {
-		return false
-	}
-	s, err := ParseSeverity(word.text)
-	if err != nil {
-		return false
-	}
-	p.next()
-	c.Severity = s
-	return true
-}
-
-var severityWord = regexp.MustCompile(`(?i)^(sev-?[1-4]|p[1-4])$`)
-
-func readSeverity(p *argParser, w *ParsedCommand) error {
-	w.Command.Verb = VerbSetSeverity
-	word, ok := p.next()
-	if !ok {
-		w.Form = VerbSetSeverity
-		return nil
-	}
-	s, err := ParseSeverity(word.text)
-	if err != nil {
-		return err
-	}
-	w.Command.Severity, w.Command.Text = s, p.reason()
 	return nil
 }
 
@@ -307,7 +268,7 @@ func readEvidence(p *argParser, w *ParsedCommand) error {
 
 // commandNames maps verbs to the commands that people type, if they differ.
 var commandNames = map[Verb]string{
-	VerbAcknowledge: "ack", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
+	VerbAcknowledge: "ack", VerbKeepSeverity: "severity keep", VerbEditRecord: "record", VerbSetSeverity: "severity", VerbAssignRole: "role", VerbSetFact: "fact",
 	VerbStepDone: "step", VerbStepSkip: "step", VerbAddAction: "action", VerbFinishAction: "action", VerbGrant: "grant", VerbPageAgain: "page", VerbRevoke: "revoke", VerbReplacement: "replacement",
 	VerbScheduleReview: "review", VerbConclude: "review conclude", VerbWaiveActions: "review waive", VerbPromote: "alerts promote",
 	VerbSetLegalHold: "legal-hold", VerbReleaseLegalHold: "legal-hold release",

@@ -81,6 +81,13 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventSeveritySet: func(e Event) (Sentence, string) {
 		return Say("%s changed the severity from %s to %s", e.By, e.severity("from"), e.severity("severity")), "reason"
 	},
+	EventSeverityProposed: func(e Event) (Sentence, string) {
+		return Say("An alert of kind %s proposes to raise the severity from %s to %s, which a person lowered. Without an answer, this happens at %s",
+			e.literal("kind"), e.severity("from"), e.severity("severity"), parseInstant(e.Field("until"))), ""
+	},
+	EventSeverityKept: func(e Event) (Sentence, string) {
+		return Say("%s kept the severity at %s, although an alert proposed %s", e.By, e.severity("severity"), e.severity("proposed")), "reason"
+	},
 	EventRoleAssigned: func(e Event) (Sentence, string) {
 		if e.person("person") == e.By && e.By != "" {
 			return Say("%s took the role %s", e.By, e.Field("role")), "reason"
@@ -106,6 +113,9 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 	EventDismissed: func(e Event) (Sentence, string) {
 		if e.Field("person") != "" {
 			return Say("%s and %s dismissed the incident as a false alarm", e.person("person"), e.By), "reason"
+		}
+		if e.Field("personal_data") == string(PersonalNo) {
+			return Say("%s dismissed the incident as a false alarm without personal data", e.By), "reason"
 		}
 		return Say("%s dismissed the incident as a false alarm", e.By), "reason"
 	},

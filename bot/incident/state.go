@@ -38,6 +38,15 @@ type Incident struct {
 	// ContainedAt is when the incident was first contained or resolved. From then
 	// on, security must confirm a dismissal at any severity.
 	ContainedAt time.Time `json:"contained_at,omitzero"`
+	// PeakPersonalData is the most serious value that the fact personal_data ever had.
+	PeakPersonalData PersonalData `json:"peak_personal_data,omitempty"`
+	// LoweredBy are the people who lowered the severity or the suspicion of personal
+	// data. They neither propose nor confirm a dismissal.
+	LoweredBy []PersonID `json:"lowered_by,omitempty"`
+	// LoweredFrom is the severity from which people lowered the present one, or empty.
+	// Until the severity reaches it again, alerts only propose to raise the severity.
+	LoweredFrom      Severity          `json:"lowered_from,omitempty"`
+	SeverityProposal *SeverityProposal `json:"severity_proposal,omitempty"` // without an answer, or nil
 
 	Commander           PersonID          `json:"commander,omitempty"`
 	Roles               map[Role]PersonID `json:"roles,omitempty"` // commander included
@@ -113,9 +122,12 @@ type Paging struct {
 	EscalationStepAt time.Time `json:"escalation_step_at,omitzero"` // when the step started
 	AcknowledgedBy   PersonID  `json:"acknowledged_by,omitempty"`   // empty if this round is not acknowledged
 	AcknowledgedAt   time.Time `json:"acknowledged_at,omitzero"`
-	LastAction       time.Time `json:"last_action,omitzero"` // of the commander or of AcknowledgedBy, starts the acknowledgement timeout
-	Started          []int     `json:"started,omitempty"`    // escalation steps of this round whose page has started
-	Failed           []int     `json:"failed,omitempty"`     // escalation steps of this round whose page failed
+	// AcknowledgedSeverity is the most severe severity since the acknowledgement. While
+	// the acknowledgement is in force, raising the severity up to it does not page.
+	AcknowledgedSeverity Severity  `json:"acknowledged_severity,omitempty"`
+	LastAction           time.Time `json:"last_action,omitzero"` // of the commander or of AcknowledgedBy, starts the acknowledgement timeout
+	Started              []int     `json:"started,omitempty"`    // escalation steps of this round whose page has started
+	Failed               []int     `json:"failed,omitempty"`     // escalation steps of this round whose page failed
 }
 
 // Acknowledged reports whether a responder acknowledged the current round.
@@ -259,6 +271,16 @@ type Dismissal struct {
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason"`
 	Second PersonID  `json:"second,omitempty"` // who confirmed it
+}
+
+// SeverityProposal is the proposal of an alert to raise the severity that a person
+// lowered. Without an answer of a person, the severity is raised at Until.
+type SeverityProposal struct {
+	Severity Severity  `json:"severity"`
+	Alert    int64     `json:"alert"` // id in the store
+	Kind     string    `json:"kind"`  // of the alert
+	At       time.Time `json:"at"`
+	Until    time.Time `json:"until"`
 }
 
 // Erasure is a proposal to erase texts.

@@ -27,6 +27,8 @@ const (
 	EventPageFailed          EventKind = "page_failed"
 	EventPageUnanswered      EventKind = "page_unanswered"
 	EventSeveritySet         EventKind = "severity_set"
+	EventSeverityProposed    EventKind = "severity_proposed" // by an alert, because a person lowered the severity
+	EventSeverityKept        EventKind = "severity_kept"     // a person rejected the proposal
 	EventRoleAssigned        EventKind = "role_assigned"
 	EventFactSet             EventKind = "fact_set"
 	EventDepartmentsInvolved EventKind = "departments_involved"

@@ -154,8 +154,42 @@ func TestPaging(t *testing.T) {
 		w := fixtureIn(t, Active)
 		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev3})
 		w.mustFail("", page(w, 0), CodeConflict)
+		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev2}) // acknowledged at sev2
+		w.mustFail("", page(w, 0), CodeConflict)
 		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev1})
 		w.must("", page(w, 0))
+	})
+	t.Run("back and forth pages once per acknowledged severity", func(t *testing.T) {
+		w := fixtureIn(t, Active) // acknowledged at sev2
+		set := func(s Severity) { w.must("eng1", Command{Verb: VerbSetSeverity, Severity: s}) }
+		rounds := func(want int) {
+			t.Helper()
+			if w.inc.Paging.Round != want || w.inc.NeedsPage() != (want > 1 && !w.inc.Paging.Acknowledged()) {
+				t.Fatalf("got %+v at %s, want round %d", w.inc.Paging, w.inc.Severity, want)
+			}
+		}
+		for range 5 {
+			set(Sev4)
+			set(Sev2)
+			rounds(1)
+		}
+		set(Sev1)
+		rounds(2)
+		w.must("eng2", Command{Verb: VerbAcknowledge})
+		for range 5 {
+			set(Sev3)
+			set(Sev1)
+			rounds(2)
+		}
+		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev3})
+		w.now = w.now.Add(time.Hour)
+		w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev1})
+		w.now = w.now.Add(time.Hour)
+		w.must("", Command{Verb: VerbAckTimeout})
+		rounds(3)
+		set(Sev3)
+		set(Sev1) // not acknowledged in round 3
+		rounds(4)
 	})
 	t.Run("acknowledgement times out at sev1 and sev2", func(t *testing.T) {
 		w := fixtureIn(t, Active)
@@ -213,15 +247,16 @@ func TestDismiss_SevereNeedsSecurity(t *testing.T) {
 	w = fixtureIn(t, Active) // opened at sev2, lowered afterwards
 	w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4})
 	w.must("eng1", Command{Verb: VerbSetFact, Text: "only our own", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
-	w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
+	w.mustFail("eng1", Command{Verb: VerbDismiss, Text: "a drill"}, CodeConflict) // who lowered it
+	w.must("eng2", Command{Verb: VerbDismiss, Text: "a drill"})
 	if w.inc.Status != Active || w.inc.Dismissal == nil {
 		t.Error(w.inc.Status)
 	}
 	w = newFixture(t)
 	w.must("eng1", Command{Verb: VerbOpen, Title: "a probe", Severity: Sev4})
-	w.must("eng1", Command{Verb: VerbSetFact, Text: "only our own", Fact: &FactChange{Name: FactPersonalData, Value: "no"}})
-	w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill"})
-	if w.inc.Status != Dismissed {
+	w.mustFail("eng1", Command{Verb: VerbDismiss, Text: "a drill"}, CodeInvalid)
+	w.must("eng1", Command{Verb: VerbDismiss, Text: "a drill", NoPersonalData: true})
+	if w.inc.Status != Dismissed || w.inc.Facts.PersonalData != PersonalNo {
 		t.Error(w.inc.Status)
 	}
 }

@@ -27,7 +27,9 @@ var effectsByEvent = map[incident.EventKind][]effectFunc{
 	incident.EventAcknowledged:   {pageAck, ackTimer, post, card, topic},
 	incident.EventAckTimedOut:    {post, card, topic},
 
-	incident.EventSeveritySet:         {announce, post, card, topic},
+	incident.EventSeveritySet:         {announce, ackTimerAgain, post, card, topic},
+	incident.EventSeverityProposed:    {severityTimer, post, card},
+	incident.EventSeverityKept:        {post, card},
 	incident.EventRoleAssigned:        {invitePerson, post, card, topic},
 	incident.EventFactSet:             {post, card},
 	incident.EventDepartmentsInvolved: {inviteDepartments, post, card},
@@ -263,6 +265,32 @@ func ackTimer(c effectBuilder) []incident.Effect {
 	e := c.effect(incident.EffectAckTimer, map[string]string{"round": round})
 	e.Key = fmt.Sprintf("%s/%s/%s", c.inc.ID, e.Kind, round)
 	e.Urgent, e.After = true, at
+	return []incident.Effect{e}
+}
+
+// ackTimerAgain builds the timer of the acknowledgement timeout after the severity
+// was raised without a new round. The timer of the acknowledgement may have ended
+// while the severity was sev3 or sev4.
+func ackTimerAgain(c effectBuilder) []incident.Effect {
+	if incident.Severity(c.event.Field("from")).MoreSevereThan(incident.Sev3) {
+		return nil
+	}
+	out := ackTimer(c)
+	for n := range out {
+		out[n].Key += "/" + strconv.Itoa(c.event.Seq)
+	}
+	return out
+}
+
+// severityTimer builds the timer that raises the severity unless a person answers
+// the proposal of an alert.
+func severityTimer(c effectBuilder) []incident.Effect {
+	until, err := time.Parse(time.RFC3339Nano, c.event.Field("until"))
+	if err != nil {
+		return nil
+	}
+	e := c.effect(incident.EffectSeverityTimer, nil)
+	e.Urgent, e.After = true, until
 	return []incident.Effect{e}
 }
 

@@ -15,6 +15,7 @@ func (a *attempt) localHandler() func(*session) error {
 	do := map[incident.EffectKind]func(*session) (string, error){
 		incident.EffectEscalationTimer: a.pageTimer,
 		incident.EffectAckTimer:        a.ackTimer,
+		incident.EffectSeverityTimer:   a.severityTimer,
 		incident.EffectStepTimer:       a.stepTimer,
 		incident.EffectBotStep:         a.botStep,
 		incident.EffectWritePostmortem: a.writePostmortem,
@@ -61,6 +62,11 @@ func (a *attempt) ackTimer(s *session) (string, error) {
 		return "", nil
 	}
 	return "timer fired", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbAckTimeout})
+}
+
+// severityTimer raises the severity as an alert proposed.
+func (a *attempt) severityTimer(s *session) (string, error) {
+	return "timer fired", s.doAsBot(a.effect.Incident, incident.Command{Verb: incident.VerbSeverityTimeout})
 }
 
 // stepTimer records that a step is late.

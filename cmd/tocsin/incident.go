@@ -37,7 +37,7 @@ func incidentCommand(g *globalFlags) *cobra.Command {
 
 func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 	var key, audience string
-	var public bool
+	var public, noPersonalData bool
 	cmd := &cobra.Command{
 		Use: v.Name + " " + v.Usage, Aliases: v.Aliases, Short: v.Help, Example: "  tocsin incident " + strings.Join(v.Examples, "\n  tocsin incident "),
 		ValidArgs: v.Next,
@@ -52,6 +52,9 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 			}
 			if audience != "" {
 				args = slices.Insert(args, afterIncident(args), "--audience", audience)
+			}
+			if noPersonalData {
+				args = slices.Insert(args, afterIncident(args), "no-personal-data")
 			}
 			request := bot.ControlRequest{Command: strings.TrimSpace(v.Name + " " + incident.JoinArgs(args)), Key: cmp.Or(key, "cli/"+rand.Text())}
 			err = client.Do(cmd.Context(), "incident", request, &reply)
@@ -71,6 +74,9 @@ func verbCommand(g *globalFlags, v incident.VerbSpec) *cobra.Command {
 	// Options of the command itself. As flags they can be written in any position.
 	if strings.Contains(v.Usage, "--public") {
 		cmd.Flags().BoolVar(&public, "public", false, "let the whole company read the incident")
+	}
+	if strings.Contains(v.Usage, "no-personal-data") {
+		cmd.Flags().BoolVar(&noPersonalData, "no-personal-data", false, "state that no personal data is involved, to dismiss the incident alone")
 	}
 	if strings.Contains(v.Usage, "--audience") {
 		cmd.Flags().StringVar(&audience, "audience", "", "`audience` of the note: all, responders or legal_and_security")

@@ -1,0 +1,297 @@
+package incident
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func severeAlert(id int64, s Severity) Command {
+	return Command{Verb: VerbAttach, Alert: &AlertRef{Alert: id, Source: "sentry", Kind: "sentry.issue", Title: "boom"}, Severity: s}
+}
+
+func kindsSince(w *fixture, n int) (out []EventKind) {
+	for _, e := range w.events[n:] {
+		out = append(out, e.Kind)
+	}
+	return out
+}
+
+func TestAttach_RaisesAtOnceUnlessAPersonLowered(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare  func(*fixture)
+		proposes bool
+	}{
+		"nobody lowered":                 {func(*fixture) {}, false},
+		"raised by a person":             {func(w *fixture) { w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev2}) }, false},
+		"lowered":                        {func(w *fixture) { w.must("eng1", Command{Verb: VerbSetSeverity, Severity: Sev4}) }, true},
+		"lowered by an acknowledgement":  {func(w *fixture) { w.must("eng2", Command{Verb: VerbAcknowledge, Severity: Sev4}) }, true},
+		"lowered and partly raised":      {func(w *fixture) { setSeverities(w, Sev2, Sev4, Sev3) }, true},
+		"lowered and raised to the same": {func(w *fixture) { setSeverities(w, Sev4, Sev3) }, false},
+		"lowered and raised by the bot": {func(w *fixture) {
+			setSeverities(w, Sev4)
+			w.must("", severeAlert(8, Sev3))
+			w.now = w.now.Add(ProposalTimeout)
+			w.must("", Command{Verb: VerbSeverityTimeout})
+		}, false},
+	} {
+		w := newFixture(t)
+		w.must("", Command{Verb: VerbOpen, Title: "odd logins", Severity: Sev3})
+		c.prepare(w)
+		was, n := w.inc.Severity, len(w.events)
+		w.must("", severeAlert(9, Sev1))
+		if c.proposes {
+			if w.inc.Severity != was || w.inc.SeverityProposal == nil || w.inc.SeverityProposal.Severity != Sev1 || w.inc.SeverityProposal.Alert != 9 ||
+				!slices.Contains(kindsSince(w, n), EventSeverityProposed) || slices.Contains(kindsSince(w, n), EventRoundStarted) {
+				t.Errorf("%s: got %s, %+v and %v, want only a proposal", name, w.inc.Severity, w.inc.SeverityProposal, kindsSince(w, n))
+			}
+			continue
+		}
+		if w.inc.Severity != Sev1 || w.inc.SeverityProposal != nil || !w.inc.NeedsPage() {
+			t.Errorf("%s: got %s and %+v, want sev1 and a page", name, w.inc.Severity, w.inc.SeverityProposal)
+		}
+	}
+}
+
+func setSeverities(w *fixture, severities ...Severity) {
+	for _, s := range severities {
+		if s != w.inc.Severity {
+			w.must("eng1", Command{Verb: VerbSetSeverity, Severity: s})
+		}
+	}
+}
+
+func TestSeverityProposal_Answers(t *testing.T) {
+	fixture := func() *fixture { return fixtureWithProposal(t, Sev3, Sev4) }
+	for name, c := range map[string]struct {
+		by     PersonID
+		cmd    Command
+		want   Severity
+		events string
+	}{
+		"accepted":          {"eng2", Command{Verb: VerbSetSeverity, Severity: Sev1}, Sev1, "severity_set round_started"},
+		"in part":           {"eng2", Command{Verb: VerbSetSeverity, Severity: "sev-3"}, Sev3, "severity_set round_started"},
+		"repeated":          {"eng2", Command{Verb: VerbSetSeverity, Severity: "4", Text: "a test"}, Sev4, "severity_kept"},
+		"kept":              {"eng2", Command{Verb: VerbKeepSeverity, Text: "a test"}, Sev4, "severity_kept"},
+		"kept, no reason":   {"eng2", Command{Verb: VerbKeepSeverity}, Sev4, "severity_kept"},
+		"answered by alert": {"", severeAlert(3, Sev2), Sev4, "alert_attached"}, // not more severe than proposed: no second proposal
+	} {
+		w := fixture()
+		n := len(w.events)
+		w.must(c.by, c.cmd)
+		got := strings.Trim(strings.ReplaceAll(strings.Join(names(kindsSince(w, n)), " "), "  ", " "), " ")
+		if w.inc.Severity != c.want || got != c.events || (w.inc.SeverityProposal == nil) != (c.by != "") {
+			t.Errorf("%s: got %s with %s and %+v, want %s with %s", name, w.inc.Severity, got, w.inc.SeverityProposal, c.want, c.events)
+		}
+		w.now = w.now.Add(ProposalTimeout)
+		events, err := w.decideAs("", Command{Verb: VerbSeverityTimeout})
+		if err != nil || (len(events) == 0) != (c.by != "") {
+			t.Errorf("%s: got %d events of the timer, %v", name, len(events), err)
+		}
+	}
+	w := fixture()
+	w.mustFail("out1", Command{Verb: VerbKeepSeverity}, CodeUnknown)
+	w.must("eng1", Command{Verb: VerbKeepSeverity})
+	w.mustFail("eng1", Command{Verb: VerbKeepSeverity}, CodeConflict)
+	w.must("", severeAlert(4, Sev1)) // each alert proposes again
+	if w.inc.SeverityProposal == nil {
+		t.Error("next alert: got no proposal, want one")
+	}
+}
+
+func TestSeverityProposal_TimesOut(t *testing.T) {
+	w := fixtureWithProposal(t, Sev3, Sev4)
+	until := w.inc.SeverityProposal.Until
+	w.now = until.Add(-2 * time.Second)
+	if events, err := w.decideAs("", Command{Verb: VerbSeverityTimeout}); len(events) > 0 || err != nil {
+		t.Fatalf("before the timeout: got %d events, %v, want none", len(events), err)
+	}
+	w.now = until
+	n := len(w.events)
+	w.must("", Command{Verb: VerbSeverityTimeout})
+	if e := w.events[n]; w.inc.Severity != Sev1 || e.By != "" || !strings.Contains(e.Text("reason"), "root.login") || !w.inc.NeedsPage() || w.inc.SeverityProposal != nil {
+		t.Errorf("got %s by %q because %q, want sev1 by the bot and a page", w.inc.Severity, e.By, e.Text("reason"))
+	}
+
+	// A more severe proposal does not get more time.
+	w = fixtureWithSeverities(t, Sev2, Sev4)
+	w.must("", severeAlert(2, Sev3))
+	first := w.inc.SeverityProposal.Until
+	w.now = w.now.Add(time.Minute)
+	w.must("", severeAlert(3, Sev1))
+	if p := w.inc.SeverityProposal; p.Severity != Sev1 || !p.Until.Equal(first) {
+		t.Errorf("got %+v, want sev1 until %s", p, first)
+	}
+
+	// An acknowledgement of the proposed severity holds.
+	w = fixtureIn(t, Active) // acknowledged at sev2
+	setSeverities(w, Sev4)
+	w.must("", severeAlert(2, Sev2))
+	w.now = w.inc.SeverityProposal.Until
+	if w.must("", Command{Verb: VerbSeverityTimeout}); w.inc.Severity != Sev2 || w.inc.NeedsPage() {
+		t.Errorf("got %s and a page %t, want sev2 without a page", w.inc.Severity, w.inc.NeedsPage())
+	}
+}
+
+func TestSeverityProposal_InReview(t *testing.T) {
+	proposed := func() *fixture {
+		w := fixtureIn(t, Active)
+		setSeverities(w, Sev4)
+		w.must("", Command{Verb: VerbAttach, Alert: &AlertRef{Alert: 2, Kind: "sentry.issue", Title: "boom"}})
+		w.must("eng1", Command{Verb: VerbResolve, Text: "all restored"})
+		w.must("eng1", Command{Verb: VerbSubmit, Record: fullRecord})
+		w.must("", severeAlert(3, Sev1))
+		return w
+	}
+	w := proposed()
+	if w.inc.Status != InReview {
+		t.Fatalf("got %s after a proposal, want in review", w.inc.Status)
+	}
+	w.now = w.inc.SeverityProposal.Until
+	if w.must("", Command{Verb: VerbSeverityTimeout}); w.inc.Status != Resolved || w.inc.Severity != Sev1 {
+		t.Errorf("raised: got %s at %s, want resolved at sev1", w.inc.Status, w.inc.Severity)
+	}
+	// No approval before the answer.
+	for _, answer := range []Command{{Verb: VerbKeepSeverity}, {Verb: VerbSetSeverity, Severity: Sev4}} {
+		w = proposed()
+		w.signAll()
+		if w.inc.Status != InReview {
+			t.Fatalf("got %s with an open proposal, want in review", w.inc.Status)
+		}
+		if w.must("eng1", answer); w.inc.Status != Approved {
+			t.Errorf("kept: got %s, want approved", w.inc.Status)
+		}
+	}
+}
+
+func TestSeverityProposal_MergeAndSplit(t *testing.T) {
+	from, into := fixtureWithProposal(t, Sev3, Sev4), sev4Fixture(t, Active)
+	into.inc.ID = 8
+	until := from.inc.SeverityProposal.Until
+	mine, theirs, err := DecideMerge(Command{Verb: VerbMerge}, from.inc, into.inc, responderEnv(from))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from.commit(mine)
+	into.commit(theirs)
+	if p := into.inc.SeverityProposal; p == nil || p.Severity != Sev1 || !p.Until.Equal(until) || from.inc.SeverityProposal != nil || into.inc.OneMayDismiss() {
+		t.Errorf("merged: got %+v and %+v, want the proposal in the target", p, from.inc.SeverityProposal)
+	}
+	from = fixtureWithProposal(t, Sev3, Sev4)
+	other, err := from.split(9, responderEnv(from), Command{Title: "another"}, from.inc.Alerts[1:])
+	if err != nil || other.inc.SeverityProposal == nil || from.inc.SeverityProposal == nil {
+		t.Errorf("split with the alert: got %v, %+v and %+v, want the proposal in both", err, other.inc.SeverityProposal, from.inc.SeverityProposal)
+	}
+	from = fixtureWithProposal(t, Sev3, Sev4)
+	if other, err = from.split(9, responderEnv(from), Command{Title: "another"}, from.inc.Alerts[:1]); err != nil || other.inc.SeverityProposal != nil {
+		t.Errorf("split without the alert: got %v, %+v, want no proposal", err, other.inc.SeverityProposal)
+	}
+	// A merge that raises the severity a little does not answer the proposal.
+	from, into = fixtureWithSeverities(t, Sev3), fixtureWithProposal(t, Sev3, Sev4)
+	into.inc.ID = 8
+	if _, theirs, err = DecideMerge(Command{Verb: VerbMerge}, from.inc, into.inc, responderEnv(from)); err != nil {
+		t.Fatal(err)
+	}
+	if into.commit(theirs); into.inc.Severity != Sev3 || into.inc.SeverityProposal == nil {
+		t.Errorf("got %s and %+v, want sev3 and the open proposal", into.inc.Severity, into.inc.SeverityProposal)
+	}
+	// A dismissal and its reopening leave no proposal that nobody can answer.
+	w := fixtureWithProposal(t, Sev3, Sev4)
+	w.must("eng2", dismissCommand)
+	w.must("sec1", dismissCommand)
+	w.must("eng2", Command{Verb: VerbReopen, Text: "it is real"})
+	if w.inc.SeverityProposal != nil {
+		t.Errorf("reopened: got %+v, want no proposal", w.inc.SeverityProposal)
+	}
+}
+
+func TestOpen_StoresTheCanonicalSeverity(t *testing.T) {
+	w := newFixture(t)
+	if w.must("eng1", Command{Verb: VerbOpen, Title: "x", Severity: "SEV-2"}); w.inc.Severity != Sev2 {
+		t.Errorf("got %q, want sev2", w.inc.Severity)
+	}
+}
+
+func TestParse_SeverityWords(t *testing.T) {
+	type parsed struct {
+		severity Severity
+		title    string
+	}
+	good := map[string]parsed{
+		"sev2 Leaked key": {Sev2, "Leaked key"}, "SEV-1 down": {Sev1, "down"}, "p3 slow": {Sev3, "slow"}, "P-2: slow": {Sev2, "slow"},
+		"sev2: Leaked key": {Sev2, "Leaked key"}, "[sev4] a scan": {Sev4, "a scan"}, "(SEV–3) a scan": {Sev3, "a scan"}, "sev_1, down": {Sev1, "down"},
+		"severity 2 Leaked key": {Sev2, "Leaked key"}, "sev 3 a scan": {Sev3, "a scan"}, "severity: sev2 a scan": {Sev2, "a scan"}, "--severity 2 a scan": {Sev2, "a scan"},
+		"severity=2 a scan": {Sev2, "a scan"}, `"sev2 Leaked key"`: {Sev2, "Leaked key"}, "“sev2 Leaked key”": {Sev2, "Leaked key"},
+		`sev3 "sev1 runbook is missing"`: {Sev3, "sev1 runbook is missing"}, "the sev9 label is wrong": {"", "the sev9 label is wrong"},
+		"p99 latency doubled": {"", "p99 latency doubled"}, "p2p traffic": {"", "p2p traffic"}, "several logins": {"", "several logins"},
+		"sev alarm broken": {"", "sev alarm broken"}, "7 logins of sev5": {"", "7 logins of sev5"}, "--public sev2 x": {Sev2, "x"},
+	}
+	bad := []string{"sev9 foo", "sev7 foo", "p9 foo", "P0 foo", "sev0 foo", "SEV-5 foo", "sev10 foo", "Sev5: foo", "(sev9) foo", "severity 9 foo", "sev 5 foo",
+		"--severity sev9 foo", "severity=9 foo", "sev-0 foo", "SEV–9 foo", "sev２ foo", "sev2.5 foo", "sev2high foo", "--public sev9 foo", "sev2 sev9 foo",
+		`"sev9 foo"`, "“SEV-5 foo”"}
+	for _, text := range bad {
+		for _, command := range []string{"open ", "ack INC-7 ", "severity INC-7 ", "alerts promote A17 ", "split INC-7 alerts A3,A4 "} {
+			if strings.HasPrefix(text, "--public") && command != "open " || strings.ContainsAny(text, `"“`) && !strings.Contains(command, "open") && !strings.Contains(command, "split") ||
+				text == "sev2 sev9 foo" && command != "open " && !strings.Contains(command, "promote") {
+				continue
+			}
+			got, err := ParseCommandLine(command+text, ParseContext{Directory: testDirectory(), Now: start})
+			if err == nil || CodeOf(err) != CodeInvalid || !strings.Contains(err.Error(), "Use sev1 (most severe), sev2, sev3 or sev4") {
+				t.Errorf("%s%s: got %+v, %v, want an error that names the severities", command, text, got.Command, err)
+			}
+		}
+	}
+	for text, want := range good {
+		got, err := ParseCommandLine("open "+text, ParseContext{Now: start})
+		if err != nil || got.Command.Severity != want.severity || got.Command.Title != want.title {
+			t.Errorf("open %s: got %q and %q, %v, want %+v", text, got.Command.Severity, got.Command.Title, err, want)
+		}
+		if strings.HasPrefix(text, "--public") {
+			continue
+		}
+		got, err = ParseCommandLine("split INC-7 alerts A3 "+text+" because it is another", ParseContext{Now: start})
+		if strings.HasPrefix(text, "7 ") {
+			continue // read as an alert
+		}
+		if err != nil || got.Command.Severity != want.severity || got.Command.Title != want.title || got.Command.Text != "it is another" {
+			t.Errorf("split %s: got %q, %q and %q, %v, want %+v", text, got.Command.Severity, got.Command.Title, got.Command.Text, err, want)
+		}
+	}
+}
+
+func TestParse_SeverityAnswers(t *testing.T) {
+	for text, want := range map[string]Command{
+		"severity keep": {Verb: VerbKeepSeverity}, "sev keep because a test": {Verb: VerbKeepSeverity, Text: "a test"},
+		"severity INC-7 KEEP: a test": {Verb: VerbKeepSeverity, Text: "a test"}, "severity to sev2": {Verb: VerbSetSeverity, Severity: Sev2},
+		"severity 2 because x": {Verb: VerbSetSeverity, Severity: Sev2, Text: "x"}, "severity sev2: x": {Verb: VerbSetSeverity, Severity: Sev2, Text: "x"},
+	} {
+		got, err := ParseCommandLine(text, ParseContext{Incident: 7, Now: start})
+		if c := got.Command; err != nil || c.Verb != want.Verb || c.Text != want.Text || c.Severity != want.Severity {
+			t.Errorf("%s: got %+v, %v, want %+v", text, c, err, want)
+		}
+	}
+}
+
+func TestParse_Dismiss(t *testing.T) {
+	for text, want := range map[string]Command{
+		"a drill": {Text: "a drill"}, "because a drill": {Text: "a drill"}, "": {}, "no-personal-data": {NoPersonalData: true},
+		"no-personal-data because a drill": {NoPersonalData: true, Text: "a drill"}, "No-Personal-Data a drill": {NoPersonalData: true, Text: "a drill"},
+		"--no-personal-data because a drill": {NoPersonalData: true, Text: "a drill"}, "—no-personal-data because a drill": {NoPersonalData: true, Text: "a drill"},
+		"no_personal_data: a drill": {NoPersonalData: true, Text: "a drill"}, "no personal data because a drill": {NoPersonalData: true, Text: "a drill"},
+		"no personal data, a drill": {NoPersonalData: true, Text: "a drill"}, "no personal data": {NoPersonalData: true}, "without personal data because a drill": {NoPersonalData: true, Text: "a drill"},
+		"no-pii because a drill": {NoPersonalData: true, Text: "a drill"}, "because a drill, no-personal-data": {NoPersonalData: true, Text: "a drill"},
+		`"no-personal-data because a drill"`: {NoPersonalData: true, Text: "a drill"}, "nopersonaldata because a drill": {NoPersonalData: true, Text: "a drill"},
+		// These state nothing.
+		"no personal data was checked yet": {Text: "no personal data was checked yet"}, "personal data is unclear": {Text: "personal data is unclear"},
+		"because we saw no personal data": {Text: "we saw no personal data"}, "not no-personal-data at all": {Text: "not no-personal-data at all"},
+	} {
+		got, err := ParseCommandLine("dismiss INC-7 "+text, ParseContext{Now: start})
+		if c := got.Command; err != nil || c.Verb != VerbDismiss || c.Text != want.Text || c.NoPersonalData != want.NoPersonalData {
+			t.Errorf("dismiss %s: got %q and %t, %v, want %q and %t", text, c.Text, c.NoPersonalData, err, want.Text, want.NoPersonalData)
+		}
+		if (got.Form == VerbDismiss) != (want.Text == "") {
+			t.Errorf("dismiss %s: got form %q", text, got.Form)
+		}
+	}
+}

@@ -82,8 +82,8 @@ var eventSentences = map[EventKind]func(Event) (Sentence, string){
 		return Say("%s changed the severity from %s to %s", e.By, e.severity("from"), e.severity("severity")), "reason"
 	},
 	EventSeverityProposed: func(e Event) (Sentence, string) {
-		return Say("An alert of kind %s proposes to raise the severity from %s to %s, which a person lowered. Without an answer, this happens at %s",
-			e.literal("kind"), e.severity("from"), e.severity("severity"), parseInstant(e.Field("until"))), ""
+		return Say("An alert of kind %s proposes %s. A person lowered the severity to %s, which holds until a responder answers, or until %s",
+			e.literal("kind"), e.severity("severity"), e.severity("from"), parseInstant(e.Field("until"))), ""
 	},
 	EventSeverityKept: func(e Event) (Sentence, string) {
 		return Say("%s kept the severity at %s, although an alert proposed %s", e.By, e.severity("severity"), e.severity("proposed")), "reason"

@@ -77,7 +77,7 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 	}
 	opened, isForm := formByAction[a.ActionID]
 	switch {
-	case isForm, a.ActionID == ActAcknowledge, a.ActionID == ActSeverity, a.ActionID == ActWithdraw, a.ActionID == ActStatus:
+	case isForm, a.ActionID == ActAcknowledge, a.ActionID == ActSeverity, a.ActionID == ActKeepSeverity, a.ActionID == ActWithdraw, a.ActionID == ActStatus:
 	default:
 		return nil // a link, or a menu inside a form
 	}
@@ -103,6 +103,8 @@ func (s *Slack) handleAction(ctx context.Context, in interaction, a formElement)
 		cmd.Verb = incident.VerbAcknowledge
 	case a.ActionID == ActSeverity:
 		cmd.Verb, cmd.Severity = incident.VerbSetSeverity, incident.Severity(arg)
+	case a.ActionID == ActKeepSeverity:
+		cmd.Verb = incident.VerbKeepSeverity
 	case a.ActionID == ActWithdraw:
 		cmd.Verb, cmd.Item = incident.VerbWithdraw, arg
 	}

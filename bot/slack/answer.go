@@ -115,6 +115,7 @@ func exclusionText(e incident.Event) markup {
 var resultTexts = map[incident.Verb]string{
 	incident.VerbOpen:             ":white_check_mark: %s is open. Tocsin is creating the channel and will invite you.",
 	incident.VerbAcknowledge:      ":white_check_mark: You acknowledged %s. Paging stopped.",
+	incident.VerbKeepSeverity:     ":white_check_mark: The severity of %s stays as it was.",
 	incident.VerbEvidence:         ":white_check_mark: Recorded the evidence in the timeline of %s.",
 	incident.VerbContain:          ":white_check_mark: %s is contained.",
 	incident.VerbResolve:          ":white_check_mark: %s is resolved. Next: write the closing record.",
@@ -142,7 +143,7 @@ var resultTexts = map[incident.Verb]string{
 // eventTexts explain events that a person may not expect of a command.
 var eventTexts = map[incident.EventKind]markup{
 	incident.EventApproved:          "Every department has signed. The record is approved, and Tocsin is writing the postmortem.",
-	incident.EventDismissProposed:   "A second person, from security, must confirm the dismissal.",
+	incident.EventDismissProposed:   "A second, independent person must confirm the dismissal. One of the two must be from security.",
 	incident.EventDismissed:         "The incident is dismissed as a false alarm.",
 	incident.EventExclusionProposed: "Excluding this person takes legal and security together. Ask the other department, in a direct message, to type the same command.",
 	incident.EventExcluded:          "The person is excluded: no reading, signing or acting in this incident.",

@@ -136,6 +136,7 @@ func card(b incident.Brief) message {
 		[2]markup{"Commander", s.commander()},
 		[2]markup{"Opened", dateMarkup(inc.OpenedAt)},
 		[2]markup{"Roles", s.roles()},
+		[2]markup{"Proposed by an alert", s.proposedSeverity()},
 		[2]markup{"Personal data", humanize(inc.Facts.PersonalData)},
 		[2]markup{"Alerts", s.alerts()},
 		[2]markup{"Playbooks", s.playbooks()},
@@ -182,6 +183,15 @@ func (s renderer) commander() markup {
 		return markupf(":pager: unassigned, paging round %s", formatNum(s.inc.Paging.Round))
 	}
 	return "unassigned"
+}
+
+// proposedSeverity returns the severity that an alert proposes, or "".
+func (s renderer) proposedSeverity() markup {
+	p := s.inc.SeverityProposal
+	if p == nil {
+		return ""
+	}
+	return markupf("*%s*, raised at %s without an answer", humanize(p.Severity), dateMarkup(p.Until))
 }
 
 func (s renderer) roles() markup {

@@ -10,7 +10,8 @@ import (
 // [buttonValue] builds.
 const (
 	ActAcknowledge    = "ack"             // INC-42
-	ActSeverity       = "severity"        // a menu with options INC-42|sev2
+	ActSeverity       = "severity"        // INC-42|sev2, also of the options of a menu
+	ActKeepSeverity   = "keep_severity"   // INC-42
 	ActStepDone       = "step_done"       // INC-42|playbook/step
 	ActStepSkip       = "step_skip"       // INC-42|playbook/step
 	ActSign           = "sign"            // INC-42|department|digest

@@ -175,7 +175,10 @@ func TestCommands(t *testing.T) {
 			{"U0ADA", "help", "`delegate`"},
 			{"U0ADA", "help evidence", "sha256"},
 			{"U0ADA", "open sev3 Another one", "INC-43"},
-			{"U0ADA", "dismiss a planned test", "from security, must confirm the dismissal"},
+			{"U0ADA", "dismiss a planned test", "second, independent person must confirm the dismissal"},
+			{"U0ADA", "open sev9 foo", "unknown severity \\\"sev9\\\""},
+			{"U0ADA", "severity SEV-5", "sev1 (most severe), sev2, sev3 or sev4"},
+			{"U0ADA", "ack p9", "sev1 (most severe), sev2, sev3 or sev4"},
 		}
 		for _, test := range tests {
 			if got := e.typeCommand(test.user, test.text); !strings.Contains(got, test.want) {

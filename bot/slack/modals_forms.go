@@ -29,7 +29,7 @@ var forms = map[incident.Verb]form{
 	incident.VerbContain:        {title: "Contain the incident", submit: "Mark as contained", blocks: textForm("How was the harm stopped?", true)},
 	incident.VerbResolve:        {title: "Resolve the incident", submit: "Mark as resolved", reads: true, blocks: resolveBlocks},
 	incident.VerbReopen:         {title: "Reopen the incident", submit: "Reopen", blocks: textForm("Why is the incident not over?", false)},
-	incident.VerbDismiss:        {title: "Dismiss as false alarm", submit: "Dismiss", blocks: dismissBlocks},
+	incident.VerbDismiss:        {title: "Dismiss as false alarm", submit: "Dismiss", reads: true, blocks: dismissBlocks},
 	incident.VerbAmend:          {title: "Amend the record", submit: "Amend", blocks: textForm("Why must the record change? Amending voids its signatures.", false)},
 	incident.VerbEditRecord:     {title: "Edit the record", submit: "Save", reads: true, blocks: recordBlocks},
 	incident.VerbSubmit:         {title: "Submit the record", submit: "Submit for signing", reads: true, blocks: recordBlocks},
@@ -145,9 +145,19 @@ func resolveBlocks(f *formBuilder) []slack.Block {
 	return append(blocks, f.happenedAtInput())
 }
 
+// dismissBlocks asks for the reason. One person who dismisses alone also states
+// that no personal data is involved.
 func dismissBlocks(f *formBuilder) []slack.Block {
-	return []slack.Block{hint(optional(inputText("text", "Why is the incident a false alarm?", f.prefill.Text, true)),
-		"Leave empty to agree with a proposal to dismiss the incident.")}
+	why := inputText("text", "Why is the incident a false alarm?", f.prefill.Text, true)
+	if f.b.Incident.OneMayDismiss() {
+		return []slack.Block{why, hint(inputCheckbox("no_personal_data", "Personal data", "No personal data is involved"),
+			"The fact personal_data becomes no. If you cannot rule it out, set the fact to suspected, and dismiss the incident with a second person.")}
+	}
+	two := slack.NewContextBlock("", plainText("This takes two people, one from security, neither of whom lowered the severity or the suspicion of personal data."))
+	if f.b.Incident.Dismissal != nil {
+		why = hint(optional(why), "Leave empty to agree with the proposal to dismiss the incident.")
+	}
+	return []slack.Block{two, why}
 }
 
 func answerBlocks(f *formBuilder) []slack.Block {

@@ -150,6 +150,8 @@ func (sub submission) command(verb incident.Verb) (incident.Command, error) {
 	switch verb {
 	case incident.VerbOpen:
 		cmd.Title, cmd.Public = sub.text("title"), len(sub.fields["public"].Options) > 0
+	case incident.VerbDismiss:
+		cmd.NoPersonalData = len(sub.fields["no_personal_data"].Options) > 0
 	case incident.VerbNote:
 		cmd.Audience = incident.Audience(sub.selected("audience"))
 	case incident.VerbResolve:

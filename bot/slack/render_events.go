@@ -47,6 +47,8 @@ var layouts = map[incident.EventKind]layout{
 	incident.EventPageFailed:          {"warning", renderer.nextStep},
 	incident.EventPageUnanswered:      {"warning", renderer.nextStep},
 	incident.EventSeveritySet:         {"level_slider", nil},
+	incident.EventSeverityProposed:    {"chart_with_upwards_trend", renderer.severityAnswers},
+	incident.EventSeverityKept:        {"level_slider", nil},
 	incident.EventRoleAssigned:        {"bust_in_silhouette", nil},
 	incident.EventFactSet:             {"pushpin", nil},
 	incident.EventDepartmentsInvolved: {"telephone_receiver", nil},

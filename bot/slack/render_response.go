@@ -16,7 +16,7 @@ func (s renderer) recordDue() {
 }
 
 func (s renderer) dismissalApproval() {
-	s.line(markupf("A second person, from %s, must agree.", mentionTeam(s.b.Directory, incident.Security)))
+	s.line(markupf("A second, independent person must agree. One of the two must be from %s.", mentionTeam(s.b.Directory, incident.Security)))
 	s.buttons(s.button(incident.VerbDismiss, ActDismiss, "Agree and dismiss")...)
 }
 
@@ -25,6 +25,15 @@ func (s renderer) personLeft() {
 		return
 	}
 	s.small("the incident has no commander: take command with `role commander me`, or name another person")
+}
+
+// severityAnswers offers the two answers to an alert that proposes to raise the
+// severity.
+func (s renderer) severityAnswers() {
+	proposed := s.e.Field("severity")
+	s.line(markupf("Type `/incident severity %s` to raise it now, or `/incident severity keep because WHY` to keep it.", humanize(proposed)))
+	s.buttons(append(s.button(incident.VerbSetSeverity, ActSeverity, "Raise it now", proposed),
+		s.button(incident.VerbKeepSeverity, ActKeepSeverity, "Keep the severity")...)...)
 }
 
 func (s renderer) dismissalReview() { s.small("the next review meeting will list the dismissal") }

@@ -106,6 +106,8 @@ func fixtures() map[incident.EventKind]fixture {
 		incident.EventPageFailed:          {route, reason, true},
 		incident.EventPageUnanswered:      {fields: route, system: true},
 		incident.EventSeveritySet:         {map[string]string{"from": "sev3", "severity": "sev1"}, reason, false},
+		incident.EventSeverityProposed:    {fields: map[string]string{"from": "sev4", "severity": "sev1", "kind": "sentry.issue", "alert": "17", "until": "2026-11-20T12:05:00Z"}, system: true},
+		incident.EventSeverityKept:        {map[string]string{"severity": "sev4", "proposed": "sev1"}, reason, false},
 		incident.EventRoleAssigned:        {map[string]string{"role": "scribe", "person": "p4"}, nil, false},
 		incident.EventFactSet:             {map[string]string{"fact": "aware", "regime": "gdpr", "value": "2026-11-20T11:00:00Z"}, reason, false},
 		incident.EventDepartmentsInvolved: {map[string]string{"departments": "legal,security"}, reason, false},

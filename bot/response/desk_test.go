@@ -313,8 +313,7 @@ func TestSweep_PostsReviewAgenda(t *testing.T) {
 		}
 	})
 	id := fx.open(t, incident.Sev4)
-	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbSetFact, Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}, Text: "looked"})
-	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbDismiss, Text: "a drill"})
+	fx.do(t, "p1", incident.Command{For: id, Verb: incident.VerbDismiss, Text: "a drill", NoPersonalData: true})
 	for range 2 {
 		if err := fx.Sweep(context.Background(), ScheduleAgenda, fx.now); err != nil {
 			t.Fatal(err)

@@ -71,7 +71,7 @@ func TestEffectsByEvent_UsesEveryEffectKind(t *testing.T) {
 	for kind := range effectsByEvent {
 		for _, step := range []string{"bot", "person"} {
 			e := incident.Event{Seq: 1, Kind: kind, RecordedAt: startTime, Fields: map[string]string{"round": "1", "escalation_step": "0", "next": "1",
-				"person": "p1", "department": "legal", "departments": "legal", "run": "r", "step": step, "channel": map[string]string{"bot": incident.ChannelNew, "person": incident.ChannelRemove}[step]}}
+				"person": "p1", "department": "legal", "departments": "legal", "run": "r", "step": step, "until": "2026-11-24T10:00:00Z", "channel": map[string]string{"bot": incident.ChannelNew, "person": incident.ChannelRemove}[step]}}
 			for _, effect := range (effectBuilder{inc: inc, event: e, dir: testDirectory(), policy: testPolicy, now: startTime}).effects() {
 				used[effect.Kind] = true
 				if effect.Key == "" || effect.Incident != 1 || effect.Refresh && effect.Lane != "" {

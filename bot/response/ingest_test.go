@@ -328,7 +328,7 @@ func TestIngest_PropertyNothingIsLost(t *testing.T) {
 				for id, inc := range fx.store.incidents {
 					if inc.Status.Responding() {
 						_, _ = fx.Do(context.Background(), incident.Command{Verb: incident.VerbSetFact, For: id, By: slackIdentity("p1"), Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-						_, _ = fx.Do(context.Background(), incident.Command{Verb: incident.VerbDismiss, For: id, By: slackIdentity("p1"), Text: "a drill"})
+						_, _ = fx.Do(context.Background(), incident.Command{Verb: incident.VerbDismiss, For: id, By: slackIdentity("p1"), Text: "a drill", NoPersonalData: true})
 					}
 				}
 			case 3:

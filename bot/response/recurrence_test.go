@@ -16,8 +16,7 @@ func TestRecurrence_FalseAlarmIsSuppressed(t *testing.T) {
 	a := alertWithLevel("high", "f1", "AKIA1")
 	fx.ingest(t, delivery(1, a))
 	first := fx.store.handled[1].Incident
-	fx.do(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: first, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-	fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: first, Text: "a drill"})
+	fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: first, Text: "a drill", NoPersonalData: true})
 	var rows []incident.DecodedDelivery
 	for n := range 12 {
 		rows = append(rows, delivery(int64(n+2), a))
@@ -39,8 +38,7 @@ func TestRecurrence_FalseAlarmIsSuppressed(t *testing.T) {
 	// So does an occurrence after the recurrence window.
 	fx = newFixture(t, withWindow)
 	fx.ingest(t, delivery(1, a))
-	fx.do(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: 1, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-	fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill"})
+	fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill", NoPersonalData: true})
 	fx.now = fx.now.Add(25 * time.Hour)
 	fx.ingest(t, delivery(2, a))
 	if got := fx.outcomes(2); got[0] != "opened" {
@@ -53,8 +51,7 @@ func TestRecurrence_FalseAlarmIsSuppressed(t *testing.T) {
 func TestRecurrence_OngoingConditionOpensNothing(t *testing.T) {
 	fx := newFixture(t, func(o *Options) { o.Routing = mustRouting(t, Rule{When: `true`, Open: "sev3"}) })
 	dismiss := func(id incident.ID) {
-		fx.do(t, "p1", incident.Command{Verb: incident.VerbSetFact, For: id, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-		fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "a drill"})
+		fx.do(t, "p1", incident.Command{Verb: incident.VerbDismiss, For: id, Text: "a drill", NoPersonalData: true})
 	}
 	ongoing := func(fingerprint string) incident.Alert {
 		a := alertWithLevel("high", fingerprint, "group")

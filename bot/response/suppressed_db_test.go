@@ -189,8 +189,7 @@ func TestDeskDB_SuppressedAlerts(t *testing.T) {
 
 		// A false alarm is suppressed within its recurrence window of an hour.
 		opened := h.deliver(testAlert("high", 20, "d"))[0].Incident
-		h.do(incident.Command{Verb: incident.VerbSetFact, For: opened, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-		h.do(incident.Command{Verb: incident.VerbDismiss, For: opened, Text: "a drill"})
+		h.do(incident.Command{Verb: incident.VerbDismiss, For: opened, Text: "a drill", NoPersonalData: true})
 		if got := h.deliver(testAlert("high", 20, "d"))[0]; got.Outcome != "recurred" || got.Incident != opened {
 			t.Errorf("got outcome %+v", got)
 		}
@@ -201,12 +200,10 @@ func TestDeskDB_SuppressedAlerts(t *testing.T) {
 
 		// The split incident is reopened and gets its alerts with their recurrences, but
 		// no alerts of the source.
-		h.do(incident.Command{Verb: incident.VerbSetFact, For: 2, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-		h.do(incident.Command{Verb: incident.VerbDismiss, For: 2, Text: "a drill"})
+		h.do(incident.Command{Verb: incident.VerbDismiss, For: 2, Text: "a drill", NoPersonalData: true})
 		own, other := rows[2].Alert, testAlert("high", 0, "a")
 		own.Level, other.Fingerprint = "high", stays
-		h.do(incident.Command{Verb: incident.VerbSetFact, For: 1, Text: "looked", Fact: &incident.FactChange{Name: incident.FactPersonalData, Value: "no"}})
-		h.do(incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill"})
+		h.do(incident.Command{Verb: incident.VerbDismiss, For: 1, Text: "a drill", NoPersonalData: true})
 		if got := outcomeList(h.deliver(own)); got != "recurred/2" {
 			t.Errorf("got %s", got)
 		}

@@ -131,12 +131,17 @@ func (c Config) validatePeople(f *ConfigErrors) {
 	for n, name := range c.Administrators {
 		validateLocal(fmt.Sprintf("administrators[%d]", n), name, f)
 	}
-	seen := map[incident.Identity]int{}
+	seen, names, addresses := map[incident.Identity]int{}, map[string]int{}, map[string]int{}
 	for n, p := range c.People {
 		key := fmt.Sprintf("people[%d]", n)
 		if strings.TrimSpace(p.Name) == "" {
 			f.add(key+".name", "is missing. Write the name of the person")
 		}
+		name := incident.NormalName(p.Name)
+		if other, taken := names[name]; taken && name != "" {
+			f.add(key+".name", "is also the name of people[%d], but some decisions take two people. Remove one of them, or write names that differ", other)
+		}
+		names[name] = n
 		if p.Email != "" {
 			validateAddresses(key+".email", []string{p.Email}, f)
 		}
@@ -147,7 +152,13 @@ func (c Config) validatePeople(f *ConfigErrors) {
 			validateLocal(key+".local", p.Local, f)
 		}
 		for _, h := range p.identities() {
-			if other, taken := seen[h]; taken {
+			other, taken := seen[h]
+			address := strings.ToLower(h.ID) // also of an account that has an address as its id
+			if !taken && strings.Contains(address, "@") {
+				other, taken = addresses[address]
+				addresses[address] = n
+			}
+			if taken && other != n {
 				f.add(fmt.Sprintf("%s.%s", key, providerKey(h.Provider)), "already belongs to people[%d]. Remove it from one of them", other)
 			}
 			seen[h] = n

@@ -70,7 +70,7 @@ func TestAlertmanager_OneIncidentPerFiring(t *testing.T) {
 		if n := s.queryInt("SELECT count(*) FROM alerts WHERE incident_id = 1"); n != 300 {
 			t.Errorf("got %d alerts in the incident, want 300", n)
 		}
-		for _, command := range []string{"fact INC-1 personal_data no because it is a test", "dismiss INC-1 a full disk of a test"} {
+		for _, command := range []string{"fact INC-1 personal_data no because it is a test", "dismiss INC-1 no-personal-data because a full disk of a test"} {
 			if _, err := s.sendCommand(command); err != nil {
 				t.Fatalf("%s: %v", command, err)
 			}

@@ -212,7 +212,7 @@ func (s *storyCheck) checkDatabase(ctx context.Context) {
 }
 
 // postedKinds are the kinds of events that are posted to the channel in one message.
-var postedKinds = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventRoleAssigned,
+var postedKinds = []incident.EventKind{incident.EventAlertAttached, incident.EventAlertCounted, incident.EventAcknowledged, incident.EventSeveritySet, incident.EventSeverityProposed, incident.EventRoleAssigned,
 	incident.EventFactSet, incident.EventDepartmentsInvolved, incident.EventNoted, incident.EventEvidence, incident.EventUpdated, incident.EventContained, incident.EventResolved,
 	incident.EventRecordEdited, incident.EventSubmitted, incident.EventSigned, incident.EventAmended, incident.EventObjected, incident.EventObjectionClosed, incident.EventApproved,
 	incident.EventStepDone, incident.EventStepSkipped, incident.EventConsulted, incident.EventAnswered, incident.EventActionAdded, incident.EventReviewScheduled,

@@ -231,7 +231,8 @@ var defaultCommands = []Hint{
 	{"/incident action add ", "KIND TITLE owner PERSON due DATE: add an action item"},
 	{"/incident revise ", "REASON: start a new revision of an approved record"},
 	{"/incident reopen ", "REASON: reopen the incident and page again"},
-	{"/incident dismiss ", "REASON: dismiss a false alarm"},
+	{"/incident dismiss no-personal-data because ", "REASON: dismiss a false alarm"},
+	{"/incident severity keep because ", "REASON: keep the severity although an alert proposes another"},
 	{"/incident merge into ", "INC-41 [REASON]: merge this incident into another"},
 	{"/incident help", "list all commands"},
 }

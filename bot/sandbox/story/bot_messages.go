@@ -19,6 +19,7 @@ const (
 	msgRoleAssigned    = "the role"
 	msgSeverity        = "changed the severity"
 	msgSeverityBefore  = "changed the severity from **%s**"
+	msgSeverityWanted  = "proposes **%s**"
 	msgNote            = "added a note"
 	msgEvidence        = "added evidence E1"
 	msgUpdate          = "posted a status update"

@@ -262,8 +262,18 @@ func (p *player) sendMoreAlerts() {
 	p.awaitText("the number of repeats", msgAlertRepeated)
 	p.log(p.channelName(), "tocsin counted the repeats and attached the other alert to the incident")
 	if p.alertSeverity < p.result.Severity { // the alert is more severe than the commander's severity
-		p.awaitText("the severity of the alert", fmt.Sprintf(msgSeverityBefore, p.result.Severity), p.alertSeverity)
-		p.result.Severity = p.alertSeverity
-		p.awaitRepage()
+		p.acceptSeverity()
 	}
+}
+
+// acceptSeverity raises the severity as the alert proposes, because the commander
+// lowered it. It does not page again: the first page was acknowledged at that severity.
+func (p *player) acceptSeverity() {
+	who := p.cast.second
+	p.awaitText("the proposed severity", fmt.Sprintf(msgSeverityWanted, p.alertSeverity))
+	accept := p.awaitControl("the button that raises the severity", "severity", func(c control) bool { return len(c.options) == 0 })
+	p.pressForReply(who, accept, nil)
+	p.awaitText("the severity of the alert", fmt.Sprintf(msgSeverityBefore, p.result.Severity), p.alertSeverity, who.Name)
+	p.result.Severity = p.alertSeverity
+	p.log(p.channelName(), "the alert proposed %s because the commander had lowered the severity, and %s pressed %q", p.alertSeverity, nameAndDepartment(who), accept.label)
 }

@@ -42,6 +42,7 @@ var actorMatrix = map[Verb]string{
 	VerbPromote:          " !   0   x   x   x   x   x   l   s   x   +   !   !",
 	VerbPageAgain:        " !   0   x   x   x   x   x   l   s   +   +   !   !",
 	VerbSetSeverity:      " !   0   x   x   x   x   x   l   s   +   +   !   !",
+	VerbKeepSeverity:     " !   0   x   x   x   x   x   l   s   +   +   !   !",
 	VerbAssignRole:       " !   0   x   x   r   x   r   L   S   +   +   !   !", // to somebody else
 	VerbSetFact:          " !   0   x   x   +   x   +   L   S   +   +   !   !",
 	VerbEvidence:         " !   0   x   x   +   x   +   L   S   +   +   !   !",
@@ -71,7 +72,7 @@ var actorMatrix = map[Verb]string{
 
 // botMatrix lists the verbs of the bot. Nobody else may issue them.
 var botMatrix = []Verb{VerbAttach, VerbCount, VerbSourceNote, VerbStartPlaybook, VerbStartStep, VerbStepLate, VerbPage, VerbPaged, VerbPageFailed,
-	VerbPageTimeout, VerbAckTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed, VerbPersonLeft}
+	VerbPageTimeout, VerbAckTimeout, VerbSeverityTimeout, VerbLink, VerbInvited, VerbPostmortemWritten, VerbPostmortemShared, VerbEffectFailed, VerbPersonLeft}
 
 // actorFixture returns an incident in a status with all actors.
 func actorFixture(t *testing.T, status Status) *fixture {

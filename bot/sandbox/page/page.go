@@ -232,7 +232,7 @@ var defaultCommands = []Hint{
 	{"/incident revise ", "REASON: start a new revision of an approved record"},
 	{"/incident reopen ", "REASON: reopen the incident and page again"},
 	{"/incident dismiss no-personal-data because ", "REASON: dismiss a false alarm"},
-	{"/incident severity keep because ", "REASON: keep the severity although an alert proposes another"},
+	{"/incident severity keep because ", "REASON: reject the severity that an alert proposes"},
 	{"/incident merge into ", "INC-41 [REASON]: merge this incident into another"},
 	{"/incident help", "list all commands"},
 }

@@ -1,6 +1,9 @@
 package incident
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // OneMayDismiss reports whether one person alone may dismiss the incident, who
 // states in the same command that no personal data is involved. It must never have
@@ -139,6 +142,11 @@ func (i *Incident) inheritOrigin(e Event) {
 	}
 	for _, p := range splitList[PersonID](e.Field("lowered_by")) {
 		i.recordLowering(p)
+	}
+	for _, pair := range splitList[string](e.Field("named")) { // ended delegations, for [Independent]
+		from, to, _ := strings.Cut(pair, ">")
+		g := Delegation{From: PersonID(from), To: PersonID(to), Until: e.RecordedAt}
+		i.Delegations = append(slices.DeleteFunc(i.Delegations, func(have Delegation) bool { return have == g }), g)
 	}
 	if from := e.severity("lowered_from"); from.MoreSevereThan(i.LoweredFrom) && from.MoreSevereThan(i.Severity) {
 		i.LoweredFrom = from

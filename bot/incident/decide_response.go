@@ -319,6 +319,10 @@ func (i *Incident) originFields() fields {
 	if i.Severity.MoreSevereThan(peak) {
 		peak = i.Severity
 	}
-	return fields{"source": i.ID.String(), "contained_at": instant(i.ContainedAt), "peak_severity": string(peak),
+	named := make([]string, len(i.Delegations))
+	for n, g := range i.Delegations {
+		named[n] = string(g.From) + ">" + string(g.To)
+	}
+	return fields{"source": i.ID.String(), "named": strings.Join(named, ","), "contained_at": instant(i.ContainedAt), "peak_severity": string(peak),
 		"peak_personal_data": string(i.peakPersonalData()), "lowered_by": joinPeople(i.LoweredBy), "lowered_from": string(i.LoweredFrom)}
 }

@@ -239,6 +239,9 @@ func TestDismiss_Property(t *testing.T) {
 			for p := range past[from].lowered {
 				past[to].lowered[p] = true
 			}
+			for _, in := range named {
+				in[to] = in[to] || in[from]
+			}
 		}
 		for range rapid.IntRange(5, 60).Draw(rt, "commands") {
 			now = now.Add(time.Minute)
@@ -359,5 +362,33 @@ func requireDismissal(rt *rapid.T, w *fixture, h *history, named map[[2]PersonID
 		if h.lowered[p] || p == "twin" && h.lowered["sec1"] || p == "sec1" && h.lowered["twin"] {
 			rt.Fatalf("%s: %s lowered the severity or the suspicion", what, p)
 		}
+	}
+}
+
+func TestDismiss_DeputiesOfTheOriginAreNotIndependent(t *testing.T) {
+	named := func() *fixture {
+		w := fixtureIn(t, Active)
+		w.must("sec1", Command{Verb: VerbDelegate, Department: Security, Person: "eng2", Until: w.now.AddDate(0, 0, 9)})
+		return w
+	}
+	from, merged := named(), fixtureIn(t, Active)
+	merged.inc.ID = 8
+	_, theirs, err := DecideMerge(Command{Verb: VerbMerge}, from.inc, merged.inc, responderEnv(from))
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged.commit(theirs)
+	from = named()
+	split, err := from.split(9, responderEnv(from), Command{Title: "another"}, from.inc.Alerts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, w := range map[string]*fixture{"merged": merged, "split": split} {
+		if w.inc.represents(w.dir, "eng2", Security, w.now) {
+			t.Errorf("%s: the delegation goes on, want it ended", name)
+		}
+		w.must("eng2", dismissCommand)
+		w.mustFail("sec1", dismissCommand, CodeConflict)
+		w.must("sec2", dismissCommand)
 	}
 }

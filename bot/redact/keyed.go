@@ -6,12 +6,14 @@ import "strings"
 // without separators. A suffix marked whole must be a separate word. For
 // example "pass" matches in DB_PASS but not in "bypass".
 var secretKeys = []struct {
-	name  string
-	whole bool
-	prose bool // also an everyday word, as in "token: expired"
+	name   string
+	whole  bool
+	prose  bool // also an everyday word, as in "token: expired"
+	phrase bool // the value may be several words
 }{
-	{name: "password"}, {name: "passwd"}, {name: "passphrase"}, {name: "passcode"}, {name: "motdepasse"}, {name: "passwort"},
-	{name: "pwd", whole: true}, {name: "pass", whole: true}, {name: "sig", whole: true},
+	{name: "password", phrase: true}, {name: "passwd", phrase: true}, {name: "passphrase", phrase: true}, {name: "passcode", phrase: true},
+	{name: "motdepasse", phrase: true}, {name: "passwort", phrase: true},
+	{name: "pwd", whole: true, phrase: true}, {name: "pass", whole: true, phrase: true}, {name: "sig", whole: true},
 	{name: "secret", prose: true}, {name: "token", prose: true}, {name: "credential", prose: true}, {name: "credentials", prose: true},
 	{name: "apikey"}, {name: "secretkey"}, {name: "accesskey"}, {name: "privatekey"}, {name: "signingkey"}, {name: "encryptionkey"},
 	{name: "accountkey"}, {name: "authkey"}, {name: "routingkey"}, {name: "integrationkey"}, {name: "masterkey"},
@@ -39,6 +41,7 @@ type key struct {
 	name         string
 	inLongerName bool // part of a longer name, as in SLACK_TOKEN
 	prose        bool
+	phrase       bool
 }
 
 // keyedValues finds values after a key, as in password=…, "token": "…",
@@ -105,7 +108,7 @@ func (f *finder) keyEnding(end int) (key, bool) {
 		if s.name == "token" && f.followsAny(start, harmlessTokens) {
 			continue
 		}
-		return key{start, end, s.name, joined || wordChars[before], s.prose}, true
+		return key{start, end, s.name, joined || wordChars[before], s.prose, s.phrase}, true
 	}
 	return key{}, false
 }
@@ -164,6 +167,8 @@ func (f *finder) afterSeparator(i int) (int, int) {
 		return 0, 0 // a number of tokens
 	case f.text[i] == ':' && k.prose && !k.inLongerName && !quotedKey && !quoted && !looksRandom(value):
 		return 0, 0 // part of a sentence
+	case k.phrase && !quoted && !f.isHarmless(from, end):
+		end = f.phraseEnd(from, end, start > i+1)
 	}
 	return from, end
 }
@@ -248,6 +253,9 @@ func (f *finder) afterWord(i int) (int, int) {
 			}
 			if quoted || looksRandom(f.text[from:end]) || !k.prose && strings.ContainsAny(f.text[from:end], "0123456789") {
 				return from, end
+			}
+			if k.phrase && !f.isHarmless(from, end) {
+				return f.wordsAfterVerb(from, end)
 			}
 		}
 	}

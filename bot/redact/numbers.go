@@ -48,9 +48,34 @@ func (f *finder) numbers() {
 			for n := 0; n < 2 && (f.byteAt(start-1) == '+' || f.byteAt(start-1) == '('); n++ {
 				start--
 			}
+			start, i = f.widen(start, i)
 			f.add(start, i, kindPhone)
 		}
 	}
+}
+
+// widen returns the whole number if a phone number was found inside of a longer one
+// with one separator between its groups. A fragment of an identity number would
+// otherwise remain on both sides. The number before must not be a date or a time.
+func (f *finder) widen(start, end int) (int, int) {
+	const maxGroups = 12
+	sep := f.byteAt(start - 1)
+	if sep != ' ' && sep != '-' && sep != '.' || !digits[f.byteAt(start-2)] {
+		return start, end
+	}
+	left := start
+	for n := 0; n < maxGroups && f.byteAt(left-1) == sep && digits[f.byteAt(left-2)]; n++ {
+		for left--; digits[f.byteAt(left-1)] && start-left < 2*maxDigits; {
+			left--
+		}
+	}
+	if c := f.byteAt(left - 1); wordChars[c] || strings.IndexByte("-.:/,_+", c) >= 0 {
+		return start, end
+	}
+	for n := 0; n < maxGroups && f.byteAt(end) == sep && digits[f.byteAt(end+1)]; n++ {
+		end = f.run(end+1, digits)
+	}
+	return left, end
 }
 
 // separators may occur between the groups of a number.

@@ -9,6 +9,11 @@ import (
 var (
 	localPart  = setOf("._+-", wordChars)
 	domainPart = setOf(".-", wordChars)
+	// localInner are the characters that are part of a local part only between
+	// letters and digits, because they also enclose addresses in texts. The
+	// characters / ? = and | are not in it: they precede addresses in URLs, ARNs and
+	// links.
+	localInner = setOf("'!#$%&*^`{}~")
 )
 
 // emails finds mail addresses, except those in keep.
@@ -48,8 +53,8 @@ func (f *finder) localStart(floor, at int) int {
 	}
 	for start > floor {
 		c := f.text[start-1]
-		apostrophe := c == '\'' && start < at && wordChars[f.text[start]] && start-1 > floor && wordChars[f.text[start-2]]
-		if !localPart[c] && !apostrophe {
+		inner := localInner[c] && start < at && wordChars[f.text[start]] && start-1 > floor && wordChars[f.text[start-2]]
+		if !localPart[c] && !inner {
 			break
 		}
 		start--
@@ -122,8 +127,9 @@ var ibanLengths = func() map[string]int {
 	return m
 }()
 
-// iban returns the end of the IBAN that starts at i, or 0. It checks the
-// country code, the length and the check digits of ISO 13616.
+// iban returns the end of the IBAN that starts at i, or 0. It checks the country
+// code and the length of ISO 13616. A number that is written in groups of four,
+// or after the word IBAN, may have wrong check digits, as with a typing error.
 func (f *finder) iban(i int) int {
 	if !letters[f.byteAt(i)] || !letters[f.byteAt(i+1)] || !digits[f.byteAt(i+2)] || !digits[f.byteAt(i+3)] {
 		return 0
@@ -144,10 +150,35 @@ func (f *finder) iban(i int) int {
 			rest = (rest*100 + int(lower(c)-'a') + 10) % 97
 		}
 	}
-	if rest != 1 {
+	if rest != 1 && !f.inFours(i, end) && !f.wordBefore(i, "iban") {
 		return 0
 	}
 	return end
+}
+
+// inFours reports whether the text is in groups of four, with one kind of blank or
+// dash between them. The last group may be shorter.
+func (f *finder) inFours(i, end int) bool {
+	sep := f.byteAt(i + 4)
+	if sep != ' ' && sep != '-' {
+		return false
+	}
+	for n := i; n < end; n++ {
+		if ((n-i)%5 == 4) != (f.text[n] == sep) {
+			return false
+		}
+	}
+	return true
+}
+
+// wordBefore reports whether word precedes i. At most four blanks, quotes or
+// punctuation marks may be between them.
+func (f *finder) wordBefore(i int, word string) bool {
+	for n := 0; n < 4 && strings.IndexByte(" \t:=#.\"'*`", f.byteAt(i-1)) >= 0; n++ {
+		i--
+	}
+	from := i - len(word)
+	return from >= 0 && strings.EqualFold(f.text[from:i], word) && !wordChars[f.byteAt(from-1)]
 }
 
 // readGrouped reads n bytes of set from i on, with single blanks, dashes or
@@ -171,13 +202,16 @@ func (f *finder) readGrouped(i, n int, set *bytes256) ([]byte, int) {
 
 // nir returns the end of the French social security number that starts at i, or
 // 0. It checks the month and the check digits. Corsican departments are written
-// 2A and 2B.
+// 2A and 2B. A number in the usual groups may have wrong check digits or none.
 func (f *finder) nir(i int) int {
 	if c := f.byteAt(i); c != '1' && c != '2' {
 		return 0
 	}
 	if f.byteAt(i-1) == '.' && digits[f.byteAt(i-2)] {
 		return 0 // decimals of a number
+	}
+	if end := f.nirShape(i); end > i {
+		return end
 	}
 	chars, end := f.readGrouped(i, 15, nirChars)
 	if len(chars) < 15 || wordChars[f.byteAt(end)] {
@@ -207,3 +241,30 @@ func (f *finder) nir(i int) int {
 }
 
 var nirChars = setOf("abAB", digits)
+
+// nirShape returns the end of a number at i in the groups of a French social
+// security number, "1 85 05 78 006 084 91", or 0. The check digits may be missing.
+func (f *finder) nirShape(i int) int {
+	sep, end := f.byteAt(i+1), 0
+	if sep != ' ' && sep != '-' && sep != '.' {
+		return 0
+	}
+	at := i + 1
+	for n, size := range [...]int{2, 2, 2, 3, 3, 2} {
+		if f.byteAt(at) != sep {
+			break
+		}
+		to := f.run(at+1, nirChars)
+		if to-at-1 != size {
+			break
+		}
+		at = to
+		if n >= 4 {
+			end = to
+		}
+	}
+	if end == 0 || wordChars[f.byteAt(end)] {
+		return 0
+	}
+	return end
+}

@@ -163,9 +163,9 @@ type finder struct {
 	bareValueEnd int // of a value without quotes (keyedValues)
 }
 
-// add records a match unless it consists only of markers.
+// add records a match unless it consists only of markers and punctuation.
 func (f *finder) add(start, end int, k kind) {
-	if strings.Trim(f.text[start:end], string(rune(barrier))) != "" {
+	if strings.Trim(f.text[start:end], "\x00.,;:!?") != "" { // barrier is \x00
 		f.spans = append(f.spans, span{start, end, k})
 	}
 }

@@ -73,6 +73,15 @@ var redacted = []struct{ rule, in, want string }{
 	{"French social security number", "NIR 1 85 05 78 006 084 91, 185057800608491", "NIR [national-id], [national-id]"},
 	{"American social security number", "SSN 536-22-8726.", "SSN [national-id]."},
 
+	{"French number, wrong check digits", "NIR 1 85 05 78 006 084 92.", "NIR [national-id]."},
+	{"French number, dashes, no check digits", "2-94-03-75-120-005", "[national-id]"},
+	{"French number, compact, wrong check digits", "NIR: 185057800608492 ok", "NIR: [national-id] ok"},
+	{"American number, not issued", "SSN 900-22-8726, ssn: 536 22 8726", "SSN [national-id], ssn: [national-id]"},
+	{"national number after its name", "DNI 12345678Z; CPF 123.456.789-09; steuer-id 12 345 678 901; passport no. 12AB34567", "DNI [national-id]; CPF [national-id]; steuer-id [national-id]; passport no. [national-id]"},
+	{"phone inside a longer number", "x 12 34 06 12 34 56 78 99 y", "x [phone] y"},
+	{"iban, wrong check digits", "DE89 3704 0044 0532 0130 01 and IBAN: DE89370400440532013001", "[iban] and IBAN: [iban]"},
+	{"email, special characters", "a!b#c$d%e&f'g*h^i`j{k}l~m_n-o.p+q@example.com", "[email]"},
+
 	{"secret, AWS", "leaked " + awsSecret + " in build", "leaked [secret] in build"},
 	{"secret, AWS after its id", "AKIAIOSFODNN7EXAMPLE:" + awsSecret, "AKIAIOSFODNN7EXAMPLE:[secret]"},
 	{"secret, AWS by name", "aws_secret_access_key = aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", "aws_secret_access_key = [secret]\n"},
@@ -111,6 +120,15 @@ var redacted = []struct{ rule, in, want string }{
 	{"secret, Sentry DSN", "https://0123456789abcdef0123456789abcdef@o42.ingest.sentry.io/7", "https://[secret]@o42.ingest.sentry.io/7"},
 	{"secret, Sentry DSN, old", "https://public:s3cr3t@sentry.example.com/7", "https://public:[secret]@sentry.example.com/7"},
 	{"secret, Slack webhook", "https://hooks.slack.com/services/T00000000/B00000000/" + "XXXXabcdefgh1234ijkl5678", "https://hooks.slack.com/services/T00000000/B00000000/[secret]"},
+	{"secret, passphrase", "password: correct horse battery staple", "password: [secret]"},
+	{"secret, passphrase with a sentence after it", "Passphrase = Correct-Horse battery staple. Change it", "Passphrase = [secret]. Change it"},
+	{"secret, passphrase before a key", "passwd: correct horse battery staple user: jean", "passwd: [secret] user: jean"},
+	{"secret, passphrase in an assignment", "password=correct horse battery staple", "password=[secret]"},
+	{"secret, passphrase in prose", "the password is correct horse battery staple, sorry", "the password is [secret], sorry"},
+	{"secret, passphrase with a link word", "password: fish and chips on friday", "password: [secret]"},
+	{"secret, passphrase in a list", "- pwd: correct horse battery staple\n- next", "- pwd: [secret]\n- next"},
+	{"secret, before a clause", "password: hunter2 and then the attacker left", "password: [secret] and then the attacker left"},
+	{"secret, before a command", "PASS=hunter2 ls", "PASS=[secret] ls"},
 	{"secret, zero-width", "pass\u200bword=hun\u200bter2", "pass\u200bword=[secret]"},
 }
 
@@ -133,6 +151,8 @@ var preserved = []struct{ name, text string }{
 	{"ssh remotes", "git@github.com:owner/repo.git root@10.0.0.5 deploy@localhost"},
 	{"counts", "1234567 errors in 3600 s, 99.999999999 %, 0.123456789012, 200 500 1000, max_tokens=4096"},
 	{"ports and URLs", "https://example.com:8443/a/b?x=1#y http://localhost:8080 s3://bucket/key"},
+	{"words after a name of an identity number", "passport service 2.0, INSEE 2024-01-15, SSN exposure of 120 people, nir 42, national id: unknown"},
+	{"sentences about a password", "the password is not known to anyone, password is stored encrypted, password: required when you log in, Password: none of the users"},
 	{"file modes", "0644 0755 0600"},
 	{"prose about secrets", "The token: expired yesterday. secret: nobody knows. Password: changed. reset the password, rotate secrets; password=${DB_PASSWORD} PWD=/root bypass=true"},
 	{"cursors", `{"nextToken":"abcdefghijklmnop","clientToken":"0123abcd-0123-0123-0123-0123456789ab"}`},
@@ -241,7 +261,7 @@ func TestText_LinearTime(t *testing.T) {
 		"1", "1 ", "4111 ", "0612", "+1", "(", "a", "a@", "@", "a.", "a@b.c", "token:", "token: a", "password=", "password='", "password=\\\"", `password="`,
 		"authorization:", "authorization: bearer ", "cookie:", "://", "://a:", "http://a@", "eyJ-", "eyJaaaaa.", "xoxb-", "sk-a", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----",
 		"%25", "%2525", "%40", "&#", "\\u0040", "[at]", "[email]", "\u200b", "é", "arn:", "<password>", "bearer a", "--token ", "password is ", "FR14 ", "1 85 05 ", "hooks.slack.com/a/",
-		"\"a\"@", "a'", "aa", "Ann", "phone 1", "pass,a", "\"token\",", "[\"token\",\"",
+		"\"a\"@", "a'", "a!b", "ssn 1", "passport ", "1 85 05 78 ", "password: a ", "password is a ", "12 34 06 12 34 56 78 ", "aa", "Ann", "phone 1", "pass,a", "\"token\",", "[\"token\",\"",
 	} {
 		measure := func(n int) time.Duration {
 			text := strings.Repeat(unit, n/len(unit))
@@ -297,7 +317,8 @@ func BenchmarkText(b *testing.B) {
 		all.WriteString(c.text + "\n")
 	}
 	plain := strings.Repeat("2024-01-15T10:00:00Z level=info component=desk incident=INC-42 took=12ms user=U024BE7LH\n", 100)
-	for name, text := range map[string]string{"preserved": all.String(), "log": plain, "digits": strings.Repeat("1234567890", 1000)} {
+	matches := strings.Repeat("password: correct horse battery staple, SSN 536-22-8726, NIR 1 85 05 78 006 084 92, mail a!b@example.com\n", 50)
+	for name, text := range map[string]string{"preserved": all.String(), "log": plain, "digits": strings.Repeat("1234567890", 1000), "matches": matches} {
 		b.Run(name, func(b *testing.B) {
 			r := redact.New(redact.Options{})
 			b.SetBytes(int64(len(text)))

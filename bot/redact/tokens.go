@@ -32,8 +32,8 @@ var byFirst = func() (m [256][]int) {
 	return m
 }()
 
-// wordRules tries the rules for prefixed tokens, JWTs, IBANs and French social
-// security numbers at the start of every word.
+// wordRules tries the rules for prefixed tokens, JWTs, IBANs and identity numbers
+// at the start of every word.
 func (f *finder) wordRules() {
 	for i := 0; i < len(f.text); i++ {
 		if !alnum[f.text[i]] || i > 0 && wordChars[f.text[i-1]] {
@@ -50,6 +50,9 @@ func (f *finder) wordRules() {
 			i = end - 1
 		} else if end := f.nir(i); end > i {
 			f.add(i, end, kindNationalID)
+			i = end - 1
+		} else if start, end := f.namedID(i); end > start {
+			f.add(start, end, kindNationalID)
 			i = end - 1
 		}
 	}

@@ -136,8 +136,9 @@ func (b *Bot) openDesk(g *generation) (err error) {
 }
 
 // renderPostmortem adapts [templates.Postmortem] to the desk.
-func renderPostmortem(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error) {
-	return templates.Postmortem(templates.Input{Incident: inc, Timeline: timeline, Directory: d, Revision: revision, Written: written})
+func renderPostmortem(p response.Postmortem) (incident.Document, error) {
+	return templates.Postmortem(templates.Input{Incident: p.Incident, Timeline: p.Timeline, Directory: p.Directory, Revision: p.Revision, Written: p.Written,
+		Copy: p.Copy, Withheld: p.Withheld})
 }
 
 func (r Rule) rule() response.Rule {

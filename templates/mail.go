@@ -122,6 +122,9 @@ func PostmortemMail(b incident.Brief) Message {
 	} else {
 		l.Lines = append(l.Lines, "The review meeting is not scheduled yet.")
 	}
+	if b.Withheld > 0 {
+		l.Lines = append(l.Lines, LeftOut(b.Withheld))
+	}
 	l.Small = "This mail is for the audience above. The attached document explains how to verify the digest."
 	if b.Incident.Restricted {
 		l.Title = "" // locked screens show subjects

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	htmltemplate "html/template"
+	"slices"
 	"strings"
 	"text/template"
 	"time"
@@ -19,6 +20,13 @@ type Input struct {
 	Directory incident.Directory // for names
 	Revision  int                // of the record, or 0 for the submitted one
 	Written   time.Time
+	// Copy marks a redacted copy for readers outside of Tocsin, or a copy without texts
+	// that its readers may not read. Its texts cannot match the signed digest. The caller
+	// checks the record itself.
+	Copy bool
+	// Withheld is the number of events whose texts are for legal and security only. A
+	// copy names it.
+	Withheld int
 }
 
 //go:embed *.tmpl
@@ -58,7 +66,7 @@ func checkSigned(in Input) error {
 	switch {
 	case sub == nil:
 		return incident.Conflict("%s has no submitted record. Submit it first", in.Incident.ID)
-	case sub.Document.Digest() != sub.Digest:
+	case !in.Copy && sub.Document.Digest() != sub.Digest:
 		return incident.Stale("the record does not match the signed digest %s. Submit and sign it again", sub.Digest)
 	case in.Revision != 0 && in.Revision != sub.Document.Revision:
 		return incident.Stale("revision %d is not the signed revision. Use revision %d", in.Revision, sub.Document.Revision)
@@ -66,11 +74,18 @@ func checkSigned(in Input) error {
 	if unsigned, objections, unanswered := in.Incident.Missing(); len(unsigned)+len(objections)+len(unanswered) > 0 {
 		return incident.Conflict("the record of %s is not fully signed. All four departments must sign, and all objections and required consultations must be closed", in.Incident.ID)
 	}
-	events := sub.Document.Events
-	if len(in.Timeline) < events || events > 0 && (in.Timeline[events-1].Seq != events || in.Timeline[events-1].Hash != sub.Document.Head) {
+	if !matchesHead(in.Timeline, sub.Document) {
 		return incident.Stale("the timeline does not match the signed head. Run `tocsin verify` to find the change")
 	}
 	return nil
+}
+
+// matchesHead reports whether a timeline reaches the signed head and contains its hash.
+// The caller may have left out events that the readers must not know, the last signed
+// one too. A later event must follow then.
+func matchesHead(timeline []incident.Event, doc incident.SignedDocument) bool {
+	n := slices.IndexFunc(timeline, func(e incident.Event) bool { return e.Seq >= doc.Events })
+	return doc.Events == 0 || n >= 0 && (timeline[n].Seq > doc.Events || timeline[n].Hash == doc.Head)
 }
 
 // tidy removes trailing blanks from lines, and empty lines at the start and after

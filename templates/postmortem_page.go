@@ -34,7 +34,8 @@ type postmortemPage struct {
 	Appendix                 []timelineDay
 	Events                   int
 	Head                     string
-	Canonical                string // JSON of the record, or "" if it contains restricted facts
+	Canonical                string // JSON of the record, or "" if it contains texts that are not in the copy
+	LeftOut                  string // sentence about withheld texts, or ""
 	TimelineSVG              timelineSVG
 }
 
@@ -101,7 +102,7 @@ type pageBuilder struct {
 func newPage(in Input) postmortemPage {
 	sub := in.Incident.Submission
 	doc := sub.Document
-	w := pageBuilder{Input: in, showRestricted: doc.Record.Audience == incident.AudienceLegalSecurity}
+	w := pageBuilder{Input: in, showRestricted: doc.Record.Audience == incident.AudienceLegalSecurity && in.Withheld == 0}
 	if z, err := time.LoadLocation(doc.Facts.TimeZone); err == nil && doc.Facts.TimeZone != "" && z != time.UTC {
 		w.zone = z
 	}
@@ -113,9 +114,10 @@ func newPage(in Input) postmortemPage {
 	if w.zone != nil {
 		p.Zone = doc.Facts.TimeZone
 	}
-	if slices.ContainsFunc(slices.Collect(maps.Keys(w.hidden)), func(k string) bool { return strings.HasPrefix(k, "fact/") }) {
+	if slices.ContainsFunc(slices.Collect(maps.Keys(w.hidden)), func(k string) bool { return strings.HasPrefix(k, "fact/") }) || doc.Digest() != sub.Digest {
 		p.Canonical = ""
 	}
+	p.LeftOut = LeftOut(max(in.Withheld, w.countRestricted()))
 	for _, f := range incident.RecordFields() {
 		if f.Name != "audience" && f.Name != "language" {
 			p.Sections = append(p.Sections, section{f.Label, cleanText(doc.Record.Get(f.Name))})
@@ -156,6 +158,29 @@ func (w pageBuilder) splitTimeline() (signed, later []incident.Event) {
 // isRestricted reports whether the audience of the document must not read e.
 func (w pageBuilder) isRestricted(e incident.Event) bool {
 	return e.Audience == incident.AudienceLegalSecurity && !w.showRestricted
+}
+
+// countRestricted returns the number of events with texts that the audience must not
+// read.
+func (w pageBuilder) countRestricted() int {
+	n := 0
+	for _, e := range w.Timeline {
+		if w.isRestricted(e) && len(e.Texts) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// LeftOut returns the sentence about texts that are for legal and security only, or "".
+func LeftOut(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "1 note for legal and security was left out."
+	}
+	return itoa(n) + " notes for legal and security were left out."
 }
 
 // collectRestricted collects the keys of the items that restricted events added.

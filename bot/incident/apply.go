@@ -34,6 +34,12 @@ func Apply(inc Incident, e Event) Incident {
 	if e.By != "" && (e.By == i.Paging.AcknowledgedBy || e.By == i.Commander) {
 		i.Paging.LastAction = e.RecordedAt
 	}
+	if e.Kind == EventOpened && i.Privileged == nil {
+		i.Privileged = []int{}
+	}
+	if e.IsPrivileged() && i.Privileged != nil {
+		i.Privileged = append(i.Privileged, e.Seq)
+	}
 	switch e.Kind {
 	case EventOpened:
 		i.applyOpened(e)
@@ -125,7 +131,7 @@ func (i Incident) clone() Incident {
 	i.Alerts, i.Evidence, i.Facts.Affected = slices.Clone(i.Alerts), slices.Clone(i.Evidence), slices.Clone(i.Facts.Affected)
 	i.Signatures, i.Objections, i.Consultations = slices.Clone(i.Signatures), slices.Clone(i.Objections), slices.Clone(i.Consultations)
 	i.Postmortems, i.Actions, i.MergedFrom = slices.Clone(i.Postmortems), slices.Clone(i.Actions), slices.Clone(i.MergedFrom)
-	i.SplitInto, i.LoweredBy = slices.Clone(i.SplitInto), slices.Clone(i.LoweredBy)
+	i.SplitInto, i.LoweredBy, i.Privileged = slices.Clone(i.SplitInto), slices.Clone(i.LoweredBy), slices.Clone(i.Privileged)
 	i.Runs = slices.Clone(i.Runs)
 	for n := range i.Runs {
 		i.Runs[n].Plan = slices.Clone(i.Runs[n].Plan)

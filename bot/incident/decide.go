@@ -159,7 +159,11 @@ func (d *decider) checkArguments() error {
 		}
 	}
 	switch cmd.Audience {
-	case "", AudienceAll, AudienceResponders, AudienceLegalSecurity:
+	case AudienceLegalSecurity:
+		if cmd.Verb == VerbOpen {
+			return Invalid("audience", "the title of an incident cannot be for legal and security only. Open the incident, then add a note for them")
+		}
+	case "", AudienceAll, AudienceResponders:
 	default:
 		return Invalid("audience", "unknown audience %q. Use all, responders or legal_and_security", cmd.Audience)
 	}

@@ -69,7 +69,8 @@ type Brief struct {
 	Incident         Incident
 	Event            Event       // the event that caused the effect, zero for refresh effects
 	Directory        Directory   // names and identities
-	Document         *Document   // for effects about a document
+	Document         *Document   // for effects about a document, rendered for the recipients
+	Withheld         int         // number of events whose texts the recipients may not read
 	Agenda           []Summary   // for EffectAgenda
 	SuppressedAlerts AlertResult // for EffectAgenda: dropped alerts since the last agenda, and maintenance windows
 	Reply            *Reply      // for EffectAcknowledgeReport, not redacted: it holds the address of the mail

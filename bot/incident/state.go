@@ -90,6 +90,10 @@ type Incident struct {
 	// Links holds ids in outside systems by name: [LinkChannel], [LinkCard], ...
 	Links map[string]string `json:"links,omitempty"`
 
+	// Privileged lists the events whose texts only legal and security may read. It is
+	// nil if an earlier version stored the state.
+	Privileged []int `json:"privileged"`
+
 	Head Head `json:"head"` // of the timeline
 }
 
@@ -337,7 +341,8 @@ type Result struct {
 type View struct {
 	Incident  Incident   `json:"incident"`
 	Timeline  []Event    `json:"timeline"`
-	Alerts    []AlertRef `json:"alerts"` // with Count set
+	Alerts    []AlertRef `json:"alerts"`             // with Count set
+	Withheld  int        `json:"withheld,omitempty"` // number of events whose texts only legal and security may read
 	Directory Directory  `json:"-"`
 }
 

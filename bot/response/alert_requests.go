@@ -18,30 +18,27 @@ var dispositionIDs = map[incident.Disposition]incident.ID{incident.DispositionWa
 // windows. Only responders and representatives of security and legal may use it.
 // Every attempt is written to the audit log.
 func (d *Desk) Alerts(ctx context.Context, who incident.Identity, e incident.AlertRequest) (incident.AlertResult, error) {
-	var answer incident.AlertResult
+	var result incident.AlertResult
 	person, err := d.AuthorizeAlertAccess(ctx, who, e.Query)
 	if err != nil {
-		return answer, err
+		return answer(d, who, incident.AlertResult{}, err)
 	}
 	switch {
 	case e.Query == incident.QueryAlerts:
-		answer, err = d.listSuppressed(ctx, e.Disposition)
+		result, err = d.listSuppressed(ctx, e.Disposition)
 	case e.Query == incident.QueryExplain:
-		answer, err = d.explain(ctx, who, e)
+		result, err = d.explain(ctx, who, e)
 	case e.Add != nil:
-		answer, err = d.addMaintenanceWindow(ctx, person, *e.Add, e.Key)
+		result, err = d.addMaintenanceWindow(ctx, person, *e.Add, e.Key)
 	case e.End != 0:
-		answer, err = d.endMaintenanceWindow(ctx, person, e.End)
+		result, err = d.endMaintenanceWindow(ctx, person, e.End)
 	default:
-		answer, err = d.listMaintenanceWindows(ctx)
+		result, err = d.listMaintenanceWindows(ctx)
 	}
 	if err != nil {
-		return incident.AlertResult{}, fmt.Errorf("answer %s request: %w", e.Query, d.redactError(who.Provider, err))
+		return answer(d, who, incident.AlertResult{}, fmt.Errorf("answer %s request: %w", e.Query, err))
 	}
-	if isExternal(who.Provider) {
-		answer = redactedCopy(d.Redact, answer)
-	}
-	return answer, nil
+	return answer(d, who, result, nil)
 }
 
 // AuthorizeAlertAccess returns an error unless who may read all alerts and

@@ -22,51 +22,117 @@ var publicEffects = []incident.EffectKind{incident.EffectAnnounce, incident.Effe
 // documentEffects are the effects about a written document.
 var documentEffects = []incident.EffectKind{incident.EffectUpload, incident.EffectAnnouncePostmortem, incident.EffectMailPostmortem}
 
-// brief collects and redacts the data for the handler of an effect. attempt is 1
-// the first time.
-func (s *session) brief(e incident.Effect, attempt int) (incident.Brief, error) {
+// loadedBrief is the data for the handler of an effect, before redaction. Only
+// [Desk.outgoing] makes a brief of it.
+type loadedBrief struct {
+	brief      incident.Brief
+	postmortem *Postmortem // for effects about a document
+	digest     string      // of its record
+}
+
+// outgoing returns the brief and the effect as handlers receive them. Every handler may
+// reach an outside system, so every text is redacted, and only then documents are
+// rendered: escapes of a format would hide texts from the redactor. It is the only way
+// to a handler.
+func (d *Desk) outgoing(l loadedBrief, e incident.Effect) (incident.Brief, incident.Effect, error) {
+	l.brief.Document = nil
+	b := redactedCopy(d.Redact, l.brief)
+	if l.postmortem != nil {
+		doc, err := d.render(redactedCopy(d.Redact, *l.postmortem), l.digest)
+		if err != nil {
+			return b, e, err
+		}
+		doc = redactedCopy(d.Redact, doc) // the renderer adds words around the texts
+		b.Document, b.Withheld = &doc, l.postmortem.Withheld
+	}
+	if e.Incident == 0 {
+		args := make(map[string]string, len(e.Args))
+		for name, value := range e.Args {
+			args[name] = d.Redact.Text(value)
+		}
+		e.Args = args
+	}
+	return b, e, nil
+}
+
+// brief collects the data for the handler of an effect. attempt is 1 the first time.
+func (s *session) brief(e incident.Effect, attempt int) (loadedBrief, error) {
 	b := incident.Brief{Directory: s.dir, Now: s.now, Attempt: attempt, Mark: e.Key}
-	if e.Kind == incident.EffectAgenda {
-		var err error
+	var err error
+	switch e.Kind {
+	case incident.EffectAgenda:
 		if b.Agenda, err = s.agenda(); err != nil {
-			return b, err
+			return loadedBrief{}, err
 		}
 		b.SuppressedAlerts, err = s.agendaAlerts(s.now.Add(-dismissalLookback))
-		return redactedCopy(s.d.Redact, b), err
-	}
-	switch e.Kind {
 	case incident.EffectAcknowledgeReport:
-		return s.ackBrief(e, b)
+		b, err = s.ackBrief(e, b)
 	case incident.EffectNotice, incident.EffectMailNotice, incident.EffectHandover, incident.EffectMailHandover:
-		return b, nil
+	default:
+		return s.incidentBrief(e, b)
 	}
+	return loadedBrief{brief: b}, err
+}
+
+// incidentBrief adds the incident, its event and the document of an effect, as the
+// recipients of the effect may read them.
+func (s *session) incidentBrief(e incident.Effect, b incident.Brief) (loadedBrief, error) {
+	l := loadedBrief{brief: b}
 	dr, err := s.draft(e.Incident)
 	if err != nil {
-		return b, err
+		return l, err
 	}
 	b.Incident = dr.inc
 	if e.Kind != incident.EffectRemove { // which needs the account of the person
 		b.Directory = b.Incident.Reachable(b.Directory)
 	}
+	privileged := recipientsMayReadPrivileged(e.Kind, dr.inc)
+	document := slices.Contains(documentEffects, e.Kind)
 	if !e.Refresh {
 		if b.Event, err = s.event(e); err != nil {
-			return b, err
+			return l, err
 		}
 	}
-	if slices.Contains(documentEffects, e.Kind) {
-		doc, err := s.tx.Document(e.Incident, intArg(e, "revision"))
+	if document || dr.inc.MayHavePrivileged() && !privileged {
+		timeline, err := s.tx.Timeline(e.Incident)
 		if err != nil {
-			return b, fmt.Errorf("read the postmortem: %w", err)
+			return l, fmt.Errorf("read the timeline of %s: %w", e.Incident, err)
 		}
-		b.Document = &doc
+		if !privileged {
+			b.Incident, _, b.Withheld = incident.WithholdPrivileged(e.Incident, timeline)
+		}
+		if document {
+			doc, err := s.tx.Document(e.Incident, intArg(e, "revision"))
+			if err != nil {
+				return l, fmt.Errorf("read the postmortem: %w", err)
+			}
+			p, err := postmortemOf(e.Incident, timeline, s.dir, intArg(e, "revision"), privileged)
+			if err != nil {
+				return l, err
+			}
+			l.postmortem, l.digest = &p, doc.Digest
+		}
 	}
 	if slices.Contains(publicEffects, e.Kind) && b.Incident.Restricted {
 		b.Incident, b.Event.Texts = publicView(b.Incident), nil
 	}
-	if b.Event.Audience == incident.AudienceLegalSecurity {
+	if b.Event.IsPrivileged() && !privileged {
 		b.Event.Texts = nil
 	}
-	return redactedCopy(s.d.Redact, b), nil
+	l.brief = b
+	return l, nil
+}
+
+// recipientsMayReadPrivileged reports whether everyone who receives an effect may read
+// texts for legal and security only. Channels have other members, and so has every
+// distribution list. Only the mail of a postmortem for these two departments goes to
+// their representatives alone.
+func recipientsMayReadPrivileged(kind incident.EffectKind, inc incident.Incident) bool {
+	record := inc.Record
+	if inc.Submission != nil {
+		record = inc.Submission.Document.Record
+	}
+	return kind == incident.EffectMailPostmortem && record.Audience == incident.AudienceLegalSecurity
 }
 
 // event loads the event that produced an effect.
@@ -81,7 +147,7 @@ func (s *session) event(e incident.Effect) (incident.Event, error) {
 // publicView returns the part of a restricted incident that anyone may see.
 func publicView(i incident.Incident) incident.Incident {
 	return incident.Incident{ID: i.ID, Status: i.Status, Severity: i.Severity, Restricted: true, OpenedAt: i.OpenedAt, UpdatedAt: i.UpdatedAt,
-		Paging: i.Paging, Links: i.Links, Head: i.Head}
+		Paging: i.Paging, Links: i.Links, Head: i.Head, Privileged: []int{}}
 }
 
 // dismissalLookback is how far back the review agenda looks for dismissed

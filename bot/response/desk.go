@@ -64,7 +64,21 @@ type Detector interface {
 }
 
 // PostmortemRenderer renders the postmortem of an incident for its signed digest.
-type PostmortemRenderer func(inc incident.Incident, timeline []incident.Event, d incident.Directory, revision int, written time.Time) (incident.Document, error)
+type PostmortemRenderer func(Postmortem) (incident.Document, error)
+
+// Postmortem is the input of a [PostmortemRenderer].
+type Postmortem struct {
+	Incident  incident.Incident // with its submission and signatures
+	Timeline  []incident.Event
+	Directory incident.Directory
+	Revision  int
+	Written   time.Time
+	// Copy marks texts that may differ from the signed ones, because they are redacted
+	// or withheld from the readers.
+	Copy bool
+	// Withheld is the number of events whose texts the readers may not read.
+	Withheld int
+}
 
 // Observer receives the Desk's metrics. Its methods must be safe for concurrent
 // use.
@@ -175,20 +189,22 @@ func (d *Desk) Do(ctx context.Context, cmd incident.Command) (incident.Result, e
 	})
 	if err != nil {
 		if audit := d.auditDenied(ctx, last, cmd, err); audit != nil {
-			return incident.Result{}, audit
+			err = audit
 		}
-		return incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, d.redactError(cmd.By.Provider, err))
+		return answer(d, cmd.By, incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, err))
 	}
 	if dr := last.drafts[result.Incident.ID]; dr != nil && !result.Unchanged {
 		result.Incident = dr.inc // with the steps that became due
 	}
 	if person, _ := last.dir.Resolve(cmd.By); !mayReadPrivileged(cmd.By, person.ID, last.dir, last.now) {
-		result.Incident, result.Events = result.Incident.WithoutExclusions(), withoutSecret(result.Events)
+		if result.Incident.MayHavePrivileged() {
+			if result.Incident, err = d.withheldState(ctx, result.Incident); err != nil {
+				return answer(d, cmd.By, incident.Result{}, fmt.Errorf("do %s: %w", cmd.Verb, recordedError{err}))
+			}
+		}
+		result.Incident, result.Events = result.Incident.WithoutExclusions(), incident.WithoutSecret(result.Events)
 	}
-	if isExternal(cmd.By.Provider) {
-		result = redactedCopy(d.Redact, result)
-	}
-	return result, nil
+	return answer(d, cmd.By, result, nil)
 }
 
 // auditDenied writes a command that was denied to the audit log.
@@ -202,22 +218,25 @@ func (d *Desk) auditDenied(ctx context.Context, s *session, cmd incident.Command
 	return nil
 }
 
-// isExternal reports whether answers to a provider leave Tocsin and must be
-// redacted.
-func isExternal(p incident.Provider) bool {
-	return p == incident.ProviderSlack || p == incident.ProviderPagerDuty || p == incident.ProviderMail
-}
+// recordedError is the error of a read after the commit of a command. The command may
+// be repeated with its key.
+type recordedError struct{ error }
 
-// redactError returns err for a caller at a provider. The text of an
-// [*incident.Error] may quote input, so it is redacted for an external provider.
-func (d *Desk) redactError(p incident.Provider, err error) error {
-	var rejection *incident.Error
-	if !isExternal(p) || !errors.As(err, &rejection) {
-		return err
-	}
-	out := *rejection
-	out.Sentence = redactSentence(d.Redact, out.Sentence)
-	return &out
+func (e recordedError) Unwrap() error        { return e.error }
+func (e recordedError) OutcomeUnknown() bool { return true }
+
+// withheldState returns the state of an incident for readers outside legal and
+// security.
+func (d *Desk) withheldState(ctx context.Context, inc incident.Incident) (out incident.Incident, err error) {
+	err = d.Store.View(ctx, func(r Reader) error {
+		timeline, err := r.Timeline(inc.ID)
+		if err != nil {
+			return err
+		}
+		out, _, _ = incident.WithholdPrivileged(inc.ID, timeline[:min(len(timeline), inc.Head.Seq)])
+		return nil
+	})
+	return out, err
 }
 
 // IncidentByLink returns the incident with a link of that name and value, or 0. A

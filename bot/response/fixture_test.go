@@ -81,8 +81,8 @@ func newFixture(t testingT, change func(*Options)) *fixture {
 		}
 	}
 	o := Options{Store: fx.store, Policy: testPolicy, Redact: redactNothing{}, Now: func() time.Time { return fx.now }, Salt: sequentialSalts(),
-		RenderPostmortem: func(inc incident.Incident, _ []incident.Event, _ incident.Directory, _ int, _ time.Time) (incident.Document, error) {
-			return incident.Document{Markdown: "# " + inc.Title}, nil
+		RenderPostmortem: func(p Postmortem) (incident.Document, error) {
+			return incident.Document{Markdown: "# " + p.Incident.Title}, nil
 		},
 		Handlers: map[incident.EffectKind]Handler{}}
 	for _, kind := range handledKinds() {

@@ -122,7 +122,7 @@ func (a *attempt) writePostmortem(s *session) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read the timeline of %s: %w", id, err)
 	}
-	doc, err := s.d.RenderPostmortem(dr.inc.WithoutExclusions(), withoutSecret(timeline), s.dir, revision, s.now)
+	doc, err := s.d.RenderPostmortem(Postmortem{Incident: dr.inc.WithoutExclusions(), Timeline: incident.WithoutSecret(timeline), Directory: s.dir, Revision: revision, Written: s.now})
 	if err != nil {
 		return "", fmt.Errorf("render the postmortem: %w", err)
 	}

@@ -44,7 +44,7 @@ type attempt struct {
 	desk     *Desk
 	job      Job
 	effect   incident.Effect
-	brief    incident.Brief
+	loaded   loadedBrief
 	finished bool // the job is finished, the handler must not be called
 }
 
@@ -101,7 +101,7 @@ func (a *attempt) prepare(s *session) error {
 			return err
 		}
 	}
-	a.brief, err = s.brief(e, a.job.Attempt)
+	a.loaded, err = s.brief(e, a.job.Attempt)
 	return err
 }
 
@@ -126,7 +126,11 @@ func (a *attempt) callHandler(ctx context.Context) (incident.Command, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return a.handler()(ctx, a.brief, a.effect)
+	b, e, err := a.desk.outgoing(a.loaded, a.effect)
+	if err != nil {
+		return incident.Command{}, err
+	}
+	return a.handler()(ctx, b, e)
 }
 
 // commitResult commits the result of the handler. The effect has happened, so a
@@ -235,9 +239,9 @@ func (a *attempt) pageFailed(s *session, cause error) (needed bool, err error) {
 // instead of the number of attempts, because an outage of one night must not lose
 // a message.
 func (a *attempt) expired(now time.Time) bool {
-	since := a.brief.Event.RecordedAt
+	since := a.loaded.brief.Event.RecordedAt
 	if a.effect.Refresh {
-		since = a.brief.Incident.UpdatedAt
+		since = a.loaded.brief.Incident.UpdatedAt
 	}
 	if since.Before(a.effect.After) {
 		since = a.effect.After
@@ -249,5 +253,5 @@ func (a *attempt) expired(now time.Time) bool {
 // discarded. A failed page has an event already, and a refresh effect runs again.
 // A failed post about a failure is left out, because it would cause the next one.
 func (a *attempt) shouldAnnounce() bool {
-	return a.effect.Incident != 0 && a.effect.Kind != incident.EffectPage && !a.effect.Refresh && a.brief.Event.Kind != incident.EventEffectFailed
+	return a.effect.Incident != 0 && a.effect.Kind != incident.EffectPage && !a.effect.Refresh && a.loaded.brief.Event.Kind != incident.EventEffectFailed
 }

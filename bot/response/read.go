@@ -3,7 +3,6 @@ package response
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"tocsin/bot/incident"
@@ -22,15 +21,15 @@ func (d *Desk) Show(ctx context.Context, who incident.Identity, id incident.ID, 
 		return err
 	})
 	if err != nil {
-		return incident.View{}, err
+		return answer(d, who, incident.View{}, err)
 	}
 	if !mayReadPrivileged(who, person, v.Directory, d.Now()) {
-		v.Timeline, v.Incident = withoutPrivileged(v.Timeline), v.Incident.WithoutExclusions()
+		if v.Incident.MayHavePrivileged() {
+			v.Incident, v.Timeline, v.Withheld = incident.WithholdPrivileged(id, v.Timeline)
+		}
+		v.Incident = v.Incident.WithoutExclusions()
 	}
-	if isExternal(who.Provider) {
-		v = redactedCopy(d.Redact, v)
-	}
-	return v, nil
+	return answer(d, who, v, nil)
 }
 
 // read calls more if the reader may read the incident, and writes the attempt to
@@ -84,24 +83,6 @@ func mayReadPrivileged(who incident.Identity, reader incident.PersonID, dir inci
 	return who.Provider == incident.ProviderSystem || dir.Represents(reader, incident.Legal, now) || dir.Represents(reader, incident.Security, now)
 }
 
-// withoutPrivileged returns a copy of the timeline without the texts of events
-// for legal and security only, and without the events that only they may know.
-func withoutPrivileged(timeline []incident.Event) []incident.Event {
-	out := withoutSecret(timeline)
-	for n := range out {
-		if out[n].Audience == incident.AudienceLegalSecurity {
-			out[n].Texts = nil
-		}
-	}
-	return out
-}
-
-// withoutSecret returns a copy of the timeline without the events that only legal
-// and security may know.
-func withoutSecret(timeline []incident.Event) []incident.Event {
-	return slices.DeleteFunc(slices.Clone(timeline), func(e incident.Event) bool { return e.Kind.Secret() })
-}
-
 // alertRefs returns references to stored alerts, with their occurrence counts.
 func alertRefs(rows []AlertRow) []incident.AlertRef {
 	out := make([]incident.AlertRef, len(rows))
@@ -141,7 +122,7 @@ func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filte
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list incidents: %w", err)
+		return answer[[]incident.Summary](d, who, nil, fmt.Errorf("list incidents: %w", err))
 	}
 	known = known || who.Provider == incident.ProviderSystem
 	err = d.Store.Tx(ctx, func(tx Tx) error {
@@ -149,14 +130,11 @@ func (d *Desk) List(ctx context.Context, who incident.Identity, f incident.Filte
 	})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("audit list: %w", err)
+		return answer[[]incident.Summary](d, who, nil, fmt.Errorf("audit list: %w", err))
 	case !known:
-		return nil, incident.NotLinked(who)
+		return answer[[]incident.Summary](d, who, nil, incident.NotLinked(who))
 	}
-	if isExternal(who.Provider) {
-		out = redactedCopy(d.Redact, out)
-	}
-	return out, nil
+	return answer(d, who, out, nil)
 }
 
 // summaries returns the incidents that match f as a person may see them.
@@ -175,21 +153,4 @@ func (d *Desk) summaries(r Reader, dir incident.Directory, reader incident.Perso
 		}
 	}
 	return out, nil
-}
-
-// Document returns a revision of the postmortem if the reader may see the
-// incident.
-func (d *Desk) Document(ctx context.Context, who incident.Identity, id incident.ID, revision int, reason string) (incident.Document, error) {
-	var doc incident.Document
-	_, err := d.read(ctx, Access{Handle: who, Action: "document", Incident: id, Reason: reason}, func(r Reader, _ incident.Incident, _ incident.Directory) (err error) {
-		doc, err = r.Document(id, revision)
-		return err
-	})
-	if err != nil {
-		return incident.Document{}, err
-	}
-	if isExternal(who.Provider) {
-		doc = redactedCopy(d.Redact, doc)
-	}
-	return doc, nil
 }

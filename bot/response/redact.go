@@ -1,8 +1,10 @@
 package response
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"tocsin/bot/incident"
@@ -14,12 +16,12 @@ import (
 // (Status, PersonID, …) are never redacted because they hold ids or enums.
 var unredactedFields = map[string]bool{
 	"Incident.Links": true, "Head.Hash": true,
-	"Event.Fields": true, "Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
+	"Event.Auth": true, "Event.Hash": true, "Text.Commitment": true, "TextRef.Name": true,
 	"Facts.TimeZone": true, "Facts.Language": true, "ClosingRecord.Language": true,
-	"AlertLine.Source": true, "AlertLine.Kind": true, "Explanation.Digest": true, "Explanation.CurrentDigest": true,
+	"AlertLine.Source": true, "Explanation.Digest": true, "Explanation.CurrentDigest": true,
 	"Detection.Digest": true, "Detection.CurrentDigest": true, "DetectionTrace.ID": true, "FieldComparison.Field": true,
 	"StoredDelivery.Source": true, "StoredDelivery.SHA256": true, "StoredDelivery.Outcome": true,
-	"AlertRef.Source": true, "AlertRef.Kind": true, "AlertRef.Fingerprint": true,
+	"AlertRef.Source": true, "AlertRef.Fingerprint": true,
 	"Evidence.ID": true, "Evidence.SHA256": true,
 	"Run.Playbook": true, "Run.Digest": true, "Step.ID": true, "Step.After": true,
 	"Submission.Digest": true, "SignedDocument.Kind": true, "SignedDocument.Schema": true, "SignedDocument.Incident": true,
@@ -29,11 +31,56 @@ var unredactedFields = map[string]bool{
 	"Postmortem.Digest": true, "Postmortem.FileID": true, "Document.Digest": true, "Brief.Mark": true,
 }
 
+// unredactedEventFields are the fields of events that contain ids, constants, numbers
+// and times. Every other field of an event is redacted, including fields added later.
+var unredactedEventFields = func() map[string]bool {
+	m := map[string]bool{}
+	for _, name := range strings.Fields(`action alert alerts at audience blocking capacity contained_at count department departments deputy digest document due
+		effect escalation_step events evidence fact file fingerprint from head how language level name next notified_at objection owner peak_severity people
+		person refs restricted revision role round run schema severity sha256 signatures source status step submitter target time_zone until value when`) {
+		m[name] = true
+	}
+	return m
+}()
+
+// unredactedKeys are the maps whose keys are constants.
+var unredactedKeys = map[string]bool{"Event.Fields": true, "Event.Texts": true, "Incident.Links": true}
+
+// insideProviders are the providers whose answers do not leave Tocsin: the control
+// socket and the bot itself. An answer to any other provider is redacted, including
+// providers added later.
+var insideProviders = map[incident.Provider]bool{incident.ProviderLocal: true, incident.ProviderSystem: true}
+
+// answer returns v and err for a caller. Every method of the Desk that returns data of
+// incidents returns it through answer.
+func answer[T any](d *Desk, who incident.Identity, v T, err error) (T, error) {
+	switch {
+	case err != nil:
+		var none T
+		return none, d.redactError(who.Provider, err)
+	case insideProviders[who.Provider]:
+		return v, nil
+	}
+	return redactedCopy(d.Redact, v), nil
+}
+
+// redactError returns err for a caller at a provider. The text of an
+// [*incident.Error] may quote input, so it is redacted for every provider outside.
+func (d *Desk) redactError(p incident.Provider, err error) error {
+	var rejection *incident.Error
+	if insideProviders[p] || !errors.As(err, &rejection) {
+		return err
+	}
+	out := *rejection
+	out.Sentence = redactSentence(d.Redact, out.Sentence)
+	return &out
+}
+
 var (
 	plainString = reflect.TypeFor[string]()
 	// unredactedTypes are copied unchanged. Adapters need the names and addresses
-	// of the directory to reach people.
-	unredactedTypes = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[incident.Directory](): true}
+	// of the directory to reach people, and the address of a reporter.
+	unredactedTypes = map[reflect.Type]bool{reflect.TypeFor[time.Time](): true, reflect.TypeFor[incident.Directory](): true, reflect.TypeFor[incident.Reply](): true}
 )
 
 // redactedCopy returns a deep copy of v with every text redacted.
@@ -87,7 +134,14 @@ func redactInto(r Redactor, to, from reflect.Value, field string) {
 			to.Set(reflect.MakeMapWithSize(from.Type(), from.Len()))
 			for _, key := range from.MapKeys() {
 				value := reflect.New(from.Type().Elem()).Elem()
-				redactInto(r, value, from.MapIndex(key), field)
+				if field == "Event.Fields" && unredactedEventFields[key.String()] {
+					value.Set(from.MapIndex(key))
+				} else {
+					redactInto(r, value, from.MapIndex(key), field)
+				}
+				if key.Type() == plainString && !unredactedKeys[field] {
+					key = reflect.ValueOf(r.Text(key.String()))
+				}
 				to.SetMapIndex(key, value)
 			}
 		}

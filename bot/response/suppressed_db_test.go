@@ -43,7 +43,7 @@ func newTestDesk(t *testing.T, url string, storm response.StormLimit, rules ...r
 		t.Fatal(err)
 	}
 	h.Desk, err = response.New(response.Options{Store: h.store, Routing: routing, Storm: storm, Redact: redact.New(redact.Options{}), Now: clock,
-		RenderPostmortem: func(incident.Incident, []incident.Event, incident.Directory, int, time.Time) (incident.Document, error) {
+		RenderPostmortem: func(response.Postmortem) (incident.Document, error) {
 			return incident.Document{}, nil
 		}})
 	if err != nil {

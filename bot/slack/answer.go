@@ -257,7 +257,7 @@ func (s *Slack) show(ctx context.Context, who incident.Identity, id incident.ID,
 	if err != nil {
 		return incident.Brief{}, err
 	}
-	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Now: s.cfg.Clock()}, nil
+	return incident.Brief{Incident: v.Incident, Directory: v.Directory, Withheld: v.Withheld, Now: s.cfg.Clock()}, nil
 }
 
 // status returns the card of an incident.

@@ -8,6 +8,7 @@ import (
 	"github.com/slack-go/slack"
 
 	"tocsin/bot/incident"
+	"tocsin/templates"
 )
 
 // metaFile is the metadata key for the ID of the first shared file.
@@ -47,7 +48,7 @@ func (s *Slack) Upload(ctx context.Context, b incident.Brief, e incident.Effect)
 	meta.EventPayload[metaFile] = files[0].ID
 	// A link to a file shares the file, so this message must allow links. It
 	// contains no text that a person wrote.
-	_, _, err = s.client.PostMessageContext(ctx, channel, slack.MsgOptionText(shareText(b.Incident.ID, *doc, files), false), slack.MsgOptionMetadata(meta))
+	_, _, err = s.client.PostMessageContext(ctx, channel, slack.MsgOptionText(shareText(b, *doc, files), false), slack.MsgOptionMetadata(meta))
 	if err != nil {
 		return noCommand, classify("share the postmortem", err)
 	}
@@ -94,11 +95,15 @@ func (s *Slack) upload(ctx context.Context, id incident.ID, doc incident.Documen
 }
 
 // shareText returns the message that shares the files.
-func shareText(id incident.ID, doc incident.Document, files []slack.File) string {
+func shareText(b incident.Brief, doc incident.Document, files []slack.File) string {
 	var links []string
 	for _, f := range files {
 		links = append(links, "<"+f.Permalink+"|"+string(escape(f.Name, 100))+">")
 	}
-	return fmt.Sprintf(":page_facing_up: *Tocsin wrote the postmortem of %s, revision %d.* Read %s. Digest of the record: `%s`",
-		id, doc.Revision, strings.Join(links, " or "), escape(doc.Digest, 100))
+	text := fmt.Sprintf(":page_facing_up: *Tocsin wrote the postmortem of %s, revision %d.* Read %s. Digest of the record: `%s`",
+		b.Incident.ID, doc.Revision, strings.Join(links, " or "), escape(doc.Digest, 100))
+	if b.Withheld > 0 {
+		text += "\n" + string(escape(templates.LeftOut(b.Withheld), 100))
+	}
+	return text
 }

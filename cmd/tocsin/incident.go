@@ -207,7 +207,11 @@ func showView(w io.Writer, v incident.View, names map[incident.PersonID]string) 
 	if err := t.flush(); err != nil {
 		return err
 	}
-	return showEvents(w, v.Timeline, dir)
+	if err := showEvents(w, v.Timeline, dir); err != nil || v.Withheld == 0 {
+		return err
+	}
+	_, err := fmt.Fprintln(w, templates.LeftOut(v.Withheld))
+	return err
 }
 
 func showResult(w io.Writer, r incident.Result, names map[incident.PersonID]string) error {

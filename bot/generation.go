@@ -151,7 +151,14 @@ func (r liveRecords) Notable(record json.RawMessage) bool {
 	return r.current.Load().cloudtrail.Notable(record)
 }
 
-// liveRedactor redacts with the current generation, for the log.
+// liveRedactor returns the redactor of the current generation, for the log and for
+// errors of Slack.
+func (b *Bot) liveRedactor() liveRedactor {
+	c := b.start.Redaction
+	return liveRedactor{&b.current, redact.New(redact.Options{KeepEmails: c.KeepEmails, Literals: c.Literals})}
+}
+
+// liveRedactor redacts with the current generation.
 type liveRedactor struct {
 	current *atomic.Pointer[generation]
 	first   *redact.Redactor // before the first generation exists

@@ -14,7 +14,6 @@ import (
 	"tocsin/bot/incident"
 	"tocsin/bot/intake"
 	"tocsin/bot/pagerduty"
-	"tocsin/bot/redact"
 	"tocsin/bot/response"
 	"tocsin/bot/slack"
 	"tocsin/store"
@@ -57,7 +56,7 @@ func New(ctx context.Context, c Config, o Options) (_ *Bot, err error) {
 		}
 		var lines io.Writer
 		lines, b.closeLog = openLog(c.Telemetry, o.LogOutput, b.metrics.countDroppedLines)
-		if b.log, b.reportError, b.flushSentry, err = newLogger(c.Telemetry, lines, liveRedactor{&b.current, redact.New(redact.Options{KeepEmails: c.Redaction.KeepEmails, Literals: c.Redaction.Literals})}); err != nil {
+		if b.log, b.reportError, b.flushSentry, err = newLogger(c.Telemetry, lines, b.liveRedactor()); err != nil {
 			return nil, fmt.Errorf("telemetry.sentry_dsn: %w", err)
 		}
 	}
@@ -105,7 +104,7 @@ func (b *Bot) openStore(ctx context.Context, keys *store.Keyset) (err error) {
 func (b *Bot) openSlack() (err error) {
 	c := b.start.Slack
 	b.slack, err = slack.New(slack.Config{BotToken: c.BotToken, AppToken: c.AppToken, SigningSecret: c.SigningSecret,
-		APIURL: c.APIURL, AnnounceChannel: c.AnnounceChannel, CommandName: c.Command, Zone: b.zone,
+		APIURL: c.APIURL, AnnounceChannel: c.AnnounceChannel, CommandName: c.Command, Zone: b.zone, Redact: b.liveRedactor().Text,
 		OnGroupsChanged: b.resyncDirectory, OnRejected: b.metrics.countSlackRejection, OnVerified: func(r *http.Request) { b.admission.Verified(r) }, Clock: b.clock, Logger: b.log})
 	return err
 }

@@ -48,7 +48,7 @@ func (s *Slack) errorReply(ctx context.Context, err error) *ephemeral {
 func (s *Slack) errorText(ctx context.Context, err error) string {
 	var refused *incident.Error
 	if errors.As(err, &refused) {
-		return refused.Error()
+		return s.cfg.Redact(refused.Error())
 	}
 	s.log.ErrorContext(ctx, "answer command failed", "err", err)
 	if errors.Is(err, errNoReply) {

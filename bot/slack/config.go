@@ -28,6 +28,10 @@ type Config struct {
 	OnRejected      func(status int)      // called for each rejected request, with its HTTP status, or nil
 	OnVerified      func(*http.Request)   // called for each request that Slack signed, or nil
 
+	// Redact removes personal data and secrets from a text (required). The Desk redacts
+	// its results. Redact is for errors of this package, which quote input.
+	Redact func(string) string
+
 	HTTPClient *http.Client
 	Clock      func() time.Time
 	Logger     *slog.Logger
@@ -41,6 +45,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.AppToken.IsZero() && c.SigningSecret.IsZero() {
 		errs = append(errs, errors.New("slack: set app_token for Socket Mode, or signing_secret for HTTP"))
+	}
+	if c.Redact == nil {
+		errs = append(errs, errors.New("slack: the redactor is missing"))
 	}
 	if c.CommandName == "" {
 		c.CommandName = "/incident"

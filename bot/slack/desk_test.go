@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tocsin/bot/incident"
+	"tocsin/bot/redact"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/secret"
 )
@@ -188,7 +189,7 @@ func newInboundTest(t *testing.T, mode chat.Mode, change ...func(*Config)) *inbo
 		t.Fatal(err)
 	}
 	set := e.ws.Config()
-	own := Config{BotToken: secret.New(set.BotToken), AppToken: secret.New(set.AppToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
+	own := Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New(set.BotToken), AppToken: secret.New(set.AppToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
 		Clock: e.clock, Logger: slog.New(slog.DiscardHandler)}
 	for _, f := range change {
 		f(&own)

@@ -13,6 +13,7 @@ import (
 
 	"tocsin/bot/incident"
 	"tocsin/bot/outbound"
+	"tocsin/bot/redact"
 	"tocsin/bot/sandbox/chat"
 	"tocsin/bot/secret"
 )
@@ -54,7 +55,7 @@ func newOutboundTest(t *testing.T, change ...func(*chat.Config)) *outboundTest {
 		}
 	})
 	set := ws.Config()
-	s, err := New(Config{BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
+	s, err := New(Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New(set.BotToken), SigningSecret: secret.New(set.SigningSecret), APIURL: base + "/api/",
 		AnnounceChannel: "#incidents", Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,7 @@ func TestPost_PermanentErrorsHaveHints(t *testing.T) {
 			c.Scopes = slices.DeleteFunc(slices.Clone(chat.DefaultScopes), func(s string) bool { return s == "chat:write" })
 		}, hint: "chat:write"},
 		"token": {setup: func(f *outboundTest, _ incident.Brief) {
-			other, err := New(Config{BotToken: secret.New("xoxb-wrong"), SigningSecret: secret.New("x"), APIURL: f.ws.BaseURL() + "/api/",
+			other, err := New(Config{Redact: redact.New(redact.Options{}).Text, BotToken: secret.New("xoxb-wrong"), SigningSecret: secret.New("x"), APIURL: f.ws.BaseURL() + "/api/",
 				Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				f.Fatal(err)
